@@ -1,0 +1,30 @@
+# Thin over cargo: every target is one command that works without make too.
+# Variables given on the command line reach the programs through the environment.
+
+INITRAMFS = cargo run --quiet --release --package initramfs --
+
+.PHONY: help image run test clean host
+
+help: ## this text
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@echo
+	@echo '  image takes SUITE= MIRROR= KERNEL=cloud'
+	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
+
+host:
+	@sh initramfs/host.sh
+
+image: host ## out/vmlinuz, out/initrd.img, out/manifest.json
+	@$(INITRAMFS) image
+
+run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded
+	@$(INITRAMFS) run
+
+test: image ## everything CI runs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace
+
+clean: ## remove what was built (data disks stay)
+	@cargo run --quiet --release --package initramfs -- clean
+	@cargo clean

@@ -1,0 +1,5 @@
+//! Prints the README's table of flags: `cargo run -p config --example flags`.
+
+fn main() {
+    print!("{}", config::flags_markdown());
+}

@@ -1,0 +1,282 @@
+//! The table of flags: nothing else knows their names.
+
+use crate::complaint::Problem;
+use crate::draft::{self, Draft};
+use crate::net;
+use crate::settings::{Console, Format, Loglevel, Modules, Podman};
+use crate::values::{self, pick, switch};
+
+/// Applies a value to the configuration, or says what is wrong with it.
+type Apply = fn(&mut Draft, &str) -> Result<(), Problem>;
+
+/// One flag: its documentation, and the function that applies it.
+pub struct Flag {
+    /// As on the command line. In fw_cfg it goes without its `b2p.`.
+    pub name: &'static str,
+    /// What it takes, the default first, `<…>` standing for a text.
+    pub values: &'static str,
+    /// What holds without the flag, as a value; empty where there is none.
+    pub default: &'static str,
+    /// What it is for, in one line.
+    pub why: &'static str,
+    /// It may be given several times, and every time counts.
+    pub repeats: bool,
+    /// It may be given without a value, which means `on`.
+    pub bare: bool,
+    /// The flag that sets the same thing, if this is another name for it.
+    pub same_as: Option<&'static str>,
+    /// Its value is not shown in complaints: it could be a secret by mistake.
+    pub hidden: bool,
+    pub(crate) apply: Apply,
+}
+
+impl Flag {
+    /// The name without its `b2p.`, as in fw_cfg.
+    #[must_use]
+    pub fn short(&self) -> &'static str {
+        self.name.strip_prefix("b2p.").unwrap_or(self.name)
+    }
+
+    /// The name of what it sets: one for all flags that set the same.
+    pub(crate) fn sets(&self) -> &'static str {
+        self.same_as.unwrap_or(self.name)
+    }
+}
+
+/// What most rows have in common.
+const ROW: Flag = Flag {
+    name: "",
+    values: "",
+    default: "",
+    why: "",
+    repeats: false,
+    bare: false,
+    same_as: None,
+    hidden: false,
+    apply: |_, _| Ok(()),
+};
+
+/// Every flag. The `b2p.` ones are ours; the others are Tiny Core's boot codes
+/// in their old sense (tinycorelinux/Core-scripts, etc/init.d/tc-config), and
+/// the kernel's `ip=`.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        name: "b2p.ssh_key",
+        values: "\"<type> <base64> <comment>\"",
+        why: "who may log in as root and core: a line as in authorized_keys",
+        repeats: true,
+        hidden: true,
+        apply: draft::ssh_key,
+        ..ROW
+    },
+    Flag {
+        name: "b2p.data",
+        values: "auto, off, LABEL=<label>, UUID=<uuid>, PARTUUID=<uuid>, /dev/<disk>",
+        default: "auto",
+        why: "the disk that keeps the state; off keeps it in RAM",
+        apply: |to, text| values::data(text).map(|data| to.config.data = data),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.format",
+        values: "magic, blank, never",
+        default: "magic",
+        why: "which disk may be formatted: one that asks for it, a blank one too, none",
+        apply: |to, text| pick(text, &FORMATS).map(|format| to.config.format = format),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.hostname",
+        values: "<name>",
+        default: "boot2podman",
+        why: "the name of the machine",
+        apply: |to, text| values::hostname(text).map(|name| to.hostname = Some(name)),
+        ..ROW
+    },
+    Flag {
+        name: "host",
+        values: "<name>",
+        default: "boot2podman",
+        why: "the same, as Tiny Core calls it",
+        same_as: Some("b2p.hostname"),
+        apply: |to, text| values::hostname(text).map(|name| to.hostname = Some(name)),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.net",
+        values: "dhcp, off, <addr>/<prefix>,<gateway>[,<dns>...]",
+        default: "dhcp",
+        why: "how the network cards get their addresses (IPv4; IPv6 advertises itself)",
+        apply: |to, text| net::net(text).map(|net| to.config.net = net),
+        ..ROW
+    },
+    Flag {
+        name: "ip",
+        values: "dhcp, on, any, off, none, <client>:<server>:<gateway>:<netmask>:\
+                 <hostname>:<device>:<autoconf>:<dns0>:<dns1>:<ntp0>",
+        default: "dhcp",
+        why: "the same, as the kernel's nfsroot.rst has it",
+        same_as: Some("b2p.net"),
+        apply: draft::ip,
+        ..ROW
+    },
+    Flag {
+        name: "b2p.console",
+        values: "status, shell, off",
+        default: "status",
+        why: "what the consoles show: how to connect; then a root shell; nothing",
+        apply: |to, text| pick(text, &CONSOLES).map(|console| to.config.console = console),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.podman",
+        values: "ondemand, boot, off",
+        default: "ondemand",
+        why: "when the podman API service runs: from the first connection, from boot, never",
+        apply: |to, text| pick(text, &PODMANS).map(|podman| to.config.podman = podman),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.sshd",
+        values: "on, off",
+        default: "on",
+        why: "whether sshd runs",
+        bare: true,
+        apply: |to, text| switch(text).map(|on| to.config.sshd = on),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.rescue",
+        values: "off, on",
+        default: "off",
+        why: "a shell before any service",
+        bare: true,
+        apply: |to, text| switch(text).map(|on| to.config.rescue = on),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.loglevel",
+        values: "info, error, warn, debug, trace",
+        default: "info",
+        why: "how much init logs",
+        apply: |to, text| pick(text, &LOGLEVELS).map(|level| to.config.loglevel = level),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.modules",
+        values: "fast, verified",
+        default: "fast",
+        why: "whether kernel modules are loaded without their signatures, 30 ms faster each; a kernel that insists on them gets them either way",
+        apply: |to, text| pick(text, &MODULES).map(|modules| to.config.modules = modules),
+        ..ROW
+    },
+    Flag {
+        name: "waitusb",
+        values: "<seconds>, <seconds>:LABEL=<label>, <seconds>:UUID=<uuid>",
+        why: "Tiny Core: wait for a slow disk, at most so long",
+        apply: |to, text| values::wait_usb(text).map(|wait| to.config.waitusb = Some(wait)),
+        ..ROW
+    },
+    Flag {
+        name: "tz",
+        values: "<zone>",
+        why: "Tiny Core: the time zone, as CET-1CEST or Europe/Berlin",
+        apply: |to, text| values::timezone(text).map(|zone| to.config.tz = Some(zone)),
+        ..ROW
+    },
+    Flag {
+        name: "noutc",
+        values: "off, on",
+        default: "off",
+        why: "Tiny Core: the hardware clock keeps local time",
+        bare: true,
+        apply: |to, text| switch(text).map(|on| to.config.utc = !on),
+        ..ROW
+    },
+    Flag {
+        name: "nodhcp",
+        values: "off, on",
+        default: "off",
+        why: "Tiny Core: no DHCP; an address given by hand stays",
+        bare: true,
+        apply: draft::nodhcp,
+        ..ROW
+    },
+    Flag {
+        name: "noswap",
+        values: "off, on",
+        default: "off",
+        why: "Tiny Core: leave swap partitions alone",
+        bare: true,
+        apply: |to, text| switch(text).map(|on| to.config.swap = !on),
+        ..ROW
+    },
+    Flag {
+        name: "noautologin",
+        values: "off, on",
+        default: "off",
+        why: "Tiny Core: no console logs anyone in by itself",
+        bare: true,
+        apply: |to, text| switch(text).map(|on| to.config.autologin = !on),
+        ..ROW
+    },
+    Flag {
+        name: "ntpserver",
+        values: "<server>",
+        why: "Tiny Core: where the time comes from",
+        apply: |to, text| values::server(text).map(|name| to.config.ntpserver = Some(name)),
+        ..ROW
+    },
+    Flag {
+        name: "blacklist",
+        values: "<module>[,<module>...]",
+        why: "Tiny Core: kernel modules never to load",
+        repeats: true,
+        apply: draft::blacklist,
+        ..ROW
+    },
+    Flag {
+        name: "swapfile",
+        values: "<partition>, LABEL=<label>, UUID=<uuid>, /dev/<disk>",
+        why: "Tiny Core: the partition with the swap file tc.swp",
+        apply: |to, text| values::partition(text).map(|disk| to.config.swapfile = Some(disk)),
+        ..ROW
+    },
+    Flag {
+        name: "syslog",
+        values: "off, on",
+        default: "off",
+        why: "Tiny Core: keep a system log in files",
+        bare: true,
+        apply: |to, text| switch(text).map(|on| to.config.syslog = on),
+        ..ROW
+    },
+];
+
+const FORMATS: [(&str, Format); 3] = [
+    ("magic", Format::Magic),
+    ("blank", Format::Blank),
+    ("never", Format::Never),
+];
+
+const CONSOLES: [(&str, Console); 3] = [
+    ("status", Console::Status),
+    ("shell", Console::Shell),
+    ("off", Console::Off),
+];
+
+const PODMANS: [(&str, Podman); 3] = [
+    ("ondemand", Podman::OnDemand),
+    ("boot", Podman::Boot),
+    ("off", Podman::Off),
+];
+
+const MODULES: [(&str, Modules); 2] = [("fast", Modules::Fast), ("verified", Modules::Verified)];
+
+const LOGLEVELS: [(&str, Loglevel); 5] = [
+    ("info", Loglevel::Info),
+    ("error", Loglevel::Error),
+    ("warn", Loglevel::Warn),
+    ("debug", Loglevel::Debug),
+    ("trace", Loglevel::Trace),
+];

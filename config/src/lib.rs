@@ -1,0 +1,32 @@
+//! Kernel flags in, one typed configuration out.
+//!
+//! [`parse`] takes the kernel command line and the QEMU fw_cfg entries as raw
+//! bytes and gives a [`Config`] and a list of [`Complaint`]s. It is pure and
+//! total: no system calls, no panics, an answer for every input. What is wrong
+//! is complained about and left at its default, because the machine must come
+//! up whatever was typed.
+//!
+//! Where to read first: [`FLAGS`] is the table of every flag, with the function
+//! that applies it; `reader` loops over it; `cmdline` splits a command line as
+//! the kernel does; `values`, `net` and `sshkey` hold the value parsers.
+//!
+//! Precedence: default < fw_cfg < command line; within one source the later of
+//! two wins. SSH keys and the module blacklist are joined from all sources.
+
+mod cmdline;
+mod complaint;
+mod draft;
+mod flags;
+mod markdown;
+mod nearest;
+mod net;
+mod reader;
+mod settings;
+mod sshkey;
+mod values;
+
+pub use complaint::{Complaint, MAX_COMPLAINTS, MAX_LINE, Source};
+pub use flags::{FLAGS, Flag};
+pub use markdown::flags_markdown;
+pub use reader::{FwCfg, parse};
+pub use settings::{Config, Console, Data, Format, Loglevel, Modules, Net, Podman, WaitUsb};

@@ -1,0 +1,188 @@
+//! The typed configuration: what PID 1 is told to do.
+
+use std::net::Ipv4Addr;
+
+/// Everything that can be set from outside. [`Default`] is a machine booted
+/// with no flag at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `authorized_keys` lines for `root` and `core`, each checked, none twice.
+    pub ssh_keys: Vec<String>,
+    /// Which disk keeps the state.
+    pub data: Data,
+    /// Which disk may be formatted.
+    pub format: Format,
+    /// RFC 1123 name, at most 64 bytes (Linux `HOST_NAME_MAX`).
+    pub hostname: String,
+    /// How the network cards get their addresses.
+    pub net: Net,
+    /// What the consoles show.
+    pub console: Console,
+    /// When the podman API service runs.
+    pub podman: Podman,
+    /// Whether sshd runs.
+    pub sshd: bool,
+    /// A shell before any service.
+    pub rescue: bool,
+    /// How much PID 1 logs.
+    pub loglevel: Loglevel,
+    /// Whether the signatures of kernel modules are checked.
+    pub modules: Modules,
+    /// Tiny Core `waitusb=`: how long to wait for a slow disk.
+    pub waitusb: Option<WaitUsb>,
+    /// Tiny Core `tz=`: a POSIX TZ string or a zoneinfo name; printable ASCII,
+    /// never absolute and never with `..`, so that it is safe under zoneinfo.
+    pub tz: Option<String>,
+    /// The hardware clock keeps UTC; false by Tiny Core's `noutc`.
+    pub utc: bool,
+    /// Swap partitions are used; false by Tiny Core's `noswap`.
+    pub swap: bool,
+    /// Consoles log in without asking; false by Tiny Core's `noautologin`.
+    pub autologin: bool,
+    /// Tiny Core `ntpserver=`: a DNS name or an address.
+    pub ntpserver: Option<String>,
+    /// Tiny Core `blacklist=`: kernel modules never to load, `-` made `_`.
+    pub blacklist: Vec<String>,
+    /// Tiny Core `swapfile=`: the partition that holds `tc.swp`; never
+    /// [`Data::Auto`] nor [`Data::Off`].
+    pub swapfile: Option<Data>,
+    /// Tiny Core `syslog`: keep a system log in files.
+    pub syslog: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ssh_keys: Vec::new(),
+            data: Data::Auto,
+            format: Format::Magic,
+            hostname: String::from("boot2podman"),
+            net: Net::Dhcp { device: None },
+            console: Console::Status,
+            podman: Podman::OnDemand,
+            sshd: true,
+            rescue: false,
+            loglevel: Loglevel::Info,
+            modules: Modules::Fast,
+            waitusb: None,
+            tz: None,
+            utc: true,
+            swap: true,
+            autologin: true,
+            ntpserver: None,
+            blacklist: Vec::new(),
+            swapfile: None,
+            syslog: false,
+        }
+    }
+}
+
+/// A disk to keep state on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// The one that is ours, by label or magic.
+    Auto,
+    /// None: everything stays in RAM.
+    Off,
+    /// The file system with this label.
+    Label(String),
+    /// The file system with this UUID, as written (compare without case).
+    Uuid(String),
+    /// The partition with this UUID, as written (compare without case).
+    PartUuid(String),
+    /// This device node, a path under `/dev/` without `..`.
+    Device(String),
+}
+
+/// Which disk may be formatted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One that begins with the words that ask for it.
+    Magic,
+    /// One that is blank, too.
+    Blank,
+    /// None.
+    Never,
+}
+
+/// How the network cards get their addresses. Static addresses are IPv4 only:
+/// IPv6 comes by router advertisement, and its parser is not small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Net {
+    /// By DHCP, on every Ethernet card or on this one alone.
+    Dhcp {
+        /// The only card to ask on.
+        device: Option<String>,
+    },
+    /// Not at all.
+    Off,
+    /// By hand.
+    Static {
+        /// A unicast address.
+        addr: Ipv4Addr,
+        /// Length of the network part in bits, 1 to 32.
+        prefix: u8,
+        /// The default route.
+        gateway: Option<Ipv4Addr>,
+        /// Name servers, at most 3 (as many as resolv.conf(5) takes).
+        dns: Vec<Ipv4Addr>,
+        /// The card; the first one where not said.
+        device: Option<String>,
+    },
+}
+
+/// What the consoles show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// Addresses, fingerprints, how to connect.
+    Status,
+    /// The same, then a root shell.
+    Shell,
+    /// Nothing.
+    Off,
+}
+
+/// When the podman API service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Podman {
+    /// From the first connection on, until idle.
+    OnDemand,
+    /// From boot on.
+    Boot,
+    /// Never; there is no socket.
+    Off,
+}
+
+/// How much PID 1 logs, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loglevel {
+    /// What failed.
+    Error,
+    /// What is not as it should be.
+    Warn,
+    /// What a boot does.
+    Info,
+    /// What it decides, and why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Tiny Core `waitusb=`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitUsb {
+    /// At most this long, in seconds; 0 to 3600.
+    pub seconds: u16,
+    /// Until this disk is there; never [`Data::Auto`] nor [`Data::Off`]. Where
+    /// not said, the whole time is waited out.
+    pub disk: Option<Data>,
+}
+
+/// Whether the signatures of kernel modules are checked when they are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modules {
+    /// Only where the kernel insists.
+    Fast,
+    /// Always.
+    Verified,
+}

@@ -1,0 +1,321 @@
+//! What is wrong is said once, in words that help, and changes nothing.
+
+mod common;
+
+use common::{ED25519, P256, read, read_all};
+use config::{Config, Data, Format, MAX_COMPLAINTS, Net};
+
+/// One flag, and the one complaint it must give.
+fn check(line: &str, complaint: &str) {
+    let (config, complaints) = read(line);
+    assert_eq!(complaints, [complaint]);
+    assert_eq!(config, Config::default(), "{line}");
+}
+
+/// As `check`, but only a part of the complaint is looked at.
+fn check_part(line: &str, part: &str) {
+    let (config, complaints) = read(line);
+    assert_eq!(complaints.len(), 1, "{line}: {complaints:?}");
+    assert!(complaints[0].contains(part), "{line}: {}", complaints[0]);
+    assert_eq!(config, Config::default(), "{line}");
+}
+
+#[test]
+fn unknown_flags_name_the_nearest() {
+    for (line, nearest) in [
+        ("b2p.fromat=blank", "b2p.format"),
+        ("b2p.hostnmae=x", "b2p.hostname"),
+        ("b2p.key=x", "b2p.ssh_key"),
+        ("b2p.ssh-keys=x", "b2p.ssh_key"),
+        ("b2p.DATA=off", "b2p.data"),
+        ("b2p.tz=UTC", "tz"),
+        ("b2p.log_level=info", "b2p.loglevel"),
+    ] {
+        let name = line.split('=').next().unwrap_or_default();
+        let why = "ignored: no such flag; did you mean";
+        check(line, &format!("{name} (command line): {why} {nearest}?"));
+    }
+    check("b2p.", "b2p. (command line): ignored: no such flag");
+    check(
+        "b2p.zzzzzzzz",
+        "b2p.zzzzzzzz (command line): ignored: no such flag",
+    );
+}
+
+#[test]
+fn unknown_values_are_not_shown_where_they_could_be_secret() {
+    let (_, complaints) = read("b2p.ssh_kye=\"-----BEGIN OPENSSH PRIVATE KEY----- b3Bl\"");
+    assert!(!complaints[0].contains("b3Bl"), "{complaints:?}");
+}
+
+#[test]
+fn bad_words_name_the_nearest() {
+    check(
+        "b2p.format=magik",
+        "b2p.format=magik (command line): ignored: no such value; did you mean magic?; \
+         it takes magic, blank, never",
+    );
+    check_part("b2p.console=stat", "did you mean status?");
+    check_part("b2p.podman=on-demand", "did you mean ondemand?");
+    check_part("b2p.podman=", "needs a value; it takes ondemand, boot, off");
+    check_part("b2p.podman", "needs a value");
+    check_part("b2p.sshd=of", "did you mean off?");
+    check_part("b2p.rescue=", "needs a value; it takes off, on");
+    check_part("b2p.rescue=maybe", "no such value; it takes off, on");
+    check_part("b2p.loglevel=DEBUG", "did you mean debug?");
+    check_part("b2p.net=dhpc", "did you mean dhcp?");
+    check_part("nodhcp=/etc/init.d/x", "it takes off, on");
+}
+
+#[test]
+fn bad_disks() {
+    check_part("b2p.data=of", "did you mean off?");
+    check_part("b2p.data=sda1", "it takes auto, off, LABEL=<label>");
+    check_part("b2p.data=label=x", "did you mean LABEL=?");
+    check_part("b2p.data=LABEL=", "not a label");
+    check_part("b2p.data=\"LABEL=a\x1bb\"", "a\\x1bb");
+    check_part("b2p.data=UUID=xyz", "not a UUID");
+    check_part("b2p.data=PARTUUID=1", "not a UUID");
+    check_part("b2p.data=/dev/", "not a path");
+    check_part("b2p.data=/dev/../etc/shadow", "not a path");
+    check_part("b2p.data=/dev//sda", "not a path");
+    check_part("b2p.data=/tmp/disk", "no such value");
+    check_part("swapfile=auto=1", "no such value");
+    check_part("swapfile=../x", "no such value");
+    check_part("waitusb=x", "not seconds");
+    check_part("waitusb=-1", "not seconds");
+    check_part("waitusb=+1", "not seconds");
+    check_part("waitusb=3601", "not seconds");
+    check_part("waitusb=99999999999999999999", "not seconds");
+    check_part("waitusb=5:auto", "no such value");
+}
+
+#[test]
+fn bad_names() {
+    let long = format!("host={}", "a.".repeat(32) + "b");
+    for line in [
+        "host=-a",
+        "host=a-",
+        "host=a..b",
+        "host=a_b",
+        "host=.",
+        "host=à",
+        &long,
+    ] {
+        check_part(line, "not a host name");
+    }
+    check_part("b2p.hostname=", "needs a value; it takes <name>");
+    check_part("tz=/etc/shadow", "not a time zone");
+    check_part("tz=:/etc/shadow", "not a time zone");
+    check_part("tz=Europe/../../../etc/shadow", "not a time zone");
+    check_part("\"tz=a b\"", "not a time zone");
+    check_part("ntpserver=http://x", "not the name or address");
+    check_part("tz", "needs a value");
+}
+
+#[test]
+fn bad_networks() {
+    check_part("b2p.net=10.0.2.15", "lacks its prefix");
+    for prefix in ["0", "33", "x", "", "+8", "255.255.255.0"] {
+        check_part(
+            &format!("b2p.net=10.0.2.15/{prefix}"),
+            "prefix is not 1 to 32",
+        );
+    }
+    for addr in [
+        "0.0.0.0",
+        "127.0.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "1.2.3",
+        "01.2.3.4",
+    ] {
+        check_part(&format!("b2p.net={addr}/24"), "not an IPv4 address");
+        check_part(
+            &format!("b2p.net=10.0.2.15/24,10.0.2.2,{addr}"),
+            "not an IPv4 address",
+        );
+    }
+    check_part("b2p.net=10.0.2.15/24,10.0.2.2,", "not an IPv4 address");
+    check_part(
+        "b2p.net=10.0.2.15/24,,10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4",
+        "more than three",
+    );
+    check_part("b2p.net=fd00::1/64", "only IPv4 is set by hand");
+    check_part("ip=dchp", "did you mean dhcp?");
+    check_part("ip=bootp", "only dhcp is spoken here");
+    check_part("ip=", "needs a value");
+    check_part("ip=[fd00::1]::::::", "IPv4");
+    check_part("ip=eth0:dhcp", "not an IPv4 address");
+    check_part("ip=:::::a/b", "not the name of a network card");
+    check_part("ip=:::::sixteen-letters-", "not the name of a network card");
+    check_part("ip=10.0.2.15:::255.0.255.0", "the netmask has holes");
+    check_part("ip=::::::::::", "more than ten fields");
+}
+
+#[test]
+fn a_bad_name_in_ip_keeps_the_address() {
+    let (config, complaints) = read("ip=10.0.2.15::::a_b:eth0:off");
+    assert!(complaints[0].contains("not a host name"), "{complaints:?}");
+    assert!(matches!(config.net, Net::Static { .. }));
+    assert_eq!(config.hostname, "boot2podman");
+}
+
+#[test]
+fn a_bad_module_keeps_the_others() {
+    let (config, complaints) = read("blacklist=a,../b,c");
+    assert_eq!(config.blacklist, ["a", "c"]);
+    assert!(
+        complaints[0].contains("the others are taken"),
+        "{complaints:?}"
+    );
+}
+
+#[test]
+fn bad_keys() {
+    let key = |value: &str| format!("b2p.ssh_key=\"{value}\"");
+    let base64 = ED25519.split(' ').nth(1).unwrap_or_default();
+    let whole = base64.len();
+    check(
+        &key(&format!("ssh-ed25591 {base64} who")),
+        "b2p.ssh_key=\"ssh-ed25591 ...\" (command line): ignored: not a type of SSH key; \
+         did you mean ssh-ed25519?; it takes \"<type> <base64> <comment>\"",
+    );
+    check_part(
+        "b2p.ssh_key=ssh-ed25519",
+        "put double quotes around the whole",
+    );
+    for cut in 1..whole {
+        check_part(
+            &key(&format!("ssh-ed25519 {}", &base64[..cut])),
+            "damaged or cut short",
+        );
+    }
+    for cut in (4..140).step_by(4) {
+        let base64 = P256.split(' ').nth(1).unwrap_or_default();
+        check_part(
+            &key(&format!("ecdsa-sha2-nistp256 {}", &base64[..cut])),
+            "cut short",
+        );
+    }
+    check_part(&key(&format!("ssh-rsa {base64}")), "of another type");
+    check_part(&key(&format!("ssh-ed25519 {base64}AAAA")), "damaged");
+    check_part(
+        &key(&format!("ssh-ed25519 {base64}\n{ED25519}")),
+        "more than one line",
+    );
+    check_part(
+        &key(&format!("{ED25519}{}", "x".repeat(16 * 1024))),
+        "longer than",
+    );
+    check_part(&key("gibberish"), "not a type of SSH key");
+    check_part(&key("from=\"x y\" gibberish"), "not a type of SSH key");
+    check_part("b2p.ssh_key", "needs a value");
+    check_part("b2p.ssh_key=", "needs a value");
+}
+
+#[test]
+fn private_keys_are_named_and_not_shown() {
+    let pem = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\nc2VjcmV0\n\
+               -----END OPENSSH PRIVATE KEY-----\n";
+    let secret = |text: &str| ["b3Bl", "c2Vj"].iter().any(|part| text.contains(part));
+    for line in [
+        format!("b2p.ssh_key=\"{pem}\""),
+        format!("b2p.ssh_key=\"{}\"", pem.replace('\n', " ")),
+        "b2p.ssh_key=-----BEGIN OPENSSH PRIVATE".to_owned(),
+    ] {
+        check_part(&line, "this is a PRIVATE key");
+        assert!(!secret(&read(&line).1[0]));
+    }
+    for file in [
+        pem.to_owned(),
+        pem.replace('\n', "\r\n"),
+        format!("{pem}\n{ED25519}\n"),
+    ] {
+        let (config, complaints) = read_all("", &[("ssh_key", &file)]);
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].starts_with("opt/org.boot2podman/ssh_key (fw_cfg, line 1): "));
+        assert!(complaints[0].contains("PRIVATE") && !secret(&complaints[0]));
+        assert_eq!(config.ssh_keys.len(), usize::from(file.contains(ED25519)));
+    }
+    check_part(
+        "b2p.ssh_key=\"---- BEGIN SSH2 PUBLIC KEY ----\"",
+        "ssh-keygen -i",
+    );
+}
+
+#[test]
+fn a_flag_twice_says_which_one_won() {
+    let (config, complaints) = read("b2p.format=blank quiet b2p.format=never");
+    assert_eq!(config.format, Format::Never);
+    assert_eq!(
+        complaints,
+        ["b2p.format=never (command line): given twice; this later one wins over b2p.format=blank",]
+    );
+    let (config, complaints) = read("b2p.hostname=a host=b");
+    assert_eq!(config.hostname, "b");
+    assert_eq!(
+        complaints,
+        ["host=b (command line): given twice; this later one wins over b2p.hostname=a",]
+    );
+    let (config, complaints) = read("ip=off b2p.net=dhcp");
+    assert_eq!(config.net, Net::Dhcp { device: None });
+    assert_eq!(complaints.len(), 1);
+    // The same once more, in other words too, is no mistake.
+    for line in [
+        "b2p.rescue b2p.rescue=yes",
+        "b2p.net=off ip=none",
+        "host=a host=a",
+    ] {
+        assert_eq!(read(line).1, [""; 0], "{line}");
+    }
+}
+
+#[test]
+fn a_good_value_outlives_a_bad_one() {
+    let (config, complaints) = read("b2p.data=off b2p.data=nowhere");
+    assert_eq!(config.data, Data::Off);
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    let (config, complaints) = read("b2p.data=nowhere b2p.data=off");
+    assert_eq!(config.data, Data::Off);
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+}
+
+#[test]
+fn open_quotes() {
+    let (config, complaints) = read("b2p.format=\"blank b2p.net=off");
+    assert_eq!(config, Config::default());
+    assert!(complaints[0].starts_with("b2p.format (command line): a double quote is not closed"));
+    let (config, complaints) = read(&format!("b2p.ssh_key=\"{ED25519}"));
+    assert_eq!(config.ssh_keys, [ED25519]);
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    check_part(
+        "dyndbg=\"file x.c b2p.rescue",
+        "dyndbg (command line): a double quote",
+    );
+    assert_eq!(read("dyndbg=\"file x.c +p").1, [""; 0]);
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    let (config, complaints) = config::parse(b"b2p.data=LABEL=\xff\xfe b2p.\xff=1", &[]);
+    assert_eq!(config, Config::default());
+    let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+    assert!(lines[0].starts_with("b2p.data=LABEL=\\xff\\xfe (command line): ignored: not UTF-8"));
+    assert_eq!(lines[1], "b2p.\\xff (command line): ignored: no such flag");
+}
+
+#[test]
+fn there_is_an_end_to_complaints() {
+    let line = "b2p.x ".repeat(MAX_COMPLAINTS + 7);
+    let (_, complaints) = read(&line);
+    assert_eq!(complaints.len(), MAX_COMPLAINTS + 1);
+    assert_eq!(
+        complaints[MAX_COMPLAINTS],
+        "7 more flags: wrong as well, not shown"
+    );
+    assert_eq!(
+        read(&"b2p.x ".repeat(MAX_COMPLAINTS)).1.len(),
+        MAX_COMPLAINTS
+    );
+}

@@ -1,0 +1,305 @@
+//! Every flag, every kind of value it takes.
+
+mod common;
+
+use std::net::Ipv4Addr;
+
+use common::{ED25519, KEYS, RSA, good};
+use config::{Config, Console, Data, Format, Loglevel, Net, Podman, WaitUsb};
+
+/// The default configuration with one change.
+fn with(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    change(&mut config);
+    config
+}
+
+#[test]
+fn nothing_gives_the_default() {
+    for line in [
+        "",
+        "\n",
+        "console=ttyS0",
+        "quiet root=/dev/vda1 ro -- b2p.net=off",
+    ] {
+        assert_eq!(good(line), Config::default(), "{line}");
+    }
+}
+
+#[test]
+fn ssh_key() {
+    for key in KEYS {
+        let expected = with(|config| config.ssh_keys = vec![key.to_owned()]);
+        assert_eq!(good(&format!("b2p.ssh_key=\"{key}\"")), expected);
+        assert_eq!(good(&format!("\"b2p.ssh_key={key}\" quiet")), expected);
+        assert_eq!(good(&format!("b2p.ssh-key=\"  {key} \"")), expected);
+    }
+    let two = format!("b2p.ssh_key=\"{ED25519}\" b2p.ssh_key=\"{RSA}\" b2p.ssh_key=\"{ED25519}\"");
+    assert_eq!(good(&two).ssh_keys, [ED25519, RSA]);
+}
+
+#[test]
+fn ssh_key_with_options_and_without_comment() {
+    let bare = ED25519.trim_end_matches(" who");
+    for key in [
+        bare.to_owned(),
+        format!("no-pty,from=10.0.0.0/8 {bare}"),
+        format!("from=\"10.0.0.0/8\" {ED25519} with words"),
+    ] {
+        assert_eq!(good(&format!("b2p.ssh_key=\"{key}\"")).ssh_keys, [key]);
+    }
+}
+
+#[test]
+fn data() {
+    let label = |name: &str| Data::Label(name.to_owned());
+    for (value, data) in [
+        ("auto", Data::Auto),
+        ("off", Data::Off),
+        ("LABEL=b2p-data", label("b2p-data")),
+        ("\"LABEL=my disk\"", label("my disk")),
+        ("LABEL=\"my disk\"", label("my disk")),
+        ("LABEL=città=1", label("città=1")),
+        ("UUID=1234-ABcd", Data::Uuid("1234-ABcd".to_owned())),
+        (
+            "PARTUUID=deadbeef-01",
+            Data::PartUuid("deadbeef-01".to_owned()),
+        ),
+        ("/dev/nvme0n1p2", Data::Device("/dev/nvme0n1p2".to_owned())),
+        (
+            "/dev/mapper/a-b",
+            Data::Device("/dev/mapper/a-b".to_owned()),
+        ),
+    ] {
+        let line = format!("b2p.data={value} quiet");
+        assert_eq!(good(&line), with(|config| config.data = data), "{line}");
+    }
+}
+
+#[test]
+fn words() {
+    let check = |line: &str, expected: Config| assert_eq!(good(line), expected, "{line}");
+    check("b2p.format=magic", with(|to| to.format = Format::Magic));
+    check("b2p.format=blank", with(|to| to.format = Format::Blank));
+    check("b2p.format=never", with(|to| to.format = Format::Never));
+    check(
+        "b2p.console=status",
+        with(|to| to.console = Console::Status),
+    );
+    check("b2p.console=shell", with(|to| to.console = Console::Shell));
+    check("b2p.console=off", with(|to| to.console = Console::Off));
+    check(
+        "b2p.podman=ondemand",
+        with(|to| to.podman = Podman::OnDemand),
+    );
+    check("b2p.podman=boot", with(|to| to.podman = Podman::Boot));
+    check("b2p.podman=off", with(|to| to.podman = Podman::Off));
+    check(
+        "b2p.loglevel=error",
+        with(|to| to.loglevel = Loglevel::Error),
+    );
+    check("b2p.loglevel=warn", with(|to| to.loglevel = Loglevel::Warn));
+    check("b2p.loglevel=info", with(|to| to.loglevel = Loglevel::Info));
+    check(
+        "b2p.loglevel=debug",
+        with(|to| to.loglevel = Loglevel::Debug),
+    );
+    check(
+        "b2p.loglevel=trace",
+        with(|to| to.loglevel = Loglevel::Trace),
+    );
+    assert!(Loglevel::Error < Loglevel::Info && Loglevel::Info < Loglevel::Trace);
+}
+
+#[test]
+fn switches() {
+    type Field = fn(&mut Config) -> &mut bool;
+    let flags: [(&str, bool, Field); 6] = [
+        ("b2p.sshd", true, |to| &mut to.sshd),
+        ("b2p.rescue", true, |to| &mut to.rescue),
+        ("syslog", true, |to| &mut to.syslog),
+        ("noutc", false, |to| &mut to.utc),
+        ("noswap", false, |to| &mut to.swap),
+        ("noautologin", false, |to| &mut to.autologin),
+    ];
+    for (name, on, field) in &flags {
+        for (suffix, given) in [
+            ("", true),
+            ("=on", true),
+            ("=yes", true),
+            ("=1", true),
+            ("=true", true),
+            ("=off", false),
+            ("=no", false),
+            ("=0", false),
+            ("=false", false),
+        ] {
+            let line = format!("{name}{suffix}");
+            let expected = with(|to| *field(to) = if given { *on } else { !*on });
+            assert_eq!(good(&line), expected, "{line}");
+        }
+    }
+}
+
+#[test]
+fn hostname() {
+    let longest = format!("{}.b", "a".repeat(62));
+    for name in ["box", "Box-1.example.org", "1", &longest] {
+        let expected = with(|to| to.hostname = name.to_owned());
+        assert_eq!(good(&format!("b2p.hostname={name}")), expected);
+        assert_eq!(good(&format!("host={name}")), expected);
+    }
+}
+
+fn dhcp(device: &str) -> Net {
+    Net::Dhcp {
+        device: Some(device.to_owned()).filter(|device| !device.is_empty()),
+    }
+}
+
+fn by_hand(addr: [u8; 4], prefix: u8, gateway: u8, dns: &[u8], device: &str) -> Net {
+    let near = |last: u8| Ipv4Addr::new(addr[0], addr[1], addr[2], last);
+    Net::Static {
+        addr: Ipv4Addr::from(addr),
+        prefix,
+        gateway: (gateway > 0).then(|| near(gateway)),
+        dns: dns.iter().copied().map(near).collect(),
+        device: Some(device.to_owned()).filter(|device| !device.is_empty()),
+    }
+}
+
+#[test]
+fn net() {
+    let own = [10, 0, 2, 15];
+    for (value, net) in [
+        ("dhcp", dhcp("")),
+        ("off", Net::Off),
+        ("10.0.2.15/24", by_hand(own, 24, 0, &[], "")),
+        ("10.0.2.15/32,10.0.2.2", by_hand(own, 32, 2, &[], "")),
+        ("10.0.2.15/1,,10.0.2.3", by_hand(own, 1, 0, &[3], "")),
+        (
+            "10.0.2.15/8,10.0.2.2,10.0.2.3,10.0.2.4,10.0.2.5",
+            by_hand(own, 8, 2, &[3, 4, 5], ""),
+        ),
+    ] {
+        assert_eq!(good(&format!("b2p.net={value}")), with(|to| to.net = net));
+    }
+}
+
+#[test]
+fn ip() {
+    let own = [10, 0, 2, 15];
+    for (value, net) in [
+        ("dhcp", dhcp("")),
+        ("on", dhcp("")),
+        ("any", dhcp("")),
+        ("off", Net::Off),
+        ("none", Net::Off),
+        (":::::eth1", dhcp("eth1")),
+        (":::::eth1:dhcp", dhcp("eth1")),
+        ("0.0.0.0:::::eth1:any", dhcp("eth1")),
+        (":::::eth1:off", Net::Off),
+        ("10.0.2.15", by_hand(own, 8, 0, &[], "")),
+        ("172.16.0.2:", by_hand([172, 16, 0, 2], 16, 0, &[], "")),
+        ("192.168.1.2::", by_hand([192, 168, 1, 2], 24, 0, &[], "")),
+        (
+            "10.0.2.15:10.0.2.1:10.0.2.2:255.255.255.0::eth0:off:10.0.2.3:10.0.2.4:",
+            by_hand(own, 24, 2, &[3, 4], "eth0"),
+        ),
+        (
+            "10.0.2.15::10.0.2.2:255.255.255.252::eth0:dhcp",
+            by_hand(own, 30, 2, &[], "eth0"),
+        ),
+    ] {
+        let line = format!("ip={value}");
+        assert_eq!(good(&line), with(|to| to.net = net), "{line}");
+    }
+}
+
+#[test]
+fn ip_on_the_side() {
+    let line = "ip=10.0.2.15::::pod.example.org:eth0:off:::10.0.2.9";
+    let config = good(line);
+    assert_eq!(config.hostname, "pod");
+    assert_eq!(config.ntpserver.as_deref(), Some("10.0.2.9"));
+    // Flags of their own win, wherever they stand.
+    for line in [
+        format!("{line} host=box ntpserver=time"),
+        format!("ntpserver=time host=box {line}"),
+    ] {
+        let config = good(&line);
+        assert_eq!(config.hostname, "box");
+        assert_eq!(config.ntpserver.as_deref(), Some("time"));
+    }
+}
+
+#[test]
+fn nodhcp() {
+    assert_eq!(good("nodhcp"), with(|to| to.net = Net::Off));
+    assert_eq!(good("nodhcp=off"), Config::default());
+    let own = by_hand([10, 0, 2, 15], 24, 0, &[], "");
+    for line in [
+        "nodhcp b2p.net=10.0.2.15/24",
+        "b2p.net=10.0.2.15/24 nodhcp",
+        "nodhcp ip=10.0.2.15:::255.255.255.0",
+    ] {
+        assert_eq!(good(line).net, own, "{line}");
+    }
+}
+
+#[test]
+fn waitusb() {
+    let wait = |seconds, disk| with(|to| to.waitusb = Some(WaitUsb { seconds, disk }));
+    assert_eq!(good("waitusb=0"), wait(0, None));
+    assert_eq!(good("waitusb=3600"), wait(3600, None));
+    let label = Data::Label("b2p-data".to_owned());
+    assert_eq!(good("waitusb=5:LABEL=b2p-data"), wait(5, Some(label)));
+    let uuid = Data::Uuid("1234-ABCD".to_owned());
+    assert_eq!(good("waitusb=5:UUID=1234-ABCD"), wait(5, Some(uuid)));
+    let device = Data::Device("/dev/sdb".to_owned());
+    assert_eq!(good("waitusb=5:/dev/sdb"), wait(5, Some(device)));
+}
+
+#[test]
+fn tiny_core_texts() {
+    for zone in [
+        "UTC",
+        "CET-1CEST,M3.5.0,M10.5.0/3",
+        "<+0330>-3:30",
+        "Europe/Berlin",
+        ":Asia/Tokyo",
+        "Etc/GMT+1",
+    ] {
+        let expected = with(|to| to.tz = Some(zone.to_owned()));
+        assert_eq!(good(&format!("tz={zone}")), expected);
+    }
+    for server in ["pool.ntp.org", "10.0.2.2", "fd00::1", "::ffff:10.0.2.2"] {
+        let expected = with(|to| to.ntpserver = Some(server.to_owned()));
+        assert_eq!(good(&format!("ntpserver={server}")), expected);
+    }
+}
+
+#[test]
+fn blacklist() {
+    let expected = with(|to| {
+        to.blacklist = ["floppy", "snd_hda_intel", "pcspkr"]
+            .map(str::to_owned)
+            .into();
+    });
+    let line = "blacklist=floppy,snd-hda-intel, blacklist=pcspkr,snd_hda_intel";
+    assert_eq!(good(line), expected);
+}
+
+#[test]
+fn swapfile() {
+    let device = Data::Device("/dev/sda1".to_owned());
+    for value in ["sda1", "/dev/sda1"] {
+        let expected = with(|to| to.swapfile = Some(device.clone()));
+        assert_eq!(good(&format!("swapfile={value}")), expected);
+    }
+    let label = Data::Label("x".to_owned());
+    assert_eq!(
+        good("swapfile=LABEL=x"),
+        with(|to| to.swapfile = Some(label))
+    );
+}

@@ -1,0 +1,237 @@
+//! Configurations made up, and the flags that give them.
+#![allow(missing_docs)]
+
+use std::net::Ipv4Addr;
+
+use config::{Config, Console, Data, Format, Loglevel, Modules, Net, Podman, WaitUsb};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use crate::common::KEYS;
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\\.[a-z0-9]{1,8}){0,3}"
+}
+
+fn disk() -> impl Strategy<Value = Data> {
+    prop_oneof![
+        "[!#-~àß]([ !#-~àß]{0,18}[!#-~àß])?".prop_map(Data::Label),
+        "[0-9a-fA-F]{4}-[0-9a-fA-F-]{0,30}".prop_map(Data::Uuid),
+        "[0-9a-f]{8}-0[1-9]".prop_map(Data::PartUuid),
+        "/dev/[a-z]{2,4}[a-z0-9]{0,4}(/[a-z0-9-]{1,8})?".prop_map(Data::Device),
+    ]
+}
+
+fn data() -> impl Strategy<Value = Data> {
+    prop_oneof![Just(Data::Auto), Just(Data::Off), disk()]
+}
+
+fn addr() -> impl Strategy<Value = Ipv4Addr> {
+    let first = prop_oneof![1_u8..127, 128_u8..224];
+    (first, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d))
+}
+
+fn net() -> impl Strategy<Value = Net> {
+    let card = option::of("[a-z]{2,8}[0-9]{1,3}");
+    let by_hand = (
+        addr(),
+        1_u8..=32,
+        option::of(addr()),
+        vec(addr(), 0..=3),
+        card.clone(),
+    );
+    prop_oneof![
+        card.prop_map(|device| Net::Dhcp { device }),
+        Just(Net::Off),
+        by_hand.prop_map(|(addr, prefix, gateway, mut dns, device)| {
+            // ip= names two servers at most, and only ip= names a card.
+            if device.is_some() {
+                dns.truncate(2);
+            }
+            Net::Static {
+                addr,
+                prefix,
+                gateway,
+                dns,
+                device,
+            }
+        }),
+    ]
+}
+
+pub fn config() -> impl Strategy<Value = Config> {
+    let formats = select(vec![Format::Magic, Format::Blank, Format::Never]);
+    let consoles = select(vec![Console::Status, Console::Shell, Console::Off]);
+    let podmans = select(vec![Podman::OnDemand, Podman::Boot, Podman::Off]);
+    let levels = select(vec![
+        Loglevel::Error,
+        Loglevel::Warn,
+        Loglevel::Info,
+        Loglevel::Debug,
+        Loglevel::Trace,
+    ]);
+    let keys = subsequence(KEYS.to_vec(), 0..=KEYS.len());
+    let wait = (0_u16..=3600, option::of(disk()));
+    let wait = wait.prop_map(|(seconds, disk)| WaitUsb { seconds, disk });
+    let modules = subsequence(vec!["floppy", "snd_hda_intel", "pcspkr", "i2c_dev"], 0..=4);
+    let ours = (
+        keys,
+        data(),
+        formats,
+        name(),
+        net(),
+        consoles,
+        podmans,
+        levels,
+    );
+    let theirs = (
+        option::of(wait),
+        option::of("[A-Z][A-Za-z_]{2,10}(/[A-Z][a-z_]{2,10})?"),
+        option::of(name()),
+        modules,
+        option::of(disk()),
+        any::<[bool; 7]>(),
+    );
+    (ours, theirs).prop_map(|(ours, theirs)| {
+        let (keys, data, format, hostname, net, console, podman, loglevel) = ours;
+        let (waitusb, tz, ntpserver, blacklist, swapfile, bools) = theirs;
+        let [sshd, rescue, utc, swap, autologin, syslog, fast] = bools;
+        Config {
+            ssh_keys: keys.into_iter().map(str::to_owned).collect(),
+            data,
+            format,
+            hostname,
+            net,
+            console,
+            podman,
+            sshd,
+            rescue,
+            loglevel,
+            modules: if fast {
+                Modules::Fast
+            } else {
+                Modules::Verified
+            },
+            waitusb,
+            tz,
+            utc,
+            swap,
+            autologin,
+            ntpserver,
+            blacklist: blacklist.into_iter().map(str::to_owned).collect(),
+            swapfile,
+            syslog,
+        }
+    })
+}
+
+fn disk_text(disk: &Data) -> String {
+    match disk {
+        Data::Auto => "auto".to_owned(),
+        Data::Off => "off".to_owned(),
+        Data::Label(text) => format!("LABEL={text}"),
+        Data::Uuid(text) => format!("UUID={text}"),
+        Data::PartUuid(text) => format!("PARTUUID={text}"),
+        Data::Device(path) => path.clone(),
+    }
+}
+
+/// The flag that gives this network, name first.
+fn net_flag(net: &Net) -> (&'static str, String) {
+    let text = |addr: &Option<Ipv4Addr>| addr.map(|addr| addr.to_string()).unwrap_or_default();
+    match net {
+        Net::Dhcp { device: None } => ("b2p.net", "dhcp".to_owned()),
+        Net::Dhcp { device: Some(card) } => ("ip", format!(":::::{card}:dhcp")),
+        Net::Off => ("b2p.net", "off".to_owned()),
+        Net::Static {
+            addr,
+            prefix,
+            gateway,
+            dns,
+            device: None,
+        } => {
+            let dns: String = dns.iter().map(|dns| format!(",{dns}")).collect();
+            ("b2p.net", format!("{addr}/{prefix},{}{dns}", text(gateway)))
+        }
+        Net::Static {
+            addr,
+            prefix,
+            gateway,
+            dns,
+            device: Some(card),
+        } => {
+            let mask = Ipv4Addr::from_bits(u32::MAX << (32 - prefix));
+            let [dns0, dns1] = [0, 1].map(|at| text(&dns.get(at).copied()));
+            let gateway = text(gateway);
+            (
+                "ip",
+                format!("{addr}::{gateway}:{mask}::{card}:off:{dns0}:{dns1}"),
+            )
+        }
+    }
+}
+
+/// Flags that give this configuration, each a name and a value.
+pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
+    let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let switch = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let mut flags = vec![
+        ("b2p.data", disk_text(&config.data)),
+        ("b2p.format", word(&config.format)),
+        ("b2p.hostname", config.hostname.clone()),
+        net_flag(&config.net),
+        ("b2p.console", word(&config.console)),
+        ("b2p.podman", word(&config.podman)),
+        ("b2p.modules", word(&config.modules)),
+        ("b2p.loglevel", word(&config.loglevel)),
+        ("b2p.sshd", switch(config.sshd)),
+        ("b2p.rescue", switch(config.rescue)),
+        ("noutc", switch(!config.utc)),
+        ("noswap", switch(!config.swap)),
+        ("noautologin", switch(!config.autologin)),
+        ("syslog", switch(config.syslog)),
+    ];
+    flags.extend(
+        config
+            .ssh_keys
+            .iter()
+            .map(|key| ("b2p.ssh_key", key.clone())),
+    );
+    flags.extend(
+        config
+            .blacklist
+            .iter()
+            .map(|name| ("blacklist", name.replace('_', "-"))),
+    );
+    flags.extend(config.tz.iter().map(|zone| ("tz", zone.clone())));
+    flags.extend(
+        config
+            .ntpserver
+            .iter()
+            .map(|server| ("ntpserver", server.clone())),
+    );
+    flags.extend(
+        config
+            .swapfile
+            .iter()
+            .map(|disk| ("swapfile", disk_text(disk))),
+    );
+    flags.extend(config.waitusb.iter().map(|wait| {
+        let disk = wait.disk.iter().map(|disk| format!(":{}", disk_text(disk)));
+        (
+            "waitusb",
+            format!("{}{}", wait.seconds, disk.collect::<String>()),
+        )
+    }));
+    flags
+}
+
+/// A flag on the command line, quoted in one of the ways that hold spaces.
+pub fn quote((name, value): &(&str, String), whole: bool) -> String {
+    match whole {
+        true => format!("\"{name}={value}\""),
+        false => format!("{name}=\"{value}\""),
+    }
+}

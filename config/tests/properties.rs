@@ -1,0 +1,214 @@
+//! What holds for every input.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod made;
+
+use common::KEYS;
+use config::{Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, parse};
+use made::{config, flags, quote};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+/// At least 1024 cases a property; more by `PROPTEST_CASES`.
+fn settings() -> ProptestConfig {
+    let base = ProptestConfig::default();
+    ProptestConfig {
+        cases: base.cases.max(1024),
+        failure_persistence: None,
+        ..base
+    }
+}
+
+/// Input that looks like flags often enough to get past the first check.
+fn soup() -> impl Strategy<Value = Vec<u8>> {
+    let names: Vec<Vec<u8>> = FLAGS
+        .iter()
+        .map(|flag| flag.name.as_bytes().into())
+        .collect();
+    let values = FLAGS.iter().flat_map(|flag| flag.values.split(", "));
+    let values: Vec<Vec<u8>> = values.map(|value| value.as_bytes().into()).collect();
+    let marks: Vec<Vec<u8>> = [
+        "=", " ", "\"", ",", ":", "/", "\\", "\0", "\n", "--", "b2p.", "\x1b[",
+    ]
+    .iter()
+    .map(|mark| mark.as_bytes().to_vec())
+    .collect();
+    let keys: Vec<Vec<u8>> = KEYS.iter().map(|key| key.as_bytes().into()).collect();
+    let piece = prop_oneof![
+        3 => select(names),
+        2 => select(values),
+        5 => select(marks),
+        1 => select(keys),
+        1 => vec(any::<u8>(), 0..8),
+        1 => "[0-9./:,]{1,20}".prop_map(String::into_bytes),
+    ];
+    vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![vec(any::<u8>(), 0..4096), soup()]
+}
+
+fn entry() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    let names: Vec<Vec<u8>> = FLAGS
+        .iter()
+        .map(|flag| flag.short().as_bytes().into())
+        .collect();
+    (prop_oneof![select(names), vec(any::<u8>(), 0..20)], bytes())
+}
+
+fn entries<'a>(pairs: &'a [(Vec<u8>, Vec<u8>)]) -> Vec<FwCfg<'a>> {
+    let entry = |(name, value): &'a (Vec<u8>, Vec<u8>)| FwCfg { name, value };
+    pairs.iter().map(entry).collect()
+}
+
+fn is_sound(complaint: &Complaint) -> bool {
+    let line = complaint.to_string();
+    !line.is_empty()
+        && line.len() <= MAX_LINE
+        && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// No text of a configuration can break a line, a path or a terminal.
+fn is_clean(config: &Config) -> bool {
+    let disk = |data: &Data| match data {
+        Data::Auto | Data::Off => String::new(),
+        Data::Label(text) | Data::Uuid(text) | Data::PartUuid(text) => text.clone(),
+        Data::Device(path) => {
+            assert!(path.starts_with("/dev/") && !path.contains(".."), "{path}");
+            path.clone()
+        }
+    };
+    let mut texts = vec![config.hostname.clone(), disk(&config.data)];
+    texts.extend(config.ssh_keys.iter().map(|key| key.replace('\t', " ")));
+    texts.extend(config.blacklist.clone());
+    texts.extend(config.tz.clone());
+    texts.extend(config.ntpserver.clone());
+    texts.extend(config.swapfile.as_ref().map(disk));
+    texts.extend(
+        config
+            .waitusb
+            .iter()
+            .filter_map(|wait| wait.disk.as_ref().map(disk)),
+    );
+    assert!((1..=64).contains(&config.hostname.len()));
+    assert!(config.tz.as_ref().is_none_or(|zone| !zone.contains("..")));
+    texts.iter().all(|text| !text.contains(char::is_control))
+}
+
+fn foreign() -> impl Strategy<Value = String> {
+    prop_oneof![
+        select(vec![
+            "quiet",
+            "ro",
+            "root=/dev/vda1",
+            "console=ttyS0,115200n8",
+            "nomodeset"
+        ])
+        .prop_map(str::to_owned),
+        "[a-z]{3,6}\\.[a-z]{1,6}=[a-z0-9]{0,6}",
+        "dyndbg=\"file [a-z]{1,5}\\.c \\+p\"",
+    ]
+}
+
+proptest! {
+    #![proptest_config(settings())]
+
+    #[test]
+    fn any_input_has_an_answer(line in bytes(), pairs in vec(entry(), 0..6)) {
+        let (config, complaints) = parse(&line, &entries(&pairs));
+        prop_assert!(complaints.len() <= MAX_COMPLAINTS + 1);
+        prop_assert!(complaints.iter().all(is_sound), "{complaints:?}");
+        prop_assert!(is_clean(&config), "{config:?}");
+        let again = parse(&line, &entries(&pairs));
+        prop_assert_eq!(again, (config, complaints));
+    }
+
+    #[test]
+    fn good_flags_give_their_values(config in config(), whole in any::<bool>()) {
+        let line: Vec<String> = flags(&config).iter().map(|flag| quote(flag, whole)).collect();
+        let (parsed, complaints) = parse(line.join(" ").as_bytes(), &[]);
+        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        prop_assert_eq!(parsed, config);
+    }
+
+    #[test]
+    fn fw_cfg_says_the_same(config in config(), end in select(vec!["", "\n", "\0", "\r\n"])) {
+        let flags = flags(&config);
+        let value = |value: &str| format!("{value}{end}").into_bytes();
+        let pairs: Vec<_> = flags
+            .iter()
+            .map(|(name, text)| (name.trim_start_matches("b2p.").into(), value(text)))
+            .collect();
+        let (parsed, complaints) = parse(b"", &entries(&pairs));
+        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        prop_assert_eq!(parsed, config);
+    }
+
+    #[test]
+    fn others_in_between_change_nothing(
+        config in config(),
+        others in vec((foreign(), any::<Index>()), 0..12),
+    ) {
+        let mut line: Vec<String> = flags(&config).iter().map(|flag| quote(flag, false)).collect();
+        for (other, at) in &others {
+            line.insert(at.index(line.len() + 1), other.clone());
+        }
+        let (parsed, complaints) = parse(line.join("  ").as_bytes(), &[]);
+        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        prop_assert_eq!(parsed, config);
+    }
+
+    #[test]
+    fn what_is_after_the_dashes_is_not_ours(config in config(), rest in bytes()) {
+        let line: Vec<String> = flags(&config).iter().map(|flag| quote(flag, true)).collect();
+        let line = [line.join(" ").as_bytes(), b" -- ", &rest].concat();
+        prop_assert_eq!(parse(&line, &[]), (config, vec![]));
+    }
+
+    #[test]
+    fn the_command_line_wins_over_fw_cfg(low in config(), high in config()) {
+        let pairs: Vec<_> = flags(&low)
+            .into_iter()
+            .map(|(name, text)| (name.trim_start_matches("b2p.").into(), text.into_bytes()))
+            .collect();
+        let line: Vec<String> = flags(&high).iter().map(|flag| quote(flag, true)).collect();
+        let (parsed, complaints) = parse(line.join(" ").as_bytes(), &entries(&pairs));
+        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let mut expected = Config {
+            waitusb: high.waitusb.or(low.waitusb),
+            tz: high.tz.or(low.tz),
+            ntpserver: high.ntpserver.or(low.ntpserver),
+            swapfile: high.swapfile.or(low.swapfile),
+            ssh_keys: low.ssh_keys,
+            blacklist: low.blacklist,
+            ..high
+        };
+        let union = |low: &mut Vec<String>, high: &[String]| {
+            let new: Vec<String> = high.iter().filter(|text| !low.contains(text)).cloned().collect();
+            low.extend(new);
+        };
+        union(&mut expected.ssh_keys, &high.ssh_keys);
+        union(&mut expected.blacklist, &high.blacklist);
+        prop_assert_eq!(parsed, expected);
+    }
+
+    #[test]
+    fn one_wrong_letter_is_understood(at in any::<Index>(), which in any::<Index>()) {
+        let ours: Vec<&str> = FLAGS
+            .iter()
+            .map(|flag| flag.name)
+            .filter(|name| name.starts_with("b2p."))
+            .collect();
+        let name = ours[which.index(ours.len())];
+        let mut wrong = name.as_bytes().to_vec();
+        let at = 4 + at.index(wrong.len() - 4);
+        wrong[at] = b'#';
+        let (config, complaints) = parse(&wrong, &[]);
+        prop_assert_eq!(config, Config::default());
+        let line = complaints[0].to_string();
+        prop_assert!(line.ends_with(&format!("did you mean {name}?")), "{line}");
+    }
+}

@@ -1,0 +1,124 @@
+//! fw_cfg entries, and which source wins.
+
+mod common;
+
+use common::{ED25519, P256, RSA, good, read_all};
+use config::{Config, Format, Net, Source, parse};
+
+#[test]
+fn entries_are_flags_without_their_prefix() {
+    for (name, value, line) in [
+        ("format", "never", "b2p.format=never"),
+        ("format", "never\n", "b2p.format=never"),
+        ("format", "never\r\n\0", "b2p.format=never"),
+        ("b2p.format", "never", "b2p.format=never"),
+        ("hostname", "box", "b2p.hostname=box"),
+        ("host", "box", "host=box"),
+        ("ip", "off", "ip=off"),
+        ("tz", "UTC\0", "tz=UTC"),
+        ("rescue", "", "b2p.rescue"),
+        ("rescue", "\n", "b2p.rescue"),
+        ("noswap", "on", "noswap"),
+        ("blacklist", "a,b\n# no\nc-d\n", "blacklist=a,b,c_d"),
+        ("data", "LABEL=my disk", "b2p.data=\"LABEL=my disk\""),
+    ] {
+        let (config, complaints) = read_all("", &[(name, value)]);
+        assert_eq!(complaints, [""; 0], "{name}");
+        assert_eq!(config, good(line), "{name}");
+    }
+}
+
+#[test]
+fn a_file_of_keys() {
+    let file = format!("\n# mine\r\n{ED25519}\r\n\n  {RSA}\n#{P256}\nssh-rsa x\n\0");
+    let (config, complaints) = read_all("", &[("ssh-key", &file)]);
+    assert_eq!(config.ssh_keys, [ED25519, RSA]);
+    assert_eq!(complaints.len(), 1);
+    let start = "opt/org.boot2podman/ssh-key=\"ssh-rsa ...\" (fw_cfg, line 7): ignored: ";
+    assert!(complaints[0].starts_with(start), "{complaints:?}");
+}
+
+#[test]
+fn the_command_line_wins() {
+    let line = "b2p.format=never ip=off host=b";
+    let entries = [
+        ("format", "blank"),
+        ("net", "dhcp"),
+        ("hostname", "a"),
+        ("tz", "UTC"),
+    ];
+    let (config, complaints) = read_all(line, &entries);
+    assert_eq!(complaints, [""; 0]);
+    let expected = Config {
+        format: Format::Never,
+        net: Net::Off,
+        hostname: "b".to_owned(),
+        tz: Some("UTC".to_owned()),
+        ..Config::default()
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn a_bad_value_on_the_command_line_leaves_fw_cfg() {
+    let (config, complaints) = read_all("b2p.format=x", &[("format", "blank")]);
+    assert_eq!(config.format, Format::Blank);
+    assert_eq!(complaints.len(), 1);
+}
+
+#[test]
+fn keys_are_joined() {
+    let line = format!("b2p.ssh_key=\"{RSA}\" b2p.ssh_key=\"{P256}\"");
+    let (config, complaints) = read_all(&line, &[("ssh_key", &format!("{ED25519}\n{RSA}"))]);
+    assert_eq!(complaints, [""; 0]);
+    assert_eq!(config.ssh_keys, [ED25519, RSA, P256]);
+}
+
+#[test]
+fn wrong_entries() {
+    for (name, value, complaint) in [
+        (
+            "fromat",
+            "x",
+            "opt/org.boot2podman/fromat (fw_cfg): ignored: no such flag; did you mean format?",
+        ),
+        (
+            "format",
+            "x",
+            "opt/org.boot2podman/format=x (fw_cfg): ignored: no such value; \
+             it takes magic, blank, never",
+        ),
+        (
+            "format",
+            "\n",
+            "opt/org.boot2podman/format= (fw_cfg): ignored: needs a value; \
+             it takes magic, blank, never",
+        ),
+        (
+            "",
+            "",
+            "opt/org.boot2podman/ (fw_cfg): ignored: no such flag",
+        ),
+    ] {
+        let (config, complaints) = read_all("", &[(name, value)]);
+        assert_eq!(complaints, [complaint]);
+        assert_eq!(config, Config::default());
+    }
+    let (config, complaints) = read_all("", &[("net", "off"), ("ip", "dhcp")]);
+    assert_eq!(config.net, Net::Dhcp { device: None });
+    assert!(
+        complaints[0].contains("wins over opt/org.boot2podman/net=off"),
+        "{complaints:?}"
+    );
+}
+
+#[test]
+fn complaints_know_their_source() {
+    let entry = config::FwCfg {
+        name: b"x",
+        value: b"",
+    };
+    let (_, complaints) = parse(b"b2p.x", &[entry]);
+    let sources: Vec<Source> = complaints.iter().map(config::Complaint::source).collect();
+    assert_eq!(sources, [Source::FwCfg, Source::CommandLine]);
+}

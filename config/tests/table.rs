@@ -1,0 +1,159 @@
+//! The table is whole, true, and what the README shows.
+
+mod common;
+
+use common::{ED25519, good, read, read_all};
+use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
+
+/// Something to stand for each text of the `values` column.
+const TEXTS: [(&str, &str); 16] = [
+    ("\"<type> <base64> <comment>\"", ""),
+    ("<label>", "b2p-data"),
+    ("<uuid>", "1234-ABCD"),
+    ("<disk>", "vdb"),
+    ("<partition>", "sda1"),
+    ("<name>", "box"),
+    ("[,<dns>...]", ",10.0.2.3"),
+    ("<addr>/<prefix>,<gateway>", "10.0.2.15/24,10.0.2.2"),
+    (
+        "<client>:<server>:<gateway>:<netmask>",
+        "10.0.2.15::10.0.2.2:255.255.255.0",
+    ),
+    ("<hostname>:<device>:<autoconf>", "box:eth0:off"),
+    ("<dns0>:<dns1>:<ntp0>", "10.0.2.3:10.0.2.4:10.0.2.5"),
+    ("<seconds>", "5"),
+    ("<zone>", "Europe/Berlin"),
+    ("<server>", "pool.ntp.org"),
+    ("[,<module>...]", ",pcspkr"),
+    ("<module>", "floppy"),
+];
+
+/// Every documented value of a flag, made real.
+fn values(flag: &Flag) -> Vec<String> {
+    let real = |value: &str| {
+        let value = TEXTS.iter().fold(value.to_owned(), |value, (text, real)| {
+            value.replace(text, if real.is_empty() { ED25519 } else { real })
+        });
+        assert!(
+            !value.contains('<'),
+            "{}: no example for {value}",
+            flag.name
+        );
+        value
+    };
+    flag.values.split(", ").map(real).collect()
+}
+
+#[test]
+fn every_documented_value_is_taken() {
+    for flag in FLAGS {
+        for value in values(flag) {
+            let config = good(&format!("\"{}={value}\"", flag.name));
+            let changed = config != Config::default();
+            let default = flag.default == value || ["on", "any"].contains(&value.as_str());
+            assert!(
+                changed || default || flag.name == "nodhcp",
+                "{}={value}",
+                flag.name
+            );
+            let (other, complaints) = read_all("", &[(flag.short(), &value)]);
+            assert_eq!(complaints, [""; 0], "{}", flag.name);
+            assert_eq!(other, config, "{}", flag.name);
+        }
+    }
+}
+
+#[test]
+fn every_default_is_the_default() {
+    for flag in FLAGS.iter().filter(|flag| !flag.default.is_empty()) {
+        let line = format!("{}={}", flag.name, flag.default);
+        assert_eq!(good(&line), Config::default(), "{line}");
+        let first = flag.values.split(", ").next().unwrap_or_default();
+        assert!(
+            first == flag.default || first.contains('<'),
+            "{}",
+            flag.name
+        );
+    }
+}
+
+#[test]
+fn bare_flags_and_only_they_go_without_a_value() {
+    for flag in FLAGS {
+        assert_eq!(read(flag.name).1.is_empty(), flag.bare, "{}", flag.name);
+    }
+}
+
+#[test]
+fn rows_are_well_formed() {
+    for (at, flag) in FLAGS.iter().enumerate() {
+        let others = FLAGS.iter().skip(at + 1);
+        assert!(
+            others.clone().all(|other| other.short() != flag.short()),
+            "{}",
+            flag.name
+        );
+        assert!(
+            !flag.values.is_empty() && !flag.why.is_empty(),
+            "{}",
+            flag.name
+        );
+        assert!(
+            !flag.name.contains('-'),
+            "{}: names are kept with _",
+            flag.name
+        );
+        for text in [flag.name, flag.values, flag.default, flag.why] {
+            assert!(
+                text.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "{text}"
+            );
+            assert!(
+                !text.contains('|') && !text.contains('`'),
+                "{text}: breaks the table"
+            );
+        }
+        if let Some(same) = flag.same_as {
+            let known = FLAGS
+                .iter()
+                .any(|flag| flag.name == same && flag.same_as.is_none());
+            assert!(known, "{} is the same as nothing", flag.name);
+        }
+    }
+}
+
+/// The longest complaints fit without being cut, so that the allowed values,
+/// which come last, are all there.
+#[test]
+fn complaints_fit() {
+    for flag in FLAGS {
+        let value = "\u{1}".repeat(100);
+        for line in [
+            format!("{}={value}", flag.name),
+            format!("{}={value}", flag.name.replace('_', "-")),
+        ] {
+            let (_, complaints) = read(&line);
+            assert_eq!(complaints.len(), 1, "{line}");
+            assert!(complaints[0].len() <= MAX_LINE, "{}", complaints[0]);
+            assert!(complaints[0].ends_with(flag.values), "{}", complaints[0]);
+        }
+    }
+}
+
+#[test]
+fn the_table_has_a_row_for_every_flag() {
+    let table = flags_markdown();
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows.len(), FLAGS.len() + 2);
+    for (row, flag) in rows.iter().skip(2).zip(FLAGS) {
+        assert!(row.starts_with(&format!("| `{}", flag.name)), "{row}");
+    }
+    for row in rows {
+        assert_eq!(row.matches('|').count(), 5, "{row}");
+    }
+    assert!(table.contains(
+        "| `b2p.format=` | `magic`, `blank`, `never` | `magic` | which disk may be formatted"
+    ));
+    assert!(table.contains("| `b2p.ssh_key=` (repeatable) | `\"<type> <base64> <comment>\"` |  |"));
+    assert!(table.contains("| `b2p.rescue` | `off`, `on` | `off` |"));
+}

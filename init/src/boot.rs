@@ -1,0 +1,222 @@
+//! The boot, in the order it happens. Read this file first.
+//!
+//! A phase that fails is logged with what and why, the machine counts as
+//! degraded, and the next phase comes. Without a root there is no next phase:
+//! then there is a shell.
+
+use std::path::Path;
+
+use log::{debug, info};
+use services::Manager;
+
+use crate::button::Buttons;
+use crate::events::{self, Ears};
+use crate::machine::{Machine, now, since_kernel};
+use crate::modules::Modules;
+use crate::signals::Signals;
+use crate::uevent::{self, Uevents};
+use crate::{
+    cgroups, flags, identity, kmsg, mounts, net, ready, rescue, root, selftests, sys, sysctl, table,
+};
+
+/// One step of the boot.
+pub struct Phase {
+    /// In the log and in the list of times.
+    pub name: &'static str,
+    /// What the machine has when it is done.
+    pub why: &'static str,
+    run: fn(&mut Machine) -> Result<(), String>,
+}
+
+/// From the kernel's hands to a root that programs can run in.
+#[rustfmt::skip]
+pub const TO_THE_ROOT: &[Phase] = &[
+    Phase { name: "api",   run: |_| mounts::api(), why: "/proc, /sys, /dev and /run: nothing can be known or done without" },
+    Phase { name: "log",   run: log, why: "the flags are known, and what happens from here on is in the kernel log" },
+    Phase { name: "hurry", run: |_| { sys::expedite_rcu(true); selftests::give_way(); Ok(()) }, why: "until the machine is ready, nobody waits for grace periods or for the kernel's self-tests" },
+    Phase { name: "early", run: |m| root::early_modules(&mut m.verify), why: "the kernel can read the userland image and stack file systems" },
+    Phase { name: "root",  run: |_| root::assemble(), why: "the userland is /, writable, with nothing of it on a disk" },
+];
+
+/// From there to the services.
+#[rustfmt::skip]
+pub const TO_THE_SERVICES: &[Phase] = &[
+    Phase { name: "mounts",   run: |_| mounts::more(), why: "terminals, shared memory, cgroups, bpf, tracing" },
+    Phase { name: "cgroups",  run: |_| cgroups::make(Path::new(cgroups::ROOT)), why: "limits hold; every service is in a leaf of its own" },
+    Phase { name: "loopback", run: |_| net::up("lo").map_err(|e| e.to_string()), why: "127.0.0.1" },
+    Phase { name: "devices",  run: devices, why: "the network cards have their drivers, and what is plugged in later will be heard" },
+    Phase { name: "flags",    run: all_flags, why: "fw_cfg can be read now: the configuration is complete" },
+    Phase { name: "sysctl",   run: |_| sysctl::apply(), why: "limits that containers need, forwarding" },
+    Phase { name: "hostname", run: |m| identity::hostname(&m.config.hostname), why: "prompts, logs, DHCP and podman ask for it" },
+    Phase { name: "machine-id", run: |_| identity::machine_id(), why: "programs tell machines apart by it" },
+    Phase { name: "clock",    run: |_| identity::clock(), why: "no certificate is from the future" },
+    Phase { name: "keys",     run: |m| identity::keys(&m.config), why: "somebody can log in" },
+];
+
+/// Boots, serves, and never returns.
+pub fn run(signals: Signals) -> ! {
+    let mut machine = Machine::new();
+    let mut ears = Ears {
+        signals,
+        uevents: None,
+        buttons: Buttons::default(),
+        more: false,
+    };
+    let outcome = all(TO_THE_ROOT, &mut machine);
+    if !root::assembled() {
+        let why = outcome.err().unwrap_or_default();
+        let then = format!("there is no userland ({why}); `reboot` starts again");
+        rescue::for_ever(&mut machine, &mut ears, Vec::new(), &then);
+    }
+    let _ = all(TO_THE_SERVICES, &mut machine); // each has been said
+    identity::entropy();
+    ears.uevents = machine.uevents.take();
+    ears.buttons.find();
+    if machine.config.rescue {
+        // Who mends something needs the disks.
+        machine.loader.everything();
+        machine.loader.work(machine.modules.as_mut());
+        rescue::until_left(&mut machine, &mut ears);
+    }
+    serve(&mut machine, &mut ears)
+}
+
+/// Starts what the configuration asks for, says when it is there, and stays.
+fn serve(machine: &mut Machine, ears: &mut Ears) -> ! {
+    selftests::give_way(); // those that began since
+    let rows = table::services(&machine.config);
+    let cgroups = Path::new(cgroups::SYSTEM);
+    let mut manager = Manager::new(rows, Some(cgroups), kmsg::service_line);
+    if let Err(why) = manager.bind_sockets() {
+        machine.degraded("podman", &why);
+    }
+    ready::start(&mut manager, false);
+    events::run(machine, &mut manager, ears, |_, m| ready::settled(m));
+    ready::announce(machine, &mut manager);
+    loop {
+        events::run(machine, &mut manager, ears, |_, _| false);
+    }
+}
+
+/// Runs every phase; the first failure is the result, and the rest still run.
+fn all(phases: &[Phase], machine: &mut Machine) -> Result<(), String> {
+    let mut result = Ok(());
+    for phase in phases {
+        let start = since_kernel();
+        let outcome = (phase.run)(machine);
+        let took = since_kernel().saturating_sub(start);
+        machine.phases.push((phase.name, took));
+        debug!(
+            "phase {} took {} us: {}",
+            phase.name,
+            took.as_micros(),
+            phase.why
+        );
+        if let Err(why) = outcome {
+            machine.degraded(phase.name, &why);
+            result = result.and(Err(format!("{}: {why}", phase.name)));
+        }
+    }
+    result
+}
+
+fn log(machine: &mut Machine) -> Result<(), String> {
+    // Before the first line, or all but ten in five seconds are dropped (sysctl
+    // kernel.printk_devkmsg; the kernel takes the word with its newline only).
+    let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
+    machine.config = flags::early();
+    machine.verify = machine.config.modules == config::Modules::Verified;
+    kmsg::start(kmsg::filter(machine.config.loglevel));
+    info!(
+        "{} starts {} ms after the kernel",
+        env!("CARGO_PKG_VERSION"),
+        machine.started
+    );
+    Ok(())
+}
+
+/// How long the drivers of network cards may keep the boot, in milliseconds.
+const DRIVERS_MS: i32 = 5_000;
+
+/// Hears what comes before looking at what is there, so that nothing falls
+/// between. In a child: a driver that hangs on its hardware must not hang PID 1.
+fn devices(machine: &mut Machine) -> Result<(), String> {
+    let heard = Uevents::open().map_err(|e| format!("device events: {e}: hot-plug does not work"));
+    let mut modules = Modules::open(Path::new("/"))?;
+    modules.configure(&machine.config.blacklist, machine.verify);
+    let load = || uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::comes_first);
+    if !sys::in_child(load).is_some_and(|c| c.ended_within(DRIVERS_MS)) {
+        let s = DRIVERS_MS / 1000;
+        machine.degraded(
+            "drivers",
+            &format!("not loaded after {s} s; a device may hang; the boot goes on without"),
+        );
+    }
+    machine.modules = Some(modules);
+    heard.map(|h| machine.uevents = Some(h))
+}
+
+fn all_flags(machine: &mut Machine) -> Result<(), String> {
+    let (config, complaints) = flags::all();
+    machine.config = config;
+    ::log::set_max_level(kmsg::filter(machine.config.loglevel));
+    for complaint in complaints {
+        machine.degraded("flag", &complaint.to_string());
+    }
+    machine.verify |= machine.config.modules == config::Modules::Verified;
+    if let Some(modules) = machine.modules.as_mut() {
+        modules.configure(&machine.config.blacklist, machine.verify);
+    }
+    if let Some(why) = net::missing(&machine.config.net) {
+        machine.degraded("net", &why);
+    }
+    debug!("configuration after {} ms: {:?}", now(), machine.config.net);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_has_a_name_and_a_reason() {
+        let mut names: Vec<_> = TO_THE_ROOT
+            .iter()
+            .chain(TO_THE_SERVICES)
+            .map(|p| p.name)
+            .collect();
+        assert!(
+            TO_THE_ROOT
+                .iter()
+                .chain(TO_THE_SERVICES)
+                .all(|p| !p.why.is_empty())
+        );
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_phase_that_fails_does_not_stop_the_next() {
+        const TWO: &[Phase] = &[
+            Phase {
+                name: "bad",
+                why: "x",
+                run: |_| Err("broken".into()),
+            },
+            Phase {
+                name: "good",
+                why: "x",
+                run: |m| {
+                    m.config.rescue = true;
+                    Ok(())
+                },
+            },
+        ];
+        let mut machine = Machine::default();
+        assert_eq!(all(TWO, &mut machine), Err("bad: broken".into()));
+        assert!(machine.config.rescue);
+        assert_eq!(machine.degraded.len(), 1);
+    }
+}

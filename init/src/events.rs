@@ -1,0 +1,183 @@
+//! The loop that PID 1 lives in: one poll(2) over everything that can happen.
+//!
+//! Nothing in it waits for anything else. What takes time is a process of its
+//! own, and what must not be waited for for ever has a deadline.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use log::debug;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use services::manager::Token;
+use services::{Event, Manager, Millis, reap};
+
+use crate::button::Buttons;
+use crate::machine::{Machine, now};
+use crate::shutdown;
+use crate::signals::{Request, Signals};
+use crate::uevent::{self, Uevents};
+
+/// What became readable.
+#[derive(Clone, Copy)]
+enum Source {
+    Signals,
+    Uevents,
+    Button,
+    Manager(Token),
+}
+
+/// Everything that the loop listens to besides the services.
+#[derive(Debug)]
+pub struct Ears {
+    /// Signals to PID 1.
+    pub signals: Signals,
+    /// Devices that come.
+    pub uevents: Option<Uevents>,
+    /// Power buttons.
+    pub buttons: Buttons,
+    /// Children have ended that are not reaped yet.
+    pub more: bool,
+}
+
+/// Runs until `done` says so after some event. Shutting down does not return.
+pub fn run(
+    machine: &mut Machine,
+    manager: &mut Manager,
+    ears: &mut Ears,
+    mut done: impl FnMut(&mut Machine, &mut Manager) -> bool,
+) {
+    while !done(machine, manager) {
+        let readable = wait(manager, ears);
+        for source in readable {
+            match source {
+                Source::Signals => signals(manager, ears),
+                Source::Uevents => devices(machine, ears),
+                Source::Button => {
+                    if ears.buttons.pressed() {
+                        shutdown::run(crate::signals::How::PowerOff, manager, ears);
+                    }
+                }
+                Source::Manager(token) => manager.readable(now(), token),
+            }
+        }
+        if ears.more {
+            ears.more = collect(manager);
+        }
+        machine.loader.work(machine.modules.as_mut());
+        manager.event(now(), Event::Tick);
+    }
+}
+
+/// One turn of services and signals, for the shutdown: no longer than `until`.
+pub fn turn(manager: &mut Manager, ears: &Ears, until: Millis) {
+    let readable = wait_until(manager, Some(ears.signals.as_fd()), &[], Some(until));
+    for source in readable {
+        match source {
+            Source::Signals => {
+                let _ = ears.signals.requests(); // already on the way
+                while collect(manager) {}
+            }
+            Source::Manager(token) => manager.readable(now(), token),
+            Source::Uevents | Source::Button => {}
+        }
+    }
+    manager.event(now(), Event::Tick);
+}
+
+fn wait(manager: &Manager, ears: &Ears) -> Vec<Source> {
+    let mut others: Vec<(Source, BorrowedFd<'_>)> = Vec::new();
+    others.extend(ears.uevents.iter().map(|u| (Source::Uevents, u.as_fd())));
+    others.extend(ears.buttons.fds().map(|fd| (Source::Button, fd)));
+    // Children left over from the last turn are nothing to sleep over.
+    let until = ears.more.then_some(0);
+    wait_until(manager, Some(ears.signals.as_fd()), &others, until)
+}
+
+fn wait_until(
+    manager: &Manager,
+    signals: Option<BorrowedFd<'_>>,
+    others: &[(Source, BorrowedFd<'_>)],
+    until: Option<Millis>,
+) -> Vec<Source> {
+    let mut sources: Vec<(Source, BorrowedFd<'_>)> = Vec::with_capacity(32);
+    sources.extend(signals.map(|fd| (Source::Signals, fd)));
+    sources.extend(others.iter().copied());
+    sources.extend(
+        manager
+            .watched()
+            .into_iter()
+            .map(|(t, fd)| (Source::Manager(t), fd)),
+    );
+    let mut fds: Vec<PollFd<'_>> = sources
+        .iter()
+        .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
+        .collect();
+    let deadline = [manager.supervisor.deadline(), until]
+        .into_iter()
+        .flatten()
+        .min();
+    match poll(&mut fds, timeout(deadline)) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        // ENOMEM: the kernel could not take the list. Come back, not at once.
+        Err(e) => {
+            debug!("poll: {e}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+    let readable = fds.iter().map(|fd| fd.any() == Some(true));
+    sources
+        .iter()
+        .zip(readable)
+        .filter(|(_, r)| *r)
+        .map(|((s, _), _)| *s)
+        .collect()
+}
+
+/// Milliseconds until `deadline`, rounded up so that it has passed on waking.
+fn timeout(deadline: Option<Millis>) -> PollTimeout {
+    let Some(at) = deadline else {
+        return PollTimeout::NONE;
+    };
+    let ms = at.saturating_add(1).saturating_sub(now()).min(3_600_000);
+    i32::try_from(ms)
+        .ok()
+        .and_then(|ms| PollTimeout::try_from(ms).ok())
+        .unwrap_or(PollTimeout::ZERO)
+}
+
+fn signals(manager: &mut Manager, ears: &mut Ears) {
+    for request in ears.signals.requests() {
+        match request {
+            Request::Reap => ears.more = true,
+            Request::Shutdown(how) => shutdown::run(how, manager, ears),
+            Request::Nothing => {}
+        }
+    }
+}
+
+/// Ended children: ours go to the supervisor, orphans are only reaped. `true` if
+/// some may be left.
+pub fn collect(manager: &mut Manager) -> bool {
+    reap::drain(|pid, status| {
+        if !manager.exited(now(), pid, status) {
+            debug!("orphan {pid}: {status}");
+        }
+    })
+}
+
+/// Drivers for devices that came, and buttons that came with them.
+fn devices(machine: &mut Machine, ears: &mut Ears) {
+    let Some(events) = ears.uevents.as_ref().map(Uevents::added) else {
+        return;
+    };
+    for event in events {
+        match event {
+            uevent::Added::Lost => {
+                machine.loader.everything();
+                ears.buttons.find();
+            }
+            uevent::Added::Modalias(alias) => machine.loader.add(alias),
+            uevent::Added::Input(name) => ears.buttons.add(&name),
+        }
+    }
+}

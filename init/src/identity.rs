@@ -1,0 +1,154 @@
+//! Who this machine is: host name, machine-id, the keys that may log in, the clock.
+
+use std::fs;
+use std::path::Path;
+
+use config::Config;
+use log::warn;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime, clock_settime};
+use nix::unistd::sethostname;
+
+use crate::files::replace;
+
+/// What sshd_config names as the file of keys for everybody who may log in.
+const KEYS: &str = "/run/boot2podman/authorized_keys";
+/// 2026-01-01 in seconds since 1970: no image is older, so no clock may be.
+const EPOCH: i64 = 1_767_225_600;
+
+/// Sets the host name, and writes it where programs look for it. The one place
+/// that does.
+///
+/// # Errors
+/// What could not be set.
+pub fn hostname(name: &str) -> Result<(), String> {
+    sethostname(name).map_err(|e| format!("host name {name}: {e}"))?;
+    replace(
+        Path::new("/etc/hostname"),
+        format!("{name}\n").as_bytes(),
+        0o644,
+    )?;
+    replace(Path::new("/etc/hosts"), hosts(name).as_bytes(), 0o644)
+}
+
+/// hosts(5): the name resolves without any DNS. podman copies this file into
+/// containers and adds to it.
+fn hosts(name: &str) -> String {
+    let short = name.split('.').next().unwrap_or(name);
+    let names = if short == name {
+        name.to_owned()
+    } else {
+        format!("{name} {short}")
+    };
+    format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {names}\n")
+}
+
+/// Gives the machine an id (machine-id(5)): the one that its firmware has, so
+/// that the same VM keeps it without a disk, else a random one.
+///
+/// # Errors
+/// What could not be read or written.
+pub fn machine_id() -> Result<(), String> {
+    let path = Path::new("/etc/machine-id");
+    if fs::read_to_string(path).is_ok_and(|t| valid_id(t.trim()).is_some()) {
+        return Ok(()); // brought along by the image or a disk
+    }
+    let firmware = fs::read_to_string("/sys/class/dmi/id/product_uuid").ok();
+    let id = firmware.and_then(|t| valid_id(&t.trim().replace('-', "").to_lowercase()));
+    let id = match id {
+        Some(id) => id,
+        None => random_id().map_err(|e| format!("/dev/urandom: {e}"))?,
+    };
+    replace(path, format!("{id}\n").as_bytes(), 0o444)
+}
+
+/// 32 hexadecimal digits that are not all the same, as unset firmware has them.
+fn valid_id(text: &str) -> Option<String> {
+    let hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let first = text.bytes().next()?;
+    (hex && text.bytes().any(|b| b != first)).then(|| text.to_owned())
+}
+
+fn random_id() -> std::io::Result<String> {
+    let mut bytes = [0u8; 16];
+    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+    // Marked as a version 4 UUID, as machine-id(5) asks.
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Writes the keys of the flags to where sshd reads them.
+///
+/// # Errors
+/// What could not be written; or that nobody can log in.
+pub fn keys(config: &Config) -> Result<(), String> {
+    let mut text = config.ssh_keys.join("\n");
+    text.push('\n');
+    replace(Path::new(KEYS), text.as_bytes(), 0o644)?;
+    if config.sshd && config.ssh_keys.is_empty() {
+        warn!(
+            "no ssh key: nobody can log in but at a console; give one with b2p.ssh_key=\"ssh-ed25519 AAAA… you\""
+        );
+    }
+    Ok(())
+}
+
+/// The kernel has set the clock from the RTC (CONFIG_RTC_HCTOSYS). Where there
+/// is none, or its battery is dead, a clock before this program was written
+/// breaks TLS and every log; its own date is nearer.
+///
+/// # Errors
+/// What the system said.
+pub fn clock() -> Result<(), String> {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).map_err(|e| e.to_string())?;
+    if now.tv_sec() >= EPOCH {
+        return Ok(());
+    }
+    warn!(
+        "the clock says {} s since 1970, which cannot be: set to 2026-01-01",
+        now.tv_sec()
+    );
+    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(EPOCH, 0))
+        .map_err(|e| format!("clock_settime: {e}"))
+}
+
+/// Says so when the random number generator is not initialised: what waits for
+/// it (host keys) then waits for the kernel's jitter entropy. Nothing that is
+/// not secret is credited to it here.
+pub fn entropy() {
+    let mut byte = [0u8; 1];
+    if !crate::sys::random_ready(&mut byte) {
+        warn!(
+            "the random number generator is still being seeded; a virtio-rng device makes this faster"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_short_name_is_given_too() {
+        assert!(hosts("box").contains("127.0.1.1 box\n"));
+        assert!(hosts("box.example.org").contains("127.0.1.1 box.example.org box\n"));
+    }
+
+    #[test]
+    fn firmware_that_knows_nothing_is_not_believed() {
+        assert_eq!(valid_id(&"0".repeat(32)), None);
+        assert_eq!(valid_id(&"f".repeat(32)), None);
+        assert_eq!(valid_id("123"), None);
+        assert_eq!(valid_id("g123456789abcdef0123456789abcdef"), None);
+        assert!(valid_id("0123456789abcdef0123456789abcdef").is_some());
+    }
+
+    #[test]
+    fn random_ids_are_valid_and_differ() {
+        let (a, b) = (random_id().unwrap(), random_id().unwrap());
+        assert!(valid_id(&a).is_some() && a != b);
+        assert_eq!(&a[12..13], "4");
+    }
+}

@@ -1,0 +1,153 @@
+//! The kernel log as PID 1's own log (`/dev/kmsg`, Documentation/ABI/testing/dev-kmsg).
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::sync::OnceLock;
+
+use config::Loglevel;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// Longest message of one record: what printk keeps whole, with room for its prefix.
+const LONGEST: usize = 960;
+
+static SINK: Kmsg = Kmsg {
+    file: OnceLock::new(),
+};
+
+/// Writes records to `/dev/kmsg`.
+struct Kmsg {
+    file: OnceLock<File>,
+}
+
+/// Opens `/dev/kmsg` and makes it the `log` crate's sink. Without it (no /dev)
+/// messages are lost, which is all that can be done that early.
+pub fn start(level: LevelFilter) {
+    if let Ok(file) = OpenOptions::new().write(true).open("/dev/kmsg") {
+        let _ = SINK.file.set(file);
+    }
+    let _ = log::set_logger(&SINK);
+    log::set_max_level(level);
+}
+
+/// The `log` crate's level for `b2p.loglevel`.
+#[must_use]
+pub fn filter(level: Loglevel) -> LevelFilter {
+    match level {
+        Loglevel::Error => LevelFilter::Error,
+        Loglevel::Warn => LevelFilter::Warn,
+        Loglevel::Info => LevelFilter::Info,
+        Loglevel::Debug => LevelFilter::Debug,
+        Loglevel::Trace => LevelFilter::Trace,
+    }
+}
+
+/// Says something whatever the log level is: `ready`, `degraded`, last words.
+pub fn say(priority: u8, text: &str) {
+    write(priority, "boot2podman: ", text);
+}
+
+/// The priority nearest to `wanted` that the kernel prints on every console:
+/// with `quiet` or `loglevel=3` the ready line must still be seen there.
+#[must_use]
+pub fn seen(wanted: u8) -> u8 {
+    let printk = std::fs::read_to_string("/proc/sys/kernel/printk").unwrap_or_default();
+    if printk.starts_with('0') {
+        // `loglevel=0` shows nothing at all; 1 shows what is said at 0, as this is.
+        let _ = std::fs::write("/proc/sys/kernel/printk", "1");
+    }
+    below(&printk, wanted)
+}
+
+/// A record is printed when its priority is below the console level, the first
+/// number of `kernel.printk`.
+fn below(printk: &str, wanted: u8) -> u8 {
+    let level = printk
+        .split_whitespace()
+        .next()
+        .and_then(|n| n.parse::<u8>().ok())
+        .unwrap_or(7);
+    wanted.min(level.saturating_sub(1))
+}
+
+/// Lowers the console level to `level`, unless the user asked for less, or for all.
+pub fn quieten(level: u8) {
+    let chosen = std::fs::read("/proc/cmdline").unwrap_or_default();
+    let has = |word: &[u8]| {
+        chosen
+            .split(|b| b.is_ascii_whitespace())
+            .any(|w| w.starts_with(word))
+    };
+    let asked = [&b"loglevel="[..], b"quiet", b"debug", b"ignore_loglevel"];
+    if !asked.into_iter().any(has) && log::max_level() <= LevelFilter::Info {
+        let _ = std::fs::write("/proc/sys/kernel/printk", level.to_string());
+    }
+}
+
+/// A line of a service's output. Level debug: in the log, not on the console
+/// that a person is typing at.
+pub fn service_line(name: &str, line: &[u8]) {
+    write(7, &format!("{name}: "), &String::from_utf8_lossy(line));
+}
+
+fn write(priority: u8, prefix: &str, text: &str) {
+    let Some(mut file) = SINK.file.get() else {
+        return;
+    };
+    for piece in pieces(text) {
+        // One write is one record, shown at once only if it ends in a newline:
+        // without, the kernel waits for a continuation (LOG_CONT, printk.c).
+        // An error has nowhere to be reported.
+        let _ = file.write(format!("<{priority}>{prefix}{piece}\n").as_bytes());
+    }
+}
+
+/// Lines of `text`, cut where they are too long for one record.
+fn pieces(text: &str) -> impl Iterator<Item = String> {
+    text.lines().flat_map(|line| {
+        let chars: Vec<char> = line.chars().collect();
+        let cut: Vec<String> = chars
+            .chunks(LONGEST / 4)
+            .map(|c| c.iter().collect())
+            .collect();
+        cut
+    })
+}
+
+impl Log for Kmsg {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true // set_max_level filters
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let priority = match record.level() {
+            Level::Error => 3,
+            Level::Warn => 4,
+            Level::Info => 6,
+            Level::Debug | Level::Trace => 7,
+        };
+        say(priority, &record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_level_decides_what_is_seen() {
+        assert_eq!(below("7\t4\t1\t7", 5), 5);
+        assert_eq!(below("4\t4\t1\t7", 5), 3);
+        assert_eq!(below("1 4 1 7", 5), 0);
+        assert_eq!(below("nonsense", 5), 5);
+    }
+
+    #[test]
+    fn long_lines_come_in_pieces_and_none_is_lost() {
+        let text = format!("{}\nsecond", "é".repeat(1000));
+        let got: Vec<String> = pieces(&text).collect();
+        assert!(got.iter().all(|p| p.len() <= LONGEST));
+        assert_eq!(got.concat(), text.replace('\n', ""));
+    }
+}

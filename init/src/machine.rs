@@ -1,0 +1,73 @@
+//! What the boot knows: the configuration, what went wrong, and when what happened.
+
+use std::time::Duration;
+
+use config::Config;
+use nix::time::{ClockId, clock_gettime};
+use services::Millis;
+
+use crate::kmsg;
+use crate::modules::Modules;
+use crate::uevent::{Loader, Uevents};
+
+/// Something that was asked for and is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Degraded {
+    /// Which part.
+    pub what: String,
+    /// Why, and what would be right.
+    pub why: String,
+}
+
+/// The state of the boot, handed from phase to phase.
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// What was asked for.
+    pub config: Config,
+    /// What of it is not there, in the order it was found out.
+    pub degraded: Vec<Degraded>,
+    /// When PID 1 started.
+    pub started: Millis,
+    /// Name and duration of each phase that has run.
+    pub phases: Vec<(&'static str, Duration)>,
+    /// Module signatures are verified: a flag says so, or the kernel insists.
+    pub verify: bool,
+    /// Drivers on their way.
+    pub loader: Loader,
+    /// The index of kernel modules, once the userland is there.
+    pub modules: Option<Modules>,
+    /// Kernel events, heard since before the first pass over sysfs.
+    pub uevents: Option<Uevents>,
+}
+
+impl Machine {
+    /// A machine at the moment PID 1 starts.
+    #[must_use]
+    pub fn new() -> Machine {
+        Machine {
+            started: now(),
+            ..Machine::default()
+        }
+    }
+
+    /// Notes that something asked for is not there, and says so.
+    pub fn degraded(&mut self, what: &str, why: &str) {
+        kmsg::say(kmsg::seen(4), &format!("degraded {what}: {why}"));
+        self.degraded.push(Degraded {
+            what: what.into(),
+            why: why.into(),
+        });
+    }
+}
+
+/// Milliseconds on `CLOCK_BOOTTIME`; 0 if there were no such clock.
+#[must_use]
+pub fn now() -> Millis {
+    since_kernel().as_millis().try_into().unwrap_or(0)
+}
+
+/// The time since the kernel started (`CLOCK_BOOTTIME`).
+#[must_use]
+pub fn since_kernel() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}

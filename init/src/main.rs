@@ -1,0 +1,124 @@
+//! PID 1 of boot2podman, and the few programs that are the same binary under
+//! other names. The boot itself is [`boot`]: read that first.
+
+mod boot;
+mod button;
+mod cgroups;
+mod console;
+mod crash;
+mod events;
+mod files;
+mod flags;
+mod identity;
+mod image;
+mod kmsg;
+mod machine;
+mod modprobe;
+mod modules;
+mod mounts;
+mod net;
+mod power;
+mod ready;
+mod rescue;
+mod root;
+mod selftests;
+mod shutdown;
+mod signals;
+mod sys;
+mod sysctl;
+mod table;
+mod uevent;
+
+use button::Buttons;
+use events::Ears;
+use machine::Machine;
+use signals::Signals;
+
+fn main() {
+    let words: Vec<String> = std::env::args_os()
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect();
+    if nix::unistd::getpid().as_raw() == 1 {
+        init(&words);
+    }
+    std::process::exit(other(&words));
+}
+
+/// PID 1. The kernel passes on every word of its command line that it does not
+/// know, so only our own is looked at.
+fn init(words: &[String]) -> ! {
+    let before = match words {
+        // At a first start there is no /proc: then the word stands on the
+        // command line of the kernel.
+        [_, word, count] if word == crash::WORD && std::fs::read_link("/proc/1/exe").is_ok() => {
+            count.parse().unwrap_or(1)
+        }
+        _ => 0,
+    };
+    crash::guard(before);
+    let signals = loop {
+        match Signals::block() {
+            Ok(signals) => break signals,
+            // Out of memory at the very start: nothing else to do than to wait.
+            Err(_) => std::thread::sleep(std::time::Duration::from_secs(1)),
+        }
+    };
+    // Ctrl-Alt-Del is a signal to us now, and no reset; only once it is blocked
+    // (reboot(2), RB_DISABLE_CAD).
+    let _ = nix::sys::reboot::set_cad_enabled(false);
+    if before == 0 {
+        boot::run(signals)
+    } else {
+        after_crash(signals)
+    }
+}
+
+/// What is left to do after a crash: reap, obey signals, offer a shell.
+fn after_crash(signals: Signals) -> ! {
+    kmsg::start(log::LevelFilter::Info);
+    let mut machine = Machine::new();
+    machine.config = flags::early();
+    machine.degraded(
+        "init",
+        "PID 1 crashed and was started again: services that still run go on unsupervised",
+    );
+    let mut ears = Ears {
+        signals,
+        uevents: None,
+        buttons: Buttons::default(),
+        more: false,
+    };
+    ears.buttons.find();
+    // The API's socket went with the old program; the other services did not.
+    let api = table::podman(machine.config.podman).into_iter().collect();
+    rescue::for_ever(
+        &mut machine,
+        &mut ears,
+        api,
+        "`reboot` starts again in order",
+    )
+}
+
+/// The other names: the last part of the first word, or the word after it.
+fn other(words: &[String]) -> i32 {
+    let name = |w: &String| w.rsplit('/').next().unwrap_or("").to_owned();
+    let own = words.first().map(name).unwrap_or_default();
+    let (called, rest) = match (own.as_str(), words.get(1)) {
+        ("init", Some(word)) => (word.clone(), words.get(2..)),
+        _ => (own, words.get(1..)),
+    };
+    let rest = rest.unwrap_or_default();
+    match called.as_str() {
+        "modprobe" => modprobe::main(rest),
+        "net" => {
+            kmsg::start(log::LevelFilter::Info);
+            net::main(rest)
+        }
+        "console" => console::main(rest),
+        "settle" => {
+            kmsg::start(log::LevelFilter::Info);
+            uevent::settle()
+        }
+        name => power::main(name, rest),
+    }
+}

@@ -1,0 +1,57 @@
+//! `modprobe`: for people, and for the kernel's own requests (kernel/module/kmod.c
+//! calls `/sbin/modprobe -q -- <alias>`).
+
+use std::ffi::CString;
+use std::path::Path;
+
+use nix::kmod::{DeleteModuleFlags, delete_module};
+
+use crate::modules::Modules;
+
+/// Loads every name on the command line, or with `-r` takes those modules out.
+/// Options that only choose how much is said are taken.
+pub fn main(words: &[String]) -> i32 {
+    let has = |short: &str, long: &str| words.iter().any(|w| w == short || w == long);
+    let names: Vec<&String> = words.iter().filter(|w| !w.starts_with('-')).collect();
+    let result = if has("-r", "--remove") {
+        remove(&names)
+    } else {
+        load(&names)
+    };
+    match result {
+        Ok(()) => 0,
+        Err(why) => {
+            if !has("-q", "--quiet") {
+                eprintln!("modprobe: {why}");
+            }
+            1
+        }
+    }
+}
+
+fn remove(names: &[&String]) -> Result<(), String> {
+    for name in names {
+        let kernel = CString::new(name.replace('-', "_")).map_err(|e| e.to_string())?;
+        delete_module(&kernel, DeleteModuleFlags::O_NONBLOCK)
+            .map_err(|e| format!("{name}: {e}"))?;
+    }
+    Ok(())
+}
+
+fn load(names: &[&String]) -> Result<(), String> {
+    let config = crate::flags::all().0;
+    let mut modules = Modules::open(Path::new("/"))?;
+    modules.configure(
+        &config.blacklist,
+        config.modules == config::Modules::Verified,
+    );
+    let failed: Vec<String> = names
+        .iter()
+        .filter_map(|n| modules.load(n).err().map(|e| format!("{n}: {e}")))
+        .collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("\nmodprobe: "))
+    }
+}

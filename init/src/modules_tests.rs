@@ -1,0 +1,108 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn index() -> Modules {
+    Modules {
+        dep: parse_dep(
+            "kernel/drivers/net/virtio_net.ko: kernel/drivers/net/net_failover.ko kernel/net/core/failover.ko\n\
+             kernel/drivers/net/net_failover.ko: kernel/net/core/failover.ko\n\
+             kernel/net/core/failover.ko:\n",
+        ),
+        alias: parse_alias(
+            "alias virtio:d00000001v* virtio_net\nalias rtnl-link-dummy dummy\nalias a b virtio_net\n# x\n",
+        ),
+        softdep: parse_softdep("softdep btrfs pre: crc32c xxhash64 post: x\nsoftdep y post: z\n"),
+        builtin: ["ext4.ko", "kernel/crypto/crc32c-generic.ko"]
+            .map(module_name)
+            .into(),
+        dir: "/nonexistent".into(),
+        ..Modules::default()
+    }
+}
+
+#[test]
+fn names_are_normalised() {
+    assert_eq!(module_name("kernel/net/nf-nat.ko.xz"), "nf_nat");
+    assert_eq!(module_name("failover.ko"), "failover");
+    assert!(index().is_builtin("crc32c_generic"));
+}
+
+#[test]
+fn aliases_resolve_by_pattern() {
+    assert_eq!(index().resolve("virtio:d00000001v00001AF4"), ["virtio_net"]);
+    assert_eq!(index().resolve("virtio:d00000002v00001AF4"), [""; 0]);
+    assert_eq!(index().resolve("a b"), ["virtio_net"]);
+}
+
+#[test]
+fn builtin_is_loaded_and_unknown_is_said() {
+    let mut m = index();
+    assert_eq!(m.load("ext4"), Ok(()));
+    assert_eq!(m.load("no-such-thing"), Err(Problem::Unknown));
+}
+
+#[test]
+fn the_first_dependency_is_tried_first() {
+    match index().load("virtio-net") {
+        Err(Problem::Refused(path, Errno::ENOENT)) => {
+            assert!(path.ends_with("failover.ko"), "{path}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_blacklisted_one_is_refused_by_any_spelling() {
+    let mut m = index();
+    m.configure(&["virtio-net".into()], false);
+    assert_eq!(m.load("virtio_net"), Err(Problem::Blacklisted));
+    assert_eq!(m.load("virtio:d00000001v1"), Err(Problem::Blacklisted));
+}
+
+#[test]
+fn softdeps_come_before() {
+    let pre: Vec<_> = index()
+        .softdep
+        .iter()
+        .map(|(m, p)| format!("{m}<{p}"))
+        .collect();
+    assert_eq!(pre, ["btrfs<crc32c", "btrfs<xxhash64"]);
+}
+
+#[test]
+fn globs() {
+    for (pattern, text, matches) in [
+        ("pci:v00008086d*", "pci:v00008086d00001234", true),
+        ("*", "", true),
+        ("a*c*e", "abcde", true),
+        ("a*c*e", "abcd", false),
+        ("usb:v[0-9a]p?", "usb:vap7", true),
+        ("usb:v[0-9a]p?", "usb:vbp7", false),
+        ("[", "[", false),
+        ("", "x", false),
+        ("x", "", false),
+        ("dmi:*:svnQEMU:*", "dmi:bvn:svnQEMU:pn:", true),
+    ] {
+        assert_eq!(
+            glob(pattern.as_bytes(), text.as_bytes()),
+            matches,
+            "{pattern} {text}"
+        );
+    }
+    // What makes a backtracking matcher take for ever.
+    let pattern = "*a".repeat(30) + "b";
+    assert!(!glob(pattern.as_bytes(), "a".repeat(10_000).as_bytes()));
+}
+
+#[test]
+fn the_signature_is_left_off_and_nonsense_is_left_alone() {
+    let mut file = b"ELF body".to_vec();
+    file.extend(b"SIGNATURE");
+    file.extend([0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+    file.extend(SIGNED);
+    assert_eq!(unsigned(&file), b"ELF body");
+    assert_eq!(unsigned(b"ELF body"), b"ELF body");
+    let lying = [&[0xff; 12][..], SIGNED].concat();
+    assert_eq!(unsigned(&lying), lying);
+    assert_eq!(unsigned(SIGNED), SIGNED);
+}

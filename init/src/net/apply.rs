@@ -1,0 +1,130 @@
+//! Addresses, routes and flags of an interface, by the old ioctls (netdevice(7)):
+//! all that IPv4 needs, in a tenth of what rtnetlink takes.
+#![expect(unsafe_code, reason = "ioctl(2) on ifreq and rtentry")]
+
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use super::lease::{Route, netmask};
+
+/// Any socket carries these ioctls.
+fn ioctl(request: libc::c_ulong, argument: *mut libc::c_void) -> io::Result<()> {
+    // An unbound port-0 socket: nothing is sent or received on it.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // SAFETY: every caller passes the structure that its request documents.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), request as _, argument) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+fn request(device: &str) -> libc::ifreq {
+    // SAFETY: plain data; zero is valid.
+    let mut ifr: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = libc::IFNAMSIZ - 1;
+    for (to, from) in ifr.ifr_name.iter_mut().zip(device.bytes().take(room)) {
+        *to = from as libc::c_char;
+    }
+    ifr
+}
+
+fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
+    let mut sa = libc::sockaddr {
+        sa_family: libc::AF_INET as u16,
+        sa_data: [0; 14],
+    };
+    // sockaddr_in: two bytes of port, then the address.
+    for (to, from) in sa.sa_data.iter_mut().skip(2).zip(addr.octets()) {
+        *to = from as libc::c_char;
+    }
+    sa
+}
+
+/// Brings an interface up, leaving its other flags as they are.
+///
+/// # Errors
+/// What the system said.
+pub fn up(device: &str) -> io::Result<()> {
+    let mut ifr = request(device);
+    ioctl(libc::SIOCGIFFLAGS, (&raw mut ifr).cast())?;
+    // SAFETY: SIOCGIFFLAGS filled in this member of the union.
+    unsafe { ifr.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short };
+    ioctl(libc::SIOCSIFFLAGS, (&raw mut ifr).cast())
+}
+
+/// Sets the address, replacing the one before; 0.0.0.0 takes it away.
+///
+/// # Errors
+/// What the system said.
+pub fn address(device: &str, addr: Ipv4Addr, prefix: u8) -> io::Result<()> {
+    let mut ifr = request(device);
+    ifr.ifr_ifru.ifru_addr = sockaddr(addr);
+    ioctl(libc::SIOCSIFADDR, (&raw mut ifr).cast())?;
+    if addr.is_unspecified() {
+        return Ok(());
+    }
+    ifr.ifr_ifru.ifru_netmask = sockaddr(netmask(prefix));
+    ioctl(libc::SIOCSIFNETMASK, (&raw mut ifr).cast())?;
+    ifr.ifr_ifru.ifru_broadaddr = sockaddr(Ipv4Addr::from(
+        u32::from(addr) | !u32::from(netmask(prefix)),
+    ));
+    ioctl(libc::SIOCSIFBRDADDR, (&raw mut ifr).cast())
+}
+
+/// Sets the MTU in bytes.
+///
+/// # Errors
+/// What the system said.
+pub fn mtu(device: &str, mtu: u16) -> io::Result<()> {
+    let mut ifr = request(device);
+    ifr.ifr_ifru.ifru_mtu = i32::from(mtu);
+    ioctl(libc::SIOCSIFMTU, (&raw mut ifr).cast())
+}
+
+/// Adds a route by way of `device`; there already is as good. `metric` sets
+/// the order among several default routes.
+///
+/// # Errors
+/// What the system said.
+pub fn add_route(device: &str, route: &Route, metric: i16) -> io::Result<()> {
+    match change_route(libc::SIOCADDRT, device, route, metric) {
+        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        other => other,
+    }
+}
+
+/// Takes a route away again.
+///
+/// # Errors
+/// What the system said.
+pub fn drop_route(device: &str, route: &Route, metric: i16) -> io::Result<()> {
+    change_route(libc::SIOCDELRT, device, route, metric)
+}
+
+fn change_route(
+    request: libc::c_ulong,
+    device: &str,
+    route: &Route,
+    metric: i16,
+) -> io::Result<()> {
+    let mut name: Vec<u8> = device.bytes().chain([0]).collect();
+    // SAFETY: plain data; zero is valid.
+    let mut rt: libc::rtentry = unsafe { std::mem::zeroed() };
+    let mask = netmask(route.prefix);
+    rt.rt_dst = sockaddr(Ipv4Addr::from(u32::from(route.network) & u32::from(mask)));
+    rt.rt_genmask = sockaddr(mask);
+    rt.rt_flags = libc::RTF_UP;
+    if !route.gateway.is_unspecified() {
+        rt.rt_gateway = sockaddr(route.gateway);
+        rt.rt_flags |= libc::RTF_GATEWAY;
+    }
+    if route.prefix == 32 {
+        rt.rt_flags |= libc::RTF_HOST;
+    }
+    rt.rt_metric = metric + 1; // the kernel takes one off (rtentry_to_fib_config)
+    rt.rt_dev = name.as_mut_ptr().cast();
+    ioctl(request, (&raw mut rt).cast())
+}

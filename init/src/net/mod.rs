@@ -1,0 +1,213 @@
+//! The network service: a process of its own, so that what comes from the
+//! network is never parsed in PID 1. Same binary, called as `init net …`.
+//!
+//! It brings up every Ethernet card, now and when one appears, gives it its
+//! static address or keeps a DHCP lease for it, and writes resolv.conf. It
+//! sleeps in poll(2) between events; an idle machine is not woken.
+
+mod apply;
+mod card;
+mod dhcp;
+mod lease;
+mod packet;
+mod plan;
+mod resolv;
+mod sockets;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use log::{error, info};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
+
+use crate::machine::now;
+pub use apply::up;
+use card::Card;
+pub use card::{addresses, cards};
+pub use plan::{Plan, arguments};
+
+/// Where network interfaces are listed.
+pub const SYS: &str = "/sys/class/net";
+/// Links only (rtnetlink(7), RTMGRP_LINK).
+const LINKS: u32 = 1;
+
+/// Runs until it is killed.
+pub fn main(words: &[String]) -> ! {
+    let plan = Plan::parse(words).unwrap_or_else(|why| {
+        println!("{why}");
+        std::process::exit(2)
+    });
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let mut network = Network {
+        plan,
+        hostname: hostname.trim().to_owned(),
+        cards: Vec::new(),
+        told: false,
+        dns: false,
+    };
+    match network.run() {
+        Ok(never) => match never {},
+        Err(e) => {
+            error!("network: {e}");
+            std::process::exit(1)
+        }
+    }
+}
+
+/// Why no card can get what `net` asks for, if none can.
+#[must_use]
+pub fn missing(net: &config::Net) -> Option<String> {
+    let plan = Plan::parse(&arguments(net)?).ok()?;
+    let cards = cards(Path::new(SYS));
+    if cards.iter().any(|(name, _)| plan.covers(name, 0)) {
+        return None;
+    }
+    let names: Vec<&str> = cards.iter().map(|(name, _)| name.as_str()).collect();
+    Some(match plan.device() {
+        Some(device) if !names.is_empty() => {
+            format!("no card {device}; there is {}", names.join(", "))
+        }
+        _ => "no network card that this kernel has a driver for".to_owned(),
+    })
+}
+
+struct Network {
+    plan: Plan,
+    hostname: String,
+    cards: Vec<Card>,
+    told: bool,
+    /// The name servers in resolv.conf are ours.
+    dns: bool,
+}
+
+impl Network {
+    fn run(&mut self) -> io::Result<std::convert::Infallible> {
+        let links = links()?;
+        let resolv = Path::new(resolv::PATH);
+        if !resolv.exists() {
+            resolv::write(resolv, &resolv::text(&[], &[]))?;
+        }
+        loop {
+            self.scan();
+            self.tell();
+            self.wait(&links)?;
+        }
+    }
+
+    /// Finds cards that came, forgets those that went, and looks at every link.
+    fn scan(&mut self) {
+        let names = cards(Path::new(SYS));
+        let before = self.cards.len();
+        self.cards
+            .retain(|c| names.iter().any(|(name, index)| c.is(name, *index)));
+        let gone = self.cards.len() != before;
+        for (name, index) in names {
+            let known = self.cards.iter().any(|c| c.is(&name, index));
+            if known || !self.plan.covers(&name, self.cards.len()) {
+                continue;
+            }
+            match Card::open(&name, index, &self.plan, &self.hostname) {
+                Ok(card) => self.cards.push(card),
+                Err(e) => error!("{name}: {e}"),
+            }
+        }
+        let changed = self
+            .cards
+            .iter_mut()
+            .map(|c| c.look(now()))
+            .fold(false, |a, b| a | b);
+        self.changed(changed || gone);
+    }
+
+    /// Sleeps until a card, a link or a deadline has something.
+    fn wait(&mut self, links: &OwnedFd) -> io::Result<()> {
+        let deadline = self.cards.iter().filter_map(Card::deadline).min();
+        let timeout = deadline.map_or(PollTimeout::NONE, |at| {
+            let ms = at.saturating_sub(now()).min(i32::MAX as u64);
+            PollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX))
+                .unwrap_or(PollTimeout::ZERO)
+        });
+        let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(links.as_fd(), PollFlags::POLLIN)];
+        fds.extend(
+            self.cards
+                .iter()
+                .map(|c| PollFd::new(c.socket(), PollFlags::POLLIN)),
+        );
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        drain(links);
+        let changed = self
+            .cards
+            .iter_mut()
+            .map(|c| c.work(now()))
+            .fold(false, |a, b| a | b);
+        self.changed(changed);
+        Ok(())
+    }
+
+    /// An address came or went: resolv.conf follows.
+    fn changed(&mut self, changed: bool) {
+        if !changed {
+            return;
+        }
+        let dns: Vec<_> = self.cards.iter().flat_map(Card::dns).collect();
+        let domains: Vec<_> = self.cards.iter().filter_map(Card::domain).collect();
+        // A lease without DNS must not take away what another way provided; what
+        // we provided, it does.
+        if dns.is_empty() && !self.dns {
+            return;
+        }
+        self.dns = !dns.is_empty();
+        if let Err(e) = resolv::write(Path::new(resolv::PATH), &resolv::text(&dns, &domains)) {
+            error!("{}: {e}", resolv::PATH);
+        }
+    }
+
+    /// Says READY=1 once there is an address.
+    fn tell(&mut self) {
+        if self.told || !self.cards.iter().any(Card::has_address) {
+            return;
+        }
+        self.told = true;
+        if let Some(path) = std::env::var_os("NOTIFY_SOCKET") {
+            let send = || std::os::unix::net::UnixDatagram::unbound()?.send_to(b"READY=1\n", path);
+            if let Err(e) = send() {
+                error!("READY=1 could not be said: {e}");
+            }
+        }
+    }
+}
+
+fn links() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let protocol = SockProtocol::NetlinkRoute;
+    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
+    bind(
+        std::os::fd::AsRawFd::as_raw_fd(&fd),
+        &NetlinkAddr::new(0, LINKS),
+    )?;
+    Ok(fd)
+}
+
+/// What the messages say does not matter: sysfs is read after each.
+fn drain(fd: &OwnedFd) {
+    let mut bytes = [0; 8192];
+    for _ in 0..1024 {
+        if recv(
+            std::os::fd::AsRawFd::as_raw_fd(fd),
+            &mut bytes,
+            MsgFlags::MSG_DONTWAIT,
+        )
+        .is_err()
+        {
+            return; // EAGAIN; or ENOBUFS, after which sysfs is read anyway
+        }
+    }
+    info!("network: links change without end");
+}

@@ -1,0 +1,146 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+
+fn ask() -> Ask {
+    Ask {
+        xid: 7,
+        mac: MAC,
+        discover: true,
+        have: Ipv4Addr::UNSPECIFIED,
+        want: None,
+        server: None,
+        hostname: "box".into(),
+    }
+}
+
+/// A server's message: ours turned round, with these options.
+pub fn reply(xid: u32, kind: u8, options: &[&[u8]]) -> Vec<u8> {
+    let mut m = message(&Ask { xid, ..ask() });
+    m.truncate(240);
+    m[0] = 2;
+    m[16..20].copy_from_slice(&[10, 0, 2, 15]);
+    m.extend([53, 1, kind]);
+    m.extend([54, 4, 10, 0, 2, 2]);
+    for o in options {
+        m.extend_from_slice(o);
+    }
+    m.push(255);
+    m
+}
+
+#[test]
+fn a_message_survives_the_wire() {
+    let m = message(&ask());
+    let wire = broadcast(&m);
+    assert_eq!(wire[9], 17);
+    assert_eq!(&wire[16..20], &[255; 4]);
+    // Turned round (port 68 is ours), it is understood again.
+    let mut back = wire.clone();
+    back.swap(21, 23);
+    assert_eq!(unwrap(&back), Some(&m[..]));
+    assert_eq!(unwrap(&wire), None, "not addressed to our port");
+}
+
+#[test]
+fn an_answer_is_read_whole() {
+    let options: &[&[u8]] = &[
+        &[1, 4, 255, 255, 255, 0],
+        &[3, 4, 10, 0, 2, 2],
+        &[6, 8, 10, 0, 2, 3, 0, 0, 0, 0],
+        &[51, 4, 0, 0, 0x0e, 0x10],
+        &[26, 2, 5, 0xdc],
+        &[15, 4, b'l', b'a', b'n', 0],
+    ];
+    let Some(Answer::Ack(l)) = answer(&reply(7, 5, options), 7, MAC) else {
+        panic!()
+    };
+    assert_eq!((l.addr, l.prefix), (Ipv4Addr::new(10, 0, 2, 15), 24));
+    assert_eq!(l.routes, [Route::default_by(Ipv4Addr::new(10, 0, 2, 2))]);
+    assert_eq!(l.dns, [Ipv4Addr::new(10, 0, 2, 3)]);
+    assert_eq!((l.mtu, l.domain.as_deref()), (Some(1500), Some("lan")));
+    assert_eq!(
+        l.times,
+        Times {
+            renew: 1800,
+            rebind: 3150,
+            expire: 3600
+        }
+    );
+    assert_eq!(l.server, Ipv4Addr::new(10, 0, 2, 2));
+}
+
+#[test]
+fn others_and_nonsense_are_not_answers() {
+    assert_eq!(answer(&reply(8, 5, &[]), 7, MAC), None);
+    assert_eq!(answer(&reply(7, 5, &[]), 7, [1; 6]), None);
+    assert_eq!(answer(&[], 7, MAC), None);
+    assert_eq!(answer(&reply(7, 6, &[]), 7, MAC), Some(Answer::Nak));
+    let mut nobody = reply(7, 5, &[]);
+    nobody[16..20].fill(0);
+    assert_eq!(answer(&nobody, 7, MAC), None);
+}
+
+#[test]
+fn any_truncation_or_flip_is_survived() {
+    let whole = reply(
+        7,
+        5,
+        &[&[121, 8, 24, 10, 1, 2, 10, 0, 2, 9], &[6, 4, 1, 1, 1, 1]],
+    );
+    for n in 0..whole.len() {
+        let _ = answer(&whole[..n], 7, MAC);
+        for flip in [1, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[n] ^= flip;
+            let _ = answer(&bytes, 7, MAC);
+            let _ = unwrap(&bytes);
+        }
+    }
+}
+
+#[test]
+fn classless_routes() {
+    let two = classless(&[0, 10, 0, 2, 2, 24, 10, 1, 2, 0, 0, 0, 0]).unwrap();
+    assert_eq!(two[0], Route::default_by(Ipv4Addr::new(10, 0, 2, 2)));
+    assert_eq!(
+        two[1],
+        Route {
+            network: Ipv4Addr::new(10, 1, 2, 0),
+            prefix: 24,
+            gateway: Ipv4Addr::UNSPECIFIED
+        }
+    );
+    for bad in [
+        &[33, 1, 2, 3, 4, 5, 6, 7, 8, 9][..],
+        &[24, 10, 1],
+        &[0],
+        &[],
+    ] {
+        assert_eq!(classless(bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_domain_is_a_name_and_nothing_more() {
+    assert_eq!(domain(b"lan\0").as_deref(), Some("lan"));
+    assert_eq!(domain(b"lan\nnameserver 6.6.6.6"), None);
+    assert_eq!(domain(b""), None);
+}
+
+#[test]
+fn times_are_bounded() {
+    let options: &[&[u8]] = &[&[51, 4, 0, 0, 0, 1], &[58, 4, 0xff, 0xff, 0xff, 0xff]];
+    let Some(Answer::Ack(l)) = answer(&reply(7, 5, options), 7, MAC) else {
+        panic!()
+    };
+    assert_eq!(
+        l.times,
+        Times {
+            renew: 5,
+            rebind: 5,
+            expire: 5
+        }
+    );
+}

@@ -1,0 +1,132 @@
+//! The sockets of the DHCP client (packet(7), udp(7)).
+#![expect(
+    unsafe_code,
+    reason = "packet sockets and filters have no safe wrapper"
+)]
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Classic BPF: an unfragmented IPv4 packet of UDP to port 68, or nothing. On a
+/// busy network the client is not woken for anything else.
+static FILTER: [libc::sock_filter; 9] = [
+    op(0x30, 0, 0, 9),      // ldb  [9]           protocol
+    op(0x15, 0, 5, 17),     // jeq  #17           UDP, else drop
+    op(0x28, 0, 0, 6),      // ldh  [6]           fragment offset
+    op(0x45, 3, 0, 0x1fff), // jset #0x1fff       a later fragment: drop
+    op(0xb1, 0, 0, 0),      // ldxb 4*([0]&0xf)   header length
+    op(0x48, 0, 0, 2),      // ldh  [x + 2]       destination port
+    op(0x15, 1, 0, 68),     // jeq  #68           the client's: accept
+    op(0x06, 0, 0, 0),      // ret  #0            drop
+    op(0x06, 0, 0, 0xffff), // ret  #65535        accept
+];
+
+const fn op(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
+/// A socket below IP on one interface, which hears DHCP answers only.
+///
+/// # Errors
+/// What the system said.
+pub fn listen(index: u32) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: integers only; the result is checked before it is owned.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
+    check(fd)?;
+    // SAFETY: just created and owned by nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    filter(&fd)?;
+    let addr = address(index, libc::ETH_P_IP);
+    let size = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: `addr` is a valid sockaddr_ll of that size.
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const addr).cast(), size) })?;
+    Ok(fd)
+}
+
+fn filter(fd: &OwnedFd) -> io::Result<()> {
+    let fprog = libc::sock_fprog {
+        len: FILTER.len() as u16,
+        filter: FILTER.as_ptr().cast_mut(),
+    };
+    let size = size_of::<libc::sock_fprog>() as libc::socklen_t;
+    // SAFETY: the kernel copies the program and does not write to it.
+    check(unsafe {
+        let value = (&raw const fprog).cast();
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            value,
+            size,
+        )
+    })
+}
+
+/// Sends an IP packet to everybody on the link.
+///
+/// # Errors
+/// What the system said.
+pub fn broadcast(fd: &OwnedFd, index: u32, packet: &[u8]) -> io::Result<()> {
+    let addr = address(index, libc::ETH_P_IP);
+    let size = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: buffer and address are valid for their lengths.
+    let sent = unsafe {
+        let bytes = packet.as_ptr().cast();
+        libc::sendto(
+            fd.as_raw_fd(),
+            bytes,
+            packet.len(),
+            0,
+            (&raw const addr).cast(),
+            size,
+        )
+    };
+    if sent < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+fn address(index: u32, protocol: i32) -> libc::sockaddr_ll {
+    // SAFETY: plain data; zero is valid.
+    let mut addr: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    addr.sll_family = libc::AF_PACKET as u16;
+    addr.sll_protocol = (protocol as u16).to_be();
+    addr.sll_ifindex = index as i32;
+    addr.sll_halen = 6;
+    addr.sll_addr[..6].fill(0xff);
+    addr
+}
+
+/// A UDP socket from our address, for renewals.
+///
+/// # Errors
+/// What the system said.
+pub fn renew(device: &str, from: Ipv4Addr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(SocketAddrV4::new(from, 68))?;
+    socket.set_nonblocking(true)?;
+    socket.set_broadcast(true)?;
+    // SAFETY: name and length of a live string.
+    check(unsafe {
+        let (name, size) = (device.as_ptr().cast(), device.len() as libc::socklen_t);
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTODEVICE,
+            name,
+            size,
+        )
+    })?;
+    Ok(socket)
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! The moment the machine is ready, and the one line that says so.
+
+use std::path::Path;
+
+use log::error;
+use services::{Event, Manager, State, Verdict};
+
+use crate::files::replace;
+use crate::machine::{Machine, now};
+use crate::table::API;
+use crate::{kmsg, net, sys};
+
+/// The line, for whoever comes later.
+const READY: &str = "/run/boot2podman/ready";
+/// What is not as asked, a line each.
+pub const DEGRADED: &str = "/run/boot2podman/degraded";
+/// The console log level after the boot: warnings still break into what a
+/// person types, ordinary messages are in the log (sysctl kernel.printk).
+const CONSOLE_LEVEL: u8 = 6;
+
+/// Whether everything that was asked for is up, or known not to come.
+#[must_use]
+pub fn settled(manager: &Manager) -> bool {
+    let s = &manager.supervisor;
+    s.ids().all(|id| s.verdict(id) != Verdict::Pending)
+}
+
+/// Says it, and starts what comes after.
+pub fn announce(machine: &mut Machine, manager: &mut Manager) {
+    for (name, why) in failed(manager) {
+        machine.degraded(name, &why);
+    }
+    let line = line(machine, manager);
+    kmsg::say(kmsg::seen(5), &line);
+    let degraded: String = machine
+        .degraded
+        .iter()
+        .map(|d| format!("{}: {}\n", d.what, d.why))
+        .collect();
+    for (path, text) in [(READY, format!("{line}\n")), (DEGRADED, degraded)] {
+        replace(Path::new(path), text.as_bytes(), 0o644).unwrap_or_else(|e| error!("{e}"));
+    }
+    kmsg::quieten(CONSOLE_LEVEL);
+    sys::expedite_rcu(false);
+    start(manager, true);
+}
+
+/// Starts the services of the boot, or those that come after it.
+pub fn start(manager: &mut Manager, after_ready: bool) {
+    for id in manager.supervisor.ids() {
+        if manager
+            .supervisor
+            .row(id)
+            .is_some_and(|r| r.after_ready == after_ready)
+        {
+            manager.event(now(), Event::Start(id));
+        }
+    }
+}
+
+/// Name and reason of every service that the ready line waited for in vain.
+fn failed(manager: &Manager) -> Vec<(&'static str, String)> {
+    let s = &manager.supervisor;
+    let bad = s.ids().filter(|id| s.verdict(*id) == Verdict::Bad);
+    bad.filter_map(|id| {
+        s.row(id)
+            .map(|r| (r.name, reason(s.state(id), s.last(id), r)))
+    })
+    .collect()
+}
+
+fn reason(state: State, last: Option<services::Status>, row: &services::Service) -> String {
+    match (state, last) {
+        (State::Waiting, _) => format!("waits for {}, which is not there", row.needs.join(", ")),
+        (_, Some(status)) => format!("{status}; the kernel log says more"),
+        (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
+        _ if row.argv.contains(&"dhcp") => {
+            format!(
+                "no DHCP server answers within {} s; still asking",
+                row.late_ms / 1000
+            )
+        }
+        _ => format!("not ready within {} s", row.late_ms / 1000),
+    }
+}
+
+/// `ready ssh=… api=… data=… init=… boot=…`, the contract's line.
+fn line(machine: &Machine, manager: &Manager) -> String {
+    let good = |name: &str| {
+        let s = &manager.supervisor;
+        s.find(name)
+            .is_some_and(|id| s.verdict(id) == Verdict::Good)
+    };
+    let ssh = net::addresses()
+        .first()
+        .filter(|_| good("sshd"))
+        .map_or_else(|| "none".to_owned(), |(_, addr)| format!("{addr}:22"));
+    let api = if good("podman") { API } else { "none" };
+    let init = now().saturating_sub(machine.started);
+    format!(
+        "ready ssh={ssh} api={api} data=ram init={init} boot={}",
+        now()
+    )
+}

@@ -1,0 +1,78 @@
+//! A shell when nothing else is there, or when it was asked for. PID 1 goes on
+//! reaping and obeying signals meanwhile: it is the ordinary loop over another
+//! table.
+
+use services::{Manager, Restart, Service, State, Tty};
+
+use crate::console::{on_each_terminal, terminals};
+use crate::events::{self, Ears};
+use crate::machine::{Machine, now};
+use crate::{kmsg, ready, root, shutdown};
+
+/// How long the other shells have to end, in milliseconds.
+const STOP_MS: u64 = 5_000;
+
+/// Where the userland is there, its own; else the initrd's.
+fn row(restart: Restart) -> Service {
+    let argv: &[&str] = if root::assembled() {
+        &["/bin/bash", "-l"]
+    } else {
+        &["/bin/sh"]
+    };
+    Service {
+        why: "a person can see what is wrong and mend it",
+        argv,
+        restart,
+        ..Service::DEFAULT
+    }
+}
+
+fn shells(restart: Restart) -> Vec<Service> {
+    let rows = on_each_terminal("rescue", &row(restart));
+    if !rows.is_empty() {
+        return rows;
+    }
+    // No console at all: the first serial line may still have somebody.
+    let tty = Some(Tty { path: "/dev/ttyS0" });
+    vec![Service {
+        name: "rescue",
+        tty,
+        ..row(restart)
+    }]
+}
+
+fn announce(then: &str) {
+    let places = terminals().join(" ");
+    kmsg::say(kmsg::seen(5), &format!("rescue shell on {places}: {then}"));
+}
+
+/// Serves shells until one has been left in good order, or all have ended.
+pub fn until_left(machine: &mut Machine, ears: &mut Ears) {
+    let mut manager = Manager::new(shells(Restart::Never), None, kmsg::service_line);
+    announce("`exit` goes on with the boot");
+    ready::start(&mut manager, false);
+    events::run(machine, &mut manager, ears, |_, m| left(m));
+    // The others must not read from consoles that the boot gives to its own.
+    shutdown::stop(&mut manager, ears, now() + STOP_MS);
+}
+
+/// A terminal that cannot be opened ends its shell too, but nobody has left it.
+fn left(manager: &Manager) -> bool {
+    let s = &manager.supervisor;
+    let ended = |id| matches!(s.state(id), State::Done | State::Failed);
+    s.ids().any(|id| s.state(id) == State::Done) || s.ids().all(ended)
+}
+
+/// Serves shells for ever, and `others` beside them.
+pub fn for_ever(machine: &mut Machine, ears: &mut Ears, others: Vec<Service>, then: &str) -> ! {
+    let rows = shells(Restart::Always).into_iter().chain(others).collect();
+    let mut manager = Manager::new(rows, None, kmsg::service_line);
+    announce(then);
+    manager
+        .bind_sockets()
+        .unwrap_or_else(|e| machine.degraded("podman", &e));
+    ready::start(&mut manager, false);
+    loop {
+        events::run(machine, &mut manager, ears, |_, _| false);
+    }
+}

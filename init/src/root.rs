@@ -1,0 +1,201 @@
+//! The root file system: a read-only image in RAM, a tmpfs over it, and the way there.
+//!
+//! ```text
+//! rootfs (the unpacked initrd)      /init  /bin/busybox  /userland.erofs  /modules
+//!   └─ erofs, read from that file   lower
+//!   └─ tmpfs                        upper and work, and what podman stores
+//!        └─ overlay                 becomes /
+//! ```
+//! The overlay ends up *mounted over* the rootfs, never being it: pivot_root(2)
+//! refuses when the current root is the rootfs (crun#1507), and podman's own
+//! overlay must not sit on an overlay (containerd#2071), so container storage is
+//! a bind mount of the tmpfs itself.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use log::{info, warn};
+use nix::dir::{Dir, Type};
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::statfs;
+use nix::unistd::{UnlinkatFlags, chdir, chroot, unlinkat};
+
+use crate::{image, modules};
+
+/// The image in the initrd, last there, so that what a small memory cuts off is this.
+const IMAGE: &str = "/userland.erofs";
+/// Modules needed before the image can be read, and their order.
+const EARLY: &str = "/modules";
+/// Needed only where the image cannot be mounted directly.
+const LOOP: &str = "/modules/loop.ko";
+/// Where things are put together; none of it is visible afterwards.
+const LOWER: &str = "/b2p/lower";
+const RAM: &str = "/b2p/ram";
+const ROOT: &str = "/b2p/root";
+/// All that is written without a data disk shares this much of the memory.
+const RAM_SIZE: &str = "mode=0755,size=75%";
+
+/// Mounts that follow the root; everything below them comes along.
+const MOVED: &[&str] = &["/dev", "/proc", "/sys", "/run"];
+/// Files of the initrd that the userland uses in place, so that they exist once.
+const BOUND: &[(&str, &str)] = &[
+    ("/init", "usr/lib/boot2podman/init"),
+    ("/bin/busybox", "usr/bin/busybox"),
+];
+/// Names in the rootfs that stay: in use by a mount or as our own program.
+const KEPT: &[&str] = &[
+    "init",
+    "bin",
+    "busybox",
+    "userland.erofs",
+    "dev",
+    "proc",
+    "sys",
+    "run",
+];
+
+/// Loads the modules that reading the image needs, in the order the image
+/// builder wrote down.
+///
+/// # Errors
+/// The modules that could not be loaded. `verify` is set where the kernel turns
+/// out to insist on signatures.
+pub fn early_modules(verify: &mut bool) -> Result<(), String> {
+    let dir = Path::new(EARLY);
+    let order = dir.join("order");
+    let text = fs::read_to_string(&order).map_err(|e| format!("{}: {e}", order.display()))?;
+    let mut failed = Vec::new();
+    for name in text.lines().filter(|l| !l.is_empty()) {
+        let path = dir.join(name);
+        if let Err(e) = modules::insert(&path, verify) {
+            failed.push(format!("{}: {e}", path.display()));
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("; "))
+    }
+}
+
+/// Puts the root together and moves into it.
+///
+/// # Errors
+/// The step that failed and what it means. Nothing has been moved then.
+pub fn assemble() -> Result<(), String> {
+    for dir in [LOWER, RAM, ROOT] {
+        fs::create_dir_all(dir).map_err(|e| format!("{dir}: {e}"))?;
+    }
+    image::attach(IMAGE, LOWER, Path::new(LOOP))?;
+    mount_at("ram", RAM, "tmpfs", MsFlags::MS_NODEV, RAM_SIZE)?;
+    for dir in ["upper", "work", "containers"] {
+        let path = format!("{RAM}/{dir}");
+        fs::create_dir(&path).map_err(|e| format!("{path}: {e}"))?;
+    }
+    let layers = format!("lowerdir={LOWER},upperdir={RAM}/upper,workdir={RAM}/work");
+    mount_at("root", ROOT, "overlay", MsFlags::empty(), &layers)?;
+    for (from, to) in BOUND {
+        bind(from, &format!("{ROOT}/{to}"))?;
+    }
+    bind(
+        &format!("{RAM}/containers"),
+        &format!("{ROOT}/var/lib/containers"),
+    )?;
+    // The overlay and the bind hold what they need; these names are not needed.
+    for dir in [RAM, LOWER] {
+        umount2(dir, MntFlags::MNT_DETACH).map_err(|e| format!("umount {dir}: {e}"))?;
+    }
+    switch()
+}
+
+fn mount_at(from: &str, to: &str, fstype: &str, flags: MsFlags, data: &str) -> Result<(), String> {
+    mount(
+        Some(from),
+        to,
+        Some(fstype),
+        flags,
+        Some(data).filter(|d| !d.is_empty()),
+    )
+    .map_err(|e| format!("mount {fstype} {from} on {to}: {e}"))
+}
+
+fn bind(from: &str, to: &str) -> Result<(), String> {
+    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(|e| format!("bind {from} on {to}: {e}"))
+}
+
+/// Moves the API file systems, then the new root over the old one, and gives
+/// back what the old one held (Documentation/filesystems/ramfs-rootfs-initramfs.rst).
+fn switch() -> Result<(), String> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let old = open("/", flags, Mode::empty()).map_err(|e| format!("/: {e}"))?;
+    for dir in MOVED {
+        let to = format!("{ROOT}{dir}");
+        mount(
+            Some(*dir),
+            to.as_str(),
+            None::<&str>,
+            MsFlags::MS_MOVE,
+            None::<&str>,
+        )
+        .map_err(|e| format!("move {dir}: {e}"))?;
+    }
+    chdir(ROOT).map_err(|e| format!("chdir {ROOT}: {e}"))?;
+    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
+        .map_err(|e| format!("move {ROOT} to /: {e}"))?;
+    chroot(".").map_err(|e| format!("chroot: {e}"))?;
+    chdir("/").map_err(|e| format!("chdir /: {e}"))?;
+    // After the switch, or the old root would be shared (buildah#3726).
+    let shared = MsFlags::MS_REC | MsFlags::MS_SHARED;
+    mount(None::<&str>, "/", None::<&str>, shared, None::<&str>)
+        .unwrap_or_else(|e| warn!("/ is not shared: {e}: containers do not see later mounts"));
+    info!("gave back {} kB of the initrd", give_back(old) / 1024);
+    Ok(())
+}
+
+/// Deletes what is left of the unpacked initrd and is not in use; only on its
+/// own file system, never through a link. Returns the bytes.
+fn give_back(dir: OwnedFd) -> u64 {
+    let Ok(mut dir) = Dir::from_fd(dir) else {
+        return 0;
+    };
+    let mut freed = 0;
+    let names: Vec<_> = dir
+        .iter()
+        .flatten()
+        .map(|e| (e.file_name().to_owned(), e.file_type()))
+        .collect();
+    for (name, kind) in names {
+        let text = name.to_string_lossy();
+        if text == "." || text == ".." || KEPT.contains(&text.as_ref()) {
+            continue;
+        }
+        if kind == Some(Type::Directory) {
+            let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            if let Ok(child) = nix::fcntl::openat(&dir, name.as_c_str(), flags, Mode::empty()) {
+                freed += give_back(child);
+            }
+            let _ = unlinkat(&dir, name.as_c_str(), UnlinkatFlags::RemoveDir);
+        } else {
+            let size = nix::sys::stat::fstatat(
+                &dir,
+                name.as_c_str(),
+                nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
+            )
+            .map_or(0, |s| u64::try_from(s.st_size).unwrap_or(0));
+            if unlinkat(&dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir).is_ok() {
+                freed += size;
+            }
+        }
+    }
+    freed
+}
+
+/// Whether the current root is the one that [`assemble`] makes.
+#[must_use]
+pub fn assembled() -> bool {
+    statfs("/").is_ok_and(|s| s.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC)
+}

@@ -1,0 +1,154 @@
+//! Signals, as readable events.
+//!
+//! All are blocked, so that none interrupts anything, and read from a
+//! signalfd(2). The exceptions are those that a fault of our own raises: see
+//! `crash`.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// How the machine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Power off.
+    PowerOff,
+    /// Start again.
+    Reboot,
+    /// Stop and keep the power on.
+    Halt,
+}
+
+/// What a signal asks of PID 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Children have ended.
+    Reap,
+    /// The machine is to end.
+    Shutdown(How),
+    /// Nothing: every signal not named in [`MEANING`].
+    Nothing,
+}
+
+/// The vocabulary, busybox's and sysvinit's (finit src/sig.c lists all dialects).
+const MEANING: &[(Signal, Request, &str)] = &[
+    (Signal::SIGCHLD, Request::Reap, "waitid(2)"),
+    (
+        Signal::SIGINT,
+        Request::Shutdown(How::Reboot),
+        "Ctrl-Alt-Del (reboot(2), RB_DISABLE_CAD)",
+    ),
+    (
+        Signal::SIGTERM,
+        Request::Shutdown(How::Reboot),
+        "busybox reboot",
+    ),
+    (
+        Signal::SIGUSR1,
+        Request::Shutdown(How::Halt),
+        "busybox halt",
+    ),
+    (
+        Signal::SIGUSR2,
+        Request::Shutdown(How::PowerOff),
+        "busybox poweroff; the contract's word",
+    ),
+    (
+        Signal::SIGPWR,
+        Request::Shutdown(How::PowerOff),
+        "power failing; a container manager's stop",
+    ),
+];
+
+/// Raised by faults: blocked, they would kill PID 1 without a word.
+const FAULTS: &[Signal] = &[
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGABRT,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+];
+
+/// The readable end.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Blocks everything but faults, and opens the descriptor.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn block() -> nix::Result<Signals> {
+        let mut set = SigSet::all();
+        for fault in FAULTS {
+            set.remove(*fault);
+        }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?;
+        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Signals)
+    }
+
+    /// What has been asked since the last call; equal requests once.
+    pub fn requests(&self) -> Vec<Request> {
+        let mut all = Vec::new();
+        // Bounded: standard signals do not queue, real-time ones do.
+        for _ in 0..128 {
+            let Ok(Some(info)) = self.0.read_signal() else {
+                break;
+            };
+            let request = meaning(info.ssi_signo);
+            if !all.contains(&request) {
+                all.push(request);
+            }
+        }
+        all
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn meaning(number: u32) -> Request {
+    let is = |s: &Signal| u32::try_from(*s as i32) == Ok(number);
+    MEANING
+        .iter()
+        .find(|(s, ..)| is(s))
+        .map_or(Request::Nothing, |(_, r, _)| *r)
+}
+
+/// The signal that asks PID 1 for `how`.
+#[must_use]
+pub fn asking(how: How) -> Option<Signal> {
+    MEANING
+        .iter()
+        .rev()
+        .find(|(_, r, _)| *r == Request::Shutdown(how))
+        .map(|(s, ..)| *s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_other_signal_means_nothing() {
+        let named = |n: &u32| MEANING.iter().any(|(s, ..)| *s as i32 as u32 == *n);
+        for number in (0..=200).filter(|n| !named(n)) {
+            assert_eq!(meaning(number), Request::Nothing, "{number}");
+        }
+        assert_eq!(meaning(12), Request::Shutdown(How::PowerOff));
+    }
+
+    #[test]
+    fn asking_and_meaning_agree() {
+        for how in [How::PowerOff, How::Reboot, How::Halt] {
+            let signal = asking(how).map(|s| s as i32 as u32);
+            assert_eq!(signal.map(meaning), Some(Request::Shutdown(how)));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The few system calls that nix has no safe wrapper for.
+#![expect(unsafe_code, reason = "each with its SAFETY note")]
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Whether random bytes can be had without waiting (getrandom(2), GRND_NONBLOCK).
+pub fn random_ready(bytes: &mut [u8]) -> bool {
+    // SAFETY: pointer and length of a live buffer.
+    let got =
+        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    usize::try_from(got) == Ok(bytes.len())
+}
+
+/// Lets a process run only when nothing else wants to (sched(7), SCHED_IDLE).
+pub fn only_when_idle(pid: services::Pid) {
+    // SAFETY: a valid structure; a failure means an ordinary priority. The
+    // system call itself: musl refuses it, for what POSIX says of threads.
+    unsafe {
+        let none: libc::sched_param = std::mem::zeroed();
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            pid,
+            libc::SCHED_IDLE,
+            &raw const none,
+        );
+    }
+}
+
+/// Makes grace periods short, at the price of interrupting every processor, or
+/// normal again (Documentation/RCU/checklist.rst; Android boots this way).
+/// Module loading, mounts and cgroups wait for one each.
+pub fn expedite_rcu(on: bool) {
+    let _ = std::fs::write("/sys/kernel/rcu_expedited", if on { "1" } else { "0" });
+}
+
+/// Sends a signal to every process but PID 1 and the caller's (kill(2), pid -1).
+pub fn signal_everyone(signal: libc::c_int) {
+    // SAFETY: integers only.
+    unsafe { libc::kill(-1, signal) };
+}
+
+/// Writes all file systems to their disks (sync(2)); may take as long as they do.
+pub fn sync() {
+    // SAFETY: no arguments.
+    unsafe { libc::sync() };
+}
+
+/// A child of our own making, known by a descriptor: a pid could be another's
+/// once it is reaped (pidfd_open(2)).
+#[derive(Debug)]
+pub struct Child(OwnedFd);
+
+impl Child {
+    /// Waits for its end, no longer than `ms` milliseconds. It is reaped by
+    /// whoever reaps orphans.
+    #[must_use]
+    pub fn ended_within(&self, ms: i32) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO);
+        matches!(poll(&mut fds, timeout), Ok(1))
+    }
+}
+
+/// Runs `work` in a child; `None` if there could be none. For calls that may
+/// take long or never return: PID 1 does not wait for them.
+pub fn in_child(work: impl FnOnce()) -> Option<Child> {
+    // SAFETY: PID 1 is single-threaded, so the child's copy of the heap and of
+    // every lock is consistent; it ends here, whatever `work` does. The
+    // descriptor is owned once it is known to be one.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            // PID 1's mask would make it deaf to SIGTERM.
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            work();
+            libc::_exit(0)
+        }
+        let fd = if pid > 0 {
+            libc::syscall(libc::SYS_pidfd_open, pid, 0)
+        } else {
+            -1
+        };
+        if fd < 0 {
+            log::error!("a child for slow work: {}", std::io::Error::last_os_error());
+            return None;
+        }
+        Some(Child(OwnedFd::from_raw_fd(fd as i32)))
+    }
+}

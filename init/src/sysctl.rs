@@ -1,0 +1,79 @@
+//! Kernel settings that differ from the kernel's own, a row each.
+
+use std::fs;
+
+use log::debug;
+
+/// Path below /proc/sys, value, why.
+#[rustfmt::skip]
+const ROWS: &[(&str, &str, &str)] = &[
+    ("kernel/panic", "10", "a VM whose kernel panics restarts instead of hanging; the message stays readable for 10 s"),
+    ("kernel/modprobe", "/sbin/modprobe", "the kernel asks PID 1's own binary for modules"),
+    ("kernel/core_pattern", "core", "a crash in a container leaves its core in the container, and no helper runs as root for it"),
+    ("kernel/keys/maxkeys", "20000", "crun takes a keyring per container; 200 is soon used up (moby#22865)"),
+    ("kernel/keys/maxbytes", "500000", "the same"),
+    ("kernel/pid_max", "4194304", "pids are not reused within a CI job's life"),
+    ("vm/max_map_count", "1048576", "databases in containers ask for it and cannot set it there"),
+    ("vm/overcommit_memory", "1", "redis and fork-heavy programs in a small VM; limits are the cgroups' work"),
+    ("fs/inotify/max_user_instances", "524288", "as podman machine sets it; file watchers in many containers share one user"),
+    ("fs/inotify/max_user_watches", "524288", "the same"),
+    ("fs/file-max", "9223372036854775807", "bounded by memory, not by a number"),
+    ("net/ipv4/ip_forward", "1", "bridges route; netavark sets it later, we set it before anything counts on it"),
+    ("net/ipv6/conf/all/forwarding", "1", "the same for IPv6 networks"),
+    ("net/ipv6/conf/all/accept_ra", "2", "router advertisements are still heard while forwarding (ip-sysctl.rst)"),
+    ("net/ipv6/conf/default/accept_ra", "2", "the same for interfaces to come"),
+    ("net/ipv4/ping_group_range", "0 2147483647", "ping in rootless containers"),
+    ("net/ipv4/ip_unprivileged_port_start", "80", "core publishes web ports rootless"),
+    ("user/max_user_namespaces", "65536", "rootless containers"),
+];
+
+/// What the kernel keeps free for itself, as a share of the memory. With huge
+/// pages on it takes 5 % (mm/khugepaged.c, set_recommended_min_free_kbytes): 45 MB
+/// of a machine with 1 GB, which nobody can use.
+fn min_free_kbytes(meminfo: &str) -> Option<u64> {
+    let total = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+    let kib: u64 = total.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some((kib / 100).clamp(2_048, 67_584))
+}
+
+/// Writes every row. What a kernel does not have is left out in silence.
+///
+/// # Errors
+/// The rows that were refused, each with its reason.
+pub fn apply() -> Result<(), String> {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    if let Some(kib) = min_free_kbytes(&meminfo) {
+        let _ = fs::write("/proc/sys/vm/min_free_kbytes", kib.to_string());
+    }
+    let mut failed = Vec::new();
+    for (name, value, why) in ROWS {
+        match fs::write(format!("/proc/sys/{name}"), value) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                debug!("sysctl {name}: not in this kernel")
+            }
+            Err(e) => failed.push(format!("{name}={value} ({why}): {e}")),
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_percent_is_kept_free() {
+        assert_eq!(
+            min_free_kbytes("MemTotal:         990160 kB\n"),
+            Some(9_901)
+        );
+        assert_eq!(min_free_kbytes("MemTotal: 64000 kB\n"), Some(2_048));
+        assert_eq!(min_free_kbytes("MemTotal: 99999999 kB\n"), Some(67_584));
+        assert_eq!(min_free_kbytes(""), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! The services, a row each, as the configuration wants them.
+
+use std::fs;
+use std::path::Path;
+
+use config::{Config, Net, Podman};
+use services::{Ready, Restart, Service, Socket};
+
+use crate::console;
+
+/// Our own binary under the name the userland knows.
+pub const SELF: &str = "/usr/lib/boot2podman/init";
+/// Who may use the API besides root.
+const API_GROUP: &str = "podman";
+/// sshd_config names it.
+pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
+/// The API's socket.
+pub const API: &str = "/run/podman/podman.sock";
+
+/// Cards get addresses. It alone may keep the ready line waiting without being
+/// local: five seconds, then the line says so and the asking goes on. dnsmasq and
+/// others first look for three seconds whether an address is taken.
+const NET: Service = Service {
+    name: "net",
+    why: "addresses, routes, DNS servers; a process of its own, so that PID 1 parses nothing from the network",
+    ready: Ready::Notify,
+    gates: true,
+    late_ms: 5_000,
+    ..Service::DEFAULT
+};
+
+/// What the other services do not wait for: drivers of disks, of the power
+/// button, of the source of random numbers; a slow mount.
+const SETTLE: Service = Service {
+    name: "settle",
+    why: "every device that is there has its driver; what comes later, PID 1 hears of",
+    argv: &[SELF, "settle"],
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
+/// Made while the network is asked for; sshd does not start without one.
+const HOSTKEY: Service = Service {
+    name: "hostkey",
+    why: "a machine without a disk has no key yet",
+    argv: &[
+        "/usr/bin/ssh-keygen",
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-C",
+        "boot2podman",
+        "-f",
+        HOST_KEY,
+    ],
+    ready: Ready::Exit,
+    restart: Restart::OnFailure,
+    ..Service::DEFAULT
+};
+
+const SSHD: Service = Service {
+    name: "sshd",
+    why: "the way in: shells, sftp, and the API for every remote client",
+    argv: &["/usr/sbin/sshd", "-D", "-e"],
+    ready: Ready::Notify,
+    gates: true,
+    ..Service::DEFAULT
+};
+
+/// The service leaves after idle time; PID 1 keeps the socket. Killing it ends
+/// no container: each has a conmon of its own.
+const PODMAN: Service = Service {
+    name: "podman",
+    why: "the API that podman --remote, docker and the bindings talk to",
+    socket: Some(Socket {
+        path: API,
+        mode: 0o660,
+        gid: 0,
+        on_demand: true,
+    }),
+    argv: &["/usr/bin/podman", "system", "service"],
+    gates: true,
+    ..Service::DEFAULT
+};
+
+/// The rows that `config` asks for.
+#[must_use]
+pub fn services(config: &Config) -> Vec<Service> {
+    let mut rows = Vec::new();
+    rows.extend(net(&config.net));
+    if config.sshd {
+        rows.extend(sshd(Path::new(HOST_KEY)));
+    }
+    rows.extend(podman(config.podman));
+    rows.push(SETTLE);
+    rows.extend(console::services(config.console));
+    rows
+}
+
+fn net(net: &Net) -> Option<Service> {
+    let words = crate::net::arguments(net)?;
+    let argv = [SELF.to_owned(), "net".to_owned()].into_iter().chain(words);
+    // Made once in a boot and kept for its whole life.
+    let argv: Vec<&'static str> = argv.map(|w| &*w.leak()).collect();
+    // Without a card there is nothing to wait for; one may be plugged in.
+    let gates = crate::net::missing(net).is_none();
+    Some(Service {
+        argv: argv.leak(),
+        gates,
+        ..NET
+    })
+}
+
+/// sshd, and before it the key, where there is none from a disk or an image.
+fn sshd(key: &Path) -> Vec<Service> {
+    if fs::metadata(key).is_ok_and(|m| m.len() > 0) {
+        return vec![SSHD];
+    }
+    vec![
+        HOSTKEY,
+        Service {
+            needs: &["hostkey"],
+            ..SSHD
+        },
+    ]
+}
+
+/// The API as the flag has it.
+#[must_use]
+pub fn podman(podman: Podman) -> Option<Service> {
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let gid = gid(&groups, API_GROUP).unwrap_or(0);
+    let socket = |on_demand| {
+        PODMAN.socket.map(|s| Socket {
+            gid,
+            on_demand,
+            ..s
+        })
+    };
+    match podman {
+        Podman::Off => None,
+        Podman::OnDemand => Some(Service {
+            socket: socket(true),
+            ..PODMAN
+        }),
+        Podman::Boot => Some(Service {
+            argv: &["/usr/bin/podman", "system", "service", "--time=0"],
+            socket: socket(false),
+            ..PODMAN
+        }),
+    }
+}
+
+/// The number of a group in the text of group(5); no name service is asked.
+fn gid(groups: &str, name: &str) -> Option<u32> {
+    let line = groups.lines().find(|l| l.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_says_why_and_needs_only_what_is_there() {
+        let rows = services(&Config::default());
+        let has = |name: &str| rows.iter().any(|r| r.name == name);
+        for row in &rows {
+            assert!(!row.why.is_empty() && !row.argv.is_empty(), "{}", row.name);
+            assert!(row.needs.iter().all(|n| has(n)), "{}", row.name);
+        }
+        assert!(has("net") && has("sshd") && has("podman"));
+    }
+
+    #[test]
+    fn groups_are_found_by_their_whole_name() {
+        let text = "root:x:0:\npodman2:x:5:\npodman:x:982:core\n";
+        assert_eq!(gid(text, "podman"), Some(982));
+        assert_eq!(gid(text, "pod"), None);
+    }
+
+    #[test]
+    fn flags_turn_services_off() {
+        let off = Config {
+            sshd: false,
+            podman: Podman::Off,
+            net: Net::Off,
+            console: config::Console::Off,
+            ..Config::default()
+        };
+        let names: Vec<_> = services(&off).iter().map(|r| r.name).collect();
+        assert_eq!(names, ["settle"]);
+    }
+
+    #[test]
+    fn podman_at_boot_has_no_idle_end() {
+        let boot = Config {
+            podman: Podman::Boot,
+            ..Config::default()
+        };
+        let rows = services(&boot);
+        let row = rows.iter().find(|r| r.name == "podman");
+        assert!(row.is_some_and(|r| !r.on_demand() && r.argv.contains(&"--time=0")));
+    }
+}

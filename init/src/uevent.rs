@@ -1,0 +1,235 @@
+//! Devices, as the kernel announces them: a pass over sysfs for what is there,
+//! and a netlink socket for what comes (`NETLINK_KOBJECT_UEVENT`, kobject_uevent.c).
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use log::{debug, warn};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, socket,
+};
+
+use crate::modules::{Modules, Problem, glob};
+use crate::sys;
+
+/// The kernel's own multicast group; udev's is 2.
+const KERNEL: u32 = 1;
+
+/// Where devices are listed.
+pub const SYS: &str = "/sys";
+
+/// Something came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Added {
+    /// A device that wants a driver.
+    Modalias(String),
+    /// An input device's node, such as `event0`.
+    Input(String),
+    /// Messages were lost: sysfs must be read again.
+    Lost,
+}
+
+/// The open socket.
+#[derive(Debug)]
+pub struct Uevents(OwnedFd);
+
+impl Uevents {
+    /// Opens the socket. Do this before the pass over sysfs, so that a device
+    /// that appears in between is seen by one of the two.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open() -> Result<Uevents, Errno> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let protocol = SockProtocol::NetlinkKObjectUEvent;
+        let fd = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, KERNEL))?;
+        Ok(Uevents(fd))
+    }
+
+    /// What has come since the last call.
+    pub fn added(&self) -> Vec<Added> {
+        let mut all = Vec::new();
+        let mut message = [0u8; 8192];
+        // Bounded: the rest is there at the next poll.
+        for _ in 0..256 {
+            match recvfrom::<NetlinkAddr>(self.0.as_raw_fd(), &mut message) {
+                Ok((n, from)) if from.is_none_or(|a| a.pid() == 0) => {
+                    all.extend(parse(message.get(..n).unwrap_or(&[])));
+                }
+                Ok(_) => {} // not from the kernel
+                Err(Errno::ENOBUFS) => all.push(Added::Lost),
+                Err(Errno::EINTR) => {}
+                Err(_) => break,
+            }
+        }
+        all
+    }
+}
+
+impl AsFd for Uevents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// What a message of the kernel means to us. `add@/devices/…\0ACTION=add\0…`:
+/// the fields are `NAME=value`, each ended by a zero byte.
+fn parse(message: &[u8]) -> Option<Added> {
+    let mut fields = message.split(|&b| b == 0);
+    if !fields.next()?.starts_with(b"add@") {
+        return None;
+    }
+    let value = |name: &[u8]| {
+        let found = message
+            .split(|&b| b == 0)
+            .find_map(|f| f.strip_prefix(name))?;
+        String::from_utf8(found.to_vec()).ok()
+    };
+    if let Some(alias) = value(b"MODALIAS=") {
+        return Some(Added::Modalias(alias));
+    }
+    let name = value(b"DEVNAME=")?;
+    let event = name
+        .strip_prefix("input/")
+        .or_else(|| name.strip_prefix("/dev/input/"))?;
+    Some(Added::Input(event.to_owned()))
+}
+
+/// Devices whose drivers the services wait for: modalias pattern, why.
+#[rustfmt::skip]
+const FIRST: &[(&str, &str)] = &[
+    ("acpi*:QEMU0002:*",   "fw_cfg: it holds flags"),
+    ("virtio:d00000001v*", "the network card of QEMU, KVM, Firecracker"),
+    ("pci:v*bc02sc*",      "network controllers"),
+    ("vmbus:635161f8*",    "Hyper-V's network card"),
+    ("xen:vif",            "Xen's"),
+];
+
+/// Whether services wait for the driver of `alias`.
+#[must_use]
+pub fn comes_first(alias: &str) -> bool {
+    FIRST
+        .iter()
+        .any(|(pattern, _)| glob(pattern.as_bytes(), alias.as_bytes()))
+}
+
+/// Loads the driver of every device below `sys` that `wanted` picks.
+pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) {
+    for bus in entries(&sys.join("bus")) {
+        for device in entries(&bus.join("devices")) {
+            let Ok(alias) = fs::read_to_string(device.join("modalias")) else {
+                continue;
+            };
+            // A device with a driver needs no other, and most have one built in.
+            if wanted(alias.trim()) && !device.join("driver").exists() {
+                load(modules, alias.trim());
+            }
+        }
+    }
+}
+
+/// So many devices wait for a driver by name; beyond, all are looked at again.
+const MOST: usize = 256;
+
+/// Drivers on their way: one child at a time loads them, because a driver may
+/// take as long as its hardware does.
+#[derive(Debug, Default)]
+pub struct Loader {
+    child: Option<sys::Child>,
+    aliases: Vec<String>,
+    all: bool,
+}
+
+impl Loader {
+    /// A device wants its driver.
+    pub fn add(&mut self, alias: String) {
+        if self.aliases.len() < MOST {
+            self.aliases.push(alias);
+        } else {
+            self.all = true;
+        }
+    }
+
+    /// Every device is to be looked at.
+    pub fn everything(&mut self) {
+        self.all = true;
+    }
+
+    /// Starts a child for what waits, unless one is still at work.
+    pub fn work(&mut self, modules: Option<&mut Modules>) {
+        let Some(modules) = modules else { return };
+        let busy = self.child.as_ref().is_some_and(|c| !c.ended_within(0));
+        if busy || (!self.all && self.aliases.is_empty()) {
+            return;
+        }
+        let aliases = std::mem::take(&mut self.aliases);
+        let all = std::mem::take(&mut self.all);
+        self.child = sys::in_child(|| {
+            aliases.iter().for_each(|alias| load(modules, alias));
+            if all {
+                coldplug(Path::new(SYS), modules, |_| true);
+            }
+        });
+    }
+}
+
+/// All the rest, as a process beside the services, called as `init settle`:
+/// probing a disk controller that has no disks takes a quarter of a second.
+pub fn settle() -> i32 {
+    let config = crate::flags::all().0;
+    let modules = Modules::open(Path::new("/")).map(|mut modules| {
+        modules.configure(
+            &config.blacklist,
+            config.modules == config::Modules::Verified,
+        );
+        coldplug(Path::new(SYS), &mut modules, |_| true);
+    });
+    let failed = [modules, crate::mounts::late()]
+        .into_iter()
+        .filter_map(Result::err);
+    failed.map(|why| warn!("{why}")).count().min(1) as i32
+}
+
+/// Loads the driver of one device. That there is none is the rule, not an error.
+pub fn load(modules: &mut Modules, alias: &str) {
+    match modules.load(alias) {
+        Ok(()) => debug!("driver for {alias}"),
+        Err(Problem::Unknown | Problem::Blacklisted) => {}
+        // A driver whose hardware turns out not to be there.
+        Err(Problem::Refused(path, Errno::ENODEV)) => debug!("{path}: no such device"),
+        Err(e) => warn!("driver for {alias}: {e}"),
+    }
+}
+
+fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(read) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut all: Vec<_> = read.flatten().map(|e| e.path()).collect();
+    all.sort(); // the same order at every boot
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_added_counts() {
+        let add = b"add@/devices/x\0ACTION=add\0MODALIAS=virtio:d1\0SEQNUM=3\0";
+        assert_eq!(parse(add), Some(Added::Modalias("virtio:d1".into())));
+        let node = b"add@/devices/x/event3\0ACTION=add\0DEVNAME=input/event3\0";
+        assert_eq!(parse(node), Some(Added::Input("event3".into())));
+        for nothing in [
+            &b"remove@/devices/x\0MODALIAS=virtio:d1\0"[..],
+            b"add@/x\0MODALIAS=\xff\0",
+            b"add@/x\0DEVNAME=vda\0",
+            b"",
+        ] {
+            assert_eq!(parse(nothing), None);
+        }
+    }
+}

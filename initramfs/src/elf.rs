@@ -1,0 +1,110 @@
+//! What a program needs to run: its interpreter and, all the way down, its libraries.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use object::Endianness;
+use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, FileHeader64, PT_INTERP};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+
+/// The loader's directory for libraries, in the image as in Debian.
+pub const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+
+/// What one ELF file asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The interpreter's path.
+    pub interpreter: Option<String>,
+    /// Names of shared libraries.
+    pub libraries: Vec<String>,
+    /// Directories to look in before the default one.
+    pub search: Vec<String>,
+}
+
+/// What the file at `path` needs; nothing when it is no 64-bit ELF file.
+pub fn needs(path: &Path) -> Result<Needs> {
+    let data = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    if !data.starts_with(b"\x7fELF\x02") {
+        return Ok(Needs::default());
+    }
+    parse(&data).with_context(|| format!("{}: read as ELF", path.display()))
+}
+
+fn parse(data: &[u8]) -> Result<Needs> {
+    let header = FileHeader64::<Endianness>::parse(data)?;
+    let endian = header.endian()?;
+    let mut needs = Needs::default();
+    let sections = header.sections(endian, data)?;
+    for segment in header.program_headers(endian, data)? {
+        if segment.p_type(endian) == PT_INTERP
+            && let Some(name) = segment.interpreter(endian, data)?
+        {
+            needs.interpreter = Some(String::from_utf8_lossy(name).into_owned());
+        }
+    }
+    let Some((entries, link)) = sections.dynamic(endian, data)? else {
+        return Ok(needs);
+    };
+    let strings = sections.strings(endian, data, link)?;
+    for entry in entries {
+        let tag = entry.tag(endian);
+        if tag != DT_NEEDED && tag != DT_RUNPATH && tag != DT_RPATH {
+            continue;
+        }
+        let text = String::from_utf8_lossy(entry.string(endian, strings)?).into_owned();
+        match tag {
+            DT_NEEDED => needs.libraries.push(text),
+            _ => needs.search.extend(text.split(':').map(str::to_string)),
+        }
+    }
+    Ok(needs)
+}
+
+/// Where `library` is inside `root`, looked for as the loader does; the path is
+/// relative to `root`.
+pub fn locate(root: &Path, library: &str, search: &[String]) -> Result<String> {
+    let runpath = search.iter().map(|dir| dir.trim_matches('/'));
+    for dir in runpath.chain([LIBRARIES]) {
+        let path = format!("{dir}/{library}");
+        if root.join(&path).exists() {
+            return Ok(path);
+        }
+    }
+    bail!("library {library} is neither in {search:?} nor in /{LIBRARIES}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_very_test_needs_a_loader_and_libc() -> Result<()> {
+        let needs = needs(&std::env::current_exe()?)?;
+        assert!(needs.interpreter.is_some_and(|i| i.contains("ld-linux")));
+        assert!(
+            needs.libraries.iter().any(|l| l == "libc.so.6"),
+            "{:?}",
+            needs.libraries
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_script_needs_nothing_and_a_cut_file_is_an_error() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let script = dir.path().join("script");
+        fs::write(&script, "#!/bin/sh\n")?;
+        assert_eq!(needs(&script)?, Needs::default());
+        let cut = dir.path().join("cut");
+        fs::write(&cut, b"\x7fELF\x02\x01\x01")?;
+        assert!(needs(&cut).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_missing_library_is_named() {
+        let error = locate(Path::new("/nonexistent"), "libx.so.1", &[]).map_err(|e| e.to_string());
+        assert!(error.is_err_and(|e| e.contains("libx.so.1")));
+    }
+}

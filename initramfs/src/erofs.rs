@@ -1,0 +1,100 @@
+//! The userland image's file system, and every parameter of it in one place.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::archive;
+use crate::fetch::Debian;
+use crate::stamp::{self, Inputs};
+use crate::tools;
+use crate::tree::{Node, Tree};
+
+/// What mkfs.erofs is told. lz4hc unpacks fastest (a cold podman waits for nothing
+/// else), 64 KiB clusters are the middle between size and what a read must unpack;
+/// zstd, second here, is for what [`HINTS`] names. The figures are in docs/figures.md. The fixed time and UUID make the result a pure
+/// function of its inputs.
+pub const PARAMETERS: &[&str] = &[
+    "-zlz4hc,level=12:zstd,level=12",
+    "-C65536",
+    "-T0",
+    "-Ub2b2b2b2-0000-4000-8000-b00720dbca11",
+    "-Luserland",
+    "-x-1",
+    "--quiet",
+];
+
+/// Which files are packed how (mkfs.erofs(1), --compress-hints): cluster size,
+/// algorithm as its place in `-z`, pattern; the first that matches counts. Cold files
+/// are packed tight: every byte of the image is RAM.
+const HINTS: &[(u32, usize, &str)] = &[
+    // What stands between PID 1 and the ready line: small reads of small files.
+    (
+        16384,
+        0,
+        r"(sshd|sshd-session|sshd-auth|ssh-keygen|bash|libcrypto\.so.*|libc\.so.*|ld-linux.*|libz\.so.*|libselinux.*|libpcre2.*|libcrypt\.so.*|libtinfo.*|libaudit.*|libcap-ng.*|libkrb5.*|libgssapi.*|libwtmpdb.*|libkeyutils.*|libcom_err.*|libresolv.*)$",
+    ),
+    // Loaded by every boot in QEMU, or by its first container.
+    (
+        65536,
+        0,
+        r"modules/.*/(virtio_net|net_failover|failover|qemu_fw_cfg|bridge|stp|llc|veth|nf_.*|nft_.*|nfnetlink)\.ko$",
+    ),
+    // One machine loads a handful of the others.
+    (65536, 1, r"modules/.*\.ko$"),
+    // Rootless ports, container networks, disks, people's tools.
+    (
+        65536,
+        1,
+        r"(rootlessport|netavark|aardvark-dns|libsemanage.*|libsepol.*|libglib.*|libm\.so.*|libgmp.*|libgpgme.*|libsmartcols.*|lsblk|libudev.*|e2fsck|mke2fs|mkfs\..*|resize2fs|tune2fs|xfs_.*|catatonit|pasta.*|passt.*|sudo.*|scp|sftp|ssh-add|ssh-agent)$",
+    ),
+];
+
+fn hints() -> String {
+    let line =
+        |(size, algorithm, pattern): &(u32, usize, &str)| format!("{size} {algorithm} {pattern}\n");
+    HINTS.iter().map(line).collect()
+}
+
+/// A hash of the tree and the parameters. Files of the packages count by where they
+/// are (their directory's name is a hash itself), files made here by what they hold.
+pub fn key(tree: &Tree, packages: &[&str]) -> String {
+    let mut inputs = Inputs::new();
+    inputs
+        .add("parameters", PARAMETERS.join(" "))
+        .add("hints", hints())
+        .add("packages", packages.join(" "));
+    for (path, entry) in tree.iter() {
+        inputs.add(
+            path,
+            format!("{:o} {} {}", entry.mode, entry.uid, entry.gid),
+        );
+        inputs.add("node", format!("{:?}", entry.node));
+    }
+    inputs.finish()
+}
+
+/// Makes an image of `tree` at `to`.
+pub fn make(debian: &Debian, tree: &Tree, to: &Path) -> Result<()> {
+    let tar = to.with_extension("tar");
+    let file = fs::File::create(&tar).with_context(|| format!("write {}", tar.display()))?;
+    archive::tar::write(tree, std::io::BufWriter::new(file))?;
+    let mut command = tools::command_in(debian, "mkfs.erofs")?;
+    let list = to.with_extension("hints");
+    fs::write(&list, hints()).with_context(|| format!("write {}", list.display()))?;
+    command.args(PARAMETERS).arg("--compress-hints").arg(&list);
+    command.arg("--tar=f").arg(to).arg(&tar);
+    tools::run(&mut command, "mkfs.erofs")?;
+    stamp::remove(&list)?;
+    stamp::remove(&tar)
+}
+
+/// How many entries and files a tree has, for a line of progress.
+pub fn count(tree: &Tree) -> (usize, usize) {
+    let files = tree
+        .iter()
+        .filter(|(_, e)| matches!(e.node, Node::File(_)))
+        .count();
+    (tree.iter().count(), files)
+}

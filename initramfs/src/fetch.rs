@@ -1,0 +1,311 @@
+//! Debian's packages, fetched and verified by mmdebstrap (apt, with Debian's own
+//! signatures) and unpacked without running one maintainer script.
+//!
+//! The tree is kept under a name that is the hash of what was asked for, so a second
+//! build touches no network, and another suite or package list gets a tree of its own.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::packages::{self, Kernel};
+use crate::progress::{Step, megabytes};
+use crate::stamp::{self, Inputs};
+use crate::{host, paths};
+
+/// Counts up when the way of unpacking changes, so that old trees are left alone.
+const FORMAT: &str = "1";
+
+/// How often a fetch is tried before giving up; apt itself retries each file too.
+const TRIES: u32 = 3;
+
+/// Debian's archive keys on the host; named outright because mmdebstrap does not find
+/// them by itself on Ubuntu.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Written by the hook inside the tree, moved out of it afterwards.
+const VERSIONS: &str = "packages.tsv";
+
+/// What is not even unpacked: nothing of it is used, and it is half of the files.
+const SKIPPED: &[&str] = &[
+    "dev/",
+    "proc/",
+    "sys/",
+    "tmp/",
+    "run/",
+    "var/cache/",
+    "var/lib/apt/",
+    "usr/share/doc/",
+    "usr/share/man/",
+    "usr/share/locale/",
+    "usr/share/i18n/",
+    "usr/share/info/",
+    "usr/share/lintian/",
+    "usr/lib/udev/",
+    "usr/libexec/podman/podman-testing",
+];
+
+/// What to fetch.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The Debian release.
+    pub suite: String,
+    /// A mirror other than the ones mmdebstrap knows.
+    pub mirror: Option<String>,
+    /// Which kernel package.
+    pub kernel: Kernel,
+}
+
+/// A fetched tree.
+#[derive(Clone, Debug)]
+pub struct Debian {
+    /// The unpacked packages.
+    pub root: PathBuf,
+    /// The hash of what was asked for.
+    pub key: String,
+}
+
+/// A package that was fetched.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Fetched {
+    /// Its name.
+    pub name: String,
+    /// Its version in full.
+    pub version: String,
+}
+
+impl Wanted {
+    /// Reads `SUITE=`, `MIRROR=` and `KERNEL=`.
+    pub fn from_env() -> Result<Self> {
+        let var = |name| std::env::var(name).unwrap_or_default();
+        let suite = Some(var("SUITE"))
+            .filter(|s| !s.is_empty())
+            .unwrap_or("trixie".into());
+        let kernel = Kernel::parse(&var("KERNEL")).map_err(anyhow::Error::msg)?;
+        Ok(Wanted {
+            suite,
+            mirror: Some(var("MIRROR")).filter(|s| !s.is_empty()),
+            kernel,
+        })
+    }
+
+    fn key(&self) -> String {
+        let mut inputs = Inputs::new();
+        inputs.add("format", FORMAT).add("suite", &self.suite);
+        inputs.add("mirror", self.mirror.as_deref().unwrap_or_default());
+        inputs.add("packages", packages::names(self.kernel).join(" "));
+        inputs.finish()
+    }
+
+    /// Where the tree is, or will be.
+    pub fn debian(&self) -> Debian {
+        let key = self.key();
+        let root = paths::cache().join(format!("debian-{}-{}", self.suite, &key[..12]));
+        Debian { root, key }
+    }
+
+    /// Fetches the tree unless it is there.
+    pub fn fetch(&self, step: &Step) -> Result<Debian> {
+        let debian = self.debian();
+        stamp::make(&debian.root, &debian.key, |to| {
+            host::need()?;
+            step.note(&format!(
+                "fetching {} packages and what they need from Debian {}",
+                packages::names(self.kernel).len(),
+                self.suite
+            ));
+            self.fetch_with_retries(to, step)
+        })?;
+        self.forget_others(&debian)?;
+        Ok(debian)
+    }
+
+    /// Removes this suite's trees of older package lists: they are large, and fetching
+    /// one again is a matter of seconds.
+    fn forget_others(&self, current: &Debian) -> Result<()> {
+        let ours = format!("debian-{}-", self.suite);
+        for entry in fs::read_dir(paths::cache())?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&ours) && entry.path() != current.root {
+                stamp::remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch_with_retries(&self, to: &Path, step: &Step) -> Result<()> {
+        for attempt in 1..=TRIES {
+            match self.fetch_once(to) {
+                Ok(bytes) => {
+                    step.note(&format!("unpacked {}", megabytes(bytes)));
+                    return Ok(());
+                }
+                Err(error) if attempt < TRIES => {
+                    step.note(&format!("try {attempt} of {TRIES} failed: {error:#}"));
+                    stamp::remove(to)?;
+                    std::thread::sleep(Duration::from_secs(2 << attempt));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        bail!("no try was made")
+    }
+
+    /// One run of mmdebstrap, its tar read as it comes.
+    fn fetch_once(&self, to: &Path) -> Result<u64> {
+        let log = to.with_file_name("fetch.log");
+        let mut child = self
+            .mmdebstrap()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log).with_context(|| format!("write {}", log.display()))?)
+            .spawn()
+            .context("start mmdebstrap")?;
+        let mut output = child
+            .stdout
+            .take()
+            .context("mmdebstrap's output is piped")?;
+        let unpacked = unpack(&mut output, to);
+        // Read to the end in any case, so that mmdebstrap does not die of a broken pipe
+        // before it has said what is wrong.
+        let _ = std::io::copy(&mut output, &mut std::io::sink());
+        let status = child.wait().context("wait for mmdebstrap")?;
+        if !status.success() {
+            bail!("mmdebstrap ended with {status}; {}", explain(&log));
+        }
+        let bytes = unpacked.context("unpack what mmdebstrap made")?;
+        let versions = to.join(VERSIONS);
+        if fs::metadata(&versions).map_or(0, |m| m.len()) == 0 {
+            bail!(
+                "mmdebstrap left no list of versions at {}",
+                versions.display()
+            );
+        }
+        fs::remove_file(&log).with_context(|| format!("remove {}", log.display()))?;
+        Ok(bytes)
+    }
+
+    fn mmdebstrap(&self) -> Command {
+        let hook = format!(
+            "for deb in \"$1\"/var/cache/apt/archives/*.deb; do \
+             dpkg-deb -W --showformat='${{Package}}\\t${{Version}}\\n' \"$deb\"; \
+             done | sort > \"$1/{VERSIONS}\""
+        );
+        let mut command = Command::new("mmdebstrap");
+        // /tmp is often a small tmpfs, and a home is closed to the subordinate users of
+        // mmdebstrap's unshare mode: /var/tmp is neither.
+        if std::env::var_os("TMPDIR").is_none() {
+            command.env("TMPDIR", "/var/tmp");
+        }
+        command.args(["--variant=extract", "--architectures=amd64", "--format=tar"]);
+        command
+            .arg("--aptopt=Acquire::Retries \"3\"")
+            .arg(format!("--extract-hook={hook}"));
+        if Path::new(KEYRING).exists() {
+            command.arg(format!("--keyring={KEYRING}"));
+        }
+        command.arg(format!(
+            "--include={}",
+            packages::names(self.kernel).join(",")
+        ));
+        command.args([&self.suite, "-"]).args(&self.mirror);
+        command
+    }
+}
+
+/// What apt said first, and what most often is behind it.
+fn explain(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let error = text
+        .lines()
+        .find(|l| l.starts_with("E:"))
+        .unwrap_or("it said nothing");
+    let hint = HINTS
+        .iter()
+        .find(|(sign, _)| text.contains(sign))
+        .map_or("", |(_, hint)| hint);
+    format!("{error}{hint} (the whole log: {})", log.display())
+}
+
+/// Signs in the log, and what to do.
+const HINTS: &[(&str, &str)] = &[
+    (
+        "NO_PUBKEY",
+        "; the host's debian-archive-keyring is too old for this suite: install a newer one",
+    ),
+    (
+        "is not signed",
+        "; is the mirror really Debian's? See also the host's debian-archive-keyring",
+    ),
+    ("does not have a Release file", "; is there such a suite?"),
+    (
+        "/etc/subuid",
+        "; without root, mmdebstrap needs a line for you in /etc/subuid and /etc/subgid",
+    ),
+    (
+        "unshare",
+        "; without root, mmdebstrap needs user namespaces, which this host refuses",
+    ),
+];
+
+/// Unpacks the tar without owners, devices and setuid bits, which the image gets from
+/// [`crate::userland`]'s own table. Returns the bytes of the files.
+fn unpack(from: &mut impl Read, to: &Path) -> Result<u64> {
+    fs::create_dir_all(to)?;
+    let mut archive = tar::Archive::new(from);
+    let mut bytes = 0;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry
+            .path()?
+            .to_string_lossy()
+            .trim_start_matches("./")
+            .to_string();
+        let kind = entry.header().entry_type();
+        let device = kind.is_character_special() || kind.is_block_special() || kind.is_fifo();
+        if device || SKIPPED.iter().any(|s| path.starts_with(s)) {
+            continue;
+        }
+        entry.set_preserve_mtime(false);
+        entry.set_preserve_permissions(false);
+        bytes += entry.size();
+        entry
+            .unpack_in(to)
+            .with_context(|| format!("unpack {path}"))?;
+    }
+    Ok(bytes)
+}
+
+impl Debian {
+    /// The packages in the tree, by name.
+    pub fn versions(&self) -> Result<Vec<Fetched>> {
+        let path = self.root.join(VERSIONS);
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(name, version)| Fetched {
+                name: name.into(),
+                version: version.into(),
+            })
+            .collect())
+    }
+
+    /// The kernel's release: the one directory under /usr/lib/modules.
+    pub fn kernel_release(&self) -> Result<String> {
+        let dir = self.root.join("usr/lib/modules");
+        let mut names: Vec<_> = fs::read_dir(&dir)
+            .with_context(|| format!("read {}", dir.display()))?
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+            .collect();
+        names.sort();
+        match names.as_slice() {
+            [one] => Ok(one.clone()),
+            _ => bail!("{}: one kernel is expected, found {names:?}", dir.display()),
+        }
+    }
+}

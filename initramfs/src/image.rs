@@ -1,0 +1,157 @@
+//! `make image`: the stages, in order. Each is a module of its own, each does nothing
+//! when its inputs have not changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::fetch::{Debian, Wanted};
+use crate::initrd::{self, Parts};
+use crate::manifest::{self, Artifact, Manifest};
+use crate::modules::{self, Modules};
+use crate::progress::{Step, megabytes};
+use crate::stamp::{self, Inputs};
+use crate::tree::Tree;
+use crate::{applets, erofs, init, ldcache, overlay, paths, userland};
+
+const STAGES: usize = 5;
+
+/// Makes the kernel, the initrd and the manifest.
+pub fn main() -> Result<()> {
+    let wanted = Wanted::from_env()?;
+    let _lock = stamp::lock(&paths::out())?;
+    let debian = wanted.fetch(&Step::begin(1, STAGES))?;
+    let modules = modules::prepare(&debian, &Step::begin(2, STAGES))?;
+    let userland = make_userland(&debian, &modules, &Step::begin(3, STAGES))?;
+    let target = init::Target::choose();
+    let program = make_init(target, &Step::begin(4, STAGES))?;
+    let parts = Parts {
+        debian: &debian,
+        modules: &modules,
+        init: &program,
+        userland: &userland,
+    };
+    make_artifacts(&wanted, &parts, target, &Step::begin(STAGES, STAGES))
+}
+
+/// The whole userland as a tree: packages, tables, applets, modules, our own files.
+pub fn assemble(debian: &Debian, modules: &Modules) -> Result<Tree> {
+    let mut tree = userland::select(&debian.root)?;
+    userland::furnish(&mut tree, &debian.root)?;
+    applets::link(
+        &mut tree,
+        &applets::list(&debian.root.join("usr/bin/busybox"))?,
+    );
+    add_directory(
+        &mut tree,
+        &modules.root(),
+        &format!("usr/lib/modules/{}", modules.release),
+    )?;
+    ldcache::add(debian, &mut tree, &paths::cache().join(".tmp.ldconfig"))?;
+    overlay::lay(&mut tree, &paths::files())?;
+    userland::own(&mut tree)?;
+    Ok(tree)
+}
+
+fn add_directory(tree: &mut Tree, from: &Path, to: &str) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
+        let entry = entry?;
+        let path = format!("{to}/{}", entry.file_name().to_string_lossy());
+        match entry.file_type()?.is_dir() {
+            true => add_directory(tree, &entry.path(), &path)?,
+            false => tree.file(&path, &entry.path(), 0o644),
+        }
+    }
+    Ok(())
+}
+
+fn make_userland(debian: &Debian, modules: &Modules, step: &Step) -> Result<PathBuf> {
+    let image = paths::cache().join("userland.erofs");
+    let tree = assemble(debian, modules)?;
+    let key = erofs::key(&tree, &[&debian.key, &modules.key]);
+    stamp::make(&image, &key, |to| {
+        let (paths, files) = erofs::count(&tree);
+        let unpacked = megabytes(tree.size()?);
+        step.note(&format!(
+            "userland: {paths} paths, {files} files, {unpacked} unpacked"
+        ));
+        erofs::make(debian, &tree, to)?;
+        step.note(&format!("userland: {} as erofs", megabytes(size(to)?)));
+        Ok(())
+    })?;
+    Ok(image)
+}
+
+/// Always asks cargo, which alone knows whether init is current.
+fn make_init(target: init::Target, step: &Step) -> Result<PathBuf> {
+    step.note(&format!("init for {}", target.triple()));
+    init::build(target)
+}
+
+fn make_artifacts(wanted: &Wanted, parts: &Parts, target: init::Target, step: &Step) -> Result<()> {
+    let out = paths::out();
+    let (vmlinuz, initrd) = (out.join("vmlinuz"), out.join("initrd.img"));
+    let manifest = out.join("manifest.json");
+    let kernel = make_kernel(parts.debian, &parts.modules.release, &vmlinuz)?;
+    if initrd::make(parts, &initrd)? || kernel || !manifest.exists() {
+        write_manifest(wanted, parts, target, &manifest)?;
+    }
+    step.note(&format!(
+        "{}: vmlinuz {}, initrd.img {}, init {}",
+        out.display(),
+        megabytes(size(&vmlinuz)?),
+        megabytes(size(&initrd)?),
+        megabytes(size(parts.init)?)
+    ));
+    Ok(())
+}
+
+fn make_kernel(debian: &Debian, release: &str, to: &Path) -> Result<bool> {
+    let from = initrd::kernel(debian, release);
+    let mut inputs = Inputs::new();
+    inputs.add("debian", &debian.key).add("release", release);
+    stamp::make(to, &inputs.finish(), |temporary| {
+        fs::copy(&from, temporary).with_context(|| format!("copy {}", from.display()))?;
+        Ok(())
+    })
+}
+
+fn write_manifest(wanted: &Wanted, parts: &Parts, target: init::Target, to: &Path) -> Result<()> {
+    let out = paths::out();
+    let manifest = Manifest {
+        version: env!("CARGO_PKG_VERSION"),
+        suite: wanted.suite.clone(),
+        kernel: parts.modules.release.clone(),
+        init_target: target.triple(),
+        artifacts: vec![
+            Artifact::of(&out.join("vmlinuz"), "vmlinuz")?,
+            Artifact::of(&out.join("initrd.img"), "initrd.img")?,
+            Artifact::of(parts.userland, "userland.erofs")?,
+            Artifact::of(parts.init, "init")?,
+        ],
+        packages: parts.debian.versions()?,
+    };
+    manifest::write(&manifest, to)
+}
+
+fn size(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path)
+        .with_context(|| format!("stat {}", path.display()))?
+        .len())
+}
+
+/// Removes everything under out/ but people's data disks.
+pub fn clean() -> Result<()> {
+    let out = paths::out();
+    let Ok(entries) = fs::read_dir(&out) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with("data") {
+            stamp::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}

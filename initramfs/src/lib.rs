@@ -1,0 +1,29 @@
+//! The host side of boot2podman: Debian packages in, a kernel and an initrd out,
+//! and the QEMU runner that boots them.
+//!
+//! Read [`image`] first: it is the list of the stages, and each stage is one module.
+//! What goes into the machine is data, in three tables: [`packages`], [`userland`]
+//! and [`modules`], plus the tree of plain files under `initramfs/files/`.
+
+pub mod applets;
+pub mod archive;
+pub mod elf;
+pub mod erofs;
+pub mod fetch;
+pub mod host;
+pub mod image;
+pub mod init;
+pub mod initrd;
+pub mod ldcache;
+pub mod manifest;
+pub mod modules;
+pub mod overlay;
+pub mod packages;
+pub mod paths;
+pub mod progress;
+pub mod qemu;
+pub mod run;
+pub mod stamp;
+pub mod tools;
+pub mod tree;
+pub mod userland;

@@ -1,0 +1,32 @@
+//! `cargo run -p initramfs -- image|run|clean`: what the Makefile calls.
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo run -p initramfs -- <command>
+  image   make out/vmlinuz, out/initrd.img and out/manifest.json
+  run     boot them in QEMU (builds them first when they are missing or old)
+  clean   remove everything under out/ (keeps out/data*, your disks)
+
+  The environment decides: SUITE= MIRROR= KERNEL= for image;
+  MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY= for run.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.split_first() {
+        Some((command, rest)) => match command.as_str() {
+            "image" => initramfs::image::main(),
+            "run" => initramfs::run::run(rest),
+            "clean" => initramfs::image::clean(),
+            other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),
+        },
+        None => Err(anyhow::anyhow!("a command is missing\n{USAGE}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("initramfs: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

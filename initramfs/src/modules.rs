@@ -1,0 +1,367 @@
+//! Which kernel modules go into the machine, and why; what they depend on follows from
+//! depmod. They are unpacked (.ko.xz -> .ko): the image compresses better as a whole,
+//! PID 1 needs no xz, and the signature at each file's end stays as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::fetch::Debian;
+use crate::progress::Step;
+use crate::stamp::{self, Inputs};
+use crate::{paths, tools};
+
+/// Modules that PID 1 loads before there is a userland: from the initrd itself.
+pub const EARLY: &[&str] = &["erofs", "overlay"];
+
+/// Also in the initrd, and loaded only where the image cannot be mounted directly.
+const BY_NAME: &[&str] = &["loop"];
+
+/// Modules in the userland image: names, why. One that is built into the kernel is fine.
+pub const MODULES: &[(&str, &str)] = &[
+    // Disks.
+    (
+        "virtio_blk virtio_scsi virtio_pci virtio_mmio",
+        "QEMU, KVM, Firecracker",
+    ),
+    (
+        "sd_mod sr_mod sg",
+        "SCSI disks and CD-ROMs, which SATA disks are too",
+    ),
+    (
+        "ahci ata_piix ata_generic",
+        "QEMU's and VMware's default disks",
+    ),
+    ("nvme", "EC2, Google, Azure"),
+    ("vmw_pvscsi", "VMware"),
+    (
+        "hv_vmbus hv_storvsc hv_netvsc hv_utils hv_balloon hyperv_keyboard",
+        "Hyper-V, Azure",
+    ),
+    (
+        "pci_hyperv",
+        "Azure passes NVMe and network cards through it",
+    ),
+    ("xen_blkfront xen_netfront", "older EC2"),
+    ("loop", "images inside images; podman's storage with quotas"),
+    ("zram", "compressed swap"),
+    // File systems.
+    ("ext4 xfs btrfs", "data disks"),
+    (
+        "vfat nls_cp437 nls_iso8859_1 nls_utf8 nls_ascii",
+        "EFI partitions, USB sticks",
+    ),
+    ("isofs", "cloud-init's and Lima's configuration disks"),
+    ("overlay", "podman's storage driver"),
+    (
+        "erofs squashfs",
+        "the userland image; composefs; snaps and the like",
+    ),
+    ("fuse virtiofs", "podman machine's volumes, sshfs"),
+    ("binfmt_misc", "containers of other architectures"),
+    ("efivarfs", "UEFI's variables"),
+    ("configfs", "mounted by PID 1"),
+    // Network cards.
+    ("virtio_net", "QEMU, KVM, Google"),
+    ("ena", "EC2"),
+    ("gve idpf", "Google"),
+    ("vmxnet3", "VMware"),
+    ("ixgbevf", "older EC2 with enhanced networking"),
+    ("mana", "Azure"),
+    // Container networks.
+    ("bridge br_netfilter veth", "podman's default network"),
+    (
+        "macvlan ipvlan",
+        "podman network create -d macvlan / ipvlan",
+    ),
+    (
+        "dummy",
+        "podman network create --internal with no bridge peers; tests",
+    ),
+    ("8021q vxlan", "networks between hosts"),
+    ("tun tap", "pasta, VPNs"),
+    ("wireguard", "VPNs"),
+    (
+        "nf_tables nft_chain_nat nft_nat nft_masq nft_redir",
+        "netavark's rules",
+    ),
+    (
+        "nft_ct nft_limit nft_log nft_numgen nft_hash nft_socket nft_tproxy",
+        "rules of people",
+    ),
+    (
+        "nft_fib nft_fib_ipv4 nft_fib_ipv6 nft_fib_inet",
+        "netavark: what is local to us",
+    ),
+    (
+        "nft_reject nft_reject_ipv4 nft_reject_ipv6 nft_reject_inet",
+        "netavark's isolation",
+    ),
+    ("nft_compat", "iptables-nft inside containers"),
+    (
+        "nf_conntrack nf_conntrack_netlink nf_nat",
+        "netavark forgets UDP flows of old ports",
+    ),
+    (
+        "ip_tables iptable_nat iptable_filter iptable_mangle iptable_raw",
+        "docker, k3s inside",
+    ),
+    (
+        "ip6_tables ip6table_nat ip6table_filter ip6table_mangle ip6table_raw",
+        "the same",
+    ),
+    (
+        "xt_conntrack xt_addrtype xt_MASQUERADE xt_nat xt_REDIRECT xt_tcpudp",
+        "the same",
+    ),
+    (
+        "xt_comment xt_mark xt_connmark xt_multiport xt_statistic xt_limit",
+        "kube-proxy inside",
+    ),
+    (
+        "xt_owner xt_set ip_set ip_set_hash_ip ip_set_hash_net",
+        "firewalls inside",
+    ),
+    ("ipt_REJECT ip6t_REJECT", "the same"),
+    (
+        "sch_ingress sch_htb sch_tbf sch_netem cls_u32 cls_bpf act_mirred act_police",
+        "limits",
+    ),
+    ("sch_fq tcp_bbr", "fair queueing; long lines"),
+    ("af_packet", "DHCP"),
+    ("inet_diag tcp_diag udp_diag unix_diag", "ss"),
+    // The host.
+    (
+        "vsock vmw_vsock_virtio_transport hv_sock vsock_loopback",
+        "a way to the host, no network",
+    ),
+    ("vmw_vsock_vmci_transport vmw_balloon", "VMware"),
+    (
+        "qemu_fw_cfg",
+        "configuration where the command line is too short",
+    ),
+    (
+        "virtio_console virtio_rng",
+        "podman machine's ready port; entropy",
+    ),
+    ("virtio_balloon virtio_mem", "memory given back to the host"),
+    ("virtio_input evdev", "the power button, keyboards"),
+    ("button", "the ACPI power button"),
+    ("ptp_kvm", "the host's clock, after the laptop slept"),
+    ("crc32c_intel", "checksums of ext4, xfs and btrfs"),
+    ("i6300esb softdog", "watchdogs"),
+];
+
+/// The modules that were chosen, unpacked and indexed.
+#[derive(Clone, Debug)]
+pub struct Modules {
+    /// Holds `usr/lib/modules/<release>/…`.
+    pub dir: PathBuf,
+    /// The kernel's release.
+    pub release: String,
+    /// A hash of what was chosen from what.
+    pub key: String,
+}
+
+/// `modules.dep`: each module's path and, nearest first, the paths it needs.
+#[derive(Debug, Default)]
+pub struct Index {
+    by_name: BTreeMap<String, String>,
+    needs: BTreeMap<String, Vec<String>>,
+    builtin: BTreeSet<String>,
+}
+
+/// A module's name as the kernel has it: no directory, no suffix, underscores.
+pub fn name_of(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.split(".ko").next().unwrap_or(file).replace('-', "_")
+}
+
+impl Index {
+    /// Reads the text of `modules.dep` and `modules.builtin`.
+    pub fn parse(dep: &str, builtin: &str) -> Self {
+        let mut index = Index::default();
+        for (path, needs) in dep.lines().filter_map(|line| line.split_once(':')) {
+            index.by_name.insert(name_of(path), path.to_string());
+            let needs = needs.split_whitespace().map(str::to_string).collect();
+            index.needs.insert(path.to_string(), needs);
+        }
+        index.builtin = builtin.lines().map(name_of).collect();
+        index
+    }
+
+    /// The paths that `names` come to, each after what it needs.
+    pub fn closure<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Vec<String>> {
+        let mut order: Vec<String> = Vec::new();
+        for name in names {
+            let name = name.replace('-', "_");
+            if self.builtin.contains(&name) {
+                continue;
+            }
+            let Some(path) = self.by_name.get(&name) else {
+                bail!("module table: this kernel has no module {name}");
+            };
+            // modules.dep lists all of a module's needs, the nearest first.
+            let needs = self.needs.get(path).into_iter().flatten().rev();
+            for path in needs.chain([path]) {
+                if !order.contains(path) {
+                    order.push(path.clone());
+                }
+            }
+        }
+        Ok(order)
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    let table = MODULES.iter().flat_map(|(names, _)| names.split(' '));
+    EARLY.iter().copied().chain(table)
+}
+
+/// Unpacks the table's modules and runs depmod over them, unless that was done before.
+pub fn prepare(debian: &Debian, step: &Step) -> Result<Modules> {
+    let release = debian.kernel_release()?;
+    let mut inputs = Inputs::new();
+    inputs.add("debian", &debian.key).add("release", &release);
+    inputs.add("table", names().collect::<Vec<_>>().join(" "));
+    let key = inputs.finish();
+    let dir = paths::cache().join("modules");
+    stamp::make(&dir, &key, |to| {
+        step.note(&format!("kernel modules of {release}"));
+        let all = to.join("all");
+        depmod(debian, &release, &debian.root, Some(&all))?;
+        let index = read_index(&all.join("lib/modules").join(&release), debian, &release)?;
+        stamp::remove(&all)?;
+        unpack_all(debian, &release, &index.closure(names())?, to)?;
+        depmod(debian, &release, &to.join("usr"), None)
+    })?;
+    Ok(Modules { dir, release, key })
+}
+
+fn read_index(at: &Path, debian: &Debian, release: &str) -> Result<Index> {
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    };
+    let builtin = debian
+        .root
+        .join("usr/lib/modules")
+        .join(release)
+        .join("modules.builtin");
+    Ok(Index::parse(
+        &read(at.join("modules.dep"))?,
+        &read(builtin)?,
+    ))
+}
+
+/// Runs depmod over `base`/lib/modules/`release`, with its output there or under `out`.
+fn depmod(debian: &Debian, release: &str, base: &Path, out: Option<&Path>) -> Result<()> {
+    let mut command = tools::command_in(debian, "depmod")?;
+    command.arg("-b").arg(base);
+    if let Some(out) = out {
+        command.arg("-o").arg(out);
+    }
+    tools::run(command.arg(release), "depmod").map(drop)
+}
+
+/// What depmod and PID 1 read beside the modules.
+const LISTS: &[&str] = &[
+    "modules.order",
+    "modules.builtin",
+    "modules.builtin.modinfo",
+];
+
+fn unpack_all(debian: &Debian, release: &str, paths: &[String], to: &Path) -> Result<()> {
+    let from = debian.root.join("usr/lib/modules").join(release);
+    let to = to.join("usr/lib/modules").join(release);
+    for path in paths {
+        let target = to.join(path.trim_end_matches(".xz"));
+        fs::create_dir_all(target.parent().unwrap_or(&to))?;
+        let bytes = read_module(&from.join(path))?;
+        fs::write(&target, bytes).with_context(|| format!("write {}", target.display()))?;
+    }
+    for name in LISTS {
+        fs::copy(from.join(name), to.join(name)).with_context(|| format!("copy {name}"))?;
+    }
+    Ok(())
+}
+
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    let packed = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    if path.extension().is_none_or(|e| e != "xz") {
+        return Ok(packed);
+    }
+    let mut bytes = Vec::with_capacity(packed.len() * 4);
+    lzma_rust2::XzReader::new(packed.as_slice(), false)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("unpack {}", path.display()))?;
+    Ok(bytes)
+}
+
+impl Modules {
+    /// The directory with the modules and their lists.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("usr/lib/modules").join(&self.release)
+    }
+
+    /// The early modules in the order in which they load: paths on the host.
+    pub fn early(&self) -> Result<Vec<PathBuf>> {
+        self.closure(EARLY)
+    }
+
+    /// Modules that PID 1 may need early and asks for by name: no dependencies.
+    pub fn by_name(&self) -> Result<Vec<PathBuf>> {
+        self.closure(BY_NAME)
+    }
+
+    fn closure(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
+        let read = |name: &str| {
+            let path = self.root().join(name);
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+        };
+        let index = Index::parse(&read("modules.dep")?, &read("modules.builtin")?);
+        let paths = index.closure(names.iter().copied())?;
+        Ok(paths.iter().map(|path| self.root().join(path)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEP: &str = "kernel/fs/erofs/erofs.ko: kernel/lib/libcrc32c.ko kernel/fs/netfs.ko\n\
+                       kernel/lib/libcrc32c.ko:\n\
+                       kernel/fs/netfs.ko:\n\
+                       kernel/drivers/nvme-x.ko.xz: kernel/lib/libcrc32c.ko\n";
+
+    #[test]
+    fn needs_come_first_and_only_once() -> Result<()> {
+        let index = Index::parse(DEP, "kernel/fs/ext4/ext4.ko\n");
+        let order = index.closure(["erofs", "ext4", "nvme-x"])?;
+        let names: Vec<_> = order.iter().map(|p| name_of(p)).collect();
+        assert_eq!(names, ["netfs", "libcrc32c", "erofs", "nvme_x"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_module_that_does_not_exist_is_named() {
+        let error = Index::parse(DEP, "")
+            .closure(["typo"])
+            .map_err(|e| e.to_string());
+        assert!(error.is_err_and(|e| e.ends_with("no module typo")));
+    }
+
+    #[test]
+    fn no_module_is_chosen_twice() {
+        let mut chosen: Vec<_> = MODULES
+            .iter()
+            .flat_map(|(names, _)| names.split(' '))
+            .collect();
+        let all = chosen.len();
+        chosen.sort_unstable();
+        chosen.dedup();
+        assert_eq!(chosen.len(), all);
+    }
+}

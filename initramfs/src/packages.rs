@@ -1,0 +1,146 @@
+//! Which Debian packages are fetched, and why. apt adds what they depend on; of all
+//! that, only what [`crate::userland`] and [`crate::modules`] name reaches the image.
+
+/// What a package is fetched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Files of it go into the machine.
+    Image,
+    /// It is run on the host, through its own loader (see [`crate::tools`]).
+    Tool,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Package {
+    /// Its name in Debian.
+    pub name: &'static str,
+    /// What it is fetched for.
+    pub used: For,
+    /// Why.
+    pub why: &'static str,
+}
+
+const fn image(name: &'static str, why: &'static str) -> Package {
+    Package {
+        name,
+        used: For::Image,
+        why,
+    }
+}
+
+const fn tool(name: &'static str, why: &'static str) -> Package {
+    Package {
+        name,
+        used: For::Tool,
+        why,
+    }
+}
+
+/// The table.
+pub const PACKAGES: &[Package] = &[
+    image("podman", "the container engine: the point of the machine"),
+    image("crun", "the OCI runtime: small, C, starts fast"),
+    image("conmon", "holds each container's stdio and exit status"),
+    image("netavark", "container networks"),
+    image("aardvark-dns", "names between containers"),
+    image(
+        "catatonit",
+        "podman run --init, and the rootless pause process",
+    ),
+    image("nftables", "netavark's firewall driver"),
+    image("passt", "pasta: rootless networking"),
+    image(
+        "uidmap",
+        "newuidmap and newgidmap: rootless user namespaces",
+    ),
+    image(
+        "golang-github-containers-common",
+        "the default seccomp profile",
+    ),
+    image("openssh-server", "the way in"),
+    image("openssh-sftp-server", "scp and sshfs"),
+    image(
+        "openssh-client",
+        "ssh-keygen makes the host key; scp -O needs scp there",
+    ),
+    image("e2fsprogs", "data disks: make, check, grow"),
+    image(
+        "mount",
+        "mount that knows context= and helpers, unlike busybox",
+    ),
+    image("util-linux", "blkid and lsblk: which disk is which"),
+    image("busybox-static", "every other command, in one file"),
+    image(
+        "bash",
+        "people's shell; podman machine and Lima ask for it by name",
+    ),
+    image("sudo", "core becomes root"),
+    image("libpam-modules", "sudo asks PAM; pam_permit answers"),
+    image("ca-certificates", "who to trust when pulling"),
+    image("netbase", "/etc/services and /etc/protocols"),
+    image("ncurses-base", "terminal descriptions"),
+    tool("erofs-utils", "mkfs.erofs"),
+    tool("kmod", "depmod"),
+    tool("libc-bin", "ldconfig"),
+    tool("lz4", "the initrd's head, when asked for"),
+    tool("zstd", "the initrd's head, when asked for"),
+    tool("squashfs-tools", "examples/sizes.rs compares"),
+    tool("podman-remote", "the tests' client"),
+    tool("docker-cli", "the tests' other client"),
+    tool("docker-compose", "the tests' third client"),
+];
+
+/// Which of Debian's kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// Virtual machines: virtio, Hyper-V, Xen, the big clouds.
+    Cloud,
+}
+
+impl Kernel {
+    /// Reads `KERNEL=`.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "" | "cloud" => Ok(Kernel::Cloud),
+            other => Err(format!("KERNEL={other}: only `cloud` can be built now")),
+        }
+    }
+
+    /// The package that always depends on the newest one.
+    pub fn package(self) -> &'static str {
+        match self {
+            Kernel::Cloud => "linux-image-cloud-amd64",
+        }
+    }
+}
+
+/// All names, the kernel's last, in the table's order.
+pub fn names(kernel: Kernel) -> Vec<&'static str> {
+    PACKAGES
+        .iter()
+        .map(|p| p.name)
+        .chain([kernel.package()])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_package_twice_and_each_with_a_reason() {
+        let mut names = names(Kernel::Cloud);
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(PACKAGES.iter().all(|p| !p.why.is_empty()));
+    }
+
+    #[test]
+    fn an_unknown_kernel_is_named() {
+        assert_eq!(Kernel::parse(""), Ok(Kernel::Cloud));
+        assert!(Kernel::parse("slime").is_err_and(|e| e.contains("KERNEL=slime")));
+    }
+}

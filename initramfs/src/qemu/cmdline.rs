@@ -1,0 +1,106 @@
+//! The kernel's command line: quoting, and its limit.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// x86's `COMMAND_LINE_SIZE` less the closing NUL. QEMU passes more, and the
+/// kernel then dies before it can say so.
+pub const LIMIT: usize = 2047;
+
+/// fw_cfg names of ours begin so; the flag's name without `b2p.` follows.
+pub const FW_CFG_PREFIX: &str = "opt/org.boot2podman/";
+
+/// A command line, and what had to go another way.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Split {
+    /// For `-append`.
+    pub line: OsString,
+    /// The keys that did not fit, for the fw_cfg entry `ssh_key`, one a line.
+    pub keys: Vec<String>,
+}
+
+/// `name=value` as the kernel's parser wants it. It knows no escape, and a
+/// double quote inside the value would end it: such quotes are left out.
+pub fn flag(name: &str, value: &str) -> String {
+    let value: String = value
+        .chars()
+        .filter(|&c| c != '"' && !c.is_control())
+        .collect();
+    if value.contains(char::is_whitespace) {
+        format!("{name}=\"{value}\"")
+    } else {
+        format!("{name}={value}")
+    }
+}
+
+/// Joins `words` and the `keys` as `b2p.ssh_key` flags, as long as it all fits.
+/// The keys go together: half of them here and half there helps nobody who looks.
+pub fn build(words: &[OsString], keys: &[String]) -> Split {
+    let line = words.join(OsStr::new(" "));
+    let flags: Vec<OsString> = keys
+        .iter()
+        .map(|key| flag("b2p.ssh_key", key.trim()).into())
+        .collect();
+    let whole = [std::slice::from_ref(&line), flags.as_slice()]
+        .concat()
+        .join(OsStr::new(" "));
+    if whole.len() <= LIMIT {
+        return Split {
+            line: trimmed(whole),
+            keys: Vec::new(),
+        };
+    }
+    Split {
+        line,
+        keys: keys.to_vec(),
+    }
+}
+
+fn trimmed(line: OsString) -> OsString {
+    OsString::from_vec(line.as_bytes().trim_ascii().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(list: &[&str]) -> Vec<OsString> {
+        list.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn spaces_are_quoted_and_quotes_dropped() {
+        assert_eq!(flag("b2p.hostname", "box"), "b2p.hostname=box");
+        assert_eq!(
+            flag("b2p.ssh_key", "ssh-ed25519 AAAA \"me\""),
+            "b2p.ssh_key=\"ssh-ed25519 AAAA me\""
+        );
+        assert_eq!(flag("x", "a\nb\"c"), "x=abc");
+    }
+
+    #[test]
+    fn keys_go_on_the_line_while_they_fit() {
+        let keys = vec!["ssh-ed25519 AAAA me\n".to_owned()];
+        let split = build(&words(&["console=ttyS0", "b2p.net=off"]), &keys);
+        assert_eq!(
+            split.line,
+            "console=ttyS0 b2p.net=off b2p.ssh_key=\"ssh-ed25519 AAAA me\""
+        );
+        assert!(split.keys.is_empty());
+        assert_eq!(
+            build(&[], &keys).line,
+            "b2p.ssh_key=\"ssh-ed25519 AAAA me\""
+        );
+    }
+
+    #[test]
+    fn a_long_key_goes_by_fw_cfg() {
+        let keys = vec![format!("ssh-rsa {} me", "A".repeat(2000))];
+        let split = build(
+            &words(&["console=ttyS0", "b2p.hostname=a-good-long-name"]),
+            &keys,
+        );
+        assert_eq!(split.line, "console=ttyS0 b2p.hostname=a-good-long-name");
+        assert_eq!(split.keys, keys);
+    }
+}

@@ -1,0 +1,125 @@
+//! The lines by which the guest says how its boot went.
+
+use std::collections::BTreeMap;
+
+/// Begins the ready line.
+pub const READY: &str = "boot2podman: ready ";
+/// Begins a line on something that was asked for and is not there.
+pub const DEGRADED: &str = "boot2podman: degraded ";
+/// Is part of the line that the rescue shell begins with.
+pub const RESCUE: &str = "boot2podman: rescue shell";
+
+/// A boot that has reached its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// The ready line from `boot2podman:` on.
+    pub line: String,
+    /// Its `key=value` words.
+    pub fields: BTreeMap<String, String>,
+    /// The degraded lines before it.
+    pub degraded: Vec<Degraded>,
+}
+
+/// Something that was asked for and is not there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Degraded {
+    /// What is missing, one word or a few.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Ready {
+    /// Finds the ready line in a console's text, once it is whole.
+    pub fn find(console: &str) -> Option<Self> {
+        let begin = console.find(READY)?;
+        let end = begin + console[begin..].find('\n')?;
+        let line = console[begin..end].trim_end().to_owned();
+        let words = line[READY.trim_end().len()..].split_whitespace();
+        let fields = words
+            .filter_map(|word| word.split_once('='))
+            .map(owned)
+            .collect();
+        Some(Self {
+            line,
+            fields,
+            degraded: degraded(&console[..begin]),
+        })
+    }
+
+    /// The value of one `key=value` word; empty when the line has none.
+    pub fn field(&self, key: &str) -> &str {
+        self.fields.get(key).map_or("", String::as_str)
+    }
+
+    /// Milliseconds from the start of PID 1 to ready.
+    pub fn init_ms(&self) -> Option<u64> {
+        self.field("init").parse().ok()
+    }
+
+    /// Milliseconds from the start of the kernel to ready.
+    pub fn boot_ms(&self) -> Option<u64> {
+        self.field("boot").parse().ok()
+    }
+}
+
+/// The degraded lines in a console's text, each once: the kernel log and the
+/// console may both have shown it.
+pub fn degraded(console: &str) -> Vec<Degraded> {
+    let mut all = Vec::new();
+    for line in console.lines() {
+        let Some((_, rest)) = line.split_once(DEGRADED) else {
+            continue;
+        };
+        let (what, why) = rest
+            .trim_end()
+            .split_once(": ")
+            .unwrap_or((rest.trim_end(), ""));
+        let one = Degraded {
+            what: what.to_owned(),
+            why: why.to_owned(),
+        };
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: &str = "[    2.1] boot2podman: degraded net: no network card\r\n\
+        boot2podman: degraded net: no network card\r\n\
+        boot2podman: degraded flag b2p.hostnme: unknown, did you mean b2p.hostname?\r\n\
+        [    2.2] boot2podman: ready ssh=10.0.2.15:22 api=/run/podman/podman.sock data=ram init=612 boot=2212\r\n";
+
+    #[test]
+    fn a_ready_line_is_read() {
+        let ready = Ready::find(BOOT).expect("it is there");
+        assert_eq!(ready.field("ssh"), "10.0.2.15:22");
+        assert_eq!(ready.field("data"), "ram");
+        assert_eq!((ready.init_ms(), ready.boot_ms()), (Some(612), Some(2212)));
+        assert!(ready.line.starts_with("boot2podman: ready ssh=") && ready.line.ends_with("2212"));
+    }
+
+    #[test]
+    fn degraded_lines_come_once_each() {
+        let ready = Ready::find(BOOT).expect("it is there");
+        let what: Vec<&str> = ready.degraded.iter().map(|d| d.what.as_str()).collect();
+        assert_eq!(what, ["net", "flag b2p.hostnme"]);
+        assert_eq!(ready.degraded[0].why, "no network card");
+    }
+
+    #[test]
+    fn half_a_line_is_not_yet_a_line() {
+        assert_eq!(Ready::find("boot2podman: ready ssh=10.0.2.1"), None);
+        assert_eq!(Ready::find("boot2podman: degraded x: y\n"), None);
+        assert_eq!(degraded("boot2podman: degraded all of it\n")[0].why, "");
+    }
+}

@@ -1,0 +1,145 @@
+//! Stamps: a stage that made its output from these very inputs need not run again.
+//!
+//! A stamp is a small hidden file beside the output that holds the hash of the inputs. It is
+//! removed before the work and written after it, so an interrupted stage runs again.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest, Sha256};
+
+/// Collects inputs, each under a name so that neighbours cannot run together.
+#[derive(Default)]
+pub struct Inputs(Sha256);
+
+impl Inputs {
+    /// No inputs yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one named input.
+    pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
+        for part in [name.as_bytes(), value.as_ref()] {
+            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
+        self
+    }
+
+    /// Adds the content of a file.
+    pub fn add_file(&mut self, name: &str, path: &Path) -> Result<&mut Self> {
+        let digest = file_digest(path)?;
+        Ok(self.add(name, digest))
+    }
+
+    /// The hash of everything added, in hex.
+    pub fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+/// SHA-256 of a file, in hex.
+pub fn file_digest(path: &Path) -> Result<String> {
+    let mut file = fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(n) => hash.update(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e).with_context(|| format!("read {}", path.display())),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn stamp_path(output: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(output.file_name().unwrap_or_default());
+    name.push(".stamp");
+    output.with_file_name(name)
+}
+
+/// Whether `output` exists and was made from inputs with this hash.
+pub fn is_current(output: &Path, hash: &str) -> bool {
+    output.exists() && fs::read_to_string(stamp_path(output)).is_ok_and(|s| s == hash)
+}
+
+/// Makes `output` by `work` unless it is current. `work` gets a temporary path beside
+/// `output`, which takes its place only when the work went well. Tells whether it ran.
+pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -> Result<bool> {
+    if is_current(output, hash) {
+        return Ok(false);
+    }
+    let parent = output.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+    let temporary = temporary_path(output);
+    remove(&temporary)?;
+    remove(&stamp_path(output))?;
+    work(&temporary).inspect_err(|_| {
+        // The error is what matters; the leftover is removed by the next run at the latest.
+        let _ = remove(&temporary);
+    })?;
+    remove_if_dir(output)?;
+    fs::rename(&temporary, output)
+        .with_context(|| format!("rename {} to {}", temporary.display(), output.display()))?;
+    fs::write(stamp_path(output), hash)
+        .with_context(|| format!("write {}", stamp_path(output).display()))?;
+    Ok(true)
+}
+
+/// A name beside `output` for work under way; the same at each run, so that an
+/// interrupted one is cleaned up by the next.
+fn temporary_path(output: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".tmp.");
+    name.push(output.file_name().unwrap_or_default());
+    output.with_file_name(name)
+}
+
+fn remove_if_dir(path: &Path) -> Result<()> {
+    if path.is_dir() { remove(path) } else { Ok(()) }
+}
+
+/// Keeps a second build out of `dir` until this one is done; the lock goes with the
+/// returned value, or with the process.
+pub fn lock(dir: &Path) -> Result<Flock<fs::File>> {
+    fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    let path = dir.join(".lock");
+    let open = || fs::File::create(&path).with_context(|| format!("write {}", path.display()));
+    Flock::lock(open()?, FlockArg::LockExclusiveNonblock).or_else(|_| {
+        eprintln!(
+            "[image] another build is at work in {}; waiting for it",
+            dir.display()
+        );
+        Flock::lock(open()?, FlockArg::LockExclusive)
+            .map_err(|(_, error)| error)
+            .with_context(|| format!("lock {}", path.display()))
+    })
+}
+
+/// Removes a file or a whole tree, which need not exist.
+pub fn remove(path: &Path) -> Result<()> {
+    let done = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    match done {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "stamp_tests.rs"]
+mod tests;

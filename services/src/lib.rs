@@ -1,0 +1,31 @@
+//! What runs: service rows, the supervisor that decides, the edge that acts.
+//!
+//! The supervisor ([`supervisor::Supervisor`]) is a pure state machine: events
+//! in, actions out, time an argument. The edge ([`manager::Manager`]) owns
+//! file descriptors and processes and does what the supervisor says. Nothing
+//! in here waits: every descriptor is non-blocking and every delay is a
+//! deadline handed to the caller's `poll(2)`.
+
+pub mod backoff;
+pub mod lines;
+pub mod listen;
+pub mod manager;
+pub mod notify;
+pub mod reap;
+pub mod row;
+pub mod spawn;
+pub mod state;
+pub mod status;
+pub mod supervisor;
+
+pub use manager::Manager;
+pub use row::{Ready, Restart, Service, Socket, Tty};
+pub use state::{Event, Id, State, Verdict};
+pub use status::Status;
+pub use supervisor::Supervisor;
+
+/// Milliseconds on `CLOCK_BOOTTIME` (`clock_gettime(2)`): counts while suspended.
+pub type Millis = u64;
+
+/// A process id as the kernel gives it.
+pub type Pid = libc::pid_t;

@@ -1,0 +1,97 @@
+//! How a process ended, decoded from the raw wait status.
+//!
+//! nix's `WaitStatus` cannot hold real-time signals and loses such a status
+//! (field note: EINVAL, then ECHILD), so the two numbers are kept as they are.
+
+use std::fmt;
+
+/// How a process ended (`waitid(2)`: `si_code` and `si_status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It called `_exit` with this status.
+    Exited(i32),
+    /// This signal killed it, real-time ones included.
+    Killed(i32),
+}
+
+impl Status {
+    /// Whether it ended as a program that did its job does.
+    #[must_use]
+    pub fn success(self) -> bool {
+        self == Status::Exited(0)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Status::Exited(code) => write!(f, "exited with status {code}"),
+            Status::Killed(sig) => match signal_name(sig) {
+                Some(name) => write!(f, "killed by {name}"),
+                None => write!(f, "killed by signal {sig}"),
+            },
+        }
+    }
+}
+
+/// The name of a standard signal (signal(7), x86 and arm numbering).
+fn signal_name(sig: i32) -> Option<&'static str> {
+    const NAMES: [&str; 32] = [
+        "",
+        "SIGHUP",
+        "SIGINT",
+        "SIGQUIT",
+        "SIGILL",
+        "SIGTRAP",
+        "SIGABRT",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGKILL",
+        "SIGUSR1",
+        "SIGSEGV",
+        "SIGUSR2",
+        "SIGPIPE",
+        "SIGALRM",
+        "SIGTERM",
+        "SIGSTKFLT",
+        "SIGCHLD",
+        "SIGCONT",
+        "SIGSTOP",
+        "SIGTSTP",
+        "SIGTTIN",
+        "SIGTTOU",
+        "SIGURG",
+        "SIGXCPU",
+        "SIGXFSZ",
+        "SIGVTALRM",
+        "SIGPROF",
+        "SIGWINCH",
+        "SIGIO",
+        "SIGPWR",
+        "SIGSYS",
+    ];
+    usize::try_from(sig)
+        .ok()
+        .filter(|&n| n > 0)
+        .and_then(|n| NAMES.get(n).copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_how_it_ended() {
+        assert_eq!(Status::Exited(3).to_string(), "exited with status 3");
+        assert_eq!(Status::Killed(9).to_string(), "killed by SIGKILL");
+        assert_eq!(Status::Killed(64).to_string(), "killed by signal 64");
+        assert_eq!(Status::Killed(-1).to_string(), "killed by signal -1");
+    }
+
+    #[test]
+    fn only_zero_is_success() {
+        assert!(Status::Exited(0).success());
+        assert!(!Status::Exited(1).success());
+        assert!(!Status::Killed(15).success());
+    }
+}

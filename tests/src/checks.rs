@@ -1,0 +1,131 @@
+//! Named checks that all run, and one verdict at the end.
+
+use crate::Guest;
+use anyhow::{Error, Result, anyhow, bail};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The checks of one boot.
+pub struct Checks {
+    test: String,
+    only: Option<String>,
+    failed: Vec<String>,
+    ran: usize,
+}
+
+impl Checks {
+    /// An empty list for the test of this name.
+    pub fn new(test: &str) -> Self {
+        let only = std::env::var("CHECK").ok().filter(|only| !only.is_empty());
+        Self {
+            test: test.to_owned(),
+            only,
+            failed: Vec::new(),
+            ran: 0,
+        }
+    }
+
+    /// Runs `body`; a failure or a panic is kept, and the checks go on.
+    pub fn check(&mut self, name: &str, body: impl FnOnce() -> Result<()>) {
+        if self
+            .only
+            .as_ref()
+            .is_some_and(|only| !name.contains(only.as_str()))
+        {
+            return;
+        }
+        self.ran += 1;
+        let begun = Instant::now();
+        let result =
+            catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(said(&*panic)));
+        let seconds = begun.elapsed().as_secs_f32();
+        match result {
+            Ok(()) => println!("{}: {name}: ok ({seconds:.1} s)", self.test),
+            Err(e) => {
+                println!("{}: {name}: FAILED ({seconds:.1} s)\n{e:#}", self.test);
+                let said = format!("{e:#}");
+                // The whole of it stands above; the verdict has a line for each.
+                self.failed.push(format!(
+                    "{name}: {}",
+                    said.lines().next().unwrap_or_default()
+                ));
+            }
+        }
+    }
+
+    /// The verdict; where something failed, with the console's tail.
+    pub fn finish(self, guest: &Guest) -> Result<()> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        println!("{}", guest.vm.tail());
+        self.done()
+    }
+
+    /// The verdict, where there is no machine any more.
+    pub fn done(self) -> Result<()> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "{}: {} of {} checks failed\n* {}",
+            self.test,
+            self.failed.len(),
+            self.ran,
+            self.failed.join("\n* ")
+        )
+    }
+}
+
+fn said(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    anyhow!("panicked: {}", text.unwrap_or("without a word"))
+}
+
+/// Tries `body` until it succeeds; its last error when time is up.
+pub fn eventually<T>(limit: Duration, mut body: impl FnMut() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match body() {
+            Err(e) if Instant::now() >= deadline => {
+                return Err(e.context(format!("still so after {} s", limit.as_secs())));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(200)),
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_run_and_all_failures_are_told() {
+        let mut checks = Checks::new("t");
+        checks.check("good", || Ok(()));
+        checks.check("bad", || bail!("no"));
+        checks.check("worse", || panic!("oh"));
+        let verdict = checks.done().expect_err("two failed").to_string();
+        assert!(verdict.starts_with("t: 2 of 3 checks failed"), "{verdict}");
+        assert!(verdict.contains("* bad: no") && verdict.contains("* worse: panicked: oh"));
+        assert!(Checks::new("empty").done().is_ok());
+    }
+
+    #[test]
+    fn eventually_ends() {
+        let mut left = 3;
+        let done = eventually(Duration::from_secs(10), || {
+            left -= 1;
+            if left == 0 {
+                Ok("done")
+            } else {
+                bail!("not yet")
+            }
+        });
+        assert_eq!(done.expect("third time"), "done");
+        assert!(eventually(Duration::ZERO, || -> Result<()> { bail!("never") }).is_err());
+    }
+}

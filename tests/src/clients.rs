@@ -1,0 +1,109 @@
+//! The clients that people use, from Debian, as they would use them.
+
+use crate::Guest;
+use crate::guest::succeeded;
+use anyhow::{Context, Result};
+use initramfs::qemu::process;
+use initramfs::tools;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+/// Loading an image under TCG is the slowest of all.
+const LIMIT: Duration = Duration::from_secs(300);
+
+impl Guest {
+    /// Runs `podman --remote` against this machine, over ssh as `core`; its
+    /// output, or an error with all it said.
+    pub fn podman(&self, args: &[&str]) -> Result<String> {
+        succeeded(
+            &format!("podman {}", args.join(" ")),
+            &self.podman_out(args)?,
+        )
+    }
+
+    /// The same, whatever comes of it.
+    pub fn podman_out(&self, args: &[&str]) -> Result<Output> {
+        let url = format!(
+            "ssh://core@127.0.0.1:{}/run/podman/podman.sock",
+            self.vm.port("ssh")?
+        );
+        let mut podman = self.client_of_tree("podman")?;
+        podman
+            .args(["--remote", "--url", &url, "--identity"])
+            .arg(self.key_file())
+            .args(args);
+        process::output(podman, b"", LIMIT)
+    }
+
+    /// Runs docker against this machine with `DOCKER_HOST=ssh://root@…`.
+    pub fn docker(&self, args: &[&str]) -> Result<String> {
+        succeeded(
+            &format!("docker {}", args.join(" ")),
+            &self.docker_out(args, b"")?,
+        )
+    }
+
+    /// The same, whatever comes of it, with something on its standard input.
+    pub fn docker_out(&self, args: &[&str], stdin: &[u8]) -> Result<Output> {
+        self.docker_on(
+            &format!("ssh://root@127.0.0.1:{}", self.vm.port("ssh")?),
+            args,
+            stdin,
+        )
+    }
+
+    /// The same with another `DOCKER_HOST`.
+    pub fn docker_on(&self, host: &str, args: &[&str], stdin: &[u8]) -> Result<Output> {
+        let mut docker = self.client_of_tree("docker")?;
+        docker.env("DOCKER_HOST", host).args(args);
+        process::output(docker, stdin, LIMIT)
+    }
+
+    /// A client with a home of its own, which finds an `ssh` that knows the way.
+    pub fn client_of_tree(&self, name: &str) -> Result<Command> {
+        let dir = self.vm.dir();
+        let home = dir.join("home");
+        fs::create_dir_all(home.join(".ssh"))?;
+        wrap_ssh(&dir.join("bin"), self.config()).context("cannot write the ssh wrapper")?;
+        let mut path = OsString::from(dir.join("bin"));
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut command = tools::command(name)?;
+        command
+            .env("HOME", &home)
+            .env("PATH", path)
+            .current_dir(dir);
+        for name in [
+            "CONTAINER_HOST",
+            "CONTAINER_CONNECTION",
+            "DOCKER_CONTEXT",
+            "SSH_AUTH_SOCK",
+        ] {
+            command.env_remove(name);
+        }
+        Ok(command)
+    }
+}
+
+/// docker runs the `ssh` of its PATH; that one takes no `-F` from anybody and
+/// looks for its configuration in the home of /etc/passwd, whatever HOME is.
+fn wrap_ssh(bin: &Path, config: &Path) -> Result<()> {
+    let wrapper = bin.join("ssh");
+    if wrapper.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(bin)?;
+    let quoted = config.display().to_string().replace('\'', "'\\''");
+    fs::write(
+        &wrapper,
+        format!("#!/bin/sh\nPATH=${{PATH#*:}} exec ssh -F '{quoted}' \"$@\"\n"),
+    )?;
+    Ok(fs::set_permissions(
+        &wrapper,
+        fs::Permissions::from_mode(0o755),
+    )?)
+}

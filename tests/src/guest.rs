@@ -1,0 +1,292 @@
+//! A machine that is up, and ssh into it.
+
+use anyhow::{Context, Result, bail};
+use initramfs::paths;
+use initramfs::qemu::ssh::{self, Key};
+use initramfs::qemu::{Accel, Artifacts, Machine, Ready, Vm, process};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a boot may take: seconds with KVM, ten times that under TCG on a
+/// host that compiles at the same time.
+pub const READY: Duration = Duration::from_secs(240);
+
+/// How long one command may take.
+const COMMAND: Duration = Duration::from_secs(180);
+
+/// A machine that has said that it is ready. Dropping it kills it.
+pub struct Guest {
+    /// The machine.
+    pub vm: Vm,
+    /// What it said.
+    pub ready: Ready,
+    key: Key,
+    config: PathBuf,
+    masters: Mutex<BTreeMap<String, Child>>,
+    tunnels: Mutex<Vec<Child>>,
+}
+
+/// What `make image` made; fails, and says what to do, when it is not there.
+pub fn artifacts() -> Result<Artifacts> {
+    Artifacts::from_out_dir(paths::out())
+}
+
+/// A machine with no key in it, its files in `out/vm/<name>/`.
+pub fn keyless(name: &str) -> Result<Machine> {
+    Ok(Machine::new(&artifacts()?)
+        .accel(Accel::from_env()?)
+        .dir(paths::out().join("vm").join(name)))
+}
+
+/// The same with the tests' key.
+pub fn machine(name: &str) -> Result<Machine> {
+    Ok(keyless(name)?.ssh_key(&key()?.public))
+}
+
+/// The one key that all tests use.
+fn key() -> Result<Key> {
+    Key::in_dir(&paths::out().join("vm"))
+}
+
+impl Guest {
+    /// Boots a machine and waits until it is ready.
+    pub fn boot(name: &str, with: impl FnOnce(Machine) -> Machine) -> Result<Self> {
+        Self::from(&with(machine(name)?))
+    }
+
+    /// The same with a machine of one's own.
+    pub fn from(machine: &Machine) -> Result<Self> {
+        let vm = machine.start()?;
+        let ready = vm.wait_ready(READY)?;
+        Self::with(vm, ready)
+    }
+
+    /// For a machine that has become ready already.
+    pub fn with(vm: Vm, ready: Ready) -> Result<Self> {
+        let key = key()?;
+        let config = vm.dir().join("ssh_config");
+        // Whatever name is asked for, it is this machine: for clients that insist on one.
+        fs::write(
+            &config,
+            ssh::config(
+                "*",
+                vm.port("ssh")?,
+                &key.file,
+                &vm.dir().join("known_hosts"),
+            ),
+        )?;
+        Ok(Self {
+            vm,
+            ready,
+            key,
+            config,
+            masters: Mutex::default(),
+            tunnels: Mutex::default(),
+        })
+    }
+
+    /// The public key that lets one in.
+    pub fn public_key() -> Result<String> {
+        Ok(key()?.public)
+    }
+
+    pub(crate) fn key_file(&self) -> &Path {
+        &self.key.file
+    }
+
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Runs `script` as `root` and gives what it prints, without the last line
+    /// end. Anything but success is an error that holds all it said.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        self.sh_as("root", script)
+    }
+
+    /// The same as another user.
+    pub fn sh_as(&self, user: &str, script: &str) -> Result<String> {
+        let out = self.ssh(user, script)?;
+        succeeded(script, &out)
+    }
+
+    /// Runs `script` by ssh, over a connection that is made once for each user.
+    pub fn ssh(&self, user: &str, script: &str) -> Result<Output> {
+        self.ssh_with(user, script, b"")
+    }
+
+    /// The same with something on its standard input.
+    pub fn ssh_with(&self, user: &str, script: &str, stdin: &[u8]) -> Result<Output> {
+        self.master(user)?;
+        let mut ssh = self.client("ssh");
+        ssh.args([
+            "-o",
+            &control_path(user),
+            "-T",
+            "-l",
+            user,
+            "guest",
+            "--",
+            script,
+        ]);
+        process::output(ssh, stdin, COMMAND)
+    }
+
+    /// Runs `script` by ssh on a connection of its own.
+    pub fn ssh_alone(&self, user: &str, script: &str) -> Result<Output> {
+        let mut ssh = self.client("ssh");
+        ssh.args(["-T", "-l", user, "guest", "--", script]);
+        process::output(ssh, b"", COMMAND)
+    }
+
+    /// The processes whose command line contains `pattern`.
+    pub fn pids(&self, pattern: &str) -> Result<Vec<u32>> {
+        // Filtered here: a shell that filters there would find itself.
+        let all = text(&self.ssh_alone("root", "ps -o pid,args")?)?;
+        let hits = all.lines().filter(|line| line.contains(pattern));
+        Ok(hits
+            .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+            .collect())
+    }
+
+    /// A command of OpenSSH's (`ssh`, `scp`, `sftp`) that knows the way to the
+    /// host `guest`, and runs in the machine's directory.
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-F").arg(&self.config).args([
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=60",
+        ]);
+        command.current_dir(self.vm.dir());
+        command
+    }
+
+    /// Forwards a unix socket of the guest to the file `name` in the machine's
+    /// directory, until the guest is dropped. ssh wants an absolute path, and a
+    /// socket's name has only 107 bytes: the one by way of /proc is both.
+    pub fn forward_socket(&self, user: &str, guest: &str, name: &str) -> Result<PathBuf> {
+        let mut ssh = self.client("ssh");
+        ssh.args([
+            "-N",
+            "-o",
+            "ExitOnForwardFailure=yes",
+            "-l",
+            user,
+            "-L",
+            &format!("/proc/self/cwd/{name}:{guest}"),
+            "guest",
+        ]);
+        let mut child = self.quietly(ssh)?;
+        let socket = self.vm.dir().join(name);
+        self.appears(&mut child, &socket, user)?;
+        self.tunnels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(child);
+        Ok(socket)
+    }
+
+    /// The guest's address as it gives it itself.
+    pub fn address(&self) -> Result<&str> {
+        let ssh = self.ready.field("ssh");
+        let (address, _) = ssh
+            .rsplit_once(':')
+            .with_context(|| format!("ssh={ssh} in the ready line"))?;
+        Ok(address)
+    }
+
+    /// Makes sure there is a connection that the commands of `user` can share.
+    fn master(&self, user: &str) -> Result<()> {
+        let mut masters = self.masters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(master) = masters.get_mut(user)
+            && master.try_wait()?.is_none()
+        {
+            return Ok(());
+        }
+        let mut ssh = self.client("ssh");
+        ssh.args(["-M", "-N", "-o", &control_path(user), "-l", user, "guest"]);
+        let mut child = self.quietly(ssh)?;
+        let socket = self.vm.dir().join(format!("ctl-{user}"));
+        self.appears(&mut child, &socket, user)?;
+        masters.insert(user.to_owned(), child);
+        Ok(())
+    }
+
+    /// Waits until an ssh has made its socket, which it does once it is in.
+    fn appears(&self, ssh: &mut Child, socket: &Path, user: &str) -> Result<()> {
+        let made = crate::eventually(Duration::from_secs(90), || match ssh.try_wait()? {
+            Some(status) => Ok(Some(status)),
+            None if socket.exists() => Ok(None),
+            None => bail!("ssh as {user} makes no {}", socket.display()),
+        });
+        match made {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => {
+                let said = fs::read_to_string(self.vm.dir().join("ssh.log")).unwrap_or_default();
+                bail!("ssh as {user}: {status}: {}", said.trim())
+            }
+            Err(e) => {
+                let _ = process::kill_group(ssh);
+                Err(e)
+            }
+        }
+    }
+
+    /// Starts an ssh that stays, its complaints in `ssh.log`.
+    fn quietly(&self, mut ssh: Command) -> Result<Child> {
+        let log = fs::File::create(self.vm.dir().join("ssh.log"))?;
+        ssh.process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        process::spawn(ssh).context("cannot start ssh")
+    }
+}
+
+/// Relative to the machine's directory: a socket's name has only 107 bytes.
+fn control_path(user: &str) -> String {
+    format!("ControlPath=ctl-{user}")
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let masters = self
+            .masters
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values_mut();
+        let tunnels = self
+            .tunnels
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter_mut();
+        for child in masters.chain(tunnels) {
+            // Gone already, or on its way: the machine goes next.
+            let _ = process::kill_group(child);
+        }
+    }
+}
+
+/// Standard output without the last line end, if the command succeeded.
+pub fn text(out: &Output) -> Result<String> {
+    succeeded("the command", out)
+}
+
+pub(crate) fn succeeded(what: &str, out: &Output) -> Result<String> {
+    let stdout = String::from_utf8_lossy(&out.stdout);
+    if !out.status.success() {
+        bail!(
+            "{}: {what}\n{stdout}{}",
+            out.status,
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+    Ok(stdout.trim_end().to_owned())
+}

@@ -1,0 +1,134 @@
+//! A container image made by hand: no registry can be reached in tests.
+
+use anyhow::{Context, Result};
+use initramfs::fetch::Wanted;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tar::{Builder, EntryType, Header};
+
+/// What the image is called once it is loaded.
+pub const NAME: &str = "localhost/box:1";
+
+/// The commands that it has.
+const COMMANDS: &str = "sh cat dd echo httpd id ip ls mkdir nc nslookup ping printf ps seq sleep tail test touch true wc wget";
+
+/// Writes a docker-archive with a small busybox system, and gives its path.
+pub fn archive(dir: &Path) -> Result<PathBuf> {
+    let busybox = Wanted::from_env()?.debian().root.join("usr/bin/busybox");
+    let busybox =
+        fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
+    let file = dir.join("box.tar");
+    fs::write(&file, docker_archive(&layer(&busybox)?)?)?;
+    Ok(file)
+}
+
+/// One layer: busybox under many names, a few directories, a web page.
+fn layer(busybox: &[u8]) -> Result<Vec<u8>> {
+    let mut tar = Builder::new(Vec::new());
+    for (dir, mode) in [
+        ("bin/", 0o755),
+        ("etc/", 0o755),
+        ("tmp/", 0o1777),
+        ("www/", 0o755),
+    ] {
+        add(&mut tar, dir, EntryType::Directory, mode, b"")?;
+    }
+    add(&mut tar, "bin/busybox", EntryType::Regular, 0o755, busybox)?;
+    for name in COMMANDS.split(' ') {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Symlink);
+        header.set_size(0);
+        tar.append_link(&mut header, format!("bin/{name}"), "busybox")?;
+    }
+    add(
+        &mut tar,
+        "www/index.html",
+        EntryType::Regular,
+        0o644,
+        b"hello from the box\n",
+    )?;
+    Ok(tar.into_inner()?)
+}
+
+/// The archive that `docker save` would make of an image with this one layer.
+fn docker_archive(layer: &[u8]) -> Result<Vec<u8>> {
+    let config = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"], "WorkingDir": "/"},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", digest(layer))]},
+        "history": [{"created": "2026-01-01T00:00:00Z"}],
+    });
+    let config = config.to_string();
+    let name = format!("{}.json", digest(config.as_bytes()));
+    let manifest = json!([{"Config": name, "RepoTags": [NAME], "Layers": ["layer.tar"]}]);
+    let mut tar = Builder::new(Vec::new());
+    add(&mut tar, "layer.tar", EntryType::Regular, 0o644, layer)?;
+    add(
+        &mut tar,
+        &name,
+        EntryType::Regular,
+        0o644,
+        config.as_bytes(),
+    )?;
+    add(
+        &mut tar,
+        "manifest.json",
+        EntryType::Regular,
+        0o644,
+        manifest.to_string().as_bytes(),
+    )?;
+    Ok(tar.into_inner()?)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn add<W: Write>(
+    tar: &mut Builder<W>,
+    name: &str,
+    kind: EntryType,
+    mode: u32,
+    content: &[u8],
+) -> Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(content.len() as u64);
+    tar.append_data(&mut header, name, content)
+        .with_context(|| format!("tar: {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn the_archive_names_its_layer_by_digest() {
+        let layer = layer(b"ELF").expect("a layer");
+        let archive = docker_archive(&layer).expect("an archive");
+        let mut tar = tar::Archive::new(archive.as_slice());
+        let mut all = std::collections::BTreeMap::new();
+        for entry in tar.entries().expect("a tar") {
+            let mut entry = entry.expect("an entry");
+            let name = entry.path().expect("a name").display().to_string();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).expect("readable");
+            all.insert(name, bytes);
+        }
+        assert_eq!(all["layer.tar"], layer);
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&all["manifest.json"]).expect("JSON");
+        let config = manifest[0]["Config"].as_str().expect("a name");
+        assert_eq!(config, format!("{}.json", digest(&all[config])));
+        assert!(String::from_utf8_lossy(&all[config]).contains(&digest(&layer)));
+    }
+}

@@ -1,0 +1,54 @@
+//! A shell on the serial console, as a person at the machine has it.
+
+use anyhow::{Context, Result};
+use initramfs::qemu::{Console, Vm};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// Types commands and reads what they print.
+pub struct Shell<'a> {
+    console: &'a Console,
+    asked: Cell<u32>,
+}
+
+impl<'a> Shell<'a> {
+    /// The shell on this machine's console; it must have been seen to be there.
+    pub fn on(vm: &'a Vm) -> Result<Self> {
+        Ok(Self {
+            console: vm.screen()?,
+            asked: Cell::new(0),
+        })
+    }
+
+    /// Runs `command` and gives all that the console shows until it has ended,
+    /// the echo of what was typed included. What is typed while a shell starts
+    /// can get lost: it is typed again.
+    pub fn run(&self, command: &str) -> Result<String> {
+        let mut last = None;
+        for _ in 0..4 {
+            match self.once(command, Duration::from_secs(15)) {
+                Ok(text) => return Ok(text),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.context("never tried")?).with_context(|| format!("no shell answers `{command}`"))
+    }
+
+    fn once(&self, command: &str, limit: Duration) -> Result<String> {
+        let number = self.asked.get() + 1;
+        self.asked.set(number);
+        // The shell computes the mark: its echo as typed looks different.
+        let mark = format!("@@{}@@", 1000 + number);
+        let from = self.console.mark();
+        self.console
+            .write(format!("{command}; echo \"@@$((1000+{number}))@@\"\n").as_bytes())?;
+        self.console.wait(from, limit, &mark, |text| {
+            text.find(&mark).map(|end| text[..end].to_owned())
+        })
+    }
+
+    /// Types without waiting for anything.
+    pub fn type_in(&self, text: &str) -> Result<()> {
+        self.console.write(text.as_bytes())
+    }
+}

@@ -1,0 +1,129 @@
+//! The podman socket: held by PID 1, served by a podman that comes and goes.
+
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tests::{Checks, Guest, eventually, http};
+
+/// podman leaves after five idle seconds; TCG takes its time on top.
+const LEAVES: Duration = Duration::from_secs(60);
+
+pub fn all(guest: &Guest, checks: &mut Checks) {
+    checks.check("no podman runs before anyone asks", || idle(guest));
+    checks.check("the sockets' modes and owners", || sockets(guest));
+    let socket = guest.forward_socket("core", "/run/podman/podman.sock", "podman.sock");
+    let socket = || -> Result<PathBuf> {
+        Ok(socket
+            .as_ref()
+            .map_err(|e| anyhow::anyhow!("{e:#}"))?
+            .clone())
+    };
+    checks.check("the API answers the first connection", || pings(&socket()?));
+    checks.check("podman got the socket as a service should", || {
+        activated(guest, &socket()?)
+    });
+    checks.check("podman leaves when idle, and comes again", || {
+        eventually(LEAVES, || idle(guest))?;
+        pings(&socket()?)
+    });
+    checks.check("the docker socket answers too", || {
+        pings(&guest.forward_socket("core", "/var/run/docker.sock", "docker.sock")?)
+    });
+    checks.check("a killed podman comes again", || killed(guest, &socket()?));
+    checks.check("an idle socket costs nothing", || {
+        eventually(LEAVES, || idle(guest))?;
+        quiet(guest)
+    });
+}
+
+/// Part of the command line of the API service.
+const SERVICE: &str = "podman system service";
+
+fn idle(guest: &Guest) -> Result<()> {
+    let pids = guest.pids(SERVICE)?;
+    ensure!(pids.is_empty(), "podman runs as {pids:?}");
+    Ok(())
+}
+
+fn sockets(guest: &Guest) -> Result<()> {
+    let modes = guest.sh("stat -c '%a %U:%G %F' /run/podman/podman.sock")?;
+    ensure!(modes == "660 root:podman socket", "{modes}");
+    for link in ["/run/docker.sock", "/var/run/docker.sock"] {
+        let end = guest.sh(&format!("readlink -f {link}"))?;
+        ensure!(end == "/run/podman/podman.sock", "{link} leads to {end}");
+    }
+    Ok(())
+}
+
+fn pings(socket: &Path) -> Result<()> {
+    let answer = http::get_unix(socket, "/_ping")?;
+    ensure!(
+        answer.status == 200 && answer.body.contains("OK"),
+        "{answer:?}"
+    );
+    let version = answer
+        .header("Libpod-API-Version")
+        .context("no Libpod-API-Version")?;
+    ensure!(
+        version.starts_with(|c: char| c.is_ascii_digit()),
+        "version {version}"
+    );
+    Ok(())
+}
+
+fn activated(guest: &Guest, socket: &Path) -> Result<()> {
+    pings(socket)?;
+    let pids = guest.pids(SERVICE)?;
+    let [pid] = pids[..] else {
+        anyhow::bail!("podman runs as {pids:?}")
+    };
+    let env = guest.sh(&format!("tr '\\0' '\\n' </proc/{pid}/environ"))?;
+    for line in ["LISTEN_FDS=1".to_owned(), format!("LISTEN_PID={pid}")] {
+        ensure!(env.lines().any(|l| l == line), "{line} is not in\n{env}");
+    }
+    let groups = guest.sh(&format!("cat /proc/{pid}/cgroup /proc/1/cgroup"))?;
+    let groups: Vec<&str> = groups.lines().collect();
+    ensure!(
+        groups.len() == 2 && groups[0] != groups[1] && groups[0] != "0::/",
+        "{groups:?}"
+    );
+    Ok(())
+}
+
+fn killed(guest: &Guest, socket: &Path) -> Result<()> {
+    pings(socket)?;
+    for pid in guest.pids(SERVICE)? {
+        guest.sh(&format!("kill -9 {pid}"))?;
+    }
+    eventually(Duration::from_secs(60), || pings(socket))
+}
+
+/// Hundredths of a second that PID 1 may use in five idle seconds.
+const TICKS: u64 = 3;
+
+fn quiet(guest: &Guest) -> Result<()> {
+    let used = || -> Result<u64> {
+        let stat = guest.sh("cat /proc/1/stat")?;
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let tick = |n: usize| {
+            fields
+                .get(n)
+                .and_then(|f| f.parse::<u64>().ok())
+                .context("/proc/1/stat")
+        };
+        Ok(tick(11)? + tick(12)?)
+    };
+    let before = used()?;
+    std::thread::sleep(Duration::from_secs(5));
+    let ticks = used()? - before;
+    ensure!(
+        ticks <= TICKS,
+        "PID 1 used {ticks} ticks in five idle seconds"
+    );
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! One boot with the default settings, looked at from all sides.
+
+mod access;
+mod api;
+mod cgroups;
+mod mounts;
+mod pid1;
+mod system;
+
+use anyhow::{Result, ensure};
+use std::time::Duration;
+use tests::{Checks, Guest};
+
+#[test]
+fn boot() -> Result<()> {
+    let guest = Guest::boot("boot", |machine| machine)?;
+    let mut checks = Checks::new("boot");
+    // The API first: that podman does not run before anyone asks for it can
+    // be seen only once.
+    api::all(&guest, &mut checks);
+    system::all(&guest, &mut checks);
+    mounts::all(&guest, &mut checks);
+    cgroups::all(&guest, &mut checks);
+    access::all(&guest, &mut checks);
+    pid1::all(&guest, &mut checks);
+    checks.check("poweroff over ssh ends QEMU in an orderly way", || {
+        powers_off(&guest)
+    });
+    checks.finish(&guest)
+}
+
+fn powers_off(guest: &Guest) -> Result<()> {
+    // The connection may well break before ssh has its answer.
+    let _ = guest.ssh("root", "poweroff")?;
+    let status = guest.vm.wait_exit(Duration::from_secs(120))?;
+    ensure!(status.success(), "QEMU: {status}");
+    ensure!(
+        guest.vm.console().contains("reboot: Power down"),
+        "{}",
+        guest.vm.tail()
+    );
+    Ok(())
+}

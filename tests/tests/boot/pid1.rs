@@ -1,0 +1,99 @@
+//! PID 1 as a process, and as the parent of everyone.
+
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+use tests::{Checks, Guest, eventually};
+
+/// kB. It is a third of that; more would mean that something has grown into it.
+const RSS_KB: u64 = 1500;
+
+pub fn all(guest: &Guest, checks: &mut Checks) {
+    checks.check("PID 1 is small, static and has one thread", || small(guest));
+    checks.check("a command starts with clean signals", || signals(guest));
+    checks.check("sshd holds nothing of PID 1's", || descriptors(guest));
+    checks.check("2000 orphans leave no zombie", || zombies(guest));
+    checks.check("a killed sshd comes back, and the log says why", || {
+        restart(guest)
+    });
+}
+
+/// The number after `name` in a /proc/PID/status.
+fn number(status: &str, name: &str) -> Result<u64> {
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(name))
+        .context(name.to_owned())?;
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .with_context(|| line.to_owned())
+}
+
+fn small(guest: &Guest) -> Result<()> {
+    let status = guest.sh("cat /proc/1/status")?;
+    let (threads, rss) = (number(&status, "Threads:")?, number(&status, "VmRSS:")?);
+    println!("PID 1: {threads} thread, {rss} kB");
+    ensure!(threads == 1, "{threads} threads");
+    ensure!(rss <= RSS_KB, "{rss} kB resident");
+    let maps = guest.sh("grep -c '\\.so' /proc/1/maps || true")?;
+    ensure!(maps == "0", "PID 1 has {maps} maps of shared libraries");
+    Ok(())
+}
+
+fn signals(guest: &Guest) -> Result<()> {
+    let masks = guest.sh("grep -E '^Sig(Blk|Ign):' /proc/self/status")?;
+    ensure!(
+        masks
+            .lines()
+            .all(|line| line.ends_with("\t0000000000000000")),
+        "{masks}"
+    );
+    Ok(())
+}
+
+/// The pid of the sshd that listens.
+fn listener(guest: &Guest) -> Result<u32> {
+    let pids = guest.pids("[listener]")?;
+    pids.first().copied().context("no sshd listens")
+}
+
+fn descriptors(guest: &Guest) -> Result<()> {
+    let pid = listener(guest)?;
+    let list = guest.sh(&format!(
+        "for f in /proc/{pid}/fd/*; do echo \"${{f##*/}} $(readlink $f)\"; done"
+    ))?;
+    let stray = |line: &&str| {
+        let (fd, target) = line.split_once(' ').unwrap_or((line, ""));
+        let known = ["socket:", "pipe:", "/dev/null"]
+            .iter()
+            .any(|k| target.starts_with(k));
+        !["0", "1", "2"].contains(&fd) && !known
+    };
+    let stray: Vec<&str> = list.lines().filter(stray).collect();
+    ensure!(stray.is_empty(), "{stray:?}");
+    Ok(())
+}
+
+/// A child of a subshell that has ended belongs to PID 1.
+fn zombies(guest: &Guest) -> Result<()> {
+    guest.sh("i=0; while [ $i -lt 2000 ]; do (: &); i=$((i+1)); done")?;
+    eventually(Duration::from_secs(30), || {
+        let left = guest.sh("cat /proc/[0-9]*/status 2>/dev/null | grep -c '^State:.Z' || true")?;
+        ensure!(left == "0", "{left} zombies");
+        Ok(())
+    })
+}
+
+fn restart(guest: &Guest) -> Result<()> {
+    let before = listener(guest)?;
+    // The answer may be lost with the connection, if that goes down as well.
+    let _ = guest.ssh_alone("root", &format!("kill -9 {before}"))?;
+    let after = eventually(Duration::from_secs(60), || listener(guest))?;
+    ensure!(after != before, "sshd {before} is still there");
+    let log = guest.sh("dmesg | grep -i sshd")?;
+    let said = log
+        .lines()
+        .any(|line| line.contains("SIGKILL") || line.contains("signal 9"));
+    ensure!(said, "no word on how sshd ended:\n{log}");
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! What a person or a program finds on the machine.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tests::{Checks, Guest};
+
+pub fn all(guest: &Guest, checks: &mut Checks) {
+    checks.check("the ready line", || ready_line(guest));
+    checks.check("users", || users(guest));
+    checks.check("sudo without a password", || sudo(guest));
+    checks.check("os-release", || os_release(guest));
+    checks.check("hostname", || equals(guest, "hostname", "boot2podman"));
+    checks.check("loopback", || loopback(guest));
+    checks.check("machine-id", || machine_id(guest));
+    checks.check("the clock is right", || clock(guest));
+    checks.check("the random pool is ready", || random(guest));
+    checks.check("sysctls", || sysctls(guest));
+    checks.check("modprobe by hand", || modprobe_by_hand(guest));
+    checks.check("modprobe for the kernel", || modprobe_for_the_kernel(guest));
+    checks.check("names are resolved by the lease's server", || {
+        resolver(guest)
+    });
+    checks.check("the initrd's memory is given back", || memory(guest));
+}
+
+pub fn equals(guest: &Guest, script: &str, wanted: &str) -> Result<()> {
+    let got = guest.sh(script)?;
+    ensure!(got == wanted, "`{script}` gives {got:?}, not {wanted:?}");
+    Ok(())
+}
+
+fn ready_line(guest: &Guest) -> Result<()> {
+    let ready = &guest.ready;
+    ensure!(ready.degraded.is_empty(), "degraded: {:?}", ready.degraded);
+    let words = ready.line.split_whitespace().skip(2);
+    let keys: Vec<&str> = words
+        .filter_map(|word| word.split_once('='))
+        .map(|(key, _)| key)
+        .collect();
+    ensure!(
+        keys == ["ssh", "api", "data", "init", "boot"],
+        "{}",
+        ready.line
+    );
+    for (key, value) in [
+        ("ssh", "10.0.2.15:22"),
+        ("api", "/run/podman/podman.sock"),
+        ("data", "ram"),
+    ] {
+        ensure!(ready.field(key) == value, "{key}: {}", ready.line);
+    }
+    let (init, boot) = (
+        ready.init_ms().context("init=")?,
+        ready.boot_ms().context("boot=")?,
+    );
+    ensure!(init > 0 && boot > init, "{}", ready.line);
+    let log = guest.sh("dmesg | grep 'boot2podman: ready '")?;
+    ensure!(log.contains(&ready.line), "the kernel log has {log:?}");
+    Ok(())
+}
+
+fn users(guest: &Guest) -> Result<()> {
+    equals(guest, "id -u; pwd", "0\n/root")?;
+    let core = guest.sh_as("core", "id; pwd")?;
+    ensure!(
+        core.contains("uid=1000(core)") && core.contains("(podman)"),
+        "{core}"
+    );
+    ensure!(core.ends_with("/home/core"), "{core}");
+    // Only `*` and `!`: nobody has a password, and nobody an empty one.
+    equals(
+        guest,
+        "cut -d: -f2 /etc/shadow | grep -v '^[*!]' | wc -l",
+        "0",
+    )
+}
+
+fn sudo(guest: &Guest) -> Result<()> {
+    let who = guest.sh_as("core", "sudo -n id -u && sudo -n -u core id -un")?;
+    ensure!(who == "0\ncore", "{who}");
+    Ok(())
+}
+
+fn os_release(guest: &Guest) -> Result<()> {
+    let text = guest.sh("cat /etc/os-release")?;
+    ensure!(text.lines().any(|line| line == "ID=boot2podman"), "{text}");
+    ensure!(!text.contains('@'), "a version is not filled in:\n{text}");
+    Ok(())
+}
+
+fn loopback(guest: &Guest) -> Result<()> {
+    let lo = guest.sh("ip addr show dev lo")?;
+    ensure!(lo.contains("127.0.0.1/8") && lo.contains(",UP"), "{lo}");
+    guest.sh("ping -c 1 -W 5 localhost").map(drop)
+}
+
+fn machine_id(guest: &Guest) -> Result<()> {
+    let id = guest.sh("cat /etc/machine-id")?;
+    let hex = id.len() == 32
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+    ensure!(hex && id.bytes().any(|b| b != b'0'), "{id:?}");
+    Ok(())
+}
+
+fn clock(guest: &Guest) -> Result<()> {
+    let theirs: u64 = guest.sh("date +%s")?.parse()?;
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    ensure!(theirs.abs_diff(ours) < 60, "{theirs} there, {ours} here");
+    Ok(())
+}
+
+fn random(guest: &Guest) -> Result<()> {
+    equals(guest, "cat /proc/sys/kernel/random/entropy_avail", "256")?;
+    guest.sh("dmesg | grep 'random: crng init done'").map(drop)
+}
+
+fn sysctls(guest: &Guest) -> Result<()> {
+    equals(guest, "cat /proc/sys/net/ipv4/ip_forward", "1")?;
+    equals(
+        guest,
+        "cat /proc/sys/fs/inotify/max_user_instances",
+        "524288",
+    )?;
+    equals(guest, "cat /proc/sys/kernel/modprobe", "/sbin/modprobe")
+}
+
+fn modprobe_by_hand(guest: &Guest) -> Result<()> {
+    guest.sh("modprobe dummy && grep '^dummy ' /proc/modules && modprobe dummy")?;
+    guest.sh("rmmod dummy && ! grep '^dummy ' /proc/modules")?;
+    let out = guest.ssh("root", "modprobe no_such_module")?;
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    ensure!(
+        !out.status.success() && said.contains("no_such_module"),
+        "{}: {said}",
+        out.status
+    );
+    Ok(())
+}
+
+fn modprobe_for_the_kernel(guest: &Guest) -> Result<()> {
+    guest.sh("! grep '^dummy ' /proc/modules")?;
+    guest
+        .sh("ip link add b2p9 type dummy && grep '^dummy ' /proc/modules && ip link del b2p9")
+        .map(drop)
+}
+
+fn resolver(guest: &Guest) -> Result<()> {
+    let text = guest.sh("cat /etc/resolv.conf")?;
+    ensure!(
+        text.lines().any(|line| line == "nameserver 10.0.2.3"),
+        "{text}"
+    );
+    let routes = guest.sh("ip route")?;
+    ensure!(routes.contains("default via 10.0.2.2"), "{routes}");
+    Ok(())
+}
+
+/// What the machine needs when it is ready, in MiB, with the userland image
+/// that it must keep: generous, so that only a leak of the whole fails it.
+const MEMORY_MIB: u64 = 300;
+
+fn memory(guest: &Guest) -> Result<()> {
+    let text = guest.sh("cat /proc/meminfo")?;
+    let field = |name: &str| -> Result<u64> {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .context("no such line")?;
+        Ok(line
+            .split_whitespace()
+            .nth(1)
+            .context("no number")?
+            .parse::<u64>()?
+            / 1024)
+    };
+    let used = field("MemTotal:")? - field("MemAvailable:")?;
+    println!("memory used: {used} MiB");
+    if used > MEMORY_MIB {
+        bail!("{used} MiB are used:\n{text}");
+    }
+    Ok(())
+}

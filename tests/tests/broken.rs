@@ -1,0 +1,163 @@
+//! Machines that lack something: up as far as they can be, or in a rescue
+//! shell, with a line that says why.
+
+use anyhow::{Context, Result, ensure};
+use initramfs::qemu::{Machine, Network, READY as READY_LINE, RESCUE, Vm, degraded};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+use tests::{Guest, READY, Shell, artifacts, initrd, machine};
+
+/// The image that holds everything but PID 1 and its first modules.
+const USERLAND: &str = "userland.erofs";
+
+/// An initrd that `damage` has been done to, next to the machines' directories.
+fn damaged(name: &str, damage: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<PathBuf> {
+    let mut bytes = fs::read(artifacts()?.initrd)?;
+    damage(&mut bytes)?;
+    let file = initramfs::paths::out()
+        .join("vm")
+        .join(format!("{name}.img"));
+    fs::create_dir_all(file.parent().context("out/vm")?)?;
+    fs::write(&file, bytes)?;
+    Ok(file)
+}
+
+/// Expects a rescue shell that answers, and a line before it that has all of `words`.
+fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
+    let vm = machine.start()?;
+    vm.wait_console(RESCUE, READY)?;
+    let why = vm.console();
+    let told = why
+        .lines()
+        .any(|line| line.contains("boot2podman") && words.iter().all(|w| line.contains(w)));
+    ensure!(told, "no line with {words:?}\n{}", vm.tail());
+    answers(&vm)
+}
+
+/// The shell answers, and orphans are still reaped around it.
+fn answers(vm: &Vm) -> Result<()> {
+    let shell = Shell::on(vm)?;
+    let said = shell.run("echo $((6*7))")?;
+    ensure!(said.contains("42"), "{said}");
+    shell.run("for i in 1 2 3 4 5; do (sleep 0 &); done; sleep 2")?;
+    let said = shell.run("grep -l '^State:.Z' /proc/[0-9]*/status; echo zombies-$((1+1))")?;
+    let answer = said
+        .rsplit_once("zombies-$((1+1))")
+        .map_or(said.as_str(), |(_, answer)| answer);
+    ensure!(!answer.contains("/status"), "zombies:\n{said}");
+    Ok(())
+}
+
+#[test]
+fn userland_cut_in_half() -> Result<()> {
+    let cut = damaged("cut", |bytes| {
+        let image = initrd::find(bytes, USERLAND)?.data_at;
+        bytes.truncate(image.start + image.len() / 2);
+        Ok(())
+    })?;
+    let done = in_rescue(&machine("broken-cut")?.initrd(&cut), &["userland"]);
+    fs::remove_file(cut)?;
+    done
+}
+
+#[test]
+fn userland_unreadable() -> Result<()> {
+    let spoilt = damaged("spoilt", |bytes| {
+        let image = initrd::find(bytes, USERLAND)?.data_at;
+        // erofs has its superblock here.
+        bytes[image.start + 1024..image.start + 1152].fill(0);
+        Ok(())
+    })?;
+    let done = in_rescue(&machine("broken-spoilt")?.initrd(&spoilt), &["userland"]);
+    fs::remove_file(spoilt)?;
+    done
+}
+
+#[test]
+fn no_userland_at_all() -> Result<()> {
+    let bare = damaged("bare", |bytes| {
+        let all = initrd::entries(bytes);
+        let image = all
+            .iter()
+            .find(|e| e.name == USERLAND)
+            .context("no userland")?;
+        bytes.truncate(image.name_at.start - 110);
+        Ok(())
+    })?;
+    let done = in_rescue(&machine("broken-bare")?.initrd(&bare), &["userland"]);
+    fs::remove_file(bare)?;
+    done
+}
+
+#[test]
+fn an_early_module_is_missing() -> Result<()> {
+    let without = damaged("without", |bytes| initrd::hide(bytes, "modules/erofs.ko"))?;
+    let done = in_rescue(&machine("broken-without")?.initrd(&without), &["erofs"]);
+    fs::remove_file(without)?;
+    done
+}
+
+#[test]
+fn no_network_card() -> Result<()> {
+    let vm = machine("broken-no-card")?
+        .network(Network::None)
+        .append("b2p.console=shell")
+        .start()?;
+    let ready = vm.wait_ready(READY)?;
+    let hit = ready.degraded.iter().any(|d| d.what.contains("net"));
+    ensure!(hit, "degraded: {:?}", ready.degraded);
+    let said = Shell::on(&vm)?.run("test -S /run/podman/podman.sock && echo socket-$((1+1))")?;
+    ensure!(said.contains("socket-2"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_dhcp_server_that_never_answers() -> Result<()> {
+    let vm = machine("broken-silent")?
+        .network(Network::Silent)
+        .append("b2p.console=shell")
+        .start()?;
+    let ready = vm.wait_ready(READY)?;
+    let hit = ready
+        .degraded
+        .iter()
+        .any(|d| d.what.contains("net") || d.why.to_lowercase().contains("dhcp"));
+    ensure!(hit, "degraded: {:?}", ready.degraded);
+    let said = Shell::on(&vm)?.run("pidof sshd && echo sshd-$((1+1))")?;
+    ensure!(
+        said.contains("sshd-2"),
+        "no sshd for an address that may still come:\n{said}"
+    );
+    Ok(())
+}
+
+/// One processor: with two, Debian's kernel itself runs out of memory in one such
+/// boot of sixteen, while it unpacks the initrd and before there is a PID 1.
+#[test]
+fn little_memory() -> Result<()> {
+    let vm = machine("broken-128m")?.memory_mib(128).cpus(1).start()?;
+    let end = vm
+        .screen()?
+        .wait(0, READY, "ready, or a rescue shell", |text| {
+            let ready = text
+                .find(READY_LINE)
+                .is_some_and(|at| text[at..].contains('\n'));
+            (ready || text.contains(RESCUE)).then_some(ready)
+        })?;
+    if end {
+        let ready = vm.wait_ready(Duration::from_secs(1))?;
+        return Guest::with(vm, ready)?.sh("true").map(drop);
+    }
+    let said = vm.console();
+    let told = said
+        .lines()
+        .any(|l| l.contains("boot2podman") && l.to_lowercase().contains("memory"));
+    ensure!(
+        told,
+        "no line on memory; degraded: {:?}\n{}",
+        degraded(&said),
+        vm.tail()
+    );
+    answers(&vm)
+}

@@ -1,0 +1,67 @@
+//! The docker CLI, which knows nothing of podman.
+
+use anyhow::{Result, ensure};
+use tests::{Checks, Guest, image, text};
+
+pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
+    checks.check("docker version", || {
+        let said = guest.docker(&["version"])?;
+        ensure!(
+            said.contains("Server:") && said.contains("Podman Engine"),
+            "{said}"
+        );
+        Ok(())
+    });
+    checks.check("docker load", || {
+        let said = guest.docker(&["load", "--input", archive])?;
+        ensure!(said.contains(image::NAME), "{said}");
+        Ok(())
+    });
+    checks.check("docker run", || {
+        let said = guest.docker(&["run", "--rm", image::NAME, "echo", "hello docker"])?;
+        ensure!(said == "hello docker", "{said}");
+        Ok(())
+    });
+    checks.check("docker run -i reads its input", || {
+        let out = guest.docker_out(&["run", "--rm", "-i", image::NAME, "wc", "-c"], b"12345")?;
+        ensure!(text(&out)?.trim() == "5", "{out:?}");
+        Ok(())
+    });
+    checks.check("docker run -d, ps, exec, logs, stop, rm", || {
+        lifecycle(guest)
+    });
+    checks.check("docker as core, with the socket's path", || {
+        let host = format!(
+            "ssh://core@127.0.0.1:{}/run/podman/podman.sock",
+            guest.vm.port("ssh")?
+        );
+        let said = text(&guest.docker_on(&host, &["ps", "--quiet"], b"")?)?;
+        ensure!(said.is_empty(), "{said}");
+        Ok(())
+    });
+}
+
+fn lifecycle(guest: &Guest) -> Result<()> {
+    let script = "echo started; exec sleep 1000";
+    guest.docker(&[
+        "run",
+        "--detach",
+        "--init",
+        "--name",
+        "whale",
+        image::NAME,
+        "sh",
+        "-c",
+        script,
+    ])?;
+    let names = guest.docker(&["ps", "--format", "{{.Names}}"])?;
+    ensure!(names == "whale", "{names}");
+    let said = guest.docker(&["exec", "whale", "echo", "inside"])?;
+    ensure!(said == "inside", "{said}");
+    let said = guest.docker(&["logs", "whale"])?;
+    ensure!(said == "started", "{said}");
+    guest.docker(&["stop", "whale"])?;
+    let state = guest.docker(&["inspect", "--format", "{{.State.Status}}", "whale"])?;
+    ensure!(state == "exited", "{state}");
+    guest.docker(&["rm", "whale"]).map(drop)
+}

@@ -1,0 +1,183 @@
+//! Containers, by the clients that people use, from the host and over ssh.
+
+mod docker;
+mod limits;
+mod network;
+
+use anyhow::{Result, ensure};
+use std::fs;
+use std::time::Instant;
+use tests::{Checks, Guest, image};
+
+#[test]
+fn containers() -> Result<()> {
+    let guest = Guest::boot("containers", |machine| {
+        machine.memory_mib(1536).forward("web", 8080)
+    })?;
+    let mut checks = Checks::new("containers");
+    let archive = image::archive(guest.vm.dir())?;
+    let archive = archive.display().to_string();
+    checks.check("podman load", || {
+        let said = guest.podman(&["load", "-i", &archive])?;
+        ensure!(said.contains(image::NAME), "{said}");
+        Ok(())
+    });
+    checks.check("podman run", || run(&guest));
+    network::all(&guest, &mut checks);
+    limits::all(&guest, &mut checks);
+    checks.check("a volume keeps what is written", || volume(&guest));
+    checks.check("podman build", || build(&guest));
+    checks.check("podman exec", || exec(&guest));
+    checks.check("podman logs -f", || logs(&guest));
+    checks.check("podman stop and rm", || stop(&guest));
+    checks.check("podman-remote, the small client", || small_client(&guest));
+    docker::all(&guest, &mut checks, &archive);
+    checks.check("rootless, as core in the machine", || {
+        rootless(&guest, &archive)
+    });
+    checks.check("nothing is left over", || leftovers(&guest));
+    checks.finish(&guest)
+}
+
+/// `podman run --rm` of the test image, and what it printed.
+pub fn in_box(guest: &Guest, options: &[&str], command: &[&str]) -> Result<String> {
+    let args = [&["run", "--rm"], options, &[image::NAME], command].concat();
+    guest.podman(&args)
+}
+
+/// `podman run --detach` of the test image under a name.
+pub fn detached(guest: &Guest, name: &str, options: &[&str], command: &[&str]) -> Result<()> {
+    let args = [
+        &["run", "--detach", "--name", name],
+        options,
+        &[image::NAME],
+        command,
+    ]
+    .concat();
+    guest.podman(&args).map(drop)
+}
+
+fn run(guest: &Guest) -> Result<()> {
+    let begun = Instant::now();
+    let said = in_box(guest, &[], &["echo", "hello from inside"])?;
+    println!(
+        "podman run, network and ssh included: {:.1} s",
+        begun.elapsed().as_secs_f32()
+    );
+    ensure!(said == "hello from inside", "{said}");
+    let out = guest.podman_out(&["run", "--rm", image::NAME, "sh", "-c", "exit 7"])?;
+    ensure!(out.status.code() == Some(7), "{out:?}");
+    Ok(())
+}
+
+fn volume(guest: &Guest) -> Result<()> {
+    guest.podman(&["volume", "create", "kept"])?;
+    in_box(
+        guest,
+        &["-v", "kept:/data"],
+        &["sh", "-c", "echo yesterday >/data/note"],
+    )?;
+    let note = in_box(guest, &["-v", "kept:/data"], &["cat", "/data/note"])?;
+    ensure!(note == "yesterday", "{note}");
+    guest.podman(&["volume", "rm", "kept"]).map(drop)
+}
+
+fn build(guest: &Guest) -> Result<()> {
+    let context = guest.vm.dir().join("context");
+    fs::create_dir_all(&context)?;
+    fs::write(context.join("extra"), "from the context\n")?;
+    let file = format!(
+        "FROM {}\nCOPY extra /extra\nRUN cat /extra >/made && echo by RUN >>/made\nCMD [\"cat\", \"/made\"]\n",
+        image::NAME
+    );
+    fs::write(context.join("Containerfile"), file)?;
+    guest.podman(&[
+        "build",
+        "--tag",
+        "localhost/made:1",
+        &context.display().to_string(),
+    ])?;
+    let said = guest.podman(&["run", "--rm", "localhost/made:1"])?;
+    ensure!(said == "from the context\nby RUN", "{said}");
+    Ok(())
+}
+
+fn exec(guest: &Guest) -> Result<()> {
+    detached(guest, "sleeper", &["--init"], &["sleep", "1000"])?;
+    let said = guest.podman(&["exec", "sleeper", "sh", "-c", "echo $((6 * 7)); ps"])?;
+    ensure!(
+        said.starts_with("42\n") && said.contains("sleep 1000"),
+        "{said}"
+    );
+    let out = guest.podman_out(&["exec", "sleeper", "sh", "-c", "exit 9"])?;
+    ensure!(out.status.code() == Some(9), "{out:?}");
+    Ok(())
+}
+
+/// Follows a container from its middle to its end.
+fn logs(guest: &Guest) -> Result<()> {
+    let script = "for i in 1 2 3 4 5 6; do echo line $i; sleep 1; done";
+    detached(guest, "ticker", &[], &["sh", "-c", script])?;
+    let said = guest.podman(&["logs", "--follow", "ticker"])?;
+    let wanted: Vec<String> = (1..=6).map(|i| format!("line {i}")).collect();
+    ensure!(said.lines().eq(wanted.iter().map(String::as_str)), "{said}");
+    guest.podman(&["rm", "ticker"]).map(drop)
+}
+
+fn stop(guest: &Guest) -> Result<()> {
+    guest.podman(&["stop", "--time", "60", "sleeper"])?;
+    let code = guest.podman(&[
+        "inspect",
+        "--format",
+        "{{.State.Status}} {{.State.ExitCode}}",
+        "sleeper",
+    ])?;
+    // 128 + SIGTERM: it went when asked and had not to be killed (137).
+    ensure!(code == "exited 143", "{code}");
+    guest.podman(&["rm", "sleeper"])?;
+    let left = guest.podman(&["ps", "--all", "--format", "{{.Names}}"])?;
+    ensure!(!left.contains("sleeper"), "{left}");
+    Ok(())
+}
+
+/// Debian's podman-remote, through a socket of the host that ssh forwards.
+fn small_client(guest: &Guest) -> Result<()> {
+    let socket = guest.forward_socket("core", "/run/podman/podman.sock", "podman.sock")?;
+    let mut podman = guest.client_of_tree("podman-remote")?;
+    podman
+        .arg("--url")
+        .arg(format!("unix://{}", socket.display()))
+        .args(["images", "--format", "{{.Repository}}"]);
+    let out = initramfs::qemu::process::output(podman, b"", std::time::Duration::from_secs(120))?;
+    let images = tests::text(&out)?;
+    ensure!(images.contains("localhost/box"), "{images}");
+    Ok(())
+}
+
+/// core's own podman: a store of its own, a user namespace, no privilege.
+fn rootless(guest: &Guest, archive: &str) -> Result<()> {
+    let out = guest.ssh_with("core", "podman load", &fs::read(archive)?)?;
+    tests::text(&out)?;
+    let script = format!(
+        "podman run --rm {} sh -c 'id -u; wc -l </proc/self/uid_map'",
+        image::NAME
+    );
+    let said = guest.sh_as("core", &script)?;
+    ensure!(said.starts_with("0\n") && said != "0\n1", "{said}");
+    guest.sh_as("core", "podman system reset --force").map(drop)
+}
+
+/// Containers that were removed leave no mount, no group, no process.
+fn leftovers(guest: &Guest) -> Result<()> {
+    let all = guest.podman(&["ps", "--all", "--quiet"])?;
+    ensure!(all.is_empty(), "containers are left: {all}");
+    // An exec by way of the API keeps its conmon for five minutes, so that its
+    // exit status can be asked for.
+    let keepers = guest.sh("ps -o args | grep '^/usr/bin/conmon' | grep -v -e --exec || true")?;
+    ensure!(keepers.is_empty(), "{keepers}");
+    let mounts = guest.sh("grep -E 'containers/storage/overlay/.*/merged' /proc/mounts || true")?;
+    ensure!(mounts.is_empty(), "{mounts}");
+    let zombies = guest.sh("cat /proc/[0-9]*/status 2>/dev/null | grep -c '^State:.Z' || true")?;
+    ensure!(zombies == "0", "{zombies} zombies");
+    Ok(())
+}

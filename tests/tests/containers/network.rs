@@ -1,0 +1,96 @@
+//! Bridges, names between containers, published ports.
+
+use crate::{detached, in_box};
+use anyhow::{Result, ensure};
+use std::time::Duration;
+use tests::{Checks, Guest, eventually, http};
+
+const PAGE: &str = "hello from the box";
+
+pub fn all(guest: &Guest, checks: &mut Checks) {
+    checks.check("containers of a network find each other by name", || {
+        names(guest)
+    });
+    checks.check("a published port from inside the machine", || {
+        from_inside(guest)
+    });
+    checks.check("a published port from the host", || from_outside(guest));
+    checks.check("a container reaches the machine's gateway", || {
+        gateway(guest)
+    });
+    checks.check("networks go away", || removed(guest));
+}
+
+/// A web server: busybox's, with one page.
+fn server(guest: &Guest, name: &str, options: &[&str]) -> Result<()> {
+    detached(
+        guest,
+        name,
+        options,
+        &["httpd", "-f", "-p", "80", "-h", "/www"],
+    )
+}
+
+/// busybox's ping makes a raw socket, for which podman's containers lack the capability.
+const PING: &str = "--cap-add=NET_RAW";
+
+fn names(guest: &Guest) -> Result<()> {
+    guest.podman(&["network", "create", "pond"])?;
+    server(guest, "web", &["--network", "pond"])?;
+    let script = "ping -c 1 -W 5 web >/dev/null && wget -q -T 10 -O - http://web/";
+    let said = in_box(guest, &["--network", "pond", PING], &["sh", "-c", script])?;
+    ensure!(said == PAGE, "{said}");
+    // Another network does not know the name.
+    let elsewhere = [
+        "run",
+        "--rm",
+        tests::image::NAME,
+        "wget",
+        "-q",
+        "-T",
+        "10",
+        "-O",
+        "-",
+        "http://web/",
+    ];
+    let out = guest.podman_out(&elsewhere)?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(
+        said.contains("bad address"),
+        "web can be reached from everywhere: {out:?}"
+    );
+    Ok(())
+}
+
+fn from_inside(guest: &Guest) -> Result<()> {
+    server(guest, "published", &["--publish", "8080:80"])?;
+    let address = guest.address()?;
+    for address in [address, "127.0.0.1"] {
+        let said = guest.sh(&format!("wget -q -T 10 -O - http://{address}:8080/"))?;
+        ensure!(said == PAGE, "{address}: {said}");
+    }
+    Ok(())
+}
+
+fn from_outside(guest: &Guest) -> Result<()> {
+    let port = guest.vm.port("web")?;
+    let answer = eventually(Duration::from_secs(20), || http::get_tcp(port, "/"))?;
+    ensure!(
+        answer.status == 200 && answer.body.contains(PAGE),
+        "{answer:?}"
+    );
+    Ok(())
+}
+
+/// 10.0.2.2 is QEMU's own end: it answers to ping without any network outside.
+fn gateway(guest: &Guest) -> Result<()> {
+    in_box(guest, &[PING], &["ping", "-c", "1", "-W", "5", "10.0.2.2"]).map(drop)
+}
+
+fn removed(guest: &Guest) -> Result<()> {
+    guest.podman(&["rm", "--force", "--time", "0", "web", "published"])?;
+    guest.podman(&["network", "rm", "pond"])?;
+    let left = guest.sh("ip -o link show | grep -c ': podman1' || true")?;
+    ensure!(left == "0", "the bridge is still there");
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! The kernel flags, on a few small boots.
+
+use anyhow::{Context, Result, ensure};
+use initramfs::qemu::Ready;
+use std::time::Duration;
+use tests::{Checks, Guest, READY, Shell, keyless, machine};
+
+/// Off within this, when asked in an orderly way.
+const OFF: Duration = Duration::from_secs(120);
+
+#[test]
+fn values() -> Result<()> {
+    let guest = Guest::boot("flags-values", |machine| {
+        machine
+            .append("b2p.hostname=box")
+            .append("b2p.net=10.0.2.15/24,10.0.2.2,10.0.2.3,192.0.2.53")
+            .append("b2p.podman=boot b2p.loglevel=debug")
+    })?;
+    let mut checks = Checks::new("flags-values");
+    checks.check("hostname", || equals(&guest, "hostname", "box"));
+    checks.check("a static address", || {
+        let all = guest.sh("ip -4 addr show; ip route; cat /etc/resolv.conf")?;
+        for part in [
+            "10.0.2.15/24",
+            "default via 10.0.2.2",
+            "nameserver 10.0.2.3",
+            "nameserver 192.0.2.53",
+        ] {
+            ensure!(all.contains(part), "{part} is not in\n{all}");
+        }
+        Ok(())
+    });
+    checks.check("podman runs from boot", || {
+        ensure!(
+            !guest.pids("podman system service")?.is_empty(),
+            "it does not"
+        );
+        Ok(())
+    });
+    checks.check("debug lines are in the log", || {
+        let lines: usize = guest.sh("dmesg | wc -l")?.parse()?;
+        ensure!(lines > 100, "{lines} lines");
+        ensure!(
+            guest.ready.degraded.is_empty(),
+            "{:?}",
+            guest.ready.degraded
+        );
+        Ok(())
+    });
+    checks.check("the power button", || {
+        guest.vm.power_button()?;
+        powers_off(&guest)
+    });
+    checks.finish(&guest)
+}
+
+#[test]
+fn off() -> Result<()> {
+    let flags = "b2p.net=off b2p.sshd=off b2p.podman=off b2p.console=shell";
+    let vm = machine("flags-off")?.append(flags).start()?;
+    let ready = vm.wait_ready(READY)?;
+    let shell = Shell::on(&vm)?;
+    let mut checks = Checks::new("flags-off");
+    checks.check("what was not asked for is not missed", || {
+        ensure!(ready.degraded.is_empty(), "{:?}", ready.degraded);
+        Ok(())
+    });
+    checks.check("a root shell on the console", || {
+        let said = shell.run("id -u; echo $((6*7)); tty")?;
+        ensure!(
+            said.contains("\n0\r\n") || said.contains("0\r\n42"),
+            "{said}"
+        );
+        ensure!(said.contains("42"), "{said}");
+        Ok(())
+    });
+    checks.check("job control", || {
+        let said = shell.run("sleep 300 & jobs; kill %1; wait %1; echo left $?")?;
+        ensure!(said.contains("left 143"), "{said}");
+        ensure!(
+            !vm.console().contains("can't access tty"),
+            "no controlling terminal"
+        );
+        ensure!(
+            !vm.console().contains("no job control"),
+            "no controlling terminal"
+        );
+        Ok(())
+    });
+    checks.check("no sshd, no podman, no address", || {
+        let script = "pidof sshd; pidof podman; ls /run/podman/podman.sock; ip -4 -o addr | grep -v ' lo '; echo none-of-$((1+1))";
+        let said = shell.run(script)?;
+        let answer = said.split_once("echo none-of").map_or(said.as_str(), |(_, answer)| answer);
+        ensure!(answer.contains("none-of-2") && !answer.contains("10.0.2.15"), "{said}");
+        ensure!(!answer.lines().any(|l| l.trim().parse::<u32>().is_ok()), "something runs:\n{said}");
+        Ok(())
+    });
+    checks.check("the shell comes back when it is left", || {
+        shell.type_in("exit\n")?;
+        let said = shell.run("echo back-$((1+1))")?;
+        ensure!(said.contains("back-2"), "{said}");
+        Ok(())
+    });
+    checks.check("poweroff on the console", || {
+        shell.type_in("poweroff\n")?;
+        ensure!(vm.wait_exit(OFF)?.success());
+        Ok(())
+    });
+    println!("{}", vm.tail());
+    checks.done()
+}
+
+#[test]
+fn fw_cfg() -> Result<()> {
+    let keys = format!(
+        "# two keys\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGvXK3nH3d2yJc1V6GkV8m0m2f0mXo5c0lq9H1nq5a3T other\n{}\n",
+        Guest::public_key()?
+    );
+    let machine = keyless("flags-fw_cfg")?
+        .fw_cfg("opt/org.boot2podman/ssh_key", keys.as_bytes())
+        .fw_cfg("opt/org.boot2podman/hostname", b"from-outside\n")
+        .fw_cfg("opt/org.boot2podman/podman", b"off");
+    let guest = Guest::from(&machine)?;
+    let mut checks = Checks::new("flags-fw_cfg");
+    checks.check("hostname", || equals(&guest, "hostname", "from-outside"));
+    checks.check("the keys are for both users", || {
+        equals(&guest, "id -un", "root")?;
+        ensure!(guest.sh_as("core", "id -un")? == "core");
+        Ok(())
+    });
+    checks.check("no podman socket", || {
+        guest.sh("! test -e /run/podman/podman.sock").map(drop)
+    });
+    checks.check("SIGUSR2 to PID 1 powers off", || {
+        let _ = guest.ssh("root", "kill -USR2 1")?;
+        powers_off(&guest)
+    });
+    checks.finish(&guest)
+}
+
+#[test]
+fn mistakes() -> Result<()> {
+    let guest = Guest::boot("flags-mistakes", |machine| {
+        machine
+            .append("b2p.hostnme=typo b2p.hostname=first b2p.hostname=second b2p.console=shel")
+            .append("b2p.ssh_key=\"this is no key\" b2p.net=10.0.2.300/24")
+    })?;
+    let mut checks = Checks::new("flags-mistakes");
+    let mut told = |flag: &str, right: &str| {
+        checks.check(&format!("told of {flag}"), || {
+            let all: Vec<String> = guest
+                .ready
+                .degraded
+                .iter()
+                .map(|d| format!("{}: {}", d.what, d.why))
+                .collect();
+            let hit = all
+                .iter()
+                .any(|line| line.contains(flag) && line.contains(right));
+            ensure!(hit, "no line with {flag} and {right:?}: {all:?}");
+            Ok(())
+        });
+    };
+    told("b2p.hostnme", "b2p.hostname");
+    told("b2p.console=shel", "shell");
+    told("b2p.ssh_key", "");
+    told("b2p.net=10.0.2.300/24", "");
+    checks.check("a later flag wins", || equals(&guest, "hostname", "second"));
+    checks.check("the good key still opens", || {
+        equals(&guest, "id -un", "root")
+    });
+    checks.check("reboot", || {
+        let _ = guest.ssh("root", "reboot")?;
+        ensure!(guest.vm.wait_exit(OFF)?.success());
+        ensure!(
+            guest.vm.console().contains("reboot: Restarting system"),
+            "{}",
+            guest.vm.tail()
+        );
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+/// Bytes like those of a line gone wrong. Words without a dot would be kernel
+/// parameters or arguments of init, and the kernel itself panics on more than
+/// 32 of those, so there are few and long ones.
+fn garbage(len: usize) -> Vec<u8> {
+    let mut seed: u32 = 0x00b2_b2b2;
+    let mut next = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        seed >> 16
+    };
+    let mut bytes = Vec::with_capacity(len);
+    for n in 0..len {
+        let byte = u8::try_from(next() % 255 + 1).unwrap_or(b'?');
+        bytes.push(match (n % 90, byte) {
+            (0, _) => b' ',
+            (1..=4, _) => b"b2p."[n % 90 - 1],
+            (_, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0xa0) => b'=',
+            (_, byte) => byte,
+        });
+    }
+    bytes
+}
+
+fn told_in_ascii(ready: &Ready) -> Result<()> {
+    ensure!(!ready.degraded.is_empty(), "not a word on the garbage");
+    let clean = |text: &str| text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    let clean = ready
+        .degraded
+        .iter()
+        .all(|d| clean(&d.what) && clean(&d.why));
+    ensure!(clean, "garbage reaches the console: {:?}", ready.degraded);
+    Ok(())
+}
+
+#[test]
+fn garbage_of_2047_bytes() -> Result<()> {
+    let vm = keyless("flags-garbage-2047")?
+        .append_bytes(&garbage(2047 - "console=ttyS0 ".len()))
+        .start()?;
+    told_in_ascii(&vm.wait_ready(READY)?)
+}
+
+/// A longer command line kills the kernel before its first word: it copies
+/// `COMMAND_LINE_SIZE` bytes and trips over the missing end. So the longer
+/// garbage comes the other way.
+#[test]
+fn garbage_of_4096_bytes_by_fw_cfg() -> Result<()> {
+    let bytes = garbage(4096);
+    let mut machine = machine("flags-garbage-4096")?;
+    for name in ["hostname", "ssh_key", "net", "no-such-flag"] {
+        machine = machine.fw_cfg(&format!("opt/org.boot2podman/{name}"), &bytes);
+    }
+    let guest = Guest::from(&machine)?;
+    told_in_ascii(&guest.ready)?;
+    equals(&guest, "hostname", "boot2podman")
+}
+
+#[test]
+fn rescue_by_flag() -> Result<()> {
+    let vm = machine("flags-rescue")?.append("b2p.rescue").start()?;
+    vm.wait_console(initramfs::qemu::RESCUE, READY)?;
+    let shell = Shell::on(&vm)?;
+    let said = shell.run("id -u; pidof sshd || echo no-sshd-$((1+1))")?;
+    ensure!(
+        said.contains("no-sshd-2"),
+        "services run before the shell:\n{said}"
+    );
+    ensure!(
+        !vm.console().contains(initramfs::qemu::READY),
+        "ready before the shell was left"
+    );
+    shell.type_in("exit\n")?;
+    let ready = vm
+        .wait_ready(READY)
+        .context("leaving the rescue shell goes on with the boot")?;
+    let guest = Guest::with(vm, ready)?;
+    equals(&guest, "id -un", "root")
+}
+
+fn equals(guest: &Guest, script: &str, wanted: &str) -> Result<()> {
+    let got = guest.sh(script)?;
+    ensure!(got == wanted, "`{script}` gives {got:?}, not {wanted:?}");
+    Ok(())
+}
+
+fn powers_off(guest: &Guest) -> Result<()> {
+    ensure!(guest.vm.wait_exit(OFF)?.success());
+    ensure!(
+        guest.vm.console().contains("reboot: Power down"),
+        "{}",
+        guest.vm.tail()
+    );
+    Ok(())
+}
