@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 /// What was asked for.
@@ -107,6 +107,29 @@ fn recall(text: &str, key: &str) -> Option<Engine> {
     })
 }
 
+/// Whether this QEMU's TCG may run a stale translation where one CPU patches
+/// code that another translates: a Linux guest with two CPUs, which patches its
+/// own text as it boots (static keys), then dies of a leftover int3, once in
+/// some hundred boots. Mended in 8.1 ("tcg: TB race: always lock pages before
+/// translation"); RHBZ 2216496 tells the story. One thread for all CPUs avoids it.
+pub fn loses_patches() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let out = Command::new(super::QEMU).arg("--version").output();
+        // A QEMU that does not say its version is taken for an old one.
+        !out.is_ok_and(|out| is_since_8_1(&String::from_utf8_lossy(&out.stdout)))
+    })
+}
+
+fn is_since_8_1(text: &str) -> bool {
+    let version = text.split_once("version ").map_or("", |(_, rest)| rest);
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        return false;
+    };
+    (major, minor) >= (8_u32, 1_u32)
+}
+
 fn try_kvm(kernel: &Path) -> Result<()> {
     fs::File::options()
         .read(true)
@@ -167,6 +190,17 @@ mod tests {
         assert_eq!(Accel::parse("kvm").expect("ok"), Accel::Kvm);
         assert!(Accel::parse("xen").is_err());
         assert_eq!(Accel::Tcg.resolve(None), Engine::Tcg);
+    }
+
+    #[test]
+    fn versions_that_lose_patches() {
+        assert!(!is_since_8_1(
+            "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)"
+        ));
+        assert!(!is_since_8_1("QEMU emulator version 8.0.0"));
+        assert!(is_since_8_1("QEMU emulator version 8.1.0"));
+        assert!(is_since_8_1("QEMU emulator version 10.0.2 (Debian)"));
+        assert!(!is_since_8_1("") && !is_since_8_1("version ten"));
     }
 
     #[test]

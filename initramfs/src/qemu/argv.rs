@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 /// What is only known when a machine starts.
 pub(super) struct Resolved<'a> {
     pub engine: Engine,
+    /// Whether this QEMU's TCG is one that [`super::accel::loses_patches`].
+    pub loses_patches: bool,
     /// The host ports, in the order of the machine's forwards.
     pub ports: &'a [u16],
     /// The number of the file descriptor that QEMU finds its QMP client on.
@@ -41,7 +43,7 @@ pub(super) fn console_log(machine: &Machine) -> PathBuf {
 /// All arguments.
 pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
     let mut args = base(machine);
-    args.extend(words(&engine(machine, now.engine)));
+    args.extend(words(&engine(machine, now)));
     args.extend(words(&console(machine)));
     let qmp = format!("socket,id=qmp,fd={},server=off", now.qmp_fd);
     args.extend(words(&[
@@ -86,8 +88,8 @@ fn base(machine: &Machine) -> Vec<OsString> {
     ])
 }
 
-fn engine(machine: &Machine, engine: Engine) -> Vec<&'static str> {
-    match engine {
+fn engine(machine: &Machine, now: &Resolved) -> Vec<&'static str> {
+    match now.engine {
         // The guest's clocks, the RTC too, run on its instructions; sleep=off
         // skips the time in which it would only wait.
         _ if machine.icount => {
@@ -101,6 +103,9 @@ fn engine(machine: &Machine, engine: Engine) -> Vec<&'static str> {
             ]
         }
         Engine::Kvm => vec!["-accel", "kvm"],
+        // A translation that one CPU makes while another patches the kernel's
+        // text loses the patch in QEMU before 8.1 (accel::loses_patches).
+        Engine::Tcg if machine.cpus > 1 && now.loses_patches => vec!["-accel", "tcg,thread=single"],
         Engine::Tcg => vec!["-accel", "tcg"],
     }
 }
@@ -187,6 +192,7 @@ mod tests {
             machine,
             &Resolved {
                 engine,
+                loses_patches: true,
                 ports: &[2200, 8000],
                 qmp_fd: 7,
             },
@@ -201,7 +207,7 @@ mod tests {
     fn a_plain_machine() {
         let line = line(&machine().append("b2p.net=dhcp"), Engine::Tcg);
         assert!(
-            line.contains("-m 1024M -smp 2 -device virtio-rng-pci -accel tcg"),
+            line.contains("-m 1024M -smp 2 -device virtio-rng-pci -accel tcg,thread=single"),
             "{line}"
         );
         assert!(
@@ -235,6 +241,12 @@ mod tests {
             line.contains("-accel tcg -icount shift=0,sleep=off -rtc base=utc,clock=vm"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn one_cpu_needs_no_care() {
+        let line = line(&machine().cpus(1), Engine::Tcg);
+        assert!(line.contains("-accel tcg -chardev"), "{line}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A machine that runs.
 
-use super::accel::Engine;
+use super::accel::{self, Engine};
 use super::argv::{self, Resolved};
 use super::cmdline;
 use super::console::Console;
@@ -102,6 +102,7 @@ fn launch(machine: &Machine, engine: Engine, ports: &[u16]) -> Result<Vm> {
     let theirs = OwnedFd::from(theirs);
     let now = Resolved {
         engine,
+        loses_patches: accel::loses_patches(),
         ports,
         qmp_fd: process::fd_number(&theirs),
     };
