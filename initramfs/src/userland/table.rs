@@ -174,6 +174,7 @@ pub const LINKS: &[(&str, &str, &str)] = &[
     ),
     ("usr/bin/sh", "busybox", "starts fastest"),
     ("etc/mtab", "../proc/self/mounts", "old programs read it"),
+    ("etc/os-release", "../usr/lib/os-release", "os-release(5)"),
     (
         "etc/resolv.conf",
         "../run/boot2podman/resolv.conf",
