@@ -1,24 +1,16 @@
-//! What the consoles show. Each is served by a child of its own, which prints
-//! the machine's state and, with `b2p.console=shell`, becomes a root shell:
-//! PID 1 never writes to a terminal that may not take it.
+//! Which consoles are served. Each by a child of its own (`b2p console`), which
+//! prints the machine's state and, with `b2p.console=shell`, becomes a root
+//! shell: PID 1 never writes to a terminal that may not take it.
 
 use std::fs;
-use std::io::Write;
-use std::net::Ipv4Addr;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::Command;
 
 use config::Console;
 use services::{Restart, Service, Tty};
 
-use crate::table::{API, HOST_KEY, SELF};
-use crate::{net, ready};
+use crate::table::B2P;
 
 /// No more consoles than this are served, whatever the command line lists.
 const MOST: usize = 4;
-/// The shell of the userland.
-const SHELL: &str = "/bin/bash";
 
 /// The terminals behind /dev/console, in the kernel's order; the last is the
 /// one that `/dev/console` is (Documentation/admin-guide/serial-console.rst).
@@ -49,8 +41,8 @@ fn devices(active: &str, foreground: &str) -> Vec<String> {
 pub fn services(what: Console) -> Vec<Service> {
     let (argv, restart): (&[&str], _) = match what {
         Console::Off => return Vec::new(),
-        Console::Status => (&[SELF, "console", "status"], Restart::Never),
-        Console::Shell => (&[SELF, "console", "shell"], Restart::Always),
+        Console::Status => (&[B2P, "console", "status"], Restart::Never),
+        Console::Shell => (&[B2P, "console", "shell"], Restart::Always),
     };
     let row = Service {
         why: "who sits at a console sees the state of the machine",
@@ -77,73 +69,6 @@ pub fn on_each_terminal(name: &str, row: &Service) -> Vec<Service> {
     terminals().into_iter().map(one).collect()
 }
 
-/// The child on one console: `init console status|shell`.
-pub fn main(words: &[String]) -> i32 {
-    show(&status());
-    if words.first().map(String::as_str) != Some("shell") {
-        return 0;
-    }
-    let error = Command::new(SHELL).arg("-l").current_dir("/root").exec();
-    println!("{SHELL}: {error}");
-    1
-}
-
-/// Writes it and waits, ten seconds at the most, until it has left the machine:
-/// when we end, the terminal is hung up, and a slow line loses what is left.
-fn show(text: &str) {
-    nix::unistd::alarm::set(10);
-    let mut out = std::io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    let _ = nix::sys::termios::tcdrain(&out);
-    nix::unistd::alarm::cancel();
-}
-
-fn status() -> String {
-    let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let degraded = fs::read_to_string(ready::DEGRADED).unwrap_or_default();
-    text(
-        hostname.trim(),
-        &net::addresses(),
-        fingerprint(Path::new(HOST_KEY)).as_deref(),
-        &degraded,
-    )
-}
-
-/// The host key's fingerprint, as ssh shows it; `None` where there is no key.
-fn fingerprint(key: &Path) -> Option<String> {
-    let out = Command::new("/usr/bin/ssh-keygen")
-        .arg("-lf")
-        .arg(key.with_extension("pub"))
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    text.split_whitespace().nth(1).map(str::to_owned)
-}
-
-fn text(
-    hostname: &str,
-    addresses: &[(String, Ipv4Addr)],
-    key: Option<&str>,
-    degraded: &str,
-) -> String {
-    let mut out = format!(
-        "\n  boot2podman {} on {hostname}\n\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    for (card, addr) in addresses {
-        out.push_str(&format!("  {card:<9} {addr}\n"));
-    }
-    out.extend(key.map(|k| format!("  host key  {k}\n")));
-    out.extend(degraded.lines().map(|d| format!("  degraded  {d}\n")));
-    if let (Some((_, addr)), Some(_)) = (addresses.first(), key) {
-        out.push_str(&format!(
-            "\n  ssh core@{addr}\n  podman --remote --url ssh://core@{addr}{API} ps\n  DOCKER_HOST=ssh://core@{addr} docker ps\n"
-        ));
-    }
-    out.push('\n');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,14 +79,5 @@ mod tests {
         assert_eq!(devices("tty0", ""), ["/dev/tty1"]);
         assert_eq!(devices("", ""), [""; 0]);
         assert_eq!(devices("a b c d e f", "").len(), MOST);
-    }
-
-    #[test]
-    fn the_status_says_how_to_connect_only_where_one_can() {
-        let addr = [("eth0".to_owned(), Ipv4Addr::new(10, 0, 2, 15))];
-        let all = text("box", &addr, Some("SHA256:x"), "net: gone\n");
-        assert!(all.contains("ssh core@10.0.2.15") && all.contains("degraded  net: gone"));
-        assert!(!text("box", &addr, None, "").contains("ssh core"));
-        assert!(!text("box", &[], Some("SHA256:x"), "").contains("ssh core"));
     }
 }

@@ -1,38 +1,11 @@
 //! PID 1 of boot2podman, and the few programs that are the same binary under
-//! other names. The boot itself is [`boot`]: read that first.
+//! other names. The boot itself is [`init::boot`]: read that first.
 
-mod boot;
-mod button;
-mod cgroups;
-mod console;
-mod crash;
-mod events;
-mod files;
-mod flags;
-mod identity;
-mod image;
-mod kmsg;
-mod machine;
-mod modprobe;
-mod modules;
-mod mounts;
-mod net;
-mod power;
-mod ready;
-mod rescue;
-mod root;
-mod selftests;
-mod shutdown;
-mod signals;
-mod sys;
-mod sysctl;
-mod table;
-mod uevent;
-
-use button::Buttons;
-use events::Ears;
-use machine::Machine;
-use signals::Signals;
+use init::button::Buttons;
+use init::events::Ears;
+use init::machine::Machine;
+use init::signals::Signals;
+use init::{boot, crash, flags, kmsg, modprobe, rescue, table, uevent};
 
 fn main() {
     let words: Vec<String> = std::env::args_os()
@@ -107,18 +80,15 @@ fn other(words: &[String]) -> i32 {
         ("init", Some(word)) => (word.clone(), words.get(2..)),
         _ => (own, words.get(1..)),
     };
-    let rest = rest.unwrap_or_default();
     match called.as_str() {
-        "modprobe" => modprobe::main(rest),
-        "net" => {
-            kmsg::start(log::LevelFilter::Info);
-            net::main(rest)
-        }
-        "console" => console::main(rest),
+        "modprobe" => modprobe::main(rest.unwrap_or_default()),
         "settle" => {
             kmsg::start(log::LevelFilter::Info);
             uevent::settle()
         }
-        name => power::main(name, rest),
+        name => {
+            eprintln!("init {name}: as a command it is modprobe or settle; see b2p");
+            1
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The root file system: a read-only image in RAM, a tmpfs over it, and the way there.
 //!
 //! ```text
-//! rootfs (the unpacked initrd)      /init  /bin/busybox  /userland.erofs  /modules
+//! rootfs (the unpacked initrd)      /init  /bin/{busybox,b2p}  /userland.erofs  /modules
 //!   └─ erofs, read from that file   lower
 //!   └─ tmpfs                        upper and work, and what podman stores
 //!        └─ overlay                 becomes /
@@ -43,6 +43,7 @@ const MOVED: &[&str] = &["/dev", "/proc", "/sys", "/run"];
 /// Files of the initrd that the userland uses in place, so that they exist once.
 const BOUND: &[(&str, &str)] = &[
     ("/init", "usr/lib/boot2podman/init"),
+    ("/bin/b2p", "usr/bin/b2p"),
     ("/bin/busybox", "usr/bin/busybox"),
 ];
 /// Names in the rootfs that stay: in use by a mount or as our own program.
@@ -50,6 +51,7 @@ const KEPT: &[&str] = &[
     "init",
     "bin",
     "busybox",
+    "b2p",
     "userland.erofs",
     "dev",
     "proc",

@@ -10,6 +10,8 @@ use crate::console;
 
 /// Our own binary under the name the userland knows.
 pub const SELF: &str = "/usr/lib/boot2podman/init";
+/// The client and helper.
+pub const B2P: &str = "/usr/bin/b2p";
 /// Who may use the API besides root.
 const API_GROUP: &str = "podman";
 /// sshd_config names it.
@@ -103,7 +105,7 @@ pub fn services(config: &Config) -> Vec<Service> {
 
 fn net(net: &Net) -> Option<Service> {
     let words = crate::net::arguments(net)?;
-    let argv = [SELF.to_owned(), "net".to_owned()].into_iter().chain(words);
+    let argv = [B2P.to_owned(), "net".to_owned()].into_iter().chain(words);
     // Made once in a boot and kept for its whole life.
     let argv: Vec<&'static str> = argv.map(|w| &*w.leak()).collect();
     // Without a card there is nothing to wait for; one may be plugged in.

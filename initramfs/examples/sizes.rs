@@ -55,11 +55,11 @@ fn main() -> Result<()> {
             squashfs(&debian, parameters, &tar, to)
         })?;
     }
-    let init = init::build(init::Target::choose())?;
+    let programs = init::build(init::Target::choose())?;
     let parts = Parts {
         debian: &debian,
         modules: &modules,
-        init: &init,
+        programs: &programs,
         userland: &tar,
     };
     for packing in [Packing::None, Packing::Lz4, Packing::Zstd] {

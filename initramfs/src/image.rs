@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::fetch::{Debian, Wanted};
+use crate::init::Programs;
 use crate::initrd::{self, Parts};
 use crate::manifest::{self, Artifact, Manifest};
 use crate::modules::{self, Modules};
@@ -25,11 +26,11 @@ pub fn main() -> Result<()> {
     let modules = modules::prepare(&debian, &Step::begin(2, STAGES))?;
     let userland = make_userland(&debian, &modules, &Step::begin(3, STAGES))?;
     let target = init::Target::choose();
-    let program = make_init(target, &Step::begin(4, STAGES))?;
+    let programs = make_programs(target, &Step::begin(4, STAGES))?;
     let parts = Parts {
         debian: &debian,
         modules: &modules,
-        init: &program,
+        programs: &programs,
         userland: &userland,
     };
     make_artifacts(&wanted, &parts, target, &Step::begin(STAGES, STAGES))
@@ -83,9 +84,9 @@ fn make_userland(debian: &Debian, modules: &Modules, step: &Step) -> Result<Path
     Ok(image)
 }
 
-/// Always asks cargo, which alone knows whether init is current.
-fn make_init(target: init::Target, step: &Step) -> Result<PathBuf> {
-    step.note(&format!("init for {}", target.triple()));
+/// Always asks cargo, which alone knows whether they are current.
+fn make_programs(target: init::Target, step: &Step) -> Result<Programs> {
+    step.note(&format!("init and b2p for {}", target.triple()));
     init::build(target)
 }
 
@@ -98,11 +99,12 @@ fn make_artifacts(wanted: &Wanted, parts: &Parts, target: init::Target, step: &S
         write_manifest(wanted, parts, target, &manifest)?;
     }
     step.note(&format!(
-        "{}: vmlinuz {}, initrd.img {}, init {}",
+        "{}: vmlinuz {}, initrd.img {}, init {}, b2p {}",
         out.display(),
         megabytes(size(&vmlinuz)?),
         megabytes(size(&initrd)?),
-        megabytes(size(parts.init)?)
+        megabytes(size(&parts.programs.init)?),
+        megabytes(size(&parts.programs.b2p)?)
     ));
     Ok(())
 }
@@ -128,7 +130,8 @@ fn write_manifest(wanted: &Wanted, parts: &Parts, target: init::Target, to: &Pat
             Artifact::of(&out.join("vmlinuz"), "vmlinuz")?,
             Artifact::of(&out.join("initrd.img"), "initrd.img")?,
             Artifact::of(parts.userland, "userland.erofs")?,
-            Artifact::of(parts.init, "init")?,
+            Artifact::of(&parts.programs.init, "init")?,
+            Artifact::of(&parts.programs.b2p, "b2p")?,
         ],
         packages: parts.debian.versions()?,
     };

@@ -1,4 +1,4 @@
-//! Builds PID 1: static, with musl where the target can be had, else with glibc.
+//! Builds PID 1 and its client: static, with musl where the target can be had, else with glibc.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -56,12 +56,22 @@ fn add(target: Target) -> bool {
     status.is_ok_and(|s| s.success())
 }
 
-/// Builds the init crate and returns where its program is. Cargo's own messages go to
+/// What was built.
+#[derive(Debug)]
+pub struct Programs {
+    /// PID 1.
+    pub init: PathBuf,
+    /// Its client, and the helpers that it runs.
+    pub b2p: PathBuf,
+}
+
+/// Builds the programs and returns where they are. Cargo's own messages go to
 /// the terminal; it knows what is current.
-pub fn build(target: Target) -> Result<PathBuf> {
+pub fn build(target: Target) -> Result<Programs> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "init", "--profile", "init"]);
+    command.args(["build", "--quiet", "--package", "init", "--package", "b2p"]);
+    command.args(["--profile", "init"]);
     command.args([
         "--target",
         target.triple(),
@@ -82,26 +92,36 @@ pub fn build(target: Target) -> Result<PathBuf> {
         .output()
         .context("start cargo to build init")?;
     if !output.status.success() {
-        bail!("cargo build --package init: {}", output.status);
+        bail!("cargo build of init and b2p: {}", output.status);
     }
-    let program = executable(&String::from_utf8_lossy(&output.stdout))
-        .context("cargo build --package init named no program that it made")?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    Ok(Programs {
+        init: program(&messages, "init")?,
+        b2p: program(&messages, "b2p")?,
+    })
+}
+
+/// The program of this name, which must be static.
+fn program(messages: &str, name: &str) -> Result<PathBuf> {
+    let program = executable(messages, name)
+        .with_context(|| format!("cargo build named no program {name} that it made"))?;
     if let Some(loader) = elf::needs(&program)?.interpreter {
         bail!(
-            "{}: PID 1 must be static, but this one wants {loader}",
+            "{}: it must be static, but this one wants {loader}",
             program.display()
         );
     }
     Ok(program)
 }
 
-/// The last program that cargo's messages name.
-fn executable(messages: &str) -> Option<PathBuf> {
+/// The last program of this name in cargo's messages.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let read = |line: &str| -> Option<PathBuf> {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message.get("executable")?.as_str()?))
     };
-    messages.lines().filter_map(read).next_back()
+    let named = |path: &PathBuf| path.file_name().is_some_and(|n| n == name);
+    messages.lines().filter_map(read).rfind(named)
 }
 
 #[cfg(test)]
@@ -113,7 +133,8 @@ mod tests {
         let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
                         {\"reason\":\"compiler-artifact\",\"executable\":\"/t/init\"}\n\
                         noise\n{\"reason\":\"build-finished\",\"success\":true}\n";
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/init")));
-        assert_eq!(executable(""), None);
+        assert_eq!(executable(messages, "init"), Some(PathBuf::from("/t/init")));
+        assert_eq!(executable(messages, "b2p"), None);
+        assert_eq!(executable("", "init"), None);
     }
 }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::archive;
 use crate::fetch::Debian;
+use crate::init::Programs;
 use crate::modules::Modules;
 use crate::stamp::{self, Inputs};
 use crate::tools;
@@ -41,8 +42,8 @@ pub struct Parts<'a> {
     pub debian: &'a Debian,
     /// For the early ones.
     pub modules: &'a Modules,
-    /// PID 1.
-    pub init: &'a Path,
+    /// PID 1 and its client.
+    pub programs: &'a Programs,
     /// The userland image.
     pub userland: &'a Path,
 }
@@ -57,7 +58,8 @@ pub fn head(parts: &Parts) -> Result<Tree> {
     // Where there is no console, Rust's runtime opens this for descriptors 0 to
     // 2 before main, and aborts without it.
     tree.put("dev/null", Node::Char(1, 3), 0o666);
-    tree.file("init", parts.init, 0o755);
+    tree.file("init", &parts.programs.init, 0o755);
+    tree.file("bin/b2p", &parts.programs.b2p, 0o755);
     tree.file(
         "bin/busybox",
         &parts.debian.root.join("usr/bin/busybox"),
@@ -92,7 +94,8 @@ pub fn make(parts: &Parts, initrd: &Path) -> Result<bool> {
         .add("modules", &parts.modules.key);
     inputs.add("debian", &parts.debian.key);
     inputs
-        .add_file("init", parts.init)?
+        .add_file("init", &parts.programs.init)?
+        .add_file("b2p", &parts.programs.b2p)?
         .add_file("userland", parts.userland)?;
     stamp::make(initrd, &inputs.finish(), |to| write(parts, to))
 }

@@ -194,21 +194,22 @@ pub const LINKS: &[(&str, &str, &str)] = &[
     ),
     (
         "usr/sbin/poweroff",
-        "../lib/boot2podman/init",
+        "../bin/b2p",
         "the kernel runs /sbin/poweroff",
     ),
     (
         "usr/sbin/reboot",
-        "../lib/boot2podman/init",
+        "../bin/b2p",
         "the kernel runs /sbin/reboot",
     ),
-    ("usr/sbin/halt", "../lib/boot2podman/init", "people"),
-    ("usr/sbin/shutdown", "../lib/boot2podman/init", "people"),
+    ("usr/sbin/halt", "../bin/b2p", "people"),
+    ("usr/sbin/shutdown", "../bin/b2p", "people"),
 ];
 
 /// Empty files that PID 1 mounts the initrd's own over, so that neither is there twice.
 pub const BIND_TARGETS: &[(&str, &str)] = &[
     ("usr/lib/boot2podman/init", "/init of the initrd"),
+    ("usr/bin/b2p", "/bin/b2p of the initrd"),
     ("usr/bin/busybox", "/bin/busybox of the initrd"),
 ];
 
@@ -230,6 +231,7 @@ pub const MODES: &[(&str, u32, u32, u32, &str)] = &[
         0,
         "the mount over it counts; so it reads right",
     ),
+    ("usr/bin/b2p", 0o755, 0, 0, "the same"),
     ("usr/bin/busybox", 0o755, 0, 0, "the same"),
     ("tmp", 0o1777, 0, 0, "everybody's"),
     ("var/tmp", 0o1777, 0, 0, "everybody's"),

@@ -4,7 +4,7 @@
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::signals::{How, asking};
+use init::signals::{How, asking};
 
 /// What the name and its options ask for; the message for what is neither.
 fn asked(name: &str, words: &[String]) -> Result<How, String> {

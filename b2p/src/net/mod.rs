@@ -1,5 +1,5 @@
 //! The network service: a process of its own, so that what comes from the
-//! network is never parsed in PID 1. Same binary, called as `init net …`.
+//! network is never parsed in PID 1: `b2p net …`.
 //!
 //! It brings up every Ethernet card, now and when one appears, gives it its
 //! static address or keeps a DHCP lease for it, and writes resolv.conf. It
@@ -24,14 +24,12 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use crate::machine::now;
-pub use apply::up;
-use card::Card;
-pub use card::{addresses, cards};
-pub use plan::{Plan, arguments};
+use init::machine::now;
+use init::net::{SYS, cards};
 
-/// Where network interfaces are listed.
-pub const SYS: &str = "/sys/class/net";
+use card::Card;
+use plan::Plan;
+
 /// Links only (rtnetlink(7), RTMGRP_LINK).
 const LINKS: u32 = 1;
 
@@ -56,23 +54,6 @@ pub fn main(words: &[String]) -> ! {
             std::process::exit(1)
         }
     }
-}
-
-/// Why no card can get what `net` asks for, if none can.
-#[must_use]
-pub fn missing(net: &config::Net) -> Option<String> {
-    let plan = Plan::parse(&arguments(net)?).ok()?;
-    let cards = cards(Path::new(SYS));
-    if cards.iter().any(|(name, _)| plan.covers(name, 0)) {
-        return None;
-    }
-    let names: Vec<&str> = cards.iter().map(|(name, _)| name.as_str()).collect();
-    Some(match plan.device() {
-        Some(device) if !names.is_empty() => {
-            format!("no card {device}; there is {}", names.join(", "))
-        }
-        _ => "no network card that this kernel has a driver for".to_owned(),
-    })
 }
 
 struct Network {

@@ -3,8 +3,6 @@
 
 use std::net::Ipv4Addr;
 
-use config::Net;
-
 use super::lease::{Lease, Route, Times};
 
 /// What is to be done.
@@ -16,34 +14,6 @@ pub enum Plan {
     Static(Lease, Option<String>),
 }
 
-/// The words that stand for `net`; `None` where nothing is to run.
-#[must_use]
-pub fn arguments(net: &Net) -> Option<Vec<String>> {
-    let device = |d: &Option<String>| d.clone().unwrap_or_else(|| "any".into());
-    match net {
-        Net::Off => None,
-        Net::Dhcp { device: d } => Some(vec!["dhcp".into(), device(d)]),
-        Net::Static {
-            addr,
-            prefix,
-            gateway,
-            dns,
-            device: d,
-        } => {
-            let gateway = gateway.unwrap_or(Ipv4Addr::UNSPECIFIED);
-            let mut words = vec![
-                "static".into(),
-                device(d),
-                addr.to_string(),
-                prefix.to_string(),
-                gateway.to_string(),
-            ];
-            words.extend(dns.iter().map(ToString::to_string));
-            Some(words)
-        }
-    }
-}
-
 impl Plan {
     /// Reads the words back.
     ///
@@ -53,7 +23,7 @@ impl Plan {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let device = |d: &str| (d != "any").then(|| d.to_owned());
         let usage = || {
-            "usage: init net dhcp <device|any> | static <device|any> <addr> <prefix> <gateway> [<dns>…]".to_owned()
+            "usage: b2p net dhcp <device|any> | static <device|any> <addr> <prefix> <gateway> [<dns>…]".to_owned()
         };
         match words.as_slice() {
             ["dhcp", d] => Ok(Plan::Dhcp(device(d))),
@@ -81,14 +51,6 @@ impl Plan {
         }
     }
 
-    /// The only card it is for, if it names one.
-    #[must_use]
-    pub fn device(&self) -> Option<&str> {
-        match self {
-            Plan::Dhcp(device) | Plan::Static(_, device) => device.as_deref(),
-        }
-    }
-
     /// Whether this card is part of the plan, when `others` already are: an
     /// address given by hand goes to one card only.
     #[must_use]
@@ -105,6 +67,8 @@ impl Plan {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use config::Net;
+    use init::net::arguments;
 
     #[test]
     fn what_is_written_is_read() {

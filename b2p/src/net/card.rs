@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use log::{error, info};
 use nix::sys::socket::{MsgFlags, recv};
@@ -14,46 +13,7 @@ use super::dhcp::{Client, Output};
 use super::lease::{Lease, Route};
 use super::plan::Plan;
 use super::{apply, packet, sockets};
-
-/// ARPHRD_ETHER (if_arp.h).
-const ETHERNET: &str = "1";
-
-/// Name and index of every Ethernet card: hardware or a VM's idea of it, not a
-/// bridge, a veth or what else containers bring.
-#[must_use]
-pub fn cards(net: &Path) -> Vec<(String, u32)> {
-    let Ok(read) = fs::read_dir(net) else {
-        return Vec::new();
-    };
-    let is =
-        |path: &Path, file: &str| fs::read_to_string(path.join(file)).map(|t| t.trim().to_owned());
-    let mut all: Vec<(String, u32)> = read
-        .flatten()
-        .filter(|e| e.path().join("device").exists())
-        .filter(|e| is(&e.path(), "type").is_ok_and(|t| t == ETHERNET))
-        .filter_map(|e| {
-            Some((
-                e.file_name().into_string().ok()?,
-                is(&e.path(), "ifindex").ok()?.parse().ok()?,
-            ))
-        })
-        .collect();
-    all.sort_by_key(|(_, index)| *index);
-    all
-}
-
-/// The IPv4 address of every card that has one.
-#[must_use]
-pub fn addresses() -> Vec<(String, Ipv4Addr)> {
-    let cards = cards(Path::new(super::SYS));
-    let Ok(all) = nix::ifaddrs::getifaddrs() else {
-        return Vec::new();
-    };
-    let v4 = |a: &nix::ifaddrs::InterfaceAddress| Some(a.address.as_ref()?.as_sockaddr_in()?.ip());
-    all.filter(|a| cards.iter().any(|(name, _)| *name == a.interface_name))
-        .filter_map(|a| Some((a.interface_name.clone(), v4(&a)?)))
-        .collect()
-}
+use init::net::up;
 
 /// A card that is part of the plan.
 pub struct Card {
@@ -80,7 +40,7 @@ impl Card {
         // We forward, and still want to hear routers (ip-sysctl.rst, accept_ra);
         // `all` and `default` do not reach a card that is there already.
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "2");
-        apply::up(name)?;
+        up(name)?;
         let socket = sockets::listen(index)?;
         let (client, fixed) = match plan {
             Plan::Dhcp(_) => (Some(Client::new(mac(name)?, hostname)), None),
@@ -316,6 +276,6 @@ fn random() -> u32 {
         fs::File::open("/dev/urandom").and_then(|mut f| io::Read::read_exact(&mut f, &mut bytes));
     match read {
         Ok(()) => u32::from_ne_bytes(bytes),
-        Err(_) => u32::try_from(crate::machine::now() & 0xffff_ffff).unwrap_or(1),
+        Err(_) => u32::try_from(init::machine::now() & 0xffff_ffff).unwrap_or(1),
     }
 }

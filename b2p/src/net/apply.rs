@@ -3,33 +3,11 @@
 #![expect(unsafe_code, reason = "ioctl(2) on ifreq and rtentry")]
 
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::Ipv4Addr;
+
+use init::net::{ioctl, request};
 
 use super::lease::{Route, netmask};
-
-/// Any socket carries these ioctls.
-fn ioctl(request: libc::c_ulong, argument: *mut libc::c_void) -> io::Result<()> {
-    // An unbound port-0 socket: nothing is sent or received on it.
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    // SAFETY: every caller passes the structure that its request documents.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), request as _, argument) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
-}
-
-fn request(device: &str) -> libc::ifreq {
-    // SAFETY: plain data; zero is valid.
-    let mut ifr: libc::ifreq = unsafe { std::mem::zeroed() };
-    let room = libc::IFNAMSIZ - 1;
-    for (to, from) in ifr.ifr_name.iter_mut().zip(device.bytes().take(room)) {
-        *to = from as libc::c_char;
-    }
-    ifr
-}
 
 fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
     let mut sa = libc::sockaddr {
@@ -43,18 +21,6 @@ fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
     sa
 }
 
-/// Brings an interface up, leaving its other flags as they are.
-///
-/// # Errors
-/// What the system said.
-pub fn up(device: &str) -> io::Result<()> {
-    let mut ifr = request(device);
-    ioctl(libc::SIOCGIFFLAGS, (&raw mut ifr).cast())?;
-    // SAFETY: SIOCGIFFLAGS filled in this member of the union.
-    unsafe { ifr.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short };
-    ioctl(libc::SIOCSIFFLAGS, (&raw mut ifr).cast())
-}
-
 /// Sets the address, replacing the one before; 0.0.0.0 takes it away.
 ///
 /// # Errors
@@ -62,16 +28,16 @@ pub fn up(device: &str) -> io::Result<()> {
 pub fn address(device: &str, addr: Ipv4Addr, prefix: u8) -> io::Result<()> {
     let mut ifr = request(device);
     ifr.ifr_ifru.ifru_addr = sockaddr(addr);
-    ioctl(libc::SIOCSIFADDR, (&raw mut ifr).cast())?;
+    ioctl(libc::SIOCSIFADDR, &mut ifr)?;
     if addr.is_unspecified() {
         return Ok(());
     }
     ifr.ifr_ifru.ifru_netmask = sockaddr(netmask(prefix));
-    ioctl(libc::SIOCSIFNETMASK, (&raw mut ifr).cast())?;
+    ioctl(libc::SIOCSIFNETMASK, &mut ifr)?;
     ifr.ifr_ifru.ifru_broadaddr = sockaddr(Ipv4Addr::from(
         u32::from(addr) | !u32::from(netmask(prefix)),
     ));
-    ioctl(libc::SIOCSIFBRDADDR, (&raw mut ifr).cast())
+    ioctl(libc::SIOCSIFBRDADDR, &mut ifr)
 }
 
 /// Sets the MTU in bytes.
@@ -81,7 +47,7 @@ pub fn address(device: &str, addr: Ipv4Addr, prefix: u8) -> io::Result<()> {
 pub fn mtu(device: &str, mtu: u16) -> io::Result<()> {
     let mut ifr = request(device);
     ifr.ifr_ifru.ifru_mtu = i32::from(mtu);
-    ioctl(libc::SIOCSIFMTU, (&raw mut ifr).cast())
+    ioctl(libc::SIOCSIFMTU, &mut ifr)
 }
 
 /// Adds a route by way of `device`; there already is as good. `metric` sets
@@ -126,5 +92,5 @@ fn change_route(
     }
     rt.rt_metric = metric + 1; // the kernel takes one off (rtentry_to_fib_config)
     rt.rt_dev = name.as_mut_ptr().cast();
-    ioctl(request, (&raw mut rt).cast())
+    ioctl(request, &mut rt)
 }

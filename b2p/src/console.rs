@@ -1,0 +1,96 @@
+//! What a console shows: the machine's state and how to connect, then, if asked
+//! for, a root shell. Run by PID 1 as `b2p console status|shell`.
+
+use std::fs;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use init::table::{API, HOST_KEY};
+use init::{net, ready};
+
+/// The shell of the userland.
+const SHELL: &str = "/bin/bash";
+
+/// The child on one console: `init console status|shell`.
+pub fn main(words: &[String]) -> i32 {
+    show(&status());
+    if words.first().map(String::as_str) != Some("shell") {
+        return 0;
+    }
+    let error = Command::new(SHELL).arg("-l").current_dir("/root").exec();
+    println!("{SHELL}: {error}");
+    1
+}
+
+/// Writes it and waits, ten seconds at the most, until it has left the machine:
+/// when we end, the terminal is hung up, and a slow line loses what is left.
+fn show(text: &str) {
+    nix::unistd::alarm::set(10);
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = nix::sys::termios::tcdrain(&out);
+    nix::unistd::alarm::cancel();
+}
+
+fn status() -> String {
+    let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let degraded = fs::read_to_string(ready::DEGRADED).unwrap_or_default();
+    text(
+        hostname.trim(),
+        &net::addresses(),
+        fingerprint(Path::new(HOST_KEY)).as_deref(),
+        &degraded,
+    )
+}
+
+/// The host key's fingerprint, as ssh shows it; `None` where there is no key.
+fn fingerprint(key: &Path) -> Option<String> {
+    let out = Command::new("/usr/bin/ssh-keygen")
+        .arg("-lf")
+        .arg(key.with_extension("pub"))
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    text.split_whitespace().nth(1).map(str::to_owned)
+}
+
+fn text(
+    hostname: &str,
+    addresses: &[(String, Ipv4Addr)],
+    key: Option<&str>,
+    degraded: &str,
+) -> String {
+    let mut out = format!(
+        "\n  boot2podman {} on {hostname}\n\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (card, addr) in addresses {
+        out.push_str(&format!("  {card:<9} {addr}\n"));
+    }
+    out.extend(key.map(|k| format!("  host key  {k}\n")));
+    out.extend(degraded.lines().map(|d| format!("  degraded  {d}\n")));
+    if let (Some((_, addr)), Some(_)) = (addresses.first(), key) {
+        out.push_str(&format!(
+            "\n  ssh core@{addr}\n  podman --remote --url ssh://core@{addr}{API} ps\n  DOCKER_HOST=ssh://core@{addr} docker ps\n"
+        ));
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_says_how_to_connect_only_where_one_can() {
+        let addr = [("eth0".to_owned(), Ipv4Addr::new(10, 0, 2, 15))];
+        let all = text("box", &addr, Some("SHA256:x"), "net: gone\n");
+        assert!(all.contains("ssh core@10.0.2.15") && all.contains("degraded  net: gone"));
+        assert!(!text("box", &addr, None, "").contains("ssh core"));
+        assert!(!text("box", &[], Some("SHA256:x"), "").contains("ssh core"));
+    }
+}

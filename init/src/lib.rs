@@ -1,0 +1,29 @@
+//! PID 1 of boot2podman, as a library: the program is `main.rs`, the boot in its
+//! order is [`boot`].
+
+pub mod boot;
+pub mod button;
+pub mod cgroups;
+pub mod console;
+pub mod crash;
+pub mod events;
+pub mod files;
+pub mod flags;
+pub mod identity;
+pub mod image;
+pub mod kmsg;
+pub mod machine;
+pub mod modprobe;
+pub mod modules;
+pub mod mounts;
+pub mod net;
+pub mod ready;
+pub mod rescue;
+pub mod root;
+pub mod selftests;
+pub mod shutdown;
+pub mod signals;
+pub mod sys;
+pub mod sysctl;
+pub mod table;
+pub mod uevent;
