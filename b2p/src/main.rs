@@ -2,6 +2,7 @@
 //! pictures or talks to the network runs here, never in PID 1.
 
 mod console;
+mod containers;
 mod net;
 mod power;
 
@@ -27,6 +28,8 @@ fn run(words: &[String]) -> i32 {
             net::main(rest)
         }
         "console" => console::main(rest),
+        "containers-stop" => containers::main(),
+        "podman" => containers::covered(),
         name => power::main(name, rest),
     }
 }

@@ -14,7 +14,7 @@ use services::{Event, Manager, Millis, reap};
 use crate::button::Buttons;
 use crate::machine::{Machine, now};
 use crate::shutdown;
-use crate::signals::{Request, Signals};
+use crate::signals::{How, Request, Signals};
 use crate::uevent::{self, Uevents};
 
 /// What became readable.
@@ -39,6 +39,15 @@ pub struct Ears {
     pub more: bool,
 }
 
+/// What a turn of the loop brought that is not the services' own affair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Somebody asks for the machine to end.
+    pub asked: Option<How>,
+    /// The kernel has news of devices.
+    pub devices: bool,
+}
+
 /// Runs until `done` says so after some event. Shutting down does not return.
 pub fn run(
     machine: &mut Machine,
@@ -47,60 +56,56 @@ pub fn run(
     mut done: impl FnMut(&mut Machine, &mut Manager) -> bool,
 ) {
     while !done(machine, manager) {
-        let readable = wait(manager, ears);
-        for source in readable {
-            match source {
-                Source::Signals => signals(manager, ears),
-                Source::Uevents => devices(machine, ears),
-                Source::Button => {
-                    if ears.buttons.pressed() {
-                        shutdown::run(crate::signals::How::PowerOff, manager, ears);
-                    }
-                }
-                Source::Manager(token) => manager.readable(now(), token),
-            }
-        }
-        if ears.more {
-            ears.more = collect(manager);
+        let turn = turn(manager, ears, None);
+        if turn.devices {
+            devices(machine, ears);
         }
         machine.loader.work(machine.modules.as_mut());
-        manager.event(now(), Event::Tick);
-    }
-}
-
-/// One turn of services and signals, for the shutdown: no longer than `until`.
-pub fn turn(manager: &mut Manager, ears: &Ears, until: Millis) {
-    let readable = wait_until(manager, Some(ears.signals.as_fd()), &[], Some(until));
-    for source in readable {
-        match source {
-            Source::Signals => {
-                let _ = ears.signals.requests(); // already on the way
-                while collect(manager) {}
-            }
-            Source::Manager(token) => manager.readable(now(), token),
-            Source::Uevents | Source::Button => {}
+        if let Some(how) = turn.asked {
+            shutdown::run(how, manager, ears);
         }
     }
-    manager.event(now(), Event::Tick);
 }
 
-fn wait(manager: &Manager, ears: &Ears) -> Vec<Source> {
+/// Sleeps until something happens, `until` at the latest, and does what the
+/// services need.
+pub fn turn(manager: &mut Manager, ears: &mut Ears, until: Option<Millis>) -> Turn {
+    let mut turn = Turn::default();
+    for source in wait(manager, ears, until) {
+        match source {
+            Source::Signals => turn.asked = signals(ears).or(turn.asked),
+            Source::Uevents => turn.devices = true,
+            Source::Button => {
+                if ears.buttons.pressed() {
+                    turn.asked = Some(How::PowerOff);
+                }
+            }
+            Source::Manager(token) => manager.readable(now(), token),
+        }
+    }
+    if ears.more {
+        ears.more = collect(manager);
+    }
+    manager.event(now(), Event::Tick);
+    turn
+}
+
+fn wait(manager: &Manager, ears: &Ears, until: Option<Millis>) -> Vec<Source> {
     let mut others: Vec<(Source, BorrowedFd<'_>)> = Vec::new();
+    others.push((Source::Signals, ears.signals.as_fd()));
     others.extend(ears.uevents.iter().map(|u| (Source::Uevents, u.as_fd())));
     others.extend(ears.buttons.fds().map(|fd| (Source::Button, fd)));
     // Children left over from the last turn are nothing to sleep over.
-    let until = ears.more.then_some(0);
-    wait_until(manager, Some(ears.signals.as_fd()), &others, until)
+    let until = if ears.more { Some(0) } else { until };
+    wait_until(manager, &others, until)
 }
 
 fn wait_until(
     manager: &Manager,
-    signals: Option<BorrowedFd<'_>>,
     others: &[(Source, BorrowedFd<'_>)],
     until: Option<Millis>,
 ) -> Vec<Source> {
     let mut sources: Vec<(Source, BorrowedFd<'_>)> = Vec::with_capacity(32);
-    sources.extend(signals.map(|fd| (Source::Signals, fd)));
     sources.extend(others.iter().copied());
     sources.extend(
         manager
@@ -145,14 +150,17 @@ fn timeout(deadline: Option<Millis>) -> PollTimeout {
         .unwrap_or(PollTimeout::ZERO)
 }
 
-fn signals(manager: &mut Manager, ears: &mut Ears) {
+/// Takes the signals that came; how the machine is to end, if one of them asks.
+fn signals(ears: &mut Ears) -> Option<How> {
+    let mut asked = None;
     for request in ears.signals.requests() {
         match request {
             Request::Reap => ears.more = true,
-            Request::Shutdown(how) => shutdown::run(how, manager, ears),
+            Request::Shutdown(how) => asked = Some(how),
             Request::Nothing => {}
         }
     }
+    asked
 }
 
 /// Ended children: ours go to the supervisor, orphans are only reaped. `true` if

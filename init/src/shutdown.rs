@@ -1,7 +1,12 @@
 //! The end, as a list: every phase has a deadline, and whatever happens in one,
 //! the next comes. The root is RAM and is simply left.
+//!
+//! Asked once more (a second press of the button, another signal), the phase that
+//! waits for others to end by themselves is over at once, and the next begins.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use log::{info, warn};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -10,77 +15,148 @@ use services::{Event, Manager, Millis, State};
 use crate::events::{Ears, collect, turn};
 use crate::machine::now;
 use crate::signals::How;
-use crate::{kmsg, sys};
+use crate::{kmsg, sys, table, unmount};
 
 /// One phase of the end.
 struct Phase {
     name: &'static str,
     /// Milliseconds after which the next comes.
     within: Millis,
-    run: fn(&mut Manager, &Ears, Millis),
+    run: fn(&mut End<'_>),
     why: &'static str,
 }
 
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
-    Phase { name: "services",  within: 6_000,  run: stop,      why: "last started, first stopped: nothing new comes in" },
-    Phase { name: "terminate", within: 5_000,  run: terminate, why: "containers and everything else may end by themselves (SIGTERM, and SIGCONT so that stopped ones see it)" },
-    Phase { name: "kill",      within: 2_000,  run: kill,      why: "what did not" },
-    Phase { name: "sync",      within: 30_000, run: sync,      why: "what is written is on the disk; a dead disk must not hold the machine" },
+    Phase { name: "accept",     within: 1_000,  run: accept,     why: "nothing new comes in: the sockets that PID 1 holds are closed" },
+    Phase { name: "containers", within: 15_000, run: containers, why: "each gets its own stop signal and podman's ten seconds; none is marked as stopped by a person, so restart policies hold" },
+    Phase { name: "services",   within: 6_000,  run: services,   why: "what needs another ends before it" },
+    Phase { name: "terminate",  within: 5_000,  run: terminate,  why: "everything else may end by itself (SIGTERM, and SIGCONT so that stopped ones see it)" },
+    Phase { name: "kill",       within: 2_000,  run: kill,       why: "what did not" },
+    Phase { name: "sync",       within: 30_000, run: sync,       why: "what is written is on the disk; a dead disk must not hold the machine" },
+    Phase { name: "unmount",    within: 30_000, run: unmount,    why: "the disks' file systems are clean; a server that is gone must not hold the machine" },
 ];
 
+/// What a phase works with.
+struct End<'a> {
+    manager: &'a mut Manager,
+    ears: &'a mut Ears,
+    deadline: Millis,
+    /// Asked once more during this phase.
+    urged: bool,
+}
+
+impl End<'_> {
+    /// One turn of services and signals; `false` when the phase is over.
+    fn turn(&mut self) -> bool {
+        if self.over() {
+            return false;
+        }
+        let asked = turn(self.manager, self.ears, Some(self.deadline)).asked;
+        if asked.is_some() && !self.urged {
+            info!("shutdown: asked once more, and goes on without waiting");
+            self.urged = true;
+        }
+        true
+    }
+
+    fn over(&self) -> bool {
+        self.urged || now() >= self.deadline
+    }
+
+    /// Waits for a child, however often somebody asks; `false` if it was not done.
+    fn finish(&mut self, child: &sys::Child) -> bool {
+        while now() < self.deadline && !child.ended_within(0) {
+            let soon = (now() + 20).min(self.deadline);
+            turn(self.manager, self.ears, Some(soon));
+        }
+        child.ended_within(0)
+    }
+}
+
 /// Runs the list, then ends the machine. Never returns.
-pub fn run(how: How, manager: &mut Manager, ears: &Ears) -> ! {
+pub fn run(how: How, manager: &mut Manager, ears: &mut Ears) -> ! {
     kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
+    ears.uevents = None; // nobody reads them any more
+    let mut end = End {
+        manager,
+        ears,
+        deadline: 0,
+        urged: false,
+    };
     for phase in PHASES {
         let start = now();
-        (phase.run)(manager, ears, start.saturating_add(phase.within));
-        info!(
-            "shutdown: {} took {} ms ({})",
-            phase.name,
-            now().saturating_sub(start),
-            phase.why
-        );
+        end.deadline = start.saturating_add(phase.within);
+        end.urged = false;
+        (phase.run)(&mut end);
+        let took = now().saturating_sub(start);
+        info!("shutdown: {} took {took} ms ({})", phase.name, phase.why);
     }
-    end(how)
+    power(how)
 }
 
 /// Stops every service, the last first, and waits for their ends until `deadline`.
-pub fn stop(manager: &mut Manager, ears: &Ears, deadline: Millis) {
-    for id in manager.supervisor.ids().rev() {
-        manager.event(now(), Event::Stop(id));
+pub fn stop(manager: &mut Manager, ears: &mut Ears, deadline: Millis) {
+    services(&mut End {
+        manager,
+        ears,
+        deadline,
+        urged: false,
+    });
+}
+
+fn accept(end: &mut End<'_>) {
+    end.manager.close_sockets();
+}
+
+/// In a program of its own, which knows conmon and reads JSON. Where no
+/// container runs there is nothing to wait for.
+fn containers(end: &mut End<'_>) {
+    if !processes().is_some_and(|names| names.contains("conmon[")) {
+        return;
+    }
+    let stop = || {
+        let error = Command::new(table::B2P).arg("containers-stop").exec();
+        warn!("{}: {error}", table::B2P);
+    };
+    let Some(child) = sys::in_child(stop) else {
+        return; // they are terminated with everything else
+    };
+    while !child.ended_within(0) && end.turn() {}
+    child.kill();
+}
+
+fn services(end: &mut End<'_>) {
+    for id in end.manager.supervisor.ids().rev() {
+        end.manager.event(now(), Event::Stop(id));
     }
     let stopping = |m: &Manager| {
         let s = &m.supervisor;
         s.ids()
             .any(|id| matches!(s.state(id), State::Stopping { .. }))
     };
-    while now() < deadline && stopping(manager) {
-        turn(manager, ears, deadline);
-    }
+    while stopping(end.manager) && end.turn() {}
 }
 
-fn terminate(manager: &mut Manager, ears: &Ears, deadline: Millis) {
+fn terminate(end: &mut End<'_>) {
     sys::signal_everyone(libc::SIGTERM);
     sys::signal_everyone(libc::SIGCONT);
-    gone(manager, ears, deadline);
+    gone(end);
 }
 
-fn kill(manager: &mut Manager, ears: &Ears, deadline: Millis) {
+fn kill(end: &mut End<'_>) {
     sys::signal_everyone(libc::SIGKILL);
-    gone(manager, ears, deadline);
+    gone(end);
     if let Some(left) = processes() {
         warn!("still there after SIGKILL: {left}");
     }
 }
 
-/// Until nobody is left, or the deadline. Orphans are our children, so SIGCHLD
-/// tells; what is not a descendant of ours does not exist.
-fn gone(manager: &mut Manager, ears: &Ears, deadline: Millis) {
-    collect(manager);
-    while now() < deadline && processes().is_some() {
-        turn(manager, ears, deadline);
-    }
+/// Until nobody is left, or the phase is over. Orphans are our children, so
+/// SIGCHLD tells; what is not a descendant of ours does not exist.
+fn gone(end: &mut End<'_>) {
+    end.ears.more = collect(end.manager);
+    while processes().is_some() && end.turn() {}
 }
 
 /// Names of processes other than PID 1 and the kernel's threads; `None` if none.
@@ -112,17 +188,27 @@ fn user_process(stat: &str) -> Option<&str> {
 }
 
 /// In a child: sync(2) has no timeout, and a disk that is gone can hold it for ever.
-fn sync(manager: &mut Manager, ears: &Ears, deadline: Millis) {
-    let Some(child) = sys::in_child(sys::sync) else {
-        return sys::sync(); // no memory for a child: what is written comes first
-    };
-    while now() < deadline && !child.ended_within(0) {
-        turn(manager, ears, (now() + 20).min(deadline));
+fn sync(end: &mut End<'_>) {
+    match sys::in_child(sys::sync) {
+        Some(child) if !end.finish(&child) => warn!("sync: a disk does not answer"),
+        Some(_) => {}
+        None => sys::sync(), // no memory for a child: what is written comes first
+    }
+}
+
+fn unmount(end: &mut End<'_>) {
+    if unmount::nothing() {
+        return;
+    }
+    match sys::in_child(unmount::all) {
+        Some(child) if !end.finish(&child) => warn!("unmount: not done in time"),
+        Some(_) => {}
+        None => unmount::without_child(),
     }
 }
 
 /// What the hardware is asked, in this order, until one does it.
-fn end(how: How) -> ! {
+fn power(how: How) -> ! {
     let first = match how {
         How::PowerOff => RebootMode::RB_POWER_OFF,
         How::Reboot => RebootMode::RB_AUTOBOOT,

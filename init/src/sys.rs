@@ -1,7 +1,8 @@
 //! The few system calls that nix has no safe wrapper for.
 #![expect(unsafe_code, reason = "each with its SAFETY note")]
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -47,6 +48,37 @@ pub fn sync() {
     unsafe { libc::sync() };
 }
 
+/// Ends this process, a child of PID 1's, with `status`.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: ends the process; no handler of ours is to run.
+    unsafe { libc::_exit(status) }
+}
+
+/// Swap on this file or device no more (swapoff(2)).
+///
+/// # Errors
+/// What the system said.
+pub fn swap_off(path: &CStr) -> std::io::Result<()> {
+    // SAFETY: a NUL-terminated string.
+    match unsafe { libc::swapoff(path.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Takes the file behind a loop device away (loop(4), LOOP_CLR_FD).
+///
+/// # Errors
+/// What the system said.
+pub fn loop_clear(device: &std::fs::File) -> std::io::Result<()> {
+    const LOOP_CLR_FD: libc::c_ulong = 0x4C01;
+    // SAFETY: the request takes no argument.
+    match unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _, 0) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// A child of our own making, known by a descriptor: a pid could be another's
 /// once it is reaped (pidfd_open(2)).
 #[derive(Debug)]
@@ -60,6 +92,39 @@ impl Child {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO);
         matches!(poll(&mut fds, timeout), Ok(1))
+    }
+
+    /// Sends SIGKILL.
+    pub fn kill(&self) {
+        let none = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: a pidfd and integers; a child that has ended is no error.
+        unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_raw_fd(),
+                libc::SIGKILL,
+                none,
+                0,
+            )
+        };
+    }
+
+    /// Its exit status once it has ended, for a caller that reaps nothing else:
+    /// in PID 1 the one waiter has it. `None` where a signal killed it, too.
+    #[must_use]
+    pub fn status(&self) -> Option<i32> {
+        // SAFETY: siginfo_t is plain data; the descriptor is a pidfd.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let id = self.0.as_raw_fd().unsigned_abs();
+            let got = libc::waitid(
+                libc::P_PIDFD,
+                id,
+                &raw mut info,
+                libc::WEXITED | libc::WNOHANG,
+            );
+            (got == 0 && info.si_code == libc::CLD_EXITED).then(|| info.si_status())
+        }
     }
 }
 

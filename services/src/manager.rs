@@ -101,6 +101,14 @@ impl Manager {
         result
     }
 
+    /// Closes every listening socket: whoever connects is refused from now on.
+    pub fn close_sockets(&mut self) {
+        for wires in &mut self.wires {
+            wires.listen = None;
+            wires.watched = false;
+        }
+    }
+
     /// What `poll(2)` is to watch.
     #[must_use]
     pub fn watched(&self) -> Vec<(Token, BorrowedFd<'_>)> {

@@ -1,0 +1,181 @@
+//! Mounts as the kernel lists them (proc_pid_mountinfo(5)), and which of them
+//! must be unmounted before the power goes. Pure: text in, rows out.
+
+/// What a mount costs to leave, and how long its unmounting may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// On a disk: unmounted, or at least made read-only, so that it is clean.
+    Disk,
+    /// On another mount, as a container's overlay is: it holds that one.
+    Stacked,
+    /// At the other end of a wire, or of a process: it may never answer.
+    Remote,
+}
+
+/// One mount that matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is, unescaped.
+    pub target: Vec<u8>,
+    /// Its type, such as `ext4`.
+    pub fstype: String,
+    /// What it is to the shutdown.
+    pub kind: Kind,
+    /// `major:minor`, as in `stat`'s st_dev.
+    pub device: (u32, u32),
+}
+
+/// File systems that live in memory or show the kernel's own state: they end
+/// with the machine. fs/filesystems.c calls most of them "nodev".
+const IN_MEMORY: &[&str] = &[
+    "autofs",
+    "binder",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "cpuset",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "erofs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nsfs",
+    "proc",
+    "pstore",
+    "ramfs",
+    "rootfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+];
+
+/// Those with a server behind them.
+const REMOTE: &[&str] = &[
+    "9p", "afs", "ceph", "cifs", "coda", "ncpfs", "nfs", "nfs4", "smb3", "virtiofs",
+];
+
+/// What `fstype` is to the shutdown; `None` for what is simply left.
+#[must_use]
+pub fn kind(fstype: &str) -> Option<Kind> {
+    // A FUSE file system is `fuse.<program>` or `fuseblk`.
+    let base = fstype.split('.').next().unwrap_or(fstype);
+    match base {
+        _ if IN_MEMORY.contains(&base) => None,
+        _ if REMOTE.contains(&base) => Some(Kind::Remote),
+        "fuse" | "fuseblk" => Some(Kind::Remote),
+        "overlay" => Some(Kind::Stacked),
+        // Whatever it is, it may be on a disk.
+        _ => Some(Kind::Disk),
+    }
+}
+
+/// The mounts of `text` that must go, in the order in which they can: what was
+/// mounted last comes first. The root itself is RAM and stays.
+#[must_use]
+pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
+    let mut all: Vec<Mount> = text.split(|b| *b == b'\n').filter_map(parse).collect();
+    all.retain(|m| m.target != b"/");
+    all.reverse();
+    all
+}
+
+/// One line: `36 35 98:0 /root /target options optional… - type source super`.
+fn parse(line: &[u8]) -> Option<Mount> {
+    let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
+    let dash = fields.iter().position(|f| *f == b"-")?;
+    let fstype = std::str::from_utf8(fields.get(dash + 1)?).ok()?;
+    Some(Mount {
+        target: unescape(fields.get(4)?),
+        fstype: fstype.to_owned(),
+        kind: kind(fstype)?,
+        device: device(fields.get(2)?)?,
+    })
+}
+
+fn device(text: &[u8]) -> Option<(u32, u32)> {
+    let (major, minor) = std::str::from_utf8(text).ok()?.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Space, tab, newline and backslash are written `\040` and so on
+/// (fs/proc_namespace.c, mangle()).
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', more @ ..]) => {
+                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = more;
+            }
+            _ => out.push(*first),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: &str = "\
+22 1 0:20 / / rw,relatime shared:1 - overlay overlay rw,lowerdir=/b2p/lower
+23 22 0:5 / /dev rw,nosuid shared:2 - devtmpfs devtmpfs rw
+24 22 0:21 / /run rw shared:3 - tmpfs tmpfs rw
+30 22 254:1 / /var/lib/boot2podman rw shared:9 master:4 - ext4 /dev/vda1 rw
+31 22 254:1 /containers /var/lib/containers rw - ext4 /dev/vda1 rw
+40 31 0:40 / /var/lib/containers/storage/overlay/a\\040b/merged rw - overlay overlay rw
+41 22 0:41 / /mnt/host rw - virtiofs share rw
+42 22 0:42 / /mnt/ssh rw - fuse.sshfs x rw
+43 24 0:4 net:[402] /run/netns/x rw - nsfs nsfs rw
+";
+
+    #[test]
+    fn what_was_mounted_last_goes_first_and_memory_stays() {
+        let got = to_unmount(BOOT.as_bytes());
+        let seen: Vec<_> = got.iter().map(|m| (m.kind, m.fstype.as_str())).collect();
+        let expected = [
+            (Kind::Remote, "fuse.sshfs"),
+            (Kind::Remote, "virtiofs"),
+            (Kind::Stacked, "overlay"),
+            (Kind::Disk, "ext4"),
+            (Kind::Disk, "ext4"),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(
+            got[2].target,
+            b"/var/lib/containers/storage/overlay/a b/merged"
+        );
+        assert_eq!(got[4].device, (254, 1));
+    }
+
+    #[test]
+    fn what_is_not_known_counts_as_a_disk() {
+        assert_eq!(kind("bcachefs"), Some(Kind::Disk));
+        assert_eq!(kind("tmpfs"), None);
+    }
+
+    #[test]
+    fn damaged_lines_are_left_out() {
+        let text =
+            b"\n1\n22 1 0:20 / /x rw\n22 1 zero / /x rw - ext4 a b\n22 1 8:1 / /x rw - ext4\n- -\n";
+        let got = to_unmount(text);
+        assert_eq!(got.len(), 1);
+        assert_eq!(got[0].target, b"/x");
+    }
+
+    #[test]
+    fn only_three_octal_digits_are_an_escape() {
+        assert_eq!(unescape(b"a\\040b\\134\\04\\999\\"), b"a b\\\\04\\999\\");
+    }
+}

@@ -1,0 +1,276 @@
+//! Unmounting at the end: in reverse of mountinfo, again while there is
+//! progress, each bounded; who holds a busy one is named, and what cannot be
+//! unmounted is at least made read-only, so that a disk is clean.
+//!
+//! All of it runs in a child of PID 1 ([`all`] in `sys::in_child`): umount(2) of
+//! a server that is gone may never return. A call that may hang is a child of
+//! that child, left behind when its time is over.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::mountinfo::{Kind, Mount, to_unmount};
+use crate::sys;
+
+/// Stacks of mounts are a few deep; each round takes one layer off.
+const ROUNDS: usize = 8;
+/// So many holders of a busy mount are named.
+const NAMED: usize = 8;
+
+/// Milliseconds that one call may take.
+fn limit(kind: Kind) -> i32 {
+    match kind {
+        // A disk writes back what it has; the phase's own deadline is the bound.
+        Kind::Disk => 15_000,
+        Kind::Stacked => 5_000,
+        // A server that lives answers at once.
+        Kind::Remote => 2_000,
+    }
+}
+
+/// Swap off, loop devices free, and everything that is on a disk or far away
+/// unmounted, or told why not. Runs in a child: it may take long.
+pub fn all() {
+    swap_off();
+    for _ in 0..ROUNDS {
+        let before = mounts();
+        for mount in &before {
+            let _ = bounded(limit(mount.kind), || {
+                umount2(&*path(mount), MntFlags::UMOUNT_NOFOLLOW)
+            });
+        }
+        free_loops();
+        if mounts().len() == before.len() {
+            break; // nothing left, or nothing more to be had this way
+        }
+    }
+    for mount in mounts() {
+        give_up(&mount);
+    }
+}
+
+/// Whether there is nothing to do: a machine without a disk.
+#[must_use]
+pub fn nothing() -> bool {
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    mounts().is_empty() && swaps.lines().count() <= 1
+}
+
+/// For PID 1 itself, where there is no memory for a child: what is on a disk is
+/// taken out of the tree, which writes it back unless somebody holds it.
+pub fn without_child() {
+    for mount in mounts().iter().filter(|m| m.kind != Kind::Remote) {
+        let _ = umount2(&*path(mount), MntFlags::MNT_DETACH);
+    }
+}
+
+fn mounts() -> Vec<Mount> {
+    to_unmount(&fs::read("/proc/self/mountinfo").unwrap_or_default())
+}
+
+fn path(mount: &Mount) -> CString {
+    CString::new(mount.target.clone()).unwrap_or_default()
+}
+
+/// It stays busy: say who holds it, make it read-only, take it out of the tree.
+fn give_up(mount: &Mount) {
+    let target = String::from_utf8_lossy(&mount.target).into_owned();
+    let holders = holders(Path::new("/proc"), mount.device);
+    let named = if holders.is_empty() {
+        "nobody that can be seen".to_owned()
+    } else {
+        holders.join(" ")
+    };
+    warn!("{target} ({}) is busy, held by {named}", mount.fstype);
+    let point = path(mount);
+    let clean =
+        mount.kind == Kind::Disk && bounded(limit(Kind::Disk), || read_only(&point)).is_ok();
+    if clean {
+        info!("{target}: made read-only: it is clean");
+    }
+    // What is left of it goes when its last holder does; a dead server is told
+    // to let go (umount(2), MNT_FORCE).
+    let flags = MntFlags::MNT_DETACH
+        | if mount.kind == Kind::Remote {
+            MntFlags::MNT_FORCE
+        } else {
+            MntFlags::empty()
+        };
+    let _ = bounded(limit(mount.kind), || umount2(&*point, flags));
+}
+
+fn read_only(point: &CStr) -> nix::Result<()> {
+    mount(
+        None::<&str>,
+        point,
+        None::<&str>,
+        MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY,
+        None::<&str>,
+    )
+}
+
+/// Runs `call` in a child, no longer than `ms`. Its errno is the child's exit
+/// status; ETIMEDOUT where it has not come back: the child is left to itself.
+fn bounded(ms: i32, call: impl FnOnce() -> nix::Result<()>) -> nix::Result<()> {
+    let work = || {
+        if let Err(e) = call() {
+            sys::exit(e as i32)
+        }
+    };
+    let child = sys::in_child(work).ok_or(Errno::EAGAIN)?;
+    if !child.ended_within(ms) {
+        child.kill(); // heeded, unless it is in the middle of what hangs
+        return Err(Errno::ETIMEDOUT);
+    }
+    match child.status() {
+        Some(0) => Ok(()),
+        Some(errno) => Err(Errno::from_raw(errno)),
+        None => Err(Errno::ECHILD),
+    }
+}
+
+/// A swap file holds its file system (swapoff(2)); a swap partition costs time
+/// only where something is in it.
+fn swap_off() {
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    for line in swaps
+        .lines()
+        .skip(1)
+        .filter(|l| l.contains(" file") || l.contains("\tfile"))
+    {
+        let name = line
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .replace("\\040", " ");
+        if let Ok(name) = CString::new(name) {
+            sys::swap_off(&name)
+                .unwrap_or_else(|e| warn!("swapoff {}: {e}", name.to_string_lossy()));
+        }
+    }
+}
+
+/// Loop devices whose file lies on a mount hold that mount (loop(4)).
+fn free_loops() {
+    for (name, _) in loops(Path::new("/sys/block")) {
+        let node = Path::new("/dev").join(&name);
+        if let Ok(file) = fs::File::open(&node) {
+            // EBUSY frees it with its last user: nothing to say.
+            let _ = sys::loop_clear(&file);
+        }
+    }
+}
+
+/// Loop devices in use, with the file behind each.
+fn loops(block: &Path) -> Vec<(String, String)> {
+    let Ok(read) = fs::read_dir(block) else {
+        return Vec::new();
+    };
+    let names = read
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok());
+    names
+        .filter(|n| n.starts_with("loop"))
+        .filter_map(|n| {
+            let file = fs::read_to_string(block.join(&n).join("loop/backing_file")).ok()?;
+            Some((n, file.trim_end().to_owned()))
+        })
+        .collect()
+}
+
+/// Names of processes that use the file system with this device number: an open
+/// file, a working directory, a root or a program (proc_pid(5)).
+fn holders(proc: &Path, (major, minor): (u32, u32)) -> Vec<String> {
+    let device = libc::makedev(major, minor);
+    let Ok(read) = fs::read_dir(proc) else {
+        return Vec::new();
+    };
+    let begun = Instant::now();
+    read.flatten()
+        .filter(|e| {
+            e.file_name()
+                .to_str()
+                .is_some_and(|n| n.parse::<u32>().is_ok())
+        })
+        .map(|e| e.path())
+        .take_while(|_| begun.elapsed() < Duration::from_secs(2))
+        .filter(|pid| uses(pid, device))
+        .take(NAMED)
+        .map(|pid| named(&pid))
+        .collect()
+}
+
+fn uses(pid: &Path, device: u64) -> bool {
+    let on = |path: PathBuf| fs::metadata(path).is_ok_and(|m| m.dev() == device);
+    let files = |dir: &str| {
+        fs::read_dir(pid.join(dir))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .take(1024)
+    };
+    ["cwd", "root", "exe"].iter().any(|l| on(pid.join(l)))
+        || files("fd").any(|e| on(e.path()))
+        || files("map_files").any(|e| on(e.path()))
+}
+
+fn named(pid: &Path) -> String {
+    let comm = fs::read_to_string(pid.join("comm")).unwrap_or_default();
+    let number = pid.file_name().unwrap_or_default().to_string_lossy();
+    format!("{}[{number}]", comm.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn whoever_has_a_file_open_is_a_holder() {
+        let file = tempfile();
+        let meta = file.metadata().unwrap();
+        let device = (libc::major(meta.dev()), libc::minor(meta.dev()));
+        assert!(uses(Path::new("/proc/self"), meta.dev()));
+        assert!(!holders(Path::new("/proc"), device).is_empty());
+        assert!(!uses(Path::new("/proc/self"), libc::makedev(250, 9999)));
+        assert!(named(Path::new("/proc/self")).ends_with("[self]"));
+    }
+
+    fn tempfile() -> fs::File {
+        let path = std::env::temp_dir().join(format!("b2p-unmount-{}", std::process::id()));
+        let file = fs::File::create(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_bounded_call_gives_its_errno_or_gives_up() {
+        assert_eq!(bounded(5_000, || Ok(())), Ok(()));
+        assert_eq!(bounded(5_000, || Err(Errno::EBUSY)), Err(Errno::EBUSY));
+        let slow = || {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(())
+        };
+        assert_eq!(bounded(50, slow), Err(Errno::ETIMEDOUT));
+    }
+
+    #[test]
+    fn loops_in_use_are_found() {
+        let dir = std::env::temp_dir().join(format!("b2p-loops-{}", std::process::id()));
+        fs::create_dir_all(dir.join("loop3/loop")).unwrap();
+        fs::create_dir_all(dir.join("loop4")).unwrap();
+        fs::write(dir.join("loop3/loop/backing_file"), "/data/x.img\n").unwrap();
+        assert_eq!(
+            loops(&dir),
+            [("loop3".to_owned(), "/data/x.img".to_owned())]
+        );
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
