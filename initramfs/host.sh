@@ -15,6 +15,8 @@ need mmdebstrap mmdebstrap
 need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
 need qemu-system-x86 qemu-system-x86_64
 need openssh-client ssh
+# For the tests of shared folders; part of QEMU until 7.2.
+[ -e /usr/lib/qemu/virtiofsd ] || need virtiofsd /usr/libexec/virtiofsd
 need gcc cc
 need libc6-dev /usr/include/stdlib.h
 # Without root, mmdebstrap works in a user namespace.

@@ -69,6 +69,12 @@ fn below(printk: &str, wanted: u8) -> u8 {
     wanted.min(level.saturating_sub(1))
 }
 
+/// Everything that is said from here on is seen, unless the user asked for less:
+/// at the end of the machine the console is all there is left to read.
+pub fn loud() {
+    quieten(8);
+}
+
 /// Lowers the console level to `level`, unless the user asked for less, or for all.
 pub fn quieten(level: u8) {
     let chosen = std::fs::read("/proc/cmdline").unwrap_or_default();

@@ -33,7 +33,7 @@ const PHASES: &[Phase] = &[
     Phase { name: "services",   within: 6_000,  run: services,   why: "what needs another ends before it" },
     Phase { name: "terminate",  within: 5_000,  run: terminate,  why: "everything else may end by itself (SIGTERM, and SIGCONT so that stopped ones see it)" },
     Phase { name: "kill",       within: 2_000,  run: kill,       why: "what did not" },
-    Phase { name: "sync",       within: 30_000, run: sync,       why: "what is written is on the disk; a dead disk must not hold the machine" },
+    Phase { name: "sync",       within: 30_000, run: sync,       why: "what is written is on the disk, however slow it is: the time counts from its last progress" },
     Phase { name: "unmount",    within: 30_000, run: unmount,    why: "the disks' file systems are clean; a server that is gone must not hold the machine" },
 ];
 
@@ -65,10 +65,19 @@ impl End<'_> {
     }
 
     /// Waits for a child, however often somebody asks; `false` if it was not done.
+    /// While there is less and less to write, the deadline moves on: a slow disk
+    /// is not a dead one, and nothing of it is to be lost.
     fn finish(&mut self, child: &sys::Child) -> bool {
+        let within = self.deadline.saturating_sub(now());
+        let mut least = u64::MAX;
         while now() < self.deadline && !child.ended_within(0) {
             let soon = (now() + 20).min(self.deadline);
             turn(self.manager, self.ears, Some(soon));
+            let left = unwritten(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
+            if left < least {
+                least = left;
+                self.deadline = now().saturating_add(within);
+            }
         }
         child.ended_within(0)
     }
@@ -76,6 +85,7 @@ impl End<'_> {
 
 /// Runs the list, then ends the machine. Never returns.
 pub fn run(how: How, manager: &mut Manager, ears: &mut Ears) -> ! {
+    kmsg::loud();
     kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
     ears.uevents = None; // nobody reads them any more
     let mut end = End {
@@ -187,12 +197,22 @@ fn user_process(stat: &str) -> Option<&str> {
     (state != "Z" && flags & 0x0020_0000 == 0).then_some(name)
 }
 
-/// In a child: sync(2) has no timeout, and a disk that is gone can hold it for ever.
+/// What the kernel has still to write, in kB (proc_meminfo(5)).
+fn unwritten(meminfo: &str) -> u64 {
+    let value = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+    let counts = |line: &&str| line.starts_with("Dirty:") || line.starts_with("Writeback:");
+    meminfo.lines().filter(counts).filter_map(value).sum()
+}
+
+/// In a child: a disk that is gone can hold it for ever.
 fn sync(end: &mut End<'_>) {
-    match sys::in_child(sys::sync) {
+    if unmount::nothing() {
+        return;
+    }
+    match sys::in_child(unmount::sync) {
         Some(child) if !end.finish(&child) => warn!("sync: a disk does not answer"),
         Some(_) => {}
-        None => sys::sync(), // no memory for a child: what is written comes first
+        None => unmount::sync(), // no memory for a child: what is written comes first
     }
 }
 
@@ -237,6 +257,13 @@ mod tests {
         assert_eq!(user_process("7 (kworker/0:1) I 2 0 0 0 -1 2129984 0"), None);
         assert_eq!(user_process("7 (sh) Z 1 1 1 0 -1 4194304 0"), None);
         assert_eq!(user_process("nonsense"), None);
+    }
+
+    #[test]
+    fn what_is_unwritten_is_dirty_or_on_its_way() {
+        let text = "MemTotal: 9 kB\nDirty:      12 kB\nWriteback:   3 kB\nWritebackTmp: 7 kB\n";
+        assert_eq!(unwritten(text), 15);
+        assert_eq!(unwritten("Dirty: much"), 0);
     }
 
     #[test]

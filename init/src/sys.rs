@@ -42,10 +42,17 @@ pub fn signal_everyone(signal: libc::c_int) {
     unsafe { libc::kill(-1, signal) };
 }
 
-/// Writes all file systems to their disks (sync(2)); may take as long as they do.
-pub fn sync() {
-    // SAFETY: no arguments.
-    unsafe { libc::sync() };
+/// Writes the file system that `file` is on to its disk (syncfs(2)); may take as
+/// long as that does.
+///
+/// # Errors
+/// What the system said, errors of earlier writes included.
+pub fn syncfs(file: &std::fs::File) -> std::io::Result<()> {
+    // SAFETY: an open descriptor.
+    match unsafe { libc::syncfs(file.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }
 
 /// Ends this process, a child of PID 1's, with `status`.

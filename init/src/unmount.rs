@@ -56,6 +56,20 @@ pub fn all() {
     }
 }
 
+/// Writes back every file system that is on a disk. Not sync(2), which asks all
+/// of them, and waits for ever for a server that is gone.
+pub fn sync() {
+    let mut seen = Vec::new();
+    for mount in mounts().iter().filter(|m| m.kind == Kind::Disk) {
+        if !seen.contains(&mount.device) {
+            seen.push(mount.device);
+            let target = String::from_utf8_lossy(&mount.target);
+            let written = fs::File::open(Path::new(&*target)).and_then(|f| sys::syncfs(&f));
+            written.unwrap_or_else(|e| warn!("{target}: {e}"));
+        }
+    }
+}
+
 /// Whether there is nothing to do: a machine without a disk.
 #[must_use]
 pub fn nothing() -> bool {

@@ -1,0 +1,217 @@
+//! The end of the machine: it always comes, in order, and the disk is clean.
+
+use anyhow::{Context, Result, ensure};
+use initramfs::qemu::Disk;
+use initramfs::tools;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+use tests::{Checks, Guest, eventually, image};
+
+/// How long a machine may take to end under TCG: the sum of all phases' limits
+/// is a minute and a half, and none of them is to be used up here.
+const END: Duration = Duration::from_secs(120);
+
+#[test]
+fn shutdown() -> Result<()> {
+    let mut checks = Checks::new("shutdown");
+    let dir = initramfs::paths::out().join("vm").join("shutdown-share");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    let disk = ext4(&dir.join("disk.img"))?;
+    let mut share = Share::serve(&dir)?;
+    let guest = Guest::boot("shutdown", |machine| {
+        let memory = "memory-backend-memfd,id=mem,size=1536M,share=on";
+        let chardev = format!("socket,id=fs,path={}", share.socket.display());
+        machine
+            .memory_mib(1536)
+            .disk(Disk::raw(&disk))
+            .qemu_args(&["-object", memory, "-numa", "node,memdev=mem"])
+            .qemu_args(&["-chardev", &chardev])
+            .qemu_args(&["-device", "vhost-user-fs-pci,chardev=fs,tag=share"])
+    })?;
+    prepare(&guest)?;
+    // From here on the server of the share answers nothing any more.
+    share.kill();
+    guest.vm.power_button()?;
+    let ended = guest.vm.wait_exit(END);
+    let said = guest.vm.console();
+    checks.check("it ends, whatever is stuck", || ended.map(drop));
+    for phase in [
+        "accept",
+        "containers",
+        "services",
+        "terminate",
+        "kill",
+        "sync",
+        "unmount",
+    ] {
+        let line = format!("shutdown: {phase} took ");
+        checks.check(&format!("phase {phase}"), || {
+            ensure!(said.contains(&line), "{}", guest.vm.tail());
+            Ok(())
+        });
+    }
+    checks.check("who does not heed its signal is named", || {
+        ensure!(said.contains("container deaf does not heed signal 15: killed"));
+        ensure!(
+            said.contains("containers: 5 of 5 ended"),
+            "{}",
+            guest.vm.tail()
+        );
+        Ok(())
+    });
+    checks.check("the disk is clean", || clean(&disk));
+    checks.check("each container had its own signal", || {
+        let note = |name: &str| read(&disk, name);
+        ensure!(note("usr1")? == "10\n", "usr1: {:?}", note("usr1")?);
+        ensure!(note("term")? == "15\n", "term: {:?}", note("term")?);
+        ensure!(note("paused")? == "15\n", "paused: {:?}", note("paused")?);
+        // Once begun, never begun again: its policy did not bring it back.
+        ensure!(
+            note("always")? == "begun\n",
+            "always: {:?}",
+            note("always")?
+        );
+        Ok(())
+    });
+    checks.done()
+}
+
+/// Containers of all kinds, a disk that is full, and a share.
+fn prepare(guest: &Guest) -> Result<()> {
+    // Drivers of disks come when the machine is ready.
+    eventually(END, || guest.sh("test -b /dev/vda"))?;
+    guest.sh("mkdir /mnt/disk /mnt/share && mount -t ext4 /dev/vda /mnt/disk && mount -t virtiofs share /mnt/share && ls /mnt/share")?;
+    let archive = image::archive(guest.vm.dir())?.display().to_string();
+    guest.podman(&["load", "-i", &archive])?;
+    let trap = |name: &str, signal: &str, number: u32| {
+        format!("trap 'echo {number} >/d/{name}; exit 0' {signal}; while :; do sleep 1; done")
+    };
+    run(
+        guest,
+        "usr1",
+        &["--stop-signal", "USR1"],
+        &trap("usr1", "USR1", 10),
+    )?;
+    run(guest, "term", &[], &trap("term", "TERM", 15))?;
+    run(guest, "paused", &[], &trap("paused", "TERM", 15))?;
+    run(
+        guest,
+        "always",
+        &["--restart", "always"],
+        "echo begun >>/d/always; exec sleep 1000 & trap 'exit 0' TERM; wait",
+    )?;
+    run(
+        guest,
+        "deaf",
+        &[],
+        "trap '' TERM; while :; do sleep 1; done",
+    )?;
+    guest.sh("podman pause paused")?;
+    // Notes still fit: their files and blocks are there.
+    guest.sh("cd /mnt/disk && for n in usr1 term paused; do echo ............ >$n; done; dd if=/dev/zero of=full bs=1M 2>/dev/null; df /mnt/disk | tail -n 1")?;
+    Ok(())
+}
+
+fn run(guest: &Guest, name: &str, options: &[&str], script: &str) -> Result<()> {
+    let base = ["run", "--detach", "--name", name, "-v", "/mnt/disk:/d"];
+    let args = [&base, options, &[image::NAME, "sh", "-c", script]].concat();
+    guest.podman(&args).map(drop)
+}
+
+#[test]
+fn asked_twice() -> Result<()> {
+    let guest = Guest::boot("shutdown-twice", |machine| machine.memory_mib(512))?;
+    // Neither TERM nor the loss of its terminal ends it.
+    guest.sh("(trap '' TERM HUP; while :; do sleep 1; done) </dev/null >/dev/null 2>&1 &")?;
+    guest.vm.power_button()?;
+    guest.vm.wait_console("going down for PowerOff", END)?;
+    thread::sleep(Duration::from_secs(1));
+    guest.vm.power_button()?;
+    guest.vm.wait_exit(END)?;
+    let said = guest.vm.console();
+    ensure!(said.contains("asked once more"), "{}", guest.vm.tail());
+    Ok(())
+}
+
+/// A small ext4 disk, without a partition table.
+fn ext4(path: &Path) -> Result<PathBuf> {
+    fs::File::create(path)?.set_len(64 << 20)?;
+    let mut mkfs = tools::command("mke2fs")?;
+    mkfs.args(["-q", "-F", "-t", "ext4"]).arg(path);
+    tools::run(&mut mkfs, "mke2fs")?;
+    Ok(path.to_owned())
+}
+
+/// No journal to replay, and nothing for a full check to mend.
+fn clean(disk: &Path) -> Result<()> {
+    let head = tools::run(tools::command("dumpe2fs")?.arg("-h").arg(disk), "dumpe2fs")?;
+    let head = String::from_utf8_lossy(&head).into_owned();
+    ensure!(!head.contains("needs_recovery"), "{head}");
+    ensure!(head.contains("Filesystem state:         clean"), "{head}");
+    tools::run(
+        tools::command("e2fsck")?.args(["-f", "-n"]).arg(disk),
+        "e2fsck",
+    )
+    .map(drop)
+}
+
+fn read(disk: &Path, name: &str) -> Result<String> {
+    let mut debugfs = tools::command("debugfs")?;
+    debugfs.args(["-R", &format!("cat /{name}")]).arg(disk);
+    Ok(String::from_utf8(tools::run(&mut debugfs, "debugfs")?)?)
+}
+
+/// A shared folder that QEMU hands to the guest by virtiofs.
+struct Share {
+    socket: PathBuf,
+    server: Child,
+}
+
+impl Share {
+    fn serve(dir: &Path) -> Result<Self> {
+        let socket = dir.join("fs.sock");
+        let shared = dir.join("shared");
+        fs::create_dir_all(&shared)?;
+        // QEMU's own until 7.2, then a project of its own.
+        let places = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
+        let program = places.iter().find(|p| Path::new(p).exists());
+        let log = fs::File::create(dir.join("virtiofsd.log"))?;
+        let mut server = Command::new(program.context("no virtiofsd on this machine")?);
+        server.arg(format!("--socket-path={}", socket.display()));
+        let server = match *program.unwrap_or(&"") {
+            "/usr/lib/qemu/virtiofsd" => server
+                .args(["-o", "sandbox=chroot", "-o"])
+                .arg(format!("source={}", shared.display())),
+            _ => server
+                .args(["--sandbox=chroot", "--shared-dir"])
+                .arg(&shared),
+        };
+        let server = server
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let share = Self { socket, server };
+        eventually(Duration::from_secs(20), || {
+            ensure!(share.socket.exists(), "virtiofsd makes no socket");
+            Ok(())
+        })?;
+        Ok(share)
+    }
+
+    /// QEMU lives on, and the guest's requests are never answered.
+    fn kill(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
