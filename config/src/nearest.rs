@@ -6,10 +6,8 @@ const MAX_WORD: usize = 32;
 /// The candidate `word` is closest to, if any is close: up to half of its
 /// letters and at most three changed, or `word` is a part of it. Case does not
 /// count; of equals the first wins.
-pub(crate) fn nearest(
-    word: &str,
-    candidates: &mut dyn Iterator<Item = &'static str>,
-) -> Option<&'static str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > MAX_WORD {
         return None;
     }

@@ -23,14 +23,7 @@ pub struct FwCfg<'a> {
 /// order, at most [`MAX_COMPLAINTS`] and one. Any input has an answer.
 #[must_use]
 pub fn parse(cmdline: &[u8], fw_cfg: &[FwCfg<'_>]) -> (Config, Vec<Complaint>) {
-    let mut reader = Reader::default();
-    for entry in fw_cfg {
-        reader.entry(entry);
-    }
-    for token in cmdline::tokens(cmdline) {
-        reader.token(&token);
-    }
-    reader.finish()
+    Reader::reading(cmdline, fw_cfg, false).finish()
 }
 
 /// A flag as it was given.
@@ -44,22 +37,39 @@ struct Given<'a> {
 }
 
 /// A setting that was made.
-struct Made {
-    sets: &'static str,
-    source: Source,
+pub(crate) struct Made {
+    pub sets: &'static str,
+    pub source: Source,
     /// The flag that made it, as written.
-    shown: String,
+    pub shown: String,
 }
 
 #[derive(Default)]
-struct Reader {
-    draft: Draft,
-    made: Vec<Made>,
+pub(crate) struct Reader {
+    pub draft: Draft,
+    pub made: Vec<Made>,
     complaints: Vec<Complaint>,
     dropped: usize,
+    /// Of a flag that repeats, every time is kept in `made`.
+    every: bool,
 }
 
 impl Reader {
+    /// A reader that has read it all; fw_cfg first, so that the command line wins.
+    pub(crate) fn reading(cmdline: &[u8], fw_cfg: &[FwCfg<'_>], every: bool) -> Reader {
+        let mut reader = Reader {
+            every,
+            ..Reader::default()
+        };
+        for entry in fw_cfg {
+            reader.entry(entry);
+        }
+        for token in cmdline::tokens(cmdline) {
+            reader.token(&token);
+        }
+        reader
+    }
+
     fn entry(&mut self, entry: &FwCfg<'_>) {
         let source = Source::FwCfg;
         let name = entry.name.strip_prefix(b"b2p.").unwrap_or(entry.name);
@@ -176,7 +186,9 @@ impl Reader {
             self.complain(given.source, given.shown(), "", 0, Problem::Twice { lost });
         }
         let (sets, source, shown) = (flag.sets(), given.source, given.shown());
-        self.made.retain(|made| made.sets != sets);
+        if !(self.every && flag.repeats) {
+            self.made.retain(|made| made.sets != sets);
+        }
         self.made.push(Made {
             sets,
             source,

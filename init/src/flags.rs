@@ -31,6 +31,13 @@ pub fn all() -> (Config, Vec<Complaint>) {
     config::parse(&command_line(), &views)
 }
 
+/// The texts themselves: the command line, and name and content of every entry
+/// of ours in fw_cfg.
+#[must_use]
+pub fn texts() -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
+    (command_line(), fw_cfg(Path::new(FW_CFG)))
+}
+
 fn command_line() -> Vec<u8> {
     fs::read("/proc/cmdline").unwrap_or_default()
 }

@@ -1,0 +1,71 @@
+//! Which flags were given, and where: for those who ask why a setting is what
+//! it is. PID 1 has no use for it.
+
+use crate::complaint::Source;
+use crate::flags::{FLAGS, Flag};
+use crate::reader::{FwCfg, Made, Reader};
+
+/// A value that holds, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The flag as it was written, in full; a value that could be a secret is
+    /// left out of it.
+    pub flag: String,
+    /// Where it stood.
+    pub source: Source,
+}
+
+impl Given {
+    /// The value alone; `on` where there is none, which is what that means.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        self.flag.split_once('=').map_or("on", |(_, value)| value)
+    }
+}
+
+/// Every setting, in the order of [`FLAGS`] (other names of one left out), with
+/// the values given for it: none where the default holds, more than one only
+/// where the flag repeats. What was wrong is not there: it does not hold.
+#[must_use]
+pub fn origins(cmdline: &[u8], fw_cfg: &[FwCfg<'_>]) -> Vec<(&'static Flag, Vec<Given>)> {
+    let reader = Reader::reading(cmdline, fw_cfg, true);
+    let settings = FLAGS.iter().filter(|flag| flag.same_as.is_none());
+    let given = |flag: &'static Flag| {
+        let made = reader.made.iter().filter(|made| made.sets == flag.name);
+        let given: Vec<Given> = made.map(Given::from).collect();
+        let implied = given
+            .is_empty()
+            .then(|| reader.implied(flag.name))
+            .flatten();
+        (flag, given.into_iter().chain(implied).collect())
+    };
+    settings.map(given).collect()
+}
+
+impl From<&Made> for Given {
+    fn from(made: &Made) -> Given {
+        Given {
+            flag: made.shown.clone(),
+            source: made.source,
+        }
+    }
+}
+
+impl Reader {
+    /// What `ip=` and its like say on the side about another setting.
+    fn implied(&self, name: &str) -> Option<Given> {
+        let draft = &self.draft;
+        let (by, value) = match name {
+            "b2p.hostname" => ("b2p.net", draft.ip_hostname.as_deref()?),
+            "ntpserver" => ("b2p.net", draft.ip_ntpserver.as_deref()?),
+            "b2p.net" if draft.config.net == crate::Net::Off => ("nodhcp", "off"),
+            _ => return None,
+        };
+        let made = self.made.iter().find(|made| made.sets == by)?;
+        let flag = made.shown.split('=').next().unwrap_or_default();
+        Some(Given {
+            flag: [flag, "=", value].concat(),
+            source: made.source,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! Where each setting came from.
+
+mod common;
+
+use common::{ED25519, P256, RSA};
+use config::{FLAGS, FwCfg, Source, origins};
+
+/// Name, value and source of what was given.
+fn given(line: &str, entries: &[(&str, &str)]) -> Vec<(&'static str, String, Source)> {
+    let entries: Vec<FwCfg<'_>> = entries
+        .iter()
+        .map(|(name, value)| FwCfg {
+            name: name.as_bytes(),
+            value: value.as_bytes(),
+        })
+        .collect();
+    let all = origins(line.as_bytes(), &entries).into_iter();
+    all.flat_map(|(flag, given)| {
+        let values = given.into_iter();
+        values.map(|g| (flag.name, g.value().to_owned(), g.source))
+    })
+    .collect()
+}
+
+const LINE: Source = Source::CommandLine;
+
+#[test]
+fn every_setting_once_and_nothing_given_by_default() {
+    let all = origins(b"quiet console=ttyS0", &[]);
+    assert!(all.iter().all(|(_, given)| given.is_empty()));
+    let settings = FLAGS.iter().filter(|f| f.same_as.is_none()).count();
+    assert_eq!(all.len(), settings);
+}
+
+#[test]
+fn the_value_that_holds_and_its_source() {
+    let entries = [("format", "blank"), ("tz", "UTC\n"), ("rescue", "")];
+    assert_eq!(
+        given("host=box b2p.format=never b2p.sshd", &entries),
+        [
+            ("b2p.format", "never".to_owned(), LINE),
+            ("b2p.hostname", "box".to_owned(), LINE),
+            ("b2p.sshd", "on".to_owned(), LINE),
+            ("b2p.rescue", "on".to_owned(), Source::FwCfg),
+            ("tz", "UTC".to_owned(), Source::FwCfg),
+        ]
+    );
+    let all = origins(b"host=box", &[]);
+    let flags: Vec<_> = all.iter().flat_map(|(_, g)| g).map(|g| &g.flag).collect();
+    assert_eq!(flags, ["host=box"]);
+}
+
+#[test]
+fn what_is_wrong_does_not_hold() {
+    let entries = [("format", "blank")];
+    assert_eq!(
+        given("b2p.format=x b2p.nonsense=1", &entries),
+        [("b2p.format", "blank".to_owned(), Source::FwCfg)]
+    );
+}
+
+#[test]
+fn of_a_flag_that_repeats_every_time_counts_and_no_key_is_shown() {
+    let line = format!("b2p.ssh_key=\"{RSA}\" blacklist=a blacklist=b,c");
+    let keys = format!("{ED25519}\n# not this\n{P256}\n");
+    let all = given(&line, &[("ssh_key", &keys)]);
+    let short: Vec<_> = all.iter().map(|(n, _, s)| (*n, *s)).collect();
+    assert_eq!(
+        short,
+        [
+            ("b2p.ssh_key", Source::FwCfg),
+            ("b2p.ssh_key", Source::FwCfg),
+            ("b2p.ssh_key", LINE),
+            ("blacklist", LINE),
+            ("blacklist", LINE),
+        ]
+    );
+    assert_eq!(all[2].1, "\"ssh-rsa ...\"");
+    assert_eq!(all[4].1, "b,c");
+}
+
+#[test]
+fn what_one_flag_says_about_another() {
+    let line = "ip=10.0.0.2::10.0.0.1:255.255.255.0:box:eth0:off";
+    let all = given(line, &[]);
+    assert_eq!(all[0], ("b2p.hostname", "box".to_owned(), LINE));
+    assert_eq!(all.len(), 2);
+    assert_eq!(given(&format!("{line} host=other"), &[])[0].1, "other");
+    assert_eq!(
+        given("nodhcp", &[]),
+        [
+            ("b2p.net", "off".to_owned(), LINE),
+            ("nodhcp", "on".to_owned(), LINE),
+        ]
+    );
+}
