@@ -27,3 +27,5 @@ pub mod sys;
 pub mod sysctl;
 pub mod table;
 pub mod uevent;
+#[cfg(all(target_env = "musl", panic = "abort"))]
+mod unwind;
