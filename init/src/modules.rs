@@ -1,8 +1,10 @@
 //! Kernel modules: found by name or modalias, loaded with what they depend on.
 //!
 //! One index (`modules.dep`, `modules.alias`, `modules.softdep`,
-//! `modules.builtin`, as depmod(8) writes them), read once and in process. The
-//! same code is `/sbin/modprobe`, for the kernel's own requests and for people.
+//! `modules.builtin`, as depmod(8) writes them), read at the first module that is
+//! wanted. PID 1 loads in a child only, so it never holds the index itself: that
+//! is a third of its memory otherwise. The same code is `/sbin/modprobe`, for the
+//! kernel's own requests and for people.
 //!
 //! **Signatures.** Debian signs its modules with ECDSA P-384, and checking one
 //! costs 30 ms of instructions on this kernel, however small the module: most of
@@ -27,6 +29,8 @@ const SIGNED: &[u8] = b"~Module signature appended~\n";
 #[derive(Debug, Default)]
 pub struct Modules {
     dir: PathBuf,
+    /// Whether the index below has been read.
+    read: bool,
     /// As in modules.dep.
     dep: Vec<Dep>,
     /// pattern, module
@@ -71,25 +75,34 @@ impl std::fmt::Display for Problem {
 }
 
 impl Modules {
-    /// Reads the index of the running kernel below `root`.
+    /// Finds the index of the running kernel below `root`.
     ///
     /// # Errors
-    /// When `modules.dep` cannot be read.
+    /// When `modules.dep` cannot be opened.
     pub fn open(root: &Path) -> Result<Modules, String> {
         let release =
             fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|e| e.to_string())?;
         let dir = root.join("usr/lib/modules").join(release.trim());
-        let text = |name: &str| fs::read_to_string(dir.join(name));
-        let dep = text("modules.dep").map_err(|e| format!("{}/modules.dep: {e}", dir.display()))?;
-        let rest = |name| text(name).unwrap_or_default();
+        let dep = dir.join("modules.dep");
+        fs::File::open(&dep).map_err(|e| format!("{}: {e}", dep.display()))?;
         Ok(Modules {
-            dep: parse_dep(&dep),
-            alias: parse_alias(&rest("modules.alias")),
-            softdep: parse_softdep(&rest("modules.softdep")),
-            builtin: rest("modules.builtin").lines().map(module_name).collect(),
             dir,
             ..Modules::default()
         })
+    }
+
+    /// Reads the index, once; what is not there is empty.
+    fn read_index(&mut self) {
+        if std::mem::replace(&mut self.read, true) {
+            return;
+        }
+        let text = |name| fs::read_to_string(self.dir.join(name)).unwrap_or_default();
+        let (dep, alias) = (text("modules.dep"), text("modules.alias"));
+        let (softdep, builtin) = (text("modules.softdep"), text("modules.builtin"));
+        self.dep = parse_dep(&dep);
+        self.alias = parse_alias(&alias);
+        self.softdep = parse_softdep(&softdep);
+        self.builtin = builtin.lines().map(module_name).collect();
     }
 
     /// Takes what the flags say: names never to load, and whether to verify.
@@ -104,6 +117,7 @@ impl Modules {
     /// # Errors
     /// Why nothing could be loaded; the first problem when there are several.
     pub fn load(&mut self, name: &str) -> Result<(), Problem> {
+        self.read_index();
         let wanted = normal(name);
         if self.is_builtin(&wanted) {
             return Ok(());
