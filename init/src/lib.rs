@@ -29,3 +29,5 @@ pub mod sysctl;
 pub mod table;
 pub mod uevent;
 pub mod unmount;
+#[cfg(all(target_env = "musl", panic = "abort"))]
+mod unwind;

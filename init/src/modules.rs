@@ -1,8 +1,10 @@
 //! Kernel modules: found by name or modalias, loaded with what they depend on.
 //!
 //! One index (`modules.dep`, `modules.alias`, `modules.softdep`,
-//! `modules.builtin`, as depmod(8) writes them), read once and in process. The
-//! same code is `/sbin/modprobe`, for the kernel's own requests and for people.
+//! `modules.builtin`, as depmod(8) writes them), read at the first module that is
+//! wanted. PID 1 loads in a child only, so it never holds the index itself: that
+//! is a third of its memory otherwise. The same code is `/sbin/modprobe`, for the
+//! kernel's own requests and for people.
 //!
 //! **Signatures.** Debian signs its modules with ECDSA P-384, and checking one
 //! costs 30 ms of instructions on this kernel, however small the module: most of
@@ -11,7 +13,6 @@
 //! asks for it; the files stay Debian's own, bit for bit. The price is the taint
 //! flag E. The initrd they come from is as trusted as PID 1 itself either way.
 
-use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ const SIGNED: &[u8] = b"~Module signature appended~\n";
 #[derive(Debug, Default)]
 pub struct Modules {
     dir: PathBuf,
+    /// Whether the index below has been read.
+    read: bool,
     /// As in modules.dep.
     dep: Vec<Dep>,
     /// pattern, module
@@ -34,7 +37,7 @@ pub struct Modules {
     softdep: Vec<(String, String)>,
     builtin: Vec<String>,
     blacklist: Vec<String>,
-    loaded: HashSet<String>,
+    loaded: Vec<String>,
     verify: bool,
 }
 
@@ -71,25 +74,34 @@ impl std::fmt::Display for Problem {
 }
 
 impl Modules {
-    /// Reads the index of the running kernel below `root`.
+    /// Finds the index of the running kernel below `root`.
     ///
     /// # Errors
-    /// When `modules.dep` cannot be read.
+    /// When `modules.dep` cannot be opened.
     pub fn open(root: &Path) -> Result<Modules, String> {
         let release =
             fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|e| e.to_string())?;
         let dir = root.join("usr/lib/modules").join(release.trim());
-        let text = |name: &str| fs::read_to_string(dir.join(name));
-        let dep = text("modules.dep").map_err(|e| format!("{}/modules.dep: {e}", dir.display()))?;
-        let rest = |name| text(name).unwrap_or_default();
+        let dep = dir.join("modules.dep");
+        fs::File::open(&dep).map_err(|e| format!("{}: {e}", dep.display()))?;
         Ok(Modules {
-            dep: parse_dep(&dep),
-            alias: parse_alias(&rest("modules.alias")),
-            softdep: parse_softdep(&rest("modules.softdep")),
-            builtin: rest("modules.builtin").lines().map(module_name).collect(),
             dir,
             ..Modules::default()
         })
+    }
+
+    /// Reads the index, once; what is not there is empty.
+    fn read_index(&mut self) {
+        if std::mem::replace(&mut self.read, true) {
+            return;
+        }
+        let text = |name| fs::read_to_string(self.dir.join(name)).unwrap_or_default();
+        let (dep, alias) = (text("modules.dep"), text("modules.alias"));
+        let (softdep, builtin) = (text("modules.softdep"), text("modules.builtin"));
+        self.dep = parse_dep(&dep);
+        self.alias = parse_alias(&alias);
+        self.softdep = parse_softdep(&softdep);
+        self.builtin = builtin.lines().map(module_name).collect();
     }
 
     /// Takes what the flags say: names never to load, and whether to verify.
@@ -104,6 +116,7 @@ impl Modules {
     /// # Errors
     /// Why nothing could be loaded; the first problem when there are several.
     pub fn load(&mut self, name: &str) -> Result<(), Problem> {
+        self.read_index();
         let wanted = normal(name);
         if self.is_builtin(&wanted) {
             return Ok(());
@@ -124,17 +137,17 @@ impl Modules {
     }
 
     fn load_module(&mut self, name: &str) -> Result<(), Problem> {
-        if self.is_builtin(name) || self.loaded.contains(name) || live(name) {
+        if self.is_builtin(name) || self.is_loaded(name) || live(name) {
             return Ok(());
         }
         if self.blacklist.iter().any(|b| b == name) {
             return Err(Problem::Blacklisted);
         }
         // Noted first, so that a cycle in the index ends here.
-        self.loaded.insert(name.to_owned());
+        self.loaded.push(name.to_owned());
         let result = self.load_with_needs(name);
         if result.is_err() {
-            self.loaded.remove(name);
+            self.loaded.retain(|l| l != name);
         }
         result
     }
@@ -161,6 +174,10 @@ impl Modules {
 
     fn is_builtin(&self, name: &str) -> bool {
         self.builtin.iter().any(|b| b == name)
+    }
+
+    fn is_loaded(&self, name: &str) -> bool {
+        self.loaded.iter().any(|l| l == name)
     }
 
     /// Modules that an alias stands for, each once.

@@ -3,6 +3,7 @@ use super::*;
 
 fn index() -> Modules {
     Modules {
+        read: true,
         dep: parse_dep(
             "kernel/drivers/net/virtio_net.ko: kernel/drivers/net/net_failover.ko kernel/net/core/failover.ko\n\
              kernel/drivers/net/net_failover.ko: kernel/net/core/failover.ko\n\
@@ -18,6 +19,23 @@ fn index() -> Modules {
         dir: "/nonexistent".into(),
         ..Modules::default()
     }
+}
+
+#[test]
+fn the_index_is_read_at_the_first_load_and_not_before() {
+    let dir = std::env::temp_dir().join(format!("b2p-modules-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("modules.dep"), "kernel/a.ko:\n").unwrap();
+    fs::write(dir.join("modules.builtin"), "kernel/b-c.ko\n").unwrap();
+    let mut m = Modules {
+        dir: dir.clone(),
+        ..Modules::default()
+    };
+    assert!(m.dep.is_empty() && m.builtin.is_empty());
+    assert_eq!(m.load("b_c"), Ok(()));
+    assert!(m.dep("a").is_some());
+    fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(m.load("b-c"), Ok(()), "it was read again");
 }
 
 #[test]

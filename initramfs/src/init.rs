@@ -65,40 +65,105 @@ pub struct Programs {
     pub b2p: PathBuf,
 }
 
+/// A `cargo build` for PID 1's profile and target, as yet without what to build.
+fn cargo(target: Target) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--profile", "init"]);
+    command.args(["--target", target.triple()]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    // This variable outranks RUSTFLAGS and every configuration file, and its
+    // separator is in no path.
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags(target).join("\x1f"));
+    command.current_dir(paths::root());
+    command
+}
+
+/// What rustc is told besides the profile. glibc's own code unwinds, and its
+/// static start code may be older than the relocations asked for here: there,
+/// only what makes it static.
+fn flags(target: Target) -> Vec<String> {
+    let mut flags = vec![];
+    if let Some(home) = cargo_home() {
+        // Panic messages name files: not by where they lie on this machine.
+        let sources = home.join("registry/src");
+        flags.push(format!("--remap-path-prefix={}=crates", sources.display()));
+    }
+    let more: &[&str] = match target {
+        Target::Gnu => &["-Ctarget-feature=+crt-static"],
+        Target::Musl => &[
+            // No tables for unwinding (init/link.ld), no index of them.
+            "-Clink-arg=-T",
+            "-Clink-arg=init/link.ld",
+            "-Clink-arg=-Wl,--no-eh-frame-hdr",
+            "-Clink-arg=-Wl,--build-id=none",
+        ],
+    };
+    flags.extend(more.iter().map(|&f| f.to_owned()));
+    if target == Target::Musl && rustc_version().is_some_and(|v| packs_relocations(&v)) {
+        // The addresses to mend at the start as a bitmap, not 24 bytes each.
+        flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
+    }
+    flags
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let given = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    given.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+fn rustc_version() -> Option<String> {
+    let output = Command::new("rustc")
+        .arg("--version")
+        .current_dir(paths::root())
+        .output();
+    output
+        .ok()
+        .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+}
+
+/// Whether the musl that comes with this rustc reads `DT_RELR`: musl does since
+/// 1.2.4, rustc brings 1.2.5 since 1.93. An older one would start with its
+/// pointers unmended, and crash. (An older ld warns, and packs nothing.)
+fn packs_relocations(version: &str) -> bool {
+    let number = version.split(' ').nth(1).unwrap_or_default();
+    let mut parts = number.split('.').map(|p| p.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (1, 93)
+}
+
 /// Builds the programs and returns where they are. Cargo's own messages go to
 /// the terminal; it knows what is current.
 pub fn build(target: Target) -> Result<Programs> {
-    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "init", "--package", "b2p"]);
-    command.args(["--profile", "init"]);
-    command.args([
-        "--target",
-        target.triple(),
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    if target == Target::Gnu {
-        // RUSTFLAGS would outrank the target's own flags.
-        command.env_remove("RUSTFLAGS").env(
-            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-            "-Ctarget-feature=+crt-static",
-        );
-    }
-    let output = command
-        .current_dir(paths::root())
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("start cargo to build init")?;
-    if !output.status.success() {
-        bail!("cargo build of init and b2p: {}", output.status);
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut command = cargo(target);
+    command.args(["--package", "init", "--package", "b2p"]);
+    let messages = run(&mut command)?;
     Ok(Programs {
         init: program(&messages, "init")?,
         b2p: program(&messages, "b2p")?,
     })
+}
+
+/// Builds an example of a package, as PID 1 is built, for a test to run.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn build_example(target: Target, package: &str, name: &str) -> Result<PathBuf> {
+    let mut command = cargo(target);
+    command.args(["--package", package, "--example", name]);
+    program(&run(&mut command)?, name)
+}
+
+/// Runs cargo and returns its messages.
+fn run(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("start cargo")?;
+    if !output.status.success() {
+        bail!("cargo build for PID 1: {}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The program of this name, which must be static.
@@ -127,6 +192,21 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn relocations_are_packed_where_musl_can_read_them() {
+        for (version, packs) in [
+            ("rustc 1.95.0 (59807616e 2026-04-14)\n", true),
+            ("rustc 1.93.0-beta.1 (x)", true),
+            ("rustc 2.0.0", true),
+            ("rustc 1.92.0 (x)", false),
+            ("rustc 1.9.9", false),
+            ("rustc", false),
+            ("", false),
+        ] {
+            assert_eq!(packs_relocations(version), packs, "{version}");
+        }
+    }
 
     #[test]
     fn the_program_is_read_from_cargos_messages() {
