@@ -14,7 +14,7 @@ use init::button::Buttons;
 use init::events::Ears;
 use init::machine::Machine;
 use init::signals::Signals;
-use init::{boot, crash, flags, kmsg, modprobe, rescue, table, uevent};
+use init::{boot, crash, flags, kmsg, modprobe, rescue, run, table, uevent};
 
 /// Where the kernel or a shell starts us.
 ///
@@ -28,10 +28,17 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         true => unsafe { CStr::from_ptr(*argv.add(i)) }.to_bytes(),
         false => b"",
     };
+    let name = run::base(word(0));
+    let runs = run::NAMES.contains(&name);
     // Nothing before this allocates: without memory it must be in place.
-    if std::process::id() == 1 {
+    if std::process::id() == 1 && !runs {
         crash::open_standard();
         init([word(0), word(1), word(2)]);
+    }
+    if runs || (name == b"init" && word(1) == b"run") {
+        let skip = usize::from(!runs);
+        // SAFETY: as given; a word fewer where the first only says what to do.
+        return unsafe { run::main(argc - skip, argv.add(skip)) };
     }
     let words: Vec<String> = (0..argc)
         .map(|i| String::from_utf8_lossy(word(i)).into_owned())
@@ -102,7 +109,7 @@ fn other(words: &[String]) -> i32 {
             uevent::settle()
         }
         name => {
-            eprintln!("init {name}: as a command it is modprobe or settle; see b2p");
+            eprintln!("init {name}: as a command it is run, modprobe or settle; see b2p");
             1
         }
     }
