@@ -46,7 +46,7 @@ pub const TO_THE_SERVICES: &[Phase] = &[
     Phase { name: "loopback", run: |_| net::up("lo").map_err(|e| e.to_string()), why: "127.0.0.1" },
     Phase { name: "devices",  run: devices, why: "the network cards have their drivers, and what is plugged in later will be heard" },
     Phase { name: "flags",    run: all_flags, why: "fw_cfg can be read now: the configuration is complete" },
-    Phase { name: "sysctl",   run: |_| sysctl::apply(), why: "limits that containers need, forwarding" },
+    Phase { name: "sysctl",   run: |_| forgiven(sysctl::apply()), why: "limits that containers need, forwarding" },
     Phase { name: "hostname", run: |m| identity::hostname(&m.config.hostname), why: "prompts, logs, DHCP and podman ask for it" },
     Phase { name: "machine-id", run: |_| identity::machine_id(), why: "programs tell machines apart by it" },
     Phase { name: "clock",    run: |_| identity::clock(), why: "no certificate is from the future" },
@@ -142,6 +142,9 @@ const DRIVERS_MS: i32 = 5_000;
 /// between. In a child: a driver that hangs on its hardware must not hang PID 1.
 fn devices(machine: &mut Machine) -> Result<(), String> {
     let heard = Uevents::open().map_err(|e| format!("device events: {e}: hot-plug does not work"));
+    if root::given() {
+        return heard.map(|h| machine.uevents = Some(h)); // its devices have drivers
+    }
     let mut modules = Modules::open(Path::new("/"))?;
     modules.configure(&machine.config.blacklist, machine.verify);
     let load = || uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::comes_first);
@@ -154,6 +157,17 @@ fn devices(machine: &mut Machine) -> Result<(), String> {
     }
     machine.modules = Some(modules);
     heard.map(|h| machine.uevents = Some(h))
+}
+
+/// What a namespace may not change is as its owner wants it.
+fn forgiven(result: Result<(), String>) -> Result<(), String> {
+    match result {
+        Err(why) if root::given() => {
+            debug!("left as it is: {why}");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn all_flags(machine: &mut Machine) -> Result<(), String> {

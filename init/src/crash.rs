@@ -7,12 +7,39 @@
 //! `panic=abort` and in a signal handler this is the last code of its program.
 #![expect(unsafe_code, reason = "signal handlers, exec without allocation")]
 
+use std::cell::UnsafeCell;
+use std::ffi::CStr;
 use std::fmt::Write;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-/// The word that tells the new program how often this has happened.
-pub const WORD: &str = "--after-crash";
+/// The name that the new program is called by: the kernel calls PID 1 by its
+/// path, so no word of the kernel's command line can be taken for ours.
+const NAME: &CStr = c"init";
+/// The word that tells it how often this has happened.
+const WORD: &CStr = c"--after-crash";
+/// Where our own program is; the first also where it has been replaced.
+const SELF: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
+/// What stands in for a standard descriptor that is closed, the best first. A
+/// directory can always be opened, and reads and writes of it fail at once.
+const STANDARD: [(&CStr, libc::c_int); 3] = [
+    (
+        c"/dev/console",
+        libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK,
+    ),
+    (c"/dev/null", libc::O_RDWR),
+    (c"/", libc::O_RDONLY),
+];
+/// Raised by our own faults.
+const FAULTS: [libc::c_int; 7] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGABRT,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+];
 /// So often a new start is tried; then PID 1 waits for a person's reset.
 const MOST: u8 = 3;
 
@@ -23,23 +50,63 @@ static SINCE: AtomicU32 = AtomicU32::new(0);
 /// Having run so long, a program has not crashed because of how it started.
 const HEALTHY_S: u32 = 600;
 
+/// The handlers' stack: a fault may be an overflow of the other one. Part of the
+/// program, because memory may be what there is none of.
+struct Stack(UnsafeCell<[u8; 32 * 1024]>);
+// SAFETY: only the kernel uses it, and only for a handler.
+unsafe impl Sync for Stack {}
+static STACK: Stack = Stack(UnsafeCell::new([0; 32 * 1024]));
+
+/// How many crashes came before this program, by its first three words.
+#[must_use]
+pub fn count(words: [&[u8]; 3]) -> u8 {
+    match words {
+        [name, word, [digit, ..]] if name == NAME.to_bytes() && word == WORD.to_bytes() => {
+            digit.saturating_sub(b'0')
+        }
+        _ => 0,
+    }
+}
+
+/// Opens what is closed of 0, 1 and 2, or the next file opened would be taken
+/// for somebody's output (s6-linux-init does the same).
+pub fn open_standard() {
+    for fd in 0..3 {
+        // SAFETY: constants. The lowest descriptor that is free is this one.
+        unsafe {
+            if libc::fcntl(fd, libc::F_GETFD) >= 0 {
+                continue;
+            }
+            let mut all = STANDARD.iter();
+            while let Some((path, flags)) = all.next()
+                && libc::open(path.as_ptr(), *flags) < 0
+            {}
+        }
+    }
+}
+
 /// Installs hook and handlers. `before`: the crashes so far.
 pub fn guard(before: u8) {
     BEFORE.store(before, Ordering::Relaxed);
     SINCE.store(seconds(), Ordering::Relaxed);
     std::panic::set_hook(Box::new(last_words));
     let action = handler();
-    for signal in [
-        libc::SIGSEGV,
-        libc::SIGBUS,
-        libc::SIGILL,
-        libc::SIGFPE,
-        libc::SIGABRT,
-        libc::SIGTRAP,
-        libc::SIGSYS,
-    ] {
-        // SAFETY: `action` is initialised; the alternate stack is std's own.
-        unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    // SAFETY: structures that live, and a stack that is nobody else's.
+    unsafe {
+        let stack = libc::stack_t {
+            ss_sp: STACK.0.get().cast(),
+            ss_flags: 0,
+            ss_size: size_of::<Stack>(),
+        };
+        libc::sigaltstack(&raw const stack, std::ptr::null_mut());
+        // Whoever execs from a handler hands on that its signal is blocked, and a
+        // fault whose signal is blocked kills at once.
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        for signal in FAULTS {
+            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
     }
 }
 
@@ -47,8 +114,7 @@ fn handler() -> libc::sigaction {
     // SAFETY: plain data; zero is an empty mask and no flags.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_fault as *const () as libc::sighandler_t;
-    // ONSTACK: the fault may be an overflow of the stack. RESETHAND: a second
-    // fault inside the handler must not come back here.
+    // RESETHAND: a second fault inside the handler must not come back here.
     action.sa_flags = libc::SA_ONSTACK | libc::SA_RESETHAND;
     action
 }
@@ -72,7 +138,15 @@ fn go_on(text: &mut Text) {
     unsafe {
         let kmsg = libc::open(c"/dev/kmsg".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         let fd = if kmsg >= 0 { kmsg } else { 2 };
-        libc::write(fd, text.bytes.as_ptr().cast(), text.length);
+        // A terminal or a pipe may take nothing: then it is not for us to wait.
+        let mut room = libc::pollfd {
+            fd,
+            events: libc::POLLOUT,
+            revents: 0,
+        };
+        if libc::poll(&raw mut room, 1, 0) == 1 {
+            libc::write(fd, text.bytes.as_ptr().cast(), text.length);
+        }
         if libc::getpid() != 1 {
             return; // a child or a test: let it abort
         }
@@ -87,13 +161,15 @@ fn go_on(text: &mut Text) {
         if count <= MOST {
             let digit = [b'0' + count, 0];
             let argv = [
-                c"init".as_ptr(),
-                c"--after-crash".as_ptr(),
+                NAME.as_ptr(),
+                WORD.as_ptr(),
                 digit.as_ptr().cast(),
                 std::ptr::null(),
             ];
             let envp = [std::ptr::null()];
-            libc::execve(c"/proc/1/exe".as_ptr(), argv.as_ptr(), envp.as_ptr());
+            for path in SELF {
+                libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr());
+            }
         }
         stay()
     }
@@ -183,6 +259,14 @@ impl Write for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_words_tell_of_a_crash() {
+        assert_eq!(count([b"init", b"--after-crash", b"2"]), 2);
+        assert_eq!(count([b"/init", b"--after-crash", b"2"]), 0);
+        assert_eq!(count([b"init", b"--after-crash", b""]), 0);
+        assert_eq!(count([b"init", b"quiet", b"2"]), 0);
+    }
 
     #[test]
     fn the_message_is_one_bounded_line() {

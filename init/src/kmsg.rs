@@ -2,10 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use config::Loglevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Longest message of one record: what printk keeps whole, with room for its prefix.
 const LONGEST: usize = 960;
@@ -19,8 +21,8 @@ struct Kmsg {
     file: OnceLock<File>,
 }
 
-/// Opens `/dev/kmsg` and makes it the `log` crate's sink. Without it (no /dev)
-/// messages are lost, which is all that can be done that early.
+/// Opens `/dev/kmsg` and makes it the `log` crate's sink. Without it (no /dev, or
+/// a namespace that must not write there) messages go to standard error.
 pub fn start(level: LevelFilter) {
     if let Ok(file) = OpenOptions::new().write(true).open("/dev/kmsg") {
         let _ = SINK.file.set(file);
@@ -96,14 +98,24 @@ pub fn service_line(name: &str, line: &[u8]) {
 }
 
 fn write(priority: u8, prefix: &str, text: &str) {
-    let Some(mut file) = SINK.file.get() else {
-        return;
-    };
     for piece in pieces(text) {
         // One write is one record, shown at once only if it ends in a newline:
         // without, the kernel waits for a continuation (LOG_CONT, printk.c).
-        // An error has nowhere to be reported.
-        let _ = file.write(format!("<{priority}>{prefix}{piece}\n").as_bytes());
+        let line = format!("<{priority}>{prefix}{piece}\n");
+        let file = SINK.file.get();
+        if file.is_none_or(|mut file| file.write(line.as_bytes()).is_err()) {
+            stderr(line.as_bytes().get(3..).unwrap_or(&[]));
+        }
+    }
+}
+
+/// The last resort; an error has nowhere to be reported. A terminal that is
+/// stopped or a pipe that is full takes nothing, and nobody waits for it.
+fn stderr(line: &[u8]) {
+    let stderr = std::io::stderr();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut fds, PollTimeout::ZERO) == Ok(1) {
+        let _ = nix::unistd::write(&stderr, line);
     }
 }
 

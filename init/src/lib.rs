@@ -21,6 +21,7 @@ pub mod net;
 pub mod ready;
 pub mod rescue;
 pub mod root;
+pub mod run;
 pub mod selftests;
 pub mod shutdown;
 pub mod signals;

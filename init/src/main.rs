@@ -1,33 +1,55 @@
 //! PID 1 of boot2podman, and the few programs that are the same binary under
 //! other names. The boot itself is [`init::boot`]: read that first.
+//!
+//! This is C's `main`, not Rust's: what the standard library does before its own
+//! ends the program where it fails, and this one must not end. It opens
+//! /dev/null where a standard descriptor is closed, and asks for memory for a
+//! signal stack (std/src/sys/pal/unix/mod.rs, `init`).
+#![cfg_attr(not(test), no_main)]
+#![expect(unsafe_code, reason = "C's main and its words")]
+
+use std::ffi::{CStr, c_char, c_int};
 
 use init::button::Buttons;
 use init::events::Ears;
 use init::machine::Machine;
 use init::signals::Signals;
-use init::{boot, crash, flags, kmsg, modprobe, rescue, table, uevent};
+use init::{boot, crash, flags, kmsg, modprobe, rescue, run, table, uevent};
 
-fn main() {
-    let words: Vec<String> = std::env::args_os()
-        .map(|w| w.to_string_lossy().into_owned())
-        .collect();
-    if nix::unistd::getpid().as_raw() == 1 {
-        init(&words);
+/// Where the kernel or a shell starts us.
+///
+/// # Safety
+/// C's own start code calls it, once, with the words and a NULL.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    let argc = usize::try_from(argc).unwrap_or(0);
+    let word = |i: usize| match argc > i {
+        // SAFETY: the words before argc are C strings that stay.
+        true => unsafe { CStr::from_ptr(*argv.add(i)) }.to_bytes(),
+        false => b"",
+    };
+    let name = run::base(word(0));
+    let runs = run::NAMES.contains(&name);
+    // Nothing before this allocates: without memory it must be in place.
+    if std::process::id() == 1 && !runs {
+        crash::open_standard();
+        init([word(0), word(1), word(2)]);
     }
+    if runs || (name == b"init" && word(1) == b"run") {
+        let skip = usize::from(!runs);
+        // SAFETY: as given; a word fewer where the first only says what to do.
+        return unsafe { run::main(argc - skip, argv.add(skip)) };
+    }
+    let words: Vec<String> = (0..argc)
+        .map(|i| String::from_utf8_lossy(word(i)).into_owned())
+        .collect();
     std::process::exit(other(&words));
 }
 
 /// PID 1. The kernel passes on every word of its command line that it does not
 /// know, so only our own is looked at.
-fn init(words: &[String]) -> ! {
-    let before = match words {
-        // At a first start there is no /proc: then the word stands on the
-        // command line of the kernel.
-        [_, word, count] if word == crash::WORD && std::fs::read_link("/proc/1/exe").is_ok() => {
-            count.parse().unwrap_or(1)
-        }
-        _ => 0,
-    };
+fn init(words: [&[u8]; 3]) -> ! {
+    let before = crash::count(words);
     crash::guard(before);
     let signals = loop {
         match Signals::block() {
@@ -87,7 +109,7 @@ fn other(words: &[String]) -> i32 {
             uevent::settle()
         }
         name => {
-            eprintln!("init {name}: as a command it is modprobe or settle; see b2p");
+            eprintln!("init {name}: as a command it is run, modprobe or settle; see b2p");
             1
         }
     }

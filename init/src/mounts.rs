@@ -1,13 +1,14 @@
 //! Every file system that the kernel offers and the machine mounts, a row each.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use log::{debug, warn};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, statfs};
 
 /// One mount: what, where, how, and why.
 struct Row {
@@ -138,14 +139,25 @@ fn nodes() {
 }
 
 fn directories() -> Result<(), String> {
+    let mut failed = Vec::new();
     for (path, mode, owner, why) in DIRECTORIES {
-        let say = |e: std::io::Error| format!("{path} ({why}): {e}");
-        fs::create_dir_all(path).map_err(say)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(*mode)).map_err(say)?;
-        std::os::unix::fs::chown(path, Some(*owner), Some(*owner)).map_err(say)?;
+        let made = fs::create_dir_all(path)
+            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(*mode)))
+            .and_then(|()| std::os::unix::fs::chown(path, Some(*owner), Some(*owner)));
+        if let Err(e) = made {
+            failed.push(format!("{path} ({why}): {e}"));
+        }
     }
     link("/run/docker.sock", "podman/podman.sock");
-    Ok(())
+    said(failed)
+}
+
+fn said(failed: Vec<String>) -> Result<(), String> {
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("; "))
+    }
 }
 
 fn all(rows: &[Row]) -> Result<(), String> {
@@ -158,18 +170,19 @@ fn all(rows: &[Row]) -> Result<(), String> {
         }
         match one(row) {
             Err(Errno::ENOENT) if row.optional => {} // no EFI, no such directory
+            // A namespace may not mount every file system.
+            Err(e @ Errno::EPERM) if row.optional => debug!("{}: {e}", row.target),
             Err(e) => failed.push(format!("{} ({}): {e}", row.target, row.why)),
             Ok(()) => {}
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(failed.join("; "))
-    }
+    said(failed)
 }
 
 fn one(row: &Row) -> nix::Result<()> {
+    if there(row) {
+        return Ok(());
+    }
     // Below /sys the directory cannot be made, and is there or is not.
     let _ = fs::create_dir_all(row.target);
     let data = Some(row.data).filter(|d| !d.is_empty());
@@ -184,6 +197,24 @@ fn one(row: &Row) -> nix::Result<()> {
         Err(Errno::EBUSY) => Ok(()),
         other => other,
     }
+}
+
+/// Whether who started us (a container engine, a test) has mounted it already.
+/// What the kernel answers in there must be the kernel's; the others may be
+/// anything: a /dev is often a tmpfs with a few nodes.
+fn there(row: &Row) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|m| m.dev()).ok();
+    let target = Path::new(row.target);
+    let is = |magic| statfs(target).is_ok_and(|s| s.filesystem_type() == magic);
+    let mounted = device(target);
+    mounted.is_some()
+        && mounted != target.parent().and_then(device)
+        && match row.fstype {
+            "proc" => is(PROC_SUPER_MAGIC),
+            "sysfs" => is(SYSFS_MAGIC),
+            "cgroup2" => is(CGROUP2_SUPER_MAGIC),
+            _ => true,
+        }
 }
 
 /// Whether `/proc/filesystems` lists `fstype` (proc_filesystems(5)).

@@ -2,6 +2,8 @@
 //! reaping and obeying signals meanwhile: it is the ordinary loop over another
 //! table.
 
+use std::path::Path;
+
 use services::{Manager, Restart, Service, State, Tty};
 
 use crate::console::{on_each_terminal, terminals};
@@ -14,7 +16,7 @@ const STOP_MS: u64 = 5_000;
 
 /// Where the userland is there, its own; else the initrd's.
 fn row(restart: Restart) -> Service {
-    let argv: &[&str] = if root::assembled() {
+    let argv: &[&str] = if root::assembled() && Path::new("/bin/bash").exists() {
         &["/bin/bash", "-l"]
     } else {
         &["/bin/sh"]

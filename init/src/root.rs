@@ -14,13 +14,13 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{info, warn};
 use nix::dir::{Dir, Type};
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::statfs;
 use nix::unistd::{UnlinkatFlags, chdir, chroot, unlinkat};
 
 use crate::{image, modules};
@@ -29,6 +29,10 @@ use crate::{image, modules};
 const IMAGE: &str = "/userland.erofs";
 /// Modules needed before the image can be read, and their order.
 const EARLY: &str = "/modules";
+/// Our own place in the userland, and nowhere in an initrd.
+const SELF: &str = "/usr/lib/boot2podman/init";
+/// `/` was the userland before us.
+static GIVEN: AtomicBool = AtomicBool::new(false);
 /// Needed only where the image cannot be mounted directly.
 const LOOP: &str = "/modules/loop.ko";
 /// Where things are put together; none of it is visible afterwards.
@@ -66,6 +70,10 @@ const KEPT: &[&str] = &[
 /// The modules that could not be loaded. `verify` is set where the kernel turns
 /// out to insist on signatures.
 pub fn early_modules(verify: &mut bool) -> Result<(), String> {
+    GIVEN.store(assembled(), Ordering::Relaxed);
+    if given() {
+        return Ok(());
+    }
     let dir = Path::new(EARLY);
     let order = dir.join("order");
     let text = fs::read_to_string(&order).map_err(|e| format!("{}: {e}", order.display()))?;
@@ -88,6 +96,10 @@ pub fn early_modules(verify: &mut bool) -> Result<(), String> {
 /// # Errors
 /// The step that failed and what it means. Nothing has been moved then.
 pub fn assemble() -> Result<(), String> {
+    if given() {
+        info!("the root is as it was found: this is a namespace, or a container");
+        return Ok(());
+    }
     for dir in [LOWER, RAM, ROOT] {
         fs::create_dir_all(dir).map_err(|e| format!("{dir}: {e}"))?;
     }
@@ -196,8 +208,16 @@ fn give_back(dir: OwnedFd) -> u64 {
     freed
 }
 
-/// Whether the current root is the one that [`assemble`] makes.
+/// Whether `/` was the userland before us: then this is a namespace or a
+/// container, the kernel and its modules are somebody else's, and what we may
+/// not do to them is no fault.
+#[must_use]
+pub fn given() -> bool {
+    GIVEN.load(Ordering::Relaxed)
+}
+
+/// Whether `/` is the userland: [`assemble`]'s, or one that was there.
 #[must_use]
 pub fn assembled() -> bool {
-    statfs("/").is_ok_and(|s| s.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC)
+    Path::new(SELF).exists()
 }

@@ -36,6 +36,14 @@ pub fn expedite_rcu(on: bool) {
     let _ = std::fs::write("/sys/kernel/rcu_expedited", if on { "1" } else { "0" });
 }
 
+/// Whether this is the first user namespace, whose root may load modules
+/// (user_namespaces(7)). Without a /proc to ask, it is taken for one.
+#[must_use]
+pub fn owns_kernel() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Sends a signal to every process but PID 1 and the caller's (kill(2), pid -1).
 pub fn signal_everyone(signal: libc::c_int) {
     // SAFETY: integers only.

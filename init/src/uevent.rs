@@ -179,6 +179,9 @@ impl Loader {
 /// All the rest, as a process beside the services, called as `init settle`:
 /// probing a disk controller that has no disks takes a quarter of a second.
 pub fn settle() -> i32 {
+    if !sys::owns_kernel() {
+        return 0;
+    }
     let config = crate::flags::all().0;
     let modules = Modules::open(Path::new("/")).map(|mut modules| {
         modules.configure(

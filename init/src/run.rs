@@ -1,0 +1,428 @@
+//! `init run`: an init for one command, as tini and dumb-init are.
+//!
+//! The command runs in a process group of its own (or a session, as dumb-init
+//! has it), gets every signal that we get, orphans are reaped, and its end is
+//! ours. A machine's PID 1 is never this, unless it is called by one of [`NAMES`].
+//! Options and their meaning: the READMEs of tini and of dumb-init.
+#![expect(unsafe_code, reason = "signal masks, fork and exec of one command")]
+
+use std::ffi::{CStr, c_char, c_int};
+
+use nix::errno::Errno;
+use services::{Pid, Status, reap};
+
+/// The names that are this mode, also for a process with pid 1.
+pub const NAMES: &[&[u8]] = &[b"tini", b"dumb-init", b"catatonit", b"podman-init"];
+/// Signals are 1 to 64.
+const LAST: usize = 64;
+/// Those that stop a process that has no terminal, or not the foreground.
+const JOB: &[c_int] = &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+/// Raised by faults of our own: blocked, they would kill without a word.
+const FAULTS: &[c_int] = &[
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGABRT,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+];
+
+/// What the words before the command say.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    /// dumb-init's ways: every signal is handed on, the command starts with none
+    /// blocked, and what stops the command stops us.
+    dumb: bool,
+    /// A session for the command.
+    session: bool,
+    /// Signals go to the whole process group.
+    group: bool,
+    subreaper: bool,
+    warn: bool,
+    verbosity: u32,
+    /// The signal that we get when our parent ends; 0 for none.
+    parent: c_int,
+    /// Statuses that count as success.
+    good: [bool; 256],
+    /// What is sent instead of a signal; 0 is nothing, -1 is itself.
+    rewrite: [i8; LAST + 1],
+    /// Where the command begins.
+    command: usize,
+}
+
+/// Why nothing is run: what to say, and the status to end with.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    Help,
+    Version,
+    Usage,
+    Bad(String),
+}
+
+/// Runs what `argv` says and returns the status to exit with. `argv[0]` is the
+/// name that options are told apart by.
+///
+/// # Safety
+/// `argv` is what a program's `main` gets: `argc` C strings and a NULL, which
+/// live as long as the program.
+pub unsafe fn main(argc: usize, argv: *const *const c_char) -> i32 {
+    // SAFETY: as above.
+    let word = |i| unsafe { CStr::from_ptr(*argv.add(i)) };
+    let words: Vec<&[u8]> = (0..argc).map(|i| word(i).to_bytes()).collect();
+    let name = base(words.first().unwrap_or(&&b""[..]));
+    let name = String::from_utf8_lossy(name);
+    let mut options = match parse(&name, words.get(1..).unwrap_or(&[])) {
+        Ok(options) => options,
+        Err(stop) => return say(&name, &stop),
+    };
+    environment(&mut options, |name| std::env::var(name).ok());
+    // SAFETY: `parse` found the command below argc; a NULL ends it.
+    let command = unsafe { argv.add(1 + options.command) };
+    run(&name, &options, command).unwrap_or_else(|(what, e)| {
+        eprintln!("[{name}] {what}: {}", e.desc());
+        1
+    })
+}
+
+/// The last part of a path.
+#[must_use]
+pub fn base(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or(path)
+}
+
+fn say(name: &str, stop: &Stop) -> i32 {
+    match stop {
+        Stop::Help => println!(
+            "{name} [-s] [-g] [-w] [-v] [-c] [-p SIGNAL] [-e STATUS]… [-r FROM:TO]… [--] command [word]…\n\
+             Runs a command, hands signals on, reaps orphans, ends as the command does.\n\
+             -s be a subreaper   -g signals go to its process group   -c to it alone\n\
+             -w say what is reaped   -e a status that counts as 0   -p when our parent ends\n\
+             -r hand on another signal (0: none)"
+        ),
+        Stop::Version => println!("{name} {}", env!("CARGO_PKG_VERSION")),
+        Stop::Usage => {
+            eprintln!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.");
+        }
+        Stop::Bad(why) => eprintln!("{name}: {why}"),
+    }
+    i32::from(!matches!(stop, Stop::Help | Stop::Version))
+}
+
+/// getopt(3) without permutation: the first word that is no option is the command.
+fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
+    let mut options = Options {
+        dumb: name == "dumb-init",
+        session: name == "dumb-init",
+        group: name == "dumb-init",
+        subreaper: false,
+        warn: false,
+        verbosity: 1,
+        parent: 0,
+        good: [false; 256],
+        rewrite: [-1; LAST + 1],
+        command: 0,
+    };
+    options.good[0] = true;
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        at += 1;
+        match word.strip_prefix(b"-") {
+            Some(b"-") => break,
+            Some(long) if long.first() == Some(&b'-') => {
+                let short = long_option(word)?;
+                at += options.letters(&[short], words.get(at).copied())?;
+            }
+            Some(letters) if !letters.is_empty() => {
+                at += options.letters(letters, words.get(at).copied())?;
+            }
+            _ => {
+                at -= 1;
+                break;
+            }
+        }
+    }
+    options.command = at;
+    if at < words.len() {
+        Ok(options)
+    } else {
+        Err(Stop::Usage)
+    }
+}
+
+fn long_option(word: &[u8]) -> Result<u8, Stop> {
+    Ok(match word {
+        b"--help" => b'h',
+        b"--version" => b'V',
+        b"--verbose" => b'v',
+        b"--single-child" => b'c',
+        b"--rewrite" => b'r',
+        other => {
+            let other = String::from_utf8_lossy(other);
+            return Err(Stop::Bad(format!("unrecognized option '{other}'")));
+        }
+    })
+}
+
+impl Options {
+    /// Takes a word of letters; how many further words belong to it.
+    fn letters(&mut self, letters: &[u8], next: Option<&[u8]>) -> Result<usize, Stop> {
+        for (i, letter) in letters.iter().enumerate() {
+            match letter {
+                b'h' => return Err(Stop::Help),
+                b'V' => return Err(Stop::Version),
+                b's' => self.subreaper = true,
+                b'g' => self.group = true,
+                b'w' => self.warn = true,
+                b'v' => self.verbosity += 1,
+                b'c' => (self.session, self.group) = (false, false),
+                b'p' | b'e' | b'r' => {
+                    let rest = letters.get(i + 1..).filter(|r| !r.is_empty());
+                    let value = rest.or(next).unwrap_or(b"");
+                    self.value(*letter, &String::from_utf8_lossy(value))?;
+                    return Ok(usize::from(rest.is_none()));
+                }
+                other => {
+                    let why = format!("unrecognized option '-{}'", char::from(*other));
+                    return Err(Stop::Bad(why));
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn value(&mut self, letter: u8, value: &str) -> Result<(), Stop> {
+        let bad = || Stop::Bad(format!("not a value for -{}: {value}", char::from(letter)));
+        match letter {
+            b'p' => self.parent = signal(value).ok_or_else(bad)?,
+            b'e' => self.good[usize::from(value.parse::<u8>().map_err(|_| bad())?)] = true,
+            _ => {
+                let (from, to) = value.split_once(':').ok_or_else(bad)?;
+                let number = |t: &str| t.parse::<u8>().ok().filter(|n| usize::from(*n) <= LAST);
+                let (from, to) = (number(from), number(to));
+                let (Some(from @ 1..), Some(to)) = (from, to) else {
+                    return Err(bad());
+                };
+                self.rewrite[usize::from(from)] = to as i8;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `SIGTERM`, `TERM` or a number.
+fn signal(text: &str) -> Option<c_int> {
+    let bare = text.strip_prefix("SIG").unwrap_or(text);
+    let named = (1..=31).find(|n| {
+        let name = nix::sys::signal::Signal::try_from(*n).map_or("", |s| s.as_str());
+        name.strip_prefix("SIG") == Some(bare)
+    });
+    named.or_else(|| bare.parse().ok().filter(|n| (1..=64).contains(n)))
+}
+
+/// The variables that tini and dumb-init read, and what a session means for
+/// job control: what would suspend stops the command's session for certain, for
+/// the kernel discards SIGTSTP to an orphaned process group.
+fn environment(options: &mut Options, get: impl Fn(&str) -> Option<String>) {
+    options.subreaper |= get("TINI_SUBREAPER").is_some();
+    options.group |= get("TINI_KILL_PROCESS_GROUP").is_some();
+    if let Some(level) = get("TINI_VERBOSITY").and_then(|v| v.parse().ok()) {
+        options.verbosity = level;
+    }
+    if options.session && get("DUMB_INIT_SETSID").as_deref() == Some("0") {
+        (options.session, options.group) = (false, false);
+    }
+    for signal in JOB {
+        let entry = &mut options.rewrite[*signal as usize];
+        if options.session && *entry == -1 {
+            *entry = libc::SIGSTOP as i8;
+        }
+    }
+}
+
+fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (String, Errno)> {
+    let fail = |what: &str| (what.to_owned(), Errno::last());
+    // SAFETY: integers.
+    unsafe {
+        if o.parent != 0 && libc::prctl(libc::PR_SET_PDEATHSIG, o.parent) != 0 {
+            return Err(fail("parent's death"));
+        }
+        if o.subreaper && libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
+            return Err(fail("subreaper"));
+        }
+    }
+    if o.verbosity > 0 && !o.dumb && !reaps() {
+        eprintln!(
+            "[{name}] neither pid 1 nor a subreaper (-s): orphans go elsewhere, and zombie reaping won't work"
+        );
+    }
+    let taken = Taken::take(o);
+    // The terminal's owner leaves it with SIGHUP and SIGCONT to its own group
+    // (tty_ioctl(4), TIOCNOTTY): not for the command.
+    let mut skip = if o.session { leave_terminal() } else { &[] };
+    // SAFETY: a single thread; the child only execs.
+    let child = match unsafe { libc::fork() } {
+        -1 => return Err(fail("fork")),
+        0 => become_command(name, o, &taken, command),
+        pid => pid,
+    };
+    // No directory is kept from being unmounted.
+    let _ = nix::unistd::chdir("/");
+    loop {
+        let got = taken.next();
+        match got {
+            libc::SIGCHLD => {
+                if let Some(status) = collect(name, o, child) {
+                    return Ok(status);
+                }
+            }
+            _ if skip.contains(&got) => skip = &skip[1..],
+            _ => forward(o, child, got),
+        }
+    }
+}
+
+/// Whether orphans below us become our children.
+fn reaps() -> bool {
+    let mut on: c_int = 0;
+    // SAFETY: a valid place for the answer.
+    unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut on) };
+    on != 0 || std::process::id() == 1
+}
+
+/// The signals as they were found, and those that we wait for.
+struct Taken {
+    found: libc::sigset_t,
+    mine: libc::sigset_t,
+    on_child: libc::sighandler_t,
+}
+
+impl Taken {
+    /// Blocks all: each is waited for. dumb-init hands on even those that faults
+    /// raise, tini does not. Dispositions stay: what is blocked is never
+    /// discarded as ignored. But an ignored SIGCHLD would lose the status.
+    fn take(o: &Options) -> Taken {
+        // SAFETY: sets that live here; SIG_DFL is no function.
+        unsafe {
+            let mut found = std::mem::zeroed();
+            let mut mine = std::mem::zeroed();
+            libc::sigfillset(&raw mut mine);
+            for fault in FAULTS.iter().filter(|_| !o.dumb) {
+                libc::sigdelset(&raw mut mine, *fault);
+            }
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const mine, &raw mut found);
+            let on_child = libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+            Taken {
+                found,
+                mine,
+                on_child,
+            }
+        }
+    }
+
+    /// Sleeps until the next.
+    fn next(&self) -> c_int {
+        loop {
+            // SAFETY: a live set; no details are asked for.
+            let got = unsafe { libc::sigwaitinfo(&raw const self.mine, std::ptr::null_mut()) };
+            if got > 0 {
+                return got;
+            }
+        }
+    }
+
+    /// For the command: as it was found, or clean, as dumb-init has it.
+    fn give_back(&self, clean: bool) {
+        // SAFETY: live sets; a disposition that was there before.
+        unsafe {
+            libc::signal(libc::SIGCHLD, self.on_child);
+            let mut set = self.found;
+            if clean {
+                libc::sigemptyset(&raw mut set);
+            }
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+        }
+    }
+}
+
+fn leave_terminal() -> &'static [c_int] {
+    // SAFETY: integers.
+    let led = unsafe { libc::ioctl(0, libc::TIOCNOTTY) == 0 && libc::getsid(0) == libc::getpid() };
+    if led {
+        &[libc::SIGHUP, libc::SIGCONT]
+    } else {
+        &[]
+    }
+}
+
+/// Group or session, terminal, signals, program. A terminal that is not ours to
+/// give away is no reason not to run.
+fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const c_char) -> ! {
+    // SAFETY: integers, and the words that `main` was given.
+    unsafe {
+        if o.session {
+            libc::setsid();
+            libc::ioctl(0, libc::TIOCSCTTY, 0);
+        } else {
+            libc::setpgid(0, 0);
+            libc::tcsetpgrp(0, libc::getpgrp()); // SIGTTOU is blocked
+        }
+        taken.give_back(o.dumb);
+        libc::execvp(*command, command);
+        let why = Errno::last();
+        let what = CStr::from_ptr(*command).to_string_lossy();
+        eprintln!("[{name}] {what}: {}", why.desc());
+        // As a shell says it.
+        libc::_exit(match why {
+            Errno::ENOENT => 127,
+            Errno::EACCES => 126,
+            _ => 1,
+        })
+    }
+}
+
+/// Reaps all that have ended; the status to end with when the command is one.
+fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
+    let mut end = None;
+    let mut each = |pid: Pid, status: Status| {
+        if pid == child {
+            end = Some(match status {
+                Status::Exited(code) => code,
+                Status::Killed(signal) => 128 + signal,
+            });
+        } else if o.warn {
+            eprintln!("[{name}] Reaped zombie process with pid={pid}");
+        }
+    };
+    while reap::drain(&mut each) {}
+    let status = end?;
+    if o.session {
+        send(o, child, libc::SIGTERM); // who is left of its session
+    }
+    let good = usize::try_from(status).is_ok_and(|s| o.good.get(s) == Some(&true));
+    Some(if good { 0 } else { status })
+}
+
+fn forward(o: &Options, child: Pid, signal: c_int) {
+    send(o, child, signal);
+    if o.dumb && JOB.contains(&signal) {
+        // SAFETY: integers. The shell that stopped us sees us stopped.
+        unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+    }
+}
+
+fn send(o: &Options, child: Pid, signal: c_int) {
+    let to = match usize::try_from(signal).ok().and_then(|s| o.rewrite.get(s)) {
+        Some(-1) | None => signal,
+        Some(other) => c_int::from(*other),
+    };
+    if to != 0 {
+        let whom = if o.group { -child } else { child };
+        // SAFETY: integers. The child is not reaped yet, so the pid is its own.
+        unsafe { libc::kill(whom, to) };
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
