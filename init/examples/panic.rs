@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
-    if words.get(1).is_some_and(|w| w == init::crash::WORD) {
+    if words.get(1).is_some_and(|w| w == "--after-crash") {
         println!("again {}", words[2..].join(" "));
         return;
     }
