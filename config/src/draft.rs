@@ -59,6 +59,23 @@ pub(crate) fn nodhcp(draft: &mut Draft, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Services that are to run, or not: the later word on one holds.
+pub(crate) fn services(draft: &mut Draft, text: &str, on: bool) -> Result<(), Problem> {
+    let list = &mut draft.config.services;
+    let mut result = Ok(());
+    for name in text.split(',').filter(|name| !name.is_empty()) {
+        if values::service(name) {
+            list.retain(|(known, _)| known != name);
+            list.push((name.to_owned(), on));
+        } else {
+            result = Err(Problem::bad(
+                "not a name of a service (a-z, 0-9, -); the others are taken",
+            ));
+        }
+    }
+    result
+}
+
 /// More modules; a bad name does not cost the good ones.
 pub(crate) fn blacklist(draft: &mut Draft, text: &str) -> Result<(), Problem> {
     let list = &mut draft.config.blacklist;

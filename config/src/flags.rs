@@ -146,6 +146,22 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.off",
+        values: "<service>[,<service>...]",
+        why: "services that are not started with the machine (b2p start does)",
+        repeats: true,
+        apply: |to, text| draft::services(to, text, false),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.on",
+        values: "<service>[,<service>...]",
+        why: "services that are, though they would not be",
+        repeats: true,
+        apply: |to, text| draft::services(to, text, true),
+        ..ROW
+    },
+    Flag {
         name: "b2p.rescue",
         values: "off, on",
         default: "off",

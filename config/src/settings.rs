@@ -22,6 +22,9 @@ pub struct Config {
     pub podman: Podman,
     /// Whether sshd runs.
     pub sshd: bool,
+    /// Services by name that are started with the machine, or are not, whatever
+    /// their row says; each once.
+    pub services: Vec<(String, bool)>,
     /// A shell before any service.
     pub rescue: bool,
     /// How much PID 1 logs.
@@ -61,6 +64,7 @@ impl Default for Config {
             console: Console::Status,
             podman: Podman::OnDemand,
             sshd: true,
+            services: Vec::new(),
             rescue: false,
             loglevel: Loglevel::Info,
             modules: Modules::Fast,

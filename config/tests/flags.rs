@@ -280,6 +280,17 @@ fn tiny_core_texts() {
 }
 
 #[test]
+fn services() {
+    let expected = with(|to| {
+        to.services = vec![("web".into(), false), ("net".into(), true)];
+    });
+    assert_eq!(good("b2p.off=net,web b2p.on=net"), expected);
+    let (config, complaints) = config::parse(b"b2p.off=a/b,good", &[]);
+    assert_eq!(config.services, [("good".to_owned(), false)]);
+    assert_eq!(complaints.len(), 1);
+}
+
+#[test]
 fn blacklist() {
     let expected = with(|to| {
         to.blacklist = ["floppy", "snd_hda_intel", "pcspkr"]

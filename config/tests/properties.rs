@@ -177,6 +177,7 @@ proptest! {
         let line: Vec<String> = flags(&high).iter().map(|flag| quote(flag, true)).collect();
         let (parsed, complaints) = parse(line.join(" ").as_bytes(), &entries(&pairs));
         prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let services = high.services.clone();
         let mut expected = Config {
             waitusb: high.waitusb.or(low.waitusb),
             tz: high.tz.or(low.tz),
@@ -184,12 +185,16 @@ proptest! {
             swapfile: high.swapfile.or(low.swapfile),
             ssh_keys: low.ssh_keys,
             blacklist: low.blacklist,
+            services: Vec::new(),
             ..high
         };
         let union = |low: &mut Vec<String>, high: &[String]| {
             let new: Vec<String> = high.iter().filter(|text| !low.contains(text)).cloned().collect();
             low.extend(new);
         };
+        let later = |(name, _): &(String, bool)| !services.iter().any(|(known, _)| known == name);
+        expected.services = low.services.into_iter().filter(later).collect();
+        expected.services.extend(services);
         union(&mut expected.ssh_keys, &high.ssh_keys);
         union(&mut expected.blacklist, &high.blacklist);
         prop_assert_eq!(parsed, expected);

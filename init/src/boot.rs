@@ -5,13 +5,14 @@
 //! then there is a shell.
 
 use std::path::Path;
+use std::time::Duration;
 
 use log::{debug, info};
 use services::Manager;
 
 use crate::button::Buttons;
 use crate::events::{self, Ears};
-use crate::machine::{Machine, now, since_kernel};
+use crate::machine::{self, Machine, now, since_kernel};
 use crate::modules::Modules;
 use crate::signals::Signals;
 use crate::uevent::{self, Uevents};
@@ -105,7 +106,12 @@ fn all(phases: &[Phase], machine: &mut Machine) -> Result<(), String> {
         let start = since_kernel();
         let outcome = (phase.run)(machine);
         let took = since_kernel().saturating_sub(start);
-        machine.phases.push((phase.name, took));
+        let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        machine.phases.push(machine::Phase {
+            name: phase.name,
+            start_us: us(start),
+            took_us: us(took),
+        });
         debug!(
             "phase {} took {} us: {}",
             phase.name,

@@ -59,7 +59,8 @@ pub fn on_each_terminal(name: &str, row: &Service) -> Vec<Service> {
     let one = |path: String| {
         // Made once in a boot and kept for its whole life.
         let path: &'static str = path.leak();
-        let name = format!("{name}-{}", path.trim_start_matches("/dev/")).leak();
+        let tty = path.trim_start_matches("/dev/").to_ascii_lowercase();
+        let name = format!("{name}-{tty}").leak();
         Service {
             name,
             tty: Some(Tty { path }),

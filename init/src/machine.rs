@@ -8,6 +8,7 @@ use services::Millis;
 
 use crate::kmsg;
 use crate::modules::Modules;
+use crate::signals::How;
 use crate::uevent::{Loader, Uevents};
 
 /// Something that was asked for and is not there.
@@ -19,6 +20,26 @@ pub struct Degraded {
     pub why: String,
 }
 
+/// A phase of the boot that has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Its name.
+    pub name: &'static str,
+    /// When it began, in microseconds of `CLOCK_BOOTTIME`.
+    pub start_us: u64,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+}
+
+/// The end of the machine, for later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    /// How it ends.
+    pub how: How,
+    /// When.
+    pub at: Millis,
+}
+
 /// The state of the boot, handed from phase to phase.
 #[derive(Debug, Default)]
 pub struct Machine {
@@ -28,8 +49,12 @@ pub struct Machine {
     pub degraded: Vec<Degraded>,
     /// When PID 1 started.
     pub started: Millis,
-    /// Name and duration of each phase that has run.
-    pub phases: Vec<(&'static str, Duration)>,
+    /// When everything that was asked for was up, or known not to come.
+    pub ready: Option<Millis>,
+    /// Each phase that has run.
+    pub phases: Vec<Phase>,
+    /// The end, where it has been put off.
+    pub scheduled: Option<Scheduled>,
     /// Module signatures are verified: a flag says so, or the kernel insists.
     pub verify: bool,
     /// Drivers on their way.

@@ -76,6 +76,17 @@ pub fn config() -> impl Strategy<Value = Config> {
     let wait = (0_u16..=3600, option::of(disk()));
     let wait = wait.prop_map(|(seconds, disk)| WaitUsb { seconds, disk });
     let modules = subsequence(vec!["floppy", "snd_hda_intel", "pcspkr", "i2c_dev"], 0..=4);
+    let names = subsequence(vec!["net", "sshd", "console-ttys0", "web"], 0..=4);
+    let services = names.prop_shuffle().prop_flat_map(|names| {
+        let on = vec(any::<bool>(), names.len());
+        (Just(names), on).prop_map(|(names, on)| {
+            names
+                .into_iter()
+                .map(str::to_owned)
+                .zip(on)
+                .collect::<Vec<_>>()
+        })
+    });
     let ours = (
         keys,
         data(),
@@ -85,6 +96,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         consoles,
         podmans,
         levels,
+        services,
     );
     let theirs = (
         option::of(wait),
@@ -95,7 +107,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         any::<[bool; 7]>(),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
-        let (keys, data, format, hostname, net, console, podman, loglevel) = ours;
+        let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
         let (waitusb, tz, ntpserver, blacklist, swapfile, bools) = theirs;
         let [sshd, rescue, utc, swap, autologin, syslog, fast] = bools;
         Config {
@@ -107,6 +119,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             console,
             podman,
             sshd,
+            services,
             rescue,
             loglevel,
             modules: if fast {
@@ -198,6 +211,13 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             .ssh_keys
             .iter()
             .map(|key| ("b2p.ssh_key", key.clone())),
+    );
+    let word = |on: bool| if on { "b2p.on" } else { "b2p.off" };
+    flags.extend(
+        config
+            .services
+            .iter()
+            .map(|(name, on)| (word(*on), name.clone())),
     );
     flags.extend(
         config
