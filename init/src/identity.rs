@@ -54,7 +54,7 @@ pub fn machine_id() -> Result<(), String> {
         return Ok(()); // brought along by the image or a disk
     }
     let firmware = fs::read_to_string("/sys/class/dmi/id/product_uuid").ok();
-    let id = firmware.and_then(|t| valid_id(&t.trim().replace('-', "").to_lowercase()));
+    let id = firmware.and_then(|t| valid_id(&t.trim().replace('-', "").to_ascii_lowercase()));
     let id = match id {
         Some(id) => id,
         None => random_id().map_err(|e| format!("/dev/urandom: {e}"))?,

@@ -13,7 +13,6 @@
 //! asks for it; the files stay Debian's own, bit for bit. The price is the taint
 //! flag E. The initrd they come from is as trusted as PID 1 itself either way.
 
-use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +37,7 @@ pub struct Modules {
     softdep: Vec<(String, String)>,
     builtin: Vec<String>,
     blacklist: Vec<String>,
-    loaded: HashSet<String>,
+    loaded: Vec<String>,
     verify: bool,
 }
 
@@ -138,17 +137,17 @@ impl Modules {
     }
 
     fn load_module(&mut self, name: &str) -> Result<(), Problem> {
-        if self.is_builtin(name) || self.loaded.contains(name) || live(name) {
+        if self.is_builtin(name) || self.is_loaded(name) || live(name) {
             return Ok(());
         }
         if self.blacklist.iter().any(|b| b == name) {
             return Err(Problem::Blacklisted);
         }
         // Noted first, so that a cycle in the index ends here.
-        self.loaded.insert(name.to_owned());
+        self.loaded.push(name.to_owned());
         let result = self.load_with_needs(name);
         if result.is_err() {
-            self.loaded.remove(name);
+            self.loaded.retain(|l| l != name);
         }
         result
     }
@@ -175,6 +174,10 @@ impl Modules {
 
     fn is_builtin(&self, name: &str) -> bool {
         self.builtin.iter().any(|b| b == name)
+    }
+
+    fn is_loaded(&self, name: &str) -> bool {
+        self.loaded.iter().any(|l| l == name)
     }
 
     /// Modules that an alias stands for, each once.

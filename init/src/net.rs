@@ -36,7 +36,7 @@ pub fn cards(net: &Path) -> Vec<(String, u32)> {
             ))
         })
         .collect();
-    all.sort_by_key(|(_, index)| *index);
+    all.sort_unstable_by_key(|(_, index)| *index);
     all
 }
 
