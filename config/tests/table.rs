@@ -25,6 +25,8 @@ const TEXTS: [(&str, &str); 16] = [
     ("<zone>", "Europe/Berlin"),
     ("<server>", "pool.ntp.org"),
     ("[,<module>...]", ",pcspkr"),
+    ("[,<service>...]", ",web"),
+    ("<service>", "net"),
     ("<module>", "floppy"),
 ];
 
