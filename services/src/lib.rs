@@ -6,11 +6,14 @@
 //! in here waits: every descriptor is non-blocking and every delay is a
 //! deadline handed to the caller's `poll(2)`.
 
+pub mod account;
 pub mod backoff;
+pub mod graph;
 pub mod lines;
 pub mod listen;
 pub mod manager;
 pub mod notify;
+pub mod rate;
 pub mod reap;
 pub mod row;
 pub mod spawn;
