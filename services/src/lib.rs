@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod backoff;
+pub mod file;
 pub mod graph;
 pub mod lines;
 pub mod listen;
@@ -20,9 +21,10 @@ pub mod spawn;
 pub mod state;
 pub mod status;
 pub mod supervisor;
+mod words;
 
 pub use manager::Manager;
-pub use row::{Ready, Restart, Service, Socket, Tty};
+pub use row::{Kill, Ready, Restart, Service, Socket, Tty, User};
 pub use state::{Event, Id, State, Verdict};
 pub use status::Status;
 pub use supervisor::Supervisor;

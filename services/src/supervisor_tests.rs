@@ -6,6 +6,7 @@ const SOCKET: Socket = Socket {
     path: "/x",
     mode: 0o600,
     gid: 0,
+    datagram: false,
     on_demand: true,
 };
 
