@@ -6,7 +6,7 @@ use common::{ED25519, good, read, read_all};
 use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
 
 /// Something to stand for each text of the `values` column.
-const TEXTS: [(&str, &str); 16] = [
+const TEXTS: [(&str, &str); 18] = [
     ("\"<type> <base64> <comment>\"", ""),
     ("<label>", "b2p-data"),
     ("<uuid>", "1234-ABCD"),

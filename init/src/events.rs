@@ -117,10 +117,7 @@ fn wait_until(
         .iter()
         .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
         .collect();
-    let deadline = [manager.supervisor.deadline(), until]
-        .into_iter()
-        .flatten()
-        .min();
+    let deadline = [manager.deadline(), until].into_iter().flatten().min();
     match poll(&mut fds, timeout(deadline)) {
         Ok(_) | Err(Errno::EINTR) => {}
         // ENOMEM: the kernel could not take the list. Come back, not at once.

@@ -82,6 +82,7 @@ const PODMAN: Service = Service {
         path: API,
         mode: 0o660,
         gid: 0,
+        datagram: false,
         on_demand: true,
     }),
     argv: &["/usr/bin/podman", "system", "service"],

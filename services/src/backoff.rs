@@ -9,6 +9,9 @@ const LONGEST_MS: Millis = 30_000;
 /// Having run this long, a service is taken as healthy and the delay starts over.
 const HEALTHY_MS: Millis = 10_000;
 
+/// So many ends in a row without a healthy run are a loop, which is said.
+const LOOP: u32 = 5;
+
 /// Doubles from 0.1 s to 30 s and starts over after 10 s of healthy running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
@@ -32,6 +35,14 @@ impl Backoff {
         self.failures
     }
 
+    /// Whether that is to be said: at 5, 10, 20, 40, … in a row, so that a night
+    /// of it is a few lines.
+    #[must_use]
+    pub fn looping(&self) -> bool {
+        let times = self.failures / LOOP;
+        self.failures.is_multiple_of(LOOP) && times.is_power_of_two()
+    }
+
     /// Forgets all failures.
     pub fn reset(&mut self) {
         self.failures = 0;
@@ -51,6 +62,19 @@ mod tests {
         for _ in 0..100_000 {
             assert_eq!(b.next(0), LONGEST_MS);
         }
+    }
+
+    #[test]
+    fn a_loop_is_said_at_each_doubling() {
+        let mut b = Backoff::default();
+        let said: Vec<u32> = (0..100)
+            .filter_map(|_| {
+                b.next(0);
+                b.looping().then_some(b.failures())
+            })
+            .collect();
+        assert_eq!(said, [5, 10, 20, 40, 80]);
+        assert!(!Backoff::default().looping());
     }
 
     #[test]

@@ -6,20 +6,32 @@
 //! in here waits: every descriptor is non-blocking and every delay is a
 //! deadline handed to the caller's `poll(2)`.
 
+pub mod account;
 pub mod backoff;
+mod child;
+pub mod file;
+pub mod graph;
+pub mod group;
 pub mod lines;
 pub mod listen;
 pub mod manager;
 pub mod notify;
+pub mod rate;
 pub mod reap;
+pub mod report;
 pub mod row;
+pub mod slot;
 pub mod spawn;
 pub mod state;
 pub mod status;
 pub mod supervisor;
+mod wires;
+mod words;
 
+pub use child::Stage;
 pub use manager::Manager;
-pub use row::{Ready, Restart, Service, Socket, Tty};
+pub use report::Line;
+pub use row::{Kill, Ready, Restart, Service, Socket, Tty, User};
 pub use state::{Event, Id, State, Verdict};
 pub use status::Status;
 pub use supervisor::Supervisor;

@@ -13,8 +13,9 @@ use nix::unistd::{Gid, Uid, chown};
 
 use crate::row::Socket;
 
-/// Binds and listens: stream, non-blocking, close-on-exec, with mode and owner set
-/// before anyone can connect (nobody can before `listen(2)`).
+/// Binds and listens: non-blocking, close-on-exec, with mode and owner set before
+/// anyone can connect (nobody can before `listen(2)`; a datagram socket has none,
+/// and is for everyone anyway).
 ///
 /// # Errors
 /// What the system said, and about which path.
@@ -30,11 +31,18 @@ pub fn bind_unix(row: &Socket) -> Result<OwnedFd, String> {
     }
     let errno = |what: &'static str| move |e: Errno| say(what, e.into());
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(errno("socket"))?;
+    let kind = if row.datagram {
+        SockType::Datagram
+    } else {
+        SockType::Stream
+    };
+    let fd = socket(AddressFamily::Unix, kind, flags, None).map_err(errno("socket"))?;
     let addr = UnixAddr::new(path).map_err(errno("address"))?;
     bind(fd.as_raw_fd(), &addr).map_err(errno("bind"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(row.mode)).map_err(|e| say("mode", e))?;
     chown(path, Some(Uid::from_raw(0)), Some(Gid::from_raw(row.gid))).map_err(errno("owner"))?;
-    listen(&fd, Backlog::MAXCONN).map_err(errno("listen"))?;
+    if !row.datagram {
+        listen(&fd, Backlog::MAXCONN).map_err(errno("listen"))?;
+    }
     Ok(fd)
 }

@@ -1,21 +1,24 @@
 //! The thin edge: does what the supervisor says, and tells it what happened.
 
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use log::{debug, error, info, warn};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid as NixPid, pipe2, read};
+use nix::unistd::Pid as NixPid;
 
-use crate::lines::Lines;
+use crate::group::Group;
 use crate::notify::{self, Notify};
-use crate::row::{Ready, Service};
+use crate::report::Line;
+use crate::row::{Kill, Ready, Service};
 use crate::spawn::{self, Inherit};
 use crate::state::{Action, Event, Id};
 use crate::supervisor::Supervisor;
-use crate::{Millis, Pid, Status, listen};
+use crate::wires::{self, Wires, Word};
+use crate::{Millis, Pid, Status, file, listen};
 
 /// What became readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,24 +29,14 @@ pub enum Token {
     Listen(Id),
     /// A service's output.
     Output(Id),
-    /// A child's word on why it could not be executed.
+    /// A child's word on why it could not be executed, or that it was.
     Failure(Id),
+    /// The descriptor on which a service says that it is ready.
+    Ready(Id),
 }
 
 /// Where a service's output lines go: its name and the line.
 pub type Sink = fn(&str, &[u8]);
-
-/// Descriptors of one service.
-#[derive(Debug, Default)]
-struct Wires {
-    listen: Option<OwnedFd>,
-    watched: bool,
-    /// Both ends are kept: one pipe for all of its lives, so that what its
-    /// children keep open after it costs no further descriptor.
-    output: Option<(OwnedFd, OwnedFd)>,
-    lines: Lines,
-    failure: Option<OwnedFd>,
-}
 
 /// The supervisor with its descriptors and processes.
 #[derive(Debug)]
@@ -59,27 +52,45 @@ pub struct Manager {
 impl Manager {
     /// Takes the rows. `cgroups` is the directory that gets a leaf for each.
     pub fn new(rows: Vec<Service>, cgroups: Option<&Path>, sink: Sink) -> Manager {
-        let wires = rows.iter().map(|_| Wires::default()).collect();
-        let wanted = rows.iter().any(|r| r.ready == Ready::Notify);
-        let notify = wanted
-            .then(|| Notify::bind(Path::new(notify::PATH)))
-            .and_then(|bound| {
-                let say = |e: &std::io::Error| {
-                    error!(
-                        "notify socket {}: {e}: no service can say READY=1",
-                        notify::PATH
-                    )
-                };
-                bound.inspect_err(say).ok()
-            });
-        let cgroups = cgroups.map(Path::to_path_buf);
         Manager {
+            wires: rows.iter().map(|_| Wires::default()).collect(),
             supervisor: Supervisor::new(rows),
-            wires,
-            notify,
-            cgroups,
+            notify: None,
+            cgroups: cgroups.map(Path::to_path_buf),
             sink,
         }
+    }
+
+    /// Takes a service file ([`file::parse`]) while the machine runs, in place of
+    /// one of that name that is at rest. It is off.
+    ///
+    /// # Errors
+    /// All that is wrong with it, a line each.
+    pub fn load(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        passwd: &str,
+        group: &str,
+    ) -> Result<Id, Vec<String>> {
+        let say = |why: &str| vec![format!("{name}: {why}")];
+        // Before it is parsed: what is taken is never given back.
+        self.supervisor.may_add(name).map_err(say)?;
+        let row = file::parse(name, bytes, passwd, group)?.leak();
+        self.take(row).map_err(say)
+    }
+
+    fn take(&mut self, row: Service) -> Result<Id, &'static str> {
+        let id = self.supervisor.add(row)?;
+        if let Some(group) = self.group(row.name) {
+            group.remove();
+        }
+        match self.wires.get_mut(id) {
+            // Its output stays: what an earlier one left may still write there.
+            Some(wires) => (wires.listen, wires.watched) = (None, false),
+            None => self.wires.push(Wires::default()),
+        }
+        Ok(id)
     }
 
     /// Binds the socket of every row that has one.
@@ -89,14 +100,7 @@ impl Manager {
     pub fn bind_sockets(&mut self) -> Result<(), String> {
         let mut result = Ok(());
         for id in self.supervisor.ids() {
-            let Some(socket) = self.supervisor.row(id).and_then(|r| r.socket) else {
-                continue;
-            };
-            match (listen::bind_unix(&socket), self.wires.get_mut(id)) {
-                (Ok(fd), Some(wires)) => wires.listen = Some(fd),
-                (Err(why), _) if result.is_ok() => result = Err(why),
-                _ => {}
-            }
+            result = result.and(self.bind(id));
         }
         result
     }
@@ -109,18 +113,50 @@ impl Manager {
         }
     }
 
+    /// Binds the socket of `id`, where it has one that is not bound yet.
+    fn bind(&mut self, id: Id) -> Result<(), String> {
+        let socket = self.supervisor.row(id).and_then(|r| r.socket);
+        if let (Some(socket), Some(wires)) = (socket, self.wires.get_mut(id))
+            && wires.listen.is_none()
+        {
+            wires.listen = Some(listen::bind_unix(&socket)?);
+        }
+        Ok(())
+    }
+
     /// What `poll(2)` is to watch.
     #[must_use]
     pub fn watched(&self) -> Vec<(Token, BorrowedFd<'_>)> {
         let mut all = Vec::with_capacity(self.wires.len() * 2 + 1);
         all.extend(self.notify.iter().map(|n| (Token::Notify, n.as_fd())));
         for (id, w) in self.wires.iter().enumerate() {
-            let listen = w.listen.iter().filter(|_| w.watched);
-            all.extend(listen.map(|f| (Token::Listen(id), f.as_fd())));
-            all.extend(w.output.iter().map(|(r, _)| (Token::Output(id), r.as_fd())));
-            all.extend(w.failure.iter().map(|f| (Token::Failure(id), f.as_fd())));
+            let listen = w.listen.as_ref().filter(|_| w.watched);
+            let each = [
+                (Token::Listen(id), listen),
+                (Token::Output(id), w.heard()),
+                (Token::Failure(id), w.failure.as_ref()),
+                (Token::Ready(id), w.ready.as_ref()),
+            ];
+            let there = each
+                .into_iter()
+                .filter_map(|(t, fd)| Some((t, fd?.as_fd())));
+            all.extend(there);
         }
         all
+    }
+
+    /// When [`Event::Tick`] is due; none while nothing is to be waited for.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        let output = self.wires.iter().flat_map(Wires::deadlines);
+        output.chain(self.supervisor.deadline()).min()
+    }
+
+    /// The state of every service.
+    #[must_use]
+    pub fn report(&self) -> Vec<Line> {
+        let s = &self.supervisor;
+        s.ids().map(|id| Line::of(s, id)).collect()
     }
 
     /// Something is readable.
@@ -128,8 +164,18 @@ impl Manager {
         match token {
             Token::Notify => self.notified(now),
             Token::Listen(id) => self.event(now, Event::Connection(id)),
-            Token::Output(id) => self.output(id),
-            Token::Failure(id) => self.failure(id),
+            Token::Output(id) => self.output(id, |w, name, sink| w.hear(now, name, sink)),
+            Token::Failure(id) => {
+                if let Some(pid) = self.word(id) {
+                    self.event(now, Event::Execed(pid));
+                }
+            }
+            Token::Ready(id) => {
+                let wires = self.wires.get_mut(id);
+                if let Some(pid) = wires.and_then(|w| w.says_ready().then_some(w.pid)) {
+                    self.event(now, Event::Ready(pid));
+                }
+            }
         }
     }
 
@@ -138,14 +184,20 @@ impl Manager {
         let Some(id) = self.supervisor.owner(pid) else {
             return false;
         };
-        self.last_words(id); // before the word on its end
-        self.failure(id);
+        // Before the word on its end: its own. That its program ran counts no more.
+        self.output(id, |w, name, sink| w.last_words(now, name, sink));
+        let _ = self.word(id);
         self.event(now, Event::Exited(pid, status));
         true
     }
 
     /// Takes an event, acts, and feeds back what came of it.
     pub fn event(&mut self, now: Millis, event: Event) {
+        if event == Event::Tick {
+            for id in self.supervisor.ids() {
+                self.output(id, |w, name, sink| w.tick(now, name, sink));
+            }
+        }
         for action in self.supervisor.handle(now, event) {
             self.act(now, action);
         }
@@ -154,28 +206,60 @@ impl Manager {
     fn act(&mut self, now: Millis, action: Action) {
         match action {
             Action::Spawn(id) => self.spawn(now, id),
-            Action::Watch(id) => self.watch(id, true),
-            Action::Unwatch(id) => self.watch(id, false),
-            Action::Terminate(pid) => self.terminate(pid),
-            Action::Kill(pid) => signal(pid, Signal::SIGKILL),
+            Action::Watch(id) => self.watch(now, id),
+            Action::Unwatch(id) => {
+                self.wires
+                    .get_mut(id)
+                    .into_iter()
+                    .for_each(|w| w.watched = false);
+            }
+            Action::Terminate(id, pid) => self.terminate(id, pid),
+            Action::Kill(id, pid) => {
+                signal(pid, Signal::SIGKILL);
+                self.clean(id);
+            }
+            Action::Clean(id) => self.clean(id),
             Action::SayReady(id) => debug!("{}: ready", self.name(id)),
             Action::SayLate(id) => warn!("{}: still not ready", self.name(id)),
             Action::SayEnded(id, status, again) => self.say_ended(id, status, again),
+            Action::SayLooping(id, count, ms) => {
+                error!(
+                    "{}: {count} times in a row it did not last; tried every {ms} ms or less often",
+                    self.name(id)
+                );
+            }
         }
     }
 
     /// A shell on a terminal ignores SIGTERM and heeds SIGHUP; a stopped process
-    /// sees neither before SIGCONT.
-    fn terminate(&self, pid: Pid) {
-        signal(pid, Signal::SIGTERM);
-        let owner = self.supervisor.owner(pid);
-        if owner
-            .and_then(|id| self.supervisor.row(id))
-            .is_some_and(|r| r.tty.is_some())
-        {
+    /// sees neither before SIGCONT, a frozen one not before it is thawed.
+    fn terminate(&self, id: Id, pid: Pid) {
+        let Some(row) = self.supervisor.row(id) else {
+            return;
+        };
+        let stop = Signal::try_from(row.stop).unwrap_or(Signal::SIGTERM);
+        let group = self.group(row.name);
+        group.iter().for_each(Group::thaw);
+        signal(pid, stop);
+        if row.tty.is_some() {
             signal(pid, Signal::SIGHUP);
         }
         signal(pid, Signal::SIGCONT);
+        if let (Some(group), Kill::Group) = (group, row.kill) {
+            group.signal(pid, &[stop, Signal::SIGCONT]);
+        }
+    }
+
+    /// Nothing of it lives on, if that is how it ends.
+    fn clean(&self, id: Id) {
+        let row = self.supervisor.row(id).filter(|r| r.kill == Kill::Group);
+        if let Some(group) = row.and_then(|r| self.group(r.name)) {
+            group.kill();
+        }
+    }
+
+    fn group(&self, name: &str) -> Option<Group> {
+        self.cgroups.as_deref().map(|dir| Group::of(dir, name))
     }
 
     fn say_ended(&self, id: Id, status: Status, again: Option<Millis>) {
@@ -183,7 +267,7 @@ impl Manager {
         match again {
             None if status.success() => info!("{name}: {status}"),
             None => warn!("{name}: {status}"),
-            Some(0) => debug!("{name}: {status}; its socket is listened on again"),
+            Some(0) => debug!("{name}: {status}; there is more to come"),
             Some(ms) => warn!("{name}: {status}; starts again in {ms} ms"),
         }
     }
@@ -198,47 +282,70 @@ impl Manager {
         }
     }
 
-    fn try_spawn(&mut self, id: Id) -> Result<Pid, std::io::Error> {
-        let gone = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    fn try_spawn(&mut self, id: Id) -> io::Result<Pid> {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
         let row = *self.supervisor.row(id).ok_or_else(gone)?;
-        let cgroup = self.leaf(row.name);
+        self.bind(id).map_err(io::Error::other)?;
+        let cgroup = self.leaf(&row);
+        let notify = self.notify_for(&row);
         let wires = self.wires.get_mut(id).ok_or_else(gone)?;
         if row.tty.is_none() && wires.output.is_none() {
-            wires.output = Some(output_pipe()?);
+            wires.output = Some(wires::pipe()?);
         }
+        let (ready, theirs) = match row.ready {
+            Ready::Fd(_) => wires::pipe().map(|(ours, theirs)| (Some(ours), Some(theirs)))?,
+            _ => (None, None),
+        };
         let inherit = Inherit {
             listen: wires.listen.as_ref().map(AsFd::as_fd),
             output: wires.output.as_ref().map(|(_, w)| w.as_fd()),
+            ready: theirs.as_ref().map(AsFd::as_fd),
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
-            notify: (row.ready == Ready::Notify).then_some(notify::PATH),
+            notify,
         };
         let child = spawn::spawn(&row, &inherit)?;
-        wires.failure = Some(child.failure);
+        wires.attach(child.pid, child.failure, ready);
         Ok(child.pid)
     }
 
-    /// The open `cgroup.procs` of a service's leaf. Without one the service
-    /// runs all the same, in PID 1's.
-    fn leaf(&self, name: &str) -> Option<fs::File> {
-        let dir = leaf_of(self.cgroups.as_ref()?.join(name));
-        let open = || {
-            fs::create_dir_all(&dir)?;
-            fs::OpenOptions::new()
-                .write(true)
-                .open(dir.join("cgroup.procs"))
-        };
-        open()
-            .map_err(|e| warn!("{name}: cgroup {}: {e}", dir.display()))
+    /// The open `cgroup.procs` of its leaf. Without one the service runs all the
+    /// same, in PID 1's.
+    fn leaf(&self, row: &Service) -> Option<fs::File> {
+        let file = self.group(row.name)?.open(row.limits);
+        file.inspect_err(|e| warn!("{}: cgroup: {e}", row.name))
             .ok()
     }
 
-    fn watch(&mut self, id: Id, on: bool) {
-        let Some(wires) = self.wires.get_mut(id) else {
-            return;
-        };
-        wires.watched = on && wires.listen.is_some();
-        if on && !wires.watched {
-            self.supervisor.give_up(id); // why it is not bound has been said
+    /// The notify socket, bound when a first service wants it. What comes through
+    /// it is believed by the sender's pid alone, so that any user may send.
+    fn notify_for(&mut self, row: &Service) -> Option<&'static str> {
+        if row.ready != Ready::Notify {
+            return None;
+        }
+        let path = Path::new(notify::PATH);
+        if self.notify.is_none() {
+            let bound = Notify::bind(path);
+            self.notify = bound
+                .inspect_err(|e| error!("{}: {e}: READY=1 cannot be said", notify::PATH))
+                .ok();
+        }
+        if row.user.is_some() {
+            let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o666));
+        }
+        Some(notify::PATH)
+    }
+
+    fn watch(&mut self, now: Millis, id: Id) {
+        match self.bind(id) {
+            Ok(()) => self
+                .wires
+                .get_mut(id)
+                .into_iter()
+                .for_each(|w| w.watched = true),
+            Err(why) => {
+                error!("{}: {why}", self.name(id));
+                self.supervisor.give_up(now, id);
+            }
         }
     }
 
@@ -251,8 +358,12 @@ impl Manager {
             let Some(id) = self.supervisor.owner(message.pid) else {
                 continue;
             };
-            if let Some(status) = &message.status {
-                info!("{}: {status}", self.name(id));
+            if let Some(status) = message.status {
+                self.output(id, |w, name, sink| {
+                    if w.rate.pass(now) {
+                        sink(name, status.as_bytes());
+                    }
+                });
             }
             if message.ready {
                 self.event(now, Event::Ready(message.pid));
@@ -260,87 +371,34 @@ impl Manager {
         }
     }
 
-    fn output(&mut self, id: Id) {
-        let sink = self.sink;
-        let name = self.supervisor.row(id).map_or("", |r| r.name);
-        let Some(Wires {
-            output: Some((end, _)),
-            lines,
-            ..
-        }) = self.wires.get_mut(id)
-        else {
-            return;
-        };
-        let mut bytes = [0u8; 4096];
-        // One buffer a turn: a flood cannot keep PID 1 from its other work.
-        if let Ok(n) = read(&*end, &mut bytes) {
-            lines.feed(bytes.get(..n).unwrap_or(&[]), |line| sink(name, line));
-        }
-    }
-
-    /// What is left in the pipe, as far as sixteen buffers go, and a last line
-    /// without its newline.
-    fn last_words(&mut self, id: Id) {
-        for _ in 0..16 {
-            self.output(id);
-        }
-        let sink = self.sink;
-        let name = self.name(id);
+    fn output(&mut self, id: Id, act: impl FnOnce(&mut Wires, &str, Sink)) {
+        let (name, sink) = (self.name(id), self.sink);
         if let Some(wires) = self.wires.get_mut(id) {
-            wires.lines.flush(|line| sink(name, line));
+            act(wires, name, sink);
         }
     }
 
-    fn failure(&mut self, id: Id) {
-        let Some(end) = self.wires.get_mut(id).and_then(|w| w.failure.take()) else {
-            return;
-        };
-        let mut record = [0u8; 8];
-        match read(&end, &mut record) {
-            Ok(n) => {
-                if let Some((stage, errno)) = spawn::failure(record.get(..n).unwrap_or(&[])) {
-                    let what = self.supervisor.row(id).and_then(|r| r.argv.first());
-                    error!(
-                        "{}: {stage:?} of {}: {errno}",
-                        self.name(id),
-                        what.unwrap_or(&"?")
-                    );
-                }
+    /// Says what went wrong before exec. The pid if nothing did.
+    fn word(&mut self, id: Id) -> Option<Pid> {
+        let row = self.supervisor.row(id)?;
+        let (name, what) = (row.name, row.argv.first().copied().unwrap_or("?"));
+        let wires = self.wires.get_mut(id)?;
+        // A word on the cgroup, then one on another step, then the end of file.
+        for _ in 0..3 {
+            match wires.word() {
+                Word::Nothing => return None,
+                Word::Runs => return Some(wires.pid),
+                Word::Failed(failed) => failed.iter().flatten().for_each(|f| {
+                    error!("{name}: {:?} of {what}: {}", f.stage, f.errno);
+                }),
             }
-            // Neither failed nor executed yet: keep watching.
-            Err(nix::errno::Errno::EAGAIN) => {
-                if let Some(w) = self.wires.get_mut(id) {
-                    w.failure = Some(end);
-                }
-            }
-            Err(_) => {}
         }
+        None
     }
 
     fn name(&self, id: Id) -> &'static str {
         self.supervisor.row(id).map_or("?", |r| r.name)
     }
-}
-
-/// The group below `dir` that can take a process. `podman run --cgroups=split`
-/// turns the group it is called from into an inner one, and an inner group takes
-/// none (cgroup-v2.rst, "No Internal Process Constraint").
-fn leaf_of(mut dir: PathBuf) -> PathBuf {
-    for _ in 0..8 {
-        let control = fs::read_to_string(dir.join("cgroup.subtree_control"));
-        if control.is_ok_and(|c| !c.trim().is_empty()) {
-            dir.push("main");
-        }
-    }
-    dir
-}
-
-/// Only our end is non-blocking: a program is not prepared for EAGAIN on its
-/// standard output. One that floods waits for us, never we for it.
-fn output_pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
-    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((ours, theirs))
 }
 
 fn signal(pid: Pid, signal: Signal) {

@@ -3,15 +3,20 @@
 /// When a service counts as ready, so that what needs it may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// As soon as it is running: it has nothing others wait for.
+    /// As soon as its program runs: it has nothing others wait for. A start that
+    /// fails before or in execve(2) is never ready.
     Forked,
     /// When it says `READY=1` on `NOTIFY_SOCKET` (`sd_notify(3)`).
     Notify,
     /// When it has ended with status 0: a one-shot.
     Exit,
+    /// When it writes a newline to this descriptor, which is open for it (s6's
+    /// `notification-fd`). Not below 3, not 3 where there is a socket.
+    Fd(i32),
 }
 
-/// What happens when it ends by itself.
+/// What happens when it ends by itself. With exit status 125 it is left, whatever
+/// is said here: so a program says that another start is no use (gokrazy's word).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     /// Start again, with a growing delay.
@@ -22,7 +27,34 @@ pub enum Restart {
     Never,
 }
 
-/// A listening Unix socket that PID 1 holds on behalf of a service.
+/// Whom a stop reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// Its first process alone: sshd's sessions and podman's conmon live on.
+    Process,
+    /// Everything in its cgroup; and when its first process ends, in whatever
+    /// way, what is left there is killed before the next start.
+    Group,
+}
+
+/// Who a service is. Numbers: PID 1 asks no name service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// The other groups; none is inherited.
+    pub groups: &'static [u32],
+    /// For `USER` and `LOGNAME`.
+    pub name: &'static str,
+    /// For `HOME`.
+    pub home: &'static str,
+    /// For `SHELL`.
+    pub shell: &'static str,
+}
+
+/// A Unix socket that PID 1 holds on behalf of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
     /// Where it is bound, an absolute path.
@@ -31,7 +63,9 @@ pub struct Socket {
     pub mode: u32,
     /// The group that owns it, a number: PID 1 asks no name service.
     pub gid: u32,
-    /// `true`: start the service on the first connection; `false`: with the boot.
+    /// `true`: of datagrams, as `/dev/log` is; `false`: a stream, listened on.
+    pub datagram: bool,
+    /// `true`: start the service on the first connection or datagram; `false`: with the boot.
     pub on_demand: bool,
 }
 
@@ -44,7 +78,7 @@ pub struct Tty {
 }
 
 /// A service: what it is, what it needs, how it lives and ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Its name in logs and in the cgroup tree.
     pub name: &'static str,
@@ -70,8 +104,23 @@ pub struct Service {
     pub gates: bool,
     /// Milliseconds after which not being ready is said; `gates` then lets go.
     pub late_ms: u64,
-    /// Milliseconds between SIGTERM and SIGKILL.
+    /// The signal that asks it to end; with a terminal it gets SIGHUP as well.
+    pub stop: i32,
+    /// Milliseconds between that and SIGKILL.
     pub grace_ms: u64,
+    /// Whom both reach.
+    pub kill: Kill,
+    /// Who it is; without one it is root.
+    pub user: Option<User>,
+    /// Its working directory, an absolute path.
+    pub dir: &'static str,
+    /// Its umask(2).
+    pub umask: u32,
+    /// Open files (`RLIMIT_NOFILE`), soft and hard.
+    pub nofile: (u64, u64),
+    /// Files of its cgroup and what is written to them before each start
+    /// (cgroup-v2.rst), such as `("memory.max", "64M")`.
+    pub limits: &'static [(&'static str, &'static str)],
     /// `oom_score_adj` (proc_pid_oom_score_adj(5)).
     pub oom_score_adj: i32,
 }
@@ -91,7 +140,16 @@ impl Service {
         after_ready: false,
         gates: false,
         late_ms: 10_000,
+        stop: libc::SIGTERM,
         grace_ms: 3_000,
+        kill: Kill::Process,
+        user: None,
+        dir: "/",
+        umask: 0o022,
+        // The soft limit that select(2) users survive, the hard one that
+        // container engines raise theirs to.
+        nofile: (1_024, 1_048_576),
+        limits: &[],
         oom_score_adj: 0,
     };
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::child::write_digits;
 use std::io::Read;
 use std::os::fd::AsFd;
 
@@ -78,14 +79,19 @@ fn a_program_that_is_not_there_says_so_by_stage_and_errno() {
     std::fs::File::from(child.failure)
         .read_to_end(&mut record)
         .unwrap();
-    assert_eq!(failure(&record), Some((Stage::Exec, Errno::ENOENT)));
+    let failed = Failure {
+        stage: Stage::Exec,
+        errno: Errno::ENOENT,
+    };
+    assert_eq!(Failure::read(&record), Some(failed));
+    assert!(failed.fatal());
 }
 
 #[test]
 fn a_record_that_is_none_is_none() {
-    assert_eq!(failure(b""), None);
-    assert_eq!(failure(b"\x09\x02"), None);
-    assert_eq!(failure(b"\xff\x02\0\0\0"), None);
+    assert_eq!(Failure::read(b""), None);
+    assert_eq!(Failure::read(b"\x09\x02"), None);
+    assert_eq!(Failure::read(b"\xff\x02\0\0\0"), None);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::{Millis, Pid, Status};
 /// The place of a service in the table.
 pub type Id = usize;
 
-/// Where a service is in its life. `pid` is its process; `since`, `kill_at` and
-/// `until` are moments of [`Millis`].
+/// Where a service is in its life. `pid` is its process; `since` (when that was
+/// started), `kill_at` and `until` are moments of [`Millis`].
 #[expect(missing_docs, reason = "the fields are named above")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -22,27 +22,39 @@ pub enum State {
     Starting { pid: Pid, since: Millis },
     /// It runs and is ready.
     Up { pid: Pid, since: Millis },
-    /// It has been asked to end, and is killed at the deadline.
-    Stopping { pid: Pid, kill_at: Millis },
+    /// It has been asked to end, and is killed at the deadline; `again`: to be
+    /// started when it has ended.
+    Stopping {
+        pid: Pid,
+        kill_at: Millis,
+        again: bool,
+    },
     /// It ended and is started again then.
     Delayed { until: Millis },
     /// A one-shot that has done its work.
     Done,
-    /// It ended and is left so.
+    /// It ended and is left so, or it cannot be.
     Failed,
 }
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Someone wants it.
+    /// Someone wants it, and with it what it needs.
     Start(Id),
-    /// Someone wants it no more.
+    /// Someone wants it no more, nor what needs it.
     Stop(Id),
+    /// The end: all are to stop, each when nothing that needs it is left.
+    StopAll,
+    /// Someone wants it anew. Those that need it are left alone, as they are
+    /// when it ends by itself.
+    Restart(Id),
     /// The edge started it.
     Spawned(Id, Pid),
     /// The edge could not start it.
     SpawnFailed(Id),
+    /// Its program runs: execve(2) succeeded.
+    Execed(Pid),
     /// It said that it is ready.
     Ready(Pid),
     /// Its socket has a connection waiting.
@@ -62,16 +74,21 @@ pub enum Action {
     Watch(Id),
     /// Watch it no more.
     Unwatch(Id),
-    /// Send SIGTERM and SIGCONT, so that a stopped one sees it.
-    Terminate(Pid),
+    /// Ask it to end, and send SIGCONT, so that a stopped one sees it.
+    Terminate(Id, Pid),
     /// Send SIGKILL.
-    Kill(Pid),
+    Kill(Id, Pid),
+    /// Kill what its first process left behind in its cgroup.
+    Clean(Id),
     /// Say that it is ready.
     SayReady(Id),
     /// Say that it is not ready though it should be.
     SayLate(Id),
     /// Say how it ended and, if so, after how many milliseconds it starts again.
     SayEnded(Id, Status, Option<Millis>),
+    /// Say that it has ended so many times in a row without a healthy run, and
+    /// is from now on started every so many milliseconds.
+    SayLooping(Id, u32, Millis),
 }
 
 impl State {
@@ -83,6 +100,36 @@ impl State {
                 Some(pid)
             }
             _ => None,
+        }
+    }
+
+    /// Whether something is there that could need others: a process, one about
+    /// to be, or a watched socket.
+    #[must_use]
+    pub fn active(self) -> bool {
+        self.pid().is_some() || matches!(self, State::Armed | State::Spawning)
+    }
+
+    /// Whether nothing is there and nothing will come by itself.
+    #[must_use]
+    pub fn at_rest(self) -> bool {
+        matches!(self, State::Off | State::Done | State::Failed)
+    }
+
+    /// One word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Off => "off",
+            State::Waiting => "waiting",
+            State::Armed => "armed",
+            State::Spawning => "spawning",
+            State::Starting { .. } => "starting",
+            State::Up { .. } => "up",
+            State::Stopping { .. } => "stopping",
+            State::Delayed { .. } => "delayed",
+            State::Done => "done",
+            State::Failed => "failed",
         }
     }
 }

@@ -34,42 +34,53 @@ impl fmt::Display for Status {
     }
 }
 
+const NAMES: [&str; 32] = [
+    "",
+    "SIGHUP",
+    "SIGINT",
+    "SIGQUIT",
+    "SIGILL",
+    "SIGTRAP",
+    "SIGABRT",
+    "SIGBUS",
+    "SIGFPE",
+    "SIGKILL",
+    "SIGUSR1",
+    "SIGSEGV",
+    "SIGUSR2",
+    "SIGPIPE",
+    "SIGALRM",
+    "SIGTERM",
+    "SIGSTKFLT",
+    "SIGCHLD",
+    "SIGCONT",
+    "SIGSTOP",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGURG",
+    "SIGXCPU",
+    "SIGXFSZ",
+    "SIGVTALRM",
+    "SIGPROF",
+    "SIGWINCH",
+    "SIGIO",
+    "SIGPWR",
+    "SIGSYS",
+];
+
+/// The number of a standard signal, by its name with `SIG` or without.
+#[must_use]
+pub fn signal_number(name: &str) -> Option<i32> {
+    let bare = name.strip_prefix("SIG").unwrap_or(name);
+    let number = NAMES
+        .iter()
+        .position(|n| n.strip_prefix("SIG") == Some(bare))?;
+    i32::try_from(number).ok()
+}
+
 /// The name of a standard signal (signal(7), x86 and arm numbering).
 fn signal_name(sig: i32) -> Option<&'static str> {
-    const NAMES: [&str; 32] = [
-        "",
-        "SIGHUP",
-        "SIGINT",
-        "SIGQUIT",
-        "SIGILL",
-        "SIGTRAP",
-        "SIGABRT",
-        "SIGBUS",
-        "SIGFPE",
-        "SIGKILL",
-        "SIGUSR1",
-        "SIGSEGV",
-        "SIGUSR2",
-        "SIGPIPE",
-        "SIGALRM",
-        "SIGTERM",
-        "SIGSTKFLT",
-        "SIGCHLD",
-        "SIGCONT",
-        "SIGSTOP",
-        "SIGTSTP",
-        "SIGTTIN",
-        "SIGTTOU",
-        "SIGURG",
-        "SIGXCPU",
-        "SIGXFSZ",
-        "SIGVTALRM",
-        "SIGPROF",
-        "SIGWINCH",
-        "SIGIO",
-        "SIGPWR",
-        "SIGSYS",
-    ];
     usize::try_from(sig)
         .ok()
         .filter(|&n| n > 0)
@@ -86,6 +97,16 @@ mod tests {
         assert_eq!(Status::Killed(9).to_string(), "killed by SIGKILL");
         assert_eq!(Status::Killed(64).to_string(), "killed by signal 64");
         assert_eq!(Status::Killed(-1).to_string(), "killed by signal -1");
+    }
+
+    #[test]
+    fn signals_have_numbers() {
+        assert_eq!(signal_number("SIGTERM"), Some(libc::SIGTERM));
+        assert_eq!(signal_number("INT"), Some(libc::SIGINT));
+        assert_eq!(signal_number("SIGSYS"), Some(libc::SIGSYS));
+        for none in ["", "SIG", "SIGSIGTERM", "term", "15"] {
+            assert_eq!(signal_number(none), None, "{none}");
+        }
     }
 
     #[test]

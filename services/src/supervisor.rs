@@ -1,53 +1,119 @@
 //! The supervisor: a pure state machine over events, time included.
 //!
-//! Invariants, held by the tests below:
+//! Invariants, held by the tests below over every state and event, and over
+//! random histories:
 //! - no event in any state panics, and an event that does not fit changes nothing;
 //! - a service has at most one process, and its end is seen exactly once;
+//! - every `Spawn` waits for its answer before there is another;
 //! - a service that ends is never started again sooner than its delay says,
-//!   nor is its socket watched sooner: nothing spins;
-//! - a stop always wins over a delay or a start under way.
+//!   nor is its socket watched sooner; after a `Tick` no deadline is in the past:
+//!   nothing spins;
+//! - a stop wins over a delay or a start under way, and reaches a service only
+//!   when nothing that needs it is left;
+//! - a restart is neither lost nor done twice.
 
-use crate::backoff::Backoff;
-use crate::row::{Ready, Restart, Service};
+use crate::graph::Set;
+use crate::row::Service;
+use crate::slot::{Moments, Slot};
 use crate::state::{Action, Event, Id, State, Verdict};
-use crate::{Millis, Pid, Status};
+use crate::{Millis, Pid, Status, file, graph};
 
-/// A socket-activated service that ends sooner than this most likely never
-/// accepted: its socket is not watched again before a delay.
-const TOO_SOON_MS: Millis = 1_000;
-
-#[derive(Debug)]
-struct Slot {
-    row: Service,
-    state: State,
-    backoff: Backoff,
-    /// Not ready by then is said; `None` once said or ready.
-    late_at: Option<Millis>,
-    late: bool,
-    last: Option<Status>,
-}
+/// So many times may a row be added while the machine runs: what it replaces is
+/// not given back.
+const MOST_ADDED: usize = 1_000;
 
 /// The table and the state of every row.
 #[derive(Debug)]
 pub struct Supervisor {
     slots: Vec<Slot>,
+    /// What each needs, directly or not.
+    needs: Vec<Set>,
+    /// Rows up to here came with the machine.
+    builtin: usize,
+    added: usize,
 }
 
 impl Supervisor {
-    /// Takes the rows; all are off.
+    /// Takes the rows; all are off, but for those that can never be.
     #[must_use]
     pub fn new(rows: Vec<Service>) -> Supervisor {
-        let slot = |row| Slot {
-            row,
-            state: State::Off,
-            backoff: Backoff::default(),
-            late_at: None,
-            late: false,
-            last: None,
+        let needs = graph::needs(&rows.iter().collect::<Vec<_>>());
+        let mut s = Supervisor {
+            builtin: rows.len(),
+            slots: rows.into_iter().map(Slot::new).collect(),
+            needs,
+            added: 0,
         };
-        Supervisor {
-            slots: rows.into_iter().map(slot).collect(),
+        for id in s.ids() {
+            if let Some(why) = s.impossible(id) {
+                s.at(id, |slot| {
+                    slot.barred = Some(why);
+                    slot.enter(0, State::Failed);
+                });
+            }
         }
+        s
+    }
+
+    fn impossible(&self, id: Id) -> Option<&'static str> {
+        if id >= graph::MOST {
+            Some("there are too many services")
+        } else if self.needs_it(id, id) {
+            Some("it needs itself")
+        } else if self.row(id).and_then(|r| self.find(r.name)) != Some(id) {
+            Some("there is another of its name")
+        } else {
+            None
+        }
+    }
+
+    /// Whether `who` needs `what`, directly or not.
+    fn needs_it(&self, who: Id, what: Id) -> bool {
+        self.needs
+            .get(who)
+            .is_some_and(|s| s & graph::only(what) != 0)
+    }
+
+    /// Whether [`Supervisor::add`] would take a row called `name` now; else why not.
+    ///
+    /// # Errors
+    /// In words for the one who wants to add it.
+    pub fn may_add(&self, name: &str) -> Result<(), &'static str> {
+        match self.find(name) {
+            Some(id) if id < self.builtin => Err("a service of the machine has this name"),
+            Some(id) if !self.state(id).at_rest() => Err("it is in use: stop it first"),
+            None if self.slots.len() >= graph::MOST.min(self.builtin + file::MOST) => {
+                Err("there are too many services")
+            }
+            _ if self.added >= MOST_ADDED => Err("too many changes since the boot"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a row while the machine runs, in place of one of the same name that
+    /// was added before and is at rest. It is off.
+    ///
+    /// # Errors
+    /// What [`Supervisor::may_add`] says, and a row that would need itself.
+    pub fn add(&mut self, row: Service) -> Result<Id, &'static str> {
+        self.may_add(row.name)?;
+        let id = self.find(row.name).unwrap_or(self.slots.len());
+        let mut rows: Vec<&Service> = self.slots.iter().map(|s| &s.row).collect();
+        match rows.get_mut(id) {
+            Some(old) => *old = &row,
+            None => rows.push(&row),
+        }
+        let needs = graph::needs(&rows);
+        if needs.get(id).is_none_or(|s| s & graph::only(id) != 0) {
+            return Err("it needs itself");
+        }
+        self.needs = needs;
+        self.added += 1;
+        match self.slots.get_mut(id) {
+            Some(slot) => *slot = Slot::new(row),
+            None => self.slots.push(Slot::new(row)),
+        }
+        Ok(id)
     }
 
     /// The row at `id`.
@@ -62,6 +128,12 @@ impl Supervisor {
         self.slots.get(id).map_or(State::Off, |s| s.state)
     }
 
+    /// When it came to that state.
+    #[must_use]
+    pub fn since(&self, id: Id) -> Millis {
+        self.slots.get(id).map_or(0, |s| s.since)
+    }
+
     /// The id of the service called `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Id> {
@@ -74,10 +146,28 @@ impl Supervisor {
         self.slots.get(id).and_then(|s| s.last)
     }
 
+    /// How often it was started again after it had ended by itself.
+    #[must_use]
+    pub fn restarts(&self, id: Id) -> u32 {
+        self.slots.get(id).map_or(0, |s| s.restarts)
+    }
+
+    /// When it came to each point for the first time.
+    #[must_use]
+    pub fn first(&self, id: Id) -> Moments {
+        self.slots.get(id).map_or(Moments::default(), |s| s.first)
+    }
+
+    /// Why it can never be started, where that is so.
+    #[must_use]
+    pub fn barred(&self, id: Id) -> Option<&'static str> {
+        self.slots.get(id).and_then(|s| s.barred)
+    }
+
     /// Leaves a service that cannot be: its socket could not be bound.
-    pub fn give_up(&mut self, id: Id) {
+    pub fn give_up(&mut self, now: Millis, id: Id) {
         if let Some(slot) = self.slots.get_mut(id).filter(|s| s.state.pid().is_none()) {
-            slot.state = State::Failed;
+            slot.enter(now, State::Failed);
             slot.late_at = None;
         }
     }
@@ -85,6 +175,18 @@ impl Supervisor {
     /// All ids.
     pub fn ids(&self) -> std::ops::Range<Id> {
         0..self.slots.len()
+    }
+
+    /// All ids, each after what it needs.
+    #[must_use]
+    pub fn order(&self) -> Vec<Id> {
+        graph::order(&self.needs)
+    }
+
+    /// Whether nothing runs and nothing will by itself: after `StopAll`, the end.
+    #[must_use]
+    pub fn at_rest(&self) -> bool {
+        self.slots.iter().all(|s| s.state.at_rest())
     }
 
     /// The service whose process is `pid`.
@@ -113,203 +215,118 @@ impl Supervisor {
     /// The next moment at which `Event::Tick` changes something.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        let own = |s: &Slot| match s.state {
-            State::Stopping { kill_at, .. } => Some(kill_at),
-            State::Delayed { until } => Some(until),
-            _ => None,
-        };
-        self.slots
-            .iter()
-            .flat_map(|s| [own(s), s.late_at])
-            .flatten()
-            .min()
+        self.slots.iter().flat_map(Slot::deadlines).min()
     }
 
     /// Takes one event and says what is to be done about it.
     pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Action> {
         let mut todo = Vec::new();
+        let out = &mut todo;
         match event {
-            Event::Start(id) => self.start(now, id),
-            Event::Stop(id) => self.stop(now, id, &mut todo),
-            Event::Spawned(id, pid) => self.spawned(now, id, pid, &mut todo),
-            Event::SpawnFailed(id) => self.spawn_failed(now, id, &mut todo),
-            Event::Ready(pid) => self.ready(now, pid, &mut todo),
-            Event::Connection(id) => self.connection(id, &mut todo),
-            Event::Exited(pid, status) => self.exited(now, pid, status, &mut todo),
-            Event::Tick => self.tick(now, &mut todo),
+            Event::Start(id) => self.want(now, id),
+            Event::Restart(id) => {
+                self.want_needs(now, id);
+                self.at(id, |s| s.anew(now, id, out));
+            }
+            Event::Stop(id) => self.unwant(now, id),
+            Event::StopAll => self.slots.iter_mut().for_each(|s| s.unwant(now, false)),
+            Event::Spawned(id, pid) => self.at(id, |s| s.spawned(now, pid)),
+            Event::SpawnFailed(id) => self.at(id, |s| s.spawn_failed(now, id, out)),
+            Event::Connection(id) => self.at(id, |s| s.connection(now, id, out)),
+            Event::Execed(pid) => self.of(pid, |s, id| s.word(now, true, id, out)),
+            Event::Ready(pid) => self.of(pid, |s, id| s.word(now, false, id, out)),
+            Event::Exited(pid, status) => self.of(pid, |s, id| s.exited(now, status, id, out)),
+            Event::Tick => {
+                let slots = self.slots.iter_mut().enumerate();
+                slots.for_each(|(id, s)| s.tick(now, id, out));
+            }
         }
-        self.advance(&mut todo);
+        self.settle(now, &mut todo);
         todo
     }
 
-    fn start(&mut self, now: Millis, id: Id) {
-        let Some(slot) = self.slots.get_mut(id) else {
-            return;
-        };
-        let startable = matches!(
-            slot.state,
-            State::Off | State::Done | State::Failed | State::Delayed { .. }
-        );
-        if startable {
-            slot.state = State::Waiting;
-            slot.backoff.reset();
-            slot.late = false;
-            slot.late_at = Some(now.saturating_add(slot.row.late_ms));
+    fn at(&mut self, id: Id, act: impl FnOnce(&mut Slot)) {
+        if let Some(slot) = self.slots.get_mut(id) {
+            act(slot);
         }
     }
 
-    fn stop(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
-        let Some(slot) = self.slots.get_mut(id) else {
-            return;
-        };
-        slot.late_at = None;
-        slot.state = match slot.state {
-            State::Starting { pid, .. } | State::Up { pid, .. } => {
-                todo.push(Action::Terminate(pid));
-                State::Stopping {
-                    pid,
-                    kill_at: now.saturating_add(slot.row.grace_ms),
-                }
-            }
-            State::Armed => {
-                todo.push(Action::Unwatch(id));
-                State::Off
-            }
-            stopping @ State::Stopping { .. } => stopping,
-            _ => State::Off,
-        };
-    }
-
-    fn spawned(&mut self, now: Millis, id: Id, pid: Pid, todo: &mut Vec<Action>) {
-        let Some(slot) = self.slots.get_mut(id) else {
-            return;
-        };
-        match slot.state {
-            State::Spawning => {
-                slot.state = State::Starting { pid, since: now };
-                if slot.row.ready == Ready::Forked {
-                    self.ready(now, pid, todo);
-                }
-            }
-            // Stopped between the two: the process must not be forgotten.
-            State::Off => {
-                todo.push(Action::Terminate(pid));
-                slot.state = State::Stopping {
-                    pid,
-                    kill_at: now.saturating_add(slot.row.grace_ms),
-                };
-            }
-            _ => {}
+    fn of(&mut self, pid: Pid, act: impl FnOnce(&mut Slot, Id)) {
+        if let Some(id) = self.owner(pid) {
+            self.at(id, |s| act(s, id));
         }
     }
 
-    fn spawn_failed(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
-        let Some(slot) = self.slots.get_mut(id) else {
-            return;
-        };
-        if slot.state == State::Spawning {
-            // The edge has said why. 126 as a shell says "could not be run".
-            slot.end(now, 0, Status::Exited(126), id, todo);
-        }
+    fn want(&mut self, now: Millis, id: Id) {
+        self.want_needs(now, id);
+        self.at(id, |s| s.want(now, true));
     }
 
-    fn ready(&mut self, _now: Millis, pid: Pid, todo: &mut Vec<Action>) {
-        let Some(id) = self.owner(pid) else { return };
-        let Some(slot) = self.slots.get_mut(id) else {
-            return;
-        };
-        if let State::Starting { since, .. } = slot.state {
-            slot.state = State::Up { pid, since };
-            slot.late_at = None;
-            slot.late = false;
-            todo.push(Action::SayReady(id));
-        }
-    }
-
-    fn connection(&mut self, id: Id, todo: &mut Vec<Action>) {
-        let Some(slot) = self.slots.get_mut(id) else {
-            return;
-        };
-        if slot.state == State::Armed {
-            slot.state = State::Spawning;
-            todo.push(Action::Unwatch(id));
-            todo.push(Action::Spawn(id));
-        }
-    }
-
-    fn exited(&mut self, now: Millis, pid: Pid, status: Status, todo: &mut Vec<Action>) {
-        let Some(id) = self.owner(pid) else { return };
-        let Some(slot) = self.slots.get_mut(id) else {
-            return;
-        };
-        match slot.state {
-            State::Starting { since, .. } | State::Up { since, .. } => {
-                slot.end(now, now.saturating_sub(since), status, id, todo);
-            }
-            State::Stopping { .. } => {
-                slot.last = Some(status);
-                slot.state = State::Off;
-                todo.push(Action::SayEnded(id, status, None));
-            }
-            _ => {}
-        }
-    }
-
-    fn tick(&mut self, now: Millis, todo: &mut Vec<Action>) {
-        for (id, slot) in self.slots.iter_mut().enumerate() {
-            match slot.state {
-                State::Stopping { pid, kill_at } if kill_at <= now => {
-                    todo.push(Action::Kill(pid));
-                    // Asked again, should it not be gone by then.
-                    let again = now.saturating_add(slot.row.grace_ms.max(1_000));
-                    slot.state = State::Stopping {
-                        pid,
-                        kill_at: again,
-                    };
-                }
-                State::Delayed { until } if until <= now => slot.state = State::Waiting,
-                _ => {}
-            }
-            if slot.late_at.is_some_and(|at| at <= now) {
-                slot.late_at = None;
-                slot.late = true;
-                todo.push(Action::SayLate(id));
+    /// What it needs comes with it, and does not leave under it.
+    fn want_needs(&mut self, now: Millis, id: Id) {
+        for need in self.ids() {
+            if need != id && self.needs_it(id, need) {
+                self.at(need, |s| s.want(now, false));
             }
         }
     }
 
-    /// Starts, or arms, everything that waits for nothing any more.
-    fn advance(&mut self, todo: &mut Vec<Action>) {
+    fn unwant(&mut self, now: Millis, id: Id) {
+        for other in self.ids() {
+            if other != id && self.needs_it(other, id) {
+                self.at(other, |s| s.unwant(now, false));
+            }
+        }
+        self.at(id, |s| s.unwant(now, true));
+    }
+
+    /// Moves what can move by itself now. Each pass moves a service, and each
+    /// service moves at most twice (it leaves, or it starts), so it ends.
+    fn settle(&mut self, now: Millis, todo: &mut Vec<Action>) {
+        for _ in 0..2 * self.slots.len() {
+            let before = todo.len();
+            self.let_leave(now, todo);
+            self.let_start(now, todo);
+            if todo.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Those that are to stop, when nothing that needs them is left.
+    fn let_leave(&mut self, now: Millis, todo: &mut Vec<Action>) {
+        for id in self.ids().rev() {
+            let leaving = |s: &&Slot| s.leaving && s.state != State::Spawning;
+            if self.slots.get(id).filter(leaving).is_some() && !self.in_use(id) {
+                self.at(id, |s| s.leave(now, id, todo));
+            }
+        }
+    }
+
+    fn in_use(&self, id: Id) -> bool {
+        let uses = |o| o != id && self.state(o).active() && self.needs_it(o, id);
+        self.ids().any(uses)
+    }
+
+    /// Those that wait for nothing any more.
+    fn let_start(&mut self, now: Millis, todo: &mut Vec<Action>) {
         for id in self.ids() {
-            let waits = |s: &Slot| s.state == State::Waiting;
-            let Some(slot) = self.slots.get(id).filter(|s| waits(s)) else {
+            let waits = |s: &&Slot| s.state == State::Waiting;
+            let Some(slot) = self.slots.get(id).filter(waits) else {
                 continue;
             };
-            if !slot.row.needs.iter().all(|n| self.satisfied(n)) {
-                continue;
-            }
-            let Some(slot) = self.slots.get_mut(id) else {
-                continue;
-            };
-            if slot.row.on_demand() {
-                slot.state = State::Armed;
-                slot.late_at = None;
-                todo.extend([Action::Watch(id), Action::SayReady(id)]);
-            } else {
-                slot.state = State::Spawning;
-                todo.push(Action::Spawn(id));
+            if slot.row.needs.iter().all(|n| self.satisfied(n)) {
+                self.at(id, |s| s.start(now, id, todo));
             }
         }
     }
 
     fn satisfied(&self, name: &str) -> bool {
-        let ready = |id| {
-            matches!(
-                self.state(id),
-                State::Up { .. } | State::Armed | State::Done
-            )
+        let ready = |s: &Slot| {
+            !s.leaving && matches!(s.state, State::Up { .. } | State::Armed | State::Done)
         };
-        self.find(name).is_some_and(ready)
+        let slot = self.find(name).and_then(|id| self.slots.get(id));
+        slot.is_some_and(ready)
     }
 
     /// What is needed will not come, or not soon.
@@ -324,43 +341,14 @@ impl Supervisor {
     }
 }
 
-impl Slot {
-    /// It ended by itself: what now?
-    fn end(&mut self, now: Millis, ran: Millis, status: Status, id: Id, todo: &mut Vec<Action>) {
-        self.last = Some(status);
-        let again = match self.row.restart {
-            Restart::Always => true,
-            Restart::OnFailure => !status.success(),
-            Restart::Never => false,
-        };
-        if !again {
-            let well = status.success();
-            self.state = if well { State::Done } else { State::Failed };
-            self.late_at = None;
-            let say = if well && self.row.ready == Ready::Exit {
-                Action::SayReady(id)
-            } else {
-                Action::SayEnded(id, status, None)
-            };
-            todo.push(say);
-            return;
-        }
-        // Leaving after idle time is what an on-demand service does when all is
-        // well: its socket is watched again at once. Leaving at once is not.
-        let idle = self.row.on_demand() && status.success() && ran >= TOO_SOON_MS;
-        let delay = if idle { 0 } else { self.backoff.next(ran) };
-        if idle {
-            self.backoff.reset();
-            self.state = State::Waiting;
-        } else {
-            self.state = State::Delayed {
-                until: now.saturating_add(delay),
-            };
-        }
-        todo.push(Action::SayEnded(id, status, Some(delay)));
-    }
-}
-
 #[cfg(test)]
 #[path = "supervisor_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "supervisor_table.rs"]
+mod table;
+
+#[cfg(test)]
+#[path = "supervisor_histories.rs"]
+mod histories;

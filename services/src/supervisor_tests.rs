@@ -1,11 +1,11 @@
 use super::*;
-use crate::row::Socket;
-use proptest::prelude::*;
+use crate::row::{Ready, Restart, Socket};
 
 const SOCKET: Socket = Socket {
     path: "/x",
     mode: 0o600,
     gid: 0,
+    datagram: false,
     on_demand: true,
 };
 
@@ -124,9 +124,12 @@ fn a_stop_cancels_the_delay() {
 fn a_stop_while_it_is_being_started_is_kept() {
     let mut s = Supervisor::new(rows());
     s.handle(0, Event::Start(ONCE));
-    s.handle(0, Event::Stop(ONCE));
-    assert_eq!(s.handle(1, Event::Spawned(ONCE, 5)), [Action::Terminate(5)]);
-    assert_eq!(s.handle(3_001, Event::Tick), [Action::Kill(5)]);
+    assert_eq!(s.handle(0, Event::Stop(ONCE)), []);
+    assert_eq!(
+        s.handle(1, Event::Spawned(ONCE, 5)),
+        [Action::Terminate(ONCE, 5)]
+    );
+    assert_eq!(s.handle(3_001, Event::Tick), [Action::Kill(ONCE, 5)]);
     s.handle(3_002, Event::Exited(5, Status::Killed(9)));
     assert_eq!(s.state(ONCE), State::Off);
 }
@@ -192,93 +195,258 @@ fn a_service_left_alone_is_done_or_failed() {
     }
 }
 
-fn states() -> Vec<State> {
-    vec![
-        State::Off,
-        State::Waiting,
-        State::Armed,
-        State::Spawning,
-        State::Starting { pid: 7, since: 5 },
-        State::Up { pid: 7, since: 5 },
-        State::Stopping {
-            pid: 7,
-            kill_at: 50,
-        },
-        State::Delayed { until: 50 },
-        State::Done,
-        State::Failed,
-    ]
-}
-
-fn events(id: Id) -> Vec<Event> {
-    vec![
-        Event::Start(id),
-        Event::Stop(id),
-        Event::Spawned(id, 7),
-        Event::SpawnFailed(id),
-        Event::Ready(7),
-        Event::Connection(id),
-        Event::Exited(7, Status::Exited(0)),
-        Event::Exited(7, Status::Killed(34)),
-        Event::Exited(8, Status::Exited(0)),
-        Event::Tick,
-    ]
-}
-
-/// Every state times every event times every kind of service.
 #[test]
-fn no_event_in_any_state_loses_a_process() {
-    for id in [KEY, SSHD, PODMAN, ONCE] {
-        for state in states() {
-            for event in events(id) {
-                let mut s = Supervisor::new(rows());
-                s.slots[id].state = state;
-                let todo = s.handle(60, event);
-                let ended = matches!(event, Event::Exited(7, _));
-                if state.pid().is_some() && !ended {
-                    assert_eq!(s.state(id).pid(), Some(7), "{state:?} {event:?}");
-                }
-                let spawns = todo.iter().filter(|a| **a == Action::Spawn(id)).count();
-                assert!(spawns <= 1, "{state:?} {event:?}: {todo:?}");
-                if state.pid().is_some() && !ended {
-                    assert_eq!(spawns, 0, "{state:?} {event:?}");
-                }
-            }
-        }
-    }
+fn a_start_brings_what_is_needed() {
+    let mut s = Supervisor::new(rows());
+    assert_eq!(s.handle(5, Event::Start(SSHD)), [Action::Spawn(KEY)]);
+    assert_eq!(
+        (s.state(SSHD), s.state(PODMAN)),
+        (State::Waiting, State::Off)
+    );
+    assert_eq!(s.first(KEY).asked, Some(5));
 }
 
-fn any_event() -> impl Strategy<Value = Event> {
-    let id = 0usize..6;
-    let pid = 1i32..6;
-    prop_oneof![
-        id.clone().prop_map(Event::Start),
-        id.clone().prop_map(Event::Stop),
-        (id.clone(), pid.clone()).prop_map(|(i, p)| Event::Spawned(i, p)),
-        id.clone().prop_map(Event::SpawnFailed),
-        pid.clone().prop_map(Event::Ready),
-        id.prop_map(Event::Connection),
-        (pid, any::<bool>()).prop_map(|(p, ok)| Event::Exited(p, Status::Exited(!ok as i32))),
-        Just(Event::Tick),
-    ]
-}
-
-proptest! {
-    /// Any history: no panic, no process forgotten, no socket watched while
-    /// something runs on it.
-    #[test]
-    fn any_history_is_survived(history in prop::collection::vec((any_event(), 0u64..20_000), 0..80)) {
+#[test]
+fn a_start_repeats_nothing_and_hurries_nothing_that_is_needed() {
+    for state in [State::Done, State::Failed, State::Delayed { until: 900 }] {
         let mut s = Supervisor::new(rows());
-        let mut now = 0;
-        for (event, wait) in history {
-            now += wait;
-            for action in s.handle(now, event) {
-                match action {
-                    Action::Watch(id) => prop_assert_eq!(s.state(id), State::Armed),
-                    Action::Spawn(id) => prop_assert_eq!(s.state(id), State::Spawning),
-                    _ => {}
-                }
-            }
+        s.slots[KEY].state = state;
+        s.handle(5, Event::Start(SSHD));
+        assert_eq!(s.state(KEY), state);
+    }
+}
+
+#[test]
+fn a_start_keeps_what_is_needed_from_leaving() {
+    let mut s = chain();
+    s.handle(50, Event::Stop(0));
+    assert!(s.slots[0].leaving && s.slots[1].leaving);
+    s.handle(51, Event::Start(1));
+    assert!(!s.slots[0].leaving && !s.slots[1].leaving);
+    let State::Stopping { again: false, .. } = s.state(2) else {
+        panic!("{:?}", s.state(2));
+    };
+    assert_eq!(s.handle(60, Event::Exited(102, Status::Exited(0))).len(), 1);
+    assert!(matches!(s.state(0), State::Up { .. }));
+    assert!(matches!(s.state(1), State::Up { .. }));
+}
+
+/// `a`, `b` that needs it, `c` that needs `b`; all up, with pids from 100.
+fn chain() -> Supervisor {
+    let row = |name, needs| Service {
+        name,
+        needs,
+        ..Service::DEFAULT
+    };
+    let rows = vec![row("a", &[]), row("b", &["a"]), row("c", &["b"])];
+    let mut s = Supervisor::new(rows);
+    s.handle(0, Event::Start(2));
+    for (id, pid) in [(0, 100), (1, 101), (2, 102)] {
+        assert_eq!(s.state(id), State::Spawning);
+        s.handle(1, Event::Spawned(id, pid));
+        s.handle(2, Event::Execed(pid));
+    }
+    s
+}
+
+#[test]
+fn a_stop_takes_those_first_that_need_it() {
+    let mut s = chain();
+    let gone = |pid| Event::Exited(pid, Status::Killed(15));
+    assert_eq!(s.handle(10, Event::Stop(0)), [Action::Terminate(2, 102)]);
+    let todo = s.handle(20, gone(102));
+    assert_eq!(todo[1..], [Action::Terminate(1, 101)]);
+    let todo = s.handle(30, gone(101));
+    assert_eq!(todo[1..], [Action::Terminate(0, 100)]);
+    assert!(!s.at_rest());
+    s.handle(40, gone(100));
+    assert!(s.at_rest());
+    assert_eq!(s.deadline(), None);
+}
+
+#[test]
+fn one_in_the_middle_leaves_what_it_needs_alone() {
+    let mut s = chain();
+    s.handle(10, Event::Stop(1));
+    s.handle(20, Event::Exited(102, Status::Exited(0)));
+    s.handle(30, Event::Exited(101, Status::Exited(0)));
+    let states = [s.state(0).word(), s.state(1).word(), s.state(2).word()];
+    assert_eq!(states, ["up", "off", "off"]);
+}
+
+#[test]
+fn what_ends_by_itself_while_it_is_to_leave_stays_away() {
+    let mut s = chain();
+    s.handle(10, Event::Stop(0));
+    let todo = s.handle(11, Event::Exited(100, Status::Killed(11)));
+    assert_eq!(todo, [Action::SayEnded(0, Status::Killed(11), None)]);
+    assert_eq!(s.state(0), State::Off);
+}
+
+#[test]
+fn a_restart_is_one_end_and_one_start() {
+    let mut s = chain();
+    assert_eq!(s.handle(10, Event::Restart(0)), [Action::Terminate(0, 100)]);
+    // However often it is said meanwhile.
+    assert_eq!(s.handle(11, Event::Restart(0)), []);
+    assert_eq!(s.handle(12, Event::Start(0)), []);
+    let status = Status::Killed(15);
+    let todo = s.handle(20, Event::Exited(100, status));
+    assert_eq!(
+        todo,
+        [Action::SayEnded(0, status, Some(0)), Action::Spawn(0)]
+    );
+    assert_eq!(s.handle(21, Event::Restart(0)), [], "it is on its way");
+    s.handle(22, Event::Spawned(0, 200));
+    s.handle(23, Event::Execed(200));
+    assert_eq!(
+        s.state(0),
+        State::Up {
+            pid: 200,
+            since: 22
+        }
+    );
+    assert_eq!(s.restarts(0), 0, "asked for, so none of its own");
+    // Those that need it were left alone.
+    assert_eq!(s.state(1), State::Up { pid: 101, since: 1 });
+}
+
+#[test]
+fn a_stop_wins_over_a_restart_and_a_later_start_over_both() {
+    let mut s = chain();
+    s.handle(10, Event::Restart(2));
+    s.handle(11, Event::Stop(2));
+    s.handle(12, Event::Exited(102, Status::Exited(0)));
+    assert_eq!(s.state(2), State::Off);
+    let mut s = chain();
+    s.handle(10, Event::Stop(2));
+    s.handle(11, Event::Start(2));
+    let todo = s.handle(12, Event::Exited(102, Status::Exited(0)));
+    assert!(todo.contains(&Action::Spawn(2)));
+}
+
+#[test]
+fn a_restart_of_what_waits_is_a_start_now() {
+    let mut s = sshd_up();
+    s.handle(100, Event::Exited(11, Status::Killed(9)));
+    assert_eq!(s.handle(101, Event::Restart(SSHD)), [Action::Spawn(SSHD)]);
+    assert_eq!(s.handle(5_000, Event::Tick), []);
+}
+
+#[test]
+fn a_loop_is_said_and_backs_off() {
+    let mut s = Supervisor::new(rows());
+    s.handle(0, Event::Start(SSHD));
+    s.slots[KEY].state = State::Done;
+    let (mut now, mut said, mut starts) = (0, Vec::new(), 0);
+    s.handle(now, Event::Tick);
+    while now < 3_600_000 {
+        s.handle(now, Event::Spawned(SSHD, 9));
+        starts += 1;
+        let todo = s.handle(now + 5, Event::Exited(9, Status::Exited(1)));
+        said.extend(todo.into_iter().filter_map(|a| match a {
+            Action::SayLooping(SSHD, count, delay) => Some((count, delay)),
+            _ => None,
+        }));
+        while s.state(SSHD) != State::Spawning {
+            now = s.deadline().expect("a delay, or that it is late");
+            s.handle(now, Event::Tick);
         }
     }
+    assert_eq!(said[..3], [(5, 1_600), (10, 30_000), (20, 30_000)]);
+    assert_eq!(said.len(), 5, "5, 10, 20, 40, 80: {said:?}");
+    assert!(starts < 140, "{starts} starts in an hour");
+    assert_eq!(s.restarts(SSHD), starts);
+}
+
+#[test]
+fn moments_are_of_the_first_life_and_since_is_of_the_state() {
+    let mut s = sshd_up();
+    let first = s.first(SSHD);
+    assert_eq!(
+        (first.asked, first.spawned, first.ready),
+        (Some(0), Some(3), Some(4))
+    );
+    assert_eq!(s.since(SSHD), 4);
+    s.handle(100, Event::Exited(11, Status::Killed(9)));
+    assert_eq!(s.since(SSHD), 100);
+    s.handle(200, Event::Tick);
+    s.handle(205, Event::Spawned(SSHD, 12));
+    s.handle(210, Event::Ready(12));
+    assert_eq!((s.first(SSHD), s.since(SSHD)), (first, 210));
+    assert_eq!(s.restarts(SSHD), 1);
+    assert_eq!(s.first(KEY).ready, Some(2));
+    assert_eq!(s.first(PODMAN).asked, None);
+}
+
+#[test]
+fn a_cycle_fails_alone() {
+    let row = |name, needs| Service {
+        name,
+        needs,
+        gates: true,
+        ..Service::DEFAULT
+    };
+    let mut s = Supervisor::new(vec![
+        row("a", &["b"]),
+        row("b", &["a"]),
+        row("user", &["a"]),
+        row("free", &[]),
+        row("free", &[]),
+    ]);
+    for id in s.ids() {
+        s.handle(0, Event::Start(id));
+        s.handle(0, Event::Restart(id));
+    }
+    assert_eq!(s.barred(0), Some("it needs itself"));
+    assert_eq!(s.barred(4), Some("there is another of its name"));
+    let states: Vec<_> = s.ids().map(|id| s.state(id).word()).collect();
+    assert_eq!(
+        states,
+        ["failed", "failed", "waiting", "spawning", "failed"]
+    );
+    assert_eq!(s.verdict(2), Verdict::Bad);
+    s.handle(1, Event::Stop(0));
+    assert_eq!(s.state(0), State::Failed);
+}
+
+#[test]
+fn rows_are_added_while_it_runs() {
+    let row = |name, needs| Service {
+        name,
+        needs,
+        ..Service::DEFAULT
+    };
+    let mut s = chain();
+    assert!(s.add(row("a", &[])).is_err(), "the machine's own");
+    assert!(s.add(row("self", &["self"])).is_err());
+    assert_eq!(s.add(row("d", &["c", "e"])), Ok(3));
+    assert_eq!(s.state(3), State::Off);
+    assert!(s.add(row("e", &["d"])).is_err(), "a cycle through d");
+    assert_eq!(s.find("e"), None);
+    assert_eq!(s.add(row("e", &[])), Ok(4));
+    assert_eq!(s.order(), [0, 1, 2, 4, 3]);
+    assert_eq!(s.handle(9, Event::Start(3)), [Action::Spawn(4)]);
+    assert!(s.add(row("e", &[])).is_err(), "it is in use");
+    s.handle(9, Event::SpawnFailed(4));
+    s.handle(9, Event::Stop(4));
+    assert_eq!(s.add(row("e", &["a"])), Ok(4));
+    assert_eq!(s.row(4).map(|r| r.needs), Some(&["a"][..]));
+}
+
+#[test]
+fn so_many_rows_and_changes_and_no_more() {
+    let mut s = chain();
+    let row = |n: usize| Service {
+        name: format!("s{n}").leak(),
+        ..Service::DEFAULT
+    };
+    let taken = (0..200).filter(|n| s.add(row(*n)).is_ok()).count();
+    assert_eq!(taken, file::MOST);
+    let again = (0..2_000).filter(|_| s.add(row(0)).is_ok()).count();
+    assert_eq!(taken + again, MOST_ADDED);
+    let many = (0..200).map(row).collect();
+    let s = Supervisor::new(many);
+    let barred = s.ids().filter(|id| s.barred(*id).is_some()).count();
+    assert_eq!(barred, 200 - graph::MOST);
 }

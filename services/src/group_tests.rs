@@ -1,0 +1,93 @@
+use super::*;
+
+/// A directory that looks like a group with one below it.
+fn tree(name: &str) -> PathBuf {
+    let root = std::env::temp_dir().join(format!("group-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&root);
+    for dir in ["demo", "demo/below"] {
+        fs::create_dir_all(root.join(dir)).expect("a directory");
+        for file in ["cgroup.procs", "cgroup.freeze", "cgroup.kill", "memory.max"] {
+            fs::write(root.join(dir).join(file), "").expect("a file");
+        }
+    }
+    root
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).expect("a file")
+}
+
+#[test]
+fn limits_are_set_and_a_wrong_one_is_no_reason_not_to_start() {
+    let root = tree("limits");
+    let group = Group::of(&root, "demo");
+    let opened = group.open(&[("nothing.max", "1"), ("memory.max", "64M")]);
+    assert!(opened.is_ok());
+    assert_eq!(text(&root.join("demo/memory.max")), "64M");
+    assert!(!root.join("demo/nothing.max").exists(), "none is made");
+    fs::remove_dir_all(root).expect("it is there");
+}
+
+#[test]
+fn an_inner_group_takes_no_process() {
+    let root = tree("inner");
+    fs::write(root.join("demo/cgroup.subtree_control"), "cpu\n").expect("a file");
+    // A real cgroup makes the files with the directory.
+    fs::create_dir(root.join("demo/main")).expect("a directory");
+    fs::write(root.join("demo/main/cgroup.procs"), "").expect("a file");
+    let mut file = Group::of(&root, "demo").open(&[]).expect("it opens");
+    io::Write::write_all(&mut file, b"0").expect("it takes it");
+    assert_eq!(text(&root.join("demo/main/cgroup.procs")), "0");
+    fs::remove_dir_all(root).expect("it is there");
+}
+
+#[test]
+fn all_below_are_told_and_thawed_and_killed_at_once() {
+    let root = tree("signal");
+    let sleep = |seconds: &str| {
+        let mut child = std::process::Command::new("/bin/sleep");
+        child.arg(seconds).spawn().expect("sleep(1)")
+    };
+    let (mut main, mut other) = (sleep("100"), sleep("101"));
+    let pids = format!("0\n1\n{}\n", main.id());
+    fs::write(root.join("demo/cgroup.procs"), pids).expect("a file");
+    fs::write(
+        root.join("demo/below/cgroup.procs"),
+        format!("{}\n", other.id()),
+    )
+    .expect("a file");
+    let group = Group::of(&root, "demo");
+    group.signal(main.id() as Pid, &[Signal::SIGTERM]);
+    let status = other.wait().expect("it ended");
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(libc::SIGTERM)
+    );
+    assert_eq!(main.try_wait().expect("ours"), None, "it has its own word");
+    assert_eq!(text(&root.join("demo/below/cgroup.freeze")), "0");
+    group.kill();
+    assert_eq!(text(&root.join("demo/cgroup.kill")), "1");
+    main.kill().expect("ours");
+    main.wait().expect("ours");
+    fs::remove_dir_all(root).expect("it is there");
+}
+
+#[test]
+fn a_group_that_is_not_there_is_survived() {
+    let group = Group::of(Path::new("/dev/null"), "demo");
+    group.thaw();
+    group.signal(0, &[Signal::SIGTERM]);
+    group.kill();
+    group.remove();
+    assert!(group.open(&[]).is_err());
+}
+
+#[test]
+fn so_many_groups_are_looked_into() {
+    let root = tree("many");
+    for n in 0..300 {
+        fs::create_dir(root.join(format!("demo/{n}"))).expect("a directory");
+    }
+    assert_eq!(Group::of(&root, "demo").all().len(), MOST_GROUPS);
+    fs::remove_dir_all(root).expect("it is there");
+}

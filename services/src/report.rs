@@ -1,0 +1,56 @@
+//! What a person asks about a service, as plain data.
+
+use crate::state::{Id, State};
+use crate::{Millis, Pid, Status, Supervisor};
+
+/// One service as it is now. All times are moments of [`Millis`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its name.
+    pub name: &'static str,
+    /// The word for its state ([`State::word`]).
+    pub state: &'static str,
+    /// When it came to that state.
+    pub since: Millis,
+    /// Its process.
+    pub pid: Option<Pid>,
+    /// How often it was started again after it had ended by itself.
+    pub restarts: u32,
+    /// How it ended the last time.
+    pub last: Option<Status>,
+    /// When someone first wanted it.
+    pub asked: Option<Millis>,
+    /// When its first process was there.
+    pub spawned: Option<Millis>,
+    /// When it was first ready.
+    pub ready: Option<Millis>,
+    /// When it is started again.
+    pub next: Option<Millis>,
+    /// Why it can never be started.
+    pub barred: Option<&'static str>,
+}
+
+impl Line {
+    /// That of `id`.
+    #[must_use]
+    pub fn of(s: &Supervisor, id: Id) -> Line {
+        let state = s.state(id);
+        let first = s.first(id);
+        Line {
+            name: s.row(id).map_or("", |r| r.name),
+            state: state.word(),
+            since: s.since(id),
+            pid: state.pid(),
+            restarts: s.restarts(id),
+            last: s.last(id),
+            asked: first.asked,
+            spawned: first.spawned,
+            ready: first.ready,
+            next: match state {
+                State::Delayed { until } => Some(until),
+                _ => None,
+            },
+            barred: s.barred(id),
+        }
+    }
+}
