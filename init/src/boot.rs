@@ -61,6 +61,7 @@ pub fn run(signals: Signals) -> ! {
         signals,
         uevents: None,
         buttons: Buttons::default(),
+        control: None,
         more: false,
     };
     let outcome = all(TO_THE_ROOT, &mut machine);
@@ -70,6 +71,7 @@ pub fn run(signals: Signals) -> ! {
         rescue::for_ever(&mut machine, &mut ears, Vec::new(), &then);
     }
     let _ = all(TO_THE_SERVICES, &mut machine); // each has been said
+    ears.listen(&mut machine);
     identity::entropy();
     ears.uevents = machine.uevents.take();
     ears.buttons.find();
@@ -91,7 +93,7 @@ fn serve(machine: &mut Machine, ears: &mut Ears) -> ! {
     if let Err(why) = manager.bind_sockets() {
         machine.degraded("podman", &why);
     }
-    ready::start(&mut manager, false);
+    ready::start(&mut manager, &machine.config, false);
     events::run(machine, &mut manager, ears, |_, m| ready::settled(m));
     ready::announce(machine, &mut manager);
     loop {

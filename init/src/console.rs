@@ -36,6 +36,20 @@ fn devices(active: &str, foreground: &str) -> Vec<String> {
         .collect()
 }
 
+/// A shell for each terminal, for when `b2p rescue` asks: then it takes the
+/// place of what is there, and gives it back when it is left.
+#[must_use]
+pub fn rescues() -> Vec<Service> {
+    let row = Service {
+        why: "a person can see what is wrong and mend it while the services go on",
+        argv: &[B2P, "console", "rescue"],
+        restart: Restart::Never,
+        after_ready: true,
+        ..Service::DEFAULT
+    };
+    on_each_terminal("rescue", &row)
+}
+
 /// A row for each terminal.
 #[must_use]
 pub fn services(what: Console) -> Vec<Service> {

@@ -4,6 +4,7 @@
 //! own, and what must not be waited for for ever has a deadline.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use log::debug;
 use nix::errno::Errno;
@@ -13,9 +14,9 @@ use services::{Event, Manager, Millis, reap};
 
 use crate::button::Buttons;
 use crate::machine::{Machine, now};
-use crate::shutdown;
 use crate::signals::{How, Request, Signals};
 use crate::uevent::{self, Uevents};
+use crate::{requests, shutdown};
 
 /// What became readable.
 #[derive(Clone, Copy)]
@@ -23,6 +24,7 @@ enum Source {
     Signals,
     Uevents,
     Button,
+    Control,
     Manager(Token),
 }
 
@@ -35,8 +37,20 @@ pub struct Ears {
     pub uevents: Option<Uevents>,
     /// Power buttons.
     pub buttons: Buttons,
+    /// The control channel.
+    pub control: Option<control::Server>,
     /// Children have ended that are not reaped yet.
     pub more: bool,
+}
+
+impl Ears {
+    /// Opens the control channel. Without it signals still ask for an end.
+    pub fn listen(&mut self, machine: &mut Machine) {
+        match control::Server::bind(Path::new(control::PATH)) {
+            Ok(server) => self.control = Some(server),
+            Err(why) => machine.degraded("control", &why),
+        }
+    }
 }
 
 /// What a turn of the loop brought that is not the services' own affair.
@@ -46,6 +60,8 @@ pub struct Turn {
     pub asked: Option<How>,
     /// The kernel has news of devices.
     pub devices: bool,
+    /// Somebody has come to the control channel.
+    pub control: bool,
 }
 
 /// Runs until `done` says so after some event. Shutting down does not return.
@@ -56,12 +72,19 @@ pub fn run(
     mut done: impl FnMut(&mut Machine, &mut Manager) -> bool,
 ) {
     while !done(machine, manager) {
-        let turn = turn(manager, ears, None);
+        let turn = turn(manager, ears, machine.scheduled.map(|s| s.at));
         if turn.devices {
             devices(machine, ears);
         }
         machine.loader.work(machine.modules.as_mut());
-        if let Some(how) = turn.asked {
+        let requested = if turn.control {
+            requests::serve(machine, manager, ears)
+        } else {
+            None
+        };
+        let due = machine.scheduled.filter(|s| s.at <= now());
+        let asked = turn.asked.or(requested).or(due.map(|s| s.how));
+        if let Some(how) = asked {
             shutdown::run(how, manager, ears);
         }
     }
@@ -75,6 +98,7 @@ pub fn turn(manager: &mut Manager, ears: &mut Ears, until: Option<Millis>) -> Tu
         match source {
             Source::Signals => turn.asked = signals(ears).or(turn.asked),
             Source::Uevents => turn.devices = true,
+            Source::Control => turn.control = true,
             Source::Button => {
                 if ears.buttons.pressed() {
                     turn.asked = Some(How::PowerOff);
@@ -94,9 +118,16 @@ fn wait(manager: &Manager, ears: &Ears, until: Option<Millis>) -> Vec<Source> {
     let mut others: Vec<(Source, BorrowedFd<'_>)> = Vec::new();
     others.push((Source::Signals, ears.signals.as_fd()));
     others.extend(ears.uevents.iter().map(|u| (Source::Uevents, u.as_fd())));
+    let control = ears.control.iter().flat_map(|c| c.fds(now()));
+    others.extend(control.map(|fd| (Source::Control, fd)));
     others.extend(ears.buttons.fds().map(|fd| (Source::Button, fd)));
     // Children left over from the last turn are nothing to sleep over.
-    let until = if ears.more { Some(0) } else { until };
+    let pause = ears.control.as_ref().and_then(|c| c.deadline(now()));
+    let until = if ears.more {
+        Some(0)
+    } else {
+        earlier(until, pause)
+    };
     wait_until(manager, &others, until)
 }
 
@@ -117,7 +148,7 @@ fn wait_until(
         .iter()
         .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
         .collect();
-    let deadline = [manager.deadline(), until].into_iter().flatten().min();
+    let deadline = earlier(manager.deadline(), until);
     match poll(&mut fds, timeout(deadline)) {
         Ok(_) | Err(Errno::EINTR) => {}
         // ENOMEM: the kernel could not take the list. Come back, not at once.
@@ -133,6 +164,10 @@ fn wait_until(
         .filter(|(_, r)| *r)
         .map(|((s, _), _)| *s)
         .collect()
+}
+
+fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
+    [a, b].into_iter().flatten().min()
 }
 
 /// Milliseconds until `deadline`, rounded up so that it has passed on waking.

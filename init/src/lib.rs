@@ -19,6 +19,7 @@ pub mod mountinfo;
 pub mod mounts;
 pub mod net;
 pub mod ready;
+pub mod requests;
 pub mod rescue;
 pub mod root;
 pub mod run;

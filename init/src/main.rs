@@ -81,6 +81,7 @@ fn after_crash(signals: Signals) -> ! {
         signals,
         uevents: None,
         buttons: Buttons::default(),
+        control: None,
         more: false,
     };
     ears.buttons.find();

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use config::Config;
 use log::error;
-use services::{Event, Manager, State, Verdict};
+use services::{Event, Manager, Service, State, Verdict};
 
 use crate::files::replace;
 use crate::machine::{Machine, now};
-use crate::table::API;
+use crate::table::{API, wanted};
 use crate::{kmsg, net, sys};
 
 /// The line, for whoever comes later.
@@ -42,19 +43,25 @@ pub fn announce(machine: &mut Machine, manager: &mut Manager) {
     }
     kmsg::quieten(CONSOLE_LEVEL);
     sys::expedite_rcu(false);
-    start(manager, true);
+    machine.ready = Some(now());
+    start(manager, &machine.config, true);
 }
 
 /// Starts the services of the boot, or those that come after it.
-pub fn start(manager: &mut Manager, after_ready: bool) {
+pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
     for id in manager.supervisor.ids() {
-        if manager
-            .supervisor
-            .row(id)
-            .is_some_and(|r| r.after_ready == after_ready)
-        {
+        let row = manager.supervisor.row(id);
+        let is = |r: &Service| r.after_ready == after_ready && wanted(config, r.name);
+        if row.is_some_and(is) {
             manager.event(now(), Event::Start(id));
         }
+    }
+}
+
+/// Starts every service there is.
+pub fn all(manager: &mut Manager) {
+    for id in manager.supervisor.ids() {
+        manager.event(now(), Event::Start(id));
     }
 }
 

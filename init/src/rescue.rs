@@ -52,7 +52,7 @@ fn announce(then: &str) {
 pub fn until_left(machine: &mut Machine, ears: &mut Ears) {
     let mut manager = Manager::new(shells(Restart::Never), None, kmsg::service_line);
     announce("`exit` goes on with the boot");
-    ready::start(&mut manager, false);
+    ready::all(&mut manager);
     events::run(machine, &mut manager, ears, |_, m| left(m));
     // The others must not read from consoles that the boot gives to its own.
     shutdown::stop(&mut manager, ears, now() + STOP_MS);
@@ -73,7 +73,7 @@ pub fn for_ever(machine: &mut Machine, ears: &mut Ears, others: Vec<Service>, th
     manager
         .bind_sockets()
         .unwrap_or_else(|e| machine.degraded("podman", &e));
-    ready::start(&mut manager, false);
+    ready::all(&mut manager);
     loop {
         events::run(machine, &mut manager, ears, |_, _| false);
     }

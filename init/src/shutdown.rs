@@ -10,7 +10,7 @@ use std::process::Command;
 
 use log::{info, warn};
 use nix::sys::reboot::{RebootMode, reboot};
-use services::{Event, Manager, Millis, State};
+use services::{Event, Manager, Millis};
 
 use crate::events::{Ears, collect, turn};
 use crate::machine::now;
@@ -88,6 +88,7 @@ pub fn run(how: How, manager: &mut Manager, ears: &mut Ears) -> ! {
     kmsg::loud();
     kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
     ears.uevents = None; // nobody reads them any more
+    ears.control = None;
     let mut end = End {
         manager,
         ears,
@@ -137,15 +138,8 @@ fn containers(end: &mut End<'_>) {
 }
 
 fn services(end: &mut End<'_>) {
-    for id in end.manager.supervisor.ids().rev() {
-        end.manager.event(now(), Event::Stop(id));
-    }
-    let stopping = |m: &Manager| {
-        let s = &m.supervisor;
-        s.ids()
-            .any(|id| matches!(s.state(id), State::Stopping { .. }))
-    };
-    while stopping(end.manager) && end.turn() {}
+    end.manager.event(now(), Event::StopAll);
+    while !end.manager.supervisor.at_rest() && end.turn() {}
 }
 
 fn terminate(end: &mut End<'_>) {

@@ -16,6 +16,12 @@ pub const B2P: &str = "/usr/bin/b2p";
 const API_GROUP: &str = "podman";
 /// sshd_config names it.
 pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
+/// What the names of the services on consoles begin with.
+pub const CONSOLE: &str = "console-";
+/// And those of the shells that `b2p rescue` puts in their place.
+pub const RESCUE: &str = "rescue-";
+/// The log on the disk.
+pub const LOG: &str = "/var/lib/boot2podman/log";
 /// The API's socket.
 pub const API: &str = "/run/podman/podman.sock";
 
@@ -90,6 +96,35 @@ const PODMAN: Service = Service {
     ..Service::DEFAULT
 };
 
+/// What programs say to syslog(3) joins the kernel's log; and, where it is to be
+/// kept, the log is written to files.
+const SYSLOG: Service = Service {
+    name: "syslog",
+    why: "/dev/log for sudo and others; the log on a disk",
+    argv: &[B2P, "syslog"],
+    socket: Some(Socket {
+        path: "/dev/log",
+        mode: 0o666,
+        gid: 0,
+        datagram: true,
+        on_demand: true,
+    }),
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
+/// Once: later, `b2p reload` by hand.
+const OWN: Service = Service {
+    name: "own",
+    why: "the services of the machine's owner are read and started (docs/services.md)",
+    argv: &[B2P, "reload"],
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    late_ms: 60_000,
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
 /// The rows that `config` asks for.
 #[must_use]
 pub fn services(config: &Config) -> Vec<Service> {
@@ -99,9 +134,31 @@ pub fn services(config: &Config) -> Vec<Service> {
         rows.extend(sshd(Path::new(HOST_KEY)));
     }
     rows.extend(podman(config.podman));
-    rows.push(SETTLE);
+    rows.extend([SETTLE, syslog(config.syslog), OWN]);
     rows.extend(console::services(config.console));
+    rows.extend(console::rescues());
     rows
+}
+
+fn syslog(kept: bool) -> Service {
+    match kept {
+        false => SYSLOG,
+        true => Service {
+            argv: &[B2P, "syslog", "--keep", LOG],
+            socket: SYSLOG.socket.map(|s| Socket {
+                on_demand: false,
+                ..s
+            }),
+            ..SYSLOG
+        },
+    }
+}
+
+/// Whether a service is started with the machine.
+#[must_use]
+pub fn wanted(config: &Config, name: &str) -> bool {
+    let told = config.services.iter().find(|(known, _)| known == name);
+    told.map_or(!name.starts_with(RESCUE), |(_, on)| *on)
 }
 
 fn net(net: &Net) -> Option<Service> {
@@ -195,8 +252,10 @@ mod tests {
             console: config::Console::Off,
             ..Config::default()
         };
-        let names: Vec<_> = services(&off).iter().map(|r| r.name).collect();
-        assert_eq!(names, ["settle"]);
+        let rows = services(&off);
+        let names = rows.iter().map(|r| r.name);
+        let names: Vec<_> = names.filter(|n| wanted(&off, n)).collect();
+        assert_eq!(names, ["settle", "syslog", "own"]);
     }
 
     #[test]

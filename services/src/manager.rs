@@ -47,6 +47,8 @@ pub struct Manager {
     notify: Option<Notify>,
     cgroups: Option<PathBuf>,
     sink: Sink,
+    /// No socket is bound any more.
+    closed: bool,
 }
 
 impl Manager {
@@ -58,6 +60,7 @@ impl Manager {
             notify: None,
             cgroups: cgroups.map(Path::to_path_buf),
             sink,
+            closed: false,
         }
     }
 
@@ -105,8 +108,9 @@ impl Manager {
         result
     }
 
-    /// Closes every listening socket: whoever connects is refused from now on.
+    /// Closes every listening socket, for good: whoever connects is refused.
     pub fn close_sockets(&mut self) {
+        self.closed = true;
         for wires in &mut self.wires {
             wires.listen = None;
             wires.watched = false;
@@ -118,6 +122,7 @@ impl Manager {
         let socket = self.supervisor.row(id).and_then(|r| r.socket);
         if let (Some(socket), Some(wires)) = (socket, self.wires.get_mut(id))
             && wires.listen.is_none()
+            && !self.closed
         {
             wires.listen = Some(listen::bind_unix(&socket)?);
         }
