@@ -1,5 +1,5 @@
 //! What a console shows: the machine's state and how to connect, then, if asked
-//! for, a root shell. Run by PID 1 as `b2p console status|shell`.
+//! for, a root shell. Run by PID 1 as `b2p console status|shell|rescue`.
 
 use std::fs;
 use std::io::Write;
@@ -8,21 +8,37 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use init::table::{API, HOST_KEY};
+use init::table::{API, CONSOLE, HOST_KEY};
 use init::{net, ready};
+
+use crate::link::Link;
 
 /// The shell of the userland.
 const SHELL: &str = "/bin/bash";
 
-/// The child on one console: `init console status|shell`.
-pub fn main(words: &[String]) -> i32 {
+/// The child on one console.
+pub fn main(link: &Link, words: &[String]) -> i32 {
     show(&status());
-    if words.first().map(String::as_str) != Some("shell") {
-        return 0;
+    match words.first().map(String::as_str) {
+        Some("rescue") => return rescue(link),
+        Some("shell") => {}
+        _ => return 0,
     }
     let error = Command::new(SHELL).arg("-l").current_dir("/root").exec();
     println!("{SHELL}: {error}");
     1
+}
+
+/// A shell in the place of what PID 1 ran here; when it is left, that comes back.
+fn rescue(link: &Link) -> i32 {
+    show("  rescue: the services go on; `exit` gives the console back\n\n");
+    let shell = Command::new(SHELL).arg("-l").current_dir("/root").status();
+    shell.map_or_else(|e| println!("{SHELL}: {e}"), drop);
+    let tty = fs::read_link("/proc/self/fd/0").unwrap_or_default();
+    let tty = tty.file_name().unwrap_or_default().to_string_lossy();
+    let console = format!("{CONSOLE}{}", tty.to_ascii_lowercase());
+    let back = control::Name::new(&console).map(|name| link.ask(&control::Request::Start(name)));
+    i32::from(!matches!(back, Some(Ok(_))))
 }
 
 /// Writes it and waits, ten seconds at the most, until it has left the machine:

@@ -1,35 +1,157 @@
 //! The client of PID 1, and its helpers: what parses rich formats, draws
 //! pictures or talks to the network runs here, never in PID 1.
+//!
+//! Where to read first: [`run`] has every command and the module that does it.
 
+mod boot;
+mod chart;
+mod clock;
+mod commands;
 mod console;
 mod containers;
+mod flags;
+mod human;
+mod json;
+mod link;
 mod net;
 mod power;
+mod screen;
+mod service;
+mod stage;
+mod status;
+mod systemctl;
+mod table;
+mod usage;
+
+use link::Link;
+use service::{Place, Verb};
 
 fn main() {
     let words: Vec<String> = std::env::args_os()
         .map(|w| w.to_string_lossy().into_owned())
         .collect();
-    std::process::exit(run(&words));
+    let (name, rest) = called(&words);
+    std::process::exit(run(&Link::real(), name, rest));
 }
 
-/// By the name it is called by, else by its first word.
-fn run(words: &[String]) -> i32 {
-    let name = |w: &String| w.rsplit('/').next().unwrap_or("").to_owned();
-    let own = words.first().map(name).unwrap_or_default();
-    let (called, rest) = match (own.as_str(), words.get(1)) {
-        ("b2p", Some(word)) => (word.clone(), words.get(2..)),
-        _ => (own, words.get(1..)),
-    };
-    let rest = rest.unwrap_or_default();
-    match called.as_str() {
+/// The command and what follows it: by the name the program is called by, else
+/// by its first word.
+fn called(words: &[String]) -> (&str, &[String]) {
+    let (own, rest) = words.split_first().map_or(("", words), |(own, rest)| {
+        (own.rsplit('/').next().unwrap_or_default(), rest)
+    });
+    if commands::NAMES.contains(&own) {
+        return (own, rest);
+    }
+    match rest.split_first() {
+        Some((name, rest)) => (name, rest),
+        None => ("help", rest),
+    }
+}
+
+/// Runs a command; what it gives is the exit status.
+fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
+    let place = || Place::real(link);
+    if rest.iter().any(|w| w == "--help") && !commands::HELPERS.contains(&name) {
+        return match name {
+            "systemctl" => commands::help(""),
+            name => commands::help(name),
+        };
+    }
+    match name {
         "net" => {
-            init::kmsg::start(log::LevelFilter::Info);
+            init::kmsg::start(::log::LevelFilter::Info);
             net::main(rest)
         }
-        "console" => console::main(rest),
+        "console" => console::main(link, rest),
         "containers-stop" => containers::main(),
         "podman" => containers::covered(),
-        name => power::main(name, rest),
+        "status" => status::main(link, rest),
+        "boot" => boot::main(link, rest),
+        "start" => service::main(&place(), Verb::Start, rest),
+        "stop" => service::main(&place(), Verb::Stop, rest),
+        "restart" => service::main(&place(), Verb::Restart, rest),
+        "load" => service::load_main(&place(), rest),
+        "reload" => service::reload_main(&place()),
+        "own" => service::own_main(&place()),
+        "flags" => flags::main(rest),
+        "poweroff" | "reboot" | "halt" | "shutdown" => power::main(link, name, rest),
+        "cancel" => power::cancel(link),
+        "rescue" => rescue(link),
+        "systemctl" => systemctl::main(link, rest),
+        "version" | "--version" | "-V" => version(),
+        "help" | "--help" | "-h" => commands::help(rest.first().map_or("", String::as_str)),
+        name => commands::unknown(name),
+    }
+}
+
+fn rescue(link: &Link) -> i32 {
+    match link.ask(&control::Request::Rescue) {
+        Ok(_) => 0,
+        Err(failure) => {
+            screen::complain(&link::line(&failure, "b2p rescue"));
+            1
+        }
+    }
+}
+
+fn version() -> i32 {
+    screen::print(concat!("boot2podman ", env!("CARGO_PKG_VERSION"), "\n"));
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_name_or_the_first_word() {
+        for (line, name, count) in [
+            ("/sbin/poweroff -f", "poweroff", 1),
+            ("systemctl reboot", "systemctl", 1),
+            ("/usr/bin/b2p status --json", "status", 1),
+            ("b2p.old boot", "boot", 0),
+            ("b2p", "help", 0),
+            ("", "help", 0),
+        ] {
+            let words = words(line);
+            let (called, rest) = called(&words);
+            assert_eq!((called, rest.len()), (name, count), "{line}");
+        }
+    }
+
+    /// A socket that nobody listens on.
+    fn nowhere() -> Link {
+        Link {
+            path: "/nonexistent/control".into(),
+            patience: std::time::Duration::from_millis(1),
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_table_is_one() {
+        // Help is asked for, so that none of them does anything.
+        for command in commands::COMMANDS {
+            assert_eq!(
+                run(&nowhere(), command.name, &words("--help")),
+                0,
+                "{}",
+                command.name
+            );
+        }
+        for name in ["status", "boot", "reload", "cancel", "rescue"] {
+            assert_eq!(run(&nowhere(), name, &[]), 1, "{name}");
+        }
+        for name in ["start", "stop", "restart", "load"] {
+            assert_eq!(run(&nowhere(), name, &[]), 2, "{name}");
+            assert_eq!(run(&nowhere(), name, &words("web")), 1, "{name}");
+        }
+        assert_eq!(run(&nowhere(), "statsu", &[]), 2);
+        assert_eq!(run(&nowhere(), "statsu", &words("--help")), 2);
+        assert_eq!(run(&nowhere(), "version", &[]), 0);
     }
 }

@@ -7,7 +7,7 @@ use log::error;
 use services::{Event, Manager, Service, State, Verdict};
 
 use crate::files::replace;
-use crate::machine::{Machine, now};
+use crate::machine::{Degraded, Machine, now};
 use crate::table::{API, wanted};
 use crate::{kmsg, net, sys};
 
@@ -33,18 +33,32 @@ pub fn announce(machine: &mut Machine, manager: &mut Manager) {
     }
     let line = line(machine, manager);
     kmsg::say(kmsg::seen(5), &line);
-    let degraded: String = machine
-        .degraded
-        .iter()
-        .map(|d| format!("{}: {}\n", d.what, d.why))
-        .collect();
-    for (path, text) in [(READY, format!("{line}\n")), (DEGRADED, degraded)] {
-        replace(Path::new(path), text.as_bytes(), 0o644).unwrap_or_else(|e| error!("{e}"));
-    }
+    write(READY, &format!("{line}\n"));
+    write_degraded(machine);
     kmsg::quieten(CONSOLE_LEVEL);
     sys::expedite_rcu(false);
     machine.ready = Some(now());
     start(manager, &machine.config, true);
+}
+
+fn write(path: &str, text: &str) {
+    replace(Path::new(path), text.as_bytes(), 0o644).unwrap_or_else(|e| error!("{e}"));
+}
+
+fn write_degraded(machine: &Machine) {
+    let line = |d: &Degraded| format!("{}: {}\n", d.what, d.why);
+    let text: String = machine.degraded.iter().map(line).collect();
+    write(DEGRADED, &text);
+}
+
+/// Something was asked for while the machine runs, and is there, or is not: what
+/// was said of it before no longer holds.
+pub fn changed(machine: &mut Machine, what: &str, why: Option<&String>) {
+    machine.degraded.retain(|d| d.what != what);
+    if let Some(why) = why {
+        machine.degraded(what, why);
+    }
+    write_degraded(machine);
 }
 
 /// Starts the services of the boot, or those that come after it.

@@ -11,7 +11,7 @@ use services::{Event, Id, Manager, Status};
 use crate::events::Ears;
 use crate::machine::{Machine, Scheduled, now};
 use crate::signals::How;
-use crate::table;
+use crate::{ready, table};
 
 /// Takes in who has connected and answers who has spoken. How the machine is to
 /// end, if one of them asks for that now.
@@ -46,7 +46,12 @@ fn done(machine: &mut Machine, manager: &mut Manager, request: &Request) -> Resu
         Request::Start(name) => tell(manager, name, Event::Start)?,
         Request::Stop(name) => tell(manager, name, Event::Stop)?,
         Request::Restart(name) => tell(manager, name, Event::Restart)?,
-        Request::Load(name) => load(manager, name)?,
+        Request::Load(name) => {
+            let loaded = load(manager, name);
+            let what = format!("service {}", name.as_str());
+            ready::changed(machine, &what, loaded.as_ref().err());
+            loaded?;
+        }
         Request::End(end, seconds) => schedule(machine, *end, *seconds),
         Request::Cancel => cancel(machine)?,
         Request::Rescue => rescue(manager),

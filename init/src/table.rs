@@ -117,7 +117,7 @@ const SYSLOG: Service = Service {
 const OWN: Service = Service {
     name: "own",
     why: "the services of the machine's owner are read and started (docs/services.md)",
-    argv: &[B2P, "reload"],
+    argv: &[B2P, "own"],
     ready: Ready::Exit,
     restart: Restart::Never,
     late_ms: 60_000,

@@ -204,6 +204,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
     ),
     ("usr/sbin/halt", "../bin/b2p", "people"),
     ("usr/sbin/shutdown", "../bin/b2p", "people"),
+    (
+        "usr/bin/systemctl",
+        "b2p",
+        "scripts: poweroff, reboot, start and stop",
+    ),
 ];
 
 /// Empty files that PID 1 mounts the initrd's own over, so that neither is there twice.

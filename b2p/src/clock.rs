@@ -1,0 +1,50 @@
+//! The time of day where the machine is.
+#![expect(unsafe_code, reason = "localtime_r(3) has no safe wrapper")]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds of a day.
+pub const DAY: u32 = 86_400;
+
+/// Seconds since midnight, so many seconds from now (tz(5): `TZ` and
+/// /etc/localtime count).
+#[must_use]
+pub fn second_of_day(ahead: u32) -> u32 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let then = now.as_secs().saturating_add(ahead.into());
+    let then = libc::time_t::try_from(then).unwrap_or(0);
+    // SAFETY: a plain structure of numbers (its one pointer is not read), and
+    // pointers to live variables; this process has one thread.
+    let time = unsafe {
+        let mut time: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&raw const then, &raw mut time);
+        time
+    };
+    let seconds = time.tm_hour * 3600 + time.tm_min * 60 + time.tm_sec;
+    u32::try_from(seconds).unwrap_or(0) % DAY
+}
+
+/// `14:05`.
+#[must_use]
+pub fn hours_minutes(second_of_day: u32) -> String {
+    let (h, min) = (second_of_day / 3600, second_of_day / 60 % 60);
+    format!("{h:02}:{min:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_later_is_a_minute_more() {
+        let (now, later) = (second_of_day(0), second_of_day(60));
+        // The clock may tick between the two.
+        assert!(
+            [60, 61].contains(&((later + DAY - now) % DAY)),
+            "{now} {later}"
+        );
+        assert_eq!(hours_minutes(50_759), "14:05");
+    }
+}

@@ -1,0 +1,57 @@
+//! What a service uses, as its cgroup counts it (cgroup-v2.rst). Read here, not
+//! by PID 1, which has no use for it.
+
+use std::fs;
+use std::path::Path;
+
+/// Memory and processor time of a cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes, its page cache included (`memory.current`).
+    pub memory: Option<u64>,
+    /// Microseconds of processor time (`cpu.stat`, `usage_usec`).
+    pub cpu_us: Option<u64>,
+}
+
+/// What the leaf `name` below `root` uses; a name that is no plain file name has none.
+#[must_use]
+pub fn of(root: &Path, name: &str) -> Usage {
+    let Some(name) = control::Name::new(name) else {
+        return Usage::default();
+    };
+    let leaf = root.join(name.as_str());
+    let read = |file: &str| fs::read_to_string(leaf.join(file)).unwrap_or_default();
+    Usage {
+        memory: read("memory.current").trim_ascii().parse().ok(),
+        cpu_us: cpu(&read("cpu.stat")),
+    }
+}
+
+fn cpu(stat: &str) -> Option<u64> {
+    let value = |line: &str| line.strip_prefix("usage_usec ")?.trim_ascii().parse().ok();
+    stat.lines().find_map(value)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn reads_what_is_there() {
+        let root = std::env::temp_dir().join(format!("b2p-usage-{}", std::process::id()));
+        fs::create_dir_all(root.join("sshd")).unwrap();
+        assert_eq!(of(&root, "sshd"), Usage::default());
+        fs::write(root.join("sshd/memory.current"), "1258291\n").unwrap();
+        fs::write(root.join("sshd/cpu.stat"), "usage_usec 4200\nuser_usec 1\n").unwrap();
+        let all = Usage {
+            memory: Some(1_258_291),
+            cpu_us: Some(4200),
+        };
+        assert_eq!(of(&root, "sshd"), all);
+        assert_eq!(of(&root, "../sshd"), Usage::default());
+        assert_eq!(of(&root, "none"), Usage::default());
+        fs::remove_dir_all(root).unwrap();
+        assert_eq!(cpu("user_usec 1\n"), None);
+    }
+}
