@@ -3,7 +3,8 @@
 
 use control::{Report, Request, Service, State};
 
-use crate::chart::{Chart, Stretch};
+use crate::chart::{Chart, MARKS, Stretch};
+use crate::commands::options_known;
 use crate::json::Json;
 use crate::link::{self, Link};
 use crate::screen::{Colour, Screen, complain, print};
@@ -15,6 +16,9 @@ const AFTER: u64 = 2;
 
 /// `b2p boot [--json]`.
 pub fn main(link: &Link, words: &[String]) -> i32 {
+    if !options_known("boot", words) {
+        return 2;
+    }
     let text = match link.ask(&Request::Status) {
         Ok(text) => text,
         Err(failure) => {
@@ -145,10 +149,18 @@ fn picture(report: &Report<'_>, screen: &Screen) -> String {
             row.name,
             &start,
             &took(row),
-            &screen.paint(tint(row), bar.trim_end()),
+            &painted(&bar, tint(row), screen),
         ));
     }
     out
+}
+
+/// The bar in its colour, the mark after it in none.
+fn painted(bar: &str, tint: Colour, screen: &Screen) -> String {
+    let bar = bar.trim_end();
+    let body = bar.trim_end_matches(MARKS);
+    let mark = bar.strip_prefix(body).unwrap_or_default();
+    [screen.paint(tint, body), screen.paint(Colour::Dim, mark)].concat()
 }
 
 /// `ready 190 ms after PID 1 started, 1980 ms after the kernel did`.

@@ -5,6 +5,9 @@ use crate::screen::Glyphs;
 /// Left parts of a cell, in eighths.
 const LEFT: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
+/// What marks the moment that the machine was ready.
+pub const MARKS: [char; 2] = ['|', '│'];
+
 /// A scale: its bounds and marks in microseconds, its cells.
 #[derive(Clone, Copy, Debug)]
 pub struct Chart {
@@ -121,11 +124,8 @@ impl Chart {
         }
         match self.mark() {
             Some(mark) if mark == cell => {
-                if ascii {
-                    '|'
-                } else {
-                    '│'
-                }
+                let [plain, line] = MARKS;
+                if ascii { plain } else { line }
             }
             _ => ' ',
         }

@@ -14,7 +14,7 @@ pub fn second_of_day(ahead: u32) -> u32 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let then = now.as_secs().saturating_add(ahead.into());
-    let then = libc::time_t::try_from(then).unwrap_or(0);
+    let then = then.try_into().unwrap_or(0);
     // SAFETY: a plain structure of numbers (its one pointer is not read), and
     // pointers to live variables; this process has one thread.
     let time = unsafe {

@@ -23,7 +23,7 @@ two seconds, it gets the signal instead.";
 /// All of them, in the order in which one meets them.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    Command { name: "status",   takes: "[--json] [NAME]", why: "the machine and its services, or one of them",
+    Command { name: "status",   takes: "[--json] [NAME...]", why: "the machine and its services, or some of them",
         more: "With a NAME the exit status is 0 if the service does what it is there for, else 1." },
     Command { name: "boot",     takes: "[--json]", why: "where the time of the boot went, as a picture",
         more: "A bar for each phase of PID 1 and each service, dots where a service waited for another. The scale begins where PID 1 does; the line is where the machine was ready." },
@@ -104,6 +104,16 @@ fn wrapped(text: &str) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Whether all options in `words` are known ones; what is not is named.
+pub fn options_known(name: &str, words: &[String]) -> bool {
+    let mut options = words.iter().filter(|w| w.starts_with('-'));
+    let wrong = options.find(|w| *w != "--json");
+    wrong
+        .iter()
+        .for_each(|w| complain(&format!("b2p {name}: {w}: no such option")));
+    wrong.is_none()
 }
 
 /// Says that there is no such command, and which one it may have been.

@@ -2,6 +2,7 @@
 
 use config::{Flag, FwCfg, Given, Source};
 
+use crate::commands::options_known;
 use crate::json::Json;
 use crate::screen::{Colour, Screen, complain, print};
 use crate::table::{Cell, Column, render};
@@ -16,6 +17,9 @@ const COLUMNS: &[Column] = &[
 
 /// `b2p flags [--json]`.
 pub fn main(words: &[String]) -> i32 {
+    if !options_known("flags", words) {
+        return 2;
+    }
     let (cmdline, entries) = init::flags::texts();
     let views: Vec<FwCfg<'_>> = entries
         .iter()

@@ -245,7 +245,7 @@ fn later(end: End, delay: u32) -> String {
 }
 
 /// `poweroff`, `reboot`, `halt`, `shutdown`, alone or after `b2p`.
-pub fn main(link: &Link, name: &str, words: &[String]) -> i32 {
+pub fn main(edge: &dyn Edge, name: &str, words: &[String]) -> i32 {
     let wish = match parse(name, words, clock::second_of_day(0)) {
         Ok(wish) => wish,
         Err(why) => {
@@ -256,12 +256,12 @@ pub fn main(link: &Link, name: &str, words: &[String]) -> i32 {
     if wish == Wish::Help {
         return crate::commands::help(name);
     }
-    done(act(link, wish), name, words)
+    done(act(edge, wish), name, words)
 }
 
 /// `b2p cancel`.
-pub fn cancel(link: &Link) -> i32 {
-    done(act(link, Wish::Cancel), "cancel", &[])
+pub fn cancel(edge: &dyn Edge) -> i32 {
+    done(act(edge, Wish::Cancel), "cancel", &[])
 }
 
 fn done(outcome: Result<Option<String>, Failure>, name: &str, words: &[String]) -> i32 {

@@ -86,7 +86,7 @@ fn names(words: &[String]) -> Option<Vec<Name>> {
         let name = Name::new(word);
         if name.is_none() {
             complain(&format!(
-                "b2p: {word}: not a name: a-z, 0-9 and -, at most 32"
+                "b2p: {word}: not a name: letters, digits and -, at most 32"
             ));
         }
         name
@@ -135,7 +135,7 @@ fn begin(place: &Place, verb: Verb, name: &Name) -> Result<Begun, String> {
     let text = place.link.ask(&Request::Status).map_err(|f| say(&f))?;
     let report = Report::parse(&text);
     let before = find(&report, name);
-    let own = stage::is_own(&place.own, name);
+    let own = verb != Verb::Stop && stage::is_own(&place.own, name);
     if before.is_none() && !own {
         return Err(status::unknown(&report, name.as_str()));
     }
@@ -144,7 +144,7 @@ fn begin(place: &Place, verb: Verb, name: &Name) -> Result<Begun, String> {
         resting: before.is_none_or(|s| resting(s.state)),
         at: Instant::now(),
     };
-    if own && verb != Verb::Stop {
+    if own {
         if verb == Verb::Restart
             && !begun.resting
             && stage::differs(&place.own, &place.staged, name)
@@ -219,7 +219,11 @@ fn outcome(
         .last
         .map_or("it could not be started".to_owned(), status::long);
     if verb == Verb::Stop {
-        return resting(s.state).then(|| Ok(format!("stopped after {}", human::span(took))));
+        let line = match begun.resting {
+            true => "did not run".to_owned(),
+            false => format!("stopped after {}", human::span(took)),
+        };
+        return resting(s.state).then_some(Ok(line));
     }
     let same = begun.life == Some(life(*s));
     if s.state == State::Armed {

@@ -6,6 +6,7 @@ use std::path::Path;
 use control::{Last, Report, Request, Service, State};
 use init::cgroups::SYSTEM;
 
+use crate::commands::options_known;
 use crate::human;
 use crate::json::Json;
 use crate::link::{self, Link, machine_state};
@@ -26,10 +27,12 @@ const COLUMNS: &[Column] = &[
     Column { title: "CPU",      right: true,  keep: 1 },
 ];
 
-/// `b2p status [--json] [NAME]`.
+/// `b2p status [--json] [NAME...]`.
 pub fn main(link: &Link, words: &[String]) -> i32 {
+    if !options_known("status", words) {
+        return 2;
+    }
     let json = words.iter().any(|w| w == "--json");
-    let name = words.iter().find(|w| !w.starts_with('-'));
     let text = match link.ask(&Request::Status) {
         Ok(text) => text,
         Err(failure) => {
@@ -38,26 +41,32 @@ pub fn main(link: &Link, words: &[String]) -> i32 {
         }
     };
     let report = Report::parse(&text);
-    let hostname = init_hostname();
     let usage = |name: &str| usage::of(Path::new(SYSTEM), name);
-    match name {
-        None if json => print(&object(&report, &hostname, &usage).line()),
-        None => print(&all(&report, &hostname, &usage, &Screen::stdout())),
-        Some(name) => return one(&report, name, json, &usage),
+    let names = words.iter().filter(|w| !w.starts_with('-'));
+    let one = |name: &String| one(&report, name, json, &usage);
+    if let Some(code) = names.map(one).max() {
+        return code;
     }
+    let hostname = hostname();
+    print(&if json {
+        object(&report, &hostname, &usage).line()
+    } else {
+        all(&report, &hostname, &usage, &Screen::stdout())
+    });
     0
 }
 
+/// Prints what is known of one; 0 if it does what it is there for.
 fn one(report: &Report<'_>, name: &str, json: bool, usage: &dyn Fn(&str) -> Usage) -> i32 {
     let Some(service) = report.services.iter().find(|s| s.name == name) else {
         complain(&unknown(report, name));
         return 1;
     };
-    if json {
-        print(&service_object(service, usage(name)).line());
+    print(&if json {
+        service_object(service, usage(name)).line()
     } else {
-        print(&details(report, service, usage(name), &Screen::stdout()));
-    }
+        details(report, service, usage(name), &Screen::stdout())
+    });
     i32::from(!link::good(service.state))
 }
 
@@ -69,7 +78,7 @@ pub fn unknown(report: &Report<'_>, name: &str) -> String {
     format!("b2p: {name}: no such service{near}")
 }
 
-fn init_hostname() -> String {
+fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim_ascii().to_owned()
 }

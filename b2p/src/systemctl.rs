@@ -62,11 +62,12 @@ pub fn main(link: &Link, words: &[String]) -> i32 {
         Asked::Service(verb, names) => service::main(&Place::real(link), verb, &names),
         Asked::Status(names) if names.is_empty() => status::main(link, &[]),
         Asked::Status(names) => {
-            let codes = names
-                .iter()
-                .map(|n| status::main(link, std::slice::from_ref(n)));
             // systemctl(1): 3 is "not running".
-            if codes.max().unwrap_or(0) == 0 { 0 } else { 3 }
+            if status::main(link, &names) == 0 {
+                0
+            } else {
+                3
+            }
         }
         Asked::IsActive(names, quiet) => with_report(link, |r| {
             let (text, code) = active(r, &names);

@@ -36,8 +36,8 @@ impl End {
     }
 }
 
-/// A service's name: `[a-z0-9][a-z0-9-]{0,31}`, so that it is always safe as a
-/// word, a file name and a cgroup.
+/// A service's name: `[a-z0-9][A-Za-z0-9-]{0,31}`, so that it is always safe as a
+/// word, a file name and a cgroup. Capitals are for `console-ttyS0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
 
@@ -45,10 +45,10 @@ impl Name {
     /// `text`, if it is a name.
     #[must_use]
     pub fn new(text: &str) -> Option<Name> {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let first = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let good = text.len() <= LONGEST_NAME
-            && text.bytes().next().is_some_and(plain)
-            && text.bytes().all(|b| plain(b) || b == b'-');
+            && text.bytes().next().is_some_and(first)
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         good.then(|| Name(text.to_owned()))
     }
 
@@ -122,7 +122,7 @@ fn alone(word: Option<&str>, request: Request) -> Result<Request, &'static str> 
 
 fn name(word: Option<&str>) -> Result<Name, &'static str> {
     word.and_then(Name::new)
-        .ok_or("it takes a name: a-z, 0-9 and -, at most 32")
+        .ok_or("it takes a name: letters, digits and -, at most 32")
 }
 
 fn seconds(word: Option<&str>) -> Result<u32, &'static str> {
@@ -218,10 +218,11 @@ mod tests {
         assert!(Request::parse(b"start \xff").is_err());
         assert_eq!(Name::new(&long), None);
         assert!(Name::new(&long[1..]).is_some());
+        assert!(Name::new("console-ttyS0").is_some());
     }
 
     fn requests() -> impl Strategy<Value = Request> {
-        let name = || "[a-z0-9][a-z0-9-]{0,31}".prop_map(|n| Name::new(&n).expect("a name"));
+        let name = || "[a-z0-9][A-Za-z0-9-]{0,31}".prop_map(|n| Name::new(&n).expect("a name"));
         prop_oneof![
             Just(Request::Status),
             Just(Request::Cancel),

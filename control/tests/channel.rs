@@ -11,8 +11,8 @@ use control::{End, Failure, LONGEST_ANSWER, Request, Server, answer, ask, no};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect, recv, send,
+    setsockopt, shutdown, socket, sockopt,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -233,6 +233,22 @@ fn a_client_that_vanishes_is_forgotten() {
     drop(client);
     assert_eq!(turn(&mut server, "ok\n"), 0);
     assert_eq!(server.fds(0).count(), 1);
+}
+
+#[test]
+fn half_open_connections() {
+    let place = Place::new("half");
+    let mut server = place.server();
+    let clients: Vec<_> = (0..3).map(|_| connected(&place.path())).collect();
+    say(&clients[0], b"status");
+    shutdown(clients[0].as_raw_fd(), Shutdown::Write).unwrap();
+    shutdown(clients[1].as_raw_fd(), Shutdown::Write).unwrap();
+    say(&clients[2], b"status");
+    shutdown(clients[2].as_raw_fd(), Shutdown::Read).unwrap();
+    // One has said all and listens, one never will speak, one does not listen.
+    assert_eq!(turn(&mut server, "ok\n"), 2);
+    assert_eq!(heard(&clients[0]), Ok("ok\n".into()));
+    assert_eq!((server.fds(0).count(), awake(&server)), (1, 0));
 }
 
 #[test]

@@ -106,6 +106,20 @@ sshd      8000    waiting       .....................................
 ";
 
 #[test]
+fn the_mark_has_not_the_colour_of_the_bar() {
+    let screen = Screen {
+        colour: true,
+        ..screen(None, Glyphs::Eighths)
+    };
+    let text = painted("█▌   │  ", Colour::Green, &screen);
+    assert_eq!(text, "\x1b[32m█▌   \x1b[0m\x1b[2m│\x1b[0m");
+    assert_eq!(
+        painted("  █▌ ", Colour::Red, &screen),
+        "\x1b[31m  █▌\x1b[0m"
+    );
+}
+
+#[test]
 fn json_in_microseconds() {
     let line = object(&Report::parse(REPORT)).line();
     let back: serde_json::Value = serde_json::from_str(&line).unwrap();

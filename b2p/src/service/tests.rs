@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 
-use control::{OK, Server, answer, no};
+use control::{End, OK, Server, answer, no};
+use nix::errno::Errno;
 
 use super::*;
+use crate::power::{self, Edge};
 
 /// Runs until it is dropped; keeps what it was asked.
 struct Fake {
@@ -319,4 +321,75 @@ fn reload_takes_what_rests() {
     }
     assert_eq!(reload_main(&fake.place), 1, "one has no name");
     assert_eq!(fake.asked(), ["load fresh", "load job"]);
+}
+
+#[test]
+fn the_other_commands_ask_the_same_pid_1() {
+    use crate::{boot, systemctl};
+    let before = "machine now=9 started=1 ready=5\nservice web up\nservice job failed";
+    let fake = Fake::new("others", before, &[""]);
+    let link = &fake.place.link;
+    let words = |line: &str| {
+        let words = line.split_whitespace().map(str::to_owned);
+        words.collect::<Vec<_>>()
+    };
+    for (line, code) in [
+        ("", 0),
+        ("--json", 0),
+        ("web", 0),
+        ("web job", 1),
+        ("--json job", 1),
+        ("none", 1),
+        ("--jsno", 2),
+    ] {
+        assert_eq!(status::main(link, &words(line)), code, "{line}");
+    }
+    assert_eq!(boot::main(link, &[]), 0);
+    assert_eq!(boot::main(link, &words("--json")), 0);
+    for (line, code) in [
+        ("is-active web.service", 0),
+        ("is-active job", 3),
+        ("status job", 3),
+        ("status", 0),
+        ("is-system-running", 0),
+        ("daemon-reload", 0),
+        ("enable web", 1),
+        ("stop refused", 1),
+    ] {
+        assert_eq!(systemctl::main(link, &words(line)), code, "{line}");
+    }
+    assert!(fake.asked().is_empty());
+}
+
+/// The channel is real; what goes past it is not: it would end the machine that
+/// tests this.
+struct ChannelOnly<'a>(&'a Link);
+
+impl Edge for ChannelOnly<'_> {
+    fn ask(&self, request: &Request) -> Result<(), Failure> {
+        self.0.ask(request).map(drop)
+    }
+
+    fn signal(&self, end: End) -> Result<(), Errno> {
+        panic!("a signal for {}", end.word())
+    }
+
+    fn force(&self, end: End, _: bool) -> Errno {
+        panic!("force for {}", end.word())
+    }
+}
+
+#[test]
+fn the_end_is_asked_for_on_the_channel() {
+    let fake = Fake::new("power", "", &[""]);
+    let edge = ChannelOnly(&fake.place.link);
+    let words = |line: &str| {
+        let words = line.split_whitespace().map(str::to_owned);
+        words.collect::<Vec<_>>()
+    };
+    assert_eq!(power::main(&edge, "shutdown", &words("-r +5 bye")), 0);
+    assert_eq!(power::main(&edge, "poweroff", &words("now")), 0);
+    assert_eq!(power::main(&edge, "halt", &words("later")), 2);
+    assert_eq!(power::cancel(&edge), 0);
+    assert_eq!(fake.asked(), ["reboot 300", "poweroff", "cancel"]);
 }
