@@ -2,6 +2,7 @@
 //! pictures or talks to the network runs here, never in PID 1.
 
 mod console;
+mod log;
 mod net;
 mod power;
 
@@ -23,10 +24,12 @@ fn run(words: &[String]) -> i32 {
     let rest = rest.unwrap_or_default();
     match called.as_str() {
         "net" => {
-            init::kmsg::start(log::LevelFilter::Info);
+            init::kmsg::start(::log::LevelFilter::Info);
             net::main(rest)
         }
         "console" => console::main(rest),
+        "log" => log::main(rest),
+        "syslog" => log::syslog(rest),
         name => power::main(name, rest),
     }
 }
