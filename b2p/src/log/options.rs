@@ -29,7 +29,8 @@ pub const SYSLOG_USAGE: &str = "\
 usage: b2p syslog [--keep DIR] [--size BYTES[K|M]] [--files N]
 
 A service: passes on what programs send to /dev/log (a datagram socket, as
-descriptor 3) to the kernel log, and keeps that in files in DIR.
+descriptor 3) to the kernel log, and keeps that in files in DIR. Either may be
+without the other.
 ";
 
 /// What `b2p log` is to show.
