@@ -33,6 +33,7 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "restart",  takes: "NAME...", why: "stops and starts services", more: "A file of your own that has changed is taken." },
     Command { name: "load",     takes: "NAME...", why: "takes services of your own from /var/lib/boot2podman/services", more: "They are not started." },
     Command { name: "reload",   takes: "", why: "loads all of them that do not run", more: "" },
+    Command { name: "log",      takes: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]", why: "the log of this boot, or of some services", more: "-f goes on as it grows, -a shows earlier boots too, where a disk keeps them." },
     Command { name: "flags",    takes: "[--json]", why: "the settings, and where each came from", more: "" },
     Command { name: "poweroff", takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and switches it off", more: END },
     Command { name: "reboot",   takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and starts it again", more: END },
@@ -46,7 +47,14 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// What PID 1 runs and people need not.
-pub const HELPERS: &[&str] = &["net", "console", "own", "containers-stop", "podman"];
+pub const HELPERS: &[&str] = &[
+    "net",
+    "console",
+    "own",
+    "containers-stop",
+    "podman",
+    "syslog",
+];
 
 /// Other names of the program.
 pub const NAMES: &[&str] = &[

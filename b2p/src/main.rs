@@ -13,6 +13,7 @@ mod flags;
 mod human;
 mod json;
 mod link;
+mod log;
 mod net;
 mod power;
 mod screen;
@@ -52,7 +53,7 @@ fn called(words: &[String]) -> (&str, &[String]) {
 /// Runs a command; what it gives is the exit status.
 fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
     let place = || Place::real(link);
-    if rest.iter().any(|w| w == "--help") && !commands::HELPERS.contains(&name) {
+    if rest.iter().any(|w| w == "--help") && name != "log" && !commands::HELPERS.contains(&name) {
         return match name {
             "systemctl" => commands::help(""),
             name => commands::help(name),
@@ -75,6 +76,8 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "reload" => service::reload_main(&place()),
         "own" => service::own_main(&place()),
         "flags" => flags::main(rest),
+        "log" => log::main(rest),
+        "syslog" => log::syslog(rest),
         "poweroff" | "reboot" | "halt" | "shutdown" => power::main(link, name, rest),
         "cancel" => power::cancel(link),
         "rescue" => rescue(link),

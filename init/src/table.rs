@@ -96,11 +96,10 @@ const PODMAN: Service = Service {
     ..Service::DEFAULT
 };
 
-/// What programs say to syslog(3) joins the kernel's log; and, where it is to be
-/// kept, the log is written to files.
+/// Not the one that writes files: a disk that hangs must not stop the reading.
 const SYSLOG: Service = Service {
     name: "syslog",
-    why: "/dev/log for sudo and others; the log on a disk",
+    why: "what programs say to syslog(3) joins the kernel's log",
     argv: &[B2P, "syslog"],
     socket: Some(Socket {
         path: "/dev/log",
@@ -109,6 +108,14 @@ const SYSLOG: Service = Service {
         datagram: true,
         on_demand: true,
     }),
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
+const KEEP: Service = Service {
+    name: "keep",
+    why: "the log is kept in files, bounded, to be read after a reboot",
+    argv: &[B2P, "syslog", "--keep", LOG],
     after_ready: true,
     ..Service::DEFAULT
 };
@@ -134,24 +141,13 @@ pub fn services(config: &Config) -> Vec<Service> {
         rows.extend(sshd(Path::new(HOST_KEY)));
     }
     rows.extend(podman(config.podman));
-    rows.extend([SETTLE, syslog(config.syslog), OWN]);
+    rows.extend([SETTLE, SYSLOG]);
+    // Without a disk it is in RAM, and the kernel's ring is that already.
+    rows.extend(config.syslog.then_some(KEEP));
+    rows.push(OWN);
     rows.extend(console::services(config.console));
     rows.extend(console::rescues());
     rows
-}
-
-fn syslog(kept: bool) -> Service {
-    match kept {
-        false => SYSLOG,
-        true => Service {
-            argv: &[B2P, "syslog", "--keep", LOG],
-            socket: SYSLOG.socket.map(|s| Socket {
-                on_demand: false,
-                ..s
-            }),
-            ..SYSLOG
-        },
-    }
 }
 
 /// Whether a service is started with the machine.

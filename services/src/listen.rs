@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, setsockopt, socket, sockopt,
 };
 use nix::unistd::{Gid, Uid, chown};
 
@@ -37,6 +37,11 @@ pub fn bind_unix(row: &Socket) -> Result<OwnedFd, String> {
         SockType::Stream
     };
     let fd = socket(AddressFamily::Unix, kind, flags, None).map_err(errno("socket"))?;
+    if row.datagram {
+        // Before the first datagram: who sent it is written down when it is sent
+        // (unix(7), SO_PASSCRED).
+        setsockopt(&fd, sockopt::PassCred, &true).map_err(errno("credentials of"))?;
+    }
     let addr = UnixAddr::new(path).map_err(errno("address"))?;
     bind(fd.as_raw_fd(), &addr).map_err(errno("bind"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(row.mode)).map_err(|e| say("mode", e))?;

@@ -1,0 +1,187 @@
+//! Moments as people write them, and back.
+#![expect(unsafe_code, reason = "localtime_r(3) has no safe wrapper")]
+
+use std::fmt::Write;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Microseconds in a second.
+const SECOND: i64 = 1_000_000;
+
+/// Length of `2026-11-23T20:30:38.123456Z`.
+const STAMP: usize = 27;
+
+/// What is added to the kernel's microseconds to get those since 1970, as the
+/// clocks are now.
+#[must_use]
+pub fn offset() -> i64 {
+    us(ClockId::CLOCK_REALTIME) - us(ClockId::CLOCK_MONOTONIC)
+}
+
+/// The kernel's microseconds now.
+#[must_use]
+pub fn kernel() -> u64 {
+    us(ClockId::CLOCK_MONOTONIC).unsigned_abs()
+}
+
+fn us(id: ClockId) -> i64 {
+    clock_gettime(id).map_or(0, |t| t.tv_sec() * SECOND + t.tv_nsec() / 1000)
+}
+
+/// Appends `2026-11-23T20:30:38.123456Z`.
+pub fn stamp(us: i64, out: &mut String) {
+    let (second, micro) = (us.div_euclid(SECOND), us.rem_euclid(SECOND));
+    let (day, second) = (second.div_euclid(86_400), second.rem_euclid(86_400));
+    let (year, month, mday) = date(day);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{mday:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z"
+    );
+}
+
+/// Reads what [`stamp`] wrote from the beginning of a line; the rest of the line.
+#[must_use]
+pub fn parse(line: &[u8]) -> Option<(i64, &[u8])> {
+    let (text, rest) = line.split_at_checked(STAMP)?;
+    let separators = [
+        (4, b'-'),
+        (7, b'-'),
+        (10, b'T'),
+        (13, b':'),
+        (16, b':'),
+        (19, b'.'),
+        (26, b'Z'),
+    ];
+    if separators.iter().any(|(at, is)| text.get(*at) != Some(is)) {
+        return None;
+    }
+    let field = |from: usize, to: usize| {
+        let number = super::record::number(text.get(from..to)?)?;
+        i64::try_from(number).ok()
+    };
+    let days = days(field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let second = field(11, 13)? * 3600 + field(14, 16)? * 60 + field(17, 19)?;
+    Some(((days * 86_400 + second) * SECOND + field(20, 26)?, rest))
+}
+
+/// Year, month and day of a day since 1970 in the Gregorian calendar, counted
+/// in years that begin in March so that the leap day is the last.
+fn date(day: i64) -> (i64, i64, i64) {
+    let day = day + 719_468; // since 0000-03-01
+    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let mday = of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    (era * 400 + year + next, month, mday)
+}
+
+/// The other way round.
+fn days(year: i64, month: i64, mday: i64) -> i64 {
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * month + 2) / 5 + mday - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// Appends `20:30:38.123`, with the date before it if wanted, as a person here
+/// reads it (localtime(3)) or in UTC.
+pub fn wall(us: i64, dated: bool, utc: bool, out: &mut String) {
+    let second = us.div_euclid(SECOND);
+    // SAFETY: plain data; zero is valid.
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to locals, and there is one thread.
+    let done = unsafe {
+        if utc {
+            libc::gmtime_r(&raw const second, &raw mut tm)
+        } else {
+            libc::localtime_r(&raw const second, &raw mut tm)
+        }
+    };
+    if done.is_null() {
+        return stamp(us, out); // a year that does not fit
+    }
+    if dated {
+        let (year, month, day) = (tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+        let _ = write!(out, "{year:04}-{month:02}-{day:02} ");
+    }
+    let (hour, minute, second) = (tm.tm_hour, tm.tm_min, tm.tm_sec);
+    let milli = us.rem_euclid(SECOND) / 1000;
+    let _ = write!(out, "{hour:02}:{minute:02}:{second:02}.{milli:03}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stamped(us: i64) -> String {
+        let mut out = String::new();
+        stamp(us, &mut out);
+        out
+    }
+
+    #[test]
+    fn known_moments() {
+        assert_eq!(stamped(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(stamped(-1), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(stamped(951_782_400 * SECOND), "2000-02-29T00:00:00.000000Z");
+        assert_eq!(
+            stamped(1_795_465_838_123_456),
+            "2026-11-23T20:30:38.123456Z"
+        );
+    }
+
+    #[test]
+    fn wall_clock() {
+        let mut out = String::new();
+        wall(1_795_465_838_123_456, true, true, &mut out);
+        assert_eq!(out, "2026-11-23 20:30:38.123");
+        out.clear();
+        wall(1_795_465_838_123_456, false, true, &mut out);
+        assert_eq!(out, "20:30:38.123");
+    }
+
+    #[test]
+    fn what_is_no_stamp() {
+        for line in [
+            "",
+            "--- boot x ---",
+            "2026-11-23T20:30:38.123456",
+            "2026-11-23T20:30:38.12345xZ",
+        ] {
+            assert_eq!(parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(us in 0i64..253_402_300_799_000_000) {
+            let line = format!("{} rest", stamped(us));
+            prop_assert_eq!(parse(line.as_bytes()), Some((us, &b" rest"[..])));
+        }
+
+        #[test]
+        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn any_moment(us: i64) {
+            let (mut a, mut b) = (String::new(), String::new());
+            stamp(us, &mut a);
+            wall(us, true, true, &mut b);
+            prop_assert!(a.len() >= 27 && b.len() >= 23);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Records of the kernel log as `/dev/kmsg` gives them, one a read
+//! (Documentation/ABI/testing/dev-kmsg), and the names in them.
+
+use std::fmt::Write;
+
+/// Names of facilities in their numbers' order (syslog(3); 12 to 15 have none there).
+#[rustfmt::skip]
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    "12", "13", "14", "15", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+];
+
+/// Names of levels in their numbers' order.
+pub const LEVELS: [&str; 8] = [
+    "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug",
+];
+
+/// What the kernel itself says.
+pub const KERNEL: u8 = 0;
+/// What this helper says about itself.
+pub const SYSLOG: u8 = 5;
+
+/// Facility and level in one number, as `<n>` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// Eight facilities more than syslog(3) names would not fit; the kernel and
+    /// every sender keep to these.
+    #[must_use]
+    pub fn new(number: u32) -> Option<Priority> {
+        let fits = number < 8 * FACILITIES.len() as u32;
+        u8::try_from(number).ok().filter(|_| fits).map(Priority)
+    }
+
+    /// Of this facility, at this level; both are cut to what there is.
+    #[must_use]
+    pub const fn of(facility: u8, level: u8) -> Priority {
+        Priority((facility % 24) << 3 | (level & 7))
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Who: 0 is the kernel.
+    #[must_use]
+    pub const fn facility(self) -> u8 {
+        self.0 >> 3
+    }
+
+    /// How bad: 0 is the worst, 7 is for debugging.
+    #[must_use]
+    pub const fn level(self) -> u8 {
+        self.0 & 7
+    }
+
+    /// Appends `daemon.info` and the like.
+    pub fn name(self, out: &mut String) {
+        let facility = FACILITIES.get(usize::from(self.facility())).unwrap_or(&"?");
+        let level = LEVELS.get(usize::from(self.level())).unwrap_or(&"?");
+        let _ = write!(out, "{facility}.{level}");
+    }
+
+    /// Reads back what [`Priority::name`] wrote.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Priority> {
+        let dot = text.iter().position(|b| *b == b'.')?;
+        let find = |names: &[&str], name: &[u8]| names.iter().position(|n| n.as_bytes() == name);
+        let facility = find(&FACILITIES, text.get(..dot)?)?;
+        let level = find(&LEVELS, text.get(dot + 1..)?)?;
+        Some(Priority::of(facility as u8, level as u8))
+    }
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Facility and level.
+    pub priority: Priority,
+    /// Counts from 0 at the start of the kernel, without gaps.
+    pub seq: u64,
+    /// Microseconds since the kernel started.
+    pub us: u64,
+    /// The text, with `\xNN` for what is not printable ASCII.
+    pub text: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Reads `priority,sequence,microseconds,flags[,…];text`. The ` KEY=value`
+    /// lines after the first are the device's, and left out.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Record<'_>> {
+        let semicolon = bytes.iter().position(|b| *b == b';')?;
+        let (head, rest) = (bytes.get(..semicolon)?, bytes.get(semicolon + 1..)?);
+        let mut fields = head.split(|b| *b == b',').map(number);
+        let priority = Priority::new(u32::try_from(fields.next()??).ok()?)?;
+        let (seq, us) = (fields.next()??, fields.next()??);
+        let text = rest.split(|b| *b == b'\n').next()?;
+        Some(Record {
+            priority,
+            seq,
+            us,
+            text,
+        })
+    }
+}
+
+/// A decimal number and nothing else.
+#[must_use]
+pub fn number(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    bytes.iter().try_fold(0u64, |n, b| {
+        let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
+        n.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// Undoes the kernel's `\xNN`.
+pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        if let [b'\\', b'x', high, low, tail @ ..] = rest
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            out.push(high << 4 | low);
+            rest = tail;
+        } else {
+            out.push(byte);
+            rest = after;
+        }
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Calls `each` with every character of `bytes` that a terminal may see, and with
+/// `\xNN` for every byte that it may not: what is no UTF-8, and what could move
+/// the cursor.
+pub fn printable(bytes: &[u8], mut each: impl FnMut(&str)) {
+    let escape = |byte: &u8, each: &mut dyn FnMut(&str)| {
+        let digit = |n: u8| b"0123456789abcdef"[usize::from(n & 15)];
+        let text = [b'\\', b'x', digit(byte >> 4), digit(*byte)];
+        each(std::str::from_utf8(&text).unwrap_or("?"));
+    };
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            let mut buffer = [0; 4];
+            let text = character.encode_utf8(&mut buffer);
+            if moves(character) {
+                text.as_bytes().iter().for_each(|b| escape(b, &mut each));
+            } else {
+                each(text);
+            }
+        }
+        chunk.invalid().iter().for_each(|b| escape(b, &mut each));
+    }
+}
+
+/// Control characters (C0 without the tab, DEL, C1), and those that turn the
+/// direction of writing, which would show a line as what it is not.
+fn moves(c: char) -> bool {
+    let control = (c < ' ' && c != '\t') || ('\u{7f}'..='\u{9f}').contains(&c);
+    control
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(text: &str) -> Option<Record<'_>> {
+        Record::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn reads_what_the_kernel_writes() {
+        let r = record(
+            "6,195,296267,-;acpi PNP0A08:00: _OSC: x\n SUBSYSTEM=acpi\n DEVICE=+acpi:PNP0A08:00\n",
+        );
+        let Some(r) = r else { panic!("not read") };
+        assert_eq!((r.priority.facility(), r.priority.level()), (0, 6));
+        assert_eq!((r.seq, r.us), (195, 296_267));
+        assert_eq!(r.text, b"acpi PNP0A08:00: _OSC: x");
+        let r = record("30,7,0,-,caller=T1;a;b,c\n").map(|r| (r.priority.number(), r.text));
+        assert_eq!(r, Some((30, &b"a;b,c"[..])));
+        assert_eq!(record("4,1,2,c;\n").map(|r| r.text), Some(&b""[..]));
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        for text in [
+            "",
+            ";",
+            "6,1;x",
+            "6,x,1,-;x",
+            "192,1,1,-;x",
+            "-6,1,1,-;x",
+            "6,1,1,-",
+        ] {
+            assert_eq!(record(text), None, "{text}");
+        }
+        assert_eq!(record("6,99999999999999999999,1,-;x"), None);
+    }
+
+    #[test]
+    fn priorities_have_names_both_ways() {
+        for number in 0..192 {
+            let priority = Priority::new(number);
+            let mut name = String::new();
+            if let Some(p) = priority {
+                p.name(&mut name);
+            }
+            assert_eq!(Priority::parse(name.as_bytes()), priority, "{name}");
+        }
+        assert_eq!(Priority::new(192), None);
+        assert_eq!(Priority::parse(b"kern"), None);
+        assert_eq!(Priority::parse(b"kern.loud"), None);
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_moves_it() {
+        let mut bytes = Vec::new();
+        unescape(b"\\xc3\\xa9 \\x1b[2J \\xff \\x5cx41 \\xzz \\x4", &mut bytes);
+        let mut text = String::new();
+        printable(&bytes, |s| text.push_str(s));
+        assert_eq!(text, "é \\x1b[2J \\xff \\x41 \\xzz \\x4");
+        text.clear();
+        printable("a\u{202e}b\u{9b}c\td\u{7f}".as_bytes(), |s| {
+            text.push_str(s)
+        });
+        assert_eq!(text, "a\\xe2\\x80\\xaeb\\xc2\\x9bc\td\\x7f");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Record::parse(&bytes);
+            let _ = Priority::parse(&bytes);
+            let mut out = Vec::new();
+            unescape(&bytes, &mut out);
+            prop_assert!(out.len() <= bytes.len());
+            let mut text = String::new();
+            printable(&bytes, |s| text.push_str(s));
+            prop_assert!(text.chars().all(|c| !moves(c)));
+        }
+
+        #[test]
+        fn round_trip(number in 0u32..192, seq: u64, us: u64, text in "[ -~]{0,80}") {
+            let line = format!("{number},{seq},{us},-;{text}\n KEY=1\n");
+            let want = Record {
+                priority: Priority::of((number >> 3) as u8, (number & 7) as u8),
+                seq,
+                us,
+                text: text.as_bytes(),
+            };
+            prop_assert_eq!(Record::parse(line.as_bytes()), Some(want));
+        }
+    }
+}
