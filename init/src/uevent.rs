@@ -102,6 +102,8 @@ fn parse(message: &[u8]) -> Option<Added> {
 #[rustfmt::skip]
 const FIRST: &[(&str, &str)] = &[
     ("acpi*:QEMU0002:*",   "fw_cfg: it holds flags"),
+    ("acpi*:LNXPWRBN:*",   "the power button: who sees the ready line may press it"),
+    ("acpi*:PNP0C0C:*",    "the same, where it is a device of its own"),
     ("virtio:d00000001v*", "the network card of QEMU, KVM, Firecracker"),
     ("pci:v*bc02sc*",      "network controllers"),
     ("vmbus:635161f8*",    "Hyper-V's network card"),

@@ -215,3 +215,56 @@ impl Drop for Share {
         self.kill();
     }
 }
+
+/// From the power button to the end, on the instruction clock: a figure, not a
+/// test. `cargo test -p tests --test shutdown -- --ignored --nocapture`
+#[test]
+#[ignore = "a figure for docs/figures.md"]
+fn power_off_times() -> Result<()> {
+    for containers in [0, 10] {
+        let guest = Guest::boot("shutdown-time", |m| m.memory_mib(1536).icount(true))?;
+        if containers > 0 {
+            let archive = image::archive(guest.vm.dir())?.display().to_string();
+            guest.podman(&["load", "-i", &archive])?;
+        }
+        for n in 0..containers {
+            let script = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
+            run_detached(&guest, &format!("c{n}"), script)?;
+        }
+        guest.vm.power_button()?;
+        guest.vm.wait_exit(END)?;
+        let said = guest.vm.console();
+        let (from, to) = (
+            at(&said, "going down for")?,
+            at(&said, "reboot: Power down")?,
+        );
+        println!("{containers} containers: {:.0} ms", (to - from) * 1000.0);
+        let phases = said.lines().filter(|l| l.contains("shutdown: "));
+        phases.for_each(|l| println!("  {}", l.split(" (").next().unwrap_or_default()));
+    }
+    Ok(())
+}
+
+fn run_detached(guest: &Guest, name: &str, script: &str) -> Result<()> {
+    let args = [
+        "run",
+        "--detach",
+        "--name",
+        name,
+        image::NAME,
+        "sh",
+        "-c",
+        script,
+    ];
+    guest.podman(&args).map(drop)
+}
+
+/// When the kernel's log has `text`, in seconds since it started.
+fn at(log: &str, text: &str) -> Result<f64> {
+    let line = log
+        .lines()
+        .find(|l| l.contains(text))
+        .context(text.to_owned())?;
+    let time = line.trim_start().trim_start_matches('[').split(']').next();
+    Ok(time.unwrap_or_default().trim().parse()?)
+}
