@@ -42,7 +42,12 @@ impl World {
         SAID.lock().unwrap().clear();
         let groups = std::env::temp_dir().join(format!("manager-{}", std::process::id()));
         let _ = fs::remove_dir_all(&groups);
-        for row in &rows {
+        World::within(one, groups, rows)
+    }
+
+    fn within(one: MutexGuard<'static, ()>, groups: PathBuf, rows: Vec<Service>) -> World {
+        let real = groups.join("cgroup.procs").exists();
+        for row in rows.iter().filter(|_| !real) {
             fs::create_dir_all(groups.join(row.name)).unwrap();
             for file in ["cgroup.procs", "cgroup.kill", "cgroup.freeze", "memory.max"] {
                 fs::write(groups.join(row.name).join(file), "").unwrap();
@@ -294,7 +299,9 @@ fn a_group_is_limited_told_and_killed() {
     w.until("stopped", |w| w.m.supervisor.at_rest());
     assert_eq!(w.file("demo/cgroup.kill"), "1");
     assert_eq!(w.file("alone/cgroup.kill"), "", "its sessions live on");
-    // It was told, and the loop above has reaped it.
+    // It was told, and the loop reaps it.
+    let there = format!("/proc/{}", other.id());
+    w.until("the other has ended", |_| fs::metadata(&there).is_err());
     assert!(other.try_wait().is_err());
 }
 
@@ -414,4 +421,50 @@ fn a_service_file_is_taken_while_it_runs() {
     w.event(Event::Start(1));
     w.until("up", |w| up(1)(w) && said("mine: two"));
     w.stop_all();
+}
+
+/// Where a cgroup can be made.
+fn real_groups() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let is = |l: &&str| l.split(' ').nth(2) == Some("cgroup2");
+    let mount = mounts.lines().find(is).expect("no cgroup2 is mounted");
+    let dir = PathBuf::from(mount.split(' ').nth(1).unwrap());
+    let dir = dir.join(format!("manager-{}", std::process::id()));
+    fs::create_dir(&dir).expect("no cgroup can be made here");
+    dir
+}
+
+#[test]
+#[ignore = "needs root and a cgroup2 to write to"]
+fn a_real_group_frozen_or_left_behind_does_not_outlive_its_service() {
+    let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+    let groups = real_groups();
+    let row = |row| Service {
+        kill: Kill::Group,
+        ..row
+    };
+    let tree = "trap 'exit 0' TERM; (trap '' TERM; setsid sleep 1000 & exec sleep 1000) & \
+        sleep 1000 & echo on; wait";
+    let leaves = "(trap '' TERM; exec sleep 1000) & exit 1";
+    let rows = vec![row(shell("tree", tree)), row(shell("leaves", leaves))];
+    let mut w = World::within(one, groups.clone(), rows);
+    let procs = |w: &World, name: &str| w.file(&format!("{name}/cgroup.procs")).lines().count();
+    w.event(Event::Start(0));
+    w.until("all there", |w| said("tree: on") && procs(w, "tree") == 4);
+    fs::write(groups.join("tree/cgroup.freeze"), "1").unwrap();
+    let start = now();
+    w.event(Event::Stop(0));
+    w.until("stopped", is(0, State::Off));
+    assert!(now() - start < 2_000, "thawed, it heard the TERM");
+    w.until("nobody is left", |w| procs(w, "tree") == 0);
+
+    w.event(Event::Start(1));
+    w.until("started thrice", |w| w.m.supervisor.restarts(1) >= 2);
+    assert!(procs(&w, "leaves") <= 2, "those of earlier lives are gone");
+    w.stop_all();
+    w.until("nobody is left", |w| procs(w, "leaves") == 0);
+    drop(w);
+    for dir in ["tree", "leaves", ""] {
+        fs::remove_dir(groups.join(dir)).unwrap();
+    }
 }
