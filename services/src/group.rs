@@ -96,10 +96,12 @@ impl Group {
         let mut next = 0;
         while let Some(dir) = found.get(next).cloned() {
             next += 1;
-            let below = fs::read_dir(&dir).into_iter().flatten().flatten();
-            let dirs = below.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-            let room = MOST_GROUPS.saturating_sub(found.len());
-            found.extend(dirs.take(room).map(|e| e.path()));
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if found.len() < MOST_GROUPS && path.is_dir() {
+                    found.push(path);
+                }
+            }
         }
         found
     }

@@ -16,7 +16,7 @@ use crate::graph::Set;
 use crate::row::Service;
 use crate::slot::{Moments, Slot};
 use crate::state::{Action, Event, Id, State, Verdict};
-use crate::{Millis, Pid, Status, file, graph};
+use crate::{Millis, Pid, Status, file, graph, sooner};
 
 /// So many times may a row be added while the machine runs: what it replaces is
 /// not given back.
@@ -215,7 +215,7 @@ impl Supervisor {
     /// The next moment at which `Event::Tick` changes something.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.slots.iter().flat_map(Slot::deadlines).min()
+        self.slots.iter().map(Slot::deadline).fold(None, sooner)
     }
 
     /// Takes one event and says what is to be done about it.
