@@ -70,14 +70,13 @@ pub fn parse<'a>(
     passwd: &'a str,
     group: &'a str,
 ) -> Result<Parsed<'a>, Vec<String>> {
+    let tell = |at: usize, why: &str| format!("{name}:{at}: {why}");
     if !is_name(name) {
-        return Err(vec![format!(
-            "{}:0: not a name: a to z, 0 to 9 and -, at most 32",
-            shown(name)
-        )]);
+        let right = "not a name: a to z, 0 to 9 and -, at most 32";
+        return Err(vec![format!("{}:0: {right}", shown(name))]);
     }
     if bytes.len() > LONGEST {
-        return Err(vec![format!("{name}:0: too long: at most {LONGEST} bytes")]);
+        return Err(vec![tell(0, "too long: at most 16384 bytes")]);
     }
     let accounts = Accounts { passwd, group };
     let mut parsed = Parsed::new(name);
@@ -85,15 +84,16 @@ pub fn parse<'a>(
     for line in bytes.split(|b| *b == b'\n') {
         at += 1;
         if let Err(why) = parsed.line(line, &mut seen, accounts) {
-            errors.push(format!("{name}:{at}: {why}"));
+            errors.push(tell(at, &why));
         }
         if errors.len() >= MOST_ERRORS {
-            errors.push(format!("{name}:{at}: and perhaps more: mend these first"));
+            errors.push(tell(at, "and perhaps more: mend these first"));
             return Err(errors);
         }
     }
-    let whole = parsed.whole(seen);
-    errors.extend(whole.err().map(|why| format!("{name}:{at}: {why}")));
+    if let Err(why) = parsed.whole(seen) {
+        errors.push(tell(at, why));
+    }
     if errors.is_empty() {
         Ok(parsed)
     } else {
@@ -291,29 +291,27 @@ impl<'a> Parsed<'a> {
     /// The row, for good: services live as long as the machine.
     #[must_use]
     pub fn leak(self) -> Service {
+        let mut row = self.row;
+        row.name = leak(self.name);
+        row.argv = leak_all(&self.argv);
+        row.env = leak_all(&self.env);
+        row.needs = leak_all(&self.needs);
+        row.dir = leak(self.dir);
         let limits = self.limits.iter();
         let limits: Vec<_> = limits.map(|(f, v)| (leak(f), leak(v))).collect();
-        Service {
-            name: leak(self.name),
-            argv: leak_all(&self.argv),
-            env: leak_all(&self.env),
-            needs: leak_all(&self.needs),
-            limits: limits.leak(),
-            user: self.user.map(|u| User {
-                uid: u.uid,
-                gid: u.gid,
-                groups: u.groups.leak(),
-                name: leak(u.name),
-                home: leak(u.home),
-                shell: leak(u.shell),
-            }),
-            socket: self.row.socket.map(|s| Socket {
-                path: leak(self.socket),
-                ..s
-            }),
-            dir: leak(self.dir),
-            ..self.row
+        row.limits = limits.leak();
+        if let Some(socket) = &mut row.socket {
+            socket.path = leak(self.socket);
         }
+        row.user = self.user.map(|u| User {
+            uid: u.uid,
+            gid: u.gid,
+            groups: u.groups.leak(),
+            name: leak(u.name),
+            home: leak(u.home),
+            shell: leak(u.shell),
+        });
+        row
     }
 }
 
