@@ -59,10 +59,7 @@ impl Group {
         for dir in self.all() {
             let _ = put(&dir.join("cgroup.freeze"), "0");
             let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-            // 0 is a process that this pid namespace does not see, and 1 is us.
-            let pids = text.lines().filter_map(|l| l.parse::<Pid>().ok());
-            let others = pids.filter(|p| *p > 1 && *p != main);
-            for pid in others.take(left) {
+            for pid in others(&text, main).take(left) {
                 left -= 1;
                 let pid = NixPid::from_raw(pid);
                 for signal in signals {
@@ -105,6 +102,13 @@ impl Group {
         }
         found
     }
+}
+
+/// The processes in the text of a `cgroup.procs`, but for `main`. 0 is one that
+/// this pid namespace does not see, and to kill(2) a whole group; 1 is us.
+fn others(text: &str, main: Pid) -> impl Iterator<Item = Pid> {
+    let pids = text.lines().filter_map(|l| l.parse().ok());
+    pids.filter(move |p| *p > 1 && *p != main)
 }
 
 /// Writes to a file that is there: none is made where there is no cgroup.

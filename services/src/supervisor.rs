@@ -322,11 +322,13 @@ impl Supervisor {
     }
 
     fn satisfied(&self, name: &str) -> bool {
-        let ready = |s: &Slot| {
-            !s.leaving && matches!(s.state, State::Up { .. } | State::Armed | State::Done)
+        let ready = |id| {
+            matches!(
+                self.state(id),
+                State::Up { .. } | State::Armed | State::Done
+            )
         };
-        let slot = self.find(name).and_then(|id| self.slots.get(id));
-        slot.is_some_and(ready)
+        self.find(name).is_some_and(ready)
     }
 
     /// What is needed will not come, or not soon.

@@ -24,6 +24,21 @@ fn sink(name: &str, line: &[u8]) {
     SAID.lock().unwrap().push(line);
 }
 
+/// What the manager itself says, beside what the services do.
+struct Log;
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        SAID.lock().unwrap().push(format!("{}", record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
 fn said(text: &str) -> bool {
     SAID.lock().unwrap().iter().any(|l| l == text)
 }
@@ -40,6 +55,9 @@ impl World {
     fn new(rows: Vec<Service>) -> World {
         let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
         SAID.lock().unwrap().clear();
+        if log::set_logger(&Log).is_ok() {
+            log::set_max_level(log::LevelFilter::Warn);
+        }
         let groups = std::env::temp_dir().join(format!("manager-{}", std::process::id()));
         let _ = fs::remove_dir_all(&groups);
         World::within(one, groups, rows)
@@ -174,6 +192,11 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
     assert!(matches!(w.state(0), State::Starting { .. }), "not yet");
     w.until("up", up(0));
     w.until("tried again", |w| w.m.supervisor.restarts(1) >= 2);
+    let lines = SAID.lock().unwrap().clone();
+    let start = "gone: Exec of /nonexistent: ENOENT";
+    assert!(lines[0].starts_with(start), "the reason first: {lines:?}");
+    let end = "gone: exited with status 127; starts again in 100 ms";
+    assert_eq!(lines[1], end);
     let line = w.m.report()[1];
     assert_eq!(
         line.ready, None,
@@ -283,6 +306,8 @@ fn a_group_is_limited_told_and_killed() {
     (0..2).for_each(|id| w.event(Event::Start(id)));
     w.until("up", |w| up(0)(w) && up(1)(w));
     assert_eq!(w.file("demo/memory.max"), "64M");
+    let lines = SAID.lock().unwrap().clone();
+    assert!(lines.iter().any(|l| l.contains("nothing.max")), "a warning");
     assert_eq!(w.file("demo/cgroup.procs"), "0", "it joined");
     // What it left in its group.
     let mut other = std::process::Command::new("/bin/sleep")
@@ -291,11 +316,10 @@ fn a_group_is_limited_told_and_killed() {
         .unwrap();
     fs::write(w.groups.join("demo/cgroup.procs"), other.id().to_string()).unwrap();
     w.event(Event::StopAll);
-    assert_eq!(
-        w.file("demo/cgroup.freeze"),
-        "0",
-        "a frozen one would not hear"
-    );
+    for name in ["demo", "alone"] {
+        let freeze = w.file(&format!("{name}/cgroup.freeze"));
+        assert_eq!(freeze, "0", "{name}: a frozen one would not hear");
+    }
     w.until("stopped", |w| w.m.supervisor.at_rest());
     assert_eq!(w.file("demo/cgroup.kill"), "1");
     assert_eq!(w.file("alone/cgroup.kill"), "", "its sessions live on");
