@@ -1,12 +1,14 @@
 //! Users and groups, from the text of passwd(5) and group(5): PID 1 asks no name
 //! service, which could be a library, a daemon, or a network that is not there.
 
+use crate::words::number;
+
 /// More groups than this a user is not given.
 const MOST_GROUPS: usize = 64;
 
 /// A user as passwd(5) and group(5) have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct Account<'a> {
     /// User id.
     pub uid: u32,
     /// Group id.
@@ -14,51 +16,52 @@ pub struct Account {
     /// The groups that name it as a member.
     pub groups: Vec<u32>,
     /// Its name.
-    pub name: String,
+    pub name: &'a str,
     /// Its home directory.
-    pub home: String,
+    pub home: &'a str,
     /// Its shell.
-    pub shell: String,
+    pub shell: &'a str,
 }
 
-/// The fields of the first line whose first field is `name`.
-fn fields<'a>(text: &'a str, name: &str) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
-    let split = |l: &'a str| l.split(':');
-    let of = |l: &&str| split_first(l) == name;
-    text.lines().find(of).map(split)
+/// The nth field of a line; empty where there is none.
+fn field(line: &str, n: usize) -> &str {
+    line.split(':').nth(n).unwrap_or("")
 }
 
-fn split_first(line: &str) -> &str {
-    line.split(':').next().unwrap_or("")
+fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find(|l| field(l, 0) == name)
+}
+
+fn id(line: &str, n: usize) -> Option<u32> {
+    let id = number(field(line, n), 10, u32::MAX.into())?;
+    u32::try_from(id).ok()
 }
 
 /// The number of the group `name`.
 #[must_use]
 pub fn gid(group: &str, name: &str) -> Option<u32> {
-    fields(group, name)?.nth(2)?.parse().ok()
+    id(line(group, name)?, 2)
 }
 
 /// The user `name` with all its groups.
 #[must_use]
-pub fn user(passwd: &str, group: &str, name: &str) -> Option<Account> {
-    let mut f = fields(passwd, name)?.skip(2);
-    let uid = f.next()?.parse().ok()?;
-    let gid = f.next()?.parse().ok()?;
-    let home = f.nth(1).filter(|h| !h.is_empty()).unwrap_or("/");
-    let shell = f.next().filter(|s| !s.is_empty()).unwrap_or("/bin/sh");
-    let member = |l: &&str| {
-        let members = l.split(':').nth(3).unwrap_or("");
-        members.split(',').any(|m| m == name)
-    };
-    let number = |l: &str| l.split(':').nth(2)?.parse().ok();
-    let groups = group.lines().filter(member).filter_map(number);
+pub fn user<'a>(passwd: &'a str, group: &str, name: &str) -> Option<Account<'a>> {
+    let line = line(passwd, name)?;
+    let or = |text: &'a str, otherwise| if text.is_empty() { otherwise } else { text };
+    let mut groups = Vec::new();
+    for group in group.lines() {
+        let member = field(group, 3).split(',').any(|m| m == name);
+        if let (true, Some(gid)) = (member && groups.len() < MOST_GROUPS, id(group, 2)) {
+            groups.push(gid);
+        }
+    }
     Some(Account {
-        uid,
-        gid,
-        groups: groups.take(MOST_GROUPS).collect(),
-        name: name.to_owned(),
-        home: home.to_owned(),
-        shell: shell.to_owned(),
+        uid: id(line, 2)?,
+        gid: id(line, 3)?,
+        groups,
+        name: field(line, 0),
+        home: or(field(line, 5), "/"),
+        shell: or(field(line, 6), "/bin/sh"),
     })
 }
 
@@ -78,9 +81,9 @@ mod tests {
         let core = user(PASSWD, GROUP, "core").expect("it is there");
         assert_eq!((core.uid, core.gid), (1000, 1001));
         assert_eq!(core.groups, [27, 982]);
-        assert_eq!((&*core.home, &*core.shell), ("/home/core", "/bin/bash"));
+        assert_eq!((core.home, core.shell), ("/home/core", "/bin/bash"));
         let bare = user(PASSWD, GROUP, "bare").expect("it is there");
-        assert_eq!((&*bare.home, &*bare.shell), ("/", "/bin/sh"));
+        assert_eq!((bare.home, bare.shell), ("/", "/bin/sh"));
     }
 
     #[test]

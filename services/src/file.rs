@@ -9,7 +9,7 @@ use crate::Millis;
 use crate::account::{self, Account};
 use crate::row::{Kill, Ready, Restart, Service, Socket, User};
 use crate::status::signal_number;
-use crate::words::words;
+use crate::words::{number, words};
 
 /// The longest file, in bytes.
 pub const LONGEST: usize = 16 * 1024;
@@ -30,20 +30,21 @@ const ONCE: usize = 13;
 
 /// A service that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parsed {
+pub struct Parsed<'a> {
     /// Everything that is no text.
     row: Service,
-    name: String,
-    argv: Vec<String>,
-    env: Vec<String>,
-    needs: Vec<String>,
-    limits: Vec<(String, String)>,
-    user: Option<Account>,
-    socket: Option<String>,
-    dir: Option<String>,
+    name: &'a str,
+    argv: Vec<&'a str>,
+    env: Vec<&'a str>,
+    needs: Vec<&'a str>,
+    limits: Vec<(&'a str, &'a str)>,
+    user: Option<Account<'a>>,
+    socket: &'a str,
+    dir: &'a str,
 }
 
 /// What names are looked up in.
+#[derive(Clone, Copy)]
 struct Accounts<'a> {
     passwd: &'a str,
     group: &'a str,
@@ -63,31 +64,36 @@ pub fn is_name(name: &str) -> bool {
 ///
 /// # Errors
 /// All errors, each `<name>:<line>: what is wrong: what would be right`.
-pub fn parse(name: &str, bytes: &[u8], passwd: &str, group: &str) -> Result<Parsed, Vec<String>> {
+pub fn parse<'a>(
+    name: &'a str,
+    bytes: &'a [u8],
+    passwd: &'a str,
+    group: &'a str,
+) -> Result<Parsed<'a>, Vec<String>> {
+    let tell = |at: usize, why: &str| format!("{name}:{at}: {why}");
     if !is_name(name) {
-        return Err(vec![format!(
-            "{}:0: not a name: a to z, 0 to 9 and -, at most 32",
-            shown(name)
-        )]);
+        let right = "not a name: a to z, 0 to 9 and -, at most 32";
+        return Err(vec![format!("{}:0: {right}", shown(name))]);
     }
     if bytes.len() > LONGEST {
-        return Err(vec![format!("{name}:0: too long: at most {LONGEST} bytes")]);
+        return Err(vec![tell(0, "too long: at most 16384 bytes")]);
     }
     let accounts = Accounts { passwd, group };
     let mut parsed = Parsed::new(name);
     let (mut errors, mut seen, mut at) = (Vec::new(), 0u32, 0);
     for line in bytes.split(|b| *b == b'\n') {
         at += 1;
-        if let Err(why) = parsed.line(line, &mut seen, &accounts) {
-            errors.push(format!("{name}:{at}: {why}"));
+        if let Err(why) = parsed.line(line, &mut seen, accounts) {
+            errors.push(tell(at, &why));
         }
         if errors.len() >= MOST_ERRORS {
-            errors.push(format!("{name}:{at}: and perhaps more: mend these first"));
+            errors.push(tell(at, "and perhaps more: mend these first"));
             return Err(errors);
         }
     }
-    let whole = parsed.whole(seen);
-    errors.extend(whole.err().map(|why| format!("{name}:{at}: {why}")));
+    if let Err(why) = parsed.whole(seen) {
+        errors.push(tell(at, why));
+    }
     if errors.is_empty() {
         Ok(parsed)
     } else {
@@ -95,44 +101,47 @@ pub fn parse(name: &str, bytes: &[u8], passwd: &str, group: &str) -> Result<Pars
     }
 }
 
-impl Parsed {
-    fn new(name: &str) -> Parsed {
+impl<'a> Parsed<'a> {
+    fn new(name: &'a str) -> Parsed<'a> {
         Parsed {
             row: Service {
                 why: "the owner of this machine wants it",
                 kill: Kill::Group,
                 ..Service::DEFAULT
             },
-            name: name.to_owned(),
+            name,
             argv: Vec::new(),
             env: Vec::new(),
             needs: Vec::new(),
             limits: Vec::new(),
             user: None,
-            socket: None,
-            dir: None,
+            socket: "",
+            dir: "/",
         }
     }
 
     /// Takes one line. `seen` has a bit for each of [`WORDS`].
-    fn line(&mut self, line: &[u8], seen: &mut u32, accounts: &Accounts<'_>) -> Result<(), String> {
+    fn line(
+        &mut self,
+        line: &'a [u8],
+        seen: &mut u32,
+        accounts: Accounts<'a>,
+    ) -> Result<(), String> {
         let text = std::str::from_utf8(line).map_err(|_| "not UTF-8")?;
         let words = words(text.strip_suffix('\r').unwrap_or(text))?;
         let Some((word, values)) = words.split_first() else {
             return Ok(());
         };
-        let place = WORDS.iter().position(|w| w == word);
-        let place = place.ok_or_else(|| {
+        let Some(place) = WORDS.iter().position(|w| w == word) else {
             let known = WORDS.join(" ");
-            format!("{}: no such word: one of {known}", shown(word))
-        })?;
+            return Err(format!("{}: no such word: one of {known}", shown(word)));
+        };
         let bit = 1 << place;
         if place < ONCE && *seen & bit != 0 {
             return Err(format!("{word}: a second time: once is enough"));
         }
         *seen |= bit;
-        let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        self.value(word, &values, accounts).map_err(|right| {
+        self.value(word, values, accounts).map_err(|right| {
             let given = values.first().copied().unwrap_or("nothing");
             format!("{word}: {}: {right}", shown(given))
         })
@@ -142,41 +151,36 @@ impl Parsed {
     fn value(
         &mut self,
         word: &str,
-        values: &[&str],
-        accounts: &Accounts<'_>,
+        values: &[&'a str],
+        accounts: Accounts<'a>,
     ) -> Result<(), &'static str> {
         let row = &mut self.row;
         match (word, values) {
-            ("exec", [program, ..]) if program.starts_with('/') => {
-                self.argv = owned(values);
-            }
+            ("exec", [program, ..]) if program.starts_with('/') => self.argv = values.to_vec(),
             ("exec", _) => return Err("a program by its whole path, then its arguments"),
             ("env", [_, ..]) => return self.env(values),
             ("env", _) => return Err("NAME=value"),
             ("needs", [_, ..]) if values.iter().all(|n| is_name(n)) => {
-                self.needs.extend(owned(values));
+                self.needs.extend_from_slice(values);
             }
             ("needs", _) => return Err("names of services"),
-            ("limit", [file, value @ ..]) if is_limit(file) && !value.is_empty() => {
-                self.limits.push(((*file).to_owned(), value.join(" ")));
-            }
+            ("limit", &[file, value]) if is_limit(file) => self.limits.push((file, value)),
             ("limit", _) => return Err("a file of its cgroup and a value, such as memory.max 64M"),
             ("socket", [path, options @ ..]) if path.starts_with('/') && path.len() < 108 => {
-                row.socket = Some(socket(options, accounts)?);
-                self.socket = Some((*path).to_owned());
+                row.socket = Some(socket(options, accounts.group)?);
+                self.socket = path;
             }
             ("socket", _) => {
                 return Err("a whole path of at most 107 bytes, then: mode, group, boot, datagram");
             }
             ("ready", ["fd", n]) => {
-                let fd = n.parse().ok().filter(|n| (3..=255).contains(n));
-                row.ready = Ready::Fd(fd.ok_or("fd and a number from 3 to 255")?);
+                let fd = number(n, 10, 255).filter(|n| *n >= 3);
+                row.ready = Ready::Fd(fd.ok_or("fd and a number from 3 to 255")? as i32);
             }
             ("nofile", [soft, hard]) => {
-                let limit = |n: &str| n.parse().ok().filter(|n| (1..=1_048_576).contains(n));
-                let both = limit(soft)
-                    .zip(limit(hard))
-                    .filter(|(s, h): &(u64, u64)| s <= h);
+                let hard = number(hard, 10, 1_048_576).filter(|n| *n > 0);
+                let soft = number(soft, 10, hard.unwrap_or(0)).filter(|n| *n > 0);
+                let both = soft.zip(hard);
                 row.nofile = both.ok_or("a number and one not below it, at most 1048576")?;
             }
             (_, [value]) => return self.single(word, value, accounts),
@@ -189,8 +193,8 @@ impl Parsed {
     fn single(
         &mut self,
         word: &str,
-        value: &str,
-        accounts: &Accounts<'_>,
+        value: &'a str,
+        accounts: Accounts<'a>,
     ) -> Result<(), &'static str> {
         let row = &mut self.row;
         match word {
@@ -222,23 +226,24 @@ impl Parsed {
                 }
             }
             "stop" => {
-                row.stop = signal_number(value).ok_or("a signal by its name, such as SIGTERM")?
+                row.stop = signal_number(value).ok_or("a signal by its name, such as SIGTERM")?;
             }
             "grace" => row.grace_ms = time(value)?,
             "late" => row.late_ms = time(value)?,
-            "dir" if value.starts_with('/') => self.dir = Some(value.to_owned()),
+            "dir" if value.starts_with('/') => self.dir = value,
             "dir" => return Err("a directory by its whole path"),
             "umask" => row.umask = mode(value)?,
             "oom" => {
-                let score = value.parse().ok().filter(|n| (-1_000..=1_000).contains(n));
-                row.oom_score_adj = score.ok_or("a number from -1000 to 1000")?;
+                let (sign, digits) = value.strip_prefix('-').map_or((1, value), |d| (-1, d));
+                let score = number(digits, 10, 1_000).ok_or("a number from -1000 to 1000")?;
+                row.oom_score_adj = sign * score as i32;
             }
             _ => return Err("two numbers"), // nofile
         }
         Ok(())
     }
 
-    fn env(&mut self, values: &[&str]) -> Result<(), &'static str> {
+    fn env(&mut self, values: &[&'a str]) -> Result<(), &'static str> {
         for value in values {
             let (name, _) = value.split_once('=').ok_or("NAME=value")?;
             let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
@@ -250,11 +255,10 @@ impl Parsed {
             if name.starts_with("LISTEN_") || name == "NOTIFY_SOCKET" {
                 return Err("another name: this one is set by the words socket and ready");
             }
-            let same = |e: &String| e.split('=').next() == Some(name);
-            if self.env.iter().any(same) {
+            if self.env.iter().any(|e| e.split('=').next() == Some(name)) {
                 return Err("each name once");
             }
-            self.env.push((*value).to_owned());
+            self.env.push(value);
         }
         Ok(())
     }
@@ -278,7 +282,7 @@ impl Parsed {
                 return Err("ready exit, restart always: restart on-failure or never");
             }
         }
-        if self.row.ready == Ready::Fd(3) && self.socket.is_some() {
+        if self.row.ready == Ready::Fd(3) && self.row.socket.is_some() {
             return Err("ready fd 3, and a socket, which is 3: ready fd 4");
         }
         Ok(())
@@ -287,29 +291,27 @@ impl Parsed {
     /// The row, for good: services live as long as the machine.
     #[must_use]
     pub fn leak(self) -> Service {
-        let limits = self.limits.into_iter();
+        let mut row = self.row;
+        row.name = leak(self.name);
+        row.argv = leak_all(&self.argv);
+        row.env = leak_all(&self.env);
+        row.needs = leak_all(&self.needs);
+        row.dir = leak(self.dir);
+        let limits = self.limits.iter();
         let limits: Vec<_> = limits.map(|(f, v)| (leak(f), leak(v))).collect();
-        Service {
-            name: leak(self.name),
-            argv: leak_all(self.argv),
-            env: leak_all(self.env),
-            needs: leak_all(self.needs),
-            limits: limits.leak(),
-            user: self.user.map(|u| User {
-                uid: u.uid,
-                gid: u.gid,
-                groups: u.groups.leak(),
-                name: leak(u.name),
-                home: leak(u.home),
-                shell: leak(u.shell),
-            }),
-            socket: self.socket.zip(self.row.socket).map(|(path, s)| Socket {
-                path: leak(path),
-                ..s
-            }),
-            dir: self.dir.map_or("/", leak),
-            ..self.row
+        row.limits = limits.leak();
+        if let Some(socket) = &mut row.socket {
+            socket.path = leak(self.socket);
         }
+        row.user = self.user.map(|u| User {
+            uid: u.uid,
+            gid: u.gid,
+            groups: u.groups.leak(),
+            name: leak(u.name),
+            home: leak(u.home),
+            shell: leak(u.shell),
+        });
+        row
     }
 }
 
@@ -323,7 +325,7 @@ fn shown(value: &str) -> &str {
 }
 
 /// What stands after the path of a socket.
-fn socket(options: &[&str], accounts: &Accounts<'_>) -> Result<Socket, &'static str> {
+fn socket(options: &[&str], group: &str) -> Result<Socket, &'static str> {
     let mut socket = Socket {
         path: "",
         mode: 0o600,
@@ -336,7 +338,7 @@ fn socket(options: &[&str], accounts: &Accounts<'_>) -> Result<Socket, &'static 
         match *option {
             "mode" => socket.mode = mode(rest.next().unwrap_or(&""))?,
             "group" => {
-                let gid = account::gid(accounts.group, rest.next().unwrap_or(&""));
+                let gid = account::gid(group, rest.next().unwrap_or(&""));
                 socket.gid = gid.ok_or("after group one that /etc/group has")?;
             }
             "boot" => socket.on_demand = false,
@@ -359,38 +361,28 @@ fn is_limit(file: &str) -> bool {
 }
 
 fn mode(text: &str) -> Result<u32, &'static str> {
-    let mode = u32::from_str_radix(text, 8).ok();
-    let digits = text.bytes().all(|b| b.is_ascii_digit()); // no sign
-    mode.filter(|m| digits && *m <= 0o777)
-        .ok_or("octal digits, at most 777")
+    let mode = number(text, 8, 0o777).ok_or("octal digits, at most 777")?;
+    Ok(mode as u32)
 }
 
 /// `500ms`, `10s`, `2m`; at most an hour.
 fn time(text: &str) -> Result<Millis, &'static str> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
-    let unit = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(MINUTE),
-        _ => None,
+    let units = [("ms", 1), ("s", 1_000), ("m", MINUTE)];
+    let is = |(unit, ms): &(&str, Millis)| {
+        number(text.strip_suffix(unit)?, 10, 60 * MINUTE / ms).map(|n| n * ms)
     };
-    let number: Option<Millis> = number.parse().ok();
-    let time = number.zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
-    time.filter(|t| *t <= 60 * MINUTE)
+    units
+        .iter()
+        .find_map(is)
         .ok_or("a time such as 500ms, 10s or 2m, at most 60m")
 }
 
-fn owned(words: &[&str]) -> Vec<String> {
-    words.iter().map(|w| (*w).to_owned()).collect()
+fn leak(text: &str) -> &'static str {
+    text.to_owned().leak()
 }
 
-fn leak(text: String) -> &'static str {
-    text.leak()
-}
-
-fn leak_all(texts: Vec<String>) -> &'static [&'static str] {
-    texts.into_iter().map(leak).collect::<Vec<_>>().leak()
+fn leak_all(texts: &[&str]) -> &'static [&'static str] {
+    texts.iter().map(|t| leak(t)).collect::<Vec<_>>().leak()
 }
 
 #[cfg(test)]

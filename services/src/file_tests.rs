@@ -30,7 +30,7 @@ fn every_word_is_understood() {
 # a service
 exec /usr/bin/demo --name "a b" # and so on
 user core
-env A=1 B="x y"
+env A=1 "B=x y"
 env C=
 needs net podman
 needs sshd
@@ -41,7 +41,7 @@ stop SIGINT
 grace 90s
 late 2m
 limit memory.max 64M
-limit cpu.max 50000 100000
+limit cpu.max "50000 100000"
 dir /srv
 umask 027
 oom -500
@@ -184,7 +184,10 @@ fn sizes_and_names_are_bounded() {
 
 /// As a person would write it.
 fn printed(s: &Service) -> String {
-    let quote = |w: &&str| format!("\"{}\"", w.replace('\\', "\\\\").replace('"', "\\\""));
+    let quote = |w: &&str| match w.contains('"') {
+        true => format!("'{w}'"),
+        false => format!("\"{w}\""),
+    };
     let all = |ws: &[&str]| ws.iter().map(quote).collect::<Vec<_>>().join(" ");
     let mut out = format!("exec {}\n", all(s.argv));
     out += &format!(
@@ -243,27 +246,31 @@ fn printed(s: &Service) -> String {
 }
 
 fn leaked(texts: Vec<String>) -> &'static [&'static str] {
-    leak_all(texts)
+    texts
+        .into_iter()
+        .map(|t| &*t.leak())
+        .collect::<Vec<_>>()
+        .leak()
 }
 
 prop_compose! {
     fn commands()(
-        program in "/[^\\x00-\\x1f\\x7f]{0,12}",
-        arguments in prop::collection::vec("[^\\x00-\\x1f\\x7f]{0,12}", 0..5),
-        env in prop::collection::btree_map("[A-KM-Z_][A-Z0-9_]{0,5}", "[^\\x00-\\x1f\\x7f]{0,8}", 0..4),
+        program in "/[^\\x00-\\x1f\\x7f']{0,12}",
+        arguments in prop::collection::vec("[^\\x00-\\x1f\\x7f']{0,12}", 0..5),
+        env in prop::collection::btree_map("[A-KM-Z_][A-Z0-9_]{0,5}", "[^\\x00-\\x1f\\x7f']{0,8}", 0..4),
         needs in prop::collection::vec("[a-z0-9][a-z0-9-]{0,31}", 0..4),
-        limits in prop::collection::vec(("[a-b]{1,6}[.][a-z._]{1,9}", "[a-z0-9][^\\x00-\\x1f\\x7f]{0,9}"), 0..3),
-        dir in "/[^\\x00-\\x1f\\x7f]{0,9}",
+        limits in prop::collection::vec(("[a-b]{1,6}[.][a-z._]{1,9}", "[a-z0-9][^\\x00-\\x1f\\x7f']{0,9}"), 0..3),
+        dir in "/[^\\x00-\\x1f\\x7f']{0,9}",
     ) -> Service {
         let argv = std::iter::once(program).chain(arguments).collect();
         let env = env.into_iter().filter(|(n, _)| n != "NOTIFY_SOCKET");
-        let limits: Vec<_> = limits.into_iter().map(|(f, v)| (leak(f), leak(v))).collect();
+        let limits: Vec<_> = limits.into_iter().map(|(f, v)| (leak(&f), leak(&v))).collect();
         Service {
             argv: leaked(argv),
             env: leaked(env.map(|(n, v)| format!("{n}={v}")).collect()),
             needs: leaked(needs),
             limits: limits.leak(),
-            dir: leak(dir),
+            dir: leak(&dir),
             ..Service::DEFAULT
         }
     }
@@ -278,11 +285,11 @@ prop_compose! {
         restart in prop_oneof![Just(Restart::OnFailure), Just(Restart::Never)],
         times in (0u64..3_600_001, 0u64..3_600_001),
         numbers in (0u32..0o1000, -1000i32..=1000, 1u64..1000, 1000u64..1_048_577),
-        socket in prop::option::of(("/[^\\x00-\\x1f\\x7f]{0,20}", 0u32..0o1000, any::<(bool, bool)>())),
+        socket in prop::option::of(("/[^\\x00-\\x1f\\x7f']{0,20}", 0u32..0o1000, any::<(bool, bool)>())),
         choices in any::<(bool, bool, bool)>(),
     ) -> Service {
         let socket = socket.map(|(path, mode, (datagram, on_demand))| Socket {
-            path: leak(path), mode, gid: 982, datagram, on_demand,
+            path: leak(&path), mode, gid: 982, datagram, on_demand,
         });
         let core = User {
             uid: 1000, gid: 1000, groups: &[982, 27], name: "core", home: "/home/core", shell: "/bin/bash",

@@ -59,10 +59,7 @@ impl Group {
         for dir in self.all() {
             let _ = put(&dir.join("cgroup.freeze"), "0");
             let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-            // 0 is a process that this pid namespace does not see, and 1 is us.
-            let pids = text.lines().filter_map(|l| l.parse::<Pid>().ok());
-            let others = pids.filter(|p| *p > 1 && *p != main);
-            for pid in others.take(left) {
+            for pid in others(&text, main).take(left) {
                 left -= 1;
                 let pid = NixPid::from_raw(pid);
                 for signal in signals {
@@ -96,13 +93,22 @@ impl Group {
         let mut next = 0;
         while let Some(dir) = found.get(next).cloned() {
             next += 1;
-            let below = fs::read_dir(&dir).into_iter().flatten().flatten();
-            let dirs = below.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-            let room = MOST_GROUPS.saturating_sub(found.len());
-            found.extend(dirs.take(room).map(|e| e.path()));
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if found.len() < MOST_GROUPS && path.is_dir() {
+                    found.push(path);
+                }
+            }
         }
         found
     }
+}
+
+/// The processes in the text of a `cgroup.procs`, but for `main`. 0 is one that
+/// this pid namespace does not see, and to kill(2) a whole group; 1 is us.
+fn others(text: &str, main: Pid) -> impl Iterator<Item = Pid> {
+    let pids = text.lines().filter_map(|l| l.parse().ok());
+    pids.filter(move |p| *p > 1 && *p != main)
 }
 
 /// Writes to a file that is there: none is made where there is no cgroup.

@@ -49,7 +49,7 @@ fn all_below_are_told_and_thawed_and_killed_at_once() {
         child.arg(seconds).spawn().expect("sleep(1)")
     };
     let (mut main, mut other) = (sleep("100"), sleep("101"));
-    let pids = format!("0\n1\n{}\n", main.id());
+    let pids = format!("{}\n", main.id());
     fs::write(root.join("demo/cgroup.procs"), pids).expect("a file");
     fs::write(
         root.join("demo/below/cgroup.procs"),
@@ -70,6 +70,14 @@ fn all_below_are_told_and_thawed_and_killed_at_once() {
     main.kill().expect("ours");
     main.wait().expect("ours");
     fs::remove_dir_all(root).expect("it is there");
+}
+
+/// Asked of the text alone: a mistake here, tried out, would end the machine.
+#[test]
+fn neither_init_nor_a_whole_process_group_is_ever_told() {
+    let text = "0\n1\n-1\n-7\nx\n\n7\n99999999999\n8\n";
+    assert_eq!(others(text, 8).collect::<Vec<_>>(), [7]);
+    assert_eq!(others(text, 0).collect::<Vec<_>>(), [7, 8]);
 }
 
 #[test]

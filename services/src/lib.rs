@@ -39,5 +39,13 @@ pub use supervisor::Supervisor;
 /// Milliseconds on `CLOCK_BOOTTIME` (`clock_gettime(2)`): counts while suspended.
 pub type Millis = u64;
 
+/// The one of two moments that comes first, where there is any.
+fn sooner(one: Option<Millis>, other: Option<Millis>) -> Option<Millis> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// A process id as the kernel gives it.
 pub type Pid = libc::pid_t;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use log::{debug, error, info, warn};
@@ -18,7 +17,7 @@ use crate::spawn::{self, Inherit};
 use crate::state::{Action, Event, Id};
 use crate::supervisor::Supervisor;
 use crate::wires::{self, Wires, Word};
-use crate::{Millis, Pid, Status, file, listen};
+use crate::{Millis, Pid, Status, file, listen, sooner};
 
 /// What became readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,8 +152,8 @@ impl Manager {
     /// When [`Event::Tick`] is due; none while nothing is to be waited for.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        let output = self.wires.iter().flat_map(Wires::deadlines);
-        output.chain(self.supervisor.deadline()).min()
+        let first = self.supervisor.deadline();
+        self.wires.iter().map(Wires::deadline).fold(first, sooner)
     }
 
     /// The state of every service.
@@ -321,21 +320,16 @@ impl Manager {
             .ok()
     }
 
-    /// The notify socket, bound when a first service wants it. What comes through
-    /// it is believed by the sender's pid alone, so that any user may send.
+    /// The notify socket, bound when a first service wants it.
     fn notify_for(&mut self, row: &Service) -> Option<&'static str> {
         if row.ready != Ready::Notify {
             return None;
         }
-        let path = Path::new(notify::PATH);
         if self.notify.is_none() {
-            let bound = Notify::bind(path);
+            let bound = Notify::bind(Path::new(notify::PATH));
             self.notify = bound
                 .inspect_err(|e| error!("{}: {e}: READY=1 cannot be said", notify::PATH))
                 .ok();
-        }
-        if row.user.is_some() {
-            let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o666));
         }
         Some(notify::PATH)
     }

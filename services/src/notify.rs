@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -31,7 +32,8 @@ pub struct Message {
 pub struct Notify(OwnedFd);
 
 impl Notify {
-    /// Binds at `path`, mode 0600 by the caller's directory: only root talks to it.
+    /// Binds at `path`. Services of any user may send: what comes is believed by the
+    /// pid that the kernel puts to it, and that of a service's first process alone.
     ///
     /// # Errors
     /// What the system said.
@@ -41,6 +43,7 @@ impl Notify {
         let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         setsockopt(&fd, sockopt::PassCred, &true)?;
         bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         Ok(Notify(fd))
     }
 

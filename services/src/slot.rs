@@ -4,7 +4,7 @@
 use crate::backoff::Backoff;
 use crate::row::{Kill, Ready, Restart, Service};
 use crate::state::{Action, Id, State};
-use crate::{Millis, Pid, Status};
+use crate::{Millis, Pid, Status, sooner};
 
 /// A socket-activated service that ends sooner than this most likely never
 /// accepted: its socket is not watched again before a delay.
@@ -299,12 +299,12 @@ impl Slot {
     }
 
     /// The next moment at which [`Slot::tick`] changes something.
-    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Millis> + use<> {
+    pub(crate) fn deadline(&self) -> Option<Millis> {
         let own = match self.state {
             State::Stopping { kill_at, .. } => Some(kill_at),
             State::Delayed { until } => Some(until),
             _ => None,
         };
-        own.into_iter().chain(self.late_at)
+        sooner(own, self.late_at)
     }
 }

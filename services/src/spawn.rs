@@ -18,12 +18,8 @@ use crate::child::{Image, STAGES, Stage};
 use crate::row::User;
 use crate::{Pid, Ready, Service};
 
-/// The whole environment of a service, but for its user and its row's additions:
-/// constants, never what the kernel's command line left in PID 1's own (finit#442).
-const ENVIRONMENT: &[&str] = &[
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LANG=C.UTF-8",
-];
+/// Where every service finds programs.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Who a service is whose row says nothing.
 const ROOT: User = User {
@@ -146,32 +142,33 @@ fn prepare(row: &Service, inherit: &Inherit<'_>) -> io::Result<Image> {
     })
 }
 
-/// `NAME=value` each; what the row says stands in place of a constant, not beside
-/// it, since programs differ in whether they take the first or the last.
+/// The whole environment: constants and the row, never what the kernel's command
+/// line left in PID 1's own (finit#442). What the row says stands in place of a
+/// constant, not beside it: programs differ in whether they take the first or the
+/// last.
 fn environment(row: &Service, inherit: &Inherit<'_>) -> io::Result<Vec<CString>> {
     let user = row.user.unwrap_or(ROOT);
-    let mut env: Vec<String> = ENVIRONMENT.iter().map(|s| (*s).to_owned()).collect();
-    let own = [
+    let all = [
+        ("PATH=", PATH),
+        ("LANG=", "C.UTF-8"),
         ("HOME=", user.home),
         ("USER=", user.name),
         ("LOGNAME=", user.name),
         ("SHELL=", user.shell),
+        ("TERM=", if row.tty.is_some() { "linux" } else { "" }),
+        ("NOTIFY_SOCKET=", inherit.notify.unwrap_or("")),
+        (
+            "LISTEN_FDS=",
+            if inherit.listen.is_some() { "1" } else { "" },
+        ),
     ];
-    env.extend(own.map(|(name, value)| [name, value].concat()));
-    if row.tty.is_some() {
-        env.push("TERM=linux".to_owned());
+    let mut env: Vec<CString> = row.env.iter().map(|s| c(s)).collect::<Result<_, _>>()?;
+    for (name, value) in all {
+        if !value.is_empty() && !row.env.iter().any(|r| r.starts_with(name)) {
+            env.push(c(&[name, value].concat())?);
+        }
     }
-    env.retain(|e| !row.env.iter().any(|r| name(r) == name(e)));
-    env.extend(row.env.iter().map(|s| (*s).to_owned()));
-    env.extend(inherit.notify.map(|path| ["NOTIFY_SOCKET=", path].concat()));
-    if inherit.listen.is_some() {
-        env.push("LISTEN_FDS=1".to_owned());
-    }
-    env.iter().map(|s| c(s)).collect()
-}
-
-fn name(variable: &str) -> &str {
-    variable.split('=').next().unwrap_or(variable)
+    Ok(env)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::graph::Set;
 use crate::row::Service;
 use crate::slot::{Moments, Slot};
 use crate::state::{Action, Event, Id, State, Verdict};
-use crate::{Millis, Pid, Status, file, graph};
+use crate::{Millis, Pid, Status, file, graph, sooner};
 
 /// So many times may a row be added while the machine runs: what it replaces is
 /// not given back.
@@ -215,7 +215,7 @@ impl Supervisor {
     /// The next moment at which `Event::Tick` changes something.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.slots.iter().flat_map(Slot::deadlines).min()
+        self.slots.iter().map(Slot::deadline).fold(None, sooner)
     }
 
     /// Takes one event and says what is to be done about it.
@@ -322,11 +322,13 @@ impl Supervisor {
     }
 
     fn satisfied(&self, name: &str) -> bool {
-        let ready = |s: &Slot| {
-            !s.leaving && matches!(s.state, State::Up { .. } | State::Armed | State::Done)
+        let ready = |id| {
+            matches!(
+                self.state(id),
+                State::Up { .. } | State::Armed | State::Done
+            )
         };
-        let slot = self.find(name).and_then(|id| self.slots.get(id));
-        slot.is_some_and(ready)
+        self.find(name).is_some_and(ready)
     }
 
     /// What is needed will not come, or not soon.

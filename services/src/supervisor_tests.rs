@@ -159,6 +159,22 @@ fn idle_leave_rearms_at_once_and_early_death_does_not() {
 }
 
 #[test]
+fn a_good_end_makes_up_for_bad_ones() {
+    let mut s = Supervisor::new(rows());
+    s.handle(0, Event::Start(PODMAN));
+    let mut now = 0;
+    for (status, ran, delay) in [(1, 5, 100), (1, 5, 200), (0, 2_000, 0), (1, 5, 100)] {
+        s.handle(now, Event::Connection(PODMAN));
+        s.handle(now, Event::Spawned(PODMAN, 20));
+        let status = Status::Exited(status);
+        let todo = s.handle(now + ran, Event::Exited(20, status));
+        assert_eq!(todo[0], Action::SayEnded(PODMAN, status, Some(delay)));
+        now += ran + delay;
+        s.handle(now, Event::Tick);
+    }
+}
+
+#[test]
 fn a_crash_loop_never_spins() {
     let mut s = Supervisor::new(rows());
     s.handle(0, Event::Start(PODMAN));

@@ -11,7 +11,7 @@ use crate::lines::Lines;
 use crate::manager::Sink;
 use crate::rate::Rate;
 use crate::spawn::Failure;
-use crate::{Millis, Pid};
+use crate::{Millis, Pid, sooner};
 
 /// So long one that says too much is not listened to: each time costs PID 1 a
 /// wake-up, and it the wait for room in its pipe.
@@ -120,8 +120,8 @@ impl Wires {
 
     /// When [`Wires::tick`] has something to do. None while a service is within
     /// its budget.
-    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Millis> + use<> {
-        self.deaf_until.into_iter().chain(self.rate.deadline())
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        sooner(self.deaf_until, self.rate.deadline())
     }
 
     /// What its child says of its steps before exec.
