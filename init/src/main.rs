@@ -92,6 +92,7 @@ fn after_crash(signals: Signals, ending: Option<How>) -> ! {
         shutdown::run(how, &mut nobody, &mut ears);
     }
     ears.buttons.find();
+    ears.listen(&mut machine);
     // The API's socket went with the old program; the other services did not.
     let api = table::podman(machine.config.podman).into_iter().collect();
     rescue::for_ever(
