@@ -177,27 +177,32 @@ fn go_on(text: &mut Text) {
 
 /// Nothing left but to reap and to end the machine when asked: the services go
 /// on without us.
-///
-/// # Safety
-/// Only async-signal-safe calls: it runs in a signal handler.
-unsafe fn stay() -> ! {
+fn stay() -> ! {
+    loop {
+        turn();
+    }
+}
+
+/// A second of that, with no memory and no descriptor. Only async-signal-safe
+/// calls: a signal handler ends in it.
+pub fn turn() {
     // SAFETY: local buffers and integers only.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
         for (signal, _) in ENDS {
             libc::sigaddset(&raw mut set, *signal);
         }
-        loop {
-            while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
-            let second = libc::timespec {
-                tv_sec: 1,
-                tv_nsec: 0,
-            };
-            let got = libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second);
-            if let Some((_, how)) = ENDS.iter().find(|(signal, _)| *signal == got) {
-                libc::sync();
-                libc::reboot(*how);
-            }
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
+        let second = libc::timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        let got = libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second);
+        if let Some((_, how)) = ENDS.iter().find(|(signal, _)| *signal == got) {
+            libc::sync();
+            libc::reboot(*how);
         }
     }
 }

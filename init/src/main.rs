@@ -54,8 +54,9 @@ fn init(words: [&[u8]; 3]) -> ! {
     let signals = loop {
         match Signals::block() {
             Ok(signals) => break signals,
-            // Out of memory at the very start: nothing else to do than to wait.
-            Err(_) => std::thread::sleep(std::time::Duration::from_secs(1)),
+            // Out of memory at the very start: nothing else to do than to wait,
+            // and to obey meanwhile.
+            Err(_) => crash::turn(),
         }
     };
     // Ctrl-Alt-Del is a signal to us now, and no reset; only once it is blocked

@@ -24,6 +24,7 @@ mod guest;
 pub mod http;
 pub mod image;
 pub mod initrd;
+pub mod ns;
 mod shell;
 
 pub use checks::{Checks, eventually};

@@ -1,0 +1,136 @@
+//! One boot with faults, and the word on what became of it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+
+use super::inject::{Plan, Trace};
+use super::{LIMIT, Namespace, POWERED_OFF, READY, RESCUE, Running};
+
+/// Where a boot with faults may get to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Ready, with nothing to complain about.
+    Up,
+    /// Ready, with a reason for what is not.
+    Degraded,
+    /// A rescue shell was offered.
+    Rescue,
+    /// PID 1 executed itself again and said so.
+    Again,
+    /// It could not say a word, and obeys.
+    Mute,
+}
+
+/// What became of a boot.
+#[derive(Debug)]
+pub struct Verdict {
+    /// How far it got.
+    pub outcome: Outcome,
+    /// The calls that failed.
+    pub trace: Trace,
+    /// What was said.
+    pub output: String,
+}
+
+/// Begins a line on what is not there.
+pub const DEGRADED: &str = "boot2podman: degraded ";
+/// PID 1 has settled when it sleeps and has not woken up for so long.
+const QUIET: Duration = Duration::from_millis(15);
+/// After which a PID 1 that has said nothing is taken for mute.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
+/// Boots with faults, and ends it in order. `usual` are the degraded lines of a
+/// boot without any.
+///
+/// # Errors
+/// What PID 1 must not do: it died, it spins, it does not end when asked to.
+pub fn run(ns: &Namespace, plan: Plan, usual: &[String]) -> Result<Verdict> {
+    let pid1 = ns.with(plan).start()?;
+    let result = live(&pid1, usual);
+    // Whatever it is now, it is over: the trace is whole.
+    let state = pid1.about("status").unwrap_or_default();
+    let _ = pid1.signal(libc::SIGKILL);
+    let _ = pid1.end(LIMIT);
+    let (trace, output) = (pid1.trace(), pid1.output());
+    match result {
+        Ok(outcome) => Ok(Verdict {
+            outcome,
+            trace,
+            output,
+        }),
+        Err(why) => {
+            let calls = trace.calls.iter().take(4).map(ToString::to_string);
+            let calls = calls.collect::<Vec<_>>().join(", ");
+            bail!("{plan:?} {calls}: {why:#}\n{output}{state}")
+        }
+    }
+}
+
+fn live(pid1: &Running, usual: &[String]) -> Result<Outcome> {
+    let settled = settle(pid1, usual)?;
+    pid1.signal(libc::SIGUSR2)?;
+    let end = pid1.end(LIMIT)?;
+    ensure!(
+        end == POWERED_OFF,
+        "asked for the end, it ended so: {end:?}"
+    );
+    // A fault of the shutdown may have been the first of its troubles.
+    let again = pid1.trace().execs > 0;
+    Ok(if again { Outcome::Again } else { settled })
+}
+
+/// Waits until it has nothing more to do.
+fn settle(pid1: &Running, usual: &[String]) -> Result<Outcome> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(end) = pid1.ended() {
+            bail!("it is gone: {end:?}");
+        }
+        let said = said(&pid1.output(), usual);
+        let file = || pid1.read("/run/boot2podman/ready").is_ok();
+        let outcome = match said {
+            None if file() => Some(Outcome::Degraded),
+            None if pid1.age() > SILENCE => Some(Outcome::Mute),
+            other => other,
+        };
+        if let Some(outcome) = outcome
+            && quiet(pid1)?
+        {
+            return Ok(outcome);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "never quiet for {QUIET:?}: it spins, or hangs"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What its words say.
+fn said(output: &str, usual: &[String]) -> Option<Outcome> {
+    let again = ["PID 1 got signal", "PID 1 panicked", "PID 1 crashed"];
+    let has = |text: &str| output.contains(text);
+    if again.iter().any(|a| has(a)) {
+        Some(Outcome::Again)
+    } else if has(RESCUE) {
+        Some(Outcome::Rescue)
+    } else if has(READY) {
+        let mut bad = output.lines().filter(|l| l.contains(DEGRADED));
+        let bad = bad.any(|line| !usual.iter().any(|u| u == line));
+        Some(if bad { Outcome::Degraded } else { Outcome::Up })
+    } else {
+        None
+    }
+}
+
+/// Whether it sleeps, and sleeps on.
+fn quiet(pid1: &Running) -> Result<bool> {
+    let switches = || -> Result<u64> {
+        Ok(pid1.status("voluntary_ctxt_switches")? + pid1.status("nonvoluntary_ctxt_switches")?)
+    };
+    let before = switches()?;
+    std::thread::sleep(QUIET);
+    let sleeps = pid1.about("status")?.contains("State:\tS");
+    Ok(sleeps && switches()? == before)
+}
