@@ -10,7 +10,7 @@ use services::{Event, Manager, Millis, State};
 use crate::events::{Ears, collect, turn};
 use crate::machine::now;
 use crate::signals::How;
-use crate::{kmsg, sys};
+use crate::{crash, kmsg, sys};
 
 /// One phase of the end.
 struct Phase {
@@ -31,6 +31,7 @@ const PHASES: &[Phase] = &[
 
 /// Runs the list, then ends the machine. Never returns.
 pub fn run(how: How, manager: &mut Manager, ears: &Ears) -> ! {
+    crash::ending(how);
     kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
     for phase in PHASES {
         let start = now();

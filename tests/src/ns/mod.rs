@@ -22,7 +22,7 @@ pub mod step;
 pub mod syscalls;
 pub mod trial;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -91,8 +91,10 @@ pub struct Namespace {
     pub proc: Proc,
     /// Whether there is a /dev.
     pub dev: bool,
-    /// A /run that is there already, with room for so many bytes.
-    pub run: Option<u32>,
+    /// A /run that is there already: the options of its tmpfs.
+    pub run: Option<String>,
+    /// A script in the place of the `settle` service: PID 1 runs from elsewhere then.
+    pub settle: Option<String>,
     /// Whether cgroups can be mounted.
     pub cgroup: bool,
     /// Whether descriptors 0, 1 and 2 are open.
@@ -120,6 +122,7 @@ impl Namespace {
             proc: Proc::Good,
             dev: true,
             run: None,
+            settle: None,
             cgroup: true,
             stdio: true,
             limits: Vec::new(),
@@ -152,7 +155,14 @@ impl Namespace {
         let dirs = "usr usr/bin usr/lib usr/lib/boot2podman etc proc sys run dev tmp root var var/lib home";
         all.extend(dirs.split(' ').map(Step::mkdir));
         all.push(Step::link("usr/bin", "bin"));
-        all.push(Step::file(&INIT[1..], self.init, 0o755));
+        match &self.settle {
+            None => all.push(Step::file(&INIT[1..], self.init, 0o755)),
+            Some(script) => {
+                let script = format!("#!/bin/sh\n{script}\n");
+                all.push(Step::file(&INIT[1..], script.as_bytes(), 0o755));
+                all.push(Step::file("init", self.init, 0o755));
+            }
+        }
         all.push(Step::file("usr/bin/busybox", self.busybox, 0o755));
         all.extend(
             APPLETS
@@ -208,14 +218,18 @@ impl Namespace {
                 all.push(Step::bind(&format!("/dev/{node}"), &format!("dev/{node}")));
             }
         }
-        if let Some(room) = self.run {
-            all.push(Step::mount(
-                "tmpfs",
-                "run",
-                &format!("mode=0755,size={room}"),
-            ));
+        if let Some(options) = &self.run {
+            all.push(Step::mount("tmpfs", "run", options));
         }
         all
+    }
+
+    fn program(&self) -> &'static CStr {
+        if self.settle.is_some() {
+            c"/init"
+        } else {
+            c"/usr/lib/boot2podman/init"
+        }
     }
 
     fn argv(&self) -> Result<Vec<CString>> {

@@ -1,7 +1,7 @@
 //! A namespace that is up.
 #![expect(unsafe_code, reason = "clone, pidfd and what a new PID 1 begins with")]
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use super::inject::{self, Trace};
 use super::step::{Step, errno};
-use super::{INIT, Namespace, Users};
+use super::{Namespace, Users};
 
 /// The first of the users that root gives away.
 const BASE: u32 = 200_000;
@@ -57,6 +57,7 @@ pub struct Running {
 impl Running {
     pub(super) fn start(ns: &Namespace) -> Result<Running> {
         let child = Child::prepare(ns)?;
+        let started = Instant::now();
         let shared = Arc::<Shared>::default();
         let (tell, told) = std::sync::mpsc::channel();
         let (ours, plan) = (shared.clone(), ns.plan);
@@ -69,7 +70,7 @@ impl Running {
             pidfd,
             shared,
             keeper: Some(keeper),
-            started: Instant::now(),
+            started,
         })
     }
 
@@ -78,7 +79,7 @@ impl Running {
         self.pid
     }
 
-    /// How long it has been running.
+    /// How long ago its namespaces were begun.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }
@@ -186,6 +187,35 @@ impl Running {
         command
     }
 
+    /// The pids inside that are zombies.
+    pub fn zombies(&self) -> Result<Vec<u32>> {
+        let proc = format!("/proc/{}/root/proc", self.pid);
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&proc).context(proc)?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            if stat
+                .rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('Z'))
+            {
+                all.push(pid);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The processor time that PID 1 has used (proc_pid_schedstat).
+    pub fn cpu(&self) -> Result<Duration> {
+        let text = self.about("schedstat")?;
+        let word = text
+            .split_whitespace()
+            .next()
+            .context("an empty schedstat")?;
+        Ok(Duration::from_nanos(word.parse()?))
+    }
+
     /// Runs a shell script inside and gives its output.
     pub fn sh(&self, script: &str) -> Result<Output> {
         self.command(&["/bin/sh", "-c", script])
@@ -269,6 +299,7 @@ struct Child {
     steps: Vec<Step>,
     limits: Vec<(u32, u64)>,
     stdio: bool,
+    program: &'static CStr,
     argv: Vec<CString>,
 }
 
@@ -288,6 +319,7 @@ impl Child {
             steps: ns.steps(),
             limits: ns.limits.clone(),
             stdio: ns.stdio,
+            program: ns.program(),
             argv: ns.argv()?,
         })
     }
@@ -400,7 +432,11 @@ impl Child {
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
             leave_disks_alone();
-            libc::execve(PROGRAM.as_ptr(), argv.as_ptr(), [std::ptr::null()].as_ptr());
+            libc::execve(
+                self.program.as_ptr(),
+                argv.as_ptr(),
+                [std::ptr::null()].as_ptr(),
+            );
             give_up(report, u8::MAX, errno())
         }
     }
@@ -463,10 +499,6 @@ unsafe fn leave_disks_alone() {
         );
     }
 }
-
-/// [`INIT`] for execve(2).
-const PROGRAM: &std::ffi::CStr = c"/usr/lib/boot2podman/init";
-const _: () = assert!(PROGRAM.to_bytes().len() == INIT.len());
 
 /// # Safety
 /// As `child`.
