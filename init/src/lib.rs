@@ -17,6 +17,7 @@ pub mod modprobe;
 pub mod modules;
 pub mod mounts;
 pub mod net;
+pub mod options;
 pub mod ready;
 pub mod rescue;
 pub mod root;

@@ -16,6 +16,7 @@
 //! The root is a tmpfs with PID 1, a busybox and a few files of /etc. What the
 //! harness does in there, before PID 1 is executed, is a list of steps ([`step`]).
 
+mod child;
 pub mod inject;
 mod running;
 pub mod step;
@@ -24,7 +25,7 @@ pub mod trial;
 
 use std::ffi::{CStr, CString};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -115,8 +116,8 @@ impl Namespace {
         let programs = programs()?;
         let many = running::am_root();
         Ok(Namespace {
-            init: &programs.0,
-            busybox: &programs.1,
+            init: &programs.init,
+            busybox: &programs.busybox,
             users: if many { Users::Many } else { Users::One },
             flags: FLAGS.to_owned(),
             proc: Proc::Good,
@@ -238,25 +239,34 @@ impl Namespace {
     }
 }
 
-/// PID 1 as it is shipped, and a busybox.
-type Programs = (Vec<u8>, Vec<u8>);
+/// What is read once.
+struct Programs {
+    path: PathBuf,
+    init: Vec<u8>,
+    busybox: Vec<u8>,
+}
 
-/// Read once.
+/// PID 1 as it is shipped, and a busybox.
 fn programs() -> Result<&'static Programs> {
     static READ: OnceLock<Result<Programs, String>> = OnceLock::new();
     let read = READ.get_or_init(|| {
-        let both = || -> Result<_> {
-            let init = init::build(init::Target::choose())?.init;
-            Ok((fs::read(init)?, fs::read(busybox()?)?))
+        let all = || -> Result<_> {
+            let path = init::build(init::Target::choose())?.init;
+            let (init, busybox) = (fs::read(&path)?, fs::read(busybox()?)?);
+            Ok(Programs {
+                path,
+                init,
+                busybox,
+            })
         };
-        both().map_err(|e| format!("{e:#}"))
+        all().map_err(|e| format!("{e:#}"))
     });
     read.as_ref().map_err(|e| anyhow::anyhow!("{e}"))
 }
 
 /// Where the program under test is, for those who run it as a plain command.
-pub fn program() -> Result<PathBuf> {
-    Ok(init::build(init::Target::choose())?.init)
+pub fn program() -> Result<&'static Path> {
+    Ok(&programs()?.path)
 }
 
 /// A static busybox: `make image` leaves one.
