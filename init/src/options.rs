@@ -100,7 +100,7 @@ fn long_option(word: &[u8]) -> Result<u8, Stop> {
         b"--rewrite" => b'r',
         other => {
             let other = String::from_utf8_lossy(other);
-            return Err(Stop::Bad(format!("unrecognized option '{other}'")));
+            return Err(Stop::Bad(["unrecognized option '", &*other, "'"].concat()));
         }
     })
 }

@@ -47,8 +47,9 @@ pub unsafe fn main(argc: usize, argv: *const *const c_char) -> i32 {
     environment(&mut options, |name| std::env::var(name).ok());
     // SAFETY: `parse` found the command below argc; a NULL ends it.
     let command = unsafe { argv.add(1 + options.command) };
-    run(&name, &options, command).unwrap_or_else(|(what, e)| {
-        eprintln!("[{name}] {what}: {}", e.desc());
+    let name = &*name;
+    run(name, &options, command).unwrap_or_else(|(what, e)| {
+        tell(2, &["[", name, "] ", &what, ": ", e.desc(), "\n"]);
         1
     })
 }
@@ -59,20 +60,37 @@ pub fn base(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or(path)
 }
 
+/// Writes in one piece. Not by the standard library's streams: their buffers
+/// would be the larger half of this mode.
+fn tell(fd: c_int, parts: &[&str]) {
+    let text = parts.concat();
+    // SAFETY: a live buffer. Who does not listen is not told.
+    unsafe { libc::write(fd, text.as_ptr().cast(), text.len()) };
+}
+
+const HELP: &str =
+    " [-s] [-g] [-w] [-v] [-c] [-p SIGNAL] [-e STATUS]… [-r FROM:TO]… [--] command [word]…
+Runs a command, hands signals on, reaps orphans, ends as the command does.
+-s be a subreaper   -g signals go to its process group   -c to it alone
+-w say what is reaped   -e a status that counts as 0   -p when our parent ends
+-r hand on another signal (0: none)
+";
+
 fn say(name: &str, stop: &Stop) -> i32 {
     match stop {
-        Stop::Help => println!(
-            "{name} [-s] [-g] [-w] [-v] [-c] [-p SIGNAL] [-e STATUS]… [-r FROM:TO]… [--] command [word]…\n\
-             Runs a command, hands signals on, reaps orphans, ends as the command does.\n\
-             -s be a subreaper   -g signals go to its process group   -c to it alone\n\
-             -w say what is reaped   -e a status that counts as 0   -p when our parent ends\n\
-             -r hand on another signal (0: none)"
+        Stop::Help => tell(1, &[name, HELP]),
+        Stop::Version => tell(1, &[name, " ", env!("CARGO_PKG_VERSION"), "\n"]),
+        Stop::Usage => tell(
+            2,
+            &[
+                "Usage: ",
+                name,
+                " [option] program [args]\nTry ",
+                name,
+                " --help for full usage.\n",
+            ],
         ),
-        Stop::Version => println!("{name} {}", env!("CARGO_PKG_VERSION")),
-        Stop::Usage => {
-            eprintln!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.");
-        }
-        Stop::Bad(why) => eprintln!("{name}: {why}"),
+        Stop::Bad(why) => tell(2, &[name, ": ", why, "\n"]),
     }
     i32::from(!matches!(stop, Stop::Help | Stop::Version))
 }
@@ -89,9 +107,8 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
         }
     }
     if o.verbosity > 0 && !o.dumb && !reaps() {
-        eprintln!(
-            "[{name}] neither pid 1 nor a subreaper (-s): orphans go elsewhere, and zombie reaping won't work"
-        );
+        let why = "] neither pid 1 nor a subreaper (-s): orphans go elsewhere, and zombie reaping won't work\n";
+        tell(2, &["[", name, why]);
     }
     let taken = Taken::take(o);
     // The terminal's owner leaves it with SIGHUP and SIGCONT to its own group
@@ -208,7 +225,7 @@ fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const
         libc::execvp(*command, command);
         let why = Errno::last();
         let what = CStr::from_ptr(*command).to_string_lossy();
-        eprintln!("[{name}] {what}: {}", why.desc());
+        tell(2, &["[", name, "] ", &what, ": ", why.desc(), "\n"]);
         // As a shell says it.
         libc::_exit(match why {
             Errno::ENOENT => 127,
@@ -228,7 +245,11 @@ fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
                 Status::Killed(signal) => 128 + signal,
             });
         } else if o.warn {
-            eprintln!("[{name}] Reaped zombie process with pid={pid}");
+            let pid = pid.to_string();
+            tell(
+                2,
+                &["[", name, "] Reaped zombie process with pid=", &pid, "\n"],
+            );
         }
     };
     while reap::drain(&mut each) {}

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
+use initramfs::paths;
 use tests::ns;
 
 /// Both of its models.
@@ -18,9 +19,10 @@ pub fn called(name: &str) -> Result<Command> {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     let program = ns::program()?;
     let dir = DIR.get_or_init(|| {
-        let dir = std::env::temp_dir().join(format!("b2p-run-{}", std::process::id()));
+        let dir = paths::out().join("subreaper");
         let _ = fs::create_dir_all(&dir);
         for name in BOTH.iter().chain(&["init"]) {
+            let _ = fs::remove_file(dir.join(name)); // of an earlier program
             let _ = symlink(program, dir.join(name));
         }
         dir
