@@ -51,6 +51,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 /// know, so only our own is looked at.
 fn init(words: [&[u8]; 3]) -> ! {
     let (before, ending) = crash::before(words);
+    // Known from the start: it may crash again before it is at the end once more.
+    ending.into_iter().for_each(crash::ending);
     crash::guard(before);
     let signals = loop {
         match Signals::block() {

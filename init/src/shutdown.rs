@@ -164,21 +164,38 @@ fn gone(end: &mut End<'_>) {
     while processes().is_some() && end.turn() {}
 }
 
-/// Names of processes other than PID 1 and the kernel's threads; `None` if none.
+/// Names of processes other than PID 1 and the kernel's threads; `None` if none,
+/// and where there is no /proc to ask.
 fn processes() -> Option<String> {
-    let read = std::fs::read_dir("/proc").ok()?;
-    let names: Vec<String> = read
-        .flatten()
-        .filter_map(|e| e.file_name().to_str().and_then(|n| n.parse::<u32>().ok()))
-        .filter(|pid| *pid != 1)
-        .filter_map(|pid| {
-            let stat =
-                std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))
-                    .ok()?;
-            user_process(&stat).map(|name| format!("{name}[{pid}]"))
-        })
-        .collect();
+    // Taken for an empty list, a list that could not be read would cut short the
+    // time that programs have to end: it is tried again.
+    let pids = (0..3).find_map(|_| pids(Path::new("/proc")).ok())?;
+    let names: Vec<String> = pids.into_iter().filter_map(name).collect();
     (!names.is_empty()).then(|| names.join(" "))
+}
+
+/// The numbers of all processes but PID 1, or none of them.
+fn pids(proc: &Path) -> std::io::Result<Vec<u32>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(proc)? {
+        let number = entry?
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok());
+        all.extend(number.filter(|pid| *pid != 1));
+    }
+    Ok(all)
+}
+
+/// `name[pid]`, unless it is nobody's program, or gone meanwhile (ESRCH, where
+/// its file was open already).
+fn name(pid: u32) -> Option<String> {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => user_process(&stat).map(|name| format!("{name}[{pid}]")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => None,
+        Err(_) => Some(format!("?[{pid}]")),
+    }
 }
 
 /// The name in a line of proc_pid_stat(5), unless it is a kernel thread
@@ -252,6 +269,17 @@ mod tests {
         assert_eq!(user_process("7 (kworker/0:1) I 2 0 0 0 -1 2129984 0"), None);
         assert_eq!(user_process("7 (sh) Z 1 1 1 0 -1 4194304 0"), None);
         assert_eq!(user_process("nonsense"), None);
+    }
+
+    #[test]
+    fn processes_are_the_numbers_but_1() {
+        let dir = std::env::temp_dir().join(format!("b2p-pids-{}", std::process::id()));
+        for name in ["1", "7", "self", "30x"] {
+            std::fs::create_dir_all(dir.join(name)).expect("a directory");
+        }
+        assert_eq!(pids(&dir).ok(), Some(vec![7]));
+        std::fs::remove_dir_all(&dir).expect("it is there");
+        assert!(pids(&dir).is_err());
     }
 
     #[test]

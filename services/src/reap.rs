@@ -8,11 +8,15 @@
     reason = "waitid(2) through libc: nix loses real-time signals"
 )]
 
+use nix::errno::Errno;
+
 use crate::{Pid, Status};
 
 /// So many are reaped in one go: a storm of orphans must not keep PID 1 from
 /// its other work.
 const AT_ONCE: usize = 4096;
+/// So often the kernel is asked, where it does not answer.
+const TRIES: u32 = 8;
 
 /// Calls `each` for every child that has ended. SIGCHLD coalesces, so one
 /// signal may stand for any number of them. `true` if some may be left.
@@ -34,10 +38,14 @@ fn wait(idtype: libc::idtype_t, id: libc::id_t, extra: i32) -> Option<(Pid, Stat
     // SAFETY: siginfo_t is plain data for which all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | extra;
+    // One SIGCHLD stands for all of them, so an end that is missed here is missed
+    // until the next one: only "no children at all" is believed at once.
+    let mut tries = 0;
     // SAFETY: `info` outlives the call, which writes nothing else of ours.
     while unsafe { libc::waitid(idtype, id, &raw mut info, options) } != 0 {
-        if std::io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
-            return None; // ECHILD: no children at all
+        tries += 1;
+        if Errno::last() == Errno::ECHILD || tries >= TRIES {
+            return None;
         }
     }
     // SAFETY: waitid filled in the SIGCHLD members, or left them zero.
