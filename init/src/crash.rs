@@ -13,6 +13,8 @@ use std::fmt::Write;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
+use crate::signals::How;
+
 /// The name that the new program is called by: the kernel calls PID 1 by its
 /// path, so no word of the kernel's command line can be taken for ours.
 const NAME: &CStr = c"init";
@@ -50,6 +52,15 @@ static SINCE: AtomicU32 = AtomicU32::new(0);
 /// Having run so long, a program has not crashed because of how it started.
 const HEALTHY_S: u32 = 600;
 
+/// How the machine is going down, if it is: a letter of [`LETTERS`], or 0.
+static ENDING: AtomicU8 = AtomicU8::new(0);
+/// How that is told to the new program, after the count.
+const LETTERS: [(u8, How); 3] = [
+    (b'p', How::PowerOff),
+    (b'r', How::Reboot),
+    (b'h', How::Halt),
+];
+
 /// The handlers' stack: a fault may be an overflow of the other one. Part of the
 /// program, because memory may be what there is none of.
 struct Stack(UnsafeCell<[u8; 32 * 1024]>);
@@ -57,15 +68,23 @@ struct Stack(UnsafeCell<[u8; 32 * 1024]>);
 unsafe impl Sync for Stack {}
 static STACK: Stack = Stack(UnsafeCell::new([0; 32 * 1024]));
 
-/// How many crashes came before this program, by its first three words.
+/// How many crashes came before this program, and what the machine was going
+/// down for when the last one came, by its first three words.
 #[must_use]
-pub fn count(words: [&[u8]; 3]) -> u8 {
+pub fn before(words: [&[u8]; 3]) -> (u8, Option<How>) {
     match words {
-        [name, word, [digit, ..]] if name == NAME.to_bytes() && word == WORD.to_bytes() => {
-            digit.saturating_sub(b'0')
+        [name, word, [digit, rest @ ..]] if name == NAME.to_bytes() && word == WORD.to_bytes() => {
+            let ending = LETTERS.iter().find(|(letter, _)| rest == [*letter]);
+            (digit.saturating_sub(b'0'), ending.map(|(_, how)| *how))
         }
-        _ => 0,
+        _ => (0, None),
     }
+}
+
+/// The machine is going down: a crash from here on must not keep it.
+pub fn ending(how: How) {
+    let letter = LETTERS.iter().find(|(_, h)| *h == how).map_or(0, |l| l.0);
+    ENDING.store(letter, Ordering::Relaxed);
 }
 
 /// Opens what is closed of 0, 1 and 2, or the next file opened would be taken
@@ -159,7 +178,7 @@ fn go_on(text: &mut Text) {
         };
         let count = before.saturating_add(1);
         if count <= MOST {
-            let digit = [b'0' + count, 0];
+            let digit = [b'0' + count, ENDING.load(Ordering::Relaxed), 0];
             let argv = [
                 NAME.as_ptr(),
                 WORD.as_ptr(),
@@ -178,6 +197,14 @@ fn go_on(text: &mut Text) {
 /// Nothing left but to reap and to end the machine when asked: the services go
 /// on without us.
 fn stay() -> ! {
+    let how = match ENDING.load(Ordering::Relaxed) {
+        b'p' => libc::RB_POWER_OFF,
+        b'r' => libc::RB_AUTOBOOT,
+        _ => libc::RB_HALT_SYSTEM,
+    };
+    if ENDING.load(Ordering::Relaxed) != 0 {
+        leave(how);
+    }
     loop {
         turn();
     }
@@ -201,9 +228,16 @@ pub fn turn() {
         };
         let got = libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second);
         if let Some((_, how)) = ENDS.iter().find(|(signal, _)| *signal == got) {
-            libc::sync();
-            libc::reboot(*how);
+            leave(*how);
         }
+    }
+}
+
+fn leave(how: libc::c_int) {
+    // SAFETY: integers.
+    unsafe {
+        libc::sync();
+        libc::reboot(how);
     }
 }
 
@@ -267,10 +301,14 @@ mod tests {
 
     #[test]
     fn only_our_own_words_tell_of_a_crash() {
-        assert_eq!(count([b"init", b"--after-crash", b"2"]), 2);
-        assert_eq!(count([b"/init", b"--after-crash", b"2"]), 0);
-        assert_eq!(count([b"init", b"--after-crash", b""]), 0);
-        assert_eq!(count([b"init", b"quiet", b"2"]), 0);
+        assert_eq!(before([b"init", b"--after-crash", b"2"]), (2, None));
+        assert_eq!(
+            before([b"init", b"--after-crash", b"1r"]),
+            (1, Some(How::Reboot))
+        );
+        assert_eq!(before([b"/init", b"--after-crash", b"2"]), (0, None));
+        assert_eq!(before([b"init", b"--after-crash", b""]), (0, None));
+        assert_eq!(before([b"init", b"quiet", b"2"]), (0, None));
     }
 
     #[test]

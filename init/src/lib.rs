@@ -18,6 +18,7 @@ pub mod modules;
 pub mod mountinfo;
 pub mod mounts;
 pub mod net;
+pub mod options;
 pub mod ready;
 pub mod requests;
 pub mod rescue;

@@ -13,8 +13,9 @@ use std::ffi::{CStr, c_char, c_int};
 use init::button::Buttons;
 use init::events::Ears;
 use init::machine::Machine;
-use init::signals::Signals;
-use init::{boot, crash, flags, kmsg, modprobe, rescue, run, table, uevent};
+use init::signals::{How, Signals};
+use init::{boot, crash, flags, kmsg, modprobe, rescue, run, shutdown, table, uevent};
+use services::Manager;
 
 /// Where the kernel or a shell starts us.
 ///
@@ -49,7 +50,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 /// PID 1. The kernel passes on every word of its command line that it does not
 /// know, so only our own is looked at.
 fn init(words: [&[u8]; 3]) -> ! {
-    let before = crash::count(words);
+    let (before, ending) = crash::before(words);
     crash::guard(before);
     let signals = loop {
         match Signals::block() {
@@ -65,12 +66,12 @@ fn init(words: [&[u8]; 3]) -> ! {
     if before == 0 {
         boot::run(signals)
     } else {
-        after_crash(signals)
+        after_crash(signals, ending)
     }
 }
 
 /// What is left to do after a crash: reap, obey signals, offer a shell.
-fn after_crash(signals: Signals) -> ! {
+fn after_crash(signals: Signals, ending: Option<How>) -> ! {
     kmsg::start(log::LevelFilter::Info);
     let mut machine = Machine::new();
     machine.config = flags::early();
@@ -85,7 +86,13 @@ fn after_crash(signals: Signals) -> ! {
         control: None,
         more: false,
     };
+    if let Some(how) = ending {
+        // What it was at when it crashed. The services are children like others.
+        let mut nobody = Manager::new(Vec::new(), None, kmsg::service_line);
+        shutdown::run(how, &mut nobody, &mut ears);
+    }
     ears.buttons.find();
+    ears.listen(&mut machine);
     // The API's socket went with the old program; the other services did not.
     let api = table::podman(machine.config.podman).into_iter().collect();
     rescue::for_ever(

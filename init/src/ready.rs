@@ -16,8 +16,8 @@ const READY: &str = "/run/boot2podman/ready";
 /// What is not as asked, a line each.
 pub const DEGRADED: &str = "/run/boot2podman/degraded";
 /// The console log level after the boot: warnings still break into what a
-/// person types, ordinary messages are in the log (sysctl kernel.printk).
-const CONSOLE_LEVEL: u8 = 6;
+/// person types, notices (each sudo is one) and less are in the log (sysctl kernel.printk).
+const CONSOLE_LEVEL: u8 = 5;
 
 /// Whether everything that was asked for is up, or known not to come.
 #[must_use]

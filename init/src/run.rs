@@ -11,12 +11,12 @@ use std::ffi::{CStr, c_char, c_int};
 use nix::errno::Errno;
 use services::{Pid, Status, reap};
 
+use crate::options::{Options, Stop, environment, parse};
+
 /// The names that are this mode, also for a process with pid 1.
 pub const NAMES: &[&[u8]] = &[b"tini", b"dumb-init", b"catatonit", b"podman-init"];
-/// Signals are 1 to 64.
-const LAST: usize = 64;
 /// Those that stop a process that has no terminal, or not the foreground.
-const JOB: &[c_int] = &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+pub const JOB: &[c_int] = &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 /// Raised by faults of our own: blocked, they would kill without a word.
 const FAULTS: &[c_int] = &[
     libc::SIGFPE,
@@ -27,38 +27,6 @@ const FAULTS: &[c_int] = &[
     libc::SIGTRAP,
     libc::SIGSYS,
 ];
-
-/// What the words before the command say.
-#[derive(Debug, PartialEq, Eq)]
-struct Options {
-    /// dumb-init's ways: every signal is handed on, the command starts with none
-    /// blocked, and what stops the command stops us.
-    dumb: bool,
-    /// A session for the command.
-    session: bool,
-    /// Signals go to the whole process group.
-    group: bool,
-    subreaper: bool,
-    warn: bool,
-    verbosity: u32,
-    /// The signal that we get when our parent ends; 0 for none.
-    parent: c_int,
-    /// Statuses that count as success.
-    good: [bool; 256],
-    /// What is sent instead of a signal; 0 is nothing, -1 is itself.
-    rewrite: [i8; LAST + 1],
-    /// Where the command begins.
-    command: usize,
-}
-
-/// Why nothing is run: what to say, and the status to end with.
-#[derive(Debug, PartialEq, Eq)]
-enum Stop {
-    Help,
-    Version,
-    Usage,
-    Bad(String),
-}
 
 /// Runs what `argv` says and returns the status to exit with. `argv[0]` is the
 /// name that options are told apart by.
@@ -107,137 +75,6 @@ fn say(name: &str, stop: &Stop) -> i32 {
         Stop::Bad(why) => eprintln!("{name}: {why}"),
     }
     i32::from(!matches!(stop, Stop::Help | Stop::Version))
-}
-
-/// getopt(3) without permutation: the first word that is no option is the command.
-fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
-    let mut options = Options {
-        dumb: name == "dumb-init",
-        session: name == "dumb-init",
-        group: name == "dumb-init",
-        subreaper: false,
-        warn: false,
-        verbosity: 1,
-        parent: 0,
-        good: [false; 256],
-        rewrite: [-1; LAST + 1],
-        command: 0,
-    };
-    options.good[0] = true;
-    let mut at = 0;
-    while let Some(word) = words.get(at) {
-        at += 1;
-        match word.strip_prefix(b"-") {
-            Some(b"-") => break,
-            Some(long) if long.first() == Some(&b'-') => {
-                let short = long_option(word)?;
-                at += options.letters(&[short], words.get(at).copied())?;
-            }
-            Some(letters) if !letters.is_empty() => {
-                at += options.letters(letters, words.get(at).copied())?;
-            }
-            _ => {
-                at -= 1;
-                break;
-            }
-        }
-    }
-    options.command = at;
-    if at < words.len() {
-        Ok(options)
-    } else {
-        Err(Stop::Usage)
-    }
-}
-
-fn long_option(word: &[u8]) -> Result<u8, Stop> {
-    Ok(match word {
-        b"--help" => b'h',
-        b"--version" => b'V',
-        b"--verbose" => b'v',
-        b"--single-child" => b'c',
-        b"--rewrite" => b'r',
-        other => {
-            let other = String::from_utf8_lossy(other);
-            return Err(Stop::Bad(format!("unrecognized option '{other}'")));
-        }
-    })
-}
-
-impl Options {
-    /// Takes a word of letters; how many further words belong to it.
-    fn letters(&mut self, letters: &[u8], next: Option<&[u8]>) -> Result<usize, Stop> {
-        for (i, letter) in letters.iter().enumerate() {
-            match letter {
-                b'h' => return Err(Stop::Help),
-                b'V' => return Err(Stop::Version),
-                b's' => self.subreaper = true,
-                b'g' => self.group = true,
-                b'w' => self.warn = true,
-                b'v' => self.verbosity += 1,
-                b'c' => (self.session, self.group) = (false, false),
-                b'p' | b'e' | b'r' => {
-                    let rest = letters.get(i + 1..).filter(|r| !r.is_empty());
-                    let value = rest.or(next).unwrap_or(b"");
-                    self.value(*letter, &String::from_utf8_lossy(value))?;
-                    return Ok(usize::from(rest.is_none()));
-                }
-                other => {
-                    let why = format!("unrecognized option '-{}'", char::from(*other));
-                    return Err(Stop::Bad(why));
-                }
-            }
-        }
-        Ok(0)
-    }
-
-    fn value(&mut self, letter: u8, value: &str) -> Result<(), Stop> {
-        let bad = || Stop::Bad(format!("not a value for -{}: {value}", char::from(letter)));
-        match letter {
-            b'p' => self.parent = signal(value).ok_or_else(bad)?,
-            b'e' => self.good[usize::from(value.parse::<u8>().map_err(|_| bad())?)] = true,
-            _ => {
-                let (from, to) = value.split_once(':').ok_or_else(bad)?;
-                let number = |t: &str| t.parse::<u8>().ok().filter(|n| usize::from(*n) <= LAST);
-                let (from, to) = (number(from), number(to));
-                let (Some(from @ 1..), Some(to)) = (from, to) else {
-                    return Err(bad());
-                };
-                self.rewrite[usize::from(from)] = to as i8;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `SIGTERM`, `TERM` or a number.
-fn signal(text: &str) -> Option<c_int> {
-    let bare = text.strip_prefix("SIG").unwrap_or(text);
-    let named = (1..=31).find(|n| {
-        let name = nix::sys::signal::Signal::try_from(*n).map_or("", |s| s.as_str());
-        name.strip_prefix("SIG") == Some(bare)
-    });
-    named.or_else(|| bare.parse().ok().filter(|n| (1..=64).contains(n)))
-}
-
-/// The variables that tini and dumb-init read, and what a session means for
-/// job control: what would suspend stops the command's session for certain, for
-/// the kernel discards SIGTSTP to an orphaned process group.
-fn environment(options: &mut Options, get: impl Fn(&str) -> Option<String>) {
-    options.subreaper |= get("TINI_SUBREAPER").is_some();
-    options.group |= get("TINI_KILL_PROCESS_GROUP").is_some();
-    if let Some(level) = get("TINI_VERBOSITY").and_then(|v| v.parse().ok()) {
-        options.verbosity = level;
-    }
-    if options.session && get("DUMB_INIT_SETSID").as_deref() == Some("0") {
-        (options.session, options.group) = (false, false);
-    }
-    for signal in JOB {
-        let entry = &mut options.rewrite[*signal as usize];
-        if options.session && *entry == -1 {
-            *entry = libc::SIGSTOP as i8;
-        }
-    }
 }
 
 fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (String, Errno)> {
@@ -422,7 +259,3 @@ fn send(o: &Options, child: Pid, signal: c_int) {
         unsafe { libc::kill(whom, to) };
     }
 }
-
-#[cfg(test)]
-#[path = "run_tests.rs"]
-mod tests;

@@ -15,7 +15,7 @@ use services::{Event, Manager, Millis};
 use crate::events::{Ears, collect, turn};
 use crate::machine::now;
 use crate::signals::How;
-use crate::{kmsg, sys, table, unmount};
+use crate::{crash, kmsg, sys, table, unmount};
 
 /// One phase of the end.
 struct Phase {
@@ -85,6 +85,7 @@ impl End<'_> {
 
 /// Runs the list, then ends the machine. Never returns.
 pub fn run(how: How, manager: &mut Manager, ears: &mut Ears) -> ! {
+    crash::ending(how);
     kmsg::loud();
     kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
     ears.uevents = None; // nobody reads them any more

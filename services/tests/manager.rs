@@ -209,6 +209,29 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
     w.stop_all();
 }
 
+/// Its end may be seen before its word on the reason is.
+#[test]
+fn the_reason_comes_before_the_end() {
+    let mut w = World::new(vec![Service {
+        name: "gone",
+        argv: &["/nonexistent"],
+        ..Service::DEFAULT
+    }]);
+    w.event(Event::Start(0));
+    let stat = format!("/proc/{}/stat", w.state(0).pid().unwrap());
+    while !fs::read_to_string(&stat).unwrap().contains(") Z") {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = reap::drain(|pid, status| assert!(w.m.exited(now(), pid, status)));
+    let lines = SAID.lock().unwrap().clone();
+    assert!(
+        lines[0].starts_with("gone: Exec of /nonexistent"),
+        "{lines:?}"
+    );
+    assert!(lines[1].starts_with("gone: exited with status 127"));
+    assert_eq!(w.m.report()[0].ready, None);
+}
+
 #[test]
 fn a_newline_on_its_descriptor_makes_it_ready() {
     let row = |name, script| Service {

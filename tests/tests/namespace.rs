@@ -1,22 +1,224 @@
 //! PID 1 in namespaces: what it does there is what it does in a machine, and it
-//! takes milliseconds.
+//! takes milliseconds. What it lacks there is what other machines lack too.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use tests::ns::{LIMIT, Namespace, POWERED_OFF, READY};
+use anyhow::{Context, Result, ensure};
+use tests::ns::trial::{self, DEGRADED};
+use tests::ns::{LIMIT, Namespace, POWERED_OFF, Proc, READY, RESTARTED, Users};
+
+fn with(change: impl FnOnce(&mut Namespace)) -> Result<Namespace> {
+    let mut ns = Namespace::new()?;
+    change(&mut ns);
+    Ok(ns)
+}
+
+/// Up, with a degraded line for each of `parts`, and gone in order when asked.
+fn degraded(ns: &Namespace, parts: &[&str]) -> Result<()> {
+    let pid1 = ns.start()?;
+    pid1.says(READY, LIMIT)?;
+    trial::live(&pid1, &[])?;
+    let said = pid1.output();
+    for part in parts {
+        let line = format!("{DEGRADED}{part}");
+        ensure!(said.contains(&line), "no {line:?}:\n{said}");
+    }
+    Ok(())
+}
 
 #[test]
 fn it_boots_and_powers_off() -> Result<()> {
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let pid1 = Namespace::new()?.start()?;
+        pid1.says(READY, LIMIT)?;
+        best = best.min(pid1.age());
+        pid1.says("settle: ready", LIMIT)?;
+        ensure!(pid1.status("Threads")? == 1, "threads");
+        pid1.signal(libc::SIGUSR2)?;
+        let end = pid1.end(LIMIT)?;
+        ensure!(end == POWERED_OFF, "{end:?}\n{}", pid1.output());
+    }
+    println!("ready after {best:?}");
+    ensure!(best < Duration::from_secs(1), "ready after {best:?} only");
+    Ok(())
+}
+
+#[test]
+fn each_signal_ends_it_in_its_own_way() -> Result<()> {
+    let ways = [
+        (libc::SIGTERM, RESTARTED, "Reboot"),
+        (libc::SIGINT, RESTARTED, "Reboot"),
+        (libc::SIGUSR1, POWERED_OFF, "Halt"),
+        (libc::SIGUSR2, POWERED_OFF, "PowerOff"),
+        (libc::SIGPWR, POWERED_OFF, "PowerOff"),
+    ];
+    for (signal, end, word) in ways {
+        let pid1 = Namespace::new()?.start()?;
+        pid1.says(READY, LIMIT)?;
+        pid1.signal(signal)?;
+        let got = pid1.end(LIMIT)?;
+        let said = pid1.output();
+        ensure!(
+            got == end && said.contains(&format!("going down for {word}")),
+            "{signal}: {got:?}\n{said}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn with_one_user_it_boots_too() -> Result<()> {
+    // core's directories cannot be core's.
+    degraded(&with(|ns| ns.users = Users::One)?, &["mounts"])
+}
+
+#[test]
+fn commands_run_inside() -> Result<()> {
     let pid1 = Namespace::new()?.start()?;
     pid1.says(READY, LIMIT)?;
-    println!("ready after {:?}", pid1.age());
-    println!("{}", pid1.output());
-    std::thread::sleep(Duration::from_millis(50));
-    println!("{}", pid1.about("status")?);
+    let out = pid1.sh(
+        "cat /etc/hostname; readlink /proc/1/exe; ls /dev/pts/ptmx; cat /run/boot2podman/ready",
+    )?;
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    let lines = [
+        "boot2podman\n",
+        "/usr/lib/boot2podman/init\n",
+        "/dev/pts/ptmx\n",
+        "ready ssh=none",
+    ];
+    ensure!(lines.iter().all(|l| said.contains(l)), "{out:?}");
+    Ok(())
+}
+
+/// A crash: its services live, it says so, and it still ends in order.
+#[test]
+fn after_a_crash_it_goes_on() -> Result<()> {
+    let pid1 = with(|ns| ns.settle = Some("exec sleep 1000".into()))?.start()?;
+    pid1.says(READY, LIMIT)?;
+    let kept = || -> Result<bool> {
+        Ok(pid1
+            .sh("ps")?
+            .stdout
+            .windows(10)
+            .any(|w| w == b"sleep 1000"))
+    };
+    tests::eventually(LIMIT, || {
+        kept().and_then(|k| k.then_some(()).context("no service"))
+    })?;
+    for count in 1..=5 {
+        pid1.signal(libc::SIGSEGV)?;
+        if count <= 3 {
+            let word = format!("--after-crash\0{count}\0");
+            tests::eventually(LIMIT, || {
+                ensure!(pid1.about("cmdline")?.contains(&word), "{}", pid1.output());
+                Ok(())
+            })?;
+            // Only then does it listen again.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    ensure!(kept()?, "the service is gone");
     pid1.signal(libc::SIGUSR2)?;
-    let end = pid1.end(LIMIT)?;
-    println!("{}", pid1.output());
-    ensure!(end == POWERED_OFF, "{end:?}");
+    ensure!(pid1.end(LIMIT)? == POWERED_OFF, "{}", pid1.output());
+    Ok(())
+}
+
+#[test]
+fn without_cgroups() -> Result<()> {
+    degraded(&with(|ns| ns.cgroup = false)?, &["mounts", "cgroups"])
+}
+
+#[test]
+fn with_a_full_run() -> Result<()> {
+    degraded(
+        &with(|ns| ns.run = Some("mode=0755,size=4k,nr_inodes=4".into()))?,
+        &["mounts"],
+    )
+}
+
+#[test]
+fn with_nonsense_at_proc() -> Result<()> {
+    degraded(&with(|ns| ns.proc = Proc::Garbage)?, &["api"])
+}
+
+#[test]
+fn without_proc() -> Result<()> {
+    degraded(&with(|ns| ns.proc = Proc::None)?, &["api"])
+}
+
+#[test]
+fn without_dev() -> Result<()> {
+    degraded(&with(|ns| ns.dev = false)?, &["api"])
+}
+
+#[test]
+fn without_a_process_to_have() -> Result<()> {
+    let ns = with(|ns| ns.limits.push((libc::RLIMIT_NPROC, 1)))?;
+    let pid1 = ns.start()?;
+    pid1.says(READY, LIMIT)?;
+    pid1.says("settle: cannot be started", LIMIT)?;
+    trial::live(&pid1, &[])?;
+    Ok(())
+}
+
+#[test]
+fn with_few_descriptors() -> Result<()> {
+    for few in 3..12 {
+        let pid1 = with(|ns| ns.limits.push((libc::RLIMIT_NOFILE, few)))?.start()?;
+        trial::live(&pid1, &[])
+            .with_context(|| format!("{few} descriptors:\n{}", pid1.output()))?;
+    }
+    Ok(())
+}
+
+/// From what it takes to be executed at all, in small steps to what is plenty.
+/// Below that the kernel kills what it cannot execute (execve(2)), whoever it is.
+#[test]
+fn with_little_memory() -> Result<()> {
+    let usual = Namespace::new()?.start()?;
+    usual.says(READY, LIMIT)?;
+    let program = executed(&usual.about("maps")?).context("its mappings")? / 1024 + 16;
+    for kib in (program..program + 160).step_by(16) {
+        let pid1 = with(|ns| ns.limits.push((libc::RLIMIT_AS, kib * 1024)))?.start()?;
+        let became =
+            trial::live(&pid1, &[]).with_context(|| format!("{kib} kB:\n{}", pid1.output()))?;
+        println!("{kib} kB: {became:?}");
+    }
+    Ok(())
+}
+
+/// The bytes that an exec maps: the program from its first page to the end of
+/// its zeroed data, and a stack.
+fn executed(maps: &str) -> Option<u64> {
+    let range = |line: &str| {
+        let (from, to) = line.split_whitespace().next()?.split_once('-')?;
+        let number = |t| u64::from_str_radix(t, 16).ok();
+        Some((number(from)?, number(to)?))
+    };
+    let stack = range(maps.lines().find(|l| l.ends_with("[stack]"))?)?;
+    let (first, mut end) = range(maps.lines().find(|l| l.ends_with("/init"))?)?;
+    for line in maps.lines() {
+        let (from, to) = range(line)?;
+        if from == end && !line.ends_with("[heap]") {
+            end = to;
+        }
+    }
+    Some(end - first + stack.1 - stack.0)
+}
+
+/// Nobody hears it; what it opens must not become its standard output.
+#[test]
+fn with_no_descriptor_open() -> Result<()> {
+    for dev in [true, false] {
+        let pid1 = with(|ns| (ns.stdio, ns.dev) = (false, dev))?.start()?;
+        tests::eventually(LIMIT, || pid1.read("/run/boot2podman/ready").map(drop))?;
+        for fd in 0..3 {
+            let link = std::fs::read_link(format!("/proc/{}/fd/{fd}", pid1.pid()))?;
+            let good = if dev { "/dev/null" } else { "/" };
+            ensure!(link.ends_with(good), "{fd} is {}", link.display());
+        }
+        trial::live(&pid1, &[])?;
+    }
     Ok(())
 }

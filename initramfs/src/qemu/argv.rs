@@ -60,7 +60,7 @@ pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
         let entry = format!("name={name},file={}", escape(&fw_cfg_file(machine, n)));
         args.extend(words(&["-fw_cfg", &entry]));
     }
-    args.extend(boot(machine));
+    args.extend(boot(machine, now.engine));
     args.extend(machine.extra.iter().cloned());
     args
 }
@@ -147,11 +147,15 @@ fn network(machine: &Machine, ports: &[u16]) -> Vec<String> {
     ]
 }
 
-fn boot(machine: &Machine) -> Vec<OsString> {
+fn boot(machine: &Machine, engine: Engine) -> Vec<OsString> {
     let Some(files) = &machine.boot else {
         return Vec::new();
     };
-    let line = cmdline::build(&machine.words, &machine.keys).line;
+    let mut line = cmdline::build(&machine.words, &machine.keys).line;
+    // On the instruction clock no host is too busy.
+    if engine == Engine::Tcg && !machine.icount {
+        line = cmdline::for_translator(line);
+    }
     vec![
         "-kernel".into(),
         (&files.kernel).into(),
@@ -218,8 +222,7 @@ mod tests {
             line.contains("-chardev socket,id=qmp,fd=7,server=off"),
             "{line}"
         );
-        let boot =
-            "-kernel /out/vmlinuz -initrd /out/initrd.img -append console=ttyS0 b2p.net=dhcp";
+        let boot = "-kernel /out/vmlinuz -initrd /out/initrd.img -append console=ttyS0 b2p.net=dhcp no_timer_check";
         assert!(line.ends_with(boot), "{line}");
     }
 
@@ -286,7 +289,7 @@ mod tests {
             "{line}"
         );
         assert!(
-            line.contains("id=disk0") && line.ends_with("-append console=ttyS0 -S"),
+            line.contains("id=disk0") && line.ends_with("-append console=ttyS0 no_timer_check -S"),
             "{line}"
         );
     }

@@ -16,15 +16,16 @@
 //! The root is a tmpfs with PID 1, a busybox and a few files of /etc. What the
 //! harness does in there, before PID 1 is executed, is a list of steps ([`step`]).
 
+mod child;
 pub mod inject;
 mod running;
 pub mod step;
 pub mod syscalls;
 pub mod trial;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -91,8 +92,10 @@ pub struct Namespace {
     pub proc: Proc,
     /// Whether there is a /dev.
     pub dev: bool,
-    /// A /run that is there already, with room for so many bytes.
-    pub run: Option<u32>,
+    /// A /run that is there already: the options of its tmpfs.
+    pub run: Option<String>,
+    /// A script in the place of the `settle` service: PID 1 runs from elsewhere then.
+    pub settle: Option<String>,
     /// Whether cgroups can be mounted.
     pub cgroup: bool,
     /// Whether descriptors 0, 1 and 2 are open.
@@ -113,13 +116,14 @@ impl Namespace {
         let programs = programs()?;
         let many = running::am_root();
         Ok(Namespace {
-            init: &programs.0,
-            busybox: &programs.1,
+            init: &programs.init,
+            busybox: &programs.busybox,
             users: if many { Users::Many } else { Users::One },
             flags: FLAGS.to_owned(),
             proc: Proc::Good,
             dev: true,
             run: None,
+            settle: None,
             cgroup: true,
             stdio: true,
             limits: Vec::new(),
@@ -152,7 +156,14 @@ impl Namespace {
         let dirs = "usr usr/bin usr/lib usr/lib/boot2podman etc proc sys run dev tmp root var var/lib home";
         all.extend(dirs.split(' ').map(Step::mkdir));
         all.push(Step::link("usr/bin", "bin"));
-        all.push(Step::file(&INIT[1..], self.init, 0o755));
+        match &self.settle {
+            None => all.push(Step::file(&INIT[1..], self.init, 0o755)),
+            Some(script) => {
+                let script = format!("#!/bin/sh\n{script}\n");
+                all.push(Step::file(&INIT[1..], script.as_bytes(), 0o755));
+                all.push(Step::file("init", self.init, 0o755));
+            }
+        }
         all.push(Step::file("usr/bin/busybox", self.busybox, 0o755));
         all.extend(
             APPLETS
@@ -208,14 +219,18 @@ impl Namespace {
                 all.push(Step::bind(&format!("/dev/{node}"), &format!("dev/{node}")));
             }
         }
-        if let Some(room) = self.run {
-            all.push(Step::mount(
-                "tmpfs",
-                "run",
-                &format!("mode=0755,size={room}"),
-            ));
+        if let Some(options) = &self.run {
+            all.push(Step::mount("tmpfs", "run", options));
         }
         all
+    }
+
+    fn program(&self) -> &'static CStr {
+        if self.settle.is_some() {
+            c"/init"
+        } else {
+            c"/usr/lib/boot2podman/init"
+        }
     }
 
     fn argv(&self) -> Result<Vec<CString>> {
@@ -224,25 +239,34 @@ impl Namespace {
     }
 }
 
-/// PID 1 as it is shipped, and a busybox.
-type Programs = (Vec<u8>, Vec<u8>);
+/// What is read once.
+struct Programs {
+    path: PathBuf,
+    init: Vec<u8>,
+    busybox: Vec<u8>,
+}
 
-/// Read once.
+/// PID 1 as it is shipped, and a busybox.
 fn programs() -> Result<&'static Programs> {
     static READ: OnceLock<Result<Programs, String>> = OnceLock::new();
     let read = READ.get_or_init(|| {
-        let both = || -> Result<_> {
-            let init = init::build(init::Target::choose())?.init;
-            Ok((fs::read(init)?, fs::read(busybox()?)?))
+        let all = || -> Result<_> {
+            let path = init::build(init::Target::choose())?.init;
+            let (init, busybox) = (fs::read(&path)?, fs::read(busybox()?)?);
+            Ok(Programs {
+                path,
+                init,
+                busybox,
+            })
         };
-        both().map_err(|e| format!("{e:#}"))
+        all().map_err(|e| format!("{e:#}"))
     });
     read.as_ref().map_err(|e| anyhow::anyhow!("{e}"))
 }
 
 /// Where the program under test is, for those who run it as a plain command.
-pub fn program() -> Result<PathBuf> {
-    Ok(init::build(init::Target::choose())?.init)
+pub fn program() -> Result<&'static Path> {
+    Ok(&programs()?.path)
 }
 
 /// A static busybox: `make image` leaves one.

@@ -1,10 +1,10 @@
 //! A namespace that is up.
-#![expect(unsafe_code, reason = "clone, pidfd and what a new PID 1 begins with")]
+#![expect(unsafe_code, reason = "signals by pidfd, waiting")]
 
-use std::ffi::{CString, c_int};
+use std::ffi::c_int;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,12 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::Namespace;
+use super::child::Child;
 use super::inject::{self, Trace};
-use super::step::{Step, errno};
-use super::{INIT, Namespace, Users};
-
-/// The first of the users that root gives away.
-const BASE: u32 = 200_000;
 
 /// How PID 1 ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +54,7 @@ pub struct Running {
 impl Running {
     pub(super) fn start(ns: &Namespace) -> Result<Running> {
         let child = Child::prepare(ns)?;
+        let started = Instant::now();
         let shared = Arc::<Shared>::default();
         let (tell, told) = std::sync::mpsc::channel();
         let (ours, plan) = (shared.clone(), ns.plan);
@@ -69,7 +67,7 @@ impl Running {
             pidfd,
             shared,
             keeper: Some(keeper),
-            started: Instant::now(),
+            started,
         })
     }
 
@@ -78,7 +76,7 @@ impl Running {
         self.pid
     }
 
-    /// How long it has been running.
+    /// How long ago its namespaces were begun.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }
@@ -186,6 +184,35 @@ impl Running {
         command
     }
 
+    /// The pids inside that are zombies.
+    pub fn zombies(&self) -> Result<Vec<u32>> {
+        let proc = format!("/proc/{}/root/proc", self.pid);
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&proc).context(proc)?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            if stat
+                .rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('Z'))
+            {
+                all.push(pid);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The processor time that PID 1 has used (proc_pid_schedstat).
+    pub fn cpu(&self) -> Result<Duration> {
+        let text = self.about("schedstat")?;
+        let word = text
+            .split_whitespace()
+            .next()
+            .context("an empty schedstat")?;
+        Ok(Duration::from_nanos(word.parse()?))
+    }
+
     /// Runs a shell script inside and gives its output.
     pub fn sh(&self, script: &str) -> Result<Output> {
         self.command(&["/bin/sh", "-c", script])
@@ -259,235 +286,5 @@ pub(super) fn end(status: c_int) -> End {
         End::Exited(libc::WEXITSTATUS(status))
     } else {
         End::Killed(libc::WTERMSIG(status))
-    }
-}
-
-/// All that the child needs, so that it allocates nothing.
-struct Child {
-    flags: c_int,
-    users: Users,
-    steps: Vec<Step>,
-    limits: Vec<(u32, u64)>,
-    stdio: bool,
-    argv: Vec<CString>,
-}
-
-impl Child {
-    fn prepare(ns: &Namespace) -> Result<Child> {
-        super::possible()?;
-        let cgroup = if ns.cgroup { libc::CLONE_NEWCGROUP } else { 0 };
-        Ok(Child {
-            flags: libc::CLONE_NEWUSER
-                | libc::CLONE_NEWPID
-                | libc::CLONE_NEWNS
-                | libc::CLONE_NEWUTS
-                | libc::CLONE_NEWIPC
-                | libc::CLONE_NEWNET
-                | cgroup,
-            users: ns.users,
-            steps: ns.steps(),
-            limits: ns.limits.clone(),
-            stdio: ns.stdio,
-            argv: ns.argv()?,
-        })
-    }
-
-    /// Clones, and lets the child go on once its users are known and, with
-    /// `traced`, this thread traces it.
-    fn start(self, traced: bool) -> Result<(libc::pid_t, OwnedFd, File)> {
-        let (output, theirs) = pipe()?;
-        let (wait, go) = pipe()?;
-        let (trouble, report) = pipe()?;
-        let mut argv: Vec<_> = self.argv.iter().map(|w| w.as_ptr()).collect();
-        argv.push(std::ptr::null());
-        let mut pidfd: c_int = -1;
-        let flags = self.flags | libc::CLONE_PIDFD | libc::SIGCHLD;
-        // SAFETY: as fork(2): no new stack, and the third argument is the place
-        // for the pidfd. The child only makes system calls.
-        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };
-        match pid {
-            -1 => bail!(
-                "clone: {}: this machine makes no user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)",
-                std::io::Error::last_os_error()
-            ),
-            // SAFETY: this is the child.
-            0 => unsafe { self.child(&argv, [&wait, &theirs, &report].map(AsRawFd::as_raw_fd)) },
-            _ => {}
-        }
-        // SAFETY: clone opened it for us.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-        let pid = pid as libc::pid_t;
-        drop((theirs, report, wait));
-        self.map(pid)?;
-        if traced {
-            inject::seize(pid)?;
-        }
-        File::from(go).write_all(b"g")?;
-        // A traced child stops at its exec, which its keeper waits for: what is
-        // reported here is reported before.
-        if !traced {
-            self.check(trouble)?;
-        }
-        Ok((pid, pidfd, File::from(output)))
-    }
-
-    /// End of file once it is executed, or the step that failed.
-    fn check(&self, trouble: OwnedFd) -> Result<()> {
-        let mut said = Vec::new();
-        File::from(trouble).read_to_end(&mut said)?;
-        if let &[step, a, b, c, d, ..] = said.as_slice() {
-            let why = std::io::Error::from_raw_os_error(i32::from_le_bytes([a, b, c, d]));
-            match self.steps.get(usize::from(step)) {
-                Some(step) => bail!("in the new namespace: {step:?}: {why}"),
-                None => bail!("in the new namespace, after its mounts: {why}"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Says which users it has (user_namespaces(7)).
-    fn map(&self, pid: libc::pid_t) -> Result<()> {
-        // SAFETY: no arguments.
-        let own = unsafe { [libc::geteuid(), libc::getegid()] };
-        let (first, count) = match (am_root(), self.users) {
-            (true, Users::Many) => ([BASE; 2], 65_536),
-            (true, Users::One) => ([BASE; 2], 1),
-            (false, Users::One) => (own, 1),
-            (false, Users::Many) => bail!("only root can give a namespace many users"),
-        };
-        let put = |name: &str, text: String| {
-            let path = format!("/proc/{pid}/{name}");
-            fs::write(&path, text).context(path)
-        };
-        if count == 1 {
-            put("setgroups", "deny".into())?;
-        }
-        put("gid_map", format!("0 {} {count}", first[1]))?;
-        put("uid_map", format!("0 {} {count}", first[0]))
-    }
-
-    /// # Safety
-    /// Only in the child of a clone.
-    unsafe fn child(&self, argv: &[*const libc::c_char], fds: [RawFd; 3]) -> ! {
-        let [wait, output, report] = fds;
-        // SAFETY: integers, constants, and what the parent prepared.
-        unsafe {
-            let mut go = 0u8;
-            if libc::read(wait, (&raw mut go).cast(), 1) != 1 {
-                libc::_exit(125); // the parent has given up
-            }
-            // Not by libc's functions: those would have all threads do it, which
-            // are not here any more.
-            libc::syscall(libc::SYS_setresgid, 0, 0, 0);
-            libc::syscall(libc::SYS_setresuid, 0, 0, 0);
-            // After that, because it forgets this.
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            libc::umask(0);
-            for (i, step) in self.steps.iter().enumerate() {
-                if let Err(why) = step.run() {
-                    give_up(report, i as u8, why);
-                }
-            }
-            self.descriptors(output);
-            for (which, value) in &self.limits {
-                let limit = libc::rlimit {
-                    rlim_cur: *value,
-                    rlim_max: *value,
-                };
-                libc::setrlimit(*which, &raw const limit);
-            }
-            let mut none: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut none);
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-            leave_disks_alone();
-            libc::execve(PROGRAM.as_ptr(), argv.as_ptr(), [std::ptr::null()].as_ptr());
-            give_up(report, u8::MAX, errno())
-        }
-    }
-
-    /// # Safety
-    /// As `child`.
-    unsafe fn descriptors(&self, output: RawFd) {
-        // SAFETY: integers and a constant.
-        unsafe {
-            if self.stdio {
-                let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
-                libc::dup2(if null < 0 { output } else { null }, 0);
-                libc::dup2(output, 1);
-                libc::dup2(output, 2);
-            } else {
-                (0..3).for_each(|fd| {
-                    libc::close(fd);
-                });
-            }
-            let cloexec = libc::CLOSE_RANGE_CLOEXEC;
-            libc::syscall(libc::SYS_close_range, 3, u32::MAX, cloexec);
-        }
-    }
-}
-
-/// From here on sync(2) does nothing (seccomp(2)): it would write all that the
-/// host has in memory, and a thousand times so.
-///
-/// # Safety
-/// As `child`.
-unsafe fn leave_disks_alone() {
-    let step = |code: u32, jt, jf, k| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
-    let mut filter = [
-        // The call's number is the first word of seccomp_data.
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        step(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            1,
-            libc::SYS_sync as u32,
-        ),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: a program that lives; root of a user namespace may set one.
-    unsafe {
-        libc::prctl(
-            libc::PR_SET_SECCOMP,
-            libc::SECCOMP_MODE_FILTER,
-            &raw const program,
-        );
-    }
-}
-
-/// [`INIT`] for execve(2).
-const PROGRAM: &std::ffi::CStr = c"/usr/lib/boot2podman/init";
-const _: () = assert!(PROGRAM.to_bytes().len() == INIT.len());
-
-/// # Safety
-/// As `child`.
-unsafe fn give_up(report: RawFd, step: u8, why: c_int) -> ! {
-    let mut record = [step, 0, 0, 0, 0];
-    record[1..].copy_from_slice(&why.to_le_bytes());
-    // SAFETY: a live buffer; ends the child.
-    unsafe {
-        libc::write(report, record.as_ptr().cast(), record.len());
-        libc::_exit(125)
-    }
-}
-
-/// The readable end and the writable one, both close-on-exec.
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [-1; 2];
-    // SAFETY: room for two; both are ours if it succeeds.
-    unsafe {
-        if libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) < 0 {
-            bail!("pipe2: {}", std::io::Error::last_os_error());
-        }
-        Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
     }
 }

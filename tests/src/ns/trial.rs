@@ -67,7 +67,11 @@ pub fn run(ns: &Namespace, plan: Plan, usual: &[String]) -> Result<Verdict> {
     }
 }
 
-fn live(pid1: &Running, usual: &[String]) -> Result<Outcome> {
+/// Lets it settle, and ends it in order.
+///
+/// # Errors
+/// As [`run`].
+pub fn live(pid1: &Running, usual: &[String]) -> Result<Outcome> {
     let settled = settle(pid1, usual)?;
     pid1.signal(libc::SIGUSR2)?;
     let end = pid1.end(LIMIT)?;

@@ -1,0 +1,186 @@
+//! The words of `init run`: tini's and dumb-init's, told apart by name where
+//! they differ.
+
+use std::ffi::c_int;
+
+use crate::run::JOB;
+
+/// Signals are 1 to 64.
+const LAST: usize = 64;
+
+/// What the words before the command say.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Options {
+    /// dumb-init's ways: every signal is handed on, the command starts with none
+    /// blocked, and what stops the command stops us.
+    pub dumb: bool,
+    /// A session for the command.
+    pub session: bool,
+    /// Signals go to the whole process group.
+    pub group: bool,
+    /// Orphans below us become our children.
+    pub subreaper: bool,
+    /// Each orphan is named.
+    pub warn: bool,
+    /// 0 keeps even warnings to itself.
+    pub verbosity: u32,
+    /// The signal that we get when our parent ends; 0 for none.
+    pub parent: c_int,
+    /// Statuses that count as success.
+    pub good: [bool; 256],
+    /// What is sent instead of a signal; 0 is nothing, -1 is itself.
+    pub rewrite: [i8; LAST + 1],
+    /// Where the command begins.
+    pub command: usize,
+}
+
+/// Why nothing is run: what to say, and the status to end with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// What there is.
+    Help,
+    /// Which one this is.
+    Version,
+    /// There is no command.
+    Usage,
+    /// A word that is none of ours.
+    Bad(String),
+}
+
+/// getopt(3) without permutation: the first word that is no option is the command.
+///
+/// # Errors
+/// What to say instead of running anything.
+pub fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
+    let mut options = Options {
+        dumb: name == "dumb-init",
+        session: name == "dumb-init",
+        group: name == "dumb-init",
+        subreaper: false,
+        warn: false,
+        verbosity: 1,
+        parent: 0,
+        good: [false; 256],
+        rewrite: [-1; LAST + 1],
+        command: 0,
+    };
+    options.good[0] = true;
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        at += 1;
+        match word.strip_prefix(b"-") {
+            Some(b"-") => break,
+            Some(long) if long.first() == Some(&b'-') => {
+                let short = long_option(word)?;
+                at += options.letters(&[short], words.get(at).copied())?;
+            }
+            Some(letters) if !letters.is_empty() => {
+                at += options.letters(letters, words.get(at).copied())?;
+            }
+            _ => {
+                at -= 1;
+                break;
+            }
+        }
+    }
+    options.command = at;
+    if at < words.len() {
+        Ok(options)
+    } else {
+        Err(Stop::Usage)
+    }
+}
+
+fn long_option(word: &[u8]) -> Result<u8, Stop> {
+    Ok(match word {
+        b"--help" => b'h',
+        b"--version" => b'V',
+        b"--verbose" => b'v',
+        b"--single-child" => b'c',
+        b"--rewrite" => b'r',
+        other => {
+            let other = String::from_utf8_lossy(other);
+            return Err(Stop::Bad(format!("unrecognized option '{other}'")));
+        }
+    })
+}
+
+impl Options {
+    /// Takes a word of letters; how many further words belong to it.
+    fn letters(&mut self, letters: &[u8], next: Option<&[u8]>) -> Result<usize, Stop> {
+        for (i, letter) in letters.iter().enumerate() {
+            match letter {
+                b'h' => return Err(Stop::Help),
+                b'V' => return Err(Stop::Version),
+                b's' => self.subreaper = true,
+                b'g' => self.group = true,
+                b'w' => self.warn = true,
+                b'v' => self.verbosity += 1,
+                b'c' => (self.session, self.group) = (false, false),
+                b'p' | b'e' | b'r' => {
+                    let rest = letters.get(i + 1..).filter(|r| !r.is_empty());
+                    let value = rest.or(next).unwrap_or(b"");
+                    self.value(*letter, &String::from_utf8_lossy(value))?;
+                    return Ok(usize::from(rest.is_none()));
+                }
+                other => {
+                    let why = format!("unrecognized option '-{}'", char::from(*other));
+                    return Err(Stop::Bad(why));
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn value(&mut self, letter: u8, value: &str) -> Result<(), Stop> {
+        let bad = || Stop::Bad(format!("not a value for -{}: {value}", char::from(letter)));
+        match letter {
+            b'p' => self.parent = signal(value).ok_or_else(bad)?,
+            b'e' => self.good[usize::from(value.parse::<u8>().map_err(|_| bad())?)] = true,
+            _ => {
+                let (from, to) = value.split_once(':').ok_or_else(bad)?;
+                let number = |t: &str| t.parse::<u8>().ok().filter(|n| usize::from(*n) <= LAST);
+                let (from, to) = (number(from), number(to));
+                let (Some(from @ 1..), Some(to)) = (from, to) else {
+                    return Err(bad());
+                };
+                self.rewrite[usize::from(from)] = to as i8;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `SIGTERM`, `TERM` or a number.
+fn signal(text: &str) -> Option<c_int> {
+    let bare = text.strip_prefix("SIG").unwrap_or(text);
+    let named = (1..=31).find(|n| {
+        let name = nix::sys::signal::Signal::try_from(*n).map_or("", |s| s.as_str());
+        name.strip_prefix("SIG") == Some(bare)
+    });
+    named.or_else(|| bare.parse().ok().filter(|n| (1..=64).contains(n)))
+}
+
+/// The variables that tini and dumb-init read, and what a session means for
+/// job control: what would suspend stops the command's session for certain, for
+/// the kernel discards SIGTSTP to an orphaned process group.
+pub fn environment(options: &mut Options, get: impl Fn(&str) -> Option<String>) {
+    options.subreaper |= get("TINI_SUBREAPER").is_some();
+    options.group |= get("TINI_KILL_PROCESS_GROUP").is_some();
+    if let Some(level) = get("TINI_VERBOSITY").and_then(|v| v.parse().ok()) {
+        options.verbosity = level;
+    }
+    if options.session && get("DUMB_INIT_SETSID").as_deref() == Some("0") {
+        (options.session, options.group) = (false, false);
+    }
+    for signal in JOB {
+        let entry = &mut options.rewrite[*signal as usize];
+        if options.session && *entry == -1 {
+            *entry = libc::SIGSTOP as i8;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+mod tests;
