@@ -135,7 +135,9 @@ fn begin(place: &Place, verb: Verb, name: &Name) -> Result<Begun, String> {
     let text = place.link.ask(&Request::Status).map_err(|f| say(&f))?;
     let report = Report::parse(&text);
     let before = find(&report, name);
-    let own = verb != Verb::Stop && stage::is_own(&place.own, name);
+    // A file by the name of a service of the machine says nothing about that one.
+    let may = before.is_none_or(|s| s.own);
+    let own = verb != Verb::Stop && may && stage::is_own(&place.own, name);
     if before.is_none() && !own {
         return Err(status::unknown(&report, name.as_str()));
     }
@@ -149,7 +151,9 @@ fn begin(place: &Place, verb: Verb, name: &Name) -> Result<Begun, String> {
             && !begun.resting
             && stage::differs(&place.own, &place.staged, name)
         {
-            // PID 1 takes another file only for a service that rests.
+            // PID 1 takes another file only for a service that rests. What it would
+            // not take stops nothing.
+            stage::check(&place.own, name)?;
             let stopped = begin(place, Verb::Stop, name)?;
             wait(place, Verb::Stop, name, &stopped)?;
             begun.resting = true;
@@ -287,7 +291,9 @@ pub fn reload_main(place: &Place) -> i32 {
     }
     let mut code = i32::from(!bad.is_empty());
     for name in &good {
-        let runs = find(&report, name).is_some_and(|s| !resting(s.state));
+        let there = find(&report, name);
+        // One by the name of a service of the machine is for PID 1 to refuse.
+        let runs = there.is_some_and(|s| s.own && !resting(s.state));
         if runs && stage::differs(&place.own, &place.staged, name) {
             let name = name.as_str();
             print(&format!(

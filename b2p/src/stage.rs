@@ -43,6 +43,19 @@ pub fn differs(own: &Path, staged: &Path, name: &Name) -> bool {
     of(own) != of(staged)
 }
 
+/// Whether PID 1 would understand the user's file.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn check(own: &Path, name: &Name) -> Result<(), String> {
+    let text = text(&own.join(name.as_str())).map_err(|e| format!("b2p: {e}"))?;
+    let accounts = |path| fs::read_to_string(path).unwrap_or_default();
+    let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
+    let parsed = services::file::parse(name.as_str(), &text, &passwd, &group);
+    let wrong = |errors: Vec<String>| format!("b2p: {}", errors.join("; "));
+    parsed.map(drop).map_err(wrong)
+}
+
 /// Puts the user's file where PID 1 reads it, whole or not at all.
 ///
 /// # Errors

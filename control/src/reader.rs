@@ -75,6 +75,10 @@ fn service(rest: &str) -> Option<Service<'_>> {
                 service.last = last(value);
                 continue;
             }
+            "own" => {
+                service.own = value == "1";
+                continue;
+            }
             _ => continue,
         };
         *field = value.parse().ok();

@@ -125,6 +125,8 @@ pub struct Service<'a> {
     pub late: Option<u64>,
     /// How many milliseconds it may take to end.
     pub grace: Option<u64>,
+    /// Whether it is from a file of the owner's, not the machine's own.
+    pub own: bool,
 }
 
 impl<'a> Service<'a> {
@@ -144,6 +146,7 @@ impl<'a> Service<'a> {
             next: None,
             late: None,
             grace: None,
+            own: false,
         }
     }
 }

@@ -83,6 +83,7 @@ impl Service<'_> {
         ] {
             field(out, key, value);
         }
+        field(out, "own", self.own.then_some(1));
         if let Some(last) = self.last {
             let (how, value) = match last {
                 Last::Exited(code) => (" last=exited:", code),

@@ -151,6 +151,7 @@ fn report(rows: &[Row]) -> Report<'_> {
             next: n[6],
             late: n[7],
             grace: n[8],
+            own: n[8].is_some(),
             last: row.last.map(|(exited, number)| match exited {
                 true => Last::Exited(number),
                 false => Last::Killed(number),

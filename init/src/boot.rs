@@ -90,9 +90,6 @@ fn serve(machine: &mut Machine, ears: &mut Ears) -> ! {
     let rows = table::services(&machine.config);
     let cgroups = Path::new(cgroups::SYSTEM);
     let mut manager = Manager::new(rows, Some(cgroups), kmsg::service_line);
-    if let Err(why) = manager.bind_sockets() {
-        machine.degraded("podman", &why);
-    }
     ready::start(&mut manager, &machine.config, false);
     events::run(machine, &mut manager, ears, |_, m| ready::settled(m));
     ready::announce(machine, &mut manager);

@@ -9,8 +9,9 @@ use config::Loglevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Longest message of one record: what printk keeps whole, with room for its prefix.
-const LONGEST: usize = 960;
+/// Longest message of one record, in bytes: with its prefix, the longest name of a
+/// service included, printk keeps it whole (`LOG_LINE_MAX`, 976 on older kernels).
+const LONGEST: usize = 900;
 
 static SINK: Kmsg = Kmsg {
     file: OnceLock::new(),
@@ -120,14 +121,14 @@ fn stderr(line: &[u8]) {
 }
 
 /// Lines of `text`, cut where they are too long for one record.
-fn pieces(text: &str) -> impl Iterator<Item = String> {
-    text.lines().flat_map(|line| {
-        let chars: Vec<char> = line.chars().collect();
-        let cut: Vec<String> = chars
-            .chunks(LONGEST / 4)
-            .map(|c| c.iter().collect())
-            .collect();
-        cut
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|mut line| {
+        std::iter::from_fn(move || {
+            let end = line.floor_char_boundary(LONGEST);
+            let (piece, rest) = line.split_at_checked(end).unwrap_or((line, ""));
+            line = rest;
+            (!piece.is_empty()).then_some(piece)
+        })
     })
 }
 
@@ -164,8 +165,10 @@ mod tests {
     #[test]
     fn long_lines_come_in_pieces_and_none_is_lost() {
         let text = format!("{}\nsecond", "é".repeat(1000));
-        let got: Vec<String> = pieces(&text).collect();
+        let got: Vec<&str> = pieces(&text).collect();
         assert!(got.iter().all(|p| p.len() <= LONGEST));
         assert_eq!(got.concat(), text.replace('\n', ""));
+        assert_eq!(got.len(), 4, "no more than are needed");
+        assert_eq!(pieces("\n\nx\n").collect::<Vec<_>>(), ["x"]);
     }
 }

@@ -47,6 +47,7 @@ fn done(machine: &mut Machine, manager: &mut Manager, request: &Request) -> Resu
         Request::Stop(name) => tell(manager, name, Event::Stop)?,
         Request::Restart(name) => tell(manager, name, Event::Restart)?,
         Request::Load(name) => {
+            busy(manager, name)?;
             let loaded = load(manager, name);
             let what = format!("service {}", name.as_str());
             ready::changed(machine, &what, loaded.as_ref().err());
@@ -67,6 +68,16 @@ fn tell(manager: &mut Manager, name: &Name, event: fn(Id) -> Event) -> Result<()
     }
     manager.event(now(), event(id));
     Ok(())
+}
+
+/// A service that runs is what it was asked to be: that its next file cannot be
+/// taken yet is for the one who asks, and no fault of the machine.
+fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
+    let s = &manager.supervisor;
+    match s.find(name.as_str()).filter(|id| s.added(*id)) {
+        Some(_) => s.may_add(name.as_str()).map_err(str::to_owned),
+        None => Ok(()),
+    }
 }
 
 /// The client has put the file into RAM: PID 1 waits for no disk.
@@ -173,6 +184,7 @@ fn service(manager: &Manager, id: Id) -> control::Service<'_> {
         next: line.next,
         late: row.map(|r| r.late_ms),
         grace: row.map(|r| r.grace_ms),
+        own: manager.supervisor.added(id),
         ..control::Service::new(line.name, state.unwrap_or(control::State::Off))
     }
 }

@@ -70,9 +70,6 @@ pub fn for_ever(machine: &mut Machine, ears: &mut Ears, others: Vec<Service>, th
     let rows = shells(Restart::Always).into_iter().chain(others).collect();
     let mut manager = Manager::new(rows, None, kmsg::service_line);
     announce(then);
-    manager
-        .bind_sockets()
-        .unwrap_or_else(|e| machine.degraded("podman", &e));
     ready::all(&mut manager);
     loop {
         events::run(machine, &mut manager, ears, |_, _| false);

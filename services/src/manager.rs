@@ -95,18 +95,6 @@ impl Manager {
         Ok(id)
     }
 
-    /// Binds the socket of every row that has one.
-    ///
-    /// # Errors
-    /// The first that could not be bound, after all have been tried.
-    pub fn bind_sockets(&mut self) -> Result<(), String> {
-        let mut result = Ok(());
-        for id in self.supervisor.ids() {
-            result = result.and(self.bind(id));
-        }
-        result
-    }
-
     /// Closes every listening socket, for good: whoever connects is refused.
     pub fn close_sockets(&mut self) {
         self.closed = true;
@@ -204,6 +192,18 @@ impl Manager {
         }
         for action in self.supervisor.handle(now, event) {
             self.act(now, action);
+        }
+        self.close_unwanted();
+    }
+
+    /// A service at rest has no socket: who comes is refused (connect(2), send(2)).
+    /// With one, a client would wait for an answer, and the eleventh syslog(3) of a
+    /// sudo for room (sysctl net.unix.max_dgram_qlen), both for ever.
+    fn close_unwanted(&mut self) {
+        for (id, wires) in self.wires.iter_mut().enumerate() {
+            if self.supervisor.state(id).at_rest() {
+                (wires.listen, wires.watched) = (None, false);
+            }
         }
     }
 

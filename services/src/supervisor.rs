@@ -90,6 +90,12 @@ impl Supervisor {
         }
     }
 
+    /// Whether the one at `id` was added while the machine ran.
+    #[must_use]
+    pub fn added(&self, id: Id) -> bool {
+        id >= self.builtin && id < self.slots.len()
+    }
+
     /// Takes a row while the machine runs, in place of one of the same name that
     /// was added before and is at rest. It is off.
     ///

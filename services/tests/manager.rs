@@ -412,15 +412,17 @@ fn a_datagram_wakes_its_service() {
         ..shell("log", "cat <&3; exec sleep 100")
     };
     let mut w = World::new(vec![log]);
-    w.m.bind_sockets().unwrap();
+    let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    assert!(client.send_to(b"early\n", path).is_err());
     w.event(Event::Start(0));
     assert_eq!(w.state(0), State::Armed);
     assert_eq!(w.m.watched().len(), 1);
-    let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
     client.send_to(b"hello\n", path).unwrap();
     w.until("up", up(0));
     w.until("heard", |_| said("log: hello"));
     w.stop_all();
+    // Nobody reads it any more, so nobody is to wait for room in it.
+    assert!(client.send_to(b"late\n", path).is_err());
     fs::remove_file(path).unwrap();
 }
 
@@ -440,12 +442,17 @@ fn a_socket_that_cannot_be_is_tried_again_when_asked() {
         socket,
         ..shell("api", "exec sleep 100")
     }]);
-    assert!(w.m.bind_sockets().is_err());
     w.event(Event::Start(0));
     assert_eq!(w.state(0), State::Failed);
     fs::remove_file(&dir).unwrap();
     w.event(Event::Start(0));
     assert_eq!(w.state(0), State::Armed);
+    let client = || std::os::unix::net::UnixStream::connect(path);
+    assert!(client().is_ok());
+    w.stop_all();
+    assert!(client().is_err(), "nobody is to wait for an answer");
+    w.event(Event::Start(0));
+    assert!(client().is_ok());
     w.stop_all();
     fs::remove_dir_all(&dir).unwrap();
 }

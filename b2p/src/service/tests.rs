@@ -290,7 +290,7 @@ fn a_service_of_ones_own_is_handed_over_first() {
 fn a_restart_takes_a_changed_file() {
     let fake = Fake::new(
         "changed",
-        "service web up pid=7 since=6",
+        "service web up pid=7 since=6 own=1",
         &["service web off since=8", "service web up pid=9 since=9"],
     );
     fake.own("web", "exec /bin/new\n");
@@ -298,7 +298,7 @@ fn a_restart_takes_a_changed_file() {
     assert_eq!(fake.asked(), ["stop web", "load web", "restart web"]);
     let fake = Fake::new(
         "same",
-        "service web up pid=7 since=6",
+        "service web up pid=7 since=6 own=1",
         &["service web up pid=9 since=9"],
     );
     fake.own("web", "exec /bin/old\n");
@@ -313,8 +313,30 @@ fn a_restart_takes_a_changed_file() {
 }
 
 #[test]
+fn a_restart_with_a_file_that_is_wrong_stops_nothing() {
+    let up = "service web up pid=7 since=6 own=1";
+    let fake = Fake::new("wrong", up, &["service web off since=8"]);
+    fake.own("web", "exec new\n");
+    let why = fake.run(Verb::Restart, "web").unwrap_err();
+    assert!(why.starts_with("b2p: web:1: exec: new: "), "{why}");
+    assert_eq!(fake.asked(), [""; 0]);
+}
+
+#[test]
+fn a_file_by_the_name_of_a_service_of_the_machine_is_not_taken() {
+    let up = "service sshd up pid=7 since=6";
+    let fake = Fake::new("machine", up, &["service sshd up pid=9 since=8"]);
+    fake.own("sshd", "exec /bin/other\n");
+    assert!(fake.run(Verb::Restart, "sshd").is_ok());
+    assert_eq!(fake.asked(), ["restart sshd"]);
+    // PID 1 refuses it, and says so on the machine's status.
+    assert_eq!(reload_main(&fake.place), 0);
+    assert_eq!(fake.asked()[1..], ["load sshd"]);
+}
+
+#[test]
 fn reload_takes_what_rests() {
-    let before = "service web up pid=7\nservice job done\n";
+    let before = "service web up pid=7 own=1\nservice job done own=1\n";
     let fake = Fake::new("reload", before, &[""]);
     for name in ["web", "job", "fresh", "Bad"] {
         fake.own(name, "exec /bin/x\n");
