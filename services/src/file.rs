@@ -315,12 +315,12 @@ impl<'a> Parsed<'a> {
     }
 }
 
-/// Of a value that is told, so much that it is known again.
+/// Of a value that is told, so much that it is known again; up to the first
+/// control character, since this goes to terminals.
 fn shown(value: &str) -> &str {
-    let end = value
-        .char_indices()
-        .nth(40)
-        .map_or(value.len(), |(at, _)| at);
+    let mut chars = value.char_indices().enumerate();
+    let end = chars.find(|(n, (_, c))| *n == 40 || c.is_control());
+    let end = end.map_or(value.len(), |(_, (at, _))| at);
     value.get(..end).unwrap_or("")
 }
 
