@@ -95,7 +95,8 @@ fn parse(message: &[u8]) -> Option<Added> {
     let event = name
         .strip_prefix("input/")
         .or_else(|| name.strip_prefix("/dev/input/"))?;
-    Some(Added::Input(event.to_owned()))
+    let plain = !event.is_empty() && event.bytes().all(|b| b.is_ascii_alphanumeric());
+    plain.then(|| Added::Input(event.to_owned()))
 }
 
 /// Devices whose drivers the services wait for: modalias pattern, why.
@@ -232,6 +233,8 @@ mod tests {
             &b"remove@/devices/x\0MODALIAS=virtio:d1\0"[..],
             b"add@/x\0MODALIAS=\xff\0",
             b"add@/x\0DEVNAME=vda\0",
+            b"add@/x\0DEVNAME=input/\0",
+            b"add@/x\0DEVNAME=input/../vda\0",
             b"",
         ] {
             assert_eq!(parse(nothing), None);
