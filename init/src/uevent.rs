@@ -77,7 +77,8 @@ impl AsFd for Uevents {
 
 /// What a message of the kernel means to us. `add@/devices/…\0ACTION=add\0…`:
 /// the fields are `NAME=value`, each ended by a zero byte.
-fn parse(message: &[u8]) -> Option<Added> {
+#[must_use]
+pub fn parse(message: &[u8]) -> Option<Added> {
     let mut fields = message.split(|&b| b == 0);
     if !fields.next()?.starts_with(b"add@") {
         return None;
