@@ -60,6 +60,7 @@ static NEEDS: [&[&str]; 16] = [
 /// - Each end is said once; nothing is started sooner than was said.
 /// - Who is told to end is needed by nobody there (but for a restart); who is
 ///   killed was told before.
+/// - A row is added only where none of that name is in use, and never a circle.
 /// - After a tick nothing is due; after `StopAll` all comes to rest.
 pub fn supervisor_events(data: &[u8]) {
     let mut numbers = Numbers(data);
@@ -72,6 +73,7 @@ pub fn supervisor_events(data: &[u8]) {
         }
         world.step(&mut numbers);
     }
+    world.in_order();
     world.end();
 }
 
@@ -104,6 +106,8 @@ fn row(name: &'static str, numbers: &mut Numbers<'_>) -> Service {
 /// The books.
 struct World {
     s: Supervisor,
+    /// So many rows came with the machine.
+    builtin: usize,
     now: Millis,
     spawning: BTreeSet<Id>,
     alive: BTreeMap<Id, Pid>,
@@ -119,6 +123,7 @@ struct World {
 impl World {
     fn new(rows: Vec<Service>) -> World {
         World {
+            builtin: rows.len(),
             s: Supervisor::new(rows),
             now: 0,
             spawning: BTreeSet::new(),
@@ -133,7 +138,7 @@ impl World {
     }
 
     fn step(&mut self, numbers: &mut Numbers<'_>) {
-        let kind = numbers.below(14);
+        let kind = numbers.below(15);
         // One past the end as well: an id or a process that is none.
         let id = numbers.below(self.s.ids().len() + 1);
         let pid = self.alive.get(&id).copied().unwrap_or(id as Pid);
@@ -148,12 +153,33 @@ impl World {
             9 => return self.connection(id),
             10 | 11 => Event::Exited(pid, status(numbers.byte())),
             12 if id == 0 => Event::StopAll,
+            14 => return self.add(id, numbers),
             _ => {
                 self.now += 1 << numbers.below(17);
                 Event::Tick
             }
         };
         self.event(event);
+    }
+
+    /// A row while it runs: new, or in place of one that was added before.
+    fn add(&mut self, place: usize, numbers: &mut Numbers<'_>) {
+        let Some(name) = NAMES.get(place) else {
+            return;
+        };
+        let (before, count) = (self.s.find(name), self.s.ids().len());
+        let own = before.is_some_and(|id| id < self.builtin);
+        let rests = before.is_none_or(|id| self.s.state(id).at_rest());
+        match self.s.add(row(name, numbers)) {
+            Ok(id) => {
+                assert!(!own && rests, "{name} was not free");
+                assert!(!self.needs(id, id, MOST), "it needs itself");
+                assert_eq!(self.s.state(id), State::Off);
+                self.not_before.remove(&id);
+            }
+            Err(_) => assert_eq!((self.s.find(name), self.s.ids().len()), (before, count)),
+        }
+        self.agree(Event::Stop(count));
     }
 
     /// The answer to a start; one that nobody waits for is none of the edge's.
@@ -263,6 +289,24 @@ impl World {
             }
             Action::SayLate(id) => assert!(self.s.row(id).is_some()),
             Action::SayLooping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
+        }
+    }
+
+    /// Each after what it needs, but for those on a circle and those that need it.
+    fn in_order(&self) {
+        let order = self.s.order();
+        let mut all = order.clone();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(self.s.ids()), "{order:?}");
+        let circle = |id| {
+            self.s
+                .ids()
+                .any(|c| self.needs(c, c, MOST) && (c == id || self.needs(id, c, MOST)))
+        };
+        for (place, id) in order.iter().enumerate() {
+            let later = order.get(place + 1..).unwrap_or(&[]);
+            let wrong = later.iter().any(|o| self.needs(*id, *o, MOST));
+            assert!(!wrong || circle(*id), "{order:?}");
         }
     }
 
