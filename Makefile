@@ -2,8 +2,9 @@
 # Variables given on the command line reach the programs through the environment.
 
 INITRAMFS = cargo run --quiet --release --package initramfs --
+FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image run test clean host
+.PHONY: help image run test fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -24,6 +25,11 @@ test: image ## everything CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace
+	$(FUZZ) 5 -seed=1
+
+SECONDS ?= 60
+fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)
+	@$(FUZZ) $(SECONDS)
 
 clean: ## remove what was built (data disks stay)
 	@cargo run --quiet --release --package initramfs -- clean

@@ -18,6 +18,8 @@ need openssh-client ssh
 # For the tests of shared folders; part of QEMU until 7.2.
 [ -e /usr/lib/qemu/virtiofsd ] || need virtiofsd /usr/libexec/virtiofsd
 need gcc cc
+# For libFuzzer.
+need g++ c++
 need libc6-dev /usr/include/stdlib.h
 # Without root, mmdebstrap works in a user namespace.
 [ "$(id -u)" = 0 ] || need uidmap newuidmap

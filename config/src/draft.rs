@@ -69,7 +69,7 @@ pub(crate) fn services(draft: &mut Draft, text: &str, on: bool) -> Result<(), Pr
             list.push((name.to_owned(), on));
         } else {
             result = Err(Problem::bad(
-                "not a name of a service (a-z, 0-9, -); the others are taken",
+                "not a name of a service (letters, digits, -); the others are taken",
             ));
         }
     }

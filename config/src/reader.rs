@@ -165,10 +165,12 @@ impl Reader {
 
     fn take(&mut self, given: &Given<'_>) {
         let flag = given.flag;
-        let before = self.rival(given).map(|rival| (rival, self.draft.clone()));
+        let rival = self.rival(given);
+        let before = (self.every || rival.is_some()).then(|| self.draft.clone());
         let applied = given
             .text()
             .and_then(|text| (flag.apply)(&mut self.draft, text));
+        let changed = before.is_some_and(|before| before != self.draft);
         if let Err(problem) = applied {
             self.complain(
                 given.source,
@@ -177,11 +179,14 @@ impl Reader {
                 given.line,
                 problem,
             );
-            return;
+            // Of a list, or of an `ip=`, the rest may have been good.
+            if !changed {
+                return;
+            }
         }
         // Saying the same twice changes nothing and is no mistake.
-        if let Some((lost, before)) = before
-            && before != self.draft
+        if let Some(lost) = rival
+            && changed
         {
             self.complain(given.source, given.shown(), "", 0, Problem::Twice { lost });
         }

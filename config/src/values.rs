@@ -190,8 +190,9 @@ pub(crate) fn wait_usb(text: &str) -> Result<WaitUsb, Problem> {
 /// Whether it can be the name of a service: that of its file, of its cgroup, and
 /// in the control channel's words.
 pub(crate) fn service(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=32).contains(&text.len()) && text.bytes().all(fits)
+    let first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    text.len() <= 32 && text.bytes().next().is_some_and(first) && text.bytes().all(fits)
 }
 
 /// A kernel module's name, as the kernel keeps it: with `_` for every `-`.

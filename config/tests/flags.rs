@@ -285,9 +285,14 @@ fn services() {
         to.services = vec![("web".into(), false), ("net".into(), true)];
     });
     assert_eq!(good("b2p.off=net,web b2p.on=net"), expected);
-    let (config, complaints) = config::parse(b"b2p.off=a/b,good", &[]);
-    assert_eq!(config.services, [("good".to_owned(), false)]);
-    assert_eq!(complaints.len(), 1);
+    let terminal = with(|to| to.services = vec![("console-ttyS0".into(), false)]);
+    assert_eq!(good("b2p.off=console-ttyS0"), terminal);
+    for bad in ["a/b", "-a", "TTY", "a.b"] {
+        let line = format!("b2p.off={bad},good");
+        let (config, complaints) = config::parse(line.as_bytes(), &[]);
+        assert_eq!(config.services, [("good".to_owned(), false)], "{bad}");
+        assert_eq!(complaints.len(), 1, "{bad}");
+    }
 }
 
 #[test]

@@ -60,6 +60,16 @@ fn what_is_wrong_does_not_hold() {
 }
 
 #[test]
+fn what_is_wrong_in_part_holds_in_part() {
+    let line = "b2p.off=a/b,web ip=10.0.0.2::10.0.0.1:255.0.0.0:-x-:eth0:off";
+    let names: Vec<_> = given(line, &[])
+        .into_iter()
+        .map(|(name, ..)| name)
+        .collect();
+    assert_eq!(names, ["b2p.net", "b2p.off"]);
+}
+
+#[test]
 fn of_a_flag_that_repeats_every_time_counts_and_no_key_is_shown() {
     let line = format!("b2p.ssh_key=\"{RSA}\" blacklist=a blacklist=b,c");
     let keys = format!("{ED25519}\n# not this\n{P256}\n");

@@ -43,10 +43,13 @@ pub struct Modules {
 
 /// One line of modules.dep.
 #[derive(Clone, Debug)]
-struct Dep {
-    name: String,
-    path: String,
-    needs: Vec<String>,
+pub struct Dep {
+    /// Its name, as the kernel has it.
+    pub name: String,
+    /// Its file, below the directory of the index.
+    pub path: String,
+    /// The names of what it needs, the first to be loaded last.
+    pub needs: Vec<String>,
 }
 
 /// Why a module was not loaded.
@@ -230,7 +233,8 @@ fn give(image: &[u8]) -> Result<(), Errno> {
 
 /// A module without the signature that may be appended: signature, then twelve
 /// bytes that end in its length, then the marker (module_signature.h).
-fn unsigned(file: &[u8]) -> &[u8] {
+#[must_use]
+pub fn unsigned(file: &[u8]) -> &[u8] {
     let without = || {
         let body = file.strip_suffix(SIGNED)?;
         let (rest, info) = body.split_at_checked(body.len().checked_sub(12)?)?;
@@ -241,7 +245,8 @@ fn unsigned(file: &[u8]) -> &[u8] {
 }
 
 /// `kernel/net/nf-nat.ko.xz` -> `nf_nat`.
-fn module_name(path: &str) -> String {
+#[must_use]
+pub fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     normal(file.split(".ko").next().unwrap_or(file))
 }
@@ -251,7 +256,9 @@ fn normal(name: &str) -> String {
     name.trim().replace('-', "_")
 }
 
-fn parse_dep(text: &str) -> Vec<Dep> {
+/// The lines of modules.dep: `path: path path…`.
+#[must_use]
+pub fn parse_dep(text: &str) -> Vec<Dep> {
     let one = |line: &str| {
         let (path, needs) = line.split_once(':')?;
         let needs = needs.split_whitespace().map(module_name).collect();
@@ -264,7 +271,9 @@ fn parse_dep(text: &str) -> Vec<Dep> {
     text.lines().filter_map(one).collect()
 }
 
-fn parse_alias(text: &str) -> Vec<(String, String)> {
+/// Pattern and module of the lines `alias PATTERN MODULE`.
+#[must_use]
+pub fn parse_alias(text: &str) -> Vec<(String, String)> {
     let pair = |line: &str| {
         let mut words = line.strip_prefix("alias ")?.rsplitn(2, ' ');
         let (module, pattern) = (words.next()?, words.next()?);
@@ -274,7 +283,8 @@ fn parse_alias(text: &str) -> Vec<(String, String)> {
 }
 
 /// The `pre:` half of `softdep NAME pre: A B post: C`.
-fn parse_softdep(text: &str) -> Vec<(String, String)> {
+#[must_use]
+pub fn parse_softdep(text: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for line in text.lines() {
         let Some(rest) = line.strip_prefix("softdep ") else {

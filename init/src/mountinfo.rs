@@ -91,7 +91,8 @@ pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
 /// One line: `36 35 98:0 /root /target options optional… - type source super`.
 fn parse(line: &[u8]) -> Option<Mount> {
     let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
-    let dash = fields.iter().position(|f| *f == b"-")?;
+    // Behind the six that every line has: a source or a target may be `-` too.
+    let dash = 6 + fields.get(6..)?.iter().position(|f| *f == b"-")?;
     let fstype = std::str::from_utf8(fields.get(dash + 1)?).ok()?;
     Some(Mount {
         target: unescape(fields.get(4)?),
@@ -172,6 +173,13 @@ mod tests {
         let got = to_unmount(text);
         assert_eq!(got.len(), 1);
         assert_eq!(got[0].target, b"/x");
+    }
+
+    #[test]
+    fn a_dash_among_the_first_six_fields_is_not_the_one() {
+        let got = to_unmount(b"22 1 8:1 - - rw - ext4 /dev/sda1 rw\n22 1 8:1 / /x - ext4 a rw");
+        let seen: Vec<_> = got.iter().map(|m| (&*m.target, &*m.fstype)).collect();
+        assert_eq!(seen, [(&b"-"[..], "ext4")]);
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl AsFd for Uevents {
 
 /// What a message of the kernel means to us. `add@/devices/…\0ACTION=add\0…`:
 /// the fields are `NAME=value`, each ended by a zero byte.
-fn parse(message: &[u8]) -> Option<Added> {
+#[must_use]
+pub fn parse(message: &[u8]) -> Option<Added> {
     let mut fields = message.split(|&b| b == 0);
     if !fields.next()?.starts_with(b"add@") {
         return None;
@@ -95,7 +96,8 @@ fn parse(message: &[u8]) -> Option<Added> {
     let event = name
         .strip_prefix("input/")
         .or_else(|| name.strip_prefix("/dev/input/"))?;
-    Some(Added::Input(event.to_owned()))
+    let plain = !event.is_empty() && event.bytes().all(|b| b.is_ascii_alphanumeric());
+    plain.then(|| Added::Input(event.to_owned()))
 }
 
 /// Devices whose drivers the services wait for: modalias pattern, why.
@@ -232,6 +234,8 @@ mod tests {
             &b"remove@/devices/x\0MODALIAS=virtio:d1\0"[..],
             b"add@/x\0MODALIAS=\xff\0",
             b"add@/x\0DEVNAME=vda\0",
+            b"add@/x\0DEVNAME=input/\0",
+            b"add@/x\0DEVNAME=input/../vda\0",
             b"",
         ] {
             assert_eq!(parse(nothing), None);

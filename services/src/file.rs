@@ -32,15 +32,23 @@ const ONCE: usize = 13;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<'a> {
     /// Everything that is no text.
-    row: Service,
-    name: &'a str,
-    argv: Vec<&'a str>,
-    env: Vec<&'a str>,
-    needs: Vec<&'a str>,
-    limits: Vec<(&'a str, &'a str)>,
-    user: Option<Account<'a>>,
-    socket: &'a str,
-    dir: &'a str,
+    pub row: Service,
+    /// Its name.
+    pub name: &'a str,
+    /// Program and arguments.
+    pub argv: Vec<&'a str>,
+    /// `NAME=value`, each name once.
+    pub env: Vec<&'a str>,
+    /// Names of services.
+    pub needs: Vec<&'a str>,
+    /// Files of its cgroup, and what is written to them.
+    pub limits: Vec<(&'a str, &'a str)>,
+    /// Who it is, where that is not root.
+    pub user: Option<Account<'a>>,
+    /// The path of the socket in `row`; empty without one.
+    pub socket: &'a str,
+    /// Its working directory.
+    pub dir: &'a str,
 }
 
 /// What names are looked up in.
@@ -315,12 +323,12 @@ impl<'a> Parsed<'a> {
     }
 }
 
-/// Of a value that is told, so much that it is known again.
+/// Of a value that is told, so much that it is known again; up to the first
+/// control character, since this goes to terminals.
 fn shown(value: &str) -> &str {
-    let end = value
-        .char_indices()
-        .nth(40)
-        .map_or(value.len(), |(at, _)| at);
+    let mut chars = value.char_indices().enumerate();
+    let end = chars.find(|(n, (_, c))| *n == 40 || c.is_control());
+    let end = end.map_or(value.len(), |(_, (at, _))| at);
     value.get(..end).unwrap_or("")
 }
 

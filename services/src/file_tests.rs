@@ -178,6 +178,8 @@ fn sizes_and_names_are_bounded() {
     for name in ["a", "0", "a-", &"a".repeat(32)] {
         assert!(parse(name, b"exec /x", "", "").is_ok(), "{name}");
     }
+    let told = parse("a\nb\u{9b}2J", b"exec /x", "", "").expect_err("no name");
+    assert_eq!(told[0].split(':').next(), Some("a"));
     assert!(parse("demo", b"exec /x\xff", "", "").is_err());
     assert!(parse("demo", b"exec /x\0", "", "").is_err());
 }
@@ -255,12 +257,12 @@ fn leaked(texts: Vec<String>) -> &'static [&'static str] {
 
 prop_compose! {
     fn commands()(
-        program in "/[^\\x00-\\x1f\\x7f']{0,12}",
-        arguments in prop::collection::vec("[^\\x00-\\x1f\\x7f']{0,12}", 0..5),
-        env in prop::collection::btree_map("[A-KM-Z_][A-Z0-9_]{0,5}", "[^\\x00-\\x1f\\x7f']{0,8}", 0..4),
+        program in "/[^\\x00-\\x1f\\x7f-\\u{9f}']{0,12}",
+        arguments in prop::collection::vec("[^\\x00-\\x1f\\x7f-\\u{9f}']{0,12}", 0..5),
+        env in prop::collection::btree_map("[A-KM-Z_][A-Z0-9_]{0,5}", "[^\\x00-\\x1f\\x7f-\\u{9f}']{0,8}", 0..4),
         needs in prop::collection::vec("[a-z0-9][a-z0-9-]{0,31}", 0..4),
-        limits in prop::collection::vec(("[a-b]{1,6}[.][a-z._]{1,9}", "[a-z0-9][^\\x00-\\x1f\\x7f']{0,9}"), 0..3),
-        dir in "/[^\\x00-\\x1f\\x7f']{0,9}",
+        limits in prop::collection::vec(("[a-b]{1,6}[.][a-z._]{1,9}", "[a-z0-9][^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}"), 0..3),
+        dir in "/[^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}",
     ) -> Service {
         let argv = std::iter::once(program).chain(arguments).collect();
         let env = env.into_iter().filter(|(n, _)| n != "NOTIFY_SOCKET");
@@ -285,7 +287,7 @@ prop_compose! {
         restart in prop_oneof![Just(Restart::OnFailure), Just(Restart::Never)],
         times in (0u64..3_600_001, 0u64..3_600_001),
         numbers in (0u32..0o1000, -1000i32..=1000, 1u64..1000, 1000u64..1_048_577),
-        socket in prop::option::of(("/[^\\x00-\\x1f\\x7f']{0,20}", 0u32..0o1000, any::<(bool, bool)>())),
+        socket in prop::option::of(("/[^\\x00-\\x1f\\x7f-\\u{9f}']{0,20}", 0u32..0o1000, any::<(bool, bool)>())),
         choices in any::<(bool, bool, bool)>(),
     ) -> Service {
         let socket = socket.map(|(path, mode, (datagram, on_demand))| Socket {

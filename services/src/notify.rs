@@ -75,7 +75,8 @@ impl AsFd for Notify {
 }
 
 /// Reads the `NAME=value` lines of a datagram; unknown ones are none of ours.
-fn parse(pid: Pid, bytes: &[u8]) -> Message {
+#[must_use]
+pub fn parse(pid: Pid, bytes: &[u8]) -> Message {
     let mut message = Message {
         pid,
         ready: false,

@@ -9,7 +9,8 @@ pub const MOST: usize = 64;
 /// # Errors
 /// What is wrong, and what would be right.
 pub fn words(line: &str) -> Result<Vec<&str>, &'static str> {
-    if line.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
+    // Those of C1 too (U+0080 to U+009F): a terminal takes them for escapes.
+    if line.chars().any(|c| c.is_control() && c != '\t') {
         return Err("there is a control character: only text can stand here");
     }
     let mut words = Vec::new();
@@ -81,7 +82,15 @@ mod tests {
     fn says_what_is_wrong() {
         let many = "x ".repeat(65);
         for bad in [
-            "\"a", "'", "a\"b\"", "\"a\"b", "it's", "a\0b", "a\x1b[1m", &many,
+            "\"a",
+            "'",
+            "a\"b\"",
+            "\"a\"b",
+            "it's",
+            "a\0b",
+            "a\x1b[1m",
+            "a\u{9b}1m",
+            &many,
         ] {
             assert!(words(bad).is_err(), "{bad:?}");
         }
@@ -110,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_quoted_comes_back(all in prop::collection::vec("[^\\x00-\\x1f\\x7f']{0,9}", 0..20)) {
+        fn what_is_quoted_comes_back(all in prop::collection::vec("[^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}", 0..20)) {
             let quote = |w: &String| format!("'{w}'");
             let line: Vec<String> = all.iter().map(quote).collect();
             prop_assert_eq!(words(&line.join(" ")).map(|w| w.join("\n")), Ok(all.join("\n")));

@@ -189,8 +189,8 @@ fn times(repr: &DhcpRepr<'_>) -> Times {
     let rebind = repr
         .rebind_duration
         .unwrap_or(expire - expire / 8)
-        .min(expire);
-    let renew = repr.renew_duration.unwrap_or(expire / 2).min(rebind).max(1);
+        .clamp(1, expire);
+    let renew = repr.renew_duration.unwrap_or(expire / 2).clamp(1, rebind);
     Times {
         renew,
         rebind,

@@ -143,4 +143,9 @@ fn times_are_bounded() {
             expire: 5
         }
     );
+    let options: &[&[u8]] = &[&[58, 4, 0, 0, 0, 0], &[59, 4, 0, 0, 0, 0]];
+    let Some(Answer::Ack(l)) = answer(&reply(7, 5, options), 7, MAC) else {
+        panic!()
+    };
+    assert_eq!((l.times.renew, l.times.rebind), (1, 1));
 }

@@ -1,0 +1,69 @@
+//! The report of PID 1, as its clients read it.
+
+use control::Report;
+
+pub(crate) const WORDS: &[&str] = &[
+    "machine",
+    "phase ",
+    "service ",
+    "degraded ",
+    "shutdown ",
+    "cut",
+    "\n",
+    " version=",
+    " data=",
+    " now=",
+    " started=",
+    " ready=",
+    " since=",
+    " pid=",
+    " restarts=",
+    " asked=",
+    " spawned=",
+    " next=",
+    " late=",
+    " grace=",
+    " last=exited:",
+    " last=killed:",
+    "-2147483648",
+    "18446744073709551615",
+    "up",
+    "off",
+    "failed",
+    "delayed",
+    "poweroff",
+    "reboot",
+    "halt",
+    " at=",
+    ": ",
+];
+
+/// - Any text has a reading, and no line of it gives more than one thing.
+/// - What was read and written again is read the same: neither side says what
+///   the other does not understand.
+/// - What is written holds no control character but the ends of lines.
+pub fn report(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let read = Report::parse(&text);
+    let things = read.services.len() + read.phases.len() + read.degraded.len();
+    assert!(things <= text.lines().count());
+    let once = written(&read);
+    assert!(once.lines().all(crate::input::one_line), "{once:?}");
+    let again = Report::parse(&once);
+    assert_eq!(again.services.len(), read.services.len());
+    assert_eq!(again.phases.len(), read.phases.len());
+    assert_eq!(again.degraded.len(), read.degraded.len());
+    assert_eq!((again.shutdown, again.cut), (read.shutdown, read.cut));
+    assert_eq!(written(&again), once);
+    if crate::input::one_line(&text.replace('\n', "")) {
+        assert_eq!(again.services, read.services);
+        assert_eq!(again.phases, read.phases);
+        assert_eq!(again.machine, read.machine);
+    }
+}
+
+fn written(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    report.write(&mut out);
+    out
+}

@@ -1,0 +1,340 @@
+//! The supervisor, fed with events in any order; what it is told and what it says
+//! goes into books that are kept beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use services::state::{Action, Event};
+use services::{Id, Kill, Millis, Pid, Ready, Restart, Service, Socket, State, Status, Supervisor};
+
+use crate::input::Numbers;
+
+pub(crate) const WORDS: &[&str] = &[
+    "\0\0\0\0",
+    "\x04\0\x05\0",
+    "\x08\0\0",
+    "\x03",
+    "\x0a\x7f\x7f",
+    "\x06\0",
+    "\x07\0",
+    "\x09\x01",
+];
+
+/// So many services at most, and so many events.
+const MOST: usize = 8;
+const STEPS: usize = 300;
+
+const NAMES: [&str; MOST] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+const SOCKET: Socket = Socket {
+    path: "/x",
+    mode: 0o600,
+    gid: 0,
+    datagram: false,
+    on_demand: true,
+};
+
+/// What a service needs: made once for all runs, since a row keeps it for good.
+static NEEDS: [&[&str]; 16] = [
+    &[],
+    &["a"],
+    &["b"],
+    &["c"],
+    &["d"],
+    &["e"],
+    &["a", "b"],
+    &["c", "d"],
+    &["a", "f"],
+    &["b", "c"],
+    &["g"],
+    &["a", "nobody"],
+    &["h"],
+    &["a", "b", "c", "d"],
+    &["e", "f", "g"],
+    &["d", "a"],
+];
+
+/// First the table: how many rows, and two bytes for each. Then events.
+///
+/// - A service has at most one process; a start is answered before the next.
+/// - The states are those of the books: who has a process, who is about to, whose
+///   socket is watched.
+/// - Each end is said once; nothing is started sooner than was said.
+/// - Who is told to end is needed by nobody there (but for a restart); who is
+///   killed was told before.
+/// - A row is added only where none of that name is in use, and never a circle.
+/// - After a tick nothing is due; after `StopAll` all comes to rest.
+pub fn supervisor_events(data: &[u8]) {
+    let mut numbers = Numbers(data);
+    let count = numbers.below(MOST) + 1;
+    let rows = NAMES.iter().take(count);
+    let mut world = World::new(rows.map(|name| row(name, &mut numbers)).collect());
+    for _ in 0..STEPS {
+        if numbers.end() {
+            break;
+        }
+        world.step(&mut numbers);
+    }
+    world.in_order();
+    world.end();
+}
+
+fn row(name: &'static str, numbers: &mut Numbers<'_>) -> Service {
+    let (needs, kind) = (numbers.below(NEEDS.len()), numbers.byte());
+    let ready = [Ready::Forked, Ready::Notify, Ready::Exit, Ready::Fd(4)];
+    let restart = [Restart::Always, Restart::OnFailure, Restart::Never];
+    let ready = ready[usize::from(kind & 3)];
+    let mut restart = restart[usize::from(kind >> 2 & 3) % 3];
+    if ready == Ready::Exit && restart == Restart::Always {
+        restart = Restart::OnFailure;
+    }
+    Service {
+        name,
+        needs: NEEDS[needs],
+        ready,
+        restart,
+        kill: if kind & 16 == 0 {
+            Kill::Group
+        } else {
+            Kill::Process
+        },
+        socket: (kind & 32 != 0).then_some(SOCKET),
+        gates: kind & 64 != 0,
+        grace_ms: if kind & 128 == 0 { 3_000 } else { 0 },
+        ..Service::DEFAULT
+    }
+}
+
+/// The books.
+struct World {
+    s: Supervisor,
+    /// So many rows came with the machine.
+    builtin: usize,
+    now: Millis,
+    spawning: BTreeSet<Id>,
+    alive: BTreeMap<Id, Pid>,
+    told: BTreeSet<Pid>,
+    watched: BTreeSet<Id>,
+    /// No start before that, unless someone asks for one.
+    not_before: BTreeMap<Id, Millis>,
+    next: Pid,
+    ends: usize,
+    said: usize,
+}
+
+impl World {
+    fn new(rows: Vec<Service>) -> World {
+        World {
+            builtin: rows.len(),
+            s: Supervisor::new(rows),
+            now: 0,
+            spawning: BTreeSet::new(),
+            alive: BTreeMap::new(),
+            told: BTreeSet::new(),
+            watched: BTreeSet::new(),
+            not_before: BTreeMap::new(),
+            next: 100,
+            ends: 0,
+            said: 0,
+        }
+    }
+
+    fn step(&mut self, numbers: &mut Numbers<'_>) {
+        let kind = numbers.below(15);
+        // One past the end as well: an id or a process that is none.
+        let id = numbers.below(self.s.ids().len() + 1);
+        let pid = self.alive.get(&id).copied().unwrap_or(id as Pid);
+        let event = match kind {
+            0 | 1 => Event::Start(id),
+            2 => Event::Stop(id),
+            3 => Event::Restart(id),
+            4 | 5 => return self.answer(id, true),
+            6 => return self.answer(id, false),
+            7 => Event::Execed(pid),
+            8 => Event::Ready(pid),
+            9 => return self.connection(id),
+            10 | 11 => Event::Exited(pid, status(numbers.byte())),
+            12 if id == 0 => Event::StopAll,
+            14 => return self.add(id, numbers),
+            _ => {
+                self.now += 1 << numbers.below(17);
+                Event::Tick
+            }
+        };
+        self.event(event);
+    }
+
+    /// A row while it runs: new, or in place of one that was added before.
+    fn add(&mut self, place: usize, numbers: &mut Numbers<'_>) {
+        let Some(name) = NAMES.get(place) else {
+            return;
+        };
+        let (before, count) = (self.s.find(name), self.s.ids().len());
+        let own = before.is_some_and(|id| id < self.builtin);
+        let rests = before.is_none_or(|id| self.s.state(id).at_rest());
+        match self.s.add(row(name, numbers)) {
+            Ok(id) => {
+                assert!(!own && rests, "{name} was not free");
+                assert!(!self.needs(id, id, MOST), "it needs itself");
+                assert_eq!(self.s.state(id), State::Off);
+                self.not_before.remove(&id);
+            }
+            Err(_) => assert_eq!((self.s.find(name), self.s.ids().len()), (before, count)),
+        }
+        self.agree(Event::Stop(count));
+    }
+
+    /// The answer to a start; one that nobody waits for is none of the edge's.
+    fn answer(&mut self, id: Id, well: bool) {
+        if !self.spawning.remove(&id) {
+            return;
+        }
+        if well {
+            self.next += 1;
+            self.alive.insert(id, self.next);
+            self.event(Event::Spawned(id, self.next));
+        } else {
+            self.event(Event::SpawnFailed(id));
+        }
+    }
+
+    fn connection(&mut self, id: Id) {
+        let watched = self.watched.contains(&id);
+        let todo = self.event(Event::Connection(id));
+        assert!(watched || todo == 0, "nobody listens at {id}");
+    }
+
+    /// Takes an event to the supervisor; how many things it says to do.
+    fn event(&mut self, event: Event) -> usize {
+        match event {
+            Event::Start(id) | Event::Restart(id) => drop(self.not_before.remove(&id)),
+            Event::Exited(pid, _) => {
+                let before = self.alive.len();
+                self.alive.retain(|_, p| *p != pid);
+                self.ends += before - self.alive.len();
+            }
+            Event::SpawnFailed(_) => self.ends += 1,
+            _ => {}
+        }
+        let todo = self.s.handle(self.now, event);
+        todo.iter().for_each(|action| self.obey(event, *action));
+        self.agree(event);
+        todo.len()
+    }
+
+    fn agree(&mut self, event: Event) {
+        for id in self.s.ids() {
+            let state = self.s.state(id);
+            assert_eq!(state.pid(), self.alive.get(&id).copied(), "{event:?}");
+            assert_eq!(state == State::Spawning, self.spawning.contains(&id));
+            assert_eq!(state == State::Armed, self.watched.contains(&id));
+            assert!(self.s.since(id) <= self.now);
+            if state == State::Off {
+                self.not_before.remove(&id); // stopped: a new start owes nothing
+            }
+        }
+        assert_eq!(self.ends, self.said, "each end once: {event:?}");
+        let due = self.s.deadline().is_some_and(|at| at <= self.now);
+        assert!(event != Event::Tick || !due, "it would spin");
+    }
+
+    fn there(&self, id: Id) -> bool {
+        self.spawning.contains(&id) || self.alive.contains_key(&id) || self.watched.contains(&id)
+    }
+
+    /// By the rows, and not by the sets of the supervisor.
+    fn needs(&self, who: Id, what: Id, depth: usize) -> bool {
+        let names = self.s.row(who).map_or(&[][..], |r| r.needs);
+        let mut direct = names.iter().filter_map(|n| self.s.find(n));
+        depth > 0 && direct.any(|n| n == what || self.needs(n, what, depth - 1))
+    }
+
+    fn starts(&mut self, id: Id) {
+        assert!(!self.there(id), "one process a service");
+        assert!(self.s.barred(id).is_none(), "it can never be");
+        let soon = self.not_before.get(&id).is_none_or(|at| *at <= self.now);
+        assert!(soon, "sooner than its delay");
+    }
+
+    fn obey(&mut self, event: Event, action: Action) {
+        match action {
+            Action::Spawn(id) => {
+                self.starts(id);
+                self.spawning.insert(id);
+            }
+            Action::Watch(id) => {
+                self.starts(id);
+                self.watched.insert(id);
+            }
+            Action::Unwatch(id) => assert!(self.watched.remove(&id)),
+            Action::Terminate(id, pid) => {
+                assert_eq!(self.alive.get(&id), Some(&pid));
+                assert!(self.told.insert(pid), "told once");
+                let used = |o: Id| o != id && self.there(o) && self.needs(o, id, MOST);
+                let used = self.s.ids().any(used);
+                assert!(!used || event == Event::Restart(id), "{id} is needed");
+            }
+            Action::Kill(id, pid) => {
+                assert_eq!(self.alive.get(&id), Some(&pid));
+                assert!(self.told.contains(&pid), "it was asked before");
+            }
+            Action::Clean(id) => assert!(!self.alive.contains_key(&id)),
+            Action::SayEnded(id, _, again) => {
+                self.said += 1;
+                let at = again.map_or(0, |ms| self.now + ms);
+                self.not_before.insert(id, at);
+            }
+            // A one-shot says its good end so.
+            Action::SayReady(id) => {
+                let ended = matches!(event, Event::Exited(..)) && self.s.state(id) == State::Done;
+                self.said += usize::from(ended);
+            }
+            Action::SayLate(id) => assert!(self.s.row(id).is_some()),
+            Action::SayLooping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
+        }
+    }
+
+    /// Each after what it needs, but for those on a circle and those that need it.
+    fn in_order(&self) {
+        let order = self.s.order();
+        let mut all = order.clone();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(self.s.ids()), "{order:?}");
+        let circle = |id| {
+            self.s
+                .ids()
+                .any(|c| self.needs(c, c, MOST) && (c == id || self.needs(id, c, MOST)))
+        };
+        for (place, id) in order.iter().enumerate() {
+            let later = order.get(place + 1..).unwrap_or(&[]);
+            let wrong = later.iter().any(|o| self.needs(*id, *o, MOST));
+            assert!(!wrong || circle(*id), "{order:?}");
+        }
+    }
+
+    /// Stops all, and lets those end that were told. Each round at least one is.
+    fn end(&mut self) {
+        self.event(Event::StopAll);
+        for _ in 0..=4 * MOST {
+            if self.s.at_rest() {
+                assert!(self.alive.is_empty() && self.watched.is_empty());
+                return;
+            }
+            while let Some(id) = self.spawning.first().copied() {
+                self.answer(id, true);
+            }
+            let told = self.alive.values().find(|p| self.told.contains(p));
+            if let Some(pid) = told.copied() {
+                self.event(Event::Exited(pid, Status::Killed(15)));
+            }
+        }
+        panic!("it does not end");
+    }
+}
+
+fn status(byte: u8) -> Status {
+    match byte {
+        0..100 => Status::Exited(0),
+        100..180 => Status::Exited(1),
+        180..190 => Status::Exited(125),
+        _ => Status::Killed(i32::from(byte - 189)),
+    }
+}

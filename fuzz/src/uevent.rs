@@ -1,0 +1,47 @@
+//! Messages of the kernel about devices (kobject_uevent.c).
+
+use init::uevent::{Added, comes_first, parse};
+
+pub(crate) const WORDS: &[&str] = &[
+    "add@",
+    "remove@",
+    "change@",
+    "\0MODALIAS=",
+    "\0DEVNAME=",
+    "input/",
+    "/dev/input/",
+    "event0",
+    "virtio:d00000001v",
+    "pci:v00008086d",
+    "bc02sc",
+    "\0",
+    "ACTION=add",
+];
+
+/// - Only what is added counts, and it is one whole field of the message.
+/// - No field behind the one that counts changes anything.
+pub fn uevent(data: &[u8]) {
+    let Some(added) = parse(data) else {
+        return;
+    };
+    assert!(data.starts_with(b"add@"));
+    let field = |name: &str, value: &str| {
+        let field = [name.as_bytes(), value.as_bytes()].concat();
+        assert!(data.split(|b| *b == 0).any(|f| f == field), "{field:?}");
+    };
+    match &added {
+        Added::Modalias(alias) => {
+            field("MODALIAS=", alias);
+            let _ = comes_first(alias);
+        }
+        Added::Input(name) => {
+            let plain = !name.is_empty() && !name.contains(['/', '\0']) && name != "..";
+            assert!(plain, "{name:?} is no name of a node");
+        }
+        Added::Lost => panic!("only the socket can say this"),
+    }
+    let more = [data, b"\0DEVNAME=input/event9\0MODALIAS=\xff\0"].concat();
+    if matches!(added, Added::Modalias(_)) {
+        assert_eq!(parse(&more), Some(added));
+    }
+}
