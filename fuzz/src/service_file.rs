@@ -178,11 +178,12 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
     if let Some(socket) = row.socket {
         let mut words = format!("socket{} mode {:o}", quoted(&parsed.socket), socket.mode);
         if socket.gid != 0 {
-            let mut names = group.lines().filter_map(|l| l.split(':').next());
+            // One that the words of a file can hold.
+            let fits = |n: &&str| one_line(n) && !(n.contains('"') && n.contains('\''));
+            let names = group.lines().filter_map(|l| l.split(':').next());
+            let mut names = names.filter(fits);
             let name = names.find(|n| account::gid(group, n) == Some(socket.gid))?;
             words += &format!(" group{}", quoted(&name));
-            // A name that the words of a file cannot hold.
-            one_line(name).then_some(())?;
         }
         words += if socket.on_demand { "" } else { " boot" };
         words += if socket.datagram { " datagram" } else { "" };
