@@ -5,24 +5,29 @@
 //! `FAULTS=all` runs the whole matrix; else every call fails once, and those
 //! that matter most in every way. What became of each is in `out/faults.md`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use initramfs::paths;
 use tests::ns::inject::{Call, Plan};
 use tests::ns::syscalls::{Class, errnos, name};
-use tests::ns::trial::{self, Outcome, Verdict};
+use tests::ns::trial::{self, Ending, Outcome, Verdict};
 use tests::ns::{Namespace, READY};
+
+/// So many calls of a kind fail in each phase where not all do.
+const SAMPLE: usize = 6;
 
 /// A fault to be, and where it belongs in the tables.
 struct Case {
     plan: Plan,
+    ending: Ending,
     phase: String,
-    what: String,
 }
 
 fn all() -> bool {
@@ -41,12 +46,16 @@ fn phases(calls: &[Call]) -> Vec<String> {
     };
     let mut labels = vec![String::new(); calls.len()];
     let mut label = "end".to_owned();
+    let visit = calls.iter().position(|c| c.number == libc::SYS_accept4);
     for (i, call) in calls.iter().enumerate().rev() {
         if call.about.contains(READY) {
             label = "services".into();
         }
         if call.about.contains("going down for") {
-            label = "idle".into();
+            label = "visit".into();
+        }
+        if visit == Some(i + 1) {
+            label = "after ready".into();
         }
         label = ends(&call.about).unwrap_or(label);
         labels[i].clone_from(&label);
@@ -66,28 +75,69 @@ fn matters(call: &Call) -> bool {
         "pipe2",
         "reboot",
         "waitid",
+        "accept4",
+        "getsockopt",
+        "umount2",
     ];
     words.contains(&name.as_str()) || name.starts_with("open") && call.about.starts_with("/run")
 }
 
-fn single(calls: &[Call], all: bool) -> Vec<Case> {
+/// Each call of `calls` fails: in every way with `all`, else those that matter
+/// do, and of the others the first few of each kind in one way.
+fn single(calls: &[Call], ending: Ending, all: bool) -> Vec<Case> {
     let phases = phases(calls);
     let mut cases = Vec::new();
+    let mut seen = BTreeMap::<_, usize>::new();
     for (i, call) in calls.iter().enumerate() {
         let count = errnos(call.number).len();
-        let every = all || matters(call);
-        let which = if every {
+        let times = seen.entry((&phases[i], call.number)).or_default();
+        *times += 1;
+        let first = *times <= SAMPLE;
+        let which = if all || matters(call) && first {
             0..count
+        } else if count > 0 && (matters(call) || first) {
+            i % count..i % count + 1
         } else {
-            i % count.max(1)..(i % count.max(1) + 1).min(count)
+            0..0
         };
         cases.extend(which.map(|errno| Case {
             plan: Plan::One(i + 1, errno),
+            ending,
             phase: phases[i].clone(),
-            what: name(call.number),
         }));
     }
     cases
+}
+
+/// What the children of PID 1 do before they execute a service, or in the place of
+/// PID 1 where it may take long.
+fn children(ns: &Namespace, all: bool) -> Result<Vec<Case>> {
+    let recorded = trial::run(ns, Plan::RecordChildren, Ending::Signal, &[])?;
+    let mut cases = Vec::new();
+    for (child, calls) in recorded.trace.children.iter().enumerate() {
+        let execs = calls.iter().any(|c| c.number == libc::SYS_execve);
+        for case in single(calls, Ending::Signal, all) {
+            let Plan::One(call, errno) = case.plan else {
+                continue;
+            };
+            cases.push(Case {
+                plan: Plan::Child(child + 1, call, errno),
+                phase: if execs {
+                    "before exec"
+                } else {
+                    "unmount child"
+                }
+                .to_owned(),
+                ..case
+            });
+        }
+    }
+    let has = |name| {
+        let calls = recorded.trace.children.iter().flatten();
+        calls.map(|c| c.number).any(|n| n == name)
+    };
+    ensure!(has(libc::SYS_umount2), "nothing was unmounted");
+    Ok(cases)
 }
 
 /// From one call on to the end, nothing of a class succeeds.
@@ -101,25 +151,27 @@ fn storms(calls: &[Call], every: usize) -> Vec<Case> {
             .filter(|(_, c)| class.has(c.number));
         cases.extend(of.step_by(every).map(|(i, _)| Case {
             plan: Plan::From(i + 1, class),
+            ending: Ending::Signal,
             phase: phases[i].clone(),
-            what: format!("no more {class:?}").to_lowercase(),
         }));
     }
     cases
 }
 
-/// Runs all of them, two at a time, and gives what became of each.
+/// Runs all of them, and gives what became of each. They wait more than they
+/// work, so there are more at a time than processors.
 fn run(ns: &Namespace, cases: &[Case], usual: &[String]) -> Vec<Result<Verdict>> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
+    let many = std::thread::available_parallelism().map_or(4, |n| 2 * n.get().min(4));
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, |n| n.get().min(4)) {
+        for _ in 0..many {
             scope.spawn(|| {
                 while let Some((i, case)) = {
                     let i = next.fetch_add(1, Ordering::Relaxed);
                     cases.get(i).map(|c| (i, c))
                 } {
-                    let verdict = trial::run(ns, case.plan, usual);
+                    let verdict = trial::run(ns, case.plan, case.ending, usual);
                     if let Ok(mut done) = done.lock() {
                         done.push((i, verdict));
                     }
@@ -132,9 +184,30 @@ fn run(ns: &Namespace, cases: &[Case], usual: &[String]) -> Vec<Result<Verdict>>
     done.into_iter().map(|(_, v)| v).collect()
 }
 
-type Table<'a> = BTreeMap<&'a str, BTreeMap<Outcome, usize>>;
+/// The slowest of them: what waits for long has a reason, or should not.
+fn slowest(cases: &[Case], verdicts: &[Result<Verdict>]) -> String {
+    let mut all: Vec<_> = cases.iter().zip(verdicts).collect();
+    let took = |v: &Result<Verdict>| v.as_ref().map_or(Duration::MAX, |v| v.took);
+    all.sort_by_key(|(_, v)| Reverse(took(v)));
+    let mut text = String::new();
+    for (case, verdict) in all.iter().take(12) {
+        if let Ok(v) = verdict {
+            let call = v.trace.calls.first().map(ToString::to_string);
+            let call = call.unwrap_or_default();
+            let (plan, ending) = (case.plan, case.ending);
+            let _ = writeln!(
+                text,
+                "{:?} {} {plan:?} {ending:?} {call}",
+                v.took, case.phase
+            );
+        }
+    }
+    text
+}
 
-fn table(title: &str, rows: &Table<'_>) -> String {
+type Table = BTreeMap<String, BTreeMap<Outcome, usize>>;
+
+fn table(title: &str, rows: &Table) -> String {
     let all = [
         Outcome::Up,
         Outcome::Degraded,
@@ -162,13 +235,22 @@ fn report(cases: &[Case], verdicts: &[Result<Verdict>]) -> Result<String> {
     let mut missed = 0;
     for (case, verdict) in cases.iter().zip(verdicts) {
         let Ok(v) = verdict else { continue };
-        missed += usize::from(v.trace.calls.is_empty());
+        let Some(call) = v.trace.calls.first() else {
+            missed += 1;
+            continue;
+        };
+        // Calls do not come in the same order each time: what did fail counts.
+        let failed = match case.plan {
+            Plan::From(_, class) => format!("no more {class:?}").to_lowercase(),
+            _ => name(call.number),
+        };
         for (table, key) in [
             (&mut phase, &*case.phase),
-            (&mut what, &*case.what),
+            (&mut what, &*failed),
             (&mut sum, "all"),
         ] {
-            *table.entry(key).or_default().entry(v.outcome).or_default() += 1;
+            let row = table.entry(key.to_owned()).or_default();
+            *row.entry(v.outcome).or_default() += 1;
         }
     }
     let mut text = format!(
@@ -183,23 +265,64 @@ fn report(cases: &[Case], verdicts: &[Result<Verdict>]) -> Result<String> {
     Ok(text)
 }
 
+/// A boot without faults that ends in such a way, and its calls.
+fn whole(ns: &Namespace, ending: Ending) -> Result<Verdict> {
+    let whole = trial::run(ns, Plan::Record, ending, &[])?;
+    let said = |text: &str| {
+        ensure!(
+            whole.output.contains(text),
+            "no {text:?}:\n{}",
+            whole.output
+        );
+        Ok(())
+    };
+    [READY, "mine: ready", "is cancelled", "going down"]
+        .into_iter()
+        .try_for_each(said)?;
+    if let Ok(dir) = std::env::var("FAULTS_CALLS") {
+        let lines = whole.trace.calls.iter().enumerate();
+        let lines: String = lines.map(|(i, c)| format!("{} {c}\n", i + 1)).collect();
+        fs::write(format!("{dir}/{ending:?}.calls"), lines)?;
+    }
+    Ok(whole)
+}
+
+/// Of another way to ask for the end only the calls between the visit and the
+/// shutdown differ.
+fn asked(calls: &[Call], ending: Ending, all: bool) -> Vec<Case> {
+    let about = |text: &str| calls.iter().rposition(|c| c.about.contains(text));
+    let (from, to) = (about("is cancelled"), about("going down"));
+    let inside = |case: &Case| match case.plan {
+        Plan::One(at, _) => Some(at) > from && Some(at) <= to,
+        _ => false,
+    };
+    let cases = single(calls, ending, all).into_iter();
+    cases.filter(inside).collect()
+}
+
 #[test]
 fn every_call_fails_and_pid_1_lives() -> Result<()> {
-    let ns = Namespace::new()?;
-    let whole = trial::run(&ns, Plan::Record, &[])?;
-    let said = whole.output.lines().filter(|l| l.contains(trial::DEGRADED));
+    let mut ns = Namespace::new()?;
+    ns.disk = true;
+    let first = whole(&ns, Ending::Signal)?;
+    let said = first.output.lines().filter(|l| l.contains(trial::DEGRADED));
     let usual: Vec<String> = said.map(str::to_owned).collect();
-    ensure!(whole.output.contains(READY), "{}", whole.output);
-    let calls = &whole.trace.calls;
-    let mut cases = single(calls, all());
-    cases.extend(storms(calls, if all() { 1 } else { 8 }));
-    let start = std::time::Instant::now();
+    let calls = &first.trace.calls;
+    let mut cases = single(calls, Ending::Signal, all());
+    cases.extend(storms(calls, if all() { 1 } else { 16 }));
+    cases.extend(children(&ns, all())?);
+    for ending in [Ending::Request, Ending::Scheduled] {
+        let calls = whole(&ns, ending)?.trace.calls;
+        cases.extend(asked(&calls, ending, all()));
+    }
+    let start = Instant::now();
     let verdicts = run(&ns, &cases, &usual);
     println!(
-        "{}{:?} for {} calls",
+        "{}{:?} for {} calls; the slowest:\n{}",
         report(&cases, &verdicts)?,
         start.elapsed(),
-        calls.len()
+        calls.len(),
+        slowest(&cases, &verdicts)
     );
     let bad: Vec<String> = verdicts
         .iter()

@@ -13,7 +13,7 @@ use super::step::{Step, errno};
 use super::{Namespace, Users, inject};
 
 /// The first of the users that root gives away.
-const BASE: u32 = 200_000;
+pub(super) const BASE: u32 = 200_000;
 
 /// All that the child needs, so that it allocates nothing.
 pub(super) struct Child {
@@ -48,8 +48,8 @@ impl Child {
     }
 
     /// Clones, and lets the child go on once its users are known and, with
-    /// `traced`, this thread traces it.
-    pub(super) fn start(self, traced: bool) -> Result<(libc::pid_t, OwnedFd, File)> {
+    /// a `plan`, this thread traces it.
+    pub(super) fn start(self, plan: Option<&inject::Plan>) -> Result<(libc::pid_t, OwnedFd, File)> {
         let (output, theirs) = pipe()?;
         let (wait, go) = pipe()?;
         let (trouble, report) = pipe()?;
@@ -74,13 +74,13 @@ impl Child {
         let pid = pid as libc::pid_t;
         drop((theirs, report, wait));
         self.map(pid)?;
-        if traced {
-            inject::seize(pid)?;
+        if let Some(plan) = plan {
+            inject::seize(pid, plan)?;
         }
         File::from(go).write_all(b"g")?;
         // A traced child stops at its exec, which its keeper waits for: what is
         // reported here is reported before.
-        if !traced {
+        if plan.is_none() {
             self.check(trouble)?;
         }
         Ok((pid, pidfd, File::from(output)))
@@ -185,8 +185,8 @@ impl Child {
     }
 }
 
-/// From here on sync(2) does nothing (seccomp(2)): it would write all that the
-/// host has in memory, and a thousand times so.
+/// From here on sync(2) and syncfs(2) do nothing (seccomp(2)): they would write
+/// all that the host has in memory, and a thousand times so.
 ///
 /// # Safety
 /// As `child`.
@@ -197,15 +197,12 @@ unsafe fn leave_disks_alone() {
         jf,
         k,
     };
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let mut filter = [
         // The call's number is the first word of seccomp_data.
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        step(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            1,
-            libc::SYS_sync as u32,
-        ),
+        step(equal, 1, 0, libc::SYS_sync as u32),
+        step(equal, 0, 1, libc::SYS_syncfs as u32),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];

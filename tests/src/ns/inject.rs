@@ -1,8 +1,10 @@
 //! Faults at the boundary between PID 1 and the kernel, by ptrace(2).
 //!
-//! Every system call of PID 1 (not of its children) is counted from its exec
-//! on, and those that the plan names are not made: at entry the call's number
-//! becomes one that does not exist, at exit its result becomes the errno.
+//! Every system call of PID 1 is counted from its exec on, and those that the
+//! plan names are not made: at entry the call's number becomes one that does not
+//! exist, at exit its result becomes the errno (close(2) is made, and only said to
+//! have failed: Linux always closes). Of its children, and theirs, it is
+//! the calls before they execute something: those are PID 1's own program.
 #![expect(unsafe_code, reason = "ptrace")]
 
 use std::ffi::{c_int, c_void};
@@ -23,6 +25,18 @@ pub enum Plan {
     One(usize, usize),
     /// From the call of this number on, every one of a class.
     From(usize, Class),
+    /// Nothing: the calls of the children are written down.
+    RecordChildren,
+    /// Of the child of this number (of all, in the order in which they come) the
+    /// call of this number, with the errno at this place.
+    Child(usize, usize, usize),
+}
+
+impl Plan {
+    /// Whether children are of interest.
+    fn children(&self) -> bool {
+        matches!(self, Plan::RecordChildren | Plan::Child(..))
+    }
 }
 
 /// A call as it was made.
@@ -55,11 +69,17 @@ pub struct Trace {
     pub calls: Vec<Call>,
     /// How often PID 1 executed itself again.
     pub execs: usize,
+    /// With [`Plan::RecordChildren`] those of each child.
+    pub children: Vec<Vec<Call>>,
 }
 
 /// Takes hold of a child that has not been executed yet.
-pub(super) fn seize(pid: libc::pid_t) -> Result<()> {
-    let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL;
+pub(super) fn seize(pid: libc::pid_t, plan: &Plan) -> Result<()> {
+    let mut options =
+        libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL;
+    if plan.children() {
+        options |= libc::PTRACE_O_TRACEFORK;
+    }
     // SAFETY: integers.
     let done = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0usize, options as usize) };
     if done < 0 {
@@ -71,128 +91,182 @@ pub(super) fn seize(pid: libc::pid_t) -> Result<()> {
 /// Follows it to its end. Of the thread that seized it.
 pub(super) fn run(pid: libc::pid_t, plan: &Plan) -> (End, Trace) {
     let mut tracer = Tracer {
-        pid,
         plan: *plan,
         trace: Trace::default(),
-        failing: None,
-        started: false,
+        tasks: vec![Task::new(pid)],
     };
+    // Not what other threads trace.
+    let flags = libc::__WALL | libc::__WNOTHREAD;
     loop {
         let mut status = 0;
         // SAFETY: a place for the status.
-        let got = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
-        if got != pid {
-            continue; // EINTR
+        let got = unsafe { libc::waitpid(-1, &raw mut status, flags) };
+        let over = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
+        match got {
+            1.. if over && got == pid => return (end(status), tracer.trace),
+            1.. if !over => tracer.stop(got, status),
+            _ => {} // a child's end, or EINTR
         }
-        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
-            return (end(status), tracer.trace);
+    }
+}
+
+/// A process that is followed.
+struct Task {
+    pid: libc::pid_t,
+    /// The errno of the call that is being made to fail.
+    failing: Option<c_int>,
+    /// PID 1 is of interest from its exec on, a child until then.
+    started: bool,
+    count: usize,
+}
+
+impl Task {
+    fn new(pid: libc::pid_t) -> Task {
+        Task {
+            pid,
+            failing: None,
+            started: false,
+            count: 0,
         }
-        let signal = tracer.stopped(status);
-        let how = if tracer.watching() {
-            libc::PTRACE_SYSCALL
-        } else {
-            libc::PTRACE_CONT
-        };
-        // SAFETY: integers. ESRCH: killed meanwhile, which the next wait tells.
-        unsafe { libc::ptrace(how, pid, 0usize, signal as usize) };
     }
 }
 
 struct Tracer {
-    pid: libc::pid_t,
     plan: Plan,
     trace: Trace,
-    /// The errno of the call that is being made to fail.
-    failing: Option<c_int>,
-    started: bool,
+    /// PID 1, and then all that came from it.
+    tasks: Vec<Task>,
 }
 
 impl Tracer {
-    /// Whether system calls are of interest yet, and still.
-    fn watching(&self) -> bool {
-        let done = matches!(self.plan, Plan::One(at, _) if self.trace.count >= at);
-        self.started && !(done && self.failing.is_none())
+    /// Looks at a stop and lets it go on.
+    fn stop(&mut self, pid: libc::pid_t, status: c_int) {
+        // A child is first seen here: its parent's word on it says no more.
+        let known = self.tasks.iter().position(|t| t.pid == pid);
+        let at = known.unwrap_or_else(|| {
+            self.tasks.push(Task::new(pid));
+            self.tasks.len() - 1
+        });
+        let signal = self.stopped(at, status);
+        let how = match status >> 16 {
+            libc::PTRACE_EVENT_EXEC if at > 0 => libc::PTRACE_DETACH,
+            _ if self.watching(at) => libc::PTRACE_SYSCALL,
+            _ => libc::PTRACE_CONT,
+        };
+        // SAFETY: integers. ESRCH: killed meanwhile, which the next wait tells.
+        unsafe { libc::ptrace(how, pid, 0usize, signal as usize) };
     }
 
-    /// Looks at a stop; the signal to deliver, if it was one.
-    fn stopped(&mut self, status: c_int) -> c_int {
+    /// Whether system calls of a task are of interest yet, and still.
+    fn watching(&self, at: usize) -> bool {
+        let Some(task) = self.tasks.get(at) else {
+            return false;
+        };
+        let done = |call| task.count >= call && task.failing.is_none();
+        match self.plan {
+            Plan::Record | Plan::From(..) => task.started,
+            Plan::One(call, _) => task.started && !done(call),
+            Plan::RecordChildren => at > 0,
+            Plan::Child(child, call, _) => at == child && !done(call),
+        }
+    }
+
+    /// What a stop is about; the signal to deliver, if it was one.
+    fn stopped(&mut self, at: usize, status: c_int) -> c_int {
         let signal = libc::WSTOPSIG(status);
         match (signal, status >> 16) {
             (_, libc::PTRACE_EVENT_EXEC) => {
-                // A call that was to fail and was an exec does not come back.
-                self.trace.execs += usize::from(self.started);
-                (self.started, self.failing) = (true, None);
+                if let Some(task) = self.tasks.get_mut(at) {
+                    // A call that was to fail and was an exec does not come back.
+                    self.trace.execs += usize::from(at == 0 && task.started);
+                    (task.started, task.failing) = (true, None);
+                }
                 0
             }
             (_, event) if event != 0 => 0,
             (s, _) if s == libc::SIGTRAP | 0x80 => {
-                self.call();
+                self.call(at);
                 0
             }
             (s, _) => s,
         }
     }
 
-    fn call(&mut self) {
-        let Some(info) = info(self.pid) else { return };
-        match (info.op, self.failing.take()) {
-            (ENTRY, _) => self.entry(&info),
-            (EXIT, Some(errno)) => set_result(self.pid, errno),
+    fn call(&mut self, at: usize) {
+        let Some(task) = self.tasks.get_mut(at) else {
+            return;
+        };
+        let Some(info) = info(task.pid) else { return };
+        match (info.op, task.failing.take()) {
+            (ENTRY, _) => {
+                task.count += 1;
+                let (pid, count) = (task.pid, task.count);
+                let failing = self.entry(at, pid, count, &info);
+                if let (Some(task), Some(_)) = (self.tasks.get_mut(at), failing) {
+                    task.failing = failing;
+                    // A close(2) that says EIO or EINTR has closed all the same.
+                    if info.words[0] as i64 != libc::SYS_close {
+                        set_number(pid);
+                    }
+                }
+            }
+            (EXIT, Some(errno)) => set_result(task.pid, errno),
             _ => {}
         }
     }
 
-    fn entry(&mut self, info: &Info) {
-        self.trace.count += 1;
+    /// A call begins; what it is to fail with, if it is to fail.
+    fn entry(&mut self, at: usize, pid: libc::pid_t, count: usize, info: &Info) -> Option<c_int> {
         let number = info.words[0] as i64;
         let errnos = syscalls::errnos(number);
+        let one = |which: usize| errnos.get(which % errnos.len().max(1)).copied();
         let errno = match self.plan {
-            Plan::One(at, which) if at == self.trace.count && !errnos.is_empty() => {
-                Some(errnos[which % errnos.len()])
-            }
-            Plan::From(at, class) if self.trace.count >= at && class.has(number) => {
-                Some(class.errno())
-            }
+            Plan::One(call, which) if call == count => one(which),
+            Plan::Child(_, call, which) if call == count => one(which),
+            Plan::From(call, class) if count >= call && class.has(number) => Some(class.errno()),
             _ => None,
         };
-        let record = self.plan == Plan::Record || self.trace.calls.len() < 16 && errno.is_some();
-        if record {
-            let about = self.about(number, &info.words);
-            let errno = errno.unwrap_or(0);
-            self.trace.calls.push(Call {
-                number,
-                about,
-                errno,
-            });
-        }
-        if errno.is_some() {
-            self.failing = errno;
-            set_number(self.pid);
-        }
-    }
-
-    /// The text that a call is about: its path, or what it writes.
-    fn about(&self, number: i64, words: &[u64; 7]) -> String {
-        let name = syscalls::name(number);
-        let (at, length) = match name.as_str() {
-            "write" => (words[2], words[3].min(120)),
-            "open" | "stat" | "lstat" | "readlink" | "mkdir" | "rmdir" | "unlink" | "rename"
-            | "mknod" | "chmod" | "chown" | "access" | "execve" | "statfs" | "chdir" => {
-                (words[1], 120)
-            }
-            "mount" => (words[2], 120),
-            "openat" | "statx" | "newfstatat" | "readlinkat" | "mkdirat" | "unlinkat"
-            | "fchmodat" | "fchownat" | "mknodat" | "renameat" => (words[2], 120),
-            "symlink" | "symlinkat" => (words[if name == "symlink" { 2 } else { 3 }], 120),
-            _ => return String::new(),
+        let call = || Call {
+            number,
+            about: about(pid, number, &info.words),
+            errno: errno.unwrap_or(0),
         };
-        let mut bytes = peek(self.pid, at, length as usize);
-        if name != "write" {
-            let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-            bytes.truncate(end);
+        match self.plan {
+            Plan::Record => self.trace.calls.push(call()),
+            Plan::RecordChildren => {
+                let all = &mut self.trace.children;
+                all.resize(all.len().max(at), Vec::new());
+                all[at - 1].push(call());
+            }
+            _ if errno.is_some() && self.trace.calls.len() < 16 => self.trace.calls.push(call()),
+            _ => {}
         }
-        String::from_utf8_lossy(&bytes).trim_end().to_owned()
+        if at == 0 {
+            self.trace.count = count;
+        }
+        errno
     }
+}
+
+/// The text that a call is about: its path, or what it writes.
+fn about(pid: libc::pid_t, number: i64, words: &[u64; 7]) -> String {
+    let name = syscalls::name(number);
+    let (at, length) = match name.as_str() {
+        "write" => (words[2], words[3].min(120)),
+        "open" | "stat" | "lstat" | "readlink" | "mkdir" | "rmdir" | "unlink" | "rename"
+        | "mknod" | "chmod" | "chown" | "access" | "execve" | "statfs" | "chdir" => (words[1], 120),
+        "mount" => (words[2], 120),
+        "openat" | "statx" | "newfstatat" | "readlinkat" | "mkdirat" | "unlinkat" | "fchmodat"
+        | "fchownat" | "mknodat" | "renameat" => (words[2], 120),
+        "symlink" | "symlinkat" => (words[if name == "symlink" { 2 } else { 3 }], 120),
+        _ => return String::new(),
+    };
+    let mut bytes = peek(pid, at, length as usize);
+    if name != "write" {
+        let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+        bytes.truncate(end);
+    }
+    String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }
 
 /// `struct ptrace_syscall_info` (include/uapi/linux/ptrace.h), with the union as

@@ -22,6 +22,7 @@ mod running;
 pub mod step;
 pub mod syscalls;
 pub mod trial;
+pub mod visit;
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -98,6 +99,8 @@ pub struct Namespace {
     pub settle: Option<String>,
     /// Whether cgroups can be mounted.
     pub cgroup: bool,
+    /// Whether something of a disk is mounted, which the end must unmount.
+    pub disk: bool,
     /// Whether descriptors 0, 1 and 2 are open.
     pub stdio: bool,
     /// Resource limits: which, and how much.
@@ -125,6 +128,7 @@ impl Namespace {
             run: None,
             settle: None,
             cgroup: true,
+            disk: false,
             stdio: true,
             limits: Vec::new(),
             files: Vec::new(),
@@ -221,6 +225,10 @@ impl Namespace {
         }
         if let Some(options) = &self.run {
             all.push(Step::mount("tmpfs", "run", options));
+        }
+        if self.disk {
+            all.push(Step::file("disk", b"", 0o644));
+            all.push(Step::bind("/etc/passwd", "disk"));
         }
         all
     }

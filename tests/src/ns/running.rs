@@ -240,7 +240,7 @@ type Told = std::sync::mpsc::Sender<Result<(libc::pid_t, OwnedFd)>>;
 
 /// Parent and tracer of one PID 1, from its first to its last moment.
 fn keep(child: Child, plan: Option<inject::Plan>, shared: &Arc<Shared>, tell: &Told) {
-    let (pid, output) = match child.start(plan.is_some()) {
+    let (pid, output) = match child.start(plan.as_ref()) {
         Ok((pid, pidfd, output)) => {
             if tell.send(Ok((pid, pidfd))).is_err() {
                 return; // nobody wants it any more: it dies with this thread

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use super::inject::{Plan, Trace};
+use super::visit::{self, Expect};
 use super::{LIMIT, Namespace, POWERED_OFF, READY, RESCUE, Running};
 
 /// Where a boot with faults may get to.
@@ -31,6 +32,8 @@ pub struct Verdict {
     pub trace: Trace,
     /// What was said.
     pub output: String,
+    /// From its first moment to its last.
+    pub took: Duration,
 }
 
 /// Begins a line on what is not there.
@@ -40,31 +43,69 @@ const QUIET: Duration = Duration::from_millis(15);
 /// After which a PID 1 that has said nothing is taken for mute.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
-/// Boots with faults, and ends it in order. `usual` are the degraded lines of a
-/// boot without any.
+/// How the end is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By a signal.
+    Signal,
+    /// By a request, for now.
+    Request,
+    /// By a request, for a second later.
+    Scheduled,
+}
+
+/// Boots with faults, has it visited, and ends it in order. `usual` are the
+/// degraded lines of a boot without any.
 ///
 /// # Errors
-/// What PID 1 must not do: it died, it spins, it does not end when asked to.
-pub fn run(ns: &Namespace, plan: Plan, usual: &[String]) -> Result<Verdict> {
+/// What PID 1 must not do: it died, it spins, it does not do what it is asked
+/// though nothing fails any more, it does not end when asked to.
+pub fn run(ns: &Namespace, plan: Plan, ending: Ending, usual: &[String]) -> Result<Verdict> {
     let pid1 = ns.with(plan).start()?;
-    let result = live(&pid1, usual);
+    let result = visited(&pid1, plan, ending, usual);
     // Whatever it is now, it is over: the trace is whole.
     let state = pid1.about("status").unwrap_or_default();
     let _ = pid1.signal(libc::SIGKILL);
     let _ = pid1.end(LIMIT);
+    let took = pid1.age();
     let (trace, output) = (pid1.trace(), pid1.output());
     match result {
         Ok(outcome) => Ok(Verdict {
             outcome,
             trace,
             output,
+            took,
         }),
         Err(why) => {
             let calls = trace.calls.iter().take(4).map(ToString::to_string);
             let calls = calls.collect::<Vec<_>>().join(", ");
-            bail!("{plan:?} {calls}: {why:#}\n{output}{state}")
+            bail!("{plan:?} {ending:?} {calls}: after {took:?}: {why:#}\n{output}{state}")
         }
     }
+}
+
+fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Result<Outcome> {
+    let settled = settle(pid1, usual)?;
+    // One fault is behind it, or to come: its control channel is there unless it
+    // has said that it is not. Where one call after the other fails, it need not.
+    let one = !matches!(plan, Plan::From(..));
+    let open = |text: &str| !text.contains("degraded control");
+    let expect = match settled {
+        Outcome::Up | Outcome::Degraded if one && open(&pid1.output()) => Expect::Done,
+        _ => Expect::Nothing,
+    };
+    let visit = visit::all(pid1, expect);
+    let settled = settle(pid1, usual)?;
+    if settled != Outcome::Again {
+        visit?;
+    }
+    let asked = match (ending, expect) {
+        (Ending::Request, Expect::Done) => visit::end(pid1, 0),
+        (Ending::Scheduled, Expect::Done) => visit::end(pid1, 1),
+        _ => pid1.signal(libc::SIGUSR2),
+    };
+    asked.or_else(|_| pid1.signal(libc::SIGUSR2))?;
+    gone(pid1, settled)
 }
 
 /// Lets it settle, and ends it in order.
@@ -74,6 +115,10 @@ pub fn run(ns: &Namespace, plan: Plan, usual: &[String]) -> Result<Verdict> {
 pub fn live(pid1: &Running, usual: &[String]) -> Result<Outcome> {
     let settled = settle(pid1, usual)?;
     pid1.signal(libc::SIGUSR2)?;
+    gone(pid1, settled)
+}
+
+fn gone(pid1: &Running, settled: Outcome) -> Result<Outcome> {
     let end = pid1.end(LIMIT)?;
     ensure!(
         end == POWERED_OFF,

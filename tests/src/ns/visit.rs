@@ -1,0 +1,166 @@
+//! Root of a namespace comes by once PID 1 is up: asks how things are, brings a
+//! service of its own, and puts an end off that it then cancels.
+#![expect(unsafe_code, reason = "a thread that is root of another namespace")]
+
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use control::{End, Name, Report, Request, State};
+
+use super::child::BASE;
+use super::running::{Running, am_root};
+use super::step::errno;
+
+/// The owner's service.
+const SERVICE: &str = "mine";
+/// It lives until it is told to end.
+const FILE: &str = "exec /usr/bin/sleep 1000\n";
+/// An answer later than that is none. Who finds PID 1 without a descriptor for it
+/// waits a second (control/src/server.rs, `PAUSE`).
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same where nothing need work any more.
+const HASTE: Duration = Duration::from_millis(100);
+
+/// What a visitor may expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// All of it is done; a request that fails is done at the second time.
+    Done,
+    /// Nothing, but that PID 1 lives.
+    Nothing,
+}
+
+/// Does all of it.
+///
+/// # Errors
+/// What PID 1 did not do though it should.
+pub fn all(pid1: &Running, expect: Expect) -> Result<()> {
+    let done = there(pid1, |root| {
+        let name = Name::new(SERVICE).context("no name")?;
+        let requests = [
+            Request::Status,
+            Request::Load(name.clone()),
+            Request::Start(name),
+            Request::End(End::Reboot, 3_600),
+            Request::Cancel,
+        ];
+        for request in requests {
+            if matches!(request, Request::Load(_)) {
+                put(root)?;
+            }
+            ask(root, &request, expect)?;
+            if matches!(request, Request::Start(_)) {
+                // Without a word to PID 1: most often it says so by itself.
+                let _ = pid1.says("mine: ready", 3 * HASTE);
+                up(root, expect)?;
+            }
+        }
+        Ok(())
+    });
+    match expect {
+        Expect::Done => done,
+        Expect::Nothing => Ok(()),
+    }
+}
+
+/// Asks for the end, now or in so many seconds.
+///
+/// # Errors
+/// Why not.
+pub fn end(pid1: &Running, seconds: u32) -> Result<()> {
+    let request = Request::End(End::PowerOff, seconds);
+    there(pid1, |root| ask(root, &request, Expect::Done).map(drop))
+}
+
+/// Waits until the service is up: its start may have failed, and comes again.
+fn up(root: &File, expect: Expect) -> Result<()> {
+    let deadline = Instant::now() + super::LIMIT;
+    loop {
+        let text = ask(root, &Request::Status, expect)?;
+        let report = Report::parse(&text);
+        let mine = report.services.iter().find(|s| s.name == SERVICE);
+        let Some(mine) = mine else {
+            bail!("there is no {SERVICE} any more:\n{text}");
+        };
+        if expect == Expect::Nothing || mine.state == State::Up {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("{SERVICE} does not come up:\n{text}");
+        }
+        std::thread::sleep(HASTE);
+    }
+}
+
+fn ask(root: &File, request: &Request, expect: Expect) -> Result<String> {
+    let path = below(root, control::PATH);
+    let (tries, patience) = match expect {
+        Expect::Done => (2, PATIENCE),
+        Expect::Nothing => (1, HASTE),
+    };
+    let mut whys = Vec::new();
+    for _ in 0..tries {
+        match control::ask(&path, request, patience) {
+            Ok(answer) => return Ok(answer),
+            // Asked for a second time, because the first answer was lost.
+            Err(control::Failure::Refused(why)) if why == "nothing is scheduled" => {
+                return Ok(String::new());
+            }
+            Err(why) => whys.push(why.to_string()),
+        }
+    }
+    bail!("asked to {request}: {}", whys.join("; then: "))
+}
+
+fn put(root: &File) -> Result<()> {
+    let dir = below(root, control::SERVICES);
+    fs::create_dir_all(&dir)?;
+    Ok(fs::write(dir.join(SERVICE), FILE)?)
+}
+
+/// `path` below the directory that is open as `root`.
+fn below(root: &File, path: &str) -> PathBuf {
+    format!("/proc/self/fd/{}{path}", root.as_raw_fd()).into()
+}
+
+/// Runs `act` as root of the namespace, with its root directory.
+fn there<T: Send>(pid1: &Running, act: impl FnOnce(&File) -> Result<T> + Send) -> Result<T> {
+    let path = format!("/proc/{}/root", pid1.pid());
+    let flags = libc::O_PATH | libc::O_CLOEXEC;
+    let root = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    // A thread of its own: it does not come back from being somebody else.
+    std::thread::scope(|scope| {
+        let visitor = scope.spawn(|| {
+            become_root_there()?;
+            act(&root)
+        });
+        visitor
+            .join()
+            .unwrap_or_else(|_| bail!("the visitor panicked"))
+    })
+}
+
+/// Where the caller is root outside; else it is that user already.
+fn become_root_there() -> Result<()> {
+    if !am_root() {
+        return Ok(());
+    }
+    // Not by libc's functions: those are for all threads.
+    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+        // SAFETY: integers; this thread alone changes.
+        if unsafe { libc::syscall(call, BASE, BASE, BASE) } < 0 {
+            bail!(
+                "user {BASE}: {}",
+                std::io::Error::from_raw_os_error(errno())
+            );
+        }
+    }
+    Ok(())
+}
