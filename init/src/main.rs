@@ -44,7 +44,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let words: Vec<String> = (0..argc)
         .map(|i| String::from_utf8_lossy(word(i)).into_owned())
         .collect();
-    std::process::exit(other(&words));
+    other(&words)
 }
 
 /// PID 1. The kernel passes on every word of its command line that it does not

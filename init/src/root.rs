@@ -18,9 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{info, warn};
 use nix::dir::{Dir, Type};
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, chdir, chroot, unlinkat};
 
 use crate::{image, modules};
@@ -172,16 +172,28 @@ fn switch() -> Result<(), String> {
 
 /// Deletes what is left of the unpacked initrd and is not in use; only on its
 /// own file system, never through a link. Returns the bytes.
-fn give_back(dir: OwnedFd) -> u64 {
+fn give_back(old: OwnedFd) -> u64 {
+    match fstat(&old) {
+        Ok(root) => delete(old, root.st_dev),
+        Err(_) => 0,
+    }
+}
+
+/// What is in `dir`, where that is on `device`: what is mounted there is not ours.
+fn delete(dir: OwnedFd, device: libc::dev_t) -> u64 {
+    if !fstat(&dir).is_ok_and(|d| d.st_dev == device) {
+        return 0;
+    }
     let Ok(mut dir) = Dir::from_fd(dir) else {
         return 0;
     };
-    let mut freed = 0;
+    // Up to the first error: readdir(3) would say it again and again.
     let names: Vec<_> = dir
         .iter()
-        .flatten()
+        .map_while(Result::ok)
         .map(|e| (e.file_name().to_owned(), e.file_type()))
         .collect();
+    let mut freed = 0;
     for (name, kind) in names {
         let text = name.to_string_lossy();
         if text == "." || text == ".." || KEPT.contains(&text.as_ref()) {
@@ -189,17 +201,14 @@ fn give_back(dir: OwnedFd) -> u64 {
         }
         if kind == Some(Type::Directory) {
             let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            if let Ok(child) = nix::fcntl::openat(&dir, name.as_c_str(), flags, Mode::empty()) {
-                freed += give_back(child);
+            if let Ok(child) = openat(&dir, name.as_c_str(), flags, Mode::empty()) {
+                freed += delete(child, device);
             }
             let _ = unlinkat(&dir, name.as_c_str(), UnlinkatFlags::RemoveDir);
         } else {
-            let size = nix::sys::stat::fstatat(
-                &dir,
-                name.as_c_str(),
-                nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
-            )
-            .map_or(0, |s| u64::try_from(s.st_size).unwrap_or(0));
+            let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+            let size = fstatat(&dir, name.as_c_str(), flags)
+                .map_or(0, |s| u64::try_from(s.st_size).unwrap_or(0));
             if unlinkat(&dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir).is_ok() {
                 freed += size;
             }
@@ -220,4 +229,40 @@ pub fn given() -> bool {
 #[must_use]
 pub fn assembled() -> bool {
     Path::new(SELF).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The other end of a link, what is on another device and what is in use stay.
+    #[test]
+    fn only_what_is_ours_is_deleted() {
+        let top = std::env::temp_dir().join(format!("b2p-root-{}", std::process::id()));
+        let (old, outside) = (top.join("old"), top.join("outside"));
+        fs::create_dir_all(old.join("modules/deep")).unwrap();
+        fs::create_dir_all(old.join("bin")).unwrap();
+        fs::create_dir_all(&outside).unwrap();
+        for name in ["modules/a.ko", "modules/deep/b.ko", "bin/c", "init"] {
+            fs::write(old.join(name), [0; 100]).unwrap();
+        }
+        fs::write(outside.join("d"), "").unwrap();
+        std::os::unix::fs::symlink(&outside, old.join("link")).unwrap();
+        let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let opened = || open(&old, flags, Mode::empty()).unwrap();
+        let device = fstat(opened()).unwrap().st_dev;
+        assert_eq!(delete(opened(), device + 1), 0, "not of that device");
+        assert!(old.join("modules/deep/b.ko").exists());
+        let link = u64::try_from(outside.as_os_str().len()).unwrap();
+        assert_eq!(give_back(opened()), 200 + link);
+        let mut left: Vec<_> = fs::read_dir(&old)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, ["bin", "init"]);
+        assert!(old.join("bin/c").exists() && outside.join("d").exists());
+        fs::remove_dir_all(top).unwrap();
+    }
 }

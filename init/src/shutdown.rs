@@ -128,7 +128,9 @@ fn containers(end: &mut End<'_>) {
         return;
     }
     let stop = || {
-        let error = Command::new(table::B2P).arg("containers-stop").exec();
+        // Not with what the kernel's command line left in our environment.
+        let mut stop = Command::new(table::B2P);
+        let error = stop.arg("containers-stop").env_clear().exec();
         warn!("{}: {error}", table::B2P);
     };
     let Some(child) = sys::in_child(stop) else {

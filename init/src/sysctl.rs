@@ -76,4 +76,13 @@ mod tests {
         assert_eq!(min_free_kbytes("MemTotal: 99999999 kB\n"), Some(67_584));
         assert_eq!(min_free_kbytes(""), None);
     }
+
+    #[test]
+    fn every_row_says_why_and_is_there_once() {
+        for (at, (name, value, why)) in ROWS.iter().enumerate() {
+            assert!(!value.is_empty() && !why.is_empty(), "{name}");
+            assert!(!name.starts_with('/') && !name.contains('.'), "{name}");
+            assert!(ROWS[..at].iter().all(|(other, ..)| other != name), "{name}");
+        }
+    }
 }

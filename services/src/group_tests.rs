@@ -1,3 +1,4 @@
+#![expect(clippy::disallowed_methods, reason = "a test has children of its own")]
 use super::*;
 
 /// A directory that looks like a group with one below it.

@@ -2,6 +2,7 @@
 //! what is reaped here is every child of the process.
 #![expect(unsafe_code, reason = "poll(2)")]
 #![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::disallowed_methods, reason = "a child that is none of its own")]
 
 use std::fs;
 use std::os::fd::AsRawFd;

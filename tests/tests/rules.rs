@@ -1,0 +1,174 @@
+//! Rules of docs/pid1.md that no other test shows: PID 1 as a process, what it
+//! leaves behind it in the file system, and what it does before what.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use tests::ns::inject::{Call, Plan};
+use tests::ns::syscalls::name;
+use tests::ns::{LIMIT, Namespace, READY, Running, Users, trial};
+
+fn up() -> Result<Running> {
+    let pid1 = Namespace::new()?.start()?;
+    pid1.says(READY, LIMIT)?;
+    Ok(pid1)
+}
+
+/// A set of signals in /proc/PID/status.
+fn set(pid1: &Running, key: &str) -> Result<u64> {
+    let status = pid1.about("status")?;
+    let line = status.lines().find_map(|l| l.strip_prefix(key));
+    Ok(u64::from_str_radix(
+        line.context("no such line")?.trim(),
+        16,
+    )?)
+}
+
+fn bits(signals: &[i32]) -> u64 {
+    signals.iter().map(|s| 1 << (s - 1)).sum()
+}
+
+/// All blocked but those of faults, which are caught; none is ignored.
+#[test]
+fn its_signals() -> Result<()> {
+    let pid1 = up()?;
+    use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP};
+    let faults = bits(&[SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP]);
+    // The C library keeps two or three for itself. Nobody handles those here, so
+    // the kernel keeps them from PID 1 (signal(7), SIGNAL_UNKILLABLE).
+    let own = bits(&[32, 33, 34]);
+    let never = bits(&[SIGKILL, SIGSTOP]);
+    for (key, wanted) in [("SigBlk:", !(faults | never)), ("SigCgt:", faults)] {
+        // musl's fork(3) blocks all of them for a moment.
+        tests::eventually(LIMIT, || {
+            let got = set(&pid1, key)?;
+            ensure!(got | own == wanted | own, "{key} {got:x}");
+            Ok(())
+        })?;
+    }
+    // This test ignores SIGPIPE as every Rust program does, and exec keeps that.
+    let ignored = set(&pid1, "SigIgn:")? & !own & !bits(&[libc::SIGPIPE]);
+    ensure!(ignored == 0, "SigIgn: {ignored:x}");
+    Ok(())
+}
+
+/// 0, 1 and 2 are open, and nothing else would outlive an exec. No terminal.
+#[test]
+fn its_descriptors() -> Result<()> {
+    let pid1 = up()?;
+    let mut count = 0;
+    for entry in fs::read_dir(format!("/proc/{}/fdinfo", pid1.pid()))? {
+        let entry = entry?;
+        let fd: i32 = entry.file_name().to_string_lossy().parse()?;
+        let Ok(text) = fs::read_to_string(entry.path()) else {
+            continue; // closed meanwhile
+        };
+        let flags = text.lines().find_map(|l| l.strip_prefix("flags:"));
+        let flags = i32::from_str_radix(flags.context("flags")?.trim(), 8)?;
+        let whose = fs::read_link(format!("/proc/{}/fd/{fd}", pid1.pid())).unwrap_or_default();
+        ensure!(
+            (flags & libc::O_CLOEXEC != 0) == (fd > 2),
+            "{fd} {whose:?}: {flags:o}"
+        );
+        count += 1;
+    }
+    ensure!(count > 5, "{count} descriptors: not all are seen");
+    let stat = pid1.about("stat")?;
+    let after = stat.rsplit(')').next().context("stat")?;
+    // State, parent, group, session, terminal (proc_pid_stat(5)).
+    let terminal = after.split_whitespace().nth(4);
+    ensure!(terminal == Some("0"), "{stat}");
+    let cwd = pid1.sh("readlink /proc/1/cwd")?;
+    ensure!(cwd.stdout == b"/\n", "{cwd:?}");
+    Ok(())
+}
+
+/// Mode and owner do not depend on the umask that PID 1 was started with.
+#[test]
+fn what_it_makes_is_as_it_should_be() -> Result<()> {
+    let pid1 = up()?;
+    let root = format!("/proc/{}/root", pid1.pid());
+    for (path, mode) in [
+        ("run/boot2podman", 0o755),
+        ("run/lock", 0o1777),
+        ("run/user/1000", 0o700),
+        ("dev/shm", 0o1777),
+        ("run/boot2podman/control", 0o600),
+        ("run/boot2podman/authorized_keys", 0o644),
+        ("etc/machine-id", 0o444),
+    ] {
+        let is = fs::symlink_metadata(Path::new(&root).join(path)).context(path)?;
+        let got = is.permissions().mode() & 0o7777;
+        ensure!(got == mode, "{path}: {got:o}");
+    }
+    for (path, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("core", "/proc/kcore"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        let is = fs::read_link(Path::new(&root).join("dev").join(path)).context(path)?;
+        ensure!(is == Path::new(target), "{path} -> {}", is.display());
+    }
+    // As 1000 of those that root has given it.
+    if Namespace::new()?.users == Users::Many {
+        let map = pid1.about("uid_map")?;
+        let first: u32 = map
+            .split_whitespace()
+            .nth(1)
+            .context(map.clone())?
+            .parse()?;
+        let home = fs::metadata(format!("{root}/run/user/1000"))?;
+        ensure!(home.uid() == first + 1000, "{}", home.uid());
+    }
+    Ok(())
+}
+
+/// IFF_UP is added to the flags that were there (if.h).
+#[test]
+fn loopback_is_up() -> Result<()> {
+    let flags = up()?.read("/sys/class/net/lo/flags")?;
+    ensure!(flags.trim() == "0x9", "{flags}");
+    Ok(())
+}
+
+/// The place of the first call that is so.
+fn first(calls: &[Call], what: &str, is: impl Fn(&str, &str) -> bool) -> Result<usize> {
+    let at = calls.iter().position(|c| is(&name(c.number), &c.about));
+    at.with_context(|| format!("no {what}"))
+}
+
+#[test]
+fn what_comes_before_what() -> Result<()> {
+    let whole = trial::run(&Namespace::new()?, Plan::Record, &[])?;
+    let calls = &whole.trace.calls;
+    let call = |word: &'static str| first(calls, word, move |n, _| n == word);
+    let about = |word: &'static str| first(calls, word, move |_, a| a.ends_with(word));
+    let signals = call("signalfd4")?;
+    ensure!(
+        signals < call("reboot")?,
+        "Ctrl-Alt-Del is a signal before signals are read"
+    );
+    let memory = first(calls, "memory", |n, _| ["brk", "mmap"].contains(&n))?;
+    ensure!(
+        signals < memory,
+        "memory is asked for before signals are read"
+    );
+    ensure!(
+        about("kernel/printk_devkmsg")? < about("/dev/kmsg")?,
+        "the log is rationed"
+    );
+    let child = first(calls, "child", |n, _| n.ends_with("fork") || n == "clone")?;
+    for early in ["etc/hostname.b2p-new", "etc/machine-id.b2p-new"] {
+        ensure!(about(early)? < child, "{early} comes after the first child");
+    }
+    let names = calls.iter().filter(|c| name(c.number) == "sethostname");
+    ensure!(names.count() == 1, "the host name has two owners");
+    let last = calls.last().context("no calls")?;
+    ensure!(name(last.number) == "reboot", "the last call is {last}");
+    Ok(())
+}
