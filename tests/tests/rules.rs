@@ -144,7 +144,7 @@ fn first(calls: &[Call], what: &str, is: impl Fn(&str, &str) -> bool) -> Result<
 
 #[test]
 fn what_comes_before_what() -> Result<()> {
-    let whole = trial::run(&Namespace::new()?, Plan::Record, &[])?;
+    let whole = trial::run(&Namespace::new()?, Plan::Record, trial::Ending::Signal, &[])?;
     let calls = &whole.trace.calls;
     let call = |word: &'static str| first(calls, word, move |n, _| n == word);
     let about = |word: &'static str| first(calls, word, move |_, a| a.ends_with(word));
