@@ -79,7 +79,7 @@ pub fn format(
         disk: journal.disk,
         partition: journal.partition,
     };
-    let len = new.len().filter(|len| *len >= SMALLEST);
+    let len = new.length().filter(|len| *len >= SMALLEST);
     let len = len.ok_or_else(|| format!("{} MiB are too few for a data disk", size / MIB))?;
     let boot = journal.boot();
     if fresh {

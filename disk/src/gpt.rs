@@ -281,7 +281,7 @@ pub struct New {
 impl New {
     /// How long the partition will be; `None` where the disk has no room for one.
     #[must_use]
-    pub fn len(&self) -> Option<u64> {
+    pub fn length(&self) -> Option<u64> {
         last_end(self.size, self.sector)?
             .checked_sub(self.first)
             .filter(|l| *l > 0)
@@ -291,7 +291,7 @@ impl New {
     #[must_use]
     pub fn writes(&self, boot: &[u8]) -> Option<Vec<Do>> {
         let unit = u64::from(self.sector);
-        let end = self.first + self.len()?;
+        let end = self.first + self.length()?;
         let mut entries = vec![0; ENTRY * ENTRIES];
         put(&mut entries, 0, &LINUX);
         put(&mut entries, 16, &swapped(&self.partition));

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::ptr_arg, clippy::type_complexity)]
 use super::*;
 use crate::table;
 use proptest::prelude::*;
