@@ -46,7 +46,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// What PID 1 runs and people need not.
-pub const HELPERS: &[&str] = &["net", "console", "own", "containers-stop", "podman"];
+pub const HELPERS: &[&str] = &["net", "data", "console", "own", "containers-stop", "podman"];
 
 /// Other names of the program.
 pub const NAMES: &[&str] = &[

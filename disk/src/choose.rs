@@ -232,9 +232,8 @@ fn usable(device: &Device, devices: &[Device], wanted: &Wanted) -> Result<(), No
         return Err(Not::Note("a format of it was not finished".into()));
     }
     if !one.kind.holds_data() {
-        // A flag that names a whole disk may mean one to be formatted.
         return Err(match one.kind.is_table() {
-            true => Not::Loud("it is divided; name one of its partitions".into()),
+            true => Not::Note("it is divided into partitions".into()),
             false => Not::Loud(format!(
                 "it holds {}, which cannot keep containers",
                 one.kind.name()
@@ -266,7 +265,11 @@ fn matches(device: &Device, found: &Found, wanted: &Wanted) -> bool {
         Wanted::Label(name) => label == Some(name),
         Wanted::Uuid(uuid) => same(found.uuid.as_deref(), uuid),
         Wanted::PartUuid(uuid) => same(device.partuuid.as_deref(), uuid),
-        Wanted::Device(name) => device.name == *name,
+        // Who names a disk that we have formatted means what is on it.
+        Wanted::Device(name) => {
+            let ours = label.is_some_and(|l| LABELS.contains(&l));
+            device.name == *name || (ours && device.disk.as_ref() == Some(name))
+        }
     }
 }
 

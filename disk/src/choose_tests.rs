@@ -111,6 +111,20 @@ fn flags_mean_exactly_one() {
 }
 
 #[test]
+fn a_named_disk_stands_for_the_data_partition_on_it() {
+    let disk = device("vda", vec![found(Kind::Gpt, "", "")]);
+    let all = [
+        disk,
+        part("vda1", "vda", "other"),
+        part("vda2", "vda", "boot2podman-data"),
+    ];
+    let wanted = Wanted::Device("vda".into());
+    assert_eq!(choose(&all, &wanted, Consent::Magic).decision, uses("vda2"));
+    let none = choose(&all[..2], &wanted, Consent::Magic);
+    assert!(matches!(none.decision, Decision::None(_)) && none.degraded.len() == 1);
+}
+
+#[test]
 fn no_disk_is_nothing_to_complain_about() {
     let none = auto(&[device("sr0", vec![found(Kind::Iso9660, "b2d", "")])]);
     assert_eq!(none.decision, Decision::None("no data disk".into()));
