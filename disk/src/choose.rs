@@ -213,6 +213,15 @@ fn parent<'a>(device: &Device, devices: &'a [Device]) -> Option<&'a Device> {
     devices.iter().find(|d| d.name == *disk)
 }
 
+/// What bigger thing a disk is a part of.
+fn member(disk: &Device) -> Option<&'static str> {
+    let found = disk.found.as_deref().unwrap_or_default();
+    found
+        .iter()
+        .find(|f| f.kind.is_member())
+        .map(|f| f.kind.name())
+}
+
 fn usable(device: &Device, devices: &[Device], wanted: &Wanted) -> Result<(), Not> {
     let found = match &device.found {
         Ok(found) => found,
@@ -239,6 +248,12 @@ fn usable(device: &Device, devices: &[Device], wanted: &Wanted) -> Result<(), No
                 one.kind.name()
             )),
         });
+    }
+    if let Some(member) = parent(device, devices).and_then(member) {
+        // Half of a mirror shows the partitions that are in the mirror.
+        return Err(Not::Loud(format!(
+            "its disk is a {member}; it is left alone"
+        )));
     }
     if matches!(
         parent(device, devices).map(|d| &d.standing),

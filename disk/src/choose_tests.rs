@@ -145,6 +145,17 @@ fn what_looks_like_two_things_is_neither() {
 }
 
 #[test]
+fn a_partition_of_a_mirror_half_is_left_alone() {
+    let half = device(
+        "sda",
+        vec![found(Kind::Gpt, "", ""), found(Kind::Raid, "", "")],
+    );
+    let choice = auto(&[half, part("sda1", "sda", "boot2podman-data")]);
+    assert!(matches!(choice.decision, Decision::None(_)));
+    assert!(choice.degraded[0].contains("raid_member"), "{choice:?}");
+}
+
+#[test]
 fn what_cannot_keep_containers_is_named() {
     let stick = device("sdb1", vec![found(Kind::Vfat, "b2p-data", "")]);
     assert!(auto(&[stick]).degraded[0].contains("vfat"));

@@ -45,6 +45,11 @@ fn what_is_written_is_read_in_any_sector_size() {
         let gpt = read(&disk, sector).unwrap().unwrap();
         assert!(gpt.disk == [7; 16] && !gpt.from_backup);
         assert!(gpt.grown(SIZE).is_none() && gpt.mended(SIZE).is_none());
+        let kinds = crate::probe::probe(&disk).unwrap();
+        assert!(
+            kinds.len() == 1 && kinds[0].kind == crate::probe::Kind::Gpt,
+            "{kinds:?}"
+        );
     }
 }
 

@@ -88,6 +88,17 @@ impl Kind {
         matches!(self, Ext2 | Ext3 | Ext4 | Xfs | Btrfs | F2fs)
     }
 
+    /// Whether it marks a part of something bigger: what is seen inside of it must
+    /// not be touched on its own.
+    #[must_use]
+    pub fn is_member(self) -> bool {
+        use Kind::{Bcache, Bluestore, Drbd, Luks, Lvm, Raid, Vmfs, Zfs};
+        matches!(
+            self,
+            Raid | Lvm | Zfs | Bcache | Drbd | Luks | Vmfs | Bluestore
+        )
+    }
+
     /// Whether it divides a disk.
     #[must_use]
     pub fn is_table(self) -> bool {
@@ -158,9 +169,12 @@ pub fn probe(source: &dyn Source) -> io::Result<Vec<Found>> {
     if zfs(source)? {
         add(Kind::Zfs, None, None);
     }
+    // A GPT has a table before it; boot sectors of these end in the same mark.
     let boot_sector = found.iter().any(|f| {
-        matches!(f.kind, Kind::Vfat | Kind::Ntfs | Kind::Exfat | Kind::Refs)
-            || f.kind.name() == "BitLocker"
+        matches!(
+            f.kind,
+            Kind::Gpt | Kind::Vfat | Kind::Ntfs | Kind::Exfat | Kind::Refs
+        ) || f.kind.name() == "BitLocker"
     });
     if !boot_sector && table::is_mbr(&head) {
         found.push(Found {

@@ -48,7 +48,10 @@ impl Wait {
     /// something to do or no reason to wait any more.
     pub fn choice(&mut self, asked: &Asked) -> (Choice, Vec<Device>) {
         loop {
-            let devices = scan::scan(asked.consent);
+            let devices = match asked.wanted {
+                Wanted::Off => Vec::new(), // nothing is even looked at
+                _ => scan::scan(asked.consent),
+            };
             let choice = choose(&devices, &asked.wanted, asked.consent);
             let there = !matches!(choice.decision, Decision::None(_));
             let most = match asked.wanted {
