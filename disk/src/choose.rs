@@ -101,7 +101,7 @@ pub fn choose(devices: &[Device], wanted: &Wanted, consent: Consent) -> Choice {
         return choice;
     }
     let mut all: Vec<&Device> = devices.iter().collect();
-    all.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| order(&a.name, &b.name)));
+    all.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| order(&a.name, &b.name)));
     let usable = sorted_out(&all, &mut choice, |d| usable(d, devices, wanted));
     if let Some((first, others)) = usable.split_first() {
         also(first, others, "is used", &mut choice);

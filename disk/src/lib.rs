@@ -7,6 +7,7 @@
 //! of states a disk goes through while it is made, with what a power cut leaves
 //! behind in each; [`probe`] knows the signatures that are never written over.
 
+pub mod blank;
 pub mod bytes;
 pub mod choose;
 pub mod crc;

@@ -92,7 +92,7 @@ mod tests {
         ];
         let mut names = sorted;
         names.reverse();
-        names.sort_by(|a, b| order(a, b));
+        names.sort_unstable_by(|a, b| order(a, b));
         assert_eq!(names, sorted);
     }
 }

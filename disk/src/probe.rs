@@ -6,9 +6,9 @@
 
 use std::io;
 
-use crate::bytes::{Source, array, be16, be32, le16, le32, le64, some, zero};
+use crate::bytes::{Source, array, be16, be32, le16, le32, le64, some};
 use crate::signatures::{PAGES, ROWS, SWAPS, TAILS};
-use crate::{MIB, ext4, table, uuid};
+use crate::{ext4, table, uuid};
 
 /// A format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,37 +364,6 @@ fn zfs(source: &dyn Source) -> io::Result<bool> {
         u64::from_le_bytes(eight) == 0x00ba_b10c || u64::from_be_bytes(eight) == 0x00ba_b10c
     };
     Ok(ring.chunks_exact(1024).any(magic))
-}
-
-/// How many places between the ends [`blank`] looks at.
-const SAMPLES: u64 = 2048;
-
-/// Whether a disk is blank: the first 64 MiB, the last 8 MiB, 4 KiB at every power
-/// of two and at 2048 places evenly between are zero. That is every place where
-/// [`probe`] looks, and the first MiB of a partition that a lost table had.
-///
-/// # Errors
-/// What the system said.
-pub fn blank(source: &dyn Source) -> io::Result<bool> {
-    let size = source.size();
-    let chunk = 256 * 1024;
-    let tail = size.saturating_sub(8 * MIB);
-    let front = (0..size.min(64 * MIB)).step_by(chunk);
-    let back = (tail..size).step_by(chunk);
-    for at in front.chain(back) {
-        if !zero(&some(source, at, chunk)?) {
-            return Ok(false);
-        }
-    }
-    let powers = (26..63).map(|n| 1u64 << n);
-    let even = (1..SAMPLES).map(|n| (size / SAMPLES).saturating_mul(n) & !4095);
-    let between = |at: &u64| (64 * MIB..tail).contains(at);
-    for at in powers.chain(even).filter(between) {
-        if !zero(&some(source, at, 4096)?) {
-            return Ok(false);
-        }
-    }
-    Ok(size > 0)
 }
 
 #[cfg(test)]

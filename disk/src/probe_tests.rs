@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::ptr_arg, clippy::type_complexity)]
 use super::*;
+use crate::blank::blank;
 use crate::bytes::put;
 use proptest::prelude::*;
 

@@ -131,7 +131,7 @@ fn now(hands: &Real, size: u64, sector: u32) -> Result<Standing, String> {
 
 fn still_blank(hands: &Real, size: u64) -> Result<bool, String> {
     let source = source(hands, size)?;
-    disk::probe::blank(&source).map_err(|e| format!("/dev/{}: {e}", hands.name))
+    disk::blank::blank(&source).map_err(|e| format!("/dev/{}: {e}", hands.name))
 }
 
 fn journal(tar: Vec<u8>, sector: u32) -> Result<Journal, String> {
@@ -163,6 +163,7 @@ impl Real {
     fn unmount(&mut self) -> Result<(), String> {
         if std::mem::take(&mut self.mounted) {
             umount2(&self.mnt, MntFlags::empty()).map_err(|e| self.fail("umount", &e))?;
+            let _ = fs::remove_dir(&self.mnt);
         }
         Ok(())
     }

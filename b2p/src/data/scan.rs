@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use disk::blank::blank;
 use disk::bytes::Open;
 use disk::choose::{Consent, Device};
 use disk::names::order;
-use disk::probe::{blank, probe};
+use disk::probe::probe;
 use disk::standing::{Standing, standing};
 use disk::table::partitions;
 
@@ -29,12 +30,12 @@ pub fn scan(consent: Consent) -> Vec<Device> {
     let mut names: Vec<String> = read
         .filter_map(|e| e.file_name().into_string().ok())
         .collect();
-    names.sort_by(|a, b| order(a, b));
+    names.sort_unstable_by(|a, b| order(a, b));
     let before = names.len();
     let adopted: Vec<String> = names.iter().filter_map(|n| adopt(n)).collect();
     names.extend(adopted);
     if names.len() > before {
-        names.sort_by(|a, b| order(a, b));
+        names.sort_unstable_by(|a, b| order(a, b));
     }
     let mut all: Vec<Device> = Vec::new();
     for name in names
@@ -174,9 +175,7 @@ fn busy(name: &str, mounts: &str, swaps: &str) -> Option<String> {
         ));
     }
     let number = text(name, "dev")?;
-    let mounted = mounts.lines().map(|l| l.split(' '));
-    let mut mounted = mounted.filter_map(|mut fields| Some((fields.nth(2)?, fields.nth(1)?)));
-    if let Some((_, target)) = mounted.find(|(dev, _)| *dev == number) {
+    if let Some(target) = mounted(mounts, &number) {
         return Some(format!("it is mounted on {target}"));
     }
     let node = node(name);
@@ -185,6 +184,15 @@ fn busy(name: &str, mounts: &str, swaps: &str) -> Option<String> {
         .lines()
         .any(|l| l.split_whitespace().next() == Some(&node));
     swap.then(|| "it is swap".to_owned())
+}
+
+/// Where the device `major:minor` is mounted (proc_pid_mountinfo(5)).
+fn mounted<'a>(mounts: &'a str, number: &str) -> Option<&'a str> {
+    let fields = mounts.lines().map(|l| l.split(' '));
+    let mut pairs = fields.filter_map(|mut f| Some((f.nth(2)?, f.nth(1)?)));
+    pairs
+        .find(|(dev, _)| *dev == number)
+        .map(|(_, target)| target)
 }
 
 #[cfg(test)]
@@ -201,10 +209,7 @@ mod tests {
     #[test]
     fn what_has_a_device_is_named() {
         let mounts = "22 1 0:21 / /proc rw - proc proc rw\n29 1 254:0 / /my\\040disk rw - ext4 /dev/vda rw\n";
-        let target = mounts.lines().map(|l| l.split(' ')).find_map(|mut f| {
-            let (dev, target) = (f.nth(2)?, f.nth(1)?);
-            (dev == "254:0").then_some(target)
-        });
-        assert_eq!(target, Some("/my\\040disk"));
+        assert_eq!(mounted(mounts, "254:0"), Some("/my\\040disk"));
+        assert_eq!(mounted(mounts, "54:0"), None);
     }
 }
