@@ -49,6 +49,7 @@ pub const COMMANDS: &[Command] = &[
 /// What PID 1 runs and people need not.
 pub const HELPERS: &[&str] = &[
     "net",
+    "data",
     "console",
     "own",
     "containers-stop",

@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod console;
 mod containers;
+mod data;
 mod flags;
 mod human;
 mod json;
@@ -63,6 +64,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "net" => {
             init::kmsg::start(::log::LevelFilter::Info);
             net::main(rest)
+        }
+        "data" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            data::main(rest)
         }
         "console" => console::main(link, rest),
         "containers-stop" => containers::main(),

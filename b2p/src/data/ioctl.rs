@@ -1,0 +1,180 @@
+//! System calls on disks and file systems that nix has no wrapper for.
+#![expect(unsafe_code, reason = "each with its SAFETY note")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// linux/fs.h: `_IO(0x12, n)`.
+const BLKRRPART: libc::c_ulong = 0x125f;
+const BLKFLSBUF: libc::c_ulong = 0x1261;
+/// linux/blkpg.h: `_IO(0x12, 105)`.
+const BLKPG: libc::c_ulong = 0x1269;
+const BLKPG_ADD_PARTITION: i32 = 1;
+const BLKPG_RESIZE_PARTITION: i32 = 3;
+/// linux/fs.h: `_IOW(0x94, 50, char[256])`.
+const FS_IOC_SETFSLABEL: libc::c_ulong = 0x4100_9432;
+/// fs/ext4/ext4.h: `_IOW('f', 16, __u64)`.
+const EXT4_IOC_RESIZE_FS: libc::c_ulong = 0x4008_6610;
+/// fs/xfs/libxfs/xfs_fs.h: `_IOW('X', 110, struct xfs_growfs_data)`.
+const XFS_IOC_FSGROWFSDATA: libc::c_ulong = 0x4010_586e;
+/// linux/btrfs.h: `_IOW(0x94, 3, struct btrfs_ioctl_vol_args)`.
+const BTRFS_IOC_RESIZE: libc::c_ulong = 0x5000_9403;
+
+/// struct blkpg_partition.
+#[repr(C)]
+struct Partition {
+    start: i64,
+    length: i64,
+    number: i32,
+    names: [u8; 128],
+}
+
+/// struct blkpg_ioctl_arg.
+#[repr(C)]
+struct Argument {
+    op: i32,
+    flags: i32,
+    length: i32,
+    data: *mut Partition,
+}
+
+fn outcome(result: libc::c_int) -> io::Result<()> {
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Drops what the kernel has read of a disk: the pages of a disk and of its
+/// partitions are not the same ones.
+pub fn forget(disk: &File) -> io::Result<()> {
+    // SAFETY: no argument.
+    outcome(unsafe { libc::ioctl(disk.as_raw_fd(), BLKFLSBUF as _, 0) })
+}
+
+/// Makes the kernel read the table again.
+pub fn reread(disk: &File) -> io::Result<()> {
+    // SAFETY: no argument.
+    outcome(unsafe { libc::ioctl(disk.as_raw_fd(), BLKRRPART as _, 0) })
+}
+
+/// Tells the kernel of a partition.
+pub fn add(disk: &File, number: u32, first: u64, len: u64) -> io::Result<()> {
+    blkpg(disk, BLKPG_ADD_PARTITION, number, first, len)
+}
+
+/// Tells the kernel that a partition has another length; it may be mounted.
+pub fn resize(disk: &File, number: u32, first: u64, len: u64) -> io::Result<()> {
+    blkpg(disk, BLKPG_RESIZE_PARTITION, number, first, len)
+}
+
+fn blkpg(disk: &File, op: i32, number: u32, first: u64, len: u64) -> io::Result<()> {
+    let big = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let mut partition = Partition {
+        start: first.try_into().map_err(big)?,
+        length: len.try_into().map_err(big)?,
+        number: number.try_into().map_err(big)?,
+        names: [0; 128],
+    };
+    let mut argument = Argument {
+        op,
+        flags: 0,
+        length: size_of::<Partition>() as i32,
+        data: &raw mut partition,
+    };
+    // SAFETY: both structures are as linux/blkpg.h has them, and live.
+    outcome(unsafe { libc::ioctl(disk.as_raw_fd(), BLKPG as _, &raw mut argument) })
+}
+
+/// Names a mounted file system, through its journal.
+pub fn label(mounted: &File, name: &str) -> io::Result<()> {
+    let mut text = [0u8; 256];
+    disk::bytes::put(&mut text, 0, name.as_bytes());
+    // SAFETY: 256 bytes, ended by a zero.
+    outcome(unsafe { libc::ioctl(mounted.as_raw_fd(), FS_IOC_SETFSLABEL as _, text.as_ptr()) })
+}
+
+/// Grows a mounted ext4 to so many blocks.
+pub fn grow_ext4(mounted: &File, blocks: u64) -> io::Result<()> {
+    // SAFETY: a pointer to a live u64.
+    outcome(unsafe {
+        libc::ioctl(
+            mounted.as_raw_fd(),
+            EXT4_IOC_RESIZE_FS as _,
+            &raw const blocks,
+        )
+    })
+}
+
+/// Grows a mounted xfs to so many blocks; its share of inodes stays.
+pub fn grow_xfs(mounted: &File, blocks: u64, inodes: u32) -> io::Result<()> {
+    let argument = [
+        blocks,
+        u64::from_ne_bytes(disk::bytes::array(&inodes.to_ne_bytes().repeat(2), 0)),
+    ];
+    // SAFETY: 16 bytes: the blocks, the percentage, four that nobody reads.
+    outcome(unsafe {
+        libc::ioctl(
+            mounted.as_raw_fd(),
+            XFS_IOC_FSGROWFSDATA as _,
+            argument.as_ptr(),
+        )
+    })
+}
+
+/// Grows a mounted btrfs to the end of its device.
+pub fn grow_btrfs(mounted: &File) -> io::Result<()> {
+    let mut argument = [0u8; 4096];
+    disk::bytes::put(&mut argument, 8, b"1:max");
+    // SAFETY: struct btrfs_ioctl_vol_args: a descriptor, then a name.
+    outcome(unsafe {
+        libc::ioctl(
+            mounted.as_raw_fd(),
+            BTRFS_IOC_RESIZE as _,
+            argument.as_ptr(),
+        )
+    })
+}
+
+/// A file without a name, in memory (memfd_create(2)).
+pub fn nameless() -> io::Result<File> {
+    // SAFETY: a NUL-terminated name; the descriptor is owned once it is one.
+    unsafe {
+        let fd = libc::memfd_create(c"output".as_ptr(), libc::MFD_CLOEXEC);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(File::from_raw_fd(fd))
+    }
+}
+
+/// Waits until a child has ended, or for so long; it is not reaped.
+pub fn ended_within(pid: u32, most: Duration) -> bool {
+    // SAFETY: integers; the descriptor is owned once it is one.
+    let fd = unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        if fd < 0 {
+            return true; // the wait that follows will say
+        }
+        OwnedFd::from_raw_fd(fd as i32)
+    };
+    let ms = i32::try_from(most.as_millis()).unwrap_or(i32::MAX);
+    let until = std::time::Instant::now() + most;
+    loop {
+        let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+        let left = until.saturating_duration_since(std::time::Instant::now());
+        let left = i32::try_from(left.as_millis()).unwrap_or(ms);
+        match poll(
+            &mut fds,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO),
+        ) {
+            Ok(n) => return n > 0,
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The data disk: found, made, mended, grown and mounted, once at boot and again
+//! when a disk appears: `b2p data [--data=…] [--format=…] [--wait=SECONDS[:DISK]]`.
+//!
+//! A process of its own, because a disk may take as long as it likes. What is
+//! decided is in the `disk` crate; here it is done, in the order of [`run`].
+//! The last line on standard output is for PID 1: [`report`].
+
+mod asked;
+mod durable;
+mod format;
+mod fsck;
+mod grow;
+mod ioctl;
+mod keys;
+mod mount;
+mod persist;
+mod program;
+mod report;
+mod scan;
+mod wait;
+
+use std::path::{Path, PathBuf};
+
+use disk::choose::{Choice, Decision};
+use disk::probe::Kind;
+use log::{info, warn};
+
+use asked::Asked;
+use report::Report;
+
+/// Where things are; below another directory in tests.
+#[derive(Clone, Debug)]
+pub struct Place {
+    root: PathBuf,
+}
+
+impl Place {
+    /// The path of `name`, which begins with a slash.
+    fn at(&self, name: &str) -> PathBuf {
+        self.root.join(name.trim_start_matches('/'))
+    }
+
+    fn mnt(&self) -> PathBuf {
+        self.at("/mnt/data")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.at("/var/lib/boot2podman")
+    }
+
+    fn containers(&self) -> PathBuf {
+        self.at("/var/lib/containers")
+    }
+
+    fn run(&self) -> PathBuf {
+        self.at("/run/boot2podman")
+    }
+}
+
+/// Does everything and says how it went. That there is no data disk is no failure.
+pub fn main(words: &[String]) -> i32 {
+    let asked = match Asked::parse(words) {
+        Ok(asked) => asked,
+        Err(why) => {
+            crate::screen::complain(&format!("b2p data: {why}"));
+            return 2;
+        }
+    };
+    let place = Place {
+        root: asked.root.clone(),
+    };
+    if let Some(line) = report::before(&place) {
+        crate::screen::print(&line);
+        return 0;
+    }
+    let mut report = Report::default();
+    run(&asked, &place, &mut report);
+    report.finish(&place);
+    0
+}
+
+/// So often a disk is worked on before another look.
+const ROUNDS: usize = 4;
+
+fn run(asked: &Asked, place: &Place, report: &mut Report) {
+    let mut wait = wait::Wait::begin(asked);
+    for _ in 0..ROUNDS {
+        let (choice, devices) = wait.choice(asked);
+        let device = |name: &str| devices.iter().find(|d| d.name == name);
+        let worked = match &choice.decision {
+            Decision::None(why) => {
+                note(&choice, report);
+                return report.ram(why);
+            }
+            Decision::Use(name, kind) => {
+                note(&choice, report);
+                return match device(name) {
+                    Some(device) => take(device, *kind, place, report),
+                    None => report.ram("a device vanished"),
+                };
+            }
+            Decision::Format(name) => device(name).map(|d| format::format(d, place)),
+            Decision::Sweep(name) => device(name).map(format::sweep),
+        };
+        if let Some(Err(why)) = worked {
+            note(&choice, report);
+            report.degraded(&format!("format: {why}"));
+            return report.ram(&why);
+        }
+    }
+    report.degraded("a disk that is made is not found");
+    report.ram("a disk that is made is not found");
+}
+
+/// What there is to say about the devices that were looked at.
+fn note(choice: &Choice, report: &mut Report) {
+    choice.notes.iter().for_each(|n| info!("data: {n}"));
+    choice.degraded.iter().for_each(|d| report.degraded(d));
+}
+
+/// The file system is checked, grown, mounted and used; what fails leaves the
+/// machine in RAM and the disk as it is.
+fn take(device: &disk::choose::Device, kind: Kind, place: &Place, report: &mut Report) {
+    let path = Path::new("/dev").join(&device.name);
+    let taken = mount::hidden(place)
+        .and_then(|()| fsck::check(&path, kind))
+        .and_then(|()| {
+            grow::partition(device).unwrap_or_else(|e| warn!("data: not grown: {e}"));
+            mount::mount(&path, &device.name, kind, place)
+        })
+        .and_then(|()| {
+            grow::filesystem(&path, kind, &place.mnt())
+                .unwrap_or_else(|e| warn!("data: not grown: {e}"));
+            mount::bind(place).inspect_err(|_| mount::undo(place))
+        });
+    if let Err(why) = taken {
+        report.degraded(&format!("{}: {why}", device.name));
+        return report.ram(&format!("{}: {why}", device.name));
+    }
+    for (what, done) in persist::all(place) {
+        done.unwrap_or_else(|why: String| report.degraded(&format!("{what}: {why}")));
+    }
+    report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));
+}

@@ -1,0 +1,87 @@
+//! Programs of e2fsprogs, each with a time that it may take.
+
+use std::io::{Read, Seek};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::ioctl;
+
+/// How a program ended, and what it said.
+pub struct Ended {
+    /// Its exit status; `None` where it was killed.
+    pub code: Option<i32>,
+    /// The last of what it said, in one line.
+    pub said: String,
+}
+
+/// More of what a program says is not kept.
+const SAID: u64 = 64 * 1024;
+
+/// Runs a program to its end, or for so long at the most; then it is killed.
+///
+/// # Errors
+/// It could not be started, or was not done in time.
+pub fn run(program: &str, words: &[&str], most: Duration) -> Result<Ended, String> {
+    let fail = |e: std::io::Error| format!("{program}: {e}");
+    // Into a file without a name, not a pipe that would have to be emptied.
+    let mut output = ioctl::nameless().map_err(fail)?;
+    let into = || output.try_clone().map(Stdio::from);
+    let mut child = Command::new(program)
+        .args(words)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LANG", "C.UTF-8")
+        .stdin(Stdio::null())
+        .stdout(into().map_err(fail)?)
+        .stderr(into().map_err(fail)?)
+        .spawn()
+        .map_err(fail)?;
+    let late = !ioctl::ended_within(child.id(), most);
+    if late {
+        let _ = child.kill();
+        // A process that waits for a dead disk does not end by being killed.
+        if !ioctl::ended_within(child.id(), Duration::from_secs(5)) {
+            return Err(format!("{program}: does not end; its disk does not answer"));
+        }
+    }
+    let status = child.wait().map_err(fail)?;
+    if late {
+        return Err(format!("{program}: not done after {} s", most.as_secs()));
+    }
+    let mut said = Vec::new();
+    let _ = output.rewind();
+    let _ = output.take(SAID).read_to_end(&mut said);
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<_> = said
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let last = lines
+        .get(lines.len().saturating_sub(6)..)
+        .unwrap_or_default();
+    Ok(Ended {
+        code: status.code(),
+        said: last.join("; "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn status_output_and_time() {
+        let ended = run(
+            "/bin/sh",
+            &["-c", "echo one; echo two >&2; exit 3"],
+            Duration::from_secs(20),
+        )
+        .unwrap();
+        assert_eq!((ended.code, ended.said.as_str()), (Some(3), "one; two"));
+        let late = run("/bin/sleep", &["30"], Duration::from_millis(50));
+        assert!(late.is_err_and(|e| e.contains("not done")));
+        assert!(run("/nonexistent", &[], Duration::ZERO).is_err());
+    }
+}

@@ -1,0 +1,283 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::journal::Journal;
+
+fn found(kind: Kind, label: &str, uuid: &str) -> Found {
+    let some = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+    Found {
+        kind,
+        label: some(label),
+        uuid: some(uuid),
+    }
+}
+
+fn device(name: &str, found: Vec<Found>) -> Device {
+    Device {
+        name: name.into(),
+        disk: None,
+        size: 1 << 30,
+        read_only: false,
+        made: false,
+        busy: None,
+        partuuid: None,
+        found: Ok(found),
+        standing: Standing::Apart,
+        blank: false,
+    }
+}
+
+fn fs(name: &str, label: &str) -> Device {
+    device(name, vec![found(Kind::Ext4, label, "")])
+}
+
+fn part(name: &str, disk: &str, label: &str) -> Device {
+    Device {
+        disk: Some(disk.into()),
+        ..fs(name, label)
+    }
+}
+
+fn asks(name: &str) -> Device {
+    Device {
+        standing: Standing::Asks(Box::default(), Vec::new()),
+        ..device(name, Vec::new())
+    }
+}
+
+fn journal() -> Box<Journal> {
+    Box::new(Journal::new(Vec::new(), 512, [[1; 16]; 3]))
+}
+
+fn auto(devices: &[Device]) -> Choice {
+    choose(devices, &Wanted::Auto, Consent::Magic)
+}
+
+fn uses(name: &str) -> Decision {
+    Decision::Use(name.into(), Kind::Ext4)
+}
+
+#[test]
+fn the_label_counts_first_then_the_name() {
+    let all = [
+        fs("sda10", "b2p-data"),
+        fs("sda2", "b2p-data"),
+        fs("vdz", "boot2docker-data"),
+    ];
+    let choice = auto(&all);
+    assert_eq!(choice.decision, uses("sda2"));
+    assert_eq!(choice.notes.len(), 2);
+    assert!(choice.notes[0].contains("sda10: could be") && choice.degraded.is_empty());
+    let ours = [all.as_slice(), &[fs("zz9", "boot2podman-data")]].concat();
+    assert_eq!(auto(&ours).decision, uses("zz9"));
+}
+
+#[test]
+fn a_labelled_one_comes_before_one_that_asks() {
+    assert_eq!(
+        auto(&[asks("vda"), fs("vdb1", "b2p-data")]).decision,
+        uses("vdb1")
+    );
+    assert_eq!(
+        auto(&[asks("vdb"), asks("vda")]).decision,
+        Decision::Format("vda".into())
+    );
+}
+
+#[test]
+fn flags_mean_exactly_one() {
+    let mut all = vec![fs("vda1", "boot2podman-data"), fs("vdb1", "other")];
+    all[1].partuuid = Some("ABCD-01".into());
+    all[1].found = Ok(vec![found(Kind::Xfs, "other", "aa-BB")]);
+    let second = Decision::Use("vdb1".into(), Kind::Xfs);
+    for wanted in [
+        Wanted::Label("other".into()),
+        Wanted::Uuid("AA-bb".into()),
+        Wanted::PartUuid("abcd-01".into()),
+        Wanted::Device("vdb1".into()),
+    ] {
+        assert_eq!(
+            choose(&all, &wanted, Consent::Magic).decision,
+            second,
+            "{wanted:?}"
+        );
+        let none = choose(&all[..1], &wanted, Consent::Magic);
+        assert!(
+            matches!(none.decision, Decision::None(_)) && none.degraded.len() == 1,
+            "{none:?}"
+        );
+    }
+    let off = choose(&all, &Wanted::Off, Consent::Magic);
+    assert!(matches!(off.decision, Decision::None(_)) && off.degraded.is_empty());
+}
+
+#[test]
+fn a_named_disk_stands_for_the_data_partition_on_it() {
+    let disk = device("vda", vec![found(Kind::Gpt, "", "")]);
+    let all = [
+        disk,
+        part("vda1", "vda", "other"),
+        part("vda2", "vda", "boot2podman-data"),
+    ];
+    let wanted = Wanted::Device("vda".into());
+    assert_eq!(choose(&all, &wanted, Consent::Magic).decision, uses("vda2"));
+    let none = choose(&all[..2], &wanted, Consent::Magic);
+    assert!(matches!(none.decision, Decision::None(_)) && none.degraded.len() == 1);
+}
+
+#[test]
+fn no_disk_is_nothing_to_complain_about() {
+    let none = auto(&[device("sr0", vec![found(Kind::Iso9660, "b2d", "")])]);
+    assert_eq!(none.decision, Decision::None("no data disk".into()));
+    assert!(none.degraded.is_empty());
+    assert_eq!(none.notes, ["sr0: it holds iso9660"]);
+}
+
+#[test]
+fn what_looks_like_two_things_is_neither() {
+    let mut half = fs("sda", "boot2podman-data");
+    half.found.as_mut().unwrap().push(found(Kind::Raid, "", ""));
+    let choice = auto(&[half]);
+    assert!(matches!(choice.decision, Decision::None(_)));
+    assert!(
+        choice.degraded[0].contains("ext4 and raid_member at once"),
+        "{choice:?}"
+    );
+}
+
+#[test]
+fn a_partition_of_a_mirror_half_is_left_alone() {
+    let half = device(
+        "sda",
+        vec![found(Kind::Gpt, "", ""), found(Kind::Raid, "", "")],
+    );
+    let choice = auto(&[half, part("sda1", "sda", "boot2podman-data")]);
+    assert!(matches!(choice.decision, Decision::None(_)));
+    assert!(choice.degraded[0].contains("raid_member"), "{choice:?}");
+}
+
+#[test]
+fn what_cannot_keep_containers_is_named() {
+    let stick = device("sdb1", vec![found(Kind::Vfat, "b2p-data", "")]);
+    assert!(auto(&[stick]).degraded[0].contains("vfat"));
+    let ro = Device {
+        read_only: true,
+        ..fs("vda", "b2p-data")
+    };
+    assert!(auto(&[ro]).degraded[0].contains("only be read"));
+    let busy = Device {
+        busy: Some("mounted on /x".into()),
+        ..fs("vda", "b2p-data")
+    };
+    assert!(auto(&[busy]).degraded[0].contains("in use: mounted on /x"));
+    let half = fs("vda", UNFINISHED);
+    assert!(matches!(auto(&[half]).decision, Decision::None(_)));
+}
+
+#[test]
+fn a_known_signature_is_never_formatted() {
+    for kind in [
+        Kind::Ntfs,
+        Kind::Lvm,
+        Kind::Luks,
+        Kind::Zfs,
+        Kind::Gpt,
+        Kind::Other("vdo"),
+    ] {
+        let on_it = vec![found(kind, "", "")];
+        let asks = Device {
+            standing: Standing::Asks(Box::default(), on_it.clone()),
+            ..device("vda", on_it.clone())
+        };
+        let choice = auto(&[asks]);
+        assert!(matches!(choice.decision, Decision::None(_)), "{kind:?}");
+        assert!(
+            choice.degraded[0].contains(kind.name()) && choice.degraded[0].starts_with("vda: ")
+        );
+        let blank = Device {
+            blank: true,
+            ..device("vda", on_it)
+        };
+        let choice = choose(&[blank], &Wanted::Auto, Consent::Blank);
+        assert!(matches!(choice.decision, Decision::None(_)), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_blank_disk_wants_the_flag() {
+    let blank = Device {
+        blank: true,
+        ..device("vda", Vec::new())
+    };
+    assert!(matches!(
+        auto(std::slice::from_ref(&blank)).decision,
+        Decision::None(_)
+    ));
+    let choice = choose(std::slice::from_ref(&blank), &Wanted::Auto, Consent::Blank);
+    assert_eq!(choice.decision, Decision::Format("vda".into()));
+    let unknown = Device {
+        blank: false,
+        ..blank.clone()
+    };
+    let part = Device {
+        disk: Some("vda".into()),
+        ..blank
+    };
+    for device in [unknown, part] {
+        let choice = choose(&[device], &Wanted::Auto, Consent::Blank);
+        assert!(matches!(choice.decision, Decision::None(_)));
+    }
+}
+
+#[test]
+fn who_asks_may_still_not_have_it() {
+    let loop0 = Device {
+        made: true,
+        ..asks("loop0")
+    };
+    assert!(matches!(
+        auto(std::slice::from_ref(&loop0)).decision,
+        Decision::None(_)
+    ));
+    let named = choose(&[loop0], &Wanted::Device("loop0".into()), Consent::Magic);
+    assert_eq!(named.decision, Decision::Format("loop0".into()));
+    let never = choose(&[asks("vda")], &Wanted::Auto, Consent::Never);
+    assert!(matches!(never.decision, Decision::None(_)) && never.degraded[0].contains("never"));
+    let divided = auto(&[asks("vda"), part("vda1", "vda", "x")]);
+    assert!(
+        matches!(divided.decision, Decision::None(_)) && divided.degraded[0].contains("partitions")
+    );
+    let refused = Device {
+        standing: Standing::Refused("broken".into()),
+        ..device("vda", Vec::new())
+    };
+    assert!(auto(&[refused]).degraded[0].contains("broken"));
+    let other = choose(&[asks("vda")], &Wanted::Label("x".into()), Consent::Magic);
+    assert!(matches!(other.decision, Decision::None(_)));
+}
+
+#[test]
+fn what_was_begun_is_finished_and_what_was_made_is_swept() {
+    let half = Device {
+        standing: Standing::Half(journal()),
+        ..device("vda", vec![found(Kind::Gpt, "", "")])
+    };
+    let inside = part("vda1", "vda", UNFINISHED);
+    assert_eq!(
+        auto(&[half.clone(), inside]).decision,
+        Decision::Format("vda".into())
+    );
+    // Whatever the partition says while the disk is half formatted.
+    let inside = part("vda1", "vda", "boot2podman-data");
+    assert_eq!(
+        auto(&[half, inside.clone()]).decision,
+        Decision::Format("vda".into())
+    );
+    let made = Device {
+        standing: Standing::Made(journal()),
+        ..device("vda", vec![found(Kind::Gpt, "", "")])
+    };
+    assert_eq!(
+        auto(&[made, inside]).decision,
+        Decision::Sweep("vda".into())
+    );
+}

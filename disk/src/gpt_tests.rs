@@ -1,0 +1,186 @@
+#![allow(clippy::unwrap_used, clippy::ptr_arg, clippy::type_complexity)]
+use super::*;
+use crate::table;
+use proptest::prelude::*;
+
+const SIZE: u64 = 8 * MIB;
+
+fn new(size: u64, sector: u32) -> New {
+    New {
+        size,
+        sector,
+        first: 2 * MIB,
+        disk: [7; 16],
+        partition: [9; 16],
+    }
+}
+
+fn apply(disk: &mut Vec<u8>, all: &[Do]) {
+    for act in all {
+        if let Do::Write(at, bytes) = act {
+            let at = *at as usize;
+            disk[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+}
+
+fn made(size: u64, sector: u32) -> Vec<u8> {
+    let mut disk = vec![0; size as usize];
+    apply(&mut disk, &new(size, sector).writes(&[]).unwrap());
+    disk
+}
+
+#[test]
+fn what_is_written_is_read_in_any_sector_size() {
+    for sector in [512, 4096] {
+        let disk = made(SIZE, sector);
+        let all = table::partitions(&disk, sector).unwrap();
+        assert_eq!(all.len(), 1);
+        let p = &all[0];
+        assert_eq!(
+            (p.number, p.first, p.len, p.name.as_str()),
+            (1, 2 * MIB, 5 * MIB, NAME)
+        );
+        assert_eq!(p.uuid, "09090909-0909-0909-0909-090909090909");
+        let gpt = read(&disk, sector).unwrap().unwrap();
+        assert!(gpt.disk == [7; 16] && !gpt.from_backup);
+        assert!(gpt.grown(SIZE).is_none() && gpt.mended(SIZE).is_none());
+        let kinds = crate::probe::probe(&disk).unwrap();
+        assert!(
+            kinds.len() == 1 && kinds[0].kind == crate::probe::Kind::Gpt,
+            "{kinds:?}"
+        );
+    }
+}
+
+#[test]
+fn the_backup_serves_and_mends() {
+    let mut disk = made(SIZE, 512);
+    disk[512 + 40] ^= 1;
+    let gpt = read(&disk, 512).unwrap().unwrap();
+    assert!(gpt.from_backup && gpt.partitions().len() == 1);
+    let writes = gpt.mended(SIZE).unwrap();
+    apply(&mut disk, &writes);
+    assert_eq!(disk, made(SIZE, 512));
+    let end = disk.len() - 512;
+    disk[512] = 0;
+    disk[end] = 0;
+    assert!(read(&disk, 512).unwrap().is_none());
+}
+
+#[test]
+fn a_cut_while_growing_leaves_the_primary_readable() {
+    for sector in [512u32, 4096] {
+        let mut disk = made(SIZE, sector);
+        for size in [16 * MIB, 17 * MIB, 40 * MIB] {
+            disk.resize(size as usize, 0);
+            let old = read(&disk, sector).unwrap().unwrap();
+            let (writes, grown) = old.grown(size).unwrap();
+            assert_eq!(grown.first + grown.len, size - MIB);
+            // Sector by sector, in any prefix: a flush orders, nothing else does.
+            let mut durable = disk.clone();
+            for group in writes.split(|w| *w == Do::Flush) {
+                for reversed in [false, true] {
+                    let mut now = durable.clone();
+                    let mut sectors: Vec<(usize, Vec<u8>)> = Vec::new();
+                    for act in group {
+                        let Do::Write(at, bytes) = act else { continue };
+                        sectors.extend(
+                            bytes
+                                .chunks(512)
+                                .enumerate()
+                                .map(|(n, c)| (*at as usize + n * 512, c.to_vec())),
+                        );
+                    }
+                    if reversed {
+                        sectors.reverse();
+                    }
+                    for (at, bytes) in sectors {
+                        now[at..at + bytes.len()].copy_from_slice(&bytes);
+                        let gpt = read(&now, sector).unwrap().unwrap();
+                        assert!(!gpt.from_backup, "the kernel sees no table");
+                        let p = &gpt.partitions()[0];
+                        assert!(p.len == grown.len || *p == old.partitions()[0]);
+                    }
+                }
+                apply(&mut durable, group);
+            }
+            disk = durable;
+            assert_eq!(read(&disk, sector).unwrap().unwrap().partitions()[0], grown);
+            assert!(read(&disk, sector).unwrap().unwrap().grown(size).is_none());
+        }
+    }
+}
+
+#[test]
+fn a_table_of_another_is_not_grown() {
+    let mut disk = made(SIZE, 512);
+    let mut gpt = read(&disk, 512).unwrap().unwrap();
+    gpt.entries[56] = b'x';
+    apply(&mut disk, &gpt.writes(SIZE, &[]));
+    disk.resize(16 << 20, 0);
+    let gpt = read(&disk, 512).unwrap().unwrap();
+    assert_eq!(gpt.partitions()[0].name, "xoot2podman-data");
+    assert!(gpt.grown(16 * MIB).is_none());
+}
+
+#[test]
+fn mbr_partitions_fit_the_disk_or_are_none() {
+    let mut disk = vec![0u8; SIZE as usize];
+    disk[440..444].copy_from_slice(&[0x78, 0x56, 0x34, 0x12]);
+    disk[446 + 4] = 0x83;
+    disk[446 + 8..446 + 16].copy_from_slice(&[0, 8, 0, 0, 0, 8, 0, 0]);
+    disk[462 + 4] = 0x82;
+    disk[462 + 8..462 + 16].copy_from_slice(&[0, 8, 0, 0, 0, 0, 0, 1]);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let all = table::partitions(&disk, 512).unwrap();
+    assert_eq!(all.len(), 1, "the second is longer than the disk");
+    assert_eq!(
+        (all[0].first, all[0].len, all[0].uuid.as_str()),
+        (MIB, MIB, "12345678-01")
+    );
+}
+
+#[test]
+fn a_disk_without_room_gets_no_table() {
+    assert!(new(2 * MIB, 512).writes(&[]).is_none());
+    assert!(new(3 * MIB + 16896, 512).writes(&[]).is_some());
+}
+
+proptest! {
+    #[test]
+    fn any_change_to_a_table_is_seen_or_harmless(at in 512usize..17_408, bit in 0u8..8) {
+        let good = made(SIZE, 512);
+        let mut disk = good.clone();
+        disk[at] ^= 1 << bit;
+        // The rest of the header's sector is reserved; all else is under a checksum.
+        let gpt = read(&disk, 512).unwrap().unwrap();
+        prop_assert!(gpt.from_backup || (512 + HEADER..1024).contains(&at));
+        prop_assert_eq!(gpt.partitions(), read(&good, 512).unwrap().unwrap().partitions());
+    }
+
+    #[test]
+    fn any_numbers_in_a_header_give_an_answer(
+        fields in proptest::collection::vec((0usize..92, any::<u8>()), 0..20),
+        entries in proptest::collection::vec((0usize..16384, any::<u8>()), 0..20),
+    ) {
+        let mut disk = made(SIZE, 512);
+        for (at, byte) in entries {
+            disk[1024 + at] = byte;
+        }
+        let crc = crc32(&disk[1024..17408]);
+        put(&mut disk, 512 + 88, &crc.to_le_bytes());
+        for (at, byte) in fields {
+            disk[512 + at] = byte;
+        }
+        let len = (le32(&disk, 512 + 12) as usize).min(512);
+        put(&mut disk, 512 + 16, &[0; 4]);
+        let crc = crc32(&disk[512..512 + len]);
+        put(&mut disk, 512 + 16, &crc.to_le_bytes());
+        if let Some(gpt) = read(&disk, 512).unwrap() {
+            let _ = gpt.partitions();
+            let _ = gpt.grown(SIZE * 4);
+            let _ = gpt.mended(SIZE);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Names of block devices, as the kernel makes them (block/partitions/core.c,
+//! `disk_name`).
+
+use std::cmp::Ordering;
+
+/// The name of a partition: a `p` comes between where the disk's ends in a digit.
+#[must_use]
+pub fn partition(disk: &str, number: u32) -> String {
+    let p = if disk.ends_with(|c: char| c.is_ascii_digit()) {
+        "p"
+    } else {
+        ""
+    };
+    format!("{disk}{p}{number}")
+}
+
+/// Natural order: runs of digits count as numbers, so that sda2 is before sda10,
+/// and a shorter name is first, so that sdz is before sdaa.
+#[must_use]
+pub fn order(a: &str, b: &str) -> Ordering {
+    let (a, b) = (runs(a), runs(b));
+    let each = a.iter().zip(&b).map(|(x, y)| one(x, y));
+    each.into_iter()
+        .find(|o| o.is_ne())
+        .unwrap_or(a.len().cmp(&b.len()))
+}
+
+fn one(a: &str, b: &str) -> Ordering {
+    let digits = |t: &str| t.starts_with(|c: char| c.is_ascii_digit());
+    let bare = |t: &str| t.trim_start_matches('0').to_owned();
+    match (digits(a), digits(b)) {
+        (true, true) => {
+            let (x, y) = (bare(a), bare(b));
+            x.len().cmp(&y.len()).then(x.cmp(&y)).then(a.cmp(b))
+        }
+        (false, false) if same_driver(a, b) => a.len().cmp(&b.len()).then(a.cmp(b)),
+        _ => a.cmp(b),
+    }
+}
+
+/// sda and sdaa are disks of one driver, sda and vda of two.
+fn same_driver(a: &str, b: &str) -> bool {
+    a.get(..2) == b.get(..2)
+}
+
+/// The name in runs of digits and of others.
+fn runs(name: &str) -> Vec<&str> {
+    let mut out = Vec::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let digit = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != digit);
+        let (run, after) = rest.split_at(end.unwrap_or(rest.len()));
+        out.push(run);
+        rest = after;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digit_at_the_end_wants_a_p() {
+        for (disk, name) in [
+            ("vda", "vda1"),
+            ("nvme0n1", "nvme0n1p1"),
+            ("mmcblk0", "mmcblk0p1"),
+            ("loop0", "loop0p1"),
+            ("xvdb", "xvdb1"),
+        ] {
+            assert_eq!(partition(disk, 1), name);
+        }
+    }
+
+    #[test]
+    fn natural_order() {
+        let sorted = [
+            "nvme0n1",
+            "nvme0n1p2",
+            "nvme0n1p10",
+            "nvme2n1",
+            "nvme10n1",
+            "sda",
+            "sda2",
+            "sda10",
+            "sdb",
+            "sdz",
+            "sdaa",
+            "vda",
+        ];
+        let mut names = sorted;
+        names.reverse();
+        names.sort_unstable_by(|a, b| order(a, b));
+        assert_eq!(names, sorted);
+    }
+}

@@ -1,0 +1,191 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::WORDS;
+use proptest::prelude::*;
+
+/// A header and its content, as `kind`.
+pub(crate) fn entry(name: &str, kind: u8, content: &[u8]) -> Vec<u8> {
+    let mut h = vec![0u8; BLOCK];
+    h[..name.len()].copy_from_slice(name.as_bytes());
+    h[100..108].copy_from_slice(b"0000644\0");
+    h[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+    h[156] = kind;
+    h[257..265].copy_from_slice(b"ustar\x0000");
+    seal(&mut h);
+    h.extend_from_slice(content);
+    h.resize(h.len().next_multiple_of(BLOCK), 0);
+    h
+}
+
+fn seal(h: &mut [u8]) {
+    h[148..156].fill(b' ');
+    let sum: u32 = h[..BLOCK].iter().map(|b| u32::from(*b)).sum();
+    h[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+}
+
+/// As docker-machine writes one (libmachine/mcnutils/b2d.go), on a disk.
+pub(crate) fn machine(key: &[u8]) -> Vec<u8> {
+    let mut tar = entry(WORDS[1], b'0', WORDS[1].as_bytes());
+    tar.extend(entry(".ssh", b'5', b""));
+    tar.extend(entry(".ssh/authorized_keys", b'0', key));
+    tar.extend(entry(".ssh/authorized_keys2", b'0', key));
+    tar.resize(tar.len() + 1024, 0);
+    tar
+}
+
+fn on_disk(tar: &[u8]) -> Vec<u8> {
+    let mut disk = tar.to_vec();
+    disk.resize(LONGEST + (1 << 20), 0);
+    disk
+}
+
+fn why(entries: &[Vec<u8>]) -> String {
+    let mut tar = entry(WORDS[0], b'0', b"");
+    tar.extend(entries.concat());
+    read(&on_disk(&tar)).unwrap_err().to_string()
+}
+
+#[test]
+fn docker_machine_and_keys_of_any_length() {
+    for length in [80, 743, 4096, 100_000] {
+        let key = vec![b'k'; length];
+        let tar = machine(&key);
+        let got = read(&on_disk(&tar)).unwrap();
+        assert_eq!(got.raw, tar);
+        assert_eq!(got.files.len(), 2, "the words are no file");
+        assert_eq!(got.file(".ssh/authorized_keys"), Some(&key[..]));
+        assert!(is_header(&tar[..512]) && got.files[0].mode == 0o644);
+    }
+}
+
+#[test]
+fn long_names_and_pax() {
+    let long = format!("{}/x", "d".repeat(200));
+    let mut tar = entry(WORDS[0], 0, b"");
+    tar.extend(entry("././@LongLink", b'L', format!("{long}\0").as_bytes()));
+    tar.extend(entry("short", b'0', b"1"));
+    let record = format!("path=./{long}2\n");
+    let record = format!("{} {record}", record.len() + 4);
+    tar.extend(entry("PaxHeaders", b'x', record.as_bytes()));
+    tar.extend(entry("short", b'0', b"2"));
+    tar.extend(entry("short", b'0', b"3"));
+    let got = read(&on_disk(&tar)).unwrap();
+    assert_eq!(got.file(&long), Some(&b"1"[..]));
+    assert_eq!(got.file(&format!("{long}2")), Some(&b"2"[..]));
+    assert_eq!(got.file("short"), Some(&b"3"[..]));
+}
+
+#[test]
+fn a_prefix_is_part_of_the_name() {
+    let mut h = entry("keys", b'0', b"k");
+    h[345..349].copy_from_slice(b".ssh");
+    seal(&mut h);
+    let tar = [entry(WORDS[0], b'0', b""), h].concat();
+    assert_eq!(
+        read(&on_disk(&tar)).unwrap().file(".ssh/keys"),
+        Some(&b"k"[..])
+    );
+}
+
+#[test]
+fn one_bad_entry_refuses_all() {
+    let good = entry("good", b'0', b"x");
+    for (bad, what) in [
+        (entry("/etc/passwd", b'0', b""), "an absolute path"),
+        (entry("a/../../b", b'0', b""), "a path with `..`"),
+        (entry("..", b'5', b""), "a path with `..`"),
+        (entry("l", b'2', b""), "a link"),
+        (entry("l", b'1', b""), "a link"),
+        (entry("d", b'3', b""), "a device"),
+        (entry("d", b'4', b""), "a device"),
+        (entry("f", b'6', b""), "a device"),
+        (entry("s", b'S', b""), "an entry of a kind"),
+        (entry("x", b'x', b"99 path=y\n"), "a pax record"),
+        (entry("x", b'x', b"17 size=-1234567\n"), "a pax size"),
+        (entry("g", b'g', b"11 path=yy\n"), "an entry of a kind"),
+        (entry("a\nb", b'0', b""), "a name that is too long"),
+        (
+            entry("big", b'0', &vec![0; LONGEST_FILE + 1]),
+            "longer than 1 MiB",
+        ),
+    ] {
+        let said = why(&[good.clone(), bad]);
+        assert!(
+            said.starts_with("at byte 1536: ") && said.contains(what),
+            "{said}"
+        );
+    }
+    let mut torn = good.clone();
+    torn[0] ^= 1;
+    assert!(why(&[torn]).contains("checksum"));
+}
+
+#[test]
+fn sizes_and_numbers_are_bounded() {
+    let meg = entry("m", b'0', &vec![1; LONGEST_FILE]);
+    assert!(why(&vec![meg; 17]).contains("longer than 16 MiB"));
+    assert!(why(&vec![entry("e", b'0', b""); MOST]).contains("1000 entries"));
+    let exact = [
+        vec![entry(WORDS[0], b'0', b"")],
+        vec![entry("e", b'0', b""); MOST - 1],
+    ]
+    .concat();
+    assert_eq!(
+        read(&on_disk(&exact.concat())).unwrap().files.len(),
+        MOST - 1
+    );
+}
+
+#[test]
+fn the_end_may_be_one_block_or_the_end_of_the_disk() {
+    let mut tar = machine(b"k");
+    tar.truncate(tar.len() - 512);
+    assert_eq!(read(&tar).unwrap().raw.len(), tar.len() + 512);
+    let mut noise = tar.clone();
+    noise.extend([7; 600]);
+    assert_eq!(read(&noise).unwrap().raw, read(&tar).unwrap().raw);
+    tar.truncate(tar.len() - 512);
+    assert!(read(&tar).unwrap_err().to_string().contains("cut off"));
+    assert!(
+        read(&vec![0; 1024])
+            .unwrap_err()
+            .to_string()
+            .contains("empty")
+    );
+    assert!(
+        read(&entry("other", b'0', b""))
+            .unwrap_err()
+            .to_string()
+            .contains("words")
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_change_gives_an_answer(
+        changes in proptest::collection::vec((0usize..4096, any::<u8>()), 1..30),
+        reseal in any::<bool>(),
+    ) {
+        let mut tar = machine(&[b'k'; 800]);
+        for (at, byte) in changes {
+            tar[at] = byte;
+        }
+        if reseal {
+            for block in tar.chunks_mut(BLOCK) {
+                seal(block);
+            }
+        }
+        if let Ok(got) = read(&tar) {
+            prop_assert!(got.raw.len() <= LONGEST + BLOCK);
+            for file in &got.files {
+                prop_assert!(!file.path.starts_with('/') && !file.path.split('/').any(|s| s == ".."));
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_give_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+        let _ = read(&bytes);
+        let _ = is_header(&bytes);
+    }
+}
