@@ -79,7 +79,7 @@ fn after_crash(signals: Signals, ending: Option<How>) -> ! {
     machine.config = flags::early();
     machine.degraded(
         "init",
-        "PID 1 crashed and was started again: services that still run go on unsupervised",
+        "PID 1 crashed and was started again: services that still run go on unsupervised, and a scheduled end is forgotten",
     );
     let mut ears = Ears {
         signals,

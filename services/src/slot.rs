@@ -11,6 +11,9 @@ use crate::{Millis, Pid, Status, sooner};
 const TOO_SOON_MS: Millis = 1_000;
 /// What a program ends with that wants no other start (gokrazy's convention).
 const NO_MORE: Status = Status::Exited(125);
+/// So often a start that failed for want of a process or a descriptor is tried
+/// again, also where a service is started only once.
+const MOST_TRIES: u32 = 5;
 /// As a shell says "could not be run".
 const NOT_RUN: Status = Status::Exited(126);
 
@@ -170,7 +173,15 @@ impl Slot {
     }
 
     pub(crate) fn spawn_failed(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
-        if self.state == State::Spawning {
+        if self.state != State::Spawning {
+            return;
+        }
+        // Without a process nothing has ended, and no policy on ends holds: what was
+        // short may be there in a moment.
+        if !self.leaving && self.backoff.failures() < MOST_TRIES {
+            self.last = Some(NOT_RUN);
+            self.delay(now, now, NOT_RUN, id, todo);
+        } else {
             self.ended(now, now, NOT_RUN, id, todo);
         }
     }

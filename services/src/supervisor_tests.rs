@@ -175,6 +175,22 @@ fn a_good_end_makes_up_for_bad_ones() {
 }
 
 #[test]
+fn what_never_had_a_process_is_tried_again_and_not_for_ever() {
+    let mut s = Supervisor::new(rows());
+    s.handle(0, Event::Start(ONCE));
+    let mut now = 0;
+    for _ in 0..5 {
+        assert_eq!(s.state(ONCE), State::Spawning);
+        s.handle(now, Event::SpawnFailed(ONCE));
+        now = s.deadline().expect("a delay");
+        s.handle(now, Event::Tick);
+    }
+    s.handle(now, Event::SpawnFailed(ONCE));
+    assert_eq!((s.state(ONCE), s.deadline()), (State::Failed, None));
+    assert!(now < 5_000, "after {now} ms only");
+}
+
+#[test]
 fn a_crash_loop_never_spins() {
     let mut s = Supervisor::new(rows());
     s.handle(0, Event::Start(PODMAN));

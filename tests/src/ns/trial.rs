@@ -105,7 +105,22 @@ fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Resu
         _ => pid1.signal(libc::SIGUSR2),
     };
     asked.or_else(|_| pid1.signal(libc::SIGUSR2))?;
+    if ending == Ending::Scheduled {
+        unless_forgotten(pid1);
+    }
     gone(pid1, settled)
+}
+
+/// A crash forgets what is scheduled, and says so: then it is asked by a signal.
+fn unless_forgotten(pid1: &Running) {
+    let deadline = Instant::now() + LIMIT;
+    while pid1.ended().is_none() && Instant::now() < deadline {
+        if said(&pid1.output(), &[]) == Some(Outcome::Again) {
+            let _ = pid1.signal(libc::SIGUSR2); // it may have ended now
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Lets it settle, and ends it in order.
