@@ -1,7 +1,7 @@
-//! Small files, written whole and read within bounds.
+//! Small files, written whole.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -27,23 +27,6 @@ pub fn replace(path: &Path, text: &[u8], mode: u32) -> Result<(), String> {
     fs::rename(&temporary, path).map_err(say)
 }
 
-/// The first `most` bytes of `path`. For what somebody else may have put there:
-/// the open of a fifo that nobody writes to would not come back (fifo(7)), and
-/// some files do not end.
-///
-/// # Errors
-/// What the system said.
-pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut options = fs::OpenOptions::new();
-    let file = options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -62,21 +45,6 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-        fs::remove_dir_all(dir).unwrap();
-    }
-
-    #[test]
-    fn what_does_not_end_or_never_begins_is_read_too() {
-        let dir = std::env::temp_dir().join(format!("b2p-read-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let (file, fifo) = (dir.join("file"), dir.join("fifo"));
-        fs::write(&file, b"abc").unwrap();
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(read(&file, 10).unwrap(), b"abc");
-        assert_eq!(read(&file, 2).unwrap(), b"ab");
-        assert_eq!(read(&fifo, 10).unwrap(), b"", "nobody writes, nobody waits");
-        assert_eq!(read(Path::new("/dev/zero"), 4096).unwrap().len(), 4096);
-        assert!(read(&dir.join("none"), 1).is_err());
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -1,5 +1,7 @@
 //! What clients ask of PID 1 over the control channel, and what they are told.
 
+use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use control::{Client, End, Last, Name, Request};
@@ -9,10 +11,7 @@ use services::{Event, Id, Manager, Status};
 use crate::events::Ears;
 use crate::machine::{Machine, Scheduled, now};
 use crate::signals::How;
-use crate::{files, ready, table};
-
-/// So much of passwd(5) and of group(5) is read: ten thousand users.
-const ACCOUNTS: u64 = 1 << 20;
+use crate::{ready, table};
 
 /// Takes in who has connected and answers who has spoken. How the machine is to
 /// end, if one of them asks for that now.
@@ -84,12 +83,14 @@ fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
 /// The client has put the file into RAM: PID 1 waits for no disk.
 fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     let path = Path::new(control::SERVICES).join(name.as_str());
+    let say = |e: std::io::Error| format!("{}: {e}", path.display());
+    let file = fs::File::open(&path).map_err(say)?;
+    let mut bytes = Vec::new();
     // One byte more than is allowed, so that it is refused and not cut.
     let most = services::file::LONGEST as u64 + 1;
-    let bytes = files::read(&path, most).map_err(|e| format!("{}: {e}", path.display()))?;
-    let accounts = |path| files::read(Path::new(path), ACCOUNTS).unwrap_or_default();
+    file.take(most).read_to_end(&mut bytes).map_err(say)?;
+    let accounts = |path| fs::read_to_string(path).unwrap_or_default();
     let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
-    let [passwd, group] = [&passwd, &group].map(|b| String::from_utf8_lossy(b));
     let loaded = manager.load(name.as_str(), &bytes, &passwd, &group);
     loaded.map(drop).map_err(|errors| errors.join("; "))
 }
