@@ -11,7 +11,7 @@ use crate::machine::{Machine, Scheduled, now};
 use crate::signals::How;
 use crate::{files, ready, table};
 
-/// So much of passwd(5) and of group(5) is read: ten thousand users.
+/// More than this of passwd(5) or group(5) is not read.
 const ACCOUNTS: u64 = 1 << 20;
 
 /// Takes in who has connected and answers who has spoken. How the machine is to
@@ -84,12 +84,14 @@ fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
 /// The client has put the file into RAM: PID 1 waits for no disk.
 fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     let path = Path::new(control::SERVICES).join(name.as_str());
+    let say = |e: std::io::Error| format!("{}: {e}", path.display());
     // One byte more than is allowed, so that it is refused and not cut.
-    let most = services::file::LONGEST as u64 + 1;
-    let bytes = files::read(&path, most).map_err(|e| format!("{}: {e}", path.display()))?;
-    let accounts = |path| files::read(Path::new(path), ACCOUNTS).unwrap_or_default();
+    let bytes = files::some(&path, services::file::LONGEST as u64 + 1).map_err(say)?;
+    let accounts = |path| {
+        let bytes = files::some(Path::new(path), ACCOUNTS).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
     let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
-    let [passwd, group] = [&passwd, &group].map(|b| String::from_utf8_lossy(b));
     let loaded = manager.load(name.as_str(), &bytes, &passwd, &group);
     loaded.map(drop).map_err(|errors| errors.join("; "))
 }
