@@ -1,0 +1,71 @@
+//! `b2p` and PID 1's control channel on a machine that runs: what they say, and
+//! what services of the owner's, clients and floods do to them.
+
+mod abuse;
+mod commands;
+mod own;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::time::Duration;
+use tests::{Checks, Guest};
+
+/// For what comes of itself.
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn control() -> Result<()> {
+    let guest = Guest::boot("control", |machine| {
+        machine.memory_mib(640).append("b2p.off=off1,settle")
+    })?;
+    let mut checks = Checks::new("control");
+    commands::all(&guest, &mut checks);
+    own::all(&guest, &mut checks);
+    abuse::all(&guest, &mut checks);
+    checks.check("PID 1 has lived through all of it", || {
+        let said = guest
+            .sh("cat /proc/1/status; dmesg | grep -c 'PID 1 panicked\\|rescue shell' || true")?;
+        ensure!(
+            said.ends_with("\n0") && said.contains("Threads:\t1\n"),
+            "{said}"
+        );
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+/// Writes a service file.
+fn file(guest: &Guest, name: &str, text: &str) -> Result<()> {
+    let script = "mkdir -p /var/lib/boot2podman/services && cat >/var/lib/boot2podman/services/";
+    let out = guest.ssh_with("root", &format!("{script}{name}"), text.as_bytes())?;
+    tests::text(&out).map(drop)
+}
+
+/// What a command says on both outputs, and its exit status.
+fn said(guest: &Guest, command: &str) -> Result<(String, Option<i32>)> {
+    let out = guest.ssh("root", &format!("({command}) 2>&1"))?;
+    let text = String::from_utf8_lossy(&out.stdout).trim_end().to_owned();
+    Ok((text, out.status.code()))
+}
+
+/// Expects an exit status and words in what it says.
+fn says(guest: &Guest, command: &str, code: i32, words: &[&str]) -> Result<String> {
+    let (text, status) = said(guest, command)?;
+    ensure!(status == Some(code), "`{command}`: {status:?}: {text}");
+    for word in words {
+        ensure!(text.contains(word), "`{command}`: no {word:?}: {text}");
+    }
+    Ok(text)
+}
+
+/// All about one service, as JSON.
+fn service(guest: &Guest, name: &str) -> Result<Value> {
+    let (text, _) = said(guest, &format!("b2p status --json {name}"))?;
+    serde_json::from_str(&text).with_context(|| text)
+}
+
+/// Its process.
+fn pid(guest: &Guest, name: &str) -> Result<u64> {
+    let all = service(guest, name)?;
+    all["pid"].as_u64().with_context(|| all.to_string())
+}
