@@ -1,7 +1,7 @@
 //! Small files, written whole.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -27,6 +27,25 @@ pub fn replace(path: &Path, text: &[u8], mode: u32) -> Result<(), String> {
     fs::rename(&temporary, path).map_err(say)
 }
 
+/// At most `most` bytes of a file that PID 1 is asked to read. Only of a file: it
+/// would wait for ever for the other end of a fifo (fifo(7)), and a link may lead
+/// to a disk that is gone.
+///
+/// # Errors
+/// What the system said; `InvalidInput` for what is no file.
+pub fn some(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -45,6 +64,21 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        fs::remove_dir_all(dir).unwrap();
+    }
+    #[test]
+    fn only_a_file_is_read_and_only_so_much() {
+        let dir = std::env::temp_dir().join(format!("b2p-some-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (file, fifo, link) = (dir.join("file"), dir.join("fifo"), dir.join("link"));
+        fs::write(&file, b"12345").unwrap();
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(some(&file, 3).unwrap(), b"123");
+        assert_eq!(some(&file, 9).unwrap(), b"12345");
+        // The first of these would not come back.
+        assert!(some(&fifo, 9).is_err());
+        assert!(some(&link, 9).is_err() && some(&dir, 9).is_err());
         fs::remove_dir_all(dir).unwrap();
     }
 }

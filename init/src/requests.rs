@@ -1,7 +1,5 @@
 //! What clients ask of PID 1 over the control channel, and what they are told.
 
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use control::{Client, End, Last, Name, Request};
@@ -11,7 +9,10 @@ use services::{Event, Id, Manager, Status};
 use crate::events::Ears;
 use crate::machine::{Machine, Scheduled, now};
 use crate::signals::How;
-use crate::{ready, table};
+use crate::{files, ready, table};
+
+/// More than this of passwd(5) or group(5) is not read.
+const ACCOUNTS: u64 = 1 << 20;
 
 /// Takes in who has connected and answers who has spoken. How the machine is to
 /// end, if one of them asks for that now.
@@ -84,12 +85,12 @@ fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
 fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     let path = Path::new(control::SERVICES).join(name.as_str());
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
-    let file = fs::File::open(&path).map_err(say)?;
-    let mut bytes = Vec::new();
     // One byte more than is allowed, so that it is refused and not cut.
-    let most = services::file::LONGEST as u64 + 1;
-    file.take(most).read_to_end(&mut bytes).map_err(say)?;
-    let accounts = |path| fs::read_to_string(path).unwrap_or_default();
+    let bytes = files::some(&path, services::file::LONGEST as u64 + 1).map_err(say)?;
+    let accounts = |path| {
+        let bytes = files::some(Path::new(path), ACCOUNTS).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
     let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
     let loaded = manager.load(name.as_str(), &bytes, &passwd, &group);
     loaded.map(drop).map_err(|errors| errors.join("; "))
