@@ -17,7 +17,8 @@ use nix::sys::socket::{
 
 use crate::{CUT, LONGEST_ANSWER, LONGEST_REQUEST, Request, no};
 
-/// At most so many clients wait with their packet; one more, and the oldest goes.
+/// At most so many clients wait with their packet; one more, and the oldest that has
+/// not spoken goes.
 const MOST_CLIENTS: usize = 8;
 /// At most so many are taken in at once, before PID 1 looks at other things.
 const MOST_AT_ONCE: usize = 16;
@@ -109,9 +110,19 @@ impl Server {
             return answer(Client(client), &no("only root may"));
         }
         if self.clients.len() >= MOST_CLIENTS {
-            self.forget_oldest();
+            self.make_room();
         }
         self.clients.push(client);
+    }
+
+    /// Who has spoken is answered in this turn, and leaves: only who has not is
+    /// turned out.
+    fn make_room(&mut self) {
+        match self.clients.iter().position(|c| !has_spoken(c)) {
+            Some(silent) => drop(self.clients.remove(silent)),
+            None if self.clients.len() >= MOST_CLIENTS + MOST_AT_ONCE => self.forget_oldest(),
+            None => {}
+        }
     }
 
     fn forget_oldest(&mut self) {
@@ -141,6 +152,12 @@ enum Heard {
     Nothing,
     Gone,
     Said(Result<Request, &'static str>),
+}
+
+/// Whether [`hear`] would hear something, the end included.
+fn has_spoken(client: &OwnedFd) -> bool {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+    recv(client.as_raw_fd(), &mut [0], flags) != Err(Errno::EAGAIN)
 }
 
 fn hear(client: &OwnedFd) -> Heard {

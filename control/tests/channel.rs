@@ -200,6 +200,18 @@ fn the_oldest_makes_room() {
 }
 
 #[test]
+fn who_has_spoken_is_not_turned_out() {
+    let place = Place::new("spoken");
+    let mut server = place.server();
+    let silent = connected(&place.path());
+    let clients: Vec<_> = (0..12).map(|_| connected(&place.path())).collect();
+    clients.iter().for_each(|client| say(client, b"status"));
+    assert_eq!(turn(&mut server, "ok\n"), 12);
+    assert!(clients.iter().all(|c| heard(c) == Ok("ok\n".into())));
+    assert_eq!(heard(&silent), Ok(String::new()), "closed");
+}
+
+#[test]
 fn a_flood_of_connections_leaves_nothing() {
     let place = Place::new("flood");
     let mut server = place.server();
@@ -210,7 +222,7 @@ fn a_flood_of_connections_leaves_nothing() {
             let text: &[u8] = if at % 2 == 0 { b"status" } else { b"\xff\0" };
             let _ = send(client.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL);
         }
-        assert!(turn(&mut server, "ok\n") <= 8, "round {round}");
+        assert!(turn(&mut server, "ok\n") <= 12, "round {round}");
     }
     turn(&mut server, "ok\n");
     turn(&mut server, "ok\n");

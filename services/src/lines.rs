@@ -11,24 +11,28 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Takes `bytes` and calls `each` for every line they complete.
+    /// Takes `bytes` and calls `each` for every line they complete, also for an
+    /// empty one: a flood of those is a flood.
     pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for &byte in bytes {
             if byte != b'\n' {
                 self.partial.push(byte);
             }
             if byte == b'\n' || self.partial.len() >= LONGEST {
-                self.flush(&mut each);
+                self.hand_out(&mut each);
             }
         }
     }
 
     /// Hands out what is left when the writer has gone.
     pub fn flush(&mut self, mut each: impl FnMut(&[u8])) {
-        let line = self.partial.strip_suffix(b"\r").unwrap_or(&self.partial);
-        if !line.is_empty() {
-            each(line);
+        if !self.partial.is_empty() {
+            self.hand_out(&mut each);
         }
+    }
+
+    fn hand_out(&mut self, each: &mut impl FnMut(&[u8])) {
+        each(self.partial.strip_suffix(b"\r").unwrap_or(&self.partial));
         self.partial.clear();
     }
 }
@@ -48,7 +52,10 @@ mod tests {
 
     #[test]
     fn joins_and_splits() {
-        assert_eq!(all(&[b"a", b"b\nc\r\n\n", b"d"]), [&b"ab"[..], b"c", b"d"]);
+        assert_eq!(
+            all(&[b"a", b"b\nc\r\n\n", b"d"]),
+            [&b"ab"[..], b"c", b"", b"d"]
+        );
     }
 
     #[test]

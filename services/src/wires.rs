@@ -80,9 +80,7 @@ impl Wires {
         self.take(BUFFERS, now, name, sink);
         let Wires { lines, rate, .. } = self;
         lines.flush(|line| {
-            if rate.pass(now) {
-                sink(name, line);
-            }
+            say(rate, now, name, line, sink);
         });
     }
 
@@ -100,9 +98,7 @@ impl Wires {
             some = true;
             let rate = &mut self.rate;
             self.lines.feed(bytes.get(..n).unwrap_or(&[]), |line| {
-                if rate.pass(now) {
-                    sink(name, line);
-                }
+                say(rate, now, name, line, sink);
             });
         }
         some
@@ -162,6 +158,13 @@ impl Wires {
             self.ready = None;
         }
         ready
+    }
+}
+
+/// An empty line costs as much as another, and says nothing.
+fn say(rate: &mut Rate, now: Millis, name: &str, line: &[u8], sink: Sink) {
+    if rate.pass(now) && !line.is_empty() {
+        sink(name, line);
     }
 }
 

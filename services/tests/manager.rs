@@ -307,6 +307,23 @@ fn one_that_floods_costs_a_bounded_share_and_says_how_much_was_lost() {
 }
 
 #[test]
+fn a_flood_of_empty_lines_is_a_flood() {
+    let flood = shell("flood", "exec yes ''");
+    let mut w = World::new(vec![flood]);
+    w.event(Event::Start(0));
+    w.until("over", |w| w.m.deadline().is_some());
+    let (start, turns) = (now(), w.turns);
+    while now() < start + 500 {
+        w.turn(1_000);
+    }
+    let (turns, took) = (w.turns - turns, (now() - start) as usize);
+    assert!(turns < took / 2, "{turns} turns in {took} ms");
+    let lines = SAID.lock().unwrap().clone();
+    assert!(!lines.iter().any(|l| l == "flood: "), "nothing was said");
+    w.stop_all();
+}
+
+#[test]
 fn what_it_said_last_is_heard() {
     let mut w = World::new(vec![Service {
         restart: Restart::Never,
