@@ -172,3 +172,60 @@ fn what_comes_before_what() -> Result<()> {
     ensure!(name(last.number) == "reboot", "the last call is {last}");
     Ok(())
 }
+
+/// Every file of Rust below the crates, as text, with its path.
+fn sources(dir: &Path, all: &mut Vec<(String, String)>) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !["target", "out", ".git", "corpus"].contains(&&*name) {
+            sources(&path, all)?;
+        } else if name.ends_with(".rs") {
+            all.push((path.display().to_string(), fs::read_to_string(&path)?));
+        }
+    }
+    Ok(())
+}
+
+/// Where what the document calls `place: name` may be: how the path ends.
+fn files_of(place: &str) -> Vec<String> {
+    match place {
+        "clean" | "manager" => vec![format!("/services/tests/{place}.rs")],
+        "channel" => vec!["/control/tests/channel.rs".into()],
+        path if path.ends_with(".rs") => vec![path.into()],
+        name => ["", "/main"]
+            .map(|rest| format!("/tests/tests/{name}{rest}.rs"))
+            .to_vec(),
+    }
+}
+
+/// What the document names and nobody has any more would show nothing.
+#[test]
+fn what_the_document_names_is_there() -> Result<()> {
+    let root = initramfs::paths::root();
+    let mut all = Vec::new();
+    sources(&root, &mut all)?;
+    let text = fs::read_to_string(root.join("docs/pid1.md"))?;
+    let (_, tables) = text.split_once("## Reaping").context("a heading")?;
+    let mut count = 0;
+    for word in tables.split('`').skip(1).step_by(2) {
+        let (places, name) = match (word.split_once(": "), word.rsplit_once("::")) {
+            (Some(("fuzz", target)), _) => (files_of(&format!("fuzz/src/{target}.rs")), target),
+            (Some((place, name)), _) => (files_of(place), name),
+            (_, Some((_, name))) if name.starts_with(char::is_lowercase) => (files_of(".rs"), name),
+            _ => continue,
+        };
+        let of = |path: &str| places.iter().any(|end| path.ends_with(end));
+        let named = [
+            format!("fn {name}("),
+            format!("mod {name};"),
+            format!("mod {name} "),
+        ];
+        let has = |text: &str| named.iter().any(|n| text.contains(n));
+        let there = all.iter().any(|(path, text)| of(path) && has(text));
+        ensure!(there, "{word:?} is not there");
+        count += 1;
+    }
+    ensure!(count > 60, "only {count} names are found in the document");
+    Ok(())
+}
