@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use log::debug;
+use log::{debug, info};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use services::manager::Token;
@@ -51,6 +51,19 @@ impl Ears {
             Err(why) => machine.degraded("control", &why),
         }
     }
+
+    /// Opens it again where its name is gone: by mistake, or because /run was full.
+    /// Any signal gives the occasion, the end of a child too, so that nothing
+    /// wakes PID 1 for it.
+    fn listen_again(&mut self) {
+        let path = Path::new(control::PATH);
+        if path.symlink_metadata().is_err()
+            && let Ok(server) = control::Server::bind(path)
+        {
+            info!("{} was gone, and is there again", control::PATH);
+            self.control = Some(server);
+        }
+    }
 }
 
 /// What a turn of the loop brought that is not the services' own affair.
@@ -62,6 +75,8 @@ pub struct Turn {
     pub devices: bool,
     /// Somebody has come to the control channel.
     pub control: bool,
+    /// A signal came.
+    pub signal: bool,
 }
 
 /// Runs until `done` says so after some event. Shutting down does not return.
@@ -82,6 +97,9 @@ pub fn run(
         } else {
             None
         };
+        if turn.signal {
+            ears.listen_again();
+        }
         let due = machine.scheduled.filter(|s| s.at <= now());
         let asked = turn.asked.or(requested).or(due.map(|s| s.how));
         if let Some(how) = asked {
@@ -96,7 +114,10 @@ pub fn turn(manager: &mut Manager, ears: &mut Ears, until: Option<Millis>) -> Tu
     let mut turn = Turn::default();
     for source in wait(manager, ears, until) {
         match source {
-            Source::Signals => turn.asked = signals(ears).or(turn.asked),
+            Source::Signals => {
+                turn.asked = signals(ears).or(turn.asked);
+                turn.signal = true;
+            }
             Source::Uevents => turn.devices = true,
             Source::Control => turn.control = true,
             Source::Button => {

@@ -9,6 +9,7 @@ pub mod crash;
 pub mod events;
 pub mod files;
 pub mod flags;
+pub mod holdout;
 pub mod identity;
 pub mod image;
 pub mod kmsg;

@@ -86,7 +86,8 @@ fn after_crash(signals: Signals, ending: Option<How>) -> ! {
         uevents: None,
         buttons: Buttons::default(),
         control: None,
-        more: false,
+        // Signals were read by the program before that it did not live to act on.
+        more: true,
     };
     if let Some(how) = ending {
         // What it was at when it crashed. The services are children like others.

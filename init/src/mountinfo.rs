@@ -40,7 +40,6 @@ const IN_MEMORY: &[&str] = &[
     "devpts",
     "devtmpfs",
     "efivarfs",
-    "erofs",
     "fusectl",
     "hugetlbfs",
     "mqueue",
@@ -52,7 +51,6 @@ const IN_MEMORY: &[&str] = &[
     "rpc_pipefs",
     "securityfs",
     "selinuxfs",
-    "squashfs",
     "sysfs",
     "tmpfs",
     "tracefs",
@@ -79,27 +77,45 @@ pub fn kind(fstype: &str) -> Option<Kind> {
 }
 
 /// The mounts of `text` that must go, in the order in which they can: what was
-/// mounted last comes first. The root itself is RAM and stays.
+/// mounted last comes first. The root itself is RAM and stays. What is in memory
+/// goes too where it covers one that must: that has no name before.
 #[must_use]
 pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
-    let mut all: Vec<Mount> = text.split(|b| *b == b'\n').filter_map(parse).collect();
-    all.retain(|m| m.target != b"/");
+    let mut all: Vec<Mount> = Vec::new();
+    for (mount, matters) in text.split(|b| *b == b'\n').filter_map(parse) {
+        let covers = |m: &Mount| below(&m.target, &mount.target);
+        if mount.target != b"/" && (matters || all.iter().any(covers)) {
+            all.push(mount);
+        }
+    }
     all.reverse();
     all
 }
 
+/// Whether `path` is `dir` or in it.
+fn below(path: &[u8], dir: &[u8]) -> bool {
+    let rest = path.strip_prefix(dir);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
 /// One line: `36 35 98:0 /root /target options optional… - type source super`.
-fn parse(line: &[u8]) -> Option<Mount> {
+/// `true` if it must go for its own sake.
+fn parse(line: &[u8]) -> Option<(Mount, bool)> {
     let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
     // Behind the six that every line has: a source or a target may be `-` too.
     let dash = 6 + fields.get(6..)?.iter().position(|f| *f == b"-")?;
     let fstype = std::str::from_utf8(fields.get(dash + 1)?).ok()?;
-    Some(Mount {
+    // A mount namespace that is kept by a name keeps its own mounts of a disk
+    // (mount_namespaces(7)); its root is `mnt:[…]`.
+    let namespace = fstype == "nsfs" && fields.get(3)?.starts_with(b"mnt:");
+    let own = kind(fstype).or(namespace.then_some(Kind::Stacked));
+    let mount = Mount {
         target: unescape(fields.get(4)?),
         fstype: fstype.to_owned(),
-        kind: kind(fstype)?,
+        kind: own.unwrap_or(Kind::Stacked),
         device: device(fields.get(2)?)?,
-    })
+    };
+    Some((mount, own.is_some()))
 }
 
 fn device(text: &[u8]) -> Option<(u32, u32)> {
@@ -158,6 +174,37 @@ mod tests {
             b"/var/lib/containers/storage/overlay/a b/merged"
         );
         assert_eq!(got[4].device, (254, 1));
+    }
+
+    #[test]
+    fn what_covers_a_disk_goes_before_it() {
+        let text = "\
+24 22 0:21 / /mnt rw - tmpfs tmpfs rw
+30 22 254:1 / /mnt/disk rw - ext4 /dev/vda1 rw
+31 22 0:50 / /mnt rw - tmpfs none rw
+32 22 0:51 / /mnt/disk2 rw - tmpfs none rw
+33 22 0:52 / /mnt/disk rw - ramfs none rw
+";
+        let got = to_unmount(text.as_bytes());
+        let seen: Vec<_> = got.iter().map(|m| (m.kind, m.device)).collect();
+        let expected = [
+            (Kind::Stacked, (0, 52)),
+            (Kind::Stacked, (0, 50)),
+            (Kind::Disk, (254, 1)),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_kept_mount_namespace_goes_and_other_namespaces_stay() {
+        let text = "\
+43 24 0:4 net:[402] /run/netns/x rw - nsfs nsfs rw
+44 24 0:4 mnt:[403] /run/ns/m rw - nsfs nsfs rw
+45 24 7:0 / /srv rw - squashfs /dev/loop0 rw
+";
+        let got = to_unmount(text.as_bytes());
+        let seen: Vec<_> = got.iter().map(|m| (m.kind, &*m.fstype)).collect();
+        assert_eq!(seen, [(Kind::Disk, "squashfs"), (Kind::Stacked, "nsfs")]);
     }
 
     #[test]

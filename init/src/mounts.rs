@@ -103,6 +103,17 @@ pub fn api() -> Result<(), String> {
     all(API)
 }
 
+/// Mounts /proc again where somebody has taken it away: without it nobody knows
+/// who still runs, and what is mounted.
+///
+/// # Errors
+/// Why it is not there.
+pub fn proc() -> Result<(), String> {
+    let row = API.iter().find(|r| r.fstype == "proc");
+    let result = row.map_or(Ok(()), one);
+    result.map_err(|e| format!("/proc: {e}"))
+}
+
 /// Mounts everything below them.
 ///
 /// # Errors

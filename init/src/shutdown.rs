@@ -15,7 +15,7 @@ use services::{Event, Manager, Millis};
 use crate::events::{Ears, collect, turn};
 use crate::machine::now;
 use crate::signals::How;
-use crate::{crash, kmsg, sys, table, unmount};
+use crate::{crash, kmsg, mounts, sys, table, unmount};
 
 /// One phase of the end.
 struct Phase {
@@ -86,8 +86,10 @@ impl End<'_> {
 /// Runs the list, then ends the machine. Never returns.
 pub fn run(how: How, manager: &mut Manager, ears: &mut Ears) -> ! {
     crash::ending(how);
+    let proc = mounts::proc();
     kmsg::loud();
     kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
+    proc.unwrap_or_else(|e| warn!("{e}"));
     ears.uevents = None; // nobody reads them any more
     ears.control = None;
     let mut end = End {

@@ -44,6 +44,15 @@ pub fn owns_kernel() -> bool {
     map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
+/// Whether this is the machine's own init and not a namespace's, which may have
+/// the rights to undo what is the machine's: its pid namespace is the first
+/// (include/linux/proc_ns.h, `PROC_PID_INIT_INO`).
+#[must_use]
+pub fn owns_machine() -> bool {
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    namespace.is_ok_and(|n| n.as_os_str() == "pid:[4026531836]") && owns_kernel()
+}
+
 /// Sends a signal to every process but PID 1 and the caller's (kill(2), pid -1).
 pub fn signal_everyone(signal: libc::c_int) {
     // SAFETY: integers only.

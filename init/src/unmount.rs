@@ -6,9 +6,10 @@
 //! a server that is gone may never return. A call that may hang is a child of
 //! that child, left behind when its time is over.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,22 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::mountinfo::{Kind, Mount, to_unmount};
-use crate::sys;
+use crate::{holdout, sys};
 
 /// Stacks of mounts are a few deep; each round takes one layer off.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 16;
+/// The files of one that was killed are closed a moment after its end: by
+/// io_uring's own worker (io_uring/io_uring.c, io_ring_exit_work), or when a
+/// large memory has been given back.
+const PAUSE: Duration = Duration::from_millis(100);
+/// So often that is waited for.
+const PAUSES: usize = 5;
+/// Milliseconds that it may take to find them out.
+const NAMING: i32 = 3_000;
 /// So many holders of a busy mount are named.
 const NAMED: usize = 8;
+
+const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// Milliseconds that one call may take.
 fn limit(kind: Kind) -> i32 {
@@ -38,43 +49,97 @@ fn limit(kind: Kind) -> i32 {
 /// Swap off, loop devices free, and everything that is on a disk or far away
 /// unmounted, or told why not. Runs in a child: it may take long.
 pub fn all() {
-    swap_off();
+    // Of its own: in want of memory it is the first to be killed (mm/swapfile.c).
+    let _ = bounded(limit(Kind::Disk), || {
+        swap_off();
+        Ok(())
+    });
+    let ours = sys::owns_machine();
+    if ours {
+        forget_interpreters();
+    }
+    let mut pauses = 0;
     for _ in 0..ROUNDS {
-        let before = mounts();
-        for mount in &before {
-            let _ = bounded(limit(mount.kind), || {
-                umount2(&*path(mount), MntFlags::UMOUNT_NOFOLLOW)
-            });
-        }
-        free_loops();
-        if mounts().len() == before.len() {
+        let progress = round(ours);
+        if mounts().is_empty() || (!progress && pauses == PAUSES) {
             break; // nothing left, or nothing more to be had this way
+        }
+        if !progress {
+            pauses += 1;
+            std::thread::sleep(PAUSE);
         }
     }
     for mount in mounts() {
         give_up(&mount);
     }
+    if ours {
+        holdout::make_read_only();
+    }
+}
+
+/// Takes away what lets go now, loop devices only where they are `ours`; whether
+/// anything did.
+fn round(ours: bool) -> bool {
+    let used = || loops(Path::new("/sys/block")).len();
+    let before = used();
+    let goes = |mount: &Mount| {
+        let call = || umount2(&*path(mount), MntFlags::UMOUNT_NOFOLLOW);
+        bounded(limit(mount.kind), call).is_ok()
+    };
+    let gone = mounts().into_iter().filter(goes).count();
+    if ours {
+        free_loops();
+    }
+    gone > 0 || used() < before
+}
+
+/// With the flag F the kernel keeps an interpreter open, and so the file system
+/// that it is on, a container's overlay mostly, which no mount shows any more
+/// (Documentation/admin-guide/binfmt-misc.rst).
+fn forget_interpreters() {
+    let _ = fs::write("/proc/sys/fs/binfmt_misc/status", "-1");
 }
 
 /// Writes back every file system that is on a disk. Not sync(2), which asks all
 /// of them, and waits for ever for a server that is gone.
 pub fn sync() {
+    if fs::read(MOUNTINFO).is_err() {
+        nix::unistd::sync(); // not known is not none
+    }
     let mut seen = Vec::new();
     for mount in mounts().iter().filter(|m| m.kind == Kind::Disk) {
         if !seen.contains(&mount.device) {
-            seen.push(mount.device);
-            let target = String::from_utf8_lossy(&mount.target);
-            let written = fs::File::open(Path::new(&*target)).and_then(|f| sys::syncfs(&f));
-            written.unwrap_or_else(|e| warn!("{target}: {e}"));
+            match opened(mount).and_then(|f| sys::syncfs(&f)) {
+                Ok(()) => seen.push(mount.device),
+                Err(e) => warn!("{}: {e}", String::from_utf8_lossy(&mount.target)),
+            }
         }
+    }
+}
+
+/// Whatever is mounted there, and is that mount: a bind mount may be a fifo, and
+/// another may be mounted over it.
+fn opened(mount: &Mount) -> std::io::Result<fs::File> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(OsStr::from_bytes(&mount.target))?;
+    let (major, minor) = mount.device;
+    if file.metadata()?.dev() == libc::makedev(major, minor) {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other("another is mounted over it"))
     }
 }
 
 /// Whether there is nothing to do: a machine without a disk.
 #[must_use]
 pub fn nothing() -> bool {
+    let Ok(mountinfo) = fs::read(MOUNTINFO) else {
+        return false; // not known
+    };
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    mounts().is_empty() && swaps.lines().count() <= 1
+    to_unmount(&mountinfo).is_empty() && swaps.lines().count() <= 1
 }
 
 /// For PID 1 itself, where there is no memory for a child: what is on a disk is
@@ -86,7 +151,7 @@ pub fn without_child() {
 }
 
 fn mounts() -> Vec<Mount> {
-    to_unmount(&fs::read("/proc/self/mountinfo").unwrap_or_default())
+    to_unmount(&fs::read(MOUNTINFO).unwrap_or_default())
 }
 
 fn path(mount: &Mount) -> CString {
@@ -96,13 +161,17 @@ fn path(mount: &Mount) -> CString {
 /// It stays busy: say who holds it, make it read-only, take it out of the tree.
 fn give_up(mount: &Mount) {
     let target = String::from_utf8_lossy(&mount.target).into_owned();
-    let holders = holders(Path::new("/proc"), mount.device);
-    let named = if holders.is_empty() {
-        "nobody that can be seen".to_owned()
-    } else {
-        holders.join(" ")
-    };
-    warn!("{target} ({}) is busy, held by {named}", mount.fstype);
+    // Who has a file of a dead server open is asked about just that file.
+    let named = bounded(NAMING, || {
+        let holders = holders(Path::new("/proc"), mount.device);
+        let named = match holders.is_empty() {
+            true => "nobody that can be seen".to_owned(),
+            false => holders.join(" "),
+        };
+        warn!("{target} ({}) is busy, held by {named}", mount.fstype);
+        Ok(())
+    });
+    named.unwrap_or_else(|e| warn!("{target} ({}) is busy; by whom: {e}", mount.fstype));
     let point = path(mount);
     let clean =
         mount.kind == Kind::Disk && bounded(limit(Kind::Disk), || read_only(&point)).is_ok();
@@ -132,7 +201,7 @@ fn read_only(point: &CStr) -> nix::Result<()> {
 
 /// Runs `call` in a child, no longer than `ms`. Its errno is the child's exit
 /// status; ETIMEDOUT where it has not come back: the child is left to itself.
-fn bounded(ms: i32, call: impl FnOnce() -> nix::Result<()>) -> nix::Result<()> {
+pub(crate) fn bounded(ms: i32, call: impl FnOnce() -> nix::Result<()>) -> nix::Result<()> {
     let work = || {
         if let Err(e) = call() {
             sys::exit(e as i32)

@@ -104,11 +104,12 @@ impl Manager {
         }
     }
 
-    /// Binds the socket of `id`, where it has one that is not bound yet.
+    /// Binds the socket of `id`, where it has one that is not bound yet, or whose
+    /// name somebody has removed: then nobody could come.
     fn bind(&mut self, id: Id) -> Result<(), String> {
         let socket = self.supervisor.row(id).and_then(|r| r.socket);
         if let (Some(socket), Some(wires)) = (socket, self.wires.get_mut(id))
-            && wires.listen.is_none()
+            && (wires.listen.is_none() || !there(socket.path))
             && !self.closed
         {
             wires.listen = Some(listen::bind_unix(&socket)?);
@@ -320,12 +321,13 @@ impl Manager {
             .ok()
     }
 
-    /// The notify socket, bound when a first service wants it.
+    /// The notify socket, bound when a first service wants it, and again where its
+    /// name has been removed.
     fn notify_for(&mut self, row: &Service) -> Option<&'static str> {
         if row.ready != Ready::Notify {
             return None;
         }
-        if self.notify.is_none() {
+        if self.notify.is_none() || !there(notify::PATH) {
             let bound = Notify::bind(Path::new(notify::PATH));
             self.notify = bound
                 .inspect_err(|e| error!("{}: {e}: READY=1 cannot be said", notify::PATH))
@@ -398,6 +400,10 @@ impl Manager {
     fn name(&self, id: Id) -> &'static str {
         self.supervisor.row(id).map_or("?", |r| r.name)
     }
+}
+
+fn there(path: &str) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 fn signal(pid: Pid, signal: Signal) {

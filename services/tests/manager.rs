@@ -438,6 +438,13 @@ fn a_datagram_wakes_its_service() {
     client.send_to(b"hello\n", path).unwrap();
     w.until("up", up(0));
     w.until("heard", |_| said("log: hello"));
+    // Without its name nobody comes: the next start makes it again.
+    fs::remove_file(path).unwrap();
+    let first = w.state(0).pid();
+    w.event(Event::Restart(0));
+    w.until("armed or up again", |w| w.state(0).pid() != first);
+    w.until("reached", |_| client.send_to(b"again\n", path).is_ok());
+    w.until("heard again", |_| said("log: again"));
     w.stop_all();
     // Nobody reads it any more, so nobody is to wait for room in it.
     assert!(client.send_to(b"late\n", path).is_err());

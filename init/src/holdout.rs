@@ -1,0 +1,131 @@
+//! Disks that are in use when no mount shows why: by a mount namespace that a
+//! process without end keeps, a clone of a mount inside an overlay, a swap file, a
+//! loop device below another. Their file systems are made read-only past all that
+//! (SysRq u, Documentation/admin-guide/sysrq.rst), which leaves them clean.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use log::{info, warn};
+
+use crate::unmount::bounded;
+
+/// Milliseconds that opening a disk may take: one that is gone may not answer.
+const OPEN_MS: i32 = 2_000;
+/// What the kernel says when it is done (fs/super.c, do_emergency_remount).
+const DONE: &[u8] = b"Emergency Remount complete";
+/// How often that is looked for, and how long between.
+const LOOKS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes every disk read-only, if one is in use. Runs in a child.
+pub fn make_read_only() {
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    let disks = candidates(Path::new("/sys/class/block"), &swaps);
+    let used: Vec<String> = disks.into_iter().filter(|name| in_use(name)).collect();
+    if used.is_empty() {
+        return;
+    }
+    warn!("still in use, and no mount shows it: {}", used.join(" "));
+    let log = kernel_log();
+    if let Err(e) = fs::write("/proc/sysrq-trigger", "u") {
+        return warn!("/proc/sysrq-trigger: {e}");
+    }
+    match log.is_some_and(|mut log| (0..LOOKS).any(|_| says_done(&mut log))) {
+        true => info!("made read-only: they are clean"),
+        false => warn!("not made read-only in time"),
+    }
+}
+
+/// Disks and partitions that can be written to, and that neither another device
+/// (a volume of LVM's) nor swap has for itself.
+fn candidates(block: &Path, swaps: &str) -> Vec<String> {
+    let read = fs::read_dir(block).into_iter().flatten().flatten();
+    let names = read.filter_map(|e| e.file_name().into_string().ok());
+    let text = |name: &str, file| fs::read_to_string(block.join(name).join(file));
+    let is = |name: &str, file, what| text(name, file).is_ok_and(|t| t.trim() == what);
+    let held = |name: &str| {
+        let holders = fs::read_dir(block.join(name).join("holders"));
+        holders.is_ok_and(|mut h| h.next().is_some())
+    };
+    let swap = |name: &str| {
+        let device = format!("/dev/{name}");
+        let mut first = swaps.lines().filter_map(|l| l.split_whitespace().next());
+        first.any(|s| s.starts_with(&device))
+    };
+    names
+        .filter(|n| is(n, "ro", "0") && !is(n, "size", "0") && !held(n) && !swap(n))
+        .collect()
+}
+
+/// A mounted file system has its disk for itself: open(2), `O_EXCL`.
+fn in_use(name: &str) -> bool {
+    let open = || {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
+            .open(Path::new("/dev").join(name));
+        match file.map_err(|e| e.raw_os_error()) {
+            Err(Some(errno)) => Err(nix::errno::Errno::from_raw(errno)),
+            _ => Ok(()),
+        }
+    };
+    bounded(OPEN_MS, open) == Err(nix::errno::Errno::EBUSY)
+}
+
+/// The kernel's log from here on.
+fn kernel_log() -> Option<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let mut log = options.open("/dev/kmsg").ok()?;
+    log.seek(SeekFrom::End(0)).ok()?;
+    Some(log)
+}
+
+/// Whether one of the records that are there is it; if none is, after a pause.
+fn says_done(log: &mut impl Read) -> bool {
+    let mut record = [0u8; 8192];
+    while let Ok(n @ 1..) = log.read(&mut record) {
+        let text = record.get(..n).unwrap_or_default();
+        if text.windows(DONE.len()).any(|w| w == DONE) {
+            return true;
+        }
+    }
+    std::thread::sleep(PAUSE);
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_written_and_is_nobody_elses() {
+        let dir = std::env::temp_dir().join(format!("b2p-holdout-{}", std::process::id()));
+        let disk = |name: &str, ro: &str, size: &str| {
+            fs::create_dir_all(dir.join(name).join("holders")).unwrap();
+            fs::write(dir.join(name).join("ro"), ro).unwrap();
+            fs::write(dir.join(name).join("size"), size).unwrap();
+        };
+        disk("vda", "0\n", "2048\n");
+        disk("sr0", "1\n", "2048\n");
+        disk("loop0", "0\n", "0\n");
+        disk("vdb", "0\n", "2048\n");
+        disk("vdc1", "0\n", "2048\n");
+        fs::create_dir_all(dir.join("vdb/holders/dm-0")).unwrap();
+        let swaps = "Filename Type Size Used Priority\n/dev/vdc1 partition 9 0 -2\n";
+        assert_eq!(candidates(&dir, swaps), ["vda"]);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_end_is_found_among_other_records() {
+        let text = "6,1,2,-;sysrq: Emergency Remount R/O\n4,2,3,-;Emergency Remount complete\n";
+        assert!(says_done(&mut text.as_bytes()));
+        assert!(!says_done(&mut &b"6,1,2,-;nothing\n"[..]));
+    }
+}
