@@ -123,9 +123,10 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
 fn leaf_of(mut dir: PathBuf) -> PathBuf {
     for _ in 0..8 {
         let control = fs::read_to_string(dir.join("cgroup.subtree_control"));
-        if control.is_ok_and(|c| !c.trim_ascii().is_empty()) {
-            dir.push("main");
+        if !control.is_ok_and(|c| !c.trim_ascii().is_empty()) {
+            break;
         }
+        dir.push("main");
     }
     dir
 }
