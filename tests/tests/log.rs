@@ -1,0 +1,223 @@
+//! The log on a machine that runs (docs/log.md): what it holds, how it is read,
+//! what is kept on a disk, and that nobody waits for it.
+
+use anyhow::{Result, ensure};
+use std::time::Duration;
+use tests::{Checks, Guest, eventually};
+
+const SOON: Duration = Duration::from_secs(60);
+/// Where it is kept.
+const KEPT: &str = "/var/lib/boot2podman/log/log";
+
+#[test]
+fn log() -> Result<()> {
+    let guest = Guest::boot("log", |machine| machine.memory_mib(512).append("syslog"))?;
+    let mut checks = Checks::new("log");
+    checks.check("everybody is in it", || everybody(&guest));
+    checks.check("by name, level and number", || chosen(&guest));
+    checks.check("what programs say, and nobody as another", || {
+        programs(&guest)
+    });
+    checks.check("one service, followed", || followed(&guest));
+    checks.check("kept from the first record on", || kept(&guest));
+    checks.check("files are bounded", || bounded(&guest));
+    checks.check("a disk that is full", || full(&guest));
+    checks.check("a flood of messages", || flood(&guest));
+    checks.check("the last words are on the disk", || last_words(&guest));
+    checks.finish(&guest)
+}
+
+/// The lines that end in `text`.
+fn ending<'a>(log: &'a str, text: &str) -> Vec<&'a str> {
+    log.lines().filter(|l| l.ends_with(text)).collect()
+}
+
+fn everybody(guest: &Guest) -> Result<()> {
+    let all = guest.sh("b2p log")?;
+    for words in [
+        " kernel: Linux version ",
+        " boot2podman: ready ",
+        " sshd: Server listening",
+    ] {
+        ensure!(all.contains(words), "no {words:?}:\n{all}");
+    }
+    let first = all.lines().next().unwrap_or_default();
+    ensure!(
+        first.contains("kernel: Linux version"),
+        "it begins with {first:?}"
+    );
+    let records: usize = guest.sh("dmesg | wc -l")?.parse()?;
+    let lines = all.lines().count();
+    ensure!(
+        lines + 20 >= records && lines <= records + 20,
+        "{lines} of {records}"
+    );
+    Ok(())
+}
+
+fn chosen(guest: &Guest) -> Result<()> {
+    let one = guest.sh("b2p log sshd")?;
+    ensure!(
+        !one.is_empty() && one.lines().all(|l| l.contains(" sshd")),
+        "{one}"
+    );
+    let init = guest.sh("b2p log init")?;
+    ensure!(init.lines().all(|l| l.contains(" boot2podman: ")), "{init}");
+    let kernel = guest.sh("b2p log kernel")?;
+    ensure!(kernel.lines().all(|l| l.contains(" kernel: ")), "{kernel}");
+    let last = guest.sh("b2p log -n 3 init")?;
+    ensure!(last.lines().count() == 3 && init.ends_with(&last), "{last}");
+    guest.sh("kill -9 $(b2p status net | awk '$1 == \"pid\" {print $2}')")?;
+    eventually(SOON, || {
+        let bad = guest.sh("b2p log -p warn init")?;
+        ensure!(
+            bad.contains("net: killed by SIGKILL; starts again"),
+            "{bad}"
+        );
+        ensure!(!bad.contains(" boot2podman: ready "), "{bad}");
+        Ok(())
+    })?;
+    guest
+        .sh("! b2p log -p nonsense && ! b2p log --nonsense")
+        .map(drop)
+}
+
+/// Brackets tell what came by /dev/log from what PID 1 and its services say, and
+/// the kernel, not the sender, says which process it was.
+fn programs(guest: &Guest) -> Result<()> {
+    guest.sh("logger -t web 'from a program'; logger -t boot2podman 'not PID 1'; logger -t sshd 'not sshd'; printf 'a\\033[31mred' | logger -t tty")?;
+    guest.sh_as("core", "logger -t web 'from core'; sudo -n true")?;
+    eventually(SOON, || {
+        let all = guest.sh("b2p log -n 40")?;
+        for text in [
+            "from a program",
+            "not PID 1",
+            "not sshd",
+            "from core",
+            "red",
+        ] {
+            let lines = ending(&all, text);
+            ensure!(lines.len() == 1, "{text}: {lines:?}\n{all}");
+            ensure!(lines[0].contains("]: "), "{}", lines[0]);
+        }
+        ensure!(
+            all.contains("\\x1b[31mred") && !all.contains('\u{1b}'),
+            "{all}"
+        );
+        ensure!(all.contains("sudo[") && all.contains("COMMAND="), "{all}");
+        Ok(())
+    })?;
+    let init = guest.sh("b2p log init")?;
+    ensure!(!init.contains("boot2podman: not PID 1"), "{init}");
+    Ok(())
+}
+
+fn followed(guest: &Guest) -> Result<()> {
+    let file = "exec /bin/bash -c 'echo early; until [ -e /run/go ]; do sleep 0.2; done; echo late; exec sleep 4300'\n";
+    let script = "mkdir -p /var/lib/boot2podman/services && cat >/var/lib/boot2podman/services/chatty && b2p start chatty && (b2p log -f chatty >/run/followed 2>&1 </dev/null &)";
+    tests::text(&guest.ssh_with("root", script, file.as_bytes())?)?;
+    let seen = |text: &str| {
+        eventually(SOON, || {
+            let said = guest.sh("cat /run/followed")?;
+            ensure!(said.ends_with(text), "no {text}: {said}");
+            ensure!(said.lines().all(|l| l.contains(" chatty: ")), "{said}");
+            Ok(())
+        })
+    };
+    seen("chatty: early")?;
+    guest.sh("touch /run/go; logger other")?;
+    seen("chatty: late")?;
+    let pid = guest.pids("b2p log -f")?;
+    ensure!(pid.len() == 1, "{pid:?}");
+    guest.sh(&format!("kill {}", pid[0]))?;
+    guest.sh("b2p stop chatty").map(drop)
+}
+
+fn kept(guest: &Guest) -> Result<()> {
+    guest.sh("logger -t web 'to the disk'")?;
+    eventually(SOON, || {
+        let head = guest.sh(&format!("head -n 2 {KEPT}"))?;
+        let mut lines = head.lines();
+        let (boot, first) = (
+            lines.next().unwrap_or_default(),
+            lines.next().unwrap_or_default(),
+        );
+        ensure!(
+            boot.starts_with("--- boot ") && first.contains("Linux version"),
+            "{head}"
+        );
+        guest
+            .sh(&format!("grep 'web\\[[0-9]*\\]: to the disk$' {KEPT}"))
+            .map(drop)
+    })?;
+    // Every record once: also after a second start.
+    guest.sh("b2p restart keep; logger -t web 'once more'; sleep 4")?;
+    for text in ["to the disk", "once more", "ready ssh="] {
+        let count = guest.sh(&format!("grep -c '{text}' {KEPT}"))?;
+        ensure!(count == "1", "{text}: {count} times");
+    }
+    let old = guest.sh("b2p log -a -n 1000000 | head -n 3")?;
+    ensure!(old.contains("Linux version"), "{old}");
+    Ok(())
+}
+
+fn bounded(guest: &Guest) -> Result<()> {
+    let script = "mkdir -p /tmp/l; (b2p syslog --keep /tmp/l --size 64K --files 2 </dev/null >/tmp/l.out 2>&1 & echo $! >/tmp/l.pid)
+        i=0; while [ $i -lt 2500 ]; do echo \"<6>fill: $i ........................................................................\" >/dev/kmsg; i=$((i+1)); done; sleep 5
+        ls /tmp/l; stat -c %s /tmp/l/* ; kill $(cat /tmp/l.pid)";
+    let said = guest.sh(script)?;
+    let sizes: Vec<u64> = said.lines().filter_map(|l| l.parse().ok()).collect();
+    ensure!(said.contains("log.1") && sizes.len() == 2, "{said}");
+    ensure!(sizes.iter().all(|s| *s <= 66 << 10), "{said}");
+    guest
+        .sh("tail -n 1 /tmp/l/log | grep 'fill: 2499'")
+        .map(drop)
+}
+
+/// It goes on with what came meanwhile, and says how much that did not.
+fn full(guest: &Guest) -> Result<()> {
+    let script = "mkdir -p /tmp/f; mount -t tmpfs -o size=48k none /tmp/f; echo >/tmp/f/x
+        (b2p syslog --keep /tmp/f --size 1M </dev/null >/tmp/f.out 2>&1 & echo $! >/tmp/f.pid)
+        i=0; while [ $i -lt 1500 ]; do echo \"<6>more: $i ......................................................................\" >/dev/kmsg; i=$((i+1)); done; sleep 4
+        kill -0 $(cat /tmp/f.pid) && timeout 2 b2p status >/dev/null && mount -o remount,size=4m /tmp/f";
+    guest.sh(script)?;
+    eventually(Duration::from_secs(120), || {
+        // How much was lost is said before the next record that is not.
+        guest.sh("echo '<6>room' >/dev/kmsg; sleep 3; grep ' room$' /tmp/f/log")?;
+        guest
+            .sh("grep 'records lost: No space left' /tmp/f/log")
+            .map(drop)
+    })?;
+    guest
+        .sh("kill $(cat /tmp/f.pid); sleep 1; umount /tmp/f")
+        .map(drop)
+}
+
+/// 500 at once, then 100 a second; who sends does not wait, and what is dropped
+/// is counted.
+fn flood(guest: &Guest) -> Result<()> {
+    let script = "s=$(cut -d. -f1 /proc/uptime); yes 'spam spam spam' | head -n 20000 | timeout 100 logger -t spam; e=$(cut -d. -f1 /proc/uptime); timeout 2 b2p status >/dev/null && echo $((e-s))";
+    let seconds: u64 = guest.sh(script)?.parse()?;
+    let lines = "dmesg | grep -c 'spam\\[.*spam spam spam'";
+    let counted = "dmesg | sed -n 's/.* syslog: \\([0-9]*\\) lines dropped, more than .*/\\1/p'";
+    let lines: u64 = eventually(SOON, || {
+        let (lines, counted) = (guest.sh(lines)?.parse()?, guest.sh(counted)?);
+        let dropped: u64 = counted.lines().filter_map(|n| n.parse::<u64>().ok()).sum();
+        // sudo and others speak as well; a record that the ring has lost does not.
+        let all = dropped + lines;
+        ensure!((19_900..=20_100).contains(&all), "{counted} and {lines}");
+        Ok(lines)
+    })?;
+    println!("flood: 20000 messages in {seconds} s, {lines} in the log");
+    let most = 700 + 110 * (seconds + 2);
+    ensure!((100..=most).contains(&lines), "{lines} in {seconds} s");
+    Ok(())
+}
+
+/// Written at SIGTERM, whatever there is.
+fn last_words(guest: &Guest) -> Result<()> {
+    guest.sh("logger -t web 'the very last'; sleep 0.3; b2p stop keep")?;
+    guest
+        .sh(&format!("tail -n 5 {KEPT} | grep 'the very last'"))
+        .map(drop)
+}
