@@ -21,6 +21,8 @@ use nix::unistd::Pid;
 
 /// What podman gives a container where nothing else is said (`--stop-timeout`).
 const GRACE: Duration = Duration::from_secs(10);
+/// So often it is looked for those that have come since.
+const AGAIN: Duration = Duration::from_millis(500);
 /// For conmon to write down what its container said last.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -37,26 +39,45 @@ pub fn main() -> i32 {
     init::kmsg::start(log::LevelFilter::Info);
     cover_podman();
     let begun = Instant::now();
-    let running = running(Path::new("/proc"));
-    let watched: Vec<(&Container, OwnedFd)> = running
-        .iter()
-        .filter_map(|c| Some((c, pidfd(c.pid)?)))
-        .collect();
-    for container in &running {
-        thaw(container.pid);
-        signal(container.pid, container.signal);
-        signal(container.pid, libc::SIGCONT);
+    let deadline = begun + GRACE;
+    let mut told = Vec::new();
+    tell_new(&mut told, running(Path::new("/proc")));
+    // A podman that was called before goes on: what it creates is told as well.
+    while !wait(
+        &told,
+        AGAIN.min(deadline.saturating_duration_since(Instant::now())),
+    )
+    .is_empty()
+        && Instant::now() < deadline
+    {
+        tell_new(&mut told, running(Path::new("/proc")));
     }
-    let left = wait(&watched, GRACE);
-    for container in &left {
+    for container in wait(&told, Duration::ZERO) {
         let (name, number) = (&container.name, container.signal);
         warn!("container {name} does not heed signal {number}: killed");
         signal(container.pid, libc::SIGKILL);
     }
-    let last = wait(&watched, LAST_WORDS);
-    let (ended, ms) = (running.len() - last.len(), begun.elapsed().as_millis());
-    info!("containers: {ended} of {} ended in {ms} ms", running.len());
+    let last = wait(&told, LAST_WORDS);
+    let (ended, ms) = (told.len() - last.len(), begun.elapsed().as_millis());
+    info!("containers: {ended} of {} ended in {ms} ms", told.len());
     0
+}
+
+/// Tells those of `now` to end that have not been told.
+fn tell_new(told: &mut Vec<(Container, OwnedFd)>, now: Vec<Container>) {
+    for container in now {
+        // A pid comes again, but not while its descriptor says that it lives.
+        let known = |(c, fd): &(Container, OwnedFd)| c.pid == container.pid && !ready(&[fd], 0);
+        if told.iter().any(known) {
+            continue;
+        }
+        let fd = pidfd(container.pid);
+        thaw(container.pid);
+        signal(container.pid, container.signal);
+        signal(container.pid, libc::SIGCONT);
+        // Without one it has ended by itself, or there are very many of them.
+        told.extend(fd.map(|fd| (container, fd)));
+    }
 }
 
 /// Our own program in podman's place: under that name it only says why.
@@ -196,13 +217,13 @@ fn pidfd(pid: i32) -> Option<OwnedFd> {
 }
 
 /// Waits until all have ended or time is up; those that have not.
-fn wait<'a>(watched: &[(&'a Container, OwnedFd)], limit: Duration) -> Vec<&'a Container> {
+fn wait(watched: &[(Container, OwnedFd)], limit: Duration) -> Vec<&Container> {
     let deadline = Instant::now() + limit;
     loop {
         let alive: Vec<_> = watched.iter().filter(|(_, fd)| !ready(&[fd], 0)).collect();
         let left = deadline.saturating_duration_since(Instant::now());
         if alive.is_empty() || left.is_zero() {
-            return alive.into_iter().map(|(c, _)| *c).collect();
+            return alive.into_iter().map(|(c, _)| c).collect();
         }
         let fds: Vec<&OwnedFd> = alive.iter().map(|(_, fd)| fd).collect();
         ready(&fds, left.as_millis().try_into().unwrap_or(i32::MAX));
@@ -266,15 +287,20 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = child.id() as i32;
-        let container = Container {
+        let silent = |pid| Container {
             name: "x".into(),
             pid,
-            signal: 15,
+            signal: 0,
         };
-        let watched = [(&container, pidfd(pid).unwrap())];
-        assert_eq!(wait(&watched, Duration::from_millis(20)), [&container]);
+        let mut watched = Vec::new();
+        // Signal 0 tells nobody anything; the second time it is known.
+        tell_new(&mut watched, vec![silent(pid)]);
+        tell_new(&mut watched, vec![silent(pid)]);
+        assert_eq!(wait(&watched, Duration::from_millis(20)), [&silent(pid)]);
         signal(pid, 64);
         assert!(wait(&watched, Duration::from_secs(20)).is_empty());
         child.wait().unwrap();
+        tell_new(&mut watched, vec![silent(pid)]);
+        assert_eq!(watched.len(), 1, "it is gone");
     }
 }
