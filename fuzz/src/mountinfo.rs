@@ -60,7 +60,11 @@ fn covers(mount: &Mount, other: &Mount) -> bool {
 /// The line of a mount.
 fn line(mount: &Mount) -> Vec<u8> {
     let (major, minor) = mount.device;
-    let root = if mount.fstype == "nsfs" { "mnt:[1]" } else { "/" };
+    let root = if mount.fstype == "nsfs" {
+        "mnt:[1]"
+    } else {
+        "/"
+    };
     let mut line = format!("36 35 {major}:{minor} {root} ").into_bytes();
     for byte in &mount.target {
         match byte {
