@@ -20,13 +20,16 @@
 
 mod checks;
 mod clients;
+pub mod disks;
 mod guest;
 pub mod http;
 pub mod image;
 pub mod initrd;
 pub mod ns;
+mod random;
 mod shell;
 
 pub use checks::{Checks, eventually};
 pub use guest::{Guest, READY, artifacts, keyless, machine, text};
+pub use random::Random;
 pub use shell::Shell;

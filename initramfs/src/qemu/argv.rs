@@ -54,7 +54,9 @@ pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
     ]));
     args.extend(words(&network(machine, now.ports)));
     for (n, disk) in machine.disks.iter().enumerate() {
-        args.extend(words(&disk.argv(n)));
+        let mut same = machine.disks.iter().map(|d| d.bus() == disk.bus());
+        let first = same.position(|same| same).unwrap_or(n);
+        args.extend(words(&disk.argv(n, first)));
     }
     for (n, (name, _)) in fw_cfg(machine).iter().enumerate() {
         let entry = format!("name={name},file={}", escape(&fw_cfg_file(machine, n)));

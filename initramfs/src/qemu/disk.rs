@@ -13,7 +13,9 @@ pub struct Disk {
     read_only: bool,
     cdrom: bool,
     serial: Option<String>,
+    sector: Option<u32>,
     blkdebug: Option<PathBuf>,
+    log: Option<PathBuf>,
 }
 
 /// What a disk hangs on.
@@ -66,7 +68,9 @@ impl Disk {
             read_only: false,
             cdrom: false,
             serial: None,
+            sector: None,
             blkdebug: None,
+            log: None,
         }
     }
 
@@ -103,6 +107,30 @@ impl Disk {
         }
     }
 
+    /// The length of the sectors that the guest sees, where it is not 512.
+    #[must_use]
+    pub fn sector(self, sector: u32) -> Self {
+        Self {
+            sector: Some(sector),
+            ..self
+        }
+    }
+
+    /// Logs every write and every flush to a file that is there, in the format of
+    /// dm-log-writes.
+    #[must_use]
+    pub fn log_writes(self, log: impl AsRef<Path>) -> Self {
+        Self {
+            log: Some(log.as_ref().to_owned()),
+            ..self
+        }
+    }
+
+    /// What it hangs on.
+    pub(super) fn bus(&self) -> Bus {
+        self.bus
+    }
+
     /// Errors on purpose, by the rules in a file:
     /// <https://www.qemu.org/docs/master/devel/testing/blkdebug.html>.
     #[must_use]
@@ -113,26 +141,38 @@ impl Disk {
         }
     }
 
-    /// QEMU's arguments for the disk number `n` of a machine.
-    pub(super) fn argv(&self, n: usize) -> Vec<String> {
+    /// QEMU's arguments for the disk number `n` of a machine. All disks on SCSI
+    /// share the controller of the first of them, which is number `shared`.
+    pub(super) fn argv(&self, n: usize, shared: usize) -> Vec<String> {
+        let own = if self.bus == Bus::Scsi { shared } else { n };
         let mut args = vec!["-drive".to_owned(), self.drive(n)];
-        if let Some(controller) = self.controller(n) {
+        if own == n
+            && let Some(controller) = self.controller(n)
+        {
             args.extend(["-device".to_owned(), controller]);
         }
-        args.extend(["-device".to_owned(), self.device(n)]);
+        args.extend(["-device".to_owned(), self.device(n, own)]);
         args
     }
 
     fn drive(&self, n: usize) -> String {
         let file = escape(&self.file);
-        let file = match &self.blkdebug {
-            None => format!("file={file}"),
-            Some(rules) => {
+        let file = match (&self.blkdebug, &self.log) {
+            (None, None) => format!("file={file}"),
+            (Some(rules), _) => {
                 format!(
                     "file.driver=blkdebug,file.config={},file.image.filename={file}",
                     escape(rules)
                 )
             }
+            // The log tells at any time how long it is; and it is for one host that
+            // does not lose its power.
+            (None, Some(log)) => format!(
+                "file.driver=blklogwrites,file.file.driver=file,file.file.filename={file},\
+                 file.log.driver=file,file.log.filename={},file.log-super-update-interval=1,\
+                 file.file.cache.no-flush=on,file.log.cache.no-flush=on",
+                escape(log)
+            ),
         };
         let mut drive = format!("if=none,id=disk{n},format={},{file}", self.format);
         // A power cut is the VM killed while the host lives on: what the host
@@ -159,12 +199,12 @@ impl Disk {
         Some(format!("{kind},id=bus{n}"))
     }
 
-    fn device(&self, n: usize) -> String {
+    fn device(&self, n: usize, bus: usize) -> String {
         let ata = if self.cdrom { "ide-cd" } else { "ide-hd" };
         let mut device = match self.bus {
             Bus::Virtio => format!("virtio-blk-pci,drive=disk{n}"),
             Bus::Scsi => format!(
-                "scsi-{},bus=bus{n}.0,drive=disk{n}",
+                "scsi-{},bus=bus{bus}.0,drive=disk{n}",
                 if self.cdrom { "cd" } else { "hd" }
             ),
             Bus::Nvme => format!("nvme,drive=disk{n}"),
@@ -178,6 +218,10 @@ impl Disk {
             (None, Bus::Nvme) => device.push_str(&format!(",serial=b2p{n}")),
             (None, _) => {}
         }
+        if let Some(sector) = self.sector {
+            let both = format!(",logical_block_size={sector},physical_block_size={sector}");
+            device.push_str(&both);
+        }
         device
     }
 }
@@ -188,7 +232,7 @@ mod tests {
 
     #[test]
     fn each_bus_has_its_device() {
-        let args = |bus| Disk::raw("/d,1.img").on(bus).argv(3).join(" ");
+        let args = |bus| Disk::raw("/d,1.img").on(bus).argv(3, 3).join(" ");
         assert!(
             args(Bus::Virtio).contains("if=none,id=disk3,format=raw,file=/d,,1.img,discard=unmap")
         );
@@ -209,11 +253,32 @@ mod tests {
             .read_only()
             .serial("S1")
             .blkdebug("/rules");
-        let args = disk.argv(0).join(" ");
+        let args = disk.argv(0, 0).join(" ");
         assert!(args.contains(
             "format=qcow2,file.driver=blkdebug,file.config=/rules,file.image.filename=/d"
         ));
         assert!(args.contains("snapshot=on,readonly=on") && args.ends_with("serial=S1"));
-        assert!(Disk::iso("/i").argv(0).join(" ").contains("ide-cd"));
+        assert!(Disk::iso("/i").argv(0, 0).join(" ").contains("ide-cd"));
+        let large = Disk::raw("/d").sector(4096).argv(0, 0).join(" ");
+        assert!(large.ends_with("logical_block_size=4096,physical_block_size=4096"));
+    }
+
+    #[test]
+    fn disks_on_scsi_share_a_controller() {
+        let second = Disk::raw("/d").on(Bus::Scsi).argv(5, 3).join(" ");
+        assert!(
+            second.ends_with("-device scsi-hd,bus=bus3.0,drive=disk5"),
+            "{second}"
+        );
+        assert!(!second.contains("virtio-scsi-pci"), "{second}");
+        let other = Disk::raw("/d").on(Bus::Ahci).argv(5, 3).join(" ");
+        assert!(other.contains("ich9-ahci,id=bus5"), "{other}");
+    }
+
+    #[test]
+    fn writes_are_logged_below_the_format() {
+        let args = Disk::raw("/d").log_writes("/l").argv(0, 0).join(" ");
+        let wanted = "format=raw,file.driver=blklogwrites,file.file.driver=file,file.file.filename=/d,file.log.driver=file,file.log.filename=/l,";
+        assert!(args.contains(wanted), "{args}");
     }
 }

@@ -1,0 +1,118 @@
+//! File systems and partition tables, by the tools that people make them with.
+
+use super::{Image, MIB, tool, tool_out};
+use anyhow::{Result, ensure};
+use std::path::Path;
+
+/// A file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fs {
+    /// By mke2fs, with what it does by itself.
+    Ext4,
+    /// Without a journal.
+    Ext2,
+    /// Its tools make none of less than 300 MiB.
+    Xfs,
+    /// Its tools make none of less than 109 MiB.
+    Btrfs,
+    /// FAT 32.
+    Fat,
+}
+
+impl Fs {
+    /// As mount(2) calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Fs::Ext4 => "ext4",
+            Fs::Ext2 => "ext2",
+            Fs::Xfs => "xfs",
+            Fs::Btrfs => "btrfs",
+            Fs::Fat => "vfat",
+        }
+    }
+
+    /// As small as it can be and still be tested with.
+    #[must_use]
+    pub fn mib(self) -> u64 {
+        match self {
+            Fs::Xfs => 320,
+            Fs::Btrfs => 128,
+            _ => 64,
+        }
+    }
+
+    fn make(self, file: &Path, label: &str) -> Result<()> {
+        let (program, words, name): (_, &[&str], _) = match self {
+            Fs::Ext4 => ("mke2fs", &["-q", "-F", "-t", "ext4"], "-L"),
+            Fs::Ext2 => ("mke2fs", &["-q", "-F", "-t", "ext2"], "-L"),
+            Fs::Xfs => ("mkfs.xfs", &["-q", "-f"], "-L"),
+            Fs::Btrfs => ("mkfs.btrfs", &["-q", "-f"], "-L"),
+            Fs::Fat => ("mkfs.vfat", &["-F", "32"], "-n"),
+        };
+        let mut args: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
+        if !label.is_empty() {
+            args.extend([name.as_ref(), std::ffi::OsStr::new(label)]);
+        }
+        args.push(file.as_os_str());
+        tool(program, &args).map(drop)
+    }
+}
+
+/// What is around a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Nothing: it is on the disk itself.
+    Whole,
+    /// The first partition of an MBR.
+    Mbr,
+    /// The first partition of a GPT.
+    Gpt,
+}
+
+/// A disk with one file system, as a person makes it.
+pub fn disk(dir: &Path, name: &str, layout: Layout, fs: Fs, label: &str) -> Result<Image> {
+    match layout {
+        Layout::Whole => {
+            let image = Image::blank(dir, name, fs.mib())?;
+            fs.make(image.file(), label)?;
+            Ok(image)
+        }
+        Layout::Mbr => divided(dir, name, "label: dos\nstart=2048, type=83\n", fs, label),
+        Layout::Gpt => divided(dir, name, "label: gpt\nstart=2048\n", fs, label),
+    }
+}
+
+/// A disk with this table, by sfdisk(8), and the file system in the partition that
+/// begins after the first MiB.
+pub fn divided(dir: &Path, name: &str, table: &str, fs: Fs, label: &str) -> Result<Image> {
+    let image = Image::blank(dir, name, fs.mib() + 2)?;
+    sfdisk(&image, table)?;
+    let inside = Image::blank(dir, &format!("{name}.fs"), fs.mib())?;
+    fs.make(inside.file(), label)?;
+    put(&inside, &image, MIB)?;
+    std::fs::remove_file(inside.file())?;
+    Ok(image)
+}
+
+/// Divides a disk.
+pub fn sfdisk(image: &Image, table: &str) -> Result<()> {
+    let args = ["-q".as_ref(), image.file().as_os_str()];
+    let out = tool_out("sfdisk", &args, table.as_bytes())?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(out.status.success(), "sfdisk: {said}");
+    Ok(())
+}
+
+/// Copies one image into another.
+fn put(from: &Image, to: &Image, at: u64) -> Result<()> {
+    let words = [
+        format!("if={}", from.file().display()),
+        format!("of={}", to.file().display()),
+        format!("seek={}", at / MIB),
+        "bs=1M".into(),
+        "conv=notrunc,sparse".into(),
+        "status=none".into(),
+    ];
+    tool("dd", &words).map(drop)
+}

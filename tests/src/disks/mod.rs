@@ -1,0 +1,130 @@
+//! Disks, made on the host without mounting anything: each kind that the machine
+//! may find is a row in a table, with what must become of it.
+//!
+//! | Table | |
+//! |---|---|
+//! | [`taken::ROWS`] | becomes the data disk |
+//! | [`refused::ROWS`] | stays as it is, to the last bit |
+//!
+//! [`inspect`] looks at what the machine has made of a disk, [`replay`] makes of
+//! the log of all writes to a disk what a power cut would have left of it.
+
+pub mod inspect;
+pub mod make;
+pub mod refused;
+pub mod replay;
+pub mod taken;
+pub mod userdata;
+
+use anyhow::{Context, Result};
+use initramfs::paths;
+use initramfs::qemu::process;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+/// 2^20 bytes.
+pub const MIB: u64 = 1 << 20;
+
+/// How long a tool may take: none is given more than a few hundred MiB.
+const TOOL: Duration = Duration::from_secs(120);
+
+/// A raw disk image; what is not written takes no room.
+#[derive(Clone, Debug)]
+pub struct Image {
+    file: PathBuf,
+}
+
+impl Image {
+    /// A blank disk, in place of what is there.
+    pub fn blank(dir: &Path, name: &str, mib: u64) -> Result<Self> {
+        let file = dir.join(format!("{name}.img"));
+        let made = File::create(&file).and_then(|f| f.set_len(mib * MIB));
+        made.with_context(|| format!("cannot make {}", file.display()))?;
+        Ok(Self { file })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> Result<u64> {
+        Ok(fs::metadata(&self.file)?.len())
+    }
+
+    /// Writes without any machine.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let file = File::options().write(true).open(&self.file)?;
+        Ok(file.write_all_at(bytes, at)?)
+    }
+
+    /// Reads.
+    pub fn read(&self, at: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        File::open(&self.file)?.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+
+    /// Makes the disk longer.
+    pub fn grow(&self, mib: u64) -> Result<()> {
+        let file = File::options().write(true).open(&self.file)?;
+        Ok(file.set_len(mib * MIB)?)
+    }
+
+    /// Another disk with the same on it.
+    pub fn copy(&self, name: &str) -> Result<Self> {
+        let file = self.file.with_file_name(format!("{name}.img"));
+        let (from, to) = (self.file.as_os_str(), file.as_os_str());
+        let how = ["--sparse=always", "--reflink=auto"];
+        tool("cp", &[how[0].as_ref(), how[1].as_ref(), from, to])?;
+        Ok(Self { file })
+    }
+
+    /// A checksum of all of it.
+    pub fn sum(&self) -> Result<String> {
+        let said = tool("sha256sum", &[self.file.as_os_str()])?;
+        Ok(said.split(' ').next().unwrap_or_default().to_owned())
+    }
+}
+
+/// An empty directory for the disks of a test, `out/disks/<test>`.
+pub fn dir(test: &str) -> Result<PathBuf> {
+    let dir = paths::out().join("disks").join(test);
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// Runs a tool of the host; what it prints, or an error with all it said.
+pub fn tool<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) -> Result<String> {
+    let out = tool_out(program, args, b"")?;
+    crate::guest::succeeded(program, &out)
+}
+
+/// The same, with something on its standard input, whatever comes of it.
+pub fn tool_out<S: AsRef<std::ffi::OsStr>>(
+    program: &str,
+    args: &[S],
+    stdin: &[u8],
+) -> Result<Output> {
+    let mut command = Command::new(found(program));
+    command.args(args).env("LANG", "C.UTF-8");
+    process::output(command, stdin, TOOL).with_context(|| format!("{program}: is it installed?"))
+}
+
+/// Debian keeps these where a user's PATH does not lead.
+fn found(program: &str) -> PathBuf {
+    let sbin = Path::new("/usr/sbin").join(program);
+    if sbin.exists() {
+        sbin
+    } else {
+        PathBuf::from(program)
+    }
+}

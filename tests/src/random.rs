@@ -1,0 +1,44 @@
+//! Numbers that look random, and are the same for the same seed.
+
+/// A sequence (xorshift64*; G. Marsaglia, Xorshift RNGs, 2003).
+pub struct Random(u64);
+
+impl Random {
+    /// The sequence of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// One of `0..end`; 0 where there is none.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next().checked_rem(end).unwrap_or(0)
+    }
+
+    /// So many bytes.
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let words = (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes());
+        words.take(len).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_and_another_does_not() {
+        assert_eq!(Random::new(7).bytes(33), Random::new(7).bytes(33));
+        assert_ne!(Random::new(7).bytes(33), Random::new(8).bytes(33));
+        let mut random = Random::new(1);
+        assert!((0..1000).all(|_| random.below(10) < 10) && random.below(0) == 0);
+    }
+}
