@@ -2,6 +2,7 @@
 
 use super::{Image, MIB, tool, tool_out};
 use anyhow::{Result, ensure};
+use std::fs;
 use std::path::Path;
 
 /// A file system.
@@ -71,27 +72,59 @@ pub enum Layout {
 }
 
 /// A disk with one file system, as a person makes it.
-pub fn disk(dir: &Path, name: &str, layout: Layout, fs: Fs, label: &str) -> Result<Image> {
+pub fn disk(dir: &Path, name: &str, layout: Layout, kind: Fs, label: &str) -> Result<Image> {
     match layout {
         Layout::Whole => {
-            let image = Image::blank(dir, name, fs.mib())?;
-            fs.make(image.file(), label)?;
+            let image = Image::blank(dir, name, kind.mib())?;
+            kind.make(image.file(), label)?;
             Ok(image)
         }
-        Layout::Mbr => divided(dir, name, "label: dos\nstart=2048, type=83\n", fs, label),
-        Layout::Gpt => divided(dir, name, "label: gpt\nstart=2048\n", fs, label),
+        Layout::Mbr => divided(dir, name, "label: dos\nstart=2048, type=83\n", kind, label),
+        Layout::Gpt => divided(dir, name, "label: gpt\nstart=2048\n", kind, label),
     }
 }
 
 /// A disk with this table, by sfdisk(8), and the file system in the partition that
 /// begins after the first MiB.
-pub fn divided(dir: &Path, name: &str, table: &str, fs: Fs, label: &str) -> Result<Image> {
-    let image = Image::blank(dir, name, fs.mib() + 2)?;
+fn divided(dir: &Path, name: &str, table: &str, kind: Fs, label: &str) -> Result<Image> {
+    let image = Image::blank(dir, name, kind.mib() + 2)?;
     sfdisk(&image, table)?;
-    let inside = Image::blank(dir, &format!("{name}.fs"), fs.mib())?;
-    fs.make(inside.file(), label)?;
+    let inside = Image::blank(dir, &format!("{name}.fs"), kind.mib())?;
+    kind.make(inside.file(), label)?;
     put(&inside, &image, MIB)?;
-    std::fs::remove_file(inside.file())?;
+    fs::remove_file(inside.file())?;
+    Ok(image)
+}
+
+/// What is in `containers/kept` on a disk of [`ours`].
+pub const KEPT: &str = "kept over every boot\n";
+
+/// A disk as the machine makes it, that was in use: a few hundred files in a tree.
+pub fn ours(dir: &Path, name: &str) -> Result<Image> {
+    let tree = dir.join(format!("{name}.tree"));
+    let containers = tree.join("containers");
+    fs::create_dir_all(tree.join("boot2podman"))?;
+    for n in 0..20 {
+        let below = containers.join(format!("dir-{n}"));
+        fs::create_dir_all(&below)?;
+        for m in 0..20 {
+            fs::write(
+                below.join(format!("file-{m}")),
+                vec![m; 100 * usize::from(m)],
+            )?;
+        }
+    }
+    fs::write(containers.join("kept"), KEPT)?;
+    let image = Image::blank(dir, name, 130)?;
+    sfdisk(&image, "label: gpt\nstart=2048, name=boot2podman-data\n")?;
+    let inside = Image::blank(dir, &format!("{name}.fs"), 128)?;
+    let words = ["-q", "-F", "-t", "ext4", "-L", "boot2podman-data", "-d"];
+    let mut args: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
+    args.extend([tree.as_os_str(), inside.file().as_os_str()]);
+    tool("mke2fs", &args)?;
+    put(&inside, &image, MIB)?;
+    fs::remove_file(inside.file())?;
+    fs::remove_dir_all(tree)?;
     Ok(image)
 }
 

@@ -1,0 +1,276 @@
+//! Disks that are damaged, cannot be read or written, or are full: the machine
+//! comes up, says so, and makes nothing worse.
+
+use super::{END, SOON, loud, missing, off, on};
+use anyhow::{Context, Result, ensure};
+use initramfs::qemu::Disk;
+use std::fs;
+use std::path::Path;
+use tests::disks::inspect::{self, Ext};
+use tests::disks::make::{self, Fs, Layout};
+use tests::disks::{self, Image, MIB, tool};
+use tests::{Checks, Guest, Random, eventually};
+
+/// A disk of ours with this done to it.
+fn damaged(name: &str, damage: impl FnOnce(&Image, u64) -> Result<()>) -> Result<Image> {
+    let dir = disks::dir(name)?;
+    let disk = make::ours(&dir, name)?;
+    let at = inspect::partitions(&disk)?
+        .first()
+        .context("no partition")?
+        .first;
+    damage(&disk, at)?;
+    Ok(disk)
+}
+
+/// A boot with the disk.
+fn boot(name: &str, disk: &Image) -> Result<Guest> {
+    let guest = Guest::boot(&format!("data-{name}"), |m| m.disk(Disk::raw(disk.file())))?;
+    println!("{name}: {} {:?}", guest.ready.line, guest.ready.degraded);
+    Ok(guest)
+}
+
+/// What must be true after any damage: in RAM, loudly, and the disk as it was; or
+/// on the disk, which is clean in the end and has what it had.
+fn either(name: &str, disk: &Image) -> Result<()> {
+    let before = disk.copy("before")?;
+    let guest = boot(name, disk)?;
+    let mut checks = Checks::new(name);
+    let used = guest.ready.field("data") != "ram";
+    if used {
+        checks.check("what it had", || {
+            let said = guest.sh("cat /var/lib/containers/kept")?;
+            ensure!(format!("{said}\n") == make::KEPT, "{said}");
+            Ok(())
+        });
+    } else {
+        checks.check("in RAM, and nobody can overlook it", || loud(&guest));
+    }
+    checks.check("off", || off(&guest));
+    checks.check("nothing is worse", || {
+        if used {
+            return sound(disk);
+        }
+        let same = disk.sum()? == before.sum()?;
+        // What was safe to mend before the rest was found stays mended.
+        let tried = guest.vm.console().contains("e2fsck");
+        ensure!(same || tried, "the disk was changed");
+        Ok(())
+    });
+    checks.finish(&guest)?;
+    let dir = disk.file().parent().context("no directory")?;
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// Clean, or marked for the next boot to mend, which then can.
+fn sound(disk: &Image) -> Result<()> {
+    let ext = Ext::on(disk)?;
+    ext.mend()?;
+    ext.clean()?;
+    ensure!(ext.file("/containers/kept")? == make::KEPT.as_bytes());
+    Ok(())
+}
+
+/// The superblock alone is gone; a copy is elsewhere, but nobody asked to use that.
+#[test]
+fn superblock_lost() -> Result<()> {
+    let disk = damaged("superblock", |disk, at| disk.write(at + 1024, &[0; 1024]))?;
+    let before = disk.sum()?;
+    let guest = boot("superblock", &disk)?;
+    let mut checks = Checks::new("superblock");
+    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
+    checks.check("it says which partition", || missing(&guest, &["vda1"]));
+    checks.check("off", || off(&guest));
+    checks.check("as it was", || {
+        ensure!(disk.sum()? == before);
+        // By hand it can be mended, as the message says.
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+/// The power went, and what is in the journal is noise.
+#[test]
+fn journal_lost() -> Result<()> {
+    let disk = damaged("journal", |disk, at| {
+        let ext = Ext::on(disk)?;
+        ext.change("feature needs_recovery")?;
+        let blocks = ext.debugfs("blocks <8>")?;
+        let first: u64 = blocks
+            .split_whitespace()
+            .next()
+            .context("no journal")?
+            .parse()?;
+        let size: u64 = ext.field("Block size")?.parse()?;
+        disk.write(at + first * size, &Random::new(5).bytes(8192))
+    })?;
+    either("journal", &disk)
+}
+
+/// Bytes of metadata are others, and the file system does not know.
+fn flipped(seed: u64) -> Result<()> {
+    let name = format!("flipped-{seed}");
+    let disk = damaged(&name, |disk, at| {
+        let mut random = Random::new(seed);
+        // Descriptors, bitmaps and the beginning of the inodes; not the superblock,
+        // which is what another test is for.
+        for _ in 0..16 {
+            let place = at + 4096 + random.below(2 * MIB);
+            let old = disk.read(place, 1)?[0];
+            disk.write(place, &[old ^ (1 << random.below(8))])?;
+        }
+        Ok(())
+    })?;
+    either(&name, &disk)
+}
+
+#[test]
+fn metadata_flipped() -> Result<()> {
+    flipped(1)?;
+    flipped(2)
+}
+
+#[test]
+#[ignore = "nightly: twenty boots"]
+fn metadata_flipped_often() -> Result<()> {
+    (3..23).try_for_each(flipped)
+}
+
+/// A file of blkdebug's rules.
+fn rules(dir: &Path, text: &str) -> Result<std::path::PathBuf> {
+    let file = dir.join("rules");
+    fs::write(&file, text)?;
+    Ok(file)
+}
+
+/// Nothing can be read from it.
+#[test]
+fn unreadable() -> Result<()> {
+    let dir = disks::dir("unreadable")?;
+    let disk = make::ours(&dir, "disk")?;
+    let rules = rules(
+        &dir,
+        "[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\n",
+    )?;
+    let before = disk.sum()?;
+    let guest = Guest::boot("data-unreadable", |m| {
+        m.disk(Disk::raw(disk.file()).blkdebug(&rules))
+    })?;
+    let mut checks = Checks::new("unreadable");
+    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
+    checks.check("it says which disk", || {
+        missing(&guest, &["vda: cannot be read"])
+    });
+    checks.check("off", || off(&guest));
+    checks.check("as it was", || {
+        ensure!(disk.sum()? == before);
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+/// One write fails, while the disk is in use: the file system stops writing, and
+/// the machine goes on.
+#[test]
+fn unwritable() -> Result<()> {
+    let dir = disks::dir("unwritable")?;
+    let disk = make::ours(&dir, "disk")?;
+    // Behind the copies of the superblock, in what has not been used yet.
+    let first = 2048 + 100 * MIB / 512;
+    let text =
+        format!("[inject-error]\nevent = \"write_aio\"\nerrno = \"5\"\nsector = \"{first}\"\n");
+    let rules = rules(&dir, &text)?;
+    let guest = Guest::boot("data-unwritable", |m| {
+        m.disk(Disk::raw(disk.file()).blkdebug(&rules))
+    })?;
+    let mut checks = Checks::new("unwritable");
+    checks.check("it is used", || on(&guest, "/dev/vda1"));
+    checks.check("the write fails", || {
+        let fill =
+            "dd if=/dev/zero of=/var/lib/containers/fill bs=1M; sync /var/lib/containers/fill";
+        let out = guest.ssh("root", fill)?;
+        ensure!(!out.status.success(), "{out:?}");
+        Ok(())
+    });
+    checks.check("the machine goes on", || {
+        guest
+            .sh("b2p status; test $(cat /var/lib/containers/kept | wc -l) = 1")
+            .map(drop)
+    });
+    checks.check("off", || off(&guest));
+    checks.check("what it had", || sound(&disk));
+    checks.finish(&guest)
+}
+
+/// Full to the last block: what writes fails, the rest goes on, this boot and the
+/// next; and with room again all is well.
+#[test]
+fn full() -> Result<()> {
+    let dir = disks::dir("full")?;
+    let disk = make::disk(&dir, "full", Layout::Whole, Fs::Ext4, "b2p-data")?;
+    let machine = || tests::machine("data-full").map(|m| m.disk(Disk::raw(disk.file())));
+    let guest = Guest::from(&machine()?)?;
+    let mut checks = Checks::new("full");
+    checks.check("it is filled", || {
+        let fill = "dd if=/dev/zero of=/var/lib/containers/fill bs=64k 2>&1; dd if=/dev/zero of=/var/lib/containers/rest bs=512 2>&1; sync; df /var/lib/containers";
+        let said = guest.sh(fill)?;
+        ensure!(said.contains("No space left") && said.contains("100%"), "{said}");
+        Ok(())
+    });
+    checks.check("the machine goes on", || {
+        guest.sh("b2p status; podman ps 2>&1 || true")?;
+        guest.ssh_alone("core", "true").map(drop)
+    });
+    checks.check("off", || off(&guest));
+    drop(guest);
+    let guest = Guest::from(&machine()?)?;
+    checks.check("the next boot finds it", || on(&guest, "/dev/vda"));
+    checks.check("and room is made", || {
+        guest.sh("rm /var/lib/containers/fill /var/lib/containers/rest")?;
+        guest.sh("podman volume create kept && sync").map(drop)
+    });
+    checks.check("off again", || off(&guest));
+    checks.check("clean", || Ext::on(&disk)?.clean());
+    checks.finish(&guest)
+}
+
+/// It is gone while it is in use.
+#[test]
+fn pulled_out() -> Result<()> {
+    let dir = disks::dir("pulled")?;
+    let disk = make::ours(&dir, "disk")?;
+    let guest = Guest::boot("data-pulled", |m| {
+        m.disk(
+            Disk::raw(disk.file())
+                .on(initramfs::qemu::Bus::Scsi)
+                .serial("pulled"),
+        )
+    })?;
+    let mut checks = Checks::new("pulled");
+    checks.check("it is used", || on(&guest, "/dev/sda1"));
+    checks.check("it goes", || {
+        guest
+            .vm
+            .qmp_with("device_del", &serde_json::json!({"id": "scsi0"}))?;
+        eventually(SOON, || {
+            let status = guest.sh("b2p status")?;
+            ensure!(
+                status.contains("degraded data") && status.contains("gone"),
+                "{status}"
+            );
+            Ok(())
+        })
+    });
+    checks.check("the machine lives", || {
+        guest
+            .ssh_alone("core", "b2p status || sudo b2p status")
+            .map(drop)
+    });
+    checks.check("off", || {
+        guest.vm.power_button()?;
+        guest.vm.wait_exit(END).map(drop)
+    });
+    checks.check("what it had", || sound(&disk));
+    checks.finish(&guest)?;
+    tool("rm", &["-r".as_ref(), dir.as_os_str()]).map(drop)
+}

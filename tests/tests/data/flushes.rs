@@ -1,0 +1,1 @@
+//! The power goes, and the disk forgets what was not flushed.

@@ -1,0 +1,157 @@
+//! Each label, file system, layout and bus; and disks that may not be used.
+
+use super::{END, loud, missing, off, on, same, whole};
+use anyhow::{Context, Result, ensure};
+use initramfs::qemu::Disk;
+use std::fs;
+use tests::disks::inspect::{self, Ext};
+use tests::disks::make::{self, Fs, Layout};
+use tests::disks::{self, MIB, taken, userdata};
+use tests::{Checks, Guest};
+
+/// A boot of the row with this name, and a look at the disk afterwards. The disk
+/// has grown since it was made: a file system on the disk itself follows, someone
+/// else's partition does not.
+fn row(name: &str) -> Result<()> {
+    let mut rows = taken::ROWS.iter().chain(taken::GENERIC);
+    let row = rows.find(|r| r.name == name).context("no such row")?;
+    let dir = disks::dir(name)?;
+    let disk = (row.make)(&dir, name)?;
+    let made = disk.size()?;
+    disk.grow(made / MIB + 100)?;
+    let table = inspect::partitions(&disk).ok();
+    let guest = Guest::boot(&format!("data-{name}"), |m| {
+        m.disk(Disk::raw(disk.file()).on(row.bus))
+    })?;
+    let mut checks = Checks::new(name);
+    checks.check("it is used", || on(&guest, row.device));
+    checks.check("nothing is missing", || whole(&guest));
+    checks.check("its file system", || {
+        let line = format!("{} /var/lib/containers {} ", row.device, row.fs.name());
+        let mounts = guest.sh("cat /proc/mounts")?;
+        ensure!(mounts.contains(&line), "no {line:?}:\n{mounts}");
+        ensure!(
+            mounts.contains(&line.replace("containers", "boot2podman")),
+            "{mounts}"
+        );
+        guest
+            .sh("echo kept >/var/lib/containers/kept && sync")
+            .map(drop)
+    });
+    checks.check("it follows its disk", || {
+        let kib: u64 = guest
+            .sh("df -k /var/lib/containers | awk 'END {print $2}'")?
+            .parse()?;
+        let grown = kib * 1024 > made;
+        // ext2 grows only when it is not mounted.
+        let follows = table.is_none() && row.fs != Fs::Ext2;
+        ensure!(
+            grown == follows,
+            "{kib} KiB of {made}, then of {}",
+            disk.size()?
+        );
+        Ok(())
+    });
+    checks.check("off", || off(&guest));
+    checks.check("what is on it afterwards", || {
+        if let Some(table) = &table {
+            ensure!(
+                inspect::partitions(&disk)? == *table,
+                "somebody's table was changed"
+            );
+        }
+        if matches!(row.fs, Fs::Ext4 | Fs::Ext2) {
+            let ext = Ext::on(&disk)?;
+            ext.clean()?;
+            ensure!(ext.file("/containers/kept")? == b"kept\n");
+        }
+        Ok(())
+    });
+    checks.finish(&guest)?;
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+#[test]
+fn scsi_xfs() -> Result<()> {
+    row("scsi-xfs")
+}
+
+#[test]
+fn ahci_btrfs() -> Result<()> {
+    row("ahci-btrfs")
+}
+
+#[test]
+fn ide_ext4() -> Result<()> {
+    row("ide-ext4")
+}
+
+#[test]
+fn virtio_ext2() -> Result<()> {
+    row("virtio-ext2")
+}
+
+#[test]
+fn nvme_words() -> Result<()> {
+    row("nvme-words")
+}
+
+#[test]
+#[ignore = "needs the drivers of KERNEL=generic"]
+fn usb_words() -> Result<()> {
+    row("usb-words")
+}
+
+#[test]
+#[ignore = "needs the drivers of KERNEL=generic"]
+fn sd_words() -> Result<()> {
+    row("sd-words")
+}
+
+/// Labelled and read-only, asking and read-only, asking and `b2p.format=never`.
+#[test]
+fn none_may_be_written() -> Result<()> {
+    let dir = disks::dir("never")?;
+    let data = make::disk(
+        &dir,
+        "labelled",
+        Layout::Whole,
+        Fs::Ext4,
+        "boot2podman-data",
+    )?;
+    let asks = taken::words(&dir, "asks", userdata::OURS.as_bytes())?;
+    let both = taken::words(&dir, "never", userdata::DOCKERS.as_bytes())?;
+    let all = vec![
+        ("labelled", data.clone(), data.sum()?),
+        ("asks", asks.clone(), asks.sum()?),
+        ("never", both.clone(), both.sum()?),
+    ];
+    let guest = Guest::boot("data-never", |m| {
+        m.append("b2p.format=never")
+            .disk(Disk::raw(data.file()).read_only())
+            .disk(Disk::raw(asks.file()).read_only())
+            .disk(Disk::raw(both.file()))
+    })?;
+    let mut checks = Checks::new("never");
+    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
+    checks.check("read-only", || {
+        missing(&guest, &["vda: it can only be read"])
+    });
+    checks.check("asks, never", || {
+        missing(
+            &guest,
+            &["vdb: it asks to be formatted, but b2p.format=never"],
+        )?;
+        missing(
+            &guest,
+            &["vdc: it asks to be formatted, but b2p.format=never"],
+        )
+    });
+    checks.check("off", || {
+        guest.vm.power_button()?;
+        guest.vm.wait_exit(END).map(drop)
+    });
+    checks.check("as they were", || same(&all));
+    checks.finish(&guest)?;
+    Ok(fs::remove_dir_all(dir)?)
+}

@@ -1,0 +1,107 @@
+//! The data disk, from its first boot to its end: each test is one disk, or a few,
+//! and the machines that have it one after the other.
+//!
+//! | Module | |
+//! |---|---|
+//! | `life` | first boot and second, growth, two candidates, and everything that is refused |
+//! | `kinds` | each label, file system, layout and bus |
+//! | `damage` | file systems that are damaged, disks that cannot be read or written, or are full |
+//! | `plug` | disks that come and go while the machine runs |
+//! | `cuts` | the power goes, at any moment |
+//! | `flushes` | the power goes, and the disk forgets what was not flushed |
+
+mod cuts;
+mod damage;
+mod flushes;
+mod kinds;
+mod life;
+mod plug;
+
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+use tests::Guest;
+use tests::disks::Image;
+
+/// For an orderly end, beside another machine.
+const END: Duration = Duration::from_secs(120);
+
+/// For what follows an event in the machine.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Ends the machine as its owner would.
+fn off(guest: &Guest) -> Result<()> {
+    guest.vm.power_button()?;
+    let ended = guest.vm.wait_exit(END)?;
+    ensure!(ended.success(), "{ended}");
+    // The disk was let go of, not torn away.
+    let said = guest.vm.console();
+    ensure!(!said.contains("still mounted"), "{}", guest.vm.tail());
+    Ok(())
+}
+
+/// Expects this device in the ready line.
+fn on(guest: &Guest, device: &str) -> Result<()> {
+    let data = guest.ready.field("data");
+    let degraded = &guest.ready.degraded;
+    ensure!(data == device, "data={data}, not {device}; {degraded:?}");
+    Ok(())
+}
+
+/// Expects nothing to be missing.
+fn whole(guest: &Guest) -> Result<()> {
+    let degraded = &guest.ready.degraded;
+    ensure!(degraded.is_empty(), "{degraded:?}");
+    Ok(())
+}
+
+/// Expects a degraded line on the data disk with all of these words in it.
+fn missing(guest: &Guest, words: &[&str]) -> Result<()> {
+    let degraded = &guest.ready.degraded;
+    let hit = degraded
+        .iter()
+        .any(|d| d.what == "data" && words.iter().all(|w| d.why.contains(w)));
+    ensure!(hit, "no line with {words:?}: {degraded:?}");
+    Ok(())
+}
+
+/// Expects that a machine in RAM says so to whoever sits there, asks, or logs in.
+fn loud(guest: &Guest) -> Result<()> {
+    on(guest, "ram")?;
+    let status = guest.sh("b2p status")?;
+    ensure!(status.contains("degraded data"), "{status}");
+    let json = guest.sh("b2p status --json")?;
+    ensure!(json.contains("\"data\":\"ram\""), "{json}");
+    for user in ["root", "core"] {
+        let said = guest.sh_as(
+            user,
+            "cat /etc/motd /run/motd /run/motd.d/* 2>/dev/null || true",
+        )?;
+        ensure!(said.contains("data"), "{user} is told nothing: {said}");
+    }
+    Ok(())
+}
+
+/// Expects checksums to be what they were.
+fn same(disks: &[(&'static str, Image, String)]) -> Result<()> {
+    let mut changed = Vec::new();
+    for (name, image, before) in disks {
+        if image.sum()? != *before {
+            changed.push(*name);
+        }
+    }
+    ensure!(changed.is_empty(), "changed: {changed:?}");
+    println!("{} refused disks are as they were", disks.len());
+    Ok(())
+}
+
+/// The name by which the machine knows the disk with this serial number.
+fn name_of(guest: &Guest, serial: &str) -> Result<String> {
+    let script = format!(
+        "for d in /sys/class/block/*; do
+           for f in $d/serial $d/device/vpd_pg80; do
+             grep -aq '{serial}$' $f 2>/dev/null && basename $d && exit 0
+           done
+         done; exit 1"
+    );
+    guest.sh(&script).context(serial.to_owned())
+}
