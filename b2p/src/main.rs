@@ -69,6 +69,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             init::kmsg::start(::log::LevelFilter::Info);
             data::main(rest)
         }
+        "hostkey" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            data::hostkey::main()
+        }
         "console" => console::main(link, rest),
         "containers-stop" => containers::main(),
         "podman" => containers::covered(),

@@ -86,6 +86,7 @@ impl Machine {
             script.replace('\'', "'\\''")
         ));
         let (line, rest) = all.split_once('\n').unwrap_or((&all, ""));
+        let line = line.rsplit_once(" seq=").map_or(line, |(line, _)| line);
         (line.to_owned(), rest.to_owned())
     }
 
@@ -94,7 +95,8 @@ impl Machine {
     }
 
     fn degraded(&self) -> String {
-        fs::read_to_string(self.dir.join("root/run/boot2podman/data.degraded")).unwrap()
+        let text = fs::read_to_string(self.dir.join("root/run/boot2podman/data")).unwrap();
+        text.split_once('\n').unwrap().1.to_owned()
     }
 }
 
@@ -133,7 +135,7 @@ fn first_boot_second_boot_and_growth() {
     .unwrap();
     let (line, rest) = m.boot(
         "",
-        "echo precious > var/lib/containers/image; echo secret > var/lib/boot2podman/ssh/ssh_host_ed25519_key
+        "echo precious > var/lib/containers/image; (echo -----BEGIN OPENSSH PRIVATE KEY-----; echo secret; echo -----END OPENSSH PRIVATE KEY-----) > var/lib/boot2podman/ssh/ssh_host_ed25519_key
          cat run/boot2podman/authorized_keys; cat run/boot2podman/data; stat -c %a%u var/lib/containers/user/1000",
     );
     assert_eq!(
@@ -153,7 +155,7 @@ fn first_boot_second_boot_and_growth() {
     for _ in 0..9 {
         let (line, rest) = m.boot(
             "",
-            "cat var/lib/containers/image etc/machine-id etc/ssh/ssh_host_ed25519_key",
+            "cat var/lib/containers/image etc/machine-id; grep -v KEY etc/ssh/ssh_host_ed25519_key",
         );
         assert!(line.starts_with("data=/dev/loop"), "{line}");
         assert_eq!(rest, "precious\n0123456789abcdef0123456789abcdef\nsecret");
@@ -351,11 +353,7 @@ fn damage_is_mended_or_left_alone() {
         line.starts_with("data=ram why=") && line.contains("damaged"),
         "{line}"
     );
-    assert!(
-        m.degraded().contains("degraded data: ") && m.degraded().contains("e2fsck"),
-        "{}",
-        m.degraded()
-    );
+    assert!(m.degraded().contains("e2fsck"), "{}", m.degraded());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Messages of the kernel about devices (kobject_uevent.c).
 
-use init::uevent::{Added, comes_first, parse};
+use init::uevent::{Added, comes_first, holds_disks, parse};
 
 pub(crate) const WORDS: &[&str] = &[
     "add@",
@@ -8,6 +8,9 @@ pub(crate) const WORDS: &[&str] = &[
     "change@",
     "\0MODALIAS=",
     "\0DEVNAME=",
+    "\0SUBSYSTEM=block",
+    "\0SEQNUM=",
+    "/virtual/block/",
     "input/",
     "/dev/input/",
     "event0",
@@ -18,13 +21,15 @@ pub(crate) const WORDS: &[&str] = &[
     "ACTION=add",
 ];
 
-/// - Only what is added counts, and it is one whole field of the message.
+/// - Only what is added counts, and a disk that is gone; it is one whole field of
+///   the message.
 /// - No field behind the one that counts changes anything.
 pub fn uevent(data: &[u8]) {
     let Some(added) = parse(data) else {
         return;
     };
-    assert!(data.starts_with(b"add@"));
+    let gone = matches!(added, Added::Gone(_));
+    assert!(data.starts_with(if gone { b"remove@" } else { b"add@" }));
     let field = |name: &str, value: &str| {
         let field = [name.as_bytes(), value.as_bytes()].concat();
         assert!(data.split(|b| *b == 0).any(|f| f == field), "{field:?}");
@@ -32,11 +37,20 @@ pub fn uevent(data: &[u8]) {
     match &added {
         Added::Modalias(alias) => {
             field("MODALIAS=", alias);
-            let _ = comes_first(alias);
+            let _ = comes_first(alias) || holds_disks(alias);
         }
         Added::Input(name) => {
             let plain = !name.is_empty() && !name.contains(['/', '\0']) && name != "..";
             assert!(plain, "{name:?} is no name of a node");
+        }
+        Added::Block(number) => {
+            field("SUBSYSTEM=", "block");
+            let number = number.to_string();
+            assert!(data.windows(number.len()).any(|w| w == number.as_bytes()));
+        }
+        Added::Gone(name) => {
+            field("SUBSYSTEM=", "block");
+            field("DEVNAME=", name);
         }
         Added::Lost => panic!("only the socket can say this"),
     }

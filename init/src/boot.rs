@@ -152,7 +152,9 @@ fn devices(machine: &mut Machine) -> Result<(), String> {
     }
     let mut modules = Modules::open(Path::new("/"))?;
     modules.configure(&machine.config.blacklist, machine.verify);
-    let load = || uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::comes_first);
+    let load = || {
+        uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::comes_first);
+    };
     if !sys::in_child(load).is_some_and(|c| c.ended_within(DRIVERS_MS)) {
         let s = DRIVERS_MS / 1000;
         machine.degraded(

@@ -16,7 +16,7 @@ use crate::button::Buttons;
 use crate::machine::{Machine, now};
 use crate::signals::{How, Request, Signals};
 use crate::uevent::{self, Uevents};
-use crate::{requests, shutdown};
+use crate::{data, requests, shutdown};
 
 /// What became readable.
 #[derive(Clone, Copy)]
@@ -91,6 +91,7 @@ pub fn run(
         if turn.devices {
             devices(machine, ears);
         }
+        data::follow(machine, manager);
         machine.loader.work(machine.modules.as_mut());
         let requested = if turn.control {
             requests::serve(machine, manager, ears)
@@ -236,9 +237,12 @@ fn devices(machine: &mut Machine, ears: &mut Ears) {
             uevent::Added::Lost => {
                 machine.loader.everything();
                 ears.buttons.find();
+                machine.data.heard = machine.data.heard.saturating_add(1);
             }
             uevent::Added::Modalias(alias) => machine.loader.add(alias),
             uevent::Added::Input(name) => ears.buttons.add(&name),
+            uevent::Added::Block(number) => machine.data.heard = number,
+            uevent::Added::Gone(name) => data::gone(machine, &name),
         }
     }
 }

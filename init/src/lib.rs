@@ -6,6 +6,7 @@ pub mod button;
 pub mod cgroups;
 pub mod console;
 pub mod crash;
+pub mod data;
 pub mod events;
 pub mod files;
 pub mod flags;

@@ -6,6 +6,7 @@ use config::Config;
 use nix::time::{ClockId, clock_gettime};
 use services::Millis;
 
+use crate::data::Data;
 use crate::kmsg;
 use crate::modules::Modules;
 use crate::signals::How;
@@ -61,6 +62,8 @@ pub struct Machine {
     pub loader: Loader,
     /// The index of kernel modules, once the userland is there.
     pub modules: Option<Modules>,
+    /// The disk that keeps the state.
+    pub data: Data,
     /// Kernel events, heard since before the first pass over sysfs.
     pub uevents: Option<Uevents>,
 }

@@ -45,7 +45,8 @@ fn write(path: &str, text: &str) {
     replace(Path::new(path), text.as_bytes(), 0o644).unwrap_or_else(|e| error!("{e}"));
 }
 
-fn write_degraded(machine: &Machine) {
+/// Writes what is not as asked to where everybody finds it.
+pub fn write_degraded(machine: &Machine) {
     let line = |d: &Degraded| format!("{}: {}\n", d.what, d.why);
     let text: String = machine.degraded.iter().map(line).collect();
     write(DEGRADED, &text);
@@ -117,9 +118,10 @@ fn line(machine: &Machine, manager: &Manager) -> String {
         .filter(|_| good("sshd"))
         .map_or_else(|| "none".to_owned(), |(_, addr)| format!("{addr}:22"));
     let api = if good("podman") { API } else { "none" };
+    let data = machine.data.device.as_deref().unwrap_or("ram");
     let init = now().saturating_sub(machine.started);
     format!(
-        "ready ssh={ssh} api={api} data=ram init={init} boot={}",
+        "ready ssh={ssh} api={api} data={data} init={init} boot={}",
         now()
     )
 }

@@ -141,7 +141,7 @@ fn report(machine: &Machine, manager: &Manager) -> String {
     let mut out = String::with_capacity(4096);
     control::Machine {
         version: env!("CARGO_PKG_VERSION"),
-        data: "ram",
+        data: machine.data.device.as_deref().unwrap_or("ram"),
         now: Some(now()),
         started: Some(machine.started),
         ready: machine.ready,

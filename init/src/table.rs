@@ -1,12 +1,11 @@
 //! The services, a row each, as the configuration wants them.
 
 use std::fs;
-use std::path::Path;
 
-use config::{Config, Net, Podman};
-use services::{Ready, Restart, Service, Socket};
+use config::{Config, Data, Net, Podman};
+use services::{Kill, Ready, Restart, Service, Socket};
 
-use crate::console;
+use crate::{console, data, root};
 
 /// Our own binary under the name the userland knows.
 pub const SELF: &str = "/usr/lib/boot2podman/init";
@@ -24,6 +23,23 @@ pub const RESCUE: &str = "rescue-";
 pub const LOG: &str = "/var/lib/boot2podman/log";
 /// The API's socket.
 pub const API: &str = "/run/podman/podman.sock";
+
+/// A process of its own: a disk takes as long as it likes. Its repair may take two
+/// minutes (`b2p data` ends it then); whoever waits longer goes on in RAM.
+const DATA: Service = Service {
+    name: data::NAME,
+    why: "the disk that keeps containers, keys and settings is found, made or mended, and mounted",
+    argv: &[B2P, "data"],
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    late_ms: 130_000,
+    kill: Kill::Group,
+    ..Service::DEFAULT
+};
+
+/// What is on the data disk, or must not be written beside it.
+const KEPT: &[&str] = &[data::NAME];
 
 /// Cards get addresses. It alone may keep the ready line waiting without being
 /// local: five seconds, then the line says so and the asking goes on. dnsmasq and
@@ -49,22 +65,12 @@ const SETTLE: Service = Service {
     ..Service::DEFAULT
 };
 
-/// Made while the network is asked for; sshd does not start without one.
+/// sshd does not start without one.
 const HOSTKEY: Service = Service {
     name: "hostkey",
-    why: "a machine without a disk has no key yet",
-    argv: &[
-        "/usr/bin/ssh-keygen",
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-C",
-        "boot2podman",
-        "-f",
-        HOST_KEY,
-    ],
+    why: "the disk's key, or a new one, which the disk then keeps",
+    argv: &[B2P, "hostkey"],
+    after: KEPT,
     ready: Ready::Exit,
     restart: Restart::OnFailure,
     ..Service::DEFAULT
@@ -74,6 +80,8 @@ const SSHD: Service = Service {
     name: "sshd",
     why: "the way in: shells, sftp, and the API for every remote client",
     argv: &["/usr/sbin/sshd", "-D", "-e"],
+    needs: &["hostkey"],
+    after: KEPT,
     ready: Ready::Notify,
     gates: true,
     ..Service::DEFAULT
@@ -92,6 +100,7 @@ const PODMAN: Service = Service {
         on_demand: true,
     }),
     argv: &["/usr/bin/podman", "system", "service"],
+    after: KEPT,
     gates: true,
     ..Service::DEFAULT
 };
@@ -116,6 +125,7 @@ const KEEP: Service = Service {
     name: "keep",
     why: "the log is kept in files, bounded, to be read after a reboot",
     argv: &[B2P, "syslog", "--keep", LOG],
+    after: KEPT,
     after_ready: true,
     ..Service::DEFAULT
 };
@@ -125,6 +135,7 @@ const OWN: Service = Service {
     name: "own",
     why: "the services of the machine's owner are read and started (docs/services.md)",
     argv: &[B2P, "own"],
+    after: KEPT,
     ready: Ready::Exit,
     restart: Restart::Never,
     late_ms: 60_000,
@@ -136,9 +147,12 @@ const OWN: Service = Service {
 #[must_use]
 pub fn services(config: &Config) -> Vec<Service> {
     let mut rows = Vec::new();
+    // In a namespace the disks are somebody else's.
+    let disk = config.data != Data::Off && !root::given();
+    rows.extend(disk.then_some(late(config)));
     rows.extend(net(&config.net));
     if config.sshd {
-        rows.extend(sshd(Path::new(HOST_KEY)));
+        rows.extend([HOSTKEY, SSHD]);
     }
     rows.extend(podman(config.podman));
     rows.extend([SETTLE, SYSLOG]);
@@ -171,18 +185,13 @@ fn net(net: &Net) -> Option<Service> {
     })
 }
 
-/// sshd, and before it the key, where there is none from a disk or an image.
-fn sshd(key: &Path) -> Vec<Service> {
-    if fs::metadata(key).is_ok_and(|m| m.len() > 0) {
-        return vec![SSHD];
+/// The data disk's row: who waits for a slow disk by flag has that time besides.
+fn late(config: &Config) -> Service {
+    let asked = config.waitusb.as_ref().map_or(0, |w| w.seconds);
+    Service {
+        late_ms: DATA.late_ms + u64::from(asked) * 1000,
+        ..DATA
     }
-    vec![
-        HOSTKEY,
-        Service {
-            needs: &["hostkey"],
-            ..SSHD
-        },
-    ]
 }
 
 /// The API as the flag has it.
@@ -228,6 +237,21 @@ mod tests {
         for row in &rows {
             assert!(!row.why.is_empty() && !row.argv.is_empty(), "{}", row.name);
             assert!(row.needs.iter().all(|n| has(n)), "{}", row.name);
+            assert!(row.after.iter().all(|n| has(n)), "{}", row.name);
+            // Or they would wait for each other.
+            let first = rows.iter().filter(|r| row.after.contains(&r.name));
+            assert!(
+                first
+                    .into_iter()
+                    .all(|r| r.after.is_empty() && r.needs.is_empty())
+            );
+            // Nor does one that is needed begin late without those that need it.
+            let needed = rows.iter().filter(|r| row.needs.contains(&r.name));
+            assert!(
+                needed
+                    .into_iter()
+                    .all(|r| r.after.iter().all(|a| row.after.contains(a)))
+            );
         }
         assert!(has("net") && has("sshd") && has("podman"));
     }
@@ -246,6 +270,7 @@ mod tests {
             podman: Podman::Off,
             net: Net::Off,
             console: config::Console::Off,
+            data: Data::Off,
             ..Config::default()
         };
         let rows = services(&off);

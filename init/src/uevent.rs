@@ -27,6 +27,10 @@ pub enum Added {
     Modalias(String),
     /// An input device's node, such as `event0`.
     Input(String),
+    /// A disk or a partition, in the message of this number.
+    Block(u64),
+    /// The disk or partition of this name is gone.
+    Gone(String),
     /// Messages were lost: sysfs must be read again.
     Lost,
 }
@@ -79,18 +83,27 @@ impl AsFd for Uevents {
 /// the fields are `NAME=value`, each ended by a zero byte.
 #[must_use]
 pub fn parse(message: &[u8]) -> Option<Added> {
-    let mut fields = message.split(|&b| b == 0);
-    if !fields.next()?.starts_with(b"add@") {
-        return None;
-    }
+    let first = message.split(|&b| b == 0).next()?;
     let value = |name: &[u8]| {
         let found = message
             .split(|&b| b == 0)
             .find_map(|f| f.strip_prefix(name))?;
         String::from_utf8(found.to_vec()).ok()
     };
+    // Loop devices and the like are made of what is there already.
+    let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block")
+        && !first.windows(VIRTUAL.len()).any(|w| w == VIRTUAL);
+    if block && first.starts_with(b"remove@") {
+        return value(b"DEVNAME=").map(Added::Gone);
+    }
+    if !first.starts_with(b"add@") {
+        return None;
+    }
     if let Some(alias) = value(b"MODALIAS=") {
         return Some(Added::Modalias(alias));
+    }
+    if block {
+        return value(b"SEQNUM=")?.parse().ok().map(Added::Block);
     }
     let name = value(b"DEVNAME=")?;
     let event = name
@@ -99,6 +112,9 @@ pub fn parse(message: &[u8]) -> Option<Added> {
     let plain = !event.is_empty() && event.bytes().all(|b| b.is_ascii_alphanumeric());
     plain.then(|| Added::Input(event.to_owned()))
 }
+
+/// Where in sysfs the disks are that are none.
+const VIRTUAL: &[u8] = b"/virtual/block/";
 
 /// Devices whose drivers the services wait for: modalias pattern, why.
 #[rustfmt::skip]
@@ -115,13 +131,42 @@ const FIRST: &[(&str, &str)] = &[
 /// Whether services wait for the driver of `alias`.
 #[must_use]
 pub fn comes_first(alias: &str) -> bool {
-    FIRST
-        .iter()
-        .any(|(pattern, _)| glob(pattern.as_bytes(), alias.as_bytes()))
+    is_one_of(FIRST, alias)
 }
 
-/// Loads the driver of every device below `sys` that `wanted` picks.
-pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) {
+/// Devices that disks hang on, or are: modalias pattern, why. Who looks for the
+/// data disk loads their drivers; some take as long as their hardware does.
+#[rustfmt::skip]
+const DISKS: &[(&str, &str)] = &[
+    ("virtio:d00000002v*", "virtio-blk"),
+    ("virtio:d00000008v*", "virtio-scsi"),
+    ("pci:v*bc01sc*",      "controllers of IDE, SATA, SCSI, RAID, NVMe"),
+    ("scsi:t-0x00*",       "disks on SCSI, SATA, USB"),
+    ("scsi:t-0x0e*",       "the same with a smaller set of commands"),
+    ("pci:v*bc08sc05*",    "readers of SD cards"),
+    ("mmc:block",          "SD cards, eMMC"),
+    ("pci:v*bc0Csc03*",    "USB"),
+    ("usb:v*ic08*",        "disks on USB"),
+    ("vmbus:ba6163d9*",    "Hyper-V's SCSI disks"),
+    ("vmbus:32264132*",    "Hyper-V's IDE disks"),
+    ("xen:vbd",            "Xen's"),
+];
+
+/// Whether a disk may hang on the device of `alias`.
+#[must_use]
+pub fn holds_disks(alias: &str) -> bool {
+    is_one_of(DISKS, alias)
+}
+
+fn is_one_of(table: &[(&str, &str)], alias: &str) -> bool {
+    let fits = |pattern: &str| glob(pattern.as_bytes(), alias.as_bytes());
+    table.iter().any(|(pattern, _)| fits(pattern))
+}
+
+/// Loads the driver of every device below `sys` that `wanted` picks; how many had
+/// none and were given one, which may have found further devices.
+pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> usize {
+    let mut given = 0;
     for bus in entries(&sys.join("bus")) {
         for device in entries(&bus.join("devices")) {
             let Ok(alias) = fs::read_to_string(device.join("modalias")) else {
@@ -129,10 +174,11 @@ pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) {
             };
             // A device with a driver needs no other, and most have one built in.
             if wanted(alias.trim()) && !device.join("driver").exists() {
-                load(modules, alias.trim());
+                given += usize::from(load(modules, alias.trim()));
             }
         }
     }
+    given
 }
 
 /// So many devices wait for a driver by name; beyond, all are looked at again.
@@ -172,7 +218,9 @@ impl Loader {
         let aliases = std::mem::take(&mut self.aliases);
         let all = std::mem::take(&mut self.all);
         self.child = sys::in_child(|| {
-            aliases.iter().for_each(|alias| load(modules, alias));
+            for alias in &aliases {
+                load(modules, alias);
+            }
             if all {
                 coldplug(Path::new(SYS), modules, |_| true);
             }
@@ -200,15 +248,18 @@ pub fn settle() -> i32 {
     failed.map(|why| warn!("{why}")).count().min(1) as i32
 }
 
-/// Loads the driver of one device. That there is none is the rule, not an error.
-pub fn load(modules: &mut Modules, alias: &str) {
-    match modules.load(alias) {
+/// Loads the driver of one device; whether there is one. That there is none is the
+/// rule, not an error.
+pub fn load(modules: &mut Modules, alias: &str) -> bool {
+    let outcome = modules.load(alias);
+    match &outcome {
         Ok(()) => debug!("driver for {alias}"),
         Err(Problem::Unknown | Problem::Blacklisted) => {}
         // A driver whose hardware turns out not to be there.
         Err(Problem::Refused(path, Errno::ENODEV)) => debug!("{path}: no such device"),
         Err(e) => warn!("driver for {alias}: {e}"),
     }
+    outcome.is_ok()
 }
 
 fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
@@ -228,12 +279,19 @@ mod tests {
     fn only_what_is_added_counts() {
         let add = b"add@/devices/x\0ACTION=add\0MODALIAS=virtio:d1\0SEQNUM=3\0";
         assert_eq!(parse(add), Some(Added::Modalias("virtio:d1".into())));
+        let disk = b"add@/devices/pci/virtio1/block/vda\0ACTION=add\0SUBSYSTEM=block\0DEVNAME=vda\0SEQNUM=77\0";
+        assert_eq!(parse(disk), Some(Added::Block(77)));
+        let gone = b"remove@/devices/pci/virtio1/block/vda/vda1\0SUBSYSTEM=block\0DEVNAME=vda1\0";
+        assert_eq!(parse(gone), Some(Added::Gone("vda1".into())));
         let node = b"add@/devices/x/event3\0ACTION=add\0DEVNAME=input/event3\0";
         assert_eq!(parse(node), Some(Added::Input("event3".into())));
         for nothing in [
             &b"remove@/devices/x\0MODALIAS=virtio:d1\0"[..],
             b"add@/x\0MODALIAS=\xff\0",
             b"add@/x\0DEVNAME=vda\0",
+            b"add@/devices/virtual/block/loop0\0SUBSYSTEM=block\0DEVNAME=loop0\0SEQNUM=7\0",
+            b"remove@/devices/virtual/block/loop0\0SUBSYSTEM=block\0DEVNAME=loop0\0",
+            b"add@/x\0SUBSYSTEM=block\0DEVNAME=vda\0SEQNUM=x\0",
             b"add@/x\0DEVNAME=input/\0",
             b"add@/x\0DEVNAME=input/../vda\0",
             b"",

@@ -90,6 +90,10 @@ pub struct Service {
     pub env: &'static [&'static str],
     /// Names of services that must be ready before it starts.
     pub needs: &'static [&'static str],
+    /// Names of services that it lets go first: where they are asked for, they are
+    /// ready, have failed or are late before it starts. Its own lateness counts from
+    /// then on. Not for services whose `after` leads back to it.
+    pub after: &'static [&'static str],
     /// When it is ready.
     pub ready: Ready,
     /// What happens when it ends by itself.
@@ -133,6 +137,7 @@ impl Service {
         argv: &[],
         env: &[],
         needs: &[],
+        after: &[],
         ready: Ready::Forked,
         restart: Restart::Always,
         socket: None,

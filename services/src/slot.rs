@@ -37,6 +37,8 @@ pub(crate) struct Slot {
     pub(crate) since: Millis,
     /// To be stopped as soon as nothing that needs it is left.
     pub(crate) leaving: bool,
+    /// Lets others go first; its time to be ready has not begun.
+    pub(crate) held: bool,
     pub(crate) backoff: Backoff,
     /// Not ready by then is said; `None` once said or ready.
     pub(crate) late_at: Option<Millis>,
@@ -56,6 +58,7 @@ impl Slot {
             state: State::Off,
             since: 0,
             leaving: false,
+            held: false,
             backoff: Backoff::default(),
             late_at: None,
             late: false,
@@ -93,8 +96,16 @@ impl Slot {
         self.enter(now, State::Waiting);
         self.backoff.reset();
         self.late = false;
-        self.late_at = Some(now.saturating_add(self.row.late_ms));
+        self.held = !self.row.after.is_empty();
+        self.late_at = (!self.held).then(|| now.saturating_add(self.row.late_ms));
         self.first.asked.get_or_insert(now);
+    }
+
+    /// Those that go first are ready, or will not be soon.
+    pub(crate) fn let_go(&mut self, now: Millis) {
+        if std::mem::take(&mut self.held) {
+            self.late_at = Some(now.saturating_add(self.row.late_ms));
+        }
     }
 
     /// Nobody wants it any more: itself, or because of one that it needs.

@@ -10,7 +10,8 @@
 //!   nothing spins;
 //! - a stop wins over a delay or a start under way, and reaches a service only
 //!   when nothing that needs it is left;
-//! - a restart is neither lost nor done twice.
+//! - a restart is neither lost nor done twice;
+//! - who lets others go first waits until they are ready, have failed, or are late.
 
 use crate::graph::Set;
 use crate::row::Service;
@@ -321,10 +322,28 @@ impl Supervisor {
             let Some(slot) = self.slots.get(id).filter(waits) else {
                 continue;
             };
-            if slot.row.needs.iter().all(|n| self.satisfied(n)) {
+            let (needs, after) = (slot.row.needs, slot.row.after);
+            if !after.iter().all(|n| self.past(n)) {
+                continue;
+            }
+            self.at(id, |s| s.let_go(now));
+            if needs.iter().all(|n| self.satisfied(n)) {
                 self.at(id, |s| s.start(now, id, todo));
             }
         }
+    }
+
+    /// Whoever goes first has gone, or keeps nobody waiting any more.
+    fn past(&self, name: &str) -> bool {
+        let pending = |s: &Slot| {
+            let coming = matches!(
+                s.state,
+                State::Waiting | State::Spawning | State::Starting { .. }
+            );
+            coming && !s.late
+        };
+        let slot = self.find(name).and_then(|id| self.slots.get(id));
+        !slot.is_some_and(pending)
     }
 
     fn satisfied(&self, name: &str) -> bool {
@@ -352,6 +371,10 @@ impl Supervisor {
 #[cfg(test)]
 #[path = "supervisor_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "supervisor_after.rs"]
+mod after;
 
 #[cfg(test)]
 #[path = "supervisor_table.rs"]

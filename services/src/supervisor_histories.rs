@@ -43,7 +43,10 @@ fn rows() -> Vec<Service> {
         row("net", &[]),
         once(row("key", &[])),
         notify(row("ssh", &["key", "net"])),
-        row("top", &["ssh", "api"]),
+        Service {
+            after: &["key", "log"],
+            ..row("top", &["ssh", "api"])
+        },
         socket(notify(row("log", &[]))),
         row("loop", &["loop"]),
     ]

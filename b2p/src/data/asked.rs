@@ -1,8 +1,8 @@
-//! What the helper is told, in the words of the kernel flags.
+//! What the helper is told: by the kernel flags, or in the words of those.
 
 use std::path::PathBuf;
 
-use config::{Data, Format, FwCfg};
+use config::{Config, Data, Format, FwCfg};
 use disk::choose::{Consent, Wanted};
 
 /// What it is told.
@@ -19,11 +19,14 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads the words.
+    /// Reads the words; without any, the flags of the machine.
     ///
     /// # Errors
     /// The word that is wrong.
     pub fn parse(words: &[String]) -> Result<Asked, String> {
+        if words.is_empty() {
+            return Ok(Asked::from(&init::flags::all().0, PathBuf::from("/")));
+        }
         let mut entries = Vec::new();
         let mut wait = String::new();
         let mut root = PathBuf::from("/");
@@ -44,18 +47,21 @@ impl Asked {
         if let Some(first) = complaints.first() {
             return Err(first.to_string());
         }
-        Ok(Asked {
+        Ok(Asked::from(&config, root))
+    }
+
+    fn from(config: &Config, root: PathBuf) -> Asked {
+        let wait = config.waitusb.as_ref();
+        Asked {
             wanted: wanted(&config.data),
             consent: match config.format {
                 Format::Magic => Consent::Magic,
                 Format::Blank => Consent::Blank,
                 Format::Never => Consent::Never,
             },
-            wait: config
-                .waitusb
-                .map(|w| (w.seconds, w.disk.as_ref().map(wanted))),
+            wait: wait.map(|w| (w.seconds, w.disk.as_ref().map(wanted))),
             root,
-        })
+        }
     }
 }
 
@@ -87,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_words_of_the_flags() {
-        let asked = parse("").unwrap();
+        let asked = parse("--data=auto").unwrap();
         assert_eq!(
             (asked.wanted, asked.consent),
             (Wanted::Auto, Consent::Magic)

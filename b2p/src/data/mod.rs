@@ -1,15 +1,18 @@
 //! The data disk: found, made, mended, grown and mounted, once at boot and again
-//! when a disk appears: `b2p data [--data=…] [--format=…] [--wait=SECONDS[:DISK]]`.
+//! when a disk appears that could be it: `b2p data`, run by PID 1. As it is told by
+//! the kernel flags; tests tell it in words, `--data=… --format=… --wait=…`.
 //!
 //! A process of its own, because a disk may take as long as it likes. What is
 //! decided is in the `disk` crate; here it is done, in the order of [`run`].
-//! The last line on standard output is for PID 1: [`report`].
+//! What it has to say to PID 1 is in a file: [`report`].
 
 mod asked;
+mod drivers;
 mod durable;
 mod format;
 mod fsck;
 mod grow;
+pub mod hostkey;
 mod ioctl;
 mod keys;
 mod mount;
@@ -69,23 +72,40 @@ pub fn main(words: &[String]) -> i32 {
     let place = Place {
         root: asked.root.clone(),
     };
-    if let Some(line) = report::before(&place) {
-        crate::screen::print(&line);
-        return 0;
+    let time = match report::before(&place) {
+        report::Before::Disk(line) => {
+            crate::screen::print(&line);
+            return 0;
+        }
+        report::Before::Ram => Time::Running,
+        report::Before::Nothing => Time::Boot,
+    };
+    if words.is_empty() {
+        drivers::load();
     }
     let mut report = Report::default();
-    run(&asked, &place, &mut report);
+    run(&asked, &place, time, &mut report);
     report.finish(&place);
     0
+}
+
+/// When it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Time {
+    /// Before anything that could need a disk.
+    Boot,
+    /// In a machine that has come up in RAM: its host key and its id are known.
+    Running,
 }
 
 /// So often a disk is worked on before another look.
 const ROUNDS: usize = 4;
 
-fn run(asked: &Asked, place: &Place, report: &mut Report) {
-    let mut wait = wait::Wait::begin(asked);
+fn run(asked: &Asked, place: &Place, time: Time, report: &mut Report) {
+    let mut wait = wait::Wait::begin(asked, time);
     for _ in 0..ROUNDS {
         let (choice, devices) = wait.choice(asked);
+        report.seen(wait.seen());
         let device = |name: &str| devices.iter().find(|d| d.name == name);
         let worked = match &choice.decision {
             Decision::None(why) => {
@@ -95,7 +115,7 @@ fn run(asked: &Asked, place: &Place, report: &mut Report) {
             Decision::Use(name, kind) => {
                 note(&choice, report);
                 return match device(name) {
-                    Some(device) => take(device, *kind, place, report),
+                    Some(device) => take(device, *kind, place, time, report),
                     None => report.ram("a device vanished"),
                 };
             }
@@ -120,7 +140,7 @@ fn note(choice: &Choice, report: &mut Report) {
 
 /// The file system is checked, grown, mounted and used; what fails leaves the
 /// machine in RAM and the disk as it is.
-fn take(device: &disk::choose::Device, kind: Kind, place: &Place, report: &mut Report) {
+fn take(device: &disk::choose::Device, kind: Kind, place: &Place, time: Time, report: &mut Report) {
     let path = Path::new("/dev").join(&device.name);
     let taken = mount::hidden(place)
         .and_then(|()| fsck::check(&path, kind))
@@ -131,13 +151,15 @@ fn take(device: &disk::choose::Device, kind: Kind, place: &Place, report: &mut R
         .and_then(|()| {
             grow::filesystem(&path, kind, &place.mnt())
                 .unwrap_or_else(|e| warn!("data: not grown: {e}"));
-            mount::bind(place).inspect_err(|_| mount::undo(place))
+            // A check may take so long that the machine has gone on without.
+            let bound = mount::hidden(place).and_then(|()| mount::bind(place));
+            bound.inspect_err(|_| mount::undo(place))
         });
     if let Err(why) = taken {
         report.degraded(&format!("{}: {why}", device.name));
         return report.ram(&format!("{}: {why}", device.name));
     }
-    for (what, done) in persist::all(place) {
+    for (what, done) in persist::all(place, time) {
         done.unwrap_or_else(|why: String| report.degraded(&format!("{what}: {why}")));
     }
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));

@@ -5,21 +5,15 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::{Place, durable, keys};
+use super::{Place, Time, durable, hostkey, keys};
 
 /// The archive that came with the disk, where boot2docker has it as well.
 pub const USERDATA: &str = "userdata.tar";
 
-/// sshd's key and its public half: name, mode.
-const HOST_KEYS: &[(&str, u32)] = &[
-    ("ssh_host_ed25519_key", 0o600),
-    ("ssh_host_ed25519_key.pub", 0o644),
-];
-
 /// Does all of it; what went wrong with what.
-pub fn all(place: &Place) -> Vec<(&'static str, Result<(), String>)> {
+pub fn all(place: &Place, time: Time) -> Vec<(&'static str, Result<(), String>)> {
     vec![
-        ("machine-id", machine_id(place)),
+        ("machine-id", machine_id(place, time)),
         (
             "random seed",
             seed(
@@ -27,24 +21,34 @@ pub fn all(place: &Place) -> Vec<(&'static str, Result<(), String>)> {
                 Path::new("/dev/urandom"),
             ),
         ),
-        ("host key", host_key(place)),
+        ("host key", host_key(place, time)),
         ("authorized keys", keys::merge(place)),
     ]
 }
 
-/// The disk's id becomes the machine's, or the other way round.
-fn machine_id(place: &Place) -> Result<(), String> {
+/// The disk's id becomes the machine's, or the other way round. A machine that runs
+/// has told its own already.
+fn machine_id(place: &Place, time: Time) -> Result<(), String> {
     let (kept, used) = (
         place.state().join("machine-id"),
         place.at("/etc/machine-id"),
     );
     let now = fs::read_to_string(&used).unwrap_or_default();
     match fs::read_to_string(&kept) {
-        Ok(text) if id(&text) && text == now => Ok(()),
+        Ok(text) if id(&text) && (text == now || time == Time::Running) => Ok(()),
         Ok(text) if id(&text) => init::files::replace(&used, text.as_bytes(), 0o444),
         _ if id(&now) => durable::replace(&kept, now.as_bytes(), 0o444),
         _ => Ok(()),
     }
+}
+
+/// The disk's becomes the machine's, unless sshd runs with another.
+fn host_key(place: &Place, time: Time) -> Result<(), String> {
+    match time {
+        Time::Boot => hostkey::install(place)?,
+        Time::Running => {}
+    }
+    hostkey::keep(place)
 }
 
 /// 32 hexadecimal digits and a newline (machine-id(5)).
@@ -68,23 +72,6 @@ fn seed(path: &Path, random: &Path) -> Result<(), String> {
         .and_then(|mut f| f.read_exact(&mut fresh))
         .map_err(say)?;
     durable::replace(path, &fresh, 0o600)
-}
-
-/// The disk's host key becomes sshd's. Where there is none, PID 1 makes one there.
-fn host_key(place: &Place) -> Result<(), String> {
-    let (kept, used) = (place.state().join("ssh"), place.at("/etc/ssh"));
-    let private = kept.join(HOST_KEYS[0].0);
-    if fs::metadata(&private).map_or(0, |m| m.len()) == 0 {
-        return Ok(());
-    }
-    for (name, mode) in HOST_KEYS {
-        match fs::read(kept.join(name)) {
-            Ok(text) => init::files::replace(&used.join(name), &text, *mode)?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {} // ssh-keygen -y makes it
-            Err(e) => return Err(format!("{name}: {e}")),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -111,16 +98,18 @@ mod tests {
         );
         let (a, b) = ("a".repeat(32) + "\n", "b".repeat(32) + "\n");
         fs::write(&used, &a).unwrap();
-        machine_id(&place).unwrap();
+        machine_id(&place, Time::Boot).unwrap();
         assert_eq!(fs::read_to_string(&kept).unwrap(), a);
         fs::write(&used, &b).unwrap();
-        machine_id(&place).unwrap();
+        machine_id(&place, Time::Running).unwrap();
+        assert_eq!(fs::read_to_string(&used).unwrap(), b, "it runs");
+        machine_id(&place, Time::Boot).unwrap();
         assert_eq!(fs::read_to_string(&used).unwrap(), a);
         fs::remove_file(&kept).unwrap();
         fs::write(&kept, "half").unwrap();
         fs::remove_file(&used).unwrap();
         fs::write(&used, &b).unwrap();
-        machine_id(&place).unwrap();
+        machine_id(&place, Time::Boot).unwrap();
         assert_eq!(fs::read_to_string(&kept).unwrap(), b);
         fs::remove_dir_all(&place.root).unwrap();
     }
@@ -136,22 +125,6 @@ mod tests {
         assert!(first.len() == 512 && second.len() == 512 && first != second);
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        fs::remove_dir_all(&place.root).unwrap();
-    }
-
-    #[test]
-    fn the_host_key_of_the_disk_is_used_with_its_mode() {
-        let place = place("key");
-        host_key(&place).unwrap();
-        assert!(!place.at("/etc/ssh/ssh_host_ed25519_key").exists());
-        fs::write(place.state().join("ssh/ssh_host_ed25519_key"), "secret").unwrap();
-        host_key(&place).unwrap();
-        let used = place.at("/etc/ssh/ssh_host_ed25519_key");
-        assert_eq!(fs::read_to_string(&used).unwrap(), "secret");
-        assert_eq!(
-            fs::metadata(&used).unwrap().permissions().mode() & 0o777,
             0o600
         );
         fs::remove_dir_all(&place.root).unwrap();

@@ -1,11 +1,12 @@
-//! What is said at the end: a line for PID 1 on standard output, the same in
-//! /run/boot2podman/data, and what is wrong in /run/boot2podman/data.degraded.
+//! What is said at the end, in /run/boot2podman/data, for PID 1 (`init::data`):
 //!
-//! `data=/dev/vda1 fs=ext4 size=1073741824` or `data=ram why=no data disk`, and
-//! `degraded data: WHY` in lines.
+//! `data=/dev/vda1 fs=ext4 size=1073741824 seq=812` or `data=ram why=no data disk
+//! seq=812`, then in lines what the machine's owner must know. `seq` is the number
+//! of the kernel's last message before the disks were looked at: what it announces
+//! after that has not been seen. The first line is on standard output, too.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use disk::probe::Kind;
 use log::{info, warn};
@@ -16,10 +17,16 @@ use super::Place;
 #[derive(Debug, Default)]
 pub struct Report {
     line: String,
+    seen: u64,
     degraded: Vec<String>,
 }
 
 impl Report {
+    /// Every disk has been looked at that the kernel has told of until then.
+    pub fn seen(&mut self, message: u64) {
+        self.seen = message;
+    }
+
     /// Something that the machine's owner must know.
     pub fn degraded(&mut self, why: &str) {
         let why = one_line(why);
@@ -42,28 +49,39 @@ impl Report {
     /// Says it.
     pub fn finish(&self, place: &Place) {
         info!("{}", self.line);
-        let lines = self
-            .degraded
-            .iter()
-            .map(|d| format!("degraded data: {d}\n"));
-        for (name, text) in [
-            ("data", format!("{}\n", self.line)),
-            ("data.degraded", lines.collect()),
-        ] {
-            let path = place.run().join(name);
-            init::files::replace(&path, text.as_bytes(), 0o644).unwrap_or_else(|e| warn!("{e}"));
-        }
-        crate::screen::print(&format!("{}\n", self.line));
+        let first = format!("{} seq={}\n", self.line, self.seen);
+        let lines = self.degraded.iter().map(|d| format!("{d}\n"));
+        let text = first.clone() + &lines.collect::<String>();
+        init::files::replace(&path(place), text.as_bytes(), 0o644).unwrap_or_else(|e| warn!("{e}"));
+        crate::screen::print(&first);
     }
+}
+
+fn path(place: &Place) -> PathBuf {
+    place.at(init::data::REPORT)
 }
 
 fn one_line(text: &str) -> String {
     text.split(char::is_control).collect::<Vec<_>>().join(" ")
 }
 
-/// What an earlier run in this boot has said, where it took a disk: there is
-/// nothing more to do.
-pub fn before(place: &Place) -> Option<String> {
-    let line = fs::read_to_string(place.run().join("data")).ok()?;
-    line.starts_with("data=/").then_some(line)
+/// What an earlier run in this boot has said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Before {
+    /// There was none.
+    Nothing,
+    /// The machine has come up in RAM.
+    Ram,
+    /// It took this disk: there is nothing more to do.
+    Disk(String),
+}
+
+/// Reads it.
+pub fn before(place: &Place) -> Before {
+    let text = fs::read_to_string(path(place)).unwrap_or_default();
+    match text.lines().next() {
+        None => Before::Nothing,
+        Some(line) if line.starts_with("data=/") => Before::Disk(format!("{line}\n")),
+        Some(_) => Before::Ram,
+    }
 }

@@ -18,9 +18,9 @@ use log::{info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::asked::Asked;
-use super::scan;
+use super::{Time, scan};
 
-/// A controller that is still at it may take this long.
+/// While the machine comes up.
 const PENDING: Duration = Duration::from_secs(3);
 
 /// What is waited for.
@@ -28,26 +28,41 @@ pub struct Wait {
     events: Option<Uevents>,
     begun: Instant,
     flag: Duration,
+    /// A controller that is still at it may take this long.
+    pending: Duration,
     said: bool,
+    seen: u64,
 }
 
 impl Wait {
     /// Listens before the first look, so that nothing falls between.
-    pub fn begin(asked: &Asked) -> Wait {
+    pub fn begin(asked: &Asked, time: Time) -> Wait {
         let events = Uevents::open().inspect_err(|e| warn!("data: device events: {e}"));
         let seconds = asked.wait.as_ref().map_or(0, |(s, _)| *s);
+        // Later, each disk that comes is an occasion of its own.
+        let boot = time == Time::Boot;
         Wait {
             events: events.ok(),
             begun: Instant::now(),
-            flag: Duration::from_secs(seconds.into()),
+            flag: Duration::from_secs(if boot { seconds.into() } else { 0 }),
+            pending: if boot { PENDING } else { Duration::ZERO },
             said: false,
+            seen: 0,
         }
+    }
+
+    /// The number of the kernel's last message before the last look.
+    pub fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// Decides, and decides again with each device that comes, until there is
     /// something to do or no reason to wait any more.
     pub fn choice(&mut self, asked: &Asked) -> (Choice, Vec<Device>) {
         loop {
+            // In sysfs everything is that has been announced by now.
+            let number = fs::read_to_string("/sys/kernel/uevent_seqnum").unwrap_or_default();
+            self.seen = number.trim().parse().unwrap_or(0);
             let devices = match asked.wanted {
                 Wanted::Off => Vec::new(), // nothing is even looked at
                 _ => scan::scan(asked.consent),
@@ -56,7 +71,7 @@ impl Wait {
             let there = !matches!(choice.decision, Decision::None(_));
             let most = match asked.wanted {
                 Wanted::Off => Duration::ZERO,
-                _ if pending(Path::new("/sys/class")) => self.flag.max(PENDING),
+                _ if pending(Path::new("/sys/class")) => self.flag.max(self.pending),
                 _ => self.flag,
             };
             let left = most.saturating_sub(self.begun.elapsed());

@@ -1,0 +1,182 @@
+//! sshd's host key: the disk's, where it has one, from `b2p data`; else a new one,
+//! from `b2p hostkey`, which PID 1 runs between that and sshd. The disk keeps it.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use init::table::HOST_KEY;
+use log::{error, info, warn};
+
+use super::{Place, durable, program, report};
+
+/// A key of this kind is made in milliseconds.
+const MAKING: Duration = Duration::from_secs(60);
+/// No key file is longer.
+const LONGEST: u64 = 64 * 1024;
+/// What a private key begins and ends with (PROTOCOL.key of OpenSSH).
+const BEGINS: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----\n";
+const ENDS: &[u8] = b"-----END OPENSSH PRIVATE KEY-----\n";
+
+/// The whole of it; the exit status.
+pub fn main() -> i32 {
+    let place = Place {
+        root: PathBuf::from("/"),
+    };
+    if let Err(why) = make(&place) {
+        error!("hostkey: {why}");
+        return 1;
+    }
+    if matches!(report::before(&place), report::Before::Disk(_)) {
+        keep(&place).unwrap_or_else(|why| warn!("hostkey: not kept on the disk: {why}"));
+    }
+    0
+}
+
+fn used(place: &Place) -> PathBuf {
+    place.at(HOST_KEY)
+}
+
+fn kept(place: &Place) -> PathBuf {
+    let name = Path::new(HOST_KEY).file_name().unwrap_or_default();
+    place.state().join("ssh").join(name)
+}
+
+fn public(private: &Path) -> PathBuf {
+    private.with_extension("pub")
+}
+
+/// The private key in a file; `None` where there is no file.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let fail = |e: &dyn std::fmt::Display| Err(format!("{}: {e}", path.display()));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return fail(&e),
+    };
+    let mut bytes = Vec::new();
+    if let Err(e) = file.take(LONGEST).read_to_end(&mut bytes) {
+        return fail(&e);
+    }
+    match bytes.starts_with(BEGINS) && bytes.ends_with(ENDS) {
+        true => Ok(Some(bytes)),
+        false => fail(&"not a private key of OpenSSH"),
+    }
+}
+
+/// The disk's key becomes sshd's. A file that is no key is put aside, not deleted,
+/// and the machine gets another.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn install(place: &Place) -> Result<(), String> {
+    let kept = kept(place);
+    let key = read(&kept).inspect_err(|_| {
+        let _ = fs::rename(&kept, kept.with_extension("broken"));
+    })?;
+    let Some(key) = key else { return Ok(()) };
+    init::files::replace(&used(place), &key, 0o600)?;
+    if let Ok(text) = fs::read(public(&kept)) {
+        init::files::replace(&public(&used(place)), &text, 0o644)?;
+    }
+    Ok(())
+}
+
+/// Makes one where there is none yet.
+fn make(place: &Place) -> Result<(), String> {
+    let used = used(place);
+    if read(&used).is_ok_and(|key| key.is_some()) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(&used); // half a key; ssh-keygen would ask
+    let path = used.to_string_lossy();
+    #[rustfmt::skip]
+    let words = ["-q", "-t", "ed25519", "-N", "", "-C", "boot2podman", "-f", &path];
+    let ended = program::run("/usr/bin/ssh-keygen", &words, MAKING)?;
+    match ended.code {
+        Some(0) => Ok(()),
+        _ => Err(format!("ssh-keygen: {}", ended.said)),
+    }
+}
+
+/// The machine's key becomes the disk's, where that has none. The private half is
+/// last: it counts.
+///
+/// # Errors
+/// What could not be written; the machine has its key all the same.
+pub fn keep(place: &Place) -> Result<(), String> {
+    let (used, kept) = (used(place), kept(place));
+    if kept.exists() {
+        return Ok(());
+    }
+    let Ok(Some(key)) = read(&used) else {
+        return Ok(()); // none yet: `b2p hostkey` comes
+    };
+    if let Ok(text) = fs::read(public(&used)) {
+        durable::replace(&public(&kept), &text, 0o644)?;
+    }
+    durable::replace(&kept, &key, 0o600)?;
+    info!("hostkey: the disk keeps it: {}", kept.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn place(name: &str) -> Place {
+        let root = std::env::temp_dir().join(format!("b2p-hostkey-{name}-{}", std::process::id()));
+        let place = Place { root };
+        for dir in [place.state().join("ssh"), place.at("/etc/ssh")] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        place
+    }
+
+    fn key(text: &str) -> Vec<u8> {
+        [BEGINS, text.as_bytes(), b"\n", ENDS].concat()
+    }
+
+    #[test]
+    fn the_disks_key_is_used_with_its_mode() {
+        let place = place("use");
+        install(&place).unwrap();
+        assert!(!used(&place).exists());
+        fs::write(kept(&place), key("secret")).unwrap();
+        fs::write(public(&kept(&place)), "public").unwrap();
+        install(&place).unwrap();
+        assert_eq!(fs::read(used(&place)).unwrap(), key("secret"));
+        let mode = fs::metadata(used(&place)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read(public(&used(&place))).unwrap(), b"public");
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+
+    #[test]
+    fn the_machines_key_is_kept_where_the_disk_has_none() {
+        let place = place("keep");
+        keep(&place).unwrap();
+        assert!(!kept(&place).exists(), "nothing to keep yet");
+        fs::write(used(&place), key("one")).unwrap();
+        keep(&place).unwrap();
+        fs::write(used(&place), key("two")).unwrap();
+        keep(&place).unwrap();
+        assert_eq!(fs::read(kept(&place)).unwrap(), key("one"));
+        let mode = fs::metadata(kept(&place)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+
+    #[test]
+    fn half_a_key_is_put_aside() {
+        let place = place("half");
+        fs::write(kept(&place), &key("secret")[..50]).unwrap();
+        assert!(install(&place).unwrap_err().contains("not a private key"));
+        assert!(!kept(&place).exists() && !used(&place).exists());
+        assert!(kept(&place).with_extension("broken").exists());
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+}
