@@ -9,6 +9,7 @@
 use crate::names::order;
 use crate::probe::{Found, Kind};
 use crate::standing::Standing;
+use crate::why::{Not, asks, beside, kinds, lost, parent, why_not};
 use crate::{LABELS, UNFINISHED};
 
 /// What the flags say, as in `config`.
@@ -57,6 +58,8 @@ pub struct Device {
     pub busy: Option<String>,
     /// PARTUUID.
     pub partuuid: Option<String>,
+    /// A partition that its table names as the data partition.
+    pub ours: bool,
     /// The signatures on it, or why it could not be read.
     pub found: Result<Vec<Found>, String>,
     /// Where it stands, for a whole disk.
@@ -105,6 +108,11 @@ pub fn choose(devices: &[Device], wanted: &Wanted, consent: Consent) -> Choice {
     let usable = sorted_out(&all, &mut choice, |d| usable(d, devices, wanted));
     if let Some((first, others)) = usable.split_first() {
         also(first, others, "is used", &mut choice);
+        let rest: Vec<_> = all
+            .into_iter()
+            .filter(|d| !usable.iter().any(|u| u.name == d.name))
+            .collect();
+        sorted_out(&rest, &mut choice, |d| beside(d, first));
         choice.decision = used(first, devices);
         return choice;
     }
@@ -134,16 +142,6 @@ fn none(wanted: &Wanted, choice: &Choice) -> String {
         Wanted::PartUuid(u) => format!("no partition has the UUID {u}"),
         Wanted::Device(d) => format!("/dev/{d} is not there or holds nothing to use"),
     }
-}
-
-/// Why a device is not taken.
-enum Not {
-    /// It is of no concern.
-    Silent,
-    /// For the log.
-    Note(String),
-    /// For its owner.
-    Loud(String),
 }
 
 /// Those that `judge` takes; the rest is said.
@@ -208,11 +206,6 @@ fn used(device: &Device, devices: &[Device]) -> Decision {
     Decision::Use(device.name.clone(), kind)
 }
 
-fn parent<'a>(device: &Device, devices: &'a [Device]) -> Option<&'a Device> {
-    let disk = device.disk.as_ref()?;
-    devices.iter().find(|d| d.name == *disk)
-}
-
 /// What bigger thing a disk is a part of.
 fn member(disk: &Device) -> Option<&'static str> {
     let found = disk.found.as_deref().unwrap_or_default();
@@ -230,11 +223,10 @@ fn usable(device: &Device, devices: &[Device], wanted: &Wanted) -> Result<(), No
     if !found.iter().any(|f| matches(device, f, wanted)) {
         return Err(Not::Silent);
     }
-    let names: Vec<_> = found.iter().map(|f| f.kind.name()).collect();
     let [one] = found.as_slice() else {
         return Err(Not::Loud(format!(
             "it looks like {} at once; it is left alone",
-            names.join(" and ")
+            kinds(found)
         )));
     };
     if one.label.as_deref() == Some(UNFINISHED) {
@@ -297,72 +289,35 @@ fn formattable(
     let named = matches!(wanted, Wanted::Device(name) if *name == device.name);
     let meant = named || (*wanted == Wanted::Auto && !device.made);
     if device.disk.is_some() {
-        return Err(Not::Silent); // never a partition
+        return Err(lost(device, devices)); // never a partition
     }
-    let asks = match &device.standing {
-        Standing::Refused(why) => return Err(Not::Loud(format!("not formatted: {why}"))),
-        Standing::Asks(_, found) if !found.is_empty() => {
-            let kinds: Vec<_> = found.iter().map(|f| f.kind.name()).collect();
-            return Err(Not::Loud(format!(
-                "it asks to be formatted, but there is {} on it; `wipefs -a /dev/{}` first, then the words again",
-                kinds.join(" and "),
-                device.name
-            )));
-        }
-        Standing::Asks(..) | Standing::Half(_) => true,
-        Standing::Apart | Standing::Made(_) => false,
-    };
     let blank = device.blank && consent == Consent::Blank && device.found.as_deref() == Ok(&[]);
-    if !asks && !blank {
-        return Err(why_not(device));
+    if !asks(device)? && !blank {
+        return Err(why_not(device, named));
     }
     if !meant {
         return Err(Not::Note(
             "it asks to be formatted, but the flags mean another".into(),
         ));
     }
+    let but = |why: &str| Err(Not::Loud(format!("it asks to be formatted, but {why}")));
     if consent == Consent::Never {
-        return Err(Not::Loud(
-            "it asks to be formatted, but b2p.format=never".into(),
-        ));
+        return but("b2p.format=never");
     }
     if let Some(who) = &device.busy {
-        return Err(Not::Loud(format!(
-            "it asks to be formatted, but is in use: {who}"
-        )));
+        return but(&format!("is in use: {who}"));
     }
     if device.read_only {
-        return Err(Not::Loud(
-            "it asks to be formatted, but can only be read".into(),
-        ));
+        return but("can only be read");
     }
     // A table that the kernel has read is somebody's, whatever the bytes say.
     let divided = devices
         .iter()
         .any(|d| d.disk.as_ref() == Some(&device.name));
     if divided && !matches!(device.standing, Standing::Half(_)) {
-        return Err(Not::Loud(
-            "it asks to be formatted, but has partitions".into(),
-        ));
+        return but("has partitions");
     }
     Ok(())
-}
-
-/// For the log: what there is on a disk that is neither used nor formatted.
-fn why_not(device: &Device) -> Not {
-    Not::Note(match &device.found {
-        Err(why) => format!("cannot be read: {why}"),
-        Ok(found) if found.is_empty() && device.blank => {
-            "it is blank, but does not ask to be formatted; b2p.format=blank does".into()
-        }
-        Ok(found) if found.is_empty() => {
-            "nothing on it is known, and it does not ask to be formatted".into()
-        }
-        Ok(found) => {
-            let kinds: Vec<_> = found.iter().map(|f| f.kind.name()).collect();
-            format!("it holds {}", kinds.join(" and "))
-        }
-    })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ fn device(name: &str, found: Vec<Found>) -> Device {
         made: false,
         busy: None,
         partuuid: None,
+        ours: false,
         found: Ok(found),
         standing: Standing::Apart,
         blank: false,
@@ -280,4 +281,63 @@ fn what_was_begun_is_finished_and_what_was_made_is_swept() {
         auto(&[made, inside]).decision,
         Decision::Sweep("vda".into())
     );
+}
+
+#[test]
+fn beside_the_data_disk_the_others_are_told_as_well() {
+    let refused = Device {
+        standing: Standing::Refused("its userdata.tar is broken".into()),
+        ..device("sdc", Vec::new())
+    };
+    let unreadable = Device {
+        found: Err("bad sector".into()),
+        ..device("sdd", Vec::new())
+    };
+    let own = device("vda", vec![found(Kind::Gpt, "", "")]);
+    let windows = device("sda", vec![found(Kind::Dos, "", "")]);
+    let image = Device {
+        made: true,
+        ..device("loop0", vec![found(Kind::Erofs, "", "")])
+    };
+    let data = part("vda1", "vda", "boot2podman-data");
+    let choice = auto(&[own, data, windows, asks("sdb"), refused, unreadable, image]);
+    assert_eq!(choice.decision, uses("vda1"));
+    let notes = [
+        "sdd: cannot be read: bad sector",
+        "sda: it holds dos",
+        "sdb: it asks to be formatted, but vda1 is the data disk",
+    ];
+    assert_eq!(choice.notes, notes);
+    assert_eq!(
+        choice.degraded,
+        ["sdc: not formatted: its userdata.tar is broken"]
+    );
+}
+
+#[test]
+fn where_the_data_disk_is_lost_its_owner_is_told() {
+    let unreadable = Device {
+        found: Err("bad sector".into()),
+        ..device("sda", Vec::new())
+    };
+    let bare = |standing: Standing| {
+        let disk = Device {
+            standing,
+            ..device("vda", vec![found(Kind::Gpt, "", "")])
+        };
+        let part = Device {
+            ours: true,
+            found: Ok(Vec::new()),
+            ..part("vda1", "vda", "")
+        };
+        [disk, part]
+    };
+    let told = |all: &[Device]| auto(all).degraded;
+    assert_eq!(told(&[unreadable]), ["sda: cannot be read: bad sector"]);
+    let lost = told(&bare(Standing::Apart));
+    assert!(
+        lost.len() == 1 && lost[0].starts_with("vda1: it is a data partition"),
+        "{lost:?}"
+    );
+    assert!(told(&bare(Standing::Half(journal()))).is_empty());
 }

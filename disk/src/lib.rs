@@ -22,6 +22,7 @@ pub mod standing;
 pub mod table;
 pub mod userdata;
 pub mod uuid;
+mod why;
 
 /// 2^20 bytes: what partitions are aligned to, and what disks are counted in.
 pub const MIB: u64 = 1 << 20;

@@ -93,6 +93,7 @@ fn look(name: &str, size: u64, consent: Consent) -> Device {
         made: real.to_string_lossy().contains("/virtual/block/"),
         busy: None,
         partuuid: None,
+        ours: false,
         found: Ok(Vec::new()),
         standing: Standing::Apart,
         blank: false,
@@ -111,7 +112,9 @@ fn read(device: &mut Device, number: Option<u32>, consent: Consent) -> io::Resul
         (Some(disk), Some(number)) => {
             let whole = open(disk, size(disk).unwrap_or(0))?;
             let all = partitions(&whole, sector(disk))?;
-            device.partuuid = all.into_iter().find(|p| p.number == number).map(|p| p.uuid);
+            let own = all.into_iter().find(|p| p.number == number);
+            device.ours = own.as_ref().is_some_and(|p| p.name == disk::gpt::NAME);
+            device.partuuid = own.map(|p| p.uuid);
         }
         _ => {
             device.standing = standing(&source, sector(&device.name))?;
