@@ -83,7 +83,7 @@ pub const ROWS: &[Row] = &[
     // They ask, and there is something behind the words.
     loud("asks-ext4",     |d, n| asking(disk(d, n, Layout::Whole, Fs::Ext4, "")?, userdata::OURS.as_bytes()), "ext4", "there is ext4 on it"),
     loud("asks-btrfs",    |d, n| asking(disk(d, n, Layout::Whole, Fs::Btrfs, "")?, &userdata::archive(userdata::DOCKERS, &[])?), "btrfs", "there is btrfs on it"),
-    loud("asks-gpt",      |d, n| asking(disk(d, n, Layout::Gpt, Fs::Ext4, "")?, &[userdata::OURS.as_bytes(), &[0; 482]].concat()), "", "there is gpt on it"),
+    loud("asks-gpt",      |d, n| asking(disk(d, n, Layout::Gpt, Fs::Ext4, "")?, &sector()), "", "there is gpt on it"),
     loud("asks-raid",     |d, n| bytes(d, n, &[(0, userdata::OURS.into()), (RAID_END, raid(RAID_END / 512))]), "linux_raid_member", "there is raid_member on it"),
     // They ask, and what comes with them is broken.
     loud("tar-torn",      |d, n| bytes(d, n, &[(0, torn()?)]), "", "its userdata.tar is broken"),
@@ -111,6 +111,13 @@ pub fn bytes(dir: &Path, name: &str, parts: &[(u64, Vec<u8>)]) -> Result<Image> 
 fn asking(image: Image, front: &[u8]) -> Result<Image> {
     image.write(0, front)?;
     Ok(image)
+}
+
+/// The words, and nothing else in the first sector.
+fn sector() -> Vec<u8> {
+    let mut sector = userdata::OURS.as_bytes().to_vec();
+    sector.resize(512, 0);
+    sector
 }
 
 fn windows(dir: &Path, name: &str) -> Result<Image> {
