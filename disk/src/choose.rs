@@ -313,6 +313,9 @@ fn formattable(
         Standing::Apart | Standing::Made(_) => false,
     };
     let blank = device.blank && consent == Consent::Blank && device.found.as_deref() == Ok(&[]);
+    if !asks && !blank && device.made && !named {
+        return Err(Not::Silent); // such as the loop device of the userland
+    }
     if !asks && !blank {
         return Err(why_not(device));
     }
