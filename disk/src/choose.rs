@@ -293,7 +293,7 @@ fn formattable(
     }
     let blank = device.blank && consent == Consent::Blank && device.found.as_deref() == Ok(&[]);
     if !asks(device)? && !blank {
-        return Err(why_not(device, named));
+        return Err(why_not(device, named, meant));
     }
     if !meant {
         return Err(Not::Note(

@@ -38,7 +38,7 @@ pub(crate) fn beside(device: &Device, used: &Device) -> Result<(), Not> {
             "it asks to be formatted, but {} is the data disk",
             used.name
         ),
-        false => match why_not(device, false) {
+        false => match why_not(device, false, false) {
             Not::Note(why) | Not::Loud(why) => why,
             Not::Silent => return Err(Not::Silent),
         },
@@ -62,14 +62,15 @@ pub(crate) fn lost(device: &Device, devices: &[Device]) -> Not {
     }
 }
 
-/// For the log: what there is on a disk that is neither used nor formatted. A disk
-/// that cannot be read may be the data disk.
-pub(crate) fn why_not(device: &Device, named: bool) -> Not {
+/// For the log: what there is on a disk that is neither used nor formatted. One that
+/// could be `meant` and cannot be read may be the data disk: its owner is told.
+pub(crate) fn why_not(device: &Device, named: bool, meant: bool) -> Not {
     if device.made && !named {
         return Not::Silent; // a loop device, of what the machine has itself
     }
     Not::Note(match &device.found {
-        Err(why) => return Not::Loud(format!("cannot be read: {why}")),
+        Err(why) if meant => return Not::Loud(format!("cannot be read: {why}")),
+        Err(why) => format!("cannot be read: {why}"),
         Ok(found) if found.is_empty() && device.blank => {
             "it is blank, but does not ask to be formatted; b2p.format=blank does".into()
         }

@@ -1,6 +1,6 @@
 //! Messages of the kernel about devices (kobject_uevent.c).
 
-use init::uevent::{Added, comes_first, holds_disks, parse};
+use init::uevent::{Added, any_disk, comes_first, parse};
 
 pub(crate) const WORDS: &[&str] = &[
     "add@",
@@ -37,7 +37,7 @@ pub fn uevent(data: &[u8]) {
     match &added {
         Added::Modalias(alias) => {
             field("MODALIAS=", alias);
-            let _ = comes_first(alias) || holds_disks(alias);
+            let _ = comes_first(alias) || any_disk(alias);
         }
         Added::Input(name) => {
             let plain = !name.is_empty() && !name.contains(['/', '\0']) && name != "..";

@@ -239,6 +239,10 @@ fn devices(machine: &mut Machine, ears: &mut Ears) {
                 ears.buttons.find();
                 machine.data.heard = machine.data.heard.saturating_add(1);
             }
+            // Until then `b2p data` loads those, and waits for what they find: for
+            // a driver that someone else is loading, the kernel lets nobody wait.
+            uevent::Added::Modalias(alias)
+                if machine.ready.is_none() && uevent::any_disk(&alias) => {}
             uevent::Added::Modalias(alias) => machine.loader.add(alias),
             uevent::Added::Input(name) => ears.buttons.add(&name),
             uevent::Added::Block(number) => machine.data.heard = number,

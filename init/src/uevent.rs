@@ -90,9 +90,7 @@ pub fn parse(message: &[u8]) -> Option<Added> {
             .find_map(|f| f.strip_prefix(name))?;
         String::from_utf8(found.to_vec()).ok()
     };
-    // Loop devices and the like are made of what is there already.
-    let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block")
-        && !first.windows(VIRTUAL.len()).any(|w| w == VIRTUAL);
+    let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block") && !never_data(first);
     if block && first.starts_with(b"remove@") {
         return value(b"DEVNAME=").map(Added::Gone);
     }
@@ -113,8 +111,14 @@ pub fn parse(message: &[u8]) -> Option<Added> {
     plain.then(|| Added::Input(event.to_owned()))
 }
 
-/// Where in sysfs the disks are that are none.
-const VIRTUAL: &[u8] = b"/virtual/block/";
+/// Where in sysfs disks are that cannot be the data disk: loop devices and the like,
+/// which are made of what is there already; optical drives.
+const NEVER: &[&[u8]] = &[b"/virtual/block/", b"/block/sr"];
+
+fn never_data(path: &[u8]) -> bool {
+    let within = |part: &[u8]| path.windows(part.len()).any(|w| w == part);
+    NEVER.iter().any(|part| within(part))
+}
 
 /// Devices whose drivers the services wait for: modalias pattern, why.
 #[rustfmt::skip]
@@ -134,28 +138,40 @@ pub fn comes_first(alias: &str) -> bool {
     is_one_of(FIRST, alias)
 }
 
-/// Devices that disks hang on, or are: modalias pattern, why. Who looks for the
-/// data disk loads their drivers; some take as long as their hardware does.
+/// Devices that disks are, or hang on, whose drivers know at once what is there:
+/// modalias pattern, why. Who looks for the data disk loads them first.
 #[rustfmt::skip]
-const DISKS: &[(&str, &str)] = &[
+const QUICK: &[(&str, &str)] = &[
     ("virtio:d00000002v*", "virtio-blk"),
     ("virtio:d00000008v*", "virtio-scsi"),
-    ("pci:v*bc01sc*",      "controllers of IDE, SATA, SCSI, RAID, NVMe"),
-    ("scsi:t-0x00*",       "disks on SCSI, SATA, USB"),
+    ("pci:v*bc01sc08*",    "NVMe"),
+    ("vmbus:ba6163d9*",    "Hyper-V's SCSI disks"),
+    ("vmbus:32264132*",    "Hyper-V's IDE disks"),
+    ("xen:vbd",            "Xen's"),
+    ("scsi:t-0x00*",       "disks on SCSI, SATA, USB, once they are found"),
     ("scsi:t-0x0e*",       "the same with a smaller set of commands"),
+];
+
+/// The same of devices that take as long as their hardware does.
+#[rustfmt::skip]
+const SLOW: &[(&str, &str)] = &[
+    ("pci:v*bc01sc*",      "controllers of IDE, SATA, SCSI, RAID: 150 ms for a reset alone"),
     ("pci:v*bc08sc05*",    "readers of SD cards"),
     ("mmc:block",          "SD cards, eMMC"),
     ("pci:v*bc0Csc03*",    "USB"),
     ("usb:v*ic08*",        "disks on USB"),
-    ("vmbus:ba6163d9*",    "Hyper-V's SCSI disks"),
-    ("vmbus:32264132*",    "Hyper-V's IDE disks"),
-    ("xen:vbd",            "Xen's"),
 ];
+
+/// Whether a disk may hang on the device of `alias`, and is known at once if so.
+#[must_use]
+pub fn quick_disk(alias: &str) -> bool {
+    is_one_of(QUICK, alias)
+}
 
 /// Whether a disk may hang on the device of `alias`.
 #[must_use]
-pub fn holds_disks(alias: &str) -> bool {
-    is_one_of(DISKS, alias)
+pub fn any_disk(alias: &str) -> bool {
+    quick_disk(alias) || is_one_of(SLOW, alias)
 }
 
 fn is_one_of(table: &[(&str, &str)], alias: &str) -> bool {

@@ -35,11 +35,12 @@ const HINTS: &[(u32, usize, &str)] = &[
         0,
         r"(sshd|sshd-session|sshd-auth|ssh-keygen|bash|libcrypto\.so.*|libc\.so.*|ld-linux.*|libz\.so.*|libselinux.*|libpcre2.*|libcrypt\.so.*|libtinfo.*|libaudit.*|libcap-ng.*|libkrb5.*|libgssapi.*|libwtmpdb.*|libkeyutils.*|libcom_err.*|libresolv.*)$",
     ),
-    // Loaded by every boot in QEMU, or by its first container.
+    // Loaded by every boot in QEMU, or by its first container, or to see whether there
+    // is a data disk.
     (
         65536,
         0,
-        r"modules/.*/(virtio_net|net_failover|failover|qemu_fw_cfg|bridge|stp|llc|veth|nf_.*|nft_.*|nfnetlink)\.ko$",
+        r"modules/.*/(virtio_net|net_failover|failover|qemu_fw_cfg|virtio_blk|virtio_scsi|scsi_common|scsi_mod|sd_mod|libata|ata_piix|libahci|ahci|bridge|stp|llc|veth|nf_.*|nft_.*|nfnetlink)\.ko$",
     ),
     // One machine loads a handful of the others.
     (65536, 1, r"modules/.*\.ko$"),

@@ -11,22 +11,59 @@ use log::warn;
 /// (kernel/module/main.c, async_synchronize_full).
 const DEEPEST: usize = 4;
 
-/// Gives every disk that is there its driver. One that comes later has the
-/// kernel's announcement, and PID 1 hears that.
-pub fn load() {
-    if !sys::owns_kernel() {
-        return; // in a container the kernel is somebody else's
-    }
-    let config = flags::all().0;
-    let mut modules = match Modules::open(Path::new("/")) {
-        Ok(modules) => modules,
-        Err(why) => return warn!("data: {why}"),
-    };
-    let verify = config.modules == config::Modules::Verified;
-    modules.configure(&config.blacklist, verify);
-    for _ in 0..DEEPEST {
-        if uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::holds_disks) == 0 {
-            return;
+/// Who gives them theirs.
+#[derive(Debug, Default)]
+pub struct Drivers {
+    modules: Option<Modules>,
+    slow: bool,
+}
+
+impl Drivers {
+    /// Of this machine; of a container, none: its kernel is somebody else's.
+    pub fn of_the_machine() -> Drivers {
+        if !sys::owns_kernel() {
+            return Drivers::default();
         }
+        let config = flags::all().0;
+        let modules = Modules::open(Path::new("/")).map(|mut modules| {
+            let verify = config.modules == config::Modules::Verified;
+            modules.configure(&config.blacklist, verify);
+            modules
+        });
+        Drivers {
+            modules: modules.inspect_err(|why| warn!("data: {why}")).ok(),
+            slow: false,
+        }
+    }
+
+    /// Gives the disks their drivers that are known at once.
+    pub fn quick(&mut self) {
+        self.load(uevent::quick_disk);
+    }
+
+    /// Whether the slow ones have theirs, too.
+    pub fn done(&self) -> bool {
+        self.slow || self.modules.is_none()
+    }
+
+    /// Gives all of them theirs; `false` if there was nothing to load.
+    pub fn all(&mut self) -> bool {
+        self.slow = true;
+        self.load(uevent::any_disk)
+    }
+
+    /// The same for what has come since, where the slow ones have had their turn.
+    pub fn again(&mut self) {
+        if self.slow {
+            self.load(uevent::any_disk);
+        }
+    }
+
+    fn load(&mut self, wanted: fn(&str) -> bool) -> bool {
+        let Some(modules) = &mut self.modules else {
+            return false;
+        };
+        let mut look = || uevent::coldplug(Path::new(uevent::SYS), modules, wanted) > 0;
+        (0..DEEPEST).take_while(|_| look()).count() > 0
     }
 }

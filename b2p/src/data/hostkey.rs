@@ -3,13 +3,15 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use init::table::HOST_KEY;
 use log::{error, info, warn};
 
-use super::{Place, durable, program, report};
+use super::{Place, durable, ioctl, program, report};
 
 /// A key of this kind is made in milliseconds.
 const MAKING: Duration = Duration::from_secs(60);
@@ -75,28 +77,71 @@ pub fn install(place: &Place) -> Result<(), String> {
     let key = read(&kept).inspect_err(|_| {
         let _ = fs::rename(&kept, kept.with_extension("broken"));
     })?;
-    let Some(key) = key else { return Ok(()) };
-    init::files::replace(&used(place), &key, 0o600)?;
-    if let Ok(text) = fs::read(public(&kept)) {
-        init::files::replace(&public(&used(place)), &text, 0o644)?;
+    match key {
+        Some(key) => put(&key, &kept, place),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// Makes one where there is none yet.
+/// Makes sshd use this key, whose public half is beside `path`.
+fn put(key: &[u8], path: &Path, place: &Place) -> Result<(), String> {
+    if let Ok(text) = fs::read(public(path)) {
+        init::files::replace(&public(&used(place)), &text, 0o644)?;
+    }
+    init::files::replace(&used(place), key, 0o600)
+}
+
+/// Makes one where there is none yet, or takes the spare one.
 fn make(place: &Place) -> Result<(), String> {
     let used = used(place);
     if read(&used).is_ok_and(|key| key.is_some()) {
         return Ok(());
     }
+    let spare = Path::new(SPARE);
+    if let Ok(Some(key)) = read(spare) {
+        return put(&key, spare, place);
+    }
     let _ = fs::remove_file(&used); // half a key; ssh-keygen would ask
-    let path = used.to_string_lossy();
-    #[rustfmt::skip]
-    let words = ["-q", "-t", "ed25519", "-N", "", "-C", "boot2podman", "-f", &path];
-    let ended = program::run("/usr/bin/ssh-keygen", &words, MAKING)?;
+    let ended = program::run(KEYGEN, &words(&used.to_string_lossy()), MAKING)?;
     match ended.code {
         Some(0) => Ok(()),
         _ => Err(format!("ssh-keygen: {}", ended.said)),
+    }
+}
+
+/// Where the spare key is.
+const SPARE: &str = "/run/boot2podman/spare/ssh_host_ed25519_key";
+const KEYGEN: &str = "/usr/bin/ssh-keygen";
+
+fn words(path: &str) -> [&str; 9] {
+    #[rustfmt::skip]
+    let words = ["-q", "-t", "ed25519", "-N", "", "-C", "boot2podman", "-f", path];
+    words
+}
+
+/// A key that is made while others are waited for. The end of this waits for it.
+pub struct Spare(Child);
+
+impl Spare {
+    /// Begins, where the machine has no key.
+    pub fn begin() -> Option<Spare> {
+        let (path, dir) = (Path::new(SPARE), Path::new(SPARE).parent()?);
+        if Path::new(HOST_KEY).exists() || path.exists() {
+            return None;
+        }
+        fs::DirBuilder::new().mode(0o700).create(dir).ok()?;
+        let mut keygen = Command::new(KEYGEN);
+        keygen.args(words(SPARE)).env_clear().stdin(Stdio::null());
+        keygen.stdout(Stdio::null()).spawn().ok().map(Spare)
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        if !ioctl::ended_within(self.0.id(), MAKING) {
+            let _ = self.0.kill();
+        }
+        let _ = self.0.wait();
     }
 }
 

@@ -29,7 +29,9 @@ use disk::probe::Kind;
 use log::{info, warn};
 
 use asked::Asked;
+use drivers::Drivers;
 use report::Report;
+use wait::Wait;
 
 /// Where things are; below another directory in tests.
 #[derive(Clone, Debug)]
@@ -80,11 +82,13 @@ pub fn main(words: &[String]) -> i32 {
         report::Before::Ram => Time::Running,
         report::Before::Nothing => Time::Boot,
     };
-    if words.is_empty() {
-        drivers::load();
-    }
+    let drivers = match words {
+        [] => Drivers::of_the_machine(),
+        _ => Drivers::default(),
+    };
+    let mut wait = Wait::begin(&asked, time, drivers);
     let mut report = Report::default();
-    run(&asked, &place, time, &mut report);
+    run(&asked, &place, time, &mut wait, &mut report);
     report.finish(&place);
     0
 }
@@ -101,8 +105,7 @@ enum Time {
 /// So often a disk is worked on before another look.
 const ROUNDS: usize = 4;
 
-fn run(asked: &Asked, place: &Place, time: Time, report: &mut Report) {
-    let mut wait = wait::Wait::begin(asked, time);
+fn run(asked: &Asked, place: &Place, time: Time, wait: &mut Wait, report: &mut Report) {
     for _ in 0..ROUNDS {
         let (choice, devices) = wait.choice(asked);
         report.seen(wait.seen());

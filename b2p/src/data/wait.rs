@@ -18,6 +18,8 @@ use log::{info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::asked::Asked;
+use super::drivers::Drivers;
+use super::hostkey::Spare;
 use super::{Time, scan};
 
 /// While the machine comes up.
@@ -32,13 +34,17 @@ pub struct Wait {
     pending: Duration,
     said: bool,
     seen: u64,
+    drivers: Drivers,
+    /// On its way until the end.
+    spare: Option<Spare>,
 }
 
 impl Wait {
     /// Listens before the first look, so that nothing falls between.
-    pub fn begin(asked: &Asked, time: Time) -> Wait {
+    pub fn begin(asked: &Asked, time: Time, mut drivers: Drivers) -> Wait {
         let events = Uevents::open().inspect_err(|e| warn!("data: device events: {e}"));
         let seconds = asked.wait.as_ref().map_or(0, |(s, _)| *s);
+        drivers.quick();
         // Later, each disk that comes is an occasion of its own.
         let boot = time == Time::Boot;
         Wait {
@@ -48,7 +54,20 @@ impl Wait {
             pending: if boot { PENDING } else { Duration::ZERO },
             said: false,
             seen: 0,
+            drivers,
+            spare: None,
         }
+    }
+
+    /// Whether there is more to be seen after the slow controllers have been given
+    /// their drivers. While those look, nobody else has anything to do: a host key is
+    /// made, in case there is none on a disk.
+    fn slower(&mut self) -> bool {
+        if self.drivers.done() {
+            return false;
+        }
+        self.spare = Spare::begin();
+        self.drivers.all()
     }
 
     /// The number of the kernel's last message before the last look.
@@ -68,6 +87,11 @@ impl Wait {
                 _ => scan::scan(asked.consent),
             };
             let choice = choose(&devices, &asked.wanted, asked.consent);
+            // A file system that is ours is taken without a look at slower disks; a disk
+            // is made only where none of them has one.
+            if !matches!(choice.decision, Decision::Use(..)) && self.slower() {
+                continue;
+            }
             let there = !matches!(choice.decision, Decision::None(_));
             let most = match asked.wanted {
                 Wanted::Off => Duration::ZERO,
@@ -89,6 +113,7 @@ impl Wait {
                 info!("data: waits for a disk, {} s at the most", most.as_secs());
             }
             self.sleep(left);
+            self.drivers.again();
         }
     }
 
