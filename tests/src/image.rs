@@ -1,5 +1,6 @@
 //! A container image made by hand: no registry can be reached in tests.
 
+use crate::Random;
 use anyhow::{Context, Result};
 use initramfs::fetch::Wanted;
 use serde_json::json;
@@ -17,16 +18,23 @@ const COMMANDS: &str = "sh cat dd echo httpd id ip ls mkdir nc nslookup ping pri
 
 /// Writes a docker-archive with a small busybox system, and gives its path.
 pub fn archive(dir: &Path) -> Result<PathBuf> {
+    archive_as(dir, NAME, 0)
+}
+
+/// The same of another name, and of other content: each number makes another
+/// layer, a few MiB longer than the first.
+pub fn archive_as(dir: &Path, name: &str, number: u64) -> Result<PathBuf> {
     let busybox = Wanted::from_env()?.debian().root.join("usr/bin/busybox");
     let busybox =
         fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
     let file = dir.join("box.tar");
-    fs::write(&file, docker_archive(&layer(&busybox)?)?)?;
+    let layer = layer(&busybox, number)?;
+    fs::write(&file, docker_archive(&layer, name)?)?;
     Ok(file)
 }
 
 /// One layer: busybox under many names, a few directories, a web page.
-fn layer(busybox: &[u8]) -> Result<Vec<u8>> {
+fn layer(busybox: &[u8], number: u64) -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     for (dir, mode) in [
         ("bin/", 0o755),
@@ -50,11 +58,15 @@ fn layer(busybox: &[u8]) -> Result<Vec<u8>> {
         0o644,
         b"hello from the box\n",
     )?;
+    if number > 0 {
+        let bulk = Random::new(number).bytes(4 << 20);
+        add(&mut tar, "bulk", EntryType::Regular, 0o644, &bulk)?;
+    }
     Ok(tar.into_inner()?)
 }
 
 /// The archive that `docker save` would make of an image with this one layer.
-fn docker_archive(layer: &[u8]) -> Result<Vec<u8>> {
+fn docker_archive(layer: &[u8], image: &str) -> Result<Vec<u8>> {
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
@@ -64,7 +76,7 @@ fn docker_archive(layer: &[u8]) -> Result<Vec<u8>> {
     });
     let config = config.to_string();
     let name = format!("{}.json", digest(config.as_bytes()));
-    let manifest = json!([{"Config": name, "RepoTags": [NAME], "Layers": ["layer.tar"]}]);
+    let manifest = json!([{"Config": name, "RepoTags": [image], "Layers": ["layer.tar"]}]);
     let mut tar = Builder::new(Vec::new());
     add(&mut tar, "layer.tar", EntryType::Regular, 0o644, layer)?;
     add(
@@ -113,8 +125,8 @@ mod tests {
 
     #[test]
     fn the_archive_names_its_layer_by_digest() {
-        let layer = layer(b"ELF").expect("a layer");
-        let archive = docker_archive(&layer).expect("an archive");
+        let layer = layer(b"ELF", 0).expect("a layer");
+        let archive = docker_archive(&layer, NAME).expect("an archive");
         let mut tar = tar::Archive::new(archive.as_slice());
         let mut all = std::collections::BTreeMap::new();
         for entry in tar.entries().expect("a tar") {

@@ -141,7 +141,8 @@ impl Disk {
         }
     }
 
-    /// QEMU's arguments for the disk number `n` of a machine. All disks on SCSI
+    /// QEMU's arguments for the disk number `n` of a machine, whose device is `dev<n>`
+    /// to QMP. All disks on SCSI
     /// share the controller of the first of them, which is number `shared`.
     pub(super) fn argv(&self, n: usize, shared: usize) -> Vec<String> {
         let own = if self.bus == Bus::Scsi { shared } else { n };
@@ -218,6 +219,7 @@ impl Disk {
             (None, Bus::Nvme) => device.push_str(&format!(",serial=b2p{n}")),
             (None, _) => {}
         }
+        device.push_str(&format!(",id=dev{n}"));
         if let Some(sector) = self.sector {
             let both = format!(",logical_block_size={sector},physical_block_size={sector}");
             device.push_str(&both);
@@ -236,13 +238,11 @@ mod tests {
         assert!(
             args(Bus::Virtio).contains("if=none,id=disk3,format=raw,file=/d,,1.img,discard=unmap")
         );
-        assert!(args(Bus::Virtio).ends_with("-device virtio-blk-pci,drive=disk3"));
-        assert!(
-            args(Bus::Scsi).ends_with(
-                "-device virtio-scsi-pci,id=bus3 -device scsi-hd,bus=bus3.0,drive=disk3"
-            )
-        );
-        assert!(args(Bus::Nvme).ends_with("-device nvme,drive=disk3,serial=b2p3"));
+        assert!(args(Bus::Virtio).ends_with("-device virtio-blk-pci,drive=disk3,id=dev3"));
+        assert!(args(Bus::Scsi).ends_with(
+            "-device virtio-scsi-pci,id=bus3 -device scsi-hd,bus=bus3.0,drive=disk3,id=dev3"
+        ));
+        assert!(args(Bus::Nvme).ends_with("-device nvme,drive=disk3,serial=b2p3,id=dev3"));
         assert!(args(Bus::Usb).contains("-device qemu-xhci,id=bus3 -device usb-storage"));
     }
 
@@ -257,7 +257,7 @@ mod tests {
         assert!(args.contains(
             "format=qcow2,file.driver=blkdebug,file.config=/rules,file.image.filename=/d"
         ));
-        assert!(args.contains("snapshot=on,readonly=on") && args.ends_with("serial=S1"));
+        assert!(args.contains("snapshot=on,readonly=on") && args.ends_with("serial=S1,id=dev0"));
         assert!(Disk::iso("/i").argv(0, 0).join(" ").contains("ide-cd"));
         let large = Disk::raw("/d").sector(4096).argv(0, 0).join(" ");
         assert!(large.ends_with("logical_block_size=4096,physical_block_size=4096"));
@@ -267,7 +267,7 @@ mod tests {
     fn disks_on_scsi_share_a_controller() {
         let second = Disk::raw("/d").on(Bus::Scsi).argv(5, 3).join(" ");
         assert!(
-            second.ends_with("-device scsi-hd,bus=bus3.0,drive=disk5"),
+            second.ends_with("-device scsi-hd,bus=bus3.0,drive=disk5,id=dev5"),
             "{second}"
         );
         assert!(!second.contains("virtio-scsi-pci"), "{second}");

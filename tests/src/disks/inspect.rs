@@ -56,10 +56,16 @@ impl Ext {
                 other => bail!("{other:?} are not one partition"),
             },
         };
-        Ok(Ext {
+        Ok(Ext::at(image, at))
+    }
+
+    /// That which begins at this byte.
+    #[must_use]
+    pub fn at(image: &Image, at: u64) -> Ext {
+        Ext {
             image: image.clone(),
             at,
-        })
+        }
     }
 
     /// As e2fsprogs take a file system within a file.
@@ -82,6 +88,15 @@ impl Ext {
         let said = String::from_utf8_lossy(&out.stdout);
         ensure!((0..=2).contains(&code), "e2fsck -p: {code}: {said}");
         Ok(())
+    }
+
+    /// Mends everything, as its owner would by hand in the end.
+    pub fn repair(&self) -> Result<()> {
+        let out = tool_out("e2fsck", &["-f".into(), "-y".into(), self.target()], b"")?;
+        let code = out.status.code().unwrap_or(-1);
+        let said = String::from_utf8_lossy(&out.stdout);
+        ensure!((0..=1).contains(&code), "e2fsck -fy: {code}: {said}");
+        self.clean()
     }
 
     /// What debugfs(8) says to a command.

@@ -1,1 +1,276 @@
-//! The power goes, at any moment.
+//! The power goes at any moment, while a container writes records and images are
+//! loaded: what was acknowledged is there afterwards, and all else works.
+//!
+//! QEMU is killed. What it has written is in the host's cache and stays: to the
+//! guest that is a disk that loses nothing of what it was given. Disks that do are
+//! the next module's.
+
+use super::{off, on, whole};
+use anyhow::{Context, Result, ensure};
+use initramfs::qemu::{Disk, Machine, process};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+use tests::disks::inspect::Ext;
+use tests::disks::{self, Image, taken, userdata};
+use tests::{Guest, READY, Random, eventually, image, keyless, text};
+
+/// A container of this name writes what is counted.
+const WRITER: &str = "writer";
+
+/// One record after the other, each with an fsync of its own, and its number said
+/// after that. It goes on where it was.
+const WRITE: &str = "n=$(wc -l </data/log 2>/dev/null || echo 0)
+while :; do
+    n=$((n + 1))
+    echo record $n | dd of=/data/log oflag=append conv=notrunc,fsync 2>/dev/null || exit 1
+    echo $n
+done";
+
+/// Where the records are, from the root of the disk on.
+pub const RECORDS: &str = "/containers/storage/volumes/kept/_data/log";
+
+/// Records as they come; the last that is known to be on the disk.
+pub struct Writer {
+    ssh: Child,
+    last: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the container, made if it is not there, and hears it; `each` is
+    /// called with every number.
+    pub fn start(guest: &Guest, each: impl Fn(u64) + Send + 'static) -> Result<Writer> {
+        let script = format!(
+            "podman container exists {WRITER} || podman create --name {WRITER} -v kept:/data {} sh -c '{WRITE}' >/dev/null
+             exec podman start --attach {WRITER}",
+            image::NAME
+        );
+        let mut ssh = guest.client("ssh");
+        ssh.args(["-T", "-l", "root", "guest", "--", &script]);
+        ssh.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut ssh = process::spawn(ssh)?;
+        let lines = BufReader::new(ssh.stdout.take().context("no output")?).lines();
+        let last = Arc::new(AtomicU64::new(0));
+        let heard = Arc::clone(&last);
+        thread::spawn(move || {
+            for number in lines.map_while(Result::ok).filter_map(|l| l.parse().ok()) {
+                heard.store(number, Ordering::SeqCst);
+                each(number);
+            }
+        });
+        Ok(Writer { ssh, last })
+    }
+
+    /// The last that was said.
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it has written more than it had.
+    pub fn runs(&self) -> Result<()> {
+        eventually(Duration::from_secs(60), || {
+            ensure!(self.last() > 0, "the container writes nothing");
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Gone with the machine, mostly.
+        let _ = self.ssh.kill();
+        let _ = self.ssh.wait();
+    }
+}
+
+/// Every record up to `least` is there, each whole and in its place.
+pub fn records(text: &str, least: u64) -> Result<()> {
+    let mut count = 0;
+    for (n, line) in (1..).zip(text.lines()) {
+        // Behind what is acknowledged there may be half a record.
+        ensure!(
+            line == format!("record {n}") || n > least,
+            "record {n} is {line:?}"
+        );
+        count = n;
+    }
+    ensure!(count >= least, "{count} records, {least} were acknowledged");
+    Ok(())
+}
+
+/// A disk over many power cuts, and what must outlive them.
+struct Life {
+    disk: Image,
+    archives: Vec<PathBuf>,
+    acknowledged: u64,
+    who: String,
+    loaded: Vec<String>,
+}
+
+impl Life {
+    /// The first boot: nothing is cut before there is something to lose.
+    fn begin(name: &str) -> Result<Life> {
+        let dir = disks::dir(name)?;
+        let tar = userdata::with_key(userdata::OURS, &Guest::public_key()?)?;
+        let disk = taken::words(&dir, "disk", &tar)?;
+        disk.grow(1024)?;
+        let mut life = Life {
+            archives: archives(&dir, 4)?,
+            disk,
+            acknowledged: 0,
+            who: String::new(),
+            loaded: Vec::new(),
+        };
+        let guest = life.boot()?;
+        let archive = image::archive(guest.vm.dir())?;
+        text(&guest.ssh_with("root", "podman load -q", &fs::read(archive)?)?)?;
+        life.who = who(&guest)?;
+        off(&guest)?;
+        Ok(life)
+    }
+
+    /// Keys come from the disk alone: who can log in has seen that they are whole.
+    fn machine(&self) -> Result<Machine> {
+        let name = self.disk.file().parent().and_then(Path::file_name);
+        let name = name.context("no name")?.to_string_lossy().into_owned();
+        Ok(keyless(&format!("data-{name}"))?.disk(Disk::raw(self.disk.file())))
+    }
+
+    fn boot(&self) -> Result<Guest> {
+        let guest = Guest::from(&self.machine()?)?;
+        on(&guest, "/dev/vda1")?;
+        whole(&guest)?;
+        Ok(guest)
+    }
+
+    /// The power goes while the machine comes up; it need not get anywhere.
+    fn cut_boot(&self, random: &mut Random) -> Result<()> {
+        let vm = self.machine()?.start()?;
+        vm.wait_console("Run /init", READY)?;
+        thread::sleep(Duration::from_millis(random.below(2_500)));
+        vm.kill().map(drop)
+    }
+
+    /// Looks at what is there, then writes, and cuts the power.
+    fn round(&mut self, random: &mut Random) -> Result<()> {
+        let guest = self.boot()?;
+        self.check(&guest)?;
+        let writer = Writer::start(&guest, |_| ())?;
+        let archive = random.below(self.archives.len() as u64) as usize;
+        let name = format!("localhost/loaded-{archive}:1");
+        thread::scope(|scope| {
+            let load = scope.spawn(|| load(&guest, &self.archives[archive], &name));
+            writer.runs()?;
+            thread::sleep(Duration::from_millis(random.below(4_000)));
+            guest.vm.kill()?;
+            let done = load.join().map_err(|_| anyhow::anyhow!("panicked"))?;
+            // Said to be there: from now on it is.
+            if done && !self.loaded.contains(&name) {
+                self.loaded.push(name.clone());
+            }
+            anyhow::Ok(())
+        })?;
+        self.acknowledged = writer.last().max(self.acknowledged);
+        Ok(())
+    }
+
+    fn check(&self, guest: &Guest) -> Result<()> {
+        let now = who(guest)?;
+        ensure!(now == self.who, "{} and then {now}", self.who);
+        if self.acknowledged > 0 {
+            let all = guest.sh("cat /var/lib/containers/storage/volumes/kept/_data/log")?;
+            records(&all, self.acknowledged)?;
+            let names = guest.sh("podman ps -a --format '{{.Names}}'")?;
+            ensure!(names == WRITER, "{names:?}");
+        }
+        let images = guest.sh("podman images --format '{{.Repository}}:{{.Tag}}'")?;
+        for name in &self.loaded {
+            ensure!(
+                images.lines().any(|i| i == name),
+                "{name} is not in {images}"
+            );
+        }
+        // Each that is listed can be run.
+        for name in images.lines().filter(|i| !i.contains("<none>")) {
+            let said = guest.sh(&format!("podman run --rm {name} echo runs"))?;
+            ensure!(said == "runs", "{name}: {said}");
+        }
+        Ok(())
+    }
+
+    /// An orderly end, and the disk is clean.
+    fn end(self) -> Result<()> {
+        let guest = self.boot()?;
+        self.check(&guest)?;
+        off(&guest)?;
+        Ext::on(&self.disk)?.clean()?;
+        println!(
+            "{} records acknowledged, {} images",
+            self.acknowledged,
+            self.loaded.len()
+        );
+        let dir = self.disk.file().parent().context("no directory")?;
+        Ok(fs::remove_dir_all(dir)?)
+    }
+}
+
+/// Images of different content.
+fn archives(dir: &Path, count: usize) -> Result<Vec<PathBuf>> {
+    let one = |n: usize| {
+        let below = dir.join(format!("image-{n}"));
+        fs::create_dir(&below)?;
+        image::archive_as(&below, &format!("localhost/loaded-{n}:1"), n as u64 + 1)
+    };
+    (0..count).map(one).collect()
+}
+
+/// Whether the image was said to be loaded.
+fn load(guest: &Guest, archive: &Path, name: &str) -> bool {
+    let Ok(bytes) = fs::read(archive) else {
+        return false;
+    };
+    let out = guest.ssh_with("root", "podman load -q", &bytes);
+    out.is_ok_and(|o| o.status.success() && String::from_utf8_lossy(&o.stdout).contains(name))
+}
+
+/// What makes this machine itself.
+fn who(guest: &Guest) -> Result<String> {
+    guest.sh("cat /etc/machine-id; cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub; cat /etc/ssh/ssh_host_ed25519_key | sha256sum; test $(stat -c %s /var/lib/boot2podman/random-seed) = 512")
+}
+
+fn many(name: &str, seed: u64, rounds: usize) -> Result<()> {
+    let mut life = Life::begin(name)?;
+    let mut random = Random::new(seed);
+    let mut cuts = 0;
+    for round in 0..rounds {
+        let done = life.round(&mut random);
+        done.with_context(|| format!("seed {seed}, round {round}, after {cuts} cuts"))?;
+        cuts += 1;
+        if random.below(2) == 0 {
+            life.cut_boot(&mut random)?;
+            cuts += 1;
+        }
+    }
+    life.end()
+        .with_context(|| format!("seed {seed}, after {cuts} cuts"))?;
+    println!("{name}: {cuts} power cuts");
+    Ok(())
+}
+
+#[test]
+fn power_cuts() -> Result<()> {
+    many("cuts", 1, 8)
+}
+
+#[test]
+#[ignore = "nightly: about half an hour"]
+fn power_cuts_often() -> Result<()> {
+    many("cuts-often", 2, 70)
+}

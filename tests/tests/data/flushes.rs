@@ -1,1 +1,214 @@
-//! The power goes, and the disk forgets what was not flushed.
+//! The power goes, and with it all that the disk had not been told to flush: every
+//! write of a first boot, from the format to containers that write, is logged, and
+//! a disk is made of the log for any moment of it.
+//!
+//! Each such disk is looked at by other tools than the machine's, and some are
+//! given to a machine.
+
+use super::cuts::{RECORDS, Writer, records};
+use super::{off, on, whole};
+use anyhow::{Context, Result, ensure};
+use disk::bytes::Open;
+use disk::standing::{Standing, standing};
+use initramfs::qemu::Disk;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tests::disks::inspect::Ext;
+use tests::disks::replay::{Log, Replay, empty, logged};
+use tests::disks::{self, Image, taken, userdata};
+use tests::{Guest, Random, eventually, image, keyless, text};
+
+/// A number that was acknowledged, and how much of the log there was by then.
+type Known = Vec<(u64, usize)>;
+
+/// A machine's life in a log.
+struct Story {
+    before: Image,
+    log: Log,
+    tar: Vec<u8>,
+    /// So much of the log is the format.
+    formatted: usize,
+    acknowledged: Known,
+}
+
+/// What a disk is after a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    /// It asks, and nothing is lost: the next boot formats it.
+    Asks,
+    /// A format was begun: the next boot makes it again.
+    Half,
+    /// Made, but for the traces of that.
+    Made,
+    /// The data disk.
+    Data,
+}
+
+/// A first boot, with containers that write, to its orderly end.
+fn story(dir: &Path, seconds: u64) -> Result<Story> {
+    let rsa = userdata::rsa(dir, "rsa")?;
+    let keys = format!("{rsa}{}\n", Guest::public_key()?);
+    let tar = userdata::with_key(userdata::OURS, &keys)?;
+    let disk = taken::words(dir, "disk", &tar)?;
+    let (before, path) = (disk.copy("before")?, empty(&disk)?);
+    let machine = keyless("data-logged")?.disk(Disk::raw(disk.file()).log_writes(&path));
+    let guest = Guest::from(&machine)?;
+    on(&guest, "/dev/vda1")?;
+    let formatted = logged(&path)?;
+    let archive = fs::read(image::archive(guest.vm.dir())?)?;
+    text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
+    let acknowledged = Arc::new(Mutex::new(Known::new()));
+    let (list, file) = (Arc::clone(&acknowledged), path.clone());
+    let writer = Writer::start(&guest, move |number| {
+        let by = logged(&file).unwrap_or(usize::MAX);
+        list.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((number, by));
+    })?;
+    writer.runs()?;
+    eventually(Duration::from_secs(seconds), || {
+        ensure!(writer.last() > 200, "{} records", writer.last());
+        Ok(())
+    })?;
+    off(&guest)?;
+    let acknowledged = acknowledged
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let log = Log::open(&path)?;
+    println!(
+        "{} writes and {} flushes, the first {formatted} until it was ready; {} records",
+        log.len() - log.flushes(),
+        log.flushes(),
+        acknowledged.len()
+    );
+    Ok(Story {
+        before,
+        log,
+        tar,
+        formatted,
+        acknowledged,
+    })
+}
+
+impl Story {
+    /// Where the power goes: half of it in the format.
+    fn moments(&self, count: usize, random: &mut Random) -> Vec<usize> {
+        let one = |n: usize| {
+            let end = if n % 2 == 0 {
+                self.formatted
+            } else {
+                self.log.len()
+            };
+            random.below(end as u64 + 1) as usize
+        };
+        let mut all: Vec<usize> = (0..count).map(one).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// How many records were acknowledged by then.
+    fn least(&self, end: usize) -> u64 {
+        let mut all = self.acknowledged.iter().filter(|(_, by)| *by <= end);
+        all.next_back().map_or(0, |(number, _)| *number)
+    }
+
+    /// What the disk is, and that nothing of it is lost. The disk may be mended.
+    fn look(&self, disk: &Image, least: u64) -> Result<State> {
+        let file = File::open(disk.file())?;
+        let source = Open {
+            file,
+            size: disk.size()?,
+        };
+        let state = match standing(&source, 512)? {
+            Standing::Asks(data, found) => {
+                ensure!(found.is_empty(), "it asks, and there is {found:?}");
+                ensure!(
+                    self.tar.starts_with(&data.raw),
+                    "it asks with another archive"
+                );
+                State::Asks
+            }
+            Standing::Half(journal) => {
+                ensure!(
+                    self.tar.starts_with(&journal.tar),
+                    "the record has another archive"
+                );
+                State::Half
+            }
+            Standing::Made(_) => State::Made,
+            Standing::Apart => State::Data,
+            Standing::Refused(why) => anyhow::bail!("refused: {why}"),
+        };
+        if state >= State::Made {
+            let ext = Ext::on(disk)?;
+            ext.mend()?;
+            ext.clean()?;
+            ensure!(
+                self.tar.starts_with(&ext.file("/userdata.tar")?),
+                "userdata.tar"
+            );
+        }
+        if least > 0 {
+            ensure!(
+                state == State::Data,
+                "{least} records were acknowledged on {state:?}"
+            );
+            let text = Ext::on(disk)?.file(RECORDS)?;
+            records(&String::from_utf8_lossy(&text), least)?;
+        }
+        Ok(state)
+    }
+}
+
+/// The machine with such a disk: only its keys let anybody in.
+fn boot(disk: &Image, least: u64) -> Result<()> {
+    let guest = Guest::from(&keyless("data-replayed")?.disk(Disk::raw(disk.file())))?;
+    on(&guest, "/dev/vda1")?;
+    whole(&guest)?;
+    if least > 0 {
+        let all = guest.sh("cat /var/lib/containers/storage/volumes/kept/_data/log")?;
+        records(&all, least)?;
+        let said = guest.sh("podman ps -a --format '{{.Names}}'; podman images -q | wc -l")?;
+        ensure!(said.lines().next() == Some("writer"), "{said}");
+    }
+    guest.sh(&format!("podman volume create after && podman info >/dev/null && ls /var/lib/containers/storage >/dev/null; podman image exists {} && podman run --rm {} true || true", image::NAME, image::NAME))?;
+    off(&guest)?;
+    Ext::on(disk)?.clean()
+}
+
+fn cut(name: &str, seed: u64, cuts: usize, boots: usize) -> Result<()> {
+    let dir = disks::dir(name)?;
+    let story = story(&dir, 120)?;
+    let mut random = Random::new(seed);
+    let moments = story.moments(cuts, &mut random);
+    let mut replay = Replay::new(&story.log, story.before.copy("replayed")?);
+    let mut states = std::collections::BTreeMap::new();
+    let every = cuts.div_ceil(boots.max(1));
+    for (n, end) in moments.into_iter().enumerate() {
+        let (disk, how) = replay.cut(end, "cut", &mut random)?;
+        let least = story.least(end);
+        let at = format!("seed {seed}, {how}, {least} records");
+        let whole = disk.copy("booted")?;
+        let state = story.look(&disk, least).with_context(|| at.clone())?;
+        *states.entry(state).or_insert(0) += 1;
+        if n % every == every / 2 {
+            boot(&whole, least).with_context(|| format!("{at}: {state:?}, booted"))?;
+        }
+    }
+    println!("{name}: {cuts} cuts, {boots} booted: {states:?}");
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+#[test]
+fn what_was_not_flushed_is_lost() -> Result<()> {
+    cut("flushes", 1, 60, 3)
+}
+
+#[test]
+#[ignore = "nightly: about a quarter of an hour"]
+fn what_was_not_flushed_is_lost_often() -> Result<()> {
+    cut("flushes-often", 2, 1000, 30)
+}

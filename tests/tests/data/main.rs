@@ -18,6 +18,7 @@ mod life;
 mod plug;
 
 use anyhow::{Context, Result, ensure};
+use initramfs::qemu::process;
 use std::time::Duration;
 use tests::Guest;
 use tests::disks::Image;
@@ -72,11 +73,14 @@ fn loud(guest: &Guest) -> Result<()> {
     let json = guest.sh("b2p status --json")?;
     ensure!(json.contains("\"data\":\"ram\""), "{json}");
     for user in ["root", "core"] {
-        let said = guest.sh_as(
-            user,
-            "cat /etc/motd /run/motd /run/motd.d/* 2>/dev/null || true",
-        )?;
-        ensure!(said.contains("data"), "{user} is told nothing: {said}");
+        let mut ssh = guest.client("ssh");
+        ssh.args(["-tt", "-l", user, "guest"]);
+        let out = process::output(ssh, b"exit\n", SOON)?;
+        let said = tests::text(&out)?;
+        ensure!(
+            said.contains("boot2podman: degraded data: "),
+            "{user} is told nothing: {said}"
+        );
     }
     Ok(())
 }
