@@ -132,7 +132,10 @@ impl Spare {
         fs::DirBuilder::new().mode(0o700).create(dir).ok()?;
         let mut keygen = Command::new(KEYGEN);
         keygen.args(words(SPARE)).env_clear().stdin(Stdio::null());
-        keygen.stdout(Stdio::null()).spawn().ok().map(Spare)
+        let keygen = keygen.stdout(Stdio::null()).spawn().ok()?;
+        // The drivers go first, and leave it the time in which they wait.
+        ioctl::nice(keygen.id());
+        Some(Spare(keygen))
     }
 }
 
