@@ -51,6 +51,7 @@ pub const HELPERS: &[&str] = &[
     "net",
     "data",
     "hostkey",
+    "store",
     "console",
     "own",
     "containers-stop",

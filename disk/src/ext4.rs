@@ -49,13 +49,24 @@ pub fn uuid(sb: &[u8]) -> Option<String> {
     uuid::known(&array(sb, 0x68))
 }
 
+/// Whether its checksum holds; one without a checksum is believed.
+#[must_use]
+pub fn sound(sb: &[u8]) -> bool {
+    le32(sb, 0x64) & METADATA_CSUM == 0
+        || le32(sb, 0x3fc) == crc32c(sb.get(..0x3fc).unwrap_or_default())
+}
+
+/// How often it was mounted since it was made or checked.
+#[must_use]
+pub fn mounts(sb: &[u8]) -> u16 {
+    le16(sb, 0x34)
+}
+
 /// Why it must be checked before it is mounted; `None` for a clean one, so that
 /// nothing is run for it.
 #[must_use]
 pub fn wants_check(sb: &[u8]) -> Option<&'static str> {
-    if le32(sb, 0x64) & METADATA_CSUM != 0
-        && le32(sb, 0x3fc) != crc32c(sb.get(..0x3fc).unwrap_or_default())
-    {
+    if !sound(sb) {
         return Some("its superblock is damaged");
     }
     if le32(sb, 0x60) & RECOVER != 0 {

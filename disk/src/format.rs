@@ -15,7 +15,8 @@
 //! made again: the words and the record. Nobody uses the file system before both
 //! are gone, so what is made again held nothing but userdata.tar. And a file
 //! system that has the label that counts is never made again, whatever else says
-//! so; nor is one that the format has not made itself.
+//! so, unless the cut has torn the superblock that has it; nor is one that the
+//! format has not made itself.
 
 use crate::gpt::{self, Do, New};
 use crate::journal::Journal;

@@ -7,7 +7,7 @@ use crate::bytes::{Part, Source, some};
 use crate::journal::{self, Journal};
 use crate::probe::{Found, Kind, probe};
 use crate::userdata::{self, Userdata};
-use crate::{LABELS, UNFINISHED, asks, gpt, uuid};
+use crate::{LABELS, UNFINISHED, asks, ext4, gpt, uuid};
 
 /// Where a disk stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,13 +105,17 @@ fn under_way(
     };
     let found = probe(&inside)?;
     let own = uuid::known(&journal.fs);
+    // The cut came between the two sectors of the superblock that has the label:
+    // nobody but the format has mounted it yet, once, and nobody could.
+    let sb = some(&inside, 1024, 1024)?;
+    let torn = !ext4::sound(&sb) && ext4::mounts(&sb) <= 1;
     let made = |f: &Found| f.uuid == own && f.label.as_deref() == Some(LABELS[0]);
     let half = |f: &Found| {
         let ext = matches!(f.kind, Kind::Ext2 | Kind::Ext3 | Kind::Ext4);
-        ext && f.uuid == own && f.label.as_deref().is_none_or(|l| l == UNFINISHED)
+        ext && f.uuid == own && (torn || f.label.as_deref().is_none_or(|l| l == UNFINISHED))
     };
     Ok(match found.as_slice() {
-        [one] if made(one) => Standing::Made(Box::new(journal)),
+        [one] if made(one) && !torn => Standing::Made(Box::new(journal)),
         _ if !asks => Standing::Apart,
         all if all.iter().all(half) => Standing::Half(Box::new(journal)),
         all => Standing::Refused(format!(

@@ -10,8 +10,8 @@ impl Random {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// The next number.
-    pub fn next(&mut self) -> u64 {
+    /// Sixty-four bits.
+    pub fn word(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -20,12 +20,12 @@ impl Random {
 
     /// One of `0..end`; 0 where there is none.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next().checked_rem(end).unwrap_or(0)
+        self.word().checked_rem(end).unwrap_or(0)
     }
 
     /// So many bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let words = (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes());
+        let words = (0..len.div_ceil(8)).flat_map(|_| self.word().to_le_bytes());
         words.take(len).collect()
     }
 }

@@ -39,40 +39,37 @@ pub fn partitions(image: &Image) -> Result<Vec<Partition>> {
         .collect()
 }
 
-/// An ext file system on a disk.
+/// An ext file system on a disk, as e2fsprogs take it.
 pub struct Ext {
-    image: Image,
-    at: u64,
+    target: OsString,
 }
 
 impl Ext {
     /// That on the disk itself, or in its only partition.
     pub fn on(image: &Image) -> Result<Ext> {
-        let whole = image.read(1080, 2)? == [0x53, 0xef];
-        let at = match whole {
-            true => 0,
-            false => match partitions(image)?.as_slice() {
-                [one] => one.first,
-                other => bail!("{other:?} are not one partition"),
-            },
-        };
-        Ok(Ext::at(image, at))
+        let mut target = image.file().as_os_str().to_owned();
+        target.push(format!("?offset={}", begins(image)?));
+        Ok(Ext { target })
     }
 
-    /// That which begins at this byte.
-    #[must_use]
-    pub fn at(image: &Image, at: u64) -> Ext {
-        Ext {
-            image: image.clone(),
-            at,
-        }
+    /// A copy of it: e2fsck(8) of Debian 12 does not find the place again after it
+    /// has replayed a journal.
+    pub fn taken_out(image: &Image) -> Result<Ext> {
+        let copy = image.file().with_extension("ext");
+        let words = [
+            format!("if={}", image.file().display()),
+            format!("of={}", copy.display()),
+            format!("iflag=skip_bytes skip={}", begins(image)?),
+            "bs=1M conv=sparse status=none".into(),
+        ];
+        let words: Vec<&str> = words.iter().flat_map(|w| w.split(' ')).collect();
+        tool("dd", &words)?;
+        let target = copy.into_os_string();
+        Ok(Ext { target })
     }
 
-    /// As e2fsprogs take a file system within a file.
     fn target(&self) -> OsString {
-        let mut target = self.image.file().as_os_str().to_owned();
-        target.push(format!("?offset={}", self.at));
-        target
+        self.target.clone()
     }
 
     /// Fails where e2fsck(8) finds anything to mend. Nothing is written.
@@ -127,6 +124,17 @@ impl Ext {
         let found = lines.find(|(key, _)| *key == name);
         let (_, value) = found.with_context(|| format!("no {name} in {said}"))?;
         Ok(value.trim().to_owned())
+    }
+}
+
+/// Where the file system is: on the disk itself, or in its only partition.
+fn begins(image: &Image) -> Result<u64> {
+    if image.read(1080, 2)? == [0x53, 0xef] {
+        return Ok(0);
+    }
+    match partitions(image)?.as_slice() {
+        [one] => Ok(one.first),
+        other => bail!("{other:?} are not one partition"),
     }
 }
 

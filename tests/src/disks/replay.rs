@@ -19,8 +19,11 @@ const FLUSH: u64 = 1;
 const FUA: u64 = 2;
 const DISCARD: u64 = 4;
 
-/// Written whole or not at all.
-const SECTOR: usize = 512;
+/// What a disk writes whole or not at all: a logical sector...
+pub const SECTOR: usize = 512;
+/// ...or, with nearly every disk of these days, a physical one. ext4 takes that for
+/// granted: a superblock in two halves of two ages is one that it cannot read.
+pub const PHYSICAL: usize = 4096;
 
 /// A write or a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,13 @@ impl Log {
     #[must_use]
     pub fn flushes(&self) -> usize {
         self.entries.iter().filter(|e| e.flags & FLUSH != 0).count()
+    }
+
+    /// How many entries there were when this byte of the disk was written last.
+    #[must_use]
+    pub fn last_write_to(&self, byte: u64) -> Option<usize> {
+        let hit = |e: &Entry| (e.at..e.at + e.len).contains(&byte);
+        Some(self.entries.iter().rposition(hit)? + 1)
     }
 
     fn bytes(&self, entry: &Entry) -> Result<Vec<u8>> {
@@ -150,9 +160,15 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The disk `name` as a cut leaves it when `end` entries have been made; and
-    /// what the cut did, in words.
-    pub fn cut(&mut self, end: usize, name: &str, random: &mut Random) -> Result<(Image, String)> {
+    /// The disk `name` as a cut leaves it when `end` entries have been made, where
+    /// pieces of a `unit` are written whole; and what the cut did, in words.
+    pub fn cut(
+        &mut self,
+        end: usize,
+        unit: usize,
+        name: &str,
+        random: &mut Random,
+    ) -> Result<(Image, String)> {
         let now = self
             .log
             .entries
@@ -162,7 +178,7 @@ impl<'a> Replay<'a> {
         let (safe, open) = now.split_at(flush.map_or(0, |at| at + 1));
         let file = writable(&self.flushed)?;
         for entry in safe {
-            apply(self.log, entry, &file, Fate::Kept, random)?;
+            apply(self.log, entry, &file, Fate::Kept, unit, random)?;
         }
         self.done += safe.len();
         let fates = [Fate::Kept, Fate::Lost, Fate::Some, Fate::Torn];
@@ -172,7 +188,7 @@ impl<'a> Replay<'a> {
         for entry in open {
             let safe = entry.flags & FUA != 0;
             let fate = if safe { Fate::Kept } else { fate };
-            apply(self.log, entry, &file, fate, random)?;
+            apply(self.log, entry, &file, fate, unit, random)?;
         }
         let said = format!(
             "entry {end} of {}, {} open: {fate:?}",
@@ -187,7 +203,14 @@ fn writable(image: &Image) -> Result<File> {
     Ok(File::options().write(true).open(image.file())?)
 }
 
-fn apply(log: &Log, entry: &Entry, to: &File, fate: Fate, random: &mut Random) -> Result<()> {
+fn apply(
+    log: &Log,
+    entry: &Entry,
+    to: &File,
+    fate: Fate,
+    unit: usize,
+    random: &mut Random,
+) -> Result<()> {
     if fate == Fate::Lost || (fate == Fate::Some && random.below(2) == 0) || entry.len == 0 {
         return Ok(());
     }
@@ -195,12 +218,15 @@ fn apply(log: &Log, entry: &Entry, to: &File, fate: Fate, random: &mut Random) -
     if fate != Fate::Torn {
         return Ok(to.write_all_at(&bytes, entry.at)?);
     }
+    // Pieces of the disk, not of the write.
+    let skip = usize::try_from(entry.at)? % unit;
+    let (first, rest) = bytes.split_at((unit - skip).min(bytes.len()));
     let mut at = entry.at;
-    for sector in bytes.chunks(SECTOR) {
+    for piece in std::iter::once(first).chain(rest.chunks(unit)) {
         if random.below(2) == 0 {
-            to.write_all_at(sector, at)?;
+            to.write_all_at(piece, at)?;
         }
-        at += sector.len() as u64;
+        at += piece.len() as u64;
     }
     Ok(())
 }
@@ -249,9 +275,9 @@ mod tests {
             let before = Image::blank(&dir, "before", 1)?;
             let mut replay = Replay::new(&log, before);
             let mut random = Random::new(seed);
-            let (one, _) = replay.cut(1, "one", &mut random)?;
+            let (one, _) = replay.cut(1, SECTOR, "one", &mut random)?;
             seen.insert(("unflushed", one.read(0, 1)?[0], 0));
-            let (all, _) = replay.cut(4, "all", &mut random)?;
+            let (all, _) = replay.cut(4, SECTOR, "all", &mut random)?;
             assert!(all.read(0, 512)? == a && all.read(8 * 512, 512)? == c);
             let open = all.read(4 * 512, 1024)?;
             seen.insert(("open", open[0], open[512]));

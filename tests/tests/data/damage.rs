@@ -53,7 +53,7 @@ fn either(name: &str, disk: &Image) -> Result<()> {
         let tried = guest.vm.console().contains("e2fsck");
         ensure!(same || tried || used, "the disk was changed");
         // By hand all can be mended that could be before.
-        let (after, before) = (Ext::on(disk)?, Ext::on(&before)?);
+        let (after, before) = (Ext::taken_out(disk)?, Ext::taken_out(&before)?);
         before.repair()?;
         after.repair()?;
         let kept = before.file("/containers/kept")? == make::KEPT.as_bytes();
@@ -67,7 +67,7 @@ fn either(name: &str, disk: &Image) -> Result<()> {
 
 /// Clean, or marked for the next boot to mend, which then can.
 fn sound(disk: &Image) -> Result<()> {
-    let ext = Ext::on(disk)?;
+    let ext = Ext::taken_out(disk)?;
     ext.mend()?;
     ext.clean()?;
     ensure!(ext.file("/containers/kept")? == make::KEPT.as_bytes());
@@ -90,7 +90,7 @@ fn superblock_lost() -> Result<()> {
     });
     // As the message says; e2fsck finds the copy by itself.
     checks.check("by hand it can be mended", || {
-        let ext = Ext::at(&disk, inspect::partitions(&disk)?[0].first);
+        let ext = Ext::taken_out(&disk)?;
         ext.repair()?;
         ensure!(ext.file("/containers/kept")? == make::KEPT.as_bytes());
         Ok(())

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tests::disks::inspect::Ext;
-use tests::disks::replay::{Log, Replay, empty, logged};
+use tests::disks::replay::{Log, PHYSICAL, Replay, SECTOR, empty, logged};
 use tests::disks::{self, Image, taken, userdata};
 use tests::{Guest, Random, eventually, image, keyless, text};
 
@@ -56,7 +56,6 @@ fn story(dir: &Path, seconds: u64) -> Result<Story> {
     let machine = keyless("data-logged")?.disk(Disk::raw(disk.file()).log_writes(&path));
     let guest = Guest::from(&machine)?;
     on(&guest, "/dev/vda1")?;
-    let formatted = logged(&path)?;
     let archive = fs::read(image::archive(guest.vm.dir())?)?;
     text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
     let acknowledged = Arc::new(Mutex::new(Known::new()));
@@ -78,8 +77,10 @@ fn story(dir: &Path, seconds: u64) -> Result<Story> {
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let log = Log::open(&path)?;
+    // The words are swept from the first sector in the end.
+    let formatted = log.last_write_to(0).context("never formatted")?;
     println!(
-        "{} writes and {} flushes, the first {formatted} until it was ready; {} records",
+        "{} writes and {} flushes, the first {formatted} for the format; {} records",
         log.len() - log.flushes(),
         log.flushes(),
         acknowledged.len()
@@ -97,7 +98,7 @@ impl Story {
     /// Where the power goes: half of it in the format.
     fn moments(&self, count: usize, random: &mut Random) -> Vec<usize> {
         let one = |n: usize| {
-            let end = if n % 2 == 0 {
+            let end = if n.is_multiple_of(2) {
                 self.formatted
             } else {
                 self.log.len()
@@ -142,22 +143,19 @@ impl Story {
             Standing::Apart => State::Data,
             Standing::Refused(why) => anyhow::bail!("refused: {why}"),
         };
-        if state >= State::Made {
-            let ext = Ext::on(disk)?;
-            ext.mend()?;
-            ext.clean()?;
-            ensure!(
-                self.tar.starts_with(&ext.file("/userdata.tar")?),
-                "userdata.tar"
-            );
+        if state < State::Made {
+            ensure!(least == 0, "{least} records were acknowledged on {state:?}");
+            return Ok(state);
         }
+        let ext = Ext::taken_out(disk)?;
+        ext.mend()?;
+        ext.clean()?;
+        ensure!(
+            self.tar.starts_with(&ext.file("/userdata.tar")?),
+            "userdata.tar"
+        );
         if least > 0 {
-            ensure!(
-                state == State::Data,
-                "{least} records were acknowledged on {state:?}"
-            );
-            let text = Ext::on(disk)?.file(RECORDS)?;
-            records(&String::from_utf8_lossy(&text), least)?;
+            records(&String::from_utf8_lossy(&ext.file(RECORDS)?), least)?;
         }
         Ok(state)
     }
@@ -188,7 +186,13 @@ fn cut(name: &str, seed: u64, cuts: usize, boots: usize) -> Result<()> {
     let mut states = std::collections::BTreeMap::new();
     let every = cuts.div_ceil(boots.max(1));
     for (n, end) in moments.into_iter().enumerate() {
-        let (disk, how) = replay.cut(end, "cut", &mut random)?;
+        // The format is whole with any disk; afterwards ext4 says what it needs.
+        let unit = if end <= story.formatted {
+            SECTOR
+        } else {
+            PHYSICAL
+        };
+        let (disk, how) = replay.cut(end, unit, "cut", &mut random)?;
         let least = story.least(end);
         let at = format!("seed {seed}, {how}, {least} records");
         let whole = disk.copy("booted")?;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::path::Path;
 use tests::disks::inspect::Ext;
-use tests::disks::{self, Image, make};
+use tests::disks::{self, make};
 use tests::{Checks, Guest, eventually};
 
 /// A machine with a controller and no disk on it.
@@ -43,10 +43,9 @@ fn says(guest: &Guest, words: &[&str]) -> Result<()> {
     })
 }
 
-fn off(guest: &Guest, disk: &Image) -> Result<()> {
+fn off(guest: &Guest) -> Result<()> {
     guest.vm.power_button()?;
-    guest.vm.wait_exit(END)?;
-    Ext::on(disk)?.mend()
+    guest.vm.wait_exit(END).map(drop)
 }
 
 /// It comes, is used, and goes again.
@@ -74,9 +73,12 @@ fn it_comes_and_goes() -> Result<()> {
         guest.ssh_alone("core", "true")?;
         guest.sh("dmesg | tail -3").map(drop)
     });
-    checks.check("off", || off(&guest, &disk));
+    checks.check("off", || off(&guest));
     checks.check("what was written", || {
-        ensure!(Ext::on(&disk)?.file("/containers/new")? == b"new\n");
+        let ext = Ext::taken_out(&disk)?;
+        ext.mend()?;
+        ext.clean()?;
+        ensure!(ext.file("/containers/new")? == b"new\n");
         Ok(())
     });
     checks.finish(&guest)
@@ -101,10 +103,7 @@ fn it_comes_too_late() -> Result<()> {
         ensure!(all == "in-ram", "{all}");
         Ok(())
     });
-    checks.check("off", || {
-        guest.vm.power_button()?;
-        guest.vm.wait_exit(END).map(drop)
-    });
+    checks.check("off", || off(&guest));
     checks.check("the disk is as it was", || {
         ensure!(disk.sum()? == before);
         Ok(())
