@@ -21,6 +21,7 @@ mod screen;
 mod service;
 mod stage;
 mod status;
+mod swap;
 mod systemctl;
 mod table;
 mod usage;
@@ -68,6 +69,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "data" => {
             init::kmsg::start(::log::LevelFilter::Info);
             data::main(rest)
+        }
+        "swap" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            swap::main()
         }
         "console" => console::main(link, rest),
         "containers-stop" => containers::main(),

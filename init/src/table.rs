@@ -49,6 +49,18 @@ const SETTLE: Service = Service {
     ..Service::DEFAULT
 };
 
+/// It gates: what was asked for is there when the machine is ready, or a degraded
+/// line says why not.
+const SWAP: Service = Service {
+    name: "swap",
+    why: "zram, partitions and files to swap to, where a flag asks for them",
+    argv: &[B2P, "swap"],
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    ..Service::DEFAULT
+};
+
 /// Made while the network is asked for; sshd does not start without one.
 const HOSTKEY: Service = Service {
     name: "hostkey",
@@ -141,7 +153,14 @@ pub fn services(config: &Config) -> Vec<Service> {
         rows.extend(sshd(Path::new(HOST_KEY)));
     }
     rows.extend(podman(config.podman));
-    rows.extend([SETTLE, SYSLOG]);
+    let swap = swap(config);
+    rows.push(Service {
+        // Where swap needs it, it comes before the ready line.
+        after_ready: swap.is_none_or(|s| s.needs.is_empty()),
+        ..SETTLE
+    });
+    rows.extend(swap);
+    rows.push(SYSLOG);
     // Without a disk it is in RAM, and the kernel's ring is that already.
     rows.extend(config.syslog.then_some(KEEP));
     rows.push(OWN);
@@ -168,6 +187,21 @@ fn net(net: &Net) -> Option<Service> {
         argv: argv.leak(),
         gates,
         ..NET
+    })
+}
+
+/// No row where nobody asks. zram needs no disk, the others their drivers.
+fn swap(config: &Config) -> Option<Service> {
+    let wait = config.waitusb.as_ref().map_or(0, |w| w.seconds);
+    config.asks_for_swap().then_some(Service {
+        // To be "data" once that is a service: it brings the drivers of disks, and
+        // a file is made on what it mounts.
+        needs: match config.swaps_to_disk() {
+            true => &["settle"],
+            false => &[],
+        },
+        late_ms: SWAP.late_ms + u64::from(wait) * 1000,
+        ..SWAP
     })
 }
 
@@ -252,6 +286,27 @@ mod tests {
         let names = rows.iter().map(|r| r.name);
         let names: Vec<_> = names.filter(|n| wanted(&off, n)).collect();
         assert_eq!(names, ["settle", "syslog", "own"]);
+    }
+
+    #[test]
+    fn swap_has_a_row_where_a_flag_asks() {
+        let row = |line: &[u8]| {
+            let rows = services(&config::parse(line, &[]).0);
+            let needed = |name: &str| {
+                let row = rows.iter().find(|r| r.name == name);
+                row.is_some_and(|r| !r.after_ready)
+            };
+            let swap = rows.iter().find(|r| r.name == "swap").copied();
+            assert!(swap.is_none_or(|s| s.needs.iter().all(|n| needed(n))));
+            swap
+        };
+        assert_eq!(row(b""), None);
+        assert_eq!(row(b"b2p.swap=off"), None);
+        assert_eq!(row(b"b2p.swap=zram swapfile=sda1 noswap"), None);
+        assert!(row(b"b2p.swap=zram").is_some_and(|r| r.needs.is_empty() && r.gates));
+        assert!(row(b"b2p.swap=zram b2p.swap=64").is_some_and(|r| !r.needs.is_empty()));
+        let slow = row(b"swapfile=sda1 waitusb=60");
+        assert!(slow.is_some_and(|r| !r.needs.is_empty() && r.late_ms > 60_000));
     }
 
     #[test]

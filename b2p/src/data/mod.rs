@@ -6,18 +6,18 @@
 //! The last line on standard output is for PID 1: [`report`].
 
 mod asked;
-mod durable;
+pub mod durable;
 mod format;
-mod fsck;
+pub mod fsck;
 mod grow;
-mod ioctl;
+pub mod ioctl;
 mod keys;
 mod mount;
 mod persist;
 mod program;
 mod report;
-mod scan;
-mod wait;
+pub mod scan;
+pub mod wait;
 
 use std::path::{Path, PathBuf};
 

@@ -34,8 +34,11 @@ pub struct Wait {
 impl Wait {
     /// Listens before the first look, so that nothing falls between.
     pub fn begin(asked: &Asked) -> Wait {
+        Wait::of(asked.wait.as_ref().map_or(0, |(s, _)| *s))
+    }
+
+    fn of(seconds: u16) -> Wait {
         let events = Uevents::open().inspect_err(|e| warn!("data: device events: {e}"));
-        let seconds = asked.wait.as_ref().map_or(0, |(s, _)| *s);
         Wait {
             events: events.ok(),
             begun: Instant::now(),
@@ -86,6 +89,24 @@ impl Wait {
         let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(ms));
         events.added();
+    }
+}
+
+/// Looks, and looks again with each device that comes, until `look` gives
+/// something or there is no reason to wait any more.
+pub fn until<T>(seconds: u16, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let wait = Wait::of(seconds);
+    loop {
+        let found = look();
+        let most = match pending(Path::new("/sys/class")) {
+            true => wait.flag.max(PENDING),
+            false => wait.flag,
+        };
+        let left = most.saturating_sub(wait.begun.elapsed());
+        if found.is_some() || left.is_zero() || wait.events.is_none() {
+            return found;
+        }
+        wait.sleep(left);
     }
 }
 
