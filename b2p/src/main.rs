@@ -21,6 +21,7 @@ mod screen;
 mod service;
 mod stage;
 mod status;
+mod swap;
 mod systemctl;
 mod table;
 mod usage;
@@ -72,6 +73,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "hostkey" => {
             init::kmsg::start(::log::LevelFilter::Info);
             data::hostkey::main()
+        }
+        "swap" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            swap::main()
         }
         "console" => console::main(link, rest),
         "containers-stop" => containers::main(),

@@ -20,6 +20,7 @@
 
 mod checks;
 mod clients;
+pub mod disks;
 mod guest;
 pub mod http;
 pub mod image;
