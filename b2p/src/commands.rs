@@ -52,6 +52,7 @@ pub const HELPERS: &[&str] = &[
     "data",
     "hostkey",
     "store",
+    "swap",
     "console",
     "own",
     "containers-stop",

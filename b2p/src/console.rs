@@ -12,6 +12,7 @@ use init::table::{API, CONSOLE, HOST_KEY};
 use init::{net, ready};
 
 use crate::link::Link;
+use crate::screen::{Colour, Screen};
 
 /// The shell of the userland.
 const SHELL: &str = "/bin/bash";
@@ -59,6 +60,7 @@ fn status() -> String {
         &net::addresses(),
         fingerprint(Path::new(HOST_KEY)).as_deref(),
         &degraded,
+        &Screen::stdout(),
     )
 }
 
@@ -78,16 +80,22 @@ fn text(
     addresses: &[(String, Ipv4Addr)],
     key: Option<&str>,
     degraded: &str,
+    screen: &Screen,
 ) -> String {
-    let mut out = format!(
-        "\n  boot2podman {} on {hostname}\n\n",
+    let mut out = String::from("\n");
+    // Before all else: who sees no more than this line must see it.
+    for line in degraded.lines() {
+        let line = screen.paint(Colour::Alarm, &format!("boot2podman: degraded {line}"));
+        out.push_str(&format!("  {line}\n"));
+    }
+    out.push_str(&format!(
+        "  boot2podman {} on {hostname}\n\n",
         env!("CARGO_PKG_VERSION")
-    );
+    ));
     for (card, addr) in addresses {
         out.push_str(&format!("  {card:<9} {addr}\n"));
     }
     out.extend(key.map(|k| format!("  host key  {k}\n")));
-    out.extend(degraded.lines().map(|d| format!("  degraded  {d}\n")));
     if let (Some((_, addr)), Some(_)) = (addresses.first(), key) {
         out.push_str(&format!(
             "\n  ssh core@{addr}\n  podman --remote --url ssh://core@{addr}{API} ps\n  DOCKER_HOST=ssh://core@{addr} docker ps\n"
@@ -100,13 +108,41 @@ fn text(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::screen::Glyphs;
+
+    const PLAIN: Screen = Screen {
+        width: None,
+        colour: false,
+        glyphs: Glyphs::Ascii,
+    };
 
     #[test]
     fn the_status_says_how_to_connect_only_where_one_can() {
         let addr = [("eth0".to_owned(), Ipv4Addr::new(10, 0, 2, 15))];
-        let all = text("box", &addr, Some("SHA256:x"), "net: gone\n");
-        assert!(all.contains("ssh core@10.0.2.15") && all.contains("degraded  net: gone"));
-        assert!(!text("box", &addr, None, "").contains("ssh core"));
-        assert!(!text("box", &[], Some("SHA256:x"), "").contains("ssh core"));
+        let all = text("box", &addr, Some("SHA256:x"), "", &PLAIN);
+        assert!(all.contains("ssh core@10.0.2.15") && !all.contains("degraded"));
+        assert!(!text("box", &addr, None, "", &PLAIN).contains("ssh core"));
+        assert!(!text("box", &[], Some("SHA256:x"), "", &PLAIN).contains("ssh core"));
+    }
+
+    #[test]
+    fn what_is_wrong_comes_first() {
+        let two = "net: gone\ndata: broken\n";
+        let all = text("box", &[], None, two, &PLAIN);
+        let lines: Vec<_> = all.lines().map(str::trim).take(3).collect();
+        assert_eq!(
+            lines,
+            [
+                "",
+                "boot2podman: degraded net: gone",
+                "boot2podman: degraded data: broken"
+            ]
+        );
+        let red = Screen {
+            colour: true,
+            ..PLAIN
+        };
+        let all = text("box", &[], None, two, &red);
+        assert!(all.contains("\x1b[1;31mboot2podman: degraded net: gone\x1b[0m\n"));
     }
 }

@@ -22,6 +22,7 @@ mod service;
 mod stage;
 mod status;
 mod store;
+mod swap;
 mod systemctl;
 mod table;
 mod usage;
@@ -77,6 +78,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "store" => {
             init::kmsg::start(::log::LevelFilter::Info);
             store::main()
+        }
+        "swap" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            swap::main()
         }
         "console" => console::main(link, rest),
         "containers-stop" => containers::main(),

@@ -35,6 +35,8 @@ pub enum Colour {
     Yellow,
     /// Wrong.
     Red,
+    /// Wrong, and not to be overlooked.
+    Alarm,
     /// Neither.
     Blue,
     /// Beside the point.
@@ -64,6 +66,7 @@ impl Screen {
         }
         let code = match colour {
             Colour::Red => "31",
+            Colour::Alarm => "1;31",
             Colour::Green => "32",
             Colour::Yellow => "33",
             Colour::Blue => "34",

@@ -95,8 +95,7 @@ impl Machine {
     }
 
     fn degraded(&self) -> String {
-        let text = fs::read_to_string(self.dir.join("root/run/boot2podman/data")).unwrap();
-        text.split_once('\n').unwrap().1.to_owned()
+        fs::read_to_string(self.dir.join("root/run/boot2podman/data.degraded")).unwrap()
     }
 }
 

@@ -4,6 +4,7 @@ use crate::complaint::Problem;
 use crate::draft::{self, Draft};
 use crate::net;
 use crate::settings::{Console, Format, Loglevel, Modules, Podman};
+use crate::swap;
 use crate::values::{self, pick, switch};
 
 /// Applies a value to the configuration, or says what is wrong with it.
@@ -83,6 +84,16 @@ pub const FLAGS: &[Flag] = &[
         default: "magic",
         why: "which disk may be formatted: one that asks for it, a blank one too, none",
         apply: |to, text| pick(text, &FORMATS).map(|format| to.config.format = format),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.swap",
+        values: "off, zram, zram:<percent>%, zram:<MiB>, <MiB>, file:<MiB>, \
+                 LABEL=<label>, UUID=<uuid>, PARTUUID=<uuid>, /dev/<partition>",
+        default: "off",
+        why: "swap: a share of the memory (25%), compressed; a file on the data disk; a swap partition",
+        repeats: true,
+        apply: swap::swap,
         ..ROW
     },
     Flag {
@@ -222,7 +233,7 @@ pub const FLAGS: &[Flag] = &[
         name: "noswap",
         values: "off, on",
         default: "off",
-        why: "Tiny Core: leave swap partitions alone",
+        why: "Tiny Core: no swap, whatever else is said",
         bare: true,
         apply: |to, text| switch(text).map(|on| to.config.swap = !on),
         ..ROW

@@ -8,10 +8,10 @@
 //!
 //! Where to read first: [`FLAGS`] is the table of every flag, with the function
 //! that applies it; `reader` loops over it; `cmdline` splits a command line as
-//! the kernel does; `values`, `net` and `sshkey` hold the value parsers.
+//! the kernel does; `values`, `net`, `swap` and `sshkey` hold the value parsers.
 //!
 //! Precedence: default < fw_cfg < command line; within one source the later of
-//! two wins. SSH keys and the module blacklist are joined from all sources.
+//! two wins. SSH keys, the module blacklist and swap are joined from all sources.
 
 mod cmdline;
 mod complaint;
@@ -24,6 +24,7 @@ mod origin;
 mod reader;
 mod settings;
 mod sshkey;
+mod swap;
 mod values;
 
 pub use complaint::{Complaint, MAX_COMPLAINTS, MAX_LINE, Source};
@@ -32,4 +33,6 @@ pub use markdown::flags_markdown;
 pub use nearest::nearest;
 pub use origin::{Given, origins};
 pub use reader::{FwCfg, parse};
-pub use settings::{Config, Console, Data, Format, Loglevel, Modules, Net, Podman, WaitUsb};
+pub use settings::{
+    Config, Console, Data, Format, Loglevel, Modules, Net, Podman, Share, Swap, WaitUsb,
+};

@@ -38,7 +38,9 @@ pub struct Config {
     pub tz: Option<String>,
     /// The hardware clock keeps UTC; false by Tiny Core's `noutc`.
     pub utc: bool,
-    /// Swap partitions are used; false by Tiny Core's `noswap`.
+    /// What is swapped to: at most one of zram and one file.
+    pub swaps: Vec<Swap>,
+    /// There may be swap; false by Tiny Core's `noswap`, whatever else is said.
     pub swap: bool,
     /// Consoles log in without asking; false by Tiny Core's `noautologin`.
     pub autologin: bool,
@@ -71,6 +73,7 @@ impl Default for Config {
             waitusb: None,
             tz: None,
             utc: true,
+            swaps: Vec::new(),
             swap: true,
             autologin: true,
             ntpserver: None,
@@ -78,6 +81,21 @@ impl Default for Config {
             swapfile: None,
             syslog: false,
         }
+    }
+}
+
+impl Config {
+    /// Whether there is to be any swap.
+    #[must_use]
+    pub fn asks_for_swap(&self) -> bool {
+        self.swap && (self.swapfile.is_some() || !self.swaps.is_empty())
+    }
+
+    /// Whether any of it is on a disk.
+    #[must_use]
+    pub fn swaps_to_disk(&self) -> bool {
+        let disk = |swap: &Swap| !matches!(swap, Swap::Zram(_));
+        self.swap && (self.swapfile.is_some() || self.swaps.iter().any(disk))
     }
 }
 
@@ -96,6 +114,36 @@ pub enum Data {
     PartUuid(String),
     /// This device node, a path under `/dev/` without `..`.
     Device(String),
+}
+
+/// Something to swap to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// Memory, compressed.
+    Zram(Share),
+    /// A swap partition; never [`Data::Auto`] nor [`Data::Off`].
+    Disk(Data),
+    /// A file on the data disk, of so many MiB.
+    File(u32),
+}
+
+impl Swap {
+    /// There is one zram and one file, and no partition twice: the later holds.
+    pub(crate) fn gives_way_to(&self, later: &Swap) -> bool {
+        match (self, later) {
+            (Swap::Disk(one), Swap::Disk(other)) => one == other,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(later),
+        }
+    }
+}
+
+/// How large zram is, counted before it is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Of the memory; 1 to 300.
+    Percent(u32),
+    /// So many MiB.
+    Mib(u32),
 }
 
 /// Which disk may be formatted.

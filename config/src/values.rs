@@ -1,6 +1,8 @@
 //! Parsers for values of one word; `net` and `sshkey` have the others. None
 //! lets a control character through.
 
+use std::str::FromStr;
+
 use crate::complaint::Problem;
 use crate::nearest::nearest;
 use crate::settings::{Data, WaitUsb};
@@ -28,7 +30,7 @@ pub(crate) fn pick<T: Copy>(text: &str, table: &[(&'static str, T)]) -> Result<T
 }
 
 /// The complaint about a word that is none of `words`.
-fn unlike(text: &str, words: &mut dyn Iterator<Item = &'static str>) -> Problem {
+pub(crate) fn unlike(text: &str, words: &mut dyn Iterator<Item = &'static str>) -> Problem {
     Problem::Bad {
         why: "no such value",
         nearest: nearest(text, words),
@@ -53,7 +55,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, Problem> {
 }
 
 /// A decimal number of digits alone (`parse` would take a sign as well).
-pub(crate) fn number(text: &str, max: u16) -> Option<u16> {
+pub(crate) fn number<T: FromStr + PartialOrd>(text: &str, max: T) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number <= max)
 }
@@ -77,7 +79,7 @@ pub(crate) fn partition(text: &str) -> Result<Data, Problem> {
 }
 
 /// A disk by label, UUID or device node.
-fn disk(text: &str) -> Result<Data, Problem> {
+pub(crate) fn disk(text: &str) -> Result<Data, Problem> {
     if text.starts_with("/dev/") {
         return device(text);
     }

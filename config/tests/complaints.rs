@@ -91,6 +91,22 @@ fn bad_disks() {
 }
 
 #[test]
+fn bad_swap() {
+    check_part("b2p.swap", "needs a value; it takes off, zram");
+    check_part("b2p.swap=zrma", "did you mean zram?");
+    check_part("b2p.swap=file", "did you mean file:?");
+    check_part("b2p.swap=label=x", "did you mean LABEL=?");
+    check_part("b2p.swap=/dev/../sda", "not a path");
+    for size in ["0", "-1", "512M", "16777217", "99999999999999999999", ""] {
+        check_part(&format!("b2p.swap=file:{size}"), "not a size in MiB");
+        check_part(&format!("b2p.swap=zram:{size}"), "not a size in MiB");
+    }
+    for share in ["0%", "301%", "-5%", "%", "2.5%"] {
+        check_part(&format!("b2p.swap=zram:{share}"), "not a share");
+    }
+}
+
+#[test]
 fn bad_names() {
     let long = format!("host={}", "a.".repeat(32) + "b");
     for line in [

@@ -5,7 +5,7 @@ mod common;
 use std::net::Ipv4Addr;
 
 use common::{ED25519, KEYS, RSA, good};
-use config::{Config, Console, Data, Format, Loglevel, Net, Podman, WaitUsb};
+use config::{Config, Console, Data, Format, Loglevel, Net, Podman, Share, Swap, WaitUsb};
 
 /// The default configuration with one change.
 fn with(change: impl FnOnce(&mut Config)) -> Config {
@@ -318,4 +318,45 @@ fn swapfile() {
         good("swapfile=LABEL=x"),
         with(|to| to.swapfile = Some(label))
     );
+}
+
+#[test]
+fn swap() {
+    let swaps = |line: &str| good(line).swaps;
+    let zram = |share| Swap::Zram(share);
+    assert_eq!(swaps("b2p.swap=zram"), [zram(Share::Percent(25))]);
+    assert_eq!(swaps("b2p.swap=zram:300%"), [zram(Share::Percent(300))]);
+    assert_eq!(swaps("b2p.swap=zram:64"), [zram(Share::Mib(64))]);
+    assert_eq!(swaps("b2p.swap=512"), [Swap::File(512)]);
+    assert_eq!(swaps("b2p.swap=file:512"), [Swap::File(512)]);
+    let device = Swap::Disk(Data::Device("/dev/vda2".to_owned()));
+    assert_eq!(swaps("b2p.swap=/dev/vda2"), std::slice::from_ref(&device));
+    let label = Swap::Disk(Data::Label("my swap".to_owned()));
+    assert_eq!(
+        swaps("b2p.swap=LABEL=\"my swap\""),
+        std::slice::from_ref(&label)
+    );
+    assert_eq!(
+        swaps("b2p.swap=zram b2p.swap=/dev/vda2 b2p.swap=zram:9 \"b2p.swap=LABEL=my swap\""),
+        [device, zram(Share::Mib(9)), label]
+    );
+    assert_eq!(swaps("b2p.swap=zram b2p.swap=off"), []);
+    assert_eq!(swaps("b2p.swap=off b2p.swap=1"), [Swap::File(1)]);
+}
+
+#[test]
+fn swap_is_there_when_asked_for_and_not_by_surprise() {
+    let asks = |line: &str| {
+        let config = good(line);
+        (config.asks_for_swap(), config.swaps_to_disk())
+    };
+    assert_eq!(asks(""), (false, false));
+    assert_eq!(asks("b2p.swap=off noswap=off"), (false, false));
+    assert_eq!(asks("b2p.swap=zram"), (true, false));
+    assert_eq!(asks("b2p.swap=zram b2p.swap=64"), (true, true));
+    assert_eq!(asks("b2p.swap=UUID=1234-ABCD"), (true, true));
+    assert_eq!(asks("swapfile=sda1"), (true, true));
+    let all = "swapfile=sda1 b2p.swap=zram b2p.swap=/dev/vda1";
+    assert_eq!(asks(&format!("noswap {all}")), (false, false));
+    assert_eq!(asks(&format!("{all} noswap")), (false, false));
 }

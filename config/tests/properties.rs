@@ -5,7 +5,7 @@ mod common;
 mod made;
 
 use common::KEYS;
-use config::{Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, parse};
+use config::{Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Swap, parse};
 use made::{config, flags, quote};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -87,6 +87,10 @@ fn is_clean(config: &Config) -> bool {
     texts.extend(config.tz.clone());
     texts.extend(config.ntpserver.clone());
     texts.extend(config.swapfile.as_ref().map(disk));
+    texts.extend(config.swaps.iter().filter_map(|swap| match swap {
+        Swap::Disk(data) => Some(disk(data)),
+        _ => None,
+    }));
     texts.extend(
         config
             .waitusb
@@ -178,6 +182,7 @@ proptest! {
         let (parsed, complaints) = parse(line.join(" ").as_bytes(), &entries(&pairs));
         prop_assert!(complaints.is_empty(), "{}", complaints[0]);
         let services = high.services.clone();
+        let swaps = high.swaps.clone();
         let mut expected = Config {
             waitusb: high.waitusb.or(low.waitusb),
             tz: high.tz.or(low.tz),
@@ -186,6 +191,7 @@ proptest! {
             ssh_keys: low.ssh_keys,
             blacklist: low.blacklist,
             services: Vec::new(),
+            swaps: Vec::new(),
             ..high
         };
         let union = |low: &mut Vec<String>, high: &[String]| {
@@ -195,6 +201,13 @@ proptest! {
         let later = |(name, _): &(String, bool)| !services.iter().any(|(known, _)| known == name);
         expected.services = low.services.into_iter().filter(later).collect();
         expected.services.extend(services);
+        let replaced = |low: &Swap| swaps.iter().any(|high| match (low, high) {
+            (Swap::Disk(low), Swap::Disk(high)) => low == high,
+            (Swap::Zram(_), Swap::Zram(_)) | (Swap::File(_), Swap::File(_)) => true,
+            _ => false,
+        });
+        expected.swaps = low.swaps.into_iter().filter(|low| !replaced(low)).collect();
+        expected.swaps.extend(swaps.clone());
         union(&mut expected.ssh_keys, &high.ssh_keys);
         union(&mut expected.blacklist, &high.blacklist);
         prop_assert_eq!(parsed, expected);

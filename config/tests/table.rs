@@ -6,11 +6,13 @@ use common::{ED25519, good, read, read_all};
 use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
 
 /// Something to stand for each text of the `values` column.
-const TEXTS: [(&str, &str); 18] = [
+const TEXTS: [(&str, &str); 20] = [
     ("\"<type> <base64> <comment>\"", ""),
     ("<label>", "b2p-data"),
     ("<uuid>", "1234-ABCD"),
     ("<disk>", "vdb"),
+    ("<percent>", "50"),
+    ("<MiB>", "64"),
     ("<partition>", "sda1"),
     ("<name>", "box"),
     ("[,<dns>...]", ",10.0.2.3"),

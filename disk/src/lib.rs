@@ -19,6 +19,7 @@ pub mod names;
 pub mod probe;
 mod signatures;
 pub mod standing;
+pub mod swap;
 pub mod table;
 pub mod userdata;
 pub mod uuid;

@@ -1,7 +1,7 @@
 //! Kernel flags, from the command line and from QEMU's fw_cfg.
 
 use config::{
-    Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Net, origins, parse,
+    Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Net, Swap, origins, parse,
 };
 
 use crate::input::{one_line, parts};
@@ -33,6 +33,9 @@ pub(crate) const WORDS: &[&str] = &[
     "b2p.on=",
     "b2p.off=",
     "b2p.modules=",
+    "b2p.swap=",
+    "zram:50%",
+    "file:",
     " -- ",
     "\"",
     "ssh-ed25519 ",
@@ -162,9 +165,15 @@ fn clean(config: &Config) {
         .waitusb
         .iter()
         .inspect(|w| assert!(w.seconds <= 3600));
+    let swaps = config.swaps.iter().filter_map(|s| match s {
+        Swap::Disk(disk) => Some(disk),
+        Swap::Zram(_) | Swap::File(_) => None,
+    });
+    alone(&config.swaps);
     let disks = config
         .swapfile
         .iter()
+        .chain(swaps)
         .chain(wait.filter_map(|w| w.disk.as_ref()));
     for wanted in disks {
         assert!(!matches!(wanted, Data::Auto | Data::Off));

@@ -13,12 +13,10 @@ use crate::ready;
 /// The name of the service, and of what is degraded when it fails.
 pub const NAME: &str = "data";
 /// What it says when it ends: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812`, or
-/// `data=ram why=… seq=812`; then what its owner must know, a line each.
+/// `data=ram why=… seq=812`.
 pub const REPORT: &str = "/run/boot2podman/data";
 /// More of that is not read.
-const LONGEST: u64 = 16 * 1024;
-/// So many of those lines count.
-const MOST: usize = 16;
+const LONGEST: u64 = 4 * 1024;
 
 /// What is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +36,6 @@ pub struct Data {
 struct Report {
     device: Option<String>,
     looked: u64,
-    degraded: Vec<String>,
 }
 
 /// After each turn of the loop: takes the report of a run that has ended, and
@@ -69,18 +66,13 @@ fn take(machine: &mut Machine) {
     let report = parse(&String::from_utf8_lossy(&bytes));
     machine.data.looked = report.looked.max(machine.data.looked);
     machine.data.device = report.device;
-    machine.degraded.retain(|d| d.what != NAME);
-    for why in &report.degraded {
-        machine.degraded(NAME, why);
-    }
     if machine.ready.is_some() {
-        ready::write_degraded(machine);
+        ready::hear_again(machine, NAME);
     }
 }
 
 fn parse(text: &str) -> Report {
-    let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default();
+    let first = text.lines().next().unwrap_or_default();
     let word = |name: &str| first.split(' ').find_map(|w| w.strip_prefix(name));
     let device = word("data=").filter(|d| d.starts_with("/dev/"));
     let looked = first
@@ -90,7 +82,6 @@ fn parse(text: &str) -> Report {
     Report {
         device: device.map(str::to_owned),
         looked: looked.and_then(|n| n.parse().ok()).unwrap_or(0),
-        degraded: lines.take(MOST).map(str::to_owned).collect(),
     }
 }
 
@@ -113,18 +104,15 @@ mod tests {
 
     #[test]
     fn a_report_on_a_disk_and_one_without() {
-        let text = "data=/dev/vda1 fs=ext4 size=7 seq=812\nsdb: it holds vfat\n";
-        let report = parse(text);
+        let report = parse("data=/dev/vda1 fs=ext4 size=7 seq=812\n");
         assert_eq!(report.device.as_deref(), Some("/dev/vda1"));
-        assert_eq!((report.looked, report.degraded.len()), (812, 1));
+        assert_eq!(report.looked, 812);
         let report = parse("data=ram why=seq=3 data=/dev/sda no data disk seq=9\n");
         assert_eq!((report.device, report.looked), (None, 9));
         for nothing in ["", "\n", "data=", "seq=x", "data=vda", "\u{fffd}"] {
             assert_eq!(parse(nothing).device, None, "{nothing}");
             assert_eq!(parse(nothing).looked, 0, "{nothing}");
         }
-        let many = "data=ram why=x seq=1\n".to_owned() + &"y\n".repeat(100);
-        assert_eq!(parse(&many).degraded.len(), MOST);
     }
 
     #[test]

@@ -80,6 +80,9 @@ impl Machine {
 
     /// Notes that something asked for is not there, and says so.
     pub fn degraded(&mut self, what: &str, why: &str) {
+        // One line, with nothing in it that a terminal obeys: the label of a disk
+        // may be in it, and consoles and logins show it.
+        let why = &why.replace(char::is_control, " ");
         kmsg::say(kmsg::seen(4), &format!("degraded {what}: {why}"));
         self.degraded.push(Degraded {
             what: what.into(),

@@ -4,15 +4,20 @@ use std::path::Path;
 
 use config::Config;
 use log::error;
-use services::{Event, Manager, Service, State, Verdict};
+use services::{Event, Manager, Ready, Service, State, Verdict};
 
-use crate::files::replace;
+use crate::files::{replace, some};
 use crate::machine::{Degraded, Machine, now};
 use crate::table::{API, wanted};
 use crate::{kmsg, net, sys};
 
 /// The line, for whoever comes later.
 const READY: &str = "/run/boot2podman/ready";
+/// Where helpers that have ended say what they could not do, each in a file
+/// `<service>.degraded` of lines `degraded <what>: <why>`.
+const TOLD: &str = "/run/boot2podman";
+/// More of such a file is not read.
+const TOLD_MOST: u64 = 16 * 1024;
 /// What is not as asked, a line each.
 pub const DEGRADED: &str = "/run/boot2podman/degraded";
 /// The console log level after the boot: warnings still break into what a
@@ -31,6 +36,9 @@ pub fn announce(machine: &mut Machine, manager: &mut Manager) {
     for (name, why) in failed(manager) {
         machine.degraded(name, &why);
     }
+    for name in done(manager) {
+        hear(machine, name);
+    }
     let line = line(machine, manager);
     kmsg::say(kmsg::seen(5), &line);
     write(READY, &format!("{line}\n"));
@@ -46,7 +54,7 @@ fn write(path: &str, text: &str) {
 }
 
 /// Writes what is not as asked to where everybody finds it.
-pub fn write_degraded(machine: &Machine) {
+fn write_degraded(machine: &Machine) {
     let line = |d: &Degraded| format!("{}: {}\n", d.what, d.why);
     let text: String = machine.degraded.iter().map(line).collect();
     write(DEGRADED, &text);
@@ -91,6 +99,39 @@ fn failed(manager: &Manager) -> Vec<(&'static str, String)> {
     .collect()
 }
 
+/// Those that have done what they could of what the ready line waited for.
+fn done(manager: &Manager) -> Vec<&'static str> {
+    let s = &manager.supervisor;
+    let good = s.ids().filter(|id| s.verdict(*id) == Verdict::Good);
+    let rows = good.filter_map(|id| s.row(id));
+    rows.filter(|r| r.ready == Ready::Exit)
+        .map(|r| r.name)
+        .collect()
+}
+
+/// Takes what the helper of this service could not do.
+fn hear(machine: &mut Machine, name: &str) {
+    let path = Path::new(TOLD).join(name).with_extension("degraded");
+    let text = some(&path, TOLD_MOST).unwrap_or_default();
+    for (what, why) in told(&String::from_utf8_lossy(&text)) {
+        machine.degraded(what, why);
+    }
+}
+
+/// A helper has run once more while the machine runs: what it said before no
+/// longer holds.
+pub fn hear_again(machine: &mut Machine, name: &str) {
+    machine.degraded.retain(|d| d.what != name);
+    hear(machine, name);
+    write_degraded(machine);
+}
+
+/// What and why of each line that is one.
+fn told(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = text.lines();
+    lines.filter_map(|l| l.strip_prefix("degraded ")?.split_once(": "))
+}
+
 fn reason(state: State, last: Option<services::Status>, row: &services::Service) -> String {
     match (state, last) {
         (State::Waiting, _) => format!("waits for {}, which is not there", row.needs.join(", ")),
@@ -124,4 +165,17 @@ fn line(machine: &Machine, manager: &Manager) -> String {
         "ready ssh={ssh} api={api} data={data} init={init} boot={}",
         now()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_tell() {
+        let text =
+            "degraded swap: /dev/vdb: it is not swap\nnoise: x\ndegraded swap\n\ndegraded data: y";
+        let all: Vec<_> = told(text).collect();
+        assert_eq!(all, [("swap", "/dev/vdb: it is not swap"), ("data", "y")]);
+    }
 }

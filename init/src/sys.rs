@@ -90,6 +90,21 @@ pub fn swap_off(path: &CStr) -> std::io::Result<()> {
     }
 }
 
+/// Swaps to this file or device (swapon(2)), before those of lower priority;
+/// without one, behind those that are there.
+///
+/// # Errors
+/// What the system said.
+pub fn swap_on(path: &CStr, priority: Option<u8>) -> std::io::Result<()> {
+    const PREFER: libc::c_int = 0x8000; // SWAP_FLAG_PREFER
+    let flags = priority.map_or(0, |p| PREFER | libc::c_int::from(p));
+    // SAFETY: a NUL-terminated string.
+    match unsafe { libc::swapon(path.as_ptr(), flags) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// Takes the file behind a loop device away (loop(4), LOOP_CLR_FD).
 ///
 /// # Errors

@@ -65,6 +65,18 @@ const SETTLE: Service = Service {
     ..Service::DEFAULT
 };
 
+/// It gates: what was asked for is there when the machine is ready, or a degraded
+/// line says why not.
+const SWAP: Service = Service {
+    name: "swap",
+    why: "zram, partitions and files to swap to, where a flag asks for them",
+    argv: &[B2P, "swap"],
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    ..Service::DEFAULT
+};
+
 /// sshd does not start without one.
 const HOSTKEY: Service = Service {
     name: "hostkey",
@@ -165,6 +177,7 @@ pub fn services(config: &Config) -> Vec<Service> {
         rows.extend([HOSTKEY, SSHD]);
     }
     rows.extend(podman(config.podman));
+    rows.extend(swap(config));
     rows.extend([SETTLE, SYSLOG]);
     // Without a disk it is in RAM, and the kernel's ring is that already.
     rows.extend(config.syslog.then_some(KEEP));
@@ -202,6 +215,16 @@ fn late(config: &Config) -> Service {
         late_ms: DATA.late_ms + u64::from(asked) * 1000,
         ..DATA
     }
+}
+
+/// No row where nobody asks. A swap file is on the data disk.
+fn swap(config: &Config) -> Option<Service> {
+    let wait = config.waitusb.as_ref().map_or(0, |w| w.seconds);
+    config.asks_for_swap().then_some(Service {
+        after: if config.swaps_to_disk() { KEPT } else { &[] },
+        late_ms: SWAP.late_ms + u64::from(wait) * 1000,
+        ..SWAP
+    })
 }
 
 /// The API as the flag has it.
@@ -287,6 +310,21 @@ mod tests {
         let names = rows.iter().map(|r| r.name);
         let names: Vec<_> = names.filter(|n| wanted(&off, n)).collect();
         assert_eq!(names, ["settle", "syslog", "own"]);
+    }
+
+    #[test]
+    fn swap_has_a_row_where_a_flag_asks() {
+        let row = |line: &[u8]| {
+            let rows = services(&config::parse(line, &[]).0);
+            rows.iter().find(|r| r.name == "swap").copied()
+        };
+        assert_eq!(row(b""), None);
+        assert_eq!(row(b"b2p.swap=off"), None);
+        assert_eq!(row(b"b2p.swap=zram swapfile=sda1 noswap"), None);
+        assert!(row(b"b2p.swap=zram").is_some_and(|r| r.after.is_empty() && r.gates));
+        assert!(row(b"b2p.swap=zram b2p.swap=64").is_some_and(|r| r.after == KEPT));
+        let slow = row(b"swapfile=sda1 waitusb=60");
+        assert!(slow.is_some_and(|r| r.after == KEPT && r.late_ms > 60_000));
     }
 
     #[test]

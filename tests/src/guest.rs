@@ -144,6 +144,16 @@ impl Guest {
         process::output(ssh, b"", COMMAND)
     }
 
+    /// What a person sees who comes with a terminal, for a command or, without
+    /// one, for a shell that is left at once.
+    pub fn at_terminal(&self, user: &str, command: &[&str]) -> Result<String> {
+        let mut ssh = self.client("ssh");
+        ssh.env("TERM", "xterm")
+            .args(["-tt", "-l", user, "guest"])
+            .args(command);
+        text(&process::output(ssh, b"exit\n", COMMAND)?)
+    }
+
     /// The processes whose command line contains `pattern`.
     pub fn pids(&self, pattern: &str) -> Result<Vec<u32>> {
         // Filtered here: a shell that filters there would find itself.

@@ -47,6 +47,16 @@ fn values() -> Result<()> {
         );
         Ok(())
     });
+    checks.check("a login where all is well says nothing of it", || {
+        let seen = guest.at_terminal("core", &[])?;
+        ensure!(seen.contains("core@box:~$"), "no shell: {seen:?}");
+        ensure!(!seen.contains("boot2podman:"), "{seen:?}");
+        Ok(())
+    });
+    checks.check("no swap by surprise, nor its driver", || {
+        equals(&guest, "cat /proc/swaps | wc -l", "1")?;
+        guest.sh("! test -e /sys/module/zram").map(drop)
+    });
     checks.check("the power button", || {
         guest.vm.power_button()?;
         powers_off(&guest)
@@ -165,6 +175,31 @@ fn mistakes() -> Result<()> {
     told("b2p.console=shel", "shell");
     told("b2p.ssh_key", "");
     told("b2p.net=10.0.2.300/24", "");
+    checks.check("who logs in is told", || {
+        for user in ["root", "core"] {
+            let seen = guest.at_terminal(user, &[])?;
+            let line = "\x1b[1;31mboot2podman: degraded flag: b2p.hostnme";
+            ensure!(seen.contains(line), "{user}: {seen:?}");
+        }
+        Ok(())
+    });
+    checks.check("commands and copies are not", || {
+        let seen = guest.at_terminal("core", &["echo", "here"])?;
+        let clean = seen.contains("here") && !seen.contains("boot2podman:");
+        ensure!(clean, "{seen:?}");
+        let out = guest.ssh_alone("core", "echo here")?;
+        ensure!(out.stdout == b"here\n", "{:?}", out.stdout);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        ensure!(!said.contains("boot2podman:"), "{said}");
+        // A shell that is fed by a pipe, as installers do it.
+        let out = guest.ssh_with("core", "exec bash -l", b"echo here\n")?;
+        ensure!(out.stdout == b"here\n", "{:?}", out.stdout);
+        Ok(())
+    });
+    checks.check("the console says it first", || {
+        let line = "  \x1b[1;31mboot2podman: degraded flag: b2p.hostnme";
+        guest.vm.wait_console(line, READY)
+    });
     checks.check("a later flag wins", || equals(&guest, "hostname", "second"));
     checks.check("the good key still opens", || {
         equals(&guest, "id -un", "root")

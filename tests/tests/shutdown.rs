@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
+use tests::disks::{clean, ext4};
 use tests::{Checks, Guest, eventually, image};
 
 /// How long a machine may take to end under TCG: the sum of all phases' limits
@@ -20,7 +21,7 @@ fn shutdown() -> Result<()> {
     let dir = initramfs::paths::out().join("vm").join("shutdown-share");
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir)?;
-    let disk = ext4(&dir.join("disk.img"))?;
+    let disk = ext4(&dir.join("disk.img"), None)?;
     let mut share = Share::serve(&dir)?;
     let guest = Guest::boot("shutdown", |machine| {
         let memory = "memory-backend-memfd,id=mem,size=1536M,share=on";
@@ -135,28 +136,6 @@ fn asked_twice() -> Result<()> {
     let said = guest.vm.console();
     ensure!(said.contains("asked once more"), "{}", guest.vm.tail());
     Ok(())
-}
-
-/// A small ext4 disk, without a partition table.
-fn ext4(path: &Path) -> Result<PathBuf> {
-    fs::File::create(path)?.set_len(64 << 20)?;
-    let mut mkfs = tools::command("mke2fs")?;
-    mkfs.args(["-q", "-F", "-t", "ext4"]).arg(path);
-    tools::run(&mut mkfs, "mke2fs")?;
-    Ok(path.to_owned())
-}
-
-/// No journal to replay, and nothing for a full check to mend.
-fn clean(disk: &Path) -> Result<()> {
-    let head = tools::run(tools::command("dumpe2fs")?.arg("-h").arg(disk), "dumpe2fs")?;
-    let head = String::from_utf8_lossy(&head).into_owned();
-    ensure!(!head.contains("needs_recovery"), "{head}");
-    ensure!(head.contains("Filesystem state:         clean"), "{head}");
-    tools::run(
-        tools::command("e2fsck")?.args(["-f", "-n"]).arg(disk),
-        "e2fsck",
-    )
-    .map(drop)
 }
 
 fn read(disk: &Path, name: &str) -> Result<String> {

@@ -53,7 +53,10 @@ pub fn directory(path: &Path, mode: u32, owner: u32) -> Result<(), String> {
 }
 
 /// fsync(2) of a directory.
-fn sync(directory: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// What the system said.
+pub fn sync(directory: &Path) -> std::io::Result<()> {
     File::open(directory)?.sync_all()
 }
 

@@ -24,6 +24,10 @@ const XFS_IOC_FSGROWFSDATA: libc::c_ulong = 0x4010_586e;
 /// linux/btrfs.h: `_IOW(0x94, 3, struct btrfs_ioctl_vol_args)`.
 const BTRFS_IOC_RESIZE: libc::c_ulong = 0x5000_9403;
 
+/// linux/fs.h: `_IOW('f', 2, long)`, which takes a pointer to an int.
+const FS_IOC_SETFLAGS: libc::c_ulong = 0x4008_6602;
+const FS_NOCOW_FL: libc::c_int = 0x0080_0000;
+
 /// struct blkpg_partition.
 #[repr(C)]
 struct Partition {
@@ -138,6 +142,13 @@ pub fn grow_btrfs(mounted: &File) -> io::Result<()> {
             argument.as_ptr(),
         )
     })
+}
+
+/// Makes an empty file on btrfs one whose blocks stay where they are.
+pub fn stays_in_place(file: &File) -> io::Result<()> {
+    let flags = FS_NOCOW_FL;
+    // SAFETY: a pointer to a live int.
+    outcome(unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_SETFLAGS as _, &raw const flags) })
 }
 
 /// A file without a name, in memory (memfd_create(2)).

@@ -7,20 +7,20 @@
 //! What it has to say to PID 1 is in a file: [`report`].
 
 mod asked;
-mod drivers;
-mod durable;
+pub mod drivers;
+pub mod durable;
 mod format;
-mod fsck;
+pub mod fsck;
 mod grow;
 pub mod hostkey;
-mod ioctl;
+pub mod ioctl;
 mod keys;
 mod mount;
 mod persist;
 mod program;
 mod report;
-mod scan;
-mod wait;
+pub mod scan;
+pub mod wait;
 
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,7 @@ pub fn main(words: &[String]) -> i32 {
 
 /// When it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Time {
+pub enum Time {
     /// Before anything that could need a disk.
     Boot,
     /// In a machine that has come up in RAM: its host key and its id are known.

@@ -1,9 +1,9 @@
-//! What is said at the end, in /run/boot2podman/data, for PID 1 (`init::data`):
-//!
-//! `data=/dev/vda1 fs=ext4 size=1073741824 seq=812` or `data=ram why=no data disk
-//! seq=812`, then in lines what the machine's owner must know. `seq` is the number
-//! of the kernel's last message before the disks were looked at: what it announces
-//! after that has not been seen. The first line is on standard output, too.
+//! What is said at the end, for PID 1 (`init::data`), on standard output and in
+//! /run/boot2podman/data: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812` or
+//! `data=ram why=no data disk seq=812`. `seq` is the number of the kernel's last
+//! message before the disks were looked at: what it announces after that has not
+//! been seen. What the machine's owner must know is in data.degraded beside it, in
+//! lines `degraded data: WHY`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,11 +49,15 @@ impl Report {
     /// Says it.
     pub fn finish(&self, place: &Place) {
         info!("{}", self.line);
-        let first = format!("{} seq={}\n", self.line, self.seen);
-        let lines = self.degraded.iter().map(|d| format!("{d}\n"));
-        let text = first.clone() + &lines.collect::<String>();
-        init::files::replace(&path(place), text.as_bytes(), 0o644).unwrap_or_else(|e| warn!("{e}"));
-        crate::screen::print(&first);
+        let line = format!("{} seq={}\n", self.line, self.seen);
+        let degraded = self.degraded.iter();
+        let degraded: String = degraded.map(|d| format!("degraded data: {d}\n")).collect();
+        let path = path(place);
+        // Whoever sees that it is over sees all that is wrong.
+        init::files::replace(&path.with_extension("degraded"), degraded.as_bytes(), 0o644)
+            .and_then(|()| init::files::replace(&path, line.as_bytes(), 0o644))
+            .unwrap_or_else(|e| warn!("{e}"));
+        crate::screen::print(&line);
     }
 }
 

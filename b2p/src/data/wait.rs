@@ -41,17 +41,22 @@ pub struct Wait {
 
 impl Wait {
     /// Listens before the first look, so that nothing falls between.
-    pub fn begin(asked: &Asked, time: Time, mut drivers: Drivers) -> Wait {
-        let events = Uevents::open().inspect_err(|e| warn!("data: device events: {e}"));
-        let seconds = asked.wait.as_ref().map_or(0, |(s, _)| *s);
-        drivers.quick();
+    pub fn begin(asked: &Asked, time: Time, drivers: Drivers) -> Wait {
         // Later, each disk that comes is an occasion of its own.
-        let boot = time == Time::Boot;
+        match (time, &asked.wait) {
+            (Time::Boot, wait) => Wait::of(wait.as_ref().map_or(0, |(s, _)| *s), PENDING, drivers),
+            (Time::Running, _) => Wait::of(0, Duration::ZERO, drivers),
+        }
+    }
+
+    fn of(seconds: u16, pending: Duration, mut drivers: Drivers) -> Wait {
+        let events = Uevents::open().inspect_err(|e| warn!("data: device events: {e}"));
+        drivers.quick();
         Wait {
             events: events.ok(),
             begun: Instant::now(),
-            flag: Duration::from_secs(if boot { seconds.into() } else { 0 }),
-            pending: if boot { PENDING } else { Duration::ZERO },
+            flag: Duration::from_secs(seconds.into()),
+            pending,
             said: false,
             seen: 0,
             drivers,
@@ -126,6 +131,26 @@ impl Wait {
         let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(ms));
         events.added();
+    }
+}
+
+/// Gives all disks their drivers, looks, and looks again with each device that comes, until `look` gives
+/// something or there is no reason to wait any more.
+pub fn until<T>(seconds: u16, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let mut drivers = Drivers::of_the_machine();
+    drivers.all();
+    let wait = Wait::of(seconds, PENDING, drivers);
+    loop {
+        let found = look();
+        let most = match pending(Path::new("/sys/class")) {
+            true => wait.flag.max(wait.pending),
+            false => wait.flag,
+        };
+        let left = most.saturating_sub(wait.begun.elapsed());
+        if found.is_some() || left.is_zero() || wait.events.is_none() {
+            return found;
+        }
+        wait.sleep(left);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use config::{Config, Console, Data, Format, Loglevel, Modules, Net, Podman, WaitUsb};
+use config::{Config, Console, Data, Format, Loglevel, Modules, Net, Podman, Share, Swap, WaitUsb};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -26,6 +26,28 @@ fn disk() -> impl Strategy<Value = Data> {
 
 fn data() -> impl Strategy<Value = Data> {
     prop_oneof![Just(Data::Auto), Just(Data::Off), disk()]
+}
+
+/// At most one of zram and one file, and no partition twice.
+fn swaps() -> impl Strategy<Value = Vec<Swap>> {
+    let share = prop_oneof![
+        (1_u32..=300).prop_map(Share::Percent),
+        (1_u32..=16 << 20).prop_map(Share::Mib),
+    ];
+    let zram = option::of(share.prop_map(Swap::Zram));
+    let file = option::of((1_u32..=16 << 20).prop_map(Swap::File));
+    let disks = vec(disk().prop_map(Swap::Disk), 0..3);
+    (zram, file, disks)
+        .prop_map(|(zram, file, disks)| {
+            let mut all: Vec<Swap> = zram.into_iter().chain(file).collect();
+            for disk in disks {
+                if !all.contains(&disk) {
+                    all.push(disk);
+                }
+            }
+            all
+        })
+        .prop_shuffle()
 }
 
 fn addr() -> impl Strategy<Value = Ipv4Addr> {
@@ -103,12 +125,12 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of("[A-Z][A-Za-z_]{2,10}(/[A-Z][a-z_]{2,10})?"),
         option::of(name()),
         modules,
-        option::of(disk()),
+        (option::of(disk()), swaps()),
         any::<[bool; 7]>(),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
-        let (waitusb, tz, ntpserver, blacklist, swapfile, bools) = theirs;
+        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools) = theirs;
         let [sshd, rescue, utc, swap, autologin, syslog, fast] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -130,6 +152,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             waitusb,
             tz,
             utc,
+            swaps,
             swap,
             autologin,
             ntpserver,
@@ -148,6 +171,15 @@ fn disk_text(disk: &Data) -> String {
         Data::Uuid(text) => format!("UUID={text}"),
         Data::PartUuid(text) => format!("PARTUUID={text}"),
         Data::Device(path) => path.clone(),
+    }
+}
+
+fn swap_text(swap: &Swap) -> String {
+    match swap {
+        Swap::Zram(Share::Percent(percent)) => format!("zram:{percent}%"),
+        Swap::Zram(Share::Mib(mib)) => format!("zram:{mib}"),
+        Swap::Disk(disk) => disk_text(disk),
+        Swap::File(mib) => format!("file:{mib}"),
     }
 }
 
@@ -225,6 +257,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             .iter()
             .map(|name| ("blacklist", name.replace('_', "-"))),
     );
+    flags.extend(config.swaps.iter().map(|s| ("b2p.swap", swap_text(s))));
     flags.extend(config.tz.iter().map(|zone| ("tz", zone.clone())));
     flags.extend(
         config

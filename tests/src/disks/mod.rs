@@ -11,10 +11,13 @@
 
 pub mod inspect;
 pub mod make;
+mod plain;
 pub mod refused;
 pub mod replay;
 pub mod taken;
 pub mod userdata;
+
+pub use plain::{clean, ext4};
 
 use anyhow::{Context, Result};
 use initramfs::paths;

@@ -1,0 +1,28 @@
+//! Disk images with something on them, and what is on them afterwards.
+
+use anyhow::{Result, ensure};
+use initramfs::tools;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A small ext4 disk without a partition table, with the files of a directory.
+pub fn ext4(path: &Path, from: Option<&Path>) -> Result<PathBuf> {
+    fs::File::create(path)?.set_len(64 << 20)?;
+    let mut mkfs = tools::command("mke2fs")?;
+    mkfs.args(["-q", "-F", "-t", "ext4", "-b", "4096"]);
+    if let Some(from) = from {
+        mkfs.arg("-d").arg(from);
+    }
+    tools::run(mkfs.arg(path), "mke2fs")?;
+    Ok(path.to_owned())
+}
+
+/// No journal to replay, and nothing for a full check to mend.
+pub fn clean(disk: &Path) -> Result<()> {
+    let head = tools::run(tools::command("dumpe2fs")?.arg("-h").arg(disk), "dumpe2fs")?;
+    let head = String::from_utf8_lossy(&head).into_owned();
+    ensure!(!head.contains("needs_recovery"), "{head}");
+    ensure!(head.contains("Filesystem state:         clean"), "{head}");
+    let mut check = tools::command("e2fsck")?;
+    tools::run(check.args(["-f", "-n"]).arg(disk), "e2fsck").map(drop)
+}
