@@ -152,6 +152,7 @@ mod tests {
             made: false,
             busy: None,
             partuuid: Some("1234-01".to_owned()),
+            ours: false,
             found: Ok(kinds.iter().map(found).collect()),
             standing: Standing::Apart,
             blank: false,
