@@ -5,7 +5,7 @@
 //! (wireless cards, bnx2, bnx2x, qla2xxx, qede); screens other than one, because text
 //! mode and the frame buffers of VESA and EFI are built in; special keyboards, which
 //! all speak the common language too; dm_mod, because no program for it is in the
-//! userland.
+//! userland; am53c974, which brings the kernel down where its interrupt is shared.
 
 use super::Row;
 
@@ -40,7 +40,7 @@ pub const HARDWARE: &[Row] = &[
         "mptspi mptsas BusLogic",
         "VMware's and VirtualBox's SCSI and SAS",
     ),
-    ("sym53c8xx am53c974", "QEMU's older SCSI"),
+    ("sym53c8xx", "QEMU's older SCSI"),
     (
         "megaraid_sas mpt3sas hpsa smartpqi aacraid arcmsr",
         "servers: LSI, Dell, HP, Adaptec, Areca",
