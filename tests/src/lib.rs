@@ -29,5 +29,5 @@ pub mod ns;
 mod shell;
 
 pub use checks::{Checks, eventually};
-pub use guest::{Guest, READY, artifacts, keyless, machine, text};
+pub use guest::{Guest, READY, artifacts, keyless, machine, machine_of, text};
 pub use shell::Shell;
