@@ -9,7 +9,7 @@ FUZZ = cargo run --quiet --package fuzz --example run --
 help: ## this text
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 	@echo
-	@echo '  image takes SUITE= MIRROR= KERNEL=cloud'
+	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic (run takes these, too)'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
 host:
@@ -22,6 +22,7 @@ run: host ## build, and boot in QEMU; console in this terminal, ssh and podman f
 	@$(INITRAMFS) run
 
 test: image ## everything CI runs
+	@$(INITRAMFS) image generic
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace

@@ -37,8 +37,10 @@ const SQUASHFS: &[&str] = &[
 
 fn main() -> Result<()> {
     let step = Step::begin(1, 1);
-    let debian = Wanted::from_env()?.fetch(&step)?;
-    let modules = modules::prepare(&debian, &step)?;
+    let wanted = Wanted::from_env()?;
+    let debian = wanted.fetch(&step)?;
+    let linux = wanted.fetch_kernel(&step)?;
+    let modules = modules::prepare(&debian, &linux, wanted.kernel, &step)?;
     let tree = image::assemble(&debian, &modules)?;
     let dir = paths::cache().join("sizes");
     fs::create_dir_all(&dir)?;
@@ -58,6 +60,7 @@ fn main() -> Result<()> {
     let programs = init::build(init::Target::choose())?;
     let parts = Parts {
         debian: &debian,
+        linux: &linux,
         modules: &modules,
         programs: &programs,
         userland: &tar,

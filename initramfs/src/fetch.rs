@@ -1,8 +1,9 @@
 //! Debian's packages, fetched and verified by mmdebstrap (apt, with Debian's own
 //! signatures) and unpacked without running one maintainer script.
 //!
-//! The tree is kept under a name that is the hash of what was asked for, so a second
+//! A tree is kept under a name that is the hash of what was asked for, so a second
 //! build touches no network, and another suite or package list gets a tree of its own.
+//! So does each kernel: one more of them is one more package.
 
 use std::fs;
 use std::io::Read;
@@ -26,6 +27,10 @@ const TRIES: u32 = 3;
 /// Debian's archive keys on the host; named outright because mmdebstrap does not find
 /// them by itself on Ubuntu.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// All that is unpacked of a kernel and of what it depends on: mostly the tools that
+/// would make an initrd of Debian's.
+const OF_A_KERNEL: &[&str] = &["boot/", "usr/lib/modules/", VERSIONS];
 
 /// Written by the hook inside the tree, moved out of it afterwards.
 const VERSIONS: &str = "packages.tsv";
@@ -58,6 +63,16 @@ pub struct Wanted {
     pub mirror: Option<String>,
     /// Which kernel package.
     pub kernel: Kernel,
+}
+
+/// Packages that are fetched together, into a tree of their own.
+struct Set {
+    /// Where the tree lies, and how its name begins.
+    dir: PathBuf,
+    label: &'static str,
+    packages: Vec<&'static str>,
+    /// How the paths begin that are unpacked; none: all do.
+    kept: &'static [&'static str],
 }
 
 /// A fetched tree.
@@ -93,42 +108,76 @@ impl Wanted {
         })
     }
 
-    fn key(&self) -> String {
+    /// What the userland and the tools are made of.
+    fn userland(&self) -> Set {
+        Set {
+            dir: paths::cache(),
+            label: "debian",
+            packages: packages::names(),
+            kept: &[],
+        }
+    }
+
+    /// The kernel with its modules.
+    fn linux(&self) -> Set {
+        Set {
+            dir: paths::cache_of(self.kernel),
+            label: "linux",
+            packages: vec![self.kernel.package()],
+            kept: OF_A_KERNEL,
+        }
+    }
+
+    fn key(&self, set: &Set) -> String {
         let mut inputs = Inputs::new();
         inputs.add("format", FORMAT).add("suite", &self.suite);
         inputs.add("mirror", self.mirror.as_deref().unwrap_or_default());
-        inputs.add("packages", packages::names(self.kernel).join(" "));
+        inputs.add("packages", set.packages.join(" "));
         inputs.finish()
     }
 
-    /// Where the tree is, or will be.
+    /// Where the userland's tree is, or will be.
     pub fn debian(&self) -> Debian {
-        let key = self.key();
-        let root = paths::cache().join(format!("debian-{}-{}", self.suite, &key[..12]));
+        self.place(&self.userland())
+    }
+
+    fn place(&self, set: &Set) -> Debian {
+        let key = self.key(set);
+        let name = format!("{}-{}-{}", set.label, self.suite, &key[..12]);
+        let root = set.dir.join(name);
         Debian { root, key }
     }
 
-    /// Fetches the tree unless it is there.
+    /// Fetches the userland's tree unless it is there.
     pub fn fetch(&self, step: &Step) -> Result<Debian> {
-        let debian = self.debian();
+        self.fetch_set(&self.userland(), step)
+    }
+
+    /// Fetches the kernel's tree unless it is there.
+    pub fn fetch_kernel(&self, step: &Step) -> Result<Debian> {
+        self.fetch_set(&self.linux(), step)
+    }
+
+    fn fetch_set(&self, set: &Set, step: &Step) -> Result<Debian> {
+        let debian = self.place(set);
         stamp::make(&debian.root, &debian.key, |to| {
             host::need()?;
-            step.note(&format!(
-                "fetching {} packages and what they need from Debian {}",
-                packages::names(self.kernel).len(),
-                self.suite
-            ));
-            self.fetch_with_retries(to, step)
+            let what = match set.packages.as_slice() {
+                [one] => (*one).to_string(),
+                many => format!("{} packages and what they need", many.len()),
+            };
+            step.note(&format!("fetching {what} from Debian {}", self.suite));
+            self.fetch_with_retries(set, to, step)
         })?;
-        self.forget_others(&debian)?;
+        self.forget_others(set, &debian)?;
         Ok(debian)
     }
 
     /// Removes this suite's trees of older package lists: they are large, and fetching
     /// one again is a matter of seconds.
-    fn forget_others(&self, current: &Debian) -> Result<()> {
-        let ours = format!("debian-{}-", self.suite);
-        for entry in fs::read_dir(paths::cache())?.flatten() {
+    fn forget_others(&self, set: &Set, current: &Debian) -> Result<()> {
+        let ours = format!("{}-{}-", set.label, self.suite);
+        for entry in fs::read_dir(&set.dir)?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with(&ours) && entry.path() != current.root {
                 stamp::remove(&entry.path())?;
@@ -137,9 +186,9 @@ impl Wanted {
         Ok(())
     }
 
-    fn fetch_with_retries(&self, to: &Path, step: &Step) -> Result<()> {
+    fn fetch_with_retries(&self, set: &Set, to: &Path, step: &Step) -> Result<()> {
         for attempt in 1..=TRIES {
-            match self.fetch_once(to) {
+            match self.fetch_once(set, to) {
                 Ok(bytes) => {
                     step.note(&format!("unpacked {}", megabytes(bytes)));
                     return Ok(());
@@ -156,10 +205,10 @@ impl Wanted {
     }
 
     /// One run of mmdebstrap, its tar read as it comes.
-    fn fetch_once(&self, to: &Path) -> Result<u64> {
+    fn fetch_once(&self, set: &Set, to: &Path) -> Result<u64> {
         let log = to.with_file_name("fetch.log");
         let mut child = self
-            .mmdebstrap()
+            .mmdebstrap(set)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).with_context(|| format!("write {}", log.display()))?)
@@ -169,7 +218,7 @@ impl Wanted {
             .stdout
             .take()
             .context("mmdebstrap's output is piped")?;
-        let unpacked = unpack(&mut output, to);
+        let unpacked = unpack(&mut output, to, set.kept);
         // Read to the end in any case, so that mmdebstrap does not die of a broken pipe
         // before it has said what is wrong.
         let _ = std::io::copy(&mut output, &mut std::io::sink());
@@ -189,7 +238,7 @@ impl Wanted {
         Ok(bytes)
     }
 
-    fn mmdebstrap(&self) -> Command {
+    fn mmdebstrap(&self, set: &Set) -> Command {
         let hook = format!(
             "for deb in \"$1\"/var/cache/apt/archives/*.deb; do \
              dpkg-deb -W --showformat='${{Package}}\\t${{Version}}\\n' \"$deb\"; \
@@ -208,10 +257,7 @@ impl Wanted {
         if Path::new(KEYRING).exists() {
             command.arg(format!("--keyring={KEYRING}"));
         }
-        command.arg(format!(
-            "--include={}",
-            packages::names(self.kernel).join(",")
-        ));
+        command.arg(format!("--include={}", set.packages.join(",")));
         command.args([&self.suite, "-"]).args(&self.mirror);
         command
     }
@@ -254,7 +300,7 @@ const HINTS: &[(&str, &str)] = &[
 
 /// Unpacks the tar without owners, devices and setuid bits, which the image gets from
 /// [`crate::userland`]'s own table. Returns the bytes of the files.
-fn unpack(from: &mut impl Read, to: &Path) -> Result<u64> {
+fn unpack(from: &mut impl Read, to: &Path, kept: &[&str]) -> Result<u64> {
     fs::create_dir_all(to)?;
     let mut archive = tar::Archive::new(from);
     let mut bytes = 0;
@@ -267,7 +313,8 @@ fn unpack(from: &mut impl Read, to: &Path) -> Result<u64> {
             .to_string();
         let kind = entry.header().entry_type();
         let device = kind.is_character_special() || kind.is_block_special() || kind.is_fifo();
-        if device || SKIPPED.iter().any(|s| path.starts_with(s)) {
+        let begins = |list: &[&str]| list.iter().any(|s| path.starts_with(s));
+        if device || begins(SKIPPED) || !(kept.is_empty() || begins(kept)) {
             continue;
         }
         entry.set_preserve_mtime(false);

@@ -2,6 +2,7 @@
 //! when its inputs have not changed.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,6 +12,7 @@ use crate::init::Programs;
 use crate::initrd::{self, Parts};
 use crate::manifest::{self, Artifact, Manifest};
 use crate::modules::{self, Modules};
+use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::Tree;
@@ -18,22 +20,68 @@ use crate::{applets, erofs, init, ldcache, overlay, paths, userland};
 
 const STAGES: usize = 5;
 
-/// Makes the kernel, the initrd and the manifest.
+/// What is made of each kernel.
+const ARTIFACTS: &[&str] = &["vmlinuz", "initrd.img", "manifest.json"];
+
+/// Makes the kernel, the initrd and the manifest that `KERNEL=` asks for. They lie in
+/// `out/<kernel>/`, and as the same files in `out/`, until another is asked for.
 pub fn main() -> Result<()> {
     let wanted = Wanted::from_env()?;
     let _lock = stamp::lock(&paths::out())?;
-    let debian = wanted.fetch(&Step::begin(1, STAGES))?;
-    let modules = modules::prepare(&debian, &Step::begin(2, STAGES))?;
-    let userland = make_userland(&debian, &modules, &Step::begin(3, STAGES))?;
+    make(&wanted)?;
+    let (from, to) = (paths::out_of(wanted.kernel), paths::out());
+    ARTIFACTS
+        .iter()
+        .try_for_each(|name| same_file(&from.join(name), &to.join(name)))
+}
+
+/// Makes those of the kernels that are named, in `out/<kernel>/` only: for who needs
+/// several at once, as the tests do.
+pub fn beside(names: &[String]) -> Result<()> {
+    let wanted = Wanted::from_env()?;
+    let _lock = stamp::lock(&paths::out())?;
+    for name in names {
+        let kernel = Kernel::parse(name).map_err(anyhow::Error::msg)?;
+        make(&Wanted {
+            kernel,
+            ..wanted.clone()
+        })?;
+    }
+    Ok(())
+}
+
+fn make(wanted: &Wanted) -> Result<()> {
+    let step = Step::begin(1, STAGES);
+    let (debian, linux) = (wanted.fetch(&step)?, wanted.fetch_kernel(&step)?);
+    let step = Step::begin(2, STAGES);
+    let modules = modules::prepare(&debian, &linux, wanted.kernel, &step)?;
+    let image = paths::cache_of(wanted.kernel).join("userland.erofs");
+    let userland = make_userland(&debian, &modules, image, &Step::begin(3, STAGES))?;
     let target = init::Target::choose();
     let programs = make_programs(target, &Step::begin(4, STAGES))?;
     let parts = Parts {
         debian: &debian,
+        linux: &linux,
         modules: &modules,
         programs: &programs,
         userland: &userland,
     };
-    make_artifacts(&wanted, &parts, target, &Step::begin(STAGES, STAGES))
+    make_artifacts(wanted, &parts, target, &Step::begin(STAGES, STAGES))
+}
+
+/// Makes `to` another name of `from`; a copy, where the file system has no hard links.
+fn same_file(from: &Path, to: &Path) -> Result<()> {
+    let identity = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino()));
+    let there = identity(from).with_context(|| format!("stat {}", from.display()))?;
+    if identity(to).is_ok_and(|here| here == there) {
+        return Ok(());
+    }
+    let temporary = to.with_extension("tmp");
+    stamp::remove(&temporary)?;
+    fs::hard_link(from, &temporary)
+        .or_else(|_| fs::copy(from, &temporary).map(drop))
+        .with_context(|| format!("link {} to {}", from.display(), temporary.display()))?;
+    fs::rename(&temporary, to).with_context(|| format!("rename to {}", to.display()))
 }
 
 /// The whole userland as a tree: packages, tables, applets, modules, our own files.
@@ -67,8 +115,12 @@ fn add_directory(tree: &mut Tree, from: &Path, to: &str) -> Result<()> {
     Ok(())
 }
 
-fn make_userland(debian: &Debian, modules: &Modules, step: &Step) -> Result<PathBuf> {
-    let image = paths::cache().join("userland.erofs");
+fn make_userland(
+    debian: &Debian,
+    modules: &Modules,
+    image: PathBuf,
+    step: &Step,
+) -> Result<PathBuf> {
     let tree = assemble(debian, modules)?;
     let key = erofs::key(&tree, &[&debian.key, &modules.key]);
     stamp::make(&image, &key, |to| {
@@ -91,10 +143,10 @@ fn make_programs(target: init::Target, step: &Step) -> Result<Programs> {
 }
 
 fn make_artifacts(wanted: &Wanted, parts: &Parts, target: init::Target, step: &Step) -> Result<()> {
-    let out = paths::out();
+    let out = paths::out_of(wanted.kernel);
     let (vmlinuz, initrd) = (out.join("vmlinuz"), out.join("initrd.img"));
     let manifest = out.join("manifest.json");
-    let kernel = make_kernel(parts.debian, &parts.modules.release, &vmlinuz)?;
+    let kernel = make_kernel(parts.linux, &parts.modules.release, &vmlinuz)?;
     if initrd::make(parts, &initrd)? || kernel || !manifest.exists() {
         write_manifest(wanted, parts, target, &manifest)?;
     }
@@ -109,10 +161,10 @@ fn make_artifacts(wanted: &Wanted, parts: &Parts, target: init::Target, step: &S
     Ok(())
 }
 
-fn make_kernel(debian: &Debian, release: &str, to: &Path) -> Result<bool> {
-    let from = initrd::kernel(debian, release);
+fn make_kernel(linux: &Debian, release: &str, to: &Path) -> Result<bool> {
+    let from = initrd::kernel(linux, release);
     let mut inputs = Inputs::new();
-    inputs.add("debian", &debian.key).add("release", release);
+    inputs.add("linux", &linux.key).add("release", release);
     stamp::make(to, &inputs.finish(), |temporary| {
         fs::copy(&from, temporary).with_context(|| format!("copy {}", from.display()))?;
         Ok(())
@@ -120,7 +172,10 @@ fn make_kernel(debian: &Debian, release: &str, to: &Path) -> Result<bool> {
 }
 
 fn write_manifest(wanted: &Wanted, parts: &Parts, target: init::Target, to: &Path) -> Result<()> {
-    let out = paths::out();
+    let out = paths::out_of(wanted.kernel);
+    // Of what comes with the kernel only the kernel itself was unpacked.
+    let linux = parts.linux.versions()?.into_iter();
+    let linux = linux.filter(|package| package.name.starts_with("linux-image"));
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION"),
         suite: wanted.suite.clone(),
@@ -133,7 +188,7 @@ fn write_manifest(wanted: &Wanted, parts: &Parts, target: init::Target, to: &Pat
             Artifact::of(&parts.programs.init, "init")?,
             Artifact::of(&parts.programs.b2p, "b2p")?,
         ],
-        packages: parts.debian.versions()?,
+        packages: parts.debian.versions()?.into_iter().chain(linux).collect(),
     };
     manifest::write(&manifest, to)
 }

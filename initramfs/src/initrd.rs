@@ -40,6 +40,8 @@ const ORDER: &str = "modules/order";
 pub struct Parts<'a> {
     /// For the tools and busybox.
     pub debian: &'a Debian,
+    /// The kernel's packages.
+    pub linux: &'a Debian,
     /// For the early ones.
     pub modules: &'a Modules,
     /// PID 1 and its client.
@@ -152,6 +154,6 @@ fn filter(debian: &Debian, command: &[&str], bytes: Vec<u8>) -> Result<Vec<u8>> 
 }
 
 /// Where the kernel image of the tree is.
-pub fn kernel(debian: &Debian, release: &str) -> PathBuf {
-    debian.root.join(format!("boot/vmlinuz-{release}"))
+pub fn kernel(linux: &Debian, release: &str) -> PathBuf {
+    linux.root.join(format!("boot/vmlinuz-{release}"))
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo run -p initramfs -- <command>
   image   make out/vmlinuz, out/initrd.img and out/manifest.json
+  image <kernel>...
+          the same of these kernels, in out/<kernel>/ and nowhere else
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
@@ -15,7 +17,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.split_first() {
         Some((command, rest)) => match command.as_str() {
-            "image" => initramfs::image::main(),
+            "image" if rest.is_empty() => initramfs::image::main(),
+            "image" => initramfs::image::beside(rest),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),

@@ -10,18 +10,29 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::fetch::Debian;
+use crate::packages::Kernel;
 use crate::progress::Step;
 use crate::stamp::{self, Inputs};
 use crate::{paths, tools};
 
+mod hardware;
+
+pub use hardware::HARDWARE;
+
 /// Modules that PID 1 loads before there is a userland: from the initrd itself.
-pub const EARLY: &[&str] = &["erofs", "overlay"];
+/// libcrc32c asks for an implementation while it is loaded, and nobody is there
+/// to answer the kernel's request then: that comes first.
+pub const EARLY: &[&str] = &["crc32c_generic", "erofs", "overlay"];
 
 /// Also in the initrd, and loaded only where the image cannot be mounted directly.
 const BY_NAME: &[&str] = &["loop"];
 
-/// Modules in the userland image: names, why. One that is built into the kernel is fine.
-pub const MODULES: &[(&str, &str)] = &[
+/// Module names, why.
+type Row = (&'static str, &'static str);
+
+/// Modules in the userland image that every kernel has; one that is built into the
+/// kernel is fine. [`HARDWARE`] is what only the generic one has.
+pub const MODULES: &[Row] = &[
     // Disks.
     (
         "virtio_blk virtio_scsi virtio_pci virtio_mmio",
@@ -216,36 +227,47 @@ impl Index {
     }
 }
 
-fn names() -> impl Iterator<Item = &'static str> {
-    let table = MODULES.iter().flat_map(|(names, _)| names.split(' '));
+/// The rows that `kernel` must have, every name of them.
+fn rows(kernel: Kernel) -> impl Iterator<Item = &'static Row> {
+    let more = match kernel {
+        Kernel::Cloud => &[],
+        Kernel::Generic => HARDWARE,
+    };
+    MODULES.iter().chain(more)
+}
+
+fn names(kernel: Kernel) -> impl Iterator<Item = &'static str> {
+    let table = rows(kernel).flat_map(|(names, _)| names.split(' '));
     EARLY.iter().copied().chain(table)
 }
 
 /// Unpacks the table's modules and runs depmod over them, unless that was done before.
-pub fn prepare(debian: &Debian, step: &Step) -> Result<Modules> {
-    let release = debian.kernel_release()?;
+/// `debian` has depmod, `linux` the kernel's packages.
+pub fn prepare(debian: &Debian, linux: &Debian, kernel: Kernel, step: &Step) -> Result<Modules> {
+    let release = linux.kernel_release()?;
     let mut inputs = Inputs::new();
-    inputs.add("debian", &debian.key).add("release", &release);
-    inputs.add("table", names().collect::<Vec<_>>().join(" "));
+    inputs.add("debian", &debian.key).add("linux", &linux.key);
+    inputs.add("release", &release);
+    inputs.add("table", names(kernel).collect::<Vec<_>>().join(" "));
     let key = inputs.finish();
-    let dir = paths::cache().join("modules");
+    let dir = paths::cache_of(kernel).join("modules");
     stamp::make(&dir, &key, |to| {
         step.note(&format!("kernel modules of {release}"));
         let all = to.join("all");
-        depmod(debian, &release, &debian.root, Some(&all))?;
-        let index = read_index(&all.join("lib/modules").join(&release), debian, &release)?;
+        depmod(debian, &release, &linux.root.join("usr"), Some(&all))?;
+        let index = read_index(&all.join("lib/modules").join(&release), linux, &release)?;
         stamp::remove(&all)?;
-        unpack_all(debian, &release, &index.closure(names())?, to)?;
+        unpack_all(linux, &release, &index.closure(names(kernel))?, to)?;
         depmod(debian, &release, &to.join("usr"), None)
     })?;
     Ok(Modules { dir, release, key })
 }
 
-fn read_index(at: &Path, debian: &Debian, release: &str) -> Result<Index> {
+fn read_index(at: &Path, linux: &Debian, release: &str) -> Result<Index> {
     let read = |path: PathBuf| {
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
-    let builtin = debian
+    let builtin = linux
         .root
         .join("usr/lib/modules")
         .join(release)
@@ -273,8 +295,8 @@ const LISTS: &[&str] = &[
     "modules.builtin.modinfo",
 ];
 
-fn unpack_all(debian: &Debian, release: &str, paths: &[String], to: &Path) -> Result<()> {
-    let from = debian.root.join("usr/lib/modules").join(release);
+fn unpack_all(linux: &Debian, release: &str, paths: &[String], to: &Path) -> Result<()> {
+    let from = linux.root.join("usr/lib/modules").join(release);
     let to = to.join("usr/lib/modules").join(release);
     for path in paths {
         let target = to.join(path.trim_end_matches(".xz"));
@@ -355,13 +377,22 @@ mod tests {
 
     #[test]
     fn no_module_is_chosen_twice() {
-        let mut chosen: Vec<_> = MODULES
-            .iter()
-            .flat_map(|(names, _)| names.split(' '))
-            .collect();
+        let generic = rows(Kernel::Generic).flat_map(|(names, _)| names.split(' '));
+        let mut chosen: Vec<_> = generic.collect();
         let all = chosen.len();
         chosen.sort_unstable();
         chosen.dedup();
         assert_eq!(chosen.len(), all);
+        assert!(rows(Kernel::Generic).all(|(_, why)| !why.is_empty()));
+    }
+
+    #[test]
+    fn each_kernel_must_have_what_its_rows_name_and_no_more() {
+        let cloud: BTreeSet<_> = names(Kernel::Cloud).collect();
+        let generic: BTreeSet<_> = names(Kernel::Generic).collect();
+        assert!(cloud.contains("virtio_net") && generic.is_superset(&cloud));
+        for name in ["usb_storage", "mmc_block", "e1000", "vboxguest"] {
+            assert!(generic.contains(name) && !cloud.contains(name), "{name}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Which Debian packages are fetched, and why. apt adds what they depend on; of all
+//! Which Debian packages are fetched, and why; the kernel is one more, in a tree of its
+//! own, so that two kernels share the rest. apt adds what they depend on; of all
 //! that, only what [`crate::userland`] and [`crate::modules`] name reaches the image.
 
 /// What a package is fetched for.
@@ -96,14 +97,30 @@ pub const PACKAGES: &[Package] = &[
 pub enum Kernel {
     /// Virtual machines: virtio, Hyper-V, Xen, the big clouds.
     Cloud,
+    /// The same, and bare metal, VirtualBox, VMware, USB, SD cards.
+    Generic,
 }
 
 impl Kernel {
+    /// Each of them, the default first.
+    pub const ALL: &[Kernel] = &[Kernel::Cloud, Kernel::Generic];
+
     /// Reads `KERNEL=`.
     pub fn parse(name: &str) -> Result<Self, String> {
-        match name {
-            "" | "cloud" => Ok(Kernel::Cloud),
-            other => Err(format!("KERNEL={other}: only `cloud` can be built now")),
+        let mut all = Self::ALL.iter().copied();
+        let found = all.find(|kernel| name.is_empty() || kernel.name() == name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|kernel| kernel.name()).collect();
+            let names = names.join(" or ");
+            format!("KERNEL={name}: it is {names} (slim is to come)")
+        })
+    }
+
+    /// As `KERNEL=` has it; also the name of its directory under out/.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernel::Cloud => "cloud",
+            Kernel::Generic => "generic",
         }
     }
 
@@ -111,17 +128,14 @@ impl Kernel {
     pub fn package(self) -> &'static str {
         match self {
             Kernel::Cloud => "linux-image-cloud-amd64",
+            Kernel::Generic => "linux-image-amd64",
         }
     }
 }
 
-/// All names, the kernel's last, in the table's order.
-pub fn names(kernel: Kernel) -> Vec<&'static str> {
-    PACKAGES
-        .iter()
-        .map(|p| p.name)
-        .chain([kernel.package()])
-        .collect()
+/// All names but the kernel's, in the table's order.
+pub fn names() -> Vec<&'static str> {
+    PACKAGES.iter().map(|p| p.name).collect()
 }
 
 #[cfg(test)]
@@ -130,7 +144,7 @@ mod tests {
 
     #[test]
     fn no_package_twice_and_each_with_a_reason() {
-        let mut names = names(Kernel::Cloud);
+        let mut names = names();
         names.sort_unstable();
         let all = names.len();
         names.dedup();
@@ -141,6 +155,12 @@ mod tests {
     #[test]
     fn an_unknown_kernel_is_named() {
         assert_eq!(Kernel::parse(""), Ok(Kernel::Cloud));
-        assert!(Kernel::parse("slime").is_err_and(|e| e.contains("KERNEL=slime")));
+        for kernel in Kernel::ALL {
+            assert_eq!(Kernel::parse(kernel.name()), Ok(*kernel));
+        }
+        let said = Kernel::parse("slime").expect_err("there is no such kernel");
+        for word in ["KERNEL=slime", "cloud", "generic", "slim "] {
+            assert!(said.contains(word), "{said}");
+        }
     }
 }

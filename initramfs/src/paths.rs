@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::packages::Kernel;
+
 /// The project's root directory: the one that holds the workspace's `Cargo.toml`.
 pub fn root() -> PathBuf {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -19,6 +21,16 @@ pub fn out() -> PathBuf {
 /// Where the stages keep what they need not do twice.
 pub fn cache() -> PathBuf {
     out().join("cache")
+}
+
+/// Where they keep what is so for one kernel only.
+pub fn cache_of(kernel: Kernel) -> PathBuf {
+    cache().join(kernel.name())
+}
+
+/// Where the artifacts of one kernel go, whichever `KERNEL=` asks for.
+pub fn out_of(kernel: Kernel) -> PathBuf {
+    out().join(kernel.name())
 }
 
 /// The plain files that are copied over the userland.

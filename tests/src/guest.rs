@@ -1,6 +1,7 @@
 //! A machine that is up, and ssh into it.
 
 use anyhow::{Context, Result, bail};
+use initramfs::packages::Kernel;
 use initramfs::paths;
 use initramfs::qemu::ssh::{self, Key};
 use initramfs::qemu::{Accel, Artifacts, Machine, Ready, Vm, process};
@@ -38,7 +39,11 @@ pub fn artifacts() -> Result<Artifacts> {
 
 /// A machine with no key in it, its files in `out/vm/<name>/`.
 pub fn keyless(name: &str) -> Result<Machine> {
-    Ok(Machine::new(&artifacts()?)
+    booting(&artifacts()?, name)
+}
+
+fn booting(boot: &Artifacts, name: &str) -> Result<Machine> {
+    Ok(Machine::new(boot)
         .accel(Accel::from_env()?)
         .dir(paths::out().join("vm").join(name)))
 }
@@ -46,6 +51,16 @@ pub fn keyless(name: &str) -> Result<Machine> {
 /// The same with the tests' key.
 pub fn machine(name: &str) -> Result<Machine> {
     Ok(keyless(name)?.ssh_key(&key()?.public))
+}
+
+/// The same with this kernel, whichever `make image` was asked for.
+pub fn machine_of(kernel: Kernel, name: &str) -> Result<Machine> {
+    let boot = Artifacts::from_out_dir(paths::out_of(kernel));
+    let boot = boot.with_context(|| {
+        let name = kernel.name();
+        format!("`make test` makes it, or `cargo run -p initramfs -- image {name}`")
+    })?;
+    Ok(booting(&boot, name)?.ssh_key(&key()?.public))
 }
 
 /// The one key that all tests use.

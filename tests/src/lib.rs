@@ -30,6 +30,6 @@ mod random;
 mod shell;
 
 pub use checks::{Checks, eventually};
-pub use guest::{Guest, READY, artifacts, keyless, machine, text};
+pub use guest::{Guest, READY, artifacts, keyless, machine, machine_of, text};
 pub use random::Random;
 pub use shell::Shell;

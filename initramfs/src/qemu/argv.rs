@@ -2,7 +2,7 @@
 
 use super::accel::Engine;
 use super::cmdline;
-use super::machine::{Front, Machine, Network};
+use super::machine::{Card, Front, Machine, Network};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -67,11 +67,16 @@ pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
     args
 }
 
-/// A machine with nothing on it but what is asked for, and a source of entropy.
+/// A machine with nothing on it but what is asked for, and a source of entropy
+/// unless that is not wanted.
 fn base(machine: &Machine) -> Vec<OsString> {
     let (memory, cpus) = (format!("{}M", machine.memory_mib), machine.cpus.to_string());
     let cpus = if machine.icount { "1" } else { cpus.as_str() };
-    words(&[
+    let entropy: &[&str] = match machine.entropy {
+        true => &["-device", "virtio-rng-pci"],
+        false => &[],
+    };
+    let always = [
         "-nodefaults",
         "-no-user-config",
         "-display",
@@ -85,9 +90,8 @@ fn base(machine: &Machine) -> Vec<OsString> {
         memory.as_str(),
         "-smp",
         cpus,
-        "-device",
-        "virtio-rng-pci",
-    ])
+    ];
+    words(&[&always, entropy].concat())
 }
 
 fn engine(machine: &Machine, now: &Resolved) -> Vec<&'static str> {
@@ -141,12 +145,12 @@ fn network(machine: &Machine, ports: &[u16]) -> Vec<String> {
             format!("user,id=net0{forwards}")
         }
     };
-    vec![
-        "-netdev".into(),
-        netdev,
-        "-device".into(),
-        "virtio-net-pci,netdev=net0,romfile=".into(),
-    ]
+    let card = match machine.card {
+        Card::Virtio => "virtio-net-pci",
+        Card::E1000 => "e1000",
+    };
+    let device = format!("{card},netdev=net0,romfile=");
+    vec!["-netdev".into(), netdev, "-device".into(), device]
 }
 
 fn boot(machine: &Machine, engine: Engine) -> Vec<OsString> {
@@ -265,6 +269,14 @@ mod tests {
             line.contains("-mon chardev=con,mode=readline -serial chardev:con"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn nothing_of_virtio_where_it_is_not_wanted() {
+        let machine = machine().card(Card::E1000).entropy(false);
+        let line = line(&machine, Engine::Tcg);
+        assert!(line.contains("-device e1000,netdev=net0"), "{line}");
+        assert!(!line.contains("virtio"), "{line}");
     }
 
     #[test]

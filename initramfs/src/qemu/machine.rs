@@ -57,6 +57,16 @@ pub enum Network {
     None,
 }
 
+/// What kind of network card that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Card {
+    /// virtio-net.
+    #[default]
+    Virtio,
+    /// Intel's 82540EM, which VirtualBox and VMware have too.
+    E1000,
+}
+
 /// A machine to be started: [`Machine::start`].
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -71,6 +81,8 @@ pub struct Machine {
     pub(super) fw_cfg: Vec<(String, Vec<u8>)>,
     pub(super) disks: Vec<Disk>,
     pub(super) network: Network,
+    pub(super) card: Card,
+    pub(super) entropy: bool,
     pub(super) forwards: Vec<Forward>,
     pub(super) front: Front,
     pub(super) extra: Vec<OsString>,
@@ -109,6 +121,8 @@ impl Machine {
             fw_cfg: Vec::new(),
             disks: Vec::new(),
             network: Network::User,
+            card: Card::Virtio,
+            entropy: true,
             forwards: vec![Forward {
                 name: "ssh".into(),
                 guest: 22,
@@ -203,6 +217,19 @@ impl Machine {
     #[must_use]
     pub fn network(self, network: Network) -> Self {
         Self { network, ..self }
+    }
+
+    /// The kind of network card.
+    #[must_use]
+    pub fn card(self, card: Card) -> Self {
+        Self { card, ..self }
+    }
+
+    /// Whether there is a virtio device for random numbers; else the guest has
+    /// its processor's.
+    #[must_use]
+    pub fn entropy(self, entropy: bool) -> Self {
+        Self { entropy, ..self }
     }
 
     /// Forwards a free port of 127.0.0.1 to `guest`; ask `Vm::port(name)` which.
