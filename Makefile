@@ -4,10 +4,10 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image run test fuzz clean host
+.PHONY: help image run test test-all fuzz clean host
 
 help: ## this text
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 	@echo
 	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic (run takes these, too)'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
@@ -27,6 +27,9 @@ test: image ## everything CI runs
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace
 	$(FUZZ) 5 -seed=1
+
+test-all: test ## the same, and a night of damaged disks and power cuts
+	cargo test --package tests --test data -- --ignored
 
 SECONDS ?= 60
 fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)

@@ -15,6 +15,13 @@ need mmdebstrap mmdebstrap
 need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
 need qemu-system-x86 qemu-system-x86_64
 need openssh-client ssh
+# For the tests of data disks.
+need e2fsprogs /usr/sbin/mke2fs
+need xfsprogs /usr/sbin/mkfs.xfs
+need btrfs-progs /usr/bin/btrfs
+need dosfstools /usr/sbin/mkfs.vfat
+need cryptsetup-bin /usr/sbin/cryptsetup
+need fdisk /usr/sbin/sfdisk
 # For the tests of shared folders.
 [ -e /usr/lib/qemu/virtiofsd ] || need virtiofsd /usr/libexec/virtiofsd
 need gcc cc

@@ -4,6 +4,7 @@
 use super::make::{Fs, Layout, disk};
 use super::{Image, userdata};
 use anyhow::Result;
+use initramfs::packages::Kernel;
 use initramfs::qemu::Bus;
 use std::path::Path;
 
@@ -13,6 +14,8 @@ pub struct Row {
     pub name: &'static str,
     /// What it hangs on.
     pub bus: Bus,
+    /// The kernel that has a driver for that.
+    pub kernel: Kernel,
     /// How it is made.
     pub make: fn(&Path, &str) -> Result<Image>,
     /// The device that the machine names in its ready line; it has no other disk.
@@ -28,16 +31,22 @@ const fn row(
     fs: Fs,
     make: fn(&Path, &str) -> Result<Image>,
 ) -> Row {
+    // Clouds have no sticks and no cards.
+    let kernel = match bus {
+        Bus::Usb | Bus::Sd => Kernel::Generic,
+        _ => Kernel::Cloud,
+    };
     Row {
         name,
         bus,
+        kernel,
         make,
         device,
         fs,
     }
 }
 
-/// All that Debian's kernel for clouds has a driver for.
+/// All of them.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
     row("scsi-xfs",     Bus::Scsi,   "/dev/sda",       Fs::Xfs,   |d, n| disk(d, n, Layout::Whole, Fs::Xfs, "b2p-data")),
@@ -45,11 +54,6 @@ pub const ROWS: &[Row] = &[
     row("ide-ext4",     Bus::Ide,    "/dev/sda1",      Fs::Ext4,  |d, n| disk(d, n, Layout::Mbr, Fs::Ext4, "boot2podman-data")),
     row("virtio-ext2",  Bus::Virtio, "/dev/vda",       Fs::Ext2,  |d, n| disk(d, n, Layout::Whole, Fs::Ext2, "boot2docker-data")),
     row("nvme-words",   Bus::Nvme,   "/dev/nvme0n1p1", Fs::Ext4,  |d, n| words(d, n, userdata::OURS.as_bytes())),
-];
-
-/// What needs drivers that only the kernel for real machines has.
-#[rustfmt::skip]
-pub const GENERIC: &[Row] = &[
     row("usb-words",    Bus::Usb,    "/dev/sda1",      Fs::Ext4,  |d, n| words(d, n, &userdata::archive(userdata::DOCKERS, &[])?)),
     row("sd-words",     Bus::Sd,     "/dev/mmcblk0p1", Fs::Ext4,  |d, n| words(d, n, userdata::DOCKERS.as_bytes())),
 ];
