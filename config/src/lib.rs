@@ -20,6 +20,7 @@ mod flags;
 mod markdown;
 mod nearest;
 mod net;
+mod options;
 mod origin;
 mod reader;
 mod settings;
@@ -31,6 +32,7 @@ pub use complaint::{Complaint, MAX_COMPLAINTS, MAX_LINE, Source};
 pub use flags::{FLAGS, Flag};
 pub use markdown::flags_markdown;
 pub use nearest::nearest;
+pub use options::module_options;
 pub use origin::{Given, origins};
 pub use reader::{FwCfg, parse};
 pub use settings::{

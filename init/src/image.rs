@@ -70,7 +70,8 @@ fn mount_erofs(from: &str, to: &str) -> nix::Result<()> {
 /// Puts the file behind a free loop device and returns its path, and it open.
 fn by_loop(path: &str, driver: &Path) -> Result<(String, File), String> {
     if !Path::new("/dev/loop-control").exists() {
-        modules::insert(driver, &mut false).map_err(|e| format!("{}: {e}", driver.display()))?;
+        modules::insert(driver, "", &mut false)
+            .map_err(|e| format!("{}: {e}", driver.display()))?;
     }
     let open = |p: &str, write: bool| {
         OpenOptions::new()

@@ -9,19 +9,23 @@ use nix::kmod::{DeleteModuleFlags, delete_module};
 use crate::modules::Modules;
 
 /// Loads every name on the command line, or with `-r` takes those modules out.
+/// `parameter=value` is for them.
 /// Options that only choose how much is said are taken.
 pub fn main(words: &[String]) -> i32 {
     let has = |short: &str, long: &str| words.iter().any(|w| w == short || w == long);
-    let names: Vec<&String> = words.iter().filter(|w| !w.starts_with('-')).collect();
-    let result = if has("-r", "--remove") {
+    let (remove_them, quiet) = (has("-r", "--remove"), has("-q", "--quiet"));
+    let words = words.iter().filter(|w| !w.starts_with('-'));
+    let (parameters, names): (Vec<_>, Vec<_>) = words.partition(|w| w.contains('='));
+    let parameters: Vec<&str> = parameters.into_iter().map(String::as_str).collect();
+    let result = if remove_them {
         remove(&names)
     } else {
-        load(&names)
+        load(&names, &parameters.join(" "))
     };
     match result {
         Ok(()) => 0,
         Err(why) => {
-            if !has("-q", "--quiet") {
+            if !quiet {
                 eprintln!("modprobe: {why}");
             }
             1
@@ -38,7 +42,7 @@ fn remove(names: &[&String]) -> Result<(), String> {
     Ok(())
 }
 
-fn load(names: &[&String]) -> Result<(), String> {
+fn load(names: &[&String], parameters: &str) -> Result<(), String> {
     let config = crate::flags::all().0;
     let mut modules = Modules::open(Path::new("/"))?;
     modules.configure(
@@ -47,7 +51,12 @@ fn load(names: &[&String]) -> Result<(), String> {
     );
     let failed: Vec<String> = names
         .iter()
-        .filter_map(|n| modules.load(n).err().map(|e| format!("{n}: {e}")))
+        .filter_map(|n| {
+            modules
+                .load_with(n, parameters)
+                .err()
+                .map(|e| format!("{n}: {e}"))
+        })
         .collect();
     if failed.is_empty() {
         Ok(())

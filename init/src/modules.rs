@@ -13,7 +13,7 @@
 //! asks for it; the files stay Debian's own, bit for bit. The price is the taint
 //! flag E. The initrd they come from is as trusted as PID 1 itself either way.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,8 @@ pub struct Modules {
     blacklist: Vec<String>,
     loaded: Vec<String>,
     verify: bool,
+    /// The kernel's command line, which has parameters of modules.
+    line: Vec<u8>,
 }
 
 /// One line of modules.dep.
@@ -105,6 +107,7 @@ impl Modules {
         self.alias = parse_alias(&alias);
         self.softdep = parse_softdep(&softdep);
         self.builtin = builtin.lines().map(module_name).collect();
+        self.line = fs::read("/proc/cmdline").unwrap_or_default();
     }
 
     /// Takes what the flags say: names never to load, and whether to verify.
@@ -119,7 +122,21 @@ impl Modules {
     /// # Errors
     /// Why nothing could be loaded; the first problem when there are several.
     pub fn load(&mut self, name: &str) -> Result<(), Problem> {
+        self.load_with(name, "")
+    }
+
+    /// The same with parameters for a module of that name, `parameter=value …`,
+    /// behind those of the command line.
+    ///
+    /// # Errors
+    /// As [`Modules::load`].
+    pub fn load_with(&mut self, name: &str, parameters: &str) -> Result<(), Problem> {
         self.read_index();
+        if !parameters.is_empty() {
+            // Just as the command line would say it.
+            let more = parameters.split(' ').map(|p| format!(" {name}.{p}"));
+            self.line.extend(more.flat_map(String::into_bytes));
+        }
         let wanted = normal(name);
         if self.is_builtin(&wanted) {
             return Ok(());
@@ -168,7 +185,9 @@ impl Modules {
             self.load_module(need)?;
         }
         let path = self.dir.join(&dep.path);
-        insert(&path, &mut self.verify).map_err(|e| Problem::Refused(path.display().to_string(), e))
+        let options = config::module_options(&self.line, name);
+        insert(&path, &options, &mut self.verify)
+            .map_err(|e| Problem::Refused(path.display().to_string(), e))
     }
 
     fn dep(&self, name: &str) -> Option<&Dep> {
@@ -202,16 +221,18 @@ fn live(name: &str) -> bool {
     state.is_ok_and(|s| s.trim() == "live")
 }
 
-/// Hands one module file to the kernel; loaded already is as good.
+/// Hands one module file to the kernel with its parameters; loaded already is as
+/// good.
 ///
 /// # Errors
 /// What the system said.
-pub fn insert(path: &Path, verify: &mut bool) -> Result<(), Errno> {
+pub fn insert(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno> {
     let file =
         fs::read(path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
-    debug!("module {}", path.display());
+    debug!("module {} {options}", path.display());
+    let options = CString::new(options).unwrap_or_default();
     if !*verify {
-        match give(unsigned(&file)) {
+        match give(unsigned(&file), &options) {
             // ENOKEY, EKEYREJECTED: module.sig_enforce; EPERM: lockdown.
             Err(e @ (Errno::ENOKEY | Errno::EKEYREJECTED | Errno::EPERM)) => {
                 info!("the kernel wants module signatures ({e}): from here on each is verified");
@@ -220,12 +241,11 @@ pub fn insert(path: &Path, verify: &mut bool) -> Result<(), Errno> {
             other => return other,
         }
     }
-    give(&file)
+    give(&file, &options)
 }
 
-fn give(image: &[u8]) -> Result<(), Errno> {
-    let none = CString::default();
-    match init_module(image, &none) {
+fn give(image: &[u8], options: &CStr) -> Result<(), Errno> {
+    match init_module(image, options) {
         Err(Errno::EEXIST) => Ok(()),
         other => other,
     }

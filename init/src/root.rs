@@ -80,7 +80,7 @@ pub fn early_modules(verify: &mut bool) -> Result<(), String> {
     let mut failed = Vec::new();
     for name in text.lines().filter(|l| !l.is_empty()) {
         let path = dir.join(name);
-        if let Err(e) = modules::insert(&path, verify) {
+        if let Err(e) = modules::insert(&path, "", verify) {
             failed.push(format!("{}: {e}", path.display()));
         }
     }

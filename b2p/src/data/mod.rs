@@ -16,6 +16,7 @@ pub mod hostkey;
 pub mod ioctl;
 mod keys;
 mod mount;
+mod pending;
 mod persist;
 mod program;
 mod report;

@@ -3,9 +3,8 @@
 //! disk on its way, costs nothing.
 //!
 //! The drivers of ATA and virtio have looked at their disks when they are loaded
-//! (kernel/module/main.c waits for async_synchronize_full). Two have not: NVMe,
-//! whose namespaces come from a queue of its own, and USB, where a stick may take
-//! a second to start.
+//! (kernel/module/main.c waits for async_synchronize_full). Those of NVMe, USB and
+//! SD have not: [`pending`].
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -20,18 +19,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::asked::Asked;
 use super::drivers::Drivers;
 use super::hostkey::Spare;
-use super::{Time, scan};
-
-/// While the machine comes up.
-const PENDING: Duration = Duration::from_secs(3);
+use super::{Time, pending, scan};
 
 /// What is waited for.
 pub struct Wait {
     events: Option<Uevents>,
+    /// When the last driver was there.
     begun: Instant,
     flag: Duration,
-    /// A controller that is still at it may take this long.
-    pending: Duration,
+    /// The machine comes up: what is on its way is waited for.
+    boot: bool,
     said: bool,
     seen: u64,
     drivers: Drivers,
@@ -44,19 +41,19 @@ impl Wait {
     pub fn begin(asked: &Asked, time: Time, drivers: Drivers) -> Wait {
         // Later, each disk that comes is an occasion of its own.
         match (time, &asked.wait) {
-            (Time::Boot, wait) => Wait::of(wait.as_ref().map_or(0, |(s, _)| *s), PENDING, drivers),
-            (Time::Running, _) => Wait::of(0, Duration::ZERO, drivers),
+            (Time::Boot, wait) => Wait::of(wait.as_ref().map_or(0, |(s, _)| *s), true, drivers),
+            (Time::Running, _) => Wait::of(0, false, drivers),
         }
     }
 
-    fn of(seconds: u16, pending: Duration, mut drivers: Drivers) -> Wait {
+    fn of(seconds: u16, boot: bool, mut drivers: Drivers) -> Wait {
         let events = Uevents::open().inspect_err(|e| warn!("data: device events: {e}"));
         drivers.quick();
         Wait {
             events: events.ok(),
             begun: Instant::now(),
             flag: Duration::from_secs(seconds.into()),
-            pending,
+            boot,
             said: false,
             seen: 0,
             drivers,
@@ -72,7 +69,26 @@ impl Wait {
             return false;
         }
         self.spare = Spare::begin();
-        self.drivers.all()
+        let loaded = self.drivers.all();
+        self.begun = Instant::now();
+        loaded
+    }
+
+    /// How much longer there is a reason to wait.
+    fn left(&mut self) -> Duration {
+        let pending = pending::reason(Path::new("/sys")).filter(|_| self.boot);
+        let most = pending
+            .map_or(Duration::ZERO, |(most, _)| most)
+            .max(self.flag);
+        let left = most.saturating_sub(self.begun.elapsed());
+        if !left.is_zero() && !std::mem::replace(&mut self.said, true) {
+            let why = pending.map_or("waitusb=", |(_, why)| why);
+            info!(
+                "data: waits for a disk, {} ms at the most: {why}",
+                left.as_millis()
+            );
+        }
+        left
     }
 
     /// The number of the kernel's last message before the last look.
@@ -98,12 +114,6 @@ impl Wait {
                 continue;
             }
             let there = !matches!(choice.decision, Decision::None(_));
-            let most = match asked.wanted {
-                Wanted::Off => Duration::ZERO,
-                _ if pending(Path::new("/sys/class")) => self.flag.max(self.pending),
-                _ => self.flag,
-            };
-            let left = most.saturating_sub(self.begun.elapsed());
             let waited_for = asked.wait.as_ref().and_then(|(_, disk)| disk.as_ref());
             let arrived = waited_for.is_some_and(|w| {
                 !matches!(
@@ -111,100 +121,45 @@ impl Wait {
                     Decision::None(_)
                 )
             });
-            if there || arrived || left.is_zero() || self.events.is_none() {
+            let off = asked.wanted == Wanted::Off;
+            if there || arrived || off || self.events.is_none() {
                 return (choice, devices);
             }
-            if !std::mem::replace(&mut self.said, true) {
-                info!("data: waits for a disk, {} s at the most", most.as_secs());
+            match self.left() {
+                Duration::ZERO => return (choice, devices),
+                left => self.sleep(left),
             }
-            self.sleep(left);
             self.drivers.again();
         }
     }
 
     /// Until the kernel announces something. Not all that is waited for is
-    /// announced (a controller that gives up), so never for long.
+    /// announced (a controller that gives up, a hub that goes to sleep), so never for
+    /// long.
     fn sleep(&self, most: Duration) {
         let Some(events) = &self.events else { return };
-        let most = most.min(Duration::from_millis(500));
-        let ms = u16::try_from(most.as_millis()).unwrap_or(500).max(1);
+        let most = most.min(Duration::from_millis(100));
+        let ms = u16::try_from(most.as_millis()).unwrap_or(100).max(1);
         let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(ms));
         events.added();
     }
 }
 
-/// Gives all disks their drivers, looks, and looks again with each device that comes, until `look` gives
-/// something or there is no reason to wait any more.
+/// Gives all disks their drivers, looks, and looks again with each device that
+/// comes, until `look` gives something or there is no reason to wait any more.
 pub fn until<T>(seconds: u16, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let mut drivers = Drivers::of_the_machine();
     drivers.all();
-    let wait = Wait::of(seconds, PENDING, drivers);
+    let mut wait = Wait::of(seconds, true, drivers);
     loop {
         let found = look();
-        let most = match pending(Path::new("/sys/class")) {
-            true => wait.flag.max(wait.pending),
-            false => wait.flag,
-        };
-        let left = most.saturating_sub(wait.begun.elapsed());
-        if found.is_some() || left.is_zero() || wait.events.is_none() {
+        if found.is_some() || wait.events.is_none() {
             return found;
         }
-        wait.sleep(left);
-    }
-}
-
-/// Whether a controller has disks on their way.
-fn pending(class: &Path) -> bool {
-    let entries = |dir: &str| {
-        fs::read_dir(class.join(dir))
-            .into_iter()
-            .flatten()
-            .flatten()
-    };
-    let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-    let has = |dir: &Path, prefix: &str| {
-        let mut names = fs::read_dir(dir).into_iter().flatten().flatten();
-        names.any(|e| e.file_name().to_string_lossy().starts_with(prefix))
-    };
-    let nvme = entries("nvme").any(|e| {
-        let state = text(&e.path().join("state"));
-        // Alive without a namespace: it is still listing them, or has none.
-        matches!(state.trim(), "new" | "connecting" | "resetting")
-            || (state.trim() == "live" && !has(&e.path(), "nvme"))
-    });
-    nvme || entries("scsi_host").any(|e| {
-        let driver = text(&e.path().join("proc_name"));
-        matches!(driver.trim(), "usb-storage" | "uas") && !has(&e.path().join("device"), "target")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn only_who_is_still_looking_is_waited_for() {
-        let class = std::env::temp_dir().join(format!("b2p-class-{}", std::process::id()));
-        let write = |path: &str, text: &str| {
-            let path = class.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        assert!(!pending(&class), "no controller");
-        write("scsi_host/host0/proc_name", "ahci\n");
-        assert!(!pending(&class), "ATA looks while it is loaded");
-        write("nvme/nvme0/state", "connecting\n");
-        assert!(pending(&class));
-        write("nvme/nvme0/state", "live\n");
-        assert!(pending(&class), "no namespace yet");
-        write("nvme/nvme0/nvme0n1/size", "1");
-        assert!(!pending(&class));
-        write("scsi_host/host1/proc_name", "usb-storage\n");
-        assert!(pending(&class));
-        write("scsi_host/host1/device/target1:0:0/x", "");
-        assert!(!pending(&class));
-        fs::remove_dir_all(class).unwrap();
+        match wait.left() {
+            Duration::ZERO => return None,
+            left => wait.sleep(left),
+        }
     }
 }

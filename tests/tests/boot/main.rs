@@ -13,7 +13,7 @@ use tests::{Checks, Guest};
 
 #[test]
 fn boot() -> Result<()> {
-    let guest = Guest::boot("boot", |machine| machine)?;
+    let guest = Guest::boot("boot", |machine| machine.append("dummy.numdummies=3"))?;
     let mut checks = Checks::new("boot");
     // The API first: that podman does not run before anyone asks for it can
     // be seen only once.
