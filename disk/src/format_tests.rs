@@ -319,23 +319,23 @@ fn what_was_used_is_not_made_again() {
     ));
 }
 
-/// The label is in the superblock's first sector, its checksum in the second: the
-/// one is on the disk, and the other is not.
+/// Of the superblock that has the label, one sector is on the disk and one is not.
 #[test]
 fn a_label_that_was_torn_is_made_again() {
-    let mut disk = Fake::new(64 * MIB, &machine(b"key"));
+    let (mut disk, tar) = (Fake::new(64 * MIB, &machine(b"key")), machine(b"key"));
     boot(&mut disk, 1).unwrap();
-    let journal = Journal::new(machine(b"key"), 512, [[1; 16], [2; 16], [3; 16]]);
+    let journal = Journal::new(tar, 512, [[1; 16], [2; 16], [3; 16]]);
     let front = gpt::protective(disk.size, 512, &journal.boot());
-    disk.write(0, &front).unwrap();
-    disk.write(journal.at, &journal.record()).unwrap();
+    for (at, bytes) in [(0, front), (journal.at, journal.record())] {
+        disk.write(at, &bytes).unwrap();
+    }
     let mut first = disk.sector(journal.first / 512 + 2);
     put(&mut first, 0x64, &0x400u32.to_le_bytes());
     for (mounts, half) in [(1, true), (2, false)] {
         put(&mut first, 0x34, &[mounts]);
         disk.write(journal.first + 1024, &first).unwrap();
-        let state = standing(&disk, 512).unwrap();
-        assert_eq!(matches!(state, Standing::Half(_)), half, "{state:?}");
+        let now = standing(&disk, 512).unwrap();
+        assert_eq!(matches!(now, Standing::Half(_)), half, "{now:?}");
     }
 }
 
@@ -387,18 +387,16 @@ fn what_asks_and_must_not_have_it() {
 
     let mut lost = Fake::new(64 * MIB, &machine(b"k"));
     let journal = Journal::new(Vec::new(), 512, [[1; 16]; 3]);
-    lost.write(0, &gpt::protective(lost.size, 512, &journal.boot()))
-        .unwrap();
-    assert!(matches!(
-        standing(&lost, 512).unwrap(),
-        Standing::Refused(_)
-    ));
+    let front = gpt::protective(lost.size, 512, &journal.boot());
+    lost.write(0, &front).unwrap();
+    let now = standing(&lost, 512).unwrap();
+    assert!(matches!(now, Standing::Refused(_)), "{now:?}");
 }
 
 #[test]
 fn a_disk_too_small_is_left_as_it_is() {
     let mut disk = Fake::new(30 * MIB, &machine(b"k"));
     let before = disk.durable.clone();
-    assert!(boot(&mut disk, 1).unwrap_err().contains("too few"));
+    assert!(boot(&mut disk, 1).is_err_and(|e| e.contains("too few")));
     assert!(disk.durable == before && disk.pending.is_empty());
 }
