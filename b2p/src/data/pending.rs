@@ -19,23 +19,26 @@ const SLOT: Duration = Duration::from_millis(300);
 /// drivers were loaded; why.
 type Reason = (fn(&Path) -> bool, Duration, &'static str);
 
-/// The reasons to wait.
+/// The reasons to wait. Each bus in the order in which a disk comes on it: what goes
+/// from one to the next while they are looked at is seen by the next.
 #[rustfmt::skip]
 const REASONS: &[Reason] = &[
     (nvme,      COMES, "an NVMe controller lists its namespaces"),
-    (scsi,      COMES, "a disk on SCSI is asked what it is"),
-    (usb_scsi,  COMES, "a stick has been found, and is given time to start"),
-    (usb_disk,  COMES, "a stick has no driver yet"),
-    (usb_port,  COMES, "a device on USB is given its address"),
-    (mmc,       COMES, "a card is asked what it is"),
     (usb_hub,   HUB,   "a USB hub listens whether anything is plugged in"),
+    (usb_port,  COMES, "a device on USB is given its address"),
+    (usb_disk,  COMES, "a stick has no driver yet"),
+    (usb_scsi,  COMES, "a stick has been found, and is given time to start"),
+    (scsi,      COMES, "a disk on SCSI is asked what it is"),
     (mmc_slot,  SLOT,  "a reader looks whether there is a card"),
+    (mmc,       COMES, "a card is asked what it is"),
 ];
 
-/// How long there is a reason to wait, from when the drivers were loaded, and the
-/// best one; `None` where there is none.
+/// How long there is a reason to wait, from when the drivers were loaded, and which;
+/// `None` where there is none. Where there is, the disks are to be looked at once
+/// more after it has gone: it goes when there is a disk.
 pub fn reason(sys: &Path) -> Option<(Duration, &'static str)> {
-    let found = REASONS.iter().find(|(is, _, _)| is(sys));
+    let found = REASONS.iter().filter(|(is, _, _)| is(sys));
+    let found = found.max_by_key(|(_, most, _)| *most);
     found.map(|(_, most, why)| (*most, *why))
 }
 
@@ -77,13 +80,17 @@ fn scsi(sys: &Path) -> bool {
 fn usb_scsi(sys: &Path) -> bool {
     entries(sys.join("class/scsi_host")).any(|h| {
         let usb = matches!(text(&h, "proc_name").as_str(), "usb-storage" | "uas");
-        usb && !has(&h.join("device"), "target")
+        let mut targets = entries(h.join("device")).filter(|t| named(t, "target"));
+        // host2/target2:0:0/2:0:0:0
+        let number = h.file_name().unwrap_or_default().to_string_lossy();
+        let unit = format!("{}:", number.trim_start_matches("host"));
+        usb && !targets.any(|t| has(&t, &unit))
     })
 }
 
 fn usb_disk(sys: &Path) -> bool {
     let mut all = entries(sys.join("bus/usb/devices"));
-    all.any(|d| text(&d, "bInterfaceClass") == "08" && !d.join("driver").exists())
+    all.any(|d| text(&d, "bInterfaceClass") == "08" && !has(&d, "host"))
 }
 
 /// Each port of each root hub: its state (ABI/testing/sysfs-bus-usb).
@@ -187,11 +194,16 @@ mod tests {
         let stick = "bus/usb/devices/1-1:1.0/";
         let why = sys.with(&format!("{stick}bInterfaceClass"), "08\n");
         assert!(why.unwrap().contains("driver"));
-        assert_eq!(sys.with(&format!("{stick}driver/x"), ""), None);
+        let why = sys.with(&format!("{stick}driver/x"), "");
+        assert!(why.unwrap().contains("driver"), "it has only begun");
+        assert_eq!(sys.with(&format!("{stick}host1/x"), ""), None);
         let host = "class/scsi_host/host1/";
         let why = sys.with(&format!("{host}proc_name"), "usb-storage\n");
         assert!(why.unwrap().contains("stick"));
-        assert_eq!(sys.with(&format!("{host}device/target1:0:0/x"), ""), None);
+        let why = sys.with(&format!("{host}device/target1:0:0/x"), "");
+        assert!(why.unwrap().contains("stick"), "it is asked");
+        let unit = format!("{host}device/target1:0:0/1:0:0:0/x");
+        assert_eq!(sys.with(&unit, ""), None);
     }
 
     #[test]

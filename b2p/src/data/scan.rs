@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use disk::blank::blank;
 use disk::bytes::Open;
@@ -21,42 +22,63 @@ const BLOCK: &str = "/sys/class/block";
 /// Devices that never hold data: memory, floppies, optical drives, flash chips.
 const NEVER: &[&str] = &["ram", "zram", "fd", "sr", "mtdblock"];
 
+/// A disk that is being added may not be opened for so many tens of milliseconds.
+const ADDED: usize = 50;
+
 /// Looks at every device.
 #[must_use]
 pub fn scan(consent: Consent) -> Vec<Device> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    let read = fs::read_dir(BLOCK).into_iter().flatten().flatten();
-    let mut names: Vec<String> = read
-        .filter_map(|e| e.file_name().into_string().ok())
-        .collect();
-    names.sort_unstable_by(|a, b| order(a, b));
-    let before = names.len();
-    let adopted: Vec<String> = names.iter().filter_map(|n| adopt(n)).collect();
+    // Opening a disk waits until the kernel has read its table (block/genhd.c,
+    // disk_scan_partitions): only then its partitions are all there.
+    names().iter().for_each(|disk| opened(disk));
+    let adopted: Vec<String> = names().iter().filter_map(|n| adopt(n)).collect();
+    let mut names = names();
     names.extend(adopted);
-    if names.len() > before {
-        names.sort_unstable_by(|a, b| order(a, b));
-    }
+    names.sort_unstable_by(|a, b| order(a, b));
+    names.dedup();
     let mut all: Vec<Device> = Vec::new();
-    for name in names
-        .iter()
-        .filter(|n| !NEVER.iter().any(|never| is(n, never)))
-    {
-        let Some(size) = size(name).filter(|s| *s > 0) else {
+    for name in names {
+        let Some(size) = size(&name).filter(|s| *s > 0) else {
             continue; // a drive without a medium, a loop without a file
         };
-        let mut device = look(name, size, consent);
-        device.busy = busy(name, &mounts, &swaps);
+        let mut device = look(&name, size, consent);
+        device.busy = busy(&name, &mounts, &swaps);
         all.push(device);
     }
     all
+}
+
+/// Every device that may hold data.
+fn names() -> Vec<String> {
+    let read = fs::read_dir(BLOCK).into_iter().flatten().flatten();
+    let names = read.filter_map(|e| e.file_name().into_string().ok());
+    names
+        .filter(|n| !NEVER.iter().any(|never| is(n, never)))
+        .collect()
+}
+
+/// Opens a whole disk, to close it again. It is in sysfs before it can be (ENXIO).
+fn opened(disk: &str) {
+    if sys(disk).join("partition").exists() || size(disk).is_none_or(|s| s == 0) {
+        return;
+    }
+    for _ in 0..ADDED {
+        match open(disk, 0) {
+            Err(e) if e.raw_os_error() == Some(libc::ENXIO) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            _ => return,
+        }
+    }
 }
 
 /// Tells the kernel of our partition, where it has not found it: it reads no table
 /// from the end of a disk when the one at the beginning is broken. Nothing is
 /// written; mending comes when the partition is used.
 fn adopt(disk: &str) -> Option<String> {
-    if NEVER.iter().any(|never| is(disk, never)) || sys(disk).join("partition").exists() {
+    if sys(disk).join("partition").exists() {
         return None;
     }
     let source = open(disk, size(disk).filter(|s| *s > 0)?).ok()?;

@@ -29,7 +29,9 @@ pub struct Wait {
     flag: Duration,
     /// The machine comes up: what is on its way is waited for.
     boot: bool,
-    said: bool,
+    why: &'static str,
+    /// The last reason in the log.
+    said: &'static str,
     seen: u64,
     drivers: Drivers,
     /// On its way until the end.
@@ -54,7 +56,8 @@ impl Wait {
             begun: Instant::now(),
             flag: Duration::from_secs(seconds.into()),
             boot,
-            said: false,
+            why: "",
+            said: "",
             seen: 0,
             drivers,
             spare: None,
@@ -75,20 +78,20 @@ impl Wait {
     }
 
     /// How much longer there is a reason to wait.
-    fn left(&mut self) -> Duration {
+    fn left(&mut self, asked: &Asked) -> Duration {
+        match asked.wanted {
+            Wanted::Off => Duration::ZERO,
+            _ => self.pending(),
+        }
+    }
+
+    fn pending(&mut self) -> Duration {
         let pending = pending::reason(Path::new("/sys")).filter(|_| self.boot);
+        self.why = pending.map_or("waitusb=", |(_, why)| why);
         let most = pending
             .map_or(Duration::ZERO, |(most, _)| most)
             .max(self.flag);
-        let left = most.saturating_sub(self.begun.elapsed());
-        if !left.is_zero() && !std::mem::replace(&mut self.said, true) {
-            let why = pending.map_or("waitusb=", |(_, why)| why);
-            info!(
-                "data: waits for a disk, {} ms at the most: {why}",
-                left.as_millis()
-            );
-        }
-        left
+        most.saturating_sub(self.begun.elapsed())
     }
 
     /// The number of the kernel's last message before the last look.
@@ -100,6 +103,9 @@ impl Wait {
     /// something to do or no reason to wait any more.
     pub fn choice(&mut self, asked: &Asked) -> (Choice, Vec<Device>) {
         loop {
+            // First whether anything is on its way, then what is there: what comes in
+            // between is seen.
+            let left = self.left(asked);
             // In sysfs everything is that has been announced by now.
             let number = fs::read_to_string("/sys/kernel/uevent_seqnum").unwrap_or_default();
             self.seen = number.trim().parse().unwrap_or(0);
@@ -121,14 +127,10 @@ impl Wait {
                     Decision::None(_)
                 )
             });
-            let off = asked.wanted == Wanted::Off;
-            if there || arrived || off || self.events.is_none() {
+            if there || arrived || left.is_zero() || self.events.is_none() {
                 return (choice, devices);
             }
-            match self.left() {
-                Duration::ZERO => return (choice, devices),
-                left => self.sleep(left),
-            }
+            self.sleep(left);
             self.drivers.again();
         }
     }
@@ -136,7 +138,12 @@ impl Wait {
     /// Until the kernel announces something. Not all that is waited for is
     /// announced (a controller that gives up, a hub that goes to sleep), so never for
     /// long.
-    fn sleep(&self, most: Duration) {
+    fn sleep(&mut self, most: Duration) {
+        if self.said != self.why {
+            let ms = most.as_millis();
+            info!("data: waits for a disk, {ms} ms at the most: {}", self.why);
+            self.said = self.why;
+        }
         let Some(events) = &self.events else { return };
         let most = most.min(Duration::from_millis(100));
         let ms = u16::try_from(most.as_millis()).unwrap_or(100).max(1);
@@ -153,13 +160,11 @@ pub fn until<T>(seconds: u16, mut look: impl FnMut() -> Option<T>) -> Option<T> 
     drivers.all();
     let mut wait = Wait::of(seconds, true, drivers);
     loop {
+        let left = wait.pending();
         let found = look();
-        if found.is_some() || wait.events.is_none() {
+        if found.is_some() || left.is_zero() || wait.events.is_none() {
             return found;
         }
-        match wait.left() {
-            Duration::ZERO => return None,
-            left => wait.sleep(left),
-        }
+        wait.sleep(left);
     }
 }
