@@ -185,16 +185,27 @@ pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> 
     let mut given = 0;
     for bus in entries(&sys.join("bus")) {
         for device in entries(&bus.join("devices")) {
-            let Ok(alias) = fs::read_to_string(device.join("modalias")) else {
+            let Some(alias) = alias(&device) else {
                 continue;
             };
             // A device with a driver needs no other, and most have one built in.
-            if wanted(alias.trim()) && !device.join("driver").exists() {
-                given += usize::from(load(modules, alias.trim()));
+            if wanted(&alias) && !device.join("driver").exists() {
+                given += usize::from(load(modules, &alias));
             }
         }
     }
     given
+}
+
+/// What a device is to modules.alias: in a file of its own, or, as with cards on the
+/// mmc bus, only in what the kernel announces.
+fn alias(device: &Path) -> Option<String> {
+    if let Ok(alias) = fs::read_to_string(device.join("modalias")) {
+        return Some(alias.trim().to_owned());
+    }
+    let fields = fs::read_to_string(device.join("uevent")).ok()?;
+    let alias = fields.lines().find_map(|l| l.strip_prefix("MODALIAS="));
+    alias.map(str::to_owned)
 }
 
 /// So many devices wait for a driver by name; beyond, all are looked at again.
@@ -290,6 +301,19 @@ fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_alias_of_a_card_is_in_its_announcement() {
+        let dir = std::env::temp_dir().join(format!("b2p-alias-{}", std::process::id()));
+        let none = fs::create_dir_all(&dir).map(|()| alias(&dir));
+        assert!(matches!(none, Ok(None)));
+        let write = |name: &str, text: &str| fs::write(dir.join(name), text).is_ok();
+        assert!(write("uevent", "MMC_TYPE=SD\nMODALIAS=mmc:block\n"));
+        assert_eq!(alias(&dir).as_deref(), Some("mmc:block"));
+        assert!(write("modalias", "virtio:d2\n"));
+        assert_eq!(alias(&dir).as_deref(), Some("virtio:d2"));
+        assert!(fs::remove_dir_all(&dir).is_ok());
+    }
 
     #[test]
     fn only_what_is_added_counts() {
