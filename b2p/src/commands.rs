@@ -51,7 +51,6 @@ pub const HELPERS: &[&str] = &[
     "net",
     "data",
     "hostkey",
-    "store",
     "swap",
     "console",
     "own",

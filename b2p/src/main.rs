@@ -21,7 +21,6 @@ mod screen;
 mod service;
 mod stage;
 mod status;
-mod store;
 mod swap;
 mod systemctl;
 mod table;
@@ -74,10 +73,6 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "hostkey" => {
             init::kmsg::start(::log::LevelFilter::Info);
             data::hostkey::main()
-        }
-        "store" => {
-            init::kmsg::start(::log::LevelFilter::Info);
-            store::main()
         }
         "swap" => {
             init::kmsg::start(::log::LevelFilter::Info);

@@ -117,14 +117,6 @@ const PODMAN: Service = Service {
     ..Service::DEFAULT
 };
 
-const STORE: Service = Service {
-    name: "store",
-    why: "an image is on the disk before podman says that it is, whenever the power goes",
-    argv: &[B2P, "store"],
-    after: KEPT,
-    ..Service::DEFAULT
-};
-
 /// Not the one that writes files: a disk that hangs must not stop the reading.
 const SYSLOG: Service = Service {
     name: "syslog",
@@ -169,9 +161,7 @@ pub fn services(config: &Config) -> Vec<Service> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
     let disk = config.data != Data::Off && !root::given();
-    if disk {
-        rows.extend([late(config), STORE]);
-    }
+    rows.extend(disk.then_some(late(config)));
     rows.extend(net(&config.net));
     if config.sshd {
         rows.extend([HOSTKEY, SSHD]);

@@ -172,7 +172,14 @@ fn boot(disk: &Image, least: u64) -> Result<()> {
         let said = guest.sh("podman ps -a --format '{{.Names}}'; podman images -q | wc -l")?;
         ensure!(said.lines().next() == Some("writer"), "{said}");
     }
-    guest.sh(&format!("podman volume create after && podman info >/dev/null && ls /var/lib/containers/storage >/dev/null; podman image exists {} && podman run --rm {} true || true", image::NAME, image::NAME))?;
+    // An image that is listed runs; one that was not yet may be loaded again.
+    let archive = fs::read(image::archive(guest.vm.dir())?)?;
+    let name = image::NAME;
+    guest.sh(&format!(
+        "podman volume create after && podman info >/dev/null && ! podman image exists {name} || podman run --rm {name} true"
+    ))?;
+    text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
+    guest.sh(&format!("podman run --rm {name} true"))?;
     off(&guest)?;
     Ext::on(disk)?.clean()
 }
