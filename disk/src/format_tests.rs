@@ -326,9 +326,8 @@ fn a_label_that_was_torn_is_made_again() {
     boot(&mut disk, 1).unwrap();
     let journal = Journal::new(tar, 512, [[1; 16], [2; 16], [3; 16]]);
     let front = gpt::protective(disk.size, 512, &journal.boot());
-    for (at, bytes) in [(0, front), (journal.at, journal.record())] {
-        disk.write(at, &bytes).unwrap();
-    }
+    disk.write(0, &front).unwrap();
+    disk.write(journal.at, &journal.record()).unwrap();
     let mut first = disk.sector(journal.first / 512 + 2);
     put(&mut first, 0x64, &0x400u32.to_le_bytes());
     for (mounts, half) in [(1, true), (2, false)] {
@@ -380,10 +379,8 @@ fn what_asks_and_must_not_have_it() {
     torn[1600] ^= 1;
     torn[1024] ^= 1;
     let disk = Fake::new(64 * MIB, &torn);
-    let Standing::Refused(why) = standing(&disk, 512).unwrap() else {
-        panic!()
-    };
-    assert!(why.contains("broken at byte"), "{why}");
+    let now = format!("{:?}", standing(&disk, 512).unwrap());
+    assert!(now.contains("Refused") && now.contains("broken at byte"));
 
     let mut lost = Fake::new(64 * MIB, &machine(b"k"));
     let journal = Journal::new(Vec::new(), 512, [[1; 16]; 3]);
