@@ -17,7 +17,7 @@ pub mod ioctl;
 mod keys;
 mod mount;
 mod persist;
-mod program;
+pub mod program;
 mod report;
 pub mod scan;
 pub mod wait;
