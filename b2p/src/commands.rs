@@ -54,7 +54,10 @@ pub const HELPERS: &[&str] = &[
     "swap",
     "console",
     "own",
+    "containers-start",
     "containers-stop",
+    "health",
+    "health-hook",
     "podman",
     "syslog",
 ];

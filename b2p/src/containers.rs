@@ -129,7 +129,7 @@ fn running(proc: &Path) -> Vec<Container> {
 }
 
 /// Name and parent in a line of proc_pid_stat(5).
-fn comm_and_parent(stat: &str) -> Option<(&str, i32)> {
+pub fn comm_and_parent(stat: &str) -> Option<(&str, i32)> {
     let (head, tail) = stat.rsplit_once(')')?;
     let parent = tail.split_whitespace().nth(1)?.parse().ok()?;
     Some((head.split_once('(')?.1, parent))
@@ -207,8 +207,9 @@ fn raw(pid: Pid, number: i32) -> nix::Result<()> {
     nix::errno::Errno::result(unsafe { libc::kill(pid.as_raw(), number) }).map(drop)
 }
 
+/// Readable when the process has ended (pidfd_open(2)).
 #[expect(unsafe_code, reason = "pidfd_open(2), which nix does not have")]
-fn pidfd(pid: i32) -> Option<OwnedFd> {
+pub fn pidfd(pid: i32) -> Option<OwnedFd> {
     // SAFETY: integers only; the descriptor is owned once it is known to be one.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);

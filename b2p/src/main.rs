@@ -10,6 +10,7 @@ mod commands;
 mod console;
 mod containers;
 mod data;
+mod engine;
 mod flags;
 mod human;
 mod json;
@@ -79,7 +80,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             swap::main()
         }
         "console" => console::main(link, rest),
+        "containers-start" => engine::restart::main(),
         "containers-stop" => containers::main(),
+        "health" => engine::health::main(),
+        "health-hook" => engine::health::hook(),
         "podman" => containers::covered(),
         "status" => status::main(link, rest),
         "boot" => boot::main(link, rest),

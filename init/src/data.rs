@@ -8,10 +8,12 @@ use services::{Event, Manager, State};
 
 use crate::files;
 use crate::machine::{Machine, now};
-use crate::ready;
+use crate::{ready, table};
 
 /// The name of the service, and of what is degraded when it fails.
 pub const NAME: &str = "data";
+/// The service that starts the containers on it.
+pub const CONTAINERS: &str = "containers";
 /// What it says when it ends: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812`, or
 /// `data=ram why=… seq=812`.
 pub const REPORT: &str = "/run/boot2podman/data";
@@ -45,8 +47,8 @@ pub fn follow(machine: &mut Machine, manager: &mut Manager) {
         return;
     };
     let over = manager.supervisor.state(id).at_rest();
-    if over && std::mem::take(&mut machine.data.busy) {
-        take(machine);
+    if over && std::mem::take(&mut machine.data.busy) && take(machine) {
+        begin(machine, manager, CONTAINERS);
     }
     machine.data.busy = !over;
     let data = &mut machine.data;
@@ -59,16 +61,24 @@ pub fn follow(machine: &mut Machine, manager: &mut Manager) {
     }
 }
 
-fn take(machine: &mut Machine) {
+/// Starts a service that is started with the machine and does nothing now.
+fn begin(machine: &Machine, manager: &mut Manager, name: &str) {
+    let s = &manager.supervisor;
+    let id = s.find(name).filter(|id| s.state(*id).at_rest());
+    if let Some(id) = id.filter(|_| table::wanted(&machine.config, name)) {
+        manager.event(now(), Event::Start(id));
+    }
+}
+
+/// Whether a disk has come while the machine runs.
+fn take(machine: &mut Machine) -> bool {
     let Ok(bytes) = files::some(Path::new(REPORT), LONGEST) else {
-        return; // it failed, and that is said of every service
+        return false; // it failed, and that is said of every service
     };
     let report = parse(&String::from_utf8_lossy(&bytes));
     machine.data.looked = report.looked.max(machine.data.looked);
     machine.data.device = report.device;
-    if machine.ready.is_some() {
-        ready::hear_again(machine, NAME);
-    }
+    machine.ready.is_some() && machine.data.device.is_some()
 }
 
 fn parse(text: &str) -> Report {

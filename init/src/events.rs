@@ -16,7 +16,7 @@ use crate::button::Buttons;
 use crate::machine::{Machine, now};
 use crate::signals::{How, Request, Signals};
 use crate::uevent::{self, Uevents};
-use crate::{data, requests, shutdown};
+use crate::{data, ready, requests, shutdown};
 
 /// What became readable.
 #[derive(Clone, Copy)]
@@ -92,6 +92,7 @@ pub fn run(
             devices(machine, ears);
         }
         data::follow(machine, manager);
+        ready::follow(machine, manager);
         machine.loader.work(machine.modules.as_mut());
         let requested = if turn.control {
             requests::serve(machine, manager, ears)

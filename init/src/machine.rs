@@ -64,6 +64,8 @@ pub struct Machine {
     pub modules: Option<Modules>,
     /// The disk that keeps the state.
     pub data: Data,
+    /// The one-shots that were at work in the last turn of the loop.
+    pub busy: Vec<services::Id>,
     /// Kernel events, heard since before the first pass over sysfs.
     pub uevents: Option<Uevents>,
 }

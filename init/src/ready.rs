@@ -118,12 +118,24 @@ fn hear(machine: &mut Machine, name: &str) {
     }
 }
 
-/// A helper has run once more while the machine runs: what it said before no
-/// longer holds.
-pub fn hear_again(machine: &mut Machine, name: &str) {
-    machine.degraded.retain(|d| d.what != name);
-    hear(machine, name);
-    write_degraded(machine);
+/// After each turn of the loop of a machine that is ready: what the one-shots that
+/// have done their work since could not do. What they said before no longer holds.
+pub fn follow(machine: &mut Machine, manager: &Manager) {
+    let s = &manager.supervisor;
+    let rows = s.ids().filter_map(|id| s.row(id).map(|row| (id, row)));
+    let busy = rows.filter(|(id, row)| row.ready == Ready::Exit && !s.state(*id).at_rest());
+    let busy = busy.map(|(id, _)| id).collect();
+    let before = std::mem::replace(&mut machine.busy, busy);
+    if machine.ready.is_none() {
+        return;
+    }
+    for id in before {
+        if let Some(row) = s.row(id).filter(|_| s.state(id) == State::Done) {
+            machine.degraded.retain(|d| d.what != row.name);
+            hear(machine, row.name);
+            write_degraded(machine);
+        }
+    }
 }
 
 /// What and why of each line that is one.

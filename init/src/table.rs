@@ -21,6 +21,8 @@ pub const CONSOLE: &str = "console-";
 pub const RESCUE: &str = "rescue-";
 /// The log on the disk.
 pub const LOG: &str = "/var/lib/boot2podman/log";
+/// Where a container's runtime says that it has begun.
+pub const HEALTH: &str = "/run/boot2podman/health.sock";
 /// The API's socket.
 pub const API: &str = "/run/podman/podman.sock";
 
@@ -117,6 +119,24 @@ const PODMAN: Service = Service {
     ..Service::DEFAULT
 };
 
+/// A container that begins wakes it (`b2p health-hook`); with the last that has a
+/// health check it ends. Containers that it starts again live on.
+const HEALTH_CHECKS: Service = Service {
+    name: "health",
+    why: "health checks of containers, when they are due; podman has no clock of its own",
+    argv: &[B2P, "health"],
+    socket: Some(Socket {
+        path: HEALTH,
+        // A container of anybody's begins; who says so, the kernel says.
+        mode: 0o666,
+        gid: 0,
+        datagram: false,
+        on_demand: true,
+    }),
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
 /// Not the one that writes files: a disk that hangs must not stop the reading.
 const SYSLOG: Service = Service {
     name: "syslog",
@@ -155,6 +175,19 @@ const OWN: Service = Service {
     ..Service::DEFAULT
 };
 
+/// What is in RAM is new at every boot: only a disk brings containers.
+const CONTAINERS: Service = Service {
+    name: data::CONTAINERS,
+    why: "the containers on the disk whose restart policy says so run again",
+    argv: &[B2P, "containers-start"],
+    after: KEPT,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    late_ms: 900_000,
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
 /// The rows that `config` asks for.
 #[must_use]
 pub fn services(config: &Config) -> Vec<Service> {
@@ -168,7 +201,8 @@ pub fn services(config: &Config) -> Vec<Service> {
     }
     rows.extend(podman(config.podman));
     rows.extend(swap(config));
-    rows.extend([SETTLE, SYSLOG]);
+    rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
+    rows.extend(disk.then_some(CONTAINERS));
     // Without a disk it is in RAM, and the kernel's ring is that already.
     rows.extend(config.syslog.then_some(KEEP));
     rows.push(OWN);
@@ -299,7 +333,7 @@ mod tests {
         let rows = services(&off);
         let names = rows.iter().map(|r| r.name);
         let names: Vec<_> = names.filter(|n| wanted(&off, n)).collect();
-        assert_eq!(names, ["settle", "syslog", "own"]);
+        assert_eq!(names, ["settle", "syslog", "health", "own"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod keys;
 mod mount;
 mod pending;
 mod persist;
-mod program;
+pub mod program;
 mod report;
 pub mod scan;
 pub mod wait;

@@ -12,6 +12,8 @@ pub struct Ended {
     pub code: Option<i32>,
     /// The last of what it said, in one line.
     pub said: String,
+    /// All of it, line by line.
+    pub output: String,
 }
 
 /// More of what a program says is not kept.
@@ -22,15 +24,26 @@ const SAID: u64 = 64 * 1024;
 /// # Errors
 /// It could not be started, or was not done in time.
 pub fn run(program: &str, words: &[&str], most: Duration) -> Result<Ended, String> {
+    let mut command = Command::new(program);
+    command
+        .args(words)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LANG", "C.UTF-8");
+    end(&mut command, most)
+}
+
+/// The same of a command with an environment and a user of its own.
+///
+/// # Errors
+/// It could not be started, or was not done in time.
+pub fn end(command: &mut Command, most: Duration) -> Result<Ended, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
     let fail = |e: std::io::Error| format!("{program}: {e}");
     // Into a file without a name, not a pipe that would have to be emptied.
     let mut output = ioctl::nameless().map_err(fail)?;
     let into = || output.try_clone().map(Stdio::from);
-    let mut child = Command::new(program)
-        .args(words)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LANG", "C.UTF-8")
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(into().map_err(fail)?)
         .stderr(into().map_err(fail)?)
@@ -51,18 +64,20 @@ pub fn run(program: &str, words: &[&str], most: Duration) -> Result<Ended, Strin
     let mut said = Vec::new();
     let _ = output.rewind();
     let _ = output.take(SAID).read_to_end(&mut said);
-    let said = String::from_utf8_lossy(&said);
-    let lines: Vec<_> = said
+    let output = String::from_utf8_lossy(&said).into_owned();
+    let lines: Vec<_> = output
         .lines()
         .map(str::trim)
         .filter(|l| !l.is_empty())
         .collect();
     let last = lines
         .get(lines.len().saturating_sub(6)..)
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .join("; ");
     Ok(Ended {
         code: status.code(),
-        said: last.join("; "),
+        said: last,
+        output,
     })
 }
 
@@ -80,6 +95,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((ended.code, ended.said.as_str()), (Some(3), "one; two"));
+        assert_eq!(ended.output, "one\ntwo\n");
         let late = run("/bin/sleep", &["30"], Duration::from_millis(50));
         assert!(late.is_err_and(|e| e.contains("not done")));
         assert!(run("/nonexistent", &[], Duration::ZERO).is_err());

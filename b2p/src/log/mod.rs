@@ -125,14 +125,17 @@ fn stop() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
-/// Descriptor 3, where it has been given to us (sd_listen_fds(3)).
-fn socket() -> Result<Option<OwnedFd>, String> {
+/// Descriptor 3, where it has been given to us (sd_listen_fds(3)). Once.
+pub fn handed_socket() -> Option<OwnedFd> {
     let own = std::process::id().to_string();
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
-    if !is("LISTEN_PID", &own) || !is("LISTEN_FDS", "1") {
+    (is("LISTEN_PID", &own) && is("LISTEN_FDS", "1")).then(handed::third)
+}
+
+fn socket() -> Result<Option<OwnedFd>, String> {
+    let Some(fd) = handed_socket() else {
         return Ok(None);
-    }
-    let fd = handed::third();
+    };
     match nix::sys::socket::getsockopt(&fd, nix::sys::socket::sockopt::SockType) {
         Ok(nix::sys::socket::SockType::Datagram) => Ok(Some(fd)),
         _ => Err("descriptor 3 is no datagram socket".into()),

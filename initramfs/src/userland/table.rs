@@ -147,6 +147,10 @@ pub const DIRECTORIES: &[(&str, &str)] = &[
         "etc/containers/registries.conf.d",
         "what the user overrides",
     ),
+    (
+        "etc/containers/oci/hooks.d",
+        "what the user adds; podman wants it to be there",
+    ),
     ("etc/cni/net.d", "podman looks there"),
     ("usr/local/bin", "on PATH"),
     ("usr/local/sbin", "on PATH"),

@@ -1,0 +1,113 @@
+//! Health checks run on time, for root and for core, and nothing runs for them where
+//! no container has one.
+
+use anyhow::{Result, ensure};
+use std::fs;
+use std::time::Duration;
+use tests::{Checks, Guest, eventually, image};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn health() -> Result<()> {
+    let guest = Guest::boot("health", |machine| machine.memory_mib(1536))?;
+    let mut checks = Checks::new("health");
+    checks.check("images", || {
+        let archive = fs::read(image::archive(guest.vm.dir())?)?;
+        for user in ["root", "core"] {
+            tests::text(&guest.ssh_with(user, "podman load", &archive)?)?;
+        }
+        Ok(())
+    });
+    checks.check("nothing runs for a container without a check", || {
+        run(&guest, "root", "plain", "")?;
+        eventually(LIMIT, || idle(&guest))?;
+        let log = guest.sh("b2p log")?;
+        ensure!(!log.contains("is looked after"), "{log}");
+        Ok(())
+    });
+    checks.check("a healthy one", || {
+        run(
+            &guest,
+            "root",
+            "well",
+            "--health-cmd 'test -e /etc' --health-interval 2s",
+        )?;
+        status(&guest, "root", "well", "healthy")?;
+        let shown = guest.sh("docker ps")?;
+        ensure!(shown.contains("(healthy)"), "{shown}");
+        // And again, when it is due.
+        let count = "podman inspect --format '{{len .State.Health.Log}}' well";
+        eventually(LIMIT, || {
+            ensure!(guest.sh(count)?.parse::<u32>()? >= 3);
+            Ok(())
+        })
+    });
+    checks.check("of core's, too", || {
+        run(
+            &guest,
+            "core",
+            "mine",
+            "--health-cmd 'test -e /etc' --health-interval 2s",
+        )?;
+        status(&guest, "core", "mine", "healthy")
+    });
+    checks.check("one that becomes unhealthy, and what is done then", || {
+        run(
+            &guest,
+            "root",
+            "ill",
+            "--health-cmd 'test -e /tmp/ok' --health-interval 1s --health-retries 2 --health-on-failure restart",
+        )?;
+        let pid = "podman inspect --format '{{.State.Pid}}' ill";
+        let first = guest.sh(pid)?;
+        eventually(LIMIT, || {
+            let now = guest.sh(pid)?;
+            ensure!(now != first && now != "0", "{now}, as before");
+            Ok(())
+        })?;
+        guest.sh("podman exec ill touch /tmp/ok")?;
+        status(&guest, "root", "ill", "healthy")
+    });
+    checks.check("a command that hangs makes it unhealthy", || {
+        run(
+            &guest,
+            "root",
+            "stuck",
+            "--health-cmd 'sleep 3000' --health-interval 1s --health-retries 1 --health-timeout 2s",
+        )?;
+        status(&guest, "root", "stuck", "unhealthy")
+    });
+    checks.check("it ends with the last of them", || {
+        guest.sh("podman rm -f -t 0 well ill stuck")?;
+        guest.sh_as("core", "podman rm -f -t 0 mine")?;
+        eventually(LIMIT, || idle(&guest))
+    });
+    checks.finish(&guest)
+}
+
+fn run(guest: &Guest, user: &str, name: &str, options: &str) -> Result<()> {
+    let script = format!(
+        "podman run -d --name {name} --stop-timeout 1 {options} {} sleep 10000",
+        image::NAME
+    );
+    guest.sh_as(user, &script).map(drop)
+}
+
+fn status(guest: &Guest, user: &str, name: &str, wanted: &str) -> Result<()> {
+    let script = format!("podman inspect --format '{{{{.State.Health.Status}}}}' {name}");
+    eventually(LIMIT, || {
+        let now = guest.sh_as(user, &script)?;
+        ensure!(now == wanted, "{name}: {now}");
+        Ok(())
+    })
+}
+
+/// The service waits for its socket and has no process.
+fn idle(guest: &Guest) -> Result<()> {
+    let status = guest.sh("b2p status --json health")?;
+    ensure!(status.contains("\"state\":\"armed\""), "{status}");
+    let pids = guest.pids("b2p health")?;
+    ensure!(pids.is_empty(), "{pids:?}");
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Restart policies hold over the end of the machine: those that are to run do, and
+//! those that a person has stopped do not; after a reboot, and after a power cut.
+
+use anyhow::{Result, ensure};
+use initramfs::qemu::Disk;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tests::{Checks, Guest, eventually, image};
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Name, policy, whether a person stops it, whether it runs after a boot.
+#[rustfmt::skip]
+const BOXES: &[(&str, &str, bool, bool)] = &[
+    ("always",          "always",         false, true),
+    ("always-stopped",  "always",         true,  true), // as docker and podman have it
+    ("unless",          "unless-stopped", false, true),
+    ("unless-stopped",  "unless-stopped", true,  false),
+    ("on-failure",      "on-failure",     false, false),
+    ("no",              "no",             false, false),
+];
+
+#[test]
+fn restart() -> Result<()> {
+    let disk = disk(&initramfs::paths::out().join("vm").join("restart-disk"))?;
+    let mut checks = Checks::new("restart");
+    let guest = boot(&disk)?;
+    checks.check("without containers podman is not asked", || {
+        let done = "test -e /run/boot2podman/containers.degraded && cat /run/libpod/alive";
+        let said = guest.sh(done);
+        ensure!(said.is_err(), "podman has run");
+        ensure!(
+            guest
+                .sh("cat /run/boot2podman/containers.degraded")?
+                .is_empty()
+        );
+        Ok(())
+    });
+    checks.check("containers are begun", || prepare(&guest));
+    checks.check("it ends", || {
+        guest.vm.power_button()?;
+        ensure!(guest.vm.wait_exit(LIMIT)?.success());
+        Ok(())
+    });
+    drop(guest);
+    let guest = boot(&disk)?;
+    checks.check("after a reboot", || settled(&guest));
+    checks.check("core's, too, and they outlive the session", || {
+        eventually(LIMIT, || {
+            let names = guest.sh_as("core", "podman ps --format '{{.Names}}'")?;
+            ensure!(names == "mine", "{names:?}");
+            Ok(())
+        })
+    });
+    checks.check("nothing is missed", || {
+        let said = guest.sh("cat /run/boot2podman/degraded")?;
+        ensure!(!said.contains("containers"), "{said}");
+        Ok(())
+    });
+    checks.check("the power goes", || {
+        guest.sh("sync")?;
+        guest.vm.kill().map(drop)
+    });
+    drop(guest);
+    let guest = boot(&disk)?;
+    checks.check("after a power cut", || settled(&guest));
+    checks.check("what cannot be started is said", || {
+        guest.sh(
+            "mkdir /mnt/gone && podman create --name gone --restart always -v /mnt/gone:/x localhost/box:1 sleep 9; \
+             rmdir /mnt/gone; b2p restart containers; \
+             grep -q '^containers: of root: .*gone' /run/boot2podman/degraded",
+        )?;
+        guest.sh("podman rm gone && b2p restart containers")?;
+        let said = guest.sh("cat /run/boot2podman/degraded")?;
+        ensure!(!said.contains("containers"), "{said}");
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+fn disk(dir: &Path) -> Result<PathBuf> {
+    let _ = fs::remove_dir_all(dir);
+    fs::create_dir_all(dir)?;
+    let path = dir.join("data.img");
+    fs::File::create(&path)?.set_len(1 << 30)?;
+    Ok(path)
+}
+
+fn boot(disk: &Path) -> Result<Guest> {
+    let guest = Guest::boot("restart", |machine| {
+        machine
+            .memory_mib(1536)
+            .disk(Disk::raw(disk))
+            .append("b2p.format=blank")
+    })?;
+    ensure!(
+        guest.ready.field("data").starts_with("/dev/"),
+        "{:?}",
+        guest.ready
+    );
+    Ok(guest)
+}
+
+fn prepare(guest: &Guest) -> Result<()> {
+    let archive = fs::read(image::archive(guest.vm.dir())?)?;
+    let run = |name: &str, policy: &str| {
+        format!(
+            "podman run -d --name {name} --restart {policy} --stop-timeout 1 {} \
+             sh -c 'trap \"exit 0\" TERM; while :; do sleep 1000 & wait; done'",
+            image::NAME
+        )
+    };
+    for user in ["root", "core"] {
+        tests::text(&guest.ssh_with(user, "podman load", &archive)?)?;
+    }
+    for (name, policy, stop, _) in BOXES {
+        guest.sh(&run(name, policy))?;
+        if *stop {
+            guest.sh(&format!("podman stop {name}"))?;
+        }
+    }
+    guest
+        .sh_as("core", &run("mine", "unless-stopped"))
+        .map(drop)
+}
+
+/// Those that are to run do; and when the service is done, no other.
+fn settled(guest: &Guest) -> Result<()> {
+    eventually(LIMIT, || {
+        let status = guest.sh("b2p status --json containers")?;
+        ensure!(status.contains("\"state\":\"done\""), "{status}");
+        Ok(())
+    })?;
+    let names = guest.sh("podman ps --format '{{.Names}}' | sort")?;
+    let wanted = BOXES.iter().filter(|b| b.3).map(|b| b.0);
+    let wanted: Vec<&str> = wanted.collect();
+    ensure!(
+        names.lines().eq(wanted.iter().copied()),
+        "{names:?}, not {wanted:?}"
+    );
+    Ok(())
+}
