@@ -30,6 +30,7 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check("docker run -d, ps, exec, logs, stop, rm", || {
         lifecycle(guest)
     });
+    checks.check("docker as core", || plain_core(guest));
     checks.check("docker as core, with the socket's path", || {
         let host = format!(
             "ssh://core@127.0.0.1:{}/run/podman/podman.sock",
@@ -39,6 +40,26 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
         ensure!(said.is_empty(), "{said}");
         Ok(())
     });
+}
+
+/// As the console and README say it: core without a path means the same machine.
+fn plain_core(guest: &Guest) -> Result<()> {
+    let host = format!("ssh://core@127.0.0.1:{}", guest.vm.port("ssh")?);
+    let run = [
+        "run",
+        "--rm",
+        image::NAME,
+        "sh",
+        "-c",
+        "wc -l </proc/self/uid_map; cat /proc/self/uid_map",
+    ];
+    let said = text(&guest.docker_on(&host, &run, b"")?)?;
+    // One range that is everything: root's podman, not core's own.
+    ensure!(
+        said.starts_with("1\n") && said.contains("4294967295"),
+        "{said}"
+    );
+    Ok(())
 }
 
 fn lifecycle(guest: &Guest) -> Result<()> {
