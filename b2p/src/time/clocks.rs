@@ -31,9 +31,9 @@ pub fn rtc(utc: bool) -> Option<Ms> {
 #[must_use]
 pub fn from_local(seconds: i64) -> Option<i64> {
     // SAFETY: plain data; zero is valid. gmtime_r fills it, mktime reads it.
-    let (mut tm, time): (libc::tm, libc::time_t) = (unsafe { std::mem::zeroed() }, seconds);
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both point to live values; null is checked.
-    let broken = unsafe { libc::gmtime_r(&raw const time, &raw mut tm) };
+    let broken = unsafe { libc::gmtime_r(&raw const seconds, &raw mut tm) };
     if broken.is_null() {
         return None;
     }

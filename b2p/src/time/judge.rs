@@ -147,8 +147,8 @@ mod tests {
             running: -n,
             real: -n,
         };
-        compare(&end(Ms::MIN + 1), &end(Ms::MAX));
-        step(&end(Ms::MAX), &end(Ms::MIN + 1), 1);
+        let _ = compare(&end(Ms::MIN + 1), &end(Ms::MAX));
+        let _ = step(&end(Ms::MAX), &end(Ms::MIN + 1), 1);
         assert_eq!(seconds(-1_005), "-1.005 s");
         assert_eq!(seconds(Ms::MIN), "-9223372036854775.808 s");
     }

@@ -137,7 +137,7 @@ fn time(bytes: &[u8; 8]) -> Option<Ms> {
     let seconds = i64::try_from(all >> 32).ok()? - TO_1970;
     // The era in which it is not before EPOCH.
     let seconds = EPOCH + (seconds - EPOCH).rem_euclid(1 << 32);
-    let fraction = i64::try_from((all & 0xffff_ffff) * 1000 >> 32).ok()?;
+    let fraction = i64::try_from(((all & 0xffff_ffff) * 1000) >> 32).ok()?;
     Some(seconds * 1000 + fraction)
 }
 
