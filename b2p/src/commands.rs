@@ -52,6 +52,8 @@ pub const HELPERS: &[&str] = &[
     "data",
     "hostkey",
     "swap",
+    "time",
+    "zone",
     "console",
     "own",
     "containers-start",

@@ -25,6 +25,7 @@ mod status;
 mod swap;
 mod systemctl;
 mod table;
+mod time;
 mod usage;
 
 use link::Link;
@@ -78,6 +79,14 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "swap" => {
             init::kmsg::start(::log::LevelFilter::Info);
             swap::main()
+        }
+        "time" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            time::main()
+        }
+        "zone" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            time::zone::main()
         }
         "console" => console::main(link, rest),
         "containers-start" => engine::restart::main(),

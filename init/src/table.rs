@@ -79,6 +79,26 @@ const SWAP: Service = Service {
     ..Service::DEFAULT
 };
 
+/// Before the ready line, so that what follows it has the time that was asked for.
+const ZONE: Service = Service {
+    name: "zone",
+    why: "the time zone, and a hardware clock that keeps it, where a flag says so",
+    argv: &[B2P, "zone"],
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    ..Service::DEFAULT
+};
+
+/// The kernel has set the clock by then (CONFIG_RTC_HCTOSYS).
+const TIME: Service = Service {
+    name: "time",
+    why: "the clock is put right after the host has slept, and follows it or a time server",
+    argv: &[B2P, "time"],
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
 /// sshd does not start without one.
 const HOSTKEY: Service = Service {
     name: "hostkey",
@@ -201,8 +221,11 @@ pub fn services(config: &Config) -> Vec<Service> {
     }
     rows.extend(podman(config.podman));
     rows.extend(swap(config));
+    rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
     rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
     rows.extend(disk.then_some(CONTAINERS));
+    // In a container it is somebody else's clock.
+    rows.extend((!root::given()).then_some(TIME));
     // Without a disk it is in RAM, and the kernel's ring is that already.
     rows.extend(config.syslog.then_some(KEEP));
     rows.push(OWN);
@@ -333,7 +356,7 @@ mod tests {
         let rows = services(&off);
         let names = rows.iter().map(|r| r.name);
         let names: Vec<_> = names.filter(|n| wanted(&off, n)).collect();
-        assert_eq!(names, ["settle", "syslog", "health", "own"]);
+        assert_eq!(names, ["settle", "syslog", "health", "time", "own"]);
     }
 
     #[test]
@@ -349,6 +372,15 @@ mod tests {
         assert!(row(b"b2p.swap=zram b2p.swap=64").is_some_and(|r| r.after == KEPT));
         let slow = row(b"swapfile=sda1 waitusb=60");
         assert!(slow.is_some_and(|r| r.after == KEPT && r.late_ms > 60_000));
+    }
+
+    #[test]
+    fn the_zone_has_a_row_where_a_flag_asks() {
+        let has = |line: &[u8]| {
+            let rows = services(&config::parse(line, &[]).0);
+            rows.iter().any(|r| r.name == "zone" && r.gates)
+        };
+        assert!(!has(b"") && has(b"tz=Europe/Berlin") && has(b"noutc"));
     }
 
     #[test]

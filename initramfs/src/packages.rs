@@ -80,6 +80,7 @@ pub const PACKAGES: &[Package] = &[
     image("libpam-modules", "sudo asks PAM; pam_permit answers"),
     image("ca-certificates", "who to trust when pulling"),
     image("netbase", "/etc/services and /etc/protocols"),
+    image("tzdata", "tz=, and podman run --tz"),
     image("ncurses-base", "terminal descriptions"),
     tool("erofs-utils", "mkfs.erofs"),
     tool("kmod", "depmod"),

@@ -96,6 +96,20 @@ impl Card {
         self.applied.as_ref().and_then(|l| l.domain.clone())
     }
 
+    /// Its time servers.
+    #[must_use]
+    pub fn ntp(&self) -> Vec<Ipv4Addr> {
+        self.applied
+            .as_ref()
+            .map_or_else(Vec::new, |l| l.ntp.clone())
+    }
+
+    /// What its network calls this machine.
+    #[must_use]
+    pub fn hostname(&self) -> Option<String> {
+        self.applied.as_ref().and_then(|l| l.hostname.clone())
+    }
+
     /// Looks at the link. `true` if the address changed.
     pub fn look(&mut self, now: Millis) -> bool {
         let carrier = fs::read_to_string(format!("/sys/class/net/{}/carrier", self.name));

@@ -13,10 +13,14 @@ pub struct Lease {
     pub routes: Vec<Route>,
     /// Name servers, in the server's order.
     pub dns: Vec<Ipv4Addr>,
+    /// Time servers, in the server's order.
+    pub ntp: Vec<Ipv4Addr>,
     /// The domain to search, if it is a name.
     pub domain: Option<String>,
     /// Interface MTU in bytes, if it is a plausible one.
     pub mtu: Option<u16>,
+    /// The name the server has for this machine, if it is one.
+    pub hostname: Option<String>,
     /// Who granted it; renewals go there.
     pub server: Ipv4Addr,
     /// Seconds after which to renew, to ask anyone, and to give up (RFC 2131, 4.4.5).

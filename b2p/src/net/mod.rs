@@ -24,6 +24,9 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
+use config::Config;
+use init::files::replace;
+use init::identity;
 use init::machine::now;
 use init::net::{SYS, cards};
 
@@ -46,6 +49,7 @@ pub fn main(words: &[String]) -> ! {
         cards: Vec::new(),
         told: false,
         dns: false,
+        ntp: String::new(),
     };
     match network.run() {
         Ok(never) => match never {},
@@ -63,6 +67,8 @@ struct Network {
     told: bool,
     /// The name servers in resolv.conf are ours.
     dns: bool,
+    /// The time servers that were told of.
+    ntp: String,
 }
 
 impl Network {
@@ -137,6 +143,8 @@ impl Network {
         if !changed {
             return;
         }
+        self.servers();
+        self.rename();
         let dns: Vec<_> = self.cards.iter().flat_map(Card::dns).collect();
         let domains: Vec<_> = self.cards.iter().filter_map(Card::domain).collect();
         // A lease without DNS must not take away what another way provided; what
@@ -147,6 +155,35 @@ impl Network {
         self.dns = !dns.is_empty();
         if let Err(e) = resolv::write(Path::new(resolv::PATH), &resolv::text(&dns, &domains)) {
             error!("{}: {e}", resolv::PATH);
+        }
+    }
+
+    /// The time service hears of the servers by this file.
+    fn servers(&mut self) {
+        let all: Vec<_> = self.cards.iter().flat_map(Card::ntp).collect();
+        let text: String = all.iter().map(|a| format!("{a}\n")).collect();
+        if text == self.ntp {
+            return;
+        }
+        match replace(Path::new(crate::time::SERVERS), text.as_bytes(), 0o644) {
+            Ok(()) => self.ntp = text,
+            Err(e) => error!("{e}"),
+        }
+    }
+
+    /// A machine that nobody has named takes the name that its network has for it.
+    fn rename(&mut self) {
+        let Some(name) = self.cards.iter().find_map(Card::hostname) else {
+            return;
+        };
+        let unnamed = Config::default().hostname;
+        let now = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        if now.trim() != unnamed || name == unnamed {
+            return;
+        }
+        match identity::hostname(&name) {
+            Ok(()) => info!("network: this machine is {name}"),
+            Err(e) => error!("network: {e}"),
         }
     }
 

@@ -175,7 +175,9 @@ fn lease(repr: &DhcpRepr<'_>, packet: &DhcpPacket<&[u8]>) -> Option<Lease> {
             .copied()
             .filter(usable)
             .collect(),
+        ntp: option(42).map_or_else(Vec::new, addresses),
         domain: option(15).and_then(domain),
+        hostname: option(12).and_then(hostname),
         mtu: option(26).and_then(mtu),
         server: repr.server_identifier.unwrap_or(Ipv4Addr::UNSPECIFIED),
         times: times(repr),
@@ -225,6 +227,25 @@ fn domain(data: &[u8]) -> Option<String> {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let good = !text.is_empty() && text.len() <= 253 && text.iter().all(plain);
     good.then(|| String::from_utf8_lossy(text).into_owned())
+}
+
+/// The first four addresses of a list that are a machine's.
+fn addresses(data: &[u8]) -> Vec<Ipv4Addr> {
+    let all = data.chunks_exact(4).filter_map(|c| c.first_chunk::<4>());
+    let all = all.map(|c| Ipv4Addr::from(*c));
+    let usable = |a: &Ipv4Addr| {
+        !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast() && !a.is_loopback()
+    };
+    all.filter(usable).take(4).collect()
+}
+
+/// A host name (RFC 1123, 2.1; Linux HOST_NAME_MAX).
+fn hostname(data: &[u8]) -> Option<String> {
+    let name = domain(data)?;
+    let label = |l: &str| {
+        (1..=63).contains(&l.len()) && !l.contains('_') && !l.starts_with('-') && !l.ends_with('-')
+    };
+    (name.len() <= 64 && name.split('.').all(label)).then_some(name)
 }
 
 /// RFC 791's minimum for hosts up to jumbo frames.

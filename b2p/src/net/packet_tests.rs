@@ -52,6 +52,8 @@ fn an_answer_is_read_whole() {
         &[51, 4, 0, 0, 0x0e, 0x10],
         &[26, 2, 5, 0xdc],
         &[15, 4, b'l', b'a', b'n', 0],
+        &[42, 9, 10, 0, 2, 9, 0, 0, 0, 0, 7],
+        &[12, 5, b'b', b'o', b'x', b'-', b'1'],
     ];
     let Some(Answer::Ack(l)) = answer(&reply(7, 5, options), 7, MAC) else {
         panic!()
@@ -69,6 +71,8 @@ fn an_answer_is_read_whole() {
         }
     );
     assert_eq!(l.server, Ipv4Addr::new(10, 0, 2, 2));
+    assert_eq!(l.ntp, [Ipv4Addr::new(10, 0, 2, 9)]);
+    assert_eq!(l.hostname.as_deref(), Some("box-1"));
 }
 
 #[test]
@@ -148,4 +152,12 @@ fn times_are_bounded() {
         panic!()
     };
     assert_eq!((l.times.renew, l.times.rebind), (1, 1));
+}
+
+#[test]
+fn a_host_name_that_is_none_is_not_taken() {
+    for bad in [&b"-x"[..], b"x_y", b"a..b", b"", b"a b", &[b'a'; 65]] {
+        assert_eq!(hostname(bad), None, "{bad:?}");
+    }
+    assert_eq!(hostname(b"web.example\0").as_deref(), Some("web.example"));
 }

@@ -36,7 +36,9 @@ impl Plan {
                     prefix: prefix.parse().map_err(|_| usage())?,
                     routes: route.into_iter().collect(),
                     dns: dns.iter().map(|d| ip(d)).collect::<Result<_, _>>()?,
+                    ntp: Vec::new(),
                     domain: None,
+                    hostname: None,
                     mtu: None,
                     server: Ipv4Addr::UNSPECIFIED,
                     times: Times {

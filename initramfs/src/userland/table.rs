@@ -116,6 +116,20 @@ pub const PICKS: &[(&str, &str)] = &[
         "usr/share/terminfo/x/xterm-256color",
         "terminals people come with",
     ),
+    // Time zones: tz=, and podman run --tz.
+    ("usr/share/zoneinfo/Africa", "time zones"),
+    ("usr/share/zoneinfo/America", "time zones"),
+    ("usr/share/zoneinfo/Antarctica", "time zones"),
+    ("usr/share/zoneinfo/Arctic", "time zones"),
+    ("usr/share/zoneinfo/Asia", "time zones"),
+    ("usr/share/zoneinfo/Atlantic", "time zones"),
+    ("usr/share/zoneinfo/Australia", "time zones"),
+    ("usr/share/zoneinfo/Etc", "time zones"),
+    ("usr/share/zoneinfo/Europe", "time zones"),
+    ("usr/share/zoneinfo/Indian", "time zones"),
+    ("usr/share/zoneinfo/Pacific", "time zones"),
+    ("usr/share/zoneinfo/GMT", "time zones"),
+    ("usr/share/zoneinfo/UTC", "time zones"),
     // Libraries that nothing names in its header.
     (
         "usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
