@@ -73,6 +73,10 @@ pub const PACKAGES: &[Package] = &[
     image("util-linux", "blkid and lsblk: which disk is which"),
     image("busybox-static", "every other command, in one file"),
     image(
+        "dash",
+        "sh: busybox's prefers its own mount, modprobe and others to ours",
+    ),
+    image(
         "bash",
         "people's shell; podman machine and Lima ask for it by name",
     ),

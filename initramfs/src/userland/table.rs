@@ -71,6 +71,7 @@ pub const PICKS: &[(&str, &str)] = &[
         "PAM's fallback; dlopen",
     ),
     ("usr/bin/bash", "the shell"),
+    ("usr/bin/dash", "sh"),
     // Disks.
     ("usr/sbin/mke2fs", "data disks"),
     ("usr/sbin/mkfs.ext4", "data disks"),
@@ -185,7 +186,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "passt",
         "Debian has it as a second hard link",
     ),
-    ("usr/bin/sh", "busybox", "starts fastest"),
+    (
+        "usr/bin/sh",
+        "dash",
+        "busybox's shell would run its own applets whatever is on PATH",
+    ),
     ("etc/mtab", "../proc/self/mounts", "old programs read it"),
     ("etc/os-release", "../usr/lib/os-release", "os-release(5)"),
     (

@@ -129,6 +129,9 @@ fn sysctls(guest: &Guest) -> Result<()> {
 fn modprobe_by_hand(guest: &Guest) -> Result<()> {
     guest.sh("modprobe dummy && grep '^dummy ' /proc/modules && modprobe dummy")?;
     guest.sh("modprobe zram num_devices=2 && test -e /sys/block/zram1 && modprobe -r zram")?;
+    // A script's modprobe is the same one.
+    guest.sh("sh -c 'modprobe zram num_devices=2; test -e /sys/block/zram1; modprobe -r zram'")?;
+    guest.sh("! test -e /sys/module/zram")?;
     // What the command line says to a module that is not built in.
     equals(guest, "ls /sys/class/net | grep -c ^dummy", "3")?;
     guest.sh("rmmod dummy && ! grep '^dummy ' /proc/modules")?;
