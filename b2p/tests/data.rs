@@ -108,13 +108,12 @@ impl Drop for Machine {
 
 /// What asks to be formatted and brings a key, as tar(1) writes it.
 fn asks() -> Vec<u8> {
-    sh(&format!(
+    let tar = sh(&format!(
         "d=$(mktemp -d); cd $d; : > 'boot2podman, please format-me'; mkdir .ssh
          ssh-keygen -q -t rsa -b 4096 -N '' -C rsa -f k; cat k.pub > .ssh/authorized_keys
          echo '{KEY}' >> .ssh/authorized_keys
          tar cf $d.tar 'boot2podman, please format-me' .ssh; rm -r $d; echo $d.tar"
     ));
-    let tar = sh("ls -t ${TMPDIR:-/tmp}/tmp.*.tar | head -1");
     let bytes = fs::read(&tar).unwrap();
     fs::remove_file(tar).unwrap();
     bytes
@@ -209,15 +208,13 @@ fn a_format_that_is_cut_is_finished() {
         let m = Machine::new(&format!("cut{n}"), 100 * MIB, &front);
         let ms = n * 17 + n * n;
         let cut = format!(
-            "unshare -m --propagation private timeout -s KILL 0.{ms:03} {} data --data={} --root={} >/dev/null 2>&1 || true
-             while fuser -s {dev} {dev}p1 2>/dev/null; do sleep 0.05; done",
+            // The shell is the namespace's init: with it ends whatever b2p has started.
+            "unshare -mpf --propagation private sh -c \"timeout -s KILL 0.{ms:03} {} data --data={} --root={}; true\" >/dev/null 2>&1",
             env!("CARGO_BIN_EXE_b2p"),
             m.device,
             m.dir.join("root").display(),
-            dev = m.device,
         );
         sh(&cut);
-        std::thread::sleep(std::time::Duration::from_millis(300));
         let (line, rest) = m.boot("", "cat run/boot2podman/authorized_keys; ls mnt/data");
         assert!(
             line.starts_with("data=/dev/loop"),
