@@ -33,6 +33,11 @@ pub fn archive_as(dir: &Path, name: &str, number: u64) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// What is in the file `bulk` of the image of this number.
+pub fn bulk(number: u64) -> Vec<u8> {
+    Random::new(number).bytes(4 << 20)
+}
+
 /// One layer: busybox under many names, a few directories, a web page.
 fn layer(busybox: &[u8], number: u64) -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
@@ -59,8 +64,7 @@ fn layer(busybox: &[u8], number: u64) -> Result<Vec<u8>> {
         b"hello from the box\n",
     )?;
     if number > 0 {
-        let bulk = Random::new(number).bytes(4 << 20);
-        add(&mut tar, "bulk", EntryType::Regular, 0o644, &bulk)?;
+        add(&mut tar, "bulk", EntryType::Regular, 0o644, &bulk(number))?;
     }
     Ok(tar.into_inner()?)
 }
