@@ -51,6 +51,7 @@ pub const HELPERS: &[&str] = &[
     "net",
     "data",
     "hostkey",
+    "store",
     "swap",
     "time",
     "zone",

@@ -22,6 +22,7 @@ mod screen;
 mod service;
 mod stage;
 mod status;
+mod store;
 mod swap;
 mod systemctl;
 mod table;
@@ -75,6 +76,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "hostkey" => {
             init::kmsg::start(::log::LevelFilter::Info);
             data::hostkey::main()
+        }
+        "store" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            store::main()
         }
         "swap" => {
             init::kmsg::start(::log::LevelFilter::Info);

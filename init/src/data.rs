@@ -12,6 +12,8 @@ use crate::{ready, table};
 
 /// The name of the service, and of what is degraded when it fails.
 pub const NAME: &str = "data";
+/// The service that syncs podman's store on it.
+pub const STORE: &str = "store";
 /// The service that starts the containers on it.
 pub const CONTAINERS: &str = "containers";
 /// What it says when it ends: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812`, or
@@ -48,6 +50,7 @@ pub fn follow(machine: &mut Machine, manager: &mut Manager) {
     };
     let over = manager.supervisor.state(id).at_rest();
     if over && std::mem::take(&mut machine.data.busy) && take(machine) {
+        begin(machine, manager, STORE);
         begin(machine, manager, CONTAINERS);
     }
     machine.data.busy = !over;

@@ -195,6 +195,17 @@ const OWN: Service = Service {
     ..Service::DEFAULT
 };
 
+/// Ends at once where the state is in RAM; a disk that comes later wakes it.
+const STORE: Service = Service {
+    name: data::STORE,
+    why: "an image is on the disk soon after podman says that it is, should the power go",
+    argv: &[B2P, "store"],
+    after: KEPT,
+    restart: Restart::OnFailure,
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
 /// What is in RAM is new at every boot: only a disk brings containers.
 const CONTAINERS: Service = Service {
     name: data::CONTAINERS,
@@ -223,7 +234,9 @@ pub fn services(config: &Config) -> Vec<Service> {
     rows.extend(swap(config));
     rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
     rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
-    rows.extend(disk.then_some(CONTAINERS));
+    if disk {
+        rows.extend([STORE, CONTAINERS]);
+    }
     // In a container it is somebody else's clock.
     rows.extend((!root::given()).then_some(TIME));
     // Without a disk it is in RAM, and the kernel's ring is that already.

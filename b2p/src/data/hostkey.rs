@@ -23,9 +23,7 @@ const ENDS: &[u8] = b"-----END OPENSSH PRIVATE KEY-----\n";
 
 /// The whole of it; the exit status.
 pub fn main() -> i32 {
-    let place = Place {
-        root: PathBuf::from("/"),
-    };
+    let place = Place::real();
     if let Err(why) = make(&place) {
         error!("hostkey: {why}");
         return 1;

@@ -19,7 +19,7 @@ mod mount;
 mod pending;
 mod persist;
 pub mod program;
-mod report;
+pub mod report;
 pub mod scan;
 pub mod wait;
 
@@ -41,6 +41,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// The machine's own.
+    pub fn real() -> Place {
+        Place {
+            root: PathBuf::from("/"),
+        }
+    }
+
     /// The path of `name`, which begins with a slash.
     fn at(&self, name: &str) -> PathBuf {
         self.root.join(name.trim_start_matches('/'))
@@ -54,7 +61,8 @@ impl Place {
         self.at("/var/lib/boot2podman")
     }
 
-    fn containers(&self) -> PathBuf {
+    /// The directory of containers.
+    pub fn containers(&self) -> PathBuf {
         self.at("/var/lib/containers")
     }
 
