@@ -283,6 +283,8 @@ fn who(guest: &Guest, known: &Known) -> Result<()> {
     ensure!(now.seed != known.seed, "the seed was used twice");
     let name = guest.sh("cat /var/lib/boot2podman/etc/hostname")?;
     ensure!(name == "kept-box", "{name}");
+    let name = guest.sh("hostname; cat /etc/hostname")?;
+    ensure!(name == "kept-box\nkept-box", "the machine is {name}");
     Ok(())
 }
 
