@@ -164,14 +164,6 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
-        name: "b2p.user",
-        values: "<name>",
-        default: "core",
-        why: "who logs in besides root: another name for the user 1000, with all that is core's",
-        apply: |to, text| values::user(text).map(|name| to.config.user = name),
-        ..ROW
-    },
-    Flag {
         name: "b2p.http_proxy",
         values: "<url>, <host>:<port>",
         why: "the proxy for http, for podman, containers and shells: HTTP_PROXY",

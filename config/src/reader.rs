@@ -273,7 +273,13 @@ impl Reader {
         if let Some(lost) = rival
             && changed
         {
-            self.complain(given.source, given.shown(), "", 0, Problem::Twice { lost });
+            self.complain(
+                given.source,
+                given.shown(),
+                "",
+                given.line,
+                Problem::Twice { lost },
+            );
         }
         let (sets, source, shown) = (flag.sets(), given.source, given.shown());
         if !(self.every && flag.repeats) {

@@ -22,8 +22,6 @@ pub struct Config {
     pub podman: Podman,
     /// Whether sshd runs.
     pub sshd: bool,
-    /// Who logs in besides root: a name that nobody else here has.
-    pub user: String,
     /// Who asks the web for us.
     pub proxy: Proxy,
     /// Services by name that are started with the machine, or are not, whatever
@@ -70,7 +68,6 @@ impl Default for Config {
             console: Console::Status,
             podman: Podman::OnDemand,
             sshd: true,
-            user: String::from("core"),
             proxy: Proxy::default(),
             services: Vec::new(),
             rescue: false,

@@ -20,42 +20,8 @@ const MAX_DEVICE: usize = 255;
 /// An hour; longer is a typing error.
 const MAX_WAIT: u16 = 3600;
 const MAX_TZ: usize = 64;
-/// `LOGIN_NAME_MAX` is more; utmp has room for so many.
-const MAX_USER: usize = 32;
 /// A URL or a list that is longer is a mistake.
 const MAX_PROXY: usize = 1024;
-
-/// Every user and every group of the image but core (passwd(5), group(5)).
-const TAKEN: &[&str] = &[
-    "root",
-    "daemon",
-    "bin",
-    "sys",
-    "mail",
-    "www-data",
-    "sshd",
-    "nobody",
-    "adm",
-    "tty",
-    "disk",
-    "wheel",
-    "kmem",
-    "dialout",
-    "cdrom",
-    "tape",
-    "sudo",
-    "audio",
-    "shadow",
-    "utmp",
-    "video",
-    "staff",
-    "users",
-    "kvm",
-    "render",
-    "podman",
-    "nogroup",
-    "containers",
-];
 
 /// The value that `text` stands for in `table`.
 pub(crate) fn pick<T: Copy>(text: &str, table: &[(&'static str, T)]) -> Result<T, Problem> {
@@ -225,24 +191,6 @@ pub(crate) fn wait_usb(text: &str) -> Result<WaitUsb, Problem> {
     Ok(WaitUsb { seconds, disk })
 }
 
-/// `b2p.user=`: a name as useradd(8) takes it, that nobody and no group has.
-pub(crate) fn user(text: &str) -> Result<String, Problem> {
-    let first = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    let fits = |byte: u8| first(byte) || byte.is_ascii_digit() || byte == b'-';
-    let named = text.len() <= MAX_USER && text.bytes().next().is_some_and(first);
-    if !named || !text.bytes().all(fits) {
-        return Err(Problem::bad(
-            "not a name of a user: small letters, digits, - and _, a letter first, 32 at most",
-        ));
-    }
-    if TAKEN.contains(&text) {
-        return Err(Problem::bad(
-            "a user or a group of the machine has this name",
-        ));
-    }
-    Ok(text.to_owned())
-}
-
 /// `b2p.http_proxy=`: what programs make of it is theirs; it must fit through a
 /// line, a shell and sshd's configuration.
 pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
@@ -290,26 +238,6 @@ pub(crate) fn module(text: &str) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn nobody_of_the_image_is_named_twice() {
-        let files = [
-            include_str!("../../initramfs/files/etc/passwd"),
-            include_str!("../../initramfs/files/etc/group"),
-            include_str!("../../initramfs/files/etc/subuid"),
-        ];
-        let names = files.iter().flat_map(|f| f.lines());
-        let names = names.filter_map(|l| l.split(':').next());
-        for name in names.filter(|n| *n != "core") {
-            assert!(user(name).is_err(), "{name}");
-        }
-        for good in ["core", "docker", "tc", "me", "_x-1", "a"] {
-            assert_eq!(user(good).unwrap(), good);
-        }
-        for bad in ["", "-a", "1a", "Me", "a b", "a:b", "../x", &"a".repeat(33)] {
-            assert!(user(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn proxies() {

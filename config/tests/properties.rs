@@ -89,7 +89,6 @@ fn is_clean(config: &Config) -> bool {
     texts.extend(config.blacklist.clone());
     texts.extend(config.tz.clone());
     texts.extend(config.ntpserver.clone());
-    texts.push(config.user.clone());
     let proxy = [&config.proxy.http, &config.proxy.https, &config.proxy.none];
     texts.extend(proxy.into_iter().flatten().cloned());
     texts.extend(config.swapfile.as_ref().map(disk));

@@ -36,7 +36,6 @@ pub(crate) const WORDS: &[&str] = &[
     "b2p.modules=",
     "b2p.swap=",
     "boot2podman:",
-    "b2p.user=",
     "b2p.http_proxy=",
     "\x0b\x05\0\x01\x01",
     "\0\0",

@@ -64,6 +64,8 @@ pub struct Machine {
     pub modules: Option<Modules>,
     /// The disk that keeps the state.
     pub data: Data,
+    /// What the data disk says of the configuration has been taken.
+    pub kept: bool,
     /// Kernel events, heard since before the first pass over sysfs.
     pub uevents: Option<Uevents>,
 }

@@ -158,6 +158,34 @@ const OWN: Service = Service {
 /// The rows that `config` asks for.
 #[must_use]
 pub fn services(config: &Config) -> Vec<Service> {
+    let env = proxies(config);
+    let mut rows = without_proxies(config);
+    let web = |row: &&mut Service| row.name == "podman";
+    if !env.is_empty() {
+        rows.iter_mut().filter(web).for_each(|row| row.env = env);
+    }
+    rows
+}
+
+/// `NAME=value` as programs look for it: curl reads the small letters alone.
+fn proxies(config: &Config) -> &'static [&'static str] {
+    let proxy = &config.proxy;
+    let all = [
+        (["HTTP_PROXY", "http_proxy"], &proxy.http),
+        (["HTTPS_PROXY", "https_proxy"], &proxy.https),
+        (["NO_PROXY", "no_proxy"], &proxy.none),
+    ];
+    let mut env: Vec<&'static str> = Vec::new();
+    for (names, value) in all {
+        if let Some(value) = value {
+            // Twice in a boot at the most, and kept for its whole life.
+            env.extend(names.map(|name| &*[name, "=", value].concat().leak()));
+        }
+    }
+    env.leak()
+}
+
+fn without_proxies(config: &Config) -> Vec<Service> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
     let disk = config.data != Data::Off && !root::given();

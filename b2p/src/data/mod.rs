@@ -12,6 +12,7 @@ pub mod durable;
 mod format;
 pub mod fsck;
 mod grow;
+mod handover;
 pub mod hostkey;
 pub mod ioctl;
 mod keys;
@@ -162,7 +163,9 @@ fn take(device: &disk::choose::Device, kind: Kind, place: &Place, time: Time, re
         report.degraded(&format!("{}: {why}", device.name));
         return report.ram(&format!("{}: {why}", device.name));
     }
-    for (what, done) in persist::all(place, time) {
+    let kept = persist::all(place, time).into_iter();
+    let configured = [("configuration", handover::all(place))];
+    for (what, done) in kept.chain(configured) {
         done.unwrap_or_else(|why: String| report.degraded(&format!("{what}: {why}")));
     }
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));

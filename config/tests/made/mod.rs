@@ -136,11 +136,11 @@ pub fn config() -> impl Strategy<Value = Config> {
         modules,
         (option::of(disk()), swaps()),
         any::<[bool; 7]>(),
-        ("(core|[a-z_][a-z0-9_-]{5,20}0)", proxy()),
+        proxy(),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
-        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (user, proxy)) = theirs;
+        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, proxy) = theirs;
         let [sshd, rescue, utc, swap, autologin, syslog, fast] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -151,7 +151,6 @@ pub fn config() -> impl Strategy<Value = Config> {
             console,
             podman,
             sshd,
-            user,
             proxy,
             services,
             rescue,
@@ -244,7 +243,6 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.modules", word(&config.modules)),
         ("b2p.loglevel", word(&config.loglevel)),
         ("b2p.sshd", switch(config.sshd)),
-        ("b2p.user", config.user.clone()),
         ("b2p.rescue", switch(config.rescue)),
         ("noutc", switch(!config.utc)),
         ("noswap", switch(!config.swap)),
