@@ -1,6 +1,6 @@
 //! `b2p flags`: every setting, its value, and where that came from.
 
-use config::{Flag, FwCfg, Given, Source};
+use config::{Flag, Given};
 
 use crate::commands::options_known;
 use crate::json::Json;
@@ -20,22 +20,14 @@ pub fn main(words: &[String]) -> i32 {
     if !options_known("flags", words) {
         return 2;
     }
-    let (cmdline, entries) = init::flags::texts();
-    let views: Vec<FwCfg<'_>> = entries
-        .iter()
-        .map(|(name, value)| FwCfg {
-            name: name.as_bytes(),
-            value,
-        })
-        .collect();
-    let settings = config::origins(&cmdline, &views);
+    let settings = init::flags::texts().with(config::origins);
     if words.iter().any(|w| w == "--json") {
         print(&object(&settings).line());
         return 0;
     }
     print(&text(&settings, &Screen::stdout()));
     if !nix::unistd::geteuid().is_root() {
-        complain("b2p: fw_cfg can be read by root only: sudo b2p flags");
+        complain("b2p: fw_cfg and SMBIOS can be read by root only: sudo b2p flags");
     }
     0
 }
@@ -71,11 +63,11 @@ fn text(settings: &[Setting], screen: &Screen) -> String {
     render(COLUMNS, &rows, screen)
 }
 
-/// `command line`, `fw_cfg`, and the flag's name there if it is another one.
+/// The source, and the flag's name there if it is another one.
 fn from(flag: &Flag, given: &Given) -> String {
-    let source = source(given.source);
+    let source = given.source.name();
     let name = given.flag.split('=').next().unwrap_or_default();
-    let short = name.rsplit('/').next().unwrap_or(name);
+    let short = name.rsplit(['/', ':']).next().unwrap_or(name);
     let plain = |n: &str| n.trim_start_matches("b2p.").replace('-', "_");
     if plain(short) == flag.short() {
         source.to_owned()
@@ -84,19 +76,12 @@ fn from(flag: &Flag, given: &Given) -> String {
     }
 }
 
-fn source(source: Source) -> &'static str {
-    match source {
-        Source::FwCfg => "fw_cfg",
-        Source::CommandLine => "command line",
-    }
-}
-
 /// docs/control.md has the keys.
 fn object(settings: &[Setting]) -> Json {
     let one = |given: &Given| {
         Json::Object(vec![
             ("value", Json::Text(given.value().to_owned())),
-            ("source", Json::text(source(given.source))),
+            ("source", Json::text(given.source.name())),
             ("flag", Json::text(&given.flag)),
         ])
     };
@@ -117,12 +102,18 @@ mod tests {
     use crate::screen::Glyphs;
 
     fn settings() -> Vec<Setting> {
-        let entry = FwCfg {
+        let entry = config::FwCfg {
             name: b"console",
             value: b"shell\n",
         };
         let line = b"quiet host=box blacklist=a blacklist=\"b,c\" b2p.sshd";
-        config::origins(line, &[entry])
+        config::origins(&config::Sources {
+            cmdline: line,
+            fw_cfg: &[entry],
+            disk: b"loglevel=warn\n",
+            hostname: b"kept",
+            ..config::Sources::default()
+        })
     }
 
     #[test]
@@ -145,6 +136,7 @@ mod tests {
             "b2p.hostname box command line, as host"
         );
         assert_eq!(words("b2p.console"), "b2p.console shell fw_cfg");
+        assert_eq!(words("b2p.loglevel"), "b2p.loglevel warn data disk");
         assert_eq!(words("b2p.sshd"), "b2p.sshd on command line");
         assert_eq!(words("b2p.format"), "b2p.format magic default");
         assert_eq!(words("tz"), "tz - default");

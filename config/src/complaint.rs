@@ -11,9 +11,13 @@ pub const MAX_LINE: usize = 300;
 /// At most this many characters of the input are shown back.
 const MAX_SHOWN: usize = 64;
 
-/// Where a flag came from.
+/// Where a flag came from, from the one that gives way to the one that wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// The data disk: `/var/lib/boot2podman/config`, and `hostname` beside it.
+    Disk,
+    /// SMBIOS OEM strings (type 11), `boot2podman:…`.
+    Smbios,
     /// QEMU fw_cfg, `opt/org.boot2podman/…`.
     FwCfg,
     /// The kernel command line.
@@ -32,12 +36,27 @@ pub(crate) enum Problem {
         why: &'static str,
         nearest: Option<&'static str>,
     },
+    /// It is needed before there is a data disk, and stood on it.
+    Early,
     /// An opened double quote took the rest of the command line.
     Open,
     /// Another value was given before, in the same place.
     Twice { lost: String },
     /// There were this many complaints more.
     More(usize),
+}
+
+impl Source {
+    /// In a few words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Disk => "data disk",
+            Source::Smbios => "SMBIOS",
+            Source::FwCfg => "fw_cfg",
+            Source::CommandLine => "command line",
+        }
+    }
 }
 
 impl Problem {
@@ -76,10 +95,8 @@ impl Complaint {
             return;
         }
         out.push_str(&self.flag);
-        out.push_str(match self.source {
-            Source::FwCfg => " (fw_cfg",
-            Source::CommandLine => " (command line",
-        });
+        out.push_str(" (");
+        out.push_str(self.source.name());
         if self.line > 0 {
             out.push_str(", line ");
             out.push_str(&self.line.to_string());
@@ -93,6 +110,10 @@ impl Complaint {
             Problem::Unknown { nearest } => self.suggest(out, "no such flag", *nearest),
             Problem::Missing => self.suggest(out, "needs a value", None),
             Problem::Bad { why, nearest } => self.suggest(out, why, *nearest),
+            Problem::Early => out.push_str(
+                "ignored: it is needed before the data disk is; \
+                 put it on the command line, in fw_cfg or in SMBIOS",
+            ),
             Problem::Open => {
                 out.push_str("a double quote is not closed and took the rest of the line");
                 out.push_str("; was the command line cut short?");

@@ -16,6 +16,8 @@ pub(crate) struct Draft {
     pub hostname: Option<String>,
     /// From `ip=`: for where no flag of its own gives one.
     pub ip_hostname: Option<String>,
+    /// Kept on the data disk: for where no flag gives one.
+    pub kept_hostname: Option<String>,
     /// From `ip=`: for where no flag of its own gives one.
     pub ip_ntpserver: Option<String>,
 }
@@ -24,7 +26,7 @@ impl Draft {
     /// The configuration, what `ip=` says on the side taken where it is wanted.
     pub(crate) fn finish(self) -> Config {
         let mut config = self.config;
-        if let Some(name) = self.hostname.or(self.ip_hostname) {
+        if let Some(name) = self.hostname.or(self.ip_hostname).or(self.kept_hostname) {
             config.hostname = name;
         }
         config.ntpserver = config.ntpserver.or(self.ip_ntpserver);

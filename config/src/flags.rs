@@ -28,6 +28,8 @@ pub struct Flag {
     pub same_as: Option<&'static str>,
     /// Its value is not shown in complaints: it could be a secret by mistake.
     pub hidden: bool,
+    /// It is needed before the data disk is mounted, so that it cannot stand there.
+    pub early: bool,
     pub(crate) apply: Apply,
 }
 
@@ -54,6 +56,7 @@ const ROW: Flag = Flag {
     bare: false,
     same_as: None,
     hidden: false,
+    early: false,
     apply: |_, _| Ok(()),
 };
 
@@ -75,6 +78,7 @@ pub const FLAGS: &[Flag] = &[
         values: "auto, off, LABEL=<label>, UUID=<uuid>, PARTUUID=<uuid>, /dev/<disk>",
         default: "auto",
         why: "the disk that keeps the state; off keeps it in RAM",
+        early: true,
         apply: |to, text| values::data(text).map(|data| to.config.data = data),
         ..ROW
     },
@@ -83,6 +87,7 @@ pub const FLAGS: &[Flag] = &[
         values: "magic, blank, never",
         default: "magic",
         why: "which disk may be formatted: one that asks for it, a blank one too, none",
+        early: true,
         apply: |to, text| pick(text, &FORMATS).map(|format| to.config.format = format),
         ..ROW
     },
@@ -118,6 +123,7 @@ pub const FLAGS: &[Flag] = &[
         values: "dhcp, off, <addr>/<prefix>,<gateway>[,<dns>...]",
         default: "dhcp",
         why: "how the network cards get their addresses (IPv4; IPv6 advertises itself)",
+        early: true,
         apply: |to, text| net::net(text).map(|net| to.config.net = net),
         ..ROW
     },
@@ -128,6 +134,7 @@ pub const FLAGS: &[Flag] = &[
         default: "dhcp",
         why: "the same, as the kernel's nfsroot.rst has it",
         same_as: Some("b2p.net"),
+        early: true,
         apply: draft::ip,
         ..ROW
     },
@@ -157,6 +164,27 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.http_proxy",
+        values: "<url>, <host>:<port>",
+        why: "the proxy for http, for podman, containers and shells: HTTP_PROXY",
+        apply: |to, text| values::proxy(text).map(|url| to.config.proxy.http = Some(url)),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.https_proxy",
+        values: "<url>, <host>:<port>",
+        why: "the proxy for https: HTTPS_PROXY",
+        apply: |to, text| values::proxy(text).map(|url| to.config.proxy.https = Some(url)),
+        ..ROW
+    },
+    Flag {
+        name: "b2p.no_proxy",
+        values: "<host>[,<host>...]",
+        why: "what is reached without a proxy: NO_PROXY",
+        apply: |to, text| values::no_proxy(text).map(|list| to.config.proxy.none = Some(list)),
+        ..ROW
+    },
+    Flag {
         name: "b2p.off",
         values: "<service>[,<service>...]",
         why: "services that are not started with the machine (b2p start does)",
@@ -178,6 +206,7 @@ pub const FLAGS: &[Flag] = &[
         default: "off",
         why: "a shell before any service",
         bare: true,
+        early: true,
         apply: |to, text| switch(text).map(|on| to.config.rescue = on),
         ..ROW
     },
@@ -194,6 +223,7 @@ pub const FLAGS: &[Flag] = &[
         values: "fast, verified",
         default: "fast",
         why: "whether kernel modules are loaded without their signatures, 30 ms faster each; a kernel that insists on them gets them either way",
+        early: true,
         apply: |to, text| pick(text, &MODULES).map(|modules| to.config.modules = modules),
         ..ROW
     },
@@ -201,6 +231,7 @@ pub const FLAGS: &[Flag] = &[
         name: "waitusb",
         values: "<seconds>, <seconds>:LABEL=<label>, <seconds>:UUID=<uuid>",
         why: "Tiny Core: wait for a slow disk, at most so long",
+        early: true,
         apply: |to, text| values::wait_usb(text).map(|wait| to.config.waitusb = Some(wait)),
         ..ROW
     },
@@ -226,6 +257,7 @@ pub const FLAGS: &[Flag] = &[
         default: "off",
         why: "Tiny Core: no DHCP; an address given by hand stays",
         bare: true,
+        early: true,
         apply: draft::nodhcp,
         ..ROW
     },
@@ -259,6 +291,7 @@ pub const FLAGS: &[Flag] = &[
         values: "<module>[,<module>...]",
         why: "Tiny Core: kernel modules never to load",
         repeats: true,
+        early: true,
         apply: draft::blacklist,
         ..ROW
     },

@@ -1,7 +1,7 @@
 //! Kernel flags in, one typed configuration out.
 //!
-//! [`parse`] takes the kernel command line and the QEMU fw_cfg entries as raw
-//! bytes and gives a [`Config`] and a list of [`Complaint`]s. It is pure and
+//! [`Sources::parse`] takes the kernel command line, QEMU's fw_cfg entries, the
+//! OEM strings of SMBIOS and the data disk's file as raw bytes and gives a [`Config`] and a list of [`Complaint`]s. It is pure and
 //! total: no system calls, no panics, an answer for every input. What is wrong
 //! is complained about and left at its default, because the machine must come
 //! up whatever was typed.
@@ -10,8 +10,8 @@
 //! that applies it; `reader` loops over it; `cmdline` splits a command line as
 //! the kernel does; `values`, `net`, `swap` and `sshkey` hold the value parsers.
 //!
-//! Precedence: default < fw_cfg < command line; within one source the later of
-//! two wins. SSH keys, the module blacklist and swap are joined from all sources.
+//! Precedence: default < data disk < SMBIOS < fw_cfg < command line; within one
+//! source the later of two wins. SSH keys, the module blacklist and swap are joined from all sources.
 
 mod cmdline;
 mod complaint;
@@ -24,6 +24,7 @@ mod options;
 mod origin;
 mod reader;
 mod settings;
+mod smbios;
 mod sshkey;
 mod swap;
 mod values;
@@ -34,7 +35,8 @@ pub use markdown::flags_markdown;
 pub use nearest::nearest;
 pub use options::module_options;
 pub use origin::{Given, origins};
-pub use reader::{FwCfg, parse};
+pub use reader::{FwCfg, Sources, parse};
 pub use settings::{
-    Config, Console, Data, Format, Loglevel, Modules, Net, Podman, Share, Swap, WaitUsb,
+    Config, Console, Data, Format, Loglevel, Modules, Net, Podman, Proxy, Share, Swap, WaitUsb,
 };
+pub use smbios::oem_strings;

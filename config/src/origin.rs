@@ -3,7 +3,8 @@
 
 use crate::complaint::Source;
 use crate::flags::{FLAGS, Flag};
-use crate::reader::{FwCfg, Made, Reader};
+use crate::reader::KEPT;
+use crate::reader::{Made, Reader, Sources};
 
 /// A value that holds, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ impl Given {
 /// the values given for it: none where the default holds, more than one only
 /// where the flag repeats. What was wrong is not there: it does not hold.
 #[must_use]
-pub fn origins(cmdline: &[u8], fw_cfg: &[FwCfg<'_>]) -> Vec<(&'static Flag, Vec<Given>)> {
-    let reader = Reader::reading(cmdline, fw_cfg, true);
+pub fn origins(sources: &Sources<'_>) -> Vec<(&'static Flag, Vec<Given>)> {
+    let reader = Reader::reading(sources, true);
     let settings = FLAGS.iter().filter(|flag| flag.same_as.is_none());
     let given = |flag: &'static Flag| {
         let made = reader.made.iter().filter(|made| made.sets == flag.name);
@@ -56,6 +57,13 @@ impl Reader {
     fn implied(&self, name: &str) -> Option<Given> {
         let draft = &self.draft;
         let (by, value) = match name {
+            "b2p.hostname" if draft.ip_hostname.is_none() => {
+                let name = draft.kept_hostname.as_deref()?;
+                return Some(Given {
+                    flag: [KEPT, "=", name].concat(),
+                    source: Source::Disk,
+                });
+            }
             "b2p.hostname" => ("b2p.net", draft.ip_hostname.as_deref()?),
             "ntpserver" => ("b2p.net", draft.ip_ntpserver.as_deref()?),
             "b2p.net" if draft.config.net == crate::Net::Off => ("nodhcp", "off"),

@@ -7,7 +7,7 @@ use crate::draft::Draft;
 use crate::flags::{FLAGS, Flag};
 use crate::nearest::nearest;
 use crate::settings::Config;
-use crate::sshkey;
+use crate::{smbios, sshkey, values};
 
 /// One fw_cfg entry, as under `/sys/firmware/qemu_fw_cfg/by_name/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +19,49 @@ pub struct FwCfg<'a> {
     pub value: &'a [u8],
 }
 
-/// The configuration that the flags give, and what was wrong with them, in
-/// order, at most [`MAX_COMPLAINTS`] and one. Any input has an answer.
+/// Everything that flags come from; nothing is what is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources<'a> {
+    /// The kernel command line.
+    pub cmdline: &'a [u8],
+    /// fw_cfg entries.
+    pub fw_cfg: &'a [FwCfg<'a>],
+    /// The table of SMBIOS. Of its OEM strings those count that begin with
+    /// `boot2podman:`; a flag follows, as in fw_cfg, and `=` and its value as far as
+    /// the string goes.
+    pub smbios: &'a [u8],
+    /// `/var/lib/boot2podman/config` of the data disk: a flag a line, with or without
+    /// its `b2p.` and with or without quotes around the value; `#` comments.
+    pub disk: &'a [u8],
+    /// `/var/lib/boot2podman/hostname` of the data disk, which counts where no flag
+    /// names the machine.
+    pub hostname: &'a [u8],
+}
+
+impl Sources<'_> {
+    /// The configuration that the flags give, and what was wrong with them, in
+    /// order, at most [`MAX_COMPLAINTS`] and one. Any input has an answer.
+    #[must_use]
+    pub fn parse(&self) -> (Config, Vec<Complaint>) {
+        Reader::reading(self, false).finish()
+    }
+}
+
+/// The same of command line and fw_cfg alone.
 #[must_use]
 pub fn parse(cmdline: &[u8], fw_cfg: &[FwCfg<'_>]) -> (Config, Vec<Complaint>) {
-    Reader::reading(cmdline, fw_cfg, false).finish()
+    let sources = Sources {
+        cmdline,
+        fw_cfg,
+        ..Sources::default()
+    };
+    sources.parse()
 }
+
+/// The file of the data disk with the machine's name.
+pub(crate) const KEPT: &str = "hostname";
+/// What an OEM string begins with that is ours.
+const OURS: &[u8] = b"boot2podman:";
 
 /// A flag as it was given.
 struct Given<'a> {
@@ -55,31 +92,74 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// A reader that has read it all; fw_cfg first, so that the command line wins.
-    pub(crate) fn reading(cmdline: &[u8], fw_cfg: &[FwCfg<'_>], every: bool) -> Reader {
+    /// A reader that has read it all, the command line last, so that it wins.
+    pub(crate) fn reading(sources: &Sources<'_>, every: bool) -> Reader {
         let mut reader = Reader {
             every,
             ..Reader::default()
         };
-        for entry in fw_cfg {
-            reader.entry(entry);
+        reader.kept(sources.hostname);
+        reader.file(sources.disk);
+        for text in smbios::oem_strings(sources.smbios) {
+            if let Some(text) = text.strip_prefix(OURS) {
+                let (name, value) = pair(text);
+                reader.entry(Source::Smbios, name, value.unwrap_or_default());
+            }
         }
-        for token in cmdline::tokens(cmdline) {
+        for entry in sources.fw_cfg {
+            reader.entry(Source::FwCfg, entry.name, entry.value);
+        }
+        for token in cmdline::tokens(sources.cmdline) {
             reader.token(&token);
         }
         reader
     }
 
-    fn entry(&mut self, entry: &FwCfg<'_>) {
-        let source = Source::FwCfg;
-        let name = entry.name.strip_prefix(b"b2p.").unwrap_or(entry.name);
-        let Some(flag) = FLAGS.iter().find(|flag| same_name(name, flag.short())) else {
-            self.unknown(source, entry.name);
+    /// The first line of the file counts, as in hostname(5).
+    fn kept(&mut self, file: &[u8]) {
+        let line = file.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let name = str::from_utf8(trim(line)).map_err(|_| Problem::bad("not UTF-8"));
+        match name.and_then(|name| match name {
+            "" => Ok(None),
+            name => values::hostname(name).map(Some),
+        }) {
+            Ok(name) => self.draft.kept_hostname = name,
+            Err(problem) => self.complain(Source::Disk, KEPT.to_owned(), "", 0, problem),
+        }
+    }
+
+    /// The data disk's: a flag a line.
+    fn file(&mut self, file: &[u8]) {
+        let source = Source::Disk;
+        for (at, line) in file.split(|byte| *byte == b'\n').enumerate() {
+            let text = trim(line);
+            if text.is_empty() || text.starts_with(b"#") {
+                continue;
+            }
+            let (name, value) = pair(text);
+            let (name, line) = (trim(name), at + 1);
+            match find(name) {
+                None => self.unknown(source, name, line),
+                Some(flag) => self.take(&Given {
+                    flag,
+                    source,
+                    name,
+                    value: value.map(trim).map(unquoted),
+                    line,
+                }),
+            }
+        }
+    }
+
+    fn entry(&mut self, source: Source, given: &[u8], file: &[u8]) {
+        let name = given.strip_prefix(b"b2p.").unwrap_or(given);
+        let Some(flag) = find(given) else {
+            self.unknown(source, given, 0);
             return;
         };
-        let value = trim(entry.value);
+        let value = trim(file);
         if flag.repeats && !value.is_empty() {
-            self.lines(flag, name, entry.value);
+            self.lines(flag, source, name, file);
             return;
         }
         // An empty file is how a flag without a value looks here.
@@ -95,8 +175,9 @@ impl Reader {
 
     /// Every line of a file as a value of its own. Of a PEM block only the
     /// first line is looked at: the rest is no flag, and could be a secret.
-    fn lines(&mut self, flag: &'static Flag, name: &[u8], file: &[u8]) {
-        let source = Source::FwCfg;
+    fn lines(&mut self, flag: &'static Flag, source: Source, name: &[u8], file: &[u8]) {
+        // A string of SMBIOS is one line.
+        let counted = usize::from(file.contains(&b'\n') || source == Source::FwCfg);
         let mut in_pem = false;
         for (at, line) in file.split(|byte| *byte == b'\n').enumerate() {
             let value = trim(line);
@@ -106,7 +187,7 @@ impl Reader {
                     source,
                     name,
                     value: Some(value),
-                    line: at + 1,
+                    line: (at + 1) * counted,
                 });
             }
             if value.starts_with(sshkey::ARMOUR.as_bytes()) {
@@ -130,7 +211,7 @@ impl Reader {
                 line: 0,
             });
         } else if name.starts_with(b"b2p.") {
-            self.unknown(source, name);
+            self.unknown(source, name, 0);
         }
     }
 
@@ -145,26 +226,30 @@ impl Reader {
         }
     }
 
-    fn unknown(&mut self, source: Source, name: &[u8]) {
+    fn unknown(&mut self, source: Source, name: &[u8], line: usize) {
         let short = name.strip_prefix(b"b2p.").unwrap_or(name);
         let word = str::from_utf8(short).unwrap_or_default().replace('-', "_");
         let short = nearest(&word, &mut FLAGS.iter().map(Flag::short));
         let flag = FLAGS.iter().find(|flag| Some(flag.short()) == short);
         let nearest = match source {
-            Source::FwCfg => short,
-            Source::CommandLine => flag.map(|flag| flag.name),
+            Source::FwCfg | Source::Smbios => short,
+            Source::CommandLine | Source::Disk => flag.map(|flag| flag.name),
         };
         self.complain(
             source,
             in_full(source, name),
             "",
-            0,
+            line,
             Problem::Unknown { nearest },
         );
     }
 
     fn take(&mut self, given: &Given<'_>) {
         let flag = given.flag;
+        if flag.early && given.source == Source::Disk {
+            self.complain(given.source, given.shown(), "", given.line, Problem::Early);
+            return;
+        }
         let rival = self.rival(given);
         let before = (self.every || rival.is_some()).then(|| self.draft.clone());
         let applied = given
@@ -188,7 +273,13 @@ impl Reader {
         if let Some(lost) = rival
             && changed
         {
-            self.complain(given.source, given.shown(), "", 0, Problem::Twice { lost });
+            self.complain(
+                given.source,
+                given.shown(),
+                "",
+                given.line,
+                Problem::Twice { lost },
+            );
         }
         let (sets, source, shown) = (flag.sets(), given.source, given.shown());
         if !(self.every && flag.repeats) {
@@ -263,7 +354,7 @@ impl Given<'_> {
         match (self.value, self.flag.hidden) {
             (Some(value), false) => {
                 flag.push('=');
-                flag.push_str(&shown(value));
+                flag.push_str(&shown(&without_password(value)));
             }
             (Some(_), true) => {
                 if let Some(kind) = text.and_then(sshkey::harmless) {
@@ -283,7 +374,40 @@ fn in_full(source: Source, name: &[u8]) -> String {
     let name = shown(name);
     match source {
         Source::FwCfg => ["opt/org.boot2podman/", &name].concat(),
-        Source::CommandLine => name,
+        Source::Smbios => ["boot2podman:", &name].concat(),
+        Source::CommandLine | Source::Disk => name,
+    }
+}
+
+/// The flag of this name, with or without its `b2p.`.
+fn find(name: &[u8]) -> Option<&'static Flag> {
+    let short = name.strip_prefix(b"b2p.").unwrap_or(name);
+    FLAGS.iter().find(|flag| same_name(short, flag.short()))
+}
+
+/// What is before the first `=`, and what is behind it.
+fn pair(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let at = text.iter().position(|byte| *byte == b'=');
+    let at = at.unwrap_or(text.len());
+    let (name, rest) = text.split_at_checked(at).unwrap_or((text, &[]));
+    (name, rest.get(1..))
+}
+
+/// Without the double quotes around it.
+fn unquoted(text: &[u8]) -> &[u8] {
+    let inner = text.strip_prefix(b"\"");
+    let inner = inner.and_then(|text| text.strip_suffix(b"\""));
+    inner.unwrap_or(text)
+}
+
+/// `http://me:secret@host` without what is before the `@`.
+fn without_password(value: &[u8]) -> Vec<u8> {
+    let start = value.windows(3).position(|three| three == b"://");
+    let start = start.map_or(0, |at| at + 3);
+    let (scheme, rest) = value.split_at_checked(start).unwrap_or((&[], value));
+    match rest.iter().rposition(|byte| *byte == b'@') {
+        Some(at) if start > 0 => [scheme, b"...", rest.get(at..).unwrap_or_default()].concat(),
+        _ => value.to_vec(),
     }
 }
 

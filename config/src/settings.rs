@@ -22,6 +22,8 @@ pub struct Config {
     pub podman: Podman,
     /// Whether sshd runs.
     pub sshd: bool,
+    /// Who asks the web for us.
+    pub proxy: Proxy,
     /// Services by name that are started with the machine, or are not, whatever
     /// their row says; each once.
     pub services: Vec<(String, bool)>,
@@ -66,6 +68,7 @@ impl Default for Config {
             console: Console::Status,
             podman: Podman::OnDemand,
             sshd: true,
+            proxy: Proxy::default(),
             services: Vec::new(),
             rescue: false,
             loglevel: Loglevel::Info,
@@ -114,6 +117,17 @@ pub enum Data {
     PartUuid(String),
     /// This device node, a path under `/dev/` without `..`.
     Device(String),
+}
+
+/// Proxies; each printable ASCII without spaces or quotes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// `HTTP_PROXY`: a URL, or a host and a port.
+    pub http: Option<String>,
+    /// `HTTPS_PROXY`.
+    pub https: Option<String>,
+    /// `NO_PROXY`: hosts, domains, networks, with commas between.
+    pub none: Option<String>,
 }
 
 /// Something to swap to.

@@ -20,6 +20,8 @@ const MAX_DEVICE: usize = 255;
 /// An hour; longer is a typing error.
 const MAX_WAIT: u16 = 3600;
 const MAX_TZ: usize = 64;
+/// A URL or a list that is longer is a mistake.
+const MAX_PROXY: usize = 1024;
 
 /// The value that `text` stands for in `table`.
 pub(crate) fn pick<T: Copy>(text: &str, table: &[(&'static str, T)]) -> Result<T, Problem> {
@@ -189,6 +191,34 @@ pub(crate) fn wait_usb(text: &str) -> Result<WaitUsb, Problem> {
     Ok(WaitUsb { seconds, disk })
 }
 
+/// `b2p.http_proxy=`: what programs make of it is theirs; it must fit through a
+/// line, a shell and sshd's configuration.
+pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    if !rest.is_empty() && plain(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::bad(
+        "not a proxy, as http://proxy.example:3128 (a quote, a space or a backslash in it is written as %22, %20, %5C)",
+    ))
+}
+
+/// `b2p.no_proxy=`.
+pub(crate) fn no_proxy(text: &str) -> Result<String, Problem> {
+    if plain(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::bad(
+        "not a list of hosts, as localhost,10.0.0.0/8,.example",
+    ))
+}
+
+/// Nothing that a line, a shell or sshd's configuration gives a meaning.
+fn plain(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\`$".contains(&byte);
+    (1..=MAX_PROXY).contains(&text.len()) && text.bytes().all(fits)
+}
+
 /// Whether it can be the name of a service: that of its file, of its cgroup, and
 /// in the control channel's words.
 pub(crate) fn service(text: &str) -> bool {
@@ -202,4 +232,28 @@ pub(crate) fn module(text: &str) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     let named = (1..=MAX_MODULE).contains(&text.len()) && text.bytes().all(fits);
     named.then(|| text.replace('-', "_"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn proxies() {
+        for good in ["http://p:3128", "http://me:pw%20@[::1]:8080/", "p:3128"] {
+            assert_eq!(proxy(good).unwrap(), good);
+        }
+        for bad in [
+            "",
+            "http://",
+            "http://a b",
+            "http://a\"b",
+            "http://$(x)",
+            "http://\u{e9}",
+        ] {
+            assert!(proxy(bad).is_err(), "{bad}");
+        }
+        assert!(no_proxy("localhost,.example,10.0.0.0/8").is_ok() && no_proxy("a b").is_err());
+    }
 }

@@ -3,7 +3,18 @@
 mod common;
 
 use common::{ED25519, P256, RSA};
-use config::{FLAGS, FwCfg, Source, origins};
+use config::{FLAGS, FwCfg, Source, Sources};
+
+fn origins(
+    cmdline: &[u8],
+    fw_cfg: &[FwCfg<'_>],
+) -> Vec<(&'static config::Flag, Vec<config::Given>)> {
+    config::origins(&Sources {
+        cmdline,
+        fw_cfg,
+        ..Sources::default()
+    })
+}
 
 /// Name, value and source of what was given.
 fn given(line: &str, entries: &[(&str, &str)]) -> Vec<(&'static str, String, Source)> {
@@ -103,4 +114,27 @@ fn what_one_flag_says_about_another() {
             ("nodhcp", "on".to_owned(), LINE),
         ]
     );
+}
+
+#[test]
+fn the_name_that_is_kept_is_the_disks() {
+    let hostname = |cmdline, kept| {
+        let all = config::origins(&Sources {
+            cmdline,
+            hostname: kept,
+            disk: b"host=x #\nb2p.http_proxy=http://me:secret@p:1\n",
+            ..Sources::default()
+        });
+        let shown: Vec<String> = all
+            .iter()
+            .flat_map(|(_, given)| given)
+            .map(|g| g.flag.clone())
+            .collect();
+        shown.join(" ")
+    };
+    let proxy = "b2p.http_proxy=http://...@p:1";
+    assert_eq!(hostname(b"", b"kept\n"), format!("hostname=kept {proxy}"));
+    let by_ip = hostname(b"ip=::::box:eth0:dhcp", b"kept\n");
+    assert!(by_ip.starts_with("ip=box ip=::::box"), "{by_ip}");
+    assert_eq!(hostname(b"host=a", b"kept\n"), format!("host=a {proxy}"));
 }

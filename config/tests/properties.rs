@@ -5,7 +5,10 @@ mod common;
 mod made;
 
 use common::KEYS;
-use config::{Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Swap, parse};
+use config::{
+    Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Net, Proxy, Sources, Swap,
+    oem_strings, parse,
+};
 use made::{config, flags, quote};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -86,6 +89,8 @@ fn is_clean(config: &Config) -> bool {
     texts.extend(config.blacklist.clone());
     texts.extend(config.tz.clone());
     texts.extend(config.ntpserver.clone());
+    let proxy = [&config.proxy.http, &config.proxy.https, &config.proxy.none];
+    texts.extend(proxy.into_iter().flatten().cloned());
     texts.extend(config.swapfile.as_ref().map(disk));
     texts.extend(config.swaps.iter().filter_map(|swap| match swap {
         Swap::Disk(data) => Some(disk(data)),
@@ -100,6 +105,21 @@ fn is_clean(config: &Config) -> bool {
     assert!((1..=64).contains(&config.hostname.len()));
     assert!(config.tz.as_ref().is_none_or(|zone| !zone.contains("..")));
     texts.iter().all(|text| !text.contains(char::is_control))
+}
+
+fn early(name: &str) -> bool {
+    FLAGS.iter().any(|flag| flag.name == name && flag.early)
+}
+
+/// A table of SMBIOS with these OEM strings and one of somebody else's.
+fn table(texts: &[String]) -> Vec<u8> {
+    let mut table = vec![11, 5, 0, 1, 1];
+    for text in texts.iter().map(String::as_str).chain(["vendor=x"]) {
+        table.extend(text.as_bytes());
+        table.push(0);
+    }
+    table.extend([0, 127, 4, 0, 2, 0, 0]);
+    table
 }
 
 fn foreign() -> impl Strategy<Value = String> {
@@ -152,6 +172,66 @@ proptest! {
     }
 
     #[test]
+    fn smbios_says_the_same(config in config()) {
+        let texts: Vec<String> = flags(&config)
+            .iter()
+            .map(|(name, text)| format!("boot2podman:{}={text}", name.trim_start_matches("b2p.")))
+            .collect();
+        let table = table(&texts);
+        prop_assert_eq!(oem_strings(&table).len(), texts.len() + 1);
+        let (parsed, complaints) = Sources { smbios: &table, ..Sources::default() }.parse();
+        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        prop_assert_eq!(parsed, config);
+    }
+
+    #[test]
+    fn the_data_disk_says_what_it_may(config in config(), quoted in any::<bool>()) {
+        let late = flags(&config);
+        let late = late.iter().filter(|(name, _)| !early(name));
+        let lines: Vec<String> = late
+            .map(|(name, text)| match quoted {
+                true => format!(" {name} = \"{text}\" \r\n#x\n"),
+                false => format!("{}={text}\n", name.trim_start_matches("b2p.")),
+            })
+            .collect();
+        let file = lines.concat();
+        let sources = Sources { disk: file.as_bytes(), ..Sources::default() };
+        let (parsed, complaints) = sources.parse();
+        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let default = Config::default();
+        let expected = Config {
+            data: default.data,
+            format: default.format,
+            net: default.net,
+            rescue: default.rescue,
+            modules: default.modules,
+            waitusb: default.waitusb,
+            blacklist: default.blacklist,
+            ..config
+        };
+        prop_assert_eq!(parsed, expected);
+    }
+
+    #[test]
+    fn every_source_has_an_answer(
+        line in bytes(), disk in bytes(), name in bytes(), table in bytes(),
+    ) {
+        let sources = Sources {
+            cmdline: &line,
+            fw_cfg: &[],
+            smbios: &table,
+            disk: &disk,
+            hostname: &name,
+        };
+        let (config, complaints) = sources.parse();
+        prop_assert!(complaints.iter().all(is_sound), "{complaints:?}");
+        prop_assert!(is_clean(&config), "{config:?}");
+        let alone = Sources { cmdline: &[], smbios: &[], ..sources }.parse().0;
+        prop_assert_eq!(alone.data, Data::Auto);
+        prop_assert_eq!(alone.net, Net::Dhcp { device: None });
+    }
+
+    #[test]
     fn others_in_between_change_nothing(
         config in config(),
         others in vec((foreign(), any::<Index>()), 0..12),
@@ -187,6 +267,11 @@ proptest! {
             waitusb: high.waitusb.or(low.waitusb),
             tz: high.tz.or(low.tz),
             ntpserver: high.ntpserver.or(low.ntpserver),
+            proxy: Proxy {
+                http: high.proxy.http.or(low.proxy.http),
+                https: high.proxy.https.or(low.proxy.https),
+                none: high.proxy.none.or(low.proxy.none),
+            },
             swapfile: high.swapfile.or(low.swapfile),
             ssh_keys: low.ssh_keys,
             blacklist: low.blacklist,
@@ -224,6 +309,8 @@ proptest! {
         let mut wrong = name.as_bytes().to_vec();
         let at = 4 + at.index(wrong.len() - 4);
         wrong[at] = b'#';
+        // As near to http_proxy.
+        prop_assume!(wrong != b"b2p.http#_proxy");
         let (config, complaints) = parse(&wrong, &[]);
         prop_assert_eq!(config, Config::default());
         let line = complaints[0].to_string();

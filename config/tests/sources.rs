@@ -3,7 +3,7 @@
 mod common;
 
 use common::{ED25519, P256, RSA, good, read_all};
-use config::{Config, Format, Net, Source, parse};
+use config::{Config, Format, Net, Source, Sources, parse};
 
 #[test]
 fn entries_are_flags_without_their_prefix() {
@@ -121,4 +121,72 @@ fn complaints_know_their_source() {
     let (_, complaints) = parse(b"b2p.x", &[entry]);
     let sources: Vec<Source> = complaints.iter().map(config::Complaint::source).collect();
     assert_eq!(sources, [Source::FwCfg, Source::CommandLine]);
+}
+
+#[test]
+fn each_source_wins_over_those_before_it() {
+    let smbios = b"\x0b\x05\0\x01\x01boot2podman:hostname=smbios\0boot2podman:tz=UTC\0\
+        boot2podman:fromat=x\0boot2podman:b2p.console=shell\0\0";
+    let entry = [config::FwCfg {
+        name: b"hostname",
+        value: b"fwcfg",
+    }];
+    let mut sources = Sources {
+        hostname: b"kept\n",
+        ..Sources::default()
+    };
+    let name = |sources: &Sources<'_>| sources.parse().0.hostname;
+    assert_eq!(name(&sources), "kept");
+    sources.disk = b"# mine\nhostname=disk\ntz=CET-1CEST\nloglevel=debug\n";
+    assert_eq!(name(&sources), "disk");
+    sources.smbios = smbios;
+    assert_eq!(name(&sources), "smbios");
+    sources.fw_cfg = &entry;
+    assert_eq!(name(&sources), "fwcfg");
+    sources.cmdline = b"host=line";
+    let (config, complaints) = sources.parse();
+    let expected = Config {
+        hostname: "line".to_owned(),
+        tz: Some("UTC".to_owned()),
+        console: config::Console::Shell,
+        loglevel: config::Loglevel::Debug,
+        ..Config::default()
+    };
+    assert_eq!(config, expected);
+    let said: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+    let wrong = "boot2podman:fromat (SMBIOS): ignored: no such flag; did you mean format?";
+    assert_eq!(said, [wrong]);
+}
+
+#[test]
+fn what_is_wrong_on_the_disk_is_named_with_its_line() {
+    let sources = Sources {
+        disk: b"b2p.data=off\n\nb2p.hostnam=x\nrescue\npodman=never\nhost=a\nhost=b\n",
+        hostname: b"not a name\n",
+        ..Sources::default()
+    };
+    let (config, complaints) = sources.parse();
+    let expected = Config {
+        hostname: "b".to_owned(),
+        ..Config::default()
+    };
+    assert_eq!(config, expected);
+    let early = "ignored: it is needed before the data disk is; put it on the command line, \
+                 in fw_cfg or in SMBIOS";
+    let said: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "hostname (data disk): ignored: not a host name: letters, digits, dashes inside, \
+             dots between; 64 bytes at most"
+                .to_owned(),
+            format!("b2p.data=off (data disk, line 1): {early}"),
+            "b2p.hostnam (data disk, line 3): ignored: no such flag; did you mean b2p.hostname?"
+                .to_owned(),
+            format!("rescue (data disk, line 4): {early}"),
+            "podman=never (data disk, line 5): ignored: no such value; it takes ondemand, boot, off"
+                .to_owned(),
+            "host=b (data disk, line 7): given twice; this later one wins over host=a".to_owned(),
+        ]
+    );
 }

@@ -6,7 +6,11 @@ use common::{ED25519, good, read, read_all};
 use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
 
 /// Something to stand for each text of the `values` column.
-const TEXTS: [(&str, &str); 20] = [
+const TEXTS: [(&str, &str); 24] = [
+    ("<url>", "http://p:3128"),
+    ("<host>:<port>", "p:3128"),
+    ("[,<host>...]", ",.example"),
+    ("<host>", "10.0.0.0/8"),
     ("\"<type> <base64> <comment>\"", ""),
     ("<label>", "b2p-data"),
     ("<uuid>", "1234-ABCD"),

@@ -1,7 +1,8 @@
 //! Kernel flags, from the command line and from QEMU's fw_cfg.
 
 use config::{
-    Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Net, Swap, origins, parse,
+    Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Net, Sources, Swap, origins,
+    parse,
 };
 
 use crate::input::{one_line, parts};
@@ -34,6 +35,10 @@ pub(crate) const WORDS: &[&str] = &[
     "b2p.off=",
     "b2p.modules=",
     "b2p.swap=",
+    "boot2podman:",
+    "b2p.http_proxy=",
+    "\x0b\x05\0\x01\x01",
+    "\0\0",
     "zram:50%",
     "file:",
     " -- ",
@@ -64,12 +69,34 @@ pub fn cmdline(data: &[u8]) {
     let mut parts = parts(data);
     let line = parts.next().unwrap_or(&[]);
     let entries: Vec<FwCfg<'_>> = parts.map(entry).collect();
+    elsewhere(data);
     let (config, complaints) = parse(line, &entries);
     assert!(complaints.len() <= MAX_COMPLAINTS + 1);
     complaints.iter().for_each(sound);
     clean(&config);
     repeated(line, &entries, &config);
     given(line, &entries, &config);
+}
+
+/// The same bytes as the table of SMBIOS, the data disk's file and its name: nothing of
+/// that decides on disks or the network.
+fn elsewhere(data: &[u8]) {
+    let sources = Sources {
+        smbios: data,
+        disk: data,
+        hostname: data,
+        ..Sources::default()
+    };
+    let (config, complaints) = sources.parse();
+    assert!(complaints.len() <= MAX_COMPLAINTS + 1);
+    complaints.iter().for_each(sound);
+    clean(&config);
+    let disk = Sources {
+        smbios: &[],
+        ..sources
+    };
+    assert_eq!(disk.parse().0.data, Data::Auto);
+    assert!(config::oem_strings(data).iter().all(|s| !s.contains(&0)));
 }
 
 fn entry(part: &[u8]) -> FwCfg<'_> {
@@ -112,7 +139,11 @@ fn repeated(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
 }
 
 fn given(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
-    let origins = origins(line, entries);
+    let origins = origins(&Sources {
+        cmdline: line,
+        fw_cfg: entries,
+        ..Sources::default()
+    });
     let settings = FLAGS.iter().filter(|f| f.same_as.is_none());
     assert!(
         origins

@@ -16,7 +16,7 @@ use crate::button::Buttons;
 use crate::machine::{Machine, now};
 use crate::signals::{How, Request, Signals};
 use crate::uevent::{self, Uevents};
-use crate::{data, ready, requests, shutdown};
+use crate::{data, kept, ready, requests, shutdown};
 
 /// What became readable.
 #[derive(Clone, Copy)]
@@ -87,7 +87,8 @@ pub fn run(
     mut done: impl FnMut(&mut Machine, &mut Manager) -> bool,
 ) {
     while !done(machine, manager) {
-        let turn = turn(manager, ears, machine.scheduled.map(|s| s.at));
+        let until = machine.scheduled.map(|s| s.at);
+        let turn = turn_of(manager, ears, until, |manager| kept::take(machine, manager));
         if turn.devices {
             devices(machine, ears);
         }
@@ -113,6 +114,16 @@ pub fn run(
 /// Sleeps until something happens, `until` at the latest, and does what the
 /// services need.
 pub fn turn(manager: &mut Manager, ears: &mut Ears, until: Option<Millis>) -> Turn {
+    turn_of(manager, ears, until, |_| {})
+}
+
+/// The same; `first` sees what there is before the end of any child counts.
+fn turn_of(
+    manager: &mut Manager,
+    ears: &mut Ears,
+    until: Option<Millis>,
+    first: impl FnOnce(&mut Manager),
+) -> Turn {
     let mut turn = Turn::default();
     for source in wait(manager, ears, until) {
         match source {
@@ -131,6 +142,7 @@ pub fn turn(manager: &mut Manager, ears: &mut Ears, until: Option<Millis>) -> Tu
         }
     }
     if ears.more {
+        first(manager);
         ears.more = collect(manager);
     }
     manager.event(now(), Event::Tick);

@@ -1,41 +1,89 @@
-//! Where the configuration comes from: the kernel command line, and QEMU's
-//! fw_cfg where a command line is too short.
+//! Where the configuration comes from: the kernel command line, QEMU's fw_cfg where
+//! that is too short, OEM strings of SMBIOS where a host has only those, and what the
+//! data disk says of it, once that is there.
 
 use std::fs;
 use std::path::Path;
 
-use config::{Complaint, Config, FwCfg};
+use config::{Complaint, Config, FwCfg, Sources};
+
+use crate::files::some;
 
 /// Our corner of fw_cfg (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
+/// All of SMBIOS, as the kernel found it (dmi_scan.c); for root only.
+const SMBIOS: &str = "/sys/firmware/dmi/tables/DMI";
+/// Where `b2p data` puts what the data disk says, a file each: config, hostname,
+/// environment (lines `NAME=value`), hooks (their names).
+pub const KEPT: &str = "/run/boot2podman/kept";
 /// More than this of one entry is not read: no setting is that long.
-const LONGEST: u64 = 64 * 1024;
+pub const LONGEST: u64 = 64 * 1024;
 
-/// Reads the command line alone, for the phases before fw_cfg's driver is in.
+/// Reads what can be read before fw_cfg's driver is in.
 #[must_use]
 pub fn early() -> Config {
-    config::parse(&command_line(), &[]).0
+    let texts = Texts {
+        cmdline: command_line(),
+        smbios: some(Path::new(SMBIOS), LONGEST).unwrap_or_default(),
+        ..Texts::default()
+    };
+    texts.with(|sources| sources.parse().0)
 }
 
-/// Reads both, and says what is wrong with them.
+/// Reads everything, and says what is wrong with it.
 #[must_use]
 pub fn all() -> (Config, Vec<Complaint>) {
-    let entries = fw_cfg(Path::new(FW_CFG));
-    let views: Vec<FwCfg<'_>> = entries
-        .iter()
-        .map(|(name, value)| FwCfg {
-            name: name.as_bytes(),
-            value,
-        })
-        .collect();
-    config::parse(&command_line(), &views)
+    texts().with(|sources| sources.parse())
 }
 
-/// The texts themselves: the command line, and name and content of every entry
-/// of ours in fw_cfg.
+/// The texts themselves. Nothing of it is on a disk: `b2p data` has copied what
+/// stands there.
 #[must_use]
-pub fn texts() -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
-    (command_line(), fw_cfg(Path::new(FW_CFG)))
+pub fn texts() -> Texts {
+    let kept = |name| some(&Path::new(KEPT).join(name), LONGEST).unwrap_or_default();
+    Texts {
+        cmdline: command_line(),
+        fw_cfg: fw_cfg(Path::new(FW_CFG)),
+        smbios: some(Path::new(SMBIOS), LONGEST).unwrap_or_default(),
+        disk: kept("config"),
+        hostname: kept("hostname"),
+    }
+}
+
+/// What the sources hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// The command line.
+    pub cmdline: Vec<u8>,
+    /// Name and content of every entry of ours.
+    pub fw_cfg: Vec<(String, Vec<u8>)>,
+    /// The table of SMBIOS.
+    pub smbios: Vec<u8>,
+    /// The data disk's configuration.
+    pub disk: Vec<u8>,
+    /// The name that the data disk keeps.
+    pub hostname: Vec<u8>,
+}
+
+impl Texts {
+    /// Hands them to `act` as the configuration's parser takes them.
+    pub fn with<T>(&self, act: impl FnOnce(&Sources<'_>) -> T) -> T {
+        let entries: Vec<FwCfg<'_>> = self
+            .fw_cfg
+            .iter()
+            .map(|(name, value)| FwCfg {
+                name: name.as_bytes(),
+                value,
+            })
+            .collect();
+        act(&Sources {
+            cmdline: &self.cmdline,
+            fw_cfg: &entries,
+            smbios: &self.smbios,
+            disk: &self.disk,
+            hostname: &self.hostname,
+        })
+    }
 }
 
 fn command_line() -> Vec<u8> {

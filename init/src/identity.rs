@@ -9,7 +9,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 use nix::unistd::sethostname;
 
-use crate::files::replace;
+use crate::files::{replace, some};
 
 /// What sshd_config names as the file of keys for everybody who may log in.
 const KEYS: &str = "/run/boot2podman/authorized_keys";
@@ -92,6 +92,23 @@ pub fn keys(config: &Config) -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// Adds the keys of the flags that are not among those that `b2p data` has joined.
+///
+/// # Errors
+/// What could not be read or written.
+pub fn more_keys(config: &Config) -> Result<(), String> {
+    let path = Path::new(KEYS);
+    let bytes = some(path, 1 << 20).map_err(|e| format!("{KEYS}: {e}"))?;
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    for key in &config.ssh_keys {
+        if !text.lines().any(|line| line == key) {
+            text.push_str(key);
+            text.push('\n');
+        }
+    }
+    replace(path, text.as_bytes(), 0o644)
 }
 
 /// The kernel has set the clock from the RTC (CONFIG_RTC_HCTOSYS). Where there

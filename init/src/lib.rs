@@ -13,6 +13,7 @@ pub mod flags;
 pub mod holdout;
 pub mod identity;
 pub mod image;
+pub mod kept;
 pub mod kmsg;
 pub mod machine;
 pub mod modprobe;

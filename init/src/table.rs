@@ -222,6 +222,34 @@ const CONTAINERS: Service = Service {
 /// The rows that `config` asks for.
 #[must_use]
 pub fn services(config: &Config) -> Vec<Service> {
+    let env = proxies(config);
+    let mut rows = without_proxies(config);
+    let web = |row: &&mut Service| row.name == "podman";
+    if !env.is_empty() {
+        rows.iter_mut().filter(web).for_each(|row| row.env = env);
+    }
+    rows
+}
+
+/// `NAME=value` as programs look for it: curl reads the small letters alone.
+fn proxies(config: &Config) -> &'static [&'static str] {
+    let proxy = &config.proxy;
+    let all = [
+        (["HTTP_PROXY", "http_proxy"], &proxy.http),
+        (["HTTPS_PROXY", "https_proxy"], &proxy.https),
+        (["NO_PROXY", "no_proxy"], &proxy.none),
+    ];
+    let mut env: Vec<&'static str> = Vec::new();
+    for (names, value) in all {
+        if let Some(value) = value {
+            // Twice in a boot at the most, and kept for its whole life.
+            env.extend(names.map(|name| &*[name, "=", value].concat().leak()));
+        }
+    }
+    env.leak()
+}
+
+fn without_proxies(config: &Config) -> Vec<Service> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
     let disk = config.data != Data::Off && !root::given();
@@ -321,6 +349,7 @@ fn gid(groups: &str, name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -332,11 +361,10 @@ mod tests {
             assert!(row.needs.iter().all(|n| has(n)), "{}", row.name);
             assert!(row.after.iter().all(|n| has(n)), "{}", row.name);
             // Or they would wait for each other.
-            let first = rows.iter().filter(|r| row.after.contains(&r.name));
             assert!(
-                first
-                    .into_iter()
-                    .all(|r| r.after.is_empty() && r.needs.is_empty())
+                !goes_first(&rows, row.name).contains(&row.name),
+                "{}",
+                row.name
             );
             // Nor does one that is needed begin late without those that need it.
             let needed = rows.iter().filter(|r| row.needs.contains(&r.name));
@@ -347,6 +375,20 @@ mod tests {
             );
         }
         assert!(has("net") && has("sshd") && has("podman"));
+    }
+
+    /// All that a row lets go first, directly or not.
+    fn goes_first(rows: &[Service], name: &str) -> Vec<&'static str> {
+        let mut all: Vec<&'static str> = Vec::new();
+        let mut todo = vec![name];
+        while let Some(name) = todo.pop() {
+            let row = rows.iter().find(|r| r.name == name).copied().unwrap();
+            let more = row.after.iter().chain(row.needs);
+            let more: Vec<_> = more.copied().filter(|n| !all.contains(n)).collect();
+            all.extend(&more);
+            todo.extend(more);
+        }
+        all
     }
 
     #[test]

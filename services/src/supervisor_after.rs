@@ -94,3 +94,51 @@ fn one_that_runs_again_keeps_those_that_run() {
     assert_eq!(s.handle(9, Event::Start(DISK)), [Action::Spawn(DISK)]);
     assert!(s.state(API).pid().is_some());
 }
+
+#[test]
+fn a_row_is_revised_until_it_begins_and_one_more_is_taken() {
+    let disk = Service {
+        name: "disk",
+        argv: &["/bin/true"],
+        ready: Ready::Exit,
+        restart: Restart::Never,
+        ..Service::DEFAULT
+    };
+    let late = Service {
+        name: "late",
+        argv: &["/bin/old"],
+        after: &["disk"],
+        ..Service::DEFAULT
+    };
+    let mut s = Supervisor::new(vec![disk, late]);
+    s.handle(0, Event::Start(0));
+    s.handle(0, Event::Start(1));
+    let new = Service {
+        argv: &["/bin/new"],
+        ..late
+    };
+    assert_eq!(s.state(1), State::Waiting);
+    assert!(s.revise(new) && s.row(1) == Some(&new));
+    let needy = Service {
+        needs: &["disk"],
+        ..late
+    };
+    assert!(!s.revise(needy), "what it needs is known from the start");
+    s.handle(0, Event::Spawned(0, 7));
+    assert!(
+        !s.revise(Service {
+            argv: &["/x"],
+            ..disk
+        }),
+        "it runs"
+    );
+    let more = Service {
+        name: "more",
+        ..late
+    };
+    assert_eq!(s.extend(more), Ok(2));
+    assert!(s.extend(more).is_err() && !s.added(2));
+    let todo = s.handle(1, Event::Exited(7, Status::Exited(0)));
+    assert!(todo.contains(&Action::Spawn(1)), "{todo:?}");
+    assert!(!s.revise(late), "it begins");
+}

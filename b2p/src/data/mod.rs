@@ -12,6 +12,7 @@ pub mod durable;
 mod format;
 pub mod fsck;
 mod grow;
+mod handover;
 pub mod hostkey;
 pub mod ioctl;
 mod keys;

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::{Place, Time, durable, hostkey, keys};
+use super::{Place, Time, durable, handover, hostkey, keys};
 
 /// The archive that came with the disk, where boot2docker has it as well.
 pub const USERDATA: &str = "userdata.tar";
@@ -22,7 +22,7 @@ pub fn all(place: &Place, time: Time) -> Vec<(&'static str, Result<(), String>)>
             ),
         ),
         ("host key", host_key(place, time)),
-        ("hostname", hostname(place, time)),
+        ("configuration", configuration(place, time)),
         ("authorized keys", keys::merge(place)),
     ]
 }
@@ -52,39 +52,12 @@ fn host_key(place: &Place, time: Time) -> Result<(), String> {
     hostkey::keep(place)
 }
 
-/// Where the disk names the machine: our file, and that of the ancestors.
-const NAMES: &[&str] = &["hostname", "etc/hostname"];
-
-/// The disk names the machine where no flag does.
-fn hostname(place: &Place, time: Time) -> Result<(), String> {
-    let told = init::flags::all().0.hostname != config::Config::default().hostname;
-    if told || time == Time::Running || place.root != Path::new("/") {
-        return Ok(());
-    }
-    match named(&place.state())? {
-        Some(name) => init::identity::hostname(&name),
-        None => Ok(()),
-    }
-}
-
-/// The name in the first of the files that is there.
-fn named(state: &Path) -> Result<Option<String>, String> {
-    let mut paths = NAMES.iter().map(|name| state.join(name));
-    let Some(path) = paths.find(|path| path.is_file()) else {
-        return Ok(None);
-    };
-    let mut bytes = Vec::new();
-    File::open(&path)
-        .and_then(|f| f.take(4096).read_to_end(&mut bytes))
-        .map_err(|e| format!("{}: {e}", path.display()))?;
-    let entry = config::FwCfg {
-        name: b"hostname",
-        value: bytes.trim_ascii(),
-    };
-    let (config, complaints) = config::parse(b"", &[entry]);
-    match complaints.first() {
-        None => Ok(Some(config.hostname)),
-        Some(why) => Err(format!("{}: {why}", path.display())),
+/// What the disk says of the machine holds from the boot on: one that comes later has
+/// its turn with the next.
+fn configuration(place: &Place, time: Time) -> Result<(), String> {
+    match time {
+        Time::Boot => handover::all(place),
+        Time::Running => Ok(()),
     }
 }
 
@@ -148,21 +121,6 @@ mod tests {
         fs::write(&used, &b).unwrap();
         machine_id(&place, Time::Boot).unwrap();
         assert_eq!(fs::read_to_string(&kept).unwrap(), b);
-        fs::remove_dir_all(&place.root).unwrap();
-    }
-
-    #[test]
-    fn the_disk_names_the_machine() {
-        let place = place("name");
-        let state = place.state();
-        assert_eq!(named(&state), Ok(None));
-        fs::create_dir_all(state.join("etc")).unwrap();
-        fs::write(state.join("etc/hostname"), "ancestor\n").unwrap();
-        assert_eq!(named(&state), Ok(Some("ancestor".into())));
-        fs::write(state.join("hostname"), "box.example.org\n").unwrap();
-        assert_eq!(named(&state), Ok(Some("box.example.org".into())));
-        fs::write(state.join("hostname"), "not a name!\n").unwrap();
-        assert!(named(&state).is_err_and(|why| why.contains("hostname")));
         fs::remove_dir_all(&place.root).unwrap();
     }
 

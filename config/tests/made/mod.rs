@@ -3,7 +3,9 @@
 
 use std::net::Ipv4Addr;
 
-use config::{Config, Console, Data, Format, Loglevel, Modules, Net, Podman, Share, Swap, WaitUsb};
+use config::{
+    Config, Console, Data, Format, Loglevel, Modules, Net, Podman, Proxy, Share, Swap, WaitUsb,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -83,6 +85,13 @@ fn net() -> impl Strategy<Value = Net> {
     ]
 }
 
+fn proxy() -> impl Strategy<Value = Proxy> {
+    let url =
+        || option::of("(https?://)?([a-z]{1,5}:[!#%&a-z0-9]{1,5}@)?[a-z.]{1,9}:[1-9][0-9]{1,3}");
+    let none = option::of("[a-z.*]{1,9}(,[0-9./]{1,9}){0,3}");
+    (url(), url(), none).prop_map(|(http, https, none)| Proxy { http, https, none })
+}
+
 pub fn config() -> impl Strategy<Value = Config> {
     let formats = select(vec![Format::Magic, Format::Blank, Format::Never]);
     let consoles = select(vec![Console::Status, Console::Shell, Console::Off]);
@@ -127,10 +136,11 @@ pub fn config() -> impl Strategy<Value = Config> {
         modules,
         (option::of(disk()), swaps()),
         any::<[bool; 7]>(),
+        proxy(),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
-        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools) = theirs;
+        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, proxy) = theirs;
         let [sshd, rescue, utc, swap, autologin, syslog, fast] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -141,6 +151,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             console,
             podman,
             sshd,
+            proxy,
             services,
             rescue,
             loglevel,
@@ -258,6 +269,14 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             .map(|name| ("blacklist", name.replace('_', "-"))),
     );
     flags.extend(config.swaps.iter().map(|s| ("b2p.swap", swap_text(s))));
+    let proxy = &config.proxy;
+    for (name, value) in [
+        ("b2p.http_proxy", &proxy.http),
+        ("b2p.https_proxy", &proxy.https),
+        ("b2p.no_proxy", &proxy.none),
+    ] {
+        flags.extend(value.iter().map(|text| (name, text.clone())));
+    }
     flags.extend(config.tz.iter().map(|zone| ("tz", zone.clone())));
     flags.extend(
         config

@@ -1,0 +1,96 @@
+//! What the data disk says of the configuration, copied to where PID 1 reads it
+//! ([`init::flags::KEPT`]): a disk may hang, and PID 1 must not.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use init::files;
+use init::flags::{KEPT, LONGEST};
+
+use super::Place;
+
+/// What is copied: its name there, and where it is, the first that is.
+const FILES: &[(&str, &[&str])] = &[
+    ("config", &["config"]),
+    // The second is where boot2docker and its clients had it.
+    ("hostname", &["hostname", "etc/hostname"]),
+];
+
+/// Copies what is there.
+///
+/// # Errors
+/// What could not be read, or is too long.
+pub fn all(place: &Place) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (name, froms) in FILES {
+        let read = froms.iter().map(|from| read(&place.state().join(from)));
+        let Some(outcome) = read.filter_map(Result::transpose).next() else {
+            continue;
+        };
+        let to = place.at(KEPT).join(name);
+        let done = outcome.and_then(|bytes| files::replace(&to, &bytes, 0o600));
+        wrong.extend(done.err());
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(wrong.join("; ")),
+    }
+}
+
+/// The whole file; `None` where there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let say = |e: &dyn std::fmt::Display| Err(format!("{}: {e}", path.display()));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(e) => return say(&e),
+    };
+    // A fifo would never end, a directory cannot be read.
+    if !file.metadata().is_ok_and(|m| m.is_file()) {
+        return say(&"not a file");
+    }
+    let mut bytes = Vec::new();
+    if let Err(e) = file.take(LONGEST + 1).read_to_end(&mut bytes) {
+        return say(&e);
+    }
+    match bytes.len() as u64 > LONGEST {
+        true => say(&"longer than 64 KiB; none of it is taken"),
+        false => Ok(Some(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_there_is_handed_over_and_what_is_not_costs_nothing() {
+        let root = std::env::temp_dir().join(format!("b2p-handover-{}", std::process::id()));
+        let place = Place { root };
+        let state = place.state();
+        fs::create_dir_all(state.join("etc")).unwrap();
+        all(&place).unwrap();
+        assert!(!place.at(KEPT).exists());
+        fs::write(state.join("etc/hostname"), "old\n").unwrap();
+        fs::write(state.join("config"), "tz=UTC\n").unwrap();
+        all(&place).unwrap();
+        let kept = |name: &str| fs::read_to_string(place.at(KEPT).join(name)).unwrap();
+        assert_eq!(
+            (kept("config"), kept("hostname")),
+            ("tz=UTC\n".into(), "old\n".into())
+        );
+        fs::write(state.join("hostname"), "new\n").unwrap();
+        fs::write(state.join("config"), vec![b'#'; 64 * 1024 + 1]).unwrap();
+        assert!(all(&place).unwrap_err().contains("longer"));
+        assert_eq!(
+            (kept("config"), kept("hostname")),
+            ("tz=UTC\n".into(), "new\n".into())
+        );
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+}
