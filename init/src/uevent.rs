@@ -155,11 +155,18 @@ const QUICK: &[(&str, &str)] = &[
 /// The same of devices that take as long as their hardware does.
 #[rustfmt::skip]
 const SLOW: &[(&str, &str)] = &[
-    ("pci:v*bc01sc*",      "controllers of IDE, SATA, SCSI, RAID: 150 ms for a reset alone"),
+    ("pci:v*bc01sc*",      "controllers of SCSI, RAID"),
     ("pci:v*bc08sc05*",    "readers of SD cards"),
     ("mmc:block",          "SD cards, eMMC"),
     ("pci:v*bc0Csc03*",    "USB"),
     ("usb:v*ic08*",        "disks on USB"),
+];
+
+/// Those among them whose disks a PC's firmware knows, every one.
+#[rustfmt::skip]
+const ATA: &[(&str, &str)] = &[
+    ("pci:v*bc01sc01*",    "IDE: 150 ms for a reset alone (libata-core.c, ATA_WAIT_AFTER_RESET)"),
+    ("pci:v*bc01sc06*",    "SATA: the same, and as long again for ports without a plug"),
 ];
 
 /// Whether a disk may hang on the device of `alias`, and is known at once if so.
@@ -172,6 +179,12 @@ pub fn quick_disk(alias: &str) -> bool {
 #[must_use]
 pub fn any_disk(alias: &str) -> bool {
     quick_disk(alias) || is_one_of(SLOW, alias)
+}
+
+/// The same but for IDE and SATA.
+#[must_use]
+pub fn disk_beside_ata(alias: &str) -> bool {
+    any_disk(alias) && !is_one_of(ATA, alias)
 }
 
 fn is_one_of(table: &[(&str, &str)], alias: &str) -> bool {

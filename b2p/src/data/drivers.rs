@@ -4,18 +4,24 @@ use std::path::Path;
 
 use init::modules::Modules;
 use init::{flags, sys, uevent};
-use log::warn;
+use log::{debug, warn};
+
+use super::firmware;
 
 /// A driver finds devices that want one in turn: a controller, a disk on it; or a
 /// USB host, a bridge, a disk. The module loader waits for what a driver looks for
 /// (kernel/module/main.c, async_synchronize_full).
 const DEEPEST: usize = 4;
 
+/// Which devices are given theirs, by their modalias.
+type Wanted = fn(&str) -> bool;
+
 /// Who gives them theirs.
 #[derive(Debug, Default)]
 pub struct Drivers {
     modules: Option<Modules>,
-    slow: bool,
+    /// Those that are slow have had their turn; with what.
+    slow: Option<Wanted>,
 }
 
 impl Drivers {
@@ -32,7 +38,7 @@ impl Drivers {
         });
         Drivers {
             modules: modules.inspect_err(|why| warn!("data: {why}")).ok(),
-            slow: false,
+            slow: None,
         }
     }
 
@@ -43,23 +49,39 @@ impl Drivers {
 
     /// Whether the slow ones have theirs, too.
     pub fn done(&self) -> bool {
-        self.slow || self.modules.is_none()
+        self.slow.is_some() || self.modules.is_none()
     }
 
     /// Gives all of them theirs; `false` if there was nothing to load.
     pub fn all(&mut self) -> bool {
-        self.slow = true;
-        self.load(uevent::any_disk)
+        self.slower(uevent::any_disk)
+    }
+
+    /// The same, but not to IDE and SATA where the firmware has looked and found no
+    /// disk: `settle` gives them theirs, and should a disk come, that is heard.
+    pub fn likely(&mut self) -> bool {
+        match firmware::no_disk(Path::new("/")) {
+            true => {
+                debug!("data: the firmware lists no disk: IDE and SATA are not waited for");
+                self.slower(uevent::disk_beside_ata)
+            }
+            false => self.all(),
+        }
     }
 
     /// The same for what has come since, where the slow ones have had their turn.
     pub fn again(&mut self) {
-        if self.slow {
-            self.load(uevent::any_disk);
+        if let Some(wanted) = self.slow {
+            self.load(wanted);
         }
     }
 
-    fn load(&mut self, wanted: fn(&str) -> bool) -> bool {
+    fn slower(&mut self, wanted: Wanted) -> bool {
+        self.slow = Some(wanted);
+        self.load(wanted)
+    }
+
+    fn load(&mut self, wanted: Wanted) -> bool {
         let Some(modules) = &mut self.modules else {
             return false;
         };

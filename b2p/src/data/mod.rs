@@ -9,6 +9,7 @@
 mod asked;
 pub mod drivers;
 pub mod durable;
+mod firmware;
 mod format;
 pub mod fsck;
 mod grow;

@@ -67,12 +67,17 @@ impl Wait {
     /// Whether there is more to be seen after the slow controllers have been given
     /// their drivers. While those look, nobody else has anything to do: a host key is
     /// made, in case there is none on a disk.
-    fn slower(&mut self) -> bool {
+    fn slower(&mut self, asked: &Asked) -> bool {
         if self.drivers.done() {
             return false;
         }
         self.spare = Spare::begin();
-        let loaded = self.drivers.all();
+        // Who names a disk, or a time to wait, knows more than the firmware.
+        let named = asked.wanted != Wanted::Auto || asked.wait.is_some();
+        let loaded = match named {
+            true => self.drivers.all(),
+            false => self.drivers.likely(),
+        };
         self.begun = Instant::now();
         loaded
     }
@@ -116,7 +121,7 @@ impl Wait {
             let choice = choose(&devices, &asked.wanted, asked.consent);
             // A file system that is ours is taken without a look at slower disks; a disk
             // is made only where none of them has one.
-            if !matches!(choice.decision, Decision::Use(..)) && self.slower() {
+            if !matches!(choice.decision, Decision::Use(..)) && self.slower(asked) {
                 continue;
             }
             let there = !matches!(choice.decision, Decision::None(_));
