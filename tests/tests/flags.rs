@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use initramfs::qemu::Ready;
 use std::time::Duration;
-use tests::{Checks, Guest, READY, Shell, keyless, machine};
+use tests::{Checks, Guest, READY, Shell, eventually, keyless, machine};
 
 /// Off within this, when asked in an orderly way.
 const OFF: Duration = Duration::from_secs(120);
@@ -47,6 +47,25 @@ fn values() -> Result<()> {
         );
         Ok(())
     });
+    checks.check(
+        "no disk costs nothing, though there is a controller",
+        || {
+            let said = guest.sh("dmesg")?;
+            let at = |words: &str| {
+                said.find(words)
+                    .with_context(|| format!("{words}:\n{said}"))
+            };
+            let (skipped, ready) = (at("the firmware lists no disk")?, at("boot2podman: ready")?);
+            ensure!(skipped < at("data=ram")?, "not what it was decided by");
+            // After the ready line it has its driver all the same.
+            let late = eventually(OFF, || {
+                let said = guest.sh("dmesg")?;
+                said.find("ata1:").context("IDE has no driver")
+            })?;
+            ensure!(late > ready, "the ready line waited for IDE:\n{said}");
+            Ok(())
+        },
+    );
     checks.check("a login where all is well says nothing of it", || {
         let seen = guest.at_terminal("core", &[])?;
         ensure!(seen.contains("core@box:~$"), "no shell: {seen:?}");

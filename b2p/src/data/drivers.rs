@@ -4,7 +4,7 @@ use std::path::Path;
 
 use init::modules::Modules;
 use init::{flags, sys, uevent};
-use log::{debug, warn};
+use log::{info, warn};
 
 use super::firmware;
 
@@ -62,7 +62,7 @@ impl Drivers {
     pub fn likely(&mut self) -> bool {
         match firmware::no_disk(Path::new("/")) {
             true => {
-                debug!("data: the firmware lists no disk: IDE and SATA are not waited for");
+                info!("data: the firmware lists no disk: IDE and SATA are not waited for");
                 self.slower(uevent::disk_beside_ata)
             }
             false => self.all(),

@@ -22,7 +22,13 @@ pub struct Row {
     pub device: &'static str,
     /// The file system that the device has then.
     pub fs: Fs,
+    /// What QEMU is told besides.
+    pub args: &'static [&'static str],
 }
+
+/// SeaBIOS leaves disks alone that it does not boot from, as libvirt wants it: the
+/// firmware's word that there is none is then worth nothing.
+const STRICT: &[&str] = &["-boot", "strict=on"];
 
 const fn row(
     name: &'static str,
@@ -43,6 +49,10 @@ const fn row(
         make,
         device,
         fs,
+        args: match bus {
+            Bus::Ide => STRICT,
+            _ => &[],
+        },
     }
 }
 

@@ -32,8 +32,14 @@ while :; do
     echo $n
 done";
 
-/// Where the records are, from the root of the disk on.
+/// Whose containers write, in turn: the second has none of root's rights.
+const USERS: [&str; 2] = ["root", "core"];
+
+/// Where root's records are, from the root of the disk on.
 pub const RECORDS: &str = "/containers/storage/volumes/kept/_data/log";
+
+/// And in the machine, for whoever asks.
+const LOG: &str = "$(podman volume inspect --format '{{.Mountpoint}}' kept)/log";
 
 /// Records as they come; the last that is known to be on the disk.
 pub struct Writer {
@@ -44,14 +50,14 @@ pub struct Writer {
 impl Writer {
     /// Starts the container, made if it is not there, and hears it; `each` is
     /// called with every number.
-    pub fn start(guest: &Guest, each: impl Fn(u64) + Send + 'static) -> Result<Writer> {
+    pub fn start(guest: &Guest, user: &str, each: impl Fn(u64) + Send + 'static) -> Result<Writer> {
         let script = format!(
             "podman container exists {WRITER} || podman create --name {WRITER} -v kept:/data {} sh -c '{WRITE}' >/dev/null
              exec podman start --attach {WRITER}",
             image::NAME
         );
         let mut ssh = guest.client("ssh");
-        ssh.args(["-T", "-l", "root", "guest", "--", &script]);
+        ssh.args(["-T", "-l", user, "guest", "--", &script]);
         ssh.stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
@@ -109,7 +115,8 @@ pub fn records(text: &str, least: u64) -> Result<()> {
 struct Life {
     disk: Image,
     archives: Vec<PathBuf>,
-    acknowledged: u64,
+    /// Of each of [`USERS`].
+    acknowledged: [u64; 2],
     who: String,
     loaded: Vec<String>,
 }
@@ -124,13 +131,15 @@ impl Life {
         let mut life = Life {
             archives: archives(&dir, 4)?,
             disk,
-            acknowledged: 0,
+            acknowledged: [0; 2],
             who: String::new(),
             loaded: Vec::new(),
         };
         let guest = life.boot()?;
-        let archive = image::archive(guest.vm.dir())?;
-        text(&guest.ssh_with("root", "podman load -q", &fs::read(archive)?)?)?;
+        let archive = fs::read(image::archive(guest.vm.dir())?)?;
+        for user in USERS {
+            text(&guest.ssh_with(user, "podman load -q", &archive)?)?;
+        }
         life.who = who(&guest)?;
         off(&guest)?;
         Ok(life)
@@ -159,10 +168,11 @@ impl Life {
     }
 
     /// Looks at what is there, then writes, and cuts the power.
-    fn round(&mut self, random: &mut Random) -> Result<()> {
+    fn round(&mut self, round: usize, random: &mut Random) -> Result<()> {
         let guest = self.boot()?;
         self.check(&guest)?;
-        let writer = Writer::start(&guest, |_| ())?;
+        let whose = round % USERS.len();
+        let writer = Writer::start(&guest, USERS[whose], |_| ())?;
         let archive = random.below(self.archives.len() as u64) as usize;
         let name = called(archive);
         thread::scope(|scope| {
@@ -173,7 +183,7 @@ impl Life {
             load.join().map_err(|_| anyhow::anyhow!("panicked"))?;
             anyhow::Ok(())
         })?;
-        self.acknowledged = writer.last().max(self.acknowledged);
+        self.acknowledged[whose] = writer.last().max(self.acknowledged[whose]);
         Ok(())
     }
 
@@ -182,11 +192,13 @@ impl Life {
     fn check(&mut self, guest: &Guest) -> Result<()> {
         let now = who(guest)?;
         ensure!(now == self.who, "{} and then {now}", self.who);
-        if self.acknowledged > 0 {
-            let all = guest.sh("cat /var/lib/containers/storage/volumes/kept/_data/log")?;
-            records(&all, self.acknowledged)?;
-            let names = guest.sh("podman ps -a --format '{{.Names}}'")?;
-            ensure!(names == WRITER, "{names:?}");
+        for (user, least) in USERS.iter().zip(self.acknowledged) {
+            if least > 0 {
+                let all = guest.sh_as(user, &format!("cat {LOG}"))?;
+                records(&all, least).with_context(|| format!("of {user}"))?;
+                let names = guest.sh_as(user, "podman ps -a --format '{{.Names}}'")?;
+                ensure!(names == WRITER, "{user}: {names:?}");
+            }
         }
         let images = guest.sh("podman images --format '{{.Repository}}:{{.Tag}}'")?;
         for name in &self.loaded {
@@ -247,7 +259,7 @@ impl Life {
         off(&guest)?;
         Ext::on(&self.disk)?.clean()?;
         println!(
-            "{} records acknowledged, {} images",
+            "{:?} records acknowledged, {} images",
             self.acknowledged,
             self.loaded.len()
         );
@@ -290,10 +302,10 @@ fn many(name: &str, seed: u64, rounds: usize) -> Result<()> {
     let mut random = Random::new(seed);
     let mut cuts = 0;
     for round in 0..rounds {
-        let done = life.round(&mut random);
+        let done = life.round(round, &mut random);
         done.with_context(|| format!("seed {seed}, round {round}, after {cuts} cuts"))?;
         cuts += 1;
-        println!("{name}: {cuts} cuts, {} records", life.acknowledged);
+        println!("{name}: {cuts} cuts, {:?} records", life.acknowledged);
         if random.below(2) == 0 {
             life.cut_boot(&mut random)?;
             cuts += 1;

@@ -60,7 +60,7 @@ fn story(dir: &Path, seconds: u64) -> Result<Story> {
     text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
     let acknowledged = Arc::new(Mutex::new(Known::new()));
     let (list, file) = (Arc::clone(&acknowledged), path.clone());
-    let writer = Writer::start(&guest, move |number| {
+    let writer = Writer::start(&guest, "root", move |number| {
         let by = logged(&file).unwrap_or(usize::MAX);
         list.lock()
             .unwrap_or_else(PoisonError::into_inner)

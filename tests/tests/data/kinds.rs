@@ -21,6 +21,7 @@ fn row(name: &str) -> Result<()> {
     disk.grow(2 * made / MIB)?; // a card has 2^n bytes
     let table = inspect::partitions(&disk).ok();
     let machine = machine_of(row.kernel, &format!("data-{name}"))?;
+    let machine = machine.qemu_args(row.args);
     let guest = Guest::from(&machine.disk(Disk::raw(disk.file()).on(row.bus)))?;
     let mut checks = Checks::new(name);
     checks.check("it is used", || on(&guest, row.device));

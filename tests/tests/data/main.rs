@@ -4,12 +4,14 @@
 //! | Module | |
 //! |---|---|
 //! | `life` | first boot and second, growth, two candidates, and everything that is refused |
+//! | `boots` | ten boots |
 //! | `kinds` | each label, file system, layout and bus |
 //! | `damage` | file systems that are damaged, disks that cannot be read or written, or are full |
 //! | `plug` | disks that come and go while the machine runs |
 //! | `cuts` | the power goes, at any moment |
 //! | `flushes` | the power goes, and the disk forgets what was not flushed |
 
+mod boots;
 mod cuts;
 mod damage;
 mod flushes;

@@ -2,11 +2,12 @@
 
 use super::{END, SOON, on};
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use initramfs::qemu::Vm;
+use serde_json::{Value, json};
 use std::path::Path;
 use tests::disks::inspect::Ext;
 use tests::disks::{self, make};
-use tests::{Checks, Guest, eventually};
+use tests::{Checks, Guest, READY, eventually, machine};
 
 /// A machine with a controller and no disk on it.
 fn bare(name: &str) -> Result<Guest> {
@@ -15,15 +16,23 @@ fn bare(name: &str) -> Result<Guest> {
     })
 }
 
+/// Where a card goes into a machine that runs: PCI Express has a port for each.
+const PORT: &[&str] = &["-device", "pcie-root-port,id=hot"];
+
 /// Plugs a disk in.
 fn plug(guest: &Guest, file: &Path) -> Result<()> {
+    let device = json!({"driver": "scsi-hd", "bus": "hot.0", "drive": "plugged", "id": "disk"});
+    plug_as(&guest.vm, file, &device)
+}
+
+/// Plugs `device` in, whose drive is `plugged`.
+fn plug_as(vm: &Vm, file: &Path, device: &Value) -> Result<()> {
     let node = json!({
         "driver": "raw", "node-name": "plugged",
         "file": {"driver": "file", "filename": file},
     });
-    guest.vm.qmp_with("blockdev-add", &node)?;
-    let device = json!({"driver": "scsi-hd", "bus": "hot.0", "drive": "plugged", "id": "disk"});
-    guest.vm.qmp_with("device_add", &device).map(drop)
+    vm.qmp_with("blockdev-add", &node)?;
+    vm.qmp_with("device_add", device).map(drop)
 }
 
 fn unplug(guest: &Guest) -> Result<()> {
@@ -110,5 +119,50 @@ fn it_comes_too_late() -> Result<()> {
     });
     checks.finish(&guest)?;
     let dir = disk.file().parent().context("no directory")?;
+    Ok(std::fs::remove_dir_all(dir)?)
+}
+
+/// `waitusb=`: the ready line waits for the disk, which comes on PCI, and no longer.
+#[test]
+fn it_is_waited_for() -> Result<()> {
+    let dir = disks::dir("waited")?;
+    let disk = make::ours(&dir, "disk")?;
+    let vm = machine("data-waited")?;
+    let vm = vm.qemu_args(PORT).append("waitusb=600").start()?;
+    vm.wait_console("data: waits for a disk", READY)?;
+    let device =
+        json!({"driver": "virtio-blk-pci", "bus": "hot", "drive": "plugged", "id": "disk"});
+    plug_as(&vm, disk.file(), &device)?;
+    let ready = vm.wait_ready(READY)?;
+    let guest = Guest::with(vm, ready)?;
+    let mut checks = Checks::new("waited");
+    checks.check("it is used", || on(&guest, "/dev/vda1"));
+    checks.check("off", || off(&guest));
+    checks.finish(&guest)?;
+    Ok(std::fs::remove_dir_all(dir)?)
+}
+
+/// The wait has an end; then it is as with any disk that comes later, NVMe on PCI here.
+#[test]
+fn it_is_not_waited_for_any_longer() -> Result<()> {
+    let dir = disks::dir("nvme-later")?;
+    let disk = make::ours(&dir, "disk")?;
+    let guest = Guest::boot("data-nvme-later", |m| m.qemu_args(PORT).append("waitusb=3"))?;
+    let mut checks = Checks::new("nvme-later");
+    checks.check("in RAM first", || {
+        on(&guest, "ram")?;
+        let init = guest.ready.init_ms().context("no time")?;
+        ensure!(init >= 3000, "it was not waited for: {init} ms");
+        Ok(())
+    });
+    checks.check("it comes", || {
+        let device = json!({
+            "driver": "nvme", "bus": "hot", "serial": "later", "drive": "plugged", "id": "disk",
+        });
+        plug_as(&guest.vm, disk.file(), &device)?;
+        says(&guest, &["/dev/nvme0n1p1"])
+    });
+    checks.check("off", || off(&guest));
+    checks.finish(&guest)?;
     Ok(std::fs::remove_dir_all(dir)?)
 }

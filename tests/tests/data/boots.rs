@@ -1,0 +1,87 @@
+//! One disk over ten boots: nothing gets lost, nothing piles up.
+
+use super::{off, on, whole};
+use anyhow::{Context, Result, ensure};
+use initramfs::qemu::Disk;
+use std::fs;
+use tests::disks::inspect::Ext;
+use tests::disks::{self, Image, taken, userdata};
+use tests::{Checks, Guest, image};
+
+const BOOTS: usize = 10;
+
+#[test]
+fn ten_boots() -> Result<()> {
+    let dir = disks::dir("boots")?;
+    let disk = taken::words(&dir, "disk", userdata::OURS.as_bytes())?;
+    let mut checks = Checks::new("boots");
+    let mut who = String::new();
+    for number in 1..=BOOTS {
+        boot(&disk, number, &mut who, &mut checks)?;
+    }
+    checks.done()?;
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+fn boot(disk: &Image, number: usize, who: &mut String, checks: &mut Checks) -> Result<()> {
+    let guest = Guest::boot(&format!("data-boots-{number}"), |m| {
+        m.memory_mib(768).disk(Disk::raw(disk.file()))
+    })?;
+    checks.check("the disk is used, and nothing is missing", || {
+        on(&guest, "/dev/vda1")?;
+        whole(&guest)
+    });
+    checks.check("who it is", || {
+        let now = guest.sh("cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub")?;
+        ensure!(number == 1 || now == *who, "{who}, then {now}");
+        *who = now;
+        Ok(())
+    });
+    checks.check("what every boot has written", || written(&guest, number));
+    checks.check("a container of the first boot", || {
+        container(&guest, number)
+    });
+    let last = guest.sh("ls -R /var/lib/boot2podman; find /var/lib/containers | wc -l")?;
+    checks.check("off", || off(&guest));
+    checks.check("whole", || Ext::on(disk)?.clean());
+    if number == BOOTS {
+        println!("after {BOOTS} boots:\n{last}");
+        let half = last.lines().find(|l| l.contains("b2p-new"));
+        checks.check("nothing piles up", || {
+            ensure!(half.is_none(), "{half:?}");
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+/// Synced in one boot, not synced in the other.
+fn written(guest: &Guest, number: usize) -> Result<()> {
+    let file = "/var/lib/containers/boots";
+    let before = guest.sh(&format!("touch {file}; cat {file}"))?;
+    let expected: Vec<String> = (1..number).map(|n| n.to_string()).collect();
+    ensure!(before == expected.join("\n"), "{before:?}");
+    let sync = ["", "; sync"].get(number % 2).context("odd or even")?;
+    guest.sh(&format!("echo {number} >>{file}{sync}")).map(drop)
+}
+
+/// It counts its starts in its own layer; only the first boot and the last look, for
+/// podman's time under emulation.
+fn container(guest: &Guest, number: usize) -> Result<()> {
+    let name = image::NAME;
+    match number {
+        1 => {
+            let archive = fs::read(image::archive(guest.vm.dir())?)?;
+            tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
+            let script = format!("podman run --name kept {name} sh -c 'echo x >>/starts'");
+            guest.sh(&script).map(drop)
+        }
+        BOOTS => {
+            let script = "podman start --attach kept; podman cp kept:/starts - | tar xO | wc -l";
+            let starts = guest.sh(script)?;
+            ensure!(starts == "2", "{starts}");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
