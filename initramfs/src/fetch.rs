@@ -128,6 +128,16 @@ impl Wanted {
         }
     }
 
+    /// What makes a medium that a machine boots from.
+    fn loaders(&self) -> Set {
+        Set {
+            dir: paths::cache(),
+            label: "loaders",
+            packages: packages::LOADERS.iter().map(|p| p.name).collect(),
+            kept: &[],
+        }
+    }
+
     fn key(&self, set: &Set) -> String {
         let mut inputs = Inputs::new();
         inputs.add("format", FORMAT).add("suite", &self.suite);
@@ -156,6 +166,11 @@ impl Wanted {
     /// Fetches the kernel's tree unless it is there.
     pub fn fetch_kernel(&self, step: &Step) -> Result<Debian> {
         self.fetch_set(&self.linux(), step)
+    }
+
+    /// Fetches the tree of boot loaders unless it is there.
+    pub fn fetch_loaders(&self, step: &Step) -> Result<Debian> {
+        self.fetch_set(&self.loaders(), step)
     }
 
     fn fetch_set(&self, set: &Set, step: &Step) -> Result<Debian> {

@@ -70,7 +70,7 @@ fn make(wanted: &Wanted) -> Result<()> {
 }
 
 /// Makes `to` another name of `from`; a copy, where the file system has no hard links.
-fn same_file(from: &Path, to: &Path) -> Result<()> {
+pub fn same_file(from: &Path, to: &Path) -> Result<()> {
     let identity = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino()));
     let there = identity(from).with_context(|| format!("stat {}", from.display()))?;
     if identity(to).is_ok_and(|here| here == there) {

@@ -7,6 +7,7 @@
 
 pub mod applets;
 pub mod archive;
+pub mod boot;
 pub mod elf;
 pub mod erofs;
 pub mod fetch;
@@ -14,6 +15,7 @@ pub mod host;
 pub mod image;
 pub mod init;
 pub mod initrd;
+pub mod iso;
 pub mod ldcache;
 pub mod manifest;
 pub mod modules;

@@ -7,11 +7,12 @@ usage: cargo run -p initramfs -- <command>
   image   make out/vmlinuz, out/initrd.img and out/manifest.json
   image <kernel>...
           the same of these kernels, in out/<kernel>/ and nowhere else
+  iso     the same, and out/boot2podman.iso with its checksum
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
-  The environment decides: SUITE= MIRROR= KERNEL= for image;
-  MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY= for run.";
+  The environment decides: SUITE= MIRROR= KERNEL= for image; APPEND= SSH_KEY= for
+  iso, too; MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY= for run.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         Some((command, rest)) => match command.as_str() {
             "image" if rest.is_empty() => initramfs::image::main(),
             "image" => initramfs::image::beside(rest),
+            "iso" => initramfs::iso::main(),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),

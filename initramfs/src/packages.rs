@@ -97,6 +97,15 @@ pub const PACKAGES: &[Package] = &[
     tool("docker-compose", "the tests' third client"),
 ];
 
+/// What a medium to boot from is made with, in a tree of its own: who runs
+/// `make image` alone does without.
+pub const LOADERS: &[Package] = &[
+    tool("grub-pc-bin", "the boot loader for BIOS"),
+    tool("grub-efi-amd64-bin", "the same for UEFI"),
+    tool("xorriso", "writes the ISO"),
+    tool("mtools", "fills the FAT file system that UEFI reads"),
+];
+
 /// Which of Debian's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
@@ -154,7 +163,8 @@ mod tests {
         let all = names.len();
         names.dedup();
         assert_eq!(names.len(), all);
-        assert!(PACKAGES.iter().all(|p| !p.why.is_empty()));
+        let mut all = PACKAGES.iter().chain(LOADERS);
+        assert!(all.all(|p| !p.why.is_empty()));
     }
 
     #[test]

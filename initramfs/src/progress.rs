@@ -11,7 +11,12 @@ pub struct Step {
 impl Step {
     /// Step `number` of `total` begins.
     pub fn begin(number: usize, total: usize) -> Self {
-        let label = format!("[image {number}/{total}]");
+        Step::of("image", number, total)
+    }
+
+    /// The same of another target than `image`.
+    pub fn of(target: &str, number: usize, total: usize) -> Self {
+        let label = format!("[{target} {number}/{total}]");
         Step {
             label,
             start: Instant::now(),

@@ -2,7 +2,7 @@
 
 mod connect;
 mod data_disk;
-mod options;
+pub mod options;
 mod place;
 mod tunnel;
 

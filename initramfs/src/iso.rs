@@ -1,0 +1,130 @@
+//! `make iso`: one file that boots on BIOS and UEFI, from a disc, and written to a
+//! stick or a disk as it is. Kernel and initrd are plain files on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::boot::grub::Loaders;
+use crate::boot::menu;
+use crate::fetch::{Debian, Wanted};
+use crate::image;
+use crate::packages::Kernel;
+use crate::progress::{Step, megabytes};
+use crate::run::options::Options;
+use crate::stamp::{self, Inputs};
+use crate::{paths, tools};
+
+/// Its name under out/.
+pub const NAME: &str = "boot2podman.iso";
+/// Where the files are on it.
+const DIR: &str = "/boot";
+/// Bytes 0x8028 to 0x8047 of the file (ECMA-119, 8.4.8): docker-machine and minikube
+/// read the version of an ISO there.
+const VOLUME: &str = concat!("b2p-v", env!("CARGO_PKG_VERSION"));
+/// The time of everything on it, in seconds since 1970: ISO 9660 has none before, and
+/// the same inputs make the same file.
+const TIME: &str = "315532800";
+
+/// Makes the ISO of `KERNEL=`, with the flags of `APPEND=` and the key of `SSH_KEY=` in
+/// its menu, and its checksum beside it.
+///
+/// # Errors
+/// What went wrong, with the step.
+pub fn main() -> Result<()> {
+    image::main()?;
+    let wanted = Wanted::from_env()?;
+    let _lock = stamp::lock(&paths::out())?;
+    let flags = flags()?;
+    let step = Step::of("iso", 1, 2);
+    let tree = wanted.fetch_loaders(&step)?;
+    let iso = paths::out_of(wanted.kernel).join(NAME);
+    make(&tree, wanted.kernel, &flags, &iso)?;
+    Step::of("iso", 2, 2).note(&format!(
+        "{}: {}, volume {VOLUME}",
+        iso.display(),
+        megabytes(fs::metadata(&iso)?.len())
+    ));
+    image::same_file(&iso, &paths::out().join(NAME))?;
+    let sums = format!("{NAME}.sha256");
+    image::same_file(&iso.with_file_name(&sums), &paths::out().join(sums))
+}
+
+/// What every entry of the menu gets.
+fn flags() -> Result<Vec<String>> {
+    let options = Options::read(&[], |name| std::env::var(name).ok())?;
+    let mut flags = menu::words(&options.append);
+    if let Some(key) = options.asked_key()? {
+        flags.push(format!("b2p.ssh_key={}", key.public));
+    }
+    Ok(flags)
+}
+
+/// Makes `iso` of the kernel's artifacts, unless it is current.
+///
+/// # Errors
+/// What went wrong.
+pub fn make(tree: &Debian, kernel: Kernel, flags: &[String], iso: &Path) -> Result<bool> {
+    let menu = menu::config(DIR, flags)?;
+    let files = ["vmlinuz", "initrd.img"].map(|name| paths::out_of(kernel).join(name));
+    let mut inputs = Inputs::new();
+    inputs.add("format", "1").add("loaders", &tree.key);
+    inputs.add("volume", VOLUME).add("menu", &menu);
+    for file in &files {
+        inputs.add_file("file", file)?;
+    }
+    let made = stamp::make(iso, &inputs.finish(), |to| write(tree, &menu, &files, to))?;
+    let sums = iso.with_file_name(format!("{NAME}.sha256"));
+    if made || !sums.exists() {
+        let line = format!("{}  {NAME}\n", stamp::file_digest(iso)?);
+        fs::write(&sums, line).with_context(|| format!("write {}", sums.display()))?;
+    }
+    Ok(made)
+}
+
+fn write(tree: &Debian, menu: &str, files: &[PathBuf], to: &Path) -> Result<()> {
+    let work = paths::cache().join(".tmp.iso");
+    stamp::remove(&work)?;
+    let (root, mark) = (work.join("root"), format!("{DIR}/grub/{VOLUME}"));
+    let dir = root.join(DIR.trim_start_matches('/'));
+    fs::create_dir_all(dir.join("grub"))?;
+    fs::write(dir.join("grub/grub.cfg"), menu)?;
+    fs::write(root.join(mark.trim_start_matches('/')), "")?;
+    for file in files {
+        let name = file.file_name().context("a file has a name")?;
+        fs::hard_link(file, dir.join(name))
+            .or_else(|_| fs::copy(file, dir.join(name)).map(drop))?;
+    }
+    let loaders = Loaders {
+        tree,
+        mark: &mark,
+        config: &format!("{DIR}/grub/grub.cfg"),
+        dir: &work,
+    };
+    fs::rename(loaders.bios()?, dir.join("grub/bios.img"))?;
+    xorriso(tree, &loaders, &root, to)?;
+    stamp::remove(&work)
+}
+
+/// As a disc: El Torito, an image for each firmware. As a disk: an MBR that loads the
+/// first, and a GPT with the second as EFI system partition, behind the ISO 9660.
+fn xorriso(tree: &Debian, loaders: &Loaders<'_>, root: &Path, to: &Path) -> Result<()> {
+    let efi = loaders.uefi()?;
+    let mut command = tools::command_in(tree, "xorriso")?;
+    command.env("SOURCE_DATE_EPOCH", TIME);
+    #[rustfmt::skip]
+    command.args([
+        "-as", "mkisofs", "-quiet", "-r", "-V", VOLUME, "-A", "boot2podman",
+        "-partition_offset", "16", "--mbr-force-bootable", "-appended_part_as_gpt",
+        "-c", "/boot/grub/boot.cat",
+        "-b", "/boot/grub/bios.img", "-no-emul-boot", "-boot-load-size", "4",
+        "-boot-info-table", "--grub2-boot-info",
+        "-eltorito-alt-boot", "-e", "--interval:appended_partition_2:::", "-no-emul-boot",
+    ]);
+    command.args(["--set_all_file_dates", &format!("={TIME}")]);
+    command.arg("--grub2-mbr").arg(loaders.hybrid_mbr());
+    command.args(["-append_partition", "2", "0xef"]).arg(efi);
+    command.arg("-o").arg(to).arg(root);
+    tools::run(&mut command, "xorriso").map(drop)
+}
