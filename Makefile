@@ -25,7 +25,7 @@ iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic f
 run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded
 	@$(INITRAMFS) run
 
-test: image ## everything CI runs
+test: iso ## everything CI runs
 	@$(INITRAMFS) image generic
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings

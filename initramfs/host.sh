@@ -22,6 +22,8 @@ need btrfs-progs /usr/bin/btrfs
 need dosfstools /usr/sbin/mkfs.vfat
 need cryptsetup-bin /usr/sbin/cryptsetup
 need fdisk /usr/sbin/sfdisk
+# For the tests of the ISO.
+need ovmf /usr/share/OVMF
 # For the tests of shared folders.
 [ -e /usr/lib/qemu/virtiofsd ] || need virtiofsd /usr/libexec/virtiofsd
 need gcc cc

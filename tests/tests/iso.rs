@@ -1,0 +1,188 @@
+//! The ISO, as people use it: a disc or a stick, with BIOS and with UEFI. `make test`
+//! has made it.
+
+use anyhow::{Context, Result, ensure};
+use initramfs::iso;
+use initramfs::paths;
+use initramfs::qemu::{Accel, Disk, Machine, process};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tests::disks::{self, taken, userdata};
+use tests::{Checks, Guest, READY};
+
+/// UEFI for virtual machines, as Debian and others package it; the first that is there.
+const UEFI: &[&str] = &[
+    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    "/usr/share/OVMF/OVMF_CODE.fd",
+];
+
+fn file() -> Result<PathBuf> {
+    let file = paths::out().join(iso::NAME);
+    ensure!(
+        file.exists(),
+        "there is no {}: `make iso` makes it",
+        file.display()
+    );
+    Ok(file)
+}
+
+/// A machine with a firmware of its own and nothing to boot from yet.
+fn machine(name: &str, uefi: bool) -> Result<Machine> {
+    let machine = Machine::bare()
+        .accel(Accel::from_env()?)
+        .dir(paths::out().join("vm").join(name));
+    if !uefi {
+        return Ok(machine);
+    }
+    let mut all = UEFI.iter().filter(|f| Path::new(f).exists());
+    let code = all.next().context("no UEFI: Debian's package ovmf")?;
+    let drive = format!("if=pflash,format=raw,readonly=on,file={code}");
+    Ok(machine.qemu_args(&["-drive", &drive]))
+}
+
+/// With the tests' key from the host, as a machine without a disk gets it.
+fn keyed(machine: Machine) -> Result<Machine> {
+    let key = Guest::public_key()?;
+    Ok(machine.fw_cfg("opt/org.boot2podman/ssh_key", key.as_bytes()))
+}
+
+fn disc(machine: Machine, device: &[&str]) -> Result<Machine> {
+    let drive = format!(
+        "if=none,id=disc,media=cdrom,readonly=on,file={}",
+        file()?.display()
+    );
+    Ok(machine.qemu_args(&[&["-drive", &drive], device].concat()))
+}
+
+/// First in the firmware's order, as its owner would have it: of two disks a BIOS
+/// tries the first alone.
+fn stick(machine: Machine) -> Result<Machine> {
+    let drive = "if=none,id=stick,format=raw,readonly=on,file=";
+    let drive = format!("{drive}{}", file()?.display());
+    let device = "usb-storage,drive=stick,bootindex=0";
+    Ok(machine.qemu_args(&["-drive", &drive, "-device", "qemu-xhci", "-device", device]))
+}
+
+/// What each of them must be once it is up.
+fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
+    let guest = Guest::from(machine)?;
+    let mut checks = Checks::new(name);
+    checks.check("nothing is missing", || {
+        let ready = &guest.ready;
+        ensure!(ready.degraded.is_empty(), "{:?}", ready.degraded);
+        ensure!(ready.field("data") == data, "data={}", ready.field("data"));
+        Ok(())
+    });
+    checks.check("the first entry of the menu", || {
+        let line = guest.sh("cat /proc/cmdline")?;
+        for word in ["b2p.console=shell", "console=tty0", "console=ttyS0"] {
+            ensure!(line.contains(word), "no {word}: {line}");
+        }
+        Ok(())
+    });
+    checks.check("the firmware that was meant", || {
+        more.iter()
+            .try_for_each(|script| guest.sh(script).map(drop))
+    });
+    checks.check("the engine answers", || guest.sh("podman info").map(drop));
+    checks.check("off", || {
+        guest.vm.power_button()?;
+        let ended = guest.vm.wait_exit(Duration::from_secs(120))?;
+        ensure!(ended.success(), "{ended}");
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+const BIOS_BOOT: &str = "test ! -d /sys/firmware/efi";
+const UEFI_BOOT: &str = "test -d /sys/firmware/efi";
+
+#[test]
+fn a_disc_on_ide_with_bios() -> Result<()> {
+    let machine = keyed(machine("iso-ide", false)?)?;
+    // What people start by hand: the machine of the nineties.
+    let machine = machine.qemu_args(&["-M", "pc"]);
+    up(
+        "iso-ide",
+        &disc(machine, &["-device", "ide-cd,drive=disc,bus=ide.1"])?,
+        "ram",
+        &[BIOS_BOOT],
+    )
+}
+
+#[test]
+fn a_disc_on_sata_with_uefi() -> Result<()> {
+    let machine = keyed(machine("iso-sata", true)?)?;
+    up(
+        "iso-sata",
+        &disc(machine, &["-device", "ide-cd,drive=disc,bus=ide.0"])?,
+        "ram",
+        &[UEFI_BOOT],
+    )
+}
+
+/// With a data disk, which brings the key.
+#[test]
+fn a_stick_with_uefi_and_a_data_disk() -> Result<()> {
+    let dir = disks::dir("iso-stick")?;
+    let tar = userdata::with_key(userdata::OURS, &Guest::public_key()?)?;
+    let disk = taken::words(&dir, "disk", &tar)?;
+    let machine = stick(machine("iso-stick", true)?)?.disk(Disk::raw(disk.file()));
+    let name = "iso-stick";
+    up(name, &machine, "/dev/vda1", &[UEFI_BOOT])?;
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// On the serial port, a person picks another entry of the menu.
+#[test]
+fn a_stick_with_bios_and_the_menu() -> Result<()> {
+    let dir = disks::dir("iso-menu")?;
+    let disk = taken::words(&dir, "disk", userdata::OURS.as_bytes())?;
+    let before = disk.sum()?;
+    let machine = keyed(stick(machine("iso-menu", false)?)?)?.disk(Disk::raw(disk.file()));
+    let vm = machine.start()?;
+    vm.wait_console("without a data disk", READY)?;
+    vm.screen()?.write(b"d")?;
+    let ready = vm.wait_ready(READY)?;
+    let guest = Guest::with(vm, ready)?;
+    let mut checks = Checks::new("iso-menu");
+    checks.check("all in RAM", || {
+        let (data, line) = (guest.ready.field("data"), guest.sh("cat /proc/cmdline")?);
+        ensure!(
+            data == "ram" && line.contains("b2p.data=off"),
+            "{data}, {line}"
+        );
+        guest.sh(BIOS_BOOT).map(drop)
+    });
+    checks.finish(&guest)?;
+    drop(guest);
+    ensure!(disk.sum()? == before, "the disk is another");
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// By tools that know nothing of ours.
+#[test]
+fn the_file() -> Result<()> {
+    let file = file()?;
+    let mut sums = Command::new("sha256sum");
+    sums.args(["-c", "boot2podman.iso.sha256"])
+        .current_dir(paths::out());
+    let out = process::output(sums, b"", Duration::from_secs(60))?;
+    ensure!(tests::text(&out)? == "boot2podman.iso: OK");
+    // Where docker-machine looks (libmachine, mcnutils/b2d.go): 32 bytes, blanks behind.
+    let bytes = fs::read(&file)?;
+    let volume = String::from_utf8_lossy(bytes.get(0x8028..0x8048).context("too short")?);
+    let version = volume
+        .trim_end()
+        .strip_prefix("b2p-v")
+        .context("no version")?;
+    ensure!(version == env!("CARGO_PKG_VERSION"), "{volume:?}");
+    let mut table = Command::new("sfdisk");
+    table.args(["--json"]).arg(&file);
+    let table = tests::text(&process::output(table, b"", Duration::from_secs(60))?)?;
+    let esp = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
+    ensure!(table.contains(esp), "no EFI system partition: {table}");
+    Ok(())
+}
