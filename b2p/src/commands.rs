@@ -57,6 +57,7 @@ pub const HELPERS: &[&str] = &[
     "zone",
     "console",
     "own",
+    "hook",
     "containers-start",
     "containers-stop",
     "health",

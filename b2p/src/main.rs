@@ -4,6 +4,7 @@
 //! Where to read first: [`run`] has every command and the module that does it.
 
 mod boot;
+mod certs;
 mod chart;
 mod clock;
 mod commands;
@@ -12,12 +13,14 @@ mod containers;
 mod data;
 mod engine;
 mod flags;
+mod hook;
 mod human;
 mod json;
 mod link;
 mod log;
 mod net;
 mod power;
+mod registries;
 mod screen;
 mod service;
 mod stage;
@@ -93,6 +96,7 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             init::kmsg::start(::log::LevelFilter::Info);
             time::zone::main()
         }
+        "hook" => hook::main(rest),
         "console" => console::main(link, rest),
         "containers-start" => engine::restart::main(),
         "containers-stop" => containers::main(),

@@ -74,6 +74,14 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.user",
+        values: "<name>",
+        default: "core",
+        why: "the name of the user with number 1000, who has sudo and podman",
+        apply: |to, text| values::user(text).map(|name| to.config.user = name),
+        ..ROW
+    },
+    Flag {
         name: "b2p.data",
         values: "auto, off, LABEL=<label>, UUID=<uuid>, PARTUUID=<uuid>, /dev/<disk>",
         default: "auto",

@@ -36,6 +36,11 @@ pub struct Sources<'a> {
     /// `/var/lib/boot2podman/hostname` of the data disk, which counts where no flag
     /// names the machine.
     pub hostname: &'a [u8],
+    /// What the profile on it exports, `NAME=value` a line.
+    pub environment: &'a [u8],
+    /// Which hooks are on it: the names of their services, one a line. A flag that
+    /// names one has the last word.
+    pub hooks: &'a [u8],
 }
 
 impl Sources<'_> {
@@ -98,6 +103,7 @@ impl Reader {
             every,
             ..Reader::default()
         };
+        reader.helped(sources);
         reader.kept(sources.hostname);
         reader.file(sources.disk);
         for text in smbios::oem_strings(sources.smbios) {
@@ -113,6 +119,26 @@ impl Reader {
             reader.token(&token);
         }
         reader
+    }
+
+    /// What our own helper has found on the disk: nothing to complain of.
+    fn helped(&mut self, sources: &Sources<'_>) {
+        let config = &mut self.draft.config;
+        let lines = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        for (name, value) in lines(sources.environment)
+            .lines()
+            .filter_map(values::variable)
+        {
+            config.environment.retain(|(known, _)| *known != name);
+            config.environment.push((name, value));
+        }
+        for name in lines(sources.hooks)
+            .lines()
+            .filter(|name| values::service(name))
+        {
+            config.services.retain(|(known, _)| known != name);
+            config.services.push((name.to_owned(), true));
+        }
     }
 
     /// The first line of the file counts, as in hostname(5).

@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 pub struct Config {
     /// `authorized_keys` lines for `root` and `core`, each checked, none twice.
     pub ssh_keys: Vec<String>,
+    /// The name of the user with number 1000: what useradd(8) takes.
+    pub user: String,
     /// Which disk keeps the state.
     pub data: Data,
     /// Which disk may be formatted.
@@ -24,6 +26,9 @@ pub struct Config {
     pub sshd: bool,
     /// Who asks the web for us.
     pub proxy: Proxy,
+    /// What the profile on the data disk exports, for the engine and for sessions; no
+    /// name twice.
+    pub environment: Vec<(String, String)>,
     /// Services by name that are started with the machine, or are not, whatever
     /// their row says; each once.
     pub services: Vec<(String, bool)>,
@@ -61,6 +66,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             ssh_keys: Vec::new(),
+            user: String::from("core"),
             data: Data::Auto,
             format: Format::Magic,
             hostname: String::from("boot2podman"),
@@ -69,6 +75,7 @@ impl Default for Config {
             podman: Podman::OnDemand,
             sshd: true,
             proxy: Proxy::default(),
+            environment: Vec::new(),
             services: Vec::new(),
             rescue: false,
             loglevel: Loglevel::Info,
@@ -88,6 +95,27 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The environment of the engine and of sessions: what the profile exports, then the
+    /// proxies, each under both of its names (curl reads the small letters alone). No
+    /// name twice.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let mut all = self.environment.clone();
+        let proxies = [
+            ("HTTP_PROXY", &self.proxy.http),
+            ("HTTPS_PROXY", &self.proxy.https),
+            ("NO_PROXY", &self.proxy.none),
+        ];
+        for (name, value) in proxies {
+            let Some(value) = value else { continue };
+            for name in [name.to_owned(), name.to_ascii_lowercase()] {
+                all.retain(|(known, _)| *known != name);
+                all.push((name, value.clone()));
+            }
+        }
+        all
+    }
+
     /// Whether there is to be any swap.
     #[must_use]
     pub fn asks_for_swap(&self) -> bool {

@@ -20,6 +20,39 @@ const MAX_DEVICE: usize = 255;
 /// An hour; longer is a typing error.
 const MAX_WAIT: u16 = 3600;
 const MAX_TZ: usize = 64;
+/// useradd(8).
+const MAX_USER: usize = 32;
+/// Who is in the image's passwd(5) and group(5) besides core.
+const SYSTEM: &[&str] = &[
+    "root",
+    "daemon",
+    "bin",
+    "sys",
+    "mail",
+    "www-data",
+    "sshd",
+    "nobody",
+    "adm",
+    "tty",
+    "disk",
+    "wheel",
+    "kmem",
+    "dialout",
+    "cdrom",
+    "tape",
+    "sudo",
+    "audio",
+    "shadow",
+    "utmp",
+    "video",
+    "staff",
+    "users",
+    "kvm",
+    "render",
+    "podman",
+    "nogroup",
+    "containers",
+];
 /// A URL or a list that is longer is a mistake.
 const MAX_PROXY: usize = 1024;
 
@@ -201,6 +234,36 @@ pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
     Err(Problem::bad(
         "not a proxy, as http://proxy.example:3128 (a quote, a space or a backslash in it is written as %22, %20, %5C)",
     ))
+}
+
+/// `b2p.user=`: what useradd(8) takes on Debian, and no user of the system's.
+pub(crate) fn user(text: &str) -> Result<String, Problem> {
+    let mut bytes = text.bytes();
+    let first = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+    let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+    if SYSTEM.contains(&text) {
+        return Err(Problem::bad("the name of a user of the system's"));
+    }
+    match first && rest && text.len() <= MAX_USER {
+        true => Ok(text.to_owned()),
+        false => Err(Problem::bad(
+            "not a user name (a-z or _ first, then a-z, 0-9, _ and -; at most 32)",
+        )),
+    }
+}
+
+/// A line `NAME=value` of the environment; `None` for what is none.
+pub(crate) fn variable(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once('=')?;
+    let mut bytes = name.bytes();
+    let first = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    let rest = bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let plain = !value.chars().any(char::is_control);
+    (first && rest && plain).then(|| (name.to_owned(), value.to_owned()))
 }
 
 /// `b2p.no_proxy=`.

@@ -21,6 +21,19 @@ fn check_part(line: &str, part: &str) {
 }
 
 #[test]
+fn a_user_is_one_that_useradd_would_take() {
+    for bad in ["Me", "9x", "a b", "root", "sshd", "x.y", &"a".repeat(33)] {
+        let (config, said) = common::read(&format!("\"b2p.user={bad}\""));
+        assert_eq!(
+            (config.user.as_str(), said.len()),
+            ("core", 1),
+            "{bad}: {said:?}"
+        );
+    }
+    assert_eq!(common::good("b2p.user=me-2").user, "me-2");
+}
+
+#[test]
 fn unknown_flags_name_the_nearest() {
     for (line, nearest) in [
         ("b2p.fromat=blank", "b2p.format"),

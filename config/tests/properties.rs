@@ -215,6 +215,7 @@ proptest! {
     #[test]
     fn every_source_has_an_answer(
         line in bytes(), disk in bytes(), name in bytes(), table in bytes(),
+        environment in bytes(), hooks in bytes(),
     ) {
         let sources = Sources {
             cmdline: &line,
@@ -222,6 +223,8 @@ proptest! {
             smbios: &table,
             disk: &disk,
             hostname: &name,
+            environment: &environment,
+            hooks: &hooks,
         };
         let (config, complaints) = sources.parse();
         prop_assert!(complaints.iter().all(is_sound), "{complaints:?}");

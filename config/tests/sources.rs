@@ -6,6 +6,39 @@ use common::{ED25519, P256, RSA, good, read_all};
 use config::{Config, Format, Net, Source, Sources, parse};
 
 #[test]
+fn what_the_helper_found_on_the_disk() {
+    let sources = Sources {
+        cmdline: b"b2p.off=bootlocal b2p.http_proxy=http://flag:1",
+        environment: b"A=1\nHTTP_PROXY=http://profile:1\nA=it's 2\n9=x\n=\nplain\nHTTPS_PROXY=p:2",
+        hooks: b"bootsync\nbootlocal\nno/name\n",
+        ..Sources::default()
+    };
+    let (config, complaints) = sources.parse();
+    assert_eq!(complaints, []);
+    let told = |name: &str, on| (name.to_owned(), on);
+    assert_eq!(
+        config.services,
+        [told("bootsync", true), told("bootlocal", false)]
+    );
+    let all = config.variables();
+    let value = |name: &str| {
+        all.iter()
+            .filter(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(value("A"), ["it's 2"]);
+    assert_eq!(
+        value("HTTP_PROXY"),
+        ["http://flag:1"],
+        "a flag has the last word"
+    );
+    assert_eq!(value("http_proxy"), ["http://flag:1"]);
+    assert_eq!(value("HTTPS_PROXY"), ["p:2"]);
+    assert_eq!(all.len(), 4);
+}
+
+#[test]
 fn entries_are_flags_without_their_prefix() {
     for (name, value, line) in [
         ("format", "never", "b2p.format=never"),

@@ -17,7 +17,8 @@ use crate::modules::Modules;
 use crate::signals::Signals;
 use crate::uevent::{self, Uevents};
 use crate::{
-    cgroups, flags, identity, kmsg, mounts, net, ready, rescue, root, selftests, sys, sysctl, table,
+    cgroups, flags, identity, kmsg, mounts, net, ready, rescue, root, selftests, session, sys,
+    sysctl, table,
 };
 
 /// One step of the boot.
@@ -52,6 +53,7 @@ pub const TO_THE_SERVICES: &[Phase] = &[
     Phase { name: "machine-id", run: |_| identity::machine_id(), why: "programs tell machines apart by it" },
     Phase { name: "clock",    run: |_| identity::clock(), why: "no certificate is from the future" },
     Phase { name: "keys",     run: |m| identity::keys(&m.config), why: "somebody can log in" },
+    Phase { name: "sessions", run: |m| { session::user(&m.config.user)?; session::environment(&m.config) }, why: "who logs in has a name, a home and an environment" },
 ];
 
 /// Boots, serves, and never returns.

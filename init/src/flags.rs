@@ -47,6 +47,8 @@ pub fn texts() -> Texts {
         smbios: some(Path::new(SMBIOS), LONGEST).unwrap_or_default(),
         disk: kept("config"),
         hostname: kept("hostname"),
+        environment: kept("environment"),
+        hooks: kept("hooks"),
     }
 }
 
@@ -63,6 +65,10 @@ pub struct Texts {
     pub disk: Vec<u8>,
     /// The name that the data disk keeps.
     pub hostname: Vec<u8>,
+    /// What its profile exports.
+    pub environment: Vec<u8>,
+    /// The hooks that are on it.
+    pub hooks: Vec<u8>,
 }
 
 impl Texts {
@@ -82,6 +88,8 @@ impl Texts {
             smbios: &self.smbios,
             disk: &self.disk,
             hostname: &self.hostname,
+            environment: &self.environment,
+            hooks: &self.hooks,
         })
     }
 }

@@ -11,7 +11,7 @@ use log::info;
 use services::{Event, Manager};
 
 use crate::machine::{Machine, now};
-use crate::{data, flags, identity, kmsg, table};
+use crate::{data, flags, identity, kmsg, session, table};
 
 /// A child has ended, perhaps `b2p data`: takes what it has left, once in a boot.
 pub fn take(machine: &mut Machine, manager: &mut Manager) {
@@ -47,6 +47,10 @@ fn apply(machine: &mut Machine, before: &Config, manager: &mut Manager) {
         && let Err(why) = identity::more_keys(&config)
     {
         machine.degraded("keys", &why);
+    }
+    let session = session::user(&config.user).and_then(|()| session::environment(&config));
+    if let Err(why) = session {
+        machine.degraded("sessions", &why);
     }
     manager.revise(rows);
     let late = machine.ready.is_some();

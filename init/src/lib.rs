@@ -28,6 +28,7 @@ pub mod rescue;
 pub mod root;
 pub mod run;
 pub mod selftests;
+pub mod session;
 pub mod shutdown;
 pub mod signals;
 pub mod sys;

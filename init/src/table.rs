@@ -43,6 +43,9 @@ const DATA: Service = Service {
 /// What is on the data disk, or must not be written beside it.
 const KEPT: &[&str] = &[data::NAME];
 
+/// And what its owner does before the engine.
+const BEFORE_THE_ENGINE: &[&str] = &[data::NAME, "bootsync"];
+
 /// Cards get addresses. It alone may keep the ready line waiting without being
 /// local: five seconds, then the line says so and the asking goes on. dnsmasq and
 /// others first look for three seconds whether an address is taken.
@@ -134,7 +137,7 @@ const PODMAN: Service = Service {
         on_demand: true,
     }),
     argv: &["/usr/bin/podman", "system", "service"],
-    after: KEPT,
+    after: BEFORE_THE_ENGINE,
     gates: true,
     ..Service::DEFAULT
 };
@@ -182,12 +185,42 @@ const KEEP: Service = Service {
     ..Service::DEFAULT
 };
 
+/// The ancestors' hooks: files on the data disk, which `b2p data` tells of.
+pub const HOOKS: &[&str] = &["bootsync", "bootlocal"];
+
+/// The engine waits for it, as long as `late_ms`: it is left to end then.
+const BOOTSYNC: Service = Service {
+    name: "bootsync",
+    why: "bootsync.sh on the data disk: what its owner does before the engine",
+    argv: &[B2P, "hook", "bootsync"],
+    after: KEPT,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    late_ms: 60_000,
+    ..Service::DEFAULT
+};
+
+/// It may go on for ever.
+const BOOTLOCAL: Service = Service {
+    name: "bootlocal",
+    why: "bootlocal.sh on the data disk: what its owner does beside everything else",
+    argv: &[B2P, "hook", "bootlocal"],
+    after: BEFORE_THE_ENGINE,
+    restart: Restart::Never,
+    after_ready: true,
+    ..Service::DEFAULT
+};
+
+/// Who is told what the profile exports, and the proxies.
+const TOLD: &[&str] = &["podman", "bootsync", "bootlocal"];
+
 /// Once: later, `b2p reload` by hand.
 const OWN: Service = Service {
     name: "own",
     why: "the services of the machine's owner are read and started (docs/services.md)",
     argv: &[B2P, "own"],
-    after: KEPT,
+    after: BEFORE_THE_ENGINE,
     ready: Ready::Exit,
     restart: Restart::Never,
     late_ms: 60_000,
@@ -211,7 +244,7 @@ const CONTAINERS: Service = Service {
     name: data::CONTAINERS,
     why: "the containers on the disk whose restart policy says so run again",
     argv: &[B2P, "containers-start"],
-    after: KEPT,
+    after: BEFORE_THE_ENGINE,
     ready: Ready::Exit,
     restart: Restart::Never,
     late_ms: 900_000,
@@ -222,34 +255,18 @@ const CONTAINERS: Service = Service {
 /// The rows that `config` asks for.
 #[must_use]
 pub fn services(config: &Config) -> Vec<Service> {
-    let env = proxies(config);
-    let mut rows = without_proxies(config);
-    let web = |row: &&mut Service| row.name == "podman";
-    if !env.is_empty() {
-        rows.iter_mut().filter(web).for_each(|row| row.env = env);
-    }
+    let variables = config.variables();
+    // Twice in a boot at the most, and kept for its whole life.
+    let line = |(name, value): &(String, String)| &*[name, "=", value].concat().leak();
+    let env: Vec<&'static str> = variables.iter().map(line).collect();
+    let env: &'static [&'static str] = env.leak();
+    let mut rows = plain(config);
+    let told = |row: &&mut Service| TOLD.contains(&row.name);
+    rows.iter_mut().filter(told).for_each(|row| row.env = env);
     rows
 }
 
-/// `NAME=value` as programs look for it: curl reads the small letters alone.
-fn proxies(config: &Config) -> &'static [&'static str] {
-    let proxy = &config.proxy;
-    let all = [
-        (["HTTP_PROXY", "http_proxy"], &proxy.http),
-        (["HTTPS_PROXY", "https_proxy"], &proxy.https),
-        (["NO_PROXY", "no_proxy"], &proxy.none),
-    ];
-    let mut env: Vec<&'static str> = Vec::new();
-    for (names, value) in all {
-        if let Some(value) = value {
-            // Twice in a boot at the most, and kept for its whole life.
-            env.extend(names.map(|name| &*[name, "=", value].concat().leak()));
-        }
-    }
-    env.leak()
-}
-
-fn without_proxies(config: &Config) -> Vec<Service> {
+fn plain(config: &Config) -> Vec<Service> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
     let disk = config.data != Data::Off && !root::given();
@@ -263,7 +280,7 @@ fn without_proxies(config: &Config) -> Vec<Service> {
     rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
     rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
     if disk {
-        rows.extend([STORE, CONTAINERS]);
+        rows.extend([BOOTSYNC, STORE, CONTAINERS, BOOTLOCAL]);
     }
     // In a container it is somebody else's clock.
     rows.extend((!root::given()).then_some(TIME));
@@ -279,7 +296,8 @@ fn without_proxies(config: &Config) -> Vec<Service> {
 #[must_use]
 pub fn wanted(config: &Config, name: &str) -> bool {
     let told = config.services.iter().find(|(known, _)| known == name);
-    told.map_or(!name.starts_with(RESCUE), |(_, on)| *on)
+    let asked = name.starts_with(RESCUE) || HOOKS.contains(&name);
+    told.map_or(!asked, |(_, on)| *on)
 }
 
 fn net(net: &Net) -> Option<Service> {

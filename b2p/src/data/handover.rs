@@ -7,8 +7,10 @@ use std::path::Path;
 
 use init::files;
 use init::flags::{KEPT, LONGEST};
+use init::table::HOOKS;
 
-use super::Place;
+use super::{Place, profile};
+use crate::hook;
 
 /// What is copied: its name there, and where it is, the first that is.
 const FILES: &[(&str, &[&str])] = &[
@@ -32,9 +34,34 @@ pub fn all(place: &Place) -> Result<(), String> {
         let done = outcome.and_then(|bytes| files::replace(&to, &bytes, 0o600));
         wrong.extend(done.err());
     }
+    wrong.extend(environment(place).err());
+    wrong.extend(hooks(place).err());
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(wrong.join("; ")),
+    }
+}
+
+fn environment(place: &Place) -> Result<(), String> {
+    let path = place.state().join("profile");
+    if !path.is_file() {
+        return Ok(());
+    }
+    let lines = profile::exports(&path, &place.run().join("profile"))?;
+    files::replace(&place.at(KEPT).join("environment"), lines.as_bytes(), 0o600)
+}
+
+/// The names of those that are there.
+fn hooks(place: &Place) -> Result<(), String> {
+    let there = |name: &&&str| hook::file(&place.state(), name).is_file();
+    let names: String = HOOKS
+        .iter()
+        .filter(there)
+        .map(|n| format!("{n}\n"))
+        .collect();
+    match names.is_empty() {
+        true => Ok(()),
+        false => files::replace(&place.at(KEPT).join("hooks"), names.as_bytes(), 0o600),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::{Place, Time, durable, handover, hostkey, keys};
+use super::{Place, Time, durable, handover, hostkey, keys, owner};
 
 /// The archive that came with the disk, where boot2docker has it as well.
 pub const USERDATA: &str = "userdata.tar";
@@ -22,6 +22,8 @@ pub fn all(place: &Place, time: Time) -> Vec<(&'static str, Result<(), String>)>
             ),
         ),
         ("host key", host_key(place, time)),
+        ("certificates", owner::certificates(place)),
+        ("registries", owner::registries(place)),
         ("configuration", configuration(place, time)),
         ("authorized keys", keys::merge(place)),
     ]

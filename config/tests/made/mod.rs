@@ -136,11 +136,11 @@ pub fn config() -> impl Strategy<Value = Config> {
         modules,
         (option::of(disk()), swaps()),
         any::<[bool; 7]>(),
-        proxy(),
+        (proxy(), "[a-z_][a-z0-9_-]{2,12}x"),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
-        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, proxy) = theirs;
+        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (proxy, user)) = theirs;
         let [sshd, rescue, utc, swap, autologin, syslog, fast] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -152,6 +152,8 @@ pub fn config() -> impl Strategy<Value = Config> {
             podman,
             sshd,
             proxy,
+            user,
+            environment: Vec::new(),
             services,
             rescue,
             loglevel,
@@ -237,6 +239,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.data", disk_text(&config.data)),
         ("b2p.format", word(&config.format)),
         ("b2p.hostname", config.hostname.clone()),
+        ("b2p.user", config.user.clone()),
         net_flag(&config.net),
         ("b2p.console", word(&config.console)),
         ("b2p.podman", word(&config.podman)),
