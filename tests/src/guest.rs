@@ -193,6 +193,20 @@ impl Guest {
         command
     }
 
+    /// Logs in with the key in `file` and no other, the tests' own neither; who it is then.
+    pub fn login_with(&self, user: &str, file: &Path) -> Result<String> {
+        let port = self.vm.port("ssh")?.to_string();
+        let mut ssh = Command::new("ssh");
+        #[rustfmt::skip]
+        ssh.args([
+            "-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
+            "-o", "IdentityAgent=none", "-o", "StrictHostKeyChecking=no",
+            "-o", "UserKnownHostsFile=/dev/null", "-l", user, "-p", &port, "-i",
+        ]);
+        ssh.arg(file).args(["127.0.0.1", "id -un"]);
+        text(&process::output(ssh, b"", COMMAND)?)
+    }
+
     /// Forwards a unix socket of the guest to the file `name` in the machine's
     /// directory, until the guest is dropped. ssh wants an absolute path, and a
     /// socket's name has only 107 bytes: the one by way of /proc is both.

@@ -1,6 +1,7 @@
 //! Who may log in: the keys of the flags, and those of the disk.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use config::FwCfg;
 use disk::bytes::Open;
@@ -22,11 +23,13 @@ pub fn merge(place: &Place) -> Result<(), String> {
     let archive = place.mnt().join(persist::USERDATA);
     if !kept.exists() && archive.exists() {
         let keys = from_archive(&archive)?;
-        durable::replace(&kept, keys.as_bytes(), 0o600)?;
+        durable::replace(&kept, keys.as_bytes(), 0o644)?;
     }
     if !kept.exists() {
         return Ok(());
     }
+    // sshd reads it as the user who comes; nothing in it is a secret.
+    let _ = fs::set_permissions(&kept, fs::Permissions::from_mode(0o644));
     let used = place.run().join("authorized_keys");
     let flags = fs::read_to_string(&used).unwrap_or_default();
     let all = joined(&flags, &text(&kept)?);

@@ -3,10 +3,9 @@
 
 use super::{name_of, off, on, same, whole};
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::{Bus, Disk, process};
+use initramfs::qemu::{Bus, Disk};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 use tests::disks::inspect::{self, Ext};
 use tests::disks::make::{self, Fs, Layout};
 use tests::disks::{self, Image, MIB, refused, taken, userdata};
@@ -106,34 +105,7 @@ fn named(guest: &Guest, rows: &Refused) -> Result<()> {
 
 fn by_rsa(guest: &Guest, key: &Path) -> Result<()> {
     for user in ["core", "root"] {
-        let mut ssh = guest.client("ssh");
-        ssh.args([
-            "-o",
-            "IdentitiesOnly=yes",
-            "-o",
-            "IdentityAgent=none",
-            "-l",
-            user,
-            "-i",
-        ])
-        .arg(key);
-        // The configuration names the tests' key: it must not be what lets in.
-        ssh.args([
-            "-F",
-            "none",
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-        ])
-        .args([
-            "-p",
-            &guest.vm.port("ssh")?.to_string(),
-            "127.0.0.1",
-            "id -un",
-        ]);
-        let out = process::output(ssh, b"", Duration::from_secs(120))?;
-        let said = tests::text(&out)?;
+        let said = guest.login_with(user, key)?;
         ensure!(said == user, "{said}");
     }
     Ok(())
