@@ -58,6 +58,7 @@ pub const HELPERS: &[&str] = &[
     "console",
     "own",
     "hook",
+    "share",
     "containers-start",
     "containers-stop",
     "health",

@@ -23,6 +23,7 @@ mod power;
 mod registries;
 mod screen;
 mod service;
+mod share;
 mod stage;
 mod status;
 mod store;
@@ -87,6 +88,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "swap" => {
             init::kmsg::start(::log::LevelFilter::Info);
             swap::main()
+        }
+        "share" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            share::main()
         }
         "time" => {
             init::kmsg::start(::log::LevelFilter::Info);

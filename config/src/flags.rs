@@ -4,6 +4,7 @@ use crate::complaint::Problem;
 use crate::draft::{self, Draft};
 use crate::net;
 use crate::settings::{Console, Format, Loglevel, Modules, Podman};
+use crate::share;
 use crate::swap;
 use crate::values::{self, pick, switch};
 
@@ -107,6 +108,14 @@ pub const FLAGS: &[Flag] = &[
         why: "swap: a share of the memory (25%), compressed; a file on the data disk; a swap partition",
         repeats: true,
         apply: swap::swap,
+        ..ROW
+    },
+    Flag {
+        name: "b2p.share",
+        values: "<tag>:<path>, <tag>:<path>:ro",
+        why: "a folder of the host, by virtiofs or 9p: the tag that the host gives it, and where it is in the machine",
+        repeats: true,
+        apply: share::share,
         ..ROW
     },
     Flag {

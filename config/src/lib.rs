@@ -24,6 +24,7 @@ mod options;
 mod origin;
 mod reader;
 mod settings;
+mod share;
 mod smbios;
 mod sshkey;
 mod swap;
@@ -37,6 +38,7 @@ pub use options::module_options;
 pub use origin::{Given, origins};
 pub use reader::{FwCfg, Sources, parse};
 pub use settings::{
-    Config, Console, Data, Format, Loglevel, Modules, Net, Podman, Proxy, Share, Swap, WaitUsb,
+    Config, Console, Data, Folder, Format, Loglevel, Modules, Net, Podman, Proxy, Share, Swap,
+    WaitUsb,
 };
 pub use smbios::oem_strings;

@@ -45,6 +45,8 @@ pub struct Config {
     pub tz: Option<String>,
     /// The hardware clock keeps UTC; false by Tiny Core's `noutc`.
     pub utc: bool,
+    /// Folders of the host; no path twice.
+    pub shares: Vec<Folder>,
     /// What is swapped to: at most one of zram and one file.
     pub swaps: Vec<Swap>,
     /// There may be swap; false by Tiny Core's `noswap`, whatever else is said.
@@ -83,6 +85,7 @@ impl Default for Config {
             waitusb: None,
             tz: None,
             utc: true,
+            shares: Vec::new(),
             swaps: Vec::new(),
             swap: true,
             autologin: true,
@@ -156,6 +159,18 @@ pub struct Proxy {
     pub https: Option<String>,
     /// `NO_PROXY`: hosts, domains, networks, with commas between.
     pub none: Option<String>,
+}
+
+/// A folder of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// What the host calls it: printable ASCII without colons, at most 36 bytes (virtio,
+    /// 5.11.4).
+    pub tag: String,
+    /// Where it is mounted: absolute, without `.` and `..`, no place of the system's.
+    pub path: String,
+    /// Whether it may only be read.
+    pub read_only: bool,
 }
 
 /// Something to swap to.

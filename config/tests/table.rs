@@ -6,7 +6,9 @@ use common::{ED25519, good, read, read_all};
 use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
 
 /// Something to stand for each text of the `values` column.
-const TEXTS: [(&str, &str); 24] = [
+const TEXTS: [(&str, &str); 26] = [
+    ("<tag>", "home"),
+    ("<path>", "/mnt/home"),
     ("<url>", "http://p:3128"),
     ("<host>:<port>", "p:3128"),
     ("[,<host>...]", ",.example"),

@@ -28,8 +28,12 @@ pub fn uevent(data: &[u8]) {
     let Some(added) = parse(data) else {
         return;
     };
-    let gone = matches!(added, Added::Gone(_));
-    assert!(data.starts_with(if gone { b"remove@" } else { b"add@" }));
+    let first: &[&[u8]] = match added {
+        Added::Gone(_) => &[b"remove@"],
+        Added::Folder => &[b"add@", b"change@"],
+        _ => &[b"add@"],
+    };
+    assert!(first.iter().any(|f| data.starts_with(f)));
     let field = |name: &str, value: &str| {
         let field = [name.as_bytes(), value.as_bytes()].concat();
         assert!(data.split(|b| *b == 0).any(|f| f == field), "{field:?}");
@@ -52,6 +56,7 @@ pub fn uevent(data: &[u8]) {
             field("SUBSYSTEM=", "block");
             field("DEVNAME=", name);
         }
+        Added::Folder => assert!(data.windows(7).any(|w| w == b"SYSTEM=")),
         Added::Lost => panic!("only the socket can say this"),
     }
     let more = [data, b"\0DEVNAME=input/event9\0MODALIAS=\xff\0"].concat();

@@ -10,13 +10,13 @@ use log::{debug, info};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use services::manager::Token;
-use services::{Event, Manager, Millis, reap};
+use services::{Event, Manager, Millis, State, reap};
 
 use crate::button::Buttons;
 use crate::machine::{Machine, now};
 use crate::signals::{How, Request, Signals};
 use crate::uevent::{self, Uevents};
-use crate::{data, kept, ready, requests, shutdown};
+use crate::{data, kept, ready, requests, shutdown, table};
 
 /// What became readable.
 #[derive(Clone, Copy)]
@@ -94,6 +94,7 @@ pub fn run(
         }
         data::follow(machine, manager);
         ready::follow(machine, manager);
+        share(machine, manager);
         machine.loader.work(machine.modules.as_mut());
         let requested = if turn.control {
             requests::serve(machine, manager, ears)
@@ -240,6 +241,19 @@ pub fn collect(manager: &mut Manager) -> bool {
     })
 }
 
+/// A folder of the host has come: the service that mounts them looks again, where one
+/// is asked for and it has looked before.
+fn share(machine: &mut Machine, manager: &mut Manager) {
+    let s = &manager.supervisor;
+    let id = s.find(table::SHARES).filter(|_| machine.ready.is_some());
+    let Some(id) = id.filter(|id| s.state(*id).at_rest() && s.state(*id) != State::Off) else {
+        return;
+    };
+    if std::mem::take(&mut machine.folder) {
+        manager.event(now(), Event::Start(id));
+    }
+}
+
 /// Drivers for devices that came, and buttons that came with them.
 fn devices(machine: &mut Machine, ears: &mut Ears) {
     let Some(events) = ears.uevents.as_ref().map(Uevents::added) else {
@@ -259,6 +273,7 @@ fn devices(machine: &mut Machine, ears: &mut Ears) {
             uevent::Added::Modalias(alias) => machine.loader.add(alias),
             uevent::Added::Input(name) => ears.buttons.add(&name),
             uevent::Added::Block(number) => machine.data.heard = number,
+            uevent::Added::Folder => machine.folder = true,
             uevent::Added::Gone(name) => data::gone(machine, &name),
         }
     }

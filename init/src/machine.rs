@@ -66,6 +66,8 @@ pub struct Machine {
     pub data: Data,
     /// The one-shots that were at work in the last turn of the loop.
     pub busy: Vec<services::Id>,
+    /// A folder of the host has come that `b2p share` has not seen.
+    pub folder: bool,
     /// What the data disk says of the configuration has been taken.
     pub kept: bool,
     /// Kernel events, heard since before the first pass over sysfs.

@@ -43,8 +43,23 @@ const DATA: Service = Service {
 /// What is on the data disk, or must not be written beside it.
 const KEPT: &[&str] = &[data::NAME];
 
-/// And what its owner does before the engine.
-const BEFORE_THE_ENGINE: &[&str] = &[data::NAME, "bootsync"];
+/// And what its owner does before the engine; and what containers are given.
+const BEFORE_THE_ENGINE: &[&str] = &[data::NAME, "bootsync", SHARES];
+
+/// The name of the service that mounts folders of the host.
+pub const SHARES: &str = "share";
+
+/// A row only where a flag asks. A server that is gone hangs it, and nobody else.
+const SHARE: Service = Service {
+    name: SHARES,
+    why: "folders of the host, where a flag asks for them; again when one comes",
+    argv: &[B2P, "share"],
+    after: KEPT,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    ..Service::DEFAULT
+};
 
 /// Cards get addresses. It alone may keep the ready line waiting without being
 /// local: five seconds, then the line says so and the asking goes on. dnsmasq and
@@ -277,6 +292,7 @@ fn plain(config: &Config) -> Vec<Service> {
     }
     rows.extend(podman(config.podman));
     rows.extend(swap(config));
+    rows.extend((!config.shares.is_empty() && !root::given()).then_some(SHARE));
     rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
     rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
     if disk {
@@ -372,7 +388,8 @@ mod tests {
 
     #[test]
     fn every_row_says_why_and_needs_only_what_is_there() {
-        let rows = services(&Config::default());
+        let all = config::parse(b"b2p.share=a:/mnt/a b2p.swap=zram tz=UTC", &[]);
+        let rows = services(&all.0);
         let has = |name: &str| rows.iter().any(|r| r.name == name);
         for row in &rows {
             assert!(!row.why.is_empty() && !row.argv.is_empty(), "{}", row.name);

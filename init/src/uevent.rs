@@ -31,6 +31,8 @@ pub enum Added {
     Block(u64),
     /// The disk or partition of this name is gone.
     Gone(String),
+    /// A folder of the host has its tag.
+    Folder,
     /// Messages were lost: sysfs must be read again.
     Lost,
 }
@@ -93,6 +95,16 @@ pub fn parse(message: &[u8]) -> Option<Added> {
     let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block") && !never_data(first);
     if block && first.starts_with(b"remove@") {
         return value(b"DEVNAME=").map(Added::Gone);
+    }
+    // virtiofs has an object of its own for each (fs/fuse/virtio_fs.c); 9p's device
+    // changes when its tag is read (net/9p/trans_virtio.c).
+    let folder = match value(b"SUBSYSTEM=").as_deref() {
+        Some("virtiofs") => first.starts_with(b"add@"),
+        Some("virtio") => first.starts_with(b"change@"),
+        _ => false,
+    };
+    if folder {
+        return Some(Added::Folder);
     }
     if !first.starts_with(b"add@") {
         return None;
@@ -180,6 +192,18 @@ pub fn quick_disk(alias: &str) -> bool {
 pub fn any_disk(alias: &str) -> bool {
     quick_disk(alias) || is_one_of(SLOW, alias)
 }
+
+/// Whether a folder of the host hangs on the device of `alias`.
+#[must_use]
+pub fn folder(alias: &str) -> bool {
+    is_one_of(FOLDERS, alias)
+}
+
+/// Virtio device numbers (virtio, 5).
+const FOLDERS: &[(&str, &str)] = &[
+    ("virtio:d0000001Av*", "virtiofs"),
+    ("virtio:d00000009v*", "9p"),
+];
 
 /// The same but for IDE and SATA.
 #[must_use]

@@ -4,11 +4,11 @@ use anyhow::{Context, Result, ensure};
 use initramfs::qemu::Disk;
 use initramfs::tools;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 use tests::disks::{clean, ext4};
+use tests::folder::{self, Folder};
 use tests::{Checks, Guest, eventually, image};
 
 /// How long a machine may take to end under TCG: the sum of all phases' limits
@@ -22,16 +22,10 @@ fn shutdown() -> Result<()> {
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir)?;
     let disk = ext4(&dir.join("disk.img"), None)?;
-    let mut share = Share::serve(&dir)?;
+    let mut share = Folder::serve(&dir, "share")?;
     let guest = Guest::boot("shutdown", |machine| {
-        let memory = "memory-backend-memfd,id=mem,size=1536M,share=on";
-        let chardev = format!("socket,id=fs,path={}", share.socket.display());
-        machine
-            .memory_mib(1536)
-            .disk(Disk::raw(&disk))
-            .qemu_args(&["-object", memory, "-numa", "node,memdev=mem"])
-            .qemu_args(&["-chardev", &chardev])
-            .qemu_args(&["-device", "vhost-user-fs-pci,chardev=fs,tag=share"])
+        let machine = folder::machine(machine, 1536).disk(Disk::raw(&disk));
+        share.plugged(machine)
     })?;
     prepare(&guest)?;
     // From here on the server of the share answers nothing any more.
@@ -142,57 +136,6 @@ fn read(disk: &Path, name: &str) -> Result<String> {
     let mut debugfs = tools::command("debugfs")?;
     debugfs.args(["-R", &format!("cat /{name}")]).arg(disk);
     Ok(String::from_utf8(tools::run(&mut debugfs, "debugfs")?)?)
-}
-
-/// A shared folder that QEMU hands to the guest by virtiofs.
-struct Share {
-    socket: PathBuf,
-    server: Child,
-}
-
-impl Share {
-    fn serve(dir: &Path) -> Result<Self> {
-        let socket = dir.join("fs.sock");
-        let shared = dir.join("shared");
-        fs::create_dir_all(&shared)?;
-        // QEMU's own until 7.2, then a project of its own.
-        let places = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
-        let program = places.iter().find(|p| Path::new(p).exists());
-        let log = fs::File::create(dir.join("virtiofsd.log"))?;
-        let mut server = Command::new(program.context("no virtiofsd on this machine")?);
-        server.arg(format!("--socket-path={}", socket.display()));
-        let server = match *program.unwrap_or(&"") {
-            "/usr/lib/qemu/virtiofsd" => server
-                .args(["-o", "sandbox=chroot", "-o"])
-                .arg(format!("source={}", shared.display())),
-            _ => server
-                .args(["--sandbox=chroot", "--shared-dir"])
-                .arg(&shared),
-        };
-        let server = server
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let share = Self { socket, server };
-        eventually(Duration::from_secs(20), || {
-            ensure!(share.socket.exists(), "virtiofsd makes no socket");
-            Ok(())
-        })?;
-        Ok(share)
-    }
-
-    /// QEMU lives on, and the guest's requests are never answered.
-    fn kill(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// From the power button to the end, on the instruction clock: a figure, not a

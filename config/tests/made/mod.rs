@@ -153,6 +153,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             sshd,
             proxy,
             user,
+            shares: Vec::new(),
             environment: Vec::new(),
             services,
             rescue,

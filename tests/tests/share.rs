@@ -1,0 +1,210 @@
+//! Folders of the host: from the boot on, plugged in later, and gone with their server.
+
+use anyhow::{Context, Result, ensure};
+use initramfs::packages::Kernel;
+use initramfs::paths;
+use initramfs::qemu::process;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tests::folder::{self, Folder};
+use tests::{Checks, Guest, eventually, image, machine_of};
+
+const SOON: Duration = Duration::from_secs(60);
+/// The sum of the limits of the end's phases, under TCG.
+const END: Duration = Duration::from_secs(120);
+const PORT: &[&str] = &["-device", "pcie-root-port,id=hot"];
+
+fn dir(name: &str) -> Result<PathBuf> {
+    let dir = paths::out().join("vm").join(name);
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    Ok(dir)
+}
+
+/// A folder for QEMU's own 9p.
+fn nine(dir: &Path) -> Result<(String, PathBuf)> {
+    let path = dir.join("nine");
+    fs::create_dir_all(&path)?;
+    let _ = chown(&path, Some(1000), Some(1000));
+    let fsdev = format!("local,id=nine,security_model=none,path={}", path.display());
+    Ok((fsdev, path))
+}
+
+#[test]
+fn share() -> Result<()> {
+    let dir = dir("share-host")?;
+    let mut home = Folder::serve(&dir, "home")?;
+    let (read, later) = (Folder::serve(&dir, "read")?, Folder::serve(&dir, "later")?);
+    fs::write(read.path.join("file"), "from the host")?;
+    let (fsdev, _) = nine(&dir)?;
+    let guest = Guest::boot("share", |machine| {
+        let machine = folder::machine(machine, 1024)
+            .append("b2p.share=home:/home/core/host b2p.share=read:/mnt/read:ro")
+            .append("b2p.share=later:/mnt/later b2p.share=nine:/mnt/nine b2p.share=home:/etc")
+            .qemu_args(PORT)
+            .qemu_args(&[
+                "-fsdev",
+                &fsdev,
+                "-device",
+                "virtio-9p-pci,fsdev=nine,mount_tag=nine",
+            ]);
+        read.plugged(home.plugged(machine))
+    })?;
+    let mut checks = Checks::new("share");
+    checks.check("core works in it", || core(&guest, &home));
+    checks.check("inotify, for what changes in the machine", || {
+        inotify(&guest)
+    });
+    checks.check("one that may only be read", || {
+        let said = guest.sh("cat /mnt/read/file; touch /mnt/read/x 2>&1 || true")?;
+        ensure!(
+            said.contains("from the host") && said.contains("Read-only"),
+            "{said}"
+        );
+        Ok(())
+    });
+    checks.check("containers have it", || {
+        let archive = fs::read(image::archive(guest.vm.dir())?)?;
+        tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
+        let name = image::NAME;
+        let script = format!("podman run --rm -v /mnt/read:/x:ro {name} cat /x/file");
+        let said = guest.sh(&script)?;
+        ensure!(said == "from the host", "{said}");
+        Ok(())
+    });
+    checks.check("what is not there is named, with what to do", || {
+        told(&guest, &["share", "later", "when it comes"])?;
+        told(&guest, &["share", "nine: ", "by 9p", "KERNEL=generic"])?;
+        told(&guest, &["flag", "b2p.share", "of the system's"])
+    });
+    checks.check("one that is plugged in", || {
+        later.plug(&guest.vm, "hot")?;
+        eventually(SOON, || {
+            guest
+                .sh("grep -q '^later /mnt/later virtiofs' /proc/mounts")
+                .map(drop)
+        })?;
+        let said = guest.sh("b2p status")?;
+        ensure!(
+            !said.contains("share: later") && said.contains("by 9p"),
+            "{said}"
+        );
+        Ok(())
+    });
+    checks.check("as podman machine mounts one", || {
+        let script = "sudo umount /mnt/later && sudo mkdir -p /mnt/other && sudo mount -t virtiofs \
+            later /mnt/other -o context=\"system_u:object_r:nfs_t:s0\" && grep -c /mnt/other /proc/mounts";
+        let said = guest.sh_as("core", script)?;
+        ensure!(said == "1", "{said}");
+        Ok(())
+    });
+    checks.check("a host that has gone does not hold the end", || {
+        home.kill();
+        guest.vm.power_button()?;
+        let ended = guest.vm.wait_exit(END)?;
+        ensure!(ended.success(), "{ended}");
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+/// What core makes is the host's user's, and the other way round.
+fn core(guest: &Guest, home: &Folder) -> Result<()> {
+    let file = home.path.join("by-the-host");
+    fs::write(&file, "one\n")?;
+    let _ = chown(&file, Some(1000), Some(1000));
+    let script = "cd ~/host && echo two >>by-the-host && mkdir -p a/b && echo x >a/b/c && mv a z && cat by-the-host";
+    let said = guest.sh_as("core", script)?;
+    ensure!(said == "one\ntwo", "{said}");
+    let made = home.path.join("z/b/c");
+    ensure!(fs::read_to_string(&made)? == "x\n");
+    // Where the tests are not root, virtiofsd cannot give files away.
+    let root = fs::metadata(&home.path)?.uid() == 1000;
+    ensure!(
+        !root || fs::metadata(&made)?.uid() == 1000,
+        "{made:?} is not core's"
+    );
+    Ok(())
+}
+
+/// Watches a directory and says what is made in it: nothing in the machine does.
+const WATCH: &str = r#"
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    char buffer[4096];
+    int fd = inotify_init();
+    if (argc != 2 || inotify_add_watch(fd, argv[1], IN_CREATE) < 0) return 1;
+    puts("watches");
+    fflush(stdout);
+    if (read(fd, buffer, sizeof buffer) <= 0) return 1;
+    puts(((struct inotify_event *)buffer)->name);
+    return 0;
+}
+"#;
+
+fn inotify(guest: &Guest) -> Result<()> {
+    let program = guest.vm.dir().join("watch");
+    let mut cc = Command::new("cc");
+    cc.args(["-static", "-x", "c", "-", "-o"]).arg(&program);
+    tests::text(&process::output(cc, WATCH.as_bytes(), SOON)?)?;
+    let copy = "cat >/tmp/watch && chmod +x /tmp/watch";
+    tests::text(&guest.ssh_with("core", copy, &fs::read(&program)?)?)?;
+    let script = "timeout 60 /tmp/watch ~/host >/tmp/seen & until grep -q watches /tmp/seen; do sleep 0.1; done
+        touch ~/host/new-one; wait; cat /tmp/seen";
+    let said = guest.sh_as("core", script)?;
+    ensure!(said == "watches\nnew-one", "{said:?}");
+    Ok(())
+}
+
+fn told(guest: &Guest, words: &[&str]) -> Result<()> {
+    let all: Vec<String> = guest
+        .ready
+        .degraded
+        .iter()
+        .map(|d| format!("{}: {}", d.what, d.why))
+        .collect();
+    let hit = all
+        .iter()
+        .any(|line| words.iter().all(|w| line.contains(w)));
+    ensure!(hit, "nothing with {words:?}: {all:#?}");
+    Ok(())
+}
+
+/// QEMU's own 9p, which Debian's cloud kernel does not have.
+#[test]
+fn nine_p() -> Result<()> {
+    let (fsdev, path) = nine(&dir("share-nine-host")?)?;
+    let machine = machine_of(Kernel::Generic, "share-nine")?
+        .append("b2p.share=nine:/mnt/nine")
+        .qemu_args(&[
+            "-fsdev",
+            &fsdev,
+            "-device",
+            "virtio-9p-pci,fsdev=nine,mount_tag=nine",
+        ]);
+    let guest = Guest::from(&machine)?;
+    let mut checks = Checks::new("share-nine");
+    checks.check("nothing is missing", || {
+        let degraded = &guest.ready.degraded;
+        ensure!(degraded.is_empty(), "{degraded:?}");
+        Ok(())
+    });
+    checks.check("core works in it", || {
+        guest.sh_as("core", "cd /mnt/nine && echo one >a && mkdir b && mv a b/c")?;
+        let said = fs::read_to_string(path.join("b/c")).context("not on the host")?;
+        ensure!(said == "one\n", "{said}");
+        Ok(())
+    });
+    checks.check("off", || {
+        guest.vm.power_button()?;
+        let ended = guest.vm.wait_exit(END)?;
+        ensure!(ended.success(), "{ended}");
+        Ok(())
+    });
+    checks.finish(&guest)
+}
