@@ -4,8 +4,10 @@
 //! Where to read first: [`run`] has every command and the module that does it.
 
 mod boot;
+mod certs;
 mod chart;
 mod clock;
+mod cloud;
 mod commands;
 mod console;
 mod containers;
@@ -28,6 +30,7 @@ mod systemctl;
 mod table;
 mod time;
 mod usage;
+mod users;
 
 use link::Link;
 use service::{Place, Verb};
@@ -72,6 +75,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "data" => {
             init::kmsg::start(::log::LevelFilter::Info);
             data::main(rest)
+        }
+        "cloud" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            cloud::main(rest)
         }
         "hostkey" => {
             init::kmsg::start(::log::LevelFilter::Info);

@@ -10,6 +10,8 @@ pub struct Config {
     pub ssh_keys: Vec<String>,
     /// Which disk keeps the state.
     pub data: Data,
+    /// Whether a disk labelled `cidata` may configure the machine.
+    pub cloud: bool,
     /// Which disk may be formatted.
     pub format: Format,
     /// RFC 1123 name, at most 64 bytes (Linux `HOST_NAME_MAX`).
@@ -62,6 +64,7 @@ impl Default for Config {
         Self {
             ssh_keys: Vec::new(),
             data: Data::Auto,
+            cloud: true,
             format: Format::Magic,
             hostname: String::from("boot2podman"),
             net: Net::Dhcp { device: None },

@@ -43,6 +43,38 @@ const DATA: Service = Service {
 /// What is on the data disk, or must not be written beside it.
 const KEPT: &[&str] = &[data::NAME];
 
+/// Before what depends on who may log in and who is trusted. Its own limit is a minute
+/// (b2p/src/cloud/mod.rs). A daemon that `bootcmd` starts lives on.
+const CLOUD: Service = Service {
+    name: "cloud",
+    why: "a disk labelled cidata says what the machine is to be, as cloud-init's NoCloud has it",
+    argv: &[B2P, "cloud"],
+    after: KEPT,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    late_ms: 80_000,
+    kill: Kill::Process,
+    ..Service::DEFAULT
+};
+
+/// As long as they like: nobody waits for them. What they start lives on.
+const CLOUD_SCRIPTS: Service = Service {
+    name: "cloud-scripts",
+    why: "the commands of that disk, once for each instance; its scripts of each boot",
+    argv: &[B2P, "cloud", "scripts"],
+    after: SETTLED,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    after_ready: true,
+    late_ms: 600_000,
+    kill: Kill::Process,
+    ..Service::DEFAULT
+};
+
+/// What both of them have had their say about.
+const SETTLED: &[&str] = &[data::NAME, CLOUD.name];
+
 /// Cards get addresses. It alone may keep the ready line waiting without being
 /// local: five seconds, then the line says so and the asking goes on. dnsmasq and
 /// others first look for three seconds whether an address is taken.
@@ -104,7 +136,7 @@ const HOSTKEY: Service = Service {
     name: "hostkey",
     why: "the disk's key, or a new one, which the disk then keeps",
     argv: &[B2P, "hostkey"],
-    after: KEPT,
+    after: SETTLED,
     ready: Ready::Exit,
     restart: Restart::OnFailure,
     ..Service::DEFAULT
@@ -115,7 +147,7 @@ const SSHD: Service = Service {
     why: "the way in: shells, sftp, and the API for every remote client",
     argv: &["/usr/sbin/sshd", "-D", "-e"],
     needs: &["hostkey"],
-    after: KEPT,
+    after: SETTLED,
     ready: Ready::Notify,
     gates: true,
     ..Service::DEFAULT
@@ -134,7 +166,7 @@ const PODMAN: Service = Service {
         on_demand: true,
     }),
     argv: &["/usr/bin/podman", "system", "service"],
-    after: KEPT,
+    after: SETTLED,
     gates: true,
     ..Service::DEFAULT
 };
@@ -187,7 +219,7 @@ const OWN: Service = Service {
     name: "own",
     why: "the services of the machine's owner are read and started (docs/services.md)",
     argv: &[B2P, "own"],
-    after: KEPT,
+    after: SETTLED,
     ready: Ready::Exit,
     restart: Restart::Never,
     late_ms: 60_000,
@@ -254,6 +286,8 @@ fn without_proxies(config: &Config) -> Vec<Service> {
     // In a namespace the disks are somebody else's.
     let disk = config.data != Data::Off && !root::given();
     rows.extend(disk.then_some(late(config)));
+    let cloud = config.cloud && !root::given();
+    rows.extend(cloud.then_some(CLOUD));
     rows.extend(net(&config.net));
     if config.sshd {
         rows.extend([HOSTKEY, SSHD]);
@@ -265,6 +299,7 @@ fn without_proxies(config: &Config) -> Vec<Service> {
     if disk {
         rows.extend([STORE, CONTAINERS]);
     }
+    rows.extend(cloud.then_some(CLOUD_SCRIPTS));
     // In a container it is somebody else's clock.
     rows.extend((!root::given()).then_some(TIME));
     // Without a disk it is in RAM, and the kernel's ring is that already.
@@ -406,6 +441,7 @@ mod tests {
             net: Net::Off,
             console: config::Console::Off,
             data: Data::Off,
+            cloud: false,
             ..Config::default()
         };
         let rows = services(&off);
