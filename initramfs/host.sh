@@ -22,6 +22,9 @@ need btrfs-progs /usr/bin/btrfs
 need dosfstools /usr/sbin/mkfs.vfat
 need cryptsetup-bin /usr/sbin/cryptsetup
 need fdisk /usr/sbin/sfdisk
+# For those of cloud-init's disks.
+need xorriso xorriso
+need mtools mcopy
 # For the tests of shared folders.
 [ -e /usr/lib/qemu/virtiofsd ] || need virtiofsd /usr/libexec/virtiofsd
 need gcc cc

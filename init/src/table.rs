@@ -136,7 +136,7 @@ const HOSTKEY: Service = Service {
     name: "hostkey",
     why: "the disk's key, or a new one, which the disk then keeps",
     argv: &[B2P, "hostkey"],
-    after: SETTLED,
+    after: KEPT,
     ready: Ready::Exit,
     restart: Restart::OnFailure,
     ..Service::DEFAULT

@@ -35,6 +35,12 @@ const KEPT: &str = "/run/boot2podman/cloud";
 /// All of it may take so long; PID 1 waits somewhat longer (init/src/table.rs).
 const MOST: Duration = Duration::from_secs(60);
 
+/// Lima's boot.sh waits for systemd's user manager, for ever, before the scripts of the
+/// user, unless this file is there. It is not executable: that would say too much.
+const OPENRC: &str = "/usr/sbin/openrc-run";
+const NO_OPENRC: &[u8] =
+    b"# For Lima: there is no systemd to wait for. There is no OpenRC, either.\n";
+
 /// Does what the disk says; what cannot be is said and is no failure of the program.
 pub fn main(words: &[String]) -> i32 {
     match words {
@@ -46,14 +52,14 @@ pub fn main(words: &[String]) -> i32 {
         }
     }
     let end = Instant::now() + MOST;
+    let Some(device) = seed::find() else {
+        return 0; // nearly always: nothing is read or written for it
+    };
     let mut notes = Notes::default();
-    let (config, _) = init::flags::all();
-    if let Some(device) = seed::find() {
-        device.link();
-        match device.read() {
-            Ok(seed) => all(&seed, &config, end, &mut notes),
-            Err(why) => notes.wrong(why),
-        }
+    device.link();
+    match device.read() {
+        Ok(seed) => all(&seed, &init::flags::all().0, end, &mut notes),
+        Err(why) => notes.wrong(why),
     }
     say("cloud", &notes)
 }
@@ -109,6 +115,9 @@ fn all(seed: &Seed, config: &Config, end: Instant, notes: &mut Notes) {
     if !seed.network.trim_ascii().is_empty() {
         let text = String::from_utf8_lossy(&seed.network);
         apply::network(&text, config, notes).unwrap_or_else(|why| notes.wrong(why));
+    }
+    if seed.lima {
+        replace(Path::new(OPENRC), NO_OPENRC, 0o644).unwrap_or_else(|why| notes.wrong(why));
     }
     let data = user_data(&seed.user, notes);
     if let Some(name) = userdata::hostname(&data, meta.hostname.as_deref()) {

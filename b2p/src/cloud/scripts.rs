@@ -31,8 +31,9 @@ pub fn boot(commands: &[String], end: Instant, notes: &mut Notes) {
     }
     let path = format!("{KEPT}/bootcmd");
     let left = end.saturating_duration_since(Instant::now());
+    let mut shell = Command::new("/bin/sh"); // in the environment that PID 1 gives
     let ran = replace(Path::new(&path), script(commands).as_bytes(), 0o700)
-        .and_then(|()| program::run("/bin/sh", &[&path], left.min(BOOT)));
+        .and_then(|()| program::end(shell.arg(&path).current_dir("/"), left.min(BOOT)));
     match ran {
         Ok(ended) => {
             ended

@@ -50,6 +50,8 @@ pub struct Seed {
     pub network: Vec<u8>,
     /// vendor-data.
     pub vendor: Vec<u8>,
+    /// Lima has made it.
+    pub lima: bool,
 }
 
 /// Looks for it.
@@ -225,6 +227,7 @@ impl Seed {
             meta: read("meta-data")?,
             network: read("network-config")?,
             vendor: read("vendor-data")?,
+            lima: dir.join("lima.env").exists(),
         })
     }
 }
