@@ -52,12 +52,16 @@ pub fn main(words: &[String]) -> i32 {
         }
     }
     let end = Instant::now() + MOST;
-    let Some(device) = seed::find() else {
-        return 0; // nearly always: nothing is read or written for it
-    };
     let mut notes = Notes::default();
-    device.link();
-    match device.read() {
+    let read = match seed::find() {
+        Ok(None) => return 0, // nearly always: nothing is read or written for it
+        Ok(Some(device)) => {
+            device.link();
+            device.read()
+        }
+        Err(why) => Err(why),
+    };
+    match read {
         Ok(seed) => all(&seed, &init::flags::all().0, end, &mut notes),
         Err(why) => notes.wrong(why),
     }

@@ -26,8 +26,8 @@ use crate::data::{ioctl, scan, wait};
 pub const NOTE: &str = "/run/boot2podman/cidata";
 /// Everything that both labels need is in here; the end of a CD may not be readable.
 const HEAD: u64 = 128 * 1024;
-/// So long is waited for a stick, where the host says that there is one.
-const PATIENCE: u16 = 10;
+/// Where a host may say that there is one; for root only.
+const SERIAL: &str = "/sys/class/dmi/id/product_serial";
 /// Where it is mounted, for as long as it is read.
 const MOUNTED: &str = "/run/boot2podman/cloud/cidata";
 
@@ -55,7 +55,10 @@ pub struct Seed {
 }
 
 /// Looks for it.
-pub fn find() -> Option<Device> {
+///
+/// # Errors
+/// The host says that there is one, and there is none.
+pub fn find() -> Result<Option<Device>, String> {
     let found = match fs::read_to_string(NOTE) {
         Ok(noted) => noted.lines().find_map(|name| labelled(name, false)),
         Err(_) => {
@@ -64,15 +67,15 @@ pub fn find() -> Option<Device> {
         }
     };
     let found = found.or_else(cds);
-    if found.is_some()
-        || !told_of(
-            &text("/proc/cmdline"),
-            &text("/sys/class/dmi/id/product_serial"),
-        )
-    {
-        return found;
+    let told = || told_of(&text("/proc/cmdline"), &text(SERIAL));
+    if found.is_some() || !told() {
+        return Ok(found);
     }
-    wait::until(PATIENCE, || disks().or_else(cds))
+    // For as long as sysfs shows that something is on its way.
+    let found = wait::until(0, || disks().or_else(cds));
+    found.map(Some).ok_or_else(|| {
+        "the host says ds=nocloud, and there is no CD or disk with the label cidata".to_owned()
+    })
 }
 
 fn text(path: &str) -> String {
