@@ -28,7 +28,7 @@ fn lima() -> Result<()> {
     let key = Guest::public_key()?;
     let instance = Instance {
         user: "ann",
-        uid: 501,
+        uid: 1000, // as on most Linux hosts; core has it, too
         home: "/home/ann.guest",
         key: key.trim(),
         iid: "iid-1764000000",
@@ -67,9 +67,13 @@ fn lima() -> Result<()> {
     checks.check("its user", || {
         let said = guest.sh_as("ann", "id -un; id -u; echo $HOME; sudo id -u; getent passwd ann || grep ^ann: /etc/passwd")?;
         ensure!(
-            said == "ann\n501\n/home/ann.guest\n0\nann:x:501:501:A Tester:/home/ann.guest:/bin/bash",
+            said == "ann\n1000\n/home/ann.guest\n0\nann:x:1000:1001:A Tester:/home/ann.guest:/bin/bash",
             "{said}"
         );
+        // Rootless podman has numbers for its containers' users.
+        let said = guest.sh_as("ann", "XDG_RUNTIME_DIR=/run/user/1000 podman unshare cat /proc/self/uid_map")?;
+        let map: Vec<_> = said.split_whitespace().collect();
+        ensure!(map == ["0", "1000", "1", "1", "1100000", "65536"], "{said}");
         // Only that user has the key.
         ensure!(!guest.ssh_alone("core", "true")?.status.success(), "core has it, too");
         Ok(())
@@ -87,7 +91,7 @@ fn lima() -> Result<()> {
             is("cat /run/provision-system; test ! -e /run/not-plain", "0")?;
             is(
                 "cat /tmp/provision-user",
-                "ann /home/ann.guest blue /run/user/501",
+                "ann /home/ann.guest blue /run/user/1000",
             )
         },
     );

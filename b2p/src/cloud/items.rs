@@ -147,15 +147,17 @@ fn mount(row: &Node, notes: &mut Notes) -> Option<Mount> {
         notes.left(format!("mounts: {source}: swap is b2p.swap="));
         return None;
     }
-    let bare = |t: &str| !t.contains(|c: char| c.is_whitespace() || c.is_control());
-    if !target.starts_with('/') || !bare(kind) || source.contains(char::is_control) {
+    // cloud-init's own defaults (mount_default_fields).
+    let options = field(3).unwrap_or("defaults,nofail");
+    let line = |t: &str| !t.contains(char::is_control);
+    let bare = |t: &str| line(t) && !t.contains(char::is_whitespace);
+    let good = line(source) && line(target) && bare(kind) && bare(options);
+    if !good || !target.starts_with('/') {
         notes.wrong(format!(
             "mounts: {source} on {target}: a source, an absolute path, a file system, options"
         ));
         return None;
     }
-    // cloud-init's own defaults (mount_default_fields).
-    let options = field(3).unwrap_or("defaults,nofail");
     let own =
         |o: &&str| !o.starts_with("x-systemd.") && !matches!(*o, "_netdev" | "nofail" | "auto");
     Some(Mount {

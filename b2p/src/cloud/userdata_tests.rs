@@ -136,6 +136,8 @@ fn nobody_breaks_out_of_a_line() {
         "users: [{name: ann, sudo: \"broken\"}]",
         "users: [{name: ann, groups: \"a:b\"}]",
         "mounts: [[a, b]]",
+        "mounts: [[a, \"/b\\nc d\", ext4]]",
+        "mounts: [[a, /b, ext4, \"ro 0 0\\nx\"]]",
     ] {
         assert_eq!(notes(text).wrong.len(), 1, "{text}");
     }
