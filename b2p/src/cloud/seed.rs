@@ -105,9 +105,13 @@ fn cds() -> Option<Device> {
     let drives = devices
         .filter(|d| fs::read_to_string(d.path().join("type")).is_ok_and(|t| t.trim() == "5"));
     let drives: Vec<PathBuf> = drives.map(|d| d.path()).collect();
+    if drives.is_empty() {
+        return None;
+    }
     if drives.iter().any(|d| !d.join("driver").exists()) {
         Drivers::of_the_machine().cds();
     }
+    wait::drives();
     let names = drives
         .iter()
         .filter_map(|d| fs::read_dir(d.join("block")).ok())

@@ -121,7 +121,7 @@ fn run(asked: &Asked, place: &Place, time: Time, wait: &mut Wait, report: &mut R
     for _ in 0..ROUNDS {
         let (choice, devices) = wait.choice(asked);
         report.seen(wait.seen());
-        note_cidata(&devices);
+        note_cidata(place, &devices);
         let device = |name: &str| devices.iter().find(|d| d.name == name);
         let worked = match &choice.decision {
             Decision::None(why) => {
@@ -149,14 +149,14 @@ fn run(asked: &Asked, place: &Place, time: Time, wait: &mut Wait, report: &mut R
 }
 
 /// What `b2p cloud` need not look for again.
-fn note_cidata(devices: &[Device]) {
+fn note_cidata(place: &Place, devices: &[Device]) {
     let named = |d: &&Device| d.found.iter().flatten().any(seed::is_cidata);
     let names: String = devices
         .iter()
         .filter(named)
         .map(|d| format!("{}\n", d.name))
         .collect();
-    init::files::replace(Path::new(seed::NOTE), names.as_bytes(), 0o644)
+    init::files::replace(&place.at(seed::NOTE), names.as_bytes(), 0o644)
         .unwrap_or_else(|e| warn!("{e}"));
 }
 
