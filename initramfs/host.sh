@@ -24,6 +24,9 @@ need cryptsetup-bin /usr/sbin/cryptsetup
 need fdisk /usr/sbin/sfdisk
 # For the tests of the ISO.
 need ovmf /usr/share/OVMF
+# For those of cloud-init's disks.
+need xorriso xorriso
+need mtools mcopy
 # For the tests of shared folders.
 [ -e /usr/lib/qemu/virtiofsd ] || need virtiofsd /usr/libexec/virtiofsd
 need gcc cc

@@ -7,40 +7,41 @@ use base64::engine::general_purpose::STANDARD;
 const BEGINS: &str = "-----BEGIN ";
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 const ENDS: &str = "-----END CERTIFICATE-----";
-/// What stands between Debian's and the owner's, which are anew each time.
-const OURS: &str = "# From the data disk of boot2podman:\n";
 
 /// The bundle with the certificates of all files behind its own, each once; and what is
 /// wrong with which file. One that has anything but certificates joins nothing: half of
 /// it would be a surprise, and a private key must not be where everybody can read it.
 pub fn join(bundle: &str, files: &[(String, Vec<u8>)]) -> (String, Vec<String>) {
-    let own = bundle.split(OURS).next().unwrap_or_default();
-    let mut text = own.to_owned();
+    let mut text = bundle.to_owned();
     let mut wrong = Vec::new();
-    let mut added = String::new();
     for (name, bytes) in files {
         match certificates(&String::from_utf8_lossy(bytes)) {
+            Ok(all) => text = with(&text, &all),
             Err(why) => wrong.push(format!("{name}: {why}")),
-            Ok(all) => {
-                for one in all {
-                    if !text.contains(&one) && !added.contains(&one) {
-                        added += &one;
-                    }
-                }
-            }
         }
-    }
-    if !added.is_empty() {
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text = text + OURS + &added;
     }
     (text, wrong)
 }
 
+/// The bundle with these certificates, each once: adding them again changes nothing.
+pub fn with(bundle: &str, more: &[String]) -> String {
+    let mut text = bundle.to_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    for pem in more {
+        if !text.contains(pem.as_str()) {
+            text += pem;
+        }
+    }
+    text
+}
+
 /// Every certificate of a file, in lines of 64 as RFC 7468 writes them.
-fn certificates(text: &str) -> Result<Vec<String>, &'static str> {
+///
+/// # Errors
+/// Why none of them is taken.
+pub fn certificates(text: &str) -> Result<Vec<String>, &'static str> {
     let mut all = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
@@ -120,9 +121,8 @@ mod tests {
         let all = files(&[("two.pem", &two), ("a.crt", &a)]);
         let (joined, wrong) = join(&a, &all);
         assert!(wrong.is_empty(), "{wrong:?}");
-        assert_eq!(joined, format!("{a}{OURS}{b}{c}"));
+        assert_eq!(joined, format!("{a}{b}{c}"));
         assert_eq!(join(&joined, &all).0, joined);
-        assert_eq!(join(&joined, &[]).0, a, "one that was taken out is out");
     }
 
     #[test]

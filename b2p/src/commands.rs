@@ -50,6 +50,7 @@ pub const COMMANDS: &[Command] = &[
 pub const HELPERS: &[&str] = &[
     "net",
     "data",
+    "cloud",
     "hostkey",
     "store",
     "swap",

@@ -7,6 +7,7 @@ mod boot;
 mod certs;
 mod chart;
 mod clock;
+mod cloud;
 mod commands;
 mod console;
 mod containers;
@@ -32,6 +33,7 @@ mod systemctl;
 mod table;
 mod time;
 mod usage;
+mod users;
 
 use link::Link;
 use service::{Place, Verb};
@@ -76,6 +78,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "data" => {
             init::kmsg::start(::log::LevelFilter::Info);
             data::main(rest)
+        }
+        "cloud" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            cloud::main(rest)
         }
         "hostkey" => {
             init::kmsg::start(::log::LevelFilter::Info);

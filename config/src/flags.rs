@@ -101,6 +101,14 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.cloud",
+        values: "auto, off",
+        default: "auto",
+        why: "whether a disk labelled cidata may configure the machine, as cloud-init's NoCloud",
+        apply: |to, text| pick(text, &CLOUDS).map(|on| to.config.cloud = on),
+        ..ROW
+    },
+    Flag {
         name: "b2p.swap",
         values: "off, zram, zram:<percent>%, zram:<MiB>, <MiB>, file:<MiB>, \
                  LABEL=<label>, UUID=<uuid>, PARTUUID=<uuid>, /dev/<partition>",
@@ -335,6 +343,8 @@ const FORMATS: [(&str, Format); 3] = [
     ("blank", Format::Blank),
     ("never", Format::Never),
 ];
+
+const CLOUDS: [(&str, bool); 2] = [("auto", true), ("off", false)];
 
 const CONSOLES: [(&str, Console); 3] = [
     ("status", Console::Status),

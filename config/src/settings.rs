@@ -12,6 +12,8 @@ pub struct Config {
     pub user: String,
     /// Which disk keeps the state.
     pub data: Data,
+    /// Whether a disk labelled `cidata` may configure the machine.
+    pub cloud: bool,
     /// Which disk may be formatted.
     pub format: Format,
     /// RFC 1123 name, at most 64 bytes (Linux `HOST_NAME_MAX`).
@@ -70,6 +72,7 @@ impl Default for Config {
             ssh_keys: Vec::new(),
             user: String::from("core"),
             data: Data::Auto,
+            cloud: true,
             format: Format::Magic,
             hostname: String::from("boot2podman"),
             net: Net::Dhcp { device: None },

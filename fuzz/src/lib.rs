@@ -3,6 +3,7 @@
 //! libFuzzer by the stable compiler (`examples/run.rs`), and `cargo test`
 //! (`tests/corpus.rs`: the corpus, and mutations of it that are always the same).
 
+pub mod cloud;
 pub mod cmdline;
 pub mod control;
 pub mod dhcp;
@@ -42,6 +43,7 @@ macro_rules! target {
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    target!(cloud),
     target!(cmdline),
     target!(control),
     target!(dhcp),

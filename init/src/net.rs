@@ -116,6 +116,16 @@ pub fn up(device: &str) -> io::Result<()> {
     ioctl(libc::SIOCSIFFLAGS, &mut ifr)
 }
 
+/// Gives a card another name; since Linux 6.2 one that is up may have it, too.
+///
+/// # Errors
+/// What the system said.
+pub fn rename(device: &str, name: &str) -> io::Result<()> {
+    let mut ifr = request(device);
+    ifr.ifr_ifru.ifru_newname = request(name).ifr_name;
+    ioctl(libc::SIOCSIFNAME, &mut ifr)
+}
+
 /// A structure that an interface ioctl of netdevice(7) reads or fills.
 ///
 /// # Safety

@@ -43,8 +43,9 @@ const DATA: Service = Service {
 /// What is on the data disk, or must not be written beside it.
 const KEPT: &[&str] = &[data::NAME];
 
-/// And what its owner does before the engine; and what containers are given.
-const BEFORE_THE_ENGINE: &[&str] = &[data::NAME, "bootsync", SHARES];
+/// And what its owner does before the engine, by hook or by cloud-init's way; and what
+/// containers are given.
+const BEFORE_THE_ENGINE: &[&str] = &[data::NAME, CLOUD.name, "bootsync", SHARES];
 
 /// The name of the service that mounts folders of the host.
 pub const SHARES: &str = "share";
@@ -60,6 +61,38 @@ const SHARE: Service = Service {
     gates: true,
     ..Service::DEFAULT
 };
+
+/// Before what depends on who may log in and who is trusted. Its own limit is a minute
+/// (b2p/src/cloud/mod.rs). A daemon that `bootcmd` starts lives on.
+const CLOUD: Service = Service {
+    name: "cloud",
+    why: "a disk labelled cidata says what the machine is to be, as cloud-init's NoCloud has it",
+    argv: &[B2P, "cloud"],
+    after: KEPT,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    late_ms: 80_000,
+    kill: Kill::Process,
+    ..Service::DEFAULT
+};
+
+/// As long as they like: nobody waits for them. What they start lives on.
+const CLOUD_SCRIPTS: Service = Service {
+    name: "cloud-scripts",
+    why: "the commands of that disk, once for each instance; its scripts of each boot",
+    argv: &[B2P, "cloud", "scripts"],
+    after: SETTLED,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    after_ready: true,
+    late_ms: 600_000,
+    kill: Kill::Process,
+    ..Service::DEFAULT
+};
+
+/// What both of them have had their say about.
+const SETTLED: &[&str] = &[data::NAME, CLOUD.name];
 
 /// Cards get addresses. It alone may keep the ready line waiting without being
 /// local: five seconds, then the line says so and the asking goes on. dnsmasq and
@@ -133,7 +166,7 @@ const SSHD: Service = Service {
     why: "the way in: shells, sftp, and the API for every remote client",
     argv: &["/usr/sbin/sshd", "-D", "-e"],
     needs: &["hostkey"],
-    after: KEPT,
+    after: SETTLED,
     ready: Ready::Notify,
     gates: true,
     ..Service::DEFAULT
@@ -208,7 +241,7 @@ const BOOTSYNC: Service = Service {
     name: "bootsync",
     why: "bootsync.sh on the data disk: what its owner does before the engine",
     argv: &[B2P, "hook", "bootsync"],
-    after: KEPT,
+    after: BEFORE_THE_ENGINE,
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,
@@ -286,6 +319,8 @@ fn plain(config: &Config) -> Vec<Service> {
     // In a namespace the disks are somebody else's.
     let disk = config.data != Data::Off && !root::given();
     rows.extend(disk.then_some(late(config)));
+    let cloud = config.cloud && !root::given();
+    rows.extend(cloud.then_some(CLOUD));
     rows.extend(net(&config.net));
     if config.sshd {
         rows.extend([HOSTKEY, SSHD]);
@@ -298,6 +333,7 @@ fn plain(config: &Config) -> Vec<Service> {
     if disk {
         rows.extend([BOOTSYNC, STORE, CONTAINERS, BOOTLOCAL]);
     }
+    rows.extend(cloud.then_some(CLOUD_SCRIPTS));
     // In a container it is somebody else's clock.
     rows.extend((!root::given()).then_some(TIME));
     // Without a disk it is in RAM, and the kernel's ring is that already.
@@ -441,6 +477,7 @@ mod tests {
             net: Net::Off,
             console: config::Console::Off,
             data: Data::Off,
+            cloud: false,
             ..Config::default()
         };
         let rows = services(&off);

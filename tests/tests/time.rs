@@ -1,9 +1,11 @@
-//! The clock after the host has slept, on a machine that was stopped meanwhile.
+//! The clock after the host has slept, on a machine that was stopped meanwhile; and a
+//! configuration on a disk with FAT, which has a time zone that a flag is stronger than.
 
 use anyhow::{Result, ensure};
+use initramfs::qemu::Disk;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tests::{Checks, Guest, eventually};
+use tests::{Checks, Guest, disks, eventually};
 
 /// The service looks once a minute of the guest's time.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -12,10 +14,17 @@ const SLEEP: Duration = Duration::from_secs(20);
 
 #[test]
 fn time() -> Result<()> {
+    let dir = disks::dir("time")?;
+    let entries = [
+        ("user-data", false, "#cloud-config\ntimezone: Asia/Tokyo\n"),
+        ("meta-data", false, "local-hostname: clock\n"),
+    ];
+    let seed = disks::seed::vfat(&dir, &entries)?;
     let guest = Guest::boot("time", |machine| {
         machine
             .memory_mib(512)
             .append("b2p.data=off tz=Europe/Berlin")
+            .disk(Disk::raw(&seed).read_only())
     })?;
     let mut checks = Checks::new("time");
     checks.check("the time zone", || {
@@ -28,6 +37,14 @@ fn time() -> Result<()> {
             guest.ready.degraded.is_empty(),
             "{:?}",
             guest.ready.degraded
+        );
+        Ok(())
+    });
+    checks.check("cidata on FAT", || {
+        let said = guest.sh("hostname; ls /dev/disk/by-label; ls /run/boot2podman/cloud")?;
+        ensure!(
+            said == "clock\nCIDATA\ncidata\ninstance-id\nran\nuser-data",
+            "{said}"
         );
         Ok(())
     });

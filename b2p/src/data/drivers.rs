@@ -47,6 +47,11 @@ impl Drivers {
         self.load(uevent::quick_disk);
     }
 
+    /// Gives CD drives theirs: of those whose bus has one.
+    pub fn cds(&mut self) {
+        self.load(|alias| alias.starts_with("scsi:t-0x05")); // TYPE_ROM
+    }
+
     /// Whether the slow ones have theirs, too.
     pub fn done(&self) -> bool {
         self.slow.is_some() || self.modules.is_none()

@@ -151,6 +151,16 @@ pub fn stays_in_place(file: &File) -> io::Result<()> {
     outcome(unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_SETFLAGS as _, &raw const flags) })
 }
 
+/// Whether a CD drive has a disc that can be read (linux/cdrom.h).
+pub fn has_disc(drive: &File) -> bool {
+    const CDROM_DRIVE_STATUS: libc::c_ulong = 0x5326;
+    const CDS_DISC_OK: libc::c_int = 4;
+    // SAFETY: the argument is a number: CDSL_CURRENT.
+    unsafe {
+        libc::ioctl(drive.as_raw_fd(), CDROM_DRIVE_STATUS as _, libc::c_int::MAX) == CDS_DISC_OK
+    }
+}
+
 /// A file without a name, in memory (memfd_create(2)).
 pub fn nameless() -> io::Result<File> {
     // SAFETY: a NUL-terminated name; the descriptor is owned once it is one.

@@ -36,6 +36,16 @@ pub fn merge(place: &Place) -> Result<(), String> {
     init::files::replace(&used, all.as_bytes(), 0o644)
 }
 
+/// Adds keys to those that sshd reads.
+///
+/// # Errors
+/// What could not be written.
+pub fn add(place: &Place, lines: &str) -> Result<(), String> {
+    let used = place.run().join("authorized_keys");
+    let there = fs::read_to_string(&used).unwrap_or_default();
+    init::files::replace(&used, joined(&there, lines).as_bytes(), 0o644)
+}
+
 fn text(path: &std::path::Path) -> Result<String, String> {
     let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     match fs::metadata(path) {

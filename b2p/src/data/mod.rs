@@ -29,7 +29,7 @@ pub mod wait;
 
 use std::path::{Path, PathBuf};
 
-use disk::choose::{Choice, Decision};
+use disk::choose::{Choice, Decision, Device};
 use disk::probe::Kind;
 use log::{info, warn};
 
@@ -37,6 +37,8 @@ use asked::Asked;
 use drivers::Drivers;
 use report::Report;
 use wait::Wait;
+
+use crate::cloud::seed;
 
 /// Where things are; below another directory in tests.
 #[derive(Clone, Debug)]
@@ -122,6 +124,7 @@ fn run(asked: &Asked, place: &Place, time: Time, wait: &mut Wait, report: &mut R
     for _ in 0..ROUNDS {
         let (choice, devices) = wait.choice(asked);
         report.seen(wait.seen());
+        note_cidata(place, &devices);
         let device = |name: &str| devices.iter().find(|d| d.name == name);
         let worked = match &choice.decision {
             Decision::None(why) => {
@@ -148,6 +151,26 @@ fn run(asked: &Asked, place: &Place, time: Time, wait: &mut Wait, report: &mut R
     report.ram("a disk that is made is not found");
 }
 
+/// What `b2p cloud` need not look for again.
+fn note_cidata(place: &Place, devices: &[Device]) {
+    let named = |d: &&Device| d.found.iter().flatten().any(seed::is_cidata);
+    let names: String = devices
+        .iter()
+        .filter(named)
+        .map(|d| format!("{}\n", d.name))
+        .collect();
+    init::files::replace(&place.at(seed::NOTE), names.as_bytes(), 0o644)
+        .unwrap_or_else(|e| warn!("{e}"));
+}
+
+/// Keys that may log in besides, as root and core.
+///
+/// # Errors
+/// What could not be written.
+pub fn more_keys(lines: &str) -> Result<(), String> {
+    keys::add(&Place::real(), lines)
+}
+
 /// What there is to say about the devices that were looked at.
 fn note(choice: &Choice, report: &mut Report) {
     choice.notes.iter().for_each(|n| info!("data: {n}"));
@@ -156,7 +179,7 @@ fn note(choice: &Choice, report: &mut Report) {
 
 /// The file system is checked, grown, mounted and used; what fails leaves the
 /// machine in RAM and the disk as it is.
-fn take(device: &disk::choose::Device, kind: Kind, place: &Place, time: Time, report: &mut Report) {
+fn take(device: &Device, kind: Kind, place: &Place, time: Time, report: &mut Report) {
     let path = Path::new("/dev").join(&device.name);
     let taken = mount::hidden(place)
         .and_then(|()| fsck::check(&path, kind))

@@ -77,6 +77,15 @@ fn scsi(sys: &Path) -> bool {
     all.any(|d| text(&d, "type") == "0" && !has(&d, "block"))
 }
 
+/// Whether a CD drive's driver looks at it still: it does so on a queue of its own, and
+/// whoever finds the module loaded by somebody else has not waited for that
+/// (drivers/scsi/sr.c, PROBE_PREFER_ASYNCHRONOUS). No reason to wait for a data disk.
+pub fn cd(sys: &Path) -> bool {
+    let driver = sys.join("bus/scsi/drivers/sr").exists();
+    let mut all = entries(sys.join("bus/scsi/devices"));
+    driver && all.any(|d| text(&d, "type") == "5" && !has(&d, "block"))
+}
+
 fn usb_scsi(sys: &Path) -> bool {
     entries(sys.join("class/scsi_host")).any(|h| {
         let usb = matches!(text(&h, "proc_name").as_str(), "usb-storage" | "uas");
@@ -158,6 +167,17 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
+    }
+
+    #[test]
+    fn a_cd_drive_that_has_its_driver_and_no_name_yet() {
+        let sys = Sys::new("cd");
+        sys.with("bus/scsi/devices/0:0:0:0/type", "5\n");
+        assert!(!cd(&sys.0), "it has no driver");
+        let reason = sys.with("bus/scsi/drivers/sr/uevent", "");
+        assert!(cd(&sys.0) && reason.is_none(), "no data disk");
+        sys.with("bus/scsi/devices/0:0:0:0/block/sr0/size", "8\n");
+        assert!(!cd(&sys.0));
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub fn scan(consent: Consent) -> Vec<Device> {
 }
 
 /// Every device that may hold data.
-fn names() -> Vec<String> {
+#[must_use]
+pub fn names() -> Vec<String> {
     let read = fs::read_dir(BLOCK).into_iter().flatten().flatten();
     let names = read.filter_map(|e| e.file_name().into_string().ok());
     names

@@ -158,6 +158,22 @@ impl Wait {
     }
 }
 
+/// A CD drive that its driver does not get to know in this time is broken.
+const DRIVE: Duration = Duration::from_secs(3);
+
+/// Waits until every CD drive that has a driver can be asked for its disc.
+pub fn drives() {
+    let mut wait = Wait::of(0, true, Drivers::default());
+    wait.why = "a CD drive is asked what it is";
+    while pending::cd(Path::new("/sys")) && wait.events.is_some() {
+        let left = DRIVE.saturating_sub(wait.begun.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        wait.sleep(left);
+    }
+}
+
 /// Gives all disks their drivers, looks, and looks again with each device that
 /// comes, until `look` gives something or there is no reason to wait any more.
 pub fn until<T>(seconds: u16, mut look: impl FnMut() -> Option<T>) -> Option<T> {

@@ -33,6 +33,10 @@ use init::net::{SYS, cards};
 use card::Card;
 use plan::Plan;
 
+/// Where `b2p cloud` puts words for single cards, a line each; they hold where the kernel
+/// flags say no more than DHCP.
+pub const PLANS: &str = "/run/boot2podman/network";
+
 /// Links only (rtnetlink(7), RTMGRP_LINK).
 const LINKS: u32 = 1;
 
@@ -42,9 +46,18 @@ pub fn main(words: &[String]) -> ! {
         println!("{why}");
         std::process::exit(2)
     });
+    let single = match plan {
+        Plan::Dhcp(None) => std::fs::read_to_string(PLANS).unwrap_or_default(),
+        _ => String::new(),
+    };
+    let single = plan::lines(&single);
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut network = Network {
-        plan,
+        plans: if single.is_empty() {
+            vec![plan]
+        } else {
+            single
+        },
         hostname: hostname.trim().to_owned(),
         cards: Vec::new(),
         told: false,
@@ -61,7 +74,8 @@ pub fn main(words: &[String]) -> ! {
 }
 
 struct Network {
-    plan: Plan,
+    /// Of the first that covers a card it is a part.
+    plans: Vec<Plan>,
     hostname: String,
     cards: Vec<Card>,
     told: bool,
@@ -94,10 +108,12 @@ impl Network {
         let gone = self.cards.len() != before;
         for (name, index) in names {
             let known = self.cards.iter().any(|c| c.is(&name, index));
-            if known || !self.plan.covers(&name, self.cards.len()) {
+            let mut plans = self.plans.iter();
+            let plan = plans.find(|p| p.covers(&name, self.cards.len()));
+            let Some(plan) = plan.filter(|_| !known) else {
                 continue;
-            }
-            match Card::open(&name, index, &self.plan, &self.hostname) {
+            };
+            match Card::open(&name, index, plan, &self.hostname) {
                 Ok(card) => self.cards.push(card),
                 Err(e) => error!("{name}: {e}"),
             }

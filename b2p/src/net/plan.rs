@@ -65,6 +65,15 @@ impl Plan {
     }
 }
 
+/// Plans for single cards, a line each; lines that are none are left out.
+#[must_use]
+pub fn lines(text: &str) -> Vec<Plan> {
+    let words = |l: &str| l.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    text.lines()
+        .filter_map(|l| Plan::parse(&words(l)).ok())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -95,6 +104,14 @@ mod tests {
         let dhcp = Plan::parse(&arguments(&Net::Dhcp { device: None }).unwrap()).unwrap();
         assert!(dhcp.covers("anything", 3));
         assert_eq!(arguments(&Net::Off), None);
+    }
+
+    #[test]
+    fn a_line_for_each_card() {
+        let all = lines("static eth1 10.0.0.5 24 10.0.0.1 1.1.1.1\n\nnonsense\ndhcp eth0\n");
+        assert_eq!(all.len(), 2);
+        assert!(all[0].covers("eth1", 0) && !all[0].covers("eth0", 0));
+        assert_eq!(all[1], Plan::Dhcp(Some("eth0".into())));
     }
 
     #[test]

@@ -42,6 +42,14 @@ pub fn main() -> i32 {
     )
 }
 
+/// The same for who is told of a zone elsewhere.
+///
+/// # Errors
+/// It is no zone, or cannot be set.
+pub fn machine(tz: &str) -> Result<(), String> {
+    set(tz, Path::new(ZONES), Path::new(LOCALTIME)).map(|()| info!("time zone: {tz}"))
+}
+
 /// Makes `localtime` that of `tz`: a name below `zones`, else a rule.
 fn set(tz: &str, zones: &Path, localtime: &Path) -> Result<(), String> {
     let name = tz.strip_prefix(':').unwrap_or(tz); // tzset(3)

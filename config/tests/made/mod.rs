@@ -135,16 +135,17 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        any::<[bool; 7]>(),
+        any::<[bool; 8]>(),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x"),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
         let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (proxy, user)) = theirs;
-        let [sshd, rescue, utc, swap, autologin, syslog, fast] = bools;
+        let [sshd, rescue, utc, swap, autologin, syslog, fast, cloud] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
             data,
+            cloud,
             format,
             hostname,
             net,
@@ -247,6 +248,10 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.modules", word(&config.modules)),
         ("b2p.loglevel", word(&config.loglevel)),
         ("b2p.sshd", switch(config.sshd)),
+        (
+            "b2p.cloud",
+            if config.cloud { "auto" } else { "off" }.to_owned(),
+        ),
         ("b2p.rescue", switch(config.rescue)),
         ("noutc", switch(!config.utc)),
         ("noswap", switch(!config.swap)),

@@ -14,6 +14,7 @@ pub mod make;
 mod plain;
 pub mod refused;
 pub mod replay;
+pub mod seed;
 pub mod taken;
 pub mod userdata;
 

@@ -1,0 +1,181 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
+
+fn good(text: &str) -> UserData {
+    let (data, notes) = read(text).unwrap();
+    assert_eq!(notes, Notes::default());
+    data
+}
+
+fn notes(text: &str) -> Notes {
+    read(text).unwrap().1
+}
+
+#[test]
+fn what_a_file_is_is_in_its_first_line() {
+    assert_eq!(kind(b" \n"), Kind::Nothing);
+    assert!(matches!(kind(b"#cloud-config\na: b"), Kind::Config(_)));
+    assert!(matches!(kind(b"#cloud-config \r\na: b"), Kind::Config(_)));
+    assert!(matches!(kind(b"#!/bin/sh\n"), Kind::Script(_)));
+    for (bytes, says) in [
+        (&b"\x1f\x8b\x08"[..], "gzip"),
+        (b"## template: jinja\n#cloud-config\n", "template"),
+        (b"#include\nhttp://x\n", "URLs"),
+        (b"#cloud-config-archive\n", "archive"),
+        (b"Content-Type: multipart/mixed", "MIME"),
+        (b"users: []\n", "first line"),
+        (b"#cloud-config\n\xff", "UTF-8"),
+    ] {
+        assert!(
+            matches!(kind(bytes), Kind::Other(what) if what.contains(says)),
+            "{says}"
+        );
+    }
+}
+
+/// As lima's user-data template has it (v2.2, pkg/cidata/cidata.TEMPLATE.d/user-data).
+#[test]
+fn limas() {
+    let data = good(&format!(
+        "#cloud-config\n# vim:syntax=yaml\ngrowpart:\n  mode: auto\n  devices: ['/']\nmounts:\n- [mount0, /Users/ann, virtiofs, \"ro,nofail\", \"0\", \"0\"]\ntimezone: Europe/Berlin\nusers:\n  - name: \"ann\"\n    uid: \"501\"\n    gecos: \"Ann B\"\n    homedir: \"/home/ann.guest\"\n    shell: /bin/bash\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    lock_passwd: true\n    ssh-authorized-keys:\n      - \"{KEY}\"\nwrite_files:\n - content: |\n      #!/bin/sh\n      exit 0\n   owner: root:root\n   path: /var/lib/cloud/scripts/per-boot/00-lima.boot.sh\n   permissions: '0755'\nmanage_resolv_conf: true\nresolv_conf:\n  nameservers:\n  - 192.168.5.3\nbootcmd:\n- |\n  echo a\n  echo b\n"
+    ));
+    let user = &data.users[0];
+    assert_eq!(
+        (user.name.as_str(), user.uid, user.gecos.as_str()),
+        ("ann", Some(501), "Ann B")
+    );
+    assert_eq!(user.home.as_deref(), Some("/home/ann.guest"));
+    assert_eq!(user.sudo, ["ALL=(ALL) NOPASSWD:ALL"]);
+    assert_eq!(user.keys, [KEY]);
+    let file = &data.files[0];
+    assert_eq!(
+        (file.mode, file.owner.as_deref()),
+        (0o755, Some("root:root"))
+    );
+    assert_eq!(file.content, b"#!/bin/sh\nexit 0\n");
+    assert_eq!(data.bootcmd, ["echo a\necho b\n"]);
+    let mount = &data.mounts[0];
+    assert_eq!(
+        (mount.source.as_str(), mount.options.as_str(), mount.nofail),
+        ("mount0", "ro", true)
+    );
+    assert_eq!(data.timezone.as_deref(), Some("Europe/Berlin"));
+}
+
+#[test]
+fn files_in_every_encoding() {
+    let data = good(
+        "write_files:\n- {path: /a, content: \"QQ==\", encoding: b64, append: true}\n- {path: /b, content: !!binary \"QQ==\", encoding: gz+b64, permissions: 0600, defer: true}\n- {path: /c}\n",
+    );
+    let [a, b, c] = data.files.as_slice() else {
+        panic!("{:?}", data.files)
+    };
+    assert!(a.content == b"A" && a.append && !a.gzip && a.mode == 0o644);
+    assert!(b.gzip && b.defer && b.mode == 0o600);
+    assert!(c.content.is_empty());
+    for (text, says) in [
+        ("{path: a}", "absolute"),
+        ("{path: /a, permissions: rw}", "octal"),
+        ("{path: /a, content: '!', encoding: b64}", "base64"),
+        ("{path: /a, encoding: rot13}", "encoding"),
+        ("{path: /a, source: {uri: http://x}}", "source"),
+    ] {
+        let notes = notes(&format!("write_files: [{text}]"));
+        assert!(
+            notes.wrong.len() == 1 && notes.wrong[0].contains(says),
+            "{notes:?}"
+        );
+    }
+}
+
+#[test]
+fn commands_are_lines_of_a_shell() {
+    let data = good("runcmd:\n- echo $HOME\n- [touch, \"it's\", '$x']\n-\n");
+    assert_eq!(data.runcmd, ["echo $HOME", r"'touch' 'it'\''s' '$x'"]);
+    assert_eq!(notes("runcmd: [{a: b}]").wrong.len(), 1);
+}
+
+#[test]
+fn passwords_are_refused_by_name_and_not_shown() {
+    for text in [
+        "password: secret",
+        "chpasswd: {list: 'a:secret'}",
+        "ssh_pwauth: true",
+        "users: [{name: ann, plain_text_passwd: secret}]",
+        "users: [{name: ann, passwd: $6$secret}]",
+        "ssh_authorized_keys: [secret]",
+    ] {
+        let notes = notes(text);
+        assert_eq!(notes.wrong.len(), 1, "{text}");
+        assert!(!notes.wrong[0].contains("secret"), "{notes:?}");
+    }
+    good("ssh_pwauth: false\nusers: [default, {name: ann, lock_passwd: false}]\n");
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let notes = notes("packages: [vim]\napt: {}\nusers: [{name: ann, snapuser: x}]\n");
+    for part in ["packages", "apt", "snapuser"] {
+        assert!(notes.left.iter().any(|n| n.contains(part)), "{notes:?}");
+    }
+    assert!(notes.wrong.is_empty());
+}
+
+#[test]
+fn nobody_breaks_out_of_a_line() {
+    for text in [
+        "users: [\"a:b\"]",
+        "users: [{name: ann, homedir: \"/a:/b\"}]",
+        "users: [{name: ann, gecos: \"a\\nroot::0:0\"}]",
+        "users: [{name: ann, homedir: /home/../etc}]",
+        "users: [{name: ann, uid: 0}]",
+        "users: [{name: ann, sudo: \"ALL=(ALL) ALL\\nbob ALL=(ALL) ALL\"}]",
+        "users: [{name: ann, sudo: \"broken\"}]",
+        "users: [{name: ann, groups: \"a:b\"}]",
+        "mounts: [[a, b]]",
+        "mounts: [[a, \"/b\\nc d\", ext4]]",
+        "mounts: [[a, /b, ext4, \"ro 0 0\\nx\"]]",
+    ] {
+        assert_eq!(notes(text).wrong.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn names_in_their_order() {
+    let name = |text: &str| hostname(&good(text), Some("meta.example"));
+    assert_eq!(name("a: ~").as_deref(), Some("meta"));
+    assert_eq!(
+        name("hostname: box\nfqdn: x.example").as_deref(),
+        Some("box")
+    );
+    assert_eq!(name("fqdn: x.example").as_deref(), Some("x"));
+    let full = "fqdn: x.example\nhostname: box\nprefer_fqdn_over_hostname: true";
+    assert_eq!(name(full).as_deref(), Some("x.example"));
+    assert_eq!(name("preserve_hostname: true\nhostname: box"), None);
+}
+
+#[test]
+fn mounts_as_mount_takes_them() {
+    let data = good(
+        "mounts:\n- [vdb1, /srv, ext4, \"noatime,x-systemd.automount,_netdev\"]\n- [vdtag, /mnt, virtiofs]\n- [none]\n- [LABEL=x, /x]\n",
+    );
+    let sources: Vec<_> = data.mounts.iter().map(|m| m.source.as_str()).collect();
+    assert_eq!(sources, ["/dev/vdb1", "vdtag", "LABEL=x"]);
+    assert_eq!(
+        (data.mounts[0].options.as_str(), data.mounts[0].nofail),
+        ("noatime", false)
+    );
+    assert_eq!(
+        (data.mounts[2].options.as_str(), data.mounts[2].nofail),
+        ("defaults", true)
+    );
+}
+
+#[test]
+fn certificates_in_both_spellings() {
+    let certs = good("ca-certs:\n  remove-defaults: true\n  trusted:\n  - |\n    a\n").certs;
+    assert!(certs.remove_defaults && certs.trusted == ["a\n"]);
+}

@@ -1,0 +1,141 @@
+//! user-data and network-config (cloud-init's NoCloud), both as they may lie on a disk
+//! that anybody made. The readers are part of a program, so their files are taken as
+//! they are.
+
+#[path = "../../b2p/src/cloud/base64.rs"]
+pub mod base64;
+#[path = "../../b2p/src/cloud/items.rs"]
+pub mod items;
+#[path = "../../b2p/src/cloud/network.rs"]
+pub mod network;
+#[path = "../../b2p/src/cloud/notes.rs"]
+pub mod notes;
+#[path = "../../b2p/src/cloud/user.rs"]
+pub mod user;
+#[path = "../../b2p/src/cloud/userdata.rs"]
+pub mod userdata;
+#[path = "../../b2p/src/cloud/yaml.rs"]
+pub mod yaml;
+
+use network::Card;
+use notes::Notes;
+use userdata::UserData;
+
+pub(crate) const WORDS: &[&str] = &[
+    "#cloud-config\n",
+    "\n",
+    "  ",
+    "- ",
+    ": ",
+    "|\n",
+    "'",
+    "\"",
+    "\\n",
+    "[",
+    "]",
+    "{",
+    "}",
+    "&a ",
+    "*a",
+    "~",
+    "users:\n",
+    "name: ",
+    "uid: ",
+    "homedir: /",
+    "gecos: ",
+    "shell: /",
+    "groups: ",
+    "sudo: ",
+    "ALL=(ALL) NOPASSWD:ALL",
+    "ssh_authorized_keys:\n",
+    "write_files:\n",
+    "path: /",
+    "content: ",
+    "encoding: b64",
+    "permissions: '0644'",
+    "runcmd:\n",
+    "mounts:\n",
+    "virtiofs",
+    "ca_certs:\n",
+    "trusted:\n",
+    "hostname: ",
+    "version: 2\n",
+    "ethernets:\n",
+    "eth0: ",
+    "match: ",
+    "macaddress: ",
+    "52:55:55:00:00:01",
+    "set-name: ",
+    "dhcp4: true",
+    "addresses: ",
+    "10.0.0.5/24",
+    "gateway4: ",
+    "nameservers: ",
+];
+
+/// - What is said is bounded, and a terminal can show it.
+/// - Nothing breaks out of a line of passwd(5), sudoers(5) or fstab(5).
+/// - A card's new name is one that the kernel can have; a plan is a line of words.
+pub fn cloud(data: &[u8]) {
+    let _ = userdata::kind(data);
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok((data, notes)) = userdata::read(text) {
+        user_data(&data, &notes);
+    }
+    let card = |name: &str, mac: &str| Card {
+        name: name.into(),
+        mac: mac.into(),
+    };
+    let cards = [card("eth0", "52:55:55:00:00:01"), card("eth1", "")];
+    if let Ok((network, notes)) = network::read(text, &cards) {
+        told(&notes);
+        for (now, name) in &network.renames {
+            assert!(cards.iter().any(|c| c.name == *now));
+            assert!(!name.is_empty() && name.len() < 16 && !name.contains(['/', ' ']));
+        }
+        for plan in &network.plans {
+            let words: Vec<_> = plan.split(' ').collect();
+            assert!(matches!(
+                words.as_slice(),
+                ["dhcp", _] | ["static", _, _, _, _, ..]
+            ));
+            assert!(
+                words
+                    .iter()
+                    .all(|w| !w.is_empty() && !w.contains(char::is_control))
+            );
+        }
+    }
+}
+
+fn user_data(data: &UserData, notes: &Notes) {
+    told(notes);
+    for user in &data.users {
+        assert!(user::is_name(&user.name) && user.groups.iter().all(|g| user::is_name(g)));
+        let fields = [Some(&user.gecos), user.home.as_ref(), user.shell.as_ref()];
+        let fields = fields.into_iter().flatten();
+        assert!(fields.clone().all(|f| !f.contains([':', '\n'])), "{user:?}");
+        assert!(user.sudo.iter().all(|r| !r.contains('\n')), "{user:?}");
+        assert!(user.keys.iter().all(|k| k.lines().count() == 1), "{user:?}");
+    }
+    for file in &data.files {
+        assert!(file.path.starts_with('/') && file.mode <= 0o7777);
+    }
+    for mount in &data.mounts {
+        let fields = [&mount.source, &mount.target, &mount.kind, &mount.options];
+        assert!(fields.iter().all(|f| !f.contains('\n')), "{mount:?}");
+        assert!(!mount.kind.contains(' '), "{mount:?}");
+    }
+}
+
+fn told(notes: &Notes) {
+    for all in [&notes.left, &notes.wrong] {
+        assert!(all.len() <= 32);
+        assert!(
+            all.iter()
+                .all(|n| n.len() < 2000 && !n.contains(char::is_control))
+        );
+    }
+}

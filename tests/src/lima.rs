@@ -1,0 +1,205 @@
+//! What Lima puts on its `cidata` disk for a machine in plain mode, and how it looks
+//! whether that has come up. Our own wording of what the templates of lima v2.2 render
+//! to (lima-vm/lima, `pkg/cidata/cidata.TEMPLATE.d`, `pkg/hostagent/requirements.go`): the
+//! names, places and steps are theirs, because those must fit.
+
+/// Who it is for.
+pub struct Instance<'a> {
+    /// Its user, by name, number and home.
+    pub user: &'a str,
+    /// As above.
+    pub uid: u32,
+    /// As above.
+    pub home: &'a str,
+    /// Who may log in.
+    pub key: &'a str,
+    /// New at every start.
+    pub iid: &'a str,
+    /// Of its card.
+    pub mac: &'a str,
+}
+
+/// Path, whether it is a program, content.
+pub type File = (&'static str, bool, String);
+
+impl Instance<'_> {
+    /// All files. `more` is what else stands in user-data.
+    #[must_use]
+    pub fn files(&self, more: &str) -> Vec<File> {
+        let text = |s: &str| s.to_owned();
+        vec![
+            ("user-data", false, self.user_data(more)),
+            (
+                "meta-data",
+                false,
+                format!("instance-id: {}\nlocal-hostname: lima-test\n", self.iid),
+            ),
+            ("network-config", false, self.network()),
+            ("lima.env", false, self.env()),
+            ("param.env", false, text("PARAM_color=blue\n")),
+            (
+                "etc_environment",
+                false,
+                text("#LIMA-START\nTESTED=yes\n#LIMA-END\n"),
+            ),
+            ("boot.sh", true, text(BOOT)),
+            (
+                "boot.essential.Linux/00-test.sh",
+                true,
+                text("#!/bin/sh\ntest ! -f /etc/alpine-release\n"),
+            ),
+            (
+                "boot.Linux/00-test.sh",
+                true,
+                text("#!/bin/sh\ntouch /run/not-plain\n"),
+            ),
+            (
+                "provision.system/00000000",
+                true,
+                text("#!/bin/bash\nset -eux -o pipefail\nid -u >/run/provision-system\n"),
+            ),
+            (
+                "provision.user/00000000",
+                true,
+                text(
+                    "#!/bin/bash\nset -eux\necho \"$USER $HOME $PARAM_color $XDG_RUNTIME_DIR\" >/tmp/provision-user\n",
+                ),
+            ),
+        ]
+    }
+
+    fn user_data(&self, more: &str) -> String {
+        let Instance {
+            user,
+            uid,
+            home,
+            key,
+            ..
+        } = self;
+        format!(
+            r#"#cloud-config
+# vim:syntax=yaml
+
+growpart:
+  mode: auto
+  devices: ['/']
+
+timezone: Europe/Berlin
+
+users:
+  - name: "{user}"
+    uid: "{uid}"
+    gecos: "A Tester"
+    homedir: "{home}"
+    shell: /bin/bash
+    sudo: ALL=(ALL) NOPASSWD:ALL
+    lock_passwd: true
+    ssh-authorized-keys:
+      - "{key}"
+
+write_files:
+ - content: |
+      #!/bin/sh
+      set -eux
+      LIMA_CIDATA_MNT="/mnt/lima-cidata"
+      LIMA_CIDATA_DEV="/dev/disk/by-label/cidata"
+      mkdir -p -m 700 "${{LIMA_CIDATA_MNT}}"
+      mount -o ro,mode=0700,dmode=0700,overriderockperm,exec,uid=0 "${{LIMA_CIDATA_DEV}}" "${{LIMA_CIDATA_MNT}}"
+      export LIMA_CIDATA_MNT
+      exec "${{LIMA_CIDATA_MNT}}"/boot.sh
+   owner: root:root
+   path: /var/lib/cloud/scripts/per-boot/00-lima.boot.sh
+   permissions: '0755'
+
+manage_resolv_conf: true
+
+resolv_conf:
+  nameservers:
+  - 10.0.2.3
+
+bootcmd:
+- |
+  i=0
+  until ip -4 addr show dev eth0 2>/dev/null | grep -q inet || [ $((i += 1)) -gt 30 ]; do
+    sleep 1
+  done
+{more}"#
+        )
+    }
+
+    fn network(&self) -> String {
+        format!(
+            "version: 2\nethernets:\n  eth0:\n    match:\n      macaddress: '{}'\n    dhcp4: true\n    set-name: eth0\n    dhcp4-overrides:\n      route-metric: 200\n    dhcp-identifier: mac\n    nameservers:\n      addresses:\n      - 10.0.2.3\n",
+            self.mac
+        )
+    }
+
+    fn env(&self) -> String {
+        let Instance {
+            user,
+            uid,
+            home,
+            iid,
+            ..
+        } = self;
+        format!(
+            "LIMA_CIDATA_DEBUG=false\nLIMA_CIDATA_IID={iid}\nLIMA_CIDATA_NAME=test\nLIMA_CIDATA_USER={user}\nLIMA_CIDATA_UID={uid}\nLIMA_CIDATA_COMMENT=A Tester\nLIMA_CIDATA_HOME={home}\nLIMA_CIDATA_SHELL=/bin/bash\nLIMA_CIDATA_MOUNTS=0\nLIMA_CIDATA_PLAIN=1\nLIMA_CIDATA_PASSWORDLESS_SUDO=1\n"
+        )
+    }
+}
+
+/// The steps of Lima's boot.sh in plain mode.
+const BOOT: &str = r#"#!/bin/sh
+set -eu
+rm -f /run/lima-boot-done
+while read -r line; do [ -n "$line" ] && export "$line"; done <"${LIMA_CIDATA_MNT}"/lima.env
+while read -r line; do [ -n "$line" ] && export "$line"; done <"${LIMA_CIDATA_MNT}"/param.env
+while read -r line; do
+    line="$(echo "$line" | sed -E "s/^[ \\t]*(export )?//; s/#.*//; s/(^[^=]+=)[\"'](.*[^\"'])?[\"']?$/\1\2/")"
+    [ -n "$line" ] && export "$line"
+done <"${LIMA_CIDATA_MNT}"/etc_environment
+CODE=0
+run() {
+    for f in "$1"/*.sh; do
+        echo "LIMA $(date -Iseconds)| Executing $f"
+        "$f" || CODE=1
+    done
+}
+run "${LIMA_CIDATA_MNT}/boot.essential.$(uname -s)"
+[ "$LIMA_CIDATA_PLAIN" = 1 ] || run "${LIMA_CIDATA_MNT}/boot.$(uname -s)"
+for f in "${LIMA_CIDATA_MNT}"/provision.system/*; do
+    "$f" || CODE=1
+done
+USER_SCRIPT="${LIMA_CIDATA_HOME}/.lima-user-script"
+if [ ! -f /sbin/openrc-run ]; then
+    until [ -e "/run/user/${LIMA_CIDATA_UID}/systemd/private" ]; do sleep 3; done
+fi
+params=$(grep -o '^PARAM_[^=]*' "${LIMA_CIDATA_MNT}"/param.env | paste -sd , -)
+for f in "${LIMA_CIDATA_MNT}"/provision.user/*; do
+    cp "$f" "${USER_SCRIPT}"
+    chown "${LIMA_CIDATA_USER}" "${USER_SCRIPT}"
+    chmod 755 "${USER_SCRIPT}"
+    sudo -iu "${LIMA_CIDATA_USER}" "--preserve-env=${params}" "XDG_RUNTIME_DIR=/run/user/${LIMA_CIDATA_UID}" "${USER_SCRIPT}" || CODE=1
+    rm "${USER_SCRIPT}"
+done
+echo "${LIMA_CIDATA_IID}" >/run/lima-boot-done
+exit "$CODE"
+"#;
+
+/// How it runs a script of its own over ssh: the command, and what comes on its standard
+/// input (`prefixExportParam`, and sshocker's `ExecuteScript`).
+#[must_use]
+pub fn probe(body: &str) -> (String, String) {
+    let params = r#"param_env="$(sudo cat /mnt/lima-cidata/param.env)"; while read -r line; do [ -n "$line" ] && export "$line"; done<<EOF\n${param_env}\nEOF\n"#;
+    let command = format!("/bin/bash -c \"$(printf '{params}/bin/sh')\"");
+    let script = format!("#!{command}\n#!/bin/sh\n{body}");
+    (command, script)
+}
+
+/// Its last question: all scripts have run.
+#[must_use]
+pub fn boot_done(iid: &str) -> (String, String) {
+    probe(&format!(
+        "set -eux\nBOOT_DONE=/run/lima-boot-done\n[ \"$(cat \"$BOOT_DONE\" 2>/dev/null)\" = \"{iid}\" ]\n"
+    ))
+}

@@ -1,0 +1,272 @@
+//! cloud-init's NoCloud: as Lima uses it, and everything else that is supported.
+
+use anyhow::{Result, ensure};
+use initramfs::qemu::{Bus, Disk};
+use std::time::Duration;
+use tests::disks::{self, Image, seed};
+use tests::lima::{Instance, boot_done, probe};
+use tests::{Checks, Guest, eventually, keyless};
+
+/// What runs after the ready line, on a busy host.
+const SCRIPTS: Duration = Duration::from_secs(120);
+
+fn equals(guest: &Guest, script: &str, want: &str) -> Result<()> {
+    let said = guest.sh(script)?;
+    ensure!(said == want, "{script}: {said:?}, not {want:?}");
+    Ok(())
+}
+
+/// A probe of Lima's, as its user.
+fn asked(guest: &Guest, (command, stdin): &(String, String)) -> Result<()> {
+    let out = guest.ssh_with("ann", command, stdin.as_bytes())?;
+    tests::text(&out).map(drop)
+}
+
+#[test]
+fn lima() -> Result<()> {
+    let dir = disks::dir("cloud-lima")?;
+    let key = Guest::public_key()?;
+    let instance = Instance {
+        user: "ann",
+        uid: 1000, // as on most Linux hosts; core has it, too
+        home: "/home/ann.guest",
+        key: key.trim(),
+        iid: "iid-1764000000",
+        mac: "52:54:00:12:34:56",
+    };
+    let files = instance.files("runcmd:\n- echo once >>/run/ran\n- [sleep, '100000']\n");
+    let entries: Vec<_> = files.iter().map(|(p, x, t)| (*p, *x, t.as_str())).collect();
+    let data = Image::blank(&dir, "data", 512)?;
+    // No key but the one on the CD, which hangs on virtio-scsi, as Lima has it.
+    let machine = keyless("cloud-lima")?
+        .append("b2p.format=blank")
+        .disk(Disk::raw(data.file()))
+        .disk(Disk::iso(seed::iso(&dir, &entries)?).on(Bus::Scsi));
+    let guest = Guest::from(&machine)?;
+    let mut checks = Checks::new("cloud-lima");
+    checks.check(
+        "ready is said, on the data disk, with nothing amiss",
+        || {
+            let ready = &guest.ready;
+            ensure!(ready.degraded.is_empty(), "{:?}", ready.degraded);
+            ensure!(ready.field("data").starts_with("/dev/vda"), "{ready:?}");
+            Ok(())
+        },
+    );
+    checks.check("Lima's probes, as its user", || {
+        asked(&guest, &probe("true\n"))?;
+        eventually(SCRIPTS, || asked(&guest, &boot_done(instance.iid)))?;
+        let wrong = guest.ssh_with(
+            "ann",
+            &boot_done("other").0,
+            boot_done("other").1.as_bytes(),
+        )?;
+        ensure!(!wrong.status.success(), "any instance is the one");
+        Ok(())
+    });
+    checks.check("its user", || {
+        let said = guest.sh_as("ann", "id -un; id -u; echo $HOME; sudo id -u; getent passwd ann || grep ^ann: /etc/passwd")?;
+        ensure!(
+            said == "ann\n1000\n/home/ann.guest\n0\nann:x:1000:1001:A Tester:/home/ann.guest:/bin/bash",
+            "{said}"
+        );
+        // Rootless podman has numbers for its containers' users.
+        let said = guest.sh_as("ann", "XDG_RUNTIME_DIR=/run/user/1000 podman unshare cat /proc/self/uid_map")?;
+        let map: Vec<_> = said.split_whitespace().collect();
+        ensure!(map == ["0", "1000", "1", "1", "1100000", "65536"], "{said}");
+        // Only that user has the key.
+        ensure!(!guest.ssh_alone("core", "true")?.status.success(), "core has it, too");
+        Ok(())
+    });
+    // From here on as root, by sudo.
+    let root = |script: &str| guest.sh_as("ann", &format!("sudo sh -c '{script}'"));
+    let is = |script: &str, want: &str| {
+        let said = root(script)?;
+        ensure!(said == want, "{script}: {said:?}, not {want:?}");
+        Ok(())
+    };
+    checks.check(
+        "its scripts: of the system, of the user, in plain mode",
+        || {
+            is("cat /run/provision-system; test ! -e /run/not-plain", "0")?;
+            is(
+                "cat /tmp/provision-user",
+                "ann /home/ann.guest blue /run/user/1000",
+            )
+        },
+    );
+    checks.check("name, zone, card", || {
+        is(
+            "hostname; readlink /etc/localtime; cat /sys/class/net/eth0/address",
+            "lima-test\n/usr/share/zoneinfo/Europe/Berlin\n52:54:00:12:34:56",
+        )
+    });
+    checks.check("a command that never ends holds nothing up, and runs once", || {
+        eventually(SCRIPTS, || is("cat /run/ran", "once"))?;
+        is("cat /var/lib/boot2podman/cloud/ran", instance.iid)?;
+        // The same instance once more: what belongs to each boot runs, the commands not.
+        root("umount /mnt/lima-cidata; rm /run/lima-boot-done; pkill -x sleep; b2p stop cloud-scripts; b2p start cloud-scripts")?;
+        eventually(SCRIPTS, || asked(&guest, &boot_done(instance.iid)))?;
+        is("cat /run/ran", "once")
+    });
+    checks.check("done again, it changes nothing", || {
+        let state = "cat /etc/passwd /etc/group /etc/subuid /etc/fstab /home/ann.guest/.ssh/authorized_keys | sha256sum; ls -la /etc/sudoers.d | wc -l";
+        let before = root(state)?;
+        root("b2p start cloud")?;
+        is(state, &before)
+    });
+    checks.finish(&guest)
+}
+
+/// Its first line must be that, and there is nothing of Lima's in it.
+const USER_DATA: &str = r#"#cloud-config
+hostname: box
+fqdn: box.example.org
+packages: [vim]
+chpasswd: {list: "core:secret"}
+users:
+- default
+- name: bob
+  groups: [podman, builders]
+  shell: /bin/sh
+ssh_authorized_keys:
+- @KEY@
+write_files:
+- {path: /srv/plain, content: "one\n", owner: "nobody:nogroup", permissions: '0600'}
+- {path: /srv/plain, content: "two\n", append: true, permissions: '0640'}
+- {path: /srv/b64, content: "cGFja2VkCg==", encoding: b64}
+- {path: /srv/gz, content: @GZ@, encoding: gz+b64}
+- {path: /srv/late, content: "late\n", owner: bob, defer: true}
+bootcmd:
+- echo $HOME >/run/bootcmd
+runcmd:
+- cat /srv/late /srv/gz >/run/runcmd
+ca_certs:
+  trusted:
+  - |
+    -----BEGIN CERTIFICATE-----
+    QUJDREVGR0g=
+    -----END CERTIFICATE-----
+mounts:
+- [shared, "/srv/a b", tmpfs, "size=1m"]
+- [nothing, /srv/nothing, tmpfs, "no-such-option=1,nofail"]
+- [nowhere, /srv/nowhere, tmpfs, "no-such-option=1"]
+"#;
+
+const NETWORK: &str = "version: 2
+ethernets:
+  uplink:
+    match: {macaddress: '52:54:00:12:34:56'}
+    set-name: lan
+    addresses: [10.0.2.15/24]
+    routes: [{to: default, via: 10.0.2.2}]
+    nameservers: {addresses: [10.0.2.3, 192.0.2.53]}
+";
+
+/// `packed`, by gzip and base64.
+const PACKED: &str = "H4sIAAAAAAAAAytITM5OTeECAEPgQS8HAAAA";
+
+#[test]
+fn everything() -> Result<()> {
+    let dir = disks::dir("cloud-all")?;
+    let user = USER_DATA.replace("@KEY@", Guest::public_key()?.trim());
+    let user = user.replace("@GZ@", PACKED);
+    let entries = [
+        ("user-data", false, user.as_str()),
+        ("meta-data", false, "instance-id: one\n"),
+        ("network-config", false, NETWORK),
+    ];
+    // A CD on a slow bus: looked at because the host says so.
+    let machine = keyless("cloud-all")?
+        .append("b2p.data=off")
+        .disk(Disk::iso(seed::iso(&dir, &entries)?))
+        .qemu_args(&["-smbios", "type=1,serial=ds=nocloud"]);
+    let guest = Guest::from(&machine)?;
+    let mut checks = Checks::new("cloud-all");
+    checks.check("what is wrong is said, and only that", || {
+        let all = guest.ready.degraded.iter();
+        let said: Vec<_> = all.map(|d| format!("{}: {}", d.what, d.why)).collect();
+        let said = said.join("\n");
+        for part in [
+            "cloud: chpasswd: there are no passwords",
+            "cloud: mounts: /srv/nowhere: ",
+        ] {
+            ensure!(said.contains(part), "{part} is not in\n{said}");
+        }
+        ensure!(guest.ready.degraded.len() == 2, "{said}");
+        ensure!(!said.contains("secret"));
+        equals(
+            &guest,
+            "dmesg | grep -c 'cloud: packages is not supported'",
+            "1",
+        )
+    });
+    checks.check("root and core have the key", || {
+        ensure!(guest.sh_as("core", "id -un")? == "core");
+        equals(&guest, "id -un", "root")
+    });
+    checks.check(
+        "a name, an address, servers and a gateway for the card",
+        || {
+            equals(&guest, "hostname", "box")?;
+            let all = guest.sh("ip -4 addr show dev lan; ip route; cat /etc/resolv.conf")?;
+            for part in [
+                "10.0.2.15/24",
+                "default via 10.0.2.2 dev lan",
+                "nameserver 192.0.2.53",
+            ] {
+                ensure!(all.contains(part), "{part} is not in\n{all}");
+            }
+            ensure!(guest.pids("b2p net")?.len() == 1, "the service runs once");
+            Ok(())
+        },
+    );
+    checks.check("files", || {
+        equals(
+            &guest,
+            "stat -c '%U:%G %a' /srv/plain; cat /srv/plain /srv/b64 /srv/gz",
+            "root:root 640\none\ntwo\npacked\npacked",
+        )
+    });
+    checks.check("another user, in groups", || {
+        equals(
+            &guest,
+            "id -Gn bob; grep ^bob: /etc/passwd | cut -d: -f3,6,7; stat -c %U /home/bob",
+            "bob podman builders\n1001:/home/bob:/bin/sh\nbob",
+        )
+    });
+    checks.check("commands before and after, in their order", || {
+        equals(&guest, "cat /run/bootcmd", "/root")?;
+        eventually(SCRIPTS, || {
+            equals(&guest, "cat /run/runcmd", "late\npacked")
+        })?;
+        equals(&guest, "stat -c %U /srv/late", "bob")?;
+        eventually(SCRIPTS, || {
+            guest
+                .sh("test -e /var/lib/cloud/instance/boot-finished")
+                .map(drop)
+        })?;
+        // In RAM nothing lies where a data disk that comes later would hide it.
+        equals(&guest, "find /var/lib/boot2podman -type f", "")
+    });
+    checks.check("one more who is trusted, once", || {
+        guest.sh("b2p start cloud")?;
+        equals(&guest, "grep -c '^QUJDREVGR0g=' /etc/ssl/certs/ca-certificates.crt; cat /usr/local/share/ca-certificates/*.crt | wc -l", "1\n3")
+    });
+    checks.check("what could be mounted is", || {
+        equals(
+            &guest,
+            "grep -c '/srv/a.040b tmpfs' /proc/mounts; grep -c cloud-config /etc/fstab",
+            "1\n1",
+        )
+    });
+    checks.check("what the host speaks of and is not there is missed", || {
+        guest.sh(
+            "for d in /sys/bus/scsi/devices/[0-9]*; do echo 1 >$d/delete; done; b2p start cloud",
+        )?;
+        let said = guest.sh("cat /run/boot2podman/cloud.degraded")?;
+        ensure!(said.contains("ds=nocloud, and there is no CD"), "{said}");
+        Ok(())
+    });
+    checks.finish(&guest)
+}
