@@ -60,6 +60,7 @@ pub const HELPERS: &[&str] = &[
     "own",
     "hook",
     "share",
+    "vsock",
     "containers-start",
     "containers-stop",
     "health",

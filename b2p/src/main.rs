@@ -20,6 +20,7 @@ mod json;
 mod link;
 mod log;
 mod net;
+mod notify;
 mod power;
 mod registries;
 mod screen;
@@ -34,6 +35,7 @@ mod table;
 mod time;
 mod usage;
 mod users;
+mod vsock;
 
 use link::Link;
 use service::{Place, Verb};
@@ -102,6 +104,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "time" => {
             init::kmsg::start(::log::LevelFilter::Info);
             time::main()
+        }
+        "vsock" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            vsock::main()
         }
         "zone" => {
             init::kmsg::start(::log::LevelFilter::Info);

@@ -127,6 +127,15 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.vsock",
+        values: "off, on",
+        default: "off",
+        why: "ssh and the podman API over vsock, for a host without a network to the machine",
+        bare: true,
+        apply: |to, text| switch(text).map(|on| to.config.vsock = on),
+        ..ROW
+    },
+    Flag {
         name: "b2p.hostname",
         values: "<name>",
         default: "boot2podman",

@@ -47,6 +47,8 @@ pub struct Config {
     pub tz: Option<String>,
     /// The hardware clock keeps UTC; false by Tiny Core's `noutc`.
     pub utc: bool,
+    /// Whether the host reaches ssh and the API over vsock.
+    pub vsock: bool,
     /// Folders of the host; no path twice.
     pub shares: Vec<Folder>,
     /// What is swapped to: at most one of zram and one file.
@@ -88,6 +90,7 @@ impl Default for Config {
             waitusb: None,
             tz: None,
             utc: true,
+            vsock: false,
             shares: Vec::new(),
             swaps: Vec::new(),
             swap: true,

@@ -34,7 +34,9 @@ pub fn settled(manager: &Manager) -> bool {
 /// Says it, and starts what comes after.
 pub fn announce(machine: &mut Machine, manager: &mut Manager) {
     for (name, why) in failed(manager) {
-        machine.degraded(name, &why);
+        if !hear(machine, name) {
+            machine.degraded(name, &why);
+        }
     }
     for name in done(manager) {
         hear(machine, name);
@@ -109,13 +111,15 @@ fn done(manager: &Manager) -> Vec<&'static str> {
         .collect()
 }
 
-/// Takes what the helper of this service could not do.
-fn hear(machine: &mut Machine, name: &str) {
+/// Takes what the helper of this service could not do; whether it says anything.
+fn hear(machine: &mut Machine, name: &str) -> bool {
     let path = Path::new(TOLD).join(name).with_extension("degraded");
     let text = some(&path, TOLD_MOST).unwrap_or_default();
-    for (what, why) in told(&String::from_utf8_lossy(&text)) {
+    let text = String::from_utf8_lossy(&text);
+    for (what, why) in told(&text) {
         machine.degraded(what, why);
     }
+    told(&text).next().is_some()
 }
 
 /// After each turn of the loop of a machine that is ready: what the one-shots that

@@ -172,6 +172,19 @@ const SSHD: Service = Service {
     ..Service::DEFAULT
 };
 
+/// What programs connect to: `b2p vsock` says what to do without a device.
+const VSOCK: Service = Service {
+    name: "vsock",
+    why: "the host reaches ssh and the API though there is no network between",
+    argv: &[B2P, "vsock"],
+    after: &[data::NAME, CLOUD.name, "hostkey"],
+    ready: Ready::Notify,
+    gates: true,
+    // A session that it began lives on.
+    kill: Kill::Process,
+    ..Service::DEFAULT
+};
+
 /// The service leaves after idle time; PID 1 keeps the socket. Killing it ends
 /// no container: each has a conmon of its own.
 const PODMAN: Service = Service {
@@ -241,7 +254,7 @@ const BOOTSYNC: Service = Service {
     name: "bootsync",
     why: "bootsync.sh on the data disk: what its owner does before the engine",
     argv: &[B2P, "hook", "bootsync"],
-    after: BEFORE_THE_ENGINE,
+    after: SETTLED,
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,
@@ -326,6 +339,7 @@ fn plain(config: &Config) -> Vec<Service> {
         rows.extend([HOSTKEY, SSHD]);
     }
     rows.extend(podman(config.podman));
+    rows.extend((config.vsock && !root::given()).then_some(VSOCK));
     rows.extend(swap(config));
     rows.extend((!config.shares.is_empty() && !root::given()).then_some(SHARE));
     rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
@@ -424,7 +438,7 @@ mod tests {
 
     #[test]
     fn every_row_says_why_and_needs_only_what_is_there() {
-        let all = config::parse(b"b2p.share=a:/mnt/a b2p.swap=zram tz=UTC", &[]);
+        let all = config::parse(b"b2p.share=a:/mnt/a b2p.swap=zram tz=UTC b2p.vsock", &[]);
         let rows = services(&all.0);
         let has = |name: &str| rows.iter().any(|r| r.name == name);
         for row in &rows {

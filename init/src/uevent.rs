@@ -199,7 +199,16 @@ pub fn folder(alias: &str) -> bool {
     is_one_of(FOLDERS, alias)
 }
 
+/// Whether `alias` is of the device that leads to the host without a network.
+#[must_use]
+pub fn vsock(alias: &str) -> bool {
+    is_one_of(VSOCK, alias)
+}
+
 /// Virtio device numbers (virtio, 5).
+const VSOCK: &[(&str, &str)] = &[("virtio:d00000013v*", "vsock")];
+
+/// The same.
 const FOLDERS: &[(&str, &str)] = &[
     ("virtio:d0000001Av*", "virtiofs"),
     ("virtio:d00000009v*", "9p"),

@@ -161,6 +161,18 @@ pub fn has_disc(drive: &File) -> bool {
     }
 }
 
+/// The number of this machine (linux/vm_sockets.h, IOCTL_VM_SOCKETS_GET_LOCAL_CID).
+///
+/// # Errors
+/// What the system said.
+pub fn local_cid(device: &File) -> io::Result<u32> {
+    const GET_LOCAL_CID: libc::c_ulong = 0x7b9;
+    let mut cid: libc::c_uint = 0;
+    // SAFETY: the kernel writes one unsigned int there.
+    outcome(unsafe { libc::ioctl(device.as_raw_fd(), GET_LOCAL_CID as _, &raw mut cid) })?;
+    Ok(cid)
+}
+
 /// A file without a name, in memory (memfd_create(2)).
 pub fn nameless() -> io::Result<File> {
     // SAFETY: a NUL-terminated name; the descriptor is owned once it is one.

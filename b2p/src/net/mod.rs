@@ -209,12 +209,7 @@ impl Network {
             return;
         }
         self.told = true;
-        if let Some(path) = std::env::var_os("NOTIFY_SOCKET") {
-            let send = || std::os::unix::net::UnixDatagram::unbound()?.send_to(b"READY=1\n", path);
-            if let Err(e) = send() {
-                error!("READY=1 could not be said: {e}");
-            }
-        }
+        crate::notify::ready();
     }
 }
 

@@ -135,13 +135,23 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        any::<[bool; 8]>(),
+        any::<[bool; 9]>(),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x"),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
         let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (proxy, user)) = theirs;
-        let [sshd, rescue, utc, swap, autologin, syslog, fast, cloud] = bools;
+        let [
+            sshd,
+            rescue,
+            utc,
+            swap,
+            autologin,
+            syslog,
+            fast,
+            cloud,
+            vsock,
+        ] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
             data,
@@ -154,6 +164,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             sshd,
             proxy,
             user,
+            vsock,
             shares: Vec::new(),
             environment: Vec::new(),
             services,
@@ -257,6 +268,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("noswap", switch(!config.swap)),
         ("noautologin", switch(!config.autologin)),
         ("syslog", switch(config.syslog)),
+        ("b2p.vsock", switch(config.vsock)),
     ];
     flags.extend(
         config
