@@ -43,7 +43,9 @@ fn share() -> Result<()> {
     let guest = Guest::boot("share", |machine| {
         let machine = folder::machine(machine, 1024)
             .append("b2p.share=home:/home/core/host b2p.share=read:/mnt/read:ro")
-            .append("b2p.share=later:/mnt/later b2p.share=nine:/mnt/nine b2p.share=home:/etc")
+            .append(
+                "b2p.share=later:/mnt/later b2p.share=nine:/mnt/nine b2p.share=home:/etc b2p.vsock",
+            )
             .qemu_args(PORT)
             .qemu_args(&[
                 "-fsdev",
@@ -78,7 +80,8 @@ fn share() -> Result<()> {
     checks.check("what is not there is named, with what to do", || {
         told(&guest, &["share", "later", "when it comes"])?;
         told(&guest, &["share", "nine: ", "by 9p", "KERNEL=generic"])?;
-        told(&guest, &["flag", "b2p.share", "of the system's"])
+        told(&guest, &["flag", "b2p.share", "of the system's"])?;
+        told(&guest, &["vsock", "no address", "guest-cid"])
     });
     checks.check("one that is plugged in", || {
         later.plug(&guest.vm, "hot")?;
