@@ -24,6 +24,8 @@ need cryptsetup-bin /usr/sbin/cryptsetup
 need fdisk /usr/sbin/sfdisk
 # For the tests of shared folders.
 [ -e /usr/lib/qemu/virtiofsd ] || need virtiofsd /usr/libexec/virtiofsd
+# For the tests of the network service.
+need iproute2 ip
 need gcc cc
 # For libFuzzer.
 need g++ c++

@@ -25,6 +25,7 @@ mod guest;
 pub mod http;
 pub mod image;
 pub mod initrd;
+pub mod lan;
 pub mod ns;
 mod random;
 mod shell;
