@@ -116,7 +116,9 @@ fn sound(complaint: &Complaint) {
         "{line:?}"
     );
     let (what, why) = line.split_once(": ").unwrap_or_default();
-    assert!(!what.is_empty() && !why.is_empty(), "{line:?}");
+    // A flag may itself begin with a colon.
+    let named = !what.is_empty() || line.starts_with(':');
+    assert!(named && !why.is_empty(), "{line:?}");
 }
 
 /// Quotes of a line come in pairs, or its last flag takes the rest.

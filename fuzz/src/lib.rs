@@ -13,6 +13,7 @@ pub mod mountinfo;
 pub mod mutator;
 pub mod notify;
 pub mod report;
+pub mod router;
 pub mod service_file;
 pub mod supervisor_events;
 pub mod syslog;
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     target!(mountinfo),
     target!(notify),
     target!(report),
+    target!(router),
     target!(service_file),
     target!(supervisor_events),
     target!(syslog),

@@ -31,10 +31,14 @@ use config::Config;
 use init::files::replace;
 use init::identity;
 use init::machine::now;
-use init::net::{SYS, cards};
+use init::net::{SYS, addresses, cards};
+use services::Millis;
 
 use card::Card;
 use plan::Plan;
+
+/// The ready line waits for five seconds (init/src/table.rs).
+const PATIENCE: Millis = 4_000;
 
 /// Runs until it is killed.
 pub fn main(words: &[String]) -> ! {
@@ -48,6 +52,7 @@ pub fn main(words: &[String]) -> ! {
         hostname: hostname.trim().to_owned(),
         cards: Vec::new(),
         told: false,
+        patience: now() + PATIENCE,
         dns: false,
         ntp: String::new(),
     };
@@ -65,6 +70,8 @@ struct Network {
     hostname: String,
     cards: Vec<Card>,
     told: bool,
+    /// Until then an IPv6 address alone is not enough.
+    patience: Millis,
     /// The name servers in resolv.conf are ours.
     dns: bool,
     /// The time servers that were told of.
@@ -113,7 +120,9 @@ impl Network {
 
     /// Sleeps until a card, a link, the clock or a deadline has something.
     fn wait(&mut self, links: &OwnedFd, clock: &TimerFd) -> io::Result<()> {
-        let deadline = self.cards.iter().filter_map(Card::deadline).min();
+        let v6 = Some(self.patience).filter(|at| !self.told && *at > now());
+        let deadline = self.cards.iter().filter_map(Card::deadline);
+        let deadline = deadline.chain(v6).min();
         let timeout = deadline.map_or(PollTimeout::NONE, |at| {
             let ms = at.saturating_sub(now()).min(i32::MAX as u64);
             PollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX))
@@ -200,9 +209,11 @@ impl Network {
         }
     }
 
-    /// Says READY=1 once there is an address.
+    /// Says READY=1 once there is an address. One of IPv6 is as good where there is no
+    /// other; where there is one, most come for that.
     fn tell(&mut self) {
-        if self.told || !self.cards.iter().any(Card::has_address) {
+        let v6 = || now() >= self.patience && !addresses().is_empty();
+        if self.told || !(self.cards.iter().any(Card::has_address) || v6()) {
             return;
         }
         self.told = true;

@@ -9,6 +9,8 @@ use services::Millis;
 
 /// `RTM_NEWNDUSEROPT` (linux/rtnetlink.h).
 const NEW_OPTION: u16 = 68;
+/// linux/socket.h.
+const AF_INET6: u8 = 10;
 /// ND_ROUTER_ADVERT, and the option (RFC 8106, 5.1).
 const ADVERTISEMENT: u8 = 134;
 const RDNSS: u8 = 25;
@@ -55,7 +57,7 @@ fn options(message: &[u8]) -> Option<Told> {
     let head: &[u8; 16] = message.first_chunk()?;
     let length = usize::from(u16::from_ne_bytes([head[2], head[3]]));
     let index = u32::from_ne_bytes([head[4], head[5], head[6], head[7]]);
-    (i32::from(head[0]) == libc::AF_INET6 && head[8] == ADVERTISEMENT).then_some(())?;
+    (head[0] == AF_INET6 && head[8] == ADVERTISEMENT).then_some(())?;
     let mut options = message.get(16..16 + length)?;
     while let [kind, eights, ..] = *options {
         let length = usize::from(eights) * 8;

@@ -176,6 +176,14 @@ impl Client {
         Ok(())
     }
 
+    /// Whether it has been said already; who asks this hears it no more.
+    pub fn is_ready(&self) -> Result<bool> {
+        self.ready.set_nonblocking(true)?;
+        let said = self.ready.recv(&mut [0; 64]).is_ok();
+        self.ready.set_nonblocking(false)?;
+        Ok(said)
+    }
+
     /// What the service has said.
     pub fn log(&self) -> String {
         fs::read_to_string(LOG).unwrap_or_default()

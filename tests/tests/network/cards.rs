@@ -187,3 +187,27 @@ fn a_router_tells_of_addresses_mtu_and_name_servers() -> Result<()> {
     lan::run("ip", &["link", "set", "to-eth0", "down"])?;
     holds(RESOLV, v4)
 }
+
+/// Where no DHCP server is, an IPv6 address is enough to be ready.
+#[test]
+fn a_network_of_ipv6_alone() -> Result<()> {
+    if !lan::inside("cards::a_network_of_ipv6_alone")? {
+        return Ok(());
+    }
+    let mut client = Client::new()?;
+    client.card("eth0", "192.0.2.1/24")?;
+    client.start(&["dhcp", "any"])?;
+    client.shows("-6 address show eth0", &["fe80::"], &["tentative"])?;
+    ensure!(!client.is_ready()?, "for an address of the link");
+    advertise(
+        "eth0",
+        &Advertisement {
+            prefix: PREFIX,
+            mtu: 1500,
+            servers: vec![FIRST],
+            lifetime: 600,
+        },
+    )?;
+    client.ready()?;
+    holds(RESOLV, &format!("nameserver {FIRST}\n"))
+}

@@ -1,0 +1,208 @@
+//! A whole machine in a network where this test is the name server and the time server:
+//! QEMU's user network hands on what is asked of 10.0.2.3 (names) and 10.0.2.2 to the
+//! loopback of the namespace that this test runs in.
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tests::{Checks, Guest, eventually, image, lan};
+
+const SOON: Duration = Duration::from_secs(90);
+/// Where the second card's network has its name server.
+const SECOND: &str = "10.0.9.7";
+
+#[test]
+fn names_time_and_ways_in() -> Result<()> {
+    if !lan::inside("machine::names_time_and_ways_in")? {
+        return Ok(());
+    }
+    let resolv = std::env::temp_dir().join(format!("b2p-resolv-{}", std::process::id()));
+    fs::write(&resolv, "nameserver 127.0.0.1\n")?;
+    let path = resolv.display().to_string();
+    lan::run("mount", &["--bind", &path, "/etc/resolv.conf"])?;
+    lan::names::serve()?;
+    lan::time::serve()?;
+    let guest = Guest::boot("network", |machine| {
+        machine
+            .memory_mib(1536)
+            .qemu_args(&["-rtc", "base=2031-02-03T04:05:06"])
+            .qemu_args(&["-device", "pcie-root-port,id=port1,chassis=1"])
+            .append("ntpserver=10.0.2.2 b2p.data=off")
+    })?;
+    let mut checks = Checks::new("network");
+    checks.check("a time server puts the clock right", || clock(&guest));
+    checks.check("containers ask the machine's name server", || {
+        containers(&guest)
+    });
+    checks.check(
+        "a card that is plugged in brings another, and they follow",
+        || plugged(&guest),
+    );
+    checks.check("nothing listens but what is in the table", || {
+        listening(&guest)
+    });
+    checks.check(
+        "a card that is pulled out takes its name server along",
+        || pulled(&guest),
+    );
+    let done = checks.finish(&guest);
+    fs::remove_file(resolv)?;
+    done
+}
+
+/// From 2031 to now, once, and said.
+fn clock(guest: &Guest) -> Result<()> {
+    let said = eventually(SOON, || {
+        alone(guest, "dmesg | grep 'clock stepped by -.* s: 10.0.2.2'")
+    })?;
+    ensure!(said.lines().count() == 1, "{said}");
+    let host = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map(|d| d.as_secs())
+    };
+    let before = host()?;
+    let there: u64 = alone(guest, "date +%s")?.parse()?;
+    let after = host()?;
+    ensure!(
+        before <= there + 1 && there <= after + 1,
+        "{before} {there} {after}"
+    );
+    Ok(())
+}
+
+/// One container on podman's default network, one on a network with names.
+fn containers(guest: &Guest) -> Result<()> {
+    let archive = image::archive(guest.vm.dir())?.display().to_string();
+    guest.podman(&["load", "-i", &archive])?;
+    guest.podman(&["network", "create", "pond"])?;
+    for (name, network) in [("plain", "podman"), ("named", "pond")] {
+        let options = ["run", "--detach", "--name", name, "--network", network];
+        guest.podman(&[&options[..], &[image::NAME, "sleep", "10000"]].concat())?;
+        resolves(guest, name)?;
+    }
+    let own = inside(guest, "named", &["cat", "/etc/resolv.conf"])?;
+    ensure!(
+        !own.contains("10.0.2.3"),
+        "it has no name server of its own: {own}"
+    );
+    Ok(())
+}
+
+fn inside(guest: &Guest, name: &str, command: &[&str]) -> Result<String> {
+    guest.podman(&[&["exec", name], command].concat())
+}
+
+fn resolves(guest: &Guest, name: &str) -> Result<()> {
+    let said = inside(guest, name, &["nslookup", "some.test."])?;
+    ensure!(said.contains("192.0.2.77"), "{name}: {said}");
+    Ok(())
+}
+
+/// The first name server is out of reach by then.
+fn plugged(guest: &Guest) -> Result<()> {
+    guest.sh("ip route add blackhole 10.0.2.3")?;
+    ensure!(resolves(guest, "named").is_err(), "10.0.2.3 is still asked");
+    let net = json!({"type": "user", "id": "net1", "net": "10.0.9.0/24", "dns": SECOND});
+    guest.vm.qmp_with("netdev_add", &net)?;
+    let card = json!({"driver": "virtio-net-pci", "netdev": "net1", "id": "card1", "bus": "port1"});
+    guest.vm.qmp_with("device_add", &card)?;
+    let both = format!("nameserver 10.0.2.3\nnameserver {SECOND}");
+    eventually(SOON, || {
+        let said = guest.sh("cat /etc/resolv.conf")?;
+        ensure!(said.contains(&both), "{said}");
+        Ok(())
+    })?;
+    let routes = guest.sh("ip route")?;
+    let first = routes.lines().next().unwrap_or_default();
+    ensure!(first.contains("default via 10.0.2.2"), "{routes}");
+    ensure!(routes.contains("default via 10.0.9.2"), "{routes}");
+    for name in ["named", "plain"] {
+        eventually(SOON, || resolves(guest, name))?;
+    }
+    let own = inside(guest, "plain", &["cat", "/etc/resolv.conf"])?;
+    ensure!(own.contains(&both), "{own}");
+    guest.sh("ip route del blackhole 10.0.2.3").map(drop)
+}
+
+fn pulled(guest: &Guest) -> Result<()> {
+    guest.vm.qmp_with("device_del", &json!({"id": "card1"}))?;
+    eventually(SOON, || {
+        let said = guest.sh("cat /etc/resolv.conf; ip route")?;
+        ensure!(!said.contains("10.0.9."), "{said}");
+        Ok(())
+    })?;
+    let own = inside(guest, "plain", &["cat", "/etc/resolv.conf"])?;
+    ensure!(own.contains("10.0.2.3") && !own.contains(SECOND), "{own}");
+    ["named", "plain"]
+        .iter()
+        .try_for_each(|name| resolves(guest, name))
+}
+
+/// What may be there, in docs/network.md with the reasons: table, address, port.
+const ALLOWED: &[(&str, &str, u16)] = &[
+    ("tcp", "0.0.0.0", 22),
+    ("tcp6", "::", 22),
+    ("udp", "10.89.0.1", 53),
+    ("tcp", "10.89.0.1", 53),
+];
+
+/// All tables of the kernel, of the machine's own network.
+fn listening(guest: &Guest) -> Result<()> {
+    let script = "cd /proc/net; for t in tcp tcp6 udp udp6 udplite udplite6 raw raw6 icmp icmp6; \
+                  do test -e $t && sed \"1d;s/^/$t /\" $t; done; sed '1d;s/^/packet /' packet";
+    let said = guest.sh(script)?;
+    let mut seen = Vec::new();
+    for line in said.lines() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if fields.first() == Some(&"packet") {
+            // b2p net's, a card each: IPv4 (0800), filtered to DHCP's answers.
+            ensure!(fields.get(4) == Some(&"0800"), "{line}");
+            continue;
+        }
+        let (table, local, state) = (fields[0], fields[2], fields[4]);
+        // TCP_LISTEN; a UDP socket that is connected to nobody (net/tcp_states.h).
+        let wanted = if table.starts_with("tcp") { "0A" } else { "07" };
+        if state == wanted {
+            seen.push(socket(table, local).with_context(|| line.to_owned())?);
+        }
+    }
+    let allowed = |s: &(String, String, u16)| {
+        ALLOWED
+            .iter()
+            .any(|(t, a, p)| (*t, *a, *p) == (s.0.as_str(), s.1.as_str(), s.2))
+    };
+    let strange: Vec<_> = seen.iter().filter(|s| !allowed(s)).collect();
+    ensure!(strange.is_empty(), "{strange:?} in\n{said}");
+    ensure!(
+        seen.len() == ALLOWED.len(),
+        "{seen:?}: less than is in the table"
+    );
+    Ok(())
+}
+
+/// `0100007F:0016`: words of the machine's own byte order, and the port.
+fn socket(table: &str, local: &str) -> Option<(String, String, u16)> {
+    let (address, port) = local.split_once(':')?;
+    let words = address.as_bytes().chunks(8).map(|word| {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        Some(word.to_le_bytes())
+    });
+    let bytes: Vec<u8> = words.collect::<Option<Vec<_>>>()?.concat();
+    let address = match *bytes.as_slice() {
+        [a, b, c, d] => format!("{a}.{b}.{c}.{d}"),
+        _ => std::net::Ipv6Addr::from(*bytes.first_chunk::<16>()?).to_string(),
+    };
+    Some((
+        table.to_owned(),
+        address,
+        u16::from_str_radix(port, 16).ok()?,
+    ))
+}
+
+/// On a connection of its own: the clock may have been set under the other.
+fn alone(guest: &Guest, script: &str) -> Result<String> {
+    tests::text(&guest.ssh_alone("root", script)?)
+}
