@@ -75,6 +75,12 @@ impl Card {
         self.name == name && self.index == index
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What `poll(2)` watches.
     #[must_use]
     pub fn socket(&self) -> BorrowedFd<'_> {

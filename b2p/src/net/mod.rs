@@ -8,6 +8,7 @@
 mod apply;
 mod card;
 mod dhcp;
+mod guard;
 mod lease;
 mod link;
 mod netlink;
@@ -35,6 +36,7 @@ use init::net::{SYS, addresses, cards};
 use services::Millis;
 
 use card::Card;
+use guard::Guard;
 use plan::Plan;
 
 /// The ready line waits for five seconds (init/src/table.rs).
@@ -47,7 +49,10 @@ pub fn main(words: &[String]) -> ! {
         std::process::exit(2)
     });
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // PID 1 has said what is wrong with the flags.
+    let (config, _) = init::flags::all();
     let mut network = Network {
+        guard: Guard::new(config.routed),
         plan,
         hostname: hostname.trim().to_owned(),
         cards: Vec::new(),
@@ -70,6 +75,7 @@ struct Network {
     hostname: String,
     cards: Vec<Card>,
     told: bool,
+    guard: Guard,
     /// Until then an IPv6 address alone is not enough.
     patience: Millis,
     /// The name servers in resolv.conf are ours.
@@ -89,6 +95,9 @@ impl Network {
         loop {
             self.scan();
             self.tell();
+            // After that: a driver may have to be loaded for it.
+            let cards: Vec<_> = self.cards.iter().map(Card::name).collect();
+            self.guard.follow(&cards);
             self.wait(&links, &clock)?;
         }
     }

@@ -14,9 +14,9 @@ use nix::sys::socket::{
 
 use super::lease::netmask;
 
-/// Links, IPv6 addresses, and options of router advertisements (`RTMGRP_LINK`,
-/// `RTMGRP_IPV6_IFADDR`, `RTNLGRP_ND_USEROPT`).
-const NEWS: u32 = 1 | 0x100 | 1 << (20 - 1);
+/// Links, addresses, and options of router advertisements (`RTMGRP_LINK`,
+/// `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`, `RTNLGRP_ND_USEROPT`).
+const NEWS: u32 = 1 | 0x10 | 0x100 | 1 << (20 - 1);
 /// `IFA_ADDRESS`, `IFA_LOCAL`, `IFA_BROADCAST`, `IFA_CACHEINFO`, `IFA_RT_PRIORITY`
 /// (linux/if_addr.h).
 const IFA: [u16; 5] = [1, 2, 4, 6, 9];

@@ -136,11 +136,11 @@ pub fn config() -> impl Strategy<Value = Config> {
         modules,
         (option::of(disk()), swaps()),
         any::<[bool; 7]>(),
-        proxy(),
+        (proxy(), any::<bool>()),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
-        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, proxy) = theirs;
+        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (proxy, routed)) = theirs;
         let [sshd, rescue, utc, swap, autologin, syslog, fast] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -160,6 +160,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             } else {
                 Modules::Verified
             },
+            routed,
             waitusb,
             tz,
             utc,
@@ -244,6 +245,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.loglevel", word(&config.loglevel)),
         ("b2p.sshd", switch(config.sshd)),
         ("b2p.rescue", switch(config.rescue)),
+        ("b2p.routed", switch(config.routed)),
         ("noutc", switch(!config.utc)),
         ("noswap", switch(!config.swap)),
         ("noautologin", switch(!config.autologin)),

@@ -140,6 +140,8 @@ impl Client {
         ];
         run("ip", &add)?;
         run("ip", &["address", "add", address, "dev", &here])?;
+        // A router's address is there at once (ip-sysctl.rst).
+        fs::write(format!("/proc/sys/net/ipv6/conf/{here}/accept_dad"), "0")?;
         run("ip", &["link", "set", &here, "up"]).map(drop)
     }
 

@@ -3,11 +3,12 @@
 //! loopback of the namespace that this test runs in.
 
 use std::fs;
+use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use tests::{Checks, Guest, eventually, image, lan};
+use tests::{Checks, Guest, eventually, http, image, lan};
 
 const SOON: Duration = Duration::from_secs(90);
 /// Where the second card's network has its name server.
@@ -39,6 +40,10 @@ fn names_time_and_ways_in() -> Result<()> {
     checks.check(
         "a card that is plugged in brings another, and they follow",
         || plugged(&guest),
+    );
+    checks.check(
+        "a neighbour does not reach what containers do not publish",
+        || neighbour(&guest),
     );
     checks.check("nothing listens but what is in the table", || {
         listening(&guest)
@@ -119,6 +124,9 @@ fn plugged(guest: &Guest) -> Result<()> {
     let first = routes.lines().next().unwrap_or_default();
     ensure!(first.contains("default via 10.0.2.2"), "{routes}");
     ensure!(routes.contains("default via 10.0.9.2"), "{routes}");
+    // docs/network.md says so.
+    let filters = guest.sh("cat /proc/sys/net/ipv4/conf/{all,default,eth0,eth1}/rp_filter")?;
+    ensure!(filters == "0\n0\n0\n0", "rp_filter: {filters}");
     for name in ["named", "plain"] {
         eventually(SOON, || resolves(guest, name))?;
     }
@@ -139,6 +147,64 @@ fn pulled(guest: &Guest) -> Result<()> {
     ["named", "plain"]
         .iter()
         .try_for_each(|name| resolves(guest, name))
+}
+
+/// The host is a neighbour here, whose packets for the bridge's network QEMU sends to the
+/// card. The machine is made to answer for all of it (proxy_arp), as if it were asked to
+/// be the router.
+fn neighbour(guest: &Guest) -> Result<()> {
+    guest.sh("echo 1 >/proc/sys/net/ipv4/conf/eth0/proxy_arp")?;
+    let container = [
+        "inspect",
+        "--format",
+        "{{.NetworkSettings.Networks.pond.IPAddress}}",
+        "named",
+    ];
+    let container = guest.podman(&container)?;
+    guest.podman(&[
+        "exec", "--detach", "named", "httpd", "-f", "-p", "80", "-h", "/www",
+    ])?;
+    let forward = |port: u16, to: &str| -> Result<u16> {
+        let line = format!("hostfwd_add net0 tcp:127.0.0.1:{port}-{to}");
+        let say = json!({"command-line": line});
+        let said = guest.vm.qmp_with("human-monitor-command", &say)?;
+        ensure!(said == "", "{line}: {said}");
+        Ok(port)
+    };
+    let direct = forward(4001, &format!("{container}:80"))?;
+    let dropped = "nft list chain inet boot2podman ways-in | grep 10.89.0.0/24";
+    eventually(SOON, || {
+        // Nobody answers: it is the rule's counter that is waited for.
+        let socket = TcpStream::connect(("127.0.0.1", direct))?;
+        let said = guest.sh(dropped)?;
+        drop(socket);
+        ensure!(!said.contains("packets 0 "), "{said}");
+        Ok(())
+    })?;
+    // The way is one: without the rule it is open. By the published port it always is.
+    guest.sh("nft delete table inet boot2podman")?;
+    let open = eventually(SOON, || http::get_tcp(direct, "/"))?;
+    ensure!(open.status == 200, "{open:?}");
+    guest.sh("b2p restart net")?;
+    eventually(SOON, || guest.sh(dropped))?;
+    let options = [
+        "run",
+        "--detach",
+        "--name",
+        "web",
+        "--network",
+        "pond",
+        "--publish",
+        "8080:80",
+    ];
+    let server = ["httpd", "-f", "-p", "80", "-h", "/www"];
+    guest.podman(&[&options[..], &[image::NAME], &server].concat())?;
+    let published = forward(4002, "10.0.2.15:8080")?;
+    let said = eventually(SOON, || http::get_tcp(published, "/"))?;
+    ensure!(said.status == 200, "{said:?}");
+    guest
+        .podman(&["rm", "--force", "--time", "0", "web"])
+        .map(drop)
 }
 
 /// What may be there, in docs/network.md with the reasons: table, address, port.
