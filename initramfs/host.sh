@@ -29,6 +29,8 @@ need xorriso xorriso
 need mtools mcopy
 # For the tests of shared folders.
 [ -e /usr/lib/qemu/virtiofsd ] || need virtiofsd /usr/libexec/virtiofsd
+# For the tests of the network service.
+need iproute2 ip
 need gcc cc
 # For libFuzzer.
 need g++ c++

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -77,7 +77,7 @@ fn fingerprint(key: &Path) -> Option<String> {
 
 fn text(
     hostname: &str,
-    addresses: &[(String, Ipv4Addr)],
+    addresses: &[(String, IpAddr)],
     key: Option<&str>,
     degraded: &str,
     screen: &Screen,
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_status_says_how_to_connect_only_where_one_can() {
-        let addr = [("eth0".to_owned(), Ipv4Addr::new(10, 0, 2, 15))];
+        let addr = [("eth0".to_owned(), IpAddr::from([10, 0, 2, 15]))];
         let all = text("box", &addr, Some("SHA256:x"), "", &PLAIN);
         assert!(all.contains("ssh core@10.0.2.15") && !all.contains("degraded"));
         assert!(!text("box", &addr, None, "", &PLAIN).contains("ssh core"));

@@ -173,6 +173,16 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.routed",
+        values: "off, on",
+        default: "off",
+        why: "whether other machines may reach containers by their own addresses, with this one as their router",
+        bare: true,
+        early: true,
+        apply: |to, text| switch(text).map(|on| to.config.routed = on),
+        ..ROW
+    },
+    Flag {
         name: "b2p.console",
         values: "status, shell, off",
         default: "status",

@@ -40,6 +40,8 @@ pub struct Config {
     pub loglevel: Loglevel,
     /// Whether the signatures of kernel modules are checked.
     pub modules: Modules,
+    /// Other machines may reach containers by their own addresses.
+    pub routed: bool,
     /// Tiny Core `waitusb=`: how long to wait for a slow disk.
     pub waitusb: Option<WaitUsb>,
     /// Tiny Core `tz=`: a POSIX TZ string or a zoneinfo name; printable ASCII,
@@ -87,6 +89,7 @@ impl Default for Config {
             rescue: false,
             loglevel: Loglevel::Info,
             modules: Modules::Fast,
+            routed: false,
             waitusb: None,
             tz: None,
             utc: true,

@@ -204,6 +204,7 @@ proptest! {
             format: default.format,
             net: default.net,
             rescue: default.rescue,
+            routed: default.routed,
             modules: default.modules,
             waitusb: default.waitusb,
             blacklist: default.blacklist,

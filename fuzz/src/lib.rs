@@ -14,6 +14,7 @@ pub mod mountinfo;
 pub mod mutator;
 pub mod notify;
 pub mod report;
+pub mod router;
 pub mod service_file;
 pub mod supervisor_events;
 pub mod syslog;
@@ -52,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     target!(mountinfo),
     target!(notify),
     target!(report),
+    target!(router),
     target!(service_file),
     target!(supervisor_events),
     target!(syslog),

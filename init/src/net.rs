@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use config::Net;
+use nix::ifaddrs::InterfaceAddress;
 
 /// Where network interfaces are listed.
 pub const SYS: &str = "/sys/class/net";
@@ -40,17 +41,28 @@ pub fn cards(net: &Path) -> Vec<(String, u32)> {
     all
 }
 
-/// The IPv4 address of every card that has one.
+/// The IPv4 address of every card that has one; where none has, the IPv6 addresses that
+/// lead further than the link.
 #[must_use]
-pub fn addresses() -> Vec<(String, Ipv4Addr)> {
+pub fn addresses() -> Vec<(String, IpAddr)> {
     let cards = cards(Path::new(SYS));
     let Ok(all) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };
-    let v4 = |a: &nix::ifaddrs::InterfaceAddress| Some(a.address.as_ref()?.as_sockaddr_in()?.ip());
-    all.filter(|a| cards.iter().any(|(name, _)| *name == a.interface_name))
-        .filter_map(|a| Some((a.interface_name.clone(), v4(&a)?)))
-        .collect()
+    let on_card = |a: &InterfaceAddress| cards.iter().any(|(name, _)| *name == a.interface_name);
+    let all: Vec<(String, IpAddr)> = all
+        .filter(on_card)
+        .filter_map(|a| Some((a.interface_name.clone(), ip(&a)?)))
+        .collect();
+    let v4 = all.iter().any(|(_, addr)| addr.is_ipv4());
+    all.into_iter().filter(|(_, a)| a.is_ipv4() == v4).collect()
+}
+
+fn ip(address: &InterfaceAddress) -> Option<IpAddr> {
+    let address = address.address.as_ref()?;
+    let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+    let v6 = || address.as_sockaddr_in6().map(|a| a.ip());
+    v4.or_else(|| v6().filter(|a| !a.is_unicast_link_local()).map(IpAddr::V6))
 }
 
 /// The words that tell the network service of `net` (`b2p net …`); `None` where nothing is to run.

@@ -1,5 +1,6 @@
 //! The moment the machine is ready, and the one line that says so.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use config::Config;
@@ -173,7 +174,10 @@ fn line(machine: &Machine, manager: &Manager) -> String {
     let ssh = net::addresses()
         .first()
         .filter(|_| good("sshd"))
-        .map_or_else(|| "none".to_owned(), |(_, addr)| format!("{addr}:22"));
+        .map_or_else(
+            || "none".to_owned(),
+            |(_, addr)| SocketAddr::new(*addr, 22).to_string(),
+        );
     let api = if good("podman") { API } else { "none" };
     let data = machine.data.device.as_deref().unwrap_or("ram");
     let init = now().saturating_sub(machine.started);

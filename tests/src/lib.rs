@@ -26,6 +26,7 @@ mod guest;
 pub mod http;
 pub mod image;
 pub mod initrd;
+pub mod lan;
 pub mod lima;
 pub mod ns;
 mod random;

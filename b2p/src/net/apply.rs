@@ -1,5 +1,5 @@
-//! Addresses, routes and flags of an interface, by the old ioctls (netdevice(7)):
-//! all that IPv4 needs, in a tenth of what rtnetlink takes.
+//! Routes and MTU of an interface, by the old ioctls (netdevice(7)): all that is
+//! needed of them, in a tenth of what rtnetlink takes.
 #![expect(unsafe_code, reason = "ioctl(2) on ifreq and rtentry")]
 
 use std::io;
@@ -21,32 +21,13 @@ fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
     sa
 }
 
-/// Sets the address, replacing the one before; 0.0.0.0 takes it away.
-///
-/// # Errors
-/// What the system said.
-pub fn address(device: &str, addr: Ipv4Addr, prefix: u8) -> io::Result<()> {
-    let mut ifr = request(device);
-    ifr.ifr_ifru.ifru_addr = sockaddr(addr);
-    ioctl(libc::SIOCSIFADDR, &mut ifr)?;
-    if addr.is_unspecified() {
-        return Ok(());
-    }
-    ifr.ifr_ifru.ifru_netmask = sockaddr(netmask(prefix));
-    ioctl(libc::SIOCSIFNETMASK, &mut ifr)?;
-    ifr.ifr_ifru.ifru_broadaddr = sockaddr(Ipv4Addr::from(
-        u32::from(addr) | !u32::from(netmask(prefix)),
-    ));
-    ioctl(libc::SIOCSIFBRDADDR, &mut ifr)
-}
-
 /// Sets the MTU in bytes.
 ///
 /// # Errors
 /// What the system said.
-pub fn mtu(device: &str, mtu: u16) -> io::Result<()> {
+pub fn mtu(device: &str, mtu: i32) -> io::Result<()> {
     let mut ifr = request(device);
-    ifr.ifr_ifru.ifru_mtu = i32::from(mtu);
+    ifr.ifr_ifru.ifru_mtu = mtu;
     ioctl(libc::SIOCSIFMTU, &mut ifr)
 }
 

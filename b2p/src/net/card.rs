@@ -11,8 +11,10 @@ use services::Millis;
 
 use super::dhcp::{Client, Output};
 use super::lease::{Lease, Route};
+use super::netlink::{self, Address};
 use super::plan::Plan;
-use super::{apply, packet, sockets};
+use super::router::{Servers, Told};
+use super::{apply, link, packet, sockets};
 use init::net::up;
 
 /// A card that is part of the plan.
@@ -25,8 +27,12 @@ pub struct Card {
     fixed: Option<Lease>,
     /// What has been set on the card.
     applied: Option<Lease>,
-    /// Its link was there when last looked at.
-    up: bool,
+    /// Its link when last looked at.
+    link: link::Link,
+    /// Its MTU before a lease changed it.
+    mtu: Option<i32>,
+    /// Name servers that routers told of.
+    told: Servers,
     /// From our address to the server, while a renewal is asked for.
     renewal: Option<UdpSocket>,
 }
@@ -40,10 +46,13 @@ impl Card {
         // We forward, and still want to hear routers (ip-sysctl.rst, accept_ra);
         // `all` and `default` do not reach a card that is there already.
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "2");
+        // What the owner has added stays when the lease's address goes (ip-sysctl.rst).
+        let stay = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
+        let _ = fs::write(stay, "1");
         up(name)?;
         let socket = sockets::listen(index)?;
         let (client, fixed) = match plan {
-            Plan::Dhcp(_) => (Some(Client::new(mac(name)?, hostname)), None),
+            Plan::Dhcp(_) => (Some(Client::new(link::mac(name)?, hostname)), None),
             Plan::Static(lease, _) => (None, Some(lease.clone())),
         };
         Ok(Card {
@@ -53,7 +62,9 @@ impl Card {
             client,
             fixed,
             applied: None,
-            up: false,
+            link: link::Link::default(),
+            mtu: None,
+            told: Servers::default(),
             renewal: None,
         })
     }
@@ -62,6 +73,12 @@ impl Card {
     #[must_use]
     pub fn is(&self, name: &str, index: u32) -> bool {
         self.name == name && self.index == index
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What `poll(2)` watches.
@@ -73,7 +90,8 @@ impl Card {
     /// When there is something to do without an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.client.as_ref().and_then(Client::deadline)
+        let client = self.client.as_ref().and_then(Client::deadline);
+        client.into_iter().chain(self.told.deadline()).min()
     }
 
     /// Whether it has an address.
@@ -82,12 +100,38 @@ impl Card {
         self.applied.is_some()
     }
 
-    /// Its name servers.
+    /// Whether that is for a while.
     #[must_use]
-    pub fn dns(&self) -> Vec<Ipv4Addr> {
-        self.applied
-            .as_ref()
-            .map_or_else(Vec::new, |l| l.dns.clone())
+    pub fn leased(&self) -> bool {
+        self.client.is_some() && self.applied.is_some()
+    }
+
+    /// The name servers of its lease.
+    #[must_use]
+    pub fn dns(&self) -> Vec<String> {
+        let all = self.applied.iter().flat_map(|l| &l.dns);
+        all.map(ToString::to_string).collect()
+    }
+
+    /// Those that routers told of; one on the link is of this link (RFC 4007, 11).
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        let name = |a: std::net::Ipv6Addr| match a.is_unicast_link_local() {
+            true => format!("{a}%{}", self.name),
+            false => a.to_string(),
+        };
+        self.told.list().into_iter().map(name).collect()
+    }
+
+    /// A router told of name servers. `true` if that is news.
+    pub fn hear(&mut self, told: &Told, now: Millis) -> bool {
+        told.index == self.index && self.told.hear(told, now)
+    }
+
+    /// The clock was set: the machine may have slept, and its lease may be another's.
+    pub fn doubt(&mut self, now: Millis) -> bool {
+        let todo = self.client.as_mut().map(|c| c.doubt(now, random()));
+        self.act(todo.unwrap_or_default())
     }
 
     /// Its domain.
@@ -110,20 +154,25 @@ impl Card {
         self.applied.as_ref().and_then(|l| l.hostname.clone())
     }
 
-    /// Looks at the link. `true` if the address changed.
+    /// Looks at the link. `true` if an address or a name server changed.
     pub fn look(&mut self, now: Millis) -> bool {
-        let carrier = fs::read_to_string(format!("/sys/class/net/{}/carrier", self.name));
-        let up = carrier.is_ok_and(|c| c.trim() == "1");
-        let returned = up && !std::mem::replace(&mut self.up, up);
-        if let Some(lease) = self
-            .fixed
-            .clone()
-            .filter(|_| returned || self.applied.is_none())
-        {
-            return self.apply(lease);
+        let before = std::mem::replace(&mut self.link, link::look(&self.name));
+        let (lost, returned) = before.to(&self.link);
+        // Whoever is at the other end next has servers of its own.
+        let forgot = !self.link.up && self.told.clear();
+        let fixed = self.fixed.clone();
+        if let Some(lease) = fixed.filter(|_| returned || self.applied.is_none()) {
+            return self.apply(lease) | forgot;
         }
-        let todo = self.client.as_mut().map(|c| c.carrier(up, now, random()));
-        self.act(todo.unwrap_or_default())
+        let Some(client) = self.client.as_mut() else {
+            return forgot;
+        };
+        let mut todo = Vec::new();
+        if lost {
+            todo.extend(client.carrier(false, now, random()));
+        }
+        todo.extend(client.carrier(self.link.up, now, random()));
+        self.act(todo) | forgot
     }
 
     /// Takes what has arrived and what is due. `true` if the address changed.
@@ -139,7 +188,7 @@ impl Card {
             changed |= self.act(todo.unwrap_or_default());
         }
         let todo = self.client.as_mut().map(|c| c.tick(now, random()));
-        changed | self.act(todo.unwrap_or_default())
+        changed | self.act(todo.unwrap_or_default()) | self.told.expire(now)
     }
 
     fn act(&mut self, todo: Vec<Output>) -> bool {
@@ -157,7 +206,8 @@ impl Card {
                 }
                 Output::Drop => {
                     changed = true;
-                    self.forget()
+                    self.forget();
+                    Ok(())
                 }
             };
             // The next try is already due: an error is a lost packet.
@@ -192,20 +242,24 @@ impl Card {
             } == lease
         };
         if self.applied.as_ref().is_some_and(same) {
-            // The kernel drops routes when a link goes down; there already is as good.
+            // It holds for longer. The kernel drops routes when a link goes down; there
+            // already is as good.
+            self.add_address(&lease);
             self.add_routes(&lease);
             self.applied = Some(lease);
             return false;
         }
         let Lease { addr, prefix, .. } = lease;
         self.drop_routes();
-        if let Err(e) = apply::address(&self.name, addr, prefix) {
-            error!("{}: address {addr}/{prefix}: {e}", self.name);
+        let other = |l: &&Lease| (l.addr, l.prefix) != (addr, prefix);
+        if let Some(old) = self.applied.as_ref().filter(other) {
+            // First: in the same network it is the one that others hang on.
+            self.remove_address(old);
+        }
+        if !self.add_address(&lease) {
             return self.applied.take().is_some();
         }
-        if let Some(mtu) = lease.mtu {
-            apply::mtu(&self.name, mtu).unwrap_or_else(|e| error!("{}: mtu {mtu}: {e}", self.name));
-        }
+        self.set_mtu(lease.mtu.map(i32::from));
         self.add_routes(&lease);
         let by = lease
             .routes
@@ -214,6 +268,46 @@ impl Card {
         info!("{}: {addr}/{prefix}{by}", self.name);
         self.applied = Some(lease);
         true
+    }
+
+    fn add_address(&self, lease: &Lease) -> bool {
+        let address = self.address(lease);
+        let done = netlink::add(&address);
+        if let Err(e) = &done {
+            error!(
+                "{}: address {}/{}: {e}",
+                self.name, lease.addr, lease.prefix
+            );
+        }
+        done.is_ok()
+    }
+
+    fn remove_address(&self, lease: &Lease) {
+        let done = netlink::remove(&self.address(lease));
+        done.unwrap_or_else(|e| error!("{}: address {}: {e}", self.name, lease.addr));
+    }
+
+    fn address(&self, lease: &Lease) -> Address {
+        Address {
+            index: self.index,
+            addr: lease.addr,
+            prefix: lease.prefix,
+            seconds: lease.times.expire,
+            metric: u32::try_from(self.metric()).unwrap_or(0),
+        }
+    }
+
+    /// What a lease says; without that, what the card had.
+    fn set_mtu(&mut self, wanted: Option<i32>) {
+        let Some(mtu) = wanted.or(self.mtu) else {
+            return;
+        };
+        let now = link::mtu(&self.name);
+        if now != Some(mtu) {
+            self.mtu = self.mtu.or(now);
+            let done = apply::mtu(&self.name, mtu);
+            done.unwrap_or_else(|e| error!("{}: mtu {mtu}: {e}", self.name));
+        }
     }
 
     fn add_routes(&self, lease: &Lease) {
@@ -229,15 +323,17 @@ impl Card {
         }
     }
 
-    fn forget(&mut self) -> io::Result<()> {
+    fn forget(&mut self) {
         self.drop_routes();
         self.renewal = None;
         info!("{}: the lease has ended", self.name);
-        self.applied = None;
-        apply::address(&self.name, Ipv4Addr::UNSPECIFIED, 0)
+        if let Some(lease) = self.applied.take() {
+            self.remove_address(&lease);
+        }
+        self.set_mtu(None);
     }
 
-    /// The first card's default route wins over the second's.
+    /// The first card's routes win over the second's.
     fn metric(&self) -> i16 {
         i16::try_from(self.index.min(1000)).unwrap_or(1000) + 100
     }
@@ -264,23 +360,6 @@ fn all_routes(lease: &Lease) -> Vec<Route> {
 fn same_network(a: Ipv4Addr, b: Ipv4Addr, prefix: u8) -> bool {
     let mask = u32::from(super::lease::netmask(prefix));
     u32::from(a) & mask == u32::from(b) & mask
-}
-
-fn mac(name: &str) -> io::Result<[u8; 6]> {
-    let text = fs::read_to_string(format!("/sys/class/net/{name}/address"))?;
-    let bad = || {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("hardware address {text:?}"),
-        )
-    };
-    let mut mac = [0; 6];
-    let mut parts = text.trim().split(':');
-    for byte in &mut mac {
-        let part = parts.next().ok_or_else(bad)?;
-        *byte = u8::from_str_radix(part, 16).map_err(|_| bad())?;
-    }
-    Ok(mac)
 }
 
 /// Not a secret: it tells one exchange from another.

@@ -36,6 +36,8 @@ enum State {
     Down,
     Selecting,
     Requesting(Lease),
+    /// Whether our address is still ours (INIT-REBOOT and REBOOTING).
+    Rebooting,
     Bound,
     Renewing,
     Rebinding,
@@ -72,7 +74,7 @@ impl Client {
     /// When [`Client::tick`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.deadline
+        self.deadline.into_iter().chain(self.expiry()).min()
     }
 
     /// The lease that holds now.
@@ -85,19 +87,29 @@ impl Client {
     /// the old address is asked for again and kept until somebody says no.
     pub fn carrier(&mut self, up: bool, now: Millis, random: u32) -> Vec<Output> {
         match (up, &self.state) {
+            (true, State::Down) if self.lease.is_some() => self.reboot(now, random),
             (true, State::Down) => self.discover(now, random),
             (false, s) if *s != State::Down => {
                 self.state = State::Down;
-                self.deadline = self.expiry();
+                self.deadline = None;
                 Vec::new()
             }
             _ => Vec::new(),
         }
     }
 
+    /// Time may have passed that no clock here knows of: what we have is asked for
+    /// again, and kept until somebody says no.
+    pub fn doubt(&mut self, now: Millis, random: u32) -> Vec<Output> {
+        match self.state {
+            State::Bound | State::Renewing | State::Rebinding => self.reboot(now, random),
+            _ => Vec::new(),
+        }
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: Millis, random: u32) -> Vec<Output> {
-        if self.deadline.is_none_or(|at| at > now) {
+        if self.deadline().is_none_or(|at| at > now) {
             return Vec::new();
         }
         if self.lease.is_some() && self.expiry().is_some_and(|at| at <= now) {
@@ -112,8 +124,10 @@ impl Client {
         }
         match &self.state {
             State::Down => Vec::new(),
-            State::Requesting(_) if self.tries >= REQUESTS => self.discover(now, random),
-            State::Selecting | State::Requesting(_) => self.send(now),
+            State::Requesting(_) | State::Rebooting if self.tries >= REQUESTS => {
+                self.discover(now, random)
+            }
+            State::Selecting | State::Requesting(_) | State::Rebooting => self.send(now),
             State::Bound | State::Renewing | State::Rebinding => self.renew(now, random),
         }
     }
@@ -123,7 +137,7 @@ impl Client {
         let Some(answer) = answer(bytes, self.xid, self.mac) else {
             return Vec::new();
         };
-        let renewing = matches!(self.state, State::Renewing | State::Rebinding);
+        let again = [State::Rebooting, State::Renewing, State::Rebinding].contains(&self.state);
         match (answer, &self.state) {
             (Answer::Offer(lease), State::Selecting) => {
                 self.state = State::Requesting(lease);
@@ -131,9 +145,9 @@ impl Client {
                 self.send(now)
             }
             (Answer::Ack(lease), State::Requesting(_)) => self.bind(lease, now),
-            (Answer::Ack(lease), _) if renewing => self.bind(lease, now),
+            (Answer::Ack(lease), _) if again => self.bind(lease, now),
             (Answer::Nak, State::Requesting(_)) => self.refused(now, random),
-            (Answer::Nak, _) if renewing => self.refused(now, random),
+            (Answer::Nak, _) if again => self.refused(now, random),
             _ => Vec::new(),
         }
     }
@@ -142,6 +156,13 @@ impl Client {
         self.xid = random;
         self.tries = 0;
         self.state = State::Selecting;
+        self.send(now)
+    }
+
+    fn reboot(&mut self, now: Millis, random: u32) -> Vec<Output> {
+        self.xid = random;
+        self.tries = 0;
+        self.state = State::Rebooting;
         self.send(now)
     }
 
@@ -158,11 +179,12 @@ impl Client {
         all
     }
 
-    /// Sends the message of Selecting or Requesting, and sets the next try.
+    /// Sends the message of Selecting, Requesting or Rebooting, and sets the next try.
     fn send(&mut self, now: Millis) -> Vec<Output> {
         let have_had = self.lease.as_ref().map(|(l, _)| l.addr);
         let (discover, want, server) = match &self.state {
             State::Requesting(offer) => (false, Some(offer.addr), Some(offer.server)),
+            State::Rebooting => (false, have_had, None),
             _ => (true, have_had, None),
         };
         self.deadline = Some(now + wait(self.tries));

@@ -95,15 +95,64 @@ fn a_renewal_starts_the_times_again() {
     assert_eq!(c.deadline(), Some(3_600_010));
 }
 
+const ADDR: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+
+/// RFC 2131, 4.3.2: the address as an option, nobody's name, and no address of ours.
+fn asks_whether_it_is_still_ours(out: &[Output], xid: u32) -> bool {
+    let right = |a: &Ask| {
+        (a.discover, a.want, a.server, a.have, a.xid)
+            == (false, Some(ADDR), None, Ipv4Addr::UNSPECIFIED, xid)
+    };
+    matches!(out, [Output::Broadcast(a)] if right(a))
+}
+
 #[test]
 fn a_link_that_returns_asks_for_the_old_address_and_keeps_it() {
     let mut c = bound();
     assert_eq!(c.carrier(false, 10, 0), []);
-    let out = c.carrier(true, 20, 13);
-    assert!(
-        matches!(&out[..], [Output::Broadcast(a)] if a.want == Some(Ipv4Addr::new(10, 0, 2, 15)))
-    );
+    assert!(asks_whether_it_is_still_ours(&c.carrier(true, 20, 13), 13));
     assert!(c.lease().is_some());
+    let out = c.message(&reply(13, ACK, HOUR), 30, 0);
+    assert!(matches!(&out[..], [Output::Apply(_)]));
+    assert_eq!(c.deadline(), Some(1_800_030));
+}
+
+#[test]
+fn in_another_network_the_old_address_goes_at_the_first_no() {
+    let mut c = bound();
+    c.carrier(false, 10, 0);
+    c.carrier(true, 20, 13);
+    assert_eq!(c.message(&reply(13, NAK, &[]), 30, 14), [Output::Drop]);
+    let out = c.tick(c.deadline().unwrap_or(0), 0);
+    assert!(matches!(&out[..], [Output::Broadcast(a)] if a.discover && a.want.is_none()));
+}
+
+#[test]
+fn where_nobody_knows_the_old_address_a_new_one_is_asked_for() {
+    let mut c = bound();
+    c.carrier(false, 10, 0);
+    c.carrier(true, 20, 13);
+    let mut last = Vec::new();
+    for _ in 0..REQUESTS {
+        last = c.tick(c.deadline().unwrap_or(0), 77);
+    }
+    assert!(matches!(&last[..], [Output::Broadcast(a)] if a.discover && a.want == Some(ADDR)));
+    assert!(c.lease().is_some(), "kept until it ends");
+    // To the millisecond, though the next try is a minute away.
+    let mut at = 0;
+    while c.lease().is_some() {
+        at = c.deadline().unwrap_or(0);
+        c.tick(at, 78);
+    }
+    assert_eq!(at, 3_600_002);
+}
+
+#[test]
+fn after_a_sleep_that_no_clock_saw_it_asks_whether_the_address_is_still_ours() {
+    let mut c = bound();
+    assert!(asks_whether_it_is_still_ours(&c.doubt(10, 13), 13));
+    assert_eq!(c.doubt(11, 14), [], "once");
+    assert_eq!(Client::new(MAC, "").doubt(0, 1), []);
 }
 
 #[test]

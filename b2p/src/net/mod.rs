@@ -8,37 +8,43 @@
 mod apply;
 mod card;
 mod dhcp;
+mod guard;
 mod lease;
+mod link;
+mod netlink;
 mod packet;
 mod plan;
 mod resolv;
+mod router;
 mod sockets;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use log::{error, info};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
-};
+use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use config::Config;
 use init::files::replace;
 use init::identity;
 use init::machine::now;
-use init::net::{SYS, cards};
+use init::net::{SYS, addresses, cards};
+use services::Millis;
 
 use card::Card;
+use guard::Guard;
 use plan::Plan;
 
 /// Where `b2p cloud` puts words for single cards, a line each; they hold where the kernel
 /// flags say no more than DHCP.
 pub const PLANS: &str = "/run/boot2podman/network";
 
-/// Links only (rtnetlink(7), RTMGRP_LINK).
-const LINKS: u32 = 1;
+/// The ready line waits for five seconds (init/src/table.rs).
+const PATIENCE: Millis = 4_000;
 
 /// Runs until it is killed.
 pub fn main(words: &[String]) -> ! {
@@ -52,7 +58,10 @@ pub fn main(words: &[String]) -> ! {
     };
     let single = plan::lines(&single);
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // PID 1 has said what is wrong with the flags.
+    let (config, _) = init::flags::all();
     let mut network = Network {
+        guard: Guard::new(config.routed),
         plans: if single.is_empty() {
             vec![plan]
         } else {
@@ -61,6 +70,7 @@ pub fn main(words: &[String]) -> ! {
         hostname: hostname.trim().to_owned(),
         cards: Vec::new(),
         told: false,
+        patience: now() + PATIENCE,
         dns: false,
         ntp: String::new(),
     };
@@ -79,6 +89,9 @@ struct Network {
     hostname: String,
     cards: Vec<Card>,
     told: bool,
+    guard: Guard,
+    /// Until then an IPv6 address alone is not enough.
+    patience: Millis,
     /// The name servers in resolv.conf are ours.
     dns: bool,
     /// The time servers that were told of.
@@ -87,7 +100,8 @@ struct Network {
 
 impl Network {
     fn run(&mut self) -> io::Result<std::convert::Infallible> {
-        let links = links()?;
+        let links = netlink::news()?;
+        let clock = clock()?;
         let resolv = Path::new(resolv::PATH);
         if !resolv.exists() {
             resolv::write(resolv, &resolv::text(&[], &[]))?;
@@ -95,7 +109,10 @@ impl Network {
         loop {
             self.scan();
             self.tell();
-            self.wait(&links)?;
+            // After that: a driver may have to be loaded for it.
+            let cards: Vec<_> = self.cards.iter().map(Card::name).collect();
+            self.guard.follow(&cards);
+            self.wait(&links, &clock)?;
         }
     }
 
@@ -126,15 +143,18 @@ impl Network {
         self.changed(changed || gone);
     }
 
-    /// Sleeps until a card, a link or a deadline has something.
-    fn wait(&mut self, links: &OwnedFd) -> io::Result<()> {
-        let deadline = self.cards.iter().filter_map(Card::deadline).min();
+    /// Sleeps until a card, a link, the clock or a deadline has something.
+    fn wait(&mut self, links: &OwnedFd, clock: &TimerFd) -> io::Result<()> {
+        let v6 = Some(self.patience).filter(|at| !self.told && *at > now());
+        let deadline = self.cards.iter().filter_map(Card::deadline);
+        let deadline = deadline.chain(v6).min();
         let timeout = deadline.map_or(PollTimeout::NONE, |at| {
             let ms = at.saturating_sub(now()).min(i32::MAX as u64);
             PollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX))
                 .unwrap_or(PollTimeout::ZERO)
         });
-        let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(links.as_fd(), PollFlags::POLLIN)];
+        let watched = [links.as_fd(), clock.as_fd()];
+        let mut fds: Vec<PollFd<'_>> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).into();
         fds.extend(
             self.cards
                 .iter()
@@ -144,12 +164,19 @@ impl Network {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
-        drain(links);
-        let changed = self
-            .cards
-            .iter_mut()
-            .map(|c| c.work(now()))
-            .fold(false, |a, b| a | b);
+        let told = drain(links);
+        // It is never due: if there is something to read, the clock was set.
+        let set = clock.wait().is_ok();
+        if set && self.cards.iter().any(Card::leased) {
+            info!("network: the clock was set; leases are asked for again");
+        }
+        let mut changed = false;
+        for card in &mut self.cards {
+            changed |= card.work(now());
+            changed |= set && card.doubt(now());
+            let news = told.iter().map(|t| card.hear(t, now()));
+            changed |= news.fold(false, |a, b| a | b);
+        }
         self.changed(changed);
         Ok(())
     }
@@ -161,7 +188,11 @@ impl Network {
         }
         self.servers();
         self.rename();
-        let dns: Vec<_> = self.cards.iter().flat_map(Card::dns).collect();
+        // What a lease says first: not every container has IPv6.
+        let leases = self.cards.iter().flat_map(Card::dns);
+        let dns: Vec<_> = leases
+            .chain(self.cards.iter().flat_map(Card::told))
+            .collect();
         let domains: Vec<_> = self.cards.iter().filter_map(Card::domain).collect();
         // A lease without DNS must not take away what another way provided; what
         // we provided, it does.
@@ -203,9 +234,11 @@ impl Network {
         }
     }
 
-    /// Says READY=1 once there is an address.
+    /// Says READY=1 once there is an address. One of IPv6 is as good where there is no
+    /// other; where there is one, most come for that.
     fn tell(&mut self) {
-        if self.told || !self.cards.iter().any(Card::has_address) {
+        let v6 = || now() >= self.patience && !addresses().is_empty();
+        if self.told || !(self.cards.iter().any(Card::has_address) || v6()) {
             return;
         }
         self.told = true;
@@ -213,30 +246,28 @@ impl Network {
     }
 }
 
-fn links() -> io::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let protocol = SockProtocol::NetlinkRoute;
-    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-    bind(
-        std::os::fd::AsRawFd::as_raw_fd(&fd),
-        &NetlinkAddr::new(0, LINKS),
-    )?;
-    Ok(fd)
+/// Wakes when somebody sets the clock, as the time service does after the machine has
+/// slept (timerfd_create(2), `TFD_TIMER_CANCEL_ON_SET`); and else in 2106.
+fn clock() -> io::Result<TimerFd> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer = TimerFd::new(ClockId::CLOCK_REALTIME, flags)?;
+    let never = Expiration::OneShot(TimeSpec::new(i64::from(u32::MAX), 0));
+    let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+    timer.set(never, flags)?;
+    Ok(timer)
 }
 
-/// What the messages say does not matter: sysfs is read after each.
-fn drain(fd: &OwnedFd) {
+/// What routers told of. What the messages say of links does not matter: sysfs is read
+/// after each.
+fn drain(fd: &OwnedFd) -> Vec<router::Told> {
+    let mut told = Vec::new();
     let mut bytes = [0; 8192];
     for _ in 0..1024 {
-        if recv(
-            std::os::fd::AsRawFd::as_raw_fd(fd),
-            &mut bytes,
-            MsgFlags::MSG_DONTWAIT,
-        )
-        .is_err()
-        {
-            return; // EAGAIN; or ENOBUFS, after which sysfs is read anyway
+        match recv(fd.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
+            Ok(n) => told.extend(router::told(bytes.get(..n).unwrap_or(&[]))),
+            Err(_) => return told, // EAGAIN; or ENOBUFS, after which sysfs is read anyway
         }
     }
     info!("network: links change without end");
+    told
 }

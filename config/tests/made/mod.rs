@@ -135,7 +135,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        any::<[bool; 9]>(),
+        any::<[bool; 10]>(),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x"),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
@@ -151,6 +151,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             fast,
             cloud,
             vsock,
+            routed,
         ] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -175,6 +176,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             } else {
                 Modules::Verified
             },
+            routed,
             waitusb,
             tz,
             utc,
@@ -264,6 +266,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             if config.cloud { "auto" } else { "off" }.to_owned(),
         ),
         ("b2p.rescue", switch(config.rescue)),
+        ("b2p.routed", switch(config.routed)),
         ("noutc", switch(!config.utc)),
         ("noswap", switch(!config.swap)),
         ("noautologin", switch(!config.autologin)),

@@ -1,0 +1,214 @@
+//! A network of a test's own: the network service (`b2p net`) in a network namespace,
+//! on cards that are ends of veth(4) pairs, and this test at the other ends, with
+//! servers that do exactly what it wants.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use tests::lan::{self, Client, dhcp};
+//! if !lan::inside("main")? {
+//!     return Ok(()); // it has run, in namespaces of its own
+//! }
+//! let mut client = Client::new()?;
+//! client.card("eth0", "192.0.2.1/24")?;
+//! let server = dhcp::Server::on("eth0", [192, 0, 2, 1], dhcp::Policy::default())?;
+//! client.start(&["dhcp", "any"])?;
+//! server.next()?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod dhcp;
+pub mod names;
+pub mod router;
+mod socket;
+pub mod time;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use initramfs::init;
+
+use crate::eventually;
+
+/// Is set inside; says which test.
+const INSIDE: &str = "B2P_TEST_INSIDE";
+/// Where the program under test is.
+const PROGRAM: &str = "B2P_TEST_PROGRAM";
+/// As long as anything may take on a machine that does other things too.
+pub const LIMIT: Duration = Duration::from_secs(30);
+/// What the service says goes here.
+const LOG: &str = "/run/net.log";
+/// Where the service says that it is ready.
+const READY: &str = "/run/ready";
+/// The service's mounts. A card is what has a device, which a veth has not. This machine's
+/// log is no place for what is said here.
+const MOUNTS: &str = "mount --bind /run/net.log /dev/kmsg && mkdir /run/real && mount -t sysfs sysfs /run/real && \
+    mount --bind /run/cards /sys/class/net && ip link set lo up && read -r go";
+
+/// Whether this is the inside. From the outside, the test of this name is run again in
+/// namespaces of its own, where it is root of a network with nothing but loopback.
+pub fn inside(test: &str) -> Result<bool> {
+    if std::env::var(INSIDE).is_ok_and(|name| name == test) {
+        run("ip", &["link", "set", "lo", "up"])?;
+        return Ok(true);
+    }
+    let programs = init::build(init::Target::choose())?;
+    let out = Command::new("unshare")
+        .args(["-Urnmu", "--kill-child", "--"])
+        .arg(std::env::current_exe()?)
+        .args([test, "--exact", "--nocapture"])
+        .env(INSIDE, test)
+        .env(PROGRAM, programs.b2p)
+        .output()
+        .context("unshare(1)")?;
+    let said = String::from_utf8_lossy(&out.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&out.stderr));
+    ensure!(out.status.success(), "{test}, inside: {}", out.status);
+    ensure!(
+        said.contains("1 passed"),
+        "{test} is not the name of the test"
+    );
+    Ok(false)
+}
+
+/// Runs a command that must succeed, and gives what it says.
+pub fn run(program: &str, args: &[&str]) -> Result<String> {
+    let out = Command::new(program).args(args).output();
+    let out = out.with_context(|| program.to_owned())?;
+    let what = format!("{program} {}", args.join(" "));
+    crate::guest::succeeded(&what, &out)
+}
+
+/// The network service, and its namespace.
+pub struct Client {
+    child: Child,
+    ready: UnixDatagram,
+}
+
+impl Client {
+    /// A namespace that has no card yet, in which no service runs yet.
+    pub fn new() -> Result<Client> {
+        for dir in ["/run", "/etc"] {
+            run("mount", &["-t", "tmpfs", "tmpfs", dir])?;
+        }
+        for dir in ["/run/boot2podman", "/run/cards"] {
+            fs::create_dir(dir)?;
+        }
+        // Where the machine is called so, a lease may name it.
+        socket::hostname("boot2podman")?;
+        File::create(LOG)?;
+        let program = std::env::var(PROGRAM)?;
+        let script = format!("{MOUNTS} && exec {program} net $go");
+        let child = Command::new("unshare")
+            .args(["-nm", "sh", "-c", &script])
+            .env("NOTIFY_SOCKET", READY)
+            .stdin(Stdio::piped())
+            .spawn()?;
+        let ready = UnixDatagram::bind(READY)?;
+        ready.set_read_timeout(Some(LIMIT))?;
+        let client = Client { child, ready };
+        let own = fs::read_link("/proc/self/ns/net")?;
+        eventually(LIMIT, || {
+            let other = fs::read_link(format!("/proc/{}/ns/net", client.child.id()))?;
+            ensure!(other != own, "no namespace");
+            ensure!(
+                client.ip("link show lo")?.contains("LOOPBACK,UP"),
+                "not yet"
+            );
+            Ok(())
+        })?;
+        Ok(client)
+    }
+
+    /// One more card; its other end is here, called `to-<name>`, with this address.
+    pub fn card(&self, name: &str, address: &str) -> Result<()> {
+        let dir = Path::new("/run/cards").join(name);
+        fs::create_dir_all(&dir)?;
+        fs::write(dir.join("device"), "")?;
+        for file in "type ifindex carrier carrier_down_count address mtu".split(' ') {
+            let to = format!("/run/real/class/net/{name}/{file}");
+            let _ = std::os::unix::fs::symlink(to, dir.join(file)); // there already
+        }
+        let (here, pid) = (format!("to-{name}"), self.child.id().to_string());
+        let add = [
+            "link", "add", &here, "type", "veth", "peer", "name", name, "netns", &pid,
+        ];
+        run("ip", &add)?;
+        run("ip", &["address", "add", address, "dev", &here])?;
+        // A router's address is there at once (ip-sysctl.rst).
+        fs::write(format!("/proc/sys/net/ipv6/conf/{here}/accept_dad"), "0")?;
+        run("ip", &["link", "set", &here, "up"]).map(drop)
+    }
+
+    /// Starts the service with these words.
+    pub fn start(&mut self, words: &[&str]) -> Result<()> {
+        let mut stdin = self.child.stdin.take().context("started already")?;
+        Ok(writeln!(stdin, "{}", words.join(" "))?)
+    }
+
+    /// ip(8) in the namespace.
+    pub fn ip(&self, words: &str) -> Result<String> {
+        let pid = self.child.id().to_string();
+        let mut args = vec!["-t", &pid, "-n", "ip"];
+        args.extend(words.split(' '));
+        run("nsenter", &args)
+    }
+
+    /// Waits until ip(8) says all of `parts`, and none of `not`.
+    pub fn shows(&self, words: &str, parts: &[&str], not: &[&str]) -> Result<()> {
+        eventually(LIMIT, || {
+            let said = self.ip(words)?;
+            let wrong = parts.iter().any(|p| !said.contains(p));
+            let wrong = wrong || not.iter().any(|p| said.contains(p));
+            ensure!(!wrong, "ip {words}:\n{said}\n{}", self.log());
+            Ok(())
+        })
+    }
+
+    /// Waits until `READY=1` is said.
+    pub fn ready(&self) -> Result<()> {
+        let mut bytes = [0; 64];
+        let n = self.ready.recv(&mut bytes).with_context(|| self.log())?;
+        ensure!(&bytes[..n] == b"READY=1\n", "{:?}", &bytes[..n]);
+        Ok(())
+    }
+
+    /// Whether it has been said already; who asks this hears it no more.
+    pub fn is_ready(&self) -> Result<bool> {
+        self.ready.set_nonblocking(true)?;
+        let said = self.ready.recv(&mut [0; 64]).is_ok();
+        self.ready.set_nonblocking(false)?;
+        Ok(said)
+    }
+
+    /// What the service has said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(LOG).unwrap_or_default()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it has ended, then
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until a file has exactly this content, comments apart.
+pub fn holds(path: &str, wanted: &str) -> Result<()> {
+    eventually(LIMIT, || {
+        let text = fs::read_to_string(path)?;
+        let lines = text.lines().filter(|l| !l.starts_with('#'));
+        let text: String = lines.map(|l| format!("{l}\n")).collect();
+        ensure!(text == wanted, "{path}: {text:?}, not {wanted:?}");
+        Ok(())
+    })
+}
+
+/// The machine's resolver.
+pub const RESOLV: &str = "/run/boot2podman/resolv.conf";

@@ -1,0 +1,40 @@
+//! A router that advertises itself (RFC 4861, 4.2).
+
+use std::net::Ipv6Addr;
+
+use anyhow::Result;
+
+use super::socket;
+
+/// What it says.
+#[derive(Clone, Debug)]
+pub struct Advertisement {
+    /// The network, of 64 bits.
+    pub prefix: Ipv6Addr,
+    /// The MTU of the link.
+    pub mtu: u32,
+    /// Name servers, and for how many seconds.
+    pub servers: Vec<Ipv6Addr>,
+    /// Seconds that these hold.
+    pub lifetime: u32,
+}
+
+/// Sends it once, on this end of the card's pair.
+pub fn advertise(card: &str, say: &Advertisement) -> Result<()> {
+    let hour = 3600u32.to_be_bytes();
+    // Type, code, checksum (the kernel's), hops, flags, lifetime, two times.
+    let mut m = vec![134, 0, 0, 0, 64, 0, 0x0e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
+    m.extend([3, 4, 64, 0xc0]); // prefix: on the link, and for addresses
+    m.extend(hour);
+    m.extend(hour);
+    m.extend([0; 4]);
+    m.extend(say.prefix.octets());
+    m.extend([5, 1, 0, 0]);
+    m.extend(say.mtu.to_be_bytes());
+    if !say.servers.is_empty() {
+        m.extend([25, u8::try_from(1 + 2 * say.servers.len())?, 0, 0]);
+        m.extend(say.lifetime.to_be_bytes());
+        m.extend(say.servers.iter().flat_map(|s| s.octets()));
+    }
+    socket::to_all_nodes(&format!("to-{card}"), &m)
+}

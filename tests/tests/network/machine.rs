@@ -1,0 +1,274 @@
+//! A whole machine in a network where this test is the name server and the time server:
+//! QEMU's user network hands on what is asked of 10.0.2.3 (names) and 10.0.2.2 to the
+//! loopback of the namespace that this test runs in.
+
+use std::fs;
+use std::net::TcpStream;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tests::{Checks, Guest, eventually, http, image, lan};
+
+const SOON: Duration = Duration::from_secs(90);
+/// Where the second card's network has its name server.
+const SECOND: &str = "10.0.9.7";
+
+#[test]
+fn names_time_and_ways_in() -> Result<()> {
+    if !lan::inside("machine::names_time_and_ways_in")? {
+        return Ok(());
+    }
+    let resolv = std::env::temp_dir().join(format!("b2p-resolv-{}", std::process::id()));
+    fs::write(&resolv, "nameserver 127.0.0.1\n")?;
+    let path = resolv.display().to_string();
+    lan::run("mount", &["--bind", &path, "/etc/resolv.conf"])?;
+    lan::names::serve()?;
+    lan::time::serve()?;
+    let guest = Guest::boot("network", |machine| {
+        machine
+            .memory_mib(1536)
+            .qemu_args(&["-rtc", "base=2031-02-03T04:05:06"])
+            .qemu_args(&["-device", "pcie-root-port,id=port1,chassis=1"])
+            .append("ntpserver=10.0.2.2 b2p.data=off")
+    })?;
+    let mut checks = Checks::new("network");
+    checks.check("a time server puts the clock right", || clock(&guest));
+    checks.check("containers ask the machine's name server", || {
+        containers(&guest)
+    });
+    checks.check(
+        "a card that is plugged in brings another, and they follow",
+        || plugged(&guest),
+    );
+    checks.check(
+        "a neighbour does not reach what containers do not publish",
+        || neighbour(&guest),
+    );
+    checks.check("nothing listens but what is in the table", || {
+        listening(&guest)
+    });
+    checks.check(
+        "a card that is pulled out takes its name server along",
+        || pulled(&guest),
+    );
+    let done = checks.finish(&guest);
+    fs::remove_file(resolv)?;
+    done
+}
+
+/// From 2031 to now, once, and said.
+fn clock(guest: &Guest) -> Result<()> {
+    let said = eventually(SOON, || {
+        alone(guest, "dmesg | grep 'clock stepped by -.* s: 10.0.2.2'")
+    })?;
+    ensure!(said.lines().count() == 1, "{said}");
+    let host = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map(|d| d.as_secs())
+    };
+    let before = host()?;
+    let there: u64 = alone(guest, "date +%s")?.parse()?;
+    let after = host()?;
+    ensure!(
+        before <= there + 1 && there <= after + 1,
+        "{before} {there} {after}"
+    );
+    Ok(())
+}
+
+/// One container on podman's default network, one on a network with names.
+fn containers(guest: &Guest) -> Result<()> {
+    let archive = image::archive(guest.vm.dir())?.display().to_string();
+    guest.podman(&["load", "-i", &archive])?;
+    guest.podman(&["network", "create", "pond"])?;
+    for (name, network) in [("plain", "podman"), ("named", "pond")] {
+        let options = ["run", "--detach", "--name", name, "--network", network];
+        guest.podman(&[&options[..], &[image::NAME, "sleep", "10000"]].concat())?;
+        resolves(guest, name)?;
+    }
+    let own = inside(guest, "named", &["cat", "/etc/resolv.conf"])?;
+    ensure!(
+        !own.contains("10.0.2.3"),
+        "it has no name server of its own: {own}"
+    );
+    Ok(())
+}
+
+fn inside(guest: &Guest, name: &str, command: &[&str]) -> Result<String> {
+    guest.podman(&[&["exec", name], command].concat())
+}
+
+fn resolves(guest: &Guest, name: &str) -> Result<()> {
+    let said = inside(guest, name, &["nslookup", "some.test."])?;
+    ensure!(said.contains("192.0.2.77"), "{name}: {said}");
+    Ok(())
+}
+
+/// The first name server is out of reach by then.
+fn plugged(guest: &Guest) -> Result<()> {
+    guest.sh("ip route add blackhole 10.0.2.3")?;
+    ensure!(resolves(guest, "named").is_err(), "10.0.2.3 is still asked");
+    let net = json!({"type": "user", "id": "net1", "net": "10.0.9.0/24", "dns": SECOND});
+    guest.vm.qmp_with("netdev_add", &net)?;
+    let card = json!({"driver": "virtio-net-pci", "netdev": "net1", "id": "card1", "bus": "port1"});
+    guest.vm.qmp_with("device_add", &card)?;
+    let both = format!("nameserver 10.0.2.3\nnameserver {SECOND}");
+    eventually(SOON, || {
+        let said = guest.sh("cat /etc/resolv.conf")?;
+        ensure!(said.contains(&both), "{said}");
+        Ok(())
+    })?;
+    let routes = guest.sh("ip route")?;
+    let first = routes.lines().next().unwrap_or_default();
+    ensure!(first.contains("default via 10.0.2.2"), "{routes}");
+    ensure!(routes.contains("default via 10.0.9.2"), "{routes}");
+    // docs/network.md says so.
+    let filters = guest.sh("cat /proc/sys/net/ipv4/conf/{all,default,eth0,eth1}/rp_filter")?;
+    ensure!(filters == "0\n0\n0\n0", "rp_filter: {filters}");
+    for name in ["named", "plain"] {
+        eventually(SOON, || resolves(guest, name))?;
+    }
+    let own = inside(guest, "plain", &["cat", "/etc/resolv.conf"])?;
+    ensure!(own.contains(&both), "{own}");
+    guest.sh("ip route del blackhole 10.0.2.3").map(drop)
+}
+
+fn pulled(guest: &Guest) -> Result<()> {
+    guest.vm.qmp_with("device_del", &json!({"id": "card1"}))?;
+    eventually(SOON, || {
+        let said = guest.sh("cat /etc/resolv.conf; ip route")?;
+        ensure!(!said.contains("10.0.9."), "{said}");
+        Ok(())
+    })?;
+    let own = inside(guest, "plain", &["cat", "/etc/resolv.conf"])?;
+    ensure!(own.contains("10.0.2.3") && !own.contains(SECOND), "{own}");
+    ["named", "plain"]
+        .iter()
+        .try_for_each(|name| resolves(guest, name))
+}
+
+/// The host is a neighbour here, whose packets for the bridge's network QEMU sends to the
+/// card. The machine is made to answer for all of it (proxy_arp), as if it were asked to
+/// be the router.
+fn neighbour(guest: &Guest) -> Result<()> {
+    guest.sh("echo 1 >/proc/sys/net/ipv4/conf/eth0/proxy_arp")?;
+    let container = [
+        "inspect",
+        "--format",
+        "{{.NetworkSettings.Networks.pond.IPAddress}}",
+        "named",
+    ];
+    let container = guest.podman(&container)?;
+    guest.podman(&[
+        "exec", "--detach", "named", "httpd", "-f", "-p", "80", "-h", "/www",
+    ])?;
+    let forward = |port: u16, to: &str| -> Result<u16> {
+        let line = format!("hostfwd_add net0 tcp:127.0.0.1:{port}-{to}");
+        let say = json!({"command-line": line});
+        let said = guest.vm.qmp_with("human-monitor-command", &say)?;
+        ensure!(said == "", "{line}: {said}");
+        Ok(port)
+    };
+    let direct = forward(4001, &format!("{container}:80"))?;
+    let dropped = "nft list chain inet boot2podman ways-in | grep 10.89.0.0/24";
+    eventually(SOON, || {
+        // Nobody answers: it is the rule's counter that is waited for.
+        let socket = TcpStream::connect(("127.0.0.1", direct))?;
+        let said = guest.sh(dropped)?;
+        drop(socket);
+        ensure!(!said.contains("packets 0 "), "{said}");
+        Ok(())
+    })?;
+    // The way is one: without the rule it is open. By the published port it always is.
+    guest.sh("nft delete table inet boot2podman")?;
+    let open = eventually(SOON, || http::get_tcp(direct, "/"))?;
+    ensure!(open.status == 200, "{open:?}");
+    guest.sh("b2p restart net")?;
+    eventually(SOON, || guest.sh(dropped))?;
+    let options = [
+        "run",
+        "--detach",
+        "--name",
+        "web",
+        "--network",
+        "pond",
+        "--publish",
+        "8080:80",
+    ];
+    let server = ["httpd", "-f", "-p", "80", "-h", "/www"];
+    guest.podman(&[&options[..], &[image::NAME], &server].concat())?;
+    let published = forward(4002, "10.0.2.15:8080")?;
+    let said = eventually(SOON, || http::get_tcp(published, "/"))?;
+    ensure!(said.status == 200, "{said:?}");
+    guest
+        .podman(&["rm", "--force", "--time", "0", "web"])
+        .map(drop)
+}
+
+/// What may be there, in docs/network.md with the reasons: table, address, port.
+const ALLOWED: &[(&str, &str, u16)] = &[
+    ("tcp", "0.0.0.0", 22),
+    ("tcp6", "::", 22),
+    ("udp", "10.89.0.1", 53),
+    ("tcp", "10.89.0.1", 53),
+];
+
+/// All tables of the kernel, of the machine's own network.
+fn listening(guest: &Guest) -> Result<()> {
+    let script = "cd /proc/net; for t in tcp tcp6 udp udp6 udplite udplite6 raw raw6 icmp icmp6; \
+                  do test -e $t && sed \"1d;s/^/$t /\" $t; done; sed '1d;s/^/packet /' packet";
+    let said = guest.sh(script)?;
+    let mut seen = Vec::new();
+    for line in said.lines() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if fields.first() == Some(&"packet") {
+            // b2p net's, a card each: IPv4 (0800), filtered to DHCP's answers.
+            ensure!(fields.get(4) == Some(&"0800"), "{line}");
+            continue;
+        }
+        let (table, local, state) = (fields[0], fields[2], fields[4]);
+        // TCP_LISTEN; a UDP socket that is connected to nobody (net/tcp_states.h).
+        let wanted = if table.starts_with("tcp") { "0A" } else { "07" };
+        if state == wanted {
+            seen.push(socket(table, local).with_context(|| line.to_owned())?);
+        }
+    }
+    let allowed = |s: &(String, String, u16)| {
+        ALLOWED
+            .iter()
+            .any(|(t, a, p)| (*t, *a, *p) == (s.0.as_str(), s.1.as_str(), s.2))
+    };
+    let strange: Vec<_> = seen.iter().filter(|s| !allowed(s)).collect();
+    ensure!(strange.is_empty(), "{strange:?} in\n{said}");
+    ensure!(
+        seen.len() == ALLOWED.len(),
+        "{seen:?}: less than is in the table"
+    );
+    Ok(())
+}
+
+/// `0100007F:0016`: words of the machine's own byte order, and the port.
+fn socket(table: &str, local: &str) -> Option<(String, String, u16)> {
+    let (address, port) = local.split_once(':')?;
+    let words = address.as_bytes().chunks(8).map(|word| {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        Some(word.to_le_bytes())
+    });
+    let bytes: Vec<u8> = words.collect::<Option<Vec<_>>>()?.concat();
+    let address = match *bytes.as_slice() {
+        [a, b, c, d] => format!("{a}.{b}.{c}.{d}"),
+        _ => std::net::Ipv6Addr::from(*bytes.first_chunk::<16>()?).to_string(),
+    };
+    Some((
+        table.to_owned(),
+        address,
+        u16::from_str_radix(port, 16).ok()?,
+    ))
+}
+
+/// On a connection of its own: the clock may have been set under the other.
+fn alone(guest: &Guest, script: &str) -> Result<String> {
+    tests::text(&guest.ssh_alone("root", script)?)
+}
