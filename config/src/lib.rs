@@ -26,6 +26,7 @@ mod reader;
 mod settings;
 mod share;
 mod smbios;
+mod sources;
 mod sshkey;
 mod swap;
 mod values;
@@ -36,9 +37,9 @@ pub use markdown::flags_markdown;
 pub use nearest::nearest;
 pub use options::module_options;
 pub use origin::{Given, origins};
-pub use reader::{FwCfg, Sources, parse};
 pub use settings::{
     Config, Console, Data, Folder, Format, Loglevel, Modules, Net, Podman, Proxy, Share, Swap,
     WaitUsb,
 };
 pub use smbios::oem_strings;
+pub use sources::{FwCfg, Sources, parse};

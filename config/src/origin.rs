@@ -4,7 +4,8 @@
 use crate::complaint::Source;
 use crate::flags::{FLAGS, Flag};
 use crate::reader::KEPT;
-use crate::reader::{Made, Reader, Sources};
+use crate::reader::{Made, Reader};
+use crate::sources::Sources;
 
 /// A value that holds, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

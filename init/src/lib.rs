@@ -26,6 +26,7 @@ pub mod ready;
 pub mod requests;
 pub mod rescue;
 pub mod root;
+pub mod rows;
 pub mod run;
 pub mod selftests;
 pub mod session;

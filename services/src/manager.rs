@@ -82,23 +82,6 @@ impl Manager {
         self.take(row).map_err(say)
     }
 
-    /// Makes `rows` the machine's own, as far as they have not begun: those that are
-    /// there are revised, new ones added, and off.
-    pub fn revise(&mut self, rows: Vec<Service>) {
-        for row in rows {
-            let name = row.name;
-            match self.supervisor.find(name) {
-                Some(id) if self.supervisor.row(id) == Some(&row) => {}
-                Some(_) if self.supervisor.revise(row) => {}
-                Some(_) => info!("{name}: runs; what the data disk says of it holds later"),
-                None => match self.supervisor.extend(row) {
-                    Ok(_) => self.wires.push(Wires::default()),
-                    Err(why) => warn!("{name}: {why}"),
-                },
-            }
-        }
-    }
-
     fn take(&mut self, row: Service) -> Result<Id, &'static str> {
         let id = self.supervisor.add(row)?;
         if let Some(group) = self.group(row.name) {
@@ -428,3 +411,6 @@ fn signal(pid: Pid, signal: Signal) {
     // error has no remedy, and the deadline comes round again.
     let _ = kill(NixPid::from_raw(pid), signal);
 }
+
+#[path = "manager_revise.rs"]
+mod revise;

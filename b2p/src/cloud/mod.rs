@@ -32,7 +32,7 @@ use userdata::{Kind, UserData};
 
 /// What is kept for the end, and whether there is anything at all.
 const KEPT: &str = "/run/boot2podman/cloud";
-/// All of it may take so long; PID 1 waits somewhat longer (init/src/table.rs).
+/// All of it may take so long; PID 1 waits somewhat longer (init/src/rows.rs).
 const MOST: Duration = Duration::from_secs(60);
 
 /// Lima's boot.sh waits for systemd's user manager, for ever, before the scripts of the

@@ -43,7 +43,7 @@ use plan::Plan;
 /// flags say no more than DHCP.
 pub const PLANS: &str = "/run/boot2podman/network";
 
-/// The ready line waits for five seconds (init/src/table.rs).
+/// The ready line waits for five seconds (init/src/rows.rs).
 const PATIENCE: Millis = 4_000;
 
 /// Runs until it is killed.
