@@ -93,6 +93,8 @@ fn add(all: &mut Vec<Checked>, named: &Named) {
     let asked = program::end(&mut named.owner.podman(&words), ASKING);
     let output = match asked {
         Ok(ended) if ended.code == Some(0) => ended.output,
+        // It has ended before it could be asked for: nothing to look after.
+        Ok(ended) if ended.said.contains("no such container") => return,
         Ok(ended) => return warn!("health: {}: {}", named.id, ended.said),
         Err(why) => return warn!("health: {}: {why}", named.id),
     };
