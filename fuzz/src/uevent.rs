@@ -57,6 +57,7 @@ pub fn uevent(data: &[u8]) {
             field("DEVNAME=", name);
         }
         Added::Folder => assert!(data.windows(7).any(|w| w == b"SYSTEM=")),
+        Added::Disc => field("SUBSYSTEM=", "block"),
         Added::Lost => panic!("only the socket can say this"),
     }
     let more = [data, b"\0DEVNAME=input/event9\0MODALIAS=\xff\0"].concat();

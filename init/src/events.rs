@@ -16,7 +16,7 @@ use crate::button::Buttons;
 use crate::machine::{Machine, now};
 use crate::signals::{How, Request, Signals};
 use crate::uevent::{self, Uevents};
-use crate::{data, kept, ready, requests, shutdown, table};
+use crate::{data, kept, ready, requests, rows, shutdown};
 
 /// What became readable.
 #[derive(Clone, Copy)]
@@ -94,7 +94,7 @@ pub fn run(
         }
         data::follow(machine, manager);
         ready::follow(machine, manager);
-        share(machine, manager);
+        late_comers(machine, manager);
         machine.loader.work(machine.modules.as_mut());
         let requested = if turn.control {
             requests::serve(machine, manager, ears)
@@ -241,17 +241,34 @@ pub fn collect(manager: &mut Manager) -> bool {
     })
 }
 
-/// A folder of the host has come: the service that mounts them looks again, where one
-/// is asked for and it has looked before.
-fn share(machine: &mut Machine, manager: &mut Manager) {
-    let s = &manager.supervisor;
-    let id = s.find(table::SHARES).filter(|_| machine.ready.is_some());
-    let Some(id) = id.filter(|id| s.state(*id).at_rest() && s.state(*id) != State::Off) else {
+/// What has come since a service looked for it: it looks again, where it is asked for.
+/// Before the ready line it sees for itself.
+fn late_comers(machine: &mut Machine, manager: &mut Manager) {
+    if machine.ready.is_none() {
         return;
-    };
-    if std::mem::take(&mut machine.folder) {
-        manager.event(now(), Event::Start(id));
     }
+    if machine.folder && again(manager, &[rows::SHARES]) {
+        machine.folder = false;
+    }
+    // A drive on a slow bus, which nobody has waited for. Once is enough.
+    let both = [rows::CLOUD.name, rows::CLOUD_SCRIPTS.name];
+    if machine.disc && (Path::new(rows::CLOUDED).exists() || again(manager, &both)) {
+        machine.disc = false;
+    }
+}
+
+/// Starts one-shots once more that have had their turn, where all of them rest; else
+/// `false`.
+fn again(manager: &mut Manager, names: &[&str]) -> bool {
+    let s = &manager.supervisor;
+    let rests = |id: &services::Id| s.state(*id).at_rest() && s.state(*id) != State::Off;
+    let found = names.iter().map(|name| s.find(name).filter(rests));
+    let Some(ids) = found.collect::<Option<Vec<_>>>() else {
+        return false;
+    };
+    ids.iter()
+        .for_each(|id| manager.event(now(), Event::Start(*id)));
+    true
 }
 
 /// Drivers for devices that came, and buttons that came with them.
@@ -274,6 +291,7 @@ fn devices(machine: &mut Machine, ears: &mut Ears) {
             uevent::Added::Input(name) => ears.buttons.add(&name),
             uevent::Added::Block(number) => machine.data.heard = number,
             uevent::Added::Folder => machine.folder = true,
+            uevent::Added::Disc => machine.disc = true,
             uevent::Added::Gone(name) => data::gone(machine, &name),
         }
     }

@@ -68,6 +68,8 @@ pub struct Machine {
     pub busy: Vec<services::Id>,
     /// A folder of the host has come that `b2p share` has not seen.
     pub folder: bool,
+    /// A CD drive has come that `b2p cloud` has not seen.
+    pub disc: bool,
     /// What the data disk says of the configuration has been taken.
     pub kept: bool,
     /// Kernel events, heard since before the first pass over sysfs.

@@ -42,6 +42,9 @@ pub(crate) const SHARE: Service = Service {
     ..Service::DEFAULT
 };
 
+/// Where `b2p cloud` keeps what it has read, once it has read anything.
+pub const CLOUDED: &str = "/run/boot2podman/cloud";
+
 /// Before what depends on who may log in and who is trusted. Its own limit is a minute
 /// (b2p/src/cloud/mod.rs). A daemon that `bootcmd` starts lives on.
 pub(crate) const CLOUD: Service = Service {

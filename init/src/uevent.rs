@@ -33,6 +33,8 @@ pub enum Added {
     Gone(String),
     /// A folder of the host has its tag.
     Folder,
+    /// A CD drive is there, and what is in it can be read.
+    Disc,
     /// Messages were lost: sysfs must be read again.
     Lost,
 }
@@ -92,7 +94,11 @@ pub fn parse(message: &[u8]) -> Option<Added> {
             .find_map(|f| f.strip_prefix(name))?;
         String::from_utf8(found.to_vec()).ok()
     };
-    let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block") && !never_data(first);
+    let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block");
+    if block && first.starts_with(b"add@") && within(first, DISC) {
+        return Some(Added::Disc);
+    }
+    let block = block && !never_data(first);
     if block && first.starts_with(b"remove@") {
         return value(b"DEVNAME=").map(Added::Gone);
     }
@@ -125,11 +131,16 @@ pub fn parse(message: &[u8]) -> Option<Added> {
 
 /// Where in sysfs disks are that cannot be the data disk: loop devices and the like,
 /// which are made of what is there already; optical drives.
-const NEVER: &[&[u8]] = &[b"/virtual/block/", b"/block/sr"];
+const NEVER: &[&[u8]] = &[b"/virtual/block/", DISC];
+/// The latter.
+const DISC: &[u8] = b"/block/sr";
 
 fn never_data(path: &[u8]) -> bool {
-    let within = |part: &[u8]| path.windows(part.len()).any(|w| w == part);
-    NEVER.iter().any(|part| within(part))
+    NEVER.iter().any(|part| within(path, part))
+}
+
+fn within(path: &[u8], part: &[u8]) -> bool {
+    path.windows(part.len()).any(|w| w == part)
 }
 
 /// Devices whose drivers the services wait for: modalias pattern, why.

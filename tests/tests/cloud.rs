@@ -270,3 +270,37 @@ fn everything() -> Result<()> {
     });
     checks.finish(&guest)
 }
+
+/// A disc on SATA of which nobody has said anything, as `-cdrom` gives it: it is not waited
+/// for, and its turn comes when it does.
+#[test]
+fn a_disc_that_nobody_speaks_of() -> Result<()> {
+    let dir = disks::dir("cloud-late")?;
+    let key = Guest::public_key()?;
+    let user = format!(
+        "#cloud-config\nhostname: late\nssh_authorized_keys:\n- {key}\nruncmd:\n- echo once >>/run/ran\n"
+    );
+    let entries = [
+        ("user-data", false, user.as_str()),
+        ("meta-data", false, "instance-id: i-1\n"),
+    ];
+    let iso = seed::iso(&dir, &entries)?;
+    let drive = format!(
+        "if=none,id=seed,media=cdrom,readonly=on,file={}",
+        iso.display()
+    );
+    let machine = keyless("cloud-late")?.memory_mib(768).qemu_args(&[
+        "-drive",
+        &drive,
+        "-device",
+        "ide-cd,drive=seed,bus=ide.0",
+    ]);
+    let guest = Guest::from(&machine)?;
+    let mut checks = Checks::new("cloud-late");
+    checks.check("it is applied, commands and all", || {
+        eventually(SCRIPTS, || {
+            equals(&guest, "hostname; cat /run/ran", "late\nonce")
+        })
+    });
+    checks.finish(&guest)
+}
