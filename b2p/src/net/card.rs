@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use log::{error, info};
+use log::{debug, error, info};
 use nix::sys::socket::{MsgFlags, recv};
 use services::Millis;
 
@@ -49,7 +49,11 @@ impl Card {
         // What the owner has added stays when the lease's address goes (ip-sysctl.rst).
         let stay = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
         let _ = fs::write(stay, "1");
+        let early = link::look(name).up;
         up(name)?;
+        if early && let Err(e) = sockets::solicit(index) {
+            debug!("{name}: routers are not asked: {e}"); // they will advertise
+        }
         let socket = sockets::listen(index)?;
         let (client, fixed) = match plan {
             Plan::Dhcp(_) => (Some(Client::new(link::mac(name)?, hostname)), None),

@@ -1,7 +1,7 @@
 //! What routers say of name servers (RFC 8106, RDNSS). The kernel reads router
 //! advertisements, checks where they come from, makes addresses and routes of them,
-//! and hands on what is not its own as `RTM_NEWNDUSEROPT` (net/ipv6/ndisc.c): so there
-//! is no raw socket here, and no second reader of packets. Pure.
+//! and hands on what is not its own as `RTM_NEWNDUSEROPT` (net/ipv6/ndisc.c): so no raw
+//! socket listens here, and there is no second reader of packets. Pure.
 
 use std::net::Ipv6Addr;
 

@@ -22,6 +22,11 @@ static FILTER: [libc::sock_filter; 9] = [
     op(0x06, 0, 0, 0xffff), // ret  #65535        accept
 ];
 
+/// ff02::2.
+const ALL_ROUTERS: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+/// Type 133 without options; the kernel fills in the checksum.
+static SOLICITATION: [u8; 8] = [133, 0, 0, 0, 0, 0, 0, 0];
+
 const fn op(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
@@ -121,6 +126,43 @@ pub fn renew(device: &str, from: Ipv4Addr) -> io::Result<UdpSocket> {
         )
     })?;
     Ok(socket)
+}
+
+/// Asks the routers on a link to advertise themselves (RFC 4861, 6.3.7; icmp6(7p)). The
+/// kernel does so when a link comes up, and this service may come later.
+///
+/// # Errors
+/// What the system said.
+pub fn solicit(index: u32) -> io::Result<()> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: integers only; the result is checked before it is owned.
+    let fd = unsafe { libc::socket(libc::AF_INET6, kind, libc::IPPROTO_ICMPV6) };
+    check(fd)?;
+    // SAFETY: just created and owned by nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let hops: libc::c_int = 255; // or it is taken for one from elsewhere
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: a live integer of that size.
+    check(unsafe {
+        let (level, name) = (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS);
+        libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const hops).cast(), size)
+    })?;
+    // SAFETY: plain data; zero is valid.
+    let mut to: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
+    to.sin6_family = libc::AF_INET6 as u16;
+    to.sin6_addr.s6_addr = ALL_ROUTERS;
+    to.sin6_scope_id = index;
+    let size = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    let bytes = SOLICITATION.as_ptr().cast();
+    // SAFETY: buffer and address are valid for their lengths.
+    let sent = unsafe {
+        let to = (&raw const to).cast();
+        libc::sendto(fd.as_raw_fd(), bytes, SOLICITATION.len(), 0, to, size)
+    };
+    if sent < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn check(result: i32) -> io::Result<()> {

@@ -43,12 +43,14 @@ const PROGRAM: &str = "B2P_TEST_PROGRAM";
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// What the service says goes here.
 const LOG: &str = "/run/net.log";
+/// Which process it is.
+const PID: &str = "/run/net.pid";
 /// Where the service says that it is ready.
 const READY: &str = "/run/ready";
 /// The service's mounts. A card is what has a device, which a veth has not. This machine's
 /// log is no place for what is said here.
 const MOUNTS: &str = "mount --bind /run/net.log /dev/kmsg && mkdir /run/real && mount -t sysfs sysfs /run/real && \
-    mount --bind /run/cards /sys/class/net && ip link set lo up && read -r go";
+    mount --bind /run/cards /sys/class/net && ip link set lo up";
 
 /// Whether this is the inside. From the outside, the test of this name is run again in
 /// namespaces of its own, where it is root of a network with nothing but loopback.
@@ -57,6 +59,7 @@ pub fn inside(test: &str) -> Result<bool> {
         run("ip", &["link", "set", "lo", "up"])?;
         return Ok(true);
     }
+    crate::ns::possible()?;
     let programs = init::build(init::Target::choose())?;
     let out = Command::new("unshare")
         .args(["-Urnmu", "--kill-child", "--"])
@@ -103,7 +106,11 @@ impl Client {
         socket::hostname("boot2podman")?;
         File::create(LOG)?;
         let program = std::env::var(PROGRAM)?;
-        let script = format!("{MOUNTS} && exec {program} net $go");
+        // One after the other, of each line of words.
+        let run = "while read -r go; do";
+        let script = format!(
+            "{MOUNTS} && {run} {program} net $go >/dev/null 2>&1 & echo $! >{PID}; done; wait"
+        );
         let child = Command::new("unshare")
             .args(["-nm", "sh", "-c", &script])
             .env("NOTIFY_SOCKET", READY)
@@ -147,8 +154,20 @@ impl Client {
 
     /// Starts the service with these words.
     pub fn start(&mut self, words: &[&str]) -> Result<()> {
-        let mut stdin = self.child.stdin.take().context("started already")?;
+        let stdin = self.child.stdin.as_mut().context("no shell")?;
         Ok(writeln!(stdin, "{}", words.join(" "))?)
+    }
+
+    /// Ends it, as a crash would.
+    pub fn crash(&self) -> Result<()> {
+        let pid = fs::read_to_string(PID)?;
+        run("kill", &["-9", pid.trim()])?;
+        eventually(LIMIT, || {
+            // Its shell has waited for it, or will: dead is dead.
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            ensure!(stat.is_empty() || stat.contains(") Z"), "{stat}");
+            Ok(())
+        })
     }
 
     /// ip(8) in the namespace.
@@ -194,7 +213,8 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let _ = self.child.kill(); // it has ended, then
+        let _ = self.crash(); // it does not run yet, or has ended
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

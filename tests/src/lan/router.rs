@@ -1,10 +1,10 @@
 //! A router that advertises itself (RFC 4861, 4.2).
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, UdpSocket};
 
 use anyhow::Result;
 
-use super::socket;
+use super::{LIMIT, socket};
 
 /// What it says.
 #[derive(Clone, Debug)]
@@ -37,4 +37,26 @@ pub fn advertise(card: &str, say: &Advertisement) -> Result<()> {
         m.extend(say.servers.iter().flat_map(|s| s.octets()));
     }
     socket::to_all_nodes(&format!("to-{card}"), &m)
+}
+
+/// Hears who asks for routers (RFC 4861, 4.1), at this end of the card's pair.
+pub struct Ears(UdpSocket);
+
+impl Ears {
+    /// From now on.
+    pub fn on(card: &str) -> Result<Ears> {
+        let socket = socket::icmpv6(&format!("to-{card}"))?;
+        socket.set_read_timeout(Some(LIMIT))?;
+        Ok(Ears(socket))
+    }
+
+    /// Waits until somebody asks.
+    pub fn asked(&self) -> Result<()> {
+        let mut bytes = [0; 256];
+        loop {
+            if self.0.recv(&mut bytes)? > 0 && bytes[0] == 133 {
+                return Ok(());
+            }
+        }
+    }
 }

@@ -91,6 +91,20 @@ pub(super) fn to_all_nodes(card: &str, message: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// A socket that hears ICMPv6 on a card, with the message alone in each packet.
+pub(super) fn icmpv6(card: &str) -> Result<UdpSocket> {
+    let fd = open(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
+    option(
+        &fd,
+        libc::SOL_SOCKET,
+        libc::SO_BINDTODEVICE,
+        card.as_bytes(),
+    )?;
+    // ff02::2 is heard by who forwards.
+    std::fs::write(format!("/proc/sys/net/ipv6/conf/{card}/forwarding"), "1")?;
+    Ok(UdpSocket::from(fd)) // for its recv(2)
+}
+
 /// Names the machine; in a namespace of one's own.
 pub(super) fn hostname(name: &str) -> Result<()> {
     // SAFETY: a live buffer of that length.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tests::lan::dhcp::{Policy, REQUEST, Say, Server};
-use tests::lan::router::{Advertisement, advertise};
+use tests::lan::router::{Advertisement, Ears, advertise};
 use tests::lan::{self, Client, RESOLV, holds};
 
 /// A server at 192.0.2.`n`, the router and the name server of its end.
@@ -207,4 +207,38 @@ fn a_network_of_ipv6_alone() -> Result<()> {
     )?;
     client.ready()?;
     holds(RESOLV, &format!("nameserver {FIRST}\n"))
+}
+
+/// The kernel asks routers when a link comes up; who comes later asks itself.
+#[test]
+fn a_service_that_is_started_again() -> Result<()> {
+    if !lan::inside("cards::a_service_that_is_started_again")? {
+        return Ok(());
+    }
+    let mut client = Client::new()?;
+    client.card("eth0", "192.0.2.1/24")?;
+    let server = server("eth0", 1)?;
+    client.start(&["dhcp", "any"])?;
+    client.ready()?;
+    // The kernel's own three are over, or the answer is (RFC 4861, 10).
+    client.shows("-6 address show eth0", &["fe80::"], &["tentative"])?;
+    let say = Advertisement {
+        prefix: PREFIX,
+        mtu: 1500,
+        servers: vec![FIRST],
+        lifetime: 600,
+    };
+    advertise("eth0", &say)?;
+    let both = format!("nameserver 192.0.2.101\nnameserver {FIRST}\n");
+    holds(RESOLV, &both)?;
+    client.crash()?;
+    let ears = Ears::on("eth0")?;
+    server.during(Duration::ZERO)?;
+    client.start(&["dhcp", "any"])?;
+    ears.asked()?;
+    advertise("eth0", &say)?;
+    server.until(|c| c.kind == REQUEST)?;
+    client.ready()?;
+    holds(RESOLV, &both)?;
+    client.shows("route", &["default via 192.0.2.1 dev eth0"], &[])
 }
