@@ -43,7 +43,7 @@ const NEVER: i32 = 125;
 pub fn main() -> i32 {
     let config = flags::all().0;
     driver(&config);
-    let listeners = match own_address().and_then(|cid| Ok((cid, listeners(config.sshd)?))) {
+    let listeners = match own_address().and_then(|cid| Ok((cid, listeners(&config)?))) {
         Ok((cid, listeners)) => {
             info!("vsock: the host reaches this machine at {cid}");
             listeners
@@ -104,10 +104,12 @@ struct Listener {
     serve: Serve,
 }
 
-fn listeners(sshd: bool) -> Result<Vec<Listener>, String> {
+fn listeners(config: &config::Config) -> Result<Vec<Listener>, String> {
     let mut all = Vec::new();
-    let ssh: &[(u32, Serve)] = if sshd { &[(SSH, shell)] } else { &[] };
-    for (port, serve) in ssh.iter().chain(&[(ENGINE, engine as Serve)]) {
+    // What is off is off by this way, too.
+    let api = config.podman != config::Podman::Off;
+    let ports: [(bool, u32, Serve); 2] = [(config.sshd, SSH, shell), (api, ENGINE, engine)];
+    for (_, port, serve) in ports.iter().filter(|(on, _, _)| *on) {
         let bound = || {
             let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
             let fd = socket(AddressFamily::Vsock, SockType::Stream, flags, None)?;

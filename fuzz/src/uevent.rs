@@ -30,7 +30,7 @@ pub fn uevent(data: &[u8]) {
     };
     let first: &[&[u8]] = match added {
         Added::Gone(_) => &[b"remove@"],
-        Added::Folder => &[b"add@", b"change@"],
+        Added::Folder => &[b""],
         _ => &[b"add@"],
     };
     assert!(first.iter().any(|f| data.starts_with(f)));

@@ -125,7 +125,8 @@ fn device(text: &[u8]) -> Option<(u32, u32)> {
 
 /// Space, tab, newline and backslash are written `\040` and so on
 /// (fs/proc_namespace.c, mangle()).
-fn unescape(text: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, tail @ ..] = rest {

@@ -39,6 +39,8 @@ pub(crate) const SHARE: Service = Service {
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,
+    // Its own limit is less (b2p/src/share/mod.rs).
+    late_ms: 20_000,
     ..Service::DEFAULT
 };
 

@@ -31,7 +31,7 @@ pub enum Added {
     Block(u64),
     /// The disk or partition of this name is gone.
     Gone(String),
-    /// A folder of the host has its tag.
+    /// A folder of the host has its tag, or is gone.
     Folder,
     /// A CD drive is there, and what is in it can be read.
     Disc,
@@ -105,7 +105,7 @@ pub fn parse(message: &[u8]) -> Option<Added> {
     // virtiofs has an object of its own for each (fs/fuse/virtio_fs.c); 9p's device
     // changes when its tag is read (net/9p/trans_virtio.c).
     let folder = match value(b"SUBSYSTEM=").as_deref() {
-        Some("virtiofs") => first.starts_with(b"add@"),
+        Some("virtiofs") => true,
         Some("virtio") => first.starts_with(b"change@"),
         _ => false,
     };
@@ -204,12 +204,6 @@ pub fn any_disk(alias: &str) -> bool {
     quick_disk(alias) || is_one_of(SLOW, alias)
 }
 
-/// Whether a folder of the host hangs on the device of `alias`.
-#[must_use]
-pub fn folder(alias: &str) -> bool {
-    is_one_of(FOLDERS, alias)
-}
-
 /// Whether `alias` is of the device that leads to the host without a network.
 #[must_use]
 pub fn vsock(alias: &str) -> bool {
@@ -218,12 +212,6 @@ pub fn vsock(alias: &str) -> bool {
 
 /// Virtio device numbers (virtio, 5).
 const VSOCK: &[(&str, &str)] = &[("virtio:d00000013v*", "vsock")];
-
-/// The same.
-const FOLDERS: &[(&str, &str)] = &[
-    ("virtio:d0000001Av*", "virtiofs"),
-    ("virtio:d00000009v*", "9p"),
-];
 
 /// The same but for IDE and SATA.
 #[must_use]

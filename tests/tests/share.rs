@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tests::folder::{self, Folder};
-use tests::{Checks, Guest, eventually, image, machine_of};
+use tests::{Checks, Guest, READY, eventually, image, machine_of};
 
 const SOON: Duration = Duration::from_secs(60);
 /// The sum of the limits of the end's phases, under TCG.
@@ -40,21 +40,23 @@ fn share() -> Result<()> {
     let (read, later) = (Folder::serve(&dir, "read")?, Folder::serve(&dir, "later")?);
     fs::write(read.path.join("file"), "from the host")?;
     let (fsdev, _) = nine(&dir)?;
-    let guest = Guest::boot("share", |machine| {
-        let machine = folder::machine(machine, 1024)
-            .append("b2p.share=home:/home/core/host b2p.share=read:/mnt/read:ro")
-            .append(
-                "b2p.share=later:/mnt/later b2p.share=nine:/mnt/nine b2p.share=home:/etc b2p.vsock",
-            )
-            .qemu_args(PORT)
-            .qemu_args(&[
-                "-fsdev",
-                &fsdev,
-                "-device",
-                "virtio-9p-pci,fsdev=nine,mount_tag=nine",
-            ]);
-        read.plugged(home.plugged(machine))
-    })?;
+    let mut dead = Folder::serve(&dir, "dead")?;
+    let machine = folder::machine(tests::machine("share")?, 1024)
+        .append("b2p.share=home:/home/core/host b2p.share=read:/mnt/read:ro")
+        .append("b2p.share=later:/mnt/later b2p.share=nine:/mnt/nine b2p.share=dead:/mnt/dead")
+        .append("b2p.share=home:/etc b2p.vsock")
+        .qemu_args(PORT)
+        .qemu_args(&[
+            "-fsdev",
+            &fsdev,
+            "-device",
+            "virtio-9p-pci,fsdev=nine,mount_tag=nine",
+        ]);
+    let vm = dead.plugged(read.plugged(home.plugged(machine))).start()?;
+    // Long before the kernel looks for it: others are mounted all the same.
+    dead.kill();
+    let ready = vm.wait_ready(READY)?;
+    let guest = Guest::with(vm, ready)?;
     let mut checks = Checks::new("share");
     checks.check("core works in it", || core(&guest, &home));
     checks.check("inotify, for what changes in the machine", || {
@@ -78,8 +80,12 @@ fn share() -> Result<()> {
         Ok(())
     });
     checks.check("what is not there is named, with what to do", || {
-        told(&guest, &["share", "later", "when it comes"])?;
-        told(&guest, &["share", "nine: ", "by 9p", "KERNEL=generic"])?;
+        told(&guest, &["share", "later at /mnt/later", "home, read"])?;
+        told(
+            &guest,
+            &["share", "nine at /mnt/nine", "by 9p", "KERNEL=generic"],
+        )?;
+        told(&guest, &["share", "dead at /mnt/dead", "does not answer"])?;
         told(&guest, &["flag", "b2p.share", "of the system's"])?;
         told(&guest, &["vsock", "no address", "guest-cid"])
     });
@@ -92,7 +98,7 @@ fn share() -> Result<()> {
         })?;
         let said = guest.sh("b2p status")?;
         ensure!(
-            !said.contains("share: later") && said.contains("by 9p"),
+            !said.contains("share: later") && said.contains("nine at /mnt/nine"),
             "{said}"
         );
         Ok(())

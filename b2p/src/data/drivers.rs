@@ -86,7 +86,8 @@ impl Drivers {
         self.load(wanted)
     }
 
-    fn load(&mut self, wanted: Wanted) -> bool {
+    /// Gives those that `wanted` picks theirs; `false` if there was nothing to load.
+    pub fn load(&mut self, wanted: Wanted) -> bool {
         let Some(modules) = &mut self.modules else {
             return false;
         };
