@@ -59,6 +59,7 @@ fn status() -> String {
         hostname.trim(),
         &net::addresses(),
         fingerprint(Path::new(HOST_KEY)).as_deref(),
+        &init::flags::all().0.user,
         &degraded,
         &Screen::stdout(),
     )
@@ -79,6 +80,7 @@ fn text(
     hostname: &str,
     addresses: &[(String, IpAddr)],
     key: Option<&str>,
+    user: &str,
     degraded: &str,
     screen: &Screen,
 ) -> String {
@@ -98,7 +100,7 @@ fn text(
     out.extend(key.map(|k| format!("  host key  {k}\n")));
     if let (Some((_, addr)), Some(_)) = (addresses.first(), key) {
         out.push_str(&format!(
-            "\n  ssh core@{addr}\n  podman --remote --url ssh://core@{addr}{API} ps\n  DOCKER_HOST=ssh://core@{addr} docker ps\n"
+            "\n  ssh {user}@{addr}\n  podman --remote --url ssh://{user}@{addr}{API} ps\n  DOCKER_HOST=ssh://{user}@{addr} docker ps\n"
         ));
     }
     out.push('\n');
@@ -119,16 +121,16 @@ mod tests {
     #[test]
     fn the_status_says_how_to_connect_only_where_one_can() {
         let addr = [("eth0".to_owned(), IpAddr::from([10, 0, 2, 15]))];
-        let all = text("box", &addr, Some("SHA256:x"), "", &PLAIN);
+        let all = text("box", &addr, Some("SHA256:x"), "core", "", &PLAIN);
         assert!(all.contains("ssh core@10.0.2.15") && !all.contains("degraded"));
-        assert!(!text("box", &addr, None, "", &PLAIN).contains("ssh core"));
-        assert!(!text("box", &[], Some("SHA256:x"), "", &PLAIN).contains("ssh core"));
+        assert!(!text("box", &addr, None, "core", "", &PLAIN).contains("ssh core"));
+        assert!(!text("box", &[], Some("SHA256:x"), "core", "", &PLAIN).contains("ssh core"));
     }
 
     #[test]
     fn what_is_wrong_comes_first() {
         let two = "net: gone\ndata: broken\n";
-        let all = text("box", &[], None, two, &PLAIN);
+        let all = text("box", &[], None, "core", two, &PLAIN);
         let lines: Vec<_> = all.lines().map(str::trim).take(3).collect();
         assert_eq!(
             lines,
@@ -142,7 +144,7 @@ mod tests {
             colour: true,
             ..PLAIN
         };
-        let all = text("box", &[], None, two, &red);
+        let all = text("box", &[], None, "core", two, &red);
         assert!(all.contains("\x1b[1;31mboot2podman: degraded net: gone\x1b[0m\n"));
     }
 }

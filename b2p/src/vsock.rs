@@ -36,6 +36,8 @@ const MOST: usize = 256;
 
 /// Where PID 1 looks for what is wrong.
 const DEGRADED: &str = "/run/boot2podman/vsock.degraded";
+/// So many were not the host.
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
 /// As a service says that another start is no use (`services::Restart`).
 const NEVER: i32 = 125;
 
@@ -136,7 +138,12 @@ fn come(listener: &Listener, open: &Arc<AtomicUsize>) {
     let peer = getpeername::<VsockAddr>(fd.as_raw_fd()).map(|a| a.cid());
     let (port, serve) = (listener.port, listener.serve);
     if !peer.is_ok_and(welcome) {
-        return warn!("vsock: port {port}: {peer:?} is not the host, and is refused");
+        // The 1st, 2nd, 4th, … is told of: a container may come as often as it likes.
+        let refused = REFUSED.fetch_add(1, Ordering::SeqCst) + 1;
+        if refused.is_power_of_two() {
+            warn!("vsock: port {port}: {peer:?} is not the host: refused, {refused} so far");
+        }
+        return;
     }
     if open.fetch_add(1, Ordering::SeqCst) >= MOST {
         open.fetch_sub(1, Ordering::SeqCst);

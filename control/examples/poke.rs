@@ -71,6 +71,7 @@ fn say(text: &[u8]) {
         recv(fd.as_raw_fd(), &mut answer, MsgFlags::empty())
     });
     match said {
+        Ok(0) => println!("closed without an answer"),
         Ok(len) => print!(
             "{}",
             String::from_utf8_lossy(answer.get(..len).unwrap_or_default())
