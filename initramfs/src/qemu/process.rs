@@ -15,7 +15,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -123,8 +123,7 @@ pub fn output(mut command: Command, stdin: &[u8], limit: Duration) -> Result<Out
     }
     // A grandchild that keeps the pipe open must not hold us up for ever.
     let grace = Duration::from_secs(5);
-    let stdout = stdout.recv_timeout(grace).unwrap_or_default();
-    let stderr = stderr.recv_timeout(grace).unwrap_or_default();
+    let (stdout, stderr) = (stdout.within(grace), stderr.within(grace));
     let Some(status) = status else {
         bail!(
             "still running after {} s: {what}\n{}{}",
@@ -147,16 +146,46 @@ fn feed(child: &mut Child, input: Vec<u8>) {
     }
 }
 
-fn collect(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
+/// What a stream says, as it comes.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Collected {
+    /// All of it; after so long what there is. Whoever else has the pipe, as a master of
+    /// ssh has that of each command, may close it late: what has come is not lost for it.
+    fn within(self, most: Duration) -> Vec<u8> {
+        let _ = self.ended.recv_timeout(most);
+        std::mem::take(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn collect(stream: Option<impl Read + Send + 'static>) -> Collected {
+    let (sender, ended) = mpsc::channel();
+    let bytes = Arc::<Mutex<Vec<u8>>>::default();
+    let all = Arc::clone(&bytes);
     thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stream) = stream {
-            let _ = stream.read_to_end(&mut bytes);
+        if let Some(stream) = stream {
+            read_into(stream, &all);
         }
-        let _ = sender.send(bytes);
+        let _ = sender.send(());
     });
-    receiver
+    Collected { bytes, ended }
+}
+
+fn read_into(mut stream: impl Read, all: &Mutex<Vec<u8>>) {
+    let mut part = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut part) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) | Ok(0) => return,
+            Ok(len) => all
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(part.get(..len).unwrap_or_default()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +211,14 @@ mod tests {
             (&b"in"[..], &b"err\n"[..])
         );
         assert_eq!(out.status.code(), Some(3));
+    }
+
+    #[test]
+    fn what_has_come_is_kept_though_somebody_else_has_the_pipe() {
+        let out = output(sh("echo said; sleep 60 &"), b"", Duration::from_secs(10));
+        let out = out.expect("it ends");
+        assert_eq!(out.stdout, b"said\n");
+        assert!(out.status.success());
     }
 
     #[test]
