@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use init::files;
@@ -68,14 +69,16 @@ fn hooks(place: &Place) -> Result<(), String> {
 /// The whole file; `None` where there is none.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let say = |e: &dyn std::fmt::Display| Err(format!("{}: {e}", path.display()));
-    let file = match File::open(path) {
+    // Or the open of a fifo would wait for who writes to it (fifo(7)).
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = match options.open(path) {
         Ok(file) => file,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
         }
         Err(e) => return say(&e),
     };
-    // A fifo would never end, a directory cannot be read.
     if !file.metadata().is_ok_and(|m| m.is_file()) {
         return say(&"not a file");
     }
@@ -111,6 +114,10 @@ mod tests {
             (kept("config"), kept("hostname")),
             ("tz=UTC\n".into(), "old\n".into())
         );
+        fs::remove_file(state.join("config")).unwrap();
+        nix::unistd::mkfifo(&state.join("config"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(all(&place).unwrap_err().contains("not a file"));
+        fs::remove_file(state.join("config")).unwrap();
         fs::write(state.join("hostname"), "new\n").unwrap();
         fs::write(state.join("config"), vec![b'#'; 64 * 1024 + 1]).unwrap();
         assert!(all(&place).unwrap_err().contains("longer"));

@@ -49,6 +49,7 @@ pub fn add(place: &Place, lines: &str) -> Result<(), String> {
 fn text(path: &std::path::Path) -> Result<String, String> {
     let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     match fs::metadata(path) {
+        Ok(m) if !m.is_file() => Err(fail(&"not a file")), // a fifo would never end
         Ok(m) if m.len() > LONGEST => Err(fail(&"longer than 1 MiB")),
         Ok(_) => {
             let bytes = fs::read(path).map_err(|e| fail(&e))?;
