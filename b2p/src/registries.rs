@@ -14,6 +14,8 @@ struct File {
     short_name_mode: Option<String>,
     registry: Option<Vec<Registry>>,
     aliases: Option<std::collections::BTreeMap<String, String>>,
+    /// The format before 2018, which does not go together with this one.
+    registries: Option<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -50,16 +52,34 @@ pub fn check(text: &str) -> Result<(), String> {
             "short-name-mode: {mode:?} is not enforcing, permissive or disabled"
         ));
     }
-    for registry in file.registry.unwrap_or_default() {
-        let named = [&registry.prefix, &registry.location];
-        if named
-            .iter()
-            .all(|n| n.as_deref().unwrap_or_default().is_empty())
-        {
-            return Err("a [[registry]] has neither prefix nor location".into());
+    if file.registries.is_some() {
+        return Err("[registries] is the old format: a [[registry]] for each is right".into());
+    }
+    for (name, image) in file.aliases.iter().flatten() {
+        let last = image.rsplit('/').next().unwrap_or_default();
+        if last.contains([':', '@']) {
+            return Err(format!("aliases: {name}: {image} has a tag or a digest"));
         }
     }
-    Ok(())
+    file.registry.iter().flatten().try_for_each(one)
+}
+
+/// A host and perhaps a path, as podman wants both of a registry and of its mirrors.
+fn one(registry: &Registry) -> Result<(), String> {
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    let (prefix, location) = (text(&registry.prefix), text(&registry.location));
+    if prefix.is_empty() && location.is_empty() {
+        return Err("a [[registry]] has neither prefix nor location".into());
+    }
+    if location.is_empty() && !prefix.starts_with("*.") {
+        return Err(format!("the [[registry]] of {prefix} has no location"));
+    }
+    let mirrors = registry.mirror.iter().flatten().map(|m| m.location.clone());
+    let mut all = [prefix, location].into_iter().chain(mirrors);
+    match all.find(|l| l.contains("://")) {
+        Some(l) => Err(format!("{l}: without http://; insecure = true says that")),
+        None => Ok(()),
+    }
 }
 
 /// In one line.
@@ -89,6 +109,13 @@ mod tests {
             ("\n[[registry]]\nlocation = 5\n", "line 3"),
             ("[[registry]]\ninsecure = true\n", "neither"),
             ("short-name-mode = 'maybe'", "maybe"),
+            (
+                "[[registry]]\nlocation = 'http://a:5000'\n",
+                "without http://",
+            ),
+            ("[[registry]]\nprefix = 'a'\n", "no location"),
+            ("[registries.search]\nregistries = ['a']\n", "old format"),
+            ("[aliases]\na = 'b/a:1'\n", "tag"),
             (
                 "[[registry]]\nlocation='a'\n[[registry.mirror]]\ninsecure=true",
                 "location",
