@@ -70,7 +70,7 @@ impl Loaders<'_> {
     /// # Errors
     /// What grub-mkimage said.
     pub fn bios(&self) -> Result<PathBuf> {
-        self.image(&BIOS, "bios.img", &[])
+        self.image(&BIOS, "bios.img")
     }
 
     /// What stands in front of an ISO on a stick: it finds the image above.
@@ -83,7 +83,7 @@ impl Loaders<'_> {
     /// # Errors
     /// What grub-mkimage or mtools said.
     pub fn uefi(&self) -> Result<PathBuf> {
-        let program = self.image(&UEFI, "bootx64.efi", &[])?;
+        let program = self.image(&UEFI, "bootx64.efi")?;
         let file = self.dir.join("efi.img");
         let kib = fs::metadata(&program)?.len().div_ceil(1024) + 64;
         let sectors = (2 * kib).next_multiple_of(32).to_string();
@@ -109,7 +109,7 @@ impl Loaders<'_> {
         tools::run(with(&mut command), name).map(drop)
     }
 
-    fn image(&self, platform: &Platform, name: &str, more: &[&str]) -> Result<PathBuf> {
+    fn image(&self, platform: &Platform, name: &str) -> Result<PathBuf> {
         let first = self.dir.join("first.cfg");
         fs::write(&first, self.first())?;
         let to = self.dir.join(name);
@@ -119,7 +119,7 @@ impl Loaders<'_> {
         command.arg("-d").arg(modules).arg("-c").arg(&first);
         command.arg("-o").arg(&to);
         command.args(MODULES.iter().map(|(module, _)| module));
-        command.args(platform.more).args(more);
+        command.args(platform.more);
         tools::run(&mut command, "grub-mkimage").context(platform.format)?;
         Ok(to)
     }
