@@ -4,13 +4,14 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso run test test-all fuzz clean host
+.PHONY: help image iso ext run test test-all fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 	@echo
 	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic (iso and run take these, too)'
-	@echo '  iso takes   APPEND= SSH_KEY= for its menu'
+	@echo '  iso takes   APPEND= SSH_KEY= for its menu, EXT= for extensions that it is to have'
+	@echo '  ext takes   NAME= PKGS= (docs/extensions.md)'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
 host:
@@ -22,18 +23,23 @@ image: host ## out/vmlinuz, out/initrd.img, out/manifest.json
 iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic for bare metal
 	@$(INITRAMFS) iso
 
+ext: host ## out/ext/NAME.erofs: more programs, from the Debian packages PKGS=
+	@$(INITRAMFS) ext
+
 run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded
 	@$(INITRAMFS) run
 
 test: iso ## everything CI runs
 	@$(INITRAMFS) image generic
+	@$(INITRAMFS) ext debug
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace
 	$(FUZZ) 5 -seed=1
 
 test-all: test ## the same, and a night of damaged disks and power cuts
-	cargo test --package tests --test data -- --ignored
+	@$(INITRAMFS) ext buildah skopeo
+	cargo test --package tests --test data --test ext -- --ignored
 
 SECONDS ?= 60
 fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)

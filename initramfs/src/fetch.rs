@@ -35,6 +35,12 @@ const OF_A_KERNEL: &[&str] = &["boot/", "usr/lib/modules/", VERSIONS];
 /// Written by the hook inside the tree, moved out of it afterwards.
 const VERSIONS: &str = "packages.tsv";
 
+/// How the names of trees begin that an extension is made of.
+const EXTENSION: &str = "ext-";
+
+/// Which package each of their files is of; likewise.
+const OWNERS: &str = "files.tsv";
+
 /// What is not even unpacked: nothing of it is used, and it is half of the files.
 const SKIPPED: &[&str] = &[
     "dev/",
@@ -66,11 +72,11 @@ pub struct Wanted {
 }
 
 /// Packages that are fetched together, into a tree of their own.
-struct Set {
+struct Set<'a> {
     /// Where the tree lies, and how its name begins.
     dir: PathBuf,
-    label: &'static str,
-    packages: Vec<&'static str>,
+    label: &'a str,
+    packages: Vec<&'a str>,
     /// How the paths begin that are unpacked; none: all do.
     kept: &'static [&'static str],
 }
@@ -109,7 +115,7 @@ impl Wanted {
     }
 
     /// What the userland and the tools are made of.
-    fn userland(&self) -> Set {
+    fn userland(&self) -> Set<'static> {
         Set {
             dir: paths::cache(),
             label: "debian",
@@ -119,7 +125,7 @@ impl Wanted {
     }
 
     /// The kernel with its modules.
-    fn linux(&self) -> Set {
+    fn linux(&self) -> Set<'static> {
         Set {
             dir: paths::cache_of(self.kernel),
             label: "linux",
@@ -129,7 +135,7 @@ impl Wanted {
     }
 
     /// What makes a medium that a machine boots from.
-    fn loaders(&self) -> Set {
+    fn loaders(&self) -> Set<'static> {
         Set {
             dir: paths::cache(),
             label: "loaders",
@@ -138,7 +144,18 @@ impl Wanted {
         }
     }
 
-    fn key(&self, set: &Set) -> String {
+    /// What an extension is made of; base-files has the links of the merged /usr.
+    fn extension<'a>(&self, label: &'a str, packages: &'a [String]) -> Set<'a> {
+        let packages = packages.iter().map(String::as_str);
+        Set {
+            dir: paths::cache(),
+            label,
+            packages: packages.chain(["base-files"]).collect(),
+            kept: &[],
+        }
+    }
+
+    fn key(&self, set: &Set<'_>) -> String {
         let mut inputs = Inputs::new();
         inputs.add("format", FORMAT).add("suite", &self.suite);
         inputs.add("mirror", self.mirror.as_deref().unwrap_or_default());
@@ -151,7 +168,7 @@ impl Wanted {
         self.place(&self.userland())
     }
 
-    fn place(&self, set: &Set) -> Debian {
+    fn place(&self, set: &Set<'_>) -> Debian {
         let key = self.key(set);
         let name = format!("{}-{}-{}", set.label, self.suite, &key[..12]);
         let root = set.dir.join(name);
@@ -173,7 +190,13 @@ impl Wanted {
         self.fetch_set(&self.loaders(), step)
     }
 
-    fn fetch_set(&self, set: &Set, step: &Step) -> Result<Debian> {
+    /// Fetches the tree of the extension `name` unless it is there.
+    pub fn fetch_extension(&self, name: &str, packages: &[String], step: &Step) -> Result<Debian> {
+        let label = format!("{EXTENSION}{name}");
+        self.fetch_set(&self.extension(&label, packages), step)
+    }
+
+    fn fetch_set(&self, set: &Set<'_>, step: &Step) -> Result<Debian> {
         let debian = self.place(set);
         stamp::make(&debian.root, &debian.key, |to| {
             host::need()?;
@@ -190,7 +213,7 @@ impl Wanted {
 
     /// Removes this suite's trees of older package lists: they are large, and fetching
     /// one again is a matter of seconds.
-    fn forget_others(&self, set: &Set, current: &Debian) -> Result<()> {
+    fn forget_others(&self, set: &Set<'_>, current: &Debian) -> Result<()> {
         let ours = format!("{}-{}-", set.label, self.suite);
         for entry in fs::read_dir(&set.dir)?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -201,7 +224,7 @@ impl Wanted {
         Ok(())
     }
 
-    fn fetch_with_retries(&self, set: &Set, to: &Path, step: &Step) -> Result<()> {
+    fn fetch_with_retries(&self, set: &Set<'_>, to: &Path, step: &Step) -> Result<()> {
         for attempt in 1..=TRIES {
             match self.fetch_once(set, to) {
                 Ok(bytes) => {
@@ -220,7 +243,7 @@ impl Wanted {
     }
 
     /// One run of mmdebstrap, its tar read as it comes.
-    fn fetch_once(&self, set: &Set, to: &Path) -> Result<u64> {
+    fn fetch_once(&self, set: &Set<'_>, to: &Path) -> Result<u64> {
         let log = to.with_file_name("fetch.log");
         let mut child = self
             .mmdebstrap(set)
@@ -253,11 +276,17 @@ impl Wanted {
         Ok(bytes)
     }
 
-    fn mmdebstrap(&self, set: &Set) -> Command {
+    fn mmdebstrap(&self, set: &Set<'_>) -> Command {
         let hook = format!(
             "for deb in \"$1\"/var/cache/apt/archives/*.deb; do \
              dpkg-deb -W --showformat='${{Package}}\\t${{Version}}\\n' \"$deb\"; \
              done | sort > \"$1/{VERSIONS}\""
+        );
+        let owners = format!(
+            "for deb in \"$1\"/var/cache/apt/archives/*.deb; do \
+             name=$(dpkg-deb -W --showformat='${{Package}}' \"$deb\"); \
+             dpkg-deb --fsys-tarfile \"$deb\" | tar -t | sed \"s|^\\./|$name\t|\"; \
+             done > \"$1/{OWNERS}\""
         );
         let mut command = Command::new("mmdebstrap");
         // /tmp is often a small tmpfs, and a home is closed to the subordinate users of
@@ -269,6 +298,9 @@ impl Wanted {
         command
             .arg("--aptopt=Acquire::Retries \"3\"")
             .arg(format!("--extract-hook={hook}"));
+        if set.label.starts_with(EXTENSION) {
+            command.arg(format!("--extract-hook={owners}"));
+        }
         if Path::new(KEYRING).exists() {
             command.arg(format!("--keyring={KEYRING}"));
         }
@@ -354,6 +386,17 @@ impl Debian {
                 name: name.into(),
                 version: version.into(),
             })
+            .collect())
+    }
+
+    /// The files of an extension's tree, each with its package, in no order.
+    pub fn owners(&self) -> Result<Vec<(String, String)>> {
+        let path = self.root.join(OWNERS);
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let pairs = text.lines().filter_map(|line| line.split_once('\t'));
+        let files = pairs.filter(|(_, path)| !path.is_empty() && !path.ends_with('/'));
+        Ok(files
+            .map(|(package, path)| (path.to_owned(), package.to_owned()))
             .collect())
     }
 

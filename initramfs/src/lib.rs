@@ -10,6 +10,7 @@ pub mod archive;
 pub mod boot;
 pub mod elf;
 pub mod erofs;
+pub mod ext;
 pub mod fetch;
 pub mod host;
 pub mod image;
