@@ -35,6 +35,8 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "reload",   takes: "", why: "loads all of them that do not run", more: "" },
     Command { name: "log",      takes: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]", why: "the log of this boot, or of some services", more: "-f goes on as it grows, -a shows earlier boots too, where a disk keeps them." },
     Command { name: "flags",    takes: "[--json]", why: "the settings, and where each came from", more: "" },
+    Command { name: "ext",      takes: "[list|add NAME|FILE...]", why: "extensions, images with more programs, or adds some to the root",
+        more: "A NAME is looked for in /var/lib/boot2podman/ext, then on a disc or stick of an ISO. A FILE, with a / in it, is NAME.erofs, and its manifest NAME.toml is beside it. What was added is gone with the next boot; b2p.ext= adds it again." },
     Command { name: "poweroff", takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and switches it off", more: END },
     Command { name: "reboot",   takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and starts it again", more: END },
     Command { name: "halt",     takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and leaves the power on", more: END },

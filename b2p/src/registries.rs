@@ -82,8 +82,8 @@ fn one(registry: &Registry) -> Result<(), String> {
     }
 }
 
-/// In one line.
-fn at(text: &str, error: &toml::de::Error) -> String {
+/// What is wrong with a text of TOML, in one line.
+pub fn at(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|s| text.get(..s.start));
     let line = before.map_or(0, |t| t.matches('\n').count()) + 1;
     format!("line {line}: {}", error.message().replace('\n', " "))

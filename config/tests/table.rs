@@ -20,6 +20,7 @@ const TEXTS: [(&str, &str); 26] = [
     ("<percent>", "50"),
     ("<MiB>", "64"),
     ("<partition>", "sda1"),
+    ("[,<name>...]", ",tools"),
     ("<name>", "box"),
     ("[,<dns>...]", ",10.0.2.3"),
     ("<addr>/<prefix>,<gateway>", "10.0.2.15/24,10.0.2.2"),

@@ -25,7 +25,8 @@ pub(crate) const KEPT: &[&str] = &[data::NAME];
 
 /// And what its owner does before the engine, by hook or by cloud-init's way; and what
 /// containers are given.
-pub(crate) const BEFORE_THE_ENGINE: &[&str] = &[data::NAME, CLOUD.name, "bootsync", SHARES];
+pub(crate) const BEFORE_THE_ENGINE: &[&str] =
+    &[data::NAME, CLOUD.name, "bootsync", SHARES, EXTENSIONS.name];
 
 /// The name of the service that mounts folders of the host.
 pub const SHARES: &str = "share";
@@ -41,6 +42,21 @@ pub(crate) const SHARE: Service = Service {
     gates: true,
     // Its own limit is less (b2p/src/share/mod.rs).
     late_ms: 20_000,
+    ..Service::DEFAULT
+};
+
+/// A row only where a flag asks. Another runtime may be in one, so the engine lets it go
+/// first; so do hooks and the owner's services, which may run what is in one.
+pub(crate) const EXTENSIONS: Service = Service {
+    name: "ext",
+    why: "images with more programs become a part of the root, where a flag asks for them",
+    argv: &[B2P, "ext", "boot"],
+    after: KEPT,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    // A disc is slow, and all of an image is read to know that it is whole.
+    late_ms: 60_000,
     ..Service::DEFAULT
 };
 
@@ -239,7 +255,7 @@ pub(crate) const BOOTSYNC: Service = Service {
     name: "bootsync",
     why: "bootsync.sh on the data disk: what its owner does before the engine",
     argv: &[B2P, "hook", "bootsync"],
-    after: SETTLED,
+    after: &[data::NAME, CLOUD.name, EXTENSIONS.name],
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,

@@ -57,6 +57,7 @@ fn plain(config: &Config) -> Vec<Service> {
     rows.extend((config.vsock && !root::given()).then_some(VSOCK));
     rows.extend(swap(config));
     rows.extend((!config.shares.is_empty() && !root::given()).then_some(SHARE));
+    rows.extend((!config.extensions.is_empty() && !root::given()).then_some(EXTENSIONS));
     rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
     rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
     if disk {

@@ -48,12 +48,13 @@ pub const ALTERNATIVES: &[(&str, &[&str])] = &[
 ];
 
 /// How the paths begin that nobody needs in a machine of ours, beside what is not even
-/// unpacked: for shells, desktops and inits that are not there.
+/// unpacked: for shells, desktops and inits that are not there; programs of buildah's tests.
 pub const LEFT_OUT: &[&str] = &[
     "etc/apparmor.d/",
     "etc/cron",
     "etc/init.d/",
     "etc/logrotate.d/",
+    "usr/libexec/buildah/",
     "usr/lib/systemd/",
     "usr/lib/tmpfiles.d/",
     "usr/lib/sysusers.d/",
