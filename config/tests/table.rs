@@ -6,7 +6,7 @@ use common::{ED25519, good, read, read_all};
 use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
 
 /// Something to stand for each text of the `values` column.
-const TEXTS: [(&str, &str); 26] = [
+const TEXTS: [(&str, &str); 27] = [
     ("<tag>", "home"),
     ("<path>", "/mnt/home"),
     ("<url>", "http://p:3128"),

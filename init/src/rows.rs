@@ -51,7 +51,8 @@ pub(crate) const EXTENSIONS: Service = Service {
     name: "ext",
     why: "images with more programs become a part of the root, where a flag asks for them",
     argv: &[B2P, "ext", "boot"],
-    after: KEPT,
+    // Both may add users, each in files of its own copy.
+    after: SETTLED,
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,

@@ -38,8 +38,8 @@ const VERSIONS: &str = "packages.tsv";
 /// How the names of trees begin that an extension is made of.
 const EXTENSION: &str = "ext-";
 
-/// Which package each of their files is of; likewise.
-const OWNERS: &str = "files.tsv";
+/// In these: which package each file is of, `package<tab>path`.
+pub(crate) const OWNERS: &str = "files.tsv";
 
 /// What is not even unpacked: nothing of it is used, and it is half of the files.
 const SKIPPED: &[&str] = &[
@@ -386,17 +386,6 @@ impl Debian {
                 name: name.into(),
                 version: version.into(),
             })
-            .collect())
-    }
-
-    /// The files of an extension's tree, each with its package, in no order.
-    pub fn owners(&self) -> Result<Vec<(String, String)>> {
-        let path = self.root.join(OWNERS);
-        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        let pairs = text.lines().filter_map(|line| line.split_once('\t'));
-        let files = pairs.filter(|(_, path)| !path.is_empty() && !path.ends_with('/'));
-        Ok(files
-            .map(|(package, path)| (path.to_owned(), package.to_owned()))
             .collect())
     }
 

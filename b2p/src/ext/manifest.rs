@@ -26,6 +26,9 @@ pub struct Manifest {
     pub sha256: String,
     #[serde(default)]
     needs: Vec<String>,
+    /// Who programs of it become; each a name.
+    #[serde(default)]
+    pub users: Vec<String>,
     /// Debian's packages that files of it are from, with their versions.
     #[serde(default)]
     pub packages: BTreeMap<String, String>,
@@ -83,6 +86,9 @@ impl Manifest {
                 self.libc, self.suite, machine.libc
             ));
         }
+        if let Some(user) = self.users.iter().find(|user| !config::is_extension(user)) {
+            return Err(format!("foreign: {user} is no name of a user"));
+        }
         let missing = |name: &&String| name.contains('/') || !(machine.has)(name);
         match self.needs.iter().find(missing) {
             Some(name) => Err(format!(
@@ -136,6 +142,7 @@ mod tests {
             ("2.41", "2.36", "the C library 2.36 of Debian trixie"),
             ("libc.so.6", "libx.so.1", "needs libx.so.1"),
             ("libc.so.6", "../libc.so.6", "needs ../libc.so.6"),
+            ("later = true", "users = ['a:b']", "a:b is no name"),
             ("size = 4096", "size = -1", "line 6"),
             ("sha256 = \"ab\"", "", "sha256"),
             ("suite", "[suite", "line 4"),

@@ -21,6 +21,7 @@ use log::{info, warn};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::MsFlags;
 
+use crate::cloud::people;
 use crate::data::program;
 use crate::screen::{complain, print};
 use find::{Stem, Time};
@@ -125,6 +126,8 @@ fn take(stem: &Stem) -> Result<String, String> {
             init::files::replace(&copy, &text, 0o644)?;
         }
     }
+    let mut users = manifest.users.iter();
+    users.try_for_each(|user| people::system(user))?;
     let done = links::make(&target, Path::new("/"))?;
     Ok(said(&done, &manifest))
 }

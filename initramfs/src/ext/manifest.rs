@@ -17,6 +17,8 @@ pub struct Manifest {
     pub libc: String,
     /// Libraries that the machine must have, by the names that programs ask for.
     pub needs: Vec<String>,
+    /// Users that its programs become.
+    pub users: Vec<String>,
     /// The packages that files of it are from.
     pub packages: Vec<Fetched>,
 }
@@ -24,16 +26,19 @@ pub struct Manifest {
 impl Manifest {
     /// The manifest of an image with this many bytes and this hash, as TOML.
     pub fn text(&self, size: u64, sha256: &str) -> String {
-        let needs: Vec<String> = self.needs.iter().map(|n| format!("  \"{n}\",\n")).collect();
+        let list = |names: &[String]| -> String {
+            names.iter().map(|n| format!("  \"{n}\",\n")).collect()
+        };
         let mut text = format!(
             "# An extension of boot2podman {}: docs/extensions.md\n\
              format = 1\nname = \"{}\"\narchitecture = \"amd64\"\nsuite = \"{}\"\nlibc = \"{}\"\n\
-             size = {size}\nsha256 = \"{sha256}\"\nneeds = [\n{}]\n\n[packages]\n",
+             size = {size}\nsha256 = \"{sha256}\"\nneeds = [\n{}]\nusers = [\n{}]\n\n[packages]\n",
             env!("CARGO_PKG_VERSION"),
             self.name,
             self.suite,
             self.libc,
-            needs.concat(),
+            list(&self.needs),
+            list(&self.users),
         );
         for package in &self.packages {
             // Writing to a String does not fail.

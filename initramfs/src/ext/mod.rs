@@ -16,13 +16,13 @@ pub mod table;
 
 use crate::elf;
 use crate::erofs;
-use crate::fetch::{Debian, Fetched, Wanted};
+use crate::fetch::{Debian, Fetched, OWNERS, Wanted};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::{Node, Source, Tree};
 use crate::{image, overlay, paths, userland};
 use manifest::Manifest;
-use table::{ALTERNATIVES, KNOWN, LEFT_OUT};
+use table::{ALTERNATIVES, KNOWN, LEFT_OUT, USERS};
 
 /// What is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ pub fn pack(debian: &Debian, made: &Made, keys: &[&str], image: &Path) -> Result
 }
 
 fn assemble(debian: &Debian, fetched: &Debian, wanted: &Wanted, wish: &Wish) -> Result<Made> {
-    let owners: BTreeMap<String, String> = fetched.owners()?.into_iter().collect();
+    let owners = owners(fetched)?;
     let there = |path: &&str| {
         !LEFT_OUT.iter().any(|begin| path.starts_with(begin))
             && fs::symlink_metadata(fetched.root.join(path)).is_ok()
@@ -191,14 +191,27 @@ fn assemble(debian: &Debian, fetched: &Debian, wanted: &Wanted, wish: &Wish) -> 
         bail!("{}: nothing is left: the machine has it all", wish.name);
     }
     let needs = needs(&tree, &base)?;
+    let users = USERS.iter().filter(|(program, _)| tree.has(program));
     let manifest = Manifest {
         name: wish.name.clone(),
         suite: wanted.suite.clone(),
         libc: libc(&debian.versions()?)?,
         needs,
+        users: users.map(|(_, user)| (*user).to_owned()).collect(),
         packages: packages(&tree, &owners, &fetched.versions()?),
     };
     Ok(Made { tree, manifest })
+}
+
+/// The files of a tree, each with its package.
+fn owners(fetched: &Debian) -> Result<BTreeMap<String, String>> {
+    let path = fetched.root.join(OWNERS);
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let pairs = text.lines().filter_map(|line| line.split_once('\t'));
+    let files = pairs.filter(|(_, path)| !path.is_empty() && !path.ends_with('/'));
+    Ok(files
+        .map(|(package, path)| (path.to_owned(), package.to_owned()))
+        .collect())
 }
 
 /// What of `all` the machine does not have. Busybox's commands give way to real ones.

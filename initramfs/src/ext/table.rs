@@ -47,6 +47,9 @@ pub const ALTERNATIVES: &[(&str, &[&str])] = &[
     ("usr/bin/traceroute.db", &["traceroute"]),
 ];
 
+/// Users that adduser(8) would make: the program, and who it becomes.
+pub const USERS: &[(&str, &str)] = &[("usr/bin/tcpdump", "tcpdump")];
+
 /// How the paths begin that nobody needs in a machine of ours, beside what is not even
 /// unpacked: for shells, desktops and inits that are not there; programs of buildah's tests.
 pub const LEFT_OUT: &[&str] = &[

@@ -73,6 +73,7 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
         suite: "trixie".into(),
         libc: "2.41".into(),
         needs: vec!["libc.so.6".into()],
+        users: Vec::new(),
         packages: packages(&tree, &owners, &all),
     };
     let text = manifest.text(4096, "ab");
