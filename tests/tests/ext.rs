@@ -124,6 +124,7 @@ fn extensions() -> Result<()> {
     checks.check("while the machine runs", || running(&guest));
     checks.check("and refused while it runs", || refused_later(&guest));
     checks.check("the list", || {
+        guest.sh_as("core", "b2p ext list | grep '^debug'")?;
         let list = guest.sh("b2p ext list")?;
         let has = |name: &str, word: &str| {
             let mut lines = list.lines();

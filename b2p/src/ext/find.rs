@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::probe::{Found, Kind};
 use log::info;
@@ -20,6 +21,8 @@ const MEDIUM: &str = "/run/boot2podman/medium";
 const ON_MEDIUM: &[&str] = &["boot/ext", "ext"];
 /// How an ISO's label begins (initramfs/src/iso.rs).
 const LABEL: &str = "b2p-v";
+
+static WAITED: AtomicBool = AtomicBool::new(false);
 
 /// What may still be on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,8 +141,9 @@ fn put(time: Time) -> bool {
     Drivers::of_the_machine().quick();
     let look = || seed::labelled_so(is_ours);
     let device = look().or_else(|| match time {
-        Time::Boot(seconds) => wait::until(seconds, look),
-        Time::Running => None,
+        // What has not come for one of them does not for the next.
+        Time::Boot(seconds) if !WAITED.swap(true, Ordering::Relaxed) => wait::until(seconds, look),
+        _ => None,
     });
     let Some(device) = device else { return false };
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
