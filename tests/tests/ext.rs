@@ -66,8 +66,11 @@ fn disk(dir: &Path, mib: u64, fill: impl FnOnce(&Path) -> Result<()>) -> Result<
     Ok(image)
 }
 
-/// Beside `debug`, one that is right and one of each kind that is not.
+/// Beside `debug`, one that is right and one of each kind that is not; and the flag, which
+/// nobody knows of before the disk is there.
 fn fill(dir: &Path) -> Result<()> {
+    let flags = "b2p.ext=debug,disc,hurt\nb2p.ext=foreign,bare,nowhere\n";
+    fs::write(dir.with_file_name("config"), flags)?;
     made(dir, "debug")?;
     script(dir, "later")?;
     let hurt = script(dir, "hurt")?;
@@ -106,7 +109,6 @@ fn extensions() -> Result<()> {
     let dir = disks::dir("ext")?;
     let data = disk(&dir, 128, fill)?;
     let machine = tests::machine("ext")?
-        .append("b2p.ext=debug,disc,hurt b2p.ext=foreign,bare,nowhere")
         .disk(Disk::raw(data.file()))
         .disk(Disk::iso(disc(&dir)?).on(Bus::Scsi));
     let guest = Guest::from(&machine)?;

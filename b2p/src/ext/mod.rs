@@ -214,8 +214,12 @@ fn mount(image: &Path, target: &Path) -> Result<(), String> {
         }
     }
     let (image, target) = (image.to_string_lossy(), target.to_string_lossy());
-    init::image::mount_file(&image, &target, MsFlags::MS_NOSUID, Path::new("/loop.ko"))
-        .map_err(|why| format!("foreign: {why}: no image that this kernel reads"))
+    init::image::mount_file(&image, &target, MsFlags::MS_NOSUID, Path::new("/loop.ko")).map_err(
+        |why| match why.contains("EINVAL") {
+            true => format!("foreign: {why}: no image that this kernel reads"),
+            false => why,
+        },
+    )
 }
 
 fn said(done: &Done, manifest: &Manifest) -> String {

@@ -98,12 +98,19 @@ impl Wish {
         if let Some(bad) = all.iter().find(|package| !is_package(package)) {
             bail!("PKGS: {bad} is not a name of a package");
         }
-        if all.is_empty() {
-            let mut table = KNOWN.iter();
-            let row = table.find(|k| k.name == name).with_context(|| {
-                format!("NAME={name} needs PKGS=; without, it is one of {}", known())
-            })?;
-            all = row.packages.iter().map(|p| (*p).to_owned()).collect();
+        let row = KNOWN.iter().find(|k| k.name == name);
+        match row {
+            // Or it would be made anew by who means the table's, as `make iso EXT=` does.
+            Some(row) if !all.is_empty() => bail!(
+                "NAME={name} is {}; other packages have another name",
+                row.packages.join(" ")
+            ),
+            Some(row) => all = row.packages.iter().map(|p| (*p).to_owned()).collect(),
+            None => ensure!(
+                !all.is_empty(),
+                "NAME={name} needs PKGS=; without, it is one of {}",
+                known()
+            ),
         }
         let name = name.to_owned();
         let packages = all;

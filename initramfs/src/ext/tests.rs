@@ -10,6 +10,7 @@ fn a_wish_is_read_or_told_what_is_wrong() -> Result<()> {
         ("a/b", "strace", "a-z"),
         ("-a", "strace", "a-z"),
         ("mine", "", "buildah, skopeo, debug"),
+        ("debug", "strace", "strace tcpdump"),
         ("mine", "strace --x", "--x"),
         ("mine", "strace a,b", "a,b"),
     ] {
