@@ -4,12 +4,12 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso run test test-all fuzz clean host
+.PHONY: help image iso kernel run test test-all fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 	@echo
-	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic (iso and run take these, too)'
+	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic|slim (iso and run take these, too)'
 	@echo '  iso takes   APPEND= SSH_KEY= for its menu'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
@@ -21,6 +21,9 @@ image: host ## out/vmlinuz, out/initrd.img, out/manifest.json
 
 iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic for bare metal
 	@$(INITRAMFS) iso
+
+kernel: host ## out/kernel/: the slim kernel, compiled; KERNEL=slim selects it
+	@$(INITRAMFS) kernel
 
 run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded
 	@$(INITRAMFS) run

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use crate::packages::{self, Kernel};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
-use crate::{host, paths};
+use crate::{host, kernel, paths};
 
 /// Counts up when the way of unpacking changes, so that old trees are left alone.
 const FORMAT: &str = "1";
@@ -118,13 +118,17 @@ impl Wanted {
         }
     }
 
-    /// The kernel with its modules.
+    /// The kernel with its modules; or what it is built with.
     fn linux(&self) -> Set {
+        let (label, kept) = match self.kernel {
+            Kernel::Slim => ("builder", &[][..]),
+            _ => ("linux", OF_A_KERNEL),
+        };
         Set {
             dir: paths::cache_of(self.kernel),
-            label: "linux",
-            packages: vec![self.kernel.package()],
-            kept: OF_A_KERNEL,
+            label,
+            packages: self.kernel.packages(),
+            kept,
         }
     }
 
@@ -163,8 +167,21 @@ impl Wanted {
         self.fetch_set(&self.userland(), step)
     }
 
-    /// Fetches the kernel's tree unless it is there.
+    /// Fetches the kernel's tree unless it is there; builds it, where that is asked for.
     pub fn fetch_kernel(&self, step: &Step) -> Result<Debian> {
+        match self.kernel {
+            Kernel::Slim => kernel::make(self, step),
+            _ => self.fetch_set(&self.linux(), step),
+        }
+    }
+
+    /// Where the tree is, or will be, that a kernel is built in.
+    pub(crate) fn builder(&self) -> Debian {
+        self.place(&self.linux())
+    }
+
+    /// Fetches that tree unless it is there.
+    pub(crate) fn fetch_builder(&self, step: &Step) -> Result<Debian> {
         self.fetch_set(&self.linux(), step)
     }
 

@@ -16,6 +16,7 @@ pub mod image;
 pub mod init;
 pub mod initrd;
 pub mod iso;
+pub mod kernel;
 pub mod ldcache;
 pub mod manifest;
 pub mod modules;
