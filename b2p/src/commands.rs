@@ -58,6 +58,7 @@ pub const HELPERS: &[&str] = &[
     "zone",
     "console",
     "own",
+    "registries",
     "hook",
     "share",
     "vsock",

@@ -1,5 +1,5 @@
 //! The hooks of the ancestors: scripts on the data disk, run by PID 1 as services
-//! (`init::table::HOOKS`): `b2p hook bootsync`.
+//! (`init::table::ON_DISK`): `b2p hook bootsync`.
 
 use std::fs::File;
 use std::io::Read;

@@ -113,6 +113,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             init::kmsg::start(::log::LevelFilter::Info);
             time::zone::main()
         }
+        "registries" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            registries::main()
+        }
         "hook" => hook::main(rest),
         "console" => console::main(link, rest),
         "containers-start" => engine::restart::main(),

@@ -8,7 +8,7 @@ use disk::bytes::Open;
 use disk::userdata;
 use log::{info, warn};
 
-use super::{Place, durable, persist};
+use super::{Place, durable, persist, plain};
 
 /// A file of keys that is longer is not read.
 const LONGEST: u64 = 1 << 20;
@@ -47,16 +47,8 @@ pub fn add(place: &Place, lines: &str) -> Result<(), String> {
 }
 
 fn text(path: &std::path::Path) -> Result<String, String> {
-    let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    match fs::metadata(path) {
-        Ok(m) if !m.is_file() => Err(fail(&"not a file")), // a fifo would never end
-        Ok(m) if m.len() > LONGEST => Err(fail(&"longer than 1 MiB")),
-        Ok(_) => {
-            let bytes = fs::read(path).map_err(|e| fail(&e))?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        }
-        Err(e) => Err(fail(&e)),
-    }
+    let bytes = plain::read(path, LONGEST)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn from_archive(path: &std::path::Path) -> Result<String, String> {

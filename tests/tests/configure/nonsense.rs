@@ -49,7 +49,7 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         &["flag: ", "hostname", "not a host name"],
         &["data: ", "profile", "no-such-command"],
         &["data: ", "broken.crt", "no end"],
-        &["data: ", "60-broken.conf", "line 1"],
+        &["registries: ", "60-broken.conf: left out: ", "line 2"],
         &["bootsync: ", "60 s"],
     ] {
         checks.check("it is named", || {
