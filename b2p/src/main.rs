@@ -117,7 +117,10 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             init::kmsg::start(::log::LevelFilter::Info);
             registries::main()
         }
-        "hook" => hook::main(rest),
+        "hook" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            hook::main(rest)
+        }
         "console" => console::main(link, rest),
         "containers-start" => engine::restart::main(),
         "containers-stop" => containers::main(),

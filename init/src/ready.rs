@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::Config;
 use log::error;
-use services::{Event, Id, Manager, Millis, Ready, Service, State, Supervisor, Verdict};
+use services::{Event, Id, Manager, Millis, Ready, Restart, Service, State, Supervisor, Verdict};
 
 use crate::files::{replace, some};
 use crate::machine::{Degraded, Machine, now};
@@ -145,7 +145,8 @@ pub fn follow(machine: &mut Machine, manager: &Manager) {
 /// The one-shots whose work is done, and since when.
 fn over(s: &Supervisor) -> Vec<(Id, Millis)> {
     let is = |id: &Id| s.state(*id) == State::Done;
-    let once = |id: &Id| s.row(*id).is_some_and(|row| row.ready == Ready::Exit);
+    let one = |row: &Service| row.ready == Ready::Exit || row.restart == Restart::Never;
+    let once = |id: &Id| s.row(*id).is_some_and(one);
     let all = s.ids().filter(|id| is(id) && once(id));
     all.map(|id| (id, s.since(id))).collect()
 }
@@ -167,6 +168,11 @@ fn reason(state: State, last: Option<services::Status>, row: &services::Service)
                 row.late_ms / 1000
             )
         }
+        _ if row.argv.contains(&"hook") => format!(
+            "{}.sh still runs after {} s; the boot goes on",
+            row.name,
+            row.late_ms / 1000
+        ),
         _ => format!("not ready within {} s", row.late_ms / 1000),
     }
 }

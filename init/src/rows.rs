@@ -257,7 +257,8 @@ pub(crate) const BOOTSYNC: Service = Service {
     name: "bootsync",
     why: "bootsync.sh on the data disk: what its owner does before the engine",
     argv: &[B2P, "hook", "bootsync"],
-    after: SETTLED,
+    // The ancestors asked for an address first.
+    after: &[data::NAME, CLOUD.name, REGISTRIES, "net"],
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,
