@@ -35,6 +35,8 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "reload",   takes: "", why: "loads all of them that do not run", more: "" },
     Command { name: "log",      takes: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]", why: "the log of this boot, or of some services", more: "-f goes on as it grows, -a shows earlier boots too, where a disk keeps them." },
     Command { name: "flags",    takes: "[--json]", why: "the settings, and where each came from", more: "" },
+    Command { name: "key",      takes: "add KEY | list", why: "lets a key log in from now on, or shows which may",
+        more: "KEY is a line as in a .pub file. It is kept in /var/lib/boot2podman/authorized_keys; to take it away, take it out there, and out of /run/boot2podman/authorized_keys, where it stands from the next boot on." },
     Command { name: "poweroff", takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and switches it off", more: END },
     Command { name: "reboot",   takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and starts it again", more: END },
     Command { name: "halt",     takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and leaves the power on", more: END },
