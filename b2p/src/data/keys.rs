@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use config::FwCfg;
 use disk::bytes::Open;
 use disk::userdata;
 use log::{info, warn};
 
-use super::{Place, durable, persist, plain};
+use super::{Place, durable, old, persist, plain};
 
 /// A file of keys that is longer is not read.
 const LONGEST: u64 = 1 << 20;
@@ -20,8 +21,7 @@ const LONGEST: u64 = 1 << 20;
 /// What could not be read or written. The keys of the flags stay.
 pub fn merge(place: &Place) -> Result<(), String> {
     let kept = place.state().join("authorized_keys");
-    let archive = place.mnt().join(persist::USERDATA);
-    if !kept.exists() && archive.exists() {
+    if let Some(archive) = archive(place).filter(|_| !kept.exists()) {
         let keys = from_archive(&archive)?;
         durable::replace(&kept, keys.as_bytes(), 0o644)?;
     }
@@ -34,6 +34,13 @@ pub fn merge(place: &Place) -> Result<(), String> {
     let flags = fs::read_to_string(&used).unwrap_or_default();
     let all = joined(&flags, &text(&kept)?);
     init::files::replace(&used, all.as_bytes(), 0o644)
+}
+
+/// The archive that came with the disk, where we put it or where the ancestors did.
+fn archive(place: &Place) -> Option<PathBuf> {
+    let dirs = [""].into_iter().chain(old::DIRS);
+    let mut all = dirs.map(|dir| place.mnt().join(dir).join(persist::USERDATA));
+    all.find(|path| path.is_file())
 }
 
 /// Adds keys to those that sshd reads.

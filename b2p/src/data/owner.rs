@@ -39,13 +39,14 @@ pub fn certificates(place: &Place) -> Result<(), String> {
     told(wrong)
 }
 
-/// `certs.d/` is podman's own, on the disk: what is changed there holds at once.
+/// `certs.d/` is podman's own, on the disk: what is changed there holds at once, though
+/// there be nothing yet.
 ///
 /// # Errors
 /// What the system said.
 pub fn registries(place: &Place) -> Result<(), String> {
     let (from, to) = (place.state().join("certs.d"), place.at(CERTS_D));
-    if from.is_dir() && to.symlink_metadata().is_err() {
+    if to.symlink_metadata().is_err() {
         let linked = std::os::unix::fs::symlink(&from, &to);
         return linked.map_err(|e| format!("{}: {e}", to.display()));
     }
