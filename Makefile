@@ -35,7 +35,9 @@ test: iso ## everything CI runs
 	cargo test --workspace
 	$(FUZZ) 5 -seed=1
 
-test-all: test ## the same, and a night of damaged disks and power cuts
+test-all: test ## the same, a night of damaged disks and power cuts, and vsock
+	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
+	cargo test --package tests --test vsock -- --ignored
 	cargo test --package tests --test data -- --ignored
 
 SECONDS ?= 60

@@ -17,6 +17,7 @@ mod flags;
 mod hook;
 mod human;
 mod json;
+mod key;
 mod link;
 mod log;
 mod net;
@@ -113,7 +114,15 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             init::kmsg::start(::log::LevelFilter::Info);
             time::zone::main()
         }
-        "hook" => hook::main(rest),
+        "registries" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            registries::main()
+        }
+        "hook" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            hook::main(rest)
+        }
+        "key" => key::main(rest),
         "console" => console::main(link, rest),
         "containers-start" => engine::restart::main(),
         "containers-stop" => containers::main(),
