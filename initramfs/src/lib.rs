@@ -7,7 +7,9 @@
 
 pub mod applets;
 pub mod archive;
+pub mod bom;
 pub mod boot;
+pub mod debs;
 pub mod elf;
 pub mod erofs;
 pub mod fetch;
