@@ -17,7 +17,7 @@ use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::Tree;
-use crate::{applets, erofs, init, ldcache, overlay, paths, userland};
+use crate::{applets, erofs, init, ldcache, overlay, paths, sums, userland};
 
 const STAGES: usize = 5;
 
@@ -33,7 +33,8 @@ pub fn main() -> Result<()> {
     let (from, to) = (paths::out_of(wanted.kernel), paths::out());
     ARTIFACTS
         .iter()
-        .try_for_each(|name| same_file(&from.join(name), &to.join(name)))
+        .try_for_each(|name| same_file(&from.join(name), &to.join(name)))?;
+    sums::write(&to)
 }
 
 /// Makes those of the kernels that are named, in `out/<kernel>/` only: for who needs

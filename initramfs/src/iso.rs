@@ -14,7 +14,7 @@ use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::run::options::Options;
 use crate::stamp::{self, Inputs};
-use crate::{paths, tools};
+use crate::{paths, sums, tools};
 
 /// Its name under out/.
 pub const NAME: &str = "boot2podman.iso";
@@ -47,8 +47,9 @@ pub fn main() -> Result<()> {
         megabytes(fs::metadata(&iso)?.len())
     ));
     image::same_file(&iso, &paths::out().join(NAME))?;
-    let sums = format!("{NAME}.sha256");
-    image::same_file(&iso.with_file_name(&sums), &paths::out().join(sums))
+    let sum = format!("{NAME}.sha256");
+    image::same_file(&iso.with_file_name(&sum), &paths::out().join(sum))?;
+    sums::write(&paths::out())
 }
 
 /// What every entry of the menu gets.

@@ -8,6 +8,7 @@ usage: cargo run -p initramfs -- <command>
   image <kernel>...
           the same of these kernels, in out/<kernel>/ and nowhere else
   iso     the same, and out/boot2podman.iso with its checksum
+  oci     out/boot2podman-kernel.oci.tar, and -disk.oci.tar of out/boot2podman.qcow2
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
             "image" if rest.is_empty() => initramfs::image::main(),
             "image" => initramfs::image::beside(rest),
             "iso" => initramfs::iso::main(),
+            "oci" => initramfs::oci::main(),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),
