@@ -4,7 +4,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso oci run test test-all fuzz clean host
+.PHONY: help image iso oci run test test-all deny fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -32,11 +32,16 @@ test: iso ## everything CI runs
 	@$(INITRAMFS) image generic
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@$(INITRAMFS) deny
 	cargo test --workspace
 	$(FUZZ) 5 -seed=1
 
 test-all: test ## the same, and a night of damaged disks and power cuts
 	cargo test --package tests --test data -- --ignored
+	@$(INITRAMFS) deny advisories
+
+deny: ## cargo-deny: licences, sources and known faults of other people's crates
+	@$(INITRAMFS) deny advisories
 
 SECONDS ?= 60
 fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)

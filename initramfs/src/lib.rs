@@ -10,6 +10,7 @@ pub mod archive;
 pub mod bom;
 pub mod boot;
 pub mod debs;
+pub mod deny;
 pub mod elf;
 pub mod erofs;
 pub mod fetch;
