@@ -4,7 +4,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso oci run test test-all deny fuzz clean host
+.PHONY: help image iso oci run test test-all reproducible deny fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -39,6 +39,10 @@ test: iso ## everything CI runs
 test-all: test ## the same, and a night of damaged disks and power cuts
 	cargo test --package tests --test data -- --ignored
 	@$(INITRAMFS) deny advisories
+	@$(INITRAMFS) reproducible
+
+reproducible: host ## builds this commit twice, in different places, and compares bit for bit
+	@$(INITRAMFS) reproducible
 
 deny: ## cargo-deny: licences, sources and known faults of other people's crates
 	@$(INITRAMFS) deny advisories

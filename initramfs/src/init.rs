@@ -107,7 +107,8 @@ fn flags(target: Target) -> Vec<String> {
     flags
 }
 
-fn cargo_home() -> Option<PathBuf> {
+/// Where cargo keeps the crates.
+pub fn cargo_home() -> Option<PathBuf> {
     let given = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     given.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }

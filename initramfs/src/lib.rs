@@ -28,6 +28,7 @@ pub mod packages;
 pub mod paths;
 pub mod progress;
 pub mod qemu;
+pub mod reproducible;
 pub mod run;
 pub mod stamp;
 pub mod sums;

@@ -11,6 +11,8 @@ usage: cargo run -p initramfs -- <command>
   oci     out/boot2podman-kernel.oci.tar, and -disk.oci.tar of out/boot2podman.qcow2
   deny [advisories]
           what deny.toml says of other people's crates
+  reproducible
+          build this commit twice in different places, and compare
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
             "iso" => initramfs::iso::main(),
             "oci" => initramfs::oci::main(),
             "deny" => initramfs::deny::main(rest),
+            "reproducible" => initramfs::reproducible::main(),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),

@@ -66,7 +66,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn stamp_path(output: &Path) -> PathBuf {
+/// Where the stamp of an output is.
+pub fn stamp_path(output: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(output.file_name().unwrap_or_default());
     name.push(".stamp");
