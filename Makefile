@@ -4,7 +4,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso oci run test test-all reproducible deny fuzz clean host
+.PHONY: help image iso oci release run test test-all reproducible deny fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -23,6 +23,9 @@ iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic f
 	@$(INITRAMFS) iso
 
 oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/kubevirt.md)
+	@$(INITRAMFS) oci
+
+release: iso ## everything that people download, and SHA256SUMS to sign (docs/trust.md)
 	@$(INITRAMFS) oci
 
 run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded

@@ -18,6 +18,7 @@ pub const FILES: &[&str] = &[
     "manifest.json",
     spdx::NAME,
     iso::NAME,
+    "boot2podman.iso.spdx.json",
     oci::DISK_IMAGE,
     "boot2podman.raw",
     oci::KERNEL,

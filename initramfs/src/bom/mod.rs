@@ -10,6 +10,7 @@ use serde::Serialize;
 pub mod copyright;
 pub mod crates;
 pub mod licence;
+pub mod medium;
 pub mod spdx;
 pub mod time;
 
@@ -46,6 +47,8 @@ pub enum Kind {
     Crate,
     /// What Rust's compiler brings along.
     Rust,
+    /// A file that was made here, and has a document of its own.
+    Made,
 }
 
 /// Something that is in the machine.
@@ -157,6 +160,7 @@ pub fn list(components: &[Component]) -> String {
             Kind::Debian => "debian",
             Kind::Crate => "crate",
             Kind::Rust => "rust",
+            Kind::Made => "made",
         };
         format!("{kind}\t{}\t{}\t{}\n", c.name, c.version, c.licence)
     };

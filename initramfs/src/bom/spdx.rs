@@ -69,7 +69,7 @@ impl Document<'_> {
         let purl = match c.kind {
             Kind::Crate => Some(format!("pkg:cargo/{}@{}", c.name, encoded(&c.version))),
             Kind::Debian | Kind::Kernel => Some(self.debian(&c.name, &c.version, "")),
-            Kind::Rust => None,
+            Kind::Rust | Kind::Made => None,
         };
         let mut package = package(&id(c), &c.name, &c.version, purl);
         package["licenseDeclared"] = c.licence.as_str().into();
@@ -78,6 +78,9 @@ impl Document<'_> {
         }
         if c.homepage.starts_with("http") {
             package["homepage"] = c.homepage.as_str().into();
+        }
+        if c.kind == Kind::Made {
+            package["sourceInfo"] = format!("made here: {NAME} has what is in it").into();
         }
         if let Some((name, version)) = &c.source {
             package["supplier"] = "Organization: Debian".into();
@@ -178,6 +181,7 @@ fn id(c: &Component) -> String {
         Kind::Kernel | Kind::Debian => "deb",
         Kind::Crate => "crate",
         Kind::Rust => "rust",
+        Kind::Made => return plain(&format!("SPDXRef-artifact-{}", c.name)),
     };
     // Two versions of a crate may be there.
     plain(&format!("SPDXRef-{kind}-{}-{}", c.name, c.version))
