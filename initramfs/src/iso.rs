@@ -121,7 +121,7 @@ fn write(tree: &Debian, menu: &str, files: &[PathBuf], to: &Path) -> Result<()> 
 fn xorriso(tree: &Debian, loaders: &Loaders<'_>, root: &Path, to: &Path) -> Result<()> {
     let efi = loaders.uefi()?;
     let mut command = tools::command_in(tree, "xorriso")?;
-    command.env("SOURCE_DATE_EPOCH", TIME);
+    command.env("SOURCE_DATE_EPOCH", TIME).env("TZ", "UTC");
     #[rustfmt::skip]
     command.args([
         "-as", "mkisofs", "-quiet", "-r", "-V", VOLUME, "-A", "boot2podman",

@@ -56,7 +56,7 @@ pub fn main() -> Result<()> {
         wanted.fetch_kernel(&step)?,
         wanted.fetch_loaders(&step)?,
     ];
-    say_what_is_left_out(&step)?;
+    let commit = commit(&step)?;
     let base = paths::out().join("reproducible");
     stamp::remove(&base)?;
     let mut made = Vec::new();
@@ -64,7 +64,7 @@ pub fn main() -> Result<()> {
         let step = Step::of("reproducible", number, 3);
         let dir = base.join(place.dir);
         step.note(&dir.display().to_string());
-        clone(&dir)?;
+        clone(&commit, &dir)?;
         trees.iter().try_for_each(|tree| share(tree, &dir))?;
         TARGETS
             .iter()
@@ -75,18 +75,21 @@ pub fn main() -> Result<()> {
     stamp::remove(&base)
 }
 
-/// Only what is committed is built.
-fn say_what_is_left_out(step: &Step) -> Result<()> {
-    let mut git = git(&paths::root());
-    git.args(["status", "--porcelain", "--untracked-files=no"]);
-    let changed = tools::run(&mut git, "git status")?;
+/// What is checked out: only what is committed is built, and both times the same,
+/// whatever is committed meanwhile.
+fn commit(step: &Step) -> Result<String> {
+    let mut status = git(&paths::root());
+    status.args(["status", "--porcelain", "--untracked-files=no"]);
+    let changed = tools::run(&mut status, "git status")?;
     let lines = String::from_utf8_lossy(&changed).lines().count();
     if lines > 0 {
         step.note(&format!(
             "{lines} changed files are not committed, and not built"
         ));
     }
-    Ok(())
+    let mut head = git(&paths::root());
+    let head = tools::run(head.args(["rev-parse", "HEAD"]), "git rev-parse")?;
+    Ok(String::from_utf8_lossy(&head).trim().to_owned())
 }
 
 fn git(dir: &Path) -> Command {
@@ -95,17 +98,14 @@ fn git(dir: &Path) -> Command {
     git
 }
 
-fn clone(to: &Path) -> Result<()> {
-    let mut head = git(&paths::root());
-    let head = tools::run(head.args(["rev-parse", "HEAD"]), "git rev-parse")?;
-    let head = String::from_utf8_lossy(&head).trim().to_owned();
+fn clone(commit: &str, to: &Path) -> Result<()> {
     let mut clone = git(&paths::root());
     clone
         .args(["clone", "--quiet", "--no-checkout", "."])
         .arg(to);
     tools::run(&mut clone, "git clone")?;
     let mut checkout = git(to);
-    checkout.args(["checkout", "--quiet", "--detach", &head]);
+    checkout.args(["checkout", "--quiet", "--detach", commit]);
     tools::run(&mut checkout, "git checkout").map(drop)
 }
 
