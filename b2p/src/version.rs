@@ -19,20 +19,15 @@ const COLUMNS: &[Column] = &[
 
 /// `b2p version [--verbose]`.
 pub fn main(words: &[String]) -> i32 {
-    print(concat!("boot2podman ", env!("CARGO_PKG_VERSION"), "\n"));
-    match words
-        .iter()
-        .find(|w| !matches!(w.as_str(), "--verbose" | "-v"))
-    {
-        Some(wrong) => {
-            complain(&format!(
-                "b2p version: {wrong}: no such option; there is --verbose"
-            ));
-            2
-        }
-        None if words.is_empty() => 0,
-        None => verbose(),
+    let known = |w: &&String| matches!(w.as_str(), "--verbose" | "-v");
+    if let Some(wrong) = words.iter().find(|w| !known(w)) {
+        complain(&format!(
+            "b2p version: {wrong}: no such option; there is --verbose"
+        ));
+        return 2;
     }
+    print(concat!("boot2podman ", env!("CARGO_PKG_VERSION"), "\n"));
+    if words.is_empty() { 0 } else { verbose() }
 }
 
 fn verbose() -> i32 {
