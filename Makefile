@@ -7,7 +7,7 @@ FUZZ = cargo run --quiet --package fuzz --example run --
 .PHONY: help image iso oci release run test test-all reproducible deny fuzz clean host
 
 help: ## this text
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
 	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic (iso and run take these, too)'
 	@echo '  iso takes   APPEND= SSH_KEY= for its menu'
