@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use initramfs::progress::Step;
-use initramfs::{oci, paths, stamp};
+use initramfs::{oci, paths};
 use tests::Guest;
 
 const NAME: &str = concat!("localhost/boot2podman-kernel:", env!("CARGO_PKG_VERSION"));
@@ -18,15 +18,15 @@ pub fn loads(guest: &Guest) -> Result<()> {
     let said = guest.podman(&["image", "inspect", "--format", title, NAME])?;
     ensure!(said == "boot2podman: kernel and initrd amd64", "{said}");
     let script = format!(
-        "cd $(podman image mount {NAME})/{} && stat -c '%a %u:%g %n' * && sha256sum *",
+        "cd $(podman image mount {NAME})/{} && stat -c '%a %u:%g %s %n' *",
         oci::KERNEL_DIR
     );
     let said = guest.sh(&script)?;
+    // That the bytes are right, podman has seen by their hash.
     for file in &files {
-        let name = file.file_name().context("a name")?.to_string_lossy();
-        let line = format!("{}  {name}", stamp::file_digest(file)?);
-        ensure!(said.contains(&line), "no {line}:\n{said}");
-        ensure!(said.contains(&format!("644 107:107 {name}\n")), "{said}");
+        let (name, size) = (file.file_name().context("a name")?, file.metadata()?.len());
+        let line = format!("644 107:107 {size} {}", name.display());
+        ensure!(said.lines().any(|l| l == line), "no {line}:\n{said}");
     }
     guest.sh(&format!("podman image unmount {NAME} && podman rmi {NAME}"))?;
     Ok(std::fs::remove_file(archive)?)
