@@ -44,7 +44,8 @@ pub const COMMANDS: &[Command] = &[
         more: "-h and -P switch off, -r starts again, -H halts, -c takes it back. Without a time it is in a minute." },
     Command { name: "cancel",   takes: "", why: "takes back an end that is still to come", more: "" },
     Command { name: "rescue",   takes: "", why: "leaves the services for a shell on the console", more: "" },
-    Command { name: "version",  takes: "", why: "which b2p this is", more: "" },
+    Command { name: "version",  takes: "[--verbose]", why: "which b2p this is, and what the machine is made of",
+        more: "With --verbose the kernel, every Debian package and every Rust crate of which something is in the machine, with version and licence." },
     Command { name: "help",     takes: "[COMMAND]", why: "this, or more about a command", more: "" },
 ];
 

@@ -36,6 +36,7 @@ mod table;
 mod time;
 mod usage;
 mod users;
+mod version;
 mod vsock;
 
 use link::Link;
@@ -144,7 +145,7 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "cancel" => power::cancel(link),
         "rescue" => rescue(link),
         "systemctl" => systemctl::main(link, rest),
-        "version" | "--version" | "-V" => version(),
+        "version" | "--version" | "-V" => version::main(rest),
         "help" | "--help" | "-h" => commands::help(rest.first().map_or("", String::as_str)),
         name => commands::unknown(name),
     }
@@ -158,11 +159,6 @@ fn rescue(link: &Link) -> i32 {
             1
         }
     }
-}
-
-fn version() -> i32 {
-    screen::print(concat!("boot2podman ", env!("CARGO_PKG_VERSION"), "\n"));
-    0
 }
 
 #[cfg(test)]

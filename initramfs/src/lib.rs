@@ -7,7 +7,10 @@
 
 pub mod applets;
 pub mod archive;
+pub mod bom;
 pub mod boot;
+pub mod debs;
+pub mod deny;
 pub mod elf;
 pub mod erofs;
 pub mod fetch;
@@ -20,13 +23,16 @@ pub mod kernel;
 pub mod ldcache;
 pub mod manifest;
 pub mod modules;
+pub mod oci;
 pub mod overlay;
 pub mod packages;
 pub mod paths;
 pub mod progress;
 pub mod qemu;
+pub mod reproducible;
 pub mod run;
 pub mod stamp;
+pub mod sums;
 pub mod tools;
 pub mod tree;
 pub mod userland;

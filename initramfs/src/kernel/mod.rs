@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::fetch::{Debian, Fetched, Wanted};
+use crate::debs::{self, Fetched, VERSIONS};
+use crate::fetch::{Debian, Wanted};
 use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
@@ -28,8 +29,6 @@ const FORMAT: &str = "1";
 const SUFFIX: &str = "-slim";
 /// The package with the source; its version is part of its name.
 const SOURCE: &str = "linux-source-";
-/// The list of versions, as in a fetched tree.
-const VERSIONS: &str = "packages.tsv";
 /// The kernel as an ELF file, for who boots no bzImage: Firecracker.
 const ELF: &str = "vmlinux";
 
@@ -106,14 +105,10 @@ pub fn make(wanted: &Wanted, step: &Step) -> Result<Debian> {
 
 /// A hash of all that decides about the result; `root` has the list of versions.
 fn key(fragment: &str, packages: &str, root: &Path) -> Result<String> {
-    let listed = Debian {
-        root: root.to_path_buf(),
-        key: String::new(),
-    };
     let mut inputs = Inputs::new();
     inputs.add("format", FORMAT).add("packages", packages);
     inputs.add("fragment", fragment);
-    for Fetched { name, version } in listed.versions()? {
+    for Fetched { name, version, .. } in debs::packages(root)? {
         inputs.add(&name, version);
     }
     Ok(inputs.finish())
@@ -149,7 +144,8 @@ fn build(builder: &Debian, fragment: &str, to: &Path, step: &Step) -> Result<()>
 
 /// As `linux-source-6.12`: the archive's name, too.
 fn source(builder: &Debian) -> Result<String> {
-    let all = builder.versions()?.into_iter().map(|package| package.name);
+    let all = debs::packages(&builder.root)?.into_iter();
+    let all = all.map(|package| package.name);
     let mut sources = all.filter(|name| name.starts_with(SOURCE));
     sources
         .next()
@@ -205,6 +201,12 @@ fn collect(room: &Room, builder: &Debian, to: &Path) -> Result<()> {
         fs::copy(&from, to.join(name)).with_context(|| format!("copy {}", from.display()))?;
     }
     fs::write(to.join(lib).join("modules.order"), "").context("write modules.order")?;
-    fs::copy(builder.root.join(VERSIONS), to.join(VERSIONS)).context("copy the versions")?;
+    // For the bill of materials.
+    let licence = format!("{}{}", debs::DOC, source(builder)?);
+    let dir = to.join(&licence);
+    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    for name in [VERSIONS, &format!("{licence}/copyright")] {
+        fs::copy(builder.root.join(name), to.join(name)).with_context(|| format!("copy {name}"))?;
+    }
     Ok(())
 }
