@@ -36,7 +36,9 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "log",      takes: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]", why: "the log of this boot, or of some services", more: "-f goes on as it grows, -a shows earlier boots too, where a disk keeps them." },
     Command { name: "flags",    takes: "[--json]", why: "the settings, and where each came from", more: "" },
     Command { name: "ext",      takes: "[list|add NAME|FILE...]", why: "extensions, images with more programs, or adds some to the root",
-        more: "A NAME is looked for in /var/lib/boot2podman/ext, then on a disc or stick of an ISO. A FILE, with a / in it, is NAME.erofs, and its manifest NAME.toml is beside it. What was added is gone with the next boot; b2p.ext= adds it again." },
+        more: "A NAME is looked for in /var/lib/boot2podman/ext, then on a disc or stick of an ISO. A FILE, with a / in it, is NAME.erofs, and NAME.manifest is beside it. What was added is gone with the next boot; b2p.ext= adds it again." },
+    Command { name: "key",      takes: "add KEY | list", why: "lets a key log in from now on, or shows which may",
+        more: "KEY is a line as in a .pub file. It is kept in /var/lib/boot2podman/authorized_keys; to take it away, take it out there, and out of /run/boot2podman/authorized_keys, where it stands from the next boot on." },
     Command { name: "poweroff", takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and switches it off", more: END },
     Command { name: "reboot",   takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and starts it again", more: END },
     Command { name: "halt",     takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and leaves the power on", more: END },
@@ -44,7 +46,8 @@ pub const COMMANDS: &[Command] = &[
         more: "-h and -P switch off, -r starts again, -H halts, -c takes it back. Without a time it is in a minute." },
     Command { name: "cancel",   takes: "", why: "takes back an end that is still to come", more: "" },
     Command { name: "rescue",   takes: "", why: "leaves the services for a shell on the console", more: "" },
-    Command { name: "version",  takes: "", why: "which b2p this is", more: "" },
+    Command { name: "version",  takes: "[--verbose]", why: "which b2p this is, and what the machine is made of",
+        more: "With --verbose the kernel, every Debian package and every Rust crate of which something is in the machine, with version and licence." },
     Command { name: "help",     takes: "[COMMAND]", why: "this, or more about a command", more: "" },
 ];
 
@@ -60,6 +63,7 @@ pub const HELPERS: &[&str] = &[
     "zone",
     "console",
     "own",
+    "registries",
     "hook",
     "share",
     "vsock",

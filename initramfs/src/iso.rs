@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::bom::medium;
 use crate::boot::grub::Loaders;
 use crate::boot::menu;
 use crate::ext;
@@ -15,7 +16,7 @@ use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::run::options::Options;
 use crate::stamp::{self, Inputs};
-use crate::{paths, tools};
+use crate::{paths, sums, tools};
 
 /// Its name under out/.
 pub const NAME: &str = "boot2podman.iso";
@@ -42,15 +43,31 @@ pub fn main() -> Result<()> {
     let tree = wanted.fetch_loaders(&step)?;
     let extensions = ext::listed(&wanted, &std::env::var("EXT").unwrap_or_default())?;
     let iso = paths::out_of(wanted.kernel).join(NAME);
-    make(&tree, wanted.kernel, &flags, &extensions, &iso)?;
+    let files = files(wanted.kernel, &extensions);
+    make(&tree, &flags, &files, &iso)?;
+    let paths: Vec<PathBuf> = files.iter().map(|(file, _)| file.clone()).collect();
+    medium::describe(&tree, &wanted.suite, &iso, &paths)?;
     Step::of("iso", 2, 2).note(&format!(
         "{}: {}, volume {VOLUME}",
         iso.display(),
         megabytes(fs::metadata(&iso)?.len())
     ));
     image::same_file(&iso, &paths::out().join(NAME))?;
-    let sums = format!("{NAME}.sha256");
-    image::same_file(&iso.with_file_name(&sums), &paths::out().join(sums))
+    for name in [format!("{NAME}.sha256"), medium::name(NAME)] {
+        image::same_file(&iso.with_file_name(&name), &paths::out().join(name))?;
+    }
+    sums::write(&paths::out())
+}
+
+/// A file, and the directory below [`DIR`] that it is put in.
+type Placed = (PathBuf, &'static str);
+
+/// What is on it beside the loaders.
+fn files(kernel: Kernel, extensions: &[PathBuf]) -> Vec<Placed> {
+    let own = ["vmlinuz", "initrd.img"].map(|name| (paths::out_of(kernel).join(name), ""));
+    let both = |image: &PathBuf| [image.clone(), ext::manifest_of(image)];
+    let extensions = extensions.iter().flat_map(both).map(|file| (file, "ext"));
+    own.into_iter().chain(extensions).collect()
 }
 
 /// What every entry of the menu gets.
@@ -63,31 +80,21 @@ fn flags() -> Result<Vec<String>> {
     Ok(flags)
 }
 
-/// Makes `iso` of the kernel's artifacts and of images of extensions, unless it is current.
+/// Makes `iso` of these files, unless it is current.
 ///
 /// # Errors
 /// What went wrong.
-pub fn make(
-    tree: &Debian,
-    kernel: Kernel,
-    flags: &[String],
-    extensions: &[PathBuf],
-    iso: &Path,
-) -> Result<bool> {
+fn make(tree: &Debian, flags: &[String], files: &[Placed], iso: &Path) -> Result<bool> {
     let menu = menu::config(DIR, flags)?;
-    let own = ["vmlinuz", "initrd.img"].map(|name| (paths::out_of(kernel).join(name), ""));
-    let both = |image: &PathBuf| [image.clone(), ext::manifest_of(image)];
-    let extensions = extensions.iter().flat_map(both).map(|file| (file, "ext"));
-    let files: Vec<Placed> = own.into_iter().chain(extensions).collect();
     let mut inputs = Inputs::new();
     inputs.add("format", "1").add("loaders", &tree.key);
     inputs.add("volume", VOLUME).add("menu", &menu);
-    for (file, below) in &files {
+    for (file, below) in files {
         inputs.add_file("file", file)?;
         let name = file.file_name().context("a file has a name")?;
         inputs.add(below, name.as_encoded_bytes());
     }
-    let made = stamp::make(iso, &inputs.finish(), |to| write(tree, &menu, &files, to))?;
+    let made = stamp::make(iso, &inputs.finish(), |to| write(tree, &menu, files, to))?;
     let sums = iso.with_file_name(format!("{NAME}.sha256"));
     if made || !sums.exists() {
         let line = format!("{}  {NAME}\n", stamp::file_digest(iso)?);
@@ -95,9 +102,6 @@ pub fn make(
     }
     Ok(made)
 }
-
-/// A file, and the directory below [`DIR`] that it is put in.
-type Placed = (PathBuf, &'static str);
 
 fn write(tree: &Debian, menu: &str, files: &[Placed], to: &Path) -> Result<()> {
     let work = paths::cache().join(".tmp.iso");
@@ -129,7 +133,7 @@ fn write(tree: &Debian, menu: &str, files: &[Placed], to: &Path) -> Result<()> {
 fn xorriso(tree: &Debian, loaders: &Loaders<'_>, root: &Path, to: &Path) -> Result<()> {
     let efi = loaders.uefi()?;
     let mut command = tools::command_in(tree, "xorriso")?;
-    command.env("SOURCE_DATE_EPOCH", TIME);
+    command.env("SOURCE_DATE_EPOCH", TIME).env("TZ", "UTC");
     #[rustfmt::skip]
     command.args([
         "-as", "mkisofs", "-quiet", "-r", "-V", VOLUME, "-A", "boot2podman",

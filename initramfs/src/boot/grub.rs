@@ -102,9 +102,11 @@ impl Loaders<'_> {
 
     fn mtools(&self, name: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
         let mut command = tools::command_in(self.tree, name)?;
-        // The time of its files; no configuration of the host's.
+        // The time of its files, which FAT has as the local one; no configuration of
+        // the host's.
         command
             .env("SOURCE_DATE_EPOCH", "0")
+            .env("TZ", "UTC")
             .env("MTOOLSRC", "/dev/null");
         tools::run(with(&mut command), name).map(drop)
     }

@@ -14,9 +14,10 @@ use anyhow::{Context, Result, bail, ensure};
 pub mod manifest;
 pub mod table;
 
+use crate::debs::{self, Fetched};
 use crate::elf;
 use crate::erofs;
-use crate::fetch::{Debian, Fetched, OWNERS, Wanted};
+use crate::fetch::{Debian, Wanted};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::{Node, Source, Tree};
@@ -78,7 +79,7 @@ pub fn listed(wanted: &Wanted, list: &str) -> Result<Vec<PathBuf>> {
 
 /// What stands beside an image.
 pub fn manifest_of(image: &Path) -> PathBuf {
-    image.with_extension("toml")
+    image.with_extension("manifest")
 }
 
 impl Wish {
@@ -182,7 +183,7 @@ pub fn pack(debian: &Debian, made: &Made, keys: &[&str], image: &Path) -> Result
 }
 
 fn assemble(debian: &Debian, fetched: &Debian, wanted: &Wanted, wish: &Wish) -> Result<Made> {
-    let owners = owners(fetched)?;
+    let owners = debs::owners(&fetched.root)?;
     let there = |path: &&str| {
         !LEFT_OUT.iter().any(|begin| path.starts_with(begin))
             && fs::symlink_metadata(fetched.root.join(path)).is_ok()
@@ -202,23 +203,12 @@ fn assemble(debian: &Debian, fetched: &Debian, wanted: &Wanted, wish: &Wish) -> 
     let manifest = Manifest {
         name: wish.name.clone(),
         suite: wanted.suite.clone(),
-        libc: libc(&debian.versions()?)?,
+        libc: libc(&debs::packages(&debian.root)?)?,
         needs,
         users: users.map(|(_, user)| (*user).to_owned()).collect(),
-        packages: packages(&tree, &owners, &fetched.versions()?),
+        packages: packages(&tree, &owners, &debs::packages(&fetched.root)?),
     };
     Ok(Made { tree, manifest })
-}
-
-/// The files of a tree, each with its package.
-fn owners(fetched: &Debian) -> Result<BTreeMap<String, String>> {
-    let path = fetched.root.join(OWNERS);
-    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let pairs = text.lines().filter_map(|line| line.split_once('\t'));
-    let files = pairs.filter(|(_, path)| !path.is_empty() && !path.ends_with('/'));
-    Ok(files
-        .map(|(package, path)| (path.to_owned(), package.to_owned()))
-        .collect())
 }
 
 /// What of `all` the machine does not have. Busybox's commands give way to real ones.
