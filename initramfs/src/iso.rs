@@ -57,7 +57,8 @@ pub fn main() -> Result<()> {
 
 /// What is on it beside the loaders.
 fn files(kernel: Kernel) -> [PathBuf; 2] {
-    ["vmlinuz", "initrd.img"].map(|name| paths::out_of(kernel).join(name))
+    let vmlinuz = paths::out_of(kernel).join("vmlinuz");
+    [vmlinuz, image::on_media(kernel)]
 }
 
 /// What every entry of the menu gets.
