@@ -95,6 +95,37 @@ pub fn key(tree: &Tree, packages: &[&str], packed: Packed) -> String {
     inputs.finish()
 }
 
+/// What an extension's image is packed with: it lies on a disk, not in RAM, and its size
+/// is what counts. The figures are in docs/extensions.md.
+pub const EXTENSION: &[&str] = &[
+    "-zzstd,level=12",
+    "-C65536",
+    "-T0",
+    "-Ub2b2b2b2-0000-4000-8000-e87e27101075",
+    "-Lextension",
+    "-x-1",
+    "--quiet",
+];
+
+/// The same as [`key`], of an extension.
+pub fn extension_key(tree: &Tree, packages: &[&str]) -> String {
+    let mut inputs = Inputs::new();
+    inputs.add("parameters", EXTENSION.join(" "));
+    inputs.add("tree", key(tree, packages, Packed::No));
+    inputs.finish()
+}
+
+/// Makes an extension's image of `tree` at `to`.
+pub fn extension(debian: &Debian, tree: &Tree, to: &Path) -> Result<()> {
+    let tar = to.with_extension("tar");
+    let file = fs::File::create(&tar).with_context(|| format!("write {}", tar.display()))?;
+    archive::tar::write(tree, std::io::BufWriter::new(file))?;
+    let mut command = tools::command_in(debian, "mkfs.erofs")?;
+    command.args(EXTENSION).arg("--tar=f").arg(to).arg(&tar);
+    tools::run(&mut command, "mkfs.erofs")?;
+    stamp::remove(&tar)
+}
+
 /// Makes an image of `tree` at `to`.
 pub fn make(debian: &Debian, tree: &Tree, packed: Packed, to: &Path) -> Result<()> {
     let tar = to.with_extension("tar");

@@ -123,12 +123,7 @@ pub fn same_file(from: &Path, to: &Path) -> Result<()> {
 
 /// The whole userland as a tree: packages, tables, applets, modules, our own files.
 pub fn assemble(debian: &Debian, modules: &Modules) -> Result<Tree> {
-    let mut tree = userland::select(&debian.root)?;
-    userland::furnish(&mut tree, &debian.root)?;
-    applets::link(
-        &mut tree,
-        &applets::list(&debian.root.join("usr/bin/busybox"))?,
-    );
+    let mut tree = base(debian)?;
     add_directory(
         &mut tree,
         &modules.root(),
@@ -137,6 +132,17 @@ pub fn assemble(debian: &Debian, modules: &Modules) -> Result<Tree> {
     ldcache::add(debian, &mut tree, &paths::cache().join(".tmp.ldconfig"))?;
     overlay::lay(&mut tree, &paths::files())?;
     userland::own(&mut tree)?;
+    Ok(tree)
+}
+
+/// What of it is from packages and tables: what an extension need not bring.
+pub fn base(debian: &Debian) -> Result<Tree> {
+    let mut tree = userland::select(&debian.root)?;
+    userland::furnish(&mut tree, &debian.root)?;
+    applets::link(
+        &mut tree,
+        &applets::list(&debian.root.join("usr/bin/busybox"))?,
+    );
     Ok(tree)
 }
 

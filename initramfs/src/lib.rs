@@ -13,6 +13,7 @@ pub mod debs;
 pub mod deny;
 pub mod elf;
 pub mod erofs;
+pub mod ext;
 pub mod fetch;
 pub mod host;
 pub mod image;
