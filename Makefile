@@ -4,7 +4,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso ext kernel oci release run test test-all reproducible deny fuzz clean host
+.PHONY: help image iso kernel ext oci release run test test-all reproducible deny fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -23,11 +23,11 @@ image: host ## out/vmlinuz, out/initrd.img, out/manifest.json
 iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic for bare metal
 	@$(INITRAMFS) iso
 
-ext: host ## out/ext/NAME.erofs: more programs, from the Debian packages PKGS=
-	@$(INITRAMFS) ext
-
 kernel: host ## out/kernel/: the slim kernel, compiled; KERNEL=slim selects it
 	@$(INITRAMFS) kernel
+
+ext: host ## out/ext/NAME.erofs: more programs, from the Debian packages PKGS=
+	@$(INITRAMFS) ext
 
 oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/kubevirt.md)
 	@$(INITRAMFS) oci
@@ -47,11 +47,12 @@ test: iso ## everything CI runs
 	cargo test --workspace
 	$(FUZZ) 5 -seed=1
 
-test-all: test ## the same, a night of damaged disks and power cuts, and vsock
-	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
-	cargo test --package tests --test vsock -- --ignored
+test-all: test ## the same, and what takes a night or another kernel
 	@$(INITRAMFS) ext buildah skopeo
-	cargo test --package tests --test data --test ext -- --ignored
+	@$(INITRAMFS) kernel
+	@$(INITRAMFS) image slim
+	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
+	cargo test --package tests -- --ignored
 	@$(INITRAMFS) deny advisories
 	@$(INITRAMFS) reproducible
 

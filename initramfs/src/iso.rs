@@ -64,10 +64,14 @@ type Placed = (PathBuf, &'static str);
 
 /// What is on it beside the loaders.
 fn files(kernel: Kernel, extensions: &[PathBuf]) -> Vec<Placed> {
-    let own = ["vmlinuz", "initrd.img"].map(|name| (paths::out_of(kernel).join(name), ""));
+    let own = [
+        paths::out_of(kernel).join("vmlinuz"),
+        image::on_media(kernel),
+    ];
     let both = |image: &PathBuf| [image.clone(), ext::manifest_of(image)];
     let extensions = extensions.iter().flat_map(both).map(|file| (file, "ext"));
-    own.into_iter().chain(extensions).collect()
+    let own = own.into_iter().map(|file| (file, ""));
+    own.chain(extensions).collect()
 }
 
 /// What every entry of the menu gets.

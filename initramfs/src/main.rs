@@ -8,15 +8,15 @@ usage: cargo run -p initramfs -- <command>
   image <kernel>...
           the same of these kernels, in out/<kernel>/ and nowhere else
   iso     the same, and out/boot2podman.iso with its checksum
-  ext     make the extension NAME= of PKGS= in out/ext/
-  ext <name>...
-          the same of those that the table has: buildah, skopeo, debug
   kernel  make the slim kernel, which KERNEL=slim selects, in out/kernel/
   oci     out/boot2podman-kernel.oci.tar, and -disk.oci.tar of out/boot2podman.qcow2
   deny [advisories]
           what deny.toml says of other people's crates
   reproducible
           build this commit twice in different places, and compare
+  ext     make the extension NAME= of PKGS= in out/ext/
+  ext <name>...
+          the same of those that the table has: buildah, skopeo, debug
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
@@ -30,11 +30,11 @@ fn main() -> ExitCode {
             "image" if rest.is_empty() => initramfs::image::main(),
             "image" => initramfs::image::beside(rest),
             "iso" => initramfs::iso::main(),
-            "ext" => initramfs::ext::main(rest),
             "kernel" => initramfs::kernel::main(),
             "oci" => initramfs::oci::main(),
             "deny" => initramfs::deny::main(rest),
             "reproducible" => initramfs::reproducible::main(),
+            "ext" => initramfs::ext::main(rest),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),
