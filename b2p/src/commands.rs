@@ -38,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "key",      takes: "add KEY | list", why: "lets a key log in from now on, or shows which may",
         more: "KEY is a line as in a .pub file. It is kept in /var/lib/boot2podman/authorized_keys; to take it away, take it out there, and out of /run/boot2podman/authorized_keys, where it stands from the next boot on." },
     Command { name: "ext",      takes: "[list|add NAME|FILE...]", why: "extensions, images with more programs, or adds some to the root",
-        more: "A NAME is looked for in /var/lib/boot2podman/ext, then on a disc or stick of an ISO. A FILE, with a / in it, is NAME.erofs, and its manifest NAME.toml is beside it. What was added is gone with the next boot; b2p.ext= adds it again." },
+        more: "A NAME is looked for in /var/lib/boot2podman/ext, then on a disc or stick of an ISO. A FILE, with a / in it, is NAME.erofs, and NAME.manifest is beside it. What was added is gone with the next boot; b2p.ext= adds it again." },
     Command { name: "poweroff", takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and switches it off", more: END },
     Command { name: "reboot",   takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and starts it again", more: END },
     Command { name: "halt",     takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and leaves the power on", more: END },

@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod cmdline;
 pub mod control;
 pub mod dhcp;
+pub mod extension;
 pub mod input;
 pub mod kmsg;
 pub mod modules_dep;
@@ -48,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     target!(cmdline),
     target!(control),
     target!(dhcp),
+    target!(extension),
     target!(kmsg),
     target!(modules_dep),
     target!(mountinfo),

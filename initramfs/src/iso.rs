@@ -43,8 +43,10 @@ pub fn main() -> Result<()> {
     let tree = wanted.fetch_loaders(&step)?;
     let extensions = ext::listed(&wanted, &std::env::var("EXT").unwrap_or_default())?;
     let iso = paths::out_of(wanted.kernel).join(NAME);
-    make(&tree, wanted.kernel, &flags, &extensions, &iso)?;
-    medium::describe(&tree, &wanted.suite, &iso, &files(wanted.kernel))?;
+    let files = files(wanted.kernel, &extensions);
+    make(&tree, &flags, &files, &iso)?;
+    let paths: Vec<PathBuf> = files.iter().map(|(file, _)| file.clone()).collect();
+    medium::describe(&tree, &wanted.suite, &iso, &paths)?;
     Step::of("iso", 2, 2).note(&format!(
         "{}: {}, volume {VOLUME}",
         iso.display(),
@@ -57,10 +59,19 @@ pub fn main() -> Result<()> {
     sums::write(&paths::out())
 }
 
+/// A file, and the directory below [`DIR`] that it is put in.
+type Placed = (PathBuf, &'static str);
+
 /// What is on it beside the loaders.
-fn files(kernel: Kernel) -> [PathBuf; 2] {
-    let vmlinuz = paths::out_of(kernel).join("vmlinuz");
-    [vmlinuz, image::on_media(kernel)]
+fn files(kernel: Kernel, extensions: &[PathBuf]) -> Vec<Placed> {
+    let own = [
+        paths::out_of(kernel).join("vmlinuz"),
+        image::on_media(kernel),
+    ];
+    let both = |image: &PathBuf| [image.clone(), ext::manifest_of(image)];
+    let extensions = extensions.iter().flat_map(both).map(|file| (file, "ext"));
+    let own = own.into_iter().map(|file| (file, ""));
+    own.chain(extensions).collect()
 }
 
 /// What every entry of the menu gets.
@@ -73,31 +84,21 @@ fn flags() -> Result<Vec<String>> {
     Ok(flags)
 }
 
-/// Makes `iso` of the kernel's artifacts and of images of extensions, unless it is current.
+/// Makes `iso` of these files, unless it is current.
 ///
 /// # Errors
 /// What went wrong.
-pub fn make(
-    tree: &Debian,
-    kernel: Kernel,
-    flags: &[String],
-    extensions: &[PathBuf],
-    iso: &Path,
-) -> Result<bool> {
+fn make(tree: &Debian, flags: &[String], files: &[Placed], iso: &Path) -> Result<bool> {
     let menu = menu::config(DIR, flags)?;
-    let own = files(kernel).map(|file| (file, ""));
-    let both = |image: &PathBuf| [image.clone(), ext::manifest_of(image)];
-    let extensions = extensions.iter().flat_map(both).map(|file| (file, "ext"));
-    let files: Vec<Placed> = own.into_iter().chain(extensions).collect();
     let mut inputs = Inputs::new();
     inputs.add("format", "1").add("loaders", &tree.key);
     inputs.add("volume", VOLUME).add("menu", &menu);
-    for (file, below) in &files {
+    for (file, below) in files {
         inputs.add_file("file", file)?;
         let name = file.file_name().context("a file has a name")?;
         inputs.add(below, name.as_encoded_bytes());
     }
-    let made = stamp::make(iso, &inputs.finish(), |to| write(tree, &menu, &files, to))?;
+    let made = stamp::make(iso, &inputs.finish(), |to| write(tree, &menu, files, to))?;
     let sums = iso.with_file_name(format!("{NAME}.sha256"));
     if made || !sums.exists() {
         let line = format!("{}  {NAME}\n", stamp::file_digest(iso)?);
@@ -105,9 +106,6 @@ pub fn make(
     }
     Ok(made)
 }
-
-/// A file, and the directory below [`DIR`] that it is put in.
-type Placed = (PathBuf, &'static str);
 
 fn write(tree: &Debian, menu: &str, files: &[Placed], to: &Path) -> Result<()> {
     let work = paths::cache().join(".tmp.iso");

@@ -171,7 +171,7 @@ fn refused(guest: &Guest) -> Result<()> {
         ["foreign: foreign: ", "the C library 2.36"],
         [
             "bare: foreign: ",
-            "no manifest: /var/lib/boot2podman/ext/bare.toml",
+            "no manifest: /var/lib/boot2podman/ext/bare.manifest",
         ],
         [
             "nowhere: no such extension",
@@ -223,7 +223,7 @@ fn running(guest: &Guest) -> Result<()> {
     )?;
     // From RAM, where erofs needs a loop device.
     let add = "mkdir -p /tmp/ram && cd /tmp/ram && cp /var/lib/boot2podman/ext/later.* . && \
-        sed 's/\"later\"/\"ram\"/' later.toml >ram.toml && mv later.erofs ram.erofs && \
+        sed 's/^name .*/name ram/' later.manifest >ram.manifest && mv later.erofs ram.erofs && \
         sudo b2p ext add ./ram.erofs >/dev/null && readlink /usr/bin/later";
     let said = guest.sh_as("core", add)?;
     ensure!(said == "/run/boot2podman/ext/later/usr/bin/later", "{said}");
@@ -246,12 +246,12 @@ fn refused_later(guest: &Guest) -> Result<()> {
         ("b2p ext add foreign", ["foreign", "2.36"]),
         ("b2p ext add laetr", ["no such extension", "later"]),
         (
-            "cd /tmp/ram && echo '#' >>ram.toml && b2p ext add ./ram.erofs",
+            "cd /tmp/ram && echo '#' >>ram.manifest && b2p ext add ./ram.erofs",
             ["another", "reboot"],
         ),
         (
             "truncate -s 100 /tmp/ram/ram.erofs; mv /tmp/ram/ram.erofs /tmp/ram/cut.erofs; \
-          sed 's/\"ram\"/\"cut\"/' /tmp/ram/ram.toml >/tmp/ram/cut.toml; b2p ext add /tmp/ram/cut",
+          sed 's/^name .*/name cut/' /tmp/ram/ram.manifest >/tmp/ram/cut.manifest; b2p ext add /tmp/ram/cut",
             ["it has 100 bytes", "copy it again"],
         ),
     ] {

@@ -46,7 +46,7 @@ impl Stem {
         let path = Path::new(file);
         let known = path
             .extension()
-            .is_some_and(|e| e == "erofs" || e == "toml");
+            .is_some_and(|e| e == "erofs" || e == "manifest");
         let stem = match known {
             true => path.with_extension(""),
             false => path.to_path_buf(),
@@ -72,7 +72,7 @@ impl Stem {
 
     /// The manifest.
     pub fn manifest(&self) -> PathBuf {
-        self.with(".toml")
+        self.with(".manifest")
     }
 
     fn with(&self, ending: &str) -> PathBuf {
@@ -182,11 +182,11 @@ mod tests {
 
     #[test]
     fn a_file_is_named_with_or_without_its_ending() {
-        for file in ["/x/debug.erofs", "/x/debug.toml", "/x/debug"] {
+        for file in ["/x/debug.erofs", "/x/debug.manifest", "/x/debug"] {
             let stem = Stem::of_file(file).unwrap();
             assert_eq!(stem.name(), "debug");
             assert_eq!(stem.image(), Path::new("/x/debug.erofs"));
-            assert_eq!(stem.manifest(), Path::new("/x/debug.toml"));
+            assert_eq!(stem.manifest(), Path::new("/x/debug.manifest"));
         }
         assert!(Stem::of_file("./debug.erofs").unwrap().0.is_absolute());
         for file in ["/x/de bug.erofs", "/x/debug.iso", "/", "/x/.erofs"] {
@@ -199,7 +199,12 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("b2p-ext-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         for name in [
-            "b.erofs", "a.erofs", "a.toml", "c.toml", "D.erofs", ".b2p-new",
+            "b.erofs",
+            "a.erofs",
+            "a.manifest",
+            "c.manifest",
+            "D.erofs",
+            ".b2p-new",
         ] {
             fs::write(dir.join(name), "").unwrap();
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::find::{self, Stem, Time};
-use super::{MOUNTED, manifest};
+use super::{MOUNTED, fitting, text};
 use crate::human;
 use crate::screen::{Colour, Screen, print};
 use crate::table::{Cell, Column, render};
@@ -29,9 +29,10 @@ pub fn main() -> i32 {
 fn row(stem: &Stem) -> Vec<Cell> {
     let name = stem.name();
     let added = find::is_mounted(&Path::new(MOUNTED).join(&name));
-    let (state, what) = match manifest(stem) {
-        Ok((_, manifest)) if added => (("added", Colour::Green), manifest.packages()),
-        Ok((_, manifest)) => (("-", Colour::Dim), manifest.packages()),
+    let what = text(stem).and_then(|text| Ok(fitting(stem, &text)?.packages()));
+    let (state, what) = match what {
+        Ok(what) if added => (("added", Colour::Green), what),
+        Ok(what) => (("-", Colour::Dim), what),
         Err(why) => (("refused", Colour::Red), why),
     };
     let size = fs::metadata(stem.image()).map_or(0, |m| m.len());

@@ -1,44 +1,30 @@
 //! What stands beside an extension's image (initramfs/src/ext/manifest.rs writes it), and
 //! whether this machine is the one that it is made for. Pure.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-
 /// A manifest that is longer is none.
 pub const LONGEST: u64 = 64 * 1024;
+/// What it says is told in lines, too.
+const LINE: usize = 256;
 /// The only format so far.
-const FORMAT: u32 = 1;
+const FORMAT: &str = "1";
 /// As Debian calls it; there is no other yet.
 const ARCHITECTURE: &str = "amd64";
+/// What there must be, once each.
+const ONCE: &[&str] = &[
+    "format",
+    "name",
+    "architecture",
+    "suite",
+    "libc",
+    "size",
+    "sha256",
+];
 
-/// What is said of an image. What is not known here is passed over.
-#[derive(Debug, Deserialize)]
-pub struct Manifest {
-    format: u32,
-    name: String,
-    architecture: String,
-    suite: String,
-    libc: String,
-    /// Of the image, in bytes.
-    pub size: u64,
-    /// Of the image, in hex.
-    pub sha256: String,
-    #[serde(default)]
-    needs: Vec<String>,
-    /// Who programs of it become; each a name.
-    #[serde(default)]
-    pub users: Vec<String>,
-    /// Debian's packages that files of it are from, with their versions.
-    #[serde(default)]
-    pub packages: BTreeMap<String, String>,
-}
-
-/// What is wrong with a text of TOML, in one line.
-fn at(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|s| text.get(..s.start));
-    let line = before.map_or(0, |t| t.matches('\n').count()) + 1;
-    format!("line {line}: {}", error.message().replace('\n', " "))
+/// What is said of an image: a line for each thing, a word and its value; `#` begins a
+/// comment. Words that are not known here are passed over.
+#[derive(Debug)]
+pub struct Manifest<'a> {
+    lines: Vec<(&'a str, &'a str)>,
 }
 
 /// What a machine is, as far as it matters.
@@ -49,18 +35,55 @@ pub struct Machine<'a> {
     pub has: &'a dyn Fn(&str) -> bool,
 }
 
-impl Manifest {
+impl<'a> Manifest<'a> {
     /// Reads the text of one.
     ///
     /// # Errors
     /// What is wrong, with the line.
-    pub fn read(text: &[u8]) -> Result<Manifest, String> {
+    pub fn read(text: &'a [u8]) -> Result<Manifest<'a>, String> {
         if text.len() as u64 >= LONGEST {
             return Err(format!("its manifest is longer than {} KiB", LONGEST >> 10));
         }
         let text = std::str::from_utf8(text).map_err(|e| format!("its manifest: {e}"))?;
-        let read = toml::from_str(text);
-        read.map_err(|e| format!("its manifest: {}", at(text, &e)))
+        let mut lines: Vec<(&str, &str)> = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let at = at + 1;
+            let pair = line.split_once(' ').filter(|(_, value)| !value.is_empty());
+            let (word, value) = pair.ok_or_else(|| {
+                format!("its manifest: line {at}: a word, a blank and its value are right")
+            })?;
+            if line.len() > LINE {
+                return Err(format!("its manifest: line {at}: longer than {LINE} bytes"));
+            }
+            if line.contains(char::is_control) {
+                return Err(format!(
+                    "its manifest: line {at}: there is a control character"
+                ));
+            }
+            if ONCE.contains(&word) && lines.iter().any(|(known, _)| *known == word) {
+                return Err(format!("its manifest: line {at}: {word} is there twice"));
+            }
+            lines.push((word, value));
+        }
+        let manifest = Manifest { lines };
+        match ONCE.iter().find(|word| manifest.one(word).is_empty()) {
+            Some(word) => Err(format!("its manifest has no {word}")),
+            None => Ok(manifest),
+        }
+    }
+
+    /// The values of a word.
+    pub fn all(&self, word: &str) -> impl Iterator<Item = &'a str> {
+        let of = self.lines.iter().filter(move |(known, _)| *known == word);
+        of.map(|(_, value)| *value)
+    }
+
+    /// The value of a word that is there once.
+    pub fn one(&self, word: &str) -> &'a str {
+        self.all(word).next().unwrap_or_default()
     }
 
     /// Whether it is of the image with this name, and made for this machine.
@@ -69,37 +92,38 @@ impl Manifest {
     /// Why not, and what would be right.
     pub fn fits(&self, name: &str, machine: &Machine<'_>) -> Result<(), String> {
         let again = "`make ext` makes one that fits, where this machine's image is made";
-        if self.format != FORMAT {
-            let format = self.format;
-            return Err(format!(
-                "foreign: its manifest has format {format}, this machine reads {FORMAT}; {again}"
+        let wrong = |what: String| Err(format!("foreign: {what}"));
+        let [format, own, architecture, libc] =
+            ["format", "name", "architecture", "libc"].map(|word| self.one(word));
+        if format != FORMAT {
+            return wrong(format!(
+                "its manifest has format {format}, this machine reads {FORMAT}; {again}"
             ));
         }
-        if self.name != name {
-            return Err(format!(
-                "foreign: its manifest is that of {}; both files keep the name they were made with",
-                self.name
+        if own != name {
+            return wrong(format!(
+                "its manifest is that of {own}; both files keep the name they were made with"
             ));
         }
-        if self.architecture != ARCHITECTURE {
-            return Err(format!(
-                "foreign: it is made for {}, this machine is {ARCHITECTURE}; {again}",
-                self.architecture
+        if architecture != ARCHITECTURE {
+            return wrong(format!(
+                "it is made for {architecture}, this machine is {ARCHITECTURE}; {again}"
             ));
         }
-        if self.libc != machine.libc {
-            return Err(format!(
-                "foreign: it is made for the C library {} of Debian {}, this machine has {}; {again}",
-                self.libc, self.suite, machine.libc
+        if libc != machine.libc {
+            return wrong(format!(
+                "it is made for the C library {libc} of Debian {}, this machine has {}; {again}",
+                self.one("suite"),
+                machine.libc
             ));
         }
-        if let Some(user) = self.users.iter().find(|user| !config::is_extension(user)) {
-            return Err(format!("foreign: {user} is no name of a user"));
+        if let Some(user) = self.all("user").find(|user| !config::is_extension(user)) {
+            return wrong(format!("{user} is no name of a user"));
         }
-        let missing = |name: &&String| name.contains('/') || !(machine.has)(name);
-        match self.needs.iter().find(missing) {
-            Some(name) => Err(format!(
-                "foreign: it needs {name}, which this machine does not have; {again}"
+        let missing = |name: &&str| name.contains('/') || !(machine.has)(name);
+        match self.all("needs").find(missing) {
+            Some(name) => wrong(format!(
+                "it needs {name}, which this machine does not have; {again}"
             )),
             None => Ok(()),
         }
@@ -107,8 +131,7 @@ impl Manifest {
 
     /// Its packages in a line.
     pub fn packages(&self) -> String {
-        let all = self.packages.iter().map(|(name, v)| format!("{name} {v}"));
-        all.collect::<Vec<_>>().join(", ")
+        self.all("package").collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -117,9 +140,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const GOOD: &str = "format = 1\nname = \"debug\"\narchitecture = \"amd64\"\n\
-        suite = \"trixie\"\nlibc = \"2.41\"\nsize = 4096\nsha256 = \"ab\"\n\
-        needs = [\n  \"libc.so.6\",\n]\nlater = true\n\n[packages]\n\"strace\" = \"6.13+ds-1\"\n";
+    const GOOD: &str = "# x\nformat 1\nname debug\narchitecture amd64\nsuite trixie\n\
+        libc 2.41\nsize 4096\nsha256 ab\n\nneeds libc.so.6\nlater true\n\
+        package strace 6.13+ds-1\npackage lsof 4\n";
 
     fn told(text: &str) -> String {
         let has = |name: &str| name == "libc.so.6";
@@ -136,27 +159,33 @@ mod tests {
     fn one_that_fits() {
         assert_eq!(told(GOOD), "");
         let manifest = Manifest::read(GOOD.as_bytes()).unwrap();
-        assert_eq!(manifest.packages(), "strace 6.13+ds-1");
-        assert_eq!((manifest.size, &*manifest.sha256), (4096, "ab"));
+        assert_eq!(manifest.packages(), "strace 6.13+ds-1, lsof 4");
+        assert_eq!(
+            (manifest.one("size"), manifest.one("sha256")),
+            ("4096", "ab")
+        );
     }
 
     #[test]
     fn one_that_does_not_is_told_why() {
         for (from, to, why) in [
-            ("format = 1", "format = 2", "format 2"),
+            ("format 1", "format 2", "format 2"),
             ("debug", "debag", "that of debag"),
             ("amd64", "arm64", "made for arm64"),
             ("2.41", "2.36", "the C library 2.36 of Debian trixie"),
             ("libc.so.6", "libx.so.1", "needs libx.so.1"),
             ("libc.so.6", "../libc.so.6", "needs ../libc.so.6"),
-            ("later = true", "users = ['a:b']", "a:b is no name"),
-            ("size = 4096", "size = -1", "line 6"),
-            ("sha256 = \"ab\"", "", "sha256"),
-            ("suite", "[suite", "line 4"),
+            ("later true", "user a:b", "a:b is no name"),
+            ("sha256 ab", "", "has no sha256"),
+            ("later true", "size 1", "line 11: size is there twice"),
+            ("later true", "later", "line 11: a word"),
+            ("later true", "later \x1b", "line 11: there is a control"),
         ] {
             let said = told(&GOOD.replacen(from, to, 1));
             assert!(said.contains(why), "{to}: {said}");
         }
+        let long = format!("{GOOD}later {}\n", "x".repeat(300));
+        assert!(told(&long).contains("line 14: longer"), "{}", told(&long));
         let long = format!("{GOOD}#{}", "x".repeat(70_000));
         assert!(told(&long).contains("longer"));
         assert!(Manifest::read(&[0xff]).is_err());

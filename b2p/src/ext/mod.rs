@@ -112,8 +112,9 @@ fn take(stem: &Stem) -> Result<String, String> {
     let target = Path::new(MOUNTED).join(&name);
     fs::create_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
     let _alone = lock()?;
-    let (text, manifest) = manifest(stem)?;
-    let copy = target.with_extension("toml");
+    let text = text(stem)?;
+    let manifest = fitting(stem, &text)?;
+    let copy = target.with_extension("manifest");
     let before = find::is_mounted(&target).then(|| fs::read(&copy).unwrap_or_default());
     match before {
         Some(before) if before == text => {}
@@ -126,8 +127,7 @@ fn take(stem: &Stem) -> Result<String, String> {
             init::files::replace(&copy, &text, 0o644)?;
         }
     }
-    let mut users = manifest.users.iter();
-    users.try_for_each(|user| people::system(user))?;
+    manifest.all("user").try_for_each(people::system)?;
     let done = links::make(&target, Path::new("/"))?;
     Ok(said(&done, &manifest))
 }
@@ -139,24 +139,28 @@ fn lock() -> Result<Flock<fs::File>, String> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| format!("{}: {e}", path.display()))
 }
 
-/// The manifest, as it is and as it was read, if it fits.
-fn manifest(stem: &Stem) -> Result<(Vec<u8>, Manifest), String> {
+/// What its manifest says.
+fn text(stem: &Stem) -> Result<Vec<u8>, String> {
     let path = stem.manifest();
-    let text = init::files::some(&path, LONGEST).map_err(|e| match e.kind() {
+    init::files::some(&path, LONGEST).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => format!(
             "foreign: it has no manifest: {} is made with the image and stays beside it",
             path.display()
         ),
         _ => format!("{}: {e}", path.display()),
-    })?;
-    let manifest = Manifest::read(&text)?;
+    })
+}
+
+/// The manifest, if it fits.
+fn fitting<'a>(stem: &Stem, text: &'a [u8]) -> Result<Manifest<'a>, String> {
+    let manifest = Manifest::read(text)?;
     let has = |name: &str| Path::new(LIBRARIES).join(name).exists();
     let machine = Machine {
         libc: &libc()?,
         has: &has,
     };
     manifest.fits(&stem.name(), &machine)?;
-    Ok((text, manifest))
+    Ok(manifest)
 }
 
 /// The version of this machine's C library, as its loader says it (ld.so(8)).
@@ -173,21 +177,20 @@ fn version(line: &str) -> Option<String> {
 }
 
 /// The image is the one that the manifest was made for.
-fn verify(stem: &Stem, manifest: &Manifest) -> Result<(), String> {
+fn verify(stem: &Stem, manifest: &Manifest<'_>) -> Result<(), String> {
     let (path, again) = (stem.image(), "damaged or changed; copy it again");
     let meta = fs::metadata(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    if !meta.is_file() || meta.len() != manifest.size {
-        let (size, says) = (meta.len(), manifest.size);
+    let (size, says) = (meta.len().to_string(), manifest.one("size"));
+    if !meta.is_file() || size != says {
         return Err(format!(
             "it has {size} bytes, its manifest says {says}: {again}"
         ));
     }
-    let sum = sha256(&path)?;
-    match sum.eq_ignore_ascii_case(&manifest.sha256) {
+    let (sum, says) = (sha256(&path)?, manifest.one("sha256"));
+    match sum == says {
         true => Ok(()),
         false => Err(format!(
-            "its SHA-256 is {sum}, its manifest says {}: {again}",
-            manifest.sha256
+            "its SHA-256 is {sum}, its manifest says {says}: {again}"
         )),
     }
 }
@@ -222,7 +225,7 @@ fn mount(image: &Path, target: &Path) -> Result<(), String> {
     )
 }
 
-fn said(done: &Done, manifest: &Manifest) -> String {
+fn said(done: &Done, manifest: &Manifest<'_>) -> String {
     let files = done.linked + done.shared;
     let text = format!("{files} files of {}", manifest.packages());
     if done.kept.is_empty() {
@@ -251,8 +254,8 @@ mod tests {
 
     #[test]
     fn what_stays_is_named() {
-        let text = "format = 1\nname = \"a\"\narchitecture = \"amd64\"\nsuite = \"x\"\n\
-            libc = \"1\"\nsize = 1\nsha256 = \"\"\n[packages]\n\"b\" = \"2\"\n";
+        let text = "format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize 1\n\
+            sha256 0\npackage b 2\n";
         let manifest = Manifest::read(text.as_bytes()).unwrap();
         let mut done = Done {
             linked: 2,

@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use crate::debs::Fetched;
 
-/// The manifest. None of its texts has quotes or control characters: they are names of
-/// packages and of files that Debian has (Debian policy 5.6.7, 5.6.12).
+/// The manifest. None of its texts has a blank or a control character: they are names of
+/// packages and of libraries, and versions (Debian policy 5.6.7, 5.6.12).
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
     /// The extension's name, which is that of its files.
@@ -24,25 +24,29 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of an image with this many bytes and this hash, as TOML.
+    /// The manifest of an image with this many bytes and this hash: a line for each thing,
+    /// a word and its value.
     pub fn text(&self, size: u64, sha256: &str) -> String {
-        let list = |names: &[String]| -> String {
-            names.iter().map(|n| format!("  \"{n}\",\n")).collect()
-        };
         let mut text = format!(
             "# An extension of boot2podman {}: docs/extensions.md\n\
-             format = 1\nname = \"{}\"\narchitecture = \"amd64\"\nsuite = \"{}\"\nlibc = \"{}\"\n\
-             size = {size}\nsha256 = \"{sha256}\"\nneeds = [\n{}]\nusers = [\n{}]\n\n[packages]\n",
+             format 1\nname {}\narchitecture amd64\nsuite {}\nlibc {}\n\
+             size {size}\nsha256 {sha256}\n",
             env!("CARGO_PKG_VERSION"),
             self.name,
             self.suite,
             self.libc,
-            list(&self.needs),
-            list(&self.users),
         );
-        for package in &self.packages {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "\"{}\" = \"{}\"", package.name, package.version);
+        let package = |p: &Fetched| format!("{} {}", p.name, p.version);
+        let packages: Vec<String> = self.packages.iter().map(package).collect();
+        for (word, values) in [
+            ("needs", &self.needs),
+            ("user", &self.users),
+            ("package", &packages),
+        ] {
+            for value in values {
+                // Writing to a String does not fail.
+                let _ = writeln!(text, "{word} {value}");
+            }
         }
         text
     }

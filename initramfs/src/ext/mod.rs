@@ -79,7 +79,7 @@ pub fn listed(wanted: &Wanted, list: &str) -> Result<Vec<PathBuf>> {
 
 /// What stands beside an image.
 pub fn manifest_of(image: &Path) -> PathBuf {
-    image.with_extension("toml")
+    image.with_extension("manifest")
 }
 
 impl Wish {
