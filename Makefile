@@ -4,13 +4,13 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso run test test-all fuzz clean host
+.PHONY: help image iso disk run test test-all fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 	@echo
 	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic (iso and run take these, too)'
-	@echo '  iso takes   APPEND= SSH_KEY= for its menu'
+	@echo '  iso, disk   take APPEND= SSH_KEY= for their menu'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
 host:
@@ -22,10 +22,13 @@ image: host ## out/vmlinuz, out/initrd.img, out/manifest.json
 iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic for bare metal
 	@$(INITRAMFS) iso
 
+disk: host ## out/boot2podman.qcow2 and .raw: boots on BIOS and UEFI, keeps data, is upgraded in place
+	@$(INITRAMFS) disk
+
 run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded
 	@$(INITRAMFS) run
 
-test: iso ## everything CI runs
+test: iso disk ## everything CI runs
 	@$(INITRAMFS) image generic
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings

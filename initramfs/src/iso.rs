@@ -14,7 +14,7 @@ use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::run::options::Options;
 use crate::stamp::{self, Inputs};
-use crate::{paths, tools};
+use crate::{disk, paths, tools};
 
 /// Its name under out/.
 pub const NAME: &str = "boot2podman.iso";
@@ -52,7 +52,7 @@ pub fn main() -> Result<()> {
 }
 
 /// What every entry of the menu gets.
-fn flags() -> Result<Vec<String>> {
+pub(crate) fn flags() -> Result<Vec<String>> {
     let options = Options::read(&[], |name| std::env::var(name).ok())?;
     let mut flags = menu::words(&options.append);
     if let Some(key) = options.asked_key()? {
@@ -69,7 +69,7 @@ pub fn make(tree: &Debian, kernel: Kernel, flags: &[String], iso: &Path) -> Resu
     let menu = menu::config(DIR, flags)?;
     let files = ["vmlinuz", "initrd.img"].map(|name| paths::out_of(kernel).join(name));
     let mut inputs = Inputs::new();
-    inputs.add("format", "1").add("loaders", &tree.key);
+    inputs.add("format", "2").add("loaders", &tree.key);
     inputs.add("volume", VOLUME).add("menu", &menu);
     for file in &files {
         inputs.add_file("file", file)?;
@@ -96,6 +96,8 @@ fn write(tree: &Debian, menu: &str, files: &[PathBuf], to: &Path) -> Result<()> 
         fs::hard_link(file, dir.join(name))
             .or_else(|_| fs::copy(file, dir.join(name)).map(drop))?;
     }
+    // For `b2p upgrade`, and for who looks.
+    fs::write(dir.join("SHA256SUMS"), disk::sums(files)?)?;
     let loaders = Loaders {
         tree,
         mark: &mark,

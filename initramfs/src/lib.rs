@@ -8,6 +8,7 @@
 pub mod applets;
 pub mod archive;
 pub mod boot;
+pub mod disk;
 pub mod elf;
 pub mod erofs;
 pub mod fetch;

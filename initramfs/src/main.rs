@@ -8,11 +8,12 @@ usage: cargo run -p initramfs -- <command>
   image <kernel>...
           the same of these kernels, in out/<kernel>/ and nowhere else
   iso     the same, and out/boot2podman.iso with its checksum
+  disk    the same, and out/boot2podman.qcow2 and .raw: a disk that boots
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
   The environment decides: SUITE= MIRROR= KERNEL= for image; APPEND= SSH_KEY= for
-  iso, too; MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY= for run.";
+  iso and disk, too; MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY= for run.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
             "image" if rest.is_empty() => initramfs::image::main(),
             "image" => initramfs::image::beside(rest),
             "iso" => initramfs::iso::main(),
+            "disk" => initramfs::disk::main(),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),

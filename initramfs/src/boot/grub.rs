@@ -50,7 +50,7 @@ const UEFI: Platform = Platform {
 };
 
 /// Where UEFI looks on a medium that it has no entry for (UEFI specification, 3.5.1.1).
-const FALLBACK: &str = "::/EFI/BOOT/BOOTX64.EFI";
+pub(super) const FALLBACK: &str = "::/EFI/BOOT/BOOTX64.EFI";
 
 /// The loaders of one medium.
 pub struct Loaders<'a> {
@@ -101,12 +101,7 @@ impl Loaders<'_> {
     }
 
     fn mtools(&self, name: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
-        let mut command = tools::command_in(self.tree, name)?;
-        // The time of its files; no configuration of the host's.
-        command
-            .env("SOURCE_DATE_EPOCH", "0")
-            .env("MTOOLSRC", "/dev/null");
-        tools::run(with(&mut command), name).map(drop)
+        mtools(self.tree, name, with)
     }
 
     fn image(&self, platform: &Platform, name: &str) -> Result<PathBuf> {
@@ -133,6 +128,20 @@ impl Loaders<'_> {
              configfile ($root){config}\n"
         )
     }
+}
+
+/// Runs one of mtools.
+pub(super) fn mtools(
+    tree: &Debian,
+    name: &str,
+    with: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<()> {
+    let mut command = tools::command_in(tree, name)?;
+    // The time of its files; no configuration of the host's.
+    command
+        .env("SOURCE_DATE_EPOCH", "0")
+        .env("MTOOLSRC", "/dev/null");
+    tools::run(with(&mut command), name).map(drop)
 }
 
 #[cfg(test)]
