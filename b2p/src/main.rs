@@ -33,6 +33,7 @@ mod swap;
 mod systemctl;
 mod table;
 mod time;
+mod upgrade;
 mod usage;
 mod users;
 mod vsock;
@@ -113,6 +114,11 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             init::kmsg::start(::log::LevelFilter::Info);
             time::zone::main()
         }
+        "trial" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            upgrade::trial::main(link)
+        }
+        "upgrade" => upgrade::main(rest),
         "hook" => hook::main(rest),
         "console" => console::main(link, rest),
         "containers-start" => engine::restart::main(),
