@@ -36,7 +36,7 @@ test: iso disk ## everything CI runs
 	$(FUZZ) 5 -seed=1
 
 test-all: test ## the same, and a night of damaged disks and power cuts
-	cargo test --package tests --test data -- --ignored
+	cargo test --package tests --test data --test disk -- --ignored
 
 SECONDS ?= 60
 fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)

@@ -1,19 +1,23 @@
 //! The disk of `make disk`, as people use it: it boots on BIOS and UEFI, grows, takes a
 //! new version, and goes back where that is none. `make test` has made it.
 
+mod cuts;
+mod look;
+mod nights;
+
 use anyhow::{Context, Result, ensure};
+use cuts::Story;
 use initramfs::disk::{self as made, NAME, RAW};
 use initramfs::paths;
 use initramfs::qemu::{Disk, Machine};
-use std::collections::BTreeMap;
+use look::Look;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tests::disks::inspect::partitions;
-use tests::disks::replay::{Log, Replay, SECTOR, empty};
+use tests::disks::replay::{Log, empty};
 use tests::disks::{self, Image, MIB, tool};
 use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
-use tests::{Checks, Guest, Random, eventually};
+use tests::{Checks, Guest, eventually, initrd};
 
 /// An end in good order takes no longer.
 const END: Duration = Duration::from_secs(120);
@@ -52,13 +56,16 @@ fn shelf(dir: &Path) -> Result<PathBuf> {
     // A header that is right, and what GRUB cannot load.
     add("short", kernel.get(..4096).context("a kernel")?, b"nothing")?;
     add("panics", &kernel, b"nothing")?;
+    let mut bare = fs::read(out("initrd.img")?)?;
+    initrd::hide(&mut bare, "userland.erofs")?;
+    add("bare", &kernel, &bare)?;
     let iso = fs::read(out(initramfs::iso::NAME)?)?;
     fs::write(root.join("new.iso"), &iso)?;
     let mut damaged = iso;
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     fs::write(root.join("damaged.iso"), &damaged)?;
-    let image = Image::blank(dir, "shelf", 400)?;
+    let image = Image::blank(dir, "shelf", 500)?;
     let words = ["-q", "-F", "-t", "ext4", "-d"].map(Path::new);
     tool("mke2fs", &[&words[..], &[&root, image.file()]].concat())?;
     Ok(image.file().to_owned())
@@ -102,96 +109,6 @@ fn refused(guest: &Guest, script: &str) -> Result<String> {
         out.status
     );
     Ok(said)
-}
-
-/// What GRUB will find, and whether that is whole: seen from the host.
-struct Look<'a> {
-    disk: &'a Image,
-    first: BTreeMap<String, u64>,
-}
-
-impl<'a> Look<'a> {
-    fn at(disk: &'a Image) -> Result<Look<'a>> {
-        let all = partitions(disk)?.into_iter();
-        let first = all.map(|p| (p.name, p.first)).collect();
-        Ok(Look { disk, first })
-    }
-
-    fn begins(&self, name: &str) -> Result<u64> {
-        let first = self.first.get(&format!("boot2podman-{name}"));
-        first
-            .copied()
-            .with_context(|| format!("no partition {name}: {:?}", self.first))
-    }
-
-    /// A file of GRUB's.
-    fn grub(&self, name: &str) -> Result<String> {
-        let place = format!("{}@@{}", self.disk.file().display(), self.begins("esp")?);
-        tool("mtype", &["-i", &place, &format!("::/grub/{name}")])
-    }
-
-    /// A line of GRUB's environment.
-    fn env(&self, name: &str) -> Result<String> {
-        let text = self.grub("grubenv")?;
-        let lines = text.lines().filter_map(|l| l.split_once('='));
-        let mut hits = lines.filter(|(n, _)| *n == name);
-        let (_, value) = hits
-            .next()
-            .with_context(|| format!("no {name} in {text:?}"))?;
-        Ok(value.to_owned())
-    }
-
-    /// Whether kernel and initrd in the slot are those of `make image`.
-    fn whole(&self, slot: &str) -> Result<()> {
-        let place = format!(
-            "{}?offset={}",
-            self.disk.file().display(),
-            self.begins(slot)?
-        );
-        for name in ["vmlinuz", "initrd.img"] {
-            let to = self.disk.file().with_extension("out");
-            let dump = format!("dump /{name} {}", to.display());
-            tool("debugfs", &["-R", &dump, &place])?;
-            let same = fs::read(&to)? == fs::read(out(name)?)?;
-            ensure!(same, "{name} in slot {slot} is another");
-            fs::remove_file(to)?;
-        }
-        Ok(())
-    }
-}
-
-/// At any moment of a first boot and of an upgrade, GRUB finds itself, its menu, and a
-/// version that is whole; where it tries a new one, the one before too.
-fn cuts(log: &Log, before: Image, count: usize, seed: u64) -> Result<BTreeMap<String, usize>> {
-    let mut random = Random::new(seed);
-    let (boot, menu) = (before.read(0, 440)?, Look::at(&before)?.grub("grub.cfg")?);
-    let mut ends: Vec<_> = (0..count)
-        .map(|_| random.below(log.len() as u64 + 1) as usize)
-        .collect();
-    // The last moments, where the slots change.
-    ends.extend(log.len().saturating_sub(count)..=log.len());
-    ends.sort_unstable();
-    let mut replay = Replay::new(log, before);
-    let mut seen = BTreeMap::new();
-    for end in ends {
-        let (disk, how) = replay.cut(end, SECTOR, "cut", &mut random)?;
-        let found = found(&disk, &boot, &menu);
-        let state = found.with_context(|| format!("seed {seed}, {how}"))?;
-        *seen.entry(state).or_insert(0) += 1;
-    }
-    Ok(seen)
-}
-
-fn found(disk: &Image, boot: &[u8], menu: &str) -> Result<String> {
-    let look = Look::at(disk)?;
-    ensure!(disk.read(0, 440)? == boot, "another first sector");
-    ensure!(look.grub("grub.cfg")? == menu, "another menu");
-    let (good, next) = (look.env("good")?, look.env("try")?);
-    look.whole(&good)?;
-    if !next.is_empty() {
-        look.whole(&next)?;
-    }
-    Ok(format!("good={good} try={next}"))
 }
 
 /// What is told of a version that is none, while nothing is written.
@@ -250,9 +167,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
     checks.check("off", || off(&guest));
     checks.finish(&guest)?;
     drop(guest);
-    let seen = cuts(&Log::open(&log)?, before, 6, 1)?;
-    println!("disk: power cuts: {seen:?}");
-    ensure!(seen.len() == 2, "not before and after: {seen:?}");
+    Story::new(&Log::open(&log)?, before)?.look(3, 1, |_, _| Ok(()))?;
     trial(&disk, &shelf)?;
     fallen(&disk, &shelf)?;
     Ok(fs::remove_dir_all(dir)?)
