@@ -215,7 +215,21 @@ fn slot(trees: &Trees, files: &[PathBuf], work: &Path) -> Result<PathBuf> {
         "-N", "16", "-m", "0", "-O", "none,extent,filetype,sparse_super,large_file",
         "-d", &dir.to_string_lossy(),
     ];
-    ext4(&trees.debian, work, row, "boot2podman-a", &words)
+    let image = ext4(&trees.debian, work, row, "boot2podman-a", &words)?;
+    owned(&trees.debian, work, &image)?;
+    Ok(image)
+}
+
+/// Its files are root's, whoever builds.
+fn owned(debian: &Debian, work: &Path, image: &Path) -> Result<()> {
+    let script = work.join("owned");
+    let lines = |name: &&str| format!("sif {name} uid 0\nsif {name} gid 0\n");
+    let names = ["vmlinuz", "initrd.img", "SHA256SUMS"];
+    fs::write(&script, names.iter().map(lines).collect::<String>())?;
+    let mut command = tools::command_in(debian, "debugfs")?;
+    command.env("SOURCE_DATE_EPOCH", TIME);
+    command.arg("-w").arg("-f").arg(&script).arg(image);
+    tools::run(&mut command, "debugfs").map(drop)
 }
 
 /// Lines of sha256sum(1) for files, by their last names.

@@ -130,6 +130,18 @@ mod tests {
         assert_eq!(bytes, padded(wanted));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_written_again(text in "([a-z]{1,8}=[ -~]{0,20}\n){0,8}", rest in ".{0,40}") {
+            let bytes = padded(&format!("{FIRST}\n{text}"));
+            let env = Env::parse(&bytes).unwrap();
+            proptest::prop_assert_eq!(env.bytes().unwrap(), bytes);
+            // And nothing makes it panic.
+            let _ = Env::parse(&padded(&rest)).map(|env| env.bytes());
+            let _ = crate::upgrade::sums::find(&rest, "vmlinuz");
+        }
+    }
+
     #[test]
     fn only_the_first_sector_ever_changes() {
         let long = Env::default().with("x", &"y".repeat(500));

@@ -105,3 +105,17 @@ fn reread(device: &str, source: &Source) -> Result<(), String> {
     }
     mounted.end()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_told_in_figures() {
+        let said = fits("nothing", 3 << 20).err().unwrap_or_default();
+        assert!(
+            said.contains("has 3 MiB") && said.contains("/dev/nothing, 0 MiB"),
+            "{said}"
+        );
+    }
+}

@@ -5,6 +5,7 @@
 use super::look::Look;
 use super::{larger, off, shelf, up, with};
 use anyhow::{Context, Result, ensure};
+use initramfs::disk::RAW;
 use initramfs::qemu::Disk;
 use std::collections::BTreeMap;
 use std::fs;
@@ -85,7 +86,7 @@ fn found(disk: &Image, boot: &[u8], menu: &str) -> Result<String> {
 #[ignore = "a quarter of an hour: make test-all"]
 fn many_cuts_and_what_boots_after_them() -> Result<()> {
     let dir = disks::dir("disk-cuts")?;
-    let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir)?);
+    let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
     let (before, log) = (disk.copy("before")?, empty(&disk)?);
     let logged = Disk::raw(disk.file()).log_writes(&log);
     let guest = Guest::from(&with("disk-logged", false, logged, &shelf)?)?;
@@ -116,6 +117,6 @@ fn boots(cut: &Image, shelf: &Path, state: &str) -> Result<()> {
             "a"
         },
     )?;
-    // And it can be done again.
-    guest.sh("b2p upgrade /media/new.iso").map(drop)
+    // And it can be done again, from a file of another kind.
+    guest.sh(&format!("b2p upgrade /media/{RAW}")).map(drop)
 }

@@ -14,7 +14,7 @@ use tests::{Guest, READY};
 /// Upgrades to what is none, boots it until it gives up, and boots again.
 fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     let dir = disks::dir(name)?;
-    let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir)?);
+    let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
     let start = |disk: &Image| with(name, false, Disk::raw(disk.file()), &shelf);
     let guest = Guest::from(&start(&disk)?)?;
     up(&guest, BIOS_BOOT)?;
