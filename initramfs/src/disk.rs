@@ -121,7 +121,7 @@ pub fn make(trees: &Trees, flags: &[String], from: &Path, raw: &Path) -> Result<
     let menu = slots::config(flags)?;
     let files = ["vmlinuz", "initrd.img"].map(|name| from.join(name));
     let mut inputs = Inputs::new();
-    inputs.add("format", "1").add("menu", &menu);
+    inputs.add("format", "2").add("menu", &menu);
     inputs.add("loaders", &trees.loaders.key);
     inputs.add("debian", &trees.debian.key);
     for row in ROWS {

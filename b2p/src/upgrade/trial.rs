@@ -41,8 +41,8 @@ pub fn main(link: &Link) -> i32 {
         }) => {
             let new = super::other(name);
             degraded(&format!(
-                "the new version in slot {new} did not become ready: this is the one before, \
-                 from slot {name}; `b2p upgrade FILE` tries another, `b2p upgrade --keep` is content"
+                "the version in slot {new} did not become ready: this is the other one, from slot \
+                 {name}; `b2p upgrade FILE` tries another, `b2p upgrade --keep` is content"
             ))
         }
         Some(Slot {

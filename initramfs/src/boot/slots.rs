@@ -21,12 +21,12 @@ pub const ENVIRONMENT: &str = "/grub/grubenv";
 /// As long as GRUB has it (grub-core/lib/envblk.h).
 const LENGTH: usize = 1024;
 
-/// The other slot.
+/// The other slot, for a person.
 const BEFORE: Entry = Entry {
     title: "boot2podman, the version before",
     key: 'p',
     flags: "b2p.console=shell",
-    why: "what was there before the last `b2p upgrade`; also where the first entry cannot be loaded",
+    why: "what was there before the last `b2p upgrade`, for once",
 };
 
 /// Which slot, and with which mark (the flag `b2p.slot`). A panic on trial starts again,
@@ -47,7 +47,6 @@ if [ "$try" = a -o "$try" = b ]; then
         if [ -z "$try" ]; then
             set slot=$next
             set mark=:trial
-            set back=:fallback
             set more=panic=10
         fi
     fi
@@ -61,6 +60,19 @@ else
     set here=$disk,gpt4
     set there=$disk,gpt3
 fi
+"#;
+
+/// What follows where the first entry cannot be loaded: the other slot, but by a start of
+/// its own. GRUB 2.12 for UEFI uses what it has freed, when it loads a kernel after one
+/// that the firmware has refused. A trial is over by then; whoever was kept so far is no
+/// more, unless the other slot has failed before: then GRUB stays in its menu.
+const AGAIN: &str = r#"
+menuentry 'start again, with the version before' {
+    if [ "$mark" = :trial ]; then reboot; fi
+    set good=$other
+    set tried=$slot
+    if save_env --file $prefix/grubenv good tried; then reboot; fi
+}
 "#;
 
 /// What GRUB's environment is on a disk that is new.
@@ -78,11 +90,12 @@ pub fn config(flags: &[String]) -> Result<String> {
     let flags = menu::quoted_all(flags)?;
     let entry = |e: &Entry| e.text("($here)", " b2p.slot=$slot$mark $more", &flags);
     let all: String = ENTRIES.iter().map(entry).collect();
-    let before = BEFORE.text("($there)", " b2p.slot=$other$back", &flags);
-    let (head, last) = (menu::head(), ENTRIES.len());
+    let before = BEFORE.text("($there)", " b2p.slot=$other", &flags);
+    let (head, again) = (menu::head(), ENTRIES.len() + 1);
     Ok(format!(
-        "{head}{CHOICE}{all}\nif [ -f ($there)/initrd.img ]; then\n\
-         set fallback={last}{before}fi\n"
+        "{head}{CHOICE}{all}\nif [ -f ($there)/initrd.img ]; then\n    \
+         if [ \"$mark\" != :fallback ]; then set fallback={again}; fi\n\
+         {before}{AGAIN}fi\n"
     ))
 }
 
@@ -111,7 +124,7 @@ mod tests {
                 .iter()
                 .all(|l| l.ends_with("'quiet'") && l.contains(" b2p.slot=$"))
         );
-        assert!(text.contains("set fallback=4\n"));
+        assert!(text.contains("set fallback=5;"));
         assert!(ENTRIES.iter().all(|e| e.key != BEFORE.key));
         assert!(config(&["it's".into()]).is_err());
         Ok(())

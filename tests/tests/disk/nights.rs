@@ -8,7 +8,7 @@ use initramfs::qemu::Disk;
 use std::fs;
 use std::path::Path;
 use tests::disks;
-use tests::firmware::BIOS_BOOT;
+use tests::firmware::{BIOS_BOOT, UEFI_BOOT};
 use tests::{Guest, READY};
 
 /// Upgrades to what is none, boots it until it gives up, and boots again.
@@ -27,15 +27,17 @@ fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     ensure!(vm.console().contains(sign), "no {sign}: {}", vm.tail());
     ensure!(Look::at(&disk)?.env("tried")? == "b");
     drop(vm);
-    back(&disk, &shelf, name)?;
+    back(&disk, &shelf, name, "a", "b")?;
     Ok(fs::remove_dir_all(dir)?)
 }
 
-fn back(disk: &Image, shelf: &Path, name: &str) -> Result<()> {
+/// The slot that runs says that the other one did not come up.
+fn back(disk: &Image, shelf: &Path, name: &str, slot: &str, other: &str) -> Result<()> {
     let guest = Guest::from(&with(name, false, Disk::raw(disk.file()), shelf)?)?;
-    up(&guest, BIOS_BOOT).and_then(|()| runs(&guest, "a:fallback"))?;
+    up(&guest, BIOS_BOOT).and_then(|()| runs(&guest, &format!("{slot}:fallback")))?;
     let told = format!("{:?}", guest.ready.degraded);
-    ensure!(told.contains("slot b did not become ready"), "{told}");
+    let wanted = format!("slot {other} did not become ready");
+    ensure!(told.contains(&wanted), "{told}");
     guest.vm.power_button()?;
     ensure!(guest.vm.wait_exit(END)?.success());
     Ok(())
@@ -51,4 +53,26 @@ fn one_without_an_init() -> Result<()> {
 #[ignore = "three boots: make test-all"]
 fn one_without_a_userland() -> Result<()> {
     falls_back("disk-bare", "bare", "there is no userland")
+}
+
+/// The kernel that was kept cannot be loaded one day: the other slot is taken for good.
+#[test]
+#[ignore = "three boots: make test-all"]
+fn one_that_was_kept_and_rots() -> Result<()> {
+    let (dir, name) = (disks::dir("disk-rots")?, "disk-rots");
+    let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, false)?);
+    let start = |uefi| with(name, uefi, Disk::raw(disk.file()), &shelf);
+    let guest = Guest::from(&start(true)?)?;
+    up(&guest, UEFI_BOOT)?;
+    guest.sh("b2p upgrade /media/new.iso && b2p upgrade --keep")?;
+    guest.sh("mount /dev/vda3 /srv && truncate -s 4096 /srv/vmlinuz && umount /srv")?;
+    off(&guest)?;
+    drop(guest);
+    let vm = start(true)?.start()?;
+    vm.wait_exit(READY)?;
+    drop(vm);
+    let look = Look::at(&disk)?;
+    ensure!((look.env("good")?, look.env("tried")?) == ("b".into(), "a".into()));
+    back(&disk, &shelf, name, "b", "a")?;
+    Ok(fs::remove_dir_all(dir)?)
 }
