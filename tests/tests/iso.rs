@@ -62,6 +62,15 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
             .try_for_each(|script| guest.sh(script).map(drop))
     });
     checks.check("the engine answers", || guest.sh("podman info").map(drop));
+    checks.check("an upgrade says that this is no disk", || {
+        let out = guest.ssh("root", "b2p upgrade /nowhere")?;
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        ensure!(
+            !out.status.success() && said.contains("docs/upgrade.md"),
+            "{said}"
+        );
+        Ok(())
+    });
     checks.check("off", || {
         guest.vm.power_button()?;
         let ended = guest.vm.wait_exit(Duration::from_secs(120))?;

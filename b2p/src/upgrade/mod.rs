@@ -77,9 +77,7 @@ fn run(wish: &Wish<'_>) -> Result<(), String> {
     )?;
     let lost = "the disk that this machine was booted from is not there any more";
     let place = place::find()?.ok_or(lost)?;
-    let file = File::create(LOCK).map_err(|e| format!("{LOCK}: {e}"))?;
-    let _lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        .map_err(|_| "another one is at work".to_owned())?;
+    let _lock = lock(FlockArg::LockExclusiveNonblock)?;
     mounts::private()?;
     match wish {
         Wish::New(path) => new(path, &place, own),
@@ -90,6 +88,13 @@ fn run(wish: &Wish<'_>) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// Keeps others away, or waits for them to end.
+fn lock(how: FlockArg) -> Result<Flock<File>, String> {
+    let file = File::create(LOCK).map_err(|e| format!("{LOCK}: {e}"))?;
+    let locked = Flock::lock(file, how);
+    locked.map_err(|_| "another one is at work".to_owned())
 }
 
 /// The name of the other one.
@@ -114,7 +119,8 @@ fn new(path: &Path, place: &Place, own: char) -> Result<(), String> {
         source.size >> 20
     ));
     beside(path)?;
-    source.verify()?;
+    let verified = source.verify();
+    verified.map_err(|why| format!("{}: {why}", path.display()))?;
     change(place, |env| kept(env, own))?;
     print(&format!(
         "writes it to slot {target}, /dev/{device}, and reads it back\n"

@@ -16,6 +16,10 @@ use super::sums;
 pub const FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
 /// Their sums.
 pub const SUMS: &str = "SHA256SUMS";
+/// Why a file is not read.
+const QCOW2: &str = "a qcow2; `qemu-img convert -O raw` makes it one that can be read here";
+const OTHER: &str = "neither an ISO of boot2podman nor a raw disk of it, nor a directory \
+                     with vmlinuz, initrd.img and SHA256SUMS";
 /// So much of a file says what it is.
 const HEAD: usize = 40 * 1024;
 /// A kernel's header, or less.
@@ -69,8 +73,8 @@ impl Source {
         let mounted = match kind(&head) {
             Kind::Iso => mounts::image(&path, "iso9660", ""),
             Kind::Disk => slot(&path),
-            Kind::Qcow2 => Err("a qcow2; `qemu-img convert -O raw` makes it one that can be read here".into()),
-            Kind::Other => Err("neither an ISO of boot2podman nor a raw disk of it, nor a directory with vmlinuz, initrd.img and SHA256SUMS".into()),
+            Kind::Qcow2 => Err(QCOW2.into()),
+            Kind::Other => Err(OTHER.into()),
         };
         let mounted = mounted.map_err(|why| say(&why))?;
         let dir = mounted.dir().to_owned();
@@ -139,7 +143,7 @@ impl Source {
             .take(KERNEL as u64)
             .read_to_end(&mut head);
         read.map_err(|e| format!("{}: {e}", file.display()))?;
-        kernel(&head).map_err(|why| format!("{}: {why}", file.display()))
+        kernel(&head).map_err(|why| format!("{} is {why}", FILES[0]))
     }
 }
 

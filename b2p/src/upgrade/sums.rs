@@ -75,10 +75,10 @@ pub fn run(
 pub fn check(path: &Path, sum: &str) -> Result<(), String> {
     match run(path, |_| Ok(()))? {
         found if found == sum => Ok(()),
-        _ => Err(format!(
-            "{} is damaged: its SHA-256 is not {sum}",
-            path.display()
-        )),
+        _ => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Err(format!("{name} is damaged: its SHA-256 is not {sum}"))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use config::{Role, Slot};
 use control::{End, Request};
 use log::{error, info, warn};
+use nix::fcntl::FlockArg;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags as Watch, InitFlags, Inotify};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -67,6 +68,7 @@ fn keep(slot: char) -> i32 {
     let kept = mounts::private().and_then(|()| {
         let found = wait::until(DISK, || place::find().transpose());
         let place = found.unwrap_or_else(|| Err("its disk is not found".into()))?;
+        let _lock = super::lock(FlockArg::LockExclusive)?;
         change(&place, |env| {
             env.with("good", &slot.to_string()).with("tried", "")
         })

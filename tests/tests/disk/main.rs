@@ -118,7 +118,7 @@ fn refused(guest: &Guest, script: &str) -> Result<String> {
 /// What is told of a version that is none, while nothing is written.
 fn refusals(guest: &Guest, checks: &mut Checks) {
     for (file, why) in [
-        ("/media/damaged.iso", "initrd.img is damaged"),
+        ("/media/damaged.iso", "damaged.iso: initrd.img is damaged"),
         ("/media/none", "No such file"),
         ("/usr/bin/podman", "neither an ISO"),
         ("/etc", "vmlinuz"),
