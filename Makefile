@@ -4,12 +4,12 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso disk run test test-all fuzz clean host
+.PHONY: help image iso disk kernel oci release run test test-all reproducible deny fuzz clean host
 
 help: ## this text
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
-	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic (iso and run take these, too)'
+	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic|slim (iso and run take these, too)'
 	@echo '  iso, disk   take APPEND= SSH_KEY= for their menu'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
@@ -25,6 +25,15 @@ iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic f
 disk: host ## out/boot2podman.qcow2 and .raw: boots on BIOS and UEFI, keeps data, is upgraded in place
 	@$(INITRAMFS) disk
 
+kernel: host ## out/kernel/: the slim kernel, compiled; KERNEL=slim selects it
+	@$(INITRAMFS) kernel
+
+oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/kubevirt.md)
+	@$(INITRAMFS) oci
+
+release: iso disk ## everything that people download, and SHA256SUMS to sign (docs/trust.md)
+	@$(INITRAMFS) oci
+
 run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded
 	@$(INITRAMFS) run
 
@@ -32,11 +41,22 @@ test: iso disk ## everything CI runs
 	@$(INITRAMFS) image generic
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@$(INITRAMFS) deny
 	cargo test --workspace
 	$(FUZZ) 5 -seed=1
 
-test-all: test ## the same, and a night of damaged disks and power cuts
+test-all: test ## the same, a night of damaged disks and power cuts, and vsock
+	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
+	cargo test --package tests --test vsock -- --ignored
 	cargo test --package tests --test data --test disk -- --ignored
+	@$(INITRAMFS) deny advisories
+	@$(INITRAMFS) reproducible
+
+reproducible: host ## builds this commit twice, in different places, and compares bit for bit
+	@$(INITRAMFS) reproducible
+
+deny: ## cargo-deny: licences, sources and known faults of other people's crates
+	@$(INITRAMFS) deny advisories
 
 SECONDS ?= 60
 fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)

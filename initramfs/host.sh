@@ -19,6 +19,7 @@ need openssh-client ssh
 need e2fsprogs /usr/sbin/mke2fs
 need xfsprogs /usr/sbin/mkfs.xfs
 need btrfs-progs /usr/bin/btrfs
+need openssl openssl
 need dosfstools /usr/sbin/mkfs.vfat
 need cryptsetup-bin /usr/sbin/cryptsetup
 need fdisk /usr/sbin/sfdisk

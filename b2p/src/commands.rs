@@ -35,6 +35,8 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "reload",   takes: "", why: "loads all of them that do not run", more: "" },
     Command { name: "log",      takes: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]", why: "the log of this boot, or of some services", more: "-f goes on as it grows, -a shows earlier boots too, where a disk keeps them." },
     Command { name: "flags",    takes: "[--json]", why: "the settings, and where each came from", more: "" },
+    Command { name: "key",      takes: "add KEY | list", why: "lets a key log in from now on, or shows which may",
+        more: "KEY is a line as in a .pub file. It is kept in /var/lib/boot2podman/authorized_keys; to take it away, take it out there, and out of /run/boot2podman/authorized_keys, where it stands from the next boot on." },
     Command { name: "upgrade",  takes: "FILE|--back|--keep", why: "puts a new version beside the one that runs",
         more: "On a disk of `make disk`. FILE is an ISO or a raw disk of boot2podman, or a directory with vmlinuz, initrd.img and SHA256SUMS. It is verified first, and tried at the next boot: if it does not become ready, the version before comes back. --back goes back to that by hand, --keep is content with what runs." },
     Command { name: "poweroff", takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and switches it off", more: END },
@@ -44,7 +46,8 @@ pub const COMMANDS: &[Command] = &[
         more: "-h and -P switch off, -r starts again, -H halts, -c takes it back. Without a time it is in a minute." },
     Command { name: "cancel",   takes: "", why: "takes back an end that is still to come", more: "" },
     Command { name: "rescue",   takes: "", why: "leaves the services for a shell on the console", more: "" },
-    Command { name: "version",  takes: "", why: "which b2p this is", more: "" },
+    Command { name: "version",  takes: "[--verbose]", why: "which b2p this is, and what the machine is made of",
+        more: "With --verbose the kernel, every Debian package and every Rust crate of which something is in the machine, with version and licence." },
     Command { name: "help",     takes: "[COMMAND]", why: "this, or more about a command", more: "" },
 ];
 
@@ -61,6 +64,7 @@ pub const HELPERS: &[&str] = &[
     "trial",
     "console",
     "own",
+    "registries",
     "hook",
     "share",
     "vsock",

@@ -17,6 +17,7 @@ mod flags;
 mod hook;
 mod human;
 mod json;
+mod key;
 mod link;
 mod log;
 mod net;
@@ -36,6 +37,7 @@ mod time;
 mod upgrade;
 mod usage;
 mod users;
+mod version;
 mod vsock;
 
 use link::Link;
@@ -119,7 +121,15 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             upgrade::trial::main(link)
         }
         "upgrade" => upgrade::main(rest),
-        "hook" => hook::main(rest),
+        "registries" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            registries::main()
+        }
+        "hook" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            hook::main(rest)
+        }
+        "key" => key::main(rest),
         "console" => console::main(link, rest),
         "containers-start" => engine::restart::main(),
         "containers-stop" => containers::main(),
@@ -141,7 +151,7 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "cancel" => power::cancel(link),
         "rescue" => rescue(link),
         "systemctl" => systemctl::main(link, rest),
-        "version" | "--version" | "-V" => version(),
+        "version" | "--version" | "-V" => version::main(rest),
         "help" | "--help" | "-h" => commands::help(rest.first().map_or("", String::as_str)),
         name => commands::unknown(name),
     }
@@ -155,11 +165,6 @@ fn rescue(link: &Link) -> i32 {
             1
         }
     }
-}
-
-fn version() -> i32 {
-    screen::print(concat!("boot2podman ", env!("CARGO_PKG_VERSION"), "\n"));
-    0
 }
 
 #[cfg(test)]

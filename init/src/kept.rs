@@ -8,7 +8,7 @@ use std::path::Path;
 
 use config::{Config, Source};
 use log::info;
-use services::{Event, Manager};
+use services::{Event, Id, Manager, Supervisor};
 
 use crate::machine::{Machine, now};
 use crate::{data, flags, identity, kmsg, session, table};
@@ -54,21 +54,32 @@ fn apply(machine: &mut Machine, before: &Config, manager: &mut Manager) {
     }
     manager.revise(rows);
     let late = machine.ready.is_some();
-    for id in manager.supervisor.ids() {
-        let Some(row) = manager.supervisor.row(id).copied() else {
-            continue;
-        };
-        let (was, is) = (
-            table::wanted(before, row.name),
-            table::wanted(&config, row.name),
-        );
-        let new = manager.supervisor.first(id).asked.is_none();
+    let (starts, stops) = turned(&config, before, late, &manager.supervisor);
+    // Those that begin first: others wait for them. Those that end in the other order of
+    // the table: an end lets go who waits for it, and that may be to end as well.
+    for id in starts {
+        manager.event(now(), Event::Start(id));
+    }
+    for id in stops.into_iter().rev() {
+        manager.event(now(), Event::Stop(id));
+    }
+}
+
+/// Which services begin now that `before` did not ask for, and which end.
+fn turned(config: &Config, before: &Config, late: bool, s: &Supervisor) -> (Vec<Id>, Vec<Id>) {
+    let (mut starts, mut stops) = (Vec::new(), Vec::new());
+    for id in s.ids() {
+        let Some(row) = s.row(id) else { continue };
+        let was = table::wanted(before, row.name);
+        let is = table::wanted(config, row.name);
+        let new = s.first(id).asked.is_none();
         if !is && was {
-            manager.event(now(), Event::Stop(id));
+            stops.push(id);
         } else if is && (new || !was) && (late || !row.after_ready) {
-            manager.event(now(), Event::Start(id));
+            starts.push(id);
         }
     }
+    (starts, stops)
 }
 
 /// A row that is there no more is one that is off.
@@ -81,5 +92,63 @@ fn withdraw(config: &mut Config, rows: &[services::Service], manager: &Manager) 
     for gone in own.filter(|old| rows.iter().all(|new| new.name != old.name)) {
         config.services.retain(|(name, _)| name != gone.name);
         config.services.push((gone.name.to_owned(), false));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use services::state::Action;
+
+    /// The machine at the moment when `b2p data` has ended: only what waits for nothing
+    /// has begun.
+    fn waiting(config: &Config) -> Supervisor {
+        let mut s = Supervisor::new(table::services(config));
+        for id in s.ids() {
+            let row = s.row(id);
+            if row.is_some_and(|row| !row.after_ready && table::wanted(config, row.name)) {
+                for (action, pid) in s.handle(0, Event::Start(id)).into_iter().zip(100..) {
+                    if let Action::Spawn(id) = action {
+                        s.handle(0, Event::Spawned(id, pid + services::Pid::from(id as u8)));
+                    }
+                }
+            }
+        }
+        s
+    }
+
+    #[test]
+    fn nothing_begins_that_is_to_be_off() {
+        let before = Config {
+            user: "ann".into(),
+            ..Config::default()
+        };
+        let off = ["data", "cloud", "podman"].map(|name| (name.to_owned(), false));
+        let config = Config {
+            services: off.to_vec(),
+            ..before.clone()
+        };
+        let mut s = waiting(&before);
+        let (starts, stops) = turned(&config, &before, false, &s);
+        assert!(starts.is_empty(), "{starts:?}");
+        let mut todo = Vec::new();
+        for id in stops.into_iter().rev() {
+            todo.extend(s.handle(1, Event::Stop(id)));
+        }
+        let data = s.find("data").and_then(|id| s.state(id).pid());
+        let pid = data.unwrap_or_default();
+        todo.extend(s.handle(2, Event::Exited(pid, services::Status::Exited(0))));
+        let begun: Vec<_> = todo
+            .iter()
+            .filter_map(|action| match action {
+                Action::Spawn(id) | Action::Watch(id) => s.row(*id).map(|row| row.name),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            begun,
+            ["hostkey"],
+            "what is off, or waits for that, has begun"
+        );
     }
 }

@@ -64,8 +64,8 @@ pub struct Machine {
     pub modules: Option<Modules>,
     /// The disk that keeps the state.
     pub data: Data,
-    /// The one-shots that were at work in the last turn of the loop.
-    pub busy: Vec<services::Id>,
+    /// The one-shots whose work is done and has been heard of, and since when.
+    pub heard: Vec<(services::Id, Millis)>,
     /// A folder of the host has come that `b2p share` has not seen.
     pub folder: bool,
     /// A CD drive has come that `b2p cloud` has not seen.

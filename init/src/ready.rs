@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::Config;
 use log::error;
-use services::{Event, Manager, Ready, Service, State, Verdict};
+use services::{Event, Id, Manager, Millis, Ready, Restart, Service, State, Supervisor, Verdict};
 
 use crate::files::{replace, some};
 use crate::machine::{Degraded, Machine, now};
@@ -49,6 +49,7 @@ pub fn announce(machine: &mut Machine, manager: &mut Manager) {
     kmsg::quieten(CONSOLE_LEVEL);
     sys::expedite_rcu(false);
     machine.ready = Some(now());
+    machine.heard = over(&manager.supervisor);
     start(manager, &machine.config, true);
 }
 
@@ -126,21 +127,28 @@ fn hear(machine: &mut Machine, name: &str) -> bool {
 /// After each turn of the loop of a machine that is ready: what the one-shots that
 /// have done their work since could not do. What they said before no longer holds.
 pub fn follow(machine: &mut Machine, manager: &Manager) {
-    let s = &manager.supervisor;
-    let rows = s.ids().filter_map(|id| s.row(id).map(|row| (id, row)));
-    let busy = rows.filter(|(id, row)| row.ready == Ready::Exit && !s.state(*id).at_rest());
-    let busy = busy.map(|(id, _)| id).collect();
-    let before = std::mem::replace(&mut machine.busy, busy);
     if machine.ready.is_none() {
         return;
     }
-    for id in before {
-        if let Some(row) = s.row(id).filter(|_| s.state(id) == State::Done) {
+    // Not by who was at work before: one may begin and end within a turn.
+    let over = over(&manager.supervisor);
+    let before = std::mem::replace(&mut machine.heard, over.clone());
+    for (id, _) in over.into_iter().filter(|one| !before.contains(one)) {
+        if let Some(row) = manager.supervisor.row(id) {
             machine.degraded.retain(|d| d.what != row.name);
             hear(machine, row.name);
             write_degraded(machine);
         }
     }
+}
+
+/// The one-shots whose work is done, and since when.
+fn over(s: &Supervisor) -> Vec<(Id, Millis)> {
+    let is = |id: &Id| s.state(*id) == State::Done;
+    let one = |row: &Service| row.ready == Ready::Exit || row.restart == Restart::Never;
+    let once = |id: &Id| s.row(*id).is_some_and(one);
+    let all = s.ids().filter(|id| is(id) && once(id));
+    all.map(|id| (id, s.since(id))).collect()
 }
 
 /// What and why of each line that is one.
@@ -160,6 +168,11 @@ fn reason(state: State, last: Option<services::Status>, row: &services::Service)
                 row.late_ms / 1000
             )
         }
+        _ if row.argv.contains(&"hook") => format!(
+            "{}.sh still runs after {} s; the boot goes on",
+            row.name,
+            row.late_ms / 1000
+        ),
         _ => format!("not ready within {} s", row.late_ms / 1000),
     }
 }
@@ -197,5 +210,27 @@ mod tests {
             "degraded swap: /dev/vdb: it is not swap\nnoise: x\ndegraded swap\n\ndegraded data: y";
         let all: Vec<_> = told(text).collect();
         assert_eq!(all, [("swap", "/dev/vdb: it is not swap"), ("data", "y")]);
+    }
+
+    #[test]
+    fn a_one_shot_that_begins_and_ends_within_a_turn_is_heard() {
+        let once = Service {
+            ready: Ready::Exit,
+            restart: services::Restart::Never,
+            ..Service::DEFAULT
+        };
+        let mut s = Supervisor::new(vec![once, Service::DEFAULT]);
+        assert_eq!(over(&s), []);
+        let mut before = Vec::new();
+        for (at, pid) in [(1, 10), (5, 20)] {
+            for id in s.ids() {
+                s.handle(at, Event::Start(id));
+                s.handle(at, Event::Spawned(id, pid + services::Pid::from(id as u8)));
+            }
+            s.handle(at + 1, Event::Exited(pid, services::Status::Exited(0)));
+            let now = over(&s);
+            assert!(now.len() == 1 && now != before, "{before:?} {now:?}");
+            before = now;
+        }
     }
 }

@@ -25,7 +25,8 @@ pub(crate) const KEPT: &[&str] = &[data::NAME];
 
 /// And what its owner does before the engine, by hook or by cloud-init's way; and what
 /// containers are given.
-pub(crate) const BEFORE_THE_ENGINE: &[&str] = &[data::NAME, CLOUD.name, "bootsync", SHARES];
+pub(crate) const BEFORE_THE_ENGINE: &[&str] =
+    &[data::NAME, CLOUD.name, REGISTRIES, "bootsync", SHARES];
 
 /// The name of the service that mounts folders of the host.
 pub const SHARES: &str = "share";
@@ -244,15 +245,33 @@ pub(crate) const KEEP: Service = Service {
     ..Service::DEFAULT
 };
 
-/// The ancestors' hooks: files on the data disk, which `b2p data` tells of.
-pub const HOOKS: &[&str] = &["bootsync", "bootlocal"];
+/// What begins only where there is something on the data disk for it, which `b2p data`
+/// tells of: registries, and the ancestors' hooks.
+pub const ON_DISK: &[&str] = &[REGISTRIES, "bootsync", "bootlocal"];
+
+/// The name of the service that takes registries from the data disk.
+pub const REGISTRIES: &str = "registries";
+
+/// podman begins for each question, which takes it a moment.
+pub(crate) const REGISTRY: Service = Service {
+    name: REGISTRIES,
+    why: "registries and mirrors of the data disk become podman's, if it can read them",
+    argv: &[B2P, "registries"],
+    after: SETTLED,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    late_ms: 60_000,
+    ..Service::DEFAULT
+};
 
 /// The engine waits for it, as long as `late_ms`: it is left to end then.
 pub(crate) const BOOTSYNC: Service = Service {
     name: "bootsync",
     why: "bootsync.sh on the data disk: what its owner does before the engine",
     argv: &[B2P, "hook", "bootsync"],
-    after: SETTLED,
+    // The ancestors asked for an address first.
+    after: &[data::NAME, CLOUD.name, REGISTRIES, "net"],
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,

@@ -16,6 +16,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
 
 /// The user with number 1000 as the image has it.
 const CORE: &str = "core";
+/// The group that may read /etc/shadow.
+const SHADOW: u32 = 42;
 /// The files that name it.
 const NAMED: &[&str] = &["passwd", "group", "shadow", "subuid", "subgid"];
 
@@ -73,6 +75,10 @@ pub fn user(name: &str) -> Result<(), String> {
         let text = fs::read_to_string(&path).map_err(|e| said(&path, e))?;
         let mode = if *file == "shadow" { 0o640 } else { 0o644 };
         replace(&path, renamed(&text, &before, name).as_bytes(), mode)?;
+        if *file == "shadow" {
+            let chown = std::os::unix::fs::chown(&path, None, Some(SHADOW));
+            chown.map_err(|e| said(&path, e))?;
+        }
     }
     let home = Path::new("/home").join(name);
     let made = || {

@@ -6,7 +6,7 @@ use config::{Config, Data, Net, Podman, Role};
 use services::{Service, Socket};
 
 use crate::rows::*;
-pub use crate::rows::{HOOKS, SHARES};
+pub use crate::rows::{ON_DISK, REGISTRIES, SHARES};
 use crate::{console, root};
 
 /// Our own binary under the name the userland knows.
@@ -61,7 +61,7 @@ fn plain(config: &Config) -> Vec<Service> {
     rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
     rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
     if disk {
-        rows.extend([BOOTSYNC, STORE, CONTAINERS, BOOTLOCAL]);
+        rows.extend([REGISTRY, BOOTSYNC, STORE, CONTAINERS, BOOTLOCAL]);
     }
     rows.extend(cloud.then_some(CLOUD_SCRIPTS));
     // In a container it is somebody else's clock.
@@ -78,7 +78,7 @@ fn plain(config: &Config) -> Vec<Service> {
 #[must_use]
 pub fn wanted(config: &Config, name: &str) -> bool {
     let told = config.services.iter().find(|(known, _)| known == name);
-    let asked = name.starts_with(RESCUE) || HOOKS.contains(&name);
+    let asked = name.starts_with(RESCUE) || ON_DISK.contains(&name);
     told.map_or(!asked, |(_, on)| *on)
 }
 

@@ -102,7 +102,7 @@ pub fn main() -> Result<()> {
         qcow2.display(),
         megabytes(fs::metadata(&qcow2)?.len())
     ));
-    Ok(())
+    crate::sums::write(&paths::out())
 }
 
 /// What is fetched and needed for it.

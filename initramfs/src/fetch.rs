@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::debs::{self, VERSIONS};
 use crate::packages::{self, Kernel};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
-use crate::{host, paths};
+use crate::{host, kernel, paths};
 
 /// Counts up when the way of unpacking changes, so that old trees are left alone.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// How often a fetch is tried before giving up; apt itself retries each file too.
 const TRIES: u32 = 3;
@@ -30,12 +31,15 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// All that is unpacked of a kernel and of what it depends on: mostly the tools that
 /// would make an initrd of Debian's.
-const OF_A_KERNEL: &[&str] = &["boot/", "usr/lib/modules/", VERSIONS];
+const OF_A_KERNEL: &[&str] = &[
+    "boot/",
+    "usr/lib/modules/",
+    "usr/share/doc/linux-",
+    VERSIONS,
+];
 
-/// Written by the hook inside the tree, moved out of it afterwards.
-const VERSIONS: &str = "packages.tsv";
-
-/// What is not even unpacked: nothing of it is used, and it is half of the files.
+/// What is not even unpacked: nothing of it is used, and it is half of the files. Of
+/// the documents, the copyright files are ([`debs::is_copyright`]).
 const SKIPPED: &[&str] = &[
     "dev/",
     "proc/",
@@ -84,15 +88,6 @@ pub struct Debian {
     pub key: String,
 }
 
-/// A package that was fetched.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Fetched {
-    /// Its name.
-    pub name: String,
-    /// Its version in full.
-    pub version: String,
-}
-
 impl Wanted {
     /// Reads `SUITE=`, `MIRROR=` and `KERNEL=`.
     pub fn from_env() -> Result<Self> {
@@ -118,13 +113,17 @@ impl Wanted {
         }
     }
 
-    /// The kernel with its modules.
+    /// The kernel with its modules; or what it is built with.
     fn linux(&self) -> Set {
+        let (label, kept) = match self.kernel {
+            Kernel::Slim => ("builder", &[][..]),
+            _ => ("linux", OF_A_KERNEL),
+        };
         Set {
             dir: paths::cache_of(self.kernel),
-            label: "linux",
-            packages: vec![self.kernel.package()],
-            kept: OF_A_KERNEL,
+            label,
+            packages: self.kernel.packages(),
+            kept,
         }
     }
 
@@ -163,8 +162,21 @@ impl Wanted {
         self.fetch_set(&self.userland(), step)
     }
 
-    /// Fetches the kernel's tree unless it is there.
+    /// Fetches the kernel's tree unless it is there; builds it, where that is asked for.
     pub fn fetch_kernel(&self, step: &Step) -> Result<Debian> {
+        match self.kernel {
+            Kernel::Slim => kernel::make(self, step),
+            _ => self.fetch_set(&self.linux(), step),
+        }
+    }
+
+    /// Where the tree is, or will be, that a kernel is built in.
+    pub(crate) fn builder(&self) -> Debian {
+        self.place(&self.linux())
+    }
+
+    /// Fetches that tree unless it is there.
+    pub(crate) fn fetch_builder(&self, step: &Step) -> Result<Debian> {
         self.fetch_set(&self.linux(), step)
     }
 
@@ -254,11 +266,8 @@ impl Wanted {
     }
 
     fn mmdebstrap(&self, set: &Set) -> Command {
-        let hook = format!(
-            "for deb in \"$1\"/var/cache/apt/archives/*.deb; do \
-             dpkg-deb -W --showformat='${{Package}}\\t${{Version}}\\n' \"$deb\"; \
-             done | sort > \"$1/{VERSIONS}\""
-        );
+        // Of a kernel's packages only the kernel is kept: no question whose a file is.
+        let hook = debs::hook(set.kept.is_empty());
         let mut command = Command::new("mmdebstrap");
         // /tmp is often a small tmpfs, and a home is closed to the subordinate users of
         // mmdebstrap's unshare mode: /var/tmp is neither.
@@ -329,7 +338,8 @@ fn unpack(from: &mut impl Read, to: &Path, kept: &[&str]) -> Result<u64> {
         let kind = entry.header().entry_type();
         let device = kind.is_character_special() || kind.is_block_special() || kind.is_fifo();
         let begins = |list: &[&str]| list.iter().any(|s| path.starts_with(s));
-        if device || begins(SKIPPED) || !(kept.is_empty() || begins(kept)) {
+        let skipped = begins(SKIPPED) && !debs::is_copyright(&path);
+        if device || skipped || !(kept.is_empty() || begins(kept)) {
             continue;
         }
         entry.set_preserve_mtime(false);
@@ -343,20 +353,6 @@ fn unpack(from: &mut impl Read, to: &Path, kept: &[&str]) -> Result<u64> {
 }
 
 impl Debian {
-    /// The packages in the tree, by name.
-    pub fn versions(&self) -> Result<Vec<Fetched>> {
-        let path = self.root.join(VERSIONS);
-        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        Ok(text
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .map(|(name, version)| Fetched {
-                name: name.into(),
-                version: version.into(),
-            })
-            .collect())
-    }
-
     /// The kernel's release: the one directory under /usr/lib/modules.
     pub fn kernel_release(&self) -> Result<String> {
         let dir = self.root.join("usr/lib/modules");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::bom::{self, Component, spdx};
 use crate::fetch::{Debian, Wanted};
 use crate::init::Programs;
 use crate::initrd::{self, Parts};
@@ -16,12 +17,12 @@ use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::Tree;
-use crate::{applets, erofs, init, ldcache, overlay, paths, userland};
+use crate::{applets, erofs, init, ldcache, overlay, paths, sums, userland};
 
 const STAGES: usize = 5;
 
 /// What is made of each kernel.
-const ARTIFACTS: &[&str] = &["vmlinuz", "initrd.img", "manifest.json"];
+const ARTIFACTS: &[&str] = &["vmlinuz", "initrd.img", "manifest.json", spdx::NAME];
 
 /// Makes the kernel, the initrd and the manifest that `KERNEL=` asks for. They lie in
 /// `out/<kernel>/`, and as the same files in `out/`, until another is asked for.
@@ -32,7 +33,8 @@ pub fn main() -> Result<()> {
     let (from, to) = (paths::out_of(wanted.kernel), paths::out());
     ARTIFACTS
         .iter()
-        .try_for_each(|name| same_file(&from.join(name), &to.join(name)))
+        .try_for_each(|name| same_file(&from.join(name), &to.join(name)))?;
+    sums::write(&to)
 }
 
 /// Makes those of the kernels that are named, in `out/<kernel>/` only: for who needs
@@ -56,8 +58,11 @@ fn make(wanted: &Wanted) -> Result<()> {
     let step = Step::begin(2, STAGES);
     let modules = modules::prepare(&debian, &linux, wanted.kernel, &step)?;
     let image = paths::cache_of(wanted.kernel).join("userland.erofs");
-    let userland = make_userland(&debian, &modules, image, &Step::begin(3, STAGES))?;
     let target = init::Target::choose();
+    let mut tree = assemble(&debian, &modules)?;
+    let bom = bom::collect(&debian, &linux, &tree, target)?;
+    tree.bytes(bom::LIST, bom::list(&bom), 0o644);
+    let userland = make_userland(&debian, &modules, &tree, image, &Step::begin(3, STAGES))?;
     let programs = make_programs(target, &Step::begin(4, STAGES))?;
     let parts = Parts {
         debian: &debian,
@@ -66,7 +71,8 @@ fn make(wanted: &Wanted) -> Result<()> {
         programs: &programs,
         userland: &userland,
     };
-    make_artifacts(wanted, &parts, target, &Step::begin(STAGES, STAGES))
+    make_artifacts(wanted, &parts, &Step::begin(STAGES, STAGES))?;
+    describe(wanted, &parts, target, bom)
 }
 
 /// Makes `to` another name of `from`; a copy, where the file system has no hard links.
@@ -118,18 +124,18 @@ fn add_directory(tree: &mut Tree, from: &Path, to: &str) -> Result<()> {
 fn make_userland(
     debian: &Debian,
     modules: &Modules,
+    tree: &Tree,
     image: PathBuf,
     step: &Step,
 ) -> Result<PathBuf> {
-    let tree = assemble(debian, modules)?;
-    let key = erofs::key(&tree, &[&debian.key, &modules.key]);
+    let key = erofs::key(tree, &[&debian.key, &modules.key]);
     stamp::make(&image, &key, |to| {
-        let (paths, files) = erofs::count(&tree);
+        let (paths, files) = erofs::count(tree);
         let unpacked = megabytes(tree.size()?);
         step.note(&format!(
             "userland: {paths} paths, {files} files, {unpacked} unpacked"
         ));
-        erofs::make(debian, &tree, to)?;
+        erofs::make(debian, tree, to)?;
         step.note(&format!("userland: {} as erofs", megabytes(size(to)?)));
         Ok(())
     })?;
@@ -142,14 +148,11 @@ fn make_programs(target: init::Target, step: &Step) -> Result<Programs> {
     init::build(target)
 }
 
-fn make_artifacts(wanted: &Wanted, parts: &Parts, target: init::Target, step: &Step) -> Result<()> {
+fn make_artifacts(wanted: &Wanted, parts: &Parts, step: &Step) -> Result<()> {
     let out = paths::out_of(wanted.kernel);
     let (vmlinuz, initrd) = (out.join("vmlinuz"), out.join("initrd.img"));
-    let manifest = out.join("manifest.json");
-    let kernel = make_kernel(parts.linux, &parts.modules.release, &vmlinuz)?;
-    if initrd::make(parts, &initrd)? || kernel || !manifest.exists() {
-        write_manifest(wanted, parts, target, &manifest)?;
-    }
+    make_kernel(parts.linux, &parts.modules.release, &vmlinuz)?;
+    initrd::make(parts, &initrd)?;
     step.note(&format!(
         "{}: vmlinuz {}, initrd.img {}, init {}, b2p {}",
         out.display(),
@@ -171,26 +174,38 @@ fn make_kernel(linux: &Debian, release: &str, to: &Path) -> Result<bool> {
     })
 }
 
-fn write_manifest(wanted: &Wanted, parts: &Parts, target: init::Target, to: &Path) -> Result<()> {
+/// Writes what the artifacts are and what is in them, as a manifest and as SPDX has it.
+fn describe(
+    wanted: &Wanted,
+    parts: &Parts,
+    target: init::Target,
+    packages: Vec<Component>,
+) -> Result<()> {
     let out = paths::out_of(wanted.kernel);
-    // Of what comes with the kernel only the kernel itself was unpacked.
-    let linux = parts.linux.versions()?.into_iter();
-    let linux = linux.filter(|package| package.name.starts_with("linux-image"));
+    let of = |name| Artifact::of(&out.join(name), name);
+    let boot = [of("vmlinuz")?, of("initrd.img")?];
+    let document = spdx::Document {
+        suite: &wanted.suite,
+        artifacts: &boot,
+        components: &packages,
+        created: bom::time::source(),
+    };
+    manifest::write_text(&document.text()?, &out.join(spdx::NAME))?;
+    let mut artifacts = Vec::from(boot);
+    artifacts.extend([
+        Artifact::of(parts.userland, "userland.erofs")?,
+        Artifact::of(&parts.programs.init, "init")?,
+        Artifact::of(&parts.programs.b2p, "b2p")?,
+    ]);
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION"),
         suite: wanted.suite.clone(),
         kernel: parts.modules.release.clone(),
         init_target: target.triple(),
-        artifacts: vec![
-            Artifact::of(&out.join("vmlinuz"), "vmlinuz")?,
-            Artifact::of(&out.join("initrd.img"), "initrd.img")?,
-            Artifact::of(parts.userland, "userland.erofs")?,
-            Artifact::of(&parts.programs.init, "init")?,
-            Artifact::of(&parts.programs.b2p, "b2p")?,
-        ],
-        packages: parts.debian.versions()?.into_iter().chain(linux).collect(),
+        artifacts,
+        packages,
     };
-    manifest::write(&manifest, to)
+    manifest::write(&manifest, &out.join("manifest.json"))
 }
 
 fn size(path: &Path) -> Result<u64> {

@@ -83,12 +83,10 @@ fn cargo(target: Target) -> Command {
 /// static start code may be older than the relocations asked for here: there,
 /// only what makes it static.
 fn flags(target: Target) -> Vec<String> {
-    let mut flags = vec![];
-    if let Some(home) = cargo_home() {
-        // Panic messages name files: not by where they lie on this machine.
-        let sources = home.join("registry/src");
-        flags.push(format!("--remap-path-prefix={}=crates", sources.display()));
-    }
+    let mut flags: Vec<_> = remaps()
+        .iter()
+        .map(|r| format!("--remap-path-prefix={r}"))
+        .collect();
     let more: &[&str] = match target {
         Target::Gnu => &["-Ctarget-feature=+crt-static"],
         Target::Musl => &[
@@ -100,23 +98,47 @@ fn flags(target: Target) -> Vec<String> {
         ],
     };
     flags.extend(more.iter().map(|&f| f.to_owned()));
-    if target == Target::Musl && rustc_version().is_some_and(|v| packs_relocations(&v)) {
+    if target == Target::Musl && rustc(&["--version"]).is_some_and(|v| packs_relocations(&v)) {
         // The addresses to mend at the start as a bitmap, not 24 bytes each.
         flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
     }
     flags
 }
 
-fn cargo_home() -> Option<PathBuf> {
+/// Panic messages name files: not by where they lie on this machine. rustc takes the last
+/// of these that fits.
+fn remaps() -> Vec<String> {
+    let mut all = vec![format!("{}=boot2podman", paths::root().display())];
+    if let Some(home) = cargo_home() {
+        let sources = home.join("registry/src");
+        // A registry has a directory of its own, named after where it was reached.
+        let registries = std::fs::read_dir(&sources).into_iter().flatten();
+        let mut dirs: Vec<_> = registries.filter_map(|e| Some(e.ok()?.path())).collect();
+        dirs.sort();
+        dirs.insert(0, sources);
+        all.extend(dirs.iter().map(|dir| format!("{}=crates", dir.display())));
+    }
+    // Where the sources of std are installed as well, it is named by these, else by the
+    // compiler's commit (rust-lang/rust issue 105907).
+    let say = |words: &[&str]| rustc(words).unwrap_or_default();
+    let said = say(&["-vV"]);
+    let commit = said.lines().find_map(|l| l.strip_prefix("commit-hash: "));
+    if let (sysroot, Some(commit)) = (say(&["--print", "sysroot"]), commit) {
+        let std = format!("{}/lib/rustlib/src/rust", sysroot.trim());
+        all.push(format!("{std}=/rustc/{commit}"));
+    }
+    all
+}
+
+/// Where cargo keeps the crates.
+pub fn cargo_home() -> Option<PathBuf> {
     let given = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     given.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }
 
-fn rustc_version() -> Option<String> {
-    let output = Command::new("rustc")
-        .arg("--version")
-        .current_dir(paths::root())
-        .output();
+fn rustc(words: &[&str]) -> Option<String> {
+    let mut rustc = Command::new("rustc");
+    let output = rustc.args(words).current_dir(paths::root()).output();
     output
         .ok()
         .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::bom::medium;
 use crate::boot::grub::Loaders;
 use crate::boot::menu;
 use crate::fetch::{Debian, Wanted};
@@ -14,7 +15,7 @@ use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::run::options::Options;
 use crate::stamp::{self, Inputs};
-use crate::{disk, paths, tools};
+use crate::{disk, paths, sums, tools};
 
 /// Its name under out/.
 pub const NAME: &str = "boot2podman.iso";
@@ -41,14 +42,22 @@ pub fn main() -> Result<()> {
     let tree = wanted.fetch_loaders(&step)?;
     let iso = paths::out_of(wanted.kernel).join(NAME);
     make(&tree, wanted.kernel, &flags, &iso)?;
+    medium::describe(&tree, &wanted.suite, &iso, &files(wanted.kernel))?;
     Step::of("iso", 2, 2).note(&format!(
         "{}: {}, volume {VOLUME}",
         iso.display(),
         megabytes(fs::metadata(&iso)?.len())
     ));
     image::same_file(&iso, &paths::out().join(NAME))?;
-    let sums = format!("{NAME}.sha256");
-    image::same_file(&iso.with_file_name(&sums), &paths::out().join(sums))
+    for name in [format!("{NAME}.sha256"), medium::name(NAME)] {
+        image::same_file(&iso.with_file_name(&name), &paths::out().join(name))?;
+    }
+    sums::write(&paths::out())
+}
+
+/// What is on it beside the loaders.
+fn files(kernel: Kernel) -> [PathBuf; 2] {
+    ["vmlinuz", "initrd.img"].map(|name| paths::out_of(kernel).join(name))
 }
 
 /// What every entry of the menu gets.
@@ -67,7 +76,7 @@ pub(crate) fn flags() -> Result<Vec<String>> {
 /// What went wrong.
 pub fn make(tree: &Debian, kernel: Kernel, flags: &[String], iso: &Path) -> Result<bool> {
     let menu = menu::config(DIR, flags)?;
-    let files = ["vmlinuz", "initrd.img"].map(|name| paths::out_of(kernel).join(name));
+    let files = files(kernel);
     let mut inputs = Inputs::new();
     inputs.add("format", "2").add("loaders", &tree.key);
     inputs.add("volume", VOLUME).add("menu", &menu);
@@ -114,7 +123,7 @@ fn write(tree: &Debian, menu: &str, files: &[PathBuf], to: &Path) -> Result<()> 
 fn xorriso(tree: &Debian, loaders: &Loaders<'_>, root: &Path, to: &Path) -> Result<()> {
     let efi = loaders.uefi()?;
     let mut command = tools::command_in(tree, "xorriso")?;
-    command.env("SOURCE_DATE_EPOCH", TIME);
+    command.env("SOURCE_DATE_EPOCH", TIME).env("TZ", "UTC");
     #[rustfmt::skip]
     command.args([
         "-as", "mkisofs", "-quiet", "-r", "-V", VOLUME, "-A", "boot2podman",

@@ -9,6 +9,12 @@ usage: cargo run -p initramfs -- <command>
           the same of these kernels, in out/<kernel>/ and nowhere else
   iso     the same, and out/boot2podman.iso with its checksum
   disk    the same, and out/boot2podman.qcow2 and .raw: a disk that boots
+  kernel  make the slim kernel, which KERNEL=slim selects, in out/kernel/
+  oci     out/boot2podman-kernel.oci.tar, and -disk.oci.tar of out/boot2podman.qcow2
+  deny [advisories]
+          what deny.toml says of other people's crates
+  reproducible
+          build this commit twice in different places, and compare
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
@@ -23,6 +29,10 @@ fn main() -> ExitCode {
             "image" => initramfs::image::beside(rest),
             "iso" => initramfs::iso::main(),
             "disk" => initramfs::disk::main(),
+            "kernel" => initramfs::kernel::main(),
+            "oci" => initramfs::oci::main(),
+            "deny" => initramfs::deny::main(rest),
+            "reproducible" => initramfs::reproducible::main(),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),

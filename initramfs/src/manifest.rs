@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::fetch::Fetched;
+use crate::bom::Component;
 use crate::stamp;
 
 /// The whole manifest.
@@ -22,8 +22,8 @@ pub struct Manifest {
     pub init_target: &'static str,
     /// Every file that was made.
     pub artifacts: Vec<Artifact>,
-    /// Every package that was fetched; the tables decide what of it is in the image.
-    pub packages: Vec<Fetched>,
+    /// Every package of which something is in the machine.
+    pub packages: Vec<Component>,
 }
 
 /// A file that was made.
@@ -55,7 +55,15 @@ impl Artifact {
 pub fn write(manifest: &Manifest, path: &Path) -> Result<()> {
     let mut text = serde_json::to_string_pretty(manifest)?;
     text.push('\n');
-    let temporary = path.with_extension("json.tmp");
+    write_text(&text, path)
+}
+
+/// Writes a text, in place of an older one at once; one that says the same stays.
+pub fn write_text(text: &str, path: &Path) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let temporary = path.with_extension("tmp");
     fs::write(&temporary, text).with_context(|| format!("write {}", temporary.display()))?;
     fs::rename(&temporary, path).with_context(|| format!("rename to {}", path.display()))
 }
@@ -82,9 +90,10 @@ mod tests {
             kernel: "6.12".into(),
             init_target: "x",
             artifacts: vec![artifact],
-            packages: vec![Fetched {
+            packages: vec![Component {
                 name: "podman".into(),
                 version: "5.4.2".into(),
+                ..Component::default()
             }],
         };
         let path = dir.path().join("manifest.json");

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use crate::fetch::Debian;
 use crate::packages::Kernel;
@@ -17,7 +17,7 @@ use crate::{paths, tools};
 
 mod hardware;
 
-pub use hardware::HARDWARE;
+pub use hardware::{HARDWARE, NOT_SLIM};
 
 /// Modules that PID 1 loads before there is a userland: from the initrd itself.
 /// libcrc32c asks for an implementation while it is loaded, and nobody is there
@@ -206,14 +206,15 @@ impl Index {
 
     /// The paths that `names` come to, each after what it needs.
     pub fn closure<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Vec<String>> {
-        let mut order: Vec<String> = Vec::new();
+        let (mut order, mut missing) = (Vec::<String>::new(), Vec::new());
         for name in names {
             let name = name.replace('-', "_");
             if self.builtin.contains(&name) {
                 continue;
             }
             let Some(path) = self.by_name.get(&name) else {
-                bail!("module table: this kernel has no module {name}");
+                missing.push(name);
+                continue;
             };
             // modules.dep lists all of a module's needs, the nearest first.
             let needs = self.needs.get(path).into_iter().flatten().rev();
@@ -223,14 +224,19 @@ impl Index {
                 }
             }
         }
+        ensure!(
+            missing.is_empty(),
+            "module table: this kernel has no module {}",
+            missing.join(", ")
+        );
         Ok(order)
     }
 }
 
-/// The rows that `kernel` must have, every name of them.
+/// The rows that `kernel` must have, every name of them but [`NOT_SLIM`]'s.
 fn rows(kernel: Kernel) -> impl Iterator<Item = &'static Row> {
     let more = match kernel {
-        Kernel::Cloud => &[],
+        Kernel::Cloud | Kernel::Slim => &[],
         Kernel::Generic => HARDWARE,
     };
     MODULES.iter().chain(more)
@@ -238,7 +244,13 @@ fn rows(kernel: Kernel) -> impl Iterator<Item = &'static Row> {
 
 fn names(kernel: Kernel) -> impl Iterator<Item = &'static str> {
     let table = rows(kernel).flat_map(|(names, _)| names.split(' '));
-    EARLY.iter().copied().chain(table)
+    let all = EARLY.iter().copied().chain(table);
+    all.filter(move |name| kernel != Kernel::Slim || !is_in(NOT_SLIM, name))
+}
+
+fn is_in(rows: &[Row], name: &str) -> bool {
+    rows.iter()
+        .any(|(names, _)| names.split(' ').any(|n| n == name))
 }
 
 /// Unpacks the table's modules and runs depmod over them, unless that was done before.
@@ -298,6 +310,7 @@ const LISTS: &[&str] = &[
 fn unpack_all(linux: &Debian, release: &str, paths: &[String], to: &Path) -> Result<()> {
     let from = linux.root.join("usr/lib/modules").join(release);
     let to = to.join("usr/lib/modules").join(release);
+    fs::create_dir_all(&to).with_context(|| format!("make {}", to.display()))?;
     for path in paths {
         let target = to.join(path.trim_end_matches(".xz"));
         fs::create_dir_all(target.parent().unwrap_or(&to))?;
@@ -391,6 +404,9 @@ mod tests {
         let cloud: BTreeSet<_> = names(Kernel::Cloud).collect();
         let generic: BTreeSet<_> = names(Kernel::Generic).collect();
         assert!(cloud.contains("virtio_net") && generic.is_superset(&cloud));
+        let slim: BTreeSet<_> = names(Kernel::Slim).collect();
+        let left: BTreeSet<_> = NOT_SLIM.iter().flat_map(|(n, _)| n.split(' ')).collect();
+        assert!(cloud.difference(&slim).eq(&left) && slim.is_subset(&cloud));
         for name in ["usb_storage", "mmc_block", "e1000", "vboxguest"] {
             assert!(generic.contains(name) && !cloud.contains(name), "{name}");
         }

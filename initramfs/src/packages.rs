@@ -106,18 +106,46 @@ pub const LOADERS: &[Package] = &[
     tool("mtools", "fills the FAT file system that UEFI reads"),
 ];
 
-/// Which of Debian's kernels.
+/// What the slim kernel is built with, in a tree of its own that the build sees as its
+/// root: the compiler is the suite's, whatever the host has.
+pub const BUILDER: &[Package] = &[
+    tool("linux-source", "the kernel's source, with Debian's patches"),
+    tool("gcc", "the compiler of the kernel and of its own tools"),
+    tool("libc6-dev", "for those tools"),
+    tool("libelf-dev", "objtool reads object files with it"),
+    tool("make", "the kernel's build system"),
+    tool("flex", "Kconfig's language"),
+    tool("bison", "the same"),
+    tool("bc", "computes the constants of the clock"),
+    tool("gawk", "tables of instructions and of features"),
+    tool("perl-base", "checks of the headers"),
+    tool("zstd", "packs the kernel"),
+    tool("xz-utils", "unpacks the source"),
+    tool("tar", "the same"),
+    tool("dash", "the build's shell"),
+    tool("coreutils", "and its commands"),
+    tool("findutils", "the same"),
+    tool("diffutils", "the same"),
+    tool("grep", "the same"),
+    tool("sed", "the same"),
+    tool("gzip", "the same; /proc/config.gz"),
+];
+
+/// Which kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// Virtual machines: virtio, Hyper-V, Xen, the big clouds.
     Cloud,
     /// The same, and bare metal, VirtualBox, VMware, USB, SD cards.
     Generic,
+    /// Built from Debian's source for virtual machines, all in one file, without modules
+    /// ([`crate::kernel`]).
+    Slim,
 }
 
 impl Kernel {
     /// Each of them, the default first.
-    pub const ALL: &[Kernel] = &[Kernel::Cloud, Kernel::Generic];
+    pub const ALL: &[Kernel] = &[Kernel::Cloud, Kernel::Generic, Kernel::Slim];
 
     /// Reads `KERNEL=`.
     pub fn parse(name: &str) -> Result<Self, String> {
@@ -126,7 +154,7 @@ impl Kernel {
         found.ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|kernel| kernel.name()).collect();
             let names = names.join(" or ");
-            format!("KERNEL={name}: it is {names} (slim is to come)")
+            format!("KERNEL={name}: it is {names}")
         })
     }
 
@@ -135,14 +163,17 @@ impl Kernel {
         match self {
             Kernel::Cloud => "cloud",
             Kernel::Generic => "generic",
+            Kernel::Slim => "slim",
         }
     }
 
-    /// The package that always depends on the newest one.
-    pub fn package(self) -> &'static str {
+    /// The packages that it comes from: one that always depends on the newest kernel, or
+    /// what it is built with.
+    pub fn packages(self) -> Vec<&'static str> {
         match self {
-            Kernel::Cloud => "linux-image-cloud-amd64",
-            Kernel::Generic => "linux-image-amd64",
+            Kernel::Cloud => vec!["linux-image-cloud-amd64"],
+            Kernel::Generic => vec!["linux-image-amd64"],
+            Kernel::Slim => BUILDER.iter().map(|p| p.name).collect(),
         }
     }
 }
@@ -163,7 +194,7 @@ mod tests {
         let all = names.len();
         names.dedup();
         assert_eq!(names.len(), all);
-        let mut all = PACKAGES.iter().chain(LOADERS);
+        let mut all = PACKAGES.iter().chain(LOADERS).chain(BUILDER);
         assert!(all.all(|p| !p.why.is_empty()));
     }
 
@@ -174,7 +205,7 @@ mod tests {
             assert_eq!(Kernel::parse(kernel.name()), Ok(*kernel));
         }
         let said = Kernel::parse("slime").expect_err("there is no such kernel");
-        for word in ["KERNEL=slime", "cloud", "generic", "slim "] {
+        for word in ["KERNEL=slime", "cloud", "generic", "slim"] {
             assert!(said.contains(word), "{said}");
         }
     }

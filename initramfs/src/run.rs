@@ -52,7 +52,8 @@ pub fn run(args: &[String]) -> Result<()> {
     let end = end_signals()?;
     let _terminal = Terminal::remember();
     let vm = machine.start()?;
-    let connect = Connect::new(vm.port("ssh")?, &place, user.as_ref().unwrap_or(&own));
+    let key = user.as_ref().unwrap_or(&own);
+    let connect = Connect::new(vm.port("ssh")?, &place, key, &options.append);
     fs::write(
         &connect.config,
         ssh::config(

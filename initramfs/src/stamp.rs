@@ -42,6 +42,11 @@ impl Inputs {
     }
 }
 
+/// SHA-256 of bytes, in hex.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// SHA-256 of a file, in hex.
 pub fn file_digest(path: &Path) -> Result<String> {
     let mut file = fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
@@ -61,7 +66,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn stamp_path(output: &Path) -> PathBuf {
+/// Where the stamp of an output is.
+pub fn stamp_path(output: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(output.file_name().unwrap_or_default());
     name.push(".stamp");

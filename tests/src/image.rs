@@ -14,7 +14,7 @@ use tar::{Builder, EntryType, Header};
 pub const NAME: &str = "localhost/box:1";
 
 /// The commands that it has.
-const COMMANDS: &str = "sh cat dd echo httpd id ip ls mkdir nc nslookup ping printf ps seq sleep tail test touch true wc wget";
+const COMMANDS: &str = "sh cat dd echo env httpd id ip ls mkdir nc nslookup ping printf ps seq sleep tail test touch true wc wget";
 
 /// Writes a docker-archive with a small busybox system, and gives its path.
 pub fn archive(dir: &Path) -> Result<PathBuf> {
@@ -24,13 +24,50 @@ pub fn archive(dir: &Path) -> Result<PathBuf> {
 /// The same of another name, and of other content: each number makes another
 /// layer, a few MiB longer than the first.
 pub fn archive_as(dir: &Path, name: &str, number: u64) -> Result<PathBuf> {
-    let busybox = Wanted::from_env()?.debian().root.join("usr/bin/busybox");
-    let busybox =
-        fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
     let file = dir.join("box.tar");
-    let layer = layer(&busybox, number)?;
+    let layer = layer(&busybox()?, number)?;
     fs::write(&file, docker_archive(&layer, name)?)?;
     Ok(file)
+}
+
+/// The image as a registry has it (OCI distribution-spec).
+pub struct Distributed {
+    /// The manifest, whatever its name and tag.
+    pub manifest: Vec<u8>,
+    /// Digest and content of what it names.
+    pub blobs: Vec<(String, Vec<u8>)>,
+}
+
+/// The media type of its manifest.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Makes it.
+pub fn distributed() -> Result<Distributed> {
+    let layer = layer(&busybox()?, 0)?;
+    let config = config(&layer).into_bytes();
+    let part = |kind: &str, bytes: &[u8]| {
+        json!({
+            "mediaType": format!("application/vnd.oci.image.{kind}"),
+            "digest": format!("sha256:{}", digest(bytes)),
+            "size": bytes.len(),
+        })
+    };
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": part("config.v1+json", &config),
+        "layers": [part("layer.v1.tar", &layer)],
+    });
+    let named = |bytes: Vec<u8>| (format!("sha256:{}", digest(&bytes)), bytes);
+    Ok(Distributed {
+        manifest: manifest.to_string().into_bytes(),
+        blobs: vec![named(config), named(layer)],
+    })
+}
+
+fn busybox() -> Result<Vec<u8>> {
+    let busybox = Wanted::from_env()?.debian().root.join("usr/bin/busybox");
+    fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))
 }
 
 /// What is in the file `bulk` of the image of this number.
@@ -69,8 +106,7 @@ fn layer(busybox: &[u8], number: u64) -> Result<Vec<u8>> {
     Ok(tar.into_inner()?)
 }
 
-/// The archive that `docker save` would make of an image with this one layer.
-fn docker_archive(layer: &[u8], image: &str) -> Result<Vec<u8>> {
+fn config(layer: &[u8]) -> String {
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
@@ -78,7 +114,12 @@ fn docker_archive(layer: &[u8], image: &str) -> Result<Vec<u8>> {
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", digest(layer))]},
         "history": [{"created": "2026-01-01T00:00:00Z"}],
     });
-    let config = config.to_string();
+    config.to_string()
+}
+
+/// The archive that `docker save` would make of an image with this one layer.
+fn docker_archive(layer: &[u8], image: &str) -> Result<Vec<u8>> {
+    let config = config(layer);
     let name = format!("{}.json", digest(config.as_bytes()));
     let manifest = json!([{"Config": name, "RepoTags": [image], "Layers": ["layer.tar"]}]);
     let mut tar = Builder::new(Vec::new());

@@ -1,16 +1,11 @@
 //! What the data disk says of the configuration, copied to where PID 1 reads it
 //! ([`init::flags::KEPT`]): a disk may hang, and PID 1 must not.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
 use init::files;
 use init::flags::{KEPT, LONGEST};
-use init::table::HOOKS;
+use init::table::{ON_DISK, REGISTRIES};
 
-use super::{Place, profile};
+use super::{Place, plain, profile};
 use crate::hook;
 
 /// What is copied: its name there, and where it is, the first that is.
@@ -27,7 +22,9 @@ const FILES: &[(&str, &[&str])] = &[
 pub fn all(place: &Place) -> Result<(), String> {
     let mut wrong = Vec::new();
     for (name, froms) in FILES {
-        let read = froms.iter().map(|from| read(&place.state().join(from)));
+        let read = froms
+            .iter()
+            .map(|from| plain::read(&place.state().join(from), LONGEST));
         let Some(outcome) = read.filter_map(Result::transpose).next() else {
             continue;
         };
@@ -45,8 +42,11 @@ pub fn all(place: &Place) -> Result<(), String> {
 
 fn environment(place: &Place) -> Result<(), String> {
     let path = place.state().join("profile");
-    if !path.is_file() {
+    if path.symlink_metadata().is_err() {
         return Ok(());
+    }
+    if !path.is_file() {
+        return Err(format!("{}: not a file", path.display()));
     }
     let lines = profile::exports(&path, &place.run().join("profile"))?;
     files::replace(&place.at(KEPT).join("environment"), lines.as_bytes(), 0o600)
@@ -54,8 +54,15 @@ fn environment(place: &Place) -> Result<(), String> {
 
 /// The names of those that are there.
 fn hooks(place: &Place) -> Result<(), String> {
-    let there = |name: &&&str| hook::file(&place.state(), name).is_file();
-    let names: String = HOOKS
+    // What is no script, its service says.
+    let there = |name: &&&str| {
+        let path = match **name {
+            REGISTRIES => place.state().join("registries.conf.d"),
+            name => hook::file(&place.state(), name),
+        };
+        path.symlink_metadata().is_ok()
+    };
+    let names: String = ON_DISK
         .iter()
         .filter(there)
         .map(|n| format!("{n}\n"))
@@ -63,32 +70,6 @@ fn hooks(place: &Place) -> Result<(), String> {
     match names.is_empty() {
         true => Ok(()),
         false => files::replace(&place.at(KEPT).join("hooks"), names.as_bytes(), 0o600),
-    }
-}
-
-/// The whole file; `None` where there is none.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    let say = |e: &dyn std::fmt::Display| Err(format!("{}: {e}", path.display()));
-    // Or the open of a fifo would wait for who writes to it (fifo(7)).
-    let mut options = File::options();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
-    let file = match options.open(path) {
-        Ok(file) => file,
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(e) => return say(&e),
-    };
-    if !file.metadata().is_ok_and(|m| m.is_file()) {
-        return say(&"not a file");
-    }
-    let mut bytes = Vec::new();
-    if let Err(e) = file.take(LONGEST + 1).read_to_end(&mut bytes) {
-        return say(&e);
-    }
-    match bytes.len() as u64 > LONGEST {
-        true => say(&"longer than 64 KiB; none of it is taken"),
-        false => Ok(Some(bytes)),
     }
 }
 

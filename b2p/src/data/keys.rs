@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use config::FwCfg;
 use disk::bytes::Open;
 use disk::userdata;
 use log::{info, warn};
 
-use super::{Place, durable, persist};
+use super::{Place, durable, old, persist, plain};
 
 /// A file of keys that is longer is not read.
 const LONGEST: u64 = 1 << 20;
@@ -20,8 +21,7 @@ const LONGEST: u64 = 1 << 20;
 /// What could not be read or written. The keys of the flags stay.
 pub fn merge(place: &Place) -> Result<(), String> {
     let kept = place.state().join("authorized_keys");
-    let archive = place.mnt().join(persist::USERDATA);
-    if !kept.exists() && archive.exists() {
+    if let Some(archive) = archive(place).filter(|_| !kept.exists()) {
         let keys = from_archive(&archive)?;
         durable::replace(&kept, keys.as_bytes(), 0o644)?;
     }
@@ -36,6 +36,13 @@ pub fn merge(place: &Place) -> Result<(), String> {
     init::files::replace(&used, all.as_bytes(), 0o644)
 }
 
+/// The archive that came with the disk, where we put it or where the ancestors did.
+fn archive(place: &Place) -> Option<PathBuf> {
+    let dirs = [""].into_iter().chain(old::DIRS);
+    let mut all = dirs.map(|dir| place.mnt().join(dir).join(persist::USERDATA));
+    all.find(|path| path.is_file())
+}
+
 /// Adds keys to those that sshd reads.
 ///
 /// # Errors
@@ -47,16 +54,8 @@ pub fn add(place: &Place, lines: &str) -> Result<(), String> {
 }
 
 fn text(path: &std::path::Path) -> Result<String, String> {
-    let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    match fs::metadata(path) {
-        Ok(m) if !m.is_file() => Err(fail(&"not a file")), // a fifo would never end
-        Ok(m) if m.len() > LONGEST => Err(fail(&"longer than 1 MiB")),
-        Ok(_) => {
-            let bytes = fs::read(path).map_err(|e| fail(&e))?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        }
-        Err(e) => Err(fail(&e)),
-    }
+    let bytes = plain::read(path, LONGEST)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn from_archive(path: &std::path::Path) -> Result<String, String> {

@@ -18,9 +18,11 @@ pub mod hostkey;
 pub mod ioctl;
 mod keys;
 mod mount;
-mod owner;
+mod old;
+pub mod owner;
 mod pending;
 mod persist;
+pub mod plain;
 mod profile;
 pub mod program;
 pub mod report;
@@ -200,6 +202,9 @@ fn take(device: &Device, kind: Kind, place: &Place, time: Time, report: &mut Rep
     }
     for (what, done) in persist::all(place, time) {
         done.unwrap_or_else(|why: String| report.degraded(&format!("{what}: {why}")));
+    }
+    if let Some(line) = old::left(&place.mnt(), &place.state()) {
+        warn!("data: {line}");
     }
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));
 }

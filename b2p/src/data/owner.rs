@@ -1,5 +1,5 @@
 //! What the machine's owner has put on the data disk for the programs in the machine:
-//! certificate authorities, registries, and what belongs to registries.
+//! certificate authorities, and what belongs to registries.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use log::info;
 
 use super::Place;
-use crate::{certs, registries};
+use crate::certs;
 
 /// A file that is longer is not read, nor more files than this.
 const LONGEST: u64 = 1 << 20;
@@ -16,9 +16,7 @@ const MOST: usize = 1000;
 
 /// Debian's bundle.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// Where podman looks for files beside registries.conf (containers-registries.conf.d(5)).
-const REGISTRIES: &str = "/etc/containers/registries.conf.d";
-/// And for the certificates of a registry (containers-certs.d(5)).
+/// Where podman looks for the certificates of a registry (containers-certs.d(5)).
 const CERTS_D: &str = "/etc/containers/certs.d";
 
 /// `certs/*.pem` and `certs/*.crt` join the bundle.
@@ -41,28 +39,18 @@ pub fn certificates(place: &Place) -> Result<(), String> {
     told(wrong)
 }
 
-/// `registries.conf.d/*.conf` and `certs.d/` are podman's own, on the disk. A file that
-/// podman could not read would make every pull fail: it stays out.
+/// `certs.d/` is podman's own, on the disk: what is changed there holds at once, though
+/// there be nothing yet.
 ///
 /// # Errors
-/// What is wrong with which file; the others are in.
+/// What the system said.
 pub fn registries(place: &Place) -> Result<(), String> {
-    let (files, mut wrong) = read(&place.state().join("registries.conf.d"), &["conf"]);
-    for (name, bytes) in files {
-        let done = registries::check(&String::from_utf8_lossy(&bytes))
-            .map_err(|why| format!("{name}: {why}"))
-            .and_then(|()| {
-                let base = Path::new(&name).file_name().unwrap_or_default();
-                init::files::replace(&place.at(REGISTRIES).join(base), &bytes, 0o644)
-            });
-        wrong.extend(done.err());
-    }
     let (from, to) = (place.state().join("certs.d"), place.at(CERTS_D));
-    if from.is_dir() && to.symlink_metadata().is_err() {
+    if to.symlink_metadata().is_err() {
         let linked = std::os::unix::fs::symlink(&from, &to);
-        wrong.extend(linked.err().map(|e| format!("{}: {e}", to.display())));
+        return linked.map_err(|e| format!("{}: {e}", to.display()));
     }
-    told(wrong)
+    Ok(())
 }
 
 fn told(wrong: Vec<String>) -> Result<(), String> {
@@ -74,7 +62,7 @@ fn told(wrong: Vec<String>) -> Result<(), String> {
 
 /// Every file of a directory with one of these endings, in order of their names: its
 /// path and what is in it. And what could not be read.
-fn read(dir: &Path, endings: &[&str]) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
+pub fn read(dir: &Path, endings: &[&str]) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let ends = |path: &PathBuf| {
         let ending = path.extension().and_then(|e| e.to_str());
@@ -114,26 +102,14 @@ mod tests {
         let root = std::env::temp_dir().join(format!("b2p-owner-{}", std::process::id()));
         let place = Place { root };
         let state = place.state();
-        for dir in ["registries.conf.d", "certs", "certs.d/box:5000"] {
+        for dir in ["certs", "certs.d/box:5000"] {
             fs::create_dir_all(state.join(dir)).unwrap();
         }
         fs::create_dir_all(place.at("/etc/containers")).unwrap();
         let put = |path: &str, text: &str| fs::write(state.join(path), text).unwrap();
-        put(
-            "registries.conf.d/10-good.conf",
-            "[[registry]]\nlocation='a:5000'\ninsecure=true\n",
-        );
-        put("registries.conf.d/20-bad.conf", "[[registry]\n");
-        put("registries.conf.d/note.txt", "[[[");
         put("certs/bad.pem", "hello");
         nix::unistd::mkfifo(&state.join("certs/fifo.crt"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let said = registries(&place).unwrap_err();
-        assert!(
-            said.contains("20-bad.conf: ") && !said.contains("note"),
-            "{said}"
-        );
-        let there = |name: &str| place.at(REGISTRIES).join(name).exists();
-        assert!(there("10-good.conf") && !there("20-bad.conf") && !there("note.txt"));
+        registries(&place).unwrap();
         assert!(place.at(CERTS_D).join("box:5000").is_dir());
         let said = certificates(&place).unwrap_err();
         assert!(

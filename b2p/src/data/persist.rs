@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Place, Time, durable, handover, hostkey, keys, owner};
 
-/// The archive that came with the disk, where boot2docker has it as well.
+/// The archive that came with the disk.
 pub const USERDATA: &str = "userdata.tar";
 
 /// Does all of it; what went wrong with what.

@@ -137,9 +137,11 @@ pub(super) fn mtools(
     with: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Result<()> {
     let mut command = tools::command_in(tree, name)?;
-    // The time of its files, 1980: FAT has none before. No configuration of the host's.
+    // The time of its files, which FAT has as the local one, and none before 1980; no
+    // configuration of the host's.
     command
         .env("SOURCE_DATE_EPOCH", "315532800")
+        .env("TZ", "UTC")
         .env("MTOOLSRC", "/dev/null");
     tools::run(with(&mut command), name).map(drop)
 }

@@ -105,3 +105,16 @@ pub const HARDWARE: &[Row] = &[
     // The board.
     ("fan acpi_cpufreq", "cooling; older processors' speeds"),
 ];
+
+/// What the slim kernel leaves to Debian's: drivers of machines that are too large to
+/// want it. It has everything else built in.
+pub const NOT_SLIM: &[Row] = &[
+    ("xen_blkfront xen_netfront", "Xen: older EC2"),
+    ("pci_hyperv mana", "Azure's passed-through devices"),
+    ("ena gve idpf ixgbevf", "cards of EC2 and Google"),
+    ("tap", "macvtap: virtual machines inside"),
+    (
+        "vmw_vsock_vmci_transport vmw_balloon",
+        "VMware beside disks and cards",
+    ),
+];

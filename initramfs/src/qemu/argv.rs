@@ -2,7 +2,7 @@
 
 use super::accel::Engine;
 use super::cmdline;
-use super::machine::{Card, Front, Machine, Network};
+use super::machine::{Board, Card, Front, Machine, Network};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -72,8 +72,12 @@ pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
 fn base(machine: &Machine) -> Vec<OsString> {
     let (memory, cpus) = (format!("{}M", machine.memory_mib), machine.cpus.to_string());
     let cpus = if machine.icount { "1" } else { cpus.as_str() };
+    let (board, source) = match machine.board {
+        Board::Q35 => ("q35", "virtio-rng-pci"),
+        Board::Microvm => ("microvm", "virtio-rng-device"),
+    };
     let entropy: &[&str] = match machine.entropy {
-        true => &["-device", "virtio-rng-pci"],
+        true => &["-device", source],
         false => &[],
     };
     let always = [
@@ -83,7 +87,7 @@ fn base(machine: &Machine) -> Vec<OsString> {
         "none",
         "-no-reboot",
         "-M",
-        "q35",
+        board,
         "-cpu",
         "max",
         "-m",
@@ -145,11 +149,12 @@ fn network(machine: &Machine, ports: &[u16]) -> Vec<String> {
             format!("user,id=net0{forwards}")
         }
     };
-    let card = match machine.card {
-        Card::Virtio => "virtio-net-pci",
-        Card::E1000 => "e1000",
+    let device = match (machine.card, machine.board) {
+        (Card::Virtio, Board::Q35) => "virtio-net-pci,netdev=net0,romfile=",
+        (Card::Virtio, Board::Microvm) => "virtio-net-device,netdev=net0",
+        (Card::E1000, _) => "e1000,netdev=net0,romfile=",
     };
-    let device = format!("{card},netdev=net0,romfile=");
+    let device = device.to_owned();
     vec!["-netdev".into(), netdev, "-device".into(), device]
 }
 
@@ -185,7 +190,7 @@ fn words<S: AsRef<str>>(list: &[S]) -> Vec<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::disk::Disk;
+    use super::super::disk::{Bus, Disk};
     use super::super::machine::Artifacts;
     use super::*;
 
@@ -277,6 +282,16 @@ mod tests {
         let line = line(&machine, Engine::Tcg);
         assert!(line.contains("-device e1000,netdev=net0"), "{line}");
         assert!(!line.contains("virtio"), "{line}");
+    }
+
+    #[test]
+    fn a_microvm_has_no_pci() {
+        let machine = machine().board(Board::Microvm);
+        let line = line(&machine.disk(Disk::raw("/d").on(Bus::Mmio)), Engine::Tcg);
+        for part in ["-M microvm", "virtio-net-device", "virtio-blk-device,drive"] {
+            assert!(line.contains(part), "{line}");
+        }
+        assert!(!line.contains("pci"), "{line}");
     }
 
     #[test]

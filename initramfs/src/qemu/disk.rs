@@ -24,6 +24,8 @@ pub enum Bus {
     /// virtio-blk: `/dev/vdX`.
     #[default]
     Virtio,
+    /// The same without PCI: microvm's.
+    Mmio,
     /// virtio-scsi: `/dev/sdX`.
     Scsi,
     /// NVMe: `/dev/nvmeXn1`.
@@ -190,7 +192,7 @@ impl Disk {
 
     fn controller(&self, n: usize) -> Option<String> {
         let kind = match self.bus {
-            Bus::Virtio | Bus::Nvme => return None,
+            Bus::Virtio | Bus::Mmio | Bus::Nvme => return None,
             Bus::Scsi => "virtio-scsi-pci",
             Bus::Ahci => "ich9-ahci",
             Bus::Ide => "piix3-ide",
@@ -204,6 +206,7 @@ impl Disk {
         let ata = if self.cdrom { "ide-cd" } else { "ide-hd" };
         let mut device = match self.bus {
             Bus::Virtio => format!("virtio-blk-pci,drive=disk{n}"),
+            Bus::Mmio => format!("virtio-blk-device,drive=disk{n}"),
             Bus::Scsi => format!(
                 "scsi-{},bus=bus{bus}.0,drive=disk{n}",
                 if self.cdrom { "cd" } else { "hd" }

@@ -67,11 +67,23 @@ pub enum Card {
     E1000,
 }
 
+/// What everything is plugged into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Board {
+    /// A PC with PCI Express.
+    #[default]
+    Q35,
+    /// QEMU's microvm: virtio by memory, no PCI, hardly any firmware
+    /// (QEMU's docs/system/i386/microvm.rst). Disks are on [`super::Bus::Mmio`].
+    Microvm,
+}
+
 /// A machine to be started: [`Machine::start`].
 #[derive(Clone, Debug)]
 pub struct Machine {
     pub(super) boot: Option<Artifacts>,
     pub(super) dir: PathBuf,
+    pub(super) board: Board,
     pub(super) memory_mib: u32,
     pub(super) cpus: u32,
     pub(super) accel: Accel,
@@ -112,6 +124,7 @@ impl Machine {
         Self {
             boot: None,
             dir: PathBuf::from("out/vm/unnamed"),
+            board: Board::Q35,
             memory_mib: 1024,
             cpus: 2,
             accel: Accel::Auto,
@@ -141,6 +154,21 @@ impl Machine {
             dir: dir.as_ref().to_owned(),
             ..self
         }
+    }
+
+    /// What everything is plugged into.
+    #[must_use]
+    pub fn board(self, board: Board) -> Self {
+        Self { board, ..self }
+    }
+
+    /// Another kernel than that of `make image`.
+    #[must_use]
+    pub fn kernel(mut self, kernel: impl AsRef<Path>) -> Self {
+        if let Some(boot) = &mut self.boot {
+            boot.kernel = kernel.as_ref().to_owned();
+        }
+        self
     }
 
     /// Memory in MiB.

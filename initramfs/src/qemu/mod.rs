@@ -34,7 +34,7 @@ mod vm;
 pub use accel::{Accel, Engine};
 pub use console::Console;
 pub use disk::{Bus, Disk};
-pub use machine::{Artifacts, Card, Machine, Network};
+pub use machine::{Artifacts, Board, Card, Machine, Network};
 pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded};
 pub use vm::Vm;
 

@@ -18,17 +18,20 @@ pub struct Connect {
     pub socket: PathBuf,
     /// The private key.
     key: PathBuf,
+    /// Who logs in.
+    user: String,
 }
 
 impl Connect {
-    /// For a machine in its place.
-    pub fn new(port: u16, place: &Place, key: &Key) -> Self {
+    /// For a machine in its place that has these flags.
+    pub fn new(port: u16, place: &Place, key: &Key, flags: &str) -> Self {
         let config = place.dir.join("ssh_config");
         Self {
             port,
             config,
             socket: place.socket.clone(),
             key: key.file.clone(),
+            user: user(flags),
         }
     }
 
@@ -39,6 +42,7 @@ impl Connect {
             config,
             socket,
             key,
+            user,
         } = self;
         let (config, socket, key) = (config.display(), socket.display(), key.display());
         let time = ready.boot_ms().map_or_else(String::new, |ms| {
@@ -56,9 +60,9 @@ impl Connect {
         format!(
             "boot2podman is ready{time}\n{degraded}\
             \x20 ssh     ssh -F {config} boot2podman\n\
-            \x20         ssh -p {port} -i {key} -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no core@127.0.0.1\n\
+            \x20         ssh -p {port} -i {key} -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no {user}@127.0.0.1\n\
             \x20 podman  CONTAINER_HOST=unix://{socket} podman --remote ps\n\
-            \x20         podman --remote --url ssh://core@127.0.0.1:{port}/run/podman/podman.sock --identity {key} ps\n\
+            \x20         podman --remote --url ssh://{user}@127.0.0.1:{port}/run/podman/podman.sock --identity {key} ps\n\
             \x20 docker  DOCKER_HOST=unix://{socket} docker ps\n\
             \x20         DOCKER_HOST=ssh://boot2podman docker ps    with `Include {config}` first in ~/.ssh/config\n\
             \x20 A machine without a data disk has a new host key at each boot. A client that\n\
@@ -68,9 +72,21 @@ impl Connect {
     }
 }
 
+/// The name of the user as the flags have it, read as the machine reads them.
+fn user(flags: &str) -> String {
+    config::parse(flags.as_bytes(), &[]).0.user
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_user_is_the_one_there_is() {
+        assert_eq!(user("quiet b2p.net=off"), "core");
+        assert_eq!(user("b2p.user=one b2p.user=dev"), "dev");
+        assert_eq!(user("b2p.user=root"), "core");
+    }
 
     #[test]
     fn each_client_has_its_line() {
@@ -80,6 +96,7 @@ mod tests {
             config: "/p/out/run/ssh_config".into(),
             socket: "/p/out/podman.sock".into(),
             key: "/home/me/.ssh/id".into(),
+            user: "dev".into(),
         };
         let text = connect.text(&Ready::find(line).expect("ready"));
         for part in [
@@ -88,7 +105,7 @@ mod tests {
             "ssh -F /p/out/run/ssh_config boot2podman\n",
             "-p 2222 -i /home/me/.ssh/id -o",
             "CONTAINER_HOST=unix:///p/out/podman.sock podman",
-            "--url ssh://core@127.0.0.1:2222/run/podman/podman.sock --identity /home/me/.ssh/id",
+            "--url ssh://dev@127.0.0.1:2222/run/podman/podman.sock --identity /home/me/.ssh/id",
             "DOCKER_HOST=unix:///p/out/podman.sock docker",
         ] {
             assert!(text.contains(part), "{part} in:\n{text}");

@@ -1,46 +1,77 @@
 //! The machine as its owner wants it: from the host, and from files on the data disk.
-//! One disk, three boots; docs/configure.md has the recipes.
+//! One disk, four boots; docs/configure.md has the recipes.
 
+mod images;
+mod keys;
 mod nonsense;
+mod off;
 mod servers;
 
 use anyhow::{Context, Result, ensure};
 use initramfs::qemu::{Disk, Machine};
-use servers::{HOST, Plain, Tls};
+use servers::{Authority, HOST, Plain, Tls};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::disks::{self, Image, taken, userdata};
-use tests::{Checks, Guest, eventually, image, keyless, text};
+use tests::{Checks, Guest, eventually, keyless, text};
 
 const SOON: Duration = Duration::from_secs(60);
 const STATE: &str = "/var/lib/boot2podman";
 
 struct World {
     disk: Image,
+    /// Over HTTP, and a proxy.
     plain: Plain,
+    /// Over TLS, by an authority that the disk has from the second boot on,
     tls: Tls,
+    known: Authority,
+    /// and by one that it never has.
+    strange: Tls,
+    stranger: Authority,
+}
+
+impl World {
+    fn make(dir: &Path) -> Result<World> {
+        let tar = userdata::with_key(userdata::OURS, &Guest::public_key()?)?;
+        let (known, stranger) = (dir.join("known"), dir.join("stranger"));
+        let (known, stranger) = (Authority::make(&known)?, Authority::make(&stranger)?);
+        keys::make(dir)?;
+        Ok(World {
+            disk: taken::words(dir, "disk", &tar)?,
+            plain: Plain::start()?,
+            tls: known.registry()?,
+            known,
+            strange: stranger.registry()?,
+            stranger,
+        })
+    }
+
+    fn dir(&self) -> &Path {
+        self.disk.file().parent().unwrap_or(Path::new("."))
+    }
+}
+
+/// Of a file beside the disk, for programs that run elsewhere.
+fn path_of(world: &World, name: &str) -> Result<PathBuf> {
+    Ok(world.dir().join(name).canonicalize()?)
 }
 
 #[test]
 fn configure() -> Result<()> {
     let dir = disks::dir("configure")?;
-    let tar = userdata::with_key(userdata::OURS, &Guest::public_key()?)?;
-    let world = World {
-        disk: taken::words(&dir, "disk", &tar)?,
-        plain: Plain::start()?,
-        tls: Tls::start(&dir)?,
-    };
+    let world = World::make(&dir)?;
     world.disk.grow(1024)?;
     let mut checks = Checks::new("configure");
     from_the_host(&world, &mut checks)?;
     from_the_disk(&world, &mut checks)?;
     nonsense::boot(&world, &mut checks)?;
+    off::boot(&world, &mut checks)?;
     checks.done()?;
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// Keys come from the disk alone.
+/// The tests' key comes from the disk alone.
 fn machine(world: &World, name: &str) -> Result<Machine> {
     let machine = keyless(&format!("configure-{name}"))?;
     Ok(machine.disk(Disk::raw(world.disk.file())))
@@ -82,8 +113,13 @@ fn whole(guest: &Guest) -> Result<()> {
 /// The first boot: three sources, of which the command line wins over fw_cfg and that
 /// over SMBIOS; and a user with another name.
 fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
+    let key = |name| keys::public(world.dir(), name);
+    let smbios = format!("type=11,value=boot2podman:ssh_key={}", key("smbios")?);
     let machine = machine(world, "host")?
+        .ssh_key(&key("cmdline")?)
         .append("b2p.hostname=by-line b2p.user=dev b2p.no_proxy=localhost,.example")
+        .fw_cfg("opt/org.boot2podman/ssh_key", key("fw_cfg")?.as_bytes())
+        .qemu_args(&["-smbios", &smbios])
         .fw_cfg("opt/org.boot2podman/hostname", b"by-fw-cfg")
         .fw_cfg("opt/org.boot2podman/tz", b"Asia/Tokyo")
         .qemu_args(&["-smbios", "type=11,value=boot2podman:tz=Europe/Berlin"])
@@ -115,14 +151,14 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
             engine_has(&guest, "http_proxy=http://10.0.2.2:1")
         },
     );
-    checks.check("a key that is added while it runs", || added(&guest, world));
+    checks.check("keys of every source", || {
+        keys::open(&guest, world, &["cmdline", "fw_cfg", "smbios"])
+    });
+    checks.check("keys that are added while it runs", || {
+        keys::added(&guest, world)
+    });
     checks.check("an authority that nobody knows yet", || {
-        let said = pull(&guest, &format!("{HOST}:{}/x:1", world.tls.port))?;
-        ensure!(
-            said.contains("x509") || said.contains("unknown authority"),
-            "{said}"
-        );
-        Ok(())
+        images::unknown(&guest, world.tls.port)
     });
     checks.check("the files of the next boot", || prepare(&guest, world));
     checks.check("off", || off(&guest));
@@ -162,52 +198,36 @@ fn engine_has(guest: &Guest, variable: &str) -> Result<()> {
     Ok(())
 }
 
-/// In each of the two places where people put one.
-fn added(guest: &Guest, world: &World) -> Result<()> {
-    let dir = world.disk.file().parent().context("no directory")?;
-    for (name, place) in [
-        ("one", "/home/dev/.ssh/authorized_keys"),
-        ("two", "/var/lib/boot2podman/authorized_keys"),
-    ] {
-        let public = userdata::rsa(dir, name)?;
-        let login = || guest.login_with("dev", &dir.join(name));
-        ensure!(login().is_err(), "{name} is let in before it is known");
-        let script = format!(
-            "mkdir -p $(dirname {place}) && echo '{}' >>{place}; chown -R dev /home/dev/.ssh",
-            public.trim()
-        );
-        guest.sh(&script)?;
-        ensure!(login()? == "dev", "{name}");
-    }
-    Ok(())
-}
-
-/// What podman says when it cannot pull this.
-fn pull(guest: &Guest, name: &str) -> Result<String> {
-    let out = guest.ssh("root", &format!("podman pull {name}"))?;
-    ensure!(!out.status.success(), "{name} was pulled");
-    Ok(String::from_utf8_lossy(&out.stderr).into_owned())
-}
-
 /// What is put on the disk: path below [`STATE`], content.
 fn files(world: &World) -> Result<Vec<(&'static str, String)>> {
-    let registries = format!(
-        "[[registry]]\nprefix = \"plain.example\"\nlocation = \"{HOST}:{0}\"\ninsecure = true\n\
-         [[registry]]\nlocation = \"mirrored.example\"\n\
-         [[registry.mirror]]\nlocation = \"{HOST}:{0}/mirror\"\ninsecure = true\n",
-        world.plain.port
+    let proxy = format!("http://{HOST}:{}", world.plain.port);
+    let config = format!(
+        "# The owner's.\nb2p.hostname=by-disk\nuser=dev\ntz = \"Europe/Berlin\"\nb2p.podman=boot\n\
+         b2p.off=time\nb2p.swap=zram:16\nb2p.http_proxy={proxy}\n\
+         b2p.no_proxy={HOST},.example.org\nssh_key=\"{}\"\n",
+        keys::public(world.dir(), "config")?
     );
+    let profile = format!(
+        "export GREETING='hello you'\nexport HTTPS_PROXY={proxy} HTTP_PROXY=loses\nunexported=1\n"
+    );
+    let left = "(while sleep 1; do echo still here; done) &\n";
     let hook = |name: &str, more: &str| {
         format!("echo \"$(cut -d' ' -f1 /proc/uptime) {name} $GREETING\" >>/run/hooks\n{more}")
     };
     Ok(vec![
-        ("config", "# The owner's.\nb2p.hostname=by-disk\nuser=dev\ntz = \"Europe/Berlin\"\nb2p.podman=boot\nb2p.off=time\nb2p.swap=zram:16\n".into()),
+        ("config", config),
         ("hostname", "kept\n".into()),
-        ("profile", "export GREETING='hello you'\nexport HTTPS_PROXY=http://10.0.2.2:3\nunexported=1\n".into()),
-        ("bootsync.sh", hook("bootsync", "echo said by bootsync\ntest ! -e /run/podman-was\n")),
-        ("bootlocal.sh", hook("bootlocal", "sleep 3600\n")),
-        ("certs/own.pem", fs::read_to_string(&world.tls.authority)?),
-        ("registries.conf.d/50-own.conf", registries),
+        ("profile", profile),
+        (
+            "bootsync.sh",
+            hook("bootsync", &format!("echo said by bootsync\n{left}")),
+        ),
+        ("bootlocal.sh", hook("bootlocal", "exec sleep 3600\n")),
+        ("certs/own.pem", world.known.pem()?),
+        (
+            "registries.conf.d/50-own.conf",
+            images::conf(world.plain.port),
+        ),
     ])
 }
 
@@ -220,8 +240,7 @@ fn prepare(guest: &Guest, world: &World) -> Result<()> {
     for (path, content) in files(world)? {
         put(guest, path, &content)?;
     }
-    let archive = fs::read(image::archive(guest.vm.dir())?)?;
-    text(&guest.ssh_with("root", "podman load -q", &archive)?).map(drop)
+    Ok(())
 }
 
 /// The second boot: all of it is on the disk, but for one flag that wins.
@@ -243,27 +262,36 @@ fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
         hooks(&guest)
     });
     checks.check("the profile, in sessions and in the engine", || {
-        let said = guest.sh_as("dev", "echo $GREETING $HTTPS_PROXY $unexported; echo $PATH")?;
+        let proxy = format!("http://{HOST}:{}", world.plain.port);
+        let words = "echo $GREETING $HTTPS_PROXY $HTTP_PROXY $unexported; echo $PATH";
+        let said = guest.sh_as("dev", words)?;
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
-        ensure!(
-            said == format!("hello you http://10.0.2.2:3\n{path}"),
-            "{said}"
-        );
+        let wanted = format!("hello you {proxy} {proxy}\n{path}");
+        ensure!(said == wanted, "{said}");
         let seen = guest.at_terminal("root", &[])?;
         ensure!(!seen.contains("not found"), "{seen}");
-        engine_has(&guest, "HTTPS_PROXY=http://10.0.2.2:3")
+        engine_has(&guest, &format!("HTTPS_PROXY={proxy}"))
     });
-    checks.check("proxies reach containers and builds", || proxies(&guest));
+    checks.check("keys that the disk keeps", || {
+        keys::open(&guest, world, &["config", "edited", "added"])
+    });
     checks.check("the authority is known now", || {
-        let said = pull(&guest, &format!("{HOST}:{}/x:1", world.tls.port))?;
-        ensure!(
-            !said.contains("x509") && !said.contains("authority"),
-            "{said}"
-        );
-        Ok(())
+        images::known(&guest, world.tls.port)
+    });
+    checks.check("one more, of one registry", || {
+        images::one_more(&guest, world)
     });
     checks.check("an insecure registry, and a mirror", || {
-        registries(&guest, world)
+        images::plain(&guest, world)
+    });
+    checks.check("every podman pulls through the proxies", || {
+        images::by_proxy(&guest, world)
+    });
+    checks.check("proxies reach containers and builds", || {
+        images::proxies(&guest, world)
+    });
+    checks.check("what hooks leave running runs, until it is stopped", || {
+        left(&guest)
     });
     checks.check("what breaks the next boot", || nonsense::prepare(&guest));
     checks.check("off", || off(&guest));
@@ -304,31 +332,18 @@ fn hooks(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-fn proxies(guest: &Guest) -> Result<()> {
-    let name = image::NAME;
-    let wanted = "HTTPS_PROXY=http://10.0.2.2:3";
-    for script in [
-        format!("podman run --rm {name} sh -c set"),
-        format!("podman --url unix:///run/podman/podman.sock run --rm {name} sh -c set"),
-        format!("printf 'FROM {name}\\nRUN set\\n' | podman build --no-cache -"),
-    ] {
-        let said = guest.sh(&script)?.replace('\'', "");
-        ensure!(said.contains(wanted), "`{script}`: {said}");
-    }
-    Ok(())
-}
-
-fn registries(guest: &Guest, world: &World) -> Result<()> {
-    pull(guest, "plain.example/a:1")?;
-    pull(guest, "mirrored.example/b:1")?;
-    let asked = world.plain.asked();
-    for part in ["GET /v2/a/manifests/1", "GET /v2/mirror/b/manifests/1"] {
-        ensure!(
-            asked.iter().any(|a| a.contains(part)),
-            "no {part}: {asked:?}"
-        );
-    }
-    Ok(())
+fn left(guest: &Guest) -> Result<()> {
+    let lines = "b2p log bootsync | grep -c 'still here'";
+    let before: u32 = guest.sh(lines)?.parse()?;
+    eventually(SOON, || {
+        let now: u32 = guest.sh(lines)?.parse()?;
+        ensure!(now > before, "{now} lines");
+        Ok(())
+    })?;
+    let sleeps = "ps -o args | grep -c '^sleep 3600'";
+    equals(guest, sleeps, "1")?;
+    guest.sh("b2p stop bootlocal")?;
+    equals(guest, &format!("{sleeps} || true"), "0")
 }
 
 /// For who reads the list of files.

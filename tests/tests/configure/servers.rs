@@ -1,155 +1,203 @@
-//! Two registries on the host that have nothing: one in plain HTTP, which notes that it
-//! was asked, and one over TLS, whose certificate is by an authority of its own.
+//! Registries that a guest reaches at 10.0.2.2, each with the one image of
+//! [`tests::image`] under every name: over HTTP, which is a proxy as well, and over
+//! TLS with a certificate authority of its own, by openssl(1).
 
 use anyhow::{Context, Result, ensure};
 use initramfs::qemu::process;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
+use tests::image::{self, Distributed};
 
-/// What the host is to a guest on QEMU's own network.
+/// The host, as QEMU's user network has it.
 pub const HOST: &str = "10.0.2.2";
 
-const SOON: Duration = Duration::from_secs(60);
+/// An answer to whatever is asked with this end of a path.
+fn answer(image: &Distributed, path: &str) -> Option<Vec<u8>> {
+    let (kind, body): (&str, &[u8]) = if path == "/v2/" {
+        ("application/json", b"{}")
+    } else if path.ends_with("/tags/list") {
+        ("application/json", b"{\"name\":\"box\",\"tags\":[\"1\"]}")
+    } else if path.ends_with("/manifests/1") {
+        (image::MANIFEST, &image.manifest)
+    } else {
+        let name = path.rsplit('/').next()?;
+        let blob = image.blobs.iter().find(|(digest, _)| digest == name)?;
+        ("application/octet-stream", &blob.1)
+    };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    Some([head.as_bytes(), body].concat())
+}
 
-/// Keeps the first line of every request.
+/// A registry over HTTP, until the program ends; who asks it as a proxy gets the same.
 pub struct Plain {
+    /// Where it listens.
     pub port: u16,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Plain {
+    /// Listens on a free port of 127.0.0.1.
     pub fn start() -> Result<Plain> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = Arc::clone(&asked);
-        thread::spawn(move || {
+        let image = Arc::new(image::distributed()?);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&asked);
+        std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let line = answer(stream).unwrap_or_default();
-                kept.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
+                let (image, list) = (Arc::clone(&image), Arc::clone(&list));
+                std::thread::spawn(move || serve(&stream, &image, &list));
             }
         });
         Ok(Plain { port, asked })
     }
 
+    /// The first lines of all requests since the last time.
     pub fn asked(&self) -> Vec<String> {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.clone()
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *asked)
     }
 }
 
-fn answer(mut stream: TcpStream) -> Result<String> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let first = lines.next().context("nothing is asked")??;
+/// One request, then the end: a client that goes away is its own affair.
+fn serve(stream: &TcpStream, image: &Distributed, asked: &Mutex<Vec<String>>) {
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let first = lines.next().unwrap_or_default();
     for line in lines {
-        if line?.is_empty() {
+        if line.is_empty() {
             break;
         }
     }
-    // That there is a registry is answered; that it has the image is not.
-    let status = match first.starts_with("GET /v2/ ") {
-        true => "200 OK",
-        false => "404 Not Found",
+    let target = first.split(' ').nth(1).unwrap_or_default();
+    // A proxy is told the whole address (RFC 9112, section 3.2.2).
+    let path = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or("", |at| &rest[at..]),
+        None => target,
     };
-    let head = "Content-Length: 0\r\nConnection: close";
-    stream.write_all(format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n").as_bytes())?;
-    Ok(first)
+    let bytes = answer(image, path).filter(|_| first.starts_with("GET "));
+    let none = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    asked
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(first);
+    let _ = (&*stream).write_all(bytes.as_deref().unwrap_or(none));
 }
 
-/// `openssl s_server`, until it is dropped.
-pub struct Tls {
-    pub port: u16,
-    pub authority: PathBuf,
-    server: Child,
+/// A certificate authority, and a certificate of its for [`HOST`].
+pub struct Authority {
+    dir: PathBuf,
 }
 
-impl Tls {
-    pub fn start(dir: &Path) -> Result<Tls> {
-        let path = |name: &str| dir.join(name).display().to_string();
-        let (ca, ca_key) = (path("ca.pem"), path("ca.key"));
-        let (cert, key, extra) = (path("cert.pem"), path("cert.key"), path("extra"));
-        let (request, names) = (path("request"), format!("subjectAltName=IP:{HOST}\n"));
-        fs::write(&extra, names)?;
-        let new = ["-newkey", "rsa:2048", "-nodes"];
-        let mut own = vec![
-            "req",
-            "-x509",
-            "-days",
-            "30",
-            "-subj",
-            "/CN=an authority of one's own",
+impl Authority {
+    /// Makes both in a directory of their own.
+    pub fn make(dir: &Path) -> Result<Authority> {
+        fs::create_dir_all(dir)?;
+        let key = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
         ];
-        own.extend(new);
-        own.extend(["-keyout", &ca_key, "-out", &ca]);
-        openssl(&own)?;
-        let mut ask = vec![
-            "req",
+        let san = format!("subjectAltName=IP:{HOST}");
+        let ours = [
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.crt",
+            "-subj",
+            "/CN=authority of a test",
+        ];
+        let theirs = [
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-keyout",
+            "tls.key",
+            "-out",
+            "tls.crt",
             "-subj",
             "/CN=registry",
-            "-keyout",
-            &key,
-            "-out",
-            &request,
+            "-addext",
+            &san,
+            "-addext",
+            "basicConstraints=CA:FALSE",
         ];
-        ask.extend(new);
-        openssl(&ask)?;
-        openssl(&[
-            "x509",
-            "-req",
-            "-days",
-            "30",
-            "-in",
-            &request,
-            "-CA",
-            &ca,
-            "-CAkey",
-            &ca_key,
-            "-CAcreateserial",
-            "-extfile",
-            &extra,
-            "-out",
-            &cert,
-        ])?;
-        // The port is free until somebody else takes it in between: then s_server ends.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut server = Command::new("openssl");
-        server.args(["s_server", "-quiet", "-WWW", "-cert", &cert, "-key", &key]);
-        server
-            .args(["-accept", &format!("127.0.0.1:{port}")])
-            .current_dir(dir);
-        server
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let server = process::spawn(server)?;
-        Ok(Tls {
-            port,
-            authority: dir.join("ca.pem"),
-            server,
+        for words in [&ours[..], &theirs[..]] {
+            let mut openssl = Command::new("openssl");
+            openssl
+                .args(["req", "-x509", "-days", "3650"])
+                .args(key)
+                .args(words);
+            openssl.current_dir(dir);
+            let out = process::output(openssl, b"", Duration::from_secs(60))?;
+            let said = String::from_utf8_lossy(&out.stderr);
+            ensure!(out.status.success(), "openssl req: {said}");
+        }
+        Ok(Authority {
+            dir: dir.to_owned(),
         })
     }
+
+    /// The authority's certificate, in PEM.
+    pub fn pem(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.dir.join("ca.crt"))?)
+    }
+
+    /// A registry over TLS that has `box` and its tags. Not its content: s_server(1)
+    /// refuses paths with a colon, which every digest has.
+    pub fn registry(&self) -> Result<Tls> {
+        let image = image::distributed()?;
+        // `-HTTP` sends files as they are: whole answers.
+        let (web, path) = (self.dir.join("web"), "/v2/box/tags/list");
+        let file = web.join(path.trim_start_matches('/'));
+        fs::create_dir_all(file.parent().context("a path")?)?;
+        fs::write(&file, answer(&image, path).context("an answer")?)?;
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(["s_server", "-HTTP", "-accept", &format!("127.0.0.1:{port}")])
+            .args(["-cert", "../tls.crt", "-key", "../tls.key"])
+            .current_dir(&web)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(self.dir.join("s_server.log"))?);
+        let mut child = process::spawn(openssl)?;
+        // It says ACCEPT when it listens.
+        let mut said = Vec::new();
+        let mut out = child.stdout.take().context("its output")?;
+        while !said.ends_with(b"ACCEPT\n") {
+            let mut byte = [0];
+            ensure!(out.read(&mut byte)? == 1, "openssl s_server ended");
+            said.push(byte[0]);
+        }
+        // The rest of it is nobody's, and must not fill the pipe.
+        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        Ok(Tls { port, child })
+    }
+}
+
+/// A registry over TLS; dropping it ends it.
+pub struct Tls {
+    /// Where it listens.
+    pub port: u16,
+    child: Child,
 }
 
 impl Drop for Tls {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        let _ = process::kill_group(&mut self.child);
     }
-}
-
-fn openssl(words: &[&str]) -> Result<()> {
-    let mut openssl = Command::new("openssl");
-    openssl.args(words);
-    let out = process::output(openssl, b"", SOON)?;
-    let said = String::from_utf8_lossy(&out.stderr);
-    ensure!(out.status.success(), "openssl {words:?}: {said}");
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Containers, by the clients that people use, from the host and over ssh.
 
+mod archive;
 mod docker;
 mod limits;
 mod network;
@@ -34,6 +35,9 @@ fn containers() -> Result<()> {
     docker::all(&guest, &mut checks, &archive);
     checks.check("rootless, as core in the machine", || {
         rootless(&guest, &archive)
+    });
+    checks.check("its own kernel and initrd, as an image", || {
+        archive::loads(&guest)
     });
     checks.check("nothing is left over", || leftovers(&guest));
     checks.finish(&guest)

@@ -10,6 +10,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("b2p status --json", || json(guest));
     checks.check("b2p boot", || boot(guest));
     checks.check("b2p flags", || flags(guest));
+    checks.check("b2p version", || version(guest));
     checks.check("stop, start, restart", || lives(guest));
     checks.check("who is stopped refuses clients", || refuses(guest));
     checks.check("an end that is taken back", || cancelled(guest));
@@ -41,6 +42,46 @@ fn status(guest: &Guest) -> Result<()> {
     )?;
     ensure!(all.starts_with("sshd\n"), "{all}");
     says(guest, "b2p status settle", 1, &["off"]).map(drop)
+}
+
+/// What is in the machine is what the bill of materials beside the image says.
+fn version(guest: &Guest) -> Result<()> {
+    let words = [
+        "boot2podman ",
+        "\nkernel 6.",
+        "podman",
+        "smoltcp",
+        "Apache-2.0",
+    ];
+    let said = says(guest, "b2p version --verbose", 0, &words)?;
+    let manifest = std::fs::read_to_string(initramfs::paths::out().join("manifest.json"))?;
+    let manifest: Value = serde_json::from_str(&manifest)?;
+    let packages = manifest["packages"].as_array().context("no packages")?;
+    let row = |l: &str| {
+        l.split_whitespace()
+            .skip(1)
+            .take(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let rows: Vec<Vec<String>> = said.lines().map(row).collect();
+    for package in packages {
+        let field = |name: &str| package[name].as_str().unwrap_or_default().to_owned();
+        let expected = [field("name"), field("version")];
+        ensure!(
+            rows.iter().any(|r| *r == expected),
+            "no {expected:?}:\n{said}"
+        );
+    }
+    // What the machine itself says its kernel is, is one of them.
+    let release = guest.sh("uname -r")?;
+    let kernel = format!("linux-image-{release}");
+    let known = rows.iter().any(|r| {
+        r.first()
+            .is_some_and(|n| *n == kernel || n.starts_with("linux-source-"))
+    });
+    ensure!(known, "no {kernel}:\n{said}");
+    says(guest, "b2p version --loud", 2, &["--loud: no such option"]).map(drop)
 }
 
 fn json(guest: &Guest) -> Result<()> {

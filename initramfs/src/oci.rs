@@ -1,0 +1,244 @@
+//! `make oci`: kernel and initrd as a container image, and the disk as another, in the
+//! layout that registries are filled from (image-spec 1.1, image-layout.md). KubeVirt
+//! boots a machine from either (docs/kubevirt.md).
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tar::{Builder, EntryType, Header};
+
+use crate::fetch::Wanted;
+use crate::progress::{Step, megabytes};
+use crate::stamp::{self, Inputs};
+use crate::{bom, image, paths, sums};
+
+/// The archive with kernel and initrd, under out/.
+pub const KERNEL: &str = "boot2podman-kernel.oci.tar";
+/// The archive with the disk.
+pub const DISK: &str = "boot2podman-disk.oci.tar";
+/// The disk, which `make disk` makes.
+pub const DISK_IMAGE: &str = crate::disk::NAME;
+/// Where the disk is in its image: KubeVirt looks there.
+pub const DISK_DIR: &str = "disk";
+/// Where kernel and initrd are in theirs.
+pub const KERNEL_DIR: &str = "boot";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// QEMU's user there, whom the files must belong to.
+const QEMU: u64 = 107;
+
+/// An image to be made.
+struct Image<'a> {
+    /// What it is called where it is loaded.
+    name: &'a str,
+    /// What it is, in a line.
+    title: &'a str,
+    /// The directory of its files.
+    dir: &'a str,
+    files: &'a [PathBuf],
+    /// In seconds since 1970.
+    created: u64,
+}
+
+/// Makes the archive of kernel and initrd, and that of the disk where there is one.
+///
+/// # Errors
+/// What went wrong, with the file.
+pub fn main() -> Result<()> {
+    image::main()?;
+    let wanted = Wanted::from_env()?;
+    let out = paths::out();
+    let _lock = stamp::lock(&out)?;
+    let from = paths::out_of(wanted.kernel);
+    let files = ["vmlinuz", "initrd.img"].map(|name| from.join(name));
+    kernel(&files, &from.join(KERNEL), &Step::of("oci", 1, 2))?;
+    image::same_file(&from.join(KERNEL), &out.join(KERNEL))?;
+    disk(&out, &Step::of("oci", 2, 2))?;
+    sums::write(&out)
+}
+
+/// Makes the image for `kernelBoot` of these files, unless it is current.
+///
+/// # Errors
+/// What went wrong.
+pub fn kernel(files: &[PathBuf], to: &Path, step: &Step) -> Result<()> {
+    let image = Image {
+        name: "boot2podman-kernel",
+        title: "boot2podman: kernel and initrd",
+        dir: KERNEL_DIR,
+        files,
+        created: bom::time::source(),
+    };
+    image.make(to)?;
+    step.note(&said(to)?);
+    Ok(())
+}
+
+/// Makes the image for `containerDisk` of the disk in `out`. Without one there is
+/// nothing to be done, nor an old archive to be left.
+fn disk(out: &Path, step: &Step) -> Result<()> {
+    let (disk, to) = (out.join(DISK_IMAGE), out.join(DISK));
+    if !disk.exists() {
+        stamp::remove(&to)?;
+        let (disk, to) = (disk.display(), to.display());
+        step.note(&format!("no {disk}: run `make disk` first, for {to}"));
+        return Ok(());
+    }
+    let image = Image {
+        name: "boot2podman-disk",
+        title: "boot2podman: a disk to boot from",
+        dir: DISK_DIR,
+        files: &[disk],
+        created: bom::time::source(),
+    };
+    image.make(&to)?;
+    step.note(&said(&to)?);
+    Ok(())
+}
+
+fn said(file: &Path) -> Result<String> {
+    let size = fs::metadata(file)
+        .with_context(|| format!("stat {}", file.display()))?
+        .len();
+    Ok(format!("{}: {}", file.display(), megabytes(size)))
+}
+
+impl Image<'_> {
+    fn make(&self, to: &Path) -> Result<bool> {
+        let mut inputs = Inputs::new();
+        inputs.add("format", "1").add("name", self.name);
+        inputs.add("version", VERSION).add("dir", self.dir);
+        inputs.add("created", self.created.to_string());
+        for file in self.files {
+            inputs.add_file("file", file)?;
+        }
+        stamp::make(to, &inputs.finish(), |to| self.write(to))
+    }
+
+    fn write(&self, to: &Path) -> Result<()> {
+        let layer = to.with_extension("layer");
+        self.layer(&layer)?;
+        let sum = stamp::file_digest(&layer)?;
+        let config = self.config(&sum).to_string();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": descriptor(CONFIG, &digest(&config), config.len() as u64),
+            "layers": [descriptor(LAYER, &sum, fs::metadata(&layer)?.len())],
+            "annotations": self.annotations(),
+        })
+        .to_string();
+        let mut index = descriptor(MANIFEST, &digest(&manifest), manifest.len() as u64);
+        index["platform"] = json!({"architecture": "amd64", "os": "linux"});
+        // By this name `podman load` calls it.
+        let name = format!("localhost/{}:{VERSION}", self.name);
+        index["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [index]});
+
+        let file = File::create(to).with_context(|| format!("write {}", to.display()))?;
+        let mut tar = Builder::new(BufWriter::new(file));
+        let layout = json!({"imageLayoutVersion": "1.0.0"}).to_string();
+        text(&mut tar, "oci-layout", &layout)?;
+        text(&mut tar, "index.json", &index.to_string())?;
+        for dir in ["blobs/", "blobs/sha256/"] {
+            directory(&mut tar, dir, 0)?;
+        }
+        for blob in [&manifest, &config] {
+            text(&mut tar, &format!("blobs/sha256/{}", digest(blob)), blob)?;
+        }
+        copy(&mut tar, &layer, &format!("blobs/sha256/{sum}"), 0)?;
+        tar.into_inner()?.into_inner()?.sync_all()?;
+        stamp::remove(&layer)
+    }
+
+    /// Not compressed: kernel, initrd and disk are already.
+    fn layer(&self, to: &Path) -> Result<()> {
+        let file = File::create(to).with_context(|| format!("write {}", to.display()))?;
+        let mut tar = Builder::new(BufWriter::new(file));
+        directory(&mut tar, &format!("{}/", self.dir), QEMU)?;
+        for file in self.files {
+            let name = file.file_name().context("a file has a name")?;
+            let name = format!("{}/{}", self.dir, name.to_string_lossy());
+            copy(&mut tar, file, &name, QEMU)?;
+        }
+        tar.into_inner()?.into_inner()?;
+        Ok(())
+    }
+
+    fn config(&self, layer: &str) -> Value {
+        let created = bom::time::iso8601(self.created);
+        json!({
+            "created": created,
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Labels": self.annotations()},
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer}")]},
+            "history": [{"created": created, "created_by": "make oci"}],
+        })
+    }
+
+    /// annotations.md has the names.
+    fn annotations(&self) -> Value {
+        json!({
+            "org.opencontainers.image.title": self.title,
+            "org.opencontainers.image.version": VERSION,
+            "org.opencontainers.image.created": bom::time::iso8601(self.created),
+        })
+    }
+}
+
+fn descriptor(kind: &str, sum: &str, size: u64) -> Value {
+    json!({"mediaType": kind, "digest": format!("sha256:{sum}"), "size": size})
+}
+
+fn digest(text: &str) -> String {
+    stamp::digest(text.as_bytes())
+}
+
+type Tar = Builder<BufWriter<File>>;
+
+/// Whoever reads them is nobody we know: all of it may be read by all.
+fn header(kind: EntryType, mode: u32, owner: u64, size: u64) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(owner);
+    header.set_gid(owner);
+    header.set_mtime(0);
+    header.set_size(size);
+    header
+}
+
+fn directory(tar: &mut Tar, name: &str, owner: u64) -> Result<()> {
+    let mut header = header(EntryType::Directory, 0o755, owner, 0);
+    Ok(tar.append_data(&mut header, name, std::io::empty())?)
+}
+
+fn text(tar: &mut Tar, name: &str, text: &str) -> Result<()> {
+    let mut header = header(EntryType::Regular, 0o644, 0, text.len() as u64);
+    Ok(tar.append_data(&mut header, name, text.as_bytes())?)
+}
+
+fn copy(tar: &mut Tar, from: &Path, name: &str, owner: u64) -> Result<()> {
+    let open = || -> std::io::Result<(File, u64)> {
+        let file = File::open(from)?;
+        let size = file.metadata()?.len();
+        Ok((file, size))
+    };
+    let (file, size) = open().with_context(|| format!("read {}", from.display()))?;
+    let mut header = header(EntryType::Regular, 0o644, owner, size);
+    tar.append_data(&mut header, name, file)
+        .with_context(|| format!("tar: {name}"))
+}
+
+#[cfg(test)]
+#[path = "oci_tests.rs"]
+mod tests;

@@ -1,0 +1,33 @@
+//! The machine's own kernel and initrd, as the container image that KubeVirt boots:
+//! a real engine loads it, and finds in it what `out/` has.
+
+use anyhow::{Context, Result, ensure};
+use initramfs::progress::Step;
+use initramfs::{oci, paths};
+use tests::Guest;
+
+const NAME: &str = concat!("localhost/boot2podman-kernel:", env!("CARGO_PKG_VERSION"));
+
+pub fn loads(guest: &Guest) -> Result<()> {
+    let files = ["vmlinuz", "initrd.img"].map(|name| paths::out().join(name));
+    let archive = guest.vm.dir().join(oci::KERNEL);
+    oci::kernel(&files, &archive, &Step::of("oci", 1, 1))?;
+    let said = guest.podman(&["load", "-i", &archive.display().to_string()])?;
+    ensure!(said.contains(NAME), "{said}");
+    let title = "{{index .Labels \"org.opencontainers.image.title\"}} {{.Architecture}}";
+    let said = guest.podman(&["image", "inspect", "--format", title, NAME])?;
+    ensure!(said == "boot2podman: kernel and initrd amd64", "{said}");
+    let script = format!(
+        "cd $(podman image mount {NAME})/{} && stat -c '%a %u:%g %s %n' *",
+        oci::KERNEL_DIR
+    );
+    let said = guest.sh(&script)?;
+    // That the bytes are right, podman has seen by their hash.
+    for file in &files {
+        let (name, size) = (file.file_name().context("a name")?, file.metadata()?.len());
+        let line = format!("644 107:107 {size} {}", name.display());
+        ensure!(said.lines().any(|l| l == line), "no {line}:\n{said}");
+    }
+    guest.sh(&format!("podman image unmount {NAME} && podman rmi {NAME}"))?;
+    Ok(std::fs::remove_file(archive)?)
+}

@@ -1,0 +1,171 @@
+//! A machine without a network, reached over vsock. QEMU's own vsock is the host kernel's
+//! (`/dev/vhost-vsock`), which test machines lack; vhost-device-vsock of the rust-vmm
+//! project has the host's side in a socket of its own. `make test-all` installs it.
+
+use anyhow::{Context, Result, ensure};
+use initramfs::paths;
+use initramfs::qemu::process;
+use initramfs::qemu::ssh::Key;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+use tests::{Checks, Guest, eventually, folder, machine, text};
+
+const SOON: Duration = Duration::from_secs(60);
+/// The guest's number.
+const CID: u32 = 42;
+
+/// The host's side of one machine's vsock; dropping it ends it.
+struct Vsock {
+    /// What QEMU connects to.
+    device: PathBuf,
+    /// What a client connects to.
+    client: PathBuf,
+    server: Child,
+}
+
+impl Vsock {
+    fn start(dir: &Path) -> Result<Vsock> {
+        let program = paths::out().join("tools/bin/vhost-device-vsock");
+        // A socket's name has only 107 bytes: both are relative to the directory.
+        let (device, client) = (dir.join("device.sock"), dir.join("client.sock"));
+        for path in [&device, &client] {
+            let _ = fs::remove_file(path);
+        }
+        let log = fs::File::create(dir.join("vhost-device-vsock.log"))?;
+        let mut server = Command::new(&program);
+        server
+            .current_dir(dir)
+            .arg(format!("--guest-cid={CID}"))
+            .args(["--socket=device.sock", "--uds-path=client.sock"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let server = process::spawn(server).with_context(|| {
+            let program = program.display();
+            format!("{program}: cargo install --locked vhost-device-vsock --root out/tools")
+        })?;
+        let vsock = Vsock {
+            device,
+            client,
+            server,
+        };
+        eventually(SOON, || {
+            ensure!(vsock.device.exists(), "it makes no socket");
+            Ok(())
+        })?;
+        Ok(vsock)
+    }
+
+    /// A connection to a port of the guest's, as rust-vmm's "hybrid vsock" has it.
+    fn connect(client: &Path, port: u32) -> Result<UnixStream> {
+        let mut stream = UnixStream::connect(client)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.write_all(format!("CONNECT {port}\n").as_bytes())?;
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            ensure!(stream.read(&mut byte)? == 1, "port {port}: refused");
+            line.extend(byte);
+        }
+        let said = String::from_utf8_lossy(&line);
+        ensure!(said.starts_with("OK "), "port {port}: {said}");
+        Ok(stream)
+    }
+
+    /// A TCP port of this host that leads to the guest's sshd, for one ssh.
+    fn ssh_port(&self) -> Result<u16> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (port, client) = (listener.local_addr()?.port(), self.client.clone());
+        thread::spawn(move || -> Result<()> {
+            let (tcp, _) = listener.accept()?;
+            relay(&tcp, &Self::connect(&client, 22)?)
+        });
+        Ok(port)
+    }
+}
+
+/// Both ways, until the guest has no more to say.
+fn relay(tcp: &TcpStream, guest: &UnixStream) -> Result<()> {
+    let (mut from, mut to) = (tcp.try_clone()?, guest.try_clone()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
+    io::copy(&mut &*guest, &mut &*tcp)?;
+    Ok(tcp.shutdown(Shutdown::Both)?)
+}
+
+impl Drop for Vsock {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs out/tools/bin/vhost-device-vsock: make test-all"]
+fn vsock() -> Result<()> {
+    let dir = paths::out().join("vm/vsock-host");
+    fs::create_dir_all(&dir)?;
+    let vsock = Vsock::start(&dir)?;
+    let chardev = format!("socket,id=vsock,path={}", vsock.device.display());
+    let device = "vhost-user-vsock-pci,chardev=vsock";
+    let machine = folder::machine(machine("vsock")?, 1024)
+        .append("b2p.net=off b2p.vsock=on")
+        .qemu_args(&["-chardev", &chardev, "-device", device]);
+    let guest = Guest::from(&machine)?;
+    let mut checks = Checks::new("vsock");
+    checks.check("there is no other way in", || {
+        let degraded = &guest.ready.degraded;
+        ensure!(degraded.is_empty(), "{degraded:?}");
+        let ssh = guest.ready.field("ssh");
+        ensure!(ssh == "none", "{ssh}");
+        Ok(())
+    });
+    checks.check("ssh as core", || {
+        let said = core(&vsock, "id -un; ip -4 -o addr show scope global | wc -l")?;
+        ensure!(said == "core\n0", "{said}");
+        Ok(())
+    });
+    checks.check("the API", || {
+        let mut api = Vsock::connect(&vsock.client, 2375)?;
+        api.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
+        let mut said = String::new();
+        api.read_to_string(&mut said)?;
+        let well = said.starts_with("HTTP/1.0 200") && said.ends_with("OK");
+        ensure!(well, "{said}");
+        Ok(())
+    });
+    checks.check("no other port", || {
+        ensure!(Vsock::connect(&vsock.client, 23).is_err(), "23 is open");
+        Ok(())
+    });
+    checks.check("it ends while a session is open", || {
+        let _open = Vsock::connect(&vsock.client, 22)?;
+        guest.vm.power_button()?;
+        ensure!(guest.vm.wait_exit(SOON)?.success());
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+/// What a command of core's prints.
+fn core(vsock: &Vsock, script: &str) -> Result<String> {
+    let key = Key::in_dir(&paths::out().join("vm"))?;
+    let port = vsock.ssh_port()?.to_string();
+    let mut ssh = Command::new("ssh");
+    #[rustfmt::skip]
+    ssh.args([
+        "-F", "none", "-T", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
+        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+        "-o", "LogLevel=ERROR", "-l", "core", "-p", &port, "-i",
+    ]);
+    ssh.arg(&key.file).args(["127.0.0.1", script]);
+    text(&process::output(ssh, b"", SOON)?)
+}
