@@ -121,7 +121,7 @@ pub fn make(trees: &Trees, flags: &[String], from: &Path, raw: &Path) -> Result<
     let menu = slots::config(flags)?;
     let files = ["vmlinuz", "initrd.img"].map(|name| from.join(name));
     let mut inputs = Inputs::new();
-    inputs.add("format", "2").add("menu", &menu);
+    inputs.add("format", "3").add("menu", &menu);
     inputs.add("loaders", &trees.loaders.key);
     inputs.add("debian", &trees.debian.key);
     for row in ROWS {
@@ -220,12 +220,14 @@ fn slot(trees: &Trees, files: &[PathBuf], work: &Path) -> Result<PathBuf> {
     Ok(image)
 }
 
-/// Its files are root's, whoever builds.
+/// Its files are root's, and may be read, whoever builds and with what umask.
 fn owned(debian: &Debian, work: &Path, image: &Path) -> Result<()> {
     let script = work.join("owned");
-    let lines = |name: &&str| format!("sif {name} uid 0\nsif {name} gid 0\n");
-    let names = ["vmlinuz", "initrd.img", "SHA256SUMS"];
-    fs::write(&script, names.iter().map(lines).collect::<String>())?;
+    let lines =
+        |(name, mode)| format!("sif {name} uid 0\nsif {name} gid 0\nsif {name} mode {mode}\n");
+    let files = ["vmlinuz", "initrd.img", "SHA256SUMS"].map(|name| (name, "0100644"));
+    let all = [("/", "040755")].into_iter().chain(files);
+    fs::write(&script, all.map(lines).collect::<String>())?;
     let mut command = tools::command_in(debian, "debugfs")?;
     command.env("SOURCE_DATE_EPOCH", TIME);
     command.arg("-w").arg("-f").arg(&script).arg(image);
