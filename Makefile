@@ -4,13 +4,14 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso disk kernel oci release run test test-all reproducible deny fuzz clean host
+.PHONY: help image iso disk kernel ext oci release run test test-all reproducible deny fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
 	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic|slim (iso and run take these, too)'
-	@echo '  iso, disk   take APPEND= SSH_KEY= for their menu'
+	@echo '  iso, disk   take APPEND= SSH_KEY= for their menu; iso EXT= for extensions that it is to have'
+	@echo '  ext takes   NAME= PKGS= (docs/extensions.md)'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
 host:
@@ -28,6 +29,9 @@ disk: host ## out/boot2podman.qcow2 and .raw: boots on BIOS and UEFI, keeps data
 kernel: host ## out/kernel/: the slim kernel, compiled; KERNEL=slim selects it
 	@$(INITRAMFS) kernel
 
+ext: host ## out/ext/NAME.erofs: more programs, from the Debian packages PKGS=
+	@$(INITRAMFS) ext
+
 oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/kubevirt.md)
 	@$(INITRAMFS) oci
 
@@ -39,16 +43,19 @@ run: host ## build, and boot in QEMU; console in this terminal, ssh and podman f
 
 test: iso disk ## everything CI runs
 	@$(INITRAMFS) image generic
+	@$(INITRAMFS) ext debug
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@$(INITRAMFS) deny
 	cargo test --workspace
 	$(FUZZ) 5 -seed=1
 
-test-all: test ## the same, a night of damaged disks and power cuts, and vsock
+test-all: test ## the same, and what takes a night or another kernel
+	@$(INITRAMFS) ext buildah skopeo
+	@$(INITRAMFS) kernel
+	@$(INITRAMFS) image slim
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
-	cargo test --package tests --test vsock -- --ignored
-	cargo test --package tests --test data --test disk -- --ignored
+	cargo test --package tests -- --ignored
 	@$(INITRAMFS) deny advisories
 	@$(INITRAMFS) reproducible
 

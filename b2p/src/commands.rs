@@ -37,6 +37,8 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "flags",    takes: "[--json]", why: "the settings, and where each came from", more: "" },
     Command { name: "key",      takes: "add KEY | list", why: "lets a key log in from now on, or shows which may",
         more: "KEY is a line as in a .pub file. It is kept in /var/lib/boot2podman/authorized_keys; to take it away, take it out there, and out of /run/boot2podman/authorized_keys, where it stands from the next boot on." },
+    Command { name: "ext",      takes: "[list|add NAME|FILE...]", why: "extensions, images with more programs, or adds some to the root",
+        more: "A NAME is looked for in /var/lib/boot2podman/ext, then on a disc or stick of an ISO. A FILE, with a / in it, is NAME.erofs, and its manifest NAME.toml is beside it. What was added is gone with the next boot; b2p.ext= adds it again." },
     Command { name: "upgrade",  takes: "FILE|--back|--keep", why: "puts a new version beside the one that runs",
         more: "On a disk of `make disk`. FILE is an ISO or a raw disk of boot2podman, or a directory with vmlinuz, initrd.img and SHA256SUMS. It is verified first, and tried at the next boot: if it does not become ready, the version before comes back. --back goes back to that by hand, --keep is content with what runs." },
     Command { name: "poweroff", takes: "[-f] [now|+MINUTES|hh:mm]", why: "ends the machine and switches it off", more: END },

@@ -13,6 +13,7 @@ mod console;
 mod containers;
 mod data;
 mod engine;
+mod ext;
 mod flags;
 mod hook;
 mod human;
@@ -144,6 +145,7 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "load" => service::load_main(&place(), rest),
         "reload" => service::reload_main(&place()),
         "own" => service::own_main(&place()),
+        "ext" => ext::main(rest),
         "flags" => flags::main(rest),
         "log" => log::main(rest),
         "syslog" => log::syslog(rest),

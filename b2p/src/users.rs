@@ -46,6 +46,8 @@ pub struct Known {
 
 /// Ids of users begin here, and so do those that are given.
 const FIRST: u32 = 1000;
+/// And of those that nobody logs in as (Debian policy 9.2.2).
+const SYSTEM: u32 = 100;
 /// Subordinate ids of each user.
 const RANGE: u64 = 65_536;
 /// Below this are `containers`' own (initramfs/files/etc/subuid).
@@ -106,6 +108,28 @@ pub fn set(files: &mut Files, wanted: &Wanted) -> Result<Known, String> {
     files.subuid = range(&files.subuid, name);
     files.subgid = range(&files.subgid, name);
     Ok(Known { uid, gid, home })
+}
+
+/// Adds a user that programs become, with a group of its own and no home. One of this
+/// name that is there stays.
+///
+/// # Errors
+/// There is no number for it left.
+pub fn system(files: &mut Files, name: &str) -> Result<(), String> {
+    if line_of(&files.passwd, name).is_some() {
+        return Ok(());
+    }
+    let (subuid, subgid) = (files.subuid.clone(), files.subgid.clone());
+    let wanted = Wanted {
+        name: name.to_owned(),
+        uid: free(&files.passwd, SYSTEM),
+        home: Some("/nonexistent".to_owned()),
+        shell: Some("/usr/sbin/nologin".to_owned()),
+        ..Wanted::default()
+    };
+    set(files, &wanted)?;
+    (files.subuid, files.subgid) = (subuid, subgid);
+    Ok(())
 }
 
 /// The line that begins with `name:`.
@@ -201,6 +225,22 @@ mod tests {
             subuid: read("subuid"),
             subgid: read("subgid"),
         }
+    }
+
+    #[test]
+    fn who_programs_become() {
+        let mut files = Files {
+            passwd: "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/:/\n".into(),
+            group: "podman:x:101:\n".into(),
+            ..Files::default()
+        };
+        system(&mut files, "tcpdump").expect("there is room");
+        let line = "tcpdump:x:101:102::/nonexistent:/usr/sbin/nologin";
+        assert!(files.passwd.lines().any(|l| l == line), "{}", files.passwd);
+        assert!(files.group.contains("tcpdump:x:102:\n") && files.subuid.is_empty());
+        let before = files.clone();
+        system(&mut files, "tcpdump").expect("it is there");
+        assert_eq!(files, before);
     }
 
     #[test]

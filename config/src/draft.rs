@@ -78,6 +78,22 @@ pub(crate) fn services(draft: &mut Draft, text: &str, on: bool) -> Result<(), Pr
     result
 }
 
+/// More extensions; a bad name does not cost the good ones.
+pub(crate) fn extensions(draft: &mut Draft, text: &str) -> Result<(), Problem> {
+    let list = &mut draft.config.extensions;
+    let mut result = Ok(());
+    for name in text.split(',').filter(|name| !name.is_empty()) {
+        if !values::extension(name) {
+            result = Err(Problem::bad(
+                "not a name of an extension (a-z, digits, -); the others are taken",
+            ));
+        } else if !list.iter().any(|known| known == name) {
+            list.push(name.to_owned());
+        }
+    }
+    result
+}
+
 /// More modules; a bad name does not cost the good ones.
 pub(crate) fn blacklist(draft: &mut Draft, text: &str) -> Result<(), Problem> {
     let list = &mut draft.config.blacklist;

@@ -127,6 +127,14 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.ext",
+        values: "<name>[,<name>...]",
+        why: "extensions, images with more programs, from the data disk or the disc or stick of an ISO",
+        repeats: true,
+        apply: draft::extensions,
+        ..ROW
+    },
+    Flag {
         name: "b2p.vsock",
         values: "off, on",
         default: "off",

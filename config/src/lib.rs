@@ -43,3 +43,4 @@ pub use settings::{
 };
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};
+pub use values::extension as is_extension;

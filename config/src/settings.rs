@@ -55,6 +55,8 @@ pub struct Config {
     pub vsock: bool,
     /// Folders of the host; no path twice.
     pub shares: Vec<Folder>,
+    /// Extensions by name, each once, in the order in which they are added.
+    pub extensions: Vec<String>,
     /// What is swapped to: at most one of zram and one file.
     pub swaps: Vec<Swap>,
     /// There may be swap; false by Tiny Core's `noswap`, whatever else is said.
@@ -98,6 +100,7 @@ impl Default for Config {
             utc: true,
             vsock: false,
             shares: Vec::new(),
+            extensions: Vec::new(),
             swaps: Vec::new(),
             swap: true,
             autologin: true,

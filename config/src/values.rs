@@ -290,6 +290,11 @@ pub(crate) fn service(text: &str) -> bool {
     text.len() <= 32 && text.bytes().next().is_some_and(first) && text.bytes().all(fits)
 }
 
+/// Whether it can be the name of an extension: that of its files.
+pub fn extension(text: &str) -> bool {
+    service(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
 /// A kernel module's name, as the kernel keeps it: with `_` for every `-`.
 pub(crate) fn module(text: &str) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';

@@ -191,6 +191,16 @@ fn a_bad_name_in_ip_keeps_the_address() {
 }
 
 #[test]
+fn a_bad_extension_keeps_the_others() {
+    let (config, complaints) = read("b2p.ext=a,../b,C b2p.ext=a,,d-1");
+    assert_eq!(config.extensions, ["a", "d-1"]);
+    assert!(
+        complaints[0].contains("the others are taken"),
+        "{complaints:?}"
+    );
+}
+
+#[test]
 fn a_bad_module_keeps_the_others() {
     let (config, complaints) = read("blacklist=a,../b,c");
     assert_eq!(config.blacklist, ["a", "c"]);

@@ -6,7 +6,7 @@ use common::{ED25519, good, read, read_all};
 use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
 
 /// Something to stand for each text of the `values` column.
-const TEXTS: [(&str, &str); 26] = [
+const TEXTS: [(&str, &str); 27] = [
     ("<tag>", "home"),
     ("<path>", "/mnt/home"),
     ("<url>", "http://p:3128"),
@@ -20,6 +20,7 @@ const TEXTS: [(&str, &str); 26] = [
     ("<percent>", "50"),
     ("<MiB>", "64"),
     ("<partition>", "sda1"),
+    ("[,<name>...]", ",tools"),
     ("<name>", "box"),
     ("[,<dns>...]", ",10.0.2.3"),
     ("<addr>/<prefix>,<gateway>", "10.0.2.15/24,10.0.2.2"),

@@ -35,6 +35,7 @@ pub(crate) const WORDS: &[&str] = &[
     "b2p.off=",
     "b2p.modules=",
     "b2p.swap=",
+    "b2p.ext=",
     "boot2podman:",
     "b2p.http_proxy=",
     "\x0b\x05\0\x01\x01",
@@ -184,6 +185,14 @@ fn clean(config: &Config) {
             .iter()
             .all(|m| !m.contains(['-', '/', '.']))
     );
+    // Each is the name of a file and of a directory.
+    let plain = |n: &String| services::file::is_name(n) && config::is_extension(n);
+    assert!(
+        config.extensions.iter().all(plain),
+        "{:?}",
+        config.extensions
+    );
+    alone(&config.extensions);
     alone(&config.ssh_keys);
     alone(&config.blacklist);
     alone(

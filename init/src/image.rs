@@ -49,12 +49,20 @@ struct LoopConfig {
 /// What is wrong with the image, or what the system said.
 pub fn attach(path: &str, target: &str, driver: &Path) -> Result<(), String> {
     check(Path::new(path))?;
-    match mount_erofs(path, target) {
+    mount_file(path, target, MsFlags::empty(), driver)
+}
+
+/// The same of any file, with `more` flags, and without a look at what the image says.
+///
+/// # Errors
+/// What the system said.
+pub fn mount_file(path: &str, target: &str, more: MsFlags, driver: &Path) -> Result<(), String> {
+    match mount_erofs(path, target, more) {
         Ok(()) => debug!("{path}: mounted without a loop device"),
         Err(Errno::ENOTBLK) => {
             // Open until it is mounted: the last close lets go of the file.
             let (device, _open) = by_loop(path, driver)?;
-            mount_erofs(&device, target)
+            mount_erofs(&device, target, more)
                 .map_err(|e| format!("mount erofs {path} by {device}: {e}"))?;
         }
         Err(e) => return Err(format!("mount erofs {path}: {e}")),
@@ -62,8 +70,8 @@ pub fn attach(path: &str, target: &str, driver: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn mount_erofs(from: &str, to: &str) -> nix::Result<()> {
-    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV;
+fn mount_erofs(from: &str, to: &str, more: MsFlags) -> nix::Result<()> {
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | more;
     mount(Some(from), to, Some("erofs"), flags, None::<&str>)
 }
 

@@ -25,8 +25,14 @@ pub(crate) const KEPT: &[&str] = &[data::NAME];
 
 /// And what its owner does before the engine, by hook or by cloud-init's way; and what
 /// containers are given.
-pub(crate) const BEFORE_THE_ENGINE: &[&str] =
-    &[data::NAME, CLOUD.name, REGISTRIES, "bootsync", SHARES];
+pub(crate) const BEFORE_THE_ENGINE: &[&str] = &[
+    data::NAME,
+    CLOUD.name,
+    REGISTRIES,
+    "bootsync",
+    SHARES,
+    EXTENSIONS.name,
+];
 
 /// The name of the service that mounts folders of the host.
 pub const SHARES: &str = "share";
@@ -42,6 +48,22 @@ pub(crate) const SHARE: Service = Service {
     gates: true,
     // Its own limit is less (b2p/src/share/mod.rs).
     late_ms: 20_000,
+    ..Service::DEFAULT
+};
+
+/// A row only where a flag asks. Another runtime may be in one, so the engine lets it go
+/// first; so do hooks and the owner's services, which may run what is in one.
+pub(crate) const EXTENSIONS: Service = Service {
+    name: "ext",
+    why: "images with more programs become a part of the root, where a flag asks for them",
+    argv: &[B2P, "ext", "boot"],
+    // Both may add users, each in files of its own copy.
+    after: SETTLED,
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    gates: true,
+    // A disc is slow, and all of an image is read to know that it is whole.
+    late_ms: 60_000,
     ..Service::DEFAULT
 };
 
@@ -271,7 +293,7 @@ pub(crate) const BOOTSYNC: Service = Service {
     why: "bootsync.sh on the data disk: what its owner does before the engine",
     argv: &[B2P, "hook", "bootsync"],
     // The ancestors asked for an address first.
-    after: &[data::NAME, CLOUD.name, REGISTRIES, "net"],
+    after: &[data::NAME, CLOUD.name, REGISTRIES, EXTENSIONS.name, "net"],
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,

@@ -58,6 +58,7 @@ fn plain(config: &Config) -> Vec<Service> {
     rows.extend((config.vsock && !root::given()).then_some(VSOCK));
     rows.extend(swap(config));
     rows.extend((!config.shares.is_empty() && !root::given()).then_some(SHARE));
+    rows.extend(extensions(config));
     rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
     rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
     if disk {
@@ -124,6 +125,15 @@ fn swap(config: &Config) -> Option<Service> {
         after: if config.swaps_to_disk() { KEPT } else { &[] },
         late_ms: SWAP.late_ms + u64::from(wait) * 1000,
         ..SWAP
+    })
+}
+
+/// No row where nobody asks. A medium is waited for as long as a slow disk.
+fn extensions(config: &Config) -> Option<Service> {
+    let wait = config.waitusb.as_ref().map_or(0, |w| w.seconds);
+    (!config.extensions.is_empty() && !root::given()).then_some(Service {
+        late_ms: EXTENSIONS.late_ms + u64::from(wait) * 1000,
+        ..EXTENSIONS
     })
 }
 

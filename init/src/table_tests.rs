@@ -3,7 +3,10 @@ use super::*;
 
 #[test]
 fn every_row_says_why_and_needs_only_what_is_there() {
-    let all = config::parse(b"b2p.share=a:/mnt/a b2p.swap=zram tz=UTC b2p.vsock", &[]);
+    let all = config::parse(
+        b"b2p.share=a:/mnt/a b2p.ext=a b2p.swap=zram tz=UTC b2p.vsock",
+        &[],
+    );
     let rows = services(&all.0);
     let has = |name: &str| rows.iter().any(|r| r.name == name);
     for row in &rows {

@@ -22,7 +22,7 @@ use crate::boot::disk::Loaders;
 use crate::boot::slots;
 use crate::fetch::{Debian, Wanted};
 use crate::image;
-use crate::iso::flags;
+use crate::iso::{files, flags};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::{paths, tools};
@@ -88,7 +88,7 @@ pub fn main() -> Result<()> {
     };
     let dir = paths::out_of(wanted.kernel);
     let (raw, qcow2) = (dir.join(RAW), dir.join(NAME));
-    make(&trees, &flags, &dir, &raw)?;
+    make(&trees, &flags, &files(wanted.kernel), &raw)?;
     convert(&raw, &qcow2)?;
     let step = Step::of("disk", 2, 2);
     for file in [&raw, &qcow2] {
@@ -113,13 +113,12 @@ pub struct Trees {
     pub loaders: Debian,
 }
 
-/// Makes `raw` of `vmlinuz` and `initrd.img` in `from`, unless it is current.
+/// Makes `raw` of a `vmlinuz` and an `initrd.img`, unless it is current.
 ///
 /// # Errors
 /// What went wrong.
-pub fn make(trees: &Trees, flags: &[String], from: &Path, raw: &Path) -> Result<bool> {
+pub fn make(trees: &Trees, flags: &[String], files: &[PathBuf], raw: &Path) -> Result<bool> {
     let menu = slots::config(flags)?;
-    let files = ["vmlinuz", "initrd.img"].map(|name| from.join(name));
     let mut inputs = Inputs::new();
     inputs.add("format", "3").add("menu", &menu);
     inputs.add("loaders", &trees.loaders.key);
@@ -127,14 +126,14 @@ pub fn make(trees: &Trees, flags: &[String], from: &Path, raw: &Path) -> Result<
     for row in ROWS {
         inputs.add(row.name, row.mib.to_string());
     }
-    for file in &files {
+    for file in files {
         inputs.add_file("file", file)?;
     }
     stamp::make(raw, &inputs.finish(), |to| {
         let work = paths::cache().join(".tmp.disk");
         stamp::remove(&work)?;
         fs::create_dir_all(&work)?;
-        write(trees, &menu, &files, &work, to)?;
+        write(trees, &menu, files, &work, to)?;
         stamp::remove(&work)
     })
 }

@@ -58,12 +58,31 @@ fn hints() -> String {
     HINTS.iter().map(line).collect()
 }
 
+/// How the image is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    /// Each file by itself, for where the image lies in memory as it is.
+    Files,
+    /// Not at all: the whole initrd is ([`crate::initrd::Layout::Solid`]).
+    No,
+}
+
+impl Packed {
+    /// What mkfs.erofs is told.
+    fn parameters(self) -> Vec<&'static str> {
+        let of_packing = |p: &&str| p.starts_with("-z") || p.starts_with("-C");
+        let all = PARAMETERS.iter().copied();
+        all.filter(|p| self == Packed::Files || !of_packing(p))
+            .collect()
+    }
+}
+
 /// A hash of the tree and the parameters. Files of the packages count by where they
 /// are (their directory's name is a hash itself), files made here by what they hold.
-pub fn key(tree: &Tree, packages: &[&str]) -> String {
+pub fn key(tree: &Tree, packages: &[&str], packed: Packed) -> String {
     let mut inputs = Inputs::new();
     inputs
-        .add("parameters", PARAMETERS.join(" "))
+        .add("parameters", packed.parameters().join(" "))
         .add("hints", hints())
         .add("packages", packages.join(" "));
     for (path, entry) in tree.iter() {
@@ -76,15 +95,49 @@ pub fn key(tree: &Tree, packages: &[&str]) -> String {
     inputs.finish()
 }
 
+/// What an extension's image is packed with: it lies on a disk, not in RAM, and its size
+/// is what counts. The figures are in docs/extensions.md.
+pub const EXTENSION: &[&str] = &[
+    "-zzstd,level=12",
+    "-C65536",
+    "-T0",
+    "-Ub2b2b2b2-0000-4000-8000-e87e27101075",
+    "-Lextension",
+    "-x-1",
+    "--quiet",
+];
+
+/// The same as [`key`], of an extension.
+pub fn extension_key(tree: &Tree, packages: &[&str]) -> String {
+    let mut inputs = Inputs::new();
+    inputs.add("parameters", EXTENSION.join(" "));
+    inputs.add("tree", key(tree, packages, Packed::No));
+    inputs.finish()
+}
+
+/// Makes an extension's image of `tree` at `to`.
+pub fn extension(debian: &Debian, tree: &Tree, to: &Path) -> Result<()> {
+    let tar = to.with_extension("tar");
+    let file = fs::File::create(&tar).with_context(|| format!("write {}", tar.display()))?;
+    archive::tar::write(tree, std::io::BufWriter::new(file))?;
+    let mut command = tools::command_in(debian, "mkfs.erofs")?;
+    command.args(EXTENSION).arg("--tar=f").arg(to).arg(&tar);
+    tools::run(&mut command, "mkfs.erofs")?;
+    stamp::remove(&tar)
+}
+
 /// Makes an image of `tree` at `to`.
-pub fn make(debian: &Debian, tree: &Tree, to: &Path) -> Result<()> {
+pub fn make(debian: &Debian, tree: &Tree, packed: Packed, to: &Path) -> Result<()> {
     let tar = to.with_extension("tar");
     let file = fs::File::create(&tar).with_context(|| format!("write {}", tar.display()))?;
     archive::tar::write(tree, std::io::BufWriter::new(file))?;
     let mut command = tools::command_in(debian, "mkfs.erofs")?;
     let list = to.with_extension("hints");
     fs::write(&list, hints()).with_context(|| format!("write {}", list.display()))?;
-    command.args(PARAMETERS).arg("--compress-hints").arg(&list);
+    command.args(packed.parameters());
+    if packed == Packed::Files {
+        command.arg("--compress-hints").arg(&list);
+    }
     command.arg("--tar=f").arg(to).arg(&tar);
     tools::run(&mut command, "mkfs.erofs")?;
     stamp::remove(&list)?;

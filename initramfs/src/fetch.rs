@@ -70,11 +70,11 @@ pub struct Wanted {
 }
 
 /// Packages that are fetched together, into a tree of their own.
-struct Set {
+struct Set<'a> {
     /// Where the tree lies, and how its name begins.
     dir: PathBuf,
-    label: &'static str,
-    packages: Vec<&'static str>,
+    label: &'a str,
+    packages: Vec<&'a str>,
     /// How the paths begin that are unpacked; none: all do.
     kept: &'static [&'static str],
 }
@@ -104,7 +104,7 @@ impl Wanted {
     }
 
     /// What the userland and the tools are made of.
-    fn userland(&self) -> Set {
+    fn userland(&self) -> Set<'static> {
         Set {
             dir: paths::cache(),
             label: "debian",
@@ -114,7 +114,7 @@ impl Wanted {
     }
 
     /// The kernel with its modules; or what it is built with.
-    fn linux(&self) -> Set {
+    fn linux(&self) -> Set<'static> {
         let (label, kept) = match self.kernel {
             Kernel::Slim => ("builder", &[][..]),
             _ => ("linux", OF_A_KERNEL),
@@ -128,7 +128,7 @@ impl Wanted {
     }
 
     /// What makes a medium that a machine boots from.
-    fn loaders(&self) -> Set {
+    fn loaders(&self) -> Set<'static> {
         Set {
             dir: paths::cache(),
             label: "loaders",
@@ -137,7 +137,18 @@ impl Wanted {
         }
     }
 
-    fn key(&self, set: &Set) -> String {
+    /// What an extension is made of; base-files has the links of the merged /usr.
+    fn extension<'a>(&self, label: &'a str, packages: &'a [String]) -> Set<'a> {
+        let packages = packages.iter().map(String::as_str);
+        Set {
+            dir: paths::cache(),
+            label,
+            packages: packages.chain(["base-files"]).collect(),
+            kept: &[],
+        }
+    }
+
+    fn key(&self, set: &Set<'_>) -> String {
         let mut inputs = Inputs::new();
         inputs.add("format", FORMAT).add("suite", &self.suite);
         inputs.add("mirror", self.mirror.as_deref().unwrap_or_default());
@@ -150,7 +161,7 @@ impl Wanted {
         self.place(&self.userland())
     }
 
-    fn place(&self, set: &Set) -> Debian {
+    fn place(&self, set: &Set<'_>) -> Debian {
         let key = self.key(set);
         let name = format!("{}-{}-{}", set.label, self.suite, &key[..12]);
         let root = set.dir.join(name);
@@ -185,7 +196,13 @@ impl Wanted {
         self.fetch_set(&self.loaders(), step)
     }
 
-    fn fetch_set(&self, set: &Set, step: &Step) -> Result<Debian> {
+    /// Fetches the tree of the extension `name` unless it is there.
+    pub fn fetch_extension(&self, name: &str, packages: &[String], step: &Step) -> Result<Debian> {
+        let label = format!("ext-{name}");
+        self.fetch_set(&self.extension(&label, packages), step)
+    }
+
+    fn fetch_set(&self, set: &Set<'_>, step: &Step) -> Result<Debian> {
         let debian = self.place(set);
         stamp::make(&debian.root, &debian.key, |to| {
             host::need()?;
@@ -202,7 +219,7 @@ impl Wanted {
 
     /// Removes this suite's trees of older package lists: they are large, and fetching
     /// one again is a matter of seconds.
-    fn forget_others(&self, set: &Set, current: &Debian) -> Result<()> {
+    fn forget_others(&self, set: &Set<'_>, current: &Debian) -> Result<()> {
         let ours = format!("{}-{}-", set.label, self.suite);
         for entry in fs::read_dir(&set.dir)?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -213,7 +230,7 @@ impl Wanted {
         Ok(())
     }
 
-    fn fetch_with_retries(&self, set: &Set, to: &Path, step: &Step) -> Result<()> {
+    fn fetch_with_retries(&self, set: &Set<'_>, to: &Path, step: &Step) -> Result<()> {
         for attempt in 1..=TRIES {
             match self.fetch_once(set, to) {
                 Ok(bytes) => {
@@ -232,7 +249,7 @@ impl Wanted {
     }
 
     /// One run of mmdebstrap, its tar read as it comes.
-    fn fetch_once(&self, set: &Set, to: &Path) -> Result<u64> {
+    fn fetch_once(&self, set: &Set<'_>, to: &Path) -> Result<u64> {
         let log = to.with_file_name("fetch.log");
         let mut child = self
             .mmdebstrap(set)
@@ -265,7 +282,7 @@ impl Wanted {
         Ok(bytes)
     }
 
-    fn mmdebstrap(&self, set: &Set) -> Command {
+    fn mmdebstrap(&self, set: &Set<'_>) -> Command {
         // Of a kernel's packages only the kernel is kept: no question whose a file is.
         let hook = debs::hook(set.kept.is_empty());
         let mut command = Command::new("mmdebstrap");

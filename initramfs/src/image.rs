@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::bom::{self, Component, spdx};
+use crate::erofs::Packed;
 use crate::fetch::{Debian, Wanted};
 use crate::init::Programs;
-use crate::initrd::{self, Parts};
+use crate::initrd::{self, Layout, Parts};
 use crate::manifest::{self, Artifact, Manifest};
 use crate::modules::{self, Modules};
 use crate::packages::Kernel;
@@ -57,12 +58,12 @@ fn make(wanted: &Wanted) -> Result<()> {
     let (debian, linux) = (wanted.fetch(&step)?, wanted.fetch_kernel(&step)?);
     let step = Step::begin(2, STAGES);
     let modules = modules::prepare(&debian, &linux, wanted.kernel, &step)?;
-    let image = paths::cache_of(wanted.kernel).join("userland.erofs");
     let target = init::Target::choose();
     let mut tree = assemble(&debian, &modules)?;
     let bom = bom::collect(&debian, &linux, &tree, target)?;
     tree.bytes(bom::LIST, bom::list(&bom), 0o644);
-    let userland = make_userland(&debian, &modules, &tree, image, &Step::begin(3, STAGES))?;
+    let step = Step::begin(3, STAGES);
+    let userland = make_userland(&debian, &modules, &tree, Packed::Files, &step)?;
     let programs = make_programs(target, &Step::begin(4, STAGES))?;
     let parts = Parts {
         debian: &debian,
@@ -72,7 +73,37 @@ fn make(wanted: &Wanted) -> Result<()> {
         userland: &userland,
     };
     make_artifacts(wanted, &parts, &Step::begin(STAGES, STAGES))?;
+    if wanted.kernel == Kernel::Slim {
+        let userland = make_userland(&debian, &modules, &tree, Packed::No, &step)?;
+        let parts = Parts {
+            userland: &userland,
+            ..parts
+        };
+        make_small(&parts, &step)?;
+    }
     describe(wanted, &parts, target, bom)
+}
+
+/// The initrd that goes onto a medium: the same one unless the kernel is the slim one,
+/// whose point there is to be small.
+pub fn on_media(kernel: Kernel) -> PathBuf {
+    let out = paths::out_of(kernel);
+    match kernel {
+        Kernel::Slim => out.join("small/initrd.img"),
+        Kernel::Cloud | Kernel::Generic => out.join("initrd.img"),
+    }
+}
+
+fn make_small(parts: &Parts, step: &Step) -> Result<()> {
+    let initrd = on_media(Kernel::Slim);
+    if initrd::make(parts, Layout::Solid, &initrd)? {
+        step.note(&format!(
+            "{}: {}",
+            initrd.display(),
+            megabytes(size(&initrd)?)
+        ));
+    }
+    Ok(())
 }
 
 /// Makes `to` another name of `from`; a copy, where the file system has no hard links.
@@ -92,12 +123,7 @@ pub fn same_file(from: &Path, to: &Path) -> Result<()> {
 
 /// The whole userland as a tree: packages, tables, applets, modules, our own files.
 pub fn assemble(debian: &Debian, modules: &Modules) -> Result<Tree> {
-    let mut tree = userland::select(&debian.root)?;
-    userland::furnish(&mut tree, &debian.root)?;
-    applets::link(
-        &mut tree,
-        &applets::list(&debian.root.join("usr/bin/busybox"))?,
-    );
+    let mut tree = base(debian)?;
     add_directory(
         &mut tree,
         &modules.root(),
@@ -106,6 +132,17 @@ pub fn assemble(debian: &Debian, modules: &Modules) -> Result<Tree> {
     ldcache::add(debian, &mut tree, &paths::cache().join(".tmp.ldconfig"))?;
     overlay::lay(&mut tree, &paths::files())?;
     userland::own(&mut tree)?;
+    Ok(tree)
+}
+
+/// What of it is from packages and tables: what an extension need not bring.
+pub fn base(debian: &Debian) -> Result<Tree> {
+    let mut tree = userland::select(&debian.root)?;
+    userland::furnish(&mut tree, &debian.root)?;
+    applets::link(
+        &mut tree,
+        &applets::list(&debian.root.join("usr/bin/busybox"))?,
+    );
     Ok(tree)
 }
 
@@ -125,17 +162,22 @@ fn make_userland(
     debian: &Debian,
     modules: &Modules,
     tree: &Tree,
-    image: PathBuf,
+    packed: Packed,
     step: &Step,
 ) -> Result<PathBuf> {
-    let key = erofs::key(tree, &[&debian.key, &modules.key]);
+    let name = match packed {
+        Packed::Files => "userland.erofs",
+        Packed::No => "userland.plain.erofs",
+    };
+    let image = paths::cache_of(modules.kernel).join(name);
+    let key = erofs::key(tree, &[&debian.key, &modules.key], packed);
     stamp::make(&image, &key, |to| {
         let (paths, files) = erofs::count(tree);
         let unpacked = megabytes(tree.size()?);
         step.note(&format!(
             "userland: {paths} paths, {files} files, {unpacked} unpacked"
         ));
-        erofs::make(debian, tree, to)?;
+        erofs::make(debian, tree, packed, to)?;
         step.note(&format!("userland: {} as erofs", megabytes(size(to)?)));
         Ok(())
     })?;
@@ -152,7 +194,7 @@ fn make_artifacts(wanted: &Wanted, parts: &Parts, step: &Step) -> Result<()> {
     let out = paths::out_of(wanted.kernel);
     let (vmlinuz, initrd) = (out.join("vmlinuz"), out.join("initrd.img"));
     make_kernel(parts.linux, &parts.modules.release, &vmlinuz)?;
-    initrd::make(parts, &initrd)?;
+    initrd::make(parts, Layout::Files, &initrd)?;
     step.note(&format!(
         "{}: vmlinuz {}, initrd.img {}, init {}, b2p {}",
         out.display(),

@@ -15,6 +15,7 @@ use crate::archive;
 use crate::fetch::Debian;
 use crate::init::Programs;
 use crate::modules::Modules;
+use crate::progress::Step;
 use crate::stamp::{self, Inputs};
 use crate::tools;
 use crate::tree::{Node, Tree};
@@ -28,10 +29,23 @@ pub enum Packing {
     Lz4,
     /// Smallest, slowest to unpack.
     Zstd,
+    /// The same with all that zstd can look back on: 128 MiB, which the kernel's unpacker
+    /// takes as well (lib/decompress_unzstd.c).
+    ZstdMost,
 }
 
-/// What is done now; docs/figures.md has the sizes.
+/// How the head is packed where the userland is by itself; docs/figures.md has the sizes.
 pub const HEAD: Packing = Packing::None;
+
+/// What the initrd is laid out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// To start fast and to lie in memory: the kernel copies it, and what is read of the
+    /// userland is unpacked then.
+    Files,
+    /// To be small on a medium: one stream, which the kernel unpacks before PID 1.
+    Solid,
+}
 
 /// Where the early modules are listed, one file name per line in the order of loading.
 const ORDER: &str = "modules/order";
@@ -89,8 +103,11 @@ fn file_name(path: &Path) -> Result<String> {
 }
 
 /// Makes `initrd`, unless it is current.
-pub fn make(parts: &Parts, initrd: &Path) -> Result<bool> {
+pub fn make(parts: &Parts, layout: Layout, initrd: &Path) -> Result<bool> {
     let mut inputs = Inputs::new();
+    if layout == Layout::Solid {
+        inputs.add("layout", "solid");
+    }
     inputs
         .add("head", format!("{HEAD:?}"))
         .add("modules", &parts.modules.key);
@@ -99,14 +116,20 @@ pub fn make(parts: &Parts, initrd: &Path) -> Result<bool> {
         .add_file("init", &parts.programs.init)?
         .add_file("b2p", &parts.programs.b2p)?
         .add_file("userland", parts.userland)?;
-    stamp::make(initrd, &inputs.finish(), |to| write(parts, to))
+    stamp::make(initrd, &inputs.finish(), |to| write(parts, layout, to))
 }
 
-fn write(parts: &Parts, to: &Path) -> Result<()> {
+fn write(parts: &Parts, layout: Layout, to: &Path) -> Result<()> {
     let mut head_bytes = Vec::new();
     archive::cpio::write(&head(parts)?, &mut head_bytes)?;
     let mut tail = Tree::new();
     tail.file("userland.erofs", parts.userland, 0o444);
+    if layout == Layout::Solid {
+        archive::cpio::write(&tail, &mut head_bytes)?;
+        Step::begin(5, 5).note("initrd: packing it as one stream, which takes two minutes");
+        let packed = pack(parts.debian, head_bytes, Packing::ZstdMost)?;
+        return fs::write(to, packed).with_context(|| format!("write {}", to.display()));
+    }
     let file = fs::File::create(to).with_context(|| format!("write {}", to.display()))?;
     let mut file = std::io::BufWriter::new(file);
     file.write_all(&pack(parts.debian, head_bytes, HEAD)?)?;
@@ -122,6 +145,10 @@ pub fn pack(debian: &Debian, bytes: Vec<u8>, packing: Packing) -> Result<Vec<u8>
         Packing::None => return Ok(bytes),
         Packing::Lz4 => filter(debian, &["lz4", "-l", "-12", "-c"], bytes)?,
         Packing::Zstd => filter(debian, &["zstd", "-19", "-q", "-c"], bytes)?,
+        Packing::ZstdMost => {
+            let command = ["zstd", "--ultra", "-22", "--long=27", "-q", "-c"];
+            filter(debian, &command, bytes)?
+        }
     };
     packed.resize((packed.len() + 4).next_multiple_of(512), 0);
     Ok(packed)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::bom::medium;
 use crate::boot::grub::Loaders;
 use crate::boot::menu;
+use crate::ext;
 use crate::fetch::{Debian, Wanted};
 use crate::image;
 use crate::packages::Kernel;
@@ -29,7 +30,7 @@ const VOLUME: &str = concat!("b2p-v", env!("CARGO_PKG_VERSION"));
 const TIME: &str = "315532800";
 
 /// Makes the ISO of `KERNEL=`, with the flags of `APPEND=` and the key of `SSH_KEY=` in
-/// its menu, and its checksum beside it.
+/// its menu, and its checksum beside it. `EXT=` names extensions that it is to have.
 ///
 /// # Errors
 /// What went wrong, with the step.
@@ -40,8 +41,9 @@ pub fn main() -> Result<()> {
     let flags = flags()?;
     let step = Step::of("iso", 1, 2);
     let tree = wanted.fetch_loaders(&step)?;
+    let extensions = ext::listed(&wanted, &std::env::var("EXT").unwrap_or_default())?;
     let iso = paths::out_of(wanted.kernel).join(NAME);
-    make(&tree, wanted.kernel, &flags, &iso)?;
+    make(&tree, wanted.kernel, &flags, &extensions, &iso)?;
     medium::describe(&tree, &wanted.suite, &iso, &files(wanted.kernel))?;
     Step::of("iso", 2, 2).note(&format!(
         "{}: {}, volume {VOLUME}",
@@ -55,9 +57,10 @@ pub fn main() -> Result<()> {
     sums::write(&paths::out())
 }
 
-/// What is on it beside the loaders.
-fn files(kernel: Kernel) -> [PathBuf; 2] {
-    ["vmlinuz", "initrd.img"].map(|name| paths::out_of(kernel).join(name))
+/// What is on it beside the loaders, and on a disk.
+pub(crate) fn files(kernel: Kernel) -> [PathBuf; 2] {
+    let vmlinuz = paths::out_of(kernel).join("vmlinuz");
+    [vmlinuz, image::on_media(kernel)]
 }
 
 /// What every entry of the menu gets.
@@ -70,18 +73,29 @@ pub(crate) fn flags() -> Result<Vec<String>> {
     Ok(flags)
 }
 
-/// Makes `iso` of the kernel's artifacts, unless it is current.
+/// Makes `iso` of the kernel's artifacts and of images of extensions, unless it is current.
 ///
 /// # Errors
 /// What went wrong.
-pub fn make(tree: &Debian, kernel: Kernel, flags: &[String], iso: &Path) -> Result<bool> {
+pub fn make(
+    tree: &Debian,
+    kernel: Kernel,
+    flags: &[String],
+    extensions: &[PathBuf],
+    iso: &Path,
+) -> Result<bool> {
     let menu = menu::config(DIR, flags)?;
-    let files = files(kernel);
+    let own = files(kernel).map(|file| (file, ""));
+    let both = |image: &PathBuf| [image.clone(), ext::manifest_of(image)];
+    let extensions = extensions.iter().flat_map(both).map(|file| (file, "ext"));
+    let files: Vec<Placed> = own.into_iter().chain(extensions).collect();
     let mut inputs = Inputs::new();
     inputs.add("format", "2").add("loaders", &tree.key);
     inputs.add("volume", VOLUME).add("menu", &menu);
-    for file in &files {
+    for (file, below) in &files {
         inputs.add_file("file", file)?;
+        let name = file.file_name().context("a file has a name")?;
+        inputs.add(below, name.as_encoded_bytes());
     }
     let made = stamp::make(iso, &inputs.finish(), |to| write(tree, &menu, &files, to))?;
     let sums = iso.with_file_name(format!("{NAME}.sha256"));
@@ -92,7 +106,10 @@ pub fn make(tree: &Debian, kernel: Kernel, flags: &[String], iso: &Path) -> Resu
     Ok(made)
 }
 
-fn write(tree: &Debian, menu: &str, files: &[PathBuf], to: &Path) -> Result<()> {
+/// A file, and the directory below [`DIR`] that it is put in.
+type Placed = (PathBuf, &'static str);
+
+fn write(tree: &Debian, menu: &str, files: &[Placed], to: &Path) -> Result<()> {
     let work = paths::cache().join(".tmp.iso");
     stamp::remove(&work)?;
     let (root, mark) = (work.join("root"), format!("{DIR}/grub/{VOLUME}"));
@@ -100,13 +117,16 @@ fn write(tree: &Debian, menu: &str, files: &[PathBuf], to: &Path) -> Result<()> 
     fs::create_dir_all(dir.join("grub"))?;
     fs::write(dir.join("grub/grub.cfg"), menu)?;
     fs::write(root.join(mark.trim_start_matches('/')), "")?;
-    for file in files {
-        let name = file.file_name().context("a file has a name")?;
-        fs::hard_link(file, dir.join(name))
-            .or_else(|_| fs::copy(file, dir.join(name)).map(drop))?;
+    for (file, below) in files {
+        let to = dir.join(below);
+        fs::create_dir_all(&to)?;
+        let to = to.join(file.file_name().context("a file has a name")?);
+        fs::hard_link(file, &to).or_else(|_| fs::copy(file, &to).map(drop))?;
     }
     // For `b2p upgrade`, and for who looks.
-    fs::write(dir.join("SHA256SUMS"), disk::sums(files)?)?;
+    let own = files.iter().filter(|(_, below)| below.is_empty());
+    let own: Vec<PathBuf> = own.map(|(file, _)| file.clone()).collect();
+    fs::write(dir.join("SHA256SUMS"), disk::sums(&own)?)?;
     let loaders = Loaders {
         tree,
         mark: &mark,

@@ -14,6 +14,7 @@ pub mod deny;
 pub mod disk;
 pub mod elf;
 pub mod erofs;
+pub mod ext;
 pub mod fetch;
 pub mod host;
 pub mod image;

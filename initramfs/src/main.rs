@@ -15,11 +15,15 @@ usage: cargo run -p initramfs -- <command>
           what deny.toml says of other people's crates
   reproducible
           build this commit twice in different places, and compare
+  ext     make the extension NAME= of PKGS= in out/ext/
+  ext <name>...
+          the same of those that the table has: buildah, skopeo, debug
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
   The environment decides: SUITE= MIRROR= KERNEL= for image; APPEND= SSH_KEY= for
-  iso and disk, too; MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY= for run.";
+  iso and disk, too, and EXT= for iso; MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND=
+  SSH_KEY= for run.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
             "oci" => initramfs::oci::main(),
             "deny" => initramfs::deny::main(rest),
             "reproducible" => initramfs::reproducible::main(),
+            "ext" => initramfs::ext::main(rest),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),

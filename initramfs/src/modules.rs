@@ -171,6 +171,8 @@ pub const MODULES: &[Row] = &[
 pub struct Modules {
     /// Holds `usr/lib/modules/<release>/…`.
     pub dir: PathBuf,
+    /// Whose they are.
+    pub kernel: Kernel,
     /// The kernel's release.
     pub release: String,
     /// A hash of what was chosen from what.
@@ -272,7 +274,12 @@ pub fn prepare(debian: &Debian, linux: &Debian, kernel: Kernel, step: &Step) -> 
         unpack_all(linux, &release, &index.closure(names(kernel))?, to)?;
         depmod(debian, &release, &to.join("usr"), None)
     })?;
-    Ok(Modules { dir, release, key })
+    Ok(Modules {
+        dir,
+        kernel,
+        release,
+        key,
+    })
 }
 
 fn read_index(at: &Path, linux: &Debian, release: &str) -> Result<Index> {

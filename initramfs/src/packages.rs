@@ -111,6 +111,7 @@ pub const LOADERS: &[Package] = &[
 pub const BUILDER: &[Package] = &[
     tool("linux-source", "the kernel's source, with Debian's patches"),
     tool("gcc", "the compiler of the kernel and of its own tools"),
+    tool("base-files", "/bin, /lib and /lib64, which lead into /usr"),
     tool("libc6-dev", "for those tools"),
     tool("libelf-dev", "objtool reads object files with it"),
     tool("make", "the kernel's build system"),
@@ -123,6 +124,7 @@ pub const BUILDER: &[Package] = &[
     tool("xz-utils", "unpacks the source"),
     tool("tar", "the same"),
     tool("dash", "the build's shell"),
+    tool("bash", "a few of its scripts name it"),
     tool("coreutils", "and its commands"),
     tool("findutils", "the same"),
     tool("diffutils", "the same"),

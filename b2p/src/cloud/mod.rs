@@ -12,7 +12,7 @@ mod files;
 mod items;
 mod network;
 mod notes;
-mod people;
+pub mod people;
 mod scripts;
 pub mod seed;
 mod user;

@@ -9,7 +9,7 @@ use log::info;
 
 use super::notes::Notes;
 use super::user::{DEFAULT, User};
-use crate::users::{Files, Known, Wanted, set};
+use crate::users::{self, Files, Known, Wanted, set};
 
 /// Files of /etc, their modes and groups; 42 is shadow's.
 const FILES: [(&str, u32, u32); 5] = [
@@ -38,15 +38,8 @@ pub fn make(users: &[User], notes: &mut Notes) {
 }
 
 fn one(user: &User) -> Result<(), String> {
-    let [passwd, group, shadow, subuid, subgid] = FILES.map(|(path, ..)| text(path));
-    let mut files = Files {
-        passwd: passwd?,
-        group: group?,
-        shadow: shadow?,
-        subuid: subuid?,
-        subgid: subgid?,
-    };
-    let before = files.clone();
+    let before = read()?;
+    let mut files = before.clone();
     let known = set(&mut files, &wanted(user))?;
     save(&before, &files)?;
     home(&known)?;
@@ -55,6 +48,28 @@ fn one(user: &User) -> Result<(), String> {
         user.name, known.uid, known.home
     );
     keys(&known, &user.keys)
+}
+
+/// Adds a user that programs of an extension become.
+///
+/// # Errors
+/// What could not be read or written.
+pub fn system(name: &str) -> Result<(), String> {
+    let before = read()?;
+    let mut files = before.clone();
+    users::system(&mut files, name)?;
+    save(&before, &files)
+}
+
+fn read() -> Result<Files, String> {
+    let [passwd, group, shadow, subuid, subgid] = FILES.map(|(path, ..)| text(path));
+    Ok(Files {
+        passwd: passwd?,
+        group: group?,
+        shadow: shadow?,
+        subuid: subuid?,
+        subgid: subgid?,
+    })
 }
 
 fn text(path: &str) -> Result<String, String> {

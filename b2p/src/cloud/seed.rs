@@ -60,19 +60,21 @@ pub struct Seed {
 /// The host says that there is one, and there is none.
 pub fn find() -> Result<Option<Device>, String> {
     let found = match fs::read_to_string(NOTE) {
-        Ok(noted) => noted.lines().find_map(|name| labelled(name, false)),
+        Ok(noted) => noted
+            .lines()
+            .find_map(|name| labelled(name, false, is_cidata)),
         Err(_) => {
             Drivers::of_the_machine().quick();
-            disks()
+            disks(is_cidata)
         }
     };
-    let found = found.or_else(cds);
+    let found = found.or_else(|| cds(is_cidata));
     let told = || told_of(&text("/proc/cmdline"), &text(SERIAL));
     if found.is_some() || !told() {
         return Ok(found);
     }
     // For as long as sysfs shows that something is on its way.
-    let found = wait::until(0, || disks().or_else(cds));
+    let found = wait::until(0, || labelled_so(is_cidata));
     found.map(Some).ok_or_else(|| {
         "the host says ds=nocloud, and there is no CD or disk with the label cidata".to_owned()
     })
@@ -91,12 +93,21 @@ fn told_of(cmdline: &str, serial: &str) -> bool {
     cmdline.split_whitespace().any(says) || says(serial.trim())
 }
 
-fn disks() -> Option<Device> {
-    scan::names().iter().find_map(|name| labelled(name, false))
+/// Says whether a file system is the one that is looked for; it has a label then.
+type Is = fn(&Found) -> bool;
+
+/// A disk or a CD with such a file system, of those that have their drivers.
+pub fn labelled_so(is: Is) -> Option<Device> {
+    disks(is).or_else(|| cds(is))
+}
+
+fn disks(is: Is) -> Option<Device> {
+    let names = scan::names();
+    names.iter().find_map(|name| labelled(name, false, is))
 }
 
 /// The drives whose bus is known; a driver of their own they get here.
-fn cds() -> Option<Device> {
+fn cds(is: Is) -> Option<Device> {
     let devices = fs::read_dir("/sys/bus/scsi/devices")
         .into_iter()
         .flatten()
@@ -121,24 +132,18 @@ fn cds() -> Option<Device> {
         .filter_map(|e| e.file_name().into_string().ok())
         .collect();
     names.sort_unstable();
-    names.iter().find_map(|name| labelled(name, true))
+    names.iter().find_map(|name| labelled(name, true, is))
 }
 
-fn labelled(name: &str, cd: bool) -> Option<Device> {
+fn labelled(name: &str, cd: bool, is: Is) -> Option<Device> {
     let file = open(name, cd)?;
     let found = probe(&Open { file, size: HEAD }).ok()?;
-    let (kind, label) = found.iter().find_map(cidata)?;
+    let it = found.into_iter().find(is)?;
     Some(Device {
         name: name.to_owned(),
-        label,
-        kind,
+        label: it.label?,
+        kind: it.kind,
     })
-}
-
-/// The label of what may be it.
-fn cidata(found: &Found) -> Option<(Kind, String)> {
-    let label = found.label.as_ref()?;
-    is_cidata(found).then(|| (found.kind, label.clone()))
 }
 
 /// Whether this is what `b2p data` notes.

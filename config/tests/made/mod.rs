@@ -167,6 +167,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             user,
             vsock,
             shares: Vec::new(),
+            extensions: Vec::new(),
             environment: Vec::new(),
             services,
             rescue,

@@ -29,6 +29,7 @@ exec chroot \"$tree\" /usr/bin/env -i \"$@\"";
 /// the result's business (Documentation/kbuild/reproducible-builds.rst).
 const ENVIRONMENT: &[&str] = &[
     "PATH=/usr/bin:/usr/sbin",
+    "TMPDIR=/mnt",
     "LC_ALL=C",
     "TZ=UTC",
     "KBUILD_BUILD_USER=boot2podman",

@@ -30,6 +30,27 @@ pub fn select(root: &Path) -> Result<Tree> {
     Ok(selection.tree)
 }
 
+/// Picks these paths out of unpacked packages, with all they need. A link that leads to
+/// what is not there is a link: others may have it.
+pub fn closure(root: &Path, paths: &[&str]) -> Result<Tree> {
+    let mut selection = Selection {
+        root,
+        tree: Tree::new(),
+        seen: BTreeSet::new(),
+    };
+    for path in paths {
+        let from = root.join(path);
+        match fs::read_link(&from) {
+            Ok(target) if !root.join(join(path, &target.to_string_lossy())).exists() => {
+                let path = selection.resolve_parents(path)?;
+                selection.tree.link(&path, &target.to_string_lossy());
+            }
+            _ => selection.pick(path).with_context(|| format!("/{path}"))?,
+        }
+    }
+    Ok(selection.tree)
+}
+
 /// Adds what the tables say beyond the packages.
 pub fn furnish(tree: &mut Tree, root: &Path) -> Result<()> {
     for (path, _) in DIRECTORIES {

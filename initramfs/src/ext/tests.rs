@@ -1,0 +1,93 @@
+use super::*;
+
+#[test]
+fn a_wish_is_read_or_told_what_is_wrong() -> Result<()> {
+    let wish = Wish::read("mine", "strace  g++-12")?;
+    assert_eq!(wish.packages, ["strace", "g++-12"]);
+    assert_eq!(Wish::read("skopeo", "")?.packages, ["skopeo"]);
+    for (name, packages, said) in [
+        ("", "strace", "a-z"),
+        ("a/b", "strace", "a-z"),
+        ("-a", "strace", "a-z"),
+        ("mine", "", "buildah, skopeo, debug"),
+        ("debug", "strace", "strace tcpdump"),
+        ("mine", "strace --x", "--x"),
+        ("mine", "strace a,b", "a,b"),
+    ] {
+        let error = Wish::read(name, packages).map_err(|e| format!("{e:#}"));
+        assert!(error.is_err_and(|e| e.contains(said)), "{name} {packages}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_table_is_in_order() {
+    for row in KNOWN {
+        assert!(is_name(row.name) && !row.why.is_empty(), "{}", row.name);
+        assert!(row.packages.iter().all(|p| is_package(p)), "{}", row.name);
+    }
+}
+
+#[test]
+fn what_the_machine_has_is_left_out_and_commands_of_busybox_give_way() {
+    let (mut base, mut all) = (Tree::new(), Tree::new());
+    base.link("usr/bin/ip", "busybox");
+    base.link("usr/bin/sh", "dash");
+    base.bytes("usr/bin/bash", "the machine's", 0o755);
+    for path in [
+        "usr/bin/ip",
+        "usr/bin/sh",
+        "usr/bin/bash",
+        "usr/bin/vim.tiny",
+    ] {
+        all.bytes(path, "a package's", 0o755);
+    }
+    all.dir("usr/share/empty");
+    let mut tree = beyond(&base, &all);
+    link(&mut tree);
+    let paths: Vec<_> = tree.iter().map(|(path, _)| path).collect();
+    #[rustfmt::skip]
+    let expected = [
+        "usr", "usr/bin", "usr/bin/ex", "usr/bin/ip", "usr/bin/rview", "usr/bin/vi",
+        "usr/bin/view", "usr/bin/vim", "usr/bin/vim.tiny",
+    ];
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn the_manifest_says_whose_files_it_has() -> Result<()> {
+    let package = |name: &str, version: &str| Fetched {
+        name: name.into(),
+        version: version.into(),
+        ..Fetched::default()
+    };
+    let all = [
+        package("libc6", "2.41-12+deb13u1"),
+        package("strace", "6.13+ds-1"),
+    ];
+    assert_eq!(libc(&all)?, "2.41");
+    assert!(libc(&all[1..]).is_err());
+    let mut tree = Tree::new();
+    tree.bytes("usr/bin/strace", "", 0o755);
+    let owners = [("usr/bin/strace".to_owned(), "strace".to_owned())].into();
+    let manifest = Manifest {
+        name: "debug".into(),
+        suite: "trixie".into(),
+        libc: "2.41".into(),
+        needs: vec!["libc.so.6".into()],
+        users: Vec::new(),
+        packages: packages(&tree, &owners, &all),
+    };
+    let text = manifest.text(4096, "ab");
+    for line in [
+        "name = \"debug\"",
+        "libc = \"2.41\"",
+        "size = 4096",
+        "  \"libc.so.6\",",
+        "\"strace\" = \"6.13+ds-1\"",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
+    assert!(!text.contains("libc6"));
+    Ok(())
+}
