@@ -4,13 +4,13 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso kernel ext oci release run test test-all reproducible deny fuzz clean host
+.PHONY: help image iso disk kernel ext oci release run test test-all reproducible deny fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
 	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic|slim (iso and run take these, too)'
-	@echo '  iso takes   APPEND= SSH_KEY= for its menu, EXT= for extensions that it is to have'
+	@echo '  iso, disk   take APPEND= SSH_KEY= for their menu; iso EXT= for extensions that it is to have'
 	@echo '  ext takes   NAME= PKGS= (docs/extensions.md)'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
@@ -23,6 +23,9 @@ image: host ## out/vmlinuz, out/initrd.img, out/manifest.json
 iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic for bare metal
 	@$(INITRAMFS) iso
 
+disk: host ## out/boot2podman.qcow2 and .raw: boots on BIOS and UEFI, keeps data, is upgraded in place
+	@$(INITRAMFS) disk
+
 kernel: host ## out/kernel/: the slim kernel, compiled; KERNEL=slim selects it
 	@$(INITRAMFS) kernel
 
@@ -32,13 +35,13 @@ ext: host ## out/ext/NAME.erofs: more programs, from the Debian packages PKGS=
 oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/kubevirt.md)
 	@$(INITRAMFS) oci
 
-release: iso ## everything that people download, and SHA256SUMS to sign (docs/trust.md)
+release: iso disk ## everything that people download, and SHA256SUMS to sign (docs/trust.md)
 	@$(INITRAMFS) oci
 
 run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded
 	@$(INITRAMFS) run
 
-test: iso ## everything CI runs
+test: iso disk ## everything CI runs
 	@$(INITRAMFS) image generic
 	@$(INITRAMFS) ext debug
 	cargo fmt --all --check

@@ -23,6 +23,8 @@ need openssl openssl
 need dosfstools /usr/sbin/mkfs.vfat
 need cryptsetup-bin /usr/sbin/cryptsetup
 need fdisk /usr/sbin/sfdisk
+# For `make disk`.
+need qemu-utils qemu-img
 # For the tests of the ISO.
 need ovmf /usr/share/OVMF
 # For those of cloud-init's disks.

@@ -35,6 +35,7 @@ mod swap;
 mod systemctl;
 mod table;
 mod time;
+mod upgrade;
 mod usage;
 mod users;
 mod version;
@@ -116,6 +117,11 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
             init::kmsg::start(::log::LevelFilter::Info);
             time::zone::main()
         }
+        "trial" => {
+            init::kmsg::start(::log::LevelFilter::Info);
+            upgrade::trial::main(link)
+        }
+        "upgrade" => upgrade::main(rest),
         "registries" => {
             init::kmsg::start(::log::LevelFilter::Info);
             registries::main()

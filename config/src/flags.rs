@@ -3,7 +3,7 @@
 use crate::complaint::Problem;
 use crate::draft::{self, Draft};
 use crate::net;
-use crate::settings::{Console, Format, Loglevel, Modules, Podman};
+use crate::settings::{Console, Format, Loglevel, Modules, Podman, Role, Slot};
 use crate::share;
 use crate::swap;
 use crate::values::{self, pick, switch};
@@ -263,6 +263,14 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.slot",
+        values: "a, b, a:trial, b:trial, a:fallback, b:fallback",
+        why: "said by the boot menu of a disk with two versions (docs/upgrade.md): which this is, and whether it is on trial",
+        early: true,
+        apply: |to, text| pick(text, &SLOTS).map(|slot| to.config.slot = Some(slot)),
+        ..ROW
+    },
+    Flag {
         name: "b2p.loglevel",
         values: "info, error, warn, debug, trace",
         default: "info",
@@ -383,6 +391,15 @@ const PODMANS: [(&str, Podman); 3] = [
     ("ondemand", Podman::OnDemand),
     ("boot", Podman::Boot),
     ("off", Podman::Off),
+];
+
+const SLOTS: [(&str, Slot); 6] = [
+    ("a", Slot::new('a', Role::Kept)),
+    ("b", Slot::new('b', Role::Kept)),
+    ("a:trial", Slot::new('a', Role::Trial)),
+    ("b:trial", Slot::new('b', Role::Trial)),
+    ("a:fallback", Slot::new('a', Role::Fallback)),
+    ("b:fallback", Slot::new('b', Role::Fallback)),
 ];
 
 const MODULES: [(&str, Modules); 2] = [("fast", Modules::Fast), ("verified", Modules::Verified)];

@@ -38,8 +38,8 @@ pub use nearest::nearest;
 pub use options::module_options;
 pub use origin::{Given, origins};
 pub use settings::{
-    Config, Console, Data, Folder, Format, Loglevel, Modules, Net, Podman, Proxy, Share, Swap,
-    WaitUsb,
+    Config, Console, Data, Folder, Format, Loglevel, Modules, Net, Podman, Proxy, Role, Share,
+    Slot, Swap, WaitUsb,
 };
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};

@@ -36,6 +36,8 @@ pub struct Config {
     pub services: Vec<(String, bool)>,
     /// A shell before any service.
     pub rescue: bool,
+    /// Which version of a disk with two this is.
+    pub slot: Option<Slot>,
     /// How much PID 1 logs.
     pub loglevel: Loglevel,
     /// Whether the signatures of kernel modules are checked.
@@ -89,6 +91,7 @@ impl Default for Config {
             environment: Vec::new(),
             services: Vec::new(),
             rescue: false,
+            slot: None,
             loglevel: Loglevel::Info,
             modules: Modules::Fast,
             routed: false,
@@ -143,6 +146,32 @@ impl Config {
         let disk = |swap: &Swap| !matches!(swap, Swap::Zram(_));
         self.swap && (self.swapfile.is_some() || self.swaps.iter().any(disk))
     }
+}
+
+/// One of the two places for a version on a disk of `make disk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// `a` or `b`.
+    pub name: char,
+    /// Why it was booted.
+    pub role: Role,
+}
+
+impl Slot {
+    pub(crate) const fn new(name: char, role: Role) -> Self {
+        Self { name, role }
+    }
+}
+
+/// Why a slot was booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It is the one that is kept, or somebody has picked it.
+    Kept,
+    /// It is new: if it does not become ready, the other one comes back.
+    Trial,
+    /// The other one is new, and has not become ready.
+    Fallback,
 }
 
 /// A disk to keep state on.

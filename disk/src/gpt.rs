@@ -35,6 +35,8 @@ const ENTRIES: usize = 128;
 /// An array may be this long; the usual one is 16 KiB.
 const LONGEST: u64 = MIB;
 const HEADER: usize = 92;
+/// So much of the first sector is code (UEFI 2.10, section 5.2.1).
+const BOOT: usize = 440;
 
 /// A table that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct Gpt {
     entries_at: u64,
     entry: usize,
     entries: Vec<u8>,
+    /// What is in the disk's first sector where a boot loader would be.
+    boot: Vec<u8>,
 }
 
 /// Reads the primary table, or the backup at the very end; `None` without either.
@@ -106,6 +110,7 @@ fn read_at(source: &dyn Source, sector: u32, lba: u64, sectors: u64) -> io::Resu
         entries_at: at,
         entry: entry as usize,
         entries,
+        boot: some(source, 0, BOOT)?,
     };
     Ok(gpt.sane(first, last).then_some(gpt))
 }
@@ -170,7 +175,7 @@ impl Gpt {
             .partitions()
             .into_iter()
             .find(|p| p.number == index as u32 + 1)?;
-        Some((new.writes(size, &[]), partition))
+        Some((new.writes(size), partition))
     }
 
     /// The writes that put the primary table back, where only the backup holds.
@@ -184,12 +189,13 @@ impl Gpt {
             entries_at: 2,
             ..self.clone()
         };
-        Some(primary.writes(size, &[]))
+        Some(primary.writes(size))
     }
 
     /// Backup first, then the primary's entries, then its header, then the sector
-    /// before them, which only old programs read and the kernel wants to see.
-    fn writes(&self, size: u64, boot: &[u8]) -> Vec<Do> {
+    /// before them, which only old programs read and the kernel wants to see; what
+    /// boots from there stays.
+    fn writes(&self, size: u64) -> Vec<Do> {
         let unit = u64::from(self.sector);
         let (sectors, array) = (
             size / unit,
@@ -206,7 +212,10 @@ impl Gpt {
             header(1, sectors - 1, self.entries_at),
             Do::Flush,
         ];
-        all.extend([Do::Write(0, protective(size, self.sector, boot)), Do::Flush]);
+        all.extend([
+            Do::Write(0, protective(size, self.sector, &self.boot)),
+            Do::Flush,
+        ]);
         all
     }
 
@@ -244,7 +253,7 @@ impl Gpt {
 #[must_use]
 pub fn protective(size: u64, sector: u32, boot: &[u8]) -> Vec<u8> {
     let mut first = vec![0; 512];
-    let boot = boot.get(..440).unwrap_or(boot);
+    let boot = boot.get(..BOOT).unwrap_or(boot);
     put(&mut first, 0, boot);
     let rest = u32::try_from(size / u64::from(sector.max(512)) - 1).unwrap_or(u32::MAX);
     put(
@@ -290,27 +299,59 @@ impl New {
     /// The writes that make the table; `boot` stays in the first sector.
     #[must_use]
     pub fn writes(&self, boot: &[u8]) -> Option<Vec<Do>> {
-        let unit = u64::from(self.sector);
-        let end = self.first + self.length()?;
-        let mut entries = vec![0; ENTRY * ENTRIES];
-        put(&mut entries, 0, &LINUX);
-        put(&mut entries, 16, &swapped(&self.partition));
-        put(&mut entries, 32, &(self.first / unit).to_le_bytes());
-        put(&mut entries, 40, &(end / unit - 1).to_le_bytes());
-        for (n, letter) in NAME.bytes().enumerate() {
-            put(&mut entries, 56 + 2 * n, &[letter, 0]);
-        }
-        let gpt = Gpt {
-            sector: self.sector,
-            disk: self.disk,
-            from_backup: false,
-            first_usable: MIB / unit,
-            entries_at: 2,
-            entry: ENTRY,
-            entries,
+        let part = Part {
+            kind: swapped(&LINUX),
+            uuid: self.partition,
+            first: self.first,
+            len: self.length()?,
+            name: NAME,
         };
-        Some(gpt.writes(self.size, boot))
+        Some(divide(self.size, self.sector, self.disk, &[part], boot))
     }
+}
+
+/// A partition that is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The GUID of its type.
+    pub kind: Uuid,
+    /// Its own.
+    pub uuid: Uuid,
+    /// Where it begins, in bytes.
+    pub first: u64,
+    /// How long it is, in bytes.
+    pub len: u64,
+    /// Its name: at most 36 letters of ASCII.
+    pub name: &'a str,
+}
+
+/// The writes that divide a disk of `size` bytes into `parts`, which lie between the
+/// first MiB and the last one; `boot` stays in the first sector.
+#[must_use]
+pub fn divide(size: u64, sector: u32, disk: Uuid, parts: &[Part<'_>], boot: &[u8]) -> Vec<Do> {
+    let unit = u64::from(sector);
+    let mut entries = vec![0; ENTRY * ENTRIES];
+    for (own, part) in entries.chunks_exact_mut(ENTRY).zip(parts) {
+        let last = (part.first + part.len) / unit - 1;
+        put(own, 0, &swapped(&part.kind));
+        put(own, 16, &swapped(&part.uuid));
+        put(own, 32, &(part.first / unit).to_le_bytes());
+        put(own, 40, &last.to_le_bytes());
+        for (n, letter) in part.name.bytes().take(36).enumerate() {
+            put(own, 56 + 2 * n, &[letter, 0]);
+        }
+    }
+    let gpt = Gpt {
+        sector,
+        disk,
+        from_backup: false,
+        first_usable: MIB / unit,
+        entries_at: 2,
+        entry: ENTRY,
+        entries,
+        boot: boot.to_vec(),
+    };
+    gpt.writes(size)
 }
 
 fn name(field: &[u8]) -> String {

@@ -117,7 +117,7 @@ fn a_table_of_another_is_not_grown() {
     let mut disk = made(SIZE, 512);
     let mut gpt = read(&disk, 512).unwrap().unwrap();
     gpt.entries[56] = b'x';
-    apply(&mut disk, &gpt.writes(SIZE, &[]));
+    apply(&mut disk, &gpt.writes(SIZE));
     disk.resize(16 << 20, 0);
     let gpt = read(&disk, 512).unwrap().unwrap();
     assert_eq!(gpt.partitions()[0].name, "xoot2podman-data");
@@ -183,4 +183,41 @@ proptest! {
             let _ = gpt.mended(SIZE);
         }
     }
+}
+
+#[test]
+fn what_boots_from_a_disk_of_several_parts_still_does_when_it_has_grown() {
+    let part = |n: u8, first: u64, len: u64, name| Part {
+        kind: [n; 16],
+        uuid: [n + 1; 16],
+        first: first * MIB,
+        len: len * MIB,
+        name,
+    };
+    let parts = [part(1, 1, 1, "boot"), part(3, 2, 5, NAME)];
+    let mut disk = vec![0; SIZE as usize];
+    apply(
+        &mut disk,
+        &divide(SIZE, 512, [7; 16], &parts, &[0x90; BOOT]),
+    );
+    disk.resize(2 * SIZE as usize, 0);
+    let table = read(&disk, 512).unwrap().unwrap();
+    let (writes, grown) = table.grown(2 * SIZE).unwrap();
+    assert_eq!(
+        (grown.number, grown.first, grown.len),
+        (2, 2 * MIB, 13 * MIB)
+    );
+    apply(&mut disk, &writes);
+    assert_eq!(disk[..BOOT], [0x90; BOOT]);
+    assert_eq!(disk[510..512], [0x55, 0xaa]);
+    let all = read(&disk, 512).unwrap().unwrap().partitions();
+    assert_eq!(
+        (all[0].first, all[0].len, all[0].name.as_str()),
+        (MIB, MIB, "boot")
+    );
+    // Mended from the backup, too.
+    disk[512 + 40] ^= 1;
+    let writes = read(&disk, 512).unwrap().unwrap().mended(2 * SIZE).unwrap();
+    apply(&mut disk, &writes);
+    assert_eq!(disk[..BOOT], [0x90; BOOT]);
 }

@@ -70,7 +70,8 @@ pub fn run(signals: Signals) -> ! {
     if !root::assembled() {
         let why = outcome.err().unwrap_or_default();
         let then = format!("there is no userland ({why}); `reboot` starts again");
-        rescue::for_ever(&mut machine, &mut ears, Vec::new(), &then);
+        let others = rescue::end_of_trial(&machine.config);
+        rescue::for_ever(&mut machine, &mut ears, others, &then);
     }
     let _ = all(TO_THE_SERVICES, &mut machine); // each has been said
     ears.listen(&mut machine);

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use config::{Config, Role};
 use services::{Manager, Restart, Service, State, Tty};
 
 use crate::console::{on_each_terminal, terminals};
@@ -63,6 +64,21 @@ fn left(manager: &Manager) -> bool {
     let s = &manager.supervisor;
     let ended = |id| matches!(s.state(id), State::Done | State::Failed);
     s.ids().any(|id| s.state(id) == State::Done) || s.ids().all(ended)
+}
+
+/// A version on trial that has no userland is over: who looks after trials is in there
+/// (b2p/src/upgrade/trial.rs), and the boot menu brings the version before.
+#[must_use]
+pub fn end_of_trial(config: &Config) -> Vec<Service> {
+    let trial = config.slot.is_some_and(|slot| slot.role == Role::Trial);
+    let row = Service {
+        name: "trial",
+        why: "a version on trial without a userland starts again, with the one before",
+        argv: &["/bin/busybox", "reboot", "-f", "-d", "60"],
+        restart: Restart::Never,
+        ..Service::DEFAULT
+    };
+    trial.then_some(row).into_iter().collect()
 }
 
 /// Serves shells for ever, and `others` beside them.

@@ -114,6 +114,19 @@ pub(crate) const NET: Service = Service {
     ..Service::DEFAULT
 };
 
+/// A row only where the boot menu says that a version is on trial, or was. It waits for
+/// the ready line in the first case, and has its say before it in the second.
+pub(crate) const UPGRADE: Service = Service {
+    name: "upgrade",
+    why: "a new version is kept once the machine is ready, else the one before comes back",
+    argv: &[B2P, "trial"],
+    ready: Ready::Exit,
+    restart: Restart::Never,
+    // Its own limit is less (b2p/src/upgrade/trial.rs).
+    late_ms: 900_000,
+    ..Service::DEFAULT
+};
+
 /// What the other services do not wait for: drivers of disks, of the power
 /// button, of the source of random numbers; a slow mount.
 pub(crate) const SETTLE: Service = Service {

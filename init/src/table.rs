@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use config::{Config, Data, Net, Podman};
+use config::{Config, Data, Net, Podman, Role};
 use services::{Service, Socket};
 
 use crate::rows::*;
@@ -54,6 +54,7 @@ fn plain(config: &Config) -> Vec<Service> {
         rows.extend([HOSTKEY, SSHD]);
     }
     rows.extend(podman(config.podman));
+    rows.extend(upgrade(config.slot));
     rows.extend((config.vsock && !root::given()).then_some(VSOCK));
     rows.extend(swap(config));
     rows.extend((!config.shares.is_empty() && !root::given()).then_some(SHARE));
@@ -102,6 +103,18 @@ fn late(config: &Config) -> Service {
     Service {
         late_ms: DATA.late_ms + u64::from(asked) * 1000,
         ..DATA
+    }
+}
+
+fn upgrade(slot: Option<config::Slot>) -> Option<Service> {
+    match slot?.role {
+        Role::Kept => None,
+        Role::Trial => Some(UPGRADE),
+        Role::Fallback => Some(Service {
+            gates: true,
+            late_ms: Service::DEFAULT.late_ms,
+            ..UPGRADE
+        }),
     }
 }
 

@@ -84,6 +84,19 @@ fn swap_has_a_row_where_a_flag_asks() {
 }
 
 #[test]
+fn a_trial_has_a_row_that_does_not_gate_and_its_end_one_that_does() {
+    let row = |line: &[u8]| {
+        let rows = services(&config::parse(line, &[]).0);
+        rows.iter().find(|r| r.name == "upgrade").copied()
+    };
+    assert_eq!((row(b""), row(b"b2p.slot=b")), (None, None));
+    assert!(row(b"b2p.slot=b:trial").is_some_and(|r| !r.gates));
+    assert!(row(b"b2p.slot=a:fallback").is_some_and(|r| r.gates && r.late_ms < 60_000));
+    let rescue = |line: &[u8]| crate::rescue::end_of_trial(&config::parse(line, &[]).0).len();
+    assert_eq!((rescue(b"b2p.slot=b:trial"), rescue(b"b2p.slot=a")), (1, 0));
+}
+
+#[test]
 fn the_zone_has_a_row_where_a_flag_asks() {
     let has = |line: &[u8]| {
         let rows = services(&config::parse(line, &[]).0);

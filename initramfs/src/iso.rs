@@ -16,7 +16,7 @@ use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::run::options::Options;
 use crate::stamp::{self, Inputs};
-use crate::{paths, sums, tools};
+use crate::{disk, paths, sums, tools};
 
 /// Its name under out/.
 pub const NAME: &str = "boot2podman.iso";
@@ -62,20 +62,22 @@ pub fn main() -> Result<()> {
 /// A file, and the directory below [`DIR`] that it is put in.
 type Placed = (PathBuf, &'static str);
 
+/// The kernel and the initrd of a medium; a disk has them, too.
+pub(crate) fn own_files(kernel: Kernel) -> [PathBuf; 2] {
+    let vmlinuz = paths::out_of(kernel).join("vmlinuz");
+    [vmlinuz, image::on_media(kernel)]
+}
+
 /// What is on it beside the loaders.
 fn files(kernel: Kernel, extensions: &[PathBuf]) -> Vec<Placed> {
-    let own = [
-        paths::out_of(kernel).join("vmlinuz"),
-        image::on_media(kernel),
-    ];
     let both = |image: &PathBuf| [image.clone(), ext::manifest_of(image)];
     let extensions = extensions.iter().flat_map(both).map(|file| (file, "ext"));
-    let own = own.into_iter().map(|file| (file, ""));
+    let own = own_files(kernel).into_iter().map(|file| (file, ""));
     own.chain(extensions).collect()
 }
 
 /// What every entry of the menu gets.
-fn flags() -> Result<Vec<String>> {
+pub(crate) fn flags() -> Result<Vec<String>> {
     let options = Options::read(&[], |name| std::env::var(name).ok())?;
     let mut flags = menu::words(&options.append);
     if let Some(key) = options.asked_key()? {
@@ -91,7 +93,7 @@ fn flags() -> Result<Vec<String>> {
 fn make(tree: &Debian, flags: &[String], files: &[Placed], iso: &Path) -> Result<bool> {
     let menu = menu::config(DIR, flags)?;
     let mut inputs = Inputs::new();
-    inputs.add("format", "1").add("loaders", &tree.key);
+    inputs.add("format", "2").add("loaders", &tree.key);
     inputs.add("volume", VOLUME).add("menu", &menu);
     for (file, below) in files {
         inputs.add_file("file", file)?;
@@ -121,6 +123,10 @@ fn write(tree: &Debian, menu: &str, files: &[Placed], to: &Path) -> Result<()> {
         let to = to.join(file.file_name().context("a file has a name")?);
         fs::hard_link(file, &to).or_else(|_| fs::copy(file, &to).map(drop))?;
     }
+    // For `b2p upgrade`, and for who looks.
+    let own = files.iter().filter(|(_, below)| below.is_empty());
+    let own: Vec<PathBuf> = own.map(|(file, _)| file.clone()).collect();
+    fs::write(dir.join("SHA256SUMS"), disk::sums(&own)?)?;
     let loaders = Loaders {
         tree,
         mark: &mark,

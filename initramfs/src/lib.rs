@@ -11,6 +11,7 @@ pub mod bom;
 pub mod boot;
 pub mod debs;
 pub mod deny;
+pub mod disk;
 pub mod elf;
 pub mod erofs;
 pub mod ext;

@@ -8,6 +8,7 @@ usage: cargo run -p initramfs -- <command>
   image <kernel>...
           the same of these kernels, in out/<kernel>/ and nowhere else
   iso     the same, and out/boot2podman.iso with its checksum
+  disk    the same, and out/boot2podman.qcow2 and .raw: a disk that boots
   kernel  make the slim kernel, which KERNEL=slim selects, in out/kernel/
   oci     out/boot2podman-kernel.oci.tar, and -disk.oci.tar of out/boot2podman.qcow2
   deny [advisories]
@@ -21,7 +22,8 @@ usage: cargo run -p initramfs -- <command>
   clean   remove everything under out/ (keeps out/data*, your disks)
 
   The environment decides: SUITE= MIRROR= KERNEL= for image; APPEND= SSH_KEY= for
-  iso, too, and EXT=; MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY= for run.";
+  iso and disk, too, and EXT= for iso; MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND=
+  SSH_KEY= for run.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
             "image" if rest.is_empty() => initramfs::image::main(),
             "image" => initramfs::image::beside(rest),
             "iso" => initramfs::iso::main(),
+            "disk" => initramfs::disk::main(),
             "kernel" => initramfs::kernel::main(),
             "oci" => initramfs::oci::main(),
             "deny" => initramfs::deny::main(rest),

@@ -20,7 +20,7 @@ pub const KERNEL: &str = "boot2podman-kernel.oci.tar";
 /// The archive with the disk.
 pub const DISK: &str = "boot2podman-disk.oci.tar";
 /// The disk, which `make disk` makes.
-pub const DISK_IMAGE: &str = "boot2podman.qcow2";
+pub const DISK_IMAGE: &str = crate::disk::NAME;
 /// Where the disk is in its image: KubeVirt looks there.
 pub const DISK_DIR: &str = "disk";
 /// Where kernel and initrd are in theirs.

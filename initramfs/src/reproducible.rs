@@ -42,7 +42,7 @@ const PLACES: [Place; 2] = [
 ];
 
 /// What is built, one after the other.
-const TARGETS: &[&str] = &["iso", "oci"];
+const TARGETS: &[&str] = &["iso", "disk", "oci"];
 
 /// Builds and compares.
 ///

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::bom::spdx;
-use crate::{iso, manifest, oci, stamp};
+use crate::{disk, iso, manifest, oci, stamp};
 
 /// Its name under out/.
 pub const NAME: &str = "SHA256SUMS";
@@ -20,7 +20,7 @@ pub const FILES: &[&str] = &[
     iso::NAME,
     "boot2podman.iso.spdx.json",
     oci::DISK_IMAGE,
-    "boot2podman.raw",
+    disk::RAW,
     oci::KERNEL,
     oci::DISK,
 ];

@@ -21,6 +21,7 @@
 mod checks;
 mod clients;
 pub mod disks;
+pub mod firmware;
 pub mod folder;
 mod guest;
 pub mod http;

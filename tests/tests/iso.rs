@@ -4,19 +4,14 @@
 use anyhow::{Context, Result, ensure};
 use initramfs::iso;
 use initramfs::paths;
-use initramfs::qemu::{Accel, Disk, Machine, process};
+use initramfs::qemu::{Disk, Machine, process};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tests::disks::{self, taken, userdata};
+use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
 use tests::{Checks, Guest, READY};
-
-/// UEFI for virtual machines, as Debian and others package it; the first that is there.
-const UEFI: &[&str] = &[
-    "/usr/share/OVMF/OVMF_CODE_4M.fd",
-    "/usr/share/OVMF/OVMF_CODE.fd",
-];
 
 fn file() -> Result<PathBuf> {
     let file = paths::out().join(iso::NAME);
@@ -26,26 +21,6 @@ fn file() -> Result<PathBuf> {
         file.display()
     );
     Ok(file)
-}
-
-/// A machine with a firmware of its own and nothing to boot from yet.
-fn machine(name: &str, uefi: bool) -> Result<Machine> {
-    let machine = Machine::bare()
-        .accel(Accel::from_env()?)
-        .dir(paths::out().join("vm").join(name));
-    if !uefi {
-        return Ok(machine);
-    }
-    let mut all = UEFI.iter().filter(|f| Path::new(f).exists());
-    let code = all.next().context("no UEFI: Debian's package ovmf")?;
-    let drive = format!("if=pflash,format=raw,readonly=on,file={code}");
-    Ok(machine.qemu_args(&["-drive", &drive]))
-}
-
-/// With the tests' key from the host, as a machine without a disk gets it.
-fn keyed(machine: Machine) -> Result<Machine> {
-    let key = Guest::public_key()?;
-    Ok(machine.fw_cfg("opt/org.boot2podman/ssh_key", key.as_bytes()))
 }
 
 fn disc(machine: Machine, device: &[&str]) -> Result<Machine> {
@@ -87,6 +62,15 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
             .try_for_each(|script| guest.sh(script).map(drop))
     });
     checks.check("the engine answers", || guest.sh("podman info").map(drop));
+    checks.check("an upgrade says that this is no disk", || {
+        let out = guest.ssh("root", "b2p upgrade /nowhere")?;
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        ensure!(
+            !out.status.success() && said.contains("docs/upgrade.md"),
+            "{said}"
+        );
+        Ok(())
+    });
     checks.check("off", || {
         guest.vm.power_button()?;
         let ended = guest.vm.wait_exit(Duration::from_secs(120))?;
@@ -95,9 +79,6 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
     });
     checks.finish(&guest)
 }
-
-const BIOS_BOOT: &str = "test ! -d /sys/firmware/efi";
-const UEFI_BOOT: &str = "test -d /sys/firmware/efi";
 
 #[test]
 fn a_disc_on_ide_with_bios() -> Result<()> {

@@ -10,7 +10,7 @@ mod asked;
 pub mod drivers;
 pub mod durable;
 mod firmware;
-mod format;
+pub mod format;
 pub mod fsck;
 mod grow;
 mod handover;

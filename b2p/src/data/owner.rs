@@ -47,7 +47,8 @@ pub fn certificates(place: &Place) -> Result<(), String> {
 pub fn registries(place: &Place) -> Result<(), String> {
     let (from, to) = (place.state().join("certs.d"), place.at(CERTS_D));
     if to.symlink_metadata().is_err() {
-        let linked = std::os::unix::fs::symlink(&from, &to);
+        let made = to.parent().map_or(Ok(()), fs::create_dir_all);
+        let linked = made.and_then(|()| std::os::unix::fs::symlink(&from, &to));
         return linked.map_err(|e| format!("{}: {e}", to.display()));
     }
     Ok(())

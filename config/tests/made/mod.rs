@@ -171,6 +171,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             environment: Vec::new(),
             services,
             rescue,
+            slot: None,
             loglevel,
             modules: if fast {
                 Modules::Fast

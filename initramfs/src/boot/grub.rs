@@ -50,7 +50,7 @@ const UEFI: Platform = Platform {
 };
 
 /// Where UEFI looks on a medium that it has no entry for (UEFI specification, 3.5.1.1).
-const FALLBACK: &str = "::/EFI/BOOT/BOOTX64.EFI";
+pub(super) const FALLBACK: &str = "::/EFI/BOOT/BOOTX64.EFI";
 
 /// The loaders of one medium.
 pub struct Loaders<'a> {
@@ -101,14 +101,7 @@ impl Loaders<'_> {
     }
 
     fn mtools(&self, name: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
-        let mut command = tools::command_in(self.tree, name)?;
-        // The time of its files, which FAT has as the local one; no configuration of
-        // the host's.
-        command
-            .env("SOURCE_DATE_EPOCH", "0")
-            .env("TZ", "UTC")
-            .env("MTOOLSRC", "/dev/null");
-        tools::run(with(&mut command), name).map(drop)
+        mtools(self.tree, name, with)
     }
 
     fn image(&self, platform: &Platform, name: &str) -> Result<PathBuf> {
@@ -135,6 +128,22 @@ impl Loaders<'_> {
              configfile ($root){config}\n"
         )
     }
+}
+
+/// Runs one of mtools.
+pub(super) fn mtools(
+    tree: &Debian,
+    name: &str,
+    with: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<()> {
+    let mut command = tools::command_in(tree, name)?;
+    // The time of its files, which FAT has as the local one, and none before 1980; no
+    // configuration of the host's.
+    command
+        .env("SOURCE_DATE_EPOCH", "315532800")
+        .env("TZ", "UTC")
+        .env("MTOOLSRC", "/dev/null");
+    tools::run(with(&mut command), name).map(drop)
 }
 
 #[cfg(test)]

@@ -37,9 +37,14 @@ const CONSOLES: &str = "console=ttyS0 console=tty0";
 /// # Errors
 /// A flag that GRUB's quotes cannot hold.
 pub fn config(dir: &str, flags: &[String]) -> Result<String> {
-    let more: Vec<String> = flags.iter().map(|f| quoted(f)).collect::<Result<_>>()?;
-    let more: String = more.iter().map(|f| format!(" {f}")).collect();
-    let mut text = format!(
+    let flags = quoted_all(flags)?;
+    let all = ENTRIES.iter().map(|entry| entry.text(dir, "", &flags));
+    Ok(format!("{}{}", head(), all.collect::<String>()))
+}
+
+/// What every menu begins with.
+pub(super) fn head() -> String {
+    format!(
         "# A serial port is a terminal, too, where there is one.\n\
          if serial --unit=0 --speed=115200; then\n    \
              terminal_input --append serial\n    \
@@ -47,21 +52,34 @@ pub fn config(dir: &str, flags: &[String]) -> Result<String> {
          fi\n\
          set default=0\n\
          set timeout={WAIT}\n"
-    );
-    for entry in ENTRIES {
+    )
+}
+
+impl Entry {
+    /// As grub.cfg has it: `more` and then `flags`, each with a space before, follow its
+    /// own flags.
+    pub(super) fn text(&self, dir: &str, more: &str, flags: &str) -> String {
         let Entry {
             title,
             key,
-            flags,
+            flags: own,
             why,
-        } = entry;
-        text += &format!(
+        } = self;
+        format!(
             "\n# {why}\nmenuentry '{title}' --hotkey={key} {{\n    \
-             linux {dir}/vmlinuz {CONSOLES} {flags}{more}\n    \
+             linux {dir}/vmlinuz {CONSOLES} {own}{more}{flags}\n    \
              initrd {dir}/initrd.img\n}}\n"
-        );
+        )
     }
-    Ok(text)
+}
+
+/// Flags as words of GRUB's, a space before each.
+///
+/// # Errors
+/// One that GRUB's quotes cannot hold.
+pub(super) fn quoted_all(flags: &[String]) -> Result<String> {
+    let all: Vec<String> = flags.iter().map(|f| quoted(f)).collect::<Result<_>>()?;
+    Ok(all.iter().map(|f| format!(" {f}")).collect())
 }
 
 /// A kernel flag as one word of GRUB's; GRUB quotes it for the kernel where it has

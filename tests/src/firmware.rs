@@ -1,0 +1,38 @@
+//! Machines that boot from what is in them, with a firmware of their own.
+
+use crate::Guest;
+use anyhow::{Context, Result};
+use initramfs::paths;
+use initramfs::qemu::{Accel, Machine};
+use std::path::Path;
+
+/// UEFI for virtual machines, as Debian and others package it; the first that is there.
+const UEFI: &[&str] = &[
+    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    "/usr/share/OVMF/OVMF_CODE.fd",
+];
+
+/// Succeeds in a guest that a BIOS has started.
+pub const BIOS_BOOT: &str = "test ! -d /sys/firmware/efi";
+/// The same for UEFI.
+pub const UEFI_BOOT: &str = "test -d /sys/firmware/efi";
+
+/// A machine with a firmware and nothing to boot from yet.
+pub fn machine(name: &str, uefi: bool) -> Result<Machine> {
+    let machine = Machine::bare()
+        .accel(Accel::from_env()?)
+        .dir(paths::out().join("vm").join(name));
+    if !uefi {
+        return Ok(machine);
+    }
+    let mut all = UEFI.iter().filter(|f| Path::new(f).exists());
+    let code = all.next().context("no UEFI: Debian's package ovmf")?;
+    let drive = format!("if=pflash,format=raw,readonly=on,file={code}");
+    Ok(machine.qemu_args(&["-drive", &drive]))
+}
+
+/// With the tests' key from the host, as a machine without a disk gets it.
+pub fn keyed(machine: Machine) -> Result<Machine> {
+    let key = Guest::public_key()?;
+    Ok(machine.fw_cfg("opt/org.boot2podman/ssh_key", key.as_bytes()))
+}

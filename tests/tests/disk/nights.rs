@@ -1,0 +1,78 @@
+//! New versions that do not come up, each in its own way: the one before comes back by
+//! itself.
+
+use super::look::Look;
+use super::{END, Image, larger, off, runs, shelf, up, with};
+use anyhow::{Result, ensure};
+use initramfs::qemu::Disk;
+use std::fs;
+use std::path::Path;
+use tests::disks;
+use tests::firmware::{BIOS_BOOT, UEFI_BOOT};
+use tests::{Guest, READY};
+
+/// Upgrades to what is none, boots it until it gives up, and boots again.
+fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
+    let dir = disks::dir(name)?;
+    let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
+    let start = |disk: &Image| with(name, false, Disk::raw(disk.file()), &shelf);
+    let guest = Guest::from(&start(&disk)?)?;
+    up(&guest, BIOS_BOOT)?;
+    guest.sh(&format!("b2p upgrade /media/{version}"))?;
+    off(&guest)?;
+    drop(guest);
+    let vm = start(&disk)?.start()?;
+    // QEMU ends where the machine would start again.
+    vm.wait_exit(READY)?;
+    ensure!(vm.console().contains(sign), "no {sign}: {}", vm.tail());
+    ensure!(Look::at(&disk)?.env("tried")? == "b");
+    drop(vm);
+    back(&disk, &shelf, name, "a", "b")?;
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// The slot that runs says that the other one did not come up.
+fn back(disk: &Image, shelf: &Path, name: &str, slot: &str, other: &str) -> Result<()> {
+    let guest = Guest::from(&with(name, false, Disk::raw(disk.file()), shelf)?)?;
+    up(&guest, BIOS_BOOT).and_then(|()| runs(&guest, &format!("{slot}:fallback")))?;
+    let told = format!("{:?}", guest.ready.degraded);
+    let wanted = format!("slot {other} did not become ready");
+    ensure!(told.contains(&wanted), "{told}");
+    guest.vm.power_button()?;
+    ensure!(guest.vm.wait_exit(END)?.success());
+    Ok(())
+}
+
+#[test]
+#[ignore = "three boots: make test-all"]
+fn one_without_an_init() -> Result<()> {
+    falls_back("disk-panics", "panics", "Kernel panic")
+}
+
+#[test]
+#[ignore = "three boots: make test-all"]
+fn one_without_a_userland() -> Result<()> {
+    falls_back("disk-bare", "bare", "there is no userland")
+}
+
+/// The kernel that was kept cannot be loaded one day: the other slot is taken for good.
+#[test]
+#[ignore = "three boots: make test-all"]
+fn one_that_was_kept_and_rots() -> Result<()> {
+    let (dir, name) = (disks::dir("disk-rots")?, "disk-rots");
+    let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, false)?);
+    let start = |uefi| with(name, uefi, Disk::raw(disk.file()), &shelf);
+    let guest = Guest::from(&start(true)?)?;
+    up(&guest, UEFI_BOOT)?;
+    guest.sh("b2p upgrade /media/new.iso && b2p upgrade --keep")?;
+    guest.sh("mount /dev/vda3 /srv && truncate -s 4096 /srv/vmlinuz && umount /srv")?;
+    off(&guest)?;
+    drop(guest);
+    let vm = start(true)?.start()?;
+    vm.wait_exit(READY)?;
+    drop(vm);
+    let look = Look::at(&disk)?;
+    ensure!((look.env("good")?, look.env("tried")?) == ("b".into(), "a".into()));
+    back(&disk, &shelf, name, "b", "a")?;
+    Ok(fs::remove_dir_all(dir)?)
+}
