@@ -8,13 +8,17 @@ use initramfs::qemu::{Board, Bus, Disk, Machine};
 use initramfs::{kernel, paths};
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use tests::{Checks, Guest, image, machine_of};
 
 const MIB: u64 = 1 << 20;
 
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 #[ignore = "needs `make kernel`; part of make test-all"]
 fn slim() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let disks = ["ext4", "xfs", "vfat"].map(|kind| (kind, Bus::Ahci));
     let mut machine = machine_of(Kernel::Slim, "slim")?.memory_mib(768);
     for (n, (_, bus)) in disks.iter().enumerate() {
@@ -38,16 +42,14 @@ fn slim() -> Result<()> {
     checks.finish(&guest)
 }
 
+/// One after the other, and not beside the machine above (the lock): microvm has no timer but the PIT to measure the TSC
+/// with, and a translator on a busy host is late for that. KVM tells its guests.
 #[test]
 #[ignore = "needs `make kernel`; part of make test-all"]
-fn microvm_by_bzimage() -> Result<()> {
+fn microvm_by_bzimage_and_by_elf() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let machine = machine_of(Kernel::Slim, "slim-microvm")?;
-    microvm("slim-microvm", machine)
-}
-
-#[test]
-#[ignore = "needs `make kernel`; part of make test-all"]
-fn microvm_by_elf() -> Result<()> {
+    microvm("slim-microvm", machine)?;
     let machine = machine_of(Kernel::Slim, "slim-elf")?;
     microvm("slim-elf", machine.kernel(kernel::elf()?))
 }
@@ -66,7 +68,7 @@ fn microvm(name: &str, machine: Machine) -> Result<()> {
         Ok(())
     });
     checks.check("a container", || container(&guest));
-    checks.check("a reboot asked for is an end", || {
+    checks.check("it switches itself off", || {
         let _ = guest.ssh_alone("root", "poweroff");
         guest
             .vm
