@@ -4,7 +4,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso disk kernel ext oci release run test test-all reproducible deny fuzz clean host
+.PHONY: help image iso disk kernel size ext oci release run test test-all reproducible deny fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -31,6 +31,9 @@ kernel: host ## out/kernel/: the slim kernel, compiled; KERNEL=slim selects it
 
 ext: host ## out/ext/NAME.erofs: more programs, from the Debian packages PKGS=
 	@$(INITRAMFS) ext
+
+size: host ## where each byte of the image goes: a table, and out/size.svg
+	@$(INITRAMFS) size
 
 oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/kubevirt.md)
 	@$(INITRAMFS) oci

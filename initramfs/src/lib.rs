@@ -33,6 +33,7 @@ pub mod progress;
 pub mod qemu;
 pub mod reproducible;
 pub mod run;
+pub mod size;
 pub mod stamp;
 pub mod sums;
 pub mod tools;

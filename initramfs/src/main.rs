@@ -18,6 +18,7 @@ usage: cargo run -p initramfs -- <command>
   ext     make the extension NAME= of PKGS= in out/ext/
   ext <name>...
           the same of those that the table has: buildah, skopeo, debug
+  size    where each byte of the image goes: a table, and out/size.svg
   run     boot them in QEMU (builds them first when they are missing or old)
   clean   remove everything under out/ (keeps out/data*, your disks)
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
             "deny" => initramfs::deny::main(rest),
             "reproducible" => initramfs::reproducible::main(),
             "ext" => initramfs::ext::main(rest),
+            "size" => initramfs::size::main(),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),
