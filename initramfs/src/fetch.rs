@@ -73,6 +73,8 @@ struct Set {
     packages: Vec<&'static str>,
     /// How the paths begin that are unpacked; none: all do.
     kept: &'static [&'static str],
+    /// And those that are though they are [`SKIPPED`].
+    also: &'static [&'static str],
 }
 
 /// A fetched tree.
@@ -115,6 +117,7 @@ impl Wanted {
             label: "debian",
             packages: packages::names(),
             kept: &[],
+            also: &[],
         }
     }
 
@@ -125,6 +128,7 @@ impl Wanted {
             label: "linux",
             packages: vec![self.kernel.package()],
             kept: OF_A_KERNEL,
+            also: &[],
         }
     }
 
@@ -135,6 +139,18 @@ impl Wanted {
             label: "loaders",
             packages: packages::LOADERS.iter().map(|p| p.name).collect(),
             kept: &[],
+            also: &[],
+        }
+    }
+
+    /// Other systems' PID 1s, for `make bench`.
+    fn peers(&self) -> Set {
+        Set {
+            dir: paths::cache(),
+            label: "peers",
+            packages: packages::PEERS.iter().map(|p| p.name).collect(),
+            kept: &[],
+            also: &["usr/lib/udev/"],
         }
     }
 
@@ -171,6 +187,11 @@ impl Wanted {
     /// Fetches the tree of boot loaders unless it is there.
     pub fn fetch_loaders(&self, step: &Step) -> Result<Debian> {
         self.fetch_set(&self.loaders(), step)
+    }
+
+    /// Fetches the tree of other PID 1s unless it is there.
+    pub fn fetch_peers(&self, step: &Step) -> Result<Debian> {
+        self.fetch_set(&self.peers(), step)
     }
 
     fn fetch_set(&self, set: &Set, step: &Step) -> Result<Debian> {
@@ -233,7 +254,7 @@ impl Wanted {
             .stdout
             .take()
             .context("mmdebstrap's output is piped")?;
-        let unpacked = unpack(&mut output, to, set.kept);
+        let unpacked = unpack(&mut output, to, set);
         // Read to the end in any case, so that mmdebstrap does not die of a broken pipe
         // before it has said what is wrong.
         let _ = std::io::copy(&mut output, &mut std::io::sink());
@@ -315,7 +336,7 @@ const HINTS: &[(&str, &str)] = &[
 
 /// Unpacks the tar without owners, devices and setuid bits, which the image gets from
 /// [`crate::userland`]'s own table. Returns the bytes of the files.
-fn unpack(from: &mut impl Read, to: &Path, kept: &[&str]) -> Result<u64> {
+fn unpack(from: &mut impl Read, to: &Path, set: &Set) -> Result<u64> {
     fs::create_dir_all(to)?;
     let mut archive = tar::Archive::new(from);
     let mut bytes = 0;
@@ -329,7 +350,8 @@ fn unpack(from: &mut impl Read, to: &Path, kept: &[&str]) -> Result<u64> {
         let kind = entry.header().entry_type();
         let device = kind.is_character_special() || kind.is_block_special() || kind.is_fifo();
         let begins = |list: &[&str]| list.iter().any(|s| path.starts_with(s));
-        if device || begins(SKIPPED) || !(kept.is_empty() || begins(kept)) {
+        let skipped = begins(SKIPPED) && !begins(set.also);
+        if device || skipped || !(set.kept.is_empty() || begins(set.kept)) {
             continue;
         }
         entry.set_preserve_mtime(false);

@@ -17,12 +17,17 @@ use table::{BIND_TARGETS, DIRECTORIES, LINKS, MODES, PICKS};
 
 /// Picks the table's paths out of the unpacked packages, with all they need.
 pub fn select(root: &Path) -> Result<Tree> {
+    pick(root, PICKS)
+}
+
+/// The same by another table.
+pub fn pick(root: &Path, picks: &[(&str, &str)]) -> Result<Tree> {
     let mut selection = Selection {
         root,
         tree: Tree::new(),
         seen: BTreeSet::new(),
     };
-    for (path, why) in PICKS {
+    for (path, why) in picks {
         selection
             .pick(path)
             .with_context(|| format!("userland table: /{path} ({why})"))?;
