@@ -30,7 +30,7 @@ const STEP: Duration = Duration::from_millis(2);
 const LONGEST: u64 = 120_000_000;
 /// How long nothing happens before memory is looked at again: longer than podman's
 /// service stays without work (5 s).
-const REST: Duration = Duration::from_secs(15);
+const REST: Duration = Duration::from_secs(7);
 /// input-event-codes.h: the type of a key's event, and the power button's code.
 const EV_KEY: u16 = 1;
 const KEY_POWER: u16 = 116;

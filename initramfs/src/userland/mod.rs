@@ -97,7 +97,8 @@ impl Selection<'_> {
             let target = fs::read_link(&from)?.to_string_lossy().into_owned();
             self.tree.link(&path, &target);
             let follows = join(&path, &target);
-            return if self.root.join(&follows).is_dir() {
+            // A unit of systemd's that leads to /dev/null is masked.
+            return if follows == "dev/null" || self.root.join(&follows).is_dir() {
                 Ok(())
             } else {
                 self.pick(&follows)
@@ -131,8 +132,11 @@ impl Selection<'_> {
         if let Some(interpreter) = &needs.interpreter {
             self.pick(interpreter.trim_matches('/'))?;
         }
+        // A private library that names others relies on who loaded it to have them.
+        let beside = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let search = [needs.search.as_slice(), &[format!("/{beside}")]].concat();
         for library in &needs.libraries {
-            let found = elf::locate(self.root, library, &needs.search)
+            let found = elf::locate(self.root, library, &search)
                 .with_context(|| format!("needed by /{path}"))?;
             self.pick(&found)?;
         }
