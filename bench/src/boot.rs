@@ -9,13 +9,13 @@ use initramfs::qemu::{Artifacts, Disk, Machine};
 use crate::reading::{self, Reading};
 
 /// Real time for a boot with two containers: a minute on a host with nothing else to do.
-const BOOT: Duration = Duration::from_secs(900);
+const BOOT: Duration = Duration::from_secs(400);
 /// While the guest only waits, its clock goes at the host's pace. With sleep=off, as
 /// boots without a disk have it, the clock would jump to the guest's next timer, seconds
 /// away, whenever the guest waits for the disk (docs/bench.md has both, measured).
 const WAITS: &[&str] = &["-icount", "shift=0,sleep=on"];
 /// Real time for the way from the button to the end.
-const POWER_OFF: Duration = Duration::from_secs(300);
+const POWER_OFF: Duration = Duration::from_secs(120);
 
 /// Boots, waits for the probe's results, presses the power button. The console's log
 /// and all else of the boot stay in `dir`.

@@ -37,6 +37,9 @@ const OURS: &[&str] = &[
     "usr/share/containers/oci/hooks.d/",
 ];
 
+/// Loaded from the initrd as well, as Debian's own would: the card and the disk.
+const DRIVERS: &[&str] = &["virtio_blk", "virtio_net"];
+
 /// Where a peer's files are in the tree.
 pub fn files(name: &str) -> PathBuf {
     paths::root().join("bench/peers").join(name)
@@ -73,7 +76,7 @@ impl Parts {
         inputs.add_file("below", &below)?;
         inputs.add_file("above", &above)?;
         inputs.add_file("init", &files("common").join("init"))?;
-        inputs.add("format", "2").add("modules", &self.modules.key);
+        inputs.add("format", "3").add("modules", &self.modules.key);
         stamp::make(&initrd, &inputs.finish(), |to| {
             self.pack(&[&below, &above], to)
         })?;
@@ -142,7 +145,9 @@ impl Parts {
             head.link(&format!("bin/{name}"), "busybox");
         }
         let mut order = String::new();
-        for module in [self.modules.early()?, self.modules.by_name()?].concat() {
+        let roots = [self.modules.early()?, self.modules.by_name()?];
+        let drivers = self.modules.closure(DRIVERS)?;
+        for module in roots.into_iter().flatten().chain(drivers) {
             let name = module.file_name().unwrap_or_default().to_string_lossy();
             head.file(&format!("modules/{name}"), &module, 0o644);
             order += &format!("{name}\n");
