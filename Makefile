@@ -4,7 +4,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso run test test-all fuzz clean host
+.PHONY: help image iso run test test-all bench fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -34,6 +34,9 @@ test: iso ## everything CI runs
 
 test-all: test ## the same, and a night of damaged disks and power cuts
 	cargo test --package tests --test data -- --ignored
+
+bench: host ## this system and its peers, booted side by side: out/bench.md, .svg, .json; CASE= RUNS=
+	@cargo run --quiet --release --package bench --bin bench
 
 SECONDS ?= 60
 fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)

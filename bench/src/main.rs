@@ -1,7 +1,7 @@
 //! `cargo run -p bench`: what `make bench` calls.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use bench::figures::{self, Figures};
 use bench::guard::{self, Bench};
 use bench::image::Parts;
-use bench::peers::{self, PEERS, Peer};
+use bench::peers::{self, OURS, PEERS};
 use bench::{boot, disk, report, svg};
 use initramfs::fetch::Wanted;
 use initramfs::init::{self, Target};
@@ -59,30 +59,16 @@ fn asked() -> Result<Asked> {
 fn run() -> Result<()> {
     let asked = asked()?;
     let wanted = Wanted::from_env()?;
-    image::beside(&[wanted.kernel.name().to_owned()])?;
     let steps = asked.cases.len() + 2;
-    let step = Step::of("bench", 1, steps);
-    let parts = Parts::fetch(&wanted, &step)?;
-    let ours = Artifacts::from_out_dir(paths::out_of(wanted.kernel))?;
-    let dir = paths::out().join("bench").join(wanted.kernel.name());
-    let step = Step::of("bench", 2, steps);
-    step.note("the data disk");
-    let probe = init::build_program(Target::choose(), "bench-probe")?;
-    let disk = disk::make(&ours, &probe, &wanted.debian().key, &dir)?;
-    let mut cases = bench::guard::read(&paths::out().join("bench.json"))?
-        .filter(|old| old.kernel == wanted.kernel.name() && old.release == parts.release())
+    let bed = Bed::prepare(&wanted, steps)?;
+    let mut cases = guard::read(&paths::out().join("bench.json"))?
+        .filter(|old| old.kernel == wanted.kernel.name() && old.release == bed.parts.release())
         .map(|old| old.cases)
         .unwrap_or_default();
     let mut failed = Vec::new();
     for (number, name) in (3..).zip(&asked.cases) {
         let step = Step::of("bench", number, steps);
-        let peer = PEERS.iter().find(|p| p.name == *name);
-        let case = Case {
-            name,
-            peer,
-            step: &step,
-        };
-        match case.measure(&parts, &ours, &disk, &dir, asked.runs) {
+        match bed.measure(name, asked.runs, &step) {
             Ok(figures) => drop(cases.insert((*name).to_owned(), figures)),
             Err(why) => {
                 step.note(&format!("{name} failed: {why:#}"));
@@ -93,7 +79,7 @@ fn run() -> Result<()> {
     }
     finish(&Bench {
         kernel: wanted.kernel.name().to_owned(),
-        release: parts.release().to_owned(),
+        release: bed.parts.release().to_owned(),
         runs: asked.runs,
         cases,
     })?;
@@ -103,39 +89,52 @@ fn run() -> Result<()> {
     }
 }
 
-struct Case<'a> {
-    name: &'static str,
-    peer: Option<&'static Peer>,
-    step: &'a Step,
+/// What every case is measured with.
+struct Bed {
+    parts: Parts,
+    ours: Artifacts,
+    disk: PathBuf,
+    dir: PathBuf,
 }
 
-impl Case<'_> {
-    fn measure(
-        &self,
-        parts: &Parts,
-        ours: &Artifacts,
-        disk: &Path,
-        dir: &Path,
-        runs: usize,
-    ) -> Result<Figures> {
-        let (files, append) = match self.peer {
-            None => (ours.clone(), ""),
+impl Bed {
+    fn prepare(wanted: &Wanted, steps: usize) -> Result<Self> {
+        image::beside(&[wanted.kernel.name().to_owned()])?;
+        let parts = Parts::fetch(wanted, &Step::of("bench", 1, steps))?;
+        let ours = Artifacts::from_out_dir(paths::out_of(wanted.kernel))?;
+        let dir = paths::out().join("bench").join(wanted.kernel.name());
+        Step::of("bench", 2, steps).note("the data disk");
+        let probe = init::build_program(Target::choose(), "bench-probe")?;
+        let disk = disk::make(&ours, &probe, &wanted.debian().key, &dir)?;
+        Ok(Bed {
+            parts,
+            ours,
+            disk,
+            dir,
+        })
+    }
+
+    fn measure(&self, name: &str, runs: usize, step: &Step) -> Result<Figures> {
+        let (files, append) = match PEERS.iter().find(|p| p.name == name) {
+            None => {
+                let append = OURS.iter().find(|(ours, _)| *ours == name);
+                (self.ours.clone(), append.map_or("", |(_, append)| *append))
+            }
             Some(peer) => {
-                let initrd = parts.initrd(peer, self.step)?;
-                let kernel = ours.kernel.clone();
+                let initrd = self.parts.initrd(peer, step)?;
+                let kernel = self.ours.kernel.clone();
                 (Artifacts { kernel, initrd }, peer.append)
             }
         };
         let mut readings = Vec::new();
         for run in 1..=runs {
             let began = Instant::now();
-            let dir = dir.join(format!("{}-{run}", self.name));
-            let reading = boot::once(&files, append, disk, &dir)?;
+            let dir = self.dir.join(format!("{name}-{run}"));
+            let reading = boot::once(&files, append, &self.disk, &dir)?;
             let one = figures::of(std::slice::from_ref(&reading), 0)?;
             let ms = |name: &str| one.get(name).map_or(0, |s| s.median / 1000);
-            self.step.note(&format!(
-                "{} {run}/{runs}: ready {} ms, answer {} ms, container {} ms ({} s)",
-                self.name,
+            step.note(&format!(
+                "{name} {run}/{runs}: ready {} ms, answer {} ms, container {} ms ({} s)",
                 ms("ready"),
                 ms("ping"),
                 ms("first"),
@@ -144,8 +143,7 @@ impl Case<'_> {
             readings.push(reading);
         }
         let size = |file: &Path| fs::metadata(file).map(|m| m.len());
-        let bytes = size(&files.kernel)? + size(&files.initrd)?;
-        figures::of(&readings, bytes)
+        figures::of(&readings, size(&files.kernel)? + size(&files.initrd)?)
     }
 }
 

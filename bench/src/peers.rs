@@ -19,8 +19,12 @@ pub struct Peer {
     pub append: &'static str,
 }
 
-/// This system's name among the cases.
-pub const OURS: &str = "boot2podman";
+/// This system among the cases: name, words on the kernel's command line.
+pub const OURS: &[(&str, &str)] = &[
+    ("boot2podman", ""),
+    // Drivers are loaded as the peers load them.
+    ("verified", "b2p.modules=verified"),
+];
 
 /// What all peers have.
 pub const COMMON: &[(&str, &str)] = &[("usr/sbin/modprobe", "kmod's: it reads an index")];
@@ -158,7 +162,10 @@ pub const PEERS: &[Peer] = &[
             ("usr/sbin/openrc-shutdown", "the button's"),
             ("usr/sbin/rc-service", "shutdown's"),
             ("usr/lib/rc", "what the scripts use"),
-            ("etc/insserv.conf", "Debian's OpenRC reads it for each script"),
+            (
+                "etc/insserv.conf",
+                "Debian's OpenRC reads it for each script",
+            ),
         ],
         without: &[],
         links: &[("usr/sbin/init", "openrc-init")],
@@ -194,8 +201,8 @@ pub const PEERS: &[Peer] = &[
 
 /// All cases' names, in the order of the table.
 pub fn order() -> Vec<&'static str> {
-    let peers = PEERS.iter().map(|p| p.name);
-    [OURS].into_iter().chain(peers).collect()
+    let ours = OURS.iter().map(|(name, _)| *name);
+    ours.chain(PEERS.iter().map(|p| p.name)).collect()
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ pub fn finished(console: &str) -> Option<Result<(), String>> {
     let whole = console.rfind('\n').map_or("", |end| &console[..end]);
     let after = |mark: &str| whole.split_once(mark).map(|(_, rest)| rest);
     if let Some(why) = after("bench: failed ") {
-        return Some(Err(why.lines().next().unwrap_or_default().to_owned()));
+        let first = why.lines().next().unwrap_or_default();
+        return Some(Err(first.trim_end().to_owned()));
     }
     after("bench: listening devices=").map(|rest| match rest.starts_with('0') {
         true => Err("no input device: the power button is not heard".to_owned()),
