@@ -46,7 +46,8 @@ pub fn finished(console: &str) -> Option<Result<(), String>> {
 pub fn read(console: &str) -> Result<Reading> {
     let mut all = BTreeMap::new();
     for (name, sign) in STAMPS {
-        let stamp = console.lines().find(|l| l.contains(sign)).and_then(stamp);
+        let head = console.lines().find_map(|l| Some(l.split_once(sign)?.0));
+        let stamp = head.and_then(stamp);
         let stamp = stamp.with_context(|| format!("the console has no stamped line {sign:?}"))?;
         all.insert((*name).to_owned(), stamp);
     }
@@ -70,9 +71,10 @@ pub fn read(console: &str) -> Result<Reading> {
     Ok(Reading(all))
 }
 
-/// The time of a line of the kernel's log, `[    1.715065] …`, in microseconds.
-fn stamp(line: &str) -> Option<u64> {
-    let (_, rest) = line.split_once('[')?;
+/// The time that a line of the kernel's log begins with, `[    1.715065] `, in
+/// microseconds. Before it may stand what somebody else has left without an end.
+fn stamp(head: &str) -> Option<u64> {
+    let (_, rest) = head.rsplit_once('[')?;
     let (time, _) = rest.split_once(']')?;
     let (seconds, micros) = time.trim().split_once('.')?;
     let whole: u64 = seconds.parse().ok()?;
@@ -96,7 +98,7 @@ mod tests {
     const CONSOLE: &str = "\
 [    0.000000] Linux version\r
 [    1.500000] Run /init as init process\r
-[    1.900010] bench: probe at=1900110\r
+[ ok ] a line without an end[    1.900010] bench: probe at=1900110\r
 noise [x] here
 [    3.000000] bench: result probe=1900110 net=2000100 banner=2100100 socket=2050100 mem_ready=50000 ping=2500100\r
 [   18.000000] bench: listening devices=2\r

@@ -4,8 +4,9 @@ use std::fs;
 
 /// A field of /proc/meminfo, of a process's status or of smaps_rollup.
 fn field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|l| l.strip_prefix(name))?;
-    line.trim_start_matches(':')
+    let value = |line| str::strip_prefix(line, name)?.strip_prefix(':');
+    text.lines()
+        .find_map(value)?
         .trim()
         .strip_suffix(" kB")?
         .trim()
