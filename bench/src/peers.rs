@@ -72,6 +72,11 @@ const SYSTEMD_WITHOUT: &[&str] = &[
 /// What is started.
 const SYSTEMD_WANTS: &[(&str, &str)] = &[
     ("usr/sbin/init", "../lib/systemd/systemd"),
+    // udevd wants it; it would have nothing to do.
+    (
+        "etc/systemd/system/systemd-udev-load-credentials.service",
+        "/dev/null",
+    ),
     (
         "etc/systemd/system/default.target",
         "/usr/lib/systemd/system/multi-user.target",
