@@ -13,7 +13,6 @@ pub struct Reading(pub BTreeMap<String, u64>);
 const STAMPS: &[(&str, &str)] = &[
     ("pid1", "Run /init as init process"),
     ("sync", "bench: probe at="),
-    ("button", "bench: button at="),
     ("off", "reboot: Power down"),
 ];
 
@@ -52,10 +51,12 @@ pub fn read(console: &str) -> Result<Reading> {
         all.insert((*name).to_owned(), stamp);
     }
     let line = |sign: &str| console.lines().find_map(|l| Some(l.split_once(sign)?.1));
-    let at = line("bench: probe at=").and_then(|t| t.trim().parse::<u64>().ok());
-    let at = at.context("the probe's first line has no time")?;
+    let time = |sign: &str| line(sign).and_then(|t| t.trim().parse::<u64>().ok());
+    let at = time("bench: probe at=").context("the probe's first line has no time")?;
     // What the log's clock is behind the probe's.
     let behind = at.saturating_sub(all["sync"]);
+    let button = time("bench: button at=").context("the probe heard no button")?;
+    all.insert("button".to_owned(), button.saturating_sub(behind));
     let results = line("bench: result ").context("the console has no line of results")?;
     for (name, value) in pairs(results)? {
         let moment = !MEMORY.contains(&name);

@@ -178,12 +178,25 @@ fn wait_for_the_button() {
     }
 }
 
+/// How long ago an event was, in microseconds: others may have heard of it first, and
+/// had the processor. Its time is of the wall clock (evdev's default).
+fn age(event: &[u8; EVENT]) -> u64 {
+    let long = |at: usize| {
+        let bytes = event.get(at..at + 8).and_then(|b| b.try_into().ok());
+        bytes.map_or(0, u64::from_ne_bytes)
+    };
+    let wall = clock_gettime(ClockId::CLOCK_REALTIME).map(Duration::from);
+    let then = Duration::from_secs(long(0)) + Duration::from_micros(long(8));
+    let age = wall.map_or(Duration::ZERO, |wall| wall.saturating_sub(then));
+    u64::try_from(age.as_micros()).unwrap_or(0)
+}
+
 fn listen(mut device: fs::File) {
     let mut event = [0; EVENT];
     while device.read_exact(&mut event).is_ok() {
         let word = |at: usize| u16::from_ne_bytes([event[at], event[at + 1]]);
         if word(16) == EV_KEY && word(18) == KEY_POWER && word(20) == 1 {
-            say(&format!("button at={}", now()));
+            say(&format!("button at={}", now().saturating_sub(age(&event))));
         }
     }
 }
