@@ -4,7 +4,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso disk kernel size ext oci release run test test-all reproducible deny fuzz clean host
+.PHONY: help image iso disk kernel size ext oci release run test test-all bench reproducible deny fuzz clean host
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -67,6 +67,9 @@ reproducible: host ## builds this commit twice, in different places, and compare
 
 deny: ## cargo-deny: licences, sources and known faults of other people's crates
 	@$(INITRAMFS) deny advisories
+
+bench: host ## this system and its peers, booted side by side: out/bench.md, .svg, .json; CASE= RUNS=
+	@cargo run --quiet --release --package bench --bin bench
 
 SECONDS ?= 60
 fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)

@@ -77,6 +77,8 @@ struct Set<'a> {
     packages: Vec<&'a str>,
     /// How the paths begin that are unpacked; none: all do.
     kept: &'static [&'static str],
+    /// And those that are though they are [`SKIPPED`].
+    also: &'static [&'static str],
 }
 
 /// A fetched tree.
@@ -110,6 +112,7 @@ impl Wanted {
             label: "debian",
             packages: packages::names(),
             kept: &[],
+            also: &[],
         }
     }
 
@@ -124,6 +127,7 @@ impl Wanted {
             label,
             packages: self.kernel.packages(),
             kept,
+            also: &[],
         }
     }
 
@@ -134,6 +138,18 @@ impl Wanted {
             label: "loaders",
             packages: packages::LOADERS.iter().map(|p| p.name).collect(),
             kept: &[],
+            also: &[],
+        }
+    }
+
+    /// Other systems' PID 1s, for `make bench`.
+    fn peers(&self) -> Set<'static> {
+        Set {
+            dir: paths::cache(),
+            label: "peers",
+            packages: packages::PEERS.iter().map(|p| p.name).collect(),
+            kept: &[],
+            also: &["usr/lib/udev/"],
         }
     }
 
@@ -145,6 +161,7 @@ impl Wanted {
             label,
             packages: packages.chain(["base-files"]).collect(),
             kept: &[],
+            also: &[],
         }
     }
 
@@ -200,6 +217,11 @@ impl Wanted {
     pub fn fetch_extension(&self, name: &str, packages: &[String], step: &Step) -> Result<Debian> {
         let label = format!("ext-{name}");
         self.fetch_set(&self.extension(&label, packages), step)
+    }
+
+    /// Fetches the tree of other PID 1s unless it is there.
+    pub fn fetch_peers(&self, step: &Step) -> Result<Debian> {
+        self.fetch_set(&self.peers(), step)
     }
 
     fn fetch_set(&self, set: &Set<'_>, step: &Step) -> Result<Debian> {
@@ -262,7 +284,7 @@ impl Wanted {
             .stdout
             .take()
             .context("mmdebstrap's output is piped")?;
-        let unpacked = unpack(&mut output, to, set.kept);
+        let unpacked = unpack(&mut output, to, set);
         // Read to the end in any case, so that mmdebstrap does not die of a broken pipe
         // before it has said what is wrong.
         let _ = std::io::copy(&mut output, &mut std::io::sink());
@@ -341,7 +363,7 @@ const HINTS: &[(&str, &str)] = &[
 
 /// Unpacks the tar without owners, devices and setuid bits, which the image gets from
 /// [`crate::userland`]'s own table. Returns the bytes of the files.
-fn unpack(from: &mut impl Read, to: &Path, kept: &[&str]) -> Result<u64> {
+fn unpack(from: &mut impl Read, to: &Path, set: &Set) -> Result<u64> {
     fs::create_dir_all(to)?;
     let mut archive = tar::Archive::new(from);
     let mut bytes = 0;
@@ -355,8 +377,8 @@ fn unpack(from: &mut impl Read, to: &Path, kept: &[&str]) -> Result<u64> {
         let kind = entry.header().entry_type();
         let device = kind.is_character_special() || kind.is_block_special() || kind.is_fifo();
         let begins = |list: &[&str]| list.iter().any(|s| path.starts_with(s));
-        let skipped = begins(SKIPPED) && !debs::is_copyright(&path);
-        if device || skipped || !(kept.is_empty() || begins(kept)) {
+        let skipped = begins(SKIPPED) && !begins(set.also) && !debs::is_copyright(&path);
+        if device || skipped || !(set.kept.is_empty() || begins(set.kept)) {
             continue;
         }
         entry.set_preserve_mtime(false);

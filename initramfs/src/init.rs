@@ -165,6 +165,16 @@ pub fn build(target: Target) -> Result<Programs> {
     })
 }
 
+/// Builds a package's program of the same name, as PID 1 is built.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn build_program(target: Target, package: &str) -> Result<PathBuf> {
+    let mut command = cargo(target);
+    command.args(["--package", package]);
+    program(&run(&mut command)?, package)
+}
+
 /// Builds an example of a package, as PID 1 is built, for a test to run.
 ///
 /// # Errors

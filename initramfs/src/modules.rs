@@ -358,7 +358,8 @@ impl Modules {
         self.closure(BY_NAME)
     }
 
-    fn closure(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
+    /// Any others, each after what it needs: paths on the host.
+    pub fn closure(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
         let read = |name: &str| {
             let path = self.root().join(name);
             fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))

@@ -106,6 +106,26 @@ pub const LOADERS: &[Package] = &[
     tool("mtools", "fills the FAT file system that UEFI reads"),
 ];
 
+/// What `make bench` compares this system with, in a tree of its own. None of the
+/// packages that make one of them /sbin/init: those exclude each other, and hold a
+/// link or two that bench/src/peers.rs makes.
+pub const PEERS: &[Package] = &[
+    image("systemd", "a peer, with journald and networkd"),
+    image("udev", "systemd-networkd waits for it"),
+    image("openrc", "a peer"),
+    image("runit", "a peer"),
+    image("finit", "a peer"),
+    image(
+        "finit-plugins",
+        "its documentation's way to the network and modules",
+    ),
+    image("s6", "a peer as a supervisor in a container"),
+    image("tini", "the same"),
+    image("dumb-init", "the same"),
+    image("kmod", "the peers' modprobe"),
+    image("base-files", "the links of a merged /usr"),
+];
+
 /// What the slim kernel is built with, in a tree of its own that the build sees as its
 /// root: the compiler is the suite's, whatever the host has.
 pub const BUILDER: &[Package] = &[
@@ -196,7 +216,7 @@ mod tests {
         let all = names.len();
         names.dedup();
         assert_eq!(names.len(), all);
-        let mut all = PACKAGES.iter().chain(LOADERS).chain(BUILDER);
+        let mut all = PACKAGES.iter().chain(LOADERS).chain(BUILDER).chain(PEERS);
         assert!(all.all(|p| !p.why.is_empty()));
     }
 

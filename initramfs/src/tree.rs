@@ -125,6 +125,29 @@ impl Tree {
         Ok(())
     }
 
+    /// Takes out what stands at these paths and below them.
+    pub fn remove_all(&mut self, paths: &[&str]) {
+        let below = |path: &str, at: &str| {
+            let rest = path.strip_prefix(at.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.0
+            .retain(|path, _| !paths.iter().any(|at| below(path, at)));
+    }
+
+    /// Adds what the other tree has and this one has not.
+    pub fn add_missing(&mut self, other: Tree) {
+        for (path, entry) in other.0 {
+            self.0.entry(path).or_insert(entry);
+        }
+    }
+
+    /// Takes out what the other tree has as well, whatever it is there, but directories.
+    pub fn remove_common(&mut self, other: &Tree) {
+        self.0
+            .retain(|path, entry| entry.node == Node::Dir || !other.has(path));
+    }
+
     /// The entry at `path`.
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.0.get(path.trim_matches('/'))
@@ -164,6 +187,23 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trees_are_added_and_taken_apart() {
+        let tree = |paths: &[&str]| {
+            let mut tree = Tree::new();
+            paths.iter().for_each(|path| tree.bytes(path, *path, 0o644));
+            tree
+        };
+        let paths = |tree: &Tree| tree.iter().map(|(p, _)| p.to_owned()).collect::<Vec<_>>();
+        let mut some = tree(&["a/b", "a/c/d", "ab"]);
+        some.remove_all(&["a/c/", "x"]);
+        assert_eq!(paths(&some), ["a", "a/b", "ab"]);
+        some.add_missing(tree(&["ab", "n"]));
+        assert_eq!(paths(&some), ["a", "a/b", "ab", "n"]);
+        some.remove_common(&tree(&["a/b", "n"]));
+        assert_eq!(paths(&some), ["a", "ab"]);
+    }
 
     #[test]
     fn parents_come_first_and_are_made_once() {

@@ -17,12 +17,17 @@ use table::{BIND_TARGETS, DIRECTORIES, LINKS, MODES, PICKS};
 
 /// Picks the table's paths out of the unpacked packages, with all they need.
 pub fn select(root: &Path) -> Result<Tree> {
+    pick(root, PICKS)
+}
+
+/// The same by another table.
+pub fn pick(root: &Path, picks: &[(&str, &str)]) -> Result<Tree> {
     let mut selection = Selection {
         root,
         tree: Tree::new(),
         seen: BTreeSet::new(),
     };
-    for (path, why) in PICKS {
+    for (path, why) in picks {
         selection
             .pick(path)
             .with_context(|| format!("userland table: /{path} ({why})"))?;
@@ -113,7 +118,8 @@ impl Selection<'_> {
             let target = fs::read_link(&from)?.to_string_lossy().into_owned();
             self.tree.link(&path, &target);
             let follows = join(&path, &target);
-            return if self.root.join(&follows).is_dir() {
+            // A unit of systemd's that leads to /dev/null is masked.
+            return if follows == "dev/null" || self.root.join(&follows).is_dir() {
                 Ok(())
             } else {
                 self.pick(&follows)
@@ -147,8 +153,11 @@ impl Selection<'_> {
         if let Some(interpreter) = &needs.interpreter {
             self.pick(interpreter.trim_matches('/'))?;
         }
+        // A private library that names others relies on who loaded it to have them.
+        let beside = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let search = [needs.search.as_slice(), &[format!("/{beside}")]].concat();
         for library in &needs.libraries {
-            let found = elf::locate(self.root, library, &needs.search)
+            let found = elf::locate(self.root, library, &search)
                 .with_context(|| format!("needed by /{path}"))?;
             self.pick(&found)?;
         }

@@ -1,0 +1,202 @@
+//! What `make bench` starts in every machine, as a service beside sshd: it notes on the
+//! guest's clock when each thing works that a user waits for, says it in one line of
+//! the kernel's log, and then waits for the power button.
+//!
+//! The line is `bench: result name=number …`: microseconds of CLOCK_BOOTTIME for the
+//! moments, KiB for memory. The first line, `bench: probe at=…`, is there because the
+//! kernel's log has a clock of its own: who reads both learns how they differ.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+mod memory;
+
+/// Where each machine has the API.
+const API: &str = "/run/podman/podman.sock";
+/// The image that is on the data disk (bench/src/disk.rs).
+const IMAGE: &str = "localhost/box:1";
+/// How often is looked. Looking costs about 0.02 ms.
+const STEP: Duration = Duration::from_millis(2);
+/// When a thing is given up, in microseconds after the probe's start.
+const LONGEST: u64 = 120_000_000;
+/// How long nothing happens before memory is looked at again: longer than podman's
+/// service stays without work (5 s).
+const REST: Duration = Duration::from_secs(7);
+/// input-event-codes.h: the type of a key's event, and the power button's code.
+const EV_KEY: u16 = 1;
+const KEY_POWER: u16 = 116;
+/// `struct input_event`: two words of time, type, code, value.
+const EVENT: usize = 24;
+
+fn main() {
+    let start = now();
+    say(&format!("probe at={start}"));
+    match measure(start) {
+        Ok(line) => say(&format!("result {line}")),
+        Err(why) => say(&format!("failed {why}")),
+    }
+    wait_for_the_button();
+}
+
+/// Microseconds since the kernel started.
+fn now() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
+    time.map_or(0, |t| u64::try_from(t.as_micros()).unwrap_or(0))
+}
+
+/// One line in the kernel's log, on the console whatever is shown there (level 1 is
+/// below every console's limit but 0 and 1).
+fn say(text: &str) {
+    let _ = fs::write("/dev/kmsg", format!("<1>bench: {text}\n"));
+}
+
+fn measure(start: u64) -> Result<String, String> {
+    let mut line = format!("probe={start}");
+    let mut note = |name: &str, value: u64| {
+        let _ = write!(line, " {name}={value}");
+    };
+    first_three(start)?
+        .into_iter()
+        .for_each(|(name, at)| note(name, at));
+    note("mem_ready", memory::used()?);
+    until(start, "_ping", answers)?;
+    note("ping", now());
+    for name in ["first", "second"] {
+        run()?;
+        note(name, now());
+    }
+    thread::sleep(REST);
+    note("mem_rest", memory::used()?);
+    let (pss, processes) = memory::pss();
+    note("pss", pss);
+    note("processes", processes);
+    let (rss, anonymous) = memory::of_pid1()?;
+    note("pid1_rss", rss);
+    note("pid1_anon", anonymous);
+    Ok(line)
+}
+
+/// Waits until a route, sshd and the API's socket are there, in whatever order.
+fn first_three(start: u64) -> Result<Vec<(&'static str, u64)>, String> {
+    type Look = (&'static str, fn() -> bool);
+    let mut left: Vec<Look> = vec![("net", routed), ("socket", bound), ("banner", greets)];
+    let mut seen = Vec::new();
+    until(start, "network, sshd and socket", || {
+        left.retain(|(name, there)| {
+            let there = there();
+            seen.extend(there.then(|| (*name, now())));
+            !there
+        });
+        left.is_empty()
+    })?;
+    Ok(seen)
+}
+
+fn until(start: u64, what: &str, mut there: impl FnMut() -> bool) -> Result<(), String> {
+    while !there() {
+        if now() > start + LONGEST {
+            return Err(format!("{what}: not within {} s", LONGEST / 1_000_000));
+        }
+        thread::sleep(STEP);
+    }
+    Ok(())
+}
+
+/// Whether there is a way to an address that is nowhere (RFC 5737): a default route.
+/// Nothing is sent.
+fn routed() -> bool {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
+    socket.is_ok_and(|s| s.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).is_ok())
+}
+
+/// Whether the socket is bound. Not connected to: that would start the service where
+/// the first connection does.
+fn bound() -> bool {
+    fs::metadata(API).is_ok_and(|m| m.file_type().is_socket())
+}
+
+/// Whether sshd says who it is.
+fn greets() -> bool {
+    let mut first = [0; 4];
+    let greeting = TcpStream::connect((Ipv4Addr::LOCALHOST, 22));
+    greeting.is_ok_and(|mut s| s.read_exact(&mut first).is_ok()) && first == *b"SSH-"
+}
+
+/// Whether the API answers.
+fn answers() -> bool {
+    let ask = || {
+        let mut stream = UnixStream::connect(API)?;
+        stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: d\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    ask().is_ok_and(|a| a.starts_with("HTTP/1.") && a.ends_with("OK"))
+}
+
+/// A container of the image runs, with the default network, and says its word.
+fn run() -> Result<(), String> {
+    let mut podman = Command::new("/usr/bin/podman");
+    podman.args(["run", "--rm", IMAGE, "echo", "here"]);
+    podman
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/root");
+    let out = podman.stdin(Stdio::null()).output();
+    let out = out.map_err(|e| format!("podman: {e}"))?;
+    if out.status.success() && out.stdout == b"here\n" {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&out.stderr).replace('\n', " / ");
+    let said: String = said.chars().take(600).collect();
+    Err(format!("podman run: {}: {said}", out.status))
+}
+
+/// Waits for the power button on every input device, and says when it came.
+fn wait_for_the_button() {
+    let entries = fs::read_dir("/dev/input").into_iter().flatten().flatten();
+    let devices: Vec<_> = entries
+        .filter(|e| e.file_name().to_string_lossy().starts_with("event"))
+        .filter_map(|e| fs::File::open(e.path()).ok())
+        .collect();
+    say(&format!("listening devices={}", devices.len()));
+    let ears: Vec<_> = devices
+        .into_iter()
+        .map(|d| thread::spawn(|| listen(d)))
+        .collect();
+    ears.into_iter().for_each(|ear| drop(ear.join()));
+    loop {
+        thread::park();
+    }
+}
+
+/// How long ago an event was, in microseconds: others may have heard of it first, and
+/// had the processor. Its time is of the wall clock (evdev's default).
+fn age(event: &[u8; EVENT]) -> u64 {
+    let long = |at: usize| {
+        let bytes = event.get(at..at + 8).and_then(|b| b.try_into().ok());
+        bytes.map_or(0, u64::from_ne_bytes)
+    };
+    let wall = clock_gettime(ClockId::CLOCK_REALTIME).map(Duration::from);
+    let then = Duration::from_secs(long(0)) + Duration::from_micros(long(8));
+    let age = wall.map_or(Duration::ZERO, |wall| wall.saturating_sub(then));
+    u64::try_from(age.as_micros()).unwrap_or(0)
+}
+
+fn listen(mut device: fs::File) {
+    let mut event = [0; EVENT];
+    while device.read_exact(&mut event).is_ok() {
+        let word = |at: usize| u16::from_ne_bytes([event[at], event[at + 1]]);
+        if word(16) == EV_KEY && word(18) == KEY_POWER && word(20) == 1 {
+            say(&format!("button at={}", now().saturating_sub(age(&event))));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The columns: what each figure is made of, and what several boots make of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::reading::Reading;
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Microseconds, shown as milliseconds.
+    Time,
+    /// KiB, shown as MB (10^6).
+    Memory,
+    /// Bytes, shown as MB (10^6).
+    Bytes,
+    /// Just a number.
+    Count,
+}
+
+/// A column of the table.
+pub struct Figure {
+    /// Its name in bench.json.
+    pub name: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// What it counts.
+    pub unit: Unit,
+    of: fn(&Get) -> Option<u64>,
+}
+
+type Get<'a> = dyn Fn(&str) -> Option<u64> + 'a;
+
+/// The time between two moments.
+fn span(get: &Get, from: &str, to: &str) -> Option<u64> {
+    Some(get(to)?.saturating_sub(get(from)?))
+}
+
+/// Every figure but the image's size, which is known without a boot.
+#[rustfmt::skip]
+pub const FIGURES: &[Figure] = &[
+    Figure { name: "kernel", title: "kernel to PID 1", unit: Unit::Time, of: |g| g("pid1") },
+    Figure { name: "net", title: "PID 1 to default route", unit: Unit::Time, of: |g| span(g, "pid1", "net") },
+    Figure { name: "banner", title: "to sshd's banner", unit: Unit::Time, of: |g| span(g, "pid1", "banner") },
+    Figure { name: "socket", title: "to podman's socket bound", unit: Unit::Time, of: |g| span(g, "pid1", "socket") },
+    Figure { name: "ready", title: "all three: ready", unit: Unit::Time, of: |g| ["net", "banner", "socket"].iter().filter_map(|n| span(g, "pid1", n)).max() },
+    Figure { name: "ping", title: "to the API's first answer", unit: Unit::Time, of: |g| span(g, "pid1", "ping") },
+    Figure { name: "first", title: "first container", unit: Unit::Time, of: |g| span(g, "ping", "first") },
+    Figure { name: "second", title: "second container", unit: Unit::Time, of: |g| span(g, "first", "second") },
+    Figure { name: "all", title: "PID 1 to first container's end", unit: Unit::Time, of: |g| span(g, "pid1", "first") },
+    Figure { name: "poweroff", title: "power button to off", unit: Unit::Time, of: |g| span(g, "button", "off") },
+    Figure { name: "mem_ready", title: "memory used when ready", unit: Unit::Memory, of: |g| g("mem_ready") },
+    Figure { name: "mem_rest", title: "memory used at rest", unit: Unit::Memory, of: |g| g("mem_rest") },
+    Figure { name: "pss", title: "processes at rest, PSS", unit: Unit::Memory, of: |g| g("pss") },
+    Figure { name: "processes", title: "processes at rest", unit: Unit::Count, of: |g| g("processes") },
+    Figure { name: "pid1_rss", title: "PID 1, RSS", unit: Unit::Memory, of: |g| g("pid1_rss") },
+    Figure { name: "pid1_anon", title: "PID 1, its own", unit: Unit::Memory, of: |g| g("pid1_anon") },
+];
+
+/// The image's size.
+pub const BYTES: Figure = Figure {
+    name: "bytes",
+    title: "kernel and initrd",
+    unit: Unit::Bytes,
+    of: |_| None,
+};
+
+/// The figure of this name.
+pub fn named(name: &str) -> Option<&'static Figure> {
+    let bytes: &'static Figure = &BYTES;
+    FIGURES.iter().chain([bytes]).find(|f| f.name == name)
+}
+
+/// What several boots came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The least.
+    pub min: u64,
+    /// The middle; of an even number the lower of the two.
+    pub median: u64,
+    /// The most.
+    pub max: u64,
+}
+
+impl Spread {
+    /// Of some values; of none there is none.
+    pub fn of(mut values: Vec<u64>) -> Option<Self> {
+        values.sort_unstable();
+        let middle = values.len().checked_sub(1)? / 2;
+        Some(Spread {
+            min: *values.first()?,
+            median: *values.get(middle)?,
+            max: *values.last()?,
+        })
+    }
+}
+
+/// A case's figures by name.
+pub type Figures = BTreeMap<String, Spread>;
+
+/// The figures of a case's boots.
+pub fn of(readings: &[Reading], bytes: u64) -> Result<Figures> {
+    let mut all = Figures::new();
+    for figure in FIGURES {
+        let one = |r: &Reading| {
+            (figure.of)(&|name: &str| r.0.get(name).copied())
+                .with_context(|| format!("a boot has no figure {}", figure.name))
+        };
+        let values = readings.iter().map(one).collect::<Result<Vec<_>>>()?;
+        let spread = Spread::of(values).context("no boot, no figure")?;
+        all.insert(figure.name.to_owned(), spread);
+    }
+    let bytes = Spread {
+        min: bytes,
+        median: bytes,
+        max: bytes,
+    };
+    all.insert(BYTES.name.to_owned(), bytes);
+    Ok(all)
+}
+
+impl Unit {
+    /// A value as it stands in the table.
+    pub fn show(self, value: u64) -> String {
+        match self {
+            Unit::Time => format!("{:.1}", value as f64 / 1000.0),
+            Unit::Memory => format!("{:.1}", value as f64 * 1024.0 / 1e6),
+            Unit::Bytes => format!("{:.1}", value as f64 / 1e6),
+            Unit::Count => value.to_string(),
+        }
+    }
+
+    /// What stands beside the heading.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Time => "ms",
+            Unit::Memory | Unit::Bytes => "MB",
+            Unit::Count => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(shift: u64) -> Reading {
+        let moments = [
+            ("pid1", 1_000),
+            ("net", 3_000),
+            ("banner", 4_000),
+            ("socket", 2_000),
+            ("ping", 6_000),
+            ("first", 9_000),
+            ("second", 11_000),
+            ("button", 50_000),
+            ("off", 50_300),
+        ];
+        let memory = [
+            "mem_ready",
+            "mem_rest",
+            "pss",
+            "processes",
+            "pid1_rss",
+            "pid1_anon",
+        ];
+        let moments = moments.map(|(name, at)| (name.to_owned(), at + shift));
+        let memory = memory.map(|name| (name.to_owned(), 100 + shift));
+        Reading(moments.into_iter().chain(memory).collect())
+    }
+
+    #[test]
+    fn spans_are_taken_from_pid_1_and_ready_is_the_last_of_three() {
+        let all = of(&[reading(0)], 42).expect("whole");
+        let value = |name: &str| all[name].median;
+        assert_eq!(value("kernel"), 1_000);
+        assert_eq!(
+            (value("ready"), value("banner"), value("socket")),
+            (3_000, 3_000, 1_000)
+        );
+        assert_eq!((value("first"), value("second")), (3_000, 2_000));
+        assert_eq!((value("poweroff"), value("bytes")), (300, 42));
+    }
+
+    #[test]
+    fn a_moment_that_is_missing_is_an_error() {
+        let mut cut = reading(0);
+        cut.0.remove("off");
+        let why = of(&[reading(0), cut], 1).expect_err("cut").to_string();
+        assert!(why.contains("poweroff"), "{why}");
+        assert!(of(&[], 1).is_err());
+    }
+
+    #[test]
+    fn the_middle_of_a_few() {
+        let spread = |v: &[u64]| Spread::of(v.to_vec()).map(|s| (s.min, s.median, s.max));
+        assert_eq!(spread(&[3, 1, 2]), Some((1, 2, 3)));
+        assert_eq!(spread(&[4, 1, 2, 3]), Some((1, 2, 4)));
+        assert_eq!(spread(&[]), None);
+    }
+
+    #[test]
+    fn each_is_shown_in_its_unit() {
+        assert_eq!(Unit::Time.show(1_250), "1.2");
+        assert_eq!(Unit::Memory.show(1_000), "1.0");
+        assert_eq!(Unit::Bytes.show(57_061_888), "57.1");
+        assert!(named("bytes").is_some() && named("x").is_none());
+    }
+}

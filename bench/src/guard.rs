@@ -1,0 +1,135 @@
+//! What has moved since the state that was last accepted, bench/accepted.json.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::figures::{self, Figures};
+
+/// Less than this share of the old value is noise.
+pub const MOVED: f64 = 0.02;
+
+/// bench.json.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bench {
+    /// What `KERNEL=` was.
+    pub kernel: String,
+    /// The kernel's release.
+    pub release: String,
+    /// Boots of each case.
+    pub runs: usize,
+    /// Each case's figures.
+    pub cases: BTreeMap<String, Figures>,
+}
+
+/// Reads a bench.json; none where there is no such file.
+pub fn read(file: &Path) -> Result<Option<Bench>> {
+    let text = match fs::read_to_string(file) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| format!("read {}", file.display()))?,
+    };
+    let bench = serde_json::from_str(&text);
+    Ok(Some(bench.with_context(|| {
+        format!("{}: not a bench.json", file.display())
+    })?))
+}
+
+/// Writes one.
+pub fn write(bench: &Bench, file: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(bench)? + "\n";
+    fs::write(file, text).with_context(|| format!("write {}", file.display()))
+}
+
+/// A line for every figure of `new` whose median is more than [`MOVED`] away from that
+/// of `old`. Cases and figures that only one of them has are no movement; nor is
+/// anything, of another kernel.
+pub fn moved(old: &Bench, new: &Bench) -> Vec<String> {
+    if old.kernel != new.kernel {
+        return Vec::new();
+    }
+    let cases = new
+        .cases
+        .iter()
+        .filter_map(|(name, figures)| Some((name, old.cases.get(name)?, figures)));
+    cases
+        .flat_map(|(case, old, new)| lines(case, old, new))
+        .collect()
+}
+
+fn lines(case: &str, old: &Figures, new: &Figures) -> Vec<String> {
+    let line = |(name, new): (&String, &figures::Spread)| {
+        let (was, is) = (old.get(name)?.median, new.median);
+        let share = (is as f64 - was as f64) / was.max(1) as f64;
+        let figure = figures::named(name)?;
+        let (unit, show) = (figure.unit.name(), |v| figure.unit.show(v));
+        (share.abs() > MOVED).then(|| {
+            format!(
+                "{case}: {}: {} -> {} {unit} ({:+.1} %)",
+                figure.title,
+                show(was),
+                show(is),
+                share * 100.0
+            )
+        })
+    };
+    new.iter().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Spread;
+
+    fn bench(kernel: &str, banner: u64) -> Bench {
+        let spread = |median| Spread {
+            min: 0,
+            median,
+            max: u64::MAX,
+        };
+        let figures = [("banner", banner), ("ping", 100_000)];
+        let figures = figures.map(|(n, v)| (n.to_owned(), spread(v)));
+        Bench {
+            kernel: kernel.to_owned(),
+            cases: [("ours".to_owned(), figures.into_iter().collect())].into(),
+            ..Bench::default()
+        }
+    }
+
+    #[test]
+    fn only_what_moved_is_told() {
+        let old = bench("cloud", 100_000);
+        assert!(moved(&old, &bench("cloud", 102_000)).is_empty());
+        let lines = moved(&old, &bench("cloud", 90_000));
+        assert_eq!(
+            lines,
+            ["ours: to sshd's banner: 100.0 -> 90.0 ms (-10.0 %)"]
+        );
+        assert!(moved(&old, &bench("slim", 1)).is_empty());
+        assert!(moved(&Bench::default(), &bench("", 1)).is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = std::env::temp_dir().join(format!("bench-{}.json", std::process::id()));
+        assert_eq!(read(&file).expect("none"), None);
+        let bench = bench("cloud", 7);
+        write(&bench, &file).expect("writes");
+        assert_eq!(read(&file).expect("reads"), Some(bench));
+        fs::write(&file, "{").expect("writes");
+        assert!(read(&file).is_err());
+        fs::remove_file(file).expect("removes");
+    }
+
+    #[test]
+    fn the_accepted_state_in_the_tree_can_be_read() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("accepted.json");
+        let accepted = read(&file).expect("readable");
+        let cases = accepted.map(|a| a.cases).unwrap_or_default();
+        let figures = cases.values().flat_map(|f| f.keys());
+        assert!(figures.clone().count() > 0);
+        assert!(figures.clone().all(|name| figures::named(name).is_some()));
+    }
+}

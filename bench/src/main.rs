@@ -1,0 +1,170 @@
+//! `cargo run -p bench`: what `make bench` calls.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use bench::figures::{self, Figures};
+use bench::guard::{self, Bench};
+use bench::image::Parts;
+use bench::peers::{self, OURS, PEERS};
+use bench::{boot, disk, report, svg};
+use initramfs::fetch::Wanted;
+use initramfs::init::{self, Target};
+use initramfs::progress::Step;
+use initramfs::qemu::Artifacts;
+use initramfs::{image, paths};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the environment asks for.
+struct Asked {
+    cases: Vec<&'static str>,
+    runs: usize,
+}
+
+fn asked() -> Result<Asked> {
+    let var = |name| std::env::var(name).unwrap_or_default();
+    let (case, runs) = (var("CASE"), var("RUNS"));
+    let mut cases = peers::order();
+    let named = case.split([',', ' ']).filter(|c| !c.is_empty());
+    for name in named.clone() {
+        if !cases.contains(&name) {
+            bail!("CASE={name}: it is one or more of {}", cases.join(", "));
+        }
+    }
+    let named: Vec<&str> = named.collect();
+    cases.retain(|c| named.is_empty() || named.contains(c));
+    let runs = match runs.as_str() {
+        "" => 5,
+        text => text
+            .parse()
+            .ok()
+            .filter(|n| (1..=100).contains(n))
+            .with_context(|| format!("RUNS={text}: it is a number from 1 to 100"))?,
+    };
+    Ok(Asked { cases, runs })
+}
+
+fn run() -> Result<()> {
+    let asked = asked()?;
+    let wanted = Wanted::from_env()?;
+    let steps = asked.cases.len() + 2;
+    let bed = Bed::prepare(&wanted, steps)?;
+    let mut cases = guard::read(&paths::out().join("bench.json"))?
+        .filter(|old| old.kernel == wanted.kernel.name() && old.release == bed.parts.release())
+        .map(|old| old.cases)
+        .unwrap_or_default();
+    let mut failed = Vec::new();
+    for (number, name) in (3..).zip(&asked.cases) {
+        let step = Step::of("bench", number, steps);
+        match bed.measure(name, asked.runs, &step) {
+            Ok(figures) => drop(cases.insert((*name).to_owned(), figures)),
+            Err(why) => {
+                step.note(&format!("{name} failed: {why:#}"));
+                cases.remove(*name);
+                failed.push(*name);
+            }
+        }
+    }
+    finish(&Bench {
+        kernel: wanted.kernel.name().to_owned(),
+        release: bed.parts.release().to_owned(),
+        runs: asked.runs,
+        cases,
+    })?;
+    match failed.is_empty() {
+        true => Ok(()),
+        false => bail!("no figures of {}", failed.join(", ")),
+    }
+}
+
+/// What every case is measured with.
+struct Bed {
+    parts: Parts,
+    ours: Artifacts,
+    disk: PathBuf,
+    dir: PathBuf,
+}
+
+impl Bed {
+    fn prepare(wanted: &Wanted, steps: usize) -> Result<Self> {
+        image::beside(&[wanted.kernel.name().to_owned()])?;
+        let parts = Parts::fetch(wanted, &Step::of("bench", 1, steps))?;
+        let ours = Artifacts::from_out_dir(paths::out_of(wanted.kernel))?;
+        let dir = paths::out().join("bench").join(wanted.kernel.name());
+        Step::of("bench", 2, steps).note("the data disk");
+        let probe = init::build_program(Target::choose(), "bench-probe")?;
+        let disk = disk::make(&ours, &probe, &wanted.debian().key, &dir)?;
+        Ok(Bed {
+            parts,
+            ours,
+            disk,
+            dir,
+        })
+    }
+
+    fn measure(&self, name: &str, runs: usize, step: &Step) -> Result<Figures> {
+        let (files, append) = match PEERS.iter().find(|p| p.name == name) {
+            None => {
+                let append = OURS.iter().find(|(ours, _)| *ours == name);
+                (self.ours.clone(), append.map_or("", |(_, append)| *append))
+            }
+            Some(peer) => {
+                let initrd = self.parts.initrd(peer, step)?;
+                let kernel = self.ours.kernel.clone();
+                (Artifacts { kernel, initrd }, peer.append)
+            }
+        };
+        let mut readings = Vec::new();
+        for run in 1..=runs {
+            let began = Instant::now();
+            let dir = self.dir.join(format!("{name}-{run}"));
+            let reading = boot::once(&files, append, &self.disk, &dir)?;
+            let one = figures::of(std::slice::from_ref(&reading), 0)?;
+            let ms = |name: &str| one.get(name).map_or(0, |s| s.median / 1000);
+            step.note(&format!(
+                "{name} {run}/{runs}: ready {} ms, answer {} ms, container {} ms ({} s)",
+                ms("ready"),
+                ms("ping"),
+                ms("first"),
+                began.elapsed().as_secs()
+            ));
+            readings.push(reading);
+        }
+        let size = |file: &Path| fs::metadata(file).map(|m| m.len());
+        figures::of(&readings, size(&files.kernel)? + size(&files.initrd)?)
+    }
+}
+
+/// Writes what came out, and says what moved.
+fn finish(bench: &Bench) -> Result<()> {
+    let (out, order) = (paths::out(), peers::order());
+    guard::write(bench, &out.join("bench.json"))?;
+    fs::write(out.join("bench.svg"), svg::draw(bench, &order))?;
+    let text = report::markdown(bench, &order);
+    fs::write(out.join("bench.md"), &text)?;
+    println!("{text}");
+    let accepted = paths::root().join("bench/accepted.json");
+    let Some(old) = guard::read(&accepted)? else {
+        return Ok(());
+    };
+    let lines = guard::moved(&old, bench);
+    let share = guard::MOVED * 100.0;
+    println!(
+        "{} figures moved by more than {share} % since bench/accepted.json",
+        lines.len()
+    );
+    lines.iter().for_each(|line| println!("  {line}"));
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Who is compared: the table. What each peer's machine holds beyond the common
+//! userland is here and in plain files under bench/peers/<name>/root/; docs/bench.md
+//! says why.
+
+/// A peer.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its name, for `CASE=`, in the tables, and as its directory under bench/peers/.
+    pub name: &'static str,
+    /// What it is.
+    pub what: &'static str,
+    /// Taken from the packages: path, why.
+    pub picks: &'static [(&'static str, &'static str)],
+    /// What of that is not wanted, by how the path begins.
+    pub without: &'static [&'static str],
+    /// Links: path, target.
+    pub links: &'static [(&'static str, &'static str)],
+    /// Words on the kernel's command line.
+    pub append: &'static str,
+}
+
+/// This system among the cases: name, words on the kernel's command line.
+pub const OURS: &[(&str, &str)] = &[
+    ("boot2podman", ""),
+    // Drivers are loaded as the peers load them.
+    ("verified", "b2p.modules=verified"),
+];
+
+/// What all peers have.
+pub const COMMON: &[(&str, &str)] = &[("usr/sbin/modprobe", "kmod's: it reads an index")];
+
+/// systemd's own directory of units, of which the package's lists of wants are left out.
+const SYSTEMD: &[(&str, &str)] = &[
+    ("usr/lib/systemd/systemd", "PID 1"),
+    ("usr/lib/systemd/systemd-executor", "starts its services"),
+    ("usr/lib/systemd/systemd-shutdown", "PID 1 at the end"),
+    ("usr/lib/systemd/systemd-journald", "what services say"),
+    ("usr/lib/systemd/systemd-udevd", "networkd waits for it"),
+    ("usr/lib/systemd/systemd-networkd", "DHCP"),
+    ("usr/lib/systemd/system", "units"),
+    (
+        "usr/lib/systemd/network/99-default.link",
+        "udev's link settings",
+    ),
+    ("usr/bin/systemctl", "the button's"),
+    ("usr/bin/udevadm", "coldplug"),
+    ("usr/lib/udev/rules.d", "udev's rules"),
+    (
+        "usr/lib/x86_64-linux-gnu/libkmod.so.2",
+        "udev loads modules; dlopen",
+    ),
+    (
+        "usr/lib/x86_64-linux-gnu/libblkid.so.1",
+        "udev looks at disks; dlopen",
+    ),
+    (
+        "usr/lib/x86_64-linux-gnu/libmount.so.1",
+        "mount units; dlopen",
+    ),
+];
+
+/// What the package would start besides, but for [`SYSTEMD_WANTS`].
+const SYSTEMD_WITHOUT: &[&str] = &[
+    "usr/lib/systemd/system/sysinit.target.wants",
+    "usr/lib/systemd/system/sockets.target.wants",
+    "usr/lib/systemd/system/local-fs.target.wants",
+    "usr/lib/systemd/system/timers.target.wants",
+    "usr/lib/systemd/system/multi-user.target.wants",
+    "usr/lib/systemd/system/getty.target.wants",
+];
+
+/// What is started.
+const SYSTEMD_WANTS: &[(&str, &str)] = &[
+    ("usr/sbin/init", "../lib/systemd/systemd"),
+    // udevd wants it; it would have nothing to do.
+    (
+        "etc/systemd/system/systemd-udev-load-credentials.service",
+        "/dev/null",
+    ),
+    (
+        "etc/systemd/system/default.target",
+        "/usr/lib/systemd/system/multi-user.target",
+    ),
+    (
+        "etc/systemd/system/sysinit.target.wants/systemd-journald.service",
+        "/usr/lib/systemd/system/systemd-journald.service",
+    ),
+    (
+        "etc/systemd/system/sysinit.target.wants/systemd-udevd.service",
+        "/usr/lib/systemd/system/systemd-udevd.service",
+    ),
+    (
+        "etc/systemd/system/sysinit.target.wants/systemd-udev-trigger.service",
+        "/usr/lib/systemd/system/systemd-udev-trigger.service",
+    ),
+    (
+        "etc/systemd/system/sockets.target.wants/systemd-journald.socket",
+        "/usr/lib/systemd/system/systemd-journald.socket",
+    ),
+    (
+        "etc/systemd/system/sockets.target.wants/systemd-journald-dev-log.socket",
+        "/usr/lib/systemd/system/systemd-journald-dev-log.socket",
+    ),
+    (
+        "etc/systemd/system/sockets.target.wants/systemd-udevd-control.socket",
+        "/usr/lib/systemd/system/systemd-udevd-control.socket",
+    ),
+    (
+        "etc/systemd/system/sockets.target.wants/systemd-udevd-kernel.socket",
+        "/usr/lib/systemd/system/systemd-udevd-kernel.socket",
+    ),
+    (
+        "etc/systemd/system/sockets.target.wants/podman.socket",
+        "../podman.socket",
+    ),
+    (
+        "etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
+        "/usr/lib/systemd/system/systemd-networkd.service",
+    ),
+    (
+        "etc/systemd/system/multi-user.target.wants/sshd.service",
+        "../sshd.service",
+    ),
+    (
+        "etc/systemd/system/multi-user.target.wants/probe.service",
+        "../probe.service",
+    ),
+    (
+        "etc/systemd/system/multi-user.target.wants/button.service",
+        "../button.service",
+    ),
+];
+
+/// The peers.
+pub const PEERS: &[Peer] = &[
+    Peer {
+        name: "shell",
+        what: "a shell script as PID 1, in the way of Tiny Core and boot2podman: busybox ash",
+        picks: &[],
+        without: &[],
+        links: &[],
+        append: "",
+    },
+    Peer {
+        name: "systemd",
+        what: "systemd with journald, udev and networkd; nothing that such a host can do without",
+        picks: SYSTEMD,
+        without: SYSTEMD_WITHOUT,
+        links: SYSTEMD_WANTS,
+        append: "net.ifnames=0 systemd.show_status=0",
+    },
+    Peer {
+        name: "busybox",
+        what: "busybox init",
+        picks: &[],
+        without: &[],
+        links: &[("usr/sbin/init", "../bin/busybox")],
+        append: "",
+    },
+    Peer {
+        name: "openrc",
+        what: "OpenRC under its own openrc-init, in parallel",
+        picks: &[
+            ("usr/sbin/openrc-init", "PID 1"),
+            ("usr/sbin/openrc", "goes to a runlevel"),
+            ("usr/sbin/openrc-run", "runs a service's script"),
+            ("usr/sbin/openrc-shutdown", "the button's"),
+            ("usr/sbin/rc-service", "shutdown's"),
+            ("usr/lib/rc", "what the scripts use"),
+            (
+                "etc/insserv.conf",
+                "Debian's OpenRC reads it for each script",
+            ),
+        ],
+        without: &[],
+        links: &[("usr/sbin/init", "openrc-init")],
+        append: "",
+    },
+    Peer {
+        name: "runit",
+        what: "runit",
+        picks: &[
+            ("usr/sbin/runit", "PID 1"),
+            ("usr/sbin/runit-init", "becomes it; the button's"),
+            ("usr/bin/runsvdir", "stage 2"),
+            ("usr/bin/runsv", "one for each service"),
+            ("usr/bin/sv", "stage 3"),
+        ],
+        without: &[],
+        links: &[("usr/sbin/init", "runit-init")],
+        append: "",
+    },
+    Peer {
+        name: "finit",
+        what: "finit, without plugins",
+        picks: &[
+            ("usr/sbin/finit", "PID 1"),
+            ("usr/sbin/initctl", "the button's"),
+            ("usr/lib/finit/logit", "what services say"),
+        ],
+        without: &[],
+        links: &[("usr/sbin/init", "finit")],
+        append: "",
+    },
+];
+
+/// All cases' names, in the order of the table.
+pub fn order() -> Vec<&'static str> {
+    let ours = OURS.iter().map(|(name, _)| *name);
+    ours.chain(PEERS.iter().map(|p| p.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image;
+
+    #[test]
+    fn each_peer_has_its_files_and_no_name_is_taken_twice() {
+        let mut names = order();
+        for peer in PEERS {
+            let root = image::files(peer.name).join("root");
+            assert!(root.is_dir(), "{}", root.display());
+            assert!(!peer.what.is_empty());
+        }
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}
