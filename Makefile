@@ -11,6 +11,7 @@ help: ## this text
 	@echo
 	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic|slim (iso and run take these, too)'
 	@echo '  iso, disk   take APPEND= SSH_KEY= for their menu; iso EXT= for extensions that it is to have'
+	@echo '              with KERNEL=slim PACK=zstd|xz: the second is smaller, and slow to boot'
 	@echo '  ext takes   NAME= PKGS= (docs/extensions.md)'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 

@@ -11,7 +11,7 @@ use crate::bom::{self, Component, spdx};
 use crate::erofs::Packed;
 use crate::fetch::{Debian, Wanted};
 use crate::init::Programs;
-use crate::initrd::{self, Layout, Parts};
+use crate::initrd::{self, Layout, Packing, Parts};
 use crate::manifest::{self, Artifact, Manifest};
 use crate::modules::{self, Modules};
 use crate::packages::Kernel;
@@ -29,6 +29,7 @@ const ARTIFACTS: &[&str] = &["vmlinuz", "initrd.img", "manifest.json", spdx::NAM
 /// `out/<kernel>/`, and as the same files in `out/`, until another is asked for.
 pub fn main() -> Result<()> {
     let wanted = Wanted::from_env()?;
+    Packing::of_media()?; // a word that is wrong is said before the work
     let _lock = stamp::lock(&paths::out())?;
     make(&wanted)?;
     let (from, to) = (paths::out_of(wanted.kernel), paths::out());
@@ -89,14 +90,17 @@ fn make(wanted: &Wanted) -> Result<()> {
 pub fn on_media(kernel: Kernel) -> PathBuf {
     let out = paths::out_of(kernel);
     match kernel {
-        Kernel::Slim => out.join("small/initrd.img"),
+        Kernel::Slim => match Packing::of_media() {
+            Ok(Packing::Xz) => out.join("smallest/initrd.img"),
+            _ => out.join("small/initrd.img"),
+        },
         Kernel::Cloud | Kernel::Generic => out.join("initrd.img"),
     }
 }
 
 fn make_small(parts: &Parts, step: &Step) -> Result<()> {
-    let initrd = on_media(Kernel::Slim);
-    if initrd::make(parts, Layout::Solid, &initrd)? {
+    let (initrd, packing) = (on_media(Kernel::Slim), Packing::of_media()?);
+    if initrd::make(parts, Layout::Solid(packing), &initrd)? {
         step.note(&format!(
             "{}: {}",
             initrd.display(),

@@ -91,6 +91,7 @@ pub const PACKAGES: &[Package] = &[
     tool("libc-bin", "ldconfig"),
     tool("lz4", "the initrd's head, when asked for"),
     tool("zstd", "the initrd's head, when asked for"),
+    tool("xz-utils", "the smallest initrd, when asked for"),
     tool("squashfs-tools", "examples/sizes.rs compares"),
     tool("podman-remote", "the tests' client"),
     tool("docker-cli", "the tests' other client"),
