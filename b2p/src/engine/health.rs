@@ -6,8 +6,8 @@
 //! often it may fail, what is done then. So this calls it on time. That a container
 //! begins, its runtime says by a hook (oci-hooks(5)), which is `b2p health-hook`: it
 //! writes the id to the socket that PID 1 holds. Whether there is a check, podman is
-//! asked only where it has written down that it knows none of its results yet, in
-//! `healthcheck.log`, which is right after the hook.
+//! asked only where it has written down that there is one, in `healthcheck.log`, right
+//! after the hook: asking costs as much as a quarter of a container (docs/boot-time.md).
 
 mod kill;
 mod looked;

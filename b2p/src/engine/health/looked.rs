@@ -1,18 +1,22 @@
-//! Containers that have just begun: podman writes `healthcheck.log` for those that
-//! have a check, when their runtime has done its work.
+//! Containers that have just begun. podman writes `healthcheck.log` for every one
+//! before it runs, with the status `reset`, and once it runs with another for those that
+//! have a check (libpod/container_internal.go, `init` and `start`).
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use init::files::some;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
 use crate::engine::{Owner, is_id};
 
 /// Its name, in the container's directory below /run (libpod/healthcheck.go).
 const LOG: &str = "healthcheck.log";
-/// Who has not got one by then has no check.
+/// No more of it is read: the status comes first.
+const STATUS: u64 = 64;
+/// Who has no other status by then has no check.
 const LONGEST: Duration = Duration::from_secs(20);
 /// More are not waited for at once.
 const MOST: usize = 256;
@@ -32,8 +36,15 @@ impl Named {
     }
 
     fn has_check(&self) -> bool {
-        self.dir().join(LOG).exists()
+        some(&self.dir().join(LOG), STATUS).is_ok_and(|text| checked(&text))
     }
+}
+
+/// Whether the text of a `healthcheck.log` is that of a container with a check.
+fn checked(text: &[u8]) -> bool {
+    let status = text.strip_prefix(br#"{"Status":""#).unwrap_or_default();
+    let status = status.split(|&b| b == b'"').next().unwrap_or_default();
+    !status.is_empty() && status != b"reset"
 }
 
 /// Those of one user that have had a check already, running or not.
@@ -108,5 +119,21 @@ impl Looked {
 impl AsFd for Looked {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_container_has_the_file_and_few_have_a_check() {
+        let log = |status| format!(r#"{{"Status":"{status}","FailingStreak":0,"Log":null}}"#);
+        for with in ["starting", "healthy", "unhealthy", "stopped"] {
+            assert!(checked(log(with).as_bytes()), "{with}");
+        }
+        for without in [log("reset"), log(""), String::new(), "{\"Sta".to_owned()] {
+            assert!(!checked(without.as_bytes()), "{without}");
+        }
     }
 }
