@@ -4,6 +4,7 @@
 pub mod boot;
 pub mod button;
 pub mod cgroups;
+pub mod company;
 pub mod console;
 pub mod crash;
 pub mod data;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::kmod::{DeleteModuleFlags, delete_module};
 
+use crate::company;
 use crate::modules::Modules;
 
 /// Loads every name on the command line, or with `-r` takes those modules out.
@@ -58,6 +59,7 @@ fn load(names: &[&String], parameters: &str) -> Result<(), String> {
                 .map(|e| format!("{n}: {e}"))
         })
         .collect();
+    company::load(&mut modules);
     if failed.is_empty() {
         Ok(())
     } else {

@@ -157,7 +157,7 @@ impl Modules {
     }
 
     fn load_module(&mut self, name: &str) -> Result<(), Problem> {
-        if self.is_builtin(name) || self.is_loaded(name) || live(name) {
+        if self.is_builtin(name) || self.has_loaded(name) || live(name) {
             return Ok(());
         }
         if self.blacklist.iter().any(|b| b == name) {
@@ -198,7 +198,8 @@ impl Modules {
         self.builtin.iter().any(|b| b == name)
     }
 
-    fn is_loaded(&self, name: &str) -> bool {
+    /// Whether this has loaded it, and nobody before.
+    pub fn has_loaded(&self, name: &str) -> bool {
         self.loaded.iter().any(|l| l == name)
     }
 

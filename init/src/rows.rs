@@ -128,7 +128,8 @@ pub(crate) const UPGRADE: Service = Service {
 };
 
 /// What the other services do not wait for: drivers of disks, of the power
-/// button, of the source of random numbers; a slow mount.
+/// button, of the source of random numbers; a slow mount; the network of containers.
+/// When the processor has nothing else to do: whoever has read the ready line comes first.
 pub(crate) const SETTLE: Service = Service {
     name: "settle",
     why: "every device that is there has its driver; what comes later, PID 1 hears of",
@@ -136,6 +137,7 @@ pub(crate) const SETTLE: Service = Service {
     ready: Ready::Exit,
     restart: Restart::Never,
     after_ready: true,
+    limits: &[("cpu.idle", "1")],
     ..Service::DEFAULT
 };
 

@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 
 use crate::modules::{Modules, Problem, glob};
-use crate::sys;
+use crate::{company, sys};
 
 /// The kernel's own multicast group; udev's is 2.
 const KERNEL: u32 = 1;
@@ -301,7 +301,8 @@ impl Loader {
 }
 
 /// All the rest, as a process beside the services, called as `init settle`:
-/// probing a disk controller that has no disks takes a quarter of a second.
+/// probing a disk controller that has no disks takes a quarter of a second. And what the
+/// first container would wait for.
 pub fn settle() -> i32 {
     if !sys::owns_kernel() {
         return 0;
@@ -313,6 +314,9 @@ pub fn settle() -> i32 {
             config.modules == config::Modules::Verified,
         );
         coldplug(Path::new(SYS), &mut modules, |_| true);
+        if config.podman != config::Podman::Off {
+            company::of_containers(&mut modules);
+        }
     });
     let failed = [modules, crate::mounts::late()]
         .into_iter()
