@@ -16,16 +16,24 @@ pub fn random_ready(bytes: &mut [u8]) -> bool {
 
 /// Lets a process run only when nothing else wants to (sched(7), SCHED_IDLE).
 pub fn only_when_idle(pid: services::Pid) {
+    schedule(pid, libc::SCHED_IDLE, 0);
+}
+
+/// Runs `work` before everything else that wants the processor (sched(7), SCHED_RR):
+/// only for what is short and ends.
+pub fn at_once(work: impl FnOnce()) {
+    schedule(0, libc::SCHED_RR, 1);
+    work();
+    schedule(0, libc::SCHED_OTHER, 0);
+}
+
+fn schedule(pid: services::Pid, policy: libc::c_int, priority: libc::c_int) {
     // SAFETY: a valid structure; a failure means an ordinary priority. The
     // system call itself: musl refuses it, for what POSIX says of threads.
     unsafe {
-        let none: libc::sched_param = std::mem::zeroed();
-        libc::syscall(
-            libc::SYS_sched_setscheduler,
-            pid,
-            libc::SCHED_IDLE,
-            &raw const none,
-        );
+        let mut how: libc::sched_param = std::mem::zeroed();
+        how.sched_priority = priority;
+        libc::syscall(libc::SYS_sched_setscheduler, pid, policy, &raw const how);
     }
 }
 
@@ -33,6 +41,9 @@ pub fn only_when_idle(pid: services::Pid) {
 /// normal again (Documentation/RCU/checklist.rst; Android boots this way).
 /// Module loading, mounts and cgroups wait for one each.
 pub fn expedite_rcu(on: bool) {
+    if !owns_machine() {
+        return;
+    }
     let _ = std::fs::write("/sys/kernel/rcu_expedited", if on { "1" } else { "0" });
 }
 
