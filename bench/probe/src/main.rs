@@ -67,12 +67,15 @@ fn measure(start: u64) -> Result<String, String> {
     first_three(start)?
         .into_iter()
         .for_each(|(name, at)| note(name, at));
+    say("ready");
     note("mem_ready", memory::used()?);
     until(start, "_ping", answers)?;
     note("ping", now());
+    say("the API has answered");
     for name in ["first", "second"] {
         run()?;
         note(name, now());
+        say(&format!("the {name} container has run"));
     }
     thread::sleep(REST);
     note("mem_rest", memory::used()?);
