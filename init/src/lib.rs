@@ -31,6 +31,7 @@ pub mod rows;
 pub mod run;
 pub mod selftests;
 pub mod session;
+pub mod settle;
 pub mod shutdown;
 pub mod signals;
 pub mod sys;

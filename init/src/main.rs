@@ -14,7 +14,7 @@ use init::button::Buttons;
 use init::events::Ears;
 use init::machine::Machine;
 use init::signals::{How, Signals};
-use init::{boot, crash, flags, kmsg, modprobe, rescue, run, shutdown, table, uevent};
+use init::{boot, crash, flags, kmsg, modprobe, rescue, run, settle, shutdown, table};
 use services::Manager;
 
 /// Where the kernel or a shell starts us.
@@ -118,7 +118,7 @@ fn other(words: &[String]) -> i32 {
         "modprobe" => modprobe::main(rest.unwrap_or_default()),
         "settle" => {
             kmsg::start(log::LevelFilter::Info);
-            uevent::settle()
+            settle::main()
         }
         name => {
             eprintln!("init {name}: as a command it is run, modprobe or settle; see b2p");

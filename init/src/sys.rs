@@ -19,6 +19,13 @@ pub fn only_when_idle(pid: services::Pid) {
     schedule(pid, libc::SCHED_IDLE, 0);
 }
 
+/// How many processors there are (sysconf(3)).
+#[must_use]
+pub fn processors() -> i64 {
+    // SAFETY: an integer only.
+    unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }
+}
+
 /// Runs `work` before everything else that wants the processor (sched(7), SCHED_RR):
 /// only for what is short and ends.
 pub fn at_once(work: impl FnOnce()) {

@@ -38,7 +38,11 @@ pub fn services(config: &Config) -> Vec<Service> {
     let env: &'static [&'static str] = env.leak();
     let mut rows = plain(config);
     let told = |row: &&mut Service| TOLD.contains(&row.name);
-    rows.iter_mut().filter(told).for_each(|row| row.env = env);
+    // Of two of one name the first counts: the owner's.
+    let beside = |row: &Service| [env, row.env].concat().leak();
+    rows.iter_mut()
+        .filter(told)
+        .for_each(|row| row.env = beside(row));
     rows
 }
 

@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 
 use crate::modules::{Modules, Problem, glob};
-use crate::{company, sys};
+use crate::sys;
 
 /// The kernel's own multicast group; udev's is 2.
 const KERNEL: u32 = 1;
@@ -298,30 +298,6 @@ impl Loader {
             }
         });
     }
-}
-
-/// All the rest, as a process beside the services, called as `init settle`:
-/// probing a disk controller that has no disks takes a quarter of a second. And what the
-/// first container would wait for.
-pub fn settle() -> i32 {
-    if !sys::owns_kernel() {
-        return 0;
-    }
-    let config = crate::flags::all().0;
-    let modules = Modules::open(Path::new("/")).map(|mut modules| {
-        modules.configure(
-            &config.blacklist,
-            config.modules == config::Modules::Verified,
-        );
-        coldplug(Path::new(SYS), &mut modules, |_| true);
-        if config.podman != config::Podman::Off {
-            company::of_containers(&mut modules);
-        }
-    });
-    let failed = [modules, crate::mounts::late()]
-        .into_iter()
-        .filter_map(Result::err);
-    failed.map(|why| warn!("{why}")).count().min(1) as i32
 }
 
 /// Loads the driver of one device; whether there is one. That there is none is the
