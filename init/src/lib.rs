@@ -39,5 +39,6 @@ pub mod sysctl;
 pub mod table;
 pub mod uevent;
 pub mod unmount;
+pub mod untraced;
 #[cfg(all(target_env = "musl", panic = "abort"))]
 mod unwind;

@@ -11,7 +11,7 @@
 //! a boot. So the signature is left off when a module is handed over, unless
 //! the kernel insists (lockdown, `module.sig_enforce`) or `b2p.modules=verified`
 //! asks for it; the files stay Debian's own, bit for bit. The price is the taint
-//! flag E. The initrd they come from is as trusted as PID 1 itself either way.
+//! flag E. What the function tracer wants is left out with it (`untraced.rs`). The initrd they come from is as trusted as PID 1 itself either way.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use log::{debug, info};
 use nix::errno::Errno;
 use nix::kmod::init_module;
+
+use crate::untraced::untrace;
 
 /// What marks a signed module (Documentation/admin-guide/module-signing.rst).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
@@ -228,12 +230,15 @@ fn live(name: &str) -> bool {
 /// # Errors
 /// What the system said.
 pub fn insert(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno> {
-    let file =
-        fs::read(path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
+    let read =
+        || fs::read(path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)));
     debug!("module {} {options}", path.display());
     let options = CString::new(options).unwrap_or_default();
     if !*verify {
-        match give(unsigned(&file), &options) {
+        let mut file = read()?;
+        file.truncate(unsigned(&file).len());
+        untrace(&mut file);
+        match give(&file, &options) {
             // ENOKEY, EKEYREJECTED: module.sig_enforce; EPERM: lockdown.
             Err(e @ (Errno::ENOKEY | Errno::EKEYREJECTED | Errno::EPERM)) => {
                 info!("the kernel wants module signatures ({e}): from here on each is verified");
@@ -242,7 +247,7 @@ pub fn insert(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno
             other => return other,
         }
     }
-    give(&file, &options)
+    give(&read()?, &options)
 }
 
 fn give(image: &[u8], options: &CStr) -> Result<(), Errno> {
