@@ -18,6 +18,8 @@ const STARTS: usize = 3;
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long nothing happens.
 const REST: Duration = Duration::from_secs(60);
+/// What has ended is gone for the kernel as well.
+const GONE: Duration = Duration::from_millis(500);
 /// Whoever has just done something goes back to sleep.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -63,6 +65,7 @@ fn starts(order: &[&'static Candidate], values: &mut Values) -> Result<Lives, St
     let mut lives = Lives::new();
     for start in 0..=STARTS {
         lives.clear();
+        sleep(GONE); // the kernel is done with what they leave: networks, cgroups
         for candidate in order {
             let life = Life::begin(candidate).map_err(|e| format!("{}: {e}", candidate.name))?;
             let took = life.service().first.saturating_sub(life.began);
