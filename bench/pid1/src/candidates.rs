@@ -59,7 +59,7 @@ pub const ALL: &[Candidate] = &[
     Candidate { name: "runit", program: "/usr/sbin/runit", words: &["runit"], run: RUNIT, restarts: true },
     Candidate { name: "systemd", program: "/usr/lib/systemd/systemd", words: &["systemd", "--unit=bench.target", "--log-target=null", "--show-status=0"], run: &[], restarts: true },
     Candidate { name: "run", program: "/usr/lib/boot2podman/init", words: &["podman-init", "--", WORK], run: &[], restarts: false },
-    Candidate { name: "tini", program: "/usr/bin/tini", words: &["tini", "--", WORK], run: &[], restarts: false },
+    Candidate { name: "tini", program: "/usr/bin/tini-static", words: &["tini", "--", WORK], run: &[], restarts: false },
     Candidate { name: "catatonit", program: "/usr/bin/catatonit", words: &["catatonit", "--", WORK], run: &[], restarts: false },
     Candidate { name: "dumb-init", program: "/usr/bin/dumb-init", words: &["dumb-init", "--", WORK], run: &[], restarts: false },
 ];

@@ -16,7 +16,7 @@ use crate::image::{Parts, files};
 
 /// From the packages of the peers.
 const PEERS: &[(&str, &str)] = &[
-    ("usr/bin/tini", "a candidate"),
+    ("usr/bin/tini-static", "a candidate"),
     ("usr/bin/dumb-init", "a candidate"),
     ("usr/bin/s6-svscan", "a candidate"),
     ("usr/bin/s6-supervise", "its half for one service"),
