@@ -157,7 +157,7 @@ mod tests {
         let accepted = read(&file).expect("readable");
         let accepted = accepted.expect("there");
         let mut figures = accepted.cases.values().flat_map(|f| f.keys());
-        assert!(!accepted.cases.is_empty());
+        assert!(!accepted.cases.is_empty() && !accepted.pid1.is_empty());
         assert!(figures.all(|name| name == BYTES.name || figures::named(FIGURES, name).is_some()));
         let mut figures = accepted.pid1.values().flat_map(|f| f.keys());
         assert!(figures.all(|name| figures::named(PID1, name).is_some()));
