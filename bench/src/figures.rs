@@ -97,6 +97,17 @@ pub const PID1: &[Figure] = &[
     alone("own", "of that their own", Unit::Small),
 ];
 
+/// What a figure of PID 1 alone may differ by and say nothing: how many pages of a file
+/// are mapped around a fault (64 KiB at once), a page or two, one wake-up.
+pub fn grain(name: &str) -> u64 {
+    match name {
+        "rss" => 128,
+        "own" => 8,
+        "wakes" => 1,
+        _ => 0,
+    }
+}
+
 /// The figure of this name among `all`.
 pub fn named<'a>(all: &'a [Figure], name: &str) -> Option<&'a Figure> {
     all.iter().find(|f| f.name == name)

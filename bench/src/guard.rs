@@ -48,7 +48,7 @@ pub fn write(bench: &Bench, file: &Path) -> Result<()> {
 }
 
 /// A line for every figure of `new` whose median is more than [`MOVED`] away from that
-/// of `old`. Cases and figures that only one of them has are no movement; nor is
+/// of `old`, and by more than its grain. Cases and figures that only one of them has are no movement; nor is
 /// anything, of another kernel.
 pub fn moved(old: &Bench, new: &Bench) -> Vec<String> {
     if old.kernel != new.kernel {
@@ -77,7 +77,8 @@ fn lines(known: &[&Figure], case: &str, old: &Figures, new: &Figures) -> Vec<Str
         let share = (is as f64 - was as f64) / was.max(1) as f64;
         let figure = known.iter().find(|f| f.name == *name)?;
         let (unit, show) = (figure.unit.name(), |v| figure.unit.show(v));
-        (share.abs() > MOVED).then(|| {
+        let moved = share.abs() > MOVED && is.abs_diff(was) > figures::grain(name);
+        moved.then(|| {
             format!(
                 "{case}: {}: {} -> {} {unit} ({:+.1} %)",
                 figure.title,
@@ -137,6 +138,15 @@ mod tests {
         let lines = moved(&alone(1_000_000_000), &alone(1_100_000_000));
         let line = "pid1 tini: 100,000 orphans, by the thousand: 1000 -> 1100 ms (+10.0 %)";
         assert_eq!(lines, [line]);
+        let own = |kib| {
+            let mut bench = alone(1);
+            let spread = Spread::of(vec![kib]).expect("one");
+            let tini = bench.pid1.get_mut("tini").expect("there");
+            tini.insert("own".to_owned(), spread);
+            bench
+        };
+        assert!(moved(&own(52), &own(60)).is_empty(), "two pages");
+        assert_eq!(moved(&own(52), &own(64)).len(), 1);
     }
 
     #[test]
