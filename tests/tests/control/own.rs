@@ -203,7 +203,8 @@ pub fn ticks(guest: &Guest) -> Result<u64> {
 }
 
 fn crashes(guest: &Guest) -> Result<()> {
-    file(guest, "crash", "exec /bin/sh -c 'exit 3'\n")?;
+    let crash = "exec /bin/sh -c 'exit 3'\nready exit\n"; // as no-use
+    file(guest, "crash", crash)?;
     says(
         guest,
         "b2p start crash",
