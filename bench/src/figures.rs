@@ -12,8 +12,12 @@ use crate::reading::Reading;
 pub enum Unit {
     /// Microseconds, shown as milliseconds.
     Time,
+    /// Nanoseconds, shown as milliseconds.
+    Fine,
     /// KiB, shown as MB (10^6).
     Memory,
+    /// KiB, shown as kB (10^3).
+    Small,
     /// Bytes, shown as MB (10^6).
     Bytes,
     /// Just a number.
@@ -67,10 +71,46 @@ pub const BYTES: Figure = Figure {
     of: |_| None,
 };
 
-/// The figure of this name.
-pub fn named(name: &str) -> Option<&'static Figure> {
-    let bytes: &'static Figure = &BYTES;
-    FIGURES.iter().chain([bytes]).find(|f| f.name == name)
+const fn alone(name: &'static str, title: &'static str, unit: Unit) -> Figure {
+    Figure {
+        name,
+        title,
+        unit,
+        of: |_| None,
+    }
+}
+
+/// What PID 1 alone is measured by: as the program in the guest names them
+/// (bench/pid1/src/measure.rs).
+#[rustfmt::skip]
+pub const PID1: &[Figure] = &[
+    alone("start", "exec to the service's first instruction", Unit::Fine),
+    alone("restart", "killed after a minute, to the next one's", Unit::Fine),
+    alone("again", "killed again at once, to the next one's", Unit::Fine),
+    alone("reap", "100,000 orphans, by the thousand", Unit::Fine),
+    alone("reap_cpu", "of that PID 1's own", Unit::Fine),
+    alone("single", "10,000 orphans, one by one", Unit::Fine),
+    alone("single_cpu", "of that PID 1's own, single", Unit::Fine),
+    alone("wakes", "wake-ups in a minute at rest", Unit::Count),
+    alone("processes", "processes", Unit::Count),
+    alone("rss", "resident", Unit::Small),
+    alone("own", "of that their own", Unit::Small),
+];
+
+/// What a figure of PID 1 alone may differ by and say nothing: how many pages of a file
+/// are mapped around a fault (64 KiB at once), a page or two, one wake-up.
+pub fn grain(name: &str) -> u64 {
+    match name {
+        "rss" => 128,
+        "own" => 8,
+        "wakes" => 1,
+        _ => 0,
+    }
+}
+
+/// The figure of this name among `all`.
+pub fn named<'a>(all: &'a [Figure], name: &str) -> Option<&'a Figure> {
+    all.iter().find(|f| f.name == name)
 }
 
 /// What several boots came to.
@@ -126,6 +166,8 @@ impl Unit {
     pub fn show(self, value: u64) -> String {
         match self {
             Unit::Time => format!("{:.1}", value as f64 / 1000.0),
+            Unit::Fine => digits(value as f64 / 1e6),
+            Unit::Small => format!("{:.0}", value as f64 * 1.024),
             Unit::Memory => format!("{:.1}", value as f64 * 1024.0 / 1e6),
             Unit::Bytes => format!("{:.1}", value as f64 / 1e6),
             Unit::Count => value.to_string(),
@@ -135,10 +177,20 @@ impl Unit {
     /// What stands beside the heading.
     pub fn name(self) -> &'static str {
         match self {
-            Unit::Time => "ms",
+            Unit::Time | Unit::Fine => "ms",
+            Unit::Small => "kB",
             Unit::Memory | Unit::Bytes => "MB",
             Unit::Count => "",
         }
+    }
+}
+
+/// As many digits as say something.
+pub fn digits(value: f64) -> String {
+    match value {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
     }
 }
 
@@ -206,6 +258,15 @@ mod tests {
         assert_eq!(Unit::Time.show(1_250), "1.2");
         assert_eq!(Unit::Memory.show(1_000), "1.0");
         assert_eq!(Unit::Bytes.show(57_061_888), "57.1");
-        assert!(named("bytes").is_some() && named("x").is_none());
+        assert_eq!(Unit::Fine.show(1_250_000), "1.25");
+        assert_eq!(Unit::Fine.show(31_250_000), "31.2");
+        assert_eq!(Unit::Fine.show(1_031_250_000), "1031");
+        assert_eq!(Unit::Small.show(468), "479");
+    }
+
+    #[test]
+    fn a_figure_is_found_by_its_name() {
+        assert!(named(FIGURES, "ping").is_some() && named(FIGURES, "reap").is_none());
+        assert!(named(PID1, "reap").is_some());
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{self, Figures};
+use crate::figures::{self, BYTES, FIGURES, Figure, Figures, PID1};
 
 /// Less than this share of the old value is noise.
 pub const MOVED: f64 = 0.02;
@@ -22,7 +22,11 @@ pub struct Bench {
     /// Boots of each case.
     pub runs: usize,
     /// Each case's figures.
+    #[serde(default)]
     pub cases: BTreeMap<String, Figures>,
+    /// Of PID 1 alone, each candidate's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pid1: BTreeMap<String, Figures>,
 }
 
 /// Reads a bench.json; none where there is no such file.
@@ -44,28 +48,37 @@ pub fn write(bench: &Bench, file: &Path) -> Result<()> {
 }
 
 /// A line for every figure of `new` whose median is more than [`MOVED`] away from that
-/// of `old`. Cases and figures that only one of them has are no movement; nor is
+/// of `old`, and by more than its grain. Cases and figures that only one of them has are no movement; nor is
 /// anything, of another kernel.
 pub fn moved(old: &Bench, new: &Bench) -> Vec<String> {
     if old.kernel != new.kernel {
         return Vec::new();
     }
-    let cases = new
-        .cases
+    let known: Vec<&Figure> = FIGURES.iter().chain([&BYTES]).collect();
+    let mut all = each(&known, "", &old.cases, &new.cases);
+    let known: Vec<&Figure> = PID1.iter().collect();
+    all.extend(each(&known, "pid1 ", &old.pid1, &new.pid1));
+    all
+}
+
+type Cases = BTreeMap<String, Figures>;
+
+fn each(known: &[&Figure], prefix: &str, old: &Cases, new: &Cases) -> Vec<String> {
+    let both = new
         .iter()
-        .filter_map(|(name, figures)| Some((name, old.cases.get(name)?, figures)));
-    cases
-        .flat_map(|(case, old, new)| lines(case, old, new))
+        .filter_map(|(name, figures)| Some((name, old.get(name)?, figures)));
+    both.flat_map(|(name, old, new)| lines(known, &format!("{prefix}{name}"), old, new))
         .collect()
 }
 
-fn lines(case: &str, old: &Figures, new: &Figures) -> Vec<String> {
+fn lines(known: &[&Figure], case: &str, old: &Figures, new: &Figures) -> Vec<String> {
     let line = |(name, new): (&String, &figures::Spread)| {
         let (was, is) = (old.get(name)?.median, new.median);
         let share = (is as f64 - was as f64) / was.max(1) as f64;
-        let figure = figures::named(name)?;
+        let figure = known.iter().find(|f| f.name == *name)?;
         let (unit, show) = (figure.unit.name(), |v| figure.unit.show(v));
-        (share.abs() > MOVED).then(|| {
+        let moved = share.abs() > MOVED && is.abs_diff(was) > figures::grain(name);
+        moved.then(|| {
             format!(
                 "{case}: {}: {} -> {} {unit} ({:+.1} %)",
                 figure.title,
@@ -112,6 +125,31 @@ mod tests {
     }
 
     #[test]
+    fn pid_1_alone_is_guarded_too() {
+        let alone = |reap| {
+            let spread = Spread::of(vec![reap]).expect("one");
+            let figures = [("reap".to_owned(), spread)].into();
+            Bench {
+                pid1: [("tini".to_owned(), figures)].into(),
+                ..Bench::default()
+            }
+        };
+        assert!(moved(&alone(1_000_000_000), &alone(1_010_000_000)).is_empty());
+        let lines = moved(&alone(1_000_000_000), &alone(1_100_000_000));
+        let line = "pid1 tini: 100,000 orphans, by the thousand: 1000 -> 1100 ms (+10.0 %)";
+        assert_eq!(lines, [line]);
+        let own = |kib| {
+            let mut bench = alone(1);
+            let spread = Spread::of(vec![kib]).expect("one");
+            let tini = bench.pid1.get_mut("tini").expect("there");
+            tini.insert("own".to_owned(), spread);
+            bench
+        };
+        assert!(moved(&own(52), &own(60)).is_empty(), "two pages");
+        assert_eq!(moved(&own(52), &own(64)).len(), 1);
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         let file = std::env::temp_dir().join(format!("bench-{}.json", std::process::id()));
         assert_eq!(read(&file).expect("none"), None);
@@ -127,9 +165,11 @@ mod tests {
     fn the_accepted_state_in_the_tree_can_be_read() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("accepted.json");
         let accepted = read(&file).expect("readable");
-        let cases = accepted.map(|a| a.cases).unwrap_or_default();
-        let figures = cases.values().flat_map(|f| f.keys());
-        assert!(figures.clone().count() > 0);
-        assert!(figures.clone().all(|name| figures::named(name).is_some()));
+        let accepted = accepted.expect("there");
+        let mut figures = accepted.cases.values().flat_map(|f| f.keys());
+        assert!(!accepted.cases.is_empty() && !accepted.pid1.is_empty());
+        assert!(figures.all(|name| name == BYTES.name || figures::named(FIGURES, name).is_some()));
+        let mut figures = accepted.pid1.values().flat_map(|f| f.keys());
+        assert!(figures.all(|name| figures::named(PID1, name).is_some()));
     }
 }

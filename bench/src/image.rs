@@ -18,10 +18,10 @@ use crate::peers::{COMMON, Peer};
 
 /// What all peers' machines are made of.
 pub struct Parts {
-    debian: Debian,
-    others: Debian,
+    pub(crate) debian: Debian,
+    pub(crate) others: Debian,
     modules: Modules,
-    out: PathBuf,
+    pub(crate) out: PathBuf,
 }
 
 /// Of our own userland image what only our PID 1 and its helpers use.

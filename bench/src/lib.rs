@@ -4,7 +4,7 @@
 //!
 //! Read [`peers`] first, the table of who is compared. [`image`] makes their initrds,
 //! [`disk`] the data disk, [`boot`] boots one once, [`reading`] understands what its
-//! console said. [`figures`] are the columns; [`report`], [`svg`] and [`guard`] are what
+//! console said. [`pid1`] measures PID 1 alone. [`figures`] are the columns; [`report`], [`svg`] and [`guard`] are what
 //! comes out.
 
 pub mod boot;
@@ -13,6 +13,7 @@ pub mod figures;
 pub mod guard;
 pub mod image;
 pub mod peers;
+pub mod pid1;
 pub mod reading;
 pub mod report;
 pub mod svg;

@@ -10,7 +10,7 @@ use bench::figures::{self, Figures};
 use bench::guard::{self, Bench};
 use bench::image::Parts;
 use bench::peers::{self, OURS, PEERS};
-use bench::{boot, disk, report, svg};
+use bench::{boot, disk, pid1, report, svg};
 use initramfs::fetch::Wanted;
 use initramfs::init::{self, Target};
 use initramfs::progress::Step;
@@ -37,6 +37,7 @@ fn asked() -> Result<Asked> {
     let var = |name| std::env::var(name).unwrap_or_default();
     let (case, runs) = (var("CASE"), var("RUNS"));
     let mut cases = peers::order();
+    cases.push(pid1::NAME);
     let named = case.split([',', ' ']).filter(|c| !c.is_empty());
     for name in named.clone() {
         if !cases.contains(&name) {
@@ -60,28 +61,23 @@ fn run() -> Result<()> {
     let asked = asked()?;
     let wanted = Wanted::from_env()?;
     let steps = asked.cases.len() + 2;
-    let bed = Bed::prepare(&wanted, steps)?;
-    let mut cases = guard::read(&paths::out().join("bench.json"))?
+    let bed = Bed::prepare(&wanted, &asked.cases, steps)?;
+    let mut all = guard::read(&paths::out().join("bench.json"))?
         .filter(|old| old.kernel == wanted.kernel.name() && old.release == bed.parts.release())
-        .map(|old| old.cases)
         .unwrap_or_default();
     let mut failed = Vec::new();
     for (number, name) in (3..).zip(&asked.cases) {
         let step = Step::of("bench", number, steps);
-        match bed.measure(name, asked.runs, &step) {
-            Ok(figures) => drop(cases.insert((*name).to_owned(), figures)),
-            Err(why) => {
-                step.note(&format!("{name} failed: {why:#}"));
-                cases.remove(*name);
-                failed.push(*name);
-            }
+        if let Err(why) = bed.add(name, asked.runs, &step, &mut all) {
+            step.note(&format!("{name} failed: {why:#}"));
+            failed.push(*name);
         }
     }
     finish(&Bench {
         kernel: wanted.kernel.name().to_owned(),
         release: bed.parts.release().to_owned(),
         runs: asked.runs,
-        cases,
+        ..all
     })?;
     match failed.is_empty() {
         true => Ok(()),
@@ -93,25 +89,43 @@ fn run() -> Result<()> {
 struct Bed {
     parts: Parts,
     ours: Artifacts,
-    disk: PathBuf,
+    /// None where nobody boots with it.
+    disk: Option<PathBuf>,
     dir: PathBuf,
 }
 
 impl Bed {
-    fn prepare(wanted: &Wanted, steps: usize) -> Result<Self> {
+    fn prepare(wanted: &Wanted, cases: &[&str], steps: usize) -> Result<Self> {
         image::beside(&[wanted.kernel.name().to_owned()])?;
         let parts = Parts::fetch(wanted, &Step::of("bench", 1, steps))?;
         let ours = Artifacts::from_out_dir(paths::out_of(wanted.kernel))?;
         let dir = paths::out().join("bench").join(wanted.kernel.name());
-        Step::of("bench", 2, steps).note("the data disk");
-        let probe = init::build_program(Target::choose(), "bench-probe")?;
-        let disk = disk::make(&ours, &probe, &wanted.debian().key, &dir)?;
+        let mut disk = None;
+        if cases.iter().any(|name| *name != pid1::NAME) {
+            Step::of("bench", 2, steps).note("the data disk");
+            let probe = init::build_program(Target::choose(), "bench-probe")?;
+            disk = Some(disk::make(&ours, &probe, &wanted.debian().key, &dir)?);
+        }
         Ok(Bed {
             parts,
             ours,
             disk,
             dir,
         })
+    }
+
+    /// Measures a case; what it came to before is gone first.
+    fn add(&self, name: &str, runs: usize, step: &Step, all: &mut Bench) -> Result<()> {
+        if name == pid1::NAME {
+            all.pid1.clear();
+            let (kernel, initrd) = (self.ours.kernel.clone(), self.parts.alone(step)?);
+            all.pid1 = pid1::measure(&Artifacts { kernel, initrd }, runs, &self.dir, step)?;
+            return Ok(());
+        }
+        all.cases.remove(name);
+        let figures = self.measure(name, runs, step)?;
+        all.cases.insert(name.to_owned(), figures);
+        Ok(())
     }
 
     fn measure(&self, name: &str, runs: usize, step: &Step) -> Result<Figures> {
@@ -126,11 +140,12 @@ impl Bed {
                 (Artifacts { kernel, initrd }, peer.append)
             }
         };
+        let disk = self.disk.as_deref().context("no data disk was made")?;
         let mut readings = Vec::new();
         for run in 1..=runs {
             let began = Instant::now();
             let dir = self.dir.join(format!("{name}-{run}"));
-            let reading = boot::once(&files, append, &self.disk, &dir)?;
+            let reading = boot::once(&files, append, disk, &dir)?;
             let one = figures::of(std::slice::from_ref(&reading), 0)?;
             let ms = |name: &str| one.get(name).map_or(0, |s| s.median / 1000);
             step.note(&format!(

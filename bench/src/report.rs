@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::figures::{BYTES, FIGURES, Figure, Figures};
 use crate::guard::Bench;
+use crate::pid1::table;
 
 /// The whole text. Cases stand in the order of `order`, then by name.
 pub fn markdown(bench: &Bench, order: &[&str]) -> String {
@@ -19,13 +20,17 @@ pub fn markdown(bench: &Bench, order: &[&str]) -> String {
     let _ = writeln!(text, "|---|{}", "---:|".repeat(names.len()));
     for figure in FIGURES.iter().chain([&BYTES]) {
         let cells: Vec<String> = cases.iter().map(|(_, all)| cell(figure, all)).collect();
-        let unit = match figure.unit.name() {
-            "" => String::new(),
-            unit => format!(", {unit}"),
-        };
-        let _ = writeln!(text, "| {}{unit} | {} |", figure.title, cells.join(" | "));
+        let _ = writeln!(text, "| {} | {} |", heading(figure), cells.join(" | "));
     }
-    text
+    text + &table::markdown(&bench.pid1)
+}
+
+/// What a row begins with: the figure and its unit.
+pub(crate) fn heading(figure: &Figure) -> String {
+    match figure.unit.name() {
+        "" => figure.title.to_owned(),
+        unit => format!("{}, {unit}", figure.title),
+    }
 }
 
 /// The cases, those that are named first.
@@ -36,7 +41,8 @@ pub fn ordered<'a>(bench: &'a Bench, order: &[&str]) -> Vec<(&'a str, &'a Figure
     cases
 }
 
-fn cell(figure: &Figure, all: &Figures) -> String {
+/// A figure's median, and how far it went.
+pub(crate) fn cell(figure: &Figure, all: &Figures) -> String {
     let Some(spread) = all.get(figure.name) else {
         return "-".to_owned();
     };

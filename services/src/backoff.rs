@@ -4,15 +4,18 @@ use crate::Millis;
 
 /// The first delay: long enough not to spin, short enough not to be noticed.
 const FIRST_MS: Millis = 100;
+/// After a healthy run: it cannot spin at that pace, and somebody may wait for it.
+/// (0 would be what a service has that leaves when all is well: slot.rs.)
+const AT_ONCE_MS: Millis = 1;
 /// The longest: a machine left alone for a night still comes back by itself.
 const LONGEST_MS: Millis = 30_000;
-/// Having run this long, a service is taken as healthy and the delay starts over.
+/// Having run this long, a service is taken as healthy: it is started again at once.
 const HEALTHY_MS: Millis = 10_000;
 
 /// So many ends in a row without a healthy run are a loop, which is said.
 const LOOP: u32 = 5;
 
-/// Doubles from 0.1 s to 30 s and starts over after 10 s of healthy running.
+/// Next to none after 10 s of healthy running; else it doubles from 0.1 s to 30 s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
@@ -22,7 +25,8 @@ impl Backoff {
     /// The delay after a run of `ran` milliseconds.
     pub fn next(&mut self, ran: Millis) -> Millis {
         if ran >= HEALTHY_MS {
-            self.failures = 0;
+            self.failures = 1;
+            return AT_ONCE_MS;
         }
         let delay = FIRST_MS << self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
@@ -83,6 +87,7 @@ mod tests {
         for _ in 0..8 {
             b.next(0);
         }
-        assert_eq!(b.next(HEALTHY_MS), FIRST_MS);
+        assert_eq!(b.next(HEALTHY_MS), AT_ONCE_MS);
+        assert_eq!((b.failures(), b.next(5)), (1, 2 * FIRST_MS));
     }
 }

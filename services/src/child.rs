@@ -37,6 +37,9 @@ pub enum Stage {
     Exec,
 }
 
+/// `CLONE_INTO_CGROUP` of linux/sched.h, since Linux 5.7; libc has it in too narrow a type.
+const INTO_CGROUP: u64 = 0x2_0000_0000;
+
 pub(crate) const STAGES: [Stage; 10] = [
     Stage::Signals,
     Stage::Session,
@@ -76,6 +79,23 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// Forks into the cgroup, where there is one: the pid, 0 in the child, -1 where
+    /// that cannot be. Who joins one later by `cgroup.procs` waits for a grace period of
+    /// RCU first, 10 ms on one processor (cgroup_attach_lock() in kernel/cgroup/cgroup.c).
+    pub(crate) fn born(&self) -> Pid {
+        if self.cgroup < 0 {
+            return -1;
+        }
+        // SAFETY: all zero is a valid value: no stack of its own, no descriptor.
+        let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
+        how.flags = INTO_CGROUP;
+        how.exit_signal = libc::SIGCHLD as u64;
+        how.cgroup = self.cgroup as u64;
+        // SAFETY: a live record of that size; otherwise as fork(2), of a single thread.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
+        pid as Pid
+    }
+
     /// Runs in the child; each step or its failure.
     pub(crate) fn become_service(&mut self, report: RawFd) -> ! {
         // Out of the way of the numbers that are given away below. Where that
@@ -105,12 +125,18 @@ impl Image {
         self.directory().map_err(|e| (Stage::Directory, e))
     }
 
+    /// Where it was not born in it: an older kernel, a group that is full.
     fn join_cgroup(&self) -> Result<(), Errno> {
         if self.cgroup < 0 {
             return Ok(());
         }
-        // SAFETY: "0" means the writer itself (cgroup-v2.rst, cgroup.procs).
-        check(unsafe { libc::write(self.cgroup, c"0".as_ptr().cast(), 1) } as i32).map(drop)
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        // SAFETY: a NUL-terminated name; "0" means the writer itself (cgroup-v2.rst,
+        // cgroup.procs).
+        unsafe {
+            let fd = check(libc::openat(self.cgroup, c"cgroup.procs".as_ptr(), flags))?;
+            check(libc::write(fd, c"0".as_ptr().cast(), 1) as i32).map(drop)
+        }
     }
 
     /// Opens the terminal and makes it the controlling one; -1 without one.

@@ -28,8 +28,8 @@ impl Group {
         Group(services.join(name))
     }
 
-    /// Makes it, sets its limits, and opens what a process joins it by. A limit
-    /// that cannot be set is said, and no reason not to start.
+    /// Makes it, sets its limits, and opens the directory, which a process begins in or
+    /// joins by. A limit that cannot be set is said, and no reason not to start.
     ///
     /// # Errors
     /// Of the system; the service then runs in PID 1's group.
@@ -40,9 +40,7 @@ impl Group {
             let path = self.0.join(file);
             put(&path, value).unwrap_or_else(|e| warn!("{} <- {value:?}: {e}", path.display()));
         }
-        OpenOptions::new()
-            .write(true)
-            .open(dir.join("cgroup.procs"))
+        File::open(dir)
     }
 
     /// A frozen process dies of SIGKILL and of nothing else.

@@ -313,7 +313,7 @@ impl Manager {
         Ok(child.pid)
     }
 
-    /// The open `cgroup.procs` of its leaf. Without one the service runs all the
+    /// Its leaf, open. Without one the service runs all the
     /// same, in PID 1's.
     fn leaf(&self, row: &Service) -> Option<fs::File> {
         let file = self.group(row.name)?.open(row.limits);

@@ -40,7 +40,7 @@ pub struct Inherit<'a> {
     pub output: Option<BorrowedFd<'a>>,
     /// Becomes the descriptor that [`Ready::Fd`] names.
     pub ready: Option<BorrowedFd<'a>>,
-    /// An open `cgroup.procs` of the leaf it is to live in.
+    /// The open directory of the cgroup that it is to live in.
     pub cgroup: Option<BorrowedFd<'a>>,
     /// Value of `NOTIFY_SOCKET`, for services that say when they are ready.
     pub notify: Option<&'static str>,
@@ -97,9 +97,15 @@ impl Failure {
 pub fn spawn(row: &Service, inherit: &Inherit<'_>) -> io::Result<Child> {
     let mut image = prepare(row, inherit)?;
     let (failure, report) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-    // SAFETY: PID 1 is single-threaded, so the child's copy is consistent;
-    // it goes straight into `become_service`, which never returns.
-    match unsafe { libc::fork() } {
+    let mut pid = image.born();
+    if pid < 0 {
+        // SAFETY: PID 1 is single-threaded, so the child's copy is consistent;
+        // it goes straight into `become_service`, which never returns.
+        pid = unsafe { libc::fork() };
+    } else if pid == 0 {
+        image.cgroup = -1; // it is in there
+    }
+    match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => image.become_service(report.as_raw_fd()),
         pid => Ok(Child { pid, failure }),

@@ -327,9 +327,9 @@ fn steps_that_fail_are_named() {
     // The cgroup's is told and is no reason not to start.
     assert_eq!(
         told(&program(&["/bin/true"]), wrong_group()),
-        [(Cgroup, libc::EBADF)]
+        [(Cgroup, libc::ENOTDIR)]
     );
-    let both = [(Cgroup, libc::EBADF), (Exec, libc::ENOENT)];
+    let both = [(Cgroup, libc::ENOTDIR), (Exec, libc::ENOENT)];
     assert_eq!(told(&gone, wrong_group()), both);
     assert_eq!(told(&program(&["/bin/true"]), none()), []);
 }

@@ -70,6 +70,7 @@ fn matters(call: &Call) -> bool {
         "fork",
         "vfork",
         "clone",
+        "clone3",
         "mount",
         "signalfd4",
         "pipe2",

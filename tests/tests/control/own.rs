@@ -169,7 +169,9 @@ fn one_shot(guest: &Guest) -> Result<()> {
     )?;
     says(guest, "b2p start once", 0, &["once: has done its work"])?;
     ensure!(service(guest, "once")?["state"] == "done");
-    file(guest, "no-use", "exec /bin/sh -c 'exit 125'\n")?;
+    // Without that it would be up for as long as a shell needs to end.
+    let no_use = "exec /bin/sh -c 'exit 125'\nready exit\n";
+    file(guest, "no-use", no_use)?;
     says(guest, "b2p start no-use", 1, &["exited with status 125"])?;
     let all = service(guest, "no-use")?;
     ensure!(all["state"] == "failed" && all["restarts"] == 0, "{all}");
@@ -201,7 +203,8 @@ pub fn ticks(guest: &Guest) -> Result<u64> {
 }
 
 fn crashes(guest: &Guest) -> Result<()> {
-    file(guest, "crash", "exec /bin/sh -c 'exit 3'\n")?;
+    let crash = "exec /bin/sh -c 'exit 3'\nready exit\n"; // as no-use
+    file(guest, "crash", crash)?;
     says(
         guest,
         "b2p start crash",

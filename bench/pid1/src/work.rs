@@ -1,0 +1,159 @@
+//! The one service that every candidate runs: it says when its first instruction was,
+//! and makes orphans when it is asked to.
+#![expect(unsafe_code, reason = "fork, and orphans that are not copied")]
+
+use std::arch::asm;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+
+use crate::{now, place};
+
+/// Every process of this namespace, those that nobody has waited for included: their
+/// number goes down when they are reaped (kernel/cgroup/pids.c, pids_release).
+const ALIVE: &str = "/sys/fs/cgroup/pids.current";
+
+/// Says that it runs, and does what it is told to until it is killed.
+pub fn main(first: u64) -> i32 {
+    match serve(first) {
+        Ok(()) => 0,
+        Err(why) => {
+            eprintln!("work: {why}");
+            1
+        }
+    }
+}
+
+fn serve(first: u64) -> std::io::Result<()> {
+    let mut driver = UnixStream::connect(place::SOCKET)?;
+    writeln!(driver, "{first}")?;
+    ready();
+    for line in BufReader::new(driver.try_clone()?).lines() {
+        let line = line?;
+        let mut words = line.split(' ').map(|w| w.parse().unwrap_or(0));
+        let (count, batch) = (words.next().unwrap_or(0), words.next().unwrap_or(0));
+        writeln!(driver, "{}", storm(count, batch)?)?;
+    }
+    Ok(())
+}
+
+/// For s6, which starts its services in their directories, says that it is ready
+/// (notifywhenup.html): the file names descriptor 3.
+fn ready() {
+    if std::path::Path::new("notification-fd").exists() {
+        // SAFETY: a live byte. Who does not listen is not told.
+        unsafe { libc::write(3, c"\n".as_ptr().cast(), 1) };
+    }
+}
+
+/// Makes `count` orphans, of `batch` one parent each, and waits until all are reaped.
+/// How long that took, in nanoseconds.
+fn storm(count: u64, batch: u64) -> std::io::Result<u64> {
+    let file = File::open(ALIVE)?;
+    let before = alive(&file)?;
+    let from = now();
+    for _ in 0..count / batch.max(1) {
+        match batch {
+            1 => wait(twice()),
+            _ => wait(parent(batch)?),
+        }
+    }
+    while alive(&file)? > before {
+        // SAFETY: no arguments. PID 1 has the processor until it sleeps.
+        unsafe { libc::sched_yield() };
+    }
+    Ok(now() - from)
+}
+
+fn alive(file: &File) -> std::io::Result<u64> {
+    let mut text = [0; 32];
+    let length = file.read_at(&mut text, 0)?;
+    let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned();
+    text.trim().parse().map_err(std::io::Error::other)
+}
+
+fn wait(pid: i32) {
+    // SAFETY: our child; no status is wanted.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+}
+
+/// A child that leaves `orphans` zombies to PID 1.
+fn parent(orphans: u64) -> std::io::Result<i32> {
+    // SAFETY: a single thread; the child ends here.
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error()),
+        0 => {
+            for _ in 0..orphans {
+                once();
+            }
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) }
+        }
+        pid => Ok(pid),
+    }
+}
+
+/// As vfork(2) starts one: in our memory, which it does not touch, while we wait.
+const SHARED: i64 = (libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD) as i64;
+
+/// A child that ends with its first instruction. Its pid.
+fn once() -> i32 {
+    let mut result = libc::SYS_clone;
+    // SAFETY: the child uses neither stack nor memory: it makes one system call, exit.
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "mov eax, 60",
+            "xor edi, edi",
+            "syscall",
+            "2:",
+            inout("rax") result,
+            inout("rdi") SHARED => _, in("rsi") 0, in("rdx") 0, in("r10") 0, in("r8") 0,
+            out("rcx") _, out("r11") _,
+        );
+    }
+    result as i32
+}
+
+/// A child that starts another and ends: the double fork of a daemon. The pid of the
+/// first.
+fn twice() -> i32 {
+    let mut result = libc::SYS_clone;
+    // SAFETY: as `once`; both children make system calls alone.
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "mov eax, 56",
+            "syscall",
+            "mov eax, 60",
+            "xor edi, edi",
+            "syscall",
+            "2:",
+            inout("rax") result,
+            inout("rdi") SHARED => _, in("rsi") 0, in("rdx") 0, in("r10") 0, in("r8") 0,
+            out("rcx") _, out("r11") _,
+        );
+    }
+    result as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_end_at_once_and_are_ours() {
+        for child in [once(), twice(), parent(3).unwrap_or(-1)] {
+            assert!(child > 0);
+            let mut status = -1;
+            // SAFETY: our child, a place for its status.
+            let got = unsafe { libc::waitpid(child, &raw mut status, 0) };
+            assert_eq!((got, status), (child, 0));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The machine of `CASE=pid1`: an initrd with the candidates' programs, nothing to
+//! mount, no drivers. Files are in memory: nobody's start waits for a decompression.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use initramfs::init::{self, Target};
+use initramfs::progress::{Step, megabytes};
+use initramfs::stamp::{self, Inputs};
+use initramfs::tree::{Node, Tree};
+use initramfs::{archive, erofs, ldcache, overlay, userland};
+
+use crate::image::{Parts, files};
+
+/// From the packages of the peers.
+const PEERS: &[(&str, &str)] = &[
+    ("usr/bin/tini-static", "a candidate"),
+    ("usr/bin/dumb-init", "a candidate"),
+    ("usr/bin/s6-svscan", "a candidate"),
+    ("usr/bin/s6-supervise", "its half for one service"),
+    ("usr/sbin/runit", "a candidate"),
+    ("usr/bin/runsvdir", "its stage 2"),
+    ("usr/bin/runsv", "its half for one service"),
+    ("usr/lib/systemd/systemd", "a candidate"),
+    ("usr/lib/systemd/systemd-executor", "starts its services"),
+    (
+        "usr/lib/x86_64-linux-gnu/libmount.so.1",
+        "systemd's mount units; dlopen",
+    ),
+];
+/// From our own.
+const OURS: &[(&str, &str)] = &[
+    ("usr/bin/busybox", "a candidate, and runit's stages"),
+    ("usr/bin/catatonit", "a candidate"),
+];
+/// Of a merged /usr.
+const LINKS: &[(&str, &str)] = &[
+    ("bin", "usr/bin"),
+    ("sbin", "usr/sbin"),
+    ("lib", "usr/lib"),
+    ("lib64", "usr/lib64"),
+    ("usr/lib/bench/work", "/init"),
+];
+
+impl Parts {
+    /// Makes the initrd unless it is there, and says where.
+    pub fn alone(&self, step: &Step) -> Result<PathBuf> {
+        let target = Target::choose();
+        let ours = init::build(target)?;
+        let driver = init::build_program(target, "bench-pid1")?;
+        let tree = self.tree(&ours, &driver)?;
+        let initrd = self.out.join(format!("{}.img", super::NAME));
+        let keys = [&*self.debian.key, &self.others.key];
+        let mut inputs = Inputs::new();
+        inputs.add("tree", erofs::key(&tree, &keys, erofs::Packed::No));
+        for file in [&driver, &ours.init, &ours.b2p] {
+            inputs.add_file("program", file)?;
+        }
+        stamp::make(&initrd, &inputs.finish(), |to| {
+            let file = fs::File::create(to).with_context(|| format!("write {}", to.display()))?;
+            let mut file = std::io::BufWriter::new(file);
+            archive::cpio::write(&tree, &mut file)?;
+            Ok(file.flush()?)
+        })?;
+        step.note(&format!(
+            "PID 1 alone: {}",
+            megabytes(fs::metadata(&initrd)?.len())
+        ));
+        Ok(initrd)
+    }
+
+    fn tree(&self, ours: &init::Programs, driver: &Path) -> Result<Tree> {
+        let mut tree = userland::pick(&self.others.root, PEERS)?;
+        tree.add_missing(userland::pick(&self.debian.root, OURS)?);
+        let scratch = self.out.join(".tmp.ldconfig");
+        ldcache::add(&self.debian, &mut tree, &scratch)?;
+        for dir in ["dev", "proc", "sys", "run", "root", "tmp", "mnt", "bench"] {
+            tree.dir(dir);
+        }
+        tree.put("dev/console", Node::Char(5, 1), 0o600);
+        for (path, target) in LINKS {
+            tree.link(path, target);
+        }
+        tree.file("init", driver, 0o755);
+        tree.file("usr/lib/boot2podman/init", &ours.init, 0o755);
+        tree.file("usr/bin/b2p", &ours.b2p, 0o755);
+        overlay::lay(&mut tree, &files(super::NAME).join("root"))?;
+        Ok(tree)
+    }
+}
