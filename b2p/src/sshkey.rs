@@ -1,6 +1,6 @@
 //! SSH keys as OpenSSH writes them: a pair for sshd, and the fingerprint of one half.
-//! `ssh-keygen` does both; to start it, libcrypto and all, costs a cold machine 30 ms of
-//! its boot and the first user 17 more (docs/figures.md).
+//! `ssh-keygen` does both; to start it, libcrypto and all, costs a cold machine a tenth of
+//! its boot (docs/figures.md).
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};

@@ -166,6 +166,35 @@ mod tests {
     }
 
     #[test]
+    fn one_is_made_where_there_is_none_or_half() {
+        let place = place("make");
+        fs::write(used(&place), &key("secret")[..50]).unwrap();
+        make(&place).unwrap();
+        let made = read(&used(&place)).unwrap().unwrap();
+        for (path, wanted) in [(used(&place), 0o600), (public(&used(&place)), 0o644)] {
+            let mode = fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, wanted);
+        }
+        let text = fs::read_to_string(public(&used(&place))).unwrap();
+        assert!(sshkey::fingerprint(&text).is_some() && text.ends_with(" boot2podman\n"));
+        make(&place).unwrap();
+        assert_eq!(read(&used(&place)).unwrap().unwrap(), made, "it stays");
+        assert_eq!(fs::read_dir(place.at("/etc/ssh")).unwrap().count(), 2);
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_and_no_key() {
+        let place = place("full");
+        // As good as a full disk, also for root.
+        fs::create_dir(public(&used(&place))).unwrap();
+        let why = make(&place).unwrap_err();
+        assert!(why.contains("ssh_host_ed25519_key.pub: "), "{why}");
+        assert!(!used(&place).exists());
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+
+    #[test]
     fn half_a_key_is_put_aside() {
         let place = place("half");
         fs::write(kept(&place), &key("secret")[..50]).unwrap();
