@@ -13,6 +13,7 @@ use init::{net, ready};
 
 use crate::link::Link;
 use crate::screen::{Colour, Screen};
+use crate::sshkey;
 
 /// The shell of the userland.
 const SHELL: &str = "/bin/bash";
@@ -67,13 +68,8 @@ fn status() -> String {
 
 /// The host key's fingerprint, as ssh shows it; `None` where there is no key.
 fn fingerprint(key: &Path) -> Option<String> {
-    let out = Command::new("/usr/bin/ssh-keygen")
-        .arg("-lf")
-        .arg(key.with_extension("pub"))
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    text.split_whitespace().nth(1).map(str::to_owned)
+    let text = fs::read_to_string(key.with_extension("pub")).ok()?;
+    sshkey::fingerprint(&text)
 }
 
 fn text(

@@ -57,7 +57,7 @@ fn add(text: &str) -> Result<String, String> {
 }
 
 /// The key as sshd takes it, or what is wrong with it.
-fn checked(text: &str) -> Result<String, String> {
+pub(crate) fn checked(text: &str) -> Result<String, String> {
     let entry = FwCfg {
         name: b"ssh_key",
         value: text.as_bytes(),

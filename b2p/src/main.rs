@@ -28,6 +28,7 @@ mod registries;
 mod screen;
 mod service;
 mod share;
+mod sshkey;
 mod stage;
 mod status;
 mod store;

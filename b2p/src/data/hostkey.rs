@@ -3,23 +3,18 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use init::table::HOST_KEY;
 use log::{error, info, warn};
 
-use super::{Place, durable, ioctl, program, report};
+use super::{Place, durable, report};
+use crate::sshkey::{self, BEGINS, ENDS};
 
-/// A key of this kind is made in milliseconds.
-const MAKING: Duration = Duration::from_secs(60);
 /// No key file is longer.
 const LONGEST: u64 = 64 * 1024;
-/// What a private key begins and ends with (PROTOCOL.key of OpenSSH).
-const BEGINS: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----\n";
-const ENDS: &[u8] = b"-----END OPENSSH PRIVATE KEY-----\n";
+/// What the key says of itself.
+const COMMENT: &str = "boot2podman";
 
 /// The whole of it; the exit status.
 pub fn main() -> i32 {
@@ -59,7 +54,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     if let Err(e) = file.take(LONGEST).read_to_end(&mut bytes) {
         return fail(&e);
     }
-    match bytes.starts_with(BEGINS) && bytes.ends_with(ENDS) {
+    match bytes.starts_with(BEGINS.as_bytes()) && bytes.ends_with(ENDS.as_bytes()) {
         true => Ok(Some(bytes)),
         false => fail(&"not a private key of OpenSSH"),
     }
@@ -89,61 +84,15 @@ fn put(key: &[u8], path: &Path, place: &Place) -> Result<(), String> {
     init::files::replace(&used(place), key, 0o600)
 }
 
-/// Makes one where there is none yet, or takes the spare one.
+/// Makes one where there is none yet. The private half is last: it counts.
 fn make(place: &Place) -> Result<(), String> {
     let used = used(place);
     if read(&used).is_ok_and(|key| key.is_some()) {
         return Ok(());
     }
-    let spare = Path::new(SPARE);
-    if let Ok(Some(key)) = read(spare) {
-        return put(&key, spare, place);
-    }
-    let _ = fs::remove_file(&used); // half a key; ssh-keygen would ask
-    let ended = program::run(KEYGEN, &words(&used.to_string_lossy()), MAKING)?;
-    match ended.code {
-        Some(0) => Ok(()),
-        _ => Err(format!("ssh-keygen: {}", ended.said)),
-    }
-}
-
-/// Where the spare key is.
-const SPARE: &str = "/run/boot2podman/spare/ssh_host_ed25519_key";
-const KEYGEN: &str = "/usr/bin/ssh-keygen";
-
-fn words(path: &str) -> [&str; 9] {
-    #[rustfmt::skip]
-    let words = ["-q", "-t", "ed25519", "-N", "", "-C", "boot2podman", "-f", path];
-    words
-}
-
-/// A key that is made while others are waited for. The end of this waits for it.
-pub struct Spare(Child);
-
-impl Spare {
-    /// Begins, where the machine has no key.
-    pub fn begin() -> Option<Spare> {
-        let (path, dir) = (Path::new(SPARE), Path::new(SPARE).parent()?);
-        if Path::new(HOST_KEY).exists() || path.exists() {
-            return None;
-        }
-        fs::DirBuilder::new().mode(0o700).create(dir).ok()?;
-        let mut keygen = Command::new(KEYGEN);
-        keygen.args(words(SPARE)).env_clear().stdin(Stdio::null());
-        let keygen = keygen.stdout(Stdio::null()).spawn().ok()?;
-        // The drivers go first, and leave it the time in which they wait.
-        ioctl::nice(keygen.id());
-        Some(Spare(keygen))
-    }
-}
-
-impl Drop for Spare {
-    fn drop(&mut self) {
-        if !ioctl::ended_within(self.0.id(), MAKING) {
-            let _ = self.0.kill();
-        }
-        let _ = self.0.wait();
-    }
+    let pair = sshkey::make(COMMENT)?;
+    init::files::replace(&public(&used), pair.public.as_bytes(), 0o644)?;
+    init::files::replace(&used, pair.private.as_bytes(), 0o600)
 }
 
 /// The machine's key becomes the disk's, where that has none. The private half is
@@ -183,7 +132,7 @@ mod tests {
     }
 
     fn key(text: &str) -> Vec<u8> {
-        [BEGINS, text.as_bytes(), b"\n", ENDS].concat()
+        format!("{BEGINS}{text}\n{ENDS}").into_bytes()
     }
 
     #[test]
@@ -213,6 +162,35 @@ mod tests {
         assert_eq!(fs::read(kept(&place)).unwrap(), key("one"));
         let mode = fs::metadata(kept(&place)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+
+    #[test]
+    fn one_is_made_where_there_is_none_or_half() {
+        let place = place("make");
+        fs::write(used(&place), &key("secret")[..50]).unwrap();
+        make(&place).unwrap();
+        let made = read(&used(&place)).unwrap().unwrap();
+        for (path, wanted) in [(used(&place), 0o600), (public(&used(&place)), 0o644)] {
+            let mode = fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, wanted);
+        }
+        let text = fs::read_to_string(public(&used(&place))).unwrap();
+        assert!(sshkey::fingerprint(&text).is_some() && text.ends_with(" boot2podman\n"));
+        make(&place).unwrap();
+        assert_eq!(read(&used(&place)).unwrap().unwrap(), made, "it stays");
+        assert_eq!(fs::read_dir(place.at("/etc/ssh")).unwrap().count(), 2);
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_and_no_key() {
+        let place = place("full");
+        // As good as a full disk, also for root.
+        fs::create_dir(public(&used(&place))).unwrap();
+        let why = make(&place).unwrap_err();
+        assert!(why.contains("ssh_host_ed25519_key.pub: "), "{why}");
+        assert!(!used(&place).exists());
         fs::remove_dir_all(&place.root).unwrap();
     }
 

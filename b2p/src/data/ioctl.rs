@@ -185,12 +185,6 @@ pub fn nameless() -> io::Result<File> {
     }
 }
 
-/// Gives a process only the time that nobody else wants; no matter if it cannot be.
-pub fn nice(pid: u32) {
-    // SAFETY: integers.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 19) };
-}
-
 /// Waits until a child has ended, or for so long; it is not reaped.
 pub fn ended_within(pid: u32, most: Duration) -> bool {
     // SAFETY: integers; the descriptor is owned once it is one.

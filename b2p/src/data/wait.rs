@@ -18,7 +18,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::asked::Asked;
 use super::drivers::Drivers;
-use super::hostkey::Spare;
 use super::{Time, pending, scan};
 
 /// What is waited for.
@@ -34,8 +33,6 @@ pub struct Wait {
     said: &'static str,
     seen: u64,
     drivers: Drivers,
-    /// On its way until the end.
-    spare: Option<Spare>,
 }
 
 impl Wait {
@@ -60,18 +57,15 @@ impl Wait {
             said: "",
             seen: 0,
             drivers,
-            spare: None,
         }
     }
 
     /// Whether there is more to be seen after the slow controllers have been given
-    /// their drivers. While those look, nobody else has anything to do: a host key is
-    /// made, in case there is none on a disk.
+    /// their drivers.
     fn slower(&mut self, asked: &Asked) -> bool {
         if self.drivers.done() {
             return false;
         }
-        self.spare = Spare::begin();
         // Who names a disk, or a time to wait, knows more than the firmware.
         let named = asked.wanted != Wanted::Auto || asked.wait.is_some();
         let loaded = match named {

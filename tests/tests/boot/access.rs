@@ -10,6 +10,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("only keys open the door", || only_keys(guest));
+    checks.check("the host key is as ssh-keygen makes it", || host_key(guest));
     checks.check("sftp and scp", || copies(guest));
     checks.check("a remote command finds its tools", || path(guest));
     checks.check("many connections at once", || many(guest));
@@ -32,6 +33,32 @@ fn only_keys(guest: &Guest) -> Result<()> {
         !out.status.success() && said.contains("(publickey)"),
         "{said}"
     );
+    Ok(())
+}
+
+/// What b2p has made of the key and says of it, and what OpenSSH says: ssh-keygen of each
+/// half, and the ssh here of what sshd has signed with.
+fn host_key(guest: &Guest) -> Result<()> {
+    const KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
+    let files = guest.sh(&format!("stat -c '%a %u %g' {KEY} {KEY}.pub"))?;
+    ensure!(files == "600 0 0\n644 0 0", "{files}");
+    let public = guest.sh(&format!("ssh-keygen -y -P '' -f {KEY}"))?;
+    let kept = guest.sh(&format!("cat {KEY}.pub"))?;
+    ensure!(public == kept && kept.ends_with(" boot2podman"), "{public}");
+    let line = guest.sh(&format!("ssh-keygen -lf {KEY}.pub"))?;
+    let print = line.split(' ').nth(1).unwrap_or_default();
+    ensure!(print.starts_with("SHA256:"), "{line}");
+    let console = guest.sh("b2p console status")?;
+    ensure!(
+        console.contains(&format!("host key  {print}\n")),
+        "{console}"
+    );
+    let mut ssh = guest.client("ssh");
+    ssh.args(["-o", "LogLevel=DEBUG1", "guest", "true"]);
+    let out = process::output(ssh, b"", LIMIT)?;
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let signed = said.contains(&format!("Server host key: ssh-ed25519 {print}"));
+    ensure!(out.status.success() && signed, "{said}");
     Ok(())
 }
 
