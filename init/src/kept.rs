@@ -33,7 +33,7 @@ pub fn take(machine: &mut Machine, manager: &mut Manager) {
 }
 
 fn apply(machine: &mut Machine, before: &Config, manager: &mut Manager) {
-    info!("the data disk has a configuration");
+    info!("what is on the data disk changes the configuration");
     ::log::set_max_level(kmsg::filter(machine.config.loglevel));
     let rows = table::services(&machine.config);
     withdraw(&mut machine.config, &rows, manager);

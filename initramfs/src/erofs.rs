@@ -33,7 +33,7 @@ const HINTS: &[(u32, usize, &str)] = &[
     (
         16384,
         0,
-        r"(sshd|sshd-session|sshd-auth|ssh-keygen|bash|libcrypto\.so.*|libc\.so.*|ld-linux.*|libz\.so.*|libselinux.*|libpcre2.*|libcrypt\.so.*|libtinfo.*|libaudit.*|libcap-ng.*|libkrb5.*|libgssapi.*|libwtmpdb.*|libkeyutils.*|libcom_err.*|libresolv.*)$",
+        r"(sshd|sshd-session|sshd-auth|bash|libcrypto\.so.*|libc\.so.*|ld-linux.*|libz\.so.*|libselinux.*|libpcre2.*|libcrypt\.so.*|libtinfo.*|libaudit.*|libcap-ng.*|libkrb5.*|libgssapi.*|libwtmpdb.*|libkeyutils.*|libcom_err.*|libresolv.*)$",
     ),
     // Loaded by every boot in QEMU, or by its first container, or to see whether there
     // is a data disk.
@@ -49,7 +49,7 @@ const HINTS: &[(u32, usize, &str)] = &[
     (
         65536,
         1,
-        r"(rootlessport|aardvark-dns|libsemanage.*|libsepol.*|libm\.so.*|libgmp.*|libsmartcols.*|lsblk|libudev.*|e2fsck|mke2fs|mkfs\..*|resize2fs|tune2fs|xfs_.*|catatonit|pasta.*|passt.*|sudo.*|scp|sftp|ssh-add|ssh-agent)$",
+        r"(rootlessport|aardvark-dns|libsemanage.*|libsepol.*|libm\.so.*|libgmp.*|libsmartcols.*|lsblk|libudev.*|e2fsck|mke2fs|mkfs\..*|resize2fs|tune2fs|xfs_.*|catatonit|pasta.*|passt.*|sudo.*|scp|sftp|ssh-add|ssh-agent|ssh-keygen)$",
     ),
 ];
 

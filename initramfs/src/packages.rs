@@ -63,7 +63,7 @@ pub const PACKAGES: &[Package] = &[
     image("openssh-sftp-server", "scp and sshfs"),
     image(
         "openssh-client",
-        "ssh-keygen makes the host key; scp -O needs scp there",
+        "ssh-keygen for people's keys; scp -O needs scp there",
     ),
     image("e2fsprogs", "data disks: make, check, grow"),
     image(

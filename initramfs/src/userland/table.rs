@@ -51,7 +51,10 @@ pub const PICKS: &[(&str, &str)] = &[
         "usr/lib/openssh/sftp-server",
         "people with another Subsystem line expect it there",
     ),
-    ("usr/bin/ssh-keygen", "makes the host key"),
+    (
+        "usr/bin/ssh-keygen",
+        "people's own keys; `b2p key list` asks it",
+    ),
     ("usr/bin/scp", "old clients' scp"),
     ("usr/bin/sudo", "core becomes root"),
     (
