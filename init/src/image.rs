@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use log::debug;
 use nix::errno::Errno;
@@ -50,7 +51,7 @@ struct LoopConfig {
 pub fn attach(path: &str, target: &str, driver: &Path) -> Result<(), String> {
     check(Path::new(path))?;
     mount_file(path, target, MsFlags::empty(), driver)?;
-    read_ahead(target);
+    find_read_ahead(target);
     Ok(())
 }
 
@@ -59,19 +60,27 @@ pub fn attach(path: &str, target: &str, driver: &Path) -> Result<(), String> {
 /// `z_erofs_pcluster_readmore`), and a cold podman touches most of its own: with the
 /// kernel's 128 it unpacks many twice.
 const AHEAD: &str = "1024";
+/// Where it is said, once the image is mounted.
+static AHEAD_OF: OnceLock<String> = OnceLock::new();
 
-/// Reads ahead of what is read at `target`. A matter of speed alone.
-fn read_ahead(target: &str) {
+/// Finds out where that is for what is mounted at `target`.
+fn find_read_ahead(target: &str) {
     let device = fs::metadata(target).map_or(0, |m| m.dev());
     let number = format!("{}:{}", libc::major(device), libc::minor(device));
     // Without a block device it has a name (super.c, `super_setup_bdi_name`).
-    for name in [number.as_str(), "erofs-1"] {
-        let path = format!("/sys/class/bdi/{name}/read_ahead_kb");
-        if Path::new(&path).exists() {
-            let done = fs::write(&path, AHEAD);
-            debug!("{path} <- {AHEAD}: {done:?}");
-            return;
-        }
+    let names = [number.as_str(), "erofs-1"].into_iter();
+    let mut paths = names.map(|name| format!("/sys/class/bdi/{name}/read_ahead_kb"));
+    if let Some(path) = paths.find(|path| Path::new(path).exists()) {
+        let _ = AHEAD_OF.set(path);
+    }
+}
+
+/// Reads further ahead from now on: the next that is read is podman. Before, there is
+/// sshd, which touches little of its libraries. A matter of speed alone.
+pub fn read_further_ahead() {
+    if let Some(path) = AHEAD_OF.get() {
+        let done = fs::write(path, AHEAD);
+        debug!("{path} <- {AHEAD}: {done:?}");
     }
 }
 

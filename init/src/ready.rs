@@ -10,7 +10,7 @@ use services::{Event, Id, Manager, Millis, Ready, Restart, Service, State, Super
 use crate::files::{replace, some};
 use crate::machine::{Degraded, Machine, now};
 use crate::table::{API, wanted};
-use crate::{kmsg, net, sys};
+use crate::{image, kmsg, net, sys};
 
 /// The line, for whoever comes later.
 const READY: &str = "/run/boot2podman/ready";
@@ -48,6 +48,7 @@ pub fn announce(machine: &mut Machine, manager: &mut Manager) {
     write_degraded(machine);
     kmsg::quieten(CONSOLE_LEVEL);
     sys::expedite_rcu(false);
+    image::read_further_ahead();
     machine.ready = Some(now());
     machine.heard = over(&manager.supervisor);
     start(manager, &machine.config, true);
