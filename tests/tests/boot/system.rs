@@ -17,6 +17,9 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("sysctls", || sysctls(guest));
     checks.check("modprobe by hand", || modprobe_by_hand(guest));
     checks.check("modprobe for the kernel", || modprobe_for_the_kernel(guest));
+    checks.check("containers find their network's drivers", || {
+        drivers_of_containers(guest)
+    });
     checks.check("names are resolved by the lease's server", || {
         resolver(guest)
     });
@@ -150,6 +153,23 @@ fn modprobe_for_the_kernel(guest: &Guest) -> Result<()> {
     guest
         .sh("ip link add b2p9 type dummy && grep '^dummy ' /proc/modules && ip link del b2p9")
         .map(drop)
+}
+
+/// Loaded once the machine is quiet, before anybody asks, and without the function
+/// tracer's calls (docs/boot-time.md).
+fn drivers_of_containers(guest: &Guest) -> Result<()> {
+    guest.sh("for i in $(seq 100); do test -e /sys/module/nft_ct && break; sleep 0.2; done")?;
+    let names = "bridge veth nft_chain_nat nft_masq nft_fib_inet nft_ct";
+    guest.sh(&format!(
+        "for name in {names}; do grep -q \"^$name \" /proc/modules || exit 1; done"
+    ))?;
+    let traced = "/sys/kernel/tracing/available_filter_functions";
+    guest.sh(&format!("grep -q '^vfs_read$' {traced}"))?;
+    equals(
+        guest,
+        &format!("grep -c '\\[bridge\\]' {traced}; true"),
+        "0",
+    )
 }
 
 fn resolver(guest: &Guest) -> Result<()> {
