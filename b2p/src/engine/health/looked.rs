@@ -40,11 +40,11 @@ impl Named {
     }
 }
 
-/// Whether the text of a `healthcheck.log` is that of a container with a check.
+/// Whether the text of a `healthcheck.log` can be that of a container with a check. What
+/// is not known to be none is asked about.
 fn checked(text: &[u8]) -> bool {
-    let status = text.strip_prefix(br#"{"Status":""#).unwrap_or_default();
-    let status = status.split(|&b| b == b'"').next().unwrap_or_default();
-    !status.is_empty() && status != b"reset"
+    let none: &[u8] = br#""Status":"reset""#;
+    !text.is_empty() && !text.windows(none.len()).any(|w| w == none)
 }
 
 /// Those of one user that have had a check already, running or not.
@@ -129,10 +129,11 @@ mod tests {
     #[test]
     fn every_container_has_the_file_and_few_have_a_check() {
         let log = |status| format!(r#"{{"Status":"{status}","FailingStreak":0,"Log":null}}"#);
-        for with in ["starting", "healthy", "unhealthy", "stopped"] {
+        for with in ["starting", "healthy", "unhealthy", "stopped", ""] {
             assert!(checked(log(with).as_bytes()), "{with}");
         }
-        for without in [log("reset"), log(""), String::new(), "{\"Sta".to_owned()] {
+        assert!(checked(b"{\n  \"status\": 7}"), "another podman's");
+        for without in [log("reset"), String::new()] {
             assert!(!checked(without.as_bytes()), "{without}");
         }
     }
