@@ -101,7 +101,8 @@ impl Looked {
             if has {
                 found.push(named.clone());
             }
-            let stays = !has && *until > now;
+            // A container that is gone takes nobody's place.
+            let stays = !has && *until > now && named.dir().exists();
             if let (false, Some(watch)) = (stays, watch) {
                 let _ = inotify.rm_watch(*watch);
             }
