@@ -12,7 +12,7 @@ help: ## this text
 	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic|slim (iso and run take these, too)'
 	@echo '  iso, disk   take APPEND= SSH_KEY= for their menu; iso EXT= for extensions that it is to have'
 	@echo '              with KERNEL=slim PACK=zstd|xz: the second is smaller, and slow to boot'
-	@echo '  ext takes   NAME= PKGS= (docs/extensions.md)'
+	@echo '  ext takes   NAME= PKGS= (docs/guide/extensions.md)'
 	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
 host:
@@ -36,10 +36,10 @@ ext: host ## out/ext/NAME.erofs: more programs, from the Debian packages PKGS=
 size: host ## where each byte of the image goes: a table, and out/size.svg
 	@$(INITRAMFS) size
 
-oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/kubevirt.md)
+oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/guide/kubevirt.md)
 	@$(INITRAMFS) oci
 
-release: iso disk ## everything that people download, and SHA256SUMS to sign (docs/trust.md)
+release: iso disk ## everything that people download, and SHA256SUMS to sign (docs/design/trust.md)
 	@$(INITRAMFS) oci
 
 run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded

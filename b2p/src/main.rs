@@ -3,47 +3,14 @@
 //!
 //! Where to read first: [`run`] has every command and the module that does it.
 
-mod boot;
-mod certs;
-mod chart;
-mod clock;
-mod cloud;
-mod commands;
-mod console;
-mod containers;
-mod data;
-mod engine;
-mod ext;
-mod flags;
-mod hook;
-mod human;
-mod json;
-mod key;
-mod link;
-mod log;
-mod net;
-mod notify;
-mod power;
-mod registries;
-mod screen;
-mod service;
-mod share;
-mod sshkey;
-mod stage;
-mod status;
-mod store;
-mod swap;
-mod systemctl;
-mod table;
-mod time;
-mod upgrade;
-mod usage;
-mod users;
-mod version;
-mod vsock;
-
-use link::Link;
-use service::{Place, Verb};
+use b2p::client::service::{self, Place, Verb};
+use b2p::client::{boot, commands, flags, key, power, status, systemctl, version};
+use b2p::common::control_client::{self, Link};
+use b2p::common::terminal;
+use b2p::helpers::{
+    boot_script, cloud, console, containers, data, engine, ext, image_sync, log, net, registries,
+    share, swap, time, upgrade, vsock,
+};
 
 fn main() {
     let words: Vec<String> = std::env::args_os()
@@ -79,57 +46,57 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
     }
     match name {
         "net" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             net::main(rest)
         }
         "data" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             data::main(rest)
         }
         "cloud" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             cloud::main(rest)
         }
         "hostkey" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             data::hostkey::main()
         }
         "store" => {
-            init::kmsg::start(::log::LevelFilter::Info);
-            store::main()
+            sys::kmsg::start(::log::LevelFilter::Info);
+            image_sync::main()
         }
         "swap" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             swap::main()
         }
         "share" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             share::main()
         }
         "time" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             time::main()
         }
         "vsock" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             vsock::main()
         }
         "zone" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             time::zone::main()
         }
         "trial" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             upgrade::trial::main(link)
         }
         "upgrade" => upgrade::main(rest),
         "registries" => {
-            init::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::start(::log::LevelFilter::Info);
             registries::main()
         }
         "hook" => {
-            init::kmsg::start(::log::LevelFilter::Info);
-            hook::main(rest)
+            sys::kmsg::start(::log::LevelFilter::Info);
+            boot_script::main(rest)
         }
         "key" => key::main(rest),
         "console" => console::main(link, rest),
@@ -164,7 +131,7 @@ fn rescue(link: &Link) -> i32 {
     match link.ask(&control::Request::Rescue) {
         Ok(_) => 0,
         Err(failure) => {
-            screen::complain(&link::line(&failure, "b2p rescue"));
+            terminal::complain(&control_client::line(&failure, "b2p rescue"));
             1
         }
     }

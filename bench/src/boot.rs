@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use initramfs::qemu::{Artifacts, Disk, Machine};
+use vmm::{Artifacts, Disk, Machine};
 
 use crate::reading::{self, Reading};
 
@@ -12,7 +12,7 @@ use crate::reading::{self, Reading};
 const BOOT: Duration = Duration::from_secs(400);
 /// While the guest only waits, its clock goes at the host's pace. With sleep=off, as
 /// boots without a disk have it, the clock would jump to the guest's next timer, seconds
-/// away, whenever the guest waits for the disk (docs/bench.md has both, measured).
+/// away, whenever the guest waits for the disk (docs/measured/bench.md has both, measured).
 pub(crate) const WAITS: &[&str] = &["-icount", "shift=0,sleep=on"];
 /// Real time for the way from the button to the end.
 const POWER_OFF: Duration = Duration::from_secs(120);

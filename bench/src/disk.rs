@@ -9,12 +9,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::{Artifacts, Disk, Machine};
 use initramfs::stamp::{self, Inputs};
 use tests::image as container;
 use tests::{Guest, READY};
+use vmm::{Artifacts, Disk, Machine};
 
-/// What our own system runs before its engine (docs/data.md). As a background process,
+/// What our own system runs before its engine (docs/guide/data.md). As a background process,
 /// so that nobody waits for it; until the disk is done it has another name.
 const HOOK: &str = "#!/bin/sh\n/var/lib/boot2podman/bench-probe &\n";
 

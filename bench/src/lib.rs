@@ -1,5 +1,5 @@
 //! `make bench`: this system and its peers under QEMU on the instruction clock, with
-//! the same kernel, packages, devices and data disk; docs/bench.md says how each is set
+//! the same kernel, packages, devices and data disk; docs/measured/bench.md says how each is set
 //! up, and what the figures are.
 //!
 //! Read [`peers`] first, the table of who is compared. [`image`] makes their initrds,

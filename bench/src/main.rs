@@ -12,10 +12,10 @@ use bench::image::Parts;
 use bench::peers::{self, OURS, PEERS};
 use bench::{boot, disk, pid1, report, svg};
 use initramfs::fetch::Wanted;
-use initramfs::init::{self, Target};
+use initramfs::programs::{self, Target};
 use initramfs::progress::Step;
-use initramfs::qemu::Artifacts;
 use initramfs::{image, paths};
+use vmm::Artifacts;
 
 fn main() -> ExitCode {
     match run() {
@@ -103,7 +103,7 @@ impl Bed {
         let mut disk = None;
         if cases.iter().any(|name| *name != pid1::NAME) {
             Step::of("bench", 2, steps).note("the data disk");
-            let probe = init::build_program(Target::choose(), "bench-probe")?;
+            let probe = programs::build_program(Target::choose(), "bench-probe")?;
             disk = Some(disk::make(&ours, &probe, &wanted.debian().key, &dir)?);
         }
         Ok(Bed {

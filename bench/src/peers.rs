@@ -1,5 +1,5 @@
 //! Who is compared: the table. What each peer's machine holds beyond the common
-//! userland is here and in plain files under bench/peers/<name>/root/; docs/bench.md
+//! userland is here and in plain files under bench/peers/<name>/root/; docs/measured/bench.md
 //! says why.
 
 /// A peer.

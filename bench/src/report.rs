@@ -12,7 +12,7 @@ pub fn markdown(bench: &Bench, order: &[&str]) -> String {
     let mut text = format!(
         "# Side by side\n\nKernel {} ({}), {} boots of each under QEMU's instruction clock \
          (one instruction a nanosecond, one processor).\nMedian (minimum to maximum). \
-         docs/bench.md says what each is and how it is set up.\n\n![waterfall](bench.svg)\n\n",
+         docs/measured/bench.md says what each is and how it is set up.\n\n![waterfall](bench.svg)\n\n",
         bench.release, bench.kernel, bench.runs
     );
     let names: Vec<&str> = cases.iter().map(|(name, _)| *name).collect();

@@ -1,7 +1,7 @@
 //! The table of flags: nothing else knows their names.
 
-use crate::complaint::Problem;
-use crate::draft::{self, Draft};
+use crate::builder::{self, Draft};
+use crate::diagnostic::Problem;
 use crate::net;
 use crate::settings::{Console, Format, Loglevel, Modules, Podman, Role, Slot};
 use crate::share;
@@ -71,7 +71,7 @@ pub const FLAGS: &[Flag] = &[
         why: "who may log in as root and core: a line as in authorized_keys",
         repeats: true,
         hidden: true,
-        apply: draft::ssh_key,
+        apply: builder::ssh_key,
         ..ROW
     },
     Flag {
@@ -131,7 +131,7 @@ pub const FLAGS: &[Flag] = &[
         values: "<name>[,<name>...]",
         why: "extensions, images with more programs, from the data disk or the disc or stick of an ISO",
         repeats: true,
-        apply: draft::extensions,
+        apply: builder::extensions,
         ..ROW
     },
     Flag {
@@ -177,7 +177,7 @@ pub const FLAGS: &[Flag] = &[
         why: "the same, as the kernel's nfsroot.rst has it",
         same_as: Some("b2p.net"),
         early: true,
-        apply: draft::ip,
+        apply: builder::ip,
         ..ROW
     },
     Flag {
@@ -241,7 +241,7 @@ pub const FLAGS: &[Flag] = &[
         values: "<service>[,<service>...]",
         why: "services that are not started with the machine (b2p start does)",
         repeats: true,
-        apply: |to, text| draft::services(to, text, false),
+        apply: |to, text| builder::services(to, text, false),
         ..ROW
     },
     Flag {
@@ -249,7 +249,7 @@ pub const FLAGS: &[Flag] = &[
         values: "<service>[,<service>...]",
         why: "services that are, though they would not be",
         repeats: true,
-        apply: |to, text| draft::services(to, text, true),
+        apply: |to, text| builder::services(to, text, true),
         ..ROW
     },
     Flag {
@@ -265,7 +265,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         name: "b2p.slot",
         values: "a, b, a:trial, b:trial, a:fallback, b:fallback",
-        why: "said by the boot menu of a disk with two versions (docs/upgrade.md): which this is, and whether it is on trial",
+        why: "said by the boot menu of a disk with two versions (docs/guide/upgrade.md): which this is, and whether it is on trial",
         early: true,
         apply: |to, text| pick(text, &SLOTS).map(|slot| to.config.slot = Some(slot)),
         ..ROW
@@ -318,7 +318,7 @@ pub const FLAGS: &[Flag] = &[
         why: "Tiny Core: no DHCP; an address given by hand stays",
         bare: true,
         early: true,
-        apply: draft::nodhcp,
+        apply: builder::nodhcp,
         ..ROW
     },
     Flag {
@@ -352,7 +352,7 @@ pub const FLAGS: &[Flag] = &[
         why: "Tiny Core: kernel modules never to load",
         repeats: true,
         early: true,
-        apply: draft::blacklist,
+        apply: builder::blacklist,
         ..ROW
     },
     Flag {

@@ -13,12 +13,11 @@
 //! Precedence: default < data disk < SMBIOS < fw_cfg < command line; within one
 //! source the later of two wins. SSH keys, the module blacklist and swap are joined from all sources.
 
+mod builder;
 mod cmdline;
-mod complaint;
-mod draft;
+mod diagnostic;
 mod flags;
 mod markdown;
-mod nearest;
 mod net;
 mod options;
 mod origin;
@@ -28,13 +27,13 @@ mod share;
 mod smbios;
 mod sources;
 mod sshkey;
+mod suggest;
 mod swap;
 mod values;
 
-pub use complaint::{Complaint, MAX_COMPLAINTS, MAX_LINE, Source};
+pub use diagnostic::{Complaint, MAX_COMPLAINTS, MAX_LINE, Source};
 pub use flags::{FLAGS, Flag};
 pub use markdown::flags_markdown;
-pub use nearest::nearest;
 pub use options::module_options;
 pub use origin::{Given, origins};
 pub use settings::{
@@ -43,4 +42,5 @@ pub use settings::{
 };
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};
+pub use suggest::nearest;
 pub use values::extension as is_extension;

@@ -3,9 +3,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::complaint::Problem;
-use crate::nearest::nearest;
+use crate::diagnostic::Problem;
 use crate::settings::Net;
+use crate::suggest::nearest;
 use crate::values::number;
 
 /// resolv.conf(5), `MAXNS`.

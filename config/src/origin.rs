@@ -1,7 +1,7 @@
 //! Which flags were given, and where: for those who ask why a setting is what
 //! it is. PID 1 has no use for it.
 
-use crate::complaint::Source;
+use crate::diagnostic::Source;
 use crate::flags::{FLAGS, Flag};
 use crate::reader::KEPT;
 use crate::reader::{Made, Reader};

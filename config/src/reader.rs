@@ -1,13 +1,13 @@
 //! From bytes to a [`Config`]: finds the row of each flag, applies it, and
 //! keeps book of what was wrong.
 
+use crate::builder::Draft;
 use crate::cmdline::{self, Token};
-use crate::complaint::{Complaint, MAX_COMPLAINTS, Problem, Source, shown};
-use crate::draft::Draft;
+use crate::diagnostic::{Complaint, MAX_COMPLAINTS, Problem, Source, shown};
 use crate::flags::{FLAGS, Flag};
-use crate::nearest::nearest;
 use crate::settings::Config;
 use crate::sources::Sources;
+use crate::suggest::nearest;
 use crate::{smbios, sshkey, values};
 
 /// The file of the data disk with the machine's name.

@@ -1,7 +1,7 @@
 //! `b2p.share=`: folders of the host.
 
-use crate::complaint::Problem;
-use crate::draft::Draft;
+use crate::builder::Draft;
+use crate::diagnostic::Problem;
 use crate::settings::Folder;
 
 /// The field of a virtiofs device has 36 bytes (virtio, 5.11.4); so have podman's tags.

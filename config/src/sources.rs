@@ -1,6 +1,6 @@
 //! What the configuration is read from: texts, wherever they came from.
 
-use crate::complaint::Complaint;
+use crate::diagnostic::Complaint;
 use crate::reader::Reader;
 use crate::settings::Config;
 

@@ -1,8 +1,8 @@
 //! SSH public keys: is this a line that sshd will take (sshd(8),
 //! AUTHORIZED_KEYS FILE FORMAT), and if not, what happened to it?
 
-use crate::complaint::Problem;
-use crate::nearest::nearest;
+use crate::diagnostic::Problem;
+use crate::suggest::nearest;
 
 /// How the first and the last line of a key begin that is no `.pub` line
 /// (RFC 7468; RFC 4716 has four dashes and a space).

@@ -1,7 +1,7 @@
 //! `b2p.swap=`: what to swap to.
 
-use crate::complaint::Problem;
-use crate::draft::Draft;
+use crate::builder::Draft;
+use crate::diagnostic::Problem;
 use crate::settings::{Share, Swap};
 use crate::values;
 

@@ -3,9 +3,9 @@
 
 use std::str::FromStr;
 
-use crate::complaint::Problem;
-use crate::nearest::nearest;
+use crate::diagnostic::Problem;
 use crate::settings::{Data, WaitUsb};
+use crate::suggest::nearest;
 
 /// Linux `HOST_NAME_MAX`.
 const MAX_HOSTNAME: usize = 64;

@@ -2,7 +2,7 @@
 //!
 //! One packet in, one packet out, closed: a `SOCK_SEQPACKET` socket (unix(7))
 //! that only root may open. A request is a few fixed words ([`Request`]), an
-//! answer is lines of text; `docs/control.md` describes both for those who
+//! answer is lines of text; `docs/reference/control.md` describes both for those who
 //! write other clients.
 //!
 //! This is the seam for a varlink face: a process of its own that speaks JSON on

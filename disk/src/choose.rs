@@ -6,10 +6,10 @@
 //! formatted. A device that looks like two things is used as neither, and what
 //! any known signature matches is never formatted.
 
-use crate::names::order;
+use crate::device_order::order;
+use crate::format_state::Standing;
 use crate::probe::{Found, Kind};
-use crate::standing::Standing;
-use crate::why::{Not, asks, beside, kinds, lost, parent, why_not};
+use crate::rejection::{Not, asks, beside, kinds, lost, parent, why_not};
 use crate::{LABELS, UNFINISHED};
 
 /// What the flags say, as in `config`.
@@ -321,5 +321,4 @@ fn formattable(
 }
 
 #[cfg(test)]
-#[path = "choose_tests.rs"]
 mod tests;

@@ -134,5 +134,4 @@ fn wipe(first: u64, len: u64, hands: &mut dyn Hands) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "format_tests.rs"]
 mod tests;

@@ -363,5 +363,4 @@ fn name(field: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "gpt_tests.rs"]
 mod tests;

@@ -11,19 +11,19 @@ pub mod blank;
 pub mod bytes;
 pub mod choose;
 pub mod crc;
+pub mod device_order;
 pub mod ext4;
 pub mod format;
+pub mod format_state;
 pub mod gpt;
 pub mod journal;
-pub mod names;
 pub mod probe;
+mod rejection;
 mod signatures;
-pub mod standing;
 pub mod swap;
 pub mod table;
 pub mod userdata;
 pub mod uuid;
-mod why;
 
 /// 2^20 bytes: what partitions are aligned to, and what disks are counted in.
 pub const MIB: u64 = 1 << 20;

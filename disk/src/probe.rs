@@ -367,5 +367,4 @@ fn zfs(source: &dyn Source) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-#[path = "probe_tests.rs"]
 mod tests;

@@ -296,5 +296,4 @@ fn path(bytes: &[u8]) -> Result<String, &'static str> {
 }
 
 #[cfg(test)]
-#[path = "userdata_tests.rs"]
 pub(crate) mod tests;

@@ -2,20 +2,13 @@
 //! that anybody made. The readers are part of a program, so their files are taken as
 //! they are.
 
-#[path = "../../b2p/src/cloud/base64.rs"]
-pub mod base64;
-#[path = "../../b2p/src/cloud/items.rs"]
-pub mod items;
-#[path = "../../b2p/src/cloud/network.rs"]
-pub mod network;
-#[path = "../../b2p/src/cloud/notes.rs"]
-pub mod notes;
-#[path = "../../b2p/src/cloud/user.rs"]
-pub mod user;
-#[path = "../../b2p/src/cloud/userdata.rs"]
-pub mod userdata;
-#[path = "../../b2p/src/cloud/yaml.rs"]
-pub mod yaml;
+pub use b2p::helpers::cloud::base64;
+pub use b2p::helpers::cloud::diagnostics as notes;
+pub use b2p::helpers::cloud::network;
+pub use b2p::helpers::cloud::schema as items;
+pub use b2p::helpers::cloud::user;
+pub use b2p::helpers::cloud::userdata;
+pub use b2p::helpers::cloud::yaml;
 
 use network::Card;
 use notes::Notes;

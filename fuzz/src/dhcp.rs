@@ -6,12 +6,8 @@ use std::net::Ipv4Addr;
 use lease::Lease;
 use packet::{Answer, Ask, answer, broadcast, message, unwrap};
 
-#[path = "../../b2p/src/net/lease.rs"]
-pub mod lease;
-// Its tests are a module too, to the compiler.
-#[cfg_attr(test, allow(missing_docs))]
-#[path = "../../b2p/src/net/packet.rs"]
-pub mod packet;
+pub use b2p::helpers::net::lease;
+pub use b2p::helpers::net::packet;
 
 pub(crate) const WORDS: &[&str] = &[
     "\x63\x00",

@@ -1,8 +1,7 @@
 //! The manifest of an extension, as it may lie on a disk or a disc that anybody made.
 //! The reader is part of a program, so its file is taken as it is.
 
-#[path = "../../b2p/src/ext/manifest.rs"]
-pub mod manifest;
+pub use b2p::helpers::ext::manifest;
 
 use manifest::{Machine, Manifest};
 

@@ -3,8 +3,7 @@
 
 use record::{Priority, Record, printable, unescape};
 
-#[path = "../../b2p/src/log/record.rs"]
-pub mod record;
+pub use b2p::helpers::log::record;
 
 pub(crate) const WORDS: &[&str] = &[
     "6,1,2,-;",

@@ -1,7 +1,7 @@
 //! The index of modules as depmod(8) writes it: modules.dep, modules.alias,
 //! modules.softdep, and the files of the modules themselves.
 
-use init::modules::{Dep, glob, module_name, parse_alias, parse_dep, parse_softdep, unsigned};
+use sys::modules::{Dep, glob, module_name, parse_alias, parse_dep, parse_softdep, unsigned};
 
 use crate::input::some;
 

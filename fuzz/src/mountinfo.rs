@@ -1,6 +1,6 @@
 //! /proc/self/mountinfo (proc_pid_mountinfo(5)).
 
-use init::mountinfo::{Kind, Mount, kind, to_unmount};
+use sys::mountinfo::{Kind, Mount, kind, to_unmount};
 
 pub(crate) const WORDS: &[&str] = &[
     " - ",

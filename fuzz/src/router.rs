@@ -3,10 +3,7 @@
 
 use reader::{Servers, told};
 
-// Its tests are a module too, to the compiler.
-#[cfg_attr(test, allow(missing_docs))]
-#[path = "../../b2p/src/net/router.rs"]
-pub mod reader;
+pub use b2p::helpers::net::router as reader;
 
 pub(crate) const WORDS: &[&str] = &[
     "\x44\0",

@@ -4,8 +4,7 @@
 use crate::kmsg::record;
 use message::{Message, parse};
 
-#[path = "../../b2p/src/log/message.rs"]
-pub mod message;
+pub use b2p::helpers::log::message;
 
 pub(crate) const WORDS: &[&str] = &[
     "<13>",

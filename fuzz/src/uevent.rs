@@ -1,6 +1,6 @@
 //! Messages of the kernel about devices (kobject_uevent.c).
 
-use init::uevent::{Added, any_disk, comes_first, parse};
+use sys::uevent::{Added, any_disk, comes_first, parse};
 
 pub(crate) const WORDS: &[&str] = &[
     "add@",

@@ -10,16 +10,17 @@ use std::time::Duration;
 use log::{debug, info};
 use services::Manager;
 
-use crate::button::Buttons;
 use crate::events::{self, Ears};
-use crate::machine::{self, Machine, now, since_kernel};
-use crate::modules::Modules;
-use crate::signals::Signals;
-use crate::uevent::{self, Uevents};
+use crate::power_button::Buttons;
+use crate::state::{self, Machine};
 use crate::{
-    cgroups, flags, identity, kmsg, mounts, net, ready, rescue, root, selftests, session, sys,
-    sysctl, table,
+    cgroups, crypto_selftests, identity, mounts, ready, rescue, root, select, session, sysctl,
 };
+use sys::clock::{now, since_kernel};
+use sys::modules::Modules;
+use sys::signals::Signals;
+use sys::uevent::{self, Uevents};
+use sys::{config_sources, kmsg, net, syscall};
 
 /// One step of the boot.
 pub struct Phase {
@@ -35,7 +36,7 @@ pub struct Phase {
 pub const TO_THE_ROOT: &[Phase] = &[
     Phase { name: "api",   run: |_| mounts::api(), why: "/proc, /sys, /dev and /run: nothing can be known or done without" },
     Phase { name: "log",   run: log, why: "the flags are known, and what happens from here on is in the kernel log" },
-    Phase { name: "hurry", run: |_| { sys::expedite_rcu(true); selftests::give_way(); Ok(()) }, why: "until the machine is ready, nobody waits for grace periods or for the kernel's self-tests" },
+    Phase { name: "hurry", run: |_| { syscall::expedite_rcu(true); crypto_selftests::give_way(); Ok(()) }, why: "until the machine is ready, nobody waits for grace periods or for the kernel's self-tests" },
     Phase { name: "early", run: |m| root::early_modules(&mut m.verify), why: "the kernel can read the userland image and stack file systems" },
     Phase { name: "root",  run: |_| root::assemble(), why: "the userland is /, writable, with nothing of it on a disk" },
 ];
@@ -49,7 +50,7 @@ pub const TO_THE_SERVICES: &[Phase] = &[
     Phase { name: "devices",  run: devices, why: "the network cards have their drivers, and what is plugged in later will be heard" },
     Phase { name: "flags",    run: all_flags, why: "fw_cfg can be read now: the configuration is complete" },
     Phase { name: "sysctl",   run: |_| forgiven(sysctl::apply()), why: "limits that containers need, forwarding" },
-    Phase { name: "hostname", run: |m| identity::hostname(&m.config.hostname), why: "prompts, logs, DHCP and podman ask for it" },
+    Phase { name: "hostname", run: |m| sys::hostname::set(&m.config.hostname), why: "prompts, logs, DHCP and podman ask for it" },
     Phase { name: "machine-id", run: |_| identity::machine_id(), why: "programs tell machines apart by it" },
     Phase { name: "clock",    run: |_| identity::clock(), why: "no certificate is from the future" },
     Phase { name: "keys",     run: |m| identity::keys(&m.config), why: "somebody can log in" },
@@ -89,9 +90,9 @@ pub fn run(signals: Signals) -> ! {
 
 /// Starts what the configuration asks for, says when it is there, and stays.
 fn serve(machine: &mut Machine, ears: &mut Ears) -> ! {
-    selftests::give_way(); // those that began since
-    let rows = table::services(&machine.config);
-    let cgroups = Path::new(cgroups::SYSTEM);
+    crypto_selftests::give_way(); // those that began since
+    let rows = select::services(&machine.config);
+    let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(rows, Some(cgroups), kmsg::service_line);
     ready::start(&mut manager, &machine.config, false);
     events::run(machine, &mut manager, ears, |_, m| ready::settled(m));
@@ -109,7 +110,7 @@ fn all(phases: &[Phase], machine: &mut Machine) -> Result<(), String> {
         let outcome = (phase.run)(machine);
         let took = since_kernel().saturating_sub(start);
         let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        machine.phases.push(machine::Phase {
+        machine.phases.push(state::Phase {
             name: phase.name,
             start_us: us(start),
             took_us: us(took),
@@ -132,7 +133,7 @@ fn log(machine: &mut Machine) -> Result<(), String> {
     // Before the first line, or all but ten in five seconds are dropped (sysctl
     // kernel.printk_devkmsg; the kernel takes the word with its newline only).
     let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
-    machine.config = flags::early();
+    machine.config = config_sources::early();
     machine.verify = machine.config.modules == config::Modules::Verified;
     kmsg::start(kmsg::filter(machine.config.loglevel));
     info!(
@@ -158,7 +159,7 @@ fn devices(machine: &mut Machine) -> Result<(), String> {
     let load = || {
         uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::comes_first);
     };
-    if !sys::in_child(load).is_some_and(|c| c.ended_within(DRIVERS_MS)) {
+    if !syscall::in_child(load).is_some_and(|c| c.ended_within(DRIVERS_MS)) {
         let s = DRIVERS_MS / 1000;
         machine.degraded(
             "drivers",
@@ -181,7 +182,7 @@ fn forgiven(result: Result<(), String>) -> Result<(), String> {
 }
 
 fn all_flags(machine: &mut Machine) -> Result<(), String> {
-    let (config, complaints) = flags::all();
+    let (config, complaints) = config_sources::all();
     machine.config = config;
     ::log::set_max_level(kmsg::filter(machine.config.loglevel));
     for complaint in complaints {

@@ -16,8 +16,6 @@ use log::warn;
 
 /// Where the tree is.
 pub const ROOT: &str = "/sys/fs/cgroup";
-/// Where the services' leaves are.
-pub const SYSTEM: &str = "/sys/fs/cgroup/system";
 
 /// What podman's limits are made of.
 const NEEDED: &[&str] = &["cpu", "memory", "pids", "io"];

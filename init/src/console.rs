@@ -7,7 +7,7 @@ use std::fs;
 use config::Console;
 use services::{Restart, Service, Tty};
 
-use crate::table::B2P;
+use sys::paths::B2P;
 
 /// No more consoles than this are served, whatever the command line lists.
 const MOST: usize = 4;

@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use crate::signals::How;
+use sys::signals::How;
 
 /// The name that the new program is called by: the kernel calls PID 1 by its
 /// path, so no word of the kernel's command line can be taken for ours.

@@ -12,11 +12,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use services::manager::Token;
 use services::{Event, Manager, Millis, State, reap};
 
-use crate::button::Buttons;
-use crate::machine::{Machine, now};
-use crate::signals::{How, Request, Signals};
-use crate::uevent::{self, Uevents};
-use crate::{data, kept, ready, requests, rows, shutdown};
+use crate::power_button::Buttons;
+use crate::state::Machine;
+use crate::{catalog, control_requests, data_disk, disk_config, ready, shutdown};
+use sys::clock::now;
+use sys::signals::{How, Request, Signals};
+use sys::uevent::{self, Uevents};
 
 /// What became readable.
 #[derive(Clone, Copy)]
@@ -88,16 +89,18 @@ pub fn run(
 ) {
     while !done(machine, manager) {
         let until = machine.scheduled.map(|s| s.at);
-        let turn = turn_of(manager, ears, until, |manager| kept::take(machine, manager));
+        let turn = turn_of(manager, ears, until, |manager| {
+            disk_config::take(machine, manager)
+        });
         if turn.devices {
             devices(machine, ears);
         }
-        data::follow(machine, manager);
+        data_disk::follow(machine, manager);
         ready::follow(machine, manager);
         late_comers(machine, manager);
         machine.loader.work(machine.modules.as_mut());
         let requested = if turn.control {
-            requests::serve(machine, manager, ears)
+            control_requests::serve(machine, manager, ears)
         } else {
             None
         };
@@ -247,12 +250,12 @@ fn late_comers(machine: &mut Machine, manager: &mut Manager) {
     if machine.ready.is_none() {
         return;
     }
-    if machine.folder && again(manager, &[rows::SHARES]) {
+    if machine.folder && again(manager, &[catalog::SHARES]) {
         machine.folder = false;
     }
     // A drive on a slow bus, which nobody has waited for. Once is enough.
-    let both = [rows::CLOUD.name, rows::CLOUD_SCRIPTS.name];
-    if machine.disc && (Path::new(rows::CLOUDED).exists() || again(manager, &both)) {
+    let both = [catalog::CLOUD.name, catalog::CLOUD_SCRIPTS.name];
+    if machine.disc && (Path::new(catalog::CLOUDED).exists() || again(manager, &both)) {
         machine.disc = false;
     }
 }
@@ -292,7 +295,7 @@ fn devices(machine: &mut Machine, ears: &mut Ears) {
             uevent::Added::Block(number) => machine.data.heard = number,
             uevent::Added::Folder => machine.folder = true,
             uevent::Added::Disc => machine.disc = true,
-            uevent::Added::Gone(name) => data::gone(machine, &name),
+            uevent::Added::Gone(name) => data_disk::gone(machine, &name),
         }
     }
 }

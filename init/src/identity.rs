@@ -7,41 +7,13 @@ use config::Config;
 use log::warn;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
-use nix::unistd::sethostname;
 
-use crate::files::{replace, some};
+use sys::files::{replace, some};
 
 /// What sshd_config names as the file of keys for everybody who may log in.
 const KEYS: &str = "/run/boot2podman/authorized_keys";
 /// 2026-01-01 in seconds since 1970: no image is older, so no clock may be.
 const EPOCH: i64 = 1_767_225_600;
-
-/// Sets the host name, and writes it where programs look for it. The one place
-/// that does.
-///
-/// # Errors
-/// What could not be set.
-pub fn hostname(name: &str) -> Result<(), String> {
-    sethostname(name).map_err(|e| format!("host name {name}: {e}"))?;
-    replace(
-        Path::new("/etc/hostname"),
-        format!("{name}\n").as_bytes(),
-        0o644,
-    )?;
-    replace(Path::new("/etc/hosts"), hosts(name).as_bytes(), 0o644)
-}
-
-/// hosts(5): the name resolves without any DNS. podman copies this file into
-/// containers and adds to it.
-fn hosts(name: &str) -> String {
-    let short = name.split('.').next().unwrap_or(name);
-    let names = if short == name {
-        name.to_owned()
-    } else {
-        format!("{name} {short}")
-    };
-    format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {names}\n")
-}
 
 /// Gives the machine an id (machine-id(5)): the one that its firmware has, so
 /// that the same VM keeps it without a disk, else a random one.
@@ -135,7 +107,7 @@ pub fn clock() -> Result<(), String> {
 /// not secret is credited to it here.
 pub fn entropy() {
     let mut byte = [0u8; 1];
-    if !crate::sys::random_ready(&mut byte) {
+    if !sys::syscall::random_ready(&mut byte) {
         warn!(
             "the random number generator is still being seeded; a virtio-rng device makes this faster"
         );
@@ -146,12 +118,6 @@ pub fn entropy() {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn a_short_name_is_given_too() {
-        assert!(hosts("box").contains("127.0.1.1 box\n"));
-        assert!(hosts("box.example.org").contains("127.0.1.1 box.example.org box\n"));
-    }
 
     #[test]
     fn firmware_that_knows_nothing_is_not_believed() {

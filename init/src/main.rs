@@ -10,12 +10,13 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use init::button::Buttons;
 use init::events::Ears;
-use init::machine::Machine;
-use init::signals::{How, Signals};
-use init::{boot, crash, flags, kmsg, modprobe, rescue, run, settle, shutdown, table};
+use init::power_button::Buttons;
+use init::state::Machine;
+use init::{boot, coldplug, crash, modprobe, rescue, run, select, shutdown};
 use services::Manager;
+use sys::signals::{How, Signals};
+use sys::{config_sources, kmsg};
 
 /// Where the kernel or a shell starts us.
 ///
@@ -76,7 +77,7 @@ fn init(words: [&[u8]; 3]) -> ! {
 fn after_crash(signals: Signals, ending: Option<How>) -> ! {
     kmsg::start(log::LevelFilter::Info);
     let mut machine = Machine::new();
-    machine.config = flags::early();
+    machine.config = config_sources::early();
     machine.degraded(
         "init",
         "PID 1 crashed and was started again: services that still run go on unsupervised, and a scheduled end is forgotten",
@@ -97,7 +98,7 @@ fn after_crash(signals: Signals, ending: Option<How>) -> ! {
     ears.buttons.find();
     ears.listen(&mut machine);
     // The API's socket went with the old program; the other services did not.
-    let api = table::podman(machine.config.podman).into_iter().collect();
+    let api = select::podman(machine.config.podman).into_iter().collect();
     rescue::for_ever(
         &mut machine,
         &mut ears,
@@ -118,7 +119,7 @@ fn other(words: &[String]) -> i32 {
         "modprobe" => modprobe::main(rest.unwrap_or_default()),
         "settle" => {
             kmsg::start(log::LevelFilter::Info);
-            settle::main()
+            coldplug::main()
         }
         name => {
             eprintln!("init {name}: as a command it is run, modprobe or settle; see b2p");

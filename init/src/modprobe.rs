@@ -6,8 +6,8 @@ use std::path::Path;
 
 use nix::kmod::{DeleteModuleFlags, delete_module};
 
-use crate::company;
-use crate::modules::Modules;
+use crate::module_prefetch;
+use sys::modules::Modules;
 
 /// Loads every name on the command line, or with `-r` takes those modules out.
 /// `parameter=value` is for them.
@@ -44,7 +44,7 @@ fn remove(names: &[&String]) -> Result<(), String> {
 }
 
 fn load(names: &[&String], parameters: &str) -> Result<(), String> {
-    let config = crate::flags::all().0;
+    let config = sys::config_sources::all().0;
     let mut modules = Modules::open(Path::new("/"))?;
     modules.configure(
         &config.blacklist,
@@ -59,7 +59,7 @@ fn load(names: &[&String], parameters: &str) -> Result<(), String> {
                 .map(|e| format!("{n}: {e}"))
         })
         .collect();
-    company::load(&mut modules);
+    module_prefetch::load(&mut modules);
     if failed.is_empty() {
         Ok(())
     } else {

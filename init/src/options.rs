@@ -182,5 +182,4 @@ pub fn environment(options: &mut Options, get: impl Fn(&str) -> Option<String>) 
 }
 
 #[cfg(test)]
-#[path = "options_tests.rs"]
 mod tests;

@@ -7,10 +7,12 @@ use config::Config;
 use log::error;
 use services::{Event, Id, Manager, Millis, Ready, Restart, Service, State, Supervisor, Verdict};
 
-use crate::files::{replace, some};
-use crate::machine::{Degraded, Machine, now};
-use crate::table::{API, wanted};
-use crate::{image, kmsg, net, sys};
+use crate::state::{Degraded, Machine};
+use sys::clock::now;
+use sys::files::{replace, some};
+use sys::paths::API;
+use sys::service_names::starts_at_boot;
+use sys::{image, kmsg, net, syscall};
 
 /// The line, for whoever comes later.
 const READY: &str = "/run/boot2podman/ready";
@@ -19,8 +21,6 @@ const READY: &str = "/run/boot2podman/ready";
 const TOLD: &str = "/run/boot2podman";
 /// More of such a file is not read.
 const TOLD_MOST: u64 = 16 * 1024;
-/// What is not as asked, a line each.
-pub const DEGRADED: &str = "/run/boot2podman/degraded";
 /// The console log level after the boot: warnings still break into what a
 /// person types, notices (each sudo is one) and less are in the log (sysctl kernel.printk).
 const CONSOLE_LEVEL: u8 = 5;
@@ -47,7 +47,7 @@ pub fn announce(machine: &mut Machine, manager: &mut Manager) {
     write(READY, &format!("{line}\n"));
     write_degraded(machine);
     kmsg::quieten(CONSOLE_LEVEL);
-    sys::expedite_rcu(false);
+    syscall::expedite_rcu(false);
     image::read_further_ahead();
     machine.ready = Some(now());
     machine.heard = over(&manager.supervisor);
@@ -62,7 +62,7 @@ fn write(path: &str, text: &str) {
 fn write_degraded(machine: &Machine) {
     let line = |d: &Degraded| format!("{}: {}\n", d.what, d.why);
     let text: String = machine.degraded.iter().map(line).collect();
-    write(DEGRADED, &text);
+    write(sys::paths::DEGRADED, &text);
 }
 
 /// Something was asked for while the machine runs, and is there, or is not: what
@@ -79,7 +79,7 @@ pub fn changed(machine: &mut Machine, what: &str, why: Option<&String>) {
 pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
     for id in manager.supervisor.ids() {
         let row = manager.supervisor.row(id);
-        let is = |r: &Service| r.after_ready == after_ready && wanted(config, r.name);
+        let is = |r: &Service| r.after_ready == after_ready && starts_at_boot(config, r.name);
         if row.is_some_and(is) {
             manager.event(now(), Event::Start(id));
         }

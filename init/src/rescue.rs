@@ -9,8 +9,10 @@ use services::{Manager, Restart, Service, State, Tty};
 
 use crate::console::{on_each_terminal, terminals};
 use crate::events::{self, Ears};
-use crate::machine::{Machine, now};
-use crate::{kmsg, ready, root, shutdown};
+use crate::state::Machine;
+use crate::{ready, root, shutdown};
+use sys::clock::now;
+use sys::kmsg;
 
 /// How long the other shells have to end, in milliseconds.
 const STOP_MS: u64 = 5_000;

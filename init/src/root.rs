@@ -23,7 +23,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, chdir, chroot, unlinkat};
 
-use crate::{image, modules};
+use sys::{image, modules};
 
 /// The image in the initrd, last there, so that what a small memory cuts off is this.
 const IMAGE: &str = "/userland.erofs";

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::Config;
 
-use crate::files::replace;
+use sys::files::replace;
 
 /// sshd_config and /etc/profile include these.
 const SSHD: &str = "/run/boot2podman/session/sshd.conf";

@@ -13,9 +13,10 @@ use nix::sys::reboot::{RebootMode, reboot};
 use services::{Event, Manager, Millis};
 
 use crate::events::{Ears, collect, turn};
-use crate::machine::now;
-use crate::signals::How;
-use crate::{crash, kmsg, mounts, sys, table, unmount};
+use crate::{crash, mounts, unmount};
+use sys::clock::now;
+use sys::signals::How;
+use sys::{kmsg, syscall};
 
 /// One phase of the end.
 struct Phase {
@@ -67,7 +68,7 @@ impl End<'_> {
     /// Waits for a child, however often somebody asks; `false` if it was not done.
     /// While there is less and less to write, the deadline moves on: a slow disk
     /// is not a dead one, and nothing of it is to be lost.
-    fn finish(&mut self, child: &sys::Child) -> bool {
+    fn finish(&mut self, child: &syscall::Child) -> bool {
         let within = self.deadline.saturating_sub(now());
         let mut least = u64::MAX;
         while now() < self.deadline && !child.ended_within(0) {
@@ -131,11 +132,11 @@ fn containers(end: &mut End<'_>) {
     }
     let stop = || {
         // Not with what the kernel's command line left in our environment.
-        let mut stop = Command::new(table::B2P);
+        let mut stop = Command::new(sys::paths::B2P);
         let error = stop.arg("containers-stop").env_clear().exec();
-        warn!("{}: {error}", table::B2P);
+        warn!("{}: {error}", sys::paths::B2P);
     };
-    let Some(child) = sys::in_child(stop) else {
+    let Some(child) = syscall::in_child(stop) else {
         return; // they are terminated with everything else
     };
     while !child.ended_within(0) && end.turn() {}
@@ -148,13 +149,13 @@ fn services(end: &mut End<'_>) {
 }
 
 fn terminate(end: &mut End<'_>) {
-    sys::signal_everyone(libc::SIGTERM);
-    sys::signal_everyone(libc::SIGCONT);
+    syscall::signal_everyone(libc::SIGTERM);
+    syscall::signal_everyone(libc::SIGCONT);
     gone(end);
 }
 
 fn kill(end: &mut End<'_>) {
-    sys::signal_everyone(libc::SIGKILL);
+    syscall::signal_everyone(libc::SIGKILL);
     gone(end);
     if let Some(left) = processes() {
         warn!("still there after SIGKILL: {left}");
@@ -225,7 +226,7 @@ fn sync(end: &mut End<'_>) {
     if unmount::nothing() {
         return;
     }
-    match sys::in_child(unmount::sync) {
+    match syscall::in_child(unmount::sync) {
         Some(child) if !end.finish(&child) => warn!("sync: a disk does not answer"),
         Some(_) => {}
         None => unmount::sync(), // no memory for a child: what is written comes first
@@ -236,7 +237,7 @@ fn unmount(end: &mut End<'_>) {
     if unmount::nothing() {
         return;
     }
-    match sys::in_child(unmount::all) {
+    match syscall::in_child(unmount::all) {
         Some(child) if !end.finish(&child) => warn!("unmount: not done in time"),
         Some(_) => {}
         None => unmount::without_child(),

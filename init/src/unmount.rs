@@ -2,7 +2,7 @@
 //! progress, each bounded; who holds a busy one is named, and what cannot be
 //! unmounted is at least made read-only, so that a disk is clean.
 //!
-//! All of it runs in a child of PID 1 ([`all`] in `sys::in_child`): umount(2) of
+//! All of it runs in a child of PID 1 ([`all`] in `syscall::in_child`): umount(2) of
 //! a server that is gone may never return. A call that may hang is a child of
 //! that child, left behind when its time is over.
 
@@ -17,8 +17,9 @@ use log::{info, warn};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::mountinfo::{Kind, Mount, to_unmount};
-use crate::{holdout, sys};
+use crate::emergency_remount;
+use sys::mountinfo::{Kind, Mount, to_unmount};
+use sys::syscall;
 
 /// Stacks of mounts are a few deep; each round takes one layer off.
 const ROUNDS: usize = 16;
@@ -54,7 +55,7 @@ pub fn all() {
         swap_off();
         Ok(())
     });
-    let ours = sys::owns_machine();
+    let ours = syscall::owns_machine();
     if ours {
         forget_interpreters();
     }
@@ -73,7 +74,7 @@ pub fn all() {
         give_up(&mount);
     }
     if ours {
-        holdout::make_read_only();
+        emergency_remount::make_read_only();
     }
 }
 
@@ -109,7 +110,7 @@ pub fn sync() {
     let mut seen = Vec::new();
     for mount in mounts().iter().filter(|m| m.kind == Kind::Disk) {
         if !seen.contains(&mount.device) {
-            match opened(mount).and_then(|f| sys::syncfs(&f)) {
+            match opened(mount).and_then(|f| syscall::syncfs(&f)) {
                 Ok(()) => seen.push(mount.device),
                 Err(e) => warn!("{}: {e}", String::from_utf8_lossy(&mount.target)),
             }
@@ -204,10 +205,10 @@ fn read_only(point: &CStr) -> nix::Result<()> {
 pub(crate) fn bounded(ms: i32, call: impl FnOnce() -> nix::Result<()>) -> nix::Result<()> {
     let work = || {
         if let Err(e) = call() {
-            sys::exit(e as i32)
+            syscall::exit(e as i32)
         }
     };
-    let child = sys::in_child(work).ok_or(Errno::EAGAIN)?;
+    let child = syscall::in_child(work).ok_or(Errno::EAGAIN)?;
     if !child.ended_within(ms) {
         child.kill(); // heeded, unless it is in the middle of what hangs
         return Err(Errno::ETIMEDOUT);
@@ -234,7 +235,7 @@ fn swap_off() {
             .unwrap_or_default()
             .replace("\\040", " ");
         if let Ok(name) = CString::new(name) {
-            sys::swap_off(&name)
+            syscall::swap_off(&name)
                 .unwrap_or_else(|e| warn!("swapoff {}: {e}", name.to_string_lossy()));
         }
     }
@@ -246,7 +247,7 @@ fn free_loops() {
         let node = Path::new("/dev").join(&name);
         if let Ok(file) = fs::File::open(&node) {
             // EBUSY frees it with its last user: nothing to say.
-            let _ = sys::loop_clear(&file);
+            let _ = syscall::loop_clear(&file);
         }
     }
 }

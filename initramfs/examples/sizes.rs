@@ -1,4 +1,4 @@
-//! The table of docs/figures.md: the userland as erofs and as squashfs, under several
+//! The table of docs/measured/figures.md: the userland as erofs and as squashfs, under several
 //! parameters, and the initrd's head. An argument selects the rows that hold it.
 //! `cargo run --release -p initramfs --example sizes [squashfs]`
 
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use initramfs::fetch::{Debian, Wanted};
 use initramfs::initrd::{self, Packing, Parts};
 use initramfs::progress::{Step, megabytes};
-use initramfs::{archive, image, init, modules, paths, tools};
+use initramfs::{archive, image, modules, paths, programs, tools};
 
 const EROFS: &[&str] = &[
     "",
@@ -57,7 +57,7 @@ fn main() -> Result<()> {
             squashfs(&debian, parameters, &tar, to)
         })?;
     }
-    let programs = init::build(init::Target::choose())?;
+    let programs = programs::build(programs::Target::choose())?;
     let parts = Parts {
         debian: &debian,
         linux: &linux,

@@ -1,6 +1,6 @@
 //! `make disk`: a disk that boots on BIOS and UEFI and has room for what is to be kept.
 //! The system still runs from RAM: the disk holds kernel and initrd, twice, so that
-//! `b2p upgrade` can put a new version beside the one that works (docs/upgrade.md).
+//! `b2p upgrade` can put a new version beside the one that works (docs/guide/upgrade.md).
 //!
 //! Every machine that is made of it has the same UUIDs, as machines of one image have:
 //! nothing finds a file system by them, and two of these disks in one machine are told

@@ -13,7 +13,7 @@ use crate::tree::{Node, Tree};
 
 /// What mkfs.erofs is told. lz4hc unpacks fastest (a cold podman waits for nothing
 /// else), 64 KiB clusters are the middle between size and what a read must unpack;
-/// zstd, second here, is for what [`HINTS`] names. The figures are in docs/figures.md. The fixed time and UUID make the result a pure
+/// zstd, second here, is for what [`HINTS`] names. The figures are in docs/measured/figures.md. The fixed time and UUID make the result a pure
 /// function of its inputs.
 pub const PARAMETERS: &[&str] = &[
     "-zlz4hc,level=12:zstd,level=12",
@@ -97,7 +97,7 @@ pub fn key(tree: &Tree, packages: &[&str], packed: Packed) -> String {
 }
 
 /// What an extension's image is packed with: it lies on a disk, not in RAM, and its size
-/// is what counts. The figures are in docs/extensions.md.
+/// is what counts. The figures are in docs/guide/extensions.md.
 pub const EXTENSION: &[&str] = &[
     "-zzstd,level=12",
     "-C65536",

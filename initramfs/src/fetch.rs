@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::debs::{self, VERSIONS};
+use crate::package_metadata::{self, VERSIONS};
 use crate::packages::{self, Kernel};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
@@ -39,7 +39,7 @@ const OF_A_KERNEL: &[&str] = &[
 ];
 
 /// What is not even unpacked: nothing of it is used, and it is half of the files. Of
-/// the documents, the copyright files are ([`debs::is_copyright`]).
+/// the documents, the copyright files are ([`package_metadata::is_copyright`]).
 const SKIPPED: &[&str] = &[
     "dev/",
     "proc/",
@@ -306,7 +306,7 @@ impl Wanted {
 
     fn mmdebstrap(&self, set: &Set<'_>) -> Command {
         // Of a kernel's packages only the kernel is kept: no question whose a file is.
-        let hook = debs::hook(set.kept.is_empty());
+        let hook = package_metadata::hook(set.kept.is_empty());
         let mut command = Command::new("mmdebstrap");
         // /tmp is often a small tmpfs, and a home is closed to the subordinate users of
         // mmdebstrap's unshare mode: /var/tmp is neither.
@@ -377,7 +377,8 @@ fn unpack(from: &mut impl Read, to: &Path, set: &Set) -> Result<u64> {
         let kind = entry.header().entry_type();
         let device = kind.is_character_special() || kind.is_block_special() || kind.is_fifo();
         let begins = |list: &[&str]| list.iter().any(|s| path.starts_with(s));
-        let skipped = begins(SKIPPED) && !begins(set.also) && !debs::is_copyright(&path);
+        let skipped =
+            begins(SKIPPED) && !begins(set.also) && !package_metadata::is_copyright(&path);
         if device || skipped || !(set.kept.is_empty() || begins(set.kept)) {
             continue;
         }

@@ -10,15 +10,15 @@ use anyhow::{Context, Result};
 use crate::bom::{self, Component, spdx};
 use crate::erofs::Packed;
 use crate::fetch::{Debian, Wanted};
-use crate::init::Programs;
 use crate::initrd::{self, Layout, Packing, Parts};
 use crate::manifest::{self, Artifact, Manifest};
 use crate::modules::{self, Modules};
 use crate::packages::Kernel;
+use crate::programs::Programs;
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::Tree;
-use crate::{applets, erofs, init, ldcache, overlay, paths, sums, userland};
+use crate::{applets, erofs, ldcache, overlay, paths, programs, sums, userland};
 
 const STAGES: usize = 5;
 
@@ -59,7 +59,7 @@ fn make(wanted: &Wanted) -> Result<()> {
     let (debian, linux) = (wanted.fetch(&step)?, wanted.fetch_kernel(&step)?);
     let step = Step::begin(2, STAGES);
     let modules = modules::prepare(&debian, &linux, wanted.kernel, &step)?;
-    let target = init::Target::choose();
+    let target = programs::Target::choose();
     let mut tree = assemble(&debian, &modules)?;
     let bom = bom::collect(&debian, &linux, &tree, target)?;
     tree.bytes(bom::LIST, bom::list(&bom), 0o644);
@@ -189,9 +189,9 @@ fn make_userland(
 }
 
 /// Always asks cargo, which alone knows whether they are current.
-fn make_programs(target: init::Target, step: &Step) -> Result<Programs> {
+fn make_programs(target: programs::Target, step: &Step) -> Result<Programs> {
     step.note(&format!("init and b2p for {}", target.triple()));
-    init::build(target)
+    programs::build(target)
 }
 
 fn make_artifacts(wanted: &Wanted, parts: &Parts, step: &Step) -> Result<()> {
@@ -224,7 +224,7 @@ fn make_kernel(linux: &Debian, release: &str, to: &Path) -> Result<bool> {
 fn describe(
     wanted: &Wanted,
     parts: &Parts,
-    target: init::Target,
+    target: programs::Target,
     packages: Vec<Component>,
 ) -> Result<()> {
     let out = paths::out_of(wanted.kernel);

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::archive;
 use crate::fetch::Debian;
-use crate::init::Programs;
 use crate::modules::Modules;
+use crate::programs::Programs;
 use crate::progress::Step;
 use crate::stamp::{self, Inputs};
 use crate::tools;
@@ -51,7 +51,7 @@ impl Packing {
     }
 }
 
-/// How the head is packed where the userland is by itself; docs/figures.md has the sizes.
+/// How the head is packed where the userland is by itself; docs/measured/figures.md has the sizes.
 pub const HEAD: Packing = Packing::None;
 
 /// What the initrd is laid out for.

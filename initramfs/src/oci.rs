@@ -1,6 +1,6 @@
 //! `make oci`: kernel and initrd as a container image, and the disk as another, in the
 //! layout that registries are filled from (image-spec 1.1, image-layout.md). KubeVirt
-//! boots a machine from either (docs/kubevirt.md).
+//! boots a machine from either (docs/guide/kubevirt.md).
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -240,5 +240,4 @@ fn copy(tar: &mut Tar, from: &Path, name: &str, owner: u64) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "oci_tests.rs"]
 mod tests;

@@ -155,7 +155,7 @@ fn build(place: &Place, dir: &Path, target: &str) -> Result<()> {
 /// Another name of cargo's home.
 fn home(dir: &Path) -> Result<PathBuf> {
     let link = dir.join("cargo-home");
-    let real = crate::init::cargo_home().context("neither CARGO_HOME nor HOME is set")?;
+    let real = crate::programs::cargo_home().context("neither CARGO_HOME nor HOME is set")?;
     if !link.exists() {
         std::os::unix::fs::symlink(real, &link)?;
     }

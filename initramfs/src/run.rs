@@ -6,8 +6,6 @@ pub mod options;
 mod place;
 mod tunnel;
 
-use crate::qemu::ssh::{self, Key};
-use crate::qemu::{Accel, Artifacts, Disk, Engine, Machine, Ready, Vm};
 use crate::{image, paths};
 use anyhow::{Context, Result};
 use connect::Connect;
@@ -22,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tunnel::Tunnel;
+use vmm::ssh::{self, Key};
+use vmm::{Accel, Artifacts, Disk, Engine, Machine, Ready, Vm};
 
 /// How long the guest may take to shut down when this process is asked to end.
 const GRACE: Duration = Duration::from_secs(60);

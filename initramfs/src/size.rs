@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::fetch::{Debian, Wanted};
 use crate::progress::megabytes;
 use crate::tree::Node;
-use crate::{debs, image, iso, modules, paths, progress::Step, stamp, tools};
+use crate::{image, iso, modules, package_metadata, paths, progress::Step, stamp, tools};
 
 /// How many parts of the userland have a line of their own.
 const SHOWN: usize = 24;
@@ -94,7 +94,7 @@ fn by_owner(debian: &Debian, wanted: &Wanted, userland: &Path) -> Result<Vec<Par
     let modules = modules::prepare(debian, &linux, wanted.kernel, &step)?;
     let (tree, owners) = (
         image::assemble(debian, &modules)?,
-        debs::owners(&debian.root)?,
+        package_metadata::owners(&debian.root)?,
     );
     let mut all: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for (path, _) in tree

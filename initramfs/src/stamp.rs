@@ -147,5 +147,4 @@ pub fn remove(path: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "stamp_tests.rs"]
 mod tests;

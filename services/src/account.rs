@@ -1,7 +1,7 @@
 //! Users and groups, from the text of passwd(5) and group(5): PID 1 asks no name
 //! service, which could be a library, a daemon, or a network that is not there.
 
-use crate::words::number;
+use crate::tokenize::number;
 
 /// More groups than this a user is not given.
 const MOST_GROUPS: usize = 64;

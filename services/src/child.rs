@@ -9,7 +9,7 @@ use std::ptr::null;
 use nix::errno::Errno;
 
 use crate::Pid;
-use crate::row::User;
+use crate::service::User;
 
 /// The steps between fork and exec, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

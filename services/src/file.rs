@@ -1,5 +1,5 @@
 //! Service files: what a machine's owner writes to have a service of their own.
-//! `docs/services.md` is the description; here is the whole of what is understood.
+//! `docs/guide/services.md` is the description; here is the whole of what is understood.
 //!
 //! A file is a line for each thing to say, one word and then its value. Parsing
 //! is pure, total and bounded, and a file with any error is refused as a whole:
@@ -7,9 +7,9 @@
 
 use crate::Millis;
 use crate::account::{self, Account};
-use crate::row::{Kill, Ready, Restart, Service, Socket, User};
+use crate::service::{Kill, Ready, Restart, Service, Socket, User};
 use crate::status::signal_number;
-use crate::words::{number, words};
+use crate::tokenize::{number, words};
 
 /// The longest file, in bytes.
 pub const LONGEST: usize = 16 * 1024;
@@ -394,5 +394,4 @@ fn leak_all(texts: &[&str]) -> &'static [&'static str] {
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
 mod tests;

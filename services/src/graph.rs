@@ -1,7 +1,7 @@
 //! Who needs whom, directly or not: a set of ids for each service, worked out
 //! when a row is taken. Nothing recurses, so a cycle is a bit in a set and no more.
 
-use crate::row::Service;
+use crate::service::Service;
 use crate::state::Id;
 
 /// A set of ids.
@@ -63,5 +63,4 @@ pub fn order(needs: &[Set]) -> Vec<Id> {
 }
 
 #[cfg(test)]
-#[path = "graph_tests.rs"]
 mod tests;

@@ -8,30 +8,30 @@
 
 pub mod account;
 pub mod backoff;
+pub mod cgroup;
 mod child;
 pub mod file;
 pub mod graph;
-pub mod group;
-pub mod lines;
+pub mod line_splitter;
 pub mod listen;
 pub mod manager;
 pub mod notify;
-pub mod rate;
+pub mod rate_limit;
 pub mod reap;
 pub mod report;
-pub mod row;
-pub mod slot;
+pub mod service;
+mod service_io;
+pub mod service_record;
 pub mod spawn;
 pub mod state;
 pub mod status;
 pub mod supervisor;
-mod wires;
-mod words;
+mod tokenize;
 
 pub use child::Stage;
 pub use manager::Manager;
 pub use report::Line;
-pub use row::{Kill, Ready, Restart, Service, Socket, Tty, User};
+pub use service::{Kill, Ready, Restart, Service, Socket, Tty, User};
 pub use state::{Event, Id, State, Verdict};
 pub use status::Status;
 pub use supervisor::Supervisor;

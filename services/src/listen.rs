@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::{Gid, Uid, chown};
 
-use crate::row::Socket;
+use crate::service::Socket;
 
 /// Binds and listens: non-blocking, close-on-exec, with mode and owner set before
 /// anyone can connect (nobody can before `listen(2)`; a datagram socket has none,

@@ -9,14 +9,14 @@ use log::{debug, error, info, warn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as NixPid;
 
-use crate::group::Group;
+use crate::cgroup::Group;
 use crate::notify::{self, Notify};
 use crate::report::Line;
-use crate::row::{Kill, Ready, Service};
+use crate::service::{Kill, Ready, Service};
+use crate::service_io::{self, Wires, Word};
 use crate::spawn::{self, Inherit};
 use crate::state::{Action, Event, Id};
 use crate::supervisor::Supervisor;
-use crate::wires::{self, Wires, Word};
 use crate::{Millis, Pid, Status, file, listen, sooner};
 
 /// What became readable.
@@ -295,10 +295,10 @@ impl Manager {
         let notify = self.notify_for(&row);
         let wires = self.wires.get_mut(id).ok_or_else(gone)?;
         if row.tty.is_none() && wires.output.is_none() {
-            wires.output = Some(wires::pipe()?);
+            wires.output = Some(service_io::pipe()?);
         }
         let (ready, theirs) = match row.ready {
-            Ready::Fd(_) => wires::pipe().map(|(ours, theirs)| (Some(ours), Some(theirs)))?,
+            Ready::Fd(_) => service_io::pipe().map(|(ours, theirs)| (Some(ours), Some(theirs)))?,
             _ => (None, None),
         };
         let inherit = Inherit {
@@ -412,5 +412,4 @@ fn signal(pid: Pid, signal: Signal) {
     let _ = kill(NixPid::from_raw(pid), signal);
 }
 
-#[path = "manager_revise.rs"]
 mod revise;

@@ -15,7 +15,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use crate::child::{Image, STAGES, Stage};
-use crate::row::User;
+use crate::service::User;
 use crate::{Pid, Ready, Service};
 
 /// Where every service finds programs.
@@ -178,5 +178,4 @@ fn environment(row: &Service, inherit: &Inherit<'_>) -> io::Result<Vec<CString>>
 }
 
 #[cfg(test)]
-#[path = "spawn_tests.rs"]
 mod tests;

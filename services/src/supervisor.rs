@@ -14,8 +14,8 @@
 //! - who lets others go first waits until they are ready, have failed, or are late.
 
 use crate::graph::Set;
-use crate::row::Service;
-use crate::slot::{Moments, Slot};
+use crate::service::Service;
+use crate::service_record::{Moments, Slot};
 use crate::state::{Action, Event, Id, State, Verdict};
 use crate::{Millis, Pid, Status, file, graph, sooner};
 
@@ -368,21 +368,7 @@ impl Supervisor {
     }
 }
 
-#[path = "supervisor_revise.rs"]
 mod revise;
 
 #[cfg(test)]
-#[path = "supervisor_tests.rs"]
 mod tests;
-
-#[cfg(test)]
-#[path = "supervisor_after.rs"]
-mod after;
-
-#[cfg(test)]
-#[path = "supervisor_table.rs"]
-mod table;
-
-#[cfg(test)]
-#[path = "supervisor_histories.rs"]
-mod histories;

@@ -3,7 +3,6 @@
 use crate::Guest;
 use crate::guest::succeeded;
 use anyhow::{Context, Result};
-use initramfs::qemu::process;
 use initramfs::tools;
 use std::ffi::OsString;
 use std::fs;
@@ -11,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
+use vmm::process;
 
 /// Loading an image under TCG is the slowest of all.
 const LIMIT: Duration = Duration::from_secs(300);

@@ -3,8 +3,8 @@
 use crate::Guest;
 use anyhow::{Context, Result};
 use initramfs::paths;
-use initramfs::qemu::{Accel, Machine};
 use std::path::Path;
+use vmm::{Accel, Machine};
 
 /// UEFI for virtual machines, as Debian and others package it; the first that is there.
 const UEFI: &[&str] = &[

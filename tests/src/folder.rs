@@ -2,13 +2,13 @@
 
 use crate::eventually;
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::{Machine, Vm};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use vmm::{Machine, Vm};
 
 /// QEMU's own until 7.2, then a project of its own.
 const SERVERS: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];

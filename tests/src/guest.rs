@@ -3,8 +3,6 @@
 use anyhow::{Context, Result, bail};
 use initramfs::packages::Kernel;
 use initramfs::paths;
-use initramfs::qemu::ssh::{self, Key};
-use initramfs::qemu::{Accel, Artifacts, Machine, Ready, Vm, process};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -12,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use vmm::ssh::{self, Key};
+use vmm::{Accel, Artifacts, Machine, Ready, Vm, process};
 
 /// How long a boot may take: seconds with KVM, ten times that under TCG on a
 /// host that compiles at the same time.

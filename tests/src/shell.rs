@@ -1,9 +1,9 @@
 //! A shell on the serial console, as a person at the machine has it.
 
 use anyhow::{Context, Result};
-use initramfs::qemu::{Console, Vm};
 use std::cell::Cell;
 use std::time::Duration;
+use vmm::{Console, Vm};
 
 /// Types commands and reads what they print.
 pub struct Shell<'a> {

@@ -2,11 +2,11 @@
 //! shell, with a line that says why.
 
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::{Machine, Network, READY as READY_LINE, RESCUE, Vm, degraded};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 use tests::{Guest, READY, Shell, artifacts, initrd, machine};
+use vmm::{Machine, Network, READY as READY_LINE, RESCUE, Vm, degraded};
 
 /// The image that holds everything but PID 1 and its first modules.
 const USERLAND: &str = "userland.erofs";

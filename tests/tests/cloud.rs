@@ -1,11 +1,11 @@
 //! cloud-init's NoCloud: as Lima uses it, and everything else that is supported.
 
 use anyhow::{Result, ensure};
-use initramfs::qemu::{Bus, Disk};
 use std::time::Duration;
 use tests::disks::{self, Image, seed};
 use tests::lima::{Instance, boot_done, probe};
 use tests::{Checks, Guest, eventually, keyless};
+use vmm::{Bus, Disk};
 
 /// What runs after the ready line, on a busy host.
 const SCRIPTS: Duration = Duration::from_secs(120);

@@ -3,16 +3,16 @@
 //! `make test` has made `debug`, `make test-all` the others.
 
 use anyhow::{Context, Result, ensure};
-use initramfs::debs::Fetched;
 use initramfs::ext::{self, Made};
 use initramfs::fetch::Wanted;
-use initramfs::qemu::{Bus, Disk};
+use initramfs::package_metadata::Fetched;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::disks::inspect::Ext;
 use tests::disks::{self, Image, tool};
 use tests::{Checks, Guest, image};
+use vmm::{Bus, Disk};
 
 /// For an orderly end, beside another machine.
 const END: Duration = Duration::from_secs(120);

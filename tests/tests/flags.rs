@@ -1,9 +1,9 @@
 //! The kernel flags, on a few small boots.
 
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::Ready;
 use std::time::Duration;
 use tests::{Checks, Guest, READY, Shell, eventually, keyless, machine};
+use vmm::Ready;
 
 /// Off within this, when asked in an orderly way.
 const OFF: Duration = Duration::from_secs(120);
@@ -295,7 +295,7 @@ fn garbage_of_4096_bytes_by_fw_cfg() -> Result<()> {
 #[test]
 fn rescue_by_flag() -> Result<()> {
     let vm = machine("flags-rescue")?.append("b2p.rescue").start()?;
-    vm.wait_console(initramfs::qemu::RESCUE, READY)?;
+    vm.wait_console(vmm::RESCUE, READY)?;
     let shell = Shell::on(&vm)?;
     let said = shell.run("id -u; pidof sshd || echo no-sshd-$((1+1))")?;
     ensure!(
@@ -303,7 +303,7 @@ fn rescue_by_flag() -> Result<()> {
         "services run before the shell:\n{said}"
     );
     ensure!(
-        !vm.console().contains(initramfs::qemu::READY),
+        !vm.console().contains(vmm::READY),
         "ready before the shell was left"
     );
     shell.type_in("exit\n")?;

@@ -4,11 +4,11 @@
 use anyhow::{Context, Result, ensure};
 use initramfs::packages::Kernel;
 use initramfs::paths;
-use initramfs::qemu::{Bus, Card, Disk, Machine};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually, image, machine_of};
+use vmm::{Bus, Card, Disk, Machine};
 
 /// For all drivers of a machine that has so many devices, one after the other: some
 /// controllers give a bus that they have reset two seconds and more.

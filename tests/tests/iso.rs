@@ -4,7 +4,6 @@
 use anyhow::{Context, Result, ensure};
 use initramfs::iso;
 use initramfs::paths;
-use initramfs::qemu::{Disk, Machine, process};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use tests::disks::{self, taken, userdata};
 use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
 use tests::{Checks, Guest, READY};
+use vmm::{Disk, Machine, process};
 
 fn file() -> Result<PathBuf> {
     let file = paths::out().join(iso::NAME);
@@ -66,7 +66,7 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
         let out = guest.ssh("root", "b2p upgrade /nowhere")?;
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         ensure!(
-            !out.status.success() && said.contains("docs/upgrade.md"),
+            !out.status.success() && said.contains("docs/guide/upgrade.md"),
             "{said}"
         );
         Ok(())

@@ -1,4 +1,4 @@
-//! The log on a machine that runs (docs/log.md): what it holds, how it is read,
+//! The log on a machine that runs (docs/reference/log.md): what it holds, how it is read,
 //! what is kept on a disk, and that nobody waits for it.
 
 use anyhow::{Result, ensure};

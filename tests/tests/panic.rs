@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
-use initramfs::init::{Target, build_example};
+use initramfs::programs::{Target, build_example};
 
 const SAYS: &str = "boot2podman: PID 1 panicked: panicked at init/examples/panic.rs";
 

@@ -2,11 +2,11 @@
 //! those that a person has stopped do not; after a reboot, and after a power cut.
 
 use anyhow::{Result, ensure};
-use initramfs::qemu::Disk;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually, image};
+use vmm::Disk;
 
 const LIMIT: Duration = Duration::from_secs(180);
 

@@ -1,4 +1,4 @@
-//! Rules of docs/pid1.md that no other test shows: PID 1 as a process, what it
+//! Rules of docs/design/pid1.md that no other test shows: PID 1 as a process, what it
 //! leaves behind it in the file system, and what it does before what.
 
 use std::fs;
@@ -207,7 +207,7 @@ fn what_the_document_names_is_there() -> Result<()> {
     let root = initramfs::paths::root();
     let mut all = Vec::new();
     sources(&root, &mut all)?;
-    let text = fs::read_to_string(root.join("docs/pid1.md"))?;
+    let text = fs::read_to_string(root.join("docs/design/pid1.md"))?;
     let (_, tables) = text.split_once("## Reaping").context("a heading")?;
     let mut count = 0;
     for word in tables.split('`').skip(1).step_by(2) {

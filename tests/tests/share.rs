@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use initramfs::packages::Kernel;
 use initramfs::paths;
-use initramfs::qemu::process;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 use tests::folder::{self, Folder};
 use tests::{Checks, Guest, READY, eventually, image, machine_of};
+use vmm::process;
 
 const SOON: Duration = Duration::from_secs(60);
 /// The sum of the limits of the end's phases, under TCG.

@@ -1,7 +1,6 @@
 //! The end of the machine: it always comes, in order, and the disk is clean.
 
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::Disk;
 use initramfs::tools;
 use std::fs;
 use std::path::Path;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use tests::disks::{clean, ext4};
 use tests::folder::{self, Folder};
 use tests::{Checks, Guest, eventually, image};
+use vmm::Disk;
 
 /// How long a machine may take to end under TCG: the sum of all phases' limits
 /// is a minute and a half, and none of them is to be used up here.
@@ -141,7 +141,7 @@ fn read(disk: &Path, name: &str) -> Result<String> {
 /// From the power button to the end, on the instruction clock: a figure, not a
 /// test. `cargo test -p tests --test shutdown -- --ignored --nocapture`
 #[test]
-#[ignore = "a figure for docs/figures.md"]
+#[ignore = "a figure for docs/measured/figures.md"]
 fn power_off_times() -> Result<()> {
     for containers in [0, 10] {
         let guest = Guest::boot("shutdown-time", |m| m.memory_mib(1536).icount(true))?;

@@ -4,12 +4,12 @@
 
 use anyhow::{Result, ensure};
 use initramfs::packages::Kernel;
-use initramfs::qemu::{Board, Bus, Disk, Machine};
 use initramfs::{kernel, paths};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use tests::{Checks, Guest, image, machine_of};
+use vmm::{Board, Bus, Disk, Machine};
 
 const MIB: u64 = 1 << 20;
 

@@ -2,13 +2,13 @@
 //! swap is left alone and told, and none of it keeps a disk from being clean.
 
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::Disk;
 use initramfs::tools;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::disks::{clean, ext4};
 use tests::{Checks, Guest, eventually};
+use vmm::Disk;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

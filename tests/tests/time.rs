@@ -7,13 +7,13 @@
 
 use anyhow::{Result, ensure};
 use initramfs::paths;
-use initramfs::qemu::Disk;
 use serde_json::json;
 use std::fs::{self, File};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::{Checks, Guest, disks, eventually};
+use vmm::Disk;
 
 /// The service looks once a minute of the guest's time.
 const LIMIT: Duration = Duration::from_secs(240);

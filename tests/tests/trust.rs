@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use initramfs::bom::{medium, spdx};
-use initramfs::init::{self, Target};
+use initramfs::programs::{self, Target};
 use initramfs::{iso, paths, stamp, sums};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tests::disks;
 
-/// The recipe of docs/trust.md.
+/// The recipe of docs/design/trust.md.
 const NAMESPACE: &str = "boot2podman-release";
 const SIGNER: &str = "releases@boot2podman";
 
@@ -179,10 +179,10 @@ fn keygen(dir: &Path, args: &[&str], input: &str) -> Result<bool> {
         .success())
 }
 
-/// The recipe of docs/trust.md, from the key to a download that somebody has changed.
+/// The recipe of docs/design/trust.md, from the key to a download that somebody has changed.
 #[test]
 fn signed_and_verified_as_the_page_says() -> Result<()> {
-    let page = include_str!("../../docs/trust.md");
+    let page = include_str!("../../docs/design/trust.md");
     let dir = disks::dir("trust")?;
     let sign = ["-Y", "sign", "-f", "release_key", "-n", NAMESPACE];
     let verify = [
@@ -245,8 +245,8 @@ fn signed_and_verified_as_the_page_says() -> Result<()> {
 /// they were built is not.
 #[test]
 fn the_programs_do_not_say_where_they_were_built() -> Result<()> {
-    let programs = init::build(Target::choose())?;
-    let home = init::cargo_home().context("no CARGO_HOME")?;
+    let programs = programs::build(Target::choose())?;
+    let home = programs::cargo_home().context("no CARGO_HOME")?;
     let mut rustc = Command::new("rustc");
     let sysroot = rustc.args(["--print", "sysroot"]).output()?.stdout;
     let sysroot = String::from_utf8(sysroot)?.trim().to_owned();

@@ -4,8 +4,6 @@
 
 use anyhow::{Context, Result, ensure};
 use initramfs::paths;
-use initramfs::qemu::process;
-use initramfs::qemu::ssh::Key;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -15,6 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 use tests::{Checks, Guest, eventually, folder, machine, text};
+use vmm::process;
+use vmm::ssh::Key;
 
 const SOON: Duration = Duration::from_secs(60);
 /// The guest's number.

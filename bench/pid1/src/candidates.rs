@@ -1,4 +1,4 @@
-//! Who is measured, and how each is told to run the one service. docs/bench.md says why
+//! Who is measured, and how each is told to run the one service. docs/measured/bench.md says why
 //! so.
 
 /// What the service is called in each place.

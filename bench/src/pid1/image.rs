@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use initramfs::init::{self, Target};
+use initramfs::programs::{self, Target};
 use initramfs::progress::{Step, megabytes};
 use initramfs::stamp::{self, Inputs};
 use initramfs::tree::{Node, Tree};
@@ -48,8 +48,8 @@ impl Parts {
     /// Makes the initrd unless it is there, and says where.
     pub fn alone(&self, step: &Step) -> Result<PathBuf> {
         let target = Target::choose();
-        let ours = init::build(target)?;
-        let driver = init::build_program(target, "bench-pid1")?;
+        let ours = programs::build(target)?;
+        let driver = programs::build_program(target, "bench-pid1")?;
         let tree = self.tree(&ours, &driver)?;
         let initrd = self.out.join(format!("{}.img", super::NAME));
         let keys = [&*self.debian.key, &self.others.key];
@@ -71,7 +71,7 @@ impl Parts {
         Ok(initrd)
     }
 
-    fn tree(&self, ours: &init::Programs, driver: &Path) -> Result<Tree> {
+    fn tree(&self, ours: &programs::Programs, driver: &Path) -> Result<Tree> {
         let mut tree = userland::pick(&self.others.root, PEERS)?;
         tree.add_missing(userland::pick(&self.debian.root, OURS)?);
         let scratch = self.out.join(".tmp.ldconfig");

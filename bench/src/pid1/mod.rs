@@ -1,6 +1,6 @@
 //! PID 1 alone: every candidate as PID 1 of namespaces of its own in one machine, with
 //! one service each. The guest's side is bench/pid1, which is the machine's first
-//! program; docs/bench.md says what each figure is.
+//! program; docs/measured/bench.md says what each figure is.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use initramfs::progress::Step;
-use initramfs::qemu::{Artifacts, Machine};
+use vmm::{Artifacts, Machine};
 
 use crate::boot::WAITS;
 use crate::figures::{Figures, PID1, Spread, named};

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{Component, Kind, licence};
-use crate::init::Target;
+use crate::programs::Target;
 use crate::{paths, tools};
 
 /// Asks cargo: the crates that `init` and `b2p` are built from with this target, but

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{Component, Kind, of_debian, spdx, time};
-use crate::debs;
 use crate::fetch::Debian;
 use crate::manifest::{self, Artifact};
+use crate::package_metadata;
 
 /// Packages of which code is on a medium; the others of [`crate::packages::LOADERS`], and
 /// what they need, are tools.
@@ -26,7 +26,7 @@ pub fn name(medium: &str) -> String {
 /// When something cannot be read or written.
 pub fn describe(tree: &Debian, suite: &str, medium: &Path, files: &[PathBuf]) -> Result<()> {
     let mut components = Vec::new();
-    for package in debs::packages(&tree.root)? {
+    for package in package_metadata::packages(&tree.root)? {
         if ON_MEDIA.contains(&package.name.as_str()) {
             components.push(of_debian(Kind::Debian, tree, package)?);
         }

@@ -14,9 +14,9 @@ pub mod medium;
 pub mod spdx;
 pub mod time;
 
-use crate::debs::{self, Fetched};
 use crate::fetch::Debian;
-use crate::init::Target;
+use crate::package_metadata::{self, Fetched};
+use crate::programs::Target;
 use crate::tree::{Node, Source, Tree};
 
 /// Where the list is in the machine. `b2p/src/version.rs` reads it.
@@ -91,7 +91,7 @@ pub fn collect(
 ) -> Result<Vec<Component>> {
     let used = used(debian, tree)?;
     let mut all = kernel(linux)?;
-    for package in debs::packages(&debian.root)? {
+    for package in package_metadata::packages(&debian.root)? {
         if used.contains(&package.name) {
             all.push(of_debian(Kind::Debian, debian, package)?);
         }
@@ -110,14 +110,16 @@ fn kernel(linux: &Debian) -> Result<Vec<Component>> {
         let rest = rest.or(p.name.strip_prefix("linux-source-"));
         rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     };
-    let packages = debs::packages(&linux.root)?.into_iter().filter(is);
+    let packages = package_metadata::packages(&linux.root)?
+        .into_iter()
+        .filter(is);
     packages
         .map(|p| of_debian(Kind::Kernel, linux, p))
         .collect()
 }
 
 fn of_debian(kind: Kind, tree: &Debian, package: Fetched) -> Result<Component> {
-    let text = debs::copyright(&tree.root, &package.name)?;
+    let text = package_metadata::copyright(&tree.root, &package.name)?;
     let licences = copyright::read(&package.source, &text);
     Ok(Component {
         kind,
@@ -134,7 +136,7 @@ fn of_debian(kind: Kind, tree: &Debian, package: Fetched) -> Result<Component> {
 
 /// The names of the packages that files of the tree come from.
 fn used(debian: &Debian, tree: &Tree) -> Result<BTreeSet<String>> {
-    let owners = debs::owners(&debian.root)?;
+    let owners = package_metadata::owners(&debian.root)?;
     let mut used: BTreeSet<String> = BESIDE.iter().map(|(name, _)| (*name).into()).collect();
     for (_, entry) in tree.iter() {
         let Node::File(Source::Path(from)) = &entry.node else {
@@ -197,7 +199,7 @@ mod tests {
             used.iter().map(String::as_str).collect::<Vec<_>>(),
             &names[..3]
         );
-        let package = debs::packages(&root)?.remove(0);
+        let package = package_metadata::packages(&root)?.remove(0);
         let bash = of_debian(Kind::Debian, &debian, package)?;
         assert_eq!(list(&[bash]), "debian\tbash\t1\tGPL-3.0-or-later\n");
         tree.file("usr/bin/stray", &root.join("usr/bin/stray"), 0o755);

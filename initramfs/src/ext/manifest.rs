@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::debs::Fetched;
+use crate::package_metadata::Fetched;
 
 /// The manifest. None of its texts has a blank or a control character: they are names of
 /// packages and of libraries, and versions (Debian policy 5.6.7, 5.6.12).
@@ -28,7 +28,7 @@ impl Manifest {
     /// a word and its value.
     pub fn text(&self, size: u64, sha256: &str) -> String {
         let mut text = format!(
-            "# An extension of boot2podman {}: docs/extensions.md\n\
+            "# An extension of boot2podman {}: docs/guide/extensions.md\n\
              format 1\nname {}\narchitecture amd64\nsuite {}\nlibc {}\n\
              size {size}\nsha256 {sha256}\n",
             env!("CARGO_PKG_VERSION"),

@@ -1,5 +1,5 @@
 //! `make ext`: more programs for a machine, as one read-only image that the machine
-//! can be given without being made anew (docs/extensions.md).
+//! can be given without being made anew (docs/guide/extensions.md).
 //!
 //! An extension has the files of the packages that are named, and the libraries that
 //! these need; what the userland has already is left out, and so is everything that only
@@ -14,10 +14,10 @@ use anyhow::{Context, Result, bail, ensure};
 pub mod manifest;
 pub mod table;
 
-use crate::debs::{self, Fetched};
 use crate::elf;
 use crate::erofs;
 use crate::fetch::{Debian, Wanted};
+use crate::package_metadata::{self, Fetched};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::{Node, Source, Tree};
@@ -183,7 +183,7 @@ pub fn pack(debian: &Debian, made: &Made, keys: &[&str], image: &Path) -> Result
 }
 
 fn assemble(debian: &Debian, fetched: &Debian, wanted: &Wanted, wish: &Wish) -> Result<Made> {
-    let owners = debs::owners(&fetched.root)?;
+    let owners = package_metadata::owners(&fetched.root)?;
     let there = |path: &&str| {
         !LEFT_OUT.iter().any(|begin| path.starts_with(begin))
             && fs::symlink_metadata(fetched.root.join(path)).is_ok()
@@ -203,10 +203,10 @@ fn assemble(debian: &Debian, fetched: &Debian, wanted: &Wanted, wish: &Wish) -> 
     let manifest = Manifest {
         name: wish.name.clone(),
         suite: wanted.suite.clone(),
-        libc: libc(&debs::packages(&debian.root)?)?,
+        libc: libc(&package_metadata::packages(&debian.root)?)?,
         needs,
         users: users.map(|(_, user)| (*user).to_owned()).collect(),
-        packages: packages(&tree, &owners, &debs::packages(&fetched.root)?),
+        packages: packages(&tree, &owners, &package_metadata::packages(&fetched.root)?),
     };
     Ok(Made { tree, manifest })
 }

@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::debs::{self, Fetched, VERSIONS};
 use crate::fetch::{Debian, Wanted};
+use crate::package_metadata::{self, Fetched, VERSIONS};
 use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::{image, paths};
 
 pub mod config;
-pub mod needs;
-mod room;
+pub mod required_kconfig;
+mod sandbox;
 
-use room::Room;
+use sandbox::Room;
 
 /// Counts up when the way of building changes.
 const FORMAT: &str = "1";
@@ -108,7 +108,7 @@ fn key(fragment: &str, packages: &str, root: &Path) -> Result<String> {
     let mut inputs = Inputs::new();
     inputs.add("format", FORMAT).add("packages", packages);
     inputs.add("fragment", fragment);
-    for Fetched { name, version, .. } in debs::packages(root)? {
+    for Fetched { name, version, .. } in package_metadata::packages(root)? {
         inputs.add(&name, version);
     }
     Ok(inputs.finish())
@@ -144,7 +144,7 @@ fn build(builder: &Debian, fragment: &str, to: &Path, step: &Step) -> Result<()>
 
 /// As `linux-source-6.12`: the archive's name, too.
 fn source(builder: &Debian) -> Result<String> {
-    let all = debs::packages(&builder.root)?.into_iter();
+    let all = package_metadata::packages(&builder.root)?.into_iter();
     let all = all.map(|package| package.name);
     let mut sources = all.filter(|name| name.starts_with(SOURCE));
     sources
@@ -169,7 +169,7 @@ fn configure(room: &Room, fragment: &str) -> Result<()> {
             lost.join("; ")
         );
     }
-    let missing = needs::missing(&text);
+    let missing = required_kconfig::missing(&text);
     ensure!(missing.is_empty(), "{}", missing.join("; "));
     Ok(())
 }
@@ -202,7 +202,7 @@ fn collect(room: &Room, builder: &Debian, to: &Path) -> Result<()> {
     }
     fs::write(to.join(lib).join("modules.order"), "").context("write modules.order")?;
     // For the bill of materials.
-    let licence = format!("{}{}", debs::DOC, source(builder)?);
+    let licence = format!("{}{}", package_metadata::DOC, source(builder)?);
     let dir = to.join(&licence);
     fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
     for name in [VERSIONS, &format!("{licence}/copyright")] {

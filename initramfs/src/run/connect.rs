@@ -1,9 +1,9 @@
 //! The words on how to reach the machine.
 
 use super::place::Place;
-use crate::qemu::Ready;
-use crate::qemu::ssh::Key;
 use std::path::PathBuf;
+use vmm::Ready;
+use vmm::ssh::Key;
 
 /// The host port for the guest's sshd, where nobody else has it.
 pub const USUAL_PORT: u16 = 2222;

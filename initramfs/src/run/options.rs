@@ -1,10 +1,10 @@
 //! What `make run` can be told.
 
-use crate::qemu::Accel;
-use crate::qemu::ssh::Key;
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
+use vmm::Accel;
+use vmm::ssh::Key;
 
 const NAMES: [&str; 7] = [
     "MEM", "CPUS", "ACCEL", "SSH_PORT", "DATA", "APPEND", "SSH_KEY",

@@ -1,10 +1,10 @@
 //! The guest's podman socket as a unix socket of this host, by ssh.
 
-use crate::qemu::{process, ssh};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use vmm::{process, ssh};
 
 /// How long to wait before an ssh that ended is started again.
 const PAUSE: Duration = Duration::from_secs(2);

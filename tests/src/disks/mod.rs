@@ -22,12 +22,12 @@ pub use plain::{clean, ext4};
 
 use anyhow::{Context, Result};
 use initramfs::paths;
-use initramfs::qemu::process;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
+use vmm::process;
 
 /// 2^20 bytes.
 pub const MIB: u64 = 1 << 20;

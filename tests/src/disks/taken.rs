@@ -5,8 +5,8 @@ use super::make::{Fs, Layout, disk};
 use super::{Image, userdata};
 use anyhow::Result;
 use initramfs::packages::Kernel;
-use initramfs::qemu::Bus;
 use std::path::Path;
+use vmm::Bus;
 
 /// A disk that is taken.
 pub struct Row {

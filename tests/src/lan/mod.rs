@@ -31,7 +31,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use initramfs::init;
+use initramfs::programs;
 
 use crate::eventually;
 
@@ -60,7 +60,7 @@ pub fn inside(test: &str) -> Result<bool> {
         return Ok(true);
     }
     crate::ns::possible()?;
-    let programs = init::build(init::Target::choose())?;
+    let programs = programs::build(programs::Target::choose())?;
     let out = Command::new("unshare")
         .args(["-Urnmu", "--kill-child", "--"])
         .arg(std::env::current_exe()?)

@@ -31,7 +31,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use initramfs::{init, paths};
+use initramfs::{paths, programs as build};
 
 pub use running::{End, Running};
 use step::Step;
@@ -259,7 +259,7 @@ fn programs() -> Result<&'static Programs> {
     static READ: OnceLock<Result<Programs, String>> = OnceLock::new();
     let read = READ.get_or_init(|| {
         let all = || -> Result<_> {
-            let path = init::build(init::Target::choose())?.init;
+            let path = build::build(build::Target::choose())?.init;
             let (init, busybox) = (fs::read(&path)?, fs::read(busybox()?)?);
             Ok(Programs {
                 path,

@@ -1,10 +1,10 @@
 //! The ways in: ssh, and what clients do over it.
 
 use anyhow::{Result, ensure};
-use initramfs::qemu::process;
 use std::fs;
 use std::time::Duration;
 use tests::{Checks, Guest};
+use vmm::process;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

@@ -137,7 +137,7 @@ fn terminals(guest: &Guest) -> Result<()> {
         "--",
         "tty; stat -c '%g %a' $(tty)",
     ]);
-    let out = initramfs::qemu::process::output(ssh, b"", std::time::Duration::from_secs(60))?;
+    let out = vmm::process::output(ssh, b"", std::time::Duration::from_secs(60))?;
     let text = tests::text(&out)?;
     ensure!(
         text.contains("/dev/pts/") && text.contains("5 620"),

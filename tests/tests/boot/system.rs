@@ -156,7 +156,7 @@ fn modprobe_for_the_kernel(guest: &Guest) -> Result<()> {
 }
 
 /// Loaded once the machine is quiet, before anybody asks, and without the function
-/// tracer's calls (docs/boot-time.md).
+/// tracer's calls (docs/measured/boot-time.md).
 fn drivers_of_containers(guest: &Guest) -> Result<()> {
     guest.sh("for i in $(seq 100); do test -e /sys/module/nft_ct && break; sleep 0.2; done")?;
     let names = "bridge veth nft_chain_nat nft_masq nft_fib_inet nft_ct";

@@ -1,5 +1,5 @@
 //! The machine as its owner wants it: from the host, and from files on the data disk.
-//! One disk, four boots; docs/configure.md has the recipes.
+//! One disk, four boots; docs/guide/configure.md has the recipes.
 
 mod images;
 mod keys;
@@ -8,13 +8,13 @@ mod off;
 mod servers;
 
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::{Disk, Machine};
 use servers::{Authority, HOST, Plain, Tls};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::disks::{self, Image, taken, userdata};
 use tests::{Checks, Guest, eventually, keyless, text};
+use vmm::{Disk, Machine};
 
 const SOON: Duration = Duration::from_secs(60);
 const STATE: &str = "/var/lib/boot2podman";
@@ -349,7 +349,7 @@ fn left(guest: &Guest) -> Result<()> {
 /// For who reads the list of files.
 #[test]
 fn the_files_are_where_the_page_says() -> Result<()> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configure.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/configure.md");
     let page = fs::read_to_string(page)?;
     for name in [
         "config",
@@ -364,7 +364,7 @@ fn the_files_are_where_the_page_says() -> Result<()> {
     ] {
         ensure!(
             page.contains(&format!("`{name}")),
-            "{name} is not in docs/configure.md"
+            "{name} is not in docs/guide/configure.md"
         );
     }
     Ok(())

@@ -4,9 +4,9 @@
 
 use super::{SOON, World, machine, put};
 use anyhow::{Result, ensure};
-use initramfs::qemu::Degraded;
 use std::time::Duration;
 use tests::{Checks, Guest, READY, Shell, eventually};
+use vmm::Degraded;
 
 /// Everything wrong that a file can be.
 pub fn prepare(guest: &Guest) -> Result<()> {

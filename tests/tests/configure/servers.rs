@@ -3,7 +3,6 @@
 //! TLS with a certificate authority of its own, by openssl(1).
 
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::process;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tests::image::{self, Distributed};
+use vmm::process;
 
 /// The host, as QEMU's user network has it.
 pub const HOST: &str = "10.0.2.2";

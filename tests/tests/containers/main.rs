@@ -152,7 +152,7 @@ fn small_client(guest: &Guest) -> Result<()> {
         .arg("--url")
         .arg(format!("unix://{}", socket.display()))
         .args(["images", "--format", "{{.Repository}}"]);
-    let out = initramfs::qemu::process::output(podman, b"", std::time::Duration::from_secs(120))?;
+    let out = vmm::process::output(podman, b"", std::time::Duration::from_secs(120))?;
     let images = tests::text(&out)?;
     ensure!(images.contains("localhost/box"), "{images}");
     Ok(())

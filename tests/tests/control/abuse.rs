@@ -3,7 +3,7 @@
 use super::own::ticks;
 use super::{SOON, file, said, says, service};
 use anyhow::{Context, Result, ensure};
-use initramfs::init::{Target, build_example};
+use initramfs::programs::{Target, build_example};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 

@@ -2,11 +2,11 @@
 
 use super::{off, on, whole};
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::Disk;
 use std::fs;
 use tests::disks::inspect::Ext;
 use tests::disks::{self, Image, taken, userdata};
 use tests::{Checks, Guest, image};
+use vmm::Disk;
 
 const BOOTS: usize = 10;
 

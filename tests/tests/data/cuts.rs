@@ -7,7 +7,6 @@
 
 use super::{off, on, whole};
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::{Disk, Machine, process};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use std::time::Duration;
 use tests::disks::inspect::Ext;
 use tests::disks::{self, Image, taken, userdata};
 use tests::{Guest, READY, Random, eventually, image, keyless, text};
+use vmm::{Disk, Machine, process};
 
 /// A container of this name writes what is counted.
 const WRITER: &str = "writer";

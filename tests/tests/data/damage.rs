@@ -3,13 +3,13 @@
 
 use super::{END, SOON, loud, missing, off, on};
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::Disk;
 use std::fs;
 use std::path::Path;
 use tests::disks::inspect::{self, Ext};
 use tests::disks::make::{self, Fs, Layout};
 use tests::disks::{self, Image, MIB, tool};
 use tests::{Checks, Guest, Random, eventually};
+use vmm::Disk;
 
 /// A disk of ours with this done to it.
 fn damaged(name: &str, damage: impl FnOnce(&Image, u64) -> Result<()>) -> Result<Image> {
@@ -251,11 +251,7 @@ fn pulled_out() -> Result<()> {
     let dir = disks::dir("pulled")?;
     let disk = make::ours(&dir, "disk")?;
     let guest = Guest::boot("data-pulled", |m| {
-        m.disk(
-            Disk::raw(disk.file())
-                .on(initramfs::qemu::Bus::Scsi)
-                .serial("pulled"),
-        )
+        m.disk(Disk::raw(disk.file()).on(vmm::Bus::Scsi).serial("pulled"))
     })?;
     let mut checks = Checks::new("pulled");
     checks.check("it is used", || on(&guest, "/dev/sda1"));

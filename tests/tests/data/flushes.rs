@@ -9,8 +9,7 @@ use super::cuts::{RECORDS, Writer, records};
 use super::{off, on, whole};
 use anyhow::{Context, Result, ensure};
 use disk::bytes::Open;
-use disk::standing::{Standing, standing};
-use initramfs::qemu::Disk;
+use disk::format_state::{Standing, standing};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +18,7 @@ use tests::disks::inspect::Ext;
 use tests::disks::replay::{Log, PHYSICAL, Replay, SECTOR, empty, logged};
 use tests::disks::{self, Image, taken, userdata};
 use tests::{Guest, Random, eventually, image, keyless, text};
+use vmm::Disk;
 
 /// A number that was acknowledged, and how much of the log there was by then.
 type Known = Vec<(u64, usize)>;

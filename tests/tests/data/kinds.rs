@@ -2,12 +2,12 @@
 
 use super::{END, loud, missing, off, on, same, whole};
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::Disk;
 use std::fs;
 use tests::disks::inspect::{self, Ext};
 use tests::disks::make::{self, Fs, Layout};
 use tests::disks::{self, MIB, taken, userdata};
 use tests::{Checks, Guest, machine_of};
+use vmm::Disk;
 
 /// A boot of the row with this name, and a look at the disk afterwards. The disk
 /// has grown since it was made: a file system on the disk itself follows, someone

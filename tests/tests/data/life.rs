@@ -3,13 +3,13 @@
 
 use super::{name_of, off, on, same, whole};
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::{Bus, Disk};
 use std::fs;
 use std::path::Path;
 use tests::disks::inspect::{self, Ext};
 use tests::disks::make::{self, Fs, Layout};
 use tests::disks::{self, Image, MIB, refused, taken, userdata};
 use tests::{Checks, Guest, image, keyless};
+use vmm::{Bus, Disk};
 
 type Refused = Vec<(&'static str, Image, String)>;
 

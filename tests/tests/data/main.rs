@@ -20,10 +20,10 @@ mod life;
 mod plug;
 
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::process;
 use std::time::Duration;
 use tests::Guest;
 use tests::disks::Image;
+use vmm::process;
 
 /// For an orderly end, beside another machine.
 const END: Duration = Duration::from_secs(120);

@@ -2,12 +2,12 @@
 
 use super::{END, SOON, on};
 use anyhow::{Context, Result, ensure};
-use initramfs::qemu::Vm;
 use serde_json::{Value, json};
 use std::path::Path;
 use tests::disks::inspect::Ext;
 use tests::disks::{self, make};
 use tests::{Checks, Guest, READY, eventually, machine};
+use vmm::Vm;
 
 /// A machine with a controller and no disk on it.
 fn bare(name: &str) -> Result<Guest> {

@@ -6,7 +6,6 @@ use super::look::Look;
 use super::{larger, off, shelf, up, with};
 use anyhow::{Context, Result, ensure};
 use initramfs::disk::RAW;
-use initramfs::qemu::Disk;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -14,6 +13,7 @@ use tests::disks::replay::{Log, Replay, SECTOR, empty};
 use tests::disks::{self, Image, MIB};
 use tests::firmware::BIOS_BOOT;
 use tests::{Guest, Random};
+use vmm::Disk;
 
 /// How GRUB's environment begins.
 const ENVIRONMENT: &[u8] = b"# GRUB Environment Block";

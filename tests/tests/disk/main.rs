@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use cuts::Story;
 use initramfs::disk::{self as made, NAME, RAW};
 use initramfs::paths;
-use initramfs::qemu::{Disk, Machine};
 use look::Look;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use tests::disks::replay::{Log, empty};
 use tests::disks::{self, Image, MIB, tool};
 use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
 use tests::{Checks, Guest, READY, eventually, initrd};
+use vmm::{Disk, Machine};
 
 /// An end in good order takes no longer.
 const END: Duration = Duration::from_secs(120);

@@ -4,12 +4,12 @@
 use super::look::Look;
 use super::{END, Image, larger, off, runs, shelf, up, with};
 use anyhow::{Result, ensure};
-use initramfs::qemu::Disk;
 use std::fs;
 use std::path::Path;
 use tests::disks;
 use tests::firmware::{BIOS_BOOT, UEFI_BOOT};
 use tests::{Guest, READY};
+use vmm::Disk;
 
 /// Upgrades to what is none, boots it until it gives up, and boots again.
 fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {

@@ -124,7 +124,7 @@ fn plugged(guest: &Guest) -> Result<()> {
     let first = routes.lines().next().unwrap_or_default();
     ensure!(first.contains("default via 10.0.2.2"), "{routes}");
     ensure!(routes.contains("default via 10.0.9.2"), "{routes}");
-    // docs/network.md says so.
+    // docs/guide/network.md says so.
     let filters = guest.sh("cat /proc/sys/net/ipv4/conf/{all,default,eth0,eth1}/rp_filter")?;
     ensure!(filters == "0\n0\n0\n0", "rp_filter: {filters}");
     for name in ["named", "plain"] {
@@ -207,7 +207,7 @@ fn neighbour(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// What may be there, in docs/network.md with the reasons: table, address, port.
+/// What may be there, in docs/guide/network.md with the reasons: table, address, port.
 const ALLOWED: &[(&str, &str, u16)] = &[
     ("tcp", "0.0.0.0", 22),
     ("tcp6", "::", 22),

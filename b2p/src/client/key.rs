@@ -1,0 +1,132 @@
+//! `b2p key`: who may log in, while the machine runs. sshd reads the files anew for
+//! everybody who comes, so that a key holds from the moment it stands there.
+
+use std::fs;
+use std::path::Path;
+
+use config::FwCfg;
+
+use crate::common::terminal::{complain, print};
+use crate::helpers::data::report::{Before, before};
+use crate::helpers::data::{Place, atomic_file, regular_file, tool};
+
+/// Kept, where there is a data disk. sshd_config names it.
+const KEPT: &str = "/var/lib/boot2podman/authorized_keys";
+/// From the flags, and from the disk as it was at boot.
+const BOOT: &str = "/run/boot2podman/authorized_keys";
+/// A file of keys that is longer gets no more.
+const LONGEST: u64 = 1 << 20;
+const KEYGEN: &str = "/usr/bin/ssh-keygen";
+
+/// `b2p key add KEY` and `b2p key list`; the exit status.
+pub fn main(words: &[String]) -> i32 {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["add", key @ ..] if !key.is_empty() => add(&key.join(" ")),
+        ["list"] => list(),
+        _ => {
+            complain("usage: b2p key add 'ssh-ed25519 AAAA… who' | b2p key list");
+            return 2;
+        }
+    };
+    match outcome {
+        Ok(text) => {
+            print(&text);
+            0
+        }
+        Err(why) => {
+            complain(&format!("b2p key: {why}"));
+            1
+        }
+    }
+}
+
+fn add(text: &str) -> Result<String, String> {
+    let key = checked(text)?;
+    let path = Path::new(KEPT);
+    let old = regular_file::read(path, LONGEST)?.unwrap_or_default();
+    let old = String::from_utf8(old).map_err(|e| format!("{KEPT}: {e}"))?;
+    if let Some(new) = with(&old, &key) {
+        // Public, and read by sshd as the user who comes.
+        atomic_file::replace(path, new.as_bytes(), 0o644)?;
+    }
+    Ok(match before(&Place::real()) {
+        Before::Disk(_) => format!("may log in; kept in {KEPT}\n"),
+        _ => "may log in until the machine ends: there is no data disk\n".to_owned(),
+    })
+}
+
+/// The key as sshd takes it, or what is wrong with it.
+pub(crate) fn checked(text: &str) -> Result<String, String> {
+    let entry = FwCfg {
+        name: b"ssh_key",
+        value: text.as_bytes(),
+    };
+    let (config, complaints) = config::parse(b"", &[entry]);
+    match (config.ssh_keys.as_slice(), complaints.as_slice()) {
+        ([key], []) => Ok(key.clone()),
+        (_, [first, ..]) => Err(first.to_string()),
+        _ => Err("one key, as in a .pub file: <type> <base64> <comment>".to_owned()),
+    }
+}
+
+/// The file with one more line; `None` where it is there already.
+fn with(old: &str, key: &str) -> Option<String> {
+    if old.lines().any(|line| line == key) {
+        return None;
+    }
+    let end = if old.is_empty() || old.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    Some(format!("{old}{end}{key}\n"))
+}
+
+/// What ssh-keygen says of each file there is.
+fn list() -> Result<String, String> {
+    let home = format!(
+        "/home/{}/.ssh/authorized_keys",
+        sys::config_sources::all().0.user
+    );
+    let mut out = String::new();
+    for path in [BOOT, KEPT, "/root/.ssh/authorized_keys", &home] {
+        // As `ssh-keygen -lf` it fails at a file without any.
+        if !fs::metadata(path).is_ok_and(|m| m.len() > 1) {
+            continue;
+        }
+        let ended = tool::run(KEYGEN, &["-lf", path], std::time::Duration::from_secs(10))?;
+        out.push_str(&format!("{path}\n"));
+        let lines = ended.output.lines().map(|line| format!("  {line}\n"));
+        out.extend(lines);
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const A: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a b";
+
+    #[test]
+    fn a_key_is_added_once_and_what_is_none_is_not() {
+        assert_eq!(checked(&format!(" {A} \n")).unwrap(), A);
+        assert!(checked("ssh-ed25519 AAAA").is_err() && checked("").is_err());
+        assert!(checked(&format!("{A}\n{A}x")).is_err());
+        let one = with("", A).unwrap();
+        assert_eq!(one, format!("{A}\n"));
+        assert_eq!(with(&one, A), None);
+        assert_eq!(with("# mine", A).unwrap(), format!("# mine\n{A}\n"));
+    }
+
+    #[test]
+    fn what_is_no_command_is_no_command() {
+        for words in [&[][..], &["add"], &["remove"], &["list", "all"]] {
+            let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+            assert_eq!(main(&words), 2);
+        }
+    }
+}

@@ -1,0 +1,418 @@
+#![allow(clippy::unwrap_used)]
+//! Against a PID 1 of our own making: the server's half of the channel, and the
+//! states that a real one would go through, one a look.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, spawn};
+
+use control::{End, OK, Server, answer, no};
+use nix::errno::Errno;
+
+use super::*;
+use crate::client::power::{self, Edge};
+
+/// Runs until it is dropped; keeps what it was asked.
+struct Fake {
+    place: Place,
+    root: PathBuf,
+    asked: Arc<Mutex<Vec<String>>>,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a status shows before anything was asked, and after it, look by look;
+/// the last one stays.
+type Script = &'static [&'static str];
+
+impl Fake {
+    fn new(name: &str, before: &'static str, after: Script) -> Fake {
+        let root = std::env::temp_dir().join(format!("b2p-svc-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let path = root.join("control");
+        let mut server = Server::bind_for(&path, |_| true).unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let end = Arc::new(AtomicBool::new(false));
+        let (list, stop) = (Arc::clone(&asked), Arc::clone(&end));
+        let thread = spawn(move || {
+            let mut looks = None;
+            while !stop.load(Ordering::Relaxed) {
+                server.accept(0);
+                for (client, request) in server.requests() {
+                    let reply = reply(&request.unwrap(), before, after, &mut looks, &list);
+                    answer(client, &reply);
+                }
+                sleep(Duration::from_millis(1));
+            }
+        });
+        let link = Link {
+            path,
+            patience: Duration::from_secs(20),
+        };
+        let place = Place {
+            link,
+            own: root.join("own"),
+            staged: root.join("staged"),
+            pause: Duration::from_millis(1),
+        };
+        Fake {
+            place,
+            root,
+            asked,
+            end,
+            thread: Some(thread),
+        }
+    }
+
+    fn own(&self, name: &str, text: &str) {
+        fs::create_dir_all(&self.place.own).unwrap();
+        fs::write(self.place.own.join(name), text).unwrap();
+    }
+
+    /// As `main` does for one name.
+    fn run(&self, verb: Verb, name: &str) -> Result<String, String> {
+        let name = Name::new(name).unwrap();
+        let begun = begin(&self.place, verb, &name)?;
+        wait(&self.place, verb, &name, &begun)
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn reply(
+    request: &Request,
+    before: &str,
+    after: Script,
+    looks: &mut Option<usize>,
+    asked: &Mutex<Vec<String>>,
+) -> String {
+    if *request == Request::Status {
+        let shown = match looks {
+            None => before,
+            Some(at) => {
+                *at += 1;
+                after[(*at - 1).min(after.len() - 1)]
+            }
+        };
+        return format!("{OK}{shown}\n");
+    }
+    let text = request.to_string();
+    let refuse = text.ends_with("refused");
+    // A load changes nothing that is looked at.
+    if !refuse && !text.starts_with("load") {
+        looks.get_or_insert(0);
+    }
+    asked.lock().unwrap().push(text);
+    if refuse { no("not now") } else { OK.to_owned() }
+}
+
+#[test]
+fn a_start_is_waited_for() {
+    let fake = Fake::new(
+        "start",
+        "service web off",
+        &[
+            "service web waiting",
+            "service web spawning",
+            "service web starting pid=7 since=5",
+            "service web up pid=7 since=6",
+        ],
+    );
+    let line = fake.run(Verb::Start, "web").unwrap();
+    assert!(
+        line.starts_with("up after ") && line.ends_with(" ms (pid 7)"),
+        "{line}"
+    );
+    assert_eq!(fake.asked(), ["start web"]);
+}
+
+#[test]
+fn starts_that_come_to_nothing() {
+    for (at, (state, why)) in [
+        (
+            "failed last=exited:1",
+            "exited with status 1; `b2p log web` may say why",
+        ),
+        (
+            "failed",
+            "it could not be started; `b2p log web` may say why",
+        ),
+        (
+            "delayed last=killed:11",
+            "killed by SIGSEGV; it is started again",
+        ),
+        ("off", "has been stopped"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let last: &'static str = format!("service web {state} since=9").leak();
+        let after: Script = vec!["service web starting pid=7", last].leak();
+        let fake = Fake::new(&format!("bad{at}"), "service web off", after);
+        assert_eq!(
+            fake.run(Verb::Start, "web"),
+            Err(format!("b2p: web: {why}"))
+        );
+    }
+}
+
+#[test]
+fn what_is_up_is_left_and_a_socket_is_enough() {
+    let up = "service web up pid=7 since=6";
+    let fake = Fake::new("up", up, &["service web up pid=7 since=6"]);
+    assert_eq!(
+        fake.run(Verb::Start, "web").as_deref(),
+        Ok("was up already (pid 7)")
+    );
+    let fake = Fake::new("armed", "service web off", &["service web armed since=9"]);
+    assert!(
+        fake.run(Verb::Start, "web")
+            .unwrap()
+            .starts_with("its socket listens")
+    );
+    let fake = Fake::new("done", "service web off", &["service web done since=9"]);
+    assert_eq!(
+        fake.run(Verb::Start, "web").as_deref(),
+        Ok("has done its work")
+    );
+}
+
+#[test]
+fn a_restart_is_over_with_the_new_life_only() {
+    let fake = Fake::new(
+        "restart",
+        "service web up pid=7 since=6",
+        &[
+            "service web up pid=7 since=6",
+            "service web stopping pid=7 since=8",
+            "service web off since=9",
+            "service web starting pid=9 since=10",
+            "service web up pid=9 since=11",
+        ],
+    );
+    let line = fake.run(Verb::Restart, "web").unwrap();
+    assert!(line.ends_with("(pid 9)"), "{line}");
+    assert_eq!(fake.asked(), ["restart web"]);
+}
+
+#[test]
+fn a_stop_ends_with_the_end() {
+    let fake = Fake::new(
+        "stop",
+        "service web up pid=7 since=6",
+        &[
+            "service web stopping pid=7 since=8",
+            "service web off since=9",
+        ],
+    );
+    assert!(
+        fake.run(Verb::Stop, "web")
+            .unwrap()
+            .starts_with("stopped after ")
+    );
+}
+
+#[test]
+fn not_for_ever() {
+    let fake = Fake::new(
+        "late",
+        "service web off",
+        &["service web starting pid=7 late=0"],
+    );
+    let begun = begin(&fake.place, Verb::Start, &Name::new("web").unwrap()).unwrap();
+    let long = Begun {
+        at: Instant::now().checked_sub(Duration::from_secs(6)).unwrap(),
+        ..begun
+    };
+    let why = wait(&fake.place, Verb::Start, &Name::new("web").unwrap(), &long).unwrap_err();
+    assert!(
+        why.starts_with("b2p: web: still starting after 6.0 s"),
+        "{why}"
+    );
+}
+
+#[test]
+fn who_is_not_there_or_refused() {
+    let fake = Fake::new(
+        "none",
+        "service web off\nservice refused off",
+        &["service web off\nservice refused off"],
+    );
+    let why = fake.run(Verb::Start, "wb").unwrap_err();
+    assert_eq!(why, "b2p: wb: no such service; did you mean web?");
+    assert_eq!(
+        fake.run(Verb::Stop, "refused"),
+        Err("b2p: refused: not now".into())
+    );
+    let words = |w: &str| w.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(main(&fake.place, Verb::Start, &words("")), 2);
+    assert_eq!(main(&fake.place, Verb::Start, &words("Web")), 2);
+    assert_eq!(main(&fake.place, Verb::Stop, &words("web refused")), 1);
+    assert_eq!(fake.asked(), ["stop refused", "stop web", "stop refused"]);
+}
+
+#[test]
+fn a_service_of_ones_own_is_handed_over_first() {
+    let fake = Fake::new(
+        "own",
+        "service sshd up pid=3",
+        &["service web up pid=7 since=6"],
+    );
+    fake.own("web", "exec /bin/web\n");
+    assert!(fake.run(Verb::Start, "web").is_ok());
+    assert_eq!(fake.asked(), ["load web", "start web"]);
+    assert_eq!(
+        fs::read(fake.place.staged.join("web")).unwrap(),
+        b"exec /bin/web\n"
+    );
+    assert_eq!(
+        load_main(&fake.place, &["refused".to_owned()]),
+        1,
+        "no such file"
+    );
+    fake.own("refused", "nonsense");
+    assert_eq!(load_main(&fake.place, &["refused".to_owned()]), 1);
+    assert_eq!(fake.asked()[2..], ["load refused"]);
+}
+
+#[test]
+fn a_restart_takes_a_changed_file() {
+    let fake = Fake::new(
+        "changed",
+        "service web up pid=7 since=6 own=1",
+        &["service web off since=8", "service web up pid=9 since=9"],
+    );
+    fake.own("web", "exec /bin/new\n");
+    assert!(fake.run(Verb::Restart, "web").is_ok());
+    assert_eq!(fake.asked(), ["stop web", "load web", "restart web"]);
+    let fake = Fake::new(
+        "same",
+        "service web up pid=7 since=6 own=1",
+        &["service web up pid=9 since=9"],
+    );
+    fake.own("web", "exec /bin/old\n");
+    service_files::put(
+        &fake.place.own,
+        &fake.place.staged,
+        &Name::new("web").unwrap(),
+    )
+    .unwrap();
+    assert!(fake.run(Verb::Restart, "web").is_ok());
+    assert_eq!(fake.asked(), ["restart web"]);
+}
+
+#[test]
+fn a_restart_with_a_file_that_is_wrong_stops_nothing() {
+    let up = "service web up pid=7 since=6 own=1";
+    let fake = Fake::new("wrong", up, &["service web off since=8"]);
+    fake.own("web", "exec new\n");
+    let why = fake.run(Verb::Restart, "web").unwrap_err();
+    assert!(why.starts_with("b2p: web:1: exec: new: "), "{why}");
+    assert_eq!(fake.asked(), [""; 0]);
+}
+
+#[test]
+fn a_file_by_the_name_of_a_service_of_the_machine_is_not_taken() {
+    let up = "service sshd up pid=7 since=6";
+    let fake = Fake::new("machine", up, &["service sshd up pid=9 since=8"]);
+    fake.own("sshd", "exec /bin/other\n");
+    assert!(fake.run(Verb::Restart, "sshd").is_ok());
+    assert_eq!(fake.asked(), ["restart sshd"]);
+    // PID 1 refuses it, and says so on the machine's status.
+    assert_eq!(reload_main(&fake.place), 0);
+    assert_eq!(fake.asked()[1..], ["load sshd"]);
+}
+
+#[test]
+fn reload_takes_what_rests() {
+    let before = "service web up pid=7 own=1\nservice job done own=1\n";
+    let fake = Fake::new("reload", before, &[""]);
+    for name in ["web", "job", "fresh", "Bad"] {
+        fake.own(name, "exec /bin/x\n");
+    }
+    assert_eq!(reload_main(&fake.place), 1, "one has no name");
+    assert_eq!(fake.asked(), ["load fresh", "load job"]);
+}
+
+#[test]
+fn the_other_commands_ask_the_same_pid_1() {
+    use crate::client::boot;
+    use crate::client::systemctl;
+    let before = "machine now=9 started=1 ready=5\nservice web up\nservice job failed";
+    let fake = Fake::new("others", before, &[""]);
+    let link = &fake.place.link;
+    let words = |line: &str| {
+        let words = line.split_whitespace().map(str::to_owned);
+        words.collect::<Vec<_>>()
+    };
+    for (line, code) in [
+        ("", 0),
+        ("--json", 0),
+        ("web", 0),
+        ("web job", 1),
+        ("--json job", 1),
+        ("none", 1),
+        ("--jsno", 2),
+    ] {
+        assert_eq!(status::main(link, &words(line)), code, "{line}");
+    }
+    assert_eq!(boot::main(link, &[]), 0);
+    assert_eq!(boot::main(link, &words("--json")), 0);
+    for (line, code) in [
+        ("is-active web.service", 0),
+        ("is-active job", 3),
+        ("status job", 3),
+        ("status", 0),
+        ("is-system-running", 0),
+        ("daemon-reload", 0),
+        ("enable web", 1),
+        ("stop refused", 1),
+    ] {
+        assert_eq!(systemctl::main(link, &words(line)), code, "{line}");
+    }
+    assert!(fake.asked().is_empty());
+}
+
+/// The channel is real; what goes past it is not: it would end the machine that
+/// tests this.
+struct ChannelOnly<'a>(&'a Link);
+
+impl Edge for ChannelOnly<'_> {
+    fn ask(&self, request: &Request) -> Result<(), Failure> {
+        self.0.ask(request).map(drop)
+    }
+
+    fn signal(&self, end: End) -> Result<(), Errno> {
+        panic!("a signal for {}", end.word())
+    }
+
+    fn force(&self, end: End, _: bool) -> Errno {
+        panic!("force for {}", end.word())
+    }
+}
+
+#[test]
+fn the_end_is_asked_for_on_the_channel() {
+    let fake = Fake::new("power", "", &[""]);
+    let edge = ChannelOnly(&fake.place.link);
+    let words = |line: &str| {
+        let words = line.split_whitespace().map(str::to_owned);
+        words.collect::<Vec<_>>()
+    };
+    assert_eq!(power::main(&edge, "shutdown", &words("-r +5 bye")), 0);
+    assert_eq!(power::main(&edge, "poweroff", &words("now")), 0);
+    assert_eq!(power::main(&edge, "halt", &words("later")), 2);
+    assert_eq!(power::cancel(&edge), 0);
+    assert_eq!(fake.asked(), ["reboot 300", "poweroff", "cancel"]);
+}

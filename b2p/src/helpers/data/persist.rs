@@ -1,0 +1,144 @@
+//! What outlives the boot besides containers: who the machine is, and what it has
+//! for randomness. Each file is old or new after a power cut, never half.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use super::{Place, Time, atomic_file, export_config, hostkey, keys, owner};
+
+/// The archive that came with the disk.
+pub const USERDATA: &str = "userdata.tar";
+
+/// Does all of it; what went wrong with what.
+pub fn all(place: &Place, time: Time) -> Vec<(&'static str, Result<(), String>)> {
+    vec![
+        ("machine-id", machine_id(place, time)),
+        (
+            "random seed",
+            seed(
+                &place.state().join("random-seed"),
+                Path::new("/dev/urandom"),
+            ),
+        ),
+        ("host key", host_key(place, time)),
+        ("certificates", owner::certificates(place)),
+        ("registries", owner::registries(place)),
+        ("configuration", configuration(place, time)),
+        ("authorized keys", keys::merge(place)),
+    ]
+}
+
+/// The disk's id becomes the machine's, or the other way round. A machine that runs
+/// has told its own already.
+fn machine_id(place: &Place, time: Time) -> Result<(), String> {
+    let (kept, used) = (
+        place.state().join("machine-id"),
+        place.at("/etc/machine-id"),
+    );
+    let now = fs::read_to_string(&used).unwrap_or_default();
+    match fs::read_to_string(&kept) {
+        Ok(text) if id(&text) && (text == now || time == Time::Running) => Ok(()),
+        Ok(text) if id(&text) => sys::files::replace(&used, text.as_bytes(), 0o444),
+        _ if id(&now) => atomic_file::replace(&kept, now.as_bytes(), 0o444),
+        _ => Ok(()),
+    }
+}
+
+/// The disk's becomes the machine's, unless sshd runs with another.
+fn host_key(place: &Place, time: Time) -> Result<(), String> {
+    match time {
+        Time::Boot => hostkey::install(place)?,
+        Time::Running => {}
+    }
+    hostkey::keep(place)
+}
+
+/// What the disk says of the machine holds from the boot on: one that comes later has
+/// its turn with the next.
+fn configuration(place: &Place, time: Time) -> Result<(), String> {
+    match time {
+        Time::Boot => export_config::all(place),
+        Time::Running => Ok(()),
+    }
+}
+
+/// 32 hexadecimal digits and a newline (machine-id(5)).
+fn id(text: &str) -> bool {
+    let digits = text.strip_suffix('\n').unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Mixed in, never credited: a copied disk has a copied seed. A new one takes its
+/// place before anything can read random numbers and lose the power (random(4)).
+fn seed(path: &Path, random: &Path) -> Result<(), String> {
+    let say = |e: std::io::Error| format!("{}: {e}", random.display());
+    if let Ok(old) = File::open(path) {
+        let mut bytes = Vec::new();
+        let _ = old.take(512).read_to_end(&mut bytes);
+        let mut pool = File::options().write(true).open(random).map_err(say)?;
+        pool.write_all(&bytes).map_err(say)?;
+    }
+    let mut fresh = [0; 512];
+    File::open(random)
+        .and_then(|mut f| f.read_exact(&mut fresh))
+        .map_err(say)?;
+    atomic_file::replace(path, &fresh, 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn place(name: &str) -> Place {
+        let root = std::env::temp_dir().join(format!("b2p-persist-{name}-{}", std::process::id()));
+        let place = Place { root };
+        for dir in [place.state().join("ssh"), place.at("/etc/ssh"), place.run()] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        place
+    }
+
+    #[test]
+    fn the_id_of_the_disk_wins_and_a_broken_one_does_not() {
+        let place = place("id");
+        let (kept, used) = (
+            place.state().join("machine-id"),
+            place.at("/etc/machine-id"),
+        );
+        let (a, b) = ("a".repeat(32) + "\n", "b".repeat(32) + "\n");
+        fs::write(&used, &a).unwrap();
+        machine_id(&place, Time::Boot).unwrap();
+        assert_eq!(fs::read_to_string(&kept).unwrap(), a);
+        fs::write(&used, &b).unwrap();
+        machine_id(&place, Time::Running).unwrap();
+        assert_eq!(fs::read_to_string(&used).unwrap(), b, "it runs");
+        machine_id(&place, Time::Boot).unwrap();
+        assert_eq!(fs::read_to_string(&used).unwrap(), a);
+        fs::remove_file(&kept).unwrap();
+        fs::write(&kept, "half").unwrap();
+        fs::remove_file(&used).unwrap();
+        fs::write(&used, &b).unwrap();
+        machine_id(&place, Time::Boot).unwrap();
+        assert_eq!(fs::read_to_string(&kept).unwrap(), b);
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+
+    #[test]
+    fn a_seed_is_used_once() {
+        let place = place("seed");
+        let path = place.state().join("random-seed");
+        seed(&path, Path::new("/dev/urandom")).unwrap();
+        let first = fs::read(&path).unwrap();
+        seed(&path, Path::new("/dev/urandom")).unwrap();
+        let second = fs::read(&path).unwrap();
+        assert!(first.len() == 512 && second.len() == 512 && first != second);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        fs::remove_dir_all(&place.root).unwrap();
+    }
+}

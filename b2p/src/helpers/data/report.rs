@@ -1,0 +1,91 @@
+//! What is said at the end, for PID 1 (`init::data_disk`), on standard output and in
+//! /run/boot2podman/data: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812` or
+//! `data=ram why=no data disk seq=812`. `seq` is the number of the kernel's last
+//! message before the disks were looked at: what it announces after that has not
+//! been seen. What the machine's owner must know is in data.degraded beside it, in
+//! lines `degraded data: WHY`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use disk::probe::Kind;
+use log::{info, warn};
+
+use super::Place;
+
+/// What has been found out so far.
+#[derive(Debug, Default)]
+pub struct Report {
+    line: String,
+    seen: u64,
+    degraded: Vec<String>,
+}
+
+impl Report {
+    /// Every disk has been looked at that the kernel has told of until then.
+    pub fn seen(&mut self, message: u64) {
+        self.seen = message;
+    }
+
+    /// Something that the machine's owner must know.
+    pub fn degraded(&mut self, why: &str) {
+        let why = one_line(why);
+        if !self.degraded.contains(&why) {
+            warn!("data: {why}");
+            self.degraded.push(why);
+        }
+    }
+
+    /// The machine lives in RAM.
+    pub fn ram(&mut self, why: &str) {
+        self.line = format!("data=ram why={}", one_line(why));
+    }
+
+    /// It lives on this disk.
+    pub fn disk(&mut self, device: &Path, kind: Kind, size: u64) {
+        self.line = format!("data={} fs={} size={size}", device.display(), kind.name());
+    }
+
+    /// Says it.
+    pub fn finish(&self, place: &Place) {
+        info!("{}", self.line);
+        let line = format!("{} seq={}\n", self.line, self.seen);
+        let degraded = self.degraded.iter();
+        let degraded: String = degraded.map(|d| format!("degraded data: {d}\n")).collect();
+        let path = path(place);
+        // Whoever sees that it is over sees all that is wrong.
+        sys::files::replace(&path.with_extension("degraded"), degraded.as_bytes(), 0o644)
+            .and_then(|()| sys::files::replace(&path, line.as_bytes(), 0o644))
+            .unwrap_or_else(|e| warn!("{e}"));
+        crate::common::terminal::print(&line);
+    }
+}
+
+fn path(place: &Place) -> PathBuf {
+    place.at(sys::paths::DATA_REPORT)
+}
+
+fn one_line(text: &str) -> String {
+    text.split(char::is_control).collect::<Vec<_>>().join(" ")
+}
+
+/// What an earlier run in this boot has said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Before {
+    /// There was none.
+    Nothing,
+    /// The machine has come up in RAM.
+    Ram,
+    /// It took this disk: there is nothing more to do.
+    Disk(String),
+}
+
+/// Reads it.
+pub fn before(place: &Place) -> Before {
+    let text = fs::read_to_string(path(place)).unwrap_or_default();
+    match text.lines().next() {
+        None => Before::Nothing,
+        Some(line) if line.starts_with("data=/") => Before::Disk(format!("{line}\n")),
+        Some(_) => Before::Ram,
+    }
+}

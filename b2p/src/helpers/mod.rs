@@ -1,0 +1,18 @@
+//! TODO-DOC
+
+pub mod boot_script;
+pub mod cloud;
+pub mod console;
+pub mod containers;
+pub mod data;
+pub mod engine;
+pub mod ext;
+pub mod image_sync;
+pub mod log;
+pub mod net;
+pub mod registries;
+pub mod share;
+pub mod swap;
+pub mod time;
+pub mod upgrade;
+pub mod vsock;

@@ -1,0 +1,77 @@
+//! Routes and MTU of an interface, by the old ioctls (netdevice(7)): all that is
+//! needed of them, in a tenth of what rtnetlink takes.
+#![expect(unsafe_code, reason = "ioctl(2) on ifreq and rtentry")]
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use sys::net::{ioctl, request};
+
+use super::lease::{Route, netmask};
+
+fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
+    let mut sa = libc::sockaddr {
+        sa_family: libc::AF_INET as u16,
+        sa_data: [0; 14],
+    };
+    // sockaddr_in: two bytes of port, then the address.
+    for (to, from) in sa.sa_data.iter_mut().skip(2).zip(addr.octets()) {
+        *to = from as libc::c_char;
+    }
+    sa
+}
+
+/// Sets the MTU in bytes.
+///
+/// # Errors
+/// What the system said.
+pub fn mtu(device: &str, mtu: i32) -> io::Result<()> {
+    let mut ifr = request(device);
+    ifr.ifr_ifru.ifru_mtu = mtu;
+    ioctl(libc::SIOCSIFMTU, &mut ifr)
+}
+
+/// Adds a route by way of `device`; there already is as good. `metric` sets
+/// the order among several default routes.
+///
+/// # Errors
+/// What the system said.
+pub fn add_route(device: &str, route: &Route, metric: i16) -> io::Result<()> {
+    match change_route(libc::SIOCADDRT, device, route, metric) {
+        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        other => other,
+    }
+}
+
+/// Takes a route away again.
+///
+/// # Errors
+/// What the system said.
+pub fn drop_route(device: &str, route: &Route, metric: i16) -> io::Result<()> {
+    change_route(libc::SIOCDELRT, device, route, metric)
+}
+
+fn change_route(
+    request: libc::c_ulong,
+    device: &str,
+    route: &Route,
+    metric: i16,
+) -> io::Result<()> {
+    let mut name: Vec<u8> = device.bytes().chain([0]).collect();
+    // SAFETY: plain data; zero is valid.
+    let mut rt: libc::rtentry = unsafe { std::mem::zeroed() };
+    let mask = netmask(route.prefix);
+    rt.rt_dst = sockaddr(Ipv4Addr::from(u32::from(route.network) & u32::from(mask)));
+    rt.rt_genmask = sockaddr(mask);
+    rt.rt_flags = libc::RTF_UP;
+    if !route.gateway.is_unspecified() {
+        rt.rt_gateway = sockaddr(route.gateway);
+        rt.rt_flags |= libc::RTF_GATEWAY;
+    }
+    if route.prefix == 32 {
+        rt.rt_flags |= libc::RTF_HOST;
+    }
+    rt.rt_metric = metric + 1; // the kernel takes one off (rtentry_to_fib_config)
+    rt.rt_dev = name.as_mut_ptr().cast();
+    ioctl(request, &mut rt)
+}

@@ -1,0 +1,258 @@
+//! DHCP messages on the wire (RFC 2131, 2132, 3442), by smoltcp's codec.
+
+use std::net::Ipv4Addr;
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress, IpAddress, IpProtocol,
+    Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+};
+
+use super::lease::{Lease, Route, Times};
+
+/// What we ask for: mask, router, DNS, name, domain, MTU, NTP, times, routes.
+const PARAMETERS: &[u8] = &[1, 3, 6, 12, 15, 26, 42, 51, 54, 58, 59, 121];
+
+/// The largest message we take: an Ethernet frame's.
+const MAX_SIZE: u16 = 1500;
+
+/// A message of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Which exchange it belongs to.
+    pub xid: u32,
+    /// Our hardware address.
+    pub mac: [u8; 6],
+    /// DISCOVER rather than REQUEST.
+    pub discover: bool,
+    /// The address we already have (renewing), else 0.0.0.0.
+    pub have: Ipv4Addr,
+    /// The address we would like.
+    pub want: Option<Ipv4Addr>,
+    /// The server whose offer we take.
+    pub server: Option<Ipv4Addr>,
+    /// Our name, for servers that put it into the DNS.
+    pub hostname: String,
+}
+
+/// A server's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It would grant this.
+    Offer(Lease),
+    /// It grants this.
+    Ack(Lease),
+    /// It does not.
+    Nak,
+}
+
+/// The DHCP message of `ask`.
+#[must_use]
+pub fn message(ask: &Ask) -> Vec<u8> {
+    let name = [DhcpOption {
+        kind: 12,
+        data: ask.hostname.as_bytes(),
+    }];
+    let mac = EthernetAddress(ask.mac);
+    let repr = DhcpRepr {
+        message_type: if ask.discover {
+            DhcpMessageType::Discover
+        } else {
+            DhcpMessageType::Request
+        },
+        transaction_id: ask.xid,
+        secs: 0,
+        client_hardware_address: mac,
+        client_ip: ask.have,
+        your_ip: Ipv4Addr::UNSPECIFIED,
+        server_ip: Ipv4Addr::UNSPECIFIED,
+        router: None,
+        subnet_mask: None,
+        relay_agent_ip: Ipv4Addr::UNSPECIFIED,
+        // We read packets below IP and need no broadcast.
+        broadcast: false,
+        requested_ip: ask.want,
+        client_identifier: Some(mac),
+        server_identifier: ask.server,
+        parameter_request_list: Some(PARAMETERS),
+        dns_servers: None,
+        max_size: Some(MAX_SIZE),
+        lease_duration: None,
+        renew_duration: None,
+        rebind_duration: None,
+        additional_options: if ask.hostname.is_empty() { &[] } else { &name },
+    };
+    let mut bytes = vec![0; repr.buffer_len().max(300)]; // BOOTP's minimum, for old relays
+    let mut packet = DhcpPacket::new_unchecked(&mut bytes[..]);
+    match repr.emit(&mut packet) {
+        Ok(()) => bytes,
+        Err(_) => Vec::new(), // only for options longer than a byte can say
+    }
+}
+
+/// `message` as an IP packet from nobody to everybody.
+#[must_use]
+pub fn broadcast(message: &[u8]) -> Vec<u8> {
+    let (from, to) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST);
+    let udp = UdpRepr {
+        src_port: 68,
+        dst_port: 67,
+    };
+    let length = 8 + message.len();
+    let ip = Ipv4Repr {
+        src_addr: from,
+        dst_addr: to,
+        next_header: IpProtocol::Udp,
+        payload_len: length,
+        hop_limit: 64,
+    };
+    let sums = ChecksumCapabilities::default();
+    let mut bytes = vec![0; ip.buffer_len() + length];
+    let (head, body) = bytes.split_at_mut(ip.buffer_len());
+    ip.emit(&mut Ipv4Packet::new_unchecked(head), &sums);
+    let copy = |payload: &mut [u8]| payload.copy_from_slice(message);
+    let mut packet = UdpPacket::new_unchecked(body);
+    udp.emit(
+        &mut packet,
+        &IpAddress::Ipv4(from),
+        &IpAddress::Ipv4(to),
+        message.len(),
+        copy,
+        &sums,
+    );
+    bytes
+}
+
+/// The DHCP message in an IP packet. The UDP checksum is not looked at: between
+/// two ends on one machine it is left for the hardware that is not there.
+#[must_use]
+pub fn unwrap(bytes: &[u8]) -> Option<&[u8]> {
+    let ip = Ipv4Packet::new_checked(bytes).ok()?;
+    (ip.next_header() == IpProtocol::Udp).then_some(())?;
+    let payload = bytes.get(usize::from(ip.header_len())..usize::from(ip.total_len()))?;
+    let udp = UdpPacket::new_checked(payload).ok()?;
+    (udp.dst_port() == 68).then_some(())?;
+    payload.get(8..usize::from(udp.len()))
+}
+
+/// The answer to the exchange `xid` of `mac`, or `None` if it is none.
+#[must_use]
+pub fn answer(message: &[u8], xid: u32, mac: [u8; 6]) -> Option<Answer> {
+    let packet = DhcpPacket::new_checked(message).ok()?;
+    let repr = DhcpRepr::parse(&packet).ok()?;
+    let ours = repr.transaction_id == xid && repr.client_hardware_address.0 == mac;
+    match repr.message_type {
+        _ if !ours => None,
+        DhcpMessageType::Offer => lease(&repr, &packet).map(Answer::Offer),
+        DhcpMessageType::Ack => lease(&repr, &packet).map(Answer::Ack),
+        DhcpMessageType::Nak => Some(Answer::Nak),
+        _ => None,
+    }
+}
+
+fn lease(repr: &DhcpRepr<'_>, packet: &DhcpPacket<&[u8]>) -> Option<Lease> {
+    let addr = repr.your_ip;
+    let usable = !addr.is_unspecified()
+        && !addr.is_multicast()
+        && !addr.is_broadcast()
+        && !addr.is_loopback();
+    usable.then_some(())?;
+    let mask = repr.subnet_mask.unwrap_or(Ipv4Addr::new(255, 255, 255, 0));
+    let prefix = u8::try_from(u32::from(mask).leading_ones()).ok()?;
+    let option = |kind| packet.options().find(|o| o.kind == kind).map(|o| o.data);
+    let routes = option(121)
+        .and_then(classless)
+        .unwrap_or_else(|| repr.router.map(Route::default_by).into_iter().collect());
+    let usable = |a: &Ipv4Addr| !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast();
+    Some(Lease {
+        addr,
+        prefix,
+        routes,
+        dns: repr
+            .dns_servers
+            .iter()
+            .flatten()
+            .copied()
+            .filter(usable)
+            .collect(),
+        ntp: option(42).map_or_else(Vec::new, addresses),
+        domain: option(15).and_then(domain),
+        hostname: option(12).and_then(hostname),
+        mtu: option(26).and_then(mtu),
+        server: repr.server_identifier.unwrap_or(Ipv4Addr::UNSPECIFIED),
+        times: times(repr),
+    })
+}
+
+/// RFC 2131, 4.4.5: half and seven eighths, where the server does not say.
+fn times(repr: &DhcpRepr<'_>) -> Times {
+    // Five seconds at the least: a lease of none must not make us ask without end.
+    let expire = repr.lease_duration.unwrap_or(3600).max(5);
+    let rebind = repr
+        .rebind_duration
+        .unwrap_or(expire - expire / 8)
+        .clamp(1, expire);
+    let renew = repr.renew_duration.unwrap_or(expire / 2).clamp(1, rebind);
+    Times {
+        renew,
+        rebind,
+        expire,
+    }
+}
+
+/// RFC 3442: prefix length, the bytes of the network it covers, gateway.
+/// `None` for anything malformed: then the router option counts.
+fn classless(mut data: &[u8]) -> Option<Vec<Route>> {
+    let mut routes = Vec::new();
+    while let Some((&prefix, rest)) = data.split_first() {
+        let length = usize::from(prefix.div_ceil(8));
+        let (significant, rest) = rest.split_at_checked(length).filter(|_| prefix <= 32)?;
+        let (gateway, rest) = rest.split_first_chunk::<4>()?;
+        let mut network = [0; 4];
+        network.get_mut(..length)?.copy_from_slice(significant);
+        routes.push(Route {
+            network: network.into(),
+            prefix,
+            gateway: (*gateway).into(),
+        });
+        data = rest;
+    }
+    (!routes.is_empty()).then_some(routes)
+}
+
+/// A name that may stand in resolv.conf as it is: the server is not trusted
+/// to write further lines there.
+fn domain(data: &[u8]) -> Option<String> {
+    let text = data.strip_suffix(b"\0").unwrap_or(data);
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let good = !text.is_empty() && text.len() <= 253 && text.iter().all(plain);
+    good.then(|| String::from_utf8_lossy(text).into_owned())
+}
+
+/// The first four addresses of a list that are a machine's.
+fn addresses(data: &[u8]) -> Vec<Ipv4Addr> {
+    let all = data.chunks_exact(4).filter_map(|c| c.first_chunk::<4>());
+    let all = all.map(|c| Ipv4Addr::from(*c));
+    let usable = |a: &Ipv4Addr| {
+        !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast() && !a.is_loopback()
+    };
+    all.filter(usable).take(4).collect()
+}
+
+/// A host name (RFC 1123, 2.1; Linux HOST_NAME_MAX).
+fn hostname(data: &[u8]) -> Option<String> {
+    let name = domain(data)?;
+    let label = |l: &str| {
+        (1..=63).contains(&l.len()) && !l.contains('_') && !l.starts_with('-') && !l.ends_with('-')
+    };
+    (name.len() <= 64 && name.split('.').all(label)).then_some(name)
+}
+
+/// RFC 791's minimum for hosts up to jumbo frames.
+fn mtu(data: &[u8]) -> Option<u16> {
+    let mtu = u16::from_be_bytes(data.try_into().ok()?);
+    (576..=9216).contains(&mtu).then_some(mtu)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

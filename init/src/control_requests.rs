@@ -1,0 +1,200 @@
+//! What clients ask of PID 1 over the control channel, and what they are told.
+
+use std::path::Path;
+
+use control::{Client, End, Last, Name, Request};
+use log::info;
+use services::{Event, Id, Manager, Status};
+
+use crate::events::Ears;
+use crate::ready;
+use crate::state::{Machine, Scheduled};
+use sys::clock::now;
+use sys::files;
+use sys::signals::How;
+
+/// More than this of passwd(5) or group(5) is not read.
+const ACCOUNTS: u64 = 1 << 20;
+
+/// Takes in who has connected and answers who has spoken. How the machine is to
+/// end, if one of them asks for that now.
+pub fn serve(machine: &mut Machine, manager: &mut Manager, ears: &mut Ears) -> Option<How> {
+    let server = ears.control.as_mut()?;
+    server.accept(now());
+    let mut asked = None;
+    for (client, request) in server.requests() {
+        match request {
+            Ok(Request::End(end, 0)) => {
+                control::answer(client, control::OK);
+                asked = Some(how(end));
+            }
+            Ok(request) => reply(client, done(machine, manager, &request)),
+            Err(why) => reply(client, Err(why.to_owned())),
+        }
+    }
+    asked
+}
+
+fn reply(client: Client, outcome: Result<String, String>) {
+    let text = match outcome {
+        Ok(rest) => [control::OK, &rest].concat(),
+        Err(why) => control::no(&why),
+    };
+    control::answer(client, &text);
+}
+
+fn done(machine: &mut Machine, manager: &mut Manager, request: &Request) -> Result<String, String> {
+    match request {
+        Request::Status => return Ok(report(machine, manager)),
+        Request::Start(name) => tell(manager, name, Event::Start)?,
+        Request::Stop(name) => tell(manager, name, Event::Stop)?,
+        Request::Restart(name) => tell(manager, name, Event::Restart)?,
+        Request::Load(name) => {
+            busy(manager, name)?;
+            let loaded = load(manager, name);
+            let what = format!("service {}", name.as_str());
+            ready::changed(machine, &what, loaded.as_ref().err());
+            loaded?;
+        }
+        Request::End(end, seconds) => schedule(machine, *end, *seconds),
+        Request::Cancel => cancel(machine)?,
+        Request::Rescue => rescue(manager),
+    }
+    Ok(String::new())
+}
+
+fn tell(manager: &mut Manager, name: &Name, event: fn(Id) -> Event) -> Result<(), String> {
+    let id = manager.supervisor.find(name.as_str());
+    let id = id.ok_or_else(|| format!("there is no service {}", name.as_str()))?;
+    if let Some(why) = manager.supervisor.barred(id) {
+        return Err(why.to_owned());
+    }
+    manager.event(now(), event(id));
+    Ok(())
+}
+
+/// A service that runs is what it was asked to be: that its next file cannot be
+/// taken yet is for the one who asks, and no fault of the machine.
+fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
+    let s = &manager.supervisor;
+    match s.find(name.as_str()).filter(|id| s.added(*id)) {
+        Some(_) => s.may_add(name.as_str()).map_err(str::to_owned),
+        None => Ok(()),
+    }
+}
+
+/// The client has put the file into RAM: PID 1 waits for no disk.
+fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
+    let path = Path::new(control::SERVICES).join(name.as_str());
+    let say = |e: std::io::Error| format!("{}: {e}", path.display());
+    // One byte more than is allowed, so that it is refused and not cut.
+    let bytes = files::some(&path, services::file::LONGEST as u64 + 1).map_err(say)?;
+    let accounts = |path| {
+        let bytes = files::some(Path::new(path), ACCOUNTS).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
+    let loaded = manager.load(name.as_str(), &bytes, &passwd, &group);
+    loaded.map(drop).map_err(|errors| errors.join("; "))
+}
+
+fn schedule(machine: &mut Machine, end: End, seconds: u32) {
+    let at = now().saturating_add(u64::from(seconds) * 1000);
+    machine.scheduled = Some(Scheduled { how: how(end), at });
+    info!("{} in {seconds} s", end.word());
+}
+
+fn cancel(machine: &mut Machine) -> Result<(), String> {
+    machine.scheduled.take().ok_or("nothing is scheduled")?;
+    info!("the scheduled end is cancelled");
+    Ok(())
+}
+
+/// Shells on the consoles in place of what runs there; the services go on.
+fn rescue(manager: &mut Manager) {
+    for id in manager.supervisor.ids() {
+        let name = manager.supervisor.row(id).map_or("", |r| r.name);
+        if name.starts_with(sys::service_names::CONSOLE) {
+            manager.event(now(), Event::Stop(id));
+        } else if name.starts_with(sys::service_names::RESCUE) {
+            manager.event(now(), Event::Start(id));
+        }
+    }
+}
+
+fn how(end: End) -> How {
+    match end {
+        End::PowerOff => How::PowerOff,
+        End::Reboot => How::Reboot,
+        End::Halt => How::Halt,
+    }
+}
+
+fn end(how: How) -> End {
+    match how {
+        How::PowerOff => End::PowerOff,
+        How::Reboot => End::Reboot,
+        How::Halt => End::Halt,
+    }
+}
+
+/// Everything there is to know, as lines.
+fn report(machine: &Machine, manager: &Manager) -> String {
+    let mut out = String::with_capacity(4096);
+    control::Machine {
+        version: env!("CARGO_PKG_VERSION"),
+        data: machine.data.device.as_deref().unwrap_or("ram"),
+        now: Some(now()),
+        started: Some(machine.started),
+        ready: machine.ready,
+    }
+    .write(&mut out);
+    for phase in &machine.phases {
+        control::Phase {
+            name: phase.name,
+            start_us: phase.start_us,
+            took_us: phase.took_us,
+        }
+        .write(&mut out);
+    }
+    for id in manager.supervisor.ids() {
+        service(manager, id).write(&mut out);
+    }
+    for degraded in &machine.degraded {
+        let (what, why) = (&degraded.what, &degraded.why);
+        control::Degraded { what, why }.write(&mut out);
+    }
+    if let Some(scheduled) = machine.scheduled {
+        let (end, at) = (end(scheduled.how), scheduled.at);
+        control::Shutdown { end, at }.write(&mut out);
+    }
+    out
+}
+
+fn service(manager: &Manager, id: Id) -> control::Service<'_> {
+    let line = services::Line::of(&manager.supervisor, id);
+    let row = manager.supervisor.row(id);
+    let words = control::State::ALL.into_iter();
+    let state = words.rev().find(|s| s.word() == line.state);
+    control::Service {
+        since: Some(line.since),
+        pid: line.pid.and_then(|pid| pid.try_into().ok()),
+        restarts: Some(line.restarts.into()),
+        last: line.last.map(last),
+        asked: line.asked,
+        spawned: line.spawned,
+        ready: line.ready,
+        next: line.next,
+        late: row.map(|r| r.late_ms),
+        grace: row.map(|r| r.grace_ms),
+        own: manager.supervisor.added(id),
+        ..control::Service::new(line.name, state.unwrap_or(control::State::Off))
+    }
+}
+
+fn last(status: Status) -> Last {
+    match status {
+        Status::Exited(code) => Last::Exited(code),
+        Status::Killed(signal) => Last::Killed(signal),
+    }
+}

@@ -1,0 +1,158 @@
+//! What the data disk says of the configuration takes effect: for what has not begun.
+//!
+//! `b2p data` has put it under [`config_sources::KEPT`], in RAM, before it ended. It is taken
+//! before that end counts, so that the services which wait for the disk find their
+//! rows as the disk wants them.
+
+use std::path::Path;
+
+use config::{Config, Source};
+use log::info;
+use services::{Event, Id, Manager, Supervisor};
+
+use crate::state::Machine;
+use crate::{identity, select, session};
+use sys::clock::now;
+use sys::{config_sources, kmsg};
+
+/// A child has ended, perhaps `b2p data`: takes what it has left, once in a boot.
+pub fn take(machine: &mut Machine, manager: &mut Manager) {
+    if machine.kept || !Path::new(sys::paths::DATA_REPORT).exists() {
+        return; // the report is the last that it writes
+    }
+    machine.kept = true;
+    if !Path::new(config_sources::KEPT).exists() {
+        return;
+    }
+    let (config, complaints) = config_sources::all();
+    for complaint in complaints.iter().filter(|c| c.source() == Source::Disk) {
+        machine.degraded("flag", &complaint.to_string());
+    }
+    let before = std::mem::replace(&mut machine.config, config);
+    if machine.config != before {
+        apply(machine, &before, manager);
+    }
+}
+
+fn apply(machine: &mut Machine, before: &Config, manager: &mut Manager) {
+    info!("what is on the data disk changes the configuration");
+    ::log::set_max_level(kmsg::filter(machine.config.loglevel));
+    let rows = select::services(&machine.config);
+    withdraw(&mut machine.config, &rows, manager);
+    let config = machine.config.clone();
+    if config.hostname != before.hostname
+        && let Err(why) = sys::hostname::set(&config.hostname)
+    {
+        machine.degraded("hostname", &why);
+    }
+    if config.ssh_keys != before.ssh_keys
+        && let Err(why) = identity::more_keys(&config)
+    {
+        machine.degraded("keys", &why);
+    }
+    let session = session::user(&config.user).and_then(|()| session::environment(&config));
+    if let Err(why) = session {
+        machine.degraded("sessions", &why);
+    }
+    manager.revise(rows);
+    let late = machine.ready.is_some();
+    let (starts, stops) = turned(&config, before, late, &manager.supervisor);
+    // Those that begin first: others wait for them. Those that end in the other order of
+    // the table: an end lets go who waits for it, and that may be to end as well.
+    for id in starts {
+        manager.event(now(), Event::Start(id));
+    }
+    for id in stops.into_iter().rev() {
+        manager.event(now(), Event::Stop(id));
+    }
+}
+
+/// Which services begin now that `before` did not ask for, and which end.
+fn turned(config: &Config, before: &Config, late: bool, s: &Supervisor) -> (Vec<Id>, Vec<Id>) {
+    let (mut starts, mut stops) = (Vec::new(), Vec::new());
+    for id in s.ids() {
+        let Some(row) = s.row(id) else { continue };
+        let was = sys::service_names::starts_at_boot(before, row.name);
+        let is = sys::service_names::starts_at_boot(config, row.name);
+        let new = s.first(id).asked.is_none();
+        if !is && was {
+            stops.push(id);
+        } else if is && (new || !was) && (late || !row.after_ready) {
+            starts.push(id);
+        }
+    }
+    (starts, stops)
+}
+
+/// A row that is there no more is one that is off.
+fn withdraw(config: &mut Config, rows: &[services::Service], manager: &Manager) {
+    let s = &manager.supervisor;
+    let own = s
+        .ids()
+        .filter(|id| !s.added(*id))
+        .filter_map(|id| s.row(id));
+    for gone in own.filter(|old| rows.iter().all(|new| new.name != old.name)) {
+        config.services.retain(|(name, _)| name != gone.name);
+        config.services.push((gone.name.to_owned(), false));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use services::state::Action;
+
+    /// The machine at the moment when `b2p data` has ended: only what waits for nothing
+    /// has begun.
+    fn waiting(config: &Config) -> Supervisor {
+        let mut s = Supervisor::new(select::services(config));
+        for id in s.ids() {
+            let row = s.row(id);
+            if row.is_some_and(|row| {
+                !row.after_ready && sys::service_names::starts_at_boot(config, row.name)
+            }) {
+                for (action, pid) in s.handle(0, Event::Start(id)).into_iter().zip(100..) {
+                    if let Action::Spawn(id) = action {
+                        s.handle(0, Event::Spawned(id, pid + services::Pid::from(id as u8)));
+                    }
+                }
+            }
+        }
+        s
+    }
+
+    #[test]
+    fn nothing_begins_that_is_to_be_off() {
+        let before = Config {
+            user: "ann".into(),
+            ..Config::default()
+        };
+        let off = ["data", "cloud", "podman"].map(|name| (name.to_owned(), false));
+        let config = Config {
+            services: off.to_vec(),
+            ..before.clone()
+        };
+        let mut s = waiting(&before);
+        let (starts, stops) = turned(&config, &before, false, &s);
+        assert!(starts.is_empty(), "{starts:?}");
+        let mut todo = Vec::new();
+        for id in stops.into_iter().rev() {
+            todo.extend(s.handle(1, Event::Stop(id)));
+        }
+        let data = s.find("data").and_then(|id| s.state(id).pid());
+        let pid = data.unwrap_or_default();
+        todo.extend(s.handle(2, Event::Exited(pid, services::Status::Exited(0))));
+        let begun: Vec<_> = todo
+            .iter()
+            .filter_map(|action| match action {
+                Action::Spawn(id) | Action::Watch(id) => s.row(*id).map(|row| row.name),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            begun,
+            ["hostkey"],
+            "what is off, or waits for that, has begun"
+        );
+    }
+}

@@ -1,0 +1,208 @@
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::*;
+
+type Files = BTreeMap<String, (Vec<u8>, u32, u64)>;
+
+/// Name to content, mode and owner; directories without the slash at their end.
+fn unpacked(bytes: &[u8]) -> Files {
+    let mut files = Files::new();
+    let mut tar = tar::Archive::new(bytes);
+    for entry in tar.entries().expect("a tar") {
+        let mut entry = entry.expect("an entry");
+        let name = entry.path().expect("a name").display().to_string();
+        let (mode, uid) = (entry.header().mode(), entry.header().uid());
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("content");
+        let name = name.trim_end_matches('/').to_owned();
+        files.insert(
+            name,
+            (content, mode.expect("a mode"), uid.expect("an owner")),
+        );
+    }
+    files
+}
+
+/// The blob that a descriptor is of, once its size and its hash are right.
+fn blob<'a>(files: &'a Files, descriptor: &Value) -> &'a [u8] {
+    let sum = descriptor["digest"]
+        .as_str()
+        .and_then(|d| d.strip_prefix("sha256:"));
+    let sum = sum.expect("a digest");
+    let content = &files[&format!("blobs/sha256/{sum}")].0;
+    assert_eq!(stamp::digest(content), sum);
+    assert_eq!(descriptor["size"], content.len());
+    content
+}
+
+fn parsed(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("JSON")
+}
+
+#[test]
+fn an_archive_leads_from_its_index_to_its_files() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let files = ["vmlinuz", "initrd.img"].map(|name| dir.path().join(name));
+    for file in &files {
+        fs::write(file, file.file_name().context("a name")?.as_encoded_bytes())?;
+    }
+    let image = Image {
+        name: "k",
+        title: "t",
+        dir: KERNEL_DIR,
+        files: &files,
+        created: 0,
+    };
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    assert!(image.make(&one)? && !image.make(&one)? && image.make(&two)?);
+    let bytes = fs::read(&one)?;
+    assert_eq!(bytes, fs::read(&two)?);
+
+    let archive = unpacked(&bytes);
+    assert_eq!(archive.len(), 7, "{:?}", archive.keys());
+    assert_eq!(
+        parsed(&archive["oci-layout"].0)["imageLayoutVersion"],
+        "1.0.0"
+    );
+    let index = parsed(&archive["index.json"].0);
+    let entry = &index["manifests"][0];
+    let name = format!("localhost/k:{VERSION}");
+    assert_eq!(
+        entry["annotations"]["org.opencontainers.image.ref.name"],
+        name
+    );
+    let manifest = parsed(blob(&archive, entry));
+    let config = parsed(blob(&archive, &manifest["config"]));
+    let layer = &manifest["layers"][0];
+    // Not compressed, so both names of the layer are the same.
+    assert_eq!(config["rootfs"]["diff_ids"][0], layer["digest"]);
+    let layer = unpacked(blob(&archive, layer));
+    assert_eq!(layer["boot"].1, 0o755);
+    let kernel = &layer["boot/vmlinuz"];
+    assert_eq!(
+        (kernel.0.as_slice(), kernel.1, kernel.2),
+        (&b"vmlinuz"[..], 0o644, QEMU)
+    );
+    assert!(layer.contains_key("boot/initrd.img") && layer.len() == 3);
+    Ok(())
+}
+
+#[test]
+fn without_a_disk_it_says_what_to_do() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (disk, to) = (dir.path().join(DISK_IMAGE), dir.path().join(DISK));
+    fs::write(&disk, "QFI")?;
+    let step = Step::of("oci", 2, 2);
+    super::disk(dir.path(), &step)?;
+    let archive = unpacked(&fs::read(&to)?);
+    let index = parsed(&archive["index.json"].0);
+    let manifest = parsed(blob(&archive, &index["manifests"][0]));
+    let layer = unpacked(blob(&archive, &manifest["layers"][0]));
+    let names: Vec<_> = layer.keys().map(String::as_str).collect();
+    assert_eq!(names, ["disk", "disk/boot2podman.qcow2"]);
+    fs::remove_file(&disk)?;
+    super::disk(dir.path(), &step)?;
+    assert!(!to.exists(), "the archive of a disk that is gone");
+    Ok(())
+}
+
+/// A map or list that is open: the name whose value comes next, the number of the next
+/// member, whether it is a map.
+type Level = (Option<String>, usize, bool);
+
+/// The scalars of a text of YAML, each with the names that lead to it, with slashes
+/// between; numbers for the members of lists.
+fn flat(yaml: &str) -> Vec<(String, String)> {
+    use saphyr_parser::{Event, Parser};
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    for event in Parser::new_from_str(yaml) {
+        let (event, _) = event.expect("YAML");
+        let path = |open: &[Level]| {
+            let one = |(name, at, map): &Level| match map {
+                true => name.clone().unwrap_or_default(),
+                false => at.to_string(),
+            };
+            open.iter().map(one).collect::<Vec<_>>().join("/")
+        };
+        let done = |open: &mut Vec<Level>| {
+            if let Some((name, at, _)) = open.last_mut() {
+                (*name, *at) = (None, *at + 1);
+            }
+        };
+        match event {
+            Event::MappingStart(..) => open.push((None, 0, true)),
+            Event::SequenceStart(..) => open.push((None, 0, false)),
+            Event::MappingEnd | Event::SequenceEnd => {
+                open.pop();
+                done(&mut open);
+            }
+            Event::Scalar(text, ..) => match open.last_mut() {
+                Some((name @ None, _, true)) => *name = Some(text.into_owned()),
+                _ => {
+                    found.push((path(&open), text.into_owned()));
+                    done(&mut open);
+                }
+            },
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_examples_name_what_is_in_the_archives() {
+    let page = include_str!("../../../docs/guide/kubevirt.md");
+    let blocks: Vec<_> = page.split("```yaml\n").skip(1).collect();
+    let [kernel, disk] = blocks.as_slice() else {
+        panic!("{} examples", blocks.len())
+    };
+    let read = |block: &str| flat(block.split("```").next().expect("its end"));
+    let (kernel, disk) = (read(kernel), read(disk));
+    let all = |example: &[(String, String)], end: &str| -> Vec<String> {
+        let is = |(path, _): &&(String, String)| path.ends_with(end);
+        example
+            .iter()
+            .filter(is)
+            .map(|(_, value)| value.clone())
+            .collect()
+    };
+    assert_eq!(
+        all(&kernel, "kernelBoot/container/kernelPath"),
+        [format!("/{KERNEL_DIR}/vmlinuz")]
+    );
+    assert_eq!(
+        all(&kernel, "kernelBoot/container/initrdPath"),
+        [format!("/{KERNEL_DIR}/initrd.img")]
+    );
+    assert_eq!(
+        all(&disk, "containerDisk/path"),
+        [format!("/{DISK_DIR}/{DISK_IMAGE}")]
+    );
+    for (example, name) in [(&kernel, KERNEL), (&disk, DISK)] {
+        let name = name.trim_end_matches(".oci.tar");
+        let image = format!("registry.example/{name}:{VERSION}");
+        assert!(
+            example.iter().any(|(_, value)| *value == image),
+            "no {image}"
+        );
+        // Each disk is a volume.
+        let names = |of: &str| -> Vec<String> {
+            let is = |(path, _): &&(String, String)| {
+                path.contains(&format!("{of}/")) && path.ends_with("/name")
+            };
+            example
+                .iter()
+                .filter(is)
+                .map(|(_, value)| value.clone())
+                .collect()
+        };
+        assert!(names("disks").len() == 2 && names("disks") == names("volumes"));
+    }
+    // What the kernel gets are words that it or we know.
+    for word in all(&kernel, "kernelBoot/kernelArgs").join(" ").split(' ') {
+        let known = word.starts_with("console=")
+            || config::FLAGS.iter().any(|flag| word.starts_with(flag.name));
+        assert!(known, "{word}");
+    }
+}

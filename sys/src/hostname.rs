@@ -1,0 +1,45 @@
+//! The host name, and the files that name it.
+
+use std::path::Path;
+
+use nix::unistd::sethostname;
+
+use crate::files::replace;
+
+/// Sets the host name, and writes it where programs look for it. The one place
+/// that does.
+///
+/// # Errors
+/// What could not be set.
+pub fn set(name: &str) -> Result<(), String> {
+    sethostname(name).map_err(|e| format!("host name {name}: {e}"))?;
+    replace(
+        Path::new("/etc/hostname"),
+        format!("{name}\n").as_bytes(),
+        0o644,
+    )?;
+    replace(Path::new("/etc/hosts"), hosts(name).as_bytes(), 0o644)
+}
+
+/// hosts(5): the name resolves without any DNS. podman copies this file into
+/// containers and adds to it.
+fn hosts(name: &str) -> String {
+    let short = name.split('.').next().unwrap_or(name);
+    let names = if short == name {
+        name.to_owned()
+    } else {
+        format!("{name} {short}")
+    };
+    format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {names}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_name_is_given_too() {
+        assert!(hosts("box").contains("127.0.1.1 box\n"));
+        assert!(hosts("box.example.org").contains("127.0.1.1 box.example.org box\n"));
+    }
+}

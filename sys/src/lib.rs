@@ -1,0 +1,17 @@
+//! The system interface that PID 1 and its helpers share.
+
+pub mod clock;
+pub mod config_sources;
+pub mod files;
+pub mod hostname;
+pub mod image;
+pub mod kmsg;
+pub mod modules;
+pub mod mountinfo;
+pub mod net;
+pub mod paths;
+pub mod service_names;
+pub mod signals;
+pub mod strip_ftrace;
+pub mod syscall;
+pub mod uevent;

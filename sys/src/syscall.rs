@@ -1,0 +1,215 @@
+//! The few system calls that nix has no safe wrapper for.
+#![expect(unsafe_code, reason = "each with its SAFETY note")]
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Whether random bytes can be had without waiting (getrandom(2), GRND_NONBLOCK).
+pub fn random_ready(bytes: &mut [u8]) -> bool {
+    // SAFETY: pointer and length of a live buffer.
+    let got =
+        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    usize::try_from(got) == Ok(bytes.len())
+}
+
+/// Lets a process run only when nothing else wants to (sched(7), SCHED_IDLE).
+pub fn only_when_idle(pid: libc::pid_t) {
+    schedule(pid, libc::SCHED_IDLE, 0);
+}
+
+/// How many processors there are (sysconf(3)).
+#[must_use]
+pub fn processors() -> i64 {
+    // SAFETY: an integer only.
+    unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }
+}
+
+/// Runs `work` before everything else that wants the processor (sched(7), SCHED_RR):
+/// only for what is short and ends.
+pub fn at_once(work: impl FnOnce()) {
+    schedule(0, libc::SCHED_RR, 1);
+    work();
+    schedule(0, libc::SCHED_OTHER, 0);
+}
+
+fn schedule(pid: libc::pid_t, policy: libc::c_int, priority: libc::c_int) {
+    // SAFETY: a valid structure; a failure means an ordinary priority. The
+    // system call itself: musl refuses it, for what POSIX says of threads.
+    unsafe {
+        let mut how: libc::sched_param = std::mem::zeroed();
+        how.sched_priority = priority;
+        libc::syscall(libc::SYS_sched_setscheduler, pid, policy, &raw const how);
+    }
+}
+
+/// Makes grace periods short, at the price of interrupting every processor, or
+/// normal again (Documentation/RCU/checklist.rst; Android boots this way).
+/// Module loading, mounts and cgroups wait for one each.
+pub fn expedite_rcu(on: bool) {
+    if !owns_machine() {
+        return;
+    }
+    let _ = std::fs::write("/sys/kernel/rcu_expedited", if on { "1" } else { "0" });
+}
+
+/// Whether this is the first user namespace, whose root may load modules
+/// (user_namespaces(7)). Without a /proc to ask, it is taken for one.
+#[must_use]
+pub fn owns_kernel() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether this is the machine's own init and not a namespace's, which may have
+/// the rights to undo what is the machine's: its pid namespace is the first
+/// (include/linux/proc_ns.h, `PROC_PID_INIT_INO`).
+#[must_use]
+pub fn owns_machine() -> bool {
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    namespace.is_ok_and(|n| n.as_os_str() == "pid:[4026531836]") && owns_kernel()
+}
+
+/// Sends a signal to every process but PID 1 and the caller's (kill(2), pid -1).
+pub fn signal_everyone(signal: libc::c_int) {
+    // SAFETY: integers only.
+    unsafe { libc::kill(-1, signal) };
+}
+
+/// Writes the file system that `file` is on to its disk (syncfs(2)); may take as
+/// long as that does.
+///
+/// # Errors
+/// What the system said, errors of earlier writes included.
+pub fn syncfs(file: &std::fs::File) -> std::io::Result<()> {
+    // SAFETY: an open descriptor.
+    match unsafe { libc::syncfs(file.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process, a child of PID 1's, with `status`.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: ends the process; no handler of ours is to run.
+    unsafe { libc::_exit(status) }
+}
+
+/// Swap on this file or device no more (swapoff(2)).
+///
+/// # Errors
+/// What the system said.
+pub fn swap_off(path: &CStr) -> std::io::Result<()> {
+    // SAFETY: a NUL-terminated string.
+    match unsafe { libc::swapoff(path.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Swaps to this file or device (swapon(2)), before those of lower priority;
+/// without one, behind those that are there.
+///
+/// # Errors
+/// What the system said.
+pub fn swap_on(path: &CStr, priority: Option<u8>) -> std::io::Result<()> {
+    const PREFER: libc::c_int = 0x8000; // SWAP_FLAG_PREFER
+    let flags = priority.map_or(0, |p| PREFER | libc::c_int::from(p));
+    // SAFETY: a NUL-terminated string.
+    match unsafe { libc::swapon(path.as_ptr(), flags) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Takes the file behind a loop device away (loop(4), LOOP_CLR_FD).
+///
+/// # Errors
+/// What the system said.
+pub fn loop_clear(device: &std::fs::File) -> std::io::Result<()> {
+    const LOOP_CLR_FD: libc::c_ulong = 0x4C01;
+    // SAFETY: the request takes no argument.
+    match unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _, 0) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// A child of our own making, known by a descriptor: a pid could be another's
+/// once it is reaped (pidfd_open(2)).
+#[derive(Debug)]
+pub struct Child(OwnedFd);
+
+impl Child {
+    /// Waits for its end, no longer than `ms` milliseconds. It is reaped by
+    /// whoever reaps orphans.
+    #[must_use]
+    pub fn ended_within(&self, ms: i32) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO);
+        matches!(poll(&mut fds, timeout), Ok(1))
+    }
+
+    /// Sends SIGKILL.
+    pub fn kill(&self) {
+        let none = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: a pidfd and integers; a child that has ended is no error.
+        unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_raw_fd(),
+                libc::SIGKILL,
+                none,
+                0,
+            )
+        };
+    }
+
+    /// Its exit status once it has ended, for a caller that reaps nothing else:
+    /// in PID 1 the one waiter has it. `None` where a signal killed it, too.
+    #[must_use]
+    pub fn status(&self) -> Option<i32> {
+        // SAFETY: siginfo_t is plain data; the descriptor is a pidfd.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let id = self.0.as_raw_fd().unsigned_abs();
+            let got = libc::waitid(
+                libc::P_PIDFD,
+                id,
+                &raw mut info,
+                libc::WEXITED | libc::WNOHANG,
+            );
+            (got == 0 && info.si_code == libc::CLD_EXITED).then(|| info.si_status())
+        }
+    }
+}
+
+/// Runs `work` in a child; `None` if there could be none. For calls that may
+/// take long or never return: PID 1 does not wait for them.
+pub fn in_child(work: impl FnOnce()) -> Option<Child> {
+    // SAFETY: PID 1 is single-threaded, so the child's copy of the heap and of
+    // every lock is consistent; it ends here, whatever `work` does. The
+    // descriptor is owned once it is known to be one.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            // PID 1's mask would make it deaf to SIGTERM.
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            work();
+            libc::_exit(0)
+        }
+        let fd = if pid > 0 {
+            libc::syscall(libc::SYS_pidfd_open, pid, 0)
+        } else {
+            -1
+        };
+        if fd < 0 {
+            log::error!("a child for slow work: {}", std::io::Error::last_os_error());
+            return None;
+        }
+        Some(Child(OwnedFd::from_raw_fd(fd as i32)))
+    }
+}

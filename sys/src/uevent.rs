@@ -1,0 +1,367 @@
+//! Devices, as the kernel announces them: a pass over sysfs for what is there,
+//! and a netlink socket for what comes (`NETLINK_KOBJECT_UEVENT`, kobject_uevent.c).
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use log::{debug, warn};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, socket,
+};
+
+use crate::modules::{Modules, Problem, glob};
+use crate::syscall;
+
+/// The kernel's own multicast group; udev's is 2.
+const KERNEL: u32 = 1;
+
+/// Where devices are listed.
+pub const SYS: &str = "/sys";
+
+/// Something came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Added {
+    /// A device that wants a driver.
+    Modalias(String),
+    /// An input device's node, such as `event0`.
+    Input(String),
+    /// A disk or a partition, in the message of this number.
+    Block(u64),
+    /// The disk or partition of this name is gone.
+    Gone(String),
+    /// A folder of the host has its tag, or is gone.
+    Folder,
+    /// A CD drive is there, and what is in it can be read.
+    Disc,
+    /// Messages were lost: sysfs must be read again.
+    Lost,
+}
+
+/// The open socket.
+#[derive(Debug)]
+pub struct Uevents(OwnedFd);
+
+impl Uevents {
+    /// Opens the socket. Do this before the pass over sysfs, so that a device
+    /// that appears in between is seen by one of the two.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open() -> Result<Uevents, Errno> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let protocol = SockProtocol::NetlinkKObjectUEvent;
+        let fd = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, KERNEL))?;
+        Ok(Uevents(fd))
+    }
+
+    /// What has come since the last call.
+    pub fn added(&self) -> Vec<Added> {
+        let mut all = Vec::new();
+        let mut message = [0u8; 8192];
+        // Bounded: the rest is there at the next poll.
+        for _ in 0..256 {
+            match recvfrom::<NetlinkAddr>(self.0.as_raw_fd(), &mut message) {
+                Ok((n, from)) if from.is_none_or(|a| a.pid() == 0) => {
+                    all.extend(parse(message.get(..n).unwrap_or(&[])));
+                }
+                Ok(_) => {} // not from the kernel
+                Err(Errno::ENOBUFS) => all.push(Added::Lost),
+                Err(Errno::EINTR) => {}
+                Err(_) => break,
+            }
+        }
+        all
+    }
+}
+
+impl AsFd for Uevents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// What a message of the kernel means to us. `add@/devices/…\0ACTION=add\0…`:
+/// the fields are `NAME=value`, each ended by a zero byte.
+#[must_use]
+pub fn parse(message: &[u8]) -> Option<Added> {
+    let first = message.split(|&b| b == 0).next()?;
+    let value = |name: &[u8]| {
+        let found = message
+            .split(|&b| b == 0)
+            .find_map(|f| f.strip_prefix(name))?;
+        String::from_utf8(found.to_vec()).ok()
+    };
+    let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block");
+    if block && first.starts_with(b"add@") && within(first, DISC) {
+        return Some(Added::Disc);
+    }
+    let block = block && !never_data(first);
+    if block && first.starts_with(b"remove@") {
+        return value(b"DEVNAME=").map(Added::Gone);
+    }
+    // virtiofs has an object of its own for each (fs/fuse/virtio_fs.c); 9p's device
+    // changes when its tag is read (net/9p/trans_virtio.c).
+    let folder = match value(b"SUBSYSTEM=").as_deref() {
+        Some("virtiofs") => true,
+        Some("virtio") => first.starts_with(b"change@"),
+        _ => false,
+    };
+    if folder {
+        return Some(Added::Folder);
+    }
+    if !first.starts_with(b"add@") {
+        return None;
+    }
+    if let Some(alias) = value(b"MODALIAS=") {
+        return Some(Added::Modalias(alias));
+    }
+    if block {
+        return value(b"SEQNUM=")?.parse().ok().map(Added::Block);
+    }
+    let name = value(b"DEVNAME=")?;
+    let event = name
+        .strip_prefix("input/")
+        .or_else(|| name.strip_prefix("/dev/input/"))?;
+    let plain = !event.is_empty() && event.bytes().all(|b| b.is_ascii_alphanumeric());
+    plain.then(|| Added::Input(event.to_owned()))
+}
+
+/// Where in sysfs disks are that cannot be the data disk: loop devices and the like,
+/// which are made of what is there already; optical drives.
+const NEVER: &[&[u8]] = &[b"/virtual/block/", DISC];
+/// The latter.
+const DISC: &[u8] = b"/block/sr";
+
+fn never_data(path: &[u8]) -> bool {
+    NEVER.iter().any(|part| within(path, part))
+}
+
+fn within(path: &[u8], part: &[u8]) -> bool {
+    path.windows(part.len()).any(|w| w == part)
+}
+
+/// Devices whose drivers the services wait for: modalias pattern, why.
+#[rustfmt::skip]
+const FIRST: &[(&str, &str)] = &[
+    ("acpi*:QEMU0002:*",   "fw_cfg: it holds flags"),
+    ("acpi*:LNXPWRBN:*",   "the power button: who sees the ready line may press it"),
+    ("acpi*:PNP0C0C:*",    "the same, where it is a device of its own"),
+    ("virtio:d00000001v*", "the network card of QEMU, KVM, Firecracker"),
+    ("pci:v*bc02sc*",      "network controllers"),
+    ("vmbus:635161f8*",    "Hyper-V's network card"),
+    ("xen:vif",            "Xen's"),
+];
+
+/// Whether services wait for the driver of `alias`.
+#[must_use]
+pub fn comes_first(alias: &str) -> bool {
+    is_one_of(FIRST, alias)
+}
+
+/// Devices that disks are, or hang on, whose drivers know at once what is there:
+/// modalias pattern, why. Who looks for the data disk loads them first.
+#[rustfmt::skip]
+const QUICK: &[(&str, &str)] = &[
+    ("virtio:d00000002v*", "virtio-blk"),
+    ("virtio:d00000008v*", "virtio-scsi"),
+    ("pci:v*bc01sc08*",    "NVMe"),
+    ("vmbus:ba6163d9*",    "Hyper-V's SCSI disks"),
+    ("vmbus:32264132*",    "Hyper-V's IDE disks"),
+    ("xen:vbd",            "Xen's"),
+    ("scsi:t-0x00*",       "disks on SCSI, SATA, USB, once they are found"),
+    ("scsi:t-0x0e*",       "the same with a smaller set of commands"),
+];
+
+/// The same of devices that take as long as their hardware does.
+#[rustfmt::skip]
+const SLOW: &[(&str, &str)] = &[
+    ("pci:v*bc01sc*",      "controllers of SCSI, RAID"),
+    ("pci:v*bc08sc05*",    "readers of SD cards"),
+    ("mmc:block",          "SD cards, eMMC"),
+    ("pci:v*bc0Csc03*",    "USB"),
+    ("usb:v*ic08*",        "disks on USB"),
+];
+
+/// Those among them whose disks a PC's firmware knows, every one.
+#[rustfmt::skip]
+const ATA: &[(&str, &str)] = &[
+    ("pci:v*bc01sc01*",    "IDE: 150 ms for a reset alone (libata-core.c, ATA_WAIT_AFTER_RESET)"),
+    ("pci:v*bc01sc06*",    "SATA: the same, and as long again for ports without a plug"),
+];
+
+/// Whether a disk may hang on the device of `alias`, and is known at once if so.
+#[must_use]
+pub fn quick_disk(alias: &str) -> bool {
+    is_one_of(QUICK, alias)
+}
+
+/// Whether a disk may hang on the device of `alias`.
+#[must_use]
+pub fn any_disk(alias: &str) -> bool {
+    quick_disk(alias) || is_one_of(SLOW, alias)
+}
+
+/// Whether `alias` is of the device that leads to the host without a network.
+#[must_use]
+pub fn vsock(alias: &str) -> bool {
+    is_one_of(VSOCK, alias)
+}
+
+/// Virtio device numbers (virtio, 5).
+const VSOCK: &[(&str, &str)] = &[("virtio:d00000013v*", "vsock")];
+
+/// The same but for IDE and SATA.
+#[must_use]
+pub fn disk_beside_ata(alias: &str) -> bool {
+    any_disk(alias) && !is_one_of(ATA, alias)
+}
+
+fn is_one_of(table: &[(&str, &str)], alias: &str) -> bool {
+    let fits = |pattern: &str| glob(pattern.as_bytes(), alias.as_bytes());
+    table.iter().any(|(pattern, _)| fits(pattern))
+}
+
+/// Loads the driver of every device below `sys` that `wanted` picks; how many had
+/// none and were given one, which may have found further devices.
+pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> usize {
+    let mut given = 0;
+    for bus in entries(&sys.join("bus")) {
+        for device in entries(&bus.join("devices")) {
+            let Some(alias) = alias(&device) else {
+                continue;
+            };
+            // A device with a driver needs no other, and most have one built in.
+            if wanted(&alias) && !device.join("driver").exists() {
+                given += usize::from(load(modules, &alias));
+            }
+        }
+    }
+    given
+}
+
+/// What a device is to modules.alias: in a file of its own, or, as with cards on the
+/// mmc bus, only in what the kernel announces.
+fn alias(device: &Path) -> Option<String> {
+    if let Ok(alias) = fs::read_to_string(device.join("modalias")) {
+        return Some(alias.trim().to_owned());
+    }
+    let fields = fs::read_to_string(device.join("uevent")).ok()?;
+    let alias = fields.lines().find_map(|l| l.strip_prefix("MODALIAS="));
+    alias.map(str::to_owned)
+}
+
+/// So many devices wait for a driver by name; beyond, all are looked at again.
+const MOST: usize = 256;
+
+/// Drivers on their way: one child at a time loads them, because a driver may
+/// take as long as its hardware does.
+#[derive(Debug, Default)]
+pub struct Loader {
+    child: Option<syscall::Child>,
+    aliases: Vec<String>,
+    all: bool,
+}
+
+impl Loader {
+    /// A device wants its driver.
+    pub fn add(&mut self, alias: String) {
+        if self.aliases.len() < MOST {
+            self.aliases.push(alias);
+        } else {
+            self.all = true;
+        }
+    }
+
+    /// Every device is to be looked at.
+    pub fn everything(&mut self) {
+        self.all = true;
+    }
+
+    /// Starts a child for what waits, unless one is still at work.
+    pub fn work(&mut self, modules: Option<&mut Modules>) {
+        let Some(modules) = modules else { return };
+        let busy = self.child.as_ref().is_some_and(|c| !c.ended_within(0));
+        if busy || (!self.all && self.aliases.is_empty()) {
+            return;
+        }
+        let aliases = std::mem::take(&mut self.aliases);
+        let all = std::mem::take(&mut self.all);
+        self.child = syscall::in_child(|| {
+            for alias in &aliases {
+                load(modules, alias);
+            }
+            if all {
+                coldplug(Path::new(SYS), modules, |_| true);
+            }
+        });
+    }
+}
+
+/// Loads the driver of one device; whether there is one. That there is none is the
+/// rule, not an error.
+pub fn load(modules: &mut Modules, alias: &str) -> bool {
+    let outcome = modules.load(alias);
+    match &outcome {
+        Ok(()) => debug!("driver for {alias}"),
+        Err(Problem::Unknown | Problem::Blacklisted) => {}
+        // A driver whose hardware turns out not to be there.
+        Err(Problem::Refused(path, Errno::ENODEV)) => debug!("{path}: no such device"),
+        Err(e) => warn!("driver for {alias}: {e}"),
+    }
+    outcome.is_ok()
+}
+
+fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(read) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut all: Vec<_> = read.flatten().map(|e| e.path()).collect();
+    all.sort_unstable(); // the same order at every boot
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alias_of_a_card_is_in_its_announcement() {
+        let dir = std::env::temp_dir().join(format!("b2p-alias-{}", std::process::id()));
+        let none = fs::create_dir_all(&dir).map(|()| alias(&dir));
+        assert!(matches!(none, Ok(None)));
+        let write = |name: &str, text: &str| fs::write(dir.join(name), text).is_ok();
+        assert!(write("uevent", "MMC_TYPE=SD\nMODALIAS=mmc:block\n"));
+        assert_eq!(alias(&dir).as_deref(), Some("mmc:block"));
+        assert!(write("modalias", "virtio:d2\n"));
+        assert_eq!(alias(&dir).as_deref(), Some("virtio:d2"));
+        assert!(fs::remove_dir_all(&dir).is_ok());
+    }
+
+    #[test]
+    fn only_what_is_added_counts() {
+        let add = b"add@/devices/x\0ACTION=add\0MODALIAS=virtio:d1\0SEQNUM=3\0";
+        assert_eq!(parse(add), Some(Added::Modalias("virtio:d1".into())));
+        let disk = b"add@/devices/pci/virtio1/block/vda\0ACTION=add\0SUBSYSTEM=block\0DEVNAME=vda\0SEQNUM=77\0";
+        assert_eq!(parse(disk), Some(Added::Block(77)));
+        let gone = b"remove@/devices/pci/virtio1/block/vda/vda1\0SUBSYSTEM=block\0DEVNAME=vda1\0";
+        assert_eq!(parse(gone), Some(Added::Gone("vda1".into())));
+        let node = b"add@/devices/x/event3\0ACTION=add\0DEVNAME=input/event3\0";
+        assert_eq!(parse(node), Some(Added::Input("event3".into())));
+        for nothing in [
+            &b"remove@/devices/x\0MODALIAS=virtio:d1\0"[..],
+            b"add@/x\0MODALIAS=\xff\0",
+            b"add@/x\0DEVNAME=vda\0",
+            b"add@/devices/virtual/block/loop0\0SUBSYSTEM=block\0DEVNAME=loop0\0SEQNUM=7\0",
+            b"remove@/devices/virtual/block/loop0\0SUBSYSTEM=block\0DEVNAME=loop0\0",
+            b"add@/x\0SUBSYSTEM=block\0DEVNAME=vda\0SEQNUM=x\0",
+            b"add@/x\0DEVNAME=input/\0",
+            b"add@/x\0DEVNAME=input/../vda\0",
+            b"",
+        ] {
+            assert_eq!(parse(nothing), None);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! KVM or TCG: decided by a try, since a /dev/kvm that opens proves little.
+//!
+//! The try is the real kernel without an initrd. A few bytes of real-mode code
+//! would be quicker, but where KVM is itself emulated they may run while long
+//! mode, or the kernel's own decompressor, does not. With no root to mount the
+//! kernel initialises all it has and panics; `panic=-1` makes that an exit.
+
+use crate::process;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accel {
+    /// KVM where guests run under it, else TCG.
+    #[default]
+    Auto,
+    /// The hardware's own virtualisation, or fail.
+    Kvm,
+    /// QEMU's translator, which runs everywhere.
+    Tcg,
+}
+
+/// What it came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The hardware's own virtualisation.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
+}
+
+/// Long enough for a loaded host (a working KVM needs about a second), short
+/// enough to wait for once a boot.
+const TRY: Duration = Duration::from_secs(8);
+
+impl Accel {
+    /// Reads `kvm`, `tcg`, `auto` or nothing, as in `ACCEL=`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "" | "auto" => Ok(Self::Auto),
+            "kvm" => Ok(Self::Kvm),
+            "tcg" => Ok(Self::Tcg),
+            other => bail!("ACCEL={other}: it is kvm or tcg"),
+        }
+    }
+
+    /// The same, from the environment.
+    pub fn from_env() -> Result<Self> {
+        Self::parse(&std::env::var("ACCEL").unwrap_or_default())
+    }
+
+    /// Decides. `kernel` is what a try boots; its result is kept in the
+    /// directory of the kernel until the host boots again.
+    pub fn resolve(self, kernel: Option<&Path>) -> Engine {
+        match (self, kernel) {
+            (Self::Kvm, _) => Engine::Kvm,
+            (Self::Tcg, _) | (Self::Auto, None) => Engine::Tcg,
+            (Self::Auto, Some(kernel)) => remembered(kernel),
+        }
+    }
+}
+
+/// Asks the file that remembers, or tries and says so. One at a time: many
+/// tests may ask at once.
+fn remembered(kernel: &Path) -> Engine {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock();
+    let file = kernel.with_file_name(".kvm");
+    let key = key(kernel);
+    if let Some(engine) = fs::read_to_string(&file)
+        .ok()
+        .and_then(|text| recall(&text, &key))
+    {
+        return engine;
+    }
+    let (engine, verdict) = match try_kvm(kernel) {
+        Ok(()) => (Engine::Kvm, "yes".to_owned()),
+        Err(why) => (Engine::Tcg, format!("no: {why:#}")),
+    };
+    match engine {
+        Engine::Kvm => eprintln!("KVM: guests run under it"),
+        Engine::Tcg => eprintln!("KVM {verdict}; using TCG, which is slower (ACCEL=kvm insists)"),
+    }
+    // Where it cannot be kept it is tried again: slower, not wrong.
+    let _ = fs::write(&file, format!("{key} {verdict}\n"));
+    engine
+}
+
+/// Changes when the host boots, or the kernel is another one.
+fn key(kernel: &Path) -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let size = fs::metadata(kernel).map_or(0, |m| m.len());
+    format!("{}/{size}", boot.trim())
+}
+
+fn recall(text: &str, key: &str) -> Option<Engine> {
+    let verdict = text.strip_prefix(key)?.trim();
+    Some(if verdict == "yes" {
+        Engine::Kvm
+    } else {
+        Engine::Tcg
+    })
+}
+
+/// Whether this QEMU's TCG may run a stale translation where one CPU patches
+/// code that another translates: a Linux guest with two CPUs, which patches its
+/// own text as it boots (static keys), then dies of a leftover int3, once in
+/// some hundred boots. Mended in 8.1 ("tcg: TB race: always lock pages before
+/// translation"); RHBZ 2216496 tells the story. One thread for all CPUs avoids it.
+pub fn loses_patches() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let out = Command::new(crate::QEMU).arg("--version").output();
+        // A QEMU that does not say its version is taken for an old one.
+        !out.is_ok_and(|out| is_since_8_1(&String::from_utf8_lossy(&out.stdout)))
+    })
+}
+
+fn is_since_8_1(text: &str) -> bool {
+    let version = text.split_once("version ").map_or("", |(_, rest)| rest);
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        return false;
+    };
+    (major, minor) >= (8_u32, 1_u32)
+}
+
+fn try_kvm(kernel: &Path) -> Result<()> {
+    fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .context("/dev/kvm")?;
+    let mut qemu = Command::new(crate::QEMU);
+    qemu.args([
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-M",
+        "q35",
+    ]);
+    qemu.args([
+        "-accel", "kvm", "-cpu", "max", "-smp", "2", "-m", "256M", "-serial", "stdio",
+    ]);
+    qemu.arg("-kernel")
+        .arg(kernel)
+        .args(["-append", "console=ttyS0 panic=-1"]);
+    let out =
+        process::output(qemu, b"", TRY).map_err(|_| anyhow::anyhow!("a guest under it hangs"))?;
+    judge(
+        &String::from_utf8_lossy(&out.stdout),
+        &String::from_utf8_lossy(&out.stderr),
+    )
+}
+
+/// A kernel that got as far as looking for its root file system has run.
+fn judge(serial: &str, stderr: &str) -> Result<()> {
+    if serial.contains("Unable to mount root fs") || serial.contains("No working init found") {
+        return Ok(());
+    }
+    let last = |text: &str| {
+        text.lines()
+            .rev()
+            .find(|l| !l.trim().is_empty())
+            .map(str::to_owned)
+    };
+    // An emulation failure ends in a dump of registers; the message comes first.
+    let first = stderr.lines().find(|l| !l.contains("warning"));
+    let why = first.map(str::to_owned).or_else(|| last(serial));
+    bail!(
+        "a guest under it ends early ({})",
+        why.as_deref().unwrap_or("without a word").trim()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words() {
+        assert_eq!(Accel::parse("").expect("ok"), Accel::Auto);
+        assert_eq!(Accel::parse("kvm").expect("ok"), Accel::Kvm);
+        assert!(Accel::parse("xen").is_err());
+        assert_eq!(Accel::Tcg.resolve(None), Engine::Tcg);
+    }
+
+    #[test]
+    fn versions_that_lose_patches() {
+        assert!(!is_since_8_1(
+            "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)"
+        ));
+        assert!(!is_since_8_1("QEMU emulator version 8.0.0"));
+        assert!(is_since_8_1("QEMU emulator version 8.1.0"));
+        assert!(is_since_8_1("QEMU emulator version 10.0.2 (Debian)"));
+        assert!(!is_since_8_1("") && !is_since_8_1("version ten"));
+    }
+
+    #[test]
+    fn a_verdict_holds_for_this_boot_and_kernel() {
+        assert_eq!(recall("boot/5 yes\n", "boot/5"), Some(Engine::Kvm));
+        assert_eq!(recall("boot/5 no: it hangs\n", "boot/5"), Some(Engine::Tcg));
+        assert_eq!(recall("other/5 yes\n", "boot/5"), None);
+    }
+
+    #[test]
+    fn only_a_kernel_that_ran_counts() {
+        assert!(
+            judge(
+                "[ 1.0] VFS: Unable to mount root fs on unknown-block(0,0)",
+                ""
+            )
+            .is_ok()
+        );
+        let err = judge(
+            "",
+            "qemu: warning: x\nerror: failed to set MSR 0x10a to 0x0\n",
+        );
+        assert!(err.expect_err("dead").to_string().contains("MSR 0x10a"));
+        assert!(judge("Decompressing Linux...", "").is_err());
+    }
+}

@@ -1,0 +1,325 @@
+//! From a [`Machine`] to QEMU's arguments. Pure: no file is touched here.
+
+use crate::accel::Engine;
+use crate::cmdline;
+use crate::machine::{Board, Card, Front, Machine, Network};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What is only known when a machine starts.
+pub(super) struct Resolved<'a> {
+    pub engine: Engine,
+    /// Whether this QEMU's TCG is one that [`crate::accel::loses_patches`].
+    pub loses_patches: bool,
+    /// The host ports, in the order of the machine's forwards.
+    pub ports: &'a [u16],
+    /// The number of the file descriptor that QEMU finds its QMP client on.
+    pub qmp_fd: i32,
+}
+
+/// The fw_cfg entries of a machine: its own, and the keys that do not fit on the command line.
+pub(super) fn fw_cfg(machine: &Machine) -> Vec<(String, Vec<u8>)> {
+    let mut all = machine.fw_cfg.clone();
+    let keys = cmdline::build(&machine.words, &machine.keys).keys;
+    if !keys.is_empty() {
+        all.push((
+            format!("{}ssh_key", cmdline::FW_CFG_PREFIX),
+            (keys.join("\n") + "\n").into_bytes(),
+        ));
+    }
+    all
+}
+
+/// Where the content of the fw_cfg entry number `n` lies.
+pub(super) fn fw_cfg_file(machine: &Machine, n: usize) -> PathBuf {
+    machine.dir.join(format!("fw_cfg-{n}"))
+}
+
+/// The console's log, written by QEMU or by us.
+pub(super) fn console_log(machine: &Machine) -> PathBuf {
+    machine.dir.join("console.log")
+}
+
+/// All arguments.
+pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
+    let mut args = base(machine);
+    args.extend(words(&engine(machine, now)));
+    args.extend(words(&console(machine)));
+    let qmp = format!("socket,id=qmp,fd={},server=off", now.qmp_fd);
+    args.extend(words(&[
+        "-chardev",
+        &qmp,
+        "-mon",
+        "chardev=qmp,mode=control",
+    ]));
+    args.extend(words(&network(machine, now.ports)));
+    for (n, disk) in machine.disks.iter().enumerate() {
+        let mut same = machine.disks.iter().map(|d| d.bus() == disk.bus());
+        let first = same.position(|same| same).unwrap_or(n);
+        args.extend(words(&disk.argv(n, first)));
+    }
+    for (n, (name, _)) in fw_cfg(machine).iter().enumerate() {
+        let entry = format!("name={name},file={}", escape(&fw_cfg_file(machine, n)));
+        args.extend(words(&["-fw_cfg", &entry]));
+    }
+    args.extend(boot(machine, now.engine));
+    args.extend(machine.extra.iter().cloned());
+    args
+}
+
+/// A machine with nothing on it but what is asked for, and a source of entropy
+/// unless that is not wanted.
+fn base(machine: &Machine) -> Vec<OsString> {
+    let (memory, cpus) = (format!("{}M", machine.memory_mib), machine.cpus.to_string());
+    let cpus = if machine.icount { "1" } else { cpus.as_str() };
+    let (board, source) = match machine.board {
+        Board::Q35 => ("q35", "virtio-rng-pci"),
+        Board::Microvm => ("microvm", "virtio-rng-device"),
+    };
+    let entropy: &[&str] = match machine.entropy {
+        true => &["-device", source],
+        false => &[],
+    };
+    let always = [
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-M",
+        board,
+        "-cpu",
+        "max",
+        "-m",
+        memory.as_str(),
+        "-smp",
+        cpus,
+    ];
+    words(&[&always, entropy].concat())
+}
+
+fn engine(machine: &Machine, now: &Resolved) -> Vec<&'static str> {
+    match now.engine {
+        // The guest's clocks, the RTC too, run on its instructions; sleep=off
+        // skips the time in which it would only wait.
+        _ if machine.icount => {
+            vec![
+                "-accel",
+                "tcg",
+                "-icount",
+                "shift=0,sleep=off",
+                "-rtc",
+                "base=utc,clock=vm",
+            ]
+        }
+        Engine::Kvm => vec!["-accel", "kvm"],
+        // A translation that one CPU makes while another patches the kernel's
+        // text loses the patch in QEMU before 8.1 (accel::loses_patches).
+        Engine::Tcg if machine.cpus > 1 && now.loses_patches => vec!["-accel", "tcg,thread=single"],
+        Engine::Tcg => vec!["-accel", "tcg"],
+    }
+}
+
+fn console(machine: &Machine) -> Vec<String> {
+    let list = match machine.front {
+        Front::Program => vec!["-chardev".into(), "stdio,id=con,signal=off".into()],
+        Front::Terminal => {
+            let log = escape(&console_log(machine));
+            let chardev = format!("stdio,id=con,mux=on,signal=off,logfile={log},logappend=off");
+            vec![
+                "-chardev".into(),
+                chardev,
+                "-mon".into(),
+                "chardev=con,mode=readline".into(),
+            ]
+        }
+    };
+    [list, vec!["-serial".into(), "chardev:con".into()]].concat()
+}
+
+fn network(machine: &Machine, ports: &[u16]) -> Vec<String> {
+    let netdev = match machine.network {
+        Network::None => return vec!["-nic".into(), "none".into()],
+        Network::Silent => "hubport,id=net0,hubid=0".to_owned(),
+        Network::User => {
+            let forward = |(f, port): (&crate::machine::Forward, &u16)| {
+                format!(",hostfwd=tcp:127.0.0.1:{port}-:{}", f.guest)
+            };
+            let forwards: String = machine.forwards.iter().zip(ports).map(forward).collect();
+            format!("user,id=net0{forwards}")
+        }
+    };
+    let device = match (machine.card, machine.board) {
+        (Card::Virtio, Board::Q35) => "virtio-net-pci,netdev=net0,romfile=",
+        (Card::Virtio, Board::Microvm) => "virtio-net-device,netdev=net0",
+        (Card::E1000, _) => "e1000,netdev=net0,romfile=",
+    };
+    let device = device.to_owned();
+    vec!["-netdev".into(), netdev, "-device".into(), device]
+}
+
+fn boot(machine: &Machine, engine: Engine) -> Vec<OsString> {
+    let Some(files) = &machine.boot else {
+        return Vec::new();
+    };
+    let mut line = cmdline::build(&machine.words, &machine.keys).line;
+    // On the instruction clock no host is too busy.
+    if engine == Engine::Tcg && !machine.icount {
+        line = cmdline::for_translator(line);
+    }
+    vec![
+        "-kernel".into(),
+        (&files.kernel).into(),
+        "-initrd".into(),
+        (&files.initrd).into(),
+        "-append".into(),
+        line,
+    ]
+}
+
+/// A path as part of an option: QEMU wants commas doubled.
+pub(super) fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+fn words<S: AsRef<str>>(list: &[S]) -> Vec<OsString> {
+    list.iter()
+        .map(|word| OsString::from(word.as_ref()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Bus, Disk};
+    use crate::machine::Artifacts;
+
+    fn machine() -> Machine {
+        let boot = Artifacts {
+            kernel: "/out/vmlinuz".into(),
+            initrd: "/out/initrd.img".into(),
+        };
+        Machine::new(&boot).dir("/vm")
+    }
+
+    fn line(machine: &Machine, engine: Engine) -> String {
+        let args = build(
+            machine,
+            &Resolved {
+                engine,
+                loses_patches: true,
+                ports: &[2200, 8000],
+                qmp_fd: 7,
+            },
+        );
+        args.iter()
+            .map(|a| a.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn a_plain_machine() {
+        let line = line(&machine().append("b2p.net=dhcp"), Engine::Tcg);
+        assert!(
+            line.contains("-m 1024M -smp 2 -device virtio-rng-pci -accel tcg,thread=single"),
+            "{line}"
+        );
+        assert!(
+            line.contains("hostfwd=tcp:127.0.0.1:2200-:22 -device virtio-net-pci"),
+            "{line}"
+        );
+        assert!(
+            line.contains("-chardev socket,id=qmp,fd=7,server=off"),
+            "{line}"
+        );
+        let boot = "-kernel /out/vmlinuz -initrd /out/initrd.img -append console=ttyS0 b2p.net=dhcp no_timer_check";
+        assert!(line.ends_with(boot), "{line}");
+    }
+
+    #[test]
+    fn more_forwards_never_leave_localhost() {
+        let line = line(&machine().forward("web", 80), Engine::Kvm);
+        assert!(
+            line.contains(":2200-:22,hostfwd=tcp:127.0.0.1:8000-:80"),
+            "{line}"
+        );
+        assert!(line.contains("-accel kvm"), "{line}");
+    }
+
+    #[test]
+    fn the_instruction_clock_has_one_cpu_and_tcg() {
+        let line = line(&machine().cpus(4).icount(true), Engine::Kvm);
+        assert!(line.contains("-smp 1 "), "{line}");
+        assert!(
+            line.contains("-accel tcg -icount shift=0,sleep=off -rtc base=utc,clock=vm"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn one_cpu_needs_no_care() {
+        let line = line(&machine().cpus(1), Engine::Tcg);
+        assert!(line.contains("-accel tcg -chardev"), "{line}");
+    }
+
+    #[test]
+    fn the_terminal_gets_the_monitor_too() {
+        let line = line(&machine().in_terminal(), Engine::Tcg);
+        assert!(
+            line.contains("stdio,id=con,mux=on,signal=off,logfile=/vm/console.log"),
+            "{line}"
+        );
+        assert!(
+            line.contains("-mon chardev=con,mode=readline -serial chardev:con"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn nothing_of_virtio_where_it_is_not_wanted() {
+        let machine = machine().card(Card::E1000).entropy(false);
+        let line = line(&machine, Engine::Tcg);
+        assert!(line.contains("-device e1000,netdev=net0"), "{line}");
+        assert!(!line.contains("virtio"), "{line}");
+    }
+
+    #[test]
+    fn a_microvm_has_no_pci() {
+        let machine = machine().board(Board::Microvm);
+        let line = line(&machine.disk(Disk::raw("/d").on(Bus::Mmio)), Engine::Tcg);
+        for part in ["-M microvm", "virtio-net-device", "virtio-blk-device,drive"] {
+            assert!(line.contains(part), "{line}");
+        }
+        assert!(!line.contains("pci"), "{line}");
+    }
+
+    #[test]
+    fn networks() {
+        assert!(line(&machine().network(Network::None), Engine::Tcg).contains("-nic none"));
+        let silent = line(&machine().network(Network::Silent), Engine::Tcg);
+        assert!(silent.contains("hubport") && !silent.contains("hostfwd"));
+    }
+
+    #[test]
+    fn fw_cfg_disks_and_what_else_is_asked_for() {
+        let machine = machine()
+            .fw_cfg("opt/org.boot2podman/hostname", b"x")
+            .ssh_key(&format!("ssh-rsa {}", "A".repeat(2040)))
+            .disk(Disk::raw("/d"))
+            .qemu_args(&["-S"]);
+        let line = line(&machine, Engine::Tcg);
+        assert!(
+            line.contains("-fw_cfg name=opt/org.boot2podman/hostname,file=/vm/fw_cfg-0"),
+            "{line}"
+        );
+        assert!(
+            line.contains("-fw_cfg name=opt/org.boot2podman/ssh_key,file=/vm/fw_cfg-1"),
+            "{line}"
+        );
+        assert!(
+            line.contains("id=disk0") && line.ends_with("-append console=ttyS0 no_timer_check -S"),
+            "{line}"
+        );
+    }
+}

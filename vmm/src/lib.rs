@@ -1,0 +1,42 @@
+//! Machines in QEMU: build one, start it, look at it from outside.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use vmm::{Artifacts, Disk, Machine};
+//! use std::time::Duration;
+//! let vm = Machine::new(&Artifacts::from_out_dir("out")?)
+//!     .memory_mib(512)
+//!     .append("b2p.console=shell")
+//!     .disk(Disk::raw("data.img"))
+//!     .start()?;
+//! let ready = vm.wait_ready(Duration::from_secs(120))?;
+//! println!("up after {:?} ms, sshd on port {}", ready.boot_ms(), vm.port("ssh")?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything of one machine lies in its own directory: `console.log`,
+//! `qemu.log` (what QEMU itself says), `qemu.args`. Nothing survives the
+//! process that started it.
+
+mod accel;
+mod argv;
+pub mod cmdline;
+mod console;
+mod disk;
+mod machine;
+pub mod process;
+mod qmp;
+mod ready;
+pub mod ssh;
+mod vm;
+
+pub use accel::{Accel, Engine};
+pub use console::Console;
+pub use disk::{Bus, Disk};
+pub use machine::{Artifacts, Board, Card, Machine, Network};
+pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded};
+pub use vm::Vm;
+
+/// The program.
+const QEMU: &str = "qemu-system-x86_64";

@@ -1,0 +1,299 @@
+//! The machine before it starts: what it is made of.
+
+use crate::accel::Accel;
+use crate::disk::Disk;
+use anyhow::{Result, ensure};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The kernel and initrd that a machine boots.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    /// The kernel image.
+    pub kernel: PathBuf,
+    /// The initial RAM disk.
+    pub initrd: PathBuf,
+}
+
+impl Artifacts {
+    /// The files that `make image` puts into `dir`.
+    pub fn from_out_dir(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let all = Self {
+            kernel: dir.join("vmlinuz"),
+            initrd: dir.join("initrd.img"),
+        };
+        for file in [&all.kernel, &all.initrd] {
+            ensure!(
+                file.is_file(),
+                "{} is missing: run `make image` first",
+                file.display()
+            );
+        }
+        Ok(all)
+    }
+}
+
+/// Who talks to the serial console.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Front {
+    /// The program that started the machine, by `Vm::console`.
+    #[default]
+    Program,
+    /// The person at this terminal, with QEMU's monitor behind Ctrl-A C.
+    Terminal,
+}
+
+/// What the network card is plugged into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// QEMU's user network: DHCP, DNS, NAT, and ports forwarded from 127.0.0.1.
+    #[default]
+    User,
+    /// A hub with nobody else on it: no DHCP server ever answers.
+    Silent,
+    /// There is no card.
+    None,
+}
+
+/// What kind of network card that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Card {
+    /// virtio-net.
+    #[default]
+    Virtio,
+    /// Intel's 82540EM, which VirtualBox and VMware have too.
+    E1000,
+}
+
+/// What everything is plugged into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Board {
+    /// A PC with PCI Express.
+    #[default]
+    Q35,
+    /// QEMU's microvm: virtio by memory, no PCI, hardly any firmware
+    /// (QEMU's docs/system/i386/microvm.rst). Disks are on [`crate::Bus::Mmio`].
+    Microvm,
+}
+
+/// A machine to be started: [`Machine::start`].
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub(super) boot: Option<Artifacts>,
+    pub(super) dir: PathBuf,
+    pub(super) board: Board,
+    pub(super) memory_mib: u32,
+    pub(super) cpus: u32,
+    pub(super) accel: Accel,
+    pub(super) icount: bool,
+    pub(super) words: Vec<OsString>,
+    pub(super) keys: Vec<String>,
+    pub(super) fw_cfg: Vec<(String, Vec<u8>)>,
+    pub(super) disks: Vec<Disk>,
+    pub(super) network: Network,
+    pub(super) card: Card,
+    pub(super) entropy: bool,
+    pub(super) forwards: Vec<Forward>,
+    pub(super) front: Front,
+    pub(super) extra: Vec<OsString>,
+}
+
+/// A port on 127.0.0.1 that leads into the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Forward {
+    pub name: String,
+    pub guest: u16,
+    /// `None`: any free one.
+    pub host: Option<u16>,
+}
+
+impl Machine {
+    /// A machine that boots these files and has `console=ttyS0` and port 22 forwarded as `ssh`.
+    pub fn new(boot: &Artifacts) -> Self {
+        Self {
+            boot: Some(boot.clone()),
+            words: vec!["console=ttyS0".into()],
+            ..Self::bare()
+        }
+    }
+
+    /// A machine that boots from its disks.
+    pub fn bare() -> Self {
+        Self {
+            boot: None,
+            dir: PathBuf::from("out/vm/unnamed"),
+            board: Board::Q35,
+            memory_mib: 1024,
+            cpus: 2,
+            accel: Accel::Auto,
+            icount: false,
+            words: Vec::new(),
+            keys: Vec::new(),
+            fw_cfg: Vec::new(),
+            disks: Vec::new(),
+            network: Network::User,
+            card: Card::Virtio,
+            entropy: true,
+            forwards: vec![Forward {
+                name: "ssh".into(),
+                guest: 22,
+                host: None,
+            }],
+            front: Front::Program,
+            extra: Vec::new(),
+        }
+    }
+
+    /// The directory for all that belongs to this one machine: logs, sockets,
+    /// fw_cfg files. Emptied at start.
+    #[must_use]
+    pub fn dir(self, dir: impl AsRef<Path>) -> Self {
+        Self {
+            dir: dir.as_ref().to_owned(),
+            ..self
+        }
+    }
+
+    /// What everything is plugged into.
+    #[must_use]
+    pub fn board(self, board: Board) -> Self {
+        Self { board, ..self }
+    }
+
+    /// Another kernel than that of `make image`.
+    #[must_use]
+    pub fn kernel(mut self, kernel: impl AsRef<Path>) -> Self {
+        if let Some(boot) = &mut self.boot {
+            boot.kernel = kernel.as_ref().to_owned();
+        }
+        self
+    }
+
+    /// Memory in MiB.
+    #[must_use]
+    pub fn memory_mib(self, memory_mib: u32) -> Self {
+        Self { memory_mib, ..self }
+    }
+
+    /// Number of CPUs.
+    #[must_use]
+    pub fn cpus(self, cpus: u32) -> Self {
+        Self { cpus, ..self }
+    }
+
+    /// How to run the guest's instructions.
+    #[must_use]
+    pub fn accel(self, accel: Accel) -> Self {
+        Self { accel, ..self }
+    }
+
+    /// The instruction clock: a nanosecond of guest time for each instruction,
+    /// however busy the host is. One CPU, TCG.
+    #[must_use]
+    pub fn icount(self, icount: bool) -> Self {
+        Self { icount, ..self }
+    }
+
+    /// Another initrd than that of `make image`.
+    #[must_use]
+    pub fn initrd(mut self, initrd: impl AsRef<Path>) -> Self {
+        if let Some(boot) = &mut self.boot {
+            boot.initrd = initrd.as_ref().to_owned();
+        }
+        self
+    }
+
+    /// More words on the kernel's command line.
+    #[must_use]
+    pub fn append(mut self, words: impl AsRef<str>) -> Self {
+        let words = words.as_ref().trim();
+        self.words.extend((!words.is_empty()).then(|| words.into()));
+        self
+    }
+
+    /// More bytes on the kernel's command line, whatever they are (except NUL).
+    #[must_use]
+    pub fn append_bytes(mut self, bytes: &[u8]) -> Self {
+        self.words.push(OsString::from_vec(bytes.to_vec()));
+        self
+    }
+
+    /// A public key for `root` and `core`: on the command line when it fits, else by fw_cfg.
+    #[must_use]
+    pub fn ssh_key(mut self, public: &str) -> Self {
+        self.keys.push(public.trim().to_owned());
+        self
+    }
+
+    /// A file that the guest can read through QEMU's fw_cfg device.
+    #[must_use]
+    pub fn fw_cfg(mut self, name: &str, content: &[u8]) -> Self {
+        self.fw_cfg.push((name.to_owned(), content.to_vec()));
+        self
+    }
+
+    /// One more disk.
+    #[must_use]
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    /// What the network card is plugged into.
+    #[must_use]
+    pub fn network(self, network: Network) -> Self {
+        Self { network, ..self }
+    }
+
+    /// The kind of network card.
+    #[must_use]
+    pub fn card(self, card: Card) -> Self {
+        Self { card, ..self }
+    }
+
+    /// Whether there is a virtio device for random numbers; else the guest has
+    /// its processor's.
+    #[must_use]
+    pub fn entropy(self, entropy: bool) -> Self {
+        Self { entropy, ..self }
+    }
+
+    /// Forwards a free port of 127.0.0.1 to `guest`; ask `Vm::port(name)` which.
+    #[must_use]
+    pub fn forward(mut self, name: &str, guest: u16) -> Self {
+        self.forwards.push(Forward {
+            name: name.to_owned(),
+            guest,
+            host: None,
+        });
+        self
+    }
+
+    /// Forwards this port of 127.0.0.1 to the guest's sshd.
+    #[must_use]
+    pub fn ssh_port(mut self, port: u16) -> Self {
+        for forward in self.forwards.iter_mut().filter(|f| f.name == "ssh") {
+            forward.host = Some(port);
+        }
+        self
+    }
+
+    /// The console in this terminal: keys, Ctrl-C included, go to the guest;
+    /// Ctrl-A X ends QEMU.
+    #[must_use]
+    pub fn in_terminal(self) -> Self {
+        Self {
+            front: Front::Terminal,
+            ..self
+        }
+    }
+
+    /// Arguments for QEMU that nothing above knows.
+    #[must_use]
+    pub fn qemu_args(mut self, args: &[&str]) -> Self {
+        self.extra.extend(args.iter().map(OsString::from));
+        self
+    }
+}
