@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config_sources;
+pub mod error;
 pub mod files;
 pub mod hostname;
 pub mod image;

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The error of everything that asks the kernel for something.
+//!
+//! A step that fails says what was attempted, on which path, and with which errno, so that
+//! callers decide by [`Error::errno`] and users read all of it on one line:
+//!
+//! ```
+//! use sys::error::{Doing, Error};
+//!
+//! let read = std::fs::read("/nonexistent").on("/nonexistent").doing("machine id");
+//! let error: Error = read.unwrap_err();
+//! assert_eq!(error.errno(), Some(nix::errno::Errno::ENOENT));
+//! assert_eq!(
+//!     error.to_string(),
+//!     "machine id: /nonexistent: ENOENT: No such file or directory"
+//! );
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+/// The result of a step that may fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A step that failed: what was attempted, on which path, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    step: Option<Cow<'static, str>>,
+    path: Option<PathBuf>,
+    cause: Cause,
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The kernel refused a system call (errno(3)).
+    Errno(Errno),
+    /// The input is not what the step needs; the text says what would be right.
+    Invalid(Cow<'static, str>),
+    /// A step within this one failed.
+    Step(Box<Error>),
+}
+
+impl Error {
+    /// An error without an errno: `reason` says what is wrong and what would be right.
+    #[must_use]
+    pub fn invalid(reason: impl Into<Cow<'static, str>>) -> Error {
+        Error::of(Cause::Invalid(reason.into()))
+    }
+
+    /// The errno of the system call that failed, or `None` where no system call did.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match &self.cause {
+            Cause::Errno(errno) => Some(*errno),
+            Cause::Invalid(_) => None,
+            Cause::Step(inner) => inner.errno(),
+        }
+    }
+
+    /// The innermost path that the error names.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        let inner = match &self.cause {
+            Cause::Step(inner) => inner.path(),
+            _ => None,
+        };
+        inner.or(self.path.as_deref())
+    }
+
+    fn of(cause: Cause) -> Error {
+        Error {
+            step: None,
+            path: None,
+            cause,
+        }
+    }
+
+    /// An error around `self`, if its own step is already named.
+    fn outer(self) -> Error {
+        if self.step.is_none() {
+            return self;
+        }
+        Error::of(Cause::Step(Box::new(self)))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(step) = &self.step {
+            write!(f, "{step}: ")?;
+        }
+        if let Some(path) = &self.path {
+            write!(f, "{}: ", path.display())?;
+        }
+        match &self.cause {
+            Cause::Errno(errno) => errno.fmt(f),
+            Cause::Invalid(reason) => f.write_str(reason),
+            Cause::Step(inner) => inner.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Error {
+        Error::of(Cause::Errno(errno))
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        match error.raw_os_error() {
+            Some(errno) => Errno::from_raw(errno).into(),
+            None => Error::invalid(error.to_string()),
+        }
+    }
+}
+
+/// Says what a step was doing when it failed.
+pub trait Doing<T> {
+    /// Names the step, as a noun or a command: `mount erofs`, `host name box`.
+    ///
+    /// # Errors
+    /// The error of `self`, with the step in front.
+    fn doing(self, step: impl Into<Cow<'static, str>>) -> Result<T>;
+
+    /// Names the path that the step was working on.
+    ///
+    /// # Errors
+    /// The error of `self`, with the path in front.
+    fn on(self, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Doing<T> for std::result::Result<T, E> {
+    fn doing(self, step: impl Into<Cow<'static, str>>) -> Result<T> {
+        self.map_err(|error| Error {
+            step: Some(step.into()),
+            ..error.into().outer()
+        })
+    }
+
+    fn on(self, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|error| {
+            let error: Error = error.into();
+            let error = match error.path {
+                Some(_) => Error::of(Cause::Step(Box::new(error))),
+                None => error.outer(),
+            };
+            Error {
+                path: Some(path.as_ref().to_owned()),
+                ..error
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn refused() -> Result<(), Errno> {
+        Err(Errno::EACCES)
+    }
+
+    #[test]
+    fn each_part_is_shown_once_and_in_order() {
+        let text = |r: Result<()>| r.unwrap_err().to_string();
+        let why = "EACCES: Permission denied";
+        assert_eq!(text(refused().doing("sync")), format!("sync: {why}"));
+        assert_eq!(text(refused().on("/a")), format!("/a: {why}"));
+        let both = refused().on("/a").doing("sync");
+        assert_eq!(text(both), format!("sync: /a: {why}"));
+        let nested = refused().on("/a").doing("sync").on("/b").doing("copy");
+        assert_eq!(text(nested), format!("copy: /b: sync: /a: {why}"));
+    }
+
+    #[test]
+    fn the_errno_and_the_innermost_path_survive_every_layer() {
+        let error = refused().on("/a").doing("x").on("/b").doing("y");
+        let error = error.unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::EACCES));
+        assert_eq!(error.path(), Some(Path::new("/a")));
+        let invalid = Error::invalid("not a number; 1 to 9 would be right");
+        assert_eq!((invalid.errno(), invalid.path()), (None, None));
+    }
+
+    #[test]
+    fn an_io_error_keeps_its_errno() {
+        let error: Error = io::Error::from_raw_os_error(libc::ENOSPC).into();
+        assert_eq!(error.errno(), Some(Errno::ENOSPC));
+        let error: Error = io::Error::from(io::ErrorKind::UnexpectedEof).into();
+        assert_eq!(error.errno(), None);
+    }
+}
