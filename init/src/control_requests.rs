@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use control::{Client, End, Last, Name, Request};
+use control::{Client, Last, Name, Request, ShutdownKind};
 use log::info;
 use services::{Event, Id, Manager, Status};
 
@@ -11,22 +11,25 @@ use crate::ready;
 use crate::state::{Machine, Scheduled};
 use sys::clock::now;
 use sys::files;
-use sys::signals::How;
 
 /// More than this of passwd(5) or group(5) is not read.
 const ACCOUNTS: u64 = 1 << 20;
 
 /// Takes in who has connected and answers who has spoken. How the machine is to
 /// end, if one of them asks for that now.
-pub fn serve(machine: &mut Machine, manager: &mut Manager, ears: &mut Ears) -> Option<How> {
+pub fn serve(
+    machine: &mut Machine,
+    manager: &mut Manager,
+    ears: &mut Ears,
+) -> Option<ShutdownKind> {
     let server = ears.control.as_mut()?;
     server.accept(now());
     let mut asked = None;
     for (client, request) in server.requests() {
         match request {
-            Ok(Request::End(end, 0)) => {
+            Ok(Request::Shutdown(kind, 0)) => {
                 control::answer(client, control::OK);
-                asked = Some(how(end));
+                asked = Some(kind);
             }
             Ok(request) => reply(client, done(machine, manager, &request)),
             Err(why) => reply(client, Err(why.to_owned())),
@@ -56,7 +59,7 @@ fn done(machine: &mut Machine, manager: &mut Manager, request: &Request) -> Resu
             ready::changed(machine, &what, loaded.as_ref().err());
             loaded?;
         }
-        Request::End(end, seconds) => schedule(machine, *end, *seconds),
+        Request::Shutdown(kind, seconds) => schedule(machine, *kind, *seconds),
         Request::Cancel => cancel(machine)?,
         Request::Rescue => rescue(manager),
     }
@@ -98,10 +101,10 @@ fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     loaded.map(drop).map_err(|errors| errors.join("; "))
 }
 
-fn schedule(machine: &mut Machine, end: End, seconds: u32) {
+fn schedule(machine: &mut Machine, kind: ShutdownKind, seconds: u32) {
     let at = now().saturating_add(u64::from(seconds) * 1000);
-    machine.scheduled = Some(Scheduled { how: how(end), at });
-    info!("{} in {seconds} s", end.word());
+    machine.scheduled = Some(Scheduled { kind, at });
+    info!("{} in {seconds} s", kind.word());
 }
 
 fn cancel(machine: &mut Machine) -> Result<(), String> {
@@ -119,22 +122,6 @@ fn rescue(manager: &mut Manager) {
         } else if name.starts_with(sys::service_names::RESCUE) {
             manager.event(now(), Event::Start(id));
         }
-    }
-}
-
-fn how(end: End) -> How {
-    match end {
-        End::PowerOff => How::PowerOff,
-        End::Reboot => How::Reboot,
-        End::Halt => How::Halt,
-    }
-}
-
-fn end(how: How) -> End {
-    match how {
-        How::PowerOff => End::PowerOff,
-        How::Reboot => End::Reboot,
-        How::Halt => End::Halt,
     }
 }
 
@@ -165,8 +152,8 @@ fn report(machine: &Machine, manager: &Manager) -> String {
         control::Degraded { what, why }.write(&mut out);
     }
     if let Some(scheduled) = machine.scheduled {
-        let (end, at) = (end(scheduled.how), scheduled.at);
-        control::Shutdown { end, at }.write(&mut out);
+        let Scheduled { kind, at } = scheduled;
+        control::Shutdown { kind, at }.write(&mut out);
     }
     out
 }
@@ -174,8 +161,6 @@ fn report(machine: &Machine, manager: &Manager) -> String {
 fn service(manager: &Manager, id: Id) -> control::Service<'_> {
     let line = services::Line::of(&manager.supervisor, id);
     let row = manager.supervisor.row(id);
-    let words = control::State::ALL.into_iter();
-    let state = words.rev().find(|s| s.word() == line.state);
     control::Service {
         since: Some(line.since),
         pid: line.pid.and_then(|pid| pid.try_into().ok()),
@@ -188,7 +173,7 @@ fn service(manager: &Manager, id: Id) -> control::Service<'_> {
         late: row.map(|r| r.late_ms),
         grace: row.map(|r| r.grace_ms),
         own: manager.supervisor.added(id),
-        ..control::Service::new(line.name, state.unwrap_or(control::State::Off))
+        ..control::Service::new(line.name, line.state)
     }
 }
 

@@ -15,8 +15,9 @@ use services::{Event, Manager, Millis, State, reap};
 use crate::power_button::Buttons;
 use crate::state::Machine;
 use crate::{catalog, control_requests, data_disk, disk_config, ready, shutdown};
+use control::ShutdownKind;
 use sys::clock::now;
-use sys::signals::{How, Request, Signals};
+use sys::signals::{Request, Signals};
 use sys::uevent::{self, Uevents};
 
 /// What became readable.
@@ -71,7 +72,7 @@ impl Ears {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
     /// Somebody asks for the machine to end.
-    pub asked: Option<How>,
+    pub asked: Option<ShutdownKind>,
     /// The kernel has news of devices.
     pub devices: bool,
     /// Somebody has come to the control channel.
@@ -108,9 +109,9 @@ pub fn run(
             ears.listen_again();
         }
         let due = machine.scheduled.filter(|s| s.at <= now());
-        let asked = turn.asked.or(requested).or(due.map(|s| s.how));
-        if let Some(how) = asked {
-            shutdown::run(how, manager, ears);
+        let asked = turn.asked.or(requested).or(due.map(|s| s.kind));
+        if let Some(kind) = asked {
+            shutdown::run(kind, manager, ears);
         }
     }
 }
@@ -139,7 +140,7 @@ fn turn_of(
             Source::Control => turn.control = true,
             Source::Button => {
                 if ears.buttons.pressed() {
-                    turn.asked = Some(How::PowerOff);
+                    turn.asked = Some(ShutdownKind::PowerOff);
                 }
             }
             Source::Manager(token) => manager.readable(now(), token),
@@ -222,12 +223,12 @@ fn timeout(deadline: Option<Millis>) -> PollTimeout {
 }
 
 /// Takes the signals that came; how the machine is to end, if one of them asks.
-fn signals(ears: &mut Ears) -> Option<How> {
+fn signals(ears: &mut Ears) -> Option<ShutdownKind> {
     let mut asked = None;
     for request in ears.signals.requests() {
         match request {
             Request::Reap => ears.more = true,
-            Request::Shutdown(how) => asked = Some(how),
+            Request::Shutdown(kind) => asked = Some(kind),
             Request::Nothing => {}
         }
     }
