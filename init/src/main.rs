@@ -10,6 +10,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
+use control::ShutdownKind;
 use init::events::EventSources;
 use init::power_button::PowerButtons;
 use init::state::SystemState;
