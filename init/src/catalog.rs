@@ -270,7 +270,7 @@ pub(crate) const SYSLOG: Service = Service {
 pub(crate) const LOG_FILES: Service = Service {
     name: "log-files",
     why: "the log is kept in files, bounded, to be read after a reboot",
-    argv: &[B2P, "syslog", "--keep", LOG],
+    argv: &[B2P, "log-files", LOG],
     after: KEPT,
     after_ready: true,
     ..Service::DEFAULT
