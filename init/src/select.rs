@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use config::{Config, Data, Net, Podman, Role};
+use config::{Config, DiskSelector, Net, Podman, Role};
 use services::{Service, Socket};
 
 pub use crate::catalog::SHARES;
@@ -34,7 +34,7 @@ pub fn services(config: &Config) -> Vec<Service> {
 fn plain(config: &Config) -> Vec<Service> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
-    let disk = config.data != Data::Off && !root::in_container();
+    let disk = config.data != DiskSelector::Off && !root::in_container();
     rows.extend(disk.then_some(late(config)));
     let cloud = config.cloud && !root::in_container();
     rows.extend(cloud.then_some(CLOUD));

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ::disk::MIB;
-use ::disk::gpt::{self, Do, Part};
+use ::disk::disk_op::DiskOp;
+use ::disk::gpt::{self, Part};
 use ::disk::uuid::{self, Uuid};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
@@ -160,7 +161,7 @@ fn write(trees: &Trees, menu: &str, files: &[PathBuf], work: &Path, to: &Path) -
     let size = first(ROWS.len()) + MIB;
     out.set_len(size)?;
     for act in gpt::divide(size, 512, guid("disk"), &parts()?, &bios.first) {
-        if let Do::Write(at, bytes) = act {
+        if let DiskOp::Write(at, bytes) = act {
             out.write_all_at(&bytes, at)?;
         }
     }
@@ -320,7 +321,7 @@ mod tests {
         let size = first(ROWS.len()) + MIB;
         let mut disk = vec![0; size as usize];
         for act in gpt::divide(size, 512, guid("disk"), &parts()?, &[0xeb; 440]) {
-            if let Do::Write(at, bytes) = act {
+            if let DiskOp::Write(at, bytes) = act {
                 let at = at as usize;
                 disk[at..at + bytes.len()].copy_from_slice(&bytes);
             }

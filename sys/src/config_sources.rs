@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use config::{Complaint, Config, FwCfg, Sources};
+use config::{Config, Diagnostic, FwCfg, Sources};
 
 use crate::files::some;
 
@@ -32,7 +32,7 @@ pub fn early() -> Config {
 
 /// Reads everything, and says what is wrong with it.
 #[must_use]
-pub fn all() -> (Config, Vec<Complaint>) {
+pub fn all() -> (Config, Vec<Diagnostic>) {
     texts().with(|sources| sources.parse())
 }
 

@@ -149,7 +149,7 @@ pub fn options_known(name: &str, words: &[String]) -> bool {
 
 /// Says that there is no such command, and which one it may have been.
 pub fn unknown(name: &str) -> i32 {
-    let near = config::nearest(name, &mut COMMANDS.iter().map(|c| c.name));
+    let near = config::suggest(name, &mut COMMANDS.iter().map(|c| c.name));
     let near = near.map_or("see `b2p help`".to_owned(), |n| {
         format!("did you mean {n}?")
     });

@@ -71,7 +71,7 @@ mod tests {
 
     fn disk(disk: &str, labels: &[&str]) -> Vec<Part> {
         let part = |(n, label): (u32, &&str)| {
-            let name = disk::device_order::partition(disk, n);
+            let name = disk::device_name::partition(disk, n);
             (disk.to_owned(), name, (*label).to_owned())
         };
         (1..).zip(labels).map(part).collect()

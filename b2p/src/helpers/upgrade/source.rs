@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use disk::bytes::Open;
+use disk::bytes::SizedFile;
 use disk::gpt;
 
 use super::env::Env;
@@ -37,21 +37,21 @@ pub struct Source {
 
 /// What a file is by its first bytes.
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum SignatureKind {
     Iso,
     Disk,
     Qcow2,
     Other,
 }
 
-fn kind(head: &[u8]) -> Kind {
+fn kind(head: &[u8]) -> SignatureKind {
     let at = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|t| t.starts_with(magic));
     // First: what is written to a stick has a table of partitions, too.
     match () {
-        () if at(0x8001, b"CD001") => Kind::Iso,
-        () if at(512, b"EFI PART") => Kind::Disk,
-        () if at(0, b"QFI\xfb") => Kind::Qcow2,
-        () => Kind::Other,
+        () if at(0x8001, b"CD001") => SignatureKind::Iso,
+        () if at(512, b"EFI PART") => SignatureKind::Disk,
+        () if at(0, b"QFI\xfb") => SignatureKind::Qcow2,
+        () => SignatureKind::Other,
     }
 }
 
@@ -71,10 +71,10 @@ impl Source {
         let read = file.take(HEAD as u64).read_to_end(&mut head);
         read.map_err(|e| say(&e.to_string()))?;
         let mounted = match kind(&head) {
-            Kind::Iso => mounts::image(&path, "iso9660", ""),
-            Kind::Disk => slot(&path),
-            Kind::Qcow2 => Err(QCOW2.into()),
-            Kind::Other => Err(OTHER.into()),
+            SignatureKind::Iso => mounts::image(&path, "iso9660", ""),
+            SignatureKind::Disk => slot(&path),
+            SignatureKind::Qcow2 => Err(QCOW2.into()),
+            SignatureKind::Other => Err(OTHER.into()),
         };
         let mounted = mounted.map_err(|why| say(&why))?;
         let dir = mounted.dir().to_owned();
@@ -169,7 +169,7 @@ fn slot(path: &Path) -> Result<Mounted, String> {
     let say = |e: std::io::Error| e.to_string();
     let mut file = sums::open(path)?;
     let size = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).map_err(say)?;
-    let table = gpt::read(&Open { file, size }, 512).map_err(say)?;
+    let table = gpt::read(&SizedFile { file, size }, 512).map_err(say)?;
     let parts = table.map(|t| t.partitions()).unwrap_or_default();
     let options = |label: &str| {
         let part = parts.iter().find(|p| p.name == label);
@@ -206,10 +206,10 @@ mod tests {
         };
         let mut stick = with(0x8001, b"CD001");
         disk::bytes::put(&mut stick, 512, b"EFI PART");
-        assert_eq!(kind(&stick), Kind::Iso);
-        assert_eq!(kind(&with(512, b"EFI PART")), Kind::Disk);
-        assert_eq!(kind(b"QFI\xfb"), Kind::Qcow2);
-        assert_eq!(kind(b""), Kind::Other);
+        assert_eq!(kind(&stick), SignatureKind::Iso);
+        assert_eq!(kind(&with(512, b"EFI PART")), SignatureKind::Disk);
+        assert_eq!(kind(b"QFI\xfb"), SignatureKind::Qcow2);
+        assert_eq!(kind(b""), SignatureKind::Other);
     }
 
     #[test]
