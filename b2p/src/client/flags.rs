@@ -2,7 +2,7 @@
 
 use config::{Flag, Given};
 
-use crate::client::commands::options_known;
+use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Screen, complain, print};

@@ -32,8 +32,6 @@ pub enum Wish {
     Cancel,
     /// Nothing to be done, for this reason.
     Nothing(&'static str),
-    /// How it is used.
-    Help,
 }
 
 /// What is taken in as the words are read.
@@ -120,7 +118,6 @@ fn long(taken: &mut Words, word: &str, name: &str) -> Result<(), String> {
         "--no-sync" => taken.sync = false,
         "--wtmp-only" => taken.other = Some(Wish::Nothing("there is no wtmp here")),
         "--no-wtmp" | "--no-wall" => {}
-        "--help" => taken.other = Some(Wish::Help),
         _ => return Err(format!("{name}: {word}: no such option")),
     }
     Ok(())
@@ -223,7 +220,6 @@ pub fn act(edge: &dyn Edge, wish: Wish) -> Result<Option<String>, Failure> {
     };
     match wish {
         Wish::Nothing(why) => Ok(Some(format!("nothing is done: {why}"))),
-        Wish::Help => Ok(None),
         Wish::Cancel => edge.ask(&Request::Cancel).map(|()| None),
         Wish::Force(end, sync) => Err(system(edge.force(end, sync))),
         Wish::End(end, delay) => match edge.ask(&Request::End(end, delay)) {
@@ -253,9 +249,6 @@ pub fn main(edge: &dyn Edge, name: &str, words: &[String]) -> i32 {
             return 2;
         }
     };
-    if wish == Wish::Help {
-        return crate::client::commands::help(name);
-    }
     done(act(edge, wish), name, words)
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use control::{Last, Report, Request, Service, State};
 use sys::paths::SERVICE_CGROUPS;
 
-use crate::client::commands::options_known;
+use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::client::usage::{self, Usage};
 use crate::common::control_client::{self, ControlClient, machine_state};
