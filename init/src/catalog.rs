@@ -120,7 +120,7 @@ pub(crate) const NET: Service = Service {
 pub(crate) const UPGRADE: Service = Service {
     name: "upgrade",
     why: "a new version is kept once the machine is ready, else the one before comes back",
-    argv: &[B2P, "trial"],
+    argv: &[B2P, "upgrade-commit"],
     ready: Ready::Exit,
     restart: Restart::Never,
     // Its own limit is less (b2p/src/upgrade/trial.rs).
@@ -158,7 +158,7 @@ pub(crate) const SWAP: Service = Service {
 pub(crate) const TIMEZONE: Service = Service {
     name: "timezone",
     why: "the time zone, and a hardware clock that keeps it, where a flag says so",
-    argv: &[B2P, "zone"],
+    argv: &[B2P, "timezone"],
     ready: Ready::Exit,
     restart: Restart::Never,
     gates: true,
@@ -293,7 +293,7 @@ pub(crate) const REGISTRY: Service = Service {
 pub(crate) const BOOTSYNC: Service = Service {
     name: "bootsync",
     why: "bootsync.sh on the data disk: what its owner does before the engine",
-    argv: &[B2P, "hook", "bootsync"],
+    argv: &[B2P, "boot-script", "bootsync"],
     // The ancestors asked for an address first.
     after: &[
         data_disk::NAME,
@@ -313,7 +313,7 @@ pub(crate) const BOOTSYNC: Service = Service {
 pub(crate) const BOOTLOCAL: Service = Service {
     name: "bootlocal",
     why: "bootlocal.sh on the data disk: what its owner does beside everything else",
-    argv: &[B2P, "hook", "bootlocal"],
+    argv: &[B2P, "boot-script", "bootlocal"],
     after: BEFORE_THE_ENGINE,
     restart: Restart::Never,
     after_ready: true,
@@ -327,7 +327,7 @@ pub(crate) const TOLD: &[&str] = &["podman", "bootsync", "bootlocal"];
 pub(crate) const USER_SERVICES: Service = Service {
     name: "user-services",
     why: "the services of the machine's owner are read and started (docs/guide/services.md)",
-    argv: &[B2P, "own"],
+    argv: &[B2P, "user-services"],
     after: BEFORE_THE_ENGINE,
     ready: Ready::Exit,
     restart: Restart::Never,
@@ -340,7 +340,7 @@ pub(crate) const USER_SERVICES: Service = Service {
 pub(crate) const IMAGE_SYNC: Service = Service {
     name: data_disk::IMAGE_SYNC,
     why: "an image is on the disk soon after podman says that it is, should the power go",
-    argv: &[B2P, "store"],
+    argv: &[B2P, "image-sync"],
     after: KEPT,
     restart: Restart::OnFailure,
     after_ready: true,

@@ -169,7 +169,7 @@ fn reason(state: State, last: Option<services::Status>, row: &services::Service)
                 row.late_ms / 1000
             )
         }
-        _ if row.argv.contains(&"hook") => format!(
+        _ if row.argv.contains(&"boot-script") => format!(
             "{}.sh still runs after {} s; the boot goes on",
             row.name,
             row.late_ms / 1000

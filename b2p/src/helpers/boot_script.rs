@@ -1,4 +1,4 @@
-//! The hooks of the ancestors, `b2p hook bootsync` and `b2p hook bootlocal`: scripts on
+//! The hooks of the ancestors, `b2p boot-script bootsync` and `b2p boot-script bootlocal`: scripts on
 //! the data disk, run by PID 1 as services (`sys::service_names::ON_DISK`). What one says goes to
 //! the log; how it ended, if not well, is told in the service's degraded file. None can
 //! stop the boot: who waits for it waits for so long only.
@@ -28,13 +28,13 @@ pub fn file(state: &Path, name: &str) -> PathBuf {
     state.join(format!("{name}.sh"))
 }
 
-/// `b2p hook NAME`; the exit status.
+/// `b2p boot-script NAME`; the exit status.
 pub fn main(words: &[String]) -> i32 {
     let Some(name) = words
         .first()
         .filter(|n| ["bootsync", "bootlocal"].contains(&n.as_str()))
     else {
-        crate::common::terminal::complain("usage: b2p hook bootsync|bootlocal");
+        crate::common::terminal::complain("usage: b2p boot-script bootsync|bootlocal");
         return 2;
     };
     let path = Path::new(DIR).join(format!("{name}.sh"));

@@ -1,4 +1,4 @@
-//! The time zone, and a hardware clock that keeps it: `b2p zone`, run once by PID 1
+//! The time zone, and a hardware clock that keeps it: `b2p timezone`, run once by PID 1
 //! where `tz=` or `noutc` is given.
 //!
 //! /etc/localtime leads to a file of /usr/share/zoneinfo; for a rule, as

@@ -1,4 +1,4 @@
-//! `b2p trial`, run by PID 1 where the boot menu says that a version is on trial: it is
+//! `b2p upgrade-commit`, run by PID 1 where the boot menu says that a version is on trial: it is
 //! kept once the machine is ready, and where that takes too long the machine starts
 //! again, which brings the one before.
 
