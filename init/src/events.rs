@@ -264,7 +264,7 @@ fn late_comers(machine: &mut Machine, manager: &mut Manager) {
 /// `false`.
 fn again(manager: &mut Manager, names: &[&str]) -> bool {
     let s = &manager.supervisor;
-    let rests = |id: &services::Id| s.state(*id).at_rest() && s.state(*id) != State::Off;
+    let rests = |id: &services::ServiceId| s.state(*id).at_rest() && s.state(*id) != State::Off;
     let found = names.iter().map(|name| s.find(name).filter(rests));
     let Some(ids) = found.collect::<Option<Vec<_>>>() else {
         return false;
