@@ -5,7 +5,7 @@
 
 use b2p::client::service::{self, Place, Verb};
 use b2p::client::{boot, commands, flags, key, power, status, systemctl, version};
-use b2p::common::control_client::{self, Link};
+use b2p::common::control_client::{self, ControlClient};
 use b2p::common::terminal;
 use b2p::helpers::{
     boot_script, cloud, console, containers, data, engine, ext, image_sync, log, net, registries,
@@ -17,7 +17,7 @@ fn main() {
         .map(|w| w.to_string_lossy().into_owned())
         .collect();
     let (name, rest) = called(&words);
-    std::process::exit(run(&Link::real(), name, rest));
+    std::process::exit(run(&ControlClient::real(), name, rest));
 }
 
 /// The command and what follows it: by the name the program is called by, else
@@ -36,7 +36,7 @@ fn called(words: &[String]) -> (&str, &[String]) {
 }
 
 /// Runs a command; what it gives is the exit status.
-fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
+fn run(link: &ControlClient, name: &str, rest: &[String]) -> i32 {
     let place = || Place::real(link);
     if rest.iter().any(|w| w == "--help") && name != "log" && !commands::HELPERS.contains(&name) {
         return match name {
@@ -127,7 +127,7 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
     }
 }
 
-fn rescue(link: &Link) -> i32 {
+fn rescue(link: &ControlClient) -> i32 {
     match link.ask(&control::Request::Rescue) {
         Ok(_) => 0,
         Err(failure) => {
@@ -162,8 +162,8 @@ mod tests {
     }
 
     /// A socket that nobody listens on.
-    fn nowhere() -> Link {
-        Link {
+    fn nowhere() -> ControlClient {
+        ControlClient {
             path: "/nonexistent/control".into(),
             patience: std::time::Duration::from_millis(1),
         }

@@ -6,9 +6,9 @@ use control::{Client, End, Last, Name, Request};
 use log::info;
 use services::{Event, ExitStatus, Manager, ServiceId};
 
-use crate::events::Ears;
+use crate::events::EventSources;
 use crate::ready;
-use crate::state::{Machine, Scheduled};
+use crate::state::{Scheduled, SystemState};
 use sys::clock::now;
 use sys::files;
 use sys::signals::How;
@@ -18,8 +18,12 @@ const ACCOUNTS: u64 = 1 << 20;
 
 /// Takes in who has connected and answers who has spoken. How the machine is to
 /// end, if one of them asks for that now.
-pub fn serve(machine: &mut Machine, manager: &mut Manager, ears: &mut Ears) -> Option<How> {
-    let server = ears.control.as_mut()?;
+pub fn serve(
+    state: &mut SystemState,
+    manager: &mut Manager,
+    sources: &mut EventSources,
+) -> Option<How> {
+    let server = sources.control.as_mut()?;
     server.accept(now());
     let mut asked = None;
     for (client, request) in server.requests() {
@@ -28,7 +32,7 @@ pub fn serve(machine: &mut Machine, manager: &mut Manager, ears: &mut Ears) -> O
                 control::answer(client, control::OK);
                 asked = Some(how(end));
             }
-            Ok(request) => reply(client, done(machine, manager, &request)),
+            Ok(request) => reply(client, done(state, manager, &request)),
             Err(why) => reply(client, Err(why.to_owned())),
         }
     }
@@ -43,9 +47,13 @@ fn reply(client: Client, outcome: Result<String, String>) {
     control::answer(client, &text);
 }
 
-fn done(machine: &mut Machine, manager: &mut Manager, request: &Request) -> Result<String, String> {
+fn done(
+    state: &mut SystemState,
+    manager: &mut Manager,
+    request: &Request,
+) -> Result<String, String> {
     match request {
-        Request::Status => return Ok(report(machine, manager)),
+        Request::Status => return Ok(report(state, manager)),
         Request::Start(name) => tell(manager, name, Event::Start)?,
         Request::Stop(name) => tell(manager, name, Event::Stop)?,
         Request::Restart(name) => tell(manager, name, Event::Restart)?,
@@ -53,11 +61,11 @@ fn done(machine: &mut Machine, manager: &mut Manager, request: &Request) -> Resu
             busy(manager, name)?;
             let loaded = load(manager, name);
             let what = format!("service {}", name.as_str());
-            ready::changed(machine, &what, loaded.as_ref().err());
+            ready::update_degraded(state, &what, loaded.as_ref().err());
             loaded?;
         }
-        Request::End(end, seconds) => schedule(machine, *end, *seconds),
-        Request::Cancel => cancel(machine)?,
+        Request::End(end, seconds) => schedule(state, *end, *seconds),
+        Request::Cancel => cancel(state)?,
         Request::Rescue => rescue(manager),
     }
     Ok(String::new())
@@ -98,14 +106,14 @@ fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     loaded.map(drop).map_err(|errors| errors.join("; "))
 }
 
-fn schedule(machine: &mut Machine, end: End, seconds: u32) {
+fn schedule(state: &mut SystemState, end: End, seconds: u32) {
     let at = now().saturating_add(u64::from(seconds) * 1000);
-    machine.scheduled = Some(Scheduled { how: how(end), at });
+    state.scheduled = Some(Scheduled { how: how(end), at });
     info!("{} in {seconds} s", end.word());
 }
 
-fn cancel(machine: &mut Machine) -> Result<(), String> {
-    machine.scheduled.take().ok_or("nothing is scheduled")?;
+fn cancel(state: &mut SystemState) -> Result<(), String> {
+    state.scheduled.take().ok_or("nothing is scheduled")?;
     info!("the scheduled end is cancelled");
     Ok(())
 }
@@ -139,17 +147,17 @@ fn end(how: How) -> End {
 }
 
 /// Everything there is to know, as lines.
-fn report(machine: &Machine, manager: &Manager) -> String {
+fn report(state: &SystemState, manager: &Manager) -> String {
     let mut out = String::with_capacity(4096);
     control::Machine {
         version: env!("CARGO_PKG_VERSION"),
-        data: machine.data.device.as_deref().unwrap_or("ram"),
+        data: state.data.device.as_deref().unwrap_or("ram"),
         now: Some(now()),
-        started: Some(machine.started),
-        ready: machine.ready,
+        started: Some(state.started),
+        ready: state.ready,
     }
     .write(&mut out);
-    for phase in &machine.phases {
+    for phase in &state.phases {
         control::Phase {
             name: phase.name,
             start_us: phase.start_us,
@@ -160,11 +168,11 @@ fn report(machine: &Machine, manager: &Manager) -> String {
     for id in manager.supervisor.ids() {
         service(manager, id).write(&mut out);
     }
-    for degraded in &machine.degraded {
+    for degraded in &state.degraded {
         let (what, why) = (&degraded.what, &degraded.why);
         control::Degraded { what, why }.write(&mut out);
     }
-    if let Some(scheduled) = machine.scheduled {
+    if let Some(scheduled) = state.scheduled {
         let (end, at) = (end(scheduled.how), scheduled.at);
         control::Shutdown { end, at }.write(&mut out);
     }

@@ -17,14 +17,14 @@ use sys::signals::How;
 
 /// The name that the new program is called by: the kernel calls PID 1 by its
 /// path, so no word of the kernel's command line can be taken for ours.
-const NAME: &CStr = c"init";
+const ARGV0: &CStr = c"init";
 /// The word that tells it how often this has happened.
-const WORD: &CStr = c"--after-crash";
+const CRASH_ARGUMENT: &CStr = c"--after-crash";
 /// Where our own program is; the first also where it has been replaced.
-const SELF: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
+const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
 /// What stands in for a standard descriptor that is closed, the best first. A
 /// directory can always be opened, and reads and writes of it fail at once.
-const STANDARD: [(&CStr, libc::c_int); 3] = [
+const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
     (
         c"/dev/console",
         libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK,
@@ -43,19 +43,19 @@ const FAULTS: [libc::c_int; 7] = [
     libc::SIGSYS,
 ];
 /// So often a new start is tried; then PID 1 waits for a person's reset.
-const MOST: u8 = 3;
+const MAX_RESTARTS: u8 = 3;
 
 /// How many crashes came before this program.
-static BEFORE: AtomicU8 = AtomicU8::new(0);
+static CRASHES: AtomicU8 = AtomicU8::new(0);
 /// When this program started, in seconds of `CLOCK_BOOTTIME`.
-static SINCE: AtomicU32 = AtomicU32::new(0);
+static STARTED_S: AtomicU32 = AtomicU32::new(0);
 /// Having run so long, a program has not crashed because of how it started.
 const HEALTHY_S: u32 = 600;
 
-/// How the machine is going down, if it is: a letter of [`LETTERS`], or 0.
-static ENDING: AtomicU8 = AtomicU8::new(0);
+/// How the machine is going down, if it is: a letter of [`SHUTDOWN_LETTERS`], or 0.
+static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
 /// How that is told to the new program, after the count.
-const LETTERS: [(u8, How); 3] = [
+const SHUTDOWN_LETTERS: [(u8, How); 3] = [
     (b'p', How::PowerOff),
     (b'r', How::Reboot),
     (b'h', How::Halt),
@@ -63,18 +63,22 @@ const LETTERS: [(u8, How); 3] = [
 
 /// The handlers' stack: a fault may be an overflow of the other one. Part of the
 /// program, because memory may be what there is none of.
-struct Stack(UnsafeCell<[u8; 32 * 1024]>);
+struct SignalStack(UnsafeCell<[u8; 32 * 1024]>);
 // SAFETY: only the kernel uses it, and only for a handler.
-unsafe impl Sync for Stack {}
-static STACK: Stack = Stack(UnsafeCell::new([0; 32 * 1024]));
+unsafe impl Sync for SignalStack {}
+static SIGNAL_STACK: SignalStack = SignalStack(UnsafeCell::new([0; 32 * 1024]));
 
 /// How many crashes came before this program, and what the machine was going
 /// down for when the last one came, by its first three words.
 #[must_use]
 pub fn before(words: [&[u8]; 3]) -> (u8, Option<How>) {
     match words {
-        [name, word, [digit, rest @ ..]] if name == NAME.to_bytes() && word == WORD.to_bytes() => {
-            let ending = LETTERS.iter().find(|(letter, _)| rest == [*letter]);
+        [name, word, [digit, rest @ ..]]
+            if name == ARGV0.to_bytes() && word == CRASH_ARGUMENT.to_bytes() =>
+        {
+            let ending = SHUTDOWN_LETTERS
+                .iter()
+                .find(|(letter, _)| rest == [*letter]);
             (digit.saturating_sub(b'0'), ending.map(|(_, how)| *how))
         }
         _ => (0, None),
@@ -82,9 +86,12 @@ pub fn before(words: [&[u8]; 3]) -> (u8, Option<How>) {
 }
 
 /// The machine is going down: a crash from here on must not keep it.
-pub fn ending(how: How) {
-    let letter = LETTERS.iter().find(|(_, h)| *h == how).map_or(0, |l| l.0);
-    ENDING.store(letter, Ordering::Relaxed);
+pub fn set_shutdown(how: How) {
+    let letter = SHUTDOWN_LETTERS
+        .iter()
+        .find(|(_, h)| *h == how)
+        .map_or(0, |l| l.0);
+    SHUTDOWN.store(letter, Ordering::Relaxed);
 }
 
 /// Opens what is closed of 0, 1 and 2, or the next file opened would be taken
@@ -96,7 +103,7 @@ pub fn open_standard() {
             if libc::fcntl(fd, libc::F_GETFD) >= 0 {
                 continue;
             }
-            let mut all = STANDARD.iter();
+            let mut all = STANDARD_FALLBACKS.iter();
             while let Some((path, flags)) = all.next()
                 && libc::open(path.as_ptr(), *flags) < 0
             {}
@@ -105,17 +112,17 @@ pub fn open_standard() {
 }
 
 /// Installs hook and handlers. `before`: the crashes so far.
-pub fn guard(before: u8) {
-    BEFORE.store(before, Ordering::Relaxed);
-    SINCE.store(seconds(), Ordering::Relaxed);
-    std::panic::set_hook(Box::new(last_words));
+pub fn install_handlers(before: u8) {
+    CRASHES.store(before, Ordering::Relaxed);
+    STARTED_S.store(seconds(), Ordering::Relaxed);
+    std::panic::set_hook(Box::new(on_panic));
     let action = handler();
     // SAFETY: structures that live, and a stack that is nobody else's.
     unsafe {
         let stack = libc::stack_t {
-            ss_sp: STACK.0.get().cast(),
+            ss_sp: SIGNAL_STACK.0.get().cast(),
             ss_flags: 0,
-            ss_size: size_of::<Stack>(),
+            ss_size: size_of::<SignalStack>(),
         };
         libc::sigaltstack(&raw const stack, std::ptr::null_mut());
         // Whoever execs from a handler hands on that its signal is blocked, and a
@@ -139,19 +146,19 @@ fn handler() -> libc::sigaction {
 }
 
 extern "C" fn on_fault(signal: libc::c_int) {
-    let mut text = Text::new();
+    let mut text = Message::new();
     let _ = write!(text, "<2>boot2podman: PID 1 got signal {signal}");
-    go_on(&mut text);
+    reexec(&mut text);
 }
 
-fn last_words(info: &PanicHookInfo<'_>) {
-    let mut text = Text::new();
+fn on_panic(info: &PanicHookInfo<'_>) {
+    let mut text = Message::new();
     let _ = write!(text, "<2>boot2podman: PID 1 panicked: {info}");
-    go_on(&mut text);
+    reexec(&mut text);
 }
 
 /// Writes the text and execs ourselves; returns only outside of PID 1.
-fn go_on(text: &mut Text) {
+fn reexec(text: &mut Message) {
     text.end();
     // SAFETY: live buffers, constant C strings, integers.
     unsafe {
@@ -170,54 +177,54 @@ fn go_on(text: &mut Text) {
             return; // a child or a test: let it abort
         }
         // Crashes long apart are not a loop.
-        let healthy = seconds().saturating_sub(SINCE.load(Ordering::Relaxed)) >= HEALTHY_S;
+        let healthy = seconds().saturating_sub(STARTED_S.load(Ordering::Relaxed)) >= HEALTHY_S;
         let before = if healthy {
             0
         } else {
-            BEFORE.load(Ordering::Relaxed)
+            CRASHES.load(Ordering::Relaxed)
         };
         let count = before.saturating_add(1);
-        if count <= MOST {
-            let digit = [b'0' + count, ENDING.load(Ordering::Relaxed), 0];
+        if count <= MAX_RESTARTS {
+            let digit = [b'0' + count, SHUTDOWN.load(Ordering::Relaxed), 0];
             let argv = [
-                NAME.as_ptr(),
-                WORD.as_ptr(),
+                ARGV0.as_ptr(),
+                CRASH_ARGUMENT.as_ptr(),
                 digit.as_ptr().cast(),
                 std::ptr::null(),
             ];
             let envp = [std::ptr::null()];
-            for path in SELF {
+            for path in OWN_BINARY {
                 libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr());
             }
         }
-        stay()
+        reap_forever()
     }
 }
 
 /// Nothing left but to reap and to end the machine when asked: the services go
 /// on without us.
-fn stay() -> ! {
-    let how = match ENDING.load(Ordering::Relaxed) {
+fn reap_forever() -> ! {
+    let how = match SHUTDOWN.load(Ordering::Relaxed) {
         b'p' => libc::RB_POWER_OFF,
         b'r' => libc::RB_AUTOBOOT,
         _ => libc::RB_HALT_SYSTEM,
     };
-    if ENDING.load(Ordering::Relaxed) != 0 {
-        leave(how);
+    if SHUTDOWN.load(Ordering::Relaxed) != 0 {
+        reboot_now(how);
     }
     loop {
-        turn();
+        reap_once();
     }
 }
 
 /// A second of that, with no memory and no descriptor. Only async-signal-safe
 /// calls: a signal handler ends in it.
-pub fn turn() {
+pub fn reap_once() {
     // SAFETY: local buffers and integers only.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        for (signal, _) in ENDS {
+        for (signal, _) in SHUTDOWN_SIGNALS {
             libc::sigaddset(&raw mut set, *signal);
         }
         libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
@@ -227,13 +234,13 @@ pub fn turn() {
             tv_nsec: 0,
         };
         let got = libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second);
-        if let Some((_, how)) = ENDS.iter().find(|(signal, _)| *signal == got) {
-            leave(*how);
+        if let Some((_, how)) = SHUTDOWN_SIGNALS.iter().find(|(signal, _)| *signal == got) {
+            reboot_now(*how);
         }
     }
 }
 
-fn leave(how: libc::c_int) {
+fn reboot_now(how: libc::c_int) {
     // SAFETY: integers.
     unsafe {
         libc::sync();
@@ -242,7 +249,7 @@ fn leave(how: libc::c_int) {
 }
 
 /// What ends the machine even then: signals::MEANING without its order.
-const ENDS: &[(libc::c_int, libc::c_int)] = &[
+const SHUTDOWN_SIGNALS: &[(libc::c_int, libc::c_int)] = &[
     (libc::SIGINT, libc::RB_AUTOBOOT),
     (libc::SIGTERM, libc::RB_AUTOBOOT),
     (libc::SIGUSR1, libc::RB_HALT_SYSTEM),
@@ -261,14 +268,14 @@ fn seconds() -> u32 {
 }
 
 /// A message of bounded length, without allocation.
-struct Text {
+struct Message {
     bytes: [u8; 512],
     length: usize,
 }
 
-impl Text {
-    fn new() -> Text {
-        Text {
+impl Message {
+    fn new() -> Message {
+        Message {
             bytes: [0; 512],
             length: 0,
         }
@@ -282,7 +289,7 @@ impl Text {
     }
 }
 
-impl Write for Text {
+impl Write for Message {
     fn write_str(&mut self, s: &str) -> std::fmt::Result {
         for byte in s.bytes() {
             let Some(place) = self.bytes.get_mut(self.length) else {
@@ -313,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_message_is_one_bounded_line() {
-        let mut text = Text::new();
+        let mut text = Message::new();
         let _ = write!(text, "a\n{}", "x".repeat(5000));
         assert_eq!(text.length, 512);
         assert!(!text.bytes.contains(&b'\n'));

@@ -34,9 +34,9 @@ pub fn services(config: &Config) -> Vec<ServiceDef> {
 fn plain(config: &Config) -> Vec<ServiceDef> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
-    let disk = config.data != Data::Off && !root::given();
+    let disk = config.data != Data::Off && !root::in_container();
     rows.extend(disk.then_some(late(config)));
-    let cloud = config.cloud && !root::given();
+    let cloud = config.cloud && !root::in_container();
     rows.extend(cloud.then_some(CLOUD));
     rows.extend(net(&config.net));
     if config.sshd {
@@ -44,9 +44,9 @@ fn plain(config: &Config) -> Vec<ServiceDef> {
     }
     rows.extend(podman(config.podman));
     rows.extend(upgrade(config.slot));
-    rows.extend((config.vsock && !root::given()).then_some(VSOCK));
+    rows.extend((config.vsock && !root::in_container()).then_some(VSOCK));
     rows.extend(swap(config));
-    rows.extend((!config.shares.is_empty() && !root::given()).then_some(SHARE));
+    rows.extend((!config.shares.is_empty() && !root::in_container()).then_some(SHARE));
     rows.extend(extensions(config));
     rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
     rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
@@ -55,7 +55,7 @@ fn plain(config: &Config) -> Vec<ServiceDef> {
     }
     rows.extend(cloud.then_some(CLOUD_SCRIPTS));
     // In a container it is somebody else's clock.
-    rows.extend((!root::given()).then_some(TIME));
+    rows.extend((!root::in_container()).then_some(TIME));
     // Without a disk it is in RAM, and the kernel's ring is that already.
     rows.extend(config.syslog.then_some(KEEP));
     rows.push(OWN);
@@ -112,7 +112,7 @@ fn swap(config: &Config) -> Option<ServiceDef> {
 /// No row where nobody asks. A medium is waited for as long as a slow disk.
 fn extensions(config: &Config) -> Option<ServiceDef> {
     let wait = config.waitusb.as_ref().map_or(0, |w| w.seconds);
-    (!config.extensions.is_empty() && !root::given()).then_some(ServiceDef {
+    (!config.extensions.is_empty() && !root::in_container()).then_some(ServiceDef {
         late_ms: EXTENSIONS.late_ms + u64::from(wait) * 1000,
         ..EXTENSIONS
     })

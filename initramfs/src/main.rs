@@ -13,6 +13,8 @@ usage: cargo run -p initramfs -- <command>
   oci     out/boot2podman-kernel.oci.tar, and -disk.oci.tar of out/boot2podman.qcow2
   deny [advisories]
           what deny.toml says of other people's crates
+  nextest [arguments]
+          `cargo nextest run` over the workspace: the tests, side by side
   reproducible
           build this commit twice in different places, and compare
   ext     make the extension NAME= of PKGS= in out/ext/
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
             "kernel" => initramfs::kernel::main(),
             "oci" => initramfs::oci::main(),
             "deny" => initramfs::deny::main(rest),
+            "nextest" => initramfs::nextest::main(rest),
             "reproducible" => initramfs::reproducible::main(),
             "ext" => initramfs::ext::main(rest),
             "size" => initramfs::size::main(),

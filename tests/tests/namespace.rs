@@ -139,17 +139,17 @@ fn with_a_full_run() -> Result<()> {
 
 #[test]
 fn with_nonsense_at_proc() -> Result<()> {
-    degraded(&with(|ns| ns.proc = Proc::Garbage)?, &["api"])
+    degraded(&with(|ns| ns.proc = Proc::Garbage)?, &["mount-api"])
 }
 
 #[test]
 fn without_proc() -> Result<()> {
-    degraded(&with(|ns| ns.proc = Proc::None)?, &["api"])
+    degraded(&with(|ns| ns.proc = Proc::None)?, &["mount-api"])
 }
 
 #[test]
 fn without_dev() -> Result<()> {
-    degraded(&with(|ns| ns.dev = false)?, &["api"])
+    degraded(&with(|ns| ns.dev = false)?, &["mount-api"])
 }
 
 #[test]

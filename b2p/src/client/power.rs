@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use sys::signals::{How, asking};
 
 use crate::common::clock;
-use crate::common::control_client::{self, Link};
+use crate::common::control_client::{self, ControlClient};
 use crate::common::terminal::{complain, print};
 
 /// What is left of a disk that does not take what is written to it, in milliseconds.
@@ -180,9 +180,9 @@ pub trait Edge {
     fn force(&self, end: End, sync: bool) -> Errno;
 }
 
-impl Edge for Link {
+impl Edge for ControlClient {
     fn ask(&self, request: &Request) -> Result<(), Failure> {
-        Link::ask(self, request).map(drop)
+        ControlClient::ask(self, request).map(drop)
     }
 
     fn signal(&self, end: End) -> Result<(), Errno> {

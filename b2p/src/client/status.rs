@@ -9,7 +9,7 @@ use sys::paths::SERVICE_CGROUPS;
 use crate::client::commands::options_known;
 use crate::client::json::Json;
 use crate::client::usage::{self, Usage};
-use crate::common::control_client::{self, Link, machine_state};
+use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Screen, complain, print};
 use crate::common::units;
@@ -28,7 +28,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// `b2p status [--json] [NAME...]`.
-pub fn main(link: &Link, words: &[String]) -> i32 {
+pub fn main(link: &ControlClient, words: &[String]) -> i32 {
     if !options_known("status", words) {
         return 2;
     }

@@ -113,7 +113,7 @@ fn boot(guest: &Guest) -> Result<()> {
     let rows = all["rows"].as_array().context("no rows")?;
     let phases: Vec<&Value> = rows.iter().filter(|r| r["kind"] == "phase").collect();
     let names: Vec<&str> = phases.iter().filter_map(|p| p["name"].as_str()).collect();
-    let wanted = "api log hurry early root mounts cgroups loopback devices flags sysctl \
+    let wanted = "mount-api log boost early-modules root mounts cgroups loopback devices flags sysctl \
                   hostname machine-id clock keys sessions";
     let order: Vec<&str> = names.iter().copied().filter(|n| *n != "kernel").collect();
     ensure!(
@@ -134,7 +134,7 @@ fn boot(guest: &Guest) -> Result<()> {
             .position(|l| l.starts_with(&format!("{name} ")))
     };
     ensure!(
-        place("api") < place("root") && place("root") < place("sshd"),
+        place("mount-api") < place("root") && place("root") < place("sshd"),
         "{picture}"
     );
     ensure!(picture.starts_with("ready "), "{picture}");

@@ -46,7 +46,7 @@ impl Fake {
                 sleep(Duration::from_millis(1));
             }
         });
-        let link = Link {
+        let link = ControlClient {
             path,
             patience: Duration::from_secs(20),
         };
@@ -386,7 +386,7 @@ fn the_other_commands_ask_the_same_pid_1() {
 
 /// The channel is real; what goes past it is not: it would end the machine that
 /// tests this.
-struct ChannelOnly<'a>(&'a Link);
+struct ChannelOnly<'a>(&'a ControlClient);
 
 impl Edge for ChannelOnly<'_> {
     fn ask(&self, request: &Request) -> Result<(), Failure> {
