@@ -131,10 +131,10 @@ pub(crate) const UPGRADE: ServiceDef = ServiceDef {
 /// What the other services do not wait for: drivers of disks, of the power
 /// button, of the source of random numbers; a slow mount; the network of containers.
 /// When the processor has nothing else to do: whoever has read the ready line comes first.
-pub(crate) const SETTLE: ServiceDef = ServiceDef {
-    name: "settle",
+pub(crate) const LATE_DRIVERS: ServiceDef = ServiceDef {
+    name: "late-drivers",
     why: "every device that is there has its driver; what comes later, PID 1 hears of",
-    argv: &[SELF, "settle"],
+    argv: &[SELF, "coldplug"],
     ready: ReadyWhen::Exit,
     restart: Restart::Never,
     after_ready: true,
@@ -142,7 +142,7 @@ pub(crate) const SETTLE: ServiceDef = ServiceDef {
     ..ServiceDef::DEFAULT
 };
 
-/// It gates: what was asked for is there when the machine is ready, or a degraded
+/// It gates_ready: what was asked for is there when the machine is ready, or a degraded
 /// line says why not.
 pub(crate) const SWAP: ServiceDef = ServiceDef {
     name: "swap",
@@ -155,8 +155,8 @@ pub(crate) const SWAP: ServiceDef = ServiceDef {
 };
 
 /// Before the ready line, so that what follows it has the time that was asked for.
-pub(crate) const ZONE: ServiceDef = ServiceDef {
-    name: "zone",
+pub(crate) const TIMEZONE: ServiceDef = ServiceDef {
+    name: "timezone",
     why: "the time zone, and a hardware clock that keeps it, where a flag says so",
     argv: &[B2P, "zone"],
     ready: ReadyWhen::Exit,
@@ -267,8 +267,8 @@ pub(crate) const SYSLOG: ServiceDef = ServiceDef {
     ..ServiceDef::DEFAULT
 };
 
-pub(crate) const KEEP: ServiceDef = ServiceDef {
-    name: "keep",
+pub(crate) const LOG_FILES: ServiceDef = ServiceDef {
+    name: "log-files",
     why: "the log is kept in files, bounded, to be read after a reboot",
     argv: &[B2P, "syslog", "--keep", LOG],
     after: KEPT,
@@ -324,8 +324,8 @@ pub(crate) const BOOTLOCAL: ServiceDef = ServiceDef {
 pub(crate) const TOLD: &[&str] = &["podman", "bootsync", "bootlocal"];
 
 /// Once: later, `b2p reload` by hand.
-pub(crate) const OWN: ServiceDef = ServiceDef {
-    name: "own",
+pub(crate) const USER_SERVICES: ServiceDef = ServiceDef {
+    name: "user-services",
     why: "the services of the machine's owner are read and started (docs/guide/services.md)",
     argv: &[B2P, "own"],
     after: BEFORE_THE_ENGINE,
@@ -337,8 +337,8 @@ pub(crate) const OWN: ServiceDef = ServiceDef {
 };
 
 /// Ends at once where the state is in RAM; a disk that comes later wakes it.
-pub(crate) const STORE: ServiceDef = ServiceDef {
-    name: data_disk::STORE,
+pub(crate) const IMAGE_SYNC: ServiceDef = ServiceDef {
+    name: data_disk::IMAGE_SYNC,
     why: "an image is on the disk soon after podman says that it is, should the power go",
     argv: &[B2P, "store"],
     after: KEPT,

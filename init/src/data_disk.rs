@@ -14,7 +14,7 @@ use sys::files;
 /// The name of the service, and of what is degraded when it fails.
 pub const NAME: &str = "data";
 /// The service that syncs podman's store on it.
-pub const STORE: &str = "store";
+pub const IMAGE_SYNC: &str = "image-sync";
 /// The service that starts the containers on it.
 pub const CONTAINERS: &str = "containers";
 /// More of that is not read.
@@ -48,7 +48,7 @@ pub fn follow(state: &mut SystemState, manager: &mut Manager) {
     };
     let over = manager.supervisor.state(id).at_rest();
     if over && std::mem::take(&mut state.data.running) && take_report(state) {
-        start_service(state, manager, STORE);
+        start_service(state, manager, IMAGE_SYNC);
         start_service(state, manager, CONTAINERS);
     }
     state.data.running = !over;

@@ -117,12 +117,12 @@ fn other(words: &[String]) -> i32 {
     };
     match called.as_str() {
         "modprobe" => modprobe::main(rest.unwrap_or_default()),
-        "settle" => {
+        "coldplug" => {
             kmsg::start(log::LevelFilter::Info);
             coldplug::main()
         }
         name => {
-            eprintln!("init {name}: as a command it is run, modprobe or settle; see b2p");
+            eprintln!("init {name}: as a command it is run, modprobe or coldplug; see b2p");
             1
         }
     }

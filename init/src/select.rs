@@ -48,17 +48,17 @@ fn plain(config: &Config) -> Vec<ServiceDef> {
     rows.extend(swap(config));
     rows.extend((!config.shares.is_empty() && !root::in_container()).then_some(SHARE));
     rows.extend(extensions(config));
-    rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
-    rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
+    rows.extend((config.tz.is_some() || !config.utc).then_some(TIMEZONE));
+    rows.extend([LATE_DRIVERS, SYSLOG, HEALTH_CHECKS]);
     if disk {
-        rows.extend([REGISTRY, BOOTSYNC, STORE, CONTAINERS, BOOTLOCAL]);
+        rows.extend([REGISTRY, BOOTSYNC, IMAGE_SYNC, CONTAINERS, BOOTLOCAL]);
     }
     rows.extend(cloud.then_some(CLOUD_SCRIPTS));
     // In a container it is somebody else's clock.
     rows.extend((!root::in_container()).then_some(TIME));
     // Without a disk it is in RAM, and the kernel's ring is that already.
-    rows.extend(config.syslog.then_some(KEEP));
-    rows.push(OWN);
+    rows.extend(config.syslog.then_some(LOG_FILES));
+    rows.push(USER_SERVICES);
     rows.extend(console::services(config.console));
     rows.extend(console::rescues());
     rows

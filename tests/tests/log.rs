@@ -151,7 +151,7 @@ fn kept(guest: &Guest) -> Result<()> {
             .map(drop)
     })?;
     // Every record once: also after a second start.
-    guest.sh("b2p restart keep; logger -t web 'once more'; sleep 4")?;
+    guest.sh("b2p restart log-files; logger -t web 'once more'; sleep 4")?;
     for text in ["to the disk", "once more", "ready ssh="] {
         let count = guest.sh(&format!("grep -c '{text}' {KEPT}"))?;
         ensure!(count == "1", "{text}: {count} times");
@@ -216,7 +216,7 @@ fn flood(guest: &Guest) -> Result<()> {
 
 /// Written at SIGTERM, whatever there is.
 fn last_words(guest: &Guest) -> Result<()> {
-    guest.sh("logger -t web 'the very last'; sleep 0.3; b2p stop keep")?;
+    guest.sh("logger -t web 'the very last'; sleep 0.3; b2p stop log-files")?;
     guest
         .sh(&format!("tail -n 5 {KEPT} | grep 'the very last'"))
         .map(drop)
