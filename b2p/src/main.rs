@@ -4,12 +4,12 @@
 //! Where to read first: [`run`] has every command and the module that does it.
 
 use b2p::client::service::{self, Place, Verb};
-use b2p::client::{boot, commands, flags, key, power, status, systemctl, version};
+use b2p::client::{boot, commands, flags, key, log, power, status, systemctl, version};
 use b2p::common::control_client::{self, ControlClient};
 use b2p::common::terminal;
 use b2p::helpers::{
-    boot_script, cloud, console, containers, data, engine, ext, image_sync, log, net, registries,
-    share, swap, time, upgrade, vsock,
+    boot_script, cloud, console, containers, data, engine, ext, image_sync, log_files, net,
+    registries, share, swap, syslog, time, upgrade, vsock,
 };
 
 fn main() {
@@ -116,7 +116,8 @@ fn run(link: &ControlClient, name: &str, rest: &[String]) -> i32 {
         "ext" => ext::main(rest),
         "flags" => flags::main(rest),
         "log" => log::main(rest),
-        "syslog" => log::syslog(rest),
+        "syslog" => syslog::main(),
+        "log-files" => log_files::main(rest),
         "poweroff" | "reboot" | "halt" | "shutdown" => power::main(link, name, rest),
         "cancel" => power::cancel(link),
         "rescue" => rescue(link),

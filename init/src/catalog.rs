@@ -142,7 +142,7 @@ pub(crate) const LATE_DRIVERS: ServiceDef = ServiceDef {
     ..ServiceDef::DEFAULT
 };
 
-/// It gates_ready: what was asked for is there when the machine is ready, or a degraded
+/// It gates: what was asked for is there when the machine is ready, or a degraded
 /// line says why not.
 pub(crate) const SWAP: ServiceDef = ServiceDef {
     name: "swap",
@@ -270,7 +270,7 @@ pub(crate) const SYSLOG: ServiceDef = ServiceDef {
 pub(crate) const LOG_FILES: ServiceDef = ServiceDef {
     name: "log-files",
     why: "the log is kept in files, bounded, to be read after a reboot",
-    argv: &[B2P, "syslog", "--keep", LOG],
+    argv: &[B2P, "log-files", LOG],
     after: KEPT,
     after_ready: true,
     ..ServiceDef::DEFAULT

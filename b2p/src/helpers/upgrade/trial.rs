@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use config::{Role, Slot};
-use control::{End, Request};
+use control::{Request, ShutdownKind};
 use log::{error, info, warn};
 use nix::fcntl::FlockArg;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -90,7 +90,7 @@ fn again(link: &ControlClient, slot: char) -> i32 {
         "upgrade: slot {slot} is not ready after {} s: starts again with the version before",
         LIMIT.as_secs()
     );
-    if let Err(failure) = link.ask(&Request::End(End::Reboot, 0)) {
+    if let Err(failure) = link.ask(&Request::Shutdown(ShutdownKind::Reboot, 0)) {
         warn!("upgrade: {failure}");
     }
     // The end ends this process, too.

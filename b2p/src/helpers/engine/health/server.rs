@@ -48,8 +48,8 @@ struct Running {
 
 /// Serves until no container with a check is left.
 pub fn run() -> Result<(), String> {
-    let socket =
-        crate::helpers::log::handed_socket().ok_or("no socket as descriptor 3 (LISTEN_FDS)")?;
+    let socket = crate::common::listen_fds::inherited_socket()
+        .ok_or("no socket as descriptor 3 (LISTEN_FDS)")?;
     let socket = UnixListener::from(socket);
     let mut looked = Looked::new().map_err(|e| format!("health: inotify: {e}"))?;
     let mut all: Vec<Checked> = Vec::new();
