@@ -13,7 +13,8 @@ use std::fmt::Write;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use sys::signals::How;
+use control::ShutdownKind;
+use sys::signals::shutdown_signals;
 
 /// The name that the new program is called by: the kernel calls PID 1 by its
 /// path, so no word of the kernel's command line can be taken for ours.
@@ -52,14 +53,9 @@ static STARTED_S: AtomicU32 = AtomicU32::new(0);
 /// Having run so long, a program has not crashed because of how it started.
 const HEALTHY_S: u32 = 600;
 
-/// How the machine is going down, if it is: a letter of [`SHUTDOWN_LETTERS`], or 0.
+/// [`ShutdownKind::letter`] of the shutdown that has begun, or 0. The new program finds the
+/// letter after the count in its argument.
 static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
-/// How that is told to the new program, after the count.
-const SHUTDOWN_LETTERS: [(u8, How); 3] = [
-    (b'p', How::PowerOff),
-    (b'r', How::Reboot),
-    (b'h', How::Halt),
-];
 
 /// The handlers' stack: a fault may be an overflow of the other one. Part of the
 /// program, because memory may be what there is none of.
@@ -71,27 +67,24 @@ static SIGNAL_STACK: SignalStack = SignalStack(UnsafeCell::new([0; 32 * 1024]));
 /// How many crashes came before this program, and what the machine was going
 /// down for when the last one came, by its first three words.
 #[must_use]
-pub fn before(words: [&[u8]; 3]) -> (u8, Option<How>) {
+pub fn before(words: [&[u8]; 3]) -> (u8, Option<ShutdownKind>) {
     match words {
         [name, word, [digit, rest @ ..]]
             if name == ARGV0.to_bytes() && word == CRASH_ARGUMENT.to_bytes() =>
         {
-            let ending = SHUTDOWN_LETTERS
-                .iter()
-                .find(|(letter, _)| rest == [*letter]);
-            (digit.saturating_sub(b'0'), ending.map(|(_, how)| *how))
+            let ending = match rest {
+                [letter] => ShutdownKind::from_letter(*letter),
+                _ => None,
+            };
+            (digit.saturating_sub(b'0'), ending)
         }
         _ => (0, None),
     }
 }
 
 /// The machine is going down: a crash from here on must not keep it.
-pub fn set_shutdown(how: How) {
-    let letter = SHUTDOWN_LETTERS
-        .iter()
-        .find(|(_, h)| *h == how)
-        .map_or(0, |l| l.0);
-    SHUTDOWN.store(letter, Ordering::Relaxed);
+pub fn set_shutdown(kind: ShutdownKind) {
+    SHUTDOWN.store(kind.letter(), Ordering::Relaxed);
 }
 
 /// Opens what is closed of 0, 1 and 2, or the next file opened would be taken
@@ -204,13 +197,8 @@ fn reexec(text: &mut Message) {
 /// Nothing left but to reap and to end the machine when asked: the services go
 /// on without us.
 fn reap_forever() -> ! {
-    let how = match SHUTDOWN.load(Ordering::Relaxed) {
-        b'p' => libc::RB_POWER_OFF,
-        b'r' => libc::RB_AUTOBOOT,
-        _ => libc::RB_HALT_SYSTEM,
-    };
-    if SHUTDOWN.load(Ordering::Relaxed) != 0 {
-        reboot_now(how);
+    if let Some(kind) = ShutdownKind::from_letter(SHUTDOWN.load(Ordering::Relaxed)) {
+        reboot_now(kind);
     }
     loop {
         reap_once();
@@ -224,8 +212,8 @@ pub fn reap_once() {
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        for (signal, _) in SHUTDOWN_SIGNALS {
-            libc::sigaddset(&raw mut set, *signal);
+        for (signal, _) in shutdown_signals() {
+            libc::sigaddset(&raw mut set, signal as libc::c_int);
         }
         libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
         while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
@@ -234,28 +222,20 @@ pub fn reap_once() {
             tv_nsec: 0,
         };
         let got = libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second);
-        if let Some((_, how)) = SHUTDOWN_SIGNALS.iter().find(|(signal, _)| *signal == got) {
-            reboot_now(*how);
+        let asked = shutdown_signals().find(|(signal, _)| *signal as libc::c_int == got);
+        if let Some((_, kind)) = asked {
+            reboot_now(kind);
         }
     }
 }
 
-fn reboot_now(how: libc::c_int) {
+fn reboot_now(kind: ShutdownKind) {
     // SAFETY: integers.
     unsafe {
         libc::sync();
-        libc::reboot(how);
+        libc::reboot(kind.reboot_mode() as libc::c_int);
     }
 }
-
-/// What ends the machine even then: signals::MEANING without its order.
-const SHUTDOWN_SIGNALS: &[(libc::c_int, libc::c_int)] = &[
-    (libc::SIGINT, libc::RB_AUTOBOOT),
-    (libc::SIGTERM, libc::RB_AUTOBOOT),
-    (libc::SIGUSR1, libc::RB_HALT_SYSTEM),
-    (libc::SIGUSR2, libc::RB_POWER_OFF),
-    (libc::SIGPWR, libc::RB_POWER_OFF),
-];
 
 fn seconds() -> u32 {
     let mut now = libc::timespec {
@@ -311,7 +291,7 @@ mod tests {
         assert_eq!(before([b"init", b"--after-crash", b"2"]), (2, None));
         assert_eq!(
             before([b"init", b"--after-crash", b"1r"]),
-            (1, Some(How::Reboot))
+            (1, Some(ShutdownKind::Reboot))
         );
         assert_eq!(before([b"/init", b"--after-crash", b"2"]), (0, None));
         assert_eq!(before([b"init", b"--after-crash", b""]), (0, None));

@@ -15,8 +15,9 @@ use services::{Event, Manager, Millis, State, reap};
 use crate::power_button::PowerButtons;
 use crate::state::SystemState;
 use crate::{catalog, control_requests, data_disk, disk_config, ready, shutdown};
+use control::ShutdownKind;
 use sys::clock::now;
-use sys::signals::{How, Request, Signals};
+use sys::signals::{Request, Signals};
 use sys::uevent::{self, Uevents};
 
 /// What became readable.
@@ -71,7 +72,7 @@ impl EventSources {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wakeup {
     /// Somebody asks for the machine to end.
-    pub asked: Option<How>,
+    pub asked: Option<ShutdownKind>,
     /// The kernel has news of devices.
     pub devices: bool,
     /// Somebody has come to the control channel.
@@ -108,9 +109,9 @@ pub fn run(
             sources.rebind_control();
         }
         let due = state.scheduled.filter(|s| s.at <= now());
-        let asked = wakeup.asked.or(requested).or(due.map(|s| s.how));
-        if let Some(how) = asked {
-            shutdown::run(how, manager, sources);
+        let asked = wakeup.asked.or(requested).or(due.map(|s| s.kind));
+        if let Some(kind) = asked {
+            shutdown::run(kind, manager, sources);
         }
     }
 }
@@ -143,7 +144,7 @@ fn poll_once_then(
             Source::Control => wakeup.control = true,
             Source::Button => {
                 if sources.buttons.read_press() {
-                    wakeup.asked = Some(How::PowerOff);
+                    wakeup.asked = Some(ShutdownKind::PowerOff);
                 }
             }
             Source::Manager(token) => manager.readable(now(), token),
@@ -226,12 +227,12 @@ fn poll_timeout(deadline: Option<Millis>) -> PollTimeout {
 }
 
 /// Takes the signals that came; how the machine is to end, if one of them asks.
-fn read_signals(sources: &mut EventSources) -> Option<How> {
+fn read_signals(sources: &mut EventSources) -> Option<ShutdownKind> {
     let mut asked = None;
     for request in sources.signals.requests() {
         match request {
             Request::Reap => sources.reap_pending = true,
-            Request::Shutdown(how) => asked = Some(how),
+            Request::Shutdown(kind) => asked = Some(kind),
             Request::Nothing => {}
         }
     }
@@ -268,7 +269,7 @@ fn rerun_on_hotplug(state: &mut SystemState, manager: &mut Manager) {
 /// `false`.
 fn rerun_oneshots(manager: &mut Manager, names: &[&str]) -> bool {
     let s = &manager.supervisor;
-    let rests = |id: &services::Id| s.state(*id).at_rest() && s.state(*id) != State::Off;
+    let rests = |id: &services::ServiceId| s.state(*id).at_rest() && s.state(*id) != State::Off;
     let found = names.iter().map(|name| s.find(name).filter(rests));
     let Some(ids) = found.collect::<Option<Vec<_>>>() else {
         return false;

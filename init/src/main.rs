@@ -10,12 +10,13 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
+use control::ShutdownKind;
 use init::events::EventSources;
 use init::power_button::PowerButtons;
 use init::state::SystemState;
 use init::{boot, coldplug, crash, modprobe, rescue, run, select, shutdown};
 use services::Manager;
-use sys::signals::{How, Signals};
+use sys::signals::Signals;
 use sys::{config_sources, kmsg};
 
 /// Where the kernel or a shell starts us.
@@ -74,7 +75,7 @@ fn init(words: [&[u8]; 3]) -> ! {
 }
 
 /// What is left to do after a crash: reap, obey signals, offer a shell.
-fn after_crash(signals: Signals, ending: Option<How>) -> ! {
+fn after_crash(signals: Signals, ending: Option<ShutdownKind>) -> ! {
     kmsg::start(log::LevelFilter::Info);
     let mut state = SystemState::new();
     state.config = config_sources::early();
@@ -90,10 +91,10 @@ fn after_crash(signals: Signals, ending: Option<How>) -> ! {
         // Signals were read by the program before that it did not live to act on.
         reap_pending: true,
     };
-    if let Some(how) = ending {
+    if let Some(kind) = ending {
         // What it was at when it crashed. The services are children like others.
         let mut nobody = Manager::new(Vec::new(), None, kmsg::service_line);
-        shutdown::run(how, &mut nobody, &mut sources);
+        shutdown::run(kind, &mut nobody, &mut sources);
     }
     sources.buttons.open_all();
     sources.bind_control(&mut state);

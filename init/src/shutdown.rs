@@ -14,8 +14,8 @@ use services::{Event, Manager, Millis};
 
 use crate::events::{EventSources, poll_once, reap_children};
 use crate::{crash, mounts, unmount};
+use control::ShutdownKind;
 use sys::clock::now;
-use sys::signals::How;
 use sys::{kmsg, syscall};
 
 /// One phase of the end.
@@ -85,11 +85,11 @@ impl ShutdownContext<'_> {
 }
 
 /// Runs the list, then ends the machine. Never returns.
-pub fn run(how: How, manager: &mut Manager, sources: &mut EventSources) -> ! {
-    crash::set_shutdown(how);
+pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources) -> ! {
+    crash::set_shutdown(kind);
     let proc = mounts::restore_proc();
     kmsg::loud();
-    kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
+    kmsg::say(kmsg::seen(5), &format!("going down for {kind:?}"));
     proc.unwrap_or_else(|e| warn!("{e}"));
     sources.uevents = None; // nobody reads them any more
     sources.control = None;
@@ -107,7 +107,7 @@ pub fn run(how: How, manager: &mut Manager, sources: &mut EventSources) -> ! {
         let took = now().saturating_sub(start);
         info!("shutdown: {} took {took} ms ({})", phase.name, phase.why);
     }
-    power(how)
+    power(kind)
 }
 
 /// Stops every service, the last first, and waits for their ends until `deadline`.
@@ -245,13 +245,12 @@ fn unmount(context: &mut ShutdownContext<'_>) {
 }
 
 /// What the hardware is asked, in this order, until one does it.
-fn power(how: How) -> ! {
-    let first = match how {
-        How::PowerOff => RebootMode::RB_POWER_OFF,
-        How::Reboot => RebootMode::RB_AUTOBOOT,
-        How::Halt => RebootMode::RB_HALT_SYSTEM,
-    };
-    for mode in [first, RebootMode::RB_POWER_OFF, RebootMode::RB_HALT_SYSTEM] {
+fn power(kind: ShutdownKind) -> ! {
+    for mode in [
+        kind.reboot_mode(),
+        RebootMode::RB_POWER_OFF,
+        RebootMode::RB_HALT_SYSTEM,
+    ] {
         // It only ever returns to say why not.
         let Err(e) = reboot(mode);
         warn!("reboot(2) {mode:?}: {e}");

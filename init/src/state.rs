@@ -5,9 +5,9 @@ use services::Millis;
 use sys::clock::now;
 
 use crate::data_disk::Data;
+use control::ShutdownKind;
 use sys::kmsg;
 use sys::modules::Modules;
-use sys::signals::How;
 use sys::uevent::{Loader, Uevents};
 
 /// Something that was asked for and is not there.
@@ -34,7 +34,7 @@ pub struct Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheduled {
     /// How it ends.
-    pub how: How,
+    pub kind: ShutdownKind,
     /// When.
     pub at: Millis,
 }
@@ -63,7 +63,7 @@ pub struct SystemState {
     /// The disk that keeps the state.
     pub data: Data,
     /// The one-shots whose work is done and has been heard of, and since when.
-    pub reported: Vec<(services::Id, Millis)>,
+    pub reported: Vec<(services::ServiceId, Millis)>,
     /// A folder of the host has come that `b2p share` has not seen.
     pub folder: bool,
     /// A CD drive has come that `b2p cloud` has not seen.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 
-use control::{End, OK, Server, answer, no};
+use control::{OK, Server, ShutdownKind, answer, no};
 use nix::errno::Errno;
 
 use super::*;
@@ -393,12 +393,12 @@ impl Edge for ChannelOnly<'_> {
         self.0.ask(request).map(drop)
     }
 
-    fn signal(&self, end: End) -> Result<(), Errno> {
-        panic!("a signal for {}", end.word())
+    fn signal(&self, kind: ShutdownKind) -> Result<(), Errno> {
+        panic!("a signal for {}", kind.word())
     }
 
-    fn force(&self, end: End, _: bool) -> Errno {
-        panic!("force for {}", end.word())
+    fn force(&self, kind: ShutdownKind, _: bool) -> Errno {
+        panic!("force for {}", kind.word())
     }
 }
 
