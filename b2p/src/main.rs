@@ -46,56 +46,56 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
     }
     match name {
         "net" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             net::main(rest)
         }
         "data" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             data::main(rest)
         }
         "cloud" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             cloud::main(rest)
         }
         "hostkey" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             data::hostkey::main()
         }
         "store" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             image_sync::main()
         }
         "swap" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             swap::main()
         }
         "share" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             share::main()
         }
         "time" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             time::main()
         }
         "vsock" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             vsock::main()
         }
         "zone" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             time::zone::main()
         }
         "trial" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             upgrade::trial::main(link)
         }
         "upgrade" => upgrade::main(rest),
         "registries" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             registries::main()
         }
         "hook" => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             boot_script::main(rest)
         }
         "key" => key::main(rest),

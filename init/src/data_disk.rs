@@ -73,7 +73,7 @@ fn begin(machine: &Machine, manager: &mut Manager, name: &str) {
 
 /// Whether a disk has come while the machine runs.
 fn take(machine: &mut Machine) -> bool {
-    let Ok(bytes) = files::some(Path::new(sys::paths::DATA_REPORT), LONGEST) else {
+    let Ok(bytes) = files::read_bounded(Path::new(sys::paths::DATA_REPORT), LONGEST) else {
         return false; // it failed, and that is said of every service
     };
     let report = parse(&String::from_utf8_lossy(&bytes));

@@ -17,13 +17,13 @@ use crate::state::Machine;
 use crate::{catalog, control_requests, data_disk, disk_config, ready, shutdown};
 use sys::clock::now;
 use sys::signals::{How, Request, Signals};
-use sys::uevent::{self, Uevents};
+use sys::uevent::{self, UeventSocket};
 
 /// What became readable.
 #[derive(Clone, Copy)]
 enum Source {
     Signals,
-    Uevents,
+    UeventSocket,
     Button,
     Control,
     Manager(Token),
@@ -35,7 +35,7 @@ pub struct Ears {
     /// Signals to PID 1.
     pub signals: Signals,
     /// Devices that come.
-    pub uevents: Option<Uevents>,
+    pub uevents: Option<UeventSocket>,
     /// Power buttons.
     pub buttons: Buttons,
     /// The control channel.
@@ -98,7 +98,7 @@ pub fn run(
         data_disk::follow(machine, manager);
         ready::follow(machine, manager);
         late_comers(machine, manager);
-        machine.loader.work(machine.modules.as_mut());
+        machine.loader.poll(machine.modules.as_mut());
         let requested = if turn.control {
             control_requests::serve(machine, manager, ears)
         } else {
@@ -135,7 +135,7 @@ fn turn_of(
                 turn.asked = signals(ears).or(turn.asked);
                 turn.signal = true;
             }
-            Source::Uevents => turn.devices = true,
+            Source::UeventSocket => turn.devices = true,
             Source::Control => turn.control = true,
             Source::Button => {
                 if ears.buttons.pressed() {
@@ -156,7 +156,11 @@ fn turn_of(
 fn wait(manager: &Manager, ears: &Ears, until: Option<Millis>) -> Vec<Source> {
     let mut others: Vec<(Source, BorrowedFd<'_>)> = Vec::new();
     others.push((Source::Signals, ears.signals.as_fd()));
-    others.extend(ears.uevents.iter().map(|u| (Source::Uevents, u.as_fd())));
+    others.extend(
+        ears.uevents
+            .iter()
+            .map(|u| (Source::UeventSocket, u.as_fd())),
+    );
     let control = ears.control.iter().flat_map(|c| c.fds(now()));
     others.extend(control.map(|fd| (Source::Control, fd)));
     others.extend(ears.buttons.fds().map(|fd| (Source::Button, fd)));
@@ -224,7 +228,7 @@ fn timeout(deadline: Option<Millis>) -> PollTimeout {
 /// Takes the signals that came; how the machine is to end, if one of them asks.
 fn signals(ears: &mut Ears) -> Option<How> {
     let mut asked = None;
-    for request in ears.signals.requests() {
+    for request in ears.signals.read_requests() {
         match request {
             Request::Reap => ears.more = true,
             Request::Shutdown(how) => asked = Some(how),
@@ -276,26 +280,26 @@ fn again(manager: &mut Manager, names: &[&str]) -> bool {
 
 /// Drivers for devices that came, and buttons that came with them.
 fn devices(machine: &mut Machine, ears: &mut Ears) {
-    let Some(events) = ears.uevents.as_ref().map(Uevents::added) else {
+    let Some(events) = ears.uevents.as_ref().map(UeventSocket::receive) else {
         return;
     };
     for event in events {
         match event {
-            uevent::Added::Lost => {
-                machine.loader.everything();
+            uevent::Uevent::Overrun => {
+                machine.loader.add_all();
                 ears.buttons.find();
                 machine.data.heard = machine.data.heard.saturating_add(1);
             }
             // Until then `b2p data` loads those, and waits for what they find: for
             // a driver that someone else is loading, the kernel lets nobody wait.
-            uevent::Added::Modalias(alias)
-                if machine.ready.is_none() && uevent::any_disk(&alias) => {}
-            uevent::Added::Modalias(alias) => machine.loader.add(alias),
-            uevent::Added::Input(name) => ears.buttons.add(&name),
-            uevent::Added::Block(number) => machine.data.heard = number,
-            uevent::Added::Folder => machine.folder = true,
-            uevent::Added::Disc => machine.disc = true,
-            uevent::Added::Gone(name) => data_disk::gone(machine, &name),
+            uevent::Uevent::Modalias(alias)
+                if machine.ready.is_none() && uevent::is_disk(&alias) => {}
+            uevent::Uevent::Modalias(alias) => machine.loader.add(alias),
+            uevent::Uevent::InputNode(name) => ears.buttons.add(&name),
+            uevent::Uevent::BlockAdded(number) => machine.data.heard = number,
+            uevent::Uevent::SharedFolder => machine.folder = true,
+            uevent::Uevent::CdDrive => machine.disc = true,
+            uevent::Uevent::BlockRemoved(name) => data_disk::gone(machine, &name),
         }
     }
 }

@@ -75,9 +75,9 @@ fn init(words: [&[u8]; 3]) -> ! {
 
 /// What is left to do after a crash: reap, obey signals, offer a shell.
 fn after_crash(signals: Signals, ending: Option<How>) -> ! {
-    kmsg::start(log::LevelFilter::Info);
+    kmsg::init_logger(log::LevelFilter::Info);
     let mut machine = Machine::new();
-    machine.config = config_sources::early();
+    machine.config = config_sources::read_early();
     machine.degraded(
         "init",
         "PID 1 crashed and was started again: services that still run go on unsupervised, and a scheduled end is forgotten",
@@ -92,7 +92,7 @@ fn after_crash(signals: Signals, ending: Option<How>) -> ! {
     };
     if let Some(how) = ending {
         // What it was at when it crashed. The services are children like others.
-        let mut nobody = Manager::new(Vec::new(), None, kmsg::service_line);
+        let mut nobody = Manager::new(Vec::new(), None, kmsg::write_service_line);
         shutdown::run(how, &mut nobody, &mut ears);
     }
     ears.buttons.find();
@@ -118,7 +118,7 @@ fn other(words: &[String]) -> i32 {
     match called.as_str() {
         "modprobe" => modprobe::main(rest.unwrap_or_default()),
         "settle" => {
-            kmsg::start(log::LevelFilter::Info);
+            kmsg::init_logger(log::LevelFilter::Info);
             coldplug::main()
         }
         name => {

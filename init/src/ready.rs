@@ -9,7 +9,7 @@ use services::{Event, Id, Manager, Millis, Ready, Restart, Service, State, Super
 
 use crate::state::{Degraded, Machine};
 use sys::clock::now;
-use sys::files::{replace, some};
+use sys::files::{read_bounded, replace};
 use sys::paths::API;
 use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
@@ -43,12 +43,12 @@ pub fn announce(machine: &mut Machine, manager: &mut Manager) {
         hear(machine, name);
     }
     let line = line(machine, manager);
-    kmsg::say(kmsg::seen(5), &line);
+    kmsg::write(kmsg::console_visible(5), &line);
     write(READY, &format!("{line}\n"));
     write_degraded(machine);
-    kmsg::quieten(CONSOLE_LEVEL);
+    kmsg::set_console_level(CONSOLE_LEVEL);
     syscall::expedite_rcu(false);
-    image::read_further_ahead();
+    image::raise_read_ahead();
     machine.ready = Some(now());
     machine.heard = over(&manager.supervisor);
     start(manager, &machine.config, true);
@@ -117,7 +117,7 @@ fn done(manager: &Manager) -> Vec<&'static str> {
 /// Takes what the helper of this service could not do; whether it says anything.
 fn hear(machine: &mut Machine, name: &str) -> bool {
     let path = Path::new(TOLD).join(name).with_extension("degraded");
-    let text = some(&path, TOLD_MOST).unwrap_or_default();
+    let text = read_bounded(&path, TOLD_MOST).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     for (what, why) in told(&text) {
         machine.degraded(what, why);
@@ -185,7 +185,7 @@ fn line(machine: &Machine, manager: &Manager) -> String {
         s.find(name)
             .is_some_and(|id| s.verdict(id) == Verdict::Good)
     };
-    let ssh = net::addresses()
+    let ssh = net::interface_addresses()
         .first()
         .filter(|_| good("sshd"))
         .map_or_else(

@@ -48,12 +48,15 @@ fn shells(restart: Restart) -> Vec<Service> {
 
 fn announce(then: &str) {
     let places = terminals().join(" ");
-    kmsg::say(kmsg::seen(5), &format!("rescue shell on {places}: {then}"));
+    kmsg::write(
+        kmsg::console_visible(5),
+        &format!("rescue shell on {places}: {then}"),
+    );
 }
 
 /// Serves shells until one has been left in good order, or all have ended.
 pub fn until_left(machine: &mut Machine, ears: &mut Ears) {
-    let mut manager = Manager::new(shells(Restart::Never), None, kmsg::service_line);
+    let mut manager = Manager::new(shells(Restart::Never), None, kmsg::write_service_line);
     announce("`exit` goes on with the boot");
     ready::all(&mut manager);
     events::run(machine, &mut manager, ears, |_, m| left(m));
@@ -86,7 +89,7 @@ pub fn end_of_trial(config: &Config) -> Vec<Service> {
 /// Serves shells for ever, and `others` beside them.
 pub fn for_ever(machine: &mut Machine, ears: &mut Ears, others: Vec<Service>, then: &str) -> ! {
     let rows = shells(Restart::Always).into_iter().chain(others).collect();
-    let mut manager = Manager::new(rows, None, kmsg::service_line);
+    let mut manager = Manager::new(rows, None, kmsg::write_service_line);
     announce(then);
     ready::all(&mut manager);
     loop {

@@ -71,7 +71,7 @@ impl End<'_> {
     fn finish(&mut self, child: &syscall::Child) -> bool {
         let within = self.deadline.saturating_sub(now());
         let mut least = u64::MAX;
-        while now() < self.deadline && !child.ended_within(0) {
+        while now() < self.deadline && !child.exited_within(0) {
             let soon = (now() + 20).min(self.deadline);
             turn(self.manager, self.ears, Some(soon));
             let left = unwritten(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
@@ -80,7 +80,7 @@ impl End<'_> {
                 self.deadline = now().saturating_add(within);
             }
         }
-        child.ended_within(0)
+        child.exited_within(0)
     }
 }
 
@@ -88,8 +88,8 @@ impl End<'_> {
 pub fn run(how: How, manager: &mut Manager, ears: &mut Ears) -> ! {
     crash::ending(how);
     let proc = mounts::proc();
-    kmsg::loud();
-    kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
+    kmsg::set_console_level(kmsg::CONSOLE_SHOWS_ALL);
+    kmsg::write(kmsg::console_visible(5), &format!("going down for {how:?}"));
     proc.unwrap_or_else(|e| warn!("{e}"));
     ears.uevents = None; // nobody reads them any more
     ears.control = None;
@@ -139,7 +139,7 @@ fn containers(end: &mut End<'_>) {
     let Some(child) = syscall::in_child(stop) else {
         return; // they are terminated with everything else
     };
-    while !child.ended_within(0) && end.turn() {}
+    while !child.exited_within(0) && end.turn() {}
     child.kill();
 }
 
@@ -149,13 +149,13 @@ fn services(end: &mut End<'_>) {
 }
 
 fn terminate(end: &mut End<'_>) {
-    syscall::signal_everyone(libc::SIGTERM);
-    syscall::signal_everyone(libc::SIGCONT);
+    syscall::signal_all_processes(libc::SIGTERM);
+    syscall::signal_all_processes(libc::SIGCONT);
     gone(end);
 }
 
 fn kill(end: &mut End<'_>) {
-    syscall::signal_everyone(libc::SIGKILL);
+    syscall::signal_all_processes(libc::SIGKILL);
     gone(end);
     if let Some(left) = processes() {
         warn!("still there after SIGKILL: {left}");

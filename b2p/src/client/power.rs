@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use sys::signals::{How, asking};
+use sys::signals::{How, signal_for};
 
 use crate::common::clock;
 use crate::common::control_client::{self, Link};
@@ -191,7 +191,7 @@ impl Edge for Link {
             End::Reboot => How::Reboot,
             End::Halt => How::Halt,
         };
-        kill(Pid::from_raw(1), asking(how).ok_or(Errno::ENOSYS)?)
+        kill(Pid::from_raw(1), signal_for(how).ok_or(Errno::ENOSYS)?)
     }
 
     fn force(&self, end: End, sync: bool) -> Errno {
@@ -200,7 +200,7 @@ impl Edge for Link {
         }
         if sync {
             // In a child: sync(2) has no end where a disk is gone.
-            let _ = sys::syscall::in_child(nix::unistd::sync).map(|c| c.ended_within(SYNC_MS));
+            let _ = sys::syscall::in_child(nix::unistd::sync).map(|c| c.exited_within(SYNC_MS));
         }
         let mode = match end {
             End::PowerOff => RebootMode::RB_POWER_OFF,

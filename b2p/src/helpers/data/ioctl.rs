@@ -186,7 +186,7 @@ pub fn nameless() -> io::Result<File> {
 }
 
 /// Waits until a child has ended, or for so long; it is not reaped.
-pub fn ended_within(pid: u32, most: Duration) -> bool {
+pub fn exited_within(pid: u32, most: Duration) -> bool {
     // SAFETY: integers; the descriptor is owned once it is one.
     let fd = unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);

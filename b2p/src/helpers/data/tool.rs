@@ -49,11 +49,11 @@ pub fn end(command: &mut Command, most: Duration) -> Result<Ended, String> {
         .stderr(into().map_err(fail)?)
         .spawn()
         .map_err(fail)?;
-    let late = !ioctl::ended_within(child.id(), most);
+    let late = !ioctl::exited_within(child.id(), most);
     if late {
         let _ = child.kill();
         // A process that waits for a dead disk does not end by being killed.
-        if !ioctl::ended_within(child.id(), Duration::from_secs(5)) {
+        if !ioctl::exited_within(child.id(), Duration::from_secs(5)) {
             return Err(format!("{program}: does not end; its disk does not answer"));
         }
     }

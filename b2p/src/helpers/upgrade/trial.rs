@@ -31,7 +31,7 @@ const DEGRADED: &str = "/run/boot2podman/upgrade.degraded";
 
 /// Does what the role of the slot asks for.
 pub fn main(link: &Link) -> i32 {
-    match sys::config_sources::all().0.slot {
+    match sys::config_sources::read().0.slot {
         Some(Slot {
             role: Role::Kept, ..
         })
