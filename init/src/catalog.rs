@@ -131,10 +131,10 @@ pub(crate) const UPGRADE: Service = Service {
 /// What the other services do not wait for: drivers of disks, of the power
 /// button, of the source of random numbers; a slow mount; the network of containers.
 /// When the processor has nothing else to do: whoever has read the ready line comes first.
-pub(crate) const SETTLE: Service = Service {
-    name: "settle",
+pub(crate) const LATE_DRIVERS: Service = Service {
+    name: "late-drivers",
     why: "every device that is there has its driver; what comes later, PID 1 hears of",
-    argv: &[SELF, "settle"],
+    argv: &[SELF, "coldplug"],
     ready: Ready::Exit,
     restart: Restart::Never,
     after_ready: true,
@@ -155,8 +155,8 @@ pub(crate) const SWAP: Service = Service {
 };
 
 /// Before the ready line, so that what follows it has the time that was asked for.
-pub(crate) const ZONE: Service = Service {
-    name: "zone",
+pub(crate) const TIMEZONE: Service = Service {
+    name: "timezone",
     why: "the time zone, and a hardware clock that keeps it, where a flag says so",
     argv: &[B2P, "zone"],
     ready: Ready::Exit,
@@ -267,10 +267,10 @@ pub(crate) const SYSLOG: Service = Service {
     ..Service::DEFAULT
 };
 
-pub(crate) const KEEP: Service = Service {
-    name: "keep",
+pub(crate) const LOG_FILES: Service = Service {
+    name: "log-files",
     why: "the log is kept in files, bounded, to be read after a reboot",
-    argv: &[B2P, "syslog", "--keep", LOG],
+    argv: &[B2P, "log-files", LOG],
     after: KEPT,
     after_ready: true,
     ..Service::DEFAULT
@@ -324,8 +324,8 @@ pub(crate) const BOOTLOCAL: Service = Service {
 pub(crate) const TOLD: &[&str] = &["podman", "bootsync", "bootlocal"];
 
 /// Once: later, `b2p reload` by hand.
-pub(crate) const OWN: Service = Service {
-    name: "own",
+pub(crate) const USER_SERVICES: Service = Service {
+    name: "user-services",
     why: "the services of the machine's owner are read and started (docs/guide/services.md)",
     argv: &[B2P, "own"],
     after: BEFORE_THE_ENGINE,
@@ -337,8 +337,8 @@ pub(crate) const OWN: Service = Service {
 };
 
 /// Ends at once where the state is in RAM; a disk that comes later wakes it.
-pub(crate) const STORE: Service = Service {
-    name: data_disk::STORE,
+pub(crate) const IMAGE_SYNC: Service = Service {
+    name: data_disk::IMAGE_SYNC,
     why: "an image is on the disk soon after podman says that it is, should the power go",
     argv: &[B2P, "store"],
     after: KEPT,

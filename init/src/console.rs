@@ -10,7 +10,7 @@ use services::{Restart, Service, Tty};
 use sys::paths::B2P;
 
 /// No more consoles than this are served, whatever the command line lists.
-const MOST: usize = 4;
+const MAX_CONSOLES: usize = 4;
 
 /// The terminals behind /dev/console, in the kernel's order; the last is the
 /// one that `/dev/console` is (Documentation/admin-guide/serial-console.rst).
@@ -31,7 +31,7 @@ fn devices(active: &str, foreground: &str) -> Vec<String> {
     };
     active
         .split_whitespace()
-        .take(MOST)
+        .take(MAX_CONSOLES)
         .map(|n| format!("/dev/{}", name(n)))
         .collect()
 }
@@ -47,7 +47,7 @@ pub fn rescues() -> Vec<Service> {
         after_ready: true,
         ..Service::DEFAULT
     };
-    on_each_terminal("rescue", &row)
+    for_each_terminal("rescue", &row)
 }
 
 /// A row for each terminal.
@@ -64,12 +64,12 @@ pub fn services(what: Console) -> Vec<Service> {
         after_ready: true,
         ..Service::DEFAULT
     };
-    on_each_terminal("console", &Service { argv, ..row })
+    for_each_terminal("console", &Service { argv, ..row })
 }
 
 /// `row` once for each terminal, named after it.
 #[must_use]
-pub fn on_each_terminal(name: &str, row: &Service) -> Vec<Service> {
+pub fn for_each_terminal(name: &str, row: &Service) -> Vec<Service> {
     let one = |path: String| {
         // Made once in a boot and kept for its whole life.
         let path: &'static str = path.leak();
@@ -93,6 +93,6 @@ mod tests {
         assert_eq!(devices("tty0 ttyS0\n", "tty2"), ["/dev/tty2", "/dev/ttyS0"]);
         assert_eq!(devices("tty0", ""), ["/dev/tty1"]);
         assert_eq!(devices("", ""), [""; 0]);
-        assert_eq!(devices("a b c d e f", "").len(), MOST);
+        assert_eq!(devices("a b c d e f", "").len(), MAX_CONSOLES);
     }
 }

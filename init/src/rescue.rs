@@ -7,9 +7,9 @@ use std::path::Path;
 use config::{Config, Role};
 use services::{Manager, Restart, Service, State, Tty};
 
-use crate::console::{on_each_terminal, terminals};
-use crate::events::{self, Ears};
-use crate::state::Machine;
+use crate::console::{for_each_terminal, terminals};
+use crate::events::{self, EventSources};
+use crate::state::SystemState;
 use crate::{ready, root, shutdown};
 use sys::clock::now;
 use sys::kmsg;
@@ -33,7 +33,7 @@ fn row(restart: Restart) -> Service {
 }
 
 fn shells(restart: Restart) -> Vec<Service> {
-    let rows = on_each_terminal("rescue", &row(restart));
+    let rows = for_each_terminal("rescue", &row(restart));
     if !rows.is_empty() {
         return rows;
     }
@@ -55,13 +55,13 @@ fn announce(then: &str) {
 }
 
 /// Serves shells until one has been left in good order, or all have ended.
-pub fn until_left(machine: &mut Machine, ears: &mut Ears) {
+pub fn until_left(state: &mut SystemState, sources: &mut EventSources) {
     let mut manager = Manager::new(shells(Restart::Never), None, kmsg::write_service_line);
     announce("`exit` goes on with the boot");
-    ready::all(&mut manager);
-    events::run(machine, &mut manager, ears, |_, m| left(m));
+    ready::start_all(&mut manager);
+    events::run(state, &mut manager, sources, |_, m| left(m));
     // The others must not read from consoles that the boot gives to its own.
-    shutdown::stop(&mut manager, ears, now() + STOP_MS);
+    shutdown::stop(&mut manager, sources, now() + STOP_MS);
 }
 
 /// A terminal that cannot be opened ends its shell too, but nobody has left it.
@@ -87,12 +87,17 @@ pub fn end_of_trial(config: &Config) -> Vec<Service> {
 }
 
 /// Serves shells for ever, and `others` beside them.
-pub fn for_ever(machine: &mut Machine, ears: &mut Ears, others: Vec<Service>, then: &str) -> ! {
+pub fn for_ever(
+    state: &mut SystemState,
+    sources: &mut EventSources,
+    others: Vec<Service>,
+    then: &str,
+) -> ! {
     let rows = shells(Restart::Always).into_iter().chain(others).collect();
     let mut manager = Manager::new(rows, None, kmsg::write_service_line);
     announce(then);
-    ready::all(&mut manager);
+    ready::start_all(&mut manager);
     loop {
-        events::run(machine, &mut manager, ears, |_, _| false);
+        events::run(state, &mut manager, sources, |_, _| false);
     }
 }

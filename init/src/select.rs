@@ -34,9 +34,9 @@ pub fn services(config: &Config) -> Vec<Service> {
 fn plain(config: &Config) -> Vec<Service> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
-    let disk = config.data != Data::Off && !root::given();
+    let disk = config.data != Data::Off && !root::in_container();
     rows.extend(disk.then_some(late(config)));
-    let cloud = config.cloud && !root::given();
+    let cloud = config.cloud && !root::in_container();
     rows.extend(cloud.then_some(CLOUD));
     rows.extend(net(&config.net));
     if config.sshd {
@@ -44,21 +44,21 @@ fn plain(config: &Config) -> Vec<Service> {
     }
     rows.extend(podman(config.podman));
     rows.extend(upgrade(config.slot));
-    rows.extend((config.vsock && !root::given()).then_some(VSOCK));
+    rows.extend((config.vsock && !root::in_container()).then_some(VSOCK));
     rows.extend(swap(config));
-    rows.extend((!config.shares.is_empty() && !root::given()).then_some(SHARE));
+    rows.extend((!config.shares.is_empty() && !root::in_container()).then_some(SHARE));
     rows.extend(extensions(config));
-    rows.extend((config.tz.is_some() || !config.utc).then_some(ZONE));
-    rows.extend([SETTLE, SYSLOG, HEALTH_CHECKS]);
+    rows.extend((config.tz.is_some() || !config.utc).then_some(TIMEZONE));
+    rows.extend([LATE_DRIVERS, SYSLOG, HEALTH_CHECKS]);
     if disk {
-        rows.extend([REGISTRY, BOOTSYNC, STORE, CONTAINERS, BOOTLOCAL]);
+        rows.extend([REGISTRY, BOOTSYNC, IMAGE_SYNC, CONTAINERS, BOOTLOCAL]);
     }
     rows.extend(cloud.then_some(CLOUD_SCRIPTS));
     // In a container it is somebody else's clock.
-    rows.extend((!root::given()).then_some(TIME));
+    rows.extend((!root::in_container()).then_some(TIME));
     // Without a disk it is in RAM, and the kernel's ring is that already.
-    rows.extend(config.syslog.then_some(KEEP));
-    rows.push(OWN);
+    rows.extend(config.syslog.then_some(LOG_FILES));
+    rows.push(USER_SERVICES);
     rows.extend(console::services(config.console));
     rows.extend(console::rescues());
     rows
@@ -112,7 +112,7 @@ fn swap(config: &Config) -> Option<Service> {
 /// No row where nobody asks. A medium is waited for as long as a slow disk.
 fn extensions(config: &Config) -> Option<Service> {
     let wait = config.waitusb.as_ref().map_or(0, |w| w.seconds);
-    (!config.extensions.is_empty() && !root::given()).then_some(Service {
+    (!config.extensions.is_empty() && !root::in_container()).then_some(Service {
         late_ms: EXTENSIONS.late_ms + u64::from(wait) * 1000,
         ..EXTENSIONS
     })

@@ -8,8 +8,8 @@ use crate::{Millis, Pid, Status, Supervisor};
 pub struct Line {
     /// Its name.
     pub name: &'static str,
-    /// The word for its state ([`State::word`]).
-    pub state: &'static str,
+    /// State of the service in the report's terms.
+    pub state: control::State,
     /// When it came to that state.
     pub since: Millis,
     /// Its process.
@@ -38,7 +38,7 @@ impl Line {
         let first = s.first(id);
         Line {
             name: s.row(id).map_or("", |r| r.name),
-            state: state.word(),
+            state: state.into(),
             since: s.since(id),
             pid: state.pid(),
             restarts: s.restarts(id),

@@ -119,17 +119,23 @@ impl State {
     /// One word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            State::Off => "off",
-            State::Waiting => "waiting",
-            State::Armed => "armed",
-            State::Spawning => "spawning",
-            State::Starting { .. } => "starting",
-            State::Up { .. } => "up",
-            State::Stopping { .. } => "stopping",
-            State::Delayed { .. } => "delayed",
-            State::Done => "done",
-            State::Failed => "failed",
+        control::State::from(self).word()
+    }
+}
+
+impl From<State> for control::State {
+    fn from(state: State) -> control::State {
+        match state {
+            State::Off => control::State::Off,
+            State::Waiting => control::State::Waiting,
+            State::Armed => control::State::Armed,
+            State::Spawning => control::State::Spawning,
+            State::Starting { .. } => control::State::Starting,
+            State::Up { .. } => control::State::Up,
+            State::Stopping { .. } => control::State::Stopping,
+            State::Delayed { .. } => control::State::Delayed,
+            State::Done => control::State::Done,
+            State::Failed => control::State::Failed,
         }
     }
 }

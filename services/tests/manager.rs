@@ -206,7 +206,7 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
     assert!(line.spawned.is_some() && line.last.is_some());
     let line = w.m.report()[0];
     assert!(line.asked <= line.spawned && line.spawned <= line.ready);
-    assert_eq!((line.state, line.name), ("up", "there"));
+    assert_eq!((line.state, line.name), (control::State::Up, "there"));
     w.stop_all();
 }
 

@@ -14,7 +14,8 @@ use std::time::Duration;
 use log::{info, warn};
 use sys::files::replace;
 
-use crate::helpers::data::{owner, tool};
+use crate::common::tool;
+use crate::helpers::data::owner;
 
 /// Where the owner keeps them.
 const FROM: &str = "/var/lib/boot2podman/registries.conf.d";

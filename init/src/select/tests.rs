@@ -67,7 +67,10 @@ fn flags_turn_services_off() {
     let names: Vec<_> = names
         .filter(|n| sys::service_names::starts_at_boot(&off, n))
         .collect();
-    assert_eq!(names, ["settle", "syslog", "health", "time", "own"]);
+    assert_eq!(
+        names,
+        ["late-drivers", "syslog", "health", "time", "user-services"]
+    );
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn a_trial_has_a_row_that_does_not_gate_and_its_end_one_that_does() {
 fn the_zone_has_a_row_where_a_flag_asks() {
     let has = |line: &[u8]| {
         let rows = services(&config::parse(line, &[]).0);
-        rows.iter().any(|r| r.name == "zone" && r.gates)
+        rows.iter().any(|r| r.name == "timezone" && r.gates)
     };
     assert!(!has(b"") && has(b"tz=Europe/Berlin") && has(b"noutc"));
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use disk::probe::Kind;
 use log::{info, warn};
 
-use super::Place;
+use crate::common::paths::Paths;
 
 /// What has been found out so far.
 #[derive(Debug, Default)]
@@ -47,12 +47,12 @@ impl Report {
     }
 
     /// Says it.
-    pub fn finish(&self, place: &Place) {
+    pub fn finish(&self, paths: &Paths) {
         info!("{}", self.line);
         let line = format!("{} seq={}\n", self.line, self.seen);
         let degraded = self.degraded.iter();
         let degraded: String = degraded.map(|d| format!("degraded data: {d}\n")).collect();
-        let path = path(place);
+        let path = path(paths);
         // Whoever sees that it is over sees all that is wrong.
         sys::files::replace(&path.with_extension("degraded"), degraded.as_bytes(), 0o644)
             .and_then(|()| sys::files::replace(&path, line.as_bytes(), 0o644))
@@ -61,8 +61,8 @@ impl Report {
     }
 }
 
-fn path(place: &Place) -> PathBuf {
-    place.at(sys::paths::DATA_REPORT)
+fn path(paths: &Paths) -> PathBuf {
+    paths.at(sys::paths::DATA_REPORT)
 }
 
 fn one_line(text: &str) -> String {
@@ -81,8 +81,8 @@ pub enum Before {
 }
 
 /// Reads it.
-pub fn before(place: &Place) -> Before {
-    let text = fs::read_to_string(path(place)).unwrap_or_default();
+pub fn before(paths: &Paths) -> Before {
+    let text = fs::read_to_string(path(paths)).unwrap_or_default();
     match text.lines().next() {
         None => Before::Nothing,
         Some(line) if line.starts_with("data=/") => Before::Disk(format!("{line}\n")),

@@ -22,8 +22,8 @@ use nix::mount::MsFlags;
 use sys::modules::Modules;
 
 use crate::common::terminal::{complain, print};
+use crate::common::tool;
 use crate::helpers::cloud::users;
-use crate::helpers::data::tool;
 use find::{Stem, Time};
 use links::Done;
 use manifest::{LONGEST, Machine, Manifest};

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::clock;
 use super::record::{Priority, Record, number};
@@ -48,6 +48,25 @@ pub fn lost(count: u64, why: &str) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{MARK}{count} records lost: {why} ---");
     out
+}
+
+/// Highest number of a file that is looked for.
+pub const MAX_FILES: u32 = 100;
+
+/// `log.N`, or `log` for 0.
+#[must_use]
+pub fn path(dir: &Path, number: u32) -> PathBuf {
+    match number {
+        0 => dir.join("log"),
+        n => dir.join(format!("log.{n}")),
+    }
+}
+
+/// Every file there is, the oldest first.
+#[must_use]
+pub fn oldest_first(dir: &Path) -> Vec<PathBuf> {
+    let paths = (0..=MAX_FILES).rev().map(|n| path(dir, n));
+    paths.filter(|p| p.exists()).collect()
 }
 
 /// What a line of a file is.

@@ -13,6 +13,16 @@ pub const PATH: &str = "/dev/kmsg";
 /// Longest record (printk's `CONSOLE_EXT_LOG_MAX` was 8192, and is 2048 now).
 const LONGEST: usize = 8192;
 
+/// Opens the ring for writing: each write(2) is one record, and none waits.
+///
+/// # Errors
+/// The errno of open(2).
+pub fn writer() -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).custom_flags(libc::O_NONBLOCK);
+    options.open(PATH)
+}
+
 /// What a read gave.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<'a> {
@@ -55,7 +65,7 @@ impl Ring {
     }
 
     /// One read(2).
-    pub fn next(&mut self) -> Next<'_> {
+    pub fn read(&mut self) -> Next<'_> {
         match self.file.read(&mut self.buffer) {
             Ok(0) => Next::End,
             Ok(length) => {

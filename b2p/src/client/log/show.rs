@@ -7,12 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::files;
 use super::filter::{Filter, Style};
-use super::history::{self, Line, Position};
 use super::options::Show;
-use super::record::{Priority, Record};
-use super::ring::{Next, Ring};
+use crate::common::log::format::{self, Line, Position};
+use crate::common::log::record::{self, Priority, Record};
+use crate::common::log::ring::{Next, Ring};
 
 /// Lines are handed on when there are so many bytes of them.
 const FULL: usize = 32 << 10;
@@ -41,7 +40,7 @@ pub fn run(
 ) -> io::Result<()> {
     let mut screen = Screen {
         filter: Filter {
-            worst: show.worst,
+            worst: show.max_level,
             names: show.names.clone(),
         },
         style,
@@ -66,7 +65,7 @@ fn session(
     let mut first = true;
     let until = if show.follow { u64::MAX } else { here.until };
     loop {
-        match ring.next() {
+        match ring.read() {
             Next::Record(record) if record.us > until => break,
             Next::Record(record) => {
                 if std::mem::take(&mut first) && (show.all || record.seq > 0) {
@@ -99,11 +98,11 @@ fn files(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut result = Ok(());
-    for path in files::oldest_first(&show.dir) {
+    for path in format::oldest_first(&show.dir) {
         let mut at = Position::default();
         // A file that cannot be read is as good as none.
-        let _ = history::lines(&path, |text| {
-            let line = history::parse(text);
+        let _ = format::lines(&path, |text| {
+            let line = format::parse(text);
             if at.boot == here.boot.as_bytes() {
                 if let Line::Record(us, priority, text) = line
                     && at.next < before
@@ -132,7 +131,7 @@ fn follow(ring: &mut Ring, screen: &mut Screen, out: &mut (impl Write + AsFd)) -
             return Ok(());
         }
         loop {
-            match ring.next() {
+            match ring.read() {
                 Next::Record(record) => screen.record(&record),
                 Next::Again => {}
                 Next::Nothing => break,
@@ -202,7 +201,7 @@ impl Screen {
             Line::Record(us, priority, text) => self.shown(*us, *priority, text),
             Line::Boot(_, 0) | Line::Lost(_) => {
                 let mut whole = String::new();
-                super::record::printable(text, |c| whole.push_str(c));
+                record::printable(text, |c| whole.push_str(c));
                 self.line(whole + "\n");
             }
             Line::Boot(..) | Line::Other => {}

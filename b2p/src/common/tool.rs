@@ -1,10 +1,13 @@
 //! Programs of e2fsprogs, each with a time that it may take.
 
-use std::io::{Read, Seek};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::ioctl;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::pidfd;
 
 /// How a program ended, and what it said.
 pub struct Ended {
@@ -41,7 +44,7 @@ pub fn end(command: &mut Command, most: Duration) -> Result<Ended, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let fail = |e: std::io::Error| format!("{program}: {e}");
     // Into a file without a name, not a pipe that would have to be emptied.
-    let mut output = ioctl::nameless().map_err(fail)?;
+    let mut output = memory_file().map_err(fail)?;
     let into = || output.try_clone().map(Stdio::from);
     let mut child = command
         .stdin(Stdio::null())
@@ -49,11 +52,11 @@ pub fn end(command: &mut Command, most: Duration) -> Result<Ended, String> {
         .stderr(into().map_err(fail)?)
         .spawn()
         .map_err(fail)?;
-    let late = !ioctl::exited_within(child.id(), most);
+    let late = !pidfd::ended_within(child.id(), most);
     if late {
         let _ = child.kill();
         // A process that waits for a dead disk does not end by being killed.
-        if !ioctl::exited_within(child.id(), Duration::from_secs(5)) {
+        if !pidfd::ended_within(child.id(), Duration::from_secs(5)) {
             return Err(format!("{program}: does not end; its disk does not answer"));
         }
     }
@@ -79,6 +82,14 @@ pub fn end(command: &mut Command, most: Duration) -> Result<Ended, String> {
         said: last,
         output,
     })
+}
+
+/// Returns an empty file in memory, without a path (memfd_create(2)).
+///
+/// # Errors
+/// There is no memory, or no descriptor is left.
+pub fn memory_file() -> io::Result<File> {
+    Ok(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)?.into())
 }
 
 #[cfg(test)]

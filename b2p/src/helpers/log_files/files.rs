@@ -5,8 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// More files than this are never looked for.
-const MOST: u32 = 100;
+use sys::error::{Error, Result};
+
+use crate::common::log::format::{MAX_FILES, path};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +29,12 @@ impl Bounds {
     ///
     /// # Errors
     /// What would be right.
-    pub fn new(size: u64, files: u32) -> Result<Bounds, String> {
-        match (65_536..=1 << 30).contains(&size) && (1..=MOST).contains(&files) {
+    pub fn new(size: u64, files: u32) -> Result<Bounds> {
+        match (65_536..=1 << 30).contains(&size) && (1..=MAX_FILES).contains(&files) {
             true => Ok(Bounds { size, files }),
-            false => Err(format!(
-                "a log file has 64K to 1G, and there are 1 to {MOST} of them"
-            )),
+            false => Err(Error::invalid(format!(
+                "a log file has 64K to 1G, and there are 1 to {MAX_FILES} of them"
+            ))),
         }
     }
 }
@@ -92,8 +93,8 @@ impl Folder {
     /// Removes the oldest until there is room for a full `log`.
     fn trim(&self, bounds: Bounds) -> io::Result<()> {
         let mut room = bounds.size * u64::from(bounds.files - 1);
-        for number in 1..=MOST {
-            let path = name(&self.dir, number);
+        for number in 1..=MAX_FILES {
+            let path = path(&self.dir, number);
             let Ok(meta) = fs::metadata(&path) else {
                 continue;
             };
@@ -119,11 +120,11 @@ impl Disk for Folder {
     fn rotate(&mut self) -> io::Result<()> {
         // The first place that is free, so that a second try after a half one
         // pushes nothing out.
-        let free = (1..self.files).find(|n| !name(&self.dir, *n).exists());
+        let free = (1..self.files).find(|n| !path(&self.dir, *n).exists());
         let last = free.unwrap_or(self.files - 1);
         for number in (0..last).rev() {
-            let to = name(&self.dir, number + 1);
-            match fs::rename(name(&self.dir, number), to) {
+            let to = path(&self.dir, number + 1);
+            match fs::rename(path(&self.dir, number), to) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => {}
             }
@@ -140,26 +141,10 @@ impl Disk for Folder {
     }
 }
 
-/// `log.N`, or `log` for 0.
-#[must_use]
-pub fn name(dir: &Path, number: u32) -> PathBuf {
-    match number {
-        0 => dir.join("log"),
-        n => dir.join(format!("log.{n}")),
-    }
-}
-
-/// Every file there is, the oldest first.
-#[must_use]
-pub fn oldest_first(dir: &Path) -> Vec<PathBuf> {
-    let paths = (0..=MOST).rev().map(|n| name(dir, n));
-    paths.filter(|p| p.exists()).collect()
-}
-
 fn current(dir: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o640);
-    options.open(name(dir, 0))
+    options.open(path(dir, 0))
 }
 
 /// Where the last complete line ends.
@@ -180,4 +165,4 @@ fn whole_lines(log: &mut File) -> io::Result<u64> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -1,6 +1,6 @@
+use super::super::options::Show;
 use super::*;
-use crate::helpers::log::files::tests::Temp;
-use crate::helpers::log::options::Show;
+use crate::common::testing::Temp;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::fs::{self, File};
 use std::io::Read;

@@ -1,7 +1,7 @@
 //! Which records a person wants to see, and how they look.
 
-use super::clock;
-use super::record::{KERNEL, Priority, printable, unescape};
+use crate::common::log::clock;
+use crate::common::log::record::{KERNEL, Priority, printable, unescape};
 
 /// PID 1's own voice.
 const INIT: &str = "boot2podman";

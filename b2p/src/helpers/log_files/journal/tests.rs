@@ -2,8 +2,8 @@ use super::*;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::helpers::log::history::{Line, Position, parse};
-use crate::helpers::log::record::Priority;
+use crate::common::log::format::{Line, Position, parse};
+use crate::common::log::record::Priority;
 use proptest::prelude::*;
 
 /// A disk in memory, that fails as it is told.
@@ -267,7 +267,7 @@ fn its_own_warning_is_no_reason_for_another() {
         priority: Priority::of(SYSLOG, 4),
         seq,
         us: 0,
-        text: b"syslog: the log on disk loses lines",
+        text: b"log-files: the log on disk loses lines",
     };
     // The hour after: nothing was said but that, and a line that came in between
     // is in no need of a second warning before ten minutes are over.

@@ -1,37 +1,18 @@
 use super::*;
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::common::log::format::oldest_first;
+use crate::common::testing::Temp;
 
-/// A directory of a test's own, gone with it.
-pub struct Temp(PathBuf);
-
-impl Temp {
-    pub fn new() -> Temp {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("b2p-log-{}-{number}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir_all(&dir).expect("a directory");
-        Temp(dir)
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn sizes(&self) -> Vec<(u32, u64)> {
-        let size = |n| fs::metadata(name(&self.0, n)).ok().map(|m| (n, m.len()));
-        (0..=MOST).filter_map(size).collect()
-    }
-
-    fn put(&self, number: u32, bytes: &[u8]) {
-        fs::write(name(&self.0, number), bytes).expect("a file");
-    }
+/// Returns number and size of each file.
+fn sizes(temp: &Temp) -> Vec<(u32, u64)> {
+    let size = |n| {
+        let meta = fs::metadata(path(temp.dir(), n)).ok()?;
+        Some((n, meta.len()))
+    };
+    (0..=MAX_FILES).filter_map(size).collect()
 }
 
-impl Drop for Temp {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn put(temp: &Temp, number: u32, bytes: &[u8]) {
+    fs::write(path(temp.dir(), number), bytes).expect("a file");
 }
 
 const BOUNDS: Bounds = Bounds {
@@ -40,7 +21,7 @@ const BOUNDS: Bounds = Bounds {
 };
 
 fn open(temp: &Temp) -> (Folder, u64) {
-    Folder::open(&temp.0, BOUNDS).expect("it opens")
+    Folder::open(temp.dir(), BOUNDS).expect("it opens")
 }
 
 #[test]
@@ -50,7 +31,7 @@ fn the_directory_is_made_for_root_only() {
     let (_, size) = Folder::open(&dir, BOUNDS).expect("it opens");
     let mode = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o777;
     assert_eq!(
-        (size, mode(&dir) & 0o027, mode(&name(&dir, 0)) & 0o137),
+        (size, mode(&dir) & 0o027, mode(&path(&dir, 0)) & 0o137),
         (0, 0, 0)
     );
 }
@@ -63,15 +44,19 @@ fn files_move_on_and_the_oldest_goes() {
         folder.append(text.as_bytes()).expect("there is room");
         folder.rotate().expect("it moves");
     }
-    let read = |n| fs::read_to_string(name(&temp.0, n)).ok();
+    let read = |n| fs::read_to_string(path(temp.dir(), n)).ok();
     assert_eq!(read(0).as_deref(), Some(""));
     assert_eq!(read(1).as_deref(), Some("x\n"));
     assert_eq!(read(2).as_deref(), Some("fifth\n"));
     assert_eq!(read(3), None);
-    let order = oldest_first(&temp.0);
+    let order = oldest_first(temp.dir());
     assert_eq!(
         order,
-        [name(&temp.0, 2), name(&temp.0, 1), name(&temp.0, 0)]
+        [
+            path(temp.dir(), 2),
+            path(temp.dir(), 1),
+            path(temp.dir(), 0)
+        ]
     );
 }
 
@@ -80,9 +65,9 @@ fn a_rotation_that_was_cut_off_costs_nothing_when_repeated() {
     let temp = Temp::new();
     let (mut folder, _) = open(&temp);
     folder.append(b"new\n").expect("there is room");
-    temp.put(2, b"old\n"); // and nothing is log.1: it stopped half-way
+    put(&temp, 2, b"old\n"); // and nothing is log.1: it stopped half-way
     folder.rotate().expect("it moves");
-    assert_eq!(temp.sizes(), [(0, 0), (1, 4), (2, 4)]);
+    assert_eq!(sizes(&temp), [(0, 0), (1, 4), (2, 4)]);
 }
 
 #[test]
@@ -92,30 +77,30 @@ fn one_file_begins_again() {
         size: 100,
         files: 1,
     };
-    let (mut folder, _) = Folder::open(&temp.0, bounds).expect("it opens");
+    let (mut folder, _) = Folder::open(temp.dir(), bounds).expect("it opens");
     folder.append(b"full\n").expect("there is room");
     folder.rotate().expect("it is emptied");
     folder.append(b"x\n").expect("there is room");
-    assert_eq!(temp.sizes(), [(0, 2)]);
+    assert_eq!(sizes(&temp), [(0, 2)]);
 }
 
 #[test]
 fn what_an_earlier_life_left_is_brought_within_bounds() {
     let temp = Temp::new();
-    temp.put(0, &[b"whole\n".as_slice(), &[b'x'; 9000]].concat());
+    put(&temp, 0, &[b"whole\n".as_slice(), &[b'x'; 9000]].concat());
     for number in [1, 2, 3, 7, 99] {
-        temp.put(number, &[b'.'; 90]);
+        put(&temp, number, &[b'.'; 90]);
     }
     let (_, size) = open(&temp);
     assert_eq!(size, 6, "the line without an end is cut off");
-    assert_eq!(temp.sizes(), [(0, 6), (1, 90), (2, 90)]);
-    temp.put(1, &[b'.'; 150]);
+    assert_eq!(sizes(&temp), [(0, 6), (1, 90), (2, 90)]);
+    put(&temp, 1, &[b'.'; 150]);
     open(&temp);
-    assert_eq!(temp.sizes(), [(0, 6), (1, 150)]);
-    temp.put(1, &[b'.'; 201]);
-    temp.put(0, b"no end");
+    assert_eq!(sizes(&temp), [(0, 6), (1, 150)]);
+    put(&temp, 1, &[b'.'; 201]);
+    put(&temp, 0, b"no end");
     assert_eq!(open(&temp).1, 0);
-    assert_eq!(temp.sizes(), [(0, 0)]);
+    assert_eq!(sizes(&temp), [(0, 0)]);
 }
 
 #[test]
@@ -123,9 +108,9 @@ fn a_log_that_somebody_removed_comes_back() {
     let temp = Temp::new();
     let (mut folder, _) = open(&temp);
     folder.append(b"a\n").expect("there is room");
-    fs::remove_file(name(&temp.0, 0)).expect("it was there");
+    fs::remove_file(path(temp.dir(), 0)).expect("it was there");
     folder.append(b"b\n").expect("there is room");
-    assert_eq!(temp.sizes(), [(0, 2)]);
+    assert_eq!(sizes(&temp), [(0, 2)]);
 }
 
 #[test]

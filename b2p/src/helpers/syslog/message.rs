@@ -1,7 +1,7 @@
 //! What programs send to `/dev/log`: RFC 3164 as the C libraries, logger and
 //! busybox write it, RFC 5424, and whatever else, in one form.
 
-use super::record::{Priority, number};
+use crate::common::log::record::{Priority, number};
 
 /// The longest tag kept; RFC 3164 allows 32, RFC 5424 48.
 const TAG: usize = 48;

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use super::message::{self, Message};
 use super::rate::Rate;
-use super::record::{Priority, SYSLOG, printable};
+use crate::common::log::record::{Priority, SYSLOG, printable};
 
 /// Longest text of one record; with its tag it is below what printk takes whole
 /// (`LOG_LINE_MAX`).

@@ -5,8 +5,8 @@
 use std::io;
 
 use super::files::{Bounds, Disk};
-use super::history;
-use super::record::{Record, SYSLOG};
+use crate::common::log::record::{Record, SYSLOG};
+use crate::common::log::{Boot, format};
 
 /// What is held in memory at most.
 const BUFFER: usize = 64 << 10;
@@ -19,14 +19,8 @@ const QUIET: u64 = 600_000;
 /// At this level and worse, a line does not wait.
 const URGENT: u8 = 3;
 
-/// Whose log it is.
-#[derive(Clone, Debug)]
-pub struct Boot {
-    /// /proc/sys/kernel/random/boot_id.
-    pub id: String,
-    /// /proc/sys/kernel/osrelease.
-    pub release: String,
-}
+/// Prefix of the warnings about the disk in the kernel log.
+pub const WARNING_PREFIX: &str = "log-files: ";
 
 /// The log that is being written.
 #[derive(Debug)]
@@ -61,11 +55,11 @@ pub struct Journal<D> {
 
 impl<D: Disk> Journal<D> {
     /// Goes on after `size` bytes of a file that ends at `end`.
-    pub fn new(disk: D, size: u64, bounds: Bounds, boot: Boot, end: &history::Position) -> Self {
+    pub fn new(disk: D, size: u64, bounds: Bounds, boot: Boot, end: &format::Position) -> Self {
         let same = end.boot == boot.id.as_bytes();
         let mark = match (same, size) {
-            (false, _) => Some(history::boot(&boot.id, &boot.release)),
-            (true, 0) => Some(history::middle(&boot.id, end.next)),
+            (false, _) => Some(format::boot(&boot.id, &boot.release)),
+            (true, 0) => Some(format::middle(&boot.id, end.next)),
             (true, _) => None,
         };
         Journal {
@@ -97,7 +91,7 @@ impl<D: Disk> Journal<D> {
         if self.lost > 0 {
             line.extend_from_slice(self.gap().as_bytes());
         }
-        history::record(record, offset, &mut line);
+        format::record(record, offset, &mut line);
         let fits = self.room(line.len(), now);
         self.next = record.seq.saturating_add(1);
         if !fits {
@@ -118,8 +112,8 @@ impl<D: Disk> Journal<D> {
 
     fn gap(&self) -> String {
         match &self.why {
-            Some(e) if self.refused > 0 => history::lost(self.lost, &e.to_string()),
-            _ => history::lost(self.lost, "overwritten before they were read"),
+            Some(e) if self.refused > 0 => format::lost(self.lost, &e.to_string()),
+            _ => format::lost(self.lost, "overwritten before they were read"),
         }
     }
 
@@ -147,7 +141,7 @@ impl<D: Disk> Journal<D> {
         self.size = 0;
         if self.mark.is_none() {
             let first = self.next.saturating_sub(self.lost);
-            let mark = history::middle(&self.boot.id, first);
+            let mark = format::middle(&self.boot.id, first);
             self.buffer.extend_from_slice(mark.as_bytes());
         }
         true
@@ -231,7 +225,7 @@ impl<D: Disk> Journal<D> {
 
 /// A warning of ours, read back from the kernel log.
 fn own(record: &Record<'_>) -> bool {
-    record.priority.facility() == SYSLOG && record.text.starts_with(b"syslog: ")
+    record.priority.facility() == SYSLOG && record.text.starts_with(WARNING_PREFIX.as_bytes())
 }
 
 #[cfg(test)]
