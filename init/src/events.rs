@@ -274,7 +274,7 @@ fn rerun_on_hotplug(state: &mut SystemState, manager: &mut Manager) {
 /// `false`.
 fn rerun_oneshots(manager: &mut Manager, names: &[&str]) -> bool {
     let s = &manager.supervisor;
-    let rests = |id: &services::Id| s.state(*id).at_rest() && s.state(*id) != State::Off;
+    let rests = |id: &services::ServiceId| s.state(*id).at_rest() && s.state(*id) != State::Off;
     let found = names.iter().map(|name| s.find(name).filter(rests));
     let Some(ids) = found.collect::<Option<Vec<_>>>() else {
         return false;

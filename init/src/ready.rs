@@ -5,7 +5,9 @@ use std::path::Path;
 
 use config::Config;
 use log::error;
-use services::{Event, Id, Manager, Millis, Ready, Restart, Service, State, Supervisor, Verdict};
+use services::{
+    Event, Manager, Millis, Readiness, ReadyWhen, Restart, ServiceDef, ServiceId, State, Supervisor,
+};
 
 use crate::state::{Degraded, SystemState};
 use sys::clock::now;
@@ -29,7 +31,7 @@ const CONSOLE_LEVEL: u8 = 5;
 #[must_use]
 pub fn settled(manager: &Manager) -> bool {
     let s = &manager.supervisor;
-    s.ids().all(|id| s.verdict(id) != Verdict::Pending)
+    s.ids().all(|id| s.readiness(id) != Readiness::Pending)
 }
 
 /// Says it, and starts what comes after.
@@ -78,8 +80,8 @@ pub fn update_degraded(state: &mut SystemState, what: &str, why: Option<&String>
 /// Starts the services of the boot, or those that come after it.
 pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
     for id in manager.supervisor.ids() {
-        let row = manager.supervisor.row(id);
-        let is = |r: &Service| r.after_ready == after_ready && starts_at_boot(config, r.name);
+        let row = manager.supervisor.definition(id);
+        let is = |r: &ServiceDef| r.after_ready == after_ready && starts_at_boot(config, r.name);
         if row.is_some_and(is) {
             manager.event(now(), Event::Start(id));
         }
@@ -96,10 +98,10 @@ pub fn start_all(manager: &mut Manager) {
 /// Name and reason of every service that the ready line waited for in vain.
 fn failed_gates(manager: &Manager) -> Vec<(&'static str, String)> {
     let s = &manager.supervisor;
-    let bad = s.ids().filter(|id| s.verdict(*id) == Verdict::Bad);
+    let bad = s.ids().filter(|id| s.readiness(*id) == Readiness::Failed);
     bad.filter_map(|id| {
-        s.row(id)
-            .map(|r| (r.name, reason(s.state(id), s.last(id), r)))
+        s.definition(id)
+            .map(|r| (r.name, reason(s.state(id), s.last_exit(id), r)))
     })
     .collect()
 }
@@ -107,9 +109,9 @@ fn failed_gates(manager: &Manager) -> Vec<(&'static str, String)> {
 /// Those that have done what they could of what the ready line waited for.
 fn finished_gates(manager: &Manager) -> Vec<&'static str> {
     let s = &manager.supervisor;
-    let good = s.ids().filter(|id| s.verdict(*id) == Verdict::Good);
-    let rows = good.filter_map(|id| s.row(id));
-    rows.filter(|r| r.ready == Ready::Exit)
+    let good = s.ids().filter(|id| s.readiness(*id) == Readiness::Ready);
+    let rows = good.filter_map(|id| s.definition(id));
+    rows.filter(|r| r.ready == ReadyWhen::Exit)
         .map(|r| r.name)
         .collect()
 }
@@ -135,7 +137,7 @@ pub fn follow(state: &mut SystemState, manager: &Manager) {
     let over = finished_oneshots(&manager.supervisor);
     let before = std::mem::replace(&mut state.reported, over.clone());
     for (id, _) in over.into_iter().filter(|one| !before.contains(one)) {
-        if let Some(row) = manager.supervisor.row(id) {
+        if let Some(row) = manager.supervisor.definition(id) {
             state.degraded.retain(|d| d.what != row.name);
             read_report(state, row.name);
             write_degraded(state);
@@ -144,10 +146,10 @@ pub fn follow(state: &mut SystemState, manager: &Manager) {
 }
 
 /// The one-shots whose work is done, and since when.
-fn finished_oneshots(s: &Supervisor) -> Vec<(Id, Millis)> {
-    let is = |id: &Id| s.state(*id) == State::Done;
-    let one = |row: &Service| row.ready == Ready::Exit || row.restart == Restart::Never;
-    let once = |id: &Id| s.row(*id).is_some_and(one);
+fn finished_oneshots(s: &Supervisor) -> Vec<(ServiceId, Millis)> {
+    let is = |id: &ServiceId| s.state(*id) == State::Done;
+    let one = |row: &ServiceDef| row.ready == ReadyWhen::Exit || row.restart == Restart::Never;
+    let once = |id: &ServiceId| s.definition(*id).is_some_and(one);
     let all = s.ids().filter(|id| is(id) && once(id));
     all.map(|id| (id, s.since(id))).collect()
 }
@@ -158,7 +160,7 @@ fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
     lines.filter_map(|l| l.strip_prefix("degraded ")?.split_once(": "))
 }
 
-fn reason(state: State, last: Option<services::Status>, row: &services::Service) -> String {
+fn reason(state: State, last: Option<services::ExitStatus>, row: &services::ServiceDef) -> String {
     match (state, last) {
         (State::Waiting, _) => format!("waits for {}, which is not there", row.needs.join(", ")),
         (_, Some(status)) => format!("{status}; the kernel log says more"),
@@ -183,7 +185,7 @@ fn ready_line(state: &SystemState, manager: &Manager) -> String {
     let good = |name: &str| {
         let s = &manager.supervisor;
         s.find(name)
-            .is_some_and(|id| s.verdict(id) == Verdict::Good)
+            .is_some_and(|id| s.readiness(id) == Readiness::Ready)
     };
     let ssh = net::interface_addresses()
         .first()
@@ -215,20 +217,23 @@ mod tests {
 
     #[test]
     fn a_one_shot_that_begins_and_ends_within_a_turn_is_heard() {
-        let once = Service {
-            ready: Ready::Exit,
+        let once = ServiceDef {
+            ready: ReadyWhen::Exit,
             restart: services::Restart::Never,
-            ..Service::DEFAULT
+            ..ServiceDef::DEFAULT
         };
-        let mut s = Supervisor::new(vec![once, Service::DEFAULT]);
+        let mut s = Supervisor::new(vec![once, ServiceDef::DEFAULT]);
         assert_eq!(finished_oneshots(&s), []);
         let mut before = Vec::new();
         for (at, pid) in [(1, 10), (5, 20)] {
             for id in s.ids() {
                 s.handle(at, Event::Start(id));
-                s.handle(at, Event::Spawned(id, pid + services::Pid::from(id as u8)));
+                s.handle(
+                    at,
+                    Event::Spawned(id, pid + services::Pid::from(id.index() as u8)),
+                );
             }
-            s.handle(at + 1, Event::Exited(pid, services::Status::Exited(0)));
+            s.handle(at + 1, Event::Exited(pid, services::ExitStatus::Exited(0)));
             let now = finished_oneshots(&s);
             assert!(now.len() == 1 && now != before, "{before:?} {now:?}");
             before = now;

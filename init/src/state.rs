@@ -63,7 +63,7 @@ pub struct SystemState {
     /// The disk that keeps the state.
     pub data: Data,
     /// The one-shots whose work is done and has been heard of, and since when.
-    pub reported: Vec<(services::Id, Millis)>,
+    pub reported: Vec<(services::ServiceId, Millis)>,
     /// A folder of the host has come that `b2p share` has not seen.
     pub folder: bool,
     /// A CD drive has come that `b2p cloud` has not seen.

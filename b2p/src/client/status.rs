@@ -191,8 +191,8 @@ fn short(last: Last) -> String {
 /// `exited with status 1`, `killed by SIGKILL`.
 pub fn long(last: Last) -> String {
     match last {
-        Last::Exited(code) => services::Status::Exited(code).to_string(),
-        Last::Killed(signal) => services::Status::Killed(signal).to_string(),
+        Last::Exited(code) => services::ExitStatus::Exited(code).to_string(),
+        Last::Killed(signal) => services::ExitStatus::Killed(signal).to_string(),
     }
 }
 
