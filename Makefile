@@ -51,7 +51,8 @@ test: iso disk ## everything CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@$(INITRAMFS) deny
-	cargo test --workspace
+	@$(INITRAMFS) nextest
+	cargo test --quiet --workspace --doc
 	$(FUZZ) 5 -seed=1
 
 test-all: test ## the same, and what takes a night or another kernel
@@ -59,7 +60,7 @@ test-all: test ## the same, and what takes a night or another kernel
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
-	cargo test --package tests -- --ignored
+	@$(INITRAMFS) nextest --package tests --run-ignored only
 	@$(INITRAMFS) deny advisories
 	@$(INITRAMFS) reproducible
 

@@ -4,12 +4,12 @@
 //! Where to read first: [`run`] has every command and the module that does it.
 
 use b2p::client::service::{self, Place, Verb};
-use b2p::client::{boot, commands, flags, key, power, status, systemctl, version};
-use b2p::common::control_client::{self, Link};
+use b2p::client::{boot, commands, flags, key, log, power, status, systemctl, version};
+use b2p::common::control_client::{self, ControlClient};
 use b2p::common::terminal;
 use b2p::helpers::{
-    boot_script, cloud, console, containers, data, engine, ext, image_sync, log, net, registries,
-    share, swap, time, upgrade, vsock,
+    boot_script, cloud, console, containers, data, engine, ext, image_sync, log_files, net,
+    registries, share, swap, syslog, time, upgrade, vsock,
 };
 
 fn main() {
@@ -17,7 +17,7 @@ fn main() {
         .map(|w| w.to_string_lossy().into_owned())
         .collect();
     let (name, rest) = called(&words);
-    std::process::exit(run(&Link::real(), name, rest));
+    std::process::exit(run(&ControlClient::real(), name, rest));
 }
 
 /// The command and what follows it: by the name the program is called by, else
@@ -36,7 +36,7 @@ fn called(words: &[String]) -> (&str, &[String]) {
 }
 
 /// Runs a command; what it gives is the exit status.
-fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
+fn run(link: &ControlClient, name: &str, rest: &[String]) -> i32 {
     let place = || Place::real(link);
     if rest.iter().any(|w| w == "--help") && name != "log" && !commands::HELPERS.contains(&name) {
         return match name {
@@ -116,7 +116,8 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
         "ext" => ext::main(rest),
         "flags" => flags::main(rest),
         "log" => log::main(rest),
-        "syslog" => log::syslog(rest),
+        "syslog" => syslog::main(),
+        "log-files" => log_files::main(rest),
         "poweroff" | "reboot" | "halt" | "shutdown" => power::main(link, name, rest),
         "cancel" => power::cancel(link),
         "rescue" => rescue(link),
@@ -127,7 +128,7 @@ fn run(link: &Link, name: &str, rest: &[String]) -> i32 {
     }
 }
 
-fn rescue(link: &Link) -> i32 {
+fn rescue(link: &ControlClient) -> i32 {
     match link.ask(&control::Request::Rescue) {
         Ok(_) => 0,
         Err(failure) => {
@@ -162,8 +163,8 @@ mod tests {
     }
 
     /// A socket that nobody listens on.
-    fn nowhere() -> Link {
-        Link {
+    fn nowhere() -> ControlClient {
+        ControlClient {
             path: "/nonexistent/control".into(),
             patience: std::time::Duration::from_millis(1),
         }

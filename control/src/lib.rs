@@ -16,12 +16,14 @@ mod reader;
 mod report;
 mod request;
 mod server;
+mod shutdown_kind;
 mod writer;
 
 pub use client::{Failure, ask};
 pub use report::{Degraded, Last, Machine, Phase, Report, Service, Shutdown, State};
-pub use request::{End, Name, Request};
+pub use request::{Name, Request};
 pub use server::{Client, Server, answer};
+pub use shutdown_kind::ShutdownKind;
 
 /// Where PID 1 listens.
 pub const PATH: &str = "/run/boot2podman/control";

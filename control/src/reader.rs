@@ -1,8 +1,8 @@
 //! The report out of text: the clients' side. What is not known is passed over,
 //! so that an older client reads what a newer PID 1 says.
 
+use crate::ShutdownKind;
 use crate::report::{Degraded, Last, Machine, Phase, Report, Service, Shutdown, State};
-use crate::request::ENDS;
 
 impl<'a> Report<'a> {
     /// Reads what follows the `ok` of a `status`. Any text has an answer.
@@ -103,7 +103,7 @@ fn degraded(rest: &str) -> Option<Degraded<'_>> {
 
 fn shutdown(rest: &str) -> Option<Shutdown> {
     let (word, rest) = rest.split_once(' ')?;
-    let end = ENDS.into_iter().find(|e| e.word() == word)?;
+    let kind = ShutdownKind::from_word(word)?;
     let at = fields(rest).find(|(key, _)| *key == "at")?.1.parse().ok()?;
-    Some(Shutdown { end, at })
+    Some(Shutdown { kind, at })
 }

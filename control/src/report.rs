@@ -3,7 +3,7 @@
 //! (clock_gettime(2)) but where it says otherwise; `None` is "not known" or "not
 //! yet", and is left out of the text.
 
-use crate::request::End;
+use crate::ShutdownKind;
 
 /// Where a service is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,8 +163,8 @@ pub struct Degraded<'a> {
 /// The end of the machine, decided on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {
-    /// How.
-    pub end: End,
+    /// Power off, reboot or halt.
+    pub kind: ShutdownKind,
     /// When; in the past where it has begun.
     pub at: u64,
 }

@@ -3,38 +3,12 @@
 
 use std::fmt;
 
-use crate::LONGEST_REQUEST;
+use crate::{LONGEST_REQUEST, ShutdownKind};
 
 /// The longest name of a service, in bytes.
 const LONGEST_NAME: usize = 32;
 /// The longest delay of a shutdown, in seconds: a year.
 const LONGEST_DELAY: u32 = 31_536_000;
-
-/// How the machine ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Power off.
-    PowerOff,
-    /// Start again.
-    Reboot,
-    /// Stop and keep the power on.
-    Halt,
-}
-
-/// All of them.
-pub(crate) const ENDS: [End; 3] = [End::PowerOff, End::Reboot, End::Halt];
-
-impl End {
-    /// Its word in requests and reports.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            End::PowerOff => "poweroff",
-            End::Reboot => "reboot",
-            End::Halt => "halt",
-        }
-    }
-}
 
 /// A service's name: `[a-z0-9][A-Za-z0-9-]{0,31}`, so that it is always safe as a
 /// word, a file name and a cgroup. Capitals are for `console-ttyS0`.
@@ -72,8 +46,8 @@ pub enum Request {
     Restart(Name),
     /// Read the file `/run/boot2podman/services/<name>` and take it as a service.
     Load(Name),
-    /// End the machine after so many seconds.
-    End(End, u32),
+    /// Shut the machine down after a delay in seconds.
+    Shutdown(ShutdownKind, u32),
     /// Do not end it after all.
     Cancel,
     /// Leave the services for a shell.
@@ -97,8 +71,8 @@ impl Request {
             Some((verb, word)) => (verb, Some(word)),
             None => (text, None),
         };
-        if let Some(end) = ENDS.into_iter().find(|e| e.word() == verb) {
-            return seconds(word).map(|s| Request::End(end, s));
+        if let Some(kind) = ShutdownKind::from_word(verb) {
+            return seconds(word).map(|s| Request::Shutdown(kind, s));
         }
         match verb {
             "start" => name(word).map(Request::Start),
@@ -148,8 +122,8 @@ impl fmt::Display for Request {
             Request::Stop(name) => named(f, "stop ", name),
             Request::Restart(name) => named(f, "restart ", name),
             Request::Load(name) => named(f, "load ", name),
-            Request::End(end, 0) => f.write_str(end.word()),
-            Request::End(end, seconds) => write!(f, "{} {seconds}", end.word()),
+            Request::Shutdown(kind, 0) => f.write_str(kind.word()),
+            Request::Shutdown(kind, seconds) => write!(f, "{} {seconds}", kind.word()),
             Request::Cancel => f.write_str("cancel"),
             Request::Rescue => f.write_str("rescue"),
         }
@@ -170,9 +144,12 @@ mod tests {
             ("stop web-1", Request::Stop(web.clone())),
             ("restart web-1", Request::Restart(web.clone())),
             ("load web-1", Request::Load(web)),
-            ("poweroff", Request::End(End::PowerOff, 0)),
-            ("reboot 60", Request::End(End::Reboot, 60)),
-            ("halt 31536000", Request::End(End::Halt, 31_536_000)),
+            ("poweroff", Request::Shutdown(ShutdownKind::PowerOff, 0)),
+            ("reboot 60", Request::Shutdown(ShutdownKind::Reboot, 60)),
+            (
+                "halt 31536000",
+                Request::Shutdown(ShutdownKind::Halt, 31_536_000),
+            ),
             ("cancel", Request::Cancel),
             ("rescue", Request::Rescue),
         ] {
@@ -231,7 +208,8 @@ mod tests {
             name().prop_map(Request::Stop),
             name().prop_map(Request::Restart),
             name().prop_map(Request::Load),
-            (0..3_usize, 0..=LONGEST_DELAY).prop_map(|(e, s)| Request::End(ENDS[e], s)),
+            (0..3_usize, 0..=LONGEST_DELAY)
+                .prop_map(|(k, s)| Request::Shutdown(ShutdownKind::ALL[k], s)),
         ]
     }
 

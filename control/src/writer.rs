@@ -114,7 +114,7 @@ impl Shutdown {
     /// Appends its line.
     pub fn write(&self, out: &mut String) {
         out.push_str("shutdown ");
-        out.push_str(self.end.word());
+        out.push_str(self.kind.word());
         field(out, "at", Some(self.at));
         out.push('\n');
     }

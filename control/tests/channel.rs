@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use control::{End, Failure, LONGEST_ANSWER, Request, Server, answer, ask, no};
+use control::{Failure, LONGEST_ANSWER, Request, Server, ShutdownKind, answer, ask, no};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -108,7 +108,7 @@ fn one_packet_each_way() {
     let path = place.path();
     let answer = ask(&path, &Request::Status, LONG);
     assert_eq!(answer.as_deref(), Ok("machine now=3\n"));
-    assert!(ask(&path, &Request::End(End::Halt, 5), LONG).is_ok());
+    assert!(ask(&path, &Request::Shutdown(ShutdownKind::Halt, 5), LONG).is_ok());
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     drop(server.join().unwrap());

@@ -1,7 +1,7 @@
 //! The report, written and read back.
 #![allow(clippy::unwrap_used)]
 
-use control::{Degraded, End, Last, Machine, Phase, Report, Service, Shutdown, State};
+use control::{Degraded, Last, Machine, Phase, Report, Service, Shutdown, ShutdownKind, State};
 use proptest::prelude::*;
 
 fn written(report: &Report<'_>) -> String {
@@ -41,7 +41,7 @@ fn the_lines() {
             why: "no DHCP server: still asking",
         }],
         shutdown: Some(Shutdown {
-            end: End::Reboot,
+            kind: ShutdownKind::Reboot,
             at: 60_000,
         }),
         cut: true,
@@ -157,7 +157,10 @@ fn report(rows: &[Row]) -> Report<'_> {
                 false => Last::Killed(number),
             }),
         });
-        report.shutdown = n[3].map(|at| Shutdown { end: End::Halt, at });
+        report.shutdown = n[3].map(|at| Shutdown {
+            kind: ShutdownKind::Halt,
+            at,
+        });
         report.cut = row.last.is_some();
     }
     report

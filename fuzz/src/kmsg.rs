@@ -3,7 +3,7 @@
 
 use record::{Priority, Record, printable, unescape};
 
-pub use b2p::helpers::log::record;
+pub use b2p::common::log::record;
 
 pub(crate) const WORDS: &[&str] = &[
     "6,1,2,-;",

@@ -4,7 +4,7 @@
 use crate::kmsg::record;
 use message::{Message, parse};
 
-pub use b2p::helpers::log::message;
+pub use b2p::helpers::syslog::message;
 
 pub(crate) const WORDS: &[&str] = &[
     "<13>",

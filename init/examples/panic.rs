@@ -23,7 +23,7 @@ fn main() {
         println!("again {}", words[2..].join(" "));
         return;
     }
-    init::crash::guard(0);
+    init::crash::install_handlers(0);
     if words.get(1).is_some_and(|w| w == "starved") {
         let most = 8 << 20;
         let limit = libc::rlimit {

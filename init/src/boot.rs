@@ -10,9 +10,9 @@ use std::time::Duration;
 use log::{debug, info};
 use services::Manager;
 
-use crate::events::{self, Ears};
-use crate::power_button::Buttons;
-use crate::state::{self, Machine};
+use crate::events::{self, EventSources};
+use crate::power_button::PowerButtons;
+use crate::state::{self, SystemState};
 use crate::{
     cgroups, crypto_selftests, identity, mounts, ready, rescue, root, select, session, sysctl,
 };
@@ -28,89 +28,89 @@ pub struct Phase {
     pub name: &'static str,
     /// What the machine has when it is done.
     pub why: &'static str,
-    run: fn(&mut Machine) -> Result<(), String>,
+    run: fn(&mut SystemState) -> Result<(), String>,
 }
 
 /// From the kernel's hands to a root that programs can run in.
 #[rustfmt::skip]
 pub const TO_THE_ROOT: &[Phase] = &[
-    Phase { name: "api",   run: |_| mounts::api(), why: "/proc, /sys, /dev and /run: nothing can be known or done without" },
+    Phase { name: "mount-api",   run: |_| mounts::mount_api(), why: "/proc, /sys, /dev and /run: nothing can be known or done without" },
     Phase { name: "log",   run: log, why: "the flags are known, and what happens from here on is in the kernel log" },
-    Phase { name: "hurry", run: |_| { syscall::expedite_rcu(true); crypto_selftests::give_way(); Ok(()) }, why: "until the machine is ready, nobody waits for grace periods or for the kernel's self-tests" },
-    Phase { name: "early", run: |m| root::early_modules(&mut m.verify), why: "the kernel can read the userland image and stack file systems" },
+    Phase { name: "boost", run: |_| { syscall::expedite_rcu(true); crypto_selftests::deprioritize(); Ok(()) }, why: "until the machine is ready, nobody waits for grace periods or for the kernel's self-tests" },
+    Phase { name: "early-modules", run: |m| root::load_early_modules(&mut m.verify_modules), why: "the kernel can read the userland image and stack file systems" },
     Phase { name: "root",  run: |_| root::assemble(), why: "the userland is /, writable, with nothing of it on a disk" },
 ];
 
 /// From there to the services.
 #[rustfmt::skip]
 pub const TO_THE_SERVICES: &[Phase] = &[
-    Phase { name: "mounts",   run: |_| mounts::more(), why: "terminals, shared memory, cgroups, bpf, tracing" },
-    Phase { name: "cgroups",  run: |_| cgroups::make(Path::new(cgroups::ROOT)), why: "limits hold; every service is in a leaf of its own" },
+    Phase { name: "mounts",   run: |_| mounts::mount_rest(), why: "terminals, shared memory, cgroups, bpf, tracing" },
+    Phase { name: "cgroups",  run: |_| cgroups::create(Path::new(cgroups::ROOT)), why: "limits hold; every service is in a leaf of its own" },
     Phase { name: "loopback", run: |_| net::up("lo").map_err(|e| e.to_string()), why: "127.0.0.1" },
     Phase { name: "devices",  run: devices, why: "the network cards have their drivers, and what is plugged in later will be heard" },
     Phase { name: "flags",    run: all_flags, why: "fw_cfg can be read now: the configuration is complete" },
     Phase { name: "sysctl",   run: |_| forgiven(sysctl::apply()), why: "limits that containers need, forwarding" },
     Phase { name: "hostname", run: |m| sys::hostname::set(&m.config.hostname), why: "prompts, logs, DHCP and podman ask for it" },
-    Phase { name: "machine-id", run: |_| identity::machine_id(), why: "programs tell machines apart by it" },
-    Phase { name: "clock",    run: |_| identity::clock(), why: "no certificate is from the future" },
-    Phase { name: "keys",     run: |m| identity::keys(&m.config), why: "somebody can log in" },
-    Phase { name: "sessions", run: |m| { session::user(&m.config.user)?; session::environment(&m.config) }, why: "who logs in has a name, a home and an environment" },
+    Phase { name: "machine-id", run: |_| identity::write_machine_id(), why: "programs tell machines apart by it" },
+    Phase { name: "clock",    run: |_| identity::set_clock(), why: "no certificate is from the future" },
+    Phase { name: "keys",     run: |m| identity::write_keys(&m.config), why: "somebody can log in" },
+    Phase { name: "sessions", run: |m| { session::rename_user(&m.config.user)?; session::write_environment(&m.config) }, why: "who logs in has a name, a home and an environment" },
 ];
 
 /// Boots, serves, and never returns.
 pub fn run(signals: Signals) -> ! {
-    let mut machine = Machine::new();
-    let mut ears = Ears {
+    let mut state = SystemState::new();
+    let mut sources = EventSources {
         signals,
         uevents: None,
-        buttons: Buttons::default(),
+        buttons: PowerButtons::default(),
         control: None,
-        more: false,
+        reap_pending: false,
     };
-    let outcome = all(TO_THE_ROOT, &mut machine);
+    let outcome = all(TO_THE_ROOT, &mut state);
     if !root::assembled() {
         let why = outcome.err().unwrap_or_default();
         let then = format!("there is no userland ({why}); `reboot` starts again");
-        let others = rescue::end_of_trial(&machine.config);
-        rescue::for_ever(&mut machine, &mut ears, others, &then);
+        let others = rescue::end_of_trial(&state.config);
+        rescue::for_ever(&mut state, &mut sources, others, &then);
     }
-    let _ = all(TO_THE_SERVICES, &mut machine); // each has been said
-    ears.listen(&mut machine);
-    identity::entropy();
-    ears.uevents = machine.uevents.take();
-    ears.buttons.find();
-    if machine.config.rescue {
+    let _ = all(TO_THE_SERVICES, &mut state); // each has been said
+    sources.bind_control(&mut state);
+    identity::warn_without_entropy();
+    sources.uevents = state.uevents.take();
+    sources.buttons.open_all();
+    if state.config.rescue {
         // Who mends something needs the disks.
-        machine.loader.everything();
-        machine.loader.work(machine.modules.as_mut());
-        rescue::until_left(&mut machine, &mut ears);
+        state.loader.everything();
+        state.loader.work(state.modules.as_mut());
+        rescue::until_left(&mut state, &mut sources);
     }
-    serve(&mut machine, &mut ears)
+    serve(&mut state, &mut sources)
 }
 
 /// Starts what the configuration asks for, says when it is there, and stays.
-fn serve(machine: &mut Machine, ears: &mut Ears) -> ! {
-    crypto_selftests::give_way(); // those that began since
-    let rows = select::services(&machine.config);
+fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
+    crypto_selftests::deprioritize(); // those that began since
+    let rows = select::services(&state.config);
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(rows, Some(cgroups), kmsg::service_line);
-    ready::start(&mut manager, &machine.config, false);
-    events::run(machine, &mut manager, ears, |_, m| ready::settled(m));
-    ready::announce(machine, &mut manager);
+    ready::start(&mut manager, &state.config, false);
+    events::run(state, &mut manager, sources, |_, m| ready::settled(m));
+    ready::announce(state, &mut manager);
     loop {
-        events::run(machine, &mut manager, ears, |_, _| false);
+        events::run(state, &mut manager, sources, |_, _| false);
     }
 }
 
 /// Runs every phase; the first failure is the result, and the rest still run.
-fn all(phases: &[Phase], machine: &mut Machine) -> Result<(), String> {
+fn all(phases: &[Phase], state: &mut SystemState) -> Result<(), String> {
     let mut result = Ok(());
     for phase in phases {
         let start = since_kernel();
-        let outcome = (phase.run)(machine);
+        let outcome = (phase.run)(state);
         let took = since_kernel().saturating_sub(start);
         let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        machine.phases.push(state::Phase {
+        state.phases.push(state::Phase {
             name: phase.name,
             start_us: us(start),
             took_us: us(took),
@@ -122,24 +122,24 @@ fn all(phases: &[Phase], machine: &mut Machine) -> Result<(), String> {
             phase.why
         );
         if let Err(why) = outcome {
-            machine.degraded(phase.name, &why);
+            state.degraded(phase.name, &why);
             result = result.and(Err(format!("{}: {why}", phase.name)));
         }
     }
     result
 }
 
-fn log(machine: &mut Machine) -> Result<(), String> {
+fn log(state: &mut SystemState) -> Result<(), String> {
     // Before the first line, or all but ten in five seconds are dropped (sysctl
     // kernel.printk_devkmsg; the kernel takes the word with its newline only).
     let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
-    machine.config = config_sources::early();
-    machine.verify = machine.config.modules == config::Modules::Verified;
-    kmsg::start(kmsg::filter(machine.config.loglevel));
+    state.config = config_sources::early();
+    state.verify_modules = state.config.modules == config::Modules::Verified;
+    kmsg::start(kmsg::filter(state.config.loglevel));
     info!(
         "{} starts {} ms after the kernel",
         env!("CARGO_PKG_VERSION"),
-        machine.started
+        state.started
     );
     Ok(())
 }
@@ -149,31 +149,31 @@ const DRIVERS_MS: i32 = 5_000;
 
 /// Hears what comes before looking at what is there, so that nothing falls
 /// between. In a child: a driver that hangs on its hardware must not hang PID 1.
-fn devices(machine: &mut Machine) -> Result<(), String> {
+fn devices(state: &mut SystemState) -> Result<(), String> {
     let heard = Uevents::open().map_err(|e| format!("device events: {e}: hot-plug does not work"));
-    if root::given() {
-        return heard.map(|h| machine.uevents = Some(h)); // its devices have drivers
+    if root::in_container() {
+        return heard.map(|h| state.uevents = Some(h)); // its devices have drivers
     }
     let mut modules = Modules::open(Path::new("/"))?;
-    modules.configure(&machine.config.blacklist, machine.verify);
+    modules.configure(&state.config.blacklist, state.verify_modules);
     let load = || {
         uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::comes_first);
     };
     if !syscall::in_child(load).is_some_and(|c| c.ended_within(DRIVERS_MS)) {
         let s = DRIVERS_MS / 1000;
-        machine.degraded(
+        state.degraded(
             "drivers",
             &format!("not loaded after {s} s; a device may hang; the boot goes on without"),
         );
     }
-    machine.modules = Some(modules);
-    heard.map(|h| machine.uevents = Some(h))
+    state.modules = Some(modules);
+    heard.map(|h| state.uevents = Some(h))
 }
 
 /// What a namespace may not change is as its owner wants it.
 fn forgiven(result: Result<(), String>) -> Result<(), String> {
     match result {
-        Err(why) if root::given() => {
+        Err(why) if root::in_container() => {
             debug!("left as it is: {why}");
             Ok(())
         }
@@ -181,21 +181,21 @@ fn forgiven(result: Result<(), String>) -> Result<(), String> {
     }
 }
 
-fn all_flags(machine: &mut Machine) -> Result<(), String> {
+fn all_flags(state: &mut SystemState) -> Result<(), String> {
     let (config, complaints) = config_sources::all();
-    machine.config = config;
-    ::log::set_max_level(kmsg::filter(machine.config.loglevel));
+    state.config = config;
+    ::log::set_max_level(kmsg::filter(state.config.loglevel));
     for complaint in complaints {
-        machine.degraded("flag", &complaint.to_string());
+        state.degraded("flag", &complaint.to_string());
     }
-    machine.verify |= machine.config.modules == config::Modules::Verified;
-    if let Some(modules) = machine.modules.as_mut() {
-        modules.configure(&machine.config.blacklist, machine.verify);
+    state.verify_modules |= state.config.modules == config::Modules::Verified;
+    if let Some(modules) = state.modules.as_mut() {
+        modules.configure(&state.config.blacklist, state.verify_modules);
     }
-    if let Some(why) = net::missing(&machine.config.net) {
-        machine.degraded("net", &why);
+    if let Some(why) = net::missing(&state.config.net) {
+        state.degraded("net", &why);
     }
-    debug!("configuration after {} ms: {:?}", now(), machine.config.net);
+    debug!("configuration after {} ms: {:?}", now(), state.config.net);
     Ok(())
 }
 
@@ -239,9 +239,9 @@ mod tests {
                 },
             },
         ];
-        let mut machine = Machine::default();
-        assert_eq!(all(TWO, &mut machine), Err("bad: broken".into()));
-        assert!(machine.config.rescue);
-        assert_eq!(machine.degraded.len(), 1);
+        let mut state = SystemState::default();
+        assert_eq!(all(TWO, &mut state), Err("bad: broken".into()));
+        assert!(state.config.rescue);
+        assert_eq!(state.degraded.len(), 1);
     }
 }

@@ -18,13 +18,13 @@ use log::warn;
 pub const ROOT: &str = "/sys/fs/cgroup";
 
 /// What podman's limits are made of.
-const NEEDED: &[&str] = &["cpu", "memory", "pids", "io"];
+const REQUIRED_CONTROLLERS: &[&str] = &["cpu", "memory", "pids", "io"];
 
 /// Makes the tree under `root` and moves PID 1 into its leaf.
 ///
 /// # Errors
 /// What could not be done, with the path.
-pub fn make(root: &Path) -> Result<(), String> {
+pub fn create(root: &Path) -> Result<(), String> {
     let put = |path: &str, text: &str| {
         let path = root.join(path);
         fs::write(&path, text).map_err(|e| format!("{} <- {text:?}: {e}", path.display()))
@@ -42,7 +42,11 @@ pub fn make(root: &Path) -> Result<(), String> {
         }
     }
     let on = fs::read_to_string(root.join("system/cgroup.subtree_control")).unwrap_or_default();
-    let missing: Vec<&str> = NEEDED.iter().copied().filter(|c| !has(&on, c)).collect();
+    let missing: Vec<&str> = REQUIRED_CONTROLLERS
+        .iter()
+        .copied()
+        .filter(|c| !has_controller(&on, c))
+        .collect();
     if missing.is_empty() {
         Ok(())
     } else {
@@ -53,7 +57,7 @@ pub fn make(root: &Path) -> Result<(), String> {
     }
 }
 
-fn has(controllers: &str, name: &str) -> bool {
+fn has_controller(controllers: &str, name: &str) -> bool {
     controllers.split_whitespace().any(|c| c == name)
 }
 
@@ -63,6 +67,6 @@ mod tests {
 
     #[test]
     fn controllers_are_whole_words() {
-        assert!(has("cpuset cpu", "cpu") && !has("cpuset", "cpu"));
+        assert!(has_controller("cpuset cpu", "cpu") && !has_controller("cpuset", "cpu"));
     }
 }

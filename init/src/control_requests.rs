@@ -2,33 +2,36 @@
 
 use std::path::Path;
 
-use control::{Client, End, Last, Name, Request};
+use control::{Client, Last, Name, Request, ShutdownKind};
 use log::info;
-use services::{Event, Id, Manager, Status};
+use services::{Event, ExitStatus, Manager, ServiceId};
 
-use crate::events::Ears;
+use crate::events::EventSources;
 use crate::ready;
-use crate::state::{Machine, Scheduled};
+use crate::state::{Scheduled, SystemState};
 use sys::clock::now;
 use sys::files;
-use sys::signals::How;
 
 /// More than this of passwd(5) or group(5) is not read.
 const ACCOUNTS: u64 = 1 << 20;
 
 /// Takes in who has connected and answers who has spoken. How the machine is to
 /// end, if one of them asks for that now.
-pub fn serve(machine: &mut Machine, manager: &mut Manager, ears: &mut Ears) -> Option<How> {
-    let server = ears.control.as_mut()?;
+pub fn serve(
+    state: &mut SystemState,
+    manager: &mut Manager,
+    sources: &mut EventSources,
+) -> Option<ShutdownKind> {
+    let server = sources.control.as_mut()?;
     server.accept(now());
     let mut asked = None;
     for (client, request) in server.requests() {
         match request {
-            Ok(Request::End(end, 0)) => {
+            Ok(Request::Shutdown(kind, 0)) => {
                 control::answer(client, control::OK);
-                asked = Some(how(end));
+                asked = Some(kind);
             }
-            Ok(request) => reply(client, done(machine, manager, &request)),
+            Ok(request) => reply(client, done(state, manager, &request)),
             Err(why) => reply(client, Err(why.to_owned())),
         }
     }
@@ -43,9 +46,13 @@ fn reply(client: Client, outcome: Result<String, String>) {
     control::answer(client, &text);
 }
 
-fn done(machine: &mut Machine, manager: &mut Manager, request: &Request) -> Result<String, String> {
+fn done(
+    state: &mut SystemState,
+    manager: &mut Manager,
+    request: &Request,
+) -> Result<String, String> {
     match request {
-        Request::Status => return Ok(report(machine, manager)),
+        Request::Status => return Ok(report(state, manager)),
         Request::Start(name) => tell(manager, name, Event::Start)?,
         Request::Stop(name) => tell(manager, name, Event::Stop)?,
         Request::Restart(name) => tell(manager, name, Event::Restart)?,
@@ -53,20 +60,20 @@ fn done(machine: &mut Machine, manager: &mut Manager, request: &Request) -> Resu
             busy(manager, name)?;
             let loaded = load(manager, name);
             let what = format!("service {}", name.as_str());
-            ready::changed(machine, &what, loaded.as_ref().err());
+            ready::update_degraded(state, &what, loaded.as_ref().err());
             loaded?;
         }
-        Request::End(end, seconds) => schedule(machine, *end, *seconds),
-        Request::Cancel => cancel(machine)?,
+        Request::Shutdown(kind, seconds) => schedule(state, *kind, *seconds),
+        Request::Cancel => cancel(state)?,
         Request::Rescue => rescue(manager),
     }
     Ok(String::new())
 }
 
-fn tell(manager: &mut Manager, name: &Name, event: fn(Id) -> Event) -> Result<(), String> {
+fn tell(manager: &mut Manager, name: &Name, event: fn(ServiceId) -> Event) -> Result<(), String> {
     let id = manager.supervisor.find(name.as_str());
     let id = id.ok_or_else(|| format!("there is no service {}", name.as_str()))?;
-    if let Some(why) = manager.supervisor.barred(id) {
+    if let Some(why) = manager.supervisor.invalid(id) {
         return Err(why.to_owned());
     }
     manager.event(now(), event(id));
@@ -77,7 +84,7 @@ fn tell(manager: &mut Manager, name: &Name, event: fn(Id) -> Event) -> Result<()
 /// taken yet is for the one who asks, and no fault of the machine.
 fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
     let s = &manager.supervisor;
-    match s.find(name.as_str()).filter(|id| s.added(*id)) {
+    match s.find(name.as_str()).filter(|id| s.is_user_service(*id)) {
         Some(_) => s.may_add(name.as_str()).map_err(str::to_owned),
         None => Ok(()),
     }
@@ -98,14 +105,14 @@ fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     loaded.map(drop).map_err(|errors| errors.join("; "))
 }
 
-fn schedule(machine: &mut Machine, end: End, seconds: u32) {
+fn schedule(state: &mut SystemState, kind: ShutdownKind, seconds: u32) {
     let at = now().saturating_add(u64::from(seconds) * 1000);
-    machine.scheduled = Some(Scheduled { how: how(end), at });
-    info!("{} in {seconds} s", end.word());
+    state.scheduled = Some(Scheduled { kind, at });
+    info!("{} in {seconds} s", kind.word());
 }
 
-fn cancel(machine: &mut Machine) -> Result<(), String> {
-    machine.scheduled.take().ok_or("nothing is scheduled")?;
+fn cancel(state: &mut SystemState) -> Result<(), String> {
+    state.scheduled.take().ok_or("nothing is scheduled")?;
     info!("the scheduled end is cancelled");
     Ok(())
 }
@@ -113,7 +120,7 @@ fn cancel(machine: &mut Machine) -> Result<(), String> {
 /// Shells on the consoles in place of what runs there; the services go on.
 fn rescue(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
-        let name = manager.supervisor.row(id).map_or("", |r| r.name);
+        let name = manager.supervisor.definition(id).map_or("", |r| r.name);
         if name.starts_with(sys::service_names::CONSOLE) {
             manager.event(now(), Event::Stop(id));
         } else if name.starts_with(sys::service_names::RESCUE) {
@@ -122,34 +129,18 @@ fn rescue(manager: &mut Manager) {
     }
 }
 
-fn how(end: End) -> How {
-    match end {
-        End::PowerOff => How::PowerOff,
-        End::Reboot => How::Reboot,
-        End::Halt => How::Halt,
-    }
-}
-
-fn end(how: How) -> End {
-    match how {
-        How::PowerOff => End::PowerOff,
-        How::Reboot => End::Reboot,
-        How::Halt => End::Halt,
-    }
-}
-
 /// Everything there is to know, as lines.
-fn report(machine: &Machine, manager: &Manager) -> String {
+fn report(state: &SystemState, manager: &Manager) -> String {
     let mut out = String::with_capacity(4096);
     control::Machine {
         version: env!("CARGO_PKG_VERSION"),
-        data: machine.data.device.as_deref().unwrap_or("ram"),
+        data: state.data.device.as_deref().unwrap_or("ram"),
         now: Some(now()),
-        started: Some(machine.started),
-        ready: machine.ready,
+        started: Some(state.started),
+        ready: state.ready,
     }
     .write(&mut out);
-    for phase in &machine.phases {
+    for phase in &state.phases {
         control::Phase {
             name: phase.name,
             start_us: phase.start_us,
@@ -160,22 +151,20 @@ fn report(machine: &Machine, manager: &Manager) -> String {
     for id in manager.supervisor.ids() {
         service(manager, id).write(&mut out);
     }
-    for degraded in &machine.degraded {
+    for degraded in &state.degraded {
         let (what, why) = (&degraded.what, &degraded.why);
         control::Degraded { what, why }.write(&mut out);
     }
-    if let Some(scheduled) = machine.scheduled {
-        let (end, at) = (end(scheduled.how), scheduled.at);
-        control::Shutdown { end, at }.write(&mut out);
+    if let Some(scheduled) = state.scheduled {
+        let Scheduled { kind, at } = scheduled;
+        control::Shutdown { kind, at }.write(&mut out);
     }
     out
 }
 
-fn service(manager: &Manager, id: Id) -> control::Service<'_> {
-    let line = services::Line::of(&manager.supervisor, id);
-    let row = manager.supervisor.row(id);
-    let words = control::State::ALL.into_iter();
-    let state = words.rev().find(|s| s.word() == line.state);
+fn service(manager: &Manager, id: ServiceId) -> control::Service<'_> {
+    let line = services::ServiceStatus::of(&manager.supervisor, id);
+    let row = manager.supervisor.definition(id);
     control::Service {
         since: Some(line.since),
         pid: line.pid.and_then(|pid| pid.try_into().ok()),
@@ -187,14 +176,14 @@ fn service(manager: &Manager, id: Id) -> control::Service<'_> {
         next: line.next,
         late: row.map(|r| r.late_ms),
         grace: row.map(|r| r.grace_ms),
-        own: manager.supervisor.added(id),
-        ..control::Service::new(line.name, state.unwrap_or(control::State::Off))
+        own: manager.supervisor.is_user_service(id),
+        ..control::Service::new(line.name, line.state)
     }
 }
 
-fn last(status: Status) -> Last {
+fn last(status: ExitStatus) -> Last {
     match status {
-        Status::Exited(code) => Last::Exited(code),
-        Status::Killed(signal) => Last::Killed(signal),
+        ExitStatus::Exited(code) => Last::Exited(code),
+        ExitStatus::Killed(signal) => Last::Killed(signal),
     }
 }

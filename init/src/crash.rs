@@ -13,18 +13,19 @@ use std::fmt::Write;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use sys::signals::How;
+use control::ShutdownKind;
+use sys::signals::shutdown_signals;
 
 /// The name that the new program is called by: the kernel calls PID 1 by its
 /// path, so no word of the kernel's command line can be taken for ours.
-const NAME: &CStr = c"init";
+const ARGV0: &CStr = c"init";
 /// The word that tells it how often this has happened.
-const WORD: &CStr = c"--after-crash";
+const CRASH_ARGUMENT: &CStr = c"--after-crash";
 /// Where our own program is; the first also where it has been replaced.
-const SELF: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
+const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
 /// What stands in for a standard descriptor that is closed, the best first. A
 /// directory can always be opened, and reads and writes of it fail at once.
-const STANDARD: [(&CStr, libc::c_int); 3] = [
+const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
     (
         c"/dev/console",
         libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK,
@@ -43,48 +44,47 @@ const FAULTS: [libc::c_int; 7] = [
     libc::SIGSYS,
 ];
 /// So often a new start is tried; then PID 1 waits for a person's reset.
-const MOST: u8 = 3;
+const MAX_RESTARTS: u8 = 3;
 
 /// How many crashes came before this program.
-static BEFORE: AtomicU8 = AtomicU8::new(0);
+static CRASHES: AtomicU8 = AtomicU8::new(0);
 /// When this program started, in seconds of `CLOCK_BOOTTIME`.
-static SINCE: AtomicU32 = AtomicU32::new(0);
+static STARTED_S: AtomicU32 = AtomicU32::new(0);
 /// Having run so long, a program has not crashed because of how it started.
 const HEALTHY_S: u32 = 600;
 
-/// How the machine is going down, if it is: a letter of [`LETTERS`], or 0.
-static ENDING: AtomicU8 = AtomicU8::new(0);
-/// How that is told to the new program, after the count.
-const LETTERS: [(u8, How); 3] = [
-    (b'p', How::PowerOff),
-    (b'r', How::Reboot),
-    (b'h', How::Halt),
-];
+/// [`ShutdownKind::letter`] of the shutdown that has begun, or 0. The new program finds the
+/// letter after the count in its argument.
+static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
 
 /// The handlers' stack: a fault may be an overflow of the other one. Part of the
 /// program, because memory may be what there is none of.
-struct Stack(UnsafeCell<[u8; 32 * 1024]>);
+struct SignalStack(UnsafeCell<[u8; 32 * 1024]>);
 // SAFETY: only the kernel uses it, and only for a handler.
-unsafe impl Sync for Stack {}
-static STACK: Stack = Stack(UnsafeCell::new([0; 32 * 1024]));
+unsafe impl Sync for SignalStack {}
+static SIGNAL_STACK: SignalStack = SignalStack(UnsafeCell::new([0; 32 * 1024]));
 
 /// How many crashes came before this program, and what the machine was going
 /// down for when the last one came, by its first three words.
 #[must_use]
-pub fn before(words: [&[u8]; 3]) -> (u8, Option<How>) {
+pub fn before(words: [&[u8]; 3]) -> (u8, Option<ShutdownKind>) {
     match words {
-        [name, word, [digit, rest @ ..]] if name == NAME.to_bytes() && word == WORD.to_bytes() => {
-            let ending = LETTERS.iter().find(|(letter, _)| rest == [*letter]);
-            (digit.saturating_sub(b'0'), ending.map(|(_, how)| *how))
+        [name, word, [digit, rest @ ..]]
+            if name == ARGV0.to_bytes() && word == CRASH_ARGUMENT.to_bytes() =>
+        {
+            let ending = match rest {
+                [letter] => ShutdownKind::from_letter(*letter),
+                _ => None,
+            };
+            (digit.saturating_sub(b'0'), ending)
         }
         _ => (0, None),
     }
 }
 
 /// The machine is going down: a crash from here on must not keep it.
-pub fn ending(how: How) {
-    let letter = LETTERS.iter().find(|(_, h)| *h == how).map_or(0, |l| l.0);
-    ENDING.store(letter, Ordering::Relaxed);
+pub fn set_shutdown(kind: ShutdownKind) {
+    SHUTDOWN.store(kind.letter(), Ordering::Relaxed);
 }
 
 /// Opens what is closed of 0, 1 and 2, or the next file opened would be taken
@@ -96,7 +96,7 @@ pub fn open_standard() {
             if libc::fcntl(fd, libc::F_GETFD) >= 0 {
                 continue;
             }
-            let mut all = STANDARD.iter();
+            let mut all = STANDARD_FALLBACKS.iter();
             while let Some((path, flags)) = all.next()
                 && libc::open(path.as_ptr(), *flags) < 0
             {}
@@ -105,17 +105,17 @@ pub fn open_standard() {
 }
 
 /// Installs hook and handlers. `before`: the crashes so far.
-pub fn guard(before: u8) {
-    BEFORE.store(before, Ordering::Relaxed);
-    SINCE.store(seconds(), Ordering::Relaxed);
-    std::panic::set_hook(Box::new(last_words));
+pub fn install_handlers(before: u8) {
+    CRASHES.store(before, Ordering::Relaxed);
+    STARTED_S.store(seconds(), Ordering::Relaxed);
+    std::panic::set_hook(Box::new(on_panic));
     let action = handler();
     // SAFETY: structures that live, and a stack that is nobody else's.
     unsafe {
         let stack = libc::stack_t {
-            ss_sp: STACK.0.get().cast(),
+            ss_sp: SIGNAL_STACK.0.get().cast(),
             ss_flags: 0,
-            ss_size: size_of::<Stack>(),
+            ss_size: size_of::<SignalStack>(),
         };
         libc::sigaltstack(&raw const stack, std::ptr::null_mut());
         // Whoever execs from a handler hands on that its signal is blocked, and a
@@ -139,19 +139,19 @@ fn handler() -> libc::sigaction {
 }
 
 extern "C" fn on_fault(signal: libc::c_int) {
-    let mut text = Text::new();
+    let mut text = Message::new();
     let _ = write!(text, "<2>boot2podman: PID 1 got signal {signal}");
-    go_on(&mut text);
+    reexec(&mut text);
 }
 
-fn last_words(info: &PanicHookInfo<'_>) {
-    let mut text = Text::new();
+fn on_panic(info: &PanicHookInfo<'_>) {
+    let mut text = Message::new();
     let _ = write!(text, "<2>boot2podman: PID 1 panicked: {info}");
-    go_on(&mut text);
+    reexec(&mut text);
 }
 
 /// Writes the text and execs ourselves; returns only outside of PID 1.
-fn go_on(text: &mut Text) {
+fn reexec(text: &mut Message) {
     text.end();
     // SAFETY: live buffers, constant C strings, integers.
     unsafe {
@@ -170,55 +170,50 @@ fn go_on(text: &mut Text) {
             return; // a child or a test: let it abort
         }
         // Crashes long apart are not a loop.
-        let healthy = seconds().saturating_sub(SINCE.load(Ordering::Relaxed)) >= HEALTHY_S;
+        let healthy = seconds().saturating_sub(STARTED_S.load(Ordering::Relaxed)) >= HEALTHY_S;
         let before = if healthy {
             0
         } else {
-            BEFORE.load(Ordering::Relaxed)
+            CRASHES.load(Ordering::Relaxed)
         };
         let count = before.saturating_add(1);
-        if count <= MOST {
-            let digit = [b'0' + count, ENDING.load(Ordering::Relaxed), 0];
+        if count <= MAX_RESTARTS {
+            let digit = [b'0' + count, SHUTDOWN.load(Ordering::Relaxed), 0];
             let argv = [
-                NAME.as_ptr(),
-                WORD.as_ptr(),
+                ARGV0.as_ptr(),
+                CRASH_ARGUMENT.as_ptr(),
                 digit.as_ptr().cast(),
                 std::ptr::null(),
             ];
             let envp = [std::ptr::null()];
-            for path in SELF {
+            for path in OWN_BINARY {
                 libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr());
             }
         }
-        stay()
+        reap_forever()
     }
 }
 
 /// Nothing left but to reap and to end the machine when asked: the services go
 /// on without us.
-fn stay() -> ! {
-    let how = match ENDING.load(Ordering::Relaxed) {
-        b'p' => libc::RB_POWER_OFF,
-        b'r' => libc::RB_AUTOBOOT,
-        _ => libc::RB_HALT_SYSTEM,
-    };
-    if ENDING.load(Ordering::Relaxed) != 0 {
-        leave(how);
+fn reap_forever() -> ! {
+    if let Some(kind) = ShutdownKind::from_letter(SHUTDOWN.load(Ordering::Relaxed)) {
+        reboot_now(kind);
     }
     loop {
-        turn();
+        reap_once();
     }
 }
 
 /// A second of that, with no memory and no descriptor. Only async-signal-safe
 /// calls: a signal handler ends in it.
-pub fn turn() {
+pub fn reap_once() {
     // SAFETY: local buffers and integers only.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        for (signal, _) in ENDS {
-            libc::sigaddset(&raw mut set, *signal);
+        for (signal, _) in shutdown_signals() {
+            libc::sigaddset(&raw mut set, signal as libc::c_int);
         }
         libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
         while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
@@ -227,28 +222,20 @@ pub fn turn() {
             tv_nsec: 0,
         };
         let got = libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second);
-        if let Some((_, how)) = ENDS.iter().find(|(signal, _)| *signal == got) {
-            leave(*how);
+        let asked = shutdown_signals().find(|(signal, _)| *signal as libc::c_int == got);
+        if let Some((_, kind)) = asked {
+            reboot_now(kind);
         }
     }
 }
 
-fn leave(how: libc::c_int) {
+fn reboot_now(kind: ShutdownKind) {
     // SAFETY: integers.
     unsafe {
         libc::sync();
-        libc::reboot(how);
+        libc::reboot(kind.reboot_mode() as libc::c_int);
     }
 }
-
-/// What ends the machine even then: signals::MEANING without its order.
-const ENDS: &[(libc::c_int, libc::c_int)] = &[
-    (libc::SIGINT, libc::RB_AUTOBOOT),
-    (libc::SIGTERM, libc::RB_AUTOBOOT),
-    (libc::SIGUSR1, libc::RB_HALT_SYSTEM),
-    (libc::SIGUSR2, libc::RB_POWER_OFF),
-    (libc::SIGPWR, libc::RB_POWER_OFF),
-];
 
 fn seconds() -> u32 {
     let mut now = libc::timespec {
@@ -261,14 +248,14 @@ fn seconds() -> u32 {
 }
 
 /// A message of bounded length, without allocation.
-struct Text {
+struct Message {
     bytes: [u8; 512],
     length: usize,
 }
 
-impl Text {
-    fn new() -> Text {
-        Text {
+impl Message {
+    fn new() -> Message {
+        Message {
             bytes: [0; 512],
             length: 0,
         }
@@ -282,7 +269,7 @@ impl Text {
     }
 }
 
-impl Write for Text {
+impl Write for Message {
     fn write_str(&mut self, s: &str) -> std::fmt::Result {
         for byte in s.bytes() {
             let Some(place) = self.bytes.get_mut(self.length) else {
@@ -304,7 +291,7 @@ mod tests {
         assert_eq!(before([b"init", b"--after-crash", b"2"]), (2, None));
         assert_eq!(
             before([b"init", b"--after-crash", b"1r"]),
-            (1, Some(How::Reboot))
+            (1, Some(ShutdownKind::Reboot))
         );
         assert_eq!(before([b"/init", b"--after-crash", b"2"]), (0, None));
         assert_eq!(before([b"init", b"--after-crash", b""]), (0, None));
@@ -313,7 +300,7 @@ mod tests {
 
     #[test]
     fn the_message_is_one_bounded_line() {
-        let mut text = Text::new();
+        let mut text = Message::new();
         let _ = write!(text, "a\n{}", "x".repeat(5000));
         assert_eq!(text.length, 512);
         assert!(!text.bytes.contains(&b'\n'));

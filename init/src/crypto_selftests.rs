@@ -16,7 +16,7 @@ const NAME: &str = "cryptomgr_test";
 
 /// Lets them run only when nothing else wants to. Until it is done there are four of
 /// them to one of us.
-pub fn give_way() {
+pub fn deprioritize() {
     syscall::at_once(|| threads(Path::new("/proc")).for_each(syscall::only_when_idle));
 }
 

@@ -8,55 +8,56 @@ use std::path::Path;
 
 use config::{Config, Source};
 use log::info;
-use services::{Event, Id, Manager, Supervisor};
+use services::{Event, Manager, ServiceId, Supervisor};
 
-use crate::state::Machine;
+use crate::state::SystemState;
 use crate::{identity, select, session};
 use sys::clock::now;
 use sys::{config_sources, kmsg};
 
 /// A child has ended, perhaps `b2p data`: takes what it has left, once in a boot.
-pub fn take(machine: &mut Machine, manager: &mut Manager) {
-    if machine.kept || !Path::new(sys::paths::DATA_REPORT).exists() {
+pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
+    if state.disk_config_applied || !Path::new(sys::paths::DATA_REPORT).exists() {
         return; // the report is the last that it writes
     }
-    machine.kept = true;
+    state.disk_config_applied = true;
     if !Path::new(config_sources::KEPT).exists() {
         return;
     }
     let (config, complaints) = config_sources::all();
     for complaint in complaints.iter().filter(|c| c.source() == Source::Disk) {
-        machine.degraded("flag", &complaint.to_string());
+        state.degraded("flag", &complaint.to_string());
     }
-    let before = std::mem::replace(&mut machine.config, config);
-    if machine.config != before {
-        apply(machine, &before, manager);
+    let before = std::mem::replace(&mut state.config, config);
+    if state.config != before {
+        apply(state, &before, manager);
     }
 }
 
-fn apply(machine: &mut Machine, before: &Config, manager: &mut Manager) {
+fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     info!("what is on the data disk changes the configuration");
-    ::log::set_max_level(kmsg::filter(machine.config.loglevel));
-    let rows = select::services(&machine.config);
-    withdraw(&mut machine.config, &rows, manager);
-    let config = machine.config.clone();
+    ::log::set_max_level(kmsg::filter(state.config.loglevel));
+    let rows = select::services(&state.config);
+    turn_off_removed(&mut state.config, &rows, manager);
+    let config = state.config.clone();
     if config.hostname != before.hostname
         && let Err(why) = sys::hostname::set(&config.hostname)
     {
-        machine.degraded("hostname", &why);
+        state.degraded("hostname", &why);
     }
     if config.ssh_keys != before.ssh_keys
-        && let Err(why) = identity::more_keys(&config)
+        && let Err(why) = identity::add_keys(&config)
     {
-        machine.degraded("keys", &why);
+        state.degraded("keys", &why);
     }
-    let session = session::user(&config.user).and_then(|()| session::environment(&config));
+    let session =
+        session::rename_user(&config.user).and_then(|()| session::write_environment(&config));
     if let Err(why) = session {
-        machine.degraded("sessions", &why);
+        state.degraded("sessions", &why);
     }
     manager.revise(rows);
-    let late = machine.ready.is_some();
-    let (starts, stops) = turned(&config, before, late, &manager.supervisor);
+    let late = state.ready.is_some();
+    let (starts, stops) = changed_services(&config, before, late, &manager.supervisor);
     // Those that begin first: others wait for them. Those that end in the other order of
     // the table: an end lets go who waits for it, and that may be to end as well.
     for id in starts {
@@ -68,13 +69,20 @@ fn apply(machine: &mut Machine, before: &Config, manager: &mut Manager) {
 }
 
 /// Which services begin now that `before` did not ask for, and which end.
-fn turned(config: &Config, before: &Config, late: bool, s: &Supervisor) -> (Vec<Id>, Vec<Id>) {
+fn changed_services(
+    config: &Config,
+    before: &Config,
+    late: bool,
+    s: &Supervisor,
+) -> (Vec<ServiceId>, Vec<ServiceId>) {
     let (mut starts, mut stops) = (Vec::new(), Vec::new());
     for id in s.ids() {
-        let Some(row) = s.row(id) else { continue };
+        let Some(row) = s.definition(id) else {
+            continue;
+        };
         let was = sys::service_names::starts_at_boot(before, row.name);
         let is = sys::service_names::starts_at_boot(config, row.name);
-        let new = s.first(id).asked.is_none();
+        let new = s.timestamps(id).asked.is_none();
         if !is && was {
             stops.push(id);
         } else if is && (new || !was) && (late || !row.after_ready) {
@@ -85,12 +93,12 @@ fn turned(config: &Config, before: &Config, late: bool, s: &Supervisor) -> (Vec<
 }
 
 /// A row that is there no more is one that is off.
-fn withdraw(config: &mut Config, rows: &[services::Service], manager: &Manager) {
+fn turn_off_removed(config: &mut Config, rows: &[services::ServiceDef], manager: &Manager) {
     let s = &manager.supervisor;
     let own = s
         .ids()
-        .filter(|id| !s.added(*id))
-        .filter_map(|id| s.row(id));
+        .filter(|id| !s.is_user_service(*id))
+        .filter_map(|id| s.definition(id));
     for gone in own.filter(|old| rows.iter().all(|new| new.name != old.name)) {
         config.services.retain(|(name, _)| name != gone.name);
         config.services.push((gone.name.to_owned(), false));
@@ -107,13 +115,16 @@ mod tests {
     fn waiting(config: &Config) -> Supervisor {
         let mut s = Supervisor::new(select::services(config));
         for id in s.ids() {
-            let row = s.row(id);
+            let row = s.definition(id);
             if row.is_some_and(|row| {
                 !row.after_ready && sys::service_names::starts_at_boot(config, row.name)
             }) {
                 for (action, pid) in s.handle(0, Event::Start(id)).into_iter().zip(100..) {
                     if let Action::Spawn(id) = action {
-                        s.handle(0, Event::Spawned(id, pid + services::Pid::from(id as u8)));
+                        s.handle(
+                            0,
+                            Event::Spawned(id, pid + services::Pid::from(id.index() as u8)),
+                        );
                     }
                 }
             }
@@ -133,7 +144,7 @@ mod tests {
             ..before.clone()
         };
         let mut s = waiting(&before);
-        let (starts, stops) = turned(&config, &before, false, &s);
+        let (starts, stops) = changed_services(&config, &before, false, &s);
         assert!(starts.is_empty(), "{starts:?}");
         let mut todo = Vec::new();
         for id in stops.into_iter().rev() {
@@ -141,11 +152,11 @@ mod tests {
         }
         let data = s.find("data").and_then(|id| s.state(id).pid());
         let pid = data.unwrap_or_default();
-        todo.extend(s.handle(2, Event::Exited(pid, services::Status::Exited(0))));
+        todo.extend(s.handle(2, Event::Exited(pid, services::ExitStatus::Exited(0))));
         let begun: Vec<_> = todo
             .iter()
             .filter_map(|action| match action {
-                Action::Spawn(id) | Action::Watch(id) => s.row(*id).map(|row| row.name),
+                Action::Spawn(id) | Action::Watch(id) => s.definition(*id).map(|row| row.name),
                 _ => None,
             })
             .collect();

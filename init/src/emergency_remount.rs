@@ -16,16 +16,16 @@ use crate::unmount::bounded;
 /// Milliseconds that opening a disk may take: one that is gone may not answer.
 const OPEN_MS: i32 = 2_000;
 /// What the kernel says when it is done (fs/super.c, do_emergency_remount).
-const DONE: &[u8] = b"Emergency Remount complete";
+const DONE_MESSAGE: &[u8] = b"Emergency Remount complete";
 /// How often that is looked for, and how long between.
-const LOOKS: usize = 50;
-const PAUSE: Duration = Duration::from_millis(50);
+const MAX_POLLS: usize = 50;
+const POLL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Makes every disk read-only, if one is in use. Runs in a child.
 pub fn make_read_only() {
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     let disks = candidates(Path::new("/sys/class/block"), &swaps);
-    let used: Vec<String> = disks.into_iter().filter(|name| in_use(name)).collect();
+    let used: Vec<String> = disks.into_iter().filter(|name| is_in_use(name)).collect();
     if used.is_empty() {
         return;
     }
@@ -34,7 +34,7 @@ pub fn make_read_only() {
     if let Err(e) = fs::write("/proc/sysrq-trigger", "u") {
         return warn!("/proc/sysrq-trigger: {e}");
     }
-    match log.is_some_and(|mut log| (0..LOOKS).any(|_| says_done(&mut log))) {
+    match log.is_some_and(|mut log| (0..MAX_POLLS).any(|_| read_done(&mut log))) {
         true => info!("made read-only: they are clean"),
         false => warn!("not made read-only in time"),
     }
@@ -62,7 +62,7 @@ fn candidates(block: &Path, swaps: &str) -> Vec<String> {
 }
 
 /// A mounted file system has its disk for itself: open(2), `O_EXCL`.
-fn in_use(name: &str) -> bool {
+fn is_in_use(name: &str) -> bool {
     let open = || {
         let file = fs::OpenOptions::new()
             .read(true)
@@ -86,15 +86,15 @@ fn kernel_log() -> Option<fs::File> {
 }
 
 /// Whether one of the records that are there is it; if none is, after a pause.
-fn says_done(log: &mut impl Read) -> bool {
+fn read_done(log: &mut impl Read) -> bool {
     let mut record = [0u8; 8192];
     while let Ok(n @ 1..) = log.read(&mut record) {
         let text = record.get(..n).unwrap_or_default();
-        if text.windows(DONE.len()).any(|w| w == DONE) {
+        if text.windows(DONE_MESSAGE.len()).any(|w| w == DONE_MESSAGE) {
             return true;
         }
     }
-    std::thread::sleep(PAUSE);
+    std::thread::sleep(POLL_PAUSE);
     false
 }
 
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_end_is_found_among_other_records() {
         let text = "6,1,2,-;sysrq: Emergency Remount R/O\n4,2,3,-;Emergency Remount complete\n";
-        assert!(says_done(&mut text.as_bytes()));
-        assert!(!says_done(&mut &b"6,1,2,-;nothing\n"[..]));
+        assert!(read_done(&mut text.as_bytes()));
+        assert!(!read_done(&mut &b"6,1,2,-;nothing\n"[..]));
     }
 }

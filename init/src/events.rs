@@ -12,11 +12,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use services::manager::Token;
 use services::{Event, Manager, Millis, State, reap};
 
-use crate::power_button::Buttons;
-use crate::state::Machine;
+use crate::power_button::PowerButtons;
+use crate::state::SystemState;
 use crate::{catalog, control_requests, data_disk, disk_config, ready, shutdown};
+use control::ShutdownKind;
 use sys::clock::now;
-use sys::signals::{How, Request, Signals};
+use sys::signals::{Request, Signals};
 use sys::uevent::{self, Uevents};
 
 /// What became readable.
@@ -31,32 +32,32 @@ enum Source {
 
 /// Everything that the loop listens to besides the services.
 #[derive(Debug)]
-pub struct Ears {
+pub struct EventSources {
     /// Signals to PID 1.
     pub signals: Signals,
     /// Devices that come.
     pub uevents: Option<Uevents>,
     /// Power buttons.
-    pub buttons: Buttons,
+    pub buttons: PowerButtons,
     /// The control channel.
     pub control: Option<control::Server>,
     /// Children have ended that are not reaped yet.
-    pub more: bool,
+    pub reap_pending: bool,
 }
 
-impl Ears {
+impl EventSources {
     /// Opens the control channel. Without it signals still ask for an end.
-    pub fn listen(&mut self, machine: &mut Machine) {
+    pub fn bind_control(&mut self, state: &mut SystemState) {
         match control::Server::bind(Path::new(control::PATH)) {
             Ok(server) => self.control = Some(server),
-            Err(why) => machine.degraded("control", &why),
+            Err(why) => state.degraded("control", &why),
         }
     }
 
     /// Opens it again where its name is gone: by mistake, or because /run was full.
     /// Any signal gives the occasion, the end of a child too, so that nothing
     /// wakes PID 1 for it.
-    fn listen_again(&mut self) {
+    fn rebind_control(&mut self) {
         let path = Path::new(control::PATH);
         if path.symlink_metadata().is_err()
             && let Ok(server) = control::Server::bind(path)
@@ -69,9 +70,9 @@ impl Ears {
 
 /// What a turn of the loop brought that is not the services' own affair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
+pub struct Wakeup {
     /// Somebody asks for the machine to end.
-    pub asked: Option<How>,
+    pub asked: Option<ShutdownKind>,
     /// The kernel has news of devices.
     pub devices: bool,
     /// Somebody has come to the control channel.
@@ -82,95 +83,99 @@ pub struct Turn {
 
 /// Runs until `done` says so after some event. Shutting down does not return.
 pub fn run(
-    machine: &mut Machine,
+    state: &mut SystemState,
     manager: &mut Manager,
-    ears: &mut Ears,
-    mut done: impl FnMut(&mut Machine, &mut Manager) -> bool,
+    sources: &mut EventSources,
+    mut done: impl FnMut(&mut SystemState, &mut Manager) -> bool,
 ) {
-    while !done(machine, manager) {
-        let until = machine.scheduled.map(|s| s.at);
-        let turn = turn_of(manager, ears, until, |manager| {
-            disk_config::take(machine, manager)
+    while !done(state, manager) {
+        let until = state.scheduled.map(|s| s.at);
+        let wakeup = poll_once_then(manager, sources, until, |manager| {
+            disk_config::apply_once(state, manager)
         });
-        if turn.devices {
-            devices(machine, ears);
+        if wakeup.devices {
+            on_device_events(state, sources);
         }
-        data_disk::follow(machine, manager);
-        ready::follow(machine, manager);
-        late_comers(machine, manager);
-        machine.loader.work(machine.modules.as_mut());
-        let requested = if turn.control {
-            control_requests::serve(machine, manager, ears)
+        data_disk::follow(state, manager);
+        ready::follow(state, manager);
+        rerun_on_hotplug(state, manager);
+        state.loader.work(state.modules.as_mut());
+        let requested = if wakeup.control {
+            control_requests::serve(state, manager, sources)
         } else {
             None
         };
-        if turn.signal {
-            ears.listen_again();
+        if wakeup.signal {
+            sources.rebind_control();
         }
-        let due = machine.scheduled.filter(|s| s.at <= now());
-        let asked = turn.asked.or(requested).or(due.map(|s| s.how));
-        if let Some(how) = asked {
-            shutdown::run(how, manager, ears);
+        let due = state.scheduled.filter(|s| s.at <= now());
+        let asked = wakeup.asked.or(requested).or(due.map(|s| s.kind));
+        if let Some(kind) = asked {
+            shutdown::run(kind, manager, sources);
         }
     }
 }
 
 /// Sleeps until something happens, `until` at the latest, and does what the
 /// services need.
-pub fn turn(manager: &mut Manager, ears: &mut Ears, until: Option<Millis>) -> Turn {
-    turn_of(manager, ears, until, |_| {})
+pub fn poll_once(
+    manager: &mut Manager,
+    sources: &mut EventSources,
+    until: Option<Millis>,
+) -> Wakeup {
+    poll_once_then(manager, sources, until, |_| {})
 }
 
 /// The same; `first` sees what there is before the end of any child counts.
-fn turn_of(
+fn poll_once_then(
     manager: &mut Manager,
-    ears: &mut Ears,
+    sources: &mut EventSources,
     until: Option<Millis>,
     first: impl FnOnce(&mut Manager),
-) -> Turn {
-    let mut turn = Turn::default();
-    for source in wait(manager, ears, until) {
+) -> Wakeup {
+    let mut wakeup = Wakeup::default();
+    for source in poll_sources(manager, sources, until) {
         match source {
             Source::Signals => {
-                turn.asked = signals(ears).or(turn.asked);
-                turn.signal = true;
+                wakeup.asked = read_signals(sources).or(wakeup.asked);
+                wakeup.signal = true;
             }
-            Source::Uevents => turn.devices = true,
-            Source::Control => turn.control = true,
+            Source::Uevents => wakeup.devices = true,
+            Source::Control => wakeup.control = true,
             Source::Button => {
-                if ears.buttons.pressed() {
-                    turn.asked = Some(How::PowerOff);
+                if sources.buttons.read_press() {
+                    wakeup.asked = Some(ShutdownKind::PowerOff);
                 }
             }
             Source::Manager(token) => manager.readable(now(), token),
         }
     }
-    if ears.more {
+    if sources.reap_pending {
         first(manager);
-        ears.more = collect(manager);
+        sources.reap_pending = reap_children(manager);
     }
     manager.event(now(), Event::Tick);
-    turn
+    wakeup
 }
 
-fn wait(manager: &Manager, ears: &Ears, until: Option<Millis>) -> Vec<Source> {
+fn poll_sources(manager: &Manager, sources: &EventSources, until: Option<Millis>) -> Vec<Source> {
     let mut others: Vec<(Source, BorrowedFd<'_>)> = Vec::new();
-    others.push((Source::Signals, ears.signals.as_fd()));
-    others.extend(ears.uevents.iter().map(|u| (Source::Uevents, u.as_fd())));
-    let control = ears.control.iter().flat_map(|c| c.fds(now()));
+    others.push((Source::Signals, sources.signals.as_fd()));
+    others.extend(sources.uevents.iter().map(|u| (Source::Uevents, u.as_fd())));
+    let control = sources.control.iter().flat_map(|c| c.fds(now()));
     others.extend(control.map(|fd| (Source::Control, fd)));
-    others.extend(ears.buttons.fds().map(|fd| (Source::Button, fd)));
+    others.extend(sources.buttons.fds().map(|fd| (Source::Button, fd)));
     // Children left over from the last turn are nothing to sleep over.
-    let pause = ears.control.as_ref().and_then(|c| c.deadline(now()));
-    let until = if ears.more {
+    let pause = sources.control.as_ref().and_then(|c| c.deadline(now()));
+    let until = if sources.reap_pending {
         Some(0)
     } else {
-        earlier(until, pause)
+        earliest(until, pause)
     };
-    wait_until(manager, &others, until)
+    poll_fds(manager, &others, until)
 }
 
-fn wait_until(
+fn poll_fds(
     manager: &Manager,
     others: &[(Source, BorrowedFd<'_>)],
     until: Option<Millis>,
@@ -187,8 +192,8 @@ fn wait_until(
         .iter()
         .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
         .collect();
-    let deadline = earlier(manager.deadline(), until);
-    match poll(&mut fds, timeout(deadline)) {
+    let deadline = earliest(manager.deadline(), until);
+    match poll(&mut fds, poll_timeout(deadline)) {
         Ok(_) | Err(Errno::EINTR) => {}
         // ENOMEM: the kernel could not take the list. Come back, not at once.
         Err(e) => {
@@ -205,12 +210,12 @@ fn wait_until(
         .collect()
 }
 
-fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
+fn earliest(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
     [a, b].into_iter().flatten().min()
 }
 
 /// Milliseconds until `deadline`, rounded up so that it has passed on waking.
-fn timeout(deadline: Option<Millis>) -> PollTimeout {
+fn poll_timeout(deadline: Option<Millis>) -> PollTimeout {
     let Some(at) = deadline else {
         return PollTimeout::NONE;
     };
@@ -222,12 +227,12 @@ fn timeout(deadline: Option<Millis>) -> PollTimeout {
 }
 
 /// Takes the signals that came; how the machine is to end, if one of them asks.
-fn signals(ears: &mut Ears) -> Option<How> {
+fn read_signals(sources: &mut EventSources) -> Option<ShutdownKind> {
     let mut asked = None;
-    for request in ears.signals.requests() {
+    for request in sources.signals.requests() {
         match request {
-            Request::Reap => ears.more = true,
-            Request::Shutdown(how) => asked = Some(how),
+            Request::Reap => sources.reap_pending = true,
+            Request::Shutdown(kind) => asked = Some(kind),
             Request::Nothing => {}
         }
     }
@@ -236,7 +241,7 @@ fn signals(ears: &mut Ears) -> Option<How> {
 
 /// Ended children: ours go to the supervisor, orphans are only reaped. `true` if
 /// some may be left.
-pub fn collect(manager: &mut Manager) -> bool {
+pub fn reap_children(manager: &mut Manager) -> bool {
     reap::drain(|pid, status| {
         if !manager.exited(now(), pid, status) {
             debug!("orphan {pid}: {status}");
@@ -246,25 +251,25 @@ pub fn collect(manager: &mut Manager) -> bool {
 
 /// What has come since a service looked for it: it looks again, where it is asked for.
 /// Before the ready line it sees for itself.
-fn late_comers(machine: &mut Machine, manager: &mut Manager) {
-    if machine.ready.is_none() {
+fn rerun_on_hotplug(state: &mut SystemState, manager: &mut Manager) {
+    if state.ready.is_none() {
         return;
     }
-    if machine.folder && again(manager, &[catalog::SHARES]) {
-        machine.folder = false;
+    if state.folder && rerun_oneshots(manager, &[catalog::SHARES]) {
+        state.folder = false;
     }
     // A drive on a slow bus, which nobody has waited for. Once is enough.
     let both = [catalog::CLOUD.name, catalog::CLOUD_SCRIPTS.name];
-    if machine.disc && (Path::new(catalog::CLOUDED).exists() || again(manager, &both)) {
-        machine.disc = false;
+    if state.disc && (Path::new(catalog::CLOUDED).exists() || rerun_oneshots(manager, &both)) {
+        state.disc = false;
     }
 }
 
 /// Starts one-shots once more that have had their turn, where all of them rest; else
 /// `false`.
-fn again(manager: &mut Manager, names: &[&str]) -> bool {
+fn rerun_oneshots(manager: &mut Manager, names: &[&str]) -> bool {
     let s = &manager.supervisor;
-    let rests = |id: &services::Id| s.state(*id).at_rest() && s.state(*id) != State::Off;
+    let rests = |id: &services::ServiceId| s.state(*id).at_rest() && s.state(*id) != State::Off;
     let found = names.iter().map(|name| s.find(name).filter(rests));
     let Some(ids) = found.collect::<Option<Vec<_>>>() else {
         return false;
@@ -275,27 +280,27 @@ fn again(manager: &mut Manager, names: &[&str]) -> bool {
 }
 
 /// Drivers for devices that came, and buttons that came with them.
-fn devices(machine: &mut Machine, ears: &mut Ears) {
-    let Some(events) = ears.uevents.as_ref().map(Uevents::added) else {
+fn on_device_events(state: &mut SystemState, sources: &mut EventSources) {
+    let Some(events) = sources.uevents.as_ref().map(Uevents::added) else {
         return;
     };
     for event in events {
         match event {
             uevent::Added::Lost => {
-                machine.loader.everything();
-                ears.buttons.find();
-                machine.data.heard = machine.data.heard.saturating_add(1);
+                state.loader.everything();
+                sources.buttons.open_all();
+                state.data.last_block_seqnum = state.data.last_block_seqnum.saturating_add(1);
             }
             // Until then `b2p data` loads those, and waits for what they find: for
             // a driver that someone else is loading, the kernel lets nobody wait.
-            uevent::Added::Modalias(alias)
-                if machine.ready.is_none() && uevent::any_disk(&alias) => {}
-            uevent::Added::Modalias(alias) => machine.loader.add(alias),
-            uevent::Added::Input(name) => ears.buttons.add(&name),
-            uevent::Added::Block(number) => machine.data.heard = number,
-            uevent::Added::Folder => machine.folder = true,
-            uevent::Added::Disc => machine.disc = true,
-            uevent::Added::Gone(name) => data_disk::gone(machine, &name),
+            uevent::Added::Modalias(alias) if state.ready.is_none() && uevent::any_disk(&alias) => {
+            }
+            uevent::Added::Modalias(alias) => state.loader.add(alias),
+            uevent::Added::Input(name) => sources.buttons.open(&name),
+            uevent::Added::Block(number) => state.data.last_block_seqnum = number,
+            uevent::Added::Folder => state.folder = true,
+            uevent::Added::Disc => state.disc = true,
+            uevent::Added::Gone(name) => data_disk::on_removed(state, &name),
         }
     }
 }

@@ -13,14 +13,14 @@ use sys::files::{replace, some};
 /// What sshd_config names as the file of keys for everybody who may log in.
 const KEYS: &str = "/run/boot2podman/authorized_keys";
 /// 2026-01-01 in seconds since 1970: no image is older, so no clock may be.
-const EPOCH: i64 = 1_767_225_600;
+const EARLIEST_CLOCK: i64 = 1_767_225_600;
 
 /// Gives the machine an id (machine-id(5)): the one that its firmware has, so
 /// that the same VM keeps it without a disk, else a random one.
 ///
 /// # Errors
 /// What could not be read or written.
-pub fn machine_id() -> Result<(), String> {
+pub fn write_machine_id() -> Result<(), String> {
     let path = Path::new("/etc/machine-id");
     if fs::read_to_string(path).is_ok_and(|t| valid_id(t.trim()).is_some()) {
         return Ok(()); // brought along by the image or a disk
@@ -54,7 +54,7 @@ fn random_id() -> std::io::Result<String> {
 ///
 /// # Errors
 /// What could not be written; or that nobody can log in.
-pub fn keys(config: &Config) -> Result<(), String> {
+pub fn write_keys(config: &Config) -> Result<(), String> {
     let mut text = config.ssh_keys.join("\n");
     text.push('\n');
     replace(Path::new(KEYS), text.as_bytes(), 0o644)?;
@@ -70,7 +70,7 @@ pub fn keys(config: &Config) -> Result<(), String> {
 ///
 /// # Errors
 /// What could not be read or written.
-pub fn more_keys(config: &Config) -> Result<(), String> {
+pub fn add_keys(config: &Config) -> Result<(), String> {
     let path = Path::new(KEYS);
     let bytes = some(path, 1 << 20).map_err(|e| format!("{KEYS}: {e}"))?;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
@@ -89,23 +89,23 @@ pub fn more_keys(config: &Config) -> Result<(), String> {
 ///
 /// # Errors
 /// What the system said.
-pub fn clock() -> Result<(), String> {
+pub fn set_clock() -> Result<(), String> {
     let now = clock_gettime(ClockId::CLOCK_REALTIME).map_err(|e| e.to_string())?;
-    if now.tv_sec() >= EPOCH {
+    if now.tv_sec() >= EARLIEST_CLOCK {
         return Ok(());
     }
     warn!(
         "the clock says {} s since 1970, which cannot be: set to 2026-01-01",
         now.tv_sec()
     );
-    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(EPOCH, 0))
+    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(EARLIEST_CLOCK, 0))
         .map_err(|e| format!("clock_settime: {e}"))
 }
 
 /// Says so when the random number generator is not initialised: what waits for
 /// it (host keys) then waits for the kernel's jitter entropy. Nothing that is
 /// not secret is credited to it here.
-pub fn entropy() {
+pub fn warn_without_entropy() {
     let mut byte = [0u8; 1];
     if !sys::syscall::random_ready(&mut byte) {
         warn!(

@@ -10,12 +10,13 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use init::events::Ears;
-use init::power_button::Buttons;
-use init::state::Machine;
+use control::ShutdownKind;
+use init::events::EventSources;
+use init::power_button::PowerButtons;
+use init::state::SystemState;
 use init::{boot, coldplug, crash, modprobe, rescue, run, select, shutdown};
 use services::Manager;
-use sys::signals::{How, Signals};
+use sys::signals::Signals;
 use sys::{config_sources, kmsg};
 
 /// Where the kernel or a shell starts us.
@@ -53,14 +54,14 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 fn init(words: [&[u8]; 3]) -> ! {
     let (before, ending) = crash::before(words);
     // Known from the start: it may crash again before it is at the end once more.
-    ending.into_iter().for_each(crash::ending);
-    crash::guard(before);
+    ending.into_iter().for_each(crash::set_shutdown);
+    crash::install_handlers(before);
     let signals = loop {
         match Signals::block() {
             Ok(signals) => break signals,
             // Out of memory at the very start: nothing else to do than to wait,
             // and to obey meanwhile.
-            Err(_) => crash::turn(),
+            Err(_) => crash::reap_once(),
         }
     };
     // Ctrl-Alt-Del is a signal to us now, and no reset; only once it is blocked
@@ -74,34 +75,34 @@ fn init(words: [&[u8]; 3]) -> ! {
 }
 
 /// What is left to do after a crash: reap, obey signals, offer a shell.
-fn after_crash(signals: Signals, ending: Option<How>) -> ! {
+fn after_crash(signals: Signals, ending: Option<ShutdownKind>) -> ! {
     kmsg::start(log::LevelFilter::Info);
-    let mut machine = Machine::new();
-    machine.config = config_sources::early();
-    machine.degraded(
+    let mut state = SystemState::new();
+    state.config = config_sources::early();
+    state.degraded(
         "init",
         "PID 1 crashed and was started again: services that still run go on unsupervised, and a scheduled end is forgotten",
     );
-    let mut ears = Ears {
+    let mut sources = EventSources {
         signals,
         uevents: None,
-        buttons: Buttons::default(),
+        buttons: PowerButtons::default(),
         control: None,
         // Signals were read by the program before that it did not live to act on.
-        more: true,
+        reap_pending: true,
     };
-    if let Some(how) = ending {
+    if let Some(kind) = ending {
         // What it was at when it crashed. The services are children like others.
         let mut nobody = Manager::new(Vec::new(), None, kmsg::service_line);
-        shutdown::run(how, &mut nobody, &mut ears);
+        shutdown::run(kind, &mut nobody, &mut sources);
     }
-    ears.buttons.find();
-    ears.listen(&mut machine);
+    sources.buttons.open_all();
+    sources.bind_control(&mut state);
     // The API's socket went with the old program; the other services did not.
-    let api = select::podman(machine.config.podman).into_iter().collect();
+    let api = select::podman(state.config.podman).into_iter().collect();
     rescue::for_ever(
-        &mut machine,
-        &mut ears,
+        &mut state,
+        &mut sources,
         api,
         "`reboot` starts again in order",
     )
@@ -117,12 +118,12 @@ fn other(words: &[String]) -> i32 {
     };
     match called.as_str() {
         "modprobe" => modprobe::main(rest.unwrap_or_default()),
-        "settle" => {
+        "coldplug" => {
             kmsg::start(log::LevelFilter::Info);
             coldplug::main()
         }
         name => {
-            eprintln!("init {name}: as a command it is run, modprobe or settle; see b2p");
+            eprintln!("init {name}: as a command it is run, modprobe or coldplug; see b2p");
             1
         }
     }

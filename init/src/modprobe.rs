@@ -59,7 +59,7 @@ fn load(names: &[&String], parameters: &str) -> Result<(), String> {
                 .map(|e| format!("{n}: {e}"))
         })
         .collect();
-    module_prefetch::load(&mut modules);
+    module_prefetch::load_followers(&mut modules);
     if failed.is_empty() {
         Ok(())
     } else {

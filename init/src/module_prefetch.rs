@@ -6,14 +6,14 @@ use sys::modules::Modules;
 
 /// The first, those that follow, why.
 #[rustfmt::skip]
-const COMPANY: &[(&str, &[&str], &str)] = &[
+const PREFETCH: &[(&str, &[&str], &str)] = &[
     ("bridge", &["veth", "nft_chain_nat", "nft_masq", "nft_fib_inet", "nft_ct"],
      "netavark makes a bridge and then rules; at each word that nf_tables does not know it undoes all and asks, twice or three times: 25 processes and 130 ms"),
 ];
 
 /// Loads what the first use of a module asks for next, if `modules` has just loaded it.
-pub fn load(modules: &mut Modules) {
-    for (trigger, others, _) in COMPANY {
+pub fn load_followers(modules: &mut Modules) {
+    for (trigger, others, _) in PREFETCH {
         if modules.has_loaded(trigger) {
             for name in *others {
                 // Who needs it asks for it again, and hears why it is not there.
@@ -25,8 +25,8 @@ pub fn load(modules: &mut Modules) {
 }
 
 /// Loads the modules of containers' networks.
-pub fn of_containers(modules: &mut Modules) {
+pub fn for_containers(modules: &mut Modules) {
     let one = modules.load("bridge");
     debug!("for containers: {one:?}");
-    load(modules);
+    load_followers(modules);
 }

@@ -56,7 +56,7 @@ const API: &[Row] = &[
 /// Mounted below those, once the root is there and out of the way of the first
 /// milliseconds.
 #[rustfmt::skip]
-const MORE: &[Row] = &[
+const BELOW_API: &[Row] = &[
     row("/dev/pts",    "devpts", NOSUID.union(NOEXEC), "gid=5,mode=620,ptmxmode=666", false, "terminals of ssh and containers; group tty is 5 on Debian"),
     row("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777", false, "shm_open(3)"),
     row("/dev/mqueue", "mqueue", PLAIN, "", true, "mq_overview(7); crun mounts it in containers"),
@@ -99,8 +99,8 @@ const NODES: &[(&str, u64, &str)] = &[
 ///
 /// # Errors
 /// The mounts that failed, each with its reason.
-pub fn api() -> Result<(), String> {
-    all(API)
+pub fn mount_api() -> Result<(), String> {
+    mount_rows(API)
 }
 
 /// Mounts /proc again where somebody has taken it away: without it nobody knows
@@ -108,9 +108,9 @@ pub fn api() -> Result<(), String> {
 ///
 /// # Errors
 /// Why it is not there.
-pub fn proc() -> Result<(), String> {
+pub fn restore_proc() -> Result<(), String> {
     let row = API.iter().find(|r| r.fstype == "proc");
-    let result = row.map_or(Ok(()), one);
+    let result = row.map_or(Ok(()), mount_row);
     result.map_err(|e| format!("/proc: {e}"))
 }
 
@@ -118,22 +118,22 @@ pub fn proc() -> Result<(), String> {
 ///
 /// # Errors
 /// The mounts that failed, each with its reason.
-pub fn more() -> Result<(), String> {
-    let result = all(MORE);
-    links();
-    nodes();
-    result.and(directories())
+pub fn mount_rest() -> Result<(), String> {
+    let result = mount_rows(BELOW_API);
+    create_links();
+    create_nodes();
+    result.and(create_directories())
 }
 
 /// Mounts what no service waits for.
 ///
 /// # Errors
 /// The mounts that failed, each with its reason.
-pub fn late() -> Result<(), String> {
-    all(LATE)
+pub fn mount_late() -> Result<(), String> {
+    mount_rows(LATE)
 }
 
-fn nodes() {
+fn create_nodes() {
     for (path, minor, why) in NODES {
         let made = || {
             if let Some(dir) = Path::new(path).parent() {
@@ -149,7 +149,7 @@ fn nodes() {
     }
 }
 
-fn directories() -> Result<(), String> {
+fn create_directories() -> Result<(), String> {
     let mut failed = Vec::new();
     for (path, mode, owner, why) in DIRECTORIES {
         let made = fs::create_dir_all(path)
@@ -159,11 +159,11 @@ fn directories() -> Result<(), String> {
             failed.push(format!("{path} ({why}): {e}"));
         }
     }
-    link("/run/docker.sock", "podman/podman.sock");
-    said(failed)
+    replace_link("/run/docker.sock", "podman/podman.sock");
+    joined(failed)
 }
 
-fn said(failed: Vec<String>) -> Result<(), String> {
+fn joined(failed: Vec<String>) -> Result<(), String> {
     if failed.is_empty() {
         Ok(())
     } else {
@@ -171,7 +171,7 @@ fn said(failed: Vec<String>) -> Result<(), String> {
     }
 }
 
-fn all(rows: &[Row]) -> Result<(), String> {
+fn mount_rows(rows: &[Row]) -> Result<(), String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let mut failed = Vec::new();
     for row in rows {
@@ -179,7 +179,7 @@ fn all(rows: &[Row]) -> Result<(), String> {
             debug!("{}: this kernel has no {}", row.target, row.fstype);
             continue;
         }
-        match one(row) {
+        match mount_row(row) {
             Err(Errno::ENOENT) if row.optional => {} // no EFI, no such directory
             // A namespace may not mount every file system.
             Err(e @ Errno::EPERM) if row.optional => debug!("{}: {e}", row.target),
@@ -187,11 +187,11 @@ fn all(rows: &[Row]) -> Result<(), String> {
             Ok(()) => {}
         }
     }
-    said(failed)
+    joined(failed)
 }
 
-fn one(row: &Row) -> nix::Result<()> {
-    if there(row) {
+fn mount_row(row: &Row) -> nix::Result<()> {
+    if already_mounted(row) {
         return Ok(());
     }
     // Below /sys the directory cannot be made, and is there or is not.
@@ -213,7 +213,7 @@ fn one(row: &Row) -> nix::Result<()> {
 /// Whether who started us (a container engine, a test) has mounted it already.
 /// What the kernel answers in there must be the kernel's; the others may be
 /// anything: a /dev is often a tmpfs with a few nodes.
-fn there(row: &Row) -> bool {
+fn already_mounted(row: &Row) -> bool {
     let device = |path: &Path| fs::metadata(path).map(|m| m.dev()).ok();
     let target = Path::new(row.target);
     let is = |magic| statfs(target).is_ok_and(|s| s.filesystem_type() == magic);
@@ -245,15 +245,15 @@ const LINKS: &[(&str, &str)] = &[
     ("/dev/ptmx", "pts/ptmx"),
 ];
 
-fn links() {
+fn create_links() {
     for (path, target) in LINKS {
-        link(path, target);
+        replace_link(path, target);
     }
 }
 
 /// Replaces what is there: devtmpfs has a /dev/ptmx node, but devpts' own is
 /// the one with our modes.
-fn link(path: &str, target: &str) {
+fn replace_link(path: &str, target: &str) {
     let _ = fs::remove_file(path);
     symlink(target, path).unwrap_or_else(|e| warn!("link {path}: {e}"));
 }
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn every_mount_says_why() {
-        for row in API.iter().chain(MORE).chain(LATE) {
+        for row in API.iter().chain(BELOW_API).chain(LATE) {
             assert!(
                 !row.why.is_empty() && row.target.starts_with('/'),
                 "{}",

@@ -13,19 +13,19 @@ use log::{debug, info};
 /// input-event-codes.h
 const EV_KEY: u16 = 1;
 /// Power off; restart is what libkrun's arm64 machines send to ask for an end.
-const KEYS: &[u16] = &[116, 0x198];
+const POWER_KEYS: &[u16] = &[116, 0x198];
 /// `struct input_event` on 64-bit: two words of time, type, code, value.
-const EVENT: usize = 24;
+const EVENT_BYTES: usize = 24;
 /// More are not listened to.
-const MOST: usize = 8;
+const MAX_DEVICES: usize = 8;
 
 /// The open devices.
 #[derive(Debug, Default)]
-pub struct Buttons(Vec<(String, fs::File)>);
+pub struct PowerButtons(Vec<(String, fs::File)>);
 
-impl Buttons {
+impl PowerButtons {
     /// Opens every input device that is there.
-    pub fn find(&mut self) {
+    pub fn open_all(&mut self) {
         let Ok(read) = fs::read_dir("/sys/class/input") else {
             return;
         };
@@ -33,21 +33,21 @@ impl Buttons {
             .flatten()
             .filter_map(|e| e.file_name().into_string().ok())
         {
-            self.add(&name);
+            self.open(&name);
         }
     }
 
     /// Opens one, such as `event0`, if it has such a key.
-    pub fn add(&mut self, name: &str) {
+    pub fn open(&mut self, name: &str) {
         if self.0.iter().any(|(known, _)| known == name) {
             return;
         }
         let keys = Path::new("/sys/class/input")
             .join(name)
             .join("device/capabilities/key");
-        let has = |text: &str| KEYS.iter().any(|k| bit(text, *k));
+        let has = |text: &str| POWER_KEYS.iter().any(|k| has_bit(text, *k));
         if !name.starts_with("event")
-            || self.0.len() >= MOST
+            || self.0.len() >= MAX_DEVICES
             || !fs::read_to_string(keys).is_ok_and(|t| has(&t))
         {
             return;
@@ -72,16 +72,16 @@ impl Buttons {
     }
 
     /// Whether one has been pressed. A device that has gone is forgotten.
-    pub fn pressed(&mut self) -> bool {
+    pub fn read_press(&mut self) -> bool {
         let mut pressed = false;
         self.0.retain_mut(|(_, file)| {
-            let mut bytes = [0u8; EVENT * 16];
+            let mut bytes = [0u8; EVENT_BYTES * 16];
             match file.read(&mut bytes) {
                 Ok(n) => {
                     pressed |= bytes
                         .get(..n)
                         .unwrap_or(&[])
-                        .chunks_exact(EVENT)
+                        .chunks_exact(EVENT_BYTES)
                         .any(is_press)
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
@@ -98,12 +98,14 @@ impl Buttons {
 
 fn is_press(event: &[u8]) -> bool {
     let half = |at: usize| Some(u16::from_ne_bytes(event.get(at..at + 2)?.try_into().ok()?));
-    half(16) == Some(EV_KEY) && half(18).is_some_and(|k| KEYS.contains(&k)) && half(20) == Some(1)
+    half(16) == Some(EV_KEY)
+        && half(18).is_some_and(|k| POWER_KEYS.contains(&k))
+        && half(20) == Some(1)
 }
 
 /// Whether bit `n` is set in a sysfs capability bitmap: 64-bit words in
 /// hexadecimal, the highest first (drivers/input/input.c, input_print_bitmap).
-fn bit(words: &str, n: u16) -> bool {
+fn has_bit(words: &str, n: u16) -> bool {
     let word = words.split_whitespace().rev().nth(usize::from(n / 64));
     let value = word
         .and_then(|w| u64::from_str_radix(w, 16).ok())
@@ -117,9 +119,9 @@ mod tests {
 
     #[test]
     fn bitmaps() {
-        assert!(bit("10000000000000 0\n", 116));
-        assert!(!bit("0 10000000000000\n", 116));
-        assert!(!bit("", 116) && !bit("zz zz", 116));
+        assert!(has_bit("10000000000000 0\n", 116));
+        assert!(!has_bit("0 10000000000000\n", 116));
+        assert!(!has_bit("", 116) && !has_bit("zz zz", 116));
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use config::Config;
 use log::error;
-use services::{Event, Id, Manager, Millis, Ready, Restart, Service, State, Supervisor, Verdict};
+use services::{
+    Event, Manager, Millis, Readiness, ReadyWhen, Restart, ServiceDef, ServiceId, State, Supervisor,
+};
 
-use crate::state::{Degraded, Machine};
+use crate::state::{Degraded, SystemState};
 use sys::clock::now;
 use sys::files::{replace, some};
 use sys::paths::API;
@@ -15,12 +17,12 @@ use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
 
 /// The line, for whoever comes later.
-const READY: &str = "/run/boot2podman/ready";
+const READY_FILE: &str = "/run/boot2podman/ready";
 /// Where helpers that have ended say what they could not do, each in a file
 /// `<service>.degraded` of lines `degraded <what>: <why>`.
-const TOLD: &str = "/run/boot2podman";
+const REPORT_DIR: &str = "/run/boot2podman";
 /// More of such a file is not read.
-const TOLD_MOST: u64 = 16 * 1024;
+const MAX_REPORT_BYTES: u64 = 16 * 1024;
 /// The console log level after the boot: warnings still break into what a
 /// person types, notices (each sudo is one) and less are in the log (sysctl kernel.printk).
 const CONSOLE_LEVEL: u8 = 5;
@@ -29,29 +31,29 @@ const CONSOLE_LEVEL: u8 = 5;
 #[must_use]
 pub fn settled(manager: &Manager) -> bool {
     let s = &manager.supervisor;
-    s.ids().all(|id| s.verdict(id) != Verdict::Pending)
+    s.ids().all(|id| s.readiness(id) != Readiness::Pending)
 }
 
 /// Says it, and starts what comes after.
-pub fn announce(machine: &mut Machine, manager: &mut Manager) {
-    for (name, why) in failed(manager) {
-        if !hear(machine, name) {
-            machine.degraded(name, &why);
+pub fn announce(state: &mut SystemState, manager: &mut Manager) {
+    for (name, why) in failed_gates(manager) {
+        if !read_report(state, name) {
+            state.degraded(name, &why);
         }
     }
-    for name in done(manager) {
-        hear(machine, name);
+    for name in finished_gates(manager) {
+        read_report(state, name);
     }
-    let line = line(machine, manager);
+    let line = ready_line(state, manager);
     kmsg::say(kmsg::seen(5), &line);
-    write(READY, &format!("{line}\n"));
-    write_degraded(machine);
+    write(READY_FILE, &format!("{line}\n"));
+    write_degraded(state);
     kmsg::quieten(CONSOLE_LEVEL);
     syscall::expedite_rcu(false);
     image::read_further_ahead();
-    machine.ready = Some(now());
-    machine.heard = over(&manager.supervisor);
-    start(manager, &machine.config, true);
+    state.ready = Some(now());
+    state.reported = finished_oneshots(&manager.supervisor);
+    start(manager, &state.config, true);
 }
 
 fn write(path: &str, text: &str) {
@@ -59,27 +61,27 @@ fn write(path: &str, text: &str) {
 }
 
 /// Writes what is not as asked to where everybody finds it.
-fn write_degraded(machine: &Machine) {
+fn write_degraded(state: &SystemState) {
     let line = |d: &Degraded| format!("{}: {}\n", d.what, d.why);
-    let text: String = machine.degraded.iter().map(line).collect();
+    let text: String = state.degraded.iter().map(line).collect();
     write(sys::paths::DEGRADED, &text);
 }
 
 /// Something was asked for while the machine runs, and is there, or is not: what
 /// was said of it before no longer holds.
-pub fn changed(machine: &mut Machine, what: &str, why: Option<&String>) {
-    machine.degraded.retain(|d| d.what != what);
+pub fn update_degraded(state: &mut SystemState, what: &str, why: Option<&String>) {
+    state.degraded.retain(|d| d.what != what);
     if let Some(why) = why {
-        machine.degraded(what, why);
+        state.degraded(what, why);
     }
-    write_degraded(machine);
+    write_degraded(state);
 }
 
 /// Starts the services of the boot, or those that come after it.
 pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
     for id in manager.supervisor.ids() {
-        let row = manager.supervisor.row(id);
-        let is = |r: &Service| r.after_ready == after_ready && starts_at_boot(config, r.name);
+        let row = manager.supervisor.definition(id);
+        let is = |r: &ServiceDef| r.after_ready == after_ready && starts_at_boot(config, r.name);
         if row.is_some_and(is) {
             manager.event(now(), Event::Start(id));
         }
@@ -87,78 +89,78 @@ pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
 }
 
 /// Starts every service there is.
-pub fn all(manager: &mut Manager) {
+pub fn start_all(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
         manager.event(now(), Event::Start(id));
     }
 }
 
 /// Name and reason of every service that the ready line waited for in vain.
-fn failed(manager: &Manager) -> Vec<(&'static str, String)> {
+fn failed_gates(manager: &Manager) -> Vec<(&'static str, String)> {
     let s = &manager.supervisor;
-    let bad = s.ids().filter(|id| s.verdict(*id) == Verdict::Bad);
+    let bad = s.ids().filter(|id| s.readiness(*id) == Readiness::Failed);
     bad.filter_map(|id| {
-        s.row(id)
-            .map(|r| (r.name, reason(s.state(id), s.last(id), r)))
+        s.definition(id)
+            .map(|r| (r.name, reason(s.state(id), s.last_exit(id), r)))
     })
     .collect()
 }
 
 /// Those that have done what they could of what the ready line waited for.
-fn done(manager: &Manager) -> Vec<&'static str> {
+fn finished_gates(manager: &Manager) -> Vec<&'static str> {
     let s = &manager.supervisor;
-    let good = s.ids().filter(|id| s.verdict(*id) == Verdict::Good);
-    let rows = good.filter_map(|id| s.row(id));
-    rows.filter(|r| r.ready == Ready::Exit)
+    let good = s.ids().filter(|id| s.readiness(*id) == Readiness::Ready);
+    let rows = good.filter_map(|id| s.definition(id));
+    rows.filter(|r| r.ready == ReadyWhen::Exit)
         .map(|r| r.name)
         .collect()
 }
 
 /// Takes what the helper of this service could not do; whether it says anything.
-fn hear(machine: &mut Machine, name: &str) -> bool {
-    let path = Path::new(TOLD).join(name).with_extension("degraded");
-    let text = some(&path, TOLD_MOST).unwrap_or_default();
+fn read_report(state: &mut SystemState, name: &str) -> bool {
+    let path = Path::new(REPORT_DIR).join(name).with_extension("degraded");
+    let text = some(&path, MAX_REPORT_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    for (what, why) in told(&text) {
-        machine.degraded(what, why);
+    for (what, why) in parse_report(&text) {
+        state.degraded(what, why);
     }
-    told(&text).next().is_some()
+    parse_report(&text).next().is_some()
 }
 
 /// After each turn of the loop of a machine that is ready: what the one-shots that
 /// have done their work since could not do. What they said before no longer holds.
-pub fn follow(machine: &mut Machine, manager: &Manager) {
-    if machine.ready.is_none() {
+pub fn follow(state: &mut SystemState, manager: &Manager) {
+    if state.ready.is_none() {
         return;
     }
     // Not by who was at work before: one may begin and end within a turn.
-    let over = over(&manager.supervisor);
-    let before = std::mem::replace(&mut machine.heard, over.clone());
+    let over = finished_oneshots(&manager.supervisor);
+    let before = std::mem::replace(&mut state.reported, over.clone());
     for (id, _) in over.into_iter().filter(|one| !before.contains(one)) {
-        if let Some(row) = manager.supervisor.row(id) {
-            machine.degraded.retain(|d| d.what != row.name);
-            hear(machine, row.name);
-            write_degraded(machine);
+        if let Some(row) = manager.supervisor.definition(id) {
+            state.degraded.retain(|d| d.what != row.name);
+            read_report(state, row.name);
+            write_degraded(state);
         }
     }
 }
 
 /// The one-shots whose work is done, and since when.
-fn over(s: &Supervisor) -> Vec<(Id, Millis)> {
-    let is = |id: &Id| s.state(*id) == State::Done;
-    let one = |row: &Service| row.ready == Ready::Exit || row.restart == Restart::Never;
-    let once = |id: &Id| s.row(*id).is_some_and(one);
+fn finished_oneshots(s: &Supervisor) -> Vec<(ServiceId, Millis)> {
+    let is = |id: &ServiceId| s.state(*id) == State::Done;
+    let one = |row: &ServiceDef| row.ready == ReadyWhen::Exit || row.restart == Restart::Never;
+    let once = |id: &ServiceId| s.definition(*id).is_some_and(one);
     let all = s.ids().filter(|id| is(id) && once(id));
     all.map(|id| (id, s.since(id))).collect()
 }
 
 /// What and why of each line that is one.
-fn told(text: &str) -> impl Iterator<Item = (&str, &str)> {
+fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let lines = text.lines();
     lines.filter_map(|l| l.strip_prefix("degraded ")?.split_once(": "))
 }
 
-fn reason(state: State, last: Option<services::Status>, row: &services::Service) -> String {
+fn reason(state: State, last: Option<services::ExitStatus>, row: &services::ServiceDef) -> String {
     match (state, last) {
         (State::Waiting, _) => format!("waits for {}, which is not there", row.needs.join(", ")),
         (_, Some(status)) => format!("{status}; the kernel log says more"),
@@ -179,11 +181,11 @@ fn reason(state: State, last: Option<services::Status>, row: &services::Service)
 }
 
 /// `ready ssh=… api=… data=… init=… boot=…`, the contract's line.
-fn line(machine: &Machine, manager: &Manager) -> String {
+fn ready_line(state: &SystemState, manager: &Manager) -> String {
     let good = |name: &str| {
         let s = &manager.supervisor;
         s.find(name)
-            .is_some_and(|id| s.verdict(id) == Verdict::Good)
+            .is_some_and(|id| s.readiness(id) == Readiness::Ready)
     };
     let ssh = net::addresses()
         .first()
@@ -193,8 +195,8 @@ fn line(machine: &Machine, manager: &Manager) -> String {
             |(_, addr)| SocketAddr::new(*addr, 22).to_string(),
         );
     let api = if good("podman") { API } else { "none" };
-    let data = machine.data.device.as_deref().unwrap_or("ram");
-    let init = now().saturating_sub(machine.started);
+    let data = state.data.device.as_deref().unwrap_or("ram");
+    let init = now().saturating_sub(state.started);
     format!(
         "ready ssh={ssh} api={api} data={data} init={init} boot={}",
         now()
@@ -209,27 +211,30 @@ mod tests {
     fn only_whole_lines_tell() {
         let text =
             "degraded swap: /dev/vdb: it is not swap\nnoise: x\ndegraded swap\n\ndegraded data: y";
-        let all: Vec<_> = told(text).collect();
+        let all: Vec<_> = parse_report(text).collect();
         assert_eq!(all, [("swap", "/dev/vdb: it is not swap"), ("data", "y")]);
     }
 
     #[test]
     fn a_one_shot_that_begins_and_ends_within_a_turn_is_heard() {
-        let once = Service {
-            ready: Ready::Exit,
+        let once = ServiceDef {
+            ready: ReadyWhen::Exit,
             restart: services::Restart::Never,
-            ..Service::DEFAULT
+            ..ServiceDef::DEFAULT
         };
-        let mut s = Supervisor::new(vec![once, Service::DEFAULT]);
-        assert_eq!(over(&s), []);
+        let mut s = Supervisor::new(vec![once, ServiceDef::DEFAULT]);
+        assert_eq!(finished_oneshots(&s), []);
         let mut before = Vec::new();
         for (at, pid) in [(1, 10), (5, 20)] {
             for id in s.ids() {
                 s.handle(at, Event::Start(id));
-                s.handle(at, Event::Spawned(id, pid + services::Pid::from(id as u8)));
+                s.handle(
+                    at,
+                    Event::Spawned(id, pid + services::Pid::from(id.index() as u8)),
+                );
             }
-            s.handle(at + 1, Event::Exited(pid, services::Status::Exited(0)));
-            let now = over(&s);
+            s.handle(at + 1, Event::Exited(pid, services::ExitStatus::Exited(0)));
+            let now = finished_oneshots(&s);
             assert!(now.len() == 1 && now != before, "{before:?} {now:?}");
             before = now;
         }

@@ -9,7 +9,7 @@
 use std::ffi::{CStr, c_char, c_int};
 
 use nix::errno::Errno;
-use services::{Pid, Status, reap};
+use services::{ExitStatus, Pid, reap};
 
 use crate::options::{Options, Stop, environment, parse};
 
@@ -238,11 +238,11 @@ fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const
 /// Reaps all that have ended; the status to end with when the command is one.
 fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
     let mut end = None;
-    let mut each = |pid: Pid, status: Status| {
+    let mut each = |pid: Pid, status: ExitStatus| {
         if pid == child {
             end = Some(match status {
-                Status::Exited(code) => code,
-                Status::Killed(signal) => 128 + signal,
+                ExitStatus::Exited(code) => code,
+                ExitStatus::Killed(signal) => 128 + signal,
             });
         } else if o.warn {
             let pid = pid.to_string();

@@ -8,34 +8,42 @@ use config::Config;
 use sys::files::replace;
 
 /// sshd_config and /etc/profile include these.
-const SSHD: &str = "/run/boot2podman/session/sshd.conf";
-const PROFILE: &str = "/run/boot2podman/session/profile.sh";
+const SSHD_CONFIG: &str = "/run/boot2podman/session/sshd.conf";
+const PROFILE_SCRIPT: &str = "/run/boot2podman/session/profile.sh";
 
 /// Commands over ssh see no profile: people's tools call sbin by name.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
 
 /// The user with number 1000 as the image has it.
-const CORE: &str = "core";
+const DEFAULT_USER: &str = "core";
 /// The group that may read /etc/shadow.
-const SHADOW: u32 = 42;
+const SHADOW_GID: u32 = 42;
 /// The files that name it.
-const NAMED: &[&str] = &["passwd", "group", "shadow", "subuid", "subgid"];
+const ACCOUNT_FILES: &[&str] = &["passwd", "group", "shadow", "subuid", "subgid"];
 
 /// Writes what sessions get.
 ///
 /// # Errors
 /// What could not be written.
-pub fn environment(config: &Config) -> Result<(), String> {
+pub fn write_environment(config: &Config) -> Result<(), String> {
     let all = config.variables();
-    replace(Path::new(SSHD), sshd(&config.user, &all).as_bytes(), 0o644)?;
-    replace(Path::new(PROFILE), profile(&all).as_bytes(), 0o644)
+    replace(
+        Path::new(SSHD_CONFIG),
+        sshd_config(&config.user, &all).as_bytes(),
+        0o644,
+    )?;
+    replace(
+        Path::new(PROFILE_SCRIPT),
+        profile_script(&all).as_bytes(),
+        0o644,
+    )
 }
 
 /// The first SetEnv that applies is the one (sshd_config(5)): each has everything.
 /// Rootless podman looks for its runtime directory.
-fn sshd(user: &str, all: &[(String, String)]) -> String {
+fn sshd_config(user: &str, all: &[(String, String)]) -> String {
     let path = all.iter().find(|(name, _)| name == "PATH");
-    let path = path.map_or(PATH, |(_, value)| value);
+    let path = path.map_or(DEFAULT_PATH, |(_, value)| value);
     let mut more = String::new();
     for (name, value) in all.iter().filter(|(name, _)| name != "PATH") {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"");
@@ -49,7 +57,7 @@ fn sshd(user: &str, all: &[(String, String)]) -> String {
 }
 
 /// The same for login shells of every kind.
-fn profile(all: &[(String, String)]) -> String {
+fn profile_script(all: &[(String, String)]) -> String {
     let line = |(name, value): &(String, String)| {
         format!("export {name}='{}'\n", value.replace('\'', "'\\''"))
     };
@@ -60,23 +68,23 @@ fn profile(all: &[(String, String)]) -> String {
 ///
 /// # Errors
 /// What could not be read or written.
-pub fn user(name: &str) -> Result<(), String> {
+pub fn rename_user(name: &str) -> Result<(), String> {
     let said = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
-    if name == CORE {
+    if name == DEFAULT_USER {
         return Ok(()); // so it is in the image, and a root that is given is its owner's
     }
     let now = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let before = named(&now, "1000").unwrap_or(CORE).to_owned();
+    let before = user_name(&now, "1000").unwrap_or(DEFAULT_USER).to_owned();
     if before == name {
         return Ok(());
     }
-    for file in NAMED {
+    for file in ACCOUNT_FILES {
         let path = Path::new("/etc").join(file);
         let text = fs::read_to_string(&path).map_err(|e| said(&path, e))?;
         let mode = if *file == "shadow" { 0o640 } else { 0o644 };
-        replace(&path, renamed(&text, &before, name).as_bytes(), mode)?;
+        replace(&path, rename_in(&text, &before, name).as_bytes(), mode)?;
         if *file == "shadow" {
-            let chown = std::os::unix::fs::chown(&path, None, Some(SHADOW));
+            let chown = std::os::unix::fs::chown(&path, None, Some(SHADOW_GID));
             chown.map_err(|e| said(&path, e))?;
         }
     }
@@ -91,7 +99,7 @@ pub fn user(name: &str) -> Result<(), String> {
 }
 
 /// The name of the user with this number in the text of passwd(5).
-fn named<'a>(passwd: &'a str, uid: &str) -> Option<&'a str> {
+fn user_name<'a>(passwd: &'a str, uid: &str) -> Option<&'a str> {
     let mut lines = passwd.lines();
     let line = lines.find(|l| l.split(':').nth(2) == Some(uid))?;
     line.split(':').next()
@@ -99,7 +107,7 @@ fn named<'a>(passwd: &'a str, uid: &str) -> Option<&'a str> {
 
 /// The text with one name in place of another, where it stands alone between the marks
 /// of these files, and at the end of the path of a home.
-fn renamed(text: &str, before: &str, name: &str) -> String {
+fn rename_in(text: &str, before: &str, name: &str) -> String {
     let home = format!("/home/{before}");
     let word = |word: &str| match word {
         w if w == before => name.to_owned(),
@@ -123,9 +131,9 @@ mod tests {
     #[test]
     fn each_session_has_all_of_it() {
         let all = pairs(&[("A", "one two"), ("B", r#"q"b\s"#)]);
-        let text = sshd("me", &all);
+        let text = sshd_config("me", &all);
         let more = r#" "A=one two" "B=q\"b\\s""#;
-        let path = format!("SetEnv \"PATH={PATH}\"");
+        let path = format!("SetEnv \"PATH={DEFAULT_PATH}\"");
         assert_eq!(
             text,
             format!(
@@ -133,13 +141,13 @@ mod tests {
                  Match all\n    {path}{more}\n"
             )
         );
-        let own = sshd("core", &pairs(&[("PATH", "/opt/bin:/usr/bin")]));
+        let own = sshd_config("core", &pairs(&[("PATH", "/opt/bin:/usr/bin")]));
         assert!(own.contains("SetEnv \"PATH=/opt/bin:/usr/bin\" XDG") && !own.contains("sbin"));
     }
 
     #[test]
     fn a_shell_reads_the_same() {
-        let text = profile(&pairs(&[("A", "it's"), ("B", "")]));
+        let text = profile_script(&pairs(&[("A", "it's"), ("B", "")]));
         assert_eq!(text, "export A='it'\\''s'\nexport B=''\n");
     }
 
@@ -148,17 +156,17 @@ mod tests {
         let passwd =
             "root:x:0:0:root:/root:/bin/bash\ncore:x:1000:1000:core:/home/core:/bin/bash\n";
         let group = "adm:x:4:core\nscore:x:5:hardcore,core,x\ncore:x:1000:\n";
-        assert_eq!(named(passwd, "1000"), Some("core"));
+        assert_eq!(user_name(passwd, "1000"), Some("core"));
         assert_eq!(
-            renamed(passwd, "core", "me"),
+            rename_in(passwd, "core", "me"),
             "root:x:0:0:root:/root:/bin/bash\nme:x:1000:1000:me:/home/me:/bin/bash\n"
         );
         assert_eq!(
-            renamed(group, "core", "me"),
+            rename_in(group, "core", "me"),
             "adm:x:4:me\nscore:x:5:hardcore,me,x\nme:x:1000:\n"
         );
         assert_eq!(
-            renamed("core:100000:1000000\n", "core", "me"),
+            rename_in("core:100000:1000000\n", "core", "me"),
             "me:100000:1000000\n"
         );
     }

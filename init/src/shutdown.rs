@@ -12,10 +12,10 @@ use log::{info, warn};
 use nix::sys::reboot::{RebootMode, reboot};
 use services::{Event, Manager, Millis};
 
-use crate::events::{Ears, collect, turn};
+use crate::events::{EventSources, poll_once, reap_children};
 use crate::{crash, mounts, unmount};
+use control::ShutdownKind;
 use sys::clock::now;
-use sys::signals::How;
 use sys::{kmsg, syscall};
 
 /// One phase of the end.
@@ -23,7 +23,7 @@ struct Phase {
     name: &'static str,
     /// Milliseconds after which the next comes.
     within: Millis,
-    run: fn(&mut End<'_>),
+    run: fn(&mut ShutdownContext<'_>),
     why: &'static str,
 }
 
@@ -39,21 +39,21 @@ const PHASES: &[Phase] = &[
 ];
 
 /// What a phase works with.
-struct End<'a> {
+struct ShutdownContext<'a> {
     manager: &'a mut Manager,
-    ears: &'a mut Ears,
+    sources: &'a mut EventSources,
     deadline: Millis,
     /// Asked once more during this phase.
     urged: bool,
 }
 
-impl End<'_> {
+impl ShutdownContext<'_> {
     /// One turn of services and signals; `false` when the phase is over.
-    fn turn(&mut self) -> bool {
-        if self.over() {
+    fn poll_once(&mut self) -> bool {
+        if self.expired() {
             return false;
         }
-        let asked = turn(self.manager, self.ears, Some(self.deadline)).asked;
+        let asked = poll_once(self.manager, self.sources, Some(self.deadline)).asked;
         if asked.is_some() && !self.urged {
             info!("shutdown: asked once more, and goes on without waiting");
             self.urged = true;
@@ -61,19 +61,19 @@ impl End<'_> {
         true
     }
 
-    fn over(&self) -> bool {
+    fn expired(&self) -> bool {
         self.urged || now() >= self.deadline
     }
 
     /// Waits for a child, however often somebody asks; `false` if it was not done.
     /// While there is less and less to write, the deadline moves on: a slow disk
     /// is not a dead one, and nothing of it is to be lost.
-    fn finish(&mut self, child: &syscall::Child) -> bool {
+    fn wait_for_child(&mut self, child: &syscall::Child) -> bool {
         let within = self.deadline.saturating_sub(now());
         let mut least = u64::MAX;
         while now() < self.deadline && !child.ended_within(0) {
             let soon = (now() + 20).min(self.deadline);
-            turn(self.manager, self.ears, Some(soon));
+            poll_once(self.manager, self.sources, Some(soon));
             let left = unwritten(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
             if left < least {
                 least = left;
@@ -85,48 +85,48 @@ impl End<'_> {
 }
 
 /// Runs the list, then ends the machine. Never returns.
-pub fn run(how: How, manager: &mut Manager, ears: &mut Ears) -> ! {
-    crash::ending(how);
-    let proc = mounts::proc();
+pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources) -> ! {
+    crash::set_shutdown(kind);
+    let proc = mounts::restore_proc();
     kmsg::loud();
-    kmsg::say(kmsg::seen(5), &format!("going down for {how:?}"));
+    kmsg::say(kmsg::seen(5), &format!("going down for {kind:?}"));
     proc.unwrap_or_else(|e| warn!("{e}"));
-    ears.uevents = None; // nobody reads them any more
-    ears.control = None;
-    let mut end = End {
+    sources.uevents = None; // nobody reads them any more
+    sources.control = None;
+    let mut context = ShutdownContext {
         manager,
-        ears,
+        sources,
         deadline: 0,
         urged: false,
     };
     for phase in PHASES {
         let start = now();
-        end.deadline = start.saturating_add(phase.within);
-        end.urged = false;
-        (phase.run)(&mut end);
+        context.deadline = start.saturating_add(phase.within);
+        context.urged = false;
+        (phase.run)(&mut context);
         let took = now().saturating_sub(start);
         info!("shutdown: {} took {took} ms ({})", phase.name, phase.why);
     }
-    power(how)
+    power(kind)
 }
 
 /// Stops every service, the last first, and waits for their ends until `deadline`.
-pub fn stop(manager: &mut Manager, ears: &mut Ears, deadline: Millis) {
-    services(&mut End {
+pub fn stop(manager: &mut Manager, sources: &mut EventSources, deadline: Millis) {
+    services(&mut ShutdownContext {
         manager,
-        ears,
+        sources,
         deadline,
         urged: false,
     });
 }
 
-fn accept(end: &mut End<'_>) {
-    end.manager.close_sockets();
+fn accept(context: &mut ShutdownContext<'_>) {
+    context.manager.close_sockets();
 }
 
 /// In a program of its own, which knows conmon and reads JSON. Where no
 /// container runs there is nothing to wait for.
-fn containers(end: &mut End<'_>) {
+fn containers(context: &mut ShutdownContext<'_>) {
     if !processes().is_some_and(|names| names.contains("conmon[")) {
         return;
     }
@@ -139,24 +139,24 @@ fn containers(end: &mut End<'_>) {
     let Some(child) = syscall::in_child(stop) else {
         return; // they are terminated with everything else
     };
-    while !child.ended_within(0) && end.turn() {}
+    while !child.ended_within(0) && context.poll_once() {}
     child.kill();
 }
 
-fn services(end: &mut End<'_>) {
-    end.manager.event(now(), Event::StopAll);
-    while !end.manager.supervisor.at_rest() && end.turn() {}
+fn services(context: &mut ShutdownContext<'_>) {
+    context.manager.event(now(), Event::StopAll);
+    while !context.manager.supervisor.at_rest() && context.poll_once() {}
 }
 
-fn terminate(end: &mut End<'_>) {
+fn terminate(context: &mut ShutdownContext<'_>) {
     syscall::signal_everyone(libc::SIGTERM);
     syscall::signal_everyone(libc::SIGCONT);
-    gone(end);
+    wait_until_none(context);
 }
 
-fn kill(end: &mut End<'_>) {
+fn kill(context: &mut ShutdownContext<'_>) {
     syscall::signal_everyone(libc::SIGKILL);
-    gone(end);
+    wait_until_none(context);
     if let Some(left) = processes() {
         warn!("still there after SIGKILL: {left}");
     }
@@ -164,9 +164,9 @@ fn kill(end: &mut End<'_>) {
 
 /// Until nobody is left, or the phase is over. Orphans are our children, so
 /// SIGCHLD tells; what is not a descendant of ours does not exist.
-fn gone(end: &mut End<'_>) {
-    end.ears.more = collect(end.manager);
-    while processes().is_some() && end.turn() {}
+fn wait_until_none(context: &mut ShutdownContext<'_>) {
+    context.sources.reap_pending = reap_children(context.manager);
+    while processes().is_some() && context.poll_once() {}
 }
 
 /// Names of processes other than PID 1 and the kernel's threads; `None` if none,
@@ -222,36 +222,35 @@ fn unwritten(meminfo: &str) -> u64 {
 }
 
 /// In a child: a disk that is gone can hold it for ever.
-fn sync(end: &mut End<'_>) {
-    if unmount::nothing() {
+fn sync(context: &mut ShutdownContext<'_>) {
+    if unmount::nothing_to_do() {
         return;
     }
-    match syscall::in_child(unmount::sync) {
-        Some(child) if !end.finish(&child) => warn!("sync: a disk does not answer"),
+    match syscall::in_child(unmount::sync_disks) {
+        Some(child) if !context.wait_for_child(&child) => warn!("sync: a disk does not answer"),
         Some(_) => {}
-        None => unmount::sync(), // no memory for a child: what is written comes first
+        None => unmount::sync_disks(), // no memory for a child: what is written comes first
     }
 }
 
-fn unmount(end: &mut End<'_>) {
-    if unmount::nothing() {
+fn unmount(context: &mut ShutdownContext<'_>) {
+    if unmount::nothing_to_do() {
         return;
     }
-    match syscall::in_child(unmount::all) {
-        Some(child) if !end.finish(&child) => warn!("unmount: not done in time"),
+    match syscall::in_child(unmount::unmount_all) {
+        Some(child) if !context.wait_for_child(&child) => warn!("unmount: not done in time"),
         Some(_) => {}
-        None => unmount::without_child(),
+        None => unmount::detach_all(),
     }
 }
 
 /// What the hardware is asked, in this order, until one does it.
-fn power(how: How) -> ! {
-    let first = match how {
-        How::PowerOff => RebootMode::RB_POWER_OFF,
-        How::Reboot => RebootMode::RB_AUTOBOOT,
-        How::Halt => RebootMode::RB_HALT_SYSTEM,
-    };
-    for mode in [first, RebootMode::RB_POWER_OFF, RebootMode::RB_HALT_SYSTEM] {
+fn power(kind: ShutdownKind) -> ! {
+    for mode in [
+        kind.reboot_mode(),
+        RebootMode::RB_POWER_OFF,
+        RebootMode::RB_HALT_SYSTEM,
+    ] {
         // It only ever returns to say why not.
         let Err(e) = reboot(mode);
         warn!("reboot(2) {mode:?}: {e}");

@@ -5,9 +5,9 @@ use services::Millis;
 use sys::clock::now;
 
 use crate::data_disk::Data;
+use control::ShutdownKind;
 use sys::kmsg;
 use sys::modules::Modules;
-use sys::signals::How;
 use sys::uevent::{Loader, Uevents};
 
 /// Something that was asked for and is not there.
@@ -34,14 +34,14 @@ pub struct Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheduled {
     /// How it ends.
-    pub how: How,
+    pub kind: ShutdownKind,
     /// When.
     pub at: Millis,
 }
 
 /// The state of the boot, handed from phase to phase.
 #[derive(Debug, Default)]
-pub struct Machine {
+pub struct SystemState {
     /// What was asked for.
     pub config: Config,
     /// What of it is not there, in the order it was found out.
@@ -55,7 +55,7 @@ pub struct Machine {
     /// The end, where it has been put off.
     pub scheduled: Option<Scheduled>,
     /// Module signatures are verified: a flag says so, or the kernel insists.
-    pub verify: bool,
+    pub verify_modules: bool,
     /// Drivers on their way.
     pub loader: Loader,
     /// The index of kernel modules, once the userland is there.
@@ -63,24 +63,24 @@ pub struct Machine {
     /// The disk that keeps the state.
     pub data: Data,
     /// The one-shots whose work is done and has been heard of, and since when.
-    pub heard: Vec<(services::Id, Millis)>,
+    pub reported: Vec<(services::ServiceId, Millis)>,
     /// A folder of the host has come that `b2p share` has not seen.
     pub folder: bool,
     /// A CD drive has come that `b2p cloud` has not seen.
     pub disc: bool,
     /// What the data disk says of the configuration has been taken.
-    pub kept: bool,
+    pub disk_config_applied: bool,
     /// Kernel events, heard since before the first pass over sysfs.
     pub uevents: Option<Uevents>,
 }
 
-impl Machine {
+impl SystemState {
     /// A machine at the moment PID 1 starts.
     #[must_use]
-    pub fn new() -> Machine {
-        Machine {
+    pub fn new() -> SystemState {
+        SystemState {
             started: now(),
-            ..Machine::default()
+            ..SystemState::default()
         }
     }
 

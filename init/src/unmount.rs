@@ -22,22 +22,22 @@ use sys::mountinfo::{Kind, Mount, to_unmount};
 use sys::syscall;
 
 /// Stacks of mounts are a few deep; each round takes one layer off.
-const ROUNDS: usize = 16;
+const MAX_ROUNDS: usize = 16;
 /// The files of one that was killed are closed a moment after its end: by
 /// io_uring's own worker (io_uring/io_uring.c, io_ring_exit_work), or when a
 /// large memory has been given back.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// So often that is waited for.
-const PAUSES: usize = 5;
+const MAX_RETRIES: usize = 5;
 /// Milliseconds that it may take to find them out.
-const NAMING: i32 = 3_000;
+const HOLDERS_MS: i32 = 3_000;
 /// So many holders of a busy mount are named.
-const NAMED: usize = 8;
+const MAX_HOLDERS: usize = 8;
 
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// Milliseconds that one call may take.
-fn limit(kind: Kind) -> i32 {
+fn call_limit_ms(kind: Kind) -> i32 {
     match kind {
         // A disk writes back what it has; the phase's own deadline is the bound.
         Kind::Disk => 15_000,
@@ -49,29 +49,29 @@ fn limit(kind: Kind) -> i32 {
 
 /// Swap off, loop devices free, and everything that is on a disk or far away
 /// unmounted, or told why not. Runs in a child: it may take long.
-pub fn all() {
+pub fn unmount_all() {
     // Of its own: in want of memory it is the first to be killed (mm/swapfile.c).
-    let _ = bounded(limit(Kind::Disk), || {
+    let _ = bounded(call_limit_ms(Kind::Disk), || {
         swap_off();
         Ok(())
     });
     let ours = syscall::owns_machine();
     if ours {
-        forget_interpreters();
+        close_binfmt_interpreters();
     }
     let mut pauses = 0;
-    for _ in 0..ROUNDS {
-        let progress = round(ours);
-        if mounts().is_empty() || (!progress && pauses == PAUSES) {
+    for _ in 0..MAX_ROUNDS {
+        let progress = unmount_round(ours);
+        if remaining_mounts().is_empty() || (!progress && pauses == MAX_RETRIES) {
             break; // nothing left, or nothing more to be had this way
         }
         if !progress {
             pauses += 1;
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_PAUSE);
         }
     }
-    for mount in mounts() {
-        give_up(&mount);
+    for mount in remaining_mounts() {
+        detach_busy(&mount);
     }
     if ours {
         emergency_remount::make_read_only();
@@ -80,16 +80,16 @@ pub fn all() {
 
 /// Takes away what lets go now, loop devices only where they are `ours`; whether
 /// anything did.
-fn round(ours: bool) -> bool {
-    let used = || loops(Path::new("/sys/block")).len();
+fn unmount_round(ours: bool) -> bool {
+    let used = || loops_in_use(Path::new("/sys/block")).len();
     let before = used();
     let goes = |mount: &Mount| {
-        let call = || umount2(&*path(mount), MntFlags::UMOUNT_NOFOLLOW);
-        bounded(limit(mount.kind), call).is_ok()
+        let call = || umount2(&*target_path(mount), MntFlags::UMOUNT_NOFOLLOW);
+        bounded(call_limit_ms(mount.kind), call).is_ok()
     };
-    let gone = mounts().into_iter().filter(goes).count();
+    let gone = remaining_mounts().into_iter().filter(goes).count();
     if ours {
-        free_loops();
+        detach_loops();
     }
     gone > 0 || used() < before
 }
@@ -97,20 +97,20 @@ fn round(ours: bool) -> bool {
 /// With the flag F the kernel keeps an interpreter open, and so the file system
 /// that it is on, a container's overlay mostly, which no mount shows any more
 /// (Documentation/admin-guide/binfmt-misc.rst).
-fn forget_interpreters() {
+fn close_binfmt_interpreters() {
     let _ = fs::write("/proc/sys/fs/binfmt_misc/status", "-1");
 }
 
 /// Writes back every file system that is on a disk. Not sync(2), which asks all
 /// of them, and waits for ever for a server that is gone.
-pub fn sync() {
+pub fn sync_disks() {
     if fs::read(MOUNTINFO).is_err() {
         nix::unistd::sync(); // not known is not none
     }
     let mut seen = Vec::new();
-    for mount in mounts().iter().filter(|m| m.kind == Kind::Disk) {
+    for mount in remaining_mounts().iter().filter(|m| m.kind == Kind::Disk) {
         if !seen.contains(&mount.device) {
-            match opened(mount).and_then(|f| syscall::syncfs(&f)) {
+            match open_mount(mount).and_then(|f| syscall::syncfs(&f)) {
                 Ok(()) => seen.push(mount.device),
                 Err(e) => warn!("{}: {e}", String::from_utf8_lossy(&mount.target)),
             }
@@ -120,7 +120,7 @@ pub fn sync() {
 
 /// Whatever is mounted there, and is that mount: a bind mount may be a fifo, and
 /// another may be mounted over it.
-fn opened(mount: &Mount) -> std::io::Result<fs::File> {
+fn open_mount(mount: &Mount) -> std::io::Result<fs::File> {
     let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
@@ -135,7 +135,7 @@ fn opened(mount: &Mount) -> std::io::Result<fs::File> {
 
 /// Whether there is nothing to do: a machine without a disk.
 #[must_use]
-pub fn nothing() -> bool {
+pub fn nothing_to_do() -> bool {
     let Ok(mountinfo) = fs::read(MOUNTINFO) else {
         return false; // not known
     };
@@ -145,25 +145,25 @@ pub fn nothing() -> bool {
 
 /// For PID 1 itself, where there is no memory for a child: what is on a disk is
 /// taken out of the tree, which writes it back unless somebody holds it.
-pub fn without_child() {
-    for mount in mounts().iter().filter(|m| m.kind != Kind::Remote) {
-        let _ = umount2(&*path(mount), MntFlags::MNT_DETACH);
+pub fn detach_all() {
+    for mount in remaining_mounts().iter().filter(|m| m.kind != Kind::Remote) {
+        let _ = umount2(&*target_path(mount), MntFlags::MNT_DETACH);
     }
 }
 
-fn mounts() -> Vec<Mount> {
+fn remaining_mounts() -> Vec<Mount> {
     to_unmount(&fs::read(MOUNTINFO).unwrap_or_default())
 }
 
-fn path(mount: &Mount) -> CString {
+fn target_path(mount: &Mount) -> CString {
     CString::new(mount.target.clone()).unwrap_or_default()
 }
 
 /// It stays busy: say who holds it, make it read-only, take it out of the tree.
-fn give_up(mount: &Mount) {
+fn detach_busy(mount: &Mount) {
     let target = String::from_utf8_lossy(&mount.target).into_owned();
     // Who has a file of a dead server open is asked about just that file.
-    let named = bounded(NAMING, || {
+    let named = bounded(HOLDERS_MS, || {
         let holders = holders(Path::new("/proc"), mount.device);
         let named = match holders.is_empty() {
             true => "nobody that can be seen".to_owned(),
@@ -173,9 +173,9 @@ fn give_up(mount: &Mount) {
         Ok(())
     });
     named.unwrap_or_else(|e| warn!("{target} ({}) is busy; by whom: {e}", mount.fstype));
-    let point = path(mount);
-    let clean =
-        mount.kind == Kind::Disk && bounded(limit(Kind::Disk), || read_only(&point)).is_ok();
+    let point = target_path(mount);
+    let clean = mount.kind == Kind::Disk
+        && bounded(call_limit_ms(Kind::Disk), || remount_read_only(&point)).is_ok();
     if clean {
         info!("{target}: made read-only: it is clean");
     }
@@ -187,10 +187,10 @@ fn give_up(mount: &Mount) {
         } else {
             MntFlags::empty()
         };
-    let _ = bounded(limit(mount.kind), || umount2(&*point, flags));
+    let _ = bounded(call_limit_ms(mount.kind), || umount2(&*point, flags));
 }
 
-fn read_only(point: &CStr) -> nix::Result<()> {
+fn remount_read_only(point: &CStr) -> nix::Result<()> {
     mount(
         None::<&str>,
         point,
@@ -242,8 +242,8 @@ fn swap_off() {
 }
 
 /// Loop devices whose file lies on a mount hold that mount (loop(4)).
-fn free_loops() {
-    for (name, _) in loops(Path::new("/sys/block")) {
+fn detach_loops() {
+    for (name, _) in loops_in_use(Path::new("/sys/block")) {
         let node = Path::new("/dev").join(&name);
         if let Ok(file) = fs::File::open(&node) {
             // EBUSY frees it with its last user: nothing to say.
@@ -253,7 +253,7 @@ fn free_loops() {
 }
 
 /// Loop devices in use, with the file behind each.
-fn loops(block: &Path) -> Vec<(String, String)> {
+fn loops_in_use(block: &Path) -> Vec<(String, String)> {
     let Ok(read) = fs::read_dir(block) else {
         return Vec::new();
     };
@@ -285,13 +285,13 @@ fn holders(proc: &Path, (major, minor): (u32, u32)) -> Vec<String> {
         })
         .map(|e| e.path())
         .take_while(|_| begun.elapsed() < Duration::from_secs(2))
-        .filter(|pid| uses(pid, device))
-        .take(NAMED)
-        .map(|pid| named(&pid))
+        .filter(|pid| uses_device(pid, device))
+        .take(MAX_HOLDERS)
+        .map(|pid| process_name(&pid))
         .collect()
 }
 
-fn uses(pid: &Path, device: u64) -> bool {
+fn uses_device(pid: &Path, device: u64) -> bool {
     let on = |path: PathBuf| fs::metadata(path).is_ok_and(|m| m.dev() == device);
     let files = |dir: &str| {
         fs::read_dir(pid.join(dir))
@@ -305,7 +305,7 @@ fn uses(pid: &Path, device: u64) -> bool {
         || files("map_files").any(|e| on(e.path()))
 }
 
-fn named(pid: &Path) -> String {
+fn process_name(pid: &Path) -> String {
     let comm = fs::read_to_string(pid.join("comm")).unwrap_or_default();
     let number = pid.file_name().unwrap_or_default().to_string_lossy();
     format!("{}[{number}]", comm.trim())
@@ -321,10 +321,13 @@ mod tests {
         let file = tempfile();
         let meta = file.metadata().unwrap();
         let device = (libc::major(meta.dev()), libc::minor(meta.dev()));
-        assert!(uses(Path::new("/proc/self"), meta.dev()));
+        assert!(uses_device(Path::new("/proc/self"), meta.dev()));
         assert!(!holders(Path::new("/proc"), device).is_empty());
-        assert!(!uses(Path::new("/proc/self"), libc::makedev(250, 9999)));
-        assert!(named(Path::new("/proc/self")).ends_with("[self]"));
+        assert!(!uses_device(
+            Path::new("/proc/self"),
+            libc::makedev(250, 9999)
+        ));
+        assert!(process_name(Path::new("/proc/self")).ends_with("[self]"));
     }
 
     fn tempfile() -> fs::File {
@@ -352,7 +355,7 @@ mod tests {
         fs::create_dir_all(dir.join("loop4")).unwrap();
         fs::write(dir.join("loop3/loop/backing_file"), "/data/x.img\n").unwrap();
         assert_eq!(
-            loops(&dir),
+            loops_in_use(&dir),
             [("loop3".to_owned(), "/data/x.img".to_owned())]
         );
         fs::remove_dir_all(dir).unwrap();

@@ -13,6 +13,8 @@ usage: cargo run -p initramfs -- <command>
   oci     out/boot2podman-kernel.oci.tar, and -disk.oci.tar of out/boot2podman.qcow2
   deny [advisories]
           what deny.toml says of other people's crates
+  nextest [arguments]
+          `cargo nextest run` over the workspace: the tests, side by side
   reproducible
           build this commit twice in different places, and compare
   ext     make the extension NAME= of PKGS= in out/ext/
@@ -36,10 +38,11 @@ fn main() -> ExitCode {
             "disk" => initramfs::disk::build(),
             "kernel" => initramfs::kernel::build(),
             "oci" => initramfs::oci::build(),
-            "deny" => initramfs::deny::check_all(rest),
+            "deny" => initramfs::deny::check(rest),
             "reproducible" => initramfs::reproducible::check(),
             "ext" => initramfs::ext::build(rest),
             "size" => initramfs::size::report(),
+            "nextest" => initramfs::nextest::run(rest),
             "run" => initramfs::run::run(rest),
             "clean" => initramfs::image::clean(),
             other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),

@@ -6,19 +6,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use control::ShutdownKind;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-
-/// How the machine ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// Power off.
-    PowerOff,
-    /// Start again.
-    Reboot,
-    /// Stop and keep the power on.
-    Halt,
-}
 
 /// What a signal asks of PID 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +16,7 @@ pub enum Request {
     /// Children have ended.
     Reap,
     /// The machine is to end.
-    Shutdown(How),
+    Shutdown(ShutdownKind),
     /// Nothing: every signal not named in [`MEANING`].
     Nothing,
 }
@@ -36,27 +26,27 @@ const MEANING: &[(Signal, Request, &str)] = &[
     (Signal::SIGCHLD, Request::Reap, "waitid(2)"),
     (
         Signal::SIGINT,
-        Request::Shutdown(How::Reboot),
+        Request::Shutdown(ShutdownKind::Reboot),
         "Ctrl-Alt-Del (reboot(2), RB_DISABLE_CAD)",
     ),
     (
         Signal::SIGTERM,
-        Request::Shutdown(How::Reboot),
+        Request::Shutdown(ShutdownKind::Reboot),
         "busybox reboot",
     ),
     (
         Signal::SIGUSR1,
-        Request::Shutdown(How::Halt),
+        Request::Shutdown(ShutdownKind::Halt),
         "busybox halt",
     ),
     (
         Signal::SIGUSR2,
-        Request::Shutdown(How::PowerOff),
+        Request::Shutdown(ShutdownKind::PowerOff),
         "busybox poweroff; the contract's word",
     ),
     (
         Signal::SIGPWR,
-        Request::Shutdown(How::PowerOff),
+        Request::Shutdown(ShutdownKind::PowerOff),
         "power failing; a container manager's stop",
     ),
 ];
@@ -121,14 +111,24 @@ fn meaning(number: u32) -> Request {
         .map_or(Request::Nothing, |(_, r, _)| *r)
 }
 
-/// The signal that asks PID 1 for `how`.
+/// The signal that asks PID 1 for `kind`.
 #[must_use]
-pub fn asking(how: How) -> Option<Signal> {
+pub fn asking(kind: ShutdownKind) -> Option<Signal> {
     MEANING
         .iter()
         .rev()
-        .find(|(_, r, _)| *r == Request::Shutdown(how))
+        .find(|(_, r, _)| *r == Request::Shutdown(kind))
         .map(|(s, ..)| *s)
+}
+
+/// The signals that ask PID 1 for a shutdown, each with its kind.
+pub fn shutdown_signals() -> impl Iterator<Item = (Signal, ShutdownKind)> {
+    MEANING
+        .iter()
+        .filter_map(|(signal, request, _)| match request {
+            Request::Shutdown(kind) => Some((*signal, *kind)),
+            Request::Reap | Request::Nothing => None,
+        })
 }
 
 #[cfg(test)]
@@ -141,14 +141,14 @@ mod tests {
         for number in (0..=200).filter(|n| !named(n)) {
             assert_eq!(meaning(number), Request::Nothing, "{number}");
         }
-        assert_eq!(meaning(12), Request::Shutdown(How::PowerOff));
+        assert_eq!(meaning(12), Request::Shutdown(ShutdownKind::PowerOff));
     }
 
     #[test]
     fn asking_and_meaning_agree() {
-        for how in [How::PowerOff, How::Reboot, How::Halt] {
-            let signal = asking(how).map(|s| s as i32 as u32);
-            assert_eq!(signal.map(meaning), Some(Request::Shutdown(how)));
+        for kind in ShutdownKind::ALL {
+            let signal = asking(kind).map(|s| s as i32 as u32);
+            assert_eq!(signal.map(meaning), Some(Request::Shutdown(kind)));
         }
     }
 }

@@ -151,7 +151,7 @@ fn kept(guest: &Guest) -> Result<()> {
             .map(drop)
     })?;
     // Every record once: also after a second start.
-    guest.sh("b2p restart keep; logger -t web 'once more'; sleep 4")?;
+    guest.sh("b2p restart log-files; logger -t web 'once more'; sleep 4")?;
     for text in ["to the disk", "once more", "ready ssh="] {
         let count = guest.sh(&format!("grep -c '{text}' {KEPT}"))?;
         ensure!(count == "1", "{text}: {count} times");
@@ -162,7 +162,7 @@ fn kept(guest: &Guest) -> Result<()> {
 }
 
 fn bounded(guest: &Guest) -> Result<()> {
-    let script = "mkdir -p /tmp/l; (b2p syslog --keep /tmp/l --size 64K --files 2 </dev/null >/tmp/l.out 2>&1 & echo $! >/tmp/l.pid)
+    let script = "mkdir -p /tmp/l; (b2p log-files --size 64K --files 2 /tmp/l </dev/null >/tmp/l.out 2>&1 & echo $! >/tmp/l.pid)
         i=0; while [ $i -lt 2500 ]; do echo \"<6>fill: $i ........................................................................\" >/dev/kmsg; i=$((i+1)); done; sleep 5
         ls /tmp/l; stat -c %s /tmp/l/* ; kill $(cat /tmp/l.pid)";
     let said = guest.sh(script)?;
@@ -177,7 +177,7 @@ fn bounded(guest: &Guest) -> Result<()> {
 /// It goes on with what came meanwhile, and says how much that did not.
 fn full(guest: &Guest) -> Result<()> {
     let script = "mkdir -p /tmp/f; mount -t tmpfs -o size=48k none /tmp/f; echo >/tmp/f/x
-        (b2p syslog --keep /tmp/f --size 1M </dev/null >/tmp/f.out 2>&1 & echo $! >/tmp/f.pid)
+        (b2p log-files --size 1M /tmp/f </dev/null >/tmp/f.out 2>&1 & echo $! >/tmp/f.pid)
         i=0; while [ $i -lt 1500 ]; do echo \"<6>more: $i ......................................................................\" >/dev/kmsg; i=$((i+1)); done; sleep 4
         kill -0 $(cat /tmp/f.pid) && timeout 2 b2p status >/dev/null && mount -o remount,size=4m /tmp/f";
     guest.sh(script)?;
@@ -216,7 +216,7 @@ fn flood(guest: &Guest) -> Result<()> {
 
 /// Written at SIGTERM, whatever there is.
 fn last_words(guest: &Guest) -> Result<()> {
-    guest.sh("logger -t web 'the very last'; sleep 0.3; b2p stop keep")?;
+    guest.sh("logger -t web 'the very last'; sleep 0.3; b2p stop log-files")?;
     guest
         .sh(&format!("tail -n 5 {KEPT} | grep 'the very last'"))
         .map(drop)

@@ -33,7 +33,7 @@ fn it_boots_and_powers_off() -> Result<()> {
         let pid1 = Namespace::new()?.start()?;
         pid1.says(READY, LIMIT)?;
         best = best.min(pid1.age());
-        pid1.says("settle: ready", LIMIT)?;
+        pid1.says("late-drivers: ready", LIMIT)?;
         ensure!(pid1.status("Threads")? == 1, "threads");
         pid1.signal(libc::SIGUSR2)?;
         let end = pid1.end(LIMIT)?;
@@ -94,7 +94,7 @@ fn commands_run_inside() -> Result<()> {
 /// A crash: its services live, it says so, and it still ends in order.
 #[test]
 fn after_a_crash_it_goes_on() -> Result<()> {
-    let pid1 = with(|ns| ns.settle = Some("exec sleep 1000".into()))?.start()?;
+    let pid1 = with(|ns| ns.late_drivers = Some("exec sleep 1000".into()))?.start()?;
     pid1.says(READY, LIMIT)?;
     let kept = || -> Result<bool> {
         Ok(pid1
@@ -139,17 +139,17 @@ fn with_a_full_run() -> Result<()> {
 
 #[test]
 fn with_nonsense_at_proc() -> Result<()> {
-    degraded(&with(|ns| ns.proc = Proc::Garbage)?, &["api"])
+    degraded(&with(|ns| ns.proc = Proc::Garbage)?, &["mount-api"])
 }
 
 #[test]
 fn without_proc() -> Result<()> {
-    degraded(&with(|ns| ns.proc = Proc::None)?, &["api"])
+    degraded(&with(|ns| ns.proc = Proc::None)?, &["mount-api"])
 }
 
 #[test]
 fn without_dev() -> Result<()> {
-    degraded(&with(|ns| ns.dev = false)?, &["api"])
+    degraded(&with(|ns| ns.dev = false)?, &["mount-api"])
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn without_a_process_to_have() -> Result<()> {
     let ns = with(|ns| ns.limits.push((libc::RLIMIT_NPROC, 1)))?;
     let pid1 = ns.start()?;
     pid1.says(READY, LIMIT)?;
-    pid1.says("settle: cannot be started", LIMIT)?;
+    pid1.says("late-drivers: cannot be started", LIMIT)?;
     trial::live(&pid1, &[])?;
     Ok(())
 }

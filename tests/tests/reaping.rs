@@ -54,7 +54,7 @@ fn powers_off(pid1: &Running) -> Result<()> {
 #[test]
 fn a_hundred_thousand_orphans() -> Result<()> {
     let mut ns = quiet()?;
-    ns.settle = Some("while ! [ -e /tmp/go ]; do sleep 0.02; done; kill -40 $$".to_owned());
+    ns.late_drivers = Some("while ! [ -e /tmp/go ]; do sleep 0.02; done; kill -40 $$".to_owned());
     let pid1 = up(&ns)?;
     // Pids come round sooner where the kernel lets a namespace have fewer (6.14).
     let few = pid1.sh("echo 1200 > /proc/sys/kernel/pid_max")?;
@@ -70,7 +70,7 @@ fn a_hundred_thousand_orphans() -> Result<()> {
         start.elapsed(),
         pid1.cpu()? - cpu
     );
-    pid1.says("settle: killed by signal 40", LIMIT)?;
+    pid1.says("late-drivers: killed by signal 40", LIMIT)?;
     powers_off(&pid1)
 }
 
@@ -138,7 +138,7 @@ fn signals_that_mean_nothing_change_nothing() -> Result<()> {
 fn idle_it_never_wakes_up() -> Result<()> {
     let pid1 = up(&quiet()?)?;
     let wakes = || pid1.status("voluntary_ctxt_switches");
-    std::thread::sleep(Duration::from_millis(300)); // settle has ended
+    std::thread::sleep(Duration::from_millis(300)); // late-drivers has ended
     let before = (wakes()?, pid1.cpu()?);
     std::thread::sleep(Duration::from_secs(5));
     ensure!(

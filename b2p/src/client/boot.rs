@@ -6,7 +6,7 @@ use control::{Report, Request, Service, State};
 use crate::client::commands::options_known;
 use crate::client::gantt::{Chart, MARKS, Stretch};
 use crate::client::json::Json;
-use crate::common::control_client::{self, Link};
+use crate::common::control_client::{self, ControlClient};
 use crate::common::terminal::{Colour, Screen, complain, print};
 
 /// A picture in a file is so wide.
@@ -15,7 +15,7 @@ const FILE_WIDTH: usize = 100;
 const AFTER: u64 = 2;
 
 /// `b2p boot [--json]`.
-pub fn main(link: &Link, words: &[String]) -> i32 {
+pub fn main(link: &ControlClient, words: &[String]) -> i32 {
     if !options_known("boot", words) {
         return 2;
     }

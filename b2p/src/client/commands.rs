@@ -76,6 +76,7 @@ pub const HELPERS: &[&str] = &[
     "health-hook",
     "podman",
     "syslog",
+    "log-files",
 ];
 
 /// Other names of the program.

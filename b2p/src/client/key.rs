@@ -4,11 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use config::FwCfg;
-
+use crate::common::paths::Paths;
 use crate::common::terminal::{complain, print};
+use crate::common::{atomic_file, regular_file, sshkey, tool};
 use crate::helpers::data::report::{Before, before};
-use crate::helpers::data::{Place, atomic_file, regular_file, tool};
 
 /// Kept, where there is a data disk. sshd_config names it.
 const KEPT: &str = "/var/lib/boot2podman/authorized_keys";
@@ -42,7 +41,7 @@ pub fn main(words: &[String]) -> i32 {
 }
 
 fn add(text: &str) -> Result<String, String> {
-    let key = checked(text)?;
+    let key = sshkey::validate(text)?;
     let path = Path::new(KEPT);
     let old = regular_file::read(path, LONGEST)?.unwrap_or_default();
     let old = String::from_utf8(old).map_err(|e| format!("{KEPT}: {e}"))?;
@@ -50,24 +49,10 @@ fn add(text: &str) -> Result<String, String> {
         // Public, and read by sshd as the user who comes.
         atomic_file::replace(path, new.as_bytes(), 0o644)?;
     }
-    Ok(match before(&Place::real()) {
+    Ok(match before(&Paths::default()) {
         Before::Disk(_) => format!("may log in; kept in {KEPT}\n"),
         _ => "may log in until the machine ends: there is no data disk\n".to_owned(),
     })
-}
-
-/// The key as sshd takes it, or what is wrong with it.
-pub(crate) fn checked(text: &str) -> Result<String, String> {
-    let entry = FwCfg {
-        name: b"ssh_key",
-        value: text.as_bytes(),
-    };
-    let (config, complaints) = config::parse(b"", &[entry]);
-    match (config.ssh_keys.as_slice(), complaints.as_slice()) {
-        ([key], []) => Ok(key.clone()),
-        (_, [first, ..]) => Err(first.to_string()),
-        _ => Err("one key, as in a .pub file: <type> <base64> <comment>".to_owned()),
-    }
 }
 
 /// The file with one more line; `None` where it is there already.
@@ -112,10 +97,7 @@ mod tests {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a b";
 
     #[test]
-    fn a_key_is_added_once_and_what_is_none_is_not() {
-        assert_eq!(checked(&format!(" {A} \n")).unwrap(), A);
-        assert!(checked("ssh-ed25519 AAAA").is_err() && checked("").is_err());
-        assert!(checked(&format!("{A}\n{A}x")).is_err());
+    fn a_key_is_added_once() {
         let one = with("", A).unwrap();
         assert_eq!(one, format!("{A}\n"));
         assert_eq!(with(&one, A), None);

@@ -6,6 +6,7 @@ pub mod flags;
 pub mod gantt;
 pub mod json;
 pub mod key;
+pub mod log;
 pub mod power;
 pub mod service;
 pub mod service_files;

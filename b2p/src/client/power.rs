@@ -5,15 +5,15 @@
 //! PID 1 is asked on the control channel, which keeps delays; if it does not
 //! answer there, by the signal that every init knows.
 
-use control::{End, Failure, Request};
+use control::{Failure, Request, ShutdownKind};
 use nix::errno::Errno;
-use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::reboot::reboot;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use sys::signals::{How, asking};
+use sys::signals::asking;
 
 use crate::common::clock;
-use crate::common::control_client::{self, Link};
+use crate::common::control_client::{self, ControlClient};
 use crate::common::terminal::{complain, print};
 
 /// What is left of a disk that does not take what is written to it, in milliseconds.
@@ -25,9 +25,9 @@ const SHUTDOWN_DELAY: u32 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
     /// The end, after so many seconds.
-    End(End, u32),
+    Shutdown(ShutdownKind, u32),
     /// The end by reboot(2), at once, past PID 1; what is written is synced first, or not.
-    Force(End, bool),
+    Force(ShutdownKind, bool),
     /// No end after all.
     Cancel,
     /// Nothing to be done, for this reason.
@@ -38,7 +38,7 @@ pub enum Wish {
 
 /// What is taken in as the words are read.
 struct Words {
-    end: End,
+    kind: ShutdownKind,
     delay: Option<u32>,
     force: bool,
     sync: bool,
@@ -52,10 +52,10 @@ struct Words {
 pub fn parse(name: &str, words: &[String], now: u32) -> Result<Wish, String> {
     let shutdown = name == "shutdown";
     let mut taken = Words {
-        end: match name {
-            "reboot" => End::Reboot,
-            "halt" => End::Halt,
-            _ => End::PowerOff,
+        kind: match name {
+            "reboot" => ShutdownKind::Reboot,
+            "halt" => ShutdownKind::Halt,
+            _ => ShutdownKind::PowerOff,
         },
         delay: None,
         force: false,
@@ -105,17 +105,17 @@ impl Words {
         let usual = if shutdown { SHUTDOWN_DELAY } else { 0 };
         match self.other {
             Some(other) => other,
-            None if self.force => Wish::Force(self.end, self.sync),
-            None => Wish::End(self.end, self.delay.unwrap_or(usual)),
+            None if self.force => Wish::Force(self.kind, self.sync),
+            None => Wish::Shutdown(self.kind, self.delay.unwrap_or(usual)),
         }
     }
 }
 
 fn long(taken: &mut Words, word: &str, name: &str) -> Result<(), String> {
     match word {
-        "--poweroff" => taken.end = End::PowerOff,
-        "--reboot" => taken.end = End::Reboot,
-        "--halt" => taken.end = End::Halt,
+        "--poweroff" => taken.kind = ShutdownKind::PowerOff,
+        "--reboot" => taken.kind = ShutdownKind::Reboot,
+        "--halt" => taken.kind = ShutdownKind::Halt,
         "--force" if name != "shutdown" => taken.force = true,
         "--no-sync" => taken.sync = false,
         "--wtmp-only" => taken.other = Some(Wish::Nothing("there is no wtmp here")),
@@ -130,9 +130,9 @@ fn long(taken: &mut Words, word: &str, name: &str) -> Result<(), String> {
 fn short(taken: &mut Words, letter: char, shutdown: bool) -> Option<()> {
     match (letter, shutdown) {
         // systemd's shutdown -h powers off; on sysvinit it is "halt or power off".
-        ('h' | 'P', true) | ('p', false) => taken.end = End::PowerOff,
-        ('r', true) => taken.end = End::Reboot,
-        ('H', true) => taken.end = End::Halt,
+        ('h' | 'P', true) | ('p', false) => taken.kind = ShutdownKind::PowerOff,
+        ('r', true) => taken.kind = ShutdownKind::Reboot,
+        ('H', true) => taken.kind = ShutdownKind::Halt,
         ('c', true) => taken.other = Some(Wish::Cancel),
         ('k', true) => taken.other = Some(Wish::Nothing("nobody to warn but you")),
         ('f', false) => taken.force = true,
@@ -175,26 +175,21 @@ pub trait Edge {
     ///
     /// # Errors
     /// What the system said.
-    fn signal(&self, end: End) -> Result<(), Errno>;
+    fn signal(&self, kind: ShutdownKind) -> Result<(), Errno>;
     /// Ends the machine, past PID 1; returns only to say why not.
-    fn force(&self, end: End, sync: bool) -> Errno;
+    fn force(&self, kind: ShutdownKind, sync: bool) -> Errno;
 }
 
-impl Edge for Link {
+impl Edge for ControlClient {
     fn ask(&self, request: &Request) -> Result<(), Failure> {
-        Link::ask(self, request).map(drop)
+        ControlClient::ask(self, request).map(drop)
     }
 
-    fn signal(&self, end: End) -> Result<(), Errno> {
-        let how = match end {
-            End::PowerOff => How::PowerOff,
-            End::Reboot => How::Reboot,
-            End::Halt => How::Halt,
-        };
-        kill(Pid::from_raw(1), asking(how).ok_or(Errno::ENOSYS)?)
+    fn signal(&self, kind: ShutdownKind) -> Result<(), Errno> {
+        kill(Pid::from_raw(1), asking(kind).ok_or(Errno::ENOSYS)?)
     }
 
-    fn force(&self, end: End, sync: bool) -> Errno {
+    fn force(&self, kind: ShutdownKind, sync: bool) -> Errno {
         if !nix::unistd::geteuid().is_root() {
             return Errno::EPERM; // before anything is waited for
         }
@@ -202,12 +197,7 @@ impl Edge for Link {
             // In a child: sync(2) has no end where a disk is gone.
             let _ = sys::syscall::in_child(nix::unistd::sync).map(|c| c.ended_within(SYNC_MS));
         }
-        let mode = match end {
-            End::PowerOff => RebootMode::RB_POWER_OFF,
-            End::Reboot => RebootMode::RB_AUTOBOOT,
-            End::Halt => RebootMode::RB_HALT_SYSTEM,
-        };
-        let Err(errno) = reboot(mode);
+        let Err(errno) = reboot(kind.reboot_mode());
         errno
     }
 }
@@ -225,22 +215,22 @@ pub fn act(edge: &dyn Edge, wish: Wish) -> Result<Option<String>, Failure> {
         Wish::Nothing(why) => Ok(Some(format!("nothing is done: {why}"))),
         Wish::Help => Ok(None),
         Wish::Cancel => edge.ask(&Request::Cancel).map(|()| None),
-        Wish::Force(end, sync) => Err(system(edge.force(end, sync))),
-        Wish::End(end, delay) => match edge.ask(&Request::End(end, delay)) {
-            Ok(()) => Ok((delay > 0).then(|| later(end, delay))),
+        Wish::Force(kind, sync) => Err(system(edge.force(kind, sync))),
+        Wish::Shutdown(kind, delay) => match edge.ask(&Request::Shutdown(kind, delay)) {
+            Ok(()) => Ok((delay > 0).then(|| later(kind, delay))),
             Err(Failure::Absent | Failure::Silent | Failure::System(_)) if delay == 0 => {
-                edge.signal(end).map(|()| None).map_err(system)
+                edge.signal(kind).map(|()| None).map_err(system)
             }
             Err(failure) => Err(failure),
         },
     }
 }
 
-fn later(end: End, delay: u32) -> String {
+fn later(kind: ShutdownKind, delay: u32) -> String {
     let at = clock::hours_minutes(clock::second_of_day(delay));
     format!(
         "{} at {at}; `b2p cancel` or `shutdown -c` takes it back",
-        end.word()
+        kind.word()
     )
 }
 

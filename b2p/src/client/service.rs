@@ -9,7 +9,7 @@ use control::{Failure, Name, Report, Request, Service, State};
 
 use crate::client::service_files;
 use crate::client::status;
-use crate::common::control_client::{self, Link, resting};
+use crate::common::control_client::{self, ControlClient, resting};
 use crate::common::terminal::{complain, print};
 use crate::common::units;
 
@@ -36,7 +36,7 @@ pub enum Verb {
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The way to PID 1.
-    pub link: Link,
+    pub link: ControlClient,
     /// Users' own files.
     pub own: PathBuf,
     /// Where PID 1 reads them.
@@ -48,7 +48,7 @@ pub struct Place {
 impl Place {
     /// The machine's own.
     #[must_use]
-    pub fn real(link: &Link) -> Place {
+    pub fn real(link: &ControlClient) -> Place {
         Place {
             link: link.clone(),
             own: OWN.into(),

@@ -9,7 +9,7 @@ use sys::paths::SERVICE_CGROUPS;
 use crate::client::commands::options_known;
 use crate::client::json::Json;
 use crate::client::usage::{self, Usage};
-use crate::common::control_client::{self, Link, machine_state};
+use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Screen, complain, print};
 use crate::common::units;
@@ -28,7 +28,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// `b2p status [--json] [NAME...]`.
-pub fn main(link: &Link, words: &[String]) -> i32 {
+pub fn main(link: &ControlClient, words: &[String]) -> i32 {
     if !options_known("status", words) {
         return 2;
     }
@@ -137,10 +137,10 @@ fn shutdown(report: &Report<'_>) -> Option<String> {
     let s = report.shutdown?;
     let left = s.at.saturating_sub(report.machine.now.unwrap_or(0));
     Some(match left {
-        0 => format!("{} has begun", s.end.word()),
+        0 => format!("{} has begun", s.kind.word()),
         left => format!(
             "{} in {}; `b2p cancel` takes it back",
-            s.end.word(),
+            s.kind.word(),
             units::span(left)
         ),
     })
@@ -191,8 +191,8 @@ fn short(last: Last) -> String {
 /// `exited with status 1`, `killed by SIGKILL`.
 pub fn long(last: Last) -> String {
     match last {
-        Last::Exited(code) => services::Status::Exited(code).to_string(),
-        Last::Killed(signal) => services::Status::Killed(signal).to_string(),
+        Last::Exited(code) => services::ExitStatus::Exited(code).to_string(),
+        Last::Killed(signal) => services::ExitStatus::Killed(signal).to_string(),
     }
 }
 
@@ -242,7 +242,7 @@ fn object(report: &Report<'_>, hostname: &str, usage: &dyn Fn(&str) -> Usage) ->
     };
     let shutdown = report.shutdown.map_or(Json::Null, |s| {
         Json::Object(vec![
-            ("how", Json::text(s.end.word())),
+            ("how", Json::text(s.kind.word())),
             ("at_ms", s.at.into()),
         ])
     });

@@ -5,7 +5,7 @@ use control::{Report, Request, State};
 use crate::client::power;
 use crate::client::service::{self, Place, Verb};
 use crate::client::status;
-use crate::common::control_client::{self, Link, machine_state};
+use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::terminal::{complain, print};
 
 /// What a command line asks for.
@@ -57,7 +57,7 @@ fn unit(name: &str) -> String {
 }
 
 /// `systemctl …`.
-pub fn main(link: &Link, words: &[String]) -> i32 {
+pub fn main(link: &ControlClient, words: &[String]) -> i32 {
     match parse(words) {
         Asked::Power(name, options) => power::main(link, name, &options),
         Asked::Service(verb, names) => service::main(&Place::real(link), verb, &names),
@@ -97,7 +97,7 @@ pub fn main(link: &Link, words: &[String]) -> i32 {
     }
 }
 
-fn with_report(link: &Link, then: impl FnOnce(&Report<'_>) -> i32) -> i32 {
+fn with_report(link: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -> i32 {
     match link.ask(&Request::Status) {
         Ok(text) => then(&Report::parse(&text)),
         Err(failure) => {

@@ -10,18 +10,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A socket, and how long is waited for an answer.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub struct ControlClient {
     /// Where PID 1 listens.
     pub path: PathBuf,
     /// As long as an answer may take.
     pub patience: Duration,
 }
 
-impl Link {
+impl ControlClient {
     /// The machine's own.
     #[must_use]
-    pub fn real() -> Link {
-        Link {
+    pub fn real() -> ControlClient {
+        ControlClient {
             path: control::PATH.into(),
             patience: PATIENCE,
         }

@@ -1,11 +1,24 @@
-//! TODO-DOC
+// SPDX-License-Identifier: Apache-2.0
+//! Modules shared by the client and the helpers.
 
+pub mod args;
+pub mod atomic_file;
 pub mod certs;
 pub mod clock;
 pub mod control_client;
+pub mod degraded;
+pub mod listen_fds;
+pub mod log;
 pub mod notify;
+pub mod paths;
+pub mod pidfd;
+pub mod regular_file;
 pub mod sshkey;
+pub mod stop;
 pub mod table;
 pub mod terminal;
+#[cfg(test)]
+pub mod testing;
+pub mod tool;
 pub mod units;
 pub mod users;

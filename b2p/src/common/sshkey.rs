@@ -4,6 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use config::FwCfg;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -112,12 +113,29 @@ fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
+/// Returns one public key in the form in which sshd reads it from an authorized_keys file.
+///
+/// # Errors
+/// `text` is not exactly one public key, of a type that sshd knows.
+pub fn validate(text: &str) -> Result<String, String> {
+    let entry = FwCfg {
+        name: b"ssh_key",
+        value: text.as_bytes(),
+    };
+    let (config, complaints) = config::parse(b"", &[entry]);
+    match (config.ssh_keys.as_slice(), complaints.as_slice()) {
+        ([key], []) => Ok(key.clone()),
+        (_, [first, ..]) => Err(first.to_string()),
+        _ => Err("one key, as in a .pub file: <type> <base64> <comment>".to_owned()),
+    }
+}
+
 /// The fingerprint of the first key in a `.pub` file, as `ssh-keygen -l` shows it;
 /// `None` where that is no whole key.
 pub fn fingerprint(text: &str) -> Option<String> {
     let mut lines = text.lines().map(str::trim);
     let line = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
-    let line = crate::client::key::checked(line).ok()?;
+    let line = validate(line).ok()?;
     let blob = STANDARD
         .decode(line.split_ascii_whitespace().nth(1)?)
         .ok()?;
@@ -203,5 +221,13 @@ dLRepoJzy3s9KW8+jOOXAAAAC2Jvb3QycG9kbWFuAQI=
         for end in 0..ED25519.len() - " boot2podman\n".len() {
             assert_eq!(fingerprint(&ED25519[..end]), None, "{end}");
         }
+    }
+
+    #[test]
+    fn only_one_whole_key_is_valid() {
+        let key = ED25519.trim_end();
+        assert_eq!(validate(&format!(" {key} \n")).unwrap(), key);
+        assert!(validate("ssh-ed25519 AAAA").is_err() && validate("").is_err());
+        assert!(validate(&format!("{key}\n{key}x")).is_err());
     }
 }

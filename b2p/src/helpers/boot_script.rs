@@ -14,7 +14,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::{prctl, signal::Signal};
-use sys::files::replace;
+
+use crate::common::degraded::Degraded;
 
 /// Where they are.
 const DIR: &str = "/var/lib/boot2podman";
@@ -39,20 +40,11 @@ pub fn main(words: &[String]) -> i32 {
     };
     let path = Path::new(DIR).join(format!("{name}.sh"));
     let outcome = run(&path, &mut io::stdout());
-    let mut text = String::new();
+    let mut degraded = Degraded::of(name);
     if let Err(why) = outcome {
-        let why = why.replace(char::is_control, " ");
-        warn!("{name}.sh: {why}");
-        text = format!("degraded {name}: {name}.sh: {why}\n");
+        degraded.warn(format_args!("{name}.sh: {why}"));
     }
-    let told = Path::new("/run/boot2podman").join(format!("{name}.degraded"));
-    match replace(&told, text.as_bytes(), 0o644) {
-        Ok(()) => 0,
-        Err(why) => {
-            warn!("{name}: {why}");
-            1
-        }
-    }
+    degraded.report()
 }
 
 /// Runs the script to its end and hands on what it says.

@@ -12,7 +12,7 @@ use sys::net;
 use sys::paths::{API, HOST_KEY};
 use sys::service_names::CONSOLE;
 
-use crate::common::control_client::Link;
+use crate::common::control_client::ControlClient;
 use crate::common::sshkey;
 use crate::common::terminal::{Colour, Screen};
 
@@ -20,7 +20,7 @@ use crate::common::terminal::{Colour, Screen};
 const SHELL: &str = "/bin/bash";
 
 /// The child on one console.
-pub fn main(link: &Link, words: &[String]) -> i32 {
+pub fn main(link: &ControlClient, words: &[String]) -> i32 {
     show(&status());
     match words.first().map(String::as_str) {
         Some("rescue") => return rescue(link),
@@ -33,7 +33,7 @@ pub fn main(link: &Link, words: &[String]) -> i32 {
 }
 
 /// A shell in the place of what PID 1 ran here; when it is left, that comes back.
-fn rescue(link: &Link) -> i32 {
+fn rescue(link: &ControlClient) -> i32 {
     show("  rescue: the services go on; `exit` gives the console back\n\n");
     let shell = Command::new(SHELL).arg("-l").current_dir("/root").status();
     shell.map_or_else(|e| println!("{SHELL}: {e}"), drop);

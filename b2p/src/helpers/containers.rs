@@ -9,7 +9,7 @@
 //! To podman's database the machine has been switched off, which is the truth.
 
 use std::fs;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::common::pidfd;
 
 /// What podman gives a container where nothing else is said (`--stop-timeout`).
 const GRACE: Duration = Duration::from_secs(10);
@@ -71,7 +73,7 @@ fn tell_new(told: &mut Vec<(Container, OwnedFd)>, now: Vec<Container>) {
         if told.iter().any(known) {
             continue;
         }
-        let fd = pidfd(container.pid);
+        let fd = pidfd::open(container.pid);
         thaw(container.pid);
         signal(container.pid, container.signal);
         signal(container.pid, libc::SIGCONT);
@@ -205,16 +207,6 @@ fn signal(pid: i32, number: i32) {
 fn raw(pid: Pid, number: i32) -> nix::Result<()> {
     // SAFETY: integers only.
     nix::errno::Errno::result(unsafe { libc::kill(pid.as_raw(), number) }).map(drop)
-}
-
-/// Readable when the process has ended (pidfd_open(2)).
-#[expect(unsafe_code, reason = "pidfd_open(2), which nix does not have")]
-pub fn pidfd(pid: i32) -> Option<OwnedFd> {
-    // SAFETY: integers only; the descriptor is owned once it is known to be one.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
-        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd as i32))
-    }
 }
 
 /// Waits until all have ended or time is up; those that have not.

@@ -14,7 +14,7 @@ use log::{error, warn};
 use nix::sys::inotify::{AddWatchFlags as Watch, InitFlags, Inotify};
 use sys::syscall;
 
-use crate::helpers::data::Place;
+use crate::common::paths::Paths;
 use crate::helpers::data::report::{Before, before};
 
 /// Stores of containers/storage, below the disk's directory of containers.
@@ -24,11 +24,11 @@ const LISTS: &[&str] = &["overlay-layers", "overlay-images"];
 
 /// Runs until it is ended; where the state is in RAM there is nothing to do.
 pub fn main() -> i32 {
-    let place = Place::real();
-    if !matches!(before(&place), Before::Disk(_)) {
+    let paths = Paths::default();
+    if !matches!(before(&paths), Before::Disk(_)) {
         return 0;
     }
-    let disk = place.containers();
+    let disk = paths.containers();
     let sync = || {
         let synced = File::open(&disk).and_then(|d| syscall::syncfs(&d));
         synced.unwrap_or_else(|e| warn!("store: {}: {e}", disk.display()));

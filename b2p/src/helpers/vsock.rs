@@ -25,6 +25,8 @@ use sys::modules::Modules;
 use sys::paths::API;
 use sys::{config_sources, uevent};
 
+use crate::common::degraded::Degraded;
+
 /// The host's address (vsock(7), VMADDR_CID_HOST).
 const HOST: u32 = libc::VMADDR_CID_HOST;
 /// As with TCP.
@@ -34,8 +36,6 @@ const ENGINE: u32 = 2375;
 /// So many at once; a host that wants more waits.
 const MOST: usize = 256;
 
-/// Where PID 1 looks for what is wrong.
-const DEGRADED: &str = "/run/boot2podman/vsock.degraded";
 /// So many were not the host.
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 /// As a service says that another start is no use (`services::Restart`).
@@ -51,9 +51,9 @@ pub fn main() -> i32 {
             listeners
         }
         Err(why) => {
-            warn!("vsock: {why}");
-            let line = format!("degraded vsock: {why}\n");
-            let _ = sys::files::replace(Path::new(DEGRADED), line.as_bytes(), 0o644);
+            let mut degraded = Degraded::of("vsock");
+            degraded.warn(why);
+            let _ = degraded.report();
             return NEVER;
         }
     };

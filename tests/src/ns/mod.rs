@@ -95,8 +95,8 @@ pub struct Namespace {
     pub dev: bool,
     /// A /run that is there already: the options of its tmpfs.
     pub run: Option<String>,
-    /// A script in the place of the `settle` service: PID 1 runs from elsewhere then.
-    pub settle: Option<String>,
+    /// A script in the place of the `late-drivers` service: PID 1 runs from elsewhere then.
+    pub late_drivers: Option<String>,
     /// Whether cgroups can be mounted.
     pub cgroup: bool,
     /// Whether something of a disk is mounted, which the end must unmount.
@@ -126,7 +126,7 @@ impl Namespace {
             proc: Proc::Good,
             dev: true,
             run: None,
-            settle: None,
+            late_drivers: None,
             cgroup: true,
             disk: false,
             stdio: true,
@@ -160,7 +160,7 @@ impl Namespace {
         let dirs = "usr usr/bin usr/lib usr/lib/boot2podman etc proc sys run dev tmp root var var/lib home";
         all.extend(dirs.split(' ').map(Step::mkdir));
         all.push(Step::link("usr/bin", "bin"));
-        match &self.settle {
+        match &self.late_drivers {
             None => all.push(Step::file(&INIT[1..], self.init, 0o755)),
             Some(script) => {
                 let script = format!("#!/bin/sh\n{script}\n");
@@ -234,7 +234,7 @@ impl Namespace {
     }
 
     fn program(&self) -> &'static CStr {
-        if self.settle.is_some() {
+        if self.late_drivers.is_some() {
             c"/init"
         } else {
             c"/usr/lib/boot2podman/init"

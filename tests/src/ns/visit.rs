@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use control::{End, Name, Report, Request, State};
+use control::{Name, Report, Request, ShutdownKind, State};
 
 use super::child::BASE;
 use super::running::{Running, am_root};
@@ -45,7 +45,7 @@ pub fn all(pid1: &Running, expect: Expect) -> Result<()> {
             Request::Status,
             Request::Load(name.clone()),
             Request::Start(name),
-            Request::End(End::Reboot, 3_600),
+            Request::Shutdown(ShutdownKind::Reboot, 3_600),
             Request::Cancel,
         ];
         for request in requests {
@@ -72,7 +72,7 @@ pub fn all(pid1: &Running, expect: Expect) -> Result<()> {
 /// # Errors
 /// Why not.
 pub fn end(pid1: &Running, seconds: u32) -> Result<()> {
-    let request = Request::End(End::PowerOff, seconds);
+    let request = Request::Shutdown(ShutdownKind::PowerOff, seconds);
     there(pid1, |root| ask(root, &request, Expect::Done).map(drop))
 }
 

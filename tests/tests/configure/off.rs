@@ -7,7 +7,7 @@ use tests::{Checks, Guest, Shell};
 
 /// Everything that can be is off.
 pub fn prepare(shell: &Shell<'_>) -> Result<()> {
-    let all = "data,net,cloud,settle,syslog,health,store,containers,time,own,registries,\
+    let all = "data,net,cloud,late-drivers,syslog,health,image-sync,containers,time,user-services,registries,\
         bootsync,bootlocal,cloud-scripts,nonsense";
     shell.run(&format!(
         "cd /var/lib/boot2podman && rm -rf bootlocal.sh authorized_keys hostname profile certs services config; \

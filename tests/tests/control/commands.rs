@@ -28,8 +28,8 @@ fn status(guest: &Guest) -> Result<()> {
         ("net", "up"),
         ("sshd", "up"),
         ("podman", "armed"),
-        ("settle", "off"),
-        ("own", "done"),
+        ("late-drivers", "off"),
+        ("user-services", "done"),
     ] {
         let words = line(name).and_then(|l| l.split_whitespace().nth(1));
         ensure!(words == Some(state), "{name}: {words:?}\n{text}");
@@ -41,7 +41,7 @@ fn status(guest: &Guest) -> Result<()> {
         &["state        up", "memory", "cpu"],
     )?;
     ensure!(all.starts_with("sshd\n"), "{all}");
-    says(guest, "b2p status settle", 1, &["off"]).map(drop)
+    says(guest, "b2p status late-drivers", 1, &["off"]).map(drop)
 }
 
 /// What is in the machine is what the bill of materials beside the image says.
@@ -113,7 +113,7 @@ fn boot(guest: &Guest) -> Result<()> {
     let rows = all["rows"].as_array().context("no rows")?;
     let phases: Vec<&Value> = rows.iter().filter(|r| r["kind"] == "phase").collect();
     let names: Vec<&str> = phases.iter().filter_map(|p| p["name"].as_str()).collect();
-    let wanted = "api log hurry early root mounts cgroups loopback devices flags sysctl \
+    let wanted = "mount-api log boost early-modules root mounts cgroups loopback devices flags sysctl \
                   hostname machine-id clock keys sessions";
     let order: Vec<&str> = names.iter().copied().filter(|n| *n != "kernel").collect();
     ensure!(
@@ -134,7 +134,7 @@ fn boot(guest: &Guest) -> Result<()> {
             .position(|l| l.starts_with(&format!("{name} ")))
     };
     ensure!(
-        place("api") < place("root") && place("root") < place("sshd"),
+        place("mount-api") < place("root") && place("root") < place("sshd"),
         "{picture}"
     );
     ensure!(picture.starts_with("ready "), "{picture}");
@@ -150,7 +150,7 @@ fn flags(guest: &Guest) -> Result<()> {
     };
     let off = line("b2p.off").context("no b2p.off")?;
     ensure!(
-        off.contains("off1,settle") && off.contains("command line"),
+        off.contains("off1,late-drivers") && off.contains("command line"),
         "{off}"
     );
     let key = line("b2p.ssh_key").context("no b2p.ssh_key")?;
@@ -166,7 +166,7 @@ fn flags(guest: &Guest) -> Result<()> {
     let flags = json["flags"].as_array().context("no list")?;
     let off = flags.iter().find(|f| f["name"] == "b2p.off");
     let off = off.context("no b2p.off")?;
-    ensure!(off["given"][0]["value"] == "off1,settle", "{off}");
+    ensure!(off["given"][0]["value"] == "off1,late-drivers", "{off}");
     ensure!(off["given"][0]["source"] == "command line", "{off}");
     Ok(())
 }

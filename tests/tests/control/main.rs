@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(60);
 #[test]
 fn control() -> Result<()> {
     let guest = Guest::boot("control", |machine| {
-        machine.memory_mib(640).append("b2p.off=off1,settle")
+        machine.memory_mib(640).append("b2p.off=off1,late-drivers")
     })?;
     let mut checks = Checks::new("control");
     commands::all(&guest, &mut checks);

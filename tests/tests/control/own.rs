@@ -363,11 +363,16 @@ fn spoilt(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// What the service `own` does once at boot.
+/// What the service `user-services` does once at boot.
 fn at_boot(guest: &Guest) -> Result<()> {
     says(guest, "b2p stop good", 0, &["stopped"])?;
     file(guest, "off1", "exec /bin/sleep 4300\n")?;
-    says(guest, "b2p restart own", 0, &["own: has done its work"])?;
+    says(
+        guest,
+        "b2p restart user-services",
+        0,
+        &["user-services: has done its work"],
+    )?;
     eventually(SOON, || {
         ensure!(service(guest, "good")?["state"] == "up");
         Ok(())

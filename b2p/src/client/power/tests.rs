@@ -12,7 +12,7 @@ fn ask(line: &str) -> Result<Wish, String> {
 
 #[test]
 fn names_and_options() {
-    use End::{Halt, PowerOff, Reboot};
+    use ShutdownKind::{Halt, PowerOff, Reboot};
     for (line, end, delay) in [
         ("poweroff", PowerOff, 0),
         ("reboot", Reboot, 0),
@@ -38,17 +38,17 @@ fn names_and_options() {
         ("shutdown 13:00", PowerOff, 3_570),
         ("shutdown 12:00 tomorrow", PowerOff, 86_370),
     ] {
-        assert_eq!(ask(line), Ok(Wish::End(end, delay)), "{line}");
+        assert_eq!(ask(line), Ok(Wish::Shutdown(end, delay)), "{line}");
     }
 }
 
 #[test]
 fn what_is_no_orderly_end() {
     for (line, wish) in [
-        ("poweroff -f", Wish::Force(End::PowerOff, true)),
-        ("reboot --force", Wish::Force(End::Reboot, true)),
-        ("reboot -nf", Wish::Force(End::Reboot, false)),
-        ("halt -ff -p", Wish::Force(End::PowerOff, true)),
+        ("poweroff -f", Wish::Force(ShutdownKind::PowerOff, true)),
+        ("reboot --force", Wish::Force(ShutdownKind::Reboot, true)),
+        ("reboot -nf", Wish::Force(ShutdownKind::Reboot, false)),
+        ("halt -ff -p", Wish::Force(ShutdownKind::PowerOff, true)),
         ("shutdown -c", Wish::Cancel),
         ("shutdown -c never mind", Wish::Cancel),
         ("shutdown -k now", Wish::Nothing("nobody to warn but you")),
@@ -99,16 +99,18 @@ impl Edge for Fake {
         self.answer.clone()
     }
 
-    fn signal(&self, end: End) -> Result<(), Errno> {
-        self.did.borrow_mut().push(format!("signal {}", end.word()));
+    fn signal(&self, kind: ShutdownKind) -> Result<(), Errno> {
+        self.did
+            .borrow_mut()
+            .push(format!("signal {}", kind.word()));
         self.signal
     }
 
-    fn force(&self, end: End, sync: bool) -> Errno {
+    fn force(&self, kind: ShutdownKind, sync: bool) -> Errno {
         let sync = if sync { "sync " } else { "" };
         self.did
             .borrow_mut()
-            .push(format!("{sync}force {}", end.word()));
+            .push(format!("{sync}force {}", kind.word()));
         Errno::EPERM
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 
-use control::{End, OK, Server, answer, no};
+use control::{OK, Server, ShutdownKind, answer, no};
 use nix::errno::Errno;
 
 use super::*;
@@ -46,7 +46,7 @@ impl Fake {
                 sleep(Duration::from_millis(1));
             }
         });
-        let link = Link {
+        let link = ControlClient {
             path,
             patience: Duration::from_secs(20),
         };
@@ -386,19 +386,19 @@ fn the_other_commands_ask_the_same_pid_1() {
 
 /// The channel is real; what goes past it is not: it would end the machine that
 /// tests this.
-struct ChannelOnly<'a>(&'a Link);
+struct ChannelOnly<'a>(&'a ControlClient);
 
 impl Edge for ChannelOnly<'_> {
     fn ask(&self, request: &Request) -> Result<(), Failure> {
         self.0.ask(request).map(drop)
     }
 
-    fn signal(&self, end: End) -> Result<(), Errno> {
-        panic!("a signal for {}", end.word())
+    fn signal(&self, kind: ShutdownKind) -> Result<(), Errno> {
+        panic!("a signal for {}", kind.word())
     }
 
-    fn force(&self, end: End, _: bool) -> Errno {
-        panic!("force for {}", end.word())
+    fn force(&self, kind: ShutdownKind, _: bool) -> Errno {
+        panic!("force for {}", kind.word())
     }
 }
 

@@ -13,8 +13,8 @@ use sys::net::{SYS, cards};
 use super::diagnostics::Notes;
 use super::network::{self, Card, Network};
 use super::schema::{Certs, Mount};
-use crate::common::control_client::Link;
-use crate::helpers::data::tool;
+use crate::common::control_client::ControlClient;
+use crate::common::tool;
 
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 const LOCAL: &str = "/usr/local/share/ca-certificates";
@@ -178,7 +178,7 @@ pub fn network(text: &str, config: &Config, notes: &mut Notes) -> Result<(), Str
         0o644,
     )?;
     let name = Name::new("net").ok_or("net is no name")?;
-    let restarted = Link::real().ask(&Request::Restart(name));
+    let restarted = ControlClient::real().ask(&Request::Restart(name));
     restarted
         .map(drop)
         .map_err(|why| format!("network-config: b2p net: {why}"))

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::schema::File;
-use crate::helpers::data::ioctl;
+use crate::common::tool;
 
 /// More than this a compressed file may not become.
 const MOST: u64 = 32 << 20;
@@ -57,7 +57,7 @@ fn owner(text: &str) -> Result<(u32, Option<u32>), String> {
 /// gzip(1) undoes it, in a process of its own.
 fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let say = |e: std::io::Error| format!("gzip: {e}");
-    let mut input = ioctl::nameless().map_err(say)?;
+    let mut input = tool::memory_file().map_err(say)?;
     input
         .write_all(bytes)
         .and_then(|()| input.rewind())

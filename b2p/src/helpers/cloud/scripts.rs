@@ -15,7 +15,7 @@ use sys::files::replace;
 use super::diagnostics::Notes;
 use super::userdata::{Kind, UserData, kind};
 use super::{KEPT, say, user_data, written};
-use crate::helpers::data::{atomic_file, tool};
+use crate::common::{atomic_file, tool};
 
 /// cloud-init's directory: programs and people look there.
 const CLOUD: &str = "/var/lib/cloud";

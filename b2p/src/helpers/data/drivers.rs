@@ -63,7 +63,7 @@ impl Drivers {
     }
 
     /// The same, but not to IDE and SATA where the firmware has looked and found no
-    /// disk: `settle` gives them theirs, and should a disk come, that is heard.
+    /// disk: `late-drivers` gives them theirs, and should a disk come, that is heard.
     pub fn likely(&mut self) -> bool {
         match firmware::no_disk(Path::new("/")) {
             true => {

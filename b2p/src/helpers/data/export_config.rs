@@ -5,7 +5,9 @@ use sys::config_sources::{KEPT, LONGEST};
 use sys::files;
 use sys::service_names::{ON_DISK, REGISTRIES};
 
-use super::{Place, profile, regular_file};
+use super::profile;
+use crate::common::paths::Paths;
+use crate::common::regular_file;
 use crate::helpers::boot_script;
 
 /// What is copied: its name there, and where it is, the first that is.
@@ -19,46 +21,46 @@ const FILES: &[(&str, &[&str])] = &[
 ///
 /// # Errors
 /// What could not be read, or is too long.
-pub fn all(place: &Place) -> Result<(), String> {
+pub fn all(paths: &Paths) -> Result<(), String> {
     let mut wrong = Vec::new();
     for (name, froms) in FILES {
         let read = froms
             .iter()
-            .map(|from| regular_file::read(&place.state().join(from), LONGEST));
+            .map(|from| regular_file::read(&paths.state().join(from), LONGEST));
         let Some(outcome) = read.filter_map(Result::transpose).next() else {
             continue;
         };
-        let to = place.at(KEPT).join(name);
+        let to = paths.at(KEPT).join(name);
         let done = outcome.and_then(|bytes| files::replace(&to, &bytes, 0o600));
         wrong.extend(done.err());
     }
-    wrong.extend(environment(place).err());
-    wrong.extend(hooks(place).err());
+    wrong.extend(environment(paths).err());
+    wrong.extend(hooks(paths).err());
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(wrong.join("; ")),
     }
 }
 
-fn environment(place: &Place) -> Result<(), String> {
-    let path = place.state().join("profile");
+fn environment(paths: &Paths) -> Result<(), String> {
+    let path = paths.state().join("profile");
     if path.symlink_metadata().is_err() {
         return Ok(());
     }
     if !path.is_file() {
         return Err(format!("{}: not a file", path.display()));
     }
-    let lines = profile::exports(&path, &place.run().join("profile"))?;
-    files::replace(&place.at(KEPT).join("environment"), lines.as_bytes(), 0o600)
+    let lines = profile::exports(&path, &paths.runtime().join("profile"))?;
+    files::replace(&paths.at(KEPT).join("environment"), lines.as_bytes(), 0o600)
 }
 
 /// The names of those that are there.
-fn hooks(place: &Place) -> Result<(), String> {
+fn hooks(paths: &Paths) -> Result<(), String> {
     // What is no script, its service says.
     let there = |name: &&&str| {
         let path = match **name {
-            REGISTRIES => place.state().join("registries.conf.d"),
-            name => boot_script::file(&place.state(), name),
+            REGISTRIES => paths.state().join("registries.conf.d"),
+            name => boot_script::file(&paths.state(), name),
         };
         path.symlink_metadata().is_ok()
     };
@@ -69,7 +71,7 @@ fn hooks(place: &Place) -> Result<(), String> {
         .collect();
     match names.is_empty() {
         true => Ok(()),
-        false => files::replace(&place.at(KEPT).join("hooks"), names.as_bytes(), 0o600),
+        false => files::replace(&paths.at(KEPT).join("hooks"), names.as_bytes(), 0o600),
     }
 }
 
@@ -82,30 +84,30 @@ mod tests {
     #[test]
     fn what_is_there_is_handed_over_and_what_is_not_costs_nothing() {
         let root = std::env::temp_dir().join(format!("b2p-handover-{}", std::process::id()));
-        let place = Place { root };
-        let state = place.state();
+        let paths = Paths::below(root);
+        let state = paths.state();
         fs::create_dir_all(state.join("etc")).unwrap();
-        all(&place).unwrap();
-        assert!(!place.at(KEPT).exists());
+        all(&paths).unwrap();
+        assert!(!paths.at(KEPT).exists());
         fs::write(state.join("etc/hostname"), "old\n").unwrap();
         fs::write(state.join("config"), "tz=UTC\n").unwrap();
-        all(&place).unwrap();
-        let kept = |name: &str| fs::read_to_string(place.at(KEPT).join(name)).unwrap();
+        all(&paths).unwrap();
+        let kept = |name: &str| fs::read_to_string(paths.at(KEPT).join(name)).unwrap();
         assert_eq!(
             (kept("config"), kept("hostname")),
             ("tz=UTC\n".into(), "old\n".into())
         );
         fs::remove_file(state.join("config")).unwrap();
         nix::unistd::mkfifo(&state.join("config"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(all(&place).unwrap_err().contains("not a file"));
+        assert!(all(&paths).unwrap_err().contains("not a file"));
         fs::remove_file(state.join("config")).unwrap();
         fs::write(state.join("hostname"), "new\n").unwrap();
         fs::write(state.join("config"), vec![b'#'; 64 * 1024 + 1]).unwrap();
-        assert!(all(&place).unwrap_err().contains("longer"));
+        assert!(all(&paths).unwrap_err().contains("longer"));
         assert_eq!(
             (kept("config"), kept("hostname")),
             ("tz=UTC\n".into(), "new\n".into())
         );
-        fs::remove_dir_all(&place.root).unwrap();
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 }

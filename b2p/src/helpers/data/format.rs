@@ -13,7 +13,9 @@ use disk::journal::Journal;
 use log::info;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::{Place, atomic_file, ioctl, scan, tool};
+use super::{ioctl, scan};
+use crate::common::paths::Paths;
+use crate::common::{atomic_file, tool};
 
 /// mke2fs writes little and lets the kernel do the rest later; a slow stick takes
 /// its time for the journal.
@@ -31,13 +33,13 @@ struct Real {
 ///
 /// # Errors
 /// What failed; the next boot finds the disk as `disk::format` says.
-pub fn format(device: &Device, place: &Place) -> Result<(), String> {
+pub fn format(device: &Device, paths: &Paths) -> Result<(), String> {
     let begun = Instant::now();
     let mut hands = Real {
         name: device.name.clone(),
         disk: exclusive(device)?,
         part: scan::node(&disk::device_order::partition(&device.name, 1)),
-        mnt: place.run().join("format"),
+        mnt: paths.runtime().join("format"),
         mounted: false,
     };
     let size = device.size;

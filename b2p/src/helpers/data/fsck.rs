@@ -9,7 +9,7 @@ use disk::ext4::wants_check;
 use disk::probe::Kind;
 use log::info;
 
-use super::tool;
+use crate::common::tool;
 
 /// So long it may take. What it has mended by then stays mended.
 const MOST: Duration = Duration::from_secs(120);

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use log::{error, info, warn};
 use sys::paths::HOST_KEY;
 
-use super::{Place, atomic_file, report};
+use super::report;
+use crate::common::atomic_file;
+use crate::common::paths::Paths;
 use crate::common::sshkey::{self, BEGINS, ENDS};
 
 /// No key file is longer.
@@ -18,24 +20,24 @@ const COMMENT: &str = "boot2podman";
 
 /// The whole of it; the exit status.
 pub fn main() -> i32 {
-    let place = Place::real();
-    if let Err(why) = make(&place) {
+    let paths = Paths::default();
+    if let Err(why) = make(&paths) {
         error!("hostkey: {why}");
         return 1;
     }
-    if matches!(report::before(&place), report::Before::Disk(_)) {
-        keep(&place).unwrap_or_else(|why| warn!("hostkey: not kept on the disk: {why}"));
+    if matches!(report::before(&paths), report::Before::Disk(_)) {
+        keep(&paths).unwrap_or_else(|why| warn!("hostkey: not kept on the disk: {why}"));
     }
     0
 }
 
-fn used(place: &Place) -> PathBuf {
-    place.at(HOST_KEY)
+fn used(paths: &Paths) -> PathBuf {
+    paths.at(HOST_KEY)
 }
 
-fn kept(place: &Place) -> PathBuf {
+fn kept(paths: &Paths) -> PathBuf {
     let name = Path::new(HOST_KEY).file_name().unwrap_or_default();
-    place.state().join("ssh").join(name)
+    paths.state().join("ssh").join(name)
 }
 
 fn public(private: &Path) -> PathBuf {
@@ -65,28 +67,28 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn install(place: &Place) -> Result<(), String> {
-    let kept = kept(place);
+pub fn install(paths: &Paths) -> Result<(), String> {
+    let kept = kept(paths);
     let key = read(&kept).inspect_err(|_| {
         let _ = fs::rename(&kept, kept.with_extension("broken"));
     })?;
     match key {
-        Some(key) => put(&key, &kept, place),
+        Some(key) => put(&key, &kept, paths),
         None => Ok(()),
     }
 }
 
 /// Makes sshd use this key, whose public half is beside `path`.
-fn put(key: &[u8], path: &Path, place: &Place) -> Result<(), String> {
+fn put(key: &[u8], path: &Path, paths: &Paths) -> Result<(), String> {
     if let Ok(text) = fs::read(public(path)) {
-        sys::files::replace(&public(&used(place)), &text, 0o644)?;
+        sys::files::replace(&public(&used(paths)), &text, 0o644)?;
     }
-    sys::files::replace(&used(place), key, 0o600)
+    sys::files::replace(&used(paths), key, 0o600)
 }
 
 /// Makes one where there is none yet. The private half is last: it counts.
-fn make(place: &Place) -> Result<(), String> {
-    let used = used(place);
+fn make(paths: &Paths) -> Result<(), String> {
+    let used = used(paths);
     if read(&used).is_ok_and(|key| key.is_some()) {
         return Ok(());
     }
@@ -100,8 +102,8 @@ fn make(place: &Place) -> Result<(), String> {
 ///
 /// # Errors
 /// What could not be written; the machine has its key all the same.
-pub fn keep(place: &Place) -> Result<(), String> {
-    let (used, kept) = (used(place), kept(place));
+pub fn keep(paths: &Paths) -> Result<(), String> {
+    let (used, kept) = (used(paths), kept(paths));
     if kept.exists() {
         return Ok(());
     }
@@ -122,13 +124,13 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    fn place(name: &str) -> Place {
+    fn paths(name: &str) -> Paths {
         let root = std::env::temp_dir().join(format!("b2p-hostkey-{name}-{}", std::process::id()));
-        let place = Place { root };
-        for dir in [place.state().join("ssh"), place.at("/etc/ssh")] {
+        let paths = Paths::below(root);
+        for dir in [paths.state().join("ssh"), paths.at("/etc/ssh")] {
             fs::create_dir_all(dir).unwrap();
         }
-        place
+        paths
     }
 
     fn key(text: &str) -> Vec<u8> {
@@ -137,70 +139,70 @@ mod tests {
 
     #[test]
     fn the_disks_key_is_used_with_its_mode() {
-        let place = place("use");
-        install(&place).unwrap();
-        assert!(!used(&place).exists());
-        fs::write(kept(&place), key("secret")).unwrap();
-        fs::write(public(&kept(&place)), "public").unwrap();
-        install(&place).unwrap();
-        assert_eq!(fs::read(used(&place)).unwrap(), key("secret"));
-        let mode = fs::metadata(used(&place)).unwrap().permissions().mode();
+        let paths = paths("use");
+        install(&paths).unwrap();
+        assert!(!used(&paths).exists());
+        fs::write(kept(&paths), key("secret")).unwrap();
+        fs::write(public(&kept(&paths)), "public").unwrap();
+        install(&paths).unwrap();
+        assert_eq!(fs::read(used(&paths)).unwrap(), key("secret"));
+        let mode = fs::metadata(used(&paths)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read(public(&used(&place))).unwrap(), b"public");
-        fs::remove_dir_all(&place.root).unwrap();
+        assert_eq!(fs::read(public(&used(&paths))).unwrap(), b"public");
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 
     #[test]
     fn the_machines_key_is_kept_where_the_disk_has_none() {
-        let place = place("keep");
-        keep(&place).unwrap();
-        assert!(!kept(&place).exists(), "nothing to keep yet");
-        fs::write(used(&place), key("one")).unwrap();
-        keep(&place).unwrap();
-        fs::write(used(&place), key("two")).unwrap();
-        keep(&place).unwrap();
-        assert_eq!(fs::read(kept(&place)).unwrap(), key("one"));
-        let mode = fs::metadata(kept(&place)).unwrap().permissions().mode();
+        let paths = paths("keep");
+        keep(&paths).unwrap();
+        assert!(!kept(&paths).exists(), "nothing to keep yet");
+        fs::write(used(&paths), key("one")).unwrap();
+        keep(&paths).unwrap();
+        fs::write(used(&paths), key("two")).unwrap();
+        keep(&paths).unwrap();
+        assert_eq!(fs::read(kept(&paths)).unwrap(), key("one"));
+        let mode = fs::metadata(kept(&paths)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        fs::remove_dir_all(&place.root).unwrap();
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 
     #[test]
     fn one_is_made_where_there_is_none_or_half() {
-        let place = place("make");
-        fs::write(used(&place), &key("secret")[..50]).unwrap();
-        make(&place).unwrap();
-        let made = read(&used(&place)).unwrap().unwrap();
-        for (path, wanted) in [(used(&place), 0o600), (public(&used(&place)), 0o644)] {
+        let paths = paths("make");
+        fs::write(used(&paths), &key("secret")[..50]).unwrap();
+        make(&paths).unwrap();
+        let made = read(&used(&paths)).unwrap().unwrap();
+        for (path, wanted) in [(used(&paths), 0o600), (public(&used(&paths)), 0o644)] {
             let mode = fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, wanted);
         }
-        let text = fs::read_to_string(public(&used(&place))).unwrap();
+        let text = fs::read_to_string(public(&used(&paths))).unwrap();
         assert!(sshkey::fingerprint(&text).is_some() && text.ends_with(" boot2podman\n"));
-        make(&place).unwrap();
-        assert_eq!(read(&used(&place)).unwrap().unwrap(), made, "it stays");
-        assert_eq!(fs::read_dir(place.at("/etc/ssh")).unwrap().count(), 2);
-        fs::remove_dir_all(&place.root).unwrap();
+        make(&paths).unwrap();
+        assert_eq!(read(&used(&paths)).unwrap().unwrap(), made, "it stays");
+        assert_eq!(fs::read_dir(paths.at("/etc/ssh")).unwrap().count(), 2);
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 
     #[test]
     fn what_cannot_be_written_is_said_and_no_key() {
-        let place = place("full");
+        let paths = paths("full");
         // As good as a full disk, also for root.
-        fs::create_dir(public(&used(&place))).unwrap();
-        let why = make(&place).unwrap_err();
+        fs::create_dir(public(&used(&paths))).unwrap();
+        let why = make(&paths).unwrap_err();
         assert!(why.contains("ssh_host_ed25519_key.pub: "), "{why}");
-        assert!(!used(&place).exists());
-        fs::remove_dir_all(&place.root).unwrap();
+        assert!(!used(&paths).exists());
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 
     #[test]
     fn half_a_key_is_put_aside() {
-        let place = place("half");
-        fs::write(kept(&place), &key("secret")[..50]).unwrap();
-        assert!(install(&place).unwrap_err().contains("not a private key"));
-        assert!(!kept(&place).exists() && !used(&place).exists());
-        assert!(kept(&place).with_extension("broken").exists());
-        fs::remove_dir_all(&place.root).unwrap();
+        let paths = paths("half");
+        fs::write(kept(&paths), &key("secret")[..50]).unwrap();
+        assert!(install(&paths).unwrap_err().contains("not a private key"));
+        assert!(!kept(&paths).exists() && !used(&paths).exists());
+        assert!(kept(&paths).with_extension("broken").exists());
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 }

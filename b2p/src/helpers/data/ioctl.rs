@@ -3,10 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::time::Duration;
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::AsRawFd;
 
 /// linux/fs.h: `_IO(0x12, n)`.
 const BLKRRPART: libc::c_ulong = 0x125f;
@@ -171,43 +168,4 @@ pub fn local_cid(device: &File) -> io::Result<u32> {
     // SAFETY: the kernel writes one unsigned int there.
     outcome(unsafe { libc::ioctl(device.as_raw_fd(), GET_LOCAL_CID as _, &raw mut cid) })?;
     Ok(cid)
-}
-
-/// A file without a name, in memory (memfd_create(2)).
-pub fn nameless() -> io::Result<File> {
-    // SAFETY: a NUL-terminated name; the descriptor is owned once it is one.
-    unsafe {
-        let fd = libc::memfd_create(c"output".as_ptr(), libc::MFD_CLOEXEC);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(File::from_raw_fd(fd))
-    }
-}
-
-/// Waits until a child has ended, or for so long; it is not reaped.
-pub fn ended_within(pid: u32, most: Duration) -> bool {
-    // SAFETY: integers; the descriptor is owned once it is one.
-    let fd = unsafe {
-        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
-        if fd < 0 {
-            return true; // the wait that follows will say
-        }
-        OwnedFd::from_raw_fd(fd as i32)
-    };
-    let ms = i32::try_from(most.as_millis()).unwrap_or(i32::MAX);
-    let until = std::time::Instant::now() + most;
-    loop {
-        let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-        let left = until.saturating_duration_since(std::time::Instant::now());
-        let left = i32::try_from(left.as_millis()).unwrap_or(ms);
-        match poll(
-            &mut fds,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO),
-        ) {
-            Ok(n) => return n > 0,
-            Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => return false,
-        }
-    }
 }

@@ -9,7 +9,9 @@ use disk::bytes::Open;
 use disk::userdata;
 use log::{info, warn};
 
-use super::{Place, atomic_file, legacy_notice, persist, regular_file};
+use super::{legacy_notice, persist};
+use crate::common::paths::Paths;
+use crate::common::{atomic_file, regular_file};
 
 /// A file of keys that is longer is not read.
 const LONGEST: u64 = 1 << 20;
@@ -19,9 +21,9 @@ const LONGEST: u64 = 1 << 20;
 ///
 /// # Errors
 /// What could not be read or written. The keys of the flags stay.
-pub fn merge(place: &Place) -> Result<(), String> {
-    let kept = place.state().join("authorized_keys");
-    if let Some(archive) = archive(place).filter(|_| !kept.exists()) {
+pub fn merge(paths: &Paths) -> Result<(), String> {
+    let kept = paths.state().join("authorized_keys");
+    if let Some(archive) = archive(paths).filter(|_| !kept.exists()) {
         let keys = from_archive(&archive)?;
         atomic_file::replace(&kept, keys.as_bytes(), 0o644)?;
     }
@@ -30,16 +32,16 @@ pub fn merge(place: &Place) -> Result<(), String> {
     }
     // sshd reads it as the user who comes; nothing in it is a secret.
     let _ = fs::set_permissions(&kept, fs::Permissions::from_mode(0o644));
-    let used = place.run().join("authorized_keys");
+    let used = paths.runtime().join("authorized_keys");
     let flags = fs::read_to_string(&used).unwrap_or_default();
     let all = joined(&flags, &text(&kept)?);
     sys::files::replace(&used, all.as_bytes(), 0o644)
 }
 
 /// The archive that came with the disk, where we put it or where the ancestors did.
-fn archive(place: &Place) -> Option<PathBuf> {
+fn archive(paths: &Paths) -> Option<PathBuf> {
     let dirs = [""].into_iter().chain(legacy_notice::DIRS);
-    let mut all = dirs.map(|dir| place.mnt().join(dir).join(persist::USERDATA));
+    let mut all = dirs.map(|dir| paths.data_disk().join(dir).join(persist::USERDATA));
     all.find(|path| path.is_file())
 }
 
@@ -47,8 +49,8 @@ fn archive(place: &Place) -> Option<PathBuf> {
 ///
 /// # Errors
 /// What could not be written.
-pub fn add(place: &Place, lines: &str) -> Result<(), String> {
-    let used = place.run().join("authorized_keys");
+pub fn add(paths: &Paths, lines: &str) -> Result<(), String> {
+    let used = paths.runtime().join("authorized_keys");
     let there = fs::read_to_string(&used).unwrap_or_default();
     sys::files::replace(&used, joined(&there, lines).as_bytes(), 0o644)
 }

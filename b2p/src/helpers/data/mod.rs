@@ -7,7 +7,6 @@
 //! What it has to say to PID 1 is in a file: [`report`].
 
 mod async_probe;
-pub mod atomic_file;
 pub mod drivers;
 mod export_config;
 mod firmware;
@@ -23,13 +22,11 @@ mod options;
 pub mod owner;
 mod persist;
 mod profile;
-pub mod regular_file;
 pub mod report;
 pub mod scan;
-pub mod tool;
 pub mod wait;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use disk::choose::{Choice, Decision, Device};
 use disk::probe::Kind;
@@ -40,44 +37,8 @@ use options::Asked;
 use report::Report;
 use wait::Wait;
 
+use crate::common::paths::Paths;
 use crate::helpers::cloud::datasource;
-
-/// Where things are; below another directory in tests.
-#[derive(Clone, Debug)]
-pub struct Place {
-    root: PathBuf,
-}
-
-impl Place {
-    /// The machine's own.
-    pub fn real() -> Place {
-        Place {
-            root: PathBuf::from("/"),
-        }
-    }
-
-    /// The path of `name`, which begins with a slash.
-    fn at(&self, name: &str) -> PathBuf {
-        self.root.join(name.trim_start_matches('/'))
-    }
-
-    fn mnt(&self) -> PathBuf {
-        self.at("/mnt/data")
-    }
-
-    fn state(&self) -> PathBuf {
-        self.at("/var/lib/boot2podman")
-    }
-
-    /// The directory of containers.
-    pub fn containers(&self) -> PathBuf {
-        self.at("/var/lib/containers")
-    }
-
-    fn run(&self) -> PathBuf {
-        self.at("/run/boot2podman")
-    }
-}
 
 /// Does everything and says how it went. That there is no data disk is no failure.
 pub fn main(words: &[String]) -> i32 {
@@ -88,10 +49,8 @@ pub fn main(words: &[String]) -> i32 {
             return 2;
         }
     };
-    let place = Place {
-        root: asked.root.clone(),
-    };
-    let time = match report::before(&place) {
+    let paths = Paths::below(asked.root.clone());
+    let time = match report::before(&paths) {
         report::Before::Disk(line) => {
             crate::common::terminal::print(&line);
             return 0;
@@ -105,8 +64,8 @@ pub fn main(words: &[String]) -> i32 {
     };
     let mut wait = Wait::begin(&asked, time, drivers);
     let mut report = Report::default();
-    run(&asked, &place, time, &mut wait, &mut report);
-    report.finish(&place);
+    run(&asked, &paths, time, &mut wait, &mut report);
+    report.finish(&paths);
     0
 }
 
@@ -122,11 +81,11 @@ pub enum Time {
 /// So often a disk is worked on before another look.
 const ROUNDS: usize = 4;
 
-fn run(asked: &Asked, place: &Place, time: Time, wait: &mut Wait, report: &mut Report) {
+fn run(asked: &Asked, paths: &Paths, time: Time, wait: &mut Wait, report: &mut Report) {
     for _ in 0..ROUNDS {
         let (choice, devices) = wait.choice(asked);
         report.seen(wait.seen());
-        note_cidata(place, &devices);
+        note_cidata(paths, &devices);
         let device = |name: &str| devices.iter().find(|d| d.name == name);
         let worked = match &choice.decision {
             Decision::None(why) => {
@@ -136,11 +95,11 @@ fn run(asked: &Asked, place: &Place, time: Time, wait: &mut Wait, report: &mut R
             Decision::Use(name, kind) => {
                 note(&choice, report);
                 return match device(name) {
-                    Some(device) => take(device, *kind, place, time, report),
+                    Some(device) => take(device, *kind, paths, time, report),
                     None => report.ram("a device vanished"),
                 };
             }
-            Decision::Format(name) => device(name).map(|d| format::format(d, place)),
+            Decision::Format(name) => device(name).map(|d| format::format(d, paths)),
             Decision::Sweep(name) => device(name).map(format::sweep),
         };
         if let Some(Err(why)) = worked {
@@ -154,14 +113,14 @@ fn run(asked: &Asked, place: &Place, time: Time, wait: &mut Wait, report: &mut R
 }
 
 /// What `b2p cloud` need not look for again.
-fn note_cidata(place: &Place, devices: &[Device]) {
+fn note_cidata(paths: &Paths, devices: &[Device]) {
     let named = |d: &&Device| d.found.iter().flatten().any(datasource::is_cidata);
     let names: String = devices
         .iter()
         .filter(named)
         .map(|d| format!("{}\n", d.name))
         .collect();
-    sys::files::replace(&place.at(datasource::NOTE), names.as_bytes(), 0o644)
+    sys::files::replace(&paths.at(datasource::NOTE), names.as_bytes(), 0o644)
         .unwrap_or_else(|e| warn!("{e}"));
 }
 
@@ -170,7 +129,7 @@ fn note_cidata(place: &Place, devices: &[Device]) {
 /// # Errors
 /// What could not be written.
 pub fn more_keys(lines: &str) -> Result<(), String> {
-    keys::add(&Place::real(), lines)
+    keys::add(&Paths::default(), lines)
 }
 
 /// What there is to say about the devices that were looked at.
@@ -181,29 +140,29 @@ fn note(choice: &Choice, report: &mut Report) {
 
 /// The file system is checked, grown, mounted and used; what fails leaves the
 /// machine in RAM and the disk as it is.
-fn take(device: &Device, kind: Kind, place: &Place, time: Time, report: &mut Report) {
+fn take(device: &Device, kind: Kind, paths: &Paths, time: Time, report: &mut Report) {
     let path = Path::new("/dev").join(&device.name);
-    let taken = mount::hidden(place)
+    let taken = mount::hidden(paths)
         .and_then(|()| fsck::check(&path, kind))
         .and_then(|()| {
             grow::partition(device).unwrap_or_else(|e| warn!("data: not grown: {e}"));
-            mount::mount(&path, &device.name, kind, place)
+            mount::mount(&path, &device.name, kind, paths)
         })
         .and_then(|()| {
-            grow::filesystem(&path, kind, &place.mnt())
+            grow::filesystem(&path, kind, &paths.data_disk())
                 .unwrap_or_else(|e| warn!("data: not grown: {e}"));
             // A check may take so long that the machine has gone on without.
-            let bound = mount::hidden(place).and_then(|()| mount::bind(place));
-            bound.inspect_err(|_| mount::undo(place))
+            let bound = mount::hidden(paths).and_then(|()| mount::bind(paths));
+            bound.inspect_err(|_| mount::undo(paths))
         });
     if let Err(why) = taken {
         report.degraded(&format!("{}: {why}", device.name));
         return report.ram(&format!("{}: {why}", device.name));
     }
-    for (what, done) in persist::all(place, time) {
+    for (what, done) in persist::all(paths, time) {
         done.unwrap_or_else(|why: String| report.degraded(&format!("{what}: {why}")));
     }
-    if let Some(line) = legacy_notice::left(&place.mnt(), &place.state()) {
+    if let Some(line) = legacy_notice::left(&paths.data_disk(), &paths.state()) {
         warn!("data: {line}");
     }
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));

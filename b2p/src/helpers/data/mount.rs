@@ -7,7 +7,9 @@ use disk::probe::Kind;
 use log::warn;
 use nix::mount::{MntFlags, MsFlags, mount as mount2, umount2};
 
-use super::{Place, atomic_file, scan};
+use super::scan;
+use crate::common::atomic_file;
+use crate::common::paths::Paths;
 
 /// Directories on the disk: path, mode, owner.
 const DIRECTORIES: &[(&str, u32, u32)] = &[
@@ -22,8 +24,8 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
 ///
 /// # Errors
 /// Where something is.
-pub fn hidden(place: &Place) -> Result<(), String> {
-    for dir in [place.state(), place.containers()] {
+pub fn hidden(paths: &Paths) -> Result<(), String> {
+    for dir in [paths.state(), paths.containers()] {
         if written(&dir, 0) {
             return Err(format!(
                 "something is in {} already, in RAM, and would be hidden; it is taken at the next boot",
@@ -47,8 +49,8 @@ fn written(dir: &Path, depth: usize) -> bool {
 ///
 /// # Errors
 /// What the kernel said, and what that usually means.
-pub fn mount(path: &Path, name: &str, kind: Kind, place: &Place) -> Result<(), String> {
-    let target = place.mnt();
+pub fn mount(path: &Path, name: &str, kind: Kind, paths: &Paths) -> Result<(), String> {
+    let target = paths.data_disk();
     fs::create_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
     let options = options(kind, discards(name));
     let flags = MsFlags::MS_NOATIME;
@@ -95,14 +97,14 @@ fn discards(name: &str) -> bool {
 ///
 /// # Errors
 /// What failed; [`undo`] takes back what did not.
-pub fn bind(place: &Place) -> Result<(), String> {
-    let mnt = place.mnt();
+pub fn bind(paths: &Paths) -> Result<(), String> {
+    let mnt = paths.data_disk();
     for (path, mode, owner) in DIRECTORIES {
         atomic_file::directory(&mnt.join(path), *mode, *owner)?;
     }
     for (from, to) in [
-        ("boot2podman", place.state()),
-        ("containers", place.containers()),
+        ("boot2podman", paths.state()),
+        ("containers", paths.containers()),
     ] {
         fs::create_dir_all(&to).map_err(|e| format!("{}: {e}", to.display()))?;
         mount2(
@@ -118,9 +120,9 @@ pub fn bind(place: &Place) -> Result<(), String> {
 }
 
 /// Takes every mount back that is there, the last one first.
-pub fn undo(place: &Place) {
+pub fn undo(paths: &Paths) {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let source = format!("{}", place.mnt().display());
+    let source = format!("{}", paths.data_disk().display());
     let device = |target: &str| {
         let mut lines = mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>());
         lines
@@ -128,7 +130,7 @@ pub fn undo(place: &Place) {
             .and_then(|f| f.get(2).map(|d| (*d).to_owned()))
     };
     let data = device(&source);
-    for target in [place.containers(), place.state(), place.mnt()] {
+    for target in [paths.containers(), paths.state(), paths.data_disk()] {
         let path = target.display().to_string();
         if data.is_some() && device(&path) == data {
             umount2(&target, MntFlags::empty())

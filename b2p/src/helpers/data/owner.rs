@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use log::info;
 
-use super::Place;
 use crate::common::certs;
+use crate::common::paths::Paths;
 
 /// A file that is longer is not read, nor more files than this.
 const LONGEST: u64 = 1 << 20;
@@ -23,12 +23,12 @@ const CERTS_D: &str = "/etc/containers/certs.d";
 ///
 /// # Errors
 /// What is wrong with which file; the others are in.
-pub fn certificates(place: &Place) -> Result<(), String> {
-    let (files, mut wrong) = read(&place.state().join("certs"), &["pem", "crt"]);
+pub fn certificates(paths: &Paths) -> Result<(), String> {
+    let (files, mut wrong) = read(&paths.state().join("certs"), &["pem", "crt"]);
     if files.is_empty() {
         return told(wrong);
     }
-    let bundle = place.at(BUNDLE);
+    let bundle = paths.at(BUNDLE);
     let text = fs::read_to_string(&bundle).unwrap_or_default();
     let (joined, more) = certs::join(&text, &files);
     wrong.extend(more);
@@ -44,8 +44,8 @@ pub fn certificates(place: &Place) -> Result<(), String> {
 ///
 /// # Errors
 /// What the system said.
-pub fn registries(place: &Place) -> Result<(), String> {
-    let (from, to) = (place.state().join("certs.d"), place.at(CERTS_D));
+pub fn registries(paths: &Paths) -> Result<(), String> {
+    let (from, to) = (paths.state().join("certs.d"), paths.at(CERTS_D));
     if to.symlink_metadata().is_err() {
         let made = to.parent().map_or(Ok(()), fs::create_dir_all);
         let linked = made.and_then(|()| std::os::unix::fs::symlink(&from, &to));
@@ -101,23 +101,23 @@ mod tests {
     #[test]
     fn the_good_are_taken_and_the_bad_named() {
         let root = std::env::temp_dir().join(format!("b2p-owner-{}", std::process::id()));
-        let place = Place { root };
-        let state = place.state();
+        let paths = Paths::below(root);
+        let state = paths.state();
         for dir in ["certs", "certs.d/box:5000"] {
             fs::create_dir_all(state.join(dir)).unwrap();
         }
-        fs::create_dir_all(place.at("/etc/containers")).unwrap();
+        fs::create_dir_all(paths.at("/etc/containers")).unwrap();
         let put = |path: &str, text: &str| fs::write(state.join(path), text).unwrap();
         put("certs/bad.pem", "hello");
         nix::unistd::mkfifo(&state.join("certs/fifo.crt"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        registries(&place).unwrap();
-        assert!(place.at(CERTS_D).join("box:5000").is_dir());
-        let said = certificates(&place).unwrap_err();
+        registries(&paths).unwrap();
+        assert!(paths.at(CERTS_D).join("box:5000").is_dir());
+        let said = certificates(&paths).unwrap_err();
         assert!(
             said.contains("bad.pem: no certificate") && said.contains("fifo.crt"),
             "{said}"
         );
-        assert!(!place.at(BUNDLE).exists() || fs::read(place.at(BUNDLE)).unwrap().is_empty());
-        fs::remove_dir_all(&place.root).unwrap();
+        assert!(!paths.at(BUNDLE).exists() || fs::read(paths.at(BUNDLE)).unwrap().is_empty());
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 }

@@ -5,36 +5,38 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::{Place, Time, atomic_file, export_config, hostkey, keys, owner};
+use super::{Time, export_config, hostkey, keys, owner};
+use crate::common::atomic_file;
+use crate::common::paths::Paths;
 
 /// The archive that came with the disk.
 pub const USERDATA: &str = "userdata.tar";
 
 /// Does all of it; what went wrong with what.
-pub fn all(place: &Place, time: Time) -> Vec<(&'static str, Result<(), String>)> {
+pub fn all(paths: &Paths, time: Time) -> Vec<(&'static str, Result<(), String>)> {
     vec![
-        ("machine-id", machine_id(place, time)),
+        ("machine-id", machine_id(paths, time)),
         (
             "random seed",
             seed(
-                &place.state().join("random-seed"),
+                &paths.state().join("random-seed"),
                 Path::new("/dev/urandom"),
             ),
         ),
-        ("host key", host_key(place, time)),
-        ("certificates", owner::certificates(place)),
-        ("registries", owner::registries(place)),
-        ("configuration", configuration(place, time)),
-        ("authorized keys", keys::merge(place)),
+        ("host key", host_key(paths, time)),
+        ("certificates", owner::certificates(paths)),
+        ("registries", owner::registries(paths)),
+        ("configuration", configuration(paths, time)),
+        ("authorized keys", keys::merge(paths)),
     ]
 }
 
 /// The disk's id becomes the machine's, or the other way round. A machine that runs
 /// has told its own already.
-fn machine_id(place: &Place, time: Time) -> Result<(), String> {
+fn machine_id(paths: &Paths, time: Time) -> Result<(), String> {
     let (kept, used) = (
-        place.state().join("machine-id"),
-        place.at("/etc/machine-id"),
+        paths.state().join("machine-id"),
+        paths.at("/etc/machine-id"),
     );
     let now = fs::read_to_string(&used).unwrap_or_default();
     match fs::read_to_string(&kept) {
@@ -46,19 +48,19 @@ fn machine_id(place: &Place, time: Time) -> Result<(), String> {
 }
 
 /// The disk's becomes the machine's, unless sshd runs with another.
-fn host_key(place: &Place, time: Time) -> Result<(), String> {
+fn host_key(paths: &Paths, time: Time) -> Result<(), String> {
     match time {
-        Time::Boot => hostkey::install(place)?,
+        Time::Boot => hostkey::install(paths)?,
         Time::Running => {}
     }
-    hostkey::keep(place)
+    hostkey::keep(paths)
 }
 
 /// What the disk says of the machine holds from the boot on: one that comes later has
 /// its turn with the next.
-fn configuration(place: &Place, time: Time) -> Result<(), String> {
+fn configuration(paths: &Paths, time: Time) -> Result<(), String> {
     match time {
-        Time::Boot => export_config::all(place),
+        Time::Boot => export_config::all(paths),
         Time::Running => Ok(()),
     }
 }
@@ -92,44 +94,48 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    fn place(name: &str) -> Place {
+    fn paths(name: &str) -> Paths {
         let root = std::env::temp_dir().join(format!("b2p-persist-{name}-{}", std::process::id()));
-        let place = Place { root };
-        for dir in [place.state().join("ssh"), place.at("/etc/ssh"), place.run()] {
+        let paths = Paths::below(root);
+        for dir in [
+            paths.state().join("ssh"),
+            paths.at("/etc/ssh"),
+            paths.runtime(),
+        ] {
             fs::create_dir_all(dir).unwrap();
         }
-        place
+        paths
     }
 
     #[test]
     fn the_id_of_the_disk_wins_and_a_broken_one_does_not() {
-        let place = place("id");
+        let paths = paths("id");
         let (kept, used) = (
-            place.state().join("machine-id"),
-            place.at("/etc/machine-id"),
+            paths.state().join("machine-id"),
+            paths.at("/etc/machine-id"),
         );
         let (a, b) = ("a".repeat(32) + "\n", "b".repeat(32) + "\n");
         fs::write(&used, &a).unwrap();
-        machine_id(&place, Time::Boot).unwrap();
+        machine_id(&paths, Time::Boot).unwrap();
         assert_eq!(fs::read_to_string(&kept).unwrap(), a);
         fs::write(&used, &b).unwrap();
-        machine_id(&place, Time::Running).unwrap();
+        machine_id(&paths, Time::Running).unwrap();
         assert_eq!(fs::read_to_string(&used).unwrap(), b, "it runs");
-        machine_id(&place, Time::Boot).unwrap();
+        machine_id(&paths, Time::Boot).unwrap();
         assert_eq!(fs::read_to_string(&used).unwrap(), a);
         fs::remove_file(&kept).unwrap();
         fs::write(&kept, "half").unwrap();
         fs::remove_file(&used).unwrap();
         fs::write(&used, &b).unwrap();
-        machine_id(&place, Time::Boot).unwrap();
+        machine_id(&paths, Time::Boot).unwrap();
         assert_eq!(fs::read_to_string(&kept).unwrap(), b);
-        fs::remove_dir_all(&place.root).unwrap();
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 
     #[test]
     fn a_seed_is_used_once() {
-        let place = place("seed");
-        let path = place.state().join("random-seed");
+        let paths = paths("seed");
+        let path = paths.state().join("random-seed");
         seed(&path, Path::new("/dev/urandom")).unwrap();
         let first = fs::read(&path).unwrap();
         seed(&path, Path::new("/dev/urandom")).unwrap();
@@ -139,6 +145,6 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        fs::remove_dir_all(&place.root).unwrap();
+        fs::remove_dir_all(paths.root()).unwrap();
     }
 }

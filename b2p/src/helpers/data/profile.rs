@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::tool;
+use crate::common::tool;
 
 /// It sets variables; what takes longer is something else.
 const MOST: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::{Owner, is_id, with_containers};
-use crate::helpers::data::tool;
+use crate::common::tool;
 
 /// Where PID 1 looks for what is wrong.
 const DEGRADED: &str = "/run/boot2podman/containers.degraded";

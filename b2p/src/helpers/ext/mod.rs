@@ -16,20 +16,19 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::info;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::MsFlags;
 use sys::modules::Modules;
 
+use crate::common::degraded::Degraded;
 use crate::common::terminal::{complain, print};
+use crate::common::tool;
 use crate::helpers::cloud::users;
-use crate::helpers::data::tool;
 use find::{Stem, Time};
 use links::Done;
 use manifest::{LONGEST, Machine, Manifest};
 
-/// Where PID 1 looks for what is wrong.
-const DEGRADED: &str = "/run/boot2podman/ext.degraded";
 /// Where images are mounted, each under its name, with a copy of its manifest beside.
 const MOUNTED: &str = "/run/boot2podman/ext";
 /// Where programs look for libraries.
@@ -61,26 +60,15 @@ fn boot() -> i32 {
     // PID 1 has said what is wrong with the flags.
     let (config, _) = sys::config_sources::all();
     let time = Time::Boot(config.waitusb.as_ref().map_or(0, |w| w.seconds));
-    let mut degraded = String::new();
+    let mut degraded = Degraded::of("ext");
     for name in &config.extensions {
         match find::find(name, time).and_then(|stem| take(&stem)) {
             Ok(how) => info!("ext: {name}: {how}"),
-            Err(why) => {
-                let why = format!("{name}: {why}").replace(char::is_control, " ");
-                warn!("ext: {why}");
-                degraded.push_str(&format!("degraded ext: {why}\n"));
-            }
+            Err(why) => degraded.warn(format_args!("{name}: {why}")),
         }
     }
     find::done();
-    let said = sys::files::replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644);
-    said.map_or_else(
-        |why| {
-            warn!("ext: {why}");
-            1
-        },
-        |()| 0,
-    )
+    degraded.report()
 }
 
 /// 0 if all of them are there now.

@@ -16,14 +16,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use config::Folder;
-use log::{info, warn};
+use log::info;
 use sys::uevent;
 
+use crate::common::degraded::Degraded;
 use crate::helpers::data::drivers::Drivers;
 use find::Offer;
 
-/// Where PID 1 looks for what is wrong.
-const DEGRADED: &str = "/run/boot2podman/share.degraded";
 /// A server that lives answers at once, one that is gone never.
 const EACH: Duration = Duration::from_secs(3);
 /// Less than the time that the ready line waits (`init::select`).
@@ -33,26 +32,15 @@ const ALL: Duration = Duration::from_secs(15);
 pub fn main() -> i32 {
     // PID 1 has said what is wrong with the flags.
     let (config, _) = sys::config_sources::all();
-    let mut degraded = String::new();
+    let mut degraded = Degraded::of("share");
     for (folder, done) in all(config.shares) {
         let what = format!("{} at {}", folder.tag, folder.path);
         match done {
             Ok(how) => info!("share: {what}: {how}"),
-            Err(why) => {
-                let why = format!("{what}: {why}").replace(char::is_control, " ");
-                warn!("share: {why}");
-                degraded.push_str(&format!("degraded share: {why}\n"));
-            }
+            Err(why) => degraded.warn(format_args!("{what}: {why}")),
         }
     }
-    let said = sys::files::replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644);
-    said.map_or_else(
-        |why| {
-            warn!("share: {why}");
-            1
-        },
-        |()| 0,
-    )
+    degraded.report()
 }
 
 /// Each folder, and what came of it.

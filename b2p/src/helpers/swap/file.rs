@@ -12,7 +12,8 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statfs::fstatfs;
 use nix::sys::statvfs::fstatvfs;
 
-use crate::helpers::data::{atomic_file, ioctl};
+use crate::common::atomic_file;
+use crate::helpers::data::ioctl;
 
 /// Where the machine's state is.
 const STATE: &str = "/var/lib/boot2podman";

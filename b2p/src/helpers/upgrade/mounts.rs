@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::mount::{MntFlags, MsFlags, mount as mount2, umount2};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::helpers::data::tool;
+use crate::common::tool;
 
 /// Below it they are.
 const DIR: &str = "/run/boot2podman/mnt";

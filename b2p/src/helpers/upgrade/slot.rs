@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::source::{FILES, SUMS, Source};
 use super::{mounts, sums};
-use crate::helpers::data::{format, ioctl, scan, tool};
+use crate::common::tool;
+use crate::helpers::data::{format, ioctl, scan};
 
 /// mke2fs writes a few blocks here.
 const MAKING: Duration = Duration::from_secs(60);

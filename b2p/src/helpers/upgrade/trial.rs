@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use config::{Role, Slot};
-use control::{End, Request};
+use control::{Request, ShutdownKind};
 use log::{error, info, warn};
 use nix::fcntl::FlockArg;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,7 +15,8 @@ use nix::sys::inotify::{AddWatchFlags as Watch, InitFlags, Inotify};
 use nix::sys::reboot::{RebootMode, reboot};
 
 use super::{change, mounts, place};
-use crate::common::control_client::Link;
+use crate::common::control_client::ControlClient;
+use crate::common::degraded::Degraded;
 use crate::helpers::data::wait;
 
 /// PID 1 writes it when the machine is ready (`init/src/ready.rs`).
@@ -26,11 +27,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 const END: Duration = Duration::from_secs(180);
 /// The disk that GRUB was on may be on a bus that is slow.
 const DISK: u16 = 60;
-/// Where PID 1 reads what is wrong.
-const DEGRADED: &str = "/run/boot2podman/upgrade.degraded";
 
 /// Does what the role of the slot asks for.
-pub fn main(link: &Link) -> i32 {
+pub fn main(link: &ControlClient) -> i32 {
     match sys::config_sources::all().0.slot {
         Some(Slot {
             role: Role::Kept, ..
@@ -53,7 +52,7 @@ pub fn main(link: &Link) -> i32 {
     }
 }
 
-fn trial(link: &Link, slot: char) -> i32 {
+fn trial(link: &ControlClient, slot: char) -> i32 {
     match appears(Path::new(READY), LIMIT) {
         Ok(true) => keep(slot),
         Ok(false) => again(link, slot),
@@ -85,12 +84,12 @@ fn keep(slot: char) -> i32 {
 }
 
 /// In good order, else at once.
-fn again(link: &Link, slot: char) -> i32 {
+fn again(link: &ControlClient, slot: char) -> i32 {
     error!(
         "upgrade: slot {slot} is not ready after {} s: starts again with the version before",
         LIMIT.as_secs()
     );
-    if let Err(failure) = link.ask(&Request::End(End::Reboot, 0)) {
+    if let Err(failure) = link.ask(&Request::Shutdown(ShutdownKind::Reboot, 0)) {
         warn!("upgrade: {failure}");
     }
     // The end ends this process, too.
@@ -100,16 +99,9 @@ fn again(link: &Link, slot: char) -> i32 {
 }
 
 fn degraded(why: &str) -> i32 {
-    warn!("upgrade: {why}");
-    let line = format!("degraded upgrade: {}\n", why.replace(char::is_control, " "));
-    let said = sys::files::replace(Path::new(DEGRADED), line.as_bytes(), 0o644);
-    said.map_or_else(
-        |why| {
-            warn!("upgrade: {why}");
-            1
-        },
-        |()| 0,
-    )
+    let mut degraded = Degraded::of("upgrade");
+    degraded.warn(why);
+    degraded.report()
 }
 
 /// Whether the file is there within this time.

@@ -14,8 +14,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use super::new_containers::{self, Looked, Named};
 use super::schedule::{FORMAT, Plan};
 use super::{is_id, kill};
-use crate::helpers::containers::pidfd;
-use crate::helpers::data::tool;
+use crate::common::{pidfd, tool};
 use crate::helpers::engine::{Owner, with_containers};
 
 /// So many checks run at once, each a podman of 45 MB.
@@ -49,8 +48,8 @@ struct Running {
 
 /// Serves until no container with a check is left.
 pub fn run() -> Result<(), String> {
-    let socket =
-        crate::helpers::log::handed_socket().ok_or("no socket as descriptor 3 (LISTEN_FDS)")?;
+    let socket = crate::common::listen_fds::inherited_socket()
+        .ok_or("no socket as descriptor 3 (LISTEN_FDS)")?;
     let socket = UnixListener::from(socket);
     let mut looked = Looked::new().map_err(|e| format!("health: inotify: {e}"))?;
     let mut all: Vec<Checked> = Vec::new();
@@ -106,7 +105,7 @@ fn add(all: &mut Vec<Checked>, named: &Named) {
     if all.iter().any(same) {
         return;
     }
-    let Some(process) = pidfd(plan.pid).filter(|_| all.len() < MOST) else {
+    let Some(process) = pidfd::open(plan.pid).filter(|_| all.len() < MOST) else {
         return;
     };
     let now = Instant::now();
@@ -191,7 +190,7 @@ fn check(one: &Checked) -> Result<Running, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let podman = podman.spawn().map_err(|e| e.to_string())?;
-    let process = pidfd(podman.id().cast_signed()).ok_or("pidfd_open")?;
+    let process = pidfd::open(podman.id().cast_signed()).ok_or("pidfd_open")?;
     Ok(Running {
         podman,
         process,

@@ -1,0 +1,160 @@
+//! Which records a person wants to see, and how they look.
+
+use crate::common::log::clock;
+use crate::common::log::record::{KERNEL, Priority, printable, unescape};
+
+/// PID 1's own voice.
+const INIT: &str = "boot2podman";
+
+/// Who and how bad.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Of this level and worse.
+    pub worst: u8,
+    /// Empty for everybody.
+    pub names: Vec<String>,
+}
+
+impl Filter {
+    /// Whether this one is wanted.
+    #[must_use]
+    pub fn wants(&self, priority: Priority, text: &[u8]) -> bool {
+        let named = || self.names.iter().any(|n| speaks(n, priority, text));
+        priority.level() <= self.worst && (self.names.is_empty() || named())
+    }
+}
+
+/// Whether `name` said it: a service by PID 1 (`name: …`), a program by
+/// `/dev/log` (`name[pid]: …`).
+fn speaks(name: &str, priority: Priority, text: &[u8]) -> bool {
+    match name {
+        "kernel" => priority.facility() == KERNEL,
+        // Nothing from /dev/log is without brackets.
+        "init" => prefixed(text, INIT).is_some_and(|rest| rest.starts_with(b": ")),
+        _ => priority.facility() != KERNEL && prefixed(text, name).is_some_and(says),
+    }
+}
+
+fn prefixed<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    text.strip_prefix(name.as_bytes())
+}
+
+/// `: …` or `[12]: …`.
+fn says(rest: &[u8]) -> bool {
+    let after = rest.strip_prefix(b"[").and_then(|inside| {
+        let digits = inside.iter().take_while(|b| b.is_ascii_digit()).count();
+        inside.get(digits..)?.strip_prefix(b"]")
+    });
+    after.unwrap_or(rest).starts_with(b": ")
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// With the date.
+    pub dated: bool,
+    /// Not the local time.
+    pub utc: bool,
+    /// For a terminal: errors red, warnings yellow.
+    pub colours: bool,
+}
+
+impl Style {
+    /// Appends a line: the time, who, what.
+    pub fn line(&self, us: i64, priority: Priority, text: &[u8], out: &mut String) {
+        clock::wall(us, self.dated, self.utc, out);
+        out.push(' ');
+        let colour = match priority.level() {
+            0..=3 if self.colours => "\x1b[31m",
+            4 if self.colours => "\x1b[33m",
+            _ => "",
+        };
+        out.push_str(colour);
+        if priority.facility() == KERNEL {
+            out.push_str("kernel: ");
+        }
+        let mut bytes = Vec::with_capacity(text.len());
+        unescape(text, &mut bytes);
+        printable(&bytes, |c| out.push_str(c));
+        if !colour.is_empty() {
+            out.push_str("\x1b[0m");
+        }
+        out.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(names: &str, worst: u8, number: u32, text: &str) -> bool {
+        let names = names.split_whitespace().map(str::to_owned).collect();
+        let priority = Priority::new(number).expect("a priority");
+        Filter { worst, names }.wants(priority, text.as_bytes())
+    }
+
+    #[test]
+    fn by_name() {
+        assert!(wants("", 7, 15, "anything"));
+        assert!(wants("sshd", 7, 15, "sshd: Server listening"));
+        assert!(wants("sshd", 7, 38, "sshd[812]: Accepted"));
+        assert!(wants("net sshd", 7, 38, "sshd[812]: Accepted"));
+        assert!(wants("console-ttyS0", 7, 15, "console-ttyS0: x"));
+        for other in [
+            "sshd-session[3]: x",
+            "sshd2: x",
+            "sshd",
+            "sshd:x",
+            "x sshd: y",
+            "sshd[x]: y",
+            "sshd[1: y",
+        ] {
+            assert!(!wants("sshd", 7, 15, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_and_pid_1_are_not_to_be_imitated() {
+        assert!(wants("kernel", 7, 6, "sshd: no, a driver of that name"));
+        assert!(!wants("sshd", 7, 6, "sshd: no, a driver of that name"));
+        assert!(!wants("kernel", 7, 14, "boot2podman: x"));
+        assert!(wants("init", 7, 14, "boot2podman: ready"));
+        assert!(!wants("init", 7, 14, "boot2podman[9]: ready"));
+        assert!(wants("boot2podman", 7, 14, "boot2podman[9]: ready"));
+    }
+
+    #[test]
+    fn by_level() {
+        assert!(wants("", 4, 12, "x") && !wants("", 4, 13, "x"));
+        assert!(wants("x", 3, 11, "x: y") && !wants("y", 3, 11, "x: y"));
+    }
+
+    #[test]
+    fn a_line() {
+        let mut style = Style {
+            utc: true,
+            ..Style::default()
+        };
+        let line = |style: &Style, number, text: &str| {
+            let mut out = String::new();
+            let priority = Priority::new(number).expect("a priority");
+            style.line(1_795_465_838_123_999, priority, text.as_bytes(), &mut out);
+            out
+        };
+        assert_eq!(
+            line(&style, 14, "a: \\xc3\\xa9\\x1b"),
+            "20:30:38.123 a: é\\x1b\n"
+        );
+        assert_eq!(line(&style, 6, "x"), "20:30:38.123 kernel: x\n");
+        (style.colours, style.dated) = (true, true);
+        assert_eq!(
+            line(&style, 11, "x"),
+            "2026-11-23 20:30:38.123 \x1b[31mx\x1b[0m\n"
+        );
+        assert_eq!(
+            line(&style, 12, "x"),
+            "2026-11-23 20:30:38.123 \x1b[33mx\x1b[0m\n"
+        );
+        assert_eq!(line(&style, 13, "x"), "2026-11-23 20:30:38.123 x\n");
+    }
+}

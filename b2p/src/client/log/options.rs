@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Arguments of `b2p log`.
+
+use std::path::PathBuf;
+
+use crate::common::args::{Arg, Args, Problem};
+use crate::common::log::record::LEVELS;
+
+/// Default directory of the log files.
+const DIR: &str = sys::paths::LOG;
+
+/// Text of `b2p log --help`.
+pub const USAGE: &str = "\
+usage: b2p log [-f] [-n LINES] [-p LEVEL] [-a] [NAME…]
+
+Shows what the kernel, PID 1 and the services have logged since this boot.
+NAME is a service or a program, `init` for PID 1 itself, `kernel`.
+
+  -f, --follow      goes on with what is logged from now on
+  -n, --lines N     the last N lines only
+  -p, --priority L  this level and worse: emerg alert crit err warn notice info debug
+  -b, --boot        this boot only, which is the default
+  -a, --all         earlier boots too, from the log on disk
+      --dir DIR     directory of the log on disk (/var/lib/boot2podman/log)
+      --utc         times in UTC
+";
+
+/// What `b2p log` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Show {
+    /// Goes on with new records.
+    pub follow: bool,
+    /// Shows only the last lines, at most as many.
+    pub last: Option<usize>,
+    /// Highest level that is shown; 0 is the worst, 7 is for debugging (syslog(3)).
+    pub max_level: u8,
+    /// Shows earlier boots too.
+    pub all: bool,
+    /// Shows times in UTC instead of the local time.
+    pub utc: bool,
+    /// Directory of the log files.
+    pub dir: PathBuf,
+    /// Services and programs that are shown; empty for all of them.
+    pub names: Vec<String>,
+}
+
+impl Show {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    /// An argument is unknown or has no or a wrong value, or help is asked for.
+    pub fn parse(args: &[String]) -> Result<Show, Problem> {
+        let mut show = Show {
+            follow: false,
+            last: None,
+            max_level: 7,
+            all: false,
+            utc: false,
+            dir: PathBuf::from(DIR),
+            names: Vec::new(),
+        };
+        let mut args = Args::new(args);
+        while let Some(arg) = args.next_arg()? {
+            match arg {
+                Arg::Short('f') | Arg::Long("follow") => show.follow = true,
+                Arg::Short('b') | Arg::Long("boot") => show.all = false,
+                Arg::Short('a') | Arg::Long("all") => show.all = true,
+                Arg::Long("utc") => show.utc = true,
+                Arg::Short('n') | Arg::Long("lines") => {
+                    show.last = Some(lines(args.value("-n")?)?);
+                }
+                Arg::Short('p') | Arg::Long("priority") => {
+                    show.max_level = level(args.value("-p")?)?;
+                }
+                Arg::Long("dir") => show.dir = PathBuf::from(args.value("--dir")?),
+                Arg::Operand(name) => show.names.push(name.to_owned()),
+                other => return Err(other.unknown()),
+            }
+        }
+        Ok(show)
+    }
+}
+
+fn lines(text: &str) -> Result<usize, Problem> {
+    text.parse()
+        .map_err(|_| Problem::Wrong(format!("-n: `{text}` is no number of lines")))
+}
+
+/// Reads a level: its number, its name, or one of syslog(3)'s old names.
+fn level(text: &str) -> Result<u8, Problem> {
+    let name = match text {
+        "panic" => "emerg",
+        "error" => "err",
+        "warning" => "warn",
+        other => other,
+    };
+    let by_name = LEVELS.iter().position(|l| *l == name);
+    let by_number = || text.parse::<usize>().ok().filter(|n| *n < LEVELS.len());
+    by_name
+        .or_else(by_number)
+        .and_then(|n| u8::try_from(n).ok())
+        .ok_or_else(|| Problem::Wrong(format!("-p: `{text}` is none of {}", LEVELS.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn show(line: &str) -> Result<Show, Problem> {
+        let args: Vec<String> = line.split_ascii_whitespace().map(str::to_owned).collect();
+        Show::parse(&args)
+    }
+
+    #[test]
+    fn every_way_to_write_them() {
+        let plain = show("").expect("nothing is fine");
+        assert_eq!(
+            (plain.follow, plain.last, plain.max_level, plain.all),
+            (false, None, 7, false)
+        );
+        let want = Show {
+            follow: true,
+            last: Some(20),
+            max_level: 4,
+            all: true,
+            names: vec!["sshd".into(), "-x".into()],
+            ..plain
+        };
+        for line in [
+            "-f -a -n 20 -p warn sshd -- -x",
+            "-fan20 -p4 sshd -- -x",
+            "--follow --all --lines=20 --priority=warning sshd -- -x",
+            "sshd -abfn=20 -ap warn -- -x",
+        ] {
+            assert_eq!(show(line).as_ref(), Ok(&want), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (line, part) in [
+            ("-x", "-x"),
+            ("--lines", "needs a value"),
+            ("-n x", "`x`"),
+            ("-p loud", "emerg"),
+            ("-p 8", "`8`"),
+            ("--follow=1", "`1`"),
+        ] {
+            let why = show(line).expect_err(line).to_string();
+            assert!(why.contains(part), "{line}: {why}");
+        }
+        assert_eq!(show("-h"), Err(Problem::Help));
+    }
+
+    proptest! {
+        #[test]
+        fn any_words(words in prop::collection::vec("(-{0,2}[a-zé=]{0,4}|\\PC{0,6})", 0..6)) {
+            let _ = Show::parse(&words);
+        }
+    }
+}

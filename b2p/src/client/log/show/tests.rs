@@ -1,0 +1,178 @@
+use super::super::options::Show;
+use super::*;
+use crate::common::testing::Temp;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+
+/// A ring and the end that records are put into.
+fn ring(records: &[&str]) -> (Ring, File) {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
+    let (ours, theirs) = pair.expect("a socket pair");
+    let mut kernel = File::from(theirs);
+    for record in records {
+        kernel.write_all(record.as_bytes()).expect("there is room");
+    }
+    (Ring::of(File::from(ours)), kernel)
+}
+
+/// Shows it as of 00:00:00 UTC at the kernel's start.
+fn show(line: &str, temp: &Temp, records: &[&str]) -> String {
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    let mut show = Show::parse(&words).expect("right words");
+    show.dir = temp.path("log");
+    let (mut ring, _kernel) = ring(records);
+    let path = temp.path("out");
+    let mut out = File::create(&path).expect("a file");
+    let style = Style {
+        utc: true,
+        dated: show.all,
+        ..Style::default()
+    };
+    run(&show, style, &here(), &mut ring, &mut out).expect("it is shown");
+    fs::read_to_string(&path).expect("what was shown")
+}
+
+fn here() -> Here {
+    Here {
+        boot: "now".into(),
+        offset: 0,
+        until: 60_000_000,
+    }
+}
+
+const RECORDS: [&str; 4] = [
+    "6,0,1000,-;Linux version 6.12\n SUBSYSTEM=x\n",
+    "14,1,2000,-;boot2podman: starts\n",
+    "12,2,3000,-;sshd: slow\n",
+    "38,3,1500000,-;sshd[812]: Accepted\n",
+];
+
+fn files(temp: &Temp, log1: &str, log: &str) {
+    let dir = temp.path("log");
+    fs::create_dir_all(&dir).expect("a directory");
+    fs::write(dir.join("log.1"), log1).expect("a file");
+    fs::write(dir.join("log"), log).expect("a file");
+}
+
+#[test]
+fn this_boot() {
+    let temp = Temp::new();
+    let all = "00:00:00.001 kernel: Linux version 6.12\n00:00:00.002 boot2podman: starts\n00:00:00.003 sshd: slow\n00:00:01.500 sshd[812]: Accepted\n";
+    assert_eq!(show("", &temp, &RECORDS), all);
+    assert_eq!(
+        show("sshd", &temp, &RECORDS),
+        all[all.len() - 65..]
+            .trim_start_matches(|c| c != '\n')
+            .trim_start()
+    );
+    assert_eq!(
+        show("-p warn", &temp, &RECORDS),
+        "00:00:00.003 sshd: slow\n"
+    );
+    assert_eq!(
+        show("-n 1", &temp, &RECORDS),
+        "00:00:01.500 sshd[812]: Accepted\n"
+    );
+    assert_eq!(
+        show("-n 1 init kernel", &temp, &RECORDS),
+        "00:00:00.002 boot2podman: starts\n"
+    );
+    assert_eq!(show("-n 0", &temp, &RECORDS), "");
+    assert_eq!(show("nobody", &temp, &RECORDS), "");
+    assert_eq!(show("", &temp, &[]), "");
+}
+
+#[test]
+fn what_comes_after_the_question_is_not_in_the_answer() {
+    let temp = Temp::new();
+    let late = [
+        "6,0,59999999,-;early\n",
+        "6,1,60000001,-;late\n",
+        "6,2,60000002,-;later\n",
+    ];
+    assert_eq!(show("", &temp, &late), "00:00:59.999 kernel: early\n");
+}
+
+#[test]
+fn what_the_ring_has_lost_comes_from_the_files() {
+    let temp = Temp::new();
+    let at = |second: u32, text: &str| format!("1970-01-01T00:00:{second:02}.000000Z {text}\n");
+    let log1 = format!(
+        "--- boot old kernel 6.11 ---\n{}{}{}{}",
+        at(1, "kern.info from the old boot"),
+        "--- boot now kernel 6.12 ---\n",
+        at(2, "kern.info r0"),
+        at(3, "user.info x: r1")
+    );
+    let log = format!(
+        "--- boot now record 2 ---\n--- 3 records lost: full ---\n{}{}{}torn",
+        at(4, "user.info x: r5"),
+        at(5, "user.info x: r6"),
+        at(6, "user.info x: r7")
+    );
+    files(&temp, &log1, &log);
+    let records = ["14,7,7000000,-;x: r7\n", "14,8,8000000,-;x: r8\n"];
+    let got = show("", &temp, &records);
+    let want = "00:00:02.000 kernel: r0\n00:00:03.000 x: r1\n… 3 earlier records are no longer in the kernel's log\n00:00:04.000 x: r5\n00:00:05.000 x: r6\n00:00:07.000 x: r7\n00:00:08.000 x: r8\n";
+    assert_eq!(got, want);
+    let got = show("-a x", &temp, &records);
+    assert!(
+        got.starts_with("--- boot old kernel 6.11 ---\n--- boot now kernel 6.12 ---\n1970-01-01 00:00:03.000 x: r1\n"),
+        "{got}"
+    );
+    assert_eq!(got.lines().count(), 8);
+    assert_eq!(
+        show("-n 3", &temp, &[]),
+        "00:00:04.000 x: r5\n00:00:05.000 x: r6\n00:00:06.000 x: r7\n"
+    );
+}
+
+#[test]
+fn what_nobody_has_is_said() {
+    let temp = Temp::new();
+    let got = show(
+        "x",
+        &temp,
+        &["14,7,7000000,-;x: r7\n", "14,9,8000000,-;x: r9\n"],
+    );
+    let says = |n| format!("… {n} earlier records are no longer in the kernel's log\n");
+    assert_eq!(
+        got,
+        format!(
+            "{}00:00:07.000 x: r7\n{}00:00:08.000 x: r9\n",
+            says(7),
+            says(1)
+        )
+    );
+}
+
+#[test]
+fn following_ends_with_its_reader() {
+    let temp = Temp::new();
+    let words = ["-f", "-n1", "sshd"].map(str::to_owned);
+    let mut show = Show::parse(&words).expect("right words");
+    show.dir = temp.path("none");
+    let (mut ring, mut kernel) = ring(&RECORDS);
+    let (mut reader, mut writer) = UnixStream::pair().expect("a pair");
+    let style = Style {
+        utc: true,
+        ..Style::default()
+    };
+    let following = std::thread::spawn(move || run(&show, style, &here(), &mut ring, &mut writer));
+    let mut read = |want: &str| {
+        let mut got = vec![0; want.len()];
+        reader.read_exact(&mut got).expect("more to come");
+        assert_eq!(String::from_utf8_lossy(&got), want);
+    };
+    read("00:00:01.500 sshd[812]: Accepted\n");
+    for record in ["6,4,2000000,-;other\n", "14,5,120000000,-;sshd: later\n"] {
+        kernel.write_all(record.as_bytes()).expect("there is room");
+    }
+    read("00:02:00.000 sshd: later\n");
+    drop(reader);
+    let ended = following.join().expect("no panic");
+    assert!(ended.is_ok(), "{ended:?}");
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the helpers that carry the log and the client that shows it share: records of
+//! `/dev/kmsg`, the lines of the files, and times (docs/reference/log.md).
+
+pub mod clock;
+pub mod format;
+pub mod record;
+pub mod ring;
+
+/// The boot that a log belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// Content of /proc/sys/kernel/random/boot_id.
+    pub id: String,
+    /// Content of /proc/sys/kernel/osrelease.
+    pub release: String,
+}
+
+impl Boot {
+    /// Returns the boot that runs; a part that cannot be read is empty.
+    #[must_use]
+    pub fn current() -> Boot {
+        let read = |name: &str| {
+            let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+            text.unwrap_or_default().trim_ascii().to_owned()
+        };
+        Boot {
+            id: read("random/boot_id"),
+            release: read("osrelease"),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What programs send to `/dev/log`: RFC 3164 as the C libraries, logger and
+//! busybox write it, RFC 5424, and whatever else, in one form.
+
+use crate::common::log::record::{Priority, number};
+
+/// The longest tag kept; RFC 3164 allows 32, RFC 5424 48.
+const TAG: usize = 48;
+
+/// One message, borrowed from its datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// `user.notice` where it has none (RFC 3164, 4.3.3).
+    pub priority: Priority,
+    /// The program's name; empty where it gives none.
+    pub tag: &'a [u8],
+    /// The process it says it is.
+    pub pid: Option<u32>,
+    /// What it says.
+    pub text: &'a [u8],
+}
+
+/// Reads any datagram. `host` is our own name, which some senders put before
+/// the tag.
+#[must_use]
+pub fn parse<'a>(datagram: &'a [u8], host: &[u8]) -> Message<'a> {
+    let bytes = end(datagram);
+    let Some((priority, rest)) = priority(bytes) else {
+        return tagged(Priority::of(1, 5), bytes);
+    };
+    if let Some(rest) = rest.strip_prefix(b"1 ")
+        && let Some(message) = rfc5424(priority, rest)
+    {
+        return message;
+    }
+    let rest = time(rest);
+    let rest = rest
+        .strip_prefix(host)
+        .filter(|_| !host.is_empty())
+        .and_then(|r| r.strip_prefix(b" "))
+        .unwrap_or(rest);
+    tagged(priority, rest)
+}
+
+/// Without the NUL that glibc once sent, and line ends.
+fn end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., 0 | b'\n' | b'\r'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// `<n>`, at most three digits.
+fn priority(bytes: &[u8]) -> Option<(Priority, &[u8])> {
+    let rest = bytes.strip_prefix(b"<")?;
+    let close = rest.iter().take(4).position(|b| *b == b'>')?;
+    let number = number(rest.get(..close)?)?;
+    let priority = Priority::new(u32::try_from(number).ok()?)?;
+    Some((priority, rest.get(close + 1..)?))
+}
+
+/// Without the time, which the kernel's is better than: `Mmm dd hh:mm:ss `, or
+/// RFC 3339 as util-linux and rsyslog write it.
+fn time(bytes: &[u8]) -> &[u8] {
+    if let Some(classic) = bytes.get(..16)
+        && fits(classic, b"Aaa 00 00:00:00 ")
+    {
+        return &bytes[16..];
+    }
+    let word = bytes.iter().take(40).position(|b| *b == b' ');
+    match word {
+        Some(end) if fits(bytes.get(..19).unwrap_or(&[]), b"0000-00-00T00:00:00") => {
+            &bytes[end + 1..]
+        }
+        _ => bytes,
+    }
+}
+
+/// Whether `text` looks like `pattern`: `0` a digit or a blank, `A` and `a` letters.
+fn fits(text: &[u8], pattern: &[u8]) -> bool {
+    let alike = |(t, p): (&u8, &u8)| match p {
+        b'0' => t.is_ascii_digit() || *t == b' ',
+        b'A' => t.is_ascii_uppercase(),
+        b'a' => t.is_ascii_lowercase(),
+        other => t == other,
+    };
+    text.len() == pattern.len() && text.iter().zip(pattern).all(alike)
+}
+
+/// `tag[pid]: text`, `tag: text`, or text alone.
+fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
+    let alone = Message {
+        priority,
+        tag: &[],
+        pid: None,
+        text: bytes,
+    };
+    let in_tag = |b: &u8| b.is_ascii_graphic() && !b":[<".contains(b);
+    let length = bytes.iter().take_while(|b| in_tag(b)).count();
+    let (tag, rest) = bytes.split_at(length);
+    if tag.is_empty() || tag.len() > TAG {
+        return alone;
+    }
+    let (pid, rest) = match brackets(rest) {
+        Some((inside, rest)) => (process(inside), rest),
+        None => (None, rest),
+    };
+    let Some(text) = rest.strip_prefix(b":") else {
+        return alone;
+    };
+    Message {
+        priority,
+        tag,
+        pid,
+        text: text.strip_prefix(b" ").unwrap_or(text),
+    }
+}
+
+fn brackets(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = bytes.strip_prefix(b"[")?;
+    let close = rest.iter().take(16).position(|b| *b == b']')?;
+    Some((rest.get(..close)?, rest.get(close + 1..)?))
+}
+
+fn process(digits: &[u8]) -> Option<u32> {
+    number(digits).and_then(|n| u32::try_from(n).ok())
+}
+
+/// After `<n>1 `: time, host, program, process, message id, structured data, text.
+fn rfc5424(priority: Priority, bytes: &[u8]) -> Option<Message<'_>> {
+    let mut fields = bytes.splitn(6, |b| *b == b' ');
+    let (_time, _host) = (fields.next()?, fields.next()?);
+    let (tag, pid, _id) = (fields.next()?, fields.next()?, fields.next()?);
+    let rest = fields.next()?;
+    let text = match rest.strip_prefix(b"-") {
+        Some(text) => text,
+        None => structured(rest)?,
+    };
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    Some(Message {
+        priority,
+        tag: if tag == b"-" {
+            &[]
+        } else {
+            tag.get(..TAG).unwrap_or(tag)
+        },
+        pid: process(pid),
+        text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
+    })
+}
+
+/// What follows `[id name="value"…]…`, which is for machines that index it.
+fn structured(bytes: &[u8]) -> Option<&[u8]> {
+    if bytes.first() != Some(&b'[') {
+        return None;
+    }
+    let (mut open, mut quoted, mut escaped) = (false, false, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' if open => quoted = !quoted,
+            _ if quoted => {}
+            b'[' if !open => open = true,
+            b']' if open => open = false,
+            _ if !open => return bytes.get(at..),
+            _ => {}
+        }
+    }
+    (!open).then_some(&[])
+}
+
+#[cfg(test)]
+mod tests;
