@@ -22,6 +22,7 @@ mod net;
 mod options;
 mod origin;
 mod reader;
+mod rsyslog;
 mod settings;
 mod share;
 mod smbios;
@@ -37,8 +38,8 @@ pub use markdown::flags_markdown;
 pub use options::module_options;
 pub use origin::{Given, origins};
 pub use settings::{
-    Config, Console, Data, Folder, Format, Loglevel, Modules, Net, Podman, Proxy, Role, Share,
-    Slot, Swap, WaitUsb,
+    Config, Console, Data, Folder, Format, LogReceiver, Loglevel, Modules, Net, Podman, Proxy,
+    Role, Share, Slot, Swap, Transport, WaitUsb,
 };
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};

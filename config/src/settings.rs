@@ -72,6 +72,8 @@ pub struct Config {
     pub swapfile: Option<Data>,
     /// Tiny Core `syslog`: keep a system log in files.
     pub syslog: bool,
+    /// Receiver of the machine's log, where there is one.
+    pub rsyslog: Option<LogReceiver>,
 }
 
 impl Default for Config {
@@ -108,6 +110,7 @@ impl Default for Config {
             blacklist: Vec::new(),
             swapfile: None,
             syslog: false,
+            rsyslog: None,
         }
     }
 }
@@ -326,6 +329,26 @@ pub struct WaitUsb {
     /// Until this disk is there; never [`Data::Auto`] nor [`Data::Off`]. Where
     /// not said, the whole time is waited out.
     pub disk: Option<Data>,
+}
+
+/// A machine that collects logs, by syslog (RFC 5424).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogReceiver {
+    /// DNS name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Port, never 0.
+    pub port: u16,
+    /// How messages are sent there.
+    pub transport: Transport,
+}
+
+/// How messages of syslog are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram each (RFC 5426).
+    Udp,
+    /// Over a connection, with octet counting (RFC 6587).
+    Tcp,
 }
 
 /// Whether the signatures of kernel modules are checked when they are loaded.

@@ -6,7 +6,7 @@ use common::{ED25519, good, read, read_all};
 use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
 
 /// Something to stand for each text of the `values` column.
-const TEXTS: [(&str, &str); 27] = [
+const TEXTS: [(&str, &str); 28] = [
     ("<tag>", "home"),
     ("<path>", "/mnt/home"),
     ("<url>", "http://p:3128"),
@@ -32,6 +32,7 @@ const TEXTS: [(&str, &str); 27] = [
     ("<dns0>:<dns1>:<ntp0>", "10.0.2.3:10.0.2.4:10.0.2.5"),
     ("<seconds>", "5"),
     ("<zone>", "Europe/Berlin"),
+    ("[:<port>][,tcp]", ":6514,tcp"),
     ("<server>", "pool.ntp.org"),
     ("[,<module>...]", ",pcspkr"),
     ("[,<service>...]", ",web"),
