@@ -276,7 +276,7 @@ pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
         // `b2p log` reads the word itself: its options have values.
         Kind::Client if asks_help && applet.name != "log" => help::command(applet),
         Kind::Service | Kind::OneShot => {
-            sys::kmsg::start(::log::LevelFilter::Info);
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
             (applet.run)(&call)
         }
         Kind::Client | Kind::Compat => (applet.run)(&call),

@@ -95,9 +95,9 @@ fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     let path = Path::new(control::SERVICES).join(name.as_str());
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
     // One byte more than is allowed, so that it is refused and not cut.
-    let bytes = files::some(&path, services::file::LONGEST as u64 + 1).map_err(say)?;
+    let bytes = files::read_bounded(&path, services::file::LONGEST as u64 + 1).map_err(say)?;
     let accounts = |path| {
-        let bytes = files::some(Path::new(path), ACCOUNTS).unwrap_or_default();
+        let bytes = files::read_bounded(Path::new(path), ACCOUNTS).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
@@ -121,9 +121,9 @@ fn cancel(state: &mut SystemState) -> Result<(), String> {
 fn rescue(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
         let name = manager.supervisor.definition(id).map_or("", |r| r.name);
-        if name.starts_with(sys::service_names::CONSOLE) {
+        if name.starts_with(sys::service_names::CONSOLE_PREFIX) {
             manager.event(now(), Event::Stop(id));
-        } else if name.starts_with(sys::service_names::RESCUE) {
+        } else if name.starts_with(sys::service_names::RESCUE_PREFIX) {
             manager.event(now(), Event::Start(id));
         }
     }

@@ -1,6 +1,6 @@
 //! What the data disk says of the configuration takes effect: for what has not begun.
 //!
-//! `b2p data` has put it under [`config_sources::KEPT`], in RAM, before it ended. It is taken
+//! `b2p data` has put it under [`config_sources::DISK_CONFIG_DIR`], in RAM, before it ended. It is taken
 //! before that end counts, so that the services which wait for the disk find their
 //! rows as the disk wants them.
 
@@ -21,10 +21,10 @@ pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
         return; // the report is the last that it writes
     }
     state.disk_config_applied = true;
-    if !Path::new(config_sources::KEPT).exists() {
+    if !Path::new(config_sources::DISK_CONFIG_DIR).exists() {
         return;
     }
-    let (config, complaints) = config_sources::all();
+    let (config, complaints) = config_sources::read();
     for complaint in complaints.iter().filter(|c| c.source() == Source::Disk) {
         state.degraded("flag", &complaint.to_string());
     }
@@ -36,7 +36,7 @@ pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
 
 fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     info!("what is on the data disk changes the configuration");
-    ::log::set_max_level(kmsg::filter(state.config.loglevel));
+    ::log::set_max_level(kmsg::level_filter(state.config.loglevel));
     let rows = select::services(&state.config);
     turn_off_removed(&mut state.config, &rows, manager);
     let config = state.config.clone();

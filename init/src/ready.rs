@@ -11,7 +11,7 @@ use services::{
 
 use crate::state::{Degraded, SystemState};
 use sys::clock::now;
-use sys::files::{replace, some};
+use sys::files::{read_bounded, replace};
 use sys::paths::API;
 use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
@@ -45,12 +45,12 @@ pub fn announce(state: &mut SystemState, manager: &mut Manager) {
         read_report(state, name);
     }
     let line = ready_line(state, manager);
-    kmsg::say(kmsg::seen(5), &line);
+    kmsg::write(kmsg::console_visible(5), &line);
     write(READY_FILE, &format!("{line}\n"));
     write_degraded(state);
-    kmsg::quieten(CONSOLE_LEVEL);
+    kmsg::set_console_level(CONSOLE_LEVEL);
     syscall::expedite_rcu(false);
-    image::read_further_ahead();
+    image::raise_read_ahead();
     state.ready = Some(now());
     state.reported = finished_oneshots(&manager.supervisor);
     start(manager, &state.config, true);
@@ -119,7 +119,7 @@ fn finished_gates(manager: &Manager) -> Vec<&'static str> {
 /// Takes what the helper of this service could not do; whether it says anything.
 fn read_report(state: &mut SystemState, name: &str) -> bool {
     let path = Path::new(REPORT_DIR).join(name).with_extension("degraded");
-    let text = some(&path, MAX_REPORT_BYTES).unwrap_or_default();
+    let text = read_bounded(&path, MAX_REPORT_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     for (what, why) in parse_report(&text) {
         state.degraded(what, why);
@@ -187,7 +187,7 @@ fn ready_line(state: &SystemState, manager: &Manager) -> String {
         s.find(name)
             .is_some_and(|id| s.readiness(id) == Readiness::Ready)
     };
-    let ssh = net::addresses()
+    let ssh = net::interface_addresses()
         .first()
         .filter(|_| good("sshd"))
         .map_or_else(

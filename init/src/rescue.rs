@@ -48,12 +48,15 @@ fn shells(restart: Restart) -> Vec<ServiceDef> {
 
 fn announce(then: &str) {
     let places = terminals().join(" ");
-    kmsg::say(kmsg::seen(5), &format!("rescue shell on {places}: {then}"));
+    kmsg::write(
+        kmsg::console_visible(5),
+        &format!("rescue shell on {places}: {then}"),
+    );
 }
 
 /// Serves shells until one has been left in good order, or all have ended.
 pub fn until_left(state: &mut SystemState, sources: &mut EventSources) {
-    let mut manager = Manager::new(shells(Restart::Never), None, kmsg::service_line);
+    let mut manager = Manager::new(shells(Restart::Never), None, kmsg::write_service_line);
     announce("`exit` goes on with the boot");
     ready::start_all(&mut manager);
     events::run(state, &mut manager, sources, |_, m| left(m));
@@ -91,7 +94,7 @@ pub fn for_ever(
     then: &str,
 ) -> ! {
     let rows = shells(Restart::Always).into_iter().chain(others).collect();
-    let mut manager = Manager::new(rows, None, kmsg::service_line);
+    let mut manager = Manager::new(rows, None, kmsg::write_service_line);
     announce(then);
     ready::start_all(&mut manager);
     loop {

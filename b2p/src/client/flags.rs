@@ -20,7 +20,7 @@ pub fn main(words: &[String]) -> i32 {
     if !options_known("flags", words) {
         return 2;
     }
-    let settings = sys::config_sources::texts().with(config::origins);
+    let settings = sys::config_sources::read_raw().with_sources(config::origins);
     if words.iter().any(|w| w == "--json") {
         print(&object(&settings).line());
         return 0;

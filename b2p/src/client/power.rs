@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::reboot::reboot;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use sys::signals::asking;
+use sys::signals::signal_for;
 
 use crate::common::clock;
 use crate::common::control_client::{self, ControlClient};
@@ -183,7 +183,7 @@ impl Edge for ControlClient {
     }
 
     fn signal(&self, kind: ShutdownKind) -> Result<(), Errno> {
-        kill(Pid::from_raw(1), asking(kind).ok_or(Errno::ENOSYS)?)
+        kill(Pid::from_raw(1), signal_for(kind).ok_or(Errno::ENOSYS)?)
     }
 
     fn force(&self, kind: ShutdownKind, sync: bool) -> Errno {
@@ -192,7 +192,7 @@ impl Edge for ControlClient {
         }
         if sync {
             // In a child: sync(2) has no end where a disk is gone.
-            let _ = sys::syscall::in_child(nix::unistd::sync).map(|c| c.ended_within(SYNC_MS));
+            let _ = sys::syscall::in_child(nix::unistd::sync).map(|c| c.exited_within(SYNC_MS));
         }
         let Err(errno) = reboot(kind.reboot_mode());
         errno

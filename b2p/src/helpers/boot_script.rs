@@ -1,5 +1,7 @@
-//! The hooks of the ancestors, `b2p boot-script bootsync` and `b2p boot-script bootlocal`: scripts on
-//! the data disk, run by PID 1 as services (`sys::service_names::ON_DISK`). What one says goes to
+// SPDX-License-Identifier: Apache-2.0
+//! The hooks of the ancestors, `b2p boot-script bootsync` and `b2p boot-script bootlocal`:
+//! scripts on the data disk, run by PID 1 as services
+//! (`sys::service_names::CONFIGURED_ON_DISK`). What one says goes to
 //! the log; how it ended, if not well, is told in the service's degraded file. None can
 //! stop the boot: who waits for it waits for so long only.
 

@@ -43,7 +43,7 @@ const NEVER: i32 = 125;
 
 /// Serves until the end of the machine; an exit status, where it cannot.
 pub fn main() -> i32 {
-    let config = config_sources::all().0;
+    let config = config_sources::read().0;
     driver(&config);
     let listeners = match own_address().and_then(|cid| Ok((cid, listeners(&config)?))) {
         Ok((cid, listeners)) => {
@@ -82,7 +82,7 @@ fn driver(config: &config::Config) {
         &config.blacklist,
         config.modules == config::Modules::Verified,
     );
-    uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::vsock);
+    uevent::coldplug(Path::new(uevent::SYSFS), &mut modules, uevent::is_vsock);
 }
 
 /// The number by which the host knows this machine.

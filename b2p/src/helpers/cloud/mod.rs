@@ -63,7 +63,7 @@ pub fn main(words: &[String]) -> i32 {
         Err(why) => Err(why),
     };
     match read {
-        Ok(seed) => all(&seed, &sys::config_sources::all().0, end, &mut notes),
+        Ok(seed) => all(&seed, &sys::config_sources::read().0, end, &mut notes),
         Err(why) => notes.wrong(why),
     }
     say("cloud", &notes)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use disk::choose::{Choice, Decision, Device, Wanted, choose};
 use log::{info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sys::uevent::Uevents;
+use sys::uevent::UeventSocket;
 
 use super::drivers::Drivers;
 use super::options::Asked;
@@ -22,7 +22,7 @@ use super::{Time, async_probe, scan};
 
 /// What is waited for.
 pub struct Wait {
-    events: Option<Uevents>,
+    events: Option<UeventSocket>,
     /// When the last driver was there.
     begun: Instant,
     flag: Duration,
@@ -46,7 +46,7 @@ impl Wait {
     }
 
     fn of(seconds: u16, boot: bool, mut drivers: Drivers) -> Wait {
-        let events = Uevents::open().inspect_err(|e| warn!("data: device events: {e}"));
+        let events = UeventSocket::open().inspect_err(|e| warn!("data: device events: {e}"));
         drivers.quick();
         Wait {
             events: events.ok(),
@@ -148,7 +148,7 @@ impl Wait {
         let ms = u16::try_from(most.as_millis()).unwrap_or(100).max(1);
         let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(ms));
-        events.added();
+        events.receive();
     }
 }
 

@@ -56,9 +56,9 @@ pub fn main(words: &[String]) -> i32 {
 
 /// What the flags ask for; what fails is said and is no failure of the program.
 fn boot() -> i32 {
-    sys::kmsg::start(log::LevelFilter::Info);
+    sys::kmsg::init_logger(log::LevelFilter::Info);
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
+    let (config, _) = sys::config_sources::read();
     let time = Time::Boot(config.waitusb.as_ref().map_or(0, |w| w.seconds));
     let mut degraded = Degraded::of("ext");
     for name in &config.extensions {
@@ -130,7 +130,7 @@ fn lock() -> Result<Flock<fs::File>, String> {
 /// What its manifest says.
 fn text(stem: &Stem) -> Result<Vec<u8>, String> {
     let path = stem.manifest();
-    sys::files::some(&path, LONGEST).map_err(|e| match e.kind() {
+    sys::files::read_bounded(&path, LONGEST).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => format!(
             "foreign: it has no manifest: {} is made with the image and stays beside it",
             path.display()
@@ -205,12 +205,11 @@ fn mount(image: &Path, target: &Path) -> Result<(), String> {
         }
     }
     let (image, target) = (image.to_string_lossy(), target.to_string_lossy());
-    sys::image::mount_file(&image, &target, MsFlags::MS_NOSUID, Path::new("/loop.ko")).map_err(
-        |why| match why.contains("EINVAL") {
+    sys::image::mount_erofs_file(&image, &target, MsFlags::MS_NOSUID, Path::new("/loop.ko"))
+        .map_err(|why| match why.contains("EINVAL") {
             true => format!("foreign: {why}: no image that this kernel reads"),
             false => why,
-        },
-    )
+        })
 }
 
 fn said(done: &Done, manifest: &Manifest<'_>) -> String {

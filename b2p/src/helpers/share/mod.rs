@@ -31,7 +31,7 @@ const ALL: Duration = Duration::from_secs(15);
 /// Does everything; what fails is said and is no failure of the program.
 pub fn main() -> i32 {
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
+    let (config, _) = sys::config_sources::read();
     let mut degraded = Degraded::of("share");
     for (folder, done) in all(config.shares) {
         let what = format!("{} at {}", folder.tag, folder.path);
@@ -66,10 +66,10 @@ fn all(mut folders: Vec<Folder>) -> Vec<(Folder, Result<String, String>)> {
 /// What the host offers; drivers are loaded only where something is missing.
 fn offer(folders: &[Folder]) -> Offer {
     let all = |offer: &Offer| folders.iter().all(|f| offer.find(&f.tag).is_ok());
-    let offer = Offer::read(Path::new(uevent::SYS));
+    let offer = Offer::read(Path::new(uevent::SYSFS));
     if all(&offer) {
         return offer;
     }
     Drivers::of_the_machine().load(find::may_share);
-    Offer::read(Path::new(uevent::SYS))
+    Offer::read(Path::new(uevent::SYSFS))
 }

@@ -27,7 +27,7 @@ use crate::common::degraded::Degraded;
 /// Does everything; what fails is said and is no failure of the program.
 pub fn main() -> i32 {
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
+    let (config, _) = sys::config_sources::read();
     let mut degraded = Degraded::of("swap");
     for (what, done) in all(&config) {
         match done {
@@ -76,7 +76,7 @@ fn take(path: &Path, priority: Option<u8>) -> Result<String, String> {
         Area::Other => return Err("it is no swap area (mkswap makes one); it is left alone".into()),
     };
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|e| e.to_string())?;
-    sys::syscall::swap_on(&name, priority).map_err(|e| refused(&e))?;
+    sys::syscall::swapon(&name, priority).map_err(|e| refused(&e))?;
     Ok(format!("{} MiB on {}", bytes >> 20, path.display()))
 }
 

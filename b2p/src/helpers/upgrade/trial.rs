@@ -30,7 +30,7 @@ const DISK: u16 = 60;
 
 /// Does what the role of the slot asks for.
 pub fn main(link: &ControlClient) -> i32 {
-    match sys::config_sources::all().0.slot {
+    match sys::config_sources::read().0.slot {
         Some(Slot {
             role: Role::Kept, ..
         })
