@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use initramfs::fsutil;
 use initramfs::stamp::{self, Inputs};
 use tests::image as container;
 use tests::{Guest, READY};
@@ -38,10 +39,10 @@ pub fn make(boot: &Artifacts, probe: &Path, packages: &str, dir: &Path) -> Resul
     inputs.add("hook", HOOK).add("fill", FILL);
     stamp::make(&disk, &inputs.finish(), |to| {
         let staged = dir.join("data");
-        stamp::remove(&staged)?;
+        fsutil::remove(&staged)?;
         stage(&staged.join("boot2podman"), probe)?;
         format(&staged, to)?;
-        stamp::remove(&staged)?;
+        fsutil::remove(&staged)?;
         fill(boot, to, dir)
     })?;
     Ok(disk)

@@ -6,20 +6,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use initramfs::erofs::Packed;
-use initramfs::fetch::{Debian, Wanted};
+use initramfs::erofs::Compression;
+use initramfs::fetch::{BuildConfig, PackageTree};
 use initramfs::modules::{self, Modules};
 use initramfs::progress::{Step, megabytes};
 use initramfs::stamp::{self, Inputs};
 use initramfs::tree::{Node, Source, Tree};
-use initramfs::{archive, erofs, image, ldcache, overlay, paths, userland};
+use initramfs::{archive, erofs, image, kernel, ldcache, overlay, paths, userland};
 
 use crate::peers::{COMMON, Peer};
 
 /// What all peers' machines are made of.
 pub struct Parts {
-    pub(crate) debian: Debian,
-    pub(crate) others: Debian,
+    pub(crate) debian: PackageTree,
+    pub(crate) others: PackageTree,
     modules: Modules,
     pub(crate) out: PathBuf,
 }
@@ -48,13 +48,13 @@ pub fn files(name: &str) -> PathBuf {
 
 impl Parts {
     /// Fetches what is not there yet.
-    pub fn fetch(wanted: &Wanted, step: &Step) -> Result<Self> {
-        let (debian, linux) = (wanted.fetch(step)?, wanted.fetch_kernel(step)?);
-        let modules = modules::prepare(&debian, &linux, wanted.kernel, step)?;
-        let out = paths::out().join("bench").join(wanted.kernel.name());
+    pub fn fetch(config: &BuildConfig, step: &Step) -> Result<Self> {
+        let (debian, linux) = (config.fetch_userland(step)?, kernel::fetch(config, step)?);
+        let modules = modules::prepare(&debian, &linux, config.kernel, step)?;
+        let out = paths::out().join("bench").join(config.kernel.name());
         fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
         Ok(Parts {
-            others: wanted.fetch_peers(step)?,
+            others: config.fetch_peers(step)?,
             debian,
             modules,
             out,
@@ -89,10 +89,14 @@ impl Parts {
     fn erofs(&self, name: &str, tree: &Tree, step: &Step) -> Result<PathBuf> {
         let image = self.out.join(format!("{name}.erofs"));
         let keys = [&*self.debian.key, &self.others.key, &self.modules.key];
-        stamp::make(&image, &erofs::key(tree, &keys, Packed::Files), |to| {
-            step.note(&format!("{name}: the userland image"));
-            erofs::make(&self.debian, tree, Packed::Files, to)
-        })?;
+        stamp::make(
+            &image,
+            &erofs::key(tree, &keys, Compression::PerFile),
+            |to| {
+                step.note(&format!("{name}: the userland image"));
+                erofs::make(&self.debian, tree, Compression::PerFile, to)
+            },
+        )?;
         Ok(image)
     }
 
@@ -104,18 +108,18 @@ impl Parts {
         tree.link("etc/resolv.conf", "../run/resolv.conf");
         let busybox = self.debian.root.join("usr/bin/busybox");
         tree.file("usr/bin/busybox", &busybox, 0o755);
-        tree.add_missing(userland::pick(&self.others.root, COMMON)?);
-        overlay::lay(&mut tree, &files("common").join("root"))?;
+        tree.add_missing(userland::select_from(&self.others.root, COMMON)?);
+        overlay::apply(&mut tree, &files("common").join("root"))?;
         Ok(tree)
     }
 
     /// What a peer has beyond that, in an image of its own, so that the large one is
     /// made once. The kernel stacks both under the tmpfs.
     fn layer(&self, peer: &Peer, base: &Tree) -> Result<Tree> {
-        let mut layer = userland::pick(&self.others.root, peer.picks)?;
+        let mut layer = userland::select_from(&self.others.root, peer.picks)?;
         layer.remove_all(peer.without);
         layer.remove_common(base);
-        overlay::lay(&mut layer, &files(peer.name).join("root"))?;
+        overlay::apply(&mut layer, &files(peer.name).join("root"))?;
         for (path, target) in peer.links {
             layer.link(path, target);
         }

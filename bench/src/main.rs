@@ -11,7 +11,7 @@ use bench::guard::{self, Bench};
 use bench::image::Parts;
 use bench::peers::{self, OURS, PEERS};
 use bench::{boot, disk, pid1, report, svg};
-use initramfs::fetch::Wanted;
+use initramfs::fetch::BuildConfig;
 use initramfs::programs::{self, Target};
 use initramfs::progress::Step;
 use initramfs::{image, paths};
@@ -59,22 +59,22 @@ fn asked() -> Result<Asked> {
 
 fn run() -> Result<()> {
     let asked = asked()?;
-    let wanted = Wanted::from_env()?;
+    let config = BuildConfig::from_env()?;
     let steps = asked.cases.len() + 2;
-    let bed = Bed::prepare(&wanted, &asked.cases, steps)?;
+    let bed = Bed::prepare(&config, &asked.cases, steps)?;
     let mut all = guard::read(&paths::out().join("bench.json"))?
-        .filter(|old| old.kernel == wanted.kernel.name() && old.release == bed.parts.release())
+        .filter(|old| old.kernel == config.kernel.name() && old.release == bed.parts.release())
         .unwrap_or_default();
     let mut failed = Vec::new();
     for (number, name) in (3..).zip(&asked.cases) {
-        let step = Step::of("bench", number, steps);
+        let step = Step::new("bench", number, steps);
         if let Err(why) = bed.add(name, asked.runs, &step, &mut all) {
             step.note(&format!("{name} failed: {why:#}"));
             failed.push(*name);
         }
     }
     finish(&Bench {
-        kernel: wanted.kernel.name().to_owned(),
+        kernel: config.kernel.name().to_owned(),
         release: bed.parts.release().to_owned(),
         runs: asked.runs,
         ..all
@@ -95,16 +95,21 @@ struct Bed {
 }
 
 impl Bed {
-    fn prepare(wanted: &Wanted, cases: &[&str], steps: usize) -> Result<Self> {
-        image::beside(&[wanted.kernel.name().to_owned()])?;
-        let parts = Parts::fetch(wanted, &Step::of("bench", 1, steps))?;
-        let ours = Artifacts::from_out_dir(paths::out_of(wanted.kernel))?;
-        let dir = paths::out().join("bench").join(wanted.kernel.name());
+    fn prepare(config: &BuildConfig, cases: &[&str], steps: usize) -> Result<Self> {
+        image::build_kernels(&[config.kernel.name().to_owned()])?;
+        let parts = Parts::fetch(config, &Step::new("bench", 1, steps))?;
+        let ours = Artifacts::from_out_dir(paths::out_of(config.kernel))?;
+        let dir = paths::out().join("bench").join(config.kernel.name());
         let mut disk = None;
         if cases.iter().any(|name| *name != pid1::NAME) {
-            Step::of("bench", 2, steps).note("the data disk");
+            Step::new("bench", 2, steps).note("the data disk");
             let probe = programs::build_program(Target::choose(), "bench-probe")?;
-            disk = Some(disk::make(&ours, &probe, &wanted.debian().key, &dir)?);
+            disk = Some(disk::make(
+                &ours,
+                &probe,
+                &config.userland_tree().key,
+                &dir,
+            )?);
         }
         Ok(Bed {
             parts,

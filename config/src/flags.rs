@@ -3,6 +3,7 @@
 use crate::builder::{self, Builder};
 use crate::diagnostic::Problem;
 use crate::net;
+use crate::rsyslog;
 use crate::settings::{Console, FormatPolicy, Loglevel, Modules, Podman, Role, Slot};
 use crate::share;
 use crate::swap;
@@ -237,6 +238,13 @@ pub const FLAGS: &[Flag] = &[
         ..ROW
     },
     Flag {
+        name: "b2p.rsyslog",
+        values: "<server>[:<port>][,tcp]",
+        why: "where the log is sent by syslog, to port 514 by UDP unless the value says otherwise",
+        apply: |to, text| rsyslog::receiver(text).map(|it| to.config.rsyslog = Some(it)),
+        ..ROW
+    },
+    Flag {
         name: "b2p.off",
         values: "<service>[,<service>...]",
         why: "services that are not started with the machine (b2p start does)",
@@ -369,6 +377,14 @@ pub const FLAGS: &[Flag] = &[
         why: "Tiny Core: keep a system log in files",
         bare: true,
         apply: |to, text| switch(text).map(|on| to.config.syslog = on),
+        ..ROW
+    },
+    Flag {
+        name: "rsyslog",
+        values: "<server>[:<port>][,tcp]",
+        why: "the same as b2p.rsyslog, as Tiny Core calls it",
+        same_as: Some("b2p.rsyslog"),
+        apply: |to, text| rsyslog::receiver(text).map(|it| to.config.rsyslog = Some(it)),
         ..ROW
     },
 ];

@@ -22,6 +22,7 @@ mod net;
 mod options;
 mod origin;
 mod reader;
+mod rsyslog;
 mod settings;
 mod share;
 mod smbios;
@@ -37,8 +38,8 @@ pub use markdown::flags_markdown;
 pub use options::module_options;
 pub use origin::{Origin, origins};
 pub use settings::{
-    Config, Console, DiskSelector, FormatPolicy, Loglevel, Modules, Net, Podman, Proxy, Role,
-    SharedFolder, Slot, Swap, WaitUsb, ZramSize,
+    Config, Console, DiskSelector, FormatPolicy, LogReceiver, Loglevel, Modules, Net, Podman,
+    Proxy, Role, SharedFolder, Slot, Swap, Transport, WaitUsb, ZramSize,
 };
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};

@@ -73,6 +73,8 @@ pub struct Config {
     pub swapfile: Option<DiskSelector>,
     /// Tiny Core `syslog`: keep a system log in files.
     pub syslog: bool,
+    /// Receiver of the machine's log, where there is one.
+    pub rsyslog: Option<LogReceiver>,
 }
 
 impl Default for Config {
@@ -109,6 +111,7 @@ impl Default for Config {
             blacklist: Vec::new(),
             swapfile: None,
             syslog: false,
+            rsyslog: None,
         }
     }
 }
@@ -354,6 +357,26 @@ pub struct WaitUsb {
     /// Until this disk is there; never [`DiskSelector::Auto`] nor [`DiskSelector::Off`]. Where
     /// not said, the whole time is waited out.
     pub disk: Option<DiskSelector>,
+}
+
+/// A machine that collects logs, by syslog (RFC 5424).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogReceiver {
+    /// DNS name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Port, never 0.
+    pub port: u16,
+    /// How messages are sent there.
+    pub transport: Transport,
+}
+
+/// How messages of syslog are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram each (RFC 5426).
+    Udp,
+    /// Over a connection, with octet counting (RFC 6587).
+    Tcp,
 }
 
 /// Whether the signatures of kernel modules are checked when they are loaded.

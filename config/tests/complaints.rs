@@ -140,6 +140,9 @@ fn bad_names() {
     check_part("\"tz=a b\"", "not a time zone");
     check_part("ntpserver=http://x", "not the name or address");
     check_part("tz", "needs a value");
+    check_part("b2p.rsyslog=fd00::1", "in brackets");
+    check_part("rsyslog=box:99999", "port is not 1 to 65535");
+    check_part("rsyslog=box,tls", "only tcp or udp");
 }
 
 #[test]

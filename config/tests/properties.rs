@@ -91,6 +91,7 @@ fn is_clean(config: &Config) -> bool {
     texts.extend(config.blacklist.clone());
     texts.extend(config.tz.clone());
     texts.extend(config.ntpserver.clone());
+    texts.extend(config.rsyslog.iter().map(|to| to.host.clone()));
     let proxy = [&config.proxy.http, &config.proxy.https, &config.proxy.none];
     texts.extend(proxy.into_iter().flatten().cloned());
     texts.extend(config.swapfile.as_ref().map(disk));
@@ -273,6 +274,7 @@ proptest! {
             waitusb: high.waitusb.or(low.waitusb),
             tz: high.tz.or(low.tz),
             ntpserver: high.ntpserver.or(low.ntpserver),
+            rsyslog: high.rsyslog.or(low.rsyslog),
             proxy: Proxy {
                 http: high.proxy.http.or(low.proxy.http),
                 https: high.proxy.https.or(low.proxy.https),

@@ -40,8 +40,7 @@ pub fn format_state(source: &dyn ReadAt, sector: u32) -> io::Result<FormatState>
         return match journal::named(source, &first)? {
             Some(journal) => under_way(source, journal, true, table.as_ref()),
             None => Ok(FormatState::Refused(
-                "it asks, in the middle of a format, and the record of that is lost"
-                    .into(),
+                "it asks, in the middle of a format, and the record of that is lost".into(),
             )),
         };
     }

@@ -31,6 +31,8 @@ pub(crate) const WORDS: &[&str] = &[
     "blacklist=",
     "swapfile=",
     "syslog",
+    "b2p.rsyslog=",
+    "[fd00::1]:514,tcp",
     "b2p.on=",
     "b2p.off=",
     "b2p.modules=",
@@ -168,6 +170,7 @@ fn clean(config: &Config) {
     let texts = [&config.hostname].into_iter().chain(&config.ssh_keys);
     let texts = texts.chain(&config.blacklist).chain(&config.tz);
     let texts = texts.chain(&config.ntpserver);
+    let texts = texts.chain(config.rsyslog.iter().map(|to| &to.host));
     texts.for_each(|t| assert!(one_line(&t.replace('\t', " ")) && !t.is_empty(), "{t:?}"));
     assert!((1..=64).contains(&config.hostname.len()));
     let zone = config.tz.as_deref().unwrap_or("UTC");

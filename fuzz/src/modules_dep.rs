@@ -1,7 +1,9 @@
 //! The index of modules as depmod(8) writes it: modules.dep, modules.alias,
 //! modules.softdep, and the files of the modules themselves.
 
-use sys::modules::{Dep, glob, module_name, parse_alias, parse_dep, parse_softdep, unsigned};
+use sys::modules::{
+    DepEntry, glob_match, module_name, parse_alias, parse_dep, parse_softdep, without_signature,
+};
 
 use crate::input::some;
 
@@ -74,17 +76,17 @@ fn dep_lines(text: &str) {
     }
     let again = parse_dep(&written);
     // A path that ends in a slash has no name, and is not seen when it is written.
-    let named = |dep: &Dep| {
+    let named = |dep: &DepEntry| {
         dep.needs
             .iter()
             .filter(|n| !n.is_empty())
             .cloned()
             .collect()
     };
-    let all_of = |dep: &Dep| -> (String, String, Vec<String>) {
+    let all_of = |dep: &DepEntry| -> (String, String, Vec<String>) {
         (dep.name.clone(), dep.path.clone(), named(dep))
     };
-    let same = |(a, b): (&Dep, &Dep)| all_of(a) == all_of(b);
+    let same = |(a, b): (&DepEntry, &DepEntry)| all_of(a) == all_of(b);
     assert!(again.len() == all.len() && again.iter().zip(&all).all(same));
 }
 
@@ -110,7 +112,7 @@ fn softdep_lines(text: &str) {
 
 fn matching(pattern: &[u8], text: &[u8]) {
     let expected = slow(pattern, text);
-    assert_eq!(glob(pattern, text), expected, "{pattern:?} {text:?}");
+    assert_eq!(glob_match(pattern, text), expected, "{pattern:?} {text:?}");
 }
 
 /// The same, by a table of which beginnings of the text are matched so far.
@@ -160,10 +162,10 @@ fn holds(set: &[u8], c: u8) -> bool {
 }
 
 fn signature(data: &[u8]) {
-    assert!(data.starts_with(unsigned(data)));
+    assert!(data.starts_with(without_signature(data)));
     let (body, signature) = data.split_at(data.len() / 2);
     let mut file = [body, signature, &[0; 8]].concat();
     file.extend((signature.len() as u32).to_be_bytes());
     file.extend(b"~Module signature appended~\n");
-    assert_eq!(unsigned(&file), body);
+    assert_eq!(without_signature(&file), body);
 }

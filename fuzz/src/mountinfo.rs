@@ -1,6 +1,6 @@
 //! /proc/self/mountinfo (proc_pid_mountinfo(5)).
 
-use sys::mountinfo::{Kind, Mount, kind, to_unmount};
+use sys::mountinfo::{Mount, MountKind, mount_kind, to_unmount};
 
 pub(crate) const WORDS: &[&str] = &[
     " - ",
@@ -39,8 +39,8 @@ pub fn mountinfo(data: &[u8]) {
     assert!(own.iter().all(|m| rest.any(|other| other == m)));
     for (at, mount) in all.iter().enumerate() {
         assert_ne!(mount.target, b"/");
-        let kind = kind(&mount.fstype);
-        assert_eq!(mount.kind, kind.unwrap_or(Kind::Stacked));
+        let kind = mount_kind(&mount.fstype);
+        assert_eq!(mount.kind, kind.unwrap_or(MountKind::Stacked));
         let mut later = all.iter().skip(at + 1);
         assert!(own.contains(mount) || later.any(|m| covers(mount, m)));
     }

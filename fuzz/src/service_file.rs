@@ -2,7 +2,7 @@
 
 use services::account;
 use services::file::{LONGEST, Parsed, is_name, parse};
-use services::{Ready, Restart, Status};
+use services::{ExitStatus, ReadyWhen, Restart};
 
 use crate::input::{one_line, some};
 
@@ -101,7 +101,7 @@ fn refused(name: &str, errors: &[String]) {
 }
 
 fn sound(parsed: &Parsed<'_>) {
-    let row = &parsed.row;
+    let row = &parsed.def;
     let paths = [parsed.dir, parsed.socket];
     let texts = parsed.argv.iter().chain(&parsed.env).chain(&paths);
     for text in texts.chain(parsed.limits.iter().map(|(_, value)| value)) {
@@ -117,11 +117,11 @@ fn sound(parsed: &Parsed<'_>) {
     environment(&parsed.env);
     let mode = row.socket.map_or(0, |s| s.mode);
     assert!(mode <= 0o777 && row.umask <= 0o777);
-    assert!((1..32).contains(&row.stop) && (-1_000..=1_000).contains(&row.oom_score_adj));
+    assert!((1..32).contains(&row.stop_signal) && (-1_000..=1_000).contains(&row.oom_score_adj));
     assert!(row.nofile.0 >= 1 && row.nofile.0 <= row.nofile.1 && row.nofile.1 <= 1_048_576);
     assert!(row.grace_ms <= 3_600_000 && row.late_ms <= 3_600_000);
-    assert!(row.ready != Ready::Exit || row.restart != Restart::Always);
-    if let Ready::Fd(fd) = row.ready {
+    assert!(row.ready != ReadyWhen::Exit || row.restart != Restart::Always);
+    if let ReadyWhen::Fd(fd) = row.ready {
         assert!((3..=255).contains(&fd) && (fd > 3 || row.socket.is_none()));
     }
 }
@@ -151,7 +151,7 @@ fn same(parsed: &Parsed<'_>, passwd: &str, group: &str) {
 
 /// The plainest file of a service; none where its group has no name.
 fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
-    let row = &parsed.row;
+    let row = &parsed.def;
     let quoted = |word: &&str| match word.contains('"') {
         true => format!(" '{word}'"),
         false => format!(" \"{word}\""),
@@ -190,10 +190,10 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
         line(words);
     }
     line(match row.ready {
-        Ready::Forked => "ready exec".to_owned(),
-        Ready::Notify => "ready notify".to_owned(),
-        Ready::Exit => "ready exit".to_owned(),
-        Ready::Fd(n) => format!("ready fd {n}"),
+        ReadyWhen::Exec => "ready exec".to_owned(),
+        ReadyWhen::Notify => "ready notify".to_owned(),
+        ReadyWhen::Exit => "ready exit".to_owned(),
+        ReadyWhen::Fd(n) => format!("ready fd {n}"),
     });
     line(match row.restart {
         Restart::Always => "restart always".to_owned(),
@@ -201,10 +201,10 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
         Restart::Never => "restart never".to_owned(),
     });
     line(match row.kill {
-        services::Kill::Group => "kill group".to_owned(),
-        services::Kill::Process => "kill process".to_owned(),
+        services::KillMode::Cgroup => "kill group".to_owned(),
+        services::KillMode::Process => "kill process".to_owned(),
     });
-    let stop = Status::Killed(row.stop).to_string();
+    let stop = ExitStatus::Killed(row.stop_signal).to_string();
     line(format!("stop {}", stop.strip_prefix("killed by ")?));
     line(format!("grace {}ms\nlate {}ms", row.grace_ms, row.late_ms));
     line(format!("umask {:o}\noom {}", row.umask, row.oom_score_adj));

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use services::state::{Action, Event};
-use services::{Id, Kill, Millis, Pid, Ready, Restart, Service, Socket, State, Status, Supervisor};
+use services::{
+    ExitStatus, KillMode, Millis, Pid, ReadyWhen, Restart, ServiceDef, ServiceId, Socket, State,
+    Supervisor,
+};
 
 use crate::input::Numbers;
 
@@ -77,29 +80,34 @@ pub fn supervisor_events(data: &[u8]) {
     world.end();
 }
 
-fn row(name: &'static str, numbers: &mut Numbers<'_>) -> Service {
+fn row(name: &'static str, numbers: &mut Numbers<'_>) -> ServiceDef {
     let (needs, kind) = (numbers.below(NEEDS.len()), numbers.byte());
-    let ready = [Ready::Forked, Ready::Notify, Ready::Exit, Ready::Fd(4)];
+    let ready = [
+        ReadyWhen::Exec,
+        ReadyWhen::Notify,
+        ReadyWhen::Exit,
+        ReadyWhen::Fd(4),
+    ];
     let restart = [Restart::Always, Restart::OnFailure, Restart::Never];
     let ready = ready[usize::from(kind & 3)];
     let mut restart = restart[usize::from(kind >> 2 & 3) % 3];
-    if ready == Ready::Exit && restart == Restart::Always {
+    if ready == ReadyWhen::Exit && restart == Restart::Always {
         restart = Restart::OnFailure;
     }
-    Service {
+    ServiceDef {
         name,
         needs: NEEDS[needs],
         ready,
         restart,
         kill: if kind & 16 == 0 {
-            Kill::Group
+            KillMode::Cgroup
         } else {
-            Kill::Process
+            KillMode::Process
         },
         socket: (kind & 32 != 0).then_some(SOCKET),
-        gates: kind & 64 != 0,
+        gates_ready: kind & 64 != 0,
         grace_ms: if kind & 128 == 0 { 3_000 } else { 0 },
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     }
 }
 
@@ -109,19 +117,19 @@ struct World {
     /// So many rows came with the machine.
     builtin: usize,
     now: Millis,
-    spawning: BTreeSet<Id>,
-    alive: BTreeMap<Id, Pid>,
+    spawning: BTreeSet<ServiceId>,
+    alive: BTreeMap<ServiceId, Pid>,
     told: BTreeSet<Pid>,
-    watched: BTreeSet<Id>,
+    watched: BTreeSet<ServiceId>,
     /// No start before that, unless someone asks for one.
-    not_before: BTreeMap<Id, Millis>,
+    not_before: BTreeMap<ServiceId, Millis>,
     next: Pid,
     ends: usize,
     said: usize,
 }
 
 impl World {
-    fn new(rows: Vec<Service>) -> World {
+    fn new(rows: Vec<ServiceDef>) -> World {
         World {
             builtin: rows.len(),
             s: Supervisor::new(rows),
@@ -140,8 +148,8 @@ impl World {
     fn step(&mut self, numbers: &mut Numbers<'_>) {
         let kind = numbers.below(15);
         // One past the end as well: an id or a process that is none.
-        let id = numbers.below(self.s.ids().len() + 1);
-        let pid = self.alive.get(&id).copied().unwrap_or(id as Pid);
+        let id = ServiceId::new(numbers.below(self.s.ids().count() + 1));
+        let pid = self.alive.get(&id).copied().unwrap_or(id.index() as Pid);
         let event = match kind {
             0 | 1 => Event::Start(id),
             2 => Event::Stop(id),
@@ -152,8 +160,8 @@ impl World {
             8 => Event::Ready(pid),
             9 => return self.connection(id),
             10 | 11 => Event::Exited(pid, status(numbers.byte())),
-            12 if id == 0 => Event::StopAll,
-            14 => return self.add(id, numbers),
+            12 if id.index() == 0 => Event::StopAll,
+            14 => return self.add(id.index(), numbers),
             _ => {
                 self.now += 1 << numbers.below(17);
                 Event::Tick
@@ -167,8 +175,8 @@ impl World {
         let Some(name) = NAMES.get(place) else {
             return;
         };
-        let (before, count) = (self.s.find(name), self.s.ids().len());
-        let own = before.is_some_and(|id| id < self.builtin);
+        let (before, count) = (self.s.find(name), self.s.ids().count());
+        let own = before.is_some_and(|id| id.index() < self.builtin);
         let rests = before.is_none_or(|id| self.s.state(id).at_rest());
         match self.s.add(row(name, numbers)) {
             Ok(id) => {
@@ -177,13 +185,13 @@ impl World {
                 assert_eq!(self.s.state(id), State::Off);
                 self.not_before.remove(&id);
             }
-            Err(_) => assert_eq!((self.s.find(name), self.s.ids().len()), (before, count)),
+            Err(_) => assert_eq!((self.s.find(name), self.s.ids().count()), (before, count)),
         }
-        self.agree(Event::Stop(count));
+        self.agree(Event::Stop(ServiceId::new(count)));
     }
 
     /// The answer to a start; one that nobody waits for is none of the edge's.
-    fn answer(&mut self, id: Id, well: bool) {
+    fn answer(&mut self, id: ServiceId, well: bool) {
         if !self.spawning.remove(&id) {
             return;
         }
@@ -196,10 +204,10 @@ impl World {
         }
     }
 
-    fn connection(&mut self, id: Id) {
+    fn connection(&mut self, id: ServiceId) {
         let watched = self.watched.contains(&id);
         let todo = self.event(Event::Connection(id));
-        assert!(watched || todo == 0, "nobody listens at {id}");
+        assert!(watched || todo == 0, "nobody listens at {id:?}");
     }
 
     /// Takes an event to the supervisor; how many things it says to do.
@@ -236,20 +244,20 @@ impl World {
         assert!(event != Event::Tick || !due, "it would spin");
     }
 
-    fn there(&self, id: Id) -> bool {
+    fn there(&self, id: ServiceId) -> bool {
         self.spawning.contains(&id) || self.alive.contains_key(&id) || self.watched.contains(&id)
     }
 
     /// By the rows, and not by the sets of the supervisor.
-    fn needs(&self, who: Id, what: Id, depth: usize) -> bool {
-        let names = self.s.row(who).map_or(&[][..], |r| r.needs);
+    fn needs(&self, who: ServiceId, what: ServiceId, depth: usize) -> bool {
+        let names = self.s.definition(who).map_or(&[][..], |r| r.needs);
         let mut direct = names.iter().filter_map(|n| self.s.find(n));
         depth > 0 && direct.any(|n| n == what || self.needs(n, what, depth - 1))
     }
 
-    fn starts(&mut self, id: Id) {
+    fn starts(&mut self, id: ServiceId) {
         assert!(!self.there(id), "one process a service");
-        assert!(self.s.barred(id).is_none(), "it can never be");
+        assert!(self.s.invalid(id).is_none(), "it can never be");
         let soon = self.not_before.get(&id).is_none_or(|at| *at <= self.now);
         assert!(soon, "sooner than its delay");
     }
@@ -268,9 +276,9 @@ impl World {
             Action::Terminate(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
                 assert!(self.told.insert(pid), "told once");
-                let used = |o: Id| o != id && self.there(o) && self.needs(o, id, MOST);
+                let used = |o: ServiceId| o != id && self.there(o) && self.needs(o, id, MOST);
                 let used = self.s.ids().any(used);
-                assert!(!used || event == Event::Restart(id), "{id} is needed");
+                assert!(!used || event == Event::Restart(id), "{id:?} is needed");
             }
             Action::Kill(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
@@ -287,7 +295,7 @@ impl World {
                 let ended = matches!(event, Event::Exited(..)) && self.s.state(id) == State::Done;
                 self.said += usize::from(ended);
             }
-            Action::SayLate(id) => assert!(self.s.row(id).is_some()),
+            Action::SayLate(id) => assert!(self.s.definition(id).is_some()),
             Action::SayLooping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
         }
     }
@@ -323,18 +331,18 @@ impl World {
             }
             let told = self.alive.values().find(|p| self.told.contains(p));
             if let Some(pid) = told.copied() {
-                self.event(Event::Exited(pid, Status::Killed(15)));
+                self.event(Event::Exited(pid, ExitStatus::Killed(15)));
             }
         }
         panic!("it does not end");
     }
 }
 
-fn status(byte: u8) -> Status {
+fn status(byte: u8) -> ExitStatus {
     match byte {
-        0..100 => Status::Exited(0),
-        100..180 => Status::Exited(1),
-        180..190 => Status::Exited(125),
-        _ => Status::Killed(i32::from(byte - 189)),
+        0..100 => ExitStatus::Exited(0),
+        100..180 => ExitStatus::Exited(1),
+        180..190 => ExitStatus::Exited(125),
+        _ => ExitStatus::Killed(i32::from(byte - 189)),
     }
 }

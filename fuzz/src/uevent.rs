@@ -1,6 +1,6 @@
 //! Messages of the kernel about devices (kobject_uevent.c).
 
-use sys::uevent::{Added, any_disk, comes_first, parse};
+use sys::uevent::{Uevent, is_disk, is_early, parse};
 
 pub(crate) const WORDS: &[&str] = &[
     "add@",
@@ -29,8 +29,8 @@ pub fn uevent(data: &[u8]) {
         return;
     };
     let first: &[&[u8]] = match added {
-        Added::Gone(_) => &[b"remove@"],
-        Added::Folder => &[b""],
+        Uevent::BlockRemoved(_) => &[b"remove@"],
+        Uevent::SharedFolder => &[b""],
         _ => &[b"add@"],
     };
     assert!(first.iter().any(|f| data.starts_with(f)));
@@ -39,29 +39,29 @@ pub fn uevent(data: &[u8]) {
         assert!(data.split(|b| *b == 0).any(|f| f == field), "{field:?}");
     };
     match &added {
-        Added::Modalias(alias) => {
+        Uevent::Modalias(alias) => {
             field("MODALIAS=", alias);
-            let _ = comes_first(alias) || any_disk(alias);
+            let _ = is_early(alias) || is_disk(alias);
         }
-        Added::Input(name) => {
+        Uevent::InputNode(name) => {
             let plain = !name.is_empty() && !name.contains(['/', '\0']) && name != "..";
             assert!(plain, "{name:?} is no name of a node");
         }
-        Added::Block(number) => {
+        Uevent::BlockAdded(number) => {
             field("SUBSYSTEM=", "block");
             let number = number.to_string();
             assert!(data.windows(number.len()).any(|w| w == number.as_bytes()));
         }
-        Added::Gone(name) => {
+        Uevent::BlockRemoved(name) => {
             field("SUBSYSTEM=", "block");
             field("DEVNAME=", name);
         }
-        Added::Folder => assert!(data.windows(7).any(|w| w == b"SYSTEM=")),
-        Added::Disc => field("SUBSYSTEM=", "block"),
-        Added::Lost => panic!("only the socket can say this"),
+        Uevent::SharedFolder => assert!(data.windows(7).any(|w| w == b"SYSTEM=")),
+        Uevent::CdDrive => field("SUBSYSTEM=", "block"),
+        Uevent::Overrun => panic!("only the socket can say this"),
     }
     let more = [data, b"\0DEVNAME=input/event9\0MODALIAS=\xff\0"].concat();
-    if matches!(added, Added::Modalias(_)) {
+    if matches!(added, Uevent::Modalias(_)) {
         assert_eq!(parse(&more), Some(added));
     }
 }

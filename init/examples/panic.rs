@@ -36,7 +36,7 @@ fn main() {
     }
     let empty: &[u8] = black_box(&[]);
     let child = sys::syscall::in_child(|| println!("{}", empty[3]));
-    let ended = child.is_some_and(|c| c.ended_within(10_000) && c.status().is_none());
+    let ended = child.is_some_and(|c| c.exited_within(10_000) && c.exit_status().is_none());
     println!("child ended by a signal: {ended}");
     println!("{}", empty[7]);
 }

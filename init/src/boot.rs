@@ -16,10 +16,10 @@ use crate::state::{self, SystemState};
 use crate::{
     cgroups, crypto_selftests, identity, mounts, ready, rescue, root, select, session, sysctl,
 };
-use sys::clock::{now, since_kernel};
+use sys::clock::{now, since_boot};
 use sys::modules::Modules;
 use sys::signals::Signals;
-use sys::uevent::{self, Uevents};
+use sys::uevent::{self, UeventSocket};
 use sys::{config_sources, kmsg, net, syscall};
 
 /// One step of the boot.
@@ -46,7 +46,7 @@ pub const TO_THE_ROOT: &[Phase] = &[
 pub const TO_THE_SERVICES: &[Phase] = &[
     Phase { name: "mounts",   run: |_| mounts::mount_rest(), why: "terminals, shared memory, cgroups, bpf, tracing" },
     Phase { name: "cgroups",  run: |_| cgroups::create(Path::new(cgroups::ROOT)), why: "limits hold; every service is in a leaf of its own" },
-    Phase { name: "loopback", run: |_| net::up("lo").map_err(|e| e.to_string()), why: "127.0.0.1" },
+    Phase { name: "loopback", run: |_| net::set_up("lo").map_err(|e| e.to_string()), why: "127.0.0.1" },
     Phase { name: "devices",  run: devices, why: "the network cards have their drivers, and what is plugged in later will be heard" },
     Phase { name: "flags",    run: all_flags, why: "fw_cfg can be read now: the configuration is complete" },
     Phase { name: "sysctl",   run: |_| forgiven(sysctl::apply()), why: "limits that containers need, forwarding" },
@@ -81,8 +81,8 @@ pub fn run(signals: Signals) -> ! {
     sources.buttons.open_all();
     if state.config.rescue {
         // Who mends something needs the disks.
-        state.loader.everything();
-        state.loader.work(state.modules.as_mut());
+        state.loader.add_all();
+        state.loader.poll(state.modules.as_mut());
         rescue::until_left(&mut state, &mut sources);
     }
     serve(&mut state, &mut sources)
@@ -93,7 +93,7 @@ fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
     crypto_selftests::deprioritize(); // those that began since
     let rows = select::services(&state.config);
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
-    let mut manager = Manager::new(rows, Some(cgroups), kmsg::service_line);
+    let mut manager = Manager::new(rows, Some(cgroups), kmsg::write_service_line);
     ready::start(&mut manager, &state.config, false);
     events::run(state, &mut manager, sources, |_, m| ready::settled(m));
     ready::announce(state, &mut manager);
@@ -106,9 +106,9 @@ fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
 fn all(phases: &[Phase], state: &mut SystemState) -> Result<(), String> {
     let mut result = Ok(());
     for phase in phases {
-        let start = since_kernel();
+        let start = since_boot();
         let outcome = (phase.run)(state);
-        let took = since_kernel().saturating_sub(start);
+        let took = since_boot().saturating_sub(start);
         let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
         state.phases.push(state::Phase {
             name: phase.name,
@@ -133,9 +133,9 @@ fn log(state: &mut SystemState) -> Result<(), String> {
     // Before the first line, or all but ten in five seconds are dropped (sysctl
     // kernel.printk_devkmsg; the kernel takes the word with its newline only).
     let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
-    state.config = config_sources::early();
+    state.config = config_sources::read_early();
     state.verify_modules = state.config.modules == config::Modules::Verified;
-    kmsg::start(kmsg::filter(state.config.loglevel));
+    kmsg::init_logger(kmsg::level_filter(state.config.loglevel));
     info!(
         "{} starts {} ms after the kernel",
         env!("CARGO_PKG_VERSION"),
@@ -150,16 +150,17 @@ const DRIVERS_MS: i32 = 5_000;
 /// Hears what comes before looking at what is there, so that nothing falls
 /// between. In a child: a driver that hangs on its hardware must not hang PID 1.
 fn devices(state: &mut SystemState) -> Result<(), String> {
-    let heard = Uevents::open().map_err(|e| format!("device events: {e}: hot-plug does not work"));
+    let heard =
+        UeventSocket::open().map_err(|e| format!("device events: {e}: hot-plug does not work"));
     if root::in_container() {
         return heard.map(|h| state.uevents = Some(h)); // its devices have drivers
     }
     let mut modules = Modules::open(Path::new("/"))?;
     modules.configure(&state.config.blacklist, state.verify_modules);
     let load = || {
-        uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::comes_first);
+        uevent::coldplug(Path::new(uevent::SYSFS), &mut modules, uevent::is_early);
     };
-    if !syscall::in_child(load).is_some_and(|c| c.ended_within(DRIVERS_MS)) {
+    if !syscall::in_child(load).is_some_and(|c| c.exited_within(DRIVERS_MS)) {
         let s = DRIVERS_MS / 1000;
         state.degraded(
             "drivers",
@@ -182,9 +183,9 @@ fn forgiven(result: Result<(), String>) -> Result<(), String> {
 }
 
 fn all_flags(state: &mut SystemState) -> Result<(), String> {
-    let (config, complaints) = config_sources::all();
+    let (config, complaints) = config_sources::read();
     state.config = config;
-    ::log::set_max_level(kmsg::filter(state.config.loglevel));
+    ::log::set_max_level(kmsg::level_filter(state.config.loglevel));
     for complaint in complaints {
         state.degraded("flag", &complaint.to_string());
     }

@@ -11,7 +11,7 @@ use log::warn;
 
 use crate::{module_prefetch, mounts};
 use sys::modules::Modules;
-use sys::uevent::{SYS, coldplug};
+use sys::uevent::{SYSFS, coldplug};
 use sys::{config_sources, syscall};
 
 /// How often is looked whether the processor has nothing else to do, and how many times.
@@ -22,19 +22,19 @@ const IDLE_ENOUGH: u64 = 20;
 
 /// Does it; the exit status.
 pub fn main() -> i32 {
-    if !syscall::owns_kernel() {
+    if !syscall::in_initial_user_namespace() {
         return 0;
     }
-    if syscall::processors() == 1 {
+    if syscall::online_processors() == 1 {
         wait_until_idle();
     }
-    let config = config_sources::all().0;
+    let config = config_sources::read().0;
     let modules = Modules::open(Path::new("/")).map(|mut modules| {
         modules.configure(
             &config.blacklist,
             config.modules == config::Modules::Verified,
         );
-        coldplug(Path::new(SYS), &mut modules, |_| true);
+        coldplug(Path::new(SYSFS), &mut modules, |_| true);
         if config.podman != config::Podman::Off {
             module_prefetch::for_containers(&mut modules);
         }

@@ -5,7 +5,7 @@
 use std::fs;
 
 use config::Console;
-use services::{Restart, Service, Tty};
+use services::{Restart, ServiceDef, Tty};
 
 use sys::paths::B2P;
 
@@ -39,43 +39,43 @@ fn devices(active: &str, foreground: &str) -> Vec<String> {
 /// A shell for each terminal, for when `b2p rescue` asks: then it takes the
 /// place of what is there, and gives it back when it is left.
 #[must_use]
-pub fn rescues() -> Vec<Service> {
-    let row = Service {
+pub fn rescues() -> Vec<ServiceDef> {
+    let row = ServiceDef {
         why: "a person can see what is wrong and mend it while the services go on",
         argv: &[B2P, "console", "rescue"],
         restart: Restart::Never,
         after_ready: true,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     for_each_terminal("rescue", &row)
 }
 
 /// A row for each terminal.
 #[must_use]
-pub fn services(what: Console) -> Vec<Service> {
+pub fn services(what: Console) -> Vec<ServiceDef> {
     let (argv, restart): (&[&str], _) = match what {
         Console::Off => return Vec::new(),
         Console::Status => (&[B2P, "console", "status"], Restart::Never),
         Console::Shell => (&[B2P, "console", "shell"], Restart::Always),
     };
-    let row = Service {
+    let row = ServiceDef {
         why: "who sits at a console sees the state of the machine",
         restart,
         after_ready: true,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
-    for_each_terminal("console", &Service { argv, ..row })
+    for_each_terminal("console", &ServiceDef { argv, ..row })
 }
 
 /// `row` once for each terminal, named after it.
 #[must_use]
-pub fn for_each_terminal(name: &str, row: &Service) -> Vec<Service> {
+pub fn for_each_terminal(name: &str, row: &ServiceDef) -> Vec<ServiceDef> {
     let one = |path: String| {
         // Made once in a boot and kept for its whole life.
         let path: &'static str = path.leak();
         let tty = path.trim_start_matches("/dev/").to_ascii_lowercase();
         let name = format!("{name}-{tty}").leak();
-        Service {
+        ServiceDef {
             name,
             tty: Some(Tty { path }),
             ..*row

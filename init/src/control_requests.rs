@@ -4,7 +4,7 @@ use std::path::Path;
 
 use control::{Client, Last, Name, Request, ShutdownKind};
 use log::info;
-use services::{Event, Id, Manager, Status};
+use services::{Event, ExitStatus, Manager, ServiceId};
 
 use crate::events::EventSources;
 use crate::ready;
@@ -70,10 +70,10 @@ fn done(
     Ok(String::new())
 }
 
-fn tell(manager: &mut Manager, name: &Name, event: fn(Id) -> Event) -> Result<(), String> {
+fn tell(manager: &mut Manager, name: &Name, event: fn(ServiceId) -> Event) -> Result<(), String> {
     let id = manager.supervisor.find(name.as_str());
     let id = id.ok_or_else(|| format!("there is no service {}", name.as_str()))?;
-    if let Some(why) = manager.supervisor.barred(id) {
+    if let Some(why) = manager.supervisor.invalid(id) {
         return Err(why.to_owned());
     }
     manager.event(now(), event(id));
@@ -84,7 +84,7 @@ fn tell(manager: &mut Manager, name: &Name, event: fn(Id) -> Event) -> Result<()
 /// taken yet is for the one who asks, and no fault of the machine.
 fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
     let s = &manager.supervisor;
-    match s.find(name.as_str()).filter(|id| s.added(*id)) {
+    match s.find(name.as_str()).filter(|id| s.is_user_service(*id)) {
         Some(_) => s.may_add(name.as_str()).map_err(str::to_owned),
         None => Ok(()),
     }
@@ -95,9 +95,9 @@ fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     let path = Path::new(control::SERVICES).join(name.as_str());
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
     // One byte more than is allowed, so that it is refused and not cut.
-    let bytes = files::some(&path, services::file::LONGEST as u64 + 1).map_err(say)?;
+    let bytes = files::read_bounded(&path, services::file::LONGEST as u64 + 1).map_err(say)?;
     let accounts = |path| {
-        let bytes = files::some(Path::new(path), ACCOUNTS).unwrap_or_default();
+        let bytes = files::read_bounded(Path::new(path), ACCOUNTS).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
@@ -120,10 +120,10 @@ fn cancel(state: &mut SystemState) -> Result<(), String> {
 /// Shells on the consoles in place of what runs there; the services go on.
 fn rescue(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
-        let name = manager.supervisor.row(id).map_or("", |r| r.name);
-        if name.starts_with(sys::service_names::CONSOLE) {
+        let name = manager.supervisor.definition(id).map_or("", |r| r.name);
+        if name.starts_with(sys::service_names::CONSOLE_PREFIX) {
             manager.event(now(), Event::Stop(id));
-        } else if name.starts_with(sys::service_names::RESCUE) {
+        } else if name.starts_with(sys::service_names::RESCUE_PREFIX) {
             manager.event(now(), Event::Start(id));
         }
     }
@@ -162,9 +162,9 @@ fn report(state: &SystemState, manager: &Manager) -> String {
     out
 }
 
-fn service(manager: &Manager, id: Id) -> control::Service<'_> {
-    let line = services::Line::of(&manager.supervisor, id);
-    let row = manager.supervisor.row(id);
+fn service(manager: &Manager, id: ServiceId) -> control::Service<'_> {
+    let line = services::ServiceStatus::of(&manager.supervisor, id);
+    let row = manager.supervisor.definition(id);
     control::Service {
         since: Some(line.since),
         pid: line.pid.and_then(|pid| pid.try_into().ok()),
@@ -176,14 +176,14 @@ fn service(manager: &Manager, id: Id) -> control::Service<'_> {
         next: line.next,
         late: row.map(|r| r.late_ms),
         grace: row.map(|r| r.grace_ms),
-        own: manager.supervisor.added(id),
+        own: manager.supervisor.is_user_service(id),
         ..control::Service::new(line.name, line.state)
     }
 }
 
-fn last(status: Status) -> Last {
+fn last(status: ExitStatus) -> Last {
     match status {
-        Status::Exited(code) => Last::Exited(code),
-        Status::Killed(signal) => Last::Killed(signal),
+        ExitStatus::Exited(code) => Last::Exited(code),
+        ExitStatus::Killed(signal) => Last::Killed(signal),
     }
 }

@@ -14,7 +14,7 @@ use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use control::ShutdownKind;
-use sys::signals::shutdown_signals;
+use sys::signals::{FAULT_SIGNALS, shutdown_signals};
 
 /// The name that the new program is called by: the kernel calls PID 1 by its
 /// path, so no word of the kernel's command line can be taken for ours.
@@ -32,16 +32,6 @@ const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
     ),
     (c"/dev/null", libc::O_RDWR),
     (c"/", libc::O_RDONLY),
-];
-/// Raised by our own faults.
-const FAULTS: [libc::c_int; 7] = [
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGILL,
-    libc::SIGFPE,
-    libc::SIGABRT,
-    libc::SIGTRAP,
-    libc::SIGSYS,
 ];
 /// So often a new start is tried; then PID 1 waits for a person's reset.
 const MAX_RESTARTS: u8 = 3;
@@ -121,7 +111,7 @@ pub fn install_handlers(before: u8) {
         // Whoever execs from a handler hands on that its signal is blocked, and a
         // fault whose signal is blocked kills at once.
         let mut set: libc::sigset_t = std::mem::zeroed();
-        for signal in FAULTS {
+        for signal in FAULT_SIGNALS.iter().map(|s| *s as libc::c_int) {
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());
             libc::sigaddset(&raw mut set, signal);
         }

@@ -17,7 +17,7 @@ const NAME: &str = "cryptomgr_test";
 /// Lets them run only when nothing else wants to. Until it is done there are four of
 /// them to one of us.
 pub fn deprioritize() {
-    syscall::at_once(|| threads(Path::new("/proc")).for_each(syscall::only_when_idle));
+    syscall::with_rt_priority(|| threads(Path::new("/proc")).for_each(syscall::set_sched_idle));
 }
 
 fn threads(proc: &Path) -> impl Iterator<Item = services::Pid> {

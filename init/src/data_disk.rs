@@ -77,7 +77,8 @@ fn start_service(state: &SystemState, manager: &mut Manager, name: &str) {
 
 /// Whether a disk has come while the machine runs.
 fn take_report(state: &mut SystemState) -> bool {
-    let Ok(bytes) = files::some(Path::new(sys::paths::DATA_REPORT), MAX_REPORT_BYTES) else {
+    let Ok(bytes) = files::read_bounded(Path::new(sys::paths::DATA_REPORT), MAX_REPORT_BYTES)
+    else {
         return false; // it failed, and that is said of every service
     };
     let report = parse_report(&String::from_utf8_lossy(&bytes));

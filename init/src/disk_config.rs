@@ -1,6 +1,6 @@
 //! What the data disk says of the configuration takes effect: for what has not begun.
 //!
-//! `b2p data` has put it under [`config_sources::KEPT`], in RAM, before it ended. It is taken
+//! `b2p data` has put it under [`config_sources::DISK_CONFIG_DIR`], in RAM, before it ended. It is taken
 //! before that end counts, so that the services which wait for the disk find their
 //! rows as the disk wants them.
 
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use config::{Config, Source};
 use log::info;
-use services::{Event, Id, Manager, Supervisor};
+use services::{Event, Manager, ServiceId, Supervisor};
 
 use crate::state::SystemState;
 use crate::{identity, select, session};
@@ -21,10 +21,10 @@ pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
         return; // the report is the last that it writes
     }
     state.disk_config_applied = true;
-    if !Path::new(config_sources::KEPT).exists() {
+    if !Path::new(config_sources::DISK_CONFIG_DIR).exists() {
         return;
     }
-    let (config, complaints) = config_sources::all();
+    let (config, complaints) = config_sources::read();
     for complaint in complaints.iter().filter(|c| c.source() == Source::Disk) {
         state.degraded("flag", &complaint.to_string());
     }
@@ -36,7 +36,7 @@ pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
 
 fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     info!("what is on the data disk changes the configuration");
-    ::log::set_max_level(kmsg::filter(state.config.loglevel));
+    ::log::set_max_level(kmsg::level_filter(state.config.loglevel));
     let rows = select::services(&state.config);
     turn_off_removed(&mut state.config, &rows, manager);
     let config = state.config.clone();
@@ -74,13 +74,15 @@ fn changed_services(
     before: &Config,
     late: bool,
     s: &Supervisor,
-) -> (Vec<Id>, Vec<Id>) {
+) -> (Vec<ServiceId>, Vec<ServiceId>) {
     let (mut starts, mut stops) = (Vec::new(), Vec::new());
     for id in s.ids() {
-        let Some(row) = s.row(id) else { continue };
+        let Some(row) = s.definition(id) else {
+            continue;
+        };
         let was = sys::service_names::starts_at_boot(before, row.name);
         let is = sys::service_names::starts_at_boot(config, row.name);
-        let new = s.first(id).asked.is_none();
+        let new = s.timestamps(id).asked.is_none();
         if !is && was {
             stops.push(id);
         } else if is && (new || !was) && (late || !row.after_ready) {
@@ -91,12 +93,12 @@ fn changed_services(
 }
 
 /// A row that is there no more is one that is off.
-fn turn_off_removed(config: &mut Config, rows: &[services::Service], manager: &Manager) {
+fn turn_off_removed(config: &mut Config, rows: &[services::ServiceDef], manager: &Manager) {
     let s = &manager.supervisor;
     let own = s
         .ids()
-        .filter(|id| !s.added(*id))
-        .filter_map(|id| s.row(id));
+        .filter(|id| !s.is_user_service(*id))
+        .filter_map(|id| s.definition(id));
     for gone in own.filter(|old| rows.iter().all(|new| new.name != old.name)) {
         config.services.retain(|(name, _)| name != gone.name);
         config.services.push((gone.name.to_owned(), false));
@@ -113,13 +115,16 @@ mod tests {
     fn waiting(config: &Config) -> Supervisor {
         let mut s = Supervisor::new(select::services(config));
         for id in s.ids() {
-            let row = s.row(id);
+            let row = s.definition(id);
             if row.is_some_and(|row| {
                 !row.after_ready && sys::service_names::starts_at_boot(config, row.name)
             }) {
                 for (action, pid) in s.handle(0, Event::Start(id)).into_iter().zip(100..) {
                     if let Action::Spawn(id) = action {
-                        s.handle(0, Event::Spawned(id, pid + services::Pid::from(id as u8)));
+                        s.handle(
+                            0,
+                            Event::Spawned(id, pid + services::Pid::from(id.index() as u8)),
+                        );
                     }
                 }
             }
@@ -147,11 +152,11 @@ mod tests {
         }
         let data = s.find("data").and_then(|id| s.state(id).pid());
         let pid = data.unwrap_or_default();
-        todo.extend(s.handle(2, Event::Exited(pid, services::Status::Exited(0))));
+        todo.extend(s.handle(2, Event::Exited(pid, services::ExitStatus::Exited(0))));
         let begun: Vec<_> = todo
             .iter()
             .filter_map(|action| match action {
-                Action::Spawn(id) | Action::Watch(id) => s.row(*id).map(|row| row.name),
+                Action::Spawn(id) | Action::Watch(id) => s.definition(*id).map(|row| row.name),
                 _ => None,
             })
             .collect();

@@ -18,13 +18,13 @@ use crate::{catalog, control_requests, data_disk, disk_config, ready, shutdown};
 use control::ShutdownKind;
 use sys::clock::now;
 use sys::signals::{Request, Signals};
-use sys::uevent::{self, Uevents};
+use sys::uevent::{self, UeventSocket};
 
 /// What became readable.
 #[derive(Clone, Copy)]
 enum Source {
     Signals,
-    Uevents,
+    UeventSocket,
     Button,
     Control,
     Manager(Token),
@@ -36,7 +36,7 @@ pub struct EventSources {
     /// Signals to PID 1.
     pub signals: Signals,
     /// Devices that come.
-    pub uevents: Option<Uevents>,
+    pub uevents: Option<UeventSocket>,
     /// Power buttons.
     pub buttons: PowerButtons,
     /// The control channel.
@@ -99,7 +99,7 @@ pub fn run(
         data_disk::follow(state, manager);
         ready::follow(state, manager);
         rerun_on_hotplug(state, manager);
-        state.loader.work(state.modules.as_mut());
+        state.loader.poll(state.modules.as_mut());
         let requested = if wakeup.control {
             control_requests::serve(state, manager, sources)
         } else {
@@ -140,7 +140,7 @@ fn poll_once_then(
                 wakeup.asked = read_signals(sources).or(wakeup.asked);
                 wakeup.signal = true;
             }
-            Source::Uevents => wakeup.devices = true,
+            Source::UeventSocket => wakeup.devices = true,
             Source::Control => wakeup.control = true,
             Source::Button => {
                 if sources.buttons.read_press() {
@@ -161,7 +161,12 @@ fn poll_once_then(
 fn poll_sources(manager: &Manager, sources: &EventSources, until: Option<Millis>) -> Vec<Source> {
     let mut others: Vec<(Source, BorrowedFd<'_>)> = Vec::new();
     others.push((Source::Signals, sources.signals.as_fd()));
-    others.extend(sources.uevents.iter().map(|u| (Source::Uevents, u.as_fd())));
+    others.extend(
+        sources
+            .uevents
+            .iter()
+            .map(|u| (Source::UeventSocket, u.as_fd())),
+    );
     let control = sources.control.iter().flat_map(|c| c.fds(now()));
     others.extend(control.map(|fd| (Source::Control, fd)));
     others.extend(sources.buttons.fds().map(|fd| (Source::Button, fd)));
@@ -229,7 +234,7 @@ fn poll_timeout(deadline: Option<Millis>) -> PollTimeout {
 /// Takes the signals that came; how the machine is to end, if one of them asks.
 fn read_signals(sources: &mut EventSources) -> Option<ShutdownKind> {
     let mut asked = None;
-    for request in sources.signals.requests() {
+    for request in sources.signals.read_requests() {
         match request {
             Request::Reap => sources.reap_pending = true,
             Request::Shutdown(kind) => asked = Some(kind),
@@ -269,7 +274,7 @@ fn rerun_on_hotplug(state: &mut SystemState, manager: &mut Manager) {
 /// `false`.
 fn rerun_oneshots(manager: &mut Manager, names: &[&str]) -> bool {
     let s = &manager.supervisor;
-    let rests = |id: &services::Id| s.state(*id).at_rest() && s.state(*id) != State::Off;
+    let rests = |id: &services::ServiceId| s.state(*id).at_rest() && s.state(*id) != State::Off;
     let found = names.iter().map(|name| s.find(name).filter(rests));
     let Some(ids) = found.collect::<Option<Vec<_>>>() else {
         return false;
@@ -281,26 +286,26 @@ fn rerun_oneshots(manager: &mut Manager, names: &[&str]) -> bool {
 
 /// Drivers for devices that came, and buttons that came with them.
 fn on_device_events(state: &mut SystemState, sources: &mut EventSources) {
-    let Some(events) = sources.uevents.as_ref().map(Uevents::added) else {
+    let Some(events) = sources.uevents.as_ref().map(UeventSocket::receive) else {
         return;
     };
     for event in events {
         match event {
-            uevent::Added::Lost => {
-                state.loader.everything();
+            uevent::Uevent::Overrun => {
+                state.loader.add_all();
                 sources.buttons.open_all();
                 state.data.last_block_seqnum = state.data.last_block_seqnum.saturating_add(1);
             }
             // Until then `b2p data` loads those, and waits for what they find: for
             // a driver that someone else is loading, the kernel lets nobody wait.
-            uevent::Added::Modalias(alias) if state.ready.is_none() && uevent::any_disk(&alias) => {
+            uevent::Uevent::Modalias(alias) if state.ready.is_none() && uevent::is_disk(&alias) => {
             }
-            uevent::Added::Modalias(alias) => state.loader.add(alias),
-            uevent::Added::Input(name) => sources.buttons.open(&name),
-            uevent::Added::Block(number) => state.data.last_block_seqnum = number,
-            uevent::Added::Folder => state.folder = true,
-            uevent::Added::Disc => state.disc = true,
-            uevent::Added::Gone(name) => data_disk::on_removed(state, &name),
+            uevent::Uevent::Modalias(alias) => state.loader.add(alias),
+            uevent::Uevent::InputNode(name) => sources.buttons.open(&name),
+            uevent::Uevent::BlockAdded(number) => state.data.last_block_seqnum = number,
+            uevent::Uevent::SharedFolder => state.folder = true,
+            uevent::Uevent::CdDrive => state.disc = true,
+            uevent::Uevent::BlockRemoved(name) => data_disk::on_removed(state, &name),
         }
     }
 }

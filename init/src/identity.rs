@@ -8,7 +8,7 @@ use log::warn;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 
-use sys::files::{replace, some};
+use sys::files::{read_bounded, replace};
 
 /// What sshd_config names as the file of keys for everybody who may log in.
 const KEYS: &str = "/run/boot2podman/authorized_keys";
@@ -72,7 +72,7 @@ pub fn write_keys(config: &Config) -> Result<(), String> {
 /// What could not be read or written.
 pub fn add_keys(config: &Config) -> Result<(), String> {
     let path = Path::new(KEYS);
-    let bytes = some(path, 1 << 20).map_err(|e| format!("{KEYS}: {e}"))?;
+    let bytes = read_bounded(path, 1 << 20).map_err(|e| format!("{KEYS}: {e}"))?;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     for key in &config.ssh_keys {
         if !text.lines().any(|line| line == key) {
@@ -107,7 +107,7 @@ pub fn set_clock() -> Result<(), String> {
 /// not secret is credited to it here.
 pub fn warn_without_entropy() {
     let mut byte = [0u8; 1];
-    if !sys::syscall::random_ready(&mut byte) {
+    if !sys::syscall::getrandom_nonblocking(&mut byte) {
         warn!(
             "the random number generator is still being seeded; a virtio-rng device makes this faster"
         );

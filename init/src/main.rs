@@ -76,9 +76,9 @@ fn init(words: [&[u8]; 3]) -> ! {
 
 /// What is left to do after a crash: reap, obey signals, offer a shell.
 fn after_crash(signals: Signals, ending: Option<ShutdownKind>) -> ! {
-    kmsg::start(log::LevelFilter::Info);
+    kmsg::init_logger(log::LevelFilter::Info);
     let mut state = SystemState::new();
-    state.config = config_sources::early();
+    state.config = config_sources::read_early();
     state.degraded(
         "init",
         "PID 1 crashed and was started again: services that still run go on unsupervised, and a scheduled end is forgotten",
@@ -93,7 +93,7 @@ fn after_crash(signals: Signals, ending: Option<ShutdownKind>) -> ! {
     };
     if let Some(kind) = ending {
         // What it was at when it crashed. The services are children like others.
-        let mut nobody = Manager::new(Vec::new(), None, kmsg::service_line);
+        let mut nobody = Manager::new(Vec::new(), None, kmsg::write_service_line);
         shutdown::run(kind, &mut nobody, &mut sources);
     }
     sources.buttons.open_all();
@@ -119,7 +119,7 @@ fn other(words: &[String]) -> i32 {
     match called.as_str() {
         "modprobe" => modprobe::main(rest.unwrap_or_default()),
         "coldplug" => {
-            kmsg::start(log::LevelFilter::Info);
+            kmsg::init_logger(log::LevelFilter::Info);
             coldplug::main()
         }
         name => {

@@ -44,7 +44,7 @@ fn remove(names: &[&String]) -> Result<(), String> {
 }
 
 fn load(names: &[&String], parameters: &str) -> Result<(), String> {
-    let config = sys::config_sources::all().0;
+    let config = sys::config_sources::read().0;
     let mut modules = Modules::open(Path::new("/"))?;
     modules.configure(
         &config.blacklist,
@@ -54,7 +54,7 @@ fn load(names: &[&String], parameters: &str) -> Result<(), String> {
         .iter()
         .filter_map(|n| {
             modules
-                .load_with(n, parameters)
+                .load_with_params(n, parameters)
                 .err()
                 .map(|e| format!("{n}: {e}"))
         })

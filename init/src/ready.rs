@@ -5,11 +5,13 @@ use std::path::Path;
 
 use config::Config;
 use log::error;
-use services::{Event, Id, Manager, Millis, Ready, Restart, Service, State, Supervisor, Verdict};
+use services::{
+    Event, Manager, Millis, Readiness, ReadyWhen, Restart, ServiceDef, ServiceId, State, Supervisor,
+};
 
 use crate::state::{Degraded, SystemState};
 use sys::clock::now;
-use sys::files::{replace, some};
+use sys::files::{read_bounded, replace};
 use sys::paths::API;
 use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
@@ -29,7 +31,7 @@ const CONSOLE_LEVEL: u8 = 5;
 #[must_use]
 pub fn settled(manager: &Manager) -> bool {
     let s = &manager.supervisor;
-    s.ids().all(|id| s.verdict(id) != Verdict::Pending)
+    s.ids().all(|id| s.readiness(id) != Readiness::Pending)
 }
 
 /// Says it, and starts what comes after.
@@ -43,12 +45,12 @@ pub fn announce(state: &mut SystemState, manager: &mut Manager) {
         read_report(state, name);
     }
     let line = ready_line(state, manager);
-    kmsg::say(kmsg::seen(5), &line);
+    kmsg::write(kmsg::console_visible(5), &line);
     write(READY_FILE, &format!("{line}\n"));
     write_degraded(state);
-    kmsg::quieten(CONSOLE_LEVEL);
+    kmsg::set_console_level(CONSOLE_LEVEL);
     syscall::expedite_rcu(false);
-    image::read_further_ahead();
+    image::raise_read_ahead();
     state.ready = Some(now());
     state.reported = finished_oneshots(&manager.supervisor);
     start(manager, &state.config, true);
@@ -78,8 +80,8 @@ pub fn update_degraded(state: &mut SystemState, what: &str, why: Option<&String>
 /// Starts the services of the boot, or those that come after it.
 pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
     for id in manager.supervisor.ids() {
-        let row = manager.supervisor.row(id);
-        let is = |r: &Service| r.after_ready == after_ready && starts_at_boot(config, r.name);
+        let row = manager.supervisor.definition(id);
+        let is = |r: &ServiceDef| r.after_ready == after_ready && starts_at_boot(config, r.name);
         if row.is_some_and(is) {
             manager.event(now(), Event::Start(id));
         }
@@ -96,10 +98,10 @@ pub fn start_all(manager: &mut Manager) {
 /// Name and reason of every service that the ready line waited for in vain.
 fn failed_gates(manager: &Manager) -> Vec<(&'static str, String)> {
     let s = &manager.supervisor;
-    let bad = s.ids().filter(|id| s.verdict(*id) == Verdict::Bad);
+    let bad = s.ids().filter(|id| s.readiness(*id) == Readiness::Failed);
     bad.filter_map(|id| {
-        s.row(id)
-            .map(|r| (r.name, reason(s.state(id), s.last(id), r)))
+        s.definition(id)
+            .map(|r| (r.name, reason(s.state(id), s.last_exit(id), r)))
     })
     .collect()
 }
@@ -107,9 +109,9 @@ fn failed_gates(manager: &Manager) -> Vec<(&'static str, String)> {
 /// Those that have done what they could of what the ready line waited for.
 fn finished_gates(manager: &Manager) -> Vec<&'static str> {
     let s = &manager.supervisor;
-    let good = s.ids().filter(|id| s.verdict(*id) == Verdict::Good);
-    let rows = good.filter_map(|id| s.row(id));
-    rows.filter(|r| r.ready == Ready::Exit)
+    let good = s.ids().filter(|id| s.readiness(*id) == Readiness::Ready);
+    let rows = good.filter_map(|id| s.definition(id));
+    rows.filter(|r| r.ready == ReadyWhen::Exit)
         .map(|r| r.name)
         .collect()
 }
@@ -117,7 +119,7 @@ fn finished_gates(manager: &Manager) -> Vec<&'static str> {
 /// Takes what the helper of this service could not do; whether it says anything.
 fn read_report(state: &mut SystemState, name: &str) -> bool {
     let path = Path::new(REPORT_DIR).join(name).with_extension("degraded");
-    let text = some(&path, MAX_REPORT_BYTES).unwrap_or_default();
+    let text = read_bounded(&path, MAX_REPORT_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     for (what, why) in parse_report(&text) {
         state.degraded(what, why);
@@ -135,7 +137,7 @@ pub fn follow(state: &mut SystemState, manager: &Manager) {
     let over = finished_oneshots(&manager.supervisor);
     let before = std::mem::replace(&mut state.reported, over.clone());
     for (id, _) in over.into_iter().filter(|one| !before.contains(one)) {
-        if let Some(row) = manager.supervisor.row(id) {
+        if let Some(row) = manager.supervisor.definition(id) {
             state.degraded.retain(|d| d.what != row.name);
             read_report(state, row.name);
             write_degraded(state);
@@ -144,10 +146,10 @@ pub fn follow(state: &mut SystemState, manager: &Manager) {
 }
 
 /// The one-shots whose work is done, and since when.
-fn finished_oneshots(s: &Supervisor) -> Vec<(Id, Millis)> {
-    let is = |id: &Id| s.state(*id) == State::Done;
-    let one = |row: &Service| row.ready == Ready::Exit || row.restart == Restart::Never;
-    let once = |id: &Id| s.row(*id).is_some_and(one);
+fn finished_oneshots(s: &Supervisor) -> Vec<(ServiceId, Millis)> {
+    let is = |id: &ServiceId| s.state(*id) == State::Done;
+    let one = |row: &ServiceDef| row.ready == ReadyWhen::Exit || row.restart == Restart::Never;
+    let once = |id: &ServiceId| s.definition(*id).is_some_and(one);
     let all = s.ids().filter(|id| is(id) && once(id));
     all.map(|id| (id, s.since(id))).collect()
 }
@@ -158,7 +160,7 @@ fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
     lines.filter_map(|l| l.strip_prefix("degraded ")?.split_once(": "))
 }
 
-fn reason(state: State, last: Option<services::Status>, row: &services::Service) -> String {
+fn reason(state: State, last: Option<services::ExitStatus>, row: &services::ServiceDef) -> String {
     match (state, last) {
         (State::Waiting, _) => format!("waits for {}, which is not there", row.needs.join(", ")),
         (_, Some(status)) => format!("{status}; the kernel log says more"),
@@ -169,7 +171,7 @@ fn reason(state: State, last: Option<services::Status>, row: &services::Service)
                 row.late_ms / 1000
             )
         }
-        _ if row.argv.contains(&"hook") => format!(
+        _ if row.argv.contains(&"boot-script") => format!(
             "{}.sh still runs after {} s; the boot goes on",
             row.name,
             row.late_ms / 1000
@@ -183,9 +185,9 @@ fn ready_line(state: &SystemState, manager: &Manager) -> String {
     let good = |name: &str| {
         let s = &manager.supervisor;
         s.find(name)
-            .is_some_and(|id| s.verdict(id) == Verdict::Good)
+            .is_some_and(|id| s.readiness(id) == Readiness::Ready)
     };
-    let ssh = net::addresses()
+    let ssh = net::interface_addresses()
         .first()
         .filter(|_| good("sshd"))
         .map_or_else(
@@ -215,20 +217,23 @@ mod tests {
 
     #[test]
     fn a_one_shot_that_begins_and_ends_within_a_turn_is_heard() {
-        let once = Service {
-            ready: Ready::Exit,
+        let once = ServiceDef {
+            ready: ReadyWhen::Exit,
             restart: services::Restart::Never,
-            ..Service::DEFAULT
+            ..ServiceDef::DEFAULT
         };
-        let mut s = Supervisor::new(vec![once, Service::DEFAULT]);
+        let mut s = Supervisor::new(vec![once, ServiceDef::DEFAULT]);
         assert_eq!(finished_oneshots(&s), []);
         let mut before = Vec::new();
         for (at, pid) in [(1, 10), (5, 20)] {
             for id in s.ids() {
                 s.handle(at, Event::Start(id));
-                s.handle(at, Event::Spawned(id, pid + services::Pid::from(id as u8)));
+                s.handle(
+                    at,
+                    Event::Spawned(id, pid + services::Pid::from(id.index() as u8)),
+                );
             }
-            s.handle(at + 1, Event::Exited(pid, services::Status::Exited(0)));
+            s.handle(at + 1, Event::Exited(pid, services::ExitStatus::Exited(0)));
             let now = finished_oneshots(&s);
             assert!(now.len() == 1 && now != before, "{before:?} {now:?}");
             before = now;

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use config::{Config, Role};
-use services::{Manager, Restart, Service, State, Tty};
+use services::{Manager, Restart, ServiceDef, State, Tty};
 
 use crate::console::{for_each_terminal, terminals};
 use crate::events::{self, EventSources};
@@ -18,28 +18,28 @@ use sys::kmsg;
 const STOP_MS: u64 = 5_000;
 
 /// Where the userland is there, its own; else the initrd's.
-fn row(restart: Restart) -> Service {
+fn row(restart: Restart) -> ServiceDef {
     let argv: &[&str] = if root::assembled() && Path::new("/bin/bash").exists() {
         &["/bin/bash", "-l"]
     } else {
         &["/bin/sh"]
     };
-    Service {
+    ServiceDef {
         why: "a person can see what is wrong and mend it",
         argv,
         restart,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     }
 }
 
-fn shells(restart: Restart) -> Vec<Service> {
+fn shells(restart: Restart) -> Vec<ServiceDef> {
     let rows = for_each_terminal("rescue", &row(restart));
     if !rows.is_empty() {
         return rows;
     }
     // No console at all: the first serial line may still have somebody.
     let tty = Some(Tty { path: "/dev/ttyS0" });
-    vec![Service {
+    vec![ServiceDef {
         name: "rescue",
         tty,
         ..row(restart)
@@ -48,12 +48,15 @@ fn shells(restart: Restart) -> Vec<Service> {
 
 fn announce(then: &str) {
     let places = terminals().join(" ");
-    kmsg::say(kmsg::seen(5), &format!("rescue shell on {places}: {then}"));
+    kmsg::write(
+        kmsg::console_visible(5),
+        &format!("rescue shell on {places}: {then}"),
+    );
 }
 
 /// Serves shells until one has been left in good order, or all have ended.
 pub fn until_left(state: &mut SystemState, sources: &mut EventSources) {
-    let mut manager = Manager::new(shells(Restart::Never), None, kmsg::service_line);
+    let mut manager = Manager::new(shells(Restart::Never), None, kmsg::write_service_line);
     announce("`exit` goes on with the boot");
     ready::start_all(&mut manager);
     events::run(state, &mut manager, sources, |_, m| left(m));
@@ -71,14 +74,14 @@ fn left(manager: &Manager) -> bool {
 /// A version on trial that has no userland is over: who looks after trials is in there
 /// (b2p/src/upgrade/trial.rs), and the boot menu brings the version before.
 #[must_use]
-pub fn end_of_trial(config: &Config) -> Vec<Service> {
+pub fn end_of_trial(config: &Config) -> Vec<ServiceDef> {
     let trial = config.slot.is_some_and(|slot| slot.role == Role::Trial);
-    let row = Service {
+    let row = ServiceDef {
         name: "trial",
         why: "a version on trial without a userland starts again, with the one before",
         argv: &["/bin/busybox", "reboot", "-f", "-d", "60"],
         restart: Restart::Never,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     trial.then_some(row).into_iter().collect()
 }
@@ -87,11 +90,11 @@ pub fn end_of_trial(config: &Config) -> Vec<Service> {
 pub fn for_ever(
     state: &mut SystemState,
     sources: &mut EventSources,
-    others: Vec<Service>,
+    others: Vec<ServiceDef>,
     then: &str,
 ) -> ! {
     let rows = shells(Restart::Always).into_iter().chain(others).collect();
-    let mut manager = Manager::new(rows, None, kmsg::service_line);
+    let mut manager = Manager::new(rows, None, kmsg::write_service_line);
     announce(then);
     ready::start_all(&mut manager);
     loop {

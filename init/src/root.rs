@@ -80,7 +80,7 @@ pub fn load_early_modules(verify: &mut bool) -> Result<(), String> {
     let mut failed = Vec::new();
     for name in text.lines().filter(|l| !l.is_empty()) {
         let path = dir.join(name);
-        if let Err(e) = modules::insert(&path, "", verify) {
+        if let Err(e) = modules::insmod(&path, "", verify) {
             failed.push(format!("{}: {e}", path.display()));
         }
     }
@@ -103,7 +103,7 @@ pub fn assemble() -> Result<(), String> {
     for dir in [LOWER_DIR, RAM_DIR, ROOT_DIR] {
         fs::create_dir_all(dir).map_err(|e| format!("{dir}: {e}"))?;
     }
-    image::attach(IMAGE, LOWER_DIR, Path::new(LOOP_MODULE))?;
+    image::mount_image(IMAGE, LOWER_DIR, Path::new(LOOP_MODULE))?;
     mount_on("ram", RAM_DIR, "tmpfs", MsFlags::MS_NODEV, RAM_SIZE)?;
     for dir in ["upper", "work", "containers"] {
         let path = format!("{RAM_DIR}/{dir}");

@@ -9,7 +9,8 @@
 use std::ffi::{CStr, c_char, c_int};
 
 use nix::errno::Errno;
-use services::{Pid, Status, reap};
+use services::{ExitStatus, Pid, reap};
+use sys::signals::FAULT_SIGNALS;
 
 use crate::options::{Options, Stop, environment, parse};
 
@@ -17,16 +18,6 @@ use crate::options::{Options, Stop, environment, parse};
 pub const NAMES: &[&[u8]] = &[b"tini", b"dumb-init", b"catatonit", b"podman-init"];
 /// Those that stop a process that has no terminal, or not the foreground.
 pub const JOB: &[c_int] = &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
-/// Raised by faults of our own: blocked, they would kill without a word.
-const FAULTS: &[c_int] = &[
-    libc::SIGFPE,
-    libc::SIGILL,
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGABRT,
-    libc::SIGTRAP,
-    libc::SIGSYS,
-];
 
 /// Runs what `argv` says and returns the status to exit with. `argv[0]` is the
 /// name that options are told apart by.
@@ -161,8 +152,8 @@ impl Taken {
             let mut found = std::mem::zeroed();
             let mut mine = std::mem::zeroed();
             libc::sigfillset(&raw mut mine);
-            for fault in FAULTS.iter().filter(|_| !o.dumb) {
-                libc::sigdelset(&raw mut mine, *fault);
+            for fault in FAULT_SIGNALS.iter().filter(|_| !o.dumb) {
+                libc::sigdelset(&raw mut mine, *fault as c_int);
             }
             libc::sigprocmask(libc::SIG_SETMASK, &raw const mine, &raw mut found);
             let on_child = libc::signal(libc::SIGCHLD, libc::SIG_DFL);
@@ -238,11 +229,11 @@ fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const
 /// Reaps all that have ended; the status to end with when the command is one.
 fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
     let mut end = None;
-    let mut each = |pid: Pid, status: Status| {
+    let mut each = |pid: Pid, status: ExitStatus| {
         if pid == child {
             end = Some(match status {
-                Status::Exited(code) => code,
-                Status::Killed(signal) => 128 + signal,
+                ExitStatus::Exited(code) => code,
+                ExitStatus::Killed(signal) => 128 + signal,
             });
         } else if o.warn {
             let pid = pid.to_string();

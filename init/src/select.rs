@@ -3,7 +3,7 @@
 use std::fs;
 
 use config::{Config, DiskSelector, Net, Podman, Role};
-use services::{Service, Socket};
+use services::{ServiceDef, Socket};
 
 pub use crate::catalog::SHARES;
 use crate::catalog::*;
@@ -15,23 +15,23 @@ const API_GROUP: &str = "podman";
 
 /// The rows that `config` asks for.
 #[must_use]
-pub fn services(config: &Config) -> Vec<Service> {
+pub fn services(config: &Config) -> Vec<ServiceDef> {
     let variables = config.variables();
     // Twice in a boot at the most, and kept for its whole life.
     let line = |(name, value): &(String, String)| &*[name, "=", value].concat().leak();
     let env: Vec<&'static str> = variables.iter().map(line).collect();
     let env: &'static [&'static str] = env.leak();
     let mut rows = plain(config);
-    let told = |row: &&mut Service| TOLD.contains(&row.name);
+    let told = |row: &&mut ServiceDef| TOLD.contains(&row.name);
     // Of two of one name the first counts: the owner's.
-    let beside = |row: &Service| [env, row.env].concat().leak();
+    let beside = |row: &ServiceDef| [env, row.env].concat().leak();
     rows.iter_mut()
         .filter(told)
         .for_each(|row| row.env = beside(row));
     rows
 }
 
-fn plain(config: &Config) -> Vec<Service> {
+fn plain(config: &Config) -> Vec<ServiceDef> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
     let disk = config.data != DiskSelector::Off && !root::in_container();
@@ -64,45 +64,45 @@ fn plain(config: &Config) -> Vec<Service> {
     rows
 }
 
-fn net(net: &Net) -> Option<Service> {
+fn net(net: &Net) -> Option<ServiceDef> {
     let words = sys::net::arguments(net)?;
     let argv = [B2P.to_owned(), "net".to_owned()].into_iter().chain(words);
     // Made once in a boot and kept for its whole life.
     let argv: Vec<&'static str> = argv.map(|w| &*w.leak()).collect();
     // Without a card there is nothing to wait for; one may be plugged in.
-    let gates = sys::net::missing(net).is_none();
-    Some(Service {
+    let gates_ready = sys::net::missing(net).is_none();
+    Some(ServiceDef {
         argv: argv.leak(),
-        gates,
+        gates_ready,
         ..NET
     })
 }
 
 /// The data disk's row: who waits for a slow disk by flag has that time besides.
-fn late(config: &Config) -> Service {
+fn late(config: &Config) -> ServiceDef {
     let asked = config.waitusb.as_ref().map_or(0, |w| w.seconds);
-    Service {
+    ServiceDef {
         late_ms: DATA.late_ms + u64::from(asked) * 1000,
         ..DATA
     }
 }
 
-fn upgrade(slot: Option<config::Slot>) -> Option<Service> {
+fn upgrade(slot: Option<config::Slot>) -> Option<ServiceDef> {
     match slot?.role {
         Role::Kept => None,
         Role::Trial => Some(UPGRADE),
-        Role::Fallback => Some(Service {
-            gates: true,
-            late_ms: Service::DEFAULT.late_ms,
+        Role::Fallback => Some(ServiceDef {
+            gates_ready: true,
+            late_ms: ServiceDef::DEFAULT.late_ms,
             ..UPGRADE
         }),
     }
 }
 
 /// No row where nobody asks. A swap file is on the data disk.
-fn swap(config: &Config) -> Option<Service> {
+fn swap(config: &Config) -> Option<ServiceDef> {
     let wait = config.waitusb.as_ref().map_or(0, |w| w.seconds);
-    config.asks_for_swap().then_some(Service {
+    config.asks_for_swap().then_some(ServiceDef {
         after: if config.swaps_to_disk() { KEPT } else { &[] },
         late_ms: SWAP.late_ms + u64::from(wait) * 1000,
         ..SWAP
@@ -110,9 +110,9 @@ fn swap(config: &Config) -> Option<Service> {
 }
 
 /// No row where nobody asks. A medium is waited for as long as a slow disk.
-fn extensions(config: &Config) -> Option<Service> {
+fn extensions(config: &Config) -> Option<ServiceDef> {
     let wait = config.waitusb.as_ref().map_or(0, |w| w.seconds);
-    (!config.extensions.is_empty() && !root::in_container()).then_some(Service {
+    (!config.extensions.is_empty() && !root::in_container()).then_some(ServiceDef {
         late_ms: EXTENSIONS.late_ms + u64::from(wait) * 1000,
         ..EXTENSIONS
     })
@@ -120,7 +120,7 @@ fn extensions(config: &Config) -> Option<Service> {
 
 /// The API as the flag has it.
 #[must_use]
-pub fn podman(podman: Podman) -> Option<Service> {
+pub fn podman(podman: Podman) -> Option<ServiceDef> {
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     let gid = gid(&groups, API_GROUP).unwrap_or(0);
     let socket = |on_demand| {
@@ -132,11 +132,11 @@ pub fn podman(podman: Podman) -> Option<Service> {
     };
     match podman {
         Podman::Off => None,
-        Podman::OnDemand => Some(Service {
+        Podman::OnDemand => Some(ServiceDef {
             socket: socket(true),
             ..PODMAN
         }),
-        Podman::Boot => Some(Service {
+        Podman::Boot => Some(ServiceDef {
             argv: &["/usr/bin/podman", "system", "service", "--time=0"],
             socket: socket(false),
             ..PODMAN

@@ -71,7 +71,7 @@ impl ShutdownContext<'_> {
     fn wait_for_child(&mut self, child: &syscall::Child) -> bool {
         let within = self.deadline.saturating_sub(now());
         let mut least = u64::MAX;
-        while now() < self.deadline && !child.ended_within(0) {
+        while now() < self.deadline && !child.exited_within(0) {
             let soon = (now() + 20).min(self.deadline);
             poll_once(self.manager, self.sources, Some(soon));
             let left = unwritten(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
@@ -80,7 +80,7 @@ impl ShutdownContext<'_> {
                 self.deadline = now().saturating_add(within);
             }
         }
-        child.ended_within(0)
+        child.exited_within(0)
     }
 }
 
@@ -88,8 +88,11 @@ impl ShutdownContext<'_> {
 pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources) -> ! {
     crash::set_shutdown(kind);
     let proc = mounts::restore_proc();
-    kmsg::loud();
-    kmsg::say(kmsg::seen(5), &format!("going down for {kind:?}"));
+    kmsg::set_console_level(kmsg::CONSOLE_SHOWS_ALL);
+    kmsg::write(
+        kmsg::console_visible(5),
+        &format!("going down for {kind:?}"),
+    );
     proc.unwrap_or_else(|e| warn!("{e}"));
     sources.uevents = None; // nobody reads them any more
     sources.control = None;
@@ -139,7 +142,7 @@ fn containers(context: &mut ShutdownContext<'_>) {
     let Some(child) = syscall::in_child(stop) else {
         return; // they are terminated with everything else
     };
-    while !child.ended_within(0) && context.poll_once() {}
+    while !child.exited_within(0) && context.poll_once() {}
     child.kill();
 }
 
@@ -149,13 +152,13 @@ fn services(context: &mut ShutdownContext<'_>) {
 }
 
 fn terminate(context: &mut ShutdownContext<'_>) {
-    syscall::signal_everyone(libc::SIGTERM);
-    syscall::signal_everyone(libc::SIGCONT);
+    syscall::signal_all_processes(libc::SIGTERM);
+    syscall::signal_all_processes(libc::SIGCONT);
     wait_until_none(context);
 }
 
 fn kill(context: &mut ShutdownContext<'_>) {
-    syscall::signal_everyone(libc::SIGKILL);
+    syscall::signal_all_processes(libc::SIGKILL);
     wait_until_none(context);
     if let Some(left) = processes() {
         warn!("still there after SIGKILL: {left}");

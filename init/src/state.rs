@@ -8,7 +8,7 @@ use crate::data_disk::Data;
 use control::ShutdownKind;
 use sys::kmsg;
 use sys::modules::Modules;
-use sys::uevent::{Loader, Uevents};
+use sys::uevent::{DriverLoader, UeventSocket};
 
 /// Something that was asked for and is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +57,13 @@ pub struct SystemState {
     /// Module signatures are verified: a flag says so, or the kernel insists.
     pub verify_modules: bool,
     /// Drivers on their way.
-    pub loader: Loader,
+    pub loader: DriverLoader,
     /// The index of kernel modules, once the userland is there.
     pub modules: Option<Modules>,
     /// The disk that keeps the state.
     pub data: Data,
     /// The one-shots whose work is done and has been heard of, and since when.
-    pub reported: Vec<(services::Id, Millis)>,
+    pub reported: Vec<(services::ServiceId, Millis)>,
     /// A folder of the host has come that `b2p share` has not seen.
     pub folder: bool,
     /// A CD drive has come that `b2p cloud` has not seen.
@@ -71,7 +71,7 @@ pub struct SystemState {
     /// What the data disk says of the configuration has been taken.
     pub disk_config_applied: bool,
     /// Kernel events, heard since before the first pass over sysfs.
-    pub uevents: Option<Uevents>,
+    pub uevents: Option<UeventSocket>,
 }
 
 impl SystemState {
@@ -89,7 +89,7 @@ impl SystemState {
         // One line, with nothing in it that a terminal obeys: the label of a disk
         // may be in it, and consoles and logins show it.
         let why = &why.replace(char::is_control, " ");
-        kmsg::say(kmsg::seen(4), &format!("degraded {what}: {why}"));
+        kmsg::write(kmsg::console_visible(4), &format!("degraded {what}: {why}"));
         self.degraded.push(Degraded {
             what: what.into(),
             why: why.into(),

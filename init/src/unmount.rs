@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::emergency_remount;
-use sys::mountinfo::{Kind, Mount, to_unmount};
+use sys::mountinfo::{Mount, MountKind, to_unmount};
 use sys::syscall;
 
 /// Stacks of mounts are a few deep; each round takes one layer off.
@@ -37,13 +37,13 @@ const MAX_HOLDERS: usize = 8;
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// Milliseconds that one call may take.
-fn call_limit_ms(kind: Kind) -> i32 {
+fn call_limit_ms(kind: MountKind) -> i32 {
     match kind {
         // A disk writes back what it has; the phase's own deadline is the bound.
-        Kind::Disk => 15_000,
-        Kind::Stacked => 5_000,
+        MountKind::Disk => 15_000,
+        MountKind::Stacked => 5_000,
         // A server that lives answers at once.
-        Kind::Remote => 2_000,
+        MountKind::Remote => 2_000,
     }
 }
 
@@ -51,11 +51,11 @@ fn call_limit_ms(kind: Kind) -> i32 {
 /// unmounted, or told why not. Runs in a child: it may take long.
 pub fn unmount_all() {
     // Of its own: in want of memory it is the first to be killed (mm/swapfile.c).
-    let _ = bounded(call_limit_ms(Kind::Disk), || {
+    let _ = bounded(call_limit_ms(MountKind::Disk), || {
         swap_off();
         Ok(())
     });
-    let ours = syscall::owns_machine();
+    let ours = syscall::in_initial_namespaces();
     if ours {
         close_binfmt_interpreters();
     }
@@ -108,7 +108,10 @@ pub fn sync_disks() {
         nix::unistd::sync(); // not known is not none
     }
     let mut seen = Vec::new();
-    for mount in remaining_mounts().iter().filter(|m| m.kind == Kind::Disk) {
+    for mount in remaining_mounts()
+        .iter()
+        .filter(|m| m.kind == MountKind::Disk)
+    {
         if !seen.contains(&mount.device) {
             match open_mount(mount).and_then(|f| syscall::syncfs(&f)) {
                 Ok(()) => seen.push(mount.device),
@@ -146,7 +149,10 @@ pub fn nothing_to_do() -> bool {
 /// For PID 1 itself, where there is no memory for a child: what is on a disk is
 /// taken out of the tree, which writes it back unless somebody holds it.
 pub fn detach_all() {
-    for mount in remaining_mounts().iter().filter(|m| m.kind != Kind::Remote) {
+    for mount in remaining_mounts()
+        .iter()
+        .filter(|m| m.kind != MountKind::Remote)
+    {
         let _ = umount2(&*target_path(mount), MntFlags::MNT_DETACH);
     }
 }
@@ -174,15 +180,15 @@ fn detach_busy(mount: &Mount) {
     });
     named.unwrap_or_else(|e| warn!("{target} ({}) is busy; by whom: {e}", mount.fstype));
     let point = target_path(mount);
-    let clean = mount.kind == Kind::Disk
-        && bounded(call_limit_ms(Kind::Disk), || remount_read_only(&point)).is_ok();
+    let clean = mount.kind == MountKind::Disk
+        && bounded(call_limit_ms(MountKind::Disk), || remount_read_only(&point)).is_ok();
     if clean {
         info!("{target}: made read-only: it is clean");
     }
     // What is left of it goes when its last holder does; a dead server is told
     // to let go (umount(2), MNT_FORCE).
     let flags = MntFlags::MNT_DETACH
-        | if mount.kind == Kind::Remote {
+        | if mount.kind == MountKind::Remote {
             MntFlags::MNT_FORCE
         } else {
             MntFlags::empty()
@@ -209,11 +215,11 @@ pub(crate) fn bounded(ms: i32, call: impl FnOnce() -> nix::Result<()>) -> nix::R
         }
     };
     let child = syscall::in_child(work).ok_or(Errno::EAGAIN)?;
-    if !child.ended_within(ms) {
+    if !child.exited_within(ms) {
         child.kill(); // heeded, unless it is in the middle of what hangs
         return Err(Errno::ETIMEDOUT);
     }
-    match child.status() {
+    match child.exit_status() {
         Some(0) => Ok(()),
         Some(errno) => Err(Errno::from_raw(errno)),
         None => Err(Errno::ECHILD),
@@ -235,7 +241,7 @@ fn swap_off() {
             .unwrap_or_default()
             .replace("\\040", " ");
         if let Ok(name) = CString::new(name) {
-            syscall::swap_off(&name)
+            syscall::swapoff(&name)
                 .unwrap_or_else(|e| warn!("swapoff {}: {e}", name.to_string_lossy()));
         }
     }
@@ -247,7 +253,7 @@ fn detach_loops() {
         let node = Path::new("/dev").join(&name);
         if let Ok(file) = fs::File::open(&node) {
             // EBUSY frees it with its last user: nothing to say.
-            let _ = syscall::loop_clear(&file);
+            let _ = syscall::loop_clear_fd(&file);
         }
     }
 }

@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use initramfs::fetch::{Debian, Wanted};
+use initramfs::fetch::{BuildConfig, PackageTree};
 use initramfs::initrd::{self, Packing, Parts};
 use initramfs::progress::{Step, megabytes};
-use initramfs::{archive, image, modules, paths, programs, tools};
+use initramfs::{archive, image, kernel, modules, paths, programs, tools};
 
 const EROFS: &[&str] = &[
     "",
@@ -36,11 +36,11 @@ const SQUASHFS: &[&str] = &[
 ];
 
 fn main() -> Result<()> {
-    let step = Step::begin(1, 1);
-    let wanted = Wanted::from_env()?;
-    let debian = wanted.fetch(&step)?;
-    let linux = wanted.fetch_kernel(&step)?;
-    let modules = modules::prepare(&debian, &linux, wanted.kernel, &step)?;
+    let step = Step::new("image", 1, 1);
+    let config = BuildConfig::from_env()?;
+    let debian = config.fetch_userland(&step)?;
+    let linux = kernel::fetch(&config, &step)?;
+    let modules = modules::prepare(&debian, &linux, config.kernel, &step)?;
     let tree = image::assemble(&debian, &modules)?;
     let dir = paths::cache().join("sizes");
     fs::create_dir_all(&dir)?;
@@ -90,7 +90,7 @@ fn row(kind: &str, parameters: &str, dir: &Path, make: impl Fn(&Path) -> Result<
     Ok(())
 }
 
-fn erofs(debian: &Debian, parameters: &str, tar: &Path, to: &Path) -> Result<()> {
+fn erofs(debian: &PackageTree, parameters: &str, tar: &Path, to: &Path) -> Result<()> {
     let mut command = tools::command_in(debian, "mkfs.erofs")?;
     command
         .args(["--tar=f", "-T0", "-x-1", "--quiet"])
@@ -98,7 +98,7 @@ fn erofs(debian: &Debian, parameters: &str, tar: &Path, to: &Path) -> Result<()>
     tools::run(command.arg(to).arg(tar), "mkfs.erofs").map(drop)
 }
 
-fn squashfs(debian: &Debian, parameters: &str, tar: &Path, to: &Path) -> Result<()> {
+fn squashfs(debian: &PackageTree, parameters: &str, tar: &Path, to: &Path) -> Result<()> {
     let mut command: Command = tools::command_in(debian, "mksquashfs")?;
     command
         .arg("-")

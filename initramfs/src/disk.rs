@@ -1,10 +1,11 @@
-//! `make disk`: a disk that boots on BIOS and UEFI and has room for what is to be kept.
-//! The system still runs from RAM: the disk holds kernel and initrd, twice, so that
-//! `b2p upgrade` can put a new version beside the one that works (docs/guide/upgrade.md).
+// SPDX-License-Identifier: Apache-2.0
+//! `make disk`: a disk that boots on BIOS and UEFI and has room for the machine's data. The
+//! system still runs from RAM: the disk holds kernel and initrd in two slots, so that
+//! `b2p upgrade` can install a new version beside the working one (docs/guide/upgrade.md).
 //!
-//! Every machine that is made of it has the same UUIDs, as machines of one image have:
-//! nothing finds a file system by them, and two of these disks in one machine are told
-//! apart by where they hang.
+//! All machines made from this disk have the same UUIDs, as with any disk image. Nothing finds a
+//! file system by its UUID, and two such disks in one machine are told apart by the device that
+//! each is attached to.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -21,50 +22,47 @@ use sha2::{Digest, Sha256};
 
 use crate::boot::disk::Loaders;
 use crate::boot::slots;
-use crate::fetch::{Debian, Wanted};
-use crate::image;
-use crate::iso::{flags, own_files};
+use crate::fetch::{BuildConfig, PackageTree};
+use crate::paths::{INITRD, QCOW2, RAW_DISK, SHA256SUMS, VMLINUZ};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
-use crate::{paths, tools};
+use crate::{fsutil, image, media, paths, sums, tools};
 
-/// Its name under out/.
-pub const NAME: &str = "boot2podman.qcow2";
-/// The same, to be written to a disk as it is.
-pub const RAW: &str = "boot2podman.raw";
+/// Virtual size of the qcow2 in GiB: the data partition grows to it at the first boot, and the
+/// file grows as it is written to.
+const VIRTUAL_GIB: u64 = 20;
 
-/// How large the qcow2 says it is, in GiB: the data partition grows at the first boot. It
-/// takes room as it is written to.
-const VIRTUAL: u64 = 20;
-
-/// The time of everything on it, in seconds since 1970: FAT has none before.
+/// Time of every file, in seconds since 1970: FAT has no time before 1980.
 const TIME: &str = "315532800";
+
+/// Size of the chunks in which partitions are copied, in bytes.
+const CHUNK: usize = 64 * 1024;
 
 const BIOS_BOOT: &str = "21686148-6449-6e6f-744e-656564454649";
 const EFI_SYSTEM: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 const LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 
-/// A partition.
-pub struct Row {
-    /// Its name in the table.
+/// Partition of the disk.
+pub struct Partition {
+    /// Name in the partition table.
     pub name: &'static str,
-    /// The GUID of its type.
+    /// GUID of the type.
     pub kind: &'static str,
-    /// Its length.
+    /// Size in MiB.
     pub mib: u64,
-    /// What it is for.
+    /// Purpose.
     pub why: &'static str,
 }
 
-/// The partitions, one after the other from the first MiB on. GRUB's menu has their
-/// numbers, the machine their names (`b2p/src/upgrade/place.rs`).
+/// Partitions, one after the other from the first MiB on. GRUB's menu refers to them by number,
+/// the machine by name (`b2p upgrade`).
 #[rustfmt::skip]
-pub const ROWS: &[Row] = &[
-    Row { name: "boot2podman-bios", kind: BIOS_BOOT,  mib: 1,   why: "GRUB, for BIOS" },
-    Row { name: "boot2podman-esp",  kind: EFI_SYSTEM, mib: 40,  why: "GRUB for UEFI, the menu, which slot; FAT32 is 33 MiB at least" },
-    Row { name: "boot2podman-a",    kind: LINUX,      mib: 192, why: "a version: kernel and initrd; the generic ones are 76 MiB" },
-    Row { name: "boot2podman-b",    kind: LINUX,      mib: 192, why: "another" },
-    Row { name: gpt::NAME,          kind: LINUX,      mib: 256, why: "what is kept; the last, so that it can grow" },
+pub const PARTITIONS: &[Partition] = &[
+    Partition { name: "boot2podman-bios", kind: BIOS_BOOT,  mib: 1,   why: "GRUB, for BIOS" },
+    Partition { name: "boot2podman-esp",  kind: EFI_SYSTEM, mib: 40,  why: "GRUB for UEFI, the menu, the current slot; FAT32 has at least 33 MiB" },
+    Partition { name: "boot2podman-a",    kind: LINUX,      mib: 192, why: "a version: kernel and initrd; the generic ones have 76 MiB" },
+    Partition { name: "boot2podman-b",    kind: LINUX,      mib: 192, why: "another version" },
+    Partition { name: gpt::NAME,          kind: LINUX,      mib: 256, why: "the machine's data; the last one, so that it can grow" },
 ];
 
 const BIOS: usize = 0;
@@ -72,200 +70,199 @@ const ESP: usize = 1;
 const SLOT_A: usize = 2;
 const DATA: usize = 4;
 
-/// Makes the disk of `KERNEL=`, with the flags of `APPEND=` and the key of `SSH_KEY=` in
-/// its menu.
+/// Makes the disk for the kernel that `KERNEL=` selects. `APPEND=` and `SSH_KEY=` are for the
+/// menu.
 ///
 /// # Errors
-/// What went wrong, with the step.
-pub fn main() -> Result<()> {
-    image::main()?;
-    let wanted = Wanted::from_env()?;
+/// A step of the build failed.
+pub fn build() -> Result<()> {
+    image::build()?;
+    let config = BuildConfig::from_env()?;
     let _lock = stamp::lock(&paths::out())?;
-    let flags = flags()?;
-    let step = Step::of("disk", 1, 2);
+    let flags = media::flags()?;
+    let step = Step::new("disk", 1, 2);
     let trees = Trees {
-        debian: wanted.fetch(&step)?,
-        loaders: wanted.fetch_loaders(&step)?,
+        debian: config.fetch_userland(&step)?,
+        loaders: config.fetch_loaders(&step)?,
     };
-    let dir = paths::out_of(wanted.kernel);
-    let (raw, qcow2) = (dir.join(RAW), dir.join(NAME));
-    make(&trees, &flags, &own_files(wanted.kernel), &raw)?;
+    let dir = paths::out_of(config.kernel);
+    let (raw, qcow2) = (dir.join(RAW_DISK), dir.join(QCOW2));
+    make(&trees, &flags, &media::boot_files(config.kernel), &raw)?;
     convert(&raw, &qcow2)?;
-    let step = Step::of("disk", 2, 2);
-    for file in [&raw, &qcow2] {
-        image::same_file(
-            file,
-            &paths::out().join(file.file_name().context("a name")?),
-        )?;
+    for name in [RAW_DISK, QCOW2] {
+        fsutil::link_or_copy(&dir.join(name), &paths::out().join(name))?;
     }
-    step.note(&format!(
-        "{}: {}, {VIRTUAL} GiB for the machine; {RAW} is the same for a real disk",
+    Step::new("disk", 2, 2).note(&format!(
+        "{}: {}, {VIRTUAL_GIB} GiB for the machine; {RAW_DISK} is the same for a real disk",
         qcow2.display(),
-        megabytes(fs::metadata(&qcow2)?.len())
+        megabytes(fsutil::size(&qcow2)?)
     ));
-    crate::sums::write(&paths::out())
+    sums::write(&paths::out())
 }
 
-/// What is fetched and needed for it.
+/// Trees of packages that the disk is made with.
 pub struct Trees {
-    /// mke2fs, and what goes into the machine.
-    pub debian: Debian,
+    /// Userland, with mke2fs and debugfs.
+    pub debian: PackageTree,
     /// GRUB and mtools.
-    pub loaders: Debian,
+    pub loaders: PackageTree,
 }
 
-/// Makes `raw` of a `vmlinuz` and an `initrd.img`, unless it is current.
+/// Makes `raw` of a `vmlinuz` and an `initrd.img` unless it is up to date. Returns true if it
+/// was made.
 ///
 /// # Errors
-/// What went wrong.
+/// An input cannot be read, or a tool failed.
 pub fn make(trees: &Trees, flags: &[String], files: &[PathBuf], raw: &Path) -> Result<bool> {
     let menu = slots::config(flags)?;
     let mut inputs = Inputs::new();
     inputs.add("format", "3").add("menu", &menu);
     inputs.add("loaders", &trees.loaders.key);
     inputs.add("debian", &trees.debian.key);
-    for row in ROWS {
-        inputs.add(row.name, row.mib.to_string());
+    for partition in PARTITIONS {
+        inputs.add(partition.name, partition.mib.to_string());
     }
     for file in files {
         inputs.add_file("file", file)?;
     }
     stamp::make(raw, &inputs.finish(), |to| {
         let work = paths::cache().join(".tmp.disk");
-        stamp::remove(&work)?;
+        fsutil::remove(&work)?;
         fs::create_dir_all(&work)?;
         write(trees, &menu, files, &work, to)?;
-        stamp::remove(&work)
+        fsutil::remove(&work)
     })
 }
 
-/// Where the partition of this number in [`ROWS`] begins, in bytes.
-fn first(index: usize) -> u64 {
-    let before: u64 = ROWS.iter().take(index).map(|row| row.mib).sum();
+/// Returns the offset in bytes of the partition with this index.
+fn offset(index: usize) -> u64 {
+    let before: u64 = PARTITIONS.iter().take(index).map(|p| p.mib).sum();
     (1 + before) * MIB
 }
 
 fn write(trees: &Trees, menu: &str, files: &[PathBuf], work: &Path, to: &Path) -> Result<()> {
     let (tree, dir) = (&trees.loaders, work);
     let loaders = Loaders { tree, dir };
-    let bios = loaders.bios(first(BIOS) / 512)?;
-    let room = ROWS[BIOS].mib * MIB;
-    ensure!(bios.rest.len() as u64 <= room, "GRUB for BIOS is too large");
+    let bios = loaders.bios(offset(BIOS) / 512)?;
+    ensure!(
+        bios.core.len() as u64 <= PARTITIONS[BIOS].mib * MIB,
+        "GRUB for BIOS is too large"
+    );
     let environment = slots::environment();
     let config = [
         ("/grub/grub.cfg", menu),
         (slots::ENVIRONMENT, environment.as_str()),
     ];
-    let esp = loaders.uefi(ROWS[ESP].mib, first(ESP) / 512, &config)?;
+    let esp = loaders.uefi(PARTITIONS[ESP].mib, offset(ESP) / 512, &config)?;
     let out = File::create(to).with_context(|| format!("make {}", to.display()))?;
-    let size = first(ROWS.len()) + MIB;
+    let size = offset(PARTITIONS.len()) + MIB;
     out.set_len(size)?;
-    for act in gpt::divide(size, 512, guid("disk"), &parts()?, &bios.first) {
-        if let DiskOp::Write(at, bytes) = act {
+    for step in gpt::divide(size, 512, guid("disk"), &gpt_entries()?, &bios.boot_code) {
+        if let DiskOp::Write(at, bytes) = step {
             out.write_all_at(&bytes, at)?;
         }
     }
-    out.write_all_at(&bios.rest, first(BIOS))?;
-    copy(&esp, &out, first(ESP))?;
-    copy(&slot(trees, files, work)?, &out, first(SLOT_A))?;
-    copy(&data(trees, work)?, &out, first(DATA))
+    out.write_all_at(&bios.core, offset(BIOS))?;
+    copy_sparse(&esp, &out, offset(ESP))?;
+    copy_sparse(&make_slot(trees, files, work)?, &out, offset(SLOT_A))?;
+    copy_sparse(&make_data(trees, work)?, &out, offset(DATA))
 }
 
-fn parts() -> Result<Vec<Part<'static>>> {
-    let part = |(index, row): (usize, &Row)| {
+fn gpt_entries() -> Result<Vec<Part<'static>>> {
+    let entry = |(index, partition): (usize, &Partition)| {
         Ok(Part {
-            kind: parsed(row.kind)?,
-            uuid: guid(row.name),
-            first: first(index),
-            len: row.mib * MIB,
-            name: row.name,
+            kind: parse_guid(partition.kind)?,
+            uuid: guid(partition.name),
+            first: offset(index),
+            len: partition.mib * MIB,
+            name: partition.name,
         })
     };
-    ROWS.iter()
-        .enumerate()
-        .map(|row| part((row.0, row.1)))
+    let entries = PARTITIONS.iter().enumerate();
+    entries
+        .map(|(index, partition)| entry((index, partition)))
         .collect()
 }
 
-/// A GUID that is always the same.
-fn guid(of: &str) -> Uuid {
-    let digest = Sha256::digest(format!("boot2podman {of}"));
+/// Returns a GUID that depends on nothing but `name`.
+fn guid(name: &str) -> Uuid {
+    let digest = Sha256::digest(format!("boot2podman {name}"));
     uuid::random(std::array::from_fn(|n| digest[n]))
 }
 
-fn parsed(text: &str) -> Result<Uuid> {
+fn parse_guid(text: &str) -> Result<Uuid> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     let number = u128::from_str_radix(&digits, 16).with_context(|| text.to_owned())?;
     Ok(number.to_be_bytes())
 }
 
-/// A file system with one version, as `b2p upgrade` makes them, too.
-fn slot(trees: &Trees, files: &[PathBuf], work: &Path) -> Result<PathBuf> {
+/// Makes the file system of a slot with one version, as `b2p upgrade` makes it too.
+fn make_slot(trees: &Trees, files: &[PathBuf], work: &Path) -> Result<PathBuf> {
     let dir = work.join("slot");
     fs::create_dir_all(&dir)?;
     for file in files {
-        fs::copy(file, dir.join(file.file_name().context("a name")?))?;
+        fs::copy(file, dir.join(fsutil::file_name(file)?))?;
     }
-    fs::write(dir.join("SHA256SUMS"), sums(files)?)?;
-    let row = &ROWS[SLOT_A];
-    // What GRUB has read for twenty years; nothing in it is ever changed, so that a
-    // journal would be of no use.
+    fs::write(dir.join(SHA256SUMS), sums::lines(files)?)?;
+    // Features that GRUB has read for twenty years. No journal: files are never changed in
+    // place.
     #[rustfmt::skip]
-    let words = [
+    let options = [
         "-N", "16", "-m", "0", "-O", "none,extent,filetype,sparse_super,large_file",
         "-d", &dir.to_string_lossy(),
     ];
-    let image = ext4(&trees.debian, work, row, "boot2podman-a", &words)?;
-    owned(&trees.debian, work, &image)?;
+    let image = ext4(
+        &trees.debian,
+        work,
+        &PARTITIONS[SLOT_A],
+        "boot2podman-a",
+        &options,
+    )?;
+    set_owners(&trees.debian, work, &image)?;
     Ok(image)
 }
 
-/// Its files are root's, and may be read, whoever builds and with what umask.
-fn owned(debian: &Debian, work: &Path, image: &Path) -> Result<()> {
-    let script = work.join("owned");
-    let lines =
+/// Gives the files of a slot to root, readable by all, whoever builds and with whatever umask.
+fn set_owners(debian: &PackageTree, work: &Path, image: &Path) -> Result<()> {
+    let script = work.join("owners");
+    let commands =
         |(name, mode)| format!("sif {name} uid 0\nsif {name} gid 0\nsif {name} mode {mode}\n");
-    let files = ["vmlinuz", "initrd.img", "SHA256SUMS"].map(|name| (name, "0100644"));
-    let all = [("/", "040755")].into_iter().chain(files);
-    fs::write(&script, all.map(lines).collect::<String>())?;
+    let files = [VMLINUZ, INITRD, SHA256SUMS].map(|name| (name, "0100644"));
+    let nodes = [("/", "040755")].into_iter().chain(files);
+    fs::write(&script, nodes.map(commands).collect::<String>())?;
     let mut command = tools::command_in(debian, "debugfs")?;
     command.env("SOURCE_DATE_EPOCH", TIME);
     command.arg("-w").arg("-f").arg(&script).arg(image);
     tools::run(&mut command, "debugfs").map(drop)
 }
 
-/// Lines of sha256sum(1) for files, by their last names.
-///
-/// # Errors
-/// What could not be read.
-pub fn sums(files: &[PathBuf]) -> Result<String> {
-    let line = |file: &PathBuf| {
-        let name = file.file_name().context("a file has a name")?;
-        Ok(format!(
-            "{}  {}\n",
-            stamp::file_digest(file)?,
-            name.display()
-        ))
-    };
-    files.iter().map(line).collect()
-}
-
-/// An empty data disk, as `b2p data` makes them (`b2p/src/data/format.rs`); with the
-/// journal of one that has grown.
-fn data(trees: &Trees, work: &Path) -> Result<PathBuf> {
-    let row = &ROWS[DATA];
+/// Makes an empty data file system, as `b2p data` makes it (`b2p/src/helpers/data/format.rs`),
+/// with the journal of one that has grown.
+fn make_data(trees: &Trees, work: &Path) -> Result<PathBuf> {
     #[rustfmt::skip]
-    let words = [
+    let options = [
         "-i", "8192", "-I", "256", "-m", "1", "-J", "size=64",
         "-O", "metadata_csum,64bit,dir_index,extent,has_journal,^quota",
     ];
-    ext4(&trees.debian, work, row, ::disk::LABELS[0], &words)
+    ext4(
+        &trees.debian,
+        work,
+        &PARTITIONS[DATA],
+        ::disk::LABELS[0],
+        &options,
+    )
 }
 
-fn ext4(debian: &Debian, work: &Path, row: &Row, label: &str, words: &[&str]) -> Result<PathBuf> {
-    let image = work.join(row.name);
-    File::create(&image)?.set_len(row.mib * MIB)?;
-    let id = uuid::text(&guid(&format!("{} ext4", row.name)));
+fn ext4(
+    debian: &PackageTree,
+    work: &Path,
+    partition: &Partition,
+    label: &str,
+    options: &[&str],
+) -> Result<PathBuf> {
+    let image = work.join(partition.name);
+    File::create(&image)?.set_len(partition.mib * MIB)?;
+    let id = uuid::text(&guid(&format!("{} ext4", partition.name)));
     let extended = format!("hash_seed={id},root_owner=0:0,nodiscard,lazy_itable_init=1");
     let mut command = tools::command_in(debian, "mke2fs")?;
     command.env("MKE2FS_CONFIG", debian.root.join("etc/mke2fs.conf"));
@@ -275,31 +272,31 @@ fn ext4(debian: &Debian, work: &Path, row: &Row, label: &str, words: &[&str]) ->
         "-q", "-F", "-t", "ext4", "-T", "default", "-b", "4096", "-U", &id, "-L", label,
         "-E", &extended,
     ]);
-    tools::run(command.args(words).arg(&image), "mke2fs")?;
+    tools::run(command.args(options).arg(&image), "mke2fs")?;
     Ok(image)
 }
 
-/// Copies what is not zero.
-fn copy(from: &Path, to: &File, at: u64) -> Result<()> {
+/// Copies `from` to this offset of `to`, without the chunks that are all zero.
+fn copy_sparse(from: &Path, to: &File, offset: u64) -> Result<()> {
     let mut file = File::open(from).with_context(|| format!("open {}", from.display()))?;
-    let (mut at, mut buffer) = (at, vec![0; 64 * 1024]);
+    let (mut at, mut buffer) = (offset, vec![0; CHUNK]);
     loop {
         let n = file.read(&mut buffer)?;
         if n == 0 {
             return Ok(());
         }
-        let piece = buffer.get(..n).unwrap_or_default();
-        if piece.iter().any(|byte| *byte != 0) {
-            to.write_all_at(piece, at)?;
+        let chunk = buffer.get(..n).unwrap_or_default();
+        if chunk.iter().any(|byte| *byte != 0) {
+            to.write_all_at(chunk, at)?;
         }
         at += n as u64;
     }
 }
 
-/// The same for virtual machines, and larger.
+/// Makes the qcow2 of the raw disk, with the larger virtual size.
 fn convert(raw: &Path, qcow2: &Path) -> Result<bool> {
     let mut inputs = Inputs::new();
-    inputs.add("format", VIRTUAL.to_string());
+    inputs.add("format", VIRTUAL_GIB.to_string());
     inputs.add_file("raw", raw)?;
     stamp::make(qcow2, &inputs.finish(), |to| {
         let mut convert = Command::new("qemu-img");
@@ -307,7 +304,7 @@ fn convert(raw: &Path, qcow2: &Path) -> Result<bool> {
         tools::run(convert.arg(raw).arg(to), "qemu-img convert")?;
         let mut resize = Command::new("qemu-img");
         resize.args(["resize", "-q", "-f", "qcow2"]).arg(to);
-        tools::run(resize.arg(format!("{VIRTUAL}G")), "qemu-img resize").map(drop)
+        tools::run(resize.arg(format!("{VIRTUAL_GIB}G")), "qemu-img resize").map(drop)
     })
 }
 
@@ -317,11 +314,15 @@ mod tests {
 
     #[test]
     fn partitions_lie_one_behind_the_other_and_are_found_by_name() -> Result<()> {
-        assert!(ROWS.iter().all(|row| !row.why.is_empty() && row.mib > 0));
-        let size = first(ROWS.len()) + MIB;
+        assert!(
+            PARTITIONS
+                .iter()
+                .all(|partition| !partition.why.is_empty() && partition.mib > 0)
+        );
+        let size = offset(PARTITIONS.len()) + MIB;
         let mut disk = vec![0; size as usize];
-        for act in gpt::divide(size, 512, guid("disk"), &parts()?, &[0xeb; 440]) {
-            if let DiskOp::Write(at, bytes) = act {
+        for step in gpt::divide(size, 512, guid("disk"), &gpt_entries()?, &[0xeb; 440]) {
+            if let DiskOp::Write(at, bytes) = step {
                 let at = at as usize;
                 disk[at..at + bytes.len()].copy_from_slice(&bytes);
             }
@@ -329,12 +330,18 @@ mod tests {
         let table = gpt::read(&disk, 512)?.context("a table")?;
         let found = table.partitions();
         let names: Vec<_> = found.iter().map(|p| p.name.as_str()).collect();
-        assert_eq!(names, ROWS.iter().map(|row| row.name).collect::<Vec<_>>());
+        assert_eq!(
+            names,
+            PARTITIONS
+                .iter()
+                .map(|partition| partition.name)
+                .collect::<Vec<_>>()
+        );
         let ends = found
             .windows(2)
             .all(|p| p[0].first + p[0].len == p[1].first);
         assert!(ends && found[BIOS].first == MIB);
-        // It grows, from the first boot on a larger disk.
+        // The last partition grows at the first boot on a larger disk.
         let more = table.grown(size + 64 * MIB).context("grows")?.1;
         assert_eq!((more.number, more.len), (5, (256 + 64) * MIB));
         Ok(())
@@ -343,9 +350,9 @@ mod tests {
     #[test]
     fn guids_stay_and_differ() -> Result<()> {
         assert_eq!(guid("disk"), guid("disk"));
-        assert_ne!(guid("disk"), guid(ROWS[0].name));
-        assert_eq!(uuid::text(&parsed(EFI_SYSTEM)?), EFI_SYSTEM);
-        assert!(parsed("x").is_err());
+        assert_ne!(guid("disk"), guid(PARTITIONS[0].name));
+        assert_eq!(uuid::text(&parse_guid(EFI_SYSTEM)?), EFI_SYSTEM);
+        assert!(parse_guid("x").is_err());
         Ok(())
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::archive;
-use crate::fetch::Debian;
-use crate::stamp::{self, Inputs};
-use crate::tools;
+use crate::fetch::PackageTree;
+use crate::stamp::Inputs;
 use crate::tree::{Node, Tree};
+use crate::{fsutil, tools};
 
 /// What mkfs.erofs is told. lz4hc unpacks fastest (a cold podman waits for nothing
 /// else), 64 KiB clusters are the middle between size and what a read must unpack;
@@ -61,26 +61,26 @@ fn hints() -> String {
 
 /// How the image is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packed {
+pub enum Compression {
     /// Each file by itself, for where the image lies in memory as it is.
-    Files,
+    PerFile,
     /// Not at all: the whole initrd is ([`crate::initrd::Layout::Solid`]).
-    No,
+    None,
 }
 
-impl Packed {
+impl Compression {
     /// What mkfs.erofs is told.
     fn parameters(self) -> Vec<&'static str> {
         let of_packing = |p: &&str| p.starts_with("-z") || p.starts_with("-C");
         let all = PARAMETERS.iter().copied();
-        all.filter(|p| self == Packed::Files || !of_packing(p))
+        all.filter(|p| self == Compression::PerFile || !of_packing(p))
             .collect()
     }
 }
 
 /// A hash of the tree and the parameters. Files of the packages count by where they
 /// are (their directory's name is a hash itself), files made here by what they hold.
-pub fn key(tree: &Tree, packages: &[&str], packed: Packed) -> String {
+pub fn key(tree: &Tree, packages: &[&str], packed: Compression) -> String {
     let mut inputs = Inputs::new();
     inputs
         .add("parameters", packed.parameters().join(" "))
@@ -112,23 +112,23 @@ pub const EXTENSION: &[&str] = &[
 pub fn extension_key(tree: &Tree, packages: &[&str]) -> String {
     let mut inputs = Inputs::new();
     inputs.add("parameters", EXTENSION.join(" "));
-    inputs.add("tree", key(tree, packages, Packed::No));
+    inputs.add("tree", key(tree, packages, Compression::None));
     inputs.finish()
 }
 
 /// Makes an extension's image of `tree` at `to`.
-pub fn extension(debian: &Debian, tree: &Tree, to: &Path) -> Result<()> {
+pub fn make_extension(debian: &PackageTree, tree: &Tree, to: &Path) -> Result<()> {
     let tar = to.with_extension("tar");
     let file = fs::File::create(&tar).with_context(|| format!("write {}", tar.display()))?;
     archive::tar::write(tree, std::io::BufWriter::new(file))?;
     let mut command = tools::command_in(debian, "mkfs.erofs")?;
     command.args(EXTENSION).arg("--tar=f").arg(to).arg(&tar);
     tools::run(&mut command, "mkfs.erofs")?;
-    stamp::remove(&tar)
+    fsutil::remove(&tar)
 }
 
 /// Makes an image of `tree` at `to`.
-pub fn make(debian: &Debian, tree: &Tree, packed: Packed, to: &Path) -> Result<()> {
+pub fn make(debian: &PackageTree, tree: &Tree, packed: Compression, to: &Path) -> Result<()> {
     let tar = to.with_extension("tar");
     let file = fs::File::create(&tar).with_context(|| format!("write {}", tar.display()))?;
     archive::tar::write(tree, std::io::BufWriter::new(file))?;
@@ -136,13 +136,13 @@ pub fn make(debian: &Debian, tree: &Tree, packed: Packed, to: &Path) -> Result<(
     let list = to.with_extension("hints");
     fs::write(&list, hints()).with_context(|| format!("write {}", list.display()))?;
     command.args(packed.parameters());
-    if packed == Packed::Files {
+    if packed == Compression::PerFile {
         command.arg("--compress-hints").arg(&list);
     }
     command.arg("--tar=f").arg(to).arg(&tar);
     tools::run(&mut command, "mkfs.erofs")?;
-    stamp::remove(&list)?;
-    stamp::remove(&tar)
+    fsutil::remove(&list)?;
+    fsutil::remove(&tar)
 }
 
 /// How many entries and files a tree has, for a line of progress.

@@ -1,13 +1,14 @@
-//! What the host must have: `initramfs/host.sh` knows and installs it.
+// SPDX-License-Identifier: Apache-2.0
+//! Packages that the host must have: `initramfs/host.sh` lists and installs them.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs the script: silent when everything is there, one line when something cannot be
-/// installed.
-pub fn need() -> Result<()> {
+/// Installs what the host lacks. The script prints nothing if everything is there, and one line
+/// if something cannot be installed.
+pub fn ensure_packages() -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("host.sh");
     let status = Command::new("sh")
         .arg(&script)

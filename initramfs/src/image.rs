@@ -1,71 +1,77 @@
-//! `make image`: the stages, in order. Each is a module of its own, each does nothing
-//! when its inputs have not changed.
+// SPDX-License-Identifier: Apache-2.0
+//! `make image`: the stages in order. Each stage is a module of its own and does nothing if its
+//! inputs have not changed.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::artifact::Artifact;
 use crate::bom::{self, Component, spdx};
-use crate::erofs::Packed;
-use crate::fetch::{Debian, Wanted};
+use crate::erofs::Compression;
+use crate::fetch::{BuildConfig, PackageTree};
 use crate::initrd::{self, Layout, Packing, Parts};
-use crate::manifest::{self, Artifact, Manifest};
+use crate::manifest::{self, Manifest};
 use crate::modules::{self, Modules};
 use crate::packages::Kernel;
-use crate::programs::Programs;
+use crate::paths::{INITRD, VMLINUZ};
+use crate::programs::{Programs, Target};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::Tree;
-use crate::{applets, erofs, ldcache, overlay, paths, programs, sums, userland};
+use crate::{
+    applets, erofs, fsutil, kernel, ldcache, media, overlay, paths, programs, sums, userland,
+};
 
+/// Number of stages in the progress reports.
 const STAGES: usize = 5;
 
-/// What is made of each kernel.
-const ARTIFACTS: &[&str] = &["vmlinuz", "initrd.img", "manifest.json", spdx::NAME];
+/// Files that are made for each kernel.
+const ARTIFACTS: &[&str] = &[VMLINUZ, INITRD, paths::MANIFEST, paths::SPDX];
 
-/// Makes the kernel, the initrd and the manifest that `KERNEL=` asks for. They lie in
-/// `out/<kernel>/`, and as the same files in `out/`, until another is asked for.
-pub fn main() -> Result<()> {
-    let wanted = Wanted::from_env()?;
-    Packing::of_media()?; // a word that is wrong is said before the work
+/// Makes the kernel, the initrd and the manifest for the kernel that `KERNEL=` selects, in
+/// `out/<kernel>/`, and links them into `out/`.
+pub fn build() -> Result<()> {
+    let config = BuildConfig::from_env()?;
+    // A wrong value is reported before the work.
+    Packing::of_media()?;
     let _lock = stamp::lock(&paths::out())?;
-    make(&wanted)?;
-    let (from, to) = (paths::out_of(wanted.kernel), paths::out());
+    make(&config)?;
+    let (from, to) = (paths::out_of(config.kernel), paths::out());
     ARTIFACTS
         .iter()
-        .try_for_each(|name| same_file(&from.join(name), &to.join(name)))?;
+        .try_for_each(|name| fsutil::link_or_copy(&from.join(name), &to.join(name)))?;
     sums::write(&to)
 }
 
-/// Makes those of the kernels that are named, in `out/<kernel>/` only: for who needs
-/// several at once, as the tests do.
-pub fn beside(names: &[String]) -> Result<()> {
-    let wanted = Wanted::from_env()?;
+/// Makes the same files for each of the named kernels, in `out/<kernel>/` only. The tests use
+/// several kernels at once.
+pub fn build_kernels(names: &[String]) -> Result<()> {
+    let config = BuildConfig::from_env()?;
     let _lock = stamp::lock(&paths::out())?;
     for name in names {
         let kernel = Kernel::parse(name).map_err(anyhow::Error::msg)?;
-        make(&Wanted {
+        make(&BuildConfig {
             kernel,
-            ..wanted.clone()
+            ..config.clone()
         })?;
     }
     Ok(())
 }
 
-fn make(wanted: &Wanted) -> Result<()> {
-    let step = Step::begin(1, STAGES);
-    let (debian, linux) = (wanted.fetch(&step)?, wanted.fetch_kernel(&step)?);
-    let step = Step::begin(2, STAGES);
-    let modules = modules::prepare(&debian, &linux, wanted.kernel, &step)?;
-    let target = programs::Target::choose();
+fn make(config: &BuildConfig) -> Result<()> {
+    let step = stage(1);
+    let (debian, linux) = (config.fetch_userland(&step)?, kernel::fetch(config, &step)?);
+    let step = stage(2);
+    let modules = modules::prepare(&debian, &linux, config.kernel, &step)?;
+    let target = Target::choose();
     let mut tree = assemble(&debian, &modules)?;
     let bom = bom::collect(&debian, &linux, &tree, target)?;
     tree.bytes(bom::LIST, bom::list(&bom), 0o644);
-    let step = Step::begin(3, STAGES);
-    let userland = make_userland(&debian, &modules, &tree, Packed::Files, &step)?;
-    let programs = make_programs(target, &Step::begin(4, STAGES))?;
+    let step = stage(3);
+    let userland = make_userland(&debian, &modules, &tree, Compression::PerFile, &step)?;
+    let programs = make_programs(target, &stage(4))?;
     let parts = Parts {
         debian: &debian,
         linux: &linux,
@@ -73,60 +79,34 @@ fn make(wanted: &Wanted) -> Result<()> {
         programs: &programs,
         userland: &userland,
     };
-    make_artifacts(wanted, &parts, &Step::begin(STAGES, STAGES))?;
-    if wanted.kernel == Kernel::Slim {
-        let userland = make_userland(&debian, &modules, &tree, Packed::No, &step)?;
+    make_artifacts(config, &parts, &stage(STAGES))?;
+    if config.kernel == Kernel::Slim {
+        let userland = make_userland(&debian, &modules, &tree, Compression::None, &step)?;
         let parts = Parts {
             userland: &userland,
             ..parts
         };
-        make_small(&parts, &step)?;
+        make_small_initrd(&parts, &step)?;
     }
-    describe(wanted, &parts, target, bom)
+    describe(config, &parts, target, bom)
 }
 
-/// The initrd that goes onto a medium: the same one unless the kernel is the slim one,
-/// whose point there is to be small.
-pub fn on_media(kernel: Kernel) -> PathBuf {
-    let out = paths::out_of(kernel);
-    match kernel {
-        Kernel::Slim => match Packing::of_media() {
-            Ok(Packing::Xz) => out.join("smallest/initrd.img"),
-            _ => out.join("small/initrd.img"),
-        },
-        Kernel::Cloud | Kernel::Generic => out.join("initrd.img"),
-    }
+fn stage(number: usize) -> Step {
+    Step::new("image", number, STAGES)
 }
 
-fn make_small(parts: &Parts, step: &Step) -> Result<()> {
-    let (initrd, packing) = (on_media(Kernel::Slim), Packing::of_media()?);
+fn make_small_initrd(parts: &Parts, step: &Step) -> Result<()> {
+    let (initrd, packing) = (media::initrd(Kernel::Slim), Packing::of_media()?);
     if initrd::make(parts, Layout::Solid(packing), &initrd)? {
-        step.note(&format!(
-            "{}: {}",
-            initrd.display(),
-            megabytes(size(&initrd)?)
-        ));
+        let size = megabytes(fsutil::size(&initrd)?);
+        step.note(&format!("{}: {size}", initrd.display()));
     }
     Ok(())
 }
 
-/// Makes `to` another name of `from`; a copy, where the file system has no hard links.
-pub fn same_file(from: &Path, to: &Path) -> Result<()> {
-    let identity = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino()));
-    let there = identity(from).with_context(|| format!("stat {}", from.display()))?;
-    if identity(to).is_ok_and(|here| here == there) {
-        return Ok(());
-    }
-    let temporary = to.with_extension("tmp");
-    stamp::remove(&temporary)?;
-    fs::hard_link(from, &temporary)
-        .or_else(|_| fs::copy(from, &temporary).map(drop))
-        .with_context(|| format!("link {} to {}", from.display(), temporary.display()))?;
-    fs::rename(&temporary, to).with_context(|| format!("rename to {}", to.display()))
-}
-
-/// The whole userland as a tree: packages, tables, applets, modules, our own files.
-pub fn assemble(debian: &Debian, modules: &Modules) -> Result<Tree> {
+/// Returns the whole userland as a tree: packages, tables, applets, modules and the project's own
+/// files.
+pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
     let mut tree = base(debian)?;
     add_directory(
         &mut tree,
@@ -134,15 +114,16 @@ pub fn assemble(debian: &Debian, modules: &Modules) -> Result<Tree> {
         &format!("usr/lib/modules/{}", modules.release),
     )?;
     ldcache::add(debian, &mut tree, &paths::cache().join(".tmp.ldconfig"))?;
-    overlay::lay(&mut tree, &paths::files())?;
-    userland::own(&mut tree)?;
+    overlay::apply(&mut tree, &paths::files())?;
+    userland::set_modes(&mut tree)?;
     Ok(tree)
 }
 
-/// What of it is from packages and tables: what an extension need not bring.
-pub fn base(debian: &Debian) -> Result<Tree> {
+/// Returns the part of the userland that is from packages and tables: an extension leaves these
+/// files out.
+pub fn base(debian: &PackageTree) -> Result<Tree> {
     let mut tree = userland::select(&debian.root)?;
-    userland::furnish(&mut tree, &debian.root)?;
+    userland::add_tables(&mut tree, &debian.root)?;
     applets::link(
         &mut tree,
         &applets::list(&debian.root.join("usr/bin/busybox"))?,
@@ -163,54 +144,55 @@ fn add_directory(tree: &mut Tree, from: &Path, to: &str) -> Result<()> {
 }
 
 fn make_userland(
-    debian: &Debian,
+    debian: &PackageTree,
     modules: &Modules,
     tree: &Tree,
-    packed: Packed,
+    compression: Compression,
     step: &Step,
 ) -> Result<PathBuf> {
-    let name = match packed {
-        Packed::Files => "userland.erofs",
-        Packed::No => "userland.plain.erofs",
+    let name = match compression {
+        Compression::PerFile => "userland.erofs",
+        Compression::None => "userland.plain.erofs",
     };
     let image = paths::cache_of(modules.kernel).join(name);
-    let key = erofs::key(tree, &[&debian.key, &modules.key], packed);
+    let key = erofs::key(tree, &[&debian.key, &modules.key], compression);
     stamp::make(&image, &key, |to| {
         let (paths, files) = erofs::count(tree);
         let unpacked = megabytes(tree.size()?);
         step.note(&format!(
             "userland: {paths} paths, {files} files, {unpacked} unpacked"
         ));
-        erofs::make(debian, tree, packed, to)?;
-        step.note(&format!("userland: {} as erofs", megabytes(size(to)?)));
+        erofs::make(debian, tree, compression, to)?;
+        let size = megabytes(fsutil::size(to)?);
+        step.note(&format!("userland: {size} as erofs"));
         Ok(())
     })?;
     Ok(image)
 }
 
-/// Always asks cargo, which alone knows whether they are current.
-fn make_programs(target: programs::Target, step: &Step) -> Result<Programs> {
+/// Builds the programs. There is no stamp: only cargo knows if they are up to date.
+fn make_programs(target: Target, step: &Step) -> Result<Programs> {
     step.note(&format!("init and b2p for {}", target.triple()));
     programs::build(target)
 }
 
-fn make_artifacts(wanted: &Wanted, parts: &Parts, step: &Step) -> Result<()> {
-    let out = paths::out_of(wanted.kernel);
-    let (vmlinuz, initrd) = (out.join("vmlinuz"), out.join("initrd.img"));
-    make_kernel(parts.linux, &parts.modules.release, &vmlinuz)?;
-    initrd::make(parts, Layout::Files, &initrd)?;
+fn make_artifacts(config: &BuildConfig, parts: &Parts, step: &Step) -> Result<()> {
+    let out = paths::out_of(config.kernel);
+    let (vmlinuz, initrd) = (out.join(VMLINUZ), out.join(INITRD));
+    copy_kernel(parts.linux, &parts.modules.release, &vmlinuz)?;
+    initrd::make(parts, Layout::PerFile, &initrd)?;
     step.note(&format!(
         "{}: vmlinuz {}, initrd.img {}, init {}, b2p {}",
         out.display(),
-        megabytes(size(&vmlinuz)?),
-        megabytes(size(&initrd)?),
-        megabytes(size(&parts.programs.init)?),
-        megabytes(size(&parts.programs.b2p)?)
+        megabytes(fsutil::size(&vmlinuz)?),
+        megabytes(fsutil::size(&initrd)?),
+        megabytes(fsutil::size(&parts.programs.init)?),
+        megabytes(fsutil::size(&parts.programs.b2p)?)
     ));
     Ok(())
 }
 
-fn make_kernel(linux: &Debian, release: &str, to: &Path) -> Result<bool> {
+fn copy_kernel(linux: &PackageTree, release: &str, to: &Path) -> Result<bool> {
     let from = initrd::kernel(linux, release);
     let mut inputs = Inputs::new();
     inputs.add("linux", &linux.key).add("release", release);
@@ -220,23 +202,23 @@ fn make_kernel(linux: &Debian, release: &str, to: &Path) -> Result<bool> {
     })
 }
 
-/// Writes what the artifacts are and what is in them, as a manifest and as SPDX has it.
+/// Writes the manifest and the bill of materials of the artifacts.
 fn describe(
-    wanted: &Wanted,
+    config: &BuildConfig,
     parts: &Parts,
-    target: programs::Target,
+    target: Target,
     packages: Vec<Component>,
 ) -> Result<()> {
-    let out = paths::out_of(wanted.kernel);
-    let of = |name| Artifact::of(&out.join(name), name);
-    let boot = [of("vmlinuz")?, of("initrd.img")?];
+    let out = paths::out_of(config.kernel);
+    let artifact = |name| Artifact::of(&out.join(name), name);
+    let boot = [artifact(VMLINUZ)?, artifact(INITRD)?];
     let document = spdx::Document {
-        suite: &wanted.suite,
+        suite: &config.suite,
         artifacts: &boot,
         components: &packages,
         created: bom::time::source(),
     };
-    manifest::write_text(&document.text()?, &out.join(spdx::NAME))?;
+    fsutil::replace_text(&out.join(paths::SPDX), &document.text()?)?;
     let mut artifacts = Vec::from(boot);
     artifacts.extend([
         Artifact::of(parts.userland, "userland.erofs")?,
@@ -245,22 +227,16 @@ fn describe(
     ]);
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION"),
-        suite: wanted.suite.clone(),
+        suite: config.suite.clone(),
         kernel: parts.modules.release.clone(),
         init_target: target.triple(),
         artifacts,
         packages,
     };
-    manifest::write(&manifest, &out.join("manifest.json"))
+    manifest::write(&manifest, &out.join(paths::MANIFEST))
 }
 
-fn size(path: &Path) -> Result<u64> {
-    Ok(fs::metadata(path)
-        .with_context(|| format!("stat {}", path.display()))?
-        .len())
-}
-
-/// Removes everything under out/ but people's data disks.
+/// Removes everything under `out/` except the users' data disks.
 pub fn clean() -> Result<()> {
     let out = paths::out();
     let Ok(entries) = fs::read_dir(&out) else {
@@ -269,7 +245,7 @@ pub fn clean() -> Result<()> {
     for entry in entries {
         let entry = entry?;
         if !entry.file_name().to_string_lossy().starts_with("data") {
-            stamp::remove(&entry.path())?;
+            fsutil::remove(&entry.path())?;
         }
     }
     Ok(())

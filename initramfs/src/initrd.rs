@@ -12,7 +12,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use crate::archive;
-use crate::fetch::Debian;
+use crate::fetch::PackageTree;
 use crate::modules::Modules;
 use crate::programs::Programs;
 use crate::progress::Step;
@@ -59,7 +59,7 @@ pub const HEAD: Packing = Packing::None;
 pub enum Layout {
     /// To start fast and to lie in memory: the kernel copies it, and what is read of the
     /// userland is unpacked then.
-    Files,
+    PerFile,
     /// To be small on a medium: one stream, which the kernel unpacks before PID 1.
     Solid(Packing),
 }
@@ -70,9 +70,9 @@ const ORDER: &str = "modules/order";
 /// What goes into the initrd.
 pub struct Parts<'a> {
     /// For the tools and busybox.
-    pub debian: &'a Debian,
+    pub debian: &'a PackageTree,
     /// The kernel's packages.
-    pub linux: &'a Debian,
+    pub linux: &'a PackageTree,
     /// For the early ones.
     pub modules: &'a Modules,
     /// PID 1 and its client.
@@ -143,7 +143,7 @@ fn write(parts: &Parts, layout: Layout, to: &Path) -> Result<()> {
     tail.file("userland.erofs", parts.userland, 0o444);
     if let Layout::Solid(packing) = layout {
         archive::cpio::write(&tail, &mut head_bytes)?;
-        Step::begin(5, 5).note("initrd: packing it as one stream, which takes two minutes");
+        Step::new("image", 5, 5).note("initrd: packing it as one stream, which takes two minutes");
         let packed = pack(parts.debian, head_bytes, packing)?;
         return fs::write(to, packed).with_context(|| format!("write {}", to.display()));
     }
@@ -157,7 +157,7 @@ fn write(parts: &Parts, layout: Layout, to: &Path) -> Result<()> {
 /// Packs an archive. Zeros follow it up to a 512-byte border, four at the least: the
 /// kernel takes an empty chunk for the end of an lz4 stream, and finds the next archive
 /// after zeros.
-pub fn pack(debian: &Debian, bytes: Vec<u8>, packing: Packing) -> Result<Vec<u8>> {
+pub fn pack(debian: &PackageTree, bytes: Vec<u8>, packing: Packing) -> Result<Vec<u8>> {
     let mut packed = match packing {
         Packing::None => return Ok(bytes),
         Packing::Lz4 => filter(debian, &["lz4", "-l", "-12", "-c"], bytes)?,
@@ -176,7 +176,7 @@ pub fn pack(debian: &Debian, bytes: Vec<u8>, packing: Packing) -> Result<Vec<u8>
 }
 
 /// Sends bytes through a tool.
-fn filter(debian: &Debian, command: &[&str], bytes: Vec<u8>) -> Result<Vec<u8>> {
+fn filter(debian: &PackageTree, command: &[&str], bytes: Vec<u8>) -> Result<Vec<u8>> {
     let [name, arguments @ ..] = command else {
         bail!("no tool is named")
     };
@@ -202,6 +202,6 @@ fn filter(debian: &Debian, command: &[&str], bytes: Vec<u8>) -> Result<Vec<u8>> 
 }
 
 /// Where the kernel image of the tree is.
-pub fn kernel(linux: &Debian, release: &str) -> PathBuf {
+pub fn kernel(linux: &PackageTree, release: &str) -> PathBuf {
     linux.root.join(format!("boot/vmlinuz-{release}"))
 }

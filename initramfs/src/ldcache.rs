@@ -7,14 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::elf::LIBRARIES;
-use crate::fetch::Debian;
-use crate::stamp;
-use crate::tools;
+use crate::fetch::PackageTree;
 use crate::tree::{Node, Source, Tree};
+use crate::{fsutil, tools};
 
 /// Adds the cache to `tree`; `scratch` is a directory for the copies.
-pub fn add(debian: &Debian, tree: &mut Tree, scratch: &Path) -> Result<()> {
-    stamp::remove(scratch)?;
+pub fn add(debian: &PackageTree, tree: &mut Tree, scratch: &Path) -> Result<()> {
+    fsutil::remove(scratch)?;
     copy_libraries(tree, scratch)?;
     let mut ldconfig = tools::command_in(debian, "ldconfig")?;
     // -X: the links between the libraries are already as the packages have them.
@@ -26,7 +25,7 @@ pub fn add(debian: &Debian, tree: &mut Tree, scratch: &Path) -> Result<()> {
     let cache = scratch.join("cache");
     let bytes = fs::read(&cache).with_context(|| format!("read {}", cache.display()))?;
     tree.bytes("etc/ld.so.cache", bytes, 0o644);
-    stamp::remove(scratch)
+    fsutil::remove(scratch)
 }
 
 fn copy_libraries(tree: &Tree, to: &Path) -> Result<()> {

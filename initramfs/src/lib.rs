@@ -7,6 +7,7 @@
 
 pub mod applets;
 pub mod archive;
+pub mod artifact;
 pub mod bom;
 pub mod boot;
 pub mod cargo_tool;
@@ -16,6 +17,7 @@ pub mod elf;
 pub mod erofs;
 pub mod ext;
 pub mod fetch;
+pub mod fsutil;
 pub mod host;
 pub mod image;
 pub mod initrd;
@@ -23,9 +25,12 @@ pub mod iso;
 pub mod kernel;
 pub mod ldcache;
 pub mod manifest;
+pub mod media;
+mod mmdebstrap;
 pub mod modules;
 pub mod nextest;
 pub mod oci;
+pub mod options;
 pub mod overlay;
 pub mod package_metadata;
 pub mod packages;

@@ -1,76 +1,43 @@
-//! `manifest.json`: what the artifacts are and what they were made from.
+// SPDX-License-Identifier: Apache-2.0
+//! `manifest.json`: the artifacts of a build and the packages they are made of.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
+use crate::artifact::Artifact;
 use crate::bom::Component;
-use crate::stamp;
+use crate::fsutil;
 
-/// The whole manifest.
+/// Content of the file.
 #[derive(Debug, Serialize)]
 pub struct Manifest {
-    /// boot2podman's version.
+    /// Version of boot2podman.
     pub version: &'static str,
-    /// The Debian release.
+    /// Debian release.
     pub suite: String,
-    /// The kernel's release.
+    /// Release of the kernel.
     pub kernel: String,
-    /// How PID 1 was linked.
+    /// Rust target of PID 1 and its client.
     pub init_target: &'static str,
-    /// Every file that was made.
+    /// Files that were made.
     pub artifacts: Vec<Artifact>,
-    /// Every package of which something is in the machine.
+    /// Packages and crates of which code or data is in the machine.
     pub packages: Vec<Component>,
 }
 
-/// A file that was made.
-#[derive(Debug, Serialize)]
-pub struct Artifact {
-    /// Its name under out/.
-    pub name: String,
-    /// Its bytes.
-    pub size: u64,
-    /// Its hash.
-    pub sha256: String,
-}
-
-impl Artifact {
-    /// Measures a file.
-    pub fn of(path: &Path, name: &str) -> Result<Self> {
-        let size = fs::metadata(path)
-            .with_context(|| format!("stat {}", path.display()))?
-            .len();
-        Ok(Artifact {
-            name: name.to_string(),
-            size,
-            sha256: stamp::file_digest(path)?,
-        })
-    }
-}
-
-/// Writes the manifest, in place of the old one at once.
+/// Replaces the manifest at `path`.
 pub fn write(manifest: &Manifest, path: &Path) -> Result<()> {
     let mut text = serde_json::to_string_pretty(manifest)?;
     text.push('\n');
-    write_text(&text, path)
-}
-
-/// Writes a text, in place of an older one at once; one that says the same stays.
-pub fn write_text(text: &str, path: &Path) -> Result<()> {
-    if fs::read_to_string(path).is_ok_and(|old| old == text) {
-        return Ok(());
-    }
-    let temporary = path.with_extension("tmp");
-    fs::write(&temporary, text).with_context(|| format!("write {}", temporary.display()))?;
-    fs::rename(&temporary, path).with_context(|| format!("rename to {}", path.display()))
+    fsutil::replace_text(path, &text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn an_artifact_is_measured_and_the_manifest_is_json() -> Result<()> {

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::fetch::Debian;
+use crate::fetch::PackageTree;
 use crate::packages::Kernel;
 use crate::progress::Step;
 use crate::stamp::{self, Inputs};
-use crate::{paths, tools};
+use crate::{fsutil, paths, tools};
 
 mod hardware;
 
@@ -257,7 +257,12 @@ fn is_in(rows: &[Row], name: &str) -> bool {
 
 /// Unpacks the table's modules and runs depmod over them, unless that was done before.
 /// `debian` has depmod, `linux` the kernel's packages.
-pub fn prepare(debian: &Debian, linux: &Debian, kernel: Kernel, step: &Step) -> Result<Modules> {
+pub fn prepare(
+    debian: &PackageTree,
+    linux: &PackageTree,
+    kernel: Kernel,
+    step: &Step,
+) -> Result<Modules> {
     let release = linux.kernel_release()?;
     let mut inputs = Inputs::new();
     inputs.add("debian", &debian.key).add("linux", &linux.key);
@@ -270,7 +275,7 @@ pub fn prepare(debian: &Debian, linux: &Debian, kernel: Kernel, step: &Step) -> 
         let all = to.join("all");
         depmod(debian, &release, &linux.root.join("usr"), Some(&all))?;
         let index = read_index(&all.join("lib/modules").join(&release), linux, &release)?;
-        stamp::remove(&all)?;
+        fsutil::remove(&all)?;
         unpack_all(linux, &release, &index.closure(names(kernel))?, to)?;
         depmod(debian, &release, &to.join("usr"), None)
     })?;
@@ -282,7 +287,7 @@ pub fn prepare(debian: &Debian, linux: &Debian, kernel: Kernel, step: &Step) -> 
     })
 }
 
-fn read_index(at: &Path, linux: &Debian, release: &str) -> Result<Index> {
+fn read_index(at: &Path, linux: &PackageTree, release: &str) -> Result<Index> {
     let read = |path: PathBuf| {
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
@@ -298,7 +303,7 @@ fn read_index(at: &Path, linux: &Debian, release: &str) -> Result<Index> {
 }
 
 /// Runs depmod over `base`/lib/modules/`release`, with its output there or under `out`.
-fn depmod(debian: &Debian, release: &str, base: &Path, out: Option<&Path>) -> Result<()> {
+fn depmod(debian: &PackageTree, release: &str, base: &Path, out: Option<&Path>) -> Result<()> {
     let mut command = tools::command_in(debian, "depmod")?;
     command.arg("-b").arg(base);
     if let Some(out) = out {
@@ -314,7 +319,7 @@ const LISTS: &[&str] = &[
     "modules.builtin.modinfo",
 ];
 
-fn unpack_all(linux: &Debian, release: &str, paths: &[String], to: &Path) -> Result<()> {
+fn unpack_all(linux: &PackageTree, release: &str, paths: &[String], to: &Path) -> Result<()> {
     let from = linux.root.join("usr/lib/modules").join(release);
     let to = to.join("usr/lib/modules").join(release);
     fs::create_dir_all(&to).with_context(|| format!("make {}", to.display()))?;

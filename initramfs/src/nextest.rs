@@ -24,8 +24,8 @@ const CARGO_NEXTEST: CargoTool = CargoTool {
 ///
 /// # Errors
 /// A test fails, or cargo-nextest cannot be provided.
-pub fn main(args: &[String]) -> Result<()> {
-    let program = CARGO_NEXTEST.find(&Step::of("nextest", 1, 1))?;
+pub fn run(args: &[String]) -> Result<()> {
+    let program = CARGO_NEXTEST.find(&Step::new("nextest", 1, 1))?;
     let mut command = Command::new(&program);
     command.args(["nextest", "run", "--workspace"]).args(args);
     let status = command.current_dir(paths::root()).status();

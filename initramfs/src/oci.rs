@@ -10,17 +10,12 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
-use crate::fetch::Wanted;
+use crate::fetch::BuildConfig;
+use crate::paths::{DISK_OCI, KERNEL_OCI, QCOW2};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
-use crate::{bom, image, paths, sums};
+use crate::{bom, fsutil, image, paths, sums};
 
-/// The archive with kernel and initrd, under out/.
-pub const KERNEL: &str = "boot2podman-kernel.oci.tar";
-/// The archive with the disk.
-pub const DISK: &str = "boot2podman-disk.oci.tar";
-/// The disk, which `make disk` makes.
-pub const DISK_IMAGE: &str = crate::disk::NAME;
 /// Where the disk is in its image: KubeVirt looks there.
 pub const DISK_DIR: &str = "disk";
 /// Where kernel and initrd are in theirs.
@@ -52,16 +47,16 @@ struct Image<'a> {
 ///
 /// # Errors
 /// What went wrong, with the file.
-pub fn main() -> Result<()> {
-    image::main()?;
-    let wanted = Wanted::from_env()?;
+pub fn build() -> Result<()> {
+    image::build()?;
+    let config = BuildConfig::from_env()?;
     let out = paths::out();
     let _lock = stamp::lock(&out)?;
-    let from = paths::out_of(wanted.kernel);
+    let from = paths::out_of(config.kernel);
     let files = ["vmlinuz", "initrd.img"].map(|name| from.join(name));
-    kernel(&files, &from.join(KERNEL), &Step::of("oci", 1, 2))?;
-    image::same_file(&from.join(KERNEL), &out.join(KERNEL))?;
-    disk(&out, &Step::of("oci", 2, 2))?;
+    kernel(&files, &from.join(KERNEL_OCI), &Step::new("oci", 1, 2))?;
+    fsutil::link_or_copy(&from.join(KERNEL_OCI), &out.join(KERNEL_OCI))?;
+    disk(&out, &Step::new("oci", 2, 2))?;
     sums::write(&out)
 }
 
@@ -85,9 +80,9 @@ pub fn kernel(files: &[PathBuf], to: &Path, step: &Step) -> Result<()> {
 /// Makes the image for `containerDisk` of the disk in `out`. Without one there is
 /// nothing to be done, nor an old archive to be left.
 fn disk(out: &Path, step: &Step) -> Result<()> {
-    let (disk, to) = (out.join(DISK_IMAGE), out.join(DISK));
+    let (disk, to) = (out.join(QCOW2), out.join(DISK_OCI));
     if !disk.exists() {
-        stamp::remove(&to)?;
+        fsutil::remove(&to)?;
         let (disk, to) = (disk.display(), to.display());
         step.note(&format!("no {disk}: run `make disk` first, for {to}"));
         return Ok(());
@@ -156,7 +151,7 @@ impl Image<'_> {
         }
         copy(&mut tar, &layer, &format!("blobs/sha256/{sum}"), 0)?;
         tar.into_inner()?.into_inner()?.sync_all()?;
-        stamp::remove(&layer)
+        fsutil::remove(&layer)
     }
 
     /// Not compressed: kernel, initrd and disk are already.

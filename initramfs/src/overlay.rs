@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 use crate::tree::Tree;
 
 /// Copies the tree under `from` over `tree`.
-pub fn lay(tree: &mut Tree, from: &Path) -> Result<()> {
-    lay_directory(tree, from, "")
+pub fn apply(tree: &mut Tree, from: &Path) -> Result<()> {
+    apply_directory(tree, from, "")
 }
 
-fn lay_directory(tree: &mut Tree, from: &Path, prefix: &str) -> Result<()> {
+fn apply_directory(tree: &mut Tree, from: &Path, prefix: &str) -> Result<()> {
     let entries = fs::read_dir(from).with_context(|| format!("read {}", from.display()))?;
     for entry in entries {
         let entry = entry?;
@@ -29,7 +29,7 @@ fn lay_directory(tree: &mut Tree, from: &Path, prefix: &str) -> Result<()> {
             tree.link(&path, &fs::read_link(entry.path())?.to_string_lossy());
         } else if meta.is_dir() {
             tree.dir(&path);
-            lay_directory(tree, &entry.path(), &path)?;
+            apply_directory(tree, &entry.path(), &path)?;
         } else {
             let executable = meta.permissions().mode() & 0o100 != 0;
             let bytes = content(&entry.path(), &path)?;
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn our_files_are_there_and_the_version_is_filled_in() -> Result<()> {
         let mut tree = Tree::new();
-        lay(&mut tree, &crate::paths::files())?;
+        apply(&mut tree, &crate::paths::files())?;
         let release = text(&tree, "usr/lib/os-release");
         assert!(release.contains("ID=boot2podman\n"), "{release}");
         assert!(
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn no_account_has_a_password() -> Result<()> {
         let mut tree = Tree::new();
-        lay(&mut tree, &crate::paths::files())?;
+        apply(&mut tree, &crate::paths::files())?;
         for line in text(&tree, "etc/shadow").lines() {
             assert_eq!(line.split(':').nth(1), Some("*"), "{line}");
         }

@@ -1,16 +1,41 @@
-//! Where things are. Everything made lies under `out/`; `OUT=` moves it.
+// SPDX-License-Identifier: Apache-2.0
+//! Directories of the project and names of the artifacts. Everything that is built lies under
+//! `out/`; the environment variable `OUT=` moves it.
 
 use std::path::{Path, PathBuf};
 
 use crate::packages::Kernel;
 
-/// The project's root directory: the one that holds the workspace's `Cargo.toml`.
+/// Name of the kernel image under `out/` and on media.
+pub const VMLINUZ: &str = "vmlinuz";
+/// Name of the initrd under `out/` and on media.
+pub const INITRD: &str = "initrd.img";
+/// Name of the list of artifacts and packages.
+pub const MANIFEST: &str = "manifest.json";
+/// Name of the bill of materials of kernel and initrd.
+pub const SPDX: &str = "boot2podman.spdx.json";
+/// Name of the ISO.
+pub const ISO: &str = "boot2podman.iso";
+/// Name of the bill of materials of the ISO.
+pub const ISO_SPDX: &str = "boot2podman.iso.spdx.json";
+/// Name of the disk for virtual machines.
+pub const QCOW2: &str = "boot2podman.qcow2";
+/// Name of the disk for real ones, to be written to a device as it is.
+pub const RAW_DISK: &str = "boot2podman.raw";
+/// Name of the OCI archive with kernel and initrd.
+pub const KERNEL_OCI: &str = "boot2podman-kernel.oci.tar";
+/// Name of the OCI archive with the disk.
+pub const DISK_OCI: &str = "boot2podman-disk.oci.tar";
+/// Name of the list of checksums.
+pub const SHA256SUMS: &str = "SHA256SUMS";
+
+/// Returns the project's root, which holds the workspace's `Cargo.toml`.
 pub fn root() -> PathBuf {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_dir.parent().unwrap_or(crate_dir).to_path_buf()
 }
 
-/// Where the artifacts go.
+/// Returns the directory of the artifacts.
 pub fn out() -> PathBuf {
     match std::env::var_os("OUT") {
         Some(dir) => std::path::absolute(&dir).unwrap_or_else(|_| PathBuf::from(dir)),
@@ -18,22 +43,27 @@ pub fn out() -> PathBuf {
     }
 }
 
-/// Where the stages keep what they need not do twice.
-pub fn cache() -> PathBuf {
-    out().join("cache")
-}
-
-/// Where they keep what is so for one kernel only.
-pub fn cache_of(kernel: Kernel) -> PathBuf {
-    cache().join(kernel.name())
-}
-
-/// Where the artifacts of one kernel go, whichever `KERNEL=` asks for.
+/// Returns the directory of the artifacts of one kernel, whichever `KERNEL=` selects.
 pub fn out_of(kernel: Kernel) -> PathBuf {
     out().join(kernel.name())
 }
 
-/// The plain files that are copied over the userland.
+/// Returns the directory of fetched trees and intermediate results.
+pub fn cache() -> PathBuf {
+    out().join("cache")
+}
+
+/// Returns the directory of intermediate results that depend on the kernel.
+pub fn cache_of(kernel: Kernel) -> PathBuf {
+    cache().join(kernel.name())
+}
+
+/// Returns the directory of extensions.
+pub fn extensions() -> PathBuf {
+    out().join("ext")
+}
+
+/// Returns the directory of the plain files that are copied over the userland.
 pub fn files() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("files")
 }

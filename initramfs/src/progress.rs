@@ -1,36 +1,32 @@
-//! Lines about the long steps, with the time they took; nothing when nothing is done.
+// SPDX-License-Identifier: Apache-2.0
+//! Progress reports of the long steps on standard error. A step that finds nothing to do reports
+//! nothing.
 
 use std::time::Instant;
 
-/// A step of the build that is under way. One that finds nothing to do says nothing.
+/// Step of a build.
 pub struct Step {
     label: String,
     start: Instant,
 }
 
 impl Step {
-    /// Step `number` of `total` begins.
-    pub fn begin(number: usize, total: usize) -> Self {
-        Step::of("image", number, total)
-    }
-
-    /// The same of another target than `image`.
-    pub fn of(target: &str, number: usize, total: usize) -> Self {
-        let label = format!("[{target} {number}/{total}]");
+    /// Starts step `number` of `total` of a target, as `image`.
+    pub fn new(target: &str, number: usize, total: usize) -> Self {
         Step {
-            label,
+            label: format!("[{target} {number}/{total}]"),
             start: Instant::now(),
         }
     }
 
-    /// Says what is going on, and how long the step has taken.
-    pub fn note(&self, what: &str) {
+    /// Reports `text`, with the time since the step started.
+    pub fn note(&self, text: &str) {
         let seconds = self.start.elapsed().as_secs_f32();
-        eprintln!("{} {seconds:>5.1} s  {what}", self.label);
+        eprintln!("{} {seconds:>5.1} s  {text}", self.label);
     }
 }
 
-/// A number of bytes as people read them, in decimal megabytes.
+/// Formats a number of bytes in decimal megabytes.
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.2} MB", bytes as f64 / 1e6)
 }

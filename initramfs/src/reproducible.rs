@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::fetch::{Debian, Wanted};
+use crate::fetch::{BuildConfig, PackageTree};
 use crate::progress::{Step, megabytes};
-use crate::{paths, stamp, sums, tools};
+use crate::{fsutil, kernel, paths, stamp, sums, tools};
 
 /// A place to build in.
 struct Place {
@@ -48,20 +48,20 @@ const TARGETS: &[&str] = &["iso", "disk", "oci"];
 ///
 /// # Errors
 /// When a build fails, or the two differ.
-pub fn main() -> Result<()> {
-    let wanted = Wanted::from_env()?;
-    let step = Step::of("reproducible", 1, 3);
+pub fn check() -> Result<()> {
+    let config = BuildConfig::from_env()?;
+    let step = Step::new("reproducible", 1, 3);
     let trees = [
-        wanted.fetch(&step)?,
-        wanted.fetch_kernel(&step)?,
-        wanted.fetch_loaders(&step)?,
+        config.fetch_userland(&step)?,
+        kernel::fetch(&config, &step)?,
+        config.fetch_loaders(&step)?,
     ];
     let commit = commit(&step)?;
     let base = paths::out().join("reproducible");
-    stamp::remove(&base)?;
+    fsutil::remove(&base)?;
     let mut made = Vec::new();
     for (number, place) in (1..).zip(&PLACES) {
-        let step = Step::of("reproducible", number, 3);
+        let step = Step::new("reproducible", number, 3);
         let dir = base.join(place.dir);
         step.note(&dir.display().to_string());
         clone(&commit, &dir)?;
@@ -71,8 +71,8 @@ pub fn main() -> Result<()> {
             .try_for_each(|target| build(place, &dir, target))?;
         made.push(dir.join("out"));
     }
-    compare(&made[0], &made[1], &Step::of("reproducible", 3, 3))?;
-    stamp::remove(&base)
+    compare(&made[0], &made[1], &Step::new("reproducible", 3, 3))?;
+    fsutil::remove(&base)
 }
 
 /// What is checked out: only what is committed is built, and both times the same,
@@ -110,7 +110,7 @@ fn clone(commit: &str, to: &Path) -> Result<()> {
 }
 
 /// Gives the other build a fetched tree with its stamp: hard links, nothing copied.
-fn share(tree: &Debian, dir: &Path) -> Result<()> {
+fn share(tree: &PackageTree, dir: &Path) -> Result<()> {
     let below = tree.root.strip_prefix(paths::out())?;
     let to = dir.join("out").join(below);
     let to = to.parent().context("a tree is in a directory")?;
@@ -165,7 +165,7 @@ fn home(dir: &Path) -> Result<PathBuf> {
 /// Says what each file is, and fails where two differ.
 fn compare(one: &Path, two: &Path, step: &Step) -> Result<()> {
     let mut faults = Vec::new();
-    for name in sums::FILES.iter().chain(&[sums::NAME]) {
+    for name in sums::FILES.iter().chain(&[paths::SHA256SUMS]) {
         let (a, b) = (one.join(name), two.join(name));
         if !a.exists() && !b.exists() {
             continue;
@@ -221,7 +221,7 @@ mod tests {
         fs::create_dir_all(&one)?;
         fs::create_dir_all(&two)?;
         let write = |dir: &Path, text: &str| fs::write(dir.join("vmlinuz"), text);
-        let step = Step::of("test", 1, 1);
+        let step = Step::new("test", 1, 1);
         write(&one, "the same")?;
         write(&two, "the same")?;
         compare(&one, &two, &step)?;

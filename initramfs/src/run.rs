@@ -2,15 +2,14 @@
 
 mod connect;
 mod data_disk;
-pub mod options;
 mod place;
 mod tunnel;
 
+use crate::options::Options;
 use crate::{image, paths};
 use anyhow::{Context, Result};
 use connect::Connect;
 use nix::sys::termios::{self, SetArg};
-use options::Options;
 use place::Place;
 use std::fs;
 use std::net::TcpListener;
@@ -30,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(60);
 /// Settings come as `NAME=value` in `args` or from the environment.
 pub fn run(args: &[String]) -> Result<()> {
     let options = Options::read(args, |name| std::env::var(name).ok())?;
-    image::main()?;
+    image::build()?;
     let out = paths::out();
     let place = Place::claim(&out)?;
     let own = Key::in_dir(&out)?;

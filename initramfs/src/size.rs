@@ -7,10 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::fetch::{Debian, Wanted};
+use crate::fetch::{BuildConfig, PackageTree};
 use crate::progress::megabytes;
 use crate::tree::Node;
-use crate::{image, iso, modules, package_metadata, paths, progress::Step, stamp, tools};
+use crate::{image, kernel, media, modules, package_metadata, paths, progress::Step, stamp, tools};
 
 /// How many parts of the userland have a line of their own.
 const SHOWN: usize = 24;
@@ -31,11 +31,11 @@ pub struct Part {
 ///
 /// # Errors
 /// What could not be made or read.
-pub fn main() -> Result<()> {
-    image::main()?;
-    let wanted = Wanted::from_env()?;
+pub fn report() -> Result<()> {
+    image::build()?;
+    let config = BuildConfig::from_env()?;
     let _lock = stamp::lock(&paths::out())?;
-    let parts = parts(&wanted)?;
+    let parts = parts(&config)?;
     print!("{}", table(&parts));
     let picture = paths::out().join("size.svg");
     fs::write(&picture, svg(&parts)).with_context(|| format!("write {}", picture.display()))?;
@@ -43,11 +43,11 @@ pub fn main() -> Result<()> {
     Ok(())
 }
 
-fn parts(wanted: &Wanted) -> Result<Vec<Part>> {
-    let out = paths::out_of(wanted.kernel);
+fn parts(config: &BuildConfig) -> Result<Vec<Part>> {
+    let out = paths::out_of(config.kernel);
     let len = |path: &Path| Ok::<u64, anyhow::Error>(fs::metadata(path)?.len());
     let (vmlinuz, initrd) = (len(&out.join("vmlinuz"))?, len(&out.join("initrd.img"))?);
-    let userland = paths::cache_of(wanted.kernel).join("userland.erofs");
+    let userland = paths::cache_of(config.kernel).join("userland.erofs");
     let whole = |name: &str, bytes| Part {
         name: name.to_owned(),
         packed: bytes,
@@ -58,8 +58,8 @@ fn parts(wanted: &Wanted) -> Result<Vec<Part>> {
         whole("the kernel, vmlinuz", vmlinuz),
         whole("the initrd's head: init, b2p, busybox, early modules", head),
     ];
-    let debian = wanted.debian();
-    let mut of_userland = by_owner(&debian, wanted, &userland)?;
+    let debian = config.userland_tree();
+    let mut of_userland = by_owner(&debian, config, &userland)?;
     of_userland.sort_by(|a, b| b.packed.cmp(&a.packed).then(a.name.cmp(&b.name)));
     let rest = of_userland.split_off(of_userland.len().min(SHOWN));
     let (named, known): (Vec<_>, u64) = {
@@ -75,9 +75,9 @@ fn parts(wanted: &Wanted) -> Result<Vec<Part>> {
     // Directories, inodes, the ends of blocks.
     let left = len(&userland)?.saturating_sub(known);
     parts.push(whole("the userland's own tables", left));
-    let iso = out.join(iso::NAME);
+    let iso = out.join(paths::ISO);
     if let Ok(iso) = len(&iso) {
-        let on_it = vmlinuz + len(&image::on_media(wanted.kernel))?;
+        let on_it = vmlinuz + len(&media::initrd(config.kernel))?;
         let name = format!(
             "(the ISO is {}: with GRUB for BIOS and UEFI)",
             megabytes(iso)
@@ -88,10 +88,10 @@ fn parts(wanted: &Wanted) -> Result<Vec<Part>> {
 }
 
 /// The userland's files by the package that each comes from.
-fn by_owner(debian: &Debian, wanted: &Wanted, userland: &Path) -> Result<Vec<Part>> {
-    let step = Step::of("size", 1, 1);
-    let linux = wanted.fetch_kernel(&step)?;
-    let modules = modules::prepare(debian, &linux, wanted.kernel, &step)?;
+fn by_owner(debian: &PackageTree, config: &BuildConfig, userland: &Path) -> Result<Vec<Part>> {
+    let step = Step::new("size", 1, 1);
+    let linux = kernel::fetch(config, &step)?;
+    let modules = modules::prepare(debian, &linux, config.kernel, &step)?;
     let (tree, owners) = (
         image::assemble(debian, &modules)?,
         package_metadata::owners(&debian.root)?,
@@ -119,7 +119,7 @@ fn by_owner(debian: &Debian, wanted: &Wanted, userland: &Path) -> Result<Vec<Par
 }
 
 /// A file's bytes in the image and as it is read, by dump.erofs(1).
-fn on_disk(debian: &Debian, userland: &Path, path: &str) -> Result<(u64, u64)> {
+fn on_disk(debian: &PackageTree, userland: &Path, path: &str) -> Result<(u64, u64)> {
     let mut command = tools::command_in(debian, "dump.erofs")?;
     command.arg(format!("--path=/{path}")).arg(userland);
     let said = tools::run(&mut command, "dump.erofs")?;

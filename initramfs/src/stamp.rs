@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
+use crate::fsutil;
+
 /// Collects inputs, each under a name so that neighbours cannot run together.
 #[derive(Default)]
 pub struct Inputs(Sha256);
@@ -88,11 +90,11 @@ pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -
     let parent = output.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
     let temporary = temporary_path(output);
-    remove(&temporary)?;
-    remove(&stamp_path(output))?;
+    fsutil::remove(&temporary)?;
+    fsutil::remove(&stamp_path(output))?;
     work(&temporary).inspect_err(|_| {
         // The error is what matters; the leftover is removed by the next run at the latest.
-        let _ = remove(&temporary);
+        let _ = fsutil::remove(&temporary);
     })?;
     remove_if_dir(output)?;
     fs::rename(&temporary, output)
@@ -111,7 +113,11 @@ fn temporary_path(output: &Path) -> PathBuf {
 }
 
 fn remove_if_dir(path: &Path) -> Result<()> {
-    if path.is_dir() { remove(path) } else { Ok(()) }
+    if path.is_dir() {
+        fsutil::remove(path)
+    } else {
+        Ok(())
+    }
 }
 
 /// Keeps a second build out of `dir` until this one is done; the lock goes with the
@@ -129,21 +135,6 @@ pub fn lock(dir: &Path) -> Result<Flock<fs::File>> {
             .map_err(|(_, error)| error)
             .with_context(|| format!("lock {}", path.display()))
     })
-}
-
-/// Removes a file or a whole tree, which need not exist.
-pub fn remove(path: &Path) -> Result<()> {
-    let done = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match done {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

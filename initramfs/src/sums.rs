@@ -1,43 +1,48 @@
-//! `SHA256SUMS`: the hash of everything under out/ that people take away, in the form
-//! that `sha256sum -c` reads. Every target that makes such a file ends with it.
+// SPDX-License-Identifier: Apache-2.0
+//! `SHA256SUMS`: the hash of every file under `out/` that people download, in the format of
+//! sha256sum(1). Each target that makes such a file writes the list anew at its end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::bom::spdx;
-use crate::{disk, iso, manifest, oci, stamp};
+use crate::paths::SHA256SUMS;
+use crate::{fsutil, paths, stamp};
 
-/// Its name under out/.
-pub const NAME: &str = "SHA256SUMS";
-
-/// What it speaks of, where it is there.
+/// Files that are listed if they exist.
 pub const FILES: &[&str] = &[
-    "vmlinuz",
-    "initrd.img",
-    "manifest.json",
-    spdx::NAME,
-    iso::NAME,
-    "boot2podman.iso.spdx.json",
-    oci::DISK_IMAGE,
-    disk::RAW,
-    oci::KERNEL,
-    oci::DISK,
+    paths::VMLINUZ,
+    paths::INITRD,
+    paths::MANIFEST,
+    paths::SPDX,
+    paths::ISO,
+    paths::ISO_SPDX,
+    paths::QCOW2,
+    paths::RAW_DISK,
+    paths::KERNEL_OCI,
+    paths::DISK_OCI,
 ];
 
-/// Writes the sums of what there is in `out`.
+/// Writes the checksums of the files that exist in `out`.
 ///
 /// # Errors
-/// When a file cannot be read, or the sums cannot be written.
+/// A file cannot be read, or the list cannot be written.
 pub fn write(out: &Path) -> Result<()> {
-    let mut text = String::new();
-    for name in FILES {
-        let file = out.join(name);
-        if file.exists() {
-            text += &format!("{}  {name}\n", stamp::file_digest(&file)?);
-        }
-    }
-    manifest::write_text(&text, &out.join(NAME))
+    let present = FILES.iter().map(|name| out.join(name));
+    let present: Vec<PathBuf> = present.filter(|file| file.exists()).collect();
+    fsutil::replace_text(&out.join(SHA256SUMS), &lines(&present)?)
+}
+
+/// Returns one line of sha256sum(1) for each file, with the file's name and no directory.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn lines(files: &[PathBuf]) -> Result<String> {
+    let line = |file: &PathBuf| {
+        let digest = stamp::file_digest(file)?;
+        Ok(format!("{digest}  {}\n", fsutil::file_name(file)?))
+    };
+    files.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -49,21 +54,21 @@ mod tests {
     #[test]
     fn the_real_sha256sum_agrees() -> Result<()> {
         let dir = tempfile::tempdir()?;
-        fs::write(dir.path().join("vmlinuz"), "kernel")?;
-        fs::write(dir.path().join(iso::NAME), "disc")?;
+        fs::write(dir.path().join(paths::VMLINUZ), "kernel")?;
+        fs::write(dir.path().join(paths::ISO), "disc")?;
         fs::write(dir.path().join("other"), "nobody's")?;
         write(dir.path())?;
-        let sums = fs::read_to_string(dir.path().join(NAME))?;
+        let sums = fs::read_to_string(dir.path().join(SHA256SUMS))?;
         assert_eq!(sums.lines().count(), 2, "{sums}");
         let check = || {
             let mut command = Command::new("sha256sum");
             command
-                .args(["--check", "--quiet", "--strict", NAME])
+                .args(["--check", "--quiet", "--strict", SHA256SUMS])
                 .current_dir(dir.path());
             command.output().map(|o| o.status.success())
         };
         assert!(check()?);
-        fs::write(dir.path().join("vmlinuz"), "another")?;
+        fs::write(dir.path().join(paths::VMLINUZ), "another")?;
         assert!(!check()?);
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::elf;
-use crate::fetch::{Debian, Wanted};
+use crate::fetch::{BuildConfig, PackageTree};
 
 const LOADER: &str = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
@@ -17,7 +17,7 @@ const DIRECTORIES: &[&str] = &["usr/bin", "usr/sbin", "usr/libexec/docker/cli-pl
 /// tree that the environment's `SUITE=` and `MIRROR=` select. The tree must have been
 /// fetched: `make image` does.
 pub fn command(name: &str) -> Result<Command> {
-    let debian = Wanted::from_env()?.debian();
+    let debian = BuildConfig::from_env()?.userland_tree();
     if !debian.root.exists() {
         bail!(
             "{name}: no tools yet at {}; run `make image` first",
@@ -28,7 +28,7 @@ pub fn command(name: &str) -> Result<Command> {
 }
 
 /// The same in a tree at hand.
-pub fn command_in(debian: &Debian, name: &str) -> Result<Command> {
+pub fn command_in(debian: &PackageTree, name: &str) -> Result<Command> {
     let program = find(&debian.root, name)?;
     if elf::needs(&program)?.interpreter.is_none() {
         return Ok(Command::new(program));

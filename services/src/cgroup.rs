@@ -19,13 +19,13 @@ const MOST_PROCESSES: usize = 4_096;
 
 /// The group of one service.
 #[derive(Debug)]
-pub struct Group(PathBuf);
+pub struct Cgroup(PathBuf);
 
-impl Group {
+impl Cgroup {
     /// That of the service `name`, in the directory of all services.
     #[must_use]
-    pub fn of(services: &Path, name: &str) -> Group {
-        Group(services.join(name))
+    pub fn of(services: &Path, name: &str) -> Cgroup {
+        Cgroup(services.join(name))
     }
 
     /// Makes it, sets its limits, and opens the directory, which a process begins in or

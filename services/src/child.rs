@@ -54,7 +54,7 @@ pub(crate) const STAGES: [Stage; 10] = [
 ];
 
 /// Everything that the child needs, made before the fork.
-pub(crate) struct Image {
+pub(crate) struct ExecPlan {
     pub(crate) argv: Vec<CString>,
     pub(crate) env: Vec<CString>,
     /// `LISTEN_PID=` with room for the digits, known only after the fork.
@@ -78,7 +78,7 @@ pub(crate) struct Image {
     pub(crate) cgroup: RawFd,
 }
 
-impl Image {
+impl ExecPlan {
     /// Forks into the cgroup, where there is one: the pid, 0 in the child, -1 where
     /// that cannot be. Who joins one later by `cgroup.procs` waits for a grace period of
     /// RCU first, 10 ms on one processor (cgroup_attach_lock() in kernel/cgroup/cgroup.c).

@@ -7,8 +7,8 @@
 
 use crate::Millis;
 use crate::account::{self, Account};
-use crate::service::{Kill, Ready, Restart, Service, Socket, User};
-use crate::status::signal_number;
+use crate::exit_status::signal_number;
+use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef, Socket, User};
 use crate::tokenize::{number, words};
 
 /// The longest file, in bytes.
@@ -32,7 +32,7 @@ const ONCE: usize = 13;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<'a> {
     /// Everything that is no text.
-    pub row: Service,
+    pub def: ServiceDef,
     /// Its name.
     pub name: &'a str,
     /// Program and arguments.
@@ -112,10 +112,10 @@ pub fn parse<'a>(
 impl<'a> Parsed<'a> {
     fn new(name: &'a str) -> Parsed<'a> {
         Parsed {
-            row: Service {
+            def: ServiceDef {
                 why: "the owner of this machine wants it",
-                kill: Kill::Group,
-                ..Service::DEFAULT
+                kill: KillMode::Cgroup,
+                ..ServiceDef::DEFAULT
             },
             name,
             argv: Vec::new(),
@@ -162,7 +162,7 @@ impl<'a> Parsed<'a> {
         values: &[&'a str],
         accounts: Accounts<'a>,
     ) -> Result<(), &'static str> {
-        let row = &mut self.row;
+        let row = &mut self.def;
         match (word, values) {
             ("exec", [program, ..]) if program.starts_with('/') => self.argv = values.to_vec(),
             ("exec", _) => return Err("a program by its whole path, then its arguments"),
@@ -183,7 +183,7 @@ impl<'a> Parsed<'a> {
             }
             ("ready", ["fd", n]) => {
                 let fd = number(n, 10, 255).filter(|n| *n >= 3);
-                row.ready = Ready::Fd(fd.ok_or("fd and a number from 3 to 255")? as i32);
+                row.ready = ReadyWhen::Fd(fd.ok_or("fd and a number from 3 to 255")? as i32);
             }
             ("nofile", [soft, hard]) => {
                 let hard = number(hard, 10, 1_048_576).filter(|n| *n > 0);
@@ -204,7 +204,7 @@ impl<'a> Parsed<'a> {
         value: &'a str,
         accounts: Accounts<'a>,
     ) -> Result<(), &'static str> {
-        let row = &mut self.row;
+        let row = &mut self.def;
         match word {
             "user" => {
                 let user = account::user(accounts.passwd, accounts.group, value);
@@ -212,9 +212,9 @@ impl<'a> Parsed<'a> {
             }
             "ready" => {
                 row.ready = match value {
-                    "exec" => Ready::Forked,
-                    "notify" => Ready::Notify,
-                    "exit" => Ready::Exit,
+                    "exec" => ReadyWhen::Exec,
+                    "notify" => ReadyWhen::Notify,
+                    "exit" => ReadyWhen::Exit,
                     _ => return Err("exec, notify, exit, or fd and a number"),
                 }
             }
@@ -228,13 +228,14 @@ impl<'a> Parsed<'a> {
             }
             "kill" => {
                 row.kill = match value {
-                    "group" => Kill::Group,
-                    "process" => Kill::Process,
+                    "group" => KillMode::Cgroup,
+                    "process" => KillMode::Process,
                     _ => return Err("group or process"),
                 }
             }
             "stop" => {
-                row.stop = signal_number(value).ok_or("a signal by its name, such as SIGTERM")?;
+                row.stop_signal =
+                    signal_number(value).ok_or("a signal by its name, such as SIGTERM")?;
             }
             "grace" => row.grace_ms = time(value)?,
             "late" => row.late_ms = time(value)?,
@@ -282,15 +283,15 @@ impl<'a> Parsed<'a> {
         if !said("exec") {
             return Err("exec is missing: exec, a program by its whole path, its arguments");
         }
-        if self.row.ready == Ready::Exit {
+        if self.def.ready == ReadyWhen::Exit {
             if !said("restart") {
-                self.row.restart = Restart::OnFailure;
+                self.def.restart = Restart::OnFailure;
             }
-            if self.row.restart == Restart::Always {
+            if self.def.restart == Restart::Always {
                 return Err("ready exit, restart always: restart on-failure or never");
             }
         }
-        if self.row.ready == Ready::Fd(3) && self.row.socket.is_some() {
+        if self.def.ready == ReadyWhen::Fd(3) && self.def.socket.is_some() {
             return Err("ready fd 3, and a socket, which is 3: ready fd 4");
         }
         Ok(())
@@ -298,8 +299,8 @@ impl<'a> Parsed<'a> {
 
     /// The row, for good: services live as long as the machine.
     #[must_use]
-    pub fn leak(self) -> Service {
-        let mut row = self.row;
+    pub fn leak(self) -> ServiceDef {
+        let mut row = self.def;
         row.name = leak(self.name);
         row.argv = leak_all(&self.argv);
         row.env = leak_all(&self.env);

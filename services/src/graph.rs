@@ -1,8 +1,7 @@
 //! Who needs whom, directly or not: a set of ids for each service, worked out
 //! when a row is taken. Nothing recurses, so a cycle is a bit in a set and no more.
 
-use crate::service::Service;
-use crate::state::Id;
+use crate::service::ServiceDef;
 
 /// A set of ids.
 pub type Set = u128;
@@ -11,7 +10,7 @@ pub const MOST: usize = Set::BITS as usize;
 
 /// The set of `id` alone; empty where it is too high.
 #[must_use]
-pub fn only(id: Id) -> Set {
+pub fn only(id: usize) -> Set {
     u32::try_from(id)
         .ok()
         .and_then(|n| 1u128.checked_shl(n))
@@ -22,9 +21,9 @@ pub fn only(id: Id) -> Set {
 /// cycle. Names that nobody has are left out; of two rows with one name the first
 /// is meant. (Warshall's algorithm.)
 #[must_use]
-pub fn needs(rows: &[&Service]) -> Vec<Set> {
+pub fn needs(rows: &[&ServiceDef]) -> Vec<Set> {
     let id = |name: &&str| rows.iter().position(|r| r.name == *name);
-    let direct = |row: &&Service| row.needs.iter().filter_map(id).fold(0, |s, n| s | only(n));
+    let direct = |row: &&ServiceDef| row.needs.iter().filter_map(id).fold(0, |s, n| s | only(n));
     let mut all: Vec<Set> = rows.iter().map(direct).collect();
     for by in 0..all.len() {
         let more = all.get(by).copied().unwrap_or(0);
@@ -36,7 +35,7 @@ pub fn needs(rows: &[&Service]) -> Vec<Set> {
 
 /// The names of the rows that can never start, since they need themselves.
 #[must_use]
-pub fn cycles(rows: &[&Service]) -> Vec<&'static str> {
+pub fn cycles(rows: &[&ServiceDef]) -> Vec<&'static str> {
     let needs = needs(rows);
     let all = rows.iter().zip(&needs).enumerate();
     let on_one = all.filter(|(id, (_, needs))| **needs & only(*id) != 0);
@@ -46,7 +45,7 @@ pub fn cycles(rows: &[&Service]) -> Vec<&'static str> {
 /// All ids, each after what it needs and otherwise as in the table; what needs a
 /// cycle comes last.
 #[must_use]
-pub fn order(needs: &[Set]) -> Vec<Id> {
+pub fn order(needs: &[Set]) -> Vec<usize> {
     let (mut order, mut placed) = (Vec::with_capacity(needs.len()), 0);
     let mut before = usize::MAX;
     while order.len() != before {

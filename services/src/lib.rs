@@ -10,6 +10,7 @@ pub mod account;
 pub mod backoff;
 pub mod cgroup;
 mod child;
+pub mod exit_status;
 pub mod file;
 pub mod graph;
 pub mod line_splitter;
@@ -18,22 +19,21 @@ pub mod manager;
 pub mod notify;
 pub mod rate_limit;
 pub mod reap;
-pub mod report;
 pub mod service;
 mod service_io;
 pub mod service_record;
+pub mod service_status;
 pub mod spawn;
 pub mod state;
-pub mod status;
 pub mod supervisor;
 mod tokenize;
 
 pub use child::Stage;
+pub use exit_status::ExitStatus;
 pub use manager::Manager;
-pub use report::Line;
-pub use service::{Kill, Ready, Restart, Service, Socket, Tty, User};
-pub use state::{Event, Id, State, Verdict};
-pub use status::Status;
+pub use service::{KillMode, ReadyWhen, Restart, ServiceDef, Socket, Tty, User};
+pub use service_status::ServiceStatus;
+pub use state::{Event, Readiness, ServiceId, State};
 pub use supervisor::Supervisor;
 
 /// Milliseconds on `CLOCK_BOOTTIME` (`clock_gettime(2)`): counts while suspended.

@@ -9,15 +9,15 @@ use log::{debug, error, info, warn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as NixPid;
 
-use crate::cgroup::Group;
+use crate::cgroup::Cgroup;
 use crate::notify::{self, Notify};
-use crate::report::Line;
-use crate::service::{Kill, Ready, Service};
-use crate::service_io::{self, Wires, Word};
+use crate::service::{KillMode, ReadyWhen, ServiceDef};
+use crate::service_io::{self, ServiceIo, Word};
+use crate::service_status::ServiceStatus;
 use crate::spawn::{self, Inherit};
-use crate::state::{Action, Event, Id};
+use crate::state::{Action, Event, ServiceId};
 use crate::supervisor::Supervisor;
-use crate::{Millis, Pid, Status, file, listen, sooner};
+use crate::{ExitStatus, Millis, Pid, file, listen, sooner};
 
 /// What became readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ pub enum Token {
     /// The notify socket.
     Notify,
     /// A watched listening socket.
-    Listen(Id),
+    Listen(ServiceId),
     /// A service's output.
-    Output(Id),
+    Output(ServiceId),
     /// A child's word on why it could not be executed, or that it was.
-    Failure(Id),
+    Failure(ServiceId),
     /// The descriptor on which a service says that it is ready.
-    Ready(Id),
+    Ready(ServiceId),
 }
 
 /// Where a service's output lines go: its name and the line.
@@ -42,7 +42,7 @@ pub type Sink = fn(&str, &[u8]);
 pub struct Manager {
     /// What is decided.
     pub supervisor: Supervisor,
-    wires: Vec<Wires>,
+    wires: Vec<ServiceIo>,
     notify: Option<Notify>,
     cgroups: Option<PathBuf>,
     sink: Sink,
@@ -52,9 +52,9 @@ pub struct Manager {
 
 impl Manager {
     /// Takes the rows. `cgroups` is the directory that gets a leaf for each.
-    pub fn new(rows: Vec<Service>, cgroups: Option<&Path>, sink: Sink) -> Manager {
+    pub fn new(rows: Vec<ServiceDef>, cgroups: Option<&Path>, sink: Sink) -> Manager {
         Manager {
-            wires: rows.iter().map(|_| Wires::default()).collect(),
+            wires: rows.iter().map(|_| ServiceIo::default()).collect(),
             supervisor: Supervisor::new(rows),
             notify: None,
             cgroups: cgroups.map(Path::to_path_buf),
@@ -74,7 +74,7 @@ impl Manager {
         bytes: &[u8],
         passwd: &str,
         group: &str,
-    ) -> Result<Id, Vec<String>> {
+    ) -> Result<ServiceId, Vec<String>> {
         let say = |why: &str| vec![format!("{name}: {why}")];
         // Before it is parsed: what is taken is never given back.
         self.supervisor.may_add(name).map_err(say)?;
@@ -82,15 +82,15 @@ impl Manager {
         self.take(row).map_err(say)
     }
 
-    fn take(&mut self, row: Service) -> Result<Id, &'static str> {
+    fn take(&mut self, row: ServiceDef) -> Result<ServiceId, &'static str> {
         let id = self.supervisor.add(row)?;
         if let Some(group) = self.group(row.name) {
             group.remove();
         }
-        match self.wires.get_mut(id) {
+        match self.wires.get_mut(id.index()) {
             // Its output stays: what an earlier one left may still write there.
             Some(wires) => (wires.listen, wires.watched) = (None, false),
-            None => self.wires.push(Wires::default()),
+            None => self.wires.push(ServiceIo::default()),
         }
         Ok(id)
     }
@@ -106,9 +106,9 @@ impl Manager {
 
     /// Binds the socket of `id`, where it has one that is not bound yet, or whose
     /// name somebody has removed: then nobody could come.
-    fn bind(&mut self, id: Id) -> Result<(), String> {
-        let socket = self.supervisor.row(id).and_then(|r| r.socket);
-        if let (Some(socket), Some(wires)) = (socket, self.wires.get_mut(id))
+    fn bind(&mut self, id: ServiceId) -> Result<(), String> {
+        let socket = self.supervisor.definition(id).and_then(|r| r.socket);
+        if let (Some(socket), Some(wires)) = (socket, self.wires.get_mut(id.index()))
             && (wires.listen.is_none() || !there(socket.path))
             && !self.closed
         {
@@ -122,7 +122,7 @@ impl Manager {
     pub fn watched(&self) -> Vec<(Token, BorrowedFd<'_>)> {
         let mut all = Vec::with_capacity(self.wires.len() * 2 + 1);
         all.extend(self.notify.iter().map(|n| (Token::Notify, n.as_fd())));
-        for (id, w) in self.wires.iter().enumerate() {
+        for (id, w) in self.supervisor.ids().zip(&self.wires) {
             let listen = w.listen.as_ref().filter(|_| w.watched);
             let each = [
                 (Token::Listen(id), listen),
@@ -142,14 +142,17 @@ impl Manager {
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         let first = self.supervisor.deadline();
-        self.wires.iter().map(Wires::deadline).fold(first, sooner)
+        self.wires
+            .iter()
+            .map(ServiceIo::deadline)
+            .fold(first, sooner)
     }
 
     /// The state of every service.
     #[must_use]
-    pub fn report(&self) -> Vec<Line> {
+    pub fn report(&self) -> Vec<ServiceStatus> {
         let s = &self.supervisor;
-        s.ids().map(|id| Line::of(s, id)).collect()
+        s.ids().map(|id| ServiceStatus::of(s, id)).collect()
     }
 
     /// Something is readable.
@@ -164,7 +167,7 @@ impl Manager {
                 }
             }
             Token::Ready(id) => {
-                let wires = self.wires.get_mut(id);
+                let wires = self.wires.get_mut(id.index());
                 if let Some(pid) = wires.and_then(|w| w.says_ready().then_some(w.pid)) {
                     self.event(now, Event::Ready(pid));
                 }
@@ -173,7 +176,7 @@ impl Manager {
     }
 
     /// A process ended. `true` if it was a service's.
-    pub fn exited(&mut self, now: Millis, pid: Pid, status: Status) -> bool {
+    pub fn exited(&mut self, now: Millis, pid: Pid, status: ExitStatus) -> bool {
         let Some(id) = self.supervisor.owner(pid) else {
             return false;
         };
@@ -201,7 +204,7 @@ impl Manager {
     /// With one, a client would wait for an answer, and the eleventh syslog(3) of a
     /// sudo for room (sysctl net.unix.max_dgram_qlen), both for ever.
     fn close_unwanted(&mut self) {
-        for (id, wires) in self.wires.iter_mut().enumerate() {
+        for (id, wires) in self.supervisor.ids().zip(&mut self.wires) {
             if self.supervisor.state(id).at_rest() {
                 (wires.listen, wires.watched) = (None, false);
             }
@@ -214,7 +217,7 @@ impl Manager {
             Action::Watch(id) => self.watch(now, id),
             Action::Unwatch(id) => {
                 self.wires
-                    .get_mut(id)
+                    .get_mut(id.index())
                     .into_iter()
                     .for_each(|w| w.watched = false);
             }
@@ -238,36 +241,39 @@ impl Manager {
 
     /// A shell on a terminal ignores SIGTERM and heeds SIGHUP; a stopped process
     /// sees neither before SIGCONT, a frozen one not before it is thawed.
-    fn terminate(&self, id: Id, pid: Pid) {
-        let Some(row) = self.supervisor.row(id) else {
+    fn terminate(&self, id: ServiceId, pid: Pid) {
+        let Some(row) = self.supervisor.definition(id) else {
             return;
         };
-        let stop = Signal::try_from(row.stop).unwrap_or(Signal::SIGTERM);
+        let stop = Signal::try_from(row.stop_signal).unwrap_or(Signal::SIGTERM);
         let group = self.group(row.name);
-        group.iter().for_each(Group::thaw);
+        group.iter().for_each(Cgroup::thaw);
         signal(pid, stop);
         if row.tty.is_some() {
             signal(pid, Signal::SIGHUP);
         }
         signal(pid, Signal::SIGCONT);
-        if let (Some(group), Kill::Group) = (group, row.kill) {
+        if let (Some(group), KillMode::Cgroup) = (group, row.kill) {
             group.signal(pid, &[stop, Signal::SIGCONT]);
         }
     }
 
     /// Nothing of it lives on, if that is how it ends.
-    fn clean(&self, id: Id) {
-        let row = self.supervisor.row(id).filter(|r| r.kill == Kill::Group);
+    fn clean(&self, id: ServiceId) {
+        let row = self
+            .supervisor
+            .definition(id)
+            .filter(|r| r.kill == KillMode::Cgroup);
         if let Some(group) = row.and_then(|r| self.group(r.name)) {
             group.kill();
         }
     }
 
-    fn group(&self, name: &str) -> Option<Group> {
-        self.cgroups.as_deref().map(|dir| Group::of(dir, name))
+    fn group(&self, name: &str) -> Option<Cgroup> {
+        self.cgroups.as_deref().map(|dir| Cgroup::of(dir, name))
     }
 
-    fn say_ended(&self, id: Id, status: Status, again: Option<Millis>) {
+    fn say_ended(&self, id: ServiceId, status: ExitStatus, again: Option<Millis>) {
         let name = self.name(id);
         match again {
             None if status.success() => info!("{name}: {status}"),
@@ -277,7 +283,7 @@ impl Manager {
         }
     }
 
-    fn spawn(&mut self, now: Millis, id: Id) {
+    fn spawn(&mut self, now: Millis, id: ServiceId) {
         match self.try_spawn(id) {
             Ok(pid) => self.event(now, Event::Spawned(id, pid)),
             Err(why) => {
@@ -287,18 +293,20 @@ impl Manager {
         }
     }
 
-    fn try_spawn(&mut self, id: Id) -> io::Result<Pid> {
+    fn try_spawn(&mut self, id: ServiceId) -> io::Result<Pid> {
         let gone = || io::Error::from(io::ErrorKind::NotFound);
-        let row = *self.supervisor.row(id).ok_or_else(gone)?;
+        let row = *self.supervisor.definition(id).ok_or_else(gone)?;
         self.bind(id).map_err(io::Error::other)?;
         let cgroup = self.leaf(&row);
         let notify = self.notify_for(&row);
-        let wires = self.wires.get_mut(id).ok_or_else(gone)?;
+        let wires = self.wires.get_mut(id.index()).ok_or_else(gone)?;
         if row.tty.is_none() && wires.output.is_none() {
             wires.output = Some(service_io::pipe()?);
         }
         let (ready, theirs) = match row.ready {
-            Ready::Fd(_) => service_io::pipe().map(|(ours, theirs)| (Some(ours), Some(theirs)))?,
+            ReadyWhen::Fd(_) => {
+                service_io::pipe().map(|(ours, theirs)| (Some(ours), Some(theirs)))?
+            }
             _ => (None, None),
         };
         let inherit = Inherit {
@@ -315,7 +323,7 @@ impl Manager {
 
     /// Its leaf, open. Without one the service runs all the
     /// same, in PID 1's.
-    fn leaf(&self, row: &Service) -> Option<fs::File> {
+    fn leaf(&self, row: &ServiceDef) -> Option<fs::File> {
         let file = self.group(row.name)?.open(row.limits);
         file.inspect_err(|e| warn!("{}: cgroup: {e}", row.name))
             .ok()
@@ -323,8 +331,8 @@ impl Manager {
 
     /// The notify socket, bound when a first service wants it, and again where its
     /// name has been removed.
-    fn notify_for(&mut self, row: &Service) -> Option<&'static str> {
-        if row.ready != Ready::Notify {
+    fn notify_for(&mut self, row: &ServiceDef) -> Option<&'static str> {
+        if row.ready != ReadyWhen::Notify {
             return None;
         }
         if self.notify.is_none() || !there(notify::PATH) {
@@ -336,11 +344,11 @@ impl Manager {
         Some(notify::PATH)
     }
 
-    fn watch(&mut self, now: Millis, id: Id) {
+    fn watch(&mut self, now: Millis, id: ServiceId) {
         match self.bind(id) {
             Ok(()) => self
                 .wires
-                .get_mut(id)
+                .get_mut(id.index())
                 .into_iter()
                 .for_each(|w| w.watched = true),
             Err(why) => {
@@ -372,18 +380,18 @@ impl Manager {
         }
     }
 
-    fn output(&mut self, id: Id, act: impl FnOnce(&mut Wires, &str, Sink)) {
+    fn output(&mut self, id: ServiceId, act: impl FnOnce(&mut ServiceIo, &str, Sink)) {
         let (name, sink) = (self.name(id), self.sink);
-        if let Some(wires) = self.wires.get_mut(id) {
+        if let Some(wires) = self.wires.get_mut(id.index()) {
             act(wires, name, sink);
         }
     }
 
     /// Says what went wrong before exec. The pid if nothing did.
-    fn word(&mut self, id: Id) -> Option<Pid> {
-        let row = self.supervisor.row(id)?;
+    fn word(&mut self, id: ServiceId) -> Option<Pid> {
+        let row = self.supervisor.definition(id)?;
         let (name, what) = (row.name, row.argv.first().copied().unwrap_or("?"));
-        let wires = self.wires.get_mut(id)?;
+        let wires = self.wires.get_mut(id.index())?;
         // A word on the cgroup, then one on another step, then the end of file.
         for _ in 0..3 {
             match wires.word() {
@@ -397,8 +405,8 @@ impl Manager {
         None
     }
 
-    fn name(&self, id: Id) -> &'static str {
-        self.supervisor.row(id).map_or("?", |r| r.name)
+    fn name(&self, id: ServiceId) -> &'static str {
+        self.supervisor.definition(id).map_or("?", |r| r.name)
     }
 }
 

@@ -10,7 +10,7 @@
 
 use nix::errno::Errno;
 
-use crate::{Pid, Status};
+use crate::{ExitStatus, Pid};
 
 /// So many are reaped in one go: a storm of orphans must not keep PID 1 from
 /// its other work.
@@ -21,7 +21,7 @@ const TRIES: u32 = 8;
 /// Calls `each` for every child that has ended. SIGCHLD coalesces, so one
 /// signal may stand for any number of them. `true` if some may be left.
 #[must_use]
-pub fn drain(mut each: impl FnMut(Pid, Status)) -> bool {
+pub fn drain(mut each: impl FnMut(Pid, ExitStatus)) -> bool {
     for _ in 0..AT_ONCE {
         let Some((pid, status)) = wait(libc::P_ALL, 0, libc::WNOWAIT) else {
             return false;
@@ -34,7 +34,7 @@ pub fn drain(mut each: impl FnMut(Pid, Status)) -> bool {
     true
 }
 
-fn wait(idtype: libc::idtype_t, id: libc::id_t, extra: i32) -> Option<(Pid, Status)> {
+fn wait(idtype: libc::idtype_t, id: libc::id_t, extra: i32) -> Option<(Pid, ExitStatus)> {
     // SAFETY: siginfo_t is plain data for which all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | extra;
@@ -51,8 +51,8 @@ fn wait(idtype: libc::idtype_t, id: libc::id_t, extra: i32) -> Option<(Pid, Stat
     // SAFETY: waitid filled in the SIGCHLD members, or left them zero.
     let (pid, value) = unsafe { (info.si_pid(), info.si_status()) };
     let status = match info.si_code {
-        libc::CLD_EXITED => Status::Exited(value),
-        _ => Status::Killed(value),
+        libc::CLD_EXITED => ExitStatus::Exited(value),
+        _ => ExitStatus::Killed(value),
     };
     (pid != 0).then_some((pid, status))
 }
@@ -75,7 +75,7 @@ mod tests {
         pid
     }
 
-    fn status_of(pid: Pid) -> Status {
+    fn status_of(pid: Pid) -> ExitStatus {
         for _ in 0..5000 {
             if let Some((_, s)) = wait(libc::P_PID, pid.unsigned_abs(), 0) {
                 return s;
@@ -89,7 +89,7 @@ mod tests {
     fn exit_status_survives() {
         // SAFETY: _exit in a forked child.
         let pid = child(|| unsafe { libc::_exit(7) });
-        assert_eq!(status_of(pid), Status::Exited(7));
+        assert_eq!(status_of(pid), ExitStatus::Exited(7));
     }
 
     #[test]
@@ -99,6 +99,6 @@ mod tests {
         let pid = child(|| unsafe {
             libc::kill(libc::getpid(), sig);
         });
-        assert_eq!(status_of(pid), Status::Killed(sig));
+        assert_eq!(status_of(pid), ExitStatus::Killed(sig));
     }
 }

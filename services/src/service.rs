@@ -2,10 +2,10 @@
 
 /// When a service counts as ready, so that what needs it may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
+pub enum ReadyWhen {
     /// As soon as its program runs: it has nothing others wait for. A start that
     /// fails before or in execve(2) is never ready.
-    Forked,
+    Exec,
     /// When it says `READY=1` on `NOTIFY_SOCKET` (`sd_notify(3)`).
     Notify,
     /// When it has ended with status 0: a one-shot.
@@ -29,12 +29,12 @@ pub enum Restart {
 
 /// Whom a stop reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kill {
+pub enum KillMode {
     /// Its first process alone: sshd's sessions and podman's conmon live on.
     Process,
     /// Everything in its cgroup; and when its first process ends, in whatever
     /// way, what is left there is killed before the next start.
-    Group,
+    Cgroup,
 }
 
 /// Who a service is. Numbers: PID 1 asks no name service.
@@ -79,7 +79,7 @@ pub struct Tty {
 
 /// A service: what it is, what it needs, how it lives and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Service {
+pub struct ServiceDef {
     /// Its name in logs and in the cgroup tree.
     pub name: &'static str,
     /// Why the machine runs it.
@@ -95,7 +95,7 @@ pub struct Service {
     /// then on. Not for services whose `after` leads back to it.
     pub after: &'static [&'static str],
     /// When it is ready.
-    pub ready: Ready,
+    pub ready: ReadyWhen,
     /// What happens when it ends by itself.
     pub restart: Restart,
     /// The socket that PID 1 listens on for it.
@@ -105,15 +105,15 @@ pub struct Service {
     /// Started only when the machine is ready: what shows its state.
     pub after_ready: bool,
     /// The machine is not ready before this is, or has failed.
-    pub gates: bool,
+    pub gates_ready: bool,
     /// Milliseconds after which not being ready is said; `gates` then lets go.
     pub late_ms: u64,
     /// The signal that asks it to end; with a terminal it gets SIGHUP as well.
-    pub stop: i32,
+    pub stop_signal: i32,
     /// Milliseconds between that and SIGKILL.
     pub grace_ms: u64,
     /// Whom both reach.
-    pub kill: Kill,
+    pub kill: KillMode,
     /// Who it is; without one it is root.
     pub user: Option<User>,
     /// Its working directory, an absolute path.
@@ -129,25 +129,25 @@ pub struct Service {
     pub oom_score_adj: i32,
 }
 
-impl Service {
+impl ServiceDef {
     /// What a row need not say.
-    pub const DEFAULT: Service = Service {
+    pub const DEFAULT: ServiceDef = ServiceDef {
         name: "",
         why: "",
         argv: &[],
         env: &[],
         needs: &[],
         after: &[],
-        ready: Ready::Forked,
+        ready: ReadyWhen::Exec,
         restart: Restart::Always,
         socket: None,
         tty: None,
         after_ready: false,
-        gates: false,
+        gates_ready: false,
         late_ms: 10_000,
-        stop: libc::SIGTERM,
+        stop_signal: libc::SIGTERM,
         grace_ms: 3_000,
-        kill: Kill::Process,
+        kill: KillMode::Process,
         user: None,
         dir: "/",
         umask: 0o022,

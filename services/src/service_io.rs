@@ -34,7 +34,7 @@ pub(crate) enum Word {
 
 /// Descriptors of one service.
 #[derive(Debug, Default)]
-pub(crate) struct Wires {
+pub(crate) struct ServiceIo {
     pub(crate) listen: Option<OwnedFd>,
     pub(crate) watched: bool,
     /// Both ends are kept: one pipe for all of its lives, so that what its
@@ -51,7 +51,7 @@ pub(crate) struct Wires {
     ready_reads: u8,
 }
 
-impl Wires {
+impl ServiceIo {
     /// The end of the output pipe that is listened to now.
     pub(crate) fn heard(&self) -> Option<&OwnedFd> {
         let output = self.output.as_ref().filter(|_| self.deaf_until.is_none());
@@ -78,7 +78,7 @@ impl Wires {
     /// What is left when it has ended, and a last line without its newline.
     pub(crate) fn last_words(&mut self, now: Millis, name: &str, sink: Sink) {
         self.take(BUFFERS, now, name, sink);
-        let Wires { lines, rate, .. } = self;
+        let ServiceIo { lines, rate, .. } = self;
         lines.flush(|line| {
             say(rate, now, name, line, sink);
         });
@@ -114,7 +114,7 @@ impl Wires {
         }
     }
 
-    /// When [`Wires::tick`] has something to do. None while a service is within
+    /// When [`ServiceIo::tick`] has something to do. None while a service is within
     /// its budget.
     pub(crate) fn deadline(&self) -> Option<Millis> {
         sooner(self.deaf_until, self.rate.deadline())

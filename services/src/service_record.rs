@@ -2,24 +2,24 @@
 //! event that concerns it alone.
 
 use crate::backoff::Backoff;
-use crate::service::{Kill, Ready, Restart, Service};
-use crate::state::{Action, Id, State};
-use crate::{Millis, Pid, Status, sooner};
+use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef};
+use crate::state::{Action, ServiceId, State};
+use crate::{ExitStatus, Millis, Pid, sooner};
 
 /// A socket-activated service that ends sooner than this most likely never
 /// accepted: its socket is not watched again before a delay.
 const TOO_SOON_MS: Millis = 1_000;
 /// What a program ends with that wants no other start (gokrazy's convention).
-const NO_MORE: Status = Status::Exited(125);
+const NO_MORE: ExitStatus = ExitStatus::Exited(125);
 /// So often a start that failed for want of a process or a descriptor is tried
 /// again, also where a service is started only once.
 const MOST_TRIES: u32 = 5;
 /// As a shell says "could not be run".
-const NOT_RUN: Status = Status::Exited(126);
+const NOT_RUN: ExitStatus = ExitStatus::Exited(126);
 
 /// When a service came to each point for the first time, where it did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moments {
+pub struct Timestamps {
     /// Someone wanted it.
     pub asked: Option<Millis>,
     /// Its first process was there.
@@ -30,8 +30,8 @@ pub struct Moments {
 
 /// A service and what is known of it.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) row: Service,
+pub(crate) struct ServiceRecord {
+    pub(crate) def: ServiceDef,
     pub(crate) state: State,
     /// When it came to that state.
     pub(crate) since: Millis,
@@ -43,18 +43,18 @@ pub(crate) struct Slot {
     /// Not ready by then is said; `None` once said or ready.
     pub(crate) late_at: Option<Millis>,
     pub(crate) late: bool,
-    pub(crate) last: Option<Status>,
+    pub(crate) last: Option<ExitStatus>,
     /// How often it was started again after it had ended by itself.
     pub(crate) restarts: u32,
-    pub(crate) first: Moments,
+    pub(crate) first: Timestamps,
     /// Why it can never be started.
-    pub(crate) barred: Option<&'static str>,
+    pub(crate) invalid: Option<&'static str>,
 }
 
-impl Slot {
-    pub(crate) fn new(row: Service) -> Slot {
-        Slot {
-            row,
+impl ServiceRecord {
+    pub(crate) fn new(row: ServiceDef) -> ServiceRecord {
+        ServiceRecord {
+            def: row,
             state: State::Off,
             since: 0,
             leaving: false,
@@ -64,8 +64,8 @@ impl Slot {
             late: false,
             last: None,
             restarts: 0,
-            first: Moments::default(),
-            barred: None,
+            first: Timestamps::default(),
+            invalid: None,
         }
     }
 
@@ -90,21 +90,21 @@ impl Slot {
     }
 
     fn begin(&mut self, now: Millis) {
-        if self.barred.is_some() {
+        if self.invalid.is_some() {
             return;
         }
         self.enter(now, State::Waiting);
         self.backoff.reset();
         self.late = false;
-        self.held = !self.row.after.is_empty();
-        self.late_at = (!self.held).then(|| now.saturating_add(self.row.late_ms));
+        self.held = !self.def.after.is_empty();
+        self.late_at = (!self.held).then(|| now.saturating_add(self.def.late_ms));
         self.first.asked.get_or_insert(now);
     }
 
     /// Those that go first are ready, or will not be soon.
     pub(crate) fn let_go(&mut self, now: Millis) {
         if std::mem::take(&mut self.held) {
-            self.late_at = Some(now.saturating_add(self.row.late_ms));
+            self.late_at = Some(now.saturating_add(self.def.late_ms));
         }
     }
 
@@ -113,7 +113,7 @@ impl Slot {
         self.late_at = None;
         match &mut self.state {
             State::Waiting | State::Delayed { .. } => self.enter(now, State::Off),
-            State::Done | State::Failed if itself && self.barred.is_none() => {
+            State::Done | State::Failed if itself && self.invalid.is_none() => {
                 self.enter(now, State::Off);
             }
             State::Stopping { again, .. } => *again = false,
@@ -122,7 +122,7 @@ impl Slot {
     }
 
     /// Whatever it is: ended, then started.
-    pub(crate) fn anew(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
+    pub(crate) fn anew(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
         self.want(now, true);
         match self.state {
             State::Starting { .. } | State::Up { .. } => self.ask_to_end(now, id, true, todo),
@@ -132,7 +132,7 @@ impl Slot {
     }
 
     /// Nothing that needs it is left.
-    pub(crate) fn leave(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
+    pub(crate) fn leave(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
         if self.state == State::Armed {
             todo.push(Action::Unwatch(id));
             self.enter(now, State::Off);
@@ -141,10 +141,10 @@ impl Slot {
         }
     }
 
-    fn ask_to_end(&mut self, now: Millis, id: Id, again: bool, todo: &mut Vec<Action>) {
+    fn ask_to_end(&mut self, now: Millis, id: ServiceId, again: bool, todo: &mut Vec<Action>) {
         if let State::Starting { pid, .. } | State::Up { pid, .. } = self.state {
             todo.push(Action::Terminate(id, pid));
-            let kill_at = now.saturating_add(self.row.grace_ms);
+            let kill_at = now.saturating_add(self.def.grace_ms);
             self.late_at = None;
             self.enter(
                 now,
@@ -158,8 +158,8 @@ impl Slot {
     }
 
     /// Nothing that it needs is missing.
-    pub(crate) fn start(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
-        if self.row.on_demand() {
+    pub(crate) fn start(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
+        if self.def.on_demand() {
             self.enter(now, State::Armed);
             todo.push(Action::Watch(id));
             self.be_ready(now, id, todo);
@@ -169,7 +169,7 @@ impl Slot {
         }
     }
 
-    pub(crate) fn connection(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
+    pub(crate) fn connection(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
         if self.state == State::Armed {
             self.enter(now, State::Spawning);
             todo.extend([Action::Unwatch(id), Action::Spawn(id)]);
@@ -183,7 +183,7 @@ impl Slot {
         }
     }
 
-    pub(crate) fn spawn_failed(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
+    pub(crate) fn spawn_failed(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
         if self.state != State::Spawning {
             return;
         }
@@ -198,11 +198,17 @@ impl Slot {
     }
 
     /// `execed`: its program runs; else it said that it is ready.
-    pub(crate) fn word(&mut self, now: Millis, execed: bool, id: Id, todo: &mut Vec<Action>) {
-        let counts = match self.row.ready {
-            Ready::Forked => execed,
-            Ready::Notify | Ready::Fd(_) => !execed,
-            Ready::Exit => false,
+    pub(crate) fn word(
+        &mut self,
+        now: Millis,
+        execed: bool,
+        id: ServiceId,
+        todo: &mut Vec<Action>,
+    ) {
+        let counts = match self.def.ready {
+            ReadyWhen::Exec => execed,
+            ReadyWhen::Notify | ReadyWhen::Fd(_) => !execed,
+            ReadyWhen::Exit => false,
         };
         if let (State::Starting { pid, since }, true) = (self.state, counts) {
             self.enter(now, State::Up { pid, since });
@@ -210,15 +216,21 @@ impl Slot {
         }
     }
 
-    fn be_ready(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
+    fn be_ready(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
         self.late_at = None;
         self.late = false;
         self.first.ready.get_or_insert(now);
         todo.push(Action::SayReady(id));
     }
 
-    pub(crate) fn exited(&mut self, now: Millis, status: Status, id: Id, todo: &mut Vec<Action>) {
-        if self.state.pid().is_some() && self.row.kill == Kill::Group {
+    pub(crate) fn exited(
+        &mut self,
+        now: Millis,
+        status: ExitStatus,
+        id: ServiceId,
+        todo: &mut Vec<Action>,
+    ) {
+        if self.state.pid().is_some() && self.def.kill == KillMode::Cgroup {
             todo.push(Action::Clean(id));
         }
         match self.state {
@@ -242,12 +254,12 @@ impl Slot {
         &mut self,
         now: Millis,
         since: Millis,
-        status: Status,
-        id: Id,
+        status: ExitStatus,
+        id: ServiceId,
         todo: &mut Vec<Action>,
     ) {
         self.last = Some(status);
-        let again = match self.row.restart {
+        let again = match self.def.restart {
             _ if status == NO_MORE => false,
             Restart::Always => true,
             Restart::OnFailure => !status.success(),
@@ -263,11 +275,11 @@ impl Slot {
         }
     }
 
-    fn left(&mut self, now: Millis, status: Status, id: Id, todo: &mut Vec<Action>) {
+    fn left(&mut self, now: Millis, status: ExitStatus, id: ServiceId, todo: &mut Vec<Action>) {
         self.late_at = None;
         let well = status.success();
         self.enter(now, if well { State::Done } else { State::Failed });
-        if well && self.row.ready == Ready::Exit {
+        if well && self.def.ready == ReadyWhen::Exit {
             self.be_ready(now, id, todo);
         } else {
             todo.push(Action::SayEnded(id, status, None));
@@ -278,14 +290,14 @@ impl Slot {
         &mut self,
         now: Millis,
         since: Millis,
-        status: Status,
-        id: Id,
+        status: ExitStatus,
+        id: ServiceId,
         todo: &mut Vec<Action>,
     ) {
         let ran = now.saturating_sub(since);
         // Leaving after idle time is what an on-demand service does when all is
         // well: its socket is watched again at once. Leaving at once is not.
-        if self.row.on_demand() && status.success() && ran >= TOO_SOON_MS {
+        if self.def.on_demand() && status.success() && ran >= TOO_SOON_MS {
             self.backoff.reset();
             self.enter(now, State::Waiting);
             todo.push(Action::SayEnded(id, status, Some(0)));
@@ -300,12 +312,12 @@ impl Slot {
         }
     }
 
-    pub(crate) fn tick(&mut self, now: Millis, id: Id, todo: &mut Vec<Action>) {
+    pub(crate) fn tick(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
         match &mut self.state {
             State::Stopping { pid, kill_at, .. } if *kill_at <= now => {
                 todo.push(Action::Kill(id, *pid));
                 // Asked again, should it not be gone by then.
-                *kill_at = now.saturating_add(self.row.grace_ms.max(1_000));
+                *kill_at = now.saturating_add(self.def.grace_ms.max(1_000));
             }
             State::Delayed { until } if *until <= now => {
                 self.restarts = self.restarts.saturating_add(1);
@@ -320,7 +332,7 @@ impl Slot {
         }
     }
 
-    /// The next moment at which [`Slot::tick`] changes something.
+    /// The next moment at which [`ServiceRecord::tick`] changes something.
     pub(crate) fn deadline(&self) -> Option<Millis> {
         let own = match self.state {
             State::Stopping { kill_at, .. } => Some(kill_at),

@@ -14,9 +14,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
-use crate::child::{Image, STAGES, Stage};
+use crate::child::{ExecPlan, STAGES, Stage};
 use crate::service::User;
-use crate::{Pid, Ready, Service};
+use crate::{Pid, ReadyWhen, ServiceDef};
 
 /// Where every service finds programs.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -38,7 +38,7 @@ pub struct Inherit<'a> {
     pub listen: Option<BorrowedFd<'a>>,
     /// Becomes descriptors 1 and 2 where the row has no terminal.
     pub output: Option<BorrowedFd<'a>>,
-    /// Becomes the descriptor that [`Ready::Fd`] names.
+    /// Becomes the descriptor that [`ReadyWhen::Fd`] names.
     pub ready: Option<BorrowedFd<'a>>,
     /// The open directory of the cgroup that it is to live in.
     pub cgroup: Option<BorrowedFd<'a>>,
@@ -94,7 +94,7 @@ impl Failure {
 /// # Errors
 /// When the row cannot be, or the pipe or the fork fails; a failing step in the
 /// child comes through [`Child::failure`].
-pub fn spawn(row: &Service, inherit: &Inherit<'_>) -> io::Result<Child> {
+pub fn spawn(row: &ServiceDef, inherit: &Inherit<'_>) -> io::Result<Child> {
     let mut image = prepare(row, inherit)?;
     let (failure, report) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let mut pid = image.born();
@@ -116,19 +116,19 @@ fn c(s: &str) -> io::Result<CString> {
     Ok(CString::new(s)?)
 }
 
-fn prepare(row: &Service, inherit: &Inherit<'_>) -> io::Result<Image> {
+fn prepare(row: &ServiceDef, inherit: &Inherit<'_>) -> io::Result<ExecPlan> {
     let raw = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |f| f.as_raw_fd());
     let env = environment(row, inherit)?;
     let argv: Vec<CString> = row.argv.iter().map(|s| c(s)).collect::<Result<_, _>>()?;
     let ready_as = match row.ready {
         // Anything else would overwrite a descriptor that has a meaning.
-        Ready::Fd(n) if n < 3 + i32::from(inherit.listen.is_some()) => {
+        ReadyWhen::Fd(n) if n < 3 + i32::from(inherit.listen.is_some()) => {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        Ready::Fd(n) => n,
+        ReadyWhen::Fd(n) => n,
         _ => -1,
     };
-    Ok(Image {
+    Ok(ExecPlan {
         argv_ptrs: Vec::with_capacity(argv.len() + 1),
         env_ptrs: Vec::with_capacity(env.len() + 2),
         argv,
@@ -152,7 +152,7 @@ fn prepare(row: &Service, inherit: &Inherit<'_>) -> io::Result<Image> {
 /// line left in PID 1's own (finit#442). What the row says stands in place of a
 /// constant, not beside it: programs differ in whether they take the first or the
 /// last.
-fn environment(row: &Service, inherit: &Inherit<'_>) -> io::Result<Vec<CString>> {
+fn environment(row: &ServiceDef, inherit: &Inherit<'_>) -> io::Result<Vec<CString>> {
     let user = row.user.unwrap_or(ROOT);
     let all = [
         ("PATH=", PATH),

@@ -1,9 +1,24 @@
 //! The supervisor's words: states, events, actions.
 
-use crate::{Millis, Pid, Status};
+use crate::{ExitStatus, Millis, Pid};
 
-/// The place of a service in the table.
-pub type Id = usize;
+/// Identity of a service: its index in the supervisor's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceId(usize);
+
+impl ServiceId {
+    /// Returns the id of the service at `index`; a supervisor ignores an id it does not have.
+    #[must_use]
+    pub const fn new(index: usize) -> ServiceId {
+        ServiceId(index)
+    }
+
+    /// Index of the service in the table.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// Where a service is in its life. `pid` is its process; `since` (when that was
 /// started), `kill_at` and `until` are moments of [`Millis`].
@@ -41,26 +56,26 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Someone wants it, and with it what it needs.
-    Start(Id),
+    Start(ServiceId),
     /// Someone wants it no more, nor what needs it.
-    Stop(Id),
+    Stop(ServiceId),
     /// The end: all are to stop, each when nothing that needs it is left.
     StopAll,
     /// Someone wants it anew. Those that need it are left alone, as they are
     /// when it ends by itself.
-    Restart(Id),
+    Restart(ServiceId),
     /// The edge started it.
-    Spawned(Id, Pid),
+    Spawned(ServiceId, Pid),
     /// The edge could not start it.
-    SpawnFailed(Id),
+    SpawnFailed(ServiceId),
     /// Its program runs: execve(2) succeeded.
     Execed(Pid),
     /// It said that it is ready.
     Ready(Pid),
     /// Its socket has a connection waiting.
-    Connection(Id),
+    Connection(ServiceId),
     /// A process ended.
-    Exited(Pid, Status),
+    Exited(Pid, ExitStatus),
     /// Time has passed.
     Tick,
 }
@@ -69,26 +84,26 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Start its process and answer `Spawned` or `SpawnFailed`.
-    Spawn(Id),
+    Spawn(ServiceId),
     /// Watch its socket for a connection.
-    Watch(Id),
+    Watch(ServiceId),
     /// Watch it no more.
-    Unwatch(Id),
+    Unwatch(ServiceId),
     /// Ask it to end, and send SIGCONT, so that a stopped one sees it.
-    Terminate(Id, Pid),
+    Terminate(ServiceId, Pid),
     /// Send SIGKILL.
-    Kill(Id, Pid),
+    Kill(ServiceId, Pid),
     /// Kill what its first process left behind in its cgroup.
-    Clean(Id),
+    Clean(ServiceId),
     /// Say that it is ready.
-    SayReady(Id),
+    SayReady(ServiceId),
     /// Say that it is not ready though it should be.
-    SayLate(Id),
+    SayLate(ServiceId),
     /// Say how it ended and, if so, after how many milliseconds it starts again.
-    SayEnded(Id, Status, Option<Millis>),
+    SayEnded(ServiceId, ExitStatus, Option<Millis>),
     /// Say that it has ended so many times in a row without a healthy run, and
     /// is from now on started every so many milliseconds.
-    SayLooping(Id, u32, Millis),
+    SayLooping(ServiceId, u32, Millis),
 }
 
 impl State {
@@ -140,15 +155,15 @@ impl From<State> for control::State {
     }
 }
 
-/// What the ready line needs to know of a service.
+/// Contribution of a service to the machine's readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Not asked for, or not waited for.
-    NotAsked,
-    /// Still on its way.
+pub enum Readiness {
+    /// The service was not started, or the machine's readiness does not depend on it.
+    NotRequired,
+    /// The service is still starting.
     Pending,
-    /// Up, armed or done.
-    Good,
-    /// Failed at least once, or late.
-    Bad,
+    /// The service is up, armed or done.
+    Ready,
+    /// The service failed at least once, or is late.
+    Failed,
 }

@@ -14,10 +14,10 @@
 //! - who lets others go first waits until they are ready, have failed, or are late.
 
 use crate::graph::Set;
-use crate::service::Service;
-use crate::service_record::{Moments, Slot};
-use crate::state::{Action, Event, Id, State, Verdict};
-use crate::{Millis, Pid, Status, file, graph, sooner};
+use crate::service::ServiceDef;
+use crate::service_record::{ServiceRecord, Timestamps};
+use crate::state::{Action, Event, Readiness, ServiceId, State};
+use crate::{ExitStatus, Millis, Pid, file, graph, sooner};
 
 /// So many times may a row be added while the machine runs: what it replaces is
 /// not given back.
@@ -26,7 +26,7 @@ const MOST_ADDED: usize = 1_000;
 /// The table and the state of every row.
 #[derive(Debug)]
 pub struct Supervisor {
-    slots: Vec<Slot>,
+    slots: Vec<ServiceRecord>,
     /// What each needs, directly or not.
     needs: Vec<Set>,
     /// Rows up to here came with the machine.
@@ -37,18 +37,18 @@ pub struct Supervisor {
 impl Supervisor {
     /// Takes the rows; all are off, but for those that can never be.
     #[must_use]
-    pub fn new(rows: Vec<Service>) -> Supervisor {
+    pub fn new(rows: Vec<ServiceDef>) -> Supervisor {
         let needs = graph::needs(&rows.iter().collect::<Vec<_>>());
         let mut s = Supervisor {
             builtin: rows.len(),
-            slots: rows.into_iter().map(Slot::new).collect(),
+            slots: rows.into_iter().map(ServiceRecord::new).collect(),
             needs,
             added: 0,
         };
         for id in s.ids() {
             if let Some(why) = s.impossible(id) {
                 s.at(id, |slot| {
-                    slot.barred = Some(why);
+                    slot.invalid = Some(why);
                     slot.enter(0, State::Failed);
                 });
             }
@@ -56,12 +56,12 @@ impl Supervisor {
         s
     }
 
-    fn impossible(&self, id: Id) -> Option<&'static str> {
-        if id >= graph::MOST {
+    fn impossible(&self, id: ServiceId) -> Option<&'static str> {
+        if id.index() >= graph::MOST {
             Some("there are too many services")
         } else if self.needs_it(id, id) {
             Some("it needs itself")
-        } else if self.row(id).and_then(|r| self.find(r.name)) != Some(id) {
+        } else if self.definition(id).and_then(|r| self.find(r.name)) != Some(id) {
             Some("there is another of its name")
         } else {
             None
@@ -69,10 +69,10 @@ impl Supervisor {
     }
 
     /// Whether `who` needs `what`, directly or not.
-    fn needs_it(&self, who: Id, what: Id) -> bool {
+    fn needs_it(&self, who: ServiceId, what: ServiceId) -> bool {
         self.needs
-            .get(who)
-            .is_some_and(|s| s & graph::only(what) != 0)
+            .get(who.index())
+            .is_some_and(|s| s & graph::only(what.index()) != 0)
     }
 
     /// Whether [`Supervisor::add`] would take a row called `name` now; else why not.
@@ -81,7 +81,7 @@ impl Supervisor {
     /// In words for the one who wants to add it.
     pub fn may_add(&self, name: &str) -> Result<(), &'static str> {
         match self.find(name) {
-            Some(id) if id < self.builtin => Err("a service of the machine has this name"),
+            Some(id) if id.index() < self.builtin => Err("a service of the machine has this name"),
             Some(id) if !self.state(id).at_rest() => Err("it is in use: stop it first"),
             None if self.slots.len() >= graph::MOST.min(self.builtin + file::MOST) => {
                 Err("there are too many services")
@@ -93,8 +93,8 @@ impl Supervisor {
 
     /// Whether the one at `id` was added while the machine ran.
     #[must_use]
-    pub fn added(&self, id: Id) -> bool {
-        id >= self.builtin && id < self.slots.len()
+    pub fn is_user_service(&self, id: ServiceId) -> bool {
+        (self.builtin..self.slots.len()).contains(&id.index())
     }
 
     /// Takes a row while the machine runs, in place of one of the same name that
@@ -102,92 +102,105 @@ impl Supervisor {
     ///
     /// # Errors
     /// What [`Supervisor::may_add`] says, and a row that would need itself.
-    pub fn add(&mut self, row: Service) -> Result<Id, &'static str> {
+    pub fn add(&mut self, row: ServiceDef) -> Result<ServiceId, &'static str> {
         self.may_add(row.name)?;
-        let id = self.find(row.name).unwrap_or(self.slots.len());
-        let mut rows: Vec<&Service> = self.slots.iter().map(|s| &s.row).collect();
-        match rows.get_mut(id) {
+        let id = self
+            .find(row.name)
+            .unwrap_or(ServiceId::new(self.slots.len()));
+        let mut rows: Vec<&ServiceDef> = self.slots.iter().map(|s| &s.def).collect();
+        match rows.get_mut(id.index()) {
             Some(old) => *old = &row,
             None => rows.push(&row),
         }
         let needs = graph::needs(&rows);
-        if needs.get(id).is_none_or(|s| s & graph::only(id) != 0) {
+        if needs
+            .get(id.index())
+            .is_none_or(|s| s & graph::only(id.index()) != 0)
+        {
             return Err("it needs itself");
         }
         self.needs = needs;
         self.added += 1;
-        match self.slots.get_mut(id) {
-            Some(slot) => *slot = Slot::new(row),
-            None => self.slots.push(Slot::new(row)),
+        match self.slots.get_mut(id.index()) {
+            Some(slot) => *slot = ServiceRecord::new(row),
+            None => self.slots.push(ServiceRecord::new(row)),
         }
         Ok(id)
     }
 
     /// The row at `id`.
     #[must_use]
-    pub fn row(&self, id: Id) -> Option<&Service> {
-        self.slots.get(id).map(|s| &s.row)
+    pub fn definition(&self, id: ServiceId) -> Option<&ServiceDef> {
+        self.slots.get(id.index()).map(|s| &s.def)
     }
 
     /// The state at `id`; `Off` for an id that is none.
     #[must_use]
-    pub fn state(&self, id: Id) -> State {
-        self.slots.get(id).map_or(State::Off, |s| s.state)
+    pub fn state(&self, id: ServiceId) -> State {
+        self.slots.get(id.index()).map_or(State::Off, |s| s.state)
     }
 
     /// When it came to that state.
     #[must_use]
-    pub fn since(&self, id: Id) -> Millis {
-        self.slots.get(id).map_or(0, |s| s.since)
+    pub fn since(&self, id: ServiceId) -> Millis {
+        self.slots.get(id.index()).map_or(0, |s| s.since)
     }
 
     /// The id of the service called `name`.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<Id> {
-        self.slots.iter().position(|s| s.row.name == name)
+    pub fn find(&self, name: &str) -> Option<ServiceId> {
+        self.ids()
+            .find(|id| self.definition(*id).is_some_and(|r| r.name == name))
     }
 
     /// How the service at `id` ended the last time.
     #[must_use]
-    pub fn last(&self, id: Id) -> Option<Status> {
-        self.slots.get(id).and_then(|s| s.last)
+    pub fn last_exit(&self, id: ServiceId) -> Option<ExitStatus> {
+        self.slots.get(id.index()).and_then(|s| s.last)
     }
 
     /// How often it was started again after it had ended by itself.
     #[must_use]
-    pub fn restarts(&self, id: Id) -> u32 {
-        self.slots.get(id).map_or(0, |s| s.restarts)
+    pub fn restarts(&self, id: ServiceId) -> u32 {
+        self.slots.get(id.index()).map_or(0, |s| s.restarts)
     }
 
     /// When it came to each point for the first time.
     #[must_use]
-    pub fn first(&self, id: Id) -> Moments {
-        self.slots.get(id).map_or(Moments::default(), |s| s.first)
+    pub fn timestamps(&self, id: ServiceId) -> Timestamps {
+        self.slots
+            .get(id.index())
+            .map_or(Timestamps::default(), |s| s.first)
     }
 
     /// Why it can never be started, where that is so.
     #[must_use]
-    pub fn barred(&self, id: Id) -> Option<&'static str> {
-        self.slots.get(id).and_then(|s| s.barred)
+    pub fn invalid(&self, id: ServiceId) -> Option<&'static str> {
+        self.slots.get(id.index()).and_then(|s| s.invalid)
     }
 
     /// Leaves a service that cannot be: its socket could not be bound.
-    pub fn give_up(&mut self, now: Millis, id: Id) {
-        if let Some(slot) = self.slots.get_mut(id).filter(|s| s.state.pid().is_none()) {
+    pub fn give_up(&mut self, now: Millis, id: ServiceId) {
+        if let Some(slot) = self
+            .slots
+            .get_mut(id.index())
+            .filter(|s| s.state.pid().is_none())
+        {
             slot.enter(now, State::Failed);
             slot.late_at = None;
         }
     }
 
     /// All ids.
-    pub fn ids(&self) -> std::ops::Range<Id> {
-        0..self.slots.len()
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = ServiceId> + use<> {
+        (0..self.slots.len()).map(ServiceId::new)
     }
 
     /// All ids, each after what it needs.
     #[must_use]
-    pub fn order(&self) -> Vec<Id> {
-        graph::order(&self.needs)
+    pub fn order(&self) -> Vec<ServiceId> {
+        let order = graph::order(&self.needs);
+        order.into_iter().map(ServiceId::new).collect()
     }
 
     /// Whether nothing runs and nothing will by itself: after `StopAll`, the end.
@@ -198,31 +211,34 @@ impl Supervisor {
 
     /// The service whose process is `pid`.
     #[must_use]
-    pub fn owner(&self, pid: Pid) -> Option<Id> {
-        self.slots.iter().position(|s| s.state.pid() == Some(pid))
+    pub fn owner(&self, pid: Pid) -> Option<ServiceId> {
+        self.ids().find(|id| self.state(*id).pid() == Some(pid))
     }
 
     /// What the ready line needs to know.
     #[must_use]
-    pub fn verdict(&self, id: Id) -> Verdict {
-        let Some(slot) = self.slots.get(id) else {
-            return Verdict::NotAsked;
+    pub fn readiness(&self, id: ServiceId) -> Readiness {
+        let Some(slot) = self.slots.get(id.index()) else {
+            return Readiness::NotRequired;
         };
         match slot.state {
-            _ if !slot.row.gates => Verdict::NotAsked,
-            State::Off => Verdict::NotAsked,
-            State::Armed | State::Up { .. } | State::Done => Verdict::Good,
-            State::Failed | State::Delayed { .. } | State::Stopping { .. } => Verdict::Bad,
-            _ if slot.late || slot.backoff.failures() > 0 => Verdict::Bad,
-            State::Waiting if slot.row.needs.iter().any(|n| self.hopeless(n)) => Verdict::Bad,
-            State::Waiting | State::Spawning | State::Starting { .. } => Verdict::Pending,
+            _ if !slot.def.gates_ready => Readiness::NotRequired,
+            State::Off => Readiness::NotRequired,
+            State::Armed | State::Up { .. } | State::Done => Readiness::Ready,
+            State::Failed | State::Delayed { .. } | State::Stopping { .. } => Readiness::Failed,
+            _ if slot.late || slot.backoff.failures() > 0 => Readiness::Failed,
+            State::Waiting if slot.def.needs.iter().any(|n| self.hopeless(n)) => Readiness::Failed,
+            State::Waiting | State::Spawning | State::Starting { .. } => Readiness::Pending,
         }
     }
 
     /// The next moment at which `Event::Tick` changes something.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.slots.iter().map(Slot::deadline).fold(None, sooner)
+        self.slots
+            .iter()
+            .map(ServiceRecord::deadline)
+            .fold(None, sooner)
     }
 
     /// Takes one event and says what is to be done about it.
@@ -244,7 +260,8 @@ impl Supervisor {
             Event::Ready(pid) => self.of(pid, |s, id| s.word(now, false, id, out)),
             Event::Exited(pid, status) => self.of(pid, |s, id| s.exited(now, status, id, out)),
             Event::Tick => {
-                let slots = self.slots.iter_mut().enumerate();
+                let ids = self.ids();
+                let slots = ids.zip(&mut self.slots);
                 slots.for_each(|(id, s)| s.tick(now, id, out));
             }
         }
@@ -252,25 +269,25 @@ impl Supervisor {
         todo
     }
 
-    fn at(&mut self, id: Id, act: impl FnOnce(&mut Slot)) {
-        if let Some(slot) = self.slots.get_mut(id) {
+    fn at(&mut self, id: ServiceId, act: impl FnOnce(&mut ServiceRecord)) {
+        if let Some(slot) = self.slots.get_mut(id.index()) {
             act(slot);
         }
     }
 
-    fn of(&mut self, pid: Pid, act: impl FnOnce(&mut Slot, Id)) {
+    fn of(&mut self, pid: Pid, act: impl FnOnce(&mut ServiceRecord, ServiceId)) {
         if let Some(id) = self.owner(pid) {
             self.at(id, |s| act(s, id));
         }
     }
 
-    fn want(&mut self, now: Millis, id: Id) {
+    fn want(&mut self, now: Millis, id: ServiceId) {
         self.want_needs(now, id);
         self.at(id, |s| s.want(now, true));
     }
 
     /// What it needs comes with it, and does not leave under it.
-    fn want_needs(&mut self, now: Millis, id: Id) {
+    fn want_needs(&mut self, now: Millis, id: ServiceId) {
         for need in self.ids() {
             if need != id && self.needs_it(id, need) {
                 self.at(need, |s| s.want(now, false));
@@ -278,7 +295,7 @@ impl Supervisor {
         }
     }
 
-    fn unwant(&mut self, now: Millis, id: Id) {
+    fn unwant(&mut self, now: Millis, id: ServiceId) {
         for other in self.ids() {
             if other != id && self.needs_it(other, id) {
                 self.at(other, |s| s.unwant(now, false));
@@ -303,14 +320,14 @@ impl Supervisor {
     /// Those that are to stop, when nothing that needs them is left.
     fn let_leave(&mut self, now: Millis, todo: &mut Vec<Action>) {
         for id in self.ids().rev() {
-            let leaving = |s: &&Slot| s.leaving && s.state != State::Spawning;
-            if self.slots.get(id).filter(leaving).is_some() && !self.in_use(id) {
+            let leaving = |s: &&ServiceRecord| s.leaving && s.state != State::Spawning;
+            if self.slots.get(id.index()).filter(leaving).is_some() && !self.in_use(id) {
                 self.at(id, |s| s.leave(now, id, todo));
             }
         }
     }
 
-    fn in_use(&self, id: Id) -> bool {
+    fn in_use(&self, id: ServiceId) -> bool {
         let uses = |o| o != id && self.state(o).active() && self.needs_it(o, id);
         self.ids().any(uses)
     }
@@ -318,11 +335,11 @@ impl Supervisor {
     /// Those that wait for nothing any more.
     fn let_start(&mut self, now: Millis, todo: &mut Vec<Action>) {
         for id in self.ids() {
-            let waits = |s: &&Slot| s.state == State::Waiting;
-            let Some(slot) = self.slots.get(id).filter(waits) else {
+            let waits = |s: &&ServiceRecord| s.state == State::Waiting;
+            let Some(slot) = self.slots.get(id.index()).filter(waits) else {
                 continue;
             };
-            let (needs, after) = (slot.row.needs, slot.row.after);
+            let (needs, after) = (slot.def.needs, slot.def.after);
             if !after.iter().all(|n| self.past(n)) {
                 continue;
             }
@@ -335,14 +352,14 @@ impl Supervisor {
 
     /// Whoever goes first has gone, or keeps nobody waiting any more.
     fn past(&self, name: &str) -> bool {
-        let pending = |s: &Slot| {
+        let pending = |s: &ServiceRecord| {
             let coming = matches!(
                 s.state,
                 State::Waiting | State::Spawning | State::Starting { .. }
             );
             coming && !s.late
         };
-        let slot = self.find(name).and_then(|id| self.slots.get(id));
+        let slot = self.find(name).and_then(|id| self.slots.get(id.index()));
         !slot.is_some_and(pending)
     }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Mutex;
 
 use services::spawn::{Child, Failure, Inherit, spawn};
-use services::{Ready, Service, Stage, User};
+use services::{ReadyWhen, ServiceDef, Stage, User};
 
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -58,9 +58,9 @@ fn pipe() -> (OwnedFd, OwnedFd) {
     nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap()
 }
 
-fn shell(row: Service, script: &str) -> Service {
+fn shell(row: ServiceDef, script: &str) -> ServiceDef {
     let script: &'static str = script.to_owned().leak();
-    Service {
+    ServiceDef {
         name: "t",
         argv: vec!["/bin/sh", "-c", script].leak(),
         ..row
@@ -68,7 +68,7 @@ fn shell(row: Service, script: &str) -> Service {
 }
 
 /// What the script prints, run as `row`.
-fn output(row: Service, script: &str, inherit: Inherit<'_>) -> String {
+fn output(row: ServiceDef, script: &str, inherit: Inherit<'_>) -> String {
     let (ours, theirs) = pipe();
     let output = Some(theirs.as_fd());
     let child = spawn(&shell(row, script), &Inherit { output, ..inherit }).unwrap();
@@ -114,9 +114,9 @@ fn everything_is_as_the_row_says() {
         echo DIR: $(pwd); echo LIMIT: $(ulimit -Sn) $(ulimit -Hn); \
         echo OOM: $(cat /proc/self/oom_score_adj); echo SESSION: $(cut -d' ' -f5-7 /proc/$$/stat) $$; \
         echo IN: $(readlink /proc/$$/fd/0); echo ENV:; exec env";
-    let row = Service {
+    let row = ServiceDef {
         oom_score_adj: 100,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     let text = output(row, script, Inherit::default());
     let line = |start: &str| {
@@ -158,12 +158,12 @@ fn everything_is_as_the_row_says() {
 }
 
 fn the_row_says_otherwise() {
-    let row = Service {
+    let row = ServiceDef {
         env: &["PATH=/bin:/usr/bin", "EXTRA=a=b"],
         dir: "/usr",
         umask: 0o027,
         nofile: (64, 128),
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     let script = "env | grep -c ^PATH=; echo $PATH $EXTRA; umask; pwd; ulimit -Sn; ulimit -Hn";
     let text = output(row, script, Inherit::default());
@@ -176,9 +176,9 @@ fn descriptors_have_their_numbers() {
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     for number in (4..40).chain([60, 255]) {
         let (ours, theirs) = pipe();
-        let row = Service {
-            ready: Ready::Fd(number),
-            ..Service::DEFAULT
+        let row = ServiceDef {
+            ready: ReadyWhen::Fd(number),
+            ..ServiceDef::DEFAULT
         };
         let script = format!(
             "echo $LISTEN_FDS $((LISTEN_PID - $$)); ls /proc/$$/fd; readlink /proc/$$/fd/3; echo >/proc/self/fd/{number}"
@@ -204,7 +204,7 @@ fn descriptors_have_their_numbers() {
         assert_eq!(said, "\n", "{number}");
         // And what goes wrong is told past them.
         let (_ours, theirs) = pipe();
-        let gone = Service {
+        let gone = ServiceDef {
             argv: &["/nonexistent"],
             ..row
         };
@@ -220,9 +220,9 @@ fn descriptors_have_their_numbers() {
             (Stage::Exec, libc::ENOENT)
         );
     }
-    let taken = Service {
-        ready: Ready::Fd(3),
-        ..Service::DEFAULT
+    let taken = ServiceDef {
+        ready: ReadyWhen::Fd(3),
+        ..ServiceDef::DEFAULT
     };
     let inherit = Inherit {
         listen: Some(socket.as_fd()),
@@ -236,7 +236,7 @@ fn descriptors_have_their_numbers() {
 }
 
 fn a_user_is_that_user() {
-    let row = Service {
+    let row = ServiceDef {
         user: Some(User {
             uid: 12_345,
             gid: 23_456,
@@ -245,7 +245,7 @@ fn a_user_is_that_user() {
             home: "/home/somebody",
             shell: "/bin/other",
         }),
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     let script = "grep -E '^(Uid|Gid|Groups|Cap(Prm|Eff|Amb))' /proc/self/status; \
         echo $HOME $USER $LOGNAME $SHELL";
@@ -298,20 +298,20 @@ fn steps_that_fail_are_named() {
         cgroup: Some(read_only.as_fd()),
         ..none()
     };
-    let program = |argv| Service {
+    let program = |argv| ServiceDef {
         argv,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     let gone = program(&["/nonexistent"]);
-    let nowhere = Service {
+    let nowhere = ServiceDef {
         dir: "/nonexistent",
         ..program(&["/bin/true"])
     };
-    let mute = Service {
+    let mute = ServiceDef {
         tty: Some(services::Tty { path: "/dev/null" }),
         ..program(&["/bin/true"])
     };
-    let told = |row: &Service, inherit: Inherit<'_>| -> Vec<(Stage, i32)> {
+    let told = |row: &ServiceDef, inherit: Inherit<'_>| -> Vec<(Stage, i32)> {
         let all = failures(spawn(row, &inherit).unwrap());
         all.iter().map(|f| (f.stage, f.errno as i32)).collect()
     };

@@ -10,7 +10,10 @@ use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::Instant;
 
-use services::{Event, Id, Kill, Manager, Millis, Ready, Restart, Service, Socket, State, reap};
+use services::{
+    Event, KillMode, Manager, Millis, ReadyWhen, Restart, ServiceDef, ServiceId, Socket, State,
+    reap,
+};
 
 static ONE: Mutex<()> = Mutex::new(());
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -53,7 +56,7 @@ struct World {
 }
 
 impl World {
-    fn new(rows: Vec<Service>) -> World {
+    fn new(rows: Vec<ServiceDef>) -> World {
         let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
         SAID.lock().unwrap().clear();
         if log::set_logger(&Log).is_ok() {
@@ -64,7 +67,7 @@ impl World {
         World::within(one, groups, rows)
     }
 
-    fn within(one: MutexGuard<'static, ()>, groups: PathBuf, rows: Vec<Service>) -> World {
+    fn within(one: MutexGuard<'static, ()>, groups: PathBuf, rows: Vec<ServiceDef>) -> World {
         let real = groups.join("cgroup.procs").exists();
         for row in rows.iter().filter(|_| !real) {
             fs::create_dir_all(groups.join(row.name)).unwrap();
@@ -85,7 +88,7 @@ impl World {
         self.m.event(now(), event);
     }
 
-    fn state(&self, id: Id) -> State {
+    fn state(&self, id: ServiceId) -> State {
         self.m.supervisor.state(id)
     }
 
@@ -162,37 +165,41 @@ impl Drop for World {
     }
 }
 
-fn up(id: Id) -> impl Fn(&World) -> bool {
+fn id(index: usize) -> ServiceId {
+    ServiceId::new(index)
+}
+
+fn up(id: ServiceId) -> impl Fn(&World) -> bool {
     move |w| matches!(w.state(id), State::Up { .. })
 }
 
-fn is(id: Id, state: State) -> impl Fn(&World) -> bool {
+fn is(id: ServiceId, state: State) -> impl Fn(&World) -> bool {
     move |w| w.state(id) == state
 }
 
-fn shell(name: &'static str, script: &str) -> Service {
+fn shell(name: &'static str, script: &str) -> ServiceDef {
     let script: &'static str = script.to_owned().leak();
-    Service {
+    ServiceDef {
         name,
         argv: vec!["/bin/sh", "-c", script].leak(),
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     }
 }
 
 #[test]
 fn forked_is_ready_when_its_program_runs_and_not_before() {
     let there = shell("there", "exec sleep 100");
-    let gone = Service {
+    let gone = ServiceDef {
         name: "gone",
         argv: &["/nonexistent"],
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     let mut w = World::new(vec![there, gone]);
-    w.event(Event::Start(0));
-    w.event(Event::Start(1));
-    assert!(matches!(w.state(0), State::Starting { .. }), "not yet");
-    w.until("up", up(0));
-    w.until("tried again", |w| w.m.supervisor.restarts(1) >= 2);
+    w.event(Event::Start(id(0)));
+    w.event(Event::Start(id(1)));
+    assert!(matches!(w.state(id(0)), State::Starting { .. }), "not yet");
+    w.until("up", up(id(0)));
+    w.until("tried again", |w| w.m.supervisor.restarts(id(1)) >= 2);
     let lines = SAID.lock().unwrap().clone();
     let start = "gone: Exec of /nonexistent: ENOENT";
     assert!(lines[0].starts_with(start), "the reason first: {lines:?}");
@@ -213,13 +220,13 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
 /// Its end may be seen before its word on the reason is.
 #[test]
 fn the_reason_comes_before_the_end() {
-    let mut w = World::new(vec![Service {
+    let mut w = World::new(vec![ServiceDef {
         name: "gone",
         argv: &["/nonexistent"],
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     }]);
-    w.event(Event::Start(0));
-    let stat = format!("/proc/{}/stat", w.state(0).pid().unwrap());
+    w.event(Event::Start(id(0)));
+    let stat = format!("/proc/{}/stat", w.state(id(0)).pid().unwrap());
     while !fs::read_to_string(&stat).unwrap().contains(") Z") {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
@@ -235,8 +242,8 @@ fn the_reason_comes_before_the_end() {
 
 #[test]
 fn a_newline_on_its_descriptor_makes_it_ready() {
-    let row = |name, script| Service {
-        ready: Ready::Fd(7),
+    let row = |name, script| ServiceDef {
+        ready: ReadyWhen::Fd(7),
         ..shell(name, script)
     };
     let mut w = World::new(vec![
@@ -247,12 +254,12 @@ fn a_newline_on_its_descriptor_makes_it_ready() {
             "trap '' PIPE; while printf x >&7; do :; done; exec sleep 100",
         ),
     ]);
-    (0..3).for_each(|id| w.event(Event::Start(id)));
-    w.until("up", up(0));
+    (0..3).for_each(|n| w.event(Event::Start(id(n))));
+    w.until("up", up(id(0)));
     for _ in 0..20 {
         w.turn(10);
     }
-    for id in [1, 2] {
+    for id in [1, 2].map(id) {
         assert!(matches!(w.state(id), State::Starting { .. }));
     }
     let tokens = w.m.watched().len();
@@ -265,7 +272,7 @@ fn one_that_floods_costs_a_bounded_share_and_says_how_much_was_lost() {
     let flood = shell("flood", "echo begin; exec yes");
     let quiet = shell("quiet", "exec sleep 100");
     let mut w = World::new(vec![flood, quiet]);
-    (0..2).for_each(|id| w.event(Event::Start(id)));
+    (0..2).for_each(|n| w.event(Event::Start(id(n))));
     w.until("over", |w| w.m.deadline().is_some());
     let (start, turns) = (now(), w.turns);
     let mut rested = 0;
@@ -310,7 +317,7 @@ fn one_that_floods_costs_a_bounded_share_and_says_how_much_was_lost() {
 fn a_flood_of_empty_lines_is_a_flood() {
     let flood = shell("flood", "exec yes ''");
     let mut w = World::new(vec![flood]);
-    w.event(Event::Start(0));
+    w.event(Event::Start(id(0)));
     w.until("over", |w| w.m.deadline().is_some());
     let (start, turns) = (now(), w.turns);
     while now() < start + 500 {
@@ -325,27 +332,27 @@ fn a_flood_of_empty_lines_is_a_flood() {
 
 #[test]
 fn what_it_said_last_is_heard() {
-    let mut w = World::new(vec![Service {
+    let mut w = World::new(vec![ServiceDef {
         restart: Restart::Never,
         ..shell("once", "printf 'one\\ntwo'; exit 3")
     }]);
-    w.event(Event::Start(0));
-    w.until("ended", is(0, State::Failed));
+    w.event(Event::Start(id(0)));
+    w.until("ended", is(id(0), State::Failed));
     assert!(said("once: one") && said("once: two"));
     assert_eq!(w.m.deadline(), None);
 }
 
 #[test]
 fn a_group_is_limited_told_and_killed() {
-    let row = Service {
-        kill: Kill::Group,
+    let row = ServiceDef {
+        kill: KillMode::Cgroup,
         limits: &[("memory.max", "64M"), ("nothing.max", "1")],
         ..shell("demo", "exec sleep 100")
     };
     let process = shell("alone", "exec sleep 100");
     let mut w = World::new(vec![row, process]);
-    (0..2).for_each(|id| w.event(Event::Start(id)));
-    w.until("up", |w| up(0)(w) && up(1)(w));
+    (0..2).for_each(|n| w.event(Event::Start(id(n))));
+    w.until("up", |w| up(id(0))(w) && up(id(1))(w));
     assert_eq!(w.file("demo/memory.max"), "64M");
     let lines = SAID.lock().unwrap().clone();
     assert!(lines.iter().any(|l| l.contains("nothing.max")), "a warning");
@@ -372,14 +379,14 @@ fn a_group_is_limited_told_and_killed() {
 
 #[test]
 fn stop_has_its_signal_and_then_no_mercy() {
-    let polite = Service {
-        stop: libc::SIGINT,
+    let polite = ServiceDef {
+        stop_signal: libc::SIGINT,
         ..shell(
             "polite",
             "trap 'echo bye; exit 0' INT; trap '' TERM; echo on; while :; do sleep 0.01; done",
         )
     };
-    let deaf = Service {
+    let deaf = ServiceDef {
         grace_ms: 100,
         ..shell(
             "deaf",
@@ -387,22 +394,30 @@ fn stop_has_its_signal_and_then_no_mercy() {
         )
     };
     let mut w = World::new(vec![polite, deaf]);
-    (0..2).for_each(|id| w.event(Event::Start(id)));
+    (0..2).for_each(|n| w.event(Event::Start(id(n))));
     w.until("both listen", |_| said("polite: on") && said("deaf: on"));
     w.stop_all();
     assert!(said("polite: bye"));
-    assert_eq!(w.m.supervisor.last(0), Some(services::Status::Exited(0)));
-    assert_eq!(w.m.supervisor.last(1), Some(services::Status::Killed(9)));
+    assert_eq!(
+        w.m.supervisor.last_exit(id(0)),
+        Some(services::ExitStatus::Exited(0))
+    );
+    assert_eq!(
+        w.m.supervisor.last_exit(id(1)),
+        Some(services::ExitStatus::Killed(9))
+    );
 }
 
 #[test]
 fn a_restart_is_another_process() {
     let mut w = World::new(vec![shell("demo", "exec sleep 100")]);
-    w.event(Event::Start(0));
-    w.until("up", up(0));
-    let first = w.state(0).pid();
-    w.event(Event::Restart(0));
-    w.until("up again", |w| up(0)(w) && w.state(0).pid() != first);
+    w.event(Event::Start(id(0)));
+    w.until("up", up(id(0)));
+    let first = w.state(id(0)).pid();
+    w.event(Event::Restart(id(0)));
+    w.until("up again", |w| {
+        up(id(0))(w) && w.state(id(0)).pid() != first
+    });
     assert_eq!(w.m.report()[0].restarts, 0);
     w.stop_all();
 }
@@ -410,8 +425,8 @@ fn a_restart_is_another_process() {
 #[test]
 fn exit_125_is_the_last_word() {
     let mut w = World::new(vec![shell("demo", "exit 125")]);
-    w.event(Event::Start(0));
-    w.until("failed", is(0, State::Failed));
+    w.event(Event::Start(id(0)));
+    w.until("failed", is(id(0), State::Failed));
     assert_eq!(w.m.deadline(), None);
 }
 
@@ -425,24 +440,24 @@ fn a_datagram_wakes_its_service() {
         datagram: true,
         on_demand: true,
     });
-    let log = Service {
+    let log = ServiceDef {
         socket,
         ..shell("log", "head -c 6 <&3; exec sleep 100")
     };
     let mut w = World::new(vec![log]);
     let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
     assert!(client.send_to(b"early\n", path).is_err());
-    w.event(Event::Start(0));
-    assert_eq!(w.state(0), State::Armed);
+    w.event(Event::Start(id(0)));
+    assert_eq!(w.state(id(0)), State::Armed);
     assert_eq!(w.m.watched().len(), 1);
     client.send_to(b"hello\n", path).unwrap();
-    w.until("up", up(0));
+    w.until("up", up(id(0)));
     w.until("heard", |_| said("log: hello"));
     // Without its name nobody comes: the next start makes it again.
     fs::remove_file(path).unwrap();
-    let first = w.state(0).pid();
-    w.event(Event::Restart(0));
-    w.until("armed or up again", |w| w.state(0).pid() != first);
+    let first = w.state(id(0)).pid();
+    w.event(Event::Restart(id(0)));
+    w.until("armed or up again", |w| w.state(id(0)).pid() != first);
     w.until("reached", |_| client.send_to(b"again\n", path).is_ok());
     w.until("heard again", |_| said("log: again"));
     w.stop_all();
@@ -464,20 +479,20 @@ fn a_socket_that_cannot_be_is_tried_again_when_asked() {
         datagram: false,
         on_demand: true,
     });
-    let mut w = World::new(vec![Service {
+    let mut w = World::new(vec![ServiceDef {
         socket,
         ..shell("api", "exec sleep 100")
     }]);
-    w.event(Event::Start(0));
-    assert_eq!(w.state(0), State::Failed);
+    w.event(Event::Start(id(0)));
+    assert_eq!(w.state(id(0)), State::Failed);
     fs::remove_file(&dir).unwrap();
-    w.event(Event::Start(0));
-    assert_eq!(w.state(0), State::Armed);
+    w.event(Event::Start(id(0)));
+    assert_eq!(w.state(id(0)), State::Armed);
     let client = || std::os::unix::net::UnixStream::connect(path);
     assert!(client().is_ok());
     w.stop_all();
     assert!(client().is_err(), "nobody is to wait for an answer");
-    w.event(Event::Start(0));
+    w.event(Event::Start(id(0)));
     assert!(client().is_ok());
     w.stop_all();
     fs::remove_dir_all(&dir).unwrap();
@@ -488,18 +503,18 @@ fn a_service_file_is_taken_while_it_runs() {
     let mut w = World::new(vec![shell("builtin", "exec sleep 100")]);
     let load = |w: &mut World, name: &str, text: &str| w.m.load(name, text.as_bytes(), "", "");
     let text = "exec /bin/sh -c \"echo one; exec sleep 100\"\nneeds builtin\n";
-    assert_eq!(load(&mut w, "mine", text), Ok(1));
-    w.event(Event::Start(1));
-    w.until("up", |w| up(0)(w) && up(1)(w) && said("mine: one"));
+    assert_eq!(load(&mut w, "mine", text), Ok(id(1)));
+    w.event(Event::Start(id(1)));
+    w.until("up", |w| up(id(0))(w) && up(id(1))(w) && said("mine: one"));
     let refused = load(&mut w, "mine", text).unwrap_err();
     assert!(refused[0].contains("stop it first"), "{refused:?}");
     assert!(load(&mut w, "builtin", text).is_err());
     assert_eq!(load(&mut w, "wrong", "exec x\noom y").unwrap_err().len(), 2);
-    w.event(Event::Stop(1));
-    w.until("stopped", is(1, State::Off));
-    assert_eq!(load(&mut w, "mine", &text.replace("one", "two")), Ok(1));
-    w.event(Event::Start(1));
-    w.until("up", |w| up(1)(w) && said("mine: two"));
+    w.event(Event::Stop(id(1)));
+    w.until("stopped", is(id(1), State::Off));
+    assert_eq!(load(&mut w, "mine", &text.replace("one", "two")), Ok(id(1)));
+    w.event(Event::Start(id(1)));
+    w.until("up", |w| up(id(1))(w) && said("mine: two"));
     w.stop_all();
 }
 
@@ -519,8 +534,8 @@ fn real_groups() -> PathBuf {
 fn a_real_group_frozen_or_left_behind_does_not_outlive_its_service() {
     let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
     let groups = real_groups();
-    let row = |row| Service {
-        kill: Kill::Group,
+    let row = |row| ServiceDef {
+        kill: KillMode::Cgroup,
         ..row
     };
     let tree = "trap 'exit 0' TERM; (trap '' TERM; setsid sleep 1000 & exec sleep 1000) & \
@@ -529,17 +544,17 @@ fn a_real_group_frozen_or_left_behind_does_not_outlive_its_service() {
     let rows = vec![row(shell("tree", tree)), row(shell("leaves", leaves))];
     let mut w = World::within(one, groups.clone(), rows);
     let procs = |w: &World, name: &str| w.file(&format!("{name}/cgroup.procs")).lines().count();
-    w.event(Event::Start(0));
+    w.event(Event::Start(id(0)));
     w.until("all there", |w| said("tree: on") && procs(w, "tree") == 4);
     fs::write(groups.join("tree/cgroup.freeze"), "1").unwrap();
     let start = now();
-    w.event(Event::Stop(0));
-    w.until("stopped", is(0, State::Off));
+    w.event(Event::Stop(id(0)));
+    w.until("stopped", is(id(0), State::Off));
     assert!(now() - start < 2_000, "thawed, it heard the TERM");
     w.until("nobody is left", |w| procs(w, "tree") == 0);
 
-    w.event(Event::Start(1));
-    w.until("started thrice", |w| w.m.supervisor.restarts(1) >= 2);
+    w.event(Event::Start(id(1)));
+    w.until("started thrice", |w| w.m.supervisor.restarts(id(1)) >= 2);
     assert!(procs(&w, "leaves") <= 2, "those of earlier lives are gone");
     w.stop_all();
     w.until("nobody is left", |w| procs(w, "leaves") == 0);

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use services::{Pid, Status, reap};
+use services::{ExitStatus, Pid, reap};
 
 /// A child that ends at once with `code`, and has ended.
 fn ended(code: i32) -> Pid {
@@ -29,7 +29,8 @@ fn is_zombie(pid: Pid) -> bool {
 /// that of the one that has ended. And each is told of once, with its status.
 #[test]
 fn a_pid_is_its_own_until_its_end_is_known() {
-    let children: Vec<(Pid, Status)> = (0..50).map(|n| (ended(n), Status::Exited(n))).collect();
+    let children: Vec<(Pid, ExitStatus)> =
+        (0..50).map(|n| (ended(n), ExitStatus::Exited(n))).collect();
     let mut seen = Vec::new();
     let more = reap::drain(|pid, status| {
         assert!(is_zombie(pid), "{pid} is reaped already");

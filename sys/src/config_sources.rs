@@ -7,7 +7,7 @@ use std::path::Path;
 
 use config::{Config, Diagnostic, FwCfg, Sources};
 
-use crate::files::some;
+use crate::files::read_bounded;
 
 /// Our corner of fw_cfg (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
@@ -15,36 +15,38 @@ const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
 const SMBIOS: &str = "/sys/firmware/dmi/tables/DMI";
 /// Where `b2p data` puts what the data disk says, a file each: config, hostname,
 /// environment (lines `NAME=value`), hooks (their names).
-pub const KEPT: &str = "/run/boot2podman/kept";
+pub const DISK_CONFIG_DIR: &str = "/run/boot2podman/kept";
 /// More than this of one entry is not read: no setting is that long.
-pub const LONGEST: u64 = 64 * 1024;
+pub const MAX_ENTRY_BYTES: u64 = 64 * 1024;
 
 /// Reads what can be read before fw_cfg's driver is in.
 #[must_use]
-pub fn early() -> Config {
-    let texts = Texts {
+pub fn read_early() -> Config {
+    let raw = RawSources {
         cmdline: command_line(),
-        smbios: some(Path::new(SMBIOS), LONGEST).unwrap_or_default(),
-        ..Texts::default()
+        smbios: read_bounded(Path::new(SMBIOS), MAX_ENTRY_BYTES).unwrap_or_default(),
+        ..RawSources::default()
     };
-    texts.with(|sources| sources.parse().0)
+    raw.with_sources(|sources| sources.parse().0)
 }
 
 /// Reads everything, and says what is wrong with it.
 #[must_use]
-pub fn all() -> (Config, Vec<Diagnostic>) {
-    texts().with(|sources| sources.parse())
+pub fn read() -> (Config, Vec<Diagnostic>) {
+    read_raw().with_sources(|sources| sources.parse())
 }
 
 /// The texts themselves. Nothing of it is on a disk: `b2p data` has copied what
 /// stands there.
 #[must_use]
-pub fn texts() -> Texts {
-    let kept = |name| some(&Path::new(KEPT).join(name), LONGEST).unwrap_or_default();
-    Texts {
+pub fn read_raw() -> RawSources {
+    let kept = |name| {
+        read_bounded(&Path::new(DISK_CONFIG_DIR).join(name), MAX_ENTRY_BYTES).unwrap_or_default()
+    };
+    RawSources {
         cmdline: command_line(),
         fw_cfg: fw_cfg(Path::new(FW_CFG)),
-        smbios: some(Path::new(SMBIOS), LONGEST).unwrap_or_default(),
+        smbios: read_bounded(Path::new(SMBIOS), MAX_ENTRY_BYTES).unwrap_or_default(),
         disk: kept("config"),
         hostname: kept("hostname"),
         environment: kept("environment"),
@@ -54,7 +56,7 @@ pub fn texts() -> Texts {
 
 /// What the sources hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Texts {
+pub struct RawSources {
     /// The command line.
     pub cmdline: Vec<u8>,
     /// Name and content of every entry of ours.
@@ -71,9 +73,9 @@ pub struct Texts {
     pub hooks: Vec<u8>,
 }
 
-impl Texts {
+impl RawSources {
     /// Hands them to `act` as the configuration's parser takes them.
-    pub fn with<T>(&self, act: impl FnOnce(&Sources<'_>) -> T) -> T {
+    pub fn with_sources<T>(&self, act: impl FnOnce(&Sources<'_>) -> T) -> T {
         let entries: Vec<FwCfg<'_>> = self
             .fw_cfg
             .iter()
@@ -100,16 +102,16 @@ fn command_line() -> Vec<u8> {
 
 /// Name and content of every entry below `dir`, in the order of their names.
 fn fw_cfg(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let Ok(read) = fs::read_dir(dir) else {
+    let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };
     let content = |path: &Path| {
         let mut bytes = Vec::new();
         let file = fs::File::open(path.join("raw"))?;
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, LONGEST), &mut bytes)?;
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_ENTRY_BYTES), &mut bytes)?;
         Ok::<_, std::io::Error>(bytes)
     };
-    let mut all: Vec<(String, Vec<u8>)> = read
+    let mut all: Vec<(String, Vec<u8>)> = entries
         .flatten()
         .filter_map(|e| Some((e.file_name().into_string().ok()?, content(&e.path()).ok()?)))
         .collect();

@@ -122,6 +122,13 @@ impl From<io::Error> for Error {
     }
 }
 
+/// Lets functions with this error call those that still return a text; goes with the last one.
+impl From<String> for Error {
+    fn from(reason: String) -> Error {
+        Error::invalid(reason)
+    }
+}
+
 /// Says what a step was doing when it failed.
 pub trait Doing<T> {
     /// Names the step, as a noun or a command: `mount erofs`, `host name box`.

@@ -27,13 +27,13 @@ pub fn replace(path: &Path, text: &[u8], mode: u32) -> Result<(), String> {
     fs::rename(&temporary, path).map_err(say)
 }
 
-/// At most `most` bytes of a file that PID 1 is asked to read. Only of a file: it
+/// At most `max_bytes` bytes of a file that PID 1 is asked to read. Only of a file: it
 /// would wait for ever for the other end of a fifo (fifo(7)), and a link may lead
 /// to a disk that is gone.
 ///
 /// # Errors
 /// What the system said; `InvalidInput` for what is no file.
-pub fn some(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
@@ -42,7 +42,7 @@ pub fn some(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
+    file.take(max_bytes).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -74,11 +74,11 @@ mod tests {
         fs::write(&file, b"12345").unwrap();
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert_eq!(some(&file, 3).unwrap(), b"123");
-        assert_eq!(some(&file, 9).unwrap(), b"12345");
+        assert_eq!(read_bounded(&file, 3).unwrap(), b"123");
+        assert_eq!(read_bounded(&file, 9).unwrap(), b"12345");
         // The first of these would not come back.
-        assert!(some(&fifo, 9).is_err());
-        assert!(some(&link, 9).is_err() && some(&dir, 9).is_err());
+        assert!(read_bounded(&fifo, 9).is_err());
+        assert!(read_bounded(&link, 9).is_err() && read_bounded(&dir, 9).is_err());
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -48,9 +48,9 @@ struct LoopConfig {
 ///
 /// # Errors
 /// What is wrong with the image, or what the system said.
-pub fn attach(path: &str, target: &str, driver: &Path) -> Result<(), String> {
+pub fn mount_image(path: &str, target: &str, driver: &Path) -> Result<(), String> {
     check(Path::new(path))?;
-    mount_file(path, target, MsFlags::empty(), driver)?;
+    mount_erofs_file(path, target, MsFlags::empty(), driver)?;
     find_read_ahead(target);
     Ok(())
 }
@@ -77,7 +77,7 @@ fn find_read_ahead(target: &str) {
 
 /// Reads further ahead from now on: the next that is read is podman. Before, there is
 /// sshd, which touches little of its libraries. A matter of speed alone.
-pub fn read_further_ahead() {
+pub fn raise_read_ahead() {
     if let Some(path) = AHEAD_OF.get() {
         let done = fs::write(path, AHEAD);
         debug!("{path} <- {AHEAD}: {done:?}");
@@ -88,7 +88,12 @@ pub fn read_further_ahead() {
 ///
 /// # Errors
 /// What the system said.
-pub fn mount_file(path: &str, target: &str, more: MsFlags, driver: &Path) -> Result<(), String> {
+pub fn mount_erofs_file(
+    path: &str,
+    target: &str,
+    more: MsFlags,
+    driver: &Path,
+) -> Result<(), String> {
     match mount_erofs(path, target, more) {
         Ok(()) => debug!("{path}: mounted without a loop device"),
         Err(Errno::ENOTBLK) => {
@@ -110,7 +115,7 @@ fn mount_erofs(from: &str, to: &str, more: MsFlags) -> nix::Result<()> {
 /// Puts the file behind a free loop device and returns its path, and it open.
 fn by_loop(path: &str, driver: &Path) -> Result<(String, File), String> {
     if !Path::new("/dev/loop-control").exists() {
-        modules::insert(driver, "", &mut false)
+        modules::insmod(driver, "", &mut false)
             .map_err(|e| format!("{}: {e}", driver.display()))?;
     }
     let open = |p: &str, write: bool| {

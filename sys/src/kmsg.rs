@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Longest message of one record, in bytes: with its prefix, the longest name of a
 /// service included, printk keeps it whole (`LOG_LINE_MAX`, 976 on older kernels).
-const LONGEST: usize = 900;
+const MAX_RECORD_BYTES: usize = 900;
 
 static SINK: Kmsg = Kmsg {
     file: OnceLock::new(),
@@ -24,7 +24,7 @@ struct Kmsg {
 
 /// Opens `/dev/kmsg` and makes it the `log` crate's sink. Without it (no /dev, or
 /// a namespace that must not write there) messages go to standard error.
-pub fn start(level: LevelFilter) {
+pub fn init_logger(level: LevelFilter) {
     if let Ok(file) = OpenOptions::new().write(true).open("/dev/kmsg") {
         let _ = SINK.file.set(file);
     }
@@ -34,7 +34,7 @@ pub fn start(level: LevelFilter) {
 
 /// The `log` crate's level for `b2p.loglevel`.
 #[must_use]
-pub fn filter(level: Loglevel) -> LevelFilter {
+pub fn level_filter(level: Loglevel) -> LevelFilter {
     match level {
         Loglevel::Error => LevelFilter::Error,
         Loglevel::Warn => LevelFilter::Warn,
@@ -45,14 +45,14 @@ pub fn filter(level: Loglevel) -> LevelFilter {
 }
 
 /// Says something whatever the log level is: `ready`, `degraded`, last words.
-pub fn say(priority: u8, text: &str) {
-    write(priority, "boot2podman: ", text);
+pub fn write(priority: u8, text: &str) {
+    write_records(priority, "boot2podman: ", text);
 }
 
 /// The priority nearest to `wanted` that the kernel prints on every console:
 /// with `quiet` or `loglevel=3` the ready line must still be seen there.
 #[must_use]
-pub fn seen(wanted: u8) -> u8 {
+pub fn console_visible(wanted: u8) -> u8 {
     let printk = std::fs::read_to_string("/proc/sys/kernel/printk").unwrap_or_default();
     if printk.starts_with('0') {
         // `loglevel=0` shows nothing at all; 1 shows what is said at 0, as this is.
@@ -72,14 +72,12 @@ fn below(printk: &str, wanted: u8) -> u8 {
     wanted.min(level.saturating_sub(1))
 }
 
-/// Everything that is said from here on is seen, unless the user asked for less:
-/// at the end of the machine the console is all there is left to read.
-pub fn loud() {
-    quieten(8);
-}
+/// Console level at which a record of every priority is printed (`CONSOLE_LOGLEVEL_DEBUG` is
+/// less by one, 7 being the lowest priority of all).
+pub const CONSOLE_SHOWS_ALL: u8 = 8;
 
-/// Lowers the console level to `level`, unless the user asked for less, or for all.
-pub fn quieten(level: u8) {
+/// Sets the console level to `level`, unless the kernel command line asks for another one.
+pub fn set_console_level(level: u8) {
     let chosen = std::fs::read("/proc/cmdline").unwrap_or_default();
     let has = |word: &[u8]| {
         chosen
@@ -94,11 +92,11 @@ pub fn quieten(level: u8) {
 
 /// A line of a service's output. Level debug: in the log, not on the console
 /// that a person is typing at.
-pub fn service_line(name: &str, line: &[u8]) {
-    write(7, &format!("{name}: "), &String::from_utf8_lossy(line));
+pub fn write_service_line(name: &str, line: &[u8]) {
+    write_records(7, &format!("{name}: "), &String::from_utf8_lossy(line));
 }
 
-fn write(priority: u8, prefix: &str, text: &str) {
+fn write_records(priority: u8, prefix: &str, text: &str) {
     for piece in pieces(text) {
         // One write is one record, shown at once only if it ends in a newline:
         // without, the kernel waits for a continuation (LOG_CONT, printk.c).
@@ -124,7 +122,7 @@ fn stderr(line: &[u8]) {
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|mut line| {
         std::iter::from_fn(move || {
-            let end = line.floor_char_boundary(LONGEST);
+            let end = line.floor_char_boundary(MAX_RECORD_BYTES);
             let (piece, rest) = line.split_at_checked(end).unwrap_or((line, ""));
             line = rest;
             (!piece.is_empty()).then_some(piece)
@@ -144,7 +142,7 @@ impl Log for Kmsg {
             Level::Info => 6,
             Level::Debug | Level::Trace => 7,
         };
-        say(priority, &record.args().to_string());
+        write(priority, &record.args().to_string());
     }
 
     fn flush(&self) {}
@@ -166,7 +164,7 @@ mod tests {
     fn long_lines_come_in_pieces_and_none_is_lost() {
         let text = format!("{}\nsecond", "é".repeat(1000));
         let got: Vec<&str> = pieces(&text).collect();
-        assert!(got.iter().all(|p| p.len() <= LONGEST));
+        assert!(got.iter().all(|p| p.len() <= MAX_RECORD_BYTES));
         assert_eq!(got.concat(), text.replace('\n', ""));
         assert_eq!(got.len(), 4, "no more than are needed");
         assert_eq!(pieces("\n\nx\n").collect::<Vec<_>>(), ["x"]);

@@ -33,7 +33,7 @@ pub struct Modules {
     /// Whether the index below has been read.
     read: bool,
     /// As in modules.dep.
-    dep: Vec<Dep>,
+    dep: Vec<DepEntry>,
     /// pattern, module
     alias: Vec<(String, String)>,
     softdep: Vec<(String, String)>,
@@ -47,7 +47,7 @@ pub struct Modules {
 
 /// One line of modules.dep.
 #[derive(Clone, Debug)]
-pub struct Dep {
+pub struct DepEntry {
     /// Its name, as the kernel has it.
     pub name: String,
     /// Its file, below the directory of the index.
@@ -58,7 +58,7 @@ pub struct Dep {
 
 /// Why a module was not loaded.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum LoadError {
     /// Neither a module nor an alias of that name is in the index.
     Unknown,
     /// The administrator forbade it.
@@ -67,15 +67,15 @@ pub enum Problem {
     Refused(String, Errno),
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Problem::Unknown => write!(f, "no such module in this image"),
-            Problem::Blacklisted => write!(f, "blacklisted by a flag"),
-            Problem::Refused(path, Errno::ENOEXEC) => {
+            LoadError::Unknown => write!(f, "no such module in this image"),
+            LoadError::Blacklisted => write!(f, "blacklisted by a flag"),
+            LoadError::Refused(path, Errno::ENOEXEC) => {
                 write!(f, "{path}: not a module of this kernel")
             }
-            Problem::Refused(path, e) => write!(f, "{path}: {e}"),
+            LoadError::Refused(path, e) => write!(f, "{path}: {e}"),
         }
     }
 }
@@ -123,8 +123,8 @@ impl Modules {
     ///
     /// # Errors
     /// Why nothing could be loaded; the first problem when there are several.
-    pub fn load(&mut self, name: &str) -> Result<(), Problem> {
-        self.load_with(name, "")
+    pub fn load(&mut self, name: &str) -> Result<(), LoadError> {
+        self.load_with_params(name, "")
     }
 
     /// The same with parameters for a module of that name, `parameter=value …`,
@@ -132,7 +132,7 @@ impl Modules {
     ///
     /// # Errors
     /// As [`Modules::load`].
-    pub fn load_with(&mut self, name: &str, parameters: &str) -> Result<(), Problem> {
+    pub fn load_with_params(&mut self, name: &str, parameters: &str) -> Result<(), LoadError> {
         self.read_index();
         if !parameters.is_empty() {
             // Just as the command line would say it.
@@ -148,7 +148,7 @@ impl Modules {
         }
         let targets = self.resolve(name);
         if targets.is_empty() {
-            return Err(Problem::Unknown);
+            return Err(LoadError::Unknown);
         }
         let mut result = Ok(());
         for target in targets {
@@ -158,12 +158,12 @@ impl Modules {
         result
     }
 
-    fn load_module(&mut self, name: &str) -> Result<(), Problem> {
+    fn load_module(&mut self, name: &str) -> Result<(), LoadError> {
         if self.is_builtin(name) || self.has_loaded(name) || live(name) {
             return Ok(());
         }
         if self.blacklist.iter().any(|b| b == name) {
-            return Err(Problem::Blacklisted);
+            return Err(LoadError::Blacklisted);
         }
         // Noted first, so that a cycle in the index ends here.
         self.loaded.push(name.to_owned());
@@ -174,13 +174,13 @@ impl Modules {
         result
     }
 
-    fn load_with_needs(&mut self, name: &str) -> Result<(), Problem> {
+    fn load_with_needs(&mut self, name: &str) -> Result<(), LoadError> {
         let soft = self.softdep.iter().filter(|(m, _)| m == name);
         for before in soft.map(|(_, pre)| pre.clone()).collect::<Vec<_>>() {
             let _ = self.load(&before); // soft: its absence is no failure
         }
         let Some(dep) = self.dep(name).cloned() else {
-            return Err(Problem::Unknown);
+            return Err(LoadError::Unknown);
         };
         // depmod writes what is needed last first.
         for need in dep.needs.iter().rev() {
@@ -188,11 +188,11 @@ impl Modules {
         }
         let path = self.dir.join(&dep.path);
         let options = config::module_options(&self.line, name);
-        insert(&path, &options, &mut self.verify)
-            .map_err(|e| Problem::Refused(path.display().to_string(), e))
+        insmod(&path, &options, &mut self.verify)
+            .map_err(|e| LoadError::Refused(path.display().to_string(), e))
     }
 
-    fn dep(&self, name: &str) -> Option<&Dep> {
+    fn dep(&self, name: &str) -> Option<&DepEntry> {
         self.dep.iter().find(|d| d.name == name)
     }
 
@@ -209,7 +209,7 @@ impl Modules {
     fn resolve(&self, alias: &str) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         for (pattern, module) in &self.alias {
-            if glob(pattern.as_bytes(), alias.as_bytes()) && !found.contains(module) {
+            if glob_match(pattern.as_bytes(), alias.as_bytes()) && !found.contains(module) {
                 found.push(module.clone());
             }
         }
@@ -229,14 +229,14 @@ fn live(name: &str) -> bool {
 ///
 /// # Errors
 /// What the system said.
-pub fn insert(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno> {
+pub fn insmod(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno> {
     let read =
         || fs::read(path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)));
     debug!("module {} {options}", path.display());
     let options = CString::new(options).unwrap_or_default();
     if !*verify {
         let mut file = read()?;
-        file.truncate(unsigned(&file).len());
+        file.truncate(without_signature(&file).len());
         untrace(&mut file);
         match give(&file, &options) {
             // ENOKEY, EKEYREJECTED: module.sig_enforce; EPERM: lockdown.
@@ -260,7 +260,7 @@ fn give(image: &[u8], options: &CStr) -> Result<(), Errno> {
 /// A module without the signature that may be appended: signature, then twelve
 /// bytes that end in its length, then the marker (module_signature.h).
 #[must_use]
-pub fn unsigned(file: &[u8]) -> &[u8] {
+pub fn without_signature(file: &[u8]) -> &[u8] {
     let without = || {
         let body = file.strip_suffix(SIGNED)?;
         let (rest, info) = body.split_at_checked(body.len().checked_sub(12)?)?;
@@ -284,11 +284,11 @@ fn normal(name: &str) -> String {
 
 /// The lines of modules.dep: `path: path path…`.
 #[must_use]
-pub fn parse_dep(text: &str) -> Vec<Dep> {
+pub fn parse_dep(text: &str) -> Vec<DepEntry> {
     let one = |line: &str| {
         let (path, needs) = line.split_once(':')?;
         let needs = needs.split_whitespace().map(module_name).collect();
-        Some(Dep {
+        Some(DepEntry {
             name: module_name(path),
             path: path.to_owned(),
             needs,
@@ -333,7 +333,7 @@ pub fn parse_softdep(text: &str) -> Vec<(String, String)> {
 
 /// fnmatch(3) as modules.alias needs it: `*`, `?`, `[a-z]`. Linear but for the
 /// last star, so that no modalias can make it slow.
-pub fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub fn glob_match(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {

@@ -3,7 +3,7 @@
 
 /// What a mount costs to leave, and how long its unmounting may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MountKind {
     /// On a disk: unmounted, or at least made read-only, so that it is clean.
     Disk,
     /// On another mount, as a container's overlay is: it holds that one.
@@ -20,7 +20,7 @@ pub struct Mount {
     /// Its type, such as `ext4`.
     pub fstype: String,
     /// What it is to the shutdown.
-    pub kind: Kind,
+    pub kind: MountKind,
     /// `major:minor`, as in `stat`'s st_dev.
     pub device: (u32, u32),
 }
@@ -63,16 +63,16 @@ const REMOTE: &[&str] = &[
 
 /// What `fstype` is to the shutdown; `None` for what is simply left.
 #[must_use]
-pub fn kind(fstype: &str) -> Option<Kind> {
+pub fn mount_kind(fstype: &str) -> Option<MountKind> {
     // A FUSE file system is `fuse.<program>` or `fuseblk`.
     let base = fstype.split('.').next().unwrap_or(fstype);
     match base {
         _ if IN_MEMORY.contains(&base) => None,
-        _ if REMOTE.contains(&base) => Some(Kind::Remote),
-        "fuse" | "fuseblk" => Some(Kind::Remote),
-        "overlay" => Some(Kind::Stacked),
+        _ if REMOTE.contains(&base) => Some(MountKind::Remote),
+        "fuse" | "fuseblk" => Some(MountKind::Remote),
+        "overlay" => Some(MountKind::Stacked),
         // Whatever it is, it may be on a disk.
-        _ => Some(Kind::Disk),
+        _ => Some(MountKind::Disk),
     }
 }
 
@@ -108,11 +108,11 @@ fn parse(line: &[u8]) -> Option<(Mount, bool)> {
     // A mount namespace that is kept by a name keeps its own mounts of a disk
     // (mount_namespaces(7)); its root is `mnt:[…]`.
     let namespace = fstype == "nsfs" && fields.get(3)?.starts_with(b"mnt:");
-    let own = kind(fstype).or(namespace.then_some(Kind::Stacked));
+    let own = mount_kind(fstype).or(namespace.then_some(MountKind::Stacked));
     let mount = Mount {
         target: unescape(fields.get(4)?),
         fstype: fstype.to_owned(),
-        kind: own.unwrap_or(Kind::Stacked),
+        kind: own.unwrap_or(MountKind::Stacked),
         device: device(fields.get(2)?)?,
     };
     Some((mount, own.is_some()))
@@ -163,11 +163,11 @@ mod tests {
         let got = to_unmount(BOOT.as_bytes());
         let seen: Vec<_> = got.iter().map(|m| (m.kind, m.fstype.as_str())).collect();
         let expected = [
-            (Kind::Remote, "fuse.sshfs"),
-            (Kind::Remote, "virtiofs"),
-            (Kind::Stacked, "overlay"),
-            (Kind::Disk, "ext4"),
-            (Kind::Disk, "ext4"),
+            (MountKind::Remote, "fuse.sshfs"),
+            (MountKind::Remote, "virtiofs"),
+            (MountKind::Stacked, "overlay"),
+            (MountKind::Disk, "ext4"),
+            (MountKind::Disk, "ext4"),
         ];
         assert_eq!(seen, expected);
         assert_eq!(
@@ -189,9 +189,9 @@ mod tests {
         let got = to_unmount(text.as_bytes());
         let seen: Vec<_> = got.iter().map(|m| (m.kind, m.device)).collect();
         let expected = [
-            (Kind::Stacked, (0, 52)),
-            (Kind::Stacked, (0, 50)),
-            (Kind::Disk, (254, 1)),
+            (MountKind::Stacked, (0, 52)),
+            (MountKind::Stacked, (0, 50)),
+            (MountKind::Disk, (254, 1)),
         ];
         assert_eq!(seen, expected);
     }
@@ -205,13 +205,16 @@ mod tests {
 ";
         let got = to_unmount(text.as_bytes());
         let seen: Vec<_> = got.iter().map(|m| (m.kind, &*m.fstype)).collect();
-        assert_eq!(seen, [(Kind::Disk, "squashfs"), (Kind::Stacked, "nsfs")]);
+        assert_eq!(
+            seen,
+            [(MountKind::Disk, "squashfs"), (MountKind::Stacked, "nsfs")]
+        );
     }
 
     #[test]
     fn what_is_not_known_counts_as_a_disk() {
-        assert_eq!(kind("bcachefs"), Some(Kind::Disk));
-        assert_eq!(kind("tmpfs"), None);
+        assert_eq!(mount_kind("bcachefs"), Some(MountKind::Disk));
+        assert_eq!(mount_kind("tmpfs"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use config::Net;
 use nix::ifaddrs::InterfaceAddress;
 
 /// Where network interfaces are listed.
-pub const SYS: &str = "/sys/class/net";
+pub const SYS_CLASS_NET: &str = "/sys/class/net";
 
 /// ARPHRD_ETHER (if_arp.h).
 const ETHERNET: &str = "1";
@@ -20,7 +20,7 @@ const ETHERNET: &str = "1";
 /// Name and index of every Ethernet card: hardware or a VM's idea of it, not a
 /// bridge, a veth or what else containers bring.
 #[must_use]
-pub fn cards(net: &Path) -> Vec<(String, u32)> {
+pub fn ethernet_interfaces(net: &Path) -> Vec<(String, u32)> {
     let Ok(read) = fs::read_dir(net) else {
         return Vec::new();
     };
@@ -44,8 +44,8 @@ pub fn cards(net: &Path) -> Vec<(String, u32)> {
 /// The IPv4 address of every card that has one; where none has, the IPv6 addresses that
 /// lead further than the link.
 #[must_use]
-pub fn addresses() -> Vec<(String, IpAddr)> {
-    let cards = cards(Path::new(SYS));
+pub fn interface_addresses() -> Vec<(String, IpAddr)> {
+    let cards = ethernet_interfaces(Path::new(SYS_CLASS_NET));
     let Ok(all) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };
@@ -100,7 +100,7 @@ pub fn missing(net: &Net) -> Option<String> {
         Net::Off => return None,
         Net::Dhcp { device } | Net::Static { device, .. } => device.as_deref(),
     };
-    lacking(device, &cards(Path::new(SYS)))
+    lacking(device, &ethernet_interfaces(Path::new(SYS_CLASS_NET)))
 }
 
 fn lacking(device: Option<&str>, cards: &[(String, u32)]) -> Option<String> {
@@ -120,8 +120,8 @@ fn lacking(device: Option<&str>, cards: &[(String, u32)]) -> Option<String> {
 ///
 /// # Errors
 /// What the system said.
-pub fn up(device: &str) -> io::Result<()> {
-    let mut ifr = request(device);
+pub fn set_up(device: &str) -> io::Result<()> {
+    let mut ifr = ifreq(device);
     ioctl(libc::SIOCGIFFLAGS, &mut ifr)?;
     // SAFETY: SIOCGIFFLAGS filled in this member of the union.
     unsafe { ifr.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short };
@@ -133,8 +133,8 @@ pub fn up(device: &str) -> io::Result<()> {
 /// # Errors
 /// What the system said.
 pub fn rename(device: &str, name: &str) -> io::Result<()> {
-    let mut ifr = request(device);
-    ifr.ifr_ifru.ifru_newname = request(name).ifr_name;
+    let mut ifr = ifreq(device);
+    ifr.ifr_ifru.ifru_newname = ifreq(name).ifr_name;
     ioctl(libc::SIOCSIFNAME, &mut ifr)
 }
 
@@ -142,17 +142,17 @@ pub fn rename(device: &str, name: &str) -> io::Result<()> {
 ///
 /// # Safety
 /// The kernel may take it for an ifreq or an rtentry: it must be one of them.
-pub unsafe trait Argument {}
+pub unsafe trait IoctlArgument {}
 // SAFETY: it is the one.
-unsafe impl Argument for libc::ifreq {}
+unsafe impl IoctlArgument for libc::ifreq {}
 // SAFETY: it is the other.
-unsafe impl Argument for libc::rtentry {}
+unsafe impl IoctlArgument for libc::rtentry {}
 
 /// An ioctl of netdevice(7), which any socket carries.
 ///
 /// # Errors
 /// What the system said.
-pub fn ioctl<T: Argument>(request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
+pub fn ioctl<T: IoctlArgument>(request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
     // An unbound port-0 socket: nothing is sent or received on it.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     // SAFETY: a live structure of a type that such a request takes.
@@ -166,7 +166,7 @@ pub fn ioctl<T: Argument>(request: libc::c_ulong, argument: &mut T) -> io::Resul
 
 /// A zeroed ifreq for `device`.
 #[must_use]
-pub fn request(device: &str) -> libc::ifreq {
+pub fn ifreq(device: &str) -> libc::ifreq {
     // SAFETY: plain data; zero is valid.
     let mut ifr: libc::ifreq = unsafe { std::mem::zeroed() };
     let room = libc::IFNAMSIZ - 1;

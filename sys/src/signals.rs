@@ -17,12 +17,12 @@ pub enum Request {
     Reap,
     /// The machine is to end.
     Shutdown(ShutdownKind),
-    /// Nothing: every signal not named in [`MEANING`].
+    /// Nothing: every signal not named in [`SIGNAL_TABLE`].
     Nothing,
 }
 
 /// The vocabulary, busybox's and sysvinit's (finit src/sig.c lists all dialects).
-const MEANING: &[(Signal, Request, &str)] = &[
+const SIGNAL_TABLE: &[(Signal, Request, &str)] = &[
     (Signal::SIGCHLD, Request::Reap, "waitid(2)"),
     (
         Signal::SIGINT,
@@ -52,7 +52,7 @@ const MEANING: &[(Signal, Request, &str)] = &[
 ];
 
 /// Raised by faults: blocked, they would kill PID 1 without a word.
-const FAULTS: &[Signal] = &[
+pub const FAULT_SIGNALS: &[Signal] = &[
     Signal::SIGFPE,
     Signal::SIGILL,
     Signal::SIGSEGV,
@@ -73,7 +73,7 @@ impl Signals {
     /// What the system said.
     pub fn block() -> nix::Result<Signals> {
         let mut set = SigSet::all();
-        for fault in FAULTS {
+        for fault in FAULT_SIGNALS {
             set.remove(*fault);
         }
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?;
@@ -81,7 +81,7 @@ impl Signals {
     }
 
     /// What has been asked since the last call; equal requests once.
-    pub fn requests(&self) -> Vec<Request> {
+    pub fn read_requests(&self) -> Vec<Request> {
         let mut all = Vec::new();
         // Bounded: standard signals do not queue, real-time ones do.
         for _ in 0..128 {
@@ -105,7 +105,7 @@ impl AsFd for Signals {
 
 fn meaning(number: u32) -> Request {
     let is = |s: &Signal| u32::try_from(*s as i32) == Ok(number);
-    MEANING
+    SIGNAL_TABLE
         .iter()
         .find(|(s, ..)| is(s))
         .map_or(Request::Nothing, |(_, r, _)| *r)
@@ -113,8 +113,8 @@ fn meaning(number: u32) -> Request {
 
 /// The signal that asks PID 1 for `kind`.
 #[must_use]
-pub fn asking(kind: ShutdownKind) -> Option<Signal> {
-    MEANING
+pub fn signal_for(kind: ShutdownKind) -> Option<Signal> {
+    SIGNAL_TABLE
         .iter()
         .rev()
         .find(|(_, r, _)| *r == Request::Shutdown(kind))
@@ -123,7 +123,7 @@ pub fn asking(kind: ShutdownKind) -> Option<Signal> {
 
 /// The signals that ask PID 1 for a shutdown, each with its kind.
 pub fn shutdown_signals() -> impl Iterator<Item = (Signal, ShutdownKind)> {
-    MEANING
+    SIGNAL_TABLE
         .iter()
         .filter_map(|(signal, request, _)| match request {
             Request::Shutdown(kind) => Some((*signal, *kind)),
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_other_signal_means_nothing() {
-        let named = |n: &u32| MEANING.iter().any(|(s, ..)| *s as i32 as u32 == *n);
+        let named = |n: &u32| SIGNAL_TABLE.iter().any(|(s, ..)| *s as i32 as u32 == *n);
         for number in (0..=200).filter(|n| !named(n)) {
             assert_eq!(meaning(number), Request::Nothing, "{number}");
         }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn asking_and_meaning_agree() {
         for kind in ShutdownKind::ALL {
-            let signal = asking(kind).map(|s| s as i32 as u32);
+            let signal = signal_for(kind).map(|s| s as i32 as u32);
             assert_eq!(signal.map(meaning), Some(Request::Shutdown(kind)));
         }
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Whether random bytes can be had without waiting (getrandom(2), GRND_NONBLOCK).
-pub fn random_ready(bytes: &mut [u8]) -> bool {
+pub fn getrandom_nonblocking(bytes: &mut [u8]) -> bool {
     // SAFETY: pointer and length of a live buffer.
     let got =
         unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
@@ -15,20 +15,20 @@ pub fn random_ready(bytes: &mut [u8]) -> bool {
 }
 
 /// Lets a process run only when nothing else wants to (sched(7), SCHED_IDLE).
-pub fn only_when_idle(pid: libc::pid_t) {
+pub fn set_sched_idle(pid: libc::pid_t) {
     schedule(pid, libc::SCHED_IDLE, 0);
 }
 
 /// How many processors there are (sysconf(3)).
 #[must_use]
-pub fn processors() -> i64 {
+pub fn online_processors() -> i64 {
     // SAFETY: an integer only.
     unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }
 }
 
 /// Runs `work` before everything else that wants the processor (sched(7), SCHED_RR):
 /// only for what is short and ends.
-pub fn at_once(work: impl FnOnce()) {
+pub fn with_rt_priority(work: impl FnOnce()) {
     schedule(0, libc::SCHED_RR, 1);
     work();
     schedule(0, libc::SCHED_OTHER, 0);
@@ -48,7 +48,7 @@ fn schedule(pid: libc::pid_t, policy: libc::c_int, priority: libc::c_int) {
 /// normal again (Documentation/RCU/checklist.rst; Android boots this way).
 /// Module loading, mounts and cgroups wait for one each.
 pub fn expedite_rcu(on: bool) {
-    if !owns_machine() {
+    if !in_initial_namespaces() {
         return;
     }
     let _ = std::fs::write("/sys/kernel/rcu_expedited", if on { "1" } else { "0" });
@@ -57,7 +57,7 @@ pub fn expedite_rcu(on: bool) {
 /// Whether this is the first user namespace, whose root may load modules
 /// (user_namespaces(7)). Without a /proc to ask, it is taken for one.
 #[must_use]
-pub fn owns_kernel() -> bool {
+pub fn in_initial_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
 }
@@ -66,13 +66,13 @@ pub fn owns_kernel() -> bool {
 /// the rights to undo what is the machine's: its pid namespace is the first
 /// (include/linux/proc_ns.h, `PROC_PID_INIT_INO`).
 #[must_use]
-pub fn owns_machine() -> bool {
+pub fn in_initial_namespaces() -> bool {
     let namespace = std::fs::read_link("/proc/self/ns/pid");
-    namespace.is_ok_and(|n| n.as_os_str() == "pid:[4026531836]") && owns_kernel()
+    namespace.is_ok_and(|n| n.as_os_str() == "pid:[4026531836]") && in_initial_user_namespace()
 }
 
 /// Sends a signal to every process but PID 1 and the caller's (kill(2), pid -1).
-pub fn signal_everyone(signal: libc::c_int) {
+pub fn signal_all_processes(signal: libc::c_int) {
     // SAFETY: integers only.
     unsafe { libc::kill(-1, signal) };
 }
@@ -100,7 +100,7 @@ pub fn exit(status: i32) -> ! {
 ///
 /// # Errors
 /// What the system said.
-pub fn swap_off(path: &CStr) -> std::io::Result<()> {
+pub fn swapoff(path: &CStr) -> std::io::Result<()> {
     // SAFETY: a NUL-terminated string.
     match unsafe { libc::swapoff(path.as_ptr()) } {
         0 => Ok(()),
@@ -113,7 +113,7 @@ pub fn swap_off(path: &CStr) -> std::io::Result<()> {
 ///
 /// # Errors
 /// What the system said.
-pub fn swap_on(path: &CStr, priority: Option<u8>) -> std::io::Result<()> {
+pub fn swapon(path: &CStr, priority: Option<u8>) -> std::io::Result<()> {
     const PREFER: libc::c_int = 0x8000; // SWAP_FLAG_PREFER
     let flags = priority.map_or(0, |p| PREFER | libc::c_int::from(p));
     // SAFETY: a NUL-terminated string.
@@ -127,7 +127,7 @@ pub fn swap_on(path: &CStr, priority: Option<u8>) -> std::io::Result<()> {
 ///
 /// # Errors
 /// What the system said.
-pub fn loop_clear(device: &std::fs::File) -> std::io::Result<()> {
+pub fn loop_clear_fd(device: &std::fs::File) -> std::io::Result<()> {
     const LOOP_CLR_FD: libc::c_ulong = 0x4C01;
     // SAFETY: the request takes no argument.
     match unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _, 0) } {
@@ -145,7 +145,7 @@ impl Child {
     /// Waits for its end, no longer than `ms` milliseconds. It is reaped by
     /// whoever reaps orphans.
     #[must_use]
-    pub fn ended_within(&self, ms: i32) -> bool {
+    pub fn exited_within(&self, ms: i32) -> bool {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO);
         matches!(poll(&mut fds, timeout), Ok(1))
@@ -169,7 +169,7 @@ impl Child {
     /// Its exit status once it has ended, for a caller that reaps nothing else:
     /// in PID 1 the one waiter has it. `None` where a signal killed it, too.
     #[must_use]
-    pub fn status(&self) -> Option<i32> {
+    pub fn exit_status(&self) -> Option<i32> {
         // SAFETY: siginfo_t is plain data; the descriptor is a pidfd.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();

@@ -11,54 +11,54 @@ use nix::sys::socket::{
     AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, socket,
 };
 
-use crate::modules::{Modules, Problem, glob};
+use crate::modules::{LoadError, Modules, glob_match};
 use crate::syscall;
 
 /// The kernel's own multicast group; udev's is 2.
-const KERNEL: u32 = 1;
+const KERNEL_GROUP: u32 = 1;
 
 /// Where devices are listed.
-pub const SYS: &str = "/sys";
+pub const SYSFS: &str = "/sys";
 
 /// Something came.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Added {
+pub enum Uevent {
     /// A device that wants a driver.
     Modalias(String),
     /// An input device's node, such as `event0`.
-    Input(String),
+    InputNode(String),
     /// A disk or a partition, in the message of this number.
-    Block(u64),
+    BlockAdded(u64),
     /// The disk or partition of this name is gone.
-    Gone(String),
+    BlockRemoved(String),
     /// A folder of the host has its tag, or is gone.
-    Folder,
+    SharedFolder,
     /// A CD drive is there, and what is in it can be read.
-    Disc,
+    CdDrive,
     /// Messages were lost: sysfs must be read again.
-    Lost,
+    Overrun,
 }
 
 /// The open socket.
 #[derive(Debug)]
-pub struct Uevents(OwnedFd);
+pub struct UeventSocket(OwnedFd);
 
-impl Uevents {
+impl UeventSocket {
     /// Opens the socket. Do this before the pass over sysfs, so that a device
     /// that appears in between is seen by one of the two.
     ///
     /// # Errors
     /// What the system said.
-    pub fn open() -> Result<Uevents, Errno> {
+    pub fn open() -> Result<UeventSocket, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkKObjectUEvent;
         let fd = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?;
-        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, KERNEL))?;
-        Ok(Uevents(fd))
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, KERNEL_GROUP))?;
+        Ok(UeventSocket(fd))
     }
 
     /// What has come since the last call.
-    pub fn added(&self) -> Vec<Added> {
+    pub fn receive(&self) -> Vec<Uevent> {
         let mut all = Vec::new();
         let mut message = [0u8; 8192];
         // Bounded: the rest is there at the next poll.
@@ -68,7 +68,7 @@ impl Uevents {
                     all.extend(parse(message.get(..n).unwrap_or(&[])));
                 }
                 Ok(_) => {} // not from the kernel
-                Err(Errno::ENOBUFS) => all.push(Added::Lost),
+                Err(Errno::ENOBUFS) => all.push(Uevent::Overrun),
                 Err(Errno::EINTR) => {}
                 Err(_) => break,
             }
@@ -77,7 +77,7 @@ impl Uevents {
     }
 }
 
-impl AsFd for Uevents {
+impl AsFd for UeventSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -86,7 +86,7 @@ impl AsFd for Uevents {
 /// What a message of the kernel means to us. `add@/devices/…\0ACTION=add\0…`:
 /// the fields are `NAME=value`, each ended by a zero byte.
 #[must_use]
-pub fn parse(message: &[u8]) -> Option<Added> {
+pub fn parse(message: &[u8]) -> Option<Uevent> {
     let first = message.split(|&b| b == 0).next()?;
     let value = |name: &[u8]| {
         let found = message
@@ -95,12 +95,12 @@ pub fn parse(message: &[u8]) -> Option<Added> {
         String::from_utf8(found.to_vec()).ok()
     };
     let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block");
-    if block && first.starts_with(b"add@") && within(first, DISC) {
-        return Some(Added::Disc);
+    if block && first.starts_with(b"add@") && within(first, CD_DRIVE) {
+        return Some(Uevent::CdDrive);
     }
     let block = block && !never_data(first);
     if block && first.starts_with(b"remove@") {
-        return value(b"DEVNAME=").map(Added::Gone);
+        return value(b"DEVNAME=").map(Uevent::BlockRemoved);
     }
     // virtiofs has an object of its own for each (fs/fuse/virtio_fs.c); 9p's device
     // changes when its tag is read (net/9p/trans_virtio.c).
@@ -110,33 +110,33 @@ pub fn parse(message: &[u8]) -> Option<Added> {
         _ => false,
     };
     if folder {
-        return Some(Added::Folder);
+        return Some(Uevent::SharedFolder);
     }
     if !first.starts_with(b"add@") {
         return None;
     }
     if let Some(alias) = value(b"MODALIAS=") {
-        return Some(Added::Modalias(alias));
+        return Some(Uevent::Modalias(alias));
     }
     if block {
-        return value(b"SEQNUM=")?.parse().ok().map(Added::Block);
+        return value(b"SEQNUM=")?.parse().ok().map(Uevent::BlockAdded);
     }
     let name = value(b"DEVNAME=")?;
     let event = name
         .strip_prefix("input/")
         .or_else(|| name.strip_prefix("/dev/input/"))?;
     let plain = !event.is_empty() && event.bytes().all(|b| b.is_ascii_alphanumeric());
-    plain.then(|| Added::Input(event.to_owned()))
+    plain.then(|| Uevent::InputNode(event.to_owned()))
 }
 
 /// Where in sysfs disks are that cannot be the data disk: loop devices and the like,
 /// which are made of what is there already; optical drives.
-const NEVER: &[&[u8]] = &[b"/virtual/block/", DISC];
+const NEVER_DATA: &[&[u8]] = &[b"/virtual/block/", CD_DRIVE];
 /// The latter.
-const DISC: &[u8] = b"/block/sr";
+const CD_DRIVE: &[u8] = b"/block/sr";
 
 fn never_data(path: &[u8]) -> bool {
-    NEVER.iter().any(|part| within(path, part))
+    NEVER_DATA.iter().any(|part| within(path, part))
 }
 
 fn within(path: &[u8], part: &[u8]) -> bool {
@@ -145,7 +145,7 @@ fn within(path: &[u8], part: &[u8]) -> bool {
 
 /// Devices whose drivers the services wait for: modalias pattern, why.
 #[rustfmt::skip]
-const FIRST: &[(&str, &str)] = &[
+const EARLY: &[(&str, &str)] = &[
     ("acpi*:QEMU0002:*",   "fw_cfg: it holds flags"),
     ("acpi*:LNXPWRBN:*",   "the power button: who sees the ready line may press it"),
     ("acpi*:PNP0C0C:*",    "the same, where it is a device of its own"),
@@ -157,14 +157,14 @@ const FIRST: &[(&str, &str)] = &[
 
 /// Whether services wait for the driver of `alias`.
 #[must_use]
-pub fn comes_first(alias: &str) -> bool {
-    is_one_of(FIRST, alias)
+pub fn is_early(alias: &str) -> bool {
+    is_one_of(EARLY, alias)
 }
 
 /// Devices that disks are, or hang on, whose drivers know at once what is there:
 /// modalias pattern, why. Who looks for the data disk loads them first.
 #[rustfmt::skip]
-const QUICK: &[(&str, &str)] = &[
+const FAST_DISKS: &[(&str, &str)] = &[
     ("virtio:d00000002v*", "virtio-blk"),
     ("virtio:d00000008v*", "virtio-scsi"),
     ("pci:v*bc01sc08*",    "NVMe"),
@@ -177,7 +177,7 @@ const QUICK: &[(&str, &str)] = &[
 
 /// The same of devices that take as long as their hardware does.
 #[rustfmt::skip]
-const SLOW: &[(&str, &str)] = &[
+const SLOW_DISKS: &[(&str, &str)] = &[
     ("pci:v*bc01sc*",      "controllers of SCSI, RAID"),
     ("pci:v*bc08sc05*",    "readers of SD cards"),
     ("mmc:block",          "SD cards, eMMC"),
@@ -194,19 +194,19 @@ const ATA: &[(&str, &str)] = &[
 
 /// Whether a disk may hang on the device of `alias`, and is known at once if so.
 #[must_use]
-pub fn quick_disk(alias: &str) -> bool {
-    is_one_of(QUICK, alias)
+pub fn is_fast_disk(alias: &str) -> bool {
+    is_one_of(FAST_DISKS, alias)
 }
 
 /// Whether a disk may hang on the device of `alias`.
 #[must_use]
-pub fn any_disk(alias: &str) -> bool {
-    quick_disk(alias) || is_one_of(SLOW, alias)
+pub fn is_disk(alias: &str) -> bool {
+    is_fast_disk(alias) || is_one_of(SLOW_DISKS, alias)
 }
 
 /// Whether `alias` is of the device that leads to the host without a network.
 #[must_use]
-pub fn vsock(alias: &str) -> bool {
+pub fn is_vsock(alias: &str) -> bool {
     is_one_of(VSOCK, alias)
 }
 
@@ -215,12 +215,12 @@ const VSOCK: &[(&str, &str)] = &[("virtio:d00000013v*", "vsock")];
 
 /// The same but for IDE and SATA.
 #[must_use]
-pub fn disk_beside_ata(alias: &str) -> bool {
-    any_disk(alias) && !is_one_of(ATA, alias)
+pub fn is_non_ata_disk(alias: &str) -> bool {
+    is_disk(alias) && !is_one_of(ATA, alias)
 }
 
 fn is_one_of(table: &[(&str, &str)], alias: &str) -> bool {
-    let fits = |pattern: &str| glob(pattern.as_bytes(), alias.as_bytes());
+    let fits = |pattern: &str| glob_match(pattern.as_bytes(), alias.as_bytes());
     table.iter().any(|(pattern, _)| fits(pattern))
 }
 
@@ -235,7 +235,7 @@ pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> 
             };
             // A device with a driver needs no other, and most have one built in.
             if wanted(&alias) && !device.join("driver").exists() {
-                given += usize::from(load(modules, &alias));
+                given += usize::from(load_driver(modules, &alias));
             }
         }
     }
@@ -254,21 +254,21 @@ fn alias(device: &Path) -> Option<String> {
 }
 
 /// So many devices wait for a driver by name; beyond, all are looked at again.
-const MOST: usize = 256;
+const MAX_PENDING: usize = 256;
 
 /// Drivers on their way: one child at a time loads them, because a driver may
 /// take as long as its hardware does.
 #[derive(Debug, Default)]
-pub struct Loader {
+pub struct DriverLoader {
     child: Option<syscall::Child>,
     aliases: Vec<String>,
     all: bool,
 }
 
-impl Loader {
+impl DriverLoader {
     /// A device wants its driver.
     pub fn add(&mut self, alias: String) {
-        if self.aliases.len() < MOST {
+        if self.aliases.len() < MAX_PENDING {
             self.aliases.push(alias);
         } else {
             self.all = true;
@@ -276,14 +276,14 @@ impl Loader {
     }
 
     /// Every device is to be looked at.
-    pub fn everything(&mut self) {
+    pub fn add_all(&mut self) {
         self.all = true;
     }
 
     /// Starts a child for what waits, unless one is still at work.
-    pub fn work(&mut self, modules: Option<&mut Modules>) {
+    pub fn poll(&mut self, modules: Option<&mut Modules>) {
         let Some(modules) = modules else { return };
-        let busy = self.child.as_ref().is_some_and(|c| !c.ended_within(0));
+        let busy = self.child.as_ref().is_some_and(|c| !c.exited_within(0));
         if busy || (!self.all && self.aliases.is_empty()) {
             return;
         }
@@ -291,10 +291,10 @@ impl Loader {
         let all = std::mem::take(&mut self.all);
         self.child = syscall::in_child(|| {
             for alias in &aliases {
-                load(modules, alias);
+                load_driver(modules, alias);
             }
             if all {
-                coldplug(Path::new(SYS), modules, |_| true);
+                coldplug(Path::new(SYSFS), modules, |_| true);
             }
         });
     }
@@ -302,13 +302,13 @@ impl Loader {
 
 /// Loads the driver of one device; whether there is one. That there is none is the
 /// rule, not an error.
-pub fn load(modules: &mut Modules, alias: &str) -> bool {
+pub fn load_driver(modules: &mut Modules, alias: &str) -> bool {
     let outcome = modules.load(alias);
     match &outcome {
         Ok(()) => debug!("driver for {alias}"),
-        Err(Problem::Unknown | Problem::Blacklisted) => {}
+        Err(LoadError::Unknown | LoadError::Blacklisted) => {}
         // A driver whose hardware turns out not to be there.
-        Err(Problem::Refused(path, Errno::ENODEV)) => debug!("{path}: no such device"),
+        Err(LoadError::Refused(path, Errno::ENODEV)) => debug!("{path}: no such device"),
         Err(e) => warn!("driver for {alias}: {e}"),
     }
     outcome.is_ok()
@@ -343,13 +343,13 @@ mod tests {
     #[test]
     fn only_what_is_added_counts() {
         let add = b"add@/devices/x\0ACTION=add\0MODALIAS=virtio:d1\0SEQNUM=3\0";
-        assert_eq!(parse(add), Some(Added::Modalias("virtio:d1".into())));
+        assert_eq!(parse(add), Some(Uevent::Modalias("virtio:d1".into())));
         let disk = b"add@/devices/pci/virtio1/block/vda\0ACTION=add\0SUBSYSTEM=block\0DEVNAME=vda\0SEQNUM=77\0";
-        assert_eq!(parse(disk), Some(Added::Block(77)));
+        assert_eq!(parse(disk), Some(Uevent::BlockAdded(77)));
         let gone = b"remove@/devices/pci/virtio1/block/vda/vda1\0SUBSYSTEM=block\0DEVNAME=vda1\0";
-        assert_eq!(parse(gone), Some(Added::Gone("vda1".into())));
+        assert_eq!(parse(gone), Some(Uevent::BlockRemoved("vda1".into())));
         let node = b"add@/devices/x/event3\0ACTION=add\0DEVNAME=input/event3\0";
-        assert_eq!(parse(node), Some(Added::Input("event3".into())));
+        assert_eq!(parse(node), Some(Uevent::InputNode("event3".into())));
         for nothing in [
             &b"remove@/devices/x\0MODALIAS=virtio:d1\0"[..],
             b"add@/x\0MODALIAS=\xff\0",

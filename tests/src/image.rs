@@ -2,7 +2,7 @@
 
 use crate::Random;
 use anyhow::{Context, Result};
-use initramfs::fetch::Wanted;
+use initramfs::fetch::BuildConfig;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -66,7 +66,10 @@ pub fn distributed() -> Result<Distributed> {
 }
 
 fn busybox() -> Result<Vec<u8>> {
-    let busybox = Wanted::from_env()?.debian().root.join("usr/bin/busybox");
+    let busybox = BuildConfig::from_env()?
+        .userland_tree()
+        .root
+        .join("usr/bin/busybox");
     fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))
 }
 

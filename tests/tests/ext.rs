@@ -3,9 +3,10 @@
 //! `make test` has made `debug`, `make test-all` the others.
 
 use anyhow::{Context, Result, ensure};
-use initramfs::ext::{self, Made};
-use initramfs::fetch::Wanted;
+use initramfs::ext::{self, Extension};
+use initramfs::fetch::BuildConfig;
 use initramfs::package_metadata::Fetched;
+use initramfs::paths;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,21 +20,30 @@ const END: Duration = Duration::from_secs(120);
 
 /// An extension with one script, and with a program that every machine has already.
 fn script(dir: &Path, name: &str) -> Result<PathBuf> {
-    let mut made = Made::default();
+    let mut extension = Extension::default();
     let text = format!("#!/bin/sh\necho this is {name}\n");
-    made.tree.bytes(&format!("usr/bin/{name}"), text, 0o755);
-    made.tree.bytes("usr/bin/bash", "not the machine's", 0o755);
-    made.manifest.name = name.into();
-    made.manifest.suite = "trixie".into();
-    made.manifest.libc = "2.41".into();
-    made.manifest.needs = vec!["libc.so.6".into()];
-    made.manifest.packages = vec![Fetched {
+    extension
+        .tree
+        .bytes(&format!("usr/bin/{name}"), text, 0o755);
+    extension
+        .tree
+        .bytes("usr/bin/bash", "not the machine's", 0o755);
+    extension.manifest.name = name.into();
+    extension.manifest.suite = "trixie".into();
+    extension.manifest.libc = "2.41".into();
+    extension.manifest.needs = vec!["libc.so.6".into()];
+    extension.manifest.packages = vec![Fetched {
         name: name.into(),
         version: "1".into(),
         ..Fetched::default()
     }];
     let image = dir.join(format!("{name}.erofs"));
-    ext::pack(&Wanted::from_env()?.debian(), &made, &[], &image)?;
+    ext::pack(
+        &BuildConfig::from_env()?.userland_tree(),
+        &extension,
+        &[],
+        &image,
+    )?;
     Ok(image)
 }
 
@@ -47,7 +57,7 @@ fn edit(image: &Path, from: &str, to: &str) -> Result<()> {
 
 /// One that `make ext` has made.
 fn made(dir: &Path, name: &str) -> Result<()> {
-    let image = ext::dir().join(format!("{name}.erofs"));
+    let image = paths::extensions().join(format!("{name}.erofs"));
     for file in [ext::manifest_of(&image), image] {
         let to = dir.join(file.file_name().context("a file has a name")?);
         fs::copy(&file, to).with_context(|| format!("`make ext NAME={name}` makes it"))?;

@@ -2,7 +2,6 @@
 //! has made it.
 
 use anyhow::{Context, Result, ensure};
-use initramfs::iso;
 use initramfs::paths;
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ use tests::{Checks, Guest, READY};
 use vmm::{Disk, Machine, process};
 
 fn file() -> Result<PathBuf> {
-    let file = paths::out().join(iso::NAME);
+    let file = paths::out().join(paths::ISO);
     ensure!(
         file.exists(),
         "there is no {}: `make iso` makes it",

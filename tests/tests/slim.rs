@@ -51,7 +51,7 @@ fn microvm_by_bzimage_and_by_elf() -> Result<()> {
     let machine = machine_of(Kernel::Slim, "slim-microvm")?;
     microvm("slim-microvm", machine)?;
     let machine = machine_of(Kernel::Slim, "slim-elf")?;
-    microvm("slim-elf", machine.kernel(kernel::elf()?))
+    microvm("slim-elf", machine.kernel(kernel::vmlinux()?))
 }
 
 fn microvm(name: &str, machine: Machine) -> Result<()> {

@@ -2,9 +2,9 @@
 //! machine is booted; `make test` has made what is looked at.
 
 use anyhow::{Context, Result, bail, ensure};
-use initramfs::bom::{medium, spdx};
+use initramfs::bom::medium;
 use initramfs::programs::{self, Target};
-use initramfs::{iso, paths, stamp, sums};
+use initramfs::{paths, stamp, sums};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,7 +36,7 @@ fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
 /// is named is there.
 #[test]
 fn the_documents_hold_together() -> Result<()> {
-    [spdx::NAME, &medium::name(iso::NAME)]
+    [paths::SPDX, &medium::spdx_name(paths::ISO)]
         .into_iter()
         .try_for_each(holds_together)
 }
@@ -92,7 +92,7 @@ fn holds_together(name: &str) -> Result<()> {
 /// Every package in the machine has a version, a licence and a hash, in both files.
 #[test]
 fn every_package_is_named_in_full() -> Result<()> {
-    let (manifest, document) = (json("manifest.json")?, json(spdx::NAME)?);
+    let (manifest, document) = (json("manifest.json")?, json(paths::SPDX)?);
     let packages = list(&manifest, "packages")?;
     let described = list(&document, "packages")?;
     for name in [
@@ -146,14 +146,14 @@ fn every_package_is_named_in_full() -> Result<()> {
 
 fn sha256sum(dir: &Path) -> Result<bool> {
     let mut command = Command::new("sha256sum");
-    command.args(["--check", "--quiet", "--strict", sums::NAME]);
+    command.args(["--check", "--quiet", "--strict", paths::SHA256SUMS]);
     Ok(command.current_dir(dir).output()?.status.success())
 }
 
 #[test]
 fn the_sums_are_of_what_is_there() -> Result<()> {
     let out = paths::out();
-    let sums = fs::read_to_string(out.join(sums::NAME))?;
+    let sums = fs::read_to_string(out.join(paths::SHA256SUMS))?;
     for name in sums::FILES {
         let named = sums
             .lines()
@@ -217,25 +217,36 @@ fn signed_and_verified_as_the_page_says() -> Result<()> {
     let public = fs::read_to_string(dir.join("release_key.pub"))?;
     let line = format!("{SIGNER} namespaces=\"{NAMESPACE}\" {public}");
     fs::write(dir.join("allowed_signers"), line)?;
-    fs::copy(paths::out().join(sums::NAME), dir.join(sums::NAME))?;
+    fs::copy(
+        paths::out().join(paths::SHA256SUMS),
+        dir.join(paths::SHA256SUMS),
+    )?;
 
     ensure!(
-        keygen(&dir, &[&sign[..], &[sums::NAME]].concat(), "")?,
+        keygen(&dir, &[&sign[..], &[paths::SHA256SUMS]].concat(), "")?,
         "not signed"
     );
     ensure!(
-        keygen(&dir, &verify, sums::NAME)?,
+        keygen(&dir, &verify, paths::SHA256SUMS)?,
         "what was signed is not verified"
     );
-    let changed = fs::read_to_string(dir.join(sums::NAME))?.replacen('a', "b", 1);
+    let changed = fs::read_to_string(dir.join(paths::SHA256SUMS))?.replacen('a', "b", 1);
     fs::write(dir.join("changed"), changed)?;
     if keygen(&dir, &verify, "changed")? {
         bail!("what was changed is verified");
     }
     fs::remove_file(dir.join("SHA256SUMS.sig"))?;
-    let other = ["-Y", "sign", "-f", "release_key", "-n", "file", sums::NAME];
+    let other = [
+        "-Y",
+        "sign",
+        "-f",
+        "release_key",
+        "-n",
+        "file",
+        paths::SHA256SUMS,
+    ];
     ensure!(keygen(&dir, &other, "")?, "not signed");
-    if keygen(&dir, &verify, sums::NAME)? {
+    if keygen(&dir, &verify, paths::SHA256SUMS)? {
         bail!("a signature for something else is taken");
     }
     Ok(fs::remove_dir_all(dir)?)

@@ -3,8 +3,8 @@
 
 use control::{Report, Request, Service, State};
 
-use crate::client::commands::options_known;
 use crate::client::gantt::{Chart, MARKS, Stretch};
+use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::common::control_client::{self, ControlClient};
 use crate::common::terminal::{Colour, Screen, complain, print};

@@ -2,7 +2,7 @@
 
 use config::{Flag, Origin};
 
-use crate::client::commands::options_known;
+use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Screen, complain, print};
@@ -20,7 +20,7 @@ pub fn main(words: &[String]) -> i32 {
     if !options_known("flags", words) {
         return 2;
     }
-    let settings = sys::config_sources::texts().with(config::origins);
+    let settings = sys::config_sources::read_raw().with_sources(config::origins);
     if words.iter().any(|w| w == "--json") {
         print(&object(&settings).line());
         return 0;

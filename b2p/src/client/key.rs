@@ -72,7 +72,7 @@ fn with(old: &str, key: &str) -> Option<String> {
 fn list() -> Result<String, String> {
     let home = format!(
         "/home/{}/.ssh/authorized_keys",
-        sys::config_sources::all().0.user
+        sys::config_sources::read().0.user
     );
     let mut out = String::new();
     for path in [BOOT, KEPT, "/root/.ssh/authorized_keys", &home] {

@@ -1,13 +1,15 @@
-//! TODO-DOC
+// SPDX-License-Identifier: Apache-2.0
+//! Commands for people: each asks PID 1 on the control channel, or reads files, and prints.
 
 pub mod boot;
-pub mod commands;
 pub mod flags;
 pub mod gantt;
+pub mod help;
 pub mod json;
 pub mod key;
 pub mod log;
 pub mod power;
+pub mod rescue;
 pub mod service;
 pub mod service_files;
 pub mod status;

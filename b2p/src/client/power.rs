@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::reboot::reboot;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use sys::signals::asking;
+use sys::signals::signal_for;
 
 use crate::common::clock;
 use crate::common::control_client::{self, ControlClient};
@@ -32,8 +32,6 @@ pub enum Wish {
     Cancel,
     /// Nothing to be done, for this reason.
     Nothing(&'static str),
-    /// How it is used.
-    Help,
 }
 
 /// What is taken in as the words are read.
@@ -120,7 +118,6 @@ fn long(taken: &mut Words, word: &str, name: &str) -> Result<(), String> {
         "--no-sync" => taken.sync = false,
         "--wtmp-only" => taken.other = Some(Wish::Nothing("there is no wtmp here")),
         "--no-wtmp" | "--no-wall" => {}
-        "--help" => taken.other = Some(Wish::Help),
         _ => return Err(format!("{name}: {word}: no such option")),
     }
     Ok(())
@@ -186,7 +183,7 @@ impl Edge for ControlClient {
     }
 
     fn signal(&self, kind: ShutdownKind) -> Result<(), Errno> {
-        kill(Pid::from_raw(1), asking(kind).ok_or(Errno::ENOSYS)?)
+        kill(Pid::from_raw(1), signal_for(kind).ok_or(Errno::ENOSYS)?)
     }
 
     fn force(&self, kind: ShutdownKind, sync: bool) -> Errno {
@@ -195,7 +192,7 @@ impl Edge for ControlClient {
         }
         if sync {
             // In a child: sync(2) has no end where a disk is gone.
-            let _ = sys::syscall::in_child(nix::unistd::sync).map(|c| c.ended_within(SYNC_MS));
+            let _ = sys::syscall::in_child(nix::unistd::sync).map(|c| c.exited_within(SYNC_MS));
         }
         let Err(errno) = reboot(kind.reboot_mode());
         errno
@@ -213,7 +210,6 @@ pub fn act(edge: &dyn Edge, wish: Wish) -> Result<Option<String>, Failure> {
     };
     match wish {
         Wish::Nothing(why) => Ok(Some(format!("nothing is done: {why}"))),
-        Wish::Help => Ok(None),
         Wish::Cancel => edge.ask(&Request::Cancel).map(|()| None),
         Wish::Force(kind, sync) => Err(system(edge.force(kind, sync))),
         Wish::Shutdown(kind, delay) => match edge.ask(&Request::Shutdown(kind, delay)) {
@@ -243,9 +239,6 @@ pub fn main(edge: &dyn Edge, name: &str, words: &[String]) -> i32 {
             return 2;
         }
     };
-    if wish == Wish::Help {
-        return crate::client::commands::help(name);
-    }
     done(act(edge, wish), name, words)
 }
 

@@ -313,10 +313,10 @@ pub fn reload_main(place: &Place) -> i32 {
     code
 }
 
-/// `b2p own`, at boot: the same, and then those are started that no flag turns off.
+/// `b2p user-services`, at boot: the same, and then those are started that no flag turns off.
 pub fn own_main(place: &Place) -> i32 {
     let code = reload_main(place);
-    let config = sys::config_sources::all().0;
+    let config = sys::config_sources::read().0;
     let (names, _) = service_files::own(&place.own);
     for name in names {
         if sys::service_names::starts_at_boot(&config, name.as_str()) {

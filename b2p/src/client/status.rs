@@ -6,7 +6,7 @@ use std::path::Path;
 use control::{Last, Report, Request, Service, State};
 use sys::paths::SERVICE_CGROUPS;
 
-use crate::client::commands::options_known;
+use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::client::usage::{self, Usage};
 use crate::common::control_client::{self, ControlClient, machine_state};
@@ -191,8 +191,8 @@ fn short(last: Last) -> String {
 /// `exited with status 1`, `killed by SIGKILL`.
 pub fn long(last: Last) -> String {
     match last {
-        Last::Exited(code) => services::Status::Exited(code).to_string(),
-        Last::Killed(signal) => services::Status::Killed(signal).to_string(),
+        Last::Exited(code) => services::ExitStatus::Exited(code).to_string(),
+        Last::Killed(signal) => services::ExitStatus::Killed(signal).to_string(),
     }
 }
 

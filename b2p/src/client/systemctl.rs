@@ -2,9 +2,9 @@
 
 use control::{Report, Request, State};
 
-use crate::client::power;
 use crate::client::service::{self, Place, Verb};
 use crate::client::status;
+use crate::client::{help, power};
 use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::terminal::{complain, print};
 
@@ -17,6 +17,7 @@ enum Asked {
     IsActive(Vec<String>, bool),
     IsSystemRunning(bool),
     NothingToDo,
+    Help,
     Unknown(String),
 }
 
@@ -24,6 +25,9 @@ fn parse(words: &[String]) -> Asked {
     let (options, plain): (Vec<&String>, Vec<&String>) =
         words.iter().partition(|w| w.starts_with('-'));
     let has = |names: &[&str]| options.iter().any(|o| names.contains(&o.as_str()));
+    if has(&["--help"]) {
+        return Asked::Help;
+    }
     let quiet = has(&["-q", "--quiet"]);
     // It would end the machine now, where that is asked for later.
     let when = options.iter().find(|o| o.starts_with("--when"));
@@ -84,6 +88,7 @@ pub fn main(link: &ControlClient, words: &[String]) -> i32 {
             });
             i32::from(state != "running")
         }),
+        Asked::Help => help::list(),
         Asked::NothingToDo => {
             complain("systemctl: nothing to do: this is boot2podman, without systemd");
             0
@@ -161,6 +166,7 @@ mod tests {
             ("is-active -q sshd", Asked::IsActive(names(&["sshd"]), true)),
             ("is-system-running", Asked::IsSystemRunning(false)),
             ("daemon-reload", Asked::NothingToDo),
+            ("status --help", Asked::Help),
             ("enable --now sshd", Asked::Unknown("enable".into())),
             (
                 "poweroff --when=+5min",

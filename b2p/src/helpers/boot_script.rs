@@ -1,5 +1,7 @@
-//! The hooks of the ancestors, `b2p hook bootsync` and `b2p hook bootlocal`: scripts on
-//! the data disk, run by PID 1 as services (`sys::service_names::ON_DISK`). What one says goes to
+// SPDX-License-Identifier: Apache-2.0
+//! The hooks of the ancestors, `b2p boot-script bootsync` and `b2p boot-script bootlocal`:
+//! scripts on the data disk, run by PID 1 as services
+//! (`sys::service_names::CONFIGURED_ON_DISK`). What one says goes to
 //! the log; how it ended, if not well, is told in the service's degraded file. None can
 //! stop the boot: who waits for it waits for so long only.
 
@@ -14,7 +16,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::{prctl, signal::Signal};
-use sys::files::replace;
+
+use crate::common::degraded::Degraded;
 
 /// Where they are.
 const DIR: &str = "/var/lib/boot2podman";
@@ -28,31 +31,22 @@ pub fn file(state: &Path, name: &str) -> PathBuf {
     state.join(format!("{name}.sh"))
 }
 
-/// `b2p hook NAME`; the exit status.
+/// `b2p boot-script NAME`; the exit status.
 pub fn main(words: &[String]) -> i32 {
     let Some(name) = words
         .first()
         .filter(|n| ["bootsync", "bootlocal"].contains(&n.as_str()))
     else {
-        crate::common::terminal::complain("usage: b2p hook bootsync|bootlocal");
+        crate::common::terminal::complain("usage: b2p boot-script bootsync|bootlocal");
         return 2;
     };
     let path = Path::new(DIR).join(format!("{name}.sh"));
     let outcome = run(&path, &mut io::stdout());
-    let mut text = String::new();
+    let mut degraded = Degraded::of(name);
     if let Err(why) = outcome {
-        let why = why.replace(char::is_control, " ");
-        warn!("{name}.sh: {why}");
-        text = format!("degraded {name}: {name}.sh: {why}\n");
+        degraded.warn(format_args!("{name}.sh: {why}"));
     }
-    let told = Path::new("/run/boot2podman").join(format!("{name}.degraded"));
-    match replace(&told, text.as_bytes(), 0o644) {
-        Ok(()) => 0,
-        Err(why) => {
-            warn!("{name}: {why}");
-            1
-        }
-    }
+    degraded.report()
 }
 
 /// Runs the script to its end and hands on what it says.

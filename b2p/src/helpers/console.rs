@@ -10,7 +10,7 @@ use std::process::Command;
 
 use sys::net;
 use sys::paths::{API, HOST_KEY};
-use sys::service_names::CONSOLE;
+use sys::service_names::CONSOLE_PREFIX;
 
 use crate::common::control_client::ControlClient;
 use crate::common::sshkey;
@@ -39,7 +39,7 @@ fn rescue(link: &ControlClient) -> i32 {
     shell.map_or_else(|e| println!("{SHELL}: {e}"), drop);
     let tty = fs::read_link("/proc/self/fd/0").unwrap_or_default();
     let tty = tty.file_name().unwrap_or_default().to_string_lossy();
-    let console = format!("{CONSOLE}{}", tty.to_ascii_lowercase());
+    let console = format!("{CONSOLE_PREFIX}{}", tty.to_ascii_lowercase());
     let back = control::Name::new(&console).map(|name| link.ask(&control::Request::Start(name)));
     i32::from(!matches!(back, Some(Ok(_))))
 }
@@ -59,9 +59,9 @@ fn status() -> String {
     let degraded = fs::read_to_string(sys::paths::DEGRADED).unwrap_or_default();
     text(
         hostname.trim(),
-        &net::addresses(),
+        &net::interface_addresses(),
         fingerprint(Path::new(HOST_KEY)).as_deref(),
-        &sys::config_sources::all().0.user,
+        &sys::config_sources::read().0.user,
         &degraded,
         &Screen::stdout(),
     )

@@ -38,7 +38,7 @@ struct Container {
 
 /// Stops them all; always 0: what is left is killed by PID 1.
 pub fn main() -> i32 {
-    sys::kmsg::start(log::LevelFilter::Info);
+    sys::kmsg::init_logger(log::LevelFilter::Info);
     cover_podman();
     let begun = Instant::now();
     let deadline = begun + GRACE;

@@ -1,4 +1,4 @@
-//! An image is on the disk soon after podman's store says that it is: `b2p store`.
+//! An image is on the disk soon after podman's store says that it is: `b2p image-sync`.
 //!
 //! containers/storage writes a layer without an fsync(2), then the list that has it,
 //! and renames that. With `nodelalloc` most of a layer is on the disk when the rename

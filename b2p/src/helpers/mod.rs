@@ -1,4 +1,5 @@
-//! TODO-DOC
+// SPDX-License-Identifier: Apache-2.0
+//! Helpers: programs that PID 1 runs as children.
 
 pub mod boot_script;
 pub mod cloud;

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use log::{info, warn};
 use sys::files::replace;
+use sys::service_names::REGISTRIES;
 
+use crate::common::degraded::Degraded;
 use crate::common::tool;
 use crate::helpers::data::owner;
 
@@ -23,7 +25,6 @@ const FROM: &str = "/var/lib/boot2podman/registries.conf.d";
 const TO: &str = "/etc/containers/registries.conf.d";
 /// The names of those that an earlier run has put there.
 const PUT: &str = "/run/boot2podman/registries";
-const DEGRADED: &str = "/run/boot2podman/registries.degraded";
 /// For one answer of podman's; it is a second on a slow machine.
 const ASKING: Duration = Duration::from_secs(20);
 
@@ -34,21 +35,17 @@ pub fn main() -> i32 {
     if !names.is_empty() {
         info!("registries: {}", names.join(", "));
     }
-    wrong.iter().for_each(|why| warn!("registries: {why}"));
-    let told = |why: &String| {
-        let why = why.replace(char::is_control, " ");
-        format!("degraded registries: {why}\n")
-    };
-    let told: String = wrong.iter().map(told).collect();
-    let said = replace(Path::new(PUT), names.join("\n").as_bytes(), 0o644)
-        .and_then(|()| replace(Path::new(DEGRADED), told.as_bytes(), 0o644));
-    said.map_or_else(
-        |why| {
+    let mut degraded = Degraded::of(REGISTRIES);
+    wrong.iter().for_each(|why| degraded.warn(why));
+    let listed = replace(Path::new(PUT), names.join("\n").as_bytes(), 0o644);
+    let status = degraded.report();
+    match listed {
+        Ok(()) => status,
+        Err(why) => {
             warn!("registries: {why}");
             1
-        },
-        |()| 0,
-    )
+        }
+    }
 }
 
 /// Copies the files to where podman reads them, but for those that it cannot read, in

@@ -25,6 +25,8 @@ use sys::modules::Modules;
 use sys::paths::API;
 use sys::{config_sources, uevent};
 
+use crate::common::degraded::Degraded;
+
 /// The host's address (vsock(7), VMADDR_CID_HOST).
 const HOST: u32 = libc::VMADDR_CID_HOST;
 /// As with TCP.
@@ -34,8 +36,6 @@ const ENGINE: u32 = 2375;
 /// So many at once; a host that wants more waits.
 const MOST: usize = 256;
 
-/// Where PID 1 looks for what is wrong.
-const DEGRADED: &str = "/run/boot2podman/vsock.degraded";
 /// So many were not the host.
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 /// As a service says that another start is no use (`services::Restart`).
@@ -43,7 +43,7 @@ const NEVER: i32 = 125;
 
 /// Serves until the end of the machine; an exit status, where it cannot.
 pub fn main() -> i32 {
-    let config = config_sources::all().0;
+    let config = config_sources::read().0;
     driver(&config);
     let listeners = match own_address().and_then(|cid| Ok((cid, listeners(&config)?))) {
         Ok((cid, listeners)) => {
@@ -51,9 +51,9 @@ pub fn main() -> i32 {
             listeners
         }
         Err(why) => {
-            warn!("vsock: {why}");
-            let line = format!("degraded vsock: {why}\n");
-            let _ = sys::files::replace(Path::new(DEGRADED), line.as_bytes(), 0o644);
+            let mut degraded = Degraded::of("vsock");
+            degraded.warn(why);
+            let _ = degraded.report();
             return NEVER;
         }
     };
@@ -82,7 +82,7 @@ fn driver(config: &config::Config) {
         &config.blacklist,
         config.modules == config::Modules::Verified,
     );
-    uevent::coldplug(Path::new(uevent::SYS), &mut modules, uevent::vsock);
+    uevent::coldplug(Path::new(uevent::SYSFS), &mut modules, uevent::is_vsock);
 }
 
 /// The number by which the host knows this machine.

@@ -54,7 +54,7 @@ impl Parts {
         let initrd = self.out.join(format!("{}.img", super::NAME));
         let keys = [&*self.debian.key, &self.others.key];
         let mut inputs = Inputs::new();
-        inputs.add("tree", erofs::key(&tree, &keys, erofs::Packed::No));
+        inputs.add("tree", erofs::key(&tree, &keys, erofs::Compression::None));
         for file in [&driver, &ours.init, &ours.b2p] {
             inputs.add_file("program", file)?;
         }
@@ -72,8 +72,8 @@ impl Parts {
     }
 
     fn tree(&self, ours: &programs::Programs, driver: &Path) -> Result<Tree> {
-        let mut tree = userland::pick(&self.others.root, PEERS)?;
-        tree.add_missing(userland::pick(&self.debian.root, OURS)?);
+        let mut tree = userland::select_from(&self.others.root, PEERS)?;
+        tree.add_missing(userland::select_from(&self.debian.root, OURS)?);
         let scratch = self.out.join(".tmp.ldconfig");
         ldcache::add(&self.debian, &mut tree, &scratch)?;
         for dir in ["dev", "proc", "sys", "run", "root", "tmp", "mnt", "bench"] {
@@ -86,7 +86,7 @@ impl Parts {
         tree.file("init", driver, 0o755);
         tree.file("usr/lib/boot2podman/init", &ours.init, 0o755);
         tree.file("usr/bin/b2p", &ours.b2p, 0o755);
-        overlay::lay(&mut tree, &files(super::NAME).join("root"))?;
+        overlay::apply(&mut tree, &files(super::NAME).join("root"))?;
         Ok(tree)
     }
 }

@@ -4,8 +4,8 @@
 use std::net::Ipv4Addr;
 
 use config::{
-    Config, Console, DiskSelector, FormatPolicy, Loglevel, Modules, Net, Podman, Proxy, Swap,
-    WaitUsb, ZramSize,
+    Config, Console, DiskSelector, FormatPolicy, LogReceiver, Loglevel, Modules, Net, Podman,
+    Proxy, Swap, Transport, WaitUsb, ZramSize,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -51,6 +51,16 @@ fn swaps() -> impl Strategy<Value = Vec<Swap>> {
             all
         })
         .prop_shuffle()
+}
+
+fn receiver() -> impl Strategy<Value = LogReceiver> {
+    let host = prop_oneof![name(), "fd[0-9a-f]{2}::[1-9a-f]{1,4}"];
+    let transport = select(vec![Transport::Udp, Transport::Tcp]);
+    (host, 1_u16.., transport).prop_map(|(host, port, transport)| LogReceiver {
+        host,
+        port,
+        transport,
+    })
 }
 
 fn addr() -> impl Strategy<Value = Ipv4Addr> {
@@ -141,11 +151,12 @@ pub fn config() -> impl Strategy<Value = Config> {
         modules,
         (option::of(disk()), swaps()),
         any::<[bool; 10]>(),
-        (proxy(), "[a-z_][a-z0-9_-]{2,12}x"),
+        (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
     );
     (ours, theirs).prop_map(|(ours, theirs)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
-        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (proxy, user)) = theirs;
+        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (proxy, user, rsyslog)) =
+            theirs;
         let [
             sshd,
             rescue,
@@ -194,6 +205,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             blacklist: blacklist.into_iter().map(str::to_owned).collect(),
             swapfile,
             syslog,
+            rsyslog,
         }
     })
 }
@@ -286,12 +298,12 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             .iter()
             .map(|key| ("b2p.ssh_key", key.clone())),
     );
-    let word = |on: bool| if on { "b2p.on" } else { "b2p.off" };
+    let started = |on: bool| if on { "b2p.on" } else { "b2p.off" };
     flags.extend(
         config
             .services
             .iter()
-            .map(|(name, on)| (word(*on), name.clone())),
+            .map(|(name, on)| (started(*on), name.clone())),
     );
     flags.extend(
         config
@@ -315,6 +327,14 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             .iter()
             .map(|server| ("ntpserver", server.clone())),
     );
+    flags.extend(config.rsyslog.iter().map(|receiver| {
+        let host = match receiver.host.contains(':') {
+            true => format!("[{}]", receiver.host),
+            false => receiver.host.clone(),
+        };
+        let transport = word(&receiver.transport);
+        ("rsyslog", format!("{host}:{},{transport}", receiver.port))
+    }));
     flags.extend(
         config
             .swapfile

@@ -31,7 +31,7 @@ fn every_row_says_why_and_needs_only_what_is_there() {
 }
 
 /// All that a row lets go first, directly or not.
-fn goes_first(rows: &[Service], name: &str) -> Vec<&'static str> {
+fn goes_first(rows: &[ServiceDef], name: &str) -> Vec<&'static str> {
     let mut all: Vec<&'static str> = Vec::new();
     let mut todo = vec![name];
     while let Some(name) = todo.pop() {
@@ -82,7 +82,7 @@ fn swap_has_a_row_where_a_flag_asks() {
     assert_eq!(row(b""), None);
     assert_eq!(row(b"b2p.swap=off"), None);
     assert_eq!(row(b"b2p.swap=zram swapfile=sda1 noswap"), None);
-    assert!(row(b"b2p.swap=zram").is_some_and(|r| r.after.is_empty() && r.gates));
+    assert!(row(b"b2p.swap=zram").is_some_and(|r| r.after.is_empty() && r.gates_ready));
     assert!(row(b"b2p.swap=zram b2p.swap=64").is_some_and(|r| r.after == KEPT));
     let slow = row(b"swapfile=sda1 waitusb=60");
     assert!(slow.is_some_and(|r| r.after == KEPT && r.late_ms > 60_000));
@@ -95,8 +95,8 @@ fn a_trial_has_a_row_that_does_not_gate_and_its_end_one_that_does() {
         rows.iter().find(|r| r.name == "upgrade").copied()
     };
     assert_eq!((row(b""), row(b"b2p.slot=b")), (None, None));
-    assert!(row(b"b2p.slot=b:trial").is_some_and(|r| !r.gates));
-    assert!(row(b"b2p.slot=a:fallback").is_some_and(|r| r.gates && r.late_ms < 60_000));
+    assert!(row(b"b2p.slot=b:trial").is_some_and(|r| !r.gates_ready));
+    assert!(row(b"b2p.slot=a:fallback").is_some_and(|r| r.gates_ready && r.late_ms < 60_000));
     let rescue = |line: &[u8]| crate::rescue::end_of_trial(&config::parse(line, &[]).0).len();
     assert_eq!((rescue(b"b2p.slot=b:trial"), rescue(b"b2p.slot=a")), (1, 0));
 }
@@ -105,7 +105,7 @@ fn a_trial_has_a_row_that_does_not_gate_and_its_end_one_that_does() {
 fn the_zone_has_a_row_where_a_flag_asks() {
     let has = |line: &[u8]| {
         let rows = services(&config::parse(line, &[]).0);
-        rows.iter().any(|r| r.name == "timezone" && r.gates)
+        rows.iter().any(|r| r.name == "timezone" && r.gates_ready)
     };
     assert!(!has(b"") && has(b"tz=Europe/Berlin") && has(b"noutc"));
 }

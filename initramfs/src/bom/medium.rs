@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{Component, Kind, of_debian, spdx, time};
-use crate::fetch::Debian;
-use crate::manifest::{self, Artifact};
-use crate::package_metadata;
+use crate::artifact::Artifact;
+use crate::fetch::PackageTree;
+use crate::{fsutil, package_metadata};
 
 /// Packages of which code is on a medium; the others of [`crate::packages::LOADERS`], and
 /// what they need, are tools.
 const ON_MEDIA: &[&str] = &["grub-pc-bin", "grub-efi-amd64-bin"];
 
 /// The name of a medium's document.
-pub fn name(medium: &str) -> String {
+pub fn spdx_name(medium: &str) -> String {
     format!("{medium}.spdx.json")
 }
 
@@ -24,7 +24,7 @@ pub fn name(medium: &str) -> String {
 ///
 /// # Errors
 /// When something cannot be read or written.
-pub fn describe(tree: &Debian, suite: &str, medium: &Path, files: &[PathBuf]) -> Result<()> {
+pub fn describe(tree: &PackageTree, suite: &str, medium: &Path, files: &[PathBuf]) -> Result<()> {
     let mut components = Vec::new();
     for package in package_metadata::packages(&tree.root)? {
         if ON_MEDIA.contains(&package.name.as_str()) {
@@ -49,7 +49,7 @@ pub fn describe(tree: &Debian, suite: &str, medium: &Path, files: &[PathBuf]) ->
         components: &components,
         created: time::source(),
     };
-    manifest::write_text(&document.text()?, &medium.with_file_name(name(&of)))
+    fsutil::replace_text(&medium.with_file_name(spdx_name(&of)), &document.text()?)
 }
 
 fn file_name(path: &Path) -> Result<String> {

@@ -14,7 +14,7 @@ pub mod medium;
 pub mod spdx;
 pub mod time;
 
-use crate::fetch::Debian;
+use crate::fetch::PackageTree;
 use crate::package_metadata::{self, Fetched};
 use crate::programs::Target;
 use crate::tree::{Node, Source, Tree};
@@ -84,8 +84,8 @@ pub struct Component {
 /// # Errors
 /// When a package or its copyright file cannot be read, or cargo does not answer.
 pub fn collect(
-    debian: &Debian,
-    linux: &Debian,
+    debian: &PackageTree,
+    linux: &PackageTree,
     tree: &Tree,
     target: Target,
 ) -> Result<Vec<Component>> {
@@ -104,7 +104,7 @@ pub fn collect(
 /// Of what comes with the kernel only the kernel is unpacked: an image that Debian
 /// built, or the sources that we built one of. The package without a version of its own
 /// in the name holds nothing.
-fn kernel(linux: &Debian) -> Result<Vec<Component>> {
+fn kernel(linux: &PackageTree) -> Result<Vec<Component>> {
     let is = |p: &Fetched| {
         let rest = p.name.strip_prefix("linux-image-");
         let rest = rest.or(p.name.strip_prefix("linux-source-"));
@@ -118,7 +118,7 @@ fn kernel(linux: &Debian) -> Result<Vec<Component>> {
         .collect()
 }
 
-fn of_debian(kind: Kind, tree: &Debian, package: Fetched) -> Result<Component> {
+fn of_debian(kind: Kind, tree: &PackageTree, package: Fetched) -> Result<Component> {
     let text = package_metadata::copyright(&tree.root, &package.name)?;
     let licences = copyright::read(&package.source, &text);
     Ok(Component {
@@ -135,7 +135,7 @@ fn of_debian(kind: Kind, tree: &Debian, package: Fetched) -> Result<Component> {
 }
 
 /// The names of the packages that files of the tree come from.
-fn used(debian: &Debian, tree: &Tree) -> Result<BTreeSet<String>> {
+fn used(debian: &PackageTree, tree: &Tree) -> Result<BTreeSet<String>> {
     let owners = package_metadata::owners(&debian.root)?;
     let mut used: BTreeSet<String> = BESIDE.iter().map(|(name, _)| (*name).into()).collect();
     for (_, entry) in tree.iter() {
@@ -188,7 +188,7 @@ mod tests {
         fs::create_dir_all(root.join("usr/share/doc/bash"))?;
         let text = "Format: 1.0\n\nFiles: *\nLicense: GPL-3+\n";
         fs::write(root.join("usr/share/doc/bash/copyright"), text)?;
-        let debian = Debian {
+        let debian = PackageTree {
             root: root.clone(),
             key: String::new(),
         };

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Component, Kind, time};
-use crate::manifest::Artifact;
+use crate::artifact::Artifact;
 use crate::stamp::Inputs;
 
 /// Its name under out/.

@@ -1,100 +1,106 @@
-//! GRUB on a disk that is divided: in the first sector and a partition without a file
-//! system for BIOS, in a FAT file system for UEFI. Both read their menu from the latter,
-//! on the disk that they were loaded from.
+// SPDX-License-Identifier: Apache-2.0
+//! GRUB on a disk with partitions: in the first sector and a partition without a file system for
+//! BIOS, in a FAT file system for UEFI. Both read their menu from the latter, on the disk that
+//! they were loaded from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::grub::{FALLBACK, mtools};
-use crate::fetch::Debian;
-use crate::{stamp, tools};
+use super::grub::{FALLBACK_PATH, mtools};
+use crate::fetch::PackageTree;
+use crate::{fsutil, tools};
 
-/// What both need: module, why.
+/// GRUB's modules for both kinds of firmware, each with its purpose.
 #[rustfmt::skip]
 const MODULES: &[(&str, &str)] = &[
     ("part_gpt", "finds the partitions"),
     ("fat",      "reads the menu, reads and writes its environment"),
-    ("ext2",     "reads the slots (ext4, too)"),
+    ("ext2",     "reads the slots; knows ext4 too"),
     ("normal",   "the menu"),
-    ("loadenv",  "which slot"),
+    ("loadenv",  "the slot to boot from"),
     ("regexp",   "the disk's name from the partition's"),
     ("linux",    "boots"),
     ("test",     "the menu's `if`"),
     ("serial",   "the menu on a serial port"),
-    ("terminal", "beside the screen"),
+    ("terminal", "the menu on several consoles"),
     ("reboot",   "for its command line"),
-    ("halt",     "the same"),
+    ("halt",     "for its command line"),
 ];
 
-/// Where things are in GRUB's first sector (include/grub/i386/pc/boot.h): the sector that
-/// it loads, eight bytes; the jump that believes a BIOS's word for the drive, which
-/// grub-bios-setup takes out where the drive is a hard disk.
+/// Size of the boot code in the first sector, in front of the partition table, in bytes.
+const BOOT_CODE: usize = 440;
+/// Offset in GRUB's first sector of the sector number that it loads, eight bytes
+/// (include/grub/i386/pc/boot.h).
 const KERNEL_SECTOR: usize = 0x5c;
+/// Offset in GRUB's first sector of a jump that trusts the BIOS's drive number;
+/// grub-bios-setup removes it where the drive is a hard disk.
 const DRIVE_CHECK: usize = 0x66;
-/// And in the first sector of what is loaded: where the rest is. Its length is there.
-const REST: usize = 0x1f4;
-/// `nop`
-const NOTHING: u8 = 0x90;
+/// Offset in the first sector of GRUB's core image of the sector number of the rest, eight bytes.
+/// The length of the rest, which follows, is in the image already.
+const NEXT_SECTOR: usize = 0x1f4;
+/// Machine code of `nop`.
+const NOP: u8 = 0x90;
 
-/// The serial number of the FAT file system: one of its own choice would make each build
-/// another.
+/// Serial number of the FAT file system. mformat would choose a different one in each build.
 const SERIAL: &str = "b2b0d15c";
-/// Its label.
+/// Label of the FAT file system.
 const LABEL: &str = "B2PBOOT";
 
-/// The loaders of one disk.
+/// Builds the loaders of one disk.
 pub struct Loaders<'a> {
-    /// The tree of boot loaders.
-    pub tree: &'a Debian,
-    /// Where to work.
+    /// Tree of boot loaders.
+    pub tree: &'a PackageTree,
+    /// Working directory.
     pub dir: &'a Path,
 }
 
-/// What a BIOS loads.
+/// GRUB for BIOS.
 pub struct Bios {
-    /// The disk's first 440 bytes.
-    pub first: Vec<u8>,
-    /// What is in the partition for it.
-    pub rest: Vec<u8>,
+    /// Start of the disk's first sector, 440 bytes.
+    pub boot_code: Vec<u8>,
+    /// Core image, the content of the BIOS boot partition.
+    pub core: Vec<u8>,
 }
 
 impl Loaders<'_> {
-    /// For BIOS, in a partition that begins at this sector of 512 bytes.
+    /// Builds GRUB for BIOS in a partition that begins at this sector of 512 bytes.
     ///
     /// # Errors
-    /// What grub-mkimage said.
+    /// grub-mkimage failed, or its result is not as expected.
     pub fn bios(&self, sector: u64) -> Result<Bios> {
         let modules = self.tree.root.join("usr/lib/grub/i386-pc");
-        // The disk is the one that the BIOS names.
+        // The prefix names no disk: GRUB takes the one that the BIOS booted from.
         let core = self.image("i386-pc", "(,gpt2)/grub", &["biosdisk"])?;
         let read =
             |path: PathBuf| fs::read(&path).with_context(|| format!("read {}", path.display()));
         setup(read(modules.join("boot.img"))?, read(core)?, sector)
     }
 
-    /// For UEFI: a FAT file system of `mib` MiB that begins at this sector of 512 bytes,
-    /// with GRUB, its menu and its environment.
+    /// Builds the EFI system partition: a FAT file system of `mib` MiB that begins at this sector
+    /// of 512 bytes, with GRUB and `files`, its menu and environment.
     ///
     /// # Errors
-    /// What grub-mkimage or mtools said.
+    /// grub-mkimage or one of mtools failed.
     pub fn uefi(&self, mib: u64, sector: u64, files: &[(&str, &str)]) -> Result<PathBuf> {
         let program = self.image("x86_64-efi", "/grub", &[])?;
         let image = self.dir.join("esp.img");
-        stamp::remove(&image)?;
-        let (all, before) = ((mib * 2048).to_string(), sector.to_string());
-        let tool = |name: &str, words: &[&str]| {
-            mtools(self.tree, name, |c| c.args(["-i"]).arg(&image).args(words))
+        fsutil::remove(&image)?;
+        let (sectors, hidden) = ((mib * 2048).to_string(), sector.to_string());
+        let tool = |name: &str, arguments: &[&str]| {
+            mtools(self.tree, name, |c| {
+                c.args(["-i"]).arg(&image).args(arguments)
+            })
         };
-        // The geometry that everybody makes up for a disk; FAT32, as UEFI wants it there.
+        // The usual geometry of a disk without one; FAT32, as UEFI wants it there.
         #[rustfmt::skip]
         mtools(self.tree, "mformat", |c| {
-            c.args(["-C", "-F", "-T", &all, "-H", &before, "-h", "255", "-s", "63", "-c", "1"])
+            c.args(["-C", "-F", "-T", &sectors, "-H", &hidden, "-h", "255", "-s", "63", "-c", "1"])
                 .args(["-N", SERIAL, "-v", LABEL, "-i"]).arg(&image).arg("::")
         })?;
         tool("mmd", &["::/EFI", "::/EFI/BOOT", "::/grub"])?;
-        tool("mcopy", &[&program.to_string_lossy(), FALLBACK])?;
+        tool("mcopy", &[&program.to_string_lossy(), FALLBACK_PATH])?;
         for (name, text) in files {
             let from = self.dir.join("file");
             fs::write(&from, text)?;
@@ -103,7 +109,7 @@ impl Loaders<'_> {
         Ok(image)
     }
 
-    fn image(&self, format: &str, prefix: &str, more: &[&str]) -> Result<PathBuf> {
+    fn image(&self, format: &str, prefix: &str, more_modules: &[&str]) -> Result<PathBuf> {
         let to = self.dir.join(format!("{format}.img"));
         let modules = self.tree.root.join("usr/lib/grub").join(format);
         let mut command = tools::command_in(self.tree, "grub-mkimage")?;
@@ -112,25 +118,26 @@ impl Loaders<'_> {
             .arg(modules);
         command.arg("-o").arg(&to);
         command.args(MODULES.iter().map(|(module, _)| module));
-        tools::run(command.args(more), "grub-mkimage").context(format.to_owned())?;
+        tools::run(command.args(more_modules), "grub-mkimage").context(format.to_owned())?;
         Ok(to)
     }
 }
 
-/// What grub-bios-setup does, to files instead of a device of this machine's.
+/// Links boot code and core image as grub-bios-setup does, in memory instead of on a device of
+/// the host.
 fn setup(boot: Vec<u8>, core: Vec<u8>, sector: u64) -> Result<Bios> {
-    let (mut first, mut rest) = (boot, core);
+    let (mut boot_code, mut core) = (boot, core);
     ensure!(
-        first.len() == 512 && rest.len() > 512,
+        boot_code.len() == 512 && core.len() > 512,
         "GRUB's images have {} and {} bytes",
-        first.len(),
-        rest.len()
+        boot_code.len(),
+        core.len()
     );
-    first[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&sector.to_le_bytes());
-    first[DRIVE_CHECK..DRIVE_CHECK + 2].fill(NOTHING);
-    first.truncate(440);
-    rest[REST..REST + 8].copy_from_slice(&(sector + 1).to_le_bytes());
-    Ok(Bios { first, rest })
+    boot_code[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&sector.to_le_bytes());
+    boot_code[DRIVE_CHECK..DRIVE_CHECK + 2].fill(NOP);
+    boot_code.truncate(BOOT_CODE);
+    core[NEXT_SECTOR..NEXT_SECTOR + 8].copy_from_slice(&(sector + 1).to_le_bytes());
+    Ok(Bios { boot_code, core })
 }
 
 #[cfg(test)]
@@ -145,10 +152,10 @@ mod tests {
     #[test]
     fn sectors_are_where_the_code_reads_them() -> Result<()> {
         let made = setup(vec![1; 512], vec![2; 2048], 0x0102_0304)?;
-        assert_eq!(made.first.len(), 440);
-        assert_eq!(made.first[0x5b..0x65], [1, 4, 3, 2, 1, 0, 0, 0, 0, 1]);
-        assert_eq!(made.first[0x65..0x69], [1, 0x90, 0x90, 1]);
-        assert_eq!(made.rest[0x1f3..0x1fd], [2, 5, 3, 2, 1, 0, 0, 0, 0, 2]);
+        assert_eq!(made.boot_code.len(), 440);
+        assert_eq!(made.boot_code[0x5b..0x65], [1, 4, 3, 2, 1, 0, 0, 0, 0, 1]);
+        assert_eq!(made.boot_code[0x65..0x69], [1, 0x90, 0x90, 1]);
+        assert_eq!(made.core[0x1f3..0x1fd], [2, 5, 3, 2, 1, 0, 0, 0, 0, 2]);
         assert!(setup(vec![0; 511], vec![0; 2048], 1).is_err());
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! GRUB: one image for BIOS, one for UEFI, each with the modules that it needs and no
-//! other, and the FAT file system that the second is found on.
+// SPDX-License-Identifier: Apache-2.0
+//! GRUB on an ISO: an image for BIOS and one for UEFI, each with the modules that it needs, and
+//! the FAT file system that holds the second.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,87 +8,87 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::fetch::Debian;
+use crate::fetch::PackageTree;
 use crate::tools;
 
-/// What both need: module, why.
+/// GRUB's modules for both kinds of firmware, each with its purpose.
 #[rustfmt::skip]
 const MODULES: &[(&str, &str)] = &[
     ("iso9660",        "reads the ISO, on a disc or on a stick"),
     ("part_gpt",       "finds the partitions of a disk or a stick"),
-    ("part_msdos",     "the same, where a tool has rewritten the table"),
+    ("part_msdos",     "finds them where a tool has rewritten the table"),
     ("search",         "finds the medium again, whatever the firmware calls it"),
-    ("search_fs_file", "by a file that no other has"),
+    ("search_fs_file", "by a file that no other medium has"),
     ("normal",         "the menu"),
     ("linux",          "boots"),
     ("test",           "the menu's `if`"),
     ("serial",         "the menu on a serial port"),
-    ("terminal",       "beside the screen"),
+    ("terminal",       "the menu on several consoles"),
     ("reboot",         "for its command line"),
-    ("halt",           "the same"),
+    ("halt",           "for its command line"),
 ];
 
-/// One of the two.
+/// Kind of firmware.
 struct Platform {
-    /// As grub-mkimage calls its format.
+    /// Format of grub-mkimage.
     format: &'static str,
-    /// Where its modules are in the tree.
+    /// Directory of the modules in the tree.
     modules: &'static str,
-    /// What it needs besides.
-    more: &'static [&'static str],
+    /// Modules in addition to [`MODULES`].
+    more_modules: &'static [&'static str],
 }
 
 const BIOS: Platform = Platform {
     format: "i386-pc-eltorito",
     modules: "usr/lib/grub/i386-pc",
-    more: &["biosdisk"],
+    more_modules: &["biosdisk"],
 };
 
 const UEFI: Platform = Platform {
     format: "x86_64-efi",
     modules: "usr/lib/grub/x86_64-efi",
-    more: &["fat"],
+    more_modules: &["fat"],
 };
 
-/// Where UEFI looks on a medium that it has no entry for (UEFI specification, 3.5.1.1).
-pub(super) const FALLBACK: &str = "::/EFI/BOOT/BOOTX64.EFI";
+/// Program that UEFI starts from a medium without a boot entry (UEFI specification, 3.5.1.1).
+pub(super) const FALLBACK_PATH: &str = "::/EFI/BOOT/BOOTX64.EFI";
 
-/// The loaders of one medium.
+/// Builds the loaders of one medium.
 pub struct Loaders<'a> {
-    /// The tree of boot loaders.
-    pub tree: &'a Debian,
-    /// A file on the medium that no other has.
+    /// Tree of boot loaders.
+    pub tree: &'a PackageTree,
+    /// File that no other medium has.
     pub mark: &'a str,
-    /// Where its grub.cfg is.
+    /// Path of the medium's grub.cfg.
     pub config: &'a str,
-    /// Where to work.
+    /// Working directory.
     pub dir: &'a Path,
 }
 
 impl Loaders<'_> {
-    /// The image that a BIOS loads from a disc.
+    /// Builds the image that a BIOS loads from a disc.
     ///
     /// # Errors
-    /// What grub-mkimage said.
+    /// grub-mkimage failed.
     pub fn bios(&self) -> Result<PathBuf> {
         self.image(&BIOS, "bios.img")
     }
 
-    /// What stands in front of an ISO on a stick: it finds the image above.
+    /// Returns the boot sector of an ISO on a stick, which finds the image for BIOS.
     pub fn hybrid_mbr(&self) -> PathBuf {
         self.tree.root.join(BIOS.modules).join("boot_hybrid.img")
     }
 
-    /// A FAT file system with the image for UEFI.
+    /// Builds a FAT file system with the image for UEFI.
     ///
     /// # Errors
-    /// What grub-mkimage or mtools said.
+    /// grub-mkimage or one of mtools failed.
     pub fn uefi(&self) -> Result<PathBuf> {
         let program = self.image(&UEFI, "bootx64.efi")?;
         let file = self.dir.join("efi.img");
         let kib = fs::metadata(&program)?.len().div_ceil(1024) + 64;
         let sectors = (2 * kib).next_multiple_of(32).to_string();
-        // A serial number of its own choice would make each build another.
+        // mformat would choose another serial number in each build.
         #[rustfmt::skip]
         let format = ["-C", "-T", &sectors, "-h", "2", "-s", "16", "-N", "b2b0720d", "-i"];
         self.mtools("mformat", |c| c.args(format).arg(&file).arg("::"))?;
@@ -95,32 +96,36 @@ impl Loaders<'_> {
             self.mtools("mmd", |c| c.arg("-i").arg(&file).arg(dir))?;
         }
         self.mtools("mcopy", |c| {
-            c.arg("-i").arg(&file).arg(&program).arg(FALLBACK)
+            c.arg("-i").arg(&file).arg(&program).arg(FALLBACK_PATH)
         })?;
         Ok(file)
     }
 
-    fn mtools(&self, name: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
-        mtools(self.tree, name, with)
+    fn mtools(
+        &self,
+        name: &str,
+        add_arguments: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Result<()> {
+        mtools(self.tree, name, add_arguments)
     }
 
     fn image(&self, platform: &Platform, name: &str) -> Result<PathBuf> {
-        let first = self.dir.join("first.cfg");
-        fs::write(&first, self.first())?;
+        let early_config = self.dir.join("early.cfg");
+        fs::write(&early_config, self.early_config())?;
         let to = self.dir.join(name);
         let modules = self.tree.root.join(platform.modules);
         let mut command = tools::command_in(self.tree, "grub-mkimage")?;
         command.args(["-O", platform.format, "-p", "/boot/grub"]);
-        command.arg("-d").arg(modules).arg("-c").arg(&first);
+        command.arg("-d").arg(modules).arg("-c").arg(&early_config);
         command.arg("-o").arg(&to);
         command.args(MODULES.iter().map(|(module, _)| module));
-        command.args(platform.more);
+        command.args(platform.more_modules);
         tools::run(&mut command, "grub-mkimage").context(platform.format)?;
         Ok(to)
     }
 
-    /// What GRUB does before it has seen the medium.
-    fn first(&self) -> String {
+    /// Returns the commands that GRUB runs before it has found the medium.
+    fn early_config(&self) -> String {
         let (mark, config) = (self.mark, self.config);
         format!(
             "search --no-floppy --set=root --file {mark}\n\
@@ -132,18 +137,18 @@ impl Loaders<'_> {
 
 /// Runs one of mtools.
 pub(super) fn mtools(
-    tree: &Debian,
+    tree: &PackageTree,
     name: &str,
-    with: impl FnOnce(&mut Command) -> &mut Command,
+    add_arguments: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Result<()> {
     let mut command = tools::command_in(tree, name)?;
-    // The time of its files, which FAT has as the local one, and none before 1980; no
-    // configuration of the host's.
+    // A fixed time for the files: FAT stores local time, and none before 1980. The host's
+    // configuration of mtools is ignored.
     command
         .env("SOURCE_DATE_EPOCH", "315532800")
         .env("TZ", "UTC")
         .env("MTOOLSRC", "/dev/null");
-    tools::run(with(&mut command), name).map(drop)
+    tools::run(add_arguments(&mut command), name).map(drop)
 }
 
 #[cfg(test)]

@@ -1,64 +1,65 @@
-//! The boot menu.
+// SPDX-License-Identifier: Apache-2.0
+//! Boot menu of the media.
 
 use anyhow::{Result, ensure};
 
-/// A way to boot.
+/// Entry of the menu.
 pub struct Entry {
-    /// As the menu has it.
+    /// Text in the menu.
     pub title: &'static str,
-    /// The key that picks it.
+    /// Key that selects the entry.
     pub key: char,
-    /// Kernel flags.
+    /// Kernel flags of the entry.
     pub flags: &'static str,
-    /// What it is for.
+    /// Purpose, a comment in grub.cfg.
     pub why: &'static str,
 }
 
-/// The menu, the default first. Who sits at the console owns the machine, so that the
-/// first gives a shell (contract.md).
+/// Entries of the menu, the default first. A person at the console owns the machine, so that the
+/// default gives a shell.
 #[rustfmt::skip]
 pub const ENTRIES: &[Entry] = &[
     Entry { title: "boot2podman",                                     key: 'b', flags: "b2p.console=shell",               why: "the machine, with a root shell on its consoles" },
-    Entry { title: "boot2podman, no shell on the console",            key: 'c', flags: "b2p.console=status",              why: "a machine in a room that others enter" },
+    Entry { title: "boot2podman, no shell on the console",            key: 'c', flags: "b2p.console=status",              why: "a machine in a place that others have access to" },
     Entry { title: "boot2podman without a data disk, all in RAM",     key: 'd', flags: "b2p.console=shell b2p.data=off",  why: "to try it, or when the disk is what is wrong" },
-    Entry { title: "rescue: a shell before any service",              key: 'r', flags: "b2p.rescue b2p.console=shell",    why: "to mend what keeps it from coming up" },
+    Entry { title: "rescue: a shell before any service",              key: 'r', flags: "b2p.rescue b2p.console=shell",    why: "to repair a machine that does not boot" },
 ];
 
-/// So many seconds the menu waits.
-const WAIT: u32 = 2;
+/// Seconds before the default is booted.
+const TIMEOUT: u32 = 2;
 
-/// The serial port is always there to a kernel that is told of it, and tty0 last is the
-/// one that people see (Documentation/admin-guide/serial-console.rst).
+/// Consoles of the kernel. The last one is /dev/console, so that people at a screen see it
+/// (Documentation/admin-guide/serial-console.rst); a serial port in the list need not exist.
 const CONSOLES: &str = "console=ttyS0 console=tty0";
 
-/// grub.cfg: the kernel and the initrd are files below `dir`, and every entry has
-/// `flags` besides its own.
+/// Returns a grub.cfg whose kernel and initrd are files in `dir`; every entry has `flags` after
+/// its own.
 ///
 /// # Errors
-/// A flag that GRUB's quotes cannot hold.
+/// GRUB's quotes cannot hold a flag.
 pub fn config(dir: &str, flags: &[String]) -> Result<String> {
-    let flags = quoted_all(flags)?;
-    let all = ENTRIES.iter().map(|entry| entry.text(dir, "", &flags));
-    Ok(format!("{}{}", head(), all.collect::<String>()))
+    let flags = quote_all(flags)?;
+    let entries = ENTRIES.iter().map(|entry| entry.text(dir, "", &flags));
+    Ok(format!("{}{}", head(), entries.collect::<String>()))
 }
 
-/// What every menu begins with.
+/// Returns the first lines of every menu.
 pub(super) fn head() -> String {
     format!(
-        "# A serial port is a terminal, too, where there is one.\n\
+        "# A serial port is a terminal as well if there is one.\n\
          if serial --unit=0 --speed=115200; then\n    \
              terminal_input --append serial\n    \
              terminal_output --append serial\n\
          fi\n\
          set default=0\n\
-         set timeout={WAIT}\n"
+         set timeout={TIMEOUT}\n"
     )
 }
 
 impl Entry {
-    /// As grub.cfg has it: `more` and then `flags`, each with a space before, follow its
-    /// own flags.
-    pub(super) fn text(&self, dir: &str, more: &str, flags: &str) -> String {
+    /// Returns the entry for grub.cfg: its own flags, `more_flags` and `flags`. The latter two
+    /// begin with a space unless they are empty.
+    pub(super) fn text(&self, dir: &str, more_flags: &str, flags: &str) -> String {
         let Entry {
             title,
             key,
@@ -67,24 +68,26 @@ impl Entry {
         } = self;
         format!(
             "\n# {why}\nmenuentry '{title}' --hotkey={key} {{\n    \
-             linux {dir}/vmlinuz {CONSOLES} {own}{more}{flags}\n    \
+             linux {dir}/vmlinuz {CONSOLES} {own}{more_flags}{flags}\n    \
              initrd {dir}/initrd.img\n}}\n"
         )
     }
 }
 
-/// Flags as words of GRUB's, a space before each.
+/// Quotes flags for GRUB, with a space before each.
 ///
 /// # Errors
-/// One that GRUB's quotes cannot hold.
-pub(super) fn quoted_all(flags: &[String]) -> Result<String> {
-    let all: Vec<String> = flags.iter().map(|f| quoted(f)).collect::<Result<_>>()?;
-    Ok(all.iter().map(|f| format!(" {f}")).collect())
+/// GRUB's quotes cannot hold a flag.
+pub(super) fn quote_all(flags: &[String]) -> Result<String> {
+    flags
+        .iter()
+        .map(|f| Ok(format!(" {}", quote(f)?)))
+        .collect()
 }
 
-/// A kernel flag as one word of GRUB's; GRUB quotes it for the kernel where it has
-/// spaces (grub-core/lib/cmdline.c).
-fn quoted(flag: &str) -> Result<String> {
+/// Quotes a kernel flag as one argument for GRUB, which in turn quotes it for the kernel if it
+/// has spaces (grub-core/lib/cmdline.c).
+fn quote(flag: &str) -> Result<String> {
     let fits = |c: char| c != '\'' && c != '"' && c != '\\' && !c.is_control();
     ensure!(
         flag.chars().all(fits),
@@ -93,19 +96,19 @@ fn quoted(flag: &str) -> Result<String> {
     Ok(format!("'{flag}'"))
 }
 
-/// The words of `APPEND=`, as the kernel would split them: double quotes hold spaces.
-pub fn words(line: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut within = false;
+/// Splits `APPEND=` into flags as the kernel does: spaces in double quotes separate nothing.
+pub fn split_flags(line: &str) -> Vec<String> {
+    let mut flags = vec![String::new()];
+    let mut quoted = false;
     for c in line.chars() {
         match c {
-            '"' => within = !within,
-            c if c.is_whitespace() && !within => words.push(String::new()),
-            c => words.last_mut().into_iter().for_each(|w| w.push(c)),
+            '"' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => flags.push(String::new()),
+            c => flags.last_mut().into_iter().for_each(|flag| flag.push(c)),
         }
     }
-    words.retain(|w| !w.is_empty());
-    words
+    flags.retain(|flag| !flag.is_empty());
+    flags
 }
 
 #[cfg(test)]
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn flags_go_through_whole() -> Result<()> {
-        let flags = words("quiet b2p.ssh_key=\"ssh-ed25519 AAAA me\"  \"b2p.hostname=box\"");
+        let flags = split_flags("quiet b2p.ssh_key=\"ssh-ed25519 AAAA me\"  \"b2p.hostname=box\"");
         assert_eq!(
             flags,
             [
@@ -141,7 +144,7 @@ mod tests {
             "b2p.console=shell 'quiet' 'b2p.ssh_key=ssh-ed25519 AAAA me' 'b2p.hostname=box'\n";
         assert!(text.contains(line), "{text}");
         assert!(super::config("/boot", &["it's".into()]).is_err());
-        assert_eq!(words("  "), [""; 0]);
+        assert_eq!(split_flags("  "), [""; 0]);
         Ok(())
     }
 }

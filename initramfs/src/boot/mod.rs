@@ -1,5 +1,5 @@
-//! What a medium needs so that a machine boots from it: GRUB for BIOS and for UEFI,
-//! and the menu that both show.
+// SPDX-License-Identifier: Apache-2.0
+//! Boot loaders of a medium: GRUB for BIOS and for UEFI, and the menu that both show.
 
 pub mod disk;
 pub mod grub;

@@ -1,37 +1,38 @@
-//! The boot menu of a disk with two slots, one version of kernel and initrd in each, and
-//! what GRUB does before it shows it.
+// SPDX-License-Identifier: Apache-2.0
+//! Boot menu of a disk with two slots, one version of kernel and initrd in each, and the commands
+//! that choose the slot before GRUB shows the menu.
 //!
-//! | grubenv | Who writes it | |
+//! | Variable in grubenv | Written by | Meaning |
 //! |---|---|---|
-//! | `good` | `b2p` | the slot that is booted |
-//! | `try` | `b2p upgrade`, last of all; GRUB takes it away | the slot that is booted once, on trial |
-//! | `tried` | GRUB; the machine takes it away once it is ready | the slot whose trial has begun |
+//! | `good` | `b2p` | slot that is booted |
+//! | `try` | `b2p upgrade` as its last step; cleared by GRUB | slot that is booted once, on trial |
+//! | `tried` | GRUB; cleared by the machine when it is ready | slot whose trial has begun |
 //!
-//! All three are in the file's first 512 bytes, and both write it in place: it is the old
-//! one or the new, whenever the power goes. GRUB boots a slot on trial only where it has
-//! seen its own write, so that no trial is ever repeated.
+//! All three are in the file's first 512 bytes, and both sides write it in place: after a power
+//! failure it has either the old or the new content. GRUB boots a slot on trial only if it has
+//! read back its own write, so that no trial is repeated.
 
 use anyhow::Result;
 
 use super::menu::{self, ENTRIES, Entry};
 
-/// The file of GRUB's environment, on the partition that GRUB is on.
+/// Path of GRUB's environment on the partition with GRUB.
 pub const ENVIRONMENT: &str = "/grub/grubenv";
 
-/// As long as GRUB has it (grub-core/lib/envblk.h).
-const LENGTH: usize = 1024;
+/// Length of GRUB's environment in bytes (grub-core/lib/envblk.h).
+const ENVIRONMENT_LEN: usize = 1024;
 
-/// The other slot, for a person.
-const BEFORE: Entry = Entry {
+/// Entry for the other slot, which a person selects.
+const PREVIOUS: Entry = Entry {
     title: "boot2podman, the version before",
     key: 'p',
     flags: "b2p.console=shell",
-    why: "what was there before the last `b2p upgrade`, for once",
+    why: "the version before the last `b2p upgrade`, for one boot",
 };
 
-/// Which slot, and with which mark (the flag `b2p.slot`). A panic on trial starts again,
-/// which ends the trial.
-const CHOICE: &str = r#"
+/// Commands that choose the slot and its mark in the flag `b2p.slot`. A kernel panic on trial
+/// reboots, which ends the trial.
+const CHOOSE_SLOT: &str = r#"
 regexp --set=1:disk '^([^,]*),' "$root"
 load_env --file $prefix/grubenv good try tried
 set slot=a
@@ -62,11 +63,11 @@ else
 fi
 "#;
 
-/// What follows where the first entry cannot be loaded: the other slot, but by a start of
-/// its own. GRUB 2.12 for UEFI uses what it has freed, when it loads a kernel after one
-/// that the firmware has refused. A trial is over by then; whoever was kept so far is no
-/// more, unless the other slot has failed before: then GRUB stays in its menu.
-const AGAIN: &str = r#"
+/// Fallback entry for a slot that cannot be loaded: reboots into the other slot. It does not load
+/// the other slot directly, because GRUB 2.12 for UEFI uses freed memory when it loads a kernel
+/// after one that the firmware has refused. A trial has ended by then; without a trial the other
+/// slot becomes the good one. If the other slot has failed before, GRUB stays in its menu.
+const REBOOT_PREVIOUS: &str = r#"
 menuentry 'start again, with the version before' {
     if [ "$mark" = :trial ]; then reboot; fi
     set good=$other
@@ -75,27 +76,27 @@ menuentry 'start again, with the version before' {
 }
 "#;
 
-/// What GRUB's environment is on a disk that is new.
+/// Returns GRUB's environment on a new disk.
 #[must_use]
 pub fn environment() -> String {
     let text = "# GRUB Environment Block\ngood=a\ntry=\ntried=\n";
-    format!("{text:#<LENGTH$}")
+    format!("{text:#<ENVIRONMENT_LEN$}")
 }
 
-/// grub.cfg; every entry has `flags` besides its own.
+/// Returns grub.cfg; every entry has `flags` after its own.
 ///
 /// # Errors
-/// A flag that GRUB's quotes cannot hold.
+/// GRUB's quotes cannot hold a flag.
 pub fn config(flags: &[String]) -> Result<String> {
-    let flags = menu::quoted_all(flags)?;
+    let flags = menu::quote_all(flags)?;
     let entry = |e: &Entry| e.text("($here)", " b2p.slot=$slot$mark $more", &flags);
-    let all: String = ENTRIES.iter().map(entry).collect();
-    let before = BEFORE.text("($there)", " b2p.slot=$other", &flags);
-    let (head, again) = (menu::head(), ENTRIES.len() + 1);
+    let entries: String = ENTRIES.iter().map(entry).collect();
+    let previous = PREVIOUS.text("($there)", " b2p.slot=$other", &flags);
+    let (head, fallback) = (menu::head(), ENTRIES.len() + 1);
     Ok(format!(
-        "{head}{CHOICE}{all}\nif [ -f ($there)/initrd.img ]; then\n    \
-         if [ \"$mark\" != :fallback ]; then set fallback={again}; fi\n\
-         {before}{AGAIN}fi\n"
+        "{head}{CHOOSE_SLOT}{entries}\nif [ -f ($there)/initrd.img ]; then\n    \
+         if [ \"$mark\" != :fallback ]; then set fallback={fallback}; fi\n\
+         {previous}{REBOOT_PREVIOUS}fi\n"
     ))
 }
 
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn the_environment_is_one_of_grubs() {
         let text = environment();
-        assert_eq!(text.len(), LENGTH);
+        assert_eq!(text.len(), ENVIRONMENT_LEN);
         assert!(text.starts_with("# GRUB Environment Block\n"));
         assert!(
             text.get(512..)
@@ -125,7 +126,7 @@ mod tests {
                 .all(|l| l.ends_with("'quiet'") && l.contains(" b2p.slot=$"))
         );
         assert!(text.contains("set fallback=5;"));
-        assert!(ENTRIES.iter().all(|e| e.key != BEFORE.key));
+        assert!(ENTRIES.iter().all(|e| e.key != PREVIOUS.key));
         assert!(config(&["it's".into()]).is_err());
         Ok(())
     }

@@ -1,17 +1,19 @@
-//! Extensions that have a name, and what Debian's maintainer scripts would have done.
+// SPDX-License-Identifier: Apache-2.0
+//! Tables of extensions: those that `make ext` knows by name, and the results of Debian's
+//! maintainer scripts, which are not run.
 
-/// An extension that needs no `PKGS=`.
+/// Extension that needs no `PKGS=`.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// Debian's packages.
+    /// Debian packages.
     pub packages: &'static [&'static str],
-    /// What it is for.
+    /// Purpose.
     pub why: &'static str,
 }
 
-/// The table.
+/// Extensions that `make ext` knows by name.
 pub const KNOWN: &[Known] = &[
     Known {
         name: "buildah",
@@ -28,12 +30,11 @@ pub const KNOWN: &[Known] = &[
         packages: &[
             "strace", "tcpdump", "lsof", "iproute2", "ethtool", "vim-tiny",
         ],
-        why: "what a program asks of the kernel, what goes over the network, who has what open",
+        why: "traces system calls, captures packets, lists open files",
     },
 ];
 
-/// Links that update-alternatives(1) would make, for none of its scripts is run: the
-/// program, and what else it is called.
+/// Links that update-alternatives(1) would make: the program and its other names.
 pub const ALTERNATIVES: &[(&str, &[&str])] = &[
     ("usr/bin/vim.tiny", &["vi", "vim", "view", "ex", "rview"]),
     (
@@ -47,11 +48,11 @@ pub const ALTERNATIVES: &[(&str, &[&str])] = &[
     ("usr/bin/traceroute.db", &["traceroute"]),
 ];
 
-/// Users that adduser(8) would make: the program, and who it becomes.
+/// Users that adduser(8) would make: the program and the user that it changes to.
 pub const USERS: &[(&str, &str)] = &[("usr/bin/tcpdump", "tcpdump")];
 
-/// How the paths begin that nobody needs in a machine of ours, beside what is not even
-/// unpacked: for shells, desktops and inits that are not there; programs of buildah's tests.
+/// Prefixes of paths that are left out in addition to those that are never unpacked: files for
+/// shells, desktops and init systems that the machine does not have, and buildah's tests.
 pub const LEFT_OUT: &[&str] = &[
     "etc/apparmor.d/",
     "etc/cron",

@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::*;
 
 #[test]
-fn a_wish_is_read_or_told_what_is_wrong() -> Result<()> {
-    let wish = Wish::read("mine", "strace  g++-12")?;
-    assert_eq!(wish.packages, ["strace", "g++-12"]);
-    assert_eq!(Wish::read("skopeo", "")?.packages, ["skopeo"]);
-    for (name, packages, said) in [
+fn a_request_is_read_or_refused_with_the_reason() -> Result<()> {
+    let request = Request::new("mine", "strace  g++-12")?;
+    assert_eq!(request.packages, ["strace", "g++-12"]);
+    assert_eq!(Request::new("skopeo", "")?.packages, ["skopeo"]);
+    for (name, packages, expected) in [
         ("", "strace", "a-z"),
         ("a/b", "strace", "a-z"),
         ("-a", "strace", "a-z"),
@@ -14,8 +15,11 @@ fn a_wish_is_read_or_told_what_is_wrong() -> Result<()> {
         ("mine", "strace --x", "--x"),
         ("mine", "strace a,b", "a,b"),
     ] {
-        let error = Wish::read(name, packages).map_err(|e| format!("{e:#}"));
-        assert!(error.is_err_and(|e| e.contains(said)), "{name} {packages}");
+        let error = Request::new(name, packages).map_err(|e| format!("{e:#}"));
+        assert!(
+            error.is_err_and(|e| e.contains(expected)),
+            "{name} {packages}"
+        );
     }
     Ok(())
 }
@@ -43,8 +47,8 @@ fn what_the_machine_has_is_left_out_and_commands_of_busybox_give_way() {
         all.bytes(path, "a package's", 0o755);
     }
     all.dir("usr/share/empty");
-    let mut tree = beyond(&base, &all);
-    link(&mut tree);
+    let mut tree = without_base(&all, &base);
+    add_alternatives(&mut tree);
     let paths: Vec<_> = tree.iter().map(|(path, _)| path).collect();
     #[rustfmt::skip]
     let expected = [
@@ -65,8 +69,8 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
         package("libc6", "2.41-12+deb13u1"),
         package("strace", "6.13+ds-1"),
     ];
-    assert_eq!(libc(&all)?, "2.41");
-    assert!(libc(&all[1..]).is_err());
+    assert_eq!(libc_version(&all)?, "2.41");
+    assert!(libc_version(&all[1..]).is_err());
     let mut tree = Tree::new();
     tree.bytes("usr/bin/strace", "", 0o755);
     let owners = [("usr/bin/strace".to_owned(), "strace".to_owned())].into();
@@ -76,7 +80,7 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
         libc: "2.41".into(),
         needs: vec!["libc.so.6".into()],
         users: Vec::new(),
-        packages: packages(&tree, &owners, &all),
+        packages: used_packages(&tree, &owners, &all),
     };
     let text = manifest.text(4096, "ab");
     for line in [

@@ -1,109 +1,118 @@
-//! `make kernel`: the slim kernel, from Debian's source with Debian's compiler.
+// SPDX-License-Identifier: Apache-2.0
+//! Kernels: Debian's packages, or for `KERNEL=slim` the slim kernel, which `make kernel`
+//! compiles from Debian's source with Debian's compiler.
 //!
-//! What is on is `initramfs/kernel/slim.config`; what the machine needs of it is asked
-//! again from the other side ([`needs`]). The build sees the fetched tree as its root and
-//! nothing of the host ([`room`]), so that the same versions give the same bytes anywhere.
-//! The result lies under `out/kernel/` as one of Debian's kernels lies in its package.
+//! The slim kernel's options are in `initramfs/kernel/slim.config`; [`required_kconfig`] lists
+//! the options that the machine needs, and each build compares the two. The build has the
+//! fetched tree as its root and nothing of the host ([`sandbox`]), so that the same versions
+//! give the same bytes on any host. The result lies under `out/kernel/` with the layout of one of
+//! Debian's kernel packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::fetch::{Debian, Wanted};
+use crate::fetch::{BuildConfig, PackageTree};
 use crate::package_metadata::{self, Fetched, VERSIONS};
 use crate::packages::Kernel;
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
-use crate::{image, paths};
+use crate::{fsutil, paths};
 
-pub mod config;
+pub mod kconfig;
 pub mod required_kconfig;
 mod sandbox;
 
-use sandbox::Room;
+use sandbox::Sandbox;
 
-/// Counts up when the way of building changes.
+/// Version of the way of building.
 const FORMAT: &str = "1";
-/// What the kernel's name of itself ends with.
+/// End of the slim kernel's release.
 const SUFFIX: &str = "-slim";
-/// The package with the source; its version is part of its name.
+/// First part of the source package's name, which ends with the upstream version.
 const SOURCE: &str = "linux-source-";
-/// The kernel as an ELF file, for who boots no bzImage: Firecracker.
+/// Name of the kernel as an ELF file, for Firecracker, which boots no bzImage.
 const ELF: &str = "vmlinux";
 
-/// Where the result lies.
-fn place() -> PathBuf {
+/// Returns the directory of the slim kernel.
+fn result_dir() -> PathBuf {
     paths::out().join("kernel")
 }
 
-/// What is asked for.
+/// Returns the path of the slim kernel's options.
 fn fragment_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("kernel/slim.config")
 }
 
-/// Makes the slim kernel, and says where.
+/// Makes the slim kernel and reports where it lies.
 ///
 /// # Errors
-/// What went wrong, with the step.
-pub fn main() -> Result<()> {
-    let wanted = Wanted {
+/// A step of the build failed.
+pub fn build() -> Result<()> {
+    let config = BuildConfig {
         kernel: Kernel::Slim,
-        ..Wanted::from_env()?
+        ..BuildConfig::from_env()?
     };
     let _lock = stamp::lock(&paths::out())?;
-    let step = Step::of("kernel", 1, 1);
-    let made = make(&wanted, &step)?;
-    let (release, boot) = (made.kernel_release()?, made.root.join("boot"));
-    let size = |name: String| fs::metadata(boot.join(name)).map_or(0, |m| m.len());
+    let step = Step::new("kernel", 1, 1);
+    let tree = make_slim(&config, &step)?;
+    let (release, boot) = (tree.kernel_release()?, tree.root.join("boot"));
+    let (vmlinuz, vmlinux) = (format!("vmlinuz-{release}"), format!("{ELF}-{release}"));
     step.note(&format!(
         "{}: {release}, vmlinuz {}, {ELF} {}",
-        place().display(),
-        megabytes(size(format!("vmlinuz-{release}"))),
-        megabytes(size(format!("{ELF}-{release}"))),
+        result_dir().display(),
+        megabytes(fsutil::size(&boot.join(vmlinuz))?),
+        megabytes(fsutil::size(&boot.join(&vmlinux))?),
     ));
-    image::same_file(
-        &boot.join(format!("{ELF}-{release}")),
-        &paths::out().join(ELF),
-    )
+    fsutil::link_or_copy(&boot.join(vmlinux), &paths::out().join(ELF))
 }
 
-/// The kernel as an ELF file, for what enters it by PVH.
+/// Returns the tree of the kernel that `config` selects: fetched, or compiled, unless it exists.
 ///
 /// # Errors
-/// It was not made yet.
-pub fn elf() -> Result<PathBuf> {
-    let made = Debian {
-        root: place(),
+/// The kernel cannot be fetched or compiled.
+pub fn fetch(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
+    match config.kernel {
+        Kernel::Slim => make_slim(config, step),
+        Kernel::Cloud | Kernel::Generic => config.fetch_linux(step),
+    }
+}
+
+/// Returns the path of the slim kernel as an ELF file, for virtual machine monitors that boot by
+/// PVH.
+///
+/// # Errors
+/// The slim kernel has not been made yet.
+pub fn vmlinux() -> Result<PathBuf> {
+    let tree = PackageTree {
+        root: result_dir(),
         key: String::new(),
     };
-    let release = made.kernel_release().context("run `make kernel` first")?;
-    Ok(made.root.join(format!("boot/{ELF}-{release}")))
+    let release = tree.kernel_release().context("run `make kernel` first")?;
+    Ok(tree.root.join(format!("boot/{ELF}-{release}")))
 }
 
-/// Makes it unless it is current: the same source, compiler and configuration.
-///
-/// # Errors
-/// What went wrong, with the end of the compiler's output.
-pub fn make(wanted: &Wanted, step: &Step) -> Result<Debian> {
+/// Makes the slim kernel unless it was made from the same source, compiler and options.
+fn make_slim(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
     let path = fragment_path();
     let fragment = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let (root, builder) = (place(), wanted.builder());
-    // A result is kept though what built it is gone: that is 1.5 GB, and a cache may have
-    // the one without the other.
+    let (root, builder) = (result_dir(), config.builder_tree());
+    // The result stays valid when the tree that it was compiled in is gone: that tree has
+    // 1.5 GB, and a restored cache may hold the result alone.
     if !builder.root.exists() && root.join(VERSIONS).exists() {
         let key = key(&fragment, &builder.key, &root)?;
         if stamp::is_current(&root, &key) {
-            return Ok(Debian { root, key });
+            return Ok(PackageTree { root, key });
         }
     }
-    let builder = wanted.fetch_builder(step)?;
+    let builder = config.fetch_builder(step)?;
     let key = key(&fragment, &builder.key, &builder.root)?;
-    stamp::make(&root, &key, |to| build(&builder, &fragment, to, step))?;
-    Ok(Debian { root, key })
+    stamp::make(&root, &key, |to| compile(&builder, &fragment, to, step))?;
+    Ok(PackageTree { root, key })
 }
 
-/// A hash of all that decides about the result; `root` has the list of versions.
+/// Returns a hash of all inputs; `root` is the tree with the list of package versions.
 fn key(fragment: &str, packages: &str, root: &Path) -> Result<String> {
     let mut inputs = Inputs::new();
     inputs.add("format", FORMAT).add("packages", packages);
@@ -114,73 +123,68 @@ fn key(fragment: &str, packages: &str, root: &Path) -> Result<String> {
     Ok(inputs.finish())
 }
 
-/// From the source to the four files that count.
-fn build(builder: &Debian, fragment: &str, to: &Path, step: &Step) -> Result<()> {
+/// Compiles the source and collects the result in `to`.
+fn compile(builder: &PackageTree, fragment: &str, to: &Path, step: &Step) -> Result<()> {
     let work = paths::cache_of(Kernel::Slim).join("build");
-    stamp::remove(&work)?;
-    let room = Room::new(&builder.root, &work)?;
-    let source = source(builder)?;
+    fsutil::remove(&work)?;
+    let sandbox = Sandbox::new(&builder.root, &work)?;
+    let source = source_package(builder)?;
     step.note(&format!("kernel: unpacking {source}"));
-    room.run(&["mkdir", "src", "o"])?;
-    room.run(&[
-        "tar",
-        "-xf",
-        &format!("/usr/src/{source}.tar.xz"),
-        "-C",
-        "src",
-        "--strip-components=1",
-    ])?;
-    configure(&room, fragment)?;
+    sandbox.run(&["mkdir", "src", "o"])?;
+    let archive = format!("/usr/src/{source}.tar.xz");
+    sandbox.run(&["tar", "-xf", &archive, "-C", "src", "--strip-components=1"])?;
+    configure(&sandbox, fragment)?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     step.note(&format!(
         "kernel: compiling, {jobs} at a time; 11 minutes on two cores"
     ));
-    room.make(&[&format!("-j{jobs}"), "bzImage"], |files| {
+    sandbox.make(&[&format!("-j{jobs}"), "bzImage"], |files| {
         step.note(&format!("kernel: {files} files compiled"));
     })?;
-    collect(&room, builder, to)?;
-    stamp::remove(&work)
+    collect(&sandbox, builder, to)?;
+    fsutil::remove(&work)
 }
 
-/// As `linux-source-6.12`: the archive's name, too.
-fn source(builder: &Debian) -> Result<String> {
-    let all = package_metadata::packages(&builder.root)?.into_iter();
-    let all = all.map(|package| package.name);
-    let mut sources = all.filter(|name| name.starts_with(SOURCE));
-    sources
-        .next()
+/// Returns the name of the source package, as `linux-source-6.12`, which is also that of the
+/// archive in it.
+fn source_package(builder: &PackageTree) -> Result<String> {
+    let packages = package_metadata::packages(&builder.root)?.into_iter();
+    let mut names = packages.map(|package| package.name);
+    names
+        .find(|name| name.starts_with(SOURCE))
         .with_context(|| format!("no package {SOURCE}… was fetched"))
 }
 
-/// tinyconfig, then ours, then what follows from both; every line of ours must hold.
-fn configure(room: &Room, fragment: &str) -> Result<()> {
-    room.make(&["tinyconfig"], |_| ())?;
-    let path = room.path("o/.config");
+/// Configures the kernel with tinyconfig, the fragment and the options that follow from both;
+/// every line of the fragment must hold afterwards.
+fn configure(sandbox: &Sandbox, fragment: &str) -> Result<()> {
+    sandbox.make(&["tinyconfig"], |_| ())?;
+    let path = sandbox.path("o/.config");
     let tiny = fs::read_to_string(&path).context("read what tinyconfig made")?;
     fs::write(&path, format!("{tiny}\n{fragment}")).context("write .config")?;
-    room.make(&["olddefconfig"], |_| ())?;
-    let text = fs::read_to_string(&path).context("read .config")?;
-    let lost = config::lost(fragment, &text);
-    if !lost.is_empty() {
+    sandbox.make(&["olddefconfig"], |_| ())?;
+    let config = fs::read_to_string(&path).context("read .config")?;
+    let mismatches = kconfig::mismatches(fragment, &config);
+    if !mismatches.is_empty() {
         bail!(
-            "{}: these do not hold in this kernel, for what they depend on is off or \
-             something else turns them on (menuconfig's / says which): {}",
+            "{}: these lines do not hold in this kernel, because what they depend on is off or \
+             something else turns them on (the search of menuconfig, /, shows which): {}",
             fragment_path().display(),
-            lost.join("; ")
+            mismatches.join("; ")
         );
     }
-    let missing = required_kconfig::missing(&text);
+    let missing = required_kconfig::missing(&config);
     ensure!(missing.is_empty(), "{}", missing.join("; "));
     Ok(())
 }
 
-/// Lays the result out as one of Debian's packages.
-fn collect(room: &Room, builder: &Debian, to: &Path) -> Result<()> {
-    let release = room.path("o/include/config/kernel.release");
+/// Copies the result into `to` with the layout of one of Debian's kernel packages.
+fn collect(sandbox: &Sandbox, builder: &PackageTree, to: &Path) -> Result<()> {
+    let release = sandbox.path("o/include/config/kernel.release");
     let release = fs::read_to_string(&release).context("read the kernel's release")?;
     let release = release.trim();
     ensure!(release.ends_with(SUFFIX), "the release is {release}");
-    room.run(&["objcopy", "--strip-all", "o/vmlinux", "o/vmlinux.stripped"])?;
+    sandbox.run(&["objcopy", "--strip-all", "o/vmlinux", "o/vmlinux.stripped"])?;
     let (boot, lib) = ("boot", format!("usr/lib/modules/{release}"));
     let files = [
         ("arch/x86/boot/bzImage", format!("{boot}/vmlinuz-{release}")),
@@ -193,20 +197,26 @@ fn collect(room: &Room, builder: &Debian, to: &Path) -> Result<()> {
         ),
     ];
     for dir in [boot, &lib] {
-        let dir = to.join(dir);
-        fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+        create_dir(&to.join(dir))?;
     }
     for (from, name) in files {
-        let from = room.path("o").join(from);
+        let from = sandbox.path("o").join(from);
         fs::copy(&from, to.join(name)).with_context(|| format!("copy {}", from.display()))?;
     }
     fs::write(to.join(lib).join("modules.order"), "").context("write modules.order")?;
-    // For the bill of materials.
-    let licence = format!("{}{}", package_metadata::DOC, source(builder)?);
-    let dir = to.join(&licence);
-    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
-    for name in [VERSIONS, &format!("{licence}/copyright")] {
+    copy_metadata(builder, to)
+}
+
+/// Copies the list of versions and the copyright file, which the bill of materials needs.
+fn copy_metadata(builder: &PackageTree, to: &Path) -> Result<()> {
+    let doc = format!("{}{}", package_metadata::DOC, source_package(builder)?);
+    create_dir(&to.join(&doc))?;
+    for name in [VERSIONS, &format!("{doc}/copyright")] {
         fs::copy(builder.root.join(name), to.join(name)).with_context(|| format!("copy {name}"))?;
     }
     Ok(())
+}
+
+fn create_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))
 }

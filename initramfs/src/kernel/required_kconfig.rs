@@ -1,22 +1,23 @@
-//! What podman, netavark, crun and the rest of the machine ask of a kernel, whichever it
-//! is. Drivers and file systems that Debian has as modules are rows of
-//! [`crate::modules`]; here is what is part of the kernel or not at all.
+// SPDX-License-Identifier: Apache-2.0
+//! Kernel options that podman, netavark, crun and the rest of the machine need. Drivers and file
+//! systems that Debian builds as modules are rows of [`crate::modules`] instead; this table has
+//! the options that no module can add.
 
-use super::config;
+use super::kconfig;
 
-/// Names of options, why.
-type Row = (&'static str, &'static str);
+/// Names of options, separated by spaces, and the reason for them.
+type Requirement = (&'static str, &'static str);
 
-/// Each must be built in, or a module.
+/// Options that must be built in or modules.
 #[rustfmt::skip]
-pub const NEEDS: &[Row] = &[
-    ("NAMESPACES UTS_NS IPC_NS USER_NS PID_NS NET_NS",         "what a container is made of"),
+pub const REQUIRED: &[Requirement] = &[
+    ("NAMESPACES UTS_NS IPC_NS USER_NS PID_NS NET_NS",         "namespaces, which containers consist of"),
     ("CGROUPS MEMCG CGROUP_PIDS CPUSETS BLK_CGROUP CFS_BANDWIDTH CGROUP_FREEZER",
                                                                "podman run --memory, --pids-limit, --cpus; podman pause"),
-    ("CGROUP_BPF BPF_SYSCALL",                                 "crun's rules of devices are BPF programs in cgroup v2"),
+    ("CGROUP_BPF BPF_SYSCALL",                                 "crun's device rules are BPF programs in cgroup v2"),
     ("SECCOMP SECCOMP_FILTER",                                 "containers' default profile; sshd's sandbox"),
     ("SECURITY_LANDLOCK SECURITY_YAMA SECURITY_LOCKDOWN_LSM",  "hardening, as Debian has it"),
-    ("STACKPROTECTOR_STRONG RANDOMIZE_BASE STRICT_KERNEL_RWX CPU_MITIGATIONS", "the same"),
+    ("STACKPROTECTOR_STRONG RANDOMIZE_BASE STRICT_KERNEL_RWX CPU_MITIGATIONS", "hardening, as Debian has it"),
     ("KEYS",                                                   "crun gives each container a session keyring"),
     ("POSIX_MQUEUE SYSVIPC",                                   "/dev/mqueue and shared memory in containers"),
     ("FHANDLE INOTIFY_USER EPOLL SIGNALFD TIMERFD EVENTFD",    "PID 1, conmon, podman, sshd"),
@@ -24,7 +25,7 @@ pub const NEEDS: &[Row] = &[
                                                                "the root's upper layer; crun runs from a memfd"),
     ("OVERLAY_FS FUSE_FS EROFS_FS EXT4_FS",                    "the root, podman's storage, the data disk"),
     ("EROFS_FS_BACKED_BY_FILE EROFS_FS_ZIP EROFS_FS_ZIP_ZSTD", "the userland image, as it lies in the initrd"),
-    ("BLK_DEV_INITRD",                                         "the whole machine is in it"),
+    ("BLK_DEV_INITRD",                                         "the initrd holds the whole machine"),
     ("UNIX INET IPV6 PACKET",                                  "the network; DHCP"),
     ("BRIDGE BRIDGE_NETFILTER VETH MACVLAN IPVLAN VLAN_8021Q VXLAN DUMMY TUN", "podman's networks; pasta"),
     ("NF_TABLES NF_TABLES_INET NFT_NAT NFT_MASQ NFT_CT NFT_REJECT NFT_FIB_INET NFT_FIB_IPV4",
@@ -37,18 +38,18 @@ pub const NEEDS: &[Row] = &[
     ("BINFMT_ELF BINFMT_SCRIPT BINFMT_MISC IA32_EMULATION",    "images of other architectures"),
     ("QUOTA",                                                  "podman's quotas on ext4 and xfs"),
     ("ACPI_BUTTON",                                            "the power button"),
-    ("MAGIC_SYSRQ PRINTK VT SERIAL_8250_CONSOLE",              "consoles, and a way to say what went wrong"),
-    ("PSI",                                                    "/proc/pressure: who watches memory asks there"),
+    ("MAGIC_SYSRQ PRINTK VT SERIAL_8250_CONSOLE",              "consoles and kernel messages"),
+    ("PSI",                                                    "/proc/pressure: for programs that watch memory"),
     ("EFI_STUB EFIVAR_FS",                                     "booted by UEFI"),
 ];
 
-/// What `text`, a kernel's configuration, has not, each with what is then missing.
-pub fn missing(text: &str) -> Vec<String> {
-    let options = config::parse(text);
-    let has = |name: &str| options.get(name).is_some_and(|v| *v == "y" || *v == "m");
+/// Returns a message for each required option that the kernel's configuration lacks.
+pub fn missing(config: &str) -> Vec<String> {
+    let options = kconfig::parse(config);
+    let enabled = |name: &str| options.get(name).is_some_and(|v| *v == "y" || *v == "m");
     let mut missing = Vec::new();
-    for (names, why) in NEEDS {
-        for name in names.split(' ').filter(|name| !has(name)) {
+    for (names, why) in REQUIRED {
+        for name in names.split(' ').filter(|name| !enabled(name)) {
             missing.push(format!("this kernel has no CONFIG_{name}: {why}"));
         }
     }
@@ -61,28 +62,27 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_what_for() {
-        let all = NEEDS.iter().flat_map(|(names, _)| names.split(' '));
-        let text: String = all.map(|name| format!("CONFIG_{name}=y\n")).collect();
-        assert_eq!(missing(&text), [""; 0]);
-        let text = text.replace("CONFIG_VETH=y", "# CONFIG_VETH is not set");
-        let said = missing(&text);
-        assert_eq!(said.len(), 1);
+        let names = REQUIRED.iter().flat_map(|(names, _)| names.split(' '));
+        let config: String = names.map(|name| format!("CONFIG_{name}=y\n")).collect();
+        assert_eq!(missing(&config), [""; 0]);
+        let config = config.replace("CONFIG_VETH=y", "# CONFIG_VETH is not set");
+        let messages = missing(&config);
+        assert_eq!(messages.len(), 1);
         assert!(
-            said[0].contains("CONFIG_VETH: podman's networks"),
-            "{said:?}"
+            messages[0].contains("CONFIG_VETH: podman's networks"),
+            "{messages:?}"
         );
     }
 
-    /// What Kconfig turns on by itself.
-    const FOLLOWS: &[&str] = &["CONFIG_NF_NAT"];
+    /// Options that Kconfig turns on by itself.
+    const SELECTED: &[&str] = &["CONFIG_NF_NAT"];
 
-    /// slim.config must ask for all of it, or for what turns it on.
     #[test]
-    fn our_fragment_has_it() {
-        let text = include_str!("../../kernel/slim.config");
-        let follows = |said: &String| FOLLOWS.iter().any(|name| said.contains(name));
-        let mut lost = missing(text);
-        lost.retain(|said| !follows(said));
-        assert_eq!(lost, [""; 0]);
+    fn our_fragment_has_each_of_them_or_what_turns_it_on() {
+        let fragment = include_str!("../../kernel/slim.config");
+        let selected = |message: &String| SELECTED.iter().any(|name| message.contains(name));
+        let mut messages = missing(fragment);
+        messages.retain(|message| !selected(message));
+        assert_eq!(messages, [""; 0]);
     }
 }

@@ -1,11 +1,12 @@
-//! Where the kernel is built: the fetched tree as root, one directory of ours in it, and
-//! nothing of the host but three devices. In a mount name space that ends with the
-//! command; as who is not root, in a user name space besides.
+// SPDX-License-Identifier: Apache-2.0
+//! Sandbox in which the slim kernel is compiled: the fetched tree as root, one directory of the
+//! build in it, and three devices of the host. The mounts are made in a mount namespace, which
+//! ends with the command; a caller that is not root gets a user namespace as well.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use super::SUFFIX;
 use crate::tools;
 
-/// `sh -c` of it, with the tree, our directory and the command.
+/// Script of `sh -c`; its arguments are the tree, the directory of the build and the command.
 const SCRIPT: &str = "\
 set -eu
 tree=$1 work=$2; shift 2
@@ -25,8 +26,8 @@ for node in null zero urandom; do
 done
 exec chroot \"$tree\" /usr/bin/env -i \"$@\"";
 
-/// What the commands find in their environment. Who built it where and when is none of
-/// the result's business (Documentation/kbuild/reproducible-builds.rst).
+/// Environment of the commands. User, host and time of the build are fixed, because the kernel
+/// contains them (Documentation/kbuild/reproducible-builds.rst).
 const ENVIRONMENT: &[&str] = &[
     "PATH=/usr/bin:/usr/sbin",
     "TMPDIR=/mnt",
@@ -37,29 +38,32 @@ const ENVIRONMENT: &[&str] = &[
     "KBUILD_BUILD_VERSION=1",
 ];
 
-/// So often a long build says how far it is.
-const EVERY: Duration = Duration::from_secs(15);
+/// Time between two progress reports of a long build.
+const REPORT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The tree, and where the work is.
-pub struct Room {
+/// Lines at the end of make's log that an error shows.
+const ERROR_LINES: usize = 12;
+
+/// Root directory and working directory of the build.
+pub struct Sandbox {
     tree: PathBuf,
     work: PathBuf,
 }
 
-impl Room {
-    /// A room in `tree`, whose /mnt is `work`.
+impl Sandbox {
+    /// Returns a sandbox with `tree` as root and `work` as `/mnt`.
     pub fn new(tree: &Path, work: &Path) -> Result<Self> {
         let (dev, mnt) = (tree.join("dev"), tree.join("mnt"));
         for dir in [work, &dev, &mnt] {
             fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
         }
-        Ok(Room {
+        Ok(Sandbox {
             tree: tree.to_path_buf(),
             work: work.to_path_buf(),
         })
     }
 
-    /// A file of the work, on the host.
+    /// Returns the host's path of a file in the working directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.work.join(name)
     }
@@ -70,21 +74,21 @@ impl Room {
         if !nix::unistd::geteuid().is_root() {
             command.args(["--user", "--map-root-user"]);
         }
-        command.args(["sh", "-c", SCRIPT, "room"]);
+        command.args(["sh", "-c", SCRIPT, "sandbox"]);
         command.arg(&self.tree).arg(&self.work);
         command.args(ENVIRONMENT).arg("env").args(["-C", "/mnt"]);
         command.args(arguments);
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command and waits for it.
     pub fn run(&self, arguments: &[&str]) -> Result<()> {
         tools::run(&mut self.command(arguments), arguments[0]).map(drop)
     }
 
-    /// Runs the kernel's make, and tells now and then how many files it has compiled.
-    /// What it says is in `make.log`; an error has its end.
-    pub fn make(&self, targets: &[&str], mut progress: impl FnMut(usize)) -> Result<()> {
+    /// Runs the kernel's make and calls `progress` from time to time with the number of files
+    /// compiled so far. Its standard error goes to `make.log`; an error shows the end of that.
+    pub fn make(&self, targets: &[&str], progress: impl FnMut(usize)) -> Result<()> {
         let suffix = format!("LOCALVERSION={SUFFIX}");
         let stamp = "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970";
         let fixed = ["make", "-C", "src", "O=/mnt/o", "AWK=gawk", &suffix, stamp];
@@ -96,26 +100,31 @@ impl Room {
             .stdout(Stdio::piped())
             .stderr(errors);
         let mut child = command.spawn().context("start unshare(1)")?;
-        let output = child.stdout.take().context("make's output is piped")?;
-        let (mut files, mut said) = (0, Instant::now());
-        for line in BufReader::new(output).lines() {
-            files += usize::from(line?.trim_start().starts_with("CC "));
-            if said.elapsed() > EVERY {
-                said = Instant::now();
-                progress(files);
-            }
-        }
+        count_compiled(&mut child, progress)?;
         let status = child.wait().context("wait for make")?;
         if !status.success() {
-            bail!("make {}: {status}: {}", targets.join(" "), end_of(&log));
+            bail!("make {}: {status}: {}", targets.join(" "), last_lines(&log));
         }
         Ok(())
     }
 }
 
-/// The last lines of a log.
-fn end_of(log: &Path) -> String {
+/// Reads make's output to its end and counts the lines of the compiler.
+fn count_compiled(make: &mut Child, mut progress: impl FnMut(usize)) -> Result<()> {
+    let output = make.stdout.take().context("make's output is piped")?;
+    let (mut files, mut last_report) = (0, Instant::now());
+    for line in BufReader::new(output).lines() {
+        files += usize::from(line?.trim_start().starts_with("CC "));
+        if last_report.elapsed() > REPORT_INTERVAL {
+            last_report = Instant::now();
+            progress(files);
+        }
+    }
+    Ok(())
+}
+
+fn last_lines(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(12)..].join("\n")
+    lines[lines.len().saturating_sub(ERROR_LINES)..].join("\n")
 }

@@ -91,9 +91,9 @@ fn an_archive_leads_from_its_index_to_its_files() -> Result<()> {
 #[test]
 fn without_a_disk_it_says_what_to_do() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let (disk, to) = (dir.path().join(DISK_IMAGE), dir.path().join(DISK));
+    let (disk, to) = (dir.path().join(QCOW2), dir.path().join(DISK_OCI));
     fs::write(&disk, "QFI")?;
-    let step = Step::of("oci", 2, 2);
+    let step = Step::new("oci", 2, 2);
     super::disk(dir.path(), &step)?;
     let archive = unpacked(&fs::read(&to)?);
     let index = parsed(&archive["index.json"].0);
@@ -177,9 +177,9 @@ fn the_examples_name_what_is_in_the_archives() {
     );
     assert_eq!(
         all(&disk, "containerDisk/path"),
-        [format!("/{DISK_DIR}/{DISK_IMAGE}")]
+        [format!("/{DISK_DIR}/{QCOW2}")]
     );
-    for (example, name) in [(&kernel, KERNEL), (&disk, DISK)] {
+    for (example, name) in [(&kernel, KERNEL_OCI), (&disk, DISK_OCI)] {
         let name = name.trim_end_matches(".oci.tar");
         let image = format!("registry.example/{name}:{VERSION}");
         assert!(

@@ -17,11 +17,11 @@ use table::{BIND_TARGETS, DIRECTORIES, LINKS, MODES, PICKS};
 
 /// Picks the table's paths out of the unpacked packages, with all they need.
 pub fn select(root: &Path) -> Result<Tree> {
-    pick(root, PICKS)
+    select_from(root, PICKS)
 }
 
 /// The same by another table.
-pub fn pick(root: &Path, picks: &[(&str, &str)]) -> Result<Tree> {
+pub fn select_from(root: &Path, picks: &[(&str, &str)]) -> Result<Tree> {
     let mut selection = Selection {
         root,
         tree: Tree::new(),
@@ -57,7 +57,7 @@ pub fn closure(root: &Path, paths: &[&str]) -> Result<Tree> {
 }
 
 /// Adds what the tables say beyond the packages.
-pub fn furnish(tree: &mut Tree, root: &Path) -> Result<()> {
+pub fn add_tables(tree: &mut Tree, root: &Path) -> Result<()> {
     for (path, _) in DIRECTORIES {
         tree.dir(path);
     }
@@ -76,7 +76,7 @@ pub fn furnish(tree: &mut Tree, root: &Path) -> Result<()> {
 }
 
 /// Sets the modes and owners that are not the plain ones.
-pub fn own(tree: &mut Tree) -> Result<()> {
+pub fn set_modes(tree: &mut Tree) -> Result<()> {
     MODES
         .iter()
         .try_for_each(|(path, mode, uid, gid, _)| tree.own(path, *mode, *uid, *gid))

@@ -21,7 +21,7 @@ fn text(path: &Path) -> String {
 #[test]
 fn limits_are_set_and_a_wrong_one_is_no_reason_not_to_start() {
     let root = tree("limits");
-    let group = Group::of(&root, "demo");
+    let group = Cgroup::of(&root, "demo");
     let opened = group.open(&[("nothing.max", "1"), ("memory.max", "64M")]);
     assert!(opened.is_ok());
     assert_eq!(text(&root.join("demo/memory.max")), "64M");
@@ -36,7 +36,7 @@ fn an_inner_group_takes_no_process() {
     // A real cgroup makes the files with the directory.
     fs::create_dir(root.join("demo/main")).expect("a directory");
     fs::write(root.join("demo/main/cgroup.procs"), "").expect("a file");
-    let opened = Group::of(&root, "demo").open(&[]).expect("it opens");
+    let opened = Cgroup::of(&root, "demo").open(&[]).expect("it opens");
     let inner = std::os::unix::fs::MetadataExt::ino;
     let main = fs::metadata(root.join("demo/main")).expect("it is there");
     assert_eq!(inner(&opened.metadata().expect("open")), inner(&main));
@@ -58,7 +58,7 @@ fn all_below_are_told_and_thawed_and_killed_at_once() {
         format!("{}\n", other.id()),
     )
     .expect("a file");
-    let group = Group::of(&root, "demo");
+    let group = Cgroup::of(&root, "demo");
     group.signal(main.id() as Pid, &[Signal::SIGTERM]);
     let status = other.wait().expect("it ended");
     assert_eq!(
@@ -84,7 +84,7 @@ fn neither_init_nor_a_whole_process_group_is_ever_told() {
 
 #[test]
 fn a_group_that_is_not_there_is_survived() {
-    let group = Group::of(Path::new("/dev/null"), "demo");
+    let group = Cgroup::of(Path::new("/dev/null"), "demo");
     group.thaw();
     group.signal(0, &[Signal::SIGTERM]);
     group.kill();
@@ -98,6 +98,6 @@ fn so_many_groups_are_looked_into() {
     for n in 0..300 {
         fs::create_dir(root.join(format!("demo/{n}"))).expect("a directory");
     }
-    assert_eq!(Group::of(&root, "demo").all().len(), MOST_GROUPS);
+    assert_eq!(Cgroup::of(&root, "demo").all().len(), MOST_GROUPS);
     fs::remove_dir_all(root).expect("it is there");
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\ncore:x:1000:1000::/home/core:/bin/bash\n";
 const GROUP: &str = "podman:x:982:core\nsudo:x:27:core\ncore:x:1000:\n";
 
-fn read(text: &str) -> Result<Service, Vec<String>> {
+fn read(text: &str) -> Result<ServiceDef, Vec<String>> {
     parse("demo", text.as_bytes(), PASSWD, GROUP).map(Parsed::leak)
 }
 
@@ -14,12 +14,12 @@ fn errors(text: &str) -> Vec<String> {
 
 #[test]
 fn one_line_is_enough() {
-    let expected = Service {
+    let expected = ServiceDef {
         name: "demo",
         why: "the owner of this machine wants it",
         argv: &["/bin/true"],
-        kill: Kill::Group,
-        ..Service::DEFAULT
+        kill: KillMode::Cgroup,
+        ..ServiceDef::DEFAULT
     };
     assert_eq!(read("exec /bin/true"), Ok(expected));
 }
@@ -47,13 +47,13 @@ umask 027
 oom -500
 nofile 1024 4096
 kill process"#;
-    let expected = Service {
+    let expected = ServiceDef {
         name: "demo",
         why: "the owner of this machine wants it",
         argv: &["/usr/bin/demo", "--name", "a b"],
         env: &["A=1", "B=x y", "C="],
         needs: &["net", "podman", "sshd"],
-        ready: Ready::Fd(5),
+        ready: ReadyWhen::Fd(5),
         restart: Restart::OnFailure,
         socket: Some(Socket {
             path: "/run/demo.sock",
@@ -63,9 +63,9 @@ kill process"#;
             on_demand: false,
         }),
         late_ms: 120_000,
-        stop: libc::SIGINT,
+        stop_signal: libc::SIGINT,
         grace_ms: 90_000,
-        kill: Kill::Process,
+        kill: KillMode::Process,
         user: Some(User {
             uid: 1000,
             gid: 1000,
@@ -79,7 +79,7 @@ kill process"#;
         nofile: (1_024, 4_096),
         limits: &[("memory.max", "64M"), ("cpu.max", "50000 100000")],
         oom_score_adj: -500,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     assert_eq!(read(text), Ok(expected));
     assert_eq!(read(&text.replace('\n', "\r\n")), Ok(expected));
@@ -88,10 +88,16 @@ kill process"#;
 #[test]
 fn the_ways_to_be_ready() {
     let ready = |text: &str| read(&format!("exec /x\n{text}")).map(|s| (s.ready, s.restart));
-    assert_eq!(ready("ready exec"), Ok((Ready::Forked, Restart::Always)));
-    assert_eq!(ready("ready notify"), Ok((Ready::Notify, Restart::Always)));
-    assert_eq!(ready("ready exit"), Ok((Ready::Exit, Restart::OnFailure)));
-    let once = Ok((Ready::Exit, Restart::Never));
+    assert_eq!(ready("ready exec"), Ok((ReadyWhen::Exec, Restart::Always)));
+    assert_eq!(
+        ready("ready notify"),
+        Ok((ReadyWhen::Notify, Restart::Always))
+    );
+    assert_eq!(
+        ready("ready exit"),
+        Ok((ReadyWhen::Exit, Restart::OnFailure))
+    );
+    let once = Ok((ReadyWhen::Exit, Restart::Never));
     assert_eq!(ready("ready exit\nrestart never"), once);
     assert!(ready("ready exit\nrestart always").is_err());
     assert!(ready("ready fd 3").is_ok());
@@ -185,7 +191,7 @@ fn sizes_and_names_are_bounded() {
 }
 
 /// As a person would write it.
-fn printed(s: &Service) -> String {
+fn printed(s: &ServiceDef) -> String {
     let quote = |w: &&str| match w.contains('"') {
         true => format!("'{w}'"),
         false => format!("\"{w}\""),
@@ -194,7 +200,7 @@ fn printed(s: &Service) -> String {
     let mut out = format!("exec {}\n", all(s.argv));
     out += &format!(
         "stop {}\n",
-        ["SIGTERM", "HUP"][usize::from(s.stop == libc::SIGHUP)]
+        ["SIGTERM", "HUP"][usize::from(s.stop_signal == libc::SIGHUP)]
     );
     out += &format!("grace {}ms\nlate {}ms\n", s.grace_ms, s.late_ms);
     out += &format!("umask {:o}\noom {}\n", s.umask, s.oom_score_adj);
@@ -205,8 +211,8 @@ fn printed(s: &Service) -> String {
         quote(&s.dir)
     );
     out += match s.kill {
-        Kill::Group => "kill group\n",
-        Kill::Process => "kill process\n",
+        KillMode::Cgroup => "kill group\n",
+        KillMode::Process => "kill process\n",
     };
     out += match s.restart {
         Restart::Always => "restart always\n",
@@ -214,10 +220,10 @@ fn printed(s: &Service) -> String {
         Restart::Never => "restart never\n",
     };
     out += &match s.ready {
-        Ready::Forked => "ready exec\n".to_owned(),
-        Ready::Notify => "ready notify\n".to_owned(),
-        Ready::Exit => "ready exit\n".to_owned(),
-        Ready::Fd(n) => format!("ready fd {n}\n"),
+        ReadyWhen::Exec => "ready exec\n".to_owned(),
+        ReadyWhen::Notify => "ready notify\n".to_owned(),
+        ReadyWhen::Exit => "ready exit\n".to_owned(),
+        ReadyWhen::Fd(n) => format!("ready fd {n}\n"),
     };
     for e in s.env {
         out += &format!("env {}\n", quote(e));
@@ -263,17 +269,17 @@ prop_compose! {
         needs in prop::collection::vec("[a-z0-9][a-z0-9-]{0,31}", 0..4),
         limits in prop::collection::vec(("[a-b]{1,6}[.][a-z._]{1,9}", "[a-z0-9][^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}"), 0..3),
         dir in "/[^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}",
-    ) -> Service {
+    ) -> ServiceDef {
         let argv = std::iter::once(program).chain(arguments).collect();
         let env = env.into_iter().filter(|(n, _)| n != "NOTIFY_SOCKET");
         let limits: Vec<_> = limits.into_iter().map(|(f, v)| (leak(&f), leak(&v))).collect();
-        Service {
+        ServiceDef {
             argv: leaked(argv),
             env: leaked(env.map(|(n, v)| format!("{n}={v}")).collect()),
             needs: leaked(needs),
             limits: limits.leak(),
             dir: leak(&dir),
-            ..Service::DEFAULT
+            ..ServiceDef::DEFAULT
         }
     }
 }
@@ -282,21 +288,21 @@ prop_compose! {
     fn rows()(
         text in commands(),
         ready in prop_oneof![
-            Just(Ready::Forked), Just(Ready::Notify), Just(Ready::Exit), (4i32..=255).prop_map(Ready::Fd)
+            Just(ReadyWhen::Exec), Just(ReadyWhen::Notify), Just(ReadyWhen::Exit), (4i32..=255).prop_map(ReadyWhen::Fd)
         ],
         restart in prop_oneof![Just(Restart::OnFailure), Just(Restart::Never)],
         times in (0u64..3_600_001, 0u64..3_600_001),
         numbers in (0u32..0o1000, -1000i32..=1000, 1u64..1000, 1000u64..1_048_577),
         socket in prop::option::of(("/[^\\x00-\\x1f\\x7f-\\u{9f}']{0,20}", 0u32..0o1000, any::<(bool, bool)>())),
         choices in any::<(bool, bool, bool)>(),
-    ) -> Service {
+    ) -> ServiceDef {
         let socket = socket.map(|(path, mode, (datagram, on_demand))| Socket {
             path: leak(&path), mode, gid: 982, datagram, on_demand,
         });
         let core = User {
             uid: 1000, gid: 1000, groups: &[982, 27], name: "core", home: "/home/core", shell: "/bin/bash",
         };
-        Service {
+        ServiceDef {
             name: "demo",
             why: "the owner of this machine wants it",
             ready, restart, socket,
@@ -305,8 +311,8 @@ prop_compose! {
             umask: numbers.0,
             oom_score_adj: numbers.1,
             nofile: (numbers.2, numbers.3),
-            kill: if choices.0 { Kill::Group } else { Kill::Process },
-            stop: if choices.1 { libc::SIGHUP } else { libc::SIGTERM },
+            kill: if choices.0 { KillMode::Cgroup } else { KillMode::Process },
+            stop_signal: if choices.1 { libc::SIGHUP } else { libc::SIGTERM },
             user: choices.2.then_some(core),
             ..text
         }

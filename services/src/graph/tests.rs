@@ -1,18 +1,18 @@
 use super::*;
 
-fn row(name: &'static str, needs: &'static [&'static str]) -> Service {
-    Service {
+fn row(name: &'static str, needs: &'static [&'static str]) -> ServiceDef {
+    ServiceDef {
         name,
         needs,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     }
 }
 
-fn with<T>(rows: &[Service], ask: impl Fn(&[&Service]) -> T) -> T {
+fn with<T>(rows: &[ServiceDef], ask: impl Fn(&[&ServiceDef]) -> T) -> T {
     ask(&rows.iter().collect::<Vec<_>>())
 }
 
-fn in_order(rows: &[Service]) -> Vec<Id> {
+fn in_order(rows: &[ServiceDef]) -> Vec<usize> {
     with(rows, |r| order(&needs(r)))
 }
 
@@ -47,13 +47,13 @@ fn cycles_are_named_and_not_those_who_need_them() {
 fn a_long_chain_and_a_full_table_of_cycles_are_done() {
     let names: Vec<&'static str> = (0..MOST).map(|i| &*format!("s{i}").leak()).collect();
     let everybody: &'static [&'static str] = names.clone().leak();
-    let dense: Vec<Service> = names.iter().map(|n| row(n, everybody)).collect();
+    let dense: Vec<ServiceDef> = names.iter().map(|n| row(n, everybody)).collect();
     assert_eq!(with(&dense, cycles).len(), MOST);
-    let chain: Vec<Service> = (0..MOST)
+    let chain: Vec<ServiceDef> = (0..MOST)
         .map(|i| row(names[i], &everybody[i.saturating_sub(1)..i]))
         .rev()
         .collect();
-    let expected: Vec<Id> = (0..MOST).rev().collect();
+    let expected: Vec<usize> = (0..MOST).rev().collect();
     assert_eq!(in_order(&chain), expected);
     assert_eq!(with(&chain, needs)[0], Set::MAX - 1);
 }

@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 
 fn run(script: &'static str, listen: Option<BorrowedFd<'_>>) -> String {
     let argv: &'static [&'static str] = Box::leak(Box::new(["/bin/sh", "-c", script]));
-    let row = Service {
+    let row = ServiceDef {
         name: "t",
         argv,
         env: &["EXTRA=1"],
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
     let inherit = Inherit {
@@ -68,9 +68,9 @@ fn the_socket_is_descriptor_three_and_the_pid_is_right() {
 
 #[test]
 fn a_program_that_is_not_there_says_so_by_stage_and_errno() {
-    let row = Service {
+    let row = ServiceDef {
         argv: &["/nonexistent"],
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     let child = spawn(&row, &Inherit::default()).unwrap();
     // SAFETY: waits for our own child.

@@ -2,22 +2,22 @@
 //! says of them.
 
 use super::Supervisor;
-use crate::service::Service;
-use crate::service_record::Slot;
-use crate::state::{Id, State};
+use crate::service::ServiceDef;
+use crate::service_record::ServiceRecord;
+use crate::state::{ServiceId, State};
 
 impl Supervisor {
     /// Puts a row in the place of one of the machine's that has no process: what it
     /// is to be is known only now. The state stays, what it needs too.
-    pub fn revise(&mut self, row: Service) -> bool {
-        let here = |s: &&mut Slot| s.row.name == row.name && s.row.needs == row.needs;
+    pub fn revise(&mut self, row: ServiceDef) -> bool {
+        let here = |s: &&mut ServiceRecord| s.def.name == row.name && s.def.needs == row.needs;
         let mut slots = self.slots.iter_mut().take(self.builtin);
         let Some(slot) = slots.find(here) else {
             return false;
         };
         let fits = slot.state == State::Waiting || slot.state.at_rest();
         if fits {
-            slot.row = row;
+            slot.def = row;
         }
         fits
     }
@@ -27,7 +27,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// There is one of this name, or there are too many.
-    pub fn extend(&mut self, row: Service) -> Result<Id, &'static str> {
+    pub fn extend(&mut self, row: ServiceDef) -> Result<ServiceId, &'static str> {
         // Rows of the owner come behind those of the machine.
         if self.slots.len() != self.builtin {
             return Err("services of the owner are there already");

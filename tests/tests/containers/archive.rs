@@ -10,8 +10,8 @@ const NAME: &str = concat!("localhost/boot2podman-kernel:", env!("CARGO_PKG_VERS
 
 pub fn loads(guest: &Guest) -> Result<()> {
     let files = ["vmlinuz", "initrd.img"].map(|name| paths::out().join(name));
-    let archive = guest.vm.dir().join(oci::KERNEL);
-    oci::kernel(&files, &archive, &Step::of("oci", 1, 1))?;
+    let archive = guest.vm.dir().join(paths::KERNEL_OCI);
+    oci::kernel(&files, &archive, &Step::new("oci", 1, 1))?;
     let said = guest.podman(&["load", "-i", &archive.display().to_string()])?;
     ensure!(said.contains(NAME), "{said}");
     let title = "{{index .Labels \"org.opencontainers.image.title\"}} {{.Architecture}}";

@@ -5,7 +5,7 @@
 use super::look::Look;
 use super::{larger, off, shelf, up, with};
 use anyhow::{Context, Result, ensure};
-use initramfs::disk::RAW;
+use initramfs::paths::RAW_DISK;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -118,5 +118,7 @@ fn boots(cut: &Image, shelf: &Path, state: &str) -> Result<()> {
         },
     )?;
     // And it can be done again, from a file of another kind.
-    guest.sh(&format!("b2p upgrade /media/{RAW}")).map(drop)
+    guest
+        .sh(&format!("b2p upgrade /media/{RAW_DISK}"))
+        .map(drop)
 }

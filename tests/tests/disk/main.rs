@@ -7,8 +7,9 @@ mod nights;
 
 use anyhow::{Context, Result, ensure};
 use cuts::Story;
-use initramfs::disk::{self as made, NAME, RAW};
-use initramfs::paths;
+use initramfs::disk::PARTITIONS;
+use initramfs::paths::{self, QCOW2, RAW_DISK};
+use initramfs::sums;
 use look::Look;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ fn out(name: &str) -> Result<PathBuf> {
 fn larger(dir: &Path, mib: u64) -> Result<Image> {
     let disk = Image::blank(dir, "disk", 1)?;
     let how = ["--sparse=always", "--reflink=auto"].map(Path::new);
-    tool("cp", &[how[0], how[1], &out(RAW)?, disk.file()])?;
+    tool("cp", &[how[0], how[1], &out(RAW_DISK)?, disk.file()])?;
     disk.grow(mib)?;
     Ok(disk)
 }
@@ -51,7 +52,7 @@ fn shelf(dir: &Path, night: bool) -> Result<PathBuf> {
         let files = ["vmlinuz", "initrd.img"].map(|name| dir.join(name));
         fs::write(&files[0], kernel)?;
         fs::write(&files[1], initrd)?;
-        Ok(fs::write(dir.join("SHA256SUMS"), made::sums(&files)?)?)
+        Ok(fs::write(dir.join("SHA256SUMS"), sums::lines(&files)?)?)
     };
     let kernel = fs::read(out("vmlinuz")?)?;
     // A header that is right, and what GRUB cannot load.
@@ -61,9 +62,12 @@ fn shelf(dir: &Path, night: bool) -> Result<PathBuf> {
         let mut bare = fs::read(out("initrd.img")?)?;
         initrd::hide(&mut bare, "userland.erofs")?;
         add("bare", &kernel, &bare)?;
-        tool("cp", &[Path::new("--sparse=always"), &out(RAW)?, &root])?;
+        tool(
+            "cp",
+            &[Path::new("--sparse=always"), &out(RAW_DISK)?, &root],
+        )?;
     }
-    let iso = fs::read(out(initramfs::iso::NAME)?)?;
+    let iso = fs::read(out(paths::ISO)?)?;
     fs::write(root.join("new.iso"), &iso)?;
     let mut damaged = iso;
     let middle = damaged.len() / 2;
@@ -254,7 +258,7 @@ fn fallen(disk: &Image, shelf: &Path) -> Result<()> {
 /// By tools that know nothing of ours.
 #[test]
 fn the_files() -> Result<()> {
-    let (raw, qcow2) = (out(RAW)?, out(NAME)?);
+    let (raw, qcow2) = (out(RAW_DISK)?, out(QCOW2)?);
     tool(
         "qemu-img",
         &["check", "-q", "-f", "qcow2", &qcow2.to_string_lossy()],
@@ -276,7 +280,7 @@ fn the_files() -> Result<()> {
         let part = dir.join(name);
         let from = format!("if={}", disk.file().display());
         let skip = format!("skip={}", look.begins(name)? / MIB);
-        let mib = made::ROWS
+        let mib = PARTITIONS
             .iter()
             .find(|row| row.name.ends_with(name))
             .context("a row")?

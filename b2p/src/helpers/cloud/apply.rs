@@ -8,7 +8,7 @@ use config::Config;
 use control::{Name, Request};
 use log::{info, warn};
 use sys::files::replace;
-use sys::net::{SYS, cards};
+use sys::net::{SYS_CLASS_NET, ethernet_interfaces};
 
 use super::diagnostics::Notes;
 use super::network::{self, Card, Network};
@@ -30,10 +30,10 @@ const MOUNT: Duration = Duration::from_secs(10);
 /// It is no name.
 pub fn hostname(name: &str) -> Result<(), String> {
     // What the data disk says is less than what the host says.
-    let mut texts = sys::config_sources::texts();
-    texts.disk.clear();
-    texts.hostname.clear();
-    let flags = texts.with(|sources| sources.parse().0);
+    let mut sources = sys::config_sources::read_raw();
+    sources.disk.clear();
+    sources.hostname.clear();
+    let flags = sources.with_sources(|sources| sources.parse().0);
     if flags.hostname != Config::default().hostname {
         info!("cloud: hostname: a kernel flag has named the machine");
         return Ok(());
@@ -150,13 +150,16 @@ fn fstab(before: &str, mounts: &[Mount]) -> String {
 /// # Errors
 /// What is wrong with network-config as a whole, or could not be set.
 pub fn network(text: &str, config: &Config, notes: &mut Notes) -> Result<(), String> {
-    let there = cards(Path::new(SYS)).into_iter().map(|(name, _)| {
-        let mac = fs::read_to_string(format!("{SYS}/{name}/address")).unwrap_or_default();
-        Card {
-            name,
-            mac: mac.trim().to_ascii_lowercase(),
-        }
-    });
+    let there = ethernet_interfaces(Path::new(SYS_CLASS_NET))
+        .into_iter()
+        .map(|(name, _)| {
+            let mac =
+                fs::read_to_string(format!("{SYS_CLASS_NET}/{name}/address")).unwrap_or_default();
+            Card {
+                name,
+                mac: mac.trim().to_ascii_lowercase(),
+            }
+        });
     let (network, more) = network::read(text, &there.collect::<Vec<_>>())?;
     notes.left.extend(more.left);
     notes.wrong.extend(more.wrong);
@@ -186,7 +189,7 @@ pub fn network(text: &str, config: &Config, notes: &mut Notes) -> Result<(), Str
 
 /// A name that another card has must be free first.
 fn rename(network: &Network) -> Result<(), String> {
-    let taken = |name: &str| Path::new(SYS).join(name).exists();
+    let taken = |name: &str| Path::new(SYS_CLASS_NET).join(name).exists();
     let mut todo = Vec::new();
     for (n, (now, wanted)) in network.renames.iter().enumerate() {
         let aside = format!("b2p-cloud{n}");

@@ -26,6 +26,7 @@ use config::Config;
 use log::{info, warn};
 use sys::files::replace;
 
+use crate::common::degraded::Degraded;
 use datasource::Seed;
 use diagnostics::Notes;
 use userdata::{Kind, UserData};
@@ -62,7 +63,7 @@ pub fn main(words: &[String]) -> i32 {
         Err(why) => Err(why),
     };
     match read {
-        Ok(seed) => all(&seed, &sys::config_sources::all().0, end, &mut notes),
+        Ok(seed) => all(&seed, &sys::config_sources::read().0, end, &mut notes),
         Err(why) => notes.wrong(why),
     }
     say("cloud", &notes)
@@ -72,18 +73,11 @@ pub fn main(words: &[String]) -> i32 {
 fn say(service: &str, notes: &Notes) -> i32 {
     notes.left.iter().for_each(|n| info!("cloud: {n}"));
     notes.wrong.iter().for_each(|n| warn!("cloud: {n}"));
-    let lines = notes.wrong.iter();
-    let lines: String = lines
-        .map(|n| format!("degraded {service}: {n}\n"))
-        .collect();
-    let path = format!("/run/boot2podman/{service}.degraded");
-    match replace(Path::new(&path), lines.as_bytes(), 0o644) {
-        Ok(()) => 0,
-        Err(why) => {
-            warn!("cloud: {why}");
-            1
-        }
+    let mut degraded = Degraded::of(service);
+    for note in &notes.wrong {
+        degraded.add(note);
     }
+    degraded.report()
 }
 
 /// What meta-data says.

@@ -99,7 +99,7 @@ fn matching<'a>(id: &str, node: &Node, cards: &'a [Card]) -> Option<&'a Card> {
     let name = by.word("name");
     let fits = |c: &&Card| {
         mac.as_ref().is_none_or(|m| *m == c.mac)
-            && name.is_none_or(|n| sys::modules::glob(n.as_bytes(), c.name.as_bytes()))
+            && name.is_none_or(|n| sys::modules::glob_match(n.as_bytes(), c.name.as_bytes()))
     };
     (mac.is_some() || name.is_some())
         .then(|| cards.iter().find(fits))

@@ -152,7 +152,7 @@ fn first_time(instance: &[u8]) -> Result<bool, String> {
     let disk = fs::read_to_string(sys::paths::DATA_REPORT).is_ok_and(|r| r.starts_with("data=/"));
     let dir = Path::new(if disk { STATE } else { KEPT });
     let path = dir.join("ran");
-    if sys::files::some(&path, 1 << 20).is_ok_and(|old| old == instance) {
+    if sys::files::read_bounded(&path, 1 << 20).is_ok_and(|old| old == instance) {
         info!("cloud: the commands of this instance have been run before");
         return Ok(false);
     }

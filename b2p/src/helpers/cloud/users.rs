@@ -133,7 +133,7 @@ fn keys(known: &Known, keys: &[String]) -> Result<(), String> {
         }
     }
     let path = dir.join("authorized_keys");
-    let there = sys::files::some(&path, 1 << 20).unwrap_or_default();
+    let there = sys::files::read_bounded(&path, 1 << 20).unwrap_or_default();
     let mut text = String::from_utf8_lossy(&there).into_owned();
     for key in keys
         .iter()

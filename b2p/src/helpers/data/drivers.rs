@@ -27,10 +27,10 @@ pub struct Drivers {
 impl Drivers {
     /// Of this machine; of a container, none: its kernel is somebody else's.
     pub fn of_the_machine() -> Drivers {
-        if !syscall::owns_kernel() {
+        if !syscall::in_initial_user_namespace() {
             return Drivers::default();
         }
-        let config = config_sources::all().0;
+        let config = config_sources::read().0;
         let modules = Modules::open(Path::new("/")).map(|mut modules| {
             let verify = config.modules == config::Modules::Verified;
             modules.configure(&config.blacklist, verify);
@@ -44,7 +44,7 @@ impl Drivers {
 
     /// Gives the disks their drivers that are known at once.
     pub fn quick(&mut self) {
-        self.load(uevent::quick_disk);
+        self.load(uevent::is_fast_disk);
     }
 
     /// Gives CD drives theirs: of those whose bus has one.
@@ -59,7 +59,7 @@ impl Drivers {
 
     /// Gives all of them theirs; `false` if there was nothing to load.
     pub fn all(&mut self) -> bool {
-        self.slower(uevent::any_disk)
+        self.slower(uevent::is_disk)
     }
 
     /// The same, but not to IDE and SATA where the firmware has looked and found no
@@ -68,7 +68,7 @@ impl Drivers {
         match firmware::no_disk(Path::new("/")) {
             true => {
                 info!("data: the firmware lists no disk: IDE and SATA are not waited for");
-                self.slower(uevent::disk_beside_ata)
+                self.slower(uevent::is_non_ata_disk)
             }
             false => self.all(),
         }
@@ -91,7 +91,7 @@ impl Drivers {
         let Some(modules) = &mut self.modules else {
             return false;
         };
-        let mut look = || uevent::coldplug(Path::new(uevent::SYS), modules, wanted) > 0;
+        let mut look = || uevent::coldplug(Path::new(uevent::SYSFS), modules, wanted) > 0;
         (0..DEEPEST).take_while(|_| look()).count() > 0
     }
 }

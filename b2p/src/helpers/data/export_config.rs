@@ -1,9 +1,9 @@
 //! What the data disk says of the configuration, copied to where PID 1 reads it
-//! ([`sys::config_sources::KEPT`]): a disk may hang, and PID 1 must not.
+//! ([`sys::config_sources::DISK_CONFIG_DIR`]): a disk may hang, and PID 1 must not.
 
-use sys::config_sources::{KEPT, LONGEST};
+use sys::config_sources::{DISK_CONFIG_DIR, MAX_ENTRY_BYTES};
 use sys::files;
-use sys::service_names::{ON_DISK, REGISTRIES};
+use sys::service_names::{CONFIGURED_ON_DISK, REGISTRIES};
 
 use super::profile;
 use crate::common::paths::Paths;
@@ -26,11 +26,11 @@ pub fn all(paths: &Paths) -> Result<(), String> {
     for (name, froms) in FILES {
         let read = froms
             .iter()
-            .map(|from| regular_file::read(&paths.state().join(from), LONGEST));
+            .map(|from| regular_file::read(&paths.state().join(from), MAX_ENTRY_BYTES));
         let Some(outcome) = read.filter_map(Result::transpose).next() else {
             continue;
         };
-        let to = paths.at(KEPT).join(name);
+        let to = paths.at(DISK_CONFIG_DIR).join(name);
         let done = outcome.and_then(|bytes| files::replace(&to, &bytes, 0o600));
         wrong.extend(done.err());
     }
@@ -51,7 +51,11 @@ fn environment(paths: &Paths) -> Result<(), String> {
         return Err(format!("{}: not a file", path.display()));
     }
     let lines = profile::exports(&path, &paths.runtime().join("profile"))?;
-    files::replace(&paths.at(KEPT).join("environment"), lines.as_bytes(), 0o600)
+    files::replace(
+        &paths.at(DISK_CONFIG_DIR).join("environment"),
+        lines.as_bytes(),
+        0o600,
+    )
 }
 
 /// The names of those that are there.
@@ -64,14 +68,18 @@ fn hooks(paths: &Paths) -> Result<(), String> {
         };
         path.symlink_metadata().is_ok()
     };
-    let names: String = ON_DISK
+    let names: String = CONFIGURED_ON_DISK
         .iter()
         .filter(there)
         .map(|n| format!("{n}\n"))
         .collect();
     match names.is_empty() {
         true => Ok(()),
-        false => files::replace(&paths.at(KEPT).join("hooks"), names.as_bytes(), 0o600),
+        false => files::replace(
+            &paths.at(DISK_CONFIG_DIR).join("hooks"),
+            names.as_bytes(),
+            0o600,
+        ),
     }
 }
 
@@ -88,11 +96,11 @@ mod tests {
         let state = paths.state();
         fs::create_dir_all(state.join("etc")).unwrap();
         all(&paths).unwrap();
-        assert!(!paths.at(KEPT).exists());
+        assert!(!paths.at(DISK_CONFIG_DIR).exists());
         fs::write(state.join("etc/hostname"), "old\n").unwrap();
         fs::write(state.join("config"), "tz=UTC\n").unwrap();
         all(&paths).unwrap();
-        let kept = |name: &str| fs::read_to_string(paths.at(KEPT).join(name)).unwrap();
+        let kept = |name: &str| fs::read_to_string(paths.at(DISK_CONFIG_DIR).join(name)).unwrap();
         assert_eq!(
             (kept("config"), kept("hostname")),
             ("tz=UTC\n".into(), "old\n".into())

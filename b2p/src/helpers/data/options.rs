@@ -25,7 +25,7 @@ impl Asked {
     pub fn parse(words: &[String]) -> Result<Asked, String> {
         if words.is_empty() {
             return Ok(Asked::from(
-                &sys::config_sources::all().0,
+                &sys::config_sources::read().0,
                 PathBuf::from("/"),
             ));
         }

@@ -11,14 +11,25 @@ use std::path::{Path, PathBuf};
 use disk::signature::SignatureKind;
 use log::{info, warn};
 
+use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
 
 /// What has been found out so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Report {
     line: String,
     seen: u64,
-    degraded: Vec<String>,
+    degraded: Degraded,
+}
+
+impl Default for Report {
+    fn default() -> Report {
+        Report {
+            line: String::new(),
+            seen: 0,
+            degraded: Degraded::of("data"),
+        }
+    }
 }
 
 impl Report {
@@ -29,11 +40,7 @@ impl Report {
 
     /// Something that the machine's owner must know.
     pub fn degraded(&mut self, why: &str) {
-        let why = one_line(why);
-        if !self.degraded.contains(&why) {
-            warn!("data: {why}");
-            self.degraded.push(why);
-        }
+        self.degraded.warn(why);
     }
 
     /// The machine lives in RAM.
@@ -50,12 +57,10 @@ impl Report {
     pub fn finish(&self, paths: &Paths) {
         info!("{}", self.line);
         let line = format!("{} seq={}\n", self.line, self.seen);
-        let degraded = self.degraded.iter();
-        let degraded: String = degraded.map(|d| format!("degraded data: {d}\n")).collect();
-        let path = path(paths);
         // Whoever sees that it is over sees all that is wrong.
-        sys::files::replace(&path.with_extension("degraded"), degraded.as_bytes(), 0o644)
-            .and_then(|()| sys::files::replace(&path, line.as_bytes(), 0o644))
+        self.degraded
+            .write(&paths.runtime())
+            .and_then(|()| sys::files::replace(&path(paths), line.as_bytes(), 0o644))
             .unwrap_or_else(|e| warn!("{e}"));
         crate::common::terminal::print(&line);
     }

@@ -16,7 +16,7 @@ use disk::choose::{Choice, Decision, choose};
 use disk::device::Device;
 use log::{info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sys::uevent::Uevents;
+use sys::uevent::UeventSocket;
 
 use super::drivers::Drivers;
 use super::options::Asked;
@@ -24,7 +24,7 @@ use super::{Time, async_probe, scan};
 
 /// What is waited for.
 pub struct Wait {
-    events: Option<Uevents>,
+    events: Option<UeventSocket>,
     /// When the last driver was there.
     begun: Instant,
     flag: Duration,
@@ -48,7 +48,7 @@ impl Wait {
     }
 
     fn of(seconds: u16, boot: bool, mut drivers: Drivers) -> Wait {
-        let events = Uevents::open().inspect_err(|e| warn!("data: device events: {e}"));
+        let events = UeventSocket::open().inspect_err(|e| warn!("data: device events: {e}"));
         drivers.quick();
         Wait {
             events: events.ok(),
@@ -150,7 +150,7 @@ impl Wait {
         let ms = u16::try_from(most.as_millis()).unwrap_or(100).max(1);
         let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(ms));
-        events.added();
+        events.receive();
     }
 }
 

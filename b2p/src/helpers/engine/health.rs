@@ -25,7 +25,7 @@ const SOCKET: &str = sys::paths::HEALTH;
 
 /// Serves until there is nothing left to do.
 pub fn main() -> i32 {
-    sys::kmsg::start(log::LevelFilter::Info);
+    sys::kmsg::init_logger(log::LevelFilter::Info);
     match server::run() {
         Ok(()) => 0,
         Err(why) => {

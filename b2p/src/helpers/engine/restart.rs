@@ -35,7 +35,7 @@ struct Container {
 
 /// Does it for every user; what fails is said and is no failure of the program.
 pub fn main() -> i32 {
-    sys::kmsg::start(log::LevelFilter::Info);
+    sys::kmsg::init_logger(log::LevelFilter::Info);
     let mut degraded = String::new();
     for owner in with_containers() {
         if let Err(why) = start(&owner) {

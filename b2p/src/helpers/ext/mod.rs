@@ -16,11 +16,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::info;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::MsFlags;
 use sys::modules::Modules;
 
+use crate::common::degraded::Degraded;
 use crate::common::terminal::{complain, print};
 use crate::common::tool;
 use crate::helpers::cloud::users;
@@ -28,8 +29,6 @@ use find::{Stem, Time};
 use links::Done;
 use manifest::{LONGEST, Machine, Manifest};
 
-/// Where PID 1 looks for what is wrong.
-const DEGRADED: &str = "/run/boot2podman/ext.degraded";
 /// Where images are mounted, each under its name, with a copy of its manifest beside.
 const MOUNTED: &str = "/run/boot2podman/ext";
 /// Where programs look for libraries.
@@ -57,30 +56,19 @@ pub fn main(words: &[String]) -> i32 {
 
 /// What the flags ask for; what fails is said and is no failure of the program.
 fn boot() -> i32 {
-    sys::kmsg::start(log::LevelFilter::Info);
+    sys::kmsg::init_logger(log::LevelFilter::Info);
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
+    let (config, _) = sys::config_sources::read();
     let time = Time::Boot(config.waitusb.as_ref().map_or(0, |w| w.seconds));
-    let mut degraded = String::new();
+    let mut degraded = Degraded::of("ext");
     for name in &config.extensions {
         match find::find(name, time).and_then(|stem| take(&stem)) {
             Ok(how) => info!("ext: {name}: {how}"),
-            Err(why) => {
-                let why = format!("{name}: {why}").replace(char::is_control, " ");
-                warn!("ext: {why}");
-                degraded.push_str(&format!("degraded ext: {why}\n"));
-            }
+            Err(why) => degraded.warn(format_args!("{name}: {why}")),
         }
     }
     find::done();
-    let said = sys::files::replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644);
-    said.map_or_else(
-        |why| {
-            warn!("ext: {why}");
-            1
-        },
-        |()| 0,
-    )
+    degraded.report()
 }
 
 /// 0 if all of them are there now.
@@ -142,7 +130,7 @@ fn lock() -> Result<Flock<fs::File>, String> {
 /// What its manifest says.
 fn text(stem: &Stem) -> Result<Vec<u8>, String> {
     let path = stem.manifest();
-    sys::files::some(&path, LONGEST).map_err(|e| match e.kind() {
+    sys::files::read_bounded(&path, LONGEST).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => format!(
             "foreign: it has no manifest: {} is made with the image and stays beside it",
             path.display()
@@ -217,12 +205,11 @@ fn mount(image: &Path, target: &Path) -> Result<(), String> {
         }
     }
     let (image, target) = (image.to_string_lossy(), target.to_string_lossy());
-    sys::image::mount_file(&image, &target, MsFlags::MS_NOSUID, Path::new("/loop.ko")).map_err(
-        |why| match why.contains("EINVAL") {
+    sys::image::mount_erofs_file(&image, &target, MsFlags::MS_NOSUID, Path::new("/loop.ko"))
+        .map_err(|why| match why.contains("EINVAL") {
             true => format!("foreign: {why}: no image that this kernel reads"),
             false => why,
-        },
-    )
+        })
 }
 
 fn said(done: &Done, manifest: &Manifest<'_>) -> String {

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use sys::net::{ioctl, request};
+use sys::net::{ifreq, ioctl};
 
 use super::lease::{Route, netmask};
 
@@ -26,7 +26,7 @@ fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
 /// # Errors
 /// What the system said.
 pub fn mtu(device: &str, mtu: i32) -> io::Result<()> {
-    let mut ifr = request(device);
+    let mut ifr = ifreq(device);
     ifr.ifr_ifru.ifru_mtu = mtu;
     ioctl(libc::SIOCSIFMTU, &mut ifr)
 }

@@ -15,7 +15,7 @@ use super::netlink::{self, Address};
 use super::plan::Plan;
 use super::router::{Servers, Told};
 use super::{apply, link, packet, sockets};
-use sys::net::up;
+use sys::net::set_up;
 
 /// A card that is part of the plan.
 pub struct Card {
@@ -50,7 +50,7 @@ impl Card {
         let stay = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
         let _ = fs::write(stay, "1");
         let early = link::look(name).up;
-        up(name)?;
+        set_up(name)?;
         if early && let Err(e) = sockets::solicit(index) {
             debug!("{name}: routers are not asked: {e}"); // they will advertise
         }

@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 use log::{info, warn};
 use nix::sys::socket::SockaddrStorage;
-use sys::net::SYS;
+use sys::net::SYS_CLASS_NET;
 
 /// netavark needs it, too.
 const NFT: &str = "/usr/sbin/nft";
@@ -90,7 +90,7 @@ fn all() -> impl Iterator<Item = (String, Net)> {
 /// The private networks of bridges that have no card in them.
 fn networks(cards: &[&str]) -> BTreeSet<Net> {
     let bridge = |name: &str| {
-        let ports = Path::new(SYS).join(name).join("brif");
+        let ports = Path::new(SYS_CLASS_NET).join(name).join("brif");
         ports.exists() && !cards.iter().any(|card| ports.join(card).exists())
     };
     let private = |net: &Net| private(&net.0);

@@ -40,7 +40,7 @@ pub fn mtu(name: &str) -> Option<i32> {
 }
 
 fn read(name: &str, file: &str) -> io::Result<String> {
-    fs::read_to_string(format!("{}/{name}/{file}", sys::net::SYS))
+    fs::read_to_string(format!("{}/{name}/{file}", sys::net::SYS_CLASS_NET))
 }
 
 /// Its hardware address.

@@ -34,7 +34,7 @@ use services::Millis;
 use sys::clock::now;
 use sys::files::replace;
 use sys::hostname;
-use sys::net::{SYS, addresses, cards};
+use sys::net::{SYS_CLASS_NET, ethernet_interfaces, interface_addresses};
 
 use card::Card;
 use firewall::Guard;
@@ -63,7 +63,7 @@ pub fn main(words: &[String]) -> ! {
     let single = plan::lines(&single);
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
+    let (config, _) = sys::config_sources::read();
     let mut network = Network {
         guard: Guard::new(config.routed),
         plans: if single.is_empty() {
@@ -122,7 +122,7 @@ impl Network {
 
     /// Finds cards that came, forgets those that went, and looks at every link.
     fn scan(&mut self) {
-        let names = cards(Path::new(SYS));
+        let names = ethernet_interfaces(Path::new(SYS_CLASS_NET));
         let before = self.cards.len();
         self.cards
             .retain(|c| names.iter().any(|(name, index)| c.is(name, *index)));
@@ -251,7 +251,7 @@ impl Network {
     /// Says READY=1 once there is an address. One of IPv6 is as good where there is no
     /// other; where there is one, most come for that.
     fn tell(&mut self) {
-        let v6 = || now() >= self.patience && !addresses().is_empty();
+        let v6 = || now() >= self.patience && !interface_addresses().is_empty();
         if self.told || !(self.cards.iter().any(Card::has_address) || v6()) {
             return;
         }

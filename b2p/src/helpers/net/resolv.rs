@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use log::{info, warn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sys::files::some;
+use sys::files::read_bounded;
 
 /// Where /etc/resolv.conf points.
 pub const PATH: &str = "/run/boot2podman/resolv.conf";
@@ -63,7 +63,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
 
 /// Makes aardvark-dns read the file again, if it runs.
 fn wake(file: &Path) {
-    let text = some(file, 32).unwrap_or_default();
+    let text = read_bounded(file, 32).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let Some(pid) = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1) else {
         return;

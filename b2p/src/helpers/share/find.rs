@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sys::modules::glob;
+use sys::modules::glob_match;
 
 /// How a folder comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ const DEVICES: &[(&str, &str)] = &[
 
 /// Whether a folder may come by the device of `alias`.
 pub fn may_share(alias: &str) -> bool {
-    let fits = |pattern: &str| glob(pattern.as_bytes(), alias.as_bytes());
+    let fits = |pattern: &str| glob_match(pattern.as_bytes(), alias.as_bytes());
     DEVICES.iter().any(|(pattern, _)| fits(pattern))
 }
 

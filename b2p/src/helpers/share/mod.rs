@@ -16,14 +16,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use config::SharedFolder;
-use log::{info, warn};
+use log::info;
 use sys::uevent;
 
+use crate::common::degraded::Degraded;
 use crate::helpers::data::drivers::Drivers;
 use find::Offer;
 
-/// Where PID 1 looks for what is wrong.
-const DEGRADED: &str = "/run/boot2podman/share.degraded";
 /// A server that lives answers at once, one that is gone never.
 const EACH: Duration = Duration::from_secs(3);
 /// Less than the time that the ready line waits (`init::select`).
@@ -32,27 +31,16 @@ const ALL: Duration = Duration::from_secs(15);
 /// Does everything; what fails is said and is no failure of the program.
 pub fn main() -> i32 {
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
-    let mut degraded = String::new();
+    let (config, _) = sys::config_sources::read();
+    let mut degraded = Degraded::of("share");
     for (folder, done) in all(config.shares) {
         let what = format!("{} at {}", folder.tag, folder.path);
         match done {
             Ok(how) => info!("share: {what}: {how}"),
-            Err(why) => {
-                let why = format!("{what}: {why}").replace(char::is_control, " ");
-                warn!("share: {why}");
-                degraded.push_str(&format!("degraded share: {why}\n"));
-            }
+            Err(why) => degraded.warn(format_args!("{what}: {why}")),
         }
     }
-    let said = sys::files::replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644);
-    said.map_or_else(
-        |why| {
-            warn!("share: {why}");
-            1
-        },
-        |()| 0,
-    )
+    degraded.report()
 }
 
 /// Each folder, and what came of it.
@@ -78,10 +66,10 @@ fn all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String, Stri
 /// What the host offers; drivers are loaded only where something is missing.
 fn offer(folders: &[SharedFolder]) -> Offer {
     let all = |offer: &Offer| folders.iter().all(|f| offer.find(&f.tag).is_ok());
-    let offer = Offer::read(Path::new(uevent::SYS));
+    let offer = Offer::read(Path::new(uevent::SYSFS));
     if all(&offer) {
         return offer;
     }
     Drivers::of_the_machine().load(find::may_share);
-    Offer::read(Path::new(uevent::SYS))
+    Offer::read(Path::new(uevent::SYSFS))
 }

@@ -58,13 +58,13 @@ fn bounded(
     })?;
     drop(theirs);
     let ms = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
-    if !child.ended_within(ms) {
+    if !child.exited_within(ms) {
         child.kill(); // heeded, unless it waits for a server
         return None;
     }
     let mut text = String::new();
     ours.read_to_string(&mut text).ok()?;
-    Some(match child.status()? {
+    Some(match child.exit_status()? {
         0 => Ok(text),
         _ => Err(text),
     })

@@ -20,34 +20,22 @@ use std::path::Path;
 
 use config::{Config, Swap};
 use disk::swap::{Area, PAGE, area};
-use log::{info, warn};
+use log::info;
 
-/// Where PID 1 looks for what is wrong.
-const DEGRADED: &str = "/run/boot2podman/swap.degraded";
+use crate::common::degraded::Degraded;
 
 /// Does everything; what fails is said and is no failure of the program.
 pub fn main() -> i32 {
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
-    let mut degraded = String::new();
+    let (config, _) = sys::config_sources::read();
+    let mut degraded = Degraded::of("swap");
     for (what, done) in all(&config) {
         match done {
             Ok(how) => info!("swap: {what}: {how}"),
-            Err(why) => {
-                let why = format!("{what}: {why}").replace(char::is_control, " ");
-                warn!("swap: {why}");
-                degraded.push_str(&format!("degraded swap: {why}\n"));
-            }
+            Err(why) => degraded.warn(format_args!("{what}: {why}")),
         }
     }
-    let said = sys::files::replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644);
-    said.map_or_else(
-        |why| {
-            warn!("swap: {why}");
-            1
-        },
-        |()| 0,
-    )
+    degraded.report()
 }
 
 /// Each thing that was asked for, in the flag's words, and what came of it.
@@ -88,7 +76,7 @@ fn take(path: &Path, priority: Option<u8>) -> Result<String, String> {
         Area::Other => return Err("it is no swap area (mkswap makes one); it is left alone".into()),
     };
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|e| e.to_string())?;
-    sys::syscall::swap_on(&name, priority).map_err(|e| refused(&e))?;
+    sys::syscall::swapon(&name, priority).map_err(|e| refused(&e))?;
     Ok(format!("{} MiB on {}", bytes >> 20, path.display()))
 }
 

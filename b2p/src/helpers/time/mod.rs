@@ -46,7 +46,7 @@ const SLEW: Ms = 500;
 /// Runs until it is killed.
 pub fn main() -> i32 {
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
+    let (config, _) = sys::config_sources::read();
     match Keeper::new(&config).and_then(Keeper::run) {
         Ok(never) => match never {},
         Err(e) => {

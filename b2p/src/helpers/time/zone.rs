@@ -1,4 +1,4 @@
-//! The time zone, and a hardware clock that keeps it: `b2p zone`, run once by PID 1
+//! The time zone, and a hardware clock that keeps it: `b2p timezone`, run once by PID 1
 //! where `tz=` or `noutc` is given.
 //!
 //! /etc/localtime leads to a file of /usr/share/zoneinfo; for a rule, as
@@ -22,7 +22,7 @@ const DEGRADED: &str = "/run/boot2podman/zone.degraded";
 /// Sets what the flags say; what cannot be is said and is no failure of the program.
 pub fn main() -> i32 {
     // PID 1 has said what is wrong with the flags.
-    let (config, _) = sys::config_sources::all();
+    let (config, _) = sys::config_sources::read();
     let mut degraded = String::new();
     let zone = config.tz.as_deref().map(|tz| {
         set(tz, Path::new(ZONES), Path::new(LOCALTIME)).map(|()| info!("time zone: {tz}"))

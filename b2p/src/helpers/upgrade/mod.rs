@@ -70,7 +70,7 @@ pub fn main(words: &[String]) -> i32 {
 }
 
 fn run(wish: &Wish<'_>) -> Result<(), String> {
-    let slot = sys::config_sources::all().0.slot.map(|slot| slot.name);
+    let slot = sys::config_sources::read().0.slot.map(|slot| slot.name);
     let own = slot.ok_or(
         "this machine was not booted from a disk of `make disk`: replace kernel and initrd \
          where it was booted from (docs/guide/upgrade.md)",

@@ -181,7 +181,7 @@ fn slot(path: &Path) -> Result<Mounted, String> {
         ))
     };
     let esp = mounts::image(path, "vfat", &options("boot2podman-esp")?)?;
-    let env = sys::files::some(&esp.dir().join("grub/grubenv"), 4096).unwrap_or_default();
+    let env = sys::files::read_bounded(&esp.dir().join("grub/grubenv"), 4096).unwrap_or_default();
     let good = Env::parse(&env).unwrap_or_default().get("good") == "b";
     esp.end()?;
     let label = if good {

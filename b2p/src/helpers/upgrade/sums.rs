@@ -25,7 +25,7 @@ pub fn find(list: &str, name: &str) -> Option<String> {
 
 /// A list, if there is one.
 pub fn list(path: &Path) -> Option<String> {
-    let bytes = sys::files::some(path, LONGEST).ok()?;
+    let bytes = sys::files::read_bounded(path, LONGEST).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

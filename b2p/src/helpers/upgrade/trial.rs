@@ -1,4 +1,4 @@
-//! `b2p trial`, run by PID 1 where the boot menu says that a version is on trial: it is
+//! `b2p upgrade-commit`, run by PID 1 where the boot menu says that a version is on trial: it is
 //! kept once the machine is ready, and where that takes too long the machine starts
 //! again, which brings the one before.
 
@@ -16,6 +16,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 
 use super::{change, mounts, place};
 use crate::common::control_client::ControlClient;
+use crate::common::degraded::Degraded;
 use crate::helpers::data::wait;
 
 /// PID 1 writes it when the machine is ready (`init/src/ready.rs`).
@@ -26,12 +27,10 @@ const LIMIT: Duration = Duration::from_secs(600);
 const END: Duration = Duration::from_secs(180);
 /// The disk that GRUB was on may be on a bus that is slow.
 const DISK: u16 = 60;
-/// Where PID 1 reads what is wrong.
-const DEGRADED: &str = "/run/boot2podman/upgrade.degraded";
 
 /// Does what the role of the slot asks for.
 pub fn main(link: &ControlClient) -> i32 {
-    match sys::config_sources::all().0.slot {
+    match sys::config_sources::read().0.slot {
         Some(Slot {
             role: Role::Kept, ..
         })
@@ -100,16 +99,9 @@ fn again(link: &ControlClient, slot: char) -> i32 {
 }
 
 fn degraded(why: &str) -> i32 {
-    warn!("upgrade: {why}");
-    let line = format!("degraded upgrade: {}\n", why.replace(char::is_control, " "));
-    let said = sys::files::replace(Path::new(DEGRADED), line.as_bytes(), 0o644);
-    said.map_or_else(
-        |why| {
-            warn!("upgrade: {why}");
-            1
-        },
-        |()| 0,
-    )
+    let mut degraded = Degraded::of("upgrade");
+    degraded.warn(why);
+    degraded.report()
 }
 
 /// Whether the file is there within this time.

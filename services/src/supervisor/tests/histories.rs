@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::service::{Kill, Ready, Restart, Socket};
+use super::id;
+use crate::service::{KillMode, ReadyWhen, Restart, Socket};
 use crate::supervisor::*;
 
 const SOCKET: Socket = Socket {
@@ -16,25 +17,25 @@ const SOCKET: Socket = Socket {
 };
 
 /// A row of every kind, some with needs.
-fn rows() -> Vec<Service> {
-    let row = |name, needs| Service {
+fn rows() -> Vec<ServiceDef> {
+    let row = |name, needs| ServiceDef {
         name,
         needs,
-        gates: true,
-        ..Service::DEFAULT
+        gates_ready: true,
+        ..ServiceDef::DEFAULT
     };
-    let once = |row| Service {
-        ready: Ready::Exit,
+    let once = |row| ServiceDef {
+        ready: ReadyWhen::Exit,
         restart: Restart::OnFailure,
         ..row
     };
-    let notify = |row| Service {
-        ready: Ready::Notify,
-        kill: Kill::Group,
+    let notify = |row| ServiceDef {
+        ready: ReadyWhen::Notify,
+        kill: KillMode::Cgroup,
         grace_ms: 0,
         ..row
     };
-    let socket = |row| Service {
+    let socket = |row| ServiceDef {
         socket: Some(SOCKET),
         ..row
     };
@@ -43,7 +44,7 @@ fn rows() -> Vec<Service> {
         row("net", &[]),
         once(row("key", &[])),
         notify(row("ssh", &["key", "net"])),
-        Service {
+        ServiceDef {
             after: &["key", "log"],
             ..row("top", &["ssh", "api"])
         },
@@ -63,7 +64,7 @@ enum Step {
     Execed(usize),
     Ready(usize),
     Connection(usize),
-    Exit(usize, Status),
+    Exit(usize, ExitStatus),
     Stranger(usize),
     Wait(Millis),
 }
@@ -71,10 +72,10 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let n = 0usize..8;
     let status = prop_oneof![
-        3 => Just(Status::Exited(0)),
-        3 => Just(Status::Exited(1)),
-        1 => Just(Status::Exited(125)),
-        2 => (1i32..65).prop_map(Status::Killed),
+        3 => Just(ExitStatus::Exited(0)),
+        3 => Just(ExitStatus::Exited(1)),
+        1 => Just(ExitStatus::Exited(125)),
+        2 => (1i32..65).prop_map(ExitStatus::Killed),
     ];
     let step = prop_oneof![
         4 => n.clone().prop_map(Step::Start),
@@ -96,19 +97,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct World {
     s: Supervisor,
     now: Millis,
-    spawning: BTreeSet<Id>,
-    alive: BTreeMap<Id, Pid>,
+    spawning: BTreeSet<ServiceId>,
+    alive: BTreeMap<ServiceId, Pid>,
     told: BTreeSet<Pid>,
-    watched: BTreeSet<Id>,
+    watched: BTreeSet<ServiceId>,
     /// No start before that, unless someone asks for one.
-    not_before: BTreeMap<Id, Millis>,
+    not_before: BTreeMap<ServiceId, Millis>,
     pid: Pid,
     ends: usize,
     ends_said: usize,
 }
 
 impl World {
-    fn new(rows: Vec<Service>) -> World {
+    fn new(rows: Vec<ServiceDef>) -> World {
         World {
             s: Supervisor::new(rows),
             now: 0,
@@ -124,8 +125,8 @@ impl World {
     }
 
     /// Whether `who` needs `what`: by the rows, and not by the sets under test.
-    fn needs(&self, who: Id, what: Id, depth: usize) -> bool {
-        let names = self.s.row(who).map_or(&[][..], |r| r.needs);
+    fn needs(&self, who: ServiceId, what: ServiceId, depth: usize) -> bool {
+        let names = self.s.definition(who).map_or(&[][..], |r| r.needs);
         let direct = names.iter().filter_map(|n| self.s.find(n));
         depth > 0
             && direct
@@ -133,7 +134,7 @@ impl World {
                 .any(|n| n == what || self.needs(n, what, depth - 1))
     }
 
-    fn there(&self, id: Id) -> bool {
+    fn there(&self, id: ServiceId) -> bool {
         self.spawning.contains(&id) || self.alive.contains_key(&id) || self.watched.contains(&id)
     }
 
@@ -188,9 +189,9 @@ impl World {
             Action::Terminate(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
                 assert!(self.told.insert(pid), "told once");
-                let used = |o: Id| o != id && self.there(o) && self.needs(o, id, 8);
-                let used = (0..8).any(used);
-                assert!(!used || event == Event::Restart(id), "{id} is needed");
+                let used = |o: ServiceId| o != id && self.there(o) && self.needs(o, id, 8);
+                let used = self.s.ids().any(used);
+                assert!(!used || event == Event::Restart(id), "{id:?} is needed");
             }
             Action::Kill(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
@@ -232,16 +233,16 @@ impl World {
         let pids: BTreeSet<Pid> = self.alive.values().copied().collect();
         let of = |n, event: fn(Pid) -> Event| pick(&pids, n).map(event);
         let event = match step {
-            Step::Start(id) => Some(Event::Start(id)),
-            Step::Stop(id) => Some(Event::Stop(id)),
-            Step::Restart(id) => Some(Event::Restart(id)),
+            Step::Start(n) => Some(Event::Start(id(n))),
+            Step::Stop(n) => Some(Event::Stop(id(n))),
+            Step::Restart(n) => Some(Event::Restart(id(n))),
             Step::StopAll => Some(Event::StopAll),
             Step::Answer(n, well) => return self.answer(n, well),
             Step::Execed(n) => of(n, Event::Execed),
             Step::Ready(n) => of(n, Event::Ready),
             Step::Connection(n) => pick(&self.watched, n).map(Event::Connection),
             Step::Exit(n, status) => pick(&pids, n).map(|pid| Event::Exited(pid, status)),
-            Step::Stranger(n) => Some(Event::Exited(n as Pid, Status::Exited(0))),
+            Step::Stranger(n) => Some(Event::Exited(n as Pid, ExitStatus::Exited(0))),
             Step::Wait(ms) => {
                 self.now += ms;
                 Some(Event::Tick)
@@ -262,7 +263,7 @@ impl World {
             }
             let told = self.alive.values().find(|p| self.told.contains(p));
             let pid = *told.expect("somebody was told");
-            self.event(Event::Exited(pid, Status::Killed(15)));
+            self.event(Event::Exited(pid, ExitStatus::Killed(15)));
         }
         panic!("it does not end");
     }
@@ -273,7 +274,7 @@ fn pick<T: Copy>(from: &BTreeSet<T>, n: usize) -> Option<T> {
 }
 
 /// A graph without a cycle, its rows in any order: needs only of lower rank.
-fn dag() -> impl Strategy<Value = Vec<Service>> {
+fn dag() -> impl Strategy<Value = Vec<ServiceDef>> {
     let rows = (1usize..14).prop_flat_map(|n| {
         let edges =
             prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), n);
@@ -289,11 +290,11 @@ fn dag() -> impl Strategy<Value = Vec<Service>> {
                 .filter(|_| n > 0)
                 .map(|i| name(i.index(n)))
                 .collect();
-            Service {
+            ServiceDef {
                 name: name(n),
                 needs: needs.leak(),
                 socket: socket.then_some(SOCKET),
-                ..Service::DEFAULT
+                ..ServiceDef::DEFAULT
             }
         })
         .collect::<Vec<_>>()

@@ -1,25 +1,26 @@
 //! Every state times every event: what comes next, and what is to be done. A new
 //! state or event does not compile before it has its place in here.
 
-use crate::service::{Kill, Ready, Restart, Socket};
+use super::id;
+use crate::service::{KillMode, ReadyWhen, Restart, Socket};
 use crate::supervisor::*;
 
 const NOW: Millis = 60;
-const T: Id = 0;
-const NEED: Id = 1;
-const USER: Id = 2;
-const ENDED: Status = Status::Exited(3);
+const T: ServiceId = ServiceId::new(0);
+const NEED: ServiceId = ServiceId::new(1);
+const USER: ServiceId = ServiceId::new(2);
+const ENDED: ExitStatus = ExitStatus::Exited(3);
 
 /// What is looked at, what it needs, and what needs it.
-fn rows() -> Vec<Service> {
-    let row = |name, needs| Service {
+fn rows() -> Vec<ServiceDef> {
+    let row = |name, needs| ServiceDef {
         name,
         needs,
-        ..Service::DEFAULT
+        ..ServiceDef::DEFAULT
     };
     vec![
-        Service {
-            kill: Kill::Group,
+        ServiceDef {
+            kill: KillMode::Cgroup,
             ..row("t", &["need"])
         },
         row("need", &[]),
@@ -32,19 +33,19 @@ fn rows() -> Vec<Service> {
 /// still needs it.
 fn world(state: State, leaving: bool) -> Supervisor {
     let mut s = Supervisor::new(rows());
-    s.slots[NEED].state = match state {
+    s.slots[NEED.index()].state = match state {
         State::Waiting => State::Failed,
         _ => State::Done,
     };
     if leaving {
-        s.slots[USER].state = State::Stopping {
+        s.slots[USER.index()].state = State::Stopping {
             pid: 11,
             kill_at: 1_000_000,
             again: false,
         };
     }
-    s.slots[T].state = state;
-    s.slots[T].leaving = leaving;
+    s.slots[T.index()].state = state;
+    s.slots[T.index()].leaving = leaving;
     s
 }
 
@@ -118,7 +119,7 @@ fn expected(state: State, leaving: bool, event: Event) -> Outcome {
     };
     let told = |pid, again| (stopping(pid, again), false, vec![Action::Terminate(T, pid)]);
     let ended = |status, again| Action::SayEnded(T, status, again);
-    let not_run = Status::Exited(126);
+    let not_run = ExitStatus::Exited(126);
     match state {
         S::Off => match event {
             E::Start(_) | E::Restart(_) => begun,
@@ -217,7 +218,7 @@ fn expected(state: State, leaving: bool, event: Event) -> Outcome {
 fn check(state: State, leaving: bool, event: Event) {
     let mut s = world(state, leaving);
     let todo = s.handle(NOW, event);
-    let outcome = (s.state(T), s.slots[T].leaving, todo);
+    let outcome = (s.state(T), s.slots[T.index()].leaving, todo);
     let expected = expected(state, leaving, event);
     assert_eq!(outcome, expected, "{state:?}, {leaving}, {event:?}");
     assert_eq!(s.deadline().is_some_and(|at| at <= NOW), {
@@ -284,14 +285,14 @@ fn the_last_user_takes_it_along() {
 #[test]
 fn what_concerns_nobody_changes_nothing() {
     let strangers = [
-        Event::Start(99),
-        Event::Stop(99),
-        Event::Restart(99),
-        Event::Spawned(99, 7),
-        Event::SpawnFailed(99),
+        Event::Start(id(99)),
+        Event::Stop(id(99)),
+        Event::Restart(id(99)),
+        Event::Spawned(id(99), 7),
+        Event::SpawnFailed(id(99)),
         Event::Execed(8),
         Event::Ready(8),
-        Event::Connection(99),
+        Event::Connection(id(99)),
         Event::Exited(8, ENDED),
         Event::Exited(0, ENDED),
         Event::Exited(-1, ENDED),
@@ -309,18 +310,18 @@ fn what_concerns_nobody_changes_nothing() {
 #[test]
 fn who_is_ready_by_what() {
     let table = [
-        (Ready::Forked, Event::Execed(7), true),
-        (Ready::Forked, Event::Ready(7), false),
-        (Ready::Notify, Event::Execed(7), false),
-        (Ready::Notify, Event::Ready(7), true),
-        (Ready::Fd(4), Event::Execed(7), false),
-        (Ready::Fd(4), Event::Ready(7), true),
-        (Ready::Exit, Event::Execed(7), false),
-        (Ready::Exit, Event::Ready(7), false),
+        (ReadyWhen::Exec, Event::Execed(7), true),
+        (ReadyWhen::Exec, Event::Ready(7), false),
+        (ReadyWhen::Notify, Event::Execed(7), false),
+        (ReadyWhen::Notify, Event::Ready(7), true),
+        (ReadyWhen::Fd(4), Event::Execed(7), false),
+        (ReadyWhen::Fd(4), Event::Ready(7), true),
+        (ReadyWhen::Exit, Event::Execed(7), false),
+        (ReadyWhen::Exit, Event::Ready(7), false),
     ];
     for (ready, event, up) in table {
         let mut s = world(State::Starting { pid: 7, since: 5 }, false);
-        s.slots[T].row.ready = ready;
+        s.slots[T.index()].def.ready = ready;
         let said = s.handle(NOW, event).contains(&Action::SayReady(T));
         let is_up = matches!(s.state(T), State::Up { .. });
         assert_eq!((said, is_up), (up, up), "{ready:?} {event:?}");
@@ -337,85 +338,152 @@ fn what_becomes_of_one_that_ended() {
         datagram: false,
         on_demand: true,
     });
-    let [good, bad, killed] = [Status::Exited(0), Status::Exited(1), Status::Killed(34)];
-    let no_more = Status::Exited(125);
+    let [good, bad, killed] = [
+        ExitStatus::Exited(0),
+        ExitStatus::Exited(1),
+        ExitStatus::Killed(34),
+    ];
+    let no_more = ExitStatus::Exited(125);
     let (idle, soon) = (1_000, 999);
     let table = [
         // restart, status, ready, socket, ran; state
-        (Restart::Always, good, Ready::Forked, None, idle, "delayed"),
-        (Restart::Always, bad, Ready::Forked, None, idle, "delayed"),
-        (
-            Restart::Always,
-            killed,
-            Ready::Forked,
-            None,
-            idle,
-            "delayed",
-        ),
-        (
-            Restart::Always,
-            no_more,
-            Ready::Forked,
-            None,
-            idle,
-            "failed",
-        ),
-        (Restart::OnFailure, good, Ready::Forked, None, idle, "done"),
-        (
-            Restart::OnFailure,
-            bad,
-            Ready::Forked,
-            None,
-            idle,
-            "delayed",
-        ),
-        (
-            Restart::OnFailure,
-            killed,
-            Ready::Forked,
-            None,
-            idle,
-            "delayed",
-        ),
-        (
-            Restart::OnFailure,
-            no_more,
-            Ready::Forked,
-            None,
-            idle,
-            "failed",
-        ),
-        (Restart::Never, good, Ready::Forked, None, idle, "done"),
-        (Restart::Never, bad, Ready::Forked, None, idle, "failed"),
-        (Restart::Never, killed, Ready::Forked, None, idle, "failed"),
-        (Restart::Never, no_more, Ready::Forked, None, idle, "failed"),
-        (Restart::OnFailure, good, Ready::Exit, None, soon, "done"),
-        (Restart::OnFailure, bad, Ready::Exit, None, soon, "delayed"),
-        (Restart::Never, good, Ready::Exit, None, soon, "done"),
-        (Restart::Never, killed, Ready::Exit, None, soon, "failed"),
-        (Restart::Always, good, Ready::Forked, SOCKET, idle, "armed"),
         (
             Restart::Always,
             good,
-            Ready::Forked,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "delayed",
+        ),
+        (Restart::Always, bad, ReadyWhen::Exec, None, idle, "delayed"),
+        (
+            Restart::Always,
+            killed,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "delayed",
+        ),
+        (
+            Restart::Always,
+            no_more,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "failed",
+        ),
+        (
+            Restart::OnFailure,
+            good,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "done",
+        ),
+        (
+            Restart::OnFailure,
+            bad,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "delayed",
+        ),
+        (
+            Restart::OnFailure,
+            killed,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "delayed",
+        ),
+        (
+            Restart::OnFailure,
+            no_more,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "failed",
+        ),
+        (Restart::Never, good, ReadyWhen::Exec, None, idle, "done"),
+        (Restart::Never, bad, ReadyWhen::Exec, None, idle, "failed"),
+        (
+            Restart::Never,
+            killed,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "failed",
+        ),
+        (
+            Restart::Never,
+            no_more,
+            ReadyWhen::Exec,
+            None,
+            idle,
+            "failed",
+        ),
+        (
+            Restart::OnFailure,
+            good,
+            ReadyWhen::Exit,
+            None,
+            soon,
+            "done",
+        ),
+        (
+            Restart::OnFailure,
+            bad,
+            ReadyWhen::Exit,
+            None,
+            soon,
+            "delayed",
+        ),
+        (Restart::Never, good, ReadyWhen::Exit, None, soon, "done"),
+        (
+            Restart::Never,
+            killed,
+            ReadyWhen::Exit,
+            None,
+            soon,
+            "failed",
+        ),
+        (
+            Restart::Always,
+            good,
+            ReadyWhen::Exec,
+            SOCKET,
+            idle,
+            "armed",
+        ),
+        (
+            Restart::Always,
+            good,
+            ReadyWhen::Exec,
             SOCKET,
             soon,
             "delayed",
         ),
-        (Restart::Always, bad, Ready::Forked, SOCKET, idle, "delayed"),
+        (
+            Restart::Always,
+            bad,
+            ReadyWhen::Exec,
+            SOCKET,
+            idle,
+            "delayed",
+        ),
         (
             Restart::Always,
             no_more,
-            Ready::Forked,
+            ReadyWhen::Exec,
             SOCKET,
             idle,
             "failed",
         ),
-        (Restart::Never, good, Ready::Forked, SOCKET, idle, "done"),
+        (Restart::Never, good, ReadyWhen::Exec, SOCKET, idle, "done"),
     ];
     for (restart, status, ready, socket, ran, word) in table {
         let mut s = world(State::Starting { pid: 7, since: NOW }, false);
-        let row = &mut s.slots[T].row;
+        let row = &mut s.slots[T.index()].def;
         (row.restart, row.ready, row.socket) = (restart, ready, socket);
         let todo = s.handle(NOW + ran, Event::Exited(7, status));
         let case = format!(
@@ -424,9 +492,9 @@ fn what_becomes_of_one_that_ended() {
         );
         assert_eq!(s.state(T).word(), word, "{case}");
         let ready_now = todo.contains(&Action::SayReady(T));
-        let good = word == "armed" || (word == "done" && ready == Ready::Exit);
+        let good = word == "armed" || (word == "done" && ready == ReadyWhen::Exit);
         assert_eq!(ready_now, good, "{case}");
-        assert_eq!(s.last(T), Some(status), "{case}");
+        assert_eq!(s.last_exit(T), Some(status), "{case}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use sys::files::some;
+use sys::files::read_bounded;
 
 use crate::helpers::engine::{Owner, is_id};
 
@@ -36,7 +36,7 @@ impl Named {
     }
 
     fn has_check(&self) -> bool {
-        some(&self.dir().join(LOG), STATUS).is_ok_and(|text| checked(&text))
+        read_bounded(&self.dir().join(LOG), STATUS).is_ok_and(|text| checked(&text))
     }
 }
 

@@ -1,11 +1,11 @@
 //! What a person asks about a service, as plain data.
 
-use crate::state::{Id, State};
-use crate::{Millis, Pid, Status, Supervisor};
+use crate::state::{ServiceId, State};
+use crate::{ExitStatus, Millis, Pid, Supervisor};
 
 /// One service as it is now. All times are moments of [`Millis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct ServiceStatus {
     /// Its name.
     pub name: &'static str,
     /// State of the service in the report's terms.
@@ -17,7 +17,7 @@ pub struct Line {
     /// How often it was started again after it had ended by itself.
     pub restarts: u32,
     /// How it ended the last time.
-    pub last: Option<Status>,
+    pub last: Option<ExitStatus>,
     /// When someone first wanted it.
     pub asked: Option<Millis>,
     /// When its first process was there.
@@ -27,22 +27,22 @@ pub struct Line {
     /// When it is started again.
     pub next: Option<Millis>,
     /// Why it can never be started.
-    pub barred: Option<&'static str>,
+    pub invalid: Option<&'static str>,
 }
 
-impl Line {
+impl ServiceStatus {
     /// That of `id`.
     #[must_use]
-    pub fn of(s: &Supervisor, id: Id) -> Line {
+    pub fn of(s: &Supervisor, id: ServiceId) -> ServiceStatus {
         let state = s.state(id);
-        let first = s.first(id);
-        Line {
-            name: s.row(id).map_or("", |r| r.name),
+        let first = s.timestamps(id);
+        ServiceStatus {
+            name: s.definition(id).map_or("", |r| r.name),
             state: state.into(),
             since: s.since(id),
             pid: state.pid(),
             restarts: s.restarts(id),
-            last: s.last(id),
+            last: s.last_exit(id),
             asked: first.asked,
             spawned: first.spawned,
             ready: first.ready,
@@ -50,7 +50,7 @@ impl Line {
                 State::Delayed { until } => Some(until),
                 _ => None,
             },
-            barred: s.barred(id),
+            invalid: s.invalid(id),
         }
     }
 }

@@ -70,14 +70,14 @@ impl Options {
     }
 
     /// The key asked for, if any.
-    pub fn asked_key(&self) -> Result<Option<Key>> {
+    pub fn requested_key(&self) -> Result<Option<Key>> {
         self.key_file.as_deref().map(read_key).transpose()
     }
 
     /// The user's key: the one asked for, else the first of the usual ones.
     pub fn user_key(&self) -> Result<Option<Key>> {
         if self.key_file.is_some() {
-            return self.asked_key();
+            return self.requested_key();
         }
         let Some(home) = &self.home else {
             return Ok(None);

@@ -7,26 +7,26 @@ use std::fmt;
 
 /// How a process ended (`waitid(2)`: `si_code` and `si_status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum ExitStatus {
     /// It called `_exit` with this status.
     Exited(i32),
     /// This signal killed it, real-time ones included.
     Killed(i32),
 }
 
-impl Status {
+impl ExitStatus {
     /// Whether it ended as a program that did its job does.
     #[must_use]
     pub fn success(self) -> bool {
-        self == Status::Exited(0)
+        self == ExitStatus::Exited(0)
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for ExitStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Status::Exited(code) => write!(f, "exited with status {code}"),
-            Status::Killed(sig) => match signal_name(sig) {
+            ExitStatus::Exited(code) => write!(f, "exited with status {code}"),
+            ExitStatus::Killed(sig) => match signal_name(sig) {
                 Some(name) => write!(f, "killed by {name}"),
                 None => write!(f, "killed by signal {sig}"),
             },
@@ -93,10 +93,10 @@ mod tests {
 
     #[test]
     fn says_how_it_ended() {
-        assert_eq!(Status::Exited(3).to_string(), "exited with status 3");
-        assert_eq!(Status::Killed(9).to_string(), "killed by SIGKILL");
-        assert_eq!(Status::Killed(64).to_string(), "killed by signal 64");
-        assert_eq!(Status::Killed(-1).to_string(), "killed by signal -1");
+        assert_eq!(ExitStatus::Exited(3).to_string(), "exited with status 3");
+        assert_eq!(ExitStatus::Killed(9).to_string(), "killed by SIGKILL");
+        assert_eq!(ExitStatus::Killed(64).to_string(), "killed by signal 64");
+        assert_eq!(ExitStatus::Killed(-1).to_string(), "killed by signal -1");
     }
 
     #[test]
@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn only_zero_is_success() {
-        assert!(Status::Exited(0).success());
-        assert!(!Status::Exited(1).success());
-        assert!(!Status::Killed(15).success());
+        assert!(ExitStatus::Exited(0).success());
+        assert!(!ExitStatus::Exited(1).success());
+        assert!(!ExitStatus::Killed(15).success());
     }
 }

@@ -1,45 +1,39 @@
-//! The language of a kernel's configuration: what a text asks for, and whether it holds
-//! (Documentation/kbuild/kconfig.rst).
+// SPDX-License-Identifier: Apache-2.0
+//! Syntax of a kernel's configuration (Documentation/kbuild/kconfig.rst), and the comparison of a
+//! fragment with the configuration that was made of it.
 
 use std::collections::BTreeMap;
 
-/// Options by name, without `CONFIG_`; what is off has no entry.
+/// Returns the options by name, without `CONFIG_`; options that are off have no entry.
 pub fn parse(text: &str) -> BTreeMap<&str, &str> {
-    let mut options = BTreeMap::new();
-    for line in text.lines() {
-        if let Some((name, value)) = assignment(line) {
-            options.insert(name, value);
-        }
-    }
-    options
+    text.lines().filter_map(assignment).collect()
 }
 
+/// Parses `CONFIG_NAME=value`.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("CONFIG_")?.split_once('=')
 }
 
-fn off(line: &str) -> Option<&str> {
+/// Parses `# CONFIG_NAME is not set`.
+fn not_set(line: &str) -> Option<&str> {
     line.strip_prefix("# CONFIG_")?.strip_suffix(" is not set")
 }
 
-/// What `fragment` asks for and `config` has not, each as `NAME=y, and is n`.
-pub fn lost(fragment: &str, config: &str) -> Vec<String> {
+/// Returns a message for each line of `fragment` that does not hold in `config`.
+pub fn mismatches(fragment: &str, config: &str) -> Vec<String> {
     let options = parse(config);
-    let is = |name| options.get(name).copied().unwrap_or("n");
-    let mut lost = Vec::new();
+    let mut mismatches = Vec::new();
     for line in fragment.lines() {
-        let wanted = assignment(line).or(off(line).map(|name| (name, "n")));
-        let Some((name, value)) = wanted else {
+        let requested = assignment(line).or(not_set(line).map(|name| (name, "n")));
+        let Some((name, value)) = requested else {
             continue;
         };
-        if is(name) != value {
-            lost.push(format!(
-                "CONFIG_{name} should be {value} and is {}",
-                is(name)
-            ));
+        let actual = options.get(name).copied().unwrap_or("n");
+        if actual != value {
+            mismatches.push(format!("CONFIG_{name} should be {value} and is {actual}"));
         }
     }
-    lost
+    mismatches
 }
 
 #[cfg(test)]
@@ -53,10 +47,10 @@ mod tests {
     fn what_holds_and_what_does_not() {
         let holds = "# why\nCONFIG_A=y\nCONFIG_N=256\nCONFIG_S=\"a b\"\n\
                      # CONFIG_B is not set\n# CONFIG_GONE is not set\n";
-        assert_eq!(lost(holds, CONFIG), [""; 0]);
-        let asked = "CONFIG_B=y\nCONFIG_NEW=y\n# CONFIG_A is not set\nCONFIG_M=y\n";
+        assert_eq!(mismatches(holds, CONFIG), [""; 0]);
+        let other = "CONFIG_B=y\nCONFIG_NEW=y\n# CONFIG_A is not set\nCONFIG_M=y\n";
         assert_eq!(
-            lost(asked, CONFIG),
+            mismatches(other, CONFIG),
             [
                 "CONFIG_B should be y and is n",
                 "CONFIG_NEW should be y and is n",
@@ -69,15 +63,13 @@ mod tests {
     #[test]
     fn our_fragment_says_nothing_twice_and_every_group_says_why() {
         let text = include_str!("../../kernel/slim.config");
-        let mut names: Vec<_> = text
-            .lines()
-            .filter_map(|l| assignment(l).map(|(name, _)| name).or(off(l)))
-            .collect();
+        let name = |line| assignment(line).map(|(name, _)| name).or(not_set(line));
+        let mut names: Vec<_> = text.lines().filter_map(name).collect();
         assert!(names.len() > 300, "{}", names.len());
         names.sort_unstable();
-        let all = names.len();
+        let count = names.len();
         names.dedup();
-        assert_eq!(names.len(), all, "an option stands there twice");
+        assert_eq!(names.len(), count, "an option stands there twice");
         for group in text.split("\n\n") {
             assert!(group.starts_with('#'), "no why: {group}");
         }

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Table of everything that the program can do.
+//!
+//! `b2p NAME ARGUMENTS` runs the row NAME of [`APPLETS`]; a link of that name to the program
+//! does the same. Rows of kind [`Kind::Client`] are what `b2p help` lists.
+
+use Kind::{Client, Compat, OneShot, Service};
+
+use crate::client::service::{self, Place, Verb};
+use crate::client::{boot, flags, help, key, log, power, rescue, status, systemctl, version};
+use crate::common::control_client::ControlClient;
+use crate::helpers::{
+    boot_script, cloud, console, containers, data, engine, ext, image_sync, log_files, net,
+    registries, share, swap, syslog, time, upgrade, vsock,
+};
+
+/// One use of the program.
+pub struct Applet {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// Other spellings of the name.
+    pub aliases: &'static [&'static str],
+    /// Caller, and what is set up before [`Applet::run`].
+    pub kind: Kind,
+    /// Synopsis of the arguments.
+    pub arguments: &'static str,
+    /// Function that does the work; its result is the exit status.
+    pub run: fn(&Invocation<'_>) -> i32,
+    /// Effect, in one line that begins with a verb.
+    pub summary: &'static str,
+    /// Further text of `b2p help NAME`.
+    pub details: &'static str,
+}
+
+/// Caller of an applet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// People, at a terminal or in scripts.
+    Client,
+    /// PID 1, as a service that runs until it is stopped; it logs to the kernel log.
+    Service,
+    /// PID 1, as a service that runs once and ends; it logs to the kernel log.
+    OneShot,
+    /// Programs that expect another program under this name or protocol.
+    Compat,
+}
+
+/// Call of one applet.
+pub struct Invocation<'a> {
+    /// Connection to PID 1.
+    pub control: &'a ControlClient,
+    /// Name of the applet.
+    pub name: &'a str,
+    /// Arguments after the name.
+    pub arguments: &'a [String],
+}
+
+const SHUTDOWN: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n \
+leaves out the sync. -p, --poweroff, --reboot and --halt choose what the machine does at its end. \
+-d SECONDS is a delay, as with busybox. A shutdown in the future is kept by PID 1; `b2p cancel` \
+cancels it. If PID 1 does not answer within two seconds, it is sent the signal instead.";
+
+/// All applets, those for people first.
+#[rustfmt::skip]
+pub const APPLETS: &[Applet] = &[
+    Applet { name: "status", kind: Client, arguments: "[--json] [NAME...]",
+        run: |call| status::main(call.control, call.arguments),
+        summary: "shows the state of the machine and of its services",
+        details: "With a NAME the exit status is 0 if the service is up, armed or done, else 1.",
+        ..DEFAULT },
+    Applet { name: "boot", kind: Client, arguments: "[--json]",
+        run: |call| boot::main(call.control, call.arguments),
+        summary: "shows where the time of the boot went",
+        details: "Each phase of PID 1 and each service is a bar; dots show how long a service \
+            waited for others. The scale begins at the start of PID 1; the vertical line is the \
+            moment at which the machine was ready.", ..DEFAULT },
+    Applet { name: "start", kind: Client, arguments: "NAME...",
+        run: |call| service::main(&Place::real(call.control), Verb::Start, call.arguments),
+        summary: "starts services and waits until they are up",
+        details: "A service of your own, a file in /var/lib/boot2podman/services, is loaded \
+            first. The exit status is 1 if one of the services is not up.", ..DEFAULT },
+    Applet { name: "stop", kind: Client, arguments: "NAME...",
+        run: |call| service::main(&Place::real(call.control), Verb::Stop, call.arguments),
+        summary: "stops services and waits until they have ended", ..DEFAULT },
+    Applet { name: "restart", kind: Client, arguments: "NAME...",
+        run: |call| service::main(&Place::real(call.control), Verb::Restart, call.arguments),
+        summary: "stops services and starts them again",
+        details: "A file of your own that has changed is loaded between the two.", ..DEFAULT },
+    Applet { name: "load", kind: Client, arguments: "NAME...",
+        run: |call| service::load_main(&Place::real(call.control), call.arguments),
+        summary: "loads services of your own from /var/lib/boot2podman/services",
+        details: "They are not started.", ..DEFAULT },
+    Applet { name: "reload", kind: Client,
+        run: |call| service::reload_main(&Place::real(call.control)),
+        summary: "loads all services of your own that do not run", ..DEFAULT },
+    Applet { name: "log", kind: Client, arguments: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]",
+        run: |call| log::main(call.arguments),
+        summary: "shows the log of this boot, of all services or of some",
+        details: "-f follows the log as it grows. -a shows earlier boots too, if a disk keeps \
+            them.", ..DEFAULT },
+    Applet { name: "flags", kind: Client, arguments: "[--json]",
+        run: |call| flags::main(call.arguments),
+        summary: "shows all settings and the source of each", ..DEFAULT },
+    Applet { name: "key", kind: Client, arguments: "add KEY | list",
+        run: |call| key::main(call.arguments),
+        summary: "lets an SSH key log in from now on, or lists the keys that may",
+        details: "KEY is a line as in a .pub file. It is kept in \
+            /var/lib/boot2podman/authorized_keys. To withdraw it, delete the line there and in \
+            /run/boot2podman/authorized_keys, into which each boot copies it.", ..DEFAULT },
+    Applet { name: "ext", kind: Client, arguments: "[list|add NAME|FILE...]",
+        run: |call| ext::main(call.arguments),
+        summary: "lists the extensions (images with more programs), or adds some",
+        details: "A NAME is searched for in /var/lib/boot2podman/ext, then on a disc or USB \
+            stick with an ISO of boot2podman. A FILE, which has a / in it, is the path of \
+            NAME.erofs with NAME.manifest beside it. An added extension is gone after the next \
+            boot; b2p.ext= adds it at every boot.", ..DEFAULT },
+    Applet { name: "upgrade", kind: Client, arguments: "FILE|--back|--keep",
+        run: |call| upgrade::main(call.arguments),
+        summary: "installs a new version beside the one that runs",
+        details: "This needs a disk of `make disk`. FILE is an ISO or a raw disk of boot2podman, \
+            or a directory with vmlinuz, initrd.img and SHA256SUMS. The new version is verified \
+            first, and tried at the next boot: if it does not become ready, the machine starts \
+            the previous version again. --back returns to the previous version by hand, --keep \
+            keeps the one that runs.", ..DEFAULT },
+    Applet { name: "poweroff", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
+        run: |call| power::main(call.control, call.name, call.arguments),
+        summary: "shuts the machine down and switches it off", details: SHUTDOWN, ..DEFAULT },
+    Applet { name: "reboot", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
+        run: |call| power::main(call.control, call.name, call.arguments),
+        summary: "shuts the machine down and starts it again", details: SHUTDOWN, ..DEFAULT },
+    Applet { name: "halt", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
+        run: |call| power::main(call.control, call.name, call.arguments),
+        summary: "shuts the machine down and leaves the power on", details: SHUTDOWN, ..DEFAULT },
+    Applet { name: "shutdown", kind: Client, arguments: "[-h|-P|-r|-H|-c] [now|+MINUTES|hh:mm]",
+        run: |call| power::main(call.control, call.name, call.arguments),
+        summary: "shuts the machine down, with the options of other systems",
+        details: "-h and -P switch the machine off, -r starts it again, -H halts it, -c cancels \
+            the shutdown. Without a time the shutdown is in one minute.", ..DEFAULT },
+    Applet { name: "cancel", kind: Client,
+        run: |call| power::cancel(call.control),
+        summary: "cancels a shutdown that is still in the future", ..DEFAULT },
+    Applet { name: "rescue", kind: Client,
+        run: |call| rescue::main(call.control),
+        summary: "opens a root shell on each console; the services go on", ..DEFAULT },
+    Applet { name: "version", aliases: &["--version", "-V"], kind: Client, arguments: "[--verbose]",
+        run: |call| version::main(call.arguments),
+        summary: "shows the version of b2p, and what the machine is made of",
+        details: "With --verbose: the kernel, and every Debian package and Rust crate of which \
+            the machine has a part, with version and licence." },
+    Applet { name: "help", aliases: &["--help", "-h"], kind: Client, arguments: "[COMMAND]",
+        run: |call| help::main(call.arguments),
+        summary: "shows this list, or more about one command", ..DEFAULT },
+
+    Applet { name: "console", kind: Service, arguments: "status|shell|rescue",
+        run: |call| console::main(call.control, call.arguments),
+        summary: "shows the state of the machine on a console, then a root shell if asked for",
+        ..DEFAULT },
+    Applet { name: "net", kind: Service, arguments: "[OPTION...]",
+        run: |call| net::main(call.arguments),
+        summary: "configures the network cards and keeps their DHCP leases", ..DEFAULT },
+    Applet { name: "syslog", kind: Service,
+        run: |_| syslog::main(),
+        summary: "passes on messages from /dev/log to the kernel log", ..DEFAULT },
+    Applet { name: "log-files", kind: Service, arguments: "[--size BYTES[K|M]] [--files N] DIR",
+        run: |call| log_files::main(call.arguments),
+        summary: "keeps the kernel log in files in DIR", ..DEFAULT },
+    Applet { name: "time", kind: Service,
+        run: |_| time::main(),
+        summary: "keeps the system clock right", ..DEFAULT },
+    Applet { name: "health", kind: Service,
+        run: |_| engine::health::main(),
+        summary: "runs the health checks of containers", ..DEFAULT },
+    Applet { name: "vsock", kind: Service,
+        run: |_| vsock::main(),
+        summary: "offers ssh and the podman API to the host over vsock", ..DEFAULT },
+    Applet { name: "image-sync", kind: Service,
+        run: |_| image_sync::main(),
+        summary: "syncs the data disk after each change of podman's images", ..DEFAULT },
+    Applet { name: "data", kind: OneShot, arguments: "[OPTION...]",
+        run: |call| data::main(call.arguments),
+        summary: "finds, formats, checks, grows and mounts the data disk", ..DEFAULT },
+    Applet { name: "share", kind: OneShot,
+        run: |_| share::main(),
+        summary: "mounts folders that the host shares", ..DEFAULT },
+    Applet { name: "cloud", kind: OneShot, arguments: "[scripts]",
+        run: |call| cloud::main(call.arguments),
+        summary: "applies the cloud-init configuration of a cidata disk", ..DEFAULT },
+    Applet { name: "hostkey", kind: OneShot,
+        run: |_| data::hostkey::main(),
+        summary: "makes the host key of sshd if the data disk has none", ..DEFAULT },
+    Applet { name: "swap", kind: OneShot,
+        run: |_| swap::main(),
+        summary: "turns swap on as the flags ask", ..DEFAULT },
+    Applet { name: "timezone", kind: OneShot,
+        run: |_| time::zone::main(),
+        summary: "sets the time zone of the machine and of its hardware clock", ..DEFAULT },
+    Applet { name: "registries", kind: OneShot,
+        run: |_| registries::main(),
+        summary: "gives podman the registry files of the data disk", ..DEFAULT },
+    Applet { name: "boot-script", kind: OneShot, arguments: "bootsync|bootlocal",
+        run: |call| boot_script::main(call.arguments),
+        summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
+    Applet { name: "user-services", kind: OneShot,
+        run: |call| service::own_main(&Place::real(call.control)),
+        summary: "loads and starts the services of the data disk", ..DEFAULT },
+    Applet { name: "upgrade-commit", kind: OneShot,
+        run: |call| upgrade::trial::main(call.control),
+        summary: "keeps a version on trial once it is ready, or starts the previous one",
+        ..DEFAULT },
+    Applet { name: "containers-start", kind: OneShot,
+        run: |_| engine::restart::main(),
+        summary: "starts the containers whose restart policy asks for it", ..DEFAULT },
+    Applet { name: "containers-stop", kind: OneShot,
+        run: |_| containers::main(),
+        summary: "stops all containers at shutdown and keeps their restart policies", ..DEFAULT },
+
+    Applet { name: "health-hook", kind: Compat,
+        run: |_| engine::health::hook(),
+        summary: "tells `b2p health` of a new container, as a hook of the OCI runtime", ..DEFAULT },
+    Applet { name: "systemctl", kind: Compat, arguments: "VERB [NAME...]",
+        run: |call| systemctl::main(call.control, call.arguments),
+        summary: "translates the most common verbs of systemctl(1)", ..DEFAULT },
+    Applet { name: "podman", kind: Compat,
+        run: |_| containers::covered(),
+        summary: "refuses to run while containers-stop has it in the place of podman", ..DEFAULT },
+];
+
+/// Fields that most rows leave empty.
+const DEFAULT: Applet = Applet {
+    name: "",
+    aliases: &[],
+    kind: Kind::Client,
+    arguments: "",
+    run: |_| 2,
+    summary: "",
+    details: "",
+};
+
+/// Returns the applet of this name or alias.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Applet> {
+    APPLETS
+        .iter()
+        .find(|applet| applet.name == name || applet.aliases.contains(&name))
+}
+
+/// Splits a command line into the name of the applet and its arguments. The name is the file
+/// name of the program if that is an applet, else the first argument, else `help`.
+#[must_use]
+pub fn split(argv: &[String]) -> (&str, &[String]) {
+    let (program, arguments) = match argv.split_first() {
+        Some((path, arguments)) => (path.rsplit('/').next().unwrap_or_default(), arguments),
+        None => ("", argv),
+    };
+    if find(program).is_some() {
+        return (program, arguments);
+    }
+    match arguments.split_first() {
+        Some((name, rest)) => (name, rest),
+        None => ("help", arguments),
+    }
+}
+
+/// Runs the applet `name` and returns the exit status.
+pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
+    let Some(applet) = find(name) else {
+        return help::unknown_command(name);
+    };
+    let call = Invocation {
+        control,
+        name: applet.name,
+        arguments,
+    };
+    let asks_help = arguments.iter().any(|argument| argument == "--help");
+    match applet.kind {
+        // `b2p log` reads the word itself: its options have values.
+        Kind::Client if asks_help && applet.name != "log" => help::command(applet),
+        Kind::Service | Kind::OneShot => {
+            sys::kmsg::init_logger(::log::LevelFilter::Info);
+            (applet.run)(&call)
+        }
+        Kind::Client | Kind::Compat => (applet.run)(&call),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_name_or_the_first_argument() {
+        for (line, name, count) in [
+            ("/sbin/poweroff -f", "poweroff", 1),
+            ("systemctl reboot", "systemctl", 1),
+            ("/usr/bin/b2p status --json", "status", 1),
+            ("b2p.old boot", "boot", 0),
+            ("b2p", "help", 0),
+            ("", "help", 0),
+        ] {
+            let argv = words(line);
+            let (called, arguments) = split(&argv);
+            assert_eq!((called, arguments.len()), (name, count), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_row_is_whole_and_every_name_has_one_row() {
+        let mut names: Vec<&str> = Vec::new();
+        for applet in APPLETS {
+            names.extend([applet.name].iter().chain(applet.aliases));
+            assert!(!applet.summary.is_empty(), "{}", applet.name);
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    /// Returns a client of a socket that does not exist.
+    fn nowhere() -> ControlClient {
+        ControlClient {
+            path: "/nonexistent/control".into(),
+            patience: std::time::Duration::from_millis(1),
+        }
+    }
+
+    #[test]
+    fn every_command_runs() {
+        // Help is asked for, so that none of them does anything.
+        for applet in APPLETS.iter().filter(|a| a.kind == Kind::Client) {
+            let status = run(&nowhere(), applet.name, &words("--help"));
+            assert_eq!(status, 0, "{}", applet.name);
+        }
+        for name in ["status", "boot", "reload", "cancel", "rescue"] {
+            assert_eq!(run(&nowhere(), name, &[]), 1, "{name}");
+        }
+        for name in ["start", "stop", "restart", "load"] {
+            assert_eq!(run(&nowhere(), name, &[]), 2, "{name}");
+            assert_eq!(run(&nowhere(), name, &words("web")), 1, "{name}");
+        }
+        assert_eq!(run(&nowhere(), "systemctl", &words("--help")), 0);
+        assert_eq!(run(&nowhere(), "statsu", &[]), 2);
+        assert_eq!(run(&nowhere(), "statsu", &words("--help")), 2);
+        assert_eq!(run(&nowhere(), "version", &[]), 0);
+    }
+}

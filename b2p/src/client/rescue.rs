@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p rescue`: a root shell on each console; the services go on.
+
+use control::Request;
+
+use crate::common::control_client::{self, ControlClient};
+use crate::common::terminal::complain;
+
+/// Runs `b2p rescue` and returns the exit status.
+pub fn main(control: &ControlClient) -> i32 {
+    match control.ask(&Request::Rescue) {
+        Ok(_) => 0,
+        Err(failure) => {
+            complain(&control_client::line(&failure, "b2p rescue"));
+            1
+        }
+    }
+}

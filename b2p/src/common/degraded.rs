@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The degraded lines of a helper: what it was asked for and could not do.
+//!
+//! A helper that runs as the service NAME leaves them in /run/boot2podman/NAME.degraded, one
+//! line `degraded NAME: WHY` each. PID 1 reads the file when the helper has ended
+//! (`init::ready`), and then shows and logs the lines. An empty file withdraws the lines of an
+//! earlier run.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use log::warn;
+
+/// Directory of the files.
+const DIR: &str = "/run/boot2podman";
+
+/// The degraded lines of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Degraded {
+    service: String,
+    reasons: Vec<String>,
+}
+
+impl Degraded {
+    /// No lines yet for the service of this name.
+    #[must_use]
+    pub fn of(service: &str) -> Degraded {
+        Degraded {
+            service: service.to_owned(),
+            reasons: Vec::new(),
+        }
+    }
+
+    /// Adds a reason and logs it as `NAME: WHY`; a reason that is there already does neither.
+    pub fn warn(&mut self, why: impl Display) {
+        if self.add(&why) {
+            warn!("{}: {}", self.service, one_line(&why.to_string()));
+        }
+    }
+
+    /// Adds a reason without logging it; returns true if it is a new one.
+    pub fn add(&mut self, why: impl Display) -> bool {
+        let why = one_line(&why.to_string());
+        let new = !self.reasons.contains(&why);
+        if new {
+            self.reasons.push(why);
+        }
+        new
+    }
+
+    /// Writes the file and returns the helper's exit status: 1 if it cannot be written.
+    #[must_use]
+    pub fn report(&self) -> i32 {
+        match self.write(Path::new(DIR)) {
+            Ok(()) => 0,
+            Err(why) => {
+                warn!("{}: {why}", self.service);
+                1
+            }
+        }
+    }
+
+    /// Writes the file in `dir`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), String> {
+        let path = dir.join(format!("{}.degraded", self.service));
+        sys::files::replace(&path, self.text().as_bytes(), 0o644)
+    }
+
+    fn text(&self) -> String {
+        let line = |why: &String| format!("degraded {}: {why}\n", self.service);
+        self.reasons.iter().map(line).collect()
+    }
+}
+
+/// Replaces every control character by a space: PID 1 reads lines, and consoles show them.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn each_reason_is_one_line_and_is_there_once() {
+        let mut degraded = Degraded::of("share");
+        degraded.warn("a at /a:\nno server");
+        assert!(!degraded.add("a at /a: no server"));
+        assert!(degraded.add(format_args!("b at {}", "/b")));
+        let dir = std::env::temp_dir().join(format!("b2p-degraded-{}", std::process::id()));
+        degraded.write(&dir).unwrap();
+        let text = std::fs::read_to_string(dir.join("share.degraded")).unwrap();
+        let lines = [
+            "degraded share: a at /a: no server",
+            "degraded share: b at /b",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+        Degraded::of("share").write(&dir).unwrap();
+        assert!(
+            std::fs::read(dir.join("share.degraded"))
+                .unwrap()
+                .is_empty()
+        );
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
