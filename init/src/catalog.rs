@@ -4,7 +4,7 @@
 use services::{KillMode, ReadyWhen, Restart, ServiceDef, Socket};
 
 use crate::data_disk;
-use sys::paths::{API, B2P, HEALTH, LOG, SELF};
+use sys::paths::{B2P, HEALTH_SOCKET, INIT, LOG_DIR, PODMAN_SOCKET};
 use sys::service_names::REGISTRIES;
 
 /// A process of its own: a disk takes as long as it likes. Its repair may take two
@@ -67,9 +67,6 @@ pub(crate) const EXTENSIONS: ServiceDef = ServiceDef {
     late_ms: 60_000,
     ..ServiceDef::DEFAULT
 };
-
-/// Where `b2p cloud` keeps what it has read, once it has read anything.
-pub const CLOUDED: &str = "/run/boot2podman/cloud";
 
 /// Before what depends on who may log in and who is trusted. Its own limit is a minute
 /// (b2p/src/cloud/mod.rs). A daemon that `bootcmd` starts lives on.
@@ -134,7 +131,7 @@ pub(crate) const UPGRADE: ServiceDef = ServiceDef {
 pub(crate) const LATE_DRIVERS: ServiceDef = ServiceDef {
     name: "late-drivers",
     why: "every device that is there has its driver; what comes later, PID 1 hears of",
-    argv: &[SELF, "coldplug"],
+    argv: &[INIT, "coldplug"],
     ready: ReadyWhen::Exit,
     restart: Restart::Never,
     after_ready: true,
@@ -221,7 +218,7 @@ pub(crate) const PODMAN: ServiceDef = ServiceDef {
     why: "the API that podman --remote, docker and the bindings talk to",
     env: GO,
     socket: Some(Socket {
-        path: API,
+        path: PODMAN_SOCKET,
         mode: 0o660,
         gid: 0,
         datagram: false,
@@ -240,7 +237,7 @@ pub(crate) const HEALTH_CHECKS: ServiceDef = ServiceDef {
     why: "health checks of containers, when they are due; podman has no clock of its own",
     argv: &[B2P, "health"],
     socket: Some(Socket {
-        path: HEALTH,
+        path: HEALTH_SOCKET,
         // A container of anybody's begins; who says so, the kernel says.
         mode: 0o666,
         gid: 0,
@@ -270,7 +267,7 @@ pub(crate) const SYSLOG: ServiceDef = ServiceDef {
 pub(crate) const LOG_FILES: ServiceDef = ServiceDef {
     name: "log-files",
     why: "the log is kept in files, bounded, to be read after a reboot",
-    argv: &[B2P, "log-files", LOG],
+    argv: &[B2P, "log-files", LOG_DIR],
     after: KEPT,
     after_ready: true,
     ..ServiceDef::DEFAULT

@@ -1,6 +1,6 @@
 //! What the data disk says of the configuration takes effect: for what has not begun.
 //!
-//! `b2p data` has put it under [`config_sources::DISK_CONFIG_DIR`], in RAM, before it ended. It is taken
+//! `b2p data` has put it under [`sys::paths::DISK_CONFIG_DIR`], in RAM, before it ended. It is taken
 //! before that end counts, so that the services which wait for the disk find their
 //! rows as the disk wants them.
 
@@ -21,7 +21,7 @@ pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
         return; // the report is the last that it writes
     }
     state.disk_config_applied = true;
-    if !Path::new(config_sources::DISK_CONFIG_DIR).exists() {
+    if !Path::new(sys::paths::DISK_CONFIG_DIR).exists() {
         return;
     }
     let (config, complaints) = config_sources::read();

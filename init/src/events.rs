@@ -265,7 +265,7 @@ fn rerun_on_hotplug(state: &mut SystemState, manager: &mut Manager) {
     }
     // A drive on a slow bus, which nobody has waited for. Once is enough.
     let both = [catalog::CLOUD.name, catalog::CLOUD_SCRIPTS.name];
-    if state.disc && (Path::new(catalog::CLOUDED).exists() || rerun_oneshots(manager, &both)) {
+    if state.disc && (Path::new(sys::paths::CLOUD_DIR).exists() || rerun_oneshots(manager, &both)) {
         state.disc = false;
     }
 }

@@ -9,9 +9,8 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 
 use sys::files::{read_bounded, replace};
+use sys::paths::AUTHORIZED_KEYS;
 
-/// What sshd_config names as the file of keys for everybody who may log in.
-const KEYS: &str = "/run/boot2podman/authorized_keys";
 /// 2026-01-01 in seconds since 1970: no image is older, so no clock may be.
 const EARLIEST_CLOCK: i64 = 1_767_225_600;
 
@@ -57,7 +56,7 @@ fn random_id() -> std::io::Result<String> {
 pub fn write_keys(config: &Config) -> Result<(), String> {
     let mut text = config.ssh_keys.join("\n");
     text.push('\n');
-    replace(Path::new(KEYS), text.as_bytes(), 0o644)?;
+    replace(Path::new(AUTHORIZED_KEYS), text.as_bytes(), 0o644)?;
     if config.sshd && config.ssh_keys.is_empty() {
         warn!(
             "no ssh key: nobody can log in but at a console; give one with b2p.ssh_key=\"ssh-ed25519 AAAA… you\""
@@ -71,8 +70,8 @@ pub fn write_keys(config: &Config) -> Result<(), String> {
 /// # Errors
 /// What could not be read or written.
 pub fn add_keys(config: &Config) -> Result<(), String> {
-    let path = Path::new(KEYS);
-    let bytes = read_bounded(path, 1 << 20).map_err(|e| format!("{KEYS}: {e}"))?;
+    let path = Path::new(AUTHORIZED_KEYS);
+    let bytes = read_bounded(path, 1 << 20).map_err(|e| format!("{AUTHORIZED_KEYS}: {e}"))?;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     for key in &config.ssh_keys {
         if !text.lines().any(|line| line == key) {

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, statfs};
+use sys::paths::RUNTIME_DIR;
 
 /// One mount: what, where, how, and why.
 struct Row {
@@ -79,7 +80,7 @@ const LATE: &[Row] = &[
 /// Directories that are new at every boot: path, mode, owner, why.
 #[rustfmt::skip]
 const DIRECTORIES: &[(&str, u32, u32, &str)] = &[
-    ("/run/boot2podman", 0o755, 0, "our own state: addresses of sockets, keys, resolv.conf"),
+    (RUNTIME_DIR, 0o755, 0, "our own state: addresses of sockets, keys, resolv.conf"),
     ("/run/sshd",        0o755, 0, "sshd's unprivileged half lives in it"),
     ("/run/lock",        0o1777, 0, "lock files of programs that are not root"),
     ("/run/podman",      0o755, 0, "the API's socket; core's group gets in by the socket's own mode"),

@@ -12,15 +12,10 @@ use services::{
 use crate::state::{Degraded, SystemState};
 use sys::clock::now;
 use sys::files::{read_bounded, replace};
-use sys::paths::API;
+use sys::paths::{PODMAN_SOCKET, READY, RUNTIME_DIR};
 use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
 
-/// The line, for whoever comes later.
-const READY_FILE: &str = "/run/boot2podman/ready";
-/// Where helpers that have ended say what they could not do, each in a file
-/// `<service>.degraded` of lines `degraded <what>: <why>`.
-const REPORT_DIR: &str = "/run/boot2podman";
 /// More of such a file is not read.
 const MAX_REPORT_BYTES: u64 = 16 * 1024;
 /// The console log level after the boot: warnings still break into what a
@@ -46,7 +41,7 @@ pub fn announce(state: &mut SystemState, manager: &mut Manager) {
     }
     let line = ready_line(state, manager);
     kmsg::write(kmsg::console_visible(5), &line);
-    write(READY_FILE, &format!("{line}\n"));
+    write(READY, &format!("{line}\n"));
     write_degraded(state);
     kmsg::set_console_level(CONSOLE_LEVEL);
     syscall::expedite_rcu(false);
@@ -118,7 +113,7 @@ fn finished_gates(manager: &Manager) -> Vec<&'static str> {
 
 /// Takes what the helper of this service could not do; whether it says anything.
 fn read_report(state: &mut SystemState, name: &str) -> bool {
-    let path = Path::new(REPORT_DIR).join(name).with_extension("degraded");
+    let path = Path::new(RUNTIME_DIR).join(name).with_extension("degraded");
     let text = read_bounded(&path, MAX_REPORT_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     for (what, why) in parse_report(&text) {
@@ -194,7 +189,11 @@ fn ready_line(state: &SystemState, manager: &Manager) -> String {
             || "none".to_owned(),
             |(_, addr)| SocketAddr::new(*addr, 22).to_string(),
         );
-    let api = if good("podman") { API } else { "none" };
+    let api = if good("podman") {
+        PODMAN_SOCKET
+    } else {
+        "none"
+    };
     let data = state.data.device.as_deref().unwrap_or("ram");
     let init = now().saturating_sub(state.started);
     format!(

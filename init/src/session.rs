@@ -6,10 +6,7 @@ use std::path::Path;
 use config::Config;
 
 use sys::files::replace;
-
-/// sshd_config and /etc/profile include these.
-const SSHD_CONFIG: &str = "/run/boot2podman/session/sshd.conf";
-const PROFILE_SCRIPT: &str = "/run/boot2podman/session/profile.sh";
+use sys::paths::{SESSION_PROFILE, SESSION_SSHD_CONFIG};
 
 /// Commands over ssh see no profile: people's tools call sbin by name.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
@@ -28,12 +25,12 @@ const ACCOUNT_FILES: &[&str] = &["passwd", "group", "shadow", "subuid", "subgid"
 pub fn write_environment(config: &Config) -> Result<(), String> {
     let all = config.variables();
     replace(
-        Path::new(SSHD_CONFIG),
+        Path::new(SESSION_SSHD_CONFIG),
         sshd_config(&config.user, &all).as_bytes(),
         0o644,
     )?;
     replace(
-        Path::new(PROFILE_SCRIPT),
+        Path::new(SESSION_PROFILE),
         profile_script(&all).as_bytes(),
         0o644,
     )

@@ -108,6 +108,8 @@ pub struct ServiceDef {
     pub gates_ready: bool,
     /// Milliseconds after which not being ready is said; `gates` then lets go.
     pub late_ms: u64,
+    /// Reason that is given for lateness, with `{}` for `late_ms` in seconds; empty: a general one.
+    pub late_hint: &'static str,
     /// The signal that asks it to end; with a terminal it gets SIGHUP as well.
     pub stop_signal: i32,
     /// Milliseconds between that and SIGKILL.
@@ -145,6 +147,7 @@ impl ServiceDef {
         after_ready: false,
         gates_ready: false,
         late_ms: 10_000,
+        late_hint: "",
         stop_signal: libc::SIGTERM,
         grace_ms: 3_000,
         kill: KillMode::Process,
@@ -157,6 +160,23 @@ impl ServiceDef {
         limits: &[],
         oom_score_adj: 0,
     };
+
+    /// Definition of a program that runs once, and is ready when it has ended with status 0.
+    pub const ONE_SHOT: ServiceDef = ServiceDef {
+        ready: ReadyWhen::Exit,
+        restart: Restart::Never,
+        ..ServiceDef::DEFAULT
+    };
+
+    /// Returns the reason why the service is not ready `late_ms` after its start.
+    #[must_use]
+    pub fn late_reason(&self) -> String {
+        let seconds = (self.late_ms / 1000).to_string();
+        match self.late_hint {
+            "" => format!("not ready within {seconds} s"),
+            hint => hint.replace("{}", &seconds),
+        }
+    }
 
     /// Whether it waits for a connection before it is started.
     #[must_use]

@@ -8,14 +8,12 @@ use std::path::Path;
 use config::{Config, Diagnostic, FwCfg, Sources};
 
 use crate::files::read_bounded;
+use crate::paths::DISK_CONFIG_DIR;
 
 /// Our corner of fw_cfg (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
 /// All of SMBIOS, as the kernel found it (dmi_scan.c); for root only.
 const SMBIOS: &str = "/sys/firmware/dmi/tables/DMI";
-/// Where `b2p data` puts what the data disk says, a file each: config, hostname,
-/// environment (lines `NAME=value`), hooks (their names).
-pub const DISK_CONFIG_DIR: &str = "/run/boot2podman/kept";
 /// More than this of one entry is not read: no setting is that long.
 pub const MAX_ENTRY_BYTES: u64 = 64 * 1024;
 

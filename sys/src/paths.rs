@@ -1,29 +1,77 @@
-//! Paths that more than one program of the machine names.
+// SPDX-License-Identifier: Apache-2.0
+//! Paths that more than one program of the machine names, and everything in
+//! [`RUNTIME_DIR`].
+//!
+//! Two sockets in that directory are named by the protocols that they carry:
+//! `control::PATH` and `services::notify::PATH`.
 
-/// Our own binary under the name the userland knows.
-pub const SELF: &str = "/usr/lib/boot2podman/init";
+/// Directory of the state of this boot, `/run/boot2podman`, or the path of a file in it.
+macro_rules! runtime {
+    () => {
+        "/run/boot2podman"
+    };
+    ($name:literal) => {
+        concat!(runtime!(), "/", $name)
+    };
+}
 
-/// The client and helper.
+/// Binary of PID 1 as the userland sees it.
+pub const INIT: &str = "/usr/lib/boot2podman/init";
+/// Binary of the client and of every helper.
 pub const B2P: &str = "/usr/bin/b2p";
-
-/// sshd_config names it.
+/// Private host key of sshd; sshd_config names it.
 pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
-
-/// The log on the disk.
-pub const LOG: &str = "/var/lib/boot2podman/log";
-
-/// Where a container's runtime says that it has begun.
-pub const HEALTH: &str = "/run/boot2podman/health.sock";
-
-/// The API's socket.
-pub const API: &str = "/run/podman/podman.sock";
-
-/// What it says when it ends: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812`, or
-/// `data=ram why=… seq=812`.
-pub const DATA_REPORT: &str = "/run/boot2podman/data";
-
-/// What is not as asked, a line each.
-pub const DEGRADED: &str = "/run/boot2podman/degraded";
-
-/// Where the services' leaves are.
+/// Directory of the log files on the data disk.
+pub const LOG_DIR: &str = "/var/lib/boot2podman/log";
+/// Socket of podman's API.
+pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+/// Cgroup below which each service has one of its own.
 pub const SERVICE_CGROUPS: &str = "/sys/fs/cgroup/system";
+
+/// Directory of the state of this boot.
+pub const RUNTIME_DIR: &str = runtime!();
+
+/// The ready line, written when the machine is ready.
+pub const READY: &str = runtime!("ready");
+/// Everything that is not as asked, one `<what>: <why>` a line.
+pub const DEGRADED: &str = runtime!("degraded");
+/// Report of `b2p data`: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812`, or
+/// `data=ram why=… seq=812`.
+pub const DATA_REPORT: &str = runtime!("data");
+/// Directory of the configuration that `b2p data` copied from the data disk: the files config,
+/// hostname, environment (lines `NAME=value`) and hooks (their names).
+pub const DISK_CONFIG_DIR: &str = runtime!("kept");
+/// Keys that may log in from this boot on; sshd_config names it.
+pub const AUTHORIZED_KEYS: &str = runtime!("authorized_keys");
+/// Fragment of sshd_config with the environment of a session.
+pub const SESSION_SSHD_CONFIG: &str = runtime!("session/sshd.conf");
+/// Fragment of /etc/profile with the environment of a session.
+pub const SESSION_PROFILE: &str = runtime!("session/profile.sh");
+/// Socket on which an OCI hook reports that a container has started.
+pub const HEALTH_SOCKET: &str = runtime!("health.sock");
+
+/// Directory of what `b2p cloud` keeps of a seed; it exists once a seed was read.
+pub const CLOUD_DIR: &str = runtime!("cloud");
+/// Mount point of the device that carries cloud-init's seed.
+pub const CLOUD_SEED: &str = runtime!("cloud/cidata");
+/// Names of the devices that carry a seed, one a line, as `b2p data` found them.
+pub const CLOUD_SEED_DEVICES: &str = runtime!("cidata");
+
+/// Plans for single network interfaces that `b2p cloud` wrote, one a line; ignored where flags
+/// ask for more than DHCP.
+pub const NETWORK_PLANS: &str = runtime!("network");
+/// Resolver configuration that `b2p net` maintains; /etc/resolv.conf links to it.
+pub const RESOLV_CONF: &str = runtime!("resolv.conf");
+/// NTP servers that DHCP named, one address a line.
+pub const NTP_SERVERS: &str = runtime!("ntp");
+/// Names of the registries that were configured from the data disk.
+pub const CONFIGURED_REGISTRIES: &str = runtime!("registries");
+
+/// Mount point of the ISO that the machine started from.
+pub const MEDIUM: &str = runtime!("medium");
+/// Directory of the mount points of extensions.
+pub const EXTENSIONS_DIR: &str = runtime!("ext");
+/// Lock that a `b2p upgrade` holds.
+pub const UPGRADE_LOCK: &str = runtime!("upgrade.lock");
+/// Directory of the mount points of `b2p upgrade`.
+pub const UPGRADE_MOUNTS: &str = runtime!("mnt");

@@ -8,11 +8,10 @@ use crate::common::paths::Paths;
 use crate::common::terminal::{complain, print};
 use crate::common::{atomic_file, regular_file, sshkey, tool};
 use crate::helpers::data::report::{Before, before};
+use sys::paths::AUTHORIZED_KEYS;
 
 /// Kept, where there is a data disk. sshd_config names it.
 const KEPT: &str = "/var/lib/boot2podman/authorized_keys";
-/// From the flags, and from the disk as it was at boot.
-const BOOT: &str = "/run/boot2podman/authorized_keys";
 /// A file of keys that is longer gets no more.
 const LONGEST: u64 = 1 << 20;
 const KEYGEN: &str = "/usr/bin/ssh-keygen";
@@ -75,7 +74,7 @@ fn list() -> Result<String, String> {
         sys::config_sources::read().0.user
     );
     let mut out = String::new();
-    for path in [BOOT, KEPT, "/root/.ssh/authorized_keys", &home] {
+    for path in [AUTHORIZED_KEYS, KEPT, "/root/.ssh/authorized_keys", &home] {
         // As `ssh-keygen -lf` it fails at a file without any.
         if !fs::metadata(path).is_ok_and(|m| m.len() > 1) {
             continue;

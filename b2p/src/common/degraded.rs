@@ -10,9 +10,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use log::warn;
-
-/// Directory of the files.
-const DIR: &str = "/run/boot2podman";
+use sys::paths::RUNTIME_DIR;
 
 /// The degraded lines of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +49,7 @@ impl Degraded {
     /// Writes the file and returns the helper's exit status: 1 if it cannot be written.
     #[must_use]
     pub fn report(&self) -> i32 {
-        match self.write(Path::new(DIR)) {
+        match self.write(Path::new(RUNTIME_DIR)) {
             Ok(()) => 0,
             Err(why) => {
                 warn!("{}: {why}", self.service);

@@ -54,6 +54,6 @@ impl Paths {
     /// Directory of the state of this boot.
     #[must_use]
     pub fn runtime(&self) -> PathBuf {
-        self.at("/run/boot2podman")
+        self.at(sys::paths::RUNTIME_DIR)
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use sys::net;
-use sys::paths::{API, HOST_KEY};
+use sys::paths::{HOST_KEY, PODMAN_SOCKET};
 use sys::service_names::CONSOLE_PREFIX;
 
 use crate::common::control_client::ControlClient;
@@ -97,7 +97,7 @@ fn text(
     out.extend(key.map(|k| format!("  host key  {k}\n")));
     if let (Some((_, addr)), Some(_)) = (addresses.first(), key) {
         out.push_str(&format!(
-            "\n  ssh {user}@{addr}\n  podman --remote --url ssh://{user}@{addr}{API} ps\n  DOCKER_HOST=ssh://{user}@{addr} docker ps\n"
+            "\n  ssh {user}@{addr}\n  podman --remote --url ssh://{user}@{addr}{PODMAN_SOCKET} ps\n  DOCKER_HOST=ssh://{user}@{addr} docker ps\n"
         ));
     }
     out.push('\n');

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 use sys::files::replace;
+use sys::paths::CONFIGURED_REGISTRIES;
 use sys::service_names::REGISTRIES;
 
 use crate::common::degraded::Degraded;
@@ -23,21 +24,23 @@ use crate::helpers::data::owner;
 const FROM: &str = "/var/lib/boot2podman/registries.conf.d";
 /// Where podman reads them.
 const TO: &str = "/etc/containers/registries.conf.d";
-/// The names of those that an earlier run has put there.
-const PUT: &str = "/run/boot2podman/registries";
 /// For one answer of podman's; it is a second on a slow machine.
 const ASKING: Duration = Duration::from_secs(20);
 
 /// The whole of it; the exit status.
 pub fn main() -> i32 {
-    let earlier = fs::read_to_string(PUT).unwrap_or_default();
+    let earlier = fs::read_to_string(CONFIGURED_REGISTRIES).unwrap_or_default();
     let (names, wrong) = take(Path::new(FROM), Path::new(TO), &earlier, asked);
     if !names.is_empty() {
         info!("registries: {}", names.join(", "));
     }
     let mut degraded = Degraded::of(REGISTRIES);
     wrong.iter().for_each(|why| degraded.warn(why));
-    let listed = replace(Path::new(PUT), names.join("\n").as_bytes(), 0o644);
+    let listed = replace(
+        Path::new(CONFIGURED_REGISTRIES),
+        names.join("\n").as_bytes(),
+        0o644,
+    );
     let status = degraded.report();
     match listed {
         Ok(()) => status,

@@ -22,7 +22,7 @@ use nix::sys::socket::{
     socket,
 };
 use sys::modules::Modules;
-use sys::paths::API;
+use sys::paths::PODMAN_SOCKET;
 use sys::{config_sources, uevent};
 
 use crate::common::degraded::Degraded;
@@ -177,7 +177,7 @@ fn shell(fd: OwnedFd) -> io::Result<()> {
 /// To the API's socket and back.
 fn engine(fd: OwnedFd) -> io::Result<()> {
     // A stream like any other, once it is there.
-    let (mut host, mut api) = (UnixStream::from(fd), UnixStream::connect(API)?);
+    let (mut host, mut api) = (UnixStream::from(fd), UnixStream::connect(PODMAN_SOCKET)?);
     let (mut from, mut to) = (host.try_clone()?, api.try_clone()?);
     let there = thread::spawn(move || {
         let done = io::copy(&mut from, &mut to);

@@ -7,7 +7,7 @@ use crate::common::args::{Arg, Args, Problem};
 use crate::common::log::record::LEVELS;
 
 /// Default directory of the log files.
-const DIR: &str = sys::paths::LOG;
+const DIR: &str = sys::paths::LOG_DIR;
 
 /// Text of `b2p log --help`.
 pub const USAGE: &str = "\

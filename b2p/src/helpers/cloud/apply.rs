@@ -172,11 +172,11 @@ pub fn network(text: &str, config: &Config, notes: &mut Notes) -> Result<(), Str
         return Ok(());
     }
     let plans = network.plans.join("\n") + "\n";
-    if fs::read_to_string(crate::helpers::net::PLANS).is_ok_and(|there| there == plans) {
+    if fs::read_to_string(sys::paths::NETWORK_PLANS).is_ok_and(|there| there == plans) {
         return Ok(()); // it has them
     }
     replace(
-        Path::new(crate::helpers::net::PLANS),
+        Path::new(sys::paths::NETWORK_PLANS),
         plans.as_bytes(),
         0o644,
     )?;

@@ -1,7 +1,7 @@
 //! The disk that says what the machine is to be: a file system with the label `cidata`
 //! (cloud-init's NoCloud), on a CD or a disk. Where it is looked for:
 //!
-//! 1. on what `b2p data` has looked at, which has noted it ([`NOTE`]); without a data
+//! 1. on what `b2p data` has looked at, which has noted it ([`CLOUD_SEED_DEVICES`]); without a data
 //!    disk's row, on quick buses;
 //! 2. in CD drives that hang on a bus whose driver is there;
 //! 3. on slow buses only where `b2p data` has gone there for want of a disk, or where the
@@ -22,15 +22,12 @@ use nix::mount::{MsFlags, mount, umount};
 use super::yaml::LONGEST;
 use crate::helpers::data::drivers::Drivers;
 use crate::helpers::data::{ioctl, scan, wait};
+use sys::paths::{CLOUD_SEED, CLOUD_SEED_DEVICES};
 
-/// Names of devices, a line each.
-pub const NOTE: &str = "/run/boot2podman/cidata";
 /// Everything that both labels need is in here; the end of a CD may not be readable.
 const HEAD: u64 = 128 * 1024;
 /// Where a host may say that there is one; for root only.
 const SERIAL: &str = "/sys/class/dmi/id/product_serial";
-/// Where it is mounted, for as long as it is read.
-const MOUNTED: &str = "/run/boot2podman/cloud/cidata";
 
 /// The device that was found.
 #[derive(Debug)]
@@ -60,7 +57,7 @@ pub struct Seed {
 /// # Errors
 /// The host says that there is one, and there is none.
 pub fn find() -> Result<Option<Device>, String> {
-    let found = match fs::read_to_string(NOTE) {
+    let found = match fs::read_to_string(CLOUD_SEED_DEVICES) {
         Ok(noted) => noted
             .lines()
             .find_map(|name| labelled(name, false, is_cidata)),
@@ -195,14 +192,14 @@ impl Device {
     /// # Errors
     /// What could not be mounted or read.
     pub fn read(&self) -> Result<Seed, String> {
-        let (node, target) = (self.node(), Path::new(MOUNTED));
+        let (node, target) = (self.node(), Path::new(CLOUD_SEED));
         info!(
             "cloud: {} is {}, {}",
             node.display(),
             self.label,
             self.kind.name()
         );
-        fs::create_dir_all(target).map_err(|e| format!("{MOUNTED}: {e}"))?;
+        fs::create_dir_all(target).map_err(|e| format!("{CLOUD_SEED}: {e}"))?;
         let flags =
             MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         mount(
@@ -214,7 +211,7 @@ impl Device {
         )
         .map_err(|e| format!("{}: mount {}: {e}", node.display(), self.kind.name()))?;
         let seed = Seed::read(target);
-        umount(target).unwrap_or_else(|e| warn!("cloud: {MOUNTED}: {e}"));
+        umount(target).unwrap_or_else(|e| warn!("cloud: {CLOUD_SEED}: {e}"));
         seed
     }
 }

@@ -31,8 +31,6 @@ use datasource::Seed;
 use diagnostics::Notes;
 use userdata::{Kind, UserData};
 
-/// What is kept for the end, and whether there is anything at all.
-const KEPT: &str = "/run/boot2podman/cloud";
 /// All of it may take so long; PID 1 waits somewhat longer (init/src/rows.rs).
 const MOST: Duration = Duration::from_secs(60);
 

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use sys::files::replace;
+use sys::paths::CLOUD_DIR;
 
 use super::diagnostics::Notes;
 use super::userdata::{Kind, UserData, kind};
-use super::{KEPT, say, user_data, written};
+use super::{say, user_data, written};
 use crate::common::{atomic_file, tool};
 
 /// cloud-init's directory: programs and people look there.
@@ -29,7 +30,7 @@ pub fn boot(commands: &[String], end: Instant, notes: &mut Notes) {
     if commands.is_empty() {
         return;
     }
-    let path = format!("{KEPT}/bootcmd");
+    let path = format!("{CLOUD_DIR}/bootcmd");
     let left = end.saturating_duration_since(Instant::now());
     let mut shell = Command::new("/bin/sh"); // in the environment that PID 1 gives
     let ran = replace(Path::new(&path), script(commands).as_bytes(), 0o700)
@@ -61,9 +62,9 @@ fn status(code: Option<i32>) -> String {
 /// # Errors
 /// What could not be written.
 pub fn keep(instance: &str, user: &[u8]) -> Result<(), String> {
-    replace(&Path::new(KEPT).join("user-data"), user, 0o600)?;
+    replace(&Path::new(CLOUD_DIR).join("user-data"), user, 0o600)?;
     replace(
-        &Path::new(KEPT).join("instance-id"),
+        &Path::new(CLOUD_DIR).join("instance-id"),
         instance.as_bytes(),
         0o644,
     )
@@ -71,7 +72,7 @@ pub fn keep(instance: &str, user: &[u8]) -> Result<(), String> {
 
 /// Runs the rest.
 pub fn main() -> i32 {
-    let kept = |name: &str| fs::read(Path::new(KEPT).join(name));
+    let kept = |name: &str| fs::read(Path::new(CLOUD_DIR).join(name));
     let (Ok(user), Ok(instance)) = (kept("user-data"), kept("instance-id")) else {
         return 0; // no such disk
     };
@@ -150,7 +151,7 @@ fn programs(dir: &Path) -> Vec<PathBuf> {
 fn first_time(instance: &[u8]) -> Result<bool, String> {
     // In RAM nothing may be where a disk that comes later would hide it.
     let disk = fs::read_to_string(sys::paths::DATA_REPORT).is_ok_and(|r| r.starts_with("data=/"));
-    let dir = Path::new(if disk { STATE } else { KEPT });
+    let dir = Path::new(if disk { STATE } else { CLOUD_DIR });
     let path = dir.join("ran");
     if sys::files::read_bounded(&path, 1 << 20).is_ok_and(|old| old == instance) {
         info!("cloud: the commands of this instance have been run before");

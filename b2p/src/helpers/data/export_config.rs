@@ -1,8 +1,9 @@
 //! What the data disk says of the configuration, copied to where PID 1 reads it
-//! ([`sys::config_sources::DISK_CONFIG_DIR`]): a disk may hang, and PID 1 must not.
+//! ([`sys::paths::DISK_CONFIG_DIR`]): a disk may hang, and PID 1 must not.
 
-use sys::config_sources::{DISK_CONFIG_DIR, MAX_ENTRY_BYTES};
+use sys::config_sources::MAX_ENTRY_BYTES;
 use sys::files;
+use sys::paths::DISK_CONFIG_DIR;
 use sys::service_names::{CONFIGURED_ON_DISK, REGISTRIES};
 
 use super::profile;

@@ -121,8 +121,12 @@ fn note_cidata(paths: &Paths, devices: &[Device]) {
         .filter(named)
         .map(|d| format!("{}\n", d.name))
         .collect();
-    sys::files::replace(&paths.at(datasource::NOTE), names.as_bytes(), 0o644)
-        .unwrap_or_else(|e| warn!("{e}"));
+    sys::files::replace(
+        &paths.at(sys::paths::CLOUD_SEED_DEVICES),
+        names.as_bytes(),
+        0o644,
+    )
+    .unwrap_or_else(|e| warn!("{e}"));
 }
 
 /// Keys that may log in besides, as root and core.

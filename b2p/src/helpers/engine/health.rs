@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::is_id;
 
 /// The socket that PID 1 holds.
-const SOCKET: &str = sys::paths::HEALTH;
+const SOCKET: &str = sys::paths::HEALTH_SOCKET;
 
 /// Serves until there is nothing left to do.
 pub fn main() -> i32 {

@@ -12,11 +12,10 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::helpers::cloud::datasource;
 use crate::helpers::data::drivers::Drivers;
 use crate::helpers::data::wait;
+use sys::paths::MEDIUM;
 
 /// On the data disk; in RAM without one.
 pub const DISK: &str = "/var/lib/boot2podman/ext";
-/// Where an ISO is mounted, for as long as an extension of it is used.
-const MEDIUM: &str = "/run/boot2podman/medium";
 /// Where they are on it: as `make iso EXT=` puts them, or a person.
 const ON_MEDIUM: &[&str] = &["boot/ext", "ext"];
 /// How an ISO's label begins (initramfs/src/iso.rs).

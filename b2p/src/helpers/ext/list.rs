@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::find::{self, Stem, Time};
-use super::{MOUNTED, fitting, text};
+use super::{fitting, text};
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Screen, print};
 use crate::common::units;
+use sys::paths::EXTENSIONS_DIR;
 
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
@@ -28,7 +29,7 @@ pub fn main() -> i32 {
 
 fn row(stem: &Stem) -> Vec<Cell> {
     let name = stem.name();
-    let added = find::is_mounted(&Path::new(MOUNTED).join(&name));
+    let added = find::is_mounted(&Path::new(EXTENSIONS_DIR).join(&name));
     let what = text(stem).and_then(|text| Ok(fitting(stem, &text)?.packages()));
     let (state, what) = match what {
         Ok(what) if added => (("added", Colour::Green), what),

@@ -20,6 +20,7 @@ use log::info;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::MsFlags;
 use sys::modules::Modules;
+use sys::paths::EXTENSIONS_DIR;
 
 use crate::common::degraded::Degraded;
 use crate::common::terminal::{complain, print};
@@ -29,8 +30,6 @@ use find::{Stem, Time};
 use links::Done;
 use manifest::{LONGEST, Machine, Manifest};
 
-/// Where images are mounted, each under its name, with a copy of its manifest beside.
-const MOUNTED: &str = "/run/boot2podman/ext";
 /// Where programs look for libraries.
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 /// It says which C library it is of.
@@ -97,7 +96,7 @@ fn take(stem: &Stem) -> Result<String, String> {
         return Err("only root may add one: sudo b2p ext add".into());
     }
     let name = stem.name();
-    let target = Path::new(MOUNTED).join(&name);
+    let target = Path::new(EXTENSIONS_DIR).join(&name);
     fs::create_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
     let _alone = lock()?;
     let text = text(stem)?;
@@ -122,7 +121,7 @@ fn take(stem: &Stem) -> Result<String, String> {
 
 /// Nobody else adds anything for as long as this is held.
 fn lock() -> Result<Flock<fs::File>, String> {
-    let path = Path::new(MOUNTED).join(".lock");
+    let path = Path::new(EXTENSIONS_DIR).join(".lock");
     let file = fs::File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| format!("{}: {e}", path.display()))
 }

@@ -35,14 +35,11 @@ use sys::clock::now;
 use sys::files::replace;
 use sys::hostname;
 use sys::net::{SYS_CLASS_NET, ethernet_interfaces, interface_addresses};
+use sys::paths::{NETWORK_PLANS, RESOLV_CONF};
 
 use card::Card;
 use firewall::Guard;
 use plan::Plan;
-
-/// Where `b2p cloud` puts words for single cards, a line each; they hold where the kernel
-/// flags say no more than DHCP.
-pub const PLANS: &str = "/run/boot2podman/network";
 
 /// The ready line waits for five seconds (init/src/rows.rs).
 const PATIENCE: Millis = 4_000;
@@ -57,7 +54,7 @@ pub fn main(words: &[String]) -> ! {
         std::process::exit(2)
     });
     let single = match plan {
-        Plan::Dhcp(None) => std::fs::read_to_string(PLANS).unwrap_or_default(),
+        Plan::Dhcp(None) => std::fs::read_to_string(NETWORK_PLANS).unwrap_or_default(),
         _ => String::new(),
     };
     let single = plan::lines(&single);
@@ -106,7 +103,7 @@ impl Network {
     fn run(&mut self) -> io::Result<std::convert::Infallible> {
         let links = netlink::news()?;
         let clock = clock()?;
-        let resolv = Path::new(resolv::PATH);
+        let resolv = Path::new(RESOLV_CONF);
         if !resolv.exists() {
             resolv::write(resolv, &resolv::text(&[], &[]))?;
         }
@@ -210,8 +207,8 @@ impl Network {
             return;
         }
         self.dns = !dns.is_empty();
-        if let Err(e) = resolv::write(Path::new(resolv::PATH), &resolv::text(&dns, &domains)) {
-            error!("{}: {e}", resolv::PATH);
+        if let Err(e) = resolv::write(Path::new(RESOLV_CONF), &resolv::text(&dns, &domains)) {
+            error!("{}: {e}", RESOLV_CONF);
         }
     }
 
@@ -222,11 +219,7 @@ impl Network {
         if text == self.ntp {
             return;
         }
-        match replace(
-            Path::new(crate::helpers::time::SERVERS),
-            text.as_bytes(),
-            0o644,
-        ) {
+        match replace(Path::new(sys::paths::NTP_SERVERS), text.as_bytes(), 0o644) {
             Ok(()) => self.ntp = text,
             Err(e) => error!("{e}"),
         }

@@ -16,8 +16,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sys::files::read_bounded;
 
-/// Where /etc/resolv.conf points.
-pub const PATH: &str = "/run/boot2podman/resolv.conf";
 /// Where aardvark-dns says which process it is; root's. A user's has pasta between it
 /// and the machine.
 const AARDVARK: &str = "/run/containers/networks/aardvark-dns/aardvark.pid";

@@ -24,12 +24,11 @@ use log::{debug, info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use sys::modules::Modules;
+use sys::paths::NTP_SERVERS;
 
 use clocks::Host;
 use drift::{Look, Ms, Verdict, compare, seconds, step};
 
-/// The time servers that DHCP told of, an address a line.
-pub const SERVERS: &str = "/run/boot2podman/ntp";
 /// How often the clocks are compared.
 const LOOK: Ms = 60_000;
 /// How often a server is asked whose time is only to be kept (RFC 5905: at least
@@ -75,7 +74,7 @@ struct Keeper {
 impl Keeper {
     fn new(config: &Config) -> io::Result<Keeper> {
         let told = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let dir = Path::new(SERVERS).parent().unwrap_or(Path::new("/run"));
+        let dir = Path::new(NTP_SERVERS).parent().unwrap_or(Path::new("/run"));
         told.add_watch(dir, AddWatchFlags::IN_MOVED_TO)?;
         let host = host(config);
         let mut keeper = Keeper {
@@ -120,7 +119,7 @@ impl Keeper {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
-        let name = Path::new(SERVERS).file_name();
+        let name = Path::new(NTP_SERVERS).file_name();
         let events = self.told.read_events().unwrap_or_default();
         if events.iter().any(|e| e.name.as_deref() == name) {
             self.learn();
@@ -130,7 +129,7 @@ impl Keeper {
 
     /// Takes the servers that are named now; new ones are asked at once.
     fn learn(&mut self) {
-        let told = fs::read_to_string(SERVERS).unwrap_or_default();
+        let told = fs::read_to_string(NTP_SERVERS).unwrap_or_default();
         let servers = servers(self.named.as_deref(), &told);
         if servers != self.servers {
             self.failures = 0;

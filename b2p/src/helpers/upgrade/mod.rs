@@ -27,9 +27,8 @@ use place::Place;
 use source::Source;
 
 use crate::common::terminal::{complain, print};
+use sys::paths::UPGRADE_LOCK;
 
-/// One at a time.
-const LOCK: &str = "/run/boot2podman/upgrade.lock";
 /// GRUB's environment, on its partition.
 const GRUBENV: &str = "grub/grubenv";
 
@@ -92,7 +91,7 @@ fn run(wish: &Wish<'_>) -> Result<(), String> {
 
 /// Keeps others away, or waits for them to end.
 fn lock(how: FlockArg) -> Result<Flock<File>, String> {
-    let file = File::create(LOCK).map_err(|e| format!("{LOCK}: {e}"))?;
+    let file = File::create(UPGRADE_LOCK).map_err(|e| format!("{UPGRADE_LOCK}: {e}"))?;
     let locked = Flock::lock(file, how);
     locked.map_err(|_| "another one is at work".to_owned())
 }

@@ -9,9 +9,8 @@ use nix::mount::{MntFlags, MsFlags, mount as mount2, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::common::tool;
+use sys::paths::UPGRADE_MOUNTS;
 
-/// Below it they are.
-const DIR: &str = "/run/boot2podman/mnt";
 /// Nothing on them is run, nor is it a device.
 const PLAIN: MsFlags = MsFlags::MS_NOSUID
     .union(MsFlags::MS_NODEV)
@@ -67,7 +66,7 @@ impl Drop for Mounted {
 }
 
 fn place(name: &str) -> Result<PathBuf, String> {
-    let dir = Path::new(DIR).join(name);
+    let dir = Path::new(UPGRADE_MOUNTS).join(name);
     fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     Ok(dir)
 }

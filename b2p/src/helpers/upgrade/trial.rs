@@ -18,9 +18,8 @@ use super::{change, mounts, place};
 use crate::common::control_client::ControlClient;
 use crate::common::degraded::Degraded;
 use crate::helpers::data::wait;
+use sys::paths::READY;
 
-/// PID 1 writes it when the machine is ready (`init/src/ready.rs`).
-const READY: &str = "/run/boot2podman/ready";
 /// PID 1 waits for nothing longer than four minutes; whoever is not ready then hangs.
 const LIMIT: Duration = Duration::from_secs(600);
 /// What an orderly shutdown may take.
