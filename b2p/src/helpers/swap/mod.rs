@@ -53,7 +53,7 @@ fn all(config: &Config) -> Vec<(String, Result<String, String>)> {
         });
     }
     if let Some(disk) = &config.swapfile {
-        let what = format!("swapfile={}", disk.to_string());
+        let what = format!("swapfile={disk}");
         outcomes.push((what, tcswp::take(disk, wait)));
     }
     outcomes
