@@ -107,6 +107,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The text of the error, for callers whose errors are still text.
+impl From<Error> for String {
+    fn from(error: Error) -> String {
+        error.to_string()
+    }
+}
+
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Error {
         Error::of(Cause::Errno(errno))
