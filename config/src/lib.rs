@@ -19,6 +19,7 @@ mod diagnostic;
 mod flags;
 mod markdown;
 mod net;
+mod net_args;
 mod options;
 mod origin;
 mod reader;

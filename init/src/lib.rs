@@ -17,6 +17,7 @@ pub mod identity;
 pub mod modprobe;
 pub mod module_prefetch;
 pub mod mounts;
+pub mod net_interface;
 pub mod options;
 pub mod power_button;
 pub mod ready;

@@ -7,7 +7,7 @@ use services::{ServiceDef, Socket};
 
 pub use crate::catalog::SHARES;
 use crate::catalog::*;
-use crate::{console, root};
+use crate::{console, net_interface, root};
 use sys::paths::B2P;
 
 /// Who may use the API besides root.
@@ -65,12 +65,12 @@ fn plain(config: &Config) -> Vec<ServiceDef> {
 }
 
 fn net(net: &Net) -> Option<ServiceDef> {
-    let words = sys::net::arguments(net)?;
-    let argv = [B2P.to_owned(), "net".to_owned()].into_iter().chain(words);
+    let args = net.helper_args()?;
+    let argv = [B2P.to_owned(), "net".to_owned()].into_iter().chain(args);
     // Made once in a boot and kept for its whole life.
     let argv: Vec<&'static str> = argv.map(|w| &*w.leak()).collect();
     // Without a card there is nothing to wait for; one may be plugged in.
-    let gates_ready = sys::net::missing(net).is_none();
+    let gates_ready = net_interface::missing_interface(net).is_none();
     Some(ServiceDef {
         argv: argv.leak(),
         gates_ready,

@@ -34,6 +34,7 @@ pub fn write_environment(config: &Config) -> Result<(), String> {
         profile_script(&all).as_bytes(),
         0o644,
     )
+    .map_err(String::from)
 }
 
 /// The first SetEnv that applies is the one (sshd_config(5)): each has everything.

@@ -64,7 +64,7 @@ impl Degraded {
     /// The file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), String> {
         let path = dir.join(format!("{}.degraded", self.service));
-        sys::files::replace(&path, self.text().as_bytes(), 0o644)
+        sys::files::replace(&path, self.text().as_bytes(), 0o644).map_err(String::from)
     }
 
     fn text(&self) -> String {

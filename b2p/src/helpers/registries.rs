@@ -69,7 +69,7 @@ fn take(
         let name = name.to_string_lossy().into_owned();
         match replace(&to.join(&name), &bytes, 0o644) {
             Ok(()) => names.push(name),
-            Err(why) => wrong.push(why),
+            Err(why) => wrong.push(why.to_string()),
         }
     }
     while !names.is_empty() {

@@ -40,7 +40,7 @@ pub fn hostname(name: &str) -> Result<(), String> {
     }
     let (config, complaints) = config::parse(format!("b2p.hostname={name}").as_bytes(), &[]);
     match complaints.is_empty() && config.hostname == name {
-        true => sys::hostname::set(name),
+        true => sys::hostname::set(name).map_err(String::from),
         false => Err(format!(
             "hostname: {name:?} is no name: letters, digits, - and ."
         )),

@@ -22,8 +22,8 @@ impl Notes {
     }
 
     /// Something was asked for and is not done.
-    pub fn wrong(&mut self, what: impl AsRef<str>) {
-        add(&mut self.wrong, what.as_ref());
+    pub fn wrong(&mut self, what: impl std::fmt::Display) {
+        add(&mut self.wrong, &what.to_string());
     }
 }
 

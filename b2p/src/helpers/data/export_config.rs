@@ -32,7 +32,8 @@ pub fn all(paths: &Paths) -> Result<(), String> {
             continue;
         };
         let to = paths.at(DISK_CONFIG_DIR).join(name);
-        let done = outcome.and_then(|bytes| files::replace(&to, &bytes, 0o600));
+        let done =
+            outcome.and_then(|bytes| files::replace(&to, &bytes, 0o600).map_err(String::from));
         wrong.extend(done.err());
     }
     wrong.extend(environment(paths).err());
@@ -57,6 +58,7 @@ fn environment(paths: &Paths) -> Result<(), String> {
         lines.as_bytes(),
         0o600,
     )
+    .map_err(String::from)
 }
 
 /// The names of those that are there.
@@ -80,7 +82,8 @@ fn hooks(paths: &Paths) -> Result<(), String> {
             &paths.at(DISK_CONFIG_DIR).join("hooks"),
             names.as_bytes(),
             0o600,
-        ),
+        )
+        .map_err(String::from),
     }
 }
 

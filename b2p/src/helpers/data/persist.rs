@@ -41,7 +41,9 @@ fn machine_id(paths: &Paths, time: Time) -> Result<(), String> {
     let now = fs::read_to_string(&used).unwrap_or_default();
     match fs::read_to_string(&kept) {
         Ok(text) if id(&text) && (text == now || time == Time::Running) => Ok(()),
-        Ok(text) if id(&text) => sys::files::replace(&used, text.as_bytes(), 0o444),
+        Ok(text) if id(&text) => {
+            sys::files::replace(&used, text.as_bytes(), 0o444).map_err(String::from)
+        }
         _ if id(&now) => atomic_file::replace(&kept, now.as_bytes(), 0o444),
         _ => Ok(()),
     }

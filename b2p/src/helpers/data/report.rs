@@ -60,7 +60,9 @@ impl Report {
         // Whoever sees that it is over sees all that is wrong.
         self.degraded
             .write(&paths.runtime())
-            .and_then(|()| sys::files::replace(&path(paths), line.as_bytes(), 0o644))
+            .and_then(|()| {
+                sys::files::replace(&path(paths), line.as_bytes(), 0o644).map_err(String::from)
+            })
             .unwrap_or_else(|e| warn!("{e}"));
         crate::common::terminal::print(&line);
     }

@@ -205,9 +205,9 @@ fn mount(image: &Path, target: &Path) -> Result<(), String> {
     }
     let (image, target) = (image.to_string_lossy(), target.to_string_lossy());
     sys::image::mount_erofs_file(&image, &target, MsFlags::MS_NOSUID, Path::new("/loop.ko"))
-        .map_err(|why| match why.contains("EINVAL") {
+        .map_err(|why| match why.errno() == Some(nix::errno::Errno::EINVAL) {
             true => format!("foreign: {why}: no image that this kernel reads"),
-            false => why,
+            false => why.to_string(),
         })
 }
 

@@ -66,14 +66,15 @@ fn set(tz: &str, zones: &Path, localtime: &Path) -> Result<(), String> {
             &localtime.with_file_name("timezone"),
             format!("{name}\n").as_bytes(),
             0o644,
-        );
+        )
+        .map_err(String::from);
     }
     if !is_rule(tz) {
         return Err(format!(
             "tz={tz}: neither a zone of {ZONES}, as Europe/Berlin, nor a rule, as CET-1CEST; it is UTC"
         ));
     }
-    replace(localtime, &file_of(tz), 0o644)
+    replace(localtime, &file_of(tz), 0o644).map_err(String::from)
 }
 
 /// Whether it begins as a rule of tzset(3) does: a name of three letters or more,
