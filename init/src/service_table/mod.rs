@@ -10,7 +10,7 @@ mod adapt;
 pub mod names;
 mod table;
 
-use config::{Config, Data};
+use config::{Config, DiskSelector};
 use services::{ServiceDef, Socket};
 
 use crate::console;
@@ -65,7 +65,7 @@ impl Host {
 
 /// Returns true unless a flag turns the data disk off, or the disks belong to somebody else.
 fn data_disk(config: &Config, host: &Host) -> bool {
-    config.data != Data::Off && !host.in_container
+    config.data != DiskSelector::Off && !host.in_container
 }
 
 /// Returns true unless a flag turns cloud-init off, or its disk belongs to somebody else.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
-use config::{Config, Console, Data, Net, Podman};
+use config::{Config, Console, DiskSelector, Net, Podman};
 
 use super::adapt::gid;
 use super::names::*;
@@ -72,7 +72,7 @@ fn flags_turn_services_off() {
         podman: Podman::Off,
         net: Net::Off,
         console: Console::Off,
-        data: Data::Off,
+        data: DiskSelector::Off,
         cloud: false,
         ..Config::default()
     };
