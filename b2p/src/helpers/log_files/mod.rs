@@ -49,11 +49,12 @@ fn serve(options: &Options) -> Result<()> {
     let ring = Ring::open().on(ring::PATH)?;
     let warnings = ring::writer().on(ring::PATH)?;
     let (folder, size) = Folder::open(&options.dir, options.bounds).on(&options.dir)?;
-    let end = format::end(&format::oldest_first(&options.dir));
+    let boot = Boot::current();
+    let next = format::next_seq(&format::oldest_first(&options.dir), &boot.id);
     let mut service = Service {
         ring,
         warnings,
-        journal: Journal::new(folder, size, options.bounds, Boot::current(), &end),
+        journal: Journal::new(folder, size, options.bounds, boot, next),
     };
     service.run(&stop);
     Ok(())
