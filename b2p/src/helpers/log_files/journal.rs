@@ -6,11 +6,12 @@
 use std::io;
 
 use super::files::{Bounds, Disk};
-use crate::common::log::record::{Record, SYSLOG};
+use crate::common::log::record::Record;
 use crate::common::log::{Boot, format};
 
-/// Prefix of the warnings about the disk in the kernel log.
-pub const WARNING_PREFIX: &str = "log-files: ";
+/// Start of the messages of this service in the kernel log; no message from `/dev/log` is
+/// without brackets after the first name.
+const OWN_PREFIX: &[u8] = b"boot2podman: log-files: ";
 
 /// Largest buffer, in bytes.
 const MAX_BUFFER: usize = 64 << 10;
@@ -226,8 +227,7 @@ impl<D: Disk> Journal<D> {
 
 /// Returns true for a warning of this service that is read back from the kernel log.
 fn is_own_warning(record: &Record<'_>) -> bool {
-    let prefix = WARNING_PREFIX.as_bytes();
-    record.priority.facility() == SYSLOG && record.text.starts_with(prefix)
+    record.text.starts_with(OWN_PREFIX)
 }
 
 #[cfg(test)]

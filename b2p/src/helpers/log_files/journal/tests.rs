@@ -269,10 +269,10 @@ fn its_own_warning_is_no_reason_for_another() {
         seq += 1;
     }
     let warning = Record {
-        priority: Priority::of(SYSLOG, 4),
+        priority: Priority::of(1, 4),
         seq,
         us: 0,
-        text: b"log-files: the log on disk loses lines",
+        text: b"boot2podman: log-files: the log on disk loses lines",
     };
     // The hour after: nothing was said but that, and a line that came in between
     // is in no need of a second warning before ten minutes are over.
