@@ -43,7 +43,7 @@ fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     if config.hostname != before.hostname
         && let Err(why) = sys::hostname::set(&config.hostname)
     {
-        state.degraded("hostname", &why);
+        state.degraded("hostname", &why.to_string());
     }
     if config.ssh_keys != before.ssh_keys
         && let Err(why) = identity::add_keys(&config)

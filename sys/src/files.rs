@@ -5,26 +5,29 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Replaces `path` by `text` with permission bits `mode`, in one step: a reader
-/// sees the old content or the new.
+use crate::error::{Doing, Result};
+
+/// Replaces the file at `path` by `bytes` with permission bits `mode`, in one step: a reader
+/// sees the old content or the new. Makes the directory if there is none.
 ///
 /// # Errors
-/// What the system said, with the path.
-pub fn replace(path: &Path, text: &[u8], mode: u32) -> Result<(), String> {
-    let say = |e: std::io::Error| format!("{}: {e}", path.display());
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(say)?;
-    }
-    let temporary = path.with_extension("b2p-new");
-    let _ = fs::remove_file(&temporary);
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)
-        .map_err(say)?;
-    file.write_all(text).map_err(say)?;
-    fs::rename(&temporary, path).map_err(say)
+/// The directory or the file cannot be made, written or renamed; the error names `path`.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let write = || {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let temporary = path.with_extension("b2p-new");
+        let _ = fs::remove_file(&temporary);
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        fs::rename(&temporary, path)
+    };
+    write().on(path)
 }
 
 /// At most `max_bytes` bytes of a file that PID 1 is asked to read. Only of a file: it

@@ -4,20 +4,18 @@ use std::path::Path;
 
 use nix::unistd::sethostname;
 
+use crate::error::{Doing, Result};
 use crate::files::replace;
 
-/// Sets the host name, and writes it where programs look for it. The one place
-/// that does.
+/// Sets the host name, and writes it to /etc/hostname and /etc/hosts. All changes of the host
+/// name go through this function.
 ///
 /// # Errors
-/// What could not be set.
-pub fn set(name: &str) -> Result<(), String> {
-    sethostname(name).map_err(|e| format!("host name {name}: {e}"))?;
-    replace(
-        Path::new("/etc/hostname"),
-        format!("{name}\n").as_bytes(),
-        0o644,
-    )?;
+/// The kernel refuses the name, or a file cannot be written.
+pub fn set(name: &str) -> Result<()> {
+    sethostname(name).doing(format!("host name {name}"))?;
+    let line = format!("{name}\n");
+    replace(Path::new("/etc/hostname"), line.as_bytes(), 0o644)?;
     replace(Path::new("/etc/hosts"), hosts(name).as_bytes(), 0o644)
 }
 

@@ -101,6 +101,6 @@ pub fn image(file: &Path, kind: &str, options: &str) -> Result<Mounted, String> 
     let ended = tool::run("/usr/bin/mount", &words, MOST)?;
     match ended.code {
         Some(0) => Ok(Mounted { dir, there: true }),
-        _ => Err(ended.said),
+        _ => Err(ended.last_lines),
     }
 }

@@ -68,7 +68,7 @@ fn make(device: &str, slot: char) -> Result<(), String> {
     let ended = tool::run("/usr/sbin/mke2fs", &words, MAKING)?;
     match ended.code {
         Some(0) => Ok(()),
-        _ => Err(format!("{node}: mke2fs: {}", ended.said)),
+        _ => Err(format!("{node}: mke2fs: {}", ended.last_lines)),
     }
 }
 
