@@ -204,7 +204,7 @@ pub const APPLETS: &[Applet] = &[
         run: |call| service::own_main(&Place::real(call.control)),
         summary: "loads and starts the services of the data disk", ..DEFAULT },
     Applet { name: "upgrade-commit", kind: OneShot,
-        run: |call| upgrade::trial::main(call.control),
+        run: |call| upgrade::commit::main(call.control),
         summary: "keeps a version on trial once it is ready, or starts the previous one",
         ..DEFAULT },
     Applet { name: "containers-start", kind: OneShot,

@@ -9,7 +9,7 @@ use crate::values;
 
 /// What the flags so far come to.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Draft {
+pub(crate) struct Builder {
     /// All but the hostname is final.
     pub config: Config,
     /// From a flag of its own.
@@ -22,7 +22,7 @@ pub(crate) struct Draft {
     pub ip_ntpserver: Option<String>,
 }
 
-impl Draft {
+impl Builder {
     /// The configuration, what `ip=` says on the side taken where it is wanted.
     pub(crate) fn finish(self) -> Config {
         let mut config = self.config;
@@ -35,35 +35,35 @@ impl Draft {
 }
 
 /// One more key, unless it is there already.
-pub(crate) fn ssh_key(draft: &mut Draft, text: &str) -> Result<(), Problem> {
+pub(crate) fn ssh_key(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let key = sshkey::key(text)?;
-    if !draft.config.ssh_keys.contains(&key) {
-        draft.config.ssh_keys.push(key);
+    if !builder.config.ssh_keys.contains(&key) {
+        builder.config.ssh_keys.push(key);
     }
     Ok(())
 }
 
 /// `ip=`: a name in it that is none does not cost the machine its address.
-pub(crate) fn ip(draft: &mut Draft, text: &str) -> Result<(), Problem> {
+pub(crate) fn ip(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let ip = net::ip(text)?;
-    draft.config.net = ip.net;
-    draft.ip_ntpserver = ip.ntpserver.map(str::to_owned);
-    draft.ip_hostname = ip.hostname.map(values::hostname).transpose()?;
+    builder.config.net = ip.net;
+    builder.ip_ntpserver = ip.ntpserver.map(str::to_owned);
+    builder.ip_hostname = ip.hostname.map(values::hostname).transpose()?;
     Ok(())
 }
 
 /// `nodhcp` turns DHCP off and leaves an address given by hand.
-pub(crate) fn nodhcp(draft: &mut Draft, text: &str) -> Result<(), Problem> {
+pub(crate) fn nodhcp(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let on = values::switch(text)?;
-    if on && matches!(draft.config.net, Net::Dhcp { .. }) {
-        draft.config.net = Net::Off;
+    if on && matches!(builder.config.net, Net::Dhcp { .. }) {
+        builder.config.net = Net::Off;
     }
     Ok(())
 }
 
 /// Services that are to run, or not: the later word on one holds.
-pub(crate) fn services(draft: &mut Draft, text: &str, on: bool) -> Result<(), Problem> {
-    let list = &mut draft.config.services;
+pub(crate) fn services(builder: &mut Builder, text: &str, on: bool) -> Result<(), Problem> {
+    let list = &mut builder.config.services;
     let mut result = Ok(());
     for name in text.split(',').filter(|name| !name.is_empty()) {
         if values::service(name) {
@@ -79,8 +79,8 @@ pub(crate) fn services(draft: &mut Draft, text: &str, on: bool) -> Result<(), Pr
 }
 
 /// More extensions; a bad name does not cost the good ones.
-pub(crate) fn extensions(draft: &mut Draft, text: &str) -> Result<(), Problem> {
-    let list = &mut draft.config.extensions;
+pub(crate) fn extensions(builder: &mut Builder, text: &str) -> Result<(), Problem> {
+    let list = &mut builder.config.extensions;
     let mut result = Ok(());
     for name in text.split(',').filter(|name| !name.is_empty()) {
         if !values::extension(name) {
@@ -95,8 +95,8 @@ pub(crate) fn extensions(draft: &mut Draft, text: &str) -> Result<(), Problem> {
 }
 
 /// More modules; a bad name does not cost the good ones.
-pub(crate) fn blacklist(draft: &mut Draft, text: &str) -> Result<(), Problem> {
-    let list = &mut draft.config.blacklist;
+pub(crate) fn blacklist(builder: &mut Builder, text: &str) -> Result<(), Problem> {
+    let list = &mut builder.config.blacklist;
     let mut result = Ok(());
     for name in text.split(',').filter(|name| !name.is_empty()) {
         match values::module(name) {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// At most this many complaints are kept; one more tells how many there were.
-pub const MAX_COMPLAINTS: usize = 64;
+/// At most this many diagnostics are kept; one more tells how many there were.
+pub const MAX_DIAGNOSTICS: usize = 64;
 
-/// No complaint is longer than this, in bytes, all of them printable ASCII.
+/// No diagnostic is longer than this, in bytes, all of them printable ASCII.
 pub const MAX_LINE: usize = 300;
 
 /// At most this many characters of the input are shown back.
@@ -42,7 +42,7 @@ pub(crate) enum Problem {
     Open,
     /// Another value was given before, in the same place.
     Twice { lost: String },
-    /// There were this many complaints more.
+    /// There were this many diagnostics more.
     More(usize),
 }
 
@@ -70,7 +70,7 @@ impl Problem {
 /// at most [`MAX_LINE`] bytes of printable ASCII: which flag, where it stood,
 /// what is wrong with it, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
+pub struct Diagnostic {
     pub(crate) source: Source,
     /// The flag as it was written, made printable by [`shown`].
     pub(crate) flag: String,
@@ -81,7 +81,7 @@ pub struct Complaint {
     pub(crate) problem: Problem,
 }
 
-impl Complaint {
+impl Diagnostic {
     /// Where the flag stood.
     #[must_use]
     pub fn source(&self) -> Source {
@@ -142,7 +142,7 @@ impl Complaint {
     }
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = String::new();
         self.describe(&mut line);

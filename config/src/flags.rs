@@ -1,16 +1,16 @@
 //! The table of flags: nothing else knows their names.
 
-use crate::builder::{self, Draft};
+use crate::builder::{self, Builder};
 use crate::diagnostic::Problem;
 use crate::net;
 use crate::rsyslog;
-use crate::settings::{Console, Format, Loglevel, Modules, Podman, Role, Slot};
+use crate::settings::{Console, FormatPolicy, Loglevel, Modules, Podman, Role, Slot};
 use crate::share;
 use crate::swap;
 use crate::values::{self, pick, switch};
 
 /// Applies a value to the configuration, or says what is wrong with it.
-type Apply = fn(&mut Draft, &str) -> Result<(), Problem>;
+type Apply = fn(&mut Builder, &str) -> Result<(), Problem>;
 
 /// One flag: its documentation, and the function that applies it.
 pub struct Flag {
@@ -28,7 +28,7 @@ pub struct Flag {
     pub bare: bool,
     /// The flag that sets the same thing, if this is another name for it.
     pub same_as: Option<&'static str>,
-    /// Its value is not shown in complaints: it could be a secret by mistake.
+    /// Its value is not shown in diagnostics: it could be a secret by mistake.
     pub hidden: bool,
     /// It is needed before the data disk is mounted, so that it cannot stand there.
     pub early: bool,
@@ -389,10 +389,10 @@ pub const FLAGS: &[Flag] = &[
     },
 ];
 
-const FORMATS: [(&str, Format); 3] = [
-    ("magic", Format::Magic),
-    ("blank", Format::Blank),
-    ("never", Format::Never),
+const FORMATS: [(&str, FormatPolicy); 3] = [
+    ("magic", FormatPolicy::Magic),
+    ("blank", FormatPolicy::Blank),
+    ("never", FormatPolicy::Never),
 ];
 
 const CLOUDS: [(&str, bool); 2] = [("auto", true), ("off", false)];

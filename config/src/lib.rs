@@ -1,7 +1,7 @@
 //! Kernel flags in, one typed configuration out.
 //!
 //! [`Sources::parse`] takes the kernel command line, QEMU's fw_cfg entries, the
-//! OEM strings of SMBIOS and the data disk's file as raw bytes and gives a [`Config`] and a list of [`Complaint`]s. It is pure and
+//! OEM strings of SMBIOS and the data disk's file as raw bytes and gives a [`Config`] and a list of [`Diagnostic`]s. It is pure and
 //! total: no system calls, no panics, an answer for every input. What is wrong
 //! is complained about and left at its default, because the machine must come
 //! up whatever was typed.
@@ -32,16 +32,16 @@ mod suggest;
 mod swap;
 mod values;
 
-pub use diagnostic::{Complaint, MAX_COMPLAINTS, MAX_LINE, Source};
+pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_LINE, Source};
 pub use flags::{FLAGS, Flag};
 pub use markdown::flags_markdown;
 pub use options::module_options;
-pub use origin::{Given, origins};
+pub use origin::{Origin, origins};
 pub use settings::{
-    Config, Console, Data, Folder, Format, LogReceiver, Loglevel, Modules, Net, Podman, Proxy,
-    Role, Share, Slot, Swap, Transport, WaitUsb,
+    Config, Console, DiskSelector, FormatPolicy, LogReceiver, Loglevel, Modules, Net, Podman,
+    Proxy, Role, SharedFolder, Slot, Swap, Transport, WaitUsb, ZramSize,
 };
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};
-pub use suggest::nearest;
-pub use values::extension as is_extension;
+pub use suggest::suggest;
+pub use values::extension as is_extension_name;

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use crate::diagnostic::Problem;
 use crate::settings::Net;
-use crate::suggest::nearest;
+use crate::suggest::suggest;
 use crate::values::number;
 
 /// resolv.conf(5), `MAXNS`.
@@ -38,7 +38,7 @@ pub(crate) fn net(text: &str) -> Result<Net, Problem> {
             "only IPv4 is set by hand; IPv6 comes by router advertisement",
         )),
         _ => {
-            let nearest = nearest(text, &mut ["dhcp", "off"].into_iter());
+            let nearest = suggest(text, &mut ["dhcp", "off"].into_iter());
             Err(Problem::Bad {
                 why: "no such value",
                 nearest,
@@ -132,7 +132,7 @@ fn autoconf(method: &str, device: Option<String>) -> Result<Net, Problem> {
     match method {
         "" | "dhcp" | "on" | "any" => Ok(Net::Dhcp { device }),
         "off" | "none" => Ok(Net::Off),
-        _ => match nearest(method, &mut ["dhcp", "off", "none"].into_iter()) {
+        _ => match suggest(method, &mut ["dhcp", "off", "none"].into_iter()) {
             None => Err(NOT_AUTOCONF),
             nearest => Err(Problem::Bad {
                 why: "no such way",

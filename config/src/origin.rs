@@ -3,13 +3,13 @@
 
 use crate::diagnostic::Source;
 use crate::flags::{FLAGS, Flag};
-use crate::reader::KEPT;
-use crate::reader::{Made, Reader};
+use crate::reader::HOSTNAME_FILE;
+use crate::reader::{Assignment, Reader};
 use crate::sources::Sources;
 
 /// A value that holds, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
+pub struct Origin {
     /// The flag as it was written, in full; a value that could be a secret is
     /// left out of it.
     pub flag: String,
@@ -17,7 +17,7 @@ pub struct Given {
     pub source: Source,
 }
 
-impl Given {
+impl Origin {
     /// The value alone; `on` where there is none, which is what that means.
     #[must_use]
     pub fn value(&self) -> &str {
@@ -29,12 +29,12 @@ impl Given {
 /// the values given for it: none where the default holds, more than one only
 /// where the flag repeats. What was wrong is not there: it does not hold.
 #[must_use]
-pub fn origins(sources: &Sources<'_>) -> Vec<(&'static Flag, Vec<Given>)> {
+pub fn origins(sources: &Sources<'_>) -> Vec<(&'static Flag, Vec<Origin>)> {
     let reader = Reader::reading(sources, true);
     let settings = FLAGS.iter().filter(|flag| flag.same_as.is_none());
     let given = |flag: &'static Flag| {
         let made = reader.made.iter().filter(|made| made.sets == flag.name);
-        let given: Vec<Given> = made.map(Given::from).collect();
+        let given: Vec<Origin> = made.map(Origin::from).collect();
         let implied = given
             .is_empty()
             .then(|| reader.implied(flag.name))
@@ -44,9 +44,9 @@ pub fn origins(sources: &Sources<'_>) -> Vec<(&'static Flag, Vec<Given>)> {
     settings.map(given).collect()
 }
 
-impl From<&Made> for Given {
-    fn from(made: &Made) -> Given {
-        Given {
+impl From<&Assignment> for Origin {
+    fn from(made: &Assignment) -> Origin {
+        Origin {
             flag: made.shown.clone(),
             source: made.source,
         }
@@ -55,24 +55,24 @@ impl From<&Made> for Given {
 
 impl Reader {
     /// What `ip=` and its like say on the side about another setting.
-    fn implied(&self, name: &str) -> Option<Given> {
-        let draft = &self.draft;
+    fn implied(&self, name: &str) -> Option<Origin> {
+        let builder = &self.builder;
         let (by, value) = match name {
-            "b2p.hostname" if draft.ip_hostname.is_none() => {
-                let name = draft.kept_hostname.as_deref()?;
-                return Some(Given {
-                    flag: [KEPT, "=", name].concat(),
+            "b2p.hostname" if builder.ip_hostname.is_none() => {
+                let name = builder.kept_hostname.as_deref()?;
+                return Some(Origin {
+                    flag: [HOSTNAME_FILE, "=", name].concat(),
                     source: Source::Disk,
                 });
             }
-            "b2p.hostname" => ("b2p.net", draft.ip_hostname.as_deref()?),
-            "ntpserver" => ("b2p.net", draft.ip_ntpserver.as_deref()?),
-            "b2p.net" if draft.config.net == crate::Net::Off => ("nodhcp", "off"),
+            "b2p.hostname" => ("b2p.net", builder.ip_hostname.as_deref()?),
+            "ntpserver" => ("b2p.net", builder.ip_ntpserver.as_deref()?),
+            "b2p.net" if builder.config.net == crate::Net::Off => ("nodhcp", "off"),
             _ => return None,
         };
         let made = self.made.iter().find(|made| made.sets == by)?;
         let flag = made.shown.split('=').next().unwrap_or_default();
-        Some(Given {
+        Some(Origin {
             flag: [flag, "=", value].concat(),
             source: made.source,
         })

@@ -1,19 +1,19 @@
 //! From bytes to a [`Config`]: finds the row of each flag, applies it, and
 //! keeps book of what was wrong.
 
-use crate::builder::Draft;
+use crate::builder::Builder;
 use crate::cmdline::{self, Token};
-use crate::diagnostic::{Complaint, MAX_COMPLAINTS, Problem, Source, shown};
+use crate::diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Problem, Source, shown};
 use crate::flags::{FLAGS, Flag};
 use crate::settings::Config;
 use crate::sources::Sources;
-use crate::suggest::nearest;
+use crate::suggest::suggest;
 use crate::{smbios, sshkey, values};
 
 /// The file of the data disk with the machine's name.
-pub(crate) const KEPT: &str = "hostname";
+pub(crate) const HOSTNAME_FILE: &str = "hostname";
 /// What an OEM string begins with that is ours.
-const OURS: &[u8] = b"boot2podman:";
+const OEM_PREFIX: &[u8] = b"boot2podman:";
 
 /// A flag as it was given.
 struct Given<'a> {
@@ -26,7 +26,7 @@ struct Given<'a> {
 }
 
 /// A setting that was made.
-pub(crate) struct Made {
+pub(crate) struct Assignment {
     pub sets: &'static str,
     pub source: Source,
     /// The flag that made it, as written.
@@ -35,9 +35,9 @@ pub(crate) struct Made {
 
 #[derive(Default)]
 pub(crate) struct Reader {
-    pub draft: Draft,
-    pub made: Vec<Made>,
-    complaints: Vec<Complaint>,
+    pub builder: Builder,
+    pub made: Vec<Assignment>,
+    diagnostics: Vec<Diagnostic>,
     dropped: usize,
     /// Of a flag that repeats, every time is kept in `made`.
     every: bool,
@@ -50,11 +50,11 @@ impl Reader {
             every,
             ..Reader::default()
         };
-        reader.helped(sources);
-        reader.kept(sources.hostname);
+        reader.apply_disk_extras(sources);
+        reader.apply_hostname(sources.hostname);
         reader.file(sources.disk);
         for text in smbios::oem_strings(sources.smbios) {
-            if let Some(text) = text.strip_prefix(OURS) {
+            if let Some(text) = text.strip_prefix(OEM_PREFIX) {
                 let (name, value) = pair(text);
                 reader.entry(Source::Smbios, name, value.unwrap_or_default());
             }
@@ -69,8 +69,8 @@ impl Reader {
     }
 
     /// What our own helper has found on the disk: nothing to complain of.
-    fn helped(&mut self, sources: &Sources<'_>) {
-        let config = &mut self.draft.config;
+    fn apply_disk_extras(&mut self, sources: &Sources<'_>) {
+        let config = &mut self.builder.config;
         let lines = |bytes| String::from_utf8_lossy(bytes).into_owned();
         for (name, value) in lines(sources.environment)
             .lines()
@@ -89,15 +89,15 @@ impl Reader {
     }
 
     /// The first line of the file counts, as in hostname(5).
-    fn kept(&mut self, file: &[u8]) {
+    fn apply_hostname(&mut self, file: &[u8]) {
         let line = file.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let name = str::from_utf8(trim(line)).map_err(|_| Problem::bad("not UTF-8"));
         match name.and_then(|name| match name {
             "" => Ok(None),
             name => values::hostname(name).map(Some),
         }) {
-            Ok(name) => self.draft.kept_hostname = name,
-            Err(problem) => self.complain(Source::Disk, KEPT.to_owned(), "", 0, problem),
+            Ok(name) => self.builder.kept_hostname = name,
+            Err(problem) => self.report(Source::Disk, HOSTNAME_FILE.to_owned(), "", 0, problem),
         }
     }
 
@@ -195,20 +195,20 @@ impl Reader {
         let known = FLAGS.iter().any(|flag| same_name(token.name, flag.name));
         if known || ours(token.name) || token.value.is_some_and(ours) {
             let flag = shown(token.name);
-            self.complain(Source::CommandLine, flag, "", 0, Problem::Open);
+            self.report(Source::CommandLine, flag, "", 0, Problem::Open);
         }
     }
 
     fn unknown(&mut self, source: Source, name: &[u8], line: usize) {
         let short = name.strip_prefix(b"b2p.").unwrap_or(name);
         let word = str::from_utf8(short).unwrap_or_default().replace('-', "_");
-        let short = nearest(&word, &mut FLAGS.iter().map(Flag::short));
+        let short = suggest(&word, &mut FLAGS.iter().map(Flag::short));
         let flag = FLAGS.iter().find(|flag| Some(flag.short()) == short);
         let nearest = match source {
             Source::FwCfg | Source::Smbios => short,
             Source::CommandLine | Source::Disk => flag.map(|flag| flag.name),
         };
-        self.complain(
+        self.report(
             source,
             in_full(source, name),
             "",
@@ -220,17 +220,17 @@ impl Reader {
     fn take(&mut self, given: &Given<'_>) {
         let flag = given.flag;
         if flag.early && given.source == Source::Disk {
-            self.complain(given.source, given.shown(), "", given.line, Problem::Early);
+            self.report(given.source, given.shown(), "", given.line, Problem::Early);
             return;
         }
         let rival = self.rival(given);
-        let before = (self.every || rival.is_some()).then(|| self.draft.clone());
+        let before = (self.every || rival.is_some()).then(|| self.builder.clone());
         let applied = given
             .text()
-            .and_then(|text| (flag.apply)(&mut self.draft, text));
-        let changed = before.is_some_and(|before| before != self.draft);
+            .and_then(|text| (flag.apply)(&mut self.builder, text));
+        let changed = before.is_some_and(|before| before != self.builder);
         if let Err(problem) = applied {
-            self.complain(
+            self.report(
                 given.source,
                 given.shown(),
                 flag.values,
@@ -246,7 +246,7 @@ impl Reader {
         if let Some(lost) = rival
             && changed
         {
-            self.complain(
+            self.report(
                 given.source,
                 given.shown(),
                 "",
@@ -258,7 +258,7 @@ impl Reader {
         if !(self.every && flag.repeats) {
             self.made.retain(|made| made.sets != sets);
         }
-        self.made.push(Made {
+        self.made.push(Assignment {
             sets,
             source,
             shown,
@@ -273,7 +273,7 @@ impl Reader {
         Some(rival.shown.clone())
     }
 
-    fn complain(
+    fn report(
         &mut self,
         source: Source,
         flag: String,
@@ -281,8 +281,8 @@ impl Reader {
         line: usize,
         problem: Problem,
     ) {
-        if self.complaints.len() < MAX_COMPLAINTS {
-            self.complaints.push(Complaint {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.push(Diagnostic {
                 source,
                 flag,
                 allowed,
@@ -294,11 +294,11 @@ impl Reader {
         }
     }
 
-    pub(crate) fn finish(mut self) -> (Config, Vec<Complaint>) {
+    pub(crate) fn finish(mut self) -> (Config, Vec<Diagnostic>) {
         if self.dropped > 0 {
             let (source, problem) = (Source::CommandLine, Problem::More(self.dropped));
             let flag = String::new();
-            self.complaints.push(Complaint {
+            self.diagnostics.push(Diagnostic {
                 source,
                 flag,
                 allowed: "",
@@ -306,7 +306,7 @@ impl Reader {
                 problem,
             });
         }
-        (self.draft.finish(), self.complaints)
+        (self.builder.finish(), self.diagnostics)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The typed configuration: what PID 1 is told to do.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 /// Everything that can be set from outside. [`Default`] is a machine booted
@@ -11,11 +12,11 @@ pub struct Config {
     /// The name of the user with number 1000: what useradd(8) takes.
     pub user: String,
     /// Which disk keeps the state.
-    pub data: Data,
+    pub data: DiskSelector,
     /// Whether a disk labelled `cidata` may configure the machine.
     pub cloud: bool,
     /// Which disk may be formatted.
-    pub format: Format,
+    pub format: FormatPolicy,
     /// RFC 1123 name, at most 64 bytes (Linux `HOST_NAME_MAX`).
     pub hostname: String,
     /// How the network cards get their addresses.
@@ -54,7 +55,7 @@ pub struct Config {
     /// Whether the host reaches ssh and the API over vsock.
     pub vsock: bool,
     /// Folders of the host; no path twice.
-    pub shares: Vec<Folder>,
+    pub shares: Vec<SharedFolder>,
     /// Extensions by name, each once, in the order in which they are added.
     pub extensions: Vec<String>,
     /// What is swapped to: at most one of zram and one file.
@@ -68,8 +69,8 @@ pub struct Config {
     /// Tiny Core `blacklist=`: kernel modules never to load, `-` made `_`.
     pub blacklist: Vec<String>,
     /// Tiny Core `swapfile=`: the partition that holds `tc.swp`; never
-    /// [`Data::Auto`] nor [`Data::Off`].
-    pub swapfile: Option<Data>,
+    /// [`DiskSelector::Auto`] nor [`DiskSelector::Off`].
+    pub swapfile: Option<DiskSelector>,
     /// Tiny Core `syslog`: keep a system log in files.
     pub syslog: bool,
     /// Receiver of the machine's log, where there is one.
@@ -81,9 +82,9 @@ impl Default for Config {
         Self {
             ssh_keys: Vec::new(),
             user: String::from("core"),
-            data: Data::Auto,
+            data: DiskSelector::Auto,
             cloud: true,
-            format: Format::Magic,
+            format: FormatPolicy::Magic,
             hostname: String::from("boot2podman"),
             net: Net::Dhcp { device: None },
             console: Console::Status,
@@ -179,7 +180,7 @@ pub enum Role {
 
 /// A disk to keep state on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Data {
+pub enum DiskSelector {
     /// The one that is ours, by label or magic.
     Auto,
     /// None: everything stays in RAM.
@@ -192,6 +193,33 @@ pub enum Data {
     PartUuid(String),
     /// This device node, a path under `/dev/` without `..`.
     Device(String),
+}
+
+impl DiskSelector {
+    /// Returns true if the selector names the device `name` of /sys/class/block, where the kernel
+    /// writes `!` for `/`.
+    #[must_use]
+    pub fn is_device(&self, name: &str) -> bool {
+        match self {
+            DiskSelector::Device(path) => path
+                .strip_prefix("/dev/")
+                .is_some_and(|node| node.replace('/', "!") == name),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for DiskSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DiskSelector::Auto => f.write_str("auto"),
+            DiskSelector::Off => f.write_str("off"),
+            DiskSelector::Label(label) => write!(f, "LABEL={label}"),
+            DiskSelector::Uuid(uuid) => write!(f, "UUID={uuid}"),
+            DiskSelector::PartUuid(uuid) => write!(f, "PARTUUID={uuid}"),
+            DiskSelector::Device(path) => f.write_str(path),
+        }
+    }
 }
 
 /// Proxies; each printable ASCII without spaces or quotes.
@@ -207,7 +235,7 @@ pub struct Proxy {
 
 /// A folder of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folder {
+pub struct SharedFolder {
     /// What the host calls it: printable ASCII without colons, at most 36 bytes (virtio,
     /// 5.11.4).
     pub tag: String,
@@ -221,9 +249,9 @@ pub struct Folder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Swap {
     /// Memory, compressed.
-    Zram(Share),
-    /// A swap partition; never [`Data::Auto`] nor [`Data::Off`].
-    Disk(Data),
+    Zram(ZramSize),
+    /// A swap partition; never [`DiskSelector::Auto`] nor [`DiskSelector::Off`].
+    Disk(DiskSelector),
     /// A file on the data disk, of so many MiB.
     File(u32),
 }
@@ -240,7 +268,7 @@ impl Swap {
 
 /// How large zram is, counted before it is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum ZramSize {
     /// Of the memory; 1 to 300.
     Percent(u32),
     /// So many MiB.
@@ -249,7 +277,7 @@ pub enum Share {
 
 /// Which disk may be formatted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum FormatPolicy {
     /// One that begins with the words that ask for it.
     Magic,
     /// One that is blank, too.
@@ -326,9 +354,9 @@ pub enum Loglevel {
 pub struct WaitUsb {
     /// At most this long, in seconds; 0 to 3600.
     pub seconds: u16,
-    /// Until this disk is there; never [`Data::Auto`] nor [`Data::Off`]. Where
+    /// Until this disk is there; never [`DiskSelector::Auto`] nor [`DiskSelector::Off`]. Where
     /// not said, the whole time is waited out.
-    pub disk: Option<Data>,
+    pub disk: Option<DiskSelector>,
 }
 
 /// A machine that collects logs, by syslog (RFC 5424).

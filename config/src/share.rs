@@ -1,8 +1,8 @@
 //! `b2p.share=`: folders of the host.
 
-use crate::builder::Draft;
+use crate::builder::Builder;
 use crate::diagnostic::Problem;
-use crate::settings::Folder;
+use crate::settings::SharedFolder;
 
 /// The field of a virtiofs device has 36 bytes (virtio, 5.11.4); so have podman's tags.
 const MAX_TAG: usize = 36;
@@ -32,15 +32,15 @@ const ITSELF: &[&str] = &[
 ];
 
 /// One more folder; for a path that had one, another.
-pub(crate) fn share(draft: &mut Draft, text: &str) -> Result<(), Problem> {
+pub(crate) fn share(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let folder = folder(text)?;
-    let all = &mut draft.config.shares;
+    let all = &mut builder.config.shares;
     all.retain(|other| other.path != folder.path);
     all.push(folder);
     Ok(())
 }
 
-fn folder(text: &str) -> Result<Folder, Problem> {
+fn folder(text: &str) -> Result<SharedFolder, Problem> {
     let (text, read_only) = match text.strip_suffix(":ro") {
         Some(text) => (text, true),
         None => (text.strip_suffix(":rw").unwrap_or(text), false),
@@ -75,7 +75,7 @@ fn folder(text: &str) -> Result<Folder, Problem> {
             "a place of the system's; one of its own is /mnt/<name>, or below a home",
         ));
     }
-    Ok(Folder {
+    Ok(SharedFolder {
         tag: tag.to_owned(),
         path: path.to_owned(),
         read_only,

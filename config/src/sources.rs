@@ -1,6 +1,6 @@
 //! What the configuration is read from: texts, wherever they came from.
 
-use crate::diagnostic::Complaint;
+use crate::diagnostic::Diagnostic;
 use crate::reader::Reader;
 use crate::settings::Config;
 
@@ -40,16 +40,16 @@ pub struct Sources<'a> {
 
 impl Sources<'_> {
     /// The configuration that the flags give, and what was wrong with them, in
-    /// order, at most [`MAX_COMPLAINTS`] and one. Any input has an answer.
+    /// order, at most [`MAX_DIAGNOSTICS`] and one. Any input has an answer.
     #[must_use]
-    pub fn parse(&self) -> (Config, Vec<Complaint>) {
+    pub fn parse(&self) -> (Config, Vec<Diagnostic>) {
         Reader::reading(self, false).finish()
     }
 }
 
 /// The same of command line and fw_cfg alone.
 #[must_use]
-pub fn parse(cmdline: &[u8], fw_cfg: &[FwCfg<'_>]) -> (Config, Vec<Complaint>) {
+pub fn parse(cmdline: &[u8], fw_cfg: &[FwCfg<'_>]) -> (Config, Vec<Diagnostic>) {
     let sources = Sources {
         cmdline,
         fw_cfg,

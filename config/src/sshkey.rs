@@ -2,7 +2,7 @@
 //! AUTHORIZED_KEYS FILE FORMAT), and if not, what happened to it?
 
 use crate::diagnostic::Problem;
-use crate::suggest::nearest;
+use crate::suggest::suggest;
 
 /// How the first and the last line of a key begin that is no `.pub` line
 /// (RFC 7468; RFC 4716 has four dashes and a space).
@@ -43,7 +43,7 @@ pub(crate) fn key(text: &str) -> Result<String, Problem> {
         false => word(options(line)),
     };
     let Some((_, strings)) = TYPES.iter().find(|(name, _)| *name == kind) else {
-        let nearest = nearest(first, &mut TYPES.iter().map(|(name, _)| *name));
+        let nearest = suggest(first, &mut TYPES.iter().map(|(name, _)| *name));
         return Err(Problem::Bad {
             why: "not a type of SSH key",
             nearest,

@@ -7,7 +7,7 @@ const MAX_WORD: usize = 32;
 /// letters and at most three changed, or `word` is a part of it. Case does not
 /// count; of equals the first wins.
 #[must_use]
-pub fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn suggest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > MAX_WORD {
         return None;
     }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn near(word: &str, words: &[&'static str]) -> Option<&'static str> {
-        nearest(word, &mut words.iter().copied())
+        suggest(word, &mut words.iter().copied())
     }
 
     #[test]

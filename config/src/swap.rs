@@ -1,20 +1,20 @@
 //! `b2p.swap=`: what to swap to.
 
-use crate::builder::Draft;
+use crate::builder::Builder;
 use crate::diagnostic::Problem;
-use crate::settings::{Share, Swap};
+use crate::settings::{Swap, ZramSize};
 use crate::values;
 
 /// Of the memory, where nothing else is said: Tiny Core's share.
-const ZRAM: Share = Share::Percent(25);
+const ZRAM: ZramSize = ZramSize::Percent(25);
 /// What zram holds is at the best a third as large; more could never be filled.
 const MOST_PERCENT: u32 = 300;
 /// 16 TiB; more is a typing error.
 const MOST_MIB: u32 = 16 << 20;
 
 /// One more thing to swap to; `off` takes back what was said before.
-pub(crate) fn swap(draft: &mut Draft, text: &str) -> Result<(), Problem> {
-    let all = &mut draft.config.swaps;
+pub(crate) fn swap(builder: &mut Builder, text: &str) -> Result<(), Problem> {
+    let all = &mut builder.config.swaps;
     if text == "off" {
         all.clear();
         return Ok(());
@@ -45,13 +45,13 @@ fn value(text: &str) -> Result<Swap, Problem> {
     }
 }
 
-fn zram(text: &str) -> Result<Share, Problem> {
+fn zram(text: &str) -> Result<ZramSize, Problem> {
     let Some(percent) = text.strip_suffix('%') else {
-        return mib(text).map(Share::Mib);
+        return mib(text).map(ZramSize::Mib);
     };
     let percent = values::number(percent, MOST_PERCENT).filter(|percent| *percent > 0);
     let percent = percent.ok_or(Problem::bad("not a share of the memory, 1% to 300%"))?;
-    Ok(Share::Percent(percent))
+    Ok(ZramSize::Percent(percent))
 }
 
 fn mib(text: &str) -> Result<u32, Problem> {

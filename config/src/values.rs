@@ -4,8 +4,8 @@
 use std::str::FromStr;
 
 use crate::diagnostic::Problem;
-use crate::settings::{Data, WaitUsb};
-use crate::suggest::nearest;
+use crate::settings::{DiskSelector, WaitUsb};
+use crate::suggest::suggest;
 
 /// Linux `HOST_NAME_MAX`.
 const MAX_HOSTNAME: usize = 64;
@@ -64,11 +64,11 @@ pub(crate) fn pick<T: Copy>(text: &str, table: &[(&'static str, T)]) -> Result<T
     }
 }
 
-/// The complaint about a word that is none of `words`.
+/// The diagnostic about a word that is none of `words`.
 pub(crate) fn unlike(text: &str, words: &mut dyn Iterator<Item = &'static str>) -> Problem {
     Problem::Bad {
         why: "no such value",
-        nearest: nearest(text, words),
+        nearest: suggest(text, words),
     }
 }
 
@@ -96,25 +96,25 @@ pub(crate) fn number<T: FromStr + PartialOrd>(text: &str, max: T) -> Option<T> {
 }
 
 /// `b2p.data=`.
-pub(crate) fn data(text: &str) -> Result<Data, Problem> {
+pub(crate) fn data(text: &str) -> Result<DiskSelector, Problem> {
     match text {
-        "auto" => Ok(Data::Auto),
-        "off" => Ok(Data::Off),
+        "auto" => Ok(DiskSelector::Auto),
+        "off" => Ok(DiskSelector::Off),
         _ if text.contains(['=', '/']) => disk(text),
         _ => Err(unlike(text, &mut ["auto", "off"].into_iter())),
     }
 }
 
 /// `swapfile=`: Tiny Core takes the partition without its `/dev/` as well.
-pub(crate) fn partition(text: &str) -> Result<Data, Problem> {
+pub(crate) fn partition(text: &str) -> Result<DiskSelector, Problem> {
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Ok(Data::Device(["/dev/", text].concat()));
+        return Ok(DiskSelector::Device(["/dev/", text].concat()));
     }
     disk(text)
 }
 
 /// A disk by label, UUID or device node.
-pub(crate) fn disk(text: &str) -> Result<Data, Problem> {
+pub(crate) fn disk(text: &str) -> Result<DiskSelector, Problem> {
     if text.starts_with("/dev/") {
         return device(text);
     }
@@ -126,9 +126,9 @@ pub(crate) fn disk(text: &str) -> Result<Data, Problem> {
         .and_then(|name| name.strip_suffix('"'));
     let name = bare.unwrap_or(name);
     match kind {
-        "LABEL=" => label(name).map(Data::Label),
-        "UUID=" => uuid(name).map(Data::Uuid),
-        "PARTUUID=" => uuid(name).map(Data::PartUuid),
+        "LABEL=" => label(name).map(DiskSelector::Label),
+        "UUID=" => uuid(name).map(DiskSelector::Uuid),
+        "PARTUUID=" => uuid(name).map(DiskSelector::PartUuid),
         _ => {
             let kinds = ["LABEL=", "UUID=", "PARTUUID=", "/dev/"];
             Err(unlike(kind, &mut kinds.into_iter()))
@@ -136,12 +136,12 @@ pub(crate) fn disk(text: &str) -> Result<Data, Problem> {
     }
 }
 
-fn device(text: &str) -> Result<Data, Problem> {
+fn device(text: &str) -> Result<DiskSelector, Problem> {
     let node = text.strip_prefix("/dev/").unwrap_or_default();
     let plain = node.bytes().all(|byte| byte.is_ascii_graphic());
     let steps = node.split('/').all(|step| !matches!(step, "" | "." | ".."));
     if plain && steps && text.len() <= MAX_DEVICE {
-        return Ok(Data::Device(text.to_owned()));
+        return Ok(DiskSelector::Device(text.to_owned()));
     }
     Err(Problem::bad("not a path of a device under /dev/"))
 }

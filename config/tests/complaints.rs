@@ -3,20 +3,20 @@
 mod common;
 
 use common::{ED25519, P256, read, read_all};
-use config::{Config, Data, Format, MAX_COMPLAINTS, Net};
+use config::{Config, DiskSelector, FormatPolicy, MAX_DIAGNOSTICS, Net};
 
-/// One flag, and the one complaint it must give.
-fn check(line: &str, complaint: &str) {
-    let (config, complaints) = read(line);
-    assert_eq!(complaints, [complaint]);
+/// One flag, and the one diagnostic it must give.
+fn check(line: &str, diagnostic: &str) {
+    let (config, diagnostics) = read(line);
+    assert_eq!(diagnostics, [diagnostic]);
     assert_eq!(config, Config::default(), "{line}");
 }
 
-/// As `check`, but only a part of the complaint is looked at.
+/// As `check`, but only a part of the diagnostic is looked at.
 fn check_part(line: &str, part: &str) {
-    let (config, complaints) = read(line);
-    assert_eq!(complaints.len(), 1, "{line}: {complaints:?}");
-    assert!(complaints[0].contains(part), "{line}: {}", complaints[0]);
+    let (config, diagnostics) = read(line);
+    assert_eq!(diagnostics.len(), 1, "{line}: {diagnostics:?}");
+    assert!(diagnostics[0].contains(part), "{line}: {}", diagnostics[0]);
     assert_eq!(config, Config::default(), "{line}");
 }
 
@@ -57,8 +57,8 @@ fn unknown_flags_name_the_nearest() {
 
 #[test]
 fn unknown_values_are_not_shown_where_they_could_be_secret() {
-    let (_, complaints) = read("b2p.ssh_kye=\"-----BEGIN OPENSSH PRIVATE KEY----- b3Bl\"");
-    assert!(!complaints[0].contains("b3Bl"), "{complaints:?}");
+    let (_, diagnostics) = read("b2p.ssh_kye=\"-----BEGIN OPENSSH PRIVATE KEY----- b3Bl\"");
+    assert!(!diagnostics[0].contains("b3Bl"), "{diagnostics:?}");
 }
 
 #[test]
@@ -187,29 +187,32 @@ fn bad_networks() {
 
 #[test]
 fn a_bad_name_in_ip_keeps_the_address() {
-    let (config, complaints) = read("ip=10.0.2.15::::a_b:eth0:off");
-    assert!(complaints[0].contains("not a host name"), "{complaints:?}");
+    let (config, diagnostics) = read("ip=10.0.2.15::::a_b:eth0:off");
+    assert!(
+        diagnostics[0].contains("not a host name"),
+        "{diagnostics:?}"
+    );
     assert!(matches!(config.net, Net::Static { .. }));
     assert_eq!(config.hostname, "boot2podman");
 }
 
 #[test]
 fn a_bad_extension_keeps_the_others() {
-    let (config, complaints) = read("b2p.ext=a,../b,C b2p.ext=a,,d-1");
+    let (config, diagnostics) = read("b2p.ext=a,../b,C b2p.ext=a,,d-1");
     assert_eq!(config.extensions, ["a", "d-1"]);
     assert!(
-        complaints[0].contains("the others are taken"),
-        "{complaints:?}"
+        diagnostics[0].contains("the others are taken"),
+        "{diagnostics:?}"
     );
 }
 
 #[test]
 fn a_bad_module_keeps_the_others() {
-    let (config, complaints) = read("blacklist=a,../b,c");
+    let (config, diagnostics) = read("blacklist=a,../b,c");
     assert_eq!(config.blacklist, ["a", "c"]);
     assert!(
-        complaints[0].contains("the others are taken"),
-        "{complaints:?}"
+        diagnostics[0].contains("the others are taken"),
+        "{diagnostics:?}"
     );
 }
 
@@ -274,10 +277,10 @@ fn private_keys_are_named_and_not_shown() {
         pem.replace('\n', "\r\n"),
         format!("{pem}\n{ED25519}\n"),
     ] {
-        let (config, complaints) = read_all("", &[("ssh_key", &file)]);
-        assert_eq!(complaints.len(), 1, "{complaints:?}");
-        assert!(complaints[0].starts_with("opt/org.boot2podman/ssh_key (fw_cfg, line 1): "));
-        assert!(complaints[0].contains("PRIVATE") && !secret(&complaints[0]));
+        let (config, diagnostics) = read_all("", &[("ssh_key", &file)]);
+        assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+        assert!(diagnostics[0].starts_with("opt/org.boot2podman/ssh_key (fw_cfg, line 1): "));
+        assert!(diagnostics[0].contains("PRIVATE") && !secret(&diagnostics[0]));
         assert_eq!(config.ssh_keys.len(), usize::from(file.contains(ED25519)));
     }
     check_part(
@@ -288,21 +291,21 @@ fn private_keys_are_named_and_not_shown() {
 
 #[test]
 fn a_flag_twice_says_which_one_won() {
-    let (config, complaints) = read("b2p.format=blank quiet b2p.format=never");
-    assert_eq!(config.format, Format::Never);
+    let (config, diagnostics) = read("b2p.format=blank quiet b2p.format=never");
+    assert_eq!(config.format, FormatPolicy::Never);
     assert_eq!(
-        complaints,
+        diagnostics,
         ["b2p.format=never (command line): given twice; this later one wins over b2p.format=blank",]
     );
-    let (config, complaints) = read("b2p.hostname=a host=b");
+    let (config, diagnostics) = read("b2p.hostname=a host=b");
     assert_eq!(config.hostname, "b");
     assert_eq!(
-        complaints,
+        diagnostics,
         ["host=b (command line): given twice; this later one wins over b2p.hostname=a",]
     );
-    let (config, complaints) = read("ip=off b2p.net=dhcp");
+    let (config, diagnostics) = read("ip=off b2p.net=dhcp");
     assert_eq!(config.net, Net::Dhcp { device: None });
-    assert_eq!(complaints.len(), 1);
+    assert_eq!(diagnostics.len(), 1);
     // The same once more, in other words too, is no mistake.
     for line in [
         "b2p.rescue b2p.rescue=yes",
@@ -315,22 +318,22 @@ fn a_flag_twice_says_which_one_won() {
 
 #[test]
 fn a_good_value_outlives_a_bad_one() {
-    let (config, complaints) = read("b2p.data=off b2p.data=nowhere");
-    assert_eq!(config.data, Data::Off);
-    assert_eq!(complaints.len(), 1, "{complaints:?}");
-    let (config, complaints) = read("b2p.data=nowhere b2p.data=off");
-    assert_eq!(config.data, Data::Off);
-    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    let (config, diagnostics) = read("b2p.data=off b2p.data=nowhere");
+    assert_eq!(config.data, DiskSelector::Off);
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+    let (config, diagnostics) = read("b2p.data=nowhere b2p.data=off");
+    assert_eq!(config.data, DiskSelector::Off);
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
 }
 
 #[test]
 fn open_quotes() {
-    let (config, complaints) = read("b2p.format=\"blank b2p.net=off");
+    let (config, diagnostics) = read("b2p.format=\"blank b2p.net=off");
     assert_eq!(config, Config::default());
-    assert!(complaints[0].starts_with("b2p.format (command line): a double quote is not closed"));
-    let (config, complaints) = read(&format!("b2p.ssh_key=\"{ED25519}"));
+    assert!(diagnostics[0].starts_with("b2p.format (command line): a double quote is not closed"));
+    let (config, diagnostics) = read(&format!("b2p.ssh_key=\"{ED25519}"));
     assert_eq!(config.ssh_keys, [ED25519]);
-    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
     check_part(
         "dyndbg=\"file x.c b2p.rescue",
         "dyndbg (command line): a double quote",
@@ -340,24 +343,24 @@ fn open_quotes() {
 
 #[test]
 fn bytes_that_are_no_text() {
-    let (config, complaints) = config::parse(b"b2p.data=LABEL=\xff\xfe b2p.\xff=1", &[]);
+    let (config, diagnostics) = config::parse(b"b2p.data=LABEL=\xff\xfe b2p.\xff=1", &[]);
     assert_eq!(config, Config::default());
-    let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     assert!(lines[0].starts_with("b2p.data=LABEL=\\xff\\xfe (command line): ignored: not UTF-8"));
     assert_eq!(lines[1], "b2p.\\xff (command line): ignored: no such flag");
 }
 
 #[test]
 fn there_is_an_end_to_complaints() {
-    let line = "b2p.x ".repeat(MAX_COMPLAINTS + 7);
-    let (_, complaints) = read(&line);
-    assert_eq!(complaints.len(), MAX_COMPLAINTS + 1);
+    let line = "b2p.x ".repeat(MAX_DIAGNOSTICS + 7);
+    let (_, diagnostics) = read(&line);
+    assert_eq!(diagnostics.len(), MAX_DIAGNOSTICS + 1);
     assert_eq!(
-        complaints[MAX_COMPLAINTS],
+        diagnostics[MAX_DIAGNOSTICS],
         "7 more flags: wrong as well, not shown"
     );
     assert_eq!(
-        read(&"b2p.x ".repeat(MAX_COMPLAINTS)).1.len(),
-        MAX_COMPLAINTS
+        read(&"b2p.x ".repeat(MAX_DIAGNOSTICS)).1.len(),
+        MAX_DIAGNOSTICS
     );
 }

@@ -5,7 +5,9 @@ mod common;
 use std::net::Ipv4Addr;
 
 use common::{ED25519, KEYS, RSA, good};
-use config::{Config, Console, Data, Format, Loglevel, Net, Podman, Share, Swap, WaitUsb};
+use config::{
+    Config, Console, DiskSelector, FormatPolicy, Loglevel, Net, Podman, Swap, WaitUsb, ZramSize,
+};
 
 /// The default configuration with one change.
 fn with(change: impl FnOnce(&mut Config)) -> Config {
@@ -52,23 +54,26 @@ fn ssh_key_with_options_and_without_comment() {
 
 #[test]
 fn data() {
-    let label = |name: &str| Data::Label(name.to_owned());
+    let label = |name: &str| DiskSelector::Label(name.to_owned());
     for (value, data) in [
-        ("auto", Data::Auto),
-        ("off", Data::Off),
+        ("auto", DiskSelector::Auto),
+        ("off", DiskSelector::Off),
         ("LABEL=b2p-data", label("b2p-data")),
         ("\"LABEL=my disk\"", label("my disk")),
         ("LABEL=\"my disk\"", label("my disk")),
         ("LABEL=città=1", label("città=1")),
-        ("UUID=1234-ABcd", Data::Uuid("1234-ABcd".to_owned())),
+        ("UUID=1234-ABcd", DiskSelector::Uuid("1234-ABcd".to_owned())),
         (
             "PARTUUID=deadbeef-01",
-            Data::PartUuid("deadbeef-01".to_owned()),
+            DiskSelector::PartUuid("deadbeef-01".to_owned()),
         ),
-        ("/dev/nvme0n1p2", Data::Device("/dev/nvme0n1p2".to_owned())),
+        (
+            "/dev/nvme0n1p2",
+            DiskSelector::Device("/dev/nvme0n1p2".to_owned()),
+        ),
         (
             "/dev/mapper/a-b",
-            Data::Device("/dev/mapper/a-b".to_owned()),
+            DiskSelector::Device("/dev/mapper/a-b".to_owned()),
         ),
     ] {
         let line = format!("b2p.data={value} quiet");
@@ -79,9 +84,18 @@ fn data() {
 #[test]
 fn words() {
     let check = |line: &str, expected: Config| assert_eq!(good(line), expected, "{line}");
-    check("b2p.format=magic", with(|to| to.format = Format::Magic));
-    check("b2p.format=blank", with(|to| to.format = Format::Blank));
-    check("b2p.format=never", with(|to| to.format = Format::Never));
+    check(
+        "b2p.format=magic",
+        with(|to| to.format = FormatPolicy::Magic),
+    );
+    check(
+        "b2p.format=blank",
+        with(|to| to.format = FormatPolicy::Blank),
+    );
+    check(
+        "b2p.format=never",
+        with(|to| to.format = FormatPolicy::Never),
+    );
     check(
         "b2p.console=status",
         with(|to| to.console = Console::Status),
@@ -253,11 +267,11 @@ fn waitusb() {
     let wait = |seconds, disk| with(|to| to.waitusb = Some(WaitUsb { seconds, disk }));
     assert_eq!(good("waitusb=0"), wait(0, None));
     assert_eq!(good("waitusb=3600"), wait(3600, None));
-    let label = Data::Label("b2p-data".to_owned());
+    let label = DiskSelector::Label("b2p-data".to_owned());
     assert_eq!(good("waitusb=5:LABEL=b2p-data"), wait(5, Some(label)));
-    let uuid = Data::Uuid("1234-ABCD".to_owned());
+    let uuid = DiskSelector::Uuid("1234-ABCD".to_owned());
     assert_eq!(good("waitusb=5:UUID=1234-ABCD"), wait(5, Some(uuid)));
-    let device = Data::Device("/dev/sdb".to_owned());
+    let device = DiskSelector::Device("/dev/sdb".to_owned());
     assert_eq!(good("waitusb=5:/dev/sdb"), wait(5, Some(device)));
 }
 
@@ -290,9 +304,9 @@ fn services() {
     assert_eq!(good("b2p.off=console-ttyS0"), terminal);
     for bad in ["a/b", "-a", "TTY", "a.b"] {
         let line = format!("b2p.off={bad},good");
-        let (config, complaints) = config::parse(line.as_bytes(), &[]);
+        let (config, diagnostics) = config::parse(line.as_bytes(), &[]);
         assert_eq!(config.services, [("good".to_owned(), false)], "{bad}");
-        assert_eq!(complaints.len(), 1, "{bad}");
+        assert_eq!(diagnostics.len(), 1, "{bad}");
     }
 }
 
@@ -309,12 +323,12 @@ fn blacklist() {
 
 #[test]
 fn swapfile() {
-    let device = Data::Device("/dev/sda1".to_owned());
+    let device = DiskSelector::Device("/dev/sda1".to_owned());
     for value in ["sda1", "/dev/sda1"] {
         let expected = with(|to| to.swapfile = Some(device.clone()));
         assert_eq!(good(&format!("swapfile={value}")), expected);
     }
-    let label = Data::Label("x".to_owned());
+    let label = DiskSelector::Label("x".to_owned());
     assert_eq!(
         good("swapfile=LABEL=x"),
         with(|to| to.swapfile = Some(label))
@@ -325,21 +339,21 @@ fn swapfile() {
 fn swap() {
     let swaps = |line: &str| good(line).swaps;
     let zram = |share| Swap::Zram(share);
-    assert_eq!(swaps("b2p.swap=zram"), [zram(Share::Percent(25))]);
-    assert_eq!(swaps("b2p.swap=zram:300%"), [zram(Share::Percent(300))]);
-    assert_eq!(swaps("b2p.swap=zram:64"), [zram(Share::Mib(64))]);
+    assert_eq!(swaps("b2p.swap=zram"), [zram(ZramSize::Percent(25))]);
+    assert_eq!(swaps("b2p.swap=zram:300%"), [zram(ZramSize::Percent(300))]);
+    assert_eq!(swaps("b2p.swap=zram:64"), [zram(ZramSize::Mib(64))]);
     assert_eq!(swaps("b2p.swap=512"), [Swap::File(512)]);
     assert_eq!(swaps("b2p.swap=file:512"), [Swap::File(512)]);
-    let device = Swap::Disk(Data::Device("/dev/vda2".to_owned()));
+    let device = Swap::Disk(DiskSelector::Device("/dev/vda2".to_owned()));
     assert_eq!(swaps("b2p.swap=/dev/vda2"), std::slice::from_ref(&device));
-    let label = Swap::Disk(Data::Label("my swap".to_owned()));
+    let label = Swap::Disk(DiskSelector::Label("my swap".to_owned()));
     assert_eq!(
         swaps("b2p.swap=LABEL=\"my swap\""),
         std::slice::from_ref(&label)
     );
     assert_eq!(
         swaps("b2p.swap=zram b2p.swap=/dev/vda2 b2p.swap=zram:9 \"b2p.swap=LABEL=my swap\""),
-        [device, zram(Share::Mib(9)), label]
+        [device, zram(ZramSize::Mib(9)), label]
     );
     assert_eq!(swaps("b2p.swap=zram b2p.swap=off"), []);
     assert_eq!(swaps("b2p.swap=off b2p.swap=1"), [Swap::File(1)]);

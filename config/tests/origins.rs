@@ -8,7 +8,7 @@ use config::{FLAGS, FwCfg, Source, Sources};
 fn origins(
     cmdline: &[u8],
     fw_cfg: &[FwCfg<'_>],
-) -> Vec<(&'static config::Flag, Vec<config::Given>)> {
+) -> Vec<(&'static config::Flag, Vec<config::Origin>)> {
     config::origins(&Sources {
         cmdline,
         fw_cfg,

@@ -6,8 +6,8 @@ mod made;
 
 use common::KEYS;
 use config::{
-    Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Net, Proxy, Sources, Swap,
-    oem_strings, parse,
+    Config, Diagnostic, DiskSelector, FLAGS, FwCfg, MAX_DIAGNOSTICS, MAX_LINE, Net, Proxy, Sources,
+    Swap, oem_strings, parse,
 };
 use made::{config, flags, quote};
 use proptest::collection::vec;
@@ -67,8 +67,8 @@ fn entries<'a>(pairs: &'a [(Vec<u8>, Vec<u8>)]) -> Vec<FwCfg<'a>> {
     pairs.iter().map(entry).collect()
 }
 
-fn is_sound(complaint: &Complaint) -> bool {
-    let line = complaint.to_string();
+fn is_sound(diagnostic: &Diagnostic) -> bool {
+    let line = diagnostic.to_string();
     !line.is_empty()
         && line.len() <= MAX_LINE
         && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
@@ -76,10 +76,12 @@ fn is_sound(complaint: &Complaint) -> bool {
 
 /// No text of a configuration can break a line, a path or a terminal.
 fn is_clean(config: &Config) -> bool {
-    let disk = |data: &Data| match data {
-        Data::Auto | Data::Off => String::new(),
-        Data::Label(text) | Data::Uuid(text) | Data::PartUuid(text) => text.clone(),
-        Data::Device(path) => {
+    let disk = |data: &DiskSelector| match data {
+        DiskSelector::Auto | DiskSelector::Off => String::new(),
+        DiskSelector::Label(text) | DiskSelector::Uuid(text) | DiskSelector::PartUuid(text) => {
+            text.clone()
+        }
+        DiskSelector::Device(path) => {
             assert!(path.starts_with("/dev/") && !path.contains(".."), "{path}");
             path.clone()
         }
@@ -143,19 +145,19 @@ proptest! {
 
     #[test]
     fn any_input_has_an_answer(line in bytes(), pairs in vec(entry(), 0..6)) {
-        let (config, complaints) = parse(&line, &entries(&pairs));
-        prop_assert!(complaints.len() <= MAX_COMPLAINTS + 1);
-        prop_assert!(complaints.iter().all(is_sound), "{complaints:?}");
+        let (config, diagnostics) = parse(&line, &entries(&pairs));
+        prop_assert!(diagnostics.len() <= MAX_DIAGNOSTICS + 1);
+        prop_assert!(diagnostics.iter().all(is_sound), "{diagnostics:?}");
         prop_assert!(is_clean(&config), "{config:?}");
         let again = parse(&line, &entries(&pairs));
-        prop_assert_eq!(again, (config, complaints));
+        prop_assert_eq!(again, (config, diagnostics));
     }
 
     #[test]
     fn good_flags_give_their_values(config in config(), whole in any::<bool>()) {
         let line: Vec<String> = flags(&config).iter().map(|flag| quote(flag, whole)).collect();
-        let (parsed, complaints) = parse(line.join(" ").as_bytes(), &[]);
-        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let (parsed, diagnostics) = parse(line.join(" ").as_bytes(), &[]);
+        prop_assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
         prop_assert_eq!(parsed, config);
     }
 
@@ -167,8 +169,8 @@ proptest! {
             .iter()
             .map(|(name, text)| (name.trim_start_matches("b2p.").into(), value(text)))
             .collect();
-        let (parsed, complaints) = parse(b"", &entries(&pairs));
-        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let (parsed, diagnostics) = parse(b"", &entries(&pairs));
+        prop_assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
         prop_assert_eq!(parsed, config);
     }
 
@@ -180,8 +182,8 @@ proptest! {
             .collect();
         let table = table(&texts);
         prop_assert_eq!(oem_strings(&table).len(), texts.len() + 1);
-        let (parsed, complaints) = Sources { smbios: &table, ..Sources::default() }.parse();
-        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let (parsed, diagnostics) = Sources { smbios: &table, ..Sources::default() }.parse();
+        prop_assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
         prop_assert_eq!(parsed, config);
     }
 
@@ -197,8 +199,8 @@ proptest! {
             .collect();
         let file = lines.concat();
         let sources = Sources { disk: file.as_bytes(), ..Sources::default() };
-        let (parsed, complaints) = sources.parse();
-        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let (parsed, diagnostics) = sources.parse();
+        prop_assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
         let default = Config::default();
         let expected = Config {
             data: default.data,
@@ -228,11 +230,11 @@ proptest! {
             environment: &environment,
             hooks: &hooks,
         };
-        let (config, complaints) = sources.parse();
-        prop_assert!(complaints.iter().all(is_sound), "{complaints:?}");
+        let (config, diagnostics) = sources.parse();
+        prop_assert!(diagnostics.iter().all(is_sound), "{diagnostics:?}");
         prop_assert!(is_clean(&config), "{config:?}");
         let alone = Sources { cmdline: &[], smbios: &[], ..sources }.parse().0;
-        prop_assert_eq!(alone.data, Data::Auto);
+        prop_assert_eq!(alone.data, DiskSelector::Auto);
         prop_assert_eq!(alone.net, Net::Dhcp { device: None });
     }
 
@@ -245,8 +247,8 @@ proptest! {
         for (other, at) in &others {
             line.insert(at.index(line.len() + 1), other.clone());
         }
-        let (parsed, complaints) = parse(line.join("  ").as_bytes(), &[]);
-        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let (parsed, diagnostics) = parse(line.join("  ").as_bytes(), &[]);
+        prop_assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
         prop_assert_eq!(parsed, config);
     }
 
@@ -264,8 +266,8 @@ proptest! {
             .map(|(name, text)| (name.trim_start_matches("b2p.").into(), text.into_bytes()))
             .collect();
         let line: Vec<String> = flags(&high).iter().map(|flag| quote(flag, true)).collect();
-        let (parsed, complaints) = parse(line.join(" ").as_bytes(), &entries(&pairs));
-        prop_assert!(complaints.is_empty(), "{}", complaints[0]);
+        let (parsed, diagnostics) = parse(line.join(" ").as_bytes(), &entries(&pairs));
+        prop_assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
         let services = high.services.clone();
         let swaps = high.swaps.clone();
         let mut expected = Config {
@@ -317,9 +319,9 @@ proptest! {
         wrong[at] = b'#';
         // As near to http_proxy.
         prop_assume!(wrong != b"b2p.http#_proxy");
-        let (config, complaints) = parse(&wrong, &[]);
+        let (config, diagnostics) = parse(&wrong, &[]);
         prop_assert_eq!(config, Config::default());
-        let line = complaints[0].to_string();
+        let line = diagnostics[0].to_string();
         prop_assert!(line.ends_with(&format!("did you mean {name}?")), "{line}");
     }
 }

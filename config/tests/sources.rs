@@ -3,7 +3,7 @@
 mod common;
 
 use common::{ED25519, P256, RSA, good, read_all};
-use config::{Config, Format, Net, Source, Sources, parse};
+use config::{Config, FormatPolicy, Net, Source, Sources, parse};
 
 #[test]
 fn what_the_helper_found_on_the_disk() {
@@ -13,8 +13,8 @@ fn what_the_helper_found_on_the_disk() {
         hooks: b"bootsync\nbootlocal\nno/name\n",
         ..Sources::default()
     };
-    let (config, complaints) = sources.parse();
-    assert_eq!(complaints, []);
+    let (config, diagnostics) = sources.parse();
+    assert_eq!(diagnostics, []);
     let told = |name: &str, on| (name.to_owned(), on);
     assert_eq!(
         config.services,
@@ -55,8 +55,8 @@ fn entries_are_flags_without_their_prefix() {
         ("blacklist", "a,b\n# no\nc-d\n", "blacklist=a,b,c_d"),
         ("data", "LABEL=my disk", "b2p.data=\"LABEL=my disk\""),
     ] {
-        let (config, complaints) = read_all("", &[(name, value)]);
-        assert_eq!(complaints, [""; 0], "{name}");
+        let (config, diagnostics) = read_all("", &[(name, value)]);
+        assert_eq!(diagnostics, [""; 0], "{name}");
         assert_eq!(config, good(line), "{name}");
     }
 }
@@ -64,11 +64,11 @@ fn entries_are_flags_without_their_prefix() {
 #[test]
 fn a_file_of_keys() {
     let file = format!("\n# mine\r\n{ED25519}\r\n\n  {RSA}\n#{P256}\nssh-rsa x\n\0");
-    let (config, complaints) = read_all("", &[("ssh-key", &file)]);
+    let (config, diagnostics) = read_all("", &[("ssh-key", &file)]);
     assert_eq!(config.ssh_keys, [ED25519, RSA]);
-    assert_eq!(complaints.len(), 1);
+    assert_eq!(diagnostics.len(), 1);
     let start = "opt/org.boot2podman/ssh-key=\"ssh-rsa ...\" (fw_cfg, line 7): ignored: ";
-    assert!(complaints[0].starts_with(start), "{complaints:?}");
+    assert!(diagnostics[0].starts_with(start), "{diagnostics:?}");
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn the_command_line_wins() {
         ("hostname", "a"),
         ("tz", "UTC"),
     ];
-    let (config, complaints) = read_all(line, &entries);
-    assert_eq!(complaints, [""; 0]);
+    let (config, diagnostics) = read_all(line, &entries);
+    assert_eq!(diagnostics, [""; 0]);
     let expected = Config {
-        format: Format::Never,
+        format: FormatPolicy::Never,
         net: Net::Off,
         hostname: "b".to_owned(),
         tz: Some("UTC".to_owned()),
@@ -94,22 +94,22 @@ fn the_command_line_wins() {
 
 #[test]
 fn a_bad_value_on_the_command_line_leaves_fw_cfg() {
-    let (config, complaints) = read_all("b2p.format=x", &[("format", "blank")]);
-    assert_eq!(config.format, Format::Blank);
-    assert_eq!(complaints.len(), 1);
+    let (config, diagnostics) = read_all("b2p.format=x", &[("format", "blank")]);
+    assert_eq!(config.format, FormatPolicy::Blank);
+    assert_eq!(diagnostics.len(), 1);
 }
 
 #[test]
 fn keys_are_joined() {
     let line = format!("b2p.ssh_key=\"{RSA}\" b2p.ssh_key=\"{P256}\"");
-    let (config, complaints) = read_all(&line, &[("ssh_key", &format!("{ED25519}\n{RSA}"))]);
-    assert_eq!(complaints, [""; 0]);
+    let (config, diagnostics) = read_all(&line, &[("ssh_key", &format!("{ED25519}\n{RSA}"))]);
+    assert_eq!(diagnostics, [""; 0]);
     assert_eq!(config.ssh_keys, [ED25519, RSA, P256]);
 }
 
 #[test]
 fn wrong_entries() {
-    for (name, value, complaint) in [
+    for (name, value, diagnostic) in [
         (
             "fromat",
             "x",
@@ -133,15 +133,15 @@ fn wrong_entries() {
             "opt/org.boot2podman/ (fw_cfg): ignored: no such flag",
         ),
     ] {
-        let (config, complaints) = read_all("", &[(name, value)]);
-        assert_eq!(complaints, [complaint]);
+        let (config, diagnostics) = read_all("", &[(name, value)]);
+        assert_eq!(diagnostics, [diagnostic]);
         assert_eq!(config, Config::default());
     }
-    let (config, complaints) = read_all("", &[("net", "off"), ("ip", "dhcp")]);
+    let (config, diagnostics) = read_all("", &[("net", "off"), ("ip", "dhcp")]);
     assert_eq!(config.net, Net::Dhcp { device: None });
     assert!(
-        complaints[0].contains("wins over opt/org.boot2podman/net=off"),
-        "{complaints:?}"
+        diagnostics[0].contains("wins over opt/org.boot2podman/net=off"),
+        "{diagnostics:?}"
     );
 }
 
@@ -151,8 +151,8 @@ fn complaints_know_their_source() {
         name: b"x",
         value: b"",
     };
-    let (_, complaints) = parse(b"b2p.x", &[entry]);
-    let sources: Vec<Source> = complaints.iter().map(config::Complaint::source).collect();
+    let (_, diagnostics) = parse(b"b2p.x", &[entry]);
+    let sources: Vec<Source> = diagnostics.iter().map(config::Diagnostic::source).collect();
     assert_eq!(sources, [Source::FwCfg, Source::CommandLine]);
 }
 
@@ -177,7 +177,7 @@ fn each_source_wins_over_those_before_it() {
     sources.fw_cfg = &entry;
     assert_eq!(name(&sources), "fwcfg");
     sources.cmdline = b"host=line";
-    let (config, complaints) = sources.parse();
+    let (config, diagnostics) = sources.parse();
     let expected = Config {
         hostname: "line".to_owned(),
         tz: Some("UTC".to_owned()),
@@ -186,7 +186,7 @@ fn each_source_wins_over_those_before_it() {
         ..Config::default()
     };
     assert_eq!(config, expected);
-    let said: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+    let said: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     let wrong = "boot2podman:fromat (SMBIOS): ignored: no such flag; did you mean format?";
     assert_eq!(said, [wrong]);
 }
@@ -198,7 +198,7 @@ fn what_is_wrong_on_the_disk_is_named_with_its_line() {
         hostname: b"not a name\n",
         ..Sources::default()
     };
-    let (config, complaints) = sources.parse();
+    let (config, diagnostics) = sources.parse();
     let expected = Config {
         hostname: "b".to_owned(),
         ..Config::default()
@@ -206,7 +206,7 @@ fn what_is_wrong_on_the_disk_is_named_with_its_line() {
     assert_eq!(config, expected);
     let early = "ignored: it is needed before the data disk is; put it on the command line, \
                  in fw_cfg or in SMBIOS";
-    let said: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+    let said: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
         [

@@ -68,8 +68,8 @@ fn every_documented_value_is_taken() {
                 "{}={value}",
                 flag.name
             );
-            let (other, complaints) = read_all("", &[(flag.short(), &value)]);
-            assert_eq!(complaints, [""; 0], "{}", flag.name);
+            let (other, diagnostics) = read_all("", &[(flag.short(), &value)]);
+            assert_eq!(diagnostics, [""; 0], "{}", flag.name);
             assert_eq!(other, config, "{}", flag.name);
         }
     }
@@ -136,7 +136,7 @@ fn rows_are_well_formed() {
     }
 }
 
-/// The longest complaints fit without being cut, so that the allowed values,
+/// The longest diagnostics fit without being cut, so that the allowed values,
 /// which come last, are all there.
 #[test]
 fn complaints_fit() {
@@ -146,10 +146,10 @@ fn complaints_fit() {
             format!("{}={value}", flag.name),
             format!("{}={value}", flag.name.replace('_', "-")),
         ] {
-            let (_, complaints) = read(&line);
-            assert_eq!(complaints.len(), 1, "{line}");
-            assert!(complaints[0].len() <= MAX_LINE, "{}", complaints[0]);
-            assert!(complaints[0].ends_with(flag.values), "{}", complaints[0]);
+            let (_, diagnostics) = read(&line);
+            assert_eq!(diagnostics.len(), 1, "{line}");
+            assert!(diagnostics[0].len() <= MAX_LINE, "{}", diagnostics[0]);
+            assert!(diagnostics[0].ends_with(flag.values), "{}", diagnostics[0]);
         }
     }
 }

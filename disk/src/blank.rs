@@ -3,9 +3,9 @@
 use std::io;
 
 use crate::MIB;
-use crate::bytes::{Source, some, zero};
+use crate::bytes::{ReadAt, is_zero, read_at};
 
-/// How many places between the ends [`blank`] looks at.
+/// How many places between the ends [`is_blank`] looks at.
 const SAMPLES: u64 = 2048;
 
 /// Whether a disk is blank: the first 64 MiB, the last 8 MiB, 4 KiB at every power
@@ -14,14 +14,14 @@ const SAMPLES: u64 = 2048;
 ///
 /// # Errors
 /// What the system said.
-pub fn blank(source: &dyn Source) -> io::Result<bool> {
+pub fn is_blank(source: &dyn ReadAt) -> io::Result<bool> {
     let size = source.size();
     let chunk = 256 * 1024;
     let tail = size.saturating_sub(8 * MIB);
     let front = (0..size.min(64 * MIB)).step_by(chunk);
     let back = (tail..size).step_by(chunk);
     for at in front.chain(back) {
-        if !zero(&some(source, at, chunk)?) {
+        if !is_zero(&read_at(source, at, chunk)?) {
             return Ok(false);
         }
     }
@@ -29,7 +29,7 @@ pub fn blank(source: &dyn Source) -> io::Result<bool> {
     let even = (1..SAMPLES).map(|n| (size / SAMPLES).saturating_mul(n) & !4095);
     let between = |at: &u64| (64 * MIB..tail).contains(at);
     for at in powers.chain(even).filter(between) {
-        if !zero(&some(source, at, 4096)?) {
+        if !is_zero(&read_at(source, at, 4096)?) {
             return Ok(false);
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// Something to read from at an offset, as pread(2) does.
-pub trait Source {
+pub trait ReadAt {
     /// Its length in bytes.
     fn size(&self) -> u64;
     /// Fills `into` from `at` on.
@@ -15,7 +15,7 @@ pub trait Source {
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
 }
 
-impl Source for [u8] {
+impl ReadAt for [u8] {
     fn size(&self) -> u64 {
         self.len() as u64
     }
@@ -28,7 +28,7 @@ impl Source for [u8] {
     }
 }
 
-impl Source for Vec<u8> {
+impl ReadAt for Vec<u8> {
     fn size(&self) -> u64 {
         self.as_slice().size()
     }
@@ -40,14 +40,14 @@ impl Source for Vec<u8> {
 
 /// An open device or image of a known size.
 #[derive(Debug)]
-pub struct Open {
+pub struct SizedFile {
     /// Opened for reading.
     pub file: File,
     /// In bytes; a device's is not in its metadata.
     pub size: u64,
 }
 
-impl Source for Open {
+impl ReadAt for SizedFile {
     fn size(&self) -> u64 {
         self.size
     }
@@ -60,14 +60,14 @@ impl Source for Open {
 /// A part of a source, as a partition is of a disk.
 pub struct Part<'a> {
     /// The whole.
-    pub of: &'a dyn Source,
+    pub of: &'a dyn ReadAt,
     /// Where it begins.
     pub first: u64,
     /// How long it is.
     pub len: u64,
 }
 
-impl Source for Part<'_> {
+impl ReadAt for Part<'_> {
     fn size(&self) -> u64 {
         let rest = self.of.size().saturating_sub(self.first);
         self.len.min(rest)
@@ -87,7 +87,7 @@ impl Source for Part<'_> {
 ///
 /// # Errors
 /// What the system said.
-pub fn some(source: &dyn Source, at: u64, len: usize) -> io::Result<Vec<u8>> {
+pub fn read_at(source: &dyn ReadAt, at: u64, len: usize) -> io::Result<Vec<u8>> {
     let rest = source.size().saturating_sub(at);
     let len = len.min(usize::try_from(rest).unwrap_or(usize::MAX));
     let mut bytes = vec![0; len];
@@ -99,7 +99,7 @@ pub fn some(source: &dyn Source, at: u64, len: usize) -> io::Result<Vec<u8>> {
 
 /// Whether every byte is zero; true of none.
 #[must_use]
-pub fn zero(bytes: &[u8]) -> bool {
+pub fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|b| *b == 0)
 }
 

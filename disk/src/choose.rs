@@ -6,73 +6,20 @@
 //! formatted. A device that looks like two things is used as neither, and what
 //! any known signature matches is never formatted.
 
-use crate::device_order::order;
-use crate::format_state::Standing;
-use crate::probe::{Found, Kind};
-use crate::rejection::{Not, asks, beside, kinds, lost, parent, why_not};
+use config::{DiskSelector, FormatPolicy};
+
+use crate::device::Device;
+use crate::device_name::compare;
+use crate::format_state::FormatState;
+use crate::rejection::{Rejection, asks, beside, kinds, lost, parent, why_not};
+use crate::signature::{Signature, SignatureKind};
 use crate::{LABELS, UNFINISHED};
-
-/// What the flags say, as in `config`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Ours, by label or by the words.
-    Auto,
-    /// None.
-    Off,
-    /// The file system of this name.
-    Label(String),
-    /// The file system of this UUID.
-    Uuid(String),
-    /// The partition of this UUID.
-    PartUuid(String),
-    /// The device of this name, without `/dev/`.
-    Device(String),
-}
-
-/// Which disks may be formatted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
-    /// Those that ask.
-    Magic,
-    /// Those that are blank, too.
-    Blank,
-    /// None.
-    Never,
-}
-
-/// A block device, as it was found.
-#[derive(Clone, Debug)]
-pub struct Device {
-    /// As in /sys/class/block.
-    pub name: String,
-    /// The disk that it is a partition of.
-    pub disk: Option<String>,
-    /// In bytes.
-    pub size: u64,
-    /// Nothing can be written to it.
-    pub read_only: bool,
-    /// It is no disk by itself (loop, device mapper, RAID): formatted only when it
-    /// is named.
-    pub made: bool,
-    /// Who has it: a mount, swap, another device.
-    pub busy: Option<String>,
-    /// PARTUUID.
-    pub partuuid: Option<String>,
-    /// A partition that its table names as the data partition.
-    pub ours: bool,
-    /// The signatures on it, or why it could not be read.
-    pub found: Result<Vec<Found>, String>,
-    /// Where it stands, for a whole disk.
-    pub standing: Standing,
-    /// All zero where anything could be; looked at only when that matters.
-    pub blank: bool,
-}
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Mount this device, which has a file system of this kind.
-    Use(String, Kind),
+    Use(String, SignatureKind),
     /// Format this disk. It asks, or is blank, or was begun: its standing says.
     Format(String),
     /// Sweep the traces of a format from this disk, and look again.
@@ -94,17 +41,21 @@ pub struct Choice {
 
 /// Decides.
 #[must_use]
-pub fn choose(devices: &[Device], wanted: &Wanted, consent: Consent) -> Choice {
+pub fn choose(devices: &[Device], wanted: &DiskSelector, policy: FormatPolicy) -> Choice {
     let mut choice = Choice {
         decision: Decision::None("b2p.data=off".into()),
         notes: Vec::new(),
         degraded: Vec::new(),
     };
-    if *wanted == Wanted::Off {
+    if *wanted == DiskSelector::Off {
         return choice;
     }
     let mut all: Vec<&Device> = devices.iter().collect();
-    all.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| order(&a.name, &b.name)));
+    all.sort_unstable_by(|a, b| {
+        rank(a)
+            .cmp(&rank(b))
+            .then_with(|| compare(&a.name, &b.name))
+    });
     let usable = sorted_out(&all, &mut choice, |d| usable(d, devices, wanted));
     if let Some((first, others)) = usable.split_first() {
         also(first, others, "is used", &mut choice);
@@ -117,7 +68,7 @@ pub fn choose(devices: &[Device], wanted: &Wanted, consent: Consent) -> Choice {
         return choice;
     }
     let asking = sorted_out(&all, &mut choice, |d| {
-        formattable(d, devices, wanted, consent)
+        formattable(d, devices, wanted, policy)
     });
     if let Some((first, others)) = asking.split_first() {
         also(first, others, "is formatted", &mut choice);
@@ -125,22 +76,22 @@ pub fn choose(devices: &[Device], wanted: &Wanted, consent: Consent) -> Choice {
         return choice;
     }
     choice.decision = Decision::None(none(wanted, &choice));
-    if *wanted != Wanted::Auto && choice.degraded.is_empty() {
+    if *wanted != DiskSelector::Auto && choice.degraded.is_empty() {
         choice.degraded.push(none(wanted, &choice));
     }
     choice
 }
 
-fn none(wanted: &Wanted, choice: &Choice) -> String {
+fn none(wanted: &DiskSelector, choice: &Choice) -> String {
     if let Some(first) = choice.degraded.first() {
         return first.clone();
     }
     match wanted {
-        Wanted::Auto | Wanted::Off => "no data disk".into(),
-        Wanted::Label(l) => format!("no file system is labelled {l}"),
-        Wanted::Uuid(u) => format!("no file system has the UUID {u}"),
-        Wanted::PartUuid(u) => format!("no partition has the UUID {u}"),
-        Wanted::Device(d) => format!("/dev/{d} is not there or holds nothing to use"),
+        DiskSelector::Auto | DiskSelector::Off => "no data disk".into(),
+        DiskSelector::Label(l) => format!("no file system is labelled {l}"),
+        DiskSelector::Uuid(u) => format!("no file system has the UUID {u}"),
+        DiskSelector::PartUuid(u) => format!("no partition has the UUID {u}"),
+        DiskSelector::Device(d) => format!("{d} is not there or holds nothing to use"),
     }
 }
 
@@ -148,16 +99,16 @@ fn none(wanted: &Wanted, choice: &Choice) -> String {
 fn sorted_out<'a>(
     all: &[&'a Device],
     choice: &mut Choice,
-    judge: impl Fn(&Device) -> Result<(), Not>,
+    judge: impl Fn(&Device) -> Result<(), Rejection>,
 ) -> Vec<&'a Device> {
     let mut taken = Vec::new();
     for device in all {
         let say = |why: String| format!("{}: {why}", device.name);
         match judge(device) {
             Ok(()) => taken.push(*device),
-            Err(Not::Silent) => {}
-            Err(Not::Note(why)) => push(&mut choice.notes, say(why)),
-            Err(Not::Loud(why)) => push(&mut choice.degraded, say(why)),
+            Err(Rejection::Ignore) => {}
+            Err(Rejection::Log(why)) => push(&mut choice.notes, say(why)),
+            Err(Rejection::Warn(why)) => push(&mut choice.degraded, say(why)),
         }
     }
     taken
@@ -182,7 +133,7 @@ fn also(first: &Device, others: &[&Device], what: &str, choice: &mut Choice) {
 
 /// The place of its label among ours; others are behind.
 fn rank(device: &Device) -> usize {
-    let label = one(device).and_then(|f| f.label.as_deref());
+    let label = the_signature(device).and_then(|f| f.label.as_deref());
     LABELS
         .iter()
         .position(|l| Some(*l) == label)
@@ -190,8 +141,8 @@ fn rank(device: &Device) -> usize {
 }
 
 /// The one thing that is on it.
-fn one(device: &Device) -> Option<&Found> {
-    match device.found.as_deref() {
+fn the_signature(device: &Device) -> Option<&Signature> {
+    match device.signatures.as_deref() {
         Ok([one]) => Some(one),
         _ => None,
     }
@@ -199,43 +150,43 @@ fn one(device: &Device) -> Option<&Found> {
 
 fn used(device: &Device, devices: &[Device]) -> Decision {
     let disk = parent(device, devices).unwrap_or(device);
-    if matches!(disk.standing, Standing::Made(_)) {
+    if matches!(disk.format_state, FormatState::Complete(_)) {
         return Decision::Sweep(disk.name.clone());
     }
-    let kind = one(device).map_or(Kind::Ext4, |f| f.kind);
+    let kind = the_signature(device).map_or(SignatureKind::Ext4, |f| f.kind);
     Decision::Use(device.name.clone(), kind)
 }
 
 /// What bigger thing a disk is a part of.
 fn member(disk: &Device) -> Option<&'static str> {
-    let found = disk.found.as_deref().unwrap_or_default();
+    let found = disk.signatures.as_deref().unwrap_or_default();
     found
         .iter()
         .find(|f| f.kind.is_member())
         .map(|f| f.kind.name())
 }
 
-fn usable(device: &Device, devices: &[Device], wanted: &Wanted) -> Result<(), Not> {
-    let found = match &device.found {
+fn usable(device: &Device, devices: &[Device], wanted: &DiskSelector) -> Result<(), Rejection> {
+    let found = match &device.signatures {
         Ok(found) => found,
-        Err(why) => return Err(Not::Note(format!("cannot be read: {why}"))),
+        Err(why) => return Err(Rejection::Log(format!("cannot be read: {why}"))),
     };
     if !found.iter().any(|f| matches(device, f, wanted)) {
-        return Err(Not::Silent);
+        return Err(Rejection::Ignore);
     }
     let [one] = found.as_slice() else {
-        return Err(Not::Loud(format!(
+        return Err(Rejection::Warn(format!(
             "it looks like {} at once; it is left alone",
             kinds(found)
         )));
     };
     if one.label.as_deref() == Some(UNFINISHED) {
-        return Err(Not::Note("a format of it was not finished".into()));
+        return Err(Rejection::Log("a format of it was not finished".into()));
     }
     if !one.kind.holds_data() {
         return Err(match one.kind.is_table() {
-            true => Not::Note("it is divided into partitions".into()),
-            false => Not::Loud(format!(
+            true => Rejection::Log("it is divided into partitions".into()),
+            false => Rejection::Warn(format!(
                 "it holds {}, which cannot keep containers",
                 one.kind.name()
             )),
@@ -243,39 +194,40 @@ fn usable(device: &Device, devices: &[Device], wanted: &Wanted) -> Result<(), No
     }
     if let Some(member) = parent(device, devices).and_then(member) {
         // Half of a mirror shows the partitions that are in the mirror.
-        return Err(Not::Loud(format!(
+        return Err(Rejection::Warn(format!(
             "its disk is a {member}; it is left alone"
         )));
     }
     if matches!(
-        parent(device, devices).map(|d| &d.standing),
-        Some(Standing::Half(_))
+        parent(device, devices).map(|d| &d.format_state),
+        Some(FormatState::InProgress(_))
     ) {
-        return Err(Not::Note("its disk is half formatted".into()));
+        return Err(Rejection::Log("its disk is half formatted".into()));
     }
-    if let Some(who) = &device.busy {
-        return Err(Not::Loud(format!("in use: {who}")));
+    if let Some(who) = &device.in_use {
+        return Err(Rejection::Warn(format!("in use: {who}")));
     }
     if device.read_only {
-        return Err(Not::Loud("it can only be read".into()));
+        return Err(Rejection::Warn("it can only be read".into()));
     }
     Ok(())
 }
 
 /// Whether it is what the flags mean, by this of its signatures.
-fn matches(device: &Device, found: &Found, wanted: &Wanted) -> bool {
+fn matches(device: &Device, found: &Signature, wanted: &DiskSelector) -> bool {
     let label = found.label.as_deref();
     let same = |a: Option<&str>, b: &str| a.is_some_and(|a| a.eq_ignore_ascii_case(b));
     match wanted {
-        Wanted::Off => false,
-        Wanted::Auto => label.is_some_and(|l| LABELS.contains(&l)),
-        Wanted::Label(name) => label == Some(name),
-        Wanted::Uuid(uuid) => same(found.uuid.as_deref(), uuid),
-        Wanted::PartUuid(uuid) => same(device.partuuid.as_deref(), uuid),
+        DiskSelector::Off => false,
+        DiskSelector::Auto => label.is_some_and(|l| LABELS.contains(&l)),
+        DiskSelector::Label(name) => label == Some(name),
+        DiskSelector::Uuid(uuid) => same(found.uuid.as_deref(), uuid),
+        DiskSelector::PartUuid(uuid) => same(device.partuuid.as_deref(), uuid),
         // Who names a disk that we have formatted means what is on it.
-        Wanted::Device(name) => {
+        DiskSelector::Device(_) => {
             let ours = label.is_some_and(|l| LABELS.contains(&l));
-            device.name == *name || (ours && device.disk.as_ref() == Some(name))
+            let disk = device.parent_disk.as_deref().filter(|_| ours);
+            wanted.is_device(&device.name) || disk.is_some_and(|disk| wanted.is_device(disk))
         }
     }
 }
@@ -283,28 +235,33 @@ fn matches(device: &Device, found: &Found, wanted: &Wanted) -> bool {
 fn formattable(
     device: &Device,
     devices: &[Device],
-    wanted: &Wanted,
-    consent: Consent,
-) -> Result<(), Not> {
-    let named = matches!(wanted, Wanted::Device(name) if *name == device.name);
-    let meant = named || (*wanted == Wanted::Auto && !device.made);
-    if device.disk.is_some() {
+    wanted: &DiskSelector,
+    policy: FormatPolicy,
+) -> Result<(), Rejection> {
+    let named = wanted.is_device(&device.name);
+    let meant = named || (*wanted == DiskSelector::Auto && !device.is_virtual);
+    if device.parent_disk.is_some() {
         return Err(lost(device, devices)); // never a partition
     }
-    let blank = device.blank && consent == Consent::Blank && device.found.as_deref() == Ok(&[]);
+    let blank =
+        device.is_blank && policy == FormatPolicy::Blank && device.signatures.as_deref() == Ok(&[]);
     if !asks(device)? && !blank {
         return Err(why_not(device, named, meant));
     }
     if !meant {
-        return Err(Not::Note(
+        return Err(Rejection::Log(
             "it asks to be formatted, but the flags mean another".into(),
         ));
     }
-    let but = |why: &str| Err(Not::Loud(format!("it asks to be formatted, but {why}")));
-    if consent == Consent::Never {
+    let but = |why: &str| {
+        Err(Rejection::Warn(format!(
+            "it asks to be formatted, but {why}"
+        )))
+    };
+    if policy == FormatPolicy::Never {
         return but("b2p.format=never");
     }
-    if let Some(who) = &device.busy {
+    if let Some(who) = &device.in_use {
         return but(&format!("is in use: {who}"));
     }
     if device.read_only {
@@ -313,8 +270,8 @@ fn formattable(
     // A table that the kernel has read is somebody's, whatever the bytes say.
     let divided = devices
         .iter()
-        .any(|d| d.disk.as_ref() == Some(&device.name));
-    if divided && !matches!(device.standing, Standing::Half(_)) {
+        .any(|d| d.parent_disk.as_ref() == Some(&device.name));
+    if divided && !matches!(device.format_state, FormatState::InProgress(_)) {
         return but("has partitions");
     }
     Ok(())

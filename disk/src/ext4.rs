@@ -3,7 +3,7 @@
 
 use crate::bytes::{array, le16, le32};
 use crate::crc::crc32c;
-use crate::probe::Kind;
+use crate::signature::SignatureKind;
 use crate::uuid;
 
 const HAS_JOURNAL: u32 = 0x4;
@@ -19,18 +19,18 @@ pub fn is(sb: &[u8]) -> bool {
 
 /// By its features: what ext3 does not know makes it ext4.
 #[must_use]
-pub fn kind(sb: &[u8]) -> Kind {
+pub fn kind(sb: &[u8]) -> SignatureKind {
     let (compat, incompat, ro) = (le32(sb, 0x5c), le32(sb, 0x60), le32(sb, 0x64));
     if incompat & 0x8 != 0 {
-        return Kind::Other("jbd"); // the journal of another, on a device of its own
+        return SignatureKind::Other("jbd"); // the journal of another, on a device of its own
     }
     if incompat & !0x16 != 0 || ro & !0x7 != 0 {
-        return Kind::Ext4;
+        return SignatureKind::Ext4;
     }
     if compat & HAS_JOURNAL == 0 {
-        Kind::Ext2
+        SignatureKind::Ext2
     } else {
-        Kind::Ext3
+        SignatureKind::Ext3
     }
 }
 

@@ -18,7 +18,8 @@
 //! so, unless the cut has torn the superblock that has it; nor is one that the
 //! format has not made itself.
 
-use crate::gpt::{self, Do, New};
+use crate::disk_op::DiskOp;
+use crate::gpt::{self, New};
 use crate::journal::Journal;
 use crate::{LABELS, MIB, UNFINISHED};
 
@@ -26,8 +27,8 @@ use crate::{LABELS, MIB, UNFINISHED};
 pub const SMALLEST: u64 = 32 * MIB;
 
 /// Who does it: `b2p data` to devices, tests to a disk in memory. Each call
-/// returns when its effect is durable, but for [`Hands::write`].
-pub trait Hands {
+/// returns when its effect is durable, but for [`FormatTarget::write`].
+pub trait FormatTarget {
     /// Writes to the whole disk.
     ///
     /// # Errors
@@ -36,27 +37,27 @@ pub trait Hands {
     /// Makes every write so far durable.
     ///
     /// # Errors
-    /// As [`Hands::write`].
+    /// As [`FormatTarget::write`].
     fn flush(&mut self) -> Result<(), String>;
     /// Makes the kernel know the partition.
     ///
     /// # Errors
-    /// As [`Hands::write`].
+    /// As [`FormatTarget::write`].
     fn divided(&mut self, first: u64, len: u64) -> Result<(), String>;
     /// Makes an empty file system in it.
     ///
     /// # Errors
-    /// As [`Hands::write`].
+    /// As [`FormatTarget::write`].
     fn make(&mut self, uuid: &str, label: &str) -> Result<(), String>;
     /// Stores userdata.tar in it.
     ///
     /// # Errors
-    /// As [`Hands::write`].
+    /// As [`FormatTarget::write`].
     fn fill(&mut self, tar: &[u8]) -> Result<(), String>;
     /// Gives it its name.
     ///
     /// # Errors
-    /// As [`Hands::write`].
+    /// As [`FormatTarget::write`].
     fn label(&mut self, label: &str) -> Result<(), String>;
     /// Says how far it is.
     fn say(&mut self, text: &str);
@@ -71,7 +72,7 @@ pub fn format(
     size: u64,
     journal: &Journal,
     fresh: bool,
-    hands: &mut dyn Hands,
+    target: &mut dyn FormatTarget,
 ) -> Result<(), String> {
     let new = New {
         size,
@@ -84,29 +85,29 @@ pub fn format(
     let len = len.ok_or_else(|| format!("{} MiB are too few for a data disk", size / MIB))?;
     let boot = journal.boot();
     if fresh {
-        hands.say("keeps what came with the disk");
-        hands.write(journal.payload(), &journal.tar)?;
-        hands.flush()?;
-        hands.write(journal.at, &journal.record())?;
-        hands.flush()?;
+        target.say("keeps what came with the disk");
+        target.write(journal.payload(), &journal.tar)?;
+        target.flush()?;
+        target.write(journal.at, &journal.record())?;
+        target.flush()?;
     }
-    hands.write(0, &gpt::protective(size, journal.sector, &boot))?;
-    hands.flush()?;
-    hands.say("makes one partition");
-    wipe(journal.first, len, hands)?;
+    target.write(0, &gpt::protective(size, journal.sector, &boot))?;
+    target.flush()?;
+    target.say("makes one partition");
+    wipe(journal.first, len, target)?;
     for act in new.writes(&boot).unwrap_or_default() {
         match act {
-            Do::Write(at, bytes) => hands.write(at, &bytes)?,
-            Do::Flush => hands.flush()?,
+            DiskOp::Write(at, bytes) => target.write(at, &bytes)?,
+            DiskOp::Flush => target.flush()?,
         }
     }
-    hands.divided(journal.first, len)?;
-    hands.say(&format!("makes an ext4 file system of {} MiB", len / MIB));
-    hands.make(&crate::uuid::text(&journal.fs), UNFINISHED)?;
-    hands.fill(&journal.tar)?;
-    hands.label(LABELS[0])?;
-    sweep(size, journal, hands)?;
-    hands.say("done");
+    target.divided(journal.first, len)?;
+    target.say(&format!("makes an ext4 file system of {} MiB", len / MIB));
+    target.make(&crate::uuid::text(&journal.fs), UNFINISHED)?;
+    target.fill(&journal.tar)?;
+    target.label(LABELS[0])?;
+    sweep(size, journal, target)?;
+    target.say("done");
     Ok(())
 }
 
@@ -114,23 +115,23 @@ pub fn format(
 ///
 /// # Errors
 /// What failed; the next boot does it again.
-pub fn sweep(size: u64, journal: &Journal, hands: &mut dyn Hands) -> Result<(), String> {
-    hands.write(0, &gpt::protective(size, journal.sector, &[]))?;
-    hands.flush()?;
-    hands.write(journal.at, &[0; 512])?;
-    hands.flush()
+pub fn sweep(size: u64, journal: &Journal, target: &mut dyn FormatTarget) -> Result<(), String> {
+    target.write(0, &gpt::protective(size, journal.sector, &[]))?;
+    target.flush()?;
+    target.write(journal.at, &[0; 512])?;
+    target.flush()
 }
 
 /// Zeros wherever a format of old may have left its mark in the partition.
-fn wipe(first: u64, len: u64, hands: &mut dyn Hands) -> Result<(), String> {
+fn wipe(first: u64, len: u64, target: &mut dyn FormatTarget) -> Result<(), String> {
     let zeros = [0; 64 * 1024];
     let end = first + len;
     let front = (first..first + 5 * MIB).step_by(zeros.len());
     let back = (end - MIB..end).step_by(zeros.len());
     for at in front.chain(back) {
-        hands.write(at, &zeros)?;
+        target.write(at, &zeros)?;
     }
-    hands.flush()
+    target.flush()
 }
 
 #[cfg(test)]

@@ -3,24 +3,25 @@
 
 use std::io;
 
-use crate::bytes::{Part, Source, some};
+use crate::bytes::{Part, ReadAt, read_at};
 use crate::journal::{self, Journal};
-use crate::probe::{Found, Kind, probe};
+use crate::probe::probe;
+use crate::signature::{Signature, SignatureKind};
 use crate::userdata::{self, Userdata};
-use crate::{LABELS, UNFINISHED, asks, ext4, gpt, uuid};
+use crate::{LABELS, UNFINISHED, ext4, gpt, requests_format, uuid};
 
 /// Where a disk stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum FormatState {
     /// It does not ask for anything.
-    Apart,
+    Unrelated,
     /// It asks, and nothing has been done: what is to survive, and what is on it
     /// besides, which must be nothing.
-    Asks(Box<Userdata>, Vec<Found>),
+    Requested(Box<Userdata>, Vec<Signature>),
     /// A format was begun; nothing but it has written to the disk since.
-    Half(Box<Journal>),
+    InProgress(Box<Journal>),
     /// The file system is made and complete; the traces are to be swept.
-    Made(Box<Journal>),
+    Complete(Box<Journal>),
     /// It asks, and must not have what it asks for.
     Refused(String),
 }
@@ -29,30 +30,30 @@ pub enum Standing {
 ///
 /// # Errors
 /// What the system said.
-pub fn standing(source: &dyn Source, sector: u32) -> io::Result<Standing> {
-    let first = some(source, 0, 512)?;
-    if asks(&first) && !started(&first) {
+pub fn format_state(source: &dyn ReadAt, sector: u32) -> io::Result<FormatState> {
+    let first = read_at(source, 0, 512)?;
+    if requests_format(&first) && !started(&first) {
         return asking(source, &first);
     }
     let table = gpt::read(source, sector)?;
-    if asks(&first) {
+    if requests_format(&first) {
         return match journal::named(source, &first)? {
             Some(journal) => under_way(source, journal, true, table.as_ref()),
-            None => Ok(Standing::Refused(
+            None => Ok(FormatState::Refused(
                 "it asks, in the middle of a format, and the record of that is lost".into(),
             )),
         };
     }
     let Some(table) = table else {
-        return Ok(Standing::Apart);
+        return Ok(FormatState::Unrelated);
     };
     let mut all = table.partitions().into_iter();
     let Some(part) = all.find(|p| p.name == gpt::NAME) else {
-        return Ok(Standing::Apart);
+        return Ok(FormatState::Unrelated);
     };
     match journal::left(source, &table.disk, part.first)? {
         Some(journal) => under_way(source, journal, false, Some(&table)),
-        None => Ok(Standing::Apart),
+        None => Ok(FormatState::Unrelated),
     }
 }
 
@@ -62,16 +63,18 @@ fn started(first: &[u8]) -> bool {
     !userdata::is_header(first) && first.ends_with(&[0x55, 0xaa])
 }
 
-fn asking(source: &dyn Source, first: &[u8]) -> io::Result<Standing> {
+fn asking(source: &dyn ReadAt, first: &[u8]) -> io::Result<FormatState> {
     // Some people write the words alone.
-    let rest = first.get(crate::WORDS[0].len()..).unwrap_or_default();
+    let rest = first
+        .get(crate::FORMAT_MAGIC[0].len()..)
+        .unwrap_or_default();
     if rest.iter().all(|b| matches!(b, 0 | b'\n')) {
-        return Ok(Standing::Asks(Box::default(), probe(source)?));
+        return Ok(FormatState::Requested(Box::default(), probe(source)?));
     }
     match userdata::read(source) {
-        Ok(data) => Ok(Standing::Asks(Box::new(data), probe(source)?)),
+        Ok(data) => Ok(FormatState::Requested(Box::new(data), probe(source)?)),
         Err(userdata::Refused::Io(e)) => Err(e),
-        Err(why) => Ok(Standing::Refused(format!(
+        Err(why) => Ok(FormatState::Refused(format!(
             "its userdata.tar is broken {why}"
         ))),
     }
@@ -79,11 +82,11 @@ fn asking(source: &dyn Source, first: &[u8]) -> io::Result<Standing> {
 
 /// There is a record of a format; is it true?
 fn under_way(
-    source: &dyn Source,
+    source: &dyn ReadAt,
     journal: Journal,
     asks: bool,
     table: Option<&gpt::Gpt>,
-) -> io::Result<Standing> {
+) -> io::Result<FormatState> {
     // The table is written after the partition's place has been wiped: from then
     // on, what is in it was made there.
     let table = table.filter(|t| t.disk == journal.disk);
@@ -94,8 +97,8 @@ fn under_way(
     });
     let Some(part) = part else {
         return Ok(match asks {
-            true => Standing::Half(Box::new(journal)),
-            false => Standing::Apart, // another table, another use
+            true => FormatState::InProgress(Box::new(journal)),
+            false => FormatState::Unrelated, // another table, another use
         });
     };
     let inside = Part {
@@ -107,18 +110,21 @@ fn under_way(
     let own = uuid::known(&journal.fs);
     // The cut came between the two sectors of the superblock that has the label:
     // nobody but the format has mounted it yet, once, and nobody could.
-    let sb = some(&inside, 1024, 1024)?;
+    let sb = read_at(&inside, 1024, 1024)?;
     let torn = !ext4::sound(&sb) && ext4::mounts(&sb) <= 1;
-    let made = |f: &Found| f.uuid == own && f.label.as_deref() == Some(LABELS[0]);
-    let half = |f: &Found| {
-        let ext = matches!(f.kind, Kind::Ext2 | Kind::Ext3 | Kind::Ext4);
+    let made = |f: &Signature| f.uuid == own && f.label.as_deref() == Some(LABELS[0]);
+    let half = |f: &Signature| {
+        let ext = matches!(
+            f.kind,
+            SignatureKind::Ext2 | SignatureKind::Ext3 | SignatureKind::Ext4
+        );
         ext && f.uuid == own && (torn || f.label.as_deref().is_none_or(|l| l == UNFINISHED))
     };
     Ok(match found.as_slice() {
-        [one] if made(one) && !torn => Standing::Made(Box::new(journal)),
-        _ if !asks => Standing::Apart,
-        all if all.iter().all(half) => Standing::Half(Box::new(journal)),
-        all => Standing::Refused(format!(
+        [one] if made(one) && !torn => FormatState::Complete(Box::new(journal)),
+        _ if !asks => FormatState::Unrelated,
+        all if all.iter().all(half) => FormatState::InProgress(Box::new(journal)),
+        all => FormatState::Refused(format!(
             "a format of it was begun, and since then somebody made {} there",
             all.iter()
                 .map(|f| f.kind.name())
@@ -131,10 +137,10 @@ fn under_way(
 /// The sector that makes a blank disk ask: an archive of the words alone, as long
 /// as zeros follow it.
 #[must_use]
-pub fn question() -> Vec<u8> {
+pub fn request_sector() -> Vec<u8> {
     let mut h = vec![0; 512];
     let mut put = |at: usize, text: &[u8]| h[at..at + text.len()].copy_from_slice(text);
-    put(0, crate::WORDS[0].as_bytes());
+    put(0, crate::FORMAT_MAGIC[0].as_bytes());
     put(100, b"0000644\0");
     put(124, b"00000000000\0");
     put(148, b"        ");

@@ -10,19 +10,12 @@
 use std::io;
 
 use crate::MIB;
-use crate::bytes::{Source, array, le32, le64, put, some, zero};
+use crate::bytes::{ReadAt, array, is_zero, le32, le64, put, read_at};
 use crate::crc::crc32;
-use crate::table::{PROTECTIVE, Partition, partuuid};
+use crate::disk_op::DiskOp;
+use crate::mbr::PROTECTIVE;
+use crate::partition::{Partition, partuuid};
 use crate::uuid::{Uuid, swapped};
-
-/// What is done to a disk: bytes at an offset, or everything so far made durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Do {
-    /// pwrite(2).
-    Write(u64, Vec<u8>),
-    /// fsync(2).
-    Flush,
-}
 
 /// The name of our partition.
 pub const NAME: &str = "boot2podman-data";
@@ -59,7 +52,7 @@ pub struct Gpt {
 ///
 /// # Errors
 /// What the system said.
-pub fn read(source: &dyn Source, sector: u32) -> io::Result<Option<Gpt>> {
+pub fn read(source: &dyn ReadAt, sector: u32) -> io::Result<Option<Gpt>> {
     if !matches!(sector, 512 | 1024 | 2048 | 4096) {
         return Ok(None);
     }
@@ -67,15 +60,15 @@ pub fn read(source: &dyn Source, sector: u32) -> io::Result<Option<Gpt>> {
     if sectors < 6 {
         return Ok(None);
     }
-    match read_at(source, sector, 1, sectors)? {
-        None => read_at(source, sector, sectors - 1, sectors),
+    match read_table(source, sector, 1, sectors)? {
+        None => read_table(source, sector, sectors - 1, sectors),
         primary => Ok(primary),
     }
 }
 
-fn read_at(source: &dyn Source, sector: u32, lba: u64, sectors: u64) -> io::Result<Option<Gpt>> {
+fn read_table(source: &dyn ReadAt, sector: u32, lba: u64, sectors: u64) -> io::Result<Option<Gpt>> {
     let unit = u64::from(sector);
-    let header = some(source, lba * unit, sector as usize)?;
+    let header = read_at(source, lba * unit, sector as usize)?;
     let len = le32(&header, 12) as usize;
     let Some(own) = header.get(..len).filter(|_| len >= HEADER) else {
         return Ok(None);
@@ -98,7 +91,7 @@ fn read_at(source: &dyn Source, sector: u32, lba: u64, sectors: u64) -> io::Resu
     {
         return Ok(None);
     }
-    let entries = some(source, at * unit, length as usize)?;
+    let entries = read_at(source, at * unit, length as usize)?;
     if crc32(&entries) != le32(&header, 88) {
         return Ok(None);
     }
@@ -110,7 +103,7 @@ fn read_at(source: &dyn Source, sector: u32, lba: u64, sectors: u64) -> io::Resu
         entries_at: at,
         entry: entry as usize,
         entries,
-        boot: some(source, 0, BOOT)?,
+        boot: read_at(source, 0, BOOT)?,
     };
     Ok(gpt.sane(first, last).then_some(gpt))
 }
@@ -118,7 +111,7 @@ fn read_at(source: &dyn Source, sector: u32, lba: u64, sectors: u64) -> io::Resu
 impl Gpt {
     fn used(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let all = self.entries.chunks_exact(self.entry).enumerate();
-        all.filter(|(_, e)| !zero(&e[..16]))
+        all.filter(|(_, e)| !is_zero(&e[..16]))
     }
 
     /// Every partition is inside, and none lies on another.
@@ -152,7 +145,7 @@ impl Gpt {
     /// has become longer by a MiB at least and the table is of our making; and the
     /// partition as it will be.
     #[must_use]
-    pub fn grown(&self, size: u64) -> Option<(Vec<Do>, Partition)> {
+    pub fn grown(&self, size: u64) -> Option<(Vec<DiskOp>, Partition)> {
         let unit = u64::from(self.sector);
         let (index, entry) = self.used().max_by_key(|(_, e)| le64(e, 40))?;
         let end = last_end(size, self.sector)?;
@@ -180,7 +173,7 @@ impl Gpt {
 
     /// The writes that put the primary table back, where only the backup holds.
     #[must_use]
-    pub fn mended(&self, size: u64) -> Option<Vec<Do>> {
+    pub fn mended(&self, size: u64) -> Option<Vec<DiskOp>> {
         let room = self.first_usable > 1 + self.entries.len().div_ceil(self.sector as usize) as u64;
         if !self.from_backup || !room {
             return None;
@@ -195,26 +188,27 @@ impl Gpt {
     /// Backup first, then the primary's entries, then its header, then the sector
     /// before them, which only old programs read and the kernel wants to see; what
     /// boots from there stays.
-    fn writes(&self, size: u64) -> Vec<Do> {
+    fn writes(&self, size: u64) -> Vec<DiskOp> {
         let unit = u64::from(self.sector);
         let (sectors, array) = (
             size / unit,
             self.entries.len().div_ceil(unit as usize) as u64,
         );
         let backup = sectors - 1 - array;
-        let header = |own, other, at| Do::Write(own * unit, self.header(own, other, at, sectors));
+        let header =
+            |own, other, at| DiskOp::Write(own * unit, self.header(own, other, at, sectors));
         let mut all = vec![
-            Do::Write(backup * unit, self.entries.clone()),
+            DiskOp::Write(backup * unit, self.entries.clone()),
             header(sectors - 1, 1, backup),
-            Do::Flush,
-            Do::Write(self.entries_at * unit, self.entries.clone()),
-            Do::Flush,
+            DiskOp::Flush,
+            DiskOp::Write(self.entries_at * unit, self.entries.clone()),
+            DiskOp::Flush,
             header(1, sectors - 1, self.entries_at),
-            Do::Flush,
+            DiskOp::Flush,
         ];
         all.extend([
-            Do::Write(0, protective(size, self.sector, &self.boot)),
-            Do::Flush,
+            DiskOp::Write(0, protective(size, self.sector, &self.boot)),
+            DiskOp::Flush,
         ]);
         all
     }
@@ -298,7 +292,7 @@ impl New {
 
     /// The writes that make the table; `boot` stays in the first sector.
     #[must_use]
-    pub fn writes(&self, boot: &[u8]) -> Option<Vec<Do>> {
+    pub fn writes(&self, boot: &[u8]) -> Option<Vec<DiskOp>> {
         let part = Part {
             kind: swapped(&LINUX),
             uuid: self.partition,
@@ -328,7 +322,7 @@ pub struct Part<'a> {
 /// The writes that divide a disk of `size` bytes into `parts`, which lie between the
 /// first MiB and the last one; `boot` stays in the first sector.
 #[must_use]
-pub fn divide(size: u64, sector: u32, disk: Uuid, parts: &[Part<'_>], boot: &[u8]) -> Vec<Do> {
+pub fn divide(size: u64, sector: u32, disk: Uuid, parts: &[Part<'_>], boot: &[u8]) -> Vec<DiskOp> {
     let unit = u64::from(sector);
     let mut entries = vec![0; ENTRY * ENTRIES];
     for (own, part) in entries.chunks_exact_mut(ENTRY).zip(parts) {

@@ -11,7 +11,7 @@
 
 use std::io;
 
-use crate::bytes::{Source, array, le32, le64, put, some};
+use crate::bytes::{ReadAt, array, le32, le64, put, read_at};
 use crate::crc::crc32;
 use crate::uuid::Uuid;
 use crate::{MIB, userdata};
@@ -93,7 +93,7 @@ impl Journal {
     #[must_use]
     pub fn boot(&self) -> Vec<u8> {
         let mut boot = vec![0; 440];
-        put(&mut boot, 0, crate::WORDS[0].as_bytes());
+        put(&mut boot, 0, crate::FORMAT_MAGIC[0].as_bytes());
         put(&mut boot, POINTER, &self.at.to_le_bytes());
         put(&mut boot, POINTER + 8, &self.mark().to_le_bytes());
         boot
@@ -105,8 +105,8 @@ impl Journal {
     }
 
     /// The record and its archive at `at`, both whole; else `None`.
-    fn read(source: &dyn Source, at: u64) -> io::Result<Option<Journal>> {
-        let r = some(source, at, LENGTH)?;
+    fn read(source: &dyn ReadAt, at: u64) -> io::Result<Option<Journal>> {
+        let r = read_at(source, at, LENGTH)?;
         let good = r.starts_with(MAGIC)
             && le32(&r, LENGTH - 4) == crc32(r.get(..LENGTH - 4).unwrap_or_default());
         let len = le64(&r, 96);
@@ -120,7 +120,7 @@ impl Journal {
             disk: array(&r, 48),
             partition: array(&r, 64),
             fs: array(&r, 80),
-            tar: some(source, at + PAYLOAD, len as usize)?,
+            tar: read_at(source, at + PAYLOAD, len as usize)?,
         };
         let room = journal.first.is_multiple_of(MIB) && journal.first >= journal.payload() + len;
         let whole = journal.tar.len() as u64 == len && crc32(&journal.tar) == le32(&r, 104);
@@ -132,7 +132,7 @@ impl Journal {
 ///
 /// # Errors
 /// What the system said.
-pub fn named(source: &dyn Source, first: &[u8]) -> io::Result<Option<Journal>> {
+pub fn named(source: &dyn ReadAt, first: &[u8]) -> io::Result<Option<Journal>> {
     let at = le64(first, POINTER);
     if !at.is_multiple_of(MIB) || !(MIB..=FARTHEST).contains(&at) {
         return Ok(None);
@@ -146,7 +146,7 @@ pub fn named(source: &dyn Source, first: &[u8]) -> io::Result<Option<Journal>> {
 ///
 /// # Errors
 /// What the system said.
-pub fn left(source: &dyn Source, disk: &Uuid, first: u64) -> io::Result<Option<Journal>> {
+pub fn left(source: &dyn ReadAt, disk: &Uuid, first: u64) -> io::Result<Option<Journal>> {
     for at in (MIB..first.min(FARTHEST + 1)).step_by(MIB as usize) {
         let journal = Journal::read(source, at)?;
         if let Some(journal) = journal.filter(|j| j.disk == *disk && j.first == first) {

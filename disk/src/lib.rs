@@ -1,6 +1,6 @@
 //! What is on a disk, which disk is the data disk, and how one is made.
 //!
-//! Pure and bounded: bytes come through [`Source`], decisions and writes go out
+//! Pure and bounded: bytes come through [`ReadAt`], decisions and writes go out
 //! as data, and no bytes on a disk make it panic. The acting is in `b2p data`.
 //!
 //! Where to read first: [`choose`] decides; [`format`](mod@format) has the table
@@ -11,17 +11,22 @@ pub mod blank;
 pub mod bytes;
 pub mod choose;
 pub mod crc;
-pub mod device_order;
+pub mod device;
+pub mod device_name;
+pub mod disk_op;
 pub mod ext4;
 pub mod format;
 pub mod format_state;
 pub mod gpt;
 pub mod journal;
+mod magic_table;
+pub mod mbr;
+pub mod partition;
+pub mod partition_table;
 pub mod probe;
 mod rejection;
-mod signatures;
+pub mod signature;
 pub mod swap;
-pub mod table;
 pub mod userdata;
 pub mod uuid;
 
@@ -36,13 +41,15 @@ pub const LABELS: [&str; 3] = ["boot2podman-data", "b2p-data", "boot2docker-data
 pub const UNFINISHED: &str = "b2p-formatting";
 
 /// First bytes of a disk that may be formatted.
-pub const WORDS: [&str; 2] = [
+pub const FORMAT_MAGIC: [&str; 2] = [
     "boot2podman, please format-me",
     "boot2docker, please format-me",
 ];
 
-/// Whether `sector`, the first one of a disk, begins with one of [`WORDS`].
+/// Whether `sector`, the first one of a disk, begins with one of [`FORMAT_MAGIC`].
 #[must_use]
-pub fn asks(sector: &[u8]) -> bool {
-    WORDS.iter().any(|w| sector.starts_with(w.as_bytes()))
+pub fn requests_format(sector: &[u8]) -> bool {
+    FORMAT_MAGIC
+        .iter()
+        .any(|w| sector.starts_with(w.as_bytes()))
 }

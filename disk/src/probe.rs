@@ -6,116 +6,10 @@
 
 use std::io;
 
-use crate::bytes::{Source, array, be16, be32, le16, le32, le64, some};
-use crate::signatures::{PAGES, ROWS, SWAPS, TAILS};
-use crate::{ext4, table, uuid};
-
-/// A format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is its own name")]
-pub enum Kind {
-    Ext2,
-    Ext3,
-    Ext4,
-    Xfs,
-    Btrfs,
-    Vfat,
-    Exfat,
-    Ntfs,
-    Refs,
-    Iso9660,
-    Udf,
-    Squashfs,
-    Erofs,
-    F2fs,
-    Hfs,
-    Apfs,
-    Swap,
-    Luks,
-    Lvm,
-    Raid,
-    Zfs,
-    Bcache,
-    Vmfs,
-    Bluestore,
-    Drbd,
-    Gpt,
-    Dos,
-    /// Any other that is known by its magic alone.
-    Other(&'static str),
-}
-
-impl Kind {
-    /// As blkid(8) calls it, and mount(2) where it is a file system.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Ext2 => "ext2",
-            Kind::Ext3 => "ext3",
-            Kind::Ext4 => "ext4",
-            Kind::Xfs => "xfs",
-            Kind::Btrfs => "btrfs",
-            Kind::Vfat => "vfat",
-            Kind::Exfat => "exfat",
-            Kind::Ntfs => "ntfs",
-            Kind::Refs => "ReFS",
-            Kind::Iso9660 => "iso9660",
-            Kind::Udf => "udf",
-            Kind::Squashfs => "squashfs",
-            Kind::Erofs => "erofs",
-            Kind::F2fs => "f2fs",
-            Kind::Hfs => "hfsplus",
-            Kind::Apfs => "apfs",
-            Kind::Swap => "swap",
-            Kind::Luks => "crypto_LUKS",
-            Kind::Lvm => "LVM2_member",
-            Kind::Raid => "raid_member",
-            Kind::Zfs => "zfs_member",
-            Kind::Bcache => "bcache",
-            Kind::Vmfs => "VMFS",
-            Kind::Bluestore => "ceph_bluestore",
-            Kind::Drbd => "drbd",
-            Kind::Gpt => "gpt",
-            Kind::Dos => "dos",
-            Kind::Other(name) => name,
-        }
-    }
-
-    /// Whether Linux keeps owners, modes and names in it as containers need them.
-    #[must_use]
-    pub fn holds_data(self) -> bool {
-        use Kind::{Btrfs, Ext2, Ext3, Ext4, F2fs, Xfs};
-        matches!(self, Ext2 | Ext3 | Ext4 | Xfs | Btrfs | F2fs)
-    }
-
-    /// Whether it marks a part of something bigger: what is seen inside of it must
-    /// not be touched on its own.
-    #[must_use]
-    pub fn is_member(self) -> bool {
-        use Kind::{Bcache, Bluestore, Drbd, Luks, Lvm, Raid, Vmfs, Zfs};
-        matches!(
-            self,
-            Raid | Lvm | Zfs | Bcache | Drbd | Luks | Vmfs | Bluestore
-        )
-    }
-
-    /// Whether it divides a disk.
-    #[must_use]
-    pub fn is_table(self) -> bool {
-        matches!(self, Kind::Gpt | Kind::Dos)
-    }
-}
-
-/// Something that was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// What.
-    pub kind: Kind,
-    /// Its name, where the format has one at a fixed place.
-    pub label: Option<String>,
-    /// Its UUID as blkid(8) writes it.
-    pub uuid: Option<String>,
-}
+use crate::bytes::{ReadAt, array, be16, be32, le16, le32, le64, read_at};
+use crate::magic_table::{PAGES, ROWS, SWAPS, TAILS};
+use crate::signature::{Signature, SignatureKind};
+use crate::{ext4, mbr, uuid};
 
 /// The beginning, in which most of it is: btrfs, the last, ends before.
 const HEAD: usize = 72 * 1024;
@@ -125,12 +19,12 @@ const HEAD: usize = 72 * 1024;
 ///
 /// # Errors
 /// What the system said: a device that cannot be read is not known.
-pub fn probe(source: &dyn Source) -> io::Result<Vec<Found>> {
-    let head = some(source, 0, HEAD)?;
+pub fn probe(source: &dyn ReadAt) -> io::Result<Vec<Signature>> {
+    let head = read_at(source, 0, HEAD)?;
     let mut found = Vec::new();
-    let mut add = |kind: Kind, label: Option<String>, uuid: Option<String>| {
-        if !found.iter().any(|f: &Found| f.kind == kind) {
-            found.push(Found { kind, label, uuid });
+    let mut add = |kind: SignatureKind, label: Option<String>, uuid: Option<String>| {
+        if !found.iter().any(|f: &Signature| f.kind == kind) {
+            found.push(Signature { kind, label, uuid });
         }
     };
     if let Some(sb) = head.get(1024..2048).filter(|sb| ext4::is(sb)) {
@@ -142,8 +36,8 @@ pub fn probe(source: &dyn Source) -> io::Result<Vec<Found>> {
         }
         // Two bytes are no magic; nilfs2 has a revision and a size beside them.
         match row.kind {
-            Kind::Other("nilfs2") if le32(&head, 1024) != 2 => continue,
-            Kind::Hfs if row.magic == b"BD" && be16(&head, 1024 + 14) == 0 => continue,
+            SignatureKind::Other("nilfs2") if le32(&head, 1024) != 2 => continue,
+            SignatureKind::Hfs if row.magic == b"BD" && be16(&head, 1024 + 14) == 0 => continue,
             _ => {}
         }
         let (label, uuid) = names(row.kind, row.at, &head);
@@ -151,34 +45,42 @@ pub fn probe(source: &dyn Source) -> io::Result<Vec<Found>> {
     }
     if fat(&head) {
         let (label, uuid) = fat_names(&head);
-        add(Kind::Vfat, label, uuid);
+        add(SignatureKind::Vfat, label, uuid);
     }
     for page in PAGES {
         let magic = page as usize - 10;
         if SWAPS.contains(&&array(&head, magic)) {
             let label = text(head.get(1024 + 28..1024 + 44).unwrap_or_default());
-            add(Kind::Swap, label, uuid::known(&array(&head, 1024 + 12)));
+            add(
+                SignatureKind::Swap,
+                label,
+                uuid::known(&array(&head, 1024 + 12)),
+            );
         }
     }
     if let Some(pv) = lvm(&head) {
-        add(Kind::Lvm, None, Some(pv));
+        add(SignatureKind::Lvm, None, Some(pv));
     }
     for (kind, label, uuid) in at_the_end(source)? {
         add(kind, label, uuid);
     }
     if zfs(source)? {
-        add(Kind::Zfs, None, None);
+        add(SignatureKind::Zfs, None, None);
     }
     // A GPT has a table before it; boot sectors of these end in the same mark.
     let boot_sector = found.iter().any(|f| {
         matches!(
             f.kind,
-            Kind::Gpt | Kind::Vfat | Kind::Ntfs | Kind::Exfat | Kind::Refs
+            SignatureKind::Gpt
+                | SignatureKind::Vfat
+                | SignatureKind::Ntfs
+                | SignatureKind::Exfat
+                | SignatureKind::Refs
         ) || f.kind.name() == "BitLocker"
     });
-    if !boot_sector && table::is_mbr(&head) {
-        found.push(Found {
-            kind: Kind::Dos,
+    if !boot_sector && mbr::is_mbr(&head) {
+        found.push(Signature {
+            kind: SignatureKind::Dos,
             label: None,
             uuid: None,
         });
@@ -186,28 +88,28 @@ pub fn probe(source: &dyn Source) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
-fn magic_at(source: &dyn Source, head: &[u8], at: u64, magic: &[u8]) -> io::Result<bool> {
+fn magic_at(source: &dyn ReadAt, head: &[u8], at: u64, magic: &[u8]) -> io::Result<bool> {
     let near = usize::try_from(at).unwrap_or(usize::MAX);
     if let Some(rest) = head.get(near..).filter(|rest| rest.len() >= magic.len()) {
         return Ok(rest.starts_with(magic));
     }
-    Ok(some(source, at, magic.len())? == magic)
+    Ok(read_at(source, at, magic.len())? == magic)
 }
 
 /// Label and UUID, where the format has them at places in the head.
-fn names(kind: Kind, at: u64, head: &[u8]) -> (Option<String>, Option<String>) {
+fn names(kind: SignatureKind, at: u64, head: &[u8]) -> (Option<String>, Option<String>) {
     let label = |at: usize, len: usize| text(head.get(at..at + len).unwrap_or_default());
     let id = |at: usize| uuid::known(&array(head, at));
     match kind {
-        Kind::Xfs => (label(108, 12), id(32)),
-        Kind::Btrfs => (label(65536 + 0x12b, 256), id(65536 + 32)),
-        Kind::Erofs => (label(1024 + 64, 16), id(1024 + 48)),
-        Kind::F2fs => (
+        SignatureKind::Xfs => (label(108, 12), id(32)),
+        SignatureKind::Btrfs => (label(65536 + 0x12b, 256), id(65536 + 32)),
+        SignatureKind::Erofs => (label(1024 + 64, 16), id(1024 + 48)),
+        SignatureKind::F2fs => (
             wide(head.get(1024 + 124..1024 + 1148).unwrap_or_default()),
             id(1024 + 108),
         ),
-        Kind::Iso9660 if at == 32769 => (label(32768 + 40, 32), iso_date(head)),
-        Kind::Luks if at == 0 => {
+        SignatureKind::Iso9660 if at == 32769 => (label(32768 + 40, 32), iso_date(head)),
+        SignatureKind::Luks if at == 0 => {
             let name = if be16(head, 6) == 2 {
                 label(24, 48)
             } else {
@@ -215,14 +117,14 @@ fn names(kind: Kind, at: u64, head: &[u8]) -> (Option<String>, Option<String>) {
             };
             (name, label(168, 40))
         }
-        Kind::Raid => {
+        SignatureKind::Raid => {
             let at = at as usize;
             (label(at + 32, 32), id(at + 16))
         }
-        Kind::Bcache => (label(4096 + 72, 32), id(4096 + 40)),
-        Kind::Apfs => (None, id(72)),
-        Kind::Ntfs => (None, Some(format!("{:016X}", le64(head, 0x48)))),
-        Kind::Exfat => (None, Some(serial(le32(head, 100)))),
+        SignatureKind::Bcache => (label(4096 + 72, 32), id(4096 + 40)),
+        SignatureKind::Apfs => (None, id(72)),
+        SignatureKind::Ntfs => (None, Some(format!("{:016X}", le64(head, 0x48)))),
+        SignatureKind::Exfat => (None, Some(serial(le32(head, 100)))),
         _ => (None, None),
     }
 }
@@ -300,38 +202,38 @@ fn lvm(head: &[u8]) -> Option<String> {
     Some(uuid::grouped(id, &[6, 4, 4, 4, 4, 4, 6]))
 }
 
-type Named = (Kind, Option<String>, Option<String>);
+type Named = (SignatureKind, Option<String>, Option<String>);
 
 /// What lies before the end: RAID, DRBD, backups of tables and file systems.
-fn at_the_end(source: &dyn Source) -> io::Result<Vec<Named>> {
+fn at_the_end(source: &dyn ReadAt) -> io::Result<Vec<Named>> {
     let size = source.size();
     let mut all: Vec<Named> = Vec::new();
     for row in TAILS {
         let at = size.checked_sub(row.at);
         if let Some(at) = at
-            && some(source, at, row.magic.len())? == row.magic
+            && read_at(source, at, row.magic.len())? == row.magic
         {
             all.push((row.kind, None, None));
         }
     }
     // Version 1.0: 8 KiB to 12 KiB before the end (drivers/md/md.c, super_1_load).
     let at = (size / 512).checked_sub(16).map(|s| (s & !7) * 512);
-    let sb = some(source, at.unwrap_or(size), 64)?;
+    let sb = read_at(source, at.unwrap_or(size), 64)?;
     if le32(&sb, 0) == RAID && le32(&sb, 4) == 1 {
         let name = text(sb.get(32..64).unwrap_or_default());
-        all.push((Kind::Raid, name, uuid::known(&array(&sb, 16))));
+        all.push((SignatureKind::Raid, name, uuid::known(&array(&sb, 16))));
     }
     // Version 0.90: the last 64 KiB that are aligned (MD_NEW_SIZE_SECTORS).
     let at = (size & !0xffff).checked_sub(0x10000);
-    let sb = some(source, at.unwrap_or(size), 64)?;
+    let sb = read_at(source, at.unwrap_or(size), 64)?;
     if (le32(&sb, 0) == RAID || be32(&sb, 0) == RAID) && sb.len() == 64 {
-        all.push((Kind::Raid, None, None));
+        all.push((SignatureKind::Raid, None, None));
     }
     // Internal metadata: the last 4 KiB that are aligned (drbd_int.h).
     let at = (size & !0xfff).checked_sub(4096);
-    let sb = some(source, at.unwrap_or(size), 64)?;
+    let sb = read_at(source, at.unwrap_or(size), 64)?;
     if matches!(be32(&sb, 60), 0x8374_026b..=0x8374_026d) {
-        all.push((Kind::Drbd, None, None));
+        all.push((SignatureKind::Drbd, None, None));
     }
     Ok(all)
 }
@@ -341,7 +243,7 @@ const RAID: u32 = 0xa92b_4efc;
 
 /// ZFS has four labels of 256 KiB, two at each end. One is there when its list of
 /// names and values begins as one, or a root block of the pool is in the first.
-fn zfs(source: &dyn Source) -> io::Result<bool> {
+fn zfs(source: &dyn ReadAt) -> io::Result<bool> {
     const LABEL: u64 = 256 * 1024;
     let end = source.size() & !(LABEL - 1);
     let labels = [
@@ -351,14 +253,14 @@ fn zfs(source: &dyn Source) -> io::Result<bool> {
         end.checked_sub(LABEL),
     ];
     for at in labels.into_iter().flatten() {
-        let list = some(source, at + 16 * 1024, 64)?;
+        let list = read_at(source, at + 16 * 1024, 64)?;
         let named = list.windows(7).any(|w| w == b"version");
         // XDR, or as the machine had it; then its byte order.
         if matches!(list.first(), Some(0 | 1)) && matches!(list.get(1), Some(0 | 1)) && named {
             return Ok(true);
         }
     }
-    let ring = some(source, LABEL / 2, 128 * 1024)?;
+    let ring = read_at(source, LABEL / 2, 128 * 1024)?;
     let magic = |slot: &[u8]| {
         let eight: [u8; 8] = array(slot, 0);
         u64::from_le_bytes(eight) == 0x00ba_b10c || u64::from_be_bytes(eight) == 0x00ba_b10c

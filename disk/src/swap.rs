@@ -59,7 +59,8 @@ pub fn header(bytes: u64, uuid: &Uuid) -> Option<[u8; PAGE]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::{Kind, probe};
+    use crate::probe::probe;
+    use crate::signature::SignatureKind;
 
     #[test]
     fn what_is_written_is_known_again() {
@@ -68,7 +69,7 @@ mod tests {
         assert_eq!(area(&page), Area::Swap(64 << 20));
         let found = probe(&page.to_vec()).expect("bytes can be read");
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].kind, Kind::Swap);
+        assert_eq!(found[0].kind, SignatureKind::Swap);
         assert_eq!(found[0].uuid, Some(crate::uuid::text(&uuid)));
     }
 

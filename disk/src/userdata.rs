@@ -3,15 +3,15 @@
 
 use std::io;
 
-use crate::asks;
-use crate::bytes::{Source, some, zero};
+use crate::bytes::{ReadAt, is_zero, read_at};
+use crate::requests_format;
 
 /// Nothing longer than this is read, headers included.
 pub const LONGEST: usize = 16 << 20;
 /// One file.
 pub const LONGEST_FILE: usize = 1 << 20;
 /// So many entries.
-pub const MOST: usize = 1000;
+pub const MAX_ENTRIES: usize = 1000;
 /// A path.
 const LONGEST_PATH: usize = 1024;
 
@@ -67,14 +67,14 @@ impl std::fmt::Display for Refused {
 /// Whether a first sector is the header of an archive whose first name asks.
 #[must_use]
 pub fn is_header(sector: &[u8]) -> bool {
-    asks(sector) && sector.len() >= BLOCK && checksum(sector)
+    requests_format(sector) && sector.len() >= BLOCK && checksum(sector)
 }
 
 /// Reads the archive at the beginning of `source`.
 ///
 /// # Errors
 /// What is wrong with it, and where; nothing of it is used then.
-pub fn read(source: &dyn Source) -> Result<Userdata, Refused> {
+pub fn read(source: &dyn ReadAt) -> Result<Userdata, Refused> {
     let mut reader = Reader {
         source,
         raw: Vec::new(),
@@ -85,7 +85,7 @@ pub fn read(source: &dyn Source) -> Result<Userdata, Refused> {
         let at = reader.raw.len();
         let broken = |why| Err(Refused::Broken(at, why));
         let header = reader.take(BLOCK)?;
-        if zero(&header) {
+        if is_zero(&header) {
             reader.end()?;
             return match entry {
                 0 => broken("empty"),
@@ -95,10 +95,10 @@ pub fn read(source: &dyn Source) -> Result<Userdata, Refused> {
                 }),
             };
         }
-        if entry == MOST {
+        if entry == MAX_ENTRIES {
             return broken("more than 1000 entries");
         }
-        if entry == 0 && !asks(&header) {
+        if entry == 0 && !requests_format(&header) {
             return broken("does not begin with the words that ask for it");
         }
         if let Some(file) = reader.entry(&header, at)?
@@ -118,7 +118,7 @@ struct Next {
 }
 
 struct Reader<'a> {
-    source: &'a dyn Source,
+    source: &'a dyn ReadAt,
     raw: Vec<u8>,
     next: Next,
 }
@@ -129,7 +129,7 @@ impl Reader<'_> {
         if at + len > LONGEST {
             return Err(Refused::Broken(at, "longer than 16 MiB"));
         }
-        let bytes = some(self.source, at as u64, len).map_err(Refused::Io)?;
+        let bytes = read_at(self.source, at as u64, len).map_err(Refused::Io)?;
         if bytes.len() < len {
             return Err(Refused::Broken(at, "cut off"));
         }
@@ -140,8 +140,8 @@ impl Reader<'_> {
     /// Two blocks of zeros end it; some programs write one.
     fn end(&mut self) -> Result<(), Refused> {
         let at = self.raw.len() as u64;
-        let second = some(self.source, at, BLOCK).map_err(Refused::Io)?;
-        if second.len() == BLOCK && zero(&second) && self.raw.len() + BLOCK <= LONGEST {
+        let second = read_at(self.source, at, BLOCK).map_err(Refused::Io)?;
+        if second.len() == BLOCK && is_zero(&second) && self.raw.len() + BLOCK <= LONGEST {
             self.raw.extend_from_slice(&second);
         } else {
             // What follows is not ours; the copy is to be an archive all the same.

@@ -1,8 +1,8 @@
 //! Kernel flags, from the command line and from QEMU's fw_cfg.
 
 use config::{
-    Complaint, Config, Data, FLAGS, FwCfg, MAX_COMPLAINTS, MAX_LINE, Net, Sources, Swap, origins,
-    parse,
+    Config, Diagnostic, DiskSelector, FLAGS, FwCfg, MAX_DIAGNOSTICS, MAX_LINE, Net, Sources, Swap,
+    origins, parse,
 };
 
 use crate::input::{one_line, parts};
@@ -74,7 +74,7 @@ pub fn cmdline(data: &[u8]) {
     let entries: Vec<FwCfg<'_>> = parts.map(entry).collect();
     elsewhere(data);
     let (config, complaints) = parse(line, &entries);
-    assert!(complaints.len() <= MAX_COMPLAINTS + 1);
+    assert!(complaints.len() <= MAX_DIAGNOSTICS + 1);
     complaints.iter().for_each(sound);
     clean(&config);
     repeated(line, &entries, &config);
@@ -91,14 +91,14 @@ fn elsewhere(data: &[u8]) {
         ..Sources::default()
     };
     let (config, complaints) = sources.parse();
-    assert!(complaints.len() <= MAX_COMPLAINTS + 1);
+    assert!(complaints.len() <= MAX_DIAGNOSTICS + 1);
     complaints.iter().for_each(sound);
     clean(&config);
     let disk = Sources {
         smbios: &[],
         ..sources
     };
-    assert_eq!(disk.parse().0.data, Data::Auto);
+    assert_eq!(disk.parse().0.data, DiskSelector::Auto);
     assert!(config::oem_strings(data).iter().all(|s| !s.contains(&0)));
 }
 
@@ -111,7 +111,7 @@ fn entry(part: &[u8]) -> FwCfg<'_> {
     }
 }
 
-fn sound(complaint: &Complaint) {
+fn sound(complaint: &Diagnostic) {
     let line = complaint.to_string();
     let printable = line.bytes().all(|b| (b' '..=b'~').contains(&b));
     assert!(
@@ -189,7 +189,7 @@ fn clean(config: &Config) {
             .all(|m| !m.contains(['-', '/', '.']))
     );
     // Each is the name of a file and of a directory.
-    let plain = |n: &String| services::file::is_name(n) && config::is_extension(n);
+    let plain = |n: &String| services::file::is_name(n) && config::is_extension_name(n);
     assert!(
         config.extensions.iter().all(plain),
         "{:?}",
@@ -221,7 +221,7 @@ fn clean(config: &Config) {
         .chain(swaps)
         .chain(wait.filter_map(|w| w.disk.as_ref()));
     for wanted in disks {
-        assert!(!matches!(wanted, Data::Auto | Data::Off));
+        assert!(!matches!(wanted, DiskSelector::Auto | DiskSelector::Off));
         disk(wanted);
     }
     net(&config.net);
@@ -233,14 +233,14 @@ fn alone<T: PartialEq>(all: &[T]) {
     assert!(!all.iter().enumerate().any(again));
 }
 
-fn disk(disk: &Data) {
+fn disk(disk: &DiskSelector) {
     match disk {
-        Data::Auto | Data::Off => {}
-        Data::Label(text) => assert!(!text.is_empty() && one_line(text)),
-        Data::Uuid(text) | Data::PartUuid(text) => {
+        DiskSelector::Auto | DiskSelector::Off => {}
+        DiskSelector::Label(text) => assert!(!text.is_empty() && one_line(text)),
+        DiskSelector::Uuid(text) | DiskSelector::PartUuid(text) => {
             assert!(text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'));
         }
-        Data::Device(path) => {
+        DiskSelector::Device(path) => {
             assert!(path.starts_with("/dev/") && one_line(path), "{path:?}");
             assert!(
                 path.split('/')

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use config::{Config, Data, Net, Podman, Role};
+use config::{Config, DiskSelector, Net, Podman, Role};
 use services::{ServiceDef, Socket};
 
 pub use crate::catalog::SHARES;
@@ -34,7 +34,7 @@ pub fn services(config: &Config) -> Vec<ServiceDef> {
 fn plain(config: &Config) -> Vec<ServiceDef> {
     let mut rows = Vec::new();
     // In a namespace the disks are somebody else's.
-    let disk = config.data != Data::Off && !root::in_container();
+    let disk = config.data != DiskSelector::Off && !root::in_container();
     rows.extend(disk.then_some(late(config)));
     let cloud = config.cloud && !root::in_container();
     rows.extend(cloud.then_some(CLOUD));

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ::disk::MIB;
-use ::disk::gpt::{self, Do, Part};
+use ::disk::disk_op::DiskOp;
+use ::disk::gpt::{self, Part};
 use ::disk::uuid::{self, Uuid};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
@@ -157,7 +158,7 @@ fn write(trees: &Trees, menu: &str, files: &[PathBuf], work: &Path, to: &Path) -
     let size = offset(PARTITIONS.len()) + MIB;
     out.set_len(size)?;
     for step in gpt::divide(size, 512, guid("disk"), &gpt_entries()?, &bios.boot_code) {
-        if let Do::Write(at, bytes) = step {
+        if let DiskOp::Write(at, bytes) = step {
             out.write_all_at(&bytes, at)?;
         }
     }
@@ -321,7 +322,7 @@ mod tests {
         let size = offset(PARTITIONS.len()) + MIB;
         let mut disk = vec![0; size as usize];
         for step in gpt::divide(size, 512, guid("disk"), &gpt_entries()?, &[0xeb; 440]) {
-            if let Do::Write(at, bytes) = step {
+            if let DiskOp::Write(at, bytes) = step {
                 let at = at as usize;
                 disk[at..at + bytes.len()].copy_from_slice(&bytes);
             }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use config::{Complaint, Config, FwCfg, Sources};
+use config::{Config, Diagnostic, FwCfg, Sources};
 
 use crate::files::read_bounded;
 use crate::paths::DISK_CONFIG_DIR;
@@ -30,7 +30,7 @@ pub fn read_early() -> Config {
 
 /// Reads everything, and says what is wrong with it.
 #[must_use]
-pub fn read() -> (Config, Vec<Complaint>) {
+pub fn read() -> (Config, Vec<Diagnostic>) {
     read_raw().with_sources(|sources| sources.parse())
 }
 

@@ -1,6 +1,6 @@
 //! `b2p flags`: every setting, its value, and where that came from.
 
-use config::{Flag, Given};
+use config::{Flag, Origin};
 
 use crate::client::help::options_known;
 use crate::client::json::Json;
@@ -32,7 +32,7 @@ pub fn main(words: &[String]) -> i32 {
     0
 }
 
-type Setting = (&'static Flag, Vec<Given>);
+type Setting = (&'static Flag, Vec<Origin>);
 
 fn text(settings: &[Setting], screen: &Screen) -> String {
     let mut rows = Vec::new();
@@ -64,7 +64,7 @@ fn text(settings: &[Setting], screen: &Screen) -> String {
 }
 
 /// The source, and the flag's name there if it is another one.
-fn from(flag: &Flag, given: &Given) -> String {
+fn from(flag: &Flag, given: &Origin) -> String {
     let source = given.source.name();
     let name = given.flag.split('=').next().unwrap_or_default();
     let short = name.rsplit(['/', ':']).next().unwrap_or(name);
@@ -78,7 +78,7 @@ fn from(flag: &Flag, given: &Given) -> String {
 
 /// docs/reference/control.md has the keys.
 fn object(settings: &[Setting]) -> Json {
-    let one = |given: &Given| {
+    let one = |given: &Origin| {
         Json::Object(vec![
             ("value", Json::Text(given.value().to_owned())),
             ("source", Json::text(given.source.name())),

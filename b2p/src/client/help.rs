@@ -32,7 +32,7 @@ pub fn command(applet: &Applet) -> i32 {
 
 /// Reports a name that no command has, with the most similar one, and returns the exit status.
 pub fn unknown_command(name: &str) -> i32 {
-    let suggestion = config::nearest(name, &mut commands().map(|applet| applet.name));
+    let suggestion = config::suggest(name, &mut commands().map(|applet| applet.name));
     let advice = match suggestion {
         Some(similar) => format!("did you mean {similar}?"),
         None => "see `b2p help`".to_owned(),

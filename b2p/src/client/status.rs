@@ -73,7 +73,7 @@ fn one(report: &Report<'_>, name: &str, json: bool, usage: &dyn Fn(&str) -> Usag
 /// The line for a name that no service has.
 pub fn unknown(report: &Report<'_>, name: &str) -> String {
     let mut names = report.services.iter().map(|s| s.name);
-    let near = config::nearest(name, &mut names);
+    let near = config::suggest(name, &mut names);
     let near = near.map_or(String::new(), |n| format!("; did you mean {n}?"));
     format!("b2p: {name}: no such service{near}")
 }

@@ -55,6 +55,14 @@ impl Drop for Temp {
     }
 }
 
+/// Returns the text of the error that `result` must be.
+pub fn why<T: std::fmt::Debug, E: std::fmt::Display>(result: Result<T, E>) -> String {
+    match result {
+        Ok(value) => panic!("no error: {value:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
 /// Returns a pair of connected sockets that keep the bounds of each write.
 pub fn packet_pair() -> (OwnedFd, OwnedFd) {
     let flags = SockFlag::SOCK_CLOEXEC;

@@ -25,17 +25,17 @@ pub const KEYS: [&str; 7] = [ED25519, RSA, P256, P384, P521, SK_ED25519, SK_P256
 
 /// The configuration of a command line with nothing wrong in it.
 pub fn good(line: &str) -> Config {
-    let (config, complaints) = parse(line.as_bytes(), &[]);
-    assert!(complaints.is_empty(), "{line}: {}", complaints[0]);
+    let (config, diagnostics) = parse(line.as_bytes(), &[]);
+    assert!(diagnostics.is_empty(), "{line}: {}", diagnostics[0]);
     config
 }
 
-/// Configuration and complaints of a command line.
+/// Configuration and diagnostics of a command line.
 pub fn read(line: &str) -> (Config, Vec<String>) {
     read_all(line, &[])
 }
 
-/// Configuration and complaints of a command line and fw_cfg entries.
+/// Configuration and diagnostics of a command line and fw_cfg entries.
 pub fn read_all(line: &str, entries: &[(&str, &str)]) -> (Config, Vec<String>) {
     let entries: Vec<FwCfg<'_>> = entries
         .iter()
@@ -44,6 +44,9 @@ pub fn read_all(line: &str, entries: &[(&str, &str)]) -> (Config, Vec<String>) {
             value: value.as_bytes(),
         })
         .collect();
-    let (config, complaints) = parse(line.as_bytes(), &entries);
-    (config, complaints.iter().map(ToString::to_string).collect())
+    let (config, diagnostics) = parse(line.as_bytes(), &entries);
+    (
+        config,
+        diagnostics.iter().map(ToString::to_string).collect(),
+    )
 }

@@ -4,8 +4,8 @@
 use std::net::Ipv4Addr;
 
 use config::{
-    Config, Console, Data, Format, LogReceiver, Loglevel, Modules, Net, Podman, Proxy, Share, Swap,
-    Transport, WaitUsb,
+    Config, Console, DiskSelector, FormatPolicy, LogReceiver, Loglevel, Modules, Net, Podman,
+    Proxy, Swap, Transport, WaitUsb, ZramSize,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -18,24 +18,24 @@ fn name() -> impl Strategy<Value = String> {
     "[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\\.[a-z0-9]{1,8}){0,3}"
 }
 
-fn disk() -> impl Strategy<Value = Data> {
+fn disk() -> impl Strategy<Value = DiskSelector> {
     prop_oneof![
-        "[!#-~àß]([ !#-~àß]{0,18}[!#-~àß])?".prop_map(Data::Label),
-        "[0-9a-fA-F]{4}-[0-9a-fA-F-]{0,30}".prop_map(Data::Uuid),
-        "[0-9a-f]{8}-0[1-9]".prop_map(Data::PartUuid),
-        "/dev/[a-z]{2,4}[a-z0-9]{0,4}(/[a-z0-9-]{1,8})?".prop_map(Data::Device),
+        "[!#-~àß]([ !#-~àß]{0,18}[!#-~àß])?".prop_map(DiskSelector::Label),
+        "[0-9a-fA-F]{4}-[0-9a-fA-F-]{0,30}".prop_map(DiskSelector::Uuid),
+        "[0-9a-f]{8}-0[1-9]".prop_map(DiskSelector::PartUuid),
+        "/dev/[a-z]{2,4}[a-z0-9]{0,4}(/[a-z0-9-]{1,8})?".prop_map(DiskSelector::Device),
     ]
 }
 
-fn data() -> impl Strategy<Value = Data> {
-    prop_oneof![Just(Data::Auto), Just(Data::Off), disk()]
+fn data() -> impl Strategy<Value = DiskSelector> {
+    prop_oneof![Just(DiskSelector::Auto), Just(DiskSelector::Off), disk()]
 }
 
 /// At most one of zram and one file, and no partition twice.
 fn swaps() -> impl Strategy<Value = Vec<Swap>> {
     let share = prop_oneof![
-        (1_u32..=300).prop_map(Share::Percent),
-        (1_u32..=16 << 20).prop_map(Share::Mib),
+        (1_u32..=300).prop_map(ZramSize::Percent),
+        (1_u32..=16 << 20).prop_map(ZramSize::Mib),
     ];
     let zram = option::of(share.prop_map(Swap::Zram));
     let file = option::of((1_u32..=16 << 20).prop_map(Swap::File));
@@ -104,7 +104,11 @@ fn proxy() -> impl Strategy<Value = Proxy> {
 }
 
 pub fn config() -> impl Strategy<Value = Config> {
-    let formats = select(vec![Format::Magic, Format::Blank, Format::Never]);
+    let formats = select(vec![
+        FormatPolicy::Magic,
+        FormatPolicy::Blank,
+        FormatPolicy::Never,
+    ]);
     let consoles = select(vec![Console::Status, Console::Shell, Console::Off]);
     let podmans = select(vec![Podman::OnDemand, Podman::Boot, Podman::Off]);
     let levels = select(vec![
@@ -206,21 +210,21 @@ pub fn config() -> impl Strategy<Value = Config> {
     })
 }
 
-fn disk_text(disk: &Data) -> String {
+fn disk_text(disk: &DiskSelector) -> String {
     match disk {
-        Data::Auto => "auto".to_owned(),
-        Data::Off => "off".to_owned(),
-        Data::Label(text) => format!("LABEL={text}"),
-        Data::Uuid(text) => format!("UUID={text}"),
-        Data::PartUuid(text) => format!("PARTUUID={text}"),
-        Data::Device(path) => path.clone(),
+        DiskSelector::Auto => "auto".to_owned(),
+        DiskSelector::Off => "off".to_owned(),
+        DiskSelector::Label(text) => format!("LABEL={text}"),
+        DiskSelector::Uuid(text) => format!("UUID={text}"),
+        DiskSelector::PartUuid(text) => format!("PARTUUID={text}"),
+        DiskSelector::Device(path) => path.clone(),
     }
 }
 
 fn swap_text(swap: &Swap) -> String {
     match swap {
-        Swap::Zram(Share::Percent(percent)) => format!("zram:{percent}%"),
-        Swap::Zram(Share::Mib(mib)) => format!("zram:{mib}"),
+        Swap::Zram(ZramSize::Percent(percent)) => format!("zram:{percent}%"),
+        Swap::Zram(ZramSize::Mib(mib)) => format!("zram:{mib}"),
         Swap::Disk(disk) => disk_text(disk),
         Swap::File(mib) => format!("file:{mib}"),
     }

@@ -2,45 +2,45 @@
 use super::*;
 use crate::journal::Journal;
 
-fn found(kind: Kind, label: &str, uuid: &str) -> Found {
-    let some = |t: &str| (!t.is_empty()).then(|| t.to_owned());
-    Found {
+fn found(kind: SignatureKind, label: &str, uuid: &str) -> Signature {
+    let non_empty = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+    Signature {
         kind,
-        label: some(label),
-        uuid: some(uuid),
+        label: non_empty(label),
+        uuid: non_empty(uuid),
     }
 }
 
-fn device(name: &str, found: Vec<Found>) -> Device {
+fn device(name: &str, found: Vec<Signature>) -> Device {
     Device {
         name: name.into(),
-        disk: None,
+        parent_disk: None,
         size: 1 << 30,
         read_only: false,
-        made: false,
-        busy: None,
+        is_virtual: false,
+        in_use: None,
         partuuid: None,
-        ours: false,
-        found: Ok(found),
-        standing: Standing::Apart,
-        blank: false,
+        is_data_partition: false,
+        signatures: Ok(found),
+        format_state: FormatState::Unrelated,
+        is_blank: false,
     }
 }
 
 fn fs(name: &str, label: &str) -> Device {
-    device(name, vec![found(Kind::Ext4, label, "")])
+    device(name, vec![found(SignatureKind::Ext4, label, "")])
 }
 
 fn part(name: &str, disk: &str, label: &str) -> Device {
     Device {
-        disk: Some(disk.into()),
+        parent_disk: Some(disk.into()),
         ..fs(name, label)
     }
 }
 
 fn asks(name: &str) -> Device {
     Device {
-        standing: Standing::Asks(Box::default(), Vec::new()),
+        format_state: FormatState::Requested(Box::default(), Vec::new()),
         ..device(name, Vec::new())
     }
 }
@@ -50,11 +50,11 @@ fn journal() -> Box<Journal> {
 }
 
 fn auto(devices: &[Device]) -> Choice {
-    choose(devices, &Wanted::Auto, Consent::Magic)
+    choose(devices, &DiskSelector::Auto, FormatPolicy::Magic)
 }
 
 fn uses(name: &str) -> Decision {
-    Decision::Use(name.into(), Kind::Ext4)
+    Decision::Use(name.into(), SignatureKind::Ext4)
 }
 
 #[test]
@@ -88,46 +88,52 @@ fn a_labelled_one_comes_before_one_that_asks() {
 fn flags_mean_exactly_one() {
     let mut all = vec![fs("vda1", "boot2podman-data"), fs("vdb1", "other")];
     all[1].partuuid = Some("ABCD-01".into());
-    all[1].found = Ok(vec![found(Kind::Xfs, "other", "aa-BB")]);
-    let second = Decision::Use("vdb1".into(), Kind::Xfs);
+    all[1].signatures = Ok(vec![found(SignatureKind::Xfs, "other", "aa-BB")]);
+    let second = Decision::Use("vdb1".into(), SignatureKind::Xfs);
     for wanted in [
-        Wanted::Label("other".into()),
-        Wanted::Uuid("AA-bb".into()),
-        Wanted::PartUuid("abcd-01".into()),
-        Wanted::Device("vdb1".into()),
+        DiskSelector::Label("other".into()),
+        DiskSelector::Uuid("AA-bb".into()),
+        DiskSelector::PartUuid("abcd-01".into()),
+        DiskSelector::Device("/dev/vdb1".into()),
     ] {
         assert_eq!(
-            choose(&all, &wanted, Consent::Magic).decision,
+            choose(&all, &wanted, FormatPolicy::Magic).decision,
             second,
             "{wanted:?}"
         );
-        let none = choose(&all[..1], &wanted, Consent::Magic);
+        let none = choose(&all[..1], &wanted, FormatPolicy::Magic);
         assert!(
             matches!(none.decision, Decision::None(_)) && none.degraded.len() == 1,
             "{none:?}"
         );
     }
-    let off = choose(&all, &Wanted::Off, Consent::Magic);
+    let off = choose(&all, &DiskSelector::Off, FormatPolicy::Magic);
     assert!(matches!(off.decision, Decision::None(_)) && off.degraded.is_empty());
 }
 
 #[test]
 fn a_named_disk_stands_for_the_data_partition_on_it() {
-    let disk = device("vda", vec![found(Kind::Gpt, "", "")]);
+    let disk = device("vda", vec![found(SignatureKind::Gpt, "", "")]);
     let all = [
         disk,
         part("vda1", "vda", "other"),
         part("vda2", "vda", "boot2podman-data"),
     ];
-    let wanted = Wanted::Device("vda".into());
-    assert_eq!(choose(&all, &wanted, Consent::Magic).decision, uses("vda2"));
-    let none = choose(&all[..2], &wanted, Consent::Magic);
+    let wanted = DiskSelector::Device("/dev/vda".into());
+    assert_eq!(
+        choose(&all, &wanted, FormatPolicy::Magic).decision,
+        uses("vda2")
+    );
+    let none = choose(&all[..2], &wanted, FormatPolicy::Magic);
     assert!(matches!(none.decision, Decision::None(_)) && none.degraded.len() == 1);
 }
 
 #[test]
 fn no_disk_is_nothing_to_complain_about() {
-    let none = auto(&[device("sr0", vec![found(Kind::Iso9660, "b2d", "")])]);
+    let none = auto(&[device(
+        "sr0",
+        vec![found(SignatureKind::Iso9660, "b2d", "")],
+    )]);
     assert_eq!(none.decision, Decision::None("no data disk".into()));
     assert!(none.degraded.is_empty());
     assert_eq!(none.notes, ["sr0: it holds iso9660"]);
@@ -136,7 +142,10 @@ fn no_disk_is_nothing_to_complain_about() {
 #[test]
 fn what_looks_like_two_things_is_neither() {
     let mut half = fs("sda", "boot2podman-data");
-    half.found.as_mut().unwrap().push(found(Kind::Raid, "", ""));
+    half.signatures
+        .as_mut()
+        .unwrap()
+        .push(found(SignatureKind::Raid, "", ""));
     let choice = auto(&[half]);
     assert!(matches!(choice.decision, Decision::None(_)));
     assert!(
@@ -149,7 +158,10 @@ fn what_looks_like_two_things_is_neither() {
 fn a_partition_of_a_mirror_half_is_left_alone() {
     let half = device(
         "sda",
-        vec![found(Kind::Gpt, "", ""), found(Kind::Raid, "", "")],
+        vec![
+            found(SignatureKind::Gpt, "", ""),
+            found(SignatureKind::Raid, "", ""),
+        ],
     );
     let choice = auto(&[half, part("sda1", "sda", "boot2podman-data")]);
     assert!(matches!(choice.decision, Decision::None(_)));
@@ -158,7 +170,7 @@ fn a_partition_of_a_mirror_half_is_left_alone() {
 
 #[test]
 fn what_cannot_keep_containers_is_named() {
-    let stick = device("sdb1", vec![found(Kind::Vfat, "b2p-data", "")]);
+    let stick = device("sdb1", vec![found(SignatureKind::Vfat, "b2p-data", "")]);
     assert!(auto(&[stick]).degraded[0].contains("vfat"));
     let ro = Device {
         read_only: true,
@@ -166,7 +178,7 @@ fn what_cannot_keep_containers_is_named() {
     };
     assert!(auto(&[ro]).degraded[0].contains("only be read"));
     let busy = Device {
-        busy: Some("mounted on /x".into()),
+        in_use: Some("mounted on /x".into()),
         ..fs("vda", "b2p-data")
     };
     assert!(auto(&[busy]).degraded[0].contains("in use: mounted on /x"));
@@ -177,16 +189,16 @@ fn what_cannot_keep_containers_is_named() {
 #[test]
 fn a_known_signature_is_never_formatted() {
     for kind in [
-        Kind::Ntfs,
-        Kind::Lvm,
-        Kind::Luks,
-        Kind::Zfs,
-        Kind::Gpt,
-        Kind::Other("vdo"),
+        SignatureKind::Ntfs,
+        SignatureKind::Lvm,
+        SignatureKind::Luks,
+        SignatureKind::Zfs,
+        SignatureKind::Gpt,
+        SignatureKind::Other("vdo"),
     ] {
         let on_it = vec![found(kind, "", "")];
         let asks = Device {
-            standing: Standing::Asks(Box::default(), on_it.clone()),
+            format_state: FormatState::Requested(Box::default(), on_it.clone()),
             ..device("vda", on_it.clone())
         };
         let choice = auto(&[asks]);
@@ -195,10 +207,10 @@ fn a_known_signature_is_never_formatted() {
             choice.degraded[0].contains(kind.name()) && choice.degraded[0].starts_with("vda: ")
         );
         let blank = Device {
-            blank: true,
+            is_blank: true,
             ..device("vda", on_it)
         };
-        let choice = choose(&[blank], &Wanted::Auto, Consent::Blank);
+        let choice = choose(&[blank], &DiskSelector::Auto, FormatPolicy::Blank);
         assert!(matches!(choice.decision, Decision::None(_)), "{kind:?}");
     }
 }
@@ -206,25 +218,29 @@ fn a_known_signature_is_never_formatted() {
 #[test]
 fn a_blank_disk_wants_the_flag() {
     let blank = Device {
-        blank: true,
+        is_blank: true,
         ..device("vda", Vec::new())
     };
     assert!(matches!(
         auto(std::slice::from_ref(&blank)).decision,
         Decision::None(_)
     ));
-    let choice = choose(std::slice::from_ref(&blank), &Wanted::Auto, Consent::Blank);
+    let choice = choose(
+        std::slice::from_ref(&blank),
+        &DiskSelector::Auto,
+        FormatPolicy::Blank,
+    );
     assert_eq!(choice.decision, Decision::Format("vda".into()));
     let unknown = Device {
-        blank: false,
+        is_blank: false,
         ..blank.clone()
     };
     let part = Device {
-        disk: Some("vda".into()),
+        parent_disk: Some("vda".into()),
         ..blank
     };
     for device in [unknown, part] {
-        let choice = choose(&[device], &Wanted::Auto, Consent::Blank);
+        let choice = choose(&[device], &DiskSelector::Auto, FormatPolicy::Blank);
         assert!(matches!(choice.decision, Decision::None(_)));
     }
 }
@@ -232,35 +248,43 @@ fn a_blank_disk_wants_the_flag() {
 #[test]
 fn who_asks_may_still_not_have_it() {
     let loop0 = Device {
-        made: true,
+        is_virtual: true,
         ..asks("loop0")
     };
     assert!(matches!(
         auto(std::slice::from_ref(&loop0)).decision,
         Decision::None(_)
     ));
-    let named = choose(&[loop0], &Wanted::Device("loop0".into()), Consent::Magic);
+    let named = choose(
+        &[loop0],
+        &DiskSelector::Device("/dev/loop0".into()),
+        FormatPolicy::Magic,
+    );
     assert_eq!(named.decision, Decision::Format("loop0".into()));
-    let never = choose(&[asks("vda")], &Wanted::Auto, Consent::Never);
+    let never = choose(&[asks("vda")], &DiskSelector::Auto, FormatPolicy::Never);
     assert!(matches!(never.decision, Decision::None(_)) && never.degraded[0].contains("never"));
     let divided = auto(&[asks("vda"), part("vda1", "vda", "x")]);
     assert!(
         matches!(divided.decision, Decision::None(_)) && divided.degraded[0].contains("partitions")
     );
     let refused = Device {
-        standing: Standing::Refused("broken".into()),
+        format_state: FormatState::Refused("broken".into()),
         ..device("vda", Vec::new())
     };
     assert!(auto(&[refused]).degraded[0].contains("broken"));
-    let other = choose(&[asks("vda")], &Wanted::Label("x".into()), Consent::Magic);
+    let other = choose(
+        &[asks("vda")],
+        &DiskSelector::Label("x".into()),
+        FormatPolicy::Magic,
+    );
     assert!(matches!(other.decision, Decision::None(_)));
 }
 
 #[test]
 fn what_was_begun_is_finished_and_what_was_made_is_swept() {
     let half = Device {
-        standing: Standing::Half(journal()),
-        ..device("vda", vec![found(Kind::Gpt, "", "")])
+        format_state: FormatState::InProgress(journal()),
+        ..device("vda", vec![found(SignatureKind::Gpt, "", "")])
     };
     let inside = part("vda1", "vda", UNFINISHED);
     assert_eq!(
@@ -274,8 +298,8 @@ fn what_was_begun_is_finished_and_what_was_made_is_swept() {
         Decision::Format("vda".into())
     );
     let made = Device {
-        standing: Standing::Made(journal()),
-        ..device("vda", vec![found(Kind::Gpt, "", "")])
+        format_state: FormatState::Complete(journal()),
+        ..device("vda", vec![found(SignatureKind::Gpt, "", "")])
     };
     assert_eq!(
         auto(&[made, inside]).decision,
@@ -286,18 +310,18 @@ fn what_was_begun_is_finished_and_what_was_made_is_swept() {
 #[test]
 fn beside_the_data_disk_the_others_are_told_as_well() {
     let refused = Device {
-        standing: Standing::Refused("its userdata.tar is broken".into()),
+        format_state: FormatState::Refused("its userdata.tar is broken".into()),
         ..device("sdc", Vec::new())
     };
     let unreadable = Device {
-        found: Err("bad sector".into()),
+        signatures: Err("bad sector".into()),
         ..device("sdd", Vec::new())
     };
-    let own = device("vda", vec![found(Kind::Gpt, "", "")]);
-    let windows = device("sda", vec![found(Kind::Dos, "", "")]);
+    let own = device("vda", vec![found(SignatureKind::Gpt, "", "")]);
+    let windows = device("sda", vec![found(SignatureKind::Dos, "", "")]);
     let image = Device {
-        made: true,
-        ..device("loop0", vec![found(Kind::Erofs, "", "")])
+        is_virtual: true,
+        ..device("loop0", vec![found(SignatureKind::Erofs, "", "")])
     };
     let data = part("vda1", "vda", "boot2podman-data");
     let choice = auto(&[own, data, windows, asks("sdb"), refused, unreadable, image]);
@@ -317,27 +341,27 @@ fn beside_the_data_disk_the_others_are_told_as_well() {
 #[test]
 fn where_the_data_disk_is_lost_its_owner_is_told() {
     let unreadable = Device {
-        found: Err("bad sector".into()),
+        signatures: Err("bad sector".into()),
         ..device("sda", Vec::new())
     };
-    let bare = |standing: Standing| {
+    let bare = |format_state: FormatState| {
         let disk = Device {
-            standing,
-            ..device("vda", vec![found(Kind::Gpt, "", "")])
+            format_state,
+            ..device("vda", vec![found(SignatureKind::Gpt, "", "")])
         };
         let part = Device {
-            ours: true,
-            found: Ok(Vec::new()),
+            is_data_partition: true,
+            signatures: Ok(Vec::new()),
             ..part("vda1", "vda", "")
         };
         [disk, part]
     };
     let told = |all: &[Device]| auto(all).degraded;
     assert_eq!(told(&[unreadable]), ["sda: cannot be read: bad sector"]);
-    let lost = told(&bare(Standing::Apart));
+    let lost = told(&bare(FormatState::Unrelated));
     assert!(
         lost.len() == 1 && lost[0].starts_with("vda1: it is a data partition"),
         "{lost:?}"
     );
-    assert!(told(&bare(Standing::Half(journal()))).is_empty());
+    assert!(told(&bare(FormatState::InProgress(journal()))).is_empty());
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::bytes::{Source, put};
-use crate::format_state::{Standing, question, standing};
+use crate::bytes::{ReadAt, put};
+use crate::format_state::{FormatState, format_state, request_sector};
 use crate::probe;
 use crate::userdata::tests::{entry, machine};
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ impl Fake {
     }
 }
 
-impl Source for Fake {
+impl ReadAt for Fake {
     fn size(&self) -> u64 {
         self.size
     }
@@ -86,7 +86,7 @@ impl Source for Fake {
     }
 }
 
-impl Hands for Fake {
+impl FormatTarget for Fake {
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), String> {
         assert!(at.is_multiple_of(512) && at + bytes.len() as u64 <= self.size);
         if self.left == 0 {
@@ -186,9 +186,9 @@ impl Luck {
 /// One boot's worth of what PID 1's helper does; whether there was something.
 fn boot(disk: &mut Fake, random: u8) -> Result<bool, String> {
     let size = disk.size;
-    match standing(disk, 512).unwrap() {
-        Standing::Apart => Ok(false),
-        Standing::Asks(data, found) => {
+    match format_state(disk, 512).unwrap() {
+        FormatState::Unrelated => Ok(false),
+        FormatState::Requested(data, found) => {
             assert!(found.is_empty(), "{found:?}");
             let journal = Journal::new(
                 data.raw,
@@ -197,16 +197,16 @@ fn boot(disk: &mut Fake, random: u8) -> Result<bool, String> {
             );
             format(size, &journal, true, disk).map(|()| true)
         }
-        Standing::Half(journal) => format(size, &journal, false, disk).map(|()| true),
-        Standing::Made(journal) => sweep(size, &journal, disk).map(|()| true),
-        Standing::Refused(why) => panic!("refused: {why}"),
+        FormatState::InProgress(journal) => format(size, &journal, false, disk).map(|()| true),
+        FormatState::Complete(journal) => sweep(size, &journal, disk).map(|()| true),
+        FormatState::Refused(why) => panic!("refused: {why}"),
     }
 }
 
 /// The disk is what it is to be, with this archive in it.
 fn complete(disk: &Fake, tar: &[u8]) {
-    assert_eq!(standing(disk, 512).unwrap(), Standing::Apart);
-    let parts = crate::table::partitions(disk, 512).unwrap();
+    assert_eq!(format_state(disk, 512).unwrap(), FormatState::Unrelated);
+    let parts = crate::partition_table::partitions(disk, 512).unwrap();
     assert_eq!(parts.len(), 1);
     let inside = crate::bytes::Part {
         of: disk,
@@ -215,9 +215,9 @@ fn complete(disk: &Fake, tar: &[u8]) {
     };
     let found = probe::probe(&inside).unwrap();
     assert_eq!(found[0].label.as_deref(), Some(LABELS[0]), "{found:?}");
-    assert_eq!(crate::bytes::some(&inside, TAR, tar.len()).unwrap(), tar);
+    assert_eq!(crate::bytes::read_at(&inside, TAR, tar.len()).unwrap(), tar);
     let first = disk.sector(0);
-    assert!(!crate::asks(&first));
+    assert!(!crate::requests_format(&first));
     assert_eq!(
         crate::journal::left(disk, &[1; 16], parts[0].first).unwrap(),
         None
@@ -231,9 +231,9 @@ fn archives() -> Vec<Vec<u8>> {
         long.extend(entry("x", b'0', &vec![b'x'; 530_000]));
     }
     long.extend([0; 1024]);
-    let mut words = crate::WORDS[1].as_bytes().to_vec();
+    let mut words = crate::FORMAT_MAGIC[1].as_bytes().to_vec();
     words.push(b'\n');
-    vec![machine(&[b'k'; 743]), long, question(), words]
+    vec![machine(&[b'k'; 743]), long, request_sector(), words]
 }
 
 /// What userdata.tar must be for what was at the front.
@@ -301,7 +301,10 @@ fn what_was_used_is_not_made_again() {
             disk.write(*at, bytes).unwrap();
         }
         disk.flush().unwrap();
-        assert!(matches!(standing(&disk, 512).unwrap(), Standing::Made(_)));
+        assert!(matches!(
+            format_state(&disk, 512).unwrap(),
+            FormatState::Complete(_)
+        ));
         boot(&mut disk, 50).unwrap();
         complete(&disk, &front);
         assert_eq!(&disk.sector((journal.first + USED) / 512)[..8], b"precious");
@@ -314,8 +317,8 @@ fn what_was_used_is_not_made_again() {
     }
     disk.flush().unwrap();
     assert!(matches!(
-        standing(&disk, 512).unwrap(),
-        Standing::Refused(_)
+        format_state(&disk, 512).unwrap(),
+        FormatState::Refused(_)
     ));
 }
 
@@ -333,8 +336,8 @@ fn a_label_that_was_torn_is_made_again() {
     for (mounts, half) in [(1, true), (2, false)] {
         put(&mut first, 0x34, &[mounts]);
         disk.write(journal.first + 1024, &first).unwrap();
-        let now = standing(&disk, 512).unwrap();
-        assert_eq!(matches!(now, Standing::Half(_)), half, "{now:?}");
+        let now = format_state(&disk, 512).unwrap();
+        assert_eq!(matches!(now, FormatState::InProgress(_)), half, "{now:?}");
     }
 }
 
@@ -364,8 +367,8 @@ fn the_newer_archive_counts() {
 
 #[test]
 fn what_asks_and_must_not_have_it() {
-    let known = |fake: &Fake| match standing(fake, 512).unwrap() {
-        Standing::Asks(_, found) => found.len(),
+    let known = |fake: &Fake| match format_state(fake, 512).unwrap() {
+        FormatState::Requested(_, found) => found.len(),
         other => panic!("{other:?}"),
     };
     let mut disk = Fake::new(64 * MIB, &machine(b"k"));
@@ -379,15 +382,15 @@ fn what_asks_and_must_not_have_it() {
     torn[1600] ^= 1;
     torn[1024] ^= 1;
     let disk = Fake::new(64 * MIB, &torn);
-    let now = format!("{:?}", standing(&disk, 512).unwrap());
+    let now = format!("{:?}", format_state(&disk, 512).unwrap());
     assert!(now.contains("Refused") && now.contains("broken at byte"));
 
     let mut lost = Fake::new(64 * MIB, &machine(b"k"));
     let journal = Journal::new(Vec::new(), 512, [[1; 16]; 3]);
     let front = gpt::protective(lost.size, 512, &journal.boot());
     lost.write(0, &front).unwrap();
-    let now = standing(&lost, 512).unwrap();
-    assert!(matches!(now, Standing::Refused(_)), "{now:?}");
+    let now = format_state(&lost, 512).unwrap();
+    assert!(matches!(now, FormatState::Refused(_)), "{now:?}");
 }
 
 #[test]

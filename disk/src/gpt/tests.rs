@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::ptr_arg, clippy::type_complexity)]
 use super::*;
-use crate::table;
+use crate::partition_table;
 use proptest::prelude::*;
 
 const SIZE: u64 = 8 * MIB;
@@ -15,9 +15,9 @@ fn new(size: u64, sector: u32) -> New {
     }
 }
 
-fn apply(disk: &mut Vec<u8>, all: &[Do]) {
+fn apply(disk: &mut Vec<u8>, all: &[DiskOp]) {
     for act in all {
-        if let Do::Write(at, bytes) = act {
+        if let DiskOp::Write(at, bytes) = act {
             let at = *at as usize;
             disk[at..at + bytes.len()].copy_from_slice(bytes);
         }
@@ -34,7 +34,7 @@ fn made(size: u64, sector: u32) -> Vec<u8> {
 fn what_is_written_is_read_in_any_sector_size() {
     for sector in [512, 4096] {
         let disk = made(SIZE, sector);
-        let all = table::partitions(&disk, sector).unwrap();
+        let all = partition_table::partitions(&disk, sector).unwrap();
         assert_eq!(all.len(), 1);
         let p = &all[0];
         assert_eq!(
@@ -47,7 +47,7 @@ fn what_is_written_is_read_in_any_sector_size() {
         assert!(gpt.grown(SIZE).is_none() && gpt.mended(SIZE).is_none());
         let kinds = crate::probe::probe(&disk).unwrap();
         assert!(
-            kinds.len() == 1 && kinds[0].kind == crate::probe::Kind::Gpt,
+            kinds.len() == 1 && kinds[0].kind == crate::signature::SignatureKind::Gpt,
             "{kinds:?}"
         );
     }
@@ -79,12 +79,14 @@ fn a_cut_while_growing_leaves_the_primary_readable() {
             assert_eq!(grown.first + grown.len, size - MIB);
             // Sector by sector, in any prefix: a flush orders, nothing else does.
             let mut durable = disk.clone();
-            for group in writes.split(|w| *w == Do::Flush) {
+            for group in writes.split(|w| *w == DiskOp::Flush) {
                 for reversed in [false, true] {
                     let mut now = durable.clone();
                     let mut sectors: Vec<(usize, Vec<u8>)> = Vec::new();
                     for act in group {
-                        let Do::Write(at, bytes) = act else { continue };
+                        let DiskOp::Write(at, bytes) = act else {
+                            continue;
+                        };
                         sectors.extend(
                             bytes
                                 .chunks(512)
@@ -133,7 +135,7 @@ fn mbr_partitions_fit_the_disk_or_are_none() {
     disk[462 + 4] = 0x82;
     disk[462 + 8..462 + 16].copy_from_slice(&[0, 8, 0, 0, 0, 0, 0, 1]);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-    let all = table::partitions(&disk, 512).unwrap();
+    let all = partition_table::partitions(&disk, 512).unwrap();
     assert_eq!(all.len(), 1, "the second is longer than the disk");
     assert_eq!(
         (all[0].first, all[0].len, all[0].uuid.as_str()),

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::ptr_arg, clippy::type_complexity)]
 use super::*;
-use crate::blank::blank;
+use crate::blank::is_blank;
 use crate::bytes::put;
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn with(size: usize, parts: &[(usize, &[u8])]) -> Vec<u8> {
     disk
 }
 
-fn only(disk: &Vec<u8>) -> Found {
+fn only(disk: &Vec<u8>) -> Signature {
     let found = probe(disk).unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
     found[0].clone()
@@ -26,7 +26,7 @@ const IDTEXT: &str = "11220304-0506-0708-090a-0b0c0d0e0f10";
 fn every_row_is_found_where_it_says_and_the_disk_is_not_blank() {
     for row in ROWS {
         let mut disk = with(SIZE, &[(row.at as usize, row.magic)]);
-        if row.kind == Kind::Other("nilfs2") {
+        if row.kind == SignatureKind::Other("nilfs2") {
             put(&mut disk, 1024, &2u32.to_le_bytes());
         }
         put(
@@ -41,7 +41,7 @@ fn every_row_is_found_where_it_says_and_the_disk_is_not_blank() {
             row.kind.name(),
             row.at
         );
-        assert!(!blank(&disk).unwrap());
+        assert!(!is_blank(&disk).unwrap());
     }
     for row in TAILS {
         let disk = with(SIZE, &[(SIZE - row.at as usize, row.magic)]);
@@ -51,16 +51,16 @@ fn every_row_is_found_where_it_says_and_the_disk_is_not_blank() {
             "{} before the end",
             row.kind.name()
         );
-        assert!(!blank(&disk).unwrap());
+        assert!(!is_blank(&disk).unwrap());
     }
 }
 
 #[test]
 fn labels_and_uuids_as_blkid_has_them() {
-    let cases: &[(&[(usize, &[u8])], Kind, Option<&str>, &str)] = &[
+    let cases: &[(&[(usize, &[u8])], SignatureKind, Option<&str>, &str)] = &[
         (
             &[(0, b"XFSB"), (32, &ID), (108, b"data")],
-            Kind::Xfs,
+            SignatureKind::Xfs,
             Some("data"),
             IDTEXT,
         ),
@@ -70,7 +70,7 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (65568, &ID),
                 (65536 + 0x12b, b"boot2podman-data"),
             ],
-            Kind::Btrfs,
+            SignatureKind::Btrfs,
             Some("boot2podman-data"),
             IDTEXT,
         ),
@@ -80,13 +80,13 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (1128, &ID),
                 (1144, b"boot2docker-data"),
             ],
-            Kind::Ext2,
+            SignatureKind::Ext2,
             Some("boot2docker-data"),
             IDTEXT,
         ),
         (
             &[(1080, &[0x53, 0xef]), (1116, &[4]), (1128, &ID)],
-            Kind::Ext3,
+            SignatureKind::Ext3,
             None,
             IDTEXT,
         ),
@@ -97,19 +97,19 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (1120, &[0x42]),
                 (1128, &ID),
             ],
-            Kind::Ext4,
+            SignatureKind::Ext4,
             None,
             IDTEXT,
         ),
         (
             &[(4086, b"SWAPSPACE2"), (1036, &ID), (1052, b"sw")],
-            Kind::Swap,
+            SignatureKind::Swap,
             Some("sw"),
             IDTEXT,
         ),
         (
             &[(65526, b"SWAPSPACE2"), (1036, &ID)],
-            Kind::Swap,
+            SignatureKind::Swap,
             None,
             IDTEXT,
         ),
@@ -119,13 +119,13 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (24, b"crypt"),
                 (168, IDTEXT.as_bytes()),
             ],
-            Kind::Luks,
+            SignatureKind::Luks,
             Some("crypt"),
             IDTEXT,
         ),
         (
             &[(0, b"LUKS\xba\xbe\0\x01"), (168, IDTEXT.as_bytes())],
-            Kind::Luks,
+            SignatureKind::Luks,
             None,
             IDTEXT,
         ),
@@ -136,7 +136,7 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (536, b"LVM2 001"),
                 (544, b"abcdefghijklmnopqrstuvwxyz012345"),
             ],
-            Kind::Lvm,
+            SignatureKind::Lvm,
             None,
             "abcdef-ghij-klmn-opqr-stuv-wxyz-012345",
         ),
@@ -146,7 +146,7 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (4112, &ID),
                 (4128, b"host:0"),
             ],
-            Kind::Raid,
+            SignatureKind::Raid,
             Some("host:0"),
             IDTEXT,
         ),
@@ -155,7 +155,7 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (SIZE - 8192, &[0xfc, 0x4e, 0x2b, 0xa9, 1]),
                 (SIZE - 8176, &ID),
             ],
-            Kind::Raid,
+            SignatureKind::Raid,
             None,
             IDTEXT,
         ),
@@ -165,7 +165,7 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (1132, &ID),
                 (1148, b"d\0a\0"),
             ],
-            Kind::F2fs,
+            SignatureKind::F2fs,
             Some("da"),
             IDTEXT,
         ),
@@ -175,13 +175,13 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (32808, b"b2d-v1  "),
                 (32768 + 813, b"2026010203040506"),
             ],
-            Kind::Iso9660,
+            SignatureKind::Iso9660,
             Some("b2d-v1"),
             "2026-01-02-03-04-05-06",
         ),
         (
             &[(3, b"NTFS    "), (0x48, &[0x2a])],
-            Kind::Ntfs,
+            SignatureKind::Ntfs,
             None,
             "000000000000002A",
         ),
@@ -193,7 +193,7 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (0x47, b"B2P-DATA   FAT32   "),
                 (510, &[0x55, 0xaa]),
             ],
-            Kind::Vfat,
+            SignatureKind::Vfat,
             Some("B2P-DATA"),
             "1234-5678",
         ),
@@ -204,7 +204,7 @@ fn labels_and_uuids_as_blkid_has_them() {
                 (0x27, &[1, 0, 2, 0]),
                 (0x2b, b"NO NAME    FAT16   "),
             ],
-            Kind::Vfat,
+            SignatureKind::Vfat,
             None,
             "0002-0001",
         ),
@@ -221,15 +221,15 @@ fn labels_and_uuids_as_blkid_has_them() {
 #[test]
 fn members_at_the_end_and_pools_at_either() {
     let raid = with(SIZE, &[(SIZE - 65536, &[0xfc, 0x4e, 0x2b, 0xa9])]);
-    assert_eq!(only(&raid).kind, Kind::Raid);
+    assert_eq!(only(&raid).kind, SignatureKind::Raid);
     let drbd = with(SIZE, &[(SIZE - 4096 + 60, &[0x83, 0x74, 2, 0x6b])]);
-    assert_eq!(only(&drbd).kind, Kind::Drbd);
+    assert_eq!(only(&drbd).kind, SignatureKind::Drbd);
     for at in [0, 1 << 18, SIZE - (2 << 18), SIZE - (1 << 18)] {
         let list: &[(usize, &[u8])] = &[(at + 16384, &[1, 1]), (at + 16384 + 28, b"version")];
-        assert_eq!(only(&with(SIZE, list)).kind, Kind::Zfs);
+        assert_eq!(only(&with(SIZE, list)).kind, SignatureKind::Zfs);
     }
     let root = with(SIZE, &[(131072 + 4096, &0x00ba_b10cu64.to_le_bytes())]);
-    assert_eq!(only(&root).kind, Kind::Zfs);
+    assert_eq!(only(&root).kind, SignatureKind::Zfs);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_mirror_half_looks_like_both() {
         ],
     );
     let kinds: Vec<_> = probe(&disk).unwrap().iter().map(|f| f.kind).collect();
-    assert_eq!(kinds, [Kind::Ext2, Kind::Raid]);
+    assert_eq!(kinds, [SignatureKind::Ext2, SignatureKind::Raid]);
 }
 
 #[test]
@@ -250,10 +250,10 @@ fn a_boot_sector_with_entries_is_a_table_and_one_without_is_not() {
     let entry = [0x80, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0];
     assert_eq!(
         only(&with(SIZE, &[(446, &entry), (510, &[0x55, 0xaa])])).kind,
-        Kind::Dos
+        SignatureKind::Dos
     );
     let bare = with(SIZE, &[(510, &[0x55, 0xaa])]);
-    assert!(probe(&bare).unwrap().is_empty() && !blank(&bare).unwrap());
+    assert!(probe(&bare).unwrap().is_empty() && !is_blank(&bare).unwrap());
     let odd = [0x81, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0];
     assert!(
         probe(&with(SIZE, &[(446, &odd), (510, &[0x55, 0xaa])]))
@@ -266,7 +266,7 @@ fn a_boot_sector_with_entries_is_a_table_and_one_without_is_not() {
 fn blank_is_zero_everywhere_that_matters() {
     let size = 160 << 20;
     let mut disk = vec![0; size];
-    assert!(blank(&disk).unwrap() && probe(&disk).unwrap().is_empty());
+    assert!(is_blank(&disk).unwrap() && probe(&disk).unwrap().is_empty());
     for at in [
         0,
         511,
@@ -277,16 +277,16 @@ fn blank_is_zero_everywhere_that_matters() {
         size - 1,
     ] {
         disk[at] = 1;
-        assert!(!blank(&disk).unwrap(), "{at}");
+        assert!(!is_blank(&disk).unwrap(), "{at}");
         disk[at] = 0;
     }
-    assert!(!blank(&Vec::new()).unwrap());
+    assert!(!is_blank(&Vec::new()).unwrap());
 }
 
 #[test]
 fn what_cannot_be_read_is_an_error() {
     struct Broken(u64);
-    impl Source for Broken {
+    impl ReadAt for Broken {
         fn size(&self) -> u64 {
             8 << 20
         }
@@ -301,14 +301,14 @@ fn what_cannot_be_read_is_an_error() {
     for at in [0, 65600, 1 << 20, (8 << 20) - 512] {
         assert!(probe(&Broken(at)).is_err(), "{at}");
     }
-    assert!(blank(&Broken(3 << 20)).is_err());
+    assert!(is_blank(&Broken(3 << 20)).is_err());
 }
 
 proptest! {
     #[test]
     fn any_bytes_give_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..6_000)) {
         let _ = probe(&bytes).unwrap();
-        let _ = blank(&bytes).unwrap();
+        let _ = is_blank(&bytes).unwrap();
     }
 
     #[test]

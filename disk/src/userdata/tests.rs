@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::WORDS;
+use crate::FORMAT_MAGIC;
 use proptest::prelude::*;
 
 /// A header and its content, as `kind`.
@@ -25,7 +25,7 @@ fn seal(h: &mut [u8]) {
 
 /// As docker-machine writes one (libmachine/mcnutils/b2d.go), on a disk.
 pub(crate) fn machine(key: &[u8]) -> Vec<u8> {
-    let mut tar = entry(WORDS[1], b'0', WORDS[1].as_bytes());
+    let mut tar = entry(FORMAT_MAGIC[1], b'0', FORMAT_MAGIC[1].as_bytes());
     tar.extend(entry(".ssh", b'5', b""));
     tar.extend(entry(".ssh/authorized_keys", b'0', key));
     tar.extend(entry(".ssh/authorized_keys2", b'0', key));
@@ -40,7 +40,7 @@ fn on_disk(tar: &[u8]) -> Vec<u8> {
 }
 
 fn why(entries: &[Vec<u8>]) -> String {
-    let mut tar = entry(WORDS[0], b'0', b"");
+    let mut tar = entry(FORMAT_MAGIC[0], b'0', b"");
     tar.extend(entries.concat());
     read(&on_disk(&tar)).unwrap_err().to_string()
 }
@@ -61,7 +61,7 @@ fn docker_machine_and_keys_of_any_length() {
 #[test]
 fn long_names_and_pax() {
     let long = format!("{}/x", "d".repeat(200));
-    let mut tar = entry(WORDS[0], 0, b"");
+    let mut tar = entry(FORMAT_MAGIC[0], 0, b"");
     tar.extend(entry("././@LongLink", b'L', format!("{long}\0").as_bytes()));
     tar.extend(entry("short", b'0', b"1"));
     let record = format!("path=./{long}2\n");
@@ -80,7 +80,7 @@ fn a_prefix_is_part_of_the_name() {
     let mut h = entry("keys", b'0', b"k");
     h[345..349].copy_from_slice(b".ssh");
     seal(&mut h);
-    let tar = [entry(WORDS[0], b'0', b""), h].concat();
+    let tar = [entry(FORMAT_MAGIC[0], b'0', b""), h].concat();
     assert_eq!(
         read(&on_disk(&tar)).unwrap().file(".ssh/keys"),
         Some(&b"k"[..])
@@ -124,15 +124,15 @@ fn one_bad_entry_refuses_all() {
 fn sizes_and_numbers_are_bounded() {
     let meg = entry("m", b'0', &vec![1; LONGEST_FILE]);
     assert!(why(&vec![meg; 17]).contains("longer than 16 MiB"));
-    assert!(why(&vec![entry("e", b'0', b""); MOST]).contains("1000 entries"));
+    assert!(why(&vec![entry("e", b'0', b""); MAX_ENTRIES]).contains("1000 entries"));
     let exact = [
-        vec![entry(WORDS[0], b'0', b"")],
-        vec![entry("e", b'0', b""); MOST - 1],
+        vec![entry(FORMAT_MAGIC[0], b'0', b"")],
+        vec![entry("e", b'0', b""); MAX_ENTRIES - 1],
     ]
     .concat();
     assert_eq!(
         read(&on_disk(&exact.concat())).unwrap().files.len(),
-        MOST - 1
+        MAX_ENTRIES - 1
     );
 }
 

@@ -58,7 +58,7 @@ fn flags_turn_services_off() {
         podman: Podman::Off,
         net: Net::Off,
         console: config::Console::Off,
-        data: Data::Off,
+        data: DiskSelector::Off,
         cloud: false,
         ..Config::default()
     };

@@ -8,8 +8,8 @@
 use super::cuts::{RECORDS, Writer, records};
 use super::{off, on, whole};
 use anyhow::{Context, Result, ensure};
-use disk::bytes::Open;
-use disk::format_state::{Standing, standing};
+use disk::bytes::SizedFile;
+use disk::format_state::{FormatState, format_state};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -119,12 +119,12 @@ impl Story {
     /// What the disk is, and that nothing of it is lost. The disk may be mended.
     fn look(&self, disk: &Image, least: u64) -> Result<State> {
         let file = File::open(disk.file())?;
-        let source = Open {
+        let source = SizedFile {
             file,
             size: disk.size()?,
         };
-        let state = match standing(&source, 512)? {
-            Standing::Asks(data, found) => {
+        let state = match format_state(&source, 512)? {
+            FormatState::Requested(data, found) => {
                 ensure!(found.is_empty(), "it asks, and there is {found:?}");
                 ensure!(
                     self.tar.starts_with(&data.raw),
@@ -132,16 +132,16 @@ impl Story {
                 );
                 State::Asks
             }
-            Standing::Half(journal) => {
+            FormatState::InProgress(journal) => {
                 ensure!(
                     self.tar.starts_with(&journal.tar),
                     "the record has another archive"
                 );
                 State::Half
             }
-            Standing::Made(_) => State::Made,
-            Standing::Apart => State::Data,
-            Standing::Refused(why) => anyhow::bail!("refused: {why}"),
+            FormatState::Complete(_) => State::Made,
+            FormatState::Unrelated => State::Data,
+            FormatState::Refused(why) => anyhow::bail!("refused: {why}"),
         };
         if state < State::Made {
             ensure!(least == 0, "{least} records were acknowledged on {state:?}");

@@ -13,8 +13,9 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use disk::bytes::Open;
-use disk::probe::{Found, Kind, probe};
+use disk::bytes::SizedFile;
+use disk::probe::probe;
+use disk::signature::{Signature, SignatureKind};
 use log::{info, warn};
 use nix::mount::{MsFlags, mount, umount};
 
@@ -33,7 +34,7 @@ const SERIAL: &str = "/sys/class/dmi/id/product_serial";
 pub struct Device {
     name: String,
     label: String,
-    kind: Kind,
+    kind: SignatureKind,
 }
 
 /// What is on it.
@@ -91,7 +92,7 @@ fn told_of(cmdline: &str, serial: &str) -> bool {
 }
 
 /// Says whether a file system is the one that is looked for; it has a label then.
-type Is = fn(&Found) -> bool;
+type Is = fn(&Signature) -> bool;
 
 /// A disk or a CD with such a file system, of those that have their drivers.
 pub fn labelled_so(is: Is) -> Option<Device> {
@@ -134,7 +135,7 @@ fn cds(is: Is) -> Option<Device> {
 
 fn labelled(name: &str, cd: bool, is: Is) -> Option<Device> {
     let file = open(name, cd)?;
-    let found = probe(&Open { file, size: HEAD }).ok()?;
+    let found = probe(&SizedFile { file, size: HEAD }).ok()?;
     let it = found.into_iter().find(is)?;
     Some(Device {
         name: name.to_owned(),
@@ -144,12 +145,12 @@ fn labelled(name: &str, cd: bool, is: Is) -> Option<Device> {
 }
 
 /// Whether this is what `b2p data` notes.
-pub fn is_cidata(found: &Found) -> bool {
+pub fn is_cidata(found: &Signature) -> bool {
     let named = found
         .label
         .as_deref()
         .is_some_and(|l| l.eq_ignore_ascii_case("cidata"));
-    named && matches!(found.kind, Kind::Iso9660 | Kind::Vfat)
+    named && matches!(found.kind, SignatureKind::Iso9660 | SignatureKind::Vfat)
 }
 
 /// A drive is asked first whether it has a disc: it would wait for one.
@@ -260,14 +261,14 @@ mod tests {
 
     #[test]
     fn a_label_on_a_file_system_that_may_have_it() {
-        let found = |kind, label: &str| Found {
+        let found = |kind, label: &str| Signature {
             kind,
             label: Some(label.into()),
             uuid: None,
         };
-        assert!(is_cidata(&found(Kind::Iso9660, "cidata")));
-        assert!(is_cidata(&found(Kind::Vfat, "CIDATA")));
-        assert!(!is_cidata(&found(Kind::Ext4, "cidata")));
-        assert!(!is_cidata(&found(Kind::Vfat, "data")));
+        assert!(is_cidata(&found(SignatureKind::Iso9660, "cidata")));
+        assert!(is_cidata(&found(SignatureKind::Vfat, "CIDATA")));
+        assert!(!is_cidata(&found(SignatureKind::Ext4, "cidata")));
+        assert!(!is_cidata(&found(SignatureKind::Vfat, "data")));
     }
 }

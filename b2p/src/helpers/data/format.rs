@@ -5,10 +5,10 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use disk::bytes::{Open, some};
-use disk::choose::Device;
-use disk::format::Hands;
-use disk::format_state::{Standing, question, standing};
+use disk::bytes::{SizedFile, read_at};
+use disk::device::Device;
+use disk::format::FormatTarget;
+use disk::format_state::{FormatState, format_state, request_sector};
 use disk::journal::Journal;
 use log::info;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -38,7 +38,7 @@ pub fn format(device: &Device, paths: &Paths) -> Result<(), String> {
     let mut hands = Real {
         name: device.name.clone(),
         disk: exclusive(device)?,
-        part: scan::node(&disk::device_order::partition(&device.name, 1)),
+        part: scan::node(&disk::device_name::partition(&device.name, 1)),
         mnt: paths.runtime().join("format"),
         mounted: false,
     };
@@ -46,13 +46,18 @@ pub fn format(device: &Device, paths: &Paths) -> Result<(), String> {
     let sector = scan::sector(&device.name);
     // The disk is ours now: is it still what it was?
     let (journal, fresh) = match now(&hands, size, sector)? {
-        Standing::Half(journal) => (*journal, false),
-        Standing::Asks(data, found) if found.is_empty() => (journal(data.raw, sector)?, true),
-        Standing::Apart if device.blank && still_blank(&hands, size)? => {
+        FormatState::InProgress(journal) => (*journal, false),
+        FormatState::Requested(data, found) if found.is_empty() => {
+            (journal(data.raw, sector)?, true)
+        }
+        FormatState::Unrelated if device.is_blank && still_blank(&hands, size)? => {
             // From here on it asks, whatever happens.
-            hands.write(0, &question())?;
+            hands.write(0, &request_sector())?;
             hands.flush()?;
-            (journal([question(), vec![0; 1024]].concat(), sector)?, true)
+            (
+                journal([request_sector(), vec![0; 1024]].concat(), sector)?,
+                true,
+            )
         }
         _ => {
             return Err(format!(
@@ -76,7 +81,7 @@ pub fn format(device: &Device, paths: &Paths) -> Result<(), String> {
 }
 
 fn why(device: &Device, fresh: bool) -> &'static str {
-    match (fresh, device.blank) {
+    match (fresh, device.is_blank) {
         (false, _) => "was half formatted",
         (true, true) => "is blank, and b2p.format=blank",
         (true, false) => "asks for it",
@@ -96,7 +101,7 @@ pub fn sweep(device: &Device) -> Result<(), String> {
         mounted: false,
     };
     match now(&hands, device.size, scan::sector(&device.name))? {
-        Standing::Made(journal) => disk::format::sweep(device.size, &journal, &mut hands),
+        FormatState::Complete(journal) => disk::format::sweep(device.size, &journal, &mut hands),
         _ => Err(format!(
             "{}: it has changed while it was looked at",
             device.name
@@ -122,24 +127,24 @@ pub fn open(name: &str, flags: i32) -> Result<File, String> {
         .map_err(|e| format!("/dev/{name}: {e}"))
 }
 
-fn source(hands: &Real, size: u64) -> Result<Open, String> {
+fn source(hands: &Real, size: u64) -> Result<SizedFile, String> {
     let file = hands.disk.try_clone().map_err(|e| e.to_string())?;
-    Ok(Open { file, size })
+    Ok(SizedFile { file, size })
 }
 
-fn now(hands: &Real, size: u64, sector: u32) -> Result<Standing, String> {
-    standing(&source(hands, size)?, sector).map_err(|e| format!("/dev/{}: {e}", hands.name))
+fn now(hands: &Real, size: u64, sector: u32) -> Result<FormatState, String> {
+    format_state(&source(hands, size)?, sector).map_err(|e| format!("/dev/{}: {e}", hands.name))
 }
 
 fn still_blank(hands: &Real, size: u64) -> Result<bool, String> {
     let source = source(hands, size)?;
-    disk::blank::blank(&source).map_err(|e| format!("/dev/{}: {e}", hands.name))
+    disk::blank::is_blank(&source).map_err(|e| format!("/dev/{}: {e}", hands.name))
 }
 
 fn journal(tar: Vec<u8>, sector: u32) -> Result<Journal, String> {
     let random = File::open("/dev/urandom").map_err(|e| e.to_string())?;
-    let bytes = some(
-        &Open {
+    let bytes = read_at(
+        &SizedFile {
             file: random,
             size: 48,
         },
@@ -187,7 +192,7 @@ impl Drop for Real {
     }
 }
 
-impl Hands for Real {
+impl FormatTarget for Real {
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), String> {
         self.disk
             .write_all_at(bytes, at)
@@ -200,7 +205,7 @@ impl Hands for Real {
 
     fn divided(&mut self, first: u64, len: u64) -> Result<(), String> {
         let _ = ioctl::forget(&self.disk);
-        let name = disk::device_order::partition(&self.name, 1);
+        let name = disk::device_name::partition(&self.name, 1);
         let reread = ioctl::reread(&self.disk);
         // A partition of an old table, or one that the kernel did not look for.
         if reread.is_err() || scan::size(&name).is_none() {

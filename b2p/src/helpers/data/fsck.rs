@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use disk::bytes::{Open, some};
+use disk::bytes::{SizedFile, read_at};
 use disk::ext4::wants_check;
-use disk::probe::Kind;
+use disk::signature::SignatureKind;
 use log::info;
 
 use crate::common::tool;
@@ -19,12 +19,15 @@ const MOST: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// It is damaged, and must not be mounted.
-pub fn check(path: &Path, kind: Kind) -> Result<(), String> {
-    if !matches!(kind, Kind::Ext2 | Kind::Ext3 | Kind::Ext4) {
+pub fn check(path: &Path, kind: SignatureKind) -> Result<(), String> {
+    if !matches!(
+        kind,
+        SignatureKind::Ext2 | SignatureKind::Ext3 | SignatureKind::Ext4
+    ) {
         return Ok(());
     }
     let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
-    let superblock = some(&Open { file, size: 2048 }, 1024, 1024);
+    let superblock = read_at(&SizedFile { file, size: 2048 }, 1024, 1024);
     let superblock = superblock.map_err(|e| format!("its superblock cannot be read: {e}"))?;
     let Some(why) = wants_check(&superblock) else {
         return Ok(());

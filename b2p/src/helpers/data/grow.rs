@@ -5,10 +5,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use disk::MIB;
-use disk::bytes::{Open, array, le32, some};
-use disk::choose::Device;
-use disk::gpt::{Do, read};
-use disk::probe::Kind;
+use disk::bytes::{SizedFile, array, le32, read_at};
+use disk::device::Device;
+use disk::disk_op::DiskOp;
+use disk::gpt::read;
+use disk::signature::SignatureKind;
 use log::info;
 
 use super::{format, ioctl, scan};
@@ -19,13 +20,13 @@ use super::{format, ioctl, scan};
 /// # Errors
 /// What failed. The table is the old one or the new one then.
 pub fn partition(device: &Device) -> Result<(), String> {
-    let Some(name) = &device.disk else {
+    let Some(name) = &device.parent_disk else {
         return Ok(());
     };
     let size = scan::size(name).unwrap_or(0);
     let say = |e: std::io::Error| format!("/dev/{name}: {e}");
     let file = File::open(scan::node(name)).map_err(say)?;
-    let Some(table) = read(&Open { file, size }, scan::sector(name)).map_err(say)? else {
+    let Some(table) = read(&SizedFile { file, size }, scan::sector(name)).map_err(say)? else {
         return Ok(());
     };
     if let Some((writes, partition)) = table.grown(size) {
@@ -44,12 +45,12 @@ pub fn partition(device: &Device) -> Result<(), String> {
     Ok(())
 }
 
-fn write(name: &str, writes: &[Do]) -> Result<File, String> {
+fn write(name: &str, writes: &[DiskOp]) -> Result<File, String> {
     let disk = format::open(name, 0)?;
     for act in writes {
         match act {
-            Do::Write(at, bytes) => disk.write_all_at(bytes, *at),
-            Do::Flush => disk.sync_all(),
+            DiskOp::Write(at, bytes) => disk.write_all_at(bytes, *at),
+            DiskOp::Flush => disk.sync_all(),
         }
         .map_err(|e| format!("/dev/{name}: {e}"))?;
     }
@@ -60,12 +61,12 @@ fn write(name: &str, writes: &[Do]) -> Result<File, String> {
 ///
 /// # Errors
 /// What failed; it is as large as before then.
-pub fn filesystem(path: &Path, kind: Kind, mnt: &Path) -> Result<(), String> {
+pub fn filesystem(path: &Path, kind: SignatureKind, mnt: &Path) -> Result<(), String> {
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let size = scan::size(&name).unwrap_or(0);
     let file = File::open(path).map_err(say)?;
-    let head = some(&Open { file, size }, 0, 65536 + 4096).map_err(say)?;
+    let head = read_at(&SizedFile { file, size }, 0, 65536 + 4096).map_err(say)?;
     let Some((blocks, block)) = blocks(kind, &head) else {
         return Ok(());
     };
@@ -76,8 +77,10 @@ pub fn filesystem(path: &Path, kind: Kind, mnt: &Path) -> Result<(), String> {
     }
     let mounted = File::open(mnt).map_err(say)?;
     match kind {
-        Kind::Xfs => ioctl::grow_xfs(&mounted, want, head.get(127).copied().unwrap_or(25).into()),
-        Kind::Btrfs => ioctl::grow_btrfs(&mounted),
+        SignatureKind::Xfs => {
+            ioctl::grow_xfs(&mounted, want, head.get(127).copied().unwrap_or(25).into())
+        }
+        SignatureKind::Btrfs => ioctl::grow_btrfs(&mounted),
         _ => ioctl::grow_ext4(&mounted, want),
     }
     .map_err(|e| format!("{}: grow: {e}", path.display()))?;
@@ -91,9 +94,9 @@ pub fn filesystem(path: &Path, kind: Kind, mnt: &Path) -> Result<(), String> {
 }
 
 /// How many blocks the file system has, and how long one is.
-fn blocks(kind: Kind, head: &[u8]) -> Option<(u64, u64)> {
+fn blocks(kind: SignatureKind, head: &[u8]) -> Option<(u64, u64)> {
     match kind {
-        Kind::Ext4 => {
+        SignatureKind::Ext4 => {
             let sb = head.get(1024..2048)?;
             let block = 1024u64
                 .checked_shl(le32(sb, 0x18))
@@ -105,11 +108,11 @@ fn blocks(kind: Kind, head: &[u8]) -> Option<(u64, u64)> {
             };
             Some((u64::from(high) << 32 | u64::from(le32(sb, 4)), block))
         }
-        Kind::Xfs => {
+        SignatureKind::Xfs => {
             let block = u64::from(u32::from_be_bytes(array(head, 4)));
             (block.is_power_of_two()).then(|| (u64::from_be_bytes(array(head, 8)), block))
         }
-        Kind::Btrfs => {
+        SignatureKind::Btrfs => {
             // The device's own item in the superblock: total_bytes after its id.
             let sb = head.get(65536..)?;
             Some((disk::bytes::le64(sb, 0xc9 + 8) / 4096, 4096))
@@ -129,12 +132,15 @@ mod tests {
         put(&mut head, 1024 + 4, &5000u32.to_le_bytes());
         put(&mut head, 1024 + 0x18, &[2]);
         put(&mut head, 1024 + 0x150, &[1]);
-        assert_eq!(blocks(Kind::Ext4, &head), Some((5000, 4096)));
+        assert_eq!(blocks(SignatureKind::Ext4, &head), Some((5000, 4096)));
         put(&mut head, 1024 + 0x60, &[0x80]);
-        assert_eq!(blocks(Kind::Ext4, &head), Some(((1 << 32) + 5000, 4096)));
+        assert_eq!(
+            blocks(SignatureKind::Ext4, &head),
+            Some(((1 << 32) + 5000, 4096))
+        );
         put(&mut head, 1024 + 0x18, &[200]);
-        assert_eq!(blocks(Kind::Ext4, &head), None);
-        assert_eq!(blocks(Kind::Xfs, &head), None);
-        assert_eq!(blocks(Kind::Vfat, &head), None);
+        assert_eq!(blocks(SignatureKind::Ext4, &head), None);
+        assert_eq!(blocks(SignatureKind::Xfs, &head), None);
+        assert_eq!(blocks(SignatureKind::Vfat, &head), None);
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use config::FwCfg;
-use disk::bytes::Open;
+use disk::bytes::SizedFile;
 use disk::userdata;
 use log::{info, warn};
 
@@ -65,7 +65,7 @@ fn from_archive(path: &std::path::Path) -> Result<String, String> {
     let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let file = fs::File::open(path).map_err(|e| fail(&e))?;
     let size = file.metadata().map_err(|e| fail(&e))?.len();
-    let data = userdata::read(&Open { file, size }).map_err(|e| fail(&e))?;
+    let data = userdata::read(&SizedFile { file, size }).map_err(|e| fail(&e))?;
     let of = |name| String::from_utf8_lossy(data.file(name).unwrap_or_default()).into_owned();
     Ok(joined(
         &of(".ssh/authorized_keys"),

@@ -28,8 +28,9 @@ pub mod wait;
 
 use std::path::Path;
 
-use disk::choose::{Choice, Decision, Device};
-use disk::probe::Kind;
+use disk::choose::{Choice, Decision};
+use disk::device::Device;
+use disk::signature::SignatureKind;
 use log::{info, warn};
 
 use drivers::Drivers;
@@ -114,7 +115,7 @@ fn run(asked: &Asked, paths: &Paths, time: Time, wait: &mut Wait, report: &mut R
 
 /// What `b2p cloud` need not look for again.
 fn note_cidata(paths: &Paths, devices: &[Device]) {
-    let named = |d: &&Device| d.found.iter().flatten().any(datasource::is_cidata);
+    let named = |d: &&Device| d.signatures.iter().flatten().any(datasource::is_cidata);
     let names: String = devices
         .iter()
         .filter(named)
@@ -144,7 +145,7 @@ fn note(choice: &Choice, report: &mut Report) {
 
 /// The file system is checked, grown, mounted and used; what fails leaves the
 /// machine in RAM and the disk as it is.
-fn take(device: &Device, kind: Kind, paths: &Paths, time: Time, report: &mut Report) {
+fn take(device: &Device, kind: SignatureKind, paths: &Paths, time: Time, report: &mut Report) {
     let path = Path::new("/dev").join(&device.name);
     let taken = mount::hidden(paths)
         .and_then(|()| fsck::check(&path, kind))

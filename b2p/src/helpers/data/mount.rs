@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use disk::probe::Kind;
+use disk::signature::SignatureKind;
 use log::warn;
 use nix::mount::{MntFlags, MsFlags, mount as mount2, umount2};
 
@@ -49,7 +49,7 @@ fn written(dir: &Path, depth: usize) -> bool {
 ///
 /// # Errors
 /// What the kernel said, and what that usually means.
-pub fn mount(path: &Path, name: &str, kind: Kind, paths: &Paths) -> Result<(), String> {
+pub fn mount(path: &Path, name: &str, kind: SignatureKind, paths: &Paths) -> Result<(), String> {
     let target = paths.data_disk();
     fs::create_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
     let options = options(kind, discards(name));
@@ -75,14 +75,15 @@ pub fn mount(path: &Path, name: &str, kind: Kind, paths: &Paths) -> Result<(), S
 /// with one that the layer is there. Only where blocks are given at once does an
 /// fsync (a commit of the journal, in data=ordered) bring what was written before it
 /// to the disk as well; else a power cut leaves a layer whose files are empty.
-fn options(kind: Kind, discards: bool) -> String {
+fn options(kind: SignatureKind, discards: bool) -> String {
     let own = match kind {
-        Kind::Ext4 => Some("errors=remount-ro,nodelalloc"),
-        Kind::Ext2 | Kind::Ext3 => Some("errors=remount-ro"),
+        SignatureKind::Ext4 => Some("errors=remount-ro,nodelalloc"),
+        SignatureKind::Ext2 | SignatureKind::Ext3 => Some("errors=remount-ro"),
         _ => None,
     };
     // btrfs and f2fs see to it themselves.
-    let discard = (discards && matches!(kind, Kind::Ext4 | Kind::Xfs)).then_some("discard");
+    let discard =
+        (discards && matches!(kind, SignatureKind::Ext4 | SignatureKind::Xfs)).then_some("discard");
     own.into_iter().chain(discard).collect::<Vec<_>>().join(",")
 }
 
@@ -157,10 +158,10 @@ mod tests {
     #[test]
     fn each_kind_has_its_options() {
         let ext4 = "errors=remount-ro,nodelalloc,discard";
-        assert_eq!(options(Kind::Ext4, true), ext4);
-        assert_eq!(options(Kind::Ext2, true), "errors=remount-ro");
-        assert_eq!(options(Kind::Xfs, true), "discard");
-        assert_eq!(options(Kind::Btrfs, true), "");
-        assert_eq!(options(Kind::Xfs, false), "");
+        assert_eq!(options(SignatureKind::Ext4, true), ext4);
+        assert_eq!(options(SignatureKind::Ext2, true), "errors=remount-ro");
+        assert_eq!(options(SignatureKind::Xfs, true), "discard");
+        assert_eq!(options(SignatureKind::Btrfs, true), "");
+        assert_eq!(options(SignatureKind::Xfs, false), "");
     }
 }

@@ -2,18 +2,17 @@
 
 use std::path::PathBuf;
 
-use config::{Config, Data, Format, FwCfg};
-use disk::choose::{Consent, Wanted};
+use config::{Config, DiskSelector, FormatPolicy, FwCfg};
 
 /// What it is told.
 #[derive(Debug)]
 pub struct Asked {
     /// Which disk.
-    pub wanted: Wanted,
+    pub wanted: DiskSelector,
     /// Which may be formatted.
-    pub consent: Consent,
+    pub policy: FormatPolicy,
     /// So long it may take for the disk to appear, in seconds, and which one.
-    pub wait: Option<(u16, Option<Wanted>)>,
+    pub wait: Option<(u16, Option<DiskSelector>)>,
     /// `/`, or a directory of a test.
     pub root: PathBuf,
 }
@@ -56,27 +55,11 @@ impl Asked {
     fn from(config: &Config, root: PathBuf) -> Asked {
         let wait = config.waitusb.as_ref();
         Asked {
-            wanted: wanted(&config.data),
-            consent: match config.format {
-                Format::Magic => Consent::Magic,
-                Format::Blank => Consent::Blank,
-                Format::Never => Consent::Never,
-            },
-            wait: wait.map(|w| (w.seconds, w.disk.as_ref().map(wanted))),
+            wanted: config.data.clone(),
+            policy: config.format,
+            wait: wait.map(|w| (w.seconds, w.disk.clone())),
             root,
         }
-    }
-}
-
-fn wanted(data: &Data) -> Wanted {
-    match data {
-        Data::Auto => Wanted::Auto,
-        Data::Off => Wanted::Off,
-        Data::Label(l) => Wanted::Label(l.clone()),
-        Data::Uuid(u) => Wanted::Uuid(u.clone()),
-        Data::PartUuid(u) => Wanted::PartUuid(u.clone()),
-        // The kernel writes ! for / in /sys/class/block.
-        Data::Device(d) => Wanted::Device(d.trim_start_matches("/dev/").replace('/', "!")),
     }
 }
 
@@ -98,16 +81,16 @@ mod tests {
     fn the_words_of_the_flags() {
         let asked = parse("--data=auto").unwrap();
         assert_eq!(
-            (asked.wanted, asked.consent),
-            (Wanted::Auto, Consent::Magic)
+            (asked.wanted, asked.policy),
+            (DiskSelector::Auto, FormatPolicy::Magic)
         );
         let asked = parse("--data=LABEL=x --format=blank --wait=5:LABEL=y").unwrap();
-        assert_eq!(asked.wanted, Wanted::Label("x".into()));
-        assert_eq!(asked.consent, Consent::Blank);
-        assert_eq!(asked.wait, Some((5, Some(Wanted::Label("y".into())))));
+        assert_eq!(asked.wanted, DiskSelector::Label("x".into()));
+        assert_eq!(asked.policy, FormatPolicy::Blank);
+        assert_eq!(asked.wait, Some((5, Some(DiskSelector::Label("y".into())))));
         assert_eq!(
             parse("--data=/dev/vda1").unwrap().wanted,
-            Wanted::Device("vda1".into())
+            DiskSelector::Device("/dev/vda1".into())
         );
         assert_eq!(parse("--wait=7").unwrap().wait, Some((7, None)));
         for wrong in ["--data=vda", "--format=yes", "--wait=x", "--what=1", "x"] {

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use disk::probe::Kind;
+use disk::signature::SignatureKind;
 use log::{info, warn};
 
 use crate::common::degraded::Degraded;
@@ -49,7 +49,7 @@ impl Report {
     }
 
     /// It lives on this disk.
-    pub fn disk(&mut self, device: &Path, kind: Kind, size: u64) {
+    pub fn disk(&mut self, device: &Path, kind: SignatureKind, size: u64) {
         self.line = format!("data={} fs={} size={size}", device.display(), kind.name());
     }
 

@@ -6,13 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use disk::blank::blank;
-use disk::bytes::Open;
-use disk::choose::{Consent, Device};
-use disk::device_order::order;
-use disk::format_state::{Standing, standing};
+use config::FormatPolicy;
+use disk::blank::is_blank;
+use disk::bytes::SizedFile;
+use disk::device::Device;
+use disk::device_name::compare;
+use disk::format_state::{FormatState, format_state};
+use disk::partition_table::partitions;
 use disk::probe::probe;
-use disk::table::partitions;
 
 use super::ioctl;
 
@@ -27,7 +28,7 @@ const ADDED: usize = 50;
 
 /// Looks at every device.
 #[must_use]
-pub fn scan(consent: Consent) -> Vec<Device> {
+pub fn scan(policy: FormatPolicy) -> Vec<Device> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     // Opening a disk waits until the kernel has read its table (block/genhd.c,
@@ -36,15 +37,15 @@ pub fn scan(consent: Consent) -> Vec<Device> {
     let adopted: Vec<String> = names().iter().filter_map(|n| adopt(n)).collect();
     let mut names = names();
     names.extend(adopted);
-    names.sort_unstable_by(|a, b| order(a, b));
+    names.sort_unstable_by(|a, b| compare(a, b));
     names.dedup();
     let mut all: Vec<Device> = Vec::new();
     for name in names {
         let Some(size) = size(&name).filter(|s| *s > 0) else {
             continue; // a drive without a medium, a loop without a file
         };
-        let mut device = look(&name, size, consent);
-        device.busy = busy(&name, &mounts, &swaps);
+        let mut device = look(&name, size, policy);
+        device.in_use = busy(&name, &mounts, &swaps);
         all.push(device);
     }
     all
@@ -86,7 +87,7 @@ fn adopt(disk: &str) -> Option<String> {
     let table = disk::gpt::read(&source, sector(disk)).ok()??;
     let mut all = table.partitions().into_iter();
     let part = all.find(|p| p.name == disk::gpt::NAME)?;
-    let name = disk::device_order::partition(disk, part.number);
+    let name = disk::device_name::partition(disk, part.number);
     if sys(&name).exists() {
         return None;
     }
@@ -102,7 +103,7 @@ fn is(name: &str, kind: &str) -> bool {
     rest.is_some_and(|r| !r.is_empty() && r.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn look(name: &str, size: u64, consent: Consent) -> Device {
+fn look(name: &str, size: u64, policy: FormatPolicy) -> Device {
     let real = fs::canonicalize(sys(name)).unwrap_or_default();
     let number = text(name, "partition").and_then(|t| t.parse::<u32>().ok());
     let disk = number.and_then(|_| {
@@ -113,50 +114,50 @@ fn look(name: &str, size: u64, consent: Consent) -> Device {
         name: name.to_owned(),
         size,
         read_only: text(name, "ro").is_some_and(|t| t == "1"),
-        made: real.to_string_lossy().contains("/virtual/block/"),
-        busy: None,
+        is_virtual: real.to_string_lossy().contains("/virtual/block/"),
+        in_use: None,
         partuuid: None,
-        ours: false,
-        found: Ok(Vec::new()),
-        standing: Standing::Apart,
-        blank: false,
-        disk,
+        is_data_partition: false,
+        signatures: Ok(Vec::new()),
+        format_state: FormatState::Unrelated,
+        is_blank: false,
+        parent_disk: disk,
     };
-    if let Err(e) = read(&mut device, number, consent) {
-        device.found = Err(e.to_string());
+    if let Err(e) = read(&mut device, number, policy) {
+        device.signatures = Err(e.to_string());
     }
     device
 }
 
-fn read(device: &mut Device, number: Option<u32>, consent: Consent) -> io::Result<()> {
+fn read(device: &mut Device, number: Option<u32>, policy: FormatPolicy) -> io::Result<()> {
     let source = open(&device.name, device.size)?;
     let found = probe(&source)?;
-    match (&device.disk, number) {
+    match (&device.parent_disk, number) {
         (Some(disk), Some(number)) => {
             let whole = open(disk, size(disk).unwrap_or(0))?;
             let all = partitions(&whole, sector(disk))?;
             let own = all.into_iter().find(|p| p.number == number);
-            device.ours = own.as_ref().is_some_and(|p| p.name == disk::gpt::NAME);
+            device.is_data_partition = own.as_ref().is_some_and(|p| p.name == disk::gpt::NAME);
             device.partuuid = own.map(|p| p.uuid);
         }
         _ => {
-            device.standing = standing(&source, sector(&device.name))?;
-            let bare = found.is_empty() && device.standing == Standing::Apart;
-            device.blank = consent == Consent::Blank && bare && blank(&source)?;
+            device.format_state = format_state(&source, sector(&device.name))?;
+            let bare = found.is_empty() && device.format_state == FormatState::Unrelated;
+            device.is_blank = policy == FormatPolicy::Blank && bare && is_blank(&source)?;
         }
     }
-    device.found = Ok(found);
+    device.signatures = Ok(found);
     Ok(())
 }
 
 /// For reading; nothing waits for a medium.
-fn open(name: &str, size: u64) -> io::Result<Open> {
+fn open(name: &str, size: u64) -> io::Result<SizedFile> {
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags)
         .open(node(name))?;
-    Ok(Open { file, size })
+    Ok(SizedFile { file, size })
 }
 
 /// Its node: the kernel writes `!` for `/` in names.

@@ -11,7 +11,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use disk::choose::{Choice, Decision, Device, Wanted, choose};
+use config::DiskSelector;
+use disk::choose::{Choice, Decision, choose};
+use disk::device::Device;
 use log::{info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::uevent::UeventSocket;
@@ -67,7 +69,7 @@ impl Wait {
             return false;
         }
         // Who names a disk, or a time to wait, knows more than the firmware.
-        let named = asked.wanted != Wanted::Auto || asked.wait.is_some();
+        let named = asked.wanted != DiskSelector::Auto || asked.wait.is_some();
         let loaded = match named {
             true => self.drivers.all(),
             false => self.drivers.likely(),
@@ -79,7 +81,7 @@ impl Wait {
     /// How much longer there is a reason to wait.
     fn left(&mut self, asked: &Asked) -> Duration {
         match asked.wanted {
-            Wanted::Off => Duration::ZERO,
+            DiskSelector::Off => Duration::ZERO,
             _ => self.pending(),
         }
     }
@@ -109,10 +111,10 @@ impl Wait {
             let number = fs::read_to_string("/sys/kernel/uevent_seqnum").unwrap_or_default();
             self.seen = number.trim().parse().unwrap_or(0);
             let devices = match asked.wanted {
-                Wanted::Off => Vec::new(), // nothing is even looked at
-                _ => scan::scan(asked.consent),
+                DiskSelector::Off => Vec::new(), // nothing is even looked at
+                _ => scan::scan(asked.policy),
             };
-            let choice = choose(&devices, &asked.wanted, asked.consent);
+            let choice = choose(&devices, &asked.wanted, asked.policy);
             // A file system that is ours is taken without a look at slower disks; a disk
             // is made only where none of them has one.
             if !matches!(choice.decision, Decision::Use(..)) && self.slower(asked) {
@@ -122,7 +124,7 @@ impl Wait {
             let waited_for = asked.wait.as_ref().and_then(|(_, disk)| disk.as_ref());
             let arrived = waited_for.is_some_and(|w| {
                 !matches!(
-                    choose(&devices, w, asked.consent).decision,
+                    choose(&devices, w, asked.policy).decision,
                     Decision::None(_)
                 )
             });

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use disk::probe::{Found, Kind};
+use disk::signature::{Signature, SignatureKind};
 use log::info;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -52,7 +52,7 @@ impl Stem {
         };
         let stem = std::path::absolute(&stem).map_err(|e| e.to_string())?;
         let stem = Stem(stem);
-        match config::is_extension(&stem.name()) {
+        match config::is_extension_name(&stem.name()) {
             true => Ok(stem),
             false => Err("not a name of an extension: a-z, digits, -, and .erofs behind".into()),
         }
@@ -124,7 +124,9 @@ fn inside(dir: &Path) -> Vec<Stem> {
     let image = |path: &PathBuf| path.extension().is_some_and(|e| e == "erofs");
     let paths = read.map(|entry| entry.path()).filter(image);
     let stems = paths.map(|path| Stem(path.with_extension("")));
-    let mut all: Vec<Stem> = stems.filter(|s| config::is_extension(&s.name())).collect();
+    let mut all: Vec<Stem> = stems
+        .filter(|s| config::is_extension_name(&s.name()))
+        .collect();
     all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     all
 }
@@ -157,9 +159,9 @@ fn put(time: Time) -> bool {
     mounted
 }
 
-fn is_ours(found: &Found) -> bool {
+fn is_ours(found: &Signature) -> bool {
     let label = found.label.as_deref().unwrap_or_default();
-    found.kind == Kind::Iso9660 && label.starts_with(LABEL)
+    found.kind == SignatureKind::Iso9660 && label.starts_with(LABEL)
 }
 
 /// Lets go of the medium, unless an image of it is mounted (EBUSY).
@@ -217,13 +219,13 @@ mod tests {
 
     #[test]
     fn the_label_of_an_iso() {
-        let found = |kind, label: &str| Found {
+        let found = |kind, label: &str| Signature {
             kind,
             label: Some(label.into()),
             uuid: None,
         };
-        assert!(is_ours(&found(Kind::Iso9660, "b2p-v0.1.0")));
-        assert!(!is_ours(&found(Kind::Ext4, "b2p-v0.1.0")));
-        assert!(!is_ours(&found(Kind::Iso9660, "b2p-data")));
+        assert!(is_ours(&found(SignatureKind::Iso9660, "b2p-v0.1.0")));
+        assert!(!is_ours(&found(SignatureKind::Ext4, "b2p-v0.1.0")));
+        assert!(!is_ours(&found(SignatureKind::Iso9660, "b2p-data")));
     }
 }

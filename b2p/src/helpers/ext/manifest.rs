@@ -117,7 +117,10 @@ impl<'a> Manifest<'a> {
                 machine.libc
             ));
         }
-        if let Some(user) = self.all("user").find(|user| !config::is_extension(user)) {
+        if let Some(user) = self
+            .all("user")
+            .find(|user| !config::is_extension_name(user))
+        {
             return wrong(format!("{user} is no name of a user"));
         }
         let missing = |name: &&str| name.contains('/') || !(machine.has)(name);

@@ -15,7 +15,7 @@ mod place;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use config::Folder;
+use config::SharedFolder;
 use log::info;
 use sys::uevent;
 
@@ -44,12 +44,12 @@ pub fn main() -> i32 {
 }
 
 /// Each folder, and what came of it.
-fn all(mut folders: Vec<Folder>) -> Vec<(Folder, Result<String, String>)> {
+fn all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String, String>)> {
     // One that lies in another comes after it.
     folders.sort_by(|a, b| a.path.cmp(&b.path));
     let offer = offer(&folders);
     let end = Instant::now() + ALL;
-    let one = |folder: Folder| {
+    let one = |folder: SharedFolder| {
         let within = EACH.min(end.saturating_duration_since(Instant::now()));
         let done = match offer.find(&folder.tag) {
             Ok(by) => place::mount(&folder, by, within),
@@ -64,7 +64,7 @@ fn all(mut folders: Vec<Folder>) -> Vec<(Folder, Result<String, String>)> {
 }
 
 /// What the host offers; drivers are loaded only where something is missing.
-fn offer(folders: &[Folder]) -> Offer {
+fn offer(folders: &[SharedFolder]) -> Offer {
     let all = |offer: &Offer| folders.iter().all(|f| offer.find(&f.tag).is_ok());
     let offer = Offer::read(Path::new(uevent::SYSFS));
     if all(&offer) {

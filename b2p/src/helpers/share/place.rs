@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::Folder;
+use config::SharedFolder;
 use nix::mount::{MntFlags, MsFlags, mount as mount2, umount2};
 use nix::sys::statvfs::statvfs;
 use sys::mountinfo::unescape;
@@ -24,7 +24,7 @@ const PLAIN: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 const PLAN9: &str = "trans=virtio,version=9p2000.L,cache=mmap";
 
 /// Mounts the folder, or finds it mounted; how it came, or why it did not.
-pub fn mount(folder: &Folder, by: By, within: Duration) -> Result<String, String> {
+pub fn mount(folder: &SharedFolder, by: By, within: Duration) -> Result<String, String> {
     // What is mounted then stays: the kernel would wait for the server's farewell,
     // with a lock that every other mount of virtiofs needs (fs/fuse/virtio_fs.c,
     // virtio_fs_drain_all_queues_locked).
@@ -34,7 +34,7 @@ pub fn mount(folder: &Folder, by: By, within: Duration) -> Result<String, String
 
 /// Takes it away, where it is mounted: its device is gone, and who enters would get
 /// nothing but errors, or wait for ever.
-pub fn forget(folder: &Folder, within: Duration) {
+pub fn forget(folder: &SharedFolder, within: Duration) {
     let take = || match mounted(folder) {
         true => detach(Path::new(&folder.path)),
         false => Ok(String::new()),
@@ -70,7 +70,7 @@ fn bounded(
     })
 }
 
-fn put(folder: &Folder, by: By) -> Result<String, String> {
+fn put(folder: &SharedFolder, by: By) -> Result<String, String> {
     if mounted(folder) {
         match statvfs(folder.path.as_str()) {
             Ok(_) => return Ok("it is mounted".into()),
@@ -111,7 +111,7 @@ fn why(e: nix::errno::Errno) -> String {
     }
 }
 
-fn mounted(folder: &Folder) -> bool {
+fn mounted(folder: &SharedFolder) -> bool {
     is_mounted(
         folder,
         &fs::read("/proc/self/mountinfo").unwrap_or_default(),
@@ -120,7 +120,7 @@ fn mounted(folder: &Folder) -> bool {
 
 /// Whether this folder is mounted at its place, and nothing over it
 /// (proc_pid_mountinfo(5)).
-fn is_mounted(folder: &Folder, mountinfo: &[u8]) -> bool {
+fn is_mounted(folder: &SharedFolder, mountinfo: &[u8]) -> bool {
     let fields = |line: &[u8]| line.split(|b| *b == b' ').map(unescape).collect();
     let mut lines = mountinfo.split(|b| *b == b'\n').map(fields);
     let at = |fields: &Vec<Vec<u8>>| fields.get(4).is_some_and(|f| f == folder.path.as_bytes());
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    fn folder(path: &str) -> Folder {
-        Folder {
+    fn folder(path: &str) -> SharedFolder {
+        SharedFolder {
             tag: "home".into(),
             path: path.into(),
             read_only: false,

@@ -48,19 +48,19 @@ fn all(config: &Config) -> Vec<(String, Result<String, String>)> {
     for swap in &config.swaps {
         outcomes.push(match swap {
             Swap::Zram(share) => ("zram".to_owned(), zram::make(*share, config)),
-            Swap::Disk(disk) => (find::words(disk), partition(disk, wait)),
+            Swap::Disk(disk) => (disk.to_string(), partition(disk, wait)),
             Swap::File(mib) => (format!("a file of {mib} MiB"), file::make(*mib)),
         });
     }
     if let Some(disk) = &config.swapfile {
-        let what = format!("swapfile={}", find::words(disk));
+        let what = format!("swapfile={disk}");
         outcomes.push((what, tcswp::take(disk, wait)));
     }
     outcomes
 }
 
 /// A swap partition is used as it is.
-fn partition(disk: &config::Data, wait: u16) -> Result<String, String> {
+fn partition(disk: &config::DiskSelector, wait: u16) -> Result<String, String> {
     let device = find::find(disk, wait, find::Wanted::Swap)?;
     take(&crate::helpers::data::scan::node(&device.name), None)
 }
@@ -155,7 +155,7 @@ mod tests {
         let config = Config {
             swap: false,
             swaps: vec![Swap::File(1)],
-            swapfile: Some(config::Data::Label("x".into())),
+            swapfile: Some(config::DiskSelector::Label("x".into())),
             ..Config::default()
         };
         assert!(all(&config).is_empty());

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use config::Data;
-use disk::choose::Device;
-use disk::probe::Kind;
+use config::DiskSelector;
+use disk::device::Device;
+use disk::signature::SignatureKind;
 use log::warn;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -17,7 +17,7 @@ const NAME: &str = "tc.swp";
 
 /// Finds the partition, mounts it where it is not mounted yet, and swaps to its
 /// file. A mount of ours that is of no use is taken back.
-pub fn take(disk: &Data, wait: u16) -> Result<String, String> {
+pub fn take(disk: &DiskSelector, wait: u16) -> Result<String, String> {
     let device = find::find(disk, wait, Wanted::Files)?;
     let number = scan::text(&device.name, "dev").ok_or("it has vanished")?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -44,18 +44,20 @@ fn swap(target: &Path) -> Result<String, String> {
 
 /// Where Tiny Core has it: /mnt/sda1.
 fn mount_it(device: &Device) -> Result<PathBuf, String> {
-    if let Some(who) = &device.busy {
+    if let Some(who) = &device.in_use {
         return Err(format!("{}: in use: {who}", device.name));
     }
-    let found = device.found.as_deref().unwrap_or_default();
-    let kind = found.first().map_or(Kind::Ext4, |f| f.kind);
+    let found = device.signatures.as_deref().unwrap_or_default();
+    let kind = found.first().map_or(SignatureKind::Ext4, |f| f.kind);
     let node = scan::node(&device.name);
     fsck::check(&node, kind)?;
     let target = Path::new("/mnt").join(&device.name);
     fs::create_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
     let flags = MsFlags::MS_NOATIME | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let options = match kind {
-        Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => Some("errors=remount-ro"),
+        SignatureKind::Ext2 | SignatureKind::Ext3 | SignatureKind::Ext4 => {
+            Some("errors=remount-ro")
+        }
         _ => None,
     };
     mount(Some(&node), &target, Some(kind.name()), flags, options)

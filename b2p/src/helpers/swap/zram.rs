@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use config::{Config, Share};
+use config::{Config, ZramSize};
 use disk::swap::{PAGE, header};
 use sys::modules::Modules;
 
@@ -20,7 +20,7 @@ const ALGORITHMS: &[&str] = &["lz4", "zstd"];
 const MOST_PERCENT: u64 = 300;
 
 /// Makes it and swaps to it.
-pub fn make(share: Share, config: &Config) -> Result<String, String> {
+pub fn make(share: ZramSize, config: &Config) -> Result<String, String> {
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     if super::on(&swaps, Path::new(DEVICE)) {
         return Ok("is there already".into());
@@ -64,11 +64,11 @@ fn total(meminfo: &str) -> Option<u64> {
 }
 
 /// How large it becomes: whole pages.
-fn bytes(share: Share, memory: u64) -> Result<u64, String> {
+fn bytes(share: ZramSize, memory: u64) -> Result<u64, String> {
     let percent = |percent: u64| memory / 100 * percent;
     let bytes = match share {
-        Share::Percent(share) => percent(share.into()),
-        Share::Mib(mib) => u64::from(mib) << 20,
+        ZramSize::Percent(share) => percent(share.into()),
+        ZramSize::Mib(mib) => u64::from(mib) << 20,
     };
     if bytes > percent(MOST_PERCENT) {
         let most = percent(MOST_PERCENT) >> 20;
@@ -121,15 +121,15 @@ mod tests {
         let memory = total("MemTotal:        1000000 kB\nMemFree: 5 kB\n");
         assert_eq!(memory, Some(1_024_000_000));
         let memory = memory.unwrap_or(0);
-        let quarter = bytes(Share::Percent(25), memory);
+        let quarter = bytes(ZramSize::Percent(25), memory);
         assert_eq!(quarter, Ok(256_000_000));
-        assert_eq!(bytes(Share::Percent(1), 4096 * 100 + 99), Ok(4096));
-        assert_eq!(bytes(Share::Percent(1), 4095 * 100), Ok(0));
-        assert_eq!(bytes(Share::Mib(64), memory), Ok(64 << 20));
-        assert!(bytes(Share::Percent(300), memory).is_ok());
-        assert!(bytes(Share::Mib(2929), memory).is_ok());
-        assert!(bytes(Share::Mib(2930), memory).is_err());
-        assert!(bytes(Share::Mib(u32::MAX), memory).is_err());
+        assert_eq!(bytes(ZramSize::Percent(1), 4096 * 100 + 99), Ok(4096));
+        assert_eq!(bytes(ZramSize::Percent(1), 4095 * 100), Ok(0));
+        assert_eq!(bytes(ZramSize::Mib(64), memory), Ok(64 << 20));
+        assert!(bytes(ZramSize::Percent(300), memory).is_ok());
+        assert!(bytes(ZramSize::Mib(2929), memory).is_ok());
+        assert!(bytes(ZramSize::Mib(2930), memory).is_err());
+        assert!(bytes(ZramSize::Mib(u32::MAX), memory).is_err());
         assert!(format(0).is_err());
         assert_eq!(total("MemTotal: much\n"), None);
         assert_eq!(total(""), None);

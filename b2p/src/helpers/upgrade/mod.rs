@@ -1,53 +1,56 @@
-//! A new version beside the one that runs, on a disk of `make disk`: `b2p upgrade`.
-//! docs/guide/upgrade.md has it from outside, `initramfs/src/boot/slots.rs` the boot menu.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p upgrade`: installs a new version beside the one that runs, on a disk of `make disk`.
+//! docs/guide/upgrade.md describes it for users, `initramfs/src/boot/slots.rs` is the boot menu.
 //!
-//! | Step | A power cut in it leaves |
+//! | Step | State after a power cut in it |
 //! |---|---|
-//! | the new version is read, all of it | everything as it was |
-//! | what runs is what is kept: grubenv, one sector | the one or the other of two that work |
-//! | the other slot is made anew, and read back | what runs; the other slot is not in the menu until it is whole |
-//! | the other slot is tried next: grubenv, one sector | what runs, or the trial of the new |
-//! | the trial: GRUB takes the wish away first | what ran |
-//! | ready: the new one is kept: grubenv, one sector | what ran, or the new |
+//! | the new version is read and verified, all of it | everything as before |
+//! | grubenv, one sector: the running slot is `good` | the one or the other of two slots that work |
+//! | the other slot is formatted, written, and read back | the running slot; the menu does not offer the other slot until it is complete |
+//! | grubenv, one sector: the other slot is to be tried | the running slot, or the trial of the new version |
+//! | the trial boot: GRUB clears the request before it boots | the old version |
+//! | grubenv, one sector: the machine is ready, the new slot is `good` | the old version, or the new one |
 
-mod env;
+mod boot_disk;
+pub mod commit;
+mod grubenv;
 mod mounts;
-mod place;
 mod slot;
 mod source;
 mod sums;
-pub mod trial;
 
 use std::fs::{self, File};
 use std::path::Path;
 
-use env::Env;
+use boot_disk::BootDisk;
+use grubenv::GrubEnv;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use place::Place;
 use source::Source;
-
-use crate::common::terminal::{complain, print};
+use sys::error::{Doing, Error, Result};
 use sys::paths::UPGRADE_LOCK;
 
-/// GRUB's environment, on its partition.
+use crate::common::terminal::{complain, print};
+
+/// Path of GRUB's environment block on the EFI system partition.
 const GRUBENV: &str = "grub/grubenv";
 
-/// What is asked for.
-enum Wish<'a> {
-    /// A new version.
-    New(&'a Path),
-    /// The other slot, as it is.
+/// A command line of `b2p upgrade`.
+enum Command<'a> {
+    /// Installs the version in this file or directory.
+    Install(&'a Path),
+    /// Boots the other slot from the next boot on.
     Back,
-    /// What runs, for good.
+    /// Keeps the slot that runs.
     Keep,
 }
 
 /// `b2p upgrade FILE`, `--back` or `--keep`.
-pub fn main(words: &[String]) -> i32 {
-    let wish = match words {
-        [word] if word == "--back" => Wish::Back,
-        [word] if word == "--keep" => Wish::Keep,
-        [word] if !word.starts_with('-') => Wish::New(Path::new(word)),
+pub fn main(args: &[String]) -> i32 {
+    let command = match args {
+        [arg] if arg == "--back" => Command::Back,
+        [arg] if arg == "--keep" => Command::Keep,
+        [arg] if !arg.starts_with('-') => Command::Install(Path::new(arg)),
         _ => {
             complain(
                 "b2p upgrade: one FILE (an ISO, a raw disk, a directory), or --back, or --keep",
@@ -59,7 +62,7 @@ pub fn main(words: &[String]) -> i32 {
         complain("b2p: only root may: sudo b2p upgrade");
         return 1;
     }
-    match run(&wish) {
+    match run(&command) {
         Ok(()) => 0,
         Err(why) => {
             complain(&format!("b2p upgrade: {why}"));
@@ -68,104 +71,103 @@ pub fn main(words: &[String]) -> i32 {
     }
 }
 
-fn run(wish: &Wish<'_>) -> Result<(), String> {
+fn run(command: &Command<'_>) -> Result<()> {
     let slot = sys::config_sources::read().0.slot.map(|slot| slot.name);
-    let own = slot.ok_or(
-        "this machine was not booted from a disk of `make disk`: replace kernel and initrd \
-         where it was booted from (docs/guide/upgrade.md)",
-    )?;
-    let lost = "the disk that this machine was booted from is not there any more";
-    let place = place::find()?.ok_or(lost)?;
+    let running = slot.ok_or_else(|| {
+        Error::invalid(
+            "this machine was not booted from a disk of `make disk`: replace kernel and initrd \
+             where it was booted from (docs/guide/upgrade.md)",
+        )
+    })?;
+    let disk = boot_disk::find()?.ok_or_else(|| {
+        Error::invalid("the disk that this machine was booted from is no longer there")
+    })?;
     let _lock = lock(FlockArg::LockExclusiveNonblock)?;
     mounts::private()?;
-    match wish {
-        Wish::New(path) => new(path, &place, own),
-        Wish::Back => back(&place, other(own)),
-        Wish::Keep => {
-            change(&place, |env| kept(env, own))?;
-            print(&format!("slot {own} is what is booted.\n"));
+    match command {
+        Command::Install(path) => install(path, &disk, running),
+        Command::Back => back(&disk, other(running)),
+        Command::Keep => {
+            change_grubenv(&disk, |env| committed(env, running))?;
+            print(&format!("slot {running} is booted from now on.\n"));
             Ok(())
         }
     }
 }
 
-/// Keeps others away, or waits for them to end.
-fn lock(how: FlockArg) -> Result<Flock<File>, String> {
-    let file = File::create(UPGRADE_LOCK).map_err(|e| format!("{UPGRADE_LOCK}: {e}"))?;
-    let locked = Flock::lock(file, how);
-    locked.map_err(|_| "another one is at work".to_owned())
+/// Takes the lock, or waits for it, as `mode` says.
+fn lock(mode: FlockArg) -> Result<Flock<File>> {
+    let file = File::create(UPGRADE_LOCK).on(UPGRADE_LOCK)?;
+    Flock::lock(file, mode).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => Error::invalid("another `b2p upgrade` is running"),
+        errno => errno.into(),
+    })
 }
 
-/// The name of the other one.
+/// Returns the name of the other slot.
 fn other(slot: char) -> char {
     if slot == 'a' { 'b' } else { 'a' }
 }
 
-/// This slot, and no trial.
-fn kept(env: Env, slot: char) -> Env {
+/// Makes `slot` the one that is booted, and ends any trial.
+fn committed(env: GrubEnv, slot: char) -> GrubEnv {
     let env = env.with("good", &slot.to_string());
     env.with("try", "").with("tried", "")
 }
 
-fn new(path: &Path, place: &Place, own: char) -> Result<(), String> {
-    let target = other(own);
-    let device = place.slot(target);
+fn install(path: &Path, disk: &BootDisk, running: char) -> Result<()> {
+    let target = other(running);
+    let partition = disk.slot(target);
     let source = Source::open(path)?;
-    slot::fits(device, source.size)?;
+    slot::fits(partition, source.size)?;
+    let mib = source.size >> 20;
+    print(&format!("verifies {} ({mib} MiB)\n", path.display()));
+    check_sum_beside(path)?;
+    source.verify().on(path)?;
+    change_grubenv(disk, |env| committed(env, running))?;
     print(&format!(
-        "verifies {} ({} MiB)\n",
-        path.display(),
-        source.size >> 20
+        "writes it to slot {target}, /dev/{partition}, and reads it back\n"
     ));
-    beside(path)?;
-    let verified = source.verify();
-    verified.map_err(|why| format!("{}: {why}", path.display()))?;
-    change(place, |env| kept(env, own))?;
-    print(&format!(
-        "writes it to slot {target}, /dev/{device}, and reads it back\n"
-    ));
-    slot::write(device, target, &source)?;
-    change(place, |env| env.with("try", &target.to_string()))?;
+    slot::write(partition, target, &source)?;
+    change_grubenv(disk, |env| env.with("try", &target.to_string()))?;
     print("done: the next boot tries it (`b2p reboot`), and keeps it once the machine is ready.\n");
     Ok(())
 }
 
-/// The sum beside a file, where there is one.
-fn beside(path: &Path) -> Result<(), String> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".sha256");
-    let last = path.file_name().unwrap_or_default().to_string_lossy();
-    let list = path
-        .is_file()
-        .then(|| sums::list(Path::new(&name)))
-        .flatten();
-    match list.and_then(|list| sums::find(&list, &last)) {
-        Some(sum) => {
-            let real = fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            sums::check(&real, &sum)
-        }
+/// Checks the file at `path` against `path`.sha256, if that exists.
+fn check_sum_beside(path: &Path) -> Result<()> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut list = path.as_os_str().to_owned();
+    list.push(".sha256");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let listed = sums::read_list(Path::new(&list)).and_then(|list| sums::find(&list, &name));
+    match listed {
+        Some(sum) => sums::check(&fs::canonicalize(path).on(path)?, &sum),
         None => Ok(()),
     }
 }
 
-/// The other slot from the next boot on, if there is a version in it.
-fn back(place: &Place, target: char) -> Result<(), String> {
-    let device = place.slot(target);
-    let none = |why: String| format!("slot {target} has no version that could be booted: {why}");
-    let mounted = mounts::device(device, "ext4", false).map_err(none)?;
-    let source = Source::open(mounted.dir()).and_then(|source| source.verify());
-    source.map_err(none)?;
-    mounted.end()?;
-    change(place, |env| kept(env, target))?;
-    print(&format!(
-        "slot {target} is what is booted from the next boot on.\n"
-    ));
+/// Boots the slot `target` from the next boot on, if there is a version in it.
+fn back(disk: &BootDisk, target: char) -> Result<()> {
+    let verify = || {
+        let mounted = mounts::partition(disk.slot(target), "ext4", false)?;
+        Source::open(mounted.dir())?.verify()?;
+        Ok(mounted)
+    };
+    let verified: Result<_> = verify();
+    verified
+        .doing(format!("slot {target} has no version that could be booted"))?
+        .end()?;
+    change_grubenv(disk, |env| committed(env, target))?;
+    print(&format!("slot {target} is booted from the next boot on.\n"));
     Ok(())
 }
 
-/// Changes GRUB's environment.
-fn change(place: &Place, with: impl FnOnce(Env) -> Env) -> Result<(), String> {
-    let esp = mounts::device(&place.esp, "vfat", true)?;
-    env::change(&esp.dir().join(GRUBENV), with)?;
+/// Changes GRUB's environment on the boot disk.
+fn change_grubenv(disk: &BootDisk, edit: impl FnOnce(GrubEnv) -> GrubEnv) -> Result<()> {
+    let esp = mounts::partition(&disk.esp, "vfat", true)?;
+    grubenv::change(&esp.dir().join(GRUBENV), edit)?;
     esp.end()
 }

@@ -1,106 +1,117 @@
-//! Mounts that nobody else sees and that end with this process, however it ends.
+// SPDX-License-Identifier: Apache-2.0
+//! Mounts that no other process sees and that end with this process, however it ends.
 
-use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::mount::{MntFlags, MsFlags, mount as mount2, umount2};
+use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
+use sys::error::{Doing, Error, Result};
+use sys::paths::UPGRADE_MOUNTS;
+use sys_mount::{Mount, MountFlags, Unmount, UnmountDrop, UnmountFlags};
 
 use crate::common::tool;
-use sys::paths::UPGRADE_MOUNTS;
 
-/// Nothing on them is run, nor is it a device.
-const PLAIN: MsFlags = MsFlags::MS_NOSUID
-    .union(MsFlags::MS_NODEV)
-    .union(MsFlags::MS_NOEXEC);
-/// A loop device and a look at a file system take no longer.
-const MOST: Duration = Duration::from_secs(60);
+/// Flags of every mount: no program and no device node on it is used.
+const RESTRICTED: MountFlags = MountFlags::NOSUID
+    .union(MountFlags::NODEV)
+    .union(MountFlags::NOEXEC);
+/// Time limit of mount(8): it sets up a loop device and reads a superblock.
+const MOUNT_LIMIT: Duration = Duration::from_secs(60);
 
-/// From here on this process sees its mounts alone.
+/// Gives this process a mount namespace of its own, from which nothing propagates.
 ///
 /// # Errors
-/// What the kernel said.
-pub fn private() -> Result<(), String> {
+/// The kernel refuses the namespace.
+pub fn private() -> Result<()> {
     let own = unshare(CloneFlags::CLONE_NEWNS).and_then(|()| {
         let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        mount2(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+        nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
     });
-    own.map_err(|e| format!("a mount namespace: {e}"))
+    own.doing("a mount namespace")
 }
 
-/// Something mounted.
-#[derive(Debug)]
-pub struct Mounted {
-    dir: PathBuf,
-    there: bool,
+/// A file system that is unmounted when the value is dropped.
+pub struct Mounted(UnmountDrop<MountPoint>);
+
+/// A directory on which [`sys_mount`] or mount(8) has mounted a file system.
+struct MountPoint(PathBuf);
+
+impl Unmount for MountPoint {
+    fn unmount(&self, flags: UnmountFlags) -> io::Result<()> {
+        sys_mount::unmount(&self.0, flags)
+    }
 }
 
 impl Mounted {
-    /// Where it is.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    fn on(dir: PathBuf) -> Mounted {
+        Mounted(MountPoint(dir).into_unmount_drop(UnmountFlags::DETACH))
     }
 
-    /// Takes it away; what was written to it is on its device then.
+    /// Returns the mount point.
+    pub fn dir(&self) -> &Path {
+        &self.0.0
+    }
+
+    /// Writes everything to the device and unmounts it.
     ///
     /// # Errors
-    /// What the kernel said.
-    pub fn end(mut self) -> Result<(), String> {
-        self.there = false;
-        let say = |e: &dyn std::fmt::Display| format!("{}: {e}", self.dir.display());
-        let root = File::open(&self.dir).map_err(|e| say(&e))?;
-        sys::syscall::syncfs(&root).map_err(|e| say(&e))?;
+    /// The file system cannot be synced, or it is busy.
+    pub fn end(self) -> Result<()> {
+        let root = File::open(self.dir()).on(self.dir())?;
+        sys::syscall::syncfs(&root).on(self.dir())?;
         drop(root);
-        umount2(&self.dir, MntFlags::empty()).map_err(|e| say(&e))
+        self.0.unmount(UnmountFlags::empty()).on(self.dir())
     }
 }
 
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        if self.there {
-            let _ = umount2(&self.dir, MntFlags::MNT_DETACH);
-        }
+impl fmt::Debug for Mounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mounted").field(&self.dir()).finish()
     }
 }
 
-fn place(name: &str) -> Result<PathBuf, String> {
+fn mount_point(name: &str) -> Result<PathBuf> {
     let dir = Path::new(UPGRADE_MOUNTS).join(name);
-    fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    fs::create_dir_all(&dir).on(&dir)?;
     Ok(dir)
 }
 
-/// Mounts a device.
+/// Mounts the partition `name` of /dev.
 ///
 /// # Errors
-/// The device, and what the kernel said.
-pub fn device(device: &str, kind: &str, writable: bool) -> Result<Mounted, String> {
-    let (dir, node) = (place(device)?, Path::new("/dev").join(device));
-    let read = if writable {
-        MsFlags::empty()
-    } else {
-        MsFlags::MS_RDONLY
+/// The kernel refuses the mount.
+pub fn partition(name: &str, fs_type: &str, writable: bool) -> Result<Mounted> {
+    let (dir, node) = (mount_point(name)?, Path::new("/dev").join(name));
+    let flags = match writable {
+        true => RESTRICTED,
+        false => RESTRICTED | MountFlags::RDONLY,
     };
-    mount2(Some(&node), &dir, Some(kind), PLAIN | read, None::<&str>)
-        .map_err(|e| format!("mount {} as {kind}: {e}", node.display()))?;
-    Ok(Mounted { dir, there: true })
+    Mount::builder()
+        .fstype(fs_type)
+        .flags(flags)
+        .mount(&node, &dir)
+        .doing(format!("mount {} as {fs_type}", node.display()))?;
+    Ok(Mounted::on(dir))
 }
 
-/// Mounts what is in a file or device of somebody's, to be read; a file by a loop
-/// device that goes with it.
+/// Mounts the file system in a file or device read-only. mount(8) puts a file behind a loop
+/// device that disappears with the mount; sys-mount's own loop devices would stay after a
+/// SIGKILL, and know no size limit.
 ///
 /// # Errors
-/// What mount(8) said.
-pub fn image(file: &Path, kind: &str, options: &str) -> Result<Mounted, String> {
-    let dir = place("source")?;
-    let options = format!("ro,nosuid,nodev,noexec{options}");
-    let text = |s: &OsStr| s.to_string_lossy().into_owned();
-    let (from, to) = (text(file.as_os_str()), text(dir.as_os_str()));
-    let words = ["-t", kind, "-o", &options, "--", &from, &to];
-    let ended = tool::run("/usr/bin/mount", &words, MOST)?;
+/// The text that mount(8) prints.
+pub fn image(file: &Path, fs_type: &str, more_options: &str) -> Result<Mounted> {
+    let dir = mount_point("source")?;
+    let options = format!("ro,nosuid,nodev,noexec{more_options}");
+    let (source, target) = (file.to_string_lossy(), dir.to_string_lossy());
+    let args = ["-t", fs_type, "-o", &options, "--", &source, &target];
+    let ended = tool::run("/usr/bin/mount", &args, MOUNT_LIMIT)?;
     match ended.code {
-        Some(0) => Ok(Mounted { dir, there: true }),
-        _ => Err(ended.last_lines),
+        Some(0) => Ok(Mounted::on(dir)),
+        _ => Err(Error::invalid(ended.last_lines)),
     }
 }

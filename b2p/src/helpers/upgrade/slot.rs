@@ -1,108 +1,111 @@
-//! A version put into the slot that the machine does not run from: a file system made
-//! anew each time, so that nothing that a power cut has left in it matters.
+// SPDX-License-Identifier: Apache-2.0
+//! Writes a version into the slot that the machine does not run from. The file system is made
+//! anew each time, so that leftovers of an interrupted upgrade do not matter.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use sys::error::{Doing, Error, Result};
+
 use super::source::{FILES, SUMS, Source};
 use super::{mounts, sums};
 use crate::common::tool;
 use crate::helpers::data::{format, ioctl, scan};
 
-/// mke2fs writes a few blocks here.
-const MAKING: Duration = Duration::from_secs(60);
-/// What the file system needs for itself, generously.
-const OWN: u64 = 2 << 20;
-/// Until all is there, GRUB's menu does not offer the slot.
+/// Time limit of mke2fs(8), which writes a few blocks here.
+const MKFS_LIMIT: Duration = Duration::from_secs(60);
+/// Bytes that the file system needs for itself, generously.
+const FS_OVERHEAD: u64 = 2 << 20;
+/// Name of the initrd until everything is there: GRUB's menu offers no slot without an initrd.
 const UNFINISHED: &str = "initrd.new";
 
-/// Whether it has room for so many bytes.
+/// Checks that a slot has room for `bytes`.
 ///
 /// # Errors
-/// What there is, and what is needed.
-pub fn fits(device: &str, bytes: u64) -> Result<(), String> {
-    let room = scan::size(device).unwrap_or(0);
-    match bytes.saturating_add(OWN) <= room {
+/// It has not; the error names both sizes.
+pub fn fits(partition: &str, bytes: u64) -> Result<()> {
+    let room = scan::size(partition).unwrap_or(0);
+    match bytes.saturating_add(FS_OVERHEAD) <= room {
         true => Ok(()),
-        false => Err(format!(
-            "the new version has {} MiB and its slot, /dev/{device}, {} MiB: a new disk of \
+        false => Err(Error::invalid(format!(
+            "the new version has {} MiB and its slot, /dev/{partition}, {} MiB: a new disk of \
              `make disk` has more, and the data can be copied to it",
             bytes >> 20,
             room >> 20
-        )),
+        ))),
     }
 }
 
 /// Makes the file system, copies the version, and reads it back from the disk.
 ///
 /// # Errors
-/// What failed; the slot is of no use then, and the menu does not offer it.
-pub fn write(device: &str, slot: char, source: &Source) -> Result<(), String> {
-    make(device, slot)?;
-    let mounted = mounts::device(device, "ext4", true)?;
+/// A step fails; the menu does not offer the slot then.
+pub fn write(partition: &str, slot: char, source: &Source) -> Result<()> {
+    make_fs(partition, slot)?;
+    let mounted = mounts::partition(partition, "ext4", true)?;
     let dir = mounted.dir();
     for ((from, sum), name) in source.files().zip([FILES[0], UNFINISHED]) {
         copy(&from, sum, &dir.join(name))?;
     }
-    put(&dir.join(SUMS), source.list().as_bytes())?;
-    let done = fs::rename(dir.join(UNFINISHED), dir.join(FILES[1]));
-    done.map_err(|e| format!("{}: {e}", dir.display()))?;
+    write_synced(&dir.join(SUMS), source.list().as_bytes())?;
+    fs::rename(dir.join(UNFINISHED), dir.join(FILES[1])).on(dir)?;
     mounted.end()?;
-    reread(device, source)
+    reread(partition, source)
 }
 
-fn make(device: &str, slot: char) -> Result<(), String> {
-    // Nobody else has it: it is not mounted, nor swap.
-    let free = format::open(device, libc::O_EXCL)?;
+fn make_fs(partition: &str, slot: char) -> Result<()> {
+    // O_EXCL fails where the partition is mounted or used as swap.
+    let free = format::open(partition, libc::O_EXCL)?;
     drop(free);
-    let (node, label) = (format!("/dev/{device}"), format!("boot2podman-{slot}"));
-    // As `make disk` makes it (initramfs/src/disk.rs).
+    let (node, label) = (format!("/dev/{partition}"), format!("boot2podman-{slot}"));
+    // The same options as those of `make disk` (initramfs/src/disk.rs).
     #[rustfmt::skip]
-    let words = [
+    let args = [
         "-q", "-F", "-t", "ext4", "-T", "default", "-b", "4096", "-L", &label, "-N", "16",
         "-m", "0", "-O", "none,extent,filetype,sparse_super,large_file", "-E", "nodiscard",
         &node,
     ];
-    let ended = tool::run("/usr/sbin/mke2fs", &words, MAKING)?;
+    let ended = tool::run("/usr/sbin/mke2fs", &args, MKFS_LIMIT)?;
     match ended.code {
         Some(0) => Ok(()),
-        _ => Err(format!("{node}: mke2fs: {}", ended.last_lines)),
+        _ => Err(Error::invalid(format!(
+            "{node}: mke2fs: {}",
+            ended.last_lines
+        ))),
     }
 }
 
-/// Copies a file, and sees that it still is what was verified.
-fn copy(from: &Path, sum: &str, to: &Path) -> Result<(), String> {
-    let say = |e: std::io::Error| format!("{}: {e}", to.display());
-    let mut file = File::create(to).map_err(say)?;
-    let found = sums::run(from, |piece| file.write_all(piece).map_err(say))?;
-    file.sync_all().map_err(say)?;
+/// Copies a file and checks that it still is the one that was verified.
+fn copy(from: &Path, sum: &str, to: &Path) -> Result<()> {
+    let mut file = File::create(to).on(to)?;
+    let found = sums::read(from, |piece| file.write_all(piece).on(to))?;
+    file.sync_all().on(to)?;
     match found == sum {
         true => Ok(()),
-        false => Err(format!("{} has changed meanwhile", from.display())),
+        false => Err(Error::invalid("it has changed since it was verified")).on(from),
     }
 }
 
-fn put(to: &Path, bytes: &[u8]) -> Result<(), String> {
-    let write = || {
-        let mut file = File::create(to)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|e: std::io::Error| format!("{}: {e}", to.display()))
+fn write_synced(to: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = File::create(to).on(to)?;
+    file.write_all(bytes).on(to)?;
+    file.sync_all().on(to)
 }
 
-/// What was written is what the disk gives back, not what the kernel remembers.
-fn reread(device: &str, source: &Source) -> Result<(), String> {
-    let whole = format::open(device, libc::O_EXCL)?;
-    let forgotten = whole.sync_all().and_then(|()| ioctl::forget(&whole));
-    forgotten.map_err(|e| format!("/dev/{device}: {e}"))?;
+/// Reads the version back from the disk, past the page cache, and checks its sums.
+fn reread(partition: &str, source: &Source) -> Result<()> {
+    let whole = format::open(partition, libc::O_EXCL)?;
+    let dropped = whole.sync_all().and_then(|()| ioctl::forget(&whole));
+    dropped.on(format!("/dev/{partition}"))?;
     drop(whole);
-    let mounted = mounts::device(device, "ext4", false)?;
+    let mounted = mounts::partition(partition, "ext4", false)?;
     for ((_, sum), name) in source.files().zip(FILES) {
         let read = sums::check(&mounted.dir().join(name), sum);
-        read.map_err(|why| format!("/dev/{device} does not keep what is written to it: {why}"))?;
+        read.doing(format!(
+            "/dev/{partition} does not keep what is written to it"
+        ))?;
     }
     mounted.end()
 }
@@ -110,13 +113,12 @@ fn reread(device: &str, source: &Source) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::testing::why;
 
     #[test]
     fn what_does_not_fit_is_told_in_figures() {
-        let said = fits("nothing", 3 << 20).err().unwrap_or_default();
-        assert!(
-            said.contains("has 3 MiB") && said.contains("/dev/nothing, 0 MiB"),
-            "{said}"
-        );
+        let why = why(fits("nothing", 3 << 20));
+        let figures = ["has 3 MiB", "/dev/nothing, 0 MiB"];
+        assert!(figures.iter().all(|f| why.contains(f)), "{why}");
     }
 }

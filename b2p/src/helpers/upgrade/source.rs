@@ -1,112 +1,94 @@
-//! What a new version comes in: an ISO of `make iso`, the raw disk of `make disk`, or a
-//! directory. All of it is somebody else's until its sums have been seen.
+// SPDX-License-Identifier: Apache-2.0
+//! Sources of a new version: an ISO of `make iso`, the raw disk of `make disk`, or a directory.
+//! Nothing of a source is trusted before its sums have been checked.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use disk::bytes::Open;
+use disk::bytes::SizedFile;
 use disk::gpt;
+use sys::error::{Doing, Error, Result};
 
-use super::env::Env;
+use super::grubenv::{self, GrubEnv};
 use super::mounts::{self, Mounted};
 use super::sums;
 
-/// What makes a version.
+/// Files of a version: the kernel and the initrd.
 pub const FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
-/// Their sums.
+/// List of their sums.
 pub const SUMS: &str = "SHA256SUMS";
-/// Why a file is not read.
-const QCOW2: &str = "a qcow2; `qemu-img convert -O raw` makes it one that can be read here";
-const OTHER: &str = "neither an ISO of boot2podman nor a raw disk of it, nor a directory \
-                     with vmlinuz, initrd.img and SHA256SUMS";
-/// So much of a file says what it is.
+/// Bytes at the start of a file that tell its format.
 const HEAD: usize = 40 * 1024;
-/// A kernel's header, or less.
-const KERNEL: usize = 4 * 1024;
+/// Bytes at the start of a kernel that include its header.
+const KERNEL_HEAD: usize = 4 * 1024;
 
-/// A version that could be read and is not yet believed.
+/// A version that could be read; [`Source::verify`] tells whether it is intact.
 #[derive(Debug)]
 pub struct Source {
     dir: PathBuf,
     sums: [String; 2],
-    /// Bytes of the files together.
+    /// Bytes of both files together.
     pub size: u64,
     _mounted: Option<Mounted>,
 }
 
-/// What a file is by its first bytes.
+/// Format of a source that is a file.
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum Format {
     Iso,
-    Disk,
+    RawDisk,
     Qcow2,
     Other,
 }
 
-fn kind(head: &[u8]) -> Kind {
+fn format(head: &[u8]) -> Format {
     let at = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|t| t.starts_with(magic));
-    // First: what is written to a stick has a table of partitions, too.
+    // An ISO that can be written to a stick has a partition table as well.
     match () {
-        () if at(0x8001, b"CD001") => Kind::Iso,
-        () if at(512, b"EFI PART") => Kind::Disk,
-        () if at(0, b"QFI\xfb") => Kind::Qcow2,
-        () => Kind::Other,
+        () if at(0x8001, b"CD001") => Format::Iso,
+        () if at(512, b"EFI PART") => Format::RawDisk,
+        () if at(0, b"QFI\xfb") => Format::Qcow2,
+        () => Format::Other,
     }
 }
 
 impl Source {
-    /// Opens what is at `path`. Nothing is verified yet.
+    /// Opens the file or directory at `path`, without verifying it.
     ///
     /// # Errors
-    /// What it is not, or lacks.
-    pub fn open(path: &Path) -> Result<Source, String> {
-        let say = |why: &str| format!("{}: {why}", path.display());
-        let path = fs::canonicalize(path).map_err(|e| say(&e.to_string()))?;
-        if path.is_dir() {
-            return Source::of(&path, None);
-        }
-        let mut head = Vec::new();
-        let file = sums::open(&path)?;
-        let read = file.take(HEAD as u64).read_to_end(&mut head);
-        read.map_err(|e| say(&e.to_string()))?;
-        let mounted = match kind(&head) {
-            Kind::Iso => mounts::image(&path, "iso9660", ""),
-            Kind::Disk => slot(&path),
-            Kind::Qcow2 => Err(QCOW2.into()),
-            Kind::Other => Err(OTHER.into()),
+    /// It has none of the formats, or it lacks a file.
+    pub fn open(path: &Path) -> Result<Source> {
+        let real = fs::canonicalize(path).on(path)?;
+        let opened = match real.is_dir() {
+            true => Source::of(&real, None),
+            false => mount(&real).and_then(|mounted| {
+                let dir = mounted.dir().to_owned();
+                Source::of(&dir, Some(mounted))
+            }),
         };
-        let mounted = mounted.map_err(|why| say(&why))?;
-        let dir = mounted.dir().to_owned();
-        Source::of(&dir, Some(mounted))
-            .map_err(|why| why.replace(&*dir.to_string_lossy(), &path.to_string_lossy()))
+        opened.on(path)
     }
 
-    fn of(dir: &Path, mounted: Option<Mounted>) -> Result<Source, String> {
-        // On an ISO they are in /boot.
+    fn of(dir: &Path, mounted: Option<Mounted>) -> Result<Source> {
+        // On an ISO the files are in /boot.
         let boot = dir.join("boot");
-        let dir = if boot.join(FILES[0]).is_file() {
-            &boot
-        } else {
-            dir
+        let dir = match boot.join(FILES[0]).is_file() {
+            true => &boot,
+            false => dir,
         };
         let mut size = 0;
         for name in FILES {
-            let file = dir.join(name);
-            let of =
-                sums::open(&file).map_err(|why| format!("no version of boot2podman: {why}"))?;
-            size += of.metadata().map_err(|e| e.to_string())?.len();
+            size += length(dir, name).doing("no version of boot2podman")?;
         }
-        let list = dir.join(SUMS);
-        let text = sums::list(&list).ok_or_else(|| {
-            format!(
-                "{}: there is none, so that nothing could be verified",
-                list.display()
-            )
+        let list = sums::read_list(&dir.join(SUMS)).ok_or_else(|| {
+            Error::invalid(format!(
+                "{SUMS}: there is none, so that nothing could be verified"
+            ))
         })?;
         let sum = |name: &str| {
-            sums::find(&text, name)
-                .ok_or_else(|| format!("{}: it does not have {name}", list.display()))
+            sums::find(&list, name)
+                .ok_or_else(|| Error::invalid(format!("{SUMS}: it does not have {name}")))
         };
         let sums = [sum(FILES[0])?, sum(FILES[1])?];
         Ok(Source {
@@ -117,88 +99,116 @@ impl Source {
         })
     }
 
-    /// Its files, each with its sum.
+    /// Returns the path and the sum of each file.
     pub fn files(&self) -> impl Iterator<Item = (PathBuf, &str)> {
-        let both = FILES.iter().zip(&self.sums);
-        both.map(|(name, sum)| (self.dir.join(name), sum.as_str()))
+        let pairs = FILES.iter().zip(&self.sums);
+        pairs.map(|(name, sum)| (self.dir.join(name), sum.as_str()))
     }
 
-    /// The list of their sums.
+    /// Returns the list of the sums.
     pub fn list(&self) -> String {
         let line = |(name, sum): (&&str, &String)| format!("{sum}  {name}\n");
         FILES.iter().zip(&self.sums).map(line).collect()
     }
 
-    /// Reads all of it: whether it is what its sums say, and a kernel for this machine.
+    /// Reads the version and checks its sums, and that this processor can boot its kernel.
     ///
     /// # Errors
-    /// Which file is not, and how.
-    pub fn verify(&self) -> Result<(), String> {
+    /// A file is damaged, or the kernel is for another processor.
+    pub fn verify(&self) -> Result<()> {
         for (file, sum) in self.files() {
             sums::check(&file, sum)?;
         }
-        let file = self.dir.join(FILES[0]);
-        let mut head = Vec::new();
-        let read = sums::open(&file)?
-            .take(KERNEL as u64)
-            .read_to_end(&mut head);
-        read.map_err(|e| format!("{}: {e}", file.display()))?;
-        kernel(&head).map_err(|why| format!("{} is {why}", FILES[0]))
+        let kernel = self.dir.join(FILES[0]);
+        check_kernel(&read_head(&kernel, KERNEL_HEAD)?).doing(FILES[0])
     }
 }
 
-/// Whether a kernel can be booted here (Documentation/arch/x86/boot.rst: a magic, and
-/// the bit XLF_KERNEL_64; Documentation/arch/arm64/booting.rst).
-fn kernel(head: &[u8]) -> Result<(), String> {
+fn length(dir: &Path, name: &str) -> Result<u64> {
+    let metadata = fs::symlink_metadata(dir.join(name)).on(name)?;
+    match metadata.is_file() {
+        true => Ok(metadata.len()),
+        false => Err(Error::invalid("not a file")).on(name),
+    }
+}
+
+fn read_head(file: &Path, most: usize) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let opened = sums::open(file)?;
+    opened.take(most as u64).read_to_end(&mut head).on(file)?;
+    Ok(head)
+}
+
+/// Checks by its header that a kernel can be booted here (Documentation/arch/x86/boot.rst: a
+/// magic, and the bit XLF_KERNEL_64; Documentation/arch/arm64/booting.rst).
+fn check_kernel(head: &[u8]) -> Result<()> {
     let at = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|t| t.starts_with(magic));
     let other = |name| {
-        Err(format!(
+        Err(Error::invalid(format!(
             "a kernel for another processor ({name}); this one is x86-64"
-        ))
+        )))
     };
     match () {
         () if at(0x202, b"HdrS") && head.get(0x236).is_some_and(|b| b & 1 == 1) => Ok(()),
         () if at(0x202, b"HdrS") => other("x86 of 32 bits"),
         () if at(0x38, b"ARM\x64") => other("arm64"),
-        () => Err("no Linux kernel for x86-64".into()),
+        () => Err(Error::invalid("no Linux kernel for x86-64")),
+    }
+}
+
+/// Mounts the file system with the version that a file or device holds.
+fn mount(path: &Path) -> Result<Mounted> {
+    let unusable = |reason| Err(Error::invalid(reason));
+    match format(&read_head(path, HEAD)?) {
+        Format::Iso => mounts::image(path, "iso9660", ""),
+        Format::RawDisk => mount_booted_slot(path),
+        Format::Qcow2 => {
+            unusable("a qcow2; `qemu-img convert -O raw` makes it one that can be read here")
+        }
+        Format::Other => unusable(
+            "neither an ISO of boot2podman nor a raw disk of it, nor a directory with vmlinuz, \
+             initrd.img and SHA256SUMS",
+        ),
     }
 }
 
 /// Mounts the slot that a raw disk boots.
-fn slot(path: &Path) -> Result<Mounted, String> {
-    let say = |e: std::io::Error| e.to_string();
+fn mount_booted_slot(path: &Path) -> Result<Mounted> {
     let mut file = sums::open(path)?;
-    let size = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).map_err(say)?;
-    let table = gpt::read(&Open { file, size }, 512).map_err(say)?;
-    let parts = table.map(|t| t.partitions()).unwrap_or_default();
-    let options = |label: &str| {
-        let part = parts.iter().find(|p| p.name == label);
-        let part =
-            part.ok_or_else(|| format!("a disk without a partition {label}: none of `make disk`"))?;
-        Ok::<_, String>(format!(
-            ",loop,offset={},sizelimit={}",
-            part.first, part.len
-        ))
+    let size = file.seek(SeekFrom::End(0)).on(path)?;
+    let table = gpt::read(&SizedFile { file, size }, 512).on(path)?;
+    let partitions = table.map(|t| t.partitions()).unwrap_or_default();
+    let loop_options = |label: &str| {
+        let partition = partitions.iter().find(|p| p.name == label);
+        let partition = partition.ok_or_else(|| {
+            Error::invalid(format!(
+                "a disk without a partition {label}: none of `make disk`"
+            ))
+        })?;
+        let (offset, length) = (partition.first, partition.len);
+        Ok::<_, Error>(format!(",loop,offset={offset},sizelimit={length}"))
     };
-    let esp = mounts::image(path, "vfat", &options("boot2podman-esp")?)?;
-    let env = sys::files::read_bounded(&esp.dir().join("grub/grubenv"), 4096).unwrap_or_default();
-    let good = Env::parse(&env).unwrap_or_default().get("good") == "b";
+    let esp = mounts::image(path, "vfat", &loop_options("boot2podman-esp")?)?;
+    let block =
+        sys::files::read_bounded(&esp.dir().join(super::GRUBENV), grubenv::LENGTH as u64 + 1)
+            .unwrap_or_default();
+    let slot_b = GrubEnv::parse(&block).unwrap_or_default().get("good") == "b";
     esp.end()?;
-    let label = if good {
-        "boot2podman-b"
-    } else {
-        "boot2podman-a"
+    let label = match slot_b {
+        true => "boot2podman-b",
+        false => "boot2podman-a",
     };
-    mounts::image(path, "ext4", &format!("{},noload", options(label)?))
+    mounts::image(path, "ext4", &format!("{},noload", loop_options(label)?))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::{Temp, why};
 
     #[test]
-    fn kinds_by_their_first_bytes() {
+    fn formats_by_their_first_bytes() {
         let with = |at: usize, magic: &[u8]| {
             let mut head = vec![0; HEAD];
             disk::bytes::put(&mut head, at, magic);
@@ -206,52 +216,52 @@ mod tests {
         };
         let mut stick = with(0x8001, b"CD001");
         disk::bytes::put(&mut stick, 512, b"EFI PART");
-        assert_eq!(kind(&stick), Kind::Iso);
-        assert_eq!(kind(&with(512, b"EFI PART")), Kind::Disk);
-        assert_eq!(kind(b"QFI\xfb"), Kind::Qcow2);
-        assert_eq!(kind(b""), Kind::Other);
+        assert_eq!(format(&stick), Format::Iso);
+        assert_eq!(format(&with(512, b"EFI PART")), Format::RawDisk);
+        assert_eq!(format(b"QFI\xfb"), Format::Qcow2);
+        assert_eq!(format(b""), Format::Other);
     }
 
     #[test]
     fn kernels_of_others_are_named() {
-        let mut x86 = vec![0; KERNEL];
+        let mut x86 = vec![0; KERNEL_HEAD];
         disk::bytes::put(&mut x86, 0x202, b"HdrS");
-        assert!(kernel(&x86).unwrap_err().contains("32 bits"));
+        assert!(why(check_kernel(&x86)).contains("32 bits"));
         x86[0x236] = 0x3f;
-        kernel(&x86).unwrap();
-        let mut arm = vec![0; KERNEL];
+        check_kernel(&x86).unwrap();
+        let mut arm = vec![0; KERNEL_HEAD];
         disk::bytes::put(&mut arm, 0x38, b"ARM\x64");
-        assert!(kernel(&arm).unwrap_err().contains("arm64"));
-        assert!(kernel(b"MZ").unwrap_err().contains("no Linux kernel"));
+        assert!(why(check_kernel(&arm)).contains("arm64"));
+        assert!(why(check_kernel(b"MZ")).contains("no Linux kernel"));
     }
 
     #[test]
     fn a_directory_must_have_all_three_and_be_whole() {
-        let dir = std::env::temp_dir().join(format!("b2p-source-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let why = || Source::open(&dir).and_then(|s| s.verify()).unwrap_err();
-        assert!(why().contains("vmlinuz"));
-        fs::write(dir.join("vmlinuz"), "k").unwrap();
-        assert!(why().contains("initrd.img"));
-        fs::write(dir.join("initrd.img"), "i").unwrap();
-        assert!(why().contains("SHA256SUMS: there is none"));
-        let sum = |name: &str| sums::run(&dir.join(name), |_| Ok(())).unwrap();
-        let one = format!("{}  vmlinuz\n", sum("vmlinuz"));
-        fs::write(dir.join(SUMS), &one).unwrap();
-        assert!(why().contains("does not have initrd.img"));
-        fs::write(
-            dir.join(SUMS),
-            format!("{one}{}  initrd.img\n", sum("initrd.img")),
-        )
-        .unwrap();
-        assert!(why().contains("no Linux kernel"));
-        assert_eq!(Source::open(&dir).unwrap().size, 2);
-        fs::write(dir.join("initrd.img"), "j").unwrap();
-        assert!(why().contains("initrd.img is damaged"));
-        let file = dir.join("file");
+        let temp = Temp::new();
+        let refused = || why(Source::open(temp.dir()).and_then(|s| s.verify()));
+        assert!(refused().contains("vmlinuz"));
+        fs::write(temp.path("vmlinuz"), "k").unwrap();
+        assert!(refused().contains("initrd.img"));
+        fs::write(temp.path("initrd.img"), "i").unwrap();
+        assert!(refused().contains("SHA256SUMS: there is none"));
+        let line = |name: &str| {
+            let sum = sums::read(&temp.path(name), |_| Ok(())).unwrap();
+            format!("{sum}  {name}\n")
+        };
+        fs::write(temp.path(SUMS), line("vmlinuz")).unwrap();
+        assert!(refused().contains("does not have initrd.img"));
+        fs::write(temp.path(SUMS), line("vmlinuz") + &line("initrd.img")).unwrap();
+        let path = temp.dir().display();
+        assert!(refused().starts_with("vmlinuz: no Linux kernel"));
+        assert_eq!(Source::open(temp.dir()).unwrap().size, 2);
+        fs::write(temp.path("initrd.img"), "j").unwrap();
+        assert!(refused().starts_with("initrd.img is damaged"));
+        fs::remove_file(temp.path("vmlinuz")).unwrap();
+        let missing = format!("{path}: no version of boot2podman: vmlinuz: ENOENT");
+        assert!(refused().starts_with(&missing));
+        let file = temp.path("file");
         fs::write(&file, "text").unwrap();
-        assert!(Source::open(&file).unwrap_err().contains("neither an ISO"));
-        assert!(Source::open(&dir.join("none")).is_err());
-        fs::remove_dir_all(dir).unwrap();
+        assert!(why(Source::open(&file)).contains("neither an ISO"));
+        assert!(Source::open(&temp.path("none")).is_err());
     }
 }

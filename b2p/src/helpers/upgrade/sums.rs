@@ -1,83 +1,84 @@
-//! SHA-256 of files, and lists of them as sha256sum(1) writes them.
+// SPDX-License-Identifier: Apache-2.0
+//! SHA-256 sums of files, and lists of them in the format of sha256sum(1).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use sys::error::{Doing, Error, Result};
 
-/// A list that is longer is none.
-const LONGEST: u64 = 1 << 20;
+/// Longest list that is read, in bytes.
+const MAX_LIST: u64 = 1 << 20;
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 20;
 
-/// The sum of a file of this last name in a list: 64 digits, small letters.
+/// Returns the sum that a list has for a file of this last name: 64 lower-case digits.
 pub fn find(list: &str, name: &str) -> Option<String> {
-    let of = |line: &str| {
+    let listed = |line: &str| {
         let (sum, rest) = line.split_once(' ')?;
-        // A blank or a star, for text or binary.
+        // sha256sum(1) marks text by a blank, binary by a star.
         let file = rest.strip_prefix([' ', '*'])?.trim_end();
-        let whole = sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
-        let same = file.rsplit('/').next() == Some(name);
-        (whole && same).then(|| sum.to_ascii_lowercase())
+        let complete = sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
+        let same_name = file.rsplit('/').next() == Some(name);
+        (complete && same_name).then(|| sum.to_ascii_lowercase())
     };
-    list.lines().find_map(of)
+    list.lines().find_map(listed)
 }
 
-/// A list, if there is one.
-pub fn list(path: &Path) -> Option<String> {
-    let bytes = sys::files::read_bounded(path, LONGEST).ok()?;
+/// Reads a list; `None` if there is none.
+pub fn read_list(path: &Path) -> Option<String> {
+    let bytes = sys::files::read_bounded(path, MAX_LIST).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Opens a file to be read, and no link, fifo or directory; or a device.
+/// Opens a regular file or a block device for reading. Symbolic links are refused.
 ///
 /// # Errors
-/// The file, and what is wrong with it.
-pub fn open(path: &Path) -> Result<File, String> {
-    use std::os::unix::fs::FileTypeExt;
-    let say = |e: io::Error| format!("{}: {e}", path.display());
+/// The file cannot be opened, or is of another type.
+pub fn open(path: &Path) -> Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = file.map_err(say)?;
-    let kind = file.metadata().map_err(say)?.file_type();
-    match kind.is_file() || kind.is_block_device() {
+    let file = file.on(path)?;
+    let file_type = file.metadata().on(path)?.file_type();
+    match file_type.is_file() || file_type.is_block_device() {
         true => Ok(file),
-        false => Err(format!("{}: it is no file", path.display())),
+        false => Err(Error::invalid("not a file")).on(path),
     }
 }
 
-/// Hands every piece of a file to `each`, and gives its sum.
+/// Passes every piece of a file to `each` and returns the sum of all of them.
 ///
 /// # Errors
-/// What could not be read, or what `each` says.
-pub fn run(
-    path: &Path,
-    mut each: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<String, String> {
+/// The file cannot be read, or `each` fails.
+pub fn read(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<String> {
     let mut file = open(path)?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; CHUNK]);
     loop {
         let piece = match file.read(&mut buffer) {
             Ok(0) => return Ok(disk::uuid::hex(&hash.finalize())),
-            Ok(n) => buffer.get(..n).unwrap_or_default(),
+            Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(format!("{}: {e}", path.display())),
+            Err(e) => return Err(e).on(path),
         };
         hash.update(piece);
         each(piece)?;
     }
 }
 
-/// Whether a file is what its sum says.
+/// Checks that a file has this sum.
 ///
 /// # Errors
-/// It is not, or cannot be read.
-pub fn check(path: &Path, sum: &str) -> Result<(), String> {
-    match run(path, |_| Ok(()))? {
+/// It has another one, or cannot be read.
+pub fn check(path: &Path, sum: &str) -> Result<()> {
+    match read(path, |_| Ok(()))? {
         found if found == sum => Ok(()),
         _ => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            Err(format!("{name} is damaged: its SHA-256 is not {sum}"))
+            Err(Error::invalid(format!(
+                "{name} is damaged: its SHA-256 is not {sum}"
+            )))
         }
     }
 }
@@ -86,30 +87,31 @@ pub fn check(path: &Path, sum: &str) -> Result<(), String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::{Temp, why};
+
+    /// Sum of `abc`, a test vector of FIPS 180.
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]
     fn lists_as_sha256sum_has_them() {
-        let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let list = format!(
-            "{}  vmlinuz\n{sum} *out/initrd.img\nzz  x\n{sum}\n",
-            "0".repeat(64)
-        );
-        assert_eq!(find(&list, "initrd.img").as_deref(), Some(sum));
-        assert_eq!(find(&list, "vmlinuz"), Some("0".repeat(64)));
+        let zeros = "0".repeat(64);
+        let list = format!("{zeros}  vmlinuz\n{ABC} *out/initrd.img\nzz  x\n{ABC}\n");
+        assert_eq!(find(&list, "initrd.img").as_deref(), Some(ABC));
+        assert_eq!(find(&list, "vmlinuz"), Some(zeros));
         assert_eq!((find(&list, "x"), find(&list, "img")), (None, None));
-        assert_eq!(
-            find(&format!("{}  a", sum.to_uppercase()), "a").as_deref(),
-            Some(sum)
-        );
-        let path = std::env::temp_dir().join(format!("b2p-sums-{}", std::process::id()));
+        let upper = format!("{}  a", ABC.to_uppercase());
+        assert_eq!(find(&upper, "a").as_deref(), Some(ABC));
+    }
+
+    #[test]
+    fn a_file_is_what_its_sum_says_and_no_link() {
+        let temp = Temp::new();
+        let (path, link) = (temp.path("file"), temp.path("link"));
         std::fs::write(&path, "abc").unwrap();
-        check(&path, sum).unwrap();
+        check(&path, ABC).unwrap();
         std::fs::write(&path, "abd").unwrap();
-        assert!(check(&path, sum).unwrap_err().contains("is damaged"));
-        let link = path.with_extension("link");
+        assert!(why(check(&path, ABC)).starts_with("file is damaged"));
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(check(&link, sum).is_err() && open(&std::env::temp_dir()).is_err());
-        std::fs::remove_file(link).unwrap();
-        std::fs::remove_file(path).unwrap();
+        assert!(check(&link, ABC).is_err() && open(temp.dir()).is_err());
     }
 }

@@ -17,7 +17,7 @@ pub fn partition(disk: &str, number: u32) -> String {
 /// Natural order: runs of digits count as numbers, so that sda2 is before sda10,
 /// and a shorter name is first, so that sdz is before sdaa.
 #[must_use]
-pub fn order(a: &str, b: &str) -> Ordering {
+pub fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (runs(a), runs(b));
     let each = a.iter().zip(&b).map(|(x, y)| one(x, y));
     each.into_iter()
@@ -92,7 +92,7 @@ mod tests {
         ];
         let mut names = sorted;
         names.reverse();
-        names.sort_unstable_by(|a, b| order(a, b));
+        names.sort_unstable_by(|a, b| compare(a, b));
         assert_eq!(names, sorted);
     }
 }

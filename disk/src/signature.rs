@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Signatures of file systems, members of larger volumes and partition tables.
+
+/// A format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is its own name")]
+pub enum SignatureKind {
+    Ext2,
+    Ext3,
+    Ext4,
+    Xfs,
+    Btrfs,
+    Vfat,
+    Exfat,
+    Ntfs,
+    Refs,
+    Iso9660,
+    Udf,
+    Squashfs,
+    Erofs,
+    F2fs,
+    Hfs,
+    Apfs,
+    Swap,
+    Luks,
+    Lvm,
+    Raid,
+    Zfs,
+    Bcache,
+    Vmfs,
+    Bluestore,
+    Drbd,
+    Gpt,
+    Dos,
+    /// Any other that is known by its magic alone.
+    Other(&'static str),
+}
+
+impl SignatureKind {
+    /// As blkid(8) calls it, and mount(2) where it is a file system.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            SignatureKind::Ext2 => "ext2",
+            SignatureKind::Ext3 => "ext3",
+            SignatureKind::Ext4 => "ext4",
+            SignatureKind::Xfs => "xfs",
+            SignatureKind::Btrfs => "btrfs",
+            SignatureKind::Vfat => "vfat",
+            SignatureKind::Exfat => "exfat",
+            SignatureKind::Ntfs => "ntfs",
+            SignatureKind::Refs => "ReFS",
+            SignatureKind::Iso9660 => "iso9660",
+            SignatureKind::Udf => "udf",
+            SignatureKind::Squashfs => "squashfs",
+            SignatureKind::Erofs => "erofs",
+            SignatureKind::F2fs => "f2fs",
+            SignatureKind::Hfs => "hfsplus",
+            SignatureKind::Apfs => "apfs",
+            SignatureKind::Swap => "swap",
+            SignatureKind::Luks => "crypto_LUKS",
+            SignatureKind::Lvm => "LVM2_member",
+            SignatureKind::Raid => "raid_member",
+            SignatureKind::Zfs => "zfs_member",
+            SignatureKind::Bcache => "bcache",
+            SignatureKind::Vmfs => "VMFS",
+            SignatureKind::Bluestore => "ceph_bluestore",
+            SignatureKind::Drbd => "drbd",
+            SignatureKind::Gpt => "gpt",
+            SignatureKind::Dos => "dos",
+            SignatureKind::Other(name) => name,
+        }
+    }
+
+    /// Whether Linux keeps owners, modes and names in it as containers need them.
+    #[must_use]
+    pub fn holds_data(self) -> bool {
+        use SignatureKind::{Btrfs, Ext2, Ext3, Ext4, F2fs, Xfs};
+        matches!(self, Ext2 | Ext3 | Ext4 | Xfs | Btrfs | F2fs)
+    }
+
+    /// Whether it marks a part of something bigger: what is seen inside of it must
+    /// not be touched on its own.
+    #[must_use]
+    pub fn is_member(self) -> bool {
+        use SignatureKind::{Bcache, Bluestore, Drbd, Luks, Lvm, Raid, Vmfs, Zfs};
+        matches!(
+            self,
+            Raid | Lvm | Zfs | Bcache | Drbd | Luks | Vmfs | Bluestore
+        )
+    }
+
+    /// Whether it divides a disk.
+    #[must_use]
+    pub fn is_table(self) -> bool {
+        matches!(self, SignatureKind::Gpt | SignatureKind::Dos)
+    }
+}
+
+/// Something that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// What.
+    pub kind: SignatureKind,
+    /// Its name, where the format has one at a fixed place.
+    pub label: Option<String>,
+    /// Its UUID as blkid(8) writes it.
+    pub uuid: Option<String>,
+}
