@@ -12,9 +12,11 @@ use services::Manager;
 
 use crate::events::{self, EventSources};
 use crate::power_button::PowerButtons;
+use crate::service_table::Host;
 use crate::state::{self, SystemState};
 use crate::{
-    cgroups, crypto_selftests, identity, mounts, ready, rescue, root, select, session, sysctl,
+    cgroups, crypto_selftests, identity, mounts, ready, rescue, root, service_table, session,
+    sysctl,
 };
 use sys::clock::{now, since_boot};
 use sys::modules::Modules;
@@ -91,7 +93,7 @@ pub fn run(signals: Signals) -> ! {
 /// Starts what the configuration asks for, says when it is there, and stays.
 fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
     crypto_selftests::deprioritize(); // those that began since
-    let rows = select::services(&state.config);
+    let rows = service_table::select(&state.config, &Host::detect());
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(rows, Some(cgroups), kmsg::write_service_line);
     ready::start(&mut manager, &state.config, false);

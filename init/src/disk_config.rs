@@ -10,8 +10,9 @@ use config::{Config, Source};
 use log::info;
 use services::{Event, Manager, ServiceId, Supervisor};
 
+use crate::service_table::{self, Host};
 use crate::state::SystemState;
-use crate::{identity, select, session};
+use crate::{identity, session};
 use sys::clock::now;
 use sys::{config_sources, kmsg};
 
@@ -37,7 +38,7 @@ pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
 fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     info!("what is on the data disk changes the configuration");
     ::log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    let rows = select::services(&state.config);
+    let rows = service_table::select(&state.config, &Host::detect());
     turn_off_removed(&mut state.config, &rows, manager);
     let config = state.config.clone();
     if config.hostname != before.hostname
@@ -113,7 +114,7 @@ mod tests {
     /// The machine at the moment when `b2p data` has ended: only what waits for nothing
     /// has begun.
     fn waiting(config: &Config) -> Supervisor {
-        let mut s = Supervisor::new(select::services(config));
+        let mut s = Supervisor::new(service_table::select(config, &Host::default()));
         for id in s.ids() {
             let row = s.definition(id);
             if row.is_some_and(|row| {

@@ -13,8 +13,9 @@ use services::manager::Token;
 use services::{Event, Manager, Millis, State, reap};
 
 use crate::power_button::PowerButtons;
+use crate::service_table::names;
 use crate::state::SystemState;
-use crate::{catalog, control_requests, data_disk, disk_config, ready, shutdown};
+use crate::{control_requests, data_disk, disk_config, ready, shutdown};
 use control::ShutdownKind;
 use sys::clock::now;
 use sys::signals::{Request, Signals};
@@ -260,11 +261,11 @@ fn rerun_on_hotplug(state: &mut SystemState, manager: &mut Manager) {
     if state.ready.is_none() {
         return;
     }
-    if state.folder && rerun_oneshots(manager, &[catalog::SHARES]) {
+    if state.folder && rerun_oneshots(manager, &[names::SHARE]) {
         state.folder = false;
     }
     // A drive on a slow bus, which nobody has waited for. Once is enough.
-    let both = [catalog::CLOUD.name, catalog::CLOUD_SCRIPTS.name];
+    let both = [names::CLOUD, names::CLOUD_SCRIPTS];
     if state.disc && (Path::new(sys::paths::CLOUD_DIR).exists() || rerun_oneshots(manager, &both)) {
         state.disc = false;
     }

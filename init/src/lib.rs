@@ -2,7 +2,6 @@
 //! order is [`boot`].
 
 pub mod boot;
-pub mod catalog;
 pub mod cgroups;
 pub mod coldplug;
 pub mod console;
@@ -23,7 +22,7 @@ pub mod ready;
 pub mod rescue;
 pub mod root;
 pub mod run;
-pub mod select;
+pub mod service_table;
 pub mod session;
 pub mod shutdown;
 pub mod state;

@@ -10,7 +10,7 @@ const INIT: &str = "boot2podman";
 #[derive(Clone, Debug)]
 pub struct Filter {
     /// Of this level and worse.
-    pub worst: u8,
+    pub max_level: u8,
     /// Empty for everybody.
     pub names: Vec<String>,
 }
@@ -20,7 +20,7 @@ impl Filter {
     #[must_use]
     pub fn wants(&self, priority: Priority, text: &[u8]) -> bool {
         let named = || self.names.iter().any(|n| speaks(n, priority, text));
-        priority.level() <= self.worst && (self.names.is_empty() || named())
+        priority.level() <= self.max_level && (self.names.is_empty() || named())
     }
 }
 
@@ -87,10 +87,10 @@ impl Style {
 mod tests {
     use super::*;
 
-    fn wants(names: &str, worst: u8, number: u32, text: &str) -> bool {
+    fn wants(names: &str, max_level: u8, number: u32, text: &str) -> bool {
         let names = names.split_whitespace().map(str::to_owned).collect();
         let priority = Priority::new(number).expect("a priority");
-        Filter { worst, names }.wants(priority, text.as_bytes())
+        Filter { max_level, names }.wants(priority, text.as_bytes())
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! `b2p log`: from the ring, what it has lost from the files, and what comes.
+// SPDX-License-Identifier: Apache-2.0
+//! Output of `b2p log`: from the ring, from the files what the ring has lost, and what
+//! is logged from now on.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -9,28 +11,29 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::filter::{Filter, Style};
 use super::options::Show;
-use crate::common::log::format::{self, Line, Position};
+use crate::common::log::format::{self, Line};
 use crate::common::log::record::{self, Priority, Record};
 use crate::common::log::ring::{Next, Ring};
 
-/// Lines are handed on when there are so many bytes of them.
-const FULL: usize = 32 << 10;
+/// Number of bytes after which lines are written.
+const OUTPUT_BUFFER: usize = 32 << 10;
 
 /// This boot, and its clock.
 #[derive(Clone, Debug)]
 pub struct Here {
-    /// /proc/sys/kernel/random/boot_id.
+    /// Content of /proc/sys/kernel/random/boot_id.
     pub boot: String,
-    /// Added to the kernel's microseconds: those since 1970.
+    /// Difference of the kernel's microseconds to those since 1970
+    /// ([`offset`](crate::common::log::clock::offset)).
     pub offset: i64,
-    /// The kernel's microseconds now: what comes later is not asked for.
+    /// The kernel's microseconds now: later records are shown only where following.
     pub until: u64,
 }
 
 /// Shows what `show` asks for.
 ///
 /// # Errors
-/// When writing fails; a reader that has gone is none.
+/// The errno of write(2); a reader that has gone (EPIPE) is not an error.
 pub fn run(
     show: &Show,
     style: Style,
@@ -40,7 +43,7 @@ pub fn run(
 ) -> io::Result<()> {
     let mut screen = Screen {
         filter: Filter {
-            worst: show.max_level,
+            max_level: show.max_level,
             names: show.names.clone(),
         },
         style,
@@ -72,7 +75,7 @@ fn session(
                     files(show, here, record.seq, screen, out)?;
                 }
                 screen.record(&record);
-                screen.hand_on(out)?;
+                screen.write_full(out)?;
             }
             Next::Again => {}
             Next::Nothing | Next::End => break,
@@ -88,8 +91,8 @@ fn session(
     Ok(())
 }
 
-/// What the files have of this boot before its record `before`, and of earlier
-/// boots if wanted.
+/// Shows the records of this boot before number `before` from the files, and earlier boots
+/// if asked for. A file that cannot be read is passed over.
 fn files(
     show: &Show,
     here: &Here,
@@ -98,23 +101,22 @@ fn files(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut result = Ok(());
+    let mut boot = Vec::new();
     for path in format::oldest_first(&show.dir) {
-        let mut at = Position::default();
-        // A file that cannot be read is as good as none.
         let _ = format::lines(&path, |text| {
             let line = format::parse(text);
-            if at.boot == here.boot.as_bytes() {
-                if let Line::Record(us, priority, text) = line
-                    && at.next < before
-                    && at.next >= screen.expected
-                {
-                    screen.numbered(at.next, us, priority, text);
+            match line {
+                Line::Boot(id) if id != boot => {
+                    boot = id.to_owned();
+                    if show.all {
+                        screen.mark(text);
+                    }
                 }
-            } else if show.all {
-                screen.earlier(&line, text);
+                _ if boot == here.boot.as_bytes() => screen.missing(&line, before),
+                _ if show.all => screen.earlier(&line, text),
+                _ => {}
             }
-            at.pass(&line);
-            result = screen.hand_on(out);
+            result = screen.write_full(out);
             result.is_ok()
         });
         if result.is_err() {
@@ -124,10 +126,10 @@ fn files(
     result
 }
 
-/// Sleeps until there is more, or nobody who reads it.
+/// Shows records as they are logged, until nobody reads the output.
 fn follow(ring: &mut Ring, screen: &mut Screen, out: &mut (impl Write + AsFd)) -> io::Result<()> {
     loop {
-        if gone(ring.as_fd(), out.as_fd())? {
+        if reader_gone(ring.as_fd(), out.as_fd())? {
             return Ok(());
         }
         loop {
@@ -137,14 +139,15 @@ fn follow(ring: &mut Ring, screen: &mut Screen, out: &mut (impl Write + AsFd)) -
                 Next::Nothing => break,
                 Next::End => return screen.flush(out),
             }
-            screen.hand_on(out)?;
+            screen.write_full(out)?;
         }
         screen.flush(out)?;
     }
 }
 
-/// Waits; whether the reader has gone (POLLERR on a pipe, POLLHUP on a terminal).
-fn gone(ring: BorrowedFd<'_>, out: BorrowedFd<'_>) -> io::Result<bool> {
+/// Sleeps until there is a record; returns true if the reader of the output has gone
+/// (POLLERR on a pipe, POLLHUP on a terminal).
+fn reader_gone(ring: BorrowedFd<'_>, out: BorrowedFd<'_>) -> io::Result<bool> {
     let mut fds = [
         PollFd::new(ring, PollFlags::POLLIN),
         PollFd::new(out, PollFlags::empty()),
@@ -156,26 +159,25 @@ fn gone(ring: BorrowedFd<'_>, out: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// Lines on their way out.
+/// Lines on their way to the output.
 struct Screen {
     filter: Filter,
     style: Style,
     offset: i64,
-    /// The number of the next record of this boot.
+    /// Sequence number of the next record of this boot.
     expected: u64,
     text: String,
-    /// Only so many, and those that may still be shown.
+    /// With `-n`: the number of lines, and the last lines so far.
     last: Option<(usize, VecDeque<String>)>,
 }
 
 impl Screen {
     fn record(&mut self, record: &Record<'_>) {
-        let us = i64::try_from(record.us).unwrap_or(i64::MAX);
-        let us = us.saturating_add(self.offset);
+        let us = record.realtime(self.offset);
         self.numbered(record.seq, us, record.priority, record.text);
     }
 
-    /// A record of this boot; what is missing before it is said.
+    /// Shows a record of this boot, after a line about those that are missing before it.
     fn numbered(&mut self, seq: u64, us: i64, priority: Priority, text: &[u8]) {
         let missing = seq.saturating_sub(self.expected);
         if missing > 0 {
@@ -184,10 +186,10 @@ impl Screen {
             ));
         }
         self.expected = seq.saturating_add(1);
-        self.shown(us, priority, text);
+        self.filtered(us, priority, text);
     }
 
-    fn shown(&mut self, us: i64, priority: Priority, text: &[u8]) {
+    fn filtered(&mut self, us: i64, priority: Priority, text: &[u8]) {
         if self.filter.wants(priority, text) {
             let mut line = String::new();
             self.style.line(us, priority, text, &mut line);
@@ -195,31 +197,52 @@ impl Screen {
         }
     }
 
-    /// A line of an earlier boot.
-    fn earlier(&mut self, line: &Line<'_>, text: &[u8]) {
-        match line {
-            Line::Record(us, priority, text) => self.shown(*us, *priority, text),
-            Line::Boot(_, 0) | Line::Lost(_) => {
-                let mut whole = String::new();
-                record::printable(text, |c| whole.push_str(c));
-                self.line(whole + "\n");
-            }
-            Line::Boot(..) | Line::Other => {}
+    /// Shows a line of a file of this boot if it is a record that is not shown yet, and
+    /// that the ring, which begins at number `before`, does not have.
+    fn missing(&mut self, line: &Line<'_>, before: u64) {
+        if let Line::Record {
+            seq: Some(seq),
+            us,
+            priority,
+            text,
+        } = *line
+            && (self.expected..before).contains(&seq)
+        {
+            self.numbered(seq, us, priority, text);
         }
     }
 
+    /// Shows a line of an earlier boot.
+    fn earlier(&mut self, line: &Line<'_>, text: &[u8]) {
+        match *line {
+            Line::Record {
+                us, priority, text, ..
+            } => self.filtered(us, priority, text),
+            Line::Lost(_) => self.mark(text),
+            Line::Boot(_) | Line::Other => {}
+        }
+    }
+
+    /// Shows a mark as it is in the file.
+    fn mark(&mut self, text: &[u8]) {
+        let mut whole = String::new();
+        record::printable(text, |c| whole.push_str(c));
+        self.line(whole + "\n");
+    }
+
     fn line(&mut self, line: String) {
-        let Some((most, last)) = &mut self.last else {
+        let Some((max, last)) = &mut self.last else {
             return self.text.push_str(&line);
         };
         last.push_back(line);
-        if last.len() > *most {
+        if last.len() > *max {
             last.pop_front();
         }
     }
 
-    fn hand_on(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if self.text.len() < FULL {
+    /// Writes the lines if there are [`OUTPUT_BUFFER`] bytes of them.
+    fn write_full(&mut self, out: &mut impl Write) -> io::Result<()> {
+        if self.text.len() < OUTPUT_BUFFER {
             return Ok(());
         }
         out.write_all(self.text.as_bytes())?;
@@ -227,7 +250,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Everything so far; from now on there is no last line.
+    /// Writes every line so far; `-n` no longer holds then.
     fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
         if let Some((_, last)) = self.last.take() {
             last.iter().for_each(|l| self.text.push_str(l));

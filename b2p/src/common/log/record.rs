@@ -89,6 +89,14 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Returns its time in microseconds since 1970, by the `offset` of
+    /// [`clock::offset`](super::clock::offset).
+    #[must_use]
+    pub fn realtime(&self, offset: i64) -> i64 {
+        let us = i64::try_from(self.us).unwrap_or(i64::MAX);
+        us.saturating_add(offset)
+    }
+
     /// Reads `priority,sequence,microseconds,flags[,…];text`. The ` KEY=value`
     /// lines after the first are the device's, and left out.
     #[must_use]

@@ -1,26 +1,28 @@
-//! The log on disk: records become lines in a buffer, the buffer goes to the
-//! file, the file is put aside when it is full. Nothing here waits; a disk that
-//! takes nothing costs lines, which are counted.
+// SPDX-License-Identifier: Apache-2.0
+//! The log on disk: records become lines in a buffer, the buffer is appended to the file,
+//! and a full file is rotated. No step waits; a disk that takes nothing costs lines, which
+//! are counted.
 
 use std::io;
 
 use super::files::{Bounds, Disk};
-use crate::common::log::record::{Record, SYSLOG};
+use crate::common::log::record::Record;
 use crate::common::log::{Boot, format};
 
-/// What is held in memory at most.
-const BUFFER: usize = 64 << 10;
-/// How long a line may wait there, in milliseconds.
-const WAIT: u64 = 2_000;
-/// How long a disk that failed is left alone, at first and at most.
-const RETRY: [u64; 2] = [2_000, 60_000];
-/// Between two warnings about it.
-const QUIET: u64 = 600_000;
-/// At this level and worse, a line does not wait.
-const URGENT: u8 = 3;
+/// Start of the messages of this service in the kernel log; no message from `/dev/log` is
+/// without brackets after the first name.
+const OWN_PREFIX: &[u8] = b"boot2podman: log-files: ";
 
-/// Prefix of the warnings about the disk in the kernel log.
-pub const WARNING_PREFIX: &str = "log-files: ";
+/// Largest buffer, in bytes.
+const MAX_BUFFER: usize = 64 << 10;
+/// Longest time that a line stays in the buffer, in milliseconds.
+const MAX_DELAY: u64 = 2_000;
+/// Shortest and longest pause after a failure of the disk, in milliseconds.
+const RETRY: [u64; 2] = [2_000, 60_000];
+/// Shortest time between two warnings about the disk, in milliseconds.
+const WARNING_INTERVAL: u64 = 600_000;
+/// Highest level whose lines are written at once (syslog(3), `LOG_ERR`).
+const URGENT: u8 = 3;
 
 /// The log that is being written.
 #[derive(Debug)]
@@ -28,204 +30,204 @@ pub struct Journal<D> {
     disk: D,
     bounds: Bounds,
     boot: Boot,
-    /// Complete lines for the current file. The first may be the rest of one that
-    /// the disk took only a part of, so nothing is ever removed but what was written.
+    /// Complete lines for the current file. The first may be the rest of a line of which the
+    /// disk took only a part, so nothing but what was written is ever removed.
     buffer: Vec<u8>,
-    /// Bytes in the current file.
+    /// Size of the current file, in bytes.
     size: u64,
-    /// The next record's number.
+    /// True until the mark of this boot is in the current file or in the buffer.
+    mark_due: bool,
+    /// Sequence number after the last record that has a line.
     next: u64,
-    /// Records before that one which no line stands for.
-    lost: u64,
-    /// Of those, what the disk did not take; other than our own warnings about it.
+    /// Sequence number after the last record that was offered.
+    seen: u64,
+    /// Number of records since `next` that the disk did not take, without the warnings
+    /// about it.
     refused: u64,
-    /// Why, in the words of the last failure.
-    why: Option<io::Error>,
-    /// When the buffer is to be written; `None` when it is empty.
+    /// The last failure of the disk.
+    failure: Option<io::Error>,
+    /// When the buffer is to be written; `None` while it is empty.
     due: Option<u64>,
-    /// How long the next failure is waited out.
+    /// Pause after the next failure, in milliseconds.
     retry: u64,
-    /// A failure is waited out until then.
-    shut: u64,
-    /// When the last warning was.
+    /// End of the pause after the last failure.
+    paused_until: u64,
+    /// When the last warning was given.
     warned: Option<u64>,
-    /// What the next line comes after: whose records these are.
-    mark: Option<String>,
 }
 
 impl<D: Disk> Journal<D> {
-    /// Goes on after `size` bytes of a file that ends at `end`.
-    pub fn new(disk: D, size: u64, bounds: Bounds, boot: Boot, end: &format::Position) -> Self {
-        let same = end.boot == boot.id.as_bytes();
-        let mark = match (same, size) {
-            (false, _) => Some(format::boot(&boot.id, &boot.release)),
-            (true, 0) => Some(format::middle(&boot.id, end.next)),
-            (true, _) => None,
-        };
+    /// Goes on with a current file of `size` bytes, from the record `next` of `boot` on.
+    pub fn new(disk: D, size: u64, bounds: Bounds, boot: Boot, next: u64) -> Self {
         Journal {
             disk,
             bounds,
             boot,
             buffer: Vec::new(),
             size,
-            next: if same { end.next } else { 0 },
-            lost: 0,
+            mark_due: true,
+            next,
+            seen: next,
             refused: 0,
-            why: None,
+            failure: None,
             due: None,
             retry: RETRY[0],
-            shut: 0,
+            paused_until: 0,
             warned: None,
-            mark,
         }
     }
 
-    /// Takes the next record; those that the files already have are passed over.
+    /// Takes the next record; one that the files already have is passed over.
     pub fn take(&mut self, record: &Record<'_>, offset: i64, now: u64) {
-        if record.seq < self.next {
+        if record.seq < self.seen {
             return;
         }
-        self.lost = self.lost.saturating_add(record.seq - self.next);
-        self.next = record.seq;
-        let mut line = self.mark.clone().unwrap_or_default().into_bytes();
-        if self.lost > 0 {
-            line.extend_from_slice(self.gap().as_bytes());
+        self.seen = record.seq;
+        let mut line = String::new();
+        if self.mark_due {
+            line.push_str(&format::boot_mark(&self.boot));
         }
+        if self.lost() > 0 {
+            line.push_str(&self.lost_mark());
+        }
+        let mut line = line.into_bytes();
         format::record(record, offset, &mut line);
-        let fits = self.room(line.len(), now);
-        self.next = record.seq.saturating_add(1);
+        let fits = self.make_room(line.len(), now);
+        self.seen = record.seq.saturating_add(1);
         if !fits {
-            self.lost = self.lost.saturating_add(1);
-            self.refused += u64::from(!own(record));
+            self.refused += u64::from(!is_own_warning(record));
             return;
         }
-        (self.lost, self.refused, self.mark) = (0, 0, None);
+        (self.next, self.refused, self.mark_due) = (self.seen, 0, false);
         self.buffer.extend_from_slice(&line);
-        let wait = if record.priority.level() <= URGENT {
-            0
-        } else {
-            WAIT
-        };
-        let due = now.saturating_add(wait).max(self.shut);
-        self.due = Some(self.due.map_or(due, |d| d.min(due)));
+        let urgent = record.priority.level() <= URGENT;
+        let due = now.saturating_add(if urgent { 0 } else { MAX_DELAY });
+        let due = due.max(self.paused_until);
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
-    fn gap(&self) -> String {
-        match &self.why {
-            Some(e) if self.refused > 0 => format::lost(self.lost, &e.to_string()),
-            _ => format::lost(self.lost, "overwritten before they were read"),
+    /// Returns the number of records that were offered and have no line.
+    fn lost(&self) -> u64 {
+        self.seen.saturating_sub(self.next)
+    }
+
+    fn lost_mark(&self) -> String {
+        match &self.failure {
+            Some(e) if self.refused > 0 => format::lost_mark(self.lost(), &e.to_string()),
+            _ => format::lost_mark(self.lost(), "overwritten before they were read"),
         }
     }
 
-    /// Whether the line can be taken, after writing and rotating where that helps.
-    /// The buffer belongs to the current file as a whole: it is empty when the
-    /// file is put aside.
-    fn room(&mut self, length: usize, now: u64) -> bool {
-        if self.buffer.len() + length > BUFFER {
+    /// Writes and rotates where that helps; returns true if `length` bytes can be taken.
+    /// The buffer belongs to the current file as a whole, so it is empty at a rotation.
+    fn make_room(&mut self, length: usize, now: u64) -> bool {
+        if self.buffer.len() + length > MAX_BUFFER {
             self.write(now);
         }
         if self.size + (self.buffer.len() + length) as u64 > self.bounds.size {
             self.write(now);
-            if !self.buffer.is_empty() || now < self.shut || !self.rotated(now) {
+            if !self.buffer.is_empty() || now < self.paused_until || !self.rotate(now) {
                 return false;
             }
         }
-        self.buffer.len() + length <= BUFFER
+        self.buffer.len() + length <= MAX_BUFFER
     }
 
-    fn rotated(&mut self, now: u64) -> bool {
+    /// Begins a file; returns false if the disk refuses.
+    fn rotate(&mut self, now: u64) -> bool {
         if let Err(e) = self.disk.rotate() {
-            self.failed(e, now);
+            self.pause(e, now);
             return false;
         }
         self.size = 0;
-        if self.mark.is_none() {
-            let first = self.next.saturating_sub(self.lost);
-            let mark = format::middle(&self.boot.id, first);
+        if !self.mark_due {
+            let mark = format::boot_mark(&self.boot);
             self.buffer.extend_from_slice(mark.as_bytes());
         }
         true
     }
 
-    /// Writes what the disk takes.
+    /// Writes as much of the buffer as the disk takes.
     fn write(&mut self, now: u64) {
         self.due = None;
-        if now < self.shut && !self.buffer.is_empty() {
-            self.due = Some(self.shut);
+        if now < self.paused_until && !self.buffer.is_empty() {
+            self.due = Some(self.paused_until);
             return;
         }
         while !self.buffer.is_empty() {
             match self.disk.append(&self.buffer) {
-                Ok(0) => return self.failed(io::ErrorKind::WriteZero.into(), now),
+                Ok(0) => return self.pause(io::ErrorKind::WriteZero.into(), now),
                 Ok(count) => {
                     self.buffer.drain(..count.min(self.buffer.len()));
                     self.size += count as u64;
                     self.retry = RETRY[0];
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return self.failed(e, now),
+                Err(e) => return self.pause(e, now),
             }
         }
     }
 
-    fn failed(&mut self, e: io::Error, now: u64) {
-        self.why = Some(e);
-        self.shut = now.saturating_add(self.retry);
+    /// Leaves the disk alone for a while after a failure.
+    fn pause(&mut self, e: io::Error, now: u64) {
+        self.failure = Some(e);
+        self.paused_until = now.saturating_add(self.retry);
         self.retry = (2 * self.retry).min(RETRY[1]);
-        self.due = (!self.buffer.is_empty()).then_some(self.shut);
+        self.due = (!self.buffer.is_empty()).then_some(self.paused_until);
     }
 
-    /// When [`Journal::tick`] is to be called; `None`: not before the next record.
+    /// Returns when [`Journal::tick`] is to be called; `None` means not before the next
+    /// record.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         self.due
     }
 
-    /// Writes what is due. A warning for the kernel log, when there is one to be
-    /// given: at most every ten minutes, and not because of such a warning.
+    /// Writes what is due. Returns a warning for the kernel log if lines are lost: at most
+    /// one every ten minutes, and none because of such a warning.
     pub fn tick(&mut self, now: u64) -> Option<String> {
         if self.due.is_some_and(|due| due <= now) {
             self.write(now);
         }
-        let quiet = self.warned.is_some_and(|at| now < at.saturating_add(QUIET));
-        if self.refused == 0 || quiet {
+        let recent = |at: u64| now < at.saturating_add(WARNING_INTERVAL);
+        if self.refused == 0 || self.warned.is_some_and(recent) {
             return None;
         }
         self.warned = Some(now);
-        let why = self.why.as_ref().map(io::Error::to_string);
+        let why = self.failure.as_ref().map(io::Error::to_string);
         Some(format!(
             "the log on disk loses lines ({} by now): {}",
-            self.lost,
+            self.lost(),
             why.unwrap_or_default()
         ))
     }
 
-    /// The last words: everything to the disk, and there for good.
+    /// Writes everything and waits until it is on the disk.
     ///
     /// # Errors
-    /// What the system said.
+    /// The disk does not take all of it, or fsync(2) fails.
     pub fn close(&mut self, now: u64) -> io::Result<()> {
-        self.shut = 0;
+        self.paused_until = 0;
         self.write(now);
-        if self.lost > 0 && self.buffer.is_empty() {
-            let gap = self.gap();
-            if self.size + gap.len() as u64 <= self.bounds.size {
-                self.buffer.extend_from_slice(gap.as_bytes());
-                self.lost = 0;
+        if self.lost() > 0 && self.buffer.is_empty() {
+            let mark = self.lost_mark();
+            if self.size + mark.len() as u64 <= self.bounds.size {
+                self.buffer.extend_from_slice(mark.as_bytes());
+                self.next = self.seen;
                 self.write(now);
             }
         }
         self.disk.sync()?;
-        match (self.buffer.is_empty(), self.why.take()) {
+        match (self.buffer.is_empty(), self.failure.take()) {
             (false, Some(e)) => Err(e),
             _ => Ok(()),
         }
     }
 }
 
-/// A warning of ours, read back from the kernel log.
-fn own(record: &Record<'_>) -> bool {
-    record.priority.facility() == SYSLOG && record.text.starts_with(WARNING_PREFIX.as_bytes())
+/// Returns true for a warning of this service that is read back from the kernel log.
+fn is_own_warning(record: &Record<'_>) -> bool {
+    record.text.starts_with(OWN_PREFIX)
 }
 
 #[cfg(test)]

@@ -6,14 +6,12 @@ mod files;
 mod journal;
 mod options;
 
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 
+use log::{error, warn};
 use sys::clock::now;
 use sys::error::{Doing, Result};
 
-use crate::common::log::record::{Priority, SYSLOG};
 use crate::common::log::ring::{self, Next, Ring};
 use crate::common::log::{Boot, clock, format};
 use crate::common::stop::Stop;
@@ -21,12 +19,13 @@ use files::Folder;
 use journal::Journal;
 use options::{Options, USAGE};
 
+/// Name of the service, before each of its messages.
+const NAME: &str = "log-files";
+
 /// Records that are taken before SIGTERM is looked for again.
 const BATCH: usize = 256;
 /// Batches that are taken after SIGTERM.
 const MAX_LAST_BATCHES: usize = 256;
-/// Level of the warnings about the disk (syslog(3), `LOG_WARNING`).
-const WARNING: u8 = 4;
 
 /// Runs `b2p log-files …` and returns the exit status.
 #[must_use]
@@ -35,7 +34,7 @@ pub fn main(args: &[String]) -> i32 {
         Ok(options) => match serve(&options) {
             Ok(()) => 0,
             Err(e) => {
-                eprintln!("b2p log-files: {e}");
+                error!("{NAME}: the log is not kept: {e}");
                 1
             }
         },
@@ -47,23 +46,21 @@ fn serve(options: &Options) -> Result<()> {
     // First, so that a SIGTERM from here on ends the loop in order.
     let stop = Stop::new().doing("signalfd")?;
     let ring = Ring::open().on(ring::PATH)?;
-    let warnings = ring::writer().on(ring::PATH)?;
     let (folder, size) = Folder::open(&options.dir, options.bounds).on(&options.dir)?;
-    let end = format::end(&format::oldest_first(&options.dir));
+    let boot = Boot::current();
+    let next = format::next_seq(&format::oldest_first(&options.dir), &boot.id);
     let mut service = Service {
         ring,
-        warnings,
-        journal: Journal::new(folder, size, options.bounds, Boot::current(), &end),
+        journal: Journal::new(folder, size, options.bounds, boot, next),
     };
     service.run(&stop);
     Ok(())
 }
 
-/// The kernel log, read and written, and the files.
+/// The kernel log and the files.
 #[derive(Debug)]
 struct Service {
     ring: Ring,
-    warnings: File,
     journal: Journal<Folder>,
 }
 
@@ -86,7 +83,7 @@ impl Service {
                 break;
             }
             if let Some(warning) = self.journal.tick(now()) {
-                self.warn(&warning);
+                warn!("{NAME}: {warning}");
             }
         }
         for _ in 0..MAX_LAST_BATCHES {
@@ -95,7 +92,7 @@ impl Service {
             }
         }
         if let Err(e) = self.journal.close(now()) {
-            self.warn(&format!("the end of the log on disk is lost: {e}"));
+            warn!("{NAME}: the end of the log on disk is lost: {e}");
         }
     }
 
@@ -111,14 +108,6 @@ impl Service {
             }
         }
         Batch::More
-    }
-
-    /// Writes a warning to the kernel log, with facility `syslog` so that
-    /// [`journal`] knows it when it is read back.
-    fn warn(&mut self, text: &str) {
-        let number = Priority::of(SYSLOG, WARNING).number();
-        let record = format!("<{number}>{}{text}\n", journal::WARNING_PREFIX);
-        let _ = self.warnings.write(record.as_bytes());
     }
 }
 

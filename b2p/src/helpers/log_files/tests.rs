@@ -5,32 +5,31 @@
 use super::*;
 use crate::common::testing::{self, Running, Temp, nonblocking, packet_pair, wait_until};
 use files::Bounds;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 const NAME: &str = "helpers::log_files::tests::child";
 
-/// Runs the service with 3 as the ring and 4 for its warnings; not a test of its own.
+/// Runs the service with 3 as the ring; not a test of its own.
 #[test]
 #[ignore = "the program that the other tests run"]
 fn child() {
     let dir = std::env::var_os(testing::DIR).expect("run by a test");
-    // SAFETY: `Running::start` has put them there, for this function alone.
-    let [ring, warnings] = [3, 4].map(|fd| File::from(unsafe { OwnedFd::from_raw_fd(fd) }));
+    // SAFETY: `Running::start` has put it there, for this function alone.
+    let ring = unsafe { OwnedFd::from_raw_fd(3) };
     let bounds = Bounds::DEFAULT;
     let (folder, size) = Folder::open(Path::new(&dir), bounds).expect("it opens");
     let boot = Boot {
         id: "b".into(),
         release: "k".into(),
     };
-    let end = format::Position::default();
     let stop = Stop::new().expect("a signalfd");
     let mut service = Service {
-        ring: Ring::of(ring),
-        warnings,
-        journal: Journal::new(folder, size, bounds, boot, &end),
+        ring: Ring::of(File::from(ring)),
+        journal: Journal::new(folder, size, bounds, boot, 0),
     };
     service.run(&stop);
     std::process::exit(0);
@@ -39,9 +38,9 @@ fn child() {
 #[test]
 fn records_are_kept_and_idle_means_asleep() {
     let temp = Temp::new();
-    let ((kernel, ring), (_warnings, out)) = (packet_pair(), packet_pair());
+    let (kernel, ring) = packet_pair();
     nonblocking(&ring);
-    let mut running = Running::start(NAME, temp.dir(), &[ring, out]);
+    let mut running = Running::start(NAME, temp.dir(), &[ring]);
     let mut kernel = File::from(kernel);
     let mut write = |record: &str| kernel.write_all(record.as_bytes()).expect("it reads");
     let kept = || fs::read_to_string(format::path(temp.dir(), 0)).unwrap_or_default();

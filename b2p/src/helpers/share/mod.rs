@@ -25,7 +25,7 @@ use find::Offer;
 
 /// A server that lives answers at once, one that is gone never.
 const EACH: Duration = Duration::from_secs(3);
-/// Less than the time that the ready line waits (`init::select`).
+/// Less than the time that the ready line waits (`init::service_table`).
 const ALL: Duration = Duration::from_secs(15);
 
 /// Does everything; what fails is said and is no failure of the program.

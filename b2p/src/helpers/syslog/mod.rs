@@ -35,7 +35,7 @@ pub fn main() -> i32 {
     match serve() {
         Ok(()) => 0,
         Err(e) => {
-            eprintln!("b2p syslog: {e}");
+            log::error!("syslog: {e}");
             1
         }
     }

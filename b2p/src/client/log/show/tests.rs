@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::super::options::Show;
 use super::*;
 use crate::common::testing::Temp;
@@ -104,14 +105,14 @@ fn what_the_ring_has_lost_comes_from_the_files() {
         "--- boot old kernel 6.11 ---\n{}{}{}{}",
         at(1, "kern.info from the old boot"),
         "--- boot now kernel 6.12 ---\n",
-        at(2, "kern.info r0"),
-        at(3, "user.info x: r1")
+        at(2, "0 kern.info r0"),
+        at(3, "1 user.info x: r1")
     );
     let log = format!(
-        "--- boot now record 2 ---\n--- 3 records lost: full ---\n{}{}{}torn",
-        at(4, "user.info x: r5"),
-        at(5, "user.info x: r6"),
-        at(6, "user.info x: r7")
+        "--- boot now kernel 6.12 ---\n--- 3 records lost: full ---\n{}{}{}torn",
+        at(4, "5 user.info x: r5"),
+        at(5, "6 user.info x: r6"),
+        at(6, "7 user.info x: r7")
     );
     files(&temp, &log1, &log);
     let records = ["14,7,7000000,-;x: r7\n", "14,8,8000000,-;x: r8\n"];

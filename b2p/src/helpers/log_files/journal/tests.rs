@@ -1,18 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::*;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::common::log::format::{Line, Position, parse};
+use crate::common::log::format::{Line, parse};
 use crate::common::log::record::Priority;
 use proptest::prelude::*;
 
-/// A disk in memory, that fails as it is told.
+/// A disk in memory that fails on demand.
 #[derive(Debug, Default)]
 struct Model {
-    /// The newest is the last.
+    /// Content of the files, the newest last.
     files: Vec<Vec<u8>>,
-    most: usize,
-    /// Bytes it still takes.
+    max_files: usize,
+    /// Bytes that the disk still takes.
     room: usize,
     broken: bool,
     rotates: bool,
@@ -24,10 +25,10 @@ struct Model {
 struct Fake(Rc<RefCell<Model>>);
 
 impl Fake {
-    fn new(most: usize) -> Fake {
+    fn new(max_files: usize) -> Fake {
         Fake(Rc::new(RefCell::new(Model {
             files: vec![Vec::new()],
-            most,
+            max_files,
             room: usize::MAX,
             rotates: true,
             ..Model::default()
@@ -72,7 +73,7 @@ impl Disk for Fake {
             return Err(io::Error::from_raw_os_error(libc::EROFS));
         }
         model.files.push(Vec::new());
-        if model.files.len() > model.most {
+        if model.files.len() > model.max_files {
             model.files.remove(0);
         }
         Ok(())
@@ -97,7 +98,7 @@ fn boot() -> Boot {
 }
 
 fn journal(disk: &Fake, bounds: Bounds) -> Journal<Fake> {
-    Journal::new(disk.clone(), 0, bounds, boot(), &Position::default())
+    Journal::new(disk.clone(), 0, bounds, boot(), 0)
 }
 
 fn take(journal: &mut Journal<Fake>, seq: u64, level: u8, now: u64) {
@@ -111,31 +112,35 @@ fn take(journal: &mut Journal<Fake>, seq: u64, level: u8, now: u64) {
     journal.take(&record, 0, now);
 }
 
-/// Every line with its place; panics where a line is none or in the wrong place.
-fn check(files: &[Vec<u8>]) -> Position {
-    let mut at = Position::default();
+/// Reads every line and returns the number after the last record. Panics if a line is not
+/// one, if a file does not begin with the mark of the boot, or if a record is missing that
+/// no mark counts.
+fn check(files: &[Vec<u8>]) -> u64 {
+    // What a file that is gone ended with is not known.
+    let mut next = (files.len() < 3).then_some(0);
     for (number, file) in files.iter().enumerate() {
         let mut lines: Vec<&[u8]> = file.split(|b| *b == b'\n').collect();
         let torn = lines.pop().unwrap_or_default();
-        assert!(
-            torn.is_empty() || number + 1 == files.len(),
-            "only the newest may end in the middle"
-        );
-        if !lines.is_empty() {
-            at = Position::default(); // every file says where it begins
-        }
-        for text in lines {
-            let line = parse(text);
-            assert_ne!(line, Line::Other, "{}", String::from_utf8_lossy(text));
-            if let Line::Record(_, _, text) = line {
-                let want = format!("x: r{}", at.next);
-                assert_eq!(text, want.as_bytes(), "{}", String::from_utf8_lossy(text));
-                assert_eq!(at.boot, b"this-boot");
+        let newest = number + 1 == files.len();
+        assert!(torn.is_empty() || newest, "a torn line in an older file");
+        let first = lines.first().map(|line| parse(line));
+        assert!(matches!(first, None | Some(Line::Boot(b"this-boot"))));
+        for line in lines {
+            let shown = String::from_utf8_lossy(line);
+            match parse(line) {
+                Line::Boot(id) => assert_eq!(id, b"this-boot"),
+                Line::Lost(count) => next = next.map(|n| n + count),
+                Line::Record { seq, text, .. } => {
+                    let seq = seq.expect("a number");
+                    assert_eq!(text, format!("x: r{seq}").as_bytes(), "{shown}");
+                    assert!(next.is_none_or(|n| n == seq), "{next:?}: {shown}");
+                    next = Some(seq + 1);
+                }
+                Line::Other => panic!("{shown}"),
             }
-            at.pass(&line);
         }
     }
-    at
+    next.unwrap_or(0)
 }
 
 #[test]
@@ -151,7 +156,7 @@ fn lines_wait_two_seconds_unless_they_are_urgent() {
     journal.tick(2_100);
     assert_eq!((disk.text().lines().count(), journal.deadline()), (3, None));
     assert!(disk.text().starts_with(
-        "--- boot this-boot kernel 6.12.1 ---\n1970-01-01T00:00:00.000000Z user.info x: r0\n"
+        "--- boot this-boot kernel 6.12.1 ---\n1970-01-01T00:00:00.000000Z 0 user.info x: r0\n"
     ));
     take(&mut journal, 2, 3, 5_000);
     assert_eq!(journal.deadline(), Some(5_000));
@@ -176,7 +181,7 @@ fn what_was_overwritten_is_said() {
         .skip(1)
         .collect();
     assert_eq!(marks, [format!("--- 5 {lost}"), format!("--- 2 {lost}")]);
-    assert_eq!(check(&disk.0.borrow().files).next, 10);
+    assert_eq!(check(&disk.0.borrow().files), 10);
     assert!(disk.0.borrow().synced);
 }
 
@@ -187,21 +192,21 @@ fn a_second_life_in_the_same_boot_goes_on() {
     (0..4).for_each(|n| take(&mut first, n, 6, 0));
     assert!(first.close(0).is_ok());
     let end = check(&disk.0.borrow().files);
-    let mut second = Journal::new(disk.clone(), disk.sum() as u64, BOUNDS, boot(), &end);
+    let mut second = Journal::new(disk.clone(), disk.sum() as u64, BOUNDS, boot(), end);
     (0..7).for_each(|n| take(&mut second, n, 6, 0));
     assert!(second.close(0).is_ok());
-    assert_eq!(check(&disk.0.borrow().files).next, 7);
-    assert_eq!(disk.text().lines().count(), 8);
-    // The next boot begins at 0, with a line that says so.
+    assert_eq!(check(&disk.0.borrow().files), 7);
+    assert_eq!(disk.text().lines().count(), 9, "seven records, two marks");
+    // The next boot begins at 0.
     let next = Boot {
         id: "next".into(),
         release: "6.13".into(),
     };
-    let mut third = Journal::new(disk.clone(), disk.sum() as u64, BOUNDS, next, &end);
+    let mut third = Journal::new(disk.clone(), disk.sum() as u64, BOUNDS, next, 0);
     take(&mut third, 0, 6, 0);
     assert!(third.close(0).is_ok());
     let text = disk.text();
-    assert_eq!(text.lines().nth(8), Some("--- boot next kernel 6.13 ---"));
+    assert_eq!(text.lines().nth(9), Some("--- boot next kernel 6.13 ---"));
     assert!(text.ends_with("x: r0\n"));
 }
 
@@ -241,7 +246,7 @@ fn a_full_disk_costs_lines_and_is_warned_about_rarely() {
         .count();
     assert_eq!(said, 1);
     assert_eq!(
-        check(&disk.0.borrow().files).next,
+        check(&disk.0.borrow().files),
         seq + 2,
         "every record is a line, or counted"
     );
@@ -264,10 +269,10 @@ fn its_own_warning_is_no_reason_for_another() {
         seq += 1;
     }
     let warning = Record {
-        priority: Priority::of(SYSLOG, 4),
+        priority: Priority::of(1, 4),
         seq,
         us: 0,
-        text: b"log-files: the log on disk loses lines",
+        text: b"boot2podman: log-files: the log on disk loses lines",
     };
     // The hour after: nothing was said but that, and a line that came in between
     // is in no need of a second warning before ten minutes are over.
@@ -329,7 +334,7 @@ proptest! {
             }
             journal.tick(now);
             prop_assert!(journal.deadline().is_none_or(|d| d > now), "no spinning");
-            prop_assert!(journal.buffer.len() <= BUFFER);
+            prop_assert!(journal.buffer.len() <= MAX_BUFFER);
             prop_assert!(disk.sum() as u64 <= size * 3);
             check(&disk.0.borrow().files);
         }
@@ -338,6 +343,6 @@ proptest! {
         take(&mut journal, seq, 6, now);
         prop_assert!(journal.close(now).is_ok());
         prop_assert!(disk.sum() as u64 <= size * 3);
-        prop_assert_eq!(check(&disk.0.borrow().files).next, seq + 1);
+        prop_assert_eq!(check(&disk.0.borrow().files), seq + 1);
     }
 }
