@@ -52,7 +52,7 @@ pub const TO_THE_SERVICES: &[Phase] = &[
     Phase { name: "devices",  run: devices, why: "the network cards have their drivers, and what is plugged in later will be heard" },
     Phase { name: "flags",    run: all_flags, why: "fw_cfg can be read now: the configuration is complete" },
     Phase { name: "sysctl",   run: |_| forgiven(sysctl::apply()), why: "limits that containers need, forwarding" },
-    Phase { name: "hostname", run: |m| sys::hostname::set(&m.config.hostname).map_err(String::from), why: "prompts, logs, DHCP and podman ask for it" },
+    Phase { name: "hostname", run: |m| Ok(sys::hostname::set(&m.config.hostname)?), why: "prompts, logs, DHCP and podman ask for it" },
     Phase { name: "machine-id", run: |_| identity::write_machine_id(), why: "programs tell machines apart by it" },
     Phase { name: "clock",    run: |_| identity::set_clock(), why: "no certificate is from the future" },
     Phase { name: "keys",     run: |m| identity::write_keys(&m.config), why: "somebody can log in" },

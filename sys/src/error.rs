@@ -107,13 +107,6 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The text of the error, for callers whose errors are still text.
-impl From<Error> for String {
-    fn from(error: Error) -> String {
-        error.to_string()
-    }
-}
-
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Error {
         Error::of(Cause::Errno(errno))
@@ -133,6 +126,13 @@ impl From<io::Error> for Error {
 impl From<String> for Error {
     fn from(reason: String) -> Error {
         Error::invalid(reason)
+    }
+}
+
+/// Lets functions that still return a text call those with this error; goes with the last one.
+impl From<Error> for String {
+    fn from(error: Error) -> String {
+        error.to_string()
     }
 }
 

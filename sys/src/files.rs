@@ -8,25 +8,27 @@ use std::path::Path;
 
 use crate::error::{Doing, Result};
 
-/// Replaces `path` by `text` with permission bits `mode`, in one step: a reader sees the old
-/// content or the new. Directories on the way are made.
+/// Replaces the file at `path` by `bytes` with permission bits `mode`, in one step: a reader
+/// sees the old content or the new. Makes the directory if there is none.
 ///
 /// # Errors
-/// The directory or the file cannot be written.
-pub fn replace(path: &Path, text: &[u8], mode: u32) -> Result<()> {
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).on(path)?;
-    }
-    let temporary = path.with_extension("b2p-new");
-    let _ = fs::remove_file(&temporary);
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)
-        .on(path)?;
-    file.write_all(text).on(path)?;
-    fs::rename(&temporary, path).on(path)
+/// The directory or the file cannot be made, written or renamed; the error names `path`.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let write = || {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let temporary = path.with_extension("b2p-new");
+        let _ = fs::remove_file(&temporary);
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        fs::rename(&temporary, path)
+    };
+    write().on(path)
 }
 
 /// Returns at most `max_bytes` bytes of a regular file, for PID 1, which must not wait: opening

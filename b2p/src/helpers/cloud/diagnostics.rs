@@ -17,8 +17,8 @@ pub struct Notes {
 
 impl Notes {
     /// Something is not supported.
-    pub fn left(&mut self, what: impl AsRef<str>) {
-        add(&mut self.left, what.as_ref());
+    pub fn left(&mut self, what: impl std::fmt::Display) {
+        add(&mut self.left, &what.to_string());
     }
 
     /// Something was asked for and is not done.

@@ -60,9 +60,7 @@ impl Report {
         // Whoever sees that it is over sees all that is wrong.
         self.degraded
             .write(&paths.runtime())
-            .and_then(|()| {
-                sys::files::replace(&path(paths), line.as_bytes(), 0o644).map_err(String::from)
-            })
+            .and_then(|()| sys::files::replace(&path(paths), line.as_bytes(), 0o644))
             .unwrap_or_else(|e| warn!("{e}"));
         crate::common::terminal::print(&line);
     }

@@ -190,7 +190,7 @@ fn sha256(path: &Path) -> Result<String, String> {
     let hex = |s: &&str| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
     match sum.filter(hex).filter(|_| ended.code == Some(0)) {
         Some(sum) => Ok(sum.to_owned()),
-        None => Err(format!("it cannot be read: {}", ended.said)),
+        None => Err(format!("it cannot be read: {}", ended.last_lines)),
     }
 }
 
