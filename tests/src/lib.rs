@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Boots the real thing in QEMU and looks at it from outside.
 //!
 //! ```no_run

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The first moments of a PID 1: clone, users, mounts, exec.
 #![expect(unsafe_code, reason = "clone, and system calls until exec")]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Faults at the boundary between PID 1 and the kernel, by ptrace(2).
 //!
 //! Every system call of PID 1 is counted from its exec on, and those that the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! PID 1 as the real PID 1 of namespaces of its own: no QEMU, no privilege,
 //! and a boot is milliseconds.
 //!

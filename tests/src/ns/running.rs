@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A namespace that is up.
 #![expect(unsafe_code, reason = "signals by pidfd, waiting")]
 

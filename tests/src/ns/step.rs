@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What is done in a new namespace before PID 1 is executed.
 //!
 //! Prepared by the parent and done by the child, which is the copy of one thread

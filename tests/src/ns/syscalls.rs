@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The system calls that PID 1 makes, and how the kernel may answer them.
 //!
 //! The errnos are those that man pages and the kernel's source give for a call

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One boot with faults, and the word on what became of it.
 
 use std::time::{Duration, Instant};

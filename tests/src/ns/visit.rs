@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Root of a namespace comes by once PID 1 is up: asks how things are, brings a
 //! service of its own, and puts an end off that it then cancels.
 #![expect(unsafe_code, reason = "a thread that is root of another namespace")]
