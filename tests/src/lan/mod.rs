@@ -1,30 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A private network for a test: the network service (`b2p net`) in a network namespace, on cards
-// that are ends of veth(4) pairs, and the test at the other ends, with servers that it controls.
-//
-// ```no_run
-// # fn main() -> anyhow::Result<()> {
-// use tests::lan::{self, Client, dhcp};
-// if !lan::inside("main")? {
-//     return Ok(()); // the test has run, in namespaces of its own
-// }
-// let mut client = Client::new()?;
-// client.card("eth0", "192.0.2.1/24")?;
-// let server = dhcp::Server::on("eth0", [192, 0, 2, 1], dhcp::Policy::default())?;
-// client.start(&["dhcp", "any"])?;
-// server.next()?;
-// # Ok(())
-// # }
-// ```
-//! A network of a test's own: the network service (`b2p net`) in a network namespace,
-//! on cards that are ends of veth(4) pairs, and this test at the other ends, with
-//! servers that do exactly what it wants.
+//! A private network for a test: the network service (`b2p net`) in a network namespace, on cards
+//! that are ends of veth(4) pairs, and the test at the other ends, with servers that it controls.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
 //! use tests::lan::{self, Client, dhcp};
 //! if !lan::inside("main")? {
-//!     return Ok(()); // it has run, in namespaces of its own
+//!     return Ok(()); // the test has run, in namespaces of its own
 //! }
 //! let mut client = Client::new()?;
 //! client.card("eth0", "192.0.2.1/24")?;
