@@ -57,7 +57,7 @@ pub fn follow(state: &mut SystemState, manager: &mut Manager) {
     {
         data.seen_seqnum = data.last_block_seqnum; // once for each, whatever becomes of it
         data.running = true;
-        manager.event(now(), Event::Start(id));
+        manager.note(now(), Event::Start(id));
     }
 }
 
@@ -66,7 +66,7 @@ fn start_service(state: &SystemState, manager: &mut Manager, name: &str) {
     let s = &manager.supervisor;
     let id = s.find(name).filter(|id| s.state(*id).at_rest());
     if let Some(id) = id.filter(|_| sys::service_names::starts_at_boot(&state.config, name)) {
-        manager.event(now(), Event::Start(id));
+        manager.note(now(), Event::Start(id));
     }
 }
 

@@ -62,10 +62,10 @@ fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     // Those that begin first: others wait for them. Those that end in the other order of
     // the table: an end lets go who waits for it, and that may be to end as well.
     for id in starts {
-        manager.event(now(), Event::Start(id));
+        manager.note(now(), Event::Start(id));
     }
     for id in stops.into_iter().rev() {
-        manager.event(now(), Event::Stop(id));
+        manager.note(now(), Event::Stop(id));
     }
 }
 

@@ -79,7 +79,7 @@ pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
         let row = manager.supervisor.definition(id);
         let is = |r: &ServiceDef| r.after_ready == after_ready && starts_at_boot(config, r.name);
         if row.is_some_and(is) {
-            manager.event(now(), Event::Start(id));
+            manager.note(now(), Event::Start(id));
         }
     }
 }
@@ -87,7 +87,7 @@ pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
 /// Starts every service there is.
 pub fn start_all(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
-        manager.event(now(), Event::Start(id));
+        manager.note(now(), Event::Start(id));
     }
 }
 
