@@ -176,7 +176,7 @@ fn clean(config: &Config) {
     let zone = config.tz.as_deref().unwrap_or("UTC");
     assert!(!zone.starts_with('/') && !zone.contains(".."), "{zone:?}");
     // As a file's, but for the capitals of a terminal's name.
-    let named = |n: &str| services::file::is_name(&n.to_ascii_lowercase());
+    let named = |n: &str| services::service_file::is_name(&n.to_ascii_lowercase());
     assert!(
         config.services.iter().all(|(name, _)| named(name)),
         "{:?}",
@@ -189,7 +189,7 @@ fn clean(config: &Config) {
             .all(|m| !m.contains(['-', '/', '.']))
     );
     // Each is the name of a file and of a directory.
-    let plain = |n: &String| services::file::is_name(n) && config::is_extension_name(n);
+    let plain = |n: &String| services::service_file::is_name(n) && config::is_extension_name(n);
     assert!(
         config.extensions.iter().all(plain),
         "{:?}",

@@ -1,7 +1,7 @@
 //! Requests to PID 1, and the answer to one that it refuses.
 
 use control::{LONGEST_REQUEST, Request, no, outcome};
-use services::file::is_name;
+use services::service_file::is_name;
 
 pub(crate) const WORDS: &[&str] = &[
     "status", "start ", "stop ", "restart ", "load ", "poweroff", "reboot", "halt", "cancel",

@@ -1,7 +1,7 @@
 //! Service files, with the passwd(5) and group(5) that their names are looked up in.
 
 use services::account;
-use services::file::{LONGEST, Parsed, is_name, parse};
+use services::service_file::{FileErrors, MAX_FILE_BYTES, Parsed, is_name, parse};
 use services::{ExitStatus, ReadyWhen, Restart};
 
 use crate::input::{one_line, some};
@@ -77,16 +77,17 @@ pub fn service_file(data: &[u8]) {
     match parse(&name, file, &passwd, &group) {
         Err(errors) => refused(&name, &errors),
         Ok(parsed) => {
-            assert!(is_name(&name) && parsed.name == name && file.len() <= LONGEST);
+            assert!(is_name(&name) && parsed.name == name && file.len() <= MAX_FILE_BYTES);
             sound(&parsed);
             same(&parsed, &passwd, &group);
         }
     }
 }
 
-fn refused(name: &str, errors: &[String]) {
-    assert!((1..=17).contains(&errors.len()));
-    for error in errors {
+fn refused(name: &str, errors: &FileErrors) {
+    assert!((1..=17).contains(&errors.0.len()));
+    for error in &errors.0 {
+        let error = &error.to_string();
         assert!(one_line(error), "{error:?}");
         assert!(error.len() < 600, "{error:?}");
         let mut parts = error.splitn(3, ':');
@@ -143,7 +144,7 @@ fn same(parsed: &Parsed<'_>, passwd: &str, group: &str) {
     let Some(text) = written(parsed, group) else {
         return;
     };
-    if text.len() <= LONGEST {
+    if text.len() <= MAX_FILE_BYTES {
         let again = parse(parsed.name, text.as_bytes(), passwd, group);
         assert_eq!(again.as_ref(), Ok(parsed), "{text}");
     }

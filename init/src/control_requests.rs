@@ -95,14 +95,15 @@ fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
     let path = Path::new(control::SERVICES).join(name.as_str());
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
     // One byte more than is allowed, so that it is refused and not cut.
-    let bytes = files::read_bounded(&path, services::file::LONGEST as u64 + 1).map_err(say)?;
+    let bytes = files::read_bounded(&path, services::service_file::MAX_FILE_BYTES as u64 + 1)
+        .map_err(say)?;
     let accounts = |path| {
         let bytes = files::read_bounded(Path::new(path), ACCOUNTS).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
     let loaded = manager.load(name.as_str(), &bytes, &passwd, &group);
-    loaded.map(drop).map_err(|errors| errors.join("; "))
+    loaded.map(drop).map_err(|why| why.to_string())
 }
 
 fn schedule(state: &mut SystemState, kind: ShutdownKind, seconds: u32) {

@@ -1,7 +1,7 @@
 //! Users and groups, from the text of passwd(5) and group(5): PID 1 asks no name
 //! service, which could be a library, a daemon, or a network that is not there.
 
-use crate::tokenize::number;
+use crate::tokenize::parse_number;
 
 /// More groups than this a user is not given.
 const MOST_GROUPS: usize = 64;
@@ -33,7 +33,7 @@ fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn id(line: &str, n: usize) -> Option<u32> {
-    let id = number(field(line, n), 10, u32::MAX.into())?;
+    let id = parse_number(field(line, n), 10, u32::MAX.into())?;
     u32::try_from(id).ok()
 }
 

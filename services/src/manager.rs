@@ -36,6 +36,8 @@ use crate::{ExitStatus, Millis, Pid, sooner};
 mod actions;
 mod definitions;
 
+pub use definitions::LoadError;
+
 /// Number of datagrams that one readable notify socket may deliver: a sender that floods waits
 /// for the next poll(2).
 const MAX_NOTIFICATIONS: usize = 64;

@@ -1,62 +1,90 @@
-//! One line of a service file, as words; and the numbers among them.
+// SPDX-License-Identifier: Apache-2.0
+//! Tokens of one line of a service file, and decimal or octal numbers.
 
-/// So many words a line may have.
-pub const MOST: usize = 64;
+use std::fmt;
 
-/// Cuts a line at blanks. Quotes, `"` or `'`, stand around a whole word and hold
-/// everything but themselves; `#` at the beginning of a word ends the line.
-///
-/// # Errors
-/// What is wrong, and what would be right.
-pub fn words(line: &str) -> Result<Vec<&str>, &'static str> {
-    // Those of C1 too (U+0080 to U+009F): a terminal takes them for escapes.
-    if line.chars().any(|c| c.is_control() && c != '\t') {
-        return Err("there is a control character: only text can stand here");
-    }
-    let mut words = Vec::new();
-    let mut rest = line.trim_ascii();
-    while let Some(first) = rest.bytes().next().filter(|b| *b != b'#') {
-        let quoted = first == b'"' || first == b'\'';
-        let ends = |b: &u8| match quoted {
-            true => *b == first,
-            false => *b == b' ' || *b == b'\t',
-        };
-        let from = usize::from(quoted);
-        let length = rest.bytes().skip(from).position(|b| ends(&b));
-        let (to, after) = match length {
-            Some(n) => (from + n, 2 * from + n),
-            None if quoted => return Err("a quote is not closed: write another at its end"),
-            None => (rest.len(), rest.len()),
-        };
-        let (word, more) = (rest.get(from..to), rest.get(after..));
-        let (Some(word), Some(more)) = (word, more) else {
-            break; // cannot be: both ends are at ASCII
-        };
-        let inside = !quoted && word.bytes().any(|b| b == b'"' || b == b'\'');
-        if inside || !more.bytes().next().is_none_or(|b| b == b' ' || b == b'\t') {
-            return Err("a quote within a word: write it around the whole word");
-        }
-        if words.len() == MOST {
-            return Err("there are more than 64 words");
-        }
-        words.push(word);
-        rest = more.trim_ascii_start();
-    }
-    Ok(words)
+/// Maximum number of tokens in a line.
+pub const MAX_TOKENS: usize = 64;
+
+/// Reason why a line cannot be cut into tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// The line contains a control character other than a tab.
+    ControlCharacter,
+    /// A quote is not closed.
+    UnclosedQuote,
+    /// A quote begins or ends within a token.
+    QuoteWithinToken,
+    /// The line has more than [`MAX_TOKENS`] tokens.
+    TooManyTokens,
 }
 
-/// A number of digits alone, to that base, and not above `most`.
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TokenError::ControlCharacter => {
+                "there is a control character: only text can stand here"
+            }
+            TokenError::UnclosedQuote => "a quote is not closed: write another at its end",
+            TokenError::QuoteWithinToken => "a quote within a word: write it around the whole word",
+            TokenError::TooManyTokens => "there are more than 64 words",
+        })
+    }
+}
+
+/// Cuts a line at spaces and tabs. Quotes, `"` or `'`, enclose a whole token and protect every
+/// character but themselves; `#` at the start of a token ends the line.
+///
+/// # Errors
+/// The first reason why the line has no such tokens.
+pub fn tokenize(line: &str) -> Result<Vec<&str>, TokenError> {
+    // U+0080 to U+009F too: a terminal takes them for escapes.
+    if line.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(TokenError::ControlCharacter);
+    }
+    let is_blank = |b: u8| b == b' ' || b == b'\t';
+    let is_quote = |b: u8| b == b'"' || b == b'\'';
+    let mut tokens = Vec::new();
+    let mut rest = line.trim_ascii();
+    while let Some(first) = rest.bytes().next().filter(|b| *b != b'#') {
+        let quoted = is_quote(first);
+        let ends = |b: u8| if quoted { b == first } else { is_blank(b) };
+        let start = usize::from(quoted);
+        let length = rest.bytes().skip(start).position(ends);
+        let (end, next) = match length {
+            Some(n) => (start + n, 2 * start + n),
+            None if quoted => return Err(TokenError::UnclosedQuote),
+            None => (rest.len(), rest.len()),
+        };
+        let (token, after) = (rest.get(start..end), rest.get(next..));
+        let (Some(token), Some(after)) = (token, after) else {
+            break; // not reached: both ends are ASCII characters
+        };
+        let quote_inside = !quoted && token.bytes().any(is_quote);
+        if quote_inside || !after.bytes().next().is_none_or(is_blank) {
+            return Err(TokenError::QuoteWithinToken);
+        }
+        if tokens.len() == MAX_TOKENS {
+            return Err(TokenError::TooManyTokens);
+        }
+        tokens.push(token);
+        rest = after.trim_ascii_start();
+    }
+    Ok(tokens)
+}
+
+/// Parses a number that consists of digits of `base` only and is at most `max`.
 #[must_use]
-pub fn number(digits: &str, base: u64, most: u64) -> Option<u64> {
-    let mut all = 0u64;
+pub fn parse_number(digits: &str, base: u64, max: u64) -> Option<u64> {
+    let mut number = 0u64;
     for digit in digits.bytes() {
         let digit = u64::from(digit.wrapping_sub(b'0'));
-        all = all.checked_mul(base)?.checked_add(digit)?;
-        if digit >= base || all > most {
+        number = number.checked_mul(base)?.checked_add(digit)?;
+        if digit >= base || number > max {
             return None;
         }
     }
-    (!digits.is_empty()).then_some(all)
+    (!digits.is_empty()).then_some(number)
 }
 
 #[cfg(test)]
@@ -66,7 +94,7 @@ mod tests {
 
     #[test]
     fn cuts_quotes_and_comments() {
-        let ok = |l| words(l).expect(l);
+        let ok = |line| tokenize(line).expect(line);
         assert_eq!(ok("exec /a  b\t c # d"), ["exec", "/a", "b", "c"]);
         assert_eq!(
             ok(r#""a b" '' "it's" 'a "b"' "#),
@@ -80,54 +108,46 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        let many = "x ".repeat(65);
-        for bad in [
-            "\"a",
-            "'",
-            "a\"b\"",
-            "\"a\"b",
-            "it's",
-            "a\0b",
-            "a\x1b[1m",
-            "a\u{9b}1m",
-            &many,
+        use TokenError::*;
+        for (line, error) in [
+            ("\"a", UnclosedQuote),
+            ("'", UnclosedQuote),
+            ("a\"b\"", QuoteWithinToken),
+            ("\"a\"b", QuoteWithinToken),
+            ("it's", QuoteWithinToken),
+            ("a\0b", ControlCharacter),
+            ("a\x1b[1m", ControlCharacter),
+            ("a\u{9b}1m", ControlCharacter),
+            (&"x ".repeat(65), TooManyTokens),
         ] {
-            assert!(words(bad).is_err(), "{bad:?}");
+            assert_eq!(tokenize(line), Err(error), "{line:?}");
         }
-        assert_eq!(words(&"x ".repeat(64)).map(|w| w.len()), Ok(64));
+        assert_eq!(tokenize(&"x ".repeat(64)).map(|t| t.len()), Ok(64));
     }
 
     #[test]
     fn numbers_are_digits_alone() {
-        assert_eq!(number("0", 10, 9), Some(0));
-        assert_eq!(number("0660", 8, 0o777), Some(0o660));
-        assert_eq!(number("18446744073709551615", 10, u64::MAX), Some(u64::MAX));
-        for none in [
-            "",
-            "+1",
-            "-1",
-            "8",
-            "1 ",
-            "x",
-            "1000",
-            "99999999999999999999999",
-            "ä",
-        ] {
-            assert_eq!(number(none, 8, 0o777), None, "{none}");
+        assert_eq!(parse_number("0", 10, 9), Some(0));
+        assert_eq!(parse_number("0660", 8, 0o777), Some(0o660));
+        let max = u64::MAX;
+        assert_eq!(parse_number("18446744073709551615", 10, max), Some(max));
+        let long = "99999999999999999999999";
+        for none in ["", "+1", "-1", "8", "1 ", "x", "1000", long, "ä"] {
+            assert_eq!(parse_number(none, 8, 0o777), None, "{none}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_quoted_comes_back(all in prop::collection::vec("[^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}", 0..20)) {
-            let quote = |w: &String| format!("'{w}'");
-            let line: Vec<String> = all.iter().map(quote).collect();
-            prop_assert_eq!(words(&line.join(" ")).map(|w| w.join("\n")), Ok(all.join("\n")));
+        fn what_is_quoted_comes_back(tokens in prop::collection::vec("[^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}", 0..20)) {
+            let line: Vec<String> = tokens.iter().map(|t| format!("'{t}'")).collect();
+            let cut = tokenize(&line.join(" ")).map(|t| t.join("\n"));
+            prop_assert_eq!(cut, Ok(tokens.join("\n")));
         }
 
         #[test]
         fn any_line_is_survived(line: String) {
-            let _ = words(&line);
+            let _ = tokenize(&line);
         }
     }
 }

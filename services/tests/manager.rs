@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::Instant;
 
+use services::manager::LoadError;
+use services::service_file::FileErrors;
+use services::supervisor::DefinitionError;
 use services::{
     Event, KillMode, Manager, Millis, ReadyWhen, Restart, ServiceDef, ServiceId, Socket, State,
     reap,
@@ -509,9 +512,11 @@ fn a_service_file_is_taken_while_it_runs() {
     w.event(Event::Start(id(1)));
     w.until("up", |w| up(id(0))(w) && up(id(1))(w) && said("mine: one"));
     let refused = load(&mut w, "mine", text).unwrap_err();
-    assert!(refused[0].contains("stop it first"), "{refused:?}");
+    let in_use = LoadError::Definition("mine".into(), DefinitionError::InUse);
+    assert_eq!(refused, in_use);
     assert!(load(&mut w, "builtin", text).is_err());
-    assert_eq!(load(&mut w, "wrong", "exec x\noom y").unwrap_err().len(), 2);
+    let wrong = load(&mut w, "wrong", "exec x\noom y").unwrap_err();
+    assert!(matches!(wrong, LoadError::File(FileErrors(errors)) if errors.len() == 2));
     w.event(Event::Stop(id(1)));
     w.until("stopped", is(id(1), State::Off));
     assert_eq!(load(&mut w, "mine", &text.replace("one", "two")), Ok(id(1)));

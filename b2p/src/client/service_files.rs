@@ -51,9 +51,8 @@ pub fn check(own: &Path, name: &Name) -> Result<(), String> {
     let text = text(&own.join(name.as_str())).map_err(|e| format!("b2p: {e}"))?;
     let accounts = |path| fs::read_to_string(path).unwrap_or_default();
     let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
-    let parsed = services::file::parse(name.as_str(), &text, &passwd, &group);
-    let wrong = |errors: Vec<String>| format!("b2p: {}", errors.join("; "));
-    parsed.map(drop).map_err(wrong)
+    let parsed = services::service_file::parse(name.as_str(), &text, &passwd, &group);
+    parsed.map(drop).map_err(|errors| format!("b2p: {errors}"))
 }
 
 /// Puts the user's file where PID 1 reads it, whole or not at all.

@@ -2,18 +2,40 @@
 //! Definitions that change while the machine runs: service files of its owner, and the
 //! machine's own definitions after the data disk was read.
 
+use std::fmt;
+
 use log::{info, warn};
 
 use super::Manager;
-use crate::file;
 use crate::service::ServiceDef;
+use crate::service_file::{self, FileErrors};
 use crate::service_io::ServiceIo;
 use crate::state::ServiceId;
 use crate::supervisor::DefinitionError;
 
+/// Reason why the service of a file cannot be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The file has faults.
+    File(FileErrors),
+    /// The service of this name cannot be added.
+    Definition(String, DefinitionError),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::File(errors) => errors.fmt(f),
+            LoadError::Definition(name, error) => write!(f, "{name}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
 impl Manager {
-    /// Adds the service of a service file ([`file::parse`]), or replaces the one of the same
-    /// name if that is at rest. The service is off.
+    /// Adds the service of a service file, or replaces the one of the same name if that is at
+    /// rest. The service is off.
     ///
     /// # Errors
     /// Everything that is wrong with the file, or the reason why the service cannot be added.
@@ -23,12 +45,12 @@ impl Manager {
         bytes: &[u8],
         passwd: &str,
         group: &str,
-    ) -> Result<ServiceId, Vec<String>> {
-        let say = |why: DefinitionError| vec![format!("{name}: {why}")];
-        // Before the file is parsed: the strings of a definition are never freed.
-        self.supervisor.may_add(name).map_err(say)?;
-        let def = file::parse(name, bytes, passwd, group)?.leak();
-        self.add(def).map_err(say)
+    ) -> Result<ServiceId, LoadError> {
+        let refused = |error| LoadError::Definition(name.to_owned(), error);
+        // Before the file is parsed: the texts of a definition are never freed.
+        self.supervisor.may_add(name).map_err(refused)?;
+        let parsed = service_file::parse(name, bytes, passwd, group).map_err(LoadError::File)?;
+        self.add(parsed.leak()).map_err(refused)
     }
 
     fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
@@ -45,8 +67,8 @@ impl Manager {
         Ok(id)
     }
 
-    /// Makes `definitions` the machine's own, for services that have not begun: known ones are
-    /// revised, new ones are added and off.
+    /// Replaces the machine's own definitions by `definitions`, for services that have not
+    /// begun. New ones are added and off.
     pub fn revise(&mut self, definitions: Vec<ServiceDef>) {
         for def in definitions {
             let name = def.name;

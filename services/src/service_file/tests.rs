@@ -1,15 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of the parser: every key, every fault, and definitions that are printed and read back.
+
 use super::*;
+use crate::service::Socket;
 use proptest::prelude::*;
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\ncore:x:1000:1000::/home/core:/bin/bash\n";
 const GROUP: &str = "podman:x:982:core\nsudo:x:27:core\ncore:x:1000:\n";
 
-fn read(text: &str) -> Result<ServiceDef, Vec<String>> {
+fn read(text: &str) -> Result<ServiceDef, FileErrors> {
     parse("demo", text.as_bytes(), PASSWD, GROUP).map(Parsed::leak)
 }
 
+/// The faults of a file as users see them.
 fn errors(text: &str) -> Vec<String> {
-    read(text).expect_err(text)
+    let errors = read(text).expect_err(text);
+    errors.0.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -25,7 +31,7 @@ fn one_line_is_enough() {
 }
 
 #[test]
-fn every_word_is_understood() {
+fn every_key_is_understood() {
     let text = r#"
 # a service
 exec /usr/bin/demo --name "a b" # and so on
@@ -104,7 +110,7 @@ fn the_ways_to_be_ready() {
     assert!(ready("ready fd 3\nsocket /s").is_err());
 }
 
-/// Each is refused, by its line, with what would be right.
+/// Every wrong file is refused with its line and what would be right.
 #[test]
 fn what_is_wrong_is_told() {
     let table = [
@@ -166,17 +172,33 @@ fn what_is_wrong_is_told() {
 }
 
 #[test]
+fn faults_have_a_type_and_one_text() {
+    let errors = read("exec /x\nready soon\nlater 1").expect_err("two faults");
+    let faults: Vec<_> = errors.0.iter().map(|e| (e.line, e.fault.clone())).collect();
+    let value = Fault::Value {
+        key: "ready",
+        given: "soon".into(),
+        expected: Expected("exec, notify, exit, or fd and a number"),
+    };
+    assert_eq!(faults, [(2, value), (3, Fault::UnknownKey("later".into()))]);
+    let text = "demo:2: ready: soon: exec, notify, exit, or fd and a number; \
+        demo:3: later: no such word: one of exec user ready restart socket stop grace late dir \
+        umask oom nofile kill env needs limit";
+    assert_eq!(errors.to_string(), text);
+}
+
+#[test]
 fn all_errors_are_told_up_to_a_bound() {
     assert_eq!(errors("oom x\n\numask x\nkill x").len(), 4); // and no exec
-    assert_eq!(errors(&"x\n".repeat(5_000)).len(), MOST_ERRORS + 1);
+    assert_eq!(errors(&"x\n".repeat(5_000)).len(), MAX_FAULTS + 1);
     assert_eq!(errors("# nothing"), errors("#"));
 }
 
 #[test]
 fn sizes_and_names_are_bounded() {
-    let long = format!("exec /x\n{}", "#".repeat(LONGEST));
+    let long = format!("exec /x\n{}", "#".repeat(MAX_FILE_BYTES));
     assert!(errors(&long)[0].contains("too long"));
-    let fits = format!("exec /x\n{}", "#".repeat(LONGEST - 8));
+    let fits = format!("exec /x\n{}", "#".repeat(MAX_FILE_BYTES - 8));
     assert!(read(&fits).is_ok());
     for name in ["", "-a", "A", "a/b", "..", "a.b", &"a".repeat(33), "ä"] {
         assert!(parse(name, b"exec /x", "", "").is_err(), "{name}");
@@ -184,13 +206,13 @@ fn sizes_and_names_are_bounded() {
     for name in ["a", "0", "a-", &"a".repeat(32)] {
         assert!(parse(name, b"exec /x", "", "").is_ok(), "{name}");
     }
-    let told = parse("a\nb\u{9b}2J", b"exec /x", "", "").expect_err("no name");
-    assert_eq!(told[0].split(':').next(), Some("a"));
+    let errors = parse("a\nb\u{9b}2J", b"exec /x", "", "").expect_err("no name");
+    assert_eq!(errors.0[0].file, "a");
     assert!(parse("demo", b"exec /x\xff", "", "").is_err());
     assert!(parse("demo", b"exec /x\0", "", "").is_err());
 }
 
-/// As a person would write it.
+/// Prints a definition as a service file.
 fn printed(s: &ServiceDef) -> String {
     let quote = |w: &&str| match w.contains('"') {
         true => format!("'{w}'"),
@@ -285,7 +307,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn rows()(
+    fn definitions()(
         text in commands(),
         ready in prop_oneof![
             Just(ReadyWhen::Exec), Just(ReadyWhen::Notify), Just(ReadyWhen::Exit), (4i32..=255).prop_map(ReadyWhen::Fd)
@@ -321,27 +343,27 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn a_printed_row_comes_back(row in rows()) {
-        let text = printed(&row);
-        prop_assert_eq!(read(&text), Ok(row), "{}", text);
+    fn a_printed_definition_comes_back(def in definitions()) {
+        let text = printed(&def);
+        prop_assert_eq!(read(&text), Ok(def), "{}", text);
     }
 
-    /// Neither panic nor endless output, whatever the bytes are.
+    /// No bytes cause a panic or unbounded output.
     #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
         if let Err(errors) = parse("demo", &bytes, PASSWD, GROUP) {
-            prop_assert!(errors.len() <= MOST_ERRORS + 2);
-            prop_assert!(errors.iter().all(|e| e.len() < 400));
+            prop_assert!(errors.0.len() <= MAX_FAULTS + 2);
+            prop_assert!(errors.0.iter().all(|e| e.to_string().len() < 400));
         }
     }
 
-    /// The same with lines that begin well.
+    /// No values of known keys cause a panic.
     #[test]
-    fn any_values_are_survived(lines in prop::collection::vec((0..WORDS.len(), ".{0,40}"), 0..30)) {
-        let text: String = lines.iter().map(|(w, v)| format!("{} {v}\n", WORDS[*w])).collect();
-        if let Ok(row) = read(&text) {
-            prop_assert!(row.argv[0].starts_with('/'));
-            prop_assert!(row.limits.iter().all(|(f, _)| !f.contains('/')));
+    fn any_values_are_survived(lines in prop::collection::vec((0..KEYS.len(), ".{0,40}"), 0..30)) {
+        let text: String = lines.iter().map(|(w, v)| format!("{} {v}\n", KEYS[*w].name)).collect();
+        if let Ok(def) = read(&text) {
+            prop_assert!(def.argv[0].starts_with('/'));
+            prop_assert!(def.limits.iter().all(|(f, _)| !f.contains('/')));
         }
     }
 }

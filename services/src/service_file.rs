@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Service files, by which the owner of a machine adds services. `docs/guide/services.md`
+//! describes the format; this module implements all of it.
+//!
+//! Each line is a key and its values. Parsing is pure, total and bounded, and a file with any
+//! fault is refused as a whole.
+
+use crate::account::Account;
+use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef, User};
+use crate::tokenize::tokenize;
+
+mod error;
+mod values;
+
+pub use error::{Expected, Fault, FileError, FileErrors};
+
+/// Maximum size of a file in bytes.
+pub const MAX_FILE_BYTES: usize = 16 * 1024;
+/// Maximum number of faults of one file that are reported.
+const MAX_FAULTS: usize = 16;
+/// Maximum number of characters of a value that a fault shows.
+const MAX_SHOWN: usize = 40;
+
+/// A key of the format.
+struct Key {
+    name: &'static str,
+    repeatable: bool,
+}
+
+const fn once(name: &'static str) -> Key {
+    let repeatable = false;
+    Key { name, repeatable }
+}
+
+const fn repeatable(name: &'static str) -> Key {
+    let repeatable = true;
+    Key { name, repeatable }
+}
+
+const KEYS: &[Key] = &[
+    once("exec"),
+    once("user"),
+    once("ready"),
+    once("restart"),
+    once("socket"),
+    once("stop"),
+    once("grace"),
+    once("late"),
+    once("dir"),
+    once("umask"),
+    once("oom"),
+    once("nofile"),
+    once("kill"),
+    repeatable("env"),
+    repeatable("needs"),
+    repeatable("limit"),
+];
+
+/// Definition of a service, whose texts still belong to the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed<'a> {
+    /// The parts of the definition that are not text.
+    pub def: ServiceDef,
+    /// Name of the service.
+    pub name: &'a str,
+    /// Program and arguments.
+    pub argv: Vec<&'a str>,
+    /// `NAME=value`, each name once.
+    pub env: Vec<&'a str>,
+    /// Names of services.
+    pub needs: Vec<&'a str>,
+    /// Files of the service's cgroup and the values that are written to them.
+    pub limits: Vec<(&'a str, &'a str)>,
+    /// The service's user, if that is not root.
+    pub user: Option<Account<'a>>,
+    /// Path of the socket in `def`; empty without a socket.
+    pub socket: &'a str,
+    /// Working directory.
+    pub dir: &'a str,
+}
+
+/// Texts of passwd(5) and group(5), in which names are looked up.
+#[derive(Clone, Copy)]
+struct Accounts<'a> {
+    passwd: &'a str,
+    group: &'a str,
+}
+
+/// Keys that occurred: bit n stands for the nth of [`KEYS`].
+#[derive(Clone, Copy, Default)]
+struct Seen(u32);
+
+impl Seen {
+    fn contains(self, key: &str) -> bool {
+        let index = KEYS.iter().position(|k| k.name == key);
+        index.is_some_and(|n| self.0 & 1 << n != 0)
+    }
+
+    /// Adds the nth key. Returns false if it may occur once and has occurred.
+    fn add(&mut self, n: usize, repeatable: bool) -> bool {
+        let first = self.0 & 1 << n == 0;
+        self.0 |= 1 << n;
+        first || repeatable
+    }
+}
+
+/// Returns true if a service may have this name: `[a-z0-9][a-z0-9-]{0,31}`. The name is also that
+/// of a file and a cgroup, and precedes the service's lines in the log.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let valid = name.bytes().all(|b| letter(b) || b == b'-');
+    valid && (1..=32).contains(&name.len()) && !name.starts_with('-')
+}
+
+/// Parses the file of the service `name`. `passwd` and `group` are the texts of those files.
+///
+/// # Errors
+/// All faults of the file, up to a bound.
+pub fn parse<'a>(
+    name: &'a str,
+    bytes: &'a [u8],
+    passwd: &'a str,
+    group: &'a str,
+) -> Result<Parsed<'a>, FileErrors> {
+    let error = |line: usize, fault: Fault| FileError {
+        file: shown(name).to_owned(),
+        line,
+        fault,
+    };
+    if !is_name(name) {
+        return Err(FileErrors(vec![error(0, Fault::Name)]));
+    }
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(FileErrors(vec![error(0, Fault::TooLong)]));
+    }
+    let accounts = Accounts { passwd, group };
+    let mut parsed = Parsed::new(name);
+    let (mut errors, mut seen, mut number) = (Vec::new(), Seen::default(), 0);
+    for line in bytes.split(|b| *b == b'\n') {
+        number += 1;
+        if let Err(fault) = parsed.add_line(line, &mut seen, accounts) {
+            errors.push(error(number, fault));
+        }
+        if errors.len() >= MAX_FAULTS {
+            errors.push(error(number, Fault::TooMany));
+            return Err(FileErrors(errors));
+        }
+    }
+    if let Err(fault) = parsed.complete(seen) {
+        errors.push(error(number, fault));
+    }
+    match errors.is_empty() {
+        true => Ok(parsed),
+        false => Err(FileErrors(errors)),
+    }
+}
+
+impl<'a> Parsed<'a> {
+    fn new(name: &'a str) -> Parsed<'a> {
+        Parsed {
+            def: ServiceDef {
+                why: "the owner of this machine wants it",
+                kill: KillMode::Cgroup,
+                ..ServiceDef::DEFAULT
+            },
+            name,
+            argv: Vec::new(),
+            env: Vec::new(),
+            needs: Vec::new(),
+            limits: Vec::new(),
+            user: None,
+            socket: "",
+            dir: "/",
+        }
+    }
+
+    fn add_line(
+        &mut self,
+        line: &'a [u8],
+        seen: &mut Seen,
+        accounts: Accounts<'a>,
+    ) -> Result<(), Fault> {
+        let text = std::str::from_utf8(line).map_err(|_| Fault::NotUtf8)?;
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let tokens = tokenize(text).map_err(Fault::Tokens)?;
+        let Some((name, values)) = tokens.split_first() else {
+            return Ok(());
+        };
+        let Some(index) = KEYS.iter().position(|k| k.name == *name) else {
+            return Err(Fault::UnknownKey(shown(name).to_owned()));
+        };
+        let Key { name, repeatable } = KEYS[index];
+        if !seen.add(index, repeatable) {
+            return Err(Fault::Repeated(name));
+        }
+        self.set(name, values, accounts).map_err(|expected| {
+            let given = values.first().copied().unwrap_or("nothing");
+            Fault::Value {
+                key: name,
+                given: shown(given).to_owned(),
+                expected,
+            }
+        })
+    }
+
+    /// Checks and completes what depends on more than one line.
+    fn complete(&mut self, seen: Seen) -> Result<(), Fault> {
+        if !seen.contains("exec") {
+            return Err(Fault::MissingExec);
+        }
+        if self.def.ready == ReadyWhen::Exit {
+            if !seen.contains("restart") {
+                self.def.restart = Restart::OnFailure;
+            }
+            if self.def.restart == Restart::Always {
+                return Err(Fault::OneShotAlways);
+            }
+        }
+        if self.def.ready == ReadyWhen::Fd(3) && self.def.socket.is_some() {
+            return Err(Fault::ReadyOnSocket);
+        }
+        Ok(())
+    }
+
+    /// Returns the definition with texts that are never freed: services live as long as the
+    /// machine.
+    #[must_use]
+    pub fn leak(self) -> ServiceDef {
+        let mut def = self.def;
+        def.name = leak(self.name);
+        def.argv = leak_all(&self.argv);
+        def.env = leak_all(&self.env);
+        def.needs = leak_all(&self.needs);
+        def.dir = leak(self.dir);
+        let limits = self.limits.iter();
+        let limits: Vec<_> = limits.map(|(f, v)| (leak(f), leak(v))).collect();
+        def.limits = limits.leak();
+        if let Some(socket) = &mut def.socket {
+            socket.path = leak(self.socket);
+        }
+        def.user = self.user.map(|u| User {
+            uid: u.uid,
+            gid: u.gid,
+            groups: u.groups.leak(),
+            name: leak(u.name),
+            home: leak(u.home),
+            shell: leak(u.shell),
+        });
+        def
+    }
+}
+
+/// The part of a value that an error message shows: at most [`MAX_SHOWN`] characters, up to the
+/// first control character, since messages go to terminals.
+fn shown(value: &str) -> &str {
+    let mut chars = value.char_indices().enumerate();
+    let end = chars.find(|(n, (_, c))| *n == MAX_SHOWN || c.is_control());
+    let end = end.map_or(value.len(), |(_, (at, _))| at);
+    value.get(..end).unwrap_or("")
+}
+
+fn leak(text: &str) -> &'static str {
+    text.to_owned().leak()
+}
+
+fn leak_all(texts: &[&str]) -> &'static [&'static str] {
+    texts.iter().map(|t| leak(t)).collect::<Vec<_>>().leak()
+}
+
+#[cfg(test)]
+mod tests;
