@@ -12,6 +12,7 @@ pub mod image_sync;
 pub mod log_files;
 pub mod net;
 pub mod registries;
+pub mod remote_log;
 pub mod share;
 pub mod swap;
 pub mod syslog;
