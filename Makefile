@@ -1,51 +1,54 @@
-# Thin over cargo: every target is one command that works without make too.
-# Variables given on the command line reach the programs through the environment.
+# SPDX-License-Identifier: Apache-2.0
+# Short names for cargo commands; each command also works without make. Variables on make's
+# command line reach the programs through the environment.
 
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
 .PHONY: help image iso disk kernel size ext oci release run test test-all bench reproducible deny fuzz clean host
 
-help: ## this text
+help: ## prints this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
-	@echo '  image takes SUITE= MIRROR= KERNEL=cloud|generic|slim (iso and run take these, too)'
-	@echo '  iso, disk   take APPEND= SSH_KEY= for their menu; iso EXT= for extensions that it is to have'
-	@echo '              with KERNEL=slim PACK=zstd|xz: the second is smaller, and slow to boot'
-	@echo '  ext takes   NAME= PKGS= (docs/guide/extensions.md)'
-	@echo '  run takes   MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
+	@echo '  Variables of make image, and of all targets that use it:'
+	@echo '    SUITE= MIRROR= KERNEL=cloud|generic|slim'
+	@echo '  of make iso and make disk: APPEND= SSH_KEY= for the boot menu;'
+	@echo '    with KERNEL=slim also PACK=zstd|xz (xz is smaller and boots slowly)'
+	@echo '  of make iso: EXT= names extensions to put on it'
+	@echo '  of make ext: NAME= PKGS= (docs/guide/extensions.md)'
+	@echo '  of make run: MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND= SSH_KEY='
 
 host:
 	@sh initramfs/host.sh
 
-image: host ## out/vmlinuz, out/initrd.img, out/manifest.json
+image: host ## builds out/vmlinuz, out/initrd.img and out/manifest.json
 	@$(INITRAMFS) image
 
-iso: host ## out/boot2podman.iso: BIOS and UEFI, disc or stick; KERNEL=generic for bare metal
+iso: host ## builds out/boot2podman.iso for BIOS and UEFI, disc or stick; KERNEL=generic: bare metal
 	@$(INITRAMFS) iso
 
-disk: host ## out/boot2podman.qcow2 and .raw: boots on BIOS and UEFI, keeps data, is upgraded in place
+disk: host ## builds out/boot2podman.qcow2 and .raw, with a data partition and upgrades in place
 	@$(INITRAMFS) disk
 
-kernel: host ## out/kernel/: the slim kernel, compiled; KERNEL=slim selects it
+kernel: host ## compiles the slim kernel in out/kernel/; KERNEL=slim selects it
 	@$(INITRAMFS) kernel
 
-ext: host ## out/ext/NAME.erofs: more programs, from the Debian packages PKGS=
+ext: host ## builds the extension out/ext/NAME.erofs of the Debian packages PKGS=
 	@$(INITRAMFS) ext
 
-size: host ## where each byte of the image goes: a table, and out/size.svg
+size: host ## prints the size of each part of the image, and draws out/size.svg
 	@$(INITRAMFS) size
 
-oci: host ## out/boot2podman-{kernel,disk}.oci.tar: for KubeVirt (docs/guide/kubevirt.md)
+oci: host ## builds out/boot2podman-{kernel,disk}.oci.tar for KubeVirt (docs/guide/kubevirt.md)
 	@$(INITRAMFS) oci
 
-release: iso disk ## everything that people download, and SHA256SUMS to sign (docs/design/trust.md)
+release: iso disk ## builds all downloads, and SHA256SUMS to sign (docs/design/trust.md)
 	@$(INITRAMFS) oci
 
-run: host ## build, and boot in QEMU; console in this terminal, ssh and podman forwarded
+run: host ## builds the image and boots it in QEMU, with its console in this terminal
 	@$(INITRAMFS) run
 
-test: iso disk ## everything CI runs
+test: iso disk ## runs everything that CI runs
 	@$(INITRAMFS) image generic
 	@$(INITRAMFS) ext debug
 	cargo fmt --all --check
@@ -55,7 +58,7 @@ test: iso disk ## everything CI runs
 	cargo test --quiet --workspace --doc
 	$(FUZZ) 5 -seed=1
 
-test-all: test ## the same, and what takes a night or another kernel
+test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) ext buildah skopeo
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
@@ -64,19 +67,19 @@ test-all: test ## the same, and what takes a night or another kernel
 	@$(INITRAMFS) deny advisories
 	@$(INITRAMFS) reproducible
 
-reproducible: host ## builds this commit twice, in different places, and compares bit for bit
+reproducible: host ## builds this commit here and on another Debian release, and compares
 	@$(INITRAMFS) reproducible
 
-deny: ## cargo-deny: licences, sources and known faults of other people's crates
+deny: ## checks licences, sources and known vulnerabilities of the crates with cargo-deny
 	@$(INITRAMFS) deny advisories
 
-bench: host ## this system and its peers, booted side by side: out/bench.md, .svg, .json; CASE= RUNS=
+bench: host ## measures this system and others: out/bench.md, .svg and .json; CASE= RUNS=
 	@cargo run --quiet --release --package bench --bin bench
 
 SECONDS ?= 60
-fuzz: host ## every fuzz target for SECONDS=60 each (fuzz/README.md)
+fuzz: host ## runs every fuzz target for SECONDS=60 each (fuzz/README.md)
 	@$(FUZZ) $(SECONDS)
 
-clean: ## remove what was built (data disks stay)
-	@cargo run --quiet --release --package initramfs -- clean
+clean: ## removes what was built, except data disks
+	@$(INITRAMFS) clean
 	@cargo clean

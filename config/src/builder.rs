@@ -1,6 +1,7 @@
 //! A configuration in the making, and the steps from a value to a setting that
 //! are more than one assignment.
 
+use crate::compat::canonical_service_name;
 use crate::diagnostic::Problem;
 use crate::net;
 use crate::settings::{Config, Net};
@@ -67,6 +68,7 @@ pub(crate) fn services(builder: &mut Builder, text: &str, on: bool) -> Result<()
     let mut result = Ok(());
     for name in text.split(',').filter(|name| !name.is_empty()) {
         if values::service(name) {
+            let name = canonical_service_name(name);
             list.retain(|(known, _)| known != name);
             list.push((name.to_owned(), on));
         } else {

@@ -1,6 +1,7 @@
 //! The table of flags: nothing else knows their names.
 
 use crate::builder::{self, Builder};
+use crate::compat;
 use crate::diagnostic::Problem;
 use crate::net;
 use crate::rsyslog;
@@ -49,7 +50,7 @@ impl Flag {
 }
 
 /// What most rows have in common.
-const ROW: Flag = Flag {
+pub(crate) const ROW: Flag = Flag {
     name: "",
     values: "",
     default: "",
@@ -152,15 +153,7 @@ pub const FLAGS: &[Flag] = &[
         apply: |to, text| values::hostname(text).map(|name| to.hostname = Some(name)),
         ..ROW
     },
-    Flag {
-        name: "host",
-        values: "<name>",
-        default: "boot2podman",
-        why: "the same, as Tiny Core calls it",
-        same_as: Some("b2p.hostname"),
-        apply: |to, text| values::hostname(text).map(|name| to.hostname = Some(name)),
-        ..ROW
-    },
+    compat::HOST,
     Flag {
         name: "b2p.net",
         values: "dhcp, off, <addr>/<prefix>,<gateway>[,<dns>...]",
@@ -295,98 +288,17 @@ pub const FLAGS: &[Flag] = &[
         apply: |to, text| pick(text, &MODULES).map(|modules| to.config.modules = modules),
         ..ROW
     },
-    Flag {
-        name: "waitusb",
-        values: "<seconds>, <seconds>:LABEL=<label>, <seconds>:UUID=<uuid>",
-        why: "Tiny Core: wait for a slow disk, at most so long",
-        early: true,
-        apply: |to, text| values::wait_usb(text).map(|wait| to.config.waitusb = Some(wait)),
-        ..ROW
-    },
-    Flag {
-        name: "tz",
-        values: "<zone>",
-        why: "Tiny Core: the time zone, as CET-1CEST or Europe/Berlin",
-        apply: |to, text| values::timezone(text).map(|zone| to.config.tz = Some(zone)),
-        ..ROW
-    },
-    Flag {
-        name: "noutc",
-        values: "off, on",
-        default: "off",
-        why: "Tiny Core: the hardware clock keeps local time",
-        bare: true,
-        apply: |to, text| switch(text).map(|on| to.config.utc = !on),
-        ..ROW
-    },
-    Flag {
-        name: "nodhcp",
-        values: "off, on",
-        default: "off",
-        why: "Tiny Core: no DHCP; an address given by hand stays",
-        bare: true,
-        early: true,
-        apply: builder::nodhcp,
-        ..ROW
-    },
-    Flag {
-        name: "noswap",
-        values: "off, on",
-        default: "off",
-        why: "Tiny Core: no swap, whatever else is said",
-        bare: true,
-        apply: |to, text| switch(text).map(|on| to.config.swap = !on),
-        ..ROW
-    },
-    Flag {
-        name: "noautologin",
-        values: "off, on",
-        default: "off",
-        why: "Tiny Core: no console logs anyone in by itself",
-        bare: true,
-        apply: |to, text| switch(text).map(|on| to.config.autologin = !on),
-        ..ROW
-    },
-    Flag {
-        name: "ntpserver",
-        values: "<server>",
-        why: "Tiny Core: where the time comes from",
-        apply: |to, text| values::server(text).map(|name| to.config.ntpserver = Some(name)),
-        ..ROW
-    },
-    Flag {
-        name: "blacklist",
-        values: "<module>[,<module>...]",
-        why: "Tiny Core: kernel modules never to load",
-        repeats: true,
-        early: true,
-        apply: builder::blacklist,
-        ..ROW
-    },
-    Flag {
-        name: "swapfile",
-        values: "<partition>, LABEL=<label>, UUID=<uuid>, /dev/<disk>",
-        why: "Tiny Core: the partition with the swap file tc.swp",
-        apply: |to, text| values::partition(text).map(|disk| to.config.swapfile = Some(disk)),
-        ..ROW
-    },
-    Flag {
-        name: "syslog",
-        values: "off, on",
-        default: "off",
-        why: "Tiny Core: keep a system log in files",
-        bare: true,
-        apply: |to, text| switch(text).map(|on| to.config.syslog = on),
-        ..ROW
-    },
-    Flag {
-        name: "rsyslog",
-        values: "<server>[:<port>][,tcp]",
-        why: "the same as b2p.rsyslog, as Tiny Core calls it",
-        same_as: Some("b2p.rsyslog"),
-        apply: |to, text| rsyslog::receiver(text).map(|it| to.config.rsyslog = Some(it)),
-        ..ROW
-    },
+    compat::WAITUSB,
+    compat::TZ,
+    compat::NOUTC,
+    compat::NODHCP,
+    compat::NOSWAP,
+    compat::NOAUTOLOGIN,
+    compat::NTPSERVER,
+    compat::BLACKLIST,
+    compat::SWAPFILE,
+    compat::SYSLOG,
+    compat::RSYSLOG,
 ];
 
 const FORMATS: [(&str, FormatPolicy); 3] = [

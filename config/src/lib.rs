@@ -15,10 +15,12 @@
 
 mod builder;
 mod cmdline;
+mod compat;
 mod diagnostic;
 mod flags;
 mod markdown;
 mod net;
+mod net_args;
 mod options;
 mod origin;
 mod reader;
@@ -32,6 +34,7 @@ mod suggest;
 mod swap;
 mod values;
 
+pub use compat::canonical_service_name;
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_LINE, Source};
 pub use flags::{FLAGS, Flag};
 pub use markdown::flags_markdown;

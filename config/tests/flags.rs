@@ -302,6 +302,14 @@ fn services() {
     assert_eq!(good("b2p.off=net,web b2p.on=net"), expected);
     let terminal = with(|to| to.services = vec![("console-ttyS0".into(), false)]);
     assert_eq!(good("b2p.off=console-ttyS0"), terminal);
+    assert_eq!(
+        good("b2p.off=store,own"),
+        good("b2p.off=image-sync,user-services")
+    );
+    assert_eq!(
+        good("b2p.off=late-drivers b2p.on=settle"),
+        good("b2p.on=late-drivers")
+    );
     for bad in ["a/b", "-a", "TTY", "a.b"] {
         let line = format!("b2p.off={bad},good");
         let (config, diagnostics) = config::parse(line.as_bytes(), &[]);

@@ -106,8 +106,13 @@ pub fn cloud(data: &[u8]) {
 fn user_data(data: &UserData, notes: &Notes) {
     told(notes);
     for user in &data.users {
-        assert!(user::is_name(&user.name) && user.groups.iter().all(|g| user::is_name(g)));
-        let fields = [Some(&user.gecos), user.home.as_ref(), user.shell.as_ref()];
+        let account = &user.account;
+        assert!(user::is_name(&account.name) && account.groups.iter().all(|g| user::is_name(g)));
+        let fields = [
+            Some(&account.gecos),
+            account.home.as_ref(),
+            account.shell.as_ref(),
+        ];
         let fields = fields.into_iter().flatten();
         assert!(fields.clone().all(|f| !f.contains([':', '\n'])), "{user:?}");
         assert!(user.sudo.iter().all(|r| !r.contains('\n')), "{user:?}");

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use services::state::{Action, Event};
+use services::state::{Action, Change, Event};
 use services::{
     ExitStatus, KillMode, Millis, Pid, ReadyWhen, Restart, ServiceDef, ServiceId, Socket, State,
     Supervisor,
@@ -118,6 +118,8 @@ struct World {
     builtin: usize,
     now: Millis,
     spawning: BTreeSet<ServiceId>,
+    /// Services whose `Watch` is not answered.
+    binding: BTreeSet<ServiceId>,
     alive: BTreeMap<ServiceId, Pid>,
     told: BTreeSet<Pid>,
     watched: BTreeSet<ServiceId>,
@@ -135,6 +137,7 @@ impl World {
             s: Supervisor::new(rows),
             now: 0,
             spawning: BTreeSet::new(),
+            binding: BTreeSet::new(),
             alive: BTreeMap::new(),
             told: BTreeSet::new(),
             watched: BTreeSet::new(),
@@ -192,6 +195,16 @@ impl World {
 
     /// The answer to a start; one that nobody waits for is none of the edge's.
     fn answer(&mut self, id: ServiceId, well: bool) {
+        if self.binding.remove(&id) {
+            let answer = if well {
+                self.watched.insert(id);
+                Event::Watching(id)
+            } else {
+                Event::WatchFailed(id)
+            };
+            self.event(answer);
+            return;
+        }
         if !self.spawning.remove(&id) {
             return;
         }
@@ -222,8 +235,12 @@ impl World {
             Event::SpawnFailed(_) => self.ends += 1,
             _ => {}
         }
-        let todo = self.s.handle(self.now, event);
+        for change in self.s.note(self.now, event) {
+            self.see(change);
+        }
+        let todo = self.s.settle(self.now);
         todo.iter().for_each(|action| self.obey(event, *action));
+        assert!(self.s.settle(self.now).is_empty(), "it has settled");
         self.agree(event);
         todo.len()
     }
@@ -232,7 +249,8 @@ impl World {
         for id in self.s.ids() {
             let state = self.s.state(id);
             assert_eq!(state.pid(), self.alive.get(&id).copied(), "{event:?}");
-            assert_eq!(state == State::Spawning, self.spawning.contains(&id));
+            let answering = self.spawning.contains(&id) || self.binding.contains(&id);
+            assert_eq!(state == State::Spawning, answering);
             assert_eq!(state == State::Armed, self.watched.contains(&id));
             assert!(self.s.since(id) <= self.now);
             if state == State::Off {
@@ -245,7 +263,8 @@ impl World {
     }
 
     fn there(&self, id: ServiceId) -> bool {
-        self.spawning.contains(&id) || self.alive.contains_key(&id) || self.watched.contains(&id)
+        let answering = self.spawning.contains(&id) || self.binding.contains(&id);
+        answering || self.alive.contains_key(&id) || self.watched.contains(&id)
     }
 
     /// By the rows, and not by the sets of the supervisor.
@@ -270,7 +289,7 @@ impl World {
             }
             Action::Watch(id) => {
                 self.starts(id);
-                self.watched.insert(id);
+                self.binding.insert(id);
             }
             Action::Unwatch(id) => assert!(self.watched.remove(&id)),
             Action::Terminate(id, pid) => {
@@ -285,18 +304,23 @@ impl World {
                 assert!(self.told.contains(&pid), "it was asked before");
             }
             Action::Clean(id) => assert!(!self.alive.contains_key(&id)),
-            Action::SayEnded(id, _, again) => {
+        }
+    }
+
+    fn see(&mut self, change: Change) {
+        match change {
+            Change::Ended(id, _) => {
                 self.said += 1;
-                let at = again.map_or(0, |ms| self.now + ms);
-                self.not_before.insert(id, at);
+                self.not_before.insert(id, self.now);
             }
-            // A one-shot says its good end so.
-            Action::SayReady(id) => {
-                let ended = matches!(event, Event::Exited(..)) && self.s.state(id) == State::Done;
-                self.said += usize::from(ended);
+            Change::Restarting(id, _, ms) => {
+                self.said += 1;
+                self.not_before.insert(id, self.now + ms);
             }
-            Action::SayLate(id) => assert!(self.s.definition(id).is_some()),
-            Action::SayLooping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
+            Change::Looping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
+            Change::Ready(id) => assert!(self.s.state(id).satisfies_dependents()),
+            Change::Unbindable(id) => assert_eq!(self.s.state(id), State::Failed),
+            Change::Late(id) => assert!(self.s.definition(id).is_some()),
         }
     }
 
@@ -326,7 +350,7 @@ impl World {
                 assert!(self.alive.is_empty() && self.watched.is_empty());
                 return;
             }
-            while let Some(id) = self.spawning.first().copied() {
+            while let Some(id) = self.spawning.union(&self.binding).next().copied() {
                 self.answer(id, true);
             }
             let told = self.alive.values().find(|p| self.told.contains(p));

@@ -12,9 +12,11 @@ use services::Manager;
 
 use crate::events::{self, EventSources};
 use crate::power_button::PowerButtons;
+use crate::service_table::Host;
 use crate::state::{self, SystemState};
 use crate::{
-    cgroups, crypto_selftests, identity, mounts, ready, rescue, root, select, session, sysctl,
+    cgroups, crypto_selftests, identity, mounts, net_interface, ready, rescue, root, service_table,
+    session, sysctl,
 };
 use sys::clock::{now, since_boot};
 use sys::modules::Modules;
@@ -50,7 +52,7 @@ pub const TO_THE_SERVICES: &[Phase] = &[
     Phase { name: "devices",  run: devices, why: "the network cards have their drivers, and what is plugged in later will be heard" },
     Phase { name: "flags",    run: all_flags, why: "fw_cfg can be read now: the configuration is complete" },
     Phase { name: "sysctl",   run: |_| forgiven(sysctl::apply()), why: "limits that containers need, forwarding" },
-    Phase { name: "hostname", run: |m| sys::hostname::set(&m.config.hostname), why: "prompts, logs, DHCP and podman ask for it" },
+    Phase { name: "hostname", run: |m| Ok(sys::hostname::set(&m.config.hostname)?), why: "prompts, logs, DHCP and podman ask for it" },
     Phase { name: "machine-id", run: |_| identity::write_machine_id(), why: "programs tell machines apart by it" },
     Phase { name: "clock",    run: |_| identity::set_clock(), why: "no certificate is from the future" },
     Phase { name: "keys",     run: |m| identity::write_keys(&m.config), why: "somebody can log in" },
@@ -91,7 +93,7 @@ pub fn run(signals: Signals) -> ! {
 /// Starts what the configuration asks for, says when it is there, and stays.
 fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
     crypto_selftests::deprioritize(); // those that began since
-    let rows = select::services(&state.config);
+    let rows = service_table::select(&state.config, &Host::detect());
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(rows, Some(cgroups), kmsg::write_service_line);
     ready::start(&mut manager, &state.config, false);
@@ -193,7 +195,7 @@ fn all_flags(state: &mut SystemState) -> Result<(), String> {
     if let Some(modules) = state.modules.as_mut() {
         modules.configure(&state.config.blacklist, state.verify_modules);
     }
-    if let Some(why) = net::missing(&state.config.net) {
+    if let Some(why) = net_interface::missing_interface(&state.config.net) {
         state.degraded("net", &why);
     }
     debug!("configuration after {} ms: {:?}", now(), state.config.net);

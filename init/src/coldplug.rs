@@ -39,7 +39,7 @@ pub fn main() -> i32 {
             module_prefetch::for_containers(&mut modules);
         }
     });
-    let failed = [modules, mounts::mount_late()]
+    let failed = [modules.map_err(String::from), mounts::mount_late()]
         .into_iter()
         .filter_map(Result::err);
     failed.map(|why| warn!("{why}")).count().min(1) as i32

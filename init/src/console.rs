@@ -1,19 +1,17 @@
-//! Which consoles are served. Each by a child of its own (`b2p console`), which
-//! prints the machine's state and, with `b2p.console=shell`, becomes a root
-//! shell: PID 1 never writes to a terminal that may not take it.
+// SPDX-License-Identifier: Apache-2.0
+//! Terminals of the consoles. A service for each (`b2p console`) prints the state of the machine
+//! and, with `b2p.console=shell`, becomes a root shell: PID 1 never writes to a terminal, which
+//! may block.
 
 use std::fs;
 
-use config::Console;
-use services::{Restart, ServiceDef, Tty};
+use services::{ServiceDef, Tty};
 
-use sys::paths::B2P;
-
-/// No more consoles than this are served, whatever the command line lists.
+/// Number of consoles that get a service, however many the command line lists.
 const MAX_CONSOLES: usize = 4;
 
-/// The terminals behind /dev/console, in the kernel's order; the last is the
-/// one that `/dev/console` is (Documentation/admin-guide/serial-console.rst).
+/// Returns the terminals behind /dev/console, in the kernel's order; the last is the one that
+/// `/dev/console` stands for (Documentation/admin-guide/serial-console.rst).
 #[must_use]
 pub fn terminals() -> Vec<String> {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
@@ -21,67 +19,36 @@ pub fn terminals() -> Vec<String> {
     devices(&active, foreground.trim())
 }
 
-/// `tty0` stands for the virtual terminal in the foreground, and cannot itself
-/// be a controlling terminal.
+/// Returns the devices of the names in `active`. `tty0` stands for the virtual terminal in the
+/// foreground, and cannot itself be a controlling terminal.
 fn devices(active: &str, foreground: &str) -> Vec<String> {
-    let name = |n: &str| match n {
-        "tty0" if !foreground.is_empty() => foreground.to_owned(),
-        "tty0" => "tty1".to_owned(),
-        other => other.to_owned(),
+    let resolve = |name| match name {
+        "tty0" if foreground.is_empty() => "tty1",
+        "tty0" => foreground,
+        other => other,
     };
-    active
-        .split_whitespace()
-        .take(MAX_CONSOLES)
-        .map(|n| format!("/dev/{}", name(n)))
+    let names = active.split_whitespace().take(MAX_CONSOLES);
+    names
+        .map(|name| format!("/dev/{}", resolve(name)))
         .collect()
 }
 
-/// A shell for each terminal, for when `b2p rescue` asks: then it takes the
-/// place of what is there, and gives it back when it is left.
+/// Returns `def` once for each terminal, with the name of the terminal behind its own:
+/// `console-` becomes `console-ttys0`.
 #[must_use]
-pub fn rescues() -> Vec<ServiceDef> {
-    let row = ServiceDef {
-        why: "a person can see what is wrong and mend it while the services go on",
-        argv: &[B2P, "console", "rescue"],
-        restart: Restart::Never,
-        after_ready: true,
-        ..ServiceDef::DEFAULT
-    };
-    for_each_terminal("rescue", &row)
-}
-
-/// A row for each terminal.
-#[must_use]
-pub fn services(what: Console) -> Vec<ServiceDef> {
-    let (argv, restart): (&[&str], _) = match what {
-        Console::Off => return Vec::new(),
-        Console::Status => (&[B2P, "console", "status"], Restart::Never),
-        Console::Shell => (&[B2P, "console", "shell"], Restart::Always),
-    };
-    let row = ServiceDef {
-        why: "who sits at a console sees the state of the machine",
-        restart,
-        after_ready: true,
-        ..ServiceDef::DEFAULT
-    };
-    for_each_terminal("console", &ServiceDef { argv, ..row })
-}
-
-/// `row` once for each terminal, named after it.
-#[must_use]
-pub fn for_each_terminal(name: &str, row: &ServiceDef) -> Vec<ServiceDef> {
-    let one = |path: String| {
-        // Made once in a boot and kept for its whole life.
-        let path: &'static str = path.leak();
+pub fn for_each_terminal(def: &ServiceDef, terminals: &[String]) -> Vec<ServiceDef> {
+    let on = |path: &String| {
         let tty = path.trim_start_matches("/dev/").to_ascii_lowercase();
-        let name = format!("{name}-{tty}").leak();
+        // A definition lives as long as PID 1.
         ServiceDef {
-            name,
-            tty: Some(Tty { path }),
-            ..*row
+            name: [def.name, &tty].concat().leak(),
+            tty: Some(Tty {
+                path: path.clone().leak(),
+            }),
+            ..*def
         }
     };
-    terminals().into_iter().map(one).collect()
+    terminals.iter().map(on).collect()
 }
 
 #[cfg(test)]

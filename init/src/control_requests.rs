@@ -74,9 +74,9 @@ fn tell(manager: &mut Manager, name: &Name, event: fn(ServiceId) -> Event) -> Re
     let id = manager.supervisor.find(name.as_str());
     let id = id.ok_or_else(|| format!("there is no service {}", name.as_str()))?;
     if let Some(why) = manager.supervisor.invalid(id) {
-        return Err(why.to_owned());
+        return Err(why.to_string());
     }
-    manager.event(now(), event(id));
+    manager.note(now(), event(id));
     Ok(())
 }
 
@@ -85,7 +85,7 @@ fn tell(manager: &mut Manager, name: &Name, event: fn(ServiceId) -> Event) -> Re
 fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
     let s = &manager.supervisor;
     match s.find(name.as_str()).filter(|id| s.is_user_service(*id)) {
-        Some(_) => s.may_add(name.as_str()).map_err(str::to_owned),
+        Some(_) => s.may_add(name.as_str()).map_err(|why| why.to_string()),
         None => Ok(()),
     }
 }
@@ -122,9 +122,9 @@ fn rescue(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
         let name = manager.supervisor.definition(id).map_or("", |r| r.name);
         if name.starts_with(sys::service_names::CONSOLE_PREFIX) {
-            manager.event(now(), Event::Stop(id));
+            manager.note(now(), Event::Stop(id));
         } else if name.starts_with(sys::service_names::RESCUE_PREFIX) {
-            manager.event(now(), Event::Start(id));
+            manager.note(now(), Event::Start(id));
         }
     }
 }

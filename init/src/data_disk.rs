@@ -7,16 +7,11 @@ use std::path::Path;
 use services::{Event, Manager, State};
 
 use crate::ready;
+use crate::service_table::names;
 use crate::state::SystemState;
 use sys::clock::now;
 use sys::files;
 
-/// The name of the service, and of what is degraded when it fails.
-pub const NAME: &str = "data";
-/// The service that syncs podman's store on it.
-pub const IMAGE_SYNC: &str = "image-sync";
-/// The service that starts the containers on it.
-pub const CONTAINERS: &str = "containers";
 /// More of that is not read.
 const MAX_REPORT_BYTES: u64 = 4 * 1024;
 
@@ -43,13 +38,13 @@ struct Report {
 /// After each turn of the loop: takes the report of a run that has ended, and
 /// begins another where a disk has come that the last one has not seen.
 pub fn follow(state: &mut SystemState, manager: &mut Manager) {
-    let Some(id) = manager.supervisor.find(NAME) else {
+    let Some(id) = manager.supervisor.find(names::DATA) else {
         return;
     };
     let over = manager.supervisor.state(id).at_rest();
     if over && std::mem::take(&mut state.data.running) && take_report(state) {
-        start_service(state, manager, IMAGE_SYNC);
-        start_service(state, manager, CONTAINERS);
+        start_service(state, manager, names::IMAGE_SYNC);
+        start_service(state, manager, names::CONTAINERS);
     }
     state.data.running = !over;
     let data = &mut state.data;
@@ -62,7 +57,7 @@ pub fn follow(state: &mut SystemState, manager: &mut Manager) {
     {
         data.seen_seqnum = data.last_block_seqnum; // once for each, whatever becomes of it
         data.running = true;
-        manager.event(now(), Event::Start(id));
+        manager.note(now(), Event::Start(id));
     }
 }
 
@@ -71,7 +66,7 @@ fn start_service(state: &SystemState, manager: &mut Manager, name: &str) {
     let s = &manager.supervisor;
     let id = s.find(name).filter(|id| s.state(*id).at_rest());
     if let Some(id) = id.filter(|_| sys::service_names::starts_at_boot(&state.config, name)) {
-        manager.event(now(), Event::Start(id));
+        manager.note(now(), Event::Start(id));
     }
 }
 
@@ -111,7 +106,7 @@ pub fn on_removed(state: &mut SystemState, name: &str) {
     let why = format!(
         "/dev/{name} has vanished, with the containers and the settings on it; what is written now is lost; power off, attach it, start again"
     );
-    ready::update_degraded(state, NAME, Some(&why));
+    ready::update_degraded(state, names::DATA, Some(&why));
 }
 
 #[cfg(test)]
@@ -139,6 +134,11 @@ mod tests {
         on_removed(&mut state, "vda");
         assert!(state.degraded.is_empty());
         on_removed(&mut state, "vda1");
-        assert!(state.degraded.first().is_some_and(|d| d.what == NAME));
+        assert!(
+            state
+                .degraded
+                .first()
+                .is_some_and(|d| d.what == names::DATA)
+        );
     }
 }

@@ -10,8 +10,9 @@ use config::{Config, Source};
 use log::info;
 use services::{Event, Manager, ServiceId, Supervisor};
 
+use crate::service_table::{self, Host};
 use crate::state::SystemState;
-use crate::{identity, select, session};
+use crate::{identity, session};
 use sys::clock::now;
 use sys::{config_sources, kmsg};
 
@@ -37,13 +38,13 @@ pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
 fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     info!("what is on the data disk changes the configuration");
     ::log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    let rows = select::services(&state.config);
+    let rows = service_table::select(&state.config, &Host::detect());
     turn_off_removed(&mut state.config, &rows, manager);
     let config = state.config.clone();
     if config.hostname != before.hostname
         && let Err(why) = sys::hostname::set(&config.hostname)
     {
-        state.degraded("hostname", &why);
+        state.degraded("hostname", &why.to_string());
     }
     if config.ssh_keys != before.ssh_keys
         && let Err(why) = identity::add_keys(&config)
@@ -61,10 +62,10 @@ fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     // Those that begin first: others wait for them. Those that end in the other order of
     // the table: an end lets go who waits for it, and that may be to end as well.
     for id in starts {
-        manager.event(now(), Event::Start(id));
+        manager.note(now(), Event::Start(id));
     }
     for id in stops.into_iter().rev() {
-        manager.event(now(), Event::Stop(id));
+        manager.note(now(), Event::Stop(id));
     }
 }
 
@@ -113,7 +114,7 @@ mod tests {
     /// The machine at the moment when `b2p data` has ended: only what waits for nothing
     /// has begun.
     fn waiting(config: &Config) -> Supervisor {
-        let mut s = Supervisor::new(select::services(config));
+        let mut s = Supervisor::new(service_table::select(config, &Host::default()));
         for id in s.ids() {
             let row = s.definition(id);
             if row.is_some_and(|row| {

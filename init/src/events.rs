@@ -13,8 +13,9 @@ use services::manager::Token;
 use services::{Event, Manager, Millis, State, reap};
 
 use crate::power_button::PowerButtons;
+use crate::service_table::names;
 use crate::state::SystemState;
-use crate::{catalog, control_requests, data_disk, disk_config, ready, shutdown};
+use crate::{control_requests, data_disk, disk_config, ready, shutdown};
 use control::ShutdownKind;
 use sys::clock::now;
 use sys::signals::{Request, Signals};
@@ -88,23 +89,21 @@ pub fn run(
     sources: &mut EventSources,
     mut done: impl FnMut(&mut SystemState, &mut Manager) -> bool,
 ) {
+    settle(state, manager);
     while !done(state, manager) {
         let until = state.scheduled.map(|s| s.at);
-        let wakeup = poll_once_then(manager, sources, until, |manager| {
-            disk_config::apply_once(state, manager)
-        });
+        let wakeup = wait(manager, sources, until);
         if wakeup.devices {
             on_device_events(state, sources);
         }
-        data_disk::follow(state, manager);
-        ready::follow(state, manager);
-        rerun_on_hotplug(state, manager);
+        settle(state, manager);
         state.loader.poll(state.modules.as_mut());
         let requested = if wakeup.control {
             control_requests::serve(state, manager, sources)
         } else {
             None
         };
+        settle(state, manager);
         if wakeup.signal {
             sources.rebind_control();
         }
@@ -116,23 +115,36 @@ pub fn run(
     }
 }
 
-/// Sleeps until something happens, `until` at the latest, and does what the
-/// services need.
+/// Reacts to what changed and moves the services, until nothing changes any more.
+fn settle(state: &mut SystemState, manager: &mut Manager) {
+    loop {
+        let changes = manager.take_changes();
+        if !changes.is_empty() {
+            // Before any service that waits for the data disk starts.
+            disk_config::apply_once(state, manager);
+        }
+        data_disk::follow(state, manager);
+        ready::follow(state, manager);
+        rerun_on_hotplug(state, manager);
+        if !manager.settle(now()) {
+            return;
+        }
+    }
+}
+
+/// Waits until something happens, `until` at the latest, and does what the services need.
 pub fn poll_once(
     manager: &mut Manager,
     sources: &mut EventSources,
     until: Option<Millis>,
 ) -> Wakeup {
-    poll_once_then(manager, sources, until, |_| {})
+    let wakeup = wait(manager, sources, until);
+    manager.settle_all(now());
+    wakeup
 }
 
-/// The same; `first` sees what there is before the end of any child counts.
-fn poll_once_then(
-    manager: &mut Manager,
-    sources: &mut EventSources,
-    until: Option<Millis>,
-    first: impl FnOnce(&mut Manager),
-) -> Wakeup {
+/// Waits until something happens, `until` at the latest, and notes it.
+fn wait(manager: &mut Manager, sources: &mut EventSources, until: Option<Millis>) -> Wakeup {
     let mut wakeup = Wakeup::default();
     for source in poll_sources(manager, sources, until) {
         match source {
@@ -151,10 +163,9 @@ fn poll_once_then(
         }
     }
     if sources.reap_pending {
-        first(manager);
         sources.reap_pending = reap_children(manager);
     }
-    manager.event(now(), Event::Tick);
+    manager.tick(now());
     wakeup
 }
 
@@ -260,11 +271,11 @@ fn rerun_on_hotplug(state: &mut SystemState, manager: &mut Manager) {
     if state.ready.is_none() {
         return;
     }
-    if state.folder && rerun_oneshots(manager, &[catalog::SHARES]) {
+    if state.folder && rerun_oneshots(manager, &[names::SHARE]) {
         state.folder = false;
     }
     // A drive on a slow bus, which nobody has waited for. Once is enough.
-    let both = [catalog::CLOUD.name, catalog::CLOUD_SCRIPTS.name];
+    let both = [names::CLOUD, names::CLOUD_SCRIPTS];
     if state.disc && (Path::new(sys::paths::CLOUD_DIR).exists() || rerun_oneshots(manager, &both)) {
         state.disc = false;
     }
@@ -280,7 +291,7 @@ fn rerun_oneshots(manager: &mut Manager, names: &[&str]) -> bool {
         return false;
     };
     ids.iter()
-        .for_each(|id| manager.event(now(), Event::Start(*id)));
+        .for_each(|id| manager.note(now(), Event::Start(*id)));
     true
 }
 

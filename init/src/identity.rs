@@ -30,7 +30,7 @@ pub fn write_machine_id() -> Result<(), String> {
         Some(id) => id,
         None => random_id().map_err(|e| format!("/dev/urandom: {e}"))?,
     };
-    replace(path, format!("{id}\n").as_bytes(), 0o444)
+    Ok(replace(path, format!("{id}\n").as_bytes(), 0o444)?)
 }
 
 /// 32 hexadecimal digits that are not all the same, as unset firmware has them.
@@ -79,7 +79,7 @@ pub fn add_keys(config: &Config) -> Result<(), String> {
             text.push('\n');
         }
     }
-    replace(path, text.as_bytes(), 0o644)
+    Ok(replace(path, text.as_bytes(), 0o644)?)
 }
 
 /// The kernel has set the clock from the RTC (CONFIG_RTC_HCTOSYS). Where there

@@ -2,7 +2,6 @@
 //! order is [`boot`].
 
 pub mod boot;
-pub mod catalog;
 pub mod cgroups;
 pub mod coldplug;
 pub mod console;
@@ -17,13 +16,14 @@ pub mod identity;
 pub mod modprobe;
 pub mod module_prefetch;
 pub mod mounts;
+pub mod net_interface;
 pub mod options;
 pub mod power_button;
 pub mod ready;
 pub mod rescue;
 pub mod root;
 pub mod run;
-pub mod select;
+pub mod service_table;
 pub mod session;
 pub mod shutdown;
 pub mod state;

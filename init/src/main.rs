@@ -13,8 +13,9 @@ use std::ffi::{CStr, c_char, c_int};
 use control::ShutdownKind;
 use init::events::EventSources;
 use init::power_button::PowerButtons;
+use init::service_table::{Host, names};
 use init::state::SystemState;
-use init::{boot, coldplug, crash, modprobe, rescue, run, select, shutdown};
+use init::{boot, coldplug, crash, modprobe, rescue, run, service_table, shutdown};
 use services::Manager;
 use sys::signals::Signals;
 use sys::{config_sources, kmsg};
@@ -99,7 +100,9 @@ fn after_crash(signals: Signals, ending: Option<ShutdownKind>) -> ! {
     sources.buttons.open_all();
     sources.bind_control(&mut state);
     // The API's socket went with the old program; the other services did not.
-    let api = select::podman(state.config.podman).into_iter().collect();
+    let api = service_table::find(names::PODMAN, &state.config, &Host::detect())
+        .into_iter()
+        .collect();
     rescue::for_ever(
         &mut state,
         &mut sources,

@@ -9,6 +9,7 @@ use services::{
     Event, Manager, Millis, Readiness, ReadyWhen, Restart, ServiceDef, ServiceId, State, Supervisor,
 };
 
+use crate::service_table::names;
 use crate::state::{Degraded, SystemState};
 use sys::clock::now;
 use sys::files::{read_bounded, replace};
@@ -78,7 +79,7 @@ pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
         let row = manager.supervisor.definition(id);
         let is = |r: &ServiceDef| r.after_ready == after_ready && starts_at_boot(config, r.name);
         if row.is_some_and(is) {
-            manager.event(now(), Event::Start(id));
+            manager.note(now(), Event::Start(id));
         }
     }
 }
@@ -86,7 +87,7 @@ pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
 /// Starts every service there is.
 pub fn start_all(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
-        manager.event(now(), Event::Start(id));
+        manager.note(now(), Event::Start(id));
     }
 }
 
@@ -160,18 +161,7 @@ fn reason(state: State, last: Option<services::ExitStatus>, row: &services::Serv
         (State::Waiting, _) => format!("waits for {}, which is not there", row.needs.join(", ")),
         (_, Some(status)) => format!("{status}; the kernel log says more"),
         (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
-        _ if row.argv.contains(&"dhcp") => {
-            format!(
-                "no DHCP server answers within {} s; still asking",
-                row.late_ms / 1000
-            )
-        }
-        _ if row.argv.contains(&"boot-script") => format!(
-            "{}.sh still runs after {} s; the boot goes on",
-            row.name,
-            row.late_ms / 1000
-        ),
-        _ => format!("not ready within {} s", row.late_ms / 1000),
+        _ => row.late_reason(),
     }
 }
 
@@ -184,12 +174,12 @@ fn ready_line(state: &SystemState, manager: &Manager) -> String {
     };
     let ssh = net::interface_addresses()
         .first()
-        .filter(|_| good("sshd"))
+        .filter(|_| good(names::SSHD))
         .map_or_else(
             || "none".to_owned(),
             |(_, addr)| SocketAddr::new(*addr, 22).to_string(),
         );
-    let api = if good("podman") {
+    let api = if good(names::PODMAN) {
         PODMAN_SOCKET
     } else {
         "none"

@@ -13,6 +13,7 @@ use crate::state::SystemState;
 use crate::{ready, root, shutdown};
 use sys::clock::now;
 use sys::kmsg;
+use sys::service_names::RESCUE_PREFIX;
 
 /// How long the other shells have to end, in milliseconds.
 const STOP_MS: u64 = 5_000;
@@ -25,6 +26,7 @@ fn row(restart: Restart) -> ServiceDef {
         &["/bin/sh"]
     };
     ServiceDef {
+        name: RESCUE_PREFIX,
         why: "a person can see what is wrong and mend it",
         argv,
         restart,
@@ -33,7 +35,7 @@ fn row(restart: Restart) -> ServiceDef {
 }
 
 fn shells(restart: Restart) -> Vec<ServiceDef> {
-    let rows = for_each_terminal("rescue", &row(restart));
+    let rows = for_each_terminal(&row(restart), &terminals());
     if !rows.is_empty() {
         return rows;
     }

@@ -29,11 +29,11 @@ pub fn write_environment(config: &Config) -> Result<(), String> {
         sshd_config(&config.user, &all).as_bytes(),
         0o644,
     )?;
-    replace(
+    Ok(replace(
         Path::new(SESSION_PROFILE),
         profile_script(&all).as_bytes(),
         0o644,
-    )
+    )?)
 }
 
 /// The first SetEnv that applies is the one (sshd_config(5)): each has everything.

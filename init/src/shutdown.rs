@@ -147,7 +147,8 @@ fn containers(context: &mut ShutdownContext<'_>) {
 }
 
 fn services(context: &mut ShutdownContext<'_>) {
-    context.manager.event(now(), Event::StopAll);
+    context.manager.note(now(), Event::StopAll);
+    context.manager.settle_all(now());
     while !context.manager.supervisor.at_rest() && context.poll_once() {}
 }
 

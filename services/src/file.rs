@@ -13,8 +13,6 @@ use crate::tokenize::{number, words};
 
 /// The longest file, in bytes.
 pub const LONGEST: usize = 16 * 1024;
-/// So many files there may be.
-pub const MOST: usize = 64;
 /// So many errors of one file are told.
 const MOST_ERRORS: usize = 16;
 /// A minute has so many milliseconds; no time is longer than an hour.

@@ -1,37 +1,38 @@
-//! Bytes of a service's output, cut into lines of bounded length.
+// SPDX-License-Identifier: Apache-2.0
+//! Cuts the output of a service into lines of bounded length.
 
-/// The longest line kept whole: with prefix it fits one kernel log record
-/// (printk's `PRINTK_MESSAGE_MAX` is 2048, `LOG_LINE_MAX` less).
-pub const LONGEST: usize = 900;
+/// Maximum length of a line in bytes: with its prefix it fits one record of the kernel log
+/// (`PRINTK_MESSAGE_MAX` in kernel/printk/internal.h is 2048, `LOG_LINE_MAX` less).
+pub const MAX_LINE: usize = 900;
 
-/// Collects bytes and hands out complete lines; a longer line comes in pieces.
+/// Collects bytes into complete lines; a longer line is cut into pieces.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct LineSplitter {
     partial: Vec<u8>,
 }
 
-impl Lines {
-    /// Takes `bytes` and calls `each` for every line they complete, also for an
-    /// empty one: a flood of those is a flood.
+impl LineSplitter {
+    /// Takes `bytes` and calls `each` for every line that they complete, empty lines included:
+    /// the rate limit counts them.
     pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for &byte in bytes {
             if byte != b'\n' {
                 self.partial.push(byte);
             }
-            if byte == b'\n' || self.partial.len() >= LONGEST {
-                self.hand_out(&mut each);
+            if byte == b'\n' || self.partial.len() >= MAX_LINE {
+                self.emit(&mut each);
             }
         }
     }
 
-    /// Hands out what is left when the writer has gone.
+    /// Calls `each` with the last line if its newline is missing: the writer has ended.
     pub fn flush(&mut self, mut each: impl FnMut(&[u8])) {
         if !self.partial.is_empty() {
-            self.hand_out(&mut each);
+            self.emit(&mut each);
         }
     }
 
-    fn hand_out(&mut self, each: &mut impl FnMut(&[u8])) {
+    fn emit(&mut self, each: &mut impl FnMut(&[u8])) {
         each(self.partial.strip_suffix(b"\r").unwrap_or(&self.partial));
         self.partial.clear();
     }
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     fn all(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
-        let (mut lines, mut out) = (Lines::default(), Vec::new());
+        let (mut lines, mut out) = (LineSplitter::default(), Vec::new());
         for chunk in chunks {
             lines.feed(chunk, |l| out.push(l.to_vec()));
         }
@@ -60,8 +61,8 @@ mod tests {
 
     #[test]
     fn a_flood_without_newline_stays_bounded() {
-        let out = all(&[&[b'x'; 10 * LONGEST + 1]]);
+        let out = all(&[&[b'x'; 10 * MAX_LINE + 1]]);
         assert_eq!(out.len(), 11);
-        assert!(out.iter().all(|l| l.len() <= LONGEST));
+        assert!(out.iter().all(|l| l.len() <= MAX_LINE));
     }
 }

@@ -1,28 +1,29 @@
-//! How much a service may say: a budget of lines, so that one that floods fills
-//! neither the log nor PID 1's time.
+// SPDX-License-Identifier: Apache-2.0
+//! Rate limit on the lines that a service logs, so that one that floods fills neither the log
+//! nor PID 1's time.
 
 use crate::Millis;
 
-/// So many lines at once are a burst that anyone may have.
+/// Number of lines that a service may log at once.
 const BURST: u64 = 500;
-/// And so many a second from then on.
-const EACH_SECOND: u64 = 50;
-/// Having dropped some, it hears nothing more before there is room for so many
-/// again: or there would be a report for every line.
-const ROOM: u64 = EACH_SECOND;
-/// Milliseconds that a line costs.
-const COST: Millis = 1_000 / EACH_SECOND;
+/// Number of lines per second that it may log from then on.
+const LINES_PER_SECOND: u64 = 50;
+/// Number of lines for which there must be room before any line passes again after one was
+/// dropped. Otherwise there would be a report for every line.
+const ROOM: u64 = LINES_PER_SECOND;
+/// Milliseconds of the budget that a line costs.
+const COST: Millis = 1_000 / LINES_PER_SECOND;
 
-/// The budget of one service. Idle it costs nothing: it is kept as the moment at
-/// which it is full again.
+/// Budget of one service, stored as the moment at which it is full again: an idle service needs
+/// no timer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rate {
+pub struct RateLimit {
     full_at: Millis,
     dropped: u64,
 }
 
-impl Rate {
-    /// Whether one more line may pass; one that may not is counted.
+impl RateLimit {
+    /// Returns true if one more line may pass; otherwise counts it as dropped.
     pub fn pass(&mut self, now: Millis) -> bool {
         let spent = self.full_at.saturating_sub(now) / COST;
         if self.dropped > 0 || spent >= BURST {
@@ -33,21 +34,21 @@ impl Rate {
         true
     }
 
-    /// Whether lines are being dropped.
+    /// Returns true while lines are dropped.
     #[must_use]
-    pub fn over(&self) -> bool {
+    pub fn exceeded(&self) -> bool {
         self.dropped > 0
     }
 
-    /// When [`Rate::report`] has something to say, where it will.
+    /// Time at which [`RateLimit::take_dropped`] returns a number, if lines were dropped.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         let room_at = self.full_at.saturating_sub((BURST - ROOM) * COST);
-        self.over().then_some(room_at)
+        self.exceeded().then_some(room_at)
     }
 
-    /// How many lines were dropped, once there is room again.
-    pub fn report(&mut self, now: Millis) -> Option<u64> {
+    /// Returns the number of dropped lines and resets it, once there is room again.
+    pub fn take_dropped(&mut self, now: Millis) -> Option<u64> {
         self.deadline().filter(|at| *at <= now)?;
         // The report is a line as well.
         self.full_at = self.full_at.max(now).saturating_add(COST);
@@ -62,11 +63,11 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_then_so_many_a_second() {
-        let mut rate = Rate::default();
+        let mut rate = RateLimit::default();
         let (mut passed, mut said, mut reports) = (0u64, 0, 0);
         // A hundred lines each millisecond for a minute.
         for now in 1_000..61_000 {
-            if let Some(n) = rate.report(now) {
+            if let Some(n) = rate.take_dropped(now) {
                 (said, reports) = (said + n, reports + 1);
             }
             passed += (0..100).filter(|_| rate.pass(now)).count() as u64;
@@ -74,42 +75,42 @@ mod tests {
         assert!((3_300..=3_500).contains(&passed), "{passed}");
         assert!(reports <= 61, "{reports}");
         let at = rate.deadline().expect("some were dropped last");
-        said += rate.report(at).unwrap_or(0);
+        said += rate.take_dropped(at).unwrap_or(0);
         assert_eq!(passed + said, 6_000_000, "each line is passed or counted");
     }
 
     #[test]
-    fn who_says_little_has_no_deadline() {
-        let mut rate = Rate::default();
+    fn a_quiet_service_has_no_deadline() {
+        let mut rate = RateLimit::default();
         for now in (0..100_000).step_by(20) {
             assert!(rate.pass(now));
-            assert_eq!((rate.deadline(), rate.report(now)), (None, None));
+            assert_eq!((rate.deadline(), rate.take_dropped(now)), (None, None));
         }
-        let mut burst = Rate::default();
+        let mut burst = RateLimit::default();
         assert!((0..BURST).all(|_| burst.pass(7)));
-        assert!(!burst.over() && !burst.pass(7) && burst.over());
+        assert!(!burst.exceeded() && !burst.pass(7) && burst.exceeded());
         assert_eq!(burst.deadline(), Some(7 + ROOM * COST));
-        assert_eq!(burst.report(7 + ROOM * COST - 1), None);
-        assert_eq!(burst.report(7 + ROOM * COST), Some(1));
+        assert_eq!(burst.take_dropped(7 + ROOM * COST - 1), None);
+        assert_eq!(burst.take_dropped(7 + ROOM * COST), Some(1));
         assert_eq!(burst.deadline(), None);
     }
 
     proptest! {
-        /// However it comes: no more than the burst and the rate, and every line
-        /// is passed, or counted and reported.
+        /// For any sequence of lines, no more pass than the burst and the rate allow, and every
+        /// line is passed, or counted and reported.
         #[test]
         fn never_more_than_the_budget(steps in prop::collection::vec((0u64..3_000, 0u64..2_000), 1..60)) {
-            let (mut rate, mut now) = (Rate::default(), 0);
+            let (mut rate, mut now) = (RateLimit::default(), 0);
             let (mut lines, mut passed, mut said) = (0, 0, 0);
             for (wait, count) in steps {
                 now += wait;
-                said += rate.report(now).unwrap_or(0);
+                said += rate.take_dropped(now).unwrap_or(0);
                 prop_assert!(rate.deadline().is_none_or(|at| at > now));
                 lines += count;
                 passed += (0..count).filter(|_| rate.pass(now)).count() as u64;
                 prop_assert!(passed <= BURST + now / COST + 1);
             }
-            said += rate.deadline().and_then(|at| rate.report(at)).unwrap_or(0);
+            said += rate.deadline().and_then(|at| rate.take_dropped(at)).unwrap_or(0);
             prop_assert_eq!(lines, passed + said);
         }
     }

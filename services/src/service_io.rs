@@ -1,5 +1,6 @@
-//! The descriptors between PID 1 and one service, and what is heard on them.
-//! Every read is of bounded length, and none waits.
+// SPDX-License-Identifier: Apache-2.0
+//! The descriptors between PID 1 and one service, and what is read from them. Every read is of
+//! bounded length, and none blocks.
 
 use std::os::fd::OwnedFd;
 
@@ -7,58 +8,74 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, read};
 
-use crate::line_splitter::Lines;
+use crate::line_splitter::LineSplitter;
 use crate::manager::Sink;
-use crate::rate_limit::Rate;
+use crate::rate_limit::RateLimit;
 use crate::spawn::Failure;
 use crate::{Millis, Pid, sooner};
 
-/// So long one that says too much is not listened to: each time costs PID 1 a
-/// wake-up, and it the wait for room in its pipe.
-const DEAF_MS: Millis = 10;
-/// And so many buffers are taken from it then; together a whole pipe (pipe(7)).
-const BUFFERS: usize = 16;
-const BUFFER: usize = 4_096;
-/// Readiness is one byte. Who writes this often and no newline means something else.
-const READY_READS: u8 = 16;
+/// Time in milliseconds for which the output of a service that exceeds its rate is left unread:
+/// the service blocks on its full pipe instead of waking PID 1 for every write.
+const UNREAD_MS: Millis = 10;
+/// Size of a read buffer in bytes.
+const BUFFER_BYTES: usize = 4_096;
+/// Number of buffers that are read after that time: together the size of a pipe (pipe(7)).
+const PIPE_BUFFERS: usize = 16;
+/// Number of reads without a newline after which the readiness descriptor is closed: readiness
+/// is one byte, and a service that writes more means something else.
+const MAX_READY_READS: u8 = 16;
 
-/// What a child said between fork and exec.
-pub(crate) enum Word {
+/// What was read from the pipe on which a child reports failed steps before execve(2).
+pub(crate) enum ExecReport {
     /// Nothing yet.
-    Nothing,
-    /// Its program runs (or it has ended: see the order of events).
-    Runs,
-    /// Steps that went wrong: at most the cgroup's, and one more.
+    Pending,
+    /// The pipe is closed: the program runs, or the process has ended.
+    Closed,
+    /// These steps failed: at most joining the cgroup, and another one.
     Failed([Option<Failure>; 2]),
 }
 
 /// Descriptors of one service.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceIo {
+    /// The bound socket that the service is given.
     pub(crate) listen: Option<OwnedFd>,
+    /// A connection to `listen` is to start the service.
     pub(crate) watched: bool,
-    /// Both ends are kept: one pipe for all of its lives, so that what its
-    /// children keep open after it costs no further descriptor.
+    /// Read end and write end of the output pipe. PID 1 keeps both: one pipe serves all
+    /// processes of the service, so processes that outlive it cost no further descriptor.
     pub(crate) output: Option<(OwnedFd, OwnedFd)>,
-    lines: Lines,
-    pub(crate) rate: Rate,
-    /// Its output is not listened to before that.
-    deaf_until: Option<Millis>,
-    /// The child that `failure` and `ready` come from.
+    lines: LineSplitter,
+    rate: RateLimit,
+    /// Time before which the output is not read.
+    unread_until: Option<Millis>,
+    /// The process that writes to `failure` and `ready`.
     pub(crate) pid: Pid,
+    /// Read end of the pipe for failed steps before execve(2).
     pub(crate) failure: Option<OwnedFd>,
+    /// Read end of the pipe for readiness.
     pub(crate) ready: Option<OwnedFd>,
     ready_reads: u8,
 }
 
 impl ServiceIo {
-    /// The end of the output pipe that is listened to now.
-    pub(crate) fn heard(&self) -> Option<&OwnedFd> {
-        let output = self.output.as_ref().filter(|_| self.deaf_until.is_none());
-        output.map(|(ours, _)| ours)
+    /// The listening socket, if a connection is to start the service.
+    pub(crate) fn watched_socket(&self) -> Option<&OwnedFd> {
+        self.listen.as_ref().filter(|_| self.watched)
     }
 
-    /// A new child's.
+    /// The read end of the output pipe, unless it is left unread now.
+    pub(crate) fn watched_output(&self) -> Option<&OwnedFd> {
+        let output = self.output.as_ref();
+        let output = output.filter(|_| self.unread_until.is_none());
+        output.map(|(read, _)| read)
+    }
+
+    pub(crate) fn close_socket(&mut self) {
+        (self.listen, self.watched) = (None, false);
+    }
+
+    /// Takes the descriptors of a new process.
     pub(crate) fn attach(&mut self, pid: Pid, failure: OwnedFd, ready: Option<OwnedFd>) {
         self.pid = pid;
         self.failure = Some(failure);
@@ -66,112 +83,121 @@ impl ServiceIo {
         self.ready_reads = 0;
     }
 
-    /// Its output is readable. One buffer a turn; from one that says too much a
-    /// pipe full, and then nothing for a while.
-    pub(crate) fn hear(&mut self, now: Millis, name: &str, sink: Sink) {
-        let buffers = if self.rate.over() { BUFFERS } else { 1 };
-        let some = self.take(buffers, now, name, sink);
-        let deaf = some && self.rate.over();
-        self.deaf_until = deaf.then(|| now.saturating_add(DEAF_MS));
+    /// Reads output: one buffer, or a whole pipe from a service that exceeds its rate, whose
+    /// output is then left unread for a while.
+    pub(crate) fn read_output(&mut self, now: Millis, name: &str, sink: Sink) {
+        let buffers = if self.rate.exceeded() {
+            PIPE_BUFFERS
+        } else {
+            1
+        };
+        let any = self.read_buffers(buffers, now, name, sink);
+        let pause = any && self.rate.exceeded();
+        self.unread_until = pause.then(|| now.saturating_add(UNREAD_MS));
     }
 
-    /// What is left when it has ended, and a last line without its newline.
-    pub(crate) fn last_words(&mut self, now: Millis, name: &str, sink: Sink) {
-        self.take(BUFFERS, now, name, sink);
+    /// Reads the output that is left after the end of a process, and its last line if the
+    /// newline is missing.
+    pub(crate) fn drain_output(&mut self, now: Millis, name: &str, sink: Sink) {
+        self.read_buffers(PIPE_BUFFERS, now, name, sink);
         let ServiceIo { lines, rate, .. } = self;
-        lines.flush(|line| {
-            say(rate, now, name, line, sink);
-        });
+        lines.flush(|line| log_within(rate, now, name, line, sink));
     }
 
-    /// Hands on up to so many buffers; `false` if there was nothing.
-    fn take(&mut self, buffers: usize, now: Millis, name: &str, sink: Sink) -> bool {
+    /// Reads up to `buffers` buffers of output. Returns false if there was none.
+    fn read_buffers(&mut self, buffers: usize, now: Millis, name: &str, sink: Sink) -> bool {
         let Some((end, _)) = &self.output else {
             return false;
         };
-        let mut some = false;
-        let mut bytes = [0u8; BUFFER];
+        let mut any = false;
+        let mut bytes = [0u8; BUFFER_BYTES];
         for _ in 0..buffers {
             let Ok(n @ 1..) = read(end, &mut bytes) else {
                 break;
             };
-            some = true;
+            any = true;
             let rate = &mut self.rate;
             self.lines.feed(bytes.get(..n).unwrap_or(&[]), |line| {
-                say(rate, now, name, line, sink);
+                log_within(rate, now, name, line, sink);
             });
         }
-        some
+        any
     }
 
-    /// Time has passed.
+    /// Logs one line, if the rate limit allows it.
+    pub(crate) fn log_line(&mut self, now: Millis, name: &str, line: &[u8], sink: Sink) {
+        log_within(&mut self.rate, now, name, line, sink);
+    }
+
+    /// Reports dropped lines, and reads output whose time to be left unread is over.
     pub(crate) fn tick(&mut self, now: Millis, name: &str, sink: Sink) {
-        if let Some(count) = self.rate.report(now) {
+        if let Some(count) = self.rate.take_dropped(now) {
             sink(name, format!("{count} lines dropped").as_bytes());
         }
-        if self.deaf_until.is_some_and(|at| at <= now) {
-            self.hear(now, name, sink);
+        if self.unread_until.is_some_and(|at| at <= now) {
+            self.read_output(now, name, sink);
         }
     }
 
-    /// When [`ServiceIo::tick`] has something to do. None while a service is within
-    /// its budget.
+    /// Time at which [`ServiceIo::tick`] has something to do; `None` for a service within its
+    /// rate.
     pub(crate) fn deadline(&self) -> Option<Millis> {
-        sooner(self.deaf_until, self.rate.deadline())
+        sooner(self.unread_until, self.rate.deadline())
     }
 
-    /// What its child says of its steps before exec.
-    pub(crate) fn word(&mut self) -> Word {
+    /// Reads the report of a child on its steps before execve(2).
+    pub(crate) fn read_exec_report(&mut self) -> ExecReport {
         let Some(end) = &self.failure else {
-            return Word::Nothing;
+            return ExecReport::Pending;
         };
         let mut bytes = [0u8; 2 * Failure::LENGTH];
         let n = match read(end, &mut bytes) {
-            Err(Errno::EAGAIN | Errno::EINTR) => return Word::Nothing,
+            Err(Errno::EAGAIN | Errno::EINTR) => return ExecReport::Pending,
             Err(_) | Ok(0) => {
                 self.failure = None;
-                return Word::Runs;
+                return ExecReport::Closed;
             }
             Ok(n) => n,
         };
-        // A record is written at once, so there are only whole ones (pipe(7)).
+        // A record is written at once, so only whole ones are read (pipe(7)).
         let mut records = bytes.get(..n).unwrap_or(&[]).chunks(Failure::LENGTH);
-        let failed = [(); 2].map(|()| records.next().and_then(Failure::read));
-        if failed.iter().flatten().any(|f| f.fatal()) {
+        let failures = [(); 2].map(|()| records.next().and_then(Failure::read));
+        if failures.iter().flatten().any(|f| f.fatal()) {
             self.failure = None;
         }
-        Word::Failed(failed)
+        ExecReport::Failed(failures)
     }
 
-    /// Whether it has just said that it is ready, by a newline.
-    pub(crate) fn says_ready(&mut self) -> bool {
-        let Some(end) = &self.ready else { return false };
+    /// Reads the readiness descriptor. Returns the process if it wrote a newline.
+    pub(crate) fn read_ready(&mut self) -> Option<Pid> {
+        let end = self.ready.as_ref()?;
         let mut bytes = [0u8; 64];
-        let said = match read(end, &mut bytes) {
-            Err(Errno::EAGAIN | Errno::EINTR) => return false,
+        let written = match read(end, &mut bytes) {
+            Err(Errno::EAGAIN | Errno::EINTR) => return None,
             Err(_) | Ok(0) => None,
             Ok(n) => bytes.get(..n),
         };
         self.ready_reads = self.ready_reads.saturating_add(1);
-        let ready = said.is_some_and(|b| b.contains(&b'\n'));
-        if ready || said.is_none() || self.ready_reads >= READY_READS {
+        let ready = written.is_some_and(|b| b.contains(&b'\n'));
+        if ready || written.is_none() || self.ready_reads >= MAX_READY_READS {
             self.ready = None;
         }
-        ready
+        ready.then_some(self.pid)
     }
 }
 
-/// An empty line costs as much as another, and says nothing.
-fn say(rate: &mut Rate, now: Millis, name: &str, line: &[u8], sink: Sink) {
+/// Passes a line to `sink` if the rate allows it. An empty line costs as much as another, and is
+/// not logged.
+fn log_within(rate: &mut RateLimit, now: Millis, name: &str, line: &[u8], sink: Sink) {
     if rate.pass(now) && !line.is_empty() {
         sink(name, line);
     }
 }
 
-/// A pipe of which only our end is non-blocking: a program is not prepared for
-/// EAGAIN on its standard output. One that floods waits for us, never we for it.
+/// Creates a pipe of which only the read end is non-blocking: programs do not expect EAGAIN on
+/// their standard output. A service that floods waits for PID 1, never the other way round.
 pub(crate) fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
-    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((ours, theirs))
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((read, write))
 }

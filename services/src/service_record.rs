@@ -1,151 +1,176 @@
-//! One service of the supervisor: its row, its state, and what it does with an
-//! event that concerns it alone.
+// SPDX-License-Identifier: Apache-2.0
+//! One service in the supervisor: definition, state, and the transitions that concern it alone.
 
 use crate::backoff::Backoff;
 use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef};
-use crate::state::{Action, ServiceId, State};
+use crate::state::{Action, Change, ServiceId, State};
+use crate::supervisor::DefinitionError;
 use crate::{ExitStatus, Millis, Pid, sooner};
 
-/// A socket-activated service that ends sooner than this most likely never
-/// accepted: its socket is not watched again before a delay.
-const TOO_SOON_MS: Millis = 1_000;
-/// What a program ends with that wants no other start (gokrazy's convention).
-const NO_MORE: ExitStatus = ExitStatus::Exited(125);
-/// So often a start that failed for want of a process or a descriptor is tried
-/// again, also where a service is started only once.
-const MOST_TRIES: u32 = 5;
-/// As a shell says "could not be run".
+/// Shortest run, in milliseconds, after which the successful end of a socket-activated service
+/// counts as idle. A service that ends sooner most likely never accepted the connection, so its
+/// socket is watched again only after a delay.
+const MIN_IDLE_RUN_MS: Millis = 1_000;
+/// Exit status by which a program asks not to be started again (gokrazy's convention).
+const NO_RESTART: ExitStatus = ExitStatus::Exited(125);
+/// Number of times that a start is repeated after no process could be created, for services
+/// that are started only once too: a process or a descriptor may be available in a moment.
+const MAX_SPAWN_RETRIES: u32 = 5;
+/// Exit status that stands for "no process could be created", as in a shell.
 const NOT_RUN: ExitStatus = ExitStatus::Exited(126);
 
-/// When a service came to each point for the first time, where it did.
+/// First time at which a service reached each point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamps {
-    /// Someone wanted it.
+    /// The first start was requested.
     pub asked: Option<Millis>,
-    /// Its first process was there.
+    /// The first process existed.
     pub spawned: Option<Millis>,
-    /// It was ready.
+    /// The service was ready.
     pub ready: Option<Millis>,
 }
 
-/// A service and what is known of it.
+/// Changes and actions that transitions produce, until the supervisor hands them out.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) actions: Vec<Action>,
+}
+
+/// A service and its state.
 #[derive(Debug)]
 pub(crate) struct ServiceRecord {
+    id: ServiceId,
     pub(crate) def: ServiceDef,
     pub(crate) state: State,
-    /// When it came to that state.
+    /// Time at which `state` was entered.
     pub(crate) since: Millis,
-    /// To be stopped as soon as nothing that needs it is left.
-    pub(crate) leaving: bool,
-    /// Lets others go first; its time to be ready has not begun.
-    pub(crate) held: bool,
+    /// A stop was requested, and waits for the services that need this one.
+    pub(crate) stop_requested: bool,
+    /// The service waits for those that it is ordered after; its time to become ready has not
+    /// begun.
+    blocked_by_after: bool,
     pub(crate) backoff: Backoff,
-    /// Not ready by then is said; `None` once said or ready.
-    pub(crate) late_at: Option<Millis>,
+    /// Deadline for becoming ready; `None` once the service is ready or was reported late.
+    late_at: Option<Millis>,
     pub(crate) late: bool,
-    pub(crate) last: Option<ExitStatus>,
-    /// How often it was started again after it had ended by itself.
+    pub(crate) last_exit: Option<ExitStatus>,
+    /// Number of starts after the service had ended by itself.
     pub(crate) restarts: u32,
-    pub(crate) first: Timestamps,
-    /// Why it can never be started.
-    pub(crate) invalid: Option<&'static str>,
+    pub(crate) timestamps: Timestamps,
+    /// Reason why the service can never start.
+    pub(crate) invalid: Option<DefinitionError>,
 }
 
 impl ServiceRecord {
-    pub(crate) fn new(row: ServiceDef) -> ServiceRecord {
+    pub(crate) fn new(id: ServiceId, def: ServiceDef) -> ServiceRecord {
         ServiceRecord {
-            def: row,
+            id,
+            def,
             state: State::Off,
             since: 0,
-            leaving: false,
-            held: false,
+            stop_requested: false,
+            blocked_by_after: false,
             backoff: Backoff::default(),
             late_at: None,
             late: false,
-            last: None,
+            last_exit: None,
             restarts: 0,
-            first: Timestamps::default(),
+            timestamps: Timestamps::default(),
             invalid: None,
         }
     }
 
-    /// The one place where the state changes.
-    pub(crate) fn enter(&mut self, now: Millis, state: State) {
+    /// Marks a service that can never start.
+    pub(crate) fn set_invalid(&mut self, reason: DefinitionError) {
+        self.invalid = Some(reason);
+        self.enter(0, State::Failed);
+    }
+
+    /// Changes the state; no other function does.
+    fn enter(&mut self, now: Millis, state: State) {
         self.state = state;
         self.since = now;
         if !state.active() || matches!(state, State::Stopping { .. }) {
-            self.leaving = false;
+            self.stop_requested = false;
         }
     }
 
-    /// Someone wants it: itself, or because of one that needs it. The latter
-    /// neither repeats what was done nor hurries what has failed.
-    pub(crate) fn want(&mut self, now: Millis, itself: bool) {
+    /// Notes that the service was requested: `directly`, or by a service that needs it. The
+    /// latter neither repeats a one-shot nor shortens the delay after a failure.
+    pub(crate) fn request_start(&mut self, now: Millis, directly: bool) {
         match &mut self.state {
-            State::Off => self.begin(now),
-            State::Done | State::Failed | State::Delayed { .. } if itself => self.begin(now),
+            State::Off => self.wait_for_dependencies(now),
+            State::Done | State::Failed | State::Delayed { .. } if directly => {
+                self.wait_for_dependencies(now);
+            }
             State::Stopping { again, .. } => *again = true,
-            _ => self.leaving = false,
+            _ => self.stop_requested = false,
         }
     }
 
-    fn begin(&mut self, now: Millis) {
+    fn wait_for_dependencies(&mut self, now: Millis) {
         if self.invalid.is_some() {
             return;
         }
         self.enter(now, State::Waiting);
         self.backoff.reset();
         self.late = false;
-        self.held = !self.def.after.is_empty();
-        self.late_at = (!self.held).then(|| now.saturating_add(self.def.late_ms));
-        self.first.asked.get_or_insert(now);
+        self.blocked_by_after = !self.def.after.is_empty();
+        self.late_at = (!self.blocked_by_after).then(|| self.late_deadline(now));
+        self.timestamps.asked.get_or_insert(now);
     }
 
-    /// Those that go first are ready, or will not be soon.
-    pub(crate) fn let_go(&mut self, now: Millis) {
-        if std::mem::take(&mut self.held) {
-            self.late_at = Some(now.saturating_add(self.def.late_ms));
+    fn late_deadline(&self, now: Millis) -> Millis {
+        now.saturating_add(self.def.late_ms)
+    }
+
+    /// Starts the time to become ready: the services that this one is ordered after are ready,
+    /// or will not be soon.
+    pub(crate) fn after_satisfied(&mut self, now: Millis) {
+        if std::mem::take(&mut self.blocked_by_after) {
+            self.late_at = Some(self.late_deadline(now));
         }
     }
 
-    /// Nobody wants it any more: itself, or because of one that it needs.
-    pub(crate) fn unwant(&mut self, now: Millis, itself: bool) {
+    /// Notes that a stop was requested: `directly`, or of a service that this one needs.
+    pub(crate) fn request_stop(&mut self, now: Millis, directly: bool) {
         self.late_at = None;
         match &mut self.state {
             State::Waiting | State::Delayed { .. } => self.enter(now, State::Off),
-            State::Done | State::Failed if itself && self.invalid.is_none() => {
+            State::Done | State::Failed if directly && self.invalid.is_none() => {
                 self.enter(now, State::Off);
             }
             State::Stopping { again, .. } => *again = false,
-            state => self.leaving = state.active(),
+            state => self.stop_requested = state.active(),
         }
     }
 
-    /// Whatever it is: ended, then started.
-    pub(crate) fn anew(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
-        self.want(now, true);
+    /// Notes that a restart was requested: a service without a process is started.
+    pub(crate) fn request_restart(&mut self, now: Millis, out: &mut Effects) {
+        self.request_start(now, true);
         match self.state {
-            State::Starting { .. } | State::Up { .. } => self.ask_to_end(now, id, true, todo),
+            State::Starting { .. } | State::Up { .. } => self.terminate(now, true, out),
             State::Armed => self.backoff.reset(),
             _ => {}
         }
     }
 
-    /// Nothing that needs it is left.
-    pub(crate) fn leave(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
+    /// Stops the service; no active service needs it.
+    pub(crate) fn stop(&mut self, now: Millis, out: &mut Effects) {
         if self.state == State::Armed {
-            todo.push(Action::Unwatch(id));
+            out.actions.push(Action::Unwatch(self.id));
             self.enter(now, State::Off);
         } else {
-            self.ask_to_end(now, id, false, todo);
+            self.terminate(now, false, out);
         }
     }
 
-    fn ask_to_end(&mut self, now: Millis, id: ServiceId, again: bool, todo: &mut Vec<Action>) {
+    fn terminate(&mut self, now: Millis, again: bool, out: &mut Effects) {
         if let State::Starting { pid, .. } | State::Up { pid, .. } = self.state {
-            todo.push(Action::Terminate(id, pid));
-            let kill_at = now.saturating_add(self.def.grace_ms);
+            out.actions.push(Action::Terminate(self.id, pid));
             self.late_at = None;
+            let kill_at = now.saturating_add(self.def.grace_ms);
             self.enter(
                 now,
                 State::Stopping {
@@ -157,54 +182,61 @@ impl ServiceRecord {
         }
     }
 
-    /// Nothing that it needs is missing.
-    pub(crate) fn start(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
-        if self.def.on_demand() {
-            self.enter(now, State::Armed);
-            todo.push(Action::Watch(id));
-            self.be_ready(now, id, todo);
+    /// Starts the service: every service that it needs is ready.
+    pub(crate) fn start(&mut self, now: Millis, out: &mut Effects) {
+        self.enter(now, State::Spawning);
+        out.actions.push(if self.def.on_demand() {
+            Action::Watch(self.id)
         } else {
-            self.enter(now, State::Spawning);
-            todo.push(Action::Spawn(id));
+            Action::Spawn(self.id)
+        });
+    }
+
+    pub(crate) fn on_watching(&mut self, now: Millis, out: &mut Effects) {
+        if self.state == State::Spawning {
+            self.enter(now, State::Armed);
+            self.become_ready(now, out);
         }
     }
 
-    pub(crate) fn connection(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
+    pub(crate) fn on_watch_failed(&mut self, now: Millis, out: &mut Effects) {
+        if self.state == State::Spawning {
+            self.enter(now, State::Failed);
+            self.late_at = None;
+            out.changes.push(Change::Unbindable(self.id));
+        }
+    }
+
+    pub(crate) fn on_connection(&mut self, now: Millis, out: &mut Effects) {
         if self.state == State::Armed {
             self.enter(now, State::Spawning);
-            todo.extend([Action::Unwatch(id), Action::Spawn(id)]);
+            let actions = [Action::Unwatch(self.id), Action::Spawn(self.id)];
+            out.actions.extend(actions);
         }
     }
 
-    pub(crate) fn spawned(&mut self, now: Millis, pid: Pid) {
+    pub(crate) fn on_spawned(&mut self, now: Millis, pid: Pid) {
         if self.state == State::Spawning {
             self.enter(now, State::Starting { pid, since: now });
-            self.first.spawned.get_or_insert(now);
+            self.timestamps.spawned.get_or_insert(now);
         }
     }
 
-    pub(crate) fn spawn_failed(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
+    pub(crate) fn on_spawn_failed(&mut self, now: Millis, out: &mut Effects) {
         if self.state != State::Spawning {
             return;
         }
-        // Without a process nothing has ended, and no policy on ends holds: what was
-        // short may be there in a moment.
-        if !self.leaving && self.backoff.failures() < MOST_TRIES {
-            self.last = Some(NOT_RUN);
-            self.delay(now, now, NOT_RUN, id, todo);
+        // Without a process nothing has ended, so the restart policy does not apply.
+        if !self.stop_requested && self.backoff.failures() < MAX_SPAWN_RETRIES {
+            self.last_exit = Some(NOT_RUN);
+            self.delay_restart(now, now, NOT_RUN, out);
         } else {
-            self.ended(now, now, NOT_RUN, id, todo);
+            self.ended_by_itself(now, now, NOT_RUN, out);
         }
     }
 
-    /// `execed`: its program runs; else it said that it is ready.
-    pub(crate) fn word(
-        &mut self,
-        now: Millis,
-        execed: bool,
-        id: ServiceId,
-        todo: &mut Vec<Action>,
-    ) {
+    /// Notes that the program runs (`execed`), or that it reported to be ready.
+    pub(crate) fn on_exec_or_ready(&mut self, now: Millis, execed: bool, out: &mut Effects) {
         let counts = match self.def.ready {
             ReadyWhen::Exec => execed,
             ReadyWhen::Notify | ReadyWhen::Fd(_) => !execed,
@@ -212,111 +244,112 @@ impl ServiceRecord {
         };
         if let (State::Starting { pid, since }, true) = (self.state, counts) {
             self.enter(now, State::Up { pid, since });
-            self.be_ready(now, id, todo);
+            self.become_ready(now, out);
         }
     }
 
-    fn be_ready(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
+    fn become_ready(&mut self, now: Millis, out: &mut Effects) {
         self.late_at = None;
         self.late = false;
-        self.first.ready.get_or_insert(now);
-        todo.push(Action::SayReady(id));
+        self.timestamps.ready.get_or_insert(now);
+        out.changes.push(Change::Ready(self.id));
     }
 
-    pub(crate) fn exited(
-        &mut self,
-        now: Millis,
-        status: ExitStatus,
-        id: ServiceId,
-        todo: &mut Vec<Action>,
-    ) {
-        if self.state.pid().is_some() && self.def.kill == KillMode::Cgroup {
-            todo.push(Action::Clean(id));
+    pub(crate) fn on_exit(&mut self, now: Millis, status: ExitStatus, out: &mut Effects) {
+        let Some(pid) = self.state.pid() else { return };
+        out.actions.retain(|action| action.pid() != Some(pid));
+        if self.def.kill == KillMode::Cgroup {
+            out.actions.push(Action::Clean(self.id));
         }
         match self.state {
             State::Starting { since, .. } | State::Up { since, .. } => {
-                self.ended(now, since, status, id, todo);
+                self.ended_by_itself(now, since, status, out);
             }
-            State::Stopping { again, .. } => {
-                self.last = Some(status);
-                todo.push(Action::SayEnded(id, status, again.then_some(0)));
-                self.enter(now, State::Off);
-                if again {
-                    self.begin(now);
-                }
-            }
+            State::Stopping { again, .. } => self.ended_by_request(now, status, again, out),
             _ => {}
         }
     }
 
-    /// It ended by itself, having started at `since`: what now?
-    fn ended(
+    fn ended_by_request(
+        &mut self,
+        now: Millis,
+        status: ExitStatus,
+        again: bool,
+        out: &mut Effects,
+    ) {
+        self.last_exit = Some(status);
+        self.enter(now, State::Off);
+        if again {
+            out.changes.push(Change::Restarting(self.id, status, 0));
+            self.wait_for_dependencies(now);
+        } else {
+            out.changes.push(Change::Ended(self.id, status));
+        }
+    }
+
+    /// Applies the restart policy to a service that ended by itself after its start at `since`.
+    fn ended_by_itself(
         &mut self,
         now: Millis,
         since: Millis,
         status: ExitStatus,
-        id: ServiceId,
-        todo: &mut Vec<Action>,
+        out: &mut Effects,
     ) {
-        self.last = Some(status);
-        let again = match self.def.restart {
-            _ if status == NO_MORE => false,
+        self.last_exit = Some(status);
+        let restart = match self.def.restart {
+            _ if status == NO_RESTART => false,
             Restart::Always => true,
             Restart::OnFailure => !status.success(),
             Restart::Never => false,
         };
-        if self.leaving {
+        if self.stop_requested {
             self.enter(now, State::Off);
-            todo.push(Action::SayEnded(id, status, None));
-        } else if again {
-            self.delay(now, since, status, id, todo);
+            out.changes.push(Change::Ended(self.id, status));
+        } else if restart {
+            self.delay_restart(now, since, status, out);
         } else {
-            self.left(now, status, id, todo);
+            self.finish(now, status, out);
         }
     }
 
-    fn left(&mut self, now: Millis, status: ExitStatus, id: ServiceId, todo: &mut Vec<Action>) {
+    fn finish(&mut self, now: Millis, status: ExitStatus, out: &mut Effects) {
         self.late_at = None;
-        let well = status.success();
-        self.enter(now, if well { State::Done } else { State::Failed });
-        if well && self.def.ready == ReadyWhen::Exit {
-            self.be_ready(now, id, todo);
-        } else {
-            todo.push(Action::SayEnded(id, status, None));
+        let state = match status.success() {
+            true => State::Done,
+            false => State::Failed,
+        };
+        self.enter(now, state);
+        out.changes.push(Change::Ended(self.id, status));
+        if status.success() && self.def.ready == ReadyWhen::Exit {
+            self.become_ready(now, out);
         }
     }
 
-    fn delay(
-        &mut self,
-        now: Millis,
-        since: Millis,
-        status: ExitStatus,
-        id: ServiceId,
-        todo: &mut Vec<Action>,
-    ) {
+    fn delay_restart(&mut self, now: Millis, since: Millis, status: ExitStatus, out: &mut Effects) {
         let ran = now.saturating_sub(since);
-        // Leaving after idle time is what an on-demand service does when all is
-        // well: its socket is watched again at once. Leaving at once is not.
-        if self.def.on_demand() && status.success() && ran >= TOO_SOON_MS {
+        // An on-demand service that was idle leaves with success: its socket is watched again
+        // at once. A service that leaves at once was not idle.
+        if self.def.on_demand() && status.success() && ran >= MIN_IDLE_RUN_MS {
             self.backoff.reset();
             self.enter(now, State::Waiting);
-            todo.push(Action::SayEnded(id, status, Some(0)));
+            out.changes.push(Change::Restarting(self.id, status, 0));
             return;
         }
         let delay = self.backoff.next(ran);
         let until = now.saturating_add(delay);
         self.enter(now, State::Delayed { until });
-        todo.push(Action::SayEnded(id, status, Some(delay)));
+        out.changes.push(Change::Restarting(self.id, status, delay));
         if self.backoff.looping() {
-            todo.push(Action::SayLooping(id, self.backoff.failures(), delay));
+            let looping = Change::Looping(self.id, self.backoff.failures(), delay);
+            out.changes.push(looping);
         }
     }
 
-    pub(crate) fn tick(&mut self, now: Millis, id: ServiceId, todo: &mut Vec<Action>) {
+    pub(crate) fn on_tick(&mut self, now: Millis, out: &mut Effects) {
         match &mut self.state {
             State::Stopping { pid, kill_at, .. } if *kill_at <= now => {
-                todo.push(Action::Kill(id, *pid));
-                // Asked again, should it not be gone by then.
+                out.actions.push(Action::Kill(self.id, *pid));
+                // SIGKILL is sent again if the process still exists by then.
                 *kill_at = now.saturating_add(self.def.grace_ms.max(1_000));
             }
             State::Delayed { until } if *until <= now => {
@@ -328,17 +361,17 @@ impl ServiceRecord {
         if self.late_at.is_some_and(|at| at <= now) {
             self.late_at = None;
             self.late = true;
-            todo.push(Action::SayLate(id));
+            out.changes.push(Change::Late(self.id));
         }
     }
 
-    /// The next moment at which [`ServiceRecord::tick`] changes something.
+    /// Next moment at which [`ServiceRecord::on_tick`] changes something.
     pub(crate) fn deadline(&self) -> Option<Millis> {
-        let own = match self.state {
+        let of_state = match self.state {
             State::Stopping { kill_at, .. } => Some(kill_at),
             State::Delayed { until } => Some(until),
             _ => None,
         };
-        sooner(own, self.late_at)
+        sooner(of_state, self.late_at)
     }
 }

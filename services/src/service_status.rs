@@ -1,6 +1,7 @@
 //! What a person asks about a service, as plain data.
 
 use crate::state::{ServiceId, State};
+use crate::supervisor::DefinitionError;
 use crate::{ExitStatus, Millis, Pid, Supervisor};
 
 /// One service as it is now. All times are moments of [`Millis`].
@@ -27,7 +28,7 @@ pub struct ServiceStatus {
     /// When it is started again.
     pub next: Option<Millis>,
     /// Why it can never be started.
-    pub invalid: Option<&'static str>,
+    pub invalid: Option<DefinitionError>,
 }
 
 impl ServiceStatus {

@@ -1,4 +1,5 @@
-//! The supervisor's words: states, events, actions.
+// SPDX-License-Identifier: Apache-2.0
+//! Vocabulary of the supervisor: states, events, changes and actions.
 
 use crate::{ExitStatus, Millis, Pid};
 
@@ -20,94 +21,43 @@ impl ServiceId {
     }
 }
 
-/// Where a service is in its life. `pid` is its process; `since` (when that was
-/// started), `kill_at` and `until` are moments of [`Millis`].
+/// State of a service.
+///
+/// `pid` is the service's process; `since` (the start of that process), `kill_at` and `until`
+/// are moments of [`Millis`].
 #[expect(missing_docs, reason = "the fields are named above")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not asked for.
+    /// Not started.
     Off,
-    /// Asked for; something it needs is not ready.
+    /// Start requested; a service that it needs or is ordered after is not ready.
     Waiting,
-    /// Its socket is watched; nothing runs.
+    /// No process runs; PID 1 watches the service's socket.
     Armed,
-    /// The edge has been told to start it.
+    /// The manager has been told to start the process or to watch the socket, and has not
+    /// answered yet.
     Spawning,
-    /// It runs and is not ready yet.
+    /// The process runs and is not ready yet.
     Starting { pid: Pid, since: Millis },
-    /// It runs and is ready.
+    /// The process runs and is ready.
     Up { pid: Pid, since: Millis },
-    /// It has been asked to end, and is killed at the deadline; `again`: to be
-    /// started when it has ended.
+    /// The process has been asked to end, and is killed at `kill_at`. With `again` the service
+    /// is started once more after that.
     Stopping {
         pid: Pid,
         kill_at: Millis,
         again: bool,
     },
-    /// It ended and is started again then.
+    /// The process ended; the service is started again at `until`.
     Delayed { until: Millis },
-    /// A one-shot that has done its work.
+    /// The process ended with success and is not started again: a one-shot has done its work.
     Done,
-    /// It ended and is left so, or it cannot be.
+    /// The process ended with a failure and is not started again, or the service can never run.
     Failed,
 }
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Someone wants it, and with it what it needs.
-    Start(ServiceId),
-    /// Someone wants it no more, nor what needs it.
-    Stop(ServiceId),
-    /// The end: all are to stop, each when nothing that needs it is left.
-    StopAll,
-    /// Someone wants it anew. Those that need it are left alone, as they are
-    /// when it ends by itself.
-    Restart(ServiceId),
-    /// The edge started it.
-    Spawned(ServiceId, Pid),
-    /// The edge could not start it.
-    SpawnFailed(ServiceId),
-    /// Its program runs: execve(2) succeeded.
-    Execed(Pid),
-    /// It said that it is ready.
-    Ready(Pid),
-    /// Its socket has a connection waiting.
-    Connection(ServiceId),
-    /// A process ended.
-    Exited(Pid, ExitStatus),
-    /// Time has passed.
-    Tick,
-}
-
-/// What the edge is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start its process and answer `Spawned` or `SpawnFailed`.
-    Spawn(ServiceId),
-    /// Watch its socket for a connection.
-    Watch(ServiceId),
-    /// Watch it no more.
-    Unwatch(ServiceId),
-    /// Ask it to end, and send SIGCONT, so that a stopped one sees it.
-    Terminate(ServiceId, Pid),
-    /// Send SIGKILL.
-    Kill(ServiceId, Pid),
-    /// Kill what its first process left behind in its cgroup.
-    Clean(ServiceId),
-    /// Say that it is ready.
-    SayReady(ServiceId),
-    /// Say that it is not ready though it should be.
-    SayLate(ServiceId),
-    /// Say how it ended and, if so, after how many milliseconds it starts again.
-    SayEnded(ServiceId, ExitStatus, Option<Millis>),
-    /// Say that it has ended so many times in a row without a healthy run, and
-    /// is from now on started every so many milliseconds.
-    SayLooping(ServiceId, u32, Millis),
-}
-
 impl State {
-    /// Its process, while it has one.
+    /// Process of the service, if there is one.
     #[must_use]
     pub fn pid(self) -> Option<Pid> {
         match self {
@@ -118,20 +68,26 @@ impl State {
         }
     }
 
-    /// Whether something is there that could need others: a process, one about
-    /// to be, or a watched socket.
+    /// Returns true if the service has a process, is about to have one, or has a watched
+    /// socket: it may use the services that it needs.
     #[must_use]
     pub fn active(self) -> bool {
         self.pid().is_some() || matches!(self, State::Armed | State::Spawning)
     }
 
-    /// Whether nothing is there and nothing will come by itself.
+    /// Returns true if the service has no process and will not get one without a request.
     #[must_use]
     pub fn at_rest(self) -> bool {
         matches!(self, State::Off | State::Done | State::Failed)
     }
 
-    /// One word for it.
+    /// Returns true if services that need this one may start.
+    #[must_use]
+    pub fn satisfies_dependents(self) -> bool {
+        matches!(self, State::Up { .. } | State::Armed | State::Done)
+    }
+
+    /// Name of the state in reports.
     #[must_use]
     pub fn word(self) -> &'static str {
         control::State::from(self).word()
@@ -151,6 +107,87 @@ impl From<State> for control::State {
             State::Delayed { .. } => control::State::Delayed,
             State::Done => control::State::Done,
             State::Failed => control::State::Failed,
+        }
+    }
+}
+
+/// Input of the supervisor: a request, an answer to an [`Action`], or an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Request: start the service and the services that it needs.
+    Start(ServiceId),
+    /// Request: stop the service and the services that need it.
+    Stop(ServiceId),
+    /// Request: stop every service, each after the services that need it.
+    StopAll,
+    /// Request: stop the service and start it again. Services that need it keep running, as
+    /// they do when it ends by itself.
+    Restart(ServiceId),
+    /// Answer to [`Action::Spawn`]: the process exists.
+    Spawned(ServiceId, Pid),
+    /// Answer to [`Action::Spawn`]: no process could be created.
+    SpawnFailed(ServiceId),
+    /// Answer to [`Action::Watch`]: the socket is bound and watched.
+    Watching(ServiceId),
+    /// Answer to [`Action::Watch`]: the socket could not be bound.
+    WatchFailed(ServiceId),
+    /// The process executes the service's program: execve(2) succeeded.
+    Execed(Pid),
+    /// The process reported that it is ready.
+    Ready(Pid),
+    /// A client waits at the service's socket.
+    Connection(ServiceId),
+    /// The process ended.
+    Exited(Pid, ExitStatus),
+    /// Time has passed.
+    Tick,
+}
+
+/// Output of [`Supervisor::note`](crate::Supervisor::note): an edge that an event caused, on
+/// which a caller may react before any waiting service starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The service became ready: up, armed, or done in the case of a one-shot.
+    Ready(ServiceId),
+    /// The service is not ready within its `late_ms`; nobody waits for it any more.
+    Late(ServiceId),
+    /// The process ended, or could not be created, and the service stays down. A one-shot
+    /// that succeeds is also `Ready`, after this.
+    Ended(ServiceId, ExitStatus),
+    /// The process ended, or could not be created, and the service starts again after so many
+    /// milliseconds; 0 where that was requested or is the service's way of being idle.
+    Restarting(ServiceId, ExitStatus, Millis),
+    /// The service has ended so many times in a row without a healthy run, and its restarts
+    /// are now delayed by so many milliseconds. Follows `Restarting`.
+    Looping(ServiceId, u32, Millis),
+    /// The socket of the service could not be bound; the service has failed.
+    Unbindable(ServiceId),
+}
+
+/// Output of [`Supervisor::settle`](crate::Supervisor::settle): what the manager is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start the process; the answer is `Spawned` or `SpawnFailed`.
+    Spawn(ServiceId),
+    /// Watch the socket for a connection; the answer is `Watching` or `WatchFailed`.
+    Watch(ServiceId),
+    /// Watch the socket no longer.
+    Unwatch(ServiceId),
+    /// Ask the process to end, with SIGCONT so that a stopped one notices.
+    Terminate(ServiceId, Pid),
+    /// Send SIGKILL to the process.
+    Kill(ServiceId, Pid),
+    /// Kill the processes that the ended process left in its cgroup.
+    Clean(ServiceId),
+}
+
+impl Action {
+    /// Process that the action signals.
+    #[must_use]
+    pub fn pid(self) -> Option<Pid> {
+        match self {
+            Action::Terminate(_, pid) | Action::Kill(_, pid) => Some(pid),
+            Action::Spawn(_) | Action::Watch(_) | Action::Unwatch(_) | Action::Clean(_) => None,
         }
     }
 }

@@ -1,391 +1,336 @@
-//! The supervisor: a pure state machine over events, time included.
+// SPDX-License-Identifier: Apache-2.0
+//! The supervisor: a pure state machine over the table of services. Time is an argument.
 //!
-//! Invariants, held by the tests below over every state and event, and over
-//! random histories:
-//! - no event in any state panics, and an event that does not fit changes nothing;
-//! - a service has at most one process, and its end is seen exactly once;
-//! - every `Spawn` waits for its answer before there is another;
-//! - a service that ends is never started again sooner than its delay says,
-//!   nor is its socket watched sooner; after a `Tick` no deadline is in the past:
-//!   nothing spins;
-//! - a stop wins over a delay or a start under way, and reaches a service only
-//!   when nothing that needs it is left;
-//! - a restart is neither lost nor done twice;
-//! - who lets others go first waits until they are ready, have failed, or are late.
+//! Events are handled in two phases, as in dinit ("two-phase transition", service.h):
+//!
+//! - [`Supervisor::note`] records what happened and returns the resulting [`Change`]s. A note
+//!   starts nothing that waits and stops nothing that is needed.
+//! - [`Supervisor::settle`] then moves every service that can move, and returns the
+//!   [`Action`]s for the manager. Their outcome is noted in turn.
+//!
+//! Between the two phases a caller may react to the changes: whatever it requests or revises
+//! then is known before any waiting service starts.
+//!
+//! Invariants, which the tests check for every state and event and over random histories:
+//!
+//! - No event in any state panics, and an event that does not fit the state changes nothing.
+//! - A note changes only the service that the event names, the services that it needs (start,
+//!   restart) and the services that need it (stop).
+//! - Settling twice without a note in between does nothing the second time, and settling makes
+//!   no service ready: readiness is always noted, hence always seen as a change first.
+//! - A service has at most one process, and the end of that process is one change.
+//! - Each `Spawn` and `Watch` is answered before the next one for the same service.
+//! - An action that names a process is never returned after the end of that process was noted.
+//! - A service that ended is neither started nor is its socket watched before its delay is
+//!   over, unless requested.
+//! - After a `Tick` no deadline is in the past, so the caller's loop does not spin.
+//! - A stop cancels a delay or a start, and reaches a process only when no active service needs
+//!   the service.
+//! - A restart is neither lost nor done twice.
+//! - A service that is ordered after others waits until each is ready, has failed or is late.
 
 use crate::graph::Set;
 use crate::service::ServiceDef;
-use crate::service_record::{ServiceRecord, Timestamps};
-use crate::state::{Action, Event, Readiness, ServiceId, State};
-use crate::{ExitStatus, Millis, Pid, file, graph, sooner};
+use crate::service_record::{Effects, ServiceRecord, Timestamps};
+use crate::state::{Action, Change, Event, Readiness, ServiceId, State};
+use crate::{ExitStatus, Millis, Pid, graph, sooner};
 
-/// So many times may a row be added while the machine runs: what it replaces is
-/// not given back.
-const MOST_ADDED: usize = 1_000;
+mod definitions;
 
-/// The table and the state of every row.
+pub use definitions::DefinitionError;
+
+/// The table of services with the state of each.
 #[derive(Debug)]
 pub struct Supervisor {
-    slots: Vec<ServiceRecord>,
-    /// What each needs, directly or not.
+    records: Vec<ServiceRecord>,
+    /// For each service, the services that it needs directly or indirectly.
     needs: Vec<Set>,
-    /// Rows up to here came with the machine.
+    /// Number of the machine's own services; user services follow them in the table.
     builtin: usize,
+    /// Number of definitions that were added at run time.
     added: usize,
+    /// Effects of noted events that were not returned yet.
+    effects: Effects,
 }
 
 impl Supervisor {
-    /// Takes the rows; all are off, but for those that can never be.
+    /// Creates the table; every service is off, or failed if it can never start.
     #[must_use]
-    pub fn new(rows: Vec<ServiceDef>) -> Supervisor {
-        let needs = graph::needs(&rows.iter().collect::<Vec<_>>());
-        let mut s = Supervisor {
-            builtin: rows.len(),
-            slots: rows.into_iter().map(ServiceRecord::new).collect(),
+    pub fn new(definitions: Vec<ServiceDef>) -> Supervisor {
+        let needs = graph::needs(&definitions.iter().collect::<Vec<_>>());
+        let records = definitions.into_iter().enumerate();
+        let records = records.map(|(index, def)| ServiceRecord::new(ServiceId::new(index), def));
+        let mut supervisor = Supervisor {
+            builtin: needs.len(),
+            records: records.collect(),
             needs,
             added: 0,
+            effects: Effects::default(),
         };
-        for id in s.ids() {
-            if let Some(why) = s.impossible(id) {
-                s.at(id, |slot| {
-                    slot.invalid = Some(why);
-                    slot.enter(0, State::Failed);
-                });
+        for id in supervisor.ids() {
+            if let Some(reason) = supervisor.reason_invalid(id) {
+                supervisor.with_id(id, |record, _| record.set_invalid(reason));
             }
         }
-        s
+        supervisor
     }
 
-    fn impossible(&self, id: ServiceId) -> Option<&'static str> {
-        if id.index() >= graph::MOST {
-            Some("there are too many services")
-        } else if self.needs_it(id, id) {
-            Some("it needs itself")
-        } else if self.definition(id).and_then(|r| self.find(r.name)) != Some(id) {
-            Some("there is another of its name")
-        } else {
-            None
-        }
+    fn record(&self, id: ServiceId) -> Option<&ServiceRecord> {
+        self.records.get(id.index())
     }
 
-    /// Whether `who` needs `what`, directly or not.
-    fn needs_it(&self, who: ServiceId, what: ServiceId) -> bool {
-        self.needs
-            .get(who.index())
-            .is_some_and(|s| s & graph::only(what.index()) != 0)
-    }
-
-    /// Whether [`Supervisor::add`] would take a row called `name` now; else why not.
-    ///
-    /// # Errors
-    /// In words for the one who wants to add it.
-    pub fn may_add(&self, name: &str) -> Result<(), &'static str> {
-        match self.find(name) {
-            Some(id) if id.index() < self.builtin => Err("a service of the machine has this name"),
-            Some(id) if !self.state(id).at_rest() => Err("it is in use: stop it first"),
-            None if self.slots.len() >= graph::MOST.min(self.builtin + file::MOST) => {
-                Err("there are too many services")
-            }
-            _ if self.added >= MOST_ADDED => Err("too many changes since the boot"),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the one at `id` was added while the machine ran.
-    #[must_use]
-    pub fn is_user_service(&self, id: ServiceId) -> bool {
-        (self.builtin..self.slots.len()).contains(&id.index())
-    }
-
-    /// Takes a row while the machine runs, in place of one of the same name that
-    /// was added before and is at rest. It is off.
-    ///
-    /// # Errors
-    /// What [`Supervisor::may_add`] says, and a row that would need itself.
-    pub fn add(&mut self, row: ServiceDef) -> Result<ServiceId, &'static str> {
-        self.may_add(row.name)?;
-        let id = self
-            .find(row.name)
-            .unwrap_or(ServiceId::new(self.slots.len()));
-        let mut rows: Vec<&ServiceDef> = self.slots.iter().map(|s| &s.def).collect();
-        match rows.get_mut(id.index()) {
-            Some(old) => *old = &row,
-            None => rows.push(&row),
-        }
-        let needs = graph::needs(&rows);
-        if needs
-            .get(id.index())
-            .is_none_or(|s| s & graph::only(id.index()) != 0)
-        {
-            return Err("it needs itself");
-        }
-        self.needs = needs;
-        self.added += 1;
-        match self.slots.get_mut(id.index()) {
-            Some(slot) => *slot = ServiceRecord::new(row),
-            None => self.slots.push(ServiceRecord::new(row)),
-        }
-        Ok(id)
-    }
-
-    /// The row at `id`.
+    /// Definition of a service.
     #[must_use]
     pub fn definition(&self, id: ServiceId) -> Option<&ServiceDef> {
-        self.slots.get(id.index()).map(|s| &s.def)
+        self.record(id).map(|r| &r.def)
     }
 
-    /// The state at `id`; `Off` for an id that is none.
+    /// State of a service; `Off` for an unknown id.
     #[must_use]
     pub fn state(&self, id: ServiceId) -> State {
-        self.slots.get(id.index()).map_or(State::Off, |s| s.state)
+        self.record(id).map_or(State::Off, |r| r.state)
     }
 
-    /// When it came to that state.
+    /// Time at which the service entered its state.
     #[must_use]
     pub fn since(&self, id: ServiceId) -> Millis {
-        self.slots.get(id.index()).map_or(0, |s| s.since)
+        self.record(id).map_or(0, |r| r.since)
     }
 
-    /// The id of the service called `name`.
+    /// Id of the service called `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<ServiceId> {
-        self.ids()
-            .find(|id| self.definition(*id).is_some_and(|r| r.name == name))
+        let named = |r: &ServiceRecord| r.def.name == name;
+        self.records.iter().position(named).map(ServiceId::new)
     }
 
-    /// How the service at `id` ended the last time.
+    /// Exit status of the service's last process.
     #[must_use]
     pub fn last_exit(&self, id: ServiceId) -> Option<ExitStatus> {
-        self.slots.get(id.index()).and_then(|s| s.last)
+        self.record(id).and_then(|r| r.last_exit)
     }
 
-    /// How often it was started again after it had ended by itself.
+    /// Number of starts after the service had ended by itself.
     #[must_use]
     pub fn restarts(&self, id: ServiceId) -> u32 {
-        self.slots.get(id.index()).map_or(0, |s| s.restarts)
+        self.record(id).map_or(0, |r| r.restarts)
     }
 
-    /// When it came to each point for the first time.
+    /// First time at which the service reached each point.
     #[must_use]
     pub fn timestamps(&self, id: ServiceId) -> Timestamps {
-        self.slots
-            .get(id.index())
-            .map_or(Timestamps::default(), |s| s.first)
+        self.record(id)
+            .map_or(Timestamps::default(), |r| r.timestamps)
     }
 
-    /// Why it can never be started, where that is so.
+    /// Reason why the service can never start.
     #[must_use]
-    pub fn invalid(&self, id: ServiceId) -> Option<&'static str> {
-        self.slots.get(id.index()).and_then(|s| s.invalid)
+    pub fn invalid(&self, id: ServiceId) -> Option<DefinitionError> {
+        self.record(id).and_then(|r| r.invalid)
     }
 
-    /// Leaves a service that cannot be: its socket could not be bound.
-    pub fn give_up(&mut self, now: Millis, id: ServiceId) {
-        if let Some(slot) = self
-            .slots
-            .get_mut(id.index())
-            .filter(|s| s.state.pid().is_none())
-        {
-            slot.enter(now, State::Failed);
-            slot.late_at = None;
-        }
-    }
-
-    /// All ids.
+    /// All ids, in the order of the table.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = ServiceId> + use<> {
-        (0..self.slots.len()).map(ServiceId::new)
+        (0..self.records.len()).map(ServiceId::new)
     }
 
-    /// All ids, each after what it needs.
+    /// All ids, each after the services that it needs.
     #[must_use]
     pub fn order(&self) -> Vec<ServiceId> {
         let order = graph::order(&self.needs);
         order.into_iter().map(ServiceId::new).collect()
     }
 
-    /// Whether nothing runs and nothing will by itself: after `StopAll`, the end.
+    /// Returns true if no service runs or will start by itself: after `StopAll`, the end.
     #[must_use]
     pub fn at_rest(&self) -> bool {
-        self.slots.iter().all(|s| s.state.at_rest())
+        self.records.iter().all(|r| r.state.at_rest())
     }
 
     /// The service whose process is `pid`.
     #[must_use]
     pub fn owner(&self, pid: Pid) -> Option<ServiceId> {
-        self.ids().find(|id| self.state(*id).pid() == Some(pid))
+        let owns = |r: &ServiceRecord| r.state.pid() == Some(pid);
+        self.records.iter().position(owns).map(ServiceId::new)
     }
 
-    /// What the ready line needs to know.
+    /// Contribution of a service to the machine's readiness.
     #[must_use]
     pub fn readiness(&self, id: ServiceId) -> Readiness {
-        let Some(slot) = self.slots.get(id.index()) else {
+        let Some(record) = self.record(id).filter(|r| r.def.gates_ready) else {
             return Readiness::NotRequired;
         };
-        match slot.state {
-            _ if !slot.def.gates_ready => Readiness::NotRequired,
+        match record.state {
             State::Off => Readiness::NotRequired,
             State::Armed | State::Up { .. } | State::Done => Readiness::Ready,
             State::Failed | State::Delayed { .. } | State::Stopping { .. } => Readiness::Failed,
-            _ if slot.late || slot.backoff.failures() > 0 => Readiness::Failed,
-            State::Waiting if slot.def.needs.iter().any(|n| self.hopeless(n)) => Readiness::Failed,
+            _ if record.late || record.backoff.failures() > 0 => Readiness::Failed,
+            State::Waiting if record.def.needs.iter().any(|n| self.dep_failed(n)) => {
+                Readiness::Failed
+            }
             State::Waiting | State::Spawning | State::Starting { .. } => Readiness::Pending,
         }
     }
 
-    /// The next moment at which `Event::Tick` changes something.
+    /// Next moment at which [`Event::Tick`] changes something.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.slots
-            .iter()
-            .map(ServiceRecord::deadline)
-            .fold(None, sooner)
+        let deadlines = self.records.iter().map(ServiceRecord::deadline);
+        deadlines.fold(None, sooner)
     }
 
-    /// Takes one event and says what is to be done about it.
-    pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Action> {
-        let mut todo = Vec::new();
-        let out = &mut todo;
+    /// Records an event and returns the changes that it caused: the first phase.
+    pub fn note(&mut self, now: Millis, event: Event) -> Vec<Change> {
         match event {
-            Event::Start(id) => self.want(now, id),
+            Event::Start(id) => self.request_start(now, id),
             Event::Restart(id) => {
-                self.want_needs(now, id);
-                self.at(id, |s| s.anew(now, id, out));
+                self.request_needs(now, id);
+                self.with_id(id, |r, out| r.request_restart(now, out));
             }
-            Event::Stop(id) => self.unwant(now, id),
-            Event::StopAll => self.slots.iter_mut().for_each(|s| s.unwant(now, false)),
-            Event::Spawned(id, pid) => self.at(id, |s| s.spawned(now, pid)),
-            Event::SpawnFailed(id) => self.at(id, |s| s.spawn_failed(now, id, out)),
-            Event::Connection(id) => self.at(id, |s| s.connection(now, id, out)),
-            Event::Execed(pid) => self.of(pid, |s, id| s.word(now, true, id, out)),
-            Event::Ready(pid) => self.of(pid, |s, id| s.word(now, false, id, out)),
-            Event::Exited(pid, status) => self.of(pid, |s, id| s.exited(now, status, id, out)),
-            Event::Tick => {
-                let ids = self.ids();
-                let slots = ids.zip(&mut self.slots);
-                slots.for_each(|(id, s)| s.tick(now, id, out));
-            }
+            Event::Stop(id) => self.request_stop(now, id),
+            Event::StopAll => self.with_all(|r, _| r.request_stop(now, false)),
+            Event::Spawned(id, pid) => self.with_id(id, |r, _| r.on_spawned(now, pid)),
+            Event::SpawnFailed(id) => self.with_id(id, |r, out| r.on_spawn_failed(now, out)),
+            Event::Watching(id) => self.with_id(id, |r, out| r.on_watching(now, out)),
+            Event::WatchFailed(id) => self.with_id(id, |r, out| r.on_watch_failed(now, out)),
+            Event::Connection(id) => self.with_id(id, |r, out| r.on_connection(now, out)),
+            Event::Execed(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, true, out)),
+            Event::Ready(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, false, out)),
+            Event::Exited(pid, status) => self.with_pid(pid, |r, out| r.on_exit(now, status, out)),
+            Event::Tick => self.with_all(|r, out| r.on_tick(now, out)),
         }
-        self.settle(now, &mut todo);
-        todo
+        std::mem::take(&mut self.effects.changes)
     }
 
-    fn at(&mut self, id: ServiceId, act: impl FnOnce(&mut ServiceRecord)) {
-        if let Some(slot) = self.slots.get_mut(id.index()) {
-            act(slot);
+    /// Moves every service that can move and returns what is to be done: the second phase.
+    pub fn settle(&mut self, now: Millis) -> Vec<Action> {
+        // A service that stops may allow those that it needs to stop; each stops at most once.
+        while self.stop_unneeded(now) {}
+        self.start_unblocked(now);
+        std::mem::take(&mut self.effects.actions)
+    }
+
+    /// Runs both phases for callers that do not react to changes.
+    pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Action> {
+        let _ = self.note(now, event);
+        self.settle(now)
+    }
+
+    fn with_id(&mut self, id: ServiceId, act: impl FnOnce(&mut ServiceRecord, &mut Effects)) {
+        if let Some(record) = self.records.get_mut(id.index()) {
+            act(record, &mut self.effects);
         }
     }
 
-    fn of(&mut self, pid: Pid, act: impl FnOnce(&mut ServiceRecord, ServiceId)) {
+    fn with_pid(&mut self, pid: Pid, act: impl FnOnce(&mut ServiceRecord, &mut Effects)) {
         if let Some(id) = self.owner(pid) {
-            self.at(id, |s| act(s, id));
+            self.with_id(id, act);
         }
     }
 
-    fn want(&mut self, now: Millis, id: ServiceId) {
-        self.want_needs(now, id);
-        self.at(id, |s| s.want(now, true));
+    fn with_all(&mut self, act: impl Fn(&mut ServiceRecord, &mut Effects)) {
+        for record in &mut self.records {
+            act(record, &mut self.effects);
+        }
     }
 
-    /// What it needs comes with it, and does not leave under it.
-    fn want_needs(&mut self, now: Millis, id: ServiceId) {
+    /// Returns true if `dependent` needs `service`, directly or indirectly.
+    fn depends_on(&self, dependent: ServiceId, service: ServiceId) -> bool {
+        let needs = self.needs.get(dependent.index());
+        needs.is_some_and(|set| set & graph::only(service.index()) != 0)
+    }
+
+    fn request_start(&mut self, now: Millis, id: ServiceId) {
+        self.request_needs(now, id);
+        self.with_id(id, |r, _| r.request_start(now, true));
+    }
+
+    /// Requests the services that `id` needs, and cancels their stop.
+    fn request_needs(&mut self, now: Millis, id: ServiceId) {
         for need in self.ids() {
-            if need != id && self.needs_it(id, need) {
-                self.at(need, |s| s.want(now, false));
+            if need != id && self.depends_on(id, need) {
+                self.with_id(need, |r, _| r.request_start(now, false));
             }
         }
     }
 
-    fn unwant(&mut self, now: Millis, id: ServiceId) {
-        for other in self.ids() {
-            if other != id && self.needs_it(other, id) {
-                self.at(other, |s| s.unwant(now, false));
+    fn request_stop(&mut self, now: Millis, id: ServiceId) {
+        for dependent in self.ids() {
+            if dependent != id && self.depends_on(dependent, id) {
+                self.with_id(dependent, |r, _| r.request_stop(now, false));
             }
         }
-        self.at(id, |s| s.unwant(now, true));
+        self.with_id(id, |r, _| r.request_stop(now, true));
     }
 
-    /// Moves what can move by itself now. Each pass moves a service, and each
-    /// service moves at most twice (it leaves, or it starts), so it ends.
-    fn settle(&mut self, now: Millis, todo: &mut Vec<Action>) {
-        for _ in 0..2 * self.slots.len() {
-            let before = todo.len();
-            self.let_leave(now, todo);
-            self.let_start(now, todo);
-            if todo.len() == before {
-                return;
-            }
-        }
-    }
-
-    /// Those that are to stop, when nothing that needs them is left.
-    fn let_leave(&mut self, now: Millis, todo: &mut Vec<Action>) {
+    /// Stops the services whose stop was requested and that no active service needs. Returns
+    /// true if there was one.
+    fn stop_unneeded(&mut self, now: Millis) -> bool {
+        let mut stopped = false;
         for id in self.ids().rev() {
-            let leaving = |s: &&ServiceRecord| s.leaving && s.state != State::Spawning;
-            if self.slots.get(id.index()).filter(leaving).is_some() && !self.in_use(id) {
-                self.at(id, |s| s.leave(now, id, todo));
+            let to_stop = |r: &ServiceRecord| r.stop_requested && r.state != State::Spawning;
+            if self.record(id).is_some_and(to_stop) && !self.in_use(id) {
+                self.with_id(id, |r, out| r.stop(now, out));
+                stopped = true;
             }
         }
+        stopped
     }
 
+    /// Returns true if an active service needs this one.
     fn in_use(&self, id: ServiceId) -> bool {
-        let uses = |o| o != id && self.state(o).active() && self.needs_it(o, id);
+        let uses = |other| other != id && self.state(other).active() && self.depends_on(other, id);
         self.ids().any(uses)
     }
 
-    /// Those that wait for nothing any more.
-    fn let_start(&mut self, now: Millis, todo: &mut Vec<Action>) {
+    /// Starts the services that wait for no other service any more.
+    fn start_unblocked(&mut self, now: Millis) {
         for id in self.ids() {
-            let waits = |s: &&ServiceRecord| s.state == State::Waiting;
-            let Some(slot) = self.slots.get(id.index()).filter(waits) else {
+            let waiting = self.record(id).filter(|r| r.state == State::Waiting);
+            let Some((needs, after)) = waiting.map(|r| (r.def.needs, r.def.after)) else {
                 continue;
             };
-            let (needs, after) = (slot.def.needs, slot.def.after);
-            if !after.iter().all(|n| self.past(n)) {
+            if !after.iter().all(|name| self.ordering_ok(name)) {
                 continue;
             }
-            self.at(id, |s| s.let_go(now));
-            if needs.iter().all(|n| self.satisfied(n)) {
-                self.at(id, |s| s.start(now, id, todo));
+            self.with_id(id, |r, _| r.after_satisfied(now));
+            if needs.iter().all(|name| self.dep_ready(name)) {
+                self.with_id(id, |r, out| r.start(now, out));
             }
         }
     }
 
-    /// Whoever goes first has gone, or keeps nobody waiting any more.
-    fn past(&self, name: &str) -> bool {
-        let pending = |s: &ServiceRecord| {
-            let coming = matches!(
-                s.state,
+    /// Returns true if services ordered after `name` need not wait for it: it is ready, has
+    /// failed, is late, was not started, or is unknown.
+    fn ordering_ok(&self, name: &str) -> bool {
+        let pending = |r: &ServiceRecord| {
+            let starting = matches!(
+                r.state,
                 State::Waiting | State::Spawning | State::Starting { .. }
             );
-            coming && !s.late
+            starting && !r.late
         };
-        let slot = self.find(name).and_then(|id| self.slots.get(id.index()));
-        !slot.is_some_and(pending)
+        let record = self.find(name).and_then(|id| self.record(id));
+        !record.is_some_and(pending)
     }
 
-    fn satisfied(&self, name: &str) -> bool {
-        let ready = |id| {
-            matches!(
-                self.state(id),
-                State::Up { .. } | State::Armed | State::Done
-            )
-        };
-        self.find(name).is_some_and(ready)
+    /// Returns true if services that need `name` may start.
+    fn dep_ready(&self, name: &str) -> bool {
+        let id = self.find(name);
+        id.is_some_and(|id| self.state(id).satisfies_dependents())
     }
 
-    /// What is needed will not come, or not soon.
-    fn hopeless(&self, name: &str) -> bool {
-        let gone = |id| {
+    /// Returns true if `name` will not be ready, or not soon.
+    fn dep_failed(&self, name: &str) -> bool {
+        let failed = |id| {
             matches!(
                 self.state(id),
                 State::Off | State::Failed | State::Delayed { .. }
             )
         };
-        self.find(name).is_none_or(gone)
+        self.find(name).is_none_or(failed)
     }
 }
-
-mod revise;
 
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,8 @@ impl World {
     }
 
     fn event(&mut self, event: Event) {
-        self.m.event(now(), event);
+        self.m.note(now(), event);
+        self.m.settle_all(now());
     }
 
     fn state(&self, id: ServiceId) -> State {
@@ -126,7 +127,8 @@ impl World {
         while reap::drain(|pid, status| {
             self.m.exited(now(), pid, status);
         }) {}
-        self.event(Event::Tick);
+        self.m.tick(now());
+        self.m.settle_all(now());
     }
 
     /// Turns until it is so; not for ever.

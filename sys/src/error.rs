@@ -129,6 +129,13 @@ impl From<String> for Error {
     }
 }
 
+/// Lets functions that still return a text call those with this error; goes with the last one.
+impl From<Error> for String {
+    fn from(error: Error) -> String {
+        error.to_string()
+    }
+}
+
 /// Says what a step was doing when it failed.
 pub trait Doing<T> {
     /// Names the step, as a noun or a command: `mount erofs`, `host name box`.

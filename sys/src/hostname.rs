@@ -1,27 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The host name, and the files that name it.
 
 use std::path::Path;
 
 use nix::unistd::sethostname;
 
+use crate::error::{Doing, Result};
 use crate::files::replace;
 
-/// Sets the host name, and writes it where programs look for it. The one place
-/// that does.
+/// Sets the host name and writes /etc/hostname and /etc/hosts. No other code does.
 ///
 /// # Errors
-/// What could not be set.
-pub fn set(name: &str) -> Result<(), String> {
-    sethostname(name).map_err(|e| format!("host name {name}: {e}"))?;
-    replace(
-        Path::new("/etc/hostname"),
-        format!("{name}\n").as_bytes(),
-        0o644,
-    )?;
+/// The kernel refuses the name, or a file cannot be written.
+pub fn set(name: &str) -> Result<()> {
+    sethostname(name).doing(format!("host name {name}"))?;
+    let hostname = format!("{name}\n");
+    replace(Path::new("/etc/hostname"), hostname.as_bytes(), 0o644)?;
     replace(Path::new("/etc/hosts"), hosts(name).as_bytes(), 0o644)
 }
 
-/// hosts(5): the name resolves without any DNS. podman copies this file into
+/// Returns a hosts(5) in which the name resolves without any DNS. podman copies the file into
 /// containers and adds to it.
 fn hosts(name: &str) -> String {
     let short = name.split('.').next().unwrap_or(name);

@@ -1,10 +1,10 @@
-//! The userland image: what its first block says, and how it is mounted.
+// SPDX-License-Identifier: Apache-2.0
+//! The userland image: its check and its mount.
 //!
-//! erofs mounts a plain file without a loop device only where that file's file
-//! system can hand it whole folios (fs/erofs/super.c, erofs_fc_get_tree), which
-//! a ramfs does and a tmpfs does not. The kernel unpacks an initrd into a tmpfs
-//! unless `rootfstype=ramfs` or `root=` stands on its command line, so the
-//! direct way is tried and a loop device is the other.
+//! erofs mounts a plain file without a loop device only where that file's file system supports
+//! large folios (fs/erofs/super.c, `erofs_fc_get_tree`), which a ramfs does and a tmpfs does
+//! not. The kernel unpacks an initrd into a tmpfs unless `rootfstype=ramfs` or `root=` is on its
+//! command line, so a direct mount is tried first and a loop device second.
 #![expect(unsafe_code, reason = "ioctls of the loop driver")]
 
 use std::fs::{self, File, OpenOptions};
@@ -17,24 +17,25 @@ use log::debug;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
+use crate::error::{Doing, Error, Result};
 use crate::modules;
 
-/// include/uapi/linux/loop.h
+/// ioctl(2) requests of the loop driver (include/uapi/linux/loop.h).
 const LOOP_CTL_GET_FREE: u64 = 0x4C82;
 const LOOP_CONFIGURE: u64 = 0x4C0A;
-/// Read only; gone with its mount; no second copy in the page cache.
-const FLAGS: u32 = 1 | 4 | 16;
-/// Of the image's blocks, so that direct reads are aligned.
-const BLOCK: u32 = 4096;
+/// `LO_FLAGS_READ_ONLY`, `LO_FLAGS_AUTOCLEAR` (the device is detached with its last mount) and
+/// `LO_FLAGS_DIRECT_IO` (no second copy in the page cache).
+const LOOP_FLAGS: u32 = 1 | 4 | 16;
+/// Block size of the loop device in bytes; the image's, so that direct reads are aligned.
+const BLOCK_SIZE: u32 = 4096;
 
-/// `struct loop_config`, with `struct loop_info64` in its middle of which only
-/// the flags are ours to set.
+/// `struct loop_config` around `struct loop_info64`, of which only the flags are set.
 #[repr(C)]
 struct LoopConfig {
     fd: u32,
     block_size: u32,
-    /// lo_device to lo_sizelimit
-    before: [u64; 5],
+    /// `lo_device` to `lo_sizelimit`.
+    device_to_sizelimit: [u64; 5],
     number: u32,
     encrypt_type: u32,
     encrypt_key_size: u32,
@@ -44,167 +45,166 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
-/// Mounts the image at `path` on `target`; `driver` is the loop module's file.
+/// Checks the image at `path` and mounts it on `target`; `loop_module` is the file of the loop
+/// driver.
 ///
 /// # Errors
-/// What is wrong with the image, or what the system said.
-pub fn mount_image(path: &str, target: &str, driver: &Path) -> Result<(), String> {
+/// The image is damaged, or the kernel refuses a step.
+pub fn mount_image(path: &str, target: &str, loop_module: &Path) -> Result<()> {
     check(Path::new(path))?;
-    mount_erofs_file(path, target, MsFlags::empty(), driver)?;
+    mount_erofs_file(path, target, MsFlags::empty(), loop_module)?;
     find_read_ahead(target);
     Ok(())
 }
 
-/// How much is read ahead of what a program touches, in KiB. A cluster of lz4 is unpacked
-/// from its start to the page that is asked for, again for each page (fs/erofs/zdata.c,
-/// `z_erofs_pcluster_readmore`), and a cold podman touches most of its own: with the
-/// kernel's 128 it unpacks many twice.
-const AHEAD: &str = "1024";
-/// Where it is said, once the image is mounted.
-static AHEAD_OF: OnceLock<String> = OnceLock::new();
+/// Read-ahead of a running machine, in KiB. A cluster of lz4 is unpacked from its start to the
+/// page that is asked for, again for each page (fs/erofs/zdata.c, `z_erofs_pcluster_readmore`),
+/// and a podman that starts cold touches most pages of its own: with the kernel's default of 128
+/// KiB many clusters are unpacked twice.
+const READ_AHEAD_KB: &str = "1024";
+/// Path in sysfs of the image's read-ahead, once the image is mounted.
+static READ_AHEAD_PATH: OnceLock<String> = OnceLock::new();
 
-/// Finds out where that is for what is mounted at `target`.
+/// Finds [`READ_AHEAD_PATH`] of the file system that is mounted at `target`.
 fn find_read_ahead(target: &str) {
     let device = fs::metadata(target).map_or(0, |m| m.dev());
     let number = format!("{}:{}", libc::major(device), libc::minor(device));
-    // Without a block device it has a name (super.c, `super_setup_bdi_name`).
+    // Without a block device the bdi has a name (fs/super.c, `super_setup_bdi_name`).
     let names = [number.as_str(), "erofs-1"].into_iter();
     let mut paths = names.map(|name| format!("/sys/class/bdi/{name}/read_ahead_kb"));
     if let Some(path) = paths.find(|path| Path::new(path).exists()) {
-        let _ = AHEAD_OF.set(path);
+        let _ = READ_AHEAD_PATH.set(path);
     }
 }
 
-/// Reads further ahead from now on: the next that is read is podman. Before, there is
-/// sshd, which touches little of its libraries. A matter of speed alone.
+/// Raises the image's read-ahead to [`READ_AHEAD_KB`]. Called when the machine is ready: sshd,
+/// which starts before, touches few pages of its libraries; podman, which starts after, most.
 pub fn raise_read_ahead() {
-    if let Some(path) = AHEAD_OF.get() {
-        let done = fs::write(path, AHEAD);
-        debug!("{path} <- {AHEAD}: {done:?}");
+    if let Some(path) = READ_AHEAD_PATH.get() {
+        let written = fs::write(path, READ_AHEAD_KB);
+        debug!("{path} <- {READ_AHEAD_KB}: {written:?}");
     }
 }
 
-/// The same of any file, with `more` flags, and without a look at what the image says.
+/// Mounts the erofs at `path` on `target` read-only and with `extra_flags`, without a check of
+/// its size; `loop_module` is the file of the loop driver.
 ///
 /// # Errors
-/// What the system said.
+/// The kernel refuses a step.
 pub fn mount_erofs_file(
     path: &str,
     target: &str,
-    more: MsFlags,
-    driver: &Path,
-) -> Result<(), String> {
-    match mount_erofs(path, target, more) {
+    extra_flags: MsFlags,
+    loop_module: &Path,
+) -> Result<()> {
+    match mount_erofs(path, target, extra_flags) {
         Ok(()) => debug!("{path}: mounted without a loop device"),
         Err(Errno::ENOTBLK) => {
-            // Open until it is mounted: the last close lets go of the file.
-            let (device, _open) = by_loop(path, driver)?;
-            mount_erofs(&device, target, more)
-                .map_err(|e| format!("mount erofs {path} by {device}: {e}"))?;
+            // The device stays open until it is mounted: its last close detaches the file.
+            let (device, _open) = attach_loop(path, loop_module)?;
+            mount_erofs(&device, target, extra_flags)
+                .doing(format!("mount erofs {path} by {device}"))?;
         }
-        Err(e) => return Err(format!("mount erofs {path}: {e}")),
+        Err(e) => return Err(e).doing(format!("mount erofs {path}")),
     }
     Ok(())
 }
 
-fn mount_erofs(from: &str, to: &str, more: MsFlags) -> nix::Result<()> {
-    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | more;
-    mount(Some(from), to, Some("erofs"), flags, None::<&str>)
+fn mount_erofs(source: &str, target: &str, extra_flags: MsFlags) -> nix::Result<()> {
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | extra_flags;
+    mount(Some(source), target, Some("erofs"), flags, None::<&str>)
 }
 
-/// Puts the file behind a free loop device and returns its path, and it open.
-fn by_loop(path: &str, driver: &Path) -> Result<(String, File), String> {
+/// Attaches the file to a free loop device and returns the device's path, and the open device.
+fn attach_loop(path: &str, loop_module: &Path) -> Result<(String, File)> {
     if !Path::new("/dev/loop-control").exists() {
-        modules::insmod(driver, "", &mut false)
-            .map_err(|e| format!("{}: {e}", driver.display()))?;
+        modules::insmod(loop_module, "", &mut false).on(loop_module)?;
     }
-    let open = |p: &str, write: bool| {
-        OpenOptions::new()
-            .read(true)
-            .write(write)
-            .open(p)
-            .map_err(|e| format!("{p}: {e}"))
+    let open = |path: &str, write: bool| {
+        let file = OpenOptions::new().read(true).write(write).open(path);
+        file.on(path)
     };
     let control = open("/dev/loop-control", true)?;
-    // SAFETY: takes no argument.
+    // SAFETY: the request takes no argument.
     let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
-    let number = Errno::result(number).map_err(|e| format!("no free loop device: {e}"))?;
+    let number = Errno::result(number).doing("no free loop device")?;
     let device = format!("/dev/loop{number}");
     let (image, node) = (open(path, false)?, open(&device, false)?);
-    let config = configuration(&image);
-    // SAFETY: the structure is the one that LOOP_CONFIGURE documents.
+    let config = loop_config(&image);
+    // SAFETY: LOOP_CONFIGURE reads a `struct loop_config`, which `config` is.
     let done = unsafe { libc::ioctl(node.as_raw_fd(), LOOP_CONFIGURE as _, &raw const config) };
-    Errno::result(done).map_err(|e| format!("{device}: {e}"))?;
+    Errno::result(done).on(&device)?;
     Ok((device, node))
 }
 
-fn configuration(image: &File) -> LoopConfig {
+fn loop_config(image: &File) -> LoopConfig {
     LoopConfig {
         fd: image.as_raw_fd().unsigned_abs(),
-        block_size: BLOCK,
-        before: [0; 5],
+        block_size: BLOCK_SIZE,
+        device_to_sizelimit: [0; 5],
         number: 0,
         encrypt_type: 0,
         encrypt_key_size: 0,
-        flags: FLAGS,
+        flags: LOOP_FLAGS,
         names_and_key: [0; 160],
         init: [0; 2],
         reserved: [0; 8],
     }
 }
 
-/// The size that the image says it has, and the size it has. Where memory is
-/// short the kernel stops unpacking in the middle, with one line that nobody reads.
-fn check(path: &Path) -> Result<(), String> {
-    let name = path.display();
-    let incomplete =
-        |e: std::io::Error| format!("{name}: {e}: the initrd is incomplete{}", memory());
-    let file = File::open(path).map_err(incomplete)?;
-    // What is there, not what it is long: the kernel makes the file its full
-    // length first, and what was not unpacked is a hole.
+/// Compares the size in the superblock with the file's. Where memory is short the kernel stops
+/// unpacking the initrd in the middle, with one line that is easily missed.
+fn check(path: &Path) -> Result<()> {
+    let invalid = |reason: String| Err(Error::invalid(reason)).on(path);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) => return invalid(format!("{e}: the initrd is incomplete{}", memory_hint())),
+    };
+    // Blocks that exist, not the length: the kernel gives the file its full length first, and
+    // blocks that were not unpacked are a hole.
     let actual = file
         .metadata()
         .map_or(0, |m| (m.blocks() * 512).min(m.len()));
     let mut head = [0u8; 1024 + 128];
     let read = file.read_at(&mut head, 0).unwrap_or(0);
-    match stated_size(head.get(..read).unwrap_or(&[])) {
+    match superblock_size(head.get(..read).unwrap_or(&[])) {
         Some(stated) if stated <= actual => Ok(()),
-        Some(stated) => Err(format!(
-            "{name}: cut short: {actual} of {stated} bytes{}",
-            memory()
+        Some(stated) => invalid(format!(
+            "cut short: {actual} of {stated} bytes{}",
+            memory_hint()
         )),
-        None if read < head.len() => Err(format!("{name}: cut short: {actual} bytes{}", memory())),
-        None => Err(format!("{name}: not an erofs image: make the initrd again")),
+        None if read < head.len() => invalid(format!("cut short: {actual} bytes{}", memory_hint())),
+        None => invalid("not an erofs image: make the initrd again".to_owned()),
     }
 }
 
-/// The size of an erofs image by its superblock (fs/erofs/erofs_fs.h: magic at
+/// Returns the size in bytes that an erofs superblock states (fs/erofs/erofs_fs.h: magic at
 /// 1024, block size as a power of two at +12, number of blocks at +36).
-fn stated_size(head: &[u8]) -> Option<u64> {
-    let at = |offset: usize| {
+fn superblock_size(head: &[u8]) -> Option<u64> {
+    let field = |offset: usize| {
         let bytes = head.get(1024 + offset..1024 + offset + 4)?;
         Some(u32::from_le_bytes(bytes.try_into().ok()?))
     };
-    (at(0)? == 0xE0F5_E1E2).then_some(())?;
+    (field(0)? == 0xE0F5_E1E2).then_some(())?;
     let bits = *head.get(1024 + 12)?;
-    let blocks = u64::from(at(36)?);
+    let blocks = u64::from(field(36)?);
     (bits < 32).then(|| blocks << bits)
 }
 
-/// A word on memory, for when that is the likely reason.
-fn memory() -> String {
+/// Returns the end of a message on a short image: too little memory is the likely reason.
+fn memory_hint() -> String {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = text
         .lines()
         .find_map(|l| l.strip_prefix("MemTotal:"))
         .and_then(|v| v.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    let say = |k| {
+    let hint = |kib| {
         format!(
             ". The machine has {} MB of memory: give it more, or fetch the initrd again",
-            k / 1024
+            kib / 1024
         )
     };
-    kib.map_or_else(String::new, say)
+    kib.map_or_else(String::new, hint)
 }
 
 #[cfg(test)]
@@ -220,17 +220,17 @@ mod tests {
     }
 
     #[test]
-    fn the_superblock_says_its_size() {
-        assert_eq!(stated_size(&head(0xE0F5_E1E2, 12, 100)), Some(409_600));
-        assert_eq!(stated_size(&head(0xE0F5_E1E2, 200, 100)), None);
-        assert_eq!(stated_size(&head(0xE0F5_E1E3, 12, 100)), None);
-        assert_eq!(stated_size(&[0; 1030]), None);
-        assert_eq!(stated_size(&[]), None);
+    fn the_superblock_states_the_size() {
+        assert_eq!(superblock_size(&head(0xE0F5_E1E2, 12, 100)), Some(409_600));
+        assert_eq!(superblock_size(&head(0xE0F5_E1E2, 200, 100)), None);
+        assert_eq!(superblock_size(&head(0xE0F5_E1E3, 12, 100)), None);
+        assert_eq!(superblock_size(&[0; 1030]), None);
+        assert_eq!(superblock_size(&[]), None);
     }
 
     #[test]
     fn the_structure_has_the_kernels_size() {
-        // Read off linux/loop.h by offsetof and sizeof.
+        // Figures of offsetof and sizeof with linux/loop.h.
         assert_eq!(size_of::<LoopConfig>(), 304);
         assert_eq!(std::mem::offset_of!(LoopConfig, flags), 60);
     }

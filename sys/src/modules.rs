@@ -21,7 +21,11 @@ use log::{debug, info};
 use nix::errno::Errno;
 use nix::kmod::init_module;
 
+use crate::error::{self, Doing};
 use crate::strip_ftrace::untrace;
+
+/// Release of the running kernel (proc_sys_kernel(5)).
+const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 
 /// What marks a signed module (Documentation/admin-guide/module-signing.rst).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
@@ -85,12 +89,11 @@ impl Modules {
     ///
     /// # Errors
     /// When `modules.dep` cannot be opened.
-    pub fn open(root: &Path) -> Result<Modules, String> {
-        let release =
-            fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|e| e.to_string())?;
+    pub fn open(root: &Path) -> error::Result<Modules> {
+        let release = fs::read_to_string(OSRELEASE).on(OSRELEASE)?;
         let dir = root.join("usr/lib/modules").join(release.trim());
         let dep = dir.join("modules.dep");
-        fs::File::open(&dep).map_err(|e| format!("{}: {e}", dep.display()))?;
+        fs::File::open(&dep).on(&dep)?;
         Ok(Modules {
             dir,
             ..Modules::default()

@@ -1,5 +1,5 @@
-//! What PID 1 itself needs of the network: which cards there are, and their
-//! addresses. Everything else is the network service's, a process of its own.
+// SPDX-License-Identifier: Apache-2.0
+//! Network interfaces: which there are, their addresses, and the ioctls of netdevice(7).
 #![expect(unsafe_code, reason = "ioctl(2) on ifreq")]
 
 use std::fs;
@@ -8,118 +8,68 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use config::Net;
 use nix::ifaddrs::InterfaceAddress;
 
-/// Where network interfaces are listed.
+/// Directory of sysfs that lists network interfaces.
 pub const SYS_CLASS_NET: &str = "/sys/class/net";
 
-/// ARPHRD_ETHER (if_arp.h).
+/// `ARPHRD_ETHER` (if_arp.h), as the file `type` shows it.
 const ETHERNET: &str = "1";
 
-/// Name and index of every Ethernet card: hardware or a VM's idea of it, not a
-/// bridge, a veth or what else containers bring.
+/// Returns name and index of every Ethernet interface with a device behind it, by index:
+/// hardware or a VM's device, not a bridge, a veth or another interface of containers.
 #[must_use]
-pub fn ethernet_interfaces(net: &Path) -> Vec<(String, u32)> {
-    let Ok(read) = fs::read_dir(net) else {
+pub fn ethernet_interfaces(class_net: &Path) -> Vec<(String, u32)> {
+    let Ok(entries) = fs::read_dir(class_net) else {
         return Vec::new();
     };
-    let is =
-        |path: &Path, file: &str| fs::read_to_string(path.join(file)).map(|t| t.trim().to_owned());
-    let mut all: Vec<(String, u32)> = read
+    let attribute = |dir: &Path, name: &str| {
+        let text = fs::read_to_string(dir.join(name)).ok()?;
+        Some(text.trim().to_owned())
+    };
+    let mut found: Vec<(String, u32)> = entries
         .flatten()
         .filter(|e| e.path().join("device").exists())
-        .filter(|e| is(&e.path(), "type").is_ok_and(|t| t == ETHERNET))
+        .filter(|e| attribute(&e.path(), "type").is_some_and(|t| t == ETHERNET))
         .filter_map(|e| {
-            Some((
-                e.file_name().into_string().ok()?,
-                is(&e.path(), "ifindex").ok()?.parse().ok()?,
-            ))
+            let index = attribute(&e.path(), "ifindex")?.parse().ok()?;
+            Some((e.file_name().into_string().ok()?, index))
         })
         .collect();
-    all.sort_unstable_by_key(|(_, index)| *index);
-    all
+    found.sort_unstable_by_key(|(_, index)| *index);
+    found
 }
 
-/// The IPv4 address of every card that has one; where none has, the IPv6 addresses that
-/// lead further than the link.
+/// Returns the IPv4 address of every Ethernet interface that has one; where none has, the IPv6
+/// addresses that are not link-local.
 #[must_use]
 pub fn interface_addresses() -> Vec<(String, IpAddr)> {
-    let cards = ethernet_interfaces(Path::new(SYS_CLASS_NET));
-    let Ok(all) = nix::ifaddrs::getifaddrs() else {
+    let ethernet = ethernet_interfaces(Path::new(SYS_CLASS_NET));
+    let Ok(addresses) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };
-    let on_card = |a: &InterfaceAddress| cards.iter().any(|(name, _)| *name == a.interface_name);
-    let all: Vec<(String, IpAddr)> = all
-        .filter(on_card)
-        .filter_map(|a| Some((a.interface_name.clone(), ip(&a)?)))
+    let is_ethernet =
+        |a: &InterfaceAddress| ethernet.iter().any(|(name, _)| *name == a.interface_name);
+    let usable: Vec<(String, IpAddr)> = addresses
+        .filter(is_ethernet)
+        .filter_map(|a| Some((a.interface_name.clone(), usable_ip(&a)?)))
         .collect();
-    let v4 = all.iter().any(|(_, addr)| addr.is_ipv4());
-    all.into_iter().filter(|(_, a)| a.is_ipv4() == v4).collect()
+    let has_v4 = usable.iter().any(|(_, ip)| ip.is_ipv4());
+    let same_version = |(_, ip): &(String, IpAddr)| ip.is_ipv4() == has_v4;
+    usable.into_iter().filter(same_version).collect()
 }
 
-fn ip(address: &InterfaceAddress) -> Option<IpAddr> {
+fn usable_ip(address: &InterfaceAddress) -> Option<IpAddr> {
     let address = address.address.as_ref()?;
     let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
     let v6 = || address.as_sockaddr_in6().map(|a| a.ip());
     v4.or_else(|| v6().filter(|a| !a.is_unicast_link_local()).map(IpAddr::V6))
 }
 
-/// The words that tell the network service of `net` (`b2p net …`); `None` where nothing is to run.
-#[must_use]
-pub fn arguments(net: &Net) -> Option<Vec<String>> {
-    let device = |d: &Option<String>| d.clone().unwrap_or_else(|| "any".into());
-    match net {
-        Net::Off => None,
-        Net::Dhcp { device: d } => Some(vec!["dhcp".into(), device(d)]),
-        Net::Static {
-            addr,
-            prefix,
-            gateway,
-            dns,
-            device: d,
-        } => {
-            let gateway = gateway.unwrap_or(Ipv4Addr::UNSPECIFIED);
-            let mut words = vec![
-                "static".into(),
-                device(d),
-                addr.to_string(),
-                prefix.to_string(),
-                gateway.to_string(),
-            ];
-            words.extend(dns.iter().map(ToString::to_string));
-            Some(words)
-        }
-    }
-}
-
-/// Why no card can get what `net` asks for, if none can.
-#[must_use]
-pub fn missing(net: &Net) -> Option<String> {
-    let device = match net {
-        Net::Off => return None,
-        Net::Dhcp { device } | Net::Static { device, .. } => device.as_deref(),
-    };
-    lacking(device, &ethernet_interfaces(Path::new(SYS_CLASS_NET)))
-}
-
-fn lacking(device: Option<&str>, cards: &[(String, u32)]) -> Option<String> {
-    let names: Vec<&str> = cards.iter().map(|(name, _)| name.as_str()).collect();
-    match device {
-        _ if names.is_empty() => {
-            Some("no network card that this kernel has a driver for".to_owned())
-        }
-        Some(device) if !names.contains(&device) => {
-            Some(format!("no card {device}; there is {}", names.join(", ")))
-        }
-        _ => None,
-    }
-}
-
 /// Brings an interface up, leaving its other flags as they are.
 ///
 /// # Errors
-/// What the system said.
+/// No interface has this name, or the caller may not configure it.
 pub fn set_up(device: &str) -> io::Result<()> {
     let mut ifr = ifreq(device);
     ioctl(libc::SIOCGIFFLAGS, &mut ifr)?;
@@ -128,10 +78,10 @@ pub fn set_up(device: &str) -> io::Result<()> {
     ioctl(libc::SIOCSIFFLAGS, &mut ifr)
 }
 
-/// Gives a card another name; since Linux 6.2 one that is up may have it, too.
+/// Renames an interface; since Linux 6.2 it may be up.
 ///
 /// # Errors
-/// What the system said.
+/// No interface has the old name, or another one has the new name.
 pub fn rename(device: &str, name: &str) -> io::Result<()> {
     let mut ifr = ifreq(device);
     ifr.ifr_ifru.ifru_newname = ifreq(name).ifr_name;
@@ -141,19 +91,19 @@ pub fn rename(device: &str, name: &str) -> io::Result<()> {
 /// A structure that an interface ioctl of netdevice(7) reads or fills.
 ///
 /// # Safety
-/// The kernel may take it for an ifreq or an rtentry: it must be one of them.
+/// The kernel reads an ifreq or an rtentry at its address: the type must be one of them.
 pub unsafe trait IoctlArgument {}
-// SAFETY: it is the one.
+// SAFETY: the type is ifreq.
 unsafe impl IoctlArgument for libc::ifreq {}
-// SAFETY: it is the other.
+// SAFETY: the type is rtentry.
 unsafe impl IoctlArgument for libc::rtentry {}
 
-/// An ioctl of netdevice(7), which any socket carries.
+/// Runs an ioctl of netdevice(7), which any socket carries.
 ///
 /// # Errors
-/// What the system said.
+/// The kernel refuses the request, or no socket can be opened.
 pub fn ioctl<T: IoctlArgument>(request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
-    // An unbound port-0 socket: nothing is sent or received on it.
+    // A UDP socket on port 0: nothing is sent or received on it.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     // SAFETY: a live structure of a type that such a request takes.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), request as _, argument as *mut T) };
@@ -164,29 +114,14 @@ pub fn ioctl<T: IoctlArgument>(request: libc::c_ulong, argument: &mut T) -> io::
     }
 }
 
-/// A zeroed ifreq for `device`.
+/// Returns a zeroed ifreq for `device`.
 #[must_use]
 pub fn ifreq(device: &str) -> libc::ifreq {
     // SAFETY: plain data; zero is valid.
     let mut ifr: libc::ifreq = unsafe { std::mem::zeroed() };
-    let room = libc::IFNAMSIZ - 1;
-    for (to, from) in ifr.ifr_name.iter_mut().zip(device.bytes().take(room)) {
+    let max_name = libc::IFNAMSIZ - 1; // and a NUL
+    for (to, from) in ifr.ifr_name.iter_mut().zip(device.bytes().take(max_name)) {
         *to = from as libc::c_char;
     }
     ifr
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_card_that_is_not_there_is_named_with_those_that_are() {
-        let there = [("eth0".to_owned(), 2)];
-        assert_eq!(lacking(None, &there), None);
-        assert_eq!(lacking(Some("eth0"), &there), None);
-        let why = lacking(Some("eth1"), &there).unwrap_or_default();
-        assert_eq!(why, "no card eth1; there is eth0");
-        assert!(lacking(Some("eth1"), &[]).is_some() && lacking(None, &[]).is_some());
-    }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Named checks that all run, and one verdict at the end.
 
 use crate::Guest;
@@ -6,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The checks of one boot.
+/// Checks of one boot.
 pub struct Checks {
     test: String,
     only: Option<String>,
@@ -15,7 +16,7 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// An empty list for the test of this name.
+    /// Returns an empty list for the test called `test`.
     pub fn new(test: &str) -> Self {
         let only = std::env::var("CHECK").ok().filter(|only| !only.is_empty());
         Self {
@@ -26,7 +27,7 @@ impl Checks {
         }
     }
 
-    /// Runs `body`; a failure or a panic is kept, and the checks go on.
+    /// Runs `body`. A failure or a panic is recorded, and the next checks still run.
     pub fn check(&mut self, name: &str, body: impl FnOnce() -> Result<()>) {
         if self
             .only
@@ -45,7 +46,7 @@ impl Checks {
             Err(e) => {
                 println!("{}: {name}: FAILED ({seconds:.1} s)\n{e:#}", self.test);
                 let said = format!("{e:#}");
-                // The whole of it stands above; the verdict has a line for each.
+                // The complete error is printed above; the verdict repeats its first line.
                 self.failed.push(format!(
                     "{name}: {}",
                     said.lines().next().unwrap_or_default()
@@ -54,7 +55,7 @@ impl Checks {
         }
     }
 
-    /// The verdict; where something failed, with the console's tail.
+    /// Returns the verdict; on a failure, with the end of the console log.
     pub fn finish(self, guest: &Guest) -> Result<()> {
         if self.failed.is_empty() {
             return Ok(());
@@ -63,7 +64,7 @@ impl Checks {
         self.done()
     }
 
-    /// The verdict, where there is no machine any more.
+    /// Returns the verdict of checks whose machine no longer runs.
     pub fn done(self) -> Result<()> {
         if self.failed.is_empty() {
             return Ok(());
@@ -84,7 +85,7 @@ fn said(panic: &(dyn std::any::Any + Send)) -> Error {
     anyhow!("panicked: {}", text.unwrap_or("without a word"))
 }
 
-/// Tries `body` until it succeeds; its last error when time is up.
+/// Tries `body` until it succeeds, and returns its last error after `limit`.
 pub fn eventually<T>(limit: Duration, mut body: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {

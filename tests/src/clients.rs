@@ -1,4 +1,5 @@
-//! The clients that people use, from Debian, as they would use them.
+// SPDX-License-Identifier: Apache-2.0
+//! Debian's clients, used as people use them.
 
 use crate::Guest;
 use crate::guest::succeeded;
@@ -12,12 +13,12 @@ use std::process::{Command, Output};
 use std::time::Duration;
 use vmm::process;
 
-/// Loading an image under TCG is the slowest of all.
+/// Time limit of one command: loading an image under TCG takes longest.
 const LIMIT: Duration = Duration::from_secs(300);
 
 impl Guest {
-    /// Runs `podman --remote` against this machine, over ssh as `core`; its
-    /// output, or an error with all it said.
+    /// Runs `podman --remote` against this machine over ssh as `core`. Returns its output, or an
+    /// error with all that it printed.
     pub fn podman(&self, args: &[&str]) -> Result<String> {
         succeeded(
             &format!("podman {}", args.join(" ")),
@@ -25,7 +26,8 @@ impl Guest {
         )
     }
 
-    /// The same, whatever comes of it.
+    /// Runs `podman --remote` as [`Guest::podman`] does, and returns status and output whatever
+    /// they are.
     pub fn podman_out(&self, args: &[&str]) -> Result<Output> {
         let url = format!(
             "ssh://core@127.0.0.1:{}/run/podman/podman.sock",
@@ -47,7 +49,8 @@ impl Guest {
         )
     }
 
-    /// The same, whatever comes of it, with something on its standard input.
+    /// Runs docker with `stdin` as its standard input, and returns status and output whatever they
+    /// are.
     pub fn docker_out(&self, args: &[&str], stdin: &[u8]) -> Result<Output> {
         self.docker_on(
             &format!("ssh://root@127.0.0.1:{}", self.vm.port("ssh")?),
@@ -56,14 +59,15 @@ impl Guest {
         )
     }
 
-    /// The same with another `DOCKER_HOST`.
+    /// Runs docker with `host` as its `DOCKER_HOST`.
     pub fn docker_on(&self, host: &str, args: &[&str], stdin: &[u8]) -> Result<Output> {
         let mut docker = self.client_of_tree("docker")?;
         docker.env("DOCKER_HOST", host).args(args);
         process::output(docker, stdin, LIMIT)
     }
 
-    /// A client with a home of its own, which finds an `ssh` that knows the way.
+    /// Returns a client of the host tree with a home of its own and an `ssh` that connects to this
+    /// machine.
     pub fn client_of_tree(&self, name: &str) -> Result<Command> {
         let dir = self.vm.dir();
         let home = dir.join("home");
@@ -89,8 +93,8 @@ impl Guest {
     }
 }
 
-/// docker runs the `ssh` of its PATH; that one takes no `-F` from anybody and
-/// looks for its configuration in the home of /etc/passwd, whatever HOME is.
+/// Writes an `ssh` in front of the real one: docker runs the `ssh` of its PATH without `-F`, and
+/// ssh looks for its configuration in the home of /etc/passwd, whatever HOME is.
 fn wrap_ssh(bin: &Path, config: &Path) -> Result<()> {
     let wrapper = bin.join("ssh");
     if wrapper.exists() {

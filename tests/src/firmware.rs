@@ -1,4 +1,5 @@
-//! Machines that boot from what is in them, with a firmware of their own.
+// SPDX-License-Identifier: Apache-2.0
+//! Machines that boot from their own disks, with a firmware.
 
 use crate::Guest;
 use anyhow::{Context, Result};
@@ -6,18 +7,18 @@ use initramfs::paths;
 use std::path::Path;
 use vmm::{Accel, Machine};
 
-/// UEFI for virtual machines, as Debian and others package it; the first that is there.
+/// Paths of UEFI for virtual machines in Debian and elsewhere; the first that exists is used.
 const UEFI: &[&str] = &[
     "/usr/share/OVMF/OVMF_CODE_4M.fd",
     "/usr/share/OVMF/OVMF_CODE.fd",
 ];
 
-/// Succeeds in a guest that a BIOS has started.
+/// Command that succeeds in a guest started by a BIOS.
 pub const BIOS_BOOT: &str = "test ! -d /sys/firmware/efi";
-/// The same for UEFI.
+/// Command that succeeds in a guest started by UEFI.
 pub const UEFI_BOOT: &str = "test -d /sys/firmware/efi";
 
-/// A machine with a firmware and nothing to boot from yet.
+/// Returns a machine with a firmware and nothing to boot from yet.
 pub fn machine(name: &str, uefi: bool) -> Result<Machine> {
     let machine = Machine::bare()
         .accel(Accel::from_env()?)
@@ -31,7 +32,7 @@ pub fn machine(name: &str, uefi: bool) -> Result<Machine> {
     Ok(machine.qemu_args(&["-drive", &drive]))
 }
 
-/// With the tests' key from the host, as a machine without a disk gets it.
+/// Adds the tests' key by fw_cfg, as a machine without a disk gets it.
 pub fn keyed(machine: Machine) -> Result<Machine> {
     let key = Guest::public_key()?;
     Ok(machine.fw_cfg("opt/org.boot2podman/ssh_key", key.as_bytes()))

@@ -1,4 +1,5 @@
-//! Folders that QEMU hands to the guest by virtiofs.
+// SPDX-License-Identifier: Apache-2.0
+//! Folders that QEMU shares with the guest by virtiofs.
 
 use crate::eventually;
 use anyhow::{Context, Result, ensure};
@@ -10,20 +11,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use vmm::{Machine, Vm};
 
-/// QEMU's own until 7.2, then a project of its own.
+/// Paths of virtiofsd: a part of QEMU until 7.2, then a project of its own.
 const SERVERS: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 
 /// A folder with a server of its own.
 pub struct Folder {
-    /// What the guest calls it.
+    /// Tag by which the guest mounts the folder.
     pub tag: String,
-    /// Where it is on the host.
+    /// Path of the folder on the host.
     pub path: PathBuf,
     socket: PathBuf,
     server: Child,
 }
 
-/// A machine whose memory such servers can reach.
+/// Gives a machine memory that such servers can access.
 pub fn machine(machine: Machine, memory_mib: u32) -> Machine {
     let memory = format!("memory-backend-memfd,id=mem,size={memory_mib}M,share=on");
     let machine = machine.memory_mib(memory_mib);
@@ -31,7 +32,8 @@ pub fn machine(machine: Machine, memory_mib: u32) -> Machine {
 }
 
 impl Folder {
-    /// Makes it in `dir`, the guest's core's own where the tests may say so, and serves it.
+    /// Makes the folder in `dir`, owned by the guest's user where the tests may do so, and serves
+    /// it.
     pub fn serve(dir: &Path, tag: &str) -> Result<Self> {
         let (socket, path) = (dir.join(format!("{tag}.sock")), dir.join(tag));
         fs::create_dir_all(&path)?;
@@ -65,7 +67,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The machine with it from the start.
+    /// Adds the folder to a machine that has not started.
     #[must_use]
     pub fn plugged(&self, machine: Machine) -> Machine {
         let tag = &self.tag;
@@ -74,7 +76,7 @@ impl Folder {
         machine.qemu_args(&["-chardev", &chardev, "-device", &device])
     }
 
-    /// Plugs it into a machine that runs, on the PCI Express port `bus`.
+    /// Plugs the folder into a running machine, on the PCI Express port `bus`.
     pub fn plug(&self, vm: &Vm, bus: &str) -> Result<()> {
         let socket = json!({"type": "unix", "data": {"path": self.socket}});
         let backend = json!({"type": "socket", "data": {"addr": socket, "server": false}});
@@ -86,7 +88,7 @@ impl Folder {
         vm.qmp_with("device_add", &device).map(drop)
     }
 
-    /// QEMU lives on, and the guest's requests are never answered.
+    /// Kills the server: QEMU keeps running, and the guest's requests are never answered.
     pub fn kill(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();

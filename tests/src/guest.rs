@@ -1,4 +1,5 @@
-//! A machine that is up, and ssh into it.
+// SPDX-License-Identifier: Apache-2.0
+//! A running machine, and ssh into it.
 
 use anyhow::{Context, Result, bail};
 use initramfs::packages::Kernel;
@@ -13,18 +14,18 @@ use std::time::Duration;
 use vmm::ssh::{self, Key};
 use vmm::{Accel, Artifacts, Machine, Ready, Vm, process};
 
-/// How long a boot may take: seconds with KVM, ten times that under TCG on a
-/// host that compiles at the same time.
+/// Time limit of a boot: seconds with KVM, ten times that under TCG on a host that compiles at the
+/// same time.
 pub const READY: Duration = Duration::from_secs(240);
 
-/// How long one command may take.
+/// Time limit of one command.
 const COMMAND: Duration = Duration::from_secs(180);
 
-/// A machine that has said that it is ready. Dropping it kills it.
+/// A machine that has become ready. Dropping it kills it.
 pub struct Guest {
-    /// The machine.
+    /// The virtual machine.
     pub vm: Vm,
-    /// What it said.
+    /// The parsed ready line.
     pub ready: Ready,
     key: Key,
     config: PathBuf,
@@ -32,12 +33,12 @@ pub struct Guest {
     tunnels: Mutex<Vec<Child>>,
 }
 
-/// What `make image` made; fails, and says what to do, when it is not there.
+/// Returns the files of `make image`; without them, the error says what to run.
 pub fn artifacts() -> Result<Artifacts> {
     Artifacts::from_out_dir(paths::out())
 }
 
-/// A machine with no key in it, its files in `out/vm/<name>/`.
+/// Returns a machine without a key, with its files in `out/vm/<name>/`.
 pub fn keyless(name: &str) -> Result<Machine> {
     booting(&artifacts()?, name)
 }
@@ -48,12 +49,12 @@ fn booting(boot: &Artifacts, name: &str) -> Result<Machine> {
         .dir(paths::out().join("vm").join(name)))
 }
 
-/// The same with the tests' key.
+/// Returns a machine with the tests' key.
 pub fn machine(name: &str) -> Result<Machine> {
     Ok(keyless(name)?.ssh_key(&key()?.public))
 }
 
-/// The same with this kernel, whichever `make image` was asked for.
+/// Returns a machine with the given kernel, whichever kernel `make image` made last.
 pub fn machine_of(kernel: Kernel, name: &str) -> Result<Machine> {
     let boot = Artifacts::from_out_dir(paths::out_of(kernel));
     let boot = boot.with_context(|| {
@@ -63,7 +64,7 @@ pub fn machine_of(kernel: Kernel, name: &str) -> Result<Machine> {
     Ok(booting(&boot, name)?.ssh_key(&key()?.public))
 }
 
-/// The one key that all tests use.
+/// Returns the one key that all tests use.
 fn key() -> Result<Key> {
     Key::in_dir(&paths::out().join("vm"))
 }
@@ -74,18 +75,18 @@ impl Guest {
         Self::from(&with(machine(name)?))
     }
 
-    /// The same with a machine of one's own.
+    /// Boots the given machine and waits until it is ready.
     pub fn from(machine: &Machine) -> Result<Self> {
         let vm = machine.start()?;
         let ready = vm.wait_ready(READY)?;
         Self::with(vm, ready)
     }
 
-    /// For a machine that has become ready already.
+    /// Wraps a machine that is ready already.
     pub fn with(vm: Vm, ready: Ready) -> Result<Self> {
         let key = key()?;
         let config = vm.dir().join("ssh_config");
-        // Whatever name is asked for, it is this machine: for clients that insist on one.
+        // Every host name leads to this machine, for clients that insist on one.
         fs::write(
             &config,
             ssh::config(
@@ -105,7 +106,7 @@ impl Guest {
         })
     }
 
-    /// The public key that lets one in.
+    /// Returns the public key that may log in.
     pub fn public_key() -> Result<String> {
         Ok(key()?.public)
     }
@@ -118,24 +119,24 @@ impl Guest {
         &self.config
     }
 
-    /// Runs `script` as `root` and gives what it prints, without the last line
-    /// end. Anything but success is an error that holds all it said.
+    /// Runs `script` as `root` and returns its output without the last newline. Any exit status but
+    /// 0 is an error with all that was printed.
     pub fn sh(&self, script: &str) -> Result<String> {
         self.sh_as("root", script)
     }
 
-    /// The same as another user.
+    /// Runs `script` as `user`, as [`Guest::sh`] does.
     pub fn sh_as(&self, user: &str, script: &str) -> Result<String> {
         let out = self.ssh(user, script)?;
         succeeded(script, &out)
     }
 
-    /// Runs `script` by ssh, over a connection that is made once for each user.
+    /// Runs `script` by ssh, over one shared connection per user.
     pub fn ssh(&self, user: &str, script: &str) -> Result<Output> {
         self.ssh_with(user, script, b"")
     }
 
-    /// The same with something on its standard input.
+    /// Runs `script` by ssh with `stdin` as its standard input.
     pub fn ssh_with(&self, user: &str, script: &str, stdin: &[u8]) -> Result<Output> {
         self.master(user)?;
         let mut ssh = self.client("ssh");
@@ -152,15 +153,15 @@ impl Guest {
         process::output(ssh, stdin, COMMAND)
     }
 
-    /// Runs `script` by ssh on a connection of its own.
+    /// Runs `script` by ssh over a connection of its own.
     pub fn ssh_alone(&self, user: &str, script: &str) -> Result<Output> {
         let mut ssh = self.client("ssh");
         ssh.args(["-T", "-l", user, "guest", "--", script]);
         process::output(ssh, b"", COMMAND)
     }
 
-    /// What a person sees who comes with a terminal, for a command or, without
-    /// one, for a shell that is left at once.
+    /// Returns the output at a terminal: of a command or, without one, of a login shell that exits
+    /// at once.
     pub fn at_terminal(&self, user: &str, command: &[&str]) -> Result<String> {
         let mut ssh = self.client("ssh");
         ssh.env("TERM", "xterm")
@@ -169,9 +170,9 @@ impl Guest {
         text(&process::output(ssh, b"exit\n", COMMAND)?)
     }
 
-    /// The processes whose command line contains `pattern`.
+    /// Returns the processes whose command line contains `pattern`.
     pub fn pids(&self, pattern: &str) -> Result<Vec<u32>> {
-        // Filtered here: a shell that filters there would find itself.
+        // The filter runs here: in the guest, the filtering shell would find itself.
         let all = text(&self.ssh_alone("root", "ps -o pid,args")?)?;
         let hits = all.lines().filter(|line| line.contains(pattern));
         Ok(hits
@@ -179,8 +180,8 @@ impl Guest {
             .collect())
     }
 
-    /// A command of OpenSSH's (`ssh`, `scp`, `sftp`) that knows the way to the
-    /// host `guest`, and runs in the machine's directory.
+    /// Returns an OpenSSH command (`ssh`, `scp`, `sftp`) that reaches the host `guest` and runs in
+    /// the machine's directory.
     pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.arg("-F").arg(&self.config).args([
@@ -193,7 +194,7 @@ impl Guest {
         command
     }
 
-    /// Logs in with the key in `file` and no other, the tests' own neither; who it is then.
+    /// Logs in with the key in `file` and no other, and returns the user's name.
     pub fn login_with(&self, user: &str, file: &Path) -> Result<String> {
         let port = self.vm.port("ssh")?.to_string();
         let mut ssh = Command::new("ssh");
@@ -207,9 +208,9 @@ impl Guest {
         text(&process::output(ssh, b"", COMMAND)?)
     }
 
-    /// Forwards a unix socket of the guest to the file `name` in the machine's
-    /// directory, until the guest is dropped. ssh wants an absolute path, and a
-    /// socket's name has only 107 bytes: the one by way of /proc is both.
+    /// Forwards a unix socket of the guest to the file `name` in the machine's directory until the
+    /// guest is dropped. ssh wants an absolute path, and a socket's name is limited to 107 bytes: a
+    /// path through /proc is both absolute and short.
     pub fn forward_socket(&self, user: &str, guest: &str, name: &str) -> Result<PathBuf> {
         let mut ssh = self.client("ssh");
         ssh.args([
@@ -232,7 +233,7 @@ impl Guest {
         Ok(socket)
     }
 
-    /// The guest's address as it gives it itself.
+    /// Returns the address that the guest reports itself.
     pub fn address(&self) -> Result<&str> {
         let ssh = self.ready.field("ssh");
         let (address, _) = ssh
@@ -241,7 +242,7 @@ impl Guest {
         Ok(address)
     }
 
-    /// Makes sure there is a connection that the commands of `user` can share.
+    /// Makes sure that a connection exists that commands of `user` can share.
     fn master(&self, user: &str) -> Result<()> {
         let mut masters = self.masters.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(master) = masters.get_mut(user)
@@ -258,7 +259,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Waits until an ssh has made its socket, which it does once it is in.
+    /// Waits until an ssh master has made its socket, which it does after the login.
     fn appears(&self, ssh: &mut Child, socket: &Path, user: &str) -> Result<()> {
         let made = crate::eventually(Duration::from_secs(90), || match ssh.try_wait()? {
             Some(status) => Ok(Some(status)),
@@ -278,7 +279,7 @@ impl Guest {
         }
     }
 
-    /// Starts an ssh that stays, its complaints in `ssh.log`.
+    /// Starts an ssh that stays, with its errors in `ssh.log`.
     fn quietly(&self, mut ssh: Command) -> Result<Child> {
         let log = fs::File::create(self.vm.dir().join("ssh.log"))?;
         ssh.process_group(0)
@@ -289,7 +290,8 @@ impl Guest {
     }
 }
 
-/// Relative to the machine's directory: a socket's name has only 107 bytes.
+/// Returns a path relative to the machine's directory, because a socket's name is limited to 107
+/// bytes.
 fn control_path(user: &str) -> String {
     format!("ControlPath=ctl-{user}")
 }
@@ -307,13 +309,13 @@ impl Drop for Guest {
             .unwrap_or_else(PoisonError::into_inner)
             .iter_mut();
         for child in masters.chain(tunnels) {
-            // Gone already, or on its way: the machine goes next.
+            // The process may have ended already; the machine is killed next.
             let _ = process::kill_group(child);
         }
     }
 }
 
-/// Standard output without the last line end, if the command succeeded.
+/// Returns standard output without the last newline, if the command succeeded.
 pub fn text(out: &Output) -> Result<String> {
     succeeded("the command", out)
 }

@@ -1,4 +1,5 @@
-//! One HTTP request, over whatever there is.
+// SPDX-License-Identifier: Apache-2.0
+//! One HTTP request over any stream.
 
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};
@@ -7,18 +8,18 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status code.
+    /// Status code.
     pub status: u16,
     head: String,
-    /// The body; still in chunks where it came in chunks.
+    /// Body; still in chunks if the server sent chunks.
     pub body: String,
 }
 
 impl Answer {
-    /// A header's value.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
@@ -28,9 +29,9 @@ impl Answer {
     }
 }
 
-/// `GET path` through a unix socket.
+/// Sends `GET path` through a unix socket.
 pub fn get_unix(socket: &Path, path: &str) -> Result<Answer> {
-    // By way of /proc: the whole path may be longer than a socket's name may be.
+    // The path of a socket is limited to 107 bytes, so it goes through /proc.
     let dir = std::fs::File::open(socket.parent().unwrap_or(Path::new(".")))?;
     let name = socket.file_name().context("a socket has a name")?;
     let short = format!(
@@ -44,7 +45,7 @@ pub fn get_unix(socket: &Path, path: &str) -> Result<Answer> {
     exchange(stream, path)
 }
 
-/// `GET path` from a port of 127.0.0.1.
+/// Sends `GET path` to a port of 127.0.0.1.
 pub fn get_tcp(port: u16, path: &str) -> Result<Answer> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;

@@ -1,4 +1,5 @@
-//! A container image made by hand: no registry can be reached in tests.
+// SPDX-License-Identifier: Apache-2.0
+//! A container image made by hand: tests cannot reach a registry.
 
 use crate::Random;
 use anyhow::{Context, Result};
@@ -10,19 +11,19 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 
-/// What the image is called once it is loaded.
+/// Name of the image after it is loaded.
 pub const NAME: &str = "localhost/box:1";
 
-/// The commands that it has.
+/// Commands that the image has.
 const COMMANDS: &str = "sh cat dd echo env httpd id ip ls mkdir nc nslookup ping printf ps seq sleep tail test touch true wc wget";
 
-/// Writes a docker-archive with a small busybox system, and gives its path.
+/// Writes a docker-archive with a small busybox system, and returns its path.
 pub fn archive(dir: &Path) -> Result<PathBuf> {
     archive_as(dir, NAME, 0)
 }
 
-/// The same of another name, and of other content: each number makes another
-/// layer, a few MiB longer than the first.
+/// Writes a docker-archive with another name and other content: each number makes another layer, a
+/// few MiB longer than the first.
 pub fn archive_as(dir: &Path, name: &str, number: u64) -> Result<PathBuf> {
     let file = dir.join("box.tar");
     let layer = layer(&busybox()?, number)?;
@@ -30,18 +31,18 @@ pub fn archive_as(dir: &Path, name: &str, number: u64) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The image as a registry has it (OCI distribution-spec).
+/// The image in the form in which a registry serves it (OCI distribution-spec).
 pub struct Distributed {
-    /// The manifest, whatever its name and tag.
+    /// The manifest, without name and tag.
     pub manifest: Vec<u8>,
-    /// Digest and content of what it names.
+    /// Digest and content of each blob that the manifest names.
     pub blobs: Vec<(String, Vec<u8>)>,
 }
 
-/// The media type of its manifest.
+/// Media type of the manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Makes it.
+/// Makes the image for a registry.
 pub fn distributed() -> Result<Distributed> {
     let layer = layer(&busybox()?, 0)?;
     let config = config(&layer).into_bytes();
@@ -73,12 +74,12 @@ fn busybox() -> Result<Vec<u8>> {
     fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))
 }
 
-/// What is in the file `bulk` of the image of this number.
+/// Returns the content of the file `bulk` in the image of this number.
 pub fn bulk(number: u64) -> Vec<u8> {
     Random::new(number).bytes(4 << 20)
 }
 
-/// One layer: busybox under many names, a few directories, a web page.
+/// Makes one layer: busybox under many names, a few directories, a web page.
 fn layer(busybox: &[u8], number: u64) -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     for (dir, mode) in [
@@ -120,7 +121,7 @@ fn config(layer: &[u8]) -> String {
     config.to_string()
 }
 
-/// The archive that `docker save` would make of an image with this one layer.
+/// Makes the archive that `docker save` would make of an image with this one layer.
 fn docker_archive(layer: &[u8], image: &str) -> Result<Vec<u8>> {
     let config = config(layer);
     let name = format!("{}.json", digest(config.as_bytes()));

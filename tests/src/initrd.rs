@@ -1,6 +1,7 @@
-//! Damage done to an initrd, on purpose and in place.
+// SPDX-License-Identifier: Apache-2.0
+//! Deliberate damage to an initrd, in place.
 //!
-//! It is one or more cpio archives in the "newc" format, see the kernel's
+//! An initrd is one or more cpio archives in the "newc" format; see the kernel's
 //! Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use anyhow::{Context, Result};
@@ -9,25 +10,25 @@ use std::ops::Range;
 const HEADER: usize = 110;
 const MAGIC: &[u8] = b"070701";
 
-/// Where one file of the initrd lies.
+/// Location of one file in the initrd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name, without a leading `./` or `/`.
+    /// Name without a leading `./` or `/`.
     pub name: String,
-    /// The bytes of the name, without the closing NUL.
+    /// Range of the name's bytes, without the closing NUL.
     pub name_at: Range<usize>,
-    /// The bytes of the content.
+    /// Range of the content's bytes.
     pub data_at: Range<usize>,
 }
 
-/// All files of all archives, as far as they are not compressed.
+/// Returns all files of all archives that are not compressed.
 pub fn entries(initrd: &[u8]) -> Vec<Entry> {
     let mut all = Vec::new();
     let mut at = 0;
     while let Some(entry) = entry(initrd, at) {
         at = entry.data_at.end.next_multiple_of(4);
         if entry.name == "TRAILER!!!" {
-            // Zeros, up to the next archive or the end.
+            // Zeros separate an archive from the next one or the end.
             at += initrd
                 .get(at..)
                 .unwrap_or_default()
@@ -41,7 +42,7 @@ pub fn entries(initrd: &[u8]) -> Vec<Entry> {
     all
 }
 
-/// The file of this name.
+/// Returns the file with this name.
 pub fn find(initrd: &[u8], name: &str) -> Result<Entry> {
     let all = entries(initrd);
     let names: Vec<&str> = all.iter().map(|e| e.name.as_str()).collect();
@@ -51,7 +52,7 @@ pub fn find(initrd: &[u8], name: &str) -> Result<Entry> {
         .with_context(|| format!("{name} is not in the initrd, which has {names:?}"))
 }
 
-/// Hides a file: changes the last letter of its name.
+/// Hides a file by changing the last letter of its name.
 pub fn hide(initrd: &mut [u8], name: &str) -> Result<()> {
     let entry = find(initrd, name)?;
     if let Some(last) = initrd.get_mut(entry.name_at.end - 1) {
@@ -65,8 +66,8 @@ fn entry(initrd: &[u8], at: usize) -> Option<Entry> {
     if !header.starts_with(MAGIC) {
         return None;
     }
-    // Thirteen fields of eight hex digits follow the magic; the seventh is the
-    // file's size, the twelfth that of its name.
+    // The magic is followed by thirteen fields of eight hexadecimal digits; the seventh is the
+    // file's size, the twelfth the length of its name.
     let field = |n: usize| {
         let digits = std::str::from_utf8(header.get(6 + 8 * n..14 + 8 * n)?).ok()?;
         usize::from_str_radix(digits, 16).ok()

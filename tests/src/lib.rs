@@ -1,4 +1,5 @@
-//! Boots the real thing in QEMU and looks at it from outside.
+// SPDX-License-Identifier: Apache-2.0
+//! Boots the real machine in QEMU and examines it from outside.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {

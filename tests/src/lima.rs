@@ -1,29 +1,32 @@
-//! What Lima puts on its `cidata` disk for a machine in plain mode, and how it looks
-//! whether that has come up. Our own wording of what the templates of lima v2.2 render
-//! to (lima-vm/lima, `pkg/cidata/cidata.TEMPLATE.d`, `pkg/hostagent/requirements.go`): the
-//! names, places and steps are theirs, because those must fit.
+// SPDX-License-Identifier: Apache-2.0
+//! Content of Lima's `cidata` disk for a machine in plain mode, and Lima's checks of whether that
+//! machine has come up.
+//!
+//! The texts are written for these tests after the templates of lima v2.2 (lima-vm/lima,
+//! `pkg/cidata/cidata.TEMPLATE.d`, `pkg/hostagent/requirements.go`). Names, places and steps are
+//! Lima's, because those must match.
 
-/// Who it is for.
+/// The instance that a disk is made for.
 pub struct Instance<'a> {
-    /// Its user, by name, number and home.
+    /// Name of its user.
     pub user: &'a str,
-    /// As above.
+    /// Number of its user.
     pub uid: u32,
-    /// As above.
+    /// Home of its user.
     pub home: &'a str,
-    /// Who may log in.
+    /// Public key that may log in.
     pub key: &'a str,
-    /// New at every start.
+    /// Instance id, new at every start.
     pub iid: &'a str,
-    /// Of its card.
+    /// MAC address of its card.
     pub mac: &'a str,
 }
 
-/// Path, whether it is a program, content.
+/// Path, true for a program, content.
 pub type File = (&'static str, bool, String);
 
 impl Instance<'_> {
-    /// All files. `more` is what else stands in user-data.
+    /// Returns all files. `more` is appended to user-data.
     #[must_use]
     pub fn files(&self, more: &str) -> Vec<File> {
         let text = |s: &str| s.to_owned();
@@ -148,7 +151,7 @@ bootcmd:
     }
 }
 
-/// The steps of Lima's boot.sh in plain mode.
+/// Steps of Lima's boot.sh in plain mode.
 const BOOT: &str = r#"#!/bin/sh
 set -eu
 rm -f /run/lima-boot-done
@@ -186,8 +189,8 @@ echo "${LIMA_CIDATA_IID}" >/run/lima-boot-done
 exit "$CODE"
 "#;
 
-/// How it runs a script of its own over ssh: the command, and what comes on its standard
-/// input (`prefixExportParam`, and sshocker's `ExecuteScript`).
+/// Returns the command by which Lima runs a script over ssh, and the script that it writes to
+/// standard input (`prefixExportParam`, and sshocker's `ExecuteScript`).
 #[must_use]
 pub fn probe(body: &str) -> (String, String) {
     let params = r#"param_env="$(sudo cat /mnt/lima-cidata/param.env)"; while read -r line; do [ -n "$line" ] && export "$line"; done<<EOF\n${param_env}\nEOF\n"#;
@@ -196,7 +199,7 @@ pub fn probe(body: &str) -> (String, String) {
     (command, script)
 }
 
-/// Its last question: all scripts have run.
+/// Returns Lima's last check: all scripts have run.
 #[must_use]
 pub fn boot_done(iid: &str) -> (String, String) {
     probe(&format!(

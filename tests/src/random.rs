@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Numbers that look random, and are the same for the same seed.
 
 /// A sequence (xorshift64*; G. Marsaglia, Xorshift RNGs, 2003).

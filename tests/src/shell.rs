@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A shell on the serial console, as a person at the machine has it.
 
 use anyhow::{Context, Result};

@@ -84,7 +84,7 @@ fn names(words: &[String]) -> Option<Vec<Name>> {
         complain("b2p: which service? `b2p status` lists them");
     }
     let name = |word: &String| {
-        let name = Name::new(word);
+        let name = Name::new(config::canonical_service_name(word));
         if name.is_none() {
             complain(&format!(
                 "b2p: {word}: not a name: letters, digits and -, at most 32"

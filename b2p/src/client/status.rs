@@ -58,6 +58,7 @@ pub fn main(link: &ControlClient, words: &[String]) -> i32 {
 
 /// Prints what is known of one; 0 if it does what it is there for.
 fn one(report: &Report<'_>, name: &str, json: bool, usage: &dyn Fn(&str) -> Usage) -> i32 {
+    let name = config::canonical_service_name(name);
     let Some(service) = report.services.iter().find(|s| s.name == name) else {
         complain(&unknown(report, name));
         return 1;

@@ -1,89 +1,92 @@
-//! Files that a power cut leaves old or new, never half.
+// SPDX-License-Identifier: Apache-2.0
+//! Files that are the old or the new ones, whole, after a power cut.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 
-/// Puts `bytes` in place of what is at `path`: a temporary file, fsync, rename,
-/// fsync of the directory.
+use sys::error::{Doing, Result};
+
+/// Replaces the file at `path` by `bytes` with permission bits `mode`: writes a temporary file,
+/// fsyncs it, renames it, and fsyncs the directory.
 ///
 /// # Errors
-/// The file, and what the system said.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), String> {
-    let say = |e: std::io::Error| format!("{}: {e}", path.display());
+/// The file cannot be written; the previous one is unchanged then.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let temporary = path.with_extension("b2p-new");
-    let _ = fs::remove_file(&temporary); // left by a cut
-    let written = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)?;
-        // Whatever the umask is.
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        sync(path.parent().unwrap_or(Path::new("/")))
-    };
-    written().map_err(|e| {
-        let _ = fs::remove_file(&temporary); // a full disk keeps the old one
-        say(e)
-    })
+    let _ = fs::remove_file(&temporary); // Left by a power cut.
+    let written = write(&temporary, bytes, mode)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync(parent(path)));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary); // It would take room on a full disk.
+    }
+    written.on(path)
 }
 
-/// Makes a directory with this mode and owner, durably; one that is there gets
-/// neither.
+fn write(temporary: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(temporary)?;
+    // The umask has no say in it.
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes a directory with permission bits `mode` and `owner` as user and group, and fsyncs it
+/// and its parent. A directory that exists is left as it is.
 ///
 /// # Errors
-/// As [`replace`].
-pub fn directory(path: &Path, mode: u32, owner: u32) -> Result<(), String> {
+/// The directory cannot be made.
+pub fn directory(path: &Path, mode: u32, owner: u32) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let made = || {
+    let make = || {
         fs::create_dir(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        std::os::unix::fs::chown(path, Some(owner), Some(owner))?;
+        chown(path, Some(owner), Some(owner))?;
         sync(path)?;
-        sync(path.parent().unwrap_or(Path::new("/")))
+        sync(parent(path))
     };
-    made().map_err(|e| format!("{}: {e}", path.display()))
+    make().on(path)
 }
 
-/// fsync(2) of a directory.
+/// Writes a directory to its disk (fsync(2)).
 ///
 /// # Errors
-/// What the system said.
-pub fn sync(directory: &Path) -> std::io::Result<()> {
+/// The directory cannot be opened, or its disk fails.
+pub fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
 
     #[test]
     fn old_or_new_and_nothing_else() {
-        let dir = std::env::temp_dir().join(format!("b2p-durable-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("seed");
+        let temp = Temp::new();
+        let path = temp.path("seed");
         fs::write(path.with_extension("b2p-new"), "half").unwrap();
         replace(&path, b"one", 0o644).unwrap();
         replace(&path, b"two", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
-        assert!(
-            replace(&dir.join("no/such"), b"x", 0o600)
-                .unwrap_err()
-                .contains("no/such")
-        );
-        fs::remove_dir_all(dir).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(temp.dir()).unwrap().count(), 1);
+        let missing = temp.path("no/such");
+        let error = replace(&missing, b"x", 0o600).unwrap_err();
+        assert_eq!(error.path(), Some(missing.as_path()));
     }
 }

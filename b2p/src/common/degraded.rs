@@ -10,6 +10,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use log::warn;
+use sys::error::Result;
 use sys::paths::RUNTIME_DIR;
 
 /// The degraded lines of one service.
@@ -62,7 +63,7 @@ impl Degraded {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write(&self, dir: &Path) -> Result<(), String> {
+    pub fn write(&self, dir: &Path) -> Result<()> {
         let path = dir.join(format!("{}.degraded", self.service));
         sys::files::replace(&path, self.text().as_bytes(), 0o644)
     }

@@ -6,7 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use config::FwCfg;
 use ed25519_dalek::SigningKey;
+use nix::errno::Errno;
 use sha2::{Digest, Sha256};
+use sys::error::{Doing, Error, Result};
 use zeroize::Zeroizing;
 
 /// What a private key begins and ends with (PROTOCOL.key of OpenSSH).
@@ -33,13 +35,18 @@ pub struct Pair {
 ///
 /// # Errors
 /// There is no randomness; then there is no key.
-pub fn make(comment: &str) -> Result<Pair, String> {
+pub fn make(comment: &str) -> Result<Pair> {
     let mut seed = Zeroizing::new([0; 32]);
     let mut check = [0; 4];
-    let fail = |e: getrandom::Error| format!("random numbers for a key: {e}");
-    getrandom::fill(seed.as_mut_slice()).map_err(fail)?;
-    getrandom::fill(&mut check).map_err(fail)?;
+    for bytes in [seed.as_mut_slice(), &mut check] {
+        let filled = getrandom::fill(bytes).map_err(errno);
+        filled.doing("random numbers for a key")?;
+    }
     Ok(pair(&seed, check, comment))
+}
+
+fn errno(error: getrandom::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// The key of this seed (RFC 8032, 5.1.5). `check` is any number: who decrypts a key
@@ -117,7 +124,7 @@ fn string(out: &mut Vec<u8>, bytes: &[u8]) {
 ///
 /// # Errors
 /// `text` is not exactly one public key, of a type that sshd knows.
-pub fn validate(text: &str) -> Result<String, String> {
+pub fn validate(text: &str) -> Result<String> {
     let entry = FwCfg {
         name: b"ssh_key",
         value: text.as_bytes(),
@@ -125,8 +132,10 @@ pub fn validate(text: &str) -> Result<String, String> {
     let (config, complaints) = config::parse(b"", &[entry]);
     match (config.ssh_keys.as_slice(), complaints.as_slice()) {
         ([key], []) => Ok(key.clone()),
-        (_, [first, ..]) => Err(first.to_string()),
-        _ => Err("one key, as in a .pub file: <type> <base64> <comment>".to_owned()),
+        (_, [first, ..]) => Err(Error::invalid(first.to_string())),
+        _ => Err(Error::invalid(
+            "one key, as in a .pub file: <type> <base64> <comment>",
+        )),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Programs of e2fsprogs, each with a time that it may take.
+// SPDX-License-Identifier: Apache-2.0
+//! External programs with a time limit: e2fsprogs, podman, mount and others.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -6,82 +7,87 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use sys::error::{Doing, Error, Result};
 
 use super::pidfd;
 
-/// How a program ended, and what it said.
-pub struct Ended {
-    /// Its exit status; `None` where it was killed.
+/// Longest output of a program that is kept, in bytes.
+const MAX_OUTPUT_BYTES: u64 = 64 * 1024;
+/// Number of lines in [`Finished::last_lines`].
+const LAST_LINES: usize = 6;
+/// Time that a killed program may take to disappear.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Exit status and output of a program.
+pub struct Finished {
+    /// Exit status, or `None` if a signal killed the program.
     pub code: Option<i32>,
-    /// The last of what it said, in one line.
-    pub said: String,
-    /// All of it, line by line.
+    /// Last lines of the output that are not blank, joined by `; `.
+    pub last_lines: String,
+    /// Standard output and standard error.
     pub output: String,
 }
 
-/// More of what a program says is not kept.
-const SAID: u64 = 64 * 1024;
-
-/// Runs a program to its end, or for so long at the most; then it is killed.
+/// Runs `program` with a fixed environment; kills it after `limit`.
 ///
 /// # Errors
-/// It could not be started, or was not done in time.
-pub fn run(program: &str, words: &[&str], most: Duration) -> Result<Ended, String> {
+/// The program cannot be started, or has not ended after `limit`.
+pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<Finished> {
     let mut command = Command::new(program);
     command
-        .args(words)
+        .args(arguments)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LANG", "C.UTF-8");
-    end(&mut command, most)
+    run_command(&mut command, limit)
 }
 
-/// The same of a command with an environment and a user of its own.
+/// Runs `command` with its own environment and user; kills it after `limit`.
 ///
 /// # Errors
-/// It could not be started, or was not done in time.
-pub fn end(command: &mut Command, most: Duration) -> Result<Ended, String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let fail = |e: std::io::Error| format!("{program}: {e}");
-    // Into a file without a name, not a pipe that would have to be emptied.
-    let mut output = memory_file().map_err(fail)?;
-    let into = || output.try_clone().map(Stdio::from);
+/// The program cannot be started, or has not ended after `limit`.
+pub fn run_command(command: &mut Command, limit: Duration) -> Result<Finished> {
+    let program = command.get_program().to_owned();
+    run_into_memory(command, limit).on(program)
+}
+
+fn run_into_memory(command: &mut Command, limit: Duration) -> Result<Finished> {
+    // A file without a name, unlike a pipe, takes all output while nobody reads it.
+    let mut output = memory_file()?;
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(into().map_err(fail)?)
-        .stderr(into().map_err(fail)?)
-        .spawn()
-        .map_err(fail)?;
-    let late = !pidfd::ended_within(child.id(), most);
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
+        .spawn()?;
+    let late = !pidfd::ended_within(child.id(), limit);
     if late {
         let _ = child.kill();
-        // A process that waits for a dead disk does not end by being killed.
-        if !pidfd::ended_within(child.id(), Duration::from_secs(5)) {
-            return Err(format!("{program}: does not end; its disk does not answer"));
+        // SIGKILL does not end a process that waits for a disk that is gone.
+        if !pidfd::ended_within(child.id(), KILL_LIMIT) {
+            return Err(Error::invalid("does not end; its disk does not answer"));
         }
     }
-    let status = child.wait().map_err(fail)?;
+    let status = child.wait()?;
     if late {
-        return Err(format!("{program}: not done after {} s", most.as_secs()));
+        let reason = format!("not done after {} s", limit.as_secs());
+        return Err(Error::invalid(reason));
     }
-    let mut said = Vec::new();
+    let mut bytes = Vec::new();
     let _ = output.rewind();
-    let _ = output.take(SAID).read_to_end(&mut said);
-    let output = String::from_utf8_lossy(&said).into_owned();
-    let lines: Vec<_> = output
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .collect();
-    let last = lines
-        .get(lines.len().saturating_sub(6)..)
-        .unwrap_or_default()
-        .join("; ");
-    Ok(Ended {
+    let _ = output.take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes);
+    let output = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Finished {
         code: status.code(),
-        said: last,
+        last_lines: last_lines(&output),
         output,
     })
+}
+
+fn last_lines(output: &str) -> String {
+    let lines = output.lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let first = lines.len().saturating_sub(LAST_LINES);
+    lines.get(first..).unwrap_or_default().join("; ")
 }
 
 /// Returns an empty file in memory, without a path (memfd_create(2)).
@@ -99,16 +105,15 @@ mod tests {
 
     #[test]
     fn status_output_and_time() {
-        let ended = run(
-            "/bin/sh",
-            &["-c", "echo one; echo two >&2; exit 3"],
-            Duration::from_secs(20),
-        )
-        .unwrap();
-        assert_eq!((ended.code, ended.said.as_str()), (Some(3), "one; two"));
-        assert_eq!(ended.output, "one\ntwo\n");
+        let limit = Duration::from_secs(20);
+        let script = "echo one; echo two >&2; exit 3";
+        let finished = run("/bin/sh", &["-c", script], limit).unwrap();
+        assert_eq!(finished.code, Some(3));
+        assert_eq!(finished.last_lines, "one; two");
+        assert_eq!(finished.output, "one\ntwo\n");
         let late = run("/bin/sleep", &["30"], Duration::from_millis(50));
-        assert!(late.is_err_and(|e| e.contains("not done")));
+        let reason = late.err().unwrap().to_string();
+        assert_eq!(reason, "/bin/sleep: not done after 0 s");
         assert!(run("/nonexistent", &[], Duration::ZERO).is_err());
     }
 }

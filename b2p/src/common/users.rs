@@ -1,211 +1,209 @@
-//! Users that come while the machine runs: pure, over the texts of the files that say
-//! who there is. None of them gets a password.
+// SPDX-License-Identifier: Apache-2.0
+//! Users that are added while the machine runs, over the texts of the files that list users.
+//! Pure. No user has a password.
 
-/// passwd(5), group(5), shadow(5), subuid(5), subgid(5).
+use sys::error::{Error, Result};
+
+/// Texts of the files that list users and their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    /// /etc/passwd
+    /// Text of /etc/passwd (passwd(5)).
     pub passwd: String,
-    /// /etc/group
+    /// Text of /etc/group (group(5)).
     pub group: String,
-    /// /etc/shadow
+    /// Text of /etc/shadow (shadow(5)).
     pub shadow: String,
-    /// /etc/subuid
+    /// Text of /etc/subuid (subuid(5)).
     pub subuid: String,
-    /// /etc/subgid
+    /// Text of /etc/subgid (subgid(5)).
     pub subgid: String,
 }
 
-/// A user as it shall be.
+/// A user as it is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its name.
+pub struct User {
+    /// Login name.
     pub name: String,
-    /// Its number; else the one it has, else the next that is free.
+    /// Number; by default the current one, or the next free one.
     pub uid: Option<u32>,
-    /// What else it is called; else it stays.
+    /// Comment field of passwd(5); the current one stays if this is empty.
     pub gecos: String,
-    /// Else the one it has, else /home/NAME.
+    /// Home directory; by default the current one, or `/home/NAME`.
     pub home: Option<String>,
-    /// Else the one it has, else bash.
+    /// Login shell; by default the current one, or bash.
     pub shell: Option<String>,
-    /// Groups that it is in besides its own; those that are not there are made.
+    /// Groups besides the user's own; missing ones are made.
     pub groups: Vec<String>,
 }
 
-/// Who it has become.
+/// Entry that a user has in passwd(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Its number.
+pub struct Account {
+    /// Number of the user.
     pub uid: u32,
-    /// Its own group's.
+    /// Number of its own group.
     pub gid: u32,
-    /// Its home.
+    /// Home directory.
     pub home: String,
 }
 
-/// Ids of users begin here, and so do those that are given.
-const FIRST: u32 = 1000;
-/// And of those that nobody logs in as (Debian policy 9.2.2).
-const SYSTEM: u32 = 100;
-/// Subordinate ids of each user.
-const RANGE: u64 = 65_536;
-/// Below this are `containers`' own (initramfs/files/etc/subuid).
-const RANGES_END: u64 = 2_147_483_647;
+/// First number of users and groups for people.
+const FIRST_UID: u32 = 1000;
+/// First number of users for programs (Debian policy 9.2.2).
+const FIRST_SYSTEM_UID: u32 = 100;
+/// Count of numbers that are searched for a free one.
+const UID_SEARCH: u32 = 60_000;
+/// First subordinate id of the first user (subuid(5)).
+const FIRST_SUBORDINATE: u64 = 100_000;
+/// Count of subordinate ids of each user.
+const SUBORDINATE_COUNT: u64 = 65_536;
+/// End of the subordinate ids of users; above are those of `containers`
+/// (initramfs/files/etc/subuid).
+const SUBORDINATE_END: u64 = 2_147_483_647;
 
-/// Adds a user, or changes the one of that name. Done again it changes nothing. One with
-/// the number of another comes before that one, whose name then stands for it, too: so
-/// the first name of the number is the one that was asked for last.
+/// Adds a user, or changes the one of that name; a second call changes nothing. A user that
+/// asks for the number of another is put before it in passwd(5): programs that look up the
+/// number find the name that was added last.
 ///
 /// # Errors
-/// There is no number for it left.
-pub fn set(files: &mut Files, wanted: &Wanted) -> Result<Known, String> {
-    let row = line_of(&files.passwd, &wanted.name).map(str::to_owned);
-    let field = |n: usize| {
-        row.as_deref()
-            .and_then(|r| r.split(':').nth(n))
-            .map(str::to_owned)
-    };
-    let full = || format!("{}: no number is left for it", wanted.name);
-    let uid = wanted.uid.or_else(|| field(2)?.parse().ok());
-    let uid = uid
-        .or_else(|| free(&files.passwd, FIRST))
-        .ok_or_else(full)?;
-    let gid = field(3)
-        .and_then(|g| g.parse().ok())
-        .or_else(|| gid(&files.group, &wanted.name));
-    let gid = gid.or_else(|| free(&files.group, uid)).ok_or_else(full)?;
-    let home = wanted.home.clone().or_else(|| field(5));
-    let home = home.unwrap_or_else(|| format!("/home/{}", wanted.name));
-    let shell = wanted
-        .shell
-        .clone()
-        .or_else(|| field(6))
-        .unwrap_or_else(|| "/bin/bash".into());
-    let gecos = match wanted.gecos.as_str() {
+/// No number is free.
+pub fn set(files: &mut Files, user: &User) -> Result<Account> {
+    let name = &user.name;
+    let current: Vec<String> = line_of(&files.passwd, name)
+        .map(|line| line.split(':').map(str::to_owned).collect())
+        .unwrap_or_default();
+    let field = |index: usize| current.get(index).cloned();
+    let number = |index: usize| field(index)?.parse::<u32>().ok();
+    let full = || Error::invalid(format!("{name}: no number is left for it"));
+    let uid = user.uid.or_else(|| number(2));
+    let uid = uid.or_else(|| free_number(&files.passwd, FIRST_UID));
+    let uid = uid.ok_or_else(full)?;
+    let gid = number(3).or_else(|| gid_of(&files.group, name));
+    let gid = gid.or_else(|| free_number(&files.group, uid));
+    let gid = gid.ok_or_else(full)?;
+    let home = user.home.clone().or_else(|| field(5));
+    let home = home.unwrap_or_else(|| format!("/home/{name}"));
+    let shell = user.shell.clone().or_else(|| field(6));
+    let shell = shell.unwrap_or_else(|| "/bin/bash".to_owned());
+    let gecos = match user.gecos.as_str() {
         "" => field(4).unwrap_or_default(),
         gecos => gecos.to_owned(),
     };
-    let name = &wanted.name;
     let line = format!("{name}:x:{uid}:{gid}:{gecos}:{home}:{shell}");
-    files.passwd = put(&files.passwd, name, &line, |l| {
-        l.split(':').nth(2) == Some(&*uid.to_string())
-    });
-    if self::gid(&files.group, name).is_none() && !has_number(&files.group, gid) {
-        files.group = put(&files.group, name, &format!("{name}:x:{gid}:"), |_| false);
+    files.passwd = with_line(&files.passwd, name, &line, |l| number_of(l) == Some(uid));
+    if gid_of(&files.group, name).is_none() && !has_number(&files.group, gid) {
+        let line = format!("{name}:x:{gid}:");
+        files.group = with_line(&files.group, name, &line, |_| false);
     }
-    for group in &wanted.groups {
-        files.group = join(&files.group, group, name);
+    for group in &user.groups {
+        files.group = with_member(&files.group, group, name);
     }
     if line_of(&files.shadow, name).is_none() {
-        files.shadow = put(
-            &files.shadow,
-            name,
-            &format!("{name}:*:20000:0:99999:7:::"),
-            |_| false,
-        );
+        let line = format!("{name}:*:20000:0:99999:7:::");
+        files.shadow = with_line(&files.shadow, name, &line, |_| false);
     }
-    files.subuid = range(&files.subuid, name);
-    files.subgid = range(&files.subgid, name);
-    Ok(Known { uid, gid, home })
+    files.subuid = with_subordinates(&files.subuid, name);
+    files.subgid = with_subordinates(&files.subgid, name);
+    Ok(Account { uid, gid, home })
 }
 
-/// Adds a user that programs become, with a group of its own and no home. One of this
-/// name that is there stays.
+/// Adds a user for a program, with a group of its own, no home directory and no subordinate
+/// ids. A user of this name that exists is left as it is.
 ///
 /// # Errors
-/// There is no number for it left.
-pub fn system(files: &mut Files, name: &str) -> Result<(), String> {
+/// No number is free.
+pub fn add_system_user(files: &mut Files, name: &str) -> Result<()> {
     if line_of(&files.passwd, name).is_some() {
         return Ok(());
     }
     let (subuid, subgid) = (files.subuid.clone(), files.subgid.clone());
-    let wanted = Wanted {
+    let user = User {
         name: name.to_owned(),
-        uid: free(&files.passwd, SYSTEM),
+        uid: free_number(&files.passwd, FIRST_SYSTEM_UID),
         home: Some("/nonexistent".to_owned()),
         shell: Some("/usr/sbin/nologin".to_owned()),
-        ..Wanted::default()
+        ..User::default()
     };
-    set(files, &wanted)?;
+    set(files, &user)?;
     (files.subuid, files.subgid) = (subuid, subgid);
     Ok(())
 }
 
-/// The line that begins with `name:`.
+fn name_of(line: &str) -> Option<&str> {
+    line.split(':').next()
+}
+
+/// Number in the third field of a line of passwd(5) or group(5).
+fn number_of(line: &str) -> Option<u32> {
+    line.split(':').nth(2)?.parse().ok()
+}
+
 fn line_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find(|l| l.split(':').next() == Some(name))
+    text.lines().find(|line| name_of(line) == Some(name))
 }
 
-fn gid(groups: &str, name: &str) -> Option<u32> {
-    line_of(groups, name)?.split(':').nth(2)?.parse().ok()
-}
-
-fn numbers(text: &str) -> impl Iterator<Item = u32> {
-    text.lines()
-        .filter_map(|l| l.split(':').nth(2)?.parse().ok())
+fn gid_of(groups: &str, name: &str) -> Option<u32> {
+    number_of(line_of(groups, name)?)
 }
 
 fn has_number(text: &str, number: u32) -> bool {
-    numbers(text).any(|n| n == number)
+    text.lines().filter_map(number_of).any(|n| n == number)
 }
 
-/// The first number from `from` on that nobody has.
-fn free(text: &str, from: u32) -> Option<u32> {
-    (from..from.saturating_add(60_000)).find(|n| !has_number(text, *n))
+/// Returns the first number from `first` on that no line has.
+fn free_number(text: &str, first: u32) -> Option<u32> {
+    let mut candidates = first..first.saturating_add(UID_SEARCH);
+    candidates.find(|number| !has_number(text, *number))
 }
 
-/// The text with this line: in place of the one of this name, else before the first that
-/// `before` picks, else last.
-fn put(text: &str, name: &str, line: &str, before: impl Fn(&str) -> bool) -> String {
-    let kept = text.lines().filter(|l| l.split(':').next() != Some(name));
-    let mut all: Vec<&str> = kept.filter(|l| !l.is_empty()).collect();
-    let own = text.lines().position(|l| l.split(':').next() == Some(name));
-    let at = all
-        .iter()
-        .position(|l| before(l))
-        .or(own)
-        .unwrap_or(all.len());
-    all.insert(at.min(all.len()), line);
-    all.iter().map(|l| format!("{l}\n")).collect()
+/// Returns the text with `line` before the first line that `precedes` picks; by default in the
+/// place of the line of `name`, or at the end.
+fn with_line(text: &str, name: &str, line: &str, precedes: impl Fn(&str) -> bool) -> String {
+    let is_own = |line: &str| name_of(line) == Some(name);
+    let others = text.lines().filter(|l| !is_own(l) && !l.is_empty());
+    let mut lines: Vec<&str> = others.collect();
+    let current = text.lines().position(is_own);
+    let index = lines.iter().position(|l| precedes(l)).or(current);
+    let index = index.unwrap_or(lines.len()).min(lines.len());
+    lines.insert(index, line);
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Makes `name` a member of a group, which is made where there is none.
-fn join(groups: &str, group: &str, name: &str) -> String {
+/// Returns the groups with `name` as a member of `group`, which is made if it is missing.
+fn with_member(groups: &str, group: &str, name: &str) -> String {
+    let is_member = |line: &str| {
+        let members = line.rsplit(':').next().unwrap_or_default();
+        members.split(',').any(|member| member == name)
+    };
     let line = match line_of(groups, group) {
-        Some(line)
-            if line
-                .rsplit(':')
-                .next()
-                .is_some_and(|m| m.split(',').any(|m| m == name)) =>
-        {
-            return groups.to_owned();
-        }
+        Some(line) if is_member(line) => return groups.to_owned(),
         Some(line) if line.ends_with(':') => format!("{line}{name}"),
         Some(line) => format!("{line},{name}"),
-        None => match free(groups, FIRST) {
+        None => match free_number(groups, FIRST_UID) {
             Some(gid) => format!("{group}:x:{gid}:{name}"),
             None => return groups.to_owned(),
         },
     };
-    put(groups, group, &line, |_| false)
+    with_line(groups, group, &line, |_| false)
 }
 
-/// Gives `name` subordinate ids, behind those of all others.
-fn range(text: &str, name: &str) -> String {
+/// Returns the text with subordinate ids for `name`, above those of all other users.
+fn with_subordinates(text: &str, name: &str) -> String {
     if line_of(text, name).is_some() {
         return text.to_owned();
     }
-    let end = |l: &str| -> Option<u64> {
-        let mut numbers = l.split(':').skip(1).map(str::parse::<u64>);
+    let end = |line: &str| -> Option<u64> {
+        let mut numbers = line.split(':').skip(1).map(str::parse::<u64>);
         let (first, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        Some(first.saturating_add(count)).filter(|_| first < RANGES_END)
+        (first < SUBORDINATE_END).then(|| first.saturating_add(count))
     };
-    let first = text.lines().filter_map(end).max().unwrap_or(100_000);
-    match first + RANGE <= RANGES_END {
-        true => put(text, name, &format!("{name}:{first}:{RANGE}"), |_| false),
-        false => text.to_owned(),
+    let first = text.lines().filter_map(end).max();
+    let first = first.unwrap_or(FIRST_SUBORDINATE);
+    if first + SUBORDINATE_COUNT > SUBORDINATE_END {
+        return text.to_owned();
     }
+    let line = format!("{name}:{first}:{SUBORDINATE_COUNT}");
+    with_line(text, name, &line, |_| false)
 }
 
 #[cfg(test)]
@@ -234,29 +232,29 @@ mod tests {
             group: "podman:x:101:\n".into(),
             ..Files::default()
         };
-        system(&mut files, "tcpdump").expect("there is room");
+        add_system_user(&mut files, "tcpdump").expect("there is room");
         let line = "tcpdump:x:101:102::/nonexistent:/usr/sbin/nologin";
         assert!(files.passwd.lines().any(|l| l == line), "{}", files.passwd);
         assert!(files.group.contains("tcpdump:x:102:\n") && files.subuid.is_empty());
         let before = files.clone();
-        system(&mut files, "tcpdump").expect("it is there");
+        add_system_user(&mut files, "tcpdump").expect("it is there");
         assert_eq!(files, before);
     }
 
     #[test]
     fn a_new_user_and_again() {
         let mut files = files();
-        let ann = Wanted {
+        let ann = User {
             name: "ann".into(),
             uid: Some(501),
             home: Some("/home/ann.guest".into()),
             groups: vec!["podman".into(), "video".into(), "new".into()],
-            ..Wanted::default()
+            ..User::default()
         };
-        let known = set(&mut files, &ann).unwrap();
+        let account = set(&mut files, &ann).unwrap();
         assert_eq!(
-            known,
-            Known {
+            account,
+            Account {
                 uid: 501,
                 gid: 501,
                 home: "/home/ann.guest".into()
@@ -286,20 +284,20 @@ mod tests {
             files.subuid
         );
         let once = files.clone();
-        assert_eq!(set(&mut files, &ann).unwrap(), known);
+        assert_eq!(set(&mut files, &ann).unwrap(), account);
         assert_eq!(files, once);
     }
 
     #[test]
     fn one_with_the_number_of_core_comes_first() {
         let mut files = files();
-        let ann = Wanted {
+        let ann = User {
             name: "ann".into(),
             uid: Some(1000),
-            ..Wanted::default()
+            ..User::default()
         };
-        let known = set(&mut files, &ann).unwrap();
-        assert_eq!((known.uid, known.gid), (1000, 1001));
+        let account = set(&mut files, &ann).unwrap();
+        assert_eq!((account.uid, account.gid), (1000, 1001));
         let first = files
             .passwd
             .lines()
@@ -314,15 +312,15 @@ mod tests {
     #[test]
     fn core_can_be_changed_and_keeps_the_rest() {
         let mut files = files();
-        let core = Wanted {
+        let core = User {
             name: "core".into(),
             shell: Some("/bin/sh".into()),
-            ..Wanted::default()
+            ..User::default()
         };
         let before = files.passwd.lines().count();
-        let known = set(&mut files, &core).unwrap();
+        let account = set(&mut files, &core).unwrap();
         assert_eq!(
-            (known.uid, known.gid, known.home.as_str()),
+            (account.uid, account.gid, account.home.as_str()),
             (1000, 1000, "/home/core")
         );
         assert!(
@@ -333,9 +331,9 @@ mod tests {
         assert_eq!(files.passwd.lines().count(), before);
         let next = set(
             &mut files,
-            &Wanted {
+            &User {
                 name: "bob".into(),
-                ..Wanted::default()
+                ..User::default()
             },
         )
         .unwrap();

@@ -69,7 +69,7 @@ fn take(
         let name = name.to_string_lossy().into_owned();
         match replace(&to.join(&name), &bytes, 0o644) {
             Ok(()) => names.push(name),
-            Err(why) => wrong.push(why),
+            Err(why) => wrong.push(why.to_string()),
         }
     }
     while !names.is_empty() {
@@ -102,7 +102,7 @@ fn asked() -> Option<String> {
     let words = ["login", "--get-login", "nobody.invalid"];
     let ended = match tool::run("/usr/bin/podman", &words, ASKING) {
         Ok(ended) => ended,
-        Err(why) => return Some(why),
+        Err(why) => return Some(why.to_string()),
     };
     // The first of it has the file's name; of aliases each that is wrong has a line.
     let lines: Vec<&str> = ended.output.lines().map(str::trim).take(3).collect();

@@ -1,7 +1,8 @@
-//! Makes orphans in the namespaces of a PID 1, many and of every kind.
+// SPDX-License-Identifier: Apache-2.0
+//! Makes orphans, many and of every kind, in the namespaces of a PID 1.
 //!
-//! `storm PID KIND COUNT`: enters the user and pid namespaces of PID, and ends
-//! when it has made them; what is left of them is that PID 1's to reap.
+//! `storm PID KIND COUNT` enters the user and pid namespaces of PID and ends when it has made COUNT
+//! orphans, which that PID 1 must reap.
 #![expect(unsafe_code, reason = "setns and fork")]
 
 use std::process::exit;
@@ -14,7 +15,7 @@ fn main() {
         exit(2);
     };
     enter(pid);
-    // The first child is the first that is inside.
+    // Only children of a process that called setns(2) are in the pid namespace.
     let status = inside(|| match kind.as_str() {
         "zombies" => zombies(count),
         "mixed" => mixed(count),
@@ -43,11 +44,11 @@ fn enter(pid: u32) {
     }
 }
 
-/// Runs `body` in a child and gives its status.
+/// Runs `body` in a child and returns the child's exit status.
 fn inside(body: impl FnOnce()) -> i32 {
     let pid = child(body);
     let mut status = 0;
-    // SAFETY: a place for the status of our child.
+    // SAFETY: a valid pointer for the status of a child of this process.
     unsafe { libc::waitpid(pid, &raw mut status, 0) };
     if libc::WIFEXITED(status) {
         libc::WEXITSTATUS(status)
@@ -56,8 +57,8 @@ fn inside(body: impl FnOnce()) -> i32 {
     }
 }
 
-/// A child that ends after `body`. Waits while there can be none: the machine
-/// has only so many pids.
+/// Forks a child that ends after `body`. Retries while fork(2) fails, because the number of pids is
+/// limited.
 fn child(body: impl FnOnce()) -> i32 {
     for _ in 0..10_000 {
         // SAFETY: a single thread; the child ends here.
@@ -75,45 +76,46 @@ fn child(body: impl FnOnce()) -> i32 {
     0
 }
 
-/// All at once: they have ended when their parent does, and nobody has waited.
+/// Leaves `count` zombies to PID 1 at the same moment: no process has waited for them when their
+/// parent ends.
 fn zombies(count: u32) {
     for _ in 0..count {
         child(|| ());
     }
-    // The last have been started, not ended.
+    // The last children have been started and may not have ended yet.
     std::thread::sleep(std::time::Duration::from_millis(50));
 }
 
-/// A few hundred at a time, so that pids come round again.
+/// Makes a few hundred orphans at a time, so that pids are reused.
 fn mixed(count: u32) {
     let a_parent = 250;
     for first in (0..count).step_by(a_parent as usize) {
         let parent = child(|| (first..(first + a_parent).min(count)).for_each(one));
-        // SAFETY: our child, no status wanted.
+        // SAFETY: a child of this process; its status is not needed.
         unsafe { libc::waitpid(parent, std::ptr::null_mut(), 0) };
     }
 }
 
-/// Most end at once; the others in one of the ways that have once cost a status.
+/// Makes one orphan. Most end at once; the others end in ways that have lost a status in the past.
 fn one(i: u32) {
-    // SAFETY: in each case integers only.
+    // SAFETY: each case passes integers only.
     child(|| unsafe {
         let me = libc::getpid();
         match i % 50 {
-            // Killed by each of the real-time signals in turn.
+            // Each of the real-time signals kills one child.
             0..8 => {
                 libc::kill(me, 34 + (i as i32 / 50) % 31);
             }
             8..12 => {
                 libc::kill(me, libc::SIGKILL);
             }
-            // A double fork: the middle one ends first.
+            // The middle process of a double fork ends first.
             12..20 => {
                 child(|| {
                     libc::sched_yield();
                 });
             }
-            // Stopped for good: the shutdown has to end it.
+            // A stopped process never ends by itself: the shutdown has to end it.
             20 if i % 2_500 == 20 => {
                 libc::setpgid(0, 0);
                 libc::kill(me, libc::SIGSTOP);
@@ -124,8 +126,8 @@ fn one(i: u32) {
     });
 }
 
-/// A child that ends while another traces it: nobody can reap it before that
-/// one has let go of it.
+/// Makes a child that ends while another process traces it: it cannot be reaped before the tracer
+/// detaches.
 unsafe fn traced() {
     // SAFETY: integers only.
     unsafe {
@@ -139,7 +141,7 @@ unsafe fn traced() {
     }
 }
 
-/// Every signal that means nothing, to PID 1, `count` times over in three orders.
+/// Sends PID 1 every signal that has no meaning to it, `count` times in three orders.
 fn signals(count: u32) {
     let named = [2, 10, 12, 15, 30];
     let faults = [4, 5, 6, 7, 8, 11, 31];
@@ -158,6 +160,6 @@ fn signals(count: u32) {
 }
 
 fn send(signal: i32) {
-    // SAFETY: integers. To the PID 1 of this namespace.
+    // SAFETY: integers. The signal goes to PID 1 of this namespace.
     unsafe { libc::kill(1, signal) };
 }

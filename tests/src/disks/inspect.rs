@@ -1,25 +1,26 @@
-//! What the machine has made of a disk, seen from the host by other tools than
-//! its own, and without mounting anything.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks after a boot, seen from the host with other tools than the machine's own, and without
+//! mounting anything.
 
 use super::{Image, MIB, tool, tool_out};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::ffi::OsString;
 
-/// A partition, as sfdisk(8) sees it.
+/// A partition as sfdisk(8) shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// The table: `gpt` or `dos`.
+    /// Kind of the table: `gpt` or `dos`.
     pub table: String,
-    /// In bytes from the beginning of the disk.
+    /// First byte, counted from the start of the disk.
     pub first: u64,
-    /// In bytes.
+    /// Length in bytes.
     pub len: u64,
-    /// Its name in a GPT.
+    /// Name in a GPT.
     pub name: String,
 }
 
-/// The partitions of a disk.
+/// Returns the partitions of a disk.
 pub fn partitions(image: &Image) -> Result<Vec<Partition>> {
     let said = tool("sfdisk", &["--json".as_ref(), image.file().as_os_str()])?;
     let table: Value = serde_json::from_str(&said)?;
@@ -39,21 +40,21 @@ pub fn partitions(image: &Image) -> Result<Vec<Partition>> {
         .collect()
 }
 
-/// An ext file system on a disk, as e2fsprogs take it.
+/// An ext file system on a disk, as e2fsprogs open it.
 pub struct Ext {
     target: OsString,
 }
 
 impl Ext {
-    /// That on the disk itself, or in its only partition.
+    /// Opens the file system on the disk itself, or in its only partition.
     pub fn on(image: &Image) -> Result<Ext> {
         let mut target = image.file().as_os_str().to_owned();
         target.push(format!("?offset={}", begins(image)?));
         Ok(Ext { target })
     }
 
-    /// A copy of it: e2fsck(8) of Debian 12 does not find the place again after it
-    /// has replayed a journal.
+    /// Copies the file system out of its disk: after it has replayed a journal, e2fsck(8) of Debian
+    /// 12 does not find a file system at an offset again.
     pub fn taken_out(image: &Image) -> Result<Ext> {
         let copy = image.file().with_extension("ext");
         let words = [
@@ -72,13 +73,13 @@ impl Ext {
         self.target.clone()
     }
 
-    /// Fails where e2fsck(8) finds anything to mend. Nothing is written.
+    /// Fails if e2fsck(8) finds any error. Writes nothing.
     pub fn clean(&self) -> Result<()> {
         let args = ["-f".into(), "-n".into(), self.target()];
         tool("e2fsck", &args).map(drop)
     }
 
-    /// Mends what is safe to mend, as the machine does; fails at the rest.
+    /// Repairs what is safe to repair, as the machine does; fails if errors remain.
     pub fn mend(&self) -> Result<()> {
         let out = tool_out("e2fsck", &["-p".into(), self.target()], b"")?;
         let code = out.status.code().unwrap_or(-1);
@@ -87,7 +88,7 @@ impl Ext {
         Ok(())
     }
 
-    /// Mends everything, as its owner would by hand in the end.
+    /// Repairs everything, as a person would by hand.
     pub fn repair(&self) -> Result<()> {
         let out = tool_out("e2fsck", &["-f".into(), "-y".into(), self.target()], b"")?;
         let code = out.status.code().unwrap_or(-1);
@@ -96,28 +97,28 @@ impl Ext {
         self.clean()
     }
 
-    /// What debugfs(8) says to a command.
+    /// Runs a debugfs(8) command and returns its output.
     pub fn debugfs(&self, command: &str) -> Result<String> {
         tool("debugfs", &["-R".into(), command.into(), self.target()])
     }
 
-    /// Lets debugfs(8) write.
+    /// Runs a debugfs(8) command that may write.
     pub fn change(&self, command: &str) -> Result<()> {
         let args = ["-w".into(), "-R".into(), command.into(), self.target()];
         tool("debugfs", &args).map(drop)
     }
 
-    /// The content of a file.
+    /// Returns the content of a file.
     pub fn file(&self, path: &str) -> Result<Vec<u8>> {
         let args = ["-R".into(), format!("cat {path}").into(), self.target()];
         let out = tool_out("debugfs", &args, b"")?;
         let said = String::from_utf8_lossy(&out.stderr);
-        // It succeeds whatever it finds.
+        // debugfs succeeds even if the file does not exist.
         ensure!(!said.contains("File not found"), "{path}: {said}");
         Ok(out.stdout)
     }
 
-    /// A value of the superblock, by its name in `dumpe2fs -h`.
+    /// Returns a value of the superblock, by its name in `dumpe2fs -h`.
     pub fn field(&self, name: &str) -> Result<String> {
         let said = self.debugfs("show_super_stats -h")?;
         let mut lines = said.lines().filter_map(|l| l.split_once(':'));
@@ -127,7 +128,7 @@ impl Ext {
     }
 }
 
-/// Where the file system is: on the disk itself, or in its only partition.
+/// Returns the offset of the file system: 0, or the start of the only partition.
 fn begins(image: &Image) -> Result<u64> {
     if image.read(1080, 2)? == [0x53, 0xef] {
         return Ok(0);
@@ -138,8 +139,8 @@ fn begins(image: &Image) -> Result<u64> {
     }
 }
 
-/// Fails unless the disk is divided as the machine divides disks: one partition of
-/// a GPT, which ends with the disk, so that it can grow.
+/// Fails unless the disk has the machine's layout: a GPT with one partition that ends with the
+/// disk, so that it can grow.
 pub fn divided(image: &Image) -> Result<Partition> {
     let all = partitions(image)?;
     let [one] = all.as_slice() else {
@@ -152,7 +153,7 @@ pub fn divided(image: &Image) -> Result<Partition> {
     ensure!(one.first.is_multiple_of(MIB), "not aligned: {one:?}");
     let rest = image.size()? - one.first - one.len;
     ensure!(rest <= 2 * MIB, "{rest} bytes are left behind {one:?}");
-    // sfdisk says nothing of a broken copy of the table; this does.
+    // sfdisk does not report a broken backup table in its listing; `--verify` does.
     let said = tool("sfdisk", &["--verify".as_ref(), image.file().as_os_str()])?;
     ensure!(said.contains("No errors detected"), "sfdisk: {said}");
     Ok(one.clone())

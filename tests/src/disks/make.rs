@@ -1,27 +1,28 @@
-//! File systems and partition tables, by the tools that people make them with.
+// SPDX-License-Identifier: Apache-2.0
+//! File systems and partition tables, made with the tools that people use.
 
 use super::{Image, MIB, tool, tool_out};
 use anyhow::{Result, ensure};
 use std::fs;
 use std::path::Path;
 
-/// A file system.
+/// Type of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fs {
-    /// By mke2fs, with what it does by itself.
+    /// ext4 with mke2fs's defaults.
     Ext4,
-    /// Without a journal.
+    /// ext2: without a journal.
     Ext2,
-    /// Its tools make none of less than 300 MiB.
+    /// xfs; its tools make none smaller than 300 MiB.
     Xfs,
-    /// Its tools make none of less than 109 MiB.
+    /// btrfs; its tools make none smaller than 109 MiB.
     Btrfs,
     /// FAT 32.
     Fat,
 }
 
 impl Fs {
-    /// As mount(2) calls it.
+    /// Returns the name that mount(2) uses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,7 +34,7 @@ impl Fs {
         }
     }
 
-    /// As small as it can be and still be tested with.
+    /// Returns the smallest useful size in MiB.
     #[must_use]
     pub fn mib(self) -> u64 {
         match self {
@@ -60,10 +61,10 @@ impl Fs {
     }
 }
 
-/// What is around a file system.
+/// Structure around a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Nothing: it is on the disk itself.
+    /// None: the file system is on the disk itself.
     Whole,
     /// The first partition of an MBR.
     Mbr,
@@ -71,7 +72,7 @@ pub enum Layout {
     Gpt,
 }
 
-/// A disk with one file system, as a person makes it.
+/// Makes a disk with one file system.
 pub fn disk(dir: &Path, name: &str, layout: Layout, kind: Fs, label: &str) -> Result<Image> {
     match layout {
         Layout::Whole => {
@@ -84,7 +85,7 @@ pub fn disk(dir: &Path, name: &str, layout: Layout, kind: Fs, label: &str) -> Re
     }
 }
 
-/// A disk with this table, by sfdisk(8), and the file system in the partition that
+/// Makes a disk with the given table, by sfdisk(8), and the file system in the partition that
 /// begins after the first MiB.
 fn divided(dir: &Path, name: &str, table: &str, kind: Fs, label: &str) -> Result<Image> {
     let image = Image::blank(dir, name, kind.mib() + 2)?;
@@ -96,10 +97,10 @@ fn divided(dir: &Path, name: &str, table: &str, kind: Fs, label: &str) -> Result
     Ok(image)
 }
 
-/// What is in `containers/kept` on a disk of [`ours`].
+/// Content of `containers/kept` on a disk of [`ours`].
 pub const KEPT: &str = "kept over every boot\n";
 
-/// A disk as the machine makes it, that was in use: a few hundred files in a tree.
+/// Makes a disk in the machine's own format that was in use: a tree of a few hundred files.
 pub fn ours(dir: &Path, name: &str) -> Result<Image> {
     let tree = dir.join(format!("{name}.tree"));
     let containers = tree.join("containers");
@@ -128,7 +129,7 @@ pub fn ours(dir: &Path, name: &str) -> Result<Image> {
     Ok(image)
 }
 
-/// Divides a disk.
+/// Partitions a disk.
 pub fn sfdisk(image: &Image, table: &str) -> Result<()> {
     let args = ["-q".as_ref(), image.file().as_os_str()];
     let out = tool_out("sfdisk", &args, table.as_bytes())?;
@@ -137,7 +138,7 @@ pub fn sfdisk(image: &Image, table: &str) -> Result<()> {
     Ok(())
 }
 
-/// Copies one image into another.
+/// Copies one image into another at offset `at`.
 fn put(from: &Image, to: &Image, at: u64) -> Result<()> {
     let words = [
         format!("if={}", from.file().display()),

@@ -1,13 +1,14 @@
-//! Disks, made on the host without mounting anything: each kind that the machine
-//! may find is a row in a table, with what must become of it.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks, made on the host without mounting anything. Each kind that the machine may find is a row
+//! in a table, with the expected result.
 //!
-//! | Table | |
+//! | Table | Result |
 //! |---|---|
 //! | [`taken::ROWS`] | becomes the data disk |
-//! | [`refused::ROWS`] | stays as it is, to the last bit |
+//! | [`refused::ROWS`] | is unchanged to the last bit |
 //!
-//! [`inspect`] looks at what the machine has made of a disk, [`replay`] makes of
-//! the log of all writes to a disk what a power cut would have left of it.
+//! [`inspect`] examines disks after a boot; [`replay`] builds, from the log of all writes to a
+//! disk, the disk that a power cut would have left.
 
 pub mod inspect;
 pub mod make;
@@ -32,17 +33,17 @@ use vmm::process;
 /// 2^20 bytes.
 pub const MIB: u64 = 1 << 20;
 
-/// How long a tool may take: none is given more than a few hundred MiB.
+/// Time limit of a tool; none works on more than a few hundred MiB.
 const TOOL: Duration = Duration::from_secs(120);
 
-/// A raw disk image; what is not written takes no room.
+/// A raw disk image; a sparse file.
 #[derive(Clone, Debug)]
 pub struct Image {
     file: PathBuf,
 }
 
 impl Image {
-    /// A blank disk, in place of what is there.
+    /// Makes a blank disk, replacing an older one.
     pub fn blank(dir: &Path, name: &str, mib: u64) -> Result<Self> {
         let file = dir.join(format!("{name}.img"));
         let made = File::create(&file).and_then(|f| f.set_len(mib * MIB));
@@ -50,37 +51,37 @@ impl Image {
         Ok(Self { file })
     }
 
-    /// Where it is.
+    /// Returns the path of the image.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// In bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> Result<u64> {
         Ok(fs::metadata(&self.file)?.len())
     }
 
-    /// Writes without any machine.
+    /// Writes bytes at an offset, from the host.
     pub fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         let file = File::options().write(true).open(&self.file)?;
         Ok(file.write_all_at(bytes, at)?)
     }
 
-    /// Reads.
+    /// Reads `len` bytes at an offset.
     pub fn read(&self, at: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         File::open(&self.file)?.read_exact_at(&mut bytes, at)?;
         Ok(bytes)
     }
 
-    /// Makes the disk longer.
+    /// Enlarges the disk.
     pub fn grow(&self, mib: u64) -> Result<()> {
         let file = File::options().write(true).open(&self.file)?;
         Ok(file.set_len(mib * MIB)?)
     }
 
-    /// Another disk with the same on it.
+    /// Copies the disk under another name.
     pub fn copy(&self, name: &str) -> Result<Self> {
         let file = self.file.with_file_name(format!("{name}.img"));
         let (from, to) = (self.file.as_os_str(), file.as_os_str());
@@ -89,14 +90,14 @@ impl Image {
         Ok(Self { file })
     }
 
-    /// A checksum of all of it.
+    /// Returns the SHA-256 of the whole disk.
     pub fn sum(&self) -> Result<String> {
         let said = tool("sha256sum", &[self.file.as_os_str()])?;
         Ok(said.split(' ').next().unwrap_or_default().to_owned())
     }
 }
 
-/// An empty directory for the disks of a test, `out/disks/<test>`.
+/// Returns an empty directory for the disks of a test, `out/disks/<test>`.
 pub fn dir(test: &str) -> Result<PathBuf> {
     let dir = paths::out().join("disks").join(test);
     if dir.exists() {
@@ -106,13 +107,14 @@ pub fn dir(test: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Runs a tool of the host; what it prints, or an error with all it said.
+/// Runs a tool of the host. Returns its output, or an error with all that it printed.
 pub fn tool<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) -> Result<String> {
     let out = tool_out(program, args, b"")?;
     crate::guest::succeeded(program, &out)
 }
 
-/// The same, with something on its standard input, whatever comes of it.
+/// Runs a tool of the host with `stdin` as its standard input, and returns status and output
+/// whatever they are.
 pub fn tool_out<S: AsRef<std::ffi::OsStr>>(
     program: &str,
     args: &[S],
@@ -123,7 +125,7 @@ pub fn tool_out<S: AsRef<std::ffi::OsStr>>(
     process::output(command, stdin, TOOL).with_context(|| format!("{program}: is it installed?"))
 }
 
-/// Debian keeps these where a user's PATH does not lead.
+/// Returns the path of a tool: Debian installs some outside a user's PATH.
 fn found(program: &str) -> PathBuf {
     let sbin = Path::new("/usr/sbin").join(program);
     if sbin.exists() {

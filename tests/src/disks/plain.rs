@@ -1,11 +1,12 @@
-//! Disk images with something on them, and what is on them afterwards.
+// SPDX-License-Identifier: Apache-2.0
+//! Disk images with a few files, and the files afterwards.
 
 use anyhow::{Result, ensure};
 use initramfs::tools;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A small ext4 disk without a partition table, with the files of a directory.
+/// Makes a small ext4 disk without a partition table, with the files of a directory.
 pub fn ext4(path: &Path, from: Option<&Path>) -> Result<PathBuf> {
     fs::File::create(path)?.set_len(64 << 20)?;
     let mut mkfs = tools::command("mke2fs")?;
@@ -17,7 +18,7 @@ pub fn ext4(path: &Path, from: Option<&Path>) -> Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// No journal to replay, and nothing for a full check to mend.
+/// Fails if there is a journal to replay, or anything that a full check would repair.
 pub fn clean(disk: &Path) -> Result<()> {
     let head = tools::run(tools::command("dumpe2fs")?.arg("-h").arg(disk), "dumpe2fs")?;
     let head = String::from_utf8_lossy(&head).into_owned();

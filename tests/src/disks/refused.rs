@@ -1,4 +1,5 @@
-//! Disks that must stay as they are to the last bit.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks that must be unchanged to the last bit.
 
 use super::make::{Fs, Layout, disk, sfdisk};
 use super::{Image, MIB, tool, tool_out, userdata};
@@ -6,23 +7,22 @@ use crate::Random;
 use anyhow::{Result, ensure};
 use std::path::Path;
 
-/// A disk that is refused.
+/// A disk that the machine refuses.
 pub struct Row {
-    /// What it is called.
+    /// Name of the disk in messages.
     pub name: &'static str,
-    /// How it is made.
+    /// Makes the disk.
     pub make: fn(&Path, &str) -> Result<Image>,
-    /// What blkid(8) takes it for, where it takes it for anything: a disk that is
-    /// not what its name says would prove nothing.
+    /// Type that blkid(8) reports, if it reports any: a disk that is not what its name says would
+    /// prove nothing.
     pub blkid: &'static str,
-    /// What the machine says about it.
+    /// Text that the machine logs about the disk.
     pub said: &'static str,
-    /// Whether its owner has asked for something and does not get it, so that the
-    /// line is a degraded one.
+    /// True if the disk carries a request that is refused, so that the line is a degraded one.
     pub loud: bool,
 }
 
-/// Somebody's disk that asks for nothing: the log names it, nothing more.
+/// A disk without a request: the machine only logs it.
 const fn quiet(
     name: &'static str,
     make: fn(&Path, &str) -> Result<Image>,
@@ -38,7 +38,7 @@ const fn quiet(
     }
 }
 
-/// A disk that asks, and must not have what it asks for.
+/// A disk with a request that must be refused.
 const fn loud(
     name: &'static str,
     make: fn(&Path, &str) -> Result<Image>,
@@ -54,16 +54,16 @@ const fn loud(
     }
 }
 
-/// All of them.
+/// Every disk that must be refused.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    // Nothing that anybody knows.
+    // Content without any known signature.
     quiet("random",       |d, n| bytes(d, n, &[(0, Random::new(4).bytes(1 << 20))]), "", "nothing on it is known"),
     quiet("one-byte",     |d, n| bytes(d, n, &[(7 * MIB + 5, vec![1])]), "", "nothing on it is known"),
     quiet("blank",        |d, n| bytes(d, n, &[]), "", "does not ask"),
     quiet("words-late",   |d, n| bytes(d, n, &[(512, userdata::OURS.into())]), "", "nothing on it is known"),
     quiet("words-spaced", |d, n| bytes(d, n, &[(1, userdata::OURS.into())]), "", "nothing on it is known"),
-    // Somebody's.
+    // Disks of other systems.
     quiet("windows",      windows, "dos", "it holds dos"),
     quiet("ntfs",         |d, n| bytes(d, n, &[(0, ntfs())]), "", "it holds ntfs"),
     quiet("fat",          |d, n| disk(d, n, Layout::Whole, Fs::Fat, "STICK"), "vfat", "it holds vfat"),
@@ -77,15 +77,15 @@ pub const ROWS: &[Row] = &[
     quiet("iso9660",      |d, n| bytes(d, n, &[(32768, iso())]), "iso9660", "it holds iso9660"),
     quiet("zfs",          |d, n| bytes(d, n, &[(128 << 10, uberblock())]), "", "it holds zfs_member"),
     quiet("bcachefs",     |d, n| bytes(d, n, &[(4096, bcachefs())]), "", "it holds bcachefs"),
-    // Labelled as ours, and not to be had.
+    // File systems that carry the data disk's label and cannot be used.
     loud("fat-label",     |d, n| disk(d, n, Layout::Whole, Fs::Fat, "b2p-data"), "vfat", "it holds vfat, which cannot keep containers"),
     loud("half-a-mirror", mirror, "", "it looks like ext4 and raid_member at once"),
-    // They ask, and there is something behind the words.
+    // Requests with something behind them.
     loud("asks-ext4",     |d, n| asking(disk(d, n, Layout::Whole, Fs::Ext4, "")?, userdata::OURS.as_bytes()), "ext4", "there is ext4 on it"),
     loud("asks-btrfs",    |d, n| asking(disk(d, n, Layout::Whole, Fs::Btrfs, "")?, &userdata::archive(userdata::DOCKERS, &[])?), "btrfs", "there is btrfs on it"),
     loud("asks-gpt",      |d, n| asking(disk(d, n, Layout::Gpt, Fs::Ext4, "")?, &sector()), "", "there is gpt on it"),
     loud("asks-raid",     |d, n| bytes(d, n, &[(0, userdata::OURS.into()), (RAID_END, raid(RAID_END / 512))]), "linux_raid_member", "there is raid_member on it"),
-    // They ask, and what comes with them is broken.
+    // Requests whose archive is broken.
     loud("tar-torn",      |d, n| bytes(d, n, &[(0, torn()?)]), "", "its userdata.tar is broken"),
     loud("tar-cut",       |d, n| bytes(d, n, &[(0, cut()?)]), "", "its userdata.tar is broken"),
     loud("tar-climbs",    |d, n| bytes(d, n, &[(0, userdata::with_name("../../etc/passwd")?)]), "", "a path with `..`"),
@@ -95,10 +95,10 @@ pub const ROWS: &[Row] = &[
     loud("words-and-more", |d, n| bytes(d, n, &[(0, format!("{}, or else", userdata::OURS).into())]), "", "its userdata.tar is broken"),
 ];
 
-/// As large as the disks are that are made of bytes.
+/// Size in MiB of the disks that are made of bytes.
 const SIZE: u64 = 32;
 
-/// A disk of [`SIZE`] MiB with these bytes at these places.
+/// Makes a disk of [`SIZE`] MiB with these bytes at these offsets.
 pub fn bytes(dir: &Path, name: &str, parts: &[(u64, Vec<u8>)]) -> Result<Image> {
     let image = Image::blank(dir, name, SIZE)?;
     for (at, bytes) in parts {
@@ -107,13 +107,13 @@ pub fn bytes(dir: &Path, name: &str, parts: &[(u64, Vec<u8>)]) -> Result<Image> 
     Ok(image)
 }
 
-/// The same disk with this in front.
+/// Writes `front` over the start of a disk.
 fn asking(image: Image, front: &[u8]) -> Result<Image> {
     image.write(0, front)?;
     Ok(image)
 }
 
-/// The words, and nothing else in the first sector.
+/// Returns a sector that holds only the format request.
 fn sector() -> Vec<u8> {
     let mut sector = userdata::OURS.as_bytes().to_vec();
     sector.resize(512, 0);
@@ -127,7 +127,7 @@ fn windows(dir: &Path, name: &str) -> Result<Image> {
     Ok(image)
 }
 
-/// The boot sector of NTFS alone (BIOS parameter block, then its own).
+/// Returns the boot sector of NTFS alone (BIOS parameter block, then NTFS's own).
 fn ntfs() -> Vec<u8> {
     let mut sector = vec![0; 512];
     put(&mut sector, 0, b"\xeb\x52\x90NTFS    ");
@@ -142,8 +142,8 @@ fn ntfs() -> Vec<u8> {
     sector
 }
 
-/// A label of LVM2 (lib/format_text/layout.h): its checksum begins with a number
-/// of its own and covers what follows it.
+/// Returns an LVM2 label (lib/format_text/layout.h): its checksum starts with a fixed number and
+/// covers what follows it.
 fn lvm() -> Vec<u8> {
     let mut sector = vec![0; 512];
     put(&mut sector, 0, b"LABELONE");
@@ -161,11 +161,11 @@ fn lvm() -> Vec<u8> {
     sector
 }
 
-/// Where a superblock of version 1.0 is on a disk of [`SIZE`] MiB.
+/// Offset of a superblock of version 1.0 on a disk of [`SIZE`] MiB.
 const RAID_END: u64 = SIZE * MIB - 8192;
 
-/// A superblock of version 1 (Documentation/admin-guide/md.rst, md_p.h) that is at
-/// this sector, of a mirror.
+/// Returns a version 1 superblock (Documentation/admin-guide/md.rst, md_p.h) of a mirror, located
+/// at `sector`.
 fn raid(sector: u64) -> Vec<u8> {
     let mut sb = vec![0; 1024];
     put(&mut sb, 0, &0xa92b_4efc_u32.to_le_bytes());
@@ -184,7 +184,8 @@ fn raid(sector: u64) -> Vec<u8> {
     sb
 }
 
-/// Half of a mirror whose superblock is at the end shows what is in the mirror.
+/// Makes half of a mirror; its superblock is at the end, so that the start shows the mirror's
+/// content.
 fn mirror(dir: &Path, name: &str) -> Result<Image> {
     let image = disk(dir, name, Layout::Whole, Fs::Ext4, "boot2podman-data")?;
     image.grow(SIZE * 2 + 1)?;
@@ -211,7 +212,7 @@ fn swap(dir: &Path, name: &str) -> Result<Image> {
     Ok(image)
 }
 
-/// A primary volume descriptor and the end of them (ECMA-119, 8).
+/// Returns a primary volume descriptor and the terminator (ECMA-119, section 8).
 fn iso() -> Vec<u8> {
     let mut all = vec![0; 4096];
     put(&mut all, 0, b"\x01CD001\x01\0");
@@ -220,7 +221,7 @@ fn iso() -> Vec<u8> {
     all
 }
 
-/// Root blocks of a pool (vdev labels, uberblock_impl.h).
+/// Returns the uberblocks of a ZFS pool (vdev labels, uberblock_impl.h).
 fn uberblock() -> Vec<u8> {
     let mut ring = vec![0; 128 << 10];
     for slot in 0..16 {
@@ -230,7 +231,7 @@ fn uberblock() -> Vec<u8> {
     ring
 }
 
-/// The magic of bcachefs's superblock (fs/bcachefs/bcachefs_format.h).
+/// Returns the magic of a bcachefs superblock (fs/bcachefs/bcachefs_format.h).
 fn bcachefs() -> Vec<u8> {
     let mut sb = vec![0; 512];
     let uuid = [
@@ -247,7 +248,7 @@ fn torn() -> Result<Vec<u8>> {
     Ok(tar)
 }
 
-/// The beginning of an archive, then zeros in the middle of a header.
+/// Returns the start of an archive, then zeros in the middle of a header.
 fn cut() -> Result<Vec<u8>> {
     let tar = userdata::with_bulk(50_000)?;
     Ok(tar[..1536 + 200].to_vec())
@@ -257,7 +258,7 @@ fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
     into[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// The table, checked: the disks are what they are called.
+/// Checks the table itself: each disk is what its name says.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,12 @@
-//! What a power cut leaves of a disk: QEMU logs every write and every flush of a
-//! machine (its driver blklogwrites, in the format of the kernel's dm-log-writes:
-//! Documentation/admin-guide/device-mapper/log-writes.rst), and a cut is made of
-//! that afterwards, at any point, as often as one likes.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks as a power cut leaves them.
 //!
-//! A disk keeps what was written before the last flush. Of what was written since,
-//! it keeps what it likes: all, nothing, some writes, some sectors of some writes.
+//! QEMU logs every write and every flush of a machine (its driver blklogwrites, in the format of
+//! the kernel's dm-log-writes: Documentation/admin-guide/device-mapper/log-writes.rst). From that
+//! log, this module builds the disk of a cut at any point, any number of times.
+//!
+//! A disk keeps what was written before the last flush. Of later writes it may keep all, none,
+//! some, or some sectors of some.
 
 use super::{Image, tool};
 use crate::Random;
@@ -19,10 +21,10 @@ const FLUSH: u64 = 1;
 const FUA: u64 = 2;
 const DISCARD: u64 = 4;
 
-/// What a disk writes whole or not at all: a logical sector...
+/// Size in bytes of a logical sector, the least unit that a disk writes as a whole.
 pub const SECTOR: usize = 512;
-/// ...or, with nearly every disk of these days, a physical one. ext4 takes that for
-/// granted: a superblock in two halves of two ages is one that it cannot read.
+/// Size in bytes of a physical sector, which nearly every disk today writes as a whole. ext4 relies
+/// on it: it cannot read a superblock of two halves of different age.
 pub const PHYSICAL: usize = 4096;
 
 /// A write or a flush.
@@ -31,11 +33,11 @@ struct Entry {
     at: u64,
     len: u64,
     flags: u64,
-    /// Where in the log the bytes are.
+    /// Offset of the bytes in the log.
     bytes: u64,
 }
 
-/// All that was written to a disk, in order.
+/// All writes and flushes of a disk, in order.
 pub struct Log {
     file: File,
     entries: Vec<Entry>,
@@ -55,25 +57,25 @@ impl Log {
         Ok(Log { file, entries })
     }
 
-    /// How many writes and flushes there were.
+    /// Returns the number of writes and flushes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing was ever written.
+    /// Returns true if the disk was never written to.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many flushes.
+    /// Returns the number of flushes.
     #[must_use]
     pub fn flushes(&self) -> usize {
         self.entries.iter().filter(|e| e.flags & FLUSH != 0).count()
     }
 
-    /// How many entries there were when this byte of the disk was written last.
+    /// Returns the number of entries up to the last write of this byte of the disk.
     #[must_use]
     pub fn last_write_to(&self, byte: u64) -> Option<usize> {
         let hit = |e: &Entry| (e.at..e.at + e.len).contains(&byte);
@@ -89,7 +91,7 @@ impl Log {
     }
 }
 
-/// How many entries the log of a machine has by now.
+/// Returns the number of entries that the log of a running machine has now.
 pub fn logged(path: &Path) -> Result<usize> {
     Ok(usize::try_from(head(&File::open(path)?)?.entries)?)
 }
@@ -130,20 +132,20 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(eight)
 }
 
-/// What a cut does to the writes that no flush has followed.
+/// Fate of the writes that no flush followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// All of them are on the disk.
     Kept,
-    /// None is.
+    /// None of them is on the disk.
     Lost,
-    /// Each is or is not.
+    /// Each write is on the disk or is not.
     Some,
-    /// Each sector of each is or is not.
+    /// Each sector of each write is on the disk or is not.
     Torn,
 }
 
-/// Makes disks of a log, each cut later than the one before.
+/// Builds disks from a log, each cut later than the one before.
 pub struct Replay<'a> {
     log: &'a Log,
     flushed: Image,
@@ -151,7 +153,7 @@ pub struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// From a copy of the disk as it was before the machine, which is used up.
+    /// Starts with a copy of the disk before the machine ran; the copy is consumed.
     pub fn new(log: &'a Log, before: Image) -> Self {
         Self {
             log,
@@ -160,8 +162,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The disk `name` as a cut leaves it when `end` entries have been made, where
-    /// pieces of a `unit` are written whole; and what the cut did, in words.
+    /// Builds the disk `name` as a cut after `end` entries leaves it, if pieces of `unit` bytes are
+    /// written as a whole. Returns the disk and a description of the cut.
     pub fn cut(
         &mut self,
         end: usize,
@@ -218,7 +220,7 @@ fn apply(
     if fate != Fate::Torn {
         return Ok(to.write_all_at(&bytes, entry.at)?);
     }
-    // Pieces of the disk, not of the write.
+    // Pieces are aligned to the disk, not to the write.
     let skip = usize::try_from(entry.at)? % unit;
     let (first, rest) = bytes.split_at((unit - skip).min(bytes.len()));
     let mut at = entry.at;
@@ -231,7 +233,7 @@ fn apply(
     Ok(())
 }
 
-/// An empty file for a log, next to the disk.
+/// Makes an empty file for a log, beside the disk.
 pub fn empty(image: &Image) -> Result<PathBuf> {
     let path = image.file().with_extension("log");
     tool("truncate", &["-s".as_ref(), "0".as_ref(), path.as_os_str()])?;
@@ -282,7 +284,7 @@ mod tests {
             let open = all.read(4 * 512, 1024)?;
             seen.insert(("open", open[0], open[512]));
         }
-        // Nothing or all of the first; of the second every combination of sectors.
+        // The first write is kept or lost; of the second, every combination of sectors occurs.
         assert_eq!(seen.len(), 2 + 4, "{seen:?}");
         Ok(std::fs::remove_dir_all(dir)?)
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Disks for cloud-init's NoCloud: a few files on a file system labelled `cidata`.
 
 use super::{MIB, tool};
@@ -6,10 +7,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// A file of it: its path there, whether it is a program, what it holds.
+/// A file of the disk: path, true for a program, content.
 pub type Entry<'a> = (&'a str, bool, &'a str);
 
-/// An ISO image with Rock Ridge, as cloud-localds(1) and Lima make it.
+/// Makes an ISO image with Rock Ridge, as cloud-localds(1) and Lima do.
 pub fn iso(dir: &Path, entries: &[Entry<'_>]) -> Result<PathBuf> {
     let tree = laid(dir, entries)?;
     let image = dir.join("cidata.iso");
@@ -20,7 +21,7 @@ pub fn iso(dir: &Path, entries: &[Entry<'_>]) -> Result<PathBuf> {
     Ok(image)
 }
 
-/// A FAT file system on a whole disk.
+/// Makes a FAT file system on a whole disk.
 pub fn vfat(dir: &Path, entries: &[Entry<'_>]) -> Result<PathBuf> {
     let tree = laid(dir, entries)?;
     let image = dir.join("cidata.img");

@@ -1,5 +1,6 @@
-//! Disks that become the data disk: every label, file system, layout and bus at
-//! least once, in as few machines as that takes.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks that become the data disk: every label, file system, layout and bus at least once, in as
+//! few machines as possible.
 
 use super::make::{Fs, Layout, disk};
 use super::{Image, userdata};
@@ -8,26 +9,26 @@ use initramfs::packages::Kernel;
 use std::path::Path;
 use vmm::Bus;
 
-/// A disk that is taken.
+/// A disk that the machine uses.
 pub struct Row {
-    /// What it is called.
+    /// Name of the disk in messages.
     pub name: &'static str,
-    /// What it hangs on.
+    /// Bus of the disk.
     pub bus: Bus,
-    /// The kernel that has a driver for that.
+    /// Kernel that has a driver for the bus.
     pub kernel: Kernel,
-    /// How it is made.
+    /// Makes the disk.
     pub make: fn(&Path, &str) -> Result<Image>,
-    /// The device that the machine names in its ready line; it has no other disk.
+    /// Device that the ready line names; the machine has no other disk.
     pub device: &'static str,
-    /// The file system that the device has then.
+    /// File system on the device after the boot.
     pub fs: Fs,
-    /// What QEMU is told besides.
+    /// Further arguments of QEMU.
     pub args: &'static [&'static str],
 }
 
-/// SeaBIOS leaves disks alone that it does not boot from, as libvirt wants it: the
-/// firmware's word that there is none is then worth nothing.
+/// With `strict=on`, as libvirt sets it, SeaBIOS ignores disks that it does not boot from, so that
+/// its report of no disk means nothing.
 const STRICT: &[&str] = &["-boot", "strict=on"];
 
 const fn row(
@@ -37,7 +38,7 @@ const fn row(
     fs: Fs,
     make: fn(&Path, &str) -> Result<Image>,
 ) -> Row {
-    // Clouds have no sticks and no cards.
+    // The cloud kernel has no drivers for USB and SD.
     let kernel = match bus {
         Bus::Usb | Bus::Sd => Kernel::Generic,
         _ => Kernel::Cloud,
@@ -56,7 +57,7 @@ const fn row(
     }
 }
 
-/// All of them.
+/// Every disk that must be used.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
     row("scsi-xfs",     Bus::Scsi,   "/dev/sda",       Fs::Xfs,   |d, n| disk(d, n, Layout::Whole, Fs::Xfs, "b2p-data")),
@@ -68,7 +69,7 @@ pub const ROWS: &[Row] = &[
     row("sd-words",     Bus::Sd,     "/dev/mmcblk0p1", Fs::Ext4,  |d, n| words(d, n, userdata::DOCKERS.as_bytes())),
 ];
 
-/// A disk with nothing but this in front.
+/// Makes a blank disk that starts with `front`.
 pub fn words(dir: &Path, name: &str, front: &[u8]) -> Result<Image> {
     let image = Image::blank(dir, name, 256)?;
     image.write(0, front)?;

@@ -1,5 +1,6 @@
-//! Archives at the front of a disk that ask for it to be formatted, as tar(1)
-//! and boot2docker's drivers write them.
+// SPDX-License-Identifier: Apache-2.0
+//! Archives at the start of a disk that request a format, as tar(1) and boot2docker's drivers write
+//! them.
 
 use super::tool;
 use crate::Random;
@@ -8,12 +9,12 @@ use std::fs;
 use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
-/// Our words.
+/// boot2podman's format request.
 pub const OURS: &str = "boot2podman, please format-me";
-/// boot2docker's.
+/// boot2docker's format request.
 pub const DOCKERS: &str = "boot2docker, please format-me";
 
-/// An archive of the words and of these files.
+/// Makes an archive of the request and these files.
 pub fn archive(words: &str, files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     add(&mut tar, words, EntryType::Regular, words.as_bytes())?;
@@ -24,12 +25,12 @@ pub fn archive(words: &str, files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     Ok(tar.into_inner()?)
 }
 
-/// The archive that lets this public key in.
+/// Makes an archive with a public key that may log in.
 pub fn with_key(words: &str, public: &str) -> Result<Vec<u8>> {
     archive(words, &[(".ssh/authorized_keys", public.as_bytes())])
 }
 
-/// The archive with a link in it that leads out of it.
+/// Makes an archive with a symbolic link that leads out of it.
 pub fn with_link() -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     add(&mut tar, OURS, EntryType::Regular, b"")?;
@@ -40,8 +41,7 @@ pub fn with_link() -> Result<Vec<u8>> {
     Ok(tar.into_inner()?)
 }
 
-/// An archive whose second name is this, written past every check that a library
-/// makes for one's own good.
+/// Makes an archive whose second name is `name`, written without the checks of the tar library.
 pub fn with_name(name: &str) -> Result<Vec<u8>> {
     let mut bytes = archive(OURS, &[("harmless", b"x")])?;
     let at = bytes.len() - 2048;
@@ -51,7 +51,7 @@ pub fn with_name(name: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// So many bytes that cannot be compressed, as a file of userdata.
+/// Makes an archive with a file of `len` bytes that cannot be compressed.
 pub fn with_bulk(len: usize) -> Result<Vec<u8>> {
     let bulk = Random::new(9).bytes(len);
     archive(OURS, &[("bulk", &bulk)])
@@ -75,8 +75,8 @@ fn add(tar: &mut Builder<Vec<u8>>, name: &str, kind: EntryType, bytes: &[u8]) ->
     Ok(tar.append_data(&mut header, name, bytes)?)
 }
 
-/// A key of RSA with 4096 bits, whose line alone is longer than 700 bytes: the
-/// private half in a file of `dir`, the public half as text.
+/// Makes an RSA key of 4096 bits, whose public line is longer than 700 bytes: the private key in a
+/// file of `dir`, the public key as text.
 pub fn rsa(dir: &Path, name: &str) -> Result<String> {
     let file = dir.join(name);
     let words = ["-q", "-t", "rsa", "-b", "4096", "-N", "", "-C", name, "-f"];

@@ -1,4 +1,5 @@
-//! A DHCP server that does what it is told, and tells what it was asked.
+// SPDX-License-Identifier: Apache-2.0
+//! A DHCP server that follows a policy and reports every message that it receives.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -18,29 +19,29 @@ const OFFER: u8 = 2;
 const ACK: u8 = 5;
 const NAK: u8 = 6;
 
-/// What becomes of a request.
+/// The server's decision on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Say {
-    /// It is granted.
+    /// The request is granted.
     Yes,
-    /// It is refused.
+    /// The request is refused.
     No,
-    /// There is no answer, to a discovery neither.
+    /// The server does not answer, not even a discovery.
     Nothing,
 }
 
-/// How the server is to behave.
+/// Behaviour of the server.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// What it says.
+    /// The decision.
     pub say: Say,
-    /// The address it grants.
+    /// Address that the server grants.
     pub address: [u8; 4],
-    /// Seconds until renewal, until rebinding, until the end.
+    /// Seconds until renewal, until rebinding, and until expiry.
     pub times: [u32; 3],
     /// Further options: number and value.
     pub options: Vec<(u8, Vec<u8>)>,
-    /// How long it thinks.
+    /// Delay before an answer.
     pub delay: Duration,
 }
 
@@ -56,26 +57,26 @@ impl Default for Policy {
     }
 }
 
-/// What it was asked.
+/// A message that the server received.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// When.
+    /// Time of arrival.
     pub at: Instant,
     /// [`DISCOVER`] or [`REQUEST`].
     pub kind: u8,
-    /// It was sent to this server alone.
+    /// True if the message was sent to this server alone.
     pub unicast: bool,
-    /// The client's address, where it is sure of it.
+    /// Address that the client has (`ciaddr`).
     pub have: Ipv4Addr,
-    /// The address it would like.
+    /// Address that the client requests (option 50).
     pub want: Option<Ipv4Addr>,
-    /// The server whose offer it takes.
+    /// Server whose offer the client accepts (option 54).
     pub server: Option<Ipv4Addr>,
-    /// Its name.
+    /// Host name of the client (option 12).
     pub name: Option<String>,
 }
 
-/// The server, on one card.
+/// The server on one card.
 pub struct Server {
     calls: Receiver<Call>,
     policy: Arc<Mutex<Policy>>,
@@ -89,27 +90,27 @@ impl Server {
         let (tell, calls) = channel();
         let answers = Arc::new(socket::udp(&card, own, 67)?);
         let all = socket::udp(&card, Ipv4Addr::BROADCAST, 67)?;
-        // Each socket hears what was sent to its own address only.
-        for (ears, unicast) in [(answers.try_clone()?, true), (all, false)] {
+        // Each socket receives only what was sent to its own address.
+        for (socket, unicast) in [(answers.try_clone()?, true), (all, false)] {
             let (policy, answers, tell) = (policy.clone(), answers.clone(), tell.clone());
-            thread::spawn(move || serve(&ears, unicast, own, &policy, &answers, &tell));
+            thread::spawn(move || serve(&socket, unicast, own, &policy, &answers, &tell));
         }
         Ok(Server { calls, policy })
     }
 
-    /// From now on it behaves otherwise.
+    /// Changes the policy from now on.
     pub fn now(&self, change: impl FnOnce(&mut Policy)) {
         change(&mut self.policy.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The next call.
+    /// Returns the next message.
     pub fn next(&self) -> Result<Call> {
         self.calls
             .recv_timeout(LIMIT)
             .context("the client asks nothing")
     }
 
-    /// The next call that is like this; others before it are dropped.
+    /// Returns the next message that matches `like`; earlier ones are dropped.
     pub fn until(&self, like: impl Fn(&Call) -> bool) -> Result<Call> {
         loop {
             let call = self.next()?;
@@ -119,7 +120,7 @@ impl Server {
         }
     }
 
-    /// All calls of so much time, in which the client is to be watched.
+    /// Returns all messages of the given time.
     pub fn during(&self, time: Duration) -> Result<Vec<Call>> {
         let end = Instant::now() + time;
         let mut all = Vec::new();
@@ -137,7 +138,7 @@ impl Server {
 }
 
 fn serve(
-    ears: &UdpSocket,
+    socket: &UdpSocket,
     unicast: bool,
     own: Ipv4Addr,
     policy: &Mutex<Policy>,
@@ -145,7 +146,7 @@ fn serve(
     tell: &Sender<Call>,
 ) {
     let mut bytes = [0; 1500];
-    while let Ok((n, _)) = ears.recv_from(&mut bytes) {
+    while let Ok((n, _)) = socket.recv_from(&mut bytes) {
         let message = &bytes[..n];
         let Some(call) = call(message, unicast) else {
             continue;
@@ -174,7 +175,7 @@ fn serve(
     }
 }
 
-/// RFC 2131, figure 1; options from byte 240 on.
+/// Parses a message (RFC 2131, figure 1); options start at byte 240.
 fn call(m: &[u8], unicast: bool) -> Option<Call> {
     let options = m.get(240..)?;
     let address = |bytes: &[u8]| bytes.first_chunk::<4>().map(|c| Ipv4Addr::from(*c));

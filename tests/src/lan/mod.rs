@@ -1,12 +1,12 @@
-//! A network of a test's own: the network service (`b2p net`) in a network namespace,
-//! on cards that are ends of veth(4) pairs, and this test at the other ends, with
-//! servers that do exactly what it wants.
+// SPDX-License-Identifier: Apache-2.0
+//! A private network for a test: the network service (`b2p net`) in a network namespace, on cards
+//! that are ends of veth(4) pairs, and the test at the other ends, with servers that it controls.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
 //! use tests::lan::{self, Client, dhcp};
 //! if !lan::inside("main")? {
-//!     return Ok(()); // it has run, in namespaces of its own
+//!     return Ok(()); // the test has run, in namespaces of its own
 //! }
 //! let mut client = Client::new()?;
 //! client.card("eth0", "192.0.2.1/24")?;
@@ -35,25 +35,25 @@ use initramfs::programs;
 
 use crate::eventually;
 
-/// Is set inside; says which test.
+/// Environment variable that is set inside; its value is the name of the test.
 const INSIDE: &str = "B2P_TEST_INSIDE";
-/// Where the program under test is.
+/// Environment variable with the path of the program under test.
 const PROGRAM: &str = "B2P_TEST_PROGRAM";
-/// As long as anything may take on a machine that does other things too.
+/// Time limit of any step on a machine that is busy with other work.
 pub const LIMIT: Duration = Duration::from_secs(30);
-/// What the service says goes here.
+/// File that receives the service's log.
 const LOG: &str = "/run/net.log";
-/// Which process it is.
+/// File with the service's pid.
 const PID: &str = "/run/net.pid";
-/// Where the service says that it is ready.
+/// Socket on which the service reports that it is ready.
 const READY: &str = "/run/ready";
-/// The service's mounts. A card is what has a device, which a veth has not. This machine's
-/// log is no place for what is said here.
+/// Mounts for the service: a card is an interface with a device, which a veth lacks, and the log
+/// must not go to this machine's kernel log.
 const MOUNTS: &str = "mount --bind /run/net.log /dev/kmsg && mkdir /run/real && mount -t sysfs sysfs /run/real && \
     mount --bind /run/cards /sys/class/net && ip link set lo up";
 
-/// Whether this is the inside. From the outside, the test of this name is run again in
-/// namespaces of its own, where it is root of a network with nothing but loopback.
+/// Returns true inside the namespaces. Outside, the test called `test` is run again in namespaces
+/// of its own, where it is root of a network with nothing but loopback.
 pub fn inside(test: &str) -> Result<bool> {
     if std::env::var(INSIDE).is_ok_and(|name| name == test) {
         run("ip", &["link", "set", "lo", "up"])?;
@@ -79,7 +79,7 @@ pub fn inside(test: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// Runs a command that must succeed, and gives what it says.
+/// Runs a command that must succeed, and returns its output.
 pub fn run(program: &str, args: &[&str]) -> Result<String> {
     let out = Command::new(program).args(args).output();
     let out = out.with_context(|| program.to_owned())?;
@@ -87,14 +87,14 @@ pub fn run(program: &str, args: &[&str]) -> Result<String> {
     crate::guest::succeeded(&what, &out)
 }
 
-/// The network service, and its namespace.
+/// The network service and its namespace.
 pub struct Client {
     child: Child,
     ready: UnixDatagram,
 }
 
 impl Client {
-    /// A namespace that has no card yet, in which no service runs yet.
+    /// Makes a namespace without cards in which no service runs yet.
     pub fn new() -> Result<Client> {
         for dir in ["/run", "/etc"] {
             run("mount", &["-t", "tmpfs", "tmpfs", dir])?;
@@ -102,11 +102,11 @@ impl Client {
         for dir in ["/run/boot2podman", "/run/cards"] {
             fs::create_dir(dir)?;
         }
-        // Where the machine is called so, a lease may name it.
+        // A lease may set the name of a machine that is still called boot2podman.
         socket::hostname("boot2podman")?;
         File::create(LOG)?;
         let program = std::env::var(PROGRAM)?;
-        // One after the other, of each line of words.
+        // The shell starts one service after the other, each from a line of arguments.
         let run = "while read -r go; do";
         let script = format!(
             "{MOUNTS} && {run} {program} net $go >/dev/null 2>&1 & echo $! >{PID}; done; wait"
@@ -132,7 +132,7 @@ impl Client {
         Ok(client)
     }
 
-    /// One more card; its other end is here, called `to-<name>`, with this address.
+    /// Adds a card; its other end is here, with the name `to-<name>` and this address.
     pub fn card(&self, name: &str, address: &str) -> Result<()> {
         let dir = Path::new("/run/cards").join(name);
         fs::create_dir_all(&dir)?;
@@ -147,30 +147,31 @@ impl Client {
         ];
         run("ip", &add)?;
         run("ip", &["address", "add", address, "dev", &here])?;
-        // A router's address is there at once (ip-sysctl.rst).
+        // Without duplicate address detection, a router's address is usable at once
+        // (ip-sysctl.rst).
         fs::write(format!("/proc/sys/net/ipv6/conf/{here}/accept_dad"), "0")?;
         run("ip", &["link", "set", &here, "up"]).map(drop)
     }
 
-    /// Starts the service with these words.
+    /// Starts the service with these arguments.
     pub fn start(&mut self, words: &[&str]) -> Result<()> {
         let stdin = self.child.stdin.as_mut().context("no shell")?;
         Ok(writeln!(stdin, "{}", words.join(" "))?)
     }
 
-    /// Ends it, as a crash would.
+    /// Kills the service, as a crash would.
     pub fn crash(&self) -> Result<()> {
         let pid = fs::read_to_string(PID)?;
         run("kill", &["-9", pid.trim()])?;
         eventually(LIMIT, || {
-            // Its shell has waited for it, or will: dead is dead.
+            // The shell reaps the service sooner or later; a zombie counts as dead.
             let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
             ensure!(stat.is_empty() || stat.contains(") Z"), "{stat}");
             Ok(())
         })
     }
 
-    /// ip(8) in the namespace.
+    /// Runs ip(8) in the namespace.
     pub fn ip(&self, words: &str) -> Result<String> {
         let pid = self.child.id().to_string();
         let mut args = vec!["-t", &pid, "-n", "ip"];
@@ -178,7 +179,7 @@ impl Client {
         run("nsenter", &args)
     }
 
-    /// Waits until ip(8) says all of `parts`, and none of `not`.
+    /// Waits until ip(8) prints all of `parts`, and none of `not`.
     pub fn shows(&self, words: &str, parts: &[&str], not: &[&str]) -> Result<()> {
         eventually(LIMIT, || {
             let said = self.ip(words)?;
@@ -189,7 +190,7 @@ impl Client {
         })
     }
 
-    /// Waits until `READY=1` is said.
+    /// Waits until the service sends `READY=1`.
     pub fn ready(&self) -> Result<()> {
         let mut bytes = [0; 64];
         let n = self.ready.recv(&mut bytes).with_context(|| self.log())?;
@@ -197,7 +198,7 @@ impl Client {
         Ok(())
     }
 
-    /// Whether it has been said already; who asks this hears it no more.
+    /// Returns true if `READY=1` has arrived; the message is consumed.
     pub fn is_ready(&self) -> Result<bool> {
         self.ready.set_nonblocking(true)?;
         let said = self.ready.recv(&mut [0; 64]).is_ok();
@@ -205,7 +206,7 @@ impl Client {
         Ok(said)
     }
 
-    /// What the service has said.
+    /// Returns the service's log.
     pub fn log(&self) -> String {
         fs::read_to_string(LOG).unwrap_or_default()
     }
@@ -219,7 +220,7 @@ impl Drop for Client {
     }
 }
 
-/// Waits until a file has exactly this content, comments apart.
+/// Waits until a file has exactly this content, apart from comments.
 pub fn holds(path: &str, wanted: &str) -> Result<()> {
     eventually(LIMIT, || {
         let text = fs::read_to_string(path)?;
@@ -230,5 +231,5 @@ pub fn holds(path: &str, wanted: &str) -> Result<()> {
     })
 }
 
-/// The machine's resolver.
+/// Path of the machine's resolv.conf.
 pub const RESOLV: &str = "/run/boot2podman/resolv.conf";

@@ -1,14 +1,15 @@
-//! A name server with one answer to everything (RFC 1035).
+// SPDX-License-Identifier: Apache-2.0
+//! A name server with one answer to every question (RFC 1035).
 
 use std::net::UdpSocket;
 use std::thread;
 
 use anyhow::{Context, Result};
 
-/// What every name leads to.
+/// Address that every name has.
 pub const ANSWER: [u8; 4] = [192, 0, 2, 77];
 
-/// Serves at 127.0.0.1, until the test ends.
+/// Serves at 127.0.0.1 until the test ends.
 pub fn serve() -> Result<()> {
     let socket = UdpSocket::bind(("127.0.0.1", 53)).context("127.0.0.1:53")?;
     thread::spawn(move || {

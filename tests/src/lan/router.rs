@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A router that advertises itself (RFC 4861, 4.2).
 
 use std::net::{Ipv6Addr, UdpSocket};
@@ -6,23 +7,23 @@ use anyhow::Result;
 
 use super::{LIMIT, socket};
 
-/// What it says.
+/// Content of a router advertisement.
 #[derive(Clone, Debug)]
 pub struct Advertisement {
-    /// The network, of 64 bits.
+    /// Network prefix of 64 bits.
     pub prefix: Ipv6Addr,
-    /// The MTU of the link.
+    /// MTU of the link.
     pub mtu: u32,
-    /// Name servers, and for how many seconds.
+    /// Name servers (RDNSS).
     pub servers: Vec<Ipv6Addr>,
-    /// Seconds that these hold.
+    /// Lifetime of the name servers in seconds.
     pub lifetime: u32,
 }
 
-/// Sends it once, on this end of the card's pair.
+/// Sends the advertisement once, on this end of the card's pair.
 pub fn advertise(card: &str, say: &Advertisement) -> Result<()> {
     let hour = 3600u32.to_be_bytes();
-    // Type, code, checksum (the kernel's), hops, flags, lifetime, two times.
+    // Type, code, checksum (filled in by the kernel), hop limit, flags, lifetime, two timers.
     let mut m = vec![134, 0, 0, 0, 64, 0, 0x0e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
     m.extend([3, 4, 64, 0xc0]); // prefix: on the link, and for addresses
     m.extend(hour);
@@ -39,18 +40,18 @@ pub fn advertise(card: &str, say: &Advertisement) -> Result<()> {
     socket::to_all_nodes(&format!("to-{card}"), &m)
 }
 
-/// Hears who asks for routers (RFC 4861, 4.1), at this end of the card's pair.
-pub struct Ears(UdpSocket);
+/// Receives router solicitations (RFC 4861, 4.1) at this end of the card's pair.
+pub struct Solicitations(UdpSocket);
 
-impl Ears {
-    /// From now on.
-    pub fn on(card: &str) -> Result<Ears> {
+impl Solicitations {
+    /// Starts to receive.
+    pub fn on(card: &str) -> Result<Solicitations> {
         let socket = socket::icmpv6(&format!("to-{card}"))?;
         socket.set_read_timeout(Some(LIMIT))?;
-        Ok(Ears(socket))
+        Ok(Solicitations(socket))
     }
 
-    /// Waits until somebody asks.
+    /// Waits until a client solicits.
     pub fn asked(&self) -> Result<()> {
         let mut bytes = [0; 256];
         loop {

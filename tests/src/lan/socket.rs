@@ -1,4 +1,5 @@
-//! Sockets that std does not make.
+// SPDX-License-Identifier: Apache-2.0
+//! Sockets that the standard library does not offer.
 #![expect(unsafe_code, reason = "socket options before bind(2), raw sockets")]
 
 use std::ffi::CString;
@@ -16,9 +17,9 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 }
 
 fn open(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
-    // SAFETY: numbers; the result is checked before it is owned.
+    // SAFETY: integers only; the result is checked before it is owned.
     let fd = check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
-    // SAFETY: just opened.
+    // SAFETY: the descriptor was just opened.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -29,7 +30,7 @@ fn option(fd: &OwnedFd, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) }).map(drop)
 }
 
-/// A UDP socket at this address and port, of one card only.
+/// Opens a UDP socket at this address and port, bound to one card.
 pub(super) fn udp(card: &str, address: Ipv4Addr, port: u16) -> Result<UdpSocket> {
     let fd = open(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
     let one = 1i32.to_ne_bytes();
@@ -64,7 +65,7 @@ pub(super) fn to_all_nodes(card: &str, message: &[u8]) -> Result<()> {
         libc::SO_BINDTODEVICE,
         card.as_bytes(),
     )?;
-    // RFC 4861, 6.1.2: it came from this link.
+    // RFC 4861, 6.1.2: a hop limit of 255 proves that the message is from this link.
     let hops = 255i32.to_ne_bytes();
     option(&fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, &hops)?;
     let name = CString::new(card)?;
@@ -76,7 +77,7 @@ pub(super) fn to_all_nodes(card: &str, message: &[u8]) -> Result<()> {
     to.sin6_scope_id = unsafe { libc::if_nametoindex(name.as_ptr()) };
     let size = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
     let (bytes, length) = (message.as_ptr().cast(), message.len());
-    // SAFETY: buffer and address are alive, of these lengths.
+    // SAFETY: buffer and address are alive and have these lengths.
     let sent = unsafe {
         libc::sendto(
             fd.as_raw_fd(),
@@ -91,7 +92,7 @@ pub(super) fn to_all_nodes(card: &str, message: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// A socket that hears ICMPv6 on a card, with the message alone in each packet.
+/// Opens a socket that receives ICMPv6 on a card, one message per packet without its IP header.
 pub(super) fn icmpv6(card: &str) -> Result<UdpSocket> {
     let fd = open(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
     option(
@@ -100,12 +101,12 @@ pub(super) fn icmpv6(card: &str) -> Result<UdpSocket> {
         libc::SO_BINDTODEVICE,
         card.as_bytes(),
     )?;
-    // ff02::2 is heard by who forwards.
+    // Only a forwarding node is a member of ff02::2.
     std::fs::write(format!("/proc/sys/net/ipv6/conf/{card}/forwarding"), "1")?;
     Ok(UdpSocket::from(fd)) // for its recv(2)
 }
 
-/// Names the machine; in a namespace of one's own.
+/// Sets the host name; only used in a namespace.
 pub(super) fn hostname(name: &str) -> Result<()> {
     // SAFETY: a live buffer of that length.
     check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })?;

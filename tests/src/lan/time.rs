@@ -1,4 +1,5 @@
-//! A time server (RFC 4330) that has this machine's time.
+// SPDX-License-Identifier: Apache-2.0
+//! A time server (RFC 4330) that serves this machine's time.
 
 use std::net::UdpSocket;
 use std::thread;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 /// Seconds between 1900 and 1970.
 const TO_1970: u64 = 2_208_988_800;
 
-/// Serves at 127.0.0.1, until the test ends.
+/// Serves at 127.0.0.1 until the test ends.
 pub fn serve() -> Result<()> {
     let socket = UdpSocket::bind(("127.0.0.1", 123)).context("127.0.0.1:123")?;
     thread::spawn(move || {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The first moments of a PID 1: clone, users, mounts, exec.
 #![expect(unsafe_code, reason = "clone, and system calls until exec")]
 
@@ -12,10 +13,10 @@ use super::running::am_root;
 use super::step::{Step, errno};
 use super::{Namespace, Users, inject};
 
-/// The first of the users that root gives away.
+/// First user id of the range that root maps into a namespace.
 pub(super) const BASE: u32 = 200_000;
 
-/// All that the child needs, so that it allocates nothing.
+/// Everything that the child needs, prepared so that the child allocates nothing.
 pub(super) struct Child {
     flags: c_int,
     users: Users,
@@ -47,8 +48,8 @@ impl Child {
         })
     }
 
-    /// Clones, and lets the child go on once its users are known and, with
-    /// a `plan`, this thread traces it.
+    /// Clones, and lets the child continue once its users are mapped and, with a `plan`, this
+    /// thread traces it.
     pub(super) fn start(self, plan: Option<&inject::Plan>) -> Result<(libc::pid_t, OwnedFd, File)> {
         let (output, theirs) = pipe()?;
         let (wait, go) = pipe()?;
@@ -57,8 +58,8 @@ impl Child {
         argv.push(std::ptr::null());
         let mut pidfd: c_int = -1;
         let flags = self.flags | libc::CLONE_PIDFD | libc::SIGCHLD;
-        // SAFETY: as fork(2): no new stack, and the third argument is the place
-        // for the pidfd. The child only makes system calls.
+        // SAFETY: as fork(2): no new stack, and the third argument points to the place for the
+        // pidfd. The child only makes system calls.
         let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };
         match pid {
             -1 => bail!(
@@ -69,7 +70,7 @@ impl Child {
             0 => unsafe { self.child(&argv, [&wait, &theirs, &report].map(AsRawFd::as_raw_fd)) },
             _ => {}
         }
-        // SAFETY: clone opened it for us.
+        // SAFETY: clone opened this descriptor for this process.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
         let pid = pid as libc::pid_t;
         drop((theirs, report, wait));
@@ -78,15 +79,15 @@ impl Child {
             inject::seize(pid, plan)?;
         }
         File::from(go).write_all(b"g")?;
-        // A traced child stops at its exec, which its keeper waits for: what is
-        // reported here is reported before.
+        // A traced child stops at its exec until its tracer runs it, so its pipe cannot close yet;
+        // errors before that point are reported all the same.
         if plan.is_none() {
             self.check(trouble)?;
         }
         Ok((pid, pidfd, File::from(output)))
     }
 
-    /// End of file once it is executed, or the step that failed.
+    /// Reads the child's report: end of file once it has executed PID 1, or the step that failed.
     fn check(&self, trouble: OwnedFd) -> Result<()> {
         let mut said = Vec::new();
         File::from(trouble).read_to_end(&mut said)?;
@@ -100,7 +101,7 @@ impl Child {
         Ok(())
     }
 
-    /// Says which users it has (user_namespaces(7)).
+    /// Maps the users of the child (user_namespaces(7)).
     fn map(&self, pid: libc::pid_t) -> Result<()> {
         // SAFETY: no arguments.
         let own = unsafe { [libc::geteuid(), libc::getegid()] };
@@ -125,17 +126,16 @@ impl Child {
     /// Only in the child of a clone.
     unsafe fn child(&self, argv: &[*const libc::c_char], fds: [RawFd; 3]) -> ! {
         let [wait, output, report] = fds;
-        // SAFETY: integers, constants, and what the parent prepared.
+        // SAFETY: integers, constants, and buffers that the parent prepared.
         unsafe {
             let mut go = 0u8;
             if libc::read(wait, (&raw mut go).cast(), 1) != 1 {
                 libc::_exit(125); // the parent has given up
             }
-            // Not by libc's functions: those would have all threads do it, which
-            // are not here any more.
+            // libc's functions would synchronize with all threads, which do not exist in the child.
             libc::syscall(libc::SYS_setresgid, 0, 0, 0);
             libc::syscall(libc::SYS_setresuid, 0, 0, 0);
-            // After that, because it forgets this.
+            // setresuid(2) clears PR_SET_PDEATHSIG, so this comes after it.
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             libc::umask(0);
             for (i, step) in self.steps.iter().enumerate() {
@@ -185,8 +185,8 @@ impl Child {
     }
 }
 
-/// From here on sync(2) and syncfs(2) do nothing (seccomp(2)): they would write
-/// all that the host has in memory, and a thousand times so.
+/// Makes sync(2) and syncfs(2) do nothing (seccomp(2)): they would write all dirty pages of the
+/// host, in thousands of trials.
 ///
 /// # Safety
 /// As `child`.
@@ -199,7 +199,7 @@ unsafe fn leave_disks_alone() {
     };
     let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let mut filter = [
-        // The call's number is the first word of seccomp_data.
+        // The system call number is the first field of seccomp_data.
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         step(equal, 1, 0, libc::SYS_sync as u32),
         step(equal, 0, 1, libc::SYS_syncfs as u32),
@@ -210,7 +210,7 @@ unsafe fn leave_disks_alone() {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),
     };
-    // SAFETY: a program that lives; root of a user namespace may set one.
+    // SAFETY: the program outlives the call; root of a user namespace may set one.
     unsafe {
         libc::prctl(
             libc::PR_SET_SECCOMP,
@@ -225,17 +225,17 @@ unsafe fn leave_disks_alone() {
 unsafe fn give_up(report: RawFd, step: u8, why: c_int) -> ! {
     let mut record = [step, 0, 0, 0, 0];
     record[1..].copy_from_slice(&why.to_le_bytes());
-    // SAFETY: a live buffer; ends the child.
+    // SAFETY: a live buffer; the call after it ends the child.
     unsafe {
         libc::write(report, record.as_ptr().cast(), record.len());
         libc::_exit(125)
     }
 }
 
-/// The readable end and the writable one, both close-on-exec.
+/// Makes a pipe and returns its readable and writable ends, both close-on-exec.
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
-    // SAFETY: room for two; both are ours if it succeeds.
+    // SAFETY: room for two descriptors; both are owned if the call succeeds.
     unsafe {
         if libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) < 0 {
             bail!("pipe2: {}", std::io::Error::last_os_error());

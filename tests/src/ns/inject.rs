@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Faults at the boundary between PID 1 and the kernel, by ptrace(2).
 //!
-//! Every system call of PID 1 is counted from its exec on, and those that the
-//! plan names are not made: at entry the call's number becomes one that does not
-//! exist, at exit its result becomes the errno (close(2) is made, and only said to
-//! have failed: Linux always closes). Of its children, and theirs, it is
-//! the calls before they execute something: those are PID 1's own program.
+//! Every system call of PID 1 is counted from its exec on, and those that the plan names are not
+//! made: at entry the call's number is replaced by one that does not exist, at exit its result is
+//! replaced by the errno. (close(2) is made and only reported as failed: Linux always closes.) In
+//! children of PID 1, and theirs, the calls before execve(2) count, because until then they run PID
+//! 1's own program.
 #![expect(unsafe_code, reason = "ptrace")]
 
 use std::ffi::{c_int, c_void};
@@ -15,38 +16,38 @@ use super::running::{End, end};
 use super::step::errno;
 use super::syscalls::{self, Class};
 
-/// What is to fail.
+/// Faults to inject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing: the calls are written down.
+    /// No fault; every call is recorded.
     Record,
-    /// The call of this number alone, with the errno that is at this place (of
-    /// as many as there are) in the call's row.
+    /// Only the call of this number, with the errno at this index (modulo the count) of the call's
+    /// row.
     One(usize, usize),
-    /// From the call of this number on, every one of a class.
+    /// Every call of a class, from the call of this number on.
     From(usize, Class),
-    /// Nothing: the calls of the children are written down.
+    /// No fault; the calls of children are recorded.
     RecordChildren,
-    /// Of the child of this number (of all, in the order in which they come) the
-    /// call of this number, with the errno at this place.
+    /// In the child of this number (in order of appearance), the call of this number, with the
+    /// errno at this index.
     Child(usize, usize, usize),
 }
 
 impl Plan {
-    /// Whether children are of interest.
+    /// Returns true if the plan concerns children.
     fn children(&self) -> bool {
         matches!(self, Plan::RecordChildren | Plan::Child(..))
     }
 }
 
-/// A call as it was made.
+/// A system call as PID 1 made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Its number in the kernel's table.
+    /// Number in the kernel's table.
     pub number: i64,
-    /// The path, or the first bytes, that it was about.
+    /// Path or first bytes of the call's argument.
     pub about: String,
-    /// What it was made to fail with; 0 if it was not.
+    /// Injected errno; 0 if none.
     pub errno: c_int,
 }
 
@@ -60,20 +61,20 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// What was seen.
+/// Record of a traced PID 1.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
-    /// How many calls were made, as far as they were counted.
+    /// Number of calls that were counted.
     pub count: usize,
-    /// All of them with [`Plan::Record`]; else the first sixteen that failed.
+    /// All calls with [`Plan::Record`]; otherwise the first sixteen that failed.
     pub calls: Vec<Call>,
-    /// How often PID 1 executed itself again.
+    /// Number of times that PID 1 executed itself again.
     pub execs: usize,
-    /// With [`Plan::RecordChildren`] those of each child.
+    /// With [`Plan::RecordChildren`], the calls of each child.
     pub children: Vec<Vec<Call>>,
 }
 
-/// Takes hold of a child that has not been executed yet.
+/// Attaches to a child that has not executed PID 1 yet.
 pub(super) fn seize(pid: libc::pid_t, plan: &Plan) -> Result<()> {
     let mut options =
         libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL;
@@ -88,18 +89,18 @@ pub(super) fn seize(pid: libc::pid_t, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Follows it to its end. Of the thread that seized it.
+/// Traces PID 1 to its end. Called by the thread that attached to it.
 pub(super) fn run(pid: libc::pid_t, plan: &Plan) -> (End, Trace) {
     let mut tracer = Tracer {
         plan: *plan,
         trace: Trace::default(),
         tasks: vec![Task::new(pid)],
     };
-    // Not what other threads trace.
+    // Without __WNOTHREAD, tracees of other threads would be reported, too.
     let flags = libc::__WALL | libc::__WNOTHREAD;
     loop {
         let mut status = 0;
-        // SAFETY: a place for the status.
+        // SAFETY: a valid place for the status.
         let got = unsafe { libc::waitpid(-1, &raw mut status, flags) };
         let over = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
         match got {
@@ -110,12 +111,12 @@ pub(super) fn run(pid: libc::pid_t, plan: &Plan) -> (End, Trace) {
     }
 }
 
-/// A process that is followed.
+/// A traced process.
 struct Task {
     pid: libc::pid_t,
-    /// The errno of the call that is being made to fail.
+    /// Errno of the call that is being made to fail.
     failing: Option<c_int>,
-    /// PID 1 is of interest from its exec on, a child until then.
+    /// True for PID 1 after its exec; for a child, until its exec.
     started: bool,
     count: usize,
 }
@@ -134,14 +135,14 @@ impl Task {
 struct Tracer {
     plan: Plan,
     trace: Trace,
-    /// PID 1, and then all that came from it.
+    /// PID 1 first, then all its descendants.
     tasks: Vec<Task>,
 }
 
 impl Tracer {
-    /// Looks at a stop and lets it go on.
+    /// Handles a stop and resumes the process.
     fn stop(&mut self, pid: libc::pid_t, status: c_int) {
-        // A child is first seen here: its parent's word on it says no more.
+        // A child is first seen at its own stop; the fork event of its parent adds nothing.
         let known = self.tasks.iter().position(|t| t.pid == pid);
         let at = known.unwrap_or_else(|| {
             self.tasks.push(Task::new(pid));
@@ -153,11 +154,12 @@ impl Tracer {
             _ if self.watching(at) => libc::PTRACE_SYSCALL,
             _ => libc::PTRACE_CONT,
         };
-        // SAFETY: integers. ESRCH: killed meanwhile, which the next wait tells.
+        // SAFETY: integers. On ESRCH, the process was killed meanwhile, which the next wait
+        // reports.
         unsafe { libc::ptrace(how, pid, 0usize, signal as usize) };
     }
 
-    /// Whether system calls of a task are of interest yet, and still.
+    /// Returns true while system calls of a task count.
     fn watching(&self, at: usize) -> bool {
         let Some(task) = self.tasks.get(at) else {
             return false;
@@ -171,13 +173,13 @@ impl Tracer {
         }
     }
 
-    /// What a stop is about; the signal to deliver, if it was one.
+    /// Handles the cause of a stop; returns the signal to deliver, if a signal caused it.
     fn stopped(&mut self, at: usize, status: c_int) -> c_int {
         let signal = libc::WSTOPSIG(status);
         match (signal, status >> 16) {
             (_, libc::PTRACE_EVENT_EXEC) => {
                 if let Some(task) = self.tasks.get_mut(at) {
-                    // A call that was to fail and was an exec does not come back.
+                    // An exec that was to fail does not return with an error.
                     self.trace.execs += usize::from(at == 0 && task.started);
                     (task.started, task.failing) = (true, None);
                 }
@@ -204,7 +206,7 @@ impl Tracer {
                 let failing = self.entry(at, pid, count, &info);
                 if let (Some(task), Some(_)) = (self.tasks.get_mut(at), failing) {
                     task.failing = failing;
-                    // A close(2) that says EIO or EINTR has closed all the same.
+                    // A close(2) that reports EIO or EINTR has closed the descriptor all the same.
                     if info.words[0] as i64 != libc::SYS_close {
                         set_number(pid);
                     }
@@ -215,7 +217,7 @@ impl Tracer {
         }
     }
 
-    /// A call begins; what it is to fail with, if it is to fail.
+    /// Handles the entry of a call; returns the errno that it is to fail with, if any.
     fn entry(&mut self, at: usize, pid: libc::pid_t, count: usize, info: &Info) -> Option<c_int> {
         let number = info.words[0] as i64;
         let errnos = syscalls::errnos(number);
@@ -248,7 +250,7 @@ impl Tracer {
     }
 }
 
-/// The text that a call is about: its path, or what it writes.
+/// Returns the text that a call refers to: its path, or what it writes.
 fn about(pid: libc::pid_t, number: i64, words: &[u64; 7]) -> String {
     let name = syscalls::name(number);
     let (at, length) = match name.as_str() {
@@ -269,8 +271,8 @@ fn about(pid: libc::pid_t, number: i64, words: &[u64; 7]) -> String {
     String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }
 
-/// `struct ptrace_syscall_info` (include/uapi/linux/ptrace.h), with the union as
-/// what an entry has in it: number and six words.
+/// Layout of `struct ptrace_syscall_info` (include/uapi/linux/ptrace.h), with the union as at an
+/// entry: number and six arguments.
 #[repr(C)]
 #[derive(Default)]
 struct Info {
@@ -303,7 +305,7 @@ fn peek(pid: libc::pid_t, at: u64, length: usize) -> Vec<u8> {
 
 #[cfg(target_arch = "x86_64")]
 fn registers(pid: libc::pid_t, change: impl FnOnce(&mut libc::user_regs_struct)) {
-    // SAFETY: a structure of the kernel's layout, for a stopped tracee of ours.
+    // SAFETY: a structure of the kernel's layout, for a stopped tracee of this thread.
     unsafe {
         let mut all: libc::user_regs_struct = std::mem::zeroed();
         if libc::ptrace(libc::PTRACE_GETREGS, pid, 0usize, &raw mut all) == 0 {

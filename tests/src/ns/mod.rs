@@ -1,5 +1,5 @@
-//! PID 1 as the real PID 1 of namespaces of its own: no QEMU, no privilege,
-//! and a boot is milliseconds.
+// SPDX-License-Identifier: Apache-2.0
+//! The shipped PID 1 as PID 1 of namespaces: without QEMU or privileges, booted in milliseconds.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! The root is a tmpfs with PID 1, a busybox and a few files of /etc. What the
-//! harness does in there, before PID 1 is executed, is a list of steps ([`step`]).
+//! The root is a tmpfs with PID 1, a busybox and a few files of /etc. The harness prepares it in
+//! a list of steps ([`step`]) before it executes PID 1.
 
 mod child;
 pub mod inject;
@@ -36,85 +36,84 @@ use initramfs::{paths, programs as build};
 pub use running::{End, Running};
 use step::Step;
 
-/// Begins the line that says that the machine is ready.
+/// Start of the ready line.
 pub const READY: &str = "boot2podman: ready ";
-/// Is part of the line that a rescue shell begins with.
+/// Text in the first line of a rescue shell.
 pub const RESCUE: &str = "boot2podman: rescue shell";
-/// How the kernel ends a PID 1 that called reboot(2) for power off or halt
-/// (kernel/pid_namespace.c, reboot_pid_ns).
+/// Status of a PID 1 that called reboot(2) for power off or halt (kernel/pid_namespace.c,
+/// reboot_pid_ns).
 pub const POWERED_OFF: End = End::Killed(libc::SIGINT);
-/// The same for a restart.
+/// Status of a PID 1 that called reboot(2) for a restart.
 pub const RESTARTED: End = End::Killed(libc::SIGHUP);
-/// As long as anything in a namespace may take on a machine that does other
-/// things too. Nothing waits for it when all is well.
+/// Time limit of any step in a namespace on a busy host; a step that succeeds does not use it up.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Nothing is asked for that a namespace cannot give.
+/// Flags that ask for nothing that a namespace cannot provide.
 const FLAGS: &str = "b2p.net=off b2p.sshd=off b2p.podman=off b2p.console=off b2p.loglevel=debug";
-/// Where init is in the root.
+/// Path of init in the root.
 pub const INIT: &str = "/usr/lib/boot2podman/init";
-/// Programs of busybox that have a name of their own.
+/// busybox applets that have a link of their own.
 const APPLETS: &[&str] = &[
     "sh", "cat", "ls", "ps", "sleep", "kill", "true", "mount", "readlink", "seq", "grep",
 ];
-/// Devices of the host that are bound into /dev.
+/// Devices of the host that are bind-mounted into /dev.
 const NODES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Which users the namespace has.
+/// Users of the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Users {
-    /// Root and 65,535 more; only root can give these.
+    /// Root and 65,535 more; only root can map these.
     Many,
-    /// Root alone, who is the caller outside; or, where that is root, nobody.
+    /// Root alone, mapped to the caller, or to nobody if the caller is root.
     One,
 }
 
-/// What is at /proc when PID 1 starts.
+/// State of /proc when PID 1 starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proc {
-    /// The real one, with our command line.
+    /// The real /proc, with the command line of the test.
     Good,
-    /// A tmpfs with files that hold nonsense.
+    /// A tmpfs with files that hold garbage.
     Garbage,
-    /// Nothing, and it cannot be mounted.
+    /// Missing, and not mountable.
     None,
 }
 
-/// A namespace to be: what it has, and what it lacks.
+/// Description of a namespace: what it has, and what it lacks.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     init: &'static [u8],
     busybox: &'static [u8],
-    /// Which users there are.
+    /// Users of the namespace.
     pub users: Users,
-    /// The kernel's command line.
+    /// Kernel command line.
     pub flags: String,
-    /// What is at /proc.
+    /// State of /proc.
     pub proc: Proc,
-    /// Whether there is a /dev.
+    /// True if there is a /dev.
     pub dev: bool,
-    /// A /run that is there already: the options of its tmpfs.
+    /// Mount options of the tmpfs on /run, if it is mounted beforehand.
     pub run: Option<String>,
-    /// A script in the place of the `late-drivers` service: PID 1 runs from elsewhere then.
+    /// Script in place of the `late-drivers` service; PID 1 then runs from another path.
     pub late_drivers: Option<String>,
-    /// Whether cgroups can be mounted.
+    /// True if cgroups can be mounted.
     pub cgroup: bool,
-    /// Whether something of a disk is mounted, which the end must unmount.
+    /// True if a disk's file system is mounted, which the shutdown must unmount.
     pub disk: bool,
-    /// Whether descriptors 0, 1 and 2 are open.
+    /// True if descriptors 0, 1 and 2 are open.
     pub stdio: bool,
-    /// Resource limits: which, and how much.
+    /// Resource limits: resource and value.
     pub limits: Vec<(u32, u64)>,
-    /// Programs and files besides: path and content.
+    /// Further programs and files: path and content.
     pub files: Vec<(String, Vec<u8>)>,
-    /// The words that PID 1 is called with.
+    /// Arguments of PID 1.
     pub argv: Vec<String>,
-    /// Faults, if any are to be injected.
+    /// Faults to inject, if any.
     pub plan: Option<inject::Plan>,
 }
 
 impl Namespace {
-    /// An ordinary one: everything that a namespace can have.
+    /// Returns an ordinary namespace with everything that a namespace can have.
     pub fn new() -> Result<Namespace> {
         let programs = programs()?;
         let many = running::am_root();
@@ -137,7 +136,7 @@ impl Namespace {
         })
     }
 
-    /// The same with faults.
+    /// Adds faults.
     #[must_use]
     pub fn with(&self, plan: inject::Plan) -> Namespace {
         let mut other = self.clone();
@@ -145,12 +144,12 @@ impl Namespace {
         other
     }
 
-    /// Starts it.
+    /// Starts PID 1 in the namespace.
     pub fn start(&self) -> Result<Running> {
         Running::start(self)
     }
 
-    /// Everything between the clone and the exec.
+    /// Returns the steps between the clone and the exec.
     fn steps(&self) -> Vec<Step> {
         let mut all = vec![
             Step::private(),
@@ -247,14 +246,14 @@ impl Namespace {
     }
 }
 
-/// What is read once.
+/// Programs, read once.
 struct Programs {
     path: PathBuf,
     init: Vec<u8>,
     busybox: Vec<u8>,
 }
 
-/// PID 1 as it is shipped, and a busybox.
+/// Returns the shipped PID 1 and a busybox.
 fn programs() -> Result<&'static Programs> {
     static READ: OnceLock<Result<Programs, String>> = OnceLock::new();
     let read = READ.get_or_init(|| {
@@ -272,12 +271,12 @@ fn programs() -> Result<&'static Programs> {
     read.as_ref().map_err(|e| anyhow::anyhow!("{e}"))
 }
 
-/// Where the program under test is, for those who run it as a plain command.
+/// Returns the path of the program under test, for tests that run it as a plain command.
 pub fn program() -> Result<&'static Path> {
     Ok(&programs()?.path)
 }
 
-/// A static busybox: `make image` leaves one.
+/// Returns a static busybox, which `make image` leaves behind.
 fn busybox() -> Result<PathBuf> {
     let cache = paths::cache();
     let read = fs::read_dir(&cache)
@@ -294,7 +293,7 @@ fn busybox() -> Result<PathBuf> {
     })
 }
 
-/// Fails, and says so, where this machine cannot make namespaces.
+/// Fails with the reason where the host does not permit namespaces.
 pub fn possible() -> Result<()> {
     let clone = fs::read_to_string("/proc/sys/user/max_user_namespaces")?;
     ensure!(

@@ -1,4 +1,5 @@
-//! A namespace that is up.
+// SPDX-License-Identifier: Apache-2.0
+//! A running namespace.
 #![expect(unsafe_code, reason = "signals by pidfd, waiting")]
 
 use std::ffi::c_int;
@@ -16,16 +17,16 @@ use super::Namespace;
 use super::child::Child;
 use super::inject::{self, Trace};
 
-/// How PID 1 ended.
+/// Status with which PID 1 ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It exited, which PID 1 never may.
+    /// PID 1 exited, which it never may.
     Exited(i32),
-    /// A signal ended it: the kernel's word on a reboot(2), or a fault.
+    /// A signal ended PID 1: the kernel's code for a reboot(2), or a fault.
     Killed(i32),
 }
 
-/// What the threads around PID 1 know.
+/// State that the threads around PID 1 share.
 #[derive(Default)]
 struct Known {
     output: Vec<u8>,
@@ -42,7 +43,7 @@ impl Shared {
     }
 }
 
-/// A PID 1 and what became of it. Dropping it kills it and all that runs in it.
+/// A PID 1 and its fate. Dropping it kills PID 1 and every process in its namespace.
 pub struct Running {
     pid: libc::pid_t,
     pidfd: OwnedFd,
@@ -58,8 +59,8 @@ impl Running {
         let shared = Arc::<Shared>::default();
         let (tell, told) = std::sync::mpsc::channel();
         let (ours, plan) = (shared.clone(), ns.plan);
-        // One thread is parent and tracer: both are matters of a thread, and the
-        // child dies with it (PR_SET_PDEATHSIG).
+        // One thread is parent and tracer: both are properties of a thread, and the child dies with
+        // it (PR_SET_PDEATHSIG).
         let keeper = std::thread::spawn(move || keep(child, plan, &ours, &tell));
         let (pid, pidfd) = told.recv().context("the thread that clones has ended")??;
         Ok(Running {
@@ -71,22 +72,22 @@ impl Running {
         })
     }
 
-    /// Its pid outside.
+    /// Returns the pid outside the namespace.
     pub fn pid(&self) -> libc::pid_t {
         self.pid
     }
 
-    /// How long ago its namespaces were begun.
+    /// Returns the time since the namespaces were made.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// What it has said so far.
+    /// Returns the output so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&self.shared.lock().output).into_owned()
     }
 
-    /// Waits until it has said `text` and the line is whole.
+    /// Waits until the output contains `text` in a complete line.
     pub fn says(&self, text: &str, limit: Duration) -> Result<()> {
         let said = |k: &Known| {
             let all = String::from_utf8_lossy(&k.output).into_owned();
@@ -103,7 +104,7 @@ impl Running {
         )
     }
 
-    /// Waits until it has ended.
+    /// Waits until PID 1 has ended.
     pub fn end(&self, limit: Duration) -> Result<End> {
         let known = self.until(limit, |k| k.end.is_some());
         known.end.with_context(|| {
@@ -112,12 +113,12 @@ impl Running {
         })
     }
 
-    /// How it has ended, if it has.
+    /// Returns the status of PID 1, if it has ended.
     pub fn ended(&self) -> Option<End> {
         self.shared.lock().end
     }
 
-    /// Waits until `done`, no longer than `limit`; the one waking up is told.
+    /// Waits until `done` returns true, for at most `limit`.
     fn until(&self, limit: Duration, done: impl Fn(&Known) -> bool) -> MutexGuard<'_, Known> {
         let deadline = Instant::now() + limit;
         let mut known = self.shared.lock();
@@ -131,7 +132,7 @@ impl Running {
         }
     }
 
-    /// What the injector saw; whole once PID 1 has ended.
+    /// Returns the injector's record, which is complete once PID 1 has ended.
     pub fn trace(&self) -> Trace {
         self.shared.lock().trace.clone()
     }
@@ -139,7 +140,7 @@ impl Running {
     /// Sends PID 1 a signal.
     pub fn signal(&self, signal: c_int) -> Result<()> {
         let fd = self.pidfd.as_raw_fd();
-        // SAFETY: a live descriptor; no details.
+        // SAFETY: a live descriptor; no siginfo.
         let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, 0, 0) };
         if sent < 0 {
             bail!("signal {signal}: {}", std::io::Error::last_os_error());
@@ -147,19 +148,19 @@ impl Running {
         Ok(())
     }
 
-    /// A file as PID 1 sees it.
+    /// Reads a file as PID 1 sees it.
     pub fn read(&self, path: &str) -> Result<String> {
         let path = format!("/proc/{}/root{path}", self.pid);
         fs::read_to_string(&path).context(path)
     }
 
-    /// A file of /proc about PID 1, as the host sees it.
+    /// Reads a file of /proc/PID of PID 1, as the host sees it.
     pub fn about(&self, name: &str) -> Result<String> {
         let path = format!("/proc/{}/{name}", self.pid);
         fs::read_to_string(&path).context(path)
     }
 
-    /// A number of /proc/PID/status.
+    /// Returns a number of /proc/PID/status.
     pub fn status(&self, key: &str) -> Result<u64> {
         let text = self.about("status")?;
         let line = text
@@ -169,7 +170,7 @@ impl Running {
         Ok(word.with_context(|| format!("no {key}"))?.parse()?)
     }
 
-    /// The command that runs `argv` inside, as root there.
+    /// Returns the command that runs `argv` as root in the namespace.
     pub fn command(&self, argv: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command
@@ -184,7 +185,7 @@ impl Running {
         command
     }
 
-    /// The pids inside that are zombies.
+    /// Returns the pids of zombies in the namespace.
     pub fn zombies(&self) -> Result<Vec<u32>> {
         let proc = format!("/proc/{}/root/proc", self.pid);
         let mut all = Vec::new();
@@ -203,7 +204,7 @@ impl Running {
         Ok(all)
     }
 
-    /// The processor time that PID 1 has used (proc_pid_schedstat).
+    /// Returns the processor time that PID 1 has used (/proc/PID/schedstat).
     pub fn cpu(&self) -> Result<Duration> {
         let text = self.about("schedstat")?;
         let word = text
@@ -213,7 +214,7 @@ impl Running {
         Ok(Duration::from_nanos(word.parse()?))
     }
 
-    /// Runs a shell script inside and gives its output.
+    /// Runs a shell script in the namespace and returns its output.
     pub fn sh(&self, script: &str) -> Result<Output> {
         self.command(&["/bin/sh", "-c", script])
             .output()
@@ -230,7 +231,7 @@ impl Drop for Running {
     }
 }
 
-/// Whether the caller may give away users.
+/// Returns true if the caller may map other users.
 pub fn am_root() -> bool {
     // SAFETY: no arguments.
     unsafe { libc::geteuid() == 0 }
@@ -238,7 +239,7 @@ pub fn am_root() -> bool {
 
 type Told = std::sync::mpsc::Sender<Result<(libc::pid_t, OwnedFd)>>;
 
-/// Parent and tracer of one PID 1, from its first to its last moment.
+/// Runs as parent and tracer of one PID 1, from its first to its last moment.
 fn keep(child: Child, plan: Option<inject::Plan>, shared: &Arc<Shared>, tell: &Told) {
     let (pid, output) = match child.start(plan.as_ref()) {
         Ok((pid, pidfd, output)) => {
@@ -258,7 +259,7 @@ fn keep(child: Child, plan: Option<inject::Plan>, shared: &Arc<Shared>, tell: &T
         Some(plan) => inject::run(pid, &plan),
         None => (wait(pid), Trace::default()),
     };
-    // The last words are in the pipe.
+    // The last output is still in the pipe.
     let _ = reader.join();
     let mut known = shared.lock();
     (known.end, known.trace) = (Some(end), trace);
@@ -275,12 +276,12 @@ fn listen(mut output: File, shared: &Shared) {
 
 fn wait(pid: libc::pid_t) -> End {
     let mut status = 0;
-    // SAFETY: a child of this thread's, and a place for its status.
+    // SAFETY: a child of this thread, and a valid place for its status.
     while unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } != pid {}
     end(status)
 }
 
-/// A raw wait status that is one of an end.
+/// Converts a raw wait status of an ended process.
 pub(super) fn end(status: c_int) -> End {
     if libc::WIFEXITED(status) {
         End::Exited(libc::WEXITSTATUS(status))

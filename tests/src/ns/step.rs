@@ -1,7 +1,8 @@
-//! What is done in a new namespace before PID 1 is executed.
+// SPDX-License-Identifier: Apache-2.0
+//! Steps in a new namespace before PID 1 is executed.
 //!
-//! Prepared by the parent and done by the child, which is the copy of one thread
-//! of many: it only makes system calls.
+//! The parent prepares each step, and the child runs it. The child is a copy of one thread of many,
+//! so it only makes system calls.
 #![expect(unsafe_code, reason = "system calls between clone and exec")]
 
 use std::ffi::{CString, c_int};
@@ -10,21 +11,21 @@ use std::ptr::null;
 /// One step.
 #[derive(Debug)]
 pub enum Step {
-    /// What is mounted here stays here.
+    /// Mounts stay in this namespace.
     Private,
-    /// A file system: type, where, options.
+    /// Mount of a file system: type, target, options.
     Mount(CString, CString, CString),
-    /// A file in a second place.
+    /// Bind mount: source, target.
     Bind(CString, CString),
-    /// A directory.
+    /// New directory.
     Mkdir(CString),
-    /// A file: path, content, mode.
+    /// New file: path, content, mode.
     File(CString, Vec<u8>, u32),
-    /// A symbolic link: what it says, and where it is.
+    /// Symbolic link: target, path.
     Link(CString, CString),
-    /// The working directory.
+    /// Change of the working directory.
     Chdir(CString),
-    /// The working directory becomes the root, and the old one is gone.
+    /// pivot_root(2) to the working directory, without the old root.
     Pivot,
 }
 
@@ -33,7 +34,7 @@ fn c(text: &str) -> CString {
 }
 
 impl Step {
-    /// Mounts stay in this namespace.
+    /// Keeps mounts in this namespace.
     pub fn private() -> Step {
         Step::Private
     }
@@ -43,7 +44,7 @@ impl Step {
         Step::Mount(c(kind), c(at), c(options))
     }
 
-    /// Makes `from` appear at `to`, which is there.
+    /// Bind-mounts `from` on `to`, which exists.
     pub fn bind(from: &str, to: &str) -> Step {
         Step::Bind(c(from), c(to))
     }
@@ -63,15 +64,15 @@ impl Step {
         Step::Link(c(target), c(path))
     }
 
-    /// Goes to a directory.
+    /// Changes the working directory.
     pub fn chdir(path: &str) -> Step {
         Step::Chdir(c(path))
     }
 
-    /// Does it; the errno if it fails.
+    /// Runs the step; returns the errno of a failure.
     ///
     /// # Safety
-    /// Calls the kernel and nothing else, so it may be called after a clone.
+    /// Only calls the kernel, so it may be called after a clone.
     pub(super) unsafe fn run(&self) -> Result<(), c_int> {
         // SAFETY: NUL-terminated strings and live buffers that the parent made.
         let result = unsafe {
@@ -98,12 +99,14 @@ impl Step {
     }
 }
 
-/// The last error.
+/// Returns the current errno.
 pub(super) fn errno() -> c_int {
-    // SAFETY: a thread's own.
+    // SAFETY: errno belongs to this thread.
     unsafe { *libc::__errno_location() }
 }
 
+/// Writes a file.
+///
 /// # Safety
 /// As [`Step::run`].
 unsafe fn write(path: &CString, bytes: &[u8], mode: u32) -> c_int {
@@ -126,7 +129,7 @@ unsafe fn write(path: &CString, bytes: &[u8], mode: u32) -> c_int {
     }
 }
 
-/// The old root ends up on the new one, and is taken off it (pivot_root(2)).
+/// Stacks the old root on the new one, and detaches it (pivot_root(2)).
 ///
 /// # Safety
 /// As [`Step::run`].

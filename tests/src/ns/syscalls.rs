@@ -1,7 +1,8 @@
-//! The system calls that PID 1 makes, and how the kernel may answer them.
+// SPDX-License-Identifier: Apache-2.0
+//! System calls that PID 1 makes, and the errnos with which the kernel may answer.
 //!
-//! The errnos are those that man pages and the kernel's source give for a call
-//! made as PID 1 makes it. A call that is not here is one that cannot fail so.
+//! The errnos are those that man pages and the kernel's source give for a call made as PID 1 makes
+//! it. A call that is not listed cannot fail in this way.
 
 use std::ffi::c_int;
 
@@ -10,7 +11,7 @@ use libc::{
     ENOBUFS, ENODEV, ENOENT, ENOEXEC, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, EPERM, EROFS,
 };
 
-/// A row: name, number, errnos, why they are plausible.
+/// Name, number, errnos, and why they are plausible.
 type Row = (&'static str, i64, &'static [c_int], &'static str);
 
 macro_rules! rows {
@@ -19,7 +20,7 @@ macro_rules! rows {
     };
 }
 
-/// All of them. On arm64 there are no `open`, `fork`, `poll` and the like.
+/// Every listed call. arm64 has no `open`, `fork`, `poll` and the like.
 #[rustfmt::skip]
 const ROWS: &[Row] = rows! {
     SYS_openat: [ENOENT, EACCES, EMFILE, ENFILE, ENOMEM, EIO, ELOOP, ENODEV] "not there, not allowed, too many, no memory, a bad disk, a device without a driver",
@@ -114,7 +115,7 @@ const ROWS: &[Row] = rows! {
     SYS_fallocate: [ENOSPC, EINVAL] "full",
 };
 
-/// Those of x86-64 that newer architectures do without.
+/// Calls of x86-64 that newer architectures lack.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 const OLD: &[Row] = rows! {
@@ -144,18 +145,18 @@ fn row(number: i64) -> Option<&'static Row> {
     ROWS.iter().chain(OLD).find(|r| r.1 == number)
 }
 
-/// Its name; the number where it has none here.
+/// Returns the name of a call, or its number if it is not listed.
 pub fn name(number: i64) -> String {
     let name = row(number).map(|r| r.0.trim_start_matches("SYS_"));
     name.map_or_else(|| format!("#{number}"), str::to_owned)
 }
 
-/// How it may fail; empty for a call that cannot.
+/// Returns the errnos of a call; empty for a call that cannot fail.
 pub fn errnos(number: i64) -> &'static [c_int] {
     row(number).map_or(&[], |r| r.2)
 }
 
-/// The calls that want something that can run out.
+/// Calls that need a resource that can run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Memory: heap, mappings, processes.
@@ -164,12 +165,12 @@ pub enum Class {
     Descriptors,
     /// Processes.
     Processes,
-    /// Room on file systems.
+    /// Space on file systems.
     Room,
 }
 
 impl Class {
-    /// All of them.
+    /// Every class.
     pub const ALL: [Class; 4] = [
         Class::Memory,
         Class::Descriptors,
@@ -177,7 +178,7 @@ impl Class {
         Class::Room,
     ];
 
-    /// What its calls fail with.
+    /// Returns the errno of the class.
     pub fn errno(self) -> c_int {
         match self {
             Class::Memory => ENOMEM,
@@ -187,8 +188,8 @@ impl Class {
         }
     }
 
-    /// Whether a call belongs to it. The words of PID 1 go out as long as there
-    /// is a descriptor for them, so `write` does not.
+    /// Returns true if a call belongs to the class. PID 1 can log as long as it has a descriptor
+    /// for it, so `write` does not.
     pub fn has(self, number: i64) -> bool {
         let name = name(number);
         let names: &[&str] = match self {

@@ -1,4 +1,5 @@
-//! One boot with faults, and the word on what became of it.
+// SPDX-License-Identifier: Apache-2.0
+//! One boot with faults, and its outcome.
 
 use std::time::{Duration, Instant};
 
@@ -8,62 +9,61 @@ use super::inject::{Plan, Trace};
 use super::visit::{self, Expect};
 use super::{LIMIT, Namespace, POWERED_OFF, READY, RESCUE, Running};
 
-/// Where a boot with faults may get to.
+/// State that a boot with faults reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Ready, with nothing to complain about.
+    /// Ready, without a complaint.
     Up,
-    /// Ready, with a reason for what is not.
+    /// Ready, with a reported reason for what is missing.
     Degraded,
     /// A rescue shell was offered.
     Rescue,
-    /// PID 1 executed itself again and said so.
+    /// PID 1 executed itself again and logged it.
     Again,
-    /// It could not say a word, and obeys.
+    /// PID 1 could not log anything, and obeys signals.
     Mute,
 }
 
-/// What became of a boot.
+/// Result of a boot.
 #[derive(Debug)]
 pub struct Verdict {
-    /// How far it got.
+    /// State that the boot reached.
     pub outcome: Outcome,
     /// The calls that failed.
     pub trace: Trace,
-    /// What was said.
+    /// Output of PID 1.
     pub output: String,
-    /// From its first moment to its last.
+    /// Duration from the first moment to the last.
     pub took: Duration,
 }
 
-/// Begins a line on what is not there.
+/// Start of a degraded line.
 pub const DEGRADED: &str = "boot2podman: degraded ";
-/// PID 1 has settled when it sleeps and has not woken up for so long.
+/// Time for which PID 1 must sleep without waking up to count as settled.
 const QUIET: Duration = Duration::from_millis(15);
-/// After which a PID 1 that has said nothing is taken for mute.
+/// Time after which a PID 1 without any output counts as mute.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
-/// How the end is asked for.
+/// Way in which the shutdown is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// By a signal.
+    /// A signal.
     Signal,
-    /// By a request, for now.
+    /// A request for an immediate shutdown.
     Request,
-    /// By a request, for a second later.
+    /// A request for a shutdown in a second.
     Scheduled,
 }
 
-/// Boots with faults, has it visited, and ends it in order. `usual` are the
-/// degraded lines of a boot without any.
+/// Boots with faults, has the machine visited, and shuts it down. `usual` are the degraded lines of
+/// a boot without faults.
 ///
 /// # Errors
-/// What PID 1 must not do: it died, it spins, it does not do what it is asked
-/// though nothing fails any more, it does not end when asked to.
+/// PID 1 died, spins, does not answer although no call fails any more, or does not shut down.
 pub fn run(ns: &Namespace, plan: Plan, ending: Ending, usual: &[String]) -> Result<Verdict> {
     let pid1 = ns.with(plan).start()?;
     let result = visited(&pid1, plan, ending, usual);
-    // Whatever it is now, it is over: the trace is whole.
+    // PID 1 has ended by now: the trace is complete.
     let state = pid1.about("status").unwrap_or_default();
     let _ = pid1.signal(libc::SIGKILL);
     let _ = pid1.end(LIMIT);
@@ -86,8 +86,8 @@ pub fn run(ns: &Namespace, plan: Plan, ending: Ending, usual: &[String]) -> Resu
 
 fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Result<Outcome> {
     let settled = settle(pid1, usual)?;
-    // One fault is behind it, or to come: its control channel is there unless it
-    // has said that it is not. Where one call after the other fails, it need not.
+    // With one fault, the control channel must exist unless PID 1 has reported that it does not.
+    // With a class of faults, it need not.
     let one = !matches!(plan, Plan::From(..));
     let open = |text: &str| !text.contains("degraded control");
     let expect = match settled {
@@ -111,7 +111,7 @@ fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Resu
     gone(pid1, settled)
 }
 
-/// A crash forgets what is scheduled, and says so: then it is asked by a signal.
+/// Sends a signal if a crash has made PID 1 forget a scheduled shutdown, which it reports.
 fn unless_forgotten(pid1: &Running) {
     let deadline = Instant::now() + LIMIT;
     while pid1.ended().is_none() && Instant::now() < deadline {
@@ -123,7 +123,7 @@ fn unless_forgotten(pid1: &Running) {
     }
 }
 
-/// Lets it settle, and ends it in order.
+/// Lets PID 1 settle, and shuts it down.
 ///
 /// # Errors
 /// As [`run`].
@@ -139,12 +139,12 @@ fn gone(pid1: &Running, settled: Outcome) -> Result<Outcome> {
         end == POWERED_OFF,
         "asked for the end, it ended so: {end:?}"
     );
-    // A fault of the shutdown may have been the first of its troubles.
+    // A fault during the shutdown may have been the first one.
     let again = pid1.trace().execs > 0;
     Ok(if again { Outcome::Again } else { settled })
 }
 
-/// Waits until it has nothing more to do.
+/// Waits until PID 1 has nothing more to do.
 fn settle(pid1: &Running, usual: &[String]) -> Result<Outcome> {
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -171,7 +171,7 @@ fn settle(pid1: &Running, usual: &[String]) -> Result<Outcome> {
     }
 }
 
-/// What its words say.
+/// Returns the outcome that the output shows.
 fn said(output: &str, usual: &[String]) -> Option<Outcome> {
     let again = ["PID 1 got signal", "PID 1 panicked", "PID 1 crashed"];
     let has = |text: &str| output.contains(text);
@@ -188,7 +188,7 @@ fn said(output: &str, usual: &[String]) -> Option<Outcome> {
     }
 }
 
-/// Whether it sleeps, and sleeps on.
+/// Returns true if PID 1 sleeps, and keeps sleeping.
 fn quiet(pid1: &Running) -> Result<bool> {
     let switches = || -> Result<u64> {
         Ok(pid1.status("voluntary_ctxt_switches")? + pid1.status("nonvoluntary_ctxt_switches")?)

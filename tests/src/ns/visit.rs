@@ -1,5 +1,6 @@
-//! Root of a namespace comes by once PID 1 is up: asks how things are, brings a
-//! service of its own, and puts an end off that it then cancels.
+// SPDX-License-Identifier: Apache-2.0
+//! A visit by root of a namespace once PID 1 is up: it asks for the status, loads and starts a
+//! service, and schedules and cancels a shutdown.
 #![expect(unsafe_code, reason = "a thread that is root of another namespace")]
 
 use std::fs::{self, File, OpenOptions};
@@ -15,29 +16,29 @@ use super::child::BASE;
 use super::running::{Running, am_root};
 use super::step::errno;
 
-/// The owner's service.
+/// Name of the user's service.
 const SERVICE: &str = "mine";
-/// It lives until it is told to end.
+/// Definition of a service that runs until it is stopped.
 const FILE: &str = "exec /usr/bin/sleep 1000\n";
-/// An answer later than that is none. Who finds PID 1 without a descriptor for it
-/// waits a second (control/src/server.rs, `PAUSE`).
+/// Time limit of an answer. A client that arrives while PID 1 has no descriptor for it waits a
+/// second (control/src/server.rs, `PAUSE`).
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same where nothing need work any more.
+/// Time limit of an answer where PID 1 need not answer.
 const HASTE: Duration = Duration::from_millis(100);
 
-/// What a visitor may expect.
+/// Expectation of a visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// All of it is done; a request that fails is done at the second time.
+    /// Every request succeeds, on the second try at the latest.
     Done,
-    /// Nothing, but that PID 1 lives.
+    /// PID 1 lives; requests may fail.
     Nothing,
 }
 
-/// Does all of it.
+/// Makes the whole visit.
 ///
 /// # Errors
-/// What PID 1 did not do though it should.
+/// PID 1 did not do what it should.
 pub fn all(pid1: &Running, expect: Expect) -> Result<()> {
     let done = there(pid1, |root| {
         let name = Name::new(SERVICE).context("no name")?;
@@ -54,7 +55,7 @@ pub fn all(pid1: &Running, expect: Expect) -> Result<()> {
             }
             ask(root, &request, expect)?;
             if matches!(request, Request::Start(_)) {
-                // Without a word to PID 1: most often it says so by itself.
+                // PID 1 logs this by itself in most cases, so that no request is needed.
                 let _ = pid1.says("mine: ready", 3 * HASTE);
                 up(root, expect)?;
             }
@@ -67,16 +68,16 @@ pub fn all(pid1: &Running, expect: Expect) -> Result<()> {
     }
 }
 
-/// Asks for the end, now or in so many seconds.
+/// Requests the shutdown, now or in `seconds`.
 ///
 /// # Errors
-/// Why not.
+/// The request was refused or not answered.
 pub fn end(pid1: &Running, seconds: u32) -> Result<()> {
     let request = Request::Shutdown(ShutdownKind::PowerOff, seconds);
     there(pid1, |root| ask(root, &request, Expect::Done).map(drop))
 }
 
-/// Waits until the service is up: its start may have failed, and comes again.
+/// Waits until the service is up: its start may have failed and be repeated.
 fn up(root: &File, expect: Expect) -> Result<()> {
     let deadline = Instant::now() + super::LIMIT;
     loop {
@@ -106,7 +107,7 @@ fn ask(root: &File, request: &Request, expect: Expect) -> Result<String> {
     for _ in 0..tries {
         match control::ask(&path, request, patience) {
             Ok(answer) => return Ok(answer),
-            // Asked for a second time, because the first answer was lost.
+            // The request was repeated because its first answer was lost.
             Err(control::Failure::Refused(why)) if why == "nothing is scheduled" => {
                 return Ok(String::new());
             }
@@ -122,12 +123,12 @@ fn put(root: &File) -> Result<()> {
     Ok(fs::write(dir.join(SERVICE), FILE)?)
 }
 
-/// `path` below the directory that is open as `root`.
+/// Returns `path` below the directory that is open as `root`.
 fn below(root: &File, path: &str) -> PathBuf {
     format!("/proc/self/fd/{}{path}", root.as_raw_fd()).into()
 }
 
-/// Runs `act` as root of the namespace, with its root directory.
+/// Runs `act` as root of the namespace, with the namespace's root directory.
 fn there<T: Send>(pid1: &Running, act: impl FnOnce(&File) -> Result<T> + Send) -> Result<T> {
     let path = format!("/proc/{}/root", pid1.pid());
     let flags = libc::O_PATH | libc::O_CLOEXEC;
@@ -135,7 +136,7 @@ fn there<T: Send>(pid1: &Running, act: impl FnOnce(&File) -> Result<T> + Send) -
         .read(true)
         .custom_flags(flags)
         .open(path)?;
-    // A thread of its own: it does not come back from being somebody else.
+    // A thread of its own: a thread cannot return from its new identity.
     std::thread::scope(|scope| {
         let visitor = scope.spawn(|| {
             become_root_there()?;
@@ -147,14 +148,15 @@ fn there<T: Send>(pid1: &Running, act: impl FnOnce(&File) -> Result<T> + Send) -
     })
 }
 
-/// Where the caller is root outside; else it is that user already.
+/// Becomes root of the namespace if the caller is root outside; otherwise the caller is that user
+/// already.
 fn become_root_there() -> Result<()> {
     if !am_root() {
         return Ok(());
     }
-    // Not by libc's functions: those are for all threads.
+    // libc's functions would change all threads.
     for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
-        // SAFETY: integers; this thread alone changes.
+        // SAFETY: integers; only this thread changes.
         if unsafe { libc::syscall(call, BASE, BASE, BASE) } < 0 {
             bail!(
                 "user {BASE}: {}",

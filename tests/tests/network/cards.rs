@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tests::lan::dhcp::{Policy, REQUEST, Say, Server};
-use tests::lan::router::{Advertisement, Ears, advertise};
+use tests::lan::router::{Advertisement, Solicitations, advertise};
 use tests::lan::{self, Client, RESOLV, holds};
 
 /// A server at 192.0.2.`n`, the router and the name server of its end.
@@ -232,7 +232,7 @@ fn a_service_that_is_started_again() -> Result<()> {
     let both = format!("nameserver 192.0.2.101\nnameserver {FIRST}\n");
     holds(RESOLV, &both)?;
     client.crash()?;
-    let ears = Ears::on("eth0")?;
+    let ears = Solicitations::on("eth0")?;
     server.during(Duration::ZERO)?;
     client.start(&["dhcp", "any"])?;
     ears.asked()?;

@@ -73,12 +73,20 @@ impl Show {
                     show.max_level = level(args.value("-p")?)?;
                 }
                 Arg::Long("dir") => show.dir = PathBuf::from(args.value("--dir")?),
-                Arg::Operand(name) => show.names.push(name.to_owned()),
+                Arg::Operand(name) => show.names.extend(service_names(name)),
                 other => return Err(other.unknown()),
             }
         }
         Ok(show)
     }
+}
+
+/// Returns `name`, and the present name of the service that was once called so: the log of earlier
+/// boots may have both.
+fn service_names(name: &str) -> impl Iterator<Item = String> {
+    let present = config::canonical_service_name(name);
+    let names = [Some(name), Some(present).filter(|present| *present != name)];
+    names.into_iter().flatten().map(str::to_owned)
 }
 
 fn lines(text: &str) -> Result<usize, Problem> {
@@ -110,6 +118,12 @@ mod tests {
     fn show(line: &str) -> Result<Show, Problem> {
         let args: Vec<String> = line.split_ascii_whitespace().map(str::to_owned).collect();
         Show::parse(&args)
+    }
+
+    #[test]
+    fn an_old_service_name_shows_the_present_one_too() {
+        let names = show("zone sshd").expect("two names").names;
+        assert_eq!(names, ["zone", "timezone", "sshd"]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn hostname(name: &str) -> Result<(), String> {
     }
     let (config, complaints) = config::parse(format!("b2p.hostname={name}").as_bytes(), &[]);
     match complaints.is_empty() && config.hostname == name {
-        true => sys::hostname::set(name),
+        true => Ok(sys::hostname::set(name)?),
         false => Err(format!(
             "hostname: {name:?} is no name: letters, digits, - and ."
         )),
@@ -118,7 +118,7 @@ fn mount(row: &Mount, most: Duration) -> Result<(), String> {
     let ended = tool::run("/usr/bin/mount", &words, most)?;
     match ended.code {
         Some(0) => Ok(()),
-        _ => Err(ended.said),
+        _ => Err(ended.last_lines),
     }
 }
 

@@ -17,13 +17,13 @@ pub struct Notes {
 
 impl Notes {
     /// Something is not supported.
-    pub fn left(&mut self, what: impl AsRef<str>) {
-        add(&mut self.left, what.as_ref());
+    pub fn left(&mut self, what: impl std::fmt::Display) {
+        add(&mut self.left, &what.to_string());
     }
 
     /// Something was asked for and is not done.
-    pub fn wrong(&mut self, what: impl AsRef<str>) {
-        add(&mut self.wrong, what.as_ref());
+    pub fn wrong(&mut self, what: impl std::fmt::Display) {
+        add(&mut self.wrong, &what.to_string());
     }
 }
 

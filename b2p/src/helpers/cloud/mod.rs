@@ -31,7 +31,7 @@ use datasource::Seed;
 use diagnostics::Notes;
 use userdata::{Kind, UserData};
 
-/// All of it may take so long; PID 1 waits somewhat longer (init/src/rows.rs).
+/// All of it may take so long; PID 1 waits somewhat longer (init/src/service_table/table.rs).
 const MOST: Duration = Duration::from_secs(60);
 
 /// Lima's boot.sh waits for systemd's user manager, for ever, before the scripts of the

@@ -34,7 +34,7 @@ pub fn boot(commands: &[String], end: Instant, notes: &mut Notes) {
     let left = end.saturating_duration_since(Instant::now());
     let mut shell = Command::new("/bin/sh"); // in the environment that PID 1 gives
     let ran = replace(Path::new(&path), script(commands).as_bytes(), 0o700)
-        .and_then(|()| tool::end(shell.arg(&path).current_dir("/"), left.min(BOOT)));
+        .and_then(|()| tool::run_command(shell.arg(&path).current_dir("/"), left.min(BOOT)));
     match ran {
         Ok(ended) => {
             ended
@@ -63,11 +63,11 @@ fn status(code: Option<i32>) -> String {
 /// What could not be written.
 pub fn keep(instance: &str, user: &[u8]) -> Result<(), String> {
     replace(&Path::new(CLOUD_DIR).join("user-data"), user, 0o600)?;
-    replace(
+    Ok(replace(
         &Path::new(CLOUD_DIR).join("instance-id"),
         instance.as_bytes(),
         0o644,
-    )
+    )?)
 }
 
 /// Runs the rest.

@@ -5,22 +5,13 @@ use config::FwCfg;
 
 use super::diagnostics::Notes;
 use super::yaml::Node;
+use crate::common::users;
 
 /// One of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
-    /// Its name.
-    pub name: String,
-    /// Its number.
-    pub uid: Option<u32>,
-    /// What it is called besides (passwd(5)).
-    pub gecos: String,
-    /// Where it lives.
-    pub home: Option<String>,
-    /// An absolute path.
-    pub shell: Option<String>,
-    /// Groups that it is in.
-    pub groups: Vec<String>,
+    /// Name, number, home directory, shell and groups.
+    pub account: users::User,
     /// Rules of sudoers(5), without the name that they begin with.
     pub sudo: Vec<String>,
     /// Lines as in authorized_keys.
@@ -77,7 +68,10 @@ fn read(node: &Node, notes: &mut Notes) -> Option<User> {
         return None;
     }
     let mut user = User {
-        name: name.to_owned(),
+        account: users::User {
+            name: name.to_owned(),
+            ..users::User::default()
+        },
         ..User::default()
     };
     let Node::Map(all) = node else {
@@ -91,26 +85,26 @@ fn read(node: &Node, notes: &mut Notes) -> Option<User> {
 
 fn take(user: &mut User, key: &str, value: &Node, node: &Node, notes: &mut Notes) {
     let text = value.text().unwrap_or_default();
-    let name = user.name.clone();
+    let name = user.account.name.clone();
     let mut wrong = |why: &str| notes.wrong(format!("users: {name}: {key}: {why}"));
     match key {
         "name" => {}
         "uid" => match text.parse::<u32>() {
             // 65534 is nobody's, the last is "none" (chown(2)).
-            Ok(uid) if uid != 0 && uid != 65534 && uid < u32::MAX => user.uid = Some(uid),
+            Ok(uid) if uid != 0 && uid != 65534 && uid < u32::MAX => user.account.uid = Some(uid),
             _ => wrong("a number from 1 to 4294967294, not 65534"),
         },
         "gecos" if text.contains([':', '\n']) => wrong("no colon and no end of a line in it"),
-        "gecos" => user.gecos = text.to_owned(),
+        "gecos" => user.account.gecos = text.to_owned(),
         "homedir" | "home" if !is_path(text) => wrong("an absolute path without a colon"),
-        "homedir" | "home" => user.home = Some(text.to_owned()),
+        "homedir" | "home" => user.account.home = Some(text.to_owned()),
         "shell" if !is_path(text) => wrong("an absolute path without a colon"),
-        "shell" => user.shell = Some(text.to_owned()),
+        "shell" => user.account.shell = Some(text.to_owned()),
         "groups" | "primary_group" | "primary-group" => {
             let (good, bad): (Vec<_>, Vec<_>) =
                 node.words(key).into_iter().partition(|g| is_name(g));
             bad.iter().for_each(|g| wrong(&format!("{g:?} is no name")));
-            user.groups.extend(good);
+            user.account.groups.extend(good);
         }
         "sudo" => rules(user, value, wrong),
         "ssh_authorized_keys" | "ssh-authorized-keys" => user.keys.extend(keys(value, notes)),

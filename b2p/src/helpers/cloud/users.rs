@@ -9,7 +9,7 @@ use sys::files::replace;
 
 use super::diagnostics::Notes;
 use super::user::{DEFAULT, User};
-use crate::common::users::{self, Files, Known, Wanted, set};
+use crate::common::users::{self, Account, Files, set};
 
 /// Files of /etc, their modes and groups; 42 is shadow's.
 const FILES: [(&str, u32, u32); 5] = [
@@ -25,12 +25,16 @@ const SUDOERS: &str = "/etc/sudoers.d/90-cloud-init-users";
 pub fn make(users: &[User], notes: &mut Notes) {
     for user in users {
         if let Err(why) = one(user) {
-            notes.wrong(format!("users: {}: {why}", user.name));
+            notes.wrong(format!("users: {}: {why}", user.account.name));
         }
     }
     let rules: String = users
         .iter()
-        .flat_map(|u| u.sudo.iter().map(|rule| format!("{} {rule}\n", u.name)))
+        .flat_map(|u| {
+            u.sudo
+                .iter()
+                .map(|rule| format!("{} {rule}\n", u.account.name))
+        })
         .collect();
     if !rules.is_empty() {
         replace(Path::new(SUDOERS), rules.as_bytes(), 0o440).unwrap_or_else(|e| notes.wrong(e));
@@ -45,7 +49,7 @@ fn one(user: &User) -> Result<(), String> {
     home(&known)?;
     info!(
         "cloud: user {} is {}, at home in {}",
-        user.name, known.uid, known.home
+        user.account.name, known.uid, known.home
     );
     keys(&known, &user.keys)
 }
@@ -57,7 +61,7 @@ fn one(user: &User) -> Result<(), String> {
 pub fn system(name: &str) -> Result<(), String> {
     let before = read()?;
     let mut files = before.clone();
-    users::system(&mut files, name)?;
+    users::add_system_user(&mut files, name)?;
     save(&before, &files)
 }
 
@@ -78,14 +82,12 @@ fn text(path: &str) -> Result<String, String> {
 
 /// The user of the image is told of by its own name only; one that comes may use podman's
 /// socket, as that one may.
-fn wanted(user: &User) -> Wanted {
-    Wanted {
-        name: user.name.clone(),
-        uid: user.uid.filter(|_| user.name != DEFAULT),
-        gecos: user.gecos.clone(),
-        home: user.home.clone(),
-        shell: user.shell.clone().filter(|s| Path::new(s).exists()),
-        groups: user.groups.clone(),
+fn wanted(user: &User) -> users::User {
+    let account = &user.account;
+    users::User {
+        uid: account.uid.filter(|_| account.name != DEFAULT),
+        shell: account.shell.clone().filter(|s| Path::new(s).exists()),
+        ..account.clone()
     }
 }
 
@@ -103,7 +105,7 @@ fn save(before: &Files, files: &Files) -> Result<(), String> {
 }
 
 /// A home and a runtime directory; those that are there stay as they are.
-fn home(known: &Known) -> Result<(), String> {
+fn home(known: &Account) -> Result<(), String> {
     for dir in [known.home.clone(), format!("/run/user/{}", known.uid)] {
         if Path::new(&dir).is_dir() {
             continue;
@@ -117,7 +119,7 @@ fn home(known: &Known) -> Result<(), String> {
 }
 
 /// Keys join those that are there. Nothing is followed that the user may have laid there.
-fn keys(known: &Known, keys: &[String]) -> Result<(), String> {
+fn keys(known: &Account, keys: &[String]) -> Result<(), String> {
     if keys.is_empty() {
         return Ok(());
     }

@@ -33,7 +33,7 @@ pub fn all(paths: &Paths) -> Result<(), String> {
         };
         let to = paths.at(DISK_CONFIG_DIR).join(name);
         let done = outcome.and_then(|bytes| files::replace(&to, &bytes, 0o600));
-        wrong.extend(done.err());
+        wrong.extend(done.err().map(String::from));
     }
     wrong.extend(environment(paths).err());
     wrong.extend(hooks(paths).err());
@@ -52,11 +52,11 @@ fn environment(paths: &Paths) -> Result<(), String> {
         return Err(format!("{}: not a file", path.display()));
     }
     let lines = profile::exports(&path, &paths.runtime().join("profile"))?;
-    files::replace(
+    Ok(files::replace(
         &paths.at(DISK_CONFIG_DIR).join("environment"),
         lines.as_bytes(),
         0o600,
-    )
+    )?)
 }
 
 /// The names of those that are there.
@@ -76,11 +76,11 @@ fn hooks(paths: &Paths) -> Result<(), String> {
         .collect();
     match names.is_empty() {
         true => Ok(()),
-        false => files::replace(
+        false => Ok(files::replace(
             &paths.at(DISK_CONFIG_DIR).join("hooks"),
             names.as_bytes(),
             0o600,
-        ),
+        )?),
     }
 }
 

@@ -235,7 +235,7 @@ impl FormatTarget for Real {
         let ended = tool::run("/usr/sbin/mke2fs", &words, MAKING)?;
         match ended.code {
             Some(0) => self.settle(),
-            _ => Err(self.fail("mke2fs", &ended.said)),
+            _ => Err(self.fail("mke2fs", &ended.last_lines)),
         }
     }
 
@@ -268,7 +268,7 @@ impl FormatTarget for Real {
             let part = self.part.to_string_lossy().into_owned();
             let ended = tool::run("/usr/sbin/tune2fs", &["-L", label, &part], MAKING)?;
             if ended.code != Some(0) {
-                return Err(self.fail("tune2fs", &ended.said));
+                return Err(self.fail("tune2fs", &ended.last_lines));
             }
         }
         self.settle()?;

@@ -35,9 +35,9 @@ pub fn check(path: &Path, kind: SignatureKind) -> Result<(), String> {
     info!("data: {}: {why}: e2fsck", path.display());
     let path = path.to_string_lossy();
     let ended = tool::run("/usr/sbin/e2fsck", &["-p", &path], MOST)?;
-    let result = judge(ended.code, &ended.said);
+    let result = judge(ended.code, &ended.last_lines);
     match &result {
-        Ok(what) => info!("data: {path}: e2fsck: {what}: {}", ended.said),
+        Ok(what) => info!("data: {path}: e2fsck: {what}: {}", ended.last_lines),
         Err(why) => log::error!("data: {path}: e2fsck: {why}"),
     }
     result.map(drop)

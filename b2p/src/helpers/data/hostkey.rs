@@ -83,7 +83,7 @@ fn put(key: &[u8], path: &Path, paths: &Paths) -> Result<(), String> {
     if let Ok(text) = fs::read(public(path)) {
         sys::files::replace(&public(&used(paths)), &text, 0o644)?;
     }
-    sys::files::replace(&used(paths), key, 0o600)
+    Ok(sys::files::replace(&used(paths), key, 0o600)?)
 }
 
 /// Makes one where there is none yet. The private half is last: it counts.
@@ -94,7 +94,7 @@ fn make(paths: &Paths) -> Result<(), String> {
     }
     let pair = sshkey::make(COMMENT)?;
     sys::files::replace(&public(&used), pair.public.as_bytes(), 0o644)?;
-    sys::files::replace(&used, pair.private.as_bytes(), 0o600)
+    Ok(sys::files::replace(&used, pair.private.as_bytes(), 0o600)?)
 }
 
 /// The machine's key becomes the disk's, where that has none. The private half is

@@ -35,7 +35,7 @@ pub fn merge(paths: &Paths) -> Result<(), String> {
     let used = paths.runtime().join("authorized_keys");
     let flags = fs::read_to_string(&used).unwrap_or_default();
     let all = joined(&flags, &text(&kept)?);
-    sys::files::replace(&used, all.as_bytes(), 0o644)
+    Ok(sys::files::replace(&used, all.as_bytes(), 0o644)?)
 }
 
 /// The archive that came with the disk, where we put it or where the ancestors did.
@@ -52,7 +52,8 @@ fn archive(paths: &Paths) -> Option<PathBuf> {
 pub fn add(paths: &Paths, lines: &str) -> Result<(), String> {
     let used = paths.runtime().join("authorized_keys");
     let there = fs::read_to_string(&used).unwrap_or_default();
-    sys::files::replace(&used, joined(&there, lines).as_bytes(), 0o644)
+    let all = joined(&there, lines);
+    Ok(sys::files::replace(&used, all.as_bytes(), 0o644)?)
 }
 
 fn text(path: &std::path::Path) -> Result<String, String> {

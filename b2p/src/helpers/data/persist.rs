@@ -41,8 +41,8 @@ fn machine_id(paths: &Paths, time: Time) -> Result<(), String> {
     let now = fs::read_to_string(&used).unwrap_or_default();
     match fs::read_to_string(&kept) {
         Ok(text) if id(&text) && (text == now || time == Time::Running) => Ok(()),
-        Ok(text) if id(&text) => sys::files::replace(&used, text.as_bytes(), 0o444),
-        _ if id(&now) => atomic_file::replace(&kept, now.as_bytes(), 0o444),
+        Ok(text) if id(&text) => Ok(sys::files::replace(&used, text.as_bytes(), 0o444)?),
+        _ if id(&now) => Ok(atomic_file::replace(&kept, now.as_bytes(), 0o444)?),
         _ => Ok(()),
     }
 }
@@ -85,7 +85,7 @@ fn seed(path: &Path, random: &Path) -> Result<(), String> {
     File::open(random)
         .and_then(|mut f| f.read_exact(&mut fresh))
         .map_err(say)?;
-    atomic_file::replace(path, &fresh, 0o600)
+    Ok(atomic_file::replace(path, &fresh, 0o600)?)
 }
 
 #[cfg(test)]

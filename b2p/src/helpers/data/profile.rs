@@ -31,12 +31,12 @@ pub fn exports(path: &Path, scratch: &Path) -> Result<String, String> {
     shell.args(["-c", SCRIPT, "profile"]).arg(path).arg(scratch);
     shell.env_clear().envs(BEFORE.iter().copied());
     shell.current_dir("/");
-    let ended = tool::end(&mut shell, MOST);
+    let ended = tool::run_command(&mut shell, MOST);
     let bytes = fs::read(scratch).unwrap_or_default();
     let _ = fs::remove_file(scratch);
-    match ended.map_err(|why| say(&why))? {
+    match ended.map_err(|why| say(&why.to_string()))? {
         ended if ended.code == Some(0) => {}
-        ended => return Err(say(&format!("it fails: {}", ended.said))),
+        ended => return Err(say(&format!("it fails: {}", ended.last_lines))),
     }
     let (lines, left) = lines(&bytes);
     match left.is_empty() {

@@ -91,10 +91,10 @@ fn asked(owner: &Owner) -> Result<Vec<String>, String> {
 
 /// What podman said, warnings included, if it could do all it was asked for.
 fn done(owner: &Owner, words: &[&str], most: Duration) -> Result<String, String> {
-    let ended = tool::end(&mut owner.podman(words), most)?;
+    let ended = tool::run_command(&mut owner.podman(words), most)?;
     match ended.code {
         Some(0) => Ok(ended.output),
-        _ => Err(errors(&ended.output).unwrap_or(ended.said)),
+        _ => Err(errors(&ended.output).unwrap_or(ended.last_lines)),
     }
 }
 

@@ -190,7 +190,7 @@ fn sha256(path: &Path) -> Result<String, String> {
     let hex = |s: &&str| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
     match sum.filter(hex).filter(|_| ended.code == Some(0)) {
         Some(sum) => Ok(sum.to_owned()),
-        None => Err(format!("it cannot be read: {}", ended.said)),
+        None => Err(format!("it cannot be read: {}", ended.last_lines)),
     }
 }
 
@@ -205,9 +205,9 @@ fn mount(image: &Path, target: &Path) -> Result<(), String> {
     }
     let (image, target) = (image.to_string_lossy(), target.to_string_lossy());
     sys::image::mount_erofs_file(&image, &target, MsFlags::MS_NOSUID, Path::new("/loop.ko"))
-        .map_err(|why| match why.contains("EINVAL") {
+        .map_err(|why| match why.errno() == Some(nix::errno::Errno::EINVAL) {
             true => format!("foreign: {why}: no image that this kernel reads"),
-            false => why,
+            false => why.to_string(),
         })
 }
 

@@ -41,7 +41,7 @@ use card::Card;
 use firewall::Guard;
 use plan::Plan;
 
-/// The ready line waits for five seconds (init/src/rows.rs).
+/// The ready line waits for five seconds (init/src/service_table/table.rs).
 const PATIENCE: Millis = 4_000;
 
 /// What comes within so long of a first message is taken as one.

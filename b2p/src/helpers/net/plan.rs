@@ -79,7 +79,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use config::Net;
-    use sys::net::arguments;
 
     #[test]
     fn what_is_written_is_read() {
@@ -90,7 +89,7 @@ mod tests {
             dns: vec![Ipv4Addr::new(1, 1, 1, 1)],
             device: Some("eth1".into()),
         };
-        let plan = Plan::parse(&arguments(&net).unwrap()).unwrap();
+        let plan = Plan::parse(&net.helper_args().unwrap()).unwrap();
         let Plan::Static(lease, device) = &plan else {
             panic!()
         };
@@ -101,9 +100,9 @@ mod tests {
         );
         assert_eq!(device.as_deref(), Some("eth1"));
         assert!(plan.covers("eth1", 0) && !plan.covers("eth0", 0));
-        let dhcp = Plan::parse(&arguments(&Net::Dhcp { device: None }).unwrap()).unwrap();
+        let dhcp = Plan::parse(&Net::Dhcp { device: None }.helper_args().unwrap()).unwrap();
         assert!(dhcp.covers("anything", 3));
-        assert_eq!(arguments(&Net::Off), None);
+        assert_eq!(Net::Off.helper_args(), None);
     }
 
     #[test]

@@ -1,75 +1,78 @@
-//! Folders that the host shares, where the flags say so: `b2p share`, run by PID 1
-//! before the machine is ready, and again when the host gives or takes one.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p share`: mounts folders that the host shares. PID 1 runs it before the machine is ready
+//! where flags ask for folders, and again when the host adds or removes one.
 //!
-//! virtiofs or 9p is what the tag's device says ([`find`]). What is there already
-//! is left, so it may run again. What was asked for and is not there is told to
-//! PID 1 in /run/boot2podman/share.degraded, in lines `degraded share: WHY`.
+//! The device of a tag decides between virtiofs and 9p ([`host_shares`]). A folder that is
+//! mounted already is left alone, so that the helper may run again. A folder that was asked for
+//! and is not there becomes a degraded line.
 //!
-//! A server that is gone answers nothing for ever, and who waits for it cannot be
-//! killed (fs/fuse/dev.c, request_wait_answer): whatever touches a folder is done
-//! in a child with a time limit, which is left behind.
+//! A request to a server that has ended is never answered, and a process that waits for the
+//! answer cannot be killed (fs/fuse/dev.c, request_wait_answer). Every access to a folder
+//! therefore happens in a child with a time limit, which is left behind.
 
-mod find;
-mod place;
+mod host_shares;
+mod mount;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use config::SharedFolder;
 use log::info;
+use sys::error::Result;
 use sys::uevent;
 
 use crate::common::degraded::Degraded;
 use crate::helpers::data::drivers::Drivers;
-use find::Offer;
+use host_shares::HostShares;
 
-/// A server that lives answers at once, one that is gone never.
-const EACH: Duration = Duration::from_secs(3);
-/// Less than the time that the ready line waits (`init::select`).
-const ALL: Duration = Duration::from_secs(15);
+/// Time limit of one folder. A server that runs answers at once, one that has ended never.
+const FOLDER_LIMIT: Duration = Duration::from_secs(3);
+/// Time limit of all folders, shorter than the time for which the ready line waits
+/// (`init::service_table`).
+const TOTAL_LIMIT: Duration = Duration::from_secs(15);
 
-/// Does everything; what fails is said and is no failure of the program.
+/// Mounts every folder. A folder that cannot be mounted does not fail the helper.
 pub fn main() -> i32 {
-    // PID 1 has said what is wrong with the flags.
+    // PID 1 has reported what is wrong with the flags.
     let (config, _) = sys::config_sources::read();
     let mut degraded = Degraded::of("share");
-    for (folder, done) in all(config.shares) {
-        let what = format!("{} at {}", folder.tag, folder.path);
-        match done {
-            Ok(how) => info!("share: {what}: {how}"),
-            Err(why) => degraded.warn(format_args!("{what}: {why}")),
+    for (folder, outcome) in mount_all(config.shares) {
+        let folder = format!("{} at {}", folder.tag, folder.path);
+        match outcome {
+            Ok(how) => info!("share: {folder}: {how}"),
+            Err(why) => degraded.warn(format_args!("{folder}: {why}")),
         }
     }
     degraded.report()
 }
 
-/// Each folder, and what came of it.
-fn all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String, String>)> {
-    // One that lies in another comes after it.
+/// Returns for each folder how it was mounted.
+fn mount_all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String>)> {
+    // A folder inside another one is mounted after it.
     folders.sort_by(|a, b| a.path.cmp(&b.path));
-    let offer = offer(&folders);
-    let end = Instant::now() + ALL;
-    let one = |folder: SharedFolder| {
-        let within = EACH.min(end.saturating_duration_since(Instant::now()));
-        let done = match offer.find(&folder.tag) {
-            Ok(by) => place::mount(&folder, by, within),
+    let shares = read_shares(&folders);
+    let deadline = Instant::now() + TOTAL_LIMIT;
+    let mount_one = |folder: SharedFolder| {
+        let limit = FOLDER_LIMIT.min(deadline.saturating_duration_since(Instant::now()));
+        let outcome = match shares.find(&folder.tag) {
+            Ok(transport) => mount::mount(&folder, transport, limit),
             Err(why) => {
-                place::forget(&folder, within);
+                mount::unmount(&folder, limit);
                 Err(why)
             }
         };
-        (folder, done)
+        (folder, outcome)
     };
-    folders.into_iter().map(one).collect()
+    folders.into_iter().map(mount_one).collect()
 }
 
-/// What the host offers; drivers are loaded only where something is missing.
-fn offer(folders: &[SharedFolder]) -> Offer {
-    let all = |offer: &Offer| folders.iter().all(|f| offer.find(&f.tag).is_ok());
-    let offer = Offer::read(Path::new(uevent::SYSFS));
-    if all(&offer) {
-        return offer;
+/// Reads what the host shares, and loads drivers only if a folder is missing.
+fn read_shares(folders: &[SharedFolder]) -> HostShares {
+    let complete = |shares: &HostShares| folders.iter().all(|f| shares.find(&f.tag).is_ok());
+    let shares = HostShares::read(Path::new(uevent::SYSFS));
+    if complete(&shares) {
+        return shares;
     }
-    Drivers::of_the_machine().load(find::may_share);
-    Offer::read(Path::new(uevent::SYSFS))
+    Drivers::of_the_machine().load(host_shares::may_share);
+    HostShares::read(Path::new(uevent::SYSFS))
 }

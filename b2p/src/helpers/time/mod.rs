@@ -274,7 +274,10 @@ fn host(config: &Config) -> Option<Host> {
             modules.configure(&config.blacklist, verify);
             modules.load("ptp_kvm").map_err(|e| e.to_string())
         };
-        if let Err(why) = Modules::open(Path::new("/")).and_then(load) {
+        if let Err(why) = Modules::open(Path::new("/"))
+            .map_err(String::from)
+            .and_then(load)
+        {
             debug!("time: ptp_kvm: {why}");
         }
     }

@@ -62,18 +62,18 @@ fn set(tz: &str, zones: &Path, localtime: &Path) -> Result<(), String> {
         std::os::unix::fs::symlink(&file, &temporary).map_err(say)?;
         fs::rename(&temporary, localtime).map_err(say)?;
         // Programs that want the name and cannot read the link have it from here.
-        return replace(
+        return Ok(replace(
             &localtime.with_file_name("timezone"),
             format!("{name}\n").as_bytes(),
             0o644,
-        );
+        )?);
     }
     if !is_rule(tz) {
         return Err(format!(
             "tz={tz}: neither a zone of {ZONES}, as Europe/Berlin, nor a rule, as CET-1CEST; it is UTC"
         ));
     }
-    replace(localtime, &file_of(tz), 0o644)
+    Ok(replace(localtime, &file_of(tz), 0o644)?)
 }
 
 /// Whether it begins as a rule of tzset(3) does: a name of three letters or more,

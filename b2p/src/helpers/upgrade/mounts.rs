@@ -112,6 +112,6 @@ pub fn image(file: &Path, fs_type: &str, more_options: &str) -> Result<Mounted> 
     let ended = tool::run("/usr/bin/mount", &args, MOUNT_LIMIT)?;
     match ended.code {
         Some(0) => Ok(Mounted::on(dir)),
-        _ => Err(Error::invalid(ended.said)),
+        _ => Err(Error::invalid(ended.last_lines)),
     }
 }

@@ -70,7 +70,10 @@ fn make_fs(partition: &str, slot: char) -> Result<()> {
     let ended = tool::run("/usr/sbin/mke2fs", &args, MKFS_LIMIT)?;
     match ended.code {
         Some(0) => Ok(()),
-        _ => Err(Error::invalid(format!("{node}: mke2fs: {}", ended.said))),
+        _ => Err(Error::invalid(format!(
+            "{node}: mke2fs: {}",
+            ended.last_lines
+        ))),
     }
 }
 

@@ -1,59 +1,45 @@
-//! Random histories against a model of the edge that keeps its own books.
+// SPDX-License-Identifier: Apache-2.0
+//! Random histories against a model of the manager that keeps its own books.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::id;
-use crate::service::{KillMode, ReadyWhen, Restart, Socket};
-use crate::supervisor::*;
+use super::*;
+use crate::service::KillMode;
 
-const SOCKET: Socket = Socket {
-    path: "/x",
-    mode: 0o600,
-    gid: 0,
-    datagram: false,
-    on_demand: true,
-};
-
-/// A row of every kind, some with needs.
-fn rows() -> Vec<ServiceDef> {
-    let row = |name, needs| ServiceDef {
-        name,
-        needs,
-        gates_ready: true,
-        ..ServiceDef::DEFAULT
-    };
-    let once = |row| ServiceDef {
+/// Services of every kind, some with needs.
+fn definitions() -> Vec<ServiceDef> {
+    let once = |def| ServiceDef {
         ready: ReadyWhen::Exit,
         restart: Restart::OnFailure,
-        ..row
+        ..def
     };
-    let notify = |row| ServiceDef {
+    let notify = |def| ServiceDef {
         ready: ReadyWhen::Notify,
         kill: KillMode::Cgroup,
         grace_ms: 0,
-        ..row
+        ..def
     };
-    let socket = |row| ServiceDef {
+    let socket = |def| ServiceDef {
         socket: Some(SOCKET),
-        ..row
+        ..def
     };
     vec![
-        socket(row("api", &["net"])),
-        row("net", &[]),
-        once(row("key", &[])),
-        notify(row("ssh", &["key", "net"])),
+        socket(definition("api", &["net"])),
+        definition("net", &[]),
+        once(definition("key", &[])),
+        notify(definition("ssh", &["key", "net"])),
         ServiceDef {
             after: &["key", "log"],
-            ..row("top", &["ssh", "api"])
+            ..definition("top", &["ssh", "api"])
         },
-        socket(notify(row("log", &[]))),
-        row("loop", &["loop"]),
+        socket(notify(definition("log", &[]))),
+        definition("loop", &["loop"]),
     ]
 }
 
-/// What a step of a history is; numbers choose among what there is.
+/// One step of a history; numbers choose among the services or processes that exist.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Start(usize),
@@ -93,49 +79,52 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..120)
 }
 
-/// The edge: what it was told to do, and what is so by now.
+/// Model of the manager: the actions that it was told, and their outcome so far.
 struct World {
     s: Supervisor,
     now: Millis,
+    /// Services whose `Spawn` is not answered.
     spawning: BTreeSet<ServiceId>,
+    /// Services whose `Watch` is not answered.
+    binding: BTreeSet<ServiceId>,
     alive: BTreeMap<ServiceId, Pid>,
-    told: BTreeSet<Pid>,
+    terminated: BTreeSet<Pid>,
     watched: BTreeSet<ServiceId>,
-    /// No start before that, unless someone asks for one.
+    /// Earliest start of a service, unless one is requested.
     not_before: BTreeMap<ServiceId, Millis>,
-    pid: Pid,
+    next_pid: Pid,
     ends: usize,
-    ends_said: usize,
+    ends_seen: usize,
 }
 
 impl World {
-    fn new(rows: Vec<ServiceDef>) -> World {
+    fn new(definitions: Vec<ServiceDef>) -> World {
         World {
-            s: Supervisor::new(rows),
+            s: Supervisor::new(definitions),
             now: 0,
             spawning: BTreeSet::new(),
+            binding: BTreeSet::new(),
             alive: BTreeMap::new(),
-            told: BTreeSet::new(),
+            terminated: BTreeSet::new(),
             watched: BTreeSet::new(),
             not_before: BTreeMap::new(),
-            pid: 100,
+            next_pid: 101,
             ends: 0,
-            ends_said: 0,
+            ends_seen: 0,
         }
     }
 
-    /// Whether `who` needs `what`: by the rows, and not by the sets under test.
-    fn needs(&self, who: ServiceId, what: ServiceId, depth: usize) -> bool {
-        let names = self.s.definition(who).map_or(&[][..], |r| r.needs);
-        let direct = names.iter().filter_map(|n| self.s.find(n));
-        depth > 0
-            && direct
-                .into_iter()
-                .any(|n| n == what || self.needs(n, what, depth - 1))
+    /// Returns true if `dependent` needs `service`: by the definitions, not by the sets under
+    /// test.
+    fn needs(&self, dependent: ServiceId, service: ServiceId, depth: usize) -> bool {
+        let names = self.s.definition(dependent).map_or(&[][..], |d| d.needs);
+        let mut direct = names.iter().filter_map(|n| self.s.find(n));
+        depth > 0 && direct.any(|n| n == service || self.needs(n, service, depth - 1))
     }
 
-    fn there(&self, id: ServiceId) -> bool {
-        self.spawning.contains(&id) || self.alive.contains_key(&id) || self.watched.contains(&id)
+    fn active(&self, id: ServiceId) -> bool {
+        let answering = self.spawning.contains(&id) || self.binding.contains(&id);
+        answering || self.alive.contains_key(&id) || self.watched.contains(&id)
     }
 
     fn event(&mut self, event: Event) {
@@ -149,81 +138,105 @@ impl World {
                 self.ends += before - self.alive.len();
             }
             Event::SpawnFailed(_) => self.ends += 1,
+            Event::Watching(id) => drop(self.watched.insert(id)),
             _ => {}
         }
-        for action in self.s.handle(self.now, event) {
+        for change in self.s.note(self.now, event) {
+            self.see(change);
+        }
+        for action in self.s.settle(self.now) {
             self.obey(event, action);
         }
+        assert_eq!(self.s.settle(self.now), [], "it has settled");
+        self.agree(event);
+    }
+
+    /// Compares the books with the supervisor's states.
+    fn agree(&mut self, event: Event) {
         for id in self.s.ids() {
             let state = self.s.state(id);
             if state == State::Off {
-                self.not_before.remove(&id); // stopped: a new start owes nothing
+                self.not_before.remove(&id); // stopped: a new start need not wait
             }
             assert_eq!(state.pid(), self.alive.get(&id).copied(), "{event:?}");
-            assert_eq!(state == State::Spawning, self.spawning.contains(&id));
+            let answering = self.spawning.contains(&id) || self.binding.contains(&id);
+            assert_eq!(state == State::Spawning, answering);
             assert_eq!(state == State::Armed, self.watched.contains(&id));
         }
-        assert_eq!(
-            self.ends, self.ends_said,
-            "each end is seen once: {event:?}"
-        );
+        let (ends, seen) = (self.ends, self.ends_seen);
+        assert_eq!(ends, seen, "each end is one change: {event:?}");
         if event == Event::Tick {
             let due = self.s.deadline().is_some_and(|at| at <= self.now);
             assert!(!due, "it would spin");
         }
     }
 
+    fn see(&mut self, change: Change) {
+        match change {
+            Change::Ended(id, _) => {
+                self.ends_seen += 1;
+                self.not_before.insert(id, self.now);
+            }
+            Change::Restarting(id, _, ms) => {
+                self.ends_seen += 1;
+                self.not_before.insert(id, self.now + ms);
+            }
+            Change::Looping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
+            Change::Ready(id) => assert!(self.s.state(id).satisfies_dependents()),
+            Change::Unbindable(id) => assert_eq!(self.s.state(id), State::Failed),
+            Change::Late(_) => {}
+        }
+    }
+
     fn obey(&mut self, event: Event, action: Action) {
-        let soon = |w: &World, id| w.not_before.get(&id).is_none_or(|at| *at <= w.now);
         match action {
             Action::Spawn(id) => {
-                assert!(!self.there(id), "one process a service");
-                assert!(soon(self, id), "sooner than its delay");
+                assert!(!self.active(id), "one process a service");
+                assert!(self.may_start(id), "sooner than its delay");
                 self.spawning.insert(id);
             }
             Action::Watch(id) => {
-                assert!(!self.there(id) && soon(self, id));
-                self.watched.insert(id);
+                assert!(!self.active(id) && self.may_start(id));
+                self.binding.insert(id);
             }
             Action::Unwatch(id) => assert!(self.watched.remove(&id)),
             Action::Terminate(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
-                assert!(self.told.insert(pid), "told once");
-                let used = |o: ServiceId| o != id && self.there(o) && self.needs(o, id, 8);
+                assert!(self.terminated.insert(pid), "asked once");
+                let used = |o: ServiceId| o != id && self.active(o) && self.needs(o, id, 8);
                 let used = self.s.ids().any(used);
                 assert!(!used || event == Event::Restart(id), "{id:?} is needed");
             }
             Action::Kill(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
-                assert!(self.told.contains(&pid), "it was asked before");
+                assert!(self.terminated.contains(&pid), "it was asked before");
             }
             Action::Clean(id) => assert!(!self.alive.contains_key(&id)),
-            Action::SayEnded(id, _, again) => {
-                self.ends_said += 1;
-                let at = again.map_or(0, |ms| self.now + ms);
-                self.not_before.insert(id, at);
-            }
-            // A one-shot says its good end so.
-            Action::SayReady(id) => {
-                let ended = matches!(event, Event::Exited(..)) && self.s.state(id) == State::Done;
-                self.ends_said += usize::from(ended);
-            }
-            Action::SayLate(_) => {}
-            Action::SayLooping(_, count, delay) => {
-                assert!(count >= 5 && delay <= 30_000);
-            }
         }
     }
 
-    fn answer(&mut self, n: usize, well: bool) {
+    fn may_start(&self, id: ServiceId) -> bool {
+        self.not_before.get(&id).is_none_or(|at| *at <= self.now)
+    }
+
+    /// Answers the nth `Spawn` or `Watch`.
+    fn answer(&mut self, n: usize, success: bool) {
+        if let Some(id) = pick(&self.binding, n) {
+            self.binding.remove(&id);
+            return self.event(match success {
+                true => Event::Watching(id),
+                false => Event::WatchFailed(id),
+            });
+        }
         let Some(id) = pick(&self.spawning, n) else {
             return;
         };
         self.spawning.remove(&id);
-        if well {
-            self.pid += 1;
-            self.alive.insert(id, self.pid);
-            self.event(Event::Spawned(id, self.pid));
+        if success {
+            let pid = self.next_pid;
+            self.next_pid += 1;
+            self.alive.insert(id, pid);
+            self.event(Event::Spawned(id, pid));
         } else {
             self.event(Event::SpawnFailed(id));
         }
@@ -251,18 +264,18 @@ impl World {
         event.into_iter().for_each(|e| self.event(e));
     }
 
-    /// Stops all, and lets those end that were told. Each round at least one is.
+    /// Stops all services, and lets the terminated processes end. Each round there is one.
     fn end(&mut self) {
         self.event(Event::StopAll);
         for _ in 0..200 {
+            while !self.spawning.is_empty() || !self.binding.is_empty() {
+                self.answer(0, true);
+            }
             if self.s.at_rest() {
                 return;
             }
-            while !self.spawning.is_empty() {
-                self.answer(0, true);
-            }
-            let told = self.alive.values().find(|p| self.told.contains(p));
-            let pid = *told.expect("somebody was told");
+            let terminated = self.alive.values().find(|p| self.terminated.contains(p));
+            let pid = *terminated.expect("one was terminated");
             self.event(Event::Exited(pid, ExitStatus::Killed(15)));
         }
         panic!("it does not end");
@@ -273,33 +286,28 @@ fn pick<T: Copy>(from: &BTreeSet<T>, n: usize) -> Option<T> {
     from.iter().nth(n % from.len().max(1)).copied()
 }
 
-/// A graph without a cycle, its rows in any order: needs only of lower rank.
+/// A graph without a cycle in any order: each service needs only some of lower rank.
 fn dag() -> impl Strategy<Value = Vec<ServiceDef>> {
-    let rows = (1usize..14).prop_flat_map(|n| {
+    let shape = (1usize..14).prop_flat_map(|n| {
         let edges =
             prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), n);
         let sockets = prop::collection::vec(any::<bool>(), n);
         (edges, sockets)
     });
-    let rows = rows.prop_map(|(edges, sockets)| {
+    let definitions = shape.prop_map(|(edges, sockets)| {
         let name = |n: usize| -> &'static str { format!("s{n}").leak() };
-        let all = edges.into_iter().zip(sockets).enumerate();
-        all.map(|(n, (edges, socket))| {
-            let needs: Vec<_> = edges
-                .iter()
-                .filter(|_| n > 0)
-                .map(|i| name(i.index(n)))
-                .collect();
+        let services = edges.into_iter().zip(sockets).enumerate();
+        let services = services.map(|(n, (edges, socket))| {
+            let lower = edges.iter().filter(|_| n > 0);
+            let needs: Vec<_> = lower.map(|i| name(i.index(n))).collect();
             ServiceDef {
-                name: name(n),
-                needs: needs.leak(),
                 socket: socket.then_some(SOCKET),
-                ..ServiceDef::DEFAULT
+                ..definition(name(n), needs.leak())
             }
-        })
-        .collect::<Vec<_>>()
+        });
+        services.collect::<Vec<_>>()
     });
-    rows.prop_shuffle()
+    definitions.prop_shuffle()
 }
 
 proptest! {
@@ -307,7 +315,7 @@ proptest! {
 
     #[test]
     fn any_history_keeps_the_invariants(history in steps()) {
-        let mut world = World::new(rows());
+        let mut world = World::new(definitions());
         for step in history {
             world.step(step);
         }
@@ -316,10 +324,10 @@ proptest! {
 }
 
 proptest! {
-    /// Everything comes up in order, and goes in reverse.
+    /// Every graph starts in order and stops in reverse.
     #[test]
-    fn any_graph_comes_and_goes_in_order(rows in dag(), choices in prop::collection::vec(0usize..14, 60)) {
-        let mut world = World::new(rows);
+    fn any_graph_comes_and_goes_in_order(definitions in dag(), choices in prop::collection::vec(0usize..14, 60)) {
+        let mut world = World::new(definitions);
         let order = world.s.order();
         for (place, id) in order.iter().enumerate() {
             let later = order.get(place..).unwrap_or(&[]);
@@ -333,11 +341,11 @@ proptest! {
             world.step(Step::Execed(n));
             world.step(Step::Connection(n));
         }
-        while !world.spawning.is_empty() {
+        while !world.spawning.is_empty() || !world.binding.is_empty() {
             world.answer(0, true);
         }
         let started: Vec<Pid> = world.alive.values().copied().collect();
         world.end();
-        prop_assert!(started.iter().all(|p| world.told.contains(p)), "each was told");
+        prop_assert!(started.iter().all(|p| world.terminated.contains(p)), "each was asked");
     }
 }

@@ -1,71 +1,70 @@
-//! Every state times every event: what comes next, and what is to be done. A new
-//! state or event does not compile before it has its place in here.
+// SPDX-License-Identifier: Apache-2.0
+//! Table of every state and every event, phase by phase: the state, the changes and whether a
+//! stop is requested after the note; the state and the actions after settling. A new state or
+//! event does not compile before it has its place in here.
 
-use super::id;
-use crate::service::{KillMode, ReadyWhen, Restart, Socket};
-use crate::supervisor::*;
+use super::*;
+use crate::service::KillMode;
 
 const NOW: Millis = 60;
-const T: ServiceId = ServiceId::new(0);
+const TESTED: ServiceId = ServiceId::new(0);
 const NEED: ServiceId = ServiceId::new(1);
-const USER: ServiceId = ServiceId::new(2);
-const ENDED: ExitStatus = ExitStatus::Exited(3);
+const DEPENDENT: ServiceId = ServiceId::new(2);
+const STATUS: ExitStatus = ExitStatus::Exited(3);
+const NOT_RUN: ExitStatus = ExitStatus::Exited(126);
 
-/// What is looked at, what it needs, and what needs it.
-fn rows() -> Vec<ServiceDef> {
-    let row = |name, needs| ServiceDef {
-        name,
-        needs,
-        ..ServiceDef::DEFAULT
-    };
+/// The service that is tested, one that it needs, and one that needs it.
+fn definitions() -> Vec<ServiceDef> {
     vec![
         ServiceDef {
             kill: KillMode::Cgroup,
-            ..row("t", &["need"])
+            ..definition("tested", &["need"])
         },
-        row("need", &[]),
-        row("user", &["t"]),
+        definition("need", &[]),
+        definition("dependent", &["tested"]),
     ]
 }
 
-/// A world in which `T` is in `state`, and stays as it is but for the event:
-/// `Waiting` for something that will not come, `leaving` with something that
-/// still needs it.
-fn world(state: State, leaving: bool) -> Supervisor {
-    let mut s = Supervisor::new(rows());
-    s.slots[NEED.index()].state = match state {
+/// A supervisor in which `TESTED` is in `state` and settling alone changes nothing: a `Waiting`
+/// service waits for one that has failed, and with `stop_requested` a stopping service still
+/// needs it.
+fn supervisor(state: State, stop_requested: bool) -> Supervisor {
+    let mut s = Supervisor::new(definitions());
+    s.records[NEED.index()].state = match state {
         State::Waiting => State::Failed,
         _ => State::Done,
     };
-    if leaving {
-        s.slots[USER.index()].state = State::Stopping {
+    if stop_requested {
+        s.records[DEPENDENT.index()].state = State::Stopping {
             pid: 11,
             kill_at: 1_000_000,
             again: false,
         };
     }
-    s.slots[T.index()].state = state;
-    s.slots[T.index()].leaving = leaving;
+    s.records[TESTED.index()].state = state;
+    s.records[TESTED.index()].stop_requested = stop_requested;
     s
 }
 
-/// Every state, each naming the one after it.
-fn after(state: Option<State>) -> Option<State> {
-    let pid = 7;
-    let stopping = |again| State::Stopping {
-        pid,
-        kill_at: 50,
+fn stopping(kill_at: Millis, again: bool) -> State {
+    State::Stopping {
+        pid: 7,
+        kill_at,
         again,
-    };
+    }
+}
+
+/// Every state, each naming the next one.
+fn next_state(state: Option<State>) -> Option<State> {
     Some(match state {
         None => State::Off,
         Some(State::Off) => State::Waiting,
         Some(State::Waiting) => State::Armed,
         Some(State::Armed) => State::Spawning,
-        Some(State::Spawning) => State::Starting { pid, since: 5 },
-        Some(State::Starting { .. }) => State::Up { pid, since: 5 },
-        Some(State::Up { .. }) => stopping(false),
-        Some(State::Stopping { again: false, .. }) => stopping(true),
+        Some(State::Spawning) => State::Starting { pid: 7, since: 5 },
+        Some(State::Starting { pid, since }) => State::Up { pid, since },
+        Some(State::Up { .. }) => stopping(50, false),
+        Some(State::Stopping { again: false, .. }) => stopping(50, true),
         Some(State::Stopping { again: true, .. }) => State::Delayed { until: 50 },
         Some(State::Delayed { .. }) => State::Done,
         Some(State::Done) => State::Failed,
@@ -73,162 +72,224 @@ fn after(state: Option<State>) -> Option<State> {
     })
 }
 
-/// Every event, each naming the one after it.
-fn next(event: Option<Event>) -> Option<Event> {
+/// Every event, each naming the next one.
+fn next_event(event: Option<Event>) -> Option<Event> {
     Some(match event {
-        None => Event::Start(T),
-        Some(Event::Start(_)) => Event::Stop(T),
+        None => Event::Start(TESTED),
+        Some(Event::Start(_)) => Event::Stop(TESTED),
         Some(Event::Stop(_)) => Event::StopAll,
-        Some(Event::StopAll) => Event::Restart(T),
-        Some(Event::Restart(_)) => Event::Spawned(T, 7),
-        Some(Event::Spawned(..)) => Event::SpawnFailed(T),
-        Some(Event::SpawnFailed(_)) => Event::Execed(7),
+        Some(Event::StopAll) => Event::Restart(TESTED),
+        Some(Event::Restart(_)) => Event::Spawned(TESTED, 7),
+        Some(Event::Spawned(..)) => Event::SpawnFailed(TESTED),
+        Some(Event::SpawnFailed(_)) => Event::Watching(TESTED),
+        Some(Event::Watching(_)) => Event::WatchFailed(TESTED),
+        Some(Event::WatchFailed(_)) => Event::Execed(7),
         Some(Event::Execed(_)) => Event::Ready(7),
-        Some(Event::Ready(_)) => Event::Connection(T),
-        Some(Event::Connection(_)) => Event::Exited(7, ENDED),
+        Some(Event::Ready(_)) => Event::Connection(TESTED),
+        Some(Event::Connection(_)) => Event::Exited(7, STATUS),
         Some(Event::Exited(..)) => Event::Tick,
         Some(Event::Tick) => return None,
     })
 }
 
 fn states() -> impl Iterator<Item = State> {
-    std::iter::successors(after(None), |s| after(Some(*s)))
+    std::iter::successors(next_state(None), |s| next_state(Some(*s)))
 }
 
 fn events() -> impl Iterator<Item = Event> {
-    std::iter::successors(next(None), |e| next(Some(*e)))
+    std::iter::successors(next_event(None), |e| next_event(Some(*e)))
 }
 
-type Outcome = (State, bool, Vec<Action>);
+/// What an event makes of the tested service.
+#[derive(Clone, Debug, PartialEq)]
+struct Outcome {
+    noted: State,
+    changes: Vec<Change>,
+    stop_requested: bool,
+    settled: State,
+    actions: Vec<Action>,
+}
 
-/// The table. `leaving` comes with the four states that can be left later.
-fn expected(state: State, leaving: bool, event: Event) -> Outcome {
+impl Outcome {
+    /// The note leads to `state`, which settling leaves alone.
+    fn noted(state: State) -> Outcome {
+        Outcome {
+            noted: state,
+            changes: vec![],
+            stop_requested: false,
+            settled: state,
+            actions: vec![],
+        }
+    }
+
+    fn changes(self, changes: &[Change]) -> Outcome {
+        let changes = changes.to_vec();
+        Outcome { changes, ..self }
+    }
+
+    fn actions(self, actions: &[Action]) -> Outcome {
+        let actions = actions.to_vec();
+        Outcome { actions, ..self }
+    }
+
+    fn settled(self, settled: State) -> Outcome {
+        Outcome { settled, ..self }
+    }
+
+    fn stop_requested(self, stop_requested: bool) -> Outcome {
+        Outcome {
+            stop_requested,
+            ..self
+        }
+    }
+}
+
+/// The note leads to `Waiting`, and settling starts the service.
+fn started() -> Outcome {
+    let waiting = Outcome::noted(State::Waiting);
+    waiting
+        .settled(State::Spawning)
+        .actions(&[Action::Spawn(TESTED)])
+}
+
+fn delayed(status: ExitStatus) -> Outcome {
+    let changes = [Change::Restarting(TESTED, status, 100)];
+    Outcome::noted(State::Delayed { until: NOW + 100 }).changes(&changes)
+}
+
+fn ended(status: ExitStatus) -> Outcome {
+    Outcome::noted(State::Off).changes(&[Change::Ended(TESTED, status)])
+}
+
+/// The table. `stop_requested` occurs with the four states that can be stopped later.
+fn expected(state: State, stop_requested: bool, event: Event) -> Outcome {
     use Event as E;
     use State as S;
-    let same = (state, leaving, vec![]);
-    let begun = (S::Spawning, false, vec![Action::Spawn(T)]);
-    let off = (S::Off, false, vec![]);
-    let delayed = S::Delayed { until: NOW + 100 };
-    let stopping = |pid, again| {
-        let kill_at = NOW + 3_000;
-        S::Stopping {
-            pid,
-            kill_at,
-            again,
-        }
-    };
-    let told = |pid, again| (stopping(pid, again), false, vec![Action::Terminate(T, pid)]);
-    let ended = |status, again| Action::SayEnded(T, status, again);
-    let not_run = ExitStatus::Exited(126);
+    let same = Outcome::noted(state).stop_requested(stop_requested);
+    let kept = Outcome::noted(state);
+    let off = Outcome::noted(S::Off);
+    let clean = Action::Clean(TESTED);
     match state {
         S::Off => match event {
-            E::Start(_) | E::Restart(_) => begun,
+            E::Start(_) | E::Restart(_) => started(),
             E::Stop(_) | E::StopAll | E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) => same,
             E::Ready(_) | E::Connection(_) | E::Exited(..) | E::Tick => same,
+            E::Watching(_) | E::WatchFailed(_) => same,
         },
         S::Waiting => match event {
             E::Stop(_) | E::StopAll => off,
             E::Start(_) | E::Restart(_) | E::Spawned(..) | E::SpawnFailed(_) => same,
             E::Execed(_) | E::Ready(_) | E::Connection(_) | E::Exited(..) | E::Tick => same,
+            E::Watching(_) | E::WatchFailed(_) => same,
         },
         S::Armed => match event {
-            E::Start(_) | E::Restart(_) => (state, false, vec![]),
-            E::Stop(_) | E::StopAll if leaving => same,
-            E::Stop(_) | E::StopAll => (S::Off, false, vec![Action::Unwatch(T)]),
-            E::Connection(_) => {
-                let todo = vec![Action::Unwatch(T), Action::Spawn(T)];
-                (S::Spawning, leaving, todo)
+            E::Start(_) | E::Restart(_) => kept,
+            E::Stop(_) | E::StopAll if stop_requested => same,
+            E::Stop(_) | E::StopAll => {
+                let requested = kept.stop_requested(true);
+                requested
+                    .settled(S::Off)
+                    .actions(&[Action::Unwatch(TESTED)])
             }
+            E::Connection(_) => Outcome::noted(S::Spawning)
+                .stop_requested(stop_requested)
+                .actions(&[Action::Unwatch(TESTED), Action::Spawn(TESTED)]),
             E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
-            E::Exited(..) | E::Tick => same,
+            E::Watching(_) | E::WatchFailed(_) | E::Exited(..) | E::Tick => same,
         },
         S::Spawning => match event {
-            E::Start(_) | E::Restart(_) => (state, false, vec![]),
-            E::Stop(_) | E::StopAll => (state, true, vec![]),
-            E::Spawned(_, pid) => (S::Starting { pid, since: NOW }, leaving, vec![]),
-            E::SpawnFailed(_) if leaving => (S::Off, false, vec![ended(not_run, None)]),
-            E::SpawnFailed(_) => (delayed, false, vec![ended(not_run, Some(100))]),
+            E::Start(_) | E::Restart(_) => kept,
+            E::Stop(_) | E::StopAll => kept.stop_requested(true),
+            E::Spawned(_, pid) => {
+                let starting = S::Starting { pid, since: NOW };
+                Outcome::noted(starting).stop_requested(stop_requested)
+            }
+            E::SpawnFailed(_) if stop_requested => ended(NOT_RUN),
+            E::SpawnFailed(_) => delayed(NOT_RUN),
+            E::Watching(_) => Outcome::noted(S::Armed)
+                .stop_requested(stop_requested)
+                .changes(&[Change::Ready(TESTED)]),
+            E::WatchFailed(_) => Outcome::noted(S::Failed).changes(&[Change::Unbindable(TESTED)]),
             E::Execed(_) | E::Ready(_) | E::Connection(_) | E::Exited(..) | E::Tick => same,
         },
         S::Starting { pid, .. } | S::Up { pid, .. } => match event {
-            E::Start(_) => (state, false, vec![]),
-            E::Restart(_) => told(pid, true),
-            E::Stop(_) | E::StopAll if leaving => same,
-            E::Stop(_) | E::StopAll => told(pid, false),
+            E::Start(_) => kept,
+            E::Restart(_) => {
+                let restarting = Outcome::noted(stopping(NOW + 3_000, true));
+                restarting.actions(&[Action::Terminate(TESTED, pid)])
+            }
+            E::Stop(_) | E::StopAll if stop_requested => same,
+            E::Stop(_) | E::StopAll => kept
+                .stop_requested(true)
+                .settled(stopping(NOW + 3_000, false))
+                .actions(&[Action::Terminate(TESTED, pid)]),
             E::Execed(_) if matches!(state, S::Starting { .. }) => {
-                let up = S::Up { pid, since: 5 };
-                (up, leaving, vec![Action::SayReady(T)])
+                Outcome::noted(S::Up { pid, since: 5 })
+                    .stop_requested(stop_requested)
+                    .changes(&[Change::Ready(TESTED)])
             }
-            E::Exited(_, status) if leaving => {
-                let todo = vec![Action::Clean(T), ended(status, None)];
-                (S::Off, false, todo)
-            }
-            E::Exited(_, status) => {
-                let todo = vec![Action::Clean(T), ended(status, Some(100))];
-                (delayed, false, todo)
-            }
+            E::Exited(_, status) if stop_requested => ended(status).actions(&[clean]),
+            E::Exited(_, status) => delayed(status).actions(&[clean]),
             E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
-            E::Connection(_) | E::Tick => same,
+            E::Watching(_) | E::WatchFailed(_) | E::Connection(_) | E::Tick => same,
         },
         S::Stopping {
             pid,
             kill_at,
             again,
-        } => {
-            let with = |again| {
-                let state = S::Stopping {
-                    pid,
-                    kill_at,
-                    again,
-                };
-                (state, false, vec![])
-            };
-            match event {
-                E::Start(_) | E::Restart(_) => with(true),
-                E::Stop(_) | E::StopAll => with(false),
-                E::Exited(_, status) if again => {
-                    let end = ended(status, Some(0));
-                    let todo = vec![Action::Clean(T), end, Action::Spawn(T)];
-                    (S::Spawning, false, todo)
-                }
-                E::Exited(_, status) => {
-                    let todo = vec![Action::Clean(T), ended(status, None)];
-                    (S::Off, false, todo)
-                }
-                E::Tick => (stopping(pid, again), false, vec![Action::Kill(T, pid)]),
-                E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
-                E::Connection(_) => same,
+        } => match event {
+            E::Start(_) | E::Restart(_) => Outcome::noted(stopping(kill_at, true)),
+            E::Stop(_) | E::StopAll => Outcome::noted(stopping(kill_at, false)),
+            E::Exited(_, status) if again => started()
+                .changes(&[Change::Restarting(TESTED, status, 0)])
+                .actions(&[clean, Action::Spawn(TESTED)]),
+            E::Exited(_, status) => ended(status).actions(&[clean]),
+            E::Tick => {
+                let killed = Outcome::noted(stopping(NOW + 3_000, again));
+                killed.actions(&[Action::Kill(TESTED, pid)])
             }
-        }
+            E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
+            E::Watching(_) | E::WatchFailed(_) | E::Connection(_) => same,
+        },
         S::Delayed { .. } => match event {
-            E::Start(_) | E::Restart(_) | E::Tick => begun,
+            E::Start(_) | E::Restart(_) | E::Tick => started(),
             E::Stop(_) | E::StopAll => off,
             E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
-            E::Connection(_) | E::Exited(..) => same,
+            E::Watching(_) | E::WatchFailed(_) | E::Connection(_) | E::Exited(..) => same,
         },
         S::Done | S::Failed => match event {
-            E::Start(_) | E::Restart(_) => begun,
+            E::Start(_) | E::Restart(_) => started(),
             E::Stop(_) => off,
             E::StopAll | E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) => same,
             E::Ready(_) | E::Connection(_) | E::Exited(..) | E::Tick => same,
+            E::Watching(_) | E::WatchFailed(_) => same,
         },
     }
 }
 
-fn check(state: State, leaving: bool, event: Event) {
-    let mut s = world(state, leaving);
-    let todo = s.handle(NOW, event);
-    let outcome = (s.state(T), s.slots[T.index()].leaving, todo);
-    let expected = expected(state, leaving, event);
-    assert_eq!(outcome, expected, "{state:?}, {leaving}, {event:?}");
-    assert_eq!(s.deadline().is_some_and(|at| at <= NOW), {
-        // Only the tick takes what is due.
-        let due = matches!(
-            outcome.0,
-            State::Stopping { kill_at: 50, .. } | State::Delayed { until: 50 }
-        );
-        due && event != Event::Tick
-    });
+fn check(state: State, stop_requested: bool, event: Event) {
+    let mut s = supervisor(state, stop_requested);
+    assert_eq!(s.settle(NOW), [], "{state:?} is at rest before the event");
+    let changes = s.note(NOW, event);
+    let (noted, stop_noted) = (s.state(TESTED), s.records[0].stop_requested);
+    let actions = s.settle(NOW);
+    let outcome = Outcome {
+        noted,
+        changes,
+        stop_requested: stop_noted,
+        settled: s.state(TESTED),
+        actions,
+    };
+    let expected = expected(state, stop_requested, event);
+    assert_eq!(outcome, expected, "{state:?}, {stop_requested}, {event:?}");
+    assert_eq!(s.settle(NOW), [], "{state:?}, {event:?}: settled");
+    // Only a tick handles what is due.
+    let due = matches!(
+        outcome.settled,
+        State::Stopping { kill_at: 50, .. } | State::Delayed { until: 50 }
+    );
+    let overdue = s.deadline().is_some_and(|at| at <= NOW);
+    assert_eq!(overdue, due && event != Event::Tick);
 }
 
 #[test]
@@ -240,73 +301,73 @@ fn every_state_and_every_event() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 11 * 11);
+    assert_eq!(cases, 11 * 13);
 }
 
 #[test]
-fn every_event_for_one_that_is_to_leave() {
-    let stays = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
+fn every_event_for_one_that_is_to_stop() {
+    let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
     let mut cases = 0;
-    for state in states().filter(stays) {
+    for state in states().filter(stoppable) {
         for event in events() {
             check(state, true, event);
             cases += 1;
         }
     }
-    assert_eq!(cases, 4 * 11);
+    assert_eq!(cases, 4 * 13);
 }
 
-/// And when nothing needs it any more, it does.
+/// A service whose stop is requested stops with the last service that needs it.
 #[test]
-fn the_last_user_takes_it_along() {
-    for state in states().filter(|s| s.active() && s.pid().is_none_or(|p| p == 7)) {
-        let mut s = world(state, true);
-        let todo = s.handle(NOW, Event::Exited(11, ENDED));
-        let gone = Action::SayEnded(USER, ENDED, None);
-        let (next, more) = match state {
-            State::Armed => (State::Off, vec![Action::Unwatch(T)]),
+fn the_last_dependent_takes_it_along() {
+    let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
+    for state in states().filter(stoppable) {
+        let mut s = supervisor(state, true);
+        let changes = s.note(NOW, Event::Exited(11, STATUS));
+        assert_eq!(changes, [Change::Ended(DEPENDENT, STATUS)]);
+        assert_eq!(s.state(TESTED), state);
+        let (next, actions) = match state {
+            State::Armed => (State::Off, vec![Action::Unwatch(TESTED)]),
             State::Starting { pid, .. } | State::Up { pid, .. } => {
-                let next = State::Stopping {
-                    pid,
-                    kill_at: NOW + 3_000,
-                    again: false,
-                };
-                (next, vec![Action::Terminate(T, pid)])
+                let terminate = vec![Action::Terminate(TESTED, pid)];
+                (stopping(NOW + 3_000, false), terminate)
             }
             _ => (state, vec![]),
         };
-        let todo_expected: Vec<_> = [gone].into_iter().chain(more).collect();
-        if !matches!(state, State::Stopping { .. }) {
-            assert_eq!((s.state(T), todo), (next, todo_expected), "{state:?}");
-        }
+        assert_eq!(s.settle(NOW), actions, "{state:?}");
+        assert_eq!(s.state(TESTED), next, "{state:?}");
     }
 }
 
 #[test]
 fn what_concerns_nobody_changes_nothing() {
+    let nobody = ServiceId::new(99);
     let strangers = [
-        Event::Start(id(99)),
-        Event::Stop(id(99)),
-        Event::Restart(id(99)),
-        Event::Spawned(id(99), 7),
-        Event::SpawnFailed(id(99)),
+        Event::Start(nobody),
+        Event::Stop(nobody),
+        Event::Restart(nobody),
+        Event::Spawned(nobody, 7),
+        Event::SpawnFailed(nobody),
+        Event::Watching(nobody),
+        Event::WatchFailed(nobody),
         Event::Execed(8),
         Event::Ready(8),
-        Event::Connection(id(99)),
-        Event::Exited(8, ENDED),
-        Event::Exited(0, ENDED),
-        Event::Exited(-1, ENDED),
+        Event::Connection(nobody),
+        Event::Exited(8, STATUS),
+        Event::Exited(0, STATUS),
+        Event::Exited(-1, STATUS),
     ];
     for state in states() {
         for event in strangers {
-            let mut s = world(state, false);
-            assert_eq!(s.handle(NOW, event), [], "{state:?} {event:?}");
-            assert_eq!(s.state(T), state, "{event:?}");
+            let mut s = supervisor(state, false);
+            assert_eq!(s.note(NOW, event), [], "{state:?} {event:?}");
+            assert_eq!(s.settle(NOW), [], "{state:?} {event:?}");
+            assert_eq!(s.state(TESTED), state, "{event:?}");
         }
     }
 }
 
-/// Kind of readiness, what was heard, whether it is ready then.
+/// How a service becomes ready, an event, and whether the service is ready then.
 #[test]
 fn who_is_ready_by_what() {
     let table = [
@@ -320,188 +381,65 @@ fn who_is_ready_by_what() {
         (ReadyWhen::Exit, Event::Ready(7), false),
     ];
     for (ready, event, up) in table {
-        let mut s = world(State::Starting { pid: 7, since: 5 }, false);
-        s.slots[T.index()].def.ready = ready;
-        let said = s.handle(NOW, event).contains(&Action::SayReady(T));
-        let is_up = matches!(s.state(T), State::Up { .. });
-        assert_eq!((said, is_up), (up, up), "{ready:?} {event:?}");
+        let mut s = supervisor(State::Starting { pid: 7, since: 5 }, false);
+        s.records[0].def.ready = ready;
+        let is_change = s.note(NOW, event) == [Change::Ready(TESTED)];
+        let is_up = matches!(s.state(TESTED), State::Up { .. });
+        assert_eq!((is_change, is_up), (up, up), "{ready:?} {event:?}");
     }
 }
 
-/// How it ended, and what becomes of it by its row.
+/// The end of a service, and what becomes of it by its definition.
 #[test]
+#[rustfmt::skip]
 fn what_becomes_of_one_that_ended() {
-    const SOCKET: Option<Socket> = Some(Socket {
-        path: "/x",
-        mode: 0o600,
-        gid: 0,
-        datagram: false,
-        on_demand: true,
-    });
-    let [good, bad, killed] = [
-        ExitStatus::Exited(0),
-        ExitStatus::Exited(1),
-        ExitStatus::Killed(34),
-    ];
+    use ReadyWhen::{Exec, Exit};
+    use Restart::{Always, Never, OnFailure};
+    let [good, bad, killed] = [EXIT_0, ExitStatus::Exited(1), ExitStatus::Killed(34)];
     let no_more = ExitStatus::Exited(125);
-    let (idle, soon) = (1_000, 999);
+    let (idle, soon, socket) = (1_000, 999, Some(SOCKET));
     let table = [
-        // restart, status, ready, socket, ran; state
-        (
-            Restart::Always,
-            good,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "delayed",
-        ),
-        (Restart::Always, bad, ReadyWhen::Exec, None, idle, "delayed"),
-        (
-            Restart::Always,
-            killed,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "delayed",
-        ),
-        (
-            Restart::Always,
-            no_more,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "failed",
-        ),
-        (
-            Restart::OnFailure,
-            good,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "done",
-        ),
-        (
-            Restart::OnFailure,
-            bad,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "delayed",
-        ),
-        (
-            Restart::OnFailure,
-            killed,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "delayed",
-        ),
-        (
-            Restart::OnFailure,
-            no_more,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "failed",
-        ),
-        (Restart::Never, good, ReadyWhen::Exec, None, idle, "done"),
-        (Restart::Never, bad, ReadyWhen::Exec, None, idle, "failed"),
-        (
-            Restart::Never,
-            killed,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "failed",
-        ),
-        (
-            Restart::Never,
-            no_more,
-            ReadyWhen::Exec,
-            None,
-            idle,
-            "failed",
-        ),
-        (
-            Restart::OnFailure,
-            good,
-            ReadyWhen::Exit,
-            None,
-            soon,
-            "done",
-        ),
-        (
-            Restart::OnFailure,
-            bad,
-            ReadyWhen::Exit,
-            None,
-            soon,
-            "delayed",
-        ),
-        (Restart::Never, good, ReadyWhen::Exit, None, soon, "done"),
-        (
-            Restart::Never,
-            killed,
-            ReadyWhen::Exit,
-            None,
-            soon,
-            "failed",
-        ),
-        (
-            Restart::Always,
-            good,
-            ReadyWhen::Exec,
-            SOCKET,
-            idle,
-            "armed",
-        ),
-        (
-            Restart::Always,
-            good,
-            ReadyWhen::Exec,
-            SOCKET,
-            soon,
-            "delayed",
-        ),
-        (
-            Restart::Always,
-            bad,
-            ReadyWhen::Exec,
-            SOCKET,
-            idle,
-            "delayed",
-        ),
-        (
-            Restart::Always,
-            no_more,
-            ReadyWhen::Exec,
-            SOCKET,
-            idle,
-            "failed",
-        ),
-        (Restart::Never, good, ReadyWhen::Exec, SOCKET, idle, "done"),
+        // restart, status, ready, socket, milliseconds until the end; state after settling
+        (Always,    good,    Exec, None,   idle, "delayed"),
+        (Always,    bad,     Exec, None,   idle, "delayed"),
+        (Always,    killed,  Exec, None,   idle, "delayed"),
+        (Always,    no_more, Exec, None,   idle, "failed"),
+        (OnFailure, good,    Exec, None,   idle, "done"),
+        (OnFailure, bad,     Exec, None,   idle, "delayed"),
+        (OnFailure, killed,  Exec, None,   idle, "delayed"),
+        (OnFailure, no_more, Exec, None,   idle, "failed"),
+        (Never,     good,    Exec, None,   idle, "done"),
+        (Never,     bad,     Exec, None,   idle, "failed"),
+        (Never,     killed,  Exec, None,   idle, "failed"),
+        (Never,     no_more, Exec, None,   idle, "failed"),
+        (OnFailure, good,    Exit, None,   soon, "done"),
+        (OnFailure, bad,     Exit, None,   soon, "delayed"),
+        (Never,     good,    Exit, None,   soon, "done"),
+        (Never,     killed,  Exit, None,   soon, "failed"),
+        (Always,    good,    Exec, socket, idle, "spawning"),
+        (Always,    good,    Exec, socket, soon, "delayed"),
+        (Always,    bad,     Exec, socket, idle, "delayed"),
+        (Always,    no_more, Exec, socket, idle, "failed"),
+        (Never,     good,    Exec, socket, idle, "done"),
     ];
-    for (restart, status, ready, socket, ran, word) in table {
-        let mut s = world(State::Starting { pid: 7, since: NOW }, false);
-        let row = &mut s.slots[T.index()].def;
-        (row.restart, row.ready, row.socket) = (restart, ready, socket);
-        let todo = s.handle(NOW + ran, Event::Exited(7, status));
-        let case = format!(
-            "{restart:?} {status:?} {ready:?} {ran} {}",
-            socket.is_some()
-        );
-        assert_eq!(s.state(T).word(), word, "{case}");
-        let ready_now = todo.contains(&Action::SayReady(T));
-        let good = word == "armed" || (word == "done" && ready == ReadyWhen::Exit);
-        assert_eq!(ready_now, good, "{case}");
-        assert_eq!(s.last_exit(T), Some(status), "{case}");
+    for (restart, status, ready, socket, ran, state) in table {
+        let mut s = supervisor(State::Starting { pid: 7, since: NOW }, false);
+        let def = &mut s.records[0].def;
+        (def.restart, def.ready, def.socket) = (restart, ready, socket);
+        let changes = s.note(NOW + ran, Event::Exited(7, status));
+        let case = format!("{restart:?} {status:?} {ready:?} {ran} {}", socket.is_some());
+        s.settle(NOW + ran);
+        assert_eq!(s.state(TESTED).word(), state, "{case}");
+        let is_ready = changes.contains(&Change::Ready(TESTED));
+        assert_eq!(is_ready, ready == Exit && state == "done", "{case}");
+        assert_eq!(s.last_exit(TESTED), Some(status), "{case}");
     }
 }
 
 #[test]
 fn every_state_has_a_word_of_its_own() {
     let mut words: Vec<_> = states().map(State::word).collect();
-    words.dedup(); // Stopping is there twice
+    words.dedup(); // `Stopping` occurs twice
     assert_eq!(words.len(), 10);
     assert!(states().all(|s| !(s.active() && s.at_rest())));
 }

@@ -44,10 +44,14 @@ fn limas() {
     ));
     let user = &data.users[0];
     assert_eq!(
-        (user.name.as_str(), user.uid, user.gecos.as_str()),
+        (
+            user.account.name.as_str(),
+            user.account.uid,
+            user.account.gecos.as_str()
+        ),
         ("ann", Some(501), "Ann B")
     );
-    assert_eq!(user.home.as_deref(), Some("/home/ann.guest"));
+    assert_eq!(user.account.home.as_deref(), Some("/home/ann.guest"));
     assert_eq!(user.sudo, ["ALL=(ALL) NOPASSWD:ALL"]);
     assert_eq!(user.keys, [KEY]);
     let file = &data.files[0];

@@ -90,12 +90,12 @@ fn heard(stream: &UnixStream) -> Option<Named> {
 /// Asks podman what its checks are. The first is due at once, as with systemd.
 fn add(all: &mut Vec<Checked>, named: &Named) {
     let words = ["container", "inspect", "--format", FORMAT, &named.id];
-    let asked = tool::end(&mut named.owner.podman(&words), ASKING);
+    let asked = tool::run_command(&mut named.owner.podman(&words), ASKING);
     let output = match asked {
         Ok(ended) if ended.code == Some(0) => ended.output,
         // It has ended before it could be asked for: nothing to look after.
-        Ok(ended) if ended.said.contains("no such container") => return,
-        Ok(ended) => return warn!("health: {}: {}", named.id, ended.said),
+        Ok(ended) if ended.last_lines.contains("no such container") => return,
+        Ok(ended) => return warn!("health: {}: {}", named.id, ended.last_lines),
         Err(why) => return warn!("health: {}: {why}", named.id),
     };
     let Some(plan) = Plan::parse(&output, &named.id) else {

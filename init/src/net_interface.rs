@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The network interface that the configuration asks for, and whether there is one.
+
+use std::path::Path;
+
+use config::Net;
+use sys::net::{SYS_CLASS_NET, ethernet_interfaces};
+
+/// Returns why no interface of this machine can get what `net` asks for; `None` if one can, or
+/// if `net` asks for nothing.
+#[must_use]
+pub fn missing_interface(net: &Net) -> Option<String> {
+    if *net == Net::Off {
+        return None;
+    }
+    let interfaces = ethernet_interfaces(Path::new(SYS_CLASS_NET));
+    let names: Vec<&str> = interfaces.iter().map(|(name, _)| name.as_str()).collect();
+    missing_among(net.device(), &names)
+}
+
+fn missing_among(device: Option<&str>, names: &[&str]) -> Option<String> {
+    if names.is_empty() {
+        return Some("no network card that this kernel has a driver for".to_owned());
+    }
+    let device = device.filter(|device| !names.contains(device))?;
+    Some(format!("no card {device}; there is {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_that_is_not_there_is_named_with_those_that_are() {
+        let names = ["eth0"];
+        assert_eq!(missing_among(None, &names), None);
+        assert_eq!(missing_among(Some("eth0"), &names), None);
+        let why = missing_among(Some("eth1"), &names).unwrap_or_default();
+        assert_eq!(why, "no card eth1; there is eth0");
+        assert!(missing_among(Some("eth1"), &[]).is_some() && missing_among(None, &[]).is_some());
+    }
+}

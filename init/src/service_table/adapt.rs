@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Changes that the configuration makes to an entry of the service table.
+
+use config::{Config, Console, Podman, Role};
+use services::{Restart, ServiceDef, Socket};
+use sys::paths::B2P;
+
+use super::Host;
+use super::names::ON_DISK;
+
+/// Group that may use the API besides root.
+pub(super) const API_GROUP: &str = "podman";
+
+/// Adds the time that a flag grants to a slow disk or medium.
+pub(super) fn slow_disk(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+    let seconds = config.waitusb.as_ref().map_or(0, |wait| wait.seconds);
+    ServiceDef {
+        late_ms: def.late_ms + u64::from(seconds) * 1000,
+        ..def
+    }
+}
+
+/// A swap partition or a swap file needs the drivers and the mount of the data disk; zram
+/// needs neither.
+pub(super) fn swap(def: ServiceDef, config: &Config, host: &Host) -> ServiceDef {
+    let after = if config.swaps_to_disk() { ON_DISK } else { &[] };
+    ServiceDef {
+        after,
+        ..slow_disk(def, config, host)
+    }
+}
+
+/// Passes the network settings as arguments. Without a card the ready line does not wait: one
+/// may be plugged in later.
+pub(super) fn network(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+    let settings = config.net.helper_args().unwrap_or_default();
+    let dhcp = matches!(config.net, config::Net::Dhcp { .. });
+    let argv = [B2P.to_owned(), "net".to_owned()]
+        .into_iter()
+        .chain(settings);
+    ServiceDef {
+        argv: leak(argv),
+        gates_ready: crate::net_interface::missing_interface(&config.net).is_none(),
+        late_hint: if dhcp { def.late_hint } else { "" },
+        ..def
+    }
+}
+
+/// After a failed trial the ready line waits for the verdict on it; during a trial the service
+/// waits for the ready line.
+pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+    match config.slot.map(|slot| slot.role) {
+        Some(Role::Fallback) => ServiceDef {
+            gates_ready: true,
+            late_ms: ServiceDef::DEFAULT.late_ms,
+            ..def
+        },
+        _ => def,
+    }
+}
+
+/// Gives the socket to the API's group, and starts podman on the first connection or for good.
+pub(super) fn podman(def: ServiceDef, config: &Config, host: &Host) -> ServiceDef {
+    let on_demand = config.podman == Podman::OnDemand;
+    let socket = def.socket.map(|socket| Socket {
+        gid: host.api_gid,
+        on_demand,
+        ..socket
+    });
+    let argv: &[&str] = match on_demand {
+        true => def.argv,
+        false => &["/usr/bin/podman", "system", "service", "--time=0"],
+    };
+    with_variables(
+        ServiceDef {
+            argv,
+            socket,
+            ..def
+        },
+        config,
+        host,
+    )
+}
+
+/// Adds the proxies and the variables that the data disk's profile exports. Of two variables
+/// with one name the first counts (getenv(3)), so the owner's are in front.
+pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+    let variables = config.variables();
+    let lines = variables
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    let env = leak(lines.chain(def.env.iter().map(|line| (*line).to_owned())));
+    ServiceDef { env, ..def }
+}
+
+/// A shell is started again when somebody leaves it; the state is shown once.
+pub(super) fn console(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+    let (argv, restart): (&[&str], _) = match config.console {
+        Console::Shell => (&[B2P, "console", "shell"], Restart::Always),
+        Console::Status | Console::Off => (&[B2P, "console", "status"], Restart::Never),
+    };
+    ServiceDef {
+        argv,
+        restart,
+        ..def
+    }
+}
+
+/// Strings for a definition, which lives as long as PID 1. Definitions are made once in a boot,
+/// and once more where the data disk changes the configuration.
+fn leak(strings: impl Iterator<Item = String>) -> &'static [&'static str] {
+    let strings: Vec<&'static str> = strings.map(|string| &*string.leak()).collect();
+    strings.leak()
+}
+
+/// Returns the number of group `name` in the text of group(5). No name service is asked.
+pub(super) fn gid(groups: &str, name: &str) -> Option<u32> {
+    let mut lines = groups.lines();
+    let line = lines.find(|line| line.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok()
+}

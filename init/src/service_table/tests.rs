@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#![allow(clippy::unwrap_used)]
+use config::{Config, Console, DiskSelector, Net, Podman};
+
+use super::adapt::gid;
+use super::names::*;
+use super::*;
+
+fn parsed(line: &[u8]) -> Vec<ServiceDef> {
+    select(&config::parse(line, &[]).0, &Host::default())
+}
+
+fn service(name: &str, line: &[u8]) -> Option<ServiceDef> {
+    parsed(line).into_iter().find(|def| def.name == name)
+}
+
+#[test]
+fn every_service_says_why_and_depends_only_on_what_is_there() {
+    let flags = b"b2p.share=a:/mnt/a b2p.ext=a b2p.swap=zram tz=UTC b2p.vsock";
+    let defs = parsed(flags);
+    let exists = |name: &str| defs.iter().any(|def| def.name == name);
+    for def in &defs {
+        let name = def.name;
+        assert!(!def.why.is_empty() && !def.argv.is_empty(), "{name}");
+        assert!(def.needs.iter().all(|need| exists(need)), "{name}");
+        assert!(def.after.iter().all(|other| exists(other)), "{name}");
+        // Services that are `after` each other would wait for ever.
+        assert!(!dependencies(&defs, name).contains(&name), "{name}");
+        // Nor does a service that is needed start without what its users come after.
+        let needed = defs.iter().filter(|other| def.needs.contains(&other.name));
+        for other in needed {
+            assert!(other.after.iter().all(|name| def.after.contains(name)));
+        }
+    }
+    assert!(exists(NET) && exists(SSHD) && exists(PODMAN));
+}
+
+/// Returns the names of all services that start before `name`, directly or not.
+fn dependencies(defs: &[ServiceDef], name: &str) -> Vec<&'static str> {
+    let mut found: Vec<&'static str> = Vec::new();
+    let mut todo = vec![name];
+    while let Some(name) = todo.pop() {
+        let def = defs.iter().find(|def| def.name == name).copied().unwrap();
+        let direct = def.after.iter().chain(def.needs).copied();
+        let new: Vec<_> = direct.filter(|name| !found.contains(name)).collect();
+        found.extend(&new);
+        todo.extend(new);
+    }
+    found
+}
+
+#[test]
+fn names_are_there_once() {
+    let mut names: Vec<_> = SERVICES.iter().map(|entry| entry.def.name).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn groups_are_found_by_their_whole_name() {
+    let text = "root:x:0:\npodman2:x:5:\npodman:x:982:core\n";
+    assert_eq!(gid(text, "podman"), Some(982));
+    assert_eq!(gid(text, "pod"), None);
+}
+
+#[test]
+fn flags_turn_services_off() {
+    let off = Config {
+        sshd: false,
+        podman: Podman::Off,
+        net: Net::Off,
+        console: Console::Off,
+        data: DiskSelector::Off,
+        cloud: false,
+        ..Config::default()
+    };
+    let host = Host {
+        terminals: vec!["/dev/ttyS0".to_owned()],
+        ..Host::default()
+    };
+    let names = select(&off, &host).into_iter().map(|def| def.name);
+    let at_boot: Vec<_> = names
+        .filter(|name| sys::service_names::starts_at_boot(&off, name))
+        .collect();
+    let expected = ["late-drivers", "syslog", "health", "time", "user-services"];
+    assert_eq!(at_boot, expected);
+}
+
+#[test]
+fn a_container_leaves_hardware_and_clock_to_its_host() {
+    let host = Host {
+        in_container: true,
+        ..Host::default()
+    };
+    let flags = b"b2p.share=a:/mnt/a b2p.ext=a b2p.vsock";
+    let defs = select(&config::parse(flags, &[]).0, &host);
+    let exists = |name: &str| defs.iter().any(|def| def.name == name);
+    let hardware = [DATA, CLOUD, SHARE, EXTENSIONS, "vsock", "time"];
+    assert!(hardware.iter().all(|name| !exists(name)));
+    assert!(exists(NET) && exists(SSHD) && exists(PODMAN));
+}
+
+#[test]
+fn each_console_gets_a_service_and_a_rescue_shell() {
+    let host = Host {
+        terminals: vec!["/dev/tty1".to_owned(), "/dev/ttyS0".to_owned()],
+        ..Host::default()
+    };
+    let defs = select(&config::parse(b"b2p.console=shell", &[]).0, &host);
+    let path = |name: &str| {
+        let def = defs.iter().find(|def| def.name == name)?;
+        def.tty.map(|tty| tty.path)
+    };
+    assert_eq!(path("console-tty1"), Some("/dev/tty1"));
+    assert_eq!(path("console-ttys0"), Some("/dev/ttyS0"));
+    assert_eq!(path("rescue-ttys0"), Some("/dev/ttyS0"));
+    assert_eq!(path("rescue-ttys1"), None);
+}
+
+#[test]
+fn swap_exists_where_a_flag_asks() {
+    let swap = |line: &[u8]| service("swap", line);
+    assert_eq!(swap(b""), None);
+    assert_eq!(swap(b"b2p.swap=off"), None);
+    assert_eq!(swap(b"b2p.swap=zram swapfile=sda1 noswap"), None);
+    assert!(swap(b"b2p.swap=zram").is_some_and(|def| def.after.is_empty() && def.gates_ready));
+    assert!(swap(b"b2p.swap=zram b2p.swap=64").is_some_and(|def| def.after == ON_DISK));
+    let slow = swap(b"swapfile=sda1 waitusb=60");
+    assert!(slow.is_some_and(|def| def.after == ON_DISK && def.late_ms > 60_000));
+}
+
+#[test]
+fn a_trial_does_not_gate_the_ready_line_and_its_failure_does() {
+    let upgrade = |line: &[u8]| service("upgrade", line);
+    assert_eq!((upgrade(b""), upgrade(b"b2p.slot=b")), (None, None));
+    assert!(upgrade(b"b2p.slot=b:trial").is_some_and(|def| !def.gates_ready));
+    let failed = upgrade(b"b2p.slot=a:fallback");
+    assert!(failed.is_some_and(|def| def.gates_ready && def.late_ms < 60_000));
+    let rescue = |line: &[u8]| crate::rescue::end_of_trial(&config::parse(line, &[]).0).len();
+    assert_eq!((rescue(b"b2p.slot=b:trial"), rescue(b"b2p.slot=a")), (1, 0));
+}
+
+#[test]
+fn the_timezone_exists_where_a_flag_asks() {
+    let gates = |line: &[u8]| service("timezone", line).is_some_and(|def| def.gates_ready);
+    assert!(!gates(b"") && gates(b"tz=Europe/Berlin") && gates(b"noutc"));
+}
+
+#[test]
+fn podman_at_boot_does_not_end_when_idle() {
+    let boot = service(PODMAN, b"b2p.podman=boot");
+    assert!(boot.is_some_and(|def| !def.on_demand() && def.argv.contains(&"--time=0")));
+    let on_demand = service(PODMAN, b"");
+    assert!(on_demand.is_some_and(|def| def.on_demand() && !def.argv.contains(&"--time=0")));
+}
+
+#[test]
+fn variables_of_the_owner_come_first() {
+    let podman = service(PODMAN, b"b2p.http_proxy=http://proxy:3128/").unwrap();
+    let position = |start: &str| podman.env.iter().position(|line| line.starts_with(start));
+    assert!(position("http_proxy=").unwrap() < position("GOGC=").unwrap());
+}

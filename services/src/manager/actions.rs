@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the manager does for the supervisor: start, signal and clean up processes, bind and
+//! watch sockets.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use log::{error, warn};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid as NixPid;
+
+use super::Manager;
+use crate::cgroup::Cgroup;
+use crate::notify::{self, Notify};
+use crate::service::{KillMode, ReadyWhen, ServiceDef};
+use crate::service_io;
+use crate::spawn::{self, Inherit};
+use crate::state::{Action, Event, ServiceId};
+use crate::{Millis, Pid, listen};
+
+impl Manager {
+    /// Does what `action` says, and notes the answer to it.
+    pub(super) fn act(&mut self, now: Millis, action: Action) {
+        match action {
+            Action::Spawn(id) => self.spawn(now, id),
+            Action::Watch(id) => self.watch(now, id),
+            Action::Unwatch(id) => {
+                if let Some(io) = self.io.get_mut(id.index()) {
+                    io.watched = false;
+                }
+            }
+            Action::Terminate(id, pid) => self.terminate(id, pid),
+            Action::Kill(id, pid) => {
+                signal(pid, Signal::SIGKILL);
+                self.clean(id);
+            }
+            Action::Clean(id) => self.clean(id),
+        }
+    }
+
+    fn spawn(&mut self, now: Millis, id: ServiceId) {
+        match self.try_spawn(id) {
+            Ok(pid) => self.note(now, Event::Spawned(id, pid)),
+            Err(why) => {
+                error!("{}: cannot be started: {why}", self.name(id));
+                self.note(now, Event::SpawnFailed(id));
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, id: ServiceId) -> io::Result<Pid> {
+        let unknown = || io::Error::from(io::ErrorKind::NotFound);
+        let def = *self.supervisor.definition(id).ok_or_else(unknown)?;
+        self.bind(id).map_err(io::Error::other)?;
+        let cgroup = self.open_cgroup(&def);
+        let notify = self.bind_notify(&def);
+        let io = self.io.get_mut(id.index()).ok_or_else(unknown)?;
+        if def.tty.is_none() && io.output.is_none() {
+            io.output = Some(service_io::pipe()?);
+        }
+        let (ready, ready_write) = match def.ready {
+            ReadyWhen::Fd(_) => {
+                service_io::pipe().map(|(read, write)| (Some(read), Some(write)))?
+            }
+            _ => (None, None),
+        };
+        let inherit = Inherit {
+            listen: io.listen.as_ref().map(AsFd::as_fd),
+            output: io.output.as_ref().map(|(_, write)| write.as_fd()),
+            ready: ready_write.as_ref().map(AsFd::as_fd),
+            cgroup: cgroup.as_ref().map(AsFd::as_fd),
+            notify,
+        };
+        let child = spawn::spawn(&def, &inherit)?;
+        io.attach(child.pid, child.failure, ready);
+        Ok(child.pid)
+    }
+
+    fn watch(&mut self, now: Millis, id: ServiceId) {
+        let bound = self.bind(id);
+        if let Err(why) = &bound {
+            error!("{}: {why}", self.name(id));
+        }
+        if let Some(io) = self.io.get_mut(id.index()) {
+            io.watched = bound.is_ok();
+        }
+        let answer = match bound {
+            Ok(()) => Event::Watching(id),
+            Err(_) => Event::WatchFailed(id),
+        };
+        self.note(now, answer);
+    }
+
+    /// Binds the socket of a service that has one, if it is not bound yet or its name was
+    /// removed, so that no client could connect.
+    fn bind(&mut self, id: ServiceId) -> Result<(), String> {
+        let socket = self.supervisor.definition(id).and_then(|d| d.socket);
+        if let (Some(socket), Some(io)) = (socket, self.io.get_mut(id.index()))
+            && (io.listen.is_none() || !exists(socket.path))
+            && !self.sockets_closed
+        {
+            io.listen = Some(listen::bind_unix(&socket)?);
+        }
+        Ok(())
+    }
+
+    /// Closes every listening socket for good: clients are refused.
+    pub fn close_sockets(&mut self) {
+        self.sockets_closed = true;
+        for io in &mut self.io {
+            io.close_socket();
+        }
+    }
+
+    /// Closes the sockets of services at rest, so that clients are refused (connect(2), send(2)).
+    /// Otherwise a client would wait for ever for an answer, and the eleventh syslog(3) of a
+    /// sudo for room (sysctl net.unix.max_dgram_qlen).
+    pub(super) fn close_sockets_at_rest(&mut self) {
+        for (id, io) in self.supervisor.ids().zip(&mut self.io) {
+            if self.supervisor.state(id).at_rest() {
+                io.close_socket();
+            }
+        }
+    }
+
+    /// Binds the notify socket for the first service that uses it, and again if its name was
+    /// removed. Returns its path if the service uses it.
+    fn bind_notify(&mut self, def: &ServiceDef) -> Option<&'static str> {
+        if def.ready != ReadyWhen::Notify {
+            return None;
+        }
+        if self.notify.is_none() || !exists(notify::PATH) {
+            let bound = Notify::bind(Path::new(notify::PATH));
+            self.notify = bound
+                .inspect_err(|e| error!("{}: {e}: READY=1 cannot be said", notify::PATH))
+                .ok();
+        }
+        Some(notify::PATH)
+    }
+
+    /// Asks a process to end. A shell on a terminal ignores SIGTERM and obeys SIGHUP; a stopped
+    /// process handles neither before SIGCONT, a frozen one not before its cgroup is thawed.
+    fn terminate(&self, id: ServiceId, pid: Pid) {
+        let Some(def) = self.supervisor.definition(id) else {
+            return;
+        };
+        let stop = Signal::try_from(def.stop_signal).unwrap_or(Signal::SIGTERM);
+        let cgroup = self.cgroup(def.name);
+        cgroup.iter().for_each(Cgroup::thaw);
+        signal(pid, stop);
+        if def.tty.is_some() {
+            signal(pid, Signal::SIGHUP);
+        }
+        signal(pid, Signal::SIGCONT);
+        if let (Some(cgroup), KillMode::Cgroup) = (cgroup, def.kill) {
+            cgroup.signal(pid, &[stop, Signal::SIGCONT]);
+        }
+    }
+
+    /// Kills what is left in the cgroup of a service whose kill mode is the cgroup.
+    fn clean(&self, id: ServiceId) {
+        let def = self.supervisor.definition(id);
+        let def = def.filter(|d| d.kill == KillMode::Cgroup);
+        if let Some(cgroup) = def.and_then(|d| self.cgroup(d.name)) {
+            cgroup.kill();
+        }
+    }
+
+    pub(super) fn cgroup(&self, name: &str) -> Option<Cgroup> {
+        self.cgroups.as_deref().map(|dir| Cgroup::of(dir, name))
+    }
+
+    /// Opens the leaf of a service. Without one the service runs all the same, in PID 1's.
+    fn open_cgroup(&self, def: &ServiceDef) -> Option<fs::File> {
+        let leaf = self.cgroup(def.name)?.open(def.limits);
+        leaf.inspect_err(|e| warn!("{}: cgroup: {e}", def.name))
+            .ok()
+    }
+}
+
+fn exists(path: &str) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn signal(pid: Pid, signal: Signal) {
+    // The process is not reaped yet, so the pid is still its own and ESRCH cannot happen; any
+    // other error has no remedy, and the deadline signals again.
+    let _ = kill(NixPid::from_raw(pid), signal);
+}

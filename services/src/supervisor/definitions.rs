@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Changes of the table: user services that are added at run time, and definitions of the
+//! machine's own services that the data disk changes during the boot.
+
+use std::fmt;
+
+use super::Supervisor;
+use crate::graph;
+use crate::service::ServiceDef;
+use crate::service_record::ServiceRecord;
+use crate::state::{ServiceId, State};
+
+/// Maximum number of user services.
+pub const MAX_USER_SERVICES: usize = 64;
+/// Maximum number of definitions that are added at run time. The strings of a definition that
+/// is replaced are never freed.
+pub(crate) const MAX_ADDED: usize = 1_000;
+
+/// Reason why a definition cannot be added, or why a service of the first table can never start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefinitionError {
+    /// One of the machine's own services has this name.
+    NameTaken,
+    /// The user service of this name is not at rest.
+    InUse,
+    /// The table is full.
+    TooManyServices,
+    /// Too many definitions were added since the boot.
+    TooManyChanges,
+    /// The service would need itself, directly or indirectly.
+    NeedsItself,
+    /// An earlier service of the table has this name.
+    DuplicateName,
+    /// The machine's own services are complete: user services are in the table.
+    TooLate,
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DefinitionError::NameTaken => "a service of the machine has this name",
+            DefinitionError::InUse => "it is in use: stop it first",
+            DefinitionError::TooManyServices => "there are too many services",
+            DefinitionError::TooManyChanges => "too many changes since the boot",
+            DefinitionError::NeedsItself => "it needs itself",
+            DefinitionError::DuplicateName => "there is another of its name",
+            DefinitionError::TooLate => "services of the owner are there already",
+        })
+    }
+}
+
+impl std::error::Error for DefinitionError {}
+
+impl Supervisor {
+    /// Reason why the service can never start, for a table that was just created.
+    pub(super) fn reason_invalid(&self, id: ServiceId) -> Option<DefinitionError> {
+        let name = self.definition(id)?.name;
+        if id.index() >= graph::MOST {
+            Some(DefinitionError::TooManyServices)
+        } else if self.depends_on(id, id) {
+            Some(DefinitionError::NeedsItself)
+        } else if self.find(name) != Some(id) {
+            Some(DefinitionError::DuplicateName)
+        } else {
+            None
+        }
+    }
+
+    /// Checks that [`Supervisor::add`] would accept a service called `name` now.
+    ///
+    /// # Errors
+    /// The reason why it would not.
+    pub fn may_add(&self, name: &str) -> Result<(), DefinitionError> {
+        let capacity = graph::MOST.min(self.builtin + MAX_USER_SERVICES);
+        match self.find(name) {
+            Some(id) if id.index() < self.builtin => Err(DefinitionError::NameTaken),
+            Some(id) if !self.state(id).at_rest() => Err(DefinitionError::InUse),
+            None if self.records.len() >= capacity => Err(DefinitionError::TooManyServices),
+            _ if self.added >= MAX_ADDED => Err(DefinitionError::TooManyChanges),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns true if the service was added at run time.
+    #[must_use]
+    pub fn is_user_service(&self, id: ServiceId) -> bool {
+        (self.builtin..self.records.len()).contains(&id.index())
+    }
+
+    /// Adds a user service, or replaces the one of the same name if that is at rest. The
+    /// service is off.
+    ///
+    /// # Errors
+    /// Those of [`Supervisor::may_add`], and [`DefinitionError::NeedsItself`].
+    pub fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
+        self.may_add(def.name)?;
+        let next = ServiceId::new(self.records.len());
+        let id = self.find(def.name).unwrap_or(next);
+        let mut definitions: Vec<&ServiceDef> = self.records.iter().map(|r| &r.def).collect();
+        match definitions.get_mut(id.index()) {
+            Some(replaced) => *replaced = &def,
+            None => definitions.push(&def),
+        }
+        let needs = graph::needs(&definitions);
+        let own = needs.get(id.index()).copied().unwrap_or(0);
+        if own & graph::only(id.index()) != 0 {
+            return Err(DefinitionError::NeedsItself);
+        }
+        self.needs = needs;
+        self.added += 1;
+        let record = ServiceRecord::new(id, def);
+        match self.records.get_mut(id.index()) {
+            Some(replaced) => *replaced = record,
+            None => self.records.push(record),
+        }
+        Ok(id)
+    }
+
+    /// Replaces the definition of one of the machine's own services, if that has no process.
+    /// The state and the dependencies stay. Returns true if the definition was replaced.
+    pub fn revise(&mut self, def: ServiceDef) -> bool {
+        let same = |r: &&mut ServiceRecord| r.def.name == def.name && r.def.needs == def.needs;
+        let mut own = self.records.iter_mut().take(self.builtin);
+        let Some(record) = own.find(same) else {
+            return false;
+        };
+        let revisable = record.state == State::Waiting || record.state.at_rest();
+        if revisable {
+            record.def = def;
+        }
+        revisable
+    }
+
+    /// Adds one of the machine's own services, before any user service was added. The service
+    /// is off.
+    ///
+    /// # Errors
+    /// Those of [`Supervisor::add`], and [`DefinitionError::TooLate`].
+    pub fn extend(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
+        if self.records.len() != self.builtin {
+            return Err(DefinitionError::TooLate);
+        }
+        let id = self.add(def)?;
+        self.builtin = self.records.len();
+        Ok(id)
+    }
+}

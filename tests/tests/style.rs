@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Style of every Rust file of the repository: a licence line, doc comments that name their
+//! subject, and bounded lengths of files and functions.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// Folders that do not follow the rules yet. The list only gets shorter.
+const NOT_YET: &[&str] = &[
+    "b2p",
+    "bench",
+    "config",
+    "control",
+    "disk",
+    "fuzz",
+    "init",
+    "initramfs",
+    "services",
+    "sys",
+    "tests",
+    "vmm",
+];
+
+const LICENCE: &str = "// SPDX-License-Identifier: Apache-2.0";
+const MAX_FILE_LINES: usize = 400;
+const MAX_FUNCTION_LINES: usize = 60;
+
+/// Openings of a paragraph that hide its subject: pronouns and function words.
+#[rustfmt::skip]
+const OPENINGS: &[&str] = &[
+    "It", "Its", "This", "That", "These", "Those", "They", "He", "Who", "Whom", "Whose", "What",
+    "Which", "Where", "When", "Whether", "Why", "How", "Of", "Or", "And", "But", "Else", "So", "If",
+    "Only", "The same", "Such", "There", "Then", "Both", "Each other's", "As", "To", "Not",
+    "No more", "Nothing", "Everything that", "Something",
+];
+
+#[test]
+fn every_file_follows_the_style() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut faults = Vec::new();
+    let mut files = 0;
+    for path in rust_files(&root)? {
+        let name = path.strip_prefix(&root)?.to_string_lossy().into_owned();
+        if NOT_YET
+            .iter()
+            .any(|folder| Path::new(&name).starts_with(folder))
+        {
+            continue;
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
+        files += 1;
+        // The functions of tests are scenarios and tables, as long as what they show.
+        let is_test = name.contains("/tests/") || name.ends_with("/tests.rs");
+        let mut found = faults_of(&text);
+        if !is_test {
+            found.extend(long_functions(&text));
+        }
+        let located = |(line, fault)| format!("{name}:{line}: {fault}");
+        faults.extend(found.into_iter().map(located));
+    }
+    ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    println!("{files} files follow the style");
+    Ok(())
+}
+
+/// Returns every Rust file below `dir`, without the products of builds.
+fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !path.is_symlink() && name != "target" && !name.starts_with('.') {
+            files.extend(rust_files(&path)?);
+        } else if name.ends_with(".rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Returns the faults of one file, each with its line number.
+fn faults_of(text: &str) -> Vec<(usize, String)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut faults = Vec::new();
+    if lines.first() != Some(&LICENCE) {
+        faults.push((1, format!("does not begin with `{LICENCE}`")));
+    }
+    if lines.len() > MAX_FILE_LINES {
+        faults.push((
+            1,
+            format!("has {} lines, not {MAX_FILE_LINES} at most", lines.len()),
+        ));
+    }
+    faults.extend(vague_paragraphs(&lines));
+    faults
+}
+
+/// Returns the paragraphs of doc comments that open with one of [`OPENINGS`].
+fn vague_paragraphs(lines: &[&str]) -> Vec<(usize, String)> {
+    let mut faults = Vec::new();
+    let mut in_paragraph = false;
+    let mut in_code = false;
+    for (number, line) in (1..).zip(lines) {
+        let line = line.trim_start();
+        let doc = line.strip_prefix("///").or(line.strip_prefix("//!"));
+        let Some(text) = doc.map(str::trim) else {
+            (in_paragraph, in_code) = (false, false);
+            continue;
+        };
+        let opens = !in_paragraph && !in_code;
+        if opens && OPENINGS.iter().any(|opening| begins_with(text, opening)) {
+            faults.push((number, format!("names no subject: {text}")));
+        }
+        in_code ^= text.starts_with("```");
+        in_paragraph = !text.is_empty();
+    }
+    faults
+}
+
+fn begins_with(text: &str, opening: &str) -> bool {
+    let rest = text.strip_prefix(opening);
+    rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()))
+}
+
+/// Returns the functions of more than [`MAX_FUNCTION_LINES`]. rustfmt(1) puts the closing brace
+/// below the `fn` that it belongs to.
+fn long_functions(text: &str) -> Vec<(usize, String)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut faults = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        if !is_function(code) || code.ends_with(['}', ';']) {
+            continue;
+        }
+        let own = |line: &&str| {
+            line.strip_prefix(indent)
+                .is_some_and(|l| l.starts_with(['}', ')']))
+        };
+        let last = |line: &&str| own(line) && line.ends_with(['}', ';']);
+        let length = lines[at..].iter().position(last).map_or(0, |n| n + 1);
+        if length > MAX_FUNCTION_LINES {
+            faults.push((at + 1, format!("is a function of {length} lines: {code}")));
+        }
+    }
+    faults
+}
+
+fn is_function(code: &str) -> bool {
+    let before = code.split("fn ").next().unwrap_or_default();
+    let qualifier = |word: &str| {
+        matches!(word, "const" | "async" | "unsafe" | "extern" | "\"C\"") || word.starts_with("pub")
+    };
+    before.len() < code.len() && before.split_whitespace().all(qualifier)
+}
+
+#[test]
+fn the_rules_find_what_they_forbid() {
+    let found = |lines: &[&str]| -> Vec<usize> {
+        let text = [&[LICENCE], lines].concat().join("\n");
+        faults_of(&text).into_iter().map(|(line, _)| line).collect()
+    };
+    let none = [0; 0];
+    assert_eq!(faults_of("fn main() {}").len(), 1);
+    assert_eq!(
+        found(&["//! Name of a thing.", "/// Itself is no pronoun."]),
+        none
+    );
+    assert_eq!(found(&["/// It is vague."]), [2]);
+    assert_eq!(
+        found(&[
+            "/// Name of a thing,",
+            "/// which goes on.",
+            "///",
+            "/// The same."
+        ]),
+        [5]
+    );
+    assert_eq!(
+        found(&["/// ```", "/// If(code)", "///", "/// If", "/// ```"]),
+        none
+    );
+    let function = |lines| ["pub fn f() {\n", &"    x();\n".repeat(lines - 2), "}\n"].concat();
+    assert_eq!(long_functions(&function(MAX_FUNCTION_LINES)), []);
+    assert_eq!(long_functions(&function(MAX_FUNCTION_LINES + 1)).len(), 1);
+    assert_eq!(found(&["x();"; MAX_FILE_LINES]), [1]);
+}
