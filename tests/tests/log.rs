@@ -1,7 +1,10 @@
 //! The log on a machine that runs (docs/reference/log.md): what it holds, how it is read,
 //! what is kept on a disk, and that nobody waits for it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use std::net::UdpSocket;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
@@ -11,7 +14,11 @@ const KEPT: &str = "/var/lib/boot2podman/log/log";
 
 #[test]
 fn log() -> Result<()> {
-    let guest = Guest::boot("log", |machine| machine.memory_mib(512).append("syslog"))?;
+    let receiver = Receiver::start()?;
+    let flag = format!("b2p.rsyslog=10.0.2.2:{}", receiver.port);
+    let guest = Guest::boot("log", |machine| {
+        machine.memory_mib(512).append("syslog").append(&flag)
+    })?;
     let mut checks = Checks::new("log");
     checks.check("everybody is in it", || everybody(&guest));
     checks.check("by name, level and number", || chosen(&guest));
@@ -19,6 +26,9 @@ fn log() -> Result<()> {
         programs(&guest)
     });
     checks.check("one service, followed", || followed(&guest));
+    checks.check("a receiver on the host gets all of it", || {
+        sent(&guest, &receiver)
+    });
     checks.check("kept from the first record on", || kept(&guest));
     checks.check("files are bounded", || bounded(&guest));
     checks.check("a disk that is full", || full(&guest));
@@ -131,6 +141,73 @@ fn followed(guest: &Guest) -> Result<()> {
     ensure!(pid.len() == 1, "{pid:?}");
     guest.sh(&format!("kill {}", pid[0]))?;
     guest.sh("b2p stop chatty").map(drop)
+}
+
+/// A receiver of syslog by UDP; the machine reaches it as 10.0.2.2.
+struct Receiver {
+    port: u16,
+    messages: Arc<Mutex<Vec<String>>>,
+}
+
+impl Receiver {
+    fn start() -> Result<Receiver> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        let port = socket.local_addr()?.port();
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::clone(&messages);
+        thread::spawn(move || {
+            let mut bytes = [0; 2048];
+            while let Ok(length) = socket.recv(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                if let Ok(mut all) = received.lock() {
+                    all.push(text);
+                }
+            }
+        });
+        Ok(Receiver { port, messages })
+    }
+
+    fn messages(&self) -> Vec<String> {
+        self.messages
+            .lock()
+            .map(|all| all.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// From the first record on, and what is logged later; each record once.
+fn sent(guest: &Guest, receiver: &Receiver) -> Result<()> {
+    guest.sh("logger -p auth.warn -t web 'to the receiver'; b2p restart remote-log")?;
+    guest.sh("logger -t web 'after a restart'")?;
+    let messages = eventually(SOON, || {
+        let messages = receiver.messages();
+        let last = messages.iter().any(|m| m.ends_with(" after a restart"));
+        ensure!(last, "{} messages: {:?}", messages.len(), messages.last());
+        Ok(messages)
+    })?;
+    let first = &messages[0];
+    ensure!(
+        first.starts_with("<5>1 20")
+            && first.contains(" boot2podman kernel - - [meta sequenceId=\"1\"] Linux version "),
+        "{first}"
+    );
+    let with = |text: &str| messages.iter().filter(|m| m.contains(text)).count();
+    for text in [" Linux version ", "] ready ssh=", "] Server listening"] {
+        ensure!(with(text) == 1, "{text}: {}", with(text));
+    }
+    let web: Vec<&String> = messages.iter().filter(|m| m.contains(" web ")).collect();
+    let one = web.iter().find(|m| m.ends_with(" to the receiver"));
+    ensure!(one.is_some_and(|m| m.starts_with("<36>1 ")), "{web:?}");
+    let ids = messages.iter().filter_map(|message| {
+        let (_, rest) = message.split_once("[meta sequenceId=\"")?;
+        rest.split('"').next()?.parse::<usize>().ok()
+    });
+    let (count, highest) = (ids.clone().count(), ids.max().context("no id")?);
+    ensure!(
+        count == highest,
+        "{count} messages, and the highest id is {highest}"
+    );
+    Ok(())
 }
 
 fn kept(guest: &Guest) -> Result<()> {
