@@ -10,8 +10,8 @@ use crate::client::service::{self, Place, Verb};
 use crate::client::{boot, flags, help, key, log, power, rescue, status, systemctl, version};
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
-    boot_script, cloud, console, containers, data, engine, ext, image_sync, log_files, net,
-    registries, remote_log, share, swap, syslog, time, upgrade, vsock,
+    cloud, compat, console, containers, data, engine, ext, image_sync, log_files, net, registries,
+    remote_log, share, swap, syslog, time, upgrade, vsock,
 };
 
 /// One use of the program.
@@ -201,7 +201,7 @@ pub const APPLETS: &[Applet] = &[
         run: |_| registries::main(),
         summary: "gives podman the registry files of the data disk", ..DEFAULT },
     Applet { name: "boot-script", kind: OneShot, arguments: "bootsync|bootlocal",
-        run: |call| boot_script::main(call.arguments),
+        run: |call| compat::boot_script::main(call.arguments),
         summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
     Applet { name: "user-services", kind: OneShot,
         run: |call| service::own_main(&Place::real(call.control)),

@@ -92,8 +92,8 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         shell.run("kill $(pidof sleep)").map(drop)
     });
     checks.check("and what is said of hooks changes", || {
-        let late = "bootlocal: bootlocal.sh: exit status 7; the last it said: last words";
-        let ended = "bootsync: bootsync.sh: killed by signal 15; the last it said: begun";
+        let late = "bootlocal: bootlocal.sh: exit status 7; last line of its output: last words";
+        let ended = "bootsync: bootsync.sh: killed by signal 15; last line of its output: begun";
         eventually(SOON, || {
             let said = shell.run("b2p status | grep degraded")?;
             ensure!(said.contains(ended) && said.contains(late), "{said}");
