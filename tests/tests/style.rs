@@ -12,7 +12,6 @@ const NOT_YET: &[&str] = &[
     "b2p",
     "bench",
     "config",
-    "control",
     "disk",
     "fuzz",
     "init",
