@@ -18,7 +18,6 @@ const NOT_YET: &[&str] = &[
     "initramfs",
     "services",
     "sys",
-    "tests",
     "vmm",
 ];
 

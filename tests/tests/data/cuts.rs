@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The power goes at any moment, while a container writes records and images are
-//! loaded: what was acknowledged is there afterwards, and all else works.
+//! Power cuts at any moment, while a container writes records and images are loaded: acknowledged
+//! data is there afterwards, and everything else works.
 //!
-//! QEMU is killed. What it has written is in the host's cache and stays: to the
-//! guest that is a disk that loses nothing of what it was given. Disks that do are
-//! the next module's.
+//! QEMU is killed. Data that it has written is in the host's cache and stays, as on a disk that
+//! loses nothing it was given. The module `flushes` covers disks that lose data.
 
 use super::{off, on, whole};
 use anyhow::{Context, Result, ensure};

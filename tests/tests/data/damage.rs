@@ -77,7 +77,7 @@ fn sound(disk: &Image) -> Result<()> {
     Ok(())
 }
 
-/// Only the primary superblock is destroyed; a backup exists, but nobody asked to use it.
+/// The primary superblock alone is destroyed; a backup exists, but nobody asked to use it.
 #[test]
 fn superblock_lost() -> Result<()> {
     let disk = damaged("superblock", |disk, at| disk.write(at + 1024, &[0; 1024]))?;

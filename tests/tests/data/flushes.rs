@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The power goes, and with it all that the disk had not been told to flush: every
-//! write of a first boot, from the format to containers that write, is logged, and
-//! a disk is made of the log for any moment of it.
+//! Power cuts that lose everything the disk had not been told to flush: every write of a first
+//! boot, from the format to containers that write, is logged, and a disk is built from the log for
+//! any moment of it.
 //!
-//! Each such disk is looked at by other tools than the machine's, and some are
-//! given to a machine.
+//! Each such disk is examined with tools of the host, and some are booted.
 
 use super::cuts::{RECORDS, Writer, records};
 use super::{off, on, whole};

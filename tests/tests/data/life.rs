@@ -14,7 +14,7 @@ use vmm::{Bus, Disk};
 
 type Refused = Vec<(&'static str, Image, String)>;
 
-/// What must be unchanged after a boot.
+/// Content that must be unchanged after a boot.
 struct Known {
     id: String,
     key: String,
