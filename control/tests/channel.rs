@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Both ends of the channel over a real socket: floods of connections, and clients that vanish,
-//! stay silent, send too much or are not root.
+//! Tests of both ends of the channel over a real socket: floods of connections, and clients
+//! that vanish, stay silent, send too much or are not root.
 #![allow(clippy::unwrap_used)]
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -54,10 +54,8 @@ fn connect_client(path: &Path) -> OwnedFd {
 }
 
 fn send_packet(client: &OwnedFd, text: &[u8]) {
-    assert_eq!(
-        send(client.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL),
-        Ok(text.len())
-    );
+    let sent = send(client.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL);
+    assert_eq!(sent, Ok(text.len()));
 }
 
 fn receive(client: &OwnedFd) -> Result<String, Errno> {
@@ -67,13 +65,15 @@ fn receive(client: &OwnedFd) -> Result<String, Errno> {
     Ok(String::from_utf8(buffer).unwrap())
 }
 
+/// Returns the number of the server's descriptors that wake PID 1 within `timeout`.
+fn wait_readable(server: &Server, timeout: PollTimeout) -> i32 {
+    let fds = server.fds(0).map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    poll(&mut fds.collect::<Vec<_>>(), timeout).unwrap()
+}
+
 /// Returns the number of the server's descriptors that would wake PID 1 now.
 fn readable(server: &Server) -> i32 {
-    let mut fds: Vec<_> = server
-        .fds(0)
-        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-        .collect();
-    poll(&mut fds, PollTimeout::ZERO).unwrap()
+    wait_readable(server, PollTimeout::ZERO)
 }
 
 /// Does what PID 1 does at one wake-up. Returns the number of requests.
@@ -96,11 +96,7 @@ fn serve(mut server: Server, count: usize, reply: String) -> thread::JoinHandle<
         let (start, mut done) = (Instant::now(), 0);
         while done < count && start.elapsed() < LONG {
             done += poll_once(&mut server, &reply);
-            let mut fds: Vec<_> = server
-                .fds(0)
-                .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-                .collect();
-            poll(&mut fds, PollTimeout::from(50_u8)).unwrap();
+            wait_readable(&server, PollTimeout::from(50_u8));
         }
         server
     })
@@ -296,11 +292,7 @@ fn too_long_and_nonsense_are_refused() {
     let client = connect_client(&dir.path());
     send_packet(&client, b"");
     assert_eq!(poll_once(&mut server, "ok\n"), 0);
-    assert_eq!(
-        receive(&client),
-        Ok(String::new()),
-        "an empty packet is an end"
-    );
+    assert_eq!(receive(&client), Ok(String::new()), "empty: an end");
 }
 
 #[test]
@@ -333,10 +325,8 @@ fn a_small_buffer_gets_a_short_answer() {
     for fd in server.fds(0).skip(1) {
         setsockopt(&fd.as_fd(), sockopt::SndBuf, &1).unwrap();
     }
-    poll_once(
-        &mut server,
-        &format!("ok\n{}", "phase a 1 2\n".repeat(4_000)),
-    );
+    let reply = format!("ok\n{}", "phase a 1 2\n".repeat(4_000));
+    poll_once(&mut server, &reply);
     let got = receive(&client).unwrap();
     assert!(got.starts_with("ok\nphase") && got.ends_with("phase a 1 2\ncut\n"));
 }
@@ -375,10 +365,8 @@ fn without_descriptors_it_pauses_and_does_not_spin() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&ended.stdout);
-    assert!(
-        ended.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
+    assert!(ended.status.success());
+    assert!(text.contains("1 passed"), "{text}");
 }
 
 #[test]
