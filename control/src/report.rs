@@ -10,7 +10,7 @@ use crate::ShutdownKind;
 /// State of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not requested.
+    /// Service is not requested.
     Off,
     /// Requested; a dependency is not ready yet.
     Waiting,
