@@ -137,8 +137,8 @@ fn rustflags(target: Target) -> Vec<String> {
 fn link_flags() -> Vec<String> {
     let lld = rust_lld().is_some_and(|lld| lld.exists());
     let version = rustc_output(&["--version"]).unwrap_or_default();
-    // Without tables for unwinding (init/link.ld) and without an index of them.
-    let mut options = vec!["-T", "init/link.ld", "--no-eh-frame-hdr", "--build-id=none"];
+    // Without tables for unwinding (sys/link.ld) and without an index of them.
+    let mut options = vec!["-T", "sys/link.ld", "--no-eh-frame-hdr", "--build-id=none"];
     if musl_reads_relr(&version) {
         // Relocations as a bitmap (DT_RELR), instead of 24 bytes for each.
         options.extend(match lld {
