@@ -10,8 +10,8 @@ use crate::client::service::{self, Place, Verb};
 use crate::client::{boot, flags, help, key, log, power, rescue, status, systemctl, version};
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
-    boot_script, cloud, console, containers, data, engine, ext, image_sync, log_files, net,
-    registries, share, swap, syslog, time, upgrade, vsock,
+    cloud, compat, console, containers, data, engine, ext, image_sync, log_files, net, registries,
+    remote_log, share, swap, syslog, time, upgrade, vsock,
 };
 
 /// One use of the program.
@@ -164,6 +164,9 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "log-files", kind: Service, arguments: "[--size BYTES[K|M]] [--files N] DIR",
         run: |call| log_files::main(call.arguments),
         summary: "keeps the kernel log in files in DIR", ..DEFAULT },
+    Applet { name: "remote-log", kind: Service,
+        run: |_| remote_log::main(),
+        summary: "sends the kernel log to the receiver that b2p.rsyslog= names", ..DEFAULT },
     Applet { name: "time", kind: Service,
         run: |_| time::main(),
         summary: "keeps the system clock right", ..DEFAULT },
@@ -198,7 +201,7 @@ pub const APPLETS: &[Applet] = &[
         run: |_| registries::main(),
         summary: "gives podman the registry files of the data disk", ..DEFAULT },
     Applet { name: "boot-script", kind: OneShot, arguments: "bootsync|bootlocal",
-        run: |call| boot_script::main(call.arguments),
+        run: |call| compat::boot_script::main(call.arguments),
         summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
     Applet { name: "user-services", kind: OneShot,
         run: |call| service::own_main(&Place::real(call.control)),

@@ -1,9 +1,10 @@
-//! A client of the control channel that behaves badly, for the tests: it is put
-//! into a machine and must cost PID 1 next to nothing.
+// SPDX-License-Identifier: Apache-2.0
+//! Misbehaving client of the control channel. Tests run it inside a machine, where it must cost
+//! PID 1 next to nothing.
 //!
-//! `poke silent N` opens N connections and says nothing on them, until it is
-//! killed; `poke flood MS` connects, sends garbage of all lengths, and goes, as
-//! often as it can; `poke say TEXT` sends that as it is and prints the answer.
+//! `poke silent N` opens N connections and sends nothing until it is killed. `poke flood MS`
+//! connects, sends random bytes of random length and disconnects, as often as it can for MS
+//! milliseconds. `poke say TEXT` sends TEXT unchanged and prints the answer.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -16,13 +17,13 @@ use nix::sys::socket::{
 };
 
 fn main() {
-    let words: Vec<Vec<u8>> = std::env::args_os()
+    let args: Vec<Vec<u8>> = std::env::args_os()
         .skip(1)
         .map(OsStringExt::into_vec)
         .collect();
-    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
     let number = |text: &[u8]| String::from_utf8_lossy(text).parse().unwrap_or(1);
-    match words.as_slice() {
+    match args.as_slice() {
         [b"silent", count] => silent(number(count)),
         [b"flood", ms] => flood(Duration::from_millis(number(ms))),
         [b"say", text] => say(text),
@@ -30,21 +31,22 @@ fn main() {
     }
 }
 
-fn connected(flags: SockFlag) -> Result<OwnedFd, Errno> {
+fn connect_with(flags: SockFlag) -> Result<OwnedFd, Errno> {
     let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
     connect(fd.as_raw_fd(), &UnixAddr::new(Path::new(control::PATH))?)?;
     Ok(fd)
 }
 
-/// A full queue takes no more; then it stays with those that it has.
+/// Opens up to `count` connections, fewer if the queue is full, and keeps them.
 fn silent(count: u64) {
     let held: Vec<_> = (0..count)
-        .map(|_| connected(SockFlag::SOCK_NONBLOCK))
+        .map(|_| connect_with(SockFlag::SOCK_NONBLOCK))
         .collect();
     println!("{} held", held.iter().filter(|h| h.is_ok()).count());
     std::thread::sleep(Duration::from_secs(3600));
 }
 
+/// Sends packets of a linear congruential generator.
 fn flood(time: Duration) {
     let end = Instant::now() + time;
     let (mut sent, mut seed) = (0u64, 1u32);
@@ -56,7 +58,7 @@ fn flood(time: Duration) {
             })
             .collect();
         seed = seed.wrapping_add(77);
-        if let Ok(fd) = connected(SockFlag::SOCK_NONBLOCK) {
+        if let Ok(fd) = connect_with(SockFlag::SOCK_NONBLOCK) {
             let _ = send(fd.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL);
             sent += 1;
         }
@@ -65,12 +67,12 @@ fn flood(time: Duration) {
 }
 
 fn say(text: &[u8]) {
-    let mut answer = vec![0; control::LONGEST_ANSWER];
-    let said = connected(SockFlag::empty()).and_then(|fd| {
+    let mut answer = vec![0; control::MAX_ANSWER_BYTES];
+    let received = connect_with(SockFlag::empty()).and_then(|fd| {
         send(fd.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL)?;
         recv(fd.as_raw_fd(), &mut answer, MsgFlags::empty())
     });
-    match said {
+    match received {
         Ok(0) => println!("closed without an answer"),
         Ok(len) => print!(
             "{}",

@@ -1,5 +1,6 @@
-//! The end that a client holds: one request, one answer, and no longer than asked
-//! for. PID 1 may be busy, in rescue, or not ours at all.
+// SPDX-License-Identifier: Apache-2.0
+//! Client end of the channel: one request and one answer within a time limit. PID 1 may be busy,
+//! in rescue mode, or a different program.
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,105 +13,111 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket,
 };
 
-use crate::{LONGEST_ANSWER, Request, outcome};
+use crate::{MAX_ANSWER_BYTES, Request, outcome};
 
-/// How long is waited where PID 1's queue is full, before the next try.
-const AGAIN: Duration = Duration::from_millis(10);
+/// Pause before the next attempt to connect, when the queue of PID 1 is full.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Why there is no answer, or what a `no` says.
+/// Reason why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// PID 1 said no, and why.
+pub enum RequestError {
+    /// PID 1 refused the request; the text is its reason.
     Refused(String),
     /// The caller is not root.
     NotRoot,
-    /// Nobody listens.
-    Absent,
-    /// No answer came in time, or not a whole one.
-    Silent,
-    /// What the system said.
+    /// No process listens on the socket.
+    NotListening,
+    /// No complete answer arrived in time.
+    NoAnswer,
+    /// A system call failed.
     System(Errno),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Refused(why) => f.write_str(why),
-            Failure::NotRoot => f.write_str("only root may"),
-            Failure::Absent => f.write_str("PID 1 does not listen here: is this boot2podman?"),
-            Failure::Silent => f.write_str("PID 1 does not answer"),
-            Failure::System(errno) => f.write_str(errno.desc()),
+            RequestError::Refused(why) => f.write_str(why),
+            RequestError::NotRoot => f.write_str("only root may"),
+            RequestError::NotListening => {
+                f.write_str("PID 1 does not listen here: is this boot2podman?")
+            }
+            RequestError::NoAnswer => f.write_str("PID 1 does not answer"),
+            RequestError::System(errno) => f.write_str(errno.desc()),
         }
     }
 }
 
-/// Asks at `path`, and waits for the answer `patience` at the most. What it gives
-/// is the text after the `ok`.
-///
-/// # Errors
-/// A refusal, or why there is no answer.
-pub fn ask(path: &Path, request: &Request, patience: Duration) -> Result<String, Failure> {
-    let end = Instant::now() + patience;
-    let socket = connected(path, end)?;
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    match send(socket.as_raw_fd(), request.to_string().as_bytes(), flags) {
-        // Turned away before we spoke: why is there to be read.
-        Ok(_) | Err(Errno::EPIPE) => {}
-        Err(errno) => return Err(failure(errno)),
-    }
-    let answer = answer(&socket, end)?;
-    match outcome(&answer) {
-        Ok(rest) => Ok(rest.to_owned()),
-        Err("only root may") => Err(Failure::NotRoot),
-        Err(why) => Err(Failure::Refused(why.to_owned())),
+impl std::error::Error for RequestError {}
+
+impl From<Errno> for RequestError {
+    fn from(errno: Errno) -> RequestError {
+        match errno {
+            Errno::EACCES | Errno::EPERM => RequestError::NotRoot,
+            Errno::ENOENT | Errno::ECONNREFUSED => RequestError::NotListening,
+            Errno::EAGAIN | Errno::ECONNRESET | Errno::EPIPE => RequestError::NoAnswer,
+            other => RequestError::System(other),
+        }
     }
 }
 
-fn connected(path: &Path, end: Instant) -> Result<OwnedFd, Failure> {
+/// Sends `request` to the socket at `path` and waits for the answer, for `timeout` at most.
+/// Returns the text that follows the `ok` line.
+///
+/// # Errors
+/// PID 1 refuses the request, or gives no answer.
+pub fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<String, RequestError> {
+    let deadline = Instant::now() + timeout;
+    let socket = connect_until(path, deadline)?;
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    match send(socket.as_raw_fd(), request.to_string().as_bytes(), flags) {
+        // EPIPE: PID 1 refused this client before the request was sent; its answer is there.
+        Ok(_) | Err(Errno::EPIPE) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let answer = receive_until(&socket, deadline)?;
+    match outcome(&answer) {
+        Ok(rest) => Ok(rest.to_owned()),
+        Err("only root may") => Err(RequestError::NotRoot),
+        Err(why) => Err(RequestError::Refused(why.to_owned())),
+    }
+}
+
+fn connect_until(path: &Path, deadline: Instant) -> Result<OwnedFd, RequestError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).map_err(failure)?;
-    let address = UnixAddr::new(path).map_err(failure)?;
+    let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+    let address = UnixAddr::new(path)?;
     loop {
         match connect(fd.as_raw_fd(), &address) {
             Ok(()) => return Ok(fd),
-            // Its queue is full; no poll(2) tells when it is not (connect(2)).
-            Err(Errno::EAGAIN | Errno::EINTR) if Instant::now() < end => {
-                std::thread::sleep(AGAIN);
+            // The queue is full. No poll(2) tells when it has room again (connect(2)).
+            Err(Errno::EAGAIN | Errno::EINTR) if Instant::now() < deadline => {
+                std::thread::sleep(RETRY_PAUSE);
             }
-            Err(errno) => return Err(failure(errno)),
+            Err(errno) => return Err(errno.into()),
         }
     }
 }
 
-fn answer(socket: &OwnedFd, end: Instant) -> Result<String, Failure> {
-    let mut buffer = vec![0; LONGEST_ANSWER];
+fn receive_until(socket: &OwnedFd, deadline: Instant) -> Result<String, RequestError> {
+    let mut buffer = vec![0; MAX_ANSWER_BYTES];
     loop {
-        let left = end.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, timeout) {
-            Ok(0) if left.is_zero() => return Err(Failure::Silent),
+            Ok(0) if left.is_zero() => return Err(RequestError::NoAnswer),
             Ok(0) | Err(Errno::EINTR) => continue,
             Ok(_) => {}
-            Err(errno) => return Err(failure(errno)),
+            Err(errno) => return Err(errno.into()),
         }
         match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Err(errno) => return Err(failure(errno)),
-            Ok(0) => return Err(Failure::Silent),
+            Err(errno) => return Err(errno.into()),
+            Ok(0) => return Err(RequestError::NoAnswer),
             Ok(len) => {
                 buffer.truncate(len);
-                return String::from_utf8(buffer).map_err(|_| Failure::Silent);
+                return String::from_utf8(buffer).map_err(|_| RequestError::NoAnswer);
             }
         }
-    }
-}
-
-fn failure(errno: Errno) -> Failure {
-    match errno {
-        Errno::EACCES | Errno::EPERM => Failure::NotRoot,
-        Errno::ENOENT | Errno::ECONNREFUSED => Failure::Absent,
-        Errno::EAGAIN | Errno::ECONNRESET | Errno::EPIPE => Failure::Silent,
-        other => Failure::System(other),
     }
 }

@@ -1,15 +1,16 @@
-//! The control channel: what PID 1 can be asked, and what it answers.
+// SPDX-License-Identifier: Apache-2.0
+//! Control channel of PID 1: its requests, its answers, and both ends of its socket.
 //!
-//! One packet in, one packet out, closed: a `SOCK_SEQPACKET` socket (unix(7))
-//! that only root may open. A request is a few fixed words ([`Request`]), an
-//! answer is lines of text; `docs/reference/control.md` describes both for those who
-//! write other clients.
+//! Each connection carries one packet in and one packet out, and is then closed. The socket is a
+//! `SOCK_SEQPACKET` one (unix(7)) that only root may open. A request is a line of fixed keywords
+//! ([`Request`]), an answer is lines of text. `docs/reference/control.md` describes both for
+//! authors of other clients.
 //!
-//! This is the seam for a varlink face: a process of its own that speaks JSON on
-//! one side and [`Request`] and [`Report`] on the other. PID 1 gets no parser more.
+//! PID 1 reads requests and writes reports ([`Server`], `Report::write`); clients write requests
+//! and read reports ([`ask`], [`Report::parse`]).
 //!
-//! PID 1 reads requests and writes reports ([`Server`], `Report::write`); clients
-//! do the reverse ([`ask`], [`Report::parse`]).
+//! A varlink interface would be a separate process that speaks JSON to its clients, and
+//! [`Request`] and [`Report`] to PID 1. PID 1 needs no further parser for that.
 
 mod client;
 mod reader;
@@ -19,45 +20,45 @@ mod server;
 mod shutdown_kind;
 mod writer;
 
-pub use client::{Failure, ask};
-pub use report::{Degraded, Last, Machine, Phase, Report, Service, Shutdown, State};
-pub use request::{Name, Request};
-pub use server::{Client, Server, answer};
+pub use client::{RequestError, ask};
+pub use report::{Degraded, LastExit, MachineInfo, Phase, Report, Service, Shutdown, State};
+pub use request::{InvalidRequest, Name, Request};
+pub use server::{PendingClient, Server, answer};
 pub use shutdown_kind::ShutdownKind;
 
-/// Where PID 1 listens.
+/// Path of PID 1's socket.
 pub const PATH: &str = "/run/boot2podman/control";
-/// Where clients put the file of a user's service for PID 1 to read (`load`):
-/// RAM, because PID 1 must not wait for a disk.
+/// Directory for the definitions of user services that PID 1 is asked to load. It is in RAM,
+/// because PID 1 must not wait for a disk.
 pub const SERVICES: &str = "/run/boot2podman/services";
-/// The longest request, in bytes.
-pub const LONGEST_REQUEST: usize = 256;
-/// The longest answer, in bytes.
-pub const LONGEST_ANSWER: usize = 64 * 1024;
-/// The answer to a request that is done, or begun.
+/// Maximum length of a request, in bytes.
+pub const MAX_REQUEST_BYTES: usize = 256;
+/// Maximum length of an answer, in bytes.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Answer to a request that PID 1 has carried out or begun; also the first line of a report.
 pub const OK: &str = "ok\n";
-/// The last line of an answer that did not fit.
+/// Last line of an answer that was truncated.
 pub const CUT: &str = "cut\n";
 
-/// The answer to a request that is refused. One line, whatever `why` holds.
+/// Returns the answer that refuses a request. It is one line, whatever `why` contains.
 #[must_use]
-pub fn no(why: &str) -> String {
+pub fn refusal(why: &str) -> String {
     let mut out = String::from("no ");
-    writer::clean(&mut out, why, "");
+    writer::push_printable(&mut out, why, "");
     out.push('\n');
     out
 }
 
-/// What follows the `ok` of an answer.
+/// Returns the text that follows the `ok` line of an answer.
 ///
 /// # Errors
-/// The reason of a `no`, or that it is no answer.
+/// The reason that a `no` line gives; a fixed text for an answer of neither form.
 pub fn outcome(answer: &str) -> Result<&str, &str> {
     let (first, rest) = answer.split_once('\n').unwrap_or((answer, ""));
     match first.split_once(' ') {
         None if first == "ok" => Ok(rest),
         Some(("no", why)) => Err(why),
-        _ => Err("an answer that is none"),
+        _ => Err("not an answer of PID 1"),
     }
 }
 
@@ -69,9 +70,12 @@ mod tests {
     fn answers_are_yes_or_no() {
         assert_eq!(outcome("ok\nmachine now=1\n"), Ok("machine now=1\n"));
         assert_eq!(outcome("ok"), Ok(""));
-        assert_eq!(outcome(&no("no such\nservice")), Err("no such?service"));
+        assert_eq!(
+            outcome(&refusal("no such\nservice")),
+            Err("no such?service")
+        );
         for strange in ["", "okay\n", "ok then\n", "no\n", "\n"] {
-            assert_eq!(outcome(strange), Err("an answer that is none"), "{strange}");
+            assert_eq!(outcome(strange), Err("not an answer of PID 1"), "{strange}");
         }
     }
 }

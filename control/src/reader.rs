@@ -1,23 +1,24 @@
-//! The report out of text: the clients' side. What is not known is passed over,
-//! so that an older client reads what a newer PID 1 says.
+// SPDX-License-Identifier: Apache-2.0
+//! Reading a report from text, as clients do. Unknown lines, keys and values are skipped, so that
+//! an older client reads the report of a newer PID 1.
 
 use crate::ShutdownKind;
-use crate::report::{Degraded, Last, Machine, Phase, Report, Service, Shutdown, State};
+use crate::report::{Degraded, LastExit, MachineInfo, Phase, Report, Service, Shutdown, State};
 
 impl<'a> Report<'a> {
-    /// Reads what follows the `ok` of a `status`. Any text has an answer.
+    /// Reads the text that follows the `ok` line of a `status` answer. Any text gives a report.
     #[must_use]
     pub fn parse(text: &'a str) -> Report<'a> {
         let mut report = Report::default();
         for line in text.lines() {
-            let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
-            match kind {
+            let (keyword, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match keyword {
                 "machine" => report.machine = machine(rest),
                 "phase" => report.phases.extend(phase(rest)),
                 "service" => report.services.extend(service(rest)),
                 "degraded" => report.degraded.extend(degraded(rest)),
                 "shutdown" => report.shutdown = shutdown(rest).or(report.shutdown),
-                "cut" => report.cut = true,
+                "cut" => report.truncated = true,
                 _ => {}
             }
         }
@@ -25,13 +26,13 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The `key=value` words of a line.
+/// Returns the `key=value` fields of a line.
 fn fields(rest: &str) -> impl Iterator<Item = (&str, &str)> {
-    rest.split(' ').filter_map(|word| word.split_once('='))
+    rest.split(' ').filter_map(|field| field.split_once('='))
 }
 
-fn machine(rest: &str) -> Machine<'_> {
-    let mut machine = Machine::default();
+fn machine(rest: &str) -> MachineInfo<'_> {
+    let mut machine = MachineInfo::default();
     for (key, value) in fields(rest) {
         match key {
             "version" => machine.version = value,
@@ -46,22 +47,21 @@ fn machine(rest: &str) -> Machine<'_> {
 }
 
 fn phase(rest: &str) -> Option<Phase<'_>> {
-    let mut words = rest.split(' ');
+    let mut fields = rest.split(' ');
     Some(Phase {
-        name: words.next().filter(|name| !name.is_empty())?,
-        start_us: words.next()?.parse().ok()?,
-        took_us: words.next()?.parse().ok()?,
+        name: fields.next().filter(|name| !name.is_empty())?,
+        start_us: fields.next()?.parse().ok()?,
+        took_us: fields.next()?.parse().ok()?,
     })
 }
 
 fn service(rest: &str) -> Option<Service<'_>> {
-    let mut words = rest.splitn(3, ' ');
-    let name = words.next().filter(|name| !name.is_empty())?;
-    let word = words.next()?;
-    let state = State::ALL.into_iter().find(|s| s.word() == word)?;
+    let mut parts = rest.splitn(3, ' ');
+    let name = parts.next().filter(|name| !name.is_empty())?;
+    let state = State::from_word(parts.next()?)?;
     let mut service = Service::new(name, state);
-    for (key, value) in fields(words.next().unwrap_or_default()) {
-        let field = match key {
+    for (key, value) in fields(parts.next().unwrap_or_default()) {
+        let number = match key {
             "since" => &mut service.since,
             "pid" => &mut service.pid,
             "restarts" => &mut service.restarts,
@@ -72,26 +72,26 @@ fn service(rest: &str) -> Option<Service<'_>> {
             "late" => &mut service.late,
             "grace" => &mut service.grace,
             "last" => {
-                service.last = last(value);
+                service.last = last_exit(value);
                 continue;
             }
             "own" => {
-                service.own = value == "1";
+                service.is_user_service = value == "1";
                 continue;
             }
             _ => continue,
         };
-        *field = value.parse().ok();
+        *number = value.parse().ok();
     }
     Some(service)
 }
 
-fn last(value: &str) -> Option<Last> {
-    let (how, number) = value.split_once(':')?;
+fn last_exit(value: &str) -> Option<LastExit> {
+    let (cause, number) = value.split_once(':')?;
     let number = number.parse().ok()?;
-    match how {
-        "exited" => Some(Last::Exited(number)),
-        "killed" => Some(Last::Killed(number)),
+    match cause {
+        "exited" => Some(LastExit::Exited(number)),
+        "killed" => Some(LastExit::Killed(number)),
         _ => None,
     }
 }

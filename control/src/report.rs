@@ -1,37 +1,39 @@
-//! The report: the state of the machine as lines of text, borrowed from the text
-//! or from the tables of PID 1. All times are milliseconds of `CLOCK_BOOTTIME`
-//! (clock_gettime(2)) but where it says otherwise; `None` is "not known" or "not
-//! yet", and is left out of the text.
+// SPDX-License-Identifier: Apache-2.0
+//! Report of PID 1: the state of the machine as lines of text, borrowed from that text or from the
+//! tables of PID 1.
+//!
+//! All times are milliseconds of `CLOCK_BOOTTIME` (clock_gettime(2)) unless a field says
+//! otherwise. `None` means "unknown" or "not yet", and is left out of the text.
 
 use crate::ShutdownKind;
 
-/// Where a service is in its life.
+/// State of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not asked for.
+    /// Service is not requested.
     Off,
-    /// Asked for; something it needs is not ready.
+    /// Requested; a dependency is not ready yet.
     Waiting,
-    /// Its socket is watched; nothing runs.
+    /// Socket is watched; no process runs.
     Armed,
-    /// About to be started.
+    /// Process is about to be started.
     Spawning,
-    /// It runs and is not ready yet.
+    /// Process runs and is not ready yet.
     Starting,
-    /// It runs and is ready.
+    /// Process runs and is ready.
     Up,
-    /// It has been asked to end.
+    /// Process has been asked to terminate.
     Stopping,
-    /// It ended and is started again later.
+    /// Process has exited and is restarted later.
     Delayed,
-    /// A one-shot that has done its work.
+    /// One-shot service has finished successfully.
     Done,
-    /// It ended and is left so.
+    /// Process has exited and is not restarted.
     Failed,
 }
 
 impl State {
-    /// All of them.
+    /// Every state.
     pub const ALL: [State; 10] = [
         State::Off,
         State::Waiting,
@@ -45,7 +47,7 @@ impl State {
         State::Failed,
     ];
 
-    /// Its word.
+    /// Keyword of the state in a report.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -61,76 +63,83 @@ impl State {
             State::Failed => "failed",
         }
     }
+
+    /// Returns the state whose keyword is `word`.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<State> {
+        State::ALL.into_iter().find(|state| state.word() == word)
+    }
 }
 
-/// How a process ended.
+/// Manner in which the last process of a service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Last {
-    /// With this status.
+pub enum LastExit {
+    /// Exit with this status.
     Exited(i32),
-    /// By this signal.
+    /// Termination by this signal.
     Killed(i32),
 }
 
-/// The machine itself.
+/// Facts about the machine as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Machine<'a> {
-    /// Of PID 1.
+pub struct MachineInfo<'a> {
+    /// Version of PID 1.
     pub version: &'a str,
-    /// Where the state is kept: `ram`, or a device.
+    /// Storage of the machine's state: `ram`, or a device.
     pub data: &'a str,
-    /// When the report was made.
+    /// Time of the report.
     pub now: Option<u64>,
-    /// When PID 1 started.
+    /// Time when PID 1 started.
     pub started: Option<u64>,
-    /// When everything that was asked for was up, or known not to come.
+    /// Time when every requested service was up or known to have failed.
     pub ready: Option<u64>,
 }
 
 /// One phase of the boot that has run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phase<'a> {
-    /// Its name.
+    /// Name of the phase.
     pub name: &'a str,
-    /// When it began, in microseconds.
+    /// Time of its start, in microseconds.
     pub start_us: u64,
-    /// How long it took, in microseconds.
+    /// Duration, in microseconds.
     pub took_us: u64,
 }
 
 /// One service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Service<'a> {
-    /// Its name.
+    /// Name of the service.
     pub name: &'a str,
-    /// Where it is.
+    /// Present state.
     pub state: State,
-    /// Since when.
+    /// Time when it entered that state.
     pub since: Option<u64>,
-    /// Its process.
+    /// Process id.
     pub pid: Option<u64>,
-    /// How often it has been started again.
+    /// Number of automatic restarts.
     pub restarts: Option<u64>,
-    /// How its last process ended.
-    pub last: Option<Last>,
-    /// When it was first asked for.
+    /// End of its last process.
+    pub last: Option<LastExit>,
+    /// Time when it was first requested.
     pub asked: Option<u64>,
-    /// When its first process was started.
+    /// Time when its first process was started.
     pub spawned: Option<u64>,
-    /// When it was first ready.
+    /// Time when it was first ready.
     pub ready: Option<u64>,
-    /// When it is started again, or killed.
+    /// Time when it is restarted, or killed.
     pub next: Option<u64>,
-    /// How many milliseconds it may take to be ready.
+    /// Time that it may take to become ready, in milliseconds.
     pub late: Option<u64>,
-    /// How many milliseconds it may take to end.
+    /// Time that it may take to terminate, in milliseconds.
     pub grace: Option<u64>,
-    /// Whether it is from a file of the owner's, not the machine's own.
-    pub own: bool,
+    /// True if a file of the user defines it; false for a service of the image. The key in the
+    /// text is `own`.
+    pub is_user_service: bool,
 }
 
 impl<'a> Service<'a> {
-    /// A service of which nothing but name and state is known.
+    /// Returns a service of which only the name and the state are known.
     #[must_use]
     pub const fn new(name: &'a str, state: State) -> Service<'a> {
         Service {
@@ -146,42 +155,42 @@ impl<'a> Service<'a> {
             next: None,
             late: None,
             grace: None,
-            own: false,
+            is_user_service: false,
         }
     }
 }
 
-/// Something that was asked for and is not there.
+/// One part of the machine that was requested and does not work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Degraded<'a> {
-    /// Which part; no colon in it.
+    /// Name of the part, without a colon.
     pub what: &'a str,
-    /// Why, and what would be right.
+    /// Reason, and what would be right.
     pub why: &'a str,
 }
 
-/// The end of the machine, decided on.
+/// Scheduled shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {
     /// Power off, reboot or halt.
     pub kind: ShutdownKind,
-    /// When; in the past where it has begun.
+    /// Time of the shutdown; in the past once it has begun.
     pub at: u64,
 }
 
-/// All of it.
+/// Whole report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report<'a> {
-    /// The machine itself.
-    pub machine: Machine<'a>,
-    /// The phases of the boot, in their order.
+    /// Facts about the machine.
+    pub machine: MachineInfo<'a>,
+    /// Phases of the boot, in their order.
     pub phases: Vec<Phase<'a>>,
-    /// The services, in the order of the table.
+    /// Services, in the order of PID 1's table.
     pub services: Vec<Service<'a>>,
-    /// What is not as asked.
+    /// Parts that do not work.
     pub degraded: Vec<Degraded<'a>>,
-    /// The end, where one is decided on.
+    /// Scheduled shutdown, if any.
     pub shutdown: Option<Shutdown>,
-    /// There was more than fits an answer.
-    pub cut: bool,
+    /// True if the report did not fit into an answer.
+    pub truncated: bool,
 }

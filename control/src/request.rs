@@ -1,127 +1,157 @@
-//! What PID 1 can be asked: a few fixed words, printable ASCII, one space
-//! between two, nothing to choke on.
+// SPDX-License-Identifier: Apache-2.0
+//! Requests to PID 1: fixed keywords in printable ASCII, separated by single spaces.
 
 use std::fmt;
 
-use crate::{LONGEST_REQUEST, ShutdownKind};
+use crate::{MAX_REQUEST_BYTES, ShutdownKind};
 
-/// The longest name of a service, in bytes.
-const LONGEST_NAME: usize = 32;
-/// The longest delay of a shutdown, in seconds: a year.
-const LONGEST_DELAY: u32 = 31_536_000;
+/// Maximum length of a service's name, in bytes.
+const MAX_NAME_BYTES: usize = 32;
+/// Maximum delay of a shutdown, in seconds: a year.
+const MAX_DELAY_S: u32 = 31_536_000;
 
-/// A service's name: `[a-z0-9][A-Za-z0-9-]{0,31}`, so that it is always safe as a
-/// word, a file name and a cgroup. Capitals are for `console-ttyS0`.
+/// Name of a service: `[a-z0-9][A-Za-z0-9-]{0,31}`, which is safe in a request, as a file name
+/// and as the name of a cgroup. Upper case is for `console-ttyS0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
 
 impl Name {
-    /// `text`, if it is a name.
+    /// Returns `text` as a name, if it has the form of one.
     #[must_use]
     pub fn new(text: &str) -> Option<Name> {
-        let first = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let good = text.len() <= LONGEST_NAME
-            && text.bytes().next().is_some_and(first)
+        let may_begin = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let valid = text.len() <= MAX_NAME_BYTES
+            && text.bytes().next().is_some_and(may_begin)
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        good.then(|| Name(text.to_owned()))
+        valid.then(|| Name(text.to_owned()))
     }
 
-    /// As text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// One request.
+/// Request to PID 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// The report.
+    /// Report the state of the machine.
     Status,
     /// Start a service.
     Start(Name),
-    /// Stop it.
+    /// Stop a service.
     Stop(Name),
-    /// Stop and start it.
+    /// Stop and start a service.
     Restart(Name),
-    /// Read the file `/run/boot2podman/services/<name>` and take it as a service.
+    /// Read the file `/run/boot2podman/services/<name>` as the definition of a service.
     Load(Name),
     /// Shut the machine down after a delay in seconds.
     Shutdown(ShutdownKind, u32),
-    /// Do not end it after all.
+    /// Cancel the scheduled shutdown.
     Cancel,
-    /// Leave the services for a shell.
+    /// Replace the programs on the consoles by shells.
     Rescue,
 }
 
+/// Reason why a packet is not a request. [`fmt::Display`] gives the text of the refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidRequest {
+    /// More than [`MAX_REQUEST_BYTES`].
+    TooLong,
+    /// Empty, or not printable ASCII.
+    NotAscii,
+    /// Unknown keyword.
+    UnknownKeyword,
+    /// An argument where none is taken.
+    ExtraArgument,
+    /// No name of a service where one is needed.
+    BadName,
+    /// No delay in seconds where one is needed.
+    BadDelay,
+}
+
+impl fmt::Display for InvalidRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            InvalidRequest::TooLong => "the request is too long",
+            InvalidRequest::NotAscii => "a request is printable ASCII",
+            InvalidRequest::UnknownKeyword => "no such request",
+            InvalidRequest::ExtraArgument => "the request takes no argument",
+            InvalidRequest::BadName => {
+                "the argument is the name of a service: letters, digits and -, at most 32"
+            }
+            InvalidRequest::BadDelay => "the argument is a delay in seconds, at most a year",
+        })
+    }
+}
+
+impl std::error::Error for InvalidRequest {}
+
 impl Request {
-    /// The request in a packet.
+    /// Reads a request from a packet.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn parse(packet: &[u8]) -> Result<Request, &'static str> {
-        if packet.len() > LONGEST_REQUEST {
-            return Err("the request is too long");
+    /// The packet is not one of the requests.
+    pub fn parse(packet: &[u8]) -> Result<Request, InvalidRequest> {
+        if packet.len() > MAX_REQUEST_BYTES {
+            return Err(InvalidRequest::TooLong);
         }
         let text = str::from_utf8(packet).unwrap_or_default();
         if text.is_empty() || !text.bytes().all(|b| matches!(b, b' '..=b'~')) {
-            return Err("a request is printable ASCII");
+            return Err(InvalidRequest::NotAscii);
         }
-        let (verb, word) = match text.split_once(' ') {
-            Some((verb, word)) => (verb, Some(word)),
+        let (keyword, argument) = match text.split_once(' ') {
+            Some((keyword, argument)) => (keyword, Some(argument)),
             None => (text, None),
         };
-        if let Some(kind) = ShutdownKind::from_word(verb) {
-            return seconds(word).map(|s| Request::Shutdown(kind, s));
+        if let Some(kind) = ShutdownKind::from_word(keyword) {
+            return delay(argument).map(|seconds| Request::Shutdown(kind, seconds));
         }
-        match verb {
-            "start" => name(word).map(Request::Start),
-            "stop" => name(word).map(Request::Stop),
-            "restart" => name(word).map(Request::Restart),
-            "load" => name(word).map(Request::Load),
-            "status" => alone(word, Request::Status),
-            "cancel" => alone(word, Request::Cancel),
-            "rescue" => alone(word, Request::Rescue),
-            _ => Err("no such request"),
+        match keyword {
+            "start" => name(argument).map(Request::Start),
+            "stop" => name(argument).map(Request::Stop),
+            "restart" => name(argument).map(Request::Restart),
+            "load" => name(argument).map(Request::Load),
+            "status" => without_argument(argument, Request::Status),
+            "cancel" => without_argument(argument, Request::Cancel),
+            "rescue" => without_argument(argument, Request::Rescue),
+            _ => Err(InvalidRequest::UnknownKeyword),
         }
     }
 }
 
-fn alone(word: Option<&str>, request: Request) -> Result<Request, &'static str> {
-    match word {
+fn without_argument(argument: Option<&str>, request: Request) -> Result<Request, InvalidRequest> {
+    match argument {
         None => Ok(request),
-        Some(_) => Err("one word too many"),
+        Some(_) => Err(InvalidRequest::ExtraArgument),
     }
 }
 
-fn name(word: Option<&str>) -> Result<Name, &'static str> {
-    word.and_then(Name::new)
-        .ok_or("it takes a name: letters, digits and -, at most 32")
+fn name(argument: Option<&str>) -> Result<Name, InvalidRequest> {
+    argument.and_then(Name::new).ok_or(InvalidRequest::BadName)
 }
 
-fn seconds(word: Option<&str>) -> Result<u32, &'static str> {
-    let Some(word) = word else {
+fn delay(argument: Option<&str>) -> Result<u32, InvalidRequest> {
+    let Some(text) = argument else {
         return Ok(0);
     };
-    let digits = word.bytes().all(|b| b.is_ascii_digit());
-    let number = word.parse().ok();
-    number
-        .filter(|n| digits && *n <= LONGEST_DELAY)
-        .ok_or("it takes seconds, at most a year of them")
+    // u32::from_str() takes a sign, too.
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let seconds = text.parse().ok();
+    seconds
+        .filter(|seconds| digits && *seconds <= MAX_DELAY_S)
+        .ok_or(InvalidRequest::BadDelay)
 }
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = |f: &mut fmt::Formatter<'_>, verb, name: &Name| {
-            f.write_str(verb)?;
-            f.write_str(name.as_str())
-        };
         match self {
             Request::Status => f.write_str("status"),
-            Request::Start(name) => named(f, "start ", name),
-            Request::Stop(name) => named(f, "stop ", name),
-            Request::Restart(name) => named(f, "restart ", name),
-            Request::Load(name) => named(f, "load ", name),
+            Request::Start(name) => write!(f, "start {}", name.as_str()),
+            Request::Stop(name) => write!(f, "stop {}", name.as_str()),
+            Request::Restart(name) => write!(f, "restart {}", name.as_str()),
+            Request::Load(name) => write!(f, "load {}", name.as_str()),
             Request::Shutdown(kind, 0) => f.write_str(kind.word()),
             Request::Shutdown(kind, seconds) => write!(f, "{} {seconds}", kind.word()),
             Request::Cancel => f.write_str("cancel"),
@@ -136,7 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_words() {
+    fn every_keyword() {
         let web = Name::new("web-1").expect("a name");
         for (text, request) in [
             ("status", Request::Status),
@@ -208,7 +238,7 @@ mod tests {
             name().prop_map(Request::Stop),
             name().prop_map(Request::Restart),
             name().prop_map(Request::Load),
-            (0..3_usize, 0..=LONGEST_DELAY)
+            (0..3_usize, 0..=MAX_DELAY_S)
                 .prop_map(|(k, s)| Request::Shutdown(ShutdownKind::ALL[k], s)),
         ]
     }
@@ -217,19 +247,19 @@ mod tests {
         #[test]
         fn what_is_written_is_read(request in requests()) {
             let text = request.to_string();
-            prop_assert!(text.len() <= LONGEST_REQUEST);
+            prop_assert!(text.len() <= MAX_REQUEST_BYTES);
             prop_assert_eq!(Request::parse(text.as_bytes()), Ok(request));
         }
 
         #[test]
-        fn any_bytes_have_an_answer(packet in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn any_bytes_are_read_or_refused(packet in proptest::collection::vec(any::<u8>(), 0..600)) {
             if let Ok(request) = Request::parse(&packet) {
                 prop_assert_eq!(Request::parse(request.to_string().as_bytes()), Ok(request));
             }
         }
 
         #[test]
-        fn near_misses_too(text in "(start|stop|status|poweroff|halt|load|x)?[ a-z0-9+-]{0,40}") {
+        fn so_are_near_misses(text in "(start|stop|status|poweroff|halt|load|x)?[ a-z0-9+-]{0,40}") {
             if let Ok(request) = Request::parse(text.as_bytes()) {
                 prop_assert_eq!(Request::parse(request.to_string().as_bytes()), Ok(request));
             }

@@ -1,6 +1,6 @@
-//! The end that PID 1 holds. Nothing here blocks, and nothing a client does or
-//! leaves undone costs more than one of a few places: who connects and never
-//! speaks waits in the kernel, without waking anybody.
+// SPDX-License-Identifier: Apache-2.0
+//! Server end of the channel, for PID 1: it never waits, and no client costs more than one
+//! descriptor.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -15,201 +15,202 @@ use nix::sys::socket::{
     send, socket, sockopt,
 };
 
-use crate::{CUT, LONGEST_ANSWER, LONGEST_REQUEST, Request, no};
+use crate::{CUT, InvalidRequest, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Request, refusal};
 
-/// At most so many clients wait with their packet; one more, and the oldest that has
-/// not spoken goes.
-const MOST_CLIENTS: usize = 8;
-/// At most so many are taken in at once, before PID 1 looks at other things.
-const MOST_AT_ONCE: usize = 16;
-/// So many milliseconds nobody is taken in when there was no descriptor or no
-/// memory to do it with: poll(2) would say at once that they still wait.
-const PAUSE: u64 = 1_000;
+/// Maximum number of clients that are connected and have sent nothing. A further client replaces
+/// the oldest of them.
+const MAX_CLIENTS: usize = 8;
+/// Maximum number of clients that one call accepts, before PID 1 turns to other events.
+const MAX_ACCEPTS: usize = 16;
+/// Pause after accept(2) failed for lack of descriptors or memory, in milliseconds. Without a
+/// pause, poll(2) would report the same waiting clients at once.
+const ACCEPT_PAUSE_MS: u64 = 1_000;
 
-/// A client that has spoken and waits for its answer. Dropped, it gets none.
+/// Client whose request was received. Dropping the value closes the connection without an answer.
 #[derive(Debug)]
-pub struct Client(OwnedFd);
+pub struct PendingClient(OwnedFd);
 
-/// The socket, and those who have connected.
+/// Listening socket and its connected clients.
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
-    /// The oldest first.
+    /// Connected clients, the oldest first.
     clients: Vec<OwnedFd>,
-    /// Whether this user may ask.
-    may: fn(u32) -> bool,
-    /// Nobody is taken in before.
+    /// Returns true for the user ids that may send requests.
+    is_allowed: fn(u32) -> bool,
+    /// Time before which no client is accepted.
     paused_until: u64,
 }
 
 impl Server {
-    /// Listens at `path`, for root alone.
+    /// Listens at `path` for requests of root.
     ///
     /// # Errors
-    /// What the system said, with the path.
-    pub fn bind(path: &Path) -> Result<Server, String> {
+    /// The socket cannot be created at `path`.
+    pub fn bind(path: &Path) -> io::Result<Server> {
         Server::bind_for(path, |uid| uid == 0)
     }
 
-    /// The same for the users that `may`.
+    /// Listens at `path` for requests of the users whose ids `is_allowed` accepts.
     ///
     /// # Errors
-    /// What the system said, with the path.
-    pub fn bind_for(path: &Path, may: fn(u32) -> bool) -> Result<Server, String> {
-        let listener = listener(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    /// The socket cannot be created at `path`.
+    pub fn bind_for(path: &Path, is_allowed: fn(u32) -> bool) -> io::Result<Server> {
         Ok(Server {
-            listener,
-            clients: Vec::with_capacity(MOST_CLIENTS),
-            may,
+            listener: listener(path)?,
+            clients: Vec::with_capacity(MAX_CLIENTS),
+            is_allowed,
             paused_until: 0,
         })
     }
 
-    /// What to watch for input, as of `now` (any clock in milliseconds).
+    /// Returns the descriptors to poll for input at `now` (any clock in milliseconds).
     pub fn fds(&self, now: u64) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let open = now >= self.paused_until;
-        let listener = open.then(|| self.listener.as_fd());
+        let accepts = now >= self.paused_until;
+        let listener = accepts.then(|| self.listener.as_fd());
         listener
             .into_iter()
             .chain(self.clients.iter().map(AsFd::as_fd))
     }
 
-    /// When to look again though nothing came; `None` nearly always.
+    /// Returns the time of the next call that is due without input; `None` outside of a pause.
     #[must_use]
     pub fn deadline(&self, now: u64) -> Option<u64> {
         (now < self.paused_until).then_some(self.paused_until)
     }
 
-    /// Takes in who has connected.
+    /// Accepts the clients that have connected.
     pub fn accept(&mut self, now: u64) {
-        for _ in 0..MOST_AT_ONCE {
+        for _ in 0..MAX_ACCEPTS {
             if now < self.paused_until {
                 return;
             }
             match self.listener.accept() {
-                Ok((stream, _)) => self.take(stream.into()),
+                Ok((stream, _)) => self.admit(stream.into()),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                // It went away again (accept(2) tells of the connection's errors too).
+                // accept(2) also reports errors of a connection that is already gone.
                 Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {
-                    self.forget_oldest();
-                    self.paused_until = now.saturating_add(PAUSE);
+                    self.drop_oldest();
+                    self.paused_until = now.saturating_add(ACCEPT_PAUSE_MS);
                 }
             }
         }
     }
 
-    fn take(&mut self, client: OwnedFd) {
-        // The socket's mode keeps others out; a descriptor handed on does not.
-        let may = getsockopt(&client, sockopt::PeerCredentials).is_ok_and(|c| (self.may)(c.uid()));
-        if !may {
-            // What is not read when it is closed takes the answer with it
-            // (net/unix/af_unix.c, unix_release_sock(): ECONNRESET).
-            let _ = hear(&client);
-            return answer(Client(client), &no("only root may"));
+    fn admit(&mut self, client: OwnedFd) {
+        // The mode of the socket keeps other users out, but not a descriptor that was passed on.
+        let credentials = getsockopt(&client, sockopt::PeerCredentials);
+        if !credentials.is_ok_and(|peer| (self.is_allowed)(peer.uid())) {
+            // Closing a socket with unread data discards the answer (net/unix/af_unix.c,
+            // unix_release_sock(): ECONNRESET).
+            let _ = receive(&client);
+            return answer(PendingClient(client), &refusal("only root may"));
         }
-        if self.clients.len() >= MOST_CLIENTS {
+        if self.clients.len() >= MAX_CLIENTS {
             self.make_room();
         }
         self.clients.push(client);
     }
 
-    /// Who has spoken is answered in this turn, and leaves: only who has not is
-    /// turned out.
+    /// Drops the oldest silent client. A client that has sent its request is answered after this
+    /// call and leaves by itself.
     fn make_room(&mut self) {
-        match self.clients.iter().position(|c| !has_spoken(c)) {
+        match self.clients.iter().position(|client| !has_packet(client)) {
             Some(silent) => drop(self.clients.remove(silent)),
-            None if self.clients.len() >= MOST_CLIENTS + MOST_AT_ONCE => self.forget_oldest(),
+            None if self.clients.len() >= MAX_CLIENTS + MAX_ACCEPTS => self.drop_oldest(),
             None => {}
         }
     }
 
-    fn forget_oldest(&mut self) {
+    fn drop_oldest(&mut self) {
         if !self.clients.is_empty() {
             self.clients.remove(0);
         }
     }
 
-    /// Those who have spoken, with what they ask or what is wrong with it. Who
-    /// has gone is forgotten, who says nothing is left waiting.
-    pub fn requests(&mut self) -> Vec<(Client, Result<Request, &'static str>)> {
-        let mut spoken = Vec::new();
-        let mut at = 0;
-        while let Some(client) = self.clients.get(at) {
-            match hear(client) {
-                Heard::Nothing => at += 1,
-                Heard::Gone => drop(self.clients.remove(at)),
-                Heard::Said(request) => spoken.push((Client(self.clients.remove(at)), request)),
+    /// Receives from every client. Returns the clients that have sent a packet, with their
+    /// requests; drops the clients that have closed; keeps the silent ones.
+    pub fn requests(&mut self) -> Vec<(PendingClient, Result<Request, InvalidRequest>)> {
+        let mut requests = Vec::new();
+        let mut index = 0;
+        while let Some(client) = self.clients.get(index) {
+            match receive(client) {
+                Received::Nothing => index += 1,
+                Received::Closed => drop(self.clients.remove(index)),
+                Received::Packet(request) => {
+                    requests.push((PendingClient(self.clients.remove(index)), request));
+                }
             }
         }
-        spoken
+        requests
     }
 }
 
-/// What came from a client.
-enum Heard {
+/// Outcome of receiving from a client.
+enum Received {
     Nothing,
-    Gone,
-    Said(Result<Request, &'static str>),
+    Closed,
+    Packet(Result<Request, InvalidRequest>),
 }
 
-/// Whether [`hear`] would hear something, the end included.
-fn has_spoken(client: &OwnedFd) -> bool {
+/// Returns true if [`receive`] would return a packet, or that the client has closed.
+fn has_packet(client: &OwnedFd) -> bool {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
     recv(client.as_raw_fd(), &mut [0], flags) != Err(Errno::EAGAIN)
 }
 
-fn hear(client: &OwnedFd) -> Heard {
-    let mut packet = [0; LONGEST_REQUEST];
-    // MSG_TRUNC: the whole length, whatever of it fits the buffer (recv(2)).
+fn receive(client: &OwnedFd) -> Received {
+    let mut packet = [0; MAX_REQUEST_BYTES];
+    // MSG_TRUNC gives the length of the whole packet, even if it does not fit (recv(2)).
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
     match recv(client.as_raw_fd(), &mut packet, flags) {
-        Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
-        Err(_) | Ok(0) => Heard::Gone,
-        Ok(len) => Heard::Said(match packet.get(..len) {
+        Err(Errno::EAGAIN | Errno::EINTR) => Received::Nothing,
+        Err(_) | Ok(0) => Received::Closed,
+        Ok(len) => Received::Packet(match packet.get(..len) {
             Some(whole) => Request::parse(whole),
-            None => Err("the request is too long"),
+            None => Err(InvalidRequest::TooLong),
         }),
     }
 }
 
-/// Answers and closes. Where not all of it fits, it ends at the end of a line, and
-/// the last one says so ([`CUT`]); where nothing does, the client sees the end.
-pub fn answer(client: Client, text: &str) {
-    let mut most = LONGEST_ANSWER;
-    // A socket buffer may be smaller (socket(7), wmem_default): EMSGSIZE.
-    while most >= CUT.len() {
-        let cut = fitting(text, most);
-        let packet = if cut.len() < text.len() {
-            [cut, CUT].concat()
+/// Sends the answer and closes the connection. A text that does not fit is cut at the end of a
+/// line and ends in [`CUT`]; if nothing fits, the client only sees the close.
+pub fn answer(client: PendingClient, text: &str) {
+    let mut max_bytes = MAX_ANSWER_BYTES;
+    // The buffer of the socket may be smaller (socket(7), wmem_default): EMSGSIZE.
+    while max_bytes >= CUT.len() {
+        let kept = whole_lines(text, max_bytes);
+        let packet = if kept.len() < text.len() {
+            [kept, CUT].concat()
         } else {
-            cut.to_owned()
+            kept.to_owned()
         };
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         match send(client.0.as_raw_fd(), packet.as_bytes(), flags) {
-            Err(Errno::EMSGSIZE | Errno::ENOBUFS | Errno::ENOMEM) => most /= 2,
+            Err(Errno::EMSGSIZE | Errno::ENOBUFS | Errno::ENOMEM) => max_bytes /= 2,
             _ => return,
         }
     }
 }
 
-/// As much of `text` as `most` bytes hold; if that is not all, whole lines that
-/// leave room for [`CUT`].
-fn fitting(text: &str, most: usize) -> &str {
-    if text.len() <= most {
+/// Returns `text` if it fits into `max_bytes`, or else its first lines that leave room for
+/// [`CUT`].
+fn whole_lines(text: &str, max_bytes: usize) -> &str {
+    if text.len() <= max_bytes {
         return text;
     }
-    let room = most.saturating_sub(CUT.len());
+    let room = max_bytes.saturating_sub(CUT.len());
     let bytes = text.as_bytes().get(..room).unwrap_or_default();
     let end = bytes
         .iter()
         .rposition(|b| *b == b'\n')
-        .map_or(0, |at| at + 1);
+        .map_or(0, |newline| newline + 1);
     text.get(..end).unwrap_or_default()
 }
 
-/// Bound, with its mode before anyone can connect (nobody can before listen(2)).
+/// Creates the listening socket. Its mode is set before listen(2), so before anyone can connect.
 fn listener(path: &Path) -> io::Result<UnixListener> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
@@ -222,8 +223,8 @@ fn listener(path: &Path) -> io::Result<UnixListener> {
     let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
     bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    listen(&fd, Backlog::new(MOST_AT_ONCE as i32)?)?;
-    // std's accept(2) does not mind which type of Unix socket it is.
+    listen(&fd, Backlog::new(MAX_ACCEPTS as i32)?)?;
+    // accept(2) of std works on a Unix socket of any type.
     Ok(UnixListener::from(fd))
 }
 
@@ -233,10 +234,10 @@ mod tests {
 
     #[test]
     fn cuts_at_the_end_of_a_line() {
-        assert_eq!(fitting("ok\nabc\ndef\n", 11), "ok\nabc\ndef\n");
-        assert_eq!(fitting("ok\nabc\ndefgh\n", 11), "ok\nabc\n");
-        assert_eq!(fitting("ok\nabcdefghijkl\n", 11), "ok\n");
-        assert_eq!(fitting("abcdefghijkl\n", 11), "");
-        assert_eq!(fitting("ok\néééééé\n", 8), "ok\n");
+        assert_eq!(whole_lines("ok\nabc\ndef\n", 11), "ok\nabc\ndef\n");
+        assert_eq!(whole_lines("ok\nabc\ndefgh\n", 11), "ok\nabc\n");
+        assert_eq!(whole_lines("ok\nabcdefghijkl\n", 11), "ok\n");
+        assert_eq!(whole_lines("abcdefghijkl\n", 11), "");
+        assert_eq!(whole_lines("ok\néééééé\n", 8), "ok\n");
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The three ways in which the machine can be shut down.
+//! Kinds of shutdown.
 
 use nix::sys::reboot::RebootMode;
 
-/// How the machine is shut down.
+/// Final state of the machine after a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownKind {
     /// Switch the power off.

@@ -1,7 +1,10 @@
-//! The report, written and read back.
+// SPDX-License-Identifier: Apache-2.0
+//! Reports, written and read back.
 #![allow(clippy::unwrap_used)]
 
-use control::{Degraded, Last, Machine, Phase, Report, Service, Shutdown, ShutdownKind, State};
+use control::{
+    Degraded, LastExit, MachineInfo, Phase, Report, Service, Shutdown, ShutdownKind, State,
+};
 use proptest::prelude::*;
 
 fn written(report: &Report<'_>) -> String {
@@ -11,9 +14,9 @@ fn written(report: &Report<'_>) -> String {
 }
 
 #[test]
-fn the_lines() {
+fn every_line() {
     let report = Report {
-        machine: Machine {
+        machine: MachineInfo {
             version: "0.1.0",
             data: "ram",
             now: Some(5000),
@@ -30,7 +33,7 @@ fn the_lines() {
                 since: Some(1960),
                 pid: Some(61),
                 restarts: Some(0),
-                last: Some(Last::Killed(-9)),
+                last: Some(LastExit::Killed(-9)),
                 next: Some(0),
                 ..Service::new("sshd", State::Up)
             },
@@ -44,7 +47,7 @@ fn the_lines() {
             kind: ShutdownKind::Reboot,
             at: 60_000,
         }),
-        cut: true,
+        truncated: true,
     };
     let text = "machine version=0.1.0 data=ram now=5000 started=1790 ready=1980\n\
                 degraded net: no DHCP server: still asking\n\
@@ -58,7 +61,7 @@ fn the_lines() {
 }
 
 #[test]
-fn what_is_not_known_is_passed_over() {
+fn unknown_lines_keys_and_values_are_skipped() {
     let text = "machine now=7 colour=red now2=9 ready=soon\nweather fine\n\
                 service web up pid=3 mood=good\nservice odd dancing pid=4\nservice x\nservice\n\
                 phase half 3\nphase a 1 2 3\nshutdown explode at=3\nshutdown halt\n\
@@ -91,9 +94,9 @@ fn nothing_breaks_a_line() {
     assert_eq!(back.services[0].state, State::Off);
 }
 
-/// What a report is made of, owned.
+/// Random contents of one line of each sort.
 #[derive(Clone, Debug)]
-struct Row {
+struct Contents {
     name: String,
     state: usize,
     numbers: [Option<u64>; 9],
@@ -101,47 +104,47 @@ struct Row {
     why: String,
 }
 
-fn rows() -> impl Strategy<Value = Vec<Row>> {
-    let row = (
+fn contents() -> impl Strategy<Value = Vec<Contents>> {
+    let fields = (
         "[!-9;-~]{1,20}",
         0..State::ALL.len(),
         proptest::array::uniform9(any::<Option<u64>>()),
         any::<Option<(bool, i32)>>(),
         "[ -~é€漢😀]{0,40}",
     );
-    let made = row.prop_map(|(name, state, numbers, last, why)| Row {
+    let contents = fields.prop_map(|(name, state, numbers, last, why)| Contents {
         name,
         state,
         numbers,
         last,
         why,
     });
-    proptest::collection::vec(made, 0..8)
+    proptest::collection::vec(contents, 0..8)
 }
 
-fn report(rows: &[Row]) -> Report<'_> {
+fn report(contents: &[Contents]) -> Report<'_> {
     let mut report = Report::default();
-    for row in rows {
-        let n = row.numbers;
-        report.machine = Machine {
-            version: &row.name,
-            data: &row.name,
+    for line in contents {
+        let n = line.numbers;
+        report.machine = MachineInfo {
+            version: &line.name,
+            data: &line.name,
             now: n[0],
             started: n[1],
             ready: n[2],
         };
         report.phases.push(Phase {
-            name: &row.name,
+            name: &line.name,
             start_us: n[0].unwrap_or(0),
             took_us: n[1].unwrap_or(u64::MAX),
         });
         report.degraded.push(Degraded {
-            what: &row.name,
-            why: &row.why,
+            what: &line.name,
+            why: &line.why,
         });
         report.services.push(Service {
-            name: &row.name,
-            state: State::ALL[row.state],
+            name: &line.name,
+            state: State::ALL[line.state],
             since: n[0],
             pid: n[1],
             restarts: n[2],
@@ -151,31 +154,31 @@ fn report(rows: &[Row]) -> Report<'_> {
             next: n[6],
             late: n[7],
             grace: n[8],
-            own: n[8].is_some(),
-            last: row.last.map(|(exited, number)| match exited {
-                true => Last::Exited(number),
-                false => Last::Killed(number),
+            is_user_service: n[8].is_some(),
+            last: line.last.map(|(exited, number)| match exited {
+                true => LastExit::Exited(number),
+                false => LastExit::Killed(number),
             }),
         });
         report.shutdown = n[3].map(|at| Shutdown {
             kind: ShutdownKind::Halt,
             at,
         });
-        report.cut = row.last.is_some();
+        report.truncated = line.last.is_some();
     }
     report
 }
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(rows in rows()) {
-        let report = report(&rows);
+    fn what_is_written_is_read(contents in contents()) {
+        let report = report(&contents);
         let text = written(&report);
         prop_assert_eq!(Report::parse(&text), report);
     }
 
     #[test]
-    fn any_text_has_an_answer(text in "((machine|phase|service|degraded|shutdown)?[ a-z=:0-9\\PC]{0,60}\n){0,8}") {
+    fn any_text_gives_a_report(text in "((machine|phase|service|degraded|shutdown)?[ a-z=:0-9\\PC]{0,60}\n){0,8}") {
         let report = Report::parse(&text);
         let again = written(&report);
         let _ = Report::parse(&again);

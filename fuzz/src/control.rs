@@ -1,6 +1,6 @@
 //! Requests to PID 1, and the answer to one that it refuses.
 
-use control::{LONGEST_REQUEST, Request, no, outcome};
+use control::{MAX_REQUEST_BYTES, Request, outcome, refusal};
 use services::service_file::is_name;
 
 pub(crate) const WORDS: &[&str] = &[
@@ -13,7 +13,7 @@ pub(crate) const WORDS: &[&str] = &[
 /// - A refusal is one line whatever its reason holds, and the client reads it back.
 pub fn control(data: &[u8]) {
     if let Ok(request) = Request::parse(data) {
-        assert!(data.len() <= LONGEST_REQUEST);
+        assert!(data.len() <= MAX_REQUEST_BYTES);
         assert!(data.iter().all(|b| (b' '..=b'~').contains(b)));
         let text = request.to_string();
         assert!(text.len() <= data.len());
@@ -21,7 +21,7 @@ pub fn control(data: &[u8]) {
         named(&request);
     }
     let text = String::from_utf8_lossy(data);
-    let refusal = no(&text);
+    let refusal = refusal(&text);
     let line = refusal.strip_suffix('\n');
     assert!(line.is_some_and(crate::input::one_line), "{refusal:?}");
     let why = outcome(&refusal).expect_err("it is a refusal");

@@ -14,6 +14,7 @@ pub mod modules_dep;
 pub mod mountinfo;
 pub mod mutator;
 pub mod notify;
+pub mod remote_log;
 pub mod report;
 pub mod router;
 pub mod service_file;
@@ -54,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     target!(modules_dep),
     target!(mountinfo),
     target!(notify),
+    target!(remote_log),
     target!(report),
     target!(router),
     target!(service_file),

@@ -53,7 +53,10 @@ pub fn report(data: &[u8]) {
     assert_eq!(again.services.len(), read.services.len());
     assert_eq!(again.phases.len(), read.phases.len());
     assert_eq!(again.degraded.len(), read.degraded.len());
-    assert_eq!((again.shutdown, again.cut), (read.shutdown, read.cut));
+    assert_eq!(
+        (again.shutdown, again.truncated),
+        (read.shutdown, read.truncated)
+    );
     assert_eq!(written(&again), once);
     if crate::input::one_line(&text.replace('\n', "")) {
         assert_eq!(again.services, read.services);

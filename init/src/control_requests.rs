@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use control::{Client, Last, Name, Request, ShutdownKind};
+use control::{LastExit, Name, PendingClient, Request, ShutdownKind};
 use log::info;
 use services::{Event, ExitStatus, Manager, ServiceId};
 
@@ -32,16 +32,16 @@ pub fn serve(
                 asked = Some(kind);
             }
             Ok(request) => reply(client, done(state, manager, &request)),
-            Err(why) => reply(client, Err(why.to_owned())),
+            Err(why) => reply(client, Err(why.to_string())),
         }
     }
     asked
 }
 
-fn reply(client: Client, outcome: Result<String, String>) {
+fn reply(client: PendingClient, outcome: Result<String, String>) {
     let text = match outcome {
         Ok(rest) => [control::OK, &rest].concat(),
-        Err(why) => control::no(&why),
+        Err(why) => control::refusal(&why),
     };
     control::answer(client, &text);
 }
@@ -133,7 +133,7 @@ fn rescue(manager: &mut Manager) {
 /// Everything there is to know, as lines.
 fn report(state: &SystemState, manager: &Manager) -> String {
     let mut out = String::with_capacity(4096);
-    control::Machine {
+    control::MachineInfo {
         version: env!("CARGO_PKG_VERSION"),
         data: state.data.device.as_deref().unwrap_or("ram"),
         now: Some(now()),
@@ -177,14 +177,14 @@ fn service(manager: &Manager, id: ServiceId) -> control::Service<'_> {
         next: line.next,
         late: row.map(|r| r.late_ms),
         grace: row.map(|r| r.grace_ms),
-        own: manager.supervisor.is_user_service(id),
+        is_user_service: manager.supervisor.is_user_service(id),
         ..control::Service::new(line.name, line.state)
     }
 }
 
-fn last(status: ExitStatus) -> Last {
+fn last(status: ExitStatus) -> LastExit {
     match status {
-        ExitStatus::Exited(code) => Last::Exited(code),
-        ExitStatus::Killed(signal) => Last::Killed(signal),
+        ExitStatus::Exited(code) => LastExit::Exited(code),
+        ExitStatus::Killed(signal) => LastExit::Killed(signal),
     }
 }

@@ -51,7 +51,7 @@ impl EventSources {
     pub fn bind_control(&mut self, state: &mut SystemState) {
         match control::Server::bind(Path::new(control::PATH)) {
             Ok(server) => self.control = Some(server),
-            Err(why) => state.degraded("control", &why),
+            Err(e) => state.degraded("control", &format!("{}: {e}", control::PATH)),
         }
     }
 

@@ -29,5 +29,3 @@ pub mod shutdown;
 pub mod state;
 pub mod sysctl;
 pub mod unmount;
-#[cfg(all(target_env = "musl", panic = "abort"))]
-mod unwind_stub;

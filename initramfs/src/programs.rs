@@ -1,23 +1,32 @@
-//! Builds PID 1 and its client: static, with musl where the target can be had, else with glibc.
+// SPDX-License-Identifier: Apache-2.0
+//! Builds PID 1 and its client as static programs: with musl where rustc has that target, else
+//! with glibc.
+//!
+//! With musl everything that is linked comes with rustc: the C library, the start files and the
+//! linker, so that the same rustc gives the same bytes on any host. With glibc the host's compiler
+//! links the host's `libc.a`, and the bytes depend on the host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{elf, paths};
 
-/// How PID 1 is linked.
+/// Separator in `CARGO_ENCODED_RUSTFLAGS`; no path contains it.
+const FLAG_SEPARATOR: &str = "\x1f";
+
+/// Rust target of PID 1 and its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Small, and self-contained for certain.
+    /// Static with musl: smaller, and independent of the host.
     Musl,
-    /// Where musl cannot be had.
+    /// Static with the host's glibc, where rustc has no musl target.
     Gnu,
 }
 
 impl Target {
-    /// The name rustc knows it by.
+    /// Returns rustc's name of the target.
     pub fn triple(self) -> &'static str {
         match self {
             Target::Musl => "x86_64-unknown-linux-musl",
@@ -25,9 +34,10 @@ impl Target {
         }
     }
 
-    /// What can be built here; tries to install musl's target when it is missing.
+    /// Chooses musl if rustc has the target or rustup can install it, else glibc.
     pub fn choose() -> Self {
-        if installed(Target::Musl) || (add(Target::Musl) && installed(Target::Musl)) {
+        let installed = || is_installed(Target::Musl);
+        if installed() || (install(Target::Musl) && installed()) {
             Target::Musl
         } else {
             Target::Gnu
@@ -35,154 +45,182 @@ impl Target {
     }
 }
 
-fn installed(target: Target) -> bool {
-    let output = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", target.triple()])
-        .current_dir(paths::root())
-        .output();
-    output.is_ok_and(|o| {
-        let dir = PathBuf::from(String::from_utf8_lossy(&o.stdout).trim());
-        o.status.success() && dir.is_dir()
+fn is_installed(target: Target) -> bool {
+    let mut rustc = rustc(&["--print", "target-libdir", "--target", target.triple()]);
+    rustc.output().is_ok_and(|output| {
+        let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        output.status.success() && dir.is_dir()
     })
 }
 
-fn add(target: Target) -> bool {
-    let status = Command::new("rustup")
-        .args(["target", "add", target.triple()])
-        .current_dir(paths::root())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.is_ok_and(|s| s.success())
+fn install(target: Target) -> bool {
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", target.triple()]);
+    rustup.stdout(Stdio::null()).stderr(Stdio::null());
+    let status = rustup.current_dir(paths::root()).status();
+    status.is_ok_and(|status| status.success())
 }
 
-/// What was built.
+/// Paths of the programs in the image.
 #[derive(Debug)]
 pub struct Programs {
     /// PID 1.
     pub init: PathBuf,
-    /// Its client, and the helpers that it runs.
+    /// Client of PID 1, with its helpers.
     pub b2p: PathBuf,
 }
 
-/// A `cargo build` for PID 1's profile and target, as yet without what to build.
-fn cargo(target: Target) -> Command {
+/// Builds PID 1 and its client unless they are up to date. Cargo's own messages go to standard
+/// error.
+///
+/// # Errors
+/// A program cannot be built, or is not static.
+pub fn build(target: Target) -> Result<Programs> {
+    let mut command = cargo_build(target);
+    command.args(["--package", "init", "--package", "b2p"]);
+    let messages = run(&mut command)?;
+    Ok(Programs {
+        init: static_program(&messages, "init")?,
+        b2p: static_program(&messages, "b2p")?,
+    })
+}
+
+/// Builds the program of a package that has the package's name, with the same options as PID 1.
+///
+/// # Errors
+/// The program cannot be built, or is not static.
+pub fn build_program(target: Target, package: &str) -> Result<PathBuf> {
+    let mut command = cargo_build(target);
+    command.args(["--package", package]);
+    static_program(&run(&mut command)?, package)
+}
+
+/// Builds an example of a package for a test, with the same options as PID 1.
+///
+/// # Errors
+/// The example cannot be built, or is not static.
+pub fn build_example(target: Target, package: &str, name: &str) -> Result<PathBuf> {
+    let mut command = cargo_build(target);
+    command.args(["--package", package, "--example", name]);
+    static_program(&run(&mut command)?, name)
+}
+
+/// Returns a `cargo build` with the profile, the target and the flags of PID 1.
+fn cargo_build(target: Target) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--profile", "init"]);
     command.args(["--target", target.triple()]);
     command.args(["--message-format", "json-render-diagnostics"]);
-    // This variable outranks RUSTFLAGS and every configuration file, and its
-    // separator is in no path.
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags(target).join("\x1f"));
+    // This variable takes precedence over RUSTFLAGS and every configuration file.
+    let flags = rustflags(target).join(FLAG_SEPARATOR);
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags);
     command.current_dir(paths::root());
     command
 }
 
-/// What rustc is told besides the profile. glibc's own code unwinds, and its
-/// static start code may be older than the relocations asked for here: there,
-/// only what makes it static.
-fn flags(target: Target) -> Vec<String> {
-    let mut flags: Vec<_> = remaps()
-        .iter()
-        .map(|r| format!("--remap-path-prefix={r}"))
+/// Returns rustc's flags in addition to the profile. The link-time options are for musl only:
+/// glibc's own code unwinds, and its start code may be too old for packed relocations.
+fn rustflags(target: Target) -> Vec<String> {
+    let remaps = path_remaps().into_iter();
+    let mut flags: Vec<String> = remaps
+        .map(|remap| format!("--remap-path-prefix={remap}"))
         .collect();
-    let more: &[&str] = match target {
-        Target::Gnu => &["-Ctarget-feature=+crt-static"],
-        Target::Musl => &[
-            // No tables for unwinding (init/link.ld), no index of them.
-            "-Clink-arg=-T",
-            "-Clink-arg=init/link.ld",
-            "-Clink-arg=-Wl,--no-eh-frame-hdr",
-            "-Clink-arg=-Wl,--build-id=none",
-        ],
-    };
-    flags.extend(more.iter().map(|&f| f.to_owned()));
-    if target == Target::Musl && rustc(&["--version"]).is_some_and(|v| packs_relocations(&v)) {
-        // The addresses to mend at the start as a bitmap, not 24 bytes each.
-        flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
+    match target {
+        Target::Gnu => flags.push("-Ctarget-feature=+crt-static".to_owned()),
+        Target::Musl => flags.extend(link_flags()),
     }
     flags
 }
 
-/// Panic messages name files: not by where they lie on this machine. rustc takes the last
-/// of these that fits.
-fn remaps() -> Vec<String> {
-    let mut all = vec![format!("{}=boot2podman", paths::root().display())];
+/// Returns the flags for linking with musl.
+fn link_flags() -> Vec<String> {
+    let lld = rust_lld().is_some_and(|lld| lld.exists());
+    let version = rustc_output(&["--version"]).unwrap_or_default();
+    // Without tables for unwinding (sys/link.ld) and without an index of them.
+    let mut options = vec!["-T", "sys/link.ld", "--no-eh-frame-hdr", "--build-id=none"];
+    if musl_reads_relr(&version) {
+        // Relocations as a bitmap (DT_RELR), instead of 24 bytes for each.
+        options.extend(match lld {
+            true => ["--pack-dyn-relocs=relr"].as_slice(),
+            false => &["-z", "pack-relative-relocs"],
+        });
+    }
+    let option = |option: &str| match lld {
+        true => format!("-Clink-arg={option}"),
+        false => format!("-Clink-arg=-Wl,{option}"),
+    };
+    let linker = lld.then(|| "-Clinker=rust-lld".to_owned());
+    linker
+        .into_iter()
+        .chain(options.into_iter().map(option))
+        .collect()
+}
+
+/// Returns the path of LLVM's linker, which rustup's toolchains contain, but not every
+/// distribution's. Where it is missing, the host's compiler links, and the bytes depend on the
+/// host's linker.
+fn rust_lld() -> Option<PathBuf> {
+    let sysroot = rustc_output(&["--print", "sysroot"])?;
+    let version = rustc_output(&["-vV"])?;
+    let host = field(&version, "host: ")?;
+    let bin = format!("lib/rustlib/{host}/bin/rust-lld");
+    Some(Path::new(sysroot.trim()).join(bin))
+}
+
+/// Returns `from=to` pairs for the paths in panic messages, so that the programs contain no path
+/// of the host. rustc uses the last pair that matches.
+fn path_remaps() -> Vec<String> {
+    let mut remaps = vec![format!("{}=boot2podman", paths::root().display())];
     if let Some(home) = cargo_home() {
         let sources = home.join("registry/src");
-        // A registry has a directory of its own, named after where it was reached.
+        // The directory of each registry has a name that depends on the registry's URL.
         let registries = std::fs::read_dir(&sources).into_iter().flatten();
         let mut dirs: Vec<_> = registries.filter_map(|e| Some(e.ok()?.path())).collect();
         dirs.sort();
         dirs.insert(0, sources);
-        all.extend(dirs.iter().map(|dir| format!("{}=crates", dir.display())));
+        remaps.extend(dirs.iter().map(|dir| format!("{}=crates", dir.display())));
     }
-    // Where the sources of std are installed as well, it is named by these, else by the
-    // compiler's commit (rust-lang/rust issue 105907).
-    let say = |words: &[&str]| rustc(words).unwrap_or_default();
-    let said = say(&["-vV"]);
-    let commit = said.lines().find_map(|l| l.strip_prefix("commit-hash: "));
-    if let (sysroot, Some(commit)) = (say(&["--print", "sysroot"]), commit) {
+    // Where the sources of std are installed, rustc puts their path into the programs, elsewhere
+    // one with the compiler's commit (rust-lang/rust issue 105907).
+    let version = rustc_output(&["-vV"]).unwrap_or_default();
+    let sysroot = rustc_output(&["--print", "sysroot"]).unwrap_or_default();
+    if let Some(commit) = field(&version, "commit-hash: ") {
         let std = format!("{}/lib/rustlib/src/rust", sysroot.trim());
-        all.push(format!("{std}=/rustc/{commit}"));
+        remaps.push(format!("{std}=/rustc/{commit}"));
     }
-    all
+    remaps
 }
 
-/// Where cargo keeps the crates.
+/// Returns the directory in which cargo keeps the sources of crates.
 pub fn cargo_home() -> Option<PathBuf> {
-    let given = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    given.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+    let variable = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    variable.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }
 
-fn rustc(words: &[&str]) -> Option<String> {
+fn rustc(args: &[&str]) -> Command {
     let mut rustc = Command::new("rustc");
-    let output = rustc.args(words).current_dir(paths::root()).output();
-    output
-        .ok()
-        .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+    rustc.args(args).current_dir(paths::root());
+    rustc
 }
 
-/// Whether the musl that comes with this rustc reads `DT_RELR`: musl does since
-/// 1.2.4, rustc brings 1.2.5 since 1.93. An older one would start with its
-/// pointers unmended, and crash. (An older ld warns, and packs nothing.)
-fn packs_relocations(version: &str) -> bool {
+fn rustc_output(args: &[&str]) -> Option<String> {
+    let output = rustc(args).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Returns the value of a line of `rustc -vV`.
+fn field<'a>(version: &'a str, prefix: &str) -> Option<&'a str> {
+    version.lines().find_map(|line| line.strip_prefix(prefix))
+}
+
+/// Returns true if the musl in this rustc processes `DT_RELR`: musl does since 1.2.4, and rustc
+/// contains 1.2.5 since 1.93. A program with an older musl would start with unrelocated pointers
+/// and crash. (An older ld warns, and packs nothing.)
+fn musl_reads_relr(version: &str) -> bool {
     let number = version.split(' ').nth(1).unwrap_or_default();
     let mut parts = number.split('.').map(|p| p.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (1, 93)
-}
-
-/// Builds the programs and returns where they are. Cargo's own messages go to
-/// the terminal; it knows what is current.
-pub fn build(target: Target) -> Result<Programs> {
-    let mut command = cargo(target);
-    command.args(["--package", "init", "--package", "b2p"]);
-    let messages = run(&mut command)?;
-    Ok(Programs {
-        init: program(&messages, "init")?,
-        b2p: program(&messages, "b2p")?,
-    })
-}
-
-/// Builds a package's program of the same name, as PID 1 is built.
-///
-/// # Errors
-/// When it cannot be built.
-pub fn build_program(target: Target, package: &str) -> Result<PathBuf> {
-    let mut command = cargo(target);
-    command.args(["--package", package]);
-    program(&run(&mut command)?, package)
-}
-
-/// Builds an example of a package, as PID 1 is built, for a test to run.
-///
-/// # Errors
-/// When it cannot be built.
-pub fn build_example(target: Target, package: &str, name: &str) -> Result<PathBuf> {
-    let mut command = cargo(target);
-    command.args(["--package", package, "--example", name]);
-    program(&run(&mut command)?, name)
 }
 
 /// Runs cargo and returns its messages.
@@ -198,27 +236,27 @@ fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The program of this name, which must be static.
-fn program(messages: &str, name: &str) -> Result<PathBuf> {
+/// Returns the path of the program with this name, which must be static.
+fn static_program(messages: &str, name: &str) -> Result<PathBuf> {
     let program = executable(messages, name)
-        .with_context(|| format!("cargo build named no program {name} that it made"))?;
+        .with_context(|| format!("cargo build reported no program {name}"))?;
     if let Some(loader) = elf::needs(&program)?.interpreter {
         bail!(
-            "{}: it must be static, but this one wants {loader}",
+            "{}: the program must be static, but needs {loader}",
             program.display()
         );
     }
     Ok(program)
 }
 
-/// The last program of this name in cargo's messages.
+/// Returns the last executable with this name in cargo's messages.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
-    let read = |line: &str| -> Option<PathBuf> {
+    let path = |line: &str| -> Option<PathBuf> {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message.get("executable")?.as_str()?))
     };
-    let named = |path: &PathBuf| path.file_name().is_some_and(|n| n == name);
-    messages.lines().filter_map(read).rfind(named)
+    let has_name = |path: &PathBuf| path.file_name().is_some_and(|n| n == name);
+    messages.lines().filter_map(path).rfind(has_name)
 }
 
 #[cfg(test)]
@@ -236,7 +274,7 @@ mod tests {
             ("rustc", false),
             ("", false),
         ] {
-            assert_eq!(packs_relocations(version), packs, "{version}");
+            assert_eq!(musl_reads_relr(version), packs, "{version}");
         }
     }
 

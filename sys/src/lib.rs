@@ -16,3 +16,5 @@ pub mod signals;
 pub mod strip_ftrace;
 pub mod syscall;
 pub mod uevent;
+#[cfg(all(target_env = "musl", panic = "abort"))]
+mod unwind_stub;

@@ -62,6 +62,8 @@ pub const CLOUD_SEED_DEVICES: &str = runtime!("cidata");
 pub const NETWORK_PLANS: &str = runtime!("network");
 /// Resolver configuration that `b2p net` maintains; /etc/resolv.conf links to it.
 pub const RESOLV_CONF: &str = runtime!("resolv.conf");
+/// Sequence number of the next record that `b2p remote-log` sends.
+pub const REMOTE_LOG: &str = runtime!("remote-log");
 /// NTP servers that DHCP named, one address a line.
 pub const NTP_SERVERS: &str = runtime!("ntp");
 /// Names of the registries that were configured from the data disk.

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A shell on the serial console, as a person at the machine has it.
+//! A shell on the serial console, as a person at the machine uses it.
 
 use anyhow::{Context, Result};
 use std::cell::Cell;
 use std::time::Duration;
 use vmm::{Console, Vm};
 
-/// Types commands and reads what they print.
+/// Types commands and reads their output.
 pub struct Shell<'a> {
     console: &'a Console,
     asked: Cell<u32>,
 }
 
 impl<'a> Shell<'a> {
-    /// The shell on this machine's console; it must have been seen to be there.
+    /// Opens the shell on this machine's console, whose prompt has been seen.
     pub fn on(vm: &'a Vm) -> Result<Self> {
         Ok(Self {
             console: vm.screen()?,
@@ -21,9 +21,8 @@ impl<'a> Shell<'a> {
         })
     }
 
-    /// Runs `command` and gives all that the console shows until it has ended,
-    /// the echo of what was typed included. What is typed while a shell starts
-    /// can get lost: it is typed again.
+    /// Runs `command` and returns everything that the console shows until it has ended, the echo of
+    /// the input included. Input can get lost while a shell starts: it is repeated.
     pub fn run(&self, command: &str) -> Result<String> {
         let mut last = None;
         for _ in 0..4 {
@@ -38,7 +37,7 @@ impl<'a> Shell<'a> {
     fn once(&self, command: &str, limit: Duration) -> Result<String> {
         let number = self.asked.get() + 1;
         self.asked.set(number);
-        // The shell computes the mark: its echo as typed looks different.
+        // The shell computes the mark, so that its echo as typed looks different.
         let mark = format!("@@{}@@", 1000 + number);
         let from = self.console.mark();
         self.console
@@ -48,7 +47,7 @@ impl<'a> Shell<'a> {
         })
     }
 
-    /// Types without waiting for anything.
+    /// Types a line without waiting for output.
     pub fn type_in(&self, text: &str) -> Result<()> {
         self.console.write(text.as_bytes())
     }

@@ -1,5 +1,6 @@
-//! Machines that lack something: up as far as they can be, or in a rescue
-//! shell, with a line that says why.
+// SPDX-License-Identifier: Apache-2.0
+//! Machines that lack something: up as far as possible, or in a rescue shell, with a line that says
+//! why.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -8,10 +9,10 @@ use std::time::Duration;
 use tests::{Guest, READY, Shell, artifacts, initrd, machine};
 use vmm::{Machine, Network, READY as READY_LINE, RESCUE, Vm, degraded};
 
-/// The image that holds everything but PID 1 and its first modules.
+/// Image that holds everything but PID 1 and its first modules.
 const USERLAND: &str = "userland.erofs";
 
-/// An initrd that `damage` has been done to, next to the machines' directories.
+/// Writes an initrd with `damage` applied, beside the machines' directories.
 fn damaged(name: &str, damage: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<PathBuf> {
     let mut bytes = fs::read(artifacts()?.initrd)?;
     damage(&mut bytes)?;
@@ -23,7 +24,7 @@ fn damaged(name: &str, damage: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Resul
     Ok(file)
 }
 
-/// Expects a rescue shell that answers, and a line before it that has all of `words`.
+/// Expects a rescue shell that answers, and before it a line that contains all of `words`.
 fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
     let vm = machine.start()?;
     vm.wait_console(RESCUE, READY)?;
@@ -35,7 +36,7 @@ fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
     answers(&vm)
 }
 
-/// The shell answers, and orphans are still reaped around it.
+/// Expects an answer from the shell, and that orphans are still reaped.
 fn answers(vm: &Vm) -> Result<()> {
     let shell = Shell::on(vm)?;
     let said = shell.run("echo $((6*7))")?;
@@ -65,7 +66,7 @@ fn userland_cut_in_half() -> Result<()> {
 fn userland_unreadable() -> Result<()> {
     let spoilt = damaged("spoilt", |bytes| {
         let image = initrd::find(bytes, USERLAND)?.data_at;
-        // erofs has its superblock here.
+        // The superblock of erofs is at this offset.
         bytes[image.start + 1024..image.start + 1152].fill(0);
         Ok(())
     })?;
@@ -132,8 +133,8 @@ fn a_dhcp_server_that_never_answers() -> Result<()> {
     Ok(())
 }
 
-/// One processor: with two, Debian's kernel itself runs out of memory in one such
-/// boot of sixteen, while it unpacks the initrd and before there is a PID 1.
+/// With one processor only: with two, Debian's kernel itself runs out of memory in one such boot of
+/// sixteen, while it unpacks the initrd and before there is a PID 1.
 #[test]
 fn little_memory() -> Result<()> {
     let vm = machine("broken-128m")?.memory_mib(128).cpus(1).start()?;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! cloud-init's NoCloud: as Lima uses it, and everything else that is supported.
 
 use anyhow::{Result, ensure};
@@ -7,7 +8,7 @@ use tests::lima::{Instance, boot_done, probe};
 use tests::{Checks, Guest, eventually, keyless};
 use vmm::{Bus, Disk};
 
-/// What runs after the ready line, on a busy host.
+/// Time limit for what runs after the ready line, on a busy host.
 const SCRIPTS: Duration = Duration::from_secs(120);
 
 fn equals(guest: &Guest, script: &str, want: &str) -> Result<()> {
@@ -16,7 +17,7 @@ fn equals(guest: &Guest, script: &str, want: &str) -> Result<()> {
     Ok(())
 }
 
-/// A probe of Lima's, as its user.
+/// Runs a probe of Lima's as its user.
 fn asked(guest: &Guest, (command, stdin): &(String, String)) -> Result<()> {
     let out = guest.ssh_with("ann", command, stdin.as_bytes())?;
     tests::text(&out).map(drop)
@@ -37,7 +38,7 @@ fn lima() -> Result<()> {
     let files = instance.files("runcmd:\n- echo once >>/run/ran\n- [sleep, '100000']\n");
     let entries: Vec<_> = files.iter().map(|(p, x, t)| (*p, *x, t.as_str())).collect();
     let data = Image::blank(&dir, "data", 512)?;
-    // No key but the one on the CD, which hangs on virtio-scsi, as Lima has it.
+    // The only key is on the CD, which is attached to virtio-scsi, as in Lima.
     let machine = keyless("cloud-lima")?
         .append("b2p.format=blank")
         .disk(Disk::raw(data.file()))
@@ -70,7 +71,7 @@ fn lima() -> Result<()> {
             said == "ann\n1000\n/home/ann.guest\n0\nann:x:1000:1001:A Tester:/home/ann.guest:/bin/bash",
             "{said}"
         );
-        // Rootless podman has numbers for its containers' users.
+        // Rootless podman has subordinate ids for its containers' users.
         let said = guest.sh_as("ann", "XDG_RUNTIME_DIR=/run/user/1000 podman unshare cat /proc/self/uid_map")?;
         let map: Vec<_> = said.split_whitespace().collect();
         ensure!(map == ["0", "1000", "1", "1", "1100000", "65536"], "{said}");
@@ -78,7 +79,7 @@ fn lima() -> Result<()> {
         ensure!(!guest.ssh_alone("core", "true")?.status.success(), "core has it, too");
         Ok(())
     });
-    // From here on as root, by sudo.
+    // The following commands run as root, by sudo.
     let root = |script: &str| guest.sh_as("ann", &format!("sudo sh -c '{script}'"));
     let is = |script: &str, want: &str| {
         let said = root(script)?;
@@ -104,7 +105,7 @@ fn lima() -> Result<()> {
     checks.check("a command that never ends holds nothing up, and runs once", || {
         eventually(SCRIPTS, || is("cat /run/ran", "once"))?;
         is("cat /var/lib/boot2podman/cloud/ran", instance.iid)?;
-        // The same instance once more: what belongs to each boot runs, the commands not.
+        // The same instance again: per-boot scripts run, the commands do not.
         root("umount /mnt/lima-cidata; rm /run/lima-boot-done; pkill -x sleep; b2p stop cloud-scripts; b2p start cloud-scripts")?;
         eventually(SCRIPTS, || asked(&guest, &boot_done(instance.iid)))?;
         is("cat /run/ran", "once")
@@ -118,7 +119,7 @@ fn lima() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// Its first line must be that, and there is nothing of Lima's in it.
+/// User-data; its first line is required, and nothing in it is specific to Lima.
 const USER_DATA: &str = r#"#cloud-config
 hostname: box
 fqdn: box.example.org
@@ -163,7 +164,7 @@ ethernets:
     nameservers: {addresses: [10.0.2.3, 192.0.2.53]}
 ";
 
-/// `packed`, by gzip and base64.
+/// The word `packed`, compressed by gzip and encoded in base64.
 const PACKED: &str = "H4sIAAAAAAAAAytITM5OTeECAEPgQS8HAAAA";
 
 #[test]
@@ -176,7 +177,7 @@ fn everything() -> Result<()> {
         ("meta-data", false, "instance-id: one\n"),
         ("network-config", false, NETWORK),
     ];
-    // A CD on a slow bus: looked at because the host says so.
+    // A CD on a slow bus, which is probed because the host says so.
     let machine = keyless("cloud-all")?
         .append("b2p.data=off")
         .disk(Disk::iso(seed::iso(&dir, &entries)?))
@@ -246,7 +247,7 @@ fn everything() -> Result<()> {
                 .sh("test -e /var/lib/cloud/instance/boot-finished")
                 .map(drop)
         })?;
-        // In RAM nothing lies where a data disk that comes later would hide it.
+        // Nothing is in RAM where a data disk that appears later would hide it.
         equals(&guest, "find /var/lib/boot2podman -type f", "")
     });
     checks.check("one more who is trusted, once", || {
@@ -271,8 +272,8 @@ fn everything() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// A disc on SATA of which nobody has said anything, as `-cdrom` gives it: it is not waited
-/// for, and its turn comes when it does.
+/// A disc on SATA that no setting announces, as with `-cdrom`: the boot does not wait for it, and
+/// it is applied when it appears.
 #[test]
 fn a_disc_that_nobody_speaks_of() -> Result<()> {
     let dir = disks::dir("cloud-late")?;

@@ -1,6 +1,7 @@
-//! Extensions: from the data disk and from a disc, at boot and while the machine runs;
-//! damaged ones and foreign ones; and the end, with a program of one still running.
-//! `make test` has made `debug`, `make test-all` the others.
+// SPDX-License-Identifier: Apache-2.0
+//! Extensions: from the data disk and from a disc, at boot and while the machine runs; damaged and
+//! foreign ones; and the shutdown while a program of one runs. `make test` has made `debug`, `make
+//! test-all` the others.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::ext::{self, Extension};
@@ -15,10 +16,10 @@ use tests::disks::{self, Image, tool};
 use tests::{Checks, Guest, image};
 use vmm::{Bus, Disk};
 
-/// For an orderly end, beside another machine.
+/// Time limit of an orderly shutdown, beside another machine.
 const END: Duration = Duration::from_secs(120);
 
-/// An extension with one script, and with a program that every machine has already.
+/// Makes an extension with one script, and with a program that every machine has already.
 fn script(dir: &Path, name: &str) -> Result<PathBuf> {
     let mut extension = Extension::default();
     let text = format!("#!/bin/sh\necho this is {name}\n");
@@ -55,7 +56,7 @@ fn edit(image: &Path, from: &str, to: &str) -> Result<()> {
     Ok(fs::write(path, text.replace(from, to))?)
 }
 
-/// One that `make ext` has made.
+/// Copies an extension that `make ext` has made.
 fn made(dir: &Path, name: &str) -> Result<()> {
     let image = paths::extensions().join(format!("{name}.erofs"));
     for file in [ext::manifest_of(&image), image] {
@@ -65,7 +66,7 @@ fn made(dir: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A data disk with `dir` as its extensions.
+/// Makes a data disk with `dir` as its extensions.
 fn disk(dir: &Path, mib: u64, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Image> {
     let (tree, image) = (dir.join("tree"), Image::blank(dir, "disk", mib)?);
     let extensions = tree.join("boot2podman/ext");
@@ -78,8 +79,8 @@ fn disk(dir: &Path, mib: u64, fill: impl FnOnce(&Path) -> Result<()>) -> Result<
     Ok(image)
 }
 
-/// Beside `debug`, one that is right and one of each kind that is not; and the flag, which
-/// nobody knows of before the disk is there.
+/// Adds, beside `debug`, one valid extension and one of each invalid kind; and the flag, which is
+/// only on the disk.
 fn fill(dir: &Path) -> Result<()> {
     let flags = "b2p.ext=debug,disc,hurt\nb2p.ext=foreign,bare,nowhere\n";
     fs::write(dir.with_file_name("config"), flags)?;
@@ -103,7 +104,7 @@ fn sum(file: &Path) -> Result<String> {
     Ok(said.split(' ').next().unwrap_or_default().to_owned())
 }
 
-/// A disc as `make iso EXT=disc` would make it.
+/// Makes a disc as `make iso EXT=disc` does.
 fn disc(dir: &Path) -> Result<PathBuf> {
     let (tree, iso) = (dir.join("disc"), dir.join("disc.iso"));
     fs::create_dir_all(tree.join("boot/ext"))?;
@@ -202,7 +203,7 @@ fn work(guest: &Guest) -> Result<()> {
         let said = guest.sh_as(user, script)?;
         ensure!(said.starts_with("execve(\"/usr/bin/true\""), "{said}");
     }
-    // Real ones in place of busybox's, with libraries of their own.
+    // Programs that replace busybox's, with libraries of their own.
     for (script, word) in [
         ("vi --version | head -n 1", "VIM - Vi IMproved"),
         ("ip -V", "iproute2"),
@@ -225,13 +226,13 @@ fn running(guest: &Guest) -> Result<()> {
     let want = "later: 1 files of later 1; 1 that are there already stay: /usr/bin/bash";
     ensure!(said == want, "{said}");
     says(guest, "later", "this is later")?;
-    // Once more does nothing.
+    // A second addition changes nothing.
     says(
         guest,
         "b2p ext add later && later",
         &format!("{want}\nthis is later"),
     )?;
-    // From RAM, where erofs needs a loop device.
+    // A file in RAM, for which erofs needs a loop device.
     let add = "mkdir -p /tmp/ram && cd /tmp/ram && cp /var/lib/boot2podman/ext/later.* . && \
         sed 's/^name .*/name ram/' later.manifest >ram.manifest && mv later.erofs ram.erofs && \
         sudo b2p ext add ./ram.erofs >/dev/null && readlink /usr/bin/later";
@@ -273,7 +274,7 @@ fn refused_later(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The large ones, by themselves and with the engine's own storage.
+/// The large extensions, alone and with the engine's own storage.
 #[test]
 #[ignore = "two large packages to fetch: make test-all"]
 fn buildah_and_skopeo() -> Result<()> {

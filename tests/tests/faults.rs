@@ -1,9 +1,10 @@
-//! Each system call of PID 1 fails in turn with each errno that it can fail
-//! with: it must be up, or up with a reason for what is not, or in rescue, or
-//! have started itself again; and it must end in order when asked to.
+// SPDX-License-Identifier: Apache-2.0
+//! Faults: each system call of PID 1 fails in turn with each errno that it can return. PID 1 must
+//! then be up, up with a reported reason for what is missing, in rescue, or have restarted itself;
+//! and it must shut down in order when asked to.
 //!
-//! `FAULTS=all` runs the whole matrix; else every call fails once, and those
-//! that matter most in every way. What became of each is in `out/faults.md`.
+//! `FAULTS=all` runs the whole matrix; otherwise every call fails once, and the most important ones
+//! in every way. The outcomes are written to `out/faults.md`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -20,10 +21,10 @@ use tests::ns::syscalls::{Class, errnos, name};
 use tests::ns::trial::{self, Ending, Outcome, Verdict};
 use tests::ns::{Namespace, READY};
 
-/// So many calls of a kind fail in each phase where not all do.
+/// Number of calls of a kind that fail in each phase, if not all do.
 const SAMPLE: usize = 6;
 
-/// A fault to be, and where it belongs in the tables.
+/// A fault, and its place in the tables.
 struct Case {
     plan: Plan,
     ending: Ending,
@@ -34,8 +35,7 @@ fn all() -> bool {
     std::env::var("FAULTS").is_ok_and(|v| v == "all")
 }
 
-/// The phase that each call belongs to, by the lines that PID 1 writes at the
-/// end of each.
+/// Assigns each call to a phase, by the lines that PID 1 logs at the end of each.
 fn phases(calls: &[Call]) -> Vec<String> {
     let ends = |about: &str| {
         let (_, rest) = about.split_once("boot2podman: ")?;
@@ -63,7 +63,7 @@ fn phases(calls: &[Call]) -> Vec<String> {
     labels
 }
 
-/// Those whose failing has taken most machines down.
+/// Returns true for calls whose failure has broken the most machines.
 fn matters(call: &Call) -> bool {
     let name = name(call.number);
     let words = [
@@ -83,8 +83,8 @@ fn matters(call: &Call) -> bool {
     words.contains(&name.as_str()) || name.starts_with("open") && call.about.starts_with("/run")
 }
 
-/// Each call of `calls` fails: in every way with `all`, else those that matter
-/// do, and of the others the first few of each kind in one way.
+/// Makes each call of `calls` fail: in every way with `all`; otherwise the important ones in every
+/// way, and the first few of each other kind in one way.
 fn single(calls: &[Call], ending: Ending, all: bool) -> Vec<Case> {
     let phases = phases(calls);
     let mut cases = Vec::new();
@@ -110,8 +110,8 @@ fn single(calls: &[Call], ending: Ending, all: bool) -> Vec<Case> {
     cases
 }
 
-/// What the children of PID 1 do before they execute a service, or in the place of
-/// PID 1 where it may take long.
+/// Lists the faults in children of PID 1, before they execute a service or where they do slow work
+/// for PID 1.
 fn children(ns: &Namespace, all: bool) -> Result<Vec<Case>> {
     let recorded = trial::run(ns, Plan::RecordChildren, Ending::Signal, &[])?;
     let mut cases = Vec::new();
@@ -141,7 +141,7 @@ fn children(ns: &Namespace, all: bool) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// From one call on to the end, nothing of a class succeeds.
+/// Lists faults of a class, from one call on to the end.
 fn storms(calls: &[Call], every: usize) -> Vec<Case> {
     let phases = phases(calls);
     let mut cases = Vec::new();
@@ -159,8 +159,8 @@ fn storms(calls: &[Call], every: usize) -> Vec<Case> {
     cases
 }
 
-/// Runs all of them, and gives what became of each. They wait more than they
-/// work, so there are more at a time than processors.
+/// Runs all cases and returns their outcomes. They wait more than they work, so more of them run at
+/// a time than there are processors.
 fn run(ns: &Namespace, cases: &[Case], usual: &[String]) -> Vec<Result<Verdict>> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
@@ -185,7 +185,7 @@ fn run(ns: &Namespace, cases: &[Case], usual: &[String]) -> Vec<Result<Verdict>>
     done.into_iter().map(|(_, v)| v).collect()
 }
 
-/// The slowest of them: what waits for long has a reason, or should not.
+/// Returns the slowest cases: a long wait has a reason, or should not exist.
 fn slowest(cases: &[Case], verdicts: &[Result<Verdict>]) -> String {
     let mut all: Vec<_> = cases.iter().zip(verdicts).collect();
     let took = |v: &Result<Verdict>| v.as_ref().map_or(Duration::MAX, |v| v.took);
@@ -240,7 +240,7 @@ fn report(cases: &[Case], verdicts: &[Result<Verdict>]) -> Result<String> {
             missed += 1;
             continue;
         };
-        // Calls do not come in the same order each time: what did fail counts.
+        // The order of calls varies: the call that did fail counts.
         let failed = match case.plan {
             Plan::From(_, class) => format!("no more {class:?}").to_lowercase(),
             _ => name(call.number),
@@ -266,7 +266,7 @@ fn report(cases: &[Case], verdicts: &[Result<Verdict>]) -> Result<String> {
     Ok(text)
 }
 
-/// A boot without faults that ends in such a way, and its calls.
+/// Boots without faults, shuts down in the given way, and returns the calls.
 fn whole(ns: &Namespace, ending: Ending) -> Result<Verdict> {
     let whole = trial::run(ns, Plan::Record, ending, &[])?;
     let said = |text: &str| {
@@ -288,7 +288,7 @@ fn whole(ns: &Namespace, ending: Ending) -> Result<Verdict> {
     Ok(whole)
 }
 
-/// Of another way to ask for the end only the calls between the visit and the
+/// Returns the faults of another kind of shutdown request; only the calls between the visit and the
 /// shutdown differ.
 fn asked(calls: &[Call], ending: Ending, all: bool) -> Vec<Case> {
     let about = |text: &str| calls.iter().rposition(|c| c.about.contains(text));

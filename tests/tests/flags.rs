@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The kernel flags, on a few small boots.
 
 use anyhow::{Context, Result, ensure};
@@ -5,7 +6,7 @@ use std::time::Duration;
 use tests::{Checks, Guest, READY, Shell, eventually, keyless, machine};
 use vmm::Ready;
 
-/// Off within this, when asked in an orderly way.
+/// Time limit of an orderly shutdown.
 const OFF: Duration = Duration::from_secs(120);
 
 #[test]
@@ -57,7 +58,7 @@ fn values() -> Result<()> {
             };
             let (skipped, ready) = (at("the firmware lists no disk")?, at("boot2podman: ready")?);
             ensure!(skipped < at("data=ram")?, "not what it was decided by");
-            // After the ready line it has its driver all the same.
+            // After the ready line, the device gets its driver all the same.
             let late = eventually(OFF, || {
                 let said = guest.sh("dmesg")?;
                 said.find("ata1:").context("IDE has no driver")
@@ -210,7 +211,7 @@ fn mistakes() -> Result<()> {
         ensure!(out.stdout == b"here\n", "{:?}", out.stdout);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         ensure!(!said.contains("boot2podman:"), "{said}");
-        // A shell that is fed by a pipe, as installers do it.
+        // A shell that reads commands from a pipe, as installers use it.
         let out = guest.ssh_with("core", "exec bash -l", b"echo here\n")?;
         ensure!(out.stdout == b"here\n", "{:?}", out.stdout);
         Ok(())
@@ -236,9 +237,9 @@ fn mistakes() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// Bytes like those of a line gone wrong. Words without a dot would be kernel
-/// parameters or arguments of init, and the kernel itself panics on more than
-/// 32 of those, so there are few and long ones.
+/// Returns bytes like those of a corrupted line. Words without a dot would be kernel parameters or
+/// arguments of init, and the kernel panics on more than 32 of those, so there are few and long
+/// ones.
 fn garbage(len: usize) -> Vec<u8> {
     let mut seed: u32 = 0x00b2_b2b2;
     let mut next = || {
@@ -277,9 +278,8 @@ fn garbage_of_2047_bytes() -> Result<()> {
     told_in_ascii(&vm.wait_ready(READY)?)
 }
 
-/// A longer command line kills the kernel before its first word: it copies
-/// `COMMAND_LINE_SIZE` bytes and trips over the missing end. So the longer
-/// garbage comes the other way.
+/// A longer command line kills the kernel before its first message: it copies `COMMAND_LINE_SIZE`
+/// bytes and then misses the terminator. Longer garbage therefore arrives by fw_cfg.
 #[test]
 fn garbage_of_4096_bytes_by_fw_cfg() -> Result<()> {
     let bytes = garbage(4096);

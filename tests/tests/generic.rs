@@ -1,5 +1,6 @@
-//! The generic kernel on a machine that has nothing of virtio: the cards, controllers
-//! and buses that QEMU can play, each with the driver that comes for it.
+// SPDX-License-Identifier: Apache-2.0
+//! The generic kernel on a machine without virtio: every card, controller and bus that QEMU
+//! emulates, each with its driver.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::packages::Kernel;
@@ -10,12 +11,12 @@ use std::time::Duration;
 use tests::{Checks, Guest, eventually, image, machine_of};
 use vmm::{Bus, Card, Disk, Machine};
 
-/// For all drivers of a machine that has so many devices, one after the other: some
-/// controllers give a bus that they have reset two seconds and more.
+/// Time limit of all drivers of such a machine, one after the other: some controllers wait two
+/// seconds and more for a bus that they have reset.
 const SETTLED: Duration = Duration::from_secs(120);
 
-/// Disks on buses that the runner knows, and what drives each. QEMU wants a card of
-/// 2^n bytes: it is the first, and the only one of its size as all the others are.
+/// Disks on buses that the runner knows, and the driver of each. QEMU wants an SD card of 2^n
+/// bytes: it is the first, and no other disk has its size.
 const DISKS: &[(&str, Bus)] = &[
     ("mmcblk", Bus::Sd),
     ("usb-storage", Bus::Usb),
@@ -23,7 +24,7 @@ const DISKS: &[(&str, Bus)] = &[
     ("ata_piix", Bus::Ide),
 ];
 
-/// More of them: what drives each, and QEMU's devices, the last of which has the disk.
+/// Further disks: the driver of each, and QEMU's devices, the last of which is the disk.
 const CONTROLLERS: &[(&str, &[&str])] = &[
     ("ehci-pci", &["usb-ehci,id=BUS", "usb-storage,bus=BUS.0"]),
     (
@@ -38,7 +39,7 @@ const CONTROLLERS: &[(&str, &[&str])] = &[
     ("sym53c8xx", &["lsi53c895a,id=BUS", "scsi-hd,bus=BUS.0"]),
 ];
 
-/// Cards beside the one that has the network: what drives each, QEMU's device.
+/// Network cards beside the one in use: driver, QEMU's device.
 const CARDS: &[(&str, &str)] = &[
     ("e1000e", "e1000e"),
     ("8139cp", "rtl8139"),
@@ -69,7 +70,7 @@ fn generic() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// A disk on everything. No two have the same size, and are told by that.
+/// Adds a disk on every bus. Each has its own size, by which it is recognized.
 fn with_disks(mut machine: Machine) -> Result<Machine> {
     let dir = paths::out().join("vm/generic-disks");
     fs::create_dir_all(&dir)?;
@@ -126,7 +127,7 @@ fn ready(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The name of the disk of that number, once it is there, and has that driver above it.
+/// Waits for the disk of this number with this driver above it, and returns its name.
 fn disk(guest: &Guest, n: usize, driver: &str) -> Result<String> {
     let size = size(n).to_string();
     let (list, name) = eventually(SETTLED, || {
@@ -140,7 +141,7 @@ fn disk(guest: &Guest, n: usize, driver: &str) -> Result<String> {
             .to_owned();
         Ok((list, name))
     })?;
-    // From the disk up to its controller: each step's driver.
+    // The drivers of each step, from the disk up to its controller.
     let up = format!(
         "cd -P /sys/class/block/{name}/device && while [ $PWD != / ]; do readlink driver; cd ..; done; true"
     );
@@ -170,7 +171,7 @@ fn keyboard(guest: &Guest) -> Result<()> {
     })
 }
 
-/// Modules that the cloud kernel has built in: the file system, its checksums.
+/// Uses modules that the cloud kernel has built in: the file system, its checksums.
 fn ext4(guest: &Guest) -> Result<()> {
     let stick = disk(guest, 1, "usb-storage")?;
     let script = format!(
@@ -183,7 +184,7 @@ fn ext4(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// The modules of netavark's rules are the other kernel's here.
+/// Uses the modules of netavark's rules, which are those of this kernel.
 fn container(guest: &Guest) -> Result<()> {
     let archive = image::archive(guest.vm.dir())?.display().to_string();
     guest.podman(&["load", "-i", &archive])?;

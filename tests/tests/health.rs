@@ -1,5 +1,6 @@
-//! Health checks run on time, for root and for core, and nothing runs for them where
-//! no container has one.
+// SPDX-License-Identifier: Apache-2.0
+//! Health checks run on time, for root and for core, and no process exists for them where no
+//! container has one.
 
 use anyhow::{Result, ensure};
 use std::fs;
@@ -36,7 +37,7 @@ fn health() -> Result<()> {
         status(&guest, "root", "well", "healthy")?;
         let shown = guest.sh("docker ps")?;
         ensure!(shown.contains("(healthy)"), "{shown}");
-        // And again, when it is due.
+        // The check runs again when it is due.
         let count = "podman inspect --format '{{len .State.Health.Log}}' well";
         eventually(LIMIT, || {
             ensure!(guest.sh(count)?.parse::<u32>()? >= 3);
@@ -103,7 +104,7 @@ fn status(guest: &Guest, user: &str, name: &str, wanted: &str) -> Result<()> {
     })
 }
 
-/// The service waits for its socket and has no process.
+/// Expects that the service waits for its socket and has no process.
 fn idle(guest: &Guest) -> Result<()> {
     let status = guest.sh("b2p status --json health")?;
     ensure!(status.contains("\"state\":\"armed\""), "{status}");

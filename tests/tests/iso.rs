@@ -1,5 +1,5 @@
-//! The ISO, as people use it: a disc or a stick, with BIOS and with UEFI. `make test`
-//! has made it.
+// SPDX-License-Identifier: Apache-2.0
+//! The ISO as people use it: a disc or a stick, with BIOS and with UEFI. `make test` has made it.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::paths;
@@ -30,8 +30,7 @@ fn disc(machine: Machine, device: &[&str]) -> Result<Machine> {
     Ok(machine.qemu_args(&[&["-drive", &drive], device].concat()))
 }
 
-/// First in the firmware's order, as its owner would have it: of two disks a BIOS
-/// tries the first alone.
+/// Puts the stick first in the firmware's order: of two disks, a BIOS tries only the first.
 fn stick(machine: Machine) -> Result<Machine> {
     let drive = "if=none,id=stick,format=raw,readonly=on,file=";
     let drive = format!("{drive}{}", file()?.display());
@@ -39,7 +38,7 @@ fn stick(machine: Machine) -> Result<Machine> {
     Ok(machine.qemu_args(&["-drive", &drive, "-device", "qemu-xhci", "-device", device]))
 }
 
-/// What each of them must be once it is up.
+/// Checks that every machine must pass once it is up.
 fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
     let guest = Guest::from(machine)?;
     let mut checks = Checks::new(name);
@@ -82,7 +81,7 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
 #[test]
 fn a_disc_on_ide_with_bios() -> Result<()> {
     let machine = keyed(machine("iso-ide", false)?)?;
-    // What people start by hand: the machine of the nineties.
+    // The machine type that people start by hand: a PC of the 1990s.
     let machine = machine.qemu_args(&["-M", "pc"]);
     up(
         "iso-ide",
@@ -103,7 +102,7 @@ fn a_disc_on_sata_with_uefi() -> Result<()> {
     )
 }
 
-/// With a data disk, which brings the key.
+/// A boot with a data disk, which holds the key.
 #[test]
 fn a_stick_with_uefi_and_a_data_disk() -> Result<()> {
     let dir = disks::dir("iso-stick")?;
@@ -115,7 +114,7 @@ fn a_stick_with_uefi_and_a_data_disk() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// On the serial port, a person picks another entry of the menu.
+/// A person selects another entry of the menu on the serial port.
 #[test]
 fn a_stick_with_bios_and_the_menu() -> Result<()> {
     let dir = disks::dir("iso-menu")?;
@@ -142,7 +141,7 @@ fn a_stick_with_bios_and_the_menu() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// By tools that know nothing of ours.
+/// Checks the image with tools that know nothing of this project.
 #[test]
 fn the_file() -> Result<()> {
     let file = file()?;
@@ -151,7 +150,7 @@ fn the_file() -> Result<()> {
         .current_dir(paths::out());
     let out = process::output(sums, b"", Duration::from_secs(60))?;
     ensure!(tests::text(&out)? == "boot2podman.iso: OK");
-    // Where docker-machine looks (libmachine, mcnutils/b2d.go): 32 bytes, blanks behind.
+    // docker-machine reads these 32 bytes, padded with blanks (libmachine, mcnutils/b2d.go).
     let bytes = fs::read(&file)?;
     let volume = String::from_utf8_lossy(bytes.get(0x8028..0x8048).context("too short")?);
     let version = volume

@@ -1,17 +1,25 @@
-//! The log on a machine that runs (docs/reference/log.md): what it holds, how it is read,
-//! what is kept on a disk, and that nobody waits for it.
+// SPDX-License-Identifier: Apache-2.0
+//! The log on a running machine (docs/reference/log.md): its content, how it is read, what is kept
+//! on a disk, and that no program waits for it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use std::net::UdpSocket;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
 const SOON: Duration = Duration::from_secs(60);
-/// Where it is kept.
+/// Path of the log file on the disk.
 const KEPT: &str = "/var/lib/boot2podman/log/log";
 
 #[test]
 fn log() -> Result<()> {
-    let guest = Guest::boot("log", |machine| machine.memory_mib(512).append("syslog"))?;
+    let receiver = Receiver::start()?;
+    let flag = format!("b2p.rsyslog=10.0.2.2:{}", receiver.port);
+    let guest = Guest::boot("log", |machine| {
+        machine.memory_mib(512).append("syslog").append(&flag)
+    })?;
     let mut checks = Checks::new("log");
     checks.check("everybody is in it", || everybody(&guest));
     checks.check("by name, level and number", || chosen(&guest));
@@ -19,6 +27,9 @@ fn log() -> Result<()> {
         programs(&guest)
     });
     checks.check("one service, followed", || followed(&guest));
+    checks.check("a receiver on the host gets all of it", || {
+        sent(&guest, &receiver)
+    });
     checks.check("kept from the first record on", || kept(&guest));
     checks.check("files are bounded", || bounded(&guest));
     checks.check("a disk that is full", || full(&guest));
@@ -27,7 +38,7 @@ fn log() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// The lines that end in `text`.
+/// Returns the lines that end in `text`.
 fn ending<'a>(log: &'a str, text: &str) -> Vec<&'a str> {
     log.lines().filter(|l| l.ends_with(text)).collect()
 }
@@ -82,8 +93,8 @@ fn chosen(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// Brackets tell what came by /dev/log from what PID 1 and its services say, and
-/// the kernel, not the sender, says which process it was.
+/// Expects brackets around the pid of messages from /dev/log, which the kernel reports, and none in
+/// lines of PID 1 and its services.
 fn programs(guest: &Guest) -> Result<()> {
     guest.sh("logger -t web 'from a program'; logger -t boot2podman 'not PID 1'; logger -t sshd 'not sshd'; printf 'a\\033[31mred' | logger -t tty")?;
     guest.sh_as("core", "logger -t web 'from core'; sudo -n true")?;
@@ -133,6 +144,73 @@ fn followed(guest: &Guest) -> Result<()> {
     guest.sh("b2p stop chatty").map(drop)
 }
 
+/// A receiver of syslog by UDP; the machine reaches it as 10.0.2.2.
+struct Receiver {
+    port: u16,
+    messages: Arc<Mutex<Vec<String>>>,
+}
+
+impl Receiver {
+    fn start() -> Result<Receiver> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        let port = socket.local_addr()?.port();
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::clone(&messages);
+        thread::spawn(move || {
+            let mut bytes = [0; 2048];
+            while let Ok(length) = socket.recv(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                if let Ok(mut all) = received.lock() {
+                    all.push(text);
+                }
+            }
+        });
+        Ok(Receiver { port, messages })
+    }
+
+    fn messages(&self) -> Vec<String> {
+        self.messages
+            .lock()
+            .map(|all| all.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// From the first record on, and what is logged later; each record once.
+fn sent(guest: &Guest, receiver: &Receiver) -> Result<()> {
+    guest.sh("logger -p auth.warn -t web 'to the receiver'; b2p restart remote-log")?;
+    guest.sh("logger -t web 'after a restart'")?;
+    let messages = eventually(SOON, || {
+        let messages = receiver.messages();
+        let last = messages.iter().any(|m| m.ends_with(" after a restart"));
+        ensure!(last, "{} messages: {:?}", messages.len(), messages.last());
+        Ok(messages)
+    })?;
+    let first = &messages[0];
+    ensure!(
+        first.starts_with("<5>1 20")
+            && first.contains(" boot2podman kernel - - [meta sequenceId=\"1\"] Linux version "),
+        "{first}"
+    );
+    let with = |text: &str| messages.iter().filter(|m| m.contains(text)).count();
+    for text in [" Linux version ", "] ready ssh=", "] Server listening"] {
+        ensure!(with(text) == 1, "{text}: {}", with(text));
+    }
+    let web: Vec<&String> = messages.iter().filter(|m| m.contains(" web ")).collect();
+    let one = web.iter().find(|m| m.ends_with(" to the receiver"));
+    ensure!(one.is_some_and(|m| m.starts_with("<36>1 ")), "{web:?}");
+    let ids = messages.iter().filter_map(|message| {
+        let (_, rest) = message.split_once("[meta sequenceId=\"")?;
+        rest.split('"').next()?.parse::<usize>().ok()
+    });
+    let (count, highest) = (ids.clone().count(), ids.max().context("no id")?);
+    ensure!(
+        count == highest,
+        "{count} messages, and the highest id is {highest}"
+    );
+    Ok(())
+}
+
 fn kept(guest: &Guest) -> Result<()> {
     guest.sh("logger -t web 'to the disk'")?;
     eventually(SOON, || {
@@ -150,7 +228,7 @@ fn kept(guest: &Guest) -> Result<()> {
             .sh(&format!("grep 'web\\[[0-9]*\\]: to the disk$' {KEPT}"))
             .map(drop)
     })?;
-    // Every record once: also after a second start.
+    // Each record appears once, also after a restart.
     guest.sh("b2p restart log-files; logger -t web 'once more'; sleep 4")?;
     for text in ["to the disk", "once more", "ready ssh="] {
         let count = guest.sh(&format!("grep -c '{text}' {KEPT}"))?;
@@ -174,7 +252,7 @@ fn bounded(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// It goes on with what came meanwhile, and says how much that did not.
+/// Expects that the files continue with later records, and count those that are lost.
 fn full(guest: &Guest) -> Result<()> {
     let script = "mkdir -p /tmp/f; mount -t tmpfs -o size=48k none /tmp/f; echo >/tmp/f/x
         (b2p log-files --size 1M /tmp/f </dev/null >/tmp/f.out 2>&1 & echo $! >/tmp/f.pid)
@@ -182,7 +260,7 @@ fn full(guest: &Guest) -> Result<()> {
         kill -0 $(cat /tmp/f.pid) && timeout 2 b2p status >/dev/null && mount -o remount,size=4m /tmp/f";
     guest.sh(script)?;
     eventually(Duration::from_secs(120), || {
-        // How much was lost is said before the next record that is not.
+        // The number of lost records precedes the next record that is written.
         guest.sh("echo '<6>room' >/dev/kmsg; sleep 3; grep ' room$' /tmp/f/log")?;
         guest
             .sh("grep 'records lost: No space left' /tmp/f/log")
@@ -193,8 +271,8 @@ fn full(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// 500 at once, then 100 a second; who sends does not wait, and what is dropped
-/// is counted.
+/// Floods the log: 500 lines at once, then 100 per second; senders do not wait, and dropped lines
+/// are counted.
 fn flood(guest: &Guest) -> Result<()> {
     let script = "s=$(cut -d. -f1 /proc/uptime); yes 'spam spam spam' | head -n 20000 | timeout 100 logger -t spam; e=$(cut -d. -f1 /proc/uptime); timeout 2 b2p status >/dev/null && echo $((e-s))";
     let seconds: u64 = guest.sh(script)?.parse()?;
@@ -203,7 +281,7 @@ fn flood(guest: &Guest) -> Result<()> {
     let lines: u64 = eventually(SOON, || {
         let (lines, counted) = (guest.sh(lines)?.parse()?, guest.sh(counted)?);
         let dropped: u64 = counted.lines().filter_map(|n| n.parse::<u64>().ok()).sum();
-        // sudo and others speak as well; a record that the ring has lost does not.
+        // sudo and others log as well; a record that the ring has lost does not count.
         let all = dropped + lines;
         ensure!((19_900..=20_100).contains(&all), "{counted} and {lines}");
         Ok(lines)
@@ -214,7 +292,7 @@ fn flood(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Written at SIGTERM, whatever there is.
+/// Expects that everything is written at SIGTERM.
 fn last_words(guest: &Guest) -> Result<()> {
     guest.sh("logger -t web 'the very last'; sleep 0.3; b2p stop log-files")?;
     guest

@@ -1,5 +1,6 @@
-//! PID 1 in namespaces: what it does there is what it does in a machine, and it
-//! takes milliseconds. What it lacks there is what other machines lack too.
+// SPDX-License-Identifier: Apache-2.0
+//! PID 1 in namespaces, where it behaves as in a machine, within milliseconds. What a namespace
+//! lacks, some machines lack, too.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ fn with(change: impl FnOnce(&mut Namespace)) -> Result<Namespace> {
     Ok(ns)
 }
 
-/// Up, with a degraded line for each of `parts`, and gone in order when asked.
+/// Expects a ready machine with a degraded line for each of `parts`, and an orderly shutdown.
 fn degraded(ns: &Namespace, parts: &[&str]) -> Result<()> {
     let pid1 = ns.start()?;
     pid1.says(READY, LIMIT)?;
@@ -69,7 +70,7 @@ fn each_signal_ends_it_in_its_own_way() -> Result<()> {
 
 #[test]
 fn with_one_user_it_boots_too() -> Result<()> {
-    // core's directories cannot be core's.
+    // core's directories cannot belong to core.
     degraded(&with(|ns| ns.users = Users::One)?, &["mounts"])
 }
 
@@ -91,7 +92,7 @@ fn commands_run_inside() -> Result<()> {
     Ok(())
 }
 
-/// A crash: its services live, it says so, and it still ends in order.
+/// After a crash, services live, PID 1 reports the crash, and it still shuts down in order.
 #[test]
 fn after_a_crash_it_goes_on() -> Result<()> {
     let pid1 = with(|ns| ns.late_drivers = Some("exec sleep 1000".into()))?.start()?;
@@ -114,7 +115,7 @@ fn after_a_crash_it_goes_on() -> Result<()> {
                 ensure!(pid1.about("cmdline")?.contains(&word), "{}", pid1.output());
                 Ok(())
             })?;
-            // Only then does it listen again.
+            // PID 1 listens again only after this.
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -172,8 +173,8 @@ fn with_few_descriptors() -> Result<()> {
     Ok(())
 }
 
-/// From what it takes to be executed at all, in small steps to what is plenty.
-/// Below that the kernel kills what it cannot execute (execve(2)), whoever it is.
+/// Memory limits from the least with which PID 1 can be executed, in small steps, to a plentiful
+/// one. Below that, the kernel kills any program that it cannot execute (execve(2)).
 #[test]
 fn with_little_memory() -> Result<()> {
     let usual = Namespace::new()?.start()?;
@@ -188,8 +189,8 @@ fn with_little_memory() -> Result<()> {
     Ok(())
 }
 
-/// The bytes that an exec maps: the program from its first page to the end of
-/// its zeroed data, and a stack.
+/// Returns the bytes that an exec maps: the program from its first page to the end of its zeroed
+/// data, and a stack.
 fn executed(maps: &str) -> Option<u64> {
     let range = |line: &str| {
         let (from, to) = line.split_whitespace().next()?.split_once('-')?;
@@ -207,7 +208,7 @@ fn executed(maps: &str) -> Option<u64> {
     Some(end - first + stack.1 - stack.0)
 }
 
-/// Nobody hears it; what it opens must not become its standard output.
+/// No descriptor is open; descriptors that PID 1 opens must not become its standard output.
 #[test]
 fn with_no_descriptor_open() -> Result<()> {
     for dev in [true, false] {

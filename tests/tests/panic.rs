@@ -1,5 +1,6 @@
-//! A panic in PID 1: said in one line, and PID 1 goes on as itself. Here in a
-//! namespace of processes; the example is built and linked as PID 1 is.
+// SPDX-License-Identifier: Apache-2.0
+//! A panic in PID 1 is one line in the log, and PID 1 continues. The test runs in namespaces; the
+//! example is built and linked as PID 1 is.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ use initramfs::programs::{Target, build_example};
 
 const SAYS: &str = "boot2podman: PID 1 panicked: panicked at init/examples/panic.rs";
 
-/// Also where a child of PID 1 panics first, which ends that child alone.
+/// A panic in a child of PID 1 comes first, and ends only that child.
 #[test]
 fn a_panic_in_pid_1_is_said_and_pid_1_goes_on() -> Result<()> {
     let (output, log) = run("")?;
@@ -24,8 +25,8 @@ fn a_panic_in_pid_1_is_said_and_pid_1_goes_on() -> Result<()> {
     Ok(())
 }
 
-/// std puts a message together before it calls the hook, and aborts where there
-/// is no memory for it: by way of the signal PID 1 goes on all the same.
+/// Without memory, std cannot build the message for the hook, and aborts: the signal handler lets
+/// PID 1 continue all the same.
 #[test]
 fn without_memory_for_the_message_pid_1_goes_on() -> Result<()> {
     let (output, log) = run("starved")?;
@@ -37,8 +38,8 @@ fn without_memory_for_the_message_pid_1_goes_on() -> Result<()> {
     Ok(())
 }
 
-/// Runs it as PID 1, with a file as its kernel log. With backtraces asked for:
-/// nothing may look for frames whose tables are not there.
+/// Runs the example as PID 1, with a file as its kernel log. Backtraces are requested: nothing may
+/// look for unwind tables, which do not exist.
 fn run(word: &str) -> Result<(Output, String)> {
     let example = build_example(Target::choose(), "init", "panic")?;
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("panic{word}.log"));

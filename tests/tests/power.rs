@@ -1,16 +1,17 @@
-//! Each way to end the machine that has no test elsewhere: what QEMU is asked for
-//! in the end, and the phases on the console before it. The power button, SIGUSR2,
-//! Ctrl-Alt-Del, `poweroff` and `reboot` are in flags.rs, boot and survive.rs.
+// SPDX-License-Identifier: Apache-2.0
+//! Ways to end the machine that no other test covers: QEMU's shutdown reason, and the phases on the
+//! console before it. The power button, SIGUSR2, Ctrl-Alt-Del, `poweroff` and `reboot` are covered
+//! by flags.rs, boot and survive.rs.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::Duration;
 use tests::Guest;
 
-/// For the whole end, under TCG beside another machine.
+/// Time limit of the whole shutdown, under TCG beside another machine.
 const END: Duration = Duration::from_secs(120);
 
-/// The phases, each of which says how long it took.
+/// Phases of the shutdown, each of which logs its duration.
 const PHASES: [&str; 7] = [
     "accept",
     "containers",
@@ -21,7 +22,7 @@ const PHASES: [&str; 7] = [
     "unmount",
 ];
 
-/// A machine with a service of the owner's that says good-bye.
+/// Boots a machine with a user's service that prints a line when it is stopped.
 fn up(name: &str, flags: &str) -> Result<Guest> {
     let guest = Guest::boot(name, |machine| machine.memory_mib(384).append(flags))?;
     let file = "exec /bin/bash -c 'trap \"echo good bye; exit 0\" TERM; echo hello; while :; do sleep 1 & wait; done'\n";
@@ -30,8 +31,8 @@ fn up(name: &str, flags: &str) -> Result<Guest> {
     Ok(guest)
 }
 
-/// Does it, and expects QEMU to end for that reason (run-state.json,
-/// `ShutdownCause`). The connection may break before ssh has its answer.
+/// Runs a command, and expects QEMU to end for the given reason (run-state.json, `ShutdownCause`).
+/// The connection may break before ssh receives its answer.
 fn ends(guest: &Guest, command: &str, reason: &str) -> Result<()> {
     let _ = guest.ssh("root", command)?;
     let event = guest.vm.wait_event("SHUTDOWN", END);
@@ -41,7 +42,7 @@ fn ends(guest: &Guest, command: &str, reason: &str) -> Result<()> {
     Ok(())
 }
 
-/// Expects all of these on the console, one after the other.
+/// Expects all of these lines on the console, one after the other.
 fn in_order(guest: &Guest, how: &str, last: &str) -> Result<()> {
     let said = guest.vm.console();
     let begun = format!("boot2podman: going down for {how}");
@@ -69,7 +70,7 @@ fn sigterm_reboots() -> Result<()> {
     in_order(&guest, "Reboot", AGAIN)
 }
 
-/// And with syslog off by flag, nobody waits for who would read /dev/log.
+/// With syslog turned off by flag, no program waits for a reader of /dev/log.
 #[test]
 fn sigpwr_powers_off() -> Result<()> {
     let guest = up("power-pwr", "b2p.off=syslog")?;
@@ -98,8 +99,8 @@ fn sigusr1_halts_and_the_machine_stays() -> Result<()> {
     Ok(())
 }
 
-/// Hundredths of a second that the process of this thread has used
-/// (proc_pid_stat(5), utime and stime).
+/// Returns the processor time of this thread's process in hundredths of a second (proc_pid_stat(5),
+/// utime and stime).
 fn ticks(thread: &str) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{thread}/stat"))?;
     let (_, rest) = stat.rsplit_once(')').context("no name")?;
@@ -107,8 +108,8 @@ fn ticks(thread: &str) -> Result<u64> {
     Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
-/// orderly_poweroff() (kernel/reboot.c) runs the program of kernel.poweroff_cmd
-/// with three variables and, as every child of a kernel thread, no open file.
+/// orderly_poweroff() (kernel/reboot.c) runs the program of kernel.poweroff_cmd with three
+/// variables and, as every child of a kernel thread, without an open file.
 #[test]
 fn called_as_the_kernel_calls() -> Result<()> {
     let guest = up("power-kernel", "")?;
@@ -119,17 +120,17 @@ fn called_as_the_kernel_calls() -> Result<()> {
     in_order(&guest, "PowerOff", OFF)
 }
 
-/// In the words of systemd; and a time that is now is now.
+/// Uses systemd's commands; a time that has come is now.
 #[test]
 fn systemctl_reboots() -> Result<()> {
     let guest = up("power-systemctl", "")?;
     guest.sh("shutdown -h +5 && systemctl is-system-running")?;
-    // What is asked for now does not wait for what was asked for later.
+    // An immediate request does not wait for a scheduled one.
     ends(&guest, "systemctl reboot", "guest-reset")?;
     in_order(&guest, "Reboot", AGAIN)
 }
 
-/// Past PID 1: no phase.
+/// A forced shutdown bypasses PID 1: no phase runs.
 #[test]
 fn by_force() -> Result<()> {
     let guest = up("power-force", "")?;

@@ -1,5 +1,6 @@
-//! Orphans by the thousand: none is left, no status of a service is lost, and
-//! PID 1 sleeps when there are none.
+// SPDX-License-Identifier: Apache-2.0
+//! Orphans by the thousand: none remains, no status of a service is lost, and PID 1 sleeps when
+//! there are none.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tests::eventually;
 use tests::ns::{LIMIT, Namespace, POWERED_OFF, READY, Running};
 
-/// Without a line for each orphan.
+/// Returns a namespace whose log has no line per orphan.
 fn quiet() -> Result<Namespace> {
     let mut ns = Namespace::new()?;
     ns.flags = ns.flags.replace("loglevel=debug", "loglevel=info");
@@ -50,13 +51,13 @@ fn powers_off(pid1: &Running) -> Result<()> {
     Ok(())
 }
 
-/// In the middle of it a service ends by a real-time signal.
+/// Meanwhile, a real-time signal ends a service.
 #[test]
 fn a_hundred_thousand_orphans() -> Result<()> {
     let mut ns = quiet()?;
     ns.late_drivers = Some("while ! [ -e /tmp/go ]; do sleep 0.02; done; kill -40 $$".to_owned());
     let pid1 = up(&ns)?;
-    // Pids come round sooner where the kernel lets a namespace have fewer (6.14).
+    // Pids are reused sooner where the kernel lets a namespace have fewer (6.14).
     let few = pid1.sh("echo 1200 > /proc/sys/kernel/pid_max")?;
     println!("few pids: {}", few.status.success());
     storm(&pid1, "mixed", 50_000)?;
@@ -74,7 +75,7 @@ fn a_hundred_thousand_orphans() -> Result<()> {
     powers_off(&pid1)
 }
 
-/// Stopped from outside, PID 1 finds 20,001 zombies when it goes on.
+/// Stops PID 1 from outside, so that it finds 20,001 zombies when it continues.
 fn backlog() -> Result<(u32, Duration)> {
     let count = 20_001;
     let pid1 = up(&quiet()?)?;
@@ -82,7 +83,7 @@ fn backlog() -> Result<(u32, Duration)> {
     storm(&pid1, "zombies", count)?;
     let there = pid1.zombies()?;
     ensure!(there.len() >= count as usize, "{} zombies", there.len());
-    // Reaped in the order in which they came, which is that of their pids.
+    // Zombies are reaped in the order of their pids.
     let last = there.iter().max().context("none")?;
     let last = format!("/proc/{}/root/proc/{last}", pid1.pid());
     let (start, cpu) = (Instant::now(), pid1.cpu()?);
@@ -108,7 +109,7 @@ fn a_backlog_of_zombies() -> Result<()> {
     Ok(())
 }
 
-/// A figure for a machine that does nothing else.
+/// A figure that needs an otherwise idle machine.
 #[test]
 #[ignore = "a benchmark"]
 fn a_hundred_thousand_a_second() -> Result<()> {

@@ -1,5 +1,6 @@
-//! Restart policies hold over the end of the machine: those that are to run do, and
-//! those that a person has stopped do not; after a reboot, and after a power cut.
+// SPDX-License-Identifier: Apache-2.0
+//! Restart policies survive a reboot and a power cut: containers that are due run again, and those
+//! that a person stopped do not.
 
 use anyhow::{Result, ensure};
 use std::fs;
@@ -125,7 +126,7 @@ fn prepare(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// Those that are to run do; and when the service is done, no other.
+/// Expects that containers that are due run and, once the service is done, no others.
 fn settled(guest: &Guest) -> Result<()> {
     eventually(LIMIT, || {
         let status = guest.sh("b2p status --json containers")?;

@@ -1,5 +1,6 @@
-//! Rules of docs/design/pid1.md that no other test shows: PID 1 as a process, what it
-//! leaves behind it in the file system, and what it does before what.
+// SPDX-License-Identifier: Apache-2.0
+//! Rules of docs/design/pid1.md that no other test covers: PID 1 as a process, its traces in the
+//! file system, and the order of its first steps.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -16,7 +17,7 @@ fn up() -> Result<Running> {
     Ok(pid1)
 }
 
-/// A set of signals in /proc/PID/status.
+/// Returns a set of signals of /proc/PID/status.
 fn set(pid1: &Running, key: &str) -> Result<u64> {
     let status = pid1.about("status")?;
     let line = status.lines().find_map(|l| l.strip_prefix(key));
@@ -30,31 +31,31 @@ fn bits(signals: &[i32]) -> u64 {
     signals.iter().map(|s| 1 << (s - 1)).sum()
 }
 
-/// All blocked but those of faults, which are caught; none is ignored.
+/// Every signal but those of faults is blocked; those are caught, and none is ignored.
 #[test]
 fn its_signals() -> Result<()> {
     let pid1 = up()?;
     use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP};
     let faults = bits(&[SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP]);
-    // The C library keeps two or three for itself. Nobody handles those here, so
-    // the kernel keeps them from PID 1 (signal(7), SIGNAL_UNKILLABLE).
+    // The C library reserves two or three signals. No handler exists for them here, so the kernel
+    // keeps them from PID 1 (signal(7), SIGNAL_UNKILLABLE).
     let own = bits(&[32, 33, 34]);
     let never = bits(&[SIGKILL, SIGSTOP]);
     for (key, wanted) in [("SigBlk:", !(faults | never)), ("SigCgt:", faults)] {
-        // musl's fork(3) blocks all of them for a moment.
+        // musl's fork(3) blocks all signals for a moment.
         tests::eventually(LIMIT, || {
             let got = set(&pid1, key)?;
             ensure!(got | own == wanted | own, "{key} {got:x}");
             Ok(())
         })?;
     }
-    // This test ignores SIGPIPE as every Rust program does, and exec keeps that.
+    // This test ignores SIGPIPE, as every Rust program does, and exec preserves that.
     let ignored = set(&pid1, "SigIgn:")? & !own & !bits(&[libc::SIGPIPE]);
     ensure!(ignored == 0, "SigIgn: {ignored:x}");
     Ok(())
 }
 
-/// 0, 1 and 2 are open, and nothing else would outlive an exec. No terminal.
+/// Descriptors 0, 1 and 2 are open, and no other would survive an exec. PID 1 has no terminal.
 #[test]
 fn its_descriptors() -> Result<()> {
     let pid1 = up()?;
@@ -85,7 +86,7 @@ fn its_descriptors() -> Result<()> {
     Ok(())
 }
 
-/// Mode and owner do not depend on the umask that PID 1 was started with.
+/// Mode and owner of files do not depend on the umask with which PID 1 was started.
 #[test]
 fn what_it_makes_is_as_it_should_be() -> Result<()> {
     let pid1 = up()?;
@@ -114,7 +115,7 @@ fn what_it_makes_is_as_it_should_be() -> Result<()> {
         let is = fs::read_link(Path::new(&root).join("dev").join(path)).context(path)?;
         ensure!(is == Path::new(target), "{path} -> {}", is.display());
     }
-    // As 1000 of those that root has given it.
+    // The file belongs to user 1000 of the mapped range.
     if Namespace::new()?.users == Users::Many {
         let map = pid1.about("uid_map")?;
         let first: u32 = map
@@ -128,7 +129,7 @@ fn what_it_makes_is_as_it_should_be() -> Result<()> {
     Ok(())
 }
 
-/// IFF_UP is added to the flags that were there (if.h).
+/// IFF_UP is added to the existing flags (if.h).
 #[test]
 fn loopback_is_up() -> Result<()> {
     let flags = up()?.read("/sys/class/net/lo/flags")?;
@@ -136,7 +137,7 @@ fn loopback_is_up() -> Result<()> {
     Ok(())
 }
 
-/// The place of the first call that is so.
+/// Returns the index of the first call of this kind.
 fn first(calls: &[Call], what: &str, is: impl Fn(&str, &str) -> bool) -> Result<usize> {
     let at = calls.iter().position(|c| is(&name(c.number), &c.about));
     at.with_context(|| format!("no {what}"))
@@ -175,7 +176,7 @@ fn what_comes_before_what() -> Result<()> {
     Ok(())
 }
 
-/// Every file of Rust below the crates, as text, with its path.
+/// Collects every Rust file below the crates, with its path.
 fn sources(dir: &Path, all: &mut Vec<(String, String)>) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -189,7 +190,7 @@ fn sources(dir: &Path, all: &mut Vec<(String, String)>) -> Result<()> {
     Ok(())
 }
 
-/// Where what the document calls `place: name` may be: how the path ends.
+/// Returns the possible endings of the path that the document calls `place: name`.
 fn files_of(place: &str) -> Vec<String> {
     match place {
         "clean" | "manager" => vec![format!("/services/tests/{place}.rs")],
@@ -201,7 +202,7 @@ fn files_of(place: &str) -> Vec<String> {
     }
 }
 
-/// What the document names and nobody has any more would show nothing.
+/// A name that no longer exists would prove nothing.
 #[test]
 fn what_the_document_names_is_there() -> Result<()> {
     let root = initramfs::paths::root();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Folders of the host: from the boot on, plugged in later, and gone with their server.
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +14,7 @@ use tests::{Checks, Guest, READY, eventually, image, machine_of};
 use vmm::process;
 
 const SOON: Duration = Duration::from_secs(60);
-/// The sum of the limits of the end's phases, under TCG.
+/// Time limit: the sum of the limits of the shutdown's phases, under TCG.
 const END: Duration = Duration::from_secs(120);
 const PORT: &[&str] = &["-device", "pcie-root-port,id=hot"];
 
@@ -24,7 +25,7 @@ fn dir(name: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// A folder for QEMU's own 9p.
+/// Makes a folder for QEMU's own 9p.
 fn nine(dir: &Path) -> Result<(String, PathBuf)> {
     let path = dir.join("nine");
     fs::create_dir_all(&path)?;
@@ -53,7 +54,8 @@ fn share() -> Result<()> {
             "virtio-9p-pci,fsdev=nine,mount_tag=nine",
         ]);
     let vm = dead.plugged(read.plugged(home.plugged(machine))).start()?;
-    // Long before the kernel looks for it: others are mounted all the same.
+    // The server dies long before the kernel looks for it; the other folders are mounted all the
+    // same.
     dead.kill();
     let ready = vm.wait_ready(READY)?;
     let guest = Guest::with(vm, ready)?;
@@ -120,7 +122,7 @@ fn share() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// What core makes is the host's user's, and the other way round.
+/// Expects that files made by core belong to the host's user, and the reverse.
 fn core(guest: &Guest, home: &Folder) -> Result<()> {
     let file = home.path.join("by-the-host");
     fs::write(&file, "one\n")?;
@@ -130,7 +132,7 @@ fn core(guest: &Guest, home: &Folder) -> Result<()> {
     ensure!(said == "one\ntwo", "{said}");
     let made = home.path.join("z/b/c");
     ensure!(fs::read_to_string(&made)? == "x\n");
-    // Where the tests are not root, virtiofsd cannot give files away.
+    // Without root, virtiofsd cannot change the owner of a file.
     let root = fs::metadata(&home.path)?.uid() == 1000;
     ensure!(
         !root || fs::metadata(&made)?.uid() == 1000,
@@ -139,7 +141,7 @@ fn core(guest: &Guest, home: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// Watches a directory and says what is made in it: nothing in the machine does.
+/// Program that watches a directory and prints what is made in it; the machine has no such tool.
 const WATCH: &str = r#"
 #include <stdio.h>
 #include <sys/inotify.h>
@@ -184,7 +186,7 @@ fn told(guest: &Guest, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// QEMU's own 9p, which Debian's cloud kernel does not have.
+/// QEMU's own 9p, which Debian's cloud kernel lacks.
 #[test]
 fn nine_p() -> Result<()> {
     let (fsdev, path) = nine(&dir("share-nine-host")?)?;

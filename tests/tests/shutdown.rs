@@ -1,4 +1,5 @@
-//! The end of the machine: it always comes, in order, and the disk is clean.
+// SPDX-License-Identifier: Apache-2.0
+//! The shutdown always ends, in order, with a clean disk.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::tools;
@@ -11,8 +12,8 @@ use tests::folder::{self, Folder};
 use tests::{Checks, Guest, eventually, image};
 use vmm::Disk;
 
-/// How long a machine may take to end under TCG: the sum of all phases' limits
-/// is a minute and a half, and none of them is to be used up here.
+/// Time limit of a shutdown under TCG: the limits of all phases add up to a minute and a half, and
+/// none of them should be used up here.
 const END: Duration = Duration::from_secs(120);
 
 #[test]
@@ -28,7 +29,7 @@ fn shutdown() -> Result<()> {
         share.plugged(machine)
     })?;
     prepare(&guest)?;
-    // From here on the server of the share answers nothing any more.
+    // From here on, the server of the share answers nothing.
     share.kill();
     guest.vm.power_button()?;
     let ended = guest.vm.wait_exit(END);
@@ -64,7 +65,7 @@ fn shutdown() -> Result<()> {
         ensure!(note("usr1")? == "10\n", "usr1: {:?}", note("usr1")?);
         ensure!(note("term")? == "15\n", "term: {:?}", note("term")?);
         ensure!(note("paused")? == "15\n", "paused: {:?}", note("paused")?);
-        // Once begun, never begun again: its policy did not bring it back.
+        // The container was not started again: its restart policy did not apply.
         ensure!(
             note("always")? == "begun\n",
             "always: {:?}",
@@ -75,9 +76,9 @@ fn shutdown() -> Result<()> {
     checks.done()
 }
 
-/// Containers of all kinds, a disk that is full, and a share.
+/// Prepares containers of all kinds, a disk that is full, and a share.
 fn prepare(guest: &Guest) -> Result<()> {
-    // Drivers of disks come when the machine is ready.
+    // Drivers of disks are loaded after the ready line.
     eventually(END, || guest.sh("test -b /dev/vda"))?;
     guest.sh("mkdir /mnt/disk /mnt/share && mount -t ext4 /dev/vda /mnt/disk && mount -t virtiofs share /mnt/share && ls /mnt/share")?;
     let archive = image::archive(guest.vm.dir())?.display().to_string();
@@ -106,7 +107,7 @@ fn prepare(guest: &Guest) -> Result<()> {
         "trap '' TERM; while :; do sleep 1; done",
     )?;
     guest.sh("podman pause paused")?;
-    // Notes still fit: their files and blocks are there.
+    // The notes still fit: their files and blocks exist.
     guest.sh("cd /mnt/disk && for n in usr1 term paused; do echo ............ >$n; done; dd if=/dev/zero of=full bs=1M 2>/dev/null; df /mnt/disk | tail -n 1")?;
     Ok(())
 }
@@ -120,7 +121,7 @@ fn run(guest: &Guest, name: &str, options: &[&str], script: &str) -> Result<()> 
 #[test]
 fn asked_twice() -> Result<()> {
     let guest = Guest::boot("shutdown-twice", |machine| machine.memory_mib(512))?;
-    // Neither TERM nor the loss of its terminal ends it.
+    // Neither SIGTERM nor the loss of its terminal ends this process.
     guest.sh("(trap '' TERM HUP; while :; do sleep 1; done) </dev/null >/dev/null 2>&1 &")?;
     guest.vm.power_button()?;
     guest.vm.wait_console("going down for PowerOff", END)?;
@@ -138,7 +139,7 @@ fn read(disk: &Path, name: &str) -> Result<String> {
     Ok(String::from_utf8(tools::run(&mut debugfs, "debugfs")?)?)
 }
 
-/// From the power button to the end, on the instruction clock: a figure, not a
+/// Measures the time from the power button to power off on the instruction clock: a figure, not a
 /// test. `cargo test -p tests --test shutdown -- --ignored --nocapture`
 #[test]
 #[ignore = "a figure for docs/measured/figures.md"]
@@ -181,7 +182,7 @@ fn run_detached(guest: &Guest, name: &str, script: &str) -> Result<()> {
     guest.podman(&args).map(drop)
 }
 
-/// When the kernel's log has `text`, in seconds since it started.
+/// Returns the time of the kernel's log line with `text`, in seconds since the kernel started.
 fn at(log: &str, text: &str) -> Result<f64> {
     let line = log
         .lines()

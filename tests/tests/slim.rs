@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The slim kernel: a PC, and QEMU's microvm with the bzImage and with the ELF file that
-//! Firecracker boots. Compiling it takes longer than all other tests, so that these are
-//! part of `make test-all` only.
+//! Firecracker boots. Compiling it takes longer than all other tests, so these are part of `make
+//! test-all` only.
 
 use anyhow::{Result, ensure};
 use initramfs::packages::Kernel;
@@ -42,8 +43,9 @@ fn slim() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// One after the other, and not beside the machine above (the lock): microvm has no timer but the PIT to measure the TSC
-/// with, and a translator on a busy host is late for that. KVM tells its guests.
+/// microvm machines run one after the other, and not beside the machine above (the lock): microvm has
+/// only the PIT to calibrate the TSC with, and a translator on a busy host is too late for that.
+/// KVM tells its guests.
 #[test]
 #[ignore = "needs `make kernel`; part of make test-all"]
 fn microvm_by_bzimage_and_by_elf() -> Result<()> {
@@ -95,7 +97,7 @@ fn ready(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel or a program asked modprobe for in vain would be in the log.
+/// Expects no failed modprobe of the kernel or a program in the log.
 fn complete(guest: &Guest) -> Result<()> {
     let said = guest.sh("dmesg | grep -iE 'no such module|modprobe|not a module' || true")?;
     ensure!(said.is_empty(), "{said}");

@@ -12,14 +12,12 @@ const NOT_YET: &[&str] = &[
     "b2p",
     "bench",
     "config",
-    "control",
     "disk",
     "fuzz",
     "init",
     "initramfs",
     "services",
     "sys",
-    "tests",
     "vmm",
 ];
 

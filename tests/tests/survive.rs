@@ -1,4 +1,5 @@
-//! What breaks other machines: each of these was once seen to break this one.
+// SPDX-License-Identifier: Apache-2.0
+//! Conditions that break other machines; each once broke this one.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -53,7 +54,7 @@ fn routes(guest: &Guest) -> Result<()> {
     })
 }
 
-/// What `podman run --cgroups=split` does to the group it is called from.
+/// Does what `podman run --cgroups=split` does to the group of its caller.
 fn inner_cgroup(guest: &Guest) -> Result<()> {
     guest.sh("cd /sys/fs/cgroup/system/sshd && mkdir runtime &&
          for p in $(cat cgroup.procs); do echo $p > runtime/cgroup.procs; done;
@@ -69,9 +70,9 @@ fn inner_cgroup(guest: &Guest) -> Result<()> {
     })
 }
 
-/// Every signal but those that ask for an end (INT USR1 USR2 TERM PWR) and those
-/// that only a fault raises (ILL TRAP ABRT BUS FPE SEGV SYS): upwards, downwards,
-/// and in leaps, real-time ones queued three times over.
+/// Sends every signal but those that request a shutdown (INT USR1 USR2 TERM PWR) and those of
+/// faults (ILL TRAP ABRT BUS FPE SEGV SYS): upwards, downwards and in leaps, real-time signals
+/// queued three times.
 fn signals(guest: &Guest) -> Result<()> {
     let means = [2, 10, 12, 15, 30, 4, 5, 6, 7, 8, 11, 31];
     let up = (1..=64).filter(|s| !means.contains(s));
@@ -123,7 +124,7 @@ fn crashes_and_power(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// And the word that PID 1 gives itself after a crash, from somebody else.
+/// The argument that PID 1 gives itself after a crash, given by another caller.
 #[test]
 fn three_keys_reboot_in_order() -> Result<()> {
     let guest = Guest::boot("three-keys", |machine| machine.append("--after-crash 2"))?;

@@ -1,5 +1,6 @@
-//! Swap of every kind on one boot: what is asked for is there, what is not plainly
-//! swap is left alone and told, and none of it keeps a disk from being clean.
+// SPDX-License-Identifier: Apache-2.0
+//! Swap of every kind on one boot: what is asked for exists, what is not clearly swap is left alone
+//! and reported, and none of it keeps a disk from being clean.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::tools;
@@ -12,7 +13,7 @@ use vmm::Disk;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Where the magic is that hibernation changes (include/linux/swap.h).
+/// Offset of the magic that hibernation changes (include/linux/swap.h).
 const MAGIC: usize = 4096 - 10;
 
 #[test]
@@ -62,7 +63,7 @@ fn swap() -> Result<()> {
             let swaps = swaps(&guest)?;
             priority(&swaps, file).map(|_| swaps)
         })?;
-        // The others are as they were.
+        // The other disks are unchanged.
         ensure!(after.len() == 4, "{after:?}");
         let stat = guest.sh(&format!("stat -c '%a %u %s' {file}"))?;
         ensure!(stat == format!("600 0 {}", 16 << 20), "{stat}");
@@ -90,7 +91,7 @@ fn swap() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// Name and priority of each (proc_swaps(5)).
+/// Returns name and priority of each swap (proc_swaps(5)).
 fn swaps(guest: &Guest) -> Result<Vec<(String, i32)>> {
     let text = guest.sh("cat /proc/swaps")?;
     let one = |line: &str| {
@@ -108,7 +109,7 @@ fn priority(swaps: &[(String, i32)], name: &str) -> Result<i32> {
         .with_context(|| format!("{name} is not in {swaps:?}"))
 }
 
-/// From /dev/vda on.
+/// Disks from /dev/vda on.
 struct Disks {
     pool: PathBuf,
     asleep: PathBuf,
@@ -158,8 +159,8 @@ impl Disks {
     }
 }
 
-/// A swap area as mkswap(8) makes it, on bytes that are not zero: mke2fs makes
-/// holes of those.
+/// Makes a swap area as mkswap(8) does, on bytes that are not zero: mke2fs would make holes of
+/// those.
 fn area(path: &Path, label: &str, size: usize) -> Result<PathBuf> {
     fs::write(path, vec![0x55; size])?;
     let mut mkswap = tools::command("mkswap")?;

@@ -1,9 +1,10 @@
-//! The clock, where the hardware keeps local time and the host sleeps: the machine is
-//! stopped, or restored as it was. And a configuration on a disk with FAT, which has a time
-//! zone that a flag is stronger than.
+// SPDX-License-Identifier: Apache-2.0
+//! The clock of a machine whose hardware clock keeps local time and whose host sleeps: the machine
+//! is stopped, or restored from a snapshot. Its configuration is on a disk with FAT, with a time
+//! zone that a flag overrides.
 //!
-//! What is not shown here: `ptp_kvm`. It asks KVM (`KVM_HC_CLOCK_PAIRING`), and this
-//! suite runs without it; which clock is taken for the host's is tested in `clocks.rs`.
+//! `ptp_kvm` is not covered: it asks KVM (`KVM_HC_CLOCK_PAIRING`), and these tests run without.
+//! `clocks.rs` tests which clock is taken for the host's.
 
 use anyhow::{Result, ensure};
 use initramfs::paths;
@@ -15,9 +16,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::{Checks, Guest, disks, eventually};
 use vmm::Disk;
 
-/// The service looks once a minute of the guest's time.
+/// Time limit: the service compares the clocks once a minute of guest time.
 const LIMIT: Duration = Duration::from_secs(240);
-/// How long the host sleeps. What is tested is that this time passes.
+/// Duration of the host's sleep; the test consists of this time passing.
 const SLEEP: Duration = Duration::from_secs(20);
 /// A marker in the memory of the machine.
 const MARKER: &str = "/run/after-the-snapshot";
@@ -37,12 +38,12 @@ fn time() -> Result<()> {
     let guest = Guest::boot("time", |machine| {
         machine
             .memory_mib(512)
-            // It keeps QEMU's snapshots.
+            // The disk holds QEMU's snapshots.
             .disk(Disk::raw(&disk).snapshot())
             .disk(Disk::raw(&seed).read_only())
             .qemu_args(&["-rtc", &rtc])
-            // As kvm-clock it stands still while the machine does. QEMU's TCG lets the TSC
-            // of a restored machine go on from the host's.
+            // As kvm-clock does, the HPET stands still while the machine does. With QEMU's TCG, the
+            // TSC of a restored machine continues with the host's.
             .append("b2p.data=off tz=Europe/Berlin noutc clocksource=hpet")
     })?;
     let mut checks = Checks::new("time");
@@ -91,14 +92,15 @@ fn time() -> Result<()> {
     done
 }
 
-/// A time as a clock on a wall in Berlin shows it; the rule is that of tz=Europe/Berlin.
+/// Formats a time as local time in Berlin, with the rule of tz=Europe/Berlin.
 fn berlin(format: &str, at: u64) -> Result<String> {
     let mut date = Command::new("date");
     date.env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3");
     tests::text(&date.args(["-d", &format!("@{at}"), format]).output()?)
 }
 
-/// The kernel takes it for UTC: one step, by the hours of the zone, before the ready line.
+/// Expects one step before the ready line, by the zone's offset, because the kernel takes the
+/// hardware clock for UTC.
 fn local(guest: &Guest) -> Result<()> {
     let hours: i64 = berlin("+%:::z", now()?)?.parse()?;
     let line = format!(
@@ -115,7 +117,7 @@ fn local(guest: &Guest) -> Result<()> {
     right(guest)
 }
 
-/// The machine goes on where it was, so many seconds ago.
+/// Restores the machine to the state of some seconds ago.
 fn restored(guest: &Guest) -> Result<()> {
     let monitor = |line: &str| -> Result<()> {
         let say = json!({"command-line": line});
@@ -132,7 +134,7 @@ fn restored(guest: &Guest) -> Result<()> {
     stepped(guest, 2)
 }
 
-/// So often by now, and to the host's time.
+/// Expects this number of steps, and the host's time.
 fn stepped(guest: &Guest, times: usize) -> Result<()> {
     eventually(LIMIT, || {
         let steps = steps(guest)?;
@@ -142,7 +144,7 @@ fn stepped(guest: &Guest, times: usize) -> Result<()> {
     right(guest)
 }
 
-/// How often the clock was stepped forwards.
+/// Returns the number of forward steps of the clock.
 fn steps(guest: &Guest) -> Result<usize> {
     let said = alone(guest, "dmesg | grep -c 'clock stepped by +' || true")?;
     Ok(said.parse()?)
@@ -152,7 +154,7 @@ fn now() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
 }
 
-/// Within the hardware clock's second and the time that ssh takes.
+/// Expects the right time within the hardware clock's second and the time that ssh takes.
 fn right(guest: &Guest) -> Result<()> {
     let before = now()?;
     let said: u64 = alone(guest, "date +%s")?.parse()?;

@@ -1,5 +1,6 @@
-//! What stands beside the artifacts: the bill of materials, the sums, a signature. No
-//! machine is booted; `make test` has made what is looked at.
+// SPDX-License-Identifier: Apache-2.0
+//! Files beside the artifacts: the bill of materials, the sums, a signature. No machine is booted;
+//! `make test` has made the files.
 
 use anyhow::{Context, Result, bail, ensure};
 use initramfs::bom::medium;
@@ -12,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tests::disks;
 
-/// The recipe of docs/design/trust.md.
+/// Signature namespace in the recipe of docs/design/trust.md.
 const NAMESPACE: &str = "boot2podman-release";
 const SIGNER: &str = "releases@boot2podman";
 
@@ -107,7 +108,7 @@ fn every_package_is_named_in_full() -> Result<()> {
         ensure!(packages.iter().any(|p| p["name"] == name), "no {name}");
     }
     ensure!(packages.iter().filter(|p| p["kind"] == "kernel").count() == 1);
-    // Fetched, but for the host.
+    // These are fetched for the host only.
     for name in ["erofs-utils", "docker-cli", "perl-base", "serde_derive"] {
         ensure!(
             !packages.iter().any(|p| p["name"] == name),
@@ -179,7 +180,7 @@ fn keygen(dir: &Path, args: &[&str], input: &str) -> Result<bool> {
         .success())
 }
 
-/// The recipe of docs/design/trust.md, from the key to a download that somebody has changed.
+/// The recipe of docs/design/trust.md, from the key to a tampered download.
 #[test]
 fn signed_and_verified_as_the_page_says() -> Result<()> {
     let page = include_str!("../../docs/design/trust.md");
@@ -252,8 +253,8 @@ fn signed_and_verified_as_the_page_says() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// The names of files that panics speak of are in the programs; where they lay when
-/// they were built is not.
+/// Programs contain the file names that panics print, and not the directory in which they were
+/// built.
 #[test]
 fn the_programs_do_not_say_where_they_were_built() -> Result<()> {
     let programs = programs::build(Target::choose())?;
@@ -269,7 +270,7 @@ fn the_programs_do_not_say_where_they_were_built() -> Result<()> {
     for program in [&programs.init, &programs.b2p] {
         let bytes = fs::read(program)?;
         let has = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
-        // What is looked for would be found.
+        // A positive control for the search.
         ensure!(
             has("/src/main.rs") || has(".rs"),
             "{}: no names at all",

@@ -1,6 +1,7 @@
-//! A machine without a network, reached over vsock. QEMU's own vsock is the host kernel's
-//! (`/dev/vhost-vsock`), which test machines lack; vhost-device-vsock of the rust-vmm
-//! project has the host's side in a socket of its own. `make test-all` installs it.
+// SPDX-License-Identifier: Apache-2.0
+//! A machine without a network, reached over vsock. QEMU's own vsock needs the host kernel's
+//! (`/dev/vhost-vsock`), which test machines lack; vhost-device-vsock of the rust-vmm project keeps
+//! the host's side in a socket. `make test-all` installs it.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::paths;
@@ -17,14 +18,14 @@ use vmm::process;
 use vmm::ssh::Key;
 
 const SOON: Duration = Duration::from_secs(60);
-/// The guest's number.
+/// Context id of the guest.
 const CID: u32 = 42;
 
-/// The host's side of one machine's vsock; dropping it ends it.
+/// Host's side of one machine's vsock; dropping it ends it.
 struct Vsock {
-    /// What QEMU connects to.
+    /// Socket for QEMU.
     device: PathBuf,
-    /// What a client connects to.
+    /// Socket for clients.
     client: PathBuf,
     server: Child,
 }
@@ -32,7 +33,7 @@ struct Vsock {
 impl Vsock {
     fn start(dir: &Path) -> Result<Vsock> {
         let program = paths::out().join("tools/bin/vhost-device-vsock");
-        // A socket's name has only 107 bytes: both are relative to the directory.
+        // The path of a socket is limited to 107 bytes: both are relative to the directory.
         let (device, client) = (dir.join("device.sock"), dir.join("client.sock"));
         for path in [&device, &client] {
             let _ = fs::remove_file(path);
@@ -62,7 +63,7 @@ impl Vsock {
         Ok(vsock)
     }
 
-    /// A connection to a port of the guest's, as rust-vmm's "hybrid vsock" has it.
+    /// Connects to a port of the guest, by rust-vmm's "hybrid vsock" protocol.
     fn connect(client: &Path, port: u32) -> Result<UnixStream> {
         let mut stream = UnixStream::connect(client)?;
         stream.set_read_timeout(Some(SOON))?;
@@ -78,7 +79,7 @@ impl Vsock {
         Ok(stream)
     }
 
-    /// A TCP port of this host that leads to the guest's sshd, for one ssh.
+    /// Opens a TCP port of this host that leads to the guest's sshd, for one ssh.
     fn ssh_port(&self) -> Result<u16> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (port, client) = (listener.local_addr()?.port(), self.client.clone());
@@ -90,7 +91,7 @@ impl Vsock {
     }
 }
 
-/// Both ways, until the guest has no more to say.
+/// Relays both directions until the guest closes the connection.
 fn relay(tcp: &TcpStream, guest: &UnixStream) -> Result<()> {
     let (mut from, mut to) = (tcp.try_clone()?, guest.try_clone()?);
     thread::spawn(move || {
@@ -155,7 +156,7 @@ fn vsock() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// What a command of core's prints.
+/// Returns the output of a command that core runs.
 fn core(vsock: &Vsock, script: &str) -> Result<String> {
     let key = Key::in_dir(&paths::out().join("vm"))?;
     let port = vsock.ssh_port()?.to_string();

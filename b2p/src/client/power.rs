@@ -5,7 +5,7 @@
 //! PID 1 is asked on the control channel, which keeps delays; if it does not
 //! answer there, by the signal that every init knows.
 
-use control::{Failure, Request, ShutdownKind};
+use control::{Request, RequestError, ShutdownKind};
 use nix::errno::Errno;
 use nix::sys::reboot::reboot;
 use nix::sys::signal::kill;
@@ -167,7 +167,7 @@ pub trait Edge {
     ///
     /// # Errors
     /// A refusal, or why there is no answer.
-    fn ask(&self, request: &Request) -> Result<(), Failure>;
+    fn ask(&self, request: &Request) -> Result<(), RequestError>;
     /// Sends PID 1 the signal that asks for this.
     ///
     /// # Errors
@@ -178,7 +178,7 @@ pub trait Edge {
 }
 
 impl Edge for ControlClient {
-    fn ask(&self, request: &Request) -> Result<(), Failure> {
+    fn ask(&self, request: &Request) -> Result<(), RequestError> {
         ControlClient::ask(self, request).map(drop)
     }
 
@@ -203,22 +203,24 @@ impl Edge for ControlClient {
 ///
 /// # Errors
 /// Why it is not done.
-pub fn act(edge: &dyn Edge, wish: Wish) -> Result<Option<String>, Failure> {
+pub fn act(edge: &dyn Edge, wish: Wish) -> Result<Option<String>, RequestError> {
     let system = |errno| match errno {
-        Errno::EPERM => Failure::NotRoot,
-        errno => Failure::System(errno),
+        Errno::EPERM => RequestError::NotRoot,
+        errno => RequestError::System(errno),
     };
     match wish {
         Wish::Nothing(why) => Ok(Some(format!("nothing is done: {why}"))),
         Wish::Cancel => edge.ask(&Request::Cancel).map(|()| None),
         Wish::Force(kind, sync) => Err(system(edge.force(kind, sync))),
-        Wish::Shutdown(kind, delay) => match edge.ask(&Request::Shutdown(kind, delay)) {
-            Ok(()) => Ok((delay > 0).then(|| later(kind, delay))),
-            Err(Failure::Absent | Failure::Silent | Failure::System(_)) if delay == 0 => {
-                edge.signal(kind).map(|()| None).map_err(system)
+        Wish::Shutdown(kind, delay) => {
+            match edge.ask(&Request::Shutdown(kind, delay)) {
+                Ok(()) => Ok((delay > 0).then(|| later(kind, delay))),
+                Err(
+                    RequestError::NotListening | RequestError::NoAnswer | RequestError::System(_),
+                ) if delay == 0 => edge.signal(kind).map(|()| None).map_err(system),
+                Err(failure) => Err(failure),
             }
-            Err(failure) => Err(failure),
-        },
+        }
     }
 }
 
@@ -247,7 +249,7 @@ pub fn cancel(edge: &dyn Edge) -> i32 {
     done(act(edge, Wish::Cancel), "cancel", &[])
 }
 
-fn done(outcome: Result<Option<String>, Failure>, name: &str, words: &[String]) -> i32 {
+fn done(outcome: Result<Option<String>, RequestError>, name: &str, words: &[String]) -> i32 {
     match outcome {
         Ok(said) => {
             said.iter().for_each(|line| print(&format!("{line}\n")));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use control::{Failure, Name, Report, Request, Service, State};
+use control::{Name, Report, Request, RequestError, Service, State};
 
 use crate::client::service_files;
 use crate::client::status;
@@ -105,9 +105,9 @@ struct Begun {
 }
 
 /// The line for what PID 1 does not do.
-fn refused(failure: &Failure, verb: &str, name: &Name) -> String {
+fn refused(failure: &RequestError, verb: &str, name: &Name) -> String {
     match failure {
-        Failure::Refused(why) => format!("b2p: {}: {why}", name.as_str()),
+        RequestError::Refused(why) => format!("b2p: {}: {why}", name.as_str()),
         other => control_client::line(other, &format!("b2p {verb} {}", name.as_str())),
     }
 }
@@ -132,12 +132,12 @@ impl Verb {
 
 /// Asks; a service of the user's own is handed to PID 1 first.
 fn begin(place: &Place, verb: Verb, name: &Name) -> Result<Begun, String> {
-    let say = |failure: &Failure| refused(failure, verb.word(), name);
+    let say = |failure: &RequestError| refused(failure, verb.word(), name);
     let text = place.link.ask(&Request::Status).map_err(|f| say(&f))?;
     let report = Report::parse(&text);
     let before = find(&report, name);
     // A file by the name of a service of the machine says nothing about that one.
-    let may = before.is_none_or(|s| s.own);
+    let may = before.is_none_or(|s| s.is_user_service);
     let own = verb != Verb::Stop && may && service_files::is_own(&place.own, name);
     if before.is_none() && !own {
         return Err(status::unknown(&report, name.as_str()));
@@ -294,7 +294,7 @@ pub fn reload_main(place: &Place) -> i32 {
     for name in &good {
         let there = find(&report, name);
         // One by the name of a service of the machine is for PID 1 to refuse.
-        let runs = there.is_some_and(|s| s.own && !resting(s.state));
+        let runs = there.is_some_and(|s| s.is_user_service && !resting(s.state));
         if runs && service_files::differs(&place.own, &place.staged, name) {
             let name = name.as_str();
             print(&format!(

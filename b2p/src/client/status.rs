@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use control::{Last, Report, Request, Service, State};
+use control::{LastExit, Report, Request, Service, State};
 use sys::paths::SERVICE_CGROUPS;
 
 use crate::client::help::options_known;
@@ -103,7 +103,7 @@ fn all(
         out.push('\n');
         out.push_str(&render(COLUMNS, &rows, screen));
     }
-    if report.cut {
+    if report.truncated {
         out.push_str("... there are more than fit an answer\n");
     }
     out
@@ -165,7 +165,7 @@ fn row(s: &Service<'_>, now: u64, usage: Usage) -> Vec<Cell> {
     };
     let since = s.since.map(|since| units::span(now.saturating_sub(since)));
     let plain = |text: Option<String>| (text.unwrap_or_else(|| "-".to_owned()), None);
-    let bad = s.last.is_some_and(|l| l != Last::Exited(0));
+    let bad = s.last.is_some_and(|l| l != LastExit::Exited(0));
     vec![
         (s.name.to_owned(), None),
         (state, Some(colour(s.state))),
@@ -182,18 +182,18 @@ fn row(s: &Service<'_>, now: u64, usage: Usage) -> Vec<Cell> {
 }
 
 /// `exit 1`, `SIGKILL`.
-fn short(last: Last) -> String {
+fn short(last: LastExit) -> String {
     match last {
-        Last::Exited(code) => format!("exit {code}"),
-        Last::Killed(_) => long(last).replace("killed by ", ""),
+        LastExit::Exited(code) => format!("exit {code}"),
+        LastExit::Killed(_) => long(last).replace("killed by ", ""),
     }
 }
 
 /// `exited with status 1`, `killed by SIGKILL`.
-pub fn long(last: Last) -> String {
+pub fn long(last: LastExit) -> String {
     match last {
-        Last::Exited(code) => services::ExitStatus::Exited(code).to_string(),
-        Last::Killed(signal) => services::ExitStatus::Killed(signal).to_string(),
+        LastExit::Exited(code) => services::ExitStatus::Exited(code).to_string(),
+        LastExit::Killed(signal) => services::ExitStatus::Killed(signal).to_string(),
     }
 }
 
@@ -265,8 +265,8 @@ fn object(report: &Report<'_>, hostname: &str, usage: &dyn Fn(&str) -> Usage) ->
 fn service_object(s: &Service<'_>, usage: Usage) -> Json {
     let last = s.last.map_or(Json::Null, |last| {
         let (how, number) = match last {
-            Last::Exited(code) => ("exited", code),
-            Last::Killed(signal) => ("killed", signal),
+            LastExit::Exited(code) => ("exited", code),
+            LastExit::Killed(signal) => ("killed", signal),
         };
         Json::Object(vec![(how, Json::Number(number.into()))])
     });

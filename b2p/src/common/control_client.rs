@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use control::{Failure, Report, Request, State};
+use control::{Report, Request, RequestError, State};
 
 /// How long PID 1 may take to answer. It answers within a turn of its loop.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,16 +31,16 @@ impl ControlClient {
     ///
     /// # Errors
     /// A refusal, or why there is no answer.
-    pub fn ask(&self, request: &Request) -> Result<String, Failure> {
+    pub fn ask(&self, request: &Request) -> Result<String, RequestError> {
         control::ask(&self.path, request, self.patience)
     }
 }
 
 /// What went wrong, as one line; who lacks the right is told how to get it.
 #[must_use]
-pub fn line(failure: &Failure, command: &str) -> String {
+pub fn line(failure: &RequestError, command: &str) -> String {
     match failure {
-        Failure::NotRoot => format!("b2p: only root may: sudo {command}"),
+        RequestError::NotRoot => format!("b2p: only root may: sudo {command}"),
         failure => format!("b2p: {failure}"),
     }
 }

@@ -19,6 +19,7 @@ pub mod table;
 pub mod terminal;
 #[cfg(test)]
 pub mod testing;
+pub mod token_bucket;
 pub mod tool;
 pub mod units;
 pub mod users;

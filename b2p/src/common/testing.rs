@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Helpers of tests: a directory that removes itself, and a service as a process of its own.
-#![expect(
-    unsafe_code,
-    reason = "descriptors placed in a child, and its signal mask"
-)]
+#![expect(unsafe_code, reason = "descriptors placed in a child")]
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
@@ -96,8 +93,7 @@ impl Running {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", name, "--ignored", "--nocapture"]);
         command.env(DIR, dir).stdout(Stdio::null());
-        // SAFETY: async-signal-safe calls with integers, and no allocation. The mask is for
-        // every thread of the test program; the real one has a single thread.
+        // SAFETY: async-signal-safe calls with integers, and no allocation.
         unsafe {
             command.pre_exec(move || {
                 for fd in &mut given {
@@ -106,9 +102,7 @@ impl Running {
                 for (fd, place) in given.iter().zip(3..) {
                     libc::dup2(*fd, place);
                 }
-                let mut set = SigSet::empty();
-                set.add(Signal::SIGTERM);
-                Ok(sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?)
+                Ok(())
             });
         }
         let child = command.spawn().expect("the test program starts");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Helpers: programs that PID 1 runs as children.
 
-pub mod boot_script;
 pub mod cloud;
+pub mod compat;
 pub mod console;
 pub mod containers;
 pub mod data;
@@ -12,6 +12,7 @@ pub mod image_sync;
 pub mod log_files;
 pub mod net;
 pub mod registries;
+pub mod remote_log;
 pub mod share;
 pub mod swap;
 pub mod syslog;

@@ -354,6 +354,20 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.syslog,
         ..Entry::DEFAULT
     },
+    // Where a flag asks. The ring buffer has what was logged before the network was there. In a
+    // container the kernel's log is the host's.
+    Entry {
+        def: ServiceDef {
+            name: "remote-log",
+            why: "the log is sent to a receiver of syslog, as it grows",
+            argv: &[B2P, "remote-log"],
+            after: &[NET],
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, host| config.rsyslog.is_some() && !host.in_container,
+        ..Entry::DEFAULT
+    },
     // Once at boot; later changes take effect with `b2p reload`.
     Entry {
         def: ServiceDef {

@@ -94,10 +94,18 @@ fn a_container_leaves_hardware_and_clock_to_its_host() {
         in_container: true,
         ..Host::default()
     };
-    let flags = b"b2p.share=a:/mnt/a b2p.ext=a b2p.vsock";
+    let flags = b"b2p.share=a:/mnt/a b2p.ext=a b2p.vsock rsyslog=a";
     let defs = select(&config::parse(flags, &[]).0, &host);
     let exists = |name: &str| defs.iter().any(|def| def.name == name);
-    let hardware = [DATA, CLOUD, SHARE, EXTENSIONS, "vsock", "time"];
+    let hardware = [
+        DATA,
+        CLOUD,
+        SHARE,
+        EXTENSIONS,
+        "vsock",
+        "time",
+        "remote-log",
+    ];
     assert!(hardware.iter().all(|name| !exists(name)));
     assert!(exists(NET) && exists(SSHD) && exists(PODMAN));
 }
@@ -129,6 +137,13 @@ fn swap_exists_where_a_flag_asks() {
     assert!(swap(b"b2p.swap=zram b2p.swap=64").is_some_and(|def| def.after == ON_DISK));
     let slow = swap(b"swapfile=sda1 waitusb=60");
     assert!(slow.is_some_and(|def| def.after == ON_DISK && def.late_ms > 60_000));
+}
+
+#[test]
+fn the_log_is_sent_where_a_flag_asks() {
+    let remote = |line: &[u8]| service("remote-log", line);
+    assert_eq!(remote(b"syslog"), None);
+    assert!(remote(b"rsyslog=10.0.2.2").is_some_and(|def| def.after == [NET] && def.after_ready));
 }
 
 #[test]

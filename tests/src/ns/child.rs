@@ -16,7 +16,7 @@ use super::{Namespace, Users, inject};
 /// First user id of the range that root maps into a namespace.
 pub(super) const BASE: u32 = 200_000;
 
-/// Everything that the child needs, prepared so that the child allocates nothing.
+/// Prepared input of the child, complete so that the child allocates nothing.
 pub(super) struct Child {
     flags: c_int,
     users: Users,

@@ -21,7 +21,7 @@ use super::syscalls::{self, Class};
 pub enum Plan {
     /// No fault; every call is recorded.
     Record,
-    /// Only the call of this number, with the errno at this index (modulo the count) of the call's
+    /// The call of this number alone, with the errno at this index (modulo the count) of the call's
     /// row.
     One(usize, usize),
     /// Every call of a class, from the call of this number on.

@@ -108,7 +108,7 @@ fn ask(root: &File, request: &Request, expect: Expect) -> Result<String> {
         match control::ask(&path, request, patience) {
             Ok(answer) => return Ok(answer),
             // The request was repeated because its first answer was lost.
-            Err(control::Failure::Refused(why)) if why == "nothing is scheduled" => {
+            Err(control::RequestError::Refused(why)) if why == "nothing is scheduled" => {
                 return Ok(String::new());
             }
             Err(why) => whys.push(why.to_string()),

@@ -1,4 +1,5 @@
-//! The ways in: ssh, and what clients do over it.
+// SPDX-License-Identifier: Apache-2.0
+//! Ways in: ssh, and what clients do over it.
 
 use anyhow::{Result, ensure};
 use std::fs;
@@ -36,8 +37,8 @@ fn only_keys(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// What b2p has made of the key and says of it, and what OpenSSH says: ssh-keygen of each
-/// half, and the ssh here of what sshd has signed with.
+/// Compares the key and fingerprint of b2p with OpenSSH's: ssh-keygen of each half, and the host's
+/// ssh, which checks sshd's signature.
 fn host_key(guest: &Guest) -> Result<()> {
     const KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
     let files = guest.sh(&format!("stat -c '%a %u %g' {KEY} {KEY}.pub"))?;
@@ -93,7 +94,7 @@ fn path(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// podman's clients make a connection for each command, and scripts run many.
+/// Opens many connections: podman's clients make one for each command, and scripts run many.
 fn many(guest: &Guest) -> Result<()> {
     let ssh = || {
         guest

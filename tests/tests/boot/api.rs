@@ -1,11 +1,12 @@
-//! The podman socket: held by PID 1, served by a podman that comes and goes.
+// SPDX-License-Identifier: Apache-2.0
+//! The podman socket: PID 1 holds it, and podman runs only while it is used.
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually, http};
 
-/// podman leaves after five idle seconds; TCG takes its time on top.
+/// Time limit for podman's end: it exits after five idle seconds, and TCG is slow.
 const LEAVES: Duration = Duration::from_secs(60);
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -98,7 +99,7 @@ fn killed(guest: &Guest, socket: &Path) -> Result<()> {
     eventually(Duration::from_secs(60), || pings(socket))
 }
 
-/// Hundredths of a second that PID 1 may use in five idle seconds.
+/// Processor time, in hundredths of a second, that PID 1 may use in five idle seconds.
 const TICKS: u64 = 3;
 
 fn quiet(guest: &Guest) -> Result<()> {

@@ -1,4 +1,5 @@
-//! The control groups: everyone in a leaf of their own.
+// SPDX-License-Identifier: Apache-2.0
+//! Control groups: each process is in a leaf.
 
 use anyhow::{Context, Result, ensure};
 use tests::{Checks, Guest};
@@ -28,7 +29,7 @@ struct Process {
     command: String,
 }
 
-/// All processes but the kernel's own, which have no executable.
+/// Returns all processes except kernel threads, which have no executable.
 fn processes(guest: &Guest) -> Result<Vec<Process>> {
     let script = "for p in /proc/[0-9]*; do readlink $p/exe >/dev/null 2>&1 || continue
         echo \"${p#/proc/} $(sed -n 's/^0:://p' $p/cgroup 2>/dev/null) $(tr '\\0' ' ' <$p/cmdline 2>/dev/null)\"; done";

@@ -1,4 +1,5 @@
-//! One boot with the default settings, looked at from all sides.
+// SPDX-License-Identifier: Apache-2.0
+//! One boot with the default settings, and checks of every part.
 
 mod access;
 mod api;
@@ -15,8 +16,7 @@ use tests::{Checks, Guest};
 fn boot() -> Result<()> {
     let guest = Guest::boot("boot", |machine| machine.append("dummy.numdummies=3"))?;
     let mut checks = Checks::new("boot");
-    // The API first: that podman does not run before anyone asks for it can
-    // be seen only once.
+    // The API comes first: only before the first request can a check see that podman does not run.
     api::all(&guest, &mut checks);
     system::all(&guest, &mut checks);
     mounts::all(&guest, &mut checks);
@@ -30,7 +30,7 @@ fn boot() -> Result<()> {
 }
 
 fn powers_off(guest: &Guest) -> Result<()> {
-    // The connection may well break before ssh has its answer.
+    // The connection may break before ssh receives its answer.
     let _ = guest.ssh("root", "poweroff")?;
     let status = guest.vm.wait_exit(Duration::from_secs(120))?;
     ensure!(status.success(), "QEMU: {status}");

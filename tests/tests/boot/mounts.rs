@@ -1,9 +1,10 @@
-//! The mount table: what, where, how.
+// SPDX-License-Identifier: Apache-2.0
+//! The mount table: targets, file systems, options.
 
 use anyhow::{Context, Result, ensure};
 use tests::{Checks, Guest};
 
-/// Where, which file system, which options.
+/// Target, file system, options.
 const WANTED: &[(&str, &str, &[&str])] = &[
     ("/proc", "proc", &["nosuid", "nodev", "noexec"]),
     ("/sys", "sysfs", &["nosuid", "nodev", "noexec"]),
@@ -80,7 +81,7 @@ impl Mount {
     }
 }
 
-/// The mount that one sees at `point`: the last one there.
+/// Returns the visible mount at `point`: the last one in the table.
 fn at<'a>(table: &'a [Mount], point: &str) -> Result<&'a Mount> {
     table
         .iter()
@@ -146,7 +147,7 @@ fn terminals(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Two mounts on one point mean that something was forgotten below.
+/// Fails if two mounts share a target, because the lower one was forgotten.
 fn unique(table: &[Mount]) -> Result<()> {
     let mut points: Vec<&str> = table.iter().map(|m| m.point.as_str()).collect();
     points.sort_unstable();

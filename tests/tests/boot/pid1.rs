@@ -1,10 +1,12 @@
-//! PID 1 as a process, and as the parent of everyone.
+// SPDX-License-Identifier: Apache-2.0
+//! PID 1 as a process, and as the parent of all others.
 
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
-/// kB. It is a third of that; more would mean that something has grown into it.
+/// Limit of the resident memory in kB, three times the actual size: more would mean that something
+/// has grown into PID 1.
 const RSS_KB: u64 = 1500;
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -17,7 +19,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     });
 }
 
-/// The number after `name` in a /proc/PID/status.
+/// Returns the number after `name` in a /proc/PID/status.
 fn number(status: &str, name: &str) -> Result<u64> {
     let line = status
         .lines()
@@ -51,7 +53,7 @@ fn signals(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The pid of the sshd that listens.
+/// Returns the pid of the listening sshd.
 fn listener(guest: &Guest) -> Result<u32> {
     let pids = guest.pids("[listener]")?;
     pids.first().copied().context("no sshd listens")
@@ -74,7 +76,7 @@ fn descriptors(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// A child of a subshell that has ended belongs to PID 1.
+/// Makes an orphan: the child of a subshell that has ended belongs to PID 1.
 fn zombies(guest: &Guest) -> Result<()> {
     guest.sh("i=0; while [ $i -lt 2000 ]; do (: &); i=$((i+1)); done")?;
     eventually(Duration::from_secs(30), || {
@@ -86,7 +88,7 @@ fn zombies(guest: &Guest) -> Result<()> {
 
 fn restart(guest: &Guest) -> Result<()> {
     let before = listener(guest)?;
-    // The answer may be lost with the connection, if that goes down as well.
+    // The answer is lost if the connection ends as well.
     let _ = guest.ssh_alone("root", &format!("kill -9 {before}"))?;
     let after = eventually(Duration::from_secs(60), || listener(guest))?;
     ensure!(after != before, "sshd {before} is still there");

@@ -1,4 +1,5 @@
-//! What a person or a program finds on the machine.
+// SPDX-License-Identifier: Apache-2.0
+//! The system as a person or a program finds it.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -70,7 +71,8 @@ fn users(guest: &Guest) -> Result<()> {
         "{core}"
     );
     ensure!(core.ends_with("/home/core"), "{core}");
-    // Only `*` and `!`: nobody has a password, and nobody an empty one.
+    // Only `*` and `!` stand in the password field: no account has a password, and none has an
+    // empty one.
     equals(
         guest,
         "cut -d: -f2 /etc/shadow | grep -v '^[*!]' | wc -l",
@@ -132,10 +134,10 @@ fn sysctls(guest: &Guest) -> Result<()> {
 fn modprobe_by_hand(guest: &Guest) -> Result<()> {
     guest.sh("modprobe dummy && grep '^dummy ' /proc/modules && modprobe dummy")?;
     guest.sh("modprobe zram num_devices=2 && test -e /sys/block/zram1 && modprobe -r zram")?;
-    // A script's modprobe is the same one.
+    // A script's modprobe is the same program.
     guest.sh("sh -c 'modprobe zram num_devices=2; test -e /sys/block/zram1; modprobe -r zram'")?;
     guest.sh("! test -e /sys/module/zram")?;
-    // What the command line says to a module that is not built in.
+    // The command line passes an option to a module that is not built in.
     equals(guest, "ls /sys/class/net | grep -c ^dummy", "3")?;
     guest.sh("rmmod dummy && ! grep '^dummy ' /proc/modules")?;
     let out = guest.ssh("root", "modprobe no_such_module")?;
@@ -155,8 +157,8 @@ fn modprobe_for_the_kernel(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// Loaded once the machine is quiet, before anybody asks, and without the function
-/// tracer's calls (docs/measured/boot-time.md).
+/// Checks the drivers of containers: loaded once the machine is quiet, before a container needs
+/// them, and without the function tracer's calls (docs/measured/boot-time.md).
 fn drivers_of_containers(guest: &Guest) -> Result<()> {
     guest.sh("for i in $(seq 100); do test -e /sys/module/nft_ct && break; sleep 0.2; done")?;
     let names = "bridge veth nft_chain_nat nft_masq nft_fib_inet nft_ct";
@@ -183,8 +185,8 @@ fn resolver(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// What the machine needs when it is ready, in MiB, with the userland image
-/// that it must keep: generous, so that only a leak of the whole fails it.
+/// Limit in MiB of the memory used when ready, the userland image included: generous, so that only
+/// a large leak exceeds it.
 const MEMORY_MIB: u64 = 300;
 
 fn memory(guest: &Guest) -> Result<()> {

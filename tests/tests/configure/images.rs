@@ -1,16 +1,17 @@
-//! Images by way of the owner's registries and proxies.
+// SPDX-License-Identifier: Apache-2.0
+//! Images from the user's registries and through proxies.
 
 use super::{World, put};
 use crate::servers::HOST;
 use anyhow::{Result, ensure};
 use tests::Guest;
 
-/// As a client elsewhere, by the API.
+/// Client elsewhere, through the API.
 const REMOTE: &str = "CONTAINER_HOST=unix:///run/podman/podman.sock podman --remote";
-/// Where nobody is, but for who asks the proxy.
+/// Image at an address that only the proxy can reach.
 const FAR: &str = "far.example/box:1";
 
-/// What the disk says of registries.
+/// Returns the disk's registries.conf.
 pub fn conf(port: u16) -> String {
     format!(
         "[[registry]]\nprefix = \"plain.example\"\nlocation = \"{HOST}:{port}\"\ninsecure = true\n\n\
@@ -20,7 +21,7 @@ pub fn conf(port: u16) -> String {
     )
 }
 
-/// Whether podman is told the tags that a registry over TLS has; else what it said.
+/// Returns Ok if podman lists the tags of a registry over TLS; otherwise, podman's message.
 pub fn tags(guest: &Guest, user: &str, port: u16) -> Result<std::result::Result<(), String>> {
     let script = format!("podman search --list-tags {HOST}:{port}/box");
     let out = guest.ssh(user, &script)?;
@@ -31,14 +32,14 @@ pub fn tags(guest: &Guest, user: &str, port: u16) -> Result<std::result::Result<
         .ok_or_else(|| String::from_utf8_lossy(&out.stderr).into_owned()))
 }
 
-/// Podman does not know the authority of the registry at this port.
+/// Expects that podman does not trust the authority of the registry at this port.
 pub fn unknown(guest: &Guest, port: u16) -> Result<()> {
     let said = tags(guest, "root", port)?.err().unwrap_or_default();
     ensure!(said.contains("unknown authority"), "{said}");
     Ok(())
 }
 
-/// It does.
+/// Expects that podman trusts the authority of the registry at this port.
 pub fn known(guest: &Guest, port: u16) -> Result<()> {
     for user in ["root", "dev"] {
         let seen = tags(guest, user, port)?;
@@ -47,7 +48,7 @@ pub fn known(guest: &Guest, port: u16) -> Result<()> {
     Ok(())
 }
 
-/// The authority of one registry, from the moment it is put there.
+/// Adds the authority of one registry, which takes effect at once.
 pub fn one_more(guest: &Guest, world: &World) -> Result<()> {
     unknown(guest, world.strange.port)?;
     let file = format!("certs.d/{HOST}:{}/ca.crt", world.strange.port);
@@ -55,7 +56,7 @@ pub fn one_more(guest: &Guest, world: &World) -> Result<()> {
     known(guest, world.strange.port)
 }
 
-/// One without TLS, and a mirror.
+/// Pulls from a registry without TLS, and through a mirror.
 pub fn plain(guest: &Guest, world: &World) -> Result<()> {
     world.plain.asked();
     guest.sh_as("dev", "podman pull -q plain.example/a:1")?;
@@ -78,7 +79,7 @@ fn asked(world: &World, lines: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// By a flag for http, by the profile for https, for whoever pulls.
+/// Pulls through a proxy: set by a flag for http, by the profile for https, for both clients.
 pub fn by_proxy(guest: &Guest, world: &World) -> Result<()> {
     let pull = format!("podman pull -q {FAR}");
     for (user, script) in [
@@ -100,7 +101,7 @@ pub fn by_proxy(guest: &Guest, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Containers and builds are told of them, too.
+/// Expects the proxies in the environment of containers and builds.
 pub fn proxies(guest: &Guest, world: &World) -> Result<()> {
     let proxy = format!("http_proxy=http://{HOST}:{}", world.plain.port);
     for (user, script) in [

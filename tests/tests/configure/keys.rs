@@ -1,4 +1,5 @@
-//! Who may log in: keys from every source, and keys that come while the machine runs.
+// SPDX-License-Identifier: Apache-2.0
+//! Keys from every source, and keys that are added while the machine runs.
 
 use super::{World, equals, path_of};
 use anyhow::{Result, ensure};
@@ -7,12 +8,12 @@ use std::path::Path;
 use tests::Guest;
 use tests::disks::tool;
 
-/// One for each way to bring one.
+/// Names of the keys, one for each source.
 const ALL: &[&str] = &[
     "cmdline", "fw_cfg", "smbios", "config", "added", "edited", "home",
 ];
 
-/// Makes them, for [`public`].
+/// Makes the keys for [`public`].
 pub fn make(dir: &Path) -> Result<()> {
     for name in ALL {
         let file = dir.join(format!("key-{name}"));
@@ -24,13 +25,13 @@ pub fn make(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The line of this key.
+/// Returns the public line of a key.
 pub fn public(dir: &Path, name: &str) -> Result<String> {
     let text = fs::read_to_string(dir.join(format!("key-{name}.pub")))?;
     Ok(text.trim().to_owned())
 }
 
-/// They open, for the user and for root.
+/// Expects that these keys log in as the user and as root.
 pub fn open(guest: &Guest, world: &World, names: &[&str]) -> Result<()> {
     for name in names {
         enter(guest, world, "dev", name)?;
@@ -46,7 +47,7 @@ fn enter(guest: &Guest, world: &World, user: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// By the command, in the file on the disk, and at home.
+/// Adds keys by command, in the file on the disk, and in the home directory.
 pub fn added(guest: &Guest, world: &World) -> Result<()> {
     let dir = world.dir();
     let key = |name| public(dir, name);

@@ -1,5 +1,6 @@
-//! The machine as its owner wants it: from the host, and from files on the data disk.
-//! One disk, four boots; docs/guide/configure.md has the recipes.
+// SPDX-License-Identifier: Apache-2.0
+//! Configuration from the host and from files on the data disk: one disk, four boots;
+//! docs/guide/configure.md has the recipes.
 
 mod images;
 mod keys;
@@ -21,12 +22,12 @@ const STATE: &str = "/var/lib/boot2podman";
 
 struct World {
     disk: Image,
-    /// Over HTTP, and a proxy.
+    /// Registry over HTTP, which is also a proxy.
     plain: Plain,
-    /// Over TLS, by an authority that the disk has from the second boot on,
+    /// Registry over TLS with an authority that is on the disk from the second boot on.
     tls: Tls,
     known: Authority,
-    /// and by one that it never has.
+    /// Registry over TLS with an authority that is never on the disk.
     strange: Tls,
     stranger: Authority,
 }
@@ -52,7 +53,7 @@ impl World {
     }
 }
 
-/// Of a file beside the disk, for programs that run elsewhere.
+/// Returns the path of a file beside the disk, for programs on the host.
 fn path_of(world: &World, name: &str) -> Result<PathBuf> {
     Ok(world.dir().join(name).canonicalize()?)
 }
@@ -71,7 +72,7 @@ fn configure() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// The tests' key comes from the disk alone.
+/// Returns a machine without a key: the tests' key is only on the disk.
 fn machine(world: &World, name: &str) -> Result<Machine> {
     let machine = keyless(&format!("configure-{name}"))?;
     Ok(machine.disk(Disk::raw(world.disk.file())))
@@ -90,7 +91,7 @@ fn equals(guest: &Guest, script: &str, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-/// Value and source of a flag, as `b2p flags` has them.
+/// Expects value and source of a flag in `b2p flags`.
 fn flag(guest: &Guest, name: &str, value: &str, source: &str) -> Result<()> {
     let all = guest.sh("b2p flags | cat")?;
     let mut lines = all
@@ -110,8 +111,8 @@ fn whole(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The first boot: three sources, of which the command line wins over fw_cfg and that
-/// over SMBIOS; and a user with another name.
+/// First boot: three sources, of which the command line precedes fw_cfg and fw_cfg precedes SMBIOS;
+/// and a user with another name.
 fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
     let key = |name| keys::public(world.dir(), name);
     let smbios = format!("type=11,value=boot2podman:ssh_key={}", key("smbios")?);
@@ -165,7 +166,7 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
     Ok(())
 }
 
-/// All that core has.
+/// Expects that the user has everything that core has.
 fn user(guest: &Guest, name: &str) -> Result<()> {
     let said = guest.sh_as(name, "id; echo $HOME $XDG_RUNTIME_DIR; sudo id -un; pwd")?;
     let wanted = [
@@ -190,7 +191,8 @@ fn user(guest: &Guest, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The engine is asked something first: it comes with the first question.
+/// Expects a variable in the engine's environment. A request comes first, because it starts the
+/// engine.
 fn engine_has(guest: &Guest, variable: &str) -> Result<()> {
     guest.sh("podman --url unix:///run/podman/podman.sock info")?;
     let all = guest.sh("for p in $(pidof podman); do tr '\\0' '\\n' </proc/$p/environ; done")?;
@@ -198,7 +200,7 @@ fn engine_has(guest: &Guest, variable: &str) -> Result<()> {
     Ok(())
 }
 
-/// What is put on the disk: path below [`STATE`], content.
+/// Returns the files for the disk: path below [`STATE`], content.
 fn files(world: &World) -> Result<Vec<(&'static str, String)>> {
     let proxy = format!("http://{HOST}:{}", world.plain.port);
     let config = format!(
@@ -243,7 +245,7 @@ fn prepare(guest: &Guest, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The second boot: all of it is on the disk, but for one flag that wins.
+/// Second boot: every setting is on the disk, except for one flag that takes precedence.
 fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
     let guest = Guest::from(&machine(world, "disk")?.append("tz=UTC"))?;
     checks.check("nothing is missing", || whole(&guest));
@@ -346,7 +348,7 @@ fn left(guest: &Guest) -> Result<()> {
     equals(guest, &format!("{sleeps} || true"), "0")
 }
 
-/// For who reads the list of files.
+/// Checks the list of files in the guide.
 #[test]
 fn the_files_are_where_the_page_says() -> Result<()> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/configure.md");

@@ -1,6 +1,7 @@
-//! Files on the data disk that are wrong: each is named, and the machine comes up. One
-//! hook never ends, and the boot waits a minute for it. That of the instruction clock
-//! would be short, but on it a disk that answers takes minutes, and limits run out.
+// SPDX-License-Identifier: Apache-2.0
+//! Faulty files on the data disk: each is named, and the machine comes up. One hook never ends, and
+//! the boot waits a minute for it. The instruction clock would shorten that minute, but with it a
+//! disk takes minutes to answer, and time limits run out.
 
 use super::{SOON, World, machine, put};
 use anyhow::{Result, ensure};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tests::{Checks, Guest, READY, Shell, eventually};
 use vmm::Degraded;
 
-/// Everything wrong that a file can be.
+/// Writes files with every kind of fault.
 pub fn prepare(guest: &Guest) -> Result<()> {
     let config = "b2p.hostnme=x\nb2p.data=off\nb2p.loglevel=loud\ntz=UTC\nb2p.user=dev\n";
     put(guest, "config", config)?;
@@ -32,7 +33,7 @@ pub fn prepare(guest: &Guest) -> Result<()> {
     guest.sh(rest).map(drop)
 }
 
-/// What and parts of why, each.
+/// Subject and parts of the reason of each degraded line.
 const NAMED: &[(&str, &[&str])] = &[
     (
         "flag",
@@ -63,7 +64,7 @@ const NAMED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The third boot: it comes up, and names each and nothing else.
+/// Third boot: the machine comes up and names each fault and nothing else.
 pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
     let machine = machine(world, "nonsense")?.append("b2p.user=sshd b2p.console=shell");
     let vm = machine.start()?;
@@ -92,8 +93,8 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         shell.run("kill $(pidof sleep)").map(drop)
     });
     checks.check("and what is said of hooks changes", || {
-        let late = "bootlocal: bootlocal.sh: exit status 7; the last it said: last words";
-        let ended = "bootsync: bootsync.sh: killed by signal 15; the last it said: begun";
+        let late = "bootlocal: bootlocal.sh: exit status 7; last line of its output: last words";
+        let ended = "bootsync: bootsync.sh: killed by signal 15; last line of its output: begun";
         eventually(SOON, || {
             let said = shell.run("b2p status | grep degraded")?;
             ensure!(said.contains(ended) && said.contains(late), "{said}");

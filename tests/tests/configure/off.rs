@@ -1,11 +1,12 @@
-//! A data disk turns off what it can, but for what the command line wants. And it has
-//! what boot2docker left on it.
+// SPDX-License-Identifier: Apache-2.0
+//! A data disk that turns off what it can, except for what the command line asks for, and that
+//! holds boot2docker's files.
 
 use super::{World, machine, off, whole};
 use anyhow::{Result, ensure};
 use tests::{Checks, Guest, Shell};
 
-/// Everything that can be is off.
+/// Writes a configuration that turns off everything possible.
 pub fn prepare(shell: &Shell<'_>) -> Result<()> {
     let all = "data,net,cloud,late-drivers,syslog,health,image-sync,containers,time,user-services,registries,\
         bootsync,bootlocal,cloud-scripts,nonsense";
@@ -23,7 +24,7 @@ pub fn prepare(shell: &Shell<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The fourth boot.
+/// Fourth boot.
 pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
     // The key is in boot2docker's archive.
     let machine = machine(world, "off")?.append("b2p.sshd=on b2p.on=net,sshd b2p.user=ann");

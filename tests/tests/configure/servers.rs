@@ -1,6 +1,7 @@
-//! Registries that a guest reaches at 10.0.2.2, each with the one image of
-//! [`tests::image`] under every name: over HTTP, which is a proxy as well, and over
-//! TLS with a certificate authority of its own, by openssl(1).
+// SPDX-License-Identifier: Apache-2.0
+//! Registries that a guest reaches at 10.0.2.2, each with the one image of [`tests::image`] under
+//! every name: over HTTP, which also serves as a proxy, and over TLS with a certificate authority
+//! of its own, by openssl(1).
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -14,10 +15,10 @@ use std::time::Duration;
 use tests::image::{self, Distributed};
 use vmm::process;
 
-/// The host, as QEMU's user network has it.
+/// Address of the host in QEMU's user network.
 pub const HOST: &str = "10.0.2.2";
 
-/// An answer to whatever is asked with this end of a path.
+/// Returns the answer to a request whose path ends in this way.
 fn answer(image: &Distributed, path: &str) -> Option<Vec<u8>> {
     let (kind, body): (&str, &[u8]) = if path == "/v2/" {
         ("application/json", b"{}")
@@ -37,9 +38,9 @@ fn answer(image: &Distributed, path: &str) -> Option<Vec<u8>> {
     Some([head.as_bytes(), body].concat())
 }
 
-/// A registry over HTTP, until the program ends; who asks it as a proxy gets the same.
+/// A registry over HTTP until the program ends; proxy requests get the same answers.
 pub struct Plain {
-    /// Where it listens.
+    /// Port that it listens on.
     pub port: u16,
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -61,14 +62,14 @@ impl Plain {
         Ok(Plain { port, asked })
     }
 
-    /// The first lines of all requests since the last time.
+    /// Returns the first lines of all requests since the last call.
     pub fn asked(&self) -> Vec<String> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *asked)
     }
 }
 
-/// One request, then the end: a client that goes away is its own affair.
+/// Serves one request per connection; a client that disconnects is not an error.
 fn serve(stream: &TcpStream, image: &Distributed, asked: &Mutex<Vec<String>>) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
@@ -79,7 +80,7 @@ fn serve(stream: &TcpStream, image: &Distributed, asked: &Mutex<Vec<String>>) {
         }
     }
     let target = first.split(' ').nth(1).unwrap_or_default();
-    // A proxy is told the whole address (RFC 9112, section 3.2.2).
+    // A proxy receives the whole URL (RFC 9112, section 3.2.2).
     let path = match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').map_or("", |at| &rest[at..]),
         None => target,
@@ -93,7 +94,7 @@ fn serve(stream: &TcpStream, image: &Distributed, asked: &Mutex<Vec<String>>) {
     let _ = (&*stream).write_all(bytes.as_deref().unwrap_or(none));
 }
 
-/// A certificate authority, and a certificate of its for [`HOST`].
+/// A certificate authority, and its certificate for [`HOST`].
 pub struct Authority {
     dir: PathBuf,
 }
@@ -150,16 +151,16 @@ impl Authority {
         })
     }
 
-    /// The authority's certificate, in PEM.
+    /// Returns the authority's certificate in PEM.
     pub fn pem(&self) -> Result<String> {
         Ok(fs::read_to_string(self.dir.join("ca.crt"))?)
     }
 
-    /// A registry over TLS that has `box` and its tags. Not its content: s_server(1)
+    /// Starts a registry over TLS that has `box` and its tags, without its content: s_server(1)
     /// refuses paths with a colon, which every digest has.
     pub fn registry(&self) -> Result<Tls> {
         let image = image::distributed()?;
-        // `-HTTP` sends files as they are: whole answers.
+        // `-HTTP` sends files unchanged: complete responses.
         let (web, path) = (self.dir.join("web"), "/v2/box/tags/list");
         let file = web.join(path.trim_start_matches('/'));
         fs::create_dir_all(file.parent().context("a path")?)?;
@@ -175,7 +176,7 @@ impl Authority {
             .stdout(Stdio::piped())
             .stderr(fs::File::create(self.dir.join("s_server.log"))?);
         let mut child = process::spawn(openssl)?;
-        // It says ACCEPT when it listens.
+        // s_server prints ACCEPT when it listens.
         let mut said = Vec::new();
         let mut out = child.stdout.take().context("its output")?;
         while !said.ends_with(b"ACCEPT\n") {
@@ -183,7 +184,7 @@ impl Authority {
             ensure!(out.read(&mut byte)? == 1, "openssl s_server ended");
             said.push(byte[0]);
         }
-        // The rest of it is nobody's, and must not fill the pipe.
+        // Its further output is discarded, so that it cannot fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
         Ok(Tls { port, child })
     }
@@ -191,7 +192,7 @@ impl Authority {
 
 /// A registry over TLS; dropping it ends it.
 pub struct Tls {
-    /// Where it listens.
+    /// Port that it listens on.
     pub port: u16,
     child: Child,
 }

@@ -1,5 +1,6 @@
-//! The machine's own kernel and initrd, as the container image that KubeVirt boots:
-//! a real engine loads it, and finds in it what `out/` has.
+// SPDX-License-Identifier: Apache-2.0
+//! The machine's own kernel and initrd as the container image that KubeVirt boots: a real engine
+//! loads it, and its files match `out/`.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::progress::Step;
@@ -22,7 +23,7 @@ pub fn loads(guest: &Guest) -> Result<()> {
         oci::KERNEL_DIR
     );
     let said = guest.sh(&script)?;
-    // That the bytes are right, podman has seen by their hash.
+    // podman has verified the bytes by their hash.
     for file in &files {
         let (name, size) = (file.file_name().context("a name")?, file.metadata()?.len());
         let line = format!("644 107:107 {size} {}", name.display());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The docker CLI, which knows nothing of podman.
 
 use anyhow::{Result, ensure};
@@ -42,7 +43,7 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     });
 }
 
-/// As the console and README say it: core without a path means the same machine.
+/// Uses the form of console and README: core without a path reaches the same engine.
 fn plain_core(guest: &Guest) -> Result<()> {
     let host = format!("ssh://core@127.0.0.1:{}", guest.vm.port("ssh")?);
     let run = [
@@ -54,7 +55,7 @@ fn plain_core(guest: &Guest) -> Result<()> {
         "wc -l </proc/self/uid_map; cat /proc/self/uid_map",
     ];
     let said = text(&guest.docker_on(&host, &run, b"")?)?;
-    // One range that is everything: root's podman, not core's own.
+    // One range that covers all ids belongs to root's podman, not to core's.
     ensure!(
         said.starts_with("1\n") && said.contains("4294967295"),
         "{said}"

@@ -1,4 +1,5 @@
-//! Limits hold: they are set, and who goes beyond them feels it.
+// SPDX-License-Identifier: Apache-2.0
+//! Limits are set, and processes that exceed them are stopped.
 
 use crate::in_box;
 use anyhow::{Result, ensure};
@@ -27,7 +28,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     });
 }
 
-/// dd takes a buffer of its block size and fills it.
+/// Expects that dd, which fills a buffer of its block size, is killed.
 fn killed(guest: &Guest) -> Result<()> {
     let limit = [
         "run",

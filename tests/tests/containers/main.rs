@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Containers, by the clients that people use, from the host and over ssh.
 
 mod archive;
@@ -43,13 +44,13 @@ fn containers() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// `podman run --rm` of the test image, and what it printed.
+/// Runs `podman run --rm` with the test image and returns its output.
 pub fn in_box(guest: &Guest, options: &[&str], command: &[&str]) -> Result<String> {
     let args = [&["run", "--rm"], options, &[image::NAME], command].concat();
     guest.podman(&args)
 }
 
-/// `podman run --detach` of the test image under a name.
+/// Runs `podman run --detach` with the test image under a name.
 pub fn detached(guest: &Guest, name: &str, options: &[&str], command: &[&str]) -> Result<()> {
     let args = [
         &["run", "--detach", "--name", name],
@@ -118,7 +119,7 @@ fn exec(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Follows a container from its middle to its end.
+/// Follows the log of a container from its middle to its end.
 fn logs(guest: &Guest) -> Result<()> {
     let script = "for i in 1 2 3 4 5 6; do echo line $i; sleep 1; done";
     detached(guest, "ticker", &[], &["sh", "-c", script])?;
@@ -136,7 +137,7 @@ fn stop(guest: &Guest) -> Result<()> {
         "{{.State.Status}} {{.State.ExitCode}}",
         "sleeper",
     ])?;
-    // 128 + SIGTERM: it went when asked and had not to be killed (137).
+    // 128 + SIGTERM: the container obeyed the signal and was not killed (137).
     ensure!(code == "exited 143", "{code}");
     guest.podman(&["rm", "sleeper"])?;
     let left = guest.podman(&["ps", "--all", "--format", "{{.Names}}"])?;
@@ -144,7 +145,7 @@ fn stop(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Debian's podman-remote, through a socket of the host that ssh forwards.
+/// Uses Debian's podman-remote through a socket of the host that ssh forwards.
 fn small_client(guest: &Guest) -> Result<()> {
     let socket = guest.forward_socket("core", "/run/podman/podman.sock", "podman.sock")?;
     let mut podman = guest.client_of_tree("podman-remote")?;
@@ -171,12 +172,12 @@ fn rootless(guest: &Guest, archive: &str) -> Result<()> {
     guest.sh_as("core", "podman system reset --force").map(drop)
 }
 
-/// Containers that were removed leave no mount, no group, no process.
+/// Expects that removed containers leave no mount, no cgroup and no process.
 fn leftovers(guest: &Guest) -> Result<()> {
     let all = guest.podman(&["ps", "--all", "--quiet"])?;
     ensure!(all.is_empty(), "containers are left: {all}");
-    // An exec by way of the API keeps its conmon for five minutes, so that its
-    // exit status can be asked for.
+    // An exec through the API keeps its conmon for five minutes, so that its exit status can be
+    // read.
     let keepers = guest.sh("ps -o args | grep '^/usr/bin/conmon' | grep -v -e --exec || true")?;
     ensure!(keepers.is_empty(), "{keepers}");
     let mounts = guest.sh("grep -E 'containers/storage/overlay/.*/merged' /proc/mounts || true")?;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Bridges, names between containers, published ports.
 
 use crate::{detached, in_box};
@@ -21,7 +22,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("networks go away", || removed(guest));
 }
 
-/// A web server: busybox's, with one page.
+/// Starts a web server: busybox's, with one page.
 fn server(guest: &Guest, name: &str, options: &[&str]) -> Result<()> {
     detached(
         guest,
@@ -31,7 +32,7 @@ fn server(guest: &Guest, name: &str, options: &[&str]) -> Result<()> {
     )
 }
 
-/// busybox's ping makes a raw socket, for which podman's containers lack the capability.
+/// Capability for busybox's ping, which opens a raw socket; podman's containers lack it by default.
 const PING: &str = "--cap-add=NET_RAW";
 
 fn names(guest: &Guest) -> Result<()> {
@@ -40,7 +41,7 @@ fn names(guest: &Guest) -> Result<()> {
     let script = "ping -c 1 -W 5 web >/dev/null && wget -q -T 10 -O - http://web/";
     let said = in_box(guest, &["--network", "pond", PING], &["sh", "-c", script])?;
     ensure!(said == PAGE, "{said}");
-    // Another network does not know the name.
+    // A container on another network does not know the name.
     let elsewhere = [
         "run",
         "--rm",
@@ -82,7 +83,7 @@ fn from_outside(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// 10.0.2.2 is QEMU's own end: it answers to ping without any network outside.
+/// Pings 10.0.2.2, which QEMU itself answers without any network outside.
 fn gateway(guest: &Guest) -> Result<()> {
     in_box(guest, &[PING], &["ping", "-c", "1", "-W", "5", "10.0.2.2"]).map(drop)
 }

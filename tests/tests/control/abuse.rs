@@ -1,4 +1,5 @@
-//! Floods, strangers and clients that do not play by the rules.
+// SPDX-License-Identifier: Apache-2.0
+//! Floods, unprivileged users and clients that break the protocol.
 
 use super::own::ticks;
 use super::{SOON, file, said, says, service};
@@ -7,7 +8,7 @@ use initramfs::programs::{Target, build_example};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
-/// Milliseconds that a `b2p status` may take.
+/// Time limit of a `b2p status` in milliseconds.
 const ANSWER: u64 = 2_000;
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -19,14 +20,14 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("clients that flood", || flooded(guest));
 }
 
-/// How long the machine takes for a status, in milliseconds, by its own clock.
+/// Returns the time that the machine takes for a status, in milliseconds of its own clock.
 fn status_takes(guest: &Guest) -> Result<u64> {
     let script = "s=$EPOCHREALTIME; b2p status >/dev/null || exit 1; e=$EPOCHREALTIME; echo $(( (${e/./}-${s/./})/1000 ))";
     let out = guest.ssh_with("root", "bash -s", script.as_bytes())?;
     Ok(tests::text(&out)?.parse()?)
 }
 
-/// Lines of the service in the kernel's log: 500 at once and 50 a second.
+/// Counts lines of a flooding service in the kernel's log: 500 at once and 50 per second.
 fn flood(guest: &Guest) -> Result<()> {
     file(guest, "flood", "exec /usr/bin/yes flooding the log\n")?;
     says(guest, "b2p start flood", 0, &["up"])?;
@@ -110,7 +111,7 @@ fn nonsense(guest: &Guest) -> Result<()> {
     ] {
         let command = format!("bash -c \"timeout 10 poke say {request}\"");
         let (text, _) = said(guest, &command)?;
-        // An empty packet is the end of a connection, and there is no answer to it.
+        // An empty packet looks like the end of the connection, and gets no answer.
         let refused =
             text.starts_with("no ") || (request == "''" && text == "closed without an answer");
         ensure!(refused, "{request}: {text}");
@@ -124,7 +125,7 @@ fn nonsense(guest: &Guest) -> Result<()> {
     .map(drop)
 }
 
-/// The numbers of open files of PID 1.
+/// Returns the numbers of open descriptors of PID 1.
 fn files(guest: &Guest) -> Result<usize> {
     Ok(guest.sh("ls /proc/1/fd | wc -l")?.parse()?)
 }
@@ -150,7 +151,7 @@ fn silent(guest: &Guest) -> Result<()> {
     })
 }
 
-/// Root's own doing; PID 1 still does its other work.
+/// Floods the channel as root; PID 1 still does its other work.
 fn flooded(guest: &Guest) -> Result<()> {
     let before = files(guest)?;
     let log: usize = guest.sh("dmesg | wc -l")?.parse()?;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The commands, by all their names.
 
 use super::{pid, said, says, service};
@@ -44,7 +45,7 @@ fn status(guest: &Guest) -> Result<()> {
     says(guest, "b2p status late-drivers", 1, &["off"]).map(drop)
 }
 
-/// What is in the machine is what the bill of materials beside the image says.
+/// Compares the machine's list of packages with the bill of materials beside the image.
 fn version(guest: &Guest) -> Result<()> {
     let words = [
         "boot2podman ",
@@ -73,7 +74,7 @@ fn version(guest: &Guest) -> Result<()> {
             "no {expected:?}:\n{said}"
         );
     }
-    // What the machine itself says its kernel is, is one of them.
+    // The kernel that `uname` reports is one of them.
     let release = guest.sh("uname -r")?;
     let kernel = format!("linux-image-{release}");
     let known = rows.iter().any(|r| {
@@ -106,7 +107,7 @@ fn json(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The phases are in their order, no two at once, and ready comes after them.
+/// Expects the phases in order and without overlap, and the ready time after them.
 fn boot(guest: &Guest) -> Result<()> {
     let text = guest.sh("b2p boot --json")?;
     let all: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
@@ -191,8 +192,8 @@ fn lives(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// sudo says something to /dev/log each time; with nobody to read it, the queue
-/// is full after ten (sysctl net.unix.max_dgram_qlen).
+/// Expects refusals without sudo's log: sudo writes to /dev/log each time, and without a reader the
+/// queue is full after ten messages (sysctl net.unix.max_dgram_qlen).
 fn refuses(guest: &Guest) -> Result<()> {
     says(guest, "b2p stop syslog", 0, &[])?;
     let tries = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do timeout 20 logger x$i || exit $i; done; timeout 20 sudo -n true";

@@ -1,5 +1,6 @@
-//! `b2p` and PID 1's control channel on a machine that runs: what they say, and
-//! what services of the owner's, clients and floods do to them.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p` and PID 1's control channel on a running machine: their output, and the effect of users'
+//! services, clients and floods.
 
 mod abuse;
 mod commands;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tests::{Checks, Guest};
 
-/// For what comes of itself.
+/// Time limit for events that follow by themselves.
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
@@ -41,14 +42,14 @@ fn file(guest: &Guest, name: &str, text: &str) -> Result<()> {
     tests::text(&out).map(drop)
 }
 
-/// What a command says on both outputs, and its exit status.
+/// Returns both outputs of a command and its exit status.
 fn said(guest: &Guest, command: &str) -> Result<(String, Option<i32>)> {
     let out = guest.ssh("root", &format!("({command}) 2>&1"))?;
     let text = String::from_utf8_lossy(&out.stdout).trim_end().to_owned();
     Ok((text, out.status.code()))
 }
 
-/// Expects an exit status and words in what it says.
+/// Expects an exit status and texts in the output of a command.
 fn says(guest: &Guest, command: &str, code: i32, words: &[&str]) -> Result<String> {
     let (text, status) = said(guest, command)?;
     ensure!(status == Some(code), "`{command}`: {status:?}: {text}");
@@ -58,13 +59,13 @@ fn says(guest: &Guest, command: &str, code: i32, words: &[&str]) -> Result<Strin
     Ok(text)
 }
 
-/// All about one service, as JSON.
+/// Returns everything about one service as JSON.
 fn service(guest: &Guest, name: &str) -> Result<Value> {
     let (text, _) = said(guest, &format!("b2p status --json {name}"))?;
     serde_json::from_str(&text).with_context(|| text)
 }
 
-/// Its process.
+/// Returns the pid of a service.
 fn pid(guest: &Guest, name: &str) -> Result<u64> {
     let all = service(guest, name)?;
     all["pid"].as_u64().with_context(|| all.to_string())

@@ -1,4 +1,5 @@
-//! Services of the owner's own: what a file can say, and what becomes of them.
+// SPDX-License-Identifier: Apache-2.0
+//! Users' services: what a file can contain, and how the services run.
 
 use super::{SOON, file, pid, said, says, service};
 use anyhow::{Result, ensure};
@@ -7,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
-/// Everything that a file can say but `socket` and `ready`.
+/// A file with every keyword but `socket` and `ready`.
 const GOOD: &str = "\
 # a comment
 exec /bin/sleep 4300
@@ -22,7 +23,7 @@ oom 100
 nofile 64 128
 ";
 
-/// Its children do not heed TERM, and have sessions of their own.
+/// A service whose children ignore SIGTERM and have sessions of their own.
 const TREE: &str = "\
 exec /bin/bash -c 'for i in 1 2 3; do (trap \"\" TERM; setsid sleep 4321 & setsid sleep 4321 & sleep 4321) & done; exec sleep 4320'
 grace 1s
@@ -58,7 +59,7 @@ fn good(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// All that proc(5) shows.
+/// Checks everything that proc(5) shows about an inherited environment.
 fn inherits(guest: &Guest) -> Result<()> {
     let pid = pid(guest, "good")?;
     let status = guest.sh(&format!("cat /proc/{pid}/status"))?;
@@ -111,8 +112,8 @@ fn squeezed(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The one that needs it starts when it has said its newline, not before; stopped,
-/// it takes the other one along.
+/// Expects that a dependent service starts only after the newline, and is stopped together with the
+/// service that it needs.
 fn needs(guest: &Guest) -> Result<()> {
     let base = "exec /bin/bash -c 'sleep 2; echo >&7; exec sleep 4300'\nready fd 7\n";
     file(guest, "base", base)?;
@@ -155,7 +156,7 @@ fn socket(guest: &Guest) -> Result<()> {
             .map(drop)
     })?;
     says(guest, "b2p stop sock", 0, &["stopped"])?;
-    // With the socket goes who waited at it.
+    // Closing the socket ends the wait of its clients.
     client.set_read_timeout(Some(SOON))?;
     ensure!(client.read(&mut [0])? == 0);
     Ok(())
@@ -169,7 +170,7 @@ fn one_shot(guest: &Guest) -> Result<()> {
     )?;
     says(guest, "b2p start once", 0, &["once: has done its work"])?;
     ensure!(service(guest, "once")?["state"] == "done");
-    // Without that it would be up for as long as a shell needs to end.
+    // With the default `ready`, the service would count as up until its shell ends.
     let no_use = "exec /bin/sh -c 'exit 125'\nready exit\n";
     file(guest, "no-use", no_use)?;
     says(guest, "b2p start no-use", 1, &["exited with status 125"])?;
@@ -197,7 +198,8 @@ fn never_ready(guest: &Guest) -> Result<()> {
     says(guest, "b2p stop mute", 0, &["stopped"]).map(drop)
 }
 
-/// Ticks of processor time of PID 1 itself (proc_pid_stat(5)), a hundred a second.
+/// Returns the processor time of PID 1 itself in ticks of a hundredth of a second
+/// (proc_pid_stat(5)).
 pub fn ticks(guest: &Guest) -> Result<u64> {
     Ok(guest.sh("awk '{print $14+$15}' /proc/1/stat")?.parse()?)
 }
@@ -226,7 +228,7 @@ fn crashes(guest: &Guest) -> Result<()> {
         "{all}"
     );
     says(guest, "b2p status", 0, &["crash", "delayed", "exit 3"])?;
-    // A stop wins over a delay.
+    // A stop takes precedence over a delay.
     says(guest, "b2p stop crash", 0, &["crash: "])?;
     ensure!(service(guest, "crash")?["state"] == "off");
     Ok(())
@@ -236,7 +238,7 @@ fn deaf(guest: &Guest) -> Result<()> {
     let text = "exec /bin/bash -c 'trap \"\" TERM; while :; do sleep 1; done'\ngrace 2s\n";
     file(guest, "deaf", text)?;
     says(guest, "b2p start deaf", 0, &["up"])?;
-    // Until it has said so, it may still be on its way to the trap.
+    // Before this line, the shell may not have set its trap yet.
     eventually(SOON, || {
         let pid = pid(guest, "deaf")?;
         let mask = guest.sh(&format!("awk '/^SigIgn/ {{print $2}}' /proc/{pid}/status"))?;
@@ -249,7 +251,7 @@ fn deaf(guest: &Guest) -> Result<()> {
     guest.sh("dmesg | grep 'deaf: killed by SIGKILL'").map(drop)
 }
 
-/// The first process, three shells, and three children of each.
+/// Expects the first process, three shells, and three children of each.
 fn tree(guest: &Guest) -> Result<()> {
     file(guest, "tree", TREE)?;
     says(guest, "b2p start tree", 0, &["up"])?;
@@ -260,7 +262,7 @@ fn tree(guest: &Guest) -> Result<()> {
         Ok(())
     };
     eventually(SOON, all_there)?;
-    // However its first process ends.
+    // The group is killed however its first process ends.
     let first = pid(guest, "tree")?;
     let before = procs()?;
     guest.sh(&format!("kill -9 {first}"))?;
@@ -299,7 +301,7 @@ fn mistakes(guest: &Guest) -> Result<()> {
         "not in one record: {log}"
     );
     says(guest, "b2p status", 0, &["degraded service bad:", "bad:4:"])?;
-    // The others live on, and what is mended is no longer complained of.
+    // The others keep running, and a repaired file is no longer reported.
     ensure!(service(guest, "good")?["state"] == "up");
     file(
         guest,
@@ -352,7 +354,7 @@ fn spoilt(guest: &Guest) -> Result<()> {
     let why = "good:12: exec: a second time";
     says(guest, "b2p restart good", 1, &[why])?;
     ensure!(pid(guest, "good")? == before, "it was stopped");
-    // Asked at the wrong time: that is no fault of the machine's.
+    // A request at the wrong time is not a fault of the machine.
     says(guest, "b2p load good", 1, &["it is in use: stop it first"])?;
     let (text, _) = said(guest, "b2p status")?;
     ensure!(!text.contains("in use"), "{text}");
@@ -363,7 +365,7 @@ fn spoilt(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// What the service `user-services` does once at boot.
+/// Repeats what the service `user-services` does once at boot.
 fn at_boot(guest: &Guest) -> Result<()> {
     says(guest, "b2p stop good", 0, &["stopped"])?;
     file(guest, "off1", "exec /bin/sleep 4300\n")?;

@@ -1,4 +1,5 @@
-//! One disk over ten boots: nothing gets lost, nothing piles up.
+// SPDX-License-Identifier: Apache-2.0
+//! One disk over ten boots: nothing is lost, nothing accumulates.
 
 use super::{off, on, whole};
 use anyhow::{Context, Result, ensure};
@@ -55,7 +56,7 @@ fn boot(disk: &Image, number: usize, who: &mut String, checks: &mut Checks) -> R
     Ok(())
 }
 
-/// Synced in one boot, not synced in the other.
+/// Writes a file, with a sync in one boot and without in the next.
 fn written(guest: &Guest, number: usize) -> Result<()> {
     let file = "/var/lib/containers/boots";
     let before = guest.sh(&format!("touch {file}; cat {file}"))?;
@@ -65,8 +66,8 @@ fn written(guest: &Guest, number: usize) -> Result<()> {
     guest.sh(&format!("echo {number} >>{file}{sync}")).map(drop)
 }
 
-/// It counts its starts in its own layer; only the first boot and the last look, for
-/// podman's time under emulation.
+/// Runs a container that counts its starts in its own layer; only the first and the last boot read
+/// the count, because podman is slow under emulation.
 fn container(guest: &Guest, number: usize) -> Result<()> {
     let name = image::NAME;
     match number {

@@ -1,9 +1,9 @@
-//! The power goes at any moment, while a container writes records and images are
-//! loaded: what was acknowledged is there afterwards, and all else works.
+// SPDX-License-Identifier: Apache-2.0
+//! Power cuts at any moment, while a container writes records and images are loaded: acknowledged
+//! data is there afterwards, and everything else works.
 //!
-//! QEMU is killed. What it has written is in the host's cache and stays: to the
-//! guest that is a disk that loses nothing of what it was given. Disks that do are
-//! the next module's.
+//! QEMU is killed. Data that it has written is in the host's cache and stays, as on a disk that
+//! loses nothing it was given. The module `flushes` covers disks that lose data.
 
 use super::{off, on, whole};
 use anyhow::{Context, Result, ensure};
@@ -20,11 +20,11 @@ use tests::disks::{self, Image, taken, userdata};
 use tests::{Guest, READY, Random, eventually, image, keyless, text};
 use vmm::{Disk, Machine, process};
 
-/// A container of this name writes what is counted.
+/// Name of the container that writes what is counted.
 const WRITER: &str = "writer";
 
-/// One record after the other, each with an fsync of its own, and its number said
-/// after that. It goes on where it was.
+/// Script that writes one record after the other, each with its own fsync, and then prints the
+/// record's number. It continues where it stopped.
 const WRITE: &str = "n=$(wc -l </data/log 2>/dev/null || echo 0)
 while :; do
     n=$((n + 1))
@@ -32,24 +32,24 @@ while :; do
     echo $n
 done";
 
-/// Whose containers write, in turn: the second has none of root's rights.
+/// Users whose containers write, in turn: the second has none of root's rights.
 const USERS: [&str; 2] = ["root", "core"];
 
-/// Where root's records are, from the root of the disk on.
+/// Path of root's records from the root of the disk.
 pub const RECORDS: &str = "/containers/storage/volumes/kept/_data/log";
 
-/// And in the machine, for whoever asks.
+/// Path of the records in the machine, as a shell expression.
 const LOG: &str = "$(podman volume inspect --format '{{.Mountpoint}}' kept)/log";
 
-/// Records as they come; the last that is known to be on the disk.
+/// Records as they arrive, and the last one that is known to be on the disk.
 pub struct Writer {
     ssh: Child,
     last: Arc<AtomicU64>,
 }
 
 impl Writer {
-    /// Starts the container, made if it is not there, and hears it; `each` is
-    /// called with every number.
+    /// Starts the container, making it if needed, and reads its output; `each` is called with every
+    /// number.
     pub fn start(guest: &Guest, user: &str, each: impl Fn(u64) + Send + 'static) -> Result<Writer> {
         let script = format!(
             "podman container exists {WRITER} || podman create --name {WRITER} -v kept:/data {} sh -c '{WRITE}' >/dev/null
@@ -74,12 +74,12 @@ impl Writer {
         Ok(Writer { ssh, last })
     }
 
-    /// The last that was said.
+    /// Returns the last acknowledged number.
     pub fn last(&self) -> u64 {
         self.last.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has written more than it had.
+    /// Waits until it has written more than before.
     pub fn runs(&self) -> Result<()> {
         eventually(Duration::from_secs(60), || {
             ensure!(self.last() > 0, "the container writes nothing");
@@ -90,17 +90,17 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Gone with the machine, mostly.
+        // The connection has usually ended with the machine.
         let _ = self.ssh.kill();
         let _ = self.ssh.wait();
     }
 }
 
-/// Every record up to `least` is there, each whole and in its place.
+/// Expects every record up to `least`, each whole and in its place.
 pub fn records(text: &str, least: u64) -> Result<()> {
     let mut count = 0;
     for (n, line) in (1..).zip(text.lines()) {
-        // Behind what is acknowledged there may be half a record.
+        // After the acknowledged records there may be half a record.
         ensure!(
             line == format!("record {n}") || n > least,
             "record {n} is {line:?}"
@@ -111,18 +111,18 @@ pub fn records(text: &str, least: u64) -> Result<()> {
     Ok(())
 }
 
-/// A disk over many power cuts, and what must outlive them.
+/// A disk over many power cuts, and what must survive them.
 struct Life {
     disk: Image,
     archives: Vec<PathBuf>,
-    /// Of each of [`USERS`].
+    /// Acknowledged records of each of [`USERS`].
     acknowledged: [u64; 2],
     who: String,
     loaded: Vec<String>,
 }
 
 impl Life {
-    /// The first boot: nothing is cut before there is something to lose.
+    /// First boot: the power is not cut before there is something to lose.
     fn begin(name: &str) -> Result<Life> {
         let dir = disks::dir(name)?;
         let tar = userdata::with_key(userdata::OURS, &Guest::public_key()?)?;
@@ -145,7 +145,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Keys come from the disk alone: who can log in has seen that they are whole.
+    /// Returns a machine whose keys are only on the disk: a login proves that they are whole.
     fn machine(&self) -> Result<Machine> {
         let name = self.disk.file().parent().and_then(Path::file_name);
         let name = name.context("no name")?.to_string_lossy().into_owned();
@@ -159,7 +159,7 @@ impl Life {
         Ok(guest)
     }
 
-    /// The power goes while the machine comes up; it need not get anywhere.
+    /// Cuts the power while the machine boots; the boot need not succeed.
     fn cut_boot(&self, random: &mut Random) -> Result<()> {
         let vm = self.machine()?.start()?;
         vm.wait_console("Run /init", READY)?;
@@ -167,7 +167,7 @@ impl Life {
         vm.kill().map(drop)
     }
 
-    /// Looks at what is there, then writes, and cuts the power.
+    /// Checks the disk, then writes, and cuts the power.
     fn round(&mut self, round: usize, random: &mut Random) -> Result<()> {
         let guest = self.boot()?;
         self.check(&guest)?;
@@ -187,8 +187,8 @@ impl Life {
         Ok(())
     }
 
-    /// What podman writes last, an image's name, may be seconds old and lost; what a
-    /// boot has seen is there ever after.
+    /// Checks the images. The name of an image that podman wrote seconds before a cut may be lost;
+    /// a name that a boot has seen must stay.
     fn check(&mut self, guest: &Guest) -> Result<()> {
         let now = who(guest)?;
         ensure!(now == self.who, "{} and then {now}", self.who);
@@ -215,7 +215,7 @@ impl Life {
         Ok(())
     }
 
-    /// An image that is listed can be run, and its files are what they were.
+    /// Expects that a listed image runs, and that its files are unchanged.
     fn intact(&self, guest: &Guest, name: &str) -> Result<()> {
         let number = (0..self.archives.len()).find(|n| called(*n) == name);
         let Some(number) = number else {
@@ -234,8 +234,8 @@ impl Life {
         Ok(())
     }
 
-    /// The power goes at the moment at which an image is said to be there. What is
-    /// left of it is not in the way when it is loaded again.
+    /// Cuts the power at the moment at which podman reports an image as loaded. Remains must not
+    /// prevent loading it again.
     fn cut_load(&mut self, number: usize) -> Result<()> {
         let name = called(number);
         for again in [false, true] {
@@ -252,7 +252,7 @@ impl Life {
         Ok(())
     }
 
-    /// An orderly end, and the disk is clean.
+    /// Shuts down in order, and expects a clean disk.
     fn end(mut self) -> Result<()> {
         let guest = self.boot()?;
         self.check(&guest)?;
@@ -268,12 +268,12 @@ impl Life {
     }
 }
 
-/// What the image of this number is called.
+/// Returns the name of the image of this number.
 fn called(number: usize) -> String {
     format!("localhost/loaded-{number}:1")
 }
 
-/// Images of different content.
+/// Makes images of different content.
 fn archives(dir: &Path, count: usize) -> Result<Vec<PathBuf>> {
     let one = |n: usize| {
         let below = dir.join(format!("image-{n}"));
@@ -283,7 +283,7 @@ fn archives(dir: &Path, count: usize) -> Result<Vec<PathBuf>> {
     (0..count).map(one).collect()
 }
 
-/// Whether the image was said to be loaded.
+/// Returns true if podman reported the image as loaded.
 fn load(guest: &Guest, archive: &Path, name: &str) -> bool {
     let Ok(bytes) = fs::read(archive) else {
         return false;
@@ -292,7 +292,7 @@ fn load(guest: &Guest, archive: &Path, name: &str) -> bool {
     out.is_ok_and(|o| o.status.success() && String::from_utf8_lossy(&o.stdout).contains(name))
 }
 
-/// What makes this machine itself.
+/// Returns the identity of the machine.
 fn who(guest: &Guest) -> Result<String> {
     guest.sh("cat /etc/machine-id; cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub; cat /etc/ssh/ssh_host_ed25519_key | sha256sum; test $(stat -c %s /var/lib/boot2podman/random-seed) = 512")
 }
@@ -317,7 +317,7 @@ fn many(name: &str, seed: u64, rounds: usize) -> Result<()> {
     Ok(())
 }
 
-/// What a cut leaves of an image is whole, or is in nobody's way.
+/// Remains of an image after a cut are whole, or do no harm.
 #[test]
 #[ignore = "nightly: eight boots"]
 fn power_cuts_after_loads() -> Result<()> {

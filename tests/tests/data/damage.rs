@@ -1,5 +1,6 @@
-//! Disks that are damaged, cannot be read or written, or are full: the machine
-//! comes up, says so, and makes nothing worse.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks that are damaged, unreadable, unwritable or full: the machine comes up, reports it, and
+//! makes nothing worse.
 
 use super::{END, SOON, loud, missing, off, on};
 use anyhow::{Context, Result, ensure};
@@ -11,7 +12,7 @@ use tests::disks::{self, Image, MIB, tool};
 use tests::{Checks, Guest, Random, eventually};
 use vmm::Disk;
 
-/// A disk of ours with this done to it.
+/// Makes a disk of the machine's own format and damages it.
 fn damaged(name: &str, damage: impl FnOnce(&Image, u64) -> Result<()>) -> Result<Image> {
     let dir = disks::dir(name)?;
     let disk = make::ours(&dir, name)?;
@@ -23,15 +24,15 @@ fn damaged(name: &str, damage: impl FnOnce(&Image, u64) -> Result<()>) -> Result
     Ok(disk)
 }
 
-/// A boot with the disk.
+/// Boots with the disk.
 fn boot(name: &str, disk: &Image) -> Result<Guest> {
     let guest = Guest::boot(&format!("data-{name}"), |m| m.disk(Disk::raw(disk.file())))?;
     println!("{name}: {} {:?}", guest.ready.line, guest.ready.degraded);
     Ok(guest)
 }
 
-/// What must be true after any damage: in RAM, loudly, and the disk as it was; or
-/// on the disk, which is clean in the end and has what it had.
+/// Expects the invariant of any damage: the machine runs from RAM with a degraded line and the disk
+/// unchanged, or from the disk, which is clean in the end and keeps its content.
 fn either(name: &str, disk: &Image) -> Result<()> {
     let before = disk.copy("before")?;
     let guest = boot(name, disk)?;
@@ -49,12 +50,12 @@ fn either(name: &str, disk: &Image) -> Result<()> {
     checks.check("off", || off(&guest));
     checks.check("nothing is worse", || {
         let same = disk.sum()? == before.sum()?;
-        // What was safe to mend before the rest was found stays mended; and what was
-        // found after it was mounted is noted in the superblock, for the next check.
+        // Safe repairs made before the error was found stay, and errors found after the mount are
+        // noted in the superblock for the next check.
         let said = guest.vm.console();
         let tried = said.contains("e2fsck") || said.contains("EXT4-fs error (device vda1)");
         ensure!(same || tried || used, "the disk was changed");
-        // By hand all can be mended that could be before.
+        // By hand, everything can be repaired that could be repaired before.
         let (after, before) = (Ext::taken_out(disk)?, Ext::taken_out(&before)?);
         before.repair()?;
         after.repair()?;
@@ -67,7 +68,7 @@ fn either(name: &str, disk: &Image) -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// Clean, or marked for the next boot to mend, which then can.
+/// Expects a file system that is clean, or marked for the next boot, which then can repair it.
 fn sound(disk: &Image) -> Result<()> {
     let ext = Ext::taken_out(disk)?;
     ext.mend()?;
@@ -76,7 +77,7 @@ fn sound(disk: &Image) -> Result<()> {
     Ok(())
 }
 
-/// The superblock alone is gone; a copy is elsewhere, but nobody asked to use that.
+/// The primary superblock alone is destroyed; a backup exists, but nobody asked to use it.
 #[test]
 fn superblock_lost() -> Result<()> {
     let disk = damaged("superblock", |disk, at| disk.write(at + 1024, &[0; 1024]))?;
@@ -90,7 +91,7 @@ fn superblock_lost() -> Result<()> {
         ensure!(disk.sum()? == before);
         Ok(())
     });
-    // As the message says; e2fsck finds the copy by itself.
+    // As the message says; e2fsck finds the backup by itself.
     checks.check("by hand it can be mended", || {
         let ext = Ext::taken_out(&disk)?;
         ext.repair()?;
@@ -100,7 +101,7 @@ fn superblock_lost() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// The power went, and what is in the journal is noise.
+/// Power failed, and the journal contains garbage.
 #[test]
 fn journal_lost() -> Result<()> {
     let disk = damaged("journal", |disk, at| {
@@ -118,13 +119,13 @@ fn journal_lost() -> Result<()> {
     either("journal", &disk)
 }
 
-/// Bytes of metadata are others, and the file system does not know.
+/// Flips bytes of metadata behind the file system's back.
 fn flipped(seed: u64) -> Result<()> {
     let name = format!("flipped-{seed}");
     let disk = damaged(&name, |disk, at| {
         let mut random = Random::new(seed);
-        // Descriptors, bitmaps and the beginning of the inodes; not the superblock,
-        // which is what another test is for.
+        // Group descriptors, bitmaps and the first inodes; not the superblock, which another test
+        // covers.
         for _ in 0..16 {
             let place = at + 4096 + random.below(2 * MIB);
             let old = disk.read(place, 1)?[0];
@@ -147,14 +148,14 @@ fn metadata_flipped_often() -> Result<()> {
     (3..23).try_for_each(flipped)
 }
 
-/// A file of blkdebug's rules.
+/// Writes a file of blkdebug rules.
 fn rules(dir: &Path, text: &str) -> Result<std::path::PathBuf> {
     let file = dir.join("rules");
     fs::write(&file, text)?;
     Ok(file)
 }
 
-/// Nothing can be read from it.
+/// Every read fails.
 #[test]
 fn unreadable() -> Result<()> {
     let dir = disks::dir("unreadable")?;
@@ -180,13 +181,13 @@ fn unreadable() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// One write fails, while the disk is in use: the file system stops writing, and
-/// the machine goes on.
+/// One write fails while the disk is in use: the file system stops writing, and the machine goes
+/// on.
 #[test]
 fn unwritable() -> Result<()> {
     let dir = disks::dir("unwritable")?;
     let disk = make::ours(&dir, "disk")?;
-    // Behind the copies of the superblock, in what has not been used yet.
+    // The target lies behind the backups of the superblock, in space that is not used yet.
     let first = 2048 + 100 * MIB / 512;
     let text =
         format!("[inject-error]\nevent = \"write_aio\"\nerrno = \"5\"\nsector = \"{first}\"\n");
@@ -213,8 +214,8 @@ fn unwritable() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// Full to the last block: what writes fails, the rest goes on, this boot and the
-/// next; and with room again all is well.
+/// The disk is full to the last block: writes fail, everything else works in this boot and the
+/// next, and with free space all is well again.
 #[test]
 fn full() -> Result<()> {
     let dir = disks::dir("full")?;
@@ -245,7 +246,7 @@ fn full() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// It is gone while it is in use.
+/// The disk disappears while it is in use.
 #[test]
 fn pulled_out() -> Result<()> {
     let dir = disks::dir("pulled")?;

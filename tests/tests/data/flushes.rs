@@ -1,9 +1,9 @@
-//! The power goes, and with it all that the disk had not been told to flush: every
-//! write of a first boot, from the format to containers that write, is logged, and
-//! a disk is made of the log for any moment of it.
+// SPDX-License-Identifier: Apache-2.0
+//! Power cuts that lose everything the disk had not been told to flush: every write of a first
+//! boot, from the format to containers that write, is logged, and a disk is built from the log for
+//! any moment of it.
 //!
-//! Each such disk is looked at by other tools than the machine's, and some are
-//! given to a machine.
+//! Each such disk is examined with tools of the host, and some are booted.
 
 use super::cuts::{RECORDS, Writer, records};
 use super::{off, on, whole};
@@ -20,33 +20,33 @@ use tests::disks::{self, Image, taken, userdata};
 use tests::{Guest, Random, eventually, image, keyless, text};
 use vmm::Disk;
 
-/// A number that was acknowledged, and how much of the log there was by then.
+/// Acknowledged number, and length of the log at that moment.
 type Known = Vec<(u64, usize)>;
 
-/// A machine's life in a log.
+/// Life of a machine in a log.
 struct Story {
     before: Image,
     log: Log,
     tar: Vec<u8>,
-    /// So much of the log is the format.
+    /// Entries of the log that belong to the format.
     formatted: usize,
     acknowledged: Known,
 }
 
-/// What a disk is after a cut.
+/// State of a disk after a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
-    /// It asks, and nothing is lost: the next boot formats it.
+    /// The format request is intact, and nothing is lost: the next boot formats the disk.
     Asks,
-    /// A format was begun: the next boot makes it again.
+    /// A format was begun: the next boot repeats it.
     Half,
-    /// Made, but for the traces of that.
+    /// The format is complete, except for its traces.
     Made,
     /// The data disk.
     Data,
 }
 
-/// A first boot, with containers that write, to its orderly end.
+/// Runs a first boot with containers that write, to its orderly end.
 fn story(dir: &Path, seconds: u64) -> Result<Story> {
     let rsa = userdata::rsa(dir, "rsa")?;
     let keys = format!("{rsa}{}\n", Guest::public_key()?);
@@ -77,7 +77,7 @@ fn story(dir: &Path, seconds: u64) -> Result<Story> {
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let log = Log::open(&path)?;
-    // The words are swept from the first sector in the end.
+    // The request in the first sector is erased last.
     let formatted = log.last_write_to(0).context("never formatted")?;
     println!(
         "{} writes and {} flushes, the first {formatted} for the format; {} records",
@@ -95,7 +95,7 @@ fn story(dir: &Path, seconds: u64) -> Result<Story> {
 }
 
 impl Story {
-    /// Where the power goes: half of it in the format.
+    /// Returns the moments of the cuts, half of them during the format.
     fn moments(&self, count: usize, random: &mut Random) -> Vec<usize> {
         let one = |n: usize| {
             let end = if n.is_multiple_of(2) {
@@ -110,13 +110,14 @@ impl Story {
         all
     }
 
-    /// How many records were acknowledged by then.
+    /// Returns the number of records that were acknowledged by then.
     fn least(&self, end: usize) -> u64 {
         let mut all = self.acknowledged.iter().filter(|(_, by)| *by <= end);
         all.next_back().map_or(0, |(number, _)| *number)
     }
 
-    /// What the disk is, and that nothing of it is lost. The disk may be mended.
+    /// Determines the state of the disk, and expects that nothing is lost. The disk may be
+    /// repaired.
     fn look(&self, disk: &Image, least: u64) -> Result<State> {
         let file = File::open(disk.file())?;
         let source = SizedFile {
@@ -161,7 +162,7 @@ impl Story {
     }
 }
 
-/// The machine with such a disk: only its keys let anybody in.
+/// Boots the machine with such a disk, on which its only keys are.
 fn boot(disk: &Image, least: u64) -> Result<()> {
     let guest = Guest::from(&keyless("data-replayed")?.disk(Disk::raw(disk.file())))?;
     on(&guest, "/dev/vda1")?;
@@ -172,7 +173,7 @@ fn boot(disk: &Image, least: u64) -> Result<()> {
         let said = guest.sh("podman ps -a --format '{{.Names}}'; podman images -q | wc -l")?;
         ensure!(said.lines().next() == Some("writer"), "{said}");
     }
-    // An image that is listed runs; one that was not yet may be loaded again.
+    // A listed image runs; one that was not listed yet can be loaded again.
     let archive = fs::read(image::archive(guest.vm.dir())?)?;
     let name = image::NAME;
     guest.sh(&format!(
@@ -193,7 +194,7 @@ fn cut(name: &str, seed: u64, cuts: usize, boots: usize) -> Result<()> {
     let mut states = std::collections::BTreeMap::new();
     let every = cuts.div_ceil(boots.max(1));
     for (n, end) in moments.into_iter().enumerate() {
-        // The format is whole with any disk; afterwards ext4 says what it needs.
+        // The format survives torn sectors of any size; afterwards, ext4's requirement holds.
         let unit = if end <= story.formatted {
             SECTOR
         } else {

@@ -1,4 +1,5 @@
-//! Each label, file system, layout and bus; and disks that may not be used.
+// SPDX-License-Identifier: Apache-2.0
+//! Every label, file system, layout and bus; and disks that may not be used.
 
 use super::{END, loud, missing, off, on, same, whole};
 use anyhow::{Context, Result, ensure};
@@ -9,9 +10,8 @@ use tests::disks::{self, MIB, taken, userdata};
 use tests::{Checks, Guest, machine_of};
 use vmm::Disk;
 
-/// A boot of the row with this name, and a look at the disk afterwards. The disk
-/// has grown since it was made: a file system on the disk itself follows, someone
-/// else's partition does not.
+/// Boots the row with this name and examines the disk afterwards. The disk has grown since it was
+/// made: a file system on the disk itself follows, a foreign partition does not.
 fn row(name: &str) -> Result<()> {
     let row = taken::ROWS.iter().find(|r| r.name == name);
     let row = row.context("no such row")?;
@@ -43,7 +43,7 @@ fn row(name: &str) -> Result<()> {
             .sh("df -k /var/lib/containers | awk 'END {print $2}'")?
             .parse()?;
         let grown = kib * 1024 > made;
-        // ext2 grows only when it is not mounted.
+        // ext2 grows only while it is not mounted.
         let follows = table.is_none() && row.fs != Fs::Ext2;
         ensure!(
             grown == follows,
@@ -106,7 +106,8 @@ fn sd_words() -> Result<()> {
     row("sd-words")
 }
 
-/// Labelled and read-only, asking and read-only, asking and `b2p.format=never`.
+/// Three disks: labelled and read-only; with a request and read-only; with a request and
+/// `b2p.format=never`.
 #[test]
 fn none_may_be_written() -> Result<()> {
     let dir = disks::dir("never")?;

@@ -1,5 +1,6 @@
-//! A disk that asks to be formatted, over its boots; beside it first everything
-//! that must be left alone, then another that could be the data disk as well.
+// SPDX-License-Identifier: Apache-2.0
+//! The boots of a disk with a format request: first beside every disk that must not be touched,
+//! then beside another candidate for the data disk.
 
 use super::{name_of, off, on, same, whole};
 use anyhow::{Context, Result, ensure};
@@ -13,7 +14,7 @@ use vmm::{Bus, Disk};
 
 type Refused = Vec<(&'static str, Image, String)>;
 
-/// What must be the same after a boot.
+/// Content that must be unchanged after a boot.
 struct Known {
     id: String,
     key: String,
@@ -66,7 +67,7 @@ fn first(dir: &Path, disk: &Image, tar: &[u8], checks: &mut Checks) -> Result<Kn
     Ok(known)
 }
 
-/// One of each, with its checksum.
+/// Makes one disk of each kind, with its checksum.
 fn rows(dir: &Path) -> Result<Refused> {
     let one = |row: &refused::Row| {
         let image = (row.make)(dir, row.name).with_context(|| row.name)?;
@@ -76,8 +77,7 @@ fn rows(dir: &Path) -> Result<Refused> {
     refused::ROWS.iter().map(one).collect()
 }
 
-/// Each refused disk is in the log, with the reason; who asked for something is
-/// told in a degraded line that it is not done.
+/// Expects each refused disk in the log with the reason; a refused request is a degraded line.
 fn named(guest: &Guest, rows: &Refused) -> Result<()> {
     let log = guest.sh("dmesg")?;
     let mut silent = Vec::new();
@@ -111,7 +111,7 @@ fn by_rsa(guest: &Guest, key: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A volume, a container that wrote to it and stays, in root's store and in core's.
+/// Makes a volume and a container that wrote to it and stays, in root's store and in core's.
 fn fill(guest: &Guest) -> Result<()> {
     let archive = fs::read(image::archive(guest.vm.dir())?)?;
     for user in ["root", "core"] {
@@ -139,7 +139,7 @@ fn known(guest: &Guest) -> Result<Known> {
     })
 }
 
-/// By tools that know nothing of ours.
+/// Checks the result with tools that know nothing of this project.
 fn made(disk: &Image, tar: &[u8]) -> Result<()> {
     inspect::divided(disk)?;
     let front = disk.read(0, 440)?;
@@ -171,7 +171,7 @@ fn made(disk: &Image, tar: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// It has grown, and there are others that could be the data disk.
+/// Second boot: the disk has grown, and there are other candidates for the data disk.
 fn second(dir: &Path, disk: &Image, known: &Known, checks: &mut Checks) -> Result<()> {
     disk.grow(2048)?;
     let other = make::disk(dir, "other", Layout::Gpt, Fs::Ext4, "boot2docker-data")?;
@@ -280,7 +280,7 @@ fn status(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// A large disk with large sectors, and nothing on it, when the flag says so.
+/// A large, blank disk with large sectors is formatted if the flag permits it.
 #[test]
 fn three_tib_of_nothing() -> Result<()> {
     let dir = disks::dir("blank")?;

@@ -1,15 +1,16 @@
-//! The data disk, from its first boot to its end: each test is one disk, or a few,
-//! and the machines that have it one after the other.
+// SPDX-License-Identifier: Apache-2.0
+//! The data disk, from its first boot to its end. Each test has one disk, or a few, and boots
+//! machines with it one after the other.
 //!
 //! | Module | |
 //! |---|---|
-//! | `life` | first boot and second, growth, two candidates, and everything that is refused |
+//! | `life` | first and second boot, growth, two candidates, and every refused disk |
 //! | `boots` | ten boots |
 //! | `kinds` | each label, file system, layout and bus |
-//! | `damage` | file systems that are damaged, disks that cannot be read or written, or are full |
-//! | `plug` | disks that come and go while the machine runs |
-//! | `cuts` | the power goes, at any moment |
-//! | `flushes` | the power goes, and the disk forgets what was not flushed |
+//! | `damage` | damaged file systems; disks that are unreadable, unwritable or full |
+//! | `plug` | disks that appear and disappear while the machine runs |
+//! | `cuts` | power cuts at any moment |
+//! | `flushes` | power cuts after which unflushed data is lost |
 
 mod boots;
 mod cuts;
@@ -25,20 +26,20 @@ use tests::Guest;
 use tests::disks::Image;
 use vmm::process;
 
-/// For an orderly end, beside another machine.
+/// Time limit of an orderly shutdown, beside another machine.
 const END: Duration = Duration::from_secs(120);
 
-/// For what follows an event in the machine.
+/// Time limit of what follows an event in the machine.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Ends the machine as its owner would.
+/// Shuts the machine down as a user would.
 fn off(guest: &Guest) -> Result<()> {
     guest.vm.power_button()?;
     let ended = guest.vm.wait_exit(END)?;
     ensure!(ended.success(), "{ended}");
-    // The disk was let go of, not torn away.
+    // The disk was unmounted, not cut off.
     let said = guest.vm.console();
-    // What is busy is made read-only in the end: e2fsck has the last word on that.
+    // A busy file system is remounted read-only in the end; e2fsck decides.
     let torn = ["not done in time", "does not answer"];
     let hit = torn.iter().any(|t| said.contains(t));
     ensure!(!hit, "{}", guest.vm.tail());
@@ -53,14 +54,14 @@ fn on(guest: &Guest, device: &str) -> Result<()> {
     Ok(())
 }
 
-/// Expects nothing to be missing.
+/// Expects no degraded line.
 fn whole(guest: &Guest) -> Result<()> {
     let degraded = &guest.ready.degraded;
     ensure!(degraded.is_empty(), "{degraded:?}");
     Ok(())
 }
 
-/// Expects a degraded line on the data disk with all of these words in it.
+/// Expects a degraded line on the data disk with all of these texts.
 fn missing(guest: &Guest, words: &[&str]) -> Result<()> {
     let degraded = &guest.ready.degraded;
     let hit = degraded
@@ -70,7 +71,7 @@ fn missing(guest: &Guest, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Expects that a machine in RAM says so to whoever sits there, asks, or logs in.
+/// Expects that a machine in RAM reports this on the console, to `b2p status` and at login.
 fn loud(guest: &Guest) -> Result<()> {
     on(guest, "ram")?;
     let status = guest.sh("b2p status")?;
@@ -90,7 +91,7 @@ fn loud(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Expects checksums to be what they were.
+/// Expects unchanged checksums.
 fn same(disks: &[(&'static str, Image, String)]) -> Result<()> {
     let mut changed = Vec::new();
     for (name, image, before) in disks {
@@ -103,7 +104,7 @@ fn same(disks: &[(&'static str, Image, String)]) -> Result<()> {
     Ok(())
 }
 
-/// The name by which the machine knows the disk with this serial number.
+/// Returns the machine's name of the disk with this serial number.
 fn name_of(guest: &Guest, serial: &str) -> Result<String> {
     let script = format!(
         "for d in /sys/class/block/*; do

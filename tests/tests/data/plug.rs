@@ -1,4 +1,5 @@
-//! Disks that come while the machine runs: taken when that hides nothing.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks that appear while the machine runs: used if that hides nothing.
 
 use super::{END, SOON, on};
 use anyhow::{Context, Result, ensure};
@@ -9,14 +10,14 @@ use tests::disks::{self, make};
 use tests::{Checks, Guest, READY, eventually, machine};
 use vmm::Vm;
 
-/// A machine with a controller and no disk on it.
+/// Returns a machine with a controller and no disk.
 fn bare(name: &str) -> Result<Guest> {
     Guest::boot(name, |m| {
         m.qemu_args(&["-device", "virtio-scsi-pci,id=hot"])
     })
 }
 
-/// Where a card goes into a machine that runs: PCI Express has a port for each.
+/// PCI Express port into which a running machine takes a card.
 const PORT: &[&str] = &["-device", "pcie-root-port,id=hot"];
 
 /// Plugs a disk in.
@@ -42,7 +43,7 @@ fn unplug(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// Waits until `b2p status` has all of these words.
+/// Waits until `b2p status` contains all of these texts.
 fn says(guest: &Guest, words: &[&str]) -> Result<()> {
     eventually(SOON, || {
         let said = guest.sh("b2p status")?;
@@ -57,7 +58,7 @@ fn off(guest: &Guest) -> Result<()> {
     guest.vm.wait_exit(END).map(drop)
 }
 
-/// It comes, is used, and goes again.
+/// A disk appears, is used, and disappears.
 #[test]
 fn it_comes_and_goes() -> Result<()> {
     let dir = disks::dir("plug")?;
@@ -93,7 +94,7 @@ fn it_comes_and_goes() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// Something is in RAM already, which the disk would hide: it is announced.
+/// RAM already holds something that the disk would hide: the disk is announced for the next boot.
 #[test]
 fn it_comes_too_late() -> Result<()> {
     let dir = disks::dir("late")?;
@@ -122,7 +123,7 @@ fn it_comes_too_late() -> Result<()> {
     Ok(std::fs::remove_dir_all(dir)?)
 }
 
-/// `waitusb=`: the ready line waits for the disk, which comes on PCI, and no longer.
+/// `waitusb=`: the ready line waits for a disk on PCI, and no longer than needed.
 #[test]
 fn it_is_waited_for() -> Result<()> {
     let dir = disks::dir("waited")?;
@@ -142,7 +143,7 @@ fn it_is_waited_for() -> Result<()> {
     Ok(std::fs::remove_dir_all(dir)?)
 }
 
-/// The wait has an end; then it is as with any disk that comes later, NVMe on PCI here.
+/// The wait ends; then the disk, on NVMe here, is treated as any disk that appears later.
 #[test]
 fn it_is_not_waited_for_any_longer() -> Result<()> {
     let dir = disks::dir("nvme-later")?;

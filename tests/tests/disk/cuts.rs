@@ -1,6 +1,6 @@
-//! The power goes at any moment of a first boot and of an upgrade. A disk is made of the
-//! log of all writes for each such moment, and looked at from the host; by night some of
-//! them are booted.
+// SPDX-License-Identifier: Apache-2.0
+//! Power cuts at any moment of a first boot and of an upgrade. A disk is built from the log of all
+//! writes for each moment and examined from the host; `make test-all` also boots some of them.
 
 use super::look::Look;
 use super::{larger, off, shelf, up, with};
@@ -15,15 +15,15 @@ use tests::firmware::BIOS_BOOT;
 use tests::{Guest, Random};
 use vmm::Disk;
 
-/// How GRUB's environment begins.
+/// Start of GRUB's environment block.
 const ENVIRONMENT: &[u8] = b"# GRUB Environment Block";
 
 /// A first boot and an upgrade, in a log.
 pub struct Story<'a> {
     pub log: &'a Log,
-    /// The disk as it was, used up.
+    /// Disk before the first write; consumed.
     pub before: Image,
-    /// When the slot that is tried next was written.
+    /// Entry of the log that switches to the other slot.
     pub turn: usize,
 }
 
@@ -38,9 +38,9 @@ impl<'a> Story<'a> {
         Ok(Story { log, before, turn })
     }
 
-    /// GRUB finds itself, its menu, and a version that is whole, `count` moments by
-    /// chance and those around the turn; where it tries a new one, the one before too.
-    /// `each` is shown some of the disks, and told what GRUB will find.
+    /// Expects that GRUB finds itself, its menu, and a complete version, at `count` random moments
+    /// and those around the switch; where it tries a new version, the previous one must be
+    /// complete, too. `each` receives some of the disks, and what GRUB will find.
     pub fn look(
         self,
         count: usize,
@@ -81,7 +81,7 @@ fn found(disk: &Image, boot: &[u8], menu: &str) -> Result<String> {
     Ok(format!("good={good} try={next}"))
 }
 
-/// Many moments, and machines from every fifth of them.
+/// Many moments, and machines booted from every fifth of them.
 #[test]
 #[ignore = "a quarter of an hour: make test-all"]
 fn many_cuts_and_what_boots_after_them() -> Result<()> {
@@ -117,7 +117,7 @@ fn boots(cut: &Image, shelf: &Path, state: &str) -> Result<()> {
             "a"
         },
     )?;
-    // And it can be done again, from a file of another kind.
+    // The upgrade can be repeated, from a file of another kind.
     guest
         .sh(&format!("b2p upgrade /media/{RAW_DISK}"))
         .map(drop)

@@ -1,4 +1,5 @@
-//! What GRUB will find on a disk, seen from the host.
+// SPDX-License-Identifier: Apache-2.0
+//! A disk as GRUB will find it, read from the host.
 
 use super::out;
 use anyhow::{Context, Result, ensure};
@@ -7,21 +8,21 @@ use std::fs;
 use tests::disks::inspect::partitions;
 use tests::disks::{Image, tool};
 
-/// What GRUB will find, and whether that is whole: seen from the host.
+/// A disk as GRUB will find it.
 pub struct Look<'a> {
     disk: &'a Image,
     first: BTreeMap<String, u64>,
 }
 
 impl<'a> Look<'a> {
-    /// The partitions by their names.
+    /// Opens the partitions of a disk by name.
     pub fn at(disk: &'a Image) -> Result<Look<'a>> {
         let all = partitions(disk)?.into_iter();
         let first = all.map(|p| (p.name, p.first)).collect();
         Ok(Look { disk, first })
     }
 
-    /// Where a partition begins.
+    /// Returns the offset of a partition.
     pub fn begins(&self, name: &str) -> Result<u64> {
         let first = self.first.get(&format!("boot2podman-{name}"));
         first
@@ -29,13 +30,13 @@ impl<'a> Look<'a> {
             .with_context(|| format!("no partition {name}: {:?}", self.first))
     }
 
-    /// A file of GRUB's.
+    /// Returns a file of GRUB's.
     pub fn grub(&self, name: &str) -> Result<String> {
         let place = format!("{}@@{}", self.disk.file().display(), self.begins("esp")?);
         tool("mtype", &["-i", &place, &format!("::/grub/{name}")])
     }
 
-    /// A line of GRUB's environment.
+    /// Returns a variable of GRUB's environment.
     pub fn env(&self, name: &str) -> Result<String> {
         let text = self.grub("grubenv")?;
         let lines = text.lines().filter_map(|l| l.split_once('='));
@@ -46,7 +47,7 @@ impl<'a> Look<'a> {
         Ok(value.to_owned())
     }
 
-    /// Whether kernel and initrd in the slot are those of `make image`.
+    /// Expects the kernel and initrd of `make image` in the slot.
     pub fn whole(&self, slot: &str) -> Result<()> {
         let place = format!(
             "{}?offset={}",

@@ -1,5 +1,6 @@
-//! The disk of `make disk`, as people use it: it boots on BIOS and UEFI, grows, takes a
-//! new version, and goes back where that is none. `make test` has made it.
+// SPDX-License-Identifier: Apache-2.0
+//! The disk of `make disk`, as people use it: it boots on BIOS and UEFI, grows, takes a new
+//! version, and returns to the old one if the new one fails. `make test` has made it.
 
 mod cuts;
 mod look;
@@ -20,7 +21,7 @@ use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
 use tests::{Checks, Guest, READY, eventually, initrd};
 use vmm::{Disk, Machine};
 
-/// An end in good order takes no longer.
+/// Time limit of an orderly shutdown.
 const END: Duration = Duration::from_secs(120);
 
 fn out(name: &str) -> Result<PathBuf> {
@@ -33,7 +34,7 @@ fn out(name: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// A disk as one gets it who writes the raw one to something larger.
+/// Returns the disk that results from writing the raw image to a larger one.
 fn larger(dir: &Path, mib: u64) -> Result<Image> {
     let disk = Image::blank(dir, "disk", 1)?;
     let how = ["--sparse=always", "--reflink=auto"].map(Path::new);
@@ -42,8 +43,8 @@ fn larger(dir: &Path, mib: u64) -> Result<Image> {
     Ok(disk)
 }
 
-/// Versions to upgrade to, each a directory or a file of an ext4 file system; by night
-/// there are more.
+/// Makes a file system with versions to upgrade to, each a directory or a file; `make test-all`
+/// adds more.
 fn shelf(dir: &Path, night: bool) -> Result<PathBuf> {
     let root = dir.join("shelf");
     let add = |name: &str, kernel: &[u8], initrd: &[u8]| -> Result<()> {
@@ -55,7 +56,7 @@ fn shelf(dir: &Path, night: bool) -> Result<PathBuf> {
         Ok(fs::write(dir.join("SHA256SUMS"), sums::lines(&files)?)?)
     };
     let kernel = fs::read(out("vmlinuz")?)?;
-    // A header that is right, and what GRUB cannot load.
+    // A valid header in front of something that GRUB cannot load.
     add("short", kernel.get(..4096).context("a kernel")?, b"nothing")?;
     add("panics", &kernel, b"nothing")?;
     if night {
@@ -79,13 +80,13 @@ fn shelf(dir: &Path, night: bool) -> Result<PathBuf> {
     Ok(image.file().to_owned())
 }
 
-/// The machine with its disk, and the shelf beside.
+/// Returns the machine with its disk, and the versions on a second disk.
 fn with(name: &str, uefi: bool, disk: Disk, shelf: &Path) -> Result<Machine> {
     let shelf = Disk::raw(shelf).read_only();
     Ok(keyed(machine(name, uefi)?)?.disk(disk).disk(shelf))
 }
 
-/// The kernel's command line says which slot, and how it came to that.
+/// Expects the slot and its role on the kernel's command line.
 fn runs(guest: &Guest, slot: &str) -> Result<()> {
     let line = guest.sh("cat /proc/cmdline")?;
     let found = line.split(' ').find_map(|w| w.strip_prefix("b2p.slot="));
@@ -107,7 +108,7 @@ fn off(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command that must fail, and gives what it says.
+/// Runs a command that must fail, and returns its output.
 fn refused(guest: &Guest, script: &str) -> Result<String> {
     let out = guest.ssh("root", script)?;
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -119,7 +120,7 @@ fn refused(guest: &Guest, script: &str) -> Result<String> {
     Ok(said)
 }
 
-/// What is told of a version that is none, while nothing is written.
+/// Expects the refusal of invalid versions, without a write.
 fn refusals(guest: &Guest, checks: &mut Checks) {
     for (file, why) in [
         ("/media/damaged.iso", "damaged.iso: initrd.img is damaged"),
@@ -141,7 +142,8 @@ fn refusals(guest: &Guest, checks: &mut Checks) {
     });
 }
 
-/// A life of four boots, on one firmware and the other: a new disk, a new version on trial, one that cannot be loaded.
+/// Four boots on each firmware: a new disk, a new version on trial, one that cannot be loaded, and
+/// the old one.
 #[test]
 fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
     let dir = disks::dir("disk")?;
@@ -181,7 +183,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// The second boot.
+/// Second boot.
 fn trial(disk: &Image, shelf: &Path) -> Result<()> {
     let guest = Guest::from(&with("disk-trial", false, Disk::raw(disk.file()), shelf)?)?;
     let mut checks = Checks::new("disk");
@@ -220,10 +222,10 @@ fn trial(disk: &Image, shelf: &Path) -> Result<()> {
     look.whole("b")
 }
 
-/// The third, which does not come as far as a kernel, and the fourth.
+/// Third boot, which does not reach a kernel, and the fourth.
 fn fallen(disk: &Image, shelf: &Path) -> Result<()> {
     let vm = with("disk-short", true, Disk::raw(disk.file()), shelf)?.start()?;
-    // QEMU ends where the machine would start again.
+    // QEMU exits where a machine would restart.
     vm.wait_exit(READY)?;
     ensure!(
         !vm.console().contains("Linux version"),
@@ -255,7 +257,7 @@ fn fallen(disk: &Image, shelf: &Path) -> Result<()> {
     Ok(())
 }
 
-/// By tools that know nothing of ours.
+/// Checks the images with tools that know nothing of this project.
 #[test]
 fn the_files() -> Result<()> {
     let (raw, qcow2) = (out(RAW_DISK)?, out(QCOW2)?);
@@ -263,7 +265,7 @@ fn the_files() -> Result<()> {
         "qemu-img",
         &["check", "-q", "-f", "qcow2", &qcow2.to_string_lossy()],
     )?;
-    // What is beyond the end of the shorter one is zero.
+    // Beyond the end of the shorter image, the longer one is zero.
     let both = [raw.to_string_lossy(), qcow2.to_string_lossy()];
     let same = ["compare", "-f", "raw", "-F", "qcow2", &both[0], &both[1]];
     tool("qemu-img", &same)?;

@@ -1,5 +1,5 @@
-//! New versions that do not come up, each in its own way: the one before comes back by
-//! itself.
+// SPDX-License-Identifier: Apache-2.0
+//! New versions that do not come up, each in its own way: the previous version returns by itself.
 
 use super::look::Look;
 use super::{END, Image, larger, off, runs, shelf, up, with};
@@ -11,7 +11,7 @@ use tests::firmware::{BIOS_BOOT, UEFI_BOOT};
 use tests::{Guest, READY};
 use vmm::Disk;
 
-/// Upgrades to what is none, boots it until it gives up, and boots again.
+/// Upgrades to an invalid version, boots it until it gives up, and boots again.
 fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     let dir = disks::dir(name)?;
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
@@ -22,7 +22,7 @@ fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     off(&guest)?;
     drop(guest);
     let vm = start(&disk)?.start()?;
-    // QEMU ends where the machine would start again.
+    // QEMU exits where a machine would restart.
     vm.wait_exit(READY)?;
     ensure!(vm.console().contains(sign), "no {sign}: {}", vm.tail());
     ensure!(Look::at(&disk)?.env("tried")? == "b");
@@ -31,7 +31,7 @@ fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// The slot that runs says that the other one did not come up.
+/// Expects that the running slot reports that the other one did not come up.
 fn back(disk: &Image, shelf: &Path, name: &str, slot: &str, other: &str) -> Result<()> {
     let guest = Guest::from(&with(name, false, Disk::raw(disk.file()), shelf)?)?;
     up(&guest, BIOS_BOOT).and_then(|()| runs(&guest, &format!("{slot}:fallback")))?;
@@ -55,7 +55,7 @@ fn one_without_a_userland() -> Result<()> {
     falls_back("disk-bare", "bare", "there is no userland")
 }
 
-/// The kernel that was kept cannot be loaded one day: the other slot is taken for good.
+/// The kept kernel can no longer be loaded: the other slot is used permanently.
 #[test]
 #[ignore = "three boots: make test-all"]
 fn one_that_was_kept_and_rots() -> Result<()> {

@@ -1,4 +1,5 @@
-//! Several cards, addresses by hand, routers.
+// SPDX-License-Identifier: Apache-2.0
+//! Several cards, static addresses, routers.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tests::lan::dhcp::{Policy, REQUEST, Say, Server};
 use tests::lan::router::{Advertisement, Solicitations, advertise};
 use tests::lan::{self, Client, RESOLV, holds};
 
-/// A server at 192.0.2.`n`, the router and the name server of its end.
+/// Starts a server at 192.0.2.`n`, which is also the router and the name server.
 fn server(card: &str, n: u8) -> Result<Server> {
     let policy = Policy {
         address: [192, 0, 2, 50 + n],
@@ -28,14 +29,14 @@ fn two_in_one_network_one_that_goes_and_one_that_comes() -> Result<()> {
         client.card(&format!("eth{n}"), &format!("192.0.2.{n}/24"))?;
     }
     let (first, _second) = (server("eth1", 1)?, server("eth2", 2)?);
-    // The first card is the last to have a lease.
+    // The first card gets its lease last.
     first.now(|p| p.say = Say::Nothing);
     client.start(&["dhcp", "any"])?;
     client.ready()?;
     client.shows("route", &["default via 192.0.2.2 dev eth2"], &["eth1"])?;
     first.now(|p| p.say = Say::Yes);
     client.shows("route", &["default via 192.0.2.1 dev eth1"], &[])?;
-    // The first card's routes win, that to the common network too.
+    // The first card's routes take precedence, also the route to the common network.
     for to in ["198.51.100.1", "192.0.2.200"] {
         client.shows(
             &format!("route get {to}"),
@@ -57,13 +58,13 @@ fn two_in_one_network_one_that_goes_and_one_that_comes() -> Result<()> {
     let _third = server("eth3", 3)?;
     client.shows("address show eth3", &["192.0.2.53/24"], &[])?;
     holds(RESOLV, "nameserver 192.0.2.102\nnameserver 192.0.2.103\n")?;
-    // The first again, under its old name.
+    // The first card again, under its old name.
     client.card("eth1", "192.0.2.1/24")?;
     let _again = server("eth1", 1)?;
     client.shows("address show eth1", &["192.0.2.51/24"], &[])
 }
 
-/// `ip=:::::eth1:dhcp`, of a card that is there when the kernel says so.
+/// `ip=:::::eth1:dhcp`, for a card that appears later.
 #[test]
 fn only_the_card_that_is_named() -> Result<()> {
     if !lan::inside("cards::only_the_card_that_is_named")? {
@@ -72,7 +73,7 @@ fn only_the_card_that_is_named() -> Result<()> {
     let mut client = Client::new()?;
     client.card("eth0", "192.0.2.1/24")?;
     let other = server("eth0", 1)?;
-    // As udev names a card by its hardware address: as long as a name can be.
+    // udev's name of a card by its hardware address, which has the maximum length.
     let name = "enx525400123456";
     client.start(&["dhcp", name])?;
     let calls = other.during(Duration::from_secs(1))?;
@@ -150,7 +151,7 @@ fn a_router_tells_of_addresses_mtu_and_name_servers() -> Result<()> {
         servers: vec![FIRST, LOCAL],
         lifetime: 600,
     };
-    // An address of one's own on the link comes first, and takes a moment.
+    // A link-local address is needed first, and takes a moment.
     client.shows("-6 address show eth0", &["fe80::"], &["tentative"])?;
     advertise("eth0", &say)?;
     client.shows("-6 address show eth0", &["2001:db8:0:1:"], &[])?;
@@ -158,7 +159,7 @@ fn a_router_tells_of_addresses_mtu_and_name_servers() -> Result<()> {
     let v4 = "nameserver 192.0.2.101\n";
     let v6 = format!("nameserver {FIRST}\nnameserver {LOCAL}%eth0\n");
     holds(RESOLV, &format!("{v4}{v6}"))?;
-    // For a second; and taken back.
+    // The advertisement holds for a second, and is withdrawn.
     advertise(
         "eth0",
         &Advertisement {
@@ -177,7 +178,7 @@ fn a_router_tells_of_addresses_mtu_and_name_servers() -> Result<()> {
         },
     )?;
     holds(RESOLV, v4)?;
-    // At the other end of the next link there may be another network.
+    // The other end of the next link may be another network.
     advertise("eth0", &say)?;
     holds(RESOLV, &format!("{v4}{v6}"))?;
     server.now(|p| p.say = Say::Nothing);
@@ -185,7 +186,7 @@ fn a_router_tells_of_addresses_mtu_and_name_servers() -> Result<()> {
     holds(RESOLV, v4)
 }
 
-/// Where no DHCP server is, an IPv6 address is enough to be ready.
+/// Without a DHCP server, an IPv6 address is enough to be ready.
 #[test]
 fn a_network_of_ipv6_alone() -> Result<()> {
     if !lan::inside("cards::a_network_of_ipv6_alone")? {
@@ -209,7 +210,8 @@ fn a_network_of_ipv6_alone() -> Result<()> {
     holds(RESOLV, &format!("nameserver {FIRST}\n"))
 }
 
-/// The kernel asks routers when a link comes up; who comes later asks itself.
+/// The kernel solicits routers when a link comes up; a service that starts later solicits by
+/// itself.
 #[test]
 fn a_service_that_is_started_again() -> Result<()> {
     if !lan::inside("cards::a_service_that_is_started_again")? {
@@ -220,7 +222,7 @@ fn a_service_that_is_started_again() -> Result<()> {
     let server = server("eth0", 1)?;
     client.start(&["dhcp", "any"])?;
     client.ready()?;
-    // The kernel's own three are over, or the answer is (RFC 4861, 10).
+    // The kernel's own three solicitations have ended, or were answered (RFC 4861, 10).
     client.shows("-6 address show eth0", &["fe80::"], &["tentative"])?;
     let say = Advertisement {
         prefix: PREFIX,

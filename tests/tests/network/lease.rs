@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! DHCP (RFC 2131), on one card.
 
 use std::fs;
@@ -13,7 +14,7 @@ const OWN: [u8; 4] = [192, 0, 2, 1];
 const ADDR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 const NTP: &str = "/run/boot2podman/ntp";
 
-/// One card, one server, and the service at work.
+/// Starts one card, one server, and the service.
 fn start(policy: Policy) -> Result<(Client, Server)> {
     let mut client = Client::new()?;
     client.card("eth0", "192.0.2.1/24")?;
@@ -29,7 +30,8 @@ fn leased(policy: Policy) -> Result<(Client, Server)> {
     Ok((client, server))
 }
 
-/// INIT-REBOOT (RFC 2131, 4.3.2): is this address still mine?
+/// Returns true for a message of INIT-REBOOT (RFC 2131, 4.3.2), which asks whether an address still
+/// holds.
 fn asks_whether_it_is_still_its_own(call: &Call) -> bool {
     let Call {
         kind,
@@ -76,7 +78,7 @@ fn all_that_is_offered_and_its_end() -> Result<()> {
     ends(&client, &server)
 }
 
-/// At T1 the server itself is asked, and says something else.
+/// At T1 the server itself is asked, and grants other options.
 fn renewed(client: &Client, server: &Server) -> Result<()> {
     server.now(|p| p.options = vec![(3, vec![192, 0, 2, 2]), (6, vec![192, 0, 2, 54])]);
     let call = server.next()?;
@@ -91,8 +93,7 @@ fn renewed(client: &Client, server: &Server) -> Result<()> {
     client.shows("route", &["default via 192.0.2.2"], &["192.0.2.1 "])
 }
 
-/// Then it says nothing more: it is asked at T1, everybody at T2, and the rest is over
-/// with the lease.
+/// The server then falls silent: it is asked at T1, every server at T2, and the lease ends.
 fn ends(client: &Client, server: &Server) -> Result<()> {
     server.now(|p| p.say = Say::Nothing);
     let first = server.next()?;
@@ -133,7 +134,7 @@ fn a_carrier_that_is_lost_and_comes_back() -> Result<()> {
     let call = server.next()?;
     ensure!(asks_whether_it_is_still_its_own(&call), "{call:?}");
     client.shows("route", &["default via 192.0.2.1"], &[])?;
-    // So short that nobody sees it but by the kernel's count.
+    // The interruption is so short that only the kernel's counter shows it.
     link("down")?;
     link("up")?;
     let call = server.next()?;
@@ -141,7 +142,7 @@ fn a_carrier_that_is_lost_and_comes_back() -> Result<()> {
     another_network(&client, &server, link)
 }
 
-/// The link comes back somewhere else, where the address is refused.
+/// Moves the link to another network, where the address is refused.
 fn another_network(
     client: &Client,
     server: &Server,
@@ -182,12 +183,12 @@ fn a_server_that_is_silent_slow_or_contrary() -> Result<()> {
             .all(|c| c.name.as_deref() == Some("boot2podman")),
         "{calls:?}"
     );
-    // Refuses what it offers: it is not asked without end.
+    // The server refuses what it offers, and is not asked endlessly.
     server.now(|p| p.say = Say::No);
     let calls = server.during(Duration::from_secs(6))?;
     ensure!(calls.iter().any(|c| c.kind == REQUEST), "{calls:?}");
     ensure!(calls.len() <= 14, "in six seconds: {calls:?}");
-    // A long way off: longer than the first two tries.
+    // The delay is longer than the first two tries.
     server.now(|p| {
         p.say = Say::Yes;
         p.delay = Duration::from_millis(1600);
@@ -196,8 +197,8 @@ fn a_server_that_is_silent_slow_or_contrary() -> Result<()> {
     client.shows("address show eth0", &["192.0.2.50/24"], &[])
 }
 
-/// What the owner adds is the owner's: in the same network, which hangs on the first
-/// address there, and in others.
+/// Addresses that a user adds stay: in the same network, which depends on the first address there,
+/// and in others.
 #[test]
 fn addresses_of_the_owner_stay() -> Result<()> {
     if !lan::inside("lease::addresses_of_the_owner_stay")? {
@@ -234,7 +235,7 @@ fn addresses_of_the_owner_stay() -> Result<()> {
     Ok(())
 }
 
-/// The kernel knows how long an address holds, in case the service is gone by then.
+/// The kernel knows the lifetime of an address, in case the service has ended by then.
 #[test]
 fn a_service_that_is_gone_leaves_no_address_for_ever() -> Result<()> {
     if !lan::inside("lease::a_service_that_is_gone_leaves_no_address_for_ever")? {

@@ -1,6 +1,7 @@
-//! A whole machine in a network where this test is the name server and the time server:
-//! QEMU's user network hands on what is asked of 10.0.2.3 (names) and 10.0.2.2 to the
-//! loopback of the namespace that this test runs in.
+// SPDX-License-Identifier: Apache-2.0
+//! A whole machine in a network where this test is the name server and the time server: QEMU's user
+//! network forwards requests to 10.0.2.3 (names) and 10.0.2.2 to the loopback of the test's
+//! namespace.
 
 use std::fs;
 use std::net::TcpStream;
@@ -11,7 +12,7 @@ use serde_json::json;
 use tests::{Checks, Guest, eventually, http, image, lan};
 
 const SOON: Duration = Duration::from_secs(90);
-/// Where the second card's network has its name server.
+/// Address of the name server in the second card's network.
 const SECOND: &str = "10.0.9.7";
 
 #[test]
@@ -57,7 +58,7 @@ fn names_time_and_ways_in() -> Result<()> {
     done
 }
 
-/// From 2031 to now, once, and said.
+/// Expects one logged step from 2031 to now.
 fn clock(guest: &Guest) -> Result<()> {
     let said = eventually(SOON, || {
         alone(guest, "dmesg | grep 'clock stepped by -.* s: 10.0.2.2'")
@@ -78,7 +79,7 @@ fn clock(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// One container on podman's default network, one on a network with names.
+/// Runs one container on podman's default network, and one on a network with names.
 fn containers(guest: &Guest) -> Result<()> {
     let archive = image::archive(guest.vm.dir())?.display().to_string();
     guest.podman(&["load", "-i", &archive])?;
@@ -106,7 +107,7 @@ fn resolves(guest: &Guest, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The first name server is out of reach by then.
+/// Plugs a card; the first name server is unreachable by then.
 fn plugged(guest: &Guest) -> Result<()> {
     guest.sh("ip route add blackhole 10.0.2.3")?;
     ensure!(resolves(guest, "named").is_err(), "10.0.2.3 is still asked");
@@ -124,7 +125,7 @@ fn plugged(guest: &Guest) -> Result<()> {
     let first = routes.lines().next().unwrap_or_default();
     ensure!(first.contains("default via 10.0.2.2"), "{routes}");
     ensure!(routes.contains("default via 10.0.9.2"), "{routes}");
-    // docs/guide/network.md says so.
+    // docs/guide/network.md documents this value.
     let filters = guest.sh("cat /proc/sys/net/ipv4/conf/{all,default,eth0,eth1}/rp_filter")?;
     ensure!(filters == "0\n0\n0\n0", "rp_filter: {filters}");
     for name in ["named", "plain"] {
@@ -149,9 +150,8 @@ fn pulled(guest: &Guest) -> Result<()> {
         .try_for_each(|name| resolves(guest, name))
 }
 
-/// The host is a neighbour here, whose packets for the bridge's network QEMU sends to the
-/// card. The machine is made to answer for all of it (proxy_arp), as if it were asked to
-/// be the router.
+/// Sends packets for the bridge's network as a neighbour: the host is one here, and QEMU sends its
+/// packets to the card. proxy_arp makes the machine answer for the network, as a router would.
 fn neighbour(guest: &Guest) -> Result<()> {
     guest.sh("echo 1 >/proc/sys/net/ipv4/conf/eth0/proxy_arp")?;
     let container = [
@@ -174,14 +174,14 @@ fn neighbour(guest: &Guest) -> Result<()> {
     let direct = forward(4001, &format!("{container}:80"))?;
     let dropped = "nft list chain inet boot2podman ways-in | grep 10.89.0.0/24";
     eventually(SOON, || {
-        // Nobody answers: it is the rule's counter that is waited for.
+        // No answer arrives: the test waits for the rule's counter.
         let socket = TcpStream::connect(("127.0.0.1", direct))?;
         let said = guest.sh(dropped)?;
         drop(socket);
         ensure!(!said.contains("packets 0 "), "{said}");
         Ok(())
     })?;
-    // The way is one: without the rule it is open. By the published port it always is.
+    // Without the rule, the same packets arrive. The published port is always open.
     guest.sh("nft delete table inet boot2podman")?;
     let open = eventually(SOON, || http::get_tcp(direct, "/"))?;
     ensure!(open.status == 200, "{open:?}");
@@ -207,7 +207,7 @@ fn neighbour(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// What may be there, in docs/guide/network.md with the reasons: table, address, port.
+/// Sockets that docs/guide/network.md explains: table, address, port.
 const ALLOWED: &[(&str, &str, u16)] = &[
     ("tcp", "0.0.0.0", 22),
     ("tcp6", "::", 22),
@@ -215,7 +215,7 @@ const ALLOWED: &[(&str, &str, u16)] = &[
     ("tcp", "10.89.0.1", 53),
 ];
 
-/// All tables of the kernel, of the machine's own network.
+/// Compares all socket tables of the kernel, in the machine's own network namespace.
 fn listening(guest: &Guest) -> Result<()> {
     let script = "cd /proc/net; for t in tcp tcp6 udp udp6 udplite udplite6 raw raw6 icmp icmp6; \
                   do test -e $t && sed \"1d;s/^/$t /\" $t; done; sed '1d;s/^/packet /' packet";
@@ -224,12 +224,12 @@ fn listening(guest: &Guest) -> Result<()> {
     for line in said.lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         if fields.first() == Some(&"packet") {
-            // b2p net's, a card each: IPv4 (0800), filtered to DHCP's answers.
+            // b2p net has one packet socket per card: IPv4 (0800), filtered to DHCP's answers.
             ensure!(fields.get(4) == Some(&"0800"), "{line}");
             continue;
         }
         let (table, local, state) = (fields[0], fields[2], fields[4]);
-        // TCP_LISTEN; a UDP socket that is connected to nobody (net/tcp_states.h).
+        // TCP_LISTEN; a UDP socket without a peer (net/tcp_states.h).
         let wanted = if table.starts_with("tcp") { "0A" } else { "07" };
         if state == wanted {
             seen.push(socket(table, local).with_context(|| line.to_owned())?);
@@ -249,7 +249,7 @@ fn listening(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// `0100007F:0016`: words of the machine's own byte order, and the port.
+/// Parses `0100007F:0016`: words in the machine's own byte order, and the port.
 fn socket(table: &str, local: &str) -> Option<(String, String, u16)> {
     let (address, port) = local.split_once(':')?;
     let words = address.as_bytes().chunks(8).map(|word| {
@@ -268,7 +268,7 @@ fn socket(table: &str, local: &str) -> Option<(String, String, u16)> {
     ))
 }
 
-/// On a connection of its own: the clock may have been set under the other.
+/// Uses a connection of its own: a step of the clock may have broken the shared one.
 fn alone(guest: &Guest, script: &str) -> Result<String> {
     tests::text(&guest.ssh_alone("root", script)?)
 }

@@ -1,4 +1,5 @@
-//! The program as a command, and what is alive below it.
+// SPDX-License-Identifier: Apache-2.0
+//! The program as a command, and the processes below it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,10 +12,10 @@ use anyhow::{Context, Result};
 use initramfs::paths;
 use tests::ns;
 
-/// Both of its models.
+/// Names of both models.
 pub const BOTH: [&str; 2] = ["tini", "dumb-init"];
 
-/// The program under `name`.
+/// Returns the program under `name`.
 pub fn called(name: &str) -> Result<Command> {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     let program = ns::program()?;
@@ -32,7 +33,7 @@ pub fn called(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Exit status and standard error.
+/// Returns exit status and standard error.
 pub fn run(name: &str, words: &[&str]) -> Result<(i32, String)> {
     let out = called(name)?.args(words).output()?;
     let status = out
@@ -42,48 +43,48 @@ pub fn run(name: &str, words: &[&str]) -> Result<(i32, String)> {
     Ok((status, String::from_utf8_lossy(&out.stderr).into_owned()))
 }
 
-/// Sends a signal to a child of ours, or of its.
+/// Sends a signal to a child of this test, or to one of its children.
 pub fn kill(pid: u32, signal: i32) {
-    // SAFETY: integers; a child of ours, or of its, that is not reaped yet.
+    // SAFETY: integers; the process is not reaped yet.
     unsafe { libc::kill(pid as i32, signal) };
 }
 
-/// One that is killed when the test ends.
+/// A process that is killed when the test ends.
 pub struct Live(pub Child, BufReader<ChildStdout>, Option<u32>);
 
 impl Live {
-    /// The program under `name`.
+    /// Starts the program under `name`.
     pub fn start(name: &str, words: &[&str]) -> Result<Live> {
         Live::spawn(called(name)?.args(words))
     }
 
-    /// Starts a command and holds its standard output.
+    /// Starts a command and keeps its standard output.
     pub fn spawn(command: &mut Command) -> Result<Live> {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let out = child.stdout.take().context("no pipe")?;
         Ok(Live(child, BufReader::new(out), None))
     }
 
-    /// The first line, the command's pid, whose group ends with the test.
+    /// Reads the first line, the command's pid, whose process group is killed with the test.
     pub fn leader(&mut self) -> Result<u32> {
         let pid = self.line()?.parse()?;
         self.2 = Some(pid);
         Ok(pid)
     }
 
-    /// The next line that it says.
+    /// Returns the next line of output.
     pub fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         self.1.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())
     }
 
-    /// Sends it a signal.
+    /// Sends the process a signal.
     pub fn signal(&self, signal: i32) {
         kill(self.0.id(), signal);
     }
 
-    /// The letter of a process's state (proc_pid_stat(5)).
+    /// Returns the letter of a process's state (proc_pid_stat(5)).
     pub fn state(pid: u32) -> Result<char> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let rest = stat.rsplit_once(") ").context("a stat")?.1;
@@ -96,15 +97,14 @@ impl Drop for Live {
         let _ = self.0.kill(); // it may have ended
         let _ = self.0.wait();
         if let Some(leader) = self.2 {
-            // SAFETY: integers. A group that is gone is ESRCH.
+            // SAFETY: integers. For a group that is gone, the error is ESRCH.
             unsafe { libc::kill(-(leader as i32), libc::SIGKILL) };
         }
     }
 }
 
-/// A shell that says its pid, then the name of each signal that it gets. It
-/// waits without forking: a shell that is stopped in the middle of a vfork(2) is
-/// not seen to be.
+/// Shell script that prints its pid, then the name of each signal that it receives. It waits
+/// without a fork: a shell that is stopped in the middle of a vfork(2) does not look stopped.
 pub const TELLS: &str = "s='HUP INT QUIT TERM USR1 USR2 CONT WINCH TSTP TTIN TTOU'
     (trap '' $s; exec sleep 100) &
     for n in $s; do trap \"echo $n\" $n; done

@@ -1,6 +1,6 @@
-//! `init run`, and the same binary under the names tini and dumb-init: what
-//! their own test suites expect of those (tini test/run_inner_tests.py,
-//! dumb-init tests/).
+// SPDX-License-Identifier: Apache-2.0
+//! `init run`, and the same binary under the names tini and dumb-init: the expectations of their
+//! own test suites (tini test/run_inner_tests.py, dumb-init tests/).
 #![expect(unsafe_code, reason = "signals, and what a child inherits of them")]
 
 mod live;
@@ -134,7 +134,7 @@ fn signals_can_become_others() -> Result<()> {
     Ok(())
 }
 
-/// dumb-init stops with its command, so that a shell's job control works.
+/// dumb-init stops together with its command, so that a shell's job control works.
 #[test]
 fn what_suspends_stops_both() -> Result<()> {
     for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
@@ -153,7 +153,7 @@ fn what_suspends_stops_both() -> Result<()> {
     Ok(())
 }
 
-/// A command that ignores a signal, and a child of its own that does not.
+/// A command ignores a signal that its child does not ignore.
 #[test]
 fn with_g_the_whole_group_hears() -> Result<()> {
     let script = "trap '' USR1; sh -c 'trap - USR1; echo up; exec sleep 60' & wait";
@@ -180,7 +180,7 @@ fn with_g_the_whole_group_hears() -> Result<()> {
 
 #[test]
 fn orphans_are_reaped() -> Result<()> {
-    // Each outlives its parent by a moment.
+    // Each process outlives its parent by a moment.
     let script = "for i in 1 2 3 4 5; do (sleep 0.1 &); done; sleep 0.4; ps -o stat= --ppid $PPID";
     let (words, env) = (["-s", "sh", "-c", script], "TINI_SUBREAPER");
     for (words, env) in [(&words[..], None), (&words[1..], Some(env))] {
@@ -202,7 +202,7 @@ fn orphans_are_reaped() -> Result<()> {
     Ok(())
 }
 
-/// tini hands on what it found, dumb-init starts with no signal blocked.
+/// tini passes on the signal mask that it found, dumb-init starts with no signal blocked.
 #[test]
 fn the_command_s_signals_are_in_order() -> Result<()> {
     for (name, blocked) in [("tini", true), ("dumb-init", false)] {
@@ -259,12 +259,12 @@ fn it_goes_with_its_parent() -> Result<()> {
         .spawn()?
         .wait_with_output()?;
     ensure!(out.status.signal() == Some(9), "{}", out.status);
-    // Read to its end: the sleep that held the pipe is gone.
+    // The output was read to its end: the sleep that held the pipe has ended.
     ensure!(!out.stdout.is_empty(), "it did not start");
     Ok(())
 }
 
-/// When the command ends, dumb-init ends what is left of its session.
+/// dumb-init ends, together with its command, what is left of its session.
 #[test]
 fn what_is_left_of_a_session_is_ended() -> Result<()> {
     let script =
@@ -294,7 +294,7 @@ fn the_working_directory_is_the_command_s() -> Result<()> {
     Ok(())
 }
 
-/// As the PID 1 of a container, where the name decides.
+/// The name decides, also as PID 1 of a container.
 #[test]
 fn as_pid_1_the_name_decides() -> Result<()> {
     let mut ns = Namespace::new()?;

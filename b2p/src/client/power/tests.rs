@@ -86,13 +86,13 @@ fn what_is_not_understood_ends_nothing() {
 
 /// Edges that keep what was asked of them, and answer as told.
 struct Fake {
-    answer: Result<(), Failure>,
+    answer: Result<(), RequestError>,
     signal: Result<(), Errno>,
     did: RefCell<Vec<String>>,
 }
 
 impl Edge for Fake {
-    fn ask(&self, request: &Request) -> Result<(), Failure> {
+    fn ask(&self, request: &Request) -> Result<(), RequestError> {
         self.did.borrow_mut().push(format!("ask {request}"));
         self.answer.clone()
     }
@@ -113,7 +113,10 @@ impl Edge for Fake {
     }
 }
 
-fn acted(answer: Result<(), Failure>, line: &str) -> (Result<bool, Failure>, Vec<String>) {
+fn acted(
+    answer: Result<(), RequestError>,
+    line: &str,
+) -> (Result<bool, RequestError>, Vec<String>) {
     let fake = Fake {
         answer,
         signal: Ok(()),
@@ -132,9 +135,9 @@ fn the_channel_first_and_then_the_signal() {
         (Ok(false), did(&["ask poweroff"]))
     );
     for dead in [
-        Failure::Absent,
-        Failure::Silent,
-        Failure::System(Errno::ENOMEM),
+        RequestError::NotListening,
+        RequestError::NoAnswer,
+        RequestError::System(Errno::ENOMEM),
     ] {
         let (outcome, steps) = acted(Err(dead), "reboot");
         assert_eq!(
@@ -146,7 +149,10 @@ fn the_channel_first_and_then_the_signal() {
 
 #[test]
 fn a_refusal_is_an_answer() {
-    for failure in [Failure::Refused("going down".into()), Failure::NotRoot] {
+    for failure in [
+        RequestError::Refused("going down".into()),
+        RequestError::NotRoot,
+    ] {
         let (outcome, steps) = acted(Err(failure.clone()), "halt");
         assert_eq!((outcome, steps.len()), (Err(failure), 1));
     }
@@ -158,12 +164,15 @@ fn a_delay_is_for_the_channel_alone() {
         acted(Ok(()), "shutdown -r +2"),
         (Ok(true), vec!["ask reboot 120".to_owned()])
     );
-    let (outcome, steps) = acted(Err(Failure::Silent), "shutdown +2");
-    assert_eq!((outcome, steps.len()), (Err(Failure::Silent), 1));
-    let (outcome, steps) = acted(Err(Failure::Absent), "shutdown -c");
+    let (outcome, steps) = acted(Err(RequestError::NoAnswer), "shutdown +2");
+    assert_eq!((outcome, steps.len()), (Err(RequestError::NoAnswer), 1));
+    let (outcome, steps) = acted(Err(RequestError::NotListening), "shutdown -c");
     assert_eq!(
         (outcome, steps),
-        (Err(Failure::Absent), vec!["ask cancel".to_owned()])
+        (
+            Err(RequestError::NotListening),
+            vec!["ask cancel".to_owned()]
+        )
     );
 }
 
@@ -173,7 +182,7 @@ fn force_asks_nobody() {
     assert_eq!(
         (outcome, steps),
         (
-            Err(Failure::NotRoot),
+            Err(RequestError::NotRoot),
             vec!["sync force poweroff".to_owned()]
         )
     );

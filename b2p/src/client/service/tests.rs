@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 
-use control::{OK, Server, ShutdownKind, answer, no};
+use control::{OK, Server, ShutdownKind, answer, refusal};
 use nix::errno::Errno;
 
 use super::*;
@@ -114,7 +114,11 @@ fn reply(
         looks.get_or_insert(0);
     }
     asked.lock().unwrap().push(text);
-    if refuse { no("not now") } else { OK.to_owned() }
+    if refuse {
+        refusal("not now")
+    } else {
+        OK.to_owned()
+    }
 }
 
 #[test]
@@ -389,7 +393,7 @@ fn the_other_commands_ask_the_same_pid_1() {
 struct ChannelOnly<'a>(&'a ControlClient);
 
 impl Edge for ChannelOnly<'_> {
-    fn ask(&self, request: &Request) -> Result<(), Failure> {
+    fn ask(&self, request: &Request) -> Result<(), RequestError> {
         self.0.ask(request).map(drop)
     }
 

@@ -20,6 +20,7 @@ use log::{info, warn};
 use nix::mount::{MsFlags, mount, umount};
 
 use super::yaml::LONGEST;
+use crate::helpers::compat::lima;
 use crate::helpers::data::drivers::Drivers;
 use crate::helpers::data::{ioctl, scan, wait};
 use sys::paths::{CLOUD_SEED, CLOUD_SEED_DEVICES};
@@ -237,7 +238,7 @@ impl Seed {
             meta: read("meta-data")?,
             network: read("network-config")?,
             vendor: read("vendor-data")?,
-            lima: dir.join("lima.env").exists(),
+            lima: dir.join(lima::MARKER).exists(),
         })
     }
 }

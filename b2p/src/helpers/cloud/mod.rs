@@ -19,26 +19,19 @@ pub mod userdata;
 pub mod users;
 pub mod yaml;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use config::Config;
 use log::{info, warn};
-use sys::files::replace;
 
 use crate::common::degraded::Degraded;
+use crate::helpers::compat::lima;
 use datasource::Seed;
 use diagnostics::Notes;
 use userdata::{Kind, UserData};
 
 /// All of it may take so long; PID 1 waits somewhat longer (init/src/service_table/table.rs).
 const MOST: Duration = Duration::from_secs(60);
-
-/// Lima's boot.sh waits for systemd's user manager, for ever, before the scripts of the
-/// user, unless this file is there. It is not executable: that would say too much.
-const OPENRC: &str = "/usr/sbin/openrc-run";
-const NO_OPENRC: &[u8] =
-    b"# For Lima: there is no systemd to wait for. There is no OpenRC, either.\n";
 
 /// Does what the disk says; what cannot be is said and is no failure of the program.
 pub fn main(words: &[String]) -> i32 {
@@ -113,7 +106,7 @@ fn all(seed: &Seed, config: &Config, end: Instant, notes: &mut Notes) {
         apply::network(&text, config, notes).unwrap_or_else(|why| notes.wrong(why));
     }
     if seed.lima {
-        replace(Path::new(OPENRC), NO_OPENRC, 0o644).unwrap_or_else(|why| notes.wrong(why));
+        lima::install().unwrap_or_else(|why| notes.wrong(why.to_string()));
     }
     let data = user_data(&seed.user, notes);
     if let Some(name) = userdata::hostname(&data, meta.hostname.as_deref()) {

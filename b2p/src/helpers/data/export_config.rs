@@ -6,10 +6,9 @@ use sys::files;
 use sys::paths::DISK_CONFIG_DIR;
 use sys::service_names::{CONFIGURED_ON_DISK, REGISTRIES};
 
-use super::profile;
 use crate::common::paths::Paths;
 use crate::common::regular_file;
-use crate::helpers::boot_script;
+use crate::helpers::compat::{boot_script, profile};
 
 /// What is copied: its name there, and where it is, the first that is.
 const FILES: &[(&str, &[&str])] = &[
@@ -65,7 +64,7 @@ fn hooks(paths: &Paths) -> Result<(), String> {
     let there = |name: &&&str| {
         let path = match **name {
             REGISTRIES => paths.state().join("registries.conf.d"),
-            name => boot_script::file(&paths.state(), name),
+            name => boot_script::path(&paths.state(), name),
         };
         path.symlink_metadata().is_ok()
     };

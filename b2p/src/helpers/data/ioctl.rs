@@ -142,7 +142,7 @@ pub fn grow_btrfs(mounted: &File) -> io::Result<()> {
 }
 
 /// Makes an empty file on btrfs one whose blocks stay where they are.
-pub fn stays_in_place(file: &File) -> io::Result<()> {
+pub fn set_no_copy_on_write(file: &File) -> io::Result<()> {
     let flags = FS_NOCOW_FL;
     // SAFETY: a pointer to a live int.
     outcome(unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_SETFLAGS as _, &raw const flags) })

@@ -9,9 +9,10 @@ use disk::bytes::SizedFile;
 use disk::userdata;
 use log::{info, warn};
 
-use super::{legacy_notice, persist};
+use super::persist;
 use crate::common::paths::Paths;
 use crate::common::{atomic_file, regular_file};
+use crate::helpers::compat::legacy_state;
 
 /// A file of keys that is longer is not read.
 const LONGEST: u64 = 1 << 20;
@@ -40,7 +41,7 @@ pub fn merge(paths: &Paths) -> Result<(), String> {
 
 /// The archive that came with the disk, where we put it or where the ancestors did.
 fn archive(paths: &Paths) -> Option<PathBuf> {
-    let dirs = [""].into_iter().chain(legacy_notice::DIRS);
+    let dirs = [""].into_iter().chain(legacy_state::DIRS);
     let mut all = dirs.map(|dir| paths.data_disk().join(dir).join(persist::USERDATA));
     all.find(|path| path.is_file())
 }

@@ -16,12 +16,10 @@ mod grow;
 pub mod hostkey;
 pub mod ioctl;
 mod keys;
-mod legacy_notice;
 mod mount;
 mod options;
 pub mod owner;
 mod persist;
-mod profile;
 pub mod report;
 pub mod scan;
 pub mod wait;
@@ -40,6 +38,7 @@ use wait::Wait;
 
 use crate::common::paths::Paths;
 use crate::helpers::cloud::datasource;
+use crate::helpers::compat::legacy_state;
 
 /// Does everything and says how it went. That there is no data disk is no failure.
 pub fn main(words: &[String]) -> i32 {
@@ -167,7 +166,7 @@ fn take(device: &Device, kind: SignatureKind, paths: &Paths, time: Time, report:
     for (what, done) in persist::all(paths, time) {
         done.unwrap_or_else(|why: String| report.degraded(&format!("{what}: {why}")));
     }
-    if let Some(line) = legacy_notice::left(&paths.data_disk(), &paths.state()) {
+    if let Some(line) = legacy_state::unused_files(&paths.data_disk(), &paths.state()) {
         warn!("data: {line}");
     }
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));

@@ -9,6 +9,7 @@ mod options;
 use std::os::fd::AsFd;
 
 use log::{error, warn};
+use nix::poll::PollFlags;
 use sys::clock::now;
 use sys::error::{Doing, Result};
 
@@ -44,7 +45,7 @@ pub fn main(args: &[String]) -> i32 {
 
 fn serve(options: &Options) -> Result<()> {
     // First, so that a SIGTERM from here on ends the loop in order.
-    let stop = Stop::new().doing("signalfd")?;
+    let stop = Stop::new().doing("signal handlers")?;
     let ring = Ring::open().on(ring::PATH)?;
     let (folder, size) = Folder::open(&options.dir, options.bounds).on(&options.dir)?;
     let boot = Boot::current();
@@ -78,7 +79,10 @@ enum Batch {
 impl Service {
     /// Keeps records until SIGTERM; then everything that was buffered is on the disk.
     fn run(&mut self, stop: &Stop) {
-        while !stop.wait(self.ring.as_fd(), self.journal.deadline()) {
+        while !stop.wait(
+            &[(self.ring.as_fd(), PollFlags::POLLIN)],
+            self.journal.deadline(),
+        ) {
             if self.batch() == Batch::Ended {
                 break;
             }

@@ -26,7 +26,7 @@ fn child() {
         id: "b".into(),
         release: "k".into(),
     };
-    let stop = Stop::new().expect("a signalfd");
+    let stop = Stop::new().expect("handlers");
     let mut service = Service {
         ring: Ring::of(File::from(ring)),
         journal: Journal::new(folder, size, bounds, boot, 0),

@@ -1,87 +1,96 @@
-//! Memory, compressed, as swap (Documentation/admin-guide/blockdev/zram.rst). It
-//! takes memory only for what is in it.
+// SPDX-License-Identifier: Apache-2.0
+//! Compressed memory as swap (Documentation/admin-guide/blockdev/zram.rst). The device takes
+//! memory only for the pages that are in it.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use config::{Config, ZramSize};
 use disk::swap::{PAGE, header};
+use sys::error::{Doing, Error, Result};
 use sys::modules::Modules;
 
-const DEVICE: &str = "/dev/zram0";
-const SYS: &str = "/sys/block/zram0";
-/// Before every disk: theirs are negative.
-const PRIORITY: u8 = 100;
-/// The first of these that the kernel has: who swaps waits for one page, and lz4
-/// is there soonest.
-const ALGORITHMS: &[&str] = &["lz4", "zstd"];
-/// As with a share: more could never be filled.
-const MOST_PERCENT: u64 = 300;
+use super::area;
 
-/// Makes it and swaps to it.
-pub fn make(share: ZramSize, config: &Config) -> Result<String, String> {
-    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    if super::on(&swaps, Path::new(DEVICE)) {
+const DEVICE: &str = "/dev/zram0";
+/// Directory of the device's attributes.
+const ATTRIBUTES: &str = "/sys/block/zram0";
+/// Priority before every disk, whose priorities are negative.
+const PRIORITY: u8 = 100;
+/// Compression algorithms, best first: a page fault waits for one page, and lz4 unpacks it
+/// soonest.
+const ALGORITHMS: &[&str] = &["lz4", "zstd"];
+/// Largest size in percent of the memory, as for the flag's own percentage: more could never be
+/// filled.
+const MAX_PERCENT: u64 = 300;
+
+/// Sets up the device, swaps to it, and returns its size and algorithm.
+///
+/// # Errors
+/// The kernel has no zram, the device is in use, or the size is too large.
+pub fn swap_on(size: ZramSize, config: &Config) -> Result<String> {
+    if area::is_on(Path::new(DEVICE)) {
         return Ok("is there already".into());
     }
-    let bytes = bytes(share, memory()?)?;
-    load(config)?;
+    let bytes = size_in_bytes(size, memory()?)?;
+    load_driver(config)?;
     if read("initstate")?.trim() != "0" {
-        return Err(format!("{DEVICE} is in use already"));
+        return Err(Error::invalid(format!("{DEVICE} is in use already")));
     }
-    let algorithm = best(&read("comp_algorithm")?);
+    let algorithm = best_algorithm(&read("comp_algorithm")?);
     if let Some(name) = algorithm {
         write("comp_algorithm", name)?;
     }
     write("disksize", &bytes.to_string())?;
-    let made = format(bytes).and_then(|()| super::take(Path::new(DEVICE), Some(PRIORITY)));
-    if made.is_err() {
+    let on = format(bytes).and_then(|()| area::swap_on(Path::new(DEVICE), Some(PRIORITY)));
+    if on.is_err() {
         write("reset", "1")?;
     }
-    made.map(|how| format!("{how}, {}", algorithm.unwrap_or("compressed")))
+    on.map(|how| format!("{how}, {}", algorithm.unwrap_or("compressed")))
 }
 
-fn load(config: &Config) -> Result<(), String> {
+fn load_driver(config: &Config) -> Result<()> {
     let mut modules = Modules::open(Path::new("/"))?;
     let verify = config.modules == config::Modules::Verified;
     modules.configure(&config.blacklist, verify);
-    modules
-        .load("zram")
-        .map_err(|e| format!("module zram: {e}"))
+    let loaded = modules.load("zram");
+    loaded.map_err(|e| Error::invalid(format!("module zram: {e}")))
 }
 
-/// Of the machine, in bytes (proc_meminfo(5)).
-fn memory() -> Result<u64, String> {
-    let text = fs::read_to_string("/proc/meminfo").map_err(|e| e.to_string())?;
-    total(&text).ok_or_else(|| "/proc/meminfo does not say how much memory there is".into())
+/// Returns the size of the memory in bytes (proc_meminfo(5)).
+fn memory() -> Result<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").on("/proc/meminfo")?;
+    mem_total(&meminfo).ok_or_else(|| Error::invalid("/proc/meminfo has no MemTotal"))
 }
 
-fn total(meminfo: &str) -> Option<u64> {
+fn mem_total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     kib.checked_mul(1024)
 }
 
-/// How large it becomes: whole pages.
-fn bytes(share: ZramSize, memory: u64) -> Result<u64, String> {
-    let percent = |percent: u64| memory / 100 * percent;
-    let bytes = match share {
-        ZramSize::Percent(share) => percent(share.into()),
+/// Returns the size of the device, in whole pages.
+fn size_in_bytes(size: ZramSize, memory: u64) -> Result<u64> {
+    let percent_of_memory = |percent: u64| memory / 100 * percent;
+    let bytes = match size {
+        ZramSize::Percent(percent) => percent_of_memory(percent.into()),
         ZramSize::Mib(mib) => u64::from(mib) << 20,
     };
-    if bytes > percent(MOST_PERCENT) {
-        let most = percent(MOST_PERCENT) >> 20;
-        return Err(format!(
-            "{} MiB is more than three times the memory ({most} MiB)",
-            bytes >> 20
-        ));
+    let max = percent_of_memory(MAX_PERCENT);
+    if bytes > max {
+        return Err(Error::invalid(format!(
+            "{} MiB is more than three times the memory ({} MiB)",
+            bytes >> 20,
+            max >> 20
+        )));
     }
     Ok(bytes - bytes % PAGE as u64)
 }
 
-/// Of a list such as `lzo-rle [lzo] lz4 zstd`; `None`: it stays as the kernel has it.
-fn best(list: &str) -> Option<&'static str> {
+/// Returns the best algorithm of a list such as `lzo-rle [lzo] lz4 zstd`, or `None` if the
+/// kernel's default must do.
+fn best_algorithm(list: &str) -> Option<&'static str> {
     let has = |name: &str| {
         let mut names = list.split_whitespace();
         names.any(|n| n.trim_matches(['[', ']']) == name)
@@ -89,27 +98,25 @@ fn best(list: &str) -> Option<&'static str> {
     ALGORITHMS.iter().copied().find(|name| has(name))
 }
 
-fn format(bytes: u64) -> Result<(), String> {
-    // It is gone with the power: nobody looks for it by a UUID.
-    let page = header(bytes, &[0; 16]).ok_or("too small for swap")?;
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .open(DEVICE)
-        .and_then(|mut device| {
-            device.write_all(&page)?;
-            device.sync_all() // swapon(2) reads past what is only in this cache
-        });
-    written.map_err(|e| format!("{DEVICE}: {e}"))
+fn format(bytes: u64) -> Result<()> {
+    // The area is gone with the power, so that it needs no UUID to be found by.
+    let page = header(bytes, &[0; 16]).ok_or_else(|| Error::invalid("too small for swap"))?;
+    let write = || -> io::Result<()> {
+        let mut device = fs::OpenOptions::new().write(true).open(DEVICE)?;
+        device.write_all(&page)?;
+        device.sync_all() // swapon(2) does not see what is only in the page cache
+    };
+    write().on(DEVICE)
 }
 
-fn read(name: &str) -> Result<String, String> {
-    let path = Path::new(SYS).join(name);
-    fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))
+fn read(attribute: &str) -> Result<String> {
+    let path = Path::new(ATTRIBUTES).join(attribute);
+    fs::read_to_string(&path).on(path)
 }
 
-fn write(name: &str, text: &str) -> Result<(), String> {
-    let path = Path::new(SYS).join(name);
-    fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
+fn write(attribute: &str, text: &str) -> Result<()> {
+    let path = Path::new(ATTRIBUTES).join(attribute);
+    fs::write(&path, text).on(path)
 }
 
 #[cfg(test)]
@@ -118,28 +125,34 @@ mod tests {
 
     #[test]
     fn sizes() {
-        let memory = total("MemTotal:        1000000 kB\nMemFree: 5 kB\n");
+        let memory = mem_total("MemTotal:        1000000 kB\nMemFree: 5 kB\n");
         assert_eq!(memory, Some(1_024_000_000));
         let memory = memory.unwrap_or(0);
-        let quarter = bytes(ZramSize::Percent(25), memory);
+        let quarter = size_in_bytes(ZramSize::Percent(25), memory);
         assert_eq!(quarter, Ok(256_000_000));
-        assert_eq!(bytes(ZramSize::Percent(1), 4096 * 100 + 99), Ok(4096));
-        assert_eq!(bytes(ZramSize::Percent(1), 4095 * 100), Ok(0));
-        assert_eq!(bytes(ZramSize::Mib(64), memory), Ok(64 << 20));
-        assert!(bytes(ZramSize::Percent(300), memory).is_ok());
-        assert!(bytes(ZramSize::Mib(2929), memory).is_ok());
-        assert!(bytes(ZramSize::Mib(2930), memory).is_err());
-        assert!(bytes(ZramSize::Mib(u32::MAX), memory).is_err());
+        assert_eq!(
+            size_in_bytes(ZramSize::Percent(1), 4096 * 100 + 99),
+            Ok(4096)
+        );
+        assert_eq!(size_in_bytes(ZramSize::Percent(1), 4095 * 100), Ok(0));
+        assert_eq!(size_in_bytes(ZramSize::Mib(64), memory), Ok(64 << 20));
+        assert!(size_in_bytes(ZramSize::Percent(300), memory).is_ok());
+        assert!(size_in_bytes(ZramSize::Mib(2929), memory).is_ok());
+        assert!(size_in_bytes(ZramSize::Mib(2930), memory).is_err());
+        assert!(size_in_bytes(ZramSize::Mib(u32::MAX), memory).is_err());
         assert!(format(0).is_err());
-        assert_eq!(total("MemTotal: much\n"), None);
-        assert_eq!(total(""), None);
+        assert_eq!(mem_total("MemTotal: much\n"), None);
+        assert_eq!(mem_total(""), None);
     }
 
     #[test]
     fn the_fastest_that_is_there() {
-        assert_eq!(best("lzo-rle lzo lz4 lz4hc [zstd] deflate\n"), Some("lz4"));
-        assert_eq!(best("[lzo-rle] lz4hc zstd\n"), Some("zstd"));
-        assert_eq!(best("[lz4]\n"), Some("lz4"));
-        assert_eq!(best("[lzo-rle] lzo\n"), None);
+        assert_eq!(
+            best_algorithm("lzo-rle lzo lz4 lz4hc [zstd] deflate\n"),
+            Some("lz4")
+        );
+        assert_eq!(best_algorithm("[lzo-rle] lz4hc zstd\n"), Some("zstd"));
+        assert_eq!(best_algorithm("[lz4]\n"), Some("lz4"));
+        assert_eq!(best_algorithm("[lzo-rle] lzo\n"), None);
     }
 }

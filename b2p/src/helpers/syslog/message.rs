@@ -86,8 +86,9 @@ fn fits(text: &[u8], pattern: &[u8]) -> bool {
     text.len() == pattern.len() && text.iter().zip(pattern).all(alike)
 }
 
-/// `tag[pid]: text`, `tag: text`, or text alone.
-fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
+/// Reads `tag[pid]: text`, `tag: text`, or text alone.
+#[must_use]
+pub fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
     let alone = Message {
         priority,
         tag: &[],

@@ -3,7 +3,6 @@
 //! `/dev/log` (docs/reference/log.md). One thread, one poll(2), and nothing that waits.
 
 pub mod message;
-pub mod rate;
 mod relay;
 
 use std::fs;
@@ -11,6 +10,7 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::poll::PollFlags;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockType, UnixAddr, getsockopt, recvmsg, setsockopt, sockopt,
 };
@@ -21,6 +21,8 @@ use crate::common::listen_fds::inherited_socket;
 use crate::common::log::ring;
 use crate::common::stop::Stop;
 use relay::{Relay, Sender};
+
+const POLLIN: PollFlags = PollFlags::POLLIN;
 
 /// Datagrams that are taken before SIGTERM is looked for again.
 const BATCH: usize = 256;
@@ -43,7 +45,7 @@ pub fn main() -> i32 {
 
 fn serve() -> Result<()> {
     // First, so that a SIGTERM from here on ends the loop in order.
-    let stop = Stop::new().doing("signalfd")?;
+    let stop = Stop::new().doing("signal handlers")?;
     let out = ring::writer().on(ring::PATH)?;
     let host = fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut service = Service {
@@ -76,7 +78,7 @@ impl Service {
     fn run(&mut self, stop: &Stop) {
         // Where PID 1 has not set it, the sender is known from the next datagram on.
         let _ = setsockopt(&self.socket, sockopt::PassCred, &true);
-        while !stop.wait(self.socket.as_fd(), self.relay.deadline()) {
+        while !stop.wait(&[(self.socket.as_fd(), POLLIN)], self.relay.deadline()) {
             self.batch();
             self.relay.tick(now());
         }

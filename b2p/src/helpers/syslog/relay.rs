@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::Write as _;
 
 use super::message::{self, Message};
-use super::rate::Rate;
 use crate::common::log::record::{Priority, SYSLOG, printable};
+use crate::common::token_bucket::TokenBucket;
 
 /// Longest text of one record; with its tag it is below what printk takes whole
 /// (`LOG_LINE_MAX`).
@@ -33,8 +33,8 @@ pub struct Sender {
 pub struct Relay {
     out: File,
     host: Vec<u8>,
-    rate: Rate,
-    loud: Rate,
+    rate: TokenBucket,
+    loud: TokenBucket,
     dropped: u64,
     /// When that is to be said.
     due: Option<u64>,
@@ -47,8 +47,8 @@ impl Relay {
         Relay {
             out,
             host: host.trim_ascii().to_owned(),
-            rate: Rate::new(500, 100),
-            loud: Rate::new(20, 10),
+            rate: TokenBucket::new(500, 100),
+            loud: TokenBucket::new(20, 10),
             dropped: 0,
             due: None,
         }
@@ -59,9 +59,9 @@ impl Relay {
         let message = message::parse(datagram, &self.host);
         let quieter = Priority::of(message.priority.facility(), LOUD + 1);
         pieces(&message, sender, |priority, text| {
-            let mut lost = !self.rate.allows(now);
+            let mut lost = !self.rate.take(now);
             if !lost {
-                let loud = priority.level() <= LOUD && !self.loud.allows(now);
+                let loud = priority.level() <= LOUD && !self.loud.take(now);
                 lost = !self.write(if loud { quieter } else { priority }, text);
             }
             if lost {

@@ -19,7 +19,7 @@ const NAME: &str = "helpers::syslog::tests::child";
 fn child() {
     // SAFETY: `Running::start` has put them there, for this function alone.
     let [socket, out] = [3, 4].map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-    let stop = Stop::new().expect("a signalfd");
+    let stop = Stop::new().expect("handlers");
     let mut service = Service {
         socket,
         relay: Relay::new(File::from(out), b"box"),

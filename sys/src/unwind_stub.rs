@@ -1,6 +1,6 @@
 //! An unwinder that finds no frames, in place of the C library's.
 //!
-//! With `panic=abort` nothing is ever unwound, and [`crate::crash`] prints no
+//! With `panic=abort` nothing is ever unwound, and `init::crash` prints no
 //! backtrace: yet std's default panic hook could, and brings along all that
 //! does (DWARF, zlib, a demangler, a C++ unwinder): 280 kB of 680 in PID 1,
 //! never run. std reaches it by one call, `_Unwind_Backtrace`, with the

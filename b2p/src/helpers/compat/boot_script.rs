@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The boot scripts of boot2docker, `b2p boot-script bootsync` and `b2p boot-script bootlocal`:
+//! `bootsync.sh` and `bootlocal.sh` on the data disk, which PID 1 runs as services
+//! (`sys::service_names::CONFIGURED_ON_DISK`).
+//!
+//! The output of a script goes to the log; a failure becomes a degraded line. A script cannot
+//! stop the boot: services that wait for one wait only for a limited time.
+
+use std::fs::File;
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use log::warn;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::{prctl, signal::Signal};
+use sys::error::{Error, Result};
+
+use crate::common::degraded::Degraded;
+use crate::common::paths::Paths;
+use crate::common::terminal::complain;
+
+/// Names of the scripts and of their services.
+const NAMES: [&str; 2] = ["bootsync", "bootlocal"];
+/// Longest part of the last line that is kept, in bytes.
+const MAX_LINE: usize = 200;
+/// Capacity of a pipe in bytes (pipe(7)).
+const PIPE_CAPACITY: usize = 64 * 1024;
+/// Bytes of a script that include its first line (execve(2), BINPRM_BUF_SIZE).
+const HEAD: u64 = 256;
+
+/// Returns the path of a script in the directory of persistent state.
+pub fn path(state: &Path, name: &str) -> PathBuf {
+    state.join(format!("{name}.sh"))
+}
+
+/// `b2p boot-script NAME`; returns the exit status.
+pub fn main(args: &[String]) -> i32 {
+    let Some(name) = args.first().filter(|name| NAMES.contains(&name.as_str())) else {
+        complain("usage: b2p boot-script bootsync|bootlocal");
+        return 2;
+    };
+    let mut degraded = Degraded::of(name);
+    if let Err(why) = run(&path(&Paths::default().state(), name), &mut io::stdout()) {
+        degraded.warn(format_args!("{name}.sh: {why}"));
+    }
+    degraded.report()
+}
+
+/// Runs a script to its end and copies its output.
+fn run(path: &Path, output: &mut impl Write) -> Result<()> {
+    let mut command = command(path)?;
+    let (mut reader, writer) = io::pipe()?;
+    let mut child = killed_with_us(&mut command)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .spawn()?;
+    drop(command); // It holds the writing ends of the pipe.
+    let mut last_line = LastLine::default();
+    // The script's own end counts, not that of the pipe: a process that it left in the
+    // background may hold the pipe open for as long as the machine runs.
+    let (mut ended, end_signal) = io::pipe()?;
+    let waiter = std::thread::spawn(move || {
+        let status = child.wait();
+        drop(end_signal);
+        status
+    });
+    let still_open = copy(&mut reader, &mut ended, output, &mut last_line);
+    let status = waiter
+        .join()
+        .map_err(|_| Error::invalid("its exit status is not known"))?;
+    if still_open {
+        relay_in_background(reader);
+    }
+    check(status?, &last_line)
+}
+
+/// Lets a SIGTERM that stops the service reach the script as well, by way of the end of this
+/// process (PR_SET_PDEATHSIG(2const)).
+fn killed_with_us(command: &mut Command) -> &mut Command {
+    let set = || prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from);
+    #[expect(unsafe_code, reason = "a setting between fork and exec")]
+    // SAFETY: one system call, which allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(set)
+    }
+}
+
+/// Returns the command that runs a script: as its first line says, else sh. A script need not
+/// be executable.
+fn command(path: &Path) -> Result<Command> {
+    // Without O_NONBLOCK the open of a FIFO waits for its writer (fifo(7)).
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(Error::invalid("not a file"));
+    }
+    let mut head = Vec::new();
+    file.take(HEAD).read_to_end(&mut head)?;
+    if head.starts_with(b"#!") && metadata.permissions().mode() & 0o111 != 0 {
+        return Ok(Command::new(path));
+    }
+    let mut argv = interpreter(&head);
+    argv.push(path.to_owned());
+    let mut argv = argv.into_iter();
+    let mut command = Command::new(argv.next().unwrap_or_default());
+    command.args(argv);
+    Ok(command)
+}
+
+/// Returns the program of a `#!` line and its one argument, as execve(2) splits them.
+fn interpreter(head: &[u8]) -> Vec<PathBuf> {
+    let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line.strip_prefix(b"#!").unwrap_or_default()).into_owned();
+    let (program, argument) = line
+        .trim()
+        .split_once(char::is_whitespace)
+        .unwrap_or((line.trim(), ""));
+    match program {
+        "" => vec![PathBuf::from("/bin/sh")],
+        program => [program, argument.trim()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(PathBuf::from)
+            .collect(),
+    }
+}
+
+/// Copies until no process holds the writing end, or until `ended` is closed and everything
+/// that was written before that has been read. Returns true if a process still holds the
+/// writing end.
+fn copy(
+    reader: &mut PipeReader,
+    ended: &mut PipeReader,
+    output: &mut impl Write,
+    last_line: &mut LastLine,
+) -> bool {
+    let (mut buffer, mut read_after_end) = ([0; 4096], 0);
+    loop {
+        let mut fds = [&*reader, &*ended].map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+        if poll(&mut fds, PollTimeout::NONE).is_err() {
+            continue; // EINTR
+        }
+        let [has_output, has_ended] = fds.map(|fd| fd.any() == Some(true));
+        if has_ended && (!has_output || read_after_end > PIPE_CAPACITY) {
+            return true;
+        }
+        if !has_output {
+            continue;
+        }
+        match reader.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(length) => {
+                let bytes = buffer.get(..length).unwrap_or_default();
+                last_line.add(bytes);
+                read_after_end += if has_ended { length } else { 0 };
+                let _ = output.write_all(bytes).and_then(|()| output.flush());
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Starts a process that goes on reading the output of what the script left in the background,
+/// which SIGPIPE would end otherwise.
+fn relay_in_background(reader: PipeReader) {
+    let cat = Command::new("/usr/bin/cat").stdin(reader).spawn();
+    cat.map(drop)
+        .unwrap_or_else(|e| warn!("cat: {e}: background processes of the script have no log"));
+}
+
+/// The last line of an output that is not blank.
+#[derive(Debug, Default)]
+struct LastLine {
+    complete: Vec<u8>,
+    unfinished: Vec<u8>,
+}
+
+impl LastLine {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => self.end_line(),
+                byte if self.unfinished.len() < MAX_LINE => self.unfinished.push(*byte),
+                _ => {}
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        if !self.unfinished.trim_ascii().is_empty() {
+            self.complete = std::mem::take(&mut self.unfinished);
+        }
+        self.unfinished.clear();
+    }
+
+    fn text(&self) -> String {
+        let bytes = match self.unfinished.trim_ascii() {
+            [] => self.complete.trim_ascii(),
+            unfinished => unfinished,
+        };
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
+fn check(status: ExitStatus, last_line: &LastLine) -> Result<()> {
+    let how = match (status.code(), status.signal()) {
+        (Some(0), _) => return Ok(()),
+        (Some(code), _) => format!("exit status {code}"),
+        (None, signal) => format!("killed by signal {}", signal.unwrap_or(0)),
+    };
+    Err(Error::invalid(match last_line.text() {
+        line if line.is_empty() => format!("{how}; no output"),
+        line => format!("{how}; last line of its output: {line}"),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::{Temp, why};
+    use std::fs;
+    use std::time::{Duration, Instant};
+
+    /// Runs a script; returns the result and the output.
+    fn ran(text: &str, mode: u32) -> (Result<()>, String) {
+        let temp = Temp::new();
+        let path = temp.path("script");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let mut output = Vec::new();
+        let result = run(&path, &mut output);
+        (result, String::from_utf8(output).unwrap())
+    }
+
+    #[test]
+    fn how_it_ended_and_the_last_line_of_its_output() {
+        let good = (Ok(()), "one\ntwo\n".into());
+        assert_eq!(ran("echo one; echo two >&2\n", 0o644), good);
+        let (result, output) = ran("echo begun\n\necho no disk >&2; echo; exit 3", 0o644);
+        let last = "exit status 3; last line of its output: no disk";
+        assert_eq!(why(result), last);
+        assert_eq!(output, "begun\nno disk\n\n");
+        let (result, _) = ran("kill -9 $$", 0o644);
+        assert_eq!(why(result), "killed by signal 9; no output");
+        let (result, _) = ran("if then", 0o644);
+        assert!(why(result).starts_with("exit status 2; last line of its output: "));
+    }
+
+    #[test]
+    fn its_first_line_says_what_it_is_written_in() {
+        let argv = |text: &str| interpreter(text.as_bytes());
+        let bash = ["/bin/bash", "-e -x"].map(PathBuf::from);
+        assert_eq!(argv("#!/bin/bash -e -x \necho"), bash);
+        assert_eq!(argv("#! /bin/awk\n"), [PathBuf::from("/bin/awk")]);
+        assert_eq!(argv("echo"), [PathBuf::from("/bin/sh")]);
+        assert_eq!(argv("#!\n"), [PathBuf::from("/bin/sh")]);
+        assert_eq!(ran("#!/bin/cat\n", 0o644).1, "#!/bin/cat\n");
+        assert_eq!(ran("#!/bin/cat\n", 0o755).1, "#!/bin/cat\n");
+    }
+
+    #[test]
+    fn what_it_leaves_in_the_background_does_not_keep_it() {
+        let start = Instant::now();
+        let (result, output) = ran("echo here; sleep 20 &\nexit 4", 0o644);
+        assert!(why(result).starts_with("exit status 4"));
+        assert_eq!(output, "here\n");
+        assert!(start.elapsed() < Duration::from_secs(15));
+    }
+
+    #[test]
+    fn nor_does_what_never_stops_talking() {
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        let (mut ended, end_signal) = io::pipe().unwrap();
+        drop(end_signal);
+        let talker = std::thread::spawn(move || while writer.write_all(b"more\n").is_ok() {});
+        let (mut output, mut last_line) = (Vec::new(), LastLine::default());
+        assert!(copy(&mut reader, &mut ended, &mut output, &mut last_line));
+        drop(reader);
+        talker.join().unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_run() {
+        let temp = Temp::new();
+        let fifo = temp.path("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let run = |path: &Path| why(run(path, &mut Vec::new()));
+        assert_eq!(run(&fifo), "not a file");
+        assert_eq!(run(temp.dir()), "not a file");
+        assert!(run(&temp.path("none")).starts_with("ENOENT"));
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//! State directories of boot2docker and of the first boot2podman on a data disk.
+//!
+//! Their keys are taken (`data::keys`). Their hooks are not run: they were written for Tiny Core
+//! and docker (`tce-load`, `/usr/local/etc/init.d/docker restart`, a `DOCKER_HOST` in the
+//! profile), and nothing asked for them here. Their certificate authorities are not trusted. To
+//! use one of these files, a user copies it into the state directory; until then a log line
+//! names it.
+
+use std::path::Path;
+
+/// State directories of those systems, below the root of the file system.
+pub const DIRS: [&str; 2] = ["var/lib/boot2docker", "var/lib/boot2podman"];
+/// Files that this system has by the same names in its own state directory.
+const NAMES: [&str; 4] = ["profile", "bootsync.sh", "bootlocal.sh", "certs"];
+
+/// Returns a line that names the files of those systems without a counterpart in `state`, or
+/// `None` if there are none.
+pub fn unused_files(mount_point: &Path, state: &Path) -> Option<String> {
+    let exists = |path: &Path| path.symlink_metadata().is_ok();
+    DIRS.iter().find_map(|dir| {
+        let dir = mount_point.join(dir);
+        let unused = |name: &&&str| exists(&dir.join(name)) && !exists(&state.join(name));
+        let names: Vec<&str> = NAMES.iter().filter(unused).copied().collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "{} has {}, which is for another system and not used; to use it here, copy it \
+                 into {}",
+                dir.display(),
+                names.join(", "),
+                state.display()
+            )
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+    use std::fs;
+
+    #[test]
+    fn what_has_no_counterpart_is_named() {
+        let temp = Temp::new();
+        let (old, state) = (temp.path(DIRS[0]), temp.path("boot2podman"));
+        fs::create_dir_all(old.join("certs")).unwrap();
+        fs::create_dir_all(&state).unwrap();
+        for name in ["bootlocal.sh", "profile", "userdata.tar"] {
+            fs::write(old.join(name), "").unwrap();
+        }
+        let unused = || unused_files(temp.dir(), &state);
+        let line = unused().unwrap();
+        assert!(
+            line.contains("boot2docker has profile, bootlocal.sh, certs, which"),
+            "{line}"
+        );
+        for name in ["bootlocal.sh", "profile"] {
+            fs::write(state.join(name), "").unwrap();
+        }
+        assert!(unused().unwrap().contains("has certs, which"));
+        fs::remove_dir(old.join("certs")).unwrap();
+        assert_eq!(unused(), None);
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Lima, whose seeds are read by `b2p cloud`.
+
+use std::path::Path;
+
+use sys::error::Result;
+use sys::files::replace;
+
+/// File on a seed that Lima made.
+pub const MARKER: &str = "lima.env";
+
+/// Program of OpenRC. Unless it exists, Lima's boot.sh waits for systemd's user manager, for
+/// ever, before it runs the scripts of the user. The file is not executable, so that nothing
+/// takes it for OpenRC.
+const OPENRC_RUN: &str = "/usr/sbin/openrc-run";
+const CONTENT: &[u8] =
+    b"# For Lima: there is no systemd to wait for. There is no OpenRC, either.\n";
+
+/// Writes the file that tells Lima's boot.sh not to wait.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn install() -> Result<()> {
+    replace(Path::new(OPENRC_RUN), CONTENT, 0o644)
+}

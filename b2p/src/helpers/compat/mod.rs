@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Compatibility with other systems: everything that exists only because a user, a disk or a
+//! program expects what another system had. The flags of Tiny Core are in `config::compat`.
+//!
+//! | Module | Expected by | What it does |
+//! |---|---|---|
+//! | [`boot_script`] | users of boot2docker | runs `bootsync.sh` and `bootlocal.sh` of the data disk |
+//! | [`profile`] | users of boot2docker | exports the variables of `profile` on the data disk |
+//! | [`legacy_state`] | disks of boot2docker and of the first boot2podman | takes keys from their directories, names the files that are not used |
+//! | [`tcswp`] | users of Tiny Core | swaps to the file `tc.swp` of the partition in `swapfile=` |
+//! | [`lima`] | Lima's boot.sh | a file that tells it not to wait for systemd |
+
+pub mod boot_script;
+pub mod legacy_state;
+pub mod lima;
+pub mod profile;
+pub mod tcswp;
