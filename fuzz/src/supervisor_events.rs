@@ -1,5 +1,6 @@
-//! The supervisor, fed with events in any order; what it is told and what it says
-//! goes into books that are kept beside it.
+// SPDX-License-Identifier: Apache-2.0
+//! The supervisor, fed with events in any order, against a model of the manager that keeps its own
+//! books.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +23,12 @@ pub(crate) const WORDS: &[&str] = &[
     "\x09\x01",
 ];
 
-/// So many services at most, and so many events.
-const MOST: usize = 8;
-const STEPS: usize = 300;
+/// Maximum number of services.
+const MAX_SERVICES: usize = 8;
+/// Maximum number of events.
+const MAX_STEPS: usize = 300;
 
-const NAMES: [&str; MOST] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+const NAMES: [&str; MAX_SERVICES] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 const SOCKET: Socket = Socket {
     path: "/x",
     mode: 0o600,
@@ -35,7 +37,7 @@ const SOCKET: Socket = Socket {
     on_demand: true,
 };
 
-/// What a service needs: made once for all runs, since a row keeps it for good.
+/// Dependencies to choose from, made once for all runs because a definition never frees them.
 static NEEDS: [&[&str]; 16] = [
     &[],
     &["a"],
@@ -55,22 +57,25 @@ static NEEDS: [&[&str]; 16] = [
     &["d", "a"],
 ];
 
-/// First the table: how many rows, and two bytes for each. Then events.
+/// Feeds the supervisor. The input is the table (the number of services, and two bytes for each),
+/// then events.
 ///
-/// - A service has at most one process; a start is answered before the next.
-/// - The states are those of the books: who has a process, who is about to, whose
-///   socket is watched.
-/// - Each end is said once; nothing is started sooner than was said.
-/// - Who is told to end is needed by nobody there (but for a restart); who is
-///   killed was told before.
-/// - A row is added only where none of that name is in use, and never a circle.
-/// - After a tick nothing is due; after `StopAll` all comes to rest.
+/// - A service has at most one process, and each start is answered before the next one.
+/// - The states agree with the books: services with a process, services that are about to have
+///   one, services whose socket is watched.
+/// - Each end is one change, and no service starts before its delay is over.
+/// - No active service needs a service that is terminated (except for a restart), and a process
+///   is terminated before it is killed.
+/// - Settling twice does nothing the second time.
+/// - A definition is added only if its name is not in use, and never if it closes a cycle.
+/// - After a tick nothing is due; after `StopAll` every service comes to rest.
 pub fn supervisor_events(data: &[u8]) {
     let mut numbers = Numbers(data);
-    let count = numbers.below(MOST) + 1;
-    let rows = NAMES.iter().take(count);
-    let mut world = World::new(rows.map(|name| row(name, &mut numbers)).collect());
-    for _ in 0..STEPS {
+    let count = numbers.below(MAX_SERVICES) + 1;
+    let names = NAMES.iter().take(count);
+    let definitions = names.map(|name| definition(name, &mut numbers));
+    let mut world = World::new(definitions.collect());
+    for _ in 0..MAX_STEPS {
         if numbers.end() {
             break;
         }
@@ -79,7 +84,7 @@ pub fn supervisor_events(data: &[u8]) {
     world.end();
 }
 
-fn row(name: &'static str, numbers: &mut Numbers<'_>) -> ServiceDef {
+fn definition(name: &'static str, numbers: &mut Numbers<'_>) -> ServiceDef {
     let (needs, kind) = (numbers.below(NEEDS.len()), numbers.byte());
     let ready = [
         ReadyWhen::Exec,
@@ -110,46 +115,46 @@ fn row(name: &'static str, numbers: &mut Numbers<'_>) -> ServiceDef {
     }
 }
 
-/// The books.
+/// Model of the manager: the actions that it was told, and their outcome so far.
 struct World {
     s: Supervisor,
-    /// So many rows came with the machine.
+    /// Number of the machine's own services.
     builtin: usize,
     now: Millis,
     spawning: BTreeSet<ServiceId>,
     /// Services whose `Watch` is not answered.
     binding: BTreeSet<ServiceId>,
     alive: BTreeMap<ServiceId, Pid>,
-    told: BTreeSet<Pid>,
+    terminated: BTreeSet<Pid>,
     watched: BTreeSet<ServiceId>,
-    /// No start before that, unless someone asks for one.
+    /// Earliest start of a service, unless one is requested.
     not_before: BTreeMap<ServiceId, Millis>,
-    next: Pid,
+    next_pid: Pid,
     ends: usize,
-    said: usize,
+    ends_seen: usize,
 }
 
 impl World {
-    fn new(rows: Vec<ServiceDef>) -> World {
+    fn new(definitions: Vec<ServiceDef>) -> World {
         World {
-            builtin: rows.len(),
-            s: Supervisor::new(rows),
+            builtin: definitions.len(),
+            s: Supervisor::new(definitions),
             now: 0,
             spawning: BTreeSet::new(),
             binding: BTreeSet::new(),
             alive: BTreeMap::new(),
-            told: BTreeSet::new(),
+            terminated: BTreeSet::new(),
             watched: BTreeSet::new(),
             not_before: BTreeMap::new(),
-            next: 100,
+            next_pid: 100,
             ends: 0,
-            said: 0,
+            ends_seen: 0,
         }
     }
 
     fn step(&mut self, numbers: &mut Numbers<'_>) {
         let kind = numbers.below(15);
-        // One past the end as well: an id or a process that is none.
+        // One more than there are: an id or a process that does not exist.
         let id = ServiceId::new(numbers.below(self.s.ids().count() + 1));
         let pid = self.alive.get(&id).copied().unwrap_or(id.index() as Pid);
         let event = match kind {
@@ -172,7 +177,7 @@ impl World {
         self.event(event);
     }
 
-    /// A row while it runs: new, or in place of one that was added before.
+    /// Adds a definition, or replaces one that was added before.
     fn add(&mut self, place: usize, numbers: &mut Numbers<'_>) {
         let Some(name) = NAMES.get(place) else {
             return;
@@ -180,10 +185,10 @@ impl World {
         let (before, count) = (self.s.find(name), self.s.ids().count());
         let own = before.is_some_and(|id| id.index() < self.builtin);
         let rests = before.is_none_or(|id| self.s.state(id).at_rest());
-        match self.s.add(row(name, numbers)) {
+        match self.s.add(definition(name, numbers)) {
             Ok(id) => {
                 assert!(!own && rests, "{name} was not free");
-                assert!(!self.needs(id, id, MOST), "it needs itself");
+                assert!(!self.needs(id, id, MAX_SERVICES), "it needs itself");
                 assert_eq!(self.s.state(id), State::Off);
                 self.not_before.remove(&id);
             }
@@ -192,7 +197,7 @@ impl World {
         self.agree(Event::Stop(ServiceId::new(count)));
     }
 
-    /// The answer to a start; one that nobody waits for is none of the edge's.
+    /// Answers a `Spawn` or `Watch` of `id`, if there is one.
     fn answer(&mut self, id: ServiceId, well: bool) {
         if self.binding.remove(&id) {
             let answer = if well {
@@ -208,9 +213,9 @@ impl World {
             return;
         }
         if well {
-            self.next += 1;
-            self.alive.insert(id, self.next);
-            self.event(Event::Spawned(id, self.next));
+            self.next_pid += 1;
+            self.alive.insert(id, self.next_pid);
+            self.event(Event::Spawned(id, self.next_pid));
         } else {
             self.event(Event::SpawnFailed(id));
         }
@@ -219,10 +224,10 @@ impl World {
     fn connection(&mut self, id: ServiceId) {
         let watched = self.watched.contains(&id);
         let todo = self.event(Event::Connection(id));
-        assert!(watched || todo == 0, "nobody listens at {id:?}");
+        assert!(watched || todo == 0, "nobody listens for {id:?}");
     }
 
-    /// Takes an event to the supervisor; how many things it says to do.
+    /// Passes an event to the supervisor. Returns the number of actions.
     fn event(&mut self, event: Event) -> usize {
         match event {
             Event::Start(id) | Event::Restart(id) => drop(self.not_before.remove(&id)),
@@ -253,10 +258,10 @@ impl World {
             assert_eq!(state == State::Armed, self.watched.contains(&id));
             assert!(self.s.since(id) <= self.now);
             if state == State::Off {
-                self.not_before.remove(&id); // stopped: a new start owes nothing
+                self.not_before.remove(&id); // stopped: a new start need not wait
             }
         }
-        assert_eq!(self.ends, self.said, "each end once: {event:?}");
+        assert_eq!(self.ends, self.ends_seen, "each end once: {event:?}");
         let due = self.s.deadline().is_some_and(|at| at <= self.now);
         assert!(event != Event::Tick || !due, "it would spin");
     }
@@ -266,7 +271,7 @@ impl World {
         answering || self.alive.contains_key(&id) || self.watched.contains(&id)
     }
 
-    /// By the rows, and not by the sets of the supervisor.
+    /// Returns true if `who` needs `what`: by the definitions, not by the supervisor's sets.
     fn needs(&self, who: ServiceId, what: ServiceId, depth: usize) -> bool {
         let names = self.s.definition(who).map_or(&[][..], |r| r.needs);
         let mut direct = names.iter().filter_map(|n| self.s.find(n));
@@ -293,14 +298,15 @@ impl World {
             Action::Unwatch(id) => assert!(self.watched.remove(&id)),
             Action::Terminate(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
-                assert!(self.told.insert(pid), "told once");
-                let used = |o: ServiceId| o != id && self.there(o) && self.needs(o, id, MOST);
+                assert!(self.terminated.insert(pid), "asked once");
+                let used =
+                    |o: ServiceId| o != id && self.there(o) && self.needs(o, id, MAX_SERVICES);
                 let used = self.s.ids().any(used);
                 assert!(!used || event == Event::Restart(id), "{id:?} is needed");
             }
             Action::Kill(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
-                assert!(self.told.contains(&pid), "it was asked before");
+                assert!(self.terminated.contains(&pid), "it was asked before");
             }
             Action::Clean(id) => assert!(!self.alive.contains_key(&id)),
         }
@@ -309,11 +315,11 @@ impl World {
     fn see(&mut self, change: Change) {
         match change {
             Change::Ended(id, _) => {
-                self.said += 1;
+                self.ends_seen += 1;
                 self.not_before.insert(id, self.now);
             }
             Change::Restarting(id, _, ms) => {
-                self.said += 1;
+                self.ends_seen += 1;
                 self.not_before.insert(id, self.now + ms);
             }
             Change::Looping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
@@ -323,10 +329,10 @@ impl World {
         }
     }
 
-    /// Stops all, and lets those end that were told. Each round at least one is.
+    /// Stops all services, and lets the terminated processes end. Each round there is one.
     fn end(&mut self) {
         self.event(Event::StopAll);
-        for _ in 0..=4 * MOST {
+        for _ in 0..=4 * MAX_SERVICES {
             if self.s.at_rest() {
                 assert!(self.alive.is_empty() && self.watched.is_empty());
                 return;
@@ -334,8 +340,8 @@ impl World {
             while let Some(id) = self.spawning.union(&self.binding).next().copied() {
                 self.answer(id, true);
             }
-            let told = self.alive.values().find(|p| self.told.contains(p));
-            if let Some(pid) = told.copied() {
+            let terminated = self.alive.values().find(|p| self.terminated.contains(p));
+            if let Some(pid) = terminated.copied() {
                 self.event(Event::Exited(pid, ExitStatus::Killed(15)));
             }
         }

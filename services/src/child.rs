@@ -54,7 +54,7 @@ pub(crate) const STAGES: [Stage; 10] = [
     Stage::Exec,
 ];
 
-/// Everything that the child needs, prepared before fork(2).
+/// Arguments of all steps, prepared before fork(2).
 pub(crate) struct ExecPlan {
     pub(crate) argv: Vec<CString>,
     pub(crate) env: Vec<CString>,

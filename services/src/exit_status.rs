@@ -11,7 +11,7 @@ use std::fmt;
 pub enum ExitStatus {
     /// The process called _exit(2) with this status.
     Exited(i32),
-    /// This signal, perhaps a real-time one, killed the process.
+    /// The process was killed by this signal, which may be a real-time one.
     Killed(i32),
 }
 

@@ -30,7 +30,7 @@ pub enum Restart {
 /// Processes that a stop reaches (KillMode= of systemd.kill(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillMode {
-    /// Only the first process: sessions of sshd and podman's conmon live on.
+    /// The first process only: sessions of sshd and podman's conmon live on.
     Process,
     /// Every process of the cgroup. When the first process ends, in whatever way, those that are
     /// left are killed before the next start.

@@ -26,13 +26,13 @@ const PIPE_BUFFERS: usize = 16;
 /// is one byte, and a service that writes more means something else.
 const MAX_READY_READS: u8 = 16;
 
-/// What was read from the pipe on which a child reports failed steps before execve(2).
+/// Content of the pipe on which a child reports failed steps before execve(2).
 pub(crate) enum ExecReport {
-    /// Nothing yet.
+    /// The pipe is empty.
     Pending,
     /// The pipe is closed: the program runs, or the process has ended.
     Closed,
-    /// These steps failed: at most joining the cgroup, and another one.
+    /// Steps that failed: at most joining the cgroup, and another one.
     Failed([Option<Failure>; 2]),
 }
 

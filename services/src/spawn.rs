@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starts a service's process, and decides everything that the process inherits.
 //!
-//! Everything that allocates happens before fork(2); the child (`child.rs`) calls only
-//! async-signal-safe functions. A step that fails in the child is reported with its errno
+//! All allocation happens before fork(2); the child (`child.rs`) calls only async-signal-safe
+//! functions. A step that fails in the child is reported with its errno
 //! through a close-on-exec pipe, so that the log says "sshd: Exec of /usr/sbin/sshd: ENOENT"
 //! and not only that sshd does not start.
 #![expect(unsafe_code, reason = "fork")]

@@ -28,7 +28,7 @@ impl ServiceId {
 #[expect(missing_docs, reason = "the fields are named above")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not started.
+    /// The service was not started, or was stopped.
     Off,
     /// Start requested; a service that it needs or is ordered after is not ready.
     Waiting,

@@ -1,6 +1,6 @@
-//! What a child inherits, asked of real children of a parent that has everything
-//! wrong. A program of its own with one test at a time: what is made wrong
-//! belongs to the whole process.
+// SPDX-License-Identifier: Apache-2.0
+//! Children of a parent whose signals, descriptors, limits and variables are all wrong: they
+//! inherit none of that. The test is a separate program, since those belong to the whole process.
 #![expect(unsafe_code, reason = "system calls that make the parent strange")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -14,10 +14,10 @@ use services::{ReadyWhen, ServiceDef, Stage, User};
 
 static ONE: Mutex<()> = Mutex::new(());
 
-/// Every signal blocked or ignored, libc's own included; descriptors that are not
-/// close-on-exec on low and high numbers; a umask, a directory, variables, limits.
+/// Blocks or ignores every signal, those of libc included, opens descriptors that are not
+/// close-on-exec at low and high numbers, and sets a umask, a directory, variables and limits.
 fn be_strange() {
-    // SAFETY: plain data and constants; only the one test of this process runs.
+    // SAFETY: plain data and constants; no other test of this process runs.
     unsafe {
         let ignore = [libc::SIG_IGN as u64, 0, 0, 0];
         let none = std::ptr::null_mut::<u64>();
@@ -49,7 +49,7 @@ fn be_strange() {
 
 fn wait(child: &Child) -> i32 {
     let mut status = 0;
-    // SAFETY: waits for our own child.
+    // SAFETY: waits for a child of this process.
     unsafe { libc::waitpid(child.pid, &raw mut status, 0) };
     status
 }
@@ -58,20 +58,20 @@ fn pipe() -> (OwnedFd, OwnedFd) {
     nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap()
 }
 
-fn shell(row: ServiceDef, script: &str) -> ServiceDef {
+fn shell(def: ServiceDef, script: &str) -> ServiceDef {
     let script: &'static str = script.to_owned().leak();
     ServiceDef {
         name: "t",
         argv: vec!["/bin/sh", "-c", script].leak(),
-        ..row
+        ..def
     }
 }
 
-/// What the script prints, run as `row`.
-fn output(row: ServiceDef, script: &str, inherit: Inherit<'_>) -> String {
+/// Returns the output of the script, run as `def`.
+fn output(def: ServiceDef, script: &str, inherit: Inherit<'_>) -> String {
     let (ours, theirs) = pipe();
     let output = Some(theirs.as_fd());
-    let child = spawn(&shell(row, script), &Inherit { output, ..inherit }).unwrap();
+    let child = spawn(&shell(def, script), &Inherit { output, ..inherit }).unwrap();
     drop(theirs);
     let mut text = String::new();
     File::from(ours).read_to_string(&mut text).unwrap();
@@ -87,9 +87,9 @@ fn failures(child: Child) -> Vec<Failure> {
     records.map(|r| Failure::read(r).unwrap()).collect()
 }
 
-/// Whether this process has the capability of that number (capabilities(7)), and
-/// not only within a user namespace.
-fn may(capability: u32) -> bool {
+/// Returns true if this process has a capability by its number (capabilities(7)), and not only
+/// within a user namespace.
+fn has_capability(capability: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
     let set = u64::from_str_radix(line.unwrap().trim(), 16).unwrap();
@@ -102,23 +102,23 @@ fn may(capability: u32) -> bool {
 fn a_strange_parent_has_clean_children() {
     let _one = ONE.lock();
     be_strange();
-    everything_is_as_the_row_says();
-    the_row_says_otherwise();
+    the_default_definition_applies();
+    another_definition_applies();
     descriptors_have_their_numbers();
     a_user_is_that_user();
     steps_that_fail_are_named();
 }
 
-fn everything_is_as_the_row_says() {
+fn the_default_definition_applies() {
     let script = "cat /proc/self/status; echo FDS:; ls /proc/$$/fd; echo UMASK: $(umask); \
         echo DIR: $(pwd); echo LIMIT: $(ulimit -Sn) $(ulimit -Hn); \
         echo OOM: $(cat /proc/self/oom_score_adj); echo SESSION: $(cut -d' ' -f5-7 /proc/$$/stat) $$; \
         echo IN: $(readlink /proc/$$/fd/0); echo ENV:; exec env";
-    let row = ServiceDef {
+    let def = ServiceDef {
         oom_score_adj: 100,
         ..ServiceDef::DEFAULT
     };
-    let text = output(row, script, Inherit::default());
+    let text = output(def, script, Inherit::default());
     let line = |start: &str| {
         let found = text.lines().find_map(|l| l.strip_prefix(start));
         found.unwrap_or_else(|| panic!("{start} in {text}")).trim()
@@ -131,14 +131,18 @@ fn everything_is_as_the_row_says() {
     assert_eq!(line("DIR:"), "/");
     assert_eq!(line("OOM:"), "100");
     assert_eq!(line("IN:"), "/dev/null");
-    // The hard limit is raised only with the right to do so.
-    let hard = if may(24) { "1048576" } else { "4096" };
+    // Raising the hard limit needs CAP_SYS_RESOURCE.
+    let hard = if has_capability(24) {
+        "1048576"
+    } else {
+        "4096"
+    };
     assert_eq!(line("LIMIT:"), format!("1024 {hard}"));
-    // Leader of its group and session, without a terminal.
+    // The process leads its group and session, and has no terminal.
     let own: Vec<&str> = line("SESSION:").split(' ').collect();
     assert_eq!((own[0], own[1], own[2]), (own[3], own[3], "0"));
     let mut env: Vec<&str> = text.split_once("ENV:\n").unwrap().1.lines().collect();
-    // The shell's own.
+    // Variables of the shell.
     env.retain(|v| {
         !v.starts_with("PWD=")
             && !v.starts_with("_=")
@@ -157,8 +161,8 @@ fn everything_is_as_the_row_says() {
     assert_eq!(env, expected);
 }
 
-fn the_row_says_otherwise() {
-    let row = ServiceDef {
+fn another_definition_applies() {
+    let def = ServiceDef {
         env: &["PATH=/bin:/usr/bin", "EXTRA=a=b"],
         dir: "/usr",
         umask: 0o027,
@@ -166,17 +170,17 @@ fn the_row_says_otherwise() {
         ..ServiceDef::DEFAULT
     };
     let script = "env | grep -c ^PATH=; echo $PATH $EXTRA; umask; pwd; ulimit -Sn; ulimit -Hn";
-    let text = output(row, script, Inherit::default());
+    let text = output(def, script, Inherit::default());
     assert_eq!(text, "1\n/bin:/usr/bin a=b\n0027\n/usr\n64\n128\n");
 }
 
-/// Socket on 3, readiness where the row wants it, wherever they were before, and
-/// with the report pipe on any number.
+/// The socket is 3 and the readiness pipe has its defined number, whatever numbers they and the
+/// report pipe had before.
 fn descriptors_have_their_numbers() {
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     for number in (4..40).chain([60, 255]) {
         let (ours, theirs) = pipe();
-        let row = ServiceDef {
+        let def = ServiceDef {
             ready: ReadyWhen::Fd(number),
             ..ServiceDef::DEFAULT
         };
@@ -188,7 +192,7 @@ fn descriptors_have_their_numbers() {
             ready: Some(theirs.as_fd()),
             ..Inherit::default()
         };
-        let text = output(row, &script, inherit);
+        let text = output(def, &script, inherit);
         drop(theirs);
         let mut lines: Vec<&str> = text.lines().collect();
         assert!(
@@ -199,14 +203,14 @@ fn descriptors_have_their_numbers() {
         let mut open: Vec<i32> = lines.iter().map(|l| l.parse().unwrap()).collect();
         open.sort_unstable();
         assert_eq!(open, [0, 1, 2, 3, number], "{text}");
-        let mut said = String::new();
-        File::from(ours).read_to_string(&mut said).unwrap();
-        assert_eq!(said, "\n", "{number}");
-        // And what goes wrong is told past them.
+        let mut written = String::new();
+        File::from(ours).read_to_string(&mut written).unwrap();
+        assert_eq!(written, "\n", "{number}");
+        // A failed step is reported beside them.
         let (_ours, theirs) = pipe();
         let gone = ServiceDef {
             argv: &["/nonexistent"],
-            ..row
+            ..def
         };
         let inherit = Inherit {
             listen: Some(socket.as_fd()),
@@ -236,7 +240,7 @@ fn descriptors_have_their_numbers() {
 }
 
 fn a_user_is_that_user() {
-    let row = ServiceDef {
+    let def = ServiceDef {
         user: Some(User {
             uid: 12_345,
             gid: 23_456,
@@ -249,13 +253,13 @@ fn a_user_is_that_user() {
     };
     let script = "grep -E '^(Uid|Gid|Groups|Cap(Prm|Eff|Amb))' /proc/self/status; \
         echo $HOME $USER $LOGNAME $SHELL";
-    let failed = failures(spawn(&shell(row, "true"), &Inherit::default()).unwrap());
+    let failed = failures(spawn(&shell(def, "true"), &Inherit::default()).unwrap());
     let (setgid, setuid) = (6, 7);
-    if may(setgid) && may(setuid) {
+    if has_capability(setgid) && has_capability(setuid) {
         assert_eq!(failed, []);
     }
     if failed.is_empty() {
-        let text = output(row, script, Inherit::default());
+        let text = output(def, script, Inherit::default());
         let words: Vec<&str> = text.split_whitespace().collect();
         let [u, g] = ["12345", "23456"];
         let none = "0000000000000000";
@@ -311,25 +315,25 @@ fn steps_that_fail_are_named() {
         tty: Some(services::Tty { path: "/dev/null" }),
         ..program(&["/bin/true"])
     };
-    let told = |row: &ServiceDef, inherit: Inherit<'_>| -> Vec<(Stage, i32)> {
-        let all = failures(spawn(row, &inherit).unwrap());
-        all.iter().map(|f| (f.stage, f.errno as i32)).collect()
+    let failed = |def: &ServiceDef, inherit: Inherit<'_>| -> Vec<(Stage, i32)> {
+        let failures = failures(spawn(def, &inherit).unwrap());
+        failures.iter().map(|f| (f.stage, f.errno as i32)).collect()
     };
     use Stage::{Cgroup, Directory, Exec, Terminal};
-    assert_eq!(told(&gone, none()), [(Exec, libc::ENOENT)]);
+    assert_eq!(failed(&gone, none()), [(Exec, libc::ENOENT)]);
     assert_eq!(
-        told(&program(&["/etc/passwd"]), none()),
+        failed(&program(&["/etc/passwd"]), none()),
         [(Exec, libc::EACCES)]
     );
-    assert_eq!(told(&program(&[]), none()), [(Exec, libc::EINVAL)]);
-    assert_eq!(told(&nowhere, none()), [(Directory, libc::ENOENT)]);
-    assert_eq!(told(&mute, none()), [(Terminal, libc::ENOTTY)]);
-    // The cgroup's is told and is no reason not to start.
+    assert_eq!(failed(&program(&[]), none()), [(Exec, libc::EINVAL)]);
+    assert_eq!(failed(&nowhere, none()), [(Directory, libc::ENOENT)]);
+    assert_eq!(failed(&mute, none()), [(Terminal, libc::ENOTTY)]);
+    // A cgroup that cannot be joined is reported, and the service starts.
     assert_eq!(
-        told(&program(&["/bin/true"]), wrong_group()),
+        failed(&program(&["/bin/true"]), wrong_group()),
         [(Cgroup, libc::ENOTDIR)]
     );
     let both = [(Cgroup, libc::ENOTDIR), (Exec, libc::ENOENT)];
-    assert_eq!(told(&gone, wrong_group()), both);
-    assert_eq!(told(&program(&["/bin/true"]), none()), []);
+    assert_eq!(failed(&gone, wrong_group()), both);
+    assert_eq!(failed(&program(&["/bin/true"]), none()), []);
 }

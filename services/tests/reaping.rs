@@ -1,14 +1,15 @@
-//! The one waiter, with real children. A program of its own: what is reaped here
-//! is every child of the process.
+// SPDX-License-Identifier: Apache-2.0
+//! Reaping of real children. The test is a separate program, because it reaps every child of its
+//! process.
 #![expect(unsafe_code, reason = "fork")]
 
 use std::fs;
 
 use services::{ExitStatus, Pid, reap};
 
-/// A child that ends at once with `code`, and has ended.
-fn ended(code: i32) -> Pid {
-    // SAFETY: the child only ends.
+/// Returns a child that has ended with `code` and is not reaped.
+fn zombie(code: i32) -> Pid {
+    // SAFETY: the child only exits.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
     if pid == 0 {
@@ -25,12 +26,13 @@ fn is_zombie(pid: Pid) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.contains(") Z "))
 }
 
-/// Whoever decides on a signal meanwhile cannot hit a stranger: the pid is still
-/// that of the one that has ended. And each is told of once, with its status.
+/// A signal that is decided on in between cannot reach another process, because the pid still
+/// belongs to the child. Each child is reported once, with its status.
 #[test]
 fn a_pid_is_its_own_until_its_end_is_known() {
-    let children: Vec<(Pid, ExitStatus)> =
-        (0..50).map(|n| (ended(n), ExitStatus::Exited(n))).collect();
+    let children: Vec<(Pid, ExitStatus)> = (0..50)
+        .map(|n| (zombie(n), ExitStatus::Exited(n)))
+        .collect();
     let mut seen = Vec::new();
     let more = reap::drain(|pid, status| {
         assert!(is_zombie(pid), "{pid} is reaped already");

@@ -193,7 +193,10 @@ fn sources(dir: &Path, all: &mut Vec<(String, String)>) -> Result<()> {
 /// Returns the possible endings of the path that the document calls `place: name`.
 fn files_of(place: &str) -> Vec<String> {
     match place {
-        "clean" | "manager" => vec![format!("/services/tests/{place}.rs")],
+        "clean" => vec!["/services/tests/clean.rs".into()],
+        "manager" => ["cgroups", "output", "readiness", "stopping"]
+            .map(|theme| format!("/services/tests/manager/{theme}.rs"))
+            .to_vec(),
         "channel" => vec!["/control/tests/channel.rs".into()],
         path if path.ends_with(".rs") => vec![path.into()],
         name => ["", "/main"]

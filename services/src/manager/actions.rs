@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the manager does for the supervisor: start, signal and clean up processes, bind and
-//! watch sockets.
+//! Actions of the supervisor: start, signal and clean up processes, bind and watch sockets.
 
 use std::fs;
 use std::os::fd::AsFd;

@@ -38,7 +38,7 @@ impl Manager {
     /// rest. The service is off.
     ///
     /// # Errors
-    /// Everything that is wrong with the file, or the reason why the service cannot be added.
+    /// All faults of the file, or the reason why the service cannot be added.
     pub fn load(
         &mut self,
         name: &str,

@@ -6,7 +6,7 @@ use std::fmt;
 use super::KEYS;
 use crate::tokenize::TokenError;
 
-/// Everything that is wrong with one file, in the order of its lines.
+/// All faults of one file, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileErrors(pub Vec<FileError>);
 
@@ -29,7 +29,7 @@ pub struct FileError {
     pub file: String,
     /// Number of the line, from 1; 0 for a fault of the whole file.
     pub line: usize,
-    /// What is wrong there.
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
-/// What is wrong with a line or a file.
+/// Fault of a line or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The file's name is not a name of a service.

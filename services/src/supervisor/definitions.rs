@@ -91,7 +91,7 @@ impl Supervisor {
     /// service is off.
     ///
     /// # Errors
-    /// Those of [`Supervisor::may_add`], and [`DefinitionError::NeedsItself`].
+    /// The errors of [`Supervisor::may_add`], and [`DefinitionError::NeedsItself`].
     pub fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
         self.may_add(def.name)?;
         let next = ServiceId::new(self.records.len());
@@ -135,7 +135,7 @@ impl Supervisor {
     /// is off.
     ///
     /// # Errors
-    /// Those of [`Supervisor::add`], and [`DefinitionError::TooLate`].
+    /// The errors of [`Supervisor::add`], and [`DefinitionError::TooLate`].
     pub fn extend(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
         if self.records.len() != self.builtin {
             return Err(DefinitionError::TooLate);

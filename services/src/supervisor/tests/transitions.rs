@@ -100,7 +100,7 @@ fn events() -> impl Iterator<Item = Event> {
     std::iter::successors(next_event(None), |e| next_event(Some(*e)))
 }
 
-/// What an event makes of the tested service.
+/// Result of an event for the tested service.
 #[derive(Clone, Debug, PartialEq)]
 struct Outcome {
     noted: State,
@@ -367,7 +367,7 @@ fn what_concerns_nobody_changes_nothing() {
     }
 }
 
-/// How a service becomes ready, an event, and whether the service is ready then.
+/// Table of conditions for readiness, events, and the resulting readiness.
 #[test]
 fn who_is_ready_by_what() {
     let table = [

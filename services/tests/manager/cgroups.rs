@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Cgroups, on a directory that looks like one and on a real one.
+
+use super::*;
+use services::KillMode;
+
+#[test]
+fn a_group_is_limited_told_and_killed() {
+    let group = ServiceDef {
+        kill: KillMode::Cgroup,
+        limits: &[("memory.max", "64M"), ("nothing.max", "1")],
+        ..shell("demo", "exec sleep 100")
+    };
+    let process = shell("alone", "exec sleep 100");
+    let mut w = World::new(vec![group, process]);
+    (0..2).for_each(|n| w.event(Event::Start(id(n))));
+    w.until("up", |w| up(id(0))(w) && up(id(1))(w));
+    assert_eq!(w.file("demo/memory.max"), "64M");
+    let lines = logged();
+    assert!(lines.iter().any(|l| l.contains("nothing.max")), "a warning");
+    assert_eq!(w.file("demo/cgroup.procs"), "0", "it joined");
+    // Stands for a process that the service left in its cgroup.
+    let mut other = std::process::Command::new("/bin/sleep")
+        .arg("100")
+        .spawn()
+        .unwrap();
+    fs::write(w.cgroups.join("demo/cgroup.procs"), other.id().to_string()).unwrap();
+    w.event(Event::StopAll);
+    for name in ["demo", "alone"] {
+        let freeze = w.file(&format!("{name}/cgroup.freeze"));
+        assert_eq!(freeze, "0", "{name}: a frozen process handles no signal");
+    }
+    w.until("stopped", |w| w.m.supervisor.at_rest());
+    assert_eq!(w.file("demo/cgroup.kill"), "1");
+    assert_eq!(w.file("alone/cgroup.kill"), "", "its sessions live on");
+    // The other process was signalled, and the loop reaps it.
+    let there = format!("/proc/{}", other.id());
+    w.until("the other has ended", |_| fs::metadata(&there).is_err());
+    assert!(other.try_wait().is_err());
+}
+
+/// Creates a cgroup for the services of a test.
+fn create_cgroup() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let is_cgroup2 = |l: &&str| l.split(' ').nth(2) == Some("cgroup2");
+    let mount = mounts
+        .lines()
+        .find(is_cgroup2)
+        .expect("no cgroup2 is mounted");
+    let dir = PathBuf::from(mount.split(' ').nth(1).unwrap());
+    let dir = dir.join(format!("manager-{}", std::process::id()));
+    fs::create_dir(&dir).expect("no cgroup can be made here");
+    dir
+}
+
+#[test]
+#[ignore = "needs root and a cgroup2 to write to"]
+fn a_real_group_frozen_or_left_behind_does_not_outlive_its_service() {
+    let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+    let cgroups = create_cgroup();
+    let group = |def| ServiceDef {
+        kill: KillMode::Cgroup,
+        ..def
+    };
+    let tree = "trap 'exit 0' TERM; (trap '' TERM; setsid sleep 1000 & exec sleep 1000) & \
+        sleep 1000 & echo on; wait";
+    let leaves = "(trap '' TERM; exec sleep 1000) & exit 1";
+    let definitions = vec![group(shell("tree", tree)), group(shell("leaves", leaves))];
+    let mut w = World::within(one, cgroups.clone(), definitions);
+    let procs = |w: &World, name: &str| w.file(&format!("{name}/cgroup.procs")).lines().count();
+    w.event(Event::Start(id(0)));
+    w.until("all there", |w| {
+        was_logged("tree: on") && procs(w, "tree") == 4
+    });
+    fs::write(cgroups.join("tree/cgroup.freeze"), "1").unwrap();
+    let start = now();
+    w.event(Event::Stop(id(0)));
+    w.until("stopped", is(id(0), State::Off));
+    assert!(now() - start < 2_000, "thawed, it handles SIGTERM");
+    w.until("nobody is left", |w| procs(w, "tree") == 0);
+
+    w.event(Event::Start(id(1)));
+    w.until("started thrice", |w| w.m.supervisor.restarts(id(1)) >= 2);
+    assert!(procs(&w, "leaves") <= 2, "those of earlier lives are gone");
+    w.stop_all();
+    w.until("nobody is left", |w| procs(w, "leaves") == 0);
+    drop(w);
+    for dir in ["tree", "leaves", ""] {
+        fs::remove_dir(cgroups.join(dir)).unwrap();
+    }
+}

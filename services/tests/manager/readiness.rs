@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Readiness, and the reason why a start failed.
+
+use super::*;
+use services::ReadyWhen;
+
+#[test]
+fn forked_is_ready_when_its_program_runs_and_not_before() {
+    let there = shell("there", "exec sleep 100");
+    let gone = ServiceDef {
+        name: "gone",
+        argv: &["/nonexistent"],
+        ..ServiceDef::DEFAULT
+    };
+    let mut w = World::new(vec![there, gone]);
+    w.event(Event::Start(id(0)));
+    w.event(Event::Start(id(1)));
+    assert!(matches!(w.state(id(0)), State::Starting { .. }), "not yet");
+    w.until("up", up(id(0)));
+    w.until("tried again", |w| w.m.supervisor.restarts(id(1)) >= 2);
+    let lines = logged();
+    let start = "gone: Exec of /nonexistent: ENOENT";
+    assert!(lines[0].starts_with(start), "the reason first: {lines:?}");
+    let end = "gone: exited with status 127; starts again in 100 ms";
+    assert_eq!(lines[1], end);
+    let line = w.report()[1];
+    assert_eq!(
+        line.ready, None,
+        "a program that is not there never was ready"
+    );
+    assert!(line.spawned.is_some() && line.last.is_some());
+    let line = w.report()[0];
+    assert!(line.asked <= line.spawned && line.spawned <= line.ready);
+    assert_eq!((line.state, line.name), (control::State::Up, "there"));
+    w.stop_all();
+}
+
+/// The manager may see the end of a process before it has read the reason.
+#[test]
+fn the_reason_comes_before_the_end() {
+    let mut w = World::new(vec![ServiceDef {
+        name: "gone",
+        argv: &["/nonexistent"],
+        ..ServiceDef::DEFAULT
+    }]);
+    w.event(Event::Start(id(0)));
+    let stat = format!("/proc/{}/stat", w.state(id(0)).pid().unwrap());
+    while !fs::read_to_string(&stat).unwrap().contains(") Z") {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = reap::drain(|pid, status| assert!(w.m.exited(now(), pid, status)));
+    let lines = logged();
+    assert!(
+        lines[0].starts_with("gone: Exec of /nonexistent"),
+        "{lines:?}"
+    );
+    assert!(lines[1].starts_with("gone: exited with status 127"));
+    assert_eq!(w.report()[0].ready, None);
+}
+
+#[test]
+fn a_newline_on_its_descriptor_makes_it_ready() {
+    let with_fd = |name, script| ServiceDef {
+        ready: ReadyWhen::Fd(7),
+        ..shell(name, script)
+    };
+    let mut w = World::new(vec![
+        with_fd("says", "sleep 0.1; echo >&7; exec sleep 100"),
+        with_fd("closes", "exec 7>&-; exec sleep 100"),
+        with_fd(
+            "babbles",
+            "trap '' PIPE; while printf x >&7; do :; done; exec sleep 100",
+        ),
+    ]);
+    (0..3).for_each(|n| w.event(Event::Start(id(n))));
+    w.until("up", up(id(0)));
+    for _ in 0..20 {
+        w.turn(10);
+    }
+    for id in [1, 2].map(id) {
+        assert!(matches!(w.state(id), State::Starting { .. }));
+    }
+    let tokens = w.m.watched().len();
+    assert_eq!(tokens, 3, "the outputs only");
+    w.stop_all();
+}

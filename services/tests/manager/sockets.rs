@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sockets that PID 1 binds for a service.
+
+use super::*;
+use services::Socket;
+
+#[test]
+fn a_datagram_wakes_its_service() {
+    let path: &'static str = format!("/tmp/manager-{}.sock", std::process::id()).leak();
+    let socket = Some(Socket {
+        path,
+        mode: 0o600,
+        gid: 0,
+        datagram: true,
+        on_demand: true,
+    });
+    let log = ServiceDef {
+        socket,
+        ..shell("log", "head -c 6 <&3; exec sleep 100")
+    };
+    let mut w = World::new(vec![log]);
+    let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    assert!(client.send_to(b"early\n", path).is_err());
+    w.event(Event::Start(id(0)));
+    assert_eq!(w.state(id(0)), State::Armed);
+    assert_eq!(w.m.watched().len(), 1);
+    client.send_to(b"hello\n", path).unwrap();
+    w.until("up", up(id(0)));
+    w.until("read", |_| was_logged("log: hello"));
+    // Without its name no client can connect; the next start binds the socket again.
+    fs::remove_file(path).unwrap();
+    let first = w.state(id(0)).pid();
+    w.event(Event::Restart(id(0)));
+    w.until("armed or up again", |w| w.state(id(0)).pid() != first);
+    w.until("reached", |_| client.send_to(b"again\n", path).is_ok());
+    w.until("read again", |_| was_logged("log: again"));
+    w.stop_all();
+    // Nobody reads the socket any more, so it refuses: as soon as `head` has ended, which may
+    // outlive its shell for a moment.
+    w.until("refused", |_| client.send_to(b"late\n", path).is_err());
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_socket_that_cannot_be_is_tried_again_when_asked() {
+    let dir = format!("/tmp/manager-{}-dir", std::process::id());
+    let path: &'static str = format!("{dir}/x.sock").leak();
+    fs::write(&dir, "in the way").unwrap();
+    let socket = Some(Socket {
+        path,
+        mode: 0o600,
+        gid: 0,
+        datagram: false,
+        on_demand: true,
+    });
+    let mut w = World::new(vec![ServiceDef {
+        socket,
+        ..shell("api", "exec sleep 100")
+    }]);
+    w.event(Event::Start(id(0)));
+    assert_eq!(w.state(id(0)), State::Failed);
+    fs::remove_file(&dir).unwrap();
+    w.event(Event::Start(id(0)));
+    assert_eq!(w.state(id(0)), State::Armed);
+    let client = || std::os::unix::net::UnixStream::connect(path);
+    assert!(client().is_ok());
+    w.stop_all();
+    assert!(client().is_err(), "no client waits for an answer");
+    w.event(Event::Start(id(0)));
+    assert!(client().is_ok());
+    w.stop_all();
+    fs::remove_dir_all(&dir).unwrap();
+}
