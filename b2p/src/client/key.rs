@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::common::paths::Paths;
 use crate::common::terminal::{complain, print};
 use crate::common::{atomic_file, regular_file, sshkey, tool};
-use crate::helpers::data::report::{Before, before};
+use crate::helpers::data::report::{EarlierRun, earlier_run};
 use sys::paths::AUTHORIZED_KEYS;
 
 /// Kept, where there is a data disk. sshd_config names it.
@@ -48,8 +48,8 @@ fn add(text: &str) -> Result<String, String> {
         // Public, and read by sshd as the user who comes.
         atomic_file::replace(path, new.as_bytes(), 0o644)?;
     }
-    Ok(match before(&Paths::default()) {
-        Before::Disk(_) => format!("may log in; kept in {KEPT}\n"),
+    Ok(match earlier_run(&Paths::default()) {
+        EarlierRun::Disk(_) => format!("may log in; kept in {KEPT}\n"),
         _ => "may log in until the machine ends: there is no data disk\n".to_owned(),
     })
 }
