@@ -1,22 +1,21 @@
-// SPDX-License-Identifier: Apache-2.0
-//! Exit statuses and the names of signals.
+//! How a process ended, decoded from the raw wait status.
 //!
-//! nix's `WaitStatus` cannot represent real-time signals and loses such a status (waitid(2)
-//! appears to fail with EINVAL, and then with ECHILD), so the two numbers are kept as they are.
+//! nix's `WaitStatus` cannot hold real-time signals and loses such a status
+//! (field note: EINVAL, then ECHILD), so the two numbers are kept as they are.
 
 use std::fmt;
 
-/// Exit status of a process (`si_code` and `si_status` of waitid(2)).
+/// How a process ended (`waitid(2)`: `si_code` and `si_status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// The process called _exit(2) with this status.
+    /// It called `_exit` with this status.
     Exited(i32),
-    /// This signal, perhaps a real-time one, killed the process.
+    /// This signal killed it, real-time ones included.
     Killed(i32),
 }
 
 impl ExitStatus {
-    /// Returns true for exit status 0.
+    /// Whether it ended as a program that did its job does.
     #[must_use]
     pub fn success(self) -> bool {
         self == ExitStatus::Exited(0)
@@ -35,7 +34,6 @@ impl fmt::Display for ExitStatus {
     }
 }
 
-/// Names of the standard signals (signal(7), x86 and arm numbering).
 const NAMES: [&str; 32] = [
     "",
     "SIGHUP",
@@ -71,7 +69,7 @@ const NAMES: [&str; 32] = [
     "SIGSYS",
 ];
 
-/// Returns the number of a standard signal from its name, with or without `SIG`.
+/// The number of a standard signal, by its name with `SIG` or without.
 #[must_use]
 pub fn signal_number(name: &str) -> Option<i32> {
     let bare = name.strip_prefix("SIG").unwrap_or(name);
@@ -81,7 +79,7 @@ pub fn signal_number(name: &str) -> Option<i32> {
     i32::try_from(number).ok()
 }
 
-/// Returns the name of a standard signal.
+/// The name of a standard signal (signal(7), x86 and arm numbering).
 fn signal_name(sig: i32) -> Option<&'static str> {
     usize::try_from(sig)
         .ok()

@@ -1,130 +1,130 @@
-// SPDX-License-Identifier: Apache-2.0
-//! Definition of a service, and the types of its fields.
+//! One service, as a row of a table.
 
-/// Condition under which a service is ready, so that services that need it may start.
+/// When a service counts as ready, so that what needs it may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadyWhen {
-    /// The program runs: execve(2) succeeded.
+    /// As soon as its program runs: it has nothing others wait for. A start that
+    /// fails before or in execve(2) is never ready.
     Exec,
-    /// The service sends `READY=1` to `NOTIFY_SOCKET` (sd_notify(3)).
+    /// When it says `READY=1` on `NOTIFY_SOCKET` (`sd_notify(3)`).
     Notify,
-    /// The process has ended with status 0: the service is a one-shot.
+    /// When it has ended with status 0: a one-shot.
     Exit,
-    /// The service writes a newline to this descriptor, which it inherits (s6's
-    /// `notification-fd`). The number is at least 3, or 4 if the service has a socket.
+    /// When it writes a newline to this descriptor, which is open for it (s6's
+    /// `notification-fd`). Not below 3, not 3 where there is a socket.
     Fd(i32),
 }
 
-/// Restart policy for a service that ends by itself. A service that exits with status 125 is never
-/// started again: by that status a program asks for it (gokrazy's convention).
+/// What happens when it ends by itself. With exit status 125 it is left, whatever
+/// is said here: so a program says that another start is no use (gokrazy's word).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// Start the service again, with a growing delay.
+    /// Start again, with a growing delay.
     Always,
-    /// Start the service again after a failure, but not after success.
+    /// Start again only after a failure; ending well is its purpose.
     OnFailure,
-    /// Do not start the service again.
+    /// Leave it.
     Never,
 }
 
-/// Processes that a stop reaches (KillMode= of systemd.kill(5)).
+/// Whom a stop reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillMode {
-    /// Only the first process: sessions of sshd and podman's conmon live on.
+    /// Its first process alone: sshd's sessions and podman's conmon live on.
     Process,
-    /// Every process of the cgroup. When the first process ends, in whatever way, those that are
-    /// left are killed before the next start.
+    /// Everything in its cgroup; and when its first process ends, in whatever
+    /// way, what is left there is killed before the next start.
     Cgroup,
 }
 
-/// User of a service, as numbers: PID 1 uses no name service.
+/// Who a service is. Numbers: PID 1 asks no name service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// User id.
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups; none is inherited.
+    /// The other groups; none is inherited.
     pub groups: &'static [u32],
-    /// Value of `USER` and `LOGNAME`.
+    /// For `USER` and `LOGNAME`.
     pub name: &'static str,
-    /// Value of `HOME`.
+    /// For `HOME`.
     pub home: &'static str,
-    /// Value of `SHELL`.
+    /// For `SHELL`.
     pub shell: &'static str,
 }
 
-/// A Unix socket that PID 1 binds for a service.
+/// A Unix socket that PID 1 holds on behalf of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
-    /// Absolute path of the socket.
+    /// Where it is bound, an absolute path.
     pub path: &'static str,
-    /// Permission bits.
+    /// Its permission bits.
     pub mode: u32,
-    /// Id of the group that owns the socket; the owner is root.
+    /// The group that owns it, a number: PID 1 asks no name service.
     pub gid: u32,
-    /// True for a datagram socket such as `/dev/log`, false for a listening stream socket.
+    /// `true`: of datagrams, as `/dev/log` is; `false`: a stream, listened on.
     pub datagram: bool,
-    /// True if the first connection or datagram starts the service, false if the boot does.
+    /// `true`: start the service on the first connection or datagram; `false`: with the boot.
     pub on_demand: bool,
 }
 
-/// Controlling terminal of a service.
+/// A terminal that a service takes as its controlling one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tty {
-    /// Path of the device, such as `/dev/ttyS0`. `/dev/console` cannot be a controlling terminal
-    /// (tty_open() in drivers/tty/tty_io.c skips tty_open_proc_set_tty() for it).
+    /// The device, such as `/dev/ttyS0`. Never `/dev/console`, which cannot be
+    /// a controlling terminal (tty_io.c, `tty_open_proc_set_tty`).
     pub path: &'static str,
 }
 
-/// Definition of a service: how it starts, runs and ends.
+/// A service: what it is, what it needs, how it lives and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceDef {
-    /// Name in logs, in the cgroup tree and to users.
+    /// Its name in logs and in the cgroup tree.
     pub name: &'static str,
-    /// Reason why the machine runs the service.
+    /// Why the machine runs it.
     pub why: &'static str,
     /// Program (an absolute path) and arguments.
     pub argv: &'static [&'static str],
-    /// `NAME=value`, added to the constant environment of [`crate::spawn`].
+    /// `NAME=value` beside the constant environment of [`crate::spawn`].
     pub env: &'static [&'static str],
-    /// Names of services that must be ready before this one starts.
+    /// Names of services that must be ready before it starts.
     pub needs: &'static [&'static str],
-    /// Names of services that start before this one if they start at all: each is ready, has
-    /// failed or is late first. `late_ms` of this service counts from then on. The names must not
-    /// form a cycle.
+    /// Names of services that it lets go first: where they are asked for, they are
+    /// ready, have failed or are late before it starts. Its own lateness counts from
+    /// then on. Not for services whose `after` leads back to it.
     pub after: &'static [&'static str],
-    /// Condition under which the service is ready.
+    /// When it is ready.
     pub ready: ReadyWhen,
-    /// Restart policy.
+    /// What happens when it ends by itself.
     pub restart: Restart,
-    /// Socket that PID 1 binds for the service.
+    /// The socket that PID 1 listens on for it.
     pub socket: Option<Socket>,
-    /// Controlling terminal; the output of a service without one goes to the log.
+    /// The terminal it talks to; without one its output goes to the log.
     pub tty: Option<Tty>,
-    /// Start the service only when the machine is ready.
+    /// Started only when the machine is ready: what shows its state.
     pub after_ready: bool,
-    /// The machine becomes ready only when this service is ready, has failed or is late.
+    /// The machine is not ready before this is, or has failed.
     pub gates_ready: bool,
-    /// Time in milliseconds after which a service that is not ready is late.
+    /// Milliseconds after which not being ready is said; `gates` then lets go.
     pub late_ms: u64,
     /// Reason that is given for lateness, with `{}` for `late_ms` in seconds; empty: a general one.
     pub late_hint: &'static str,
-    /// Signal that asks the service to end. A service with a terminal is sent SIGHUP too.
+    /// The signal that asks it to end; with a terminal it gets SIGHUP as well.
     pub stop_signal: i32,
-    /// Time in milliseconds between that signal and SIGKILL.
+    /// Milliseconds between that and SIGKILL.
     pub grace_ms: u64,
-    /// Processes that both signals reach.
+    /// Whom both reach.
     pub kill: KillMode,
-    /// User of the service; root if there is none.
+    /// Who it is; without one it is root.
     pub user: Option<User>,
-    /// Working directory, an absolute path.
+    /// Its working directory, an absolute path.
     pub dir: &'static str,
-    /// File mode creation mask (umask(2)).
+    /// Its umask(2).
     pub umask: u32,
-    /// Soft and hard limit of open files (`RLIMIT_NOFILE`, setrlimit(2)).
+    /// Open files (`RLIMIT_NOFILE`), soft and hard.
     pub nofile: (u64, u64),
-    /// Files of the cgroup and the values that are written to them before each start
+    /// Files of its cgroup and what is written to them before each start
     /// (cgroup-v2.rst), such as `("memory.max", "64M")`.
     pub limits: &'static [(&'static str, &'static str)],
     /// `oom_score_adj` (proc_pid_oom_score_adj(5)).
@@ -132,7 +132,7 @@ pub struct ServiceDef {
 }
 
 impl ServiceDef {
-    /// Values that a definition need not give.
+    /// What a row need not say.
     pub const DEFAULT: ServiceDef = ServiceDef {
         name: "",
         why: "",
@@ -154,8 +154,8 @@ impl ServiceDef {
         user: None,
         dir: "/",
         umask: 0o022,
-        // Programs that use select(2) survive the soft limit; container engines raise theirs to
-        // the hard one.
+        // The soft limit that select(2) users survive, the hard one that
+        // container engines raise theirs to.
         nofile: (1_024, 1_048_576),
         limits: &[],
         oom_score_adj: 0,
@@ -178,7 +178,7 @@ impl ServiceDef {
         }
     }
 
-    /// Returns true if a connection starts the service.
+    /// Whether it waits for a connection before it is started.
     #[must_use]
     pub fn on_demand(&self) -> bool {
         self.socket.is_some_and(|s| s.on_demand)

@@ -1,42 +1,44 @@
-// SPDX-License-Identifier: Apache-2.0
-//! Status of a service as plain data, for reports to users.
+//! What a person asks about a service, as plain data.
 
 use crate::state::{ServiceId, State};
+use crate::supervisor::DefinitionError;
 use crate::{ExitStatus, Millis, Pid, Supervisor};
 
-/// Status of one service. All times are moments of [`Millis`].
+/// One service as it is now. All times are moments of [`Millis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceStatus {
-    /// Name of the service.
+    /// Its name.
     pub name: &'static str,
     /// State of the service in the report's terms.
     pub state: control::State,
-    /// Time at which the service entered that state.
+    /// When it came to that state.
     pub since: Millis,
-    /// Process of the service.
+    /// Its process.
     pub pid: Option<Pid>,
-    /// Number of starts after the service had ended by itself.
+    /// How often it was started again after it had ended by itself.
     pub restarts: u32,
-    /// Exit status of the last process.
+    /// How it ended the last time.
     pub last: Option<ExitStatus>,
-    /// Time of the first request to start it.
+    /// When someone first wanted it.
     pub asked: Option<Millis>,
-    /// Time at which the first process existed.
+    /// When its first process was there.
     pub spawned: Option<Millis>,
-    /// Time at which the service was first ready.
+    /// When it was first ready.
     pub ready: Option<Millis>,
-    /// Time of the next start, if the service is delayed.
+    /// When it is started again.
     pub next: Option<Millis>,
+    /// Why it can never be started.
+    pub invalid: Option<DefinitionError>,
 }
 
 impl ServiceStatus {
-    /// Returns the status of `id`.
+    /// That of `id`.
     #[must_use]
     pub fn of(s: &Supervisor, id: ServiceId) -> ServiceStatus {
         let state = s.state(id);
         let first = s.timestamps(id);
         ServiceStatus {
-            name: s.definition(id).map_or("", |d| d.name),
+            name: s.definition(id).map_or("", |r| r.name),
             state: state.into(),
             since: s.since(id),
             pid: state.pid(),
@@ -49,6 +51,7 @@ impl ServiceStatus {
                 State::Delayed { until } => Some(until),
                 _ => None,
             },
+            invalid: s.invalid(id),
         }
     }
 }

@@ -5,7 +5,7 @@ use config::{Flag, Origin};
 use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::common::table::{Cell, Column, render};
-use crate::common::terminal::{Colour, Screen, complain, print};
+use crate::common::terminal::{Colour, Screen, print, print_error};
 
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
@@ -27,7 +27,7 @@ pub fn main(words: &[String]) -> i32 {
     }
     print(&text(&settings, &Screen::stdout()));
     if !nix::unistd::geteuid().is_root() {
-        complain("b2p: fw_cfg and SMBIOS can be read by root only: sudo b2p flags");
+        print_error("b2p: fw_cfg and SMBIOS can be read by root only: sudo b2p flags");
     }
     0
 }
