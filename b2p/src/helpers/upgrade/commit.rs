@@ -36,7 +36,7 @@ pub fn main(client: &ControlClient) -> i32 {
         return 0;
     };
     match role {
-        Role::Kept => 0,
+        Role::Confirmed => 0,
         Role::Trial => watch_trial(client, name),
         Role::Fallback => {
             let failed = super::other(name);
