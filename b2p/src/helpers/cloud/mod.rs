@@ -120,7 +120,7 @@ fn all(seed: &Seed, config: &Config, end: Instant, notes: &mut Notes) {
     users::make(&data.users, notes);
     apply::certs(&data.certs, notes);
     if let Some(zone) = data.timezone.as_deref().filter(|_| config.tz.is_none()) {
-        crate::helpers::time::zone::machine(zone).unwrap_or_else(|why| notes.wrong(why));
+        crate::helpers::time::zone::set_zone(zone).unwrap_or_else(|why| notes.wrong(why));
     }
     apply::mounts(&data.mounts, end, notes);
     written(&data, false, notes);
