@@ -1,29 +1,30 @@
-//! Users and groups, from the text of passwd(5) and group(5): PID 1 asks no name
-//! service, which could be a library, a daemon, or a network that is not there.
+// SPDX-License-Identifier: Apache-2.0
+//! Users and groups from the texts of passwd(5) and group(5). PID 1 uses no name service: that
+//! could be a library, a daemon, or a network that is down.
 
 use crate::tokenize::parse_number;
 
-/// More groups than this a user is not given.
-const MOST_GROUPS: usize = 64;
+/// Maximum number of supplementary groups of a user; further ones are ignored.
+const MAX_GROUPS: usize = 64;
 
-/// A user as passwd(5) and group(5) have it.
+/// A user of passwd(5) with the groups of group(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account<'a> {
     /// User id.
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// The groups that name it as a member.
+    /// Groups that list the user as a member.
     pub groups: Vec<u32>,
-    /// Its name.
+    /// Name of the user.
     pub name: &'a str,
-    /// Its home directory.
+    /// Home directory; `/` if the field is empty.
     pub home: &'a str,
-    /// Its shell.
+    /// Login shell; `/bin/sh` if the field is empty.
     pub shell: &'a str,
 }
 
-/// The nth field of a line; empty where there is none.
+/// Returns the nth field of a line, empty if there is none.
 fn field(line: &str, n: usize) -> &str {
     line.split(':').nth(n).unwrap_or("")
 }
@@ -37,13 +38,13 @@ fn id(line: &str, n: usize) -> Option<u32> {
     u32::try_from(id).ok()
 }
 
-/// The number of the group `name`.
+/// Returns the id of the group `name`.
 #[must_use]
 pub fn gid(group: &str, name: &str) -> Option<u32> {
     id(line(group, name)?, 2)
 }
 
-/// The user `name` with all its groups.
+/// Returns the user `name` with all its groups.
 #[must_use]
 pub fn user<'a>(passwd: &'a str, group: &str, name: &str) -> Option<Account<'a>> {
     let line = line(passwd, name)?;
@@ -51,7 +52,7 @@ pub fn user<'a>(passwd: &'a str, group: &str, name: &str) -> Option<Account<'a>>
     let mut groups = Vec::new();
     for group in group.lines() {
         let member = field(group, 3).split(',').any(|m| m == name);
-        if let (true, Some(gid)) = (member && groups.len() < MOST_GROUPS, id(group, 2)) {
+        if let (true, Some(gid)) = (member && groups.len() < MAX_GROUPS, id(group, 2)) {
             groups.push(gid);
         }
     }

@@ -1,5 +1,5 @@
-//! The cgroup of a service (Documentation/admin-guide/cgroup-v2.rst): made,
-//! limited, joined, told to end, emptied.
+// SPDX-License-Identifier: Apache-2.0
+//! Cgroup of a service (Documentation/admin-guide/cgroup-v2.rst): its limits and its processes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -8,70 +8,75 @@ use std::path::{Path, PathBuf};
 use log::warn;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as NixPid;
+use sys::error::{Doing, Result};
 
 use crate::Pid;
 
-/// So many groups below a service's are looked into, and so many of their
-/// processes told: a fork bomb must not keep PID 1 from its other work, and what
-/// is left over is killed at once at the deadline.
-const MOST_GROUPS: usize = 64;
-const MOST_PROCESSES: usize = 4_096;
+/// Maximum number of cgroups, the service's included, whose processes are signalled. A fork bomb
+/// must not keep PID 1 from its other work; what is left is killed at the deadline.
+const MAX_CGROUPS: usize = 64;
+/// Maximum number of processes that are signalled, for the same reason.
+const MAX_PROCESSES: usize = 4_096;
+/// Maximum depth at which the leaf of a service is looked for.
+const MAX_DEPTH: usize = 8;
 
-/// The group of one service.
+/// Cgroup of one service.
 #[derive(Debug)]
 pub struct Cgroup(PathBuf);
 
 impl Cgroup {
-    /// That of the service `name`, in the directory of all services.
+    /// Returns the cgroup of the service `name` in the directory of all services.
     #[must_use]
     pub fn of(services: &Path, name: &str) -> Cgroup {
         Cgroup(services.join(name))
     }
 
-    /// Makes it, sets its limits, and opens the directory, which a process begins in or
-    /// joins by. A limit that cannot be set is said, and no reason not to start.
+    /// Creates the cgroup, sets its limits, and opens the directory by which a process enters.
+    /// A limit that cannot be set is logged, and the service starts without it.
     ///
     /// # Errors
-    /// Of the system; the service then runs in PID 1's group.
-    pub fn open(&self, limits: &[(&str, &str)]) -> io::Result<File> {
-        let dir = leaf_of(self.0.clone());
-        fs::create_dir_all(&dir)?;
+    /// The directory cannot be created or opened; the service then runs in PID 1's cgroup.
+    pub fn open(&self, limits: &[(&str, &str)]) -> Result<File> {
+        let leaf = leaf_of(self.0.clone());
+        fs::create_dir_all(&leaf).on(&leaf)?;
         for (file, value) in limits {
             let path = self.0.join(file);
-            put(&path, value).unwrap_or_else(|e| warn!("{} <- {value:?}: {e}", path.display()));
+            write_existing(&path, value)
+                .unwrap_or_else(|e| warn!("{} <- {value:?}: {e}", path.display()));
         }
-        File::open(dir)
+        File::open(&leaf).on(&leaf)
     }
 
-    /// A frozen process dies of SIGKILL and of nothing else.
+    /// Thaws the cgroup: of all signals, a frozen process handles only SIGKILL.
     pub fn thaw(&self) {
         for dir in [&self.0, &leaf_of(self.0.clone())] {
-            let _ = put(&dir.join("cgroup.freeze"), "0"); // not there: not frozen
+            // Without the file nothing is frozen.
+            let _ = write_existing(&dir.join("cgroup.freeze"), "0");
         }
     }
 
-    /// Sends `signals` to every process in it but `main`, which has its own word,
-    /// and thaws those groups below it that are frozen.
+    /// Sends `signals` to every process of the cgroup and of those below except `main`, which is
+    /// signalled separately. Frozen cgroups are thawed.
     pub fn signal(&self, main: Pid, signals: &[Signal]) {
-        let mut left = MOST_PROCESSES;
-        for dir in self.all() {
-            let _ = put(&dir.join("cgroup.freeze"), "0");
+        let mut left = MAX_PROCESSES;
+        for dir in self.subtree() {
+            let _ = write_existing(&dir.join("cgroup.freeze"), "0");
             let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
             for pid in others(&text, main).take(left) {
                 left -= 1;
                 let pid = NixPid::from_raw(pid);
                 for signal in signals {
-                    let _ = kill(pid, *signal); // gone meanwhile
+                    let _ = kill(pid, *signal); // it may have ended
                 }
             }
         }
     }
 
-    /// Ends every process in it and below, those that fork meanwhile included
-    /// (`cgroup.kill`, since Linux 5.14).
+    /// Kills every process of the cgroup and of those below, including processes that fork in
+    /// the meantime (`cgroup.kill`, since Linux 5.14).
     pub fn kill(&self) {
-        match put(&self.0.join("cgroup.kill"), "1") {
-            // No cgroup at all: nothing was ever in it.
+        match write_existing(&self.0.join("cgroup.kill"), "1") {
+            // Without the cgroup there never was a process in it.
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 warn!("{}: cgroup.kill: {e}", self.0.display());
             }
@@ -79,21 +84,21 @@ impl Cgroup {
         }
     }
 
-    /// Takes it away, so that the next one has no limit of this one; where a
-    /// process is left it stays.
+    /// Removes the cgroup, so that its limits do not apply to the next one of this name. It stays
+    /// if a process is left in it.
     pub fn remove(&self) {
         let _ = fs::remove_dir(&self.0);
     }
 
-    /// It and the groups below it.
-    fn all(&self) -> Vec<PathBuf> {
+    /// Returns the directories of the cgroup and of those below, up to [`MAX_CGROUPS`].
+    fn subtree(&self) -> Vec<PathBuf> {
         let mut found = vec![self.0.clone()];
         let mut next = 0;
         while let Some(dir) = found.get(next).cloned() {
             next += 1;
             for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
                 let path = entry.path();
-                if found.len() < MOST_GROUPS && path.is_dir() {
+                if found.len() < MAX_CGROUPS && path.is_dir() {
                     found.push(path);
                 }
             }
@@ -102,24 +107,24 @@ impl Cgroup {
     }
 }
 
-/// The processes in the text of a `cgroup.procs`, but for `main`. 0 is one that
-/// this pid namespace does not see, and to kill(2) a whole group; 1 is us.
+/// Returns the processes in the text of a `cgroup.procs`, except `main`. 0 stands for a process
+/// outside this pid namespace, and to kill(2) for a process group; 1 is PID 1.
 fn others(text: &str, main: Pid) -> impl Iterator<Item = Pid> {
     let pids = text.lines().filter_map(|l| l.parse().ok());
     pids.filter(move |p| *p > 1 && *p != main)
 }
 
-/// Writes to a file that is there: none is made where there is no cgroup.
-fn put(path: &Path, text: &str) -> io::Result<()> {
+/// Writes to an existing file, and creates none where there is no cgroup.
+fn write_existing(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     io::Write::write_all(&mut file, text.as_bytes())
 }
 
-/// The group below `dir` that can take a process. `podman run --cgroups=split`
-/// turns the group it is called from into an inner one, and an inner group takes
-/// none (cgroup-v2.rst, "No Internal Process Constraint").
+/// Returns the cgroup at or below `dir` that can contain processes. `podman run --cgroups=split`
+/// enables controllers below the cgroup that it is called from, and such a cgroup contains none
+/// (cgroup-v2.rst, "No Internal Process Constraint").
 fn leaf_of(mut dir: PathBuf) -> PathBuf {
-    for _ in 0..8 {
+    for _ in 0..MAX_DEPTH {
         let control = fs::read_to_string(dir.join("cgroup.subtree_control"));
         if !control.is_ok_and(|c| !c.trim_ascii().is_empty()) {
             break;

@@ -1,5 +1,6 @@
-//! Between fork and exec: the steps of the child, in their order. Nothing here
-//! allocates, locks or panics.
+// SPDX-License-Identifier: Apache-2.0
+//! The steps of a child between fork(2) and execve(2), in their order. The child is a copy of a
+//! process whose locks may be held, so no step allocates, locks or panics.
 #![expect(unsafe_code, reason = "system calls between fork and exec")]
 
 use std::ffi::{CStr, CString};
@@ -11,34 +12,34 @@ use nix::errno::Errno;
 use crate::Pid;
 use crate::service::User;
 
-/// The steps between fork and exec, in their order.
+/// A step between fork(2) and execve(2), in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
-    /// Default dispositions, empty mask.
+    /// Default dispositions and an empty mask of all signals.
     Signals = 1,
-    /// A session of its own.
+    /// Become the leader of a session.
     Session,
-    /// Its cgroup.
+    /// Join the cgroup.
     Cgroup,
-    /// Its terminal.
+    /// Open the terminal.
     Terminal,
-    /// Descriptors 0, 1, 2, the listening socket and the one for readiness.
+    /// Assign descriptors 0, 1 and 2, the listening socket and the readiness pipe.
     Descriptors,
-    /// The other groups of its user.
+    /// Set the supplementary groups of the user.
     Groups,
-    /// The group of its user.
+    /// Set the group of the user.
     Gid,
-    /// Its user.
+    /// Set the user.
     Uid,
-    /// Working directory.
+    /// Enter the working directory.
     Directory,
-    /// The program itself.
+    /// Execute the program.
     Exec,
 }
 
-/// `CLONE_INTO_CGROUP` of linux/sched.h, since Linux 5.7; libc has it in too narrow a type.
-const INTO_CGROUP: u64 = 0x2_0000_0000;
+/// `CLONE_INTO_CGROUP` of linux/sched.h, since Linux 5.7; the constant in libc is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 pub(crate) const STAGES: [Stage; 10] = [
     Stage::Signals,
@@ -53,96 +54,94 @@ pub(crate) const STAGES: [Stage; 10] = [
     Stage::Exec,
 ];
 
-/// Everything that the child needs, made before the fork.
+/// Everything that the child needs, prepared before fork(2).
 pub(crate) struct ExecPlan {
     pub(crate) argv: Vec<CString>,
     pub(crate) env: Vec<CString>,
-    /// `LISTEN_PID=` with room for the digits, known only after the fork.
+    /// `LISTEN_PID=` with room for the digits, which are known only in the child.
     pub(crate) listen_pid: Vec<u8>,
-    /// Pointer arrays with room for everything, so that filling them after the
-    /// fork does not allocate.
+    /// Pointer arrays with enough capacity, so that the child fills them without allocating.
     pub(crate) argv_ptrs: Vec<*const libc::c_char>,
     pub(crate) env_ptrs: Vec<*const libc::c_char>,
     pub(crate) tty: Option<CString>,
     pub(crate) dir: CString,
-    pub(crate) oom: Vec<u8>,
+    pub(crate) oom_score_adj: Vec<u8>,
     pub(crate) umask: u32,
     pub(crate) nofile: (u64, u64),
     pub(crate) user: Option<User>,
-    // Descriptors, or -1.
+    // Descriptors; -1 for none.
     pub(crate) listen: RawFd,
     pub(crate) output: RawFd,
     pub(crate) ready: RawFd,
-    /// The number that `ready` is to have.
+    /// Number that `ready` has in the program.
     pub(crate) ready_as: RawFd,
     pub(crate) cgroup: RawFd,
 }
 
 impl ExecPlan {
-    /// Forks into the cgroup, where there is one: the pid, 0 in the child, -1 where
-    /// that cannot be. Who joins one later by `cgroup.procs` waits for a grace period of
-    /// RCU first, 10 ms on one processor (cgroup_attach_lock() in kernel/cgroup/cgroup.c).
-    pub(crate) fn born(&self) -> Pid {
+    /// Forks into the cgroup. Returns the pid, 0 in the child, or -1 if there is no cgroup or
+    /// the kernel refuses. A child that joins by `cgroup.procs` instead waits for a grace period
+    /// of RCU, 10 ms on one processor (cgroup_attach_lock() in kernel/cgroup/cgroup.c).
+    pub(crate) fn clone_into_cgroup(&self) -> Pid {
         if self.cgroup < 0 {
             return -1;
         }
-        // SAFETY: all zero is a valid value: no stack of its own, no descriptor.
-        let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
-        how.flags = INTO_CGROUP;
-        how.exit_signal = libc::SIGCHLD as u64;
-        how.cgroup = self.cgroup as u64;
-        // SAFETY: a live record of that size; otherwise as fork(2), of a single thread.
-        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
+        // SAFETY: all zero is a valid value: no separate stack, no descriptor.
+        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+        args.flags = CLONE_INTO_CGROUP;
+        args.exit_signal = libc::SIGCHLD as u64;
+        args.cgroup = self.cgroup as u64;
+        // SAFETY: a live struct of that size; otherwise as fork(2) in a single-threaded process.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
         pid as Pid
     }
 
-    /// Runs in the child; each step or its failure.
+    /// Turns the child into the service, or reports the step that failed and exits.
     pub(crate) fn become_service(&mut self, report: RawFd) -> ! {
-        // Out of the way of the numbers that are given away below. Where that
-        // fails there is nowhere to say so, but the next step fails as well.
-        let report = self.lift(report).unwrap_or(report);
-        let (stage, errno) = match self.steps(report) {
+        // Descriptor numbers are assigned below. If the move fails, so does a later step, and
+        // that one is reported.
+        let report = self.move_above_assigned(report).unwrap_or(report);
+        let (stage, errno) = match self.run_steps(report) {
             Err(failed) => failed,
             Ok(()) => (Stage::Exec, self.exec()),
         };
-        tell(report, stage, errno);
+        report_failure(report, stage, errno);
         // SAFETY: ends the child.
         unsafe { libc::_exit(127) }
     }
 
-    fn steps(&mut self, report: RawFd) -> Result<(), (Stage, Errno)> {
-        signals().map_err(|e| (Stage::Signals, e))?;
-        // SAFETY: no memory involved. A child of PID 1 leads no group yet.
+    fn run_steps(&mut self, report: RawFd) -> Result<(), (Stage, Errno)> {
+        reset_signals().map_err(|e| (Stage::Signals, e))?;
+        // SAFETY: no memory is involved. A child of PID 1 leads no process group yet.
         check(unsafe { libc::setsid() }).map_err(|e| (Stage::Session, e))?;
         self.join_cgroup()
-            .unwrap_or_else(|e| tell(report, Stage::Cgroup, e));
-        let terminal = self.terminal().map_err(|e| (Stage::Terminal, e))?;
-        self.descriptors(terminal)
+            .unwrap_or_else(|e| report_failure(report, Stage::Cgroup, e));
+        let terminal = self.open_terminal().map_err(|e| (Stage::Terminal, e))?;
+        self.assign_descriptors(terminal)
             .map_err(|e| (Stage::Descriptors, e))?;
-        self.open_files();
-        self.priority();
-        self.user()?;
-        self.directory().map_err(|e| (Stage::Directory, e))
+        self.limit_open_files();
+        self.set_oom_score_adj();
+        self.become_user()?;
+        self.enter_directory().map_err(|e| (Stage::Directory, e))
     }
 
-    /// Where it was not born in it: an older kernel, a group that is full.
+    /// Joins the cgroup if the child was not forked into it: the kernel is older, or refused.
     fn join_cgroup(&self) -> Result<(), Errno> {
         if self.cgroup < 0 {
             return Ok(());
         }
         let flags = libc::O_WRONLY | libc::O_CLOEXEC;
-        // SAFETY: a NUL-terminated name; "0" means the writer itself (cgroup-v2.rst,
-        // cgroup.procs).
+        // SAFETY: a NUL-terminated name; "0" stands for the writer (cgroup-v2.rst, cgroup.procs).
         unsafe {
             let fd = check(libc::openat(self.cgroup, c"cgroup.procs".as_ptr(), flags))?;
             check(libc::write(fd, c"0".as_ptr().cast(), 1) as i32).map(drop)
         }
     }
 
-    /// Opens the terminal and makes it the controlling one; -1 without one.
-    fn terminal(&self) -> Result<RawFd, Errno> {
+    /// Opens the terminal as the controlling one. Returns -1 if the service has none.
+    fn open_terminal(&self) -> Result<RawFd, Errno> {
         let Some(path) = &self.tty else { return Ok(-1) };
-        // Non-blocking, or a serial line without carrier holds the open.
+        // Non-blocking, since the open of a serial line waits for its carrier.
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK;
         // SAFETY: a NUL-terminated path; the ioctl and fcntl take integers.
         unsafe {
@@ -153,19 +152,19 @@ impl ExecPlan {
         }
     }
 
-    /// 0, 1, 2, the listening socket on 3, the one for readiness where the row
-    /// wants it, and nothing else past the exec.
-    fn descriptors(&self, terminal: RawFd) -> Result<(), Errno> {
-        let listen = self.lift(self.listen)?;
-        let ready = self.lift(self.ready)?;
-        let output = self.lift(self.output)?;
+    /// Assigns 0, 1 and 2, 3 to the listening socket, and the defined number to the readiness
+    /// pipe. The program inherits no other descriptor.
+    fn assign_descriptors(&self, terminal: RawFd) -> Result<(), Errno> {
+        let listen = self.move_above_assigned(self.listen)?;
+        let ready = self.move_above_assigned(self.ready)?;
+        let output = self.move_above_assigned(self.output)?;
         // SAFETY: all arguments are integers or constants.
         unsafe {
             let input = match terminal {
                 -1 => check(libc::open(c"/dev/null".as_ptr(), libc::O_RDWR))?,
                 fd => fd,
             };
-            let input = self.lift(input)?;
+            let input = self.move_above_assigned(input)?;
             let output = if terminal < 0 && output >= 0 {
                 output
             } else {
@@ -174,10 +173,10 @@ impl ExecPlan {
             for (from, to) in [(input, 0), (output, 1), (output, 2)] {
                 check(libc::dup2(from, to))?;
             }
-            let all = libc::c_uint::MAX;
+            let last = libc::c_uint::MAX;
             let cloexec = libc::CLOSE_RANGE_CLOEXEC as libc::c_uint;
-            check(libc::syscall(libc::SYS_close_range, 3, all, cloexec) as i32)?;
-            // A copy does not have the mark.
+            check(libc::syscall(libc::SYS_close_range, 3, last, cloexec) as i32)?;
+            // dup2(2) clears close-on-exec in the copy.
             for (from, to) in [(listen, 3), (ready, self.ready_as)] {
                 if from >= 0 {
                     check(libc::dup2(from, to))?;
@@ -187,9 +186,9 @@ impl ExecPlan {
         Ok(())
     }
 
-    /// A copy of `fd` above all numbers that are given away: dup2 onto itself
-    /// would keep close-on-exec, and an earlier one could overwrite it.
-    fn lift(&self, fd: RawFd) -> Result<RawFd, Errno> {
+    /// Returns a copy of `fd` above every number that is assigned. dup2(2) of a descriptor onto
+    /// itself would keep close-on-exec, and an earlier dup2(2) could overwrite it.
+    fn move_above_assigned(&self, fd: RawFd) -> Result<RawFd, Errno> {
         if fd < 0 {
             return Ok(fd);
         }
@@ -198,15 +197,15 @@ impl ExecPlan {
         check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, first) })
     }
 
-    /// Without CAP_SYS_RESOURCE, as in a namespace, the hard limit cannot be
-    /// raised, which is no reason not to start: then as much as there is.
-    fn open_files(&self) {
+    /// Sets the limits of open files, or those nearest to them: without CAP_SYS_RESOURCE, as in a
+    /// user namespace, the hard limit cannot be raised.
+    fn limit_open_files(&self) {
         let (soft, hard) = self.nofile;
         let mut limit = libc::rlimit {
             rlim_cur: soft,
             rlim_max: hard,
         };
-        // SAFETY: a local struct, valid for both calls.
+        // SAFETY: a local struct that is valid for all calls.
         unsafe {
             if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) < 0 {
                 libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
@@ -217,22 +216,26 @@ impl ExecPlan {
         }
     }
 
-    /// EACCES cannot stop a service from starting, so nothing is looked at.
-    fn priority(&self) {
+    /// Sets `oom_score_adj`. Errors are ignored: a service without its score is better than none.
+    fn set_oom_score_adj(&self) {
         let flags = libc::O_WRONLY | libc::O_CLOEXEC;
         // SAFETY: constants and a prepared buffer.
         unsafe {
             let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), flags);
             if fd >= 0 {
-                libc::write(fd, self.oom.as_ptr().cast(), self.oom.len());
+                libc::write(
+                    fd,
+                    self.oom_score_adj.as_ptr().cast(),
+                    self.oom_score_adj.len(),
+                );
             }
         }
     }
 
-    /// Groups, then gid, then uid: each needs the rights that the last one takes.
-    /// The system calls themselves: libc's wrappers would tell other threads,
-    /// which a forked child does not have.
-    fn user(&self) -> Result<(), (Stage, Errno)> {
+    /// Sets the groups, then the gid, then the uid, which takes the rights for the former. The
+    /// system calls are made directly: the wrappers in libc signal the process's other threads,
+    /// and a forked child has none.
+    fn become_user(&self) -> Result<(), (Stage, Errno)> {
         let Some(user) = self.user else { return Ok(()) };
         let (uid, gid) = (user.uid, user.gid);
         let (count, groups) = (user.groups.len(), user.groups.as_ptr());
@@ -257,8 +260,8 @@ impl ExecPlan {
         }
     }
 
-    /// As its user, who may not be let in.
-    fn directory(&self) -> Result<(), Errno> {
+    /// Enters the working directory, with the permissions of the user.
+    fn enter_directory(&self) -> Result<(), Errno> {
         // SAFETY: a NUL-terminated path.
         unsafe {
             libc::umask(self.umask);
@@ -292,8 +295,8 @@ impl ExecPlan {
     }
 }
 
-/// Sends the record that [`crate::spawn::Failure::read`] reads.
-fn tell(report: RawFd, stage: Stage, errno: Errno) {
+/// Writes the record that [`crate::spawn::Failure::read`] reads.
+fn report_failure(report: RawFd, stage: Stage, errno: Errno) {
     let mut record = [stage as u8, 0, 0, 0, 0];
     record[1..].copy_from_slice(&(errno as i32).to_le_bytes());
     // SAFETY: writes a local buffer to an open descriptor.
@@ -308,20 +311,20 @@ fn check(result: i32) -> Result<i32, Errno> {
     }
 }
 
-/// Default dispositions for all 64 signals, then an empty mask: in this order,
-/// or a pending one would meet PID 1's handler.
-fn signals() -> Result<(), Errno> {
-    // The system call itself: libc's wrapper refuses the two or three signals
-    // it keeps for its threads, which an ancestor may have left ignored.
-    // SAFETY: a zeroed kernel_sigaction (four words) is SIG_DFL without flags;
-    // the kernel refuses SIGKILL and SIGSTOP, which are default anyway.
+/// Sets the default disposition of all 64 signals, then an empty mask. In the other order a
+/// pending signal would run PID 1's handler.
+fn reset_signals() -> Result<(), Errno> {
+    // The system call is made directly: the wrapper in libc refuses the two or three signals
+    // that it keeps for threads, and an ancestor may have left those ignored.
+    // SAFETY: a zeroed kernel_sigaction (four words) is SIG_DFL without flags. The kernel refuses
+    // SIGKILL and SIGSTOP, whose disposition is the default anyway.
     unsafe {
         let default = [0u64; 4];
         for sig in 1..=64 {
             let none = std::ptr::null_mut::<u64>();
             libc::syscall(libc::SYS_rt_sigaction, sig, default.as_ptr(), none, 8);
         }
-        // Likewise: musl's sigprocmask leaves those signals as they are.
+        // Directly again: musl's sigprocmask() leaves those signals as they are.
         let empty = 0u64;
         let none = std::ptr::null_mut::<u64>();
         let set = libc::SIG_SETMASK;
@@ -330,8 +333,8 @@ fn signals() -> Result<(), Errno> {
     }
 }
 
-/// Writes `pid` over the zeros that `LISTEN_PID=` ends in, without allocating and
-/// without leading zeros: sd_listen_fds(3) would read those as octal.
+/// Writes `pid` over the zeros at the end of `LISTEN_PID=0000000000`, without allocating. There
+/// are no leading zeros: sd_listen_fds(3) would read an octal number.
 pub(crate) fn write_digits(buffer: &mut [u8], pid: Pid) {
     let (mut digits, mut count, mut left) = ([0u8; 10], 0, pid.unsigned_abs());
     while count == 0 || left > 0 {

@@ -1,21 +1,22 @@
-//! How a process ended, decoded from the raw wait status.
+// SPDX-License-Identifier: Apache-2.0
+//! Exit statuses and the names of signals.
 //!
-//! nix's `WaitStatus` cannot hold real-time signals and loses such a status
-//! (field note: EINVAL, then ECHILD), so the two numbers are kept as they are.
+//! nix's `WaitStatus` cannot represent real-time signals and loses such a status (waitid(2)
+//! appears to fail with EINVAL, and then with ECHILD), so the two numbers are kept as they are.
 
 use std::fmt;
 
-/// How a process ended (`waitid(2)`: `si_code` and `si_status`).
+/// Exit status of a process (`si_code` and `si_status` of waitid(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// It called `_exit` with this status.
+    /// The process called _exit(2) with this status.
     Exited(i32),
-    /// This signal killed it, real-time ones included.
+    /// This signal, perhaps a real-time one, killed the process.
     Killed(i32),
 }
 
 impl ExitStatus {
-    /// Whether it ended as a program that did its job does.
+    /// Returns true for exit status 0.
     #[must_use]
     pub fn success(self) -> bool {
         self == ExitStatus::Exited(0)
@@ -34,6 +35,7 @@ impl fmt::Display for ExitStatus {
     }
 }
 
+/// Names of the standard signals (signal(7), x86 and arm numbering).
 const NAMES: [&str; 32] = [
     "",
     "SIGHUP",
@@ -69,7 +71,7 @@ const NAMES: [&str; 32] = [
     "SIGSYS",
 ];
 
-/// The number of a standard signal, by its name with `SIG` or without.
+/// Returns the number of a standard signal from its name, with or without `SIG`.
 #[must_use]
 pub fn signal_number(name: &str) -> Option<i32> {
     let bare = name.strip_prefix("SIG").unwrap_or(name);
@@ -79,7 +81,7 @@ pub fn signal_number(name: &str) -> Option<i32> {
     i32::try_from(number).ok()
 }
 
-/// The name of a standard signal (signal(7), x86 and arm numbering).
+/// Returns the name of a standard signal.
 fn signal_name(sig: i32) -> Option<&'static str> {
     usize::try_from(sig)
         .ok()

@@ -1,64 +1,41 @@
-//! Who needs whom, directly or not: a set of ids for each service, worked out
-//! when a row is taken. Nothing recurses, so a cycle is a bit in a set and no more.
+// SPDX-License-Identifier: Apache-2.0
+//! Dependencies between services, as one bit set per service. The sets are computed when a
+//! definition is added, without recursion, so a cycle is only a bit in a set. Services are named
+//! by their index in the table.
 
 use crate::service::ServiceDef;
 
-/// A set of ids.
+/// A set of services: bit n stands for the nth service.
 pub type Set = u128;
-/// So many services there may be.
-pub const MOST: usize = Set::BITS as usize;
+/// Maximum number of services.
+pub const MAX_SERVICES: usize = Set::BITS as usize;
 
-/// The set of `id` alone; empty where it is too high.
+/// Returns the set of one service, or the empty set if the index is too high.
 #[must_use]
-pub fn only(id: usize) -> Set {
-    u32::try_from(id)
+pub fn only(index: usize) -> Set {
+    u32::try_from(index)
         .ok()
         .and_then(|n| 1u128.checked_shl(n))
         .unwrap_or(0)
 }
 
-/// For each row all that it needs, directly or not; itself only where it is on a
-/// cycle. Names that nobody has are left out; of two rows with one name the first
-/// is meant. (Warshall's algorithm.)
+/// Returns for each service the set of services that it needs, directly or indirectly (Warshall's
+/// algorithm). A service on a cycle needs itself. Unknown names are ignored; of two services with
+/// one name the first counts.
 #[must_use]
-pub fn needs(rows: &[&ServiceDef]) -> Vec<Set> {
-    let id = |name: &&str| rows.iter().position(|r| r.name == *name);
-    let direct = |row: &&ServiceDef| row.needs.iter().filter_map(id).fold(0, |s, n| s | only(n));
-    let mut all: Vec<Set> = rows.iter().map(direct).collect();
-    for by in 0..all.len() {
-        let more = all.get(by).copied().unwrap_or(0);
-        let through = all.iter_mut().filter(|s| **s & only(by) != 0);
-        through.for_each(|s| *s |= more);
+pub fn needs(definitions: &[&ServiceDef]) -> Vec<Set> {
+    let index = |name: &&str| definitions.iter().position(|d| d.name == *name);
+    let direct = |def: &&ServiceDef| {
+        let indices = def.needs.iter().filter_map(index);
+        indices.fold(0, |set, n| set | only(n))
+    };
+    let mut sets: Vec<Set> = definitions.iter().map(direct).collect();
+    for middle in 0..sets.len() {
+        let reached = sets.get(middle).copied().unwrap_or(0);
+        let through = sets.iter_mut().filter(|set| **set & only(middle) != 0);
+        through.for_each(|set| *set |= reached);
     }
-    all
-}
-
-/// The names of the rows that can never start, since they need themselves.
-#[must_use]
-pub fn cycles(rows: &[&ServiceDef]) -> Vec<&'static str> {
-    let needs = needs(rows);
-    let all = rows.iter().zip(&needs).enumerate();
-    let on_one = all.filter(|(id, (_, needs))| **needs & only(*id) != 0);
-    on_one.map(|(_, (row, _))| row.name).collect()
-}
-
-/// All ids, each after what it needs and otherwise as in the table; what needs a
-/// cycle comes last.
-#[must_use]
-pub fn order(needs: &[Set]) -> Vec<usize> {
-    let (mut order, mut placed) = (Vec::with_capacity(needs.len()), 0);
-    let mut before = usize::MAX;
-    while order.len() != before {
-        before = order.len();
-        for (id, needs) in needs.iter().enumerate() {
-            if placed & only(id) == 0 && needs & !placed == 0 {
-                order.push(id);
-                placed |= only(id);
-            }
-        }
-    }
-    order.extend((0..needs.len()).filter(|id| placed & only(*id) == 0));
-    order
+    sets
 }
 
 #[cfg(test)]

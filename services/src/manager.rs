@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The supervisor's hands: descriptors, processes and cgroups of the services.
+//! Descriptors, processes and cgroups of the services, under the supervisor's control.
 //!
 //! The manager works in the supervisor's two phases. [`Manager::readable`], [`Manager::exited`],
 //! [`Manager::tick`] and [`Manager::note`] record what happened; [`Manager::settle`] starts and
@@ -28,7 +28,6 @@ use log::{debug, error, info, warn};
 use crate::notify::Notify;
 use crate::service::{ReadyWhen, ServiceDef};
 use crate::service_io::{ExecReport, ServiceIo};
-use crate::service_status::ServiceStatus;
 use crate::state::{Change, Event, ServiceId, State};
 use crate::supervisor::Supervisor;
 use crate::{ExitStatus, Millis, Pid, sooner};
@@ -115,13 +114,6 @@ impl Manager {
     pub fn deadline(&self) -> Option<Millis> {
         let first = self.supervisor.deadline();
         self.io.iter().map(ServiceIo::deadline).fold(first, sooner)
-    }
-
-    /// Status of every service, in the order of the table.
-    #[must_use]
-    pub fn report(&self) -> Vec<ServiceStatus> {
-        let s = &self.supervisor;
-        s.ids().map(|id| ServiceStatus::of(s, id)).collect()
     }
 
     /// Records a request or an observation; the next [`Manager::settle`] acts on it.

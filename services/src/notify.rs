@@ -1,6 +1,7 @@
-//! The `NOTIFY_SOCKET` that services say `READY=1` on (`sd_notify(3)`).
+// SPDX-License-Identifier: Apache-2.0
+//! The `NOTIFY_SOCKET` on which services report `READY=1` (sd_notify(3)).
 
-use std::io::{self, IoSliceMut};
+use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,59 +12,63 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
+use sys::error::{Doing, Result};
+
 use crate::Pid;
 
-/// Where it is bound; children find it in `NOTIFY_SOCKET`.
+/// Path of the socket, which services find in `NOTIFY_SOCKET`.
 pub const PATH: &str = "/run/boot2podman/notify";
 
-/// One datagram that was understood.
+/// Content of one datagram, as far as PID 1 uses it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Who sent it, as the kernel says (`SCM_CREDENTIALS`).
+    /// The sender's process, from the kernel (`SCM_CREDENTIALS`, unix(7)).
     pub pid: Pid,
-    /// It holds `READY=1`.
+    /// The datagram contains `READY=1`.
     pub ready: bool,
-    /// The text of `STATUS=`, if any.
+    /// Value of `STATUS=`.
     pub status: Option<String>,
 }
 
-/// The receiving end, held by PID 1.
+/// Receiving end of the socket.
 #[derive(Debug)]
 pub struct Notify(OwnedFd);
 
 impl Notify {
-    /// Binds at `path`. Services of any user may send: what comes is believed by the
-    /// pid that the kernel puts to it, and that of a service's first process alone.
+    /// Binds the socket at `path`. Any user may send: a datagram counts only if the kernel names
+    /// the first process of a service as its sender.
     ///
     /// # Errors
-    /// What the system said.
-    pub fn bind(path: &Path) -> Result<Notify, io::Error> {
+    /// A system call fails: /run is full, or too many files are open.
+    pub fn bind(path: &Path) -> Result<Notify> {
         let _ = std::fs::remove_file(path);
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        setsockopt(&fd, sockopt::PassCred, &true)?;
-        bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+        let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None).doing("socket")?;
+        setsockopt(&fd, sockopt::PassCred, &true).doing("SO_PASSCRED")?;
+        let address = UnixAddr::new(path).doing("address")?;
+        bind(fd.as_raw_fd(), &address).doing("bind")?;
+        let everyone = std::fs::Permissions::from_mode(0o666);
+        std::fs::set_permissions(path, everyone).doing("mode")?;
         Ok(Notify(fd))
     }
 
-    /// The next datagram, or `None` when none is waiting.
+    /// Returns the next datagram, or `None` if none is waiting.
     pub fn receive(&self) -> Option<Message> {
         let mut bytes = [0u8; 1024];
         let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
         let mut iov = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let got = loop {
+        let received = loop {
             match recvmsg::<UnixAddr>(self.0.as_raw_fd(), &mut iov, Some(&mut control), flags) {
                 Err(Errno::EINTR) => {}
                 other => break other.ok()?,
             }
         };
-        let pid = got.cmsgs().ok()?.find_map(|c| match c {
+        let pid = received.cmsgs().ok()?.find_map(|c| match c {
             ControlMessageOwned::ScmCredentials(c) => Some(c.pid()),
             _ => None,
         });
-        let length = got.bytes;
+        let length = received.bytes;
         Some(parse(pid.unwrap_or(0), bytes.get(..length).unwrap_or(&[])))
     }
 }
@@ -74,7 +79,7 @@ impl AsFd for Notify {
     }
 }
 
-/// Reads the `NAME=value` lines of a datagram; unknown ones are none of ours.
+/// Parses the `NAME=value` lines of a datagram. Lines with other names are ignored.
 #[must_use]
 pub fn parse(pid: Pid, bytes: &[u8]) -> Message {
     let mut message = Message {

@@ -1,8 +1,9 @@
-//! The one waiter: everybody else in PID 1 learns of an exit from here.
+// SPDX-License-Identifier: Apache-2.0
+//! The only place in PID 1 that waits for children.
 //!
-//! An ended child is looked at with `WNOWAIT` first, handed to the caller, and
-//! only then reaped: until that moment its pid cannot be used again, so a
-//! signal decided on in between cannot hit a stranger.
+//! A child that ended is inspected with `WNOWAIT`, reported to the caller, and only then reaped.
+//! Until it is reaped its pid cannot be used again, so a signal that is decided on in between
+//! cannot reach another process.
 #![expect(
     unsafe_code,
     reason = "waitid(2) through libc: nix loses real-time signals"
@@ -12,43 +13,43 @@ use nix::errno::Errno;
 
 use crate::{ExitStatus, Pid};
 
-/// So many are reaped in one go: a storm of orphans must not keep PID 1 from
+/// Maximum number of children that one call reaps: a storm of orphans must not keep PID 1 from
 /// its other work.
-const AT_ONCE: usize = 4096;
-/// So often the kernel is asked, where it does not answer.
-const TRIES: u32 = 8;
+const MAX_REAPED: usize = 4096;
+/// Number of attempts at waitid(2) if it fails.
+const MAX_TRIES: u32 = 8;
 
-/// Calls `each` for every child that has ended. SIGCHLD coalesces, so one
-/// signal may stand for any number of them. `true` if some may be left.
+/// Calls `each` for every child that has ended. SIGCHLD coalesces, so one signal may stand for
+/// any number of children. Returns true if more may have ended.
 #[must_use]
 pub fn drain(mut each: impl FnMut(Pid, ExitStatus)) -> bool {
-    for _ in 0..AT_ONCE {
+    for _ in 0..MAX_REAPED {
         let Some((pid, status)) = wait(libc::P_ALL, 0, libc::WNOWAIT) else {
             return false;
         };
         each(pid, status);
-        // Reap exactly what was looked at. Were it gone (it cannot be: we are
-        // the only waiter) the loop would still advance, by the next look.
+        // Exactly the inspected child is reaped. Nobody else waits, so it exists; otherwise
+        // the next inspection would advance the loop all the same.
         wait(libc::P_PID, pid.unsigned_abs(), 0);
     }
     true
 }
 
 fn wait(idtype: libc::idtype_t, id: libc::id_t, extra: i32) -> Option<(Pid, ExitStatus)> {
-    // SAFETY: siginfo_t is plain data for which all zero is a valid value.
+    // SAFETY: siginfo_t is plain data, and all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | extra;
-    // One SIGCHLD stands for all of them, so an end that is missed here is missed
-    // until the next one: only "no children at all" is believed at once.
+    // One SIGCHLD stands for every child, so an end that is missed here is missed until the
+    // next signal. Only ECHILD, "no children", is final at once.
     let mut tries = 0;
-    // SAFETY: `info` outlives the call, which writes nothing else of ours.
+    // SAFETY: `info` outlives the call, which writes to nothing else.
     while unsafe { libc::waitid(idtype, id, &raw mut info, options) } != 0 {
         tries += 1;
-        if Errno::last() == Errno::ECHILD || tries >= TRIES {
+        if Errno::last() == Errno::ECHILD || tries >= MAX_TRIES {
             return None;
         }
     }
-    // SAFETY: waitid filled in the SIGCHLD members, or left them zero.
+    // SAFETY: waitid(2) set the members for SIGCHLD, or left them zero.
     let (pid, value) = unsafe { (info.si_pid(), info.si_status()) };
     let status = match info.si_code {
         libc::CLD_EXITED => ExitStatus::Exited(value),
@@ -61,8 +62,8 @@ fn wait(idtype: libc::idtype_t, id: libc::id_t, extra: i32) -> Option<(Pid, Exit
 mod tests {
     use super::*;
 
-    // The tests of this module fork; nextest or `cargo test` may run them
-    // beside others, so each looks only at its own child's status.
+    // The tests of this module fork, and `cargo test` may run them beside others: each waits
+    // only for its own child.
     fn child(body: impl Fn()) -> Pid {
         // SAFETY: the child calls only async-signal-safe functions and _exit.
         let pid = unsafe { libc::fork() };

@@ -1,130 +1,130 @@
-//! One service, as a row of a table.
+// SPDX-License-Identifier: Apache-2.0
+//! Definition of a service, and the types of its fields.
 
-/// When a service counts as ready, so that what needs it may start.
+/// Condition under which a service is ready, so that services that need it may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadyWhen {
-    /// As soon as its program runs: it has nothing others wait for. A start that
-    /// fails before or in execve(2) is never ready.
+    /// The program runs: execve(2) succeeded.
     Exec,
-    /// When it says `READY=1` on `NOTIFY_SOCKET` (`sd_notify(3)`).
+    /// The service sends `READY=1` to `NOTIFY_SOCKET` (sd_notify(3)).
     Notify,
-    /// When it has ended with status 0: a one-shot.
+    /// The process has ended with status 0: the service is a one-shot.
     Exit,
-    /// When it writes a newline to this descriptor, which is open for it (s6's
-    /// `notification-fd`). Not below 3, not 3 where there is a socket.
+    /// The service writes a newline to this descriptor, which it inherits (s6's
+    /// `notification-fd`). The number is at least 3, or 4 if the service has a socket.
     Fd(i32),
 }
 
-/// What happens when it ends by itself. With exit status 125 it is left, whatever
-/// is said here: so a program says that another start is no use (gokrazy's word).
+/// Restart policy for a service that ends by itself. A service that exits with status 125 is never
+/// started again: by that status a program asks for it (gokrazy's convention).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// Start again, with a growing delay.
+    /// Start the service again, with a growing delay.
     Always,
-    /// Start again only after a failure; ending well is its purpose.
+    /// Start the service again after a failure, but not after success.
     OnFailure,
-    /// Leave it.
+    /// Do not start the service again.
     Never,
 }
 
-/// Whom a stop reaches.
+/// Processes that a stop reaches (KillMode= of systemd.kill(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillMode {
-    /// Its first process alone: sshd's sessions and podman's conmon live on.
+    /// Only the first process: sessions of sshd and podman's conmon live on.
     Process,
-    /// Everything in its cgroup; and when its first process ends, in whatever
-    /// way, what is left there is killed before the next start.
+    /// Every process of the cgroup. When the first process ends, in whatever way, those that are
+    /// left are killed before the next start.
     Cgroup,
 }
 
-/// Who a service is. Numbers: PID 1 asks no name service.
+/// User of a service, as numbers: PID 1 uses no name service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// User id.
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// The other groups; none is inherited.
+    /// Supplementary groups; none is inherited.
     pub groups: &'static [u32],
-    /// For `USER` and `LOGNAME`.
+    /// Value of `USER` and `LOGNAME`.
     pub name: &'static str,
-    /// For `HOME`.
+    /// Value of `HOME`.
     pub home: &'static str,
-    /// For `SHELL`.
+    /// Value of `SHELL`.
     pub shell: &'static str,
 }
 
-/// A Unix socket that PID 1 holds on behalf of a service.
+/// A Unix socket that PID 1 binds for a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
-    /// Where it is bound, an absolute path.
+    /// Absolute path of the socket.
     pub path: &'static str,
-    /// Its permission bits.
+    /// Permission bits.
     pub mode: u32,
-    /// The group that owns it, a number: PID 1 asks no name service.
+    /// Id of the group that owns the socket; the owner is root.
     pub gid: u32,
-    /// `true`: of datagrams, as `/dev/log` is; `false`: a stream, listened on.
+    /// True for a datagram socket such as `/dev/log`, false for a listening stream socket.
     pub datagram: bool,
-    /// `true`: start the service on the first connection or datagram; `false`: with the boot.
+    /// True if the first connection or datagram starts the service, false if the boot does.
     pub on_demand: bool,
 }
 
-/// A terminal that a service takes as its controlling one.
+/// Controlling terminal of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tty {
-    /// The device, such as `/dev/ttyS0`. Never `/dev/console`, which cannot be
-    /// a controlling terminal (tty_io.c, `tty_open_proc_set_tty`).
+    /// Path of the device, such as `/dev/ttyS0`. `/dev/console` cannot be a controlling terminal
+    /// (tty_open() in drivers/tty/tty_io.c skips tty_open_proc_set_tty() for it).
     pub path: &'static str,
 }
 
-/// A service: what it is, what it needs, how it lives and ends.
+/// Definition of a service: how it starts, runs and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceDef {
-    /// Its name in logs and in the cgroup tree.
+    /// Name in logs, in the cgroup tree and to users.
     pub name: &'static str,
-    /// Why the machine runs it.
+    /// Reason why the machine runs the service.
     pub why: &'static str,
     /// Program (an absolute path) and arguments.
     pub argv: &'static [&'static str],
-    /// `NAME=value` beside the constant environment of [`crate::spawn`].
+    /// `NAME=value`, added to the constant environment of [`crate::spawn`].
     pub env: &'static [&'static str],
-    /// Names of services that must be ready before it starts.
+    /// Names of services that must be ready before this one starts.
     pub needs: &'static [&'static str],
-    /// Names of services that it lets go first: where they are asked for, they are
-    /// ready, have failed or are late before it starts. Its own lateness counts from
-    /// then on. Not for services whose `after` leads back to it.
+    /// Names of services that start before this one if they start at all: each is ready, has
+    /// failed or is late first. `late_ms` of this service counts from then on. The names must not
+    /// form a cycle.
     pub after: &'static [&'static str],
-    /// When it is ready.
+    /// Condition under which the service is ready.
     pub ready: ReadyWhen,
-    /// What happens when it ends by itself.
+    /// Restart policy.
     pub restart: Restart,
-    /// The socket that PID 1 listens on for it.
+    /// Socket that PID 1 binds for the service.
     pub socket: Option<Socket>,
-    /// The terminal it talks to; without one its output goes to the log.
+    /// Controlling terminal; the output of a service without one goes to the log.
     pub tty: Option<Tty>,
-    /// Started only when the machine is ready: what shows its state.
+    /// Start the service only when the machine is ready.
     pub after_ready: bool,
-    /// The machine is not ready before this is, or has failed.
+    /// The machine becomes ready only when this service is ready, has failed or is late.
     pub gates_ready: bool,
-    /// Milliseconds after which not being ready is said; `gates` then lets go.
+    /// Time in milliseconds after which a service that is not ready is late.
     pub late_ms: u64,
     /// Reason that is given for lateness, with `{}` for `late_ms` in seconds; empty: a general one.
     pub late_hint: &'static str,
-    /// The signal that asks it to end; with a terminal it gets SIGHUP as well.
+    /// Signal that asks the service to end. A service with a terminal is sent SIGHUP too.
     pub stop_signal: i32,
-    /// Milliseconds between that and SIGKILL.
+    /// Time in milliseconds between that signal and SIGKILL.
     pub grace_ms: u64,
-    /// Whom both reach.
+    /// Processes that both signals reach.
     pub kill: KillMode,
-    /// Who it is; without one it is root.
+    /// User of the service; root if there is none.
     pub user: Option<User>,
-    /// Its working directory, an absolute path.
+    /// Working directory, an absolute path.
     pub dir: &'static str,
-    /// Its umask(2).
+    /// File mode creation mask (umask(2)).
     pub umask: u32,
-    /// Open files (`RLIMIT_NOFILE`), soft and hard.
+    /// Soft and hard limit of open files (`RLIMIT_NOFILE`, setrlimit(2)).
     pub nofile: (u64, u64),
-    /// Files of its cgroup and what is written to them before each start
+    /// Files of the cgroup and the values that are written to them before each start
     /// (cgroup-v2.rst), such as `("memory.max", "64M")`.
     pub limits: &'static [(&'static str, &'static str)],
     /// `oom_score_adj` (proc_pid_oom_score_adj(5)).
@@ -132,7 +132,7 @@ pub struct ServiceDef {
 }
 
 impl ServiceDef {
-    /// What a row need not say.
+    /// Values that a definition need not give.
     pub const DEFAULT: ServiceDef = ServiceDef {
         name: "",
         why: "",
@@ -154,8 +154,8 @@ impl ServiceDef {
         user: None,
         dir: "/",
         umask: 0o022,
-        // The soft limit that select(2) users survive, the hard one that
-        // container engines raise theirs to.
+        // Programs that use select(2) survive the soft limit; container engines raise theirs to
+        // the hard one.
         nofile: (1_024, 1_048_576),
         limits: &[],
         oom_score_adj: 0,
@@ -178,7 +178,7 @@ impl ServiceDef {
         }
     }
 
-    /// Whether it waits for a connection before it is started.
+    /// Returns true if a connection starts the service.
     #[must_use]
     pub fn on_demand(&self) -> bool {
         self.socket.is_some_and(|s| s.on_demand)

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, read};
+use sys::error::{Doing, Result};
 
 use crate::line_splitter::LineSplitter;
 use crate::manager::Sink;
@@ -196,8 +197,11 @@ fn log_within(rate: &mut RateLimit, now: Millis, name: &str, line: &[u8], sink: 
 
 /// Creates a pipe of which only the read end is non-blocking: programs do not expect EAGAIN on
 /// their standard output. A service that floods waits for PID 1, never the other way round.
-pub(crate) fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+///
+/// # Errors
+/// pipe2(2) or fcntl(2) fails: too many files are open.
+pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).doing("pipe")?;
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("pipe")?;
     Ok((read, write))
 }

@@ -1,44 +1,42 @@
-//! What a person asks about a service, as plain data.
+// SPDX-License-Identifier: Apache-2.0
+//! Status of a service as plain data, for reports to users.
 
 use crate::state::{ServiceId, State};
-use crate::supervisor::DefinitionError;
 use crate::{ExitStatus, Millis, Pid, Supervisor};
 
-/// One service as it is now. All times are moments of [`Millis`].
+/// Status of one service. All times are moments of [`Millis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceStatus {
-    /// Its name.
+    /// Name of the service.
     pub name: &'static str,
     /// State of the service in the report's terms.
     pub state: control::State,
-    /// When it came to that state.
+    /// Time at which the service entered that state.
     pub since: Millis,
-    /// Its process.
+    /// Process of the service.
     pub pid: Option<Pid>,
-    /// How often it was started again after it had ended by itself.
+    /// Number of starts after the service had ended by itself.
     pub restarts: u32,
-    /// How it ended the last time.
+    /// Exit status of the last process.
     pub last: Option<ExitStatus>,
-    /// When someone first wanted it.
+    /// Time of the first request to start it.
     pub asked: Option<Millis>,
-    /// When its first process was there.
+    /// Time at which the first process existed.
     pub spawned: Option<Millis>,
-    /// When it was first ready.
+    /// Time at which the service was first ready.
     pub ready: Option<Millis>,
-    /// When it is started again.
+    /// Time of the next start, if the service is delayed.
     pub next: Option<Millis>,
-    /// Why it can never be started.
-    pub invalid: Option<DefinitionError>,
 }
 
 impl ServiceStatus {
-    /// That of `id`.
+    /// Returns the status of `id`.
     #[must_use]
     pub fn of(s: &Supervisor, id: ServiceId) -> ServiceStatus {
         let state = s.state(id);
         let first = s.timestamps(id);
         ServiceStatus {
-            name: s.definition(id).map_or("", |r| r.name),
+            name: s.definition(id).map_or("", |d| d.name),
             state: state.into(),
             since: s.since(id),
             pid: state.pid(),
@@ -51,7 +49,6 @@ impl ServiceStatus {
                 State::Delayed { until } => Some(until),
                 _ => None,
             },
-            invalid: s.invalid(id),
         }
     }
 }

@@ -1,27 +1,29 @@
-//! fork and exec: what a child of PID 1 inherits is decided here, all of it.
+// SPDX-License-Identifier: Apache-2.0
+//! Starts a service's process, and decides everything that the process inherits.
 //!
-//! Everything that allocates happens before the fork; the child (`child.rs`)
-//! calls only async-signal-safe functions. When a step fails it says which one
-//! and the errno through a close-on-exec pipe, so that "sshd does not start"
-//! becomes "sshd: exec: No such file or directory".
+//! Everything that allocates happens before fork(2); the child (`child.rs`) calls only
+//! async-signal-safe functions. A step that fails in the child is reported with its errno
+//! through a close-on-exec pipe, so that the log says "sshd: Exec of /usr/sbin/sshd: ENOENT"
+//! and not only that sshd does not start.
 #![expect(unsafe_code, reason = "fork")]
 
 use std::ffi::CString;
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use sys::error::{Doing, Error, Result};
+
 use crate::child::{ExecPlan, STAGES, Stage};
 use crate::service::User;
 use crate::{Pid, ReadyWhen, ServiceDef};
 
-/// Where every service finds programs.
+/// `PATH` of every service.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Who a service is whose row says nothing.
+/// User of a service whose definition names none.
 const ROOT: User = User {
     uid: 0,
     gid: 0,
@@ -31,45 +33,45 @@ const ROOT: User = User {
     shell: "/bin/bash",
 };
 
-/// What a start is given besides the row.
+/// Descriptors and paths that a process inherits, besides its definition.
 #[derive(Debug, Default)]
 pub struct Inherit<'a> {
     /// Becomes descriptor 3, announced by `LISTEN_FDS=1` (`sd_listen_fds(3)`).
     pub listen: Option<BorrowedFd<'a>>,
-    /// Becomes descriptors 1 and 2 where the row has no terminal.
+    /// Becomes descriptors 1 and 2 if the service has no terminal.
     pub output: Option<BorrowedFd<'a>>,
     /// Becomes the descriptor that [`ReadyWhen::Fd`] names.
     pub ready: Option<BorrowedFd<'a>>,
-    /// The open directory of the cgroup that it is to live in.
+    /// The open directory of the process's cgroup.
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// Value of `NOTIFY_SOCKET`, for services that say when they are ready.
+    /// Value of `NOTIFY_SOCKET`, for [`ReadyWhen::Notify`].
     pub notify: Option<&'static str>,
 }
 
 /// A started process.
 #[derive(Debug)]
 pub struct Child {
-    /// Its pid.
+    /// Process id.
     pub pid: Pid,
-    /// Reads [`Failure`] records of steps that went wrong before exec, then end
-    /// of file: at a successful exec, or when the child has ended.
+    /// Read end of the pipe for [`Failure`] records of steps before execve(2). End of file
+    /// follows a successful execve(2) or the end of the child.
     pub failure: OwnedFd,
 }
 
-/// A step before exec that went wrong.
+/// A step before execve(2) that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Which.
+    /// The step.
     pub stage: Stage,
-    /// Why.
+    /// Errno of the system call.
     pub errno: Errno,
 }
 
 impl Failure {
-    /// The length of a record.
+    /// Length of a record in bytes.
     pub const LENGTH: usize = 5;
 
-    /// Reads one record; `None` for what is none.
+    /// Parses one record.
     #[must_use]
     pub fn read(record: &[u8]) -> Option<Failure> {
         let (stage, errno) = record.split_first()?;
@@ -81,49 +83,54 @@ impl Failure {
         })
     }
 
-    /// Whether there is no service because of it: one in the wrong cgroup is
-    /// better than none, when that service is the way in.
+    /// Returns true if the child ends because of the failure. A service in the wrong cgroup is
+    /// better than none: it may be the only way to log in.
     #[must_use]
     pub fn fatal(self) -> bool {
         self.stage != Stage::Cgroup
     }
 }
 
-/// Forks and execs `row`.
+/// Starts a process of `def`.
 ///
 /// # Errors
-/// When the row cannot be, or the pipe or the fork fails; a failing step in the
-/// child comes through [`Child::failure`].
-pub fn spawn(row: &ServiceDef, inherit: &Inherit<'_>) -> io::Result<Child> {
-    let mut image = prepare(row, inherit)?;
-    let (failure, report) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-    let mut pid = image.born();
+/// The definition cannot be executed (a string contains NUL, the readiness descriptor has another
+/// use), or pipe2(2) or fork(2) fails. A step that fails in the child is read from
+/// [`Child::failure`].
+pub fn spawn(def: &ServiceDef, inherit: &Inherit<'_>) -> Result<Child> {
+    let mut plan = prepare(def, inherit)?;
+    let (failure, report) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).doing("pipe")?;
+    let mut pid = plan.clone_into_cgroup();
     if pid < 0 {
-        // SAFETY: PID 1 is single-threaded, so the child's copy is consistent;
-        // it goes straight into `become_service`, which never returns.
+        // SAFETY: PID 1 is single-threaded, so the child's copy is consistent. The child only
+        // calls `become_service`, which never returns.
         pid = unsafe { libc::fork() };
     } else if pid == 0 {
-        image.cgroup = -1; // it is in there
+        plan.cgroup = -1; // the child is in it
     }
     match pid {
-        -1 => Err(io::Error::last_os_error()),
-        0 => image.become_service(report.as_raw_fd()),
+        -1 => Err(Errno::last()).doing("fork"),
+        0 => plan.become_service(report.as_raw_fd()),
         pid => Ok(Child { pid, failure }),
     }
 }
 
-fn c(s: &str) -> io::Result<CString> {
-    Ok(CString::new(s)?)
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::invalid("a string of the definition contains NUL"))
 }
 
-fn prepare(row: &ServiceDef, inherit: &Inherit<'_>) -> io::Result<ExecPlan> {
+fn c_strings(texts: &[&str]) -> Result<Vec<CString>> {
+    texts.iter().map(|text| c_string(text)).collect()
+}
+
+fn prepare(def: &ServiceDef, inherit: &Inherit<'_>) -> Result<ExecPlan> {
     let raw = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |f| f.as_raw_fd());
-    let env = environment(row, inherit)?;
-    let argv: Vec<CString> = row.argv.iter().map(|s| c(s)).collect::<Result<_, _>>()?;
-    let ready_as = match row.ready {
-        // Anything else would overwrite a descriptor that has a meaning.
+    let env = environment(def, inherit)?;
+    let argv = c_strings(def.argv)?;
+    let ready_as = match def.ready {
+        // A lower number would overwrite a descriptor that has another use.
         ReadyWhen::Fd(n) if n < 3 + i32::from(inherit.listen.is_some()) => {
-            return Err(io::ErrorKind::InvalidInput.into());
+            return Err(Error::invalid("the readiness descriptor has another use"));
         }
         ReadyWhen::Fd(n) => n,
         _ => -1,
@@ -134,12 +141,12 @@ fn prepare(row: &ServiceDef, inherit: &Inherit<'_>) -> io::Result<ExecPlan> {
         argv,
         env,
         listen_pid: b"LISTEN_PID=0000000000\0".to_vec(),
-        tty: row.tty.map(|t| c(t.path)).transpose()?,
-        dir: c(row.dir)?,
-        oom: row.oom_score_adj.to_string().into_bytes(),
-        umask: row.umask,
-        nofile: row.nofile,
-        user: row.user,
+        tty: def.tty.map(|t| c_string(t.path)).transpose()?,
+        dir: c_string(def.dir)?,
+        oom_score_adj: def.oom_score_adj.to_string().into_bytes(),
+        umask: def.umask,
+        nofile: def.nofile,
+        user: def.user,
         listen: raw(inherit.listen),
         output: raw(inherit.output),
         ready: raw(inherit.ready),
@@ -148,30 +155,29 @@ fn prepare(row: &ServiceDef, inherit: &Inherit<'_>) -> io::Result<ExecPlan> {
     })
 }
 
-/// The whole environment: constants and the row, never what the kernel's command
-/// line left in PID 1's own (finit#442). What the row says stands in place of a
-/// constant, not beside it: programs differ in whether they take the first or the
-/// last.
-fn environment(row: &ServiceDef, inherit: &Inherit<'_>) -> io::Result<Vec<CString>> {
-    let user = row.user.unwrap_or(ROOT);
-    let all = [
+/// Returns the whole environment: constants and the definition, but not the variables that the
+/// kernel's command line left in PID 1's environment (finit#442). A variable of the definition
+/// replaces a constant of the same name, since programs differ in which of two they use.
+fn environment(def: &ServiceDef, inherit: &Inherit<'_>) -> Result<Vec<CString>> {
+    let user = def.user.unwrap_or(ROOT);
+    let constants = [
         ("PATH=", PATH),
         ("LANG=", "C.UTF-8"),
         ("HOME=", user.home),
         ("USER=", user.name),
         ("LOGNAME=", user.name),
         ("SHELL=", user.shell),
-        ("TERM=", if row.tty.is_some() { "linux" } else { "" }),
+        ("TERM=", if def.tty.is_some() { "linux" } else { "" }),
         ("NOTIFY_SOCKET=", inherit.notify.unwrap_or("")),
         (
             "LISTEN_FDS=",
             if inherit.listen.is_some() { "1" } else { "" },
         ),
     ];
-    let mut env: Vec<CString> = row.env.iter().map(|s| c(s)).collect::<Result<_, _>>()?;
-    for (name, value) in all {
-        if !value.is_empty() && !row.env.iter().any(|r| r.starts_with(name)) {
-            env.push(c(&[name, value].concat())?);
+    let mut env = c_strings(def.env)?;
+    for (name, value) in constants {
+        if !value.is_empty() && !def.env.iter().any(|own| own.starts_with(name)) {
+            env.push(c_string(&[name, value].concat())?);
         }
     }
     Ok(env)

@@ -134,13 +134,6 @@ impl Supervisor {
         (0..self.records.len()).map(ServiceId::new)
     }
 
-    /// All ids, each after the services that it needs.
-    #[must_use]
-    pub fn order(&self) -> Vec<ServiceId> {
-        let order = graph::order(&self.needs);
-        order.into_iter().map(ServiceId::new).collect()
-    }
-
     /// Returns true if no service runs or will start by itself: after `StopAll`, the end.
     #[must_use]
     pub fn at_rest(&self) -> bool {

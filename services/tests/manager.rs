@@ -14,8 +14,8 @@ use services::manager::LoadError;
 use services::service_file::FileErrors;
 use services::supervisor::DefinitionError;
 use services::{
-    Event, KillMode, Manager, Millis, ReadyWhen, Restart, ServiceDef, ServiceId, Socket, State,
-    reap,
+    Event, KillMode, Manager, Millis, ReadyWhen, Restart, ServiceDef, ServiceId, ServiceStatus,
+    Socket, State, reap,
 };
 
 static ONE: Mutex<()> = Mutex::new(());
@@ -92,6 +92,11 @@ impl World {
         self.m.settle_all(now());
     }
 
+    fn report(&self) -> Vec<ServiceStatus> {
+        let s = &self.m.supervisor;
+        s.ids().map(|id| ServiceStatus::of(s, id)).collect()
+    }
+
     fn state(&self, id: ServiceId) -> State {
         self.m.supervisor.state(id)
     }
@@ -138,7 +143,7 @@ impl World {
     fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) {
         let end = now() + 20_000;
         while !so(self) {
-            assert!(now() < end, "{what}: {:?}", self.m.report());
+            assert!(now() < end, "{what}: {:?}", self.report());
             self.turn(50);
         }
     }
@@ -210,13 +215,13 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
     assert!(lines[0].starts_with(start), "the reason first: {lines:?}");
     let end = "gone: exited with status 127; starts again in 100 ms";
     assert_eq!(lines[1], end);
-    let line = w.m.report()[1];
+    let line = w.report()[1];
     assert_eq!(
         line.ready, None,
         "a program that is not there never was ready"
     );
     assert!(line.spawned.is_some() && line.last.is_some());
-    let line = w.m.report()[0];
+    let line = w.report()[0];
     assert!(line.asked <= line.spawned && line.spawned <= line.ready);
     assert_eq!((line.state, line.name), (control::State::Up, "there"));
     w.stop_all();
@@ -242,7 +247,7 @@ fn the_reason_comes_before_the_end() {
         "{lines:?}"
     );
     assert!(lines[1].starts_with("gone: exited with status 127"));
-    assert_eq!(w.m.report()[0].ready, None);
+    assert_eq!(w.report()[0].ready, None);
 }
 
 #[test]
@@ -423,7 +428,7 @@ fn a_restart_is_another_process() {
     w.until("up again", |w| {
         up(id(0))(w) && w.state(id(0)).pid() != first
     });
-    assert_eq!(w.m.report()[0].restarts, 0);
+    assert_eq!(w.report()[0].restarts, 0);
     w.stop_all();
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::common::paths::Paths;
 use crate::common::terminal::{print, print_error};
 use crate::common::{atomic_file, audit, regular_file, sshkey, tool};
-use crate::helpers::data::report::{Before, before};
+use crate::helpers::data::report::{EarlierRun, earlier_run};
 use sys::paths::AUTHORIZED_KEYS;
 
 /// Kept, where there is a data disk. sshd_config names it.
@@ -49,8 +49,8 @@ fn add(text: &str) -> Result<String, String> {
         atomic_file::replace(path, new.as_bytes(), 0o644)?;
     }
     audit::record(&format!("key add {}", described(&key)));
-    Ok(match before(&Paths::default()) {
-        Before::Disk(_) => format!("may log in; kept in {KEPT}\n"),
+    Ok(match earlier_run(&Paths::default()) {
+        EarlierRun::Disk(_) => format!("may log in; kept in {KEPT}\n"),
         _ => "may log in until the machine ends: there is no data disk\n".to_owned(),
     })
 }

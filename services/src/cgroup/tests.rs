@@ -1,7 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests on a directory tree that looks like cgroups.
 #![expect(clippy::disallowed_methods, reason = "a test has children of its own")]
+
 use super::*;
 
-/// A directory that looks like a group with one below it.
+/// Creates a directory that looks like a cgroup with one below it.
 fn tree(name: &str) -> PathBuf {
     let root = std::env::temp_dir().join(format!("group-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&root);
@@ -65,7 +68,7 @@ fn all_below_are_told_and_thawed_and_killed_at_once() {
         std::os::unix::process::ExitStatusExt::signal(&status),
         Some(libc::SIGTERM)
     );
-    assert_eq!(main.try_wait().expect("ours"), None, "it has its own word");
+    assert_eq!(main.try_wait().expect("ours"), None, "signalled separately");
     assert_eq!(text(&root.join("demo/below/cgroup.freeze")), "0");
     group.kill();
     assert_eq!(text(&root.join("demo/cgroup.kill")), "1");
@@ -74,7 +77,7 @@ fn all_below_are_told_and_thawed_and_killed_at_once() {
     fs::remove_dir_all(root).expect("it is there");
 }
 
-/// Asked of the text alone: a mistake here, tried out, would end the machine.
+/// Checked on the text only: a mistake would signal every process of the machine.
 #[test]
 fn neither_init_nor_a_whole_process_group_is_ever_told() {
     let text = "0\n1\n-1\n-7\nx\n\n7\n99999999999\n8\n";
@@ -98,6 +101,6 @@ fn so_many_groups_are_looked_into() {
     for n in 0..300 {
         fs::create_dir(root.join(format!("demo/{n}"))).expect("a directory");
     }
-    assert_eq!(Cgroup::of(&root, "demo").all().len(), MOST_GROUPS);
+    assert_eq!(Cgroup::of(&root, "demo").subtree().len(), MAX_CGROUPS);
     fs::remove_dir_all(root).expect("it is there");
 }

@@ -3,13 +3,13 @@
 //! watch sockets.
 
 use std::fs;
-use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use log::{error, warn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as NixPid;
+use sys::error::{Error, Result};
 
 use super::Manager;
 use crate::cgroup::Cgroup;
@@ -50,10 +50,10 @@ impl Manager {
         }
     }
 
-    fn try_spawn(&mut self, id: ServiceId) -> io::Result<Pid> {
-        let unknown = || io::Error::from(io::ErrorKind::NotFound);
+    fn try_spawn(&mut self, id: ServiceId) -> Result<Pid> {
+        let unknown = || Error::invalid("there is no such service");
         let def = *self.supervisor.definition(id).ok_or_else(unknown)?;
-        self.bind(id).map_err(io::Error::other)?;
+        self.bind(id)?;
         let cgroup = self.open_cgroup(&def);
         let notify = self.bind_notify(&def);
         let io = self.io.get_mut(id.index()).ok_or_else(unknown)?;
@@ -95,7 +95,7 @@ impl Manager {
 
     /// Binds the socket of a service that has one, if it is not bound yet or its name was
     /// removed, so that no client could connect.
-    fn bind(&mut self, id: ServiceId) -> Result<(), String> {
+    fn bind(&mut self, id: ServiceId) -> Result<()> {
         let socket = self.supervisor.definition(id).and_then(|d| d.socket);
         if let (Some(socket), Some(io)) = (socket, self.io.get_mut(id.index()))
             && (io.listen.is_none() || !exists(socket.path))

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of what a child inherits and of the records that it writes.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::child::write_digits;
@@ -6,7 +8,7 @@ use std::os::fd::AsFd;
 
 fn run(script: &'static str, listen: Option<BorrowedFd<'_>>) -> String {
     let argv: &'static [&'static str] = Box::leak(Box::new(["/bin/sh", "-c", script]));
-    let row = ServiceDef {
+    let def = ServiceDef {
         name: "t",
         argv,
         env: &["EXTRA=1"],
@@ -18,7 +20,7 @@ fn run(script: &'static str, listen: Option<BorrowedFd<'_>>) -> String {
         output: Some(write.as_fd()),
         ..Inherit::default()
     };
-    let child = spawn(&row, &inherit).unwrap();
+    let child = spawn(&def, &inherit).unwrap();
     drop(write);
     let mut text = String::new();
     std::fs::File::from(read).read_to_string(&mut text).unwrap();
@@ -68,11 +70,11 @@ fn the_socket_is_descriptor_three_and_the_pid_is_right() {
 
 #[test]
 fn a_program_that_is_not_there_says_so_by_stage_and_errno() {
-    let row = ServiceDef {
+    let def = ServiceDef {
         argv: &["/nonexistent"],
         ..ServiceDef::DEFAULT
     };
-    let child = spawn(&row, &Inherit::default()).unwrap();
+    let child = spawn(&def, &Inherit::default()).unwrap();
     // SAFETY: waits for our own child.
     unsafe { libc::waitpid(child.pid, std::ptr::null_mut(), 0) };
     let mut record = Vec::new();

@@ -55,7 +55,7 @@ impl Supervisor {
     /// Reason why the service can never start, for a table that was just created.
     pub(super) fn reason_invalid(&self, id: ServiceId) -> Option<DefinitionError> {
         let name = self.definition(id)?.name;
-        if id.index() >= graph::MOST {
+        if id.index() >= graph::MAX_SERVICES {
             Some(DefinitionError::TooManyServices)
         } else if self.depends_on(id, id) {
             Some(DefinitionError::NeedsItself)
@@ -71,7 +71,7 @@ impl Supervisor {
     /// # Errors
     /// The reason why it would not.
     pub fn may_add(&self, name: &str) -> Result<(), DefinitionError> {
-        let capacity = graph::MOST.min(self.builtin + MAX_USER_SERVICES);
+        let capacity = graph::MAX_SERVICES.min(self.builtin + MAX_USER_SERVICES);
         match self.find(name) {
             Some(id) if id.index() < self.builtin => Err(DefinitionError::NameTaken),
             Some(id) if !self.state(id).at_rest() => Err(DefinitionError::InUse),

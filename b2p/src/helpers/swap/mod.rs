@@ -15,8 +15,8 @@ use log::info;
 use sys::error::Result;
 
 use crate::common::degraded::Degraded;
+use crate::helpers::block::scan;
 use crate::helpers::compat::tcswp;
-use crate::helpers::data::scan;
 
 /// Turns on everything that flags ask for. Swap that is missing does not fail the helper.
 pub fn main() -> i32 {

@@ -328,11 +328,6 @@ proptest! {
     #[test]
     fn any_graph_comes_and_goes_in_order(definitions in dag(), choices in prop::collection::vec(0usize..14, 60)) {
         let mut world = World::new(definitions);
-        let order = world.s.order();
-        for (place, id) in order.iter().enumerate() {
-            let later = order.get(place..).unwrap_or(&[]);
-            prop_assert!(!later.iter().any(|o| world.needs(*id, *o, 14)));
-        }
         for id in world.s.ids() {
             world.event(Event::Start(id));
         }
