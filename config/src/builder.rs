@@ -1,5 +1,6 @@
-//! A configuration in the making, and the steps from a value to a setting that
-//! are more than one assignment.
+// SPDX-License-Identifier: Apache-2.0
+//! Builder of a configuration, and the steps from a value to a setting that are more than one
+//! assignment.
 
 use crate::compat::canonical_service_name;
 use crate::diagnostic::Problem;
@@ -8,26 +9,26 @@ use crate::settings::{Config, Net};
 use crate::sshkey;
 use crate::values;
 
-/// What the flags so far come to.
+/// Configuration from the flags that were read so far.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Builder {
-    /// All but the hostname is final.
+    /// Configuration; its host name and time server are set by [`Builder::finish`].
     pub config: Config,
-    /// From a flag of its own.
+    /// Host name from a flag for it.
     pub hostname: Option<String>,
-    /// From `ip=`: for where no flag of its own gives one.
+    /// Host name from `ip=`, used if no flag for it gives one.
     pub ip_hostname: Option<String>,
-    /// Kept on the data disk: for where no flag gives one.
-    pub kept_hostname: Option<String>,
-    /// From `ip=`: for where no flag of its own gives one.
+    /// Host name from the data disk, used if no flag gives one.
+    pub disk_hostname: Option<String>,
+    /// Time server from `ip=`, used if no flag for it gives one.
     pub ip_ntpserver: Option<String>,
 }
 
 impl Builder {
-    /// The configuration, what `ip=` says on the side taken where it is wanted.
+    /// Returns the configuration, with the secondary sources of host name and time server.
     pub(crate) fn finish(self) -> Config {
         let mut config = self.config;
-        if let Some(name) = self.hostname.or(self.ip_hostname).or(self.kept_hostname) {
+        if let Some(name) = self.hostname.or(self.ip_hostname).or(self.disk_hostname) {
             config.hostname = name;
         }
         config.ntpserver = config.ntpserver.or(self.ip_ntpserver);
@@ -35,7 +36,7 @@ impl Builder {
     }
 }
 
-/// One more key, unless it is there already.
+/// Applies `b2p.ssh_key=`: adds a key.
 pub(crate) fn ssh_key(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let key = sshkey::key(text)?;
     if !builder.config.ssh_keys.contains(&key) {
@@ -44,7 +45,7 @@ pub(crate) fn ssh_key(builder: &mut Builder, text: &str) -> Result<(), Problem> 
     Ok(())
 }
 
-/// `ip=`: a name in it that is none does not cost the machine its address.
+/// Applies `ip=`. An invalid host name in it leaves the address valid.
 pub(crate) fn ip(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let ip = net::ip(text)?;
     builder.config.net = ip.net;
@@ -53,58 +54,71 @@ pub(crate) fn ip(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `nodhcp` turns DHCP off and leaves an address given by hand.
+/// Applies `nodhcp`: turns DHCP off and leaves a static address.
 pub(crate) fn nodhcp(builder: &mut Builder, text: &str) -> Result<(), Problem> {
-    let on = values::switch(text)?;
+    let on = values::on_off(text)?;
     if on && matches!(builder.config.net, Net::Dhcp { .. }) {
         builder.config.net = Net::Off;
     }
     Ok(())
 }
 
-/// Services that are to run, or not: the later word on one holds.
+/// Applies `b2p.on=` and `b2p.off=`: the later flag for a service wins.
 pub(crate) fn services(builder: &mut Builder, text: &str, on: bool) -> Result<(), Problem> {
-    let list = &mut builder.config.services;
-    let mut result = Ok(());
-    for name in text.split(',').filter(|name| !name.is_empty()) {
-        if values::service(name) {
-            let name = canonical_service_name(name);
-            list.retain(|(known, _)| known != name);
-            list.push((name.to_owned(), on));
-        } else {
-            result = Err(Problem::bad(
+    let services = &mut builder.config.services;
+    each_item(text, |name| {
+        if !values::is_service_name(name) {
+            return Err(Problem::invalid(
                 "not a name of a service (letters, digits, -); the others are taken",
             ));
         }
-    }
-    result
+        let name = canonical_service_name(name);
+        services.retain(|(known, _)| known != name);
+        services.push((name.to_owned(), on));
+        Ok(())
+    })
 }
 
-/// More extensions; a bad name does not cost the good ones.
+/// Applies `b2p.ext=`: adds extensions.
 pub(crate) fn extensions(builder: &mut Builder, text: &str) -> Result<(), Problem> {
-    let list = &mut builder.config.extensions;
-    let mut result = Ok(());
-    for name in text.split(',').filter(|name| !name.is_empty()) {
-        if !values::extension(name) {
-            result = Err(Problem::bad(
+    let extensions = &mut builder.config.extensions;
+    each_item(text, |name| {
+        if !values::is_extension_name(name) {
+            return Err(Problem::invalid(
                 "not a name of an extension (a-z, digits, -); the others are taken",
             ));
-        } else if !list.iter().any(|known| known == name) {
-            list.push(name.to_owned());
         }
-    }
-    result
+        if !extensions.iter().any(|known| known == name) {
+            extensions.push(name.to_owned());
+        }
+        Ok(())
+    })
 }
 
-/// More modules; a bad name does not cost the good ones.
+/// Applies `blacklist=`: adds modules.
 pub(crate) fn blacklist(builder: &mut Builder, text: &str) -> Result<(), Problem> {
-    let list = &mut builder.config.blacklist;
+    let blacklist = &mut builder.config.blacklist;
+    each_item(text, |name| {
+        let module = values::module(name).ok_or(Problem::invalid(
+            "not a name of a module; the others are taken",
+        ))?;
+        if !blacklist.contains(&module) {
+            blacklist.push(module);
+        }
+        Ok(())
+    })
+}
+
+/// Applies every item of a comma-separated list, also those after an invalid one, and returns the
+/// last problem.
+fn each_item(
+    text: &str,
+    mut apply: impl FnMut(&str) -> Result<(), Problem>,
+) -> Result<(), Problem> {
     let mut result = Ok(());
-    for name in text.split(',').filter(|name| !name.is_empty()) {
-        match values::module(name) {
-            Some(module) if !list.contains(&module) => list.push(module),
-            Some(_) => {}
-            None => result = Err(Problem::bad("not a name of a module; the others are taken")),
+    for item in text.split(',').filter(|item| !item.is_empty()) {
+        if let Err(problem) = apply(item) {
+            result = Err(problem);
         }
     }
     result

@@ -1,25 +1,25 @@
-//! The kernel command line, cut into parameters as the kernel cuts it
-//! (lib/cmdline.c `next_arg()`, kernel/params.c `parse_args()`), so that a line
-//! means the same to it and to us.
+// SPDX-License-Identifier: Apache-2.0
+//! Splitting of the kernel command line into parameters, exactly as the kernel splits it
+//! (lib/cmdline.c `next_arg()`, kernel/params.c `parse_args()`).
 
-/// One parameter: `name` or `name=value`, without its quotes.
+/// Parameter `name` or `name=value`, without its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
     pub name: &'a [u8],
     pub value: Option<&'a [u8]>,
-    /// A double quote was opened and never closed, so that this token took the
-    /// rest of the line: most often a line cut short at the kernel's limit.
-    pub open: bool,
+    /// True if a double quote was never closed, so that the parameter took the rest of the line.
+    /// Most often the line was cut short at the kernel's limit.
+    pub unclosed: bool,
 }
 
-/// The parameters of `line`, up to a lone `--`: what follows is init's own.
+/// Returns the parameters of `line` up to a lone `--`. Later ones are arguments of init.
 pub(crate) fn tokens(line: &[u8]) -> Tokens<'_> {
     let end = line.iter().position(|byte| *byte == 0);
     let rest = end.and_then(|end| line.get(..end)).unwrap_or(line);
     Tokens { rest }
 }
 
-/// See [`tokens`].
+/// Iterator of [`tokens`].
 pub(crate) struct Tokens<'a> {
     rest: &'a [u8],
 }
@@ -42,7 +42,7 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// The first parameter of a line that is not empty, and what follows it.
+/// Splits a line that is not empty into its first parameter and the rest.
 fn next_arg(line: &[u8]) -> (Token<'_>, &[u8]) {
     let quoted = line.starts_with(b"\"");
     let args = line.strip_prefix(b"\"").unwrap_or(line);
@@ -54,7 +54,7 @@ fn next_arg(line: &[u8]) -> (Token<'_>, &[u8]) {
             end = at;
             break;
         }
-        // A `=` in front is part of the name, as in the kernel.
+        // A `=` at the beginning is part of the name, as in the kernel.
         if *byte == b'=' && at > 0 && equals.is_none() {
             equals = Some(at);
         }
@@ -66,16 +66,16 @@ fn next_arg(line: &[u8]) -> (Token<'_>, &[u8]) {
     (split(text, equals, quoted, in_quote), rest)
 }
 
-/// Takes name and value apart and the quotes off: one at the front, and one at
-/// the end if there was one at the front. Quotes in the middle stay.
-fn split(text: &[u8], equals: Option<usize>, quoted: bool, open: bool) -> Token<'_> {
+/// Splits a parameter into name and value and removes the quotes: one at the beginning, and one at
+/// the end if there was one at the beginning. Other quotes stay.
+fn split(text: &[u8], equals: Option<usize>, quoted: bool, unclosed: bool) -> Token<'_> {
     let close = |text| strip_quote(text, quoted);
     let Some((name, value)) = equals.and_then(|at| text.split_at_checked(at)) else {
         let name = close(text);
         return Token {
             name,
             value: None,
-            open,
+            unclosed,
         };
     };
     let value = value.strip_prefix(b"=").unwrap_or(value);
@@ -86,7 +86,7 @@ fn split(text: &[u8], equals: Option<usize>, quoted: bool, open: bool) -> Token<
     Token {
         name,
         value: Some(value),
-        open,
+        unclosed,
     }
 }
 
@@ -102,8 +102,8 @@ fn skip_spaces(line: &[u8]) -> &[u8] {
     start.and_then(|start| line.get(start..)).unwrap_or(&[])
 }
 
-/// ASCII white space. The kernel's isspace() has 0xa0 as well, which would cut
-/// UTF-8 letters in two (`à` is c3 a0): the one place where we differ.
+/// Returns true for ASCII white space. The kernel's isspace() includes 0xa0, which would cut UTF-8
+/// letters in two (`à` is c3 a0). There is no other difference from the kernel.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
@@ -112,7 +112,7 @@ fn is_space(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn cut(line: &str) -> Vec<(String, Option<String>)> {
+    fn split_line(line: &str) -> Vec<(String, Option<String>)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         tokens(line.as_bytes())
             .map(|token| (text(token.name), token.value.map(text)))
@@ -123,37 +123,40 @@ mod tests {
         (name.to_owned(), Some(value.to_owned()))
     }
 
-    fn word(name: &str) -> (String, Option<String>) {
+    fn bare(name: &str) -> (String, Option<String>) {
         (name.to_owned(), None)
     }
 
     #[test]
-    fn words_and_pairs() {
+    fn names_and_pairs() {
         assert_eq!(
-            cut(" quiet \t a=b\n c= =d ==\n"),
+            split_line(" quiet \t a=b\n c= =d ==\n"),
             [
-                word("quiet"),
+                bare("quiet"),
                 pair("a", "b"),
                 pair("c", ""),
-                word("=d"),
+                bare("=d"),
                 pair("=", ""),
             ]
         );
-        assert_eq!(cut("a=b=c"), [pair("a", "b=c")]);
-        assert_eq!(cut(""), []);
-        assert_eq!(cut("  \n"), []);
+        assert_eq!(split_line("a=b=c"), [pair("a", "b=c")]);
+        assert_eq!(split_line(""), []);
+        assert_eq!(split_line("  \n"), []);
     }
 
     #[test]
     fn quotes() {
-        assert_eq!(cut(r#"a="b c" d"#), [pair("a", "b c"), word("d")]);
-        assert_eq!(cut(r#""a=b c" d"#), [pair("a", "b c"), word("d")]);
-        assert_eq!(cut(r#""a b" c"#), [word("a b"), word("c")]);
-        assert_eq!(cut(r#"a=L="b c" d"#), [pair("a", r#"L="b c""#), word("d")]);
-        assert_eq!(cut(r#"a="" b"#), [pair("a", ""), word("b")]);
+        assert_eq!(split_line(r#"a="b c" d"#), [pair("a", "b c"), bare("d")]);
+        assert_eq!(split_line(r#""a=b c" d"#), [pair("a", "b c"), bare("d")]);
+        assert_eq!(split_line(r#""a b" c"#), [bare("a b"), bare("c")]);
         assert_eq!(
-            cut(r#"a="x="1" y" b"#),
-            [pair("a", r#"x="1" y"#), word("b")]
+            split_line(r#"a=L="b c" d"#),
+            [pair("a", r#"L="b c""#), bare("d")]
+        );
+        assert_eq!(split_line(r#"a="" b"#), [pair("a", ""), bare("b")]);
+        assert_eq!(
+            split_line(r#"a="x="1" y" b"#),
+            [pair("a", r#"x="1" y"#), bare("b")]
         );
     }
 
@@ -166,22 +169,31 @@ mod tests {
             (r#""a b"#, "a b", None),
             (r#"""#, "", None),
         ] {
-            assert_eq!(cut(line), [(name.to_owned(), value.map(str::to_owned))]);
-            assert!(tokens(line.as_bytes()).all(|token| token.open), "{line}");
+            assert_eq!(
+                split_line(line),
+                [(name.to_owned(), value.map(str::to_owned))]
+            );
+            assert!(
+                tokens(line.as_bytes()).all(|token| token.unclosed),
+                "{line}"
+            );
         }
-        assert!(tokens(br#"a="b c" d "e=f""#).all(|token| !token.open));
+        assert!(tokens(br#"a="b c" d "e=f""#).all(|token| !token.unclosed));
     }
 
     #[test]
     fn stops_where_the_kernel_stops() {
-        assert_eq!(cut("a -- b"), [word("a")]);
-        assert_eq!(cut(r#"a "--" b"#), [word("a")]);
-        assert_eq!(cut("a --b --=c"), [word("a"), word("--b"), pair("--", "c")]);
-        assert_eq!(cut("a\0b c"), [word("a")]);
+        assert_eq!(split_line("a -- b"), [bare("a")]);
+        assert_eq!(split_line(r#"a "--" b"#), [bare("a")]);
+        assert_eq!(
+            split_line("a --b --=c"),
+            [bare("a"), bare("--b"), pair("--", "c")]
+        );
+        assert_eq!(split_line("a\0b c"), [bare("a")]);
     }
 
     #[test]
-    fn utf8_is_not_cut() {
-        assert_eq!(cut("a=à b"), [pair("a", "à"), word("b")]);
+    fn utf8_is_not_split_line() {
+        assert_eq!(split_line("a=à b"), [pair("a", "à"), bare("b")]);
     }
 }

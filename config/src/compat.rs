@@ -6,121 +6,121 @@
 //! (tinycorelinux/Core-scripts, etc/init.d/tc-config).
 
 use crate::builder;
-use crate::flags::{Flag, ROW};
+use crate::flags::Flag;
 use crate::rsyslog;
-use crate::values::{self, switch};
+use crate::values::{self, on_off};
 
 pub(crate) const HOST: Flag = Flag {
     name: "host",
     values: "<name>",
     default: "boot2podman",
-    why: "the same, as Tiny Core calls it",
-    same_as: Some("b2p.hostname"),
+    description: "Tiny Core's name of b2p.hostname",
+    alias_of: Some("b2p.hostname"),
     apply: |to, text| values::hostname(text).map(|name| to.hostname = Some(name)),
-    ..ROW
+    ..Flag::EMPTY
 };
 
 pub(crate) const WAITUSB: Flag = Flag {
     name: "waitusb",
     values: "<seconds>, <seconds>:LABEL=<label>, <seconds>:UUID=<uuid>",
-    why: "Tiny Core: wait for a slow disk, at most so long",
-    early: true,
+    description: "Tiny Core: maximum time to wait for a slow disk",
+    before_data_disk: true,
     apply: |to, text| values::wait_usb(text).map(|wait| to.config.waitusb = Some(wait)),
-    ..ROW
+    ..Flag::EMPTY
 };
 
 pub(crate) const TZ: Flag = Flag {
     name: "tz",
     values: "<zone>",
-    why: "Tiny Core: the time zone, as CET-1CEST or Europe/Berlin",
+    description: "Tiny Core: time zone, as CET-1CEST or Europe/Berlin",
     apply: |to, text| values::timezone(text).map(|zone| to.config.tz = Some(zone)),
-    ..ROW
+    ..Flag::EMPTY
 };
 
 pub(crate) const NOUTC: Flag = Flag {
     name: "noutc",
     values: "off, on",
     default: "off",
-    why: "Tiny Core: the hardware clock keeps local time",
-    bare: true,
-    apply: |to, text| switch(text).map(|on| to.config.utc = !on),
-    ..ROW
+    description: "Tiny Core: the hardware clock keeps local time",
+    value_optional: true,
+    apply: |to, text| on_off(text).map(|on| to.config.utc = !on),
+    ..Flag::EMPTY
 };
 
 pub(crate) const NODHCP: Flag = Flag {
     name: "nodhcp",
     values: "off, on",
     default: "off",
-    why: "Tiny Core: no DHCP; an address given by hand stays",
-    bare: true,
-    early: true,
+    description: "Tiny Core: no DHCP; a static address stays",
+    value_optional: true,
+    before_data_disk: true,
     apply: builder::nodhcp,
-    ..ROW
+    ..Flag::EMPTY
 };
 
 pub(crate) const NOSWAP: Flag = Flag {
     name: "noswap",
     values: "off, on",
     default: "off",
-    why: "Tiny Core: no swap, whatever else is said",
-    bare: true,
-    apply: |to, text| switch(text).map(|on| to.config.swap = !on),
-    ..ROW
+    description: "Tiny Core: no swap, whatever other flags say",
+    value_optional: true,
+    apply: |to, text| on_off(text).map(|on| to.config.swap_allowed = !on),
+    ..Flag::EMPTY
 };
 
 pub(crate) const NOAUTOLOGIN: Flag = Flag {
     name: "noautologin",
     values: "off, on",
     default: "off",
-    why: "Tiny Core: no console logs anyone in by itself",
-    bare: true,
-    apply: |to, text| switch(text).map(|on| to.config.autologin = !on),
-    ..ROW
+    description: "Tiny Core: no automatic login on the consoles",
+    value_optional: true,
+    apply: |to, text| on_off(text).map(|on| to.config.autologin = !on),
+    ..Flag::EMPTY
 };
 
 pub(crate) const NTPSERVER: Flag = Flag {
     name: "ntpserver",
     values: "<server>",
-    why: "Tiny Core: where the time comes from",
+    description: "Tiny Core: time server",
     apply: |to, text| values::server(text).map(|name| to.config.ntpserver = Some(name)),
-    ..ROW
+    ..Flag::EMPTY
 };
 
 pub(crate) const BLACKLIST: Flag = Flag {
     name: "blacklist",
     values: "<module>[,<module>...]",
-    why: "Tiny Core: kernel modules never to load",
-    repeats: true,
-    early: true,
+    description: "Tiny Core: kernel modules that are never loaded",
+    repeatable: true,
+    before_data_disk: true,
     apply: builder::blacklist,
-    ..ROW
+    ..Flag::EMPTY
 };
 
 pub(crate) const SWAPFILE: Flag = Flag {
     name: "swapfile",
     values: "<partition>, LABEL=<label>, UUID=<uuid>, /dev/<disk>",
-    why: "Tiny Core: the partition with the swap file tc.swp",
+    description: "Tiny Core: partition with the swap file tc.swp",
     apply: |to, text| values::partition(text).map(|disk| to.config.swapfile = Some(disk)),
-    ..ROW
+    ..Flag::EMPTY
 };
 
 pub(crate) const SYSLOG: Flag = Flag {
     name: "syslog",
     values: "off, on",
     default: "off",
-    why: "Tiny Core: keep a system log in files",
-    bare: true,
-    apply: |to, text| switch(text).map(|on| to.config.syslog = on),
-    ..ROW
+    description: "Tiny Core: system log in files",
+    value_optional: true,
+    apply: |to, text| on_off(text).map(|on| to.config.syslog = on),
+    ..Flag::EMPTY
 };
 
 pub(crate) const RSYSLOG: Flag = Flag {
     name: "rsyslog",
     values: "<server>[:<port>][,tcp]",
-    why: "the same as b2p.rsyslog, as Tiny Core calls it",
-    same_as: Some("b2p.rsyslog"),
+    description: "Tiny Core's name of b2p.rsyslog",
+    alias_of: Some("b2p.rsyslog"),
     apply: |to, text| rsyslog::receiver(text).map(|it| to.config.rsyslog = Some(it)),
-    ..ROW
+    ..Flag::EMPTY
 };
 
 /// Earlier names of services, each with the name that replaced it. `b2p.off=`, `b2p.on=` and the
@@ -150,7 +150,7 @@ mod tests {
         for (old, present) in SERVICE_ALIASES {
             assert_eq!(canonical_service_name(old), *present);
             assert_eq!(canonical_service_name(present), *present);
-            assert!(values::service(old) && values::service(present));
+            assert!(values::is_service_name(old) && values::is_service_name(present));
         }
         assert_eq!(canonical_service_name("web"), "web");
         assert_eq!(canonical_service_name(""), "");

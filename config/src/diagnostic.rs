@@ -1,53 +1,32 @@
-//! What was wrong with the input, in one line a person can act on.
+// SPDX-License-Identifier: Apache-2.0
+//! Diagnostics: what is wrong with the input, each on one line that a user can act on.
 
 use std::fmt;
 
-/// At most this many diagnostics are kept; one more tells how many there were.
+/// Maximum number of diagnostics; one more counts the others.
 pub const MAX_DIAGNOSTICS: usize = 64;
 
-/// No diagnostic is longer than this, in bytes, all of them printable ASCII.
-pub const MAX_LINE: usize = 300;
+/// Maximum length of a diagnostic in bytes, which are printable ASCII.
+pub const MAX_DIAGNOSTIC_BYTES: usize = 300;
 
-/// At most this many characters of the input are shown back.
-const MAX_SHOWN: usize = 64;
+/// Maximum length of the input that a diagnostic quotes, in characters.
+const MAX_QUOTED: usize = 64;
 
-/// Where a flag came from, from the one that gives way to the one that wins.
+/// Source of a flag, from the lowest precedence to the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The data disk: `/var/lib/boot2podman/config`, and `hostname` beside it.
+    /// Data disk: `/var/lib/boot2podman/config`, and `hostname` beside it.
     Disk,
     /// SMBIOS OEM strings (type 11), `boot2podman:…`.
     Smbios,
     /// QEMU fw_cfg, `opt/org.boot2podman/…`.
     FwCfg,
-    /// The kernel command line.
+    /// Kernel command line.
     CommandLine,
 }
 
-/// What a value parser has against a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
-    /// No flag has this name.
-    Unknown { nearest: Option<&'static str> },
-    /// The flag was given without the value it needs.
-    Missing,
-    /// The value is wrong.
-    Bad {
-        why: &'static str,
-        nearest: Option<&'static str>,
-    },
-    /// It is needed before there is a data disk, and stood on it.
-    Early,
-    /// An opened double quote took the rest of the command line.
-    Open,
-    /// Another value was given before, in the same place.
-    Twice { lost: String },
-    /// There were this many diagnostics more.
-    More(usize),
-}
-
 impl Source {
-    /// In a few words.
+    /// Name of the source in diagnostics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -59,39 +38,64 @@ impl Source {
     }
 }
 
+/// Fault of a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// No flag has this name.
+    UnknownFlag { suggestion: Option<&'static str> },
+    /// Flag lacks its value.
+    MissingValue,
+    /// Value is wrong.
+    InvalidValue {
+        why: &'static str,
+        suggestion: Option<&'static str>,
+    },
+    /// Flag is needed before the data disk is mounted, and was read from it.
+    TooLate,
+    /// Opened double quote took the rest of the command line.
+    UnclosedQuote,
+    /// Earlier flag of the same source had set another value.
+    Repeated { overridden: String },
+    /// Number of further diagnostics.
+    Omitted(usize),
+}
+
 impl Problem {
-    /// A wrong value with no right one near it.
-    pub(crate) const fn bad(why: &'static str) -> Self {
-        Self::Bad { why, nearest: None }
+    /// Returns the problem of a wrong value without a suggestion.
+    pub(crate) const fn invalid(why: &'static str) -> Self {
+        Self::InvalidValue {
+            why,
+            suggestion: None,
+        }
     }
 }
 
-/// One thing wrong with the input. Its `Display` is one line, `what: why`, of
-/// at most [`MAX_LINE`] bytes of printable ASCII: which flag, where it stood,
-/// what is wrong with it, and what would be right.
+/// One fault of the input. Its `Display` is one line, `flag (source): fault`, of at most
+/// [`MAX_DIAGNOSTIC_BYTES`] printable ASCII bytes. It names the flag, its source, the fault and
+/// the values that would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub(crate) source: Source,
-    /// The flag as it was written, made printable by [`shown`].
+    /// Flag as it was written, made printable by [`quoted`].
     pub(crate) flag: String,
-    /// The values the flag takes; empty where that would not help.
+    /// Values that the flag takes; empty if they would not help.
     pub(crate) allowed: &'static str,
-    /// Which line of a value of many lines, from 1; 0 for the others.
+    /// Line number from 1 in a value of several lines; 0 for other values.
     pub(crate) line: usize,
     pub(crate) problem: Problem,
 }
 
 impl Diagnostic {
-    /// Where the flag stood.
+    /// Source of the flag.
     #[must_use]
     pub fn source(&self) -> Source {
         self.source
     }
 
-    fn describe(&self, out: &mut String) {
-        if let Problem::More(count) = self.problem {
+    fn write(&self, out: &mut String) {
+        if let Problem::Omitted(count) = self.problem {
             out.push_str(&count.to_string());
-            out.push_str(" more flags: wrong as well, not shown");
+            out.push_str(" more flags are wrong as well, not shown");
             return;
         }
         out.push_str(&self.flag);
@@ -102,37 +106,39 @@ impl Diagnostic {
             out.push_str(&self.line.to_string());
         }
         out.push_str("): ");
-        self.explain(out);
+        self.write_problem(out);
     }
 
-    fn explain(&self, out: &mut String) {
+    fn write_problem(&self, out: &mut String) {
         match &self.problem {
-            Problem::Unknown { nearest } => self.suggest(out, "no such flag", *nearest),
-            Problem::Missing => self.suggest(out, "needs a value", None),
-            Problem::Bad { why, nearest } => self.suggest(out, why, *nearest),
-            Problem::Early => out.push_str(
-                "ignored: it is needed before the data disk is; \
+            Problem::UnknownFlag { suggestion } => {
+                self.write_ignored(out, "no such flag", *suggestion);
+            }
+            Problem::MissingValue => self.write_ignored(out, "needs a value", None),
+            Problem::InvalidValue { why, suggestion } => self.write_ignored(out, why, *suggestion),
+            Problem::TooLate => out.push_str(
+                "ignored: it is needed before the data disk is mounted; \
                  put it on the command line, in fw_cfg or in SMBIOS",
             ),
-            Problem::Open => {
+            Problem::UnclosedQuote => {
                 out.push_str("a double quote is not closed and took the rest of the line");
                 out.push_str("; was the command line cut short?");
             }
-            Problem::Twice { lost } => {
+            Problem::Repeated { overridden } => {
                 out.push_str("given twice; this later one wins over ");
-                out.push_str(lost);
+                out.push_str(overridden);
             }
-            Problem::More(_) => {}
+            Problem::Omitted(_) => {}
         }
     }
 
-    /// What is wrong, then the nearest right word, then all the right ones.
-    fn suggest(&self, out: &mut String, why: &str, nearest: Option<&str>) {
+    /// Writes the reason, then the most similar valid text, then all valid ones.
+    fn write_ignored(&self, out: &mut String, why: &str, suggestion: Option<&str>) {
         out.push_str("ignored: ");
         out.push_str(why);
-        if let Some(nearest) = nearest {
+        if let Some(suggestion) = suggestion {
             out.push_str("; did you mean ");
-            out.push_str(nearest);
+            out.push_str(suggestion);
             out.push('?');
         }
         if !self.allowed.is_empty() {
@@ -145,19 +151,18 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = String::new();
-        self.describe(&mut line);
-        // All of it is ASCII, so any length is a character boundary.
-        f.write_str(line.get(..MAX_LINE).unwrap_or(&line))
+        self.write(&mut line);
+        // The line is ASCII, so that any length is a character boundary.
+        f.write_str(line.get(..MAX_DIAGNOSTIC_BYTES).unwrap_or(&line))
     }
 }
 
-/// Bytes from outside made fit for a console: printable ASCII stays, the rest
-/// becomes `\xNN`, so that no escape sequence reaches a terminal; cut at
-/// [`MAX_SHOWN`] characters.
-pub(crate) fn shown(bytes: &[u8]) -> String {
+/// Makes input fit for a console: bytes other than printable ASCII become `\xNN`, so that no
+/// escape sequence reaches a terminal. The text is cut after [`MAX_QUOTED`] characters.
+pub(crate) fn quoted(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in bytes {
-        if text.len() >= MAX_SHOWN {
+        if text.len() >= MAX_QUOTED {
             text.push_str("...");
             break;
         }
@@ -166,19 +171,19 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
             b' '..=b'~' => text.push(char::from(*byte)),
             _ => {
                 text.push_str("\\x");
-                text.push(hex(byte >> 4));
-                text.push(hex(byte & 15));
+                text.push(hex_digit(byte >> 4));
+                text.push(hex_digit(byte & 15));
             }
         }
     }
     text
 }
 
-fn hex(digit: u8) -> char {
-    char::from(if digit < 10 {
-        b'0' + digit
+fn hex_digit(value: u8) -> char {
+    char::from(if value < 10 {
+        b'0' + value
     } else {
-        b'a' + (digit - 10) % 6
+        b'a' + (value - 10) % 6
     })
 }
 
@@ -187,12 +192,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_unprintable_is_shown() {
-        assert_eq!(shown(b"a b"), "a b");
-        assert_eq!(shown(b"\x1b[2J\\\n\xff"), "\\x1b[2J\\\\\\x0a\\xff");
-        let long = shown(&[0; 1000]);
+    fn nothing_unprintable_is_quoted() {
+        assert_eq!(quoted(b"a b"), "a b");
+        assert_eq!(quoted(b"\x1b[2J\\\n\xff"), "\\x1b[2J\\\\\\x0a\\xff");
+        let long = quoted(&[0; 1000]);
         assert!(
-            long.len() <= MAX_SHOWN + 6 && long.ends_with("..."),
+            long.len() <= MAX_QUOTED + 6 && long.ends_with("..."),
             "{long}"
         );
     }

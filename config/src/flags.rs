@@ -1,292 +1,294 @@
-//! The table of flags: nothing else knows their names.
+// SPDX-License-Identifier: Apache-2.0
+//! Table of the flags. No other module contains their names.
 
 use crate::builder::{self, Builder};
 use crate::compat;
 use crate::diagnostic::Problem;
 use crate::net;
 use crate::rsyslog;
-use crate::settings::{Console, FormatPolicy, Loglevel, Modules, Podman, Role, Slot};
+use crate::settings::{Console, Loglevel, Modules, Podman, Role, Slot};
 use crate::share;
+use crate::storage::FormatPolicy;
 use crate::swap;
-use crate::values::{self, pick, switch};
+use crate::values::{self, lookup, on_off};
 
-/// Applies a value to the configuration, or says what is wrong with it.
+/// Applies a value to the configuration, or returns its fault.
 type Apply = fn(&mut Builder, &str) -> Result<(), Problem>;
 
 /// One flag: its documentation, and the function that applies it.
 pub struct Flag {
-    /// As on the command line. In fw_cfg it goes without its `b2p.`.
+    /// Name on the command line. In fw_cfg the name has no `b2p.`.
     pub name: &'static str,
-    /// What it takes, the default first, `<…>` standing for a text.
+    /// Values that it takes, the default first; `<…>` stands for a text.
     pub values: &'static str,
-    /// What holds without the flag, as a value; empty where there is none.
+    /// Value in force without the flag; empty if there is none.
     pub default: &'static str,
-    /// What it is for, in one line.
-    pub why: &'static str,
-    /// It may be given several times, and every time counts.
-    pub repeats: bool,
-    /// It may be given without a value, which means `on`.
-    pub bare: bool,
-    /// The flag that sets the same thing, if this is another name for it.
-    pub same_as: Option<&'static str>,
-    /// Its value is not shown in diagnostics: it could be a secret by mistake.
-    pub hidden: bool,
-    /// It is needed before the data disk is mounted, so that it cannot stand there.
-    pub early: bool,
+    /// Purpose, in one line.
+    pub description: &'static str,
+    /// True if the flag may be given several times and every occurrence counts.
+    pub repeatable: bool,
+    /// True if the flag may be given without a value, which means `on`.
+    pub value_optional: bool,
+    /// Flag for the same setting, if this one is only another name.
+    pub alias_of: Option<&'static str>,
+    /// True if the value is left out of diagnostics, because it may be a secret by mistake.
+    pub secret: bool,
+    /// True if the flag is needed before the data disk is mounted, so that it has no effect there.
+    pub before_data_disk: bool,
     pub(crate) apply: Apply,
 }
 
 impl Flag {
-    /// The name without its `b2p.`, as in fw_cfg.
+    /// Flag without properties, to be completed by each row of the table.
+    pub(crate) const EMPTY: Flag = Flag {
+        name: "",
+        values: "",
+        default: "",
+        description: "",
+        repeatable: false,
+        value_optional: false,
+        alias_of: None,
+        secret: false,
+        before_data_disk: false,
+        apply: |_, _| Ok(()),
+    };
+
+    /// Returns the name without `b2p.`, as in fw_cfg.
     #[must_use]
-    pub fn short(&self) -> &'static str {
+    pub fn short_name(&self) -> &'static str {
         self.name.strip_prefix("b2p.").unwrap_or(self.name)
     }
 
-    /// The name of what it sets: one for all flags that set the same.
-    pub(crate) fn sets(&self) -> &'static str {
-        self.same_as.unwrap_or(self.name)
+    /// Returns the name of the setting, which is equal for a flag and its aliases.
+    pub(crate) fn setting(&self) -> &'static str {
+        self.alias_of.unwrap_or(self.name)
     }
 }
 
-/// What most rows have in common.
-pub(crate) const ROW: Flag = Flag {
-    name: "",
-    values: "",
-    default: "",
-    why: "",
-    repeats: false,
-    bare: false,
-    same_as: None,
-    hidden: false,
-    early: false,
-    apply: |_, _| Ok(()),
-};
-
-/// Every flag. The `b2p.` ones are ours; the others are Tiny Core's boot codes
-/// in their old sense (tinycorelinux/Core-scripts, etc/init.d/tc-config), and
-/// the kernel's `ip=`.
+/// Every flag: those of this system (`b2p.`), the kernel's `ip=`, and Tiny Core's boot codes.
 pub const FLAGS: &[Flag] = &[
     Flag {
         name: "b2p.ssh_key",
         values: "\"<type> <base64> <comment>\"",
-        why: "who may log in as root and core: a line as in authorized_keys",
-        repeats: true,
-        hidden: true,
+        description: "public key that may log in as root and core, as a line of authorized_keys",
+        repeatable: true,
+        secret: true,
         apply: builder::ssh_key,
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.user",
         values: "<name>",
         default: "core",
-        why: "the name of the user with number 1000, who has sudo and podman",
+        description: "name of the user with uid 1000, who has sudo and podman",
         apply: |to, text| values::user(text).map(|name| to.config.user = name),
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.data",
         values: "auto, off, LABEL=<label>, UUID=<uuid>, PARTUUID=<uuid>, /dev/<disk>",
         default: "auto",
-        why: "the disk that keeps the state; off keeps it in RAM",
-        early: true,
+        description: "disk that stores the state; off keeps the state in RAM",
+        before_data_disk: true,
         apply: |to, text| values::data(text).map(|data| to.config.data = data),
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.format",
         values: "magic, blank, never",
         default: "magic",
-        why: "which disk may be formatted: one that asks for it, a blank one too, none",
-        early: true,
-        apply: |to, text| pick(text, &FORMATS).map(|format| to.config.format = format),
-        ..ROW
+        description: "disks that may be formatted: those that request it, blank ones as well, or none",
+        before_data_disk: true,
+        apply: |to, text| lookup(text, &FORMATS).map(|format| to.config.format = format),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.cloud",
         values: "auto, off",
         default: "auto",
-        why: "whether a disk labelled cidata may configure the machine, as cloud-init's NoCloud",
-        apply: |to, text| pick(text, &CLOUDS).map(|on| to.config.cloud = on),
-        ..ROW
+        description: "configuration from a disk labelled cidata, as by cloud-init's NoCloud",
+        apply: |to, text| lookup(text, &CLOUDS).map(|on| to.config.cloud = on),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.swap",
         values: "off, zram, zram:<percent>%, zram:<MiB>, <MiB>, file:<MiB>, \
                  LABEL=<label>, UUID=<uuid>, PARTUUID=<uuid>, /dev/<partition>",
         default: "off",
-        why: "swap: a share of the memory (25%), compressed; a file on the data disk; a swap partition",
-        repeats: true,
+        description: "swap: compressed memory (a quarter of the memory by default), a file on the data disk, or a swap partition",
+        repeatable: true,
         apply: swap::swap,
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.share",
         values: "<tag>:<path>, <tag>:<path>:ro",
-        why: "a folder of the host, by virtiofs or 9p: the tag that the host gives it, and where it is in the machine",
-        repeats: true,
+        description: "folder of the host by virtiofs or 9p: its mount tag on the host, and its path in the machine",
+        repeatable: true,
         apply: share::share,
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.ext",
         values: "<name>[,<name>...]",
-        why: "extensions, images with more programs, from the data disk or the disc or stick of an ISO",
-        repeats: true,
+        description: "extensions (images with additional programs) from the data disk or from the medium of an ISO",
+        repeatable: true,
         apply: builder::extensions,
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.vsock",
         values: "off, on",
         default: "off",
-        why: "ssh and the podman API over vsock, for a host without a network to the machine",
-        bare: true,
-        apply: |to, text| switch(text).map(|on| to.config.vsock = on),
-        ..ROW
+        description: "ssh and the podman API over vsock, for a host without a network to the machine",
+        value_optional: true,
+        apply: |to, text| on_off(text).map(|on| to.config.vsock = on),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.hostname",
         values: "<name>",
         default: "boot2podman",
-        why: "the name of the machine",
+        description: "host name",
         apply: |to, text| values::hostname(text).map(|name| to.hostname = Some(name)),
-        ..ROW
+        ..Flag::EMPTY
     },
     compat::HOST,
     Flag {
         name: "b2p.net",
         values: "dhcp, off, <addr>/<prefix>,<gateway>[,<dns>...]",
         default: "dhcp",
-        why: "how the network cards get their addresses (IPv4; IPv6 advertises itself)",
-        early: true,
+        description: "addresses of the network interfaces (IPv4; IPv6 is configured by router advertisement)",
+        before_data_disk: true,
         apply: |to, text| net::net(text).map(|net| to.config.net = net),
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "ip",
         values: "dhcp, on, any, off, none, <client>:<server>:<gateway>:<netmask>:\
                  <hostname>:<device>:<autoconf>:<dns0>:<dns1>:<ntp0>",
         default: "dhcp",
-        why: "the same, as the kernel's nfsroot.rst has it",
-        same_as: Some("b2p.net"),
-        early: true,
+        description: "same as b2p.net, in the form of the kernel's nfsroot.rst",
+        alias_of: Some("b2p.net"),
+        before_data_disk: true,
         apply: builder::ip,
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.routed",
         values: "off, on",
         default: "off",
-        why: "whether other machines may reach containers by their own addresses, with this one as their router",
-        bare: true,
-        early: true,
-        apply: |to, text| switch(text).map(|on| to.config.routed = on),
-        ..ROW
+        description: "access of other machines to containers by the containers' own addresses, with this machine as their router",
+        value_optional: true,
+        before_data_disk: true,
+        apply: |to, text| on_off(text).map(|on| to.config.routed = on),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.console",
         values: "status, shell, off",
         default: "status",
-        why: "what the consoles show: how to connect; then a root shell; nothing",
-        apply: |to, text| pick(text, &CONSOLES).map(|console| to.config.console = console),
-        ..ROW
+        description: "contents of the consoles: how to connect, a root shell in addition, or nothing",
+        apply: |to, text| lookup(text, &CONSOLES).map(|console| to.config.console = console),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.podman",
         values: "ondemand, boot, off",
         default: "ondemand",
-        why: "when the podman API service runs: from the first connection, from boot, never",
-        apply: |to, text| pick(text, &PODMANS).map(|podman| to.config.podman = podman),
-        ..ROW
+        description: "start of the podman API service: at the first connection, at boot, or never",
+        apply: |to, text| lookup(text, &PODMANS).map(|podman| to.config.podman = podman),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.sshd",
         values: "on, off",
         default: "on",
-        why: "whether sshd runs",
-        bare: true,
-        apply: |to, text| switch(text).map(|on| to.config.sshd = on),
-        ..ROW
+        description: "ssh server",
+        value_optional: true,
+        apply: |to, text| on_off(text).map(|on| to.config.sshd = on),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.http_proxy",
         values: "<url>, <host>:<port>",
-        why: "the proxy for http, for podman, containers and shells: HTTP_PROXY",
+        description: "proxy for http in podman, containers and shells: HTTP_PROXY",
         apply: |to, text| values::proxy(text).map(|url| to.config.proxy.http = Some(url)),
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.https_proxy",
         values: "<url>, <host>:<port>",
-        why: "the proxy for https: HTTPS_PROXY",
+        description: "proxy for https: HTTPS_PROXY",
         apply: |to, text| values::proxy(text).map(|url| to.config.proxy.https = Some(url)),
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.no_proxy",
         values: "<host>[,<host>...]",
-        why: "what is reached without a proxy: NO_PROXY",
-        apply: |to, text| values::no_proxy(text).map(|list| to.config.proxy.none = Some(list)),
-        ..ROW
+        description: "hosts that are reached without a proxy: NO_PROXY",
+        apply: |to, text| {
+            values::no_proxy(text).map(|list| to.config.proxy.exceptions = Some(list))
+        },
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.rsyslog",
         values: "<server>[:<port>][,tcp]",
-        why: "where the log is sent by syslog, to port 514 by UDP unless the value says otherwise",
+        description: "receiver of the log by syslog, on UDP port 514 unless the value says otherwise",
         apply: |to, text| rsyslog::receiver(text).map(|it| to.config.rsyslog = Some(it)),
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.off",
         values: "<service>[,<service>...]",
-        why: "services that are not started with the machine (b2p start does)",
-        repeats: true,
+        description: "services that do not start at boot (b2p start starts them)",
+        repeatable: true,
         apply: |to, text| builder::services(to, text, false),
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.on",
         values: "<service>[,<service>...]",
-        why: "services that are, though they would not be",
-        repeats: true,
+        description: "services that start at boot, although they do not by default",
+        repeatable: true,
         apply: |to, text| builder::services(to, text, true),
-        ..ROW
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.rescue",
         values: "off, on",
         default: "off",
-        why: "a shell before any service",
-        bare: true,
-        early: true,
-        apply: |to, text| switch(text).map(|on| to.config.rescue = on),
-        ..ROW
+        description: "shell before any service",
+        value_optional: true,
+        before_data_disk: true,
+        apply: |to, text| on_off(text).map(|on| to.config.rescue = on),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.slot",
         values: "a, b, a:trial, b:trial, a:fallback, b:fallback",
-        why: "said by the boot menu of a disk with two versions (docs/guide/upgrade.md): which this is, and whether it is on trial",
-        early: true,
-        apply: |to, text| pick(text, &SLOTS).map(|slot| to.config.slot = Some(slot)),
-        ..ROW
+        description: "slot that was booted, and whether it is on trial; set by the boot menu of a disk with two versions (docs/guide/upgrade.md)",
+        before_data_disk: true,
+        apply: |to, text| lookup(text, &SLOTS).map(|slot| to.config.slot = Some(slot)),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.loglevel",
         values: "info, error, warn, debug, trace",
         default: "info",
-        why: "how much init logs",
-        apply: |to, text| pick(text, &LOGLEVELS).map(|level| to.config.loglevel = level),
-        ..ROW
+        description: "verbosity of init's log",
+        apply: |to, text| lookup(text, &LOGLEVELS).map(|level| to.config.loglevel = level),
+        ..Flag::EMPTY
     },
     Flag {
         name: "b2p.modules",
         values: "fast, verified",
         default: "fast",
-        why: "whether kernel modules are loaded without their signatures, 30 ms faster each; a kernel that insists on them gets them either way",
-        early: true,
-        apply: |to, text| pick(text, &MODULES).map(|modules| to.config.modules = modules),
-        ..ROW
+        description: "check of the signatures of kernel modules: fast skips it, which saves 30 ms for each module, unless the kernel insists on it",
+        before_data_disk: true,
+        apply: |to, text| lookup(text, &MODULES).map(|modules| to.config.modules = modules),
+        ..Flag::EMPTY
     },
     compat::WAITUSB,
     compat::TZ,
@@ -322,8 +324,8 @@ const PODMANS: [(&str, Podman); 3] = [
 ];
 
 const SLOTS: [(&str, Slot); 6] = [
-    ("a", Slot::new('a', Role::Kept)),
-    ("b", Slot::new('b', Role::Kept)),
+    ("a", Slot::new('a', Role::Confirmed)),
+    ("b", Slot::new('b', Role::Confirmed)),
     ("a:trial", Slot::new('a', Role::Trial)),
     ("b:trial", Slot::new('b', Role::Trial)),
     ("a:fallback", Slot::new('a', Role::Fallback)),

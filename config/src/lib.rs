@@ -1,17 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Kernel flags in, one typed configuration out.
 //!
-//! [`Sources::parse`] takes the kernel command line, QEMU's fw_cfg entries, the
-//! OEM strings of SMBIOS and the data disk's file as raw bytes and gives a [`Config`] and a list of [`Diagnostic`]s. It is pure and
-//! total: no system calls, no panics, an answer for every input. What is wrong
-//! is complained about and left at its default, because the machine must come
-//! up whatever was typed.
+//! [`Sources::parse`] takes the kernel command line, QEMU's fw_cfg entries, the OEM strings of
+//! SMBIOS and the configuration on the data disk as raw bytes. It returns a [`Config`] and a list
+//! of [`Diagnostic`]s. The crate is pure and total: no system calls, no panics, and a result for
+//! every input. An invalid flag is reported and leaves its setting at the default, because the
+//! machine must boot whatever was typed.
 //!
-//! Where to read first: [`FLAGS`] is the table of every flag, with the function
-//! that applies it; `reader` loops over it; `cmdline` splits a command line as
-//! the kernel does; `values`, `net`, `swap` and `sshkey` hold the value parsers.
+//! Start reading at [`FLAGS`], the table of every flag with the function that applies it. `reader`
+//! loops over the table; `cmdline` splits a command line as the kernel does; `values`, `net`,
+//! `share`, `swap`, `rsyslog` and `sshkey` parse values; `compat` has the flags of Tiny Core.
 //!
-//! Precedence: default < data disk < SMBIOS < fw_cfg < command line; within one
-//! source the later of two wins. SSH keys, the module blacklist and swap are joined from all sources.
+//! Precedence: default < data disk < SMBIOS < fw_cfg < command line; within one source the later
+//! flag wins. Repeatable flags are joined from all sources.
 
 mod builder;
 mod cmdline;
@@ -19,9 +20,10 @@ mod compat;
 mod diagnostic;
 mod flags;
 mod markdown;
+mod module_options;
 mod net;
 mod net_args;
-mod options;
+mod occurrence;
 mod origin;
 mod reader;
 mod rsyslog;
@@ -30,21 +32,23 @@ mod share;
 mod smbios;
 mod sources;
 mod sshkey;
+mod storage;
 mod suggest;
 mod swap;
 mod values;
 
 pub use compat::canonical_service_name;
-pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_LINE, Source};
+pub use diagnostic::{Diagnostic, MAX_DIAGNOSTIC_BYTES, MAX_DIAGNOSTICS, Source};
 pub use flags::{FLAGS, Flag};
 pub use markdown::flags_markdown;
-pub use options::module_options;
+pub use module_options::module_options;
 pub use origin::{Origin, origins};
 pub use settings::{
-    Config, Console, DiskSelector, FormatPolicy, LogReceiver, Loglevel, Modules, Net, Podman,
-    Proxy, Role, SharedFolder, Slot, Swap, Transport, WaitUsb, ZramSize,
+    Config, Console, LogReceiver, Loglevel, Modules, Net, Podman, Proxy, Role, SharedFolder, Slot,
+    Transport,
 };
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};
+pub use storage::{DiskSelector, FormatPolicy, Swap, WaitUsb, ZramSize};
 pub use suggest::suggest;
-pub use values::extension as is_extension_name;
+pub use values::is_extension_name;

@@ -1,38 +1,40 @@
-//! The table of flags for people.
+// SPDX-License-Identifier: Apache-2.0
+//! Table of the flags in Markdown.
 
 use crate::flags::{FLAGS, Flag};
 
-/// The README's table, a row for every flag of [`FLAGS`].
+/// Returns the README's table, one row for each flag of [`FLAGS`].
 #[must_use]
 pub fn flags_markdown() -> String {
     let mut table = String::from("| Flag | Values | Default | What it does |\n|---|---|---|---|\n");
     for flag in FLAGS {
         table.push_str("| ");
-        name(&mut table, flag);
+        push_name(&mut table, flag);
         table.push_str(" | ");
-        for (at, value) in flag.values.split(", ").enumerate() {
-            table.push_str(if at == 0 { "" } else { ", " });
-            code(&mut table, &[value]);
+        for (index, value) in flag.values.split(", ").enumerate() {
+            table.push_str(if index == 0 { "" } else { ", " });
+            push_code(&mut table, &[value]);
         }
         table.push_str(" | ");
         if !flag.default.is_empty() {
-            code(&mut table, &[flag.default]);
+            push_code(&mut table, &[flag.default]);
         }
         table.push_str(" | ");
-        table.push_str(flag.why);
+        table.push_str(flag.description);
         table.push_str(" |\n");
     }
     table
 }
 
-fn name(table: &mut String, flag: &Flag) {
-    code(table, &[flag.name, if flag.bare { "" } else { "=" }]);
-    if flag.repeats {
+fn push_name(table: &mut String, flag: &Flag) {
+    let equals = if flag.value_optional { "" } else { "=" };
+    push_code(table, &[flag.name, equals]);
+    if flag.repeatable {
         table.push_str(" (repeatable)");
     }
 }
 
-fn code(table: &mut String, parts: &[&str]) {
+fn push_code(table: &mut String, parts: &[&str]) {
     table.push('`');
     for part in parts {
         table.push_str(part);

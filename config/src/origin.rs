@@ -1,65 +1,63 @@
-//! Which flags were given, and where: for those who ask why a setting is what
-//! it is. PID 1 has no use for it.
+// SPDX-License-Identifier: Apache-2.0
+//! Origin of every setting, for users who ask why a setting has its value. PID 1 does not use it.
 
 use crate::diagnostic::Source;
 use crate::flags::{FLAGS, Flag};
-use crate::reader::HOSTNAME_FILE;
-use crate::reader::{Assignment, Reader};
+use crate::reader::{Assignment, HOSTNAME_FILE, Reader};
+use crate::settings::Net;
 use crate::sources::Sources;
 
-/// A value that holds, and where it came from.
+/// Flag in force and the source that it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The flag as it was written, in full; a value that could be a secret is
-    /// left out of it.
+    /// Full text of the flag as it was written. A value that may be a secret is left out.
     pub flag: String,
-    /// Where it stood.
+    /// Source of the flag.
     pub source: Source,
 }
 
 impl Origin {
-    /// The value alone; `on` where there is none, which is what that means.
+    /// Returns the value of the flag; `on` for a flag without a value.
     #[must_use]
     pub fn value(&self) -> &str {
         self.flag.split_once('=').map_or("on", |(_, value)| value)
     }
 }
 
-/// Every setting, in the order of [`FLAGS`] (other names of one left out), with
-/// the values given for it: none where the default holds, more than one only
-/// where the flag repeats. What was wrong is not there: it does not hold.
-#[must_use]
-pub fn origins(sources: &Sources<'_>) -> Vec<(&'static Flag, Vec<Origin>)> {
-    let reader = Reader::reading(sources, true);
-    let settings = FLAGS.iter().filter(|flag| flag.same_as.is_none());
-    let given = |flag: &'static Flag| {
-        let made = reader.made.iter().filter(|made| made.sets == flag.name);
-        let given: Vec<Origin> = made.map(Origin::from).collect();
-        let implied = given
-            .is_empty()
-            .then(|| reader.implied(flag.name))
-            .flatten();
-        (flag, given.into_iter().chain(implied).collect())
-    };
-    settings.map(given).collect()
-}
-
 impl From<&Assignment> for Origin {
-    fn from(made: &Assignment) -> Origin {
+    fn from(assignment: &Assignment) -> Origin {
         Origin {
-            flag: made.shown.clone(),
-            source: made.source,
+            flag: assignment.flag.clone(),
+            source: assignment.source,
         }
     }
 }
 
+/// Returns every setting in the order of [`FLAGS`], without aliases, and the origins of its value:
+/// none for a default, more than one only for a repeatable flag. Invalid flags are left out.
+#[must_use]
+pub fn origins(sources: &Sources<'_>) -> Vec<(&'static Flag, Vec<Origin>)> {
+    let reader = Reader::read(sources, true);
+    let settings = FLAGS.iter().filter(|flag| flag.alias_of.is_none());
+    let with_origins = |flag: &'static Flag| {
+        let assignments = reader.assignments.iter();
+        let own = assignments.filter(|assignment| assignment.setting == flag.name);
+        let mut origins: Vec<Origin> = own.map(Origin::from).collect();
+        if origins.is_empty() {
+            origins.extend(reader.implied(flag.name));
+        }
+        (flag, origins)
+    };
+    settings.map(with_origins).collect()
+}
+
 impl Reader {
-    /// What `ip=` and its like say on the side about another setting.
-    fn implied(&self, name: &str) -> Option<Origin> {
+    /// Returns the origin of a setting that another flag sets as well, as `ip=` sets the hostname.
+    fn implied(&self, setting: &str) -> Option<Origin> {
         let builder = &self.builder;
-        let (by, value) = match name {
+        let (by, value) = match setting {
             "b2p.hostname" if builder.ip_hostname.is_none() => {
-                let name = builder.kept_hostname.as_deref()?;
+                let name = builder.disk_hostname.as_deref()?;
                 return Some(Origin {
                     flag: [HOSTNAME_FILE, "=", name].concat(),
                     source: Source::Disk,
@@ -67,14 +65,15 @@ impl Reader {
             }
             "b2p.hostname" => ("b2p.net", builder.ip_hostname.as_deref()?),
             "ntpserver" => ("b2p.net", builder.ip_ntpserver.as_deref()?),
-            "b2p.net" if builder.config.net == crate::Net::Off => ("nodhcp", "off"),
+            "b2p.net" if builder.config.net == Net::Off => ("nodhcp", "off"),
             _ => return None,
         };
-        let made = self.made.iter().find(|made| made.sets == by)?;
-        let flag = made.shown.split('=').next().unwrap_or_default();
+        let mut assignments = self.assignments.iter();
+        let cause = assignments.find(|assignment| assignment.setting == by)?;
+        let name = cause.flag.split('=').next().unwrap_or_default();
         Some(Origin {
-            flag: [flag, "=", value].concat(),
-            source: made.source,
+            flag: [name, "=", value].concat(),
+            source: cause.source,
         })
     }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p.rsyslog=` and Tiny Core's `rsyslog=`: the receiver of the machine's log.
+//! Parser of `b2p.rsyslog=` and Tiny Core's `rsyslog=`, the receiver of the machine's log.
 
 use crate::diagnostic::Problem;
 use crate::settings::{LogReceiver, Transport};
 use crate::values::{number, server};
 
-/// Port of syslog (RFC 5426, section 3.3), for TCP as well.
-const PORT: u16 = 514;
+/// Default port, for TCP as well (RFC 5426, section 3.3).
+const DEFAULT_PORT: u16 = 514;
 
-const NOT_A_SERVER: Problem = Problem::bad(
+const NOT_A_SERVER: Problem = Problem::invalid(
     "not the name or address of a server (an IPv6 address is in brackets: [fd00::1]:514)",
 );
 
@@ -18,14 +18,14 @@ pub(crate) fn receiver(text: &str) -> Result<LogReceiver, Problem> {
         None => (text, Transport::Udp),
         Some((address, "udp")) => (address, Transport::Udp),
         Some((address, "tcp")) => (address, Transport::Tcp),
-        Some(_) => return Err(Problem::bad("only tcp or udp follows the comma")),
+        Some(_) => return Err(Problem::invalid("only tcp or udp follows the comma")),
     };
     let (host, port) = host_and_port(address)?;
     let port = match port {
-        None => PORT,
+        None => DEFAULT_PORT,
         Some(port) => number(port, u16::MAX)
             .filter(|port| *port > 0)
-            .ok_or(Problem::bad("the port is not 1 to 65535"))?,
+            .ok_or(Problem::invalid("the port is not 1 to 65535"))?,
     };
     Ok(LogReceiver {
         host: server(host).map_err(|_| NOT_A_SERVER)?,

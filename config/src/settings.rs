@@ -1,79 +1,80 @@
-//! The typed configuration: what PID 1 is told to do.
+// SPDX-License-Identifier: Apache-2.0
+//! Typed configuration of the machine.
 
-use std::fmt;
 use std::net::Ipv4Addr;
 
-/// Everything that can be set from outside. [`Default`] is a machine booted
-/// with no flag at all.
+use crate::storage::{DiskSelector, FormatPolicy, Swap, WaitUsb};
+
+/// Every setting. [`Default`] is the configuration without any flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// `authorized_keys` lines for `root` and `core`, each checked, none twice.
+    /// `authorized_keys` lines for `root` and the user, each valid, without duplicates.
     pub ssh_keys: Vec<String>,
-    /// The name of the user with number 1000: what useradd(8) takes.
+    /// Name of the user with uid 1000, in the form that useradd(8) accepts.
     pub user: String,
-    /// Which disk keeps the state.
+    /// Disk that stores the machine's state.
     pub data: DiskSelector,
-    /// Whether a disk labelled `cidata` may configure the machine.
+    /// True if a disk labelled `cidata` may configure the machine.
     pub cloud: bool,
-    /// Which disk may be formatted.
+    /// Disks that may be formatted.
     pub format: FormatPolicy,
-    /// RFC 1123 name, at most 64 bytes (Linux `HOST_NAME_MAX`).
+    /// Host name: RFC 1123, at most 64 bytes (Linux `HOST_NAME_MAX`).
     pub hostname: String,
-    /// How the network cards get their addresses.
+    /// Addresses of the network interfaces.
     pub net: Net,
-    /// What the consoles show.
+    /// Contents of the consoles.
     pub console: Console,
-    /// When the podman API service runs.
+    /// Start of the podman API service.
     pub podman: Podman,
-    /// Whether sshd runs.
+    /// True if sshd runs.
     pub sshd: bool,
-    /// Who asks the web for us.
+    /// Proxies for HTTP and HTTPS.
     pub proxy: Proxy,
-    /// What the profile on the data disk exports, for the engine and for sessions; no
-    /// name twice.
+    /// Variables that the profile on the data disk exports, for the engine and for sessions;
+    /// names without duplicates.
     pub environment: Vec<(String, String)>,
-    /// Services by name that are started with the machine, or are not, whatever
-    /// their row says; each once.
+    /// Services that start at boot (true) or do not (false), whatever the service table says;
+    /// names without duplicates.
     pub services: Vec<(String, bool)>,
-    /// A shell before any service.
+    /// True if a shell runs before any service.
     pub rescue: bool,
-    /// Which version of a disk with two this is.
+    /// Slot of the running version, on a disk with two slots.
     pub slot: Option<Slot>,
-    /// How much PID 1 logs.
+    /// Verbosity of PID 1's log.
     pub loglevel: Loglevel,
-    /// Whether the signatures of kernel modules are checked.
+    /// Check of the signatures of kernel modules.
     pub modules: Modules,
-    /// Other machines may reach containers by their own addresses.
+    /// True if other machines may reach containers by their own addresses.
     pub routed: bool,
-    /// Tiny Core `waitusb=`: how long to wait for a slow disk.
+    /// Time to wait for a slow disk (Tiny Core `waitusb=`).
     pub waitusb: Option<WaitUsb>,
-    /// Tiny Core `tz=`: a POSIX TZ string or a zoneinfo name; printable ASCII,
-    /// never absolute and never with `..`, so that it is safe under zoneinfo.
+    /// Time zone (Tiny Core `tz=`): a POSIX TZ string or the name of a zoneinfo file. Printable
+    /// ASCII, never absolute and without `..`, so that it stays below zoneinfo.
     pub tz: Option<String>,
-    /// The hardware clock keeps UTC; false by Tiny Core's `noutc`.
+    /// True if the hardware clock keeps UTC; false by Tiny Core's `noutc`.
     pub utc: bool,
-    /// Whether the host reaches ssh and the API over vsock.
+    /// True if the host reaches ssh and the API over vsock.
     pub vsock: bool,
-    /// Folders of the host; no path twice.
+    /// Folders of the host; paths without duplicates.
     pub shares: Vec<SharedFolder>,
-    /// Extensions by name, each once, in the order in which they are added.
+    /// Names of extensions without duplicates, in the order in which they are added.
     pub extensions: Vec<String>,
-    /// What is swapped to: at most one of zram and one file.
+    /// Swap areas: at most one in zram and one in a file.
     pub swaps: Vec<Swap>,
-    /// There may be swap; false by Tiny Core's `noswap`, whatever else is said.
-    pub swap: bool,
-    /// Consoles log in without asking; false by Tiny Core's `noautologin`.
+    /// True if swap is allowed; false by Tiny Core's `noswap`, which overrides `swaps`.
+    pub swap_allowed: bool,
+    /// True if the consoles log in without a password; false by Tiny Core's `noautologin`.
     pub autologin: bool,
-    /// Tiny Core `ntpserver=`: a DNS name or an address.
+    /// DNS name or address of the time server (Tiny Core `ntpserver=`).
     pub ntpserver: Option<String>,
-    /// Tiny Core `blacklist=`: kernel modules never to load, `-` made `_`.
+    /// Kernel modules that are never loaded (Tiny Core `blacklist=`), with `_` for `-`.
     pub blacklist: Vec<String>,
-    /// Tiny Core `swapfile=`: the partition that holds `tc.swp`; never
+    /// Partition with the swap file `tc.swp` (Tiny Core `swapfile=`); never
     /// [`DiskSelector::Auto`] nor [`DiskSelector::Off`].
     pub swapfile: Option<DiskSelector>,
-    /// Tiny Core `syslog`: keep a system log in files.
+    /// True if the log is kept in files (Tiny Core `syslog`).
     pub syslog: bool,
-    /// Receiver of the machine's log, where there is one.
+    /// Receiver of the machine's log.
     pub rsyslog: Option<LogReceiver>,
 }
 
@@ -105,7 +106,7 @@ impl Default for Config {
             shares: Vec::new(),
             extensions: Vec::new(),
             swaps: Vec::new(),
-            swap: true,
+            swap_allowed: true,
             autologin: true,
             ntpserver: None,
             blacklist: Vec::new(),
@@ -117,47 +118,47 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The environment of the engine and of sessions: what the profile exports, then the
-    /// proxies, each under both of its names (curl reads the small letters alone). No
-    /// name twice.
+    /// Returns the environment of the engine and of sessions: the variables of the profile, then
+    /// the proxies, each in upper case and in lower case (curl reads only the lower case). Names
+    /// are without duplicates.
     #[must_use]
     pub fn variables(&self) -> Vec<(String, String)> {
-        let mut all = self.environment.clone();
+        let mut variables = self.environment.clone();
         let proxies = [
             ("HTTP_PROXY", &self.proxy.http),
             ("HTTPS_PROXY", &self.proxy.https),
-            ("NO_PROXY", &self.proxy.none),
+            ("NO_PROXY", &self.proxy.exceptions),
         ];
         for (name, value) in proxies {
             let Some(value) = value else { continue };
             for name in [name.to_owned(), name.to_ascii_lowercase()] {
-                all.retain(|(known, _)| *known != name);
-                all.push((name, value.clone()));
+                variables.retain(|(known, _)| *known != name);
+                variables.push((name, value.clone()));
             }
         }
-        all
+        variables
     }
 
-    /// Whether there is to be any swap.
+    /// Returns true if any swap area is configured and allowed.
     #[must_use]
     pub fn asks_for_swap(&self) -> bool {
-        self.swap && (self.swapfile.is_some() || !self.swaps.is_empty())
+        self.swap_allowed && (self.swapfile.is_some() || !self.swaps.is_empty())
     }
 
-    /// Whether any of it is on a disk.
+    /// Returns true if any of the swap areas is on a disk.
     #[must_use]
     pub fn swaps_to_disk(&self) -> bool {
-        let disk = |swap: &Swap| !matches!(swap, Swap::Zram(_));
-        self.swap && (self.swapfile.is_some() || self.swaps.iter().any(disk))
+        let on_disk = |swap: &Swap| !matches!(swap, Swap::Zram(_));
+        self.swap_allowed && (self.swapfile.is_some() || self.swaps.iter().any(on_disk))
     }
 }
 
-/// One of the two places for a version on a disk of `make disk`.
+/// Slot of a version on a disk of `make disk`, which has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// `a` or `b`.
     pub name: char,
-    /// Why it was booted.
+    /// Reason why it was booted.
     pub role: Role,
 }
 
@@ -167,223 +168,128 @@ impl Slot {
     }
 }
 
-/// Why a slot was booted.
+/// Reason why a slot was booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It is the one that is kept, or somebody has picked it.
-    Kept,
-    /// It is new: if it does not become ready, the other one comes back.
+    /// Slot is the confirmed one, or was selected in the boot menu.
+    Confirmed,
+    /// Slot has a new version; the other slot boots again if it does not become ready.
     Trial,
-    /// The other one is new, and has not become ready.
+    /// Other slot has a new version that did not become ready.
     Fallback,
 }
 
-/// A disk to keep state on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DiskSelector {
-    /// The one that is ours, by label or magic.
-    Auto,
-    /// None: everything stays in RAM.
-    Off,
-    /// The file system with this label.
-    Label(String),
-    /// The file system with this UUID, as written (compare without case).
-    Uuid(String),
-    /// The partition with this UUID, as written (compare without case).
-    PartUuid(String),
-    /// This device node, a path under `/dev/` without `..`.
-    Device(String),
-}
-
-impl DiskSelector {
-    /// Returns true if the selector names the device `name` of /sys/class/block, where the kernel
-    /// writes `!` for `/`.
-    #[must_use]
-    pub fn is_device(&self, name: &str) -> bool {
-        match self {
-            DiskSelector::Device(path) => path
-                .strip_prefix("/dev/")
-                .is_some_and(|node| node.replace('/', "!") == name),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for DiskSelector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DiskSelector::Auto => f.write_str("auto"),
-            DiskSelector::Off => f.write_str("off"),
-            DiskSelector::Label(label) => write!(f, "LABEL={label}"),
-            DiskSelector::Uuid(uuid) => write!(f, "UUID={uuid}"),
-            DiskSelector::PartUuid(uuid) => write!(f, "PARTUUID={uuid}"),
-            DiskSelector::Device(path) => f.write_str(path),
-        }
-    }
-}
-
-/// Proxies; each printable ASCII without spaces or quotes.
+/// Proxies; each value is printable ASCII without spaces and quotes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxy {
     /// `HTTP_PROXY`: a URL, or a host and a port.
     pub http: Option<String>,
-    /// `HTTPS_PROXY`.
+    /// `HTTPS_PROXY`: a URL, or a host and a port.
     pub https: Option<String>,
-    /// `NO_PROXY`: hosts, domains, networks, with commas between.
-    pub none: Option<String>,
+    /// `NO_PROXY`: hosts, domains and networks that are reached directly, separated by commas.
+    pub exceptions: Option<String>,
 }
 
-/// A folder of the host.
+/// Folder of the host that is mounted in the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedFolder {
-    /// What the host calls it: printable ASCII without colons, at most 36 bytes (virtio,
-    /// 5.11.4).
+    /// Mount tag that the host gives it: printable ASCII without colons, at most 36 bytes
+    /// (virtio, 5.11.4).
     pub tag: String,
-    /// Where it is mounted: absolute, without `.` and `..`, no place of the system's.
+    /// Mount point: absolute, without `.` and `..`, and no directory of the system.
     pub path: String,
-    /// Whether it may only be read.
+    /// True if it is mounted read-only.
     pub read_only: bool,
 }
 
-/// Something to swap to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Swap {
-    /// Memory, compressed.
-    Zram(ZramSize),
-    /// A swap partition; never [`DiskSelector::Auto`] nor [`DiskSelector::Off`].
-    Disk(DiskSelector),
-    /// A file on the data disk, of so many MiB.
-    File(u32),
-}
-
-impl Swap {
-    /// There is one zram and one file, and no partition twice: the later holds.
-    pub(crate) fn gives_way_to(&self, later: &Swap) -> bool {
-        match (self, later) {
-            (Swap::Disk(one), Swap::Disk(other)) => one == other,
-            _ => std::mem::discriminant(self) == std::mem::discriminant(later),
-        }
-    }
-}
-
-/// How large zram is, counted before it is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZramSize {
-    /// Of the memory; 1 to 300.
-    Percent(u32),
-    /// So many MiB.
-    Mib(u32),
-}
-
-/// Which disk may be formatted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FormatPolicy {
-    /// One that begins with the words that ask for it.
-    Magic,
-    /// One that is blank, too.
-    Blank,
-    /// None.
-    Never,
-}
-
-/// How the network cards get their addresses. Static addresses are IPv4 only:
-/// IPv6 comes by router advertisement, and its parser is not small.
+/// Addresses of the network interfaces. Static addresses are IPv4 only: IPv6 is configured by
+/// router advertisement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Net {
-    /// By DHCP, on every Ethernet card or on this one alone.
+    /// DHCP on every Ethernet interface, or on one.
     Dhcp {
-        /// The only card to ask on.
+        /// Name of the only interface that uses DHCP.
         device: Option<String>,
     },
-    /// Not at all.
+    /// No addresses.
     Off,
-    /// By hand.
+    /// One static address.
     Static {
-        /// A unicast address.
+        /// Unicast address.
         addr: Ipv4Addr,
-        /// Length of the network part in bits, 1 to 32.
+        /// Prefix length in bits, 1 to 32.
         prefix: u8,
-        /// The default route.
+        /// Default gateway.
         gateway: Option<Ipv4Addr>,
-        /// Name servers, at most 3 (as many as resolv.conf(5) takes).
+        /// Name servers, at most 3 (resolv.conf(5)).
         dns: Vec<Ipv4Addr>,
-        /// The card; the first one where not said.
+        /// Name of the interface; the first one if `None`.
         device: Option<String>,
     },
 }
 
-/// What the consoles show.
+/// Contents of the consoles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
-    /// Addresses, fingerprints, how to connect.
+    /// Addresses, fingerprints, and how to connect.
     Status,
-    /// The same, then a root shell.
+    /// Contents of [`Console::Status`], then a root shell.
     Shell,
-    /// Nothing.
+    /// Empty.
     Off,
 }
 
-/// When the podman API service runs.
+/// Start of the podman API service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Podman {
-    /// From the first connection on, until idle.
+    /// First connection; the service stops when idle.
     OnDemand,
-    /// From boot on.
+    /// Boot.
     Boot,
-    /// Never; there is no socket.
+    /// Never; no socket exists.
     Off,
 }
 
-/// How much PID 1 logs, from least to most.
+/// Verbosity of PID 1's log, from the lowest to the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loglevel {
-    /// What failed.
+    /// Failures.
     Error,
-    /// What is not as it should be.
+    /// Deviations from the normal state.
     Warn,
-    /// What a boot does.
+    /// Steps of a boot.
     Info,
-    /// What it decides, and why.
+    /// Decisions and their reasons.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// Tiny Core `waitusb=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaitUsb {
-    /// At most this long, in seconds; 0 to 3600.
-    pub seconds: u16,
-    /// Until this disk is there; never [`DiskSelector::Auto`] nor [`DiskSelector::Off`]. Where
-    /// not said, the whole time is waited out.
-    pub disk: Option<DiskSelector>,
+/// Check of the signatures of kernel modules when they are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modules {
+    /// Signatures are checked only if the kernel insists.
+    Fast,
+    /// Signatures are always checked.
+    Verified,
 }
 
-/// A machine that collects logs, by syslog (RFC 5424).
+/// Machine that receives the log by syslog (RFC 5424).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogReceiver {
     /// DNS name or address; an IPv6 address without brackets.
     pub host: String,
     /// Port, never 0.
     pub port: u16,
-    /// How messages are sent there.
+    /// Transport of the messages.
     pub transport: Transport,
 }
 
-/// How messages of syslog are sent.
+/// Transport of syslog messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A datagram each (RFC 5426).
+    /// One datagram per message (RFC 5426).
     Udp,
-    /// Over a connection, with octet counting (RFC 6587).
+    /// Connection with octet counting (RFC 6587).
     Tcp,
-}
-
-/// Whether the signatures of kernel modules are checked when they are loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Modules {
-    /// Only where the kernel insists.
-    Fast,
-    /// Always.
-    Verified,
 }

@@ -1,16 +1,18 @@
-//! `b2p.share=`: folders of the host.
+// SPDX-License-Identifier: Apache-2.0
+//! Parser of `b2p.share=`, folders of the host.
 
 use crate::builder::Builder;
 use crate::diagnostic::Problem;
 use crate::settings::SharedFolder;
 
-/// The field of a virtiofs device has 36 bytes (virtio, 5.11.4); so have podman's tags.
+/// Maximum length of a tag in bytes: the size of the field of a virtiofs device (virtio, 5.11.4),
+/// which podman's tags fill.
 const MAX_TAG: usize = 36;
-/// Linux `PATH_MAX` is more than anybody types.
+/// Maximum length of a path in bytes, less than Linux `PATH_MAX`.
 const MAX_PATH: usize = 1024;
 
-/// Nothing is mounted over these, nor below them: the machine would not be itself.
-const WHOLE: &[&str] = &[
+/// Directories that the machine needs as they are: no folder is mounted on them or below them.
+const RESERVED_TREES: &[&str] = &[
     "/bin",
     "/boot",
     "/dev",
@@ -26,17 +28,17 @@ const WHOLE: &[&str] = &[
     "/var/lib/containers",
     "/mnt/data",
 ];
-/// Nothing is mounted over these; below them is room.
-const ITSELF: &[&str] = &[
+/// Directories that no folder is mounted on; a mount below them is allowed.
+const RESERVED_DIRS: &[&str] = &[
     "/", "/home", "/mnt", "/root", "/tmp", "/var", "/var/lib", "/var/tmp",
 ];
 
-/// One more folder; for a path that had one, another.
+/// Applies `b2p.share=`: adds a folder, or replaces the one at the same path.
 pub(crate) fn share(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let folder = folder(text)?;
-    let all = &mut builder.config.shares;
-    all.retain(|other| other.path != folder.path);
-    all.push(folder);
+    let shares = &mut builder.config.shares;
+    shares.retain(|other| other.path != folder.path);
+    shares.push(folder);
     Ok(())
 }
 
@@ -46,11 +48,13 @@ fn folder(text: &str) -> Result<SharedFolder, Problem> {
         None => (text.strip_suffix(":rw").unwrap_or(text), false),
     };
     let Some((tag, path)) = text.split_once(':') else {
-        return Err(Problem::bad("not <tag>:<path>, as home:/home/core/host"));
+        return Err(Problem::invalid(
+            "not <tag>:<path>, as in home:/home/core/host",
+        ));
     };
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-    if tag.is_empty() || tag.len() > MAX_TAG || !plain(tag) {
-        return Err(Problem::bad(
+    let printable = tag.bytes().all(|b| b.is_ascii_graphic());
+    if tag.is_empty() || tag.len() > MAX_TAG || !printable {
+        return Err(Problem::invalid(
             "not a tag (printable, at most 36 bytes) before the colon",
         ));
     }
@@ -58,21 +62,21 @@ fn folder(text: &str) -> Result<SharedFolder, Problem> {
         "" if path.starts_with('/') => "/",
         path => path,
     };
-    let strange = |part: &str| part.is_empty() || part == "." || part == "..";
-    let parts = path
+    let is_name = |component: &str| !matches!(component, "" | "." | "..");
+    let components = path
         .strip_prefix('/')
-        .filter(|p| !p.split('/').any(strange) || path == "/");
-    if parts.is_none() || path.len() > MAX_PATH || path.chars().any(char::is_control) {
-        return Err(Problem::bad(
-            "not an absolute path without . and .. behind the colon",
+        .filter(|rest| rest.split('/').all(is_name) || path == "/");
+    if components.is_none() || path.len() > MAX_PATH || path.chars().any(char::is_control) {
+        return Err(Problem::invalid(
+            "not an absolute path without . and .. after the colon",
         ));
     }
     if path.contains(':') {
-        return Err(Problem::bad("what follows the path is ro, or nothing"));
+        return Err(Problem::invalid("only :ro may follow the path"));
     }
-    if is_the_systems(path) {
-        return Err(Problem::bad(
-            "a place of the system's; one of its own is /mnt/<name>, or below a home",
+    if is_reserved(path) {
+        return Err(Problem::invalid(
+            "a directory of the system; use /mnt/<name>, or a path below a home directory",
         ));
     }
     Ok(SharedFolder {
@@ -82,12 +86,12 @@ fn folder(text: &str) -> Result<SharedFolder, Problem> {
     })
 }
 
-fn is_the_systems(path: &str) -> bool {
+fn is_reserved(path: &str) -> bool {
     let below = |dir: &str| {
         path.strip_prefix(dir)
             .is_some_and(|rest| rest.starts_with('/'))
     };
-    ITSELF.contains(&path) || WHOLE.iter().any(|dir| *dir == path || below(dir))
+    RESERVED_DIRS.contains(&path) || RESERVED_TREES.iter().any(|dir| *dir == path || below(dir))
 }
 
 #[cfg(test)]
@@ -110,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither() {
+    fn everything_else_is_refused() {
         for bad in [
             "",
             "home",

@@ -1,22 +1,23 @@
-//! OEM strings of SMBIOS (DMTF DSP0134, type 11), as the kernel shows the whole
-//! table in `/sys/firmware/dmi/tables/DMI`.
+// SPDX-License-Identifier: Apache-2.0
+//! OEM strings of SMBIOS (DMTF DSP0134, type 11), in the table that the kernel provides as
+//! `/sys/firmware/dmi/tables/DMI`.
 
-/// The type of the structure that holds them.
+/// Type of the structures with OEM strings.
 const OEM_STRINGS: u8 = 11;
-/// The type of the structure that ends the table.
-const END: u8 = 127;
-/// Type, length and handle: no structure is shorter (DSP0134 6.1.2).
-const HEADER: usize = 4;
+/// Type of the structure that ends the table.
+const END_OF_TABLE: u8 = 127;
+/// Length of type, length and handle, the minimum of a structure in bytes (DSP0134 6.1.2).
+const HEADER_BYTES: usize = 4;
 
-/// Every string of every structure of type 11, in order. What does not hang
-/// together ends the list: whatever the bytes, there is an answer.
+/// Returns every string of every structure of type 11, in order. A malformed structure ends the
+/// list.
 #[must_use]
 pub fn oem_strings(table: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     let mut rest = table;
-    while let Some((kind, strings, next)) = structure(rest) {
-        match kind {
-            END => break,
+    while let Some((structure_type, strings, next)) = structure(rest) {
+        match structure_type {
+            END_OF_TABLE => break,
             OEM_STRINGS => found.extend(strings.split(|byte| *byte == 0)),
             _ => {}
         }
@@ -26,23 +27,23 @@ pub fn oem_strings(table: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-/// The type of the first structure, its strings (with a NUL between two), and what
-/// follows it. The strings end with two NULs, also where there are none (6.1.3).
+/// Splits a table into the type of its first structure, the strings of that structure (separated
+/// by NULs) and the rest. The strings end with two NULs, even if there are none (6.1.3).
 fn structure(table: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (kind, length) = (*table.first()?, usize::from(*table.get(1)?));
-    let strings = table.get(length..).filter(|_| length >= HEADER)?;
+    let (structure_type, length) = (*table.first()?, usize::from(*table.get(1)?));
+    let strings = table.get(length..).filter(|_| length >= HEADER_BYTES)?;
     let end = strings.windows(2).position(|two| two == [0, 0])?;
     let next = strings.get(end + 2..)?;
-    Some((kind, strings.get(..end)?, next))
+    Some((structure_type, strings.get(..end)?, next))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn structure(kind: u8, body: &[u8], strings: &[&str]) -> Vec<u8> {
-        let length = u8::try_from(HEADER + body.len()).unwrap_or(0);
-        let mut all = vec![kind, length, 0, 1];
+    fn structure(structure_type: u8, body: &[u8], strings: &[&str]) -> Vec<u8> {
+        let length = u8::try_from(HEADER_BYTES + body.len()).unwrap_or(0);
+        let mut all = vec![structure_type, length, 0, 1];
         all.extend(body);
         for text in strings {
             all.extend(text.as_bytes());
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_mad_ends_it() {
+    fn a_malformed_structure_ends_the_list() {
         let table = structure(11, &[1], &["one"]);
         for cut in 0..table.len() {
             assert!(oem_strings(table.get(..cut).unwrap_or_default()).is_empty());

@@ -1,14 +1,15 @@
-//! Which right word a wrong one was meant to be.
+// SPDX-License-Identifier: Apache-2.0
+//! Suggestion of the valid word that a misspelt one resembles.
 
-/// Longer words are no typing errors, and not worth the time.
-const MAX_WORD: usize = 32;
+/// Maximum length of a word that gets a suggestion, in bytes. It bounds the time.
+const MAX_WORD_BYTES: usize = 32;
 
-/// The candidate `word` is closest to, if any is close: up to half of its
-/// letters and at most three changed, or `word` is a part of it. Case does not
-/// count; of equals the first wins.
+/// Returns the candidate that `word` resembles most, if any does: at most three letters and half of
+/// the candidate are changed, or the candidate contains `word`. Case is ignored; the first of equal
+/// candidates wins.
 #[must_use]
 pub fn suggest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
-    if word.is_empty() || word.len() > MAX_WORD {
+    if word.is_empty() || word.len() > MAX_WORD_BYTES {
         return None;
     }
     let mut best = None;
@@ -23,7 +24,7 @@ pub fn suggest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) ->
     best
 }
 
-/// Smaller is closer; `usize::MAX` is not close at all.
+/// Returns the distance of a word from a candidate; `usize::MAX` for no resemblance.
 fn score(word: &str, candidate: &str) -> usize {
     let changes = distance(word.as_bytes(), candidate.as_bytes());
     let begins = candidate.starts_with(word);
@@ -36,7 +37,7 @@ fn score(word: &str, candidate: &str) -> usize {
     }
 }
 
-/// Levenshtein's distance, ASCII case ignored, one row of the matrix at a time.
+/// Returns the Levenshtein distance without ASCII case, computed row by row.
 fn distance(from: &[u8], to: &[u8]) -> usize {
     let mut row: Vec<usize> = (1..=to.len()).collect();
     for (at, byte) in from.iter().enumerate() {
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_word_meant() {
+    fn finds_the_intended_word() {
         let words = ["on", "yes", "1", "true", "off", "no", "0", "false"];
         assert_eq!(near("of", &words), Some("off"));
         assert_eq!(near("ON", &words), Some("on"));

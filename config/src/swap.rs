@@ -1,60 +1,63 @@
-//! `b2p.swap=`: what to swap to.
+// SPDX-License-Identifier: Apache-2.0
+//! Parser of `b2p.swap=`, swap areas.
 
 use crate::builder::Builder;
 use crate::diagnostic::Problem;
-use crate::settings::{Swap, ZramSize};
+use crate::storage::{Swap, ZramSize};
 use crate::values;
 
-/// Of the memory, where nothing else is said: Tiny Core's share.
-const ZRAM: ZramSize = ZramSize::Percent(25);
-/// What zram holds is at the best a third as large; more could never be filled.
-const MOST_PERCENT: u32 = 300;
-/// 16 TiB; more is a typing error.
-const MOST_MIB: u32 = 16 << 20;
+/// Default size of zram, as in Tiny Core.
+const DEFAULT_ZRAM: ZramSize = ZramSize::Percent(25);
+/// Maximum size of zram in percent of the memory: its contents compress to a third at best.
+const MAX_PERCENT: u32 = 300;
+/// Maximum size in MiB: 16 TiB.
+const MAX_MIB: u32 = 16 << 20;
 
-/// One more thing to swap to; `off` takes back what was said before.
+/// Applies `b2p.swap=`: adds a swap area; `off` removes the earlier ones.
 pub(crate) fn swap(builder: &mut Builder, text: &str) -> Result<(), Problem> {
-    let all = &mut builder.config.swaps;
+    let swaps = &mut builder.config.swaps;
     if text == "off" {
-        all.clear();
+        swaps.clear();
         return Ok(());
     }
-    let swap = value(text)?;
-    all.retain(|other| !other.gives_way_to(&swap));
-    all.push(swap);
+    let swap = swap_area(text)?;
+    swaps.retain(|other| !other.is_replaced_by(&swap));
+    swaps.push(swap);
     Ok(())
 }
 
-fn value(text: &str) -> Result<Swap, Problem> {
+fn swap_area(text: &str) -> Result<Swap, Problem> {
     if text == "zram" {
-        return Ok(Swap::Zram(ZRAM));
+        return Ok(Swap::Zram(DEFAULT_ZRAM));
     }
-    if let Some(share) = text.strip_prefix("zram:") {
-        return zram(share).map(Swap::Zram);
+    if let Some(size) = text.strip_prefix("zram:") {
+        return zram_size(size).map(Swap::Zram);
     }
     let size = text.strip_prefix("file:").unwrap_or(text);
     if size != text || size.bytes().all(|byte| byte.is_ascii_digit()) {
-        return mib(size).map(Swap::File);
+        return size_mib(size).map(Swap::File);
     }
     match text.contains(['=', '/']) {
         true => values::disk(text).map(Swap::Disk),
-        false => Err(values::unlike(
+        false => Err(values::no_such_value(
             text,
             &mut ["off", "zram", "zram:", "file:"].into_iter(),
         )),
     }
 }
 
-fn zram(text: &str) -> Result<ZramSize, Problem> {
+fn zram_size(text: &str) -> Result<ZramSize, Problem> {
     let Some(percent) = text.strip_suffix('%') else {
-        return mib(text).map(ZramSize::Mib);
+        return size_mib(text).map(ZramSize::Mib);
     };
-    let percent = values::number(percent, MOST_PERCENT).filter(|percent| *percent > 0);
-    let percent = percent.ok_or(Problem::bad("not a share of the memory, 1% to 300%"))?;
+    let percent = values::number(percent, MAX_PERCENT).filter(|percent| *percent > 0);
+    let percent = percent.ok_or(Problem::invalid(
+        "not a percentage of the memory, 1% to 300%",
+    ))?;
     Ok(ZramSize::Percent(percent))
 }
 
-fn mib(text: &str) -> Result<u32, Problem> {
-    let mib = values::number(text, MOST_MIB).filter(|mib| *mib > 0);
-    mib.ok_or(Problem::bad("not a size in MiB, digits alone"))
+fn size_mib(text: &str) -> Result<u32, Problem> {
+    let mib = values::number(text, MAX_MIB).filter(|mib| *mib > 0);
+    mib.ok_or(Problem::invalid("not a size in MiB, digits only"))
 }

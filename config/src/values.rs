@@ -1,29 +1,30 @@
-//! Parsers for values of one word; `net` and `sshkey` have the others. None
-//! lets a control character through.
+// SPDX-License-Identifier: Apache-2.0
+//! Parsers of simple values. None of them lets a control character through.
 
 use std::str::FromStr;
 
 use crate::diagnostic::Problem;
-use crate::settings::{DiskSelector, WaitUsb};
+use crate::storage::{DiskSelector, WaitUsb};
 use crate::suggest::suggest;
 
-/// Linux `HOST_NAME_MAX`.
+/// Maximum length of a host name in bytes (Linux `HOST_NAME_MAX`).
 const MAX_HOSTNAME: usize = 64;
-/// RFC 1035, section 2.3.4.
+/// Maximum length of a DNS name in bytes (RFC 1035, section 2.3.4).
 const MAX_DNS_NAME: usize = 253;
-/// The kernel's `MODULE_NAME_LEN` is 56 with the NUL.
+/// Maximum length of a module's name: the kernel's `MODULE_NAME_LEN` of 56, without the NUL.
 const MAX_MODULE: usize = 55;
-/// No file system has a longer label.
+/// Maximum length of a label in bytes; no file system has a longer one.
 const MAX_LABEL: usize = 255;
-/// Linux `PATH_MAX` is more than any device node needs.
+/// Maximum length of the path of a device node in bytes, less than Linux `PATH_MAX`.
 const MAX_DEVICE: usize = 255;
-/// An hour; longer is a typing error.
-const MAX_WAIT: u16 = 3600;
+/// Maximum time to wait for a disk in seconds: an hour.
+const MAX_WAIT_S: u16 = 3600;
+/// Maximum length of a time zone in bytes.
 const MAX_TZ: usize = 64;
-/// useradd(8).
+/// Maximum length of a user name in bytes (useradd(8)).
 const MAX_USER: usize = 32;
-/// Who is in the image's passwd(5) and group(5) besides core.
-const SYSTEM: &[&str] = &[
+/// Users and groups in the image's passwd(5) and group(5) besides core.
+const SYSTEM_USERS: &[&str] = &[
     "root",
     "daemon",
     "bin",
@@ -53,28 +54,31 @@ const SYSTEM: &[&str] = &[
     "nogroup",
     "containers",
 ];
-/// A URL or a list that is longer is a mistake.
+/// Maximum length of a proxy or of a list of hosts in bytes.
 const MAX_PROXY: usize = 1024;
 
-/// The value that `text` stands for in `table`.
-pub(crate) fn pick<T: Copy>(text: &str, table: &[(&'static str, T)]) -> Result<T, Problem> {
-    match table.iter().find(|(word, _)| *word == text) {
+/// Returns the value that `table` has for `text`.
+pub(crate) fn lookup<T: Copy>(text: &str, table: &[(&'static str, T)]) -> Result<T, Problem> {
+    match table.iter().find(|(name, _)| *name == text) {
         Some((_, value)) => Ok(*value),
-        None => Err(unlike(text, &mut table.iter().map(|(word, _)| *word))),
+        None => Err(no_such_value(
+            text,
+            &mut table.iter().map(|(name, _)| *name),
+        )),
     }
 }
 
-/// The diagnostic about a word that is none of `words`.
-pub(crate) fn unlike(text: &str, words: &mut dyn Iterator<Item = &'static str>) -> Problem {
-    Problem::Bad {
+/// Returns the problem of a text that is none of `valid`, with the most similar one.
+pub(crate) fn no_such_value(text: &str, valid: &mut dyn Iterator<Item = &'static str>) -> Problem {
+    Problem::InvalidValue {
         why: "no such value",
-        nearest: suggest(text, words),
+        suggestion: suggest(text, valid),
     }
 }
 
-/// The words the kernel and people use for on and off.
-pub(crate) fn switch(text: &str) -> Result<bool, Problem> {
-    pick(
+/// Parses a switch, in the spellings of the kernel and others.
+pub(crate) fn on_off(text: &str) -> Result<bool, Problem> {
+    lookup(
         text,
         &[
             ("on", true),
@@ -89,23 +93,23 @@ pub(crate) fn switch(text: &str) -> Result<bool, Problem> {
     )
 }
 
-/// A decimal number of digits alone (`parse` would take a sign as well).
+/// Parses a decimal number of digits only (`parse` takes a sign as well).
 pub(crate) fn number<T: FromStr + PartialOrd>(text: &str, max: T) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number <= max)
 }
 
-/// `b2p.data=`.
+/// Parses `b2p.data=`.
 pub(crate) fn data(text: &str) -> Result<DiskSelector, Problem> {
     match text {
         "auto" => Ok(DiskSelector::Auto),
         "off" => Ok(DiskSelector::Off),
         _ if text.contains(['=', '/']) => disk(text),
-        _ => Err(unlike(text, &mut ["auto", "off"].into_iter())),
+        _ => Err(no_such_value(text, &mut ["auto", "off"].into_iter())),
     }
 }
 
-/// `swapfile=`: Tiny Core takes the partition without its `/dev/` as well.
+/// Parses `swapfile=`. Tiny Core accepts the partition without its `/dev/`, too.
 pub(crate) fn partition(text: &str) -> Result<DiskSelector, Problem> {
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(DiskSelector::Device(["/dev/", text].concat()));
@@ -113,37 +117,37 @@ pub(crate) fn partition(text: &str) -> Result<DiskSelector, Problem> {
     disk(text)
 }
 
-/// A disk by label, UUID or device node.
+/// Parses a disk that is given by label, UUID or device node.
 pub(crate) fn disk(text: &str) -> Result<DiskSelector, Problem> {
     if text.starts_with("/dev/") {
         return device(text);
     }
     let end = text.find('=').map_or(text.len(), |at| at + 1);
-    let (kind, name) = text.split_at_checked(end).unwrap_or((text, ""));
-    // The kernel leaves the quotes of b2p.data=LABEL="my disk" where they are.
-    let bare = name
+    let (prefix, name) = text.split_at_checked(end).unwrap_or((text, ""));
+    // The kernel keeps the quotes of b2p.data=LABEL="my disk".
+    let unquoted = name
         .strip_prefix('"')
         .and_then(|name| name.strip_suffix('"'));
-    let name = bare.unwrap_or(name);
-    match kind {
+    let name = unquoted.unwrap_or(name);
+    match prefix {
         "LABEL=" => label(name).map(DiskSelector::Label),
         "UUID=" => uuid(name).map(DiskSelector::Uuid),
         "PARTUUID=" => uuid(name).map(DiskSelector::PartUuid),
         _ => {
-            let kinds = ["LABEL=", "UUID=", "PARTUUID=", "/dev/"];
-            Err(unlike(kind, &mut kinds.into_iter()))
+            let prefixes = ["LABEL=", "UUID=", "PARTUUID=", "/dev/"];
+            Err(no_such_value(prefix, &mut prefixes.into_iter()))
         }
     }
 }
 
 fn device(text: &str) -> Result<DiskSelector, Problem> {
     let node = text.strip_prefix("/dev/").unwrap_or_default();
-    let plain = node.bytes().all(|byte| byte.is_ascii_graphic());
-    let steps = node.split('/').all(|step| !matches!(step, "" | "." | ".."));
-    if plain && steps && text.len() <= MAX_DEVICE {
+    let printable = node.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_name = |component: &str| !matches!(component, "" | "." | "..");
+    if printable && node.split('/').all(is_name) && text.len() <= MAX_DEVICE {
         return Ok(DiskSelector::Device(text.to_owned()));
     }
-    Err(Problem::bad("not a path of a device under /dev/"))
+    Err(Problem::invalid("not a path of a device under /dev/"))
 }
 
 fn label(text: &str) -> Result<String, Problem> {
@@ -151,10 +155,10 @@ fn label(text: &str) -> Result<String, Problem> {
     if printable && !text.is_empty() && text.len() <= MAX_LABEL {
         return Ok(text.to_owned());
     }
-    Err(Problem::bad("not a label: 1 to 255 bytes of text"))
+    Err(Problem::invalid("not a label: 1 to 255 bytes of text"))
 }
 
-/// A UUID of any file system or partition table: FAT's and MBR's are short.
+/// Parses the UUID of any file system or partition table; those of FAT and of an MBR are short.
 fn uuid(text: &str) -> Result<String, Problem> {
     let fits = (4..=36).contains(&text.len());
     if fits
@@ -164,17 +168,17 @@ fn uuid(text: &str) -> Result<String, Problem> {
     {
         return Ok(text.to_owned());
     }
-    Err(Problem::bad(
+    Err(Problem::invalid(
         "not a UUID: 4 to 36 hexadecimal digits and dashes",
     ))
 }
 
-/// `b2p.hostname=`: RFC 1123, section 2.1.
+/// Parses `b2p.hostname=` (RFC 1123, section 2.1).
 pub(crate) fn hostname(text: &str) -> Result<String, Problem> {
     if is_dns_name(text, MAX_HOSTNAME) {
         return Ok(text.to_owned());
     }
-    Err(Problem::bad(
+    Err(Problem::invalid(
         "not a host name: letters, digits, dashes inside, dots between; 64 bytes at most",
     ))
 }
@@ -187,74 +191,74 @@ fn is_dns_label(label: &str) -> bool {
     let letters = label
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let dashed = label.starts_with('-') || label.ends_with('-');
-    (1..=63).contains(&label.len()) && letters && !dashed
+    let outer_dash = label.starts_with('-') || label.ends_with('-');
+    (1..=63).contains(&label.len()) && letters && !outer_dash
 }
 
-/// `ntpserver=`: a name or an address; whether it resolves shows when asked.
+/// Parses `ntpserver=`, a DNS name or an address. A name is not resolved here.
 pub(crate) fn server(text: &str) -> Result<String, Problem> {
     let v6 = |byte: u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
     let is_v6 = text.contains(':') && text.len() <= 45 && text.bytes().all(v6);
     if is_v6 || is_dns_name(text, MAX_DNS_NAME) {
         return Ok(text.to_owned());
     }
-    Err(Problem::bad("not the name or address of a server"))
+    Err(Problem::invalid("not the name or address of a server"))
 }
 
-/// `tz=`: tzset(3) forms or a file under zoneinfo, which it must not leave.
+/// Parses `tz=`: a form of tzset(3), or a file that is below zoneinfo.
 pub(crate) fn timezone(text: &str) -> Result<String, Problem> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-,.:<>".contains(&byte);
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-,.:<>".contains(&byte);
     let inside = !text.starts_with('/') && !text.starts_with(":/") && !text.contains("..");
-    if text.len() <= MAX_TZ && inside && text.bytes().all(fits) {
+    if text.len() <= MAX_TZ && inside && text.bytes().all(allowed) {
         return Ok(text.to_owned());
     }
-    Err(Problem::bad(
+    Err(Problem::invalid(
         "not a time zone, as CET-1CEST or Europe/Berlin",
     ))
 }
 
-/// `waitusb=`: seconds, and the disk waited for.
+/// Parses `waitusb=`: seconds, and the disk that ends the wait.
 pub(crate) fn wait_usb(text: &str) -> Result<WaitUsb, Problem> {
     let (seconds, name) = match text.split_once(':') {
         Some((seconds, name)) => (seconds, Some(name)),
         None => (text, None),
     };
-    let seconds = number(seconds, MAX_WAIT).ok_or(Problem::bad("not seconds, 0 to 3600"))?;
+    let seconds = number(seconds, MAX_WAIT_S).ok_or(Problem::invalid("not seconds, 0 to 3600"))?;
     let disk = name.map(disk).transpose()?;
     Ok(WaitUsb { seconds, disk })
 }
 
-/// `b2p.http_proxy=`: what programs make of it is theirs; it must fit through a
-/// line, a shell and sshd's configuration.
+/// Parses `b2p.http_proxy=`. The value is for other programs; it must only be safe in a line, in a
+/// shell and in sshd's configuration.
 pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    if !rest.is_empty() && plain(text) {
+    if !rest.is_empty() && is_plain(text) {
         return Ok(text.to_owned());
     }
-    Err(Problem::bad(
+    Err(Problem::invalid(
         "not a proxy, as http://proxy.example:3128 (a quote, a space or a backslash in it is written as %22, %20, %5C)",
     ))
 }
 
-/// `b2p.user=`: what useradd(8) takes on Debian, and no user of the system's.
+/// Parses `b2p.user=`: a name that Debian's useradd(8) accepts and no system user has.
 pub(crate) fn user(text: &str) -> Result<String, Problem> {
     let mut bytes = text.bytes();
     let first = bytes
         .next()
         .is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
     let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
-    if SYSTEM.contains(&text) {
-        return Err(Problem::bad("the name of a user of the system's"));
+    if SYSTEM_USERS.contains(&text) {
+        return Err(Problem::invalid("the name of a system user"));
     }
     match first && rest && text.len() <= MAX_USER {
         true => Ok(text.to_owned()),
-        false => Err(Problem::bad(
+        false => Err(Problem::invalid(
             "not a user name (a-z or _ first, then a-z, 0-9, _ and -; at most 32)",
         )),
     }
 }
 
-/// A line `NAME=value` of the environment; `None` for what is none.
+/// Parses a line `NAME=value` of an environment.
 pub(crate) fn variable(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once('=')?;
     let mut bytes = name.bytes();
@@ -262,44 +266,45 @@ pub(crate) fn variable(line: &str) -> Option<(String, String)> {
         .next()
         .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     let rest = bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let plain = !value.chars().any(char::is_control);
-    (first && rest && plain).then(|| (name.to_owned(), value.to_owned()))
+    let printable = !value.chars().any(char::is_control);
+    (first && rest && printable).then(|| (name.to_owned(), value.to_owned()))
 }
 
-/// `b2p.no_proxy=`.
+/// Parses `b2p.no_proxy=`.
 pub(crate) fn no_proxy(text: &str) -> Result<String, Problem> {
-    if plain(text) {
+    if is_plain(text) {
         return Ok(text.to_owned());
     }
-    Err(Problem::bad(
+    Err(Problem::invalid(
         "not a list of hosts, as localhost,10.0.0.0/8,.example",
     ))
 }
 
-/// Nothing that a line, a shell or sshd's configuration gives a meaning.
-fn plain(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\`$".contains(&byte);
-    (1..=MAX_PROXY).contains(&text.len()) && text.bytes().all(fits)
+/// Returns true if no character has a special meaning in a line, a shell or sshd's configuration.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\`$".contains(&byte);
+    (1..=MAX_PROXY).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Whether it can be the name of a service: that of its file, of its cgroup, and
-/// in the control channel's words.
-pub(crate) fn service(text: &str) -> bool {
+/// Returns true if `text` has the form of a service's name, which is also the name of a file and
+/// of a cgroup, and an argument in the control channel.
+pub(crate) fn is_service_name(text: &str) -> bool {
     let first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    text.len() <= 32 && text.bytes().next().is_some_and(first) && text.bytes().all(fits)
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    text.len() <= 32 && text.bytes().next().is_some_and(first) && text.bytes().all(allowed)
 }
 
-/// Whether it can be the name of an extension: that of its files.
-pub fn extension(text: &str) -> bool {
-    service(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
+/// Returns true if `text` has the form of an extension's name, which is also the name of its files.
+#[must_use]
+pub fn is_extension_name(text: &str) -> bool {
+    is_service_name(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
-/// A kernel module's name, as the kernel keeps it: with `_` for every `-`.
+/// Parses the name of a kernel module. The kernel has `_` for every `-` in it.
 pub(crate) fn module(text: &str) -> Option<String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    let named = (1..=MAX_MODULE).contains(&text.len()) && text.bytes().all(fits);
-    named.then(|| text.replace('-', "_"))
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let valid = (1..=MAX_MODULE).contains(&text.len()) && text.bytes().all(allowed);
+    valid.then(|| text.replace('-', "_"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Every flag, every kind of value it takes.
+// SPDX-License-Identifier: Apache-2.0
+//! Every flag with every form of its value.
 
 mod common;
 
@@ -9,7 +10,7 @@ use config::{
     Config, Console, DiskSelector, FormatPolicy, Loglevel, Net, Podman, Swap, WaitUsb, ZramSize,
 };
 
-/// The default configuration with one change.
+/// Returns the default configuration with one change.
 fn with(change: impl FnOnce(&mut Config)) -> Config {
     let mut config = Config::default();
     change(&mut config);
@@ -134,7 +135,7 @@ fn switches() {
         ("b2p.routed", true, |to| &mut to.routed),
         ("syslog", true, |to| &mut to.syslog),
         ("noutc", false, |to| &mut to.utc),
-        ("noswap", false, |to| &mut to.swap),
+        ("noswap", false, |to| &mut to.swap_allowed),
         ("noautologin", false, |to| &mut to.autologin),
     ];
     for (name, on, field) in &flags {
@@ -237,7 +238,7 @@ fn ip_on_the_side() {
     let config = good(line);
     assert_eq!(config.hostname, "pod");
     assert_eq!(config.ntpserver.as_deref(), Some("10.0.2.9"));
-    // Flags of their own win, wherever they stand.
+    // The flag for a setting wins over `ip=`, in any order.
     for line in [
         format!("{line} host=box ntpserver=time"),
         format!("ntpserver=time host=box {line}"),

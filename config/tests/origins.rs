@@ -1,4 +1,5 @@
-//! Where each setting came from.
+// SPDX-License-Identifier: Apache-2.0
+//! Origin of each setting.
 
 mod common;
 
@@ -16,7 +17,7 @@ fn origins(
     })
 }
 
-/// Name, value and source of what was given.
+/// Returns name, value and source of every flag that holds.
 fn given(line: &str, entries: &[(&str, &str)]) -> Vec<(&'static str, String, Source)> {
     let entries: Vec<FwCfg<'_>> = entries
         .iter()
@@ -39,7 +40,7 @@ const LINE: Source = Source::CommandLine;
 fn every_setting_once_and_nothing_given_by_default() {
     let all = origins(b"quiet console=ttyS0", &[]);
     assert!(all.iter().all(|(_, given)| given.is_empty()));
-    let settings = FLAGS.iter().filter(|f| f.same_as.is_none()).count();
+    let settings = FLAGS.iter().filter(|f| f.alias_of.is_none()).count();
     assert_eq!(all.len(), settings);
 }
 
@@ -62,7 +63,7 @@ fn the_value_that_holds_and_its_source() {
 }
 
 #[test]
-fn what_is_wrong_does_not_hold() {
+fn invalid_flags_do_not_hold() {
     let entries = [("format", "blank")];
     assert_eq!(
         given("b2p.format=x b2p.nonsense=1", &entries),
@@ -71,7 +72,7 @@ fn what_is_wrong_does_not_hold() {
 }
 
 #[test]
-fn what_is_wrong_in_part_holds_in_part() {
+fn a_flag_that_is_wrong_in_part_holds_in_part() {
     let line = "b2p.off=a/b,web ip=10.0.0.2::10.0.0.1:255.0.0.0:-x-:eth0:off";
     let names: Vec<_> = given(line, &[])
         .into_iter()

@@ -1,20 +1,21 @@
-//! What holds for every input.
+// SPDX-License-Identifier: Apache-2.0
+//! Properties that hold for every input.
 #![allow(clippy::unwrap_used)]
 
 mod common;
-mod made;
+mod generated;
 
 use common::KEYS;
 use config::{
-    Config, Diagnostic, DiskSelector, FLAGS, FwCfg, MAX_DIAGNOSTICS, MAX_LINE, Net, Proxy, Sources,
-    Swap, oem_strings, parse,
+    Config, Diagnostic, DiskSelector, FLAGS, FwCfg, MAX_DIAGNOSTIC_BYTES, MAX_DIAGNOSTICS, Net,
+    Proxy, Sources, Swap, oem_strings, parse,
 };
-use made::{config, flags, quote};
+use generated::{config, flags, quote};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// At least 1024 cases a property; more by `PROPTEST_CASES`.
+/// Settings for at least 1024 cases of each property; `PROPTEST_CASES` asks for more.
 fn settings() -> ProptestConfig {
     let base = ProptestConfig::default();
     ProptestConfig {
@@ -24,8 +25,8 @@ fn settings() -> ProptestConfig {
     }
 }
 
-/// Input that looks like flags often enough to get past the first check.
-fn soup() -> impl Strategy<Value = Vec<u8>> {
+/// Bytes that resemble flags often enough to pass the first checks.
+fn flag_like() -> impl Strategy<Value = Vec<u8>> {
     let names: Vec<Vec<u8>> = FLAGS
         .iter()
         .map(|flag| flag.name.as_bytes().into())
@@ -51,13 +52,13 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![vec(any::<u8>(), 0..4096), soup()]
+    prop_oneof![vec(any::<u8>(), 0..4096), flag_like()]
 }
 
 fn entry() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let names: Vec<Vec<u8>> = FLAGS
         .iter()
-        .map(|flag| flag.short().as_bytes().into())
+        .map(|flag| flag.short_name().as_bytes().into())
         .collect();
     (prop_oneof![select(names), vec(any::<u8>(), 0..20)], bytes())
 }
@@ -70,11 +71,11 @@ fn entries<'a>(pairs: &'a [(Vec<u8>, Vec<u8>)]) -> Vec<FwCfg<'a>> {
 fn is_sound(diagnostic: &Diagnostic) -> bool {
     let line = diagnostic.to_string();
     !line.is_empty()
-        && line.len() <= MAX_LINE
+        && line.len() <= MAX_DIAGNOSTIC_BYTES
         && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-/// No text of a configuration can break a line, a path or a terminal.
+/// Returns true if no text of a configuration can break a line, a path or a terminal.
 fn is_clean(config: &Config) -> bool {
     let disk = |data: &DiskSelector| match data {
         DiskSelector::Auto | DiskSelector::Off => String::new(),
@@ -92,7 +93,11 @@ fn is_clean(config: &Config) -> bool {
     texts.extend(config.tz.clone());
     texts.extend(config.ntpserver.clone());
     texts.extend(config.rsyslog.iter().map(|to| to.host.clone()));
-    let proxy = [&config.proxy.http, &config.proxy.https, &config.proxy.none];
+    let proxy = [
+        &config.proxy.http,
+        &config.proxy.https,
+        &config.proxy.exceptions,
+    ];
     texts.extend(proxy.into_iter().flatten().cloned());
     texts.extend(config.swapfile.as_ref().map(disk));
     texts.extend(config.swaps.iter().filter_map(|swap| match swap {
@@ -110,12 +115,14 @@ fn is_clean(config: &Config) -> bool {
     texts.iter().all(|text| !text.contains(char::is_control))
 }
 
-fn early(name: &str) -> bool {
-    FLAGS.iter().any(|flag| flag.name == name && flag.early)
+fn is_before_data_disk(name: &str) -> bool {
+    FLAGS
+        .iter()
+        .any(|flag| flag.name == name && flag.before_data_disk)
 }
 
-/// A table of SMBIOS with these OEM strings and one of somebody else's.
-fn table(texts: &[String]) -> Vec<u8> {
+/// Returns an SMBIOS table with these OEM strings and one of another vendor.
+fn smbios_table(texts: &[String]) -> Vec<u8> {
     let mut table = vec![11, 5, 0, 1, 1];
     for text in texts.iter().map(String::as_str).chain(["vendor=x"]) {
         table.extend(text.as_bytes());
@@ -125,7 +132,7 @@ fn table(texts: &[String]) -> Vec<u8> {
     table
 }
 
-fn foreign() -> impl Strategy<Value = String> {
+fn kernel_parameter() -> impl Strategy<Value = String> {
     prop_oneof![
         select(vec![
             "quiet",
@@ -144,7 +151,7 @@ proptest! {
     #![proptest_config(settings())]
 
     #[test]
-    fn any_input_has_an_answer(line in bytes(), pairs in vec(entry(), 0..6)) {
+    fn any_input_gives_a_configuration(line in bytes(), pairs in vec(entry(), 0..6)) {
         let (config, diagnostics) = parse(&line, &entries(&pairs));
         prop_assert!(diagnostics.len() <= MAX_DIAGNOSTICS + 1);
         prop_assert!(diagnostics.iter().all(is_sound), "{diagnostics:?}");
@@ -162,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn fw_cfg_says_the_same(config in config(), end in select(vec!["", "\n", "\0", "\r\n"])) {
+    fn fw_cfg_gives_the_same(config in config(), end in select(vec!["", "\n", "\0", "\r\n"])) {
         let flags = flags(&config);
         let value = |value: &str| format!("{value}{end}").into_bytes();
         let pairs: Vec<_> = flags
@@ -175,12 +182,12 @@ proptest! {
     }
 
     #[test]
-    fn smbios_says_the_same(config in config()) {
+    fn smbios_gives_the_same(config in config()) {
         let texts: Vec<String> = flags(&config)
             .iter()
             .map(|(name, text)| format!("boot2podman:{}={text}", name.trim_start_matches("b2p.")))
             .collect();
-        let table = table(&texts);
+        let table = smbios_table(&texts);
         prop_assert_eq!(oem_strings(&table).len(), texts.len() + 1);
         let (parsed, diagnostics) = Sources { smbios: &table, ..Sources::default() }.parse();
         prop_assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
@@ -188,9 +195,9 @@ proptest! {
     }
 
     #[test]
-    fn the_data_disk_says_what_it_may(config in config(), quoted in any::<bool>()) {
+    fn the_data_disk_gives_what_it_may(config in config(), quoted in any::<bool>()) {
         let late = flags(&config);
-        let late = late.iter().filter(|(name, _)| !early(name));
+        let late = late.iter().filter(|(name, _)| !is_before_data_disk(name));
         let lines: Vec<String> = late
             .map(|(name, text)| match quoted {
                 true => format!(" {name} = \"{text}\" \r\n#x\n"),
@@ -217,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn every_source_has_an_answer(
+    fn every_source_gives_a_configuration(
         line in bytes(), disk in bytes(), name in bytes(), table in bytes(),
         environment in bytes(), hooks in bytes(),
     ) {
@@ -241,7 +248,7 @@ proptest! {
     #[test]
     fn others_in_between_change_nothing(
         config in config(),
-        others in vec((foreign(), any::<Index>()), 0..12),
+        others in vec((kernel_parameter(), any::<Index>()), 0..12),
     ) {
         let mut line: Vec<String> = flags(&config).iter().map(|flag| quote(flag, false)).collect();
         for (other, at) in &others {
@@ -253,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_after_the_dashes_is_not_ours(config in config(), rest in bytes()) {
+    fn parameters_after_the_dashes_are_for_init(config in config(), rest in bytes()) {
         let line: Vec<String> = flags(&config).iter().map(|flag| quote(flag, true)).collect();
         let line = [line.join(" ").as_bytes(), b" -- ", &rest].concat();
         prop_assert_eq!(parse(&line, &[]), (config, vec![]));
@@ -278,7 +285,7 @@ proptest! {
             proxy: Proxy {
                 http: high.proxy.http.or(low.proxy.http),
                 https: high.proxy.https.or(low.proxy.https),
-                none: high.proxy.none.or(low.proxy.none),
+                exceptions: high.proxy.exceptions.or(low.proxy.exceptions),
             },
             swapfile: high.swapfile.or(low.swapfile),
             ssh_keys: low.ssh_keys,
@@ -307,17 +314,17 @@ proptest! {
     }
 
     #[test]
-    fn one_wrong_letter_is_understood(at in any::<Index>(), which in any::<Index>()) {
-        let ours: Vec<&str> = FLAGS
+    fn a_flag_with_one_wrong_letter_is_suggested(at in any::<Index>(), which in any::<Index>()) {
+        let names: Vec<&str> = FLAGS
             .iter()
             .map(|flag| flag.name)
             .filter(|name| name.starts_with("b2p."))
             .collect();
-        let name = ours[which.index(ours.len())];
+        let name = names[which.index(names.len())];
         let mut wrong = name.as_bytes().to_vec();
         let at = 4 + at.index(wrong.len() - 4);
         wrong[at] = b'#';
-        // As near to http_proxy.
+        // This name resembles http_proxy just as much.
         prop_assume!(wrong != b"b2p.http#_proxy");
         let (config, diagnostics) = parse(&wrong, &[]);
         prop_assert_eq!(config, Config::default());

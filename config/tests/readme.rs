@@ -1,4 +1,5 @@
-//! The README's table of flags is the code's own.
+// SPDX-License-Identifier: Apache-2.0
+//! The README has the table of flags that the code generates.
 
 const README: &str = include_str!("../../README.md");
 

@@ -1,4 +1,5 @@
-//! fw_cfg entries, and which source wins.
+// SPDX-License-Identifier: Apache-2.0
+//! Sources other than the command line, and their precedence.
 
 mod common;
 
@@ -6,7 +7,7 @@ use common::{ED25519, P256, RSA, good, read_all};
 use config::{Config, FormatPolicy, Net, Source, Sources, parse};
 
 #[test]
-fn what_the_helper_found_on_the_disk() {
+fn extras_of_the_data_disk() {
     let sources = Sources {
         cmdline: b"b2p.off=bootlocal b2p.http_proxy=http://flag:1",
         environment: b"A=1\nHTTP_PROXY=http://profile:1\nA=it's 2\n9=x\n=\nplain\nHTTPS_PROXY=p:2",
@@ -146,7 +147,7 @@ fn wrong_entries() {
 }
 
 #[test]
-fn complaints_know_their_source() {
+fn diagnostics_know_their_source() {
     let entry = config::FwCfg {
         name: b"x",
         value: b"",
@@ -204,8 +205,8 @@ fn what_is_wrong_on_the_disk_is_named_with_its_line() {
         ..Config::default()
     };
     assert_eq!(config, expected);
-    let early = "ignored: it is needed before the data disk is; put it on the command line, \
-                 in fw_cfg or in SMBIOS";
+    let early = "ignored: it is needed before the data disk is mounted; \
+                 put it on the command line, in fw_cfg or in SMBIOS";
     let said: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     assert_eq!(
         said,

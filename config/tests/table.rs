@@ -1,11 +1,12 @@
-//! The table is whole, true, and what the README shows.
+// SPDX-License-Identifier: Apache-2.0
+//! Table of flags: complete, consistent, and rendered as in the README.
 
 mod common;
 
 use common::{ED25519, good, read, read_all};
-use config::{Config, FLAGS, Flag, MAX_LINE, flags_markdown};
+use config::{Config, FLAGS, Flag, MAX_DIAGNOSTIC_BYTES, flags_markdown};
 
-/// Something to stand for each text of the `values` column.
+/// Example for each text in the `values` column.
 const TEXTS: [(&str, &str); 28] = [
     ("<tag>", "home"),
     ("<path>", "/mnt/home"),
@@ -40,7 +41,7 @@ const TEXTS: [(&str, &str); 28] = [
     ("<module>", "floppy"),
 ];
 
-/// Every documented value of a flag, made real.
+/// Returns every documented value of a flag, with examples for its texts.
 fn values(flag: &Flag) -> Vec<String> {
     let real = |value: &str| {
         let value = TEXTS.iter().fold(value.to_owned(), |value, (text, real)| {
@@ -68,7 +69,7 @@ fn every_documented_value_is_taken() {
                 "{}={value}",
                 flag.name
             );
-            let (other, diagnostics) = read_all("", &[(flag.short(), &value)]);
+            let (other, diagnostics) = read_all("", &[(flag.short_name(), &value)]);
             assert_eq!(diagnostics, [""; 0], "{}", flag.name);
             assert_eq!(other, config, "{}", flag.name);
         }
@@ -92,23 +93,28 @@ fn every_default_is_the_default() {
 #[test]
 fn bare_flags_and_only_they_go_without_a_value() {
     for flag in FLAGS {
-        assert_eq!(read(flag.name).1.is_empty(), flag.bare, "{}", flag.name);
+        assert_eq!(
+            read(flag.name).1.is_empty(),
+            flag.value_optional,
+            "{}",
+            flag.name
+        );
     }
 }
 
 #[test]
 fn rows_are_well_formed() {
     for (at, flag) in FLAGS.iter().enumerate() {
-        // Without `b2p.` a name is that of one setting: fw_cfg has it so.
+        // A name without `b2p.` belongs to one setting, because fw_cfg has it so.
         let mut others = FLAGS.iter().skip(at + 1);
-        let alias = |other: &Flag| other.same_as == Some(flag.name);
+        let alias = |other: &Flag| other.alias_of == Some(flag.name);
         assert!(
-            others.all(|other| other.short() != flag.short() || alias(other)),
+            others.all(|other| other.short_name() != flag.short_name() || alias(other)),
             "{}",
             flag.name
         );
         assert!(
-            !flag.values.is_empty() && !flag.why.is_empty(),
+            !flag.values.is_empty() && !flag.description.is_empty(),
             "{}",
             flag.name
         );
@@ -117,7 +123,7 @@ fn rows_are_well_formed() {
             "{}: names are kept with _",
             flag.name
         );
-        for text in [flag.name, flag.values, flag.default, flag.why] {
+        for text in [flag.name, flag.values, flag.default, flag.description] {
             assert!(
                 text.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
                 "{text}"
@@ -127,19 +133,19 @@ fn rows_are_well_formed() {
                 "{text}: breaks the table"
             );
         }
-        if let Some(same) = flag.same_as {
+        if let Some(same) = flag.alias_of {
             let known = FLAGS
                 .iter()
-                .any(|flag| flag.name == same && flag.same_as.is_none());
+                .any(|flag| flag.name == same && flag.alias_of.is_none());
             assert!(known, "{} is the same as nothing", flag.name);
         }
     }
 }
 
-/// The longest diagnostics fit without being cut, so that the allowed values,
-/// which come last, are all there.
+/// Checks that the longest diagnostics are not cut, so that the allowed values at their end are
+/// complete.
 #[test]
-fn complaints_fit() {
+fn diagnostics_fit() {
     for flag in FLAGS {
         let value = "\u{1}".repeat(100);
         for line in [
@@ -148,7 +154,11 @@ fn complaints_fit() {
         ] {
             let (_, diagnostics) = read(&line);
             assert_eq!(diagnostics.len(), 1, "{line}");
-            assert!(diagnostics[0].len() <= MAX_LINE, "{}", diagnostics[0]);
+            assert!(
+                diagnostics[0].len() <= MAX_DIAGNOSTIC_BYTES,
+                "{}",
+                diagnostics[0]
+            );
             assert!(diagnostics[0].ends_with(flag.values), "{}", diagnostics[0]);
         }
     }
@@ -166,7 +176,7 @@ fn the_table_has_a_row_for_every_flag() {
         assert_eq!(row.matches('|').count(), 5, "{row}");
     }
     assert!(table.contains(
-        "| `b2p.format=` | `magic`, `blank`, `never` | `magic` | which disk may be formatted"
+        "| `b2p.format=` | `magic`, `blank`, `never` | `magic` | disks that may be formatted"
     ));
     assert!(table.contains("| `b2p.ssh_key=` (repeatable) | `\"<type> <base64> <comment>\"` |  |"));
     assert!(table.contains("| `b2p.rescue` | `off`, `on` | `off` |"));

@@ -1,8 +1,8 @@
 //! Kernel flags, from the command line and from QEMU's fw_cfg.
 
 use config::{
-    Config, Diagnostic, DiskSelector, FLAGS, FwCfg, MAX_DIAGNOSTICS, MAX_LINE, Net, Sources, Swap,
-    origins, parse,
+    Config, Diagnostic, DiskSelector, FLAGS, FwCfg, MAX_DIAGNOSTIC_BYTES, MAX_DIAGNOSTICS, Net,
+    Sources, Swap, origins, parse,
 };
 
 use crate::input::{one_line, parts};
@@ -115,7 +115,7 @@ fn sound(complaint: &Diagnostic) {
     let line = complaint.to_string();
     let printable = line.bytes().all(|b| (b' '..=b'~').contains(&b));
     assert!(
-        (1..=MAX_LINE).contains(&line.len()) && printable,
+        (1..=MAX_DIAGNOSTIC_BYTES).contains(&line.len()) && printable,
         "{line:?}"
     );
     let (what, why) = line.split_once(": ").unwrap_or_default();
@@ -149,7 +149,7 @@ fn given(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
         fw_cfg: entries,
         ..Sources::default()
     });
-    let settings = FLAGS.iter().filter(|f| f.same_as.is_none());
+    let settings = FLAGS.iter().filter(|f| f.alias_of.is_none());
     assert!(
         origins
             .iter()
@@ -157,7 +157,7 @@ fn given(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
             .eq(settings.map(|f| f.name))
     );
     for (flag, given) in &origins {
-        assert!(given.len() <= 1 || flag.repeats, "{}", flag.name);
+        assert!(given.len() <= 1 || flag.repeatable, "{}", flag.name);
         assert!(given.iter().all(|g| one_line(&g.flag)));
     }
     if origins.iter().all(|(_, given)| given.is_empty()) {

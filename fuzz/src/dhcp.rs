@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use lease::Lease;
-use packet::{Answer, Ask, answer, broadcast, message, unwrap};
+use packet::{ClientMessage, ServerMessage, decode, encode, ip_packet, udp_payload};
 
 pub use b2p::helpers::net::lease;
 pub use b2p::helpers::net::packet;
@@ -36,13 +36,13 @@ const HEADERS: usize = 28;
 ///   to resolv.conf and to the routes; its times are in order and not zero.
 /// - What we ask is understood by the same codec.
 pub fn dhcp(data: &[u8]) {
-    if let Some(message) = unwrap(data) {
+    if let Some(message) = udp_payload(data) {
         assert!(message.len() + HEADERS <= data.len());
-        let _ = answer(message, XID, MAC);
+        let _ = decode(message, XID, MAC);
     }
-    match answer(data, XID, MAC) {
-        Some(Answer::Offer(lease) | Answer::Ack(lease)) => sound(&lease, data),
-        Some(Answer::Nak) => assert!(ours(data)),
+    match decode(data, XID, MAC) {
+        Some(ServerMessage::Offer(lease) | ServerMessage::Ack(lease)) => sound(&lease, data),
+        Some(ServerMessage::Nak) => assert!(ours(data)),
         None => {}
     }
     asked(data);
@@ -71,24 +71,24 @@ fn sound(lease: &Lease, data: &[u8]) {
 
 fn asked(data: &[u8]) {
     let name: String = String::from_utf8_lossy(data).chars().take(64).collect();
-    let ask = Ask {
+    let request = ClientMessage {
         xid: XID,
         mac: MAC,
         discover: data.len().is_multiple_of(2),
-        have: Ipv4Addr::UNSPECIFIED,
-        want: Some(Ipv4Addr::new(10, 0, 2, 15)),
+        client_addr: Ipv4Addr::UNSPECIFIED,
+        requested_addr: Some(Ipv4Addr::new(10, 0, 2, 15)),
         server: None,
         hostname: name,
     };
-    let message = message(&ask);
+    let message = encode(&request);
     assert!(message.is_empty() || ours(&message));
     if !message.is_empty() {
-        assert_eq!(answer(&message, XID, MAC), None, "a question is no answer");
-        let mut packet = broadcast(&message);
-        assert_eq!(unwrap(&packet), None, "it is not for us");
+        assert_eq!(decode(&message, XID, MAC), None, "a question is no answer");
+        let mut packet = ip_packet(&message);
+        assert_eq!(udp_payload(&packet), None, "it is not for us");
         // The port of the client, and no checksum: then it is.
         packet[22..24].copy_from_slice(&68u16.to_be_bytes());
         packet[26..28].copy_from_slice(&[0, 0]);
-        assert_eq!(unwrap(&packet), Some(&message[..]));
+        assert_eq!(udp_payload(&packet), Some(&message[..]));
     }
 }

@@ -1,7 +1,7 @@
 //! What routers say, as the kernel hands it on. The reader is part of a program, so its
 //! file is taken as it is.
 
-use reader::{Servers, told};
+use reader::{Servers, parse};
 
 pub use b2p::helpers::net::router as reader;
 
@@ -21,11 +21,14 @@ pub(crate) const WORDS: &[&str] = &[
 /// - However many are told of, few are kept, and none for longer than was said.
 pub fn router(data: &[u8]) {
     let mut servers = Servers::default();
-    for told in told(data) {
+    for advertisement in parse(data) {
         let usable = |a: &std::net::Ipv6Addr| !a.is_unspecified() && !a.is_multicast();
-        assert!(told.servers.iter().all(usable), "{told:?}");
+        assert!(
+            advertisement.servers.iter().all(usable),
+            "{advertisement:?}"
+        );
         let before = servers.list();
-        let changed = servers.hear(&told, 1_000);
+        let changed = servers.update(&advertisement, 1_000);
         assert_eq!(changed, servers.list() != before);
     }
     assert!(servers.list().len() <= 4);

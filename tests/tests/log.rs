@@ -26,6 +26,7 @@ fn log() -> Result<()> {
     checks.check("what programs say, and nobody as another", || {
         programs(&guest)
     });
+    checks.check("what people do as root", || audited(&guest));
     checks.check("one service, followed", || followed(&guest));
     checks.check("a receiver on the host gets all of it", || {
         sent(&guest, &receiver)
@@ -121,6 +122,31 @@ fn programs(guest: &Guest) -> Result<()> {
     let init = guest.sh("b2p log init")?;
     ensure!(!init.contains("boot2podman: not PID 1"), "{init}");
     Ok(())
+}
+
+/// An action as root leaves a line that names the person, with the facility authpriv (10) and
+/// the level info (6).
+fn audited(guest: &Guest) -> Result<()> {
+    let key =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJvTUVoGBeCZTpmeXIkcPF0EdLRepoJzy3s9KW8+jOOX ann";
+    guest.sh(&format!("b2p key add '{key}'"))?;
+    guest.sh_as("core", "sudo -n shutdown -r +600 && sudo -n b2p cancel")?;
+    eventually(SOON, || {
+        let log = guest.sh("b2p log b2p")?;
+        for text in [
+            "]: root (uid 0): key add SHA256:HyzfGRXMa3JOAVDQCtWZaAu8V1VAYE8UXzTCLW/6bGg ann",
+            "]: core (uid 1000, sudo): cancel of a shutdown",
+        ] {
+            ensure!(ending(&log, text).len() == 1, "no {text}:\n{log}");
+        }
+        ensure!(
+            log.contains("]: core (uid 1000, sudo): reboot at "),
+            "{log}"
+        );
+        let raw = guest.sh("dmesg -r | grep 'key add'")?;
+        ensure!(raw.starts_with("<86>"), "{raw}");
+        Ok(())
+    })
 }
 
 fn followed(guest: &Guest) -> Result<()> {

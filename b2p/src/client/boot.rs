@@ -7,7 +7,7 @@ use crate::client::gantt::{Chart, MARKS, Stretch};
 use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::common::control_client::{self, ControlClient};
-use crate::common::terminal::{Colour, Screen, complain, print};
+use crate::common::terminal::{Colour, Screen, print, print_error};
 
 /// A picture in a file is so wide.
 const FILE_WIDTH: usize = 100;
@@ -22,7 +22,7 @@ pub fn main(link: &ControlClient, words: &[String]) -> i32 {
     let text = match link.ask(&Request::Status) {
         Ok(text) => text,
         Err(failure) => {
-            complain(&control_client::line(&failure, "b2p boot"));
+            print_error(&control_client::line(&failure, "b2p boot"));
             return 1;
         }
     };

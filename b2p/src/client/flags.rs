@@ -5,7 +5,7 @@ use config::{Flag, Origin};
 use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::common::table::{Cell, Column, render};
-use crate::common::terminal::{Colour, Screen, complain, print};
+use crate::common::terminal::{Colour, Screen, print, print_error};
 
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
@@ -27,7 +27,7 @@ pub fn main(words: &[String]) -> i32 {
     }
     print(&text(&settings, &Screen::stdout()));
     if !nix::unistd::geteuid().is_root() {
-        complain("b2p: fw_cfg and SMBIOS can be read by root only: sudo b2p flags");
+        print_error("b2p: fw_cfg and SMBIOS can be read by root only: sudo b2p flags");
     }
     0
 }
@@ -37,7 +37,7 @@ type Setting = (&'static Flag, Vec<Origin>);
 fn text(settings: &[Setting], screen: &Screen) -> String {
     let mut rows = Vec::new();
     for (flag, given) in settings {
-        let what = || (flag.why.to_owned(), Some(Colour::Dim));
+        let what = || (flag.description.to_owned(), Some(Colour::Dim));
         let name = || (flag.name.to_owned(), None);
         if given.is_empty() {
             let value = if flag.default.is_empty() {
@@ -69,7 +69,7 @@ fn from(flag: &Flag, given: &Origin) -> String {
     let name = given.flag.split('=').next().unwrap_or_default();
     let short = name.rsplit(['/', ':']).next().unwrap_or(name);
     let plain = |n: &str| n.trim_start_matches("b2p.").replace('-', "_");
-    if plain(short) == flag.short() {
+    if plain(short) == flag.short_name() {
         source.to_owned()
     } else {
         format!("{source}, as {short}")

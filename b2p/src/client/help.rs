@@ -2,7 +2,7 @@
 //! `b2p help`: the list of commands, and the text of one of them.
 
 use crate::applets::{self, APPLETS, Applet, Kind};
-use crate::common::terminal::{complain, print};
+use crate::common::terminal::{print, print_error};
 
 /// Longest line of a help text, in columns.
 const MAX_COLUMNS: usize = 76;
@@ -37,7 +37,7 @@ pub fn unknown_command(name: &str) -> i32 {
         Some(similar) => format!("did you mean {similar}?"),
         None => "see `b2p help`".to_owned(),
     };
-    complain(&format!("b2p: {name}: no such command; {advice}"));
+    print_error(&format!("b2p: {name}: no such command; {advice}"));
     2
 }
 
@@ -46,7 +46,7 @@ pub fn options_known(name: &str, arguments: &[String]) -> bool {
     let mut options = arguments.iter().filter(|word| word.starts_with('-'));
     let unknown = options.find(|option| *option != "--json");
     if let Some(option) = unknown {
-        complain(&format!("b2p {name}: {option}: no such option"));
+        print_error(&format!("b2p {name}: {option}: no such option"));
     }
     unknown.is_none()
 }

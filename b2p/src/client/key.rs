@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::paths::Paths;
-use crate::common::terminal::{complain, print};
-use crate::common::{atomic_file, regular_file, sshkey, tool};
-use crate::helpers::data::report::{Before, before};
+use crate::common::terminal::{print, print_error};
+use crate::common::{atomic_file, audit, regular_file, sshkey, tool};
+use crate::helpers::data::report::{EarlierRun, earlier_run};
 use sys::paths::AUTHORIZED_KEYS;
 
 /// Kept, where there is a data disk. sshd_config names it.
@@ -23,7 +23,7 @@ pub fn main(words: &[String]) -> i32 {
         ["add", key @ ..] if !key.is_empty() => add(&key.join(" ")),
         ["list"] => list(),
         _ => {
-            complain("usage: b2p key add 'ssh-ed25519 AAAA… who' | b2p key list");
+            print_error("usage: b2p key add 'ssh-ed25519 AAAA… who' | b2p key list");
             return 2;
         }
     };
@@ -33,7 +33,7 @@ pub fn main(words: &[String]) -> i32 {
             0
         }
         Err(why) => {
-            complain(&format!("b2p key: {why}"));
+            print_error(&format!("b2p key: {why}"));
             1
         }
     }
@@ -48,10 +48,18 @@ fn add(text: &str) -> Result<String, String> {
         // Public, and read by sshd as the user who comes.
         atomic_file::replace(path, new.as_bytes(), 0o644)?;
     }
-    Ok(match before(&Paths::default()) {
-        Before::Disk(_) => format!("may log in; kept in {KEPT}\n"),
+    audit::record(&format!("key add {}", described(&key)));
+    Ok(match earlier_run(&Paths::default()) {
+        EarlierRun::Disk(_) => format!("may log in; kept in {KEPT}\n"),
         _ => "may log in until the machine ends: there is no data disk\n".to_owned(),
     })
+}
+
+/// Fingerprint and comment of a key: enough to find it in a file of keys.
+fn described(key: &str) -> String {
+    let comment = key.splitn(3, ' ').nth(2).unwrap_or_default();
+    let fingerprint = sshkey::fingerprint(key).unwrap_or_default();
+    format!("{fingerprint} {comment}").trim_end().to_owned()
 }
 
 /// The file with one more line; `None` where it is there already.

@@ -3,15 +3,19 @@
 
 use control::Request;
 
+use crate::common::audit;
 use crate::common::control_client::{self, ControlClient};
-use crate::common::terminal::complain;
+use crate::common::terminal::print_error;
 
 /// Runs `b2p rescue` and returns the exit status.
 pub fn main(control: &ControlClient) -> i32 {
     match control.ask(&Request::Rescue) {
-        Ok(_) => 0,
+        Ok(_) => {
+            audit::record("rescue");
+            0
+        }
         Err(failure) => {
-            complain(&control_client::line(&failure, "b2p rescue"));
+            print_error(&control_client::line(&failure, "b2p rescue"));
             1
         }
     }

@@ -10,7 +10,7 @@ use control::{Name, Report, Request, RequestError, Service, State};
 use crate::client::service_files;
 use crate::client::status;
 use crate::common::control_client::{self, ControlClient, resting};
-use crate::common::terminal::{complain, print};
+use crate::common::terminal::{print, print_error};
 use crate::common::units;
 
 /// Where users keep their own services.
@@ -70,7 +70,7 @@ pub fn main(place: &Place, verb: Verb, words: &[String]) -> i32 {
         match begun.and_then(|begun| wait(place, verb, name, &begun)) {
             Ok(line) => print(&format!("{}: {line}\n", name.as_str())),
             Err(why) => {
-                complain(&why);
+                print_error(&why);
                 code = 1;
             }
         }
@@ -81,12 +81,12 @@ pub fn main(place: &Place, verb: Verb, words: &[String]) -> i32 {
 /// The names in `words`; `None`, and a word about it, where one is none.
 fn names(words: &[String]) -> Option<Vec<Name>> {
     if words.is_empty() {
-        complain("b2p: which service? `b2p status` lists them");
+        print_error("b2p: which service? `b2p status` lists them");
     }
     let name = |word: &String| {
         let name = Name::new(config::canonical_service_name(word));
         if name.is_none() {
-            complain(&format!(
+            print_error(&format!(
                 "b2p: {word}: not a name: letters, digits and -, at most 32"
             ));
         }
@@ -261,7 +261,7 @@ pub fn load_main(place: &Place, words: &[String]) -> i32 {
         match load(place, name) {
             Ok(()) => print(&format!("{}: loaded\n", name.as_str())),
             Err(why) => {
-                complain(&why);
+                print_error(&why);
                 code = 1;
             }
         }
@@ -281,14 +281,14 @@ pub fn reload_main(place: &Place) -> i32 {
     let report = match place.link.ask(&Request::Status) {
         Ok(text) => text,
         Err(failure) => {
-            complain(&control_client::line(&failure, "b2p reload"));
+            print_error(&control_client::line(&failure, "b2p reload"));
             return 1;
         }
     };
     let report = Report::parse(&report);
     let (good, bad) = service_files::own(&place.own);
     for word in &bad {
-        complain(&format!("b2p: {word}: not a name of a service; left out"));
+        print_error(&format!("b2p: {word}: not a name of a service; left out"));
     }
     let mut code = i32::from(!bad.is_empty());
     for name in &good {
@@ -304,7 +304,7 @@ pub fn reload_main(place: &Place) -> i32 {
             match load(place, name) {
                 Ok(()) => print(&format!("{}: loaded\n", name.as_str())),
                 Err(why) => {
-                    complain(&why);
+                    print_error(&why);
                     code = 1;
                 }
             }

@@ -11,7 +11,7 @@ use crate::client::json::Json;
 use crate::client::usage::{self, Usage};
 use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::table::{Cell, Column, render};
-use crate::common::terminal::{Colour, Screen, complain, print};
+use crate::common::terminal::{Colour, Screen, print, print_error};
 use crate::common::units;
 
 /// What is over the table, and which column goes first where room is short.
@@ -36,7 +36,7 @@ pub fn main(link: &ControlClient, words: &[String]) -> i32 {
     let text = match link.ask(&Request::Status) {
         Ok(text) => text,
         Err(failure) => {
-            complain(&control_client::line(&failure, "b2p status"));
+            print_error(&control_client::line(&failure, "b2p status"));
             return 1;
         }
     };
@@ -60,7 +60,7 @@ pub fn main(link: &ControlClient, words: &[String]) -> i32 {
 fn one(report: &Report<'_>, name: &str, json: bool, usage: &dyn Fn(&str) -> Usage) -> i32 {
     let name = config::canonical_service_name(name);
     let Some(service) = report.services.iter().find(|s| s.name == name) else {
-        complain(&unknown(report, name));
+        print_error(&unknown(report, name));
         return 1;
     };
     print(&if json {
@@ -140,7 +140,7 @@ fn shutdown(report: &Report<'_>) -> Option<String> {
     Some(match left {
         0 => format!("{} has begun", s.kind.word()),
         left => format!(
-            "{} in {}; `b2p cancel` takes it back",
+            "{} in {}; `b2p cancel` cancels it",
             s.kind.word(),
             units::span(left)
         ),

@@ -6,7 +6,7 @@ use crate::client::service::{self, Place, Verb};
 use crate::client::status;
 use crate::client::{help, power};
 use crate::common::control_client::{self, ControlClient, machine_state};
-use crate::common::terminal::{complain, print};
+use crate::common::terminal::{print, print_error};
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +90,11 @@ pub fn main(link: &ControlClient, words: &[String]) -> i32 {
         }),
         Asked::Help => help::list(),
         Asked::NothingToDo => {
-            complain("systemctl: nothing to do: this is boot2podman, without systemd");
+            print_error("systemctl: nothing to do: this is boot2podman, without systemd");
             0
         }
         Asked::Unknown(verb) => {
-            complain(&format!(
+            print_error(&format!(
                 "systemctl: {verb}: not known here: this is boot2podman, without systemd; see `b2p help`"
             ));
             1
@@ -106,7 +106,7 @@ fn with_report(link: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -> i
     match link.ask(&Request::Status) {
         Ok(text) => then(&Report::parse(&text)),
         Err(failure) => {
-            complain(&control_client::line(&failure, "b2p status"));
+            print_error(&control_client::line(&failure, "b2p status"));
             1
         }
     }

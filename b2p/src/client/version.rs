@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::table::{Column, render};
-use crate::common::terminal::{Colour, Screen, complain, print};
+use crate::common::terminal::{Colour, Screen, print, print_error};
 
 /// What the machine is made of, written when its image was (initramfs/src/bom/mod.rs):
 /// kind, name, version and licence, between tabs.
@@ -21,7 +21,7 @@ const COLUMNS: &[Column] = &[
 pub fn main(words: &[String]) -> i32 {
     let known = |w: &&String| matches!(w.as_str(), "--verbose" | "-v");
     if let Some(wrong) = words.iter().find(|w| !known(w)) {
-        complain(&format!(
+        print_error(&format!(
             "b2p version: {wrong}: no such option; there is --verbose"
         ));
         return 2;
@@ -42,7 +42,7 @@ fn verbose() -> i32 {
             0
         }
         Err(e) => {
-            complain(&format!(
+            print_error(&format!(
                 "b2p version: {LIST}: {e}; it is in the userland's image"
             ));
             1

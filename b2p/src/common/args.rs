@@ -56,9 +56,9 @@ impl Arg<'_> {
     pub fn unknown(&self) -> Problem {
         match self {
             Arg::Short('h') | Arg::Long("help") => Problem::Help,
-            Arg::Short(c) => Problem::Wrong(format!("there is no -{c}")),
-            Arg::Long(name) => Problem::Wrong(format!("there is no --{name}")),
-            Arg::Operand(name) => Problem::Wrong(format!("what is `{name}`?")),
+            Arg::Short(c) => Problem::Wrong(format!("-{c}: no such option")),
+            Arg::Long(name) => Problem::Wrong(format!("--{name}: no such option")),
+            Arg::Operand(name) => Problem::Wrong(format!("{name}: no such argument")),
         }
     }
 }
@@ -121,6 +121,19 @@ impl<'a> Args<'a> {
         let first = chars.next().unwrap_or('-');
         self.remainder = Some(chars.as_str()).filter(|rest| !rest.is_empty());
         Arg::Short(first)
+    }
+
+    /// Returns the value of the option that [`Args::next_arg`] has just returned, if it is a
+    /// number: the rest of the argument, or the next one.
+    pub fn optional_number(&mut self) -> Option<&'a str> {
+        let is_number = |arg: &str| !arg.is_empty() && arg.bytes().all(|b| b.is_ascii_digit());
+        if let Some(joined) = self.remainder {
+            self.remainder = self.remainder.filter(|_| !is_number(joined));
+            return Some(joined).filter(|_| is_number(joined));
+        }
+        let next = self.rest.as_slice().first().filter(|arg| is_number(arg))?;
+        self.rest.next();
+        Some(next)
     }
 
     /// Returns the value of the option that [`Args::next_arg`] has just returned.

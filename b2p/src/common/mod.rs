@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod atomic_file;
+pub mod audit;
 pub mod certs;
 pub mod clock;
 pub mod control_client;

@@ -120,14 +120,14 @@ pub fn width(text: &str) -> usize {
     text.chars().map(of).sum()
 }
 
-/// Writes to the standard output; who closed it does not want it.
+/// Writes to the standard output. Errors are ignored: a reader that has closed it needs no more.
 pub fn print(text: &str) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Writes a line to the standard error, if there is one.
-pub fn complain(text: &str) {
+/// Writes a line to the standard error, if it is open.
+pub fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -1,5 +1,6 @@
-//! What a console shows: the machine's state and how to connect, then, if asked
-//! for, a root shell. Run by PID 1 as `b2p console status|shell|rescue`.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p console status|shell|rescue`: shows on a console the state of the machine and how to
+//! connect, then, if asked for, a root shell. PID 1 runs it on each console.
 
 use std::fs;
 use std::io::Write;
@@ -8,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use control::{Name, Request};
 use sys::net;
 use sys::paths::{HOST_KEY, PODMAN_SOCKET};
 use sys::service_names::CONSOLE_PREFIX;
@@ -16,38 +18,46 @@ use crate::common::control_client::ControlClient;
 use crate::common::sshkey;
 use crate::common::terminal::{Colour, Screen};
 
-/// The shell of the userland.
+/// Shell of the userland.
 const SHELL: &str = "/bin/bash";
+/// Time in seconds for output to leave the machine, which a slow serial line needs.
+const DRAIN_LIMIT: u32 = 10;
 
-/// The child on one console.
-pub fn main(link: &ControlClient, words: &[String]) -> i32 {
+/// Runs on one console; returns the exit status.
+pub fn main(control: &ControlClient, args: &[String]) -> i32 {
     show(&status());
-    match words.first().map(String::as_str) {
-        Some("rescue") => return rescue(link),
+    match args.first().map(String::as_str) {
+        Some("rescue") => return rescue(control),
         Some("shell") => {}
         _ => return 0,
     }
-    let error = Command::new(SHELL).arg("-l").current_dir("/root").exec();
+    let error = login_shell().exec();
     println!("{SHELL}: {error}");
     1
 }
 
-/// A shell in the place of what PID 1 ran here; when it is left, that comes back.
-fn rescue(link: &ControlClient) -> i32 {
+fn login_shell() -> Command {
+    let mut shell = Command::new(SHELL);
+    shell.arg("-l").current_dir("/root");
+    shell
+}
+
+/// Runs a shell in place of the console's service; starts that again when the shell ends.
+fn rescue(control: &ControlClient) -> i32 {
     show("  rescue: the services go on; `exit` gives the console back\n\n");
-    let shell = Command::new(SHELL).arg("-l").current_dir("/root").status();
+    let shell = login_shell().status();
     shell.map_or_else(|e| println!("{SHELL}: {e}"), drop);
     let tty = fs::read_link("/proc/self/fd/0").unwrap_or_default();
     let tty = tty.file_name().unwrap_or_default().to_string_lossy();
-    let console = format!("{CONSOLE_PREFIX}{}", tty.to_ascii_lowercase());
-    let back = control::Name::new(&console).map(|name| link.ask(&control::Request::Start(name)));
-    i32::from(!matches!(back, Some(Ok(_))))
+    let service = Name::new(&format!("{CONSOLE_PREFIX}{}", tty.to_ascii_lowercase()));
+    let started = service.map(|name| control.ask(&Request::Start(name)));
+    i32::from(!matches!(started, Some(Ok(_))))
 }
 
-/// Writes it and waits, ten seconds at the most, until it has left the machine:
-/// when we end, the terminal is hung up, and a slow line loses what is left.
+/// Writes text and waits until it has left the machine: the terminal is hung up when this
+/// process ends, and a slow line loses what is left.
 fn show(text: &str) {
-    nix::unistd::alarm::set(10);
+    nix::unistd::alarm::set(DRAIN_LIMIT);
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     let _ = nix::sys::termios::tcdrain(&out);
@@ -57,7 +67,7 @@ fn show(text: &str) {
 fn status() -> String {
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let degraded = fs::read_to_string(sys::paths::DEGRADED).unwrap_or_default();
-    text(
+    status_text(
         hostname.trim(),
         &net::interface_addresses(),
         fingerprint(Path::new(HOST_KEY)).as_deref(),
@@ -67,41 +77,41 @@ fn status() -> String {
     )
 }
 
-/// The host key's fingerprint, as ssh shows it; `None` where there is no key.
-fn fingerprint(key: &Path) -> Option<String> {
-    let text = fs::read_to_string(key.with_extension("pub")).ok()?;
-    sshkey::fingerprint(&text)
+/// Returns the fingerprint of the host key as ssh shows it, or `None` if there is no key.
+fn fingerprint(private_key: &Path) -> Option<String> {
+    let public = fs::read_to_string(private_key.with_extension("pub")).ok()?;
+    sshkey::fingerprint(&public)
 }
 
-fn text(
+fn status_text(
     hostname: &str,
     addresses: &[(String, IpAddr)],
-    key: Option<&str>,
+    fingerprint: Option<&str>,
     user: &str,
     degraded: &str,
     screen: &Screen,
 ) -> String {
-    let mut out = String::from("\n");
-    // Before all else: who sees no more than this line must see it.
+    let mut text = String::from("\n");
+    // The degraded lines are first, so that a glance at the console finds them.
     for line in degraded.lines() {
         let line = screen.paint(Colour::Alarm, &format!("boot2podman: degraded {line}"));
-        out.push_str(&format!("  {line}\n"));
+        text.push_str(&format!("  {line}\n"));
     }
-    out.push_str(&format!(
-        "  boot2podman {} on {hostname}\n\n",
-        env!("CARGO_PKG_VERSION")
-    ));
-    for (card, addr) in addresses {
-        out.push_str(&format!("  {card:<9} {addr}\n"));
+    let version = env!("CARGO_PKG_VERSION");
+    text.push_str(&format!("  boot2podman {version} on {hostname}\n\n"));
+    for (interface, address) in addresses {
+        text.push_str(&format!("  {interface:<9} {address}\n"));
     }
-    out.extend(key.map(|k| format!("  host key  {k}\n")));
-    if let (Some((_, addr)), Some(_)) = (addresses.first(), key) {
-        out.push_str(&format!(
-            "\n  ssh {user}@{addr}\n  podman --remote --url ssh://{user}@{addr}{PODMAN_SOCKET} ps\n  DOCKER_HOST=ssh://{user}@{addr} docker ps\n"
+    text.extend(fingerprint.map(|f| format!("  host key  {f}\n")));
+    if let (Some((_, address)), Some(_)) = (addresses.first(), fingerprint) {
+        let login = format!("{user}@{address}");
+        text.push_str(&format!(
+            "\n  ssh {login}\n  podman --remote --url ssh://{login}{PODMAN_SOCKET} ps\n  \
+             DOCKER_HOST=ssh://{login} docker ps\n"
         ));
     }
-    out.push('\n');
-    out
+    text.push('\n');
+    text
 }
 
 #[cfg(test)]
@@ -117,31 +127,29 @@ mod tests {
 
     #[test]
     fn the_status_says_how_to_connect_only_where_one_can() {
-        let addr = [("eth0".to_owned(), IpAddr::from([10, 0, 2, 15]))];
-        let all = text("box", &addr, Some("SHA256:x"), "core", "", &PLAIN);
-        assert!(all.contains("ssh core@10.0.2.15") && !all.contains("degraded"));
-        assert!(!text("box", &addr, None, "core", "", &PLAIN).contains("ssh core"));
-        assert!(!text("box", &[], Some("SHA256:x"), "core", "", &PLAIN).contains("ssh core"));
+        let addresses = [("eth0".to_owned(), IpAddr::from([10, 0, 2, 15]))];
+        let text = |addresses: &[_], key| status_text("box", addresses, key, "core", "", &PLAIN);
+        let both = text(&addresses, Some("SHA256:x"));
+        assert!(both.contains("ssh core@10.0.2.15") && !both.contains("degraded"));
+        let docker = "\n  DOCKER_HOST=ssh://core@10.0.2.15 docker ps\n\n";
+        assert!(both.ends_with(docker), "{both}");
+        assert!(!text(&addresses, None).contains("ssh core"));
+        assert!(!text(&[], Some("SHA256:x")).contains("ssh core"));
     }
 
     #[test]
     fn what_is_wrong_comes_first() {
-        let two = "net: gone\ndata: broken\n";
-        let all = text("box", &[], None, "core", two, &PLAIN);
-        let lines: Vec<_> = all.lines().map(str::trim).take(3).collect();
-        assert_eq!(
-            lines,
-            [
-                "",
-                "boot2podman: degraded net: gone",
-                "boot2podman: degraded data: broken"
-            ]
-        );
-        let red = Screen {
+        let degraded = "net: gone\ndata: broken\n";
+        let text = status_text("box", &[], None, "core", degraded, &PLAIN);
+        let first: Vec<_> = text.lines().map(str::trim).take(3).collect();
+        let [net, data] = ["net: gone", "data: broken"];
+        let lines = [net, data].map(|why| format!("boot2podman: degraded {why}"));
+        assert_eq!(first, ["", &lines[0], &lines[1]]);
+        let coloured = Screen {
             colour: true,
             ..PLAIN
         };
-        let all = text("box", &[], None, "core", two, &red);
-        assert!(all.contains("\x1b[1;31mboot2podman: degraded net: gone\x1b[0m\n"));
+        let text = status_text("box", &[], None, "core", degraded, &coloured);
+        assert!(text.contains("\x1b[1;31mboot2podman: degraded net: gone\x1b[0m\n"));
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Helpers: programs that PID 1 runs as children.
 
+pub mod block;
 pub mod cloud;
 pub mod compat;
 pub mod console;

@@ -1,48 +1,54 @@
-//! `b2p registries`: files of containers-registries.conf.d(5) that are on the data disk,
-//! in `registries.conf.d/`, become podman's, before podman begins; `b2p restart
-//! registries` takes them again.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p registries`: gives podman the files of containers-registries.conf.d(5) in
+//! `registries.conf.d/` on the data disk. PID 1 runs it before podman starts; `b2p restart
+//! registries` takes the files again.
 //!
-//! podman refuses every pull while one of them is not to its liking, and there is much
-//! that it does not like besides a type that is wrong: `http://` before a location, a
-//! registry without one, an alias with a tag. So it is asked itself, and whom it names
-//! is left out.
+//! podman refuses every pull while one of the files is wrong, and a file may be wrong in many
+//! ways: a type, `http://` before a location, a registry without one, an alias with a tag.
+//! podman itself is therefore asked about the files, and a file that it names is left out.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use log::{info, warn};
+use sys::error::{Doing, Error};
 use sys::files::replace;
 use sys::paths::CONFIGURED_REGISTRIES;
 use sys::service_names::REGISTRIES;
 
 use crate::common::degraded::Degraded;
 use crate::common::tool;
-use crate::helpers::data::owner;
+use crate::helpers::data::owner_files;
 
-/// Where the owner keeps them.
-const FROM: &str = "/var/lib/boot2podman/registries.conf.d";
-/// Where podman reads them.
-const TO: &str = "/etc/containers/registries.conf.d";
-/// For one answer of podman's; it is a second on a slow machine.
-const ASKING: Duration = Duration::from_secs(20);
+/// Directory of the files on the data disk.
+const SOURCE: &str = "/var/lib/boot2podman/registries.conf.d";
+/// Directory in which podman reads them.
+const TARGET: &str = "/etc/containers/registries.conf.d";
+/// Time limit of one answer of podman, which takes a second on a slow machine.
+const PODMAN_LIMIT: Duration = Duration::from_secs(20);
+/// Lines of podman's complaint that are reported: the first has the name of the file; of
+/// several wrong aliases, each has a line.
+const COMPLAINT_LINES: usize = 3;
 
-/// The whole of it; the exit status.
+/// `b2p registries`; returns the exit status.
 pub fn main() -> i32 {
     let earlier = fs::read_to_string(CONFIGURED_REGISTRIES).unwrap_or_default();
-    let (names, wrong) = take(Path::new(FROM), Path::new(TO), &earlier, asked);
+    let (names, errors) = install(
+        Path::new(SOURCE),
+        Path::new(TARGET),
+        &earlier,
+        podman_complaint,
+    );
     if !names.is_empty() {
         info!("registries: {}", names.join(", "));
     }
     let mut degraded = Degraded::of(REGISTRIES);
-    wrong.iter().for_each(|why| degraded.warn(why));
-    let listed = replace(
-        Path::new(CONFIGURED_REGISTRIES),
-        names.join("\n").as_bytes(),
-        0o644,
-    );
+    errors.iter().for_each(|why| degraded.warn(why));
+    let names = names.join("\n");
+    let recorded = replace(Path::new(CONFIGURED_REGISTRIES), names.as_bytes(), 0o644);
     let status = degraded.report();
-    match listed {
+    match recorded {
         Ok(()) => status,
         Err(why) => {
             warn!("registries: {why}");
@@ -51,89 +57,93 @@ pub fn main() -> i32 {
     }
 }
 
-/// Copies the files to where podman reads them, but for those that it cannot read, in
-/// place of those of an earlier run. The names of the former, and what is wrong.
-fn take(
-    from: &Path,
-    to: &Path,
+/// Copies the files to `target`, in place of those of an earlier run, and removes the ones that
+/// podman complains about. Returns the names of the others, and what is wrong.
+fn install(
+    source: &Path,
+    target: &Path,
     earlier: &str,
-    ask: impl Fn() -> Option<String>,
-) -> (Vec<String>, Vec<String>) {
+    complaint: impl Fn() -> Option<String>,
+) -> (Vec<String>, Vec<Error>) {
     for name in earlier.lines() {
-        let _ = fs::remove_file(to.join(name));
+        let _ = fs::remove_file(target.join(name));
     }
-    let (files, mut wrong) = owner::read(from, &["conf"]);
+    let (files, mut errors) = owner_files::read_dir(source, &["conf"]);
     let mut names = Vec::new();
     for (path, bytes) in files {
         let name = Path::new(&path).file_name().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
-        match replace(&to.join(&name), &bytes, 0o644) {
+        match replace(&target.join(&name), &bytes, 0o644) {
             Ok(()) => names.push(name),
-            Err(why) => wrong.push(why.to_string()),
+            Err(why) => errors.push(why),
         }
     }
     while !names.is_empty() {
-        let Some(said) = ask() else { break };
-        let Some((at, why)) = named(&said, to, &names) else {
-            wrong.push(said); // not of these, or not of files at all
+        let Some(complaint) = complaint() else { break };
+        let Some((index, why)) = named_file(&complaint, target, &names) else {
+            // The complaint is about another file, or about something else.
+            errors.push(Error::invalid(complaint));
             break;
         };
-        let why = format!("left out: {why}");
-        let name = names.remove(at);
-        let _ = fs::remove_file(to.join(&name));
-        wrong.push(format!("{}: {why}", from.join(name).display()));
+        let why = Error::invalid(format!("left out: {why}"));
+        let name = names.remove(index);
+        let _ = fs::remove_file(target.join(&name));
+        let located = Err::<(), _>(why).on(source.join(name));
+        errors.extend(located.err());
     }
-    (names, wrong)
+    (names, errors)
 }
 
-/// Whom podman means, and what it has against that: `… "<path>": <why>`.
-fn named<'a>(said: &'a str, to: &Path, names: &[String]) -> Option<(usize, &'a str)> {
-    let why = |name: &String| {
-        let quoted = format!("{:?}: ", to.join(name));
-        said.split_once(&quoted).map(|(_, why)| why)
+/// Returns the index of the file that a complaint names, and the reason behind its path:
+/// `… "<path>": <reason>`.
+fn named_file<'a>(complaint: &'a str, target: &Path, names: &[String]) -> Option<(usize, &'a str)> {
+    let reason = |name: &String| {
+        let quoted = format!("{:?}: ", target.join(name));
+        complaint.split_once(&quoted).map(|(_, reason)| reason)
     };
-    let mut all = names.iter().map(why).enumerate();
-    all.find_map(|(at, why)| Some((at, why?)))
+    let mut reasons = names.iter().map(reason).enumerate();
+    reasons.find_map(|(index, reason)| Some((index, reason?)))
 }
 
-/// What podman has against its configuration of registries. This question needs nothing
-/// else of it, no store and no network: whoever is not logged in, it says, is not.
-fn asked() -> Option<String> {
-    let words = ["login", "--get-login", "nobody.invalid"];
-    let ended = match tool::run("/usr/bin/podman", &words, ASKING) {
-        Ok(ended) => ended,
+/// Returns podman's complaint about its configuration of registries, if it has one. The command
+/// needs nothing else of podman, no store and no network. podman has no exit status of its own
+/// for "not logged in", so that its text decides.
+fn podman_complaint() -> Option<String> {
+    let args = ["login", "--get-login", "nobody.invalid"];
+    let finished = match tool::run("/usr/bin/podman", &args, PODMAN_LIMIT) {
+        Ok(finished) => finished,
         Err(why) => return Some(why.to_string()),
     };
-    // The first of it has the file's name; of aliases each that is wrong has a line.
-    let lines: Vec<&str> = ended.output.lines().map(str::trim).take(3).collect();
-    let well = ended.code == Some(0) || ended.output.contains("not logged into");
-    (!well).then(|| lines.join("; "))
+    if finished.code == Some(0) || finished.output.contains("not logged into") {
+        return None;
+    }
+    let lines = finished.output.lines().map(str::trim);
+    Some(lines.take(COMPLAINT_LINES).collect::<Vec<_>>().join("; "))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
     use std::path::PathBuf;
 
-    /// As podman does: it names the first file that is bad.
-    fn podman(to: &Path) -> Option<String> {
-        let entries = fs::read_dir(to).unwrap().flatten().map(|e| e.path());
+    /// Complains as podman does: about the first file that is bad.
+    fn podman(target: &Path) -> Option<String> {
+        let entries = fs::read_dir(target).unwrap().flatten().map(|e| e.path());
         let mut paths: Vec<PathBuf> = entries.collect();
         paths.sort();
-        let bad = |p: &&PathBuf| fs::read_to_string(p).unwrap().contains("bad");
-        let path = paths.iter().find(bad)?;
-        let path = path.display();
+        let is_bad = |p: &&PathBuf| fs::read_to_string(p).unwrap().contains("bad");
+        let path = paths.iter().find(is_bad)?.display();
         Some(format!("loading registries configuration \"{path}\": x"))
     }
 
     #[test]
     fn what_podman_cannot_read_is_left_out() {
-        let root = std::env::temp_dir().join(format!("b2p-registries-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        let (from, to) = (root.join("from"), root.join("to"));
-        fs::create_dir_all(from.join("f.conf")).unwrap();
-        fs::create_dir_all(&to).unwrap();
+        let temp = Temp::new();
+        let (source, target) = (temp.path("source"), temp.path("target"));
+        fs::create_dir_all(source.join("f.conf")).unwrap();
+        fs::create_dir_all(&target).unwrap();
         for (name, text) in [
             ("a.conf", "good"),
             ("b.conf", "bad"),
@@ -141,24 +151,26 @@ mod tests {
             ("d.txt", "bad"),
             ("e.conf", "good"),
         ] {
-            fs::write(from.join(name), text).unwrap();
+            fs::write(source.join(name), text).unwrap();
         }
-        fs::write(to.join("mine.conf"), "mine").unwrap();
-        let (names, wrong) = take(&from, &to, "", || podman(&to));
+        fs::write(target.join("mine.conf"), "mine").unwrap();
+        let (names, errors) = install(&source, &target, "", || podman(&target));
         assert_eq!(names, ["a.conf", "e.conf"]);
-        assert_eq!(wrong.len(), 3, "{wrong:?}");
-        for (said, part) in wrong.iter().zip([
+        let expected = [
             "f.conf: ",
-            "from/b.conf: left out: x",
-            "from/c.conf: left out: x",
-        ]) {
-            assert!(said.contains(part), "{said}");
+            "source/b.conf: left out: x",
+            "source/c.conf: left out: x",
+        ];
+        assert_eq!(errors.len(), expected.len(), "{errors:?}");
+        for (error, part) in errors.iter().zip(expected) {
+            assert!(error.to_string().contains(part), "{error}");
         }
-        // Again, with less; and podman does not answer.
-        fs::remove_file(from.join("a.conf")).unwrap();
-        let (names, wrong) = take(&from, &to, "a.conf\ne.conf\n", || Some("late".into()));
-        assert!(!to.join("a.conf").exists() && to.join("mine.conf").exists());
-        assert!(names.contains(&"e.conf".to_owned()) && wrong.contains(&"late".to_owned()));
-        fs::remove_dir_all(root).unwrap();
+        // Again, with one file less, while podman does not answer.
+        fs::remove_file(source.join("a.conf")).unwrap();
+        let late = || Some("late".into());
+        let (names, errors) = install(&source, &target, "a.conf\ne.conf\n", late);
+        assert!(!target.join("a.conf").exists() && target.join("mine.conf").exists());
+        assert!(names.contains(&"e.conf".to_owned()));
+        assert!(errors.contains(&Error::invalid("late")));
     }
 }

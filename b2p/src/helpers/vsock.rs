@@ -1,8 +1,9 @@
-//! ssh and the podman API for a host without a network to the machine (vsock(7)):
-//! `b2p vsock`, run by PID 1 where a flag asks for it.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p vsock`: ssh and the podman API for a host without a network to the machine (vsock(7)).
+//! PID 1 runs it where a flag asks for it.
 //!
-//! Sockets of vsock are in no namespace: a container reaches them, too. Whoever is not the
-//! host is shown the door.
+//! Sockets of vsock belong to no namespace, so that a container reaches them, too. Connections
+//! that do not come from the host are closed.
 
 use std::fs::File;
 use std::io;
@@ -15,179 +16,206 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use config::Config;
 use log::{info, warn};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, VsockAddr, accept4, bind, getpeername, listen,
     socket,
 };
+use sys::error::{Doing, Error, Result};
 use sys::modules::Modules;
 use sys::paths::PODMAN_SOCKET;
 use sys::{config_sources, uevent};
 
 use crate::common::degraded::Degraded;
 
-/// The host's address (vsock(7), VMADDR_CID_HOST).
-const HOST: u32 = libc::VMADDR_CID_HOST;
-/// As with TCP.
-const SSH: u32 = 22;
-/// As docker's API without TLS has it: who can open vsock on the host needs no key.
-const ENGINE: u32 = 2375;
-/// So many at once; a host that wants more waits.
-const MOST: usize = 256;
+const DEVICE: &str = "/dev/vsock";
+/// Address of the host (vsock(7)).
+const HOST_CID: u32 = libc::VMADDR_CID_HOST;
+/// Port of ssh, the same number as with TCP.
+const SSH_PORT: u32 = 22;
+/// Port of the podman API, that of docker's API without TLS: a program that can open vsock on
+/// the host needs no key.
+const API_PORT: u32 = 2375;
+/// Connections of the host beyond this number are closed.
+const MAX_CONNECTIONS: usize = 256;
+/// Connections that may wait to be accepted on a port.
+const BACKLOG: i32 = 128;
+/// Exit status by which a service says that another start is of no use (`services::Restart`).
+const DO_NOT_RESTART: i32 = 125;
 
-/// So many were not the host.
+/// Number of connections that did not come from the host.
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
-/// As a service says that another start is no use (`services::Restart`).
-const NEVER: i32 = 125;
 
-/// Serves until the end of the machine; an exit status, where it cannot.
+/// Serves until the end of the machine; returns the exit status if it cannot.
 pub fn main() -> i32 {
     let config = config_sources::read().0;
-    driver(&config);
-    let listeners = match own_address().and_then(|cid| Ok((cid, listeners(&config)?))) {
-        Ok((cid, listeners)) => {
-            info!("vsock: the host reaches this machine at {cid}");
-            listeners
-        }
+    load_driver(&config);
+    let listening = own_cid().and_then(|cid| Ok((cid, listeners(&config)?)));
+    let (cid, listeners) = match listening {
+        Ok(listening) => listening,
         Err(why) => {
             let mut degraded = Degraded::of("vsock");
             degraded.warn(why);
             let _ = degraded.report();
-            return NEVER;
+            return DO_NOT_RESTART;
         }
     };
+    info!("vsock: the host reaches this machine at {cid}");
     crate::common::notify::ready();
-    let open = Arc::new(AtomicUsize::new(0));
+    serve(&listeners)
+}
+
+fn serve(listeners: &[Listener]) -> ! {
+    let connections = Arc::new(AtomicUsize::new(0));
     loop {
         let mut fds: Vec<PollFd<'_>> = listeners
             .iter()
-            .map(|l| PollFd::new(l.fd.as_fd(), PollFlags::POLLIN))
+            .map(|listener| PollFd::new(listener.fd.as_fd(), PollFlags::POLLIN))
             .collect();
         let _ = poll(&mut fds, PollTimeout::NONE);
-        let ready = fds.iter().map(|f| f.any() == Some(true));
-        for (listener, _) in listeners.iter().zip(ready).filter(|(_, r)| *r) {
-            come(listener, &open);
+        let ready = fds.iter().map(|fd| fd.any() == Some(true));
+        for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
+            accept(listener, &connections);
         }
     }
 }
 
-/// Gives the device its driver.
-fn driver(config: &config::Config) {
+/// Loads the driver of the device.
+fn load_driver(config: &Config) {
     let modules = Modules::open(Path::new("/"));
     let Ok(mut modules) = modules.inspect_err(|why| warn!("vsock: {why}")) else {
         return;
     };
-    modules.configure(
-        &config.blacklist,
-        config.modules == config::Modules::Verified,
-    );
+    let verify = config.modules == config::Modules::Verified;
+    modules.configure(&config.blacklist, verify);
     uevent::coldplug(Path::new(uevent::SYSFS), &mut modules, uevent::is_vsock);
 }
 
-/// The number by which the host knows this machine.
-fn own_address() -> Result<u32, String> {
-    let none = "the host gives no address (QEMU: -device vhost-vsock-pci,guest-cid=NUMBER)";
-    let device = File::open("/dev/vsock").map_err(|_| none.to_owned())?;
-    match crate::helpers::data::ioctl::local_cid(&device) {
-        // No transport, or the loopback alone.
-        Ok(cid) if cid > HOST && cid != libc::VMADDR_CID_ANY => Ok(cid),
-        Ok(_) => Err(none.to_owned()),
-        Err(e) => Err(format!("/dev/vsock: {e}")),
+/// Returns the address (CID) by which the host reaches this machine.
+fn own_cid() -> Result<u32> {
+    let no_address = || {
+        Error::invalid("the host gives no address (QEMU: -device vhost-vsock-pci,guest-cid=NUMBER)")
+    };
+    let device = File::open(DEVICE).map_err(|_| no_address())?;
+    match local_cid(&device).on(DEVICE)? {
+        cid if cid > HOST_CID && cid != libc::VMADDR_CID_ANY => Ok(cid),
+        // Without a transport of the host, the kernel returns a reserved number.
+        _ => Err(no_address()),
     }
 }
 
-/// Who comes is handed to this.
+/// Asks the kernel for the address (linux/vm_sockets.h, IOCTL_VM_SOCKETS_GET_LOCAL_CID).
+fn local_cid(device: &File) -> nix::Result<u32> {
+    const GET_LOCAL_CID: libc::c_ulong = 0x7b9;
+    let mut cid: libc::c_uint = 0;
+    // SAFETY: the kernel writes one unsigned int to the address.
+    #[expect(unsafe_code, reason = "nix has no wrapper for this ioctl(2)")]
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), GET_LOCAL_CID as _, &raw mut cid) };
+    Errno::result(done).map(|_| cid)
+}
+
+/// Serves one connection to its end.
 type Serve = fn(OwnedFd) -> io::Result<()>;
 
+/// Listening socket of one port.
 struct Listener {
     fd: OwnedFd,
     port: u32,
     serve: Serve,
 }
 
-fn listeners(config: &config::Config) -> Result<Vec<Listener>, String> {
-    let mut all = Vec::new();
-    // What is off is off by this way, too.
-    let api = config.podman != config::Podman::Off;
-    let ports: [(bool, u32, Serve); 2] = [(config.sshd, SSH, shell), (api, ENGINE, engine)];
-    for (_, port, serve) in ports.iter().filter(|(on, _, _)| *on) {
-        let bound = || {
-            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-            let fd = socket(AddressFamily::Vsock, SockType::Stream, flags, None)?;
-            bind(fd.as_raw_fd(), &VsockAddr::new(libc::VMADDR_CID_ANY, *port))?;
-            listen(&fd, Backlog::new(128)?).map(|()| fd)
-        };
-        all.push(Listener {
-            fd: bound().map_err(|e| format!("port {port}: {e}"))?,
-            port: *port,
-            serve: *serve,
-        });
-    }
-    Ok(all)
+/// Opens the ports. A service that flags turn off is not offered here either.
+fn listeners(config: &Config) -> Result<Vec<Listener>> {
+    let has_api = config.podman != config::Podman::Off;
+    let ports: [(bool, u32, Serve); 2] = [
+        (config.sshd, SSH_PORT, serve_ssh),
+        (has_api, API_PORT, serve_api),
+    ];
+    let offered = ports.into_iter().filter(|(is_offered, ..)| *is_offered);
+    offered
+        .map(|(_, port, serve)| {
+            let fd = bound(port).doing(format!("port {port}"))?;
+            Ok(Listener { fd, port, serve })
+        })
+        .collect()
 }
 
-/// Takes one, and serves it on a thread of its own.
-fn come(listener: &Listener, open: &Arc<AtomicUsize>) {
+fn bound(port: u32) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Vsock, SockType::Stream, flags, None)?;
+    bind(fd.as_raw_fd(), &VsockAddr::new(libc::VMADDR_CID_ANY, port))?;
+    listen(&fd, Backlog::new(BACKLOG)?)?;
+    Ok(fd)
+}
+
+/// Accepts one connection and serves it on a thread of its own.
+fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
     let Ok(fd) = accept4(listener.fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC) else {
-        return; // gone again
+        return; // The peer has gone away.
     };
-    // SAFETY: accept4(2) has made it, and nobody else has it.
+    // SAFETY: accept4(2) has made the descriptor, and nothing else has it.
     #[expect(unsafe_code, reason = "a descriptor from a system call")]
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let peer = getpeername::<VsockAddr>(fd.as_raw_fd()).map(|a| a.cid());
+    let peer = getpeername::<VsockAddr>(fd.as_raw_fd()).map(|address| address.cid());
     let (port, serve) = (listener.port, listener.serve);
-    if !peer.is_ok_and(welcome) {
-        // The 1st, 2nd, 4th, … is told of: a container may come as often as it likes.
+    if !peer.is_ok_and(is_host) {
+        // Logged for the 1st, 2nd, 4th, … time: a container may connect any number of times.
         let refused = REFUSED.fetch_add(1, Ordering::SeqCst) + 1;
         if refused.is_power_of_two() {
             warn!("vsock: port {port}: {peer:?} is not the host: refused, {refused} so far");
         }
         return;
     }
-    if open.fetch_add(1, Ordering::SeqCst) >= MOST {
-        open.fetch_sub(1, Ordering::SeqCst);
-        return warn!("vsock: port {port}: more than {MOST} at once");
+    if connections.fetch_add(1, Ordering::SeqCst) >= MAX_CONNECTIONS {
+        connections.fetch_sub(1, Ordering::SeqCst);
+        return warn!("vsock: port {port}: more than {MAX_CONNECTIONS} at once");
     }
-    let counted = Arc::clone(open);
+    let connections = Arc::clone(connections);
     thread::spawn(move || {
         if let Err(e) = serve(fd) {
             warn!("vsock: port {port}: {e}");
         }
-        counted.fetch_sub(1, Ordering::SeqCst);
+        connections.fetch_sub(1, Ordering::SeqCst);
     });
 }
 
-/// The host alone: not this machine itself, whose containers could come, nor another.
-fn welcome(cid: u32) -> bool {
-    cid == HOST
+/// Returns true for the host, and false for other machines and for this machine itself, whose
+/// containers could connect.
+fn is_host(cid: u32) -> bool {
+    cid == HOST_CID
 }
 
-/// sshd as inetd would start it; it asks for a key as it does of everybody.
-fn shell(fd: OwnedFd) -> io::Result<()> {
+/// Runs sshd as inetd would; it asks for a key as it does on the network.
+fn serve_ssh(connection: OwnedFd) -> io::Result<()> {
     let mut sshd = Command::new("/usr/sbin/sshd");
     sshd.args(["-i", "-e"])
-        .stdout(fd.try_clone()?)
-        .stdin(Stdio::from(fd));
+        .stdout(connection.try_clone()?)
+        .stdin(Stdio::from(connection));
     let mut child = sshd.spawn()?;
-    drop(sshd); // or the connection would stay open
+    drop(sshd); // It holds the connection open.
     child.wait().map(drop)
 }
 
-/// To the API's socket and back.
-fn engine(fd: OwnedFd) -> io::Result<()> {
-    // A stream like any other, once it is there.
-    let (mut host, mut api) = (UnixStream::from(fd), UnixStream::connect(PODMAN_SOCKET)?);
-    let (mut from, mut to) = (host.try_clone()?, api.try_clone()?);
-    let there = thread::spawn(move || {
-        let done = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
-        done
+/// Copies between the connection and the API's socket.
+fn serve_api(connection: OwnedFd) -> io::Result<()> {
+    // Once connected, a vsock stream is read and written as one of AF_UNIX.
+    let (mut host, mut api) = (
+        UnixStream::from(connection),
+        UnixStream::connect(PODMAN_SOCKET)?,
+    );
+    let (mut from_host, mut to_api) = (host.try_clone()?, api.try_clone()?);
+    let requests = thread::spawn(move || {
+        let copied = io::copy(&mut from_host, &mut to_api);
+        let _ = to_api.shutdown(Shutdown::Write);
+        copied
     });
-    let back = io::copy(&mut api, &mut host);
+    let answers = io::copy(&mut api, &mut host);
     let _ = host.shutdown(Shutdown::Both);
-    let _ = there.join();
-    back.map(drop)
+    let _ = requests.join();
+    answers.map(drop)
 }
 
 #[cfg(test)]
@@ -196,8 +224,8 @@ mod tests {
 
     #[test]
     fn only_the_host_is_welcome() {
-        assert!(welcome(2));
+        assert!(is_host(2));
         let others = [0, 1, 3, 42, libc::VMADDR_CID_ANY];
-        assert!(!others.into_iter().any(welcome));
+        assert!(!others.into_iter().any(is_host));
     }
 }

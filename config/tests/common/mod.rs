@@ -1,4 +1,5 @@
-//! What the tests share.
+// SPDX-License-Identifier: Apache-2.0
+//! SSH keys and shorthands of several tests.
 #![allow(dead_code, missing_docs)]
 
 use config::{Config, FwCfg, parse};
@@ -23,19 +24,19 @@ pub const SK_P256: &str = "sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNhLX
     KSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8AAAAEc3NoOg== sk";
 pub const KEYS: [&str; 7] = [ED25519, RSA, P256, P384, P521, SK_ED25519, SK_P256];
 
-/// The configuration of a command line with nothing wrong in it.
+/// Returns the configuration of a command line, which must be valid.
 pub fn good(line: &str) -> Config {
     let (config, diagnostics) = parse(line.as_bytes(), &[]);
     assert!(diagnostics.is_empty(), "{line}: {}", diagnostics[0]);
     config
 }
 
-/// Configuration and diagnostics of a command line.
+/// Returns configuration and diagnostics of a command line.
 pub fn read(line: &str) -> (Config, Vec<String>) {
     read_all(line, &[])
 }
 
-/// Configuration and diagnostics of a command line and fw_cfg entries.
+/// Returns configuration and diagnostics of a command line and fw_cfg entries.
 pub fn read_all(line: &str, entries: &[(&str, &str)]) -> (Config, Vec<String>) {
     let entries: Vec<FwCfg<'_>> = entries
         .iter()

@@ -117,7 +117,7 @@ pub const SERVICES: &[Entry] = &[
             late_ms: 900_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: |config, _| config.slot.is_some_and(|slot| slot.role != Role::Kept),
+        when: |config, _| config.slot.is_some_and(|slot| slot.role != Role::Confirmed),
         adapt: adapt::upgrade,
         ..Entry::DEFAULT
     },

@@ -223,7 +223,7 @@ fn cancelled(guest: &Guest) -> Result<()> {
     says(guest, "b2p status", 0, &["reboot in "])?;
     says(guest, "shutdown -c", 0, &[])?;
     let text = says(guest, "b2p status", 0, &["running"])?;
-    ensure!(!text.contains("takes it back"), "{text}");
+    ensure!(!text.contains("cancels it"), "{text}");
     says(guest, "b2p cancel", 1, &["nothing is scheduled"]).map(drop)
 }
 

@@ -1,10 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of the options, and of the order of the steps.
+
 use super::*;
 use std::cell::RefCell;
 
 /// Noon and half a minute.
 const NOON: u32 = 12 * 3600 + 30;
 
-fn ask(line: &str) -> Result<Wish, String> {
+fn ask(line: &str) -> Result<Action, Problem> {
     let mut words = line.split_whitespace().map(str::to_owned);
     let name = words.next().unwrap_or_default();
     parse(&name, &words.collect::<Vec<_>>(), NOON)
@@ -38,23 +41,23 @@ fn names_and_options() {
         ("shutdown 13:00", PowerOff, 3_570),
         ("shutdown 12:00 tomorrow", PowerOff, 86_370),
     ] {
-        assert_eq!(ask(line), Ok(Wish::Shutdown(end, delay)), "{line}");
+        assert_eq!(ask(line), Ok(Action::Shutdown(end, delay)), "{line}");
     }
 }
 
 #[test]
 fn what_is_no_orderly_end() {
-    for (line, wish) in [
-        ("poweroff -f", Wish::Force(ShutdownKind::PowerOff, true)),
-        ("reboot --force", Wish::Force(ShutdownKind::Reboot, true)),
-        ("reboot -nf", Wish::Force(ShutdownKind::Reboot, false)),
-        ("halt -ff -p", Wish::Force(ShutdownKind::PowerOff, true)),
-        ("shutdown -c", Wish::Cancel),
-        ("shutdown -c never mind", Wish::Cancel),
-        ("shutdown -k now", Wish::Nothing("nobody to warn but you")),
-        ("halt -w", Wish::Nothing("there is no wtmp here")),
+    for (line, action) in [
+        ("poweroff -f", Action::Force(ShutdownKind::PowerOff, true)),
+        ("reboot --force", Action::Force(ShutdownKind::Reboot, true)),
+        ("reboot -nf", Action::Force(ShutdownKind::Reboot, false)),
+        ("halt -ff -p", Action::Force(ShutdownKind::PowerOff, true)),
+        ("shutdown -c", Action::Cancel),
+        ("shutdown -c never mind", Action::Cancel),
+        ("shutdown -k now", Action::Nothing("nobody to warn but you")),
+        ("halt -w", Action::Nothing("there is no wtmp here")),
     ] {
-        assert_eq!(ask(line), Ok(wish), "{line}");
+        assert_eq!(ask(line), Ok(action), "{line}");
     }
 }
 
@@ -84,108 +87,101 @@ fn what_is_not_understood_ends_nothing() {
     }
 }
 
-/// Edges that keep what was asked of them, and answer as told.
+/// Effects that record every call and give a fixed answer.
 struct Fake {
     answer: Result<(), RequestError>,
-    signal: Result<(), Errno>,
-    did: RefCell<Vec<String>>,
+    calls: RefCell<Vec<String>>,
 }
 
-impl Edge for Fake {
-    fn ask(&self, request: &Request) -> Result<(), RequestError> {
-        self.did.borrow_mut().push(format!("ask {request}"));
+impl Fake {
+    fn note(&self, call: String) {
+        self.calls.borrow_mut().push(call);
+    }
+}
+
+impl Effects for Fake {
+    fn request(&self, request: &Request) -> Result<(), RequestError> {
+        self.note(format!("ask {request}"));
         self.answer.clone()
     }
 
     fn signal(&self, kind: ShutdownKind) -> Result<(), Errno> {
-        self.did
-            .borrow_mut()
-            .push(format!("signal {}", kind.word()));
-        self.signal
+        self.note(format!("signal {}", kind.word()));
+        Ok(())
     }
 
     fn force(&self, kind: ShutdownKind, sync: bool) -> Errno {
         let sync = if sync { "sync " } else { "" };
-        self.did
-            .borrow_mut()
-            .push(format!("{sync}force {}", kind.word()));
+        self.note(format!("{sync}force {}", kind.word()));
         Errno::EPERM
+    }
+
+    fn audit(&self, action: &str) {
+        let action = action
+            .split_once(" at ")
+            .map_or(action, |(action, _)| action);
+        self.note(format!("audit {action}"));
     }
 }
 
-fn acted(
+/// Performs what `line` asks for. Returns whether there is a line for the user, and the calls.
+fn performed(
     answer: Result<(), RequestError>,
     line: &str,
 ) -> (Result<bool, RequestError>, Vec<String>) {
     let fake = Fake {
         answer,
-        signal: Ok(()),
-        did: RefCell::new(Vec::new()),
+        calls: RefCell::new(Vec::new()),
     };
-    let wish = ask(line).unwrap_or(Wish::Cancel);
-    let outcome = act(&fake, wish).map(|said| said.is_some());
-    (outcome, fake.did.into_inner())
+    let action = ask(line).unwrap_or(Action::Cancel);
+    let outcome = perform(&fake, action).map(|line| line.is_some());
+    (outcome, fake.calls.into_inner())
 }
 
 #[test]
 fn the_channel_first_and_then_the_signal() {
-    let did = |lines: &[&str]| lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>();
-    assert_eq!(
-        acted(Ok(()), "poweroff"),
-        (Ok(false), did(&["ask poweroff"]))
-    );
+    let (outcome, calls) = performed(Ok(()), "poweroff");
+    assert_eq!(outcome, Ok(false));
+    assert_eq!(calls, ["ask poweroff", "audit poweroff"]);
     for dead in [
         RequestError::NotListening,
         RequestError::NoAnswer,
         RequestError::System(Errno::ENOMEM),
     ] {
-        let (outcome, steps) = acted(Err(dead), "reboot");
-        assert_eq!(
-            (outcome, steps),
-            (Ok(false), did(&["ask reboot", "signal reboot"]))
-        );
+        let (outcome, calls) = performed(Err(dead), "reboot");
+        assert_eq!(outcome, Ok(false));
+        assert_eq!(calls, ["ask reboot", "signal reboot", "audit reboot"]);
     }
 }
 
 #[test]
 fn a_refusal_is_an_answer() {
-    for failure in [
+    for error in [
         RequestError::Refused("going down".into()),
         RequestError::NotRoot,
     ] {
-        let (outcome, steps) = acted(Err(failure.clone()), "halt");
-        assert_eq!((outcome, steps.len()), (Err(failure), 1));
+        let (outcome, calls) = performed(Err(error.clone()), "halt");
+        assert_eq!((outcome, calls.len()), (Err(error), 1));
     }
 }
 
 #[test]
 fn a_delay_is_for_the_channel_alone() {
-    assert_eq!(
-        acted(Ok(()), "shutdown -r +2"),
-        (Ok(true), vec!["ask reboot 120".to_owned()])
-    );
-    let (outcome, steps) = acted(Err(RequestError::NoAnswer), "shutdown +2");
-    assert_eq!((outcome, steps.len()), (Err(RequestError::NoAnswer), 1));
-    let (outcome, steps) = acted(Err(RequestError::NotListening), "shutdown -c");
-    assert_eq!(
-        (outcome, steps),
-        (
-            Err(RequestError::NotListening),
-            vec!["ask cancel".to_owned()]
-        )
-    );
+    let (outcome, calls) = performed(Ok(()), "shutdown -r +2");
+    assert_eq!(outcome, Ok(true));
+    assert_eq!(calls, ["ask reboot 120", "audit reboot"]);
+    let (outcome, calls) = performed(Err(RequestError::NoAnswer), "shutdown +2");
+    assert_eq!((outcome, calls.len()), (Err(RequestError::NoAnswer), 1));
+    let (outcome, calls) = performed(Err(RequestError::NotListening), "shutdown -c");
+    assert_eq!(outcome, Err(RequestError::NotListening));
+    assert_eq!(calls, ["ask cancel"]);
 }
 
 #[test]
 fn force_asks_nobody() {
-    let (outcome, steps) = acted(Ok(()), "poweroff -f");
-    assert_eq!(
-        (outcome, steps),
-        (
-            Err(RequestError::NotRoot),
-            vec!["sync force poweroff".to_owned()]
-        )
-    );
-    assert_eq!(acted(Ok(()), "reboot -fn").1, ["force reboot"]);
-    assert_eq!(acted(Ok(()), "halt -w"), (Ok(true), vec![]));
+    let (outcome, calls) = performed(Ok(()), "poweroff -f");
+    assert_eq!(outcome, Err(RequestError::NotRoot));
+    assert_eq!(calls, ["sync force poweroff"]);
+    assert_eq!(performed(Ok(()), "reboot -fn").1, ["force reboot"]);
+    assert_eq!(performed(Ok(()), "halt -w"), (Ok(true), vec![]));
 }

@@ -11,7 +11,7 @@ use control::{OK, Server, ShutdownKind, answer, refusal};
 use nix::errno::Errno;
 
 use super::*;
-use crate::client::power::{self, Edge};
+use crate::client::power::{self, Effects};
 
 /// Runs until it is dropped; keeps what it was asked.
 struct Fake {
@@ -388,12 +388,12 @@ fn the_other_commands_ask_the_same_pid_1() {
     assert!(fake.asked().is_empty());
 }
 
-/// The channel is real; what goes past it is not: it would end the machine that
-/// tests this.
+/// Effects of which only the control channel is real: the others would end the machine that runs
+/// the test.
 struct ChannelOnly<'a>(&'a ControlClient);
 
-impl Edge for ChannelOnly<'_> {
-    fn ask(&self, request: &Request) -> Result<(), RequestError> {
+impl Effects for ChannelOnly<'_> {
+    fn request(&self, request: &Request) -> Result<(), RequestError> {
         self.0.ask(request).map(drop)
     }
 
@@ -404,6 +404,8 @@ impl Edge for ChannelOnly<'_> {
     fn force(&self, kind: ShutdownKind, _: bool) -> Errno {
         panic!("force for {}", kind.word())
     }
+
+    fn audit(&self, _: &str) {}
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_machine_on_its_way_down() {
     let shown = all(&Report::parse(text), "box", &usage, &plain(None));
     assert_eq!(
         shown,
-        "boot2podman 1 on box: running, up 1.0 s\n  reboot in 5 min; `b2p cancel` takes it back\n"
+        "boot2podman 1 on box: running, up 1.0 s\n  reboot in 5 min; `b2p cancel` cancels it\n"
     );
     let begun = Report::parse("machine now=1000 ready=5\nshutdown halt at=999\n");
     assert_eq!(machine_state(&begun), "stopping");

@@ -8,12 +8,12 @@
 
 mod apply;
 pub mod base64;
-pub mod datasource;
 pub mod diagnostics;
 mod files;
 pub mod network;
 pub mod schema;
 mod scripts;
+mod seed;
 pub mod user;
 pub mod userdata;
 pub mod users;
@@ -25,9 +25,10 @@ use config::Config;
 use log::{info, warn};
 
 use crate::common::degraded::Degraded;
+use crate::common::paths::Paths;
 use crate::helpers::compat::lima;
-use datasource::Seed;
 use diagnostics::Notes;
+use seed::Seed;
 use userdata::{Kind, UserData};
 
 /// All of it may take so long; PID 1 waits somewhat longer (init/src/service_table/table.rs).
@@ -39,17 +40,17 @@ pub fn main(words: &[String]) -> i32 {
         [] => {}
         [word] if word == "scripts" => return scripts::main(),
         _ => {
-            crate::common::terminal::complain("usage: b2p cloud [scripts]");
+            crate::common::terminal::print_error("usage: b2p cloud [scripts]");
             return 2;
         }
     }
     let end = Instant::now() + MOST;
     let mut notes = Notes::default();
-    let read = match datasource::find() {
+    let read = match seed::find() {
         Ok(None) => return 0, // nearly always: nothing is read or written for it
         Ok(Some(device)) => {
-            device.link();
-            device.read()
+            seed::link_by_label(&device);
+            seed::read_seed(&device)
         }
         Err(why) => Err(why),
     };
@@ -97,35 +98,35 @@ fn meta(bytes: &[u8], notes: &mut Notes) -> Meta {
 }
 
 fn all(seed: &Seed, config: &Config, end: Instant, notes: &mut Notes) {
-    let meta = meta(&seed.meta, notes);
-    if !seed.vendor.trim_ascii().is_empty() {
+    let meta = meta(&seed.meta_data, notes);
+    if !seed.vendor_data.trim_ascii().is_empty() {
         notes.left("vendor-data is not supported");
     }
-    if !seed.network.trim_ascii().is_empty() {
-        let text = String::from_utf8_lossy(&seed.network);
+    if !seed.network_config.trim_ascii().is_empty() {
+        let text = String::from_utf8_lossy(&seed.network_config);
         apply::network(&text, config, notes).unwrap_or_else(|why| notes.wrong(why));
     }
-    if seed.lima {
+    if seed.is_from_lima {
         lima::install().unwrap_or_else(|why| notes.wrong(why.to_string()));
     }
-    let data = user_data(&seed.user, notes);
+    let data = user_data(&seed.user_data, notes);
     if let Some(name) = userdata::hostname(&data, meta.hostname.as_deref()) {
         apply::hostname(&name).unwrap_or_else(|why| notes.wrong(why));
     }
     let keys: Vec<String> = data.keys.iter().chain(&meta.keys).cloned().collect();
     if !keys.is_empty() {
-        let joined = crate::helpers::data::more_keys(&keys.join("\n"));
+        let joined = crate::helpers::data::keys::add(&Paths::default(), &keys.join("\n"));
         joined.unwrap_or_else(|why| notes.wrong(why));
     }
     users::make(&data.users, notes);
     apply::certs(&data.certs, notes);
     if let Some(zone) = data.timezone.as_deref().filter(|_| config.tz.is_none()) {
-        crate::helpers::time::zone::machine(zone).unwrap_or_else(|why| notes.wrong(why));
+        crate::helpers::time::zone::set_zone(zone).unwrap_or_else(|why| notes.wrong(why));
     }
     apply::mounts(&data.mounts, end, notes);
     written(&data, false, notes);
     scripts::boot(&data.bootcmd, end, notes);
-    scripts::keep(&meta.instance, &seed.user).unwrap_or_else(|why| notes.wrong(why));
+    scripts::keep(&meta.instance, &seed.user_data).unwrap_or_else(|why| notes.wrong(why));
 }
 
 /// What user-data is, read if it is ours to read.

@@ -6,7 +6,7 @@
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 /// More bytes than this are not read.
-pub const LONGEST: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 /// Lists in lists in lists.
 const DEEPEST: usize = 32;
 /// Scalars, lists and maps together.
@@ -110,8 +110,8 @@ enum Open {
 /// # Errors
 /// What is wrong, and in which line.
 pub fn parse(text: &str) -> Result<Node, String> {
-    if text.len() > LONGEST {
-        return Err(format!("longer than {} KiB", LONGEST >> 10));
+    if text.len() > MAX_BYTES {
+        return Err(format!("longer than {} KiB", MAX_BYTES >> 10));
     }
     let mut open: Vec<Open> = Vec::new();
     let mut count = 0;
@@ -221,7 +221,7 @@ mod tests {
         let wide = format!("[{}]", "x,".repeat(60_000));
         assert!(parse(&wide).unwrap_err().contains("more than"));
         assert!(
-            parse(&" ".repeat(LONGEST + 1))
+            parse(&" ".repeat(MAX_BYTES + 1))
                 .unwrap_err()
                 .contains("longer")
         );

@@ -21,7 +21,7 @@ use sys::error::{Error, Result};
 
 use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
-use crate::common::terminal::complain;
+use crate::common::terminal::print_error;
 
 /// Names of the scripts and of their services.
 const NAMES: [&str; 2] = ["bootsync", "bootlocal"];
@@ -40,7 +40,7 @@ pub fn path(state: &Path, name: &str) -> PathBuf {
 /// `b2p boot-script NAME`; returns the exit status.
 pub fn main(args: &[String]) -> i32 {
     let Some(name) = args.first().filter(|name| NAMES.contains(&name.as_str())) else {
-        complain("usage: b2p boot-script bootsync|bootlocal");
+        print_error("usage: b2p boot-script bootsync|bootlocal");
         return 2;
     };
     let mut degraded = Degraded::of(name);

@@ -14,7 +14,8 @@ use sys::error::{Doing, Error, Result};
 use sys::mountinfo::unescape;
 use sys_mount::{Mount, MountFlags, UnmountFlags};
 
-use crate::helpers::data::{fsck, scan};
+use crate::helpers::block::scan;
+use crate::helpers::data::fsck;
 use crate::helpers::swap::area;
 use crate::helpers::swap::device::{self, Content};
 
@@ -27,7 +28,7 @@ const NAME: &str = "tc.swp";
 /// The partition is not found or cannot be mounted, or the file is no swap area.
 pub fn swap_on(disk: &DiskSelector, wait_seconds: u16) -> Result<String> {
     let device = device::find(disk, wait_seconds, Content::FileSystem)?;
-    let number = scan::text(&device.name, "dev");
+    let number = scan::attribute(&device.name, "dev");
     let number = number.ok_or_else(|| Error::invalid("it has disappeared"))?;
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     match mount_point(&mountinfo, &number) {

@@ -1,85 +1,83 @@
-//! What the data disk says of the configuration, copied to where PID 1 reads it
+// SPDX-License-Identifier: Apache-2.0
+//! Copies the configuration on the data disk to where PID 1 reads it
 //! ([`sys::paths::DISK_CONFIG_DIR`]): a disk may hang, and PID 1 must not.
 
 use sys::config_sources::MAX_ENTRY_BYTES;
-use sys::files;
+use sys::error::{Doing, Error, Result};
+use sys::files::replace;
 use sys::paths::DISK_CONFIG_DIR;
 use sys::service_names::{CONFIGURED_ON_DISK, REGISTRIES};
 
+use super::errors::combine;
 use crate::common::paths::Paths;
 use crate::common::regular_file;
 use crate::helpers::compat::{boot_script, profile};
 
-/// What is copied: its name there, and where it is, the first that is.
+/// Files to copy: the name of the copy, and candidates on the disk, of which the first that
+/// exists is taken.
 const FILES: &[(&str, &[&str])] = &[
     ("config", &["config"]),
-    // The second is where boot2docker and its clients had it.
+    // etc/hostname is the place of boot2docker and its clients.
     ("hostname", &["hostname", "etc/hostname"]),
 ];
 
-/// Copies what is there.
+/// Copies everything that exists.
 ///
 /// # Errors
-/// What could not be read, or is too long.
-pub fn all(paths: &Paths) -> Result<(), String> {
-    let mut wrong = Vec::new();
-    for (name, froms) in FILES {
-        let read = froms
-            .iter()
-            .map(|from| regular_file::read(&paths.state().join(from), MAX_ENTRY_BYTES));
-        let Some(outcome) = read.filter_map(Result::transpose).next() else {
-            continue;
-        };
-        let to = paths.at(DISK_CONFIG_DIR).join(name);
-        let done = outcome.and_then(|bytes| files::replace(&to, &bytes, 0o600));
-        wrong.extend(done.err().map(String::from));
+/// A file cannot be read, or is too long; the others are copied.
+pub fn all(paths: &Paths) -> Result<()> {
+    let mut errors = Vec::new();
+    for (name, candidates) in FILES {
+        errors.extend(copy(paths, name, candidates).err());
     }
-    wrong.extend(environment(paths).err());
-    wrong.extend(hooks(paths).err());
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(wrong.join("; ")),
+    errors.extend(environment(paths).err());
+    errors.extend(services_on_disk(paths).err());
+    combine(errors)
+}
+
+fn copy(paths: &Paths, name: &str, candidates: &[&str]) -> Result<()> {
+    let state = paths.state();
+    let mut contents = candidates
+        .iter()
+        .filter_map(|file| regular_file::read(&state.join(file), MAX_ENTRY_BYTES).transpose());
+    match contents.next() {
+        Some(bytes) => export(paths, name, &bytes?),
+        None => Ok(()),
     }
 }
 
-fn environment(paths: &Paths) -> Result<(), String> {
-    let path = paths.state().join("profile");
-    if path.symlink_metadata().is_err() {
+fn export(paths: &Paths, name: &str, bytes: &[u8]) -> Result<()> {
+    replace(&paths.at(DISK_CONFIG_DIR).join(name), bytes, 0o600)
+}
+
+/// Exports the variables of the profile.
+fn environment(paths: &Paths) -> Result<()> {
+    let profile = paths.state().join("profile");
+    if profile.symlink_metadata().is_err() {
         return Ok(());
     }
-    if !path.is_file() {
-        return Err(format!("{}: not a file", path.display()));
+    if !profile.is_file() {
+        return Err(Error::invalid("not a file")).on(profile);
     }
-    let lines = profile::exports(&path, &paths.runtime().join("profile"))?;
-    Ok(files::replace(
-        &paths.at(DISK_CONFIG_DIR).join("environment"),
-        lines.as_bytes(),
-        0o600,
-    )?)
+    let lines = profile::exports(&profile, &paths.runtime().join("profile"))?;
+    export(paths, "environment", lines.as_bytes())
 }
 
-/// The names of those that are there.
-fn hooks(paths: &Paths) -> Result<(), String> {
-    // What is no script, its service says.
-    let there = |name: &&&str| {
-        let path = match **name {
+/// Exports the names of the services that the disk has something for. Whether it is what the
+/// service expects, the service reports.
+fn services_on_disk(paths: &Paths) -> Result<()> {
+    let is_on_disk = |service: &&&str| {
+        let path = match **service {
             REGISTRIES => paths.state().join("registries.conf.d"),
             name => boot_script::path(&paths.state(), name),
         };
         path.symlink_metadata().is_ok()
     };
-    let names: String = CONFIGURED_ON_DISK
-        .iter()
-        .filter(there)
-        .map(|n| format!("{n}\n"))
-        .collect();
-    match names.is_empty() {
+    let names = CONFIGURED_ON_DISK.iter().filter(is_on_disk);
+    let lines: String = names.map(|name| format!("{name}\n")).collect();
+    match lines.is_empty() {
         true => Ok(()),
-        false => Ok(files::replace(
-            &paths.at(DISK_CONFIG_DIR).join("hooks"),
-            names.as_bytes(),
-            0o600,
-        )?),
+        false => export(paths, "hooks", lines.as_bytes()),
     }
 }
 
@@ -87,12 +85,13 @@ fn hooks(paths: &Paths) -> Result<(), String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::{Temp, why};
     use std::fs;
 
     #[test]
     fn what_is_there_is_handed_over_and_what_is_not_costs_nothing() {
-        let root = std::env::temp_dir().join(format!("b2p-handover-{}", std::process::id()));
-        let paths = Paths::below(root);
+        let temp = Temp::new();
+        let paths = Paths::below(temp.dir());
         let state = paths.state();
         fs::create_dir_all(state.join("etc")).unwrap();
         all(&paths).unwrap();
@@ -100,22 +99,18 @@ mod tests {
         fs::write(state.join("etc/hostname"), "old\n").unwrap();
         fs::write(state.join("config"), "tz=UTC\n").unwrap();
         all(&paths).unwrap();
-        let kept = |name: &str| fs::read_to_string(paths.at(DISK_CONFIG_DIR).join(name)).unwrap();
-        assert_eq!(
-            (kept("config"), kept("hostname")),
-            ("tz=UTC\n".into(), "old\n".into())
-        );
+        let copies = || {
+            let dir = paths.at(DISK_CONFIG_DIR);
+            ["config", "hostname"].map(|name| fs::read_to_string(dir.join(name)).unwrap())
+        };
+        assert_eq!(copies(), ["tz=UTC\n", "old\n"]);
         fs::remove_file(state.join("config")).unwrap();
         nix::unistd::mkfifo(&state.join("config"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(all(&paths).unwrap_err().contains("not a file"));
+        assert!(why(all(&paths)).contains("not a file"));
         fs::remove_file(state.join("config")).unwrap();
         fs::write(state.join("hostname"), "new\n").unwrap();
         fs::write(state.join("config"), vec![b'#'; 64 * 1024 + 1]).unwrap();
-        assert!(all(&paths).unwrap_err().contains("longer"));
-        assert_eq!(
-            (kept("config"), kept("hostname")),
-            ("tz=UTC\n".into(), "new\n".into())
-        );
-        fs::remove_dir_all(paths.root()).unwrap();
+        assert!(why(all(&paths)).contains("longer"));
+        assert_eq!(copies(), ["tz=UTC\n", "new\n"]);
     }
 }

@@ -1,280 +1,285 @@
-//! The format as it is done to a device; what is done when is in `disk::format`.
+// SPDX-License-Identifier: Apache-2.0
+//! Formats a real device; `disk::format` decides the order of the steps.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use disk::bytes::{SizedFile, read_at};
+use disk::bytes::{SizedFile, array, read_at};
 use disk::device::Device;
+use disk::device_name;
 use disk::format::FormatTarget;
 use disk::format_state::{FormatState, format_state, request_sector};
 use disk::journal::Journal;
 use log::info;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use sys::error::{Doing, Error, Result};
+use sys_mount::{Mount, MountFlags, UnmountFlags};
 
-use super::{ioctl, scan};
+use super::keys::USERDATA;
 use crate::common::paths::Paths;
 use crate::common::{atomic_file, tool};
+use crate::helpers::block::{ioctl, scan};
 
-/// mke2fs writes little and lets the kernel do the rest later; a slow stick takes
-/// its time for the journal.
-const MAKING: Duration = Duration::from_secs(600);
+/// Time limit of mke2fs(8) and tune2fs(8). mke2fs writes little and leaves the rest to the
+/// kernel; a slow USB stick takes its time for the journal.
+const MKFS_LIMIT: Duration = Duration::from_secs(600);
+/// Attempts to find the node of a new partition, and the pause between two.
+const NODE_ATTEMPTS: usize = 200;
+const NODE_PAUSE: Duration = Duration::from_millis(10);
+/// Options of the new file system. Images are many small files: twice the usual number of
+/// inodes. The kernel writes the tables of the inodes later.
+#[rustfmt::skip]
+const MKFS_OPTIONS: &[&str] = &[
+    "-q", "-F", "-t", "ext4", "-i", "8192", "-m", "1",
+    "-O", "metadata_csum,64bit,dir_index,extent,has_journal,^quota",
+    "-E", "lazy_itable_init=1,nodiscard",
+];
 
-struct Real {
+/// A disk that is being formatted.
+struct DeviceTarget {
     name: String,
     disk: File,
-    part: PathBuf,
-    mnt: PathBuf,
+    size: u64,
+    sector_size: u32,
+    /// Node of the partition.
+    partition: PathBuf,
+    mount_point: PathBuf,
     mounted: bool,
 }
 
-/// Formats a disk that asks, that is blank, or whose format was begun.
+/// Formats a disk that requests it, that is blank, or whose format was interrupted.
 ///
 /// # Errors
-/// What failed; the next boot finds the disk as `disk::format` says.
-pub fn format(device: &Device, paths: &Paths) -> Result<(), String> {
-    let begun = Instant::now();
-    let mut hands = Real {
-        name: device.name.clone(),
-        disk: exclusive(device)?,
-        part: scan::node(&disk::device_name::partition(&device.name, 1)),
-        mnt: paths.runtime().join("format"),
-        mounted: false,
-    };
-    let size = device.size;
-    let sector = scan::sector(&device.name);
-    // The disk is ours now: is it still what it was?
-    let (journal, fresh) = match now(&hands, size, sector)? {
+/// A step fails; the next boot finds the disk in a state that `disk::format` describes.
+pub fn format(device: &Device, paths: &Paths) -> Result<()> {
+    let start = Instant::now();
+    let mut target = DeviceTarget::claim(device, paths)?;
+    // The disk is claimed now: is it still in the state in which it was chosen?
+    let (journal, is_fresh) = match target.state()? {
         FormatState::InProgress(journal) => (*journal, false),
-        FormatState::Requested(data, found) if found.is_empty() => {
-            (journal(data.raw, sector)?, true)
+        FormatState::Requested(data, signatures) if signatures.is_empty() => {
+            (target.new_journal(data.raw)?, true)
         }
-        FormatState::Unrelated if device.is_blank && still_blank(&hands, size)? => {
-            // From here on it asks, whatever happens.
-            hands.write(0, &request_sector())?;
-            hands.flush()?;
-            (
-                journal([request_sector(), vec![0; 1024]].concat(), sector)?,
-                true,
-            )
+        FormatState::Unrelated if device.is_blank && target.is_blank()? => {
+            // From here on the disk requests the format, whatever happens.
+            target.write(0, &request_sector())?;
+            target.flush()?;
+            let archive = [request_sector(), vec![0; 1024]].concat();
+            (target.new_journal(archive)?, true)
         }
-        _ => {
-            return Err(format!(
-                "{}: it has changed while it was looked at",
-                device.name
-            ));
-        }
+        _ => return Err(changed(device)),
     };
-    info!(
-        "data: /dev/{} is formatted, because it {}",
-        device.name,
-        why(device, fresh)
-    );
-    disk::format::format(size, &journal, fresh, &mut hands)?;
-    info!(
-        "data: /dev/{} was formatted in {} ms",
-        device.name,
-        begun.elapsed().as_millis()
-    );
+    let (name, why) = (&device.name, reason(device, is_fresh));
+    info!("data: /dev/{name} is formatted, because it {why}");
+    disk::format::format(device.size, &journal, is_fresh, &mut target)?;
+    let ms = start.elapsed().as_millis();
+    info!("data: /dev/{name} was formatted in {ms} ms");
     Ok(())
 }
 
-fn why(device: &Device, fresh: bool) -> &'static str {
-    match (fresh, device.is_blank) {
+fn reason(device: &Device, is_fresh: bool) -> &'static str {
+    match (is_fresh, device.is_blank) {
         (false, _) => "was half formatted",
         (true, true) => "is blank, and b2p.format=blank",
         (true, false) => "asks for it",
     }
 }
 
-/// Takes the traces of a finished format away.
+fn changed(device: &Device) -> Error {
+    Error::invalid(format!(
+        "{}: it has changed while it was looked at",
+        device.name
+    ))
+}
+
+/// Removes the traces of a finished format.
 ///
 /// # Errors
-/// What failed.
-pub fn sweep(device: &Device) -> Result<(), String> {
-    let mut hands = Real {
-        name: device.name.clone(),
-        disk: exclusive(device)?,
-        part: PathBuf::new(),
-        mnt: PathBuf::new(),
-        mounted: false,
-    };
-    match now(&hands, device.size, scan::sector(&device.name))? {
-        FormatState::Complete(journal) => disk::format::sweep(device.size, &journal, &mut hands),
-        _ => Err(format!(
-            "{}: it has changed while it was looked at",
-            device.name
-        )),
-    }
-}
-
-/// Nobody else has the disk, nor any partition of it.
-fn exclusive(device: &Device) -> Result<File, String> {
-    open(&device.name, libc::O_EXCL)
-}
-
-/// For writing.
-///
-/// # Errors
-/// Which device, and why.
-pub fn open(name: &str, flags: i32) -> Result<File, String> {
-    let mut how = OpenOptions::new();
-    how.read(true)
-        .write(true)
-        .custom_flags(libc::O_CLOEXEC | flags);
-    how.open(scan::node(name))
-        .map_err(|e| format!("/dev/{name}: {e}"))
-}
-
-fn source(hands: &Real, size: u64) -> Result<SizedFile, String> {
-    let file = hands.disk.try_clone().map_err(|e| e.to_string())?;
-    Ok(SizedFile { file, size })
-}
-
-fn now(hands: &Real, size: u64, sector: u32) -> Result<FormatState, String> {
-    format_state(&source(hands, size)?, sector).map_err(|e| format!("/dev/{}: {e}", hands.name))
-}
-
-fn still_blank(hands: &Real, size: u64) -> Result<bool, String> {
-    let source = source(hands, size)?;
-    disk::blank::is_blank(&source).map_err(|e| format!("/dev/{}: {e}", hands.name))
-}
-
-fn journal(tar: Vec<u8>, sector: u32) -> Result<Journal, String> {
-    let random = File::open("/dev/urandom").map_err(|e| e.to_string())?;
-    let bytes = read_at(
-        &SizedFile {
-            file: random,
-            size: 48,
-        },
-        0,
-        48,
-    );
-    let bytes = bytes.map_err(|e| format!("/dev/urandom: {e}"))?;
-    let one = |n: usize| disk::bytes::array(&bytes, 16 * n);
-    Ok(Journal::new(tar, sector, [one(0), one(1), one(2)]))
-}
-
-impl Real {
-    fn fail(&self, what: &str, e: &dyn std::fmt::Display) -> String {
-        format!("/dev/{}: {what}: {e}", self.name)
-    }
-
-    /// The partition's own pages are on the disk.
-    fn settle(&self) -> Result<(), String> {
-        let synced = File::open(&self.part).and_then(|f| f.sync_all());
-        synced.map_err(|e| self.fail("sync", &e))
-    }
-
-    fn unmount(&mut self) -> Result<(), String> {
-        if std::mem::take(&mut self.mounted) {
-            umount2(&self.mnt, MntFlags::empty()).map_err(|e| self.fail("umount", &e))?;
-            let _ = fs::remove_dir(&self.mnt);
+/// The disk has changed, or cannot be written.
+pub fn sweep(device: &Device) -> Result<()> {
+    let mut target = DeviceTarget::claim(device, &Paths::default())?;
+    match target.state()? {
+        FormatState::Complete(journal) => {
+            Ok(disk::format::sweep(device.size, &journal, &mut target)?)
         }
+        _ => Err(changed(device)),
+    }
+}
+
+impl DeviceTarget {
+    /// Opens the disk so that nothing else has it or a partition of it.
+    fn claim(device: &Device, paths: &Paths) -> Result<DeviceTarget> {
+        Ok(DeviceTarget {
+            name: device.name.clone(),
+            disk: scan::open_writable(&device.name, libc::O_EXCL)?,
+            size: device.size,
+            sector_size: scan::sector_size(&device.name),
+            partition: scan::node(&device_name::partition(&device.name, 1)),
+            mount_point: paths.runtime().join("format"),
+            mounted: false,
+        })
+    }
+
+    fn node(&self) -> PathBuf {
+        scan::node(&self.name)
+    }
+
+    fn source(&self) -> Result<SizedFile> {
+        let (file, size) = (self.disk.try_clone()?, self.size);
+        Ok(SizedFile { file, size })
+    }
+
+    fn state(&self) -> Result<FormatState> {
+        format_state(&self.source()?, self.sector_size).on(self.node())
+    }
+
+    fn is_blank(&self) -> Result<bool> {
+        disk::blank::is_blank(&self.source()?).on(self.node())
+    }
+
+    /// Returns the journal of a new format, with random UUIDs.
+    fn new_journal(&self, archive: Vec<u8>) -> Result<Journal> {
+        let file = File::open("/dev/urandom").on("/dev/urandom")?;
+        let random = read_at(&SizedFile { file, size: 48 }, 0, 48).on("/dev/urandom")?;
+        let uuids = [0, 1, 2].map(|n| array(&random, 16 * n));
+        Ok(Journal::new(archive, self.sector_size, uuids))
+    }
+
+    fn failed(&self, step: &'static str, reason: impl Into<String>) -> Error {
+        let node = self.node();
+        Error::invalid(format!("{}: {step}: {}", node.display(), reason.into()))
+    }
+
+    /// Makes the kernel know the partition, and waits for its node.
+    fn divide(&mut self, first: u64, len: u64) -> Result<()> {
+        let _ = ioctl::drop_cache(&self.disk);
+        let name = device_name::partition(&self.name, 1);
+        let reread = ioctl::reread_partition_table(&self.disk);
+        // A partition of an earlier table is in use, or the kernel looks for no partitions.
+        if reread.is_err() || scan::size(&name).is_none() {
+            let added = ioctl::add_partition(&self.disk, 1, first, len);
+            added.doing("partition").on(self.node())?;
+        }
+        if !self.has_partition_node() {
+            return Err(self.failed("partition", "its node does not appear"));
+        }
+        if scan::size(&name) != Some(len) {
+            let reason = "the kernel has another length for it";
+            return Err(self.failed("partition", reason));
+        }
+        // As long as the whole disk is claimed, no part of it can be mounted.
+        self.disk = scan::open_writable(&self.name, 0)?;
         Ok(())
     }
 
-    /// The node appears with the partition: devtmpfs makes it.
-    fn appears(&self) -> bool {
-        (0..200).any(|_| {
-            self.part.exists() || {
-                std::thread::sleep(Duration::from_millis(10));
+    /// Waits for the node of the partition, which devtmpfs makes.
+    fn has_partition_node(&self) -> bool {
+        (0..NODE_ATTEMPTS).any(|_| {
+            self.partition.exists() || {
+                std::thread::sleep(NODE_PAUSE);
                 false
             }
         })
     }
+
+    fn make_fs(&self, uuid: &str, label: &str) -> Result<()> {
+        let partition = self.partition.to_string_lossy();
+        let args = [MKFS_OPTIONS, &["-U", uuid, "-L", label, &partition]].concat();
+        let finished = tool::run("/usr/sbin/mke2fs", &args, MKFS_LIMIT)?;
+        match finished.code {
+            Some(0) => self.sync_partition(),
+            _ => Err(self.failed("mke2fs", finished.last_lines)),
+        }
+    }
+
+    /// Writes the cached pages of the partition to the disk.
+    fn sync_partition(&self) -> Result<()> {
+        let synced = File::open(&self.partition).and_then(|f| f.sync_all());
+        synced.doing("sync").on(self.node())
+    }
+
+    fn store_archive(&mut self, archive: &[u8]) -> Result<()> {
+        let (node, mount_point) = (self.node(), &self.mount_point);
+        fs::create_dir_all(mount_point).doing("mount").on(&node)?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let builder = Mount::builder().fstype("ext4").flags(flags);
+        let mounted = builder.mount(&self.partition, mount_point);
+        mounted.doing("mount").on(node)?;
+        self.mounted = true;
+        match archive {
+            [] => Ok(()),
+            archive => atomic_file::replace(&self.mount_point.join(USERDATA), archive, 0o600),
+        }
+    }
+
+    fn set_label(&mut self, label: &str) -> Result<()> {
+        // Through the journal of the file system, so that the superblock is never torn.
+        let root = File::open(&self.mount_point);
+        let root = root.doing("label").on(self.node())?;
+        let labelled = ioctl::set_label(&root, label);
+        sys::syscall::syncfs(&root).doing("sync").on(self.node())?;
+        drop(root);
+        self.unmount()?;
+        if labelled.is_err() {
+            self.set_label_unmounted(label)?;
+        }
+        self.sync_partition()?;
+        // The cached pages of the whole disk are those from before.
+        let _ = ioctl::drop_cache(&self.disk);
+        Ok(())
+    }
+
+    fn set_label_unmounted(&self, label: &str) -> Result<()> {
+        let partition = self.partition.to_string_lossy();
+        let args = ["-L", label, &partition];
+        let finished = tool::run("/usr/sbin/tune2fs", &args, MKFS_LIMIT)?;
+        match finished.code {
+            Some(0) => Ok(()),
+            _ => Err(self.failed("tune2fs", finished.last_lines)),
+        }
+    }
+
+    fn unmount(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.mounted) {
+            let unmounted = sys_mount::unmount(&self.mount_point, UnmountFlags::empty());
+            unmounted.doing("umount").on(self.node())?;
+            let _ = fs::remove_dir(&self.mount_point);
+        }
+        Ok(())
+    }
 }
 
-impl Drop for Real {
+impl Drop for DeviceTarget {
     fn drop(&mut self) {
         let _ = self.unmount();
     }
 }
 
-impl FormatTarget for Real {
+impl FormatTarget for DeviceTarget {
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), String> {
-        self.disk
-            .write_all_at(bytes, at)
-            .map_err(|e| self.fail("write", &e))
+        let written = self.disk.write_all_at(bytes, at);
+        Ok(written.doing("write").on(self.node())?)
     }
 
     fn flush(&mut self) -> Result<(), String> {
-        self.disk.sync_all().map_err(|e| self.fail("flush", &e))
+        Ok(self.disk.sync_all().doing("flush").on(self.node())?)
     }
 
     fn divided(&mut self, first: u64, len: u64) -> Result<(), String> {
-        let _ = ioctl::forget(&self.disk);
-        let name = disk::device_name::partition(&self.name, 1);
-        let reread = ioctl::reread(&self.disk);
-        // A partition of an old table, or one that the kernel did not look for.
-        if reread.is_err() || scan::size(&name).is_none() {
-            ioctl::add(&self.disk, 1, first, len).map_err(|e| self.fail("partition", &e))?;
-        }
-        if !self.appears() {
-            return Err(self.fail("partition", &"its node does not appear"));
-        }
-        if scan::size(&name) != Some(len) {
-            return Err(self.fail("partition", &"the kernel has another length for it"));
-        }
-        // As long as the whole is claimed, no part of it can be.
-        self.disk = open(&self.name, 0)?;
-        Ok(())
+        Ok(self.divide(first, len)?)
     }
 
     fn make(&mut self, uuid: &str, label: &str) -> Result<(), String> {
-        let part = self.part.to_string_lossy().into_owned();
-        // Images are many small files: twice the usual inodes. The tables of those
-        // are written later, by the kernel.
-        #[rustfmt::skip]
-        let words = [
-            "-q", "-F", "-t", "ext4", "-i", "8192", "-m", "1", "-U", uuid, "-L", label,
-            "-O", "metadata_csum,64bit,dir_index,extent,has_journal,^quota",
-            "-E", "lazy_itable_init=1,nodiscard", &part,
-        ];
-        let ended = tool::run("/usr/sbin/mke2fs", &words, MAKING)?;
-        match ended.code {
-            Some(0) => self.settle(),
-            _ => Err(self.fail("mke2fs", &ended.last_lines)),
-        }
+        Ok(self.make_fs(uuid, label)?)
     }
 
-    fn fill(&mut self, tar: &[u8]) -> Result<(), String> {
-        fs::create_dir_all(&self.mnt).map_err(|e| self.fail("mount", &e))?;
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(
-            Some(&self.part),
-            &self.mnt,
-            Some("ext4"),
-            flags,
-            None::<&str>,
-        )
-        .map_err(|e| self.fail("mount", &e))?;
-        self.mounted = true;
-        if !tar.is_empty() {
-            atomic_file::replace(&self.mnt.join(super::persist::USERDATA), tar, 0o600)?;
-        }
-        Ok(())
+    fn fill(&mut self, archive: &[u8]) -> Result<(), String> {
+        Ok(self.store_archive(archive)?)
     }
 
     fn label(&mut self, label: &str) -> Result<(), String> {
-        // Through the file system's own journal: the superblock is never torn.
-        let root = File::open(&self.mnt).map_err(|e| self.fail("label", &e))?;
-        let named = ioctl::label(&root, label);
-        sys::syscall::syncfs(&root).map_err(|e| self.fail("sync", &e))?;
-        drop(root);
-        self.unmount()?;
-        if named.is_err() {
-            let part = self.part.to_string_lossy().into_owned();
-            let ended = tool::run("/usr/sbin/tune2fs", &["-L", label, &part], MAKING)?;
-            if ended.code != Some(0) {
-                return Err(self.fail("tune2fs", &ended.last_lines));
-            }
-        }
-        self.settle()?;
-        // What the disk's own pages have of it is old.
-        let _ = ioctl::forget(&self.disk);
-        Ok(())
+        Ok(self.set_label(label)?)
     }
 
     fn say(&mut self, text: &str) {

@@ -1,5 +1,6 @@
-//! Repair before mounting: e2fsck in preen mode, which mends what is safe to mend
-//! and stops at the rest (e2fsck(8)).
+// SPDX-License-Identifier: Apache-2.0
+//! Repairs a file system before it is mounted: e2fsck in preen mode, which repairs what is safe
+//! to repair and stops at the rest (e2fsck(8)).
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,54 +8,57 @@ use std::time::Duration;
 use disk::bytes::{SizedFile, read_at};
 use disk::ext4::wants_check;
 use disk::signature::SignatureKind;
-use log::info;
+use log::{error, info};
+use sys::error::{Doing, Error, Result};
 
 use crate::common::tool;
 
-/// So long it may take. What it has mended by then stays mended.
-const MOST: Duration = Duration::from_secs(120);
+/// Time limit of e2fsck. Repairs that it has made by then stay.
+const LIMIT: Duration = Duration::from_secs(120);
 
-/// Checks a file system where there is something to check. xfs, btrfs and f2fs
-/// replay their own logs when they are mounted.
+/// Checks a file system if its superblock asks for it. xfs, btrfs and f2fs replay their own logs
+/// when they are mounted.
 ///
 /// # Errors
-/// It is damaged, and must not be mounted.
-pub fn check(path: &Path, kind: SignatureKind) -> Result<(), String> {
+/// The file system is damaged and must not be mounted.
+pub fn check(path: &Path, kind: SignatureKind) -> Result<()> {
     if !matches!(
         kind,
         SignatureKind::Ext2 | SignatureKind::Ext3 | SignatureKind::Ext4
     ) {
         return Ok(());
     }
-    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let file = std::fs::File::open(path)?;
     let superblock = read_at(&SizedFile { file, size: 2048 }, 1024, 1024);
-    let superblock = superblock.map_err(|e| format!("its superblock cannot be read: {e}"))?;
+    let superblock = superblock.doing("its superblock cannot be read")?;
     let Some(why) = wants_check(&superblock) else {
         return Ok(());
     };
     info!("data: {}: {why}: e2fsck", path.display());
     let path = path.to_string_lossy();
-    let ended = tool::run("/usr/sbin/e2fsck", &["-p", &path], MOST)?;
-    let result = judge(ended.code, &ended.last_lines);
-    match &result {
-        Ok(what) => info!("data: {path}: e2fsck: {what}: {}", ended.last_lines),
-        Err(why) => log::error!("data: {path}: e2fsck: {why}"),
+    let finished = tool::run("/usr/sbin/e2fsck", &["-p", &path], LIMIT)?;
+    let outcome = judge(finished.code, &finished.last_lines);
+    match &outcome {
+        Ok(what) => info!("data: {path}: e2fsck: {what}: {}", finished.last_lines),
+        Err(why) => error!("data: {path}: e2fsck: {why}"),
     }
-    result.map(drop)
+    outcome.map(drop)
 }
 
-/// What the exit status means: a sum of bits.
-fn judge(code: Option<i32>, said: &str) -> Result<&'static str, String> {
-    match code {
-        Some(0) => Ok("clean"),
-        // 2 wants a reboot where the file system is mounted; it is not.
-        Some(1..=3) => Ok("mended"),
-        Some(code) if code & 4 != 0 => Err(format!(
-            "damaged beyond what is safe to mend by itself ({said}); run `e2fsck -f` on it by hand"
-        )),
-        Some(code) => Err(format!("e2fsck failed with status {code}: {said}")),
-        None => Err(format!("e2fsck was killed: {said}")),
-    }
+/// Interprets the exit status of e2fsck, a sum of bits.
+fn judge(code: Option<i32>, last_lines: &str) -> Result<&'static str> {
+    let reason = match code {
+        Some(0) => return Ok("clean"),
+        // Bit 2 asks for a reboot if the file system is mounted, which it is not.
+        Some(1..=3) => return Ok("mended"),
+        Some(code) if code & 4 != 0 => format!(
+            "damaged beyond what is safe to mend by itself ({last_lines}); run `e2fsck -f` on it \
+             by hand"
+        ),
+        Some(code) => format!("e2fsck failed with status {code}: {last_lines}"),
+        None => format!("e2fsck was killed: {last_lines}"),
+    };
+    Err(Error::invalid(reason))
 }
 
 #[cfg(test)]

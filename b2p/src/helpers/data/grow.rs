@@ -1,43 +1,46 @@
-//! A disk that has grown: the partition follows, then the file system, mounted.
+// SPDX-License-Identifier: Apache-2.0
+//! Grows the data partition and its file system to a disk that has grown.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use disk::MIB;
-use disk::bytes::{SizedFile, array, le32, read_at};
+use disk::bytes::{SizedFile, array, le32, le64, read_at};
 use disk::device::Device;
 use disk::disk_op::DiskOp;
-use disk::gpt::read;
 use disk::signature::SignatureKind;
 use log::info;
+use sys::error::{Doing, Result};
 
-use super::{format, ioctl, scan};
+use crate::helpers::block::{ioctl, scan};
 
-/// Mends and grows the table that the device is a partition of, where the table is
-/// of our making.
+/// Bytes at the start of a file system that include its superblock: that of btrfs is at 64 KiB.
+const HEAD: usize = 64 * 1024 + 4096;
+
+/// Repairs or grows the partition table that the device belongs to, if this system made it.
 ///
 /// # Errors
-/// What failed. The table is the old one or the new one then.
-pub fn partition(device: &Device) -> Result<(), String> {
+/// The disk cannot be read or written. The table is the old or the new one then.
+pub fn partition(device: &Device) -> Result<()> {
     let Some(name) = &device.parent_disk else {
         return Ok(());
     };
+    let node = scan::node(name);
     let size = scan::size(name).unwrap_or(0);
-    let say = |e: std::io::Error| format!("/dev/{name}: {e}");
-    let file = File::open(scan::node(name)).map_err(say)?;
-    let Some(table) = read(&SizedFile { file, size }, scan::sector(name)).map_err(say)? else {
+    let file = File::open(&node).on(&node)?;
+    let source = SizedFile { file, size };
+    let Some(table) = disk::gpt::read(&source, scan::sector_size(name)).on(&node)? else {
         return Ok(());
     };
-    if let Some((writes, partition)) = table.grown(size) {
-        let disk = write(name, &writes)?;
-        ioctl::resize(&disk, partition.number, partition.first, partition.len).map_err(say)?;
-        info!(
-            "data: /dev/{name} has grown to {} MiB, and its partition with it",
-            size / MIB
-        );
-    } else if let Some(writes) = table.mended(size) {
-        write(name, &writes)?;
+    if let Some((ops, partition)) = table.grown(size) {
+        let disk = apply(name, &ops)?;
+        let (number, first, len) = (partition.number, partition.first, partition.len);
+        ioctl::resize_partition(&disk, number, first, len).on(&node)?;
+        let mib = size / MIB;
+        info!("data: /dev/{name} has grown to {mib} MiB, and its partition with it");
+    } else if let Some(ops) = table.mended(size) {
+        apply(name, &ops)?;
         info!(
             "data: /dev/{name}: its broken partition table was restored from the copy at its end"
         );
@@ -45,14 +48,15 @@ pub fn partition(device: &Device) -> Result<(), String> {
     Ok(())
 }
 
-fn write(name: &str, writes: &[DiskOp]) -> Result<File, String> {
-    let disk = format::open(name, 0)?;
-    for act in writes {
-        match act {
+/// Applies operations to a whole disk, and returns it opened for writing.
+fn apply(name: &str, ops: &[DiskOp]) -> Result<File> {
+    let disk = scan::open_writable(name, 0)?;
+    for op in ops {
+        let done = match op {
             DiskOp::Write(at, bytes) => disk.write_all_at(bytes, *at),
             DiskOp::Flush => disk.sync_all(),
-        }
-        .map_err(|e| format!("/dev/{name}: {e}"))?;
+        };
+        done.on(scan::node(name))?;
     }
     Ok(disk)
 }
@@ -60,62 +64,63 @@ fn write(name: &str, writes: &[DiskOp]) -> Result<File, String> {
 /// Grows a mounted file system to its device.
 ///
 /// # Errors
-/// What failed; it is as large as before then.
-pub fn filesystem(path: &Path, kind: SignatureKind, mnt: &Path) -> Result<(), String> {
-    let say = |e: std::io::Error| format!("{}: {e}", path.display());
+/// The kernel refuses it; the file system keeps its size then.
+pub fn filesystem(path: &Path, kind: SignatureKind, mount_point: &Path) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let size = scan::size(&name).unwrap_or(0);
-    let file = File::open(path).map_err(say)?;
-    let head = read_at(&SizedFile { file, size }, 0, 65536 + 4096).map_err(say)?;
-    let Some((blocks, block)) = blocks(kind, &head) else {
+    let file = File::open(path).on(path)?;
+    let head = read_at(&SizedFile { file, size }, 0, HEAD).on(path)?;
+    let Some((blocks, block_size)) = blocks(kind, &head) else {
         return Ok(());
     };
-    let want = size / block;
-    // Less than a MiB is left over from the alignment.
-    if want.saturating_sub(blocks).saturating_mul(block) < MIB {
+    let wanted = size / block_size;
+    // Up to a MiB is left over from the alignment of the partition.
+    if wanted.saturating_sub(blocks).saturating_mul(block_size) < MIB {
         return Ok(());
     }
-    let mounted = File::open(mnt).map_err(say)?;
-    match kind {
-        SignatureKind::Xfs => {
-            ioctl::grow_xfs(&mounted, want, head.get(127).copied().unwrap_or(25).into())
-        }
+    let mounted = File::open(mount_point).on(mount_point)?;
+    let grown = match kind {
+        SignatureKind::Xfs => ioctl::grow_xfs(&mounted, wanted, inode_percent(&head)),
         SignatureKind::Btrfs => ioctl::grow_btrfs(&mounted),
-        _ => ioctl::grow_ext4(&mounted, want),
-    }
-    .map_err(|e| format!("{}: grow: {e}", path.display()))?;
-    info!(
-        "data: {}: grown from {} MiB to {} MiB",
-        path.display(),
-        blocks * block / MIB,
-        size / MIB
-    );
+        _ => ioctl::grow_ext4(&mounted, wanted),
+    };
+    grown.doing("grow").on(path)?;
+    let (before, after) = (blocks * block_size / MIB, size / MIB);
+    let path = path.display();
+    info!("data: {path}: grown from {before} MiB to {after} MiB");
     Ok(())
 }
 
-/// How many blocks the file system has, and how long one is.
+/// Returns the share of an xfs that may hold inodes (`sb_imax_pct`), which stays.
+fn inode_percent(head: &[u8]) -> u32 {
+    head.get(127).copied().unwrap_or(25).into()
+}
+
+/// Returns the number of blocks of a file system and the size of a block in bytes, or `None` for
+/// one that cannot grow.
 fn blocks(kind: SignatureKind, head: &[u8]) -> Option<(u64, u64)> {
     match kind {
         SignatureKind::Ext4 => {
-            let sb = head.get(1024..2048)?;
-            let block = 1024u64
-                .checked_shl(le32(sb, 0x18))
-                .filter(|b| *b <= 65536)?;
-            let high = if le32(sb, 0x60) & 0x80 != 0 {
-                le32(sb, 0x150)
+            let superblock = head.get(1024..2048)?;
+            let block_size = 1024u64.checked_shl(le32(superblock, 0x18));
+            let has_high_half = le32(superblock, 0x60) & 0x80 != 0; // INCOMPAT_64BIT
+            let high = if has_high_half {
+                le32(superblock, 0x150)
             } else {
                 0
             };
-            Some((u64::from(high) << 32 | u64::from(le32(sb, 4)), block))
+            let blocks = u64::from(high) << 32 | u64::from(le32(superblock, 4));
+            Some((blocks, block_size.filter(|size| *size <= 65536)?))
         }
         SignatureKind::Xfs => {
-            let block = u64::from(u32::from_be_bytes(array(head, 4)));
-            (block.is_power_of_two()).then(|| (u64::from_be_bytes(array(head, 8)), block))
+            let block_size = u64::from(u32::from_be_bytes(array(head, 4)));
+            let blocks = u64::from_be_bytes(array(head, 8));
+            block_size.is_power_of_two().then_some((blocks, block_size))
         }
         SignatureKind::Btrfs => {
-            // The device's own item in the superblock: total_bytes after its id.
-            let sb = head.get(65536..)?;
-            Some((disk::bytes::le64(sb, 0xc9 + 8) / 4096, 4096))
+            // The item of the device in the superblock: total_bytes follows its id.
+            let superblock = head.get(65536..)?;
+            Some((le64(superblock, 0xc9 + 8) / 4096, 4096))
         }
         _ => None,
     }

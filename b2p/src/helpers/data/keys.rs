@@ -1,104 +1,99 @@
-//! Who may log in: the keys of the flags, and those of the disk.
+// SPDX-License-Identifier: Apache-2.0
+//! Keys that may log in: those of the flags, and those of the disk.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use config::FwCfg;
 use disk::bytes::SizedFile;
 use disk::userdata;
 use log::{info, warn};
+use sys::error::{Doing, Error, Result};
+use sys::files::replace;
+use sys::paths::AUTHORIZED_KEYS;
 
-use super::persist;
 use crate::common::paths::Paths;
 use crate::common::{atomic_file, regular_file};
 use crate::helpers::compat::legacy_state;
 
-/// A file of keys that is longer is not read.
-const LONGEST: u64 = 1 << 20;
+/// Archive of keys that a user puts at the start of a disk to have it formatted, and the name
+/// under which it is kept in the root of the file system.
+pub const USERDATA: &str = "userdata.tar";
+/// Longest file of keys that is read, in bytes.
+const MAX_KEYS_BYTES: u64 = 1 << 20;
 
-/// The disk's own file, made from its archive where there is none yet, joins what
-/// sshd reads. Who takes a key out of that file has taken it out.
+/// Adds the keys of the disk to those that sshd reads. The disk's own file is made from its
+/// archive if there is none; a key that a user deletes from that file stays deleted.
 ///
 /// # Errors
-/// What could not be read or written. The keys of the flags stay.
-pub fn merge(paths: &Paths) -> Result<(), String> {
-    let kept = paths.state().join("authorized_keys");
-    if let Some(archive) = archive(paths).filter(|_| !kept.exists()) {
-        let keys = from_archive(&archive)?;
-        atomic_file::replace(&kept, keys.as_bytes(), 0o644)?;
+/// A file cannot be read or written. The keys of the flags stay.
+pub fn merge(paths: &Paths) -> Result<()> {
+    let stored = paths.state().join("authorized_keys");
+    if let Some(archive) = archive(paths).filter(|_| !stored.exists()) {
+        let keys = read_archive(&archive)?;
+        atomic_file::replace(&stored, keys.as_bytes(), 0o644)?;
     }
-    if !kept.exists() {
+    if !stored.exists() {
         return Ok(());
     }
-    // sshd reads it as the user who comes; nothing in it is a secret.
-    let _ = fs::set_permissions(&kept, fs::Permissions::from_mode(0o644));
-    let used = paths.runtime().join("authorized_keys");
-    let flags = fs::read_to_string(&used).unwrap_or_default();
-    let all = joined(&flags, &text(&kept)?);
-    Ok(sys::files::replace(&used, all.as_bytes(), 0o644)?)
+    // sshd reads the file as the user that logs in; nothing in it is secret.
+    let _ = fs::set_permissions(&stored, fs::Permissions::from_mode(0o644));
+    let bytes = regular_file::read(&stored, MAX_KEYS_BYTES)?.unwrap_or_default();
+    add(paths, &String::from_utf8_lossy(&bytes))
 }
 
-/// The archive that came with the disk, where we put it or where the ancestors did.
+/// Returns the archive on the disk, in the place of this system or of earlier ones.
 fn archive(paths: &Paths) -> Option<PathBuf> {
     let dirs = [""].into_iter().chain(legacy_state::DIRS);
-    let mut all = dirs.map(|dir| paths.data_disk().join(dir).join(persist::USERDATA));
-    all.find(|path| path.is_file())
+    let mut candidates = dirs.map(|dir| paths.data_disk().join(dir).join(USERDATA));
+    candidates.find(|path| path.is_file())
 }
 
-/// Adds keys to those that sshd reads.
+/// Adds lines of keys to those that sshd reads.
 ///
 /// # Errors
-/// What could not be written.
-pub fn add(paths: &Paths, lines: &str) -> Result<(), String> {
-    let used = paths.runtime().join("authorized_keys");
-    let there = fs::read_to_string(&used).unwrap_or_default();
-    let all = joined(&there, lines);
-    Ok(sys::files::replace(&used, all.as_bytes(), 0o644)?)
+/// The file cannot be written.
+pub fn add(paths: &Paths, lines: &str) -> Result<()> {
+    let used = paths.at(AUTHORIZED_KEYS);
+    let existing = fs::read_to_string(&used).unwrap_or_default();
+    replace(&used, joined(&existing, lines).as_bytes(), 0o644)
 }
 
-fn text(path: &std::path::Path) -> Result<String, String> {
-    let bytes = regular_file::read(path, LONGEST)?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+fn read_archive(path: &Path) -> Result<String> {
+    let file = fs::File::open(path).on(path)?;
+    let size = file.metadata().on(path)?.len();
+    let archive = userdata::read(&SizedFile { file, size });
+    let archive = archive
+        .map_err(|e| Error::invalid(e.to_string()))
+        .on(path)?;
+    let text = |name| String::from_utf8_lossy(archive.file(name).unwrap_or_default()).into_owned();
+    let keys = [".ssh/authorized_keys", ".ssh/authorized_keys2"].map(text);
+    Ok(joined(&keys[0], &keys[1]))
 }
 
-fn from_archive(path: &std::path::Path) -> Result<String, String> {
-    let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let file = fs::File::open(path).map_err(|e| fail(&e))?;
-    let size = file.metadata().map_err(|e| fail(&e))?.len();
-    let data = userdata::read(&SizedFile { file, size }).map_err(|e| fail(&e))?;
-    let of = |name| String::from_utf8_lossy(data.file(name).unwrap_or_default()).into_owned();
-    Ok(joined(
-        &of(".ssh/authorized_keys"),
-        &of(".ssh/authorized_keys2"),
-    ))
-}
-
-/// The lines of both that sshd takes, each once, with a newline. What is no key is
-/// left out and counted: it may be a secret, so it is not shown.
-fn joined(one: &str, other: &str) -> String {
-    let lines = || one.lines().chain(other.lines()).map(str::trim);
-    let lines: Vec<&str> = lines()
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+/// Returns the lines of both texts that sshd takes, each once, with a newline. Other lines are
+/// counted in the log and not shown: they may be secret.
+fn joined(first: &str, second: &str) -> String {
+    let lines = first.lines().chain(second.lines()).map(str::trim);
+    let lines: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .collect();
     let entries: Vec<_> = lines
         .iter()
-        .map(|l| FwCfg {
+        .map(|line| FwCfg {
             name: b"ssh_key",
-            value: l.as_bytes(),
+            value: line.as_bytes(),
         })
         .collect();
-    let (config, complaints) = config::parse(b"", &entries);
-    if !complaints.is_empty() {
-        warn!(
-            "data: {} of {} lines of authorized_keys are no keys",
-            complaints.len(),
-            lines.len()
-        );
+    let (config, diagnostics) = config::parse(b"", &entries);
+    if !diagnostics.is_empty() {
+        let (wrong, total) = (diagnostics.len(), lines.len());
+        warn!("data: {wrong} of {total} lines of authorized_keys are no keys");
     }
     info!("data: {} keys may log in", config.ssh_keys.len());
-    let with = |k: &String| format!("{k}\n");
-    config.ssh_keys.iter().map(with).collect()
+    let keys = config.ssh_keys.iter();
+    keys.map(|key| format!("{key}\n")).collect()
 }
 
 #[cfg(test)]
@@ -112,10 +107,8 @@ mod tests {
 
     #[test]
     fn each_key_is_there_once_and_nothing_else() {
-        assert_eq!(
-            joined(A, &format!("# mine\n{B}\n\n{A}\nnonsense\n")),
-            format!("{A}\n{B}\n")
-        );
+        let second = format!("# mine\n{B}\n\n{A}\nnonsense\n");
+        assert_eq!(joined(A, &second), format!("{A}\n{B}\n"));
         assert_eq!(joined("", "\n"), "");
     }
 }

@@ -1,15 +1,18 @@
-//! The data file system, and what of the machine is bound to it.
+// SPDX-License-Identifier: Apache-2.0
+//! Mounts the data file system, and binds its directories to where programs look for them.
 
 use std::fs;
 use std::path::Path;
 
 use disk::signature::SignatureKind;
 use log::warn;
-use nix::mount::{MntFlags, MsFlags, mount as mount2, umount2};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, umount2};
+use sys::error::{Doing, Error, Result};
 
-use super::scan;
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
+use crate::helpers::block::scan;
 
 /// Directories on the disk: path, mode, owner.
 const DIRECTORIES: &[(&str, u32, u32)] = &[
@@ -19,28 +22,31 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
     ("containers/user", 0o711, 0),
     ("containers/user/1000", 0o700, 1000),
 ];
+/// Depth of directories below which everything counts as a file.
+const MAX_DEPTH: usize = 8;
 
-/// Refuses to cover what has been written in RAM.
+/// Checks that the mounts would not hide files that were written in RAM.
 ///
 /// # Errors
-/// Where something is.
-pub fn hidden(paths: &Paths) -> Result<(), String> {
+/// There are such files.
+pub fn refuse_to_hide(paths: &Paths) -> Result<()> {
     for dir in [paths.state(), paths.containers()] {
-        if written(&dir, 0) {
-            return Err(format!(
-                "something is in {} already, in RAM, and would be hidden; it is taken at the next boot",
+        if has_files(&dir, 0) {
+            return Err(Error::invalid(format!(
+                "there are files in {} already, in RAM, which would be hidden; the disk is taken \
+                 at the next boot",
                 dir.display()
-            ));
+            )));
         }
     }
     Ok(())
 }
 
-/// Whether there is anything but directories.
-fn written(dir: &Path, depth: usize) -> bool {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.into_iter().any(|e| match e.file_type() {
-        Ok(kind) if kind.is_dir() => depth > 8 || written(&e.path(), depth + 1),
+/// Returns true if there is anything but directories below `dir`.
+fn has_files(dir: &Path, depth: usize) -> bool {
+    let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.any(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => depth > MAX_DEPTH || has_files(&entry.path(), depth + 1),
         _ => true,
     })
 }
@@ -48,111 +54,117 @@ fn written(dir: &Path, depth: usize) -> bool {
 /// Mounts the file system.
 ///
 /// # Errors
-/// What the kernel said, and what that usually means.
-pub fn mount(path: &Path, name: &str, kind: SignatureKind, paths: &Paths) -> Result<(), String> {
+/// The kernel refuses the mount; the error adds what the errno usually means.
+pub fn mount(path: &Path, name: &str, kind: SignatureKind, paths: &Paths) -> Result<()> {
     let target = paths.data_disk();
-    fs::create_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
+    fs::create_dir_all(&target).on(&target)?;
     let options = options(kind, discards(name));
+    let data = Some(options.as_str()).filter(|o| !o.is_empty());
     let flags = MsFlags::MS_NOATIME;
-    let text = Some(options.as_str()).filter(|o| !o.is_empty());
-    mount2(Some(path), &target, Some(kind.name()), flags, text).map_err(|e| {
-        use nix::errno::Errno;
-        let hint = match e {
-            Errno::EUCLEAN | Errno::EINVAL | Errno::EBADMSG => {
-                ": damaged, or of a kind that this kernel does not know"
-            }
-            Errno::ENODEV => ": this kernel does not know the file system",
-            _ => "",
-        };
-        format!("mount {}: {e}{hint}", kind.name())
-    })
+    let mounted = nix::mount::mount(Some(path), &target, Some(kind.name()), flags, data);
+    explained(mounted).doing(format!("mount {}", kind.name()))
 }
 
-/// What the file system is told. An ext file system that finds an error in itself
-/// stops writing, whatever was said when it was made.
+fn explained(outcome: nix::Result<()>) -> Result<()> {
+    match outcome {
+        Err(Errno::EUCLEAN | Errno::EINVAL | Errno::EBADMSG) => {
+            outcome.doing("damaged, or of a kind that this kernel does not know")
+        }
+        Err(Errno::ENODEV) => outcome.doing("this kernel does not know the file system"),
+        _ => Ok(outcome?),
+    }
+}
+
+/// Returns the mount options. An ext file system that finds an error in itself stops writing,
+/// whatever its superblock says.
 ///
-/// nodelalloc: containers/storage writes most of a layer without an fsync, and then
-/// with one that the layer is there. Only where blocks are given at once does an
-/// fsync (a commit of the journal, in data=ordered) bring what was written before it
-/// to the disk as well; else a power cut leaves a layer whose files are empty.
+/// nodelalloc: containers/storage writes most of a layer without an fsync, and then with one
+/// that the layer is there. Only where blocks are allocated at once does an fsync (a commit of
+/// the journal, in data=ordered) bring what was written before it to the disk as well; else a
+/// power cut leaves a layer whose files are empty.
 fn options(kind: SignatureKind, discards: bool) -> String {
     let own = match kind {
         SignatureKind::Ext4 => Some("errors=remount-ro,nodelalloc"),
         SignatureKind::Ext2 | SignatureKind::Ext3 => Some("errors=remount-ro"),
         _ => None,
     };
-    // btrfs and f2fs see to it themselves.
-    let discard =
-        (discards && matches!(kind, SignatureKind::Ext4 | SignatureKind::Xfs)).then_some("discard");
+    // btrfs and f2fs discard without an option.
+    let needs_option = matches!(kind, SignatureKind::Ext4 | SignatureKind::Xfs);
+    let discard = (discards && needs_option).then_some("discard");
     own.into_iter().chain(discard).collect::<Vec<_>>().join(",")
 }
 
-/// Whether the disk takes back what is deleted; a partition's queue is the disk's.
+/// Returns true if the disk takes back deleted blocks; the queue of a partition is its disk's.
 fn discards(name: &str) -> bool {
-    let most = scan::text(name, "queue/discard_max_bytes")
-        .or_else(|| scan::text(name, "../queue/discard_max_bytes"));
-    most.is_some_and(|m| m != "0")
+    let max_bytes = scan::attribute(name, "queue/discard_max_bytes")
+        .or_else(|| scan::attribute(name, "../queue/discard_max_bytes"));
+    max_bytes.is_some_and(|m| m != "0")
 }
 
-/// Makes our directories on it and binds them to where programs look.
+/// Makes the directories on the disk and binds them to where programs look for them.
 ///
 /// # Errors
-/// What failed; [`undo`] takes back what did not.
-pub fn bind(paths: &Paths) -> Result<(), String> {
-    let mnt = paths.data_disk();
+/// A step fails; [`undo`] takes the others back.
+pub fn bind(paths: &Paths) -> Result<()> {
+    let disk = paths.data_disk();
     for (path, mode, owner) in DIRECTORIES {
-        atomic_file::directory(&mnt.join(path), *mode, *owner)?;
+        atomic_file::directory(&disk.join(path), *mode, *owner)?;
     }
-    for (from, to) in [
+    let binds = [
         ("boot2podman", paths.state()),
         ("containers", paths.containers()),
-    ] {
-        fs::create_dir_all(&to).map_err(|e| format!("{}: {e}", to.display()))?;
-        mount2(
-            Some(&mnt.join(from)),
-            &to,
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )
-        .map_err(|e| format!("bind {}: {e}", to.display()))?;
+    ];
+    for (source, target) in binds {
+        fs::create_dir_all(&target).on(&target)?;
+        let (source, none) = (disk.join(source), None::<&str>);
+        let bound = nix::mount::mount(Some(&source), &target, none, MsFlags::MS_BIND, none);
+        bound.doing(format!("bind {}", target.display()))?;
     }
     Ok(())
 }
 
-/// Takes every mount back that is there, the last one first.
+/// Unmounts every mount of the data disk, in reverse order.
 pub fn undo(paths: &Paths) {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let source = format!("{}", paths.data_disk().display());
-    let device = |target: &str| {
-        let mut lines = mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>());
-        lines
-            .rfind(|f| f.get(4) == Some(&target))
-            .and_then(|f| f.get(2).map(|d| (*d).to_owned()))
-    };
-    let data = device(&source);
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let device = |target: &Path| device_at(&mountinfo, &target.display().to_string());
+    let disk = device(&paths.data_disk());
     for target in [paths.containers(), paths.state(), paths.data_disk()] {
-        let path = target.display().to_string();
-        if data.is_some() && device(&path) == data {
+        if disk.is_some() && device(&target) == disk {
             umount2(&target, MntFlags::empty())
-                .unwrap_or_else(|e| warn!("data: umount {path}: {e}"));
+                .unwrap_or_else(|e| warn!("data: umount {}: {e}", target.display()));
         }
     }
+}
+
+/// Returns the `major:minor` of the topmost mount at `target` (proc_pid_mountinfo(5)).
+fn device_at(mountinfo: &str, target: &str) -> Option<String> {
+    let mut lines = mountinfo.lines().map(|l| l.split(' ').collect::<Vec<_>>());
+    let topmost = lines.rfind(|fields| fields.get(4) == Some(&target))?;
+    topmost.get(2).map(|device| (*device).to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
 
     #[test]
     fn directories_are_not_hidden_and_files_are() {
-        let dir = std::env::temp_dir().join(format!("b2p-hidden-{}", std::process::id()));
-        fs::create_dir_all(dir.join("user/1000")).unwrap();
-        assert!(!written(&dir, 0) && !written(&dir.join("none"), 0));
-        fs::write(dir.join("user/1000/db.sql"), "").unwrap();
-        assert!(written(&dir, 0));
-        fs::remove_dir_all(dir).unwrap();
+        let temp = Temp::new();
+        fs::create_dir_all(temp.path("user/1000")).unwrap();
+        assert!(!has_files(temp.dir(), 0) && !has_files(&temp.path("none"), 0));
+        fs::write(temp.path("user/1000/db.sql"), "").unwrap();
+        assert!(has_files(temp.dir(), 0));
+    }
+
+    #[test]
+    fn the_topmost_mount_counts() {
+        let mountinfo = "22 1 0:20 / / rw - overlay overlay rw\n\
+                         29 22 254:1 / /mnt/data rw - ext4 /dev/vda1 rw\n\
+                         30 29 0:44 / /mnt/data rw - tmpfs none rw\n";
+        assert_eq!(device_at(mountinfo, "/mnt/data").as_deref(), Some("0:44"));
+        assert_eq!(device_at(mountinfo, "/mnt"), None);
     }
 
     #[test]

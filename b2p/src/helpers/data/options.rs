@@ -1,63 +1,75 @@
-//! What the helper is told: by the kernel flags, or in the words of those.
+// SPDX-License-Identifier: Apache-2.0
+//! Options of `b2p data`: those of the kernel flags, or of its own command line.
 
 use std::path::PathBuf;
 
 use config::{Config, DiskSelector, FormatPolicy, FwCfg};
+use sys::error::{Error, Result};
 
-/// What it is told.
+/// Options of one run.
 #[derive(Debug)]
-pub struct Asked {
-    /// Which disk.
-    pub wanted: DiskSelector,
-    /// Which may be formatted.
+pub struct Options {
+    /// Disk to use.
+    pub selector: DiskSelector,
+    /// Disks that may be formatted.
     pub policy: FormatPolicy,
-    /// So long it may take for the disk to appear, in seconds, and which one.
-    pub wait: Option<(u16, Option<DiskSelector>)>,
-    /// `/`, or a directory of a test.
+    /// Wait that `waitusb=` asks for.
+    pub wait: Option<Wait>,
+    /// Root directory of all paths: `/`, or a directory of a test.
     pub root: PathBuf,
 }
 
-impl Asked {
-    /// Reads the words; without any, the flags of the machine.
+/// Wait for a disk that appears late.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Time to wait in seconds.
+    pub seconds: u16,
+    /// Disk that ends the wait when it appears.
+    pub disk: Option<DiskSelector>,
+}
+
+impl Options {
+    /// Parses the arguments; without any, reads the flags of the machine.
     ///
     /// # Errors
-    /// The word that is wrong.
-    pub fn parse(words: &[String]) -> Result<Asked, String> {
-        if words.is_empty() {
-            return Ok(Asked::from(
-                &sys::config_sources::read().0,
-                PathBuf::from("/"),
-            ));
+    /// An argument is unknown or has a wrong value.
+    pub fn parse(args: &[String]) -> Result<Options> {
+        if args.is_empty() {
+            let (config, _) = sys::config_sources::read();
+            return Ok(Options::from(&config, PathBuf::from("/")));
         }
         let mut entries = Vec::new();
-        let mut wait = String::new();
+        let mut cmdline = String::new();
         let mut root = PathBuf::from("/");
-        for word in words {
-            match word.split_once('=') {
+        for arg in args {
+            match arg.split_once('=') {
                 Some(("--data", value)) => entries.push((&b"data"[..], value.as_bytes())),
                 Some(("--format", value)) => entries.push((b"format", value.as_bytes())),
-                Some(("--wait", value)) => wait = format!("waitusb=\"{value}\""),
+                Some(("--wait", value)) => cmdline = format!("waitusb=\"{value}\""),
                 Some(("--root", value)) => root = PathBuf::from(value),
-                _ => return Err(format!("{word}: not understood")),
+                _ => return Err(Error::invalid(format!("{arg}: no such option"))),
             }
         }
         let entries: Vec<_> = entries
             .iter()
             .map(|(name, value)| FwCfg { name, value })
             .collect();
-        let (config, complaints) = config::parse(wait.as_bytes(), &entries);
-        if let Some(first) = complaints.first() {
-            return Err(first.to_string());
+        let (config, diagnostics) = config::parse(cmdline.as_bytes(), &entries);
+        match diagnostics.first() {
+            Some(first) => Err(Error::invalid(first.to_string())),
+            None => Ok(Options::from(&config, root)),
         }
-        Ok(Asked::from(&config, root))
     }
 
-    fn from(config: &Config, root: PathBuf) -> Asked {
+    fn from(config: &Config, root: PathBuf) -> Options {
         let wait = config.waitusb.as_ref();
-        Asked {
-            wanted: config.data.clone(),
+        Options {
+            selector: config.data.clone(),
             policy: config.format,
-            wait: wait.map(|w| (w.seconds, w.disk.clone())),
+            wait: wait.map(|wait| Wait {
+                seconds: wait.seconds,
+                disk: wait.disk.clone(),
+            }),
             root,
         }
     }
@@ -68,31 +80,25 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn parse(line: &str) -> Result<Asked, String> {
-        Asked::parse(
-            &line
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-        )
+    fn parse(line: &str) -> Result<Options> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Options::parse(&args)
     }
 
     #[test]
-    fn the_words_of_the_flags() {
-        let asked = parse("--data=auto").unwrap();
-        assert_eq!(
-            (asked.wanted, asked.policy),
-            (DiskSelector::Auto, FormatPolicy::Magic)
-        );
-        let asked = parse("--data=LABEL=x --format=blank --wait=5:LABEL=y").unwrap();
-        assert_eq!(asked.wanted, DiskSelector::Label("x".into()));
-        assert_eq!(asked.policy, FormatPolicy::Blank);
-        assert_eq!(asked.wait, Some((5, Some(DiskSelector::Label("y".into())))));
-        assert_eq!(
-            parse("--data=/dev/vda1").unwrap().wanted,
-            DiskSelector::Device("/dev/vda1".into())
-        );
-        assert_eq!(parse("--wait=7").unwrap().wait, Some((7, None)));
+    fn the_values_are_those_of_the_flags() {
+        let options = parse("--data=auto").unwrap();
+        let defaults = (DiskSelector::Auto, FormatPolicy::Magic);
+        assert_eq!((options.selector, options.policy), defaults);
+        let options = parse("--data=LABEL=x --format=blank --wait=5:LABEL=y").unwrap();
+        assert_eq!(options.selector, DiskSelector::Label("x".into()));
+        assert_eq!(options.policy, FormatPolicy::Blank);
+        let wait = |seconds, disk| Some(Wait { seconds, disk });
+        let labelled = DiskSelector::Label("y".into());
+        assert_eq!(options.wait, wait(5, Some(labelled)));
+        let device = DiskSelector::Device("/dev/vda1".into());
+        assert_eq!(parse("--data=/dev/vda1").unwrap().selector, device);
+        assert_eq!(parse("--wait=7").unwrap().wait, wait(7, None));
         for wrong in ["--data=vda", "--format=yes", "--wait=x", "--what=1", "x"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

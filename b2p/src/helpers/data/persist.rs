@@ -1,107 +1,98 @@
-//! What outlives the boot besides containers: who the machine is, and what it has
-//! for randomness. Each file is old or new after a power cut, never half.
+// SPDX-License-Identifier: Apache-2.0
+//! State besides containers that outlives the boot: the identity of the machine, its random
+//! seed, its keys and its configuration. Each file is the old or the new one after a power cut.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::{Time, export_config, hostkey, keys, owner};
+use sys::error::{Doing, Result};
+
+use super::trigger::Trigger;
+use super::{export_config, hostkey, keys, owner_files};
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
 
-/// The archive that came with the disk.
-pub const USERDATA: &str = "userdata.tar";
+/// Bytes of a random seed.
+const SEED_BYTES: usize = 512;
 
-/// Does all of it; what went wrong with what.
-pub fn all(paths: &Paths, time: Time) -> Vec<(&'static str, Result<(), String>)> {
+/// Transfers all of it; returns the outcome of each part.
+pub fn all(paths: &Paths, trigger: Trigger) -> Vec<(&'static str, Result<()>)> {
+    let seed = paths.state().join("random-seed");
     vec![
-        ("machine-id", machine_id(paths, time)),
-        (
-            "random seed",
-            seed(
-                &paths.state().join("random-seed"),
-                Path::new("/dev/urandom"),
-            ),
-        ),
-        ("host key", host_key(paths, time)),
-        ("certificates", owner::certificates(paths)),
-        ("registries", owner::registries(paths)),
-        ("configuration", configuration(paths, time)),
+        ("machine-id", machine_id(paths, trigger)),
+        ("random seed", random_seed(&seed, Path::new("/dev/urandom"))),
+        ("host key", host_key(paths, trigger)),
+        ("certificates", owner_files::certificates(paths)),
+        ("registries", owner_files::registry_certificates(paths)),
+        ("configuration", configuration(paths, trigger)),
         ("authorized keys", keys::merge(paths)),
     ]
 }
 
-/// The disk's id becomes the machine's, or the other way round. A machine that runs
-/// has told its own already.
-fn machine_id(paths: &Paths, time: Time) -> Result<(), String> {
-    let (kept, used) = (
-        paths.state().join("machine-id"),
-        paths.at("/etc/machine-id"),
-    );
-    let now = fs::read_to_string(&used).unwrap_or_default();
-    match fs::read_to_string(&kept) {
-        Ok(text) if id(&text) && (text == now || time == Time::Running) => Ok(()),
-        Ok(text) if id(&text) => Ok(sys::files::replace(&used, text.as_bytes(), 0o444)?),
-        _ if id(&now) => Ok(atomic_file::replace(&kept, now.as_bytes(), 0o444)?),
+/// Gives the disk's id to the machine, or the machine's to the disk. A machine that runs keeps
+/// its id, which others have seen.
+fn machine_id(paths: &Paths, trigger: Trigger) -> Result<()> {
+    let stored = paths.state().join("machine-id");
+    let used = paths.at("/etc/machine-id");
+    let current = fs::read_to_string(&used).unwrap_or_default();
+    match fs::read_to_string(&stored) {
+        Ok(id) if is_id(&id) && (id == current || trigger == Trigger::Hotplug) => Ok(()),
+        Ok(id) if is_id(&id) => sys::files::replace(&used, id.as_bytes(), 0o444),
+        _ if is_id(&current) => atomic_file::replace(&stored, current.as_bytes(), 0o444),
         _ => Ok(()),
     }
 }
 
-/// The disk's becomes the machine's, unless sshd runs with another.
-fn host_key(paths: &Paths, time: Time) -> Result<(), String> {
-    match time {
-        Time::Boot => hostkey::install(paths)?,
-        Time::Running => {}
-    }
-    hostkey::keep(paths)
-}
-
-/// What the disk says of the machine holds from the boot on: one that comes later has
-/// its turn with the next.
-fn configuration(paths: &Paths, time: Time) -> Result<(), String> {
-    match time {
-        Time::Boot => export_config::all(paths),
-        Time::Running => Ok(()),
-    }
-}
-
-/// 32 hexadecimal digits and a newline (machine-id(5)).
-fn id(text: &str) -> bool {
+/// Returns true for 32 hexadecimal digits and a newline (machine-id(5)).
+fn is_id(text: &str) -> bool {
     let digits = text.strip_suffix('\n').unwrap_or_default();
     digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Mixed in, never credited: a copied disk has a copied seed. A new one takes its
-/// place before anything can read random numbers and lose the power (random(4)).
-fn seed(path: &Path, random: &Path) -> Result<(), String> {
-    let say = |e: std::io::Error| format!("{}: {e}", random.display());
+/// Gives the disk's host key to the machine, unless sshd runs with another one.
+fn host_key(paths: &Paths, trigger: Trigger) -> Result<()> {
+    if trigger == Trigger::Boot {
+        hostkey::install(paths)?;
+    }
+    hostkey::store(paths)
+}
+
+/// Exports the disk's configuration, which applies from the boot on: that of a disk that appears
+/// later applies from the next boot on.
+fn configuration(paths: &Paths, trigger: Trigger) -> Result<()> {
+    match trigger {
+        Trigger::Boot => export_config::all(paths),
+        Trigger::Hotplug => Ok(()),
+    }
+}
+
+/// Adds the disk's seed to the kernel's random pool, without credit for its entropy: a copied
+/// disk has a copied seed. A new seed replaces it before a program can read random numbers and
+/// lose the power (random(4)).
+fn random_seed(path: &Path, pool: &Path) -> Result<()> {
     if let Ok(old) = File::open(path) {
         let mut bytes = Vec::new();
-        let _ = old.take(512).read_to_end(&mut bytes);
-        let mut pool = File::options().write(true).open(random).map_err(say)?;
-        pool.write_all(&bytes).map_err(say)?;
+        let _ = old.take(SEED_BYTES as u64).read_to_end(&mut bytes);
+        let mut pool_file = File::options().write(true).open(pool).on(pool)?;
+        pool_file.write_all(&bytes).on(pool)?;
     }
-    let mut fresh = [0; 512];
-    File::open(random)
-        .and_then(|mut f| f.read_exact(&mut fresh))
-        .map_err(say)?;
-    Ok(atomic_file::replace(path, &fresh, 0o600)?)
+    let mut fresh = [0; SEED_BYTES];
+    let read = File::open(pool).and_then(|mut file| file.read_exact(&mut fresh));
+    read.on(pool)?;
+    atomic_file::replace(path, &fresh, 0o600)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
     use std::os::unix::fs::PermissionsExt;
 
-    fn paths(name: &str) -> Paths {
-        let root = std::env::temp_dir().join(format!("b2p-persist-{name}-{}", std::process::id()));
-        let paths = Paths::below(root);
-        for dir in [
-            paths.state().join("ssh"),
-            paths.at("/etc/ssh"),
-            paths.runtime(),
-        ] {
+    fn paths(temp: &Temp) -> Paths {
+        let paths = Paths::below(temp.dir());
+        for dir in [paths.state(), paths.at("/etc"), paths.runtime()] {
             fs::create_dir_all(dir).unwrap();
         }
         paths
@@ -109,42 +100,39 @@ mod tests {
 
     #[test]
     fn the_id_of_the_disk_wins_and_a_broken_one_does_not() {
-        let paths = paths("id");
-        let (kept, used) = (
-            paths.state().join("machine-id"),
-            paths.at("/etc/machine-id"),
-        );
+        let temp = Temp::new();
+        let paths = paths(&temp);
+        let stored = paths.state().join("machine-id");
+        let used = paths.at("/etc/machine-id");
         let (a, b) = ("a".repeat(32) + "\n", "b".repeat(32) + "\n");
+        let text = |path: &Path| fs::read_to_string(path).unwrap();
         fs::write(&used, &a).unwrap();
-        machine_id(&paths, Time::Boot).unwrap();
-        assert_eq!(fs::read_to_string(&kept).unwrap(), a);
+        machine_id(&paths, Trigger::Boot).unwrap();
+        assert_eq!(text(&stored), a);
         fs::write(&used, &b).unwrap();
-        machine_id(&paths, Time::Running).unwrap();
-        assert_eq!(fs::read_to_string(&used).unwrap(), b, "it runs");
-        machine_id(&paths, Time::Boot).unwrap();
-        assert_eq!(fs::read_to_string(&used).unwrap(), a);
-        fs::remove_file(&kept).unwrap();
-        fs::write(&kept, "half").unwrap();
+        machine_id(&paths, Trigger::Hotplug).unwrap();
+        assert_eq!(text(&used), b, "it runs");
+        machine_id(&paths, Trigger::Boot).unwrap();
+        assert_eq!(text(&used), a);
+        fs::remove_file(&stored).unwrap();
+        fs::write(&stored, "half").unwrap();
         fs::remove_file(&used).unwrap();
         fs::write(&used, &b).unwrap();
-        machine_id(&paths, Time::Boot).unwrap();
-        assert_eq!(fs::read_to_string(&kept).unwrap(), b);
-        fs::remove_dir_all(paths.root()).unwrap();
+        machine_id(&paths, Trigger::Boot).unwrap();
+        assert_eq!(text(&stored), b);
     }
 
     #[test]
     fn a_seed_is_used_once() {
-        let paths = paths("seed");
-        let path = paths.state().join("random-seed");
-        seed(&path, Path::new("/dev/urandom")).unwrap();
-        let first = fs::read(&path).unwrap();
-        seed(&path, Path::new("/dev/urandom")).unwrap();
-        let second = fs::read(&path).unwrap();
-        assert!(first.len() == 512 && second.len() == 512 && first != second);
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        fs::remove_dir_all(paths.root()).unwrap();
+        let temp = Temp::new();
+        let path = paths(&temp).state().join("random-seed");
+        let seed = || {
+            random_seed(&path, Path::new("/dev/urandom")).unwrap();
+            fs::read(&path).unwrap()
+        };
+        let (first, second) = (seed(), seed());
+        assert!(first.len() == SEED_BYTES && second.len() == SEED_BYTES && first != second);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

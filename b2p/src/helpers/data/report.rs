@@ -1,24 +1,27 @@
-//! What is said at the end, for PID 1 (`init::data_disk`), on standard output and in
+// SPDX-License-Identifier: Apache-2.0
+//! The report of `b2p data` for PID 1 (`init::data_disk`), on standard output and in
 //! /run/boot2podman/data: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812` or
-//! `data=ram why=no data disk seq=812`. `seq` is the number of the kernel's last
-//! message before the disks were looked at: what it announces after that has not
-//! been seen. What the machine's owner must know is in data.degraded beside it, in
-//! lines `degraded data: WHY`.
+//! `data=ram why=no data disk seq=812`. `seq` is the number of the kernel's last uevent before
+//! the disks were looked at: devices that it announces later have not been seen. Degraded lines
+//! are in data.degraded beside it.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use disk::signature::SignatureKind;
 use log::{info, warn};
+use sys::paths::DATA_REPORT;
 
 use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
+use crate::common::terminal::print;
 
-/// What has been found out so far.
+/// The report of one run, as far as it is known.
 #[derive(Debug)]
 pub struct Report {
     line: String,
-    seen: u64,
+    seqnum: u64,
     degraded: Degraded,
 }
 
@@ -26,71 +29,67 @@ impl Default for Report {
     fn default() -> Report {
         Report {
             line: String::new(),
-            seen: 0,
+            seqnum: 0,
             degraded: Degraded::of("data"),
         }
     }
 }
 
 impl Report {
-    /// Every disk has been looked at that the kernel has told of until then.
-    pub fn seen(&mut self, message: u64) {
-        self.seen = message;
+    /// Records that every device was seen which the kernel announced up to uevent `seqnum`.
+    pub fn seen(&mut self, seqnum: u64) {
+        self.seqnum = seqnum;
     }
 
-    /// Something that the machine's owner must know.
-    pub fn degraded(&mut self, why: &str) {
+    /// Adds a degraded line.
+    pub fn degraded(&mut self, why: impl Display) {
         self.degraded.warn(why);
     }
 
-    /// The machine lives in RAM.
+    /// Records that the machine lives in RAM.
     pub fn ram(&mut self, why: &str) {
-        self.line = format!("data=ram why={}", one_line(why));
+        self.line = format!("data=ram why={}", why.replace(char::is_control, " "));
     }
 
-    /// It lives on this disk.
+    /// Records the disk that the machine uses, and its size in bytes.
     pub fn disk(&mut self, device: &Path, kind: SignatureKind, size: u64) {
         self.line = format!("data={} fs={} size={size}", device.display(), kind.name());
     }
 
-    /// Says it.
+    /// Writes the report.
     pub fn finish(&self, paths: &Paths) {
         info!("{}", self.line);
-        let line = format!("{} seq={}\n", self.line, self.seen);
-        // Whoever sees that it is over sees all that is wrong.
+        let line = format!("{} seq={}\n", self.line, self.seqnum);
+        // The report is last: a reader that sees it sees all degraded lines.
         self.degraded
             .write(&paths.runtime())
             .and_then(|()| sys::files::replace(&path(paths), line.as_bytes(), 0o644))
             .unwrap_or_else(|e| warn!("{e}"));
-        crate::common::terminal::print(&line);
+        print(&line);
     }
 }
 
 fn path(paths: &Paths) -> PathBuf {
-    paths.at(sys::paths::DATA_REPORT)
+    paths.at(DATA_REPORT)
 }
 
-fn one_line(text: &str) -> String {
-    text.split(char::is_control).collect::<Vec<_>>().join(" ")
-}
-
-/// What an earlier run in this boot has said.
+/// Result of an earlier run in this boot.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Before {
-    /// There was none.
-    Nothing,
-    /// The machine has come up in RAM.
+pub enum EarlierRun {
+    /// There was no run.
+    None,
+    /// The machine lives in RAM.
     Ram,
-    /// It took this disk: there is nothing more to do.
+    /// The machine uses a disk; the line of its report, with a newline.
     Disk(String),
 }
 
-/// Reads it.
-pub fn before(paths: &Paths) -> Before {
+/// Reads the report of an earlier run.
+pub fn earlier_run(paths: &Paths) -> EarlierRun {
     let text = fs::read_to_string(path(paths)).unwrap_or_default();
     match text.lines().next() {
-        None => Before::Nothing,
-        Some(line) if line.starts_with("data=/") => Before::Disk(format!("{line}\n")),
-        Some(_) => Before::Ram,
+        None => EarlierRun::None,
+        Some(line) if line.starts_with("data=/") => EarlierRun::Disk(format!("{line}\n")),
+        Some(_) => EarlierRun::Ram,
     }
 }

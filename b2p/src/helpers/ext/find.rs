@@ -9,9 +9,8 @@ use disk::signature::{Signature, SignatureKind};
 use log::info;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::helpers::cloud::datasource;
-use crate::helpers::data::drivers::Drivers;
-use crate::helpers::data::wait;
+use crate::helpers::block::drivers::Drivers;
+use crate::helpers::block::{labelled, wait};
 use sys::paths::MEDIUM;
 
 /// On the data disk; in RAM without one.
@@ -139,8 +138,8 @@ fn medium(time: Time) -> Vec<PathBuf> {
 }
 
 fn put(time: Time) -> bool {
-    Drivers::of_the_machine().quick();
-    let look = || datasource::labelled_so(is_ours);
+    Drivers::of_the_machine().load_fast_disks();
+    let look = || labelled::find(is_ours);
     let device = look().or_else(|| match time {
         // What has not come for one of them does not for the next.
         Time::Boot(seconds) if !WAITED.swap(true, Ordering::Relaxed) => wait::until(seconds, look),

@@ -22,8 +22,9 @@ use nix::mount::MsFlags;
 use sys::modules::Modules;
 use sys::paths::EXTENSIONS_DIR;
 
+use crate::common::audit;
 use crate::common::degraded::Degraded;
-use crate::common::terminal::{complain, print};
+use crate::common::terminal::{print, print_error};
 use crate::common::tool;
 use crate::helpers::cloud::users;
 use find::{Stem, Time};
@@ -47,7 +48,7 @@ pub fn main(words: &[String]) -> i32 {
         ["add", names @ ..] if !names.is_empty() => add(names),
         ["boot"] => boot(),
         _ => {
-            complain("b2p ext: list, or add and the names of extensions");
+            print_error("b2p ext: list, or add and the names of extensions");
             2
         }
     }
@@ -79,9 +80,12 @@ fn add(names: &[&str]) -> i32 {
             false => find::find(name, Time::Running),
         };
         match stem.and_then(|stem| take(&stem)) {
-            Ok(how) => print(&format!("{name}: {how}\n")),
+            Ok(how) => {
+                audit::record(&format!("ext add {name}: {how}"));
+                print(&format!("{name}: {how}\n"));
+            }
             Err(why) => {
-                complain(&format!("b2p ext: {name}: {why}"));
+                print_error(&format!("b2p ext: {name}: {why}"));
                 failed = 1;
             }
         }

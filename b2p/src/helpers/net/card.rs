@@ -1,4 +1,5 @@
-//! One network card: its sockets, its DHCP client, and what it has been given.
+// SPDX-License-Identifier: Apache-2.0
+//! One network card: its sockets, its DHCP client, and the lease that is set on it.
 
 use std::fs;
 use std::io;
@@ -9,54 +10,61 @@ use log::{debug, error, info};
 use nix::sys::socket::{MsgFlags, recv};
 use services::Millis;
 
-use super::dhcp::{Client, Output};
+use super::carrier::{self, Carrier};
+use super::dhcp::{Action, Client};
 use super::lease::{Lease, Route};
 use super::netlink::{self, Address};
 use super::plan::Plan;
-use super::router::{Servers, Told};
-use super::{apply, link, packet, sockets};
+use super::router::{Advertisement, Servers};
+use super::{ioctls, packet, sockets};
+use sys::error::{Doing, Result};
 use sys::net::set_up;
 
-/// A card that is part of the plan.
+/// Port of DHCP servers.
+const SERVER_PORT: u16 = 67;
+
+/// A card that follows a plan.
 pub struct Card {
     name: String,
     index: u32,
     socket: OwnedFd,
-    /// `None` with a static address.
+    /// DHCP client; `None` with a static address.
     client: Option<Client>,
+    /// Static address, if the plan has one.
     fixed: Option<Lease>,
-    /// What has been set on the card.
+    /// Lease that is set on the card.
     applied: Option<Lease>,
-    /// Its link when last looked at.
-    link: link::Link,
-    /// Its MTU before a lease changed it.
-    mtu: Option<i32>,
-    /// Name servers that routers told of.
-    told: Servers,
-    /// From our address to the server, while a renewal is asked for.
+    /// Carrier when it was last read.
+    carrier: Carrier,
+    /// MTU before a lease changed it.
+    original_mtu: Option<i32>,
+    /// Name servers that routers advertise.
+    advertised: Servers,
+    /// Socket from the card's address to the server, while a renewal is asked for.
     renewal: Option<UdpSocket>,
 }
 
 impl Card {
-    /// Brings the card up and gets it ready for its part of the plan.
+    /// Brings the card up and opens its sockets.
     ///
     /// # Errors
-    /// What the system said.
-    pub fn open(name: &str, index: u32, plan: &Plan, hostname: &str) -> io::Result<Card> {
-        // We forward, and still want to hear routers (ip-sysctl.rst, accept_ra);
-        // `all` and `default` do not reach a card that is there already.
+    /// The card is gone, or is not one of Ethernet.
+    pub fn open(name: &str, index: u32, plan: &Plan, hostname: &str) -> Result<Card> {
+        // The machine forwards, and still takes router advertisements (ip-sysctl.rst,
+        // accept_ra); `all` and `default` do not reach a card that exists already.
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "2");
-        // What the owner has added stays when the lease's address goes (ip-sysctl.rst).
-        let stay = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
-        let _ = fs::write(stay, "1");
-        let early = link::look(name).up;
-        set_up(name)?;
-        if early && let Err(e) = sockets::solicit(index) {
-            debug!("{name}: routers are not asked: {e}"); // they will advertise
+        // Addresses that the owner has added stay when the lease's address goes
+        // (ip-sysctl.rst).
+        let promote = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
+        let _ = fs::write(promote, "1");
+        let was_up = carrier::carrier(name).up;
+        set_up(name).doing("up")?;
+        if was_up && let Err(e) = sockets::solicit(index) {
+            debug!("{name}: routers are not asked: {e}"); // they advertise by themselves
         }
-        let socket = sockets::listen(index)?;
+        let socket = sockets::listen(index).doing("packet socket")?;
         let (client, fixed) = match plan {
-            Plan::Dhcp(_) => (Some(Client::new(link::mac(name)?, hostname)), None),
+            Plan::Dhcp(_) => (Some(Client::new(carrier::mac(name)?, hostname)), None),
             Plan::Static(lease, _) => (None, Some(lease.clone())),
         };
         Ok(Card {
@@ -66,85 +74,87 @@ impl Card {
             client,
             fixed,
             applied: None,
-            link: link::Link::default(),
-            mtu: None,
-            told: Servers::default(),
+            carrier: Carrier::default(),
+            original_mtu: None,
+            advertised: Servers::default(),
             renewal: None,
         })
     }
 
-    /// Whether this is that card, and not one that took its name.
+    /// Returns true if this card has this name and index: another one may take its name.
     #[must_use]
     pub fn is(&self, name: &str, index: u32) -> bool {
         self.name == name && self.index == index
     }
 
-    /// Its name.
+    /// Returns the name of the card.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What `poll(2)` watches.
+    /// Returns the socket that is readable when there is work.
     #[must_use]
     pub fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// When there is something to do without an event.
+    /// Returns when [`Card::work`] is to be called without an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         let client = self.client.as_ref().and_then(Client::deadline);
-        client.into_iter().chain(self.told.deadline()).min()
+        client.into_iter().chain(self.advertised.deadline()).min()
     }
 
-    /// Whether it has an address.
+    /// Returns true if an address is set.
     #[must_use]
     pub fn has_address(&self) -> bool {
         self.applied.is_some()
     }
 
-    /// Whether that is for a while.
+    /// Returns true if that address is of a DHCP lease.
     #[must_use]
-    pub fn leased(&self) -> bool {
+    pub fn has_lease(&self) -> bool {
         self.client.is_some() && self.applied.is_some()
     }
 
-    /// The name servers of its lease.
+    /// Returns the name servers of the lease.
     #[must_use]
     pub fn dns(&self) -> Vec<String> {
-        let all = self.applied.iter().flat_map(|l| &l.dns);
-        all.map(ToString::to_string).collect()
+        let servers = self.applied.iter().flat_map(|l| &l.dns);
+        servers.map(ToString::to_string).collect()
     }
 
-    /// Those that routers told of; one on the link is of this link (RFC 4007, 11).
+    /// Returns the name servers that routers advertise; one with a link-local address has the
+    /// card's name with it (RFC 4007, 11).
     #[must_use]
-    pub fn told(&self) -> Vec<String> {
+    pub fn advertised_dns(&self) -> Vec<String> {
         let name = |a: std::net::Ipv6Addr| match a.is_unicast_link_local() {
             true => format!("{a}%{}", self.name),
             false => a.to_string(),
         };
-        self.told.list().into_iter().map(name).collect()
+        self.advertised.list().into_iter().map(name).collect()
     }
 
-    /// A router told of name servers. `true` if that is news.
-    pub fn hear(&mut self, told: &Told, now: Millis) -> bool {
-        told.index == self.index && self.told.hear(told, now)
+    /// Takes an advertisement; returns true if the list of name servers changed.
+    pub fn take_advertisement(&mut self, advertisement: &Advertisement, now: Millis) -> bool {
+        advertisement.index == self.index && self.advertised.update(advertisement, now)
     }
 
-    /// The clock was set: the machine may have slept, and its lease may be another's.
-    pub fn doubt(&mut self, now: Millis) -> bool {
-        let todo = self.client.as_mut().map(|c| c.doubt(now, random()));
-        self.act(todo.unwrap_or_default())
+    /// Asks for the lease again after the clock was set: the machine may have slept, and the
+    /// lease may be another machine's. Returns true if the address changed.
+    pub fn reconfirm(&mut self, now: Millis) -> bool {
+        let actions = self.client.as_mut().map(|c| c.reconfirm(now, random()));
+        self.act(actions.unwrap_or_default())
     }
 
-    /// Its domain.
+    /// Returns the domain of the lease.
     #[must_use]
     pub fn domain(&self) -> Option<String> {
         self.applied.as_ref().and_then(|l| l.domain.clone())
     }
 
-    /// Its time servers.
+    /// Returns the time servers of the lease.
     #[must_use]
     pub fn ntp(&self) -> Vec<Ipv4Addr> {
         self.applied
@@ -152,34 +162,35 @@ impl Card {
             .map_or_else(Vec::new, |l| l.ntp.clone())
     }
 
-    /// What its network calls this machine.
+    /// Returns the name of this machine in the lease.
     #[must_use]
     pub fn hostname(&self) -> Option<String> {
         self.applied.as_ref().and_then(|l| l.hostname.clone())
     }
 
-    /// Looks at the link. `true` if an address or a name server changed.
-    pub fn look(&mut self, now: Millis) -> bool {
-        let before = std::mem::replace(&mut self.link, link::look(&self.name));
-        let (lost, returned) = before.to(&self.link);
-        // Whoever is at the other end next has servers of its own.
-        let forgot = !self.link.up && self.told.clear();
+    /// Reads the carrier; returns true if an address or a name server changed.
+    pub fn check_carrier(&mut self, now: Millis) -> bool {
+        let before = std::mem::replace(&mut self.carrier, carrier::carrier(&self.name));
+        let (lost, came_up) = before.changes_to(&self.carrier);
+        // The next peer of the link has servers of its own.
+        let servers_changed = !self.carrier.up && self.advertised.clear();
         let fixed = self.fixed.clone();
-        if let Some(lease) = fixed.filter(|_| returned || self.applied.is_none()) {
-            return self.apply(lease) | forgot;
+        if let Some(lease) = fixed.filter(|_| came_up || self.applied.is_none()) {
+            return self.apply(lease) | servers_changed;
         }
         let Some(client) = self.client.as_mut() else {
-            return forgot;
+            return servers_changed;
         };
-        let mut todo = Vec::new();
+        let mut actions = Vec::new();
         if lost {
-            todo.extend(client.carrier(false, now, random()));
+            actions.extend(client.set_carrier(false, now, random()));
         }
-        todo.extend(client.carrier(self.link.up, now, random()));
-        self.act(todo) | forgot
+        actions.extend(client.set_carrier(self.carrier.up, now, random()));
+        self.act(actions) | servers_changed
     }
 
-    /// Takes what has arrived and what is due. `true` if the address changed.
+    /// Takes what has arrived and what is due; returns true if an address or a name server
+    /// changed.
     pub fn work(&mut self, now: Millis) -> bool {
         let mut changed = false;
         let mut bytes = [0u8; 2048];
@@ -187,56 +198,59 @@ impl Card {
             let Some(client) = self.client.as_mut() else {
                 continue;
             };
-            let message = packet::unwrap(bytes.get(..n).unwrap_or(&[]));
-            let todo = message.map(|m| client.message(m, now, random()));
-            changed |= self.act(todo.unwrap_or_default());
+            let message = packet::udp_payload(bytes.get(..n).unwrap_or(&[]));
+            let actions = message.map(|m| client.on_message(m, now, random()));
+            changed |= self.act(actions.unwrap_or_default());
         }
-        let todo = self.client.as_mut().map(|c| c.tick(now, random()));
-        changed | self.act(todo.unwrap_or_default()) | self.told.expire(now)
+        let due = self.client.as_mut().map(|c| c.on_deadline(now, random()));
+        changed | self.act(due.unwrap_or_default()) | self.advertised.expire(now)
     }
 
-    fn act(&mut self, todo: Vec<Output>) -> bool {
+    /// Does what the client asks for; returns true if the address changed.
+    fn act(&mut self, actions: Vec<Action>) -> bool {
         let mut changed = false;
-        for output in todo {
-            let result = match output {
-                Output::Broadcast(ask) => {
-                    let wire = packet::broadcast(&packet::message(&ask));
-                    sockets::broadcast(&self.socket, self.index, &wire)
+        for action in actions {
+            let result = match action {
+                Action::Broadcast(message) => {
+                    let packet = packet::ip_packet(&packet::encode(&message));
+                    sockets::broadcast(&self.socket, self.index, &packet)
                 }
-                Output::Unicast(ask, to) => self.unicast(&ask, to),
-                Output::Apply(lease) => {
+                Action::Unicast(message, to) => self.unicast(&message, to),
+                Action::Apply(lease) => {
                     changed |= self.apply(lease);
                     Ok(())
                 }
-                Output::Drop => {
+                Action::Remove => {
                     changed = true;
-                    self.forget();
+                    self.remove_lease();
                     Ok(())
                 }
             };
-            // The next try is already due: an error is a lost packet.
+            // An error is like a lost packet: the next try has its time already.
             result.unwrap_or_else(|e| error!("{}: {e}", self.name));
         }
         changed
     }
 
-    /// Asks for a renewal. The socket stays open until there is an answer, or the
-    /// kernel would tell the server that nobody listens.
-    fn unicast(&mut self, ask: &packet::Ask, to: Ipv4Addr) -> io::Result<()> {
-        // A server that did not say who it is is asked like any other.
+    /// Asks for a renewal. The socket stays open until there is an answer, or the kernel
+    /// would report to the server that the port is closed.
+    fn unicast(&mut self, message: &packet::ClientMessage, to: Ipv4Addr) -> io::Result<()> {
+        // A server that sent no identifier is asked by broadcast.
         let to = if to.is_unspecified() {
             Ipv4Addr::BROADCAST
         } else {
             to
         };
         if self.renewal.is_none() {
-            self.renewal = Some(sockets::renew(&self.name, ask.have)?);
+            self.renewal = Some(sockets::bind_client(&self.name, message.client_addr)?);
         }
         let socket = self.renewal.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        socket.send_to(&packet::message(ask), (to, 67)).map(drop)
+        socket
+            .send_to(&packet::encode(message), (to, SERVER_PORT))
+            .map(drop)
     }
 
-    /// Sets what a lease says. `true` if it says something new.
+    /// Sets a lease on the card; returns true if more than its times changed.
     fn apply(&mut self, lease: Lease) -> bool {
         self.renewal = None;
         let same = |a: &Lease| {
@@ -246,18 +260,19 @@ impl Card {
             } == lease
         };
         if self.applied.as_ref().is_some_and(same) {
-            // It holds for longer. The kernel drops routes when a link goes down; there
-            // already is as good.
+            // Only the times are new. The routes again, too: the kernel removes them when the
+            // link goes down.
             self.add_address(&lease);
             self.add_routes(&lease);
             self.applied = Some(lease);
             return false;
         }
         let Lease { addr, prefix, .. } = lease;
-        self.drop_routes();
+        self.remove_routes();
         let other = |l: &&Lease| (l.addr, l.prefix) != (addr, prefix);
         if let Some(old) = self.applied.as_ref().filter(other) {
-            // First: in the same network it is the one that others hang on.
+            // Before the new one is added: in one network, further addresses depend on the
+            // first.
             self.remove_address(old);
         }
         if !self.add_address(&lease) {
@@ -276,19 +291,19 @@ impl Card {
 
     fn add_address(&self, lease: &Lease) -> bool {
         let address = self.address(lease);
-        let done = netlink::add(&address);
-        if let Err(e) = &done {
+        let added = netlink::add(&address);
+        if let Err(e) = &added {
             error!(
                 "{}: address {}/{}: {e}",
                 self.name, lease.addr, lease.prefix
             );
         }
-        done.is_ok()
+        added.is_ok()
     }
 
     fn remove_address(&self, lease: &Lease) {
-        let done = netlink::remove(&self.address(lease));
-        done.unwrap_or_else(|e| error!("{}: address {}: {e}", self.name, lease.addr));
+        let removed = netlink::remove(&self.address(lease));
+        removed.unwrap_or_else(|e| error!("{}: address {}: {e}", self.name, lease.addr));
     }
 
     fn address(&self, lease: &Lease) -> Address {
@@ -301,34 +316,35 @@ impl Card {
         }
     }
 
-    /// What a lease says; without that, what the card had.
-    fn set_mtu(&mut self, wanted: Option<i32>) {
-        let Some(mtu) = wanted.or(self.mtu) else {
+    /// Sets the MTU of a lease, or without one the MTU that the card had.
+    fn set_mtu(&mut self, leased: Option<i32>) {
+        let Some(mtu) = leased.or(self.original_mtu) else {
             return;
         };
-        let now = link::mtu(&self.name);
-        if now != Some(mtu) {
-            self.mtu = self.mtu.or(now);
-            let done = apply::mtu(&self.name, mtu);
-            done.unwrap_or_else(|e| error!("{}: mtu {mtu}: {e}", self.name));
+        let current = carrier::mtu(&self.name);
+        if current != Some(mtu) {
+            self.original_mtu = self.original_mtu.or(current);
+            let set = ioctls::set_mtu(&self.name, mtu);
+            set.unwrap_or_else(|e| error!("{}: mtu {mtu}: {e}", self.name));
         }
     }
 
     fn add_routes(&self, lease: &Lease) {
         for route in all_routes(lease) {
-            let added = apply::add_route(&self.name, &route, self.metric());
+            let added = ioctls::add_route(&self.name, &route, self.metric());
             added.unwrap_or_else(|e| error!("{}: route by {}: {e}", self.name, route.gateway));
         }
     }
 
-    fn drop_routes(&self) {
+    fn remove_routes(&self) {
         for route in self.applied.iter().flat_map(all_routes) {
-            let _ = apply::drop_route(&self.name, &route, self.metric());
+            let _ = ioctls::remove_route(&self.name, &route, self.metric());
         }
     }
 
-    fn forget(&mut self) {
-        self.drop_routes();
+    /// Removes everything that the lease has set.
+    fn remove_lease(&mut self) {
+        self.remove_routes();
         self.renewal = None;
         info!("{}: the lease has ended", self.name);
         if let Some(lease) = self.applied.take() {
@@ -337,28 +353,28 @@ impl Card {
         self.set_mtu(None);
     }
 
-    /// The first card's routes win over the second's.
+    /// Returns the metric of the card's routes: the first card takes precedence.
     fn metric(&self) -> i16 {
         i16::try_from(self.index.min(1000)).unwrap_or(1000) + 100
     }
 }
 
-/// The routes of a lease. A router outside of its network is reached directly
-/// first, as clouds that grant a /32 have it.
+/// Returns the routes of a lease. Before a router outside of its network, as with clouds that
+/// grant a /32, there is a route to the router itself.
 fn all_routes(lease: &Lease) -> Vec<Route> {
-    let mut all = Vec::new();
+    let mut routes = Vec::new();
     for route in &lease.routes {
         let by = route.gateway;
         if !by.is_unspecified() && !same_network(by, lease.addr, lease.prefix) {
-            all.push(Route {
+            routes.push(Route {
                 network: by,
                 prefix: 32,
                 gateway: Ipv4Addr::UNSPECIFIED,
             });
         }
-        all.push(*route);
+        routes.push(*route);
     }
-    all
+    routes
 }
 
 fn same_network(a: Ipv4Addr, b: Ipv4Addr, prefix: u8) -> bool {
@@ -366,7 +382,7 @@ fn same_network(a: Ipv4Addr, b: Ipv4Addr, prefix: u8) -> bool {
     u32::from(a) & mask == u32::from(b) & mask
 }
 
-/// Not a secret: it tells one exchange from another.
+/// Returns a transaction id, which is no secret.
 fn random() -> u32 {
     let mut bytes = [0u8; 4];
     let read =

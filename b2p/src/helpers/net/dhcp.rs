@@ -1,49 +1,51 @@
-//! The DHCP client of one interface: a pure state machine (RFC 2131, figure 5).
+// SPDX-License-Identifier: Apache-2.0
+//! The DHCP client of one card: a pure state machine (RFC 2131, figure 5).
 //!
-//! Time and randomness are arguments; what is to be sent or applied is returned.
+//! Time and randomness are arguments; actions, such as messages to send, are returned.
 
 use std::net::Ipv4Addr;
 
 use services::Millis;
 
 use super::lease::Lease;
-use super::packet::{Answer, Ask, answer};
+use super::packet::{ClientMessage, ServerMessage, decode};
 
-/// Between two tries of the same message; the last repeats for ever. RFC 2131
-/// starts at 4 s; a link that has just come up loses the first packet too often.
+/// Times between two tries of the same message, in milliseconds; the last one repeats. RFC
+/// 2131 starts at 4 s, but a link that has just come up loses the first packet too often.
 const RETRIES: &[Millis] = &[500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000];
-/// So often an offer is asked for before we start over.
-const REQUESTS: usize = 4;
-/// RFC 2131, 4.4.5: a renewal is repeated after half the time left, not sooner.
-const RENEW_AT_LEAST: Millis = 60_000;
+/// Number of requests for an offer after which the client starts over.
+const MAX_REQUESTS: usize = 4;
+/// Shortest time after which a renewal is repeated, in milliseconds; else it is half of the
+/// time that is left (RFC 2131, 4.4.5).
+const MIN_RENEW_DELAY: Millis = 60_000;
 
-/// What the edge is to do.
+/// Action that the client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum Action {
     /// Send to everybody, below IP.
-    Broadcast(Ask),
-    /// Send to this server, from our address.
-    Unicast(Ask, Ipv4Addr),
-    /// The lease holds: set address, routes, DNS.
+    Broadcast(ClientMessage),
+    /// Send to this server, from the card's address.
+    Unicast(ClientMessage, Ipv4Addr),
+    /// Set address, routes and DNS of this lease.
     Apply(Lease),
-    /// The address is no longer ours.
-    Drop,
+    /// Remove the address: the lease has ended.
+    Remove,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// No link.
+    /// The card has no carrier.
     Down,
     Selecting,
     Requesting(Lease),
-    /// Whether our address is still ours (INIT-REBOOT and REBOOTING).
+    /// The server is asked whether the lease still holds (INIT-REBOOT and REBOOTING).
     Rebooting,
     Bound,
     Renewing,
     Rebinding,
 }
 
-/// One interface's client.
+/// The client of one card.
 #[derive(Debug)]
 pub struct Client {
     mac: [u8; 6],
@@ -52,12 +54,12 @@ pub struct Client {
     state: State,
     tries: usize,
     deadline: Option<Millis>,
-    /// What we have, and when it was granted.
+    /// Current lease, and when it was granted.
     lease: Option<(Lease, Millis)>,
 }
 
 impl Client {
-    /// A client that waits for its link.
+    /// Returns a client that waits for a carrier.
     #[must_use]
     pub fn new(mac: [u8; 6], hostname: &str) -> Client {
         Client {
@@ -71,21 +73,21 @@ impl Client {
         }
     }
 
-    /// When [`Client::tick`] has something to do.
+    /// Returns when [`Client::on_deadline`] is to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         self.deadline.into_iter().chain(self.expiry()).min()
     }
 
-    /// The lease that holds now.
+    /// Returns the current lease.
     #[cfg(test)]
     pub fn lease(&self) -> Option<&Lease> {
         self.lease.as_ref().map(|(l, _)| l)
     }
 
-    /// The link came or went. A link that comes back may be another network:
-    /// the old address is asked for again and kept until somebody says no.
-    pub fn carrier(&mut self, up: bool, now: Millis, random: u32) -> Vec<Output> {
+    /// Takes a change of the carrier. A link that comes up again may lead to another network:
+    /// the old address is asked for again, and kept until a server refuses.
+    pub fn set_carrier(&mut self, up: bool, now: Millis, random: u32) -> Vec<Action> {
         match (up, &self.state) {
             (true, State::Down) if self.lease.is_some() => self.reboot(now, random),
             (true, State::Down) => self.discover(now, random),
@@ -98,33 +100,33 @@ impl Client {
         }
     }
 
-    /// Time may have passed that no clock here knows of: what we have is asked for
-    /// again, and kept until somebody says no.
-    pub fn doubt(&mut self, now: Millis, random: u32) -> Vec<Output> {
+    /// Asks for the lease again, because time may have passed that no clock here has counted;
+    /// the lease is kept until a server refuses.
+    pub fn reconfirm(&mut self, now: Millis, random: u32) -> Vec<Action> {
         match self.state {
             State::Bound | State::Renewing | State::Rebinding => self.reboot(now, random),
             _ => Vec::new(),
         }
     }
 
-    /// Time has passed.
-    pub fn tick(&mut self, now: Millis, random: u32) -> Vec<Output> {
+    /// Does what is due at `now`.
+    pub fn on_deadline(&mut self, now: Millis, random: u32) -> Vec<Action> {
         if self.deadline().is_none_or(|at| at > now) {
             return Vec::new();
         }
         if self.lease.is_some() && self.expiry().is_some_and(|at| at <= now) {
             self.lease = None;
-            let mut all = vec![Output::Drop];
+            let mut actions = vec![Action::Remove];
             if self.state == State::Down {
                 self.deadline = None;
             } else {
-                all.extend(self.discover(now, random));
+                actions.extend(self.discover(now, random));
             }
-            return all;
+            return actions;
         }
         match &self.state {
             State::Down => Vec::new(),
-            State::Requesting(_) | State::Rebooting if self.tries >= REQUESTS => {
+            State::Requesting(_) | State::Rebooting if self.tries >= MAX_REQUESTS => {
                 self.discover(now, random)
             }
             State::Selecting | State::Requesting(_) | State::Rebooting => self.send(now),
@@ -132,130 +134,126 @@ impl Client {
         }
     }
 
-    /// A DHCP message arrived.
-    pub fn message(&mut self, bytes: &[u8], now: Millis, random: u32) -> Vec<Output> {
-        let Some(answer) = answer(bytes, self.xid, self.mac) else {
+    /// Takes a DHCP message.
+    pub fn on_message(&mut self, bytes: &[u8], now: Millis, random: u32) -> Vec<Action> {
+        let Some(message) = decode(bytes, self.xid, self.mac) else {
             return Vec::new();
         };
-        let again = [State::Rebooting, State::Renewing, State::Rebinding].contains(&self.state);
-        match (answer, &self.state) {
-            (Answer::Offer(lease), State::Selecting) => {
+        let has_lease = [State::Rebooting, State::Renewing, State::Rebinding].contains(&self.state);
+        match (message, &self.state) {
+            (ServerMessage::Offer(lease), State::Selecting) => {
                 self.state = State::Requesting(lease);
                 self.tries = 0;
                 self.send(now)
             }
-            (Answer::Ack(lease), State::Requesting(_)) => self.bind(lease, now),
-            (Answer::Ack(lease), _) if again => self.bind(lease, now),
-            (Answer::Nak, State::Requesting(_)) => self.refused(now, random),
-            (Answer::Nak, _) if again => self.refused(now, random),
+            (ServerMessage::Ack(lease), State::Requesting(_)) => self.bind(lease, now),
+            (ServerMessage::Ack(lease), _) if has_lease => self.bind(lease, now),
+            (ServerMessage::Nak, State::Requesting(_)) => self.on_nak(now, random),
+            (ServerMessage::Nak, _) if has_lease => self.on_nak(now, random),
             _ => Vec::new(),
         }
     }
 
-    fn discover(&mut self, now: Millis, random: u32) -> Vec<Output> {
+    fn discover(&mut self, now: Millis, random: u32) -> Vec<Action> {
         self.xid = random;
         self.tries = 0;
         self.state = State::Selecting;
         self.send(now)
     }
 
-    fn reboot(&mut self, now: Millis, random: u32) -> Vec<Output> {
+    fn reboot(&mut self, now: Millis, random: u32) -> Vec<Action> {
         self.xid = random;
         self.tries = 0;
         self.state = State::Rebooting;
         self.send(now)
     }
 
-    fn refused(&mut self, now: Millis, random: u32) -> Vec<Output> {
-        let mut all = Vec::new();
+    fn on_nak(&mut self, now: Millis, random: u32) -> Vec<Action> {
+        let mut actions = Vec::new();
         if self.lease.take().is_some() {
-            all.push(Output::Drop);
+            actions.push(Action::Remove);
         }
-        // Not at once: a server that refuses what it offers must not make us spin.
+        // Not at once: a server that refuses its own offers must not make the client spin.
         self.xid = random;
         self.tries = 1;
         self.state = State::Selecting;
         self.deadline = Some(now + RETRIES[1]);
-        all
+        actions
     }
 
     /// Sends the message of Selecting, Requesting or Rebooting, and sets the next try.
-    fn send(&mut self, now: Millis) -> Vec<Output> {
-        let have_had = self.lease.as_ref().map(|(l, _)| l.addr);
-        let (discover, want, server) = match &self.state {
+    fn send(&mut self, now: Millis) -> Vec<Action> {
+        let old_addr = self.lease.as_ref().map(|(l, _)| l.addr);
+        let (discover, requested_addr, server) = match &self.state {
             State::Requesting(offer) => (false, Some(offer.addr), Some(offer.server)),
-            State::Rebooting => (false, have_had, None),
-            _ => (true, have_had, None),
+            State::Rebooting => (false, old_addr, None),
+            _ => (true, old_addr, None),
         };
-        self.deadline = Some(now + wait(self.tries));
+        self.deadline = Some(now + retry_delay(self.tries));
         self.tries += 1;
-        let unspecified = Ipv4Addr::UNSPECIFIED;
-        vec![Output::Broadcast(self.ask(
+        vec![Action::Broadcast(ClientMessage {
             discover,
-            unspecified,
-            want,
+            requested_addr,
             server,
-        ))]
+            ..self.request()
+        })]
     }
 
-    fn bind(&mut self, lease: Lease, now: Millis) -> Vec<Output> {
+    fn bind(&mut self, lease: Lease, now: Millis) -> Vec<Action> {
         self.state = State::Bound;
-        self.deadline = Some(now + seconds(lease.times.renew));
+        self.deadline = Some(now + millis(lease.times.renew));
         self.lease = Some((lease.clone(), now));
-        vec![Output::Apply(lease)]
+        vec![Action::Apply(lease)]
     }
 
-    /// T1 or T2 has come, or nobody answered since.
-    fn renew(&mut self, now: Millis, random: u32) -> Vec<Output> {
+    /// Asks for a renewal, at T1 and T2 and until there is an answer.
+    fn renew(&mut self, now: Millis, random: u32) -> Vec<Action> {
         let Some((lease, since)) = self.lease.clone() else {
             return self.discover(now, random);
         };
         if self.state == State::Bound {
             self.xid = random;
         }
-        let rebind = since + seconds(lease.times.rebind);
-        let expire = since + seconds(lease.times.expire);
-        let (next, ask) = (
-            if now < rebind { rebind } else { expire },
-            self.ask(false, lease.addr, None, None),
-        );
+        let rebind = since + millis(lease.times.rebind);
+        let expire = since + millis(lease.times.expire);
+        let request = ClientMessage {
+            client_addr: lease.addr,
+            ..self.request()
+        };
+        let next = if now < rebind { rebind } else { expire };
         let left = next.saturating_sub(now);
-        self.deadline = Some(now + (left / 2).max(RENEW_AT_LEAST.min(left)));
+        self.deadline = Some(now + (left / 2).max(MIN_RENEW_DELAY.min(left)));
         if now < rebind {
             self.state = State::Renewing;
-            vec![Output::Unicast(ask, lease.server)]
+            vec![Action::Unicast(request, lease.server)]
         } else {
             self.state = State::Rebinding;
-            vec![Output::Unicast(ask, Ipv4Addr::BROADCAST)]
+            vec![Action::Unicast(request, Ipv4Addr::BROADCAST)]
         }
     }
 
-    fn ask(
-        &self,
-        discover: bool,
-        have: Ipv4Addr,
-        want: Option<Ipv4Addr>,
-        server: Option<Ipv4Addr>,
-    ) -> Ask {
-        Ask {
+    /// Returns a REQUEST of the current transaction that names no address and no server.
+    fn request(&self) -> ClientMessage {
+        ClientMessage {
             xid: self.xid,
             mac: self.mac,
-            discover,
-            have,
-            want,
-            server,
+            discover: false,
+            client_addr: Ipv4Addr::UNSPECIFIED,
+            requested_addr: None,
+            server: None,
             hostname: self.hostname.clone(),
         }
     }
 
+    /// Returns when the lease ends.
     fn expiry(&self) -> Option<Millis> {
         self.lease
             .as_ref()
-            .map(|(l, since)| since + seconds(l.times.expire))
+            .map(|(l, since)| since + millis(l.times.expire))
     }
 }
 
-fn wait(tries: usize) -> Millis {
+fn retry_delay(tries: usize) -> Millis {
     RETRIES
         .get(tries)
         .or(RETRIES.last())
@@ -263,8 +261,8 @@ fn wait(tries: usize) -> Millis {
         .unwrap_or(60_000)
 }
 
-fn seconds(s: u32) -> Millis {
-    Millis::from(s) * 1000
+fn millis(seconds: u32) -> Millis {
+    Millis::from(seconds) * 1000
 }
 
 #[cfg(test)]

@@ -1,56 +1,57 @@
-//! What a server granted, as plain data.
+// SPDX-License-Identifier: Apache-2.0
+//! A lease of DHCP, or a static address, as plain data.
 
 use std::net::Ipv4Addr;
 
-/// An address for a while, with what came along.
+/// An address for a limited time, and the parameters of its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Ours until it expires.
+    /// The machine's address until the lease expires.
     pub addr: Ipv4Addr,
     /// Length of the network part, 0 to 32.
     pub prefix: u8,
-    /// Routes: network, prefix length, gateway (0.0.0.0: on the link).
+    /// Routes, the default route among them.
     pub routes: Vec<Route>,
     /// Name servers, in the server's order.
     pub dns: Vec<Ipv4Addr>,
     /// Time servers, in the server's order.
     pub ntp: Vec<Ipv4Addr>,
-    /// The domain to search, if it is a name.
+    /// Domain to search, if the server sent a valid one.
     pub domain: Option<String>,
-    /// Interface MTU in bytes, if it is a plausible one.
+    /// MTU of the interface in bytes, if the server sent a plausible one.
     pub mtu: Option<u16>,
-    /// The name the server has for this machine, if it is one.
+    /// Name of this machine, if the server sent a valid one.
     pub hostname: Option<String>,
-    /// Who granted it; renewals go there.
+    /// Server that granted the lease; renewals are sent to it.
     pub server: Ipv4Addr,
-    /// Seconds after which to renew, to ask anyone, and to give up (RFC 2131, 4.4.5).
+    /// Times of renewal and expiry.
     pub times: Times,
 }
 
-/// Seconds since the lease was granted.
+/// Times of a lease, in seconds since it was granted (RFC 2131, 4.4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// T1: ask the server that granted it.
+    /// T1: the server that granted the lease is asked.
     pub renew: u32,
-    /// T2: ask any server.
+    /// T2: any server is asked.
     pub rebind: u32,
-    /// The address is no longer ours.
+    /// The machine may no longer use the address.
     pub expire: u32,
 }
 
-/// One route.
+/// A route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The network it leads to.
+    /// Destination network.
     pub network: Ipv4Addr,
-    /// Length of its prefix.
+    /// Length of the prefix of that network, 0 to 32.
     pub prefix: u8,
-    /// By whom; 0.0.0.0 means directly.
+    /// Router; 0.0.0.0 if the network is on the link.
     pub gateway: Ipv4Addr,
 }
 
 impl Route {
-    /// Everything, by `gateway`.
+    /// Returns the default route by `gateway`.
     #[must_use]
     pub fn default_by(gateway: Ipv4Addr) -> Route {
         Route {
@@ -61,7 +62,7 @@ impl Route {
     }
 }
 
-/// A netmask of `prefix` bits.
+/// Returns the netmask of `prefix` bits.
 #[must_use]
 pub fn netmask(prefix: u8) -> Ipv4Addr {
     let bits = u32::MAX

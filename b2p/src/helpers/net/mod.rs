@@ -1,16 +1,17 @@
-//! The network service: a process of its own, so that what comes from the
-//! network is never parsed in PID 1: `b2p net …`.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p net`, the network service: a process of its own, so that PID 1 never parses what
+//! comes from the network.
 //!
-//! It brings up every Ethernet card, now and when one appears, gives it its
-//! static address or keeps a DHCP lease for it, and writes resolv.conf. It
-//! sleeps in poll(2) between events; an idle machine is not woken.
+//! The service brings up every Ethernet card, now and when one appears, gives it its static
+//! address or keeps a DHCP lease for it, and writes resolv.conf. It sleeps in poll(2) between
+//! events; an idle machine is not woken.
 
-mod apply;
 mod card;
+mod carrier;
 mod dhcp;
 mod firewall;
+mod ioctls;
 pub mod lease;
-mod link;
 mod netlink;
 pub mod packet;
 mod plan;
@@ -18,12 +19,14 @@ mod resolv;
 pub mod router;
 mod sockets;
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use log::{error, info};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::time::TimeSpec;
@@ -32,48 +35,55 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use config::Config;
 use services::Millis;
 use sys::clock::now;
+use sys::error::{Doing, Result};
 use sys::files::replace;
 use sys::hostname;
 use sys::net::{SYS_CLASS_NET, ethernet_interfaces, interface_addresses};
-use sys::paths::{NETWORK_PLANS, RESOLV_CONF};
+use sys::paths::{NETWORK_PLANS, NTP_SERVERS, RESOLV_CONF};
 
 use card::Card;
-use firewall::Guard;
+use firewall::Firewall;
 use plan::Plan;
 
-/// The ready line waits for five seconds (init/src/service_table/table.rs).
-const PATIENCE: Millis = 4_000;
+/// How long the service waits for an IPv4 address before an IPv6 address alone makes it
+/// ready, in milliseconds. The ready line waits for five seconds
+/// (init/src/service_table/table.rs).
+const IPV4_PATIENCE: Millis = 4_000;
 
-/// What comes within so long of a first message is taken as one.
-const TOGETHER: Duration = Duration::from_millis(50);
+/// Time after a first message within which further ones are handled together with it.
+const COALESCE: Duration = Duration::from_millis(50);
+
+/// Reads of a netlink socket after which the messages are taken for an endless stream.
+const MAX_READS: usize = 1024;
+
+/// The host name of the kernel.
+const KERNEL_HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 /// Runs until it is killed.
-pub fn main(words: &[String]) -> ! {
-    let plan = Plan::parse(words).unwrap_or_else(|why| {
-        println!("{why}");
+pub fn main(args: &[String]) -> ! {
+    let plan = Plan::parse(args).unwrap_or_else(|e| {
+        println!("{e}");
         std::process::exit(2)
     });
-    let single = match plan {
-        Plan::Dhcp(None) => std::fs::read_to_string(NETWORK_PLANS).unwrap_or_default(),
+    let per_card = match plan {
+        Plan::Dhcp(None) => fs::read_to_string(NETWORK_PLANS).unwrap_or_default(),
         _ => String::new(),
     };
-    let single = plan::lines(&single);
-    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    // PID 1 has said what is wrong with the flags.
+    let mut plans = plan::parse_lines(&per_card);
+    if plans.is_empty() {
+        plans.push(plan);
+    }
+    // PID 1 has reported what is wrong with the flags.
     let (config, _) = sys::config_sources::read();
     let mut network = Network {
-        guard: Guard::new(config.routed),
-        plans: if single.is_empty() {
-            vec![plan]
-        } else {
-            single
-        },
-        hostname: hostname.trim().to_owned(),
+        plans,
+        hostname: kernel_hostname(),
         cards: Vec::new(),
-        told: false,
-        patience: now() + PATIENCE,
-        dns: false,
-        ntp: String::new(),
+        ready: false,
+        firewall: Firewall::new(config.routed),
+        ipv6_suffices_at: now() + IPV4_PATIENCE,
+        resolv_is_ours: false,
+        ntp_servers: String::new(),
     };
     match network.run() {
         Ok(never) => match never {},
@@ -84,155 +94,166 @@ pub fn main(words: &[String]) -> ! {
     }
 }
 
+fn kernel_hostname() -> String {
+    let name = fs::read_to_string(KERNEL_HOSTNAME).unwrap_or_default();
+    name.trim().to_owned()
+}
+
+/// The cards of the machine, and what follows from them.
 struct Network {
-    /// Of the first that covers a card it is a part.
+    /// A card follows the first plan that covers it.
     plans: Vec<Plan>,
     hostname: String,
     cards: Vec<Card>,
-    told: bool,
-    guard: Guard,
-    /// Until then an IPv6 address alone is not enough.
-    patience: Millis,
-    /// The name servers in resolv.conf are ours.
-    dns: bool,
-    /// The time servers that were told of.
-    ntp: String,
+    /// True once READY=1 was sent.
+    ready: bool,
+    firewall: Firewall,
+    /// Time from which on an IPv6 address alone is enough for READY=1.
+    ipv6_suffices_at: Millis,
+    /// True if the name servers in resolv.conf are this service's.
+    resolv_is_ours: bool,
+    /// Content of the file with the time servers.
+    ntp_servers: String,
 }
 
 impl Network {
-    fn run(&mut self) -> io::Result<std::convert::Infallible> {
-        let links = netlink::news()?;
-        let clock = clock()?;
+    fn run(&mut self) -> Result<std::convert::Infallible> {
+        let links = netlink::subscribe().doing("netlink")?;
+        let clock = clock_set_timer().doing("timerfd")?;
         let resolv = Path::new(RESOLV_CONF);
         if !resolv.exists() {
-            resolv::write(resolv, &resolv::text(&[], &[]))?;
+            resolv::write(resolv, &resolv::text(&[], &[])).on(resolv)?;
         }
         loop {
             self.scan();
-            self.tell();
-            // After that: a driver may have to be loaded for it.
+            self.notify_ready();
+            // After READY=1: a driver may have to be loaded for the rules.
             let cards: Vec<_> = self.cards.iter().map(Card::name).collect();
-            self.guard.follow(&cards);
+            self.firewall.update(&cards);
             self.wait(&links, &clock)?;
         }
     }
 
-    /// Finds cards that came, forgets those that went, and looks at every link.
+    /// Opens cards that appeared, drops those that are gone, and reads every carrier.
     fn scan(&mut self) {
-        let names = ethernet_interfaces(Path::new(SYS_CLASS_NET));
-        let before = self.cards.len();
+        let interfaces = ethernet_interfaces(Path::new(SYS_CLASS_NET));
+        let count = self.cards.len();
         self.cards
-            .retain(|c| names.iter().any(|(name, index)| c.is(name, *index)));
-        let gone = self.cards.len() != before;
-        for (name, index) in names {
-            let known = self.cards.iter().any(|c| c.is(&name, index));
-            let mut plans = self.plans.iter();
-            let plan = plans.find(|p| p.covers(&name, self.cards.len()));
-            let Some(plan) = plan.filter(|_| !known) else {
-                continue;
-            };
-            match Card::open(&name, index, plan, &self.hostname) {
-                Ok(card) => self.cards.push(card),
-                Err(e) => error!("{name}: {e}"),
+            .retain(|card| interfaces.iter().any(|(name, index)| card.is(name, *index)));
+        let mut changed = self.cards.len() != count;
+        for (name, index) in interfaces {
+            if !self.cards.iter().any(|card| card.is(&name, index)) {
+                self.open(&name, index);
             }
         }
-        let changed = self
-            .cards
-            .iter_mut()
-            .map(|c| c.look(now()))
-            .fold(false, |a, b| a | b);
-        self.changed(changed || gone);
+        for card in &mut self.cards {
+            changed |= card.check_carrier(now());
+        }
+        self.follow(changed);
+    }
+
+    fn open(&mut self, name: &str, index: u32) {
+        let count = self.cards.len();
+        let Some(plan) = self.plans.iter().find(|plan| plan.covers(name, count)) else {
+            return;
+        };
+        match Card::open(name, index, plan, &self.hostname) {
+            Ok(card) => self.cards.push(card),
+            Err(e) => error!("{name}: {e}"),
+        }
     }
 
     /// Sleeps until a card, a link, the clock or a deadline has something.
-    fn wait(&mut self, links: &OwnedFd, clock: &TimerFd) -> io::Result<()> {
-        let v6 = Some(self.patience).filter(|at| !self.told && *at > now());
-        let deadline = self.cards.iter().filter_map(Card::deadline);
-        let deadline = deadline.chain(v6).min();
-        let timeout = deadline.map_or(PollTimeout::NONE, |at| {
-            let ms = at.saturating_sub(now()).min(i32::MAX as u64);
-            PollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX))
-                .unwrap_or(PollTimeout::ZERO)
-        });
-        let watched = [links.as_fd(), clock.as_fd()];
-        let mut fds: Vec<PollFd<'_>> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).into();
-        fds.extend(
-            self.cards
-                .iter()
-                .map(|c| PollFd::new(c.socket(), PollFlags::POLLIN)),
-        );
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+    fn wait(&mut self, links: &OwnedFd, clock: &TimerFd) -> Result<()> {
+        let mut fds: Vec<PollFd<'_>> = [links.as_fd(), clock.as_fd()]
+            .into_iter()
+            .chain(self.cards.iter().map(Card::socket))
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        match poll(&mut fds, self.timeout()) {
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
-        // A container that ends is thirty messages within a fifth of a second, and to look
-        // at all links costs 2 ms of instructions: once for all that come together. A card
-        // whose link comes up before the machine has an address is not kept waiting.
-        if self.told && readable(&fds) {
-            std::thread::sleep(TOGETHER);
+        // A container that ends is thirty messages within a fifth of a second, and a scan of
+        // all links costs 2 ms of instructions: one scan for all messages that arrive
+        // together. Until the machine has an address, a card whose link comes up is not kept
+        // waiting.
+        let link_message = fds.first().and_then(PollFd::any).unwrap_or_default();
+        if self.ready && link_message {
+            std::thread::sleep(COALESCE);
         }
-        let told = drain(links);
-        // It is never due: if there is something to read, the clock was set.
-        let set = clock.wait().is_ok();
-        if set && self.cards.iter().any(Card::leased) {
+        let advertisements = drain(links);
+        // The timer never expires: it is readable only if the clock was set.
+        let clock_set = clock.wait().is_ok();
+        if clock_set && self.cards.iter().any(Card::has_lease) {
             info!("network: the clock was set; leases are asked for again");
         }
         let mut changed = false;
         for card in &mut self.cards {
             changed |= card.work(now());
-            changed |= set && card.doubt(now());
-            let news = told.iter().map(|t| card.hear(t, now()));
-            changed |= news.fold(false, |a, b| a | b);
+            changed |= clock_set && card.reconfirm(now());
+            for advertisement in &advertisements {
+                changed |= card.take_advertisement(advertisement, now());
+            }
         }
-        self.changed(changed);
+        self.follow(changed);
         Ok(())
     }
 
-    /// An address came or went: resolv.conf follows.
-    fn changed(&mut self, changed: bool) {
+    /// Returns how long nothing has to be done without an event.
+    fn timeout(&self) -> PollTimeout {
+        let ipv6 = Some(self.ipv6_suffices_at).filter(|at| !self.ready && *at > now());
+        let deadlines = self.cards.iter().filter_map(Card::deadline);
+        deadlines.chain(ipv6).min().map_or(PollTimeout::NONE, |at| {
+            let ms = at.saturating_sub(now());
+            let ms = i32::try_from(ms).unwrap_or(i32::MAX);
+            PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)
+        })
+    }
+
+    /// Brings up to date what depends on the addresses, if they changed.
+    fn follow(&mut self, changed: bool) {
         if !changed {
             return;
         }
-        self.servers();
-        self.rename();
-        // What a lease says first: not every container has IPv6.
-        let leases = self.cards.iter().flat_map(Card::dns);
-        let dns: Vec<_> = leases
-            .chain(self.cards.iter().flat_map(Card::told))
-            .collect();
+        self.write_ntp_servers();
+        self.adopt_hostname();
+        // The servers of leases first: not every container has IPv6.
+        let leased = self.cards.iter().flat_map(Card::dns);
+        let advertised = self.cards.iter().flat_map(Card::advertised_dns);
+        let dns: Vec<_> = leased.chain(advertised).collect();
         let domains: Vec<_> = self.cards.iter().filter_map(Card::domain).collect();
-        // A lease without DNS must not take away what another way provided; what
-        // we provided, it does.
-        if dns.is_empty() && !self.dns {
+        // A lease without DNS must not take away what another program provided; what this
+        // service provided, it does.
+        if dns.is_empty() && !self.resolv_is_ours {
             return;
         }
-        self.dns = !dns.is_empty();
+        self.resolv_is_ours = !dns.is_empty();
         if let Err(e) = resolv::write(Path::new(RESOLV_CONF), &resolv::text(&dns, &domains)) {
-            error!("{}: {e}", RESOLV_CONF);
+            error!("{RESOLV_CONF}: {e}");
         }
     }
 
-    /// The time service hears of the servers by this file.
-    fn servers(&mut self) {
-        let all: Vec<_> = self.cards.iter().flat_map(Card::ntp).collect();
-        let text: String = all.iter().map(|a| format!("{a}\n")).collect();
-        if text == self.ntp {
+    /// Writes the file by which the time service learns of the servers.
+    fn write_ntp_servers(&mut self) {
+        let servers = self.cards.iter().flat_map(Card::ntp);
+        let text: String = servers.map(|server| format!("{server}\n")).collect();
+        if text == self.ntp_servers {
             return;
         }
-        match replace(Path::new(sys::paths::NTP_SERVERS), text.as_bytes(), 0o644) {
-            Ok(()) => self.ntp = text,
+        match replace(Path::new(NTP_SERVERS), text.as_bytes(), 0o644) {
+            Ok(()) => self.ntp_servers = text,
             Err(e) => error!("{e}"),
         }
     }
 
-    /// A machine that nobody has named takes the name that its network has for it.
-    fn rename(&mut self) {
+    /// Takes the name that DHCP has for the machine, if it still has the default name.
+    fn adopt_hostname(&self) {
         let Some(name) = self.cards.iter().find_map(Card::hostname) else {
             return;
         };
-        let unnamed = Config::default().hostname;
-        let now = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        if now.trim() != unnamed || name == unnamed {
+        let default = Config::default().hostname;
+        if kernel_hostname() != default || name == default {
             return;
         }
         match hostname::set(&name) {
@@ -241,21 +262,20 @@ impl Network {
         }
     }
 
-    /// Says READY=1 once there is an address. One of IPv6 is as good where there is no
-    /// other; where there is one, most come for that.
-    fn tell(&mut self) {
-        let v6 = || now() >= self.patience && !interface_addresses().is_empty();
-        if self.told || !(self.cards.iter().any(Card::has_address) || v6()) {
-            return;
+    /// Sends READY=1 once there is an address. An IPv6 address is enough where there is no
+    /// other; for a while an IPv4 address is waited for, which most clients use.
+    fn notify_ready(&mut self) {
+        let ipv6 = || now() >= self.ipv6_suffices_at && !interface_addresses().is_empty();
+        if !self.ready && (self.cards.iter().any(Card::has_address) || ipv6()) {
+            self.ready = true;
+            crate::common::notify::ready();
         }
-        self.told = true;
-        crate::common::notify::ready();
     }
 }
 
-/// Wakes when somebody sets the clock, as the time service does after the machine has
-/// slept (timerfd_create(2), `TFD_TIMER_CANCEL_ON_SET`); and else in 2106.
-fn clock() -> io::Result<TimerFd> {
+/// Returns a timer that is readable when the clock was set, as the time service does after
+/// the machine has slept (timerfd_create(2), `TFD_TIMER_CANCEL_ON_SET`); and in 2106.
+fn clock_set_timer() -> io::Result<TimerFd> {
     let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
     let timer = TimerFd::new(ClockId::CLOCK_REALTIME, flags)?;
     let never = Expiration::OneShot(TimeSpec::new(i64::from(u32::MAX), 0));
@@ -264,22 +284,18 @@ fn clock() -> io::Result<TimerFd> {
     Ok(timer)
 }
 
-/// Whether the first of them has something to read.
-fn readable(fds: &[PollFd<'_>]) -> bool {
-    fds.first().and_then(PollFd::any).unwrap_or_default()
-}
-
-/// What routers told of. What the messages say of links does not matter: sysfs is read
-/// after each.
-fn drain(fd: &OwnedFd) -> Vec<router::Told> {
-    let mut told = Vec::new();
+/// Reads all messages and returns what routers advertised. What the messages say of links is
+/// not needed: sysfs is read after each.
+fn drain(fd: &OwnedFd) -> Vec<router::Advertisement> {
+    let mut advertisements = Vec::new();
     let mut bytes = [0; 8192];
-    for _ in 0..1024 {
+    for _ in 0..MAX_READS {
         match recv(fd.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
-            Ok(n) => told.extend(router::told(bytes.get(..n).unwrap_or(&[]))),
-            Err(_) => return told, // EAGAIN; or ENOBUFS, after which sysfs is read anyway
+            Ok(n) => advertisements.extend(router::parse(bytes.get(..n).unwrap_or(&[]))),
+            // EAGAIN; or ENOBUFS, after which sysfs is read anyway.
+            Err(_) => return advertisements,
         }
     }
     info!("network: links change without end");
-    told
+    advertisements
 }

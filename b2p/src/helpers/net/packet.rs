@@ -1,4 +1,5 @@
-//! DHCP messages on the wire (RFC 2131, 2132, 3442), by smoltcp's codec.
+// SPDX-License-Identifier: Apache-2.0
+//! DHCP messages as bytes (RFC 2131, 2132, 3442), by smoltcp's codec.
 
 use std::net::Ipv4Addr;
 
@@ -10,89 +11,99 @@ use smoltcp::wire::{
 
 use super::lease::{Lease, Route, Times};
 
-/// What we ask for: mask, router, DNS, name, domain, MTU, NTP, times, routes.
+/// Options that the client asks for: mask, router, DNS, name, domain, MTU, NTP, times, routes.
 const PARAMETERS: &[u8] = &[1, 3, 6, 12, 15, 26, 42, 51, 54, 58, 59, 121];
 
-/// The largest message we take: an Ethernet frame's.
+/// Largest message that the client takes, in bytes: one Ethernet frame.
 const MAX_SIZE: u16 = 1500;
+/// Smallest message, in bytes: BOOTP's, for old relays (RFC 1542, section 2.1).
+const MIN_SIZE: usize = 300;
+/// Number of time servers that are taken.
+const MAX_NTP_SERVERS: usize = 4;
+/// Shortest lease, in seconds: one of none must not make the client ask without end.
+const MIN_LEASE: u32 = 5;
 
-/// A message of ours.
+/// A message of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// Which exchange it belongs to.
+pub struct ClientMessage {
+    /// Transaction that it belongs to.
     pub xid: u32,
-    /// Our hardware address.
+    /// Hardware address of the card.
     pub mac: [u8; 6],
-    /// DISCOVER rather than REQUEST.
+    /// True for DISCOVER, false for REQUEST.
     pub discover: bool,
-    /// The address we already have (renewing), else 0.0.0.0.
-    pub have: Ipv4Addr,
-    /// The address we would like.
-    pub want: Option<Ipv4Addr>,
-    /// The server whose offer we take.
+    /// Address that the card has (renewing), else 0.0.0.0 (`ciaddr`).
+    pub client_addr: Ipv4Addr,
+    /// Address that the client asks for (option 50).
+    pub requested_addr: Option<Ipv4Addr>,
+    /// Server whose offer is taken (option 54).
     pub server: Option<Ipv4Addr>,
-    /// Our name, for servers that put it into the DNS.
+    /// Name of the machine, for servers that put it into the DNS (option 12).
     pub hostname: String,
 }
 
-/// A server's answer.
+/// A message of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It would grant this.
+pub enum ServerMessage {
+    /// The server would grant this lease.
     Offer(Lease),
-    /// It grants this.
+    /// The server grants this lease.
     Ack(Lease),
-    /// It does not.
+    /// The server refuses.
     Nak,
 }
 
-/// The DHCP message of `ask`.
+/// Returns the bytes of `message`; none if its host name is longer than an option can be.
 #[must_use]
-pub fn message(ask: &Ask) -> Vec<u8> {
+pub fn encode(message: &ClientMessage) -> Vec<u8> {
     let name = [DhcpOption {
         kind: 12,
-        data: ask.hostname.as_bytes(),
+        data: message.hostname.as_bytes(),
     }];
-    let mac = EthernetAddress(ask.mac);
+    let mac = EthernetAddress(message.mac);
     let repr = DhcpRepr {
-        message_type: if ask.discover {
+        message_type: if message.discover {
             DhcpMessageType::Discover
         } else {
             DhcpMessageType::Request
         },
-        transaction_id: ask.xid,
+        transaction_id: message.xid,
         secs: 0,
         client_hardware_address: mac,
-        client_ip: ask.have,
+        client_ip: message.client_addr,
         your_ip: Ipv4Addr::UNSPECIFIED,
         server_ip: Ipv4Addr::UNSPECIFIED,
         router: None,
         subnet_mask: None,
         relay_agent_ip: Ipv4Addr::UNSPECIFIED,
-        // We read packets below IP and need no broadcast.
+        // The client reads packets below IP: the answer may be unicast.
         broadcast: false,
-        requested_ip: ask.want,
+        requested_ip: message.requested_addr,
         client_identifier: Some(mac),
-        server_identifier: ask.server,
+        server_identifier: message.server,
         parameter_request_list: Some(PARAMETERS),
         dns_servers: None,
         max_size: Some(MAX_SIZE),
         lease_duration: None,
         renew_duration: None,
         rebind_duration: None,
-        additional_options: if ask.hostname.is_empty() { &[] } else { &name },
+        additional_options: if message.hostname.is_empty() {
+            &[]
+        } else {
+            &name
+        },
     };
-    let mut bytes = vec![0; repr.buffer_len().max(300)]; // BOOTP's minimum, for old relays
+    let mut bytes = vec![0; repr.buffer_len().max(MIN_SIZE)];
     let mut packet = DhcpPacket::new_unchecked(&mut bytes[..]);
     match repr.emit(&mut packet) {
         Ok(()) => bytes,
-        Err(_) => Vec::new(), // only for options longer than a byte can say
+        Err(_) => Vec::new(),
     }
 }
 
-/// `message` as an IP packet from nobody to everybody.
+/// Returns `message` in an IP packet from 0.0.0.0 to 255.255.255.255.
 #[must_use]
-pub fn broadcast(message: &[u8]) -> Vec<u8> {
+pub fn ip_packet(message: &[u8]) -> Vec<u8> {
     let (from, to) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST);
     let udp = UdpRepr {
         src_port: 68,
@@ -123,10 +134,10 @@ pub fn broadcast(message: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The DHCP message in an IP packet. The UDP checksum is not looked at: between
-/// two ends on one machine it is left for the hardware that is not there.
+/// Returns the DHCP message in an IP packet. The UDP checksum is not verified: between two
+/// ends on one machine it is left to hardware, and there is none.
 #[must_use]
-pub fn unwrap(bytes: &[u8]) -> Option<&[u8]> {
+pub fn udp_payload(bytes: &[u8]) -> Option<&[u8]> {
     let ip = Ipv4Packet::new_checked(bytes).ok()?;
     (ip.next_header() == IpProtocol::Udp).then_some(())?;
     let payload = bytes.get(usize::from(ip.header_len())..usize::from(ip.total_len()))?;
@@ -135,17 +146,17 @@ pub fn unwrap(bytes: &[u8]) -> Option<&[u8]> {
     payload.get(8..usize::from(udp.len()))
 }
 
-/// The answer to the exchange `xid` of `mac`, or `None` if it is none.
+/// Reads a message to `mac` in the transaction `xid`; any other is `None`.
 #[must_use]
-pub fn answer(message: &[u8], xid: u32, mac: [u8; 6]) -> Option<Answer> {
+pub fn decode(message: &[u8], xid: u32, mac: [u8; 6]) -> Option<ServerMessage> {
     let packet = DhcpPacket::new_checked(message).ok()?;
     let repr = DhcpRepr::parse(&packet).ok()?;
     let ours = repr.transaction_id == xid && repr.client_hardware_address.0 == mac;
     match repr.message_type {
         _ if !ours => None,
-        DhcpMessageType::Offer => lease(&repr, &packet).map(Answer::Offer),
-        DhcpMessageType::Ack => lease(&repr, &packet).map(Answer::Ack),
-        DhcpMessageType::Nak => Some(Answer::Nak),
+        DhcpMessageType::Offer => lease(&repr, &packet).map(ServerMessage::Offer),
+        DhcpMessageType::Ack => lease(&repr, &packet).map(ServerMessage::Ack),
+        DhcpMessageType::Nak => Some(ServerMessage::Nak),
         _ => None,
     }
 }
@@ -161,7 +172,7 @@ fn lease(repr: &DhcpRepr<'_>, packet: &DhcpPacket<&[u8]>) -> Option<Lease> {
     let prefix = u8::try_from(u32::from(mask).leading_ones()).ok()?;
     let option = |kind| packet.options().find(|o| o.kind == kind).map(|o| o.data);
     let routes = option(121)
-        .and_then(classless)
+        .and_then(classless_routes)
         .unwrap_or_else(|| repr.router.map(Route::default_by).into_iter().collect());
     let usable = |a: &Ipv4Addr| !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast();
     Some(Lease {
@@ -175,19 +186,19 @@ fn lease(repr: &DhcpRepr<'_>, packet: &DhcpPacket<&[u8]>) -> Option<Lease> {
             .copied()
             .filter(usable)
             .collect(),
-        ntp: option(42).map_or_else(Vec::new, addresses),
-        domain: option(15).and_then(domain),
-        hostname: option(12).and_then(hostname),
+        ntp: option(42).map_or_else(Vec::new, ntp_servers),
+        domain: option(15).and_then(domain_name),
+        hostname: option(12).and_then(host_name),
         mtu: option(26).and_then(mtu),
         server: repr.server_identifier.unwrap_or(Ipv4Addr::UNSPECIFIED),
-        times: times(repr),
+        times: lease_times(repr),
     })
 }
 
-/// RFC 2131, 4.4.5: half and seven eighths, where the server does not say.
-fn times(repr: &DhcpRepr<'_>) -> Times {
-    // Five seconds at the least: a lease of none must not make us ask without end.
-    let expire = repr.lease_duration.unwrap_or(3600).max(5);
+/// Returns the times of a lease; where the server sends none, renewal is due after half of it
+/// and rebinding after seven eighths (RFC 2131, 4.4.5).
+fn lease_times(repr: &DhcpRepr<'_>) -> Times {
+    let expire = repr.lease_duration.unwrap_or(3600).max(MIN_LEASE);
     let rebind = repr
         .rebind_duration
         .unwrap_or(expire - expire / 8)
@@ -200,9 +211,9 @@ fn times(repr: &DhcpRepr<'_>) -> Times {
     }
 }
 
-/// RFC 3442: prefix length, the bytes of the network it covers, gateway.
-/// `None` for anything malformed: then the router option counts.
-fn classless(mut data: &[u8]) -> Option<Vec<Route>> {
+/// Reads routes (RFC 3442): prefix length, the bytes of the network that it covers, gateway.
+/// Returns `None` if anything is malformed; then the router option counts.
+fn classless_routes(mut data: &[u8]) -> Option<Vec<Route>> {
     let mut routes = Vec::new();
     while let Some((&prefix, rest)) = data.split_first() {
         let length = usize::from(prefix.div_ceil(8));
@@ -220,35 +231,35 @@ fn classless(mut data: &[u8]) -> Option<Vec<Route>> {
     (!routes.is_empty()).then_some(routes)
 }
 
-/// A name that may stand in resolv.conf as it is: the server is not trusted
-/// to write further lines there.
-fn domain(data: &[u8]) -> Option<String> {
+/// Reads a name that may stand in resolv.conf as it is: the server is not trusted to write
+/// further lines there.
+fn domain_name(data: &[u8]) -> Option<String> {
     let text = data.strip_suffix(b"\0").unwrap_or(data);
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let good = !text.is_empty() && text.len() <= 253 && text.iter().all(plain);
     good.then(|| String::from_utf8_lossy(text).into_owned())
 }
 
-/// The first four addresses of a list that are a machine's.
-fn addresses(data: &[u8]) -> Vec<Ipv4Addr> {
-    let all = data.chunks_exact(4).filter_map(|c| c.first_chunk::<4>());
-    let all = all.map(|c| Ipv4Addr::from(*c));
+/// Reads the first addresses of a list that a server can have.
+fn ntp_servers(data: &[u8]) -> Vec<Ipv4Addr> {
+    let chunks = data.chunks_exact(4).filter_map(|c| c.first_chunk::<4>());
+    let addresses = chunks.map(|c| Ipv4Addr::from(*c));
     let usable = |a: &Ipv4Addr| {
         !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast() && !a.is_loopback()
     };
-    all.filter(usable).take(4).collect()
+    addresses.filter(usable).take(MAX_NTP_SERVERS).collect()
 }
 
-/// A host name (RFC 1123, 2.1; Linux HOST_NAME_MAX).
-fn hostname(data: &[u8]) -> Option<String> {
-    let name = domain(data)?;
+/// Reads a host name (RFC 1123, 2.1; Linux HOST_NAME_MAX).
+fn host_name(data: &[u8]) -> Option<String> {
+    let name = domain_name(data)?;
     let label = |l: &str| {
         (1..=63).contains(&l.len()) && !l.contains('_') && !l.starts_with('-') && !l.ends_with('-')
     };
     (name.len() <= 64 && name.split('.').all(label)).then_some(name)
 }
 
-/// RFC 791's minimum for hosts up to jumbo frames.
+/// Reads an MTU in bytes, from RFC 791's minimum for hosts up to jumbo frames.
 fn mtu(data: &[u8]) -> Option<u16> {
     let mtu = u16::from_be_bytes(data.try_into().ok()?);
     (576..=9216).contains(&mtu).then_some(mtu)

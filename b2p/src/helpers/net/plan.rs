@@ -1,41 +1,49 @@
-//! What is to be done with the cards, as words on a command line: written by
-//! PID 1 from its configuration, read by the network service.
+// SPDX-License-Identifier: Apache-2.0
+//! Plans for the network cards, as arguments of a command: PID 1 writes them from its
+//! configuration, the network service reads them.
 
 use std::net::Ipv4Addr;
 
+use sys::error::{Error, Result};
+
 use super::lease::{Lease, Route, Times};
 
-/// What is to be done.
+/// Synopsis of `b2p net`.
+const USAGE: &str =
+    "usage: b2p net dhcp <device|any> | static <device|any> <addr> <prefix> <gateway> [<dns>…]";
+
+/// How cards get their addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// DHCP, on every card or on this one.
+    /// By DHCP, on every card or on this one.
     Dhcp(Option<String>),
-    /// This, on the first card or on this one.
+    /// With this address, on the first card or on this one.
     Static(Lease, Option<String>),
 }
 
 impl Plan {
-    /// Reads the words back.
+    /// Reads arguments.
     ///
     /// # Errors
-    /// What is wrong with them; only a person could have typed those.
-    pub fn parse(words: &[String]) -> Result<Plan, String> {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let device = |d: &str| (d != "any").then(|| d.to_owned());
-        let usage = || {
-            "usage: b2p net dhcp <device|any> | static <device|any> <addr> <prefix> <gateway> [<dns>…]".to_owned()
-        };
-        match words.as_slice() {
-            ["dhcp", d] => Ok(Plan::Dhcp(device(d))),
-            ["static", d, addr, prefix, gateway, dns @ ..] => {
-                let ip = |s: &str| s.parse::<Ipv4Addr>().map_err(|_| usage());
+    /// The arguments are not those that PID 1 writes; the error has the synopsis.
+    pub fn parse(args: &[String]) -> Result<Plan> {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Plan::read(&args).ok_or(Error::invalid(USAGE))
+    }
+
+    fn read(args: &[&str]) -> Option<Plan> {
+        let device = |name: &str| (name != "any").then(|| name.to_owned());
+        match args {
+            ["dhcp", name] => Some(Plan::Dhcp(device(name))),
+            ["static", name, addr, prefix, gateway, dns @ ..] => {
+                let ip = |text: &str| text.parse::<Ipv4Addr>().ok();
                 let gateway = ip(gateway)?;
                 let route = (!gateway.is_unspecified()).then(|| Route::default_by(gateway));
                 let lease = Lease {
                     addr: ip(addr)?,
-                    prefix: prefix.parse().map_err(|_| usage())?,
+                    prefix: prefix.parse().ok()?,
                     routes: route.into_iter().collect(),
-                    dns: dns.iter().map(|d| ip(d)).collect::<Result<_, _>>()?,
+                    dns: dns.iter().map(|server| ip(server)).collect::<Option<_>>()?,
                     ntp: Vec::new(),
                     domain: None,
                     hostname: None,
@@ -47,31 +55,29 @@ impl Plan {
                         expire: u32::MAX,
                     },
                 };
-                Ok(Plan::Static(lease, device(d)))
+                Some(Plan::Static(lease, device(name)))
             }
-            _ => Err(usage()),
+            _ => None,
         }
     }
 
-    /// Whether this card is part of the plan, when `others` already are: an
-    /// address given by hand goes to one card only.
+    /// Returns true if the card `name` follows the plan where `open` cards are in use: a
+    /// static address without a device goes to the first card only.
     #[must_use]
-    pub fn covers(&self, name: &str, others: usize) -> bool {
+    pub fn covers(&self, name: &str, open: usize) -> bool {
         match self {
             Plan::Dhcp(device) => device.as_deref().is_none_or(|d| d == name),
             Plan::Static(_, Some(device)) => device == name,
-            Plan::Static(_, None) => others == 0,
+            Plan::Static(_, None) => open == 0,
         }
     }
 }
 
-/// Plans for single cards, a line each; lines that are none are left out.
+/// Reads plans for single cards, one a line; lines that are none are left out.
 #[must_use]
-pub fn lines(text: &str) -> Vec<Plan> {
-    let words = |l: &str| l.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    text.lines()
-        .filter_map(|l| Plan::parse(&words(l)).ok())
-        .collect()
+pub fn parse_lines(text: &str) -> Vec<Plan> {
+    let plan = |line: &str| Plan::read(&line.split_whitespace().collect::<Vec<_>>());
+    text.lines().filter_map(plan).collect()
 }
 
 #[cfg(test)]
@@ -107,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_line_for_each_card() {
-        let all = lines("static eth1 10.0.0.5 24 10.0.0.1 1.1.1.1\n\nnonsense\ndhcp eth0\n");
+        let all = parse_lines("static eth1 10.0.0.5 24 10.0.0.1 1.1.1.1\n\nnonsense\ndhcp eth0\n");
         assert_eq!(all.len(), 2);
         assert!(all[0].covers("eth1", 0) && !all[0].covers("eth0", 0));
         assert_eq!(all[1], Plan::Dhcp(Some("eth0".into())));
@@ -115,14 +121,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for words in [
+        for args in [
             &["static", "any", "x", "24", "0.0.0.0"][..],
             &["dhcp"],
             &[],
             &["off"],
         ] {
-            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-            assert!(Plan::parse(&words).is_err(), "{words:?}");
+            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            assert!(Plan::parse(&args).is_err(), "{args:?}");
         }
     }
 }

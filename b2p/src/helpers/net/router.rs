@@ -1,7 +1,8 @@
-//! What routers say of name servers (RFC 8106, RDNSS). The kernel reads router
-//! advertisements, checks where they come from, makes addresses and routes of them,
-//! and hands on what is not its own as `RTM_NEWNDUSEROPT` (net/ipv6/ndisc.c): so no raw
-//! socket listens here, and there is no second reader of packets. Pure.
+// SPDX-License-Identifier: Apache-2.0
+//! Name servers that routers advertise (RFC 8106, RDNSS). The kernel reads router
+//! advertisements, checks their origin, makes addresses and routes of them, and passes on the
+//! options that are not its own as `RTM_NEWNDUSEROPT` (net/ipv6/ndisc.c). So no raw socket is
+//! needed here, nor a second reader of packets. Pure.
 
 use std::net::Ipv6Addr;
 
@@ -11,37 +12,37 @@ use services::Millis;
 const NEW_OPTION: u16 = 68;
 /// linux/socket.h.
 const AF_INET6: u8 = 10;
-/// ND_ROUTER_ADVERT, and the option (RFC 8106, 5.1).
-const ADVERTISEMENT: u8 = 134;
+/// Type of a router advertisement (`ND_ROUTER_ADVERT`), and of the option (RFC 8106, 5.1).
+const ROUTER_ADVERTISEMENT: u8 = 134;
 const RDNSS: u8 = 25;
-/// So many are kept of one card: nobody uses more than three.
-const MOST: usize = 4;
+/// Number of servers that are kept for one card; no program uses more than three.
+const MAX_SERVERS: usize = 4;
 
-/// Name servers that a router told of.
+/// Name servers that a router advertised.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The card that it was heard on.
+pub struct Advertisement {
+    /// Index of the card that received it.
     pub index: u32,
-    /// The servers, in its order.
+    /// The servers, in the router's order.
     pub servers: Vec<Ipv6Addr>,
-    /// Seconds that they hold: none, or `u32::MAX` for ever.
+    /// Lifetime in seconds: 0 withdraws them, `u32::MAX` is for ever.
     pub seconds: u32,
 }
 
-/// All that is told in these messages of the kernel (netlink(7)).
+/// Returns the advertisements in messages of the kernel (netlink(7)).
 #[must_use]
-pub fn told(mut bytes: &[u8]) -> Vec<Told> {
-    let mut all = Vec::new();
+pub fn parse(mut bytes: &[u8]) -> Vec<Advertisement> {
+    let mut advertisements = Vec::new();
     while let Some((message, kind, rest)) = message(bytes) {
         if kind == NEW_OPTION {
-            all.extend(options(message));
+            advertisements.extend(options(message));
         }
         bytes = rest;
     }
-    all
+    advertisements
 }
 
-/// The first message's payload and type, and what comes after it.
+/// Returns payload and type of the first message, and the bytes after it.
 fn message(bytes: &[u8]) -> Option<(&[u8], u16, &[u8])> {
     let length = u32::from_ne_bytes(*bytes.first_chunk()?);
     let length = usize::try_from(length).ok()?;
@@ -51,19 +52,19 @@ fn message(bytes: &[u8]) -> Option<(&[u8], u16, &[u8])> {
     Some((payload, kind, rest))
 }
 
-/// struct nduseroptmsg: family, padding, length of the options, card, ICMP type and
+/// Reads struct nduseroptmsg: family, padding, length of the options, card, ICMP type and
 /// code, padding; then the options.
-fn options(message: &[u8]) -> Option<Told> {
+fn options(message: &[u8]) -> Option<Advertisement> {
     let head: &[u8; 16] = message.first_chunk()?;
     let length = usize::from(u16::from_ne_bytes([head[2], head[3]]));
     let index = u32::from_ne_bytes([head[4], head[5], head[6], head[7]]);
-    (head[0] == AF_INET6 && head[8] == ADVERTISEMENT).then_some(())?;
+    (head[0] == AF_INET6 && head[8] == ROUTER_ADVERTISEMENT).then_some(())?;
     let mut options = message.get(16..16 + length)?;
     while let [kind, eights, ..] = *options {
         let length = usize::from(eights) * 8;
         let option = options.get(..length).filter(|_| length > 0)?;
         if let Some((servers, seconds)) = (kind == RDNSS).then(|| rdnss(option)).flatten() {
-            return Some(Told {
+            return Some(Advertisement {
                 index,
                 servers,
                 seconds,
@@ -82,20 +83,21 @@ fn rdnss(option: &[u8]) -> Option<(Vec<Ipv6Addr>, u32)> {
     Some((all.filter(usable).collect(), seconds))
 }
 
-/// The servers of one card, and until when each holds.
+/// Servers that are advertised to one card, each with the time of its expiry.
 #[derive(Debug, Default)]
 pub struct Servers(Vec<(Ipv6Addr, Option<Millis>)>);
 
 impl Servers {
-    /// Takes what was told. `true` if that is another list now.
-    pub fn hear(&mut self, told: &Told, now: Millis) -> bool {
+    /// Takes an advertisement; returns true if the list of servers changed.
+    pub fn update(&mut self, advertisement: &Advertisement, now: Millis) -> bool {
         let before = self.list();
-        let until = (told.seconds != u32::MAX).then(|| now + Millis::from(told.seconds) * 1000);
-        for server in &told.servers {
+        let until = (advertisement.seconds != u32::MAX)
+            .then(|| now + Millis::from(advertisement.seconds) * 1000);
+        for server in &advertisement.servers {
             let known = self.0.iter_mut().find(|(known, _)| known == server);
             if let Some(known) = known {
                 known.1 = until;
-            } else if self.0.len() < MOST {
+            } else if self.0.len() < MAX_SERVERS {
                 self.0.push((*server, until));
             }
         }
@@ -103,25 +105,25 @@ impl Servers {
         self.list() != before
     }
 
-    /// Forgets those that hold no longer. `true` if there were some.
+    /// Removes servers that have expired; returns true if there were any.
     pub fn expire(&mut self, now: Millis) -> bool {
         let before = self.0.len();
         self.0.retain(|(_, until)| until.is_none_or(|at| at > now));
         self.0.len() != before
     }
 
-    /// Forgets all. `true` if there were some.
+    /// Removes all servers; returns true if there were any.
     pub fn clear(&mut self) -> bool {
         !std::mem::take(&mut self.0).is_empty()
     }
 
-    /// When the next ends.
+    /// Returns when the next server expires.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         self.0.iter().filter_map(|(_, until)| *until).min()
     }
 
-    /// The servers, those told of first first.
+    /// Returns the servers in the order of their first advertisement.
     #[must_use]
     pub fn list(&self) -> Vec<Ipv6Addr> {
         self.0.iter().map(|(server, _)| *server).collect()

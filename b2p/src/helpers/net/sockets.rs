@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The sockets of the DHCP client (packet(7), udp(7)).
 #![expect(
     unsafe_code,
@@ -8,8 +9,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Classic BPF: an unfragmented IPv4 packet of UDP to port 68, or nothing. On a
-/// busy network the client is not woken for anything else.
+/// Filter (classic BPF, socket(7)) that passes the first fragments of UDP packets to port 68:
+/// a busy network does not wake the client.
 static FILTER: [libc::sock_filter; 9] = [
     op(0x30, 0, 0, 9),      // ldb  [9]           protocol
     op(0x15, 0, 5, 17),     // jeq  #17           UDP, else drop
@@ -22,19 +23,19 @@ static FILTER: [libc::sock_filter; 9] = [
     op(0x06, 0, 0, 0xffff), // ret  #65535        accept
 ];
 
-/// ff02::2.
+/// All routers on the link, ff02::2.
 const ALL_ROUTERS: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
-/// Type 133 without options; the kernel fills in the checksum.
+/// Router solicitation (type 133) without options; the kernel fills in the checksum.
 static SOLICITATION: [u8; 8] = [133, 0, 0, 0, 0, 0, 0, 0];
 
 const fn op(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
 
-/// A socket below IP on one interface, which hears DHCP answers only.
+/// Opens a socket below IP on one card that receives DHCP answers only.
 ///
 /// # Errors
-/// What the system said.
+/// The errno of socket(2), setsockopt(2) or bind(2).
 pub fn listen(index: u32) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: integers only; the result is checked before it is owned.
@@ -72,7 +73,7 @@ fn filter(fd: &OwnedFd) -> io::Result<()> {
 /// Sends an IP packet to everybody on the link.
 ///
 /// # Errors
-/// What the system said.
+/// The errno of sendto(2).
 pub fn broadcast(fd: &OwnedFd, index: u32, packet: &[u8]) -> io::Result<()> {
     let addr = address(index, libc::ETH_P_IP);
     let size = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
@@ -106,11 +107,11 @@ fn address(index: u32, protocol: i32) -> libc::sockaddr_ll {
     addr
 }
 
-/// A UDP socket from our address, for renewals.
+/// Opens a UDP socket from the card's address, for renewals.
 ///
 /// # Errors
-/// What the system said.
-pub fn renew(device: &str, from: Ipv4Addr) -> io::Result<UdpSocket> {
+/// The errno of bind(2) or setsockopt(2).
+pub fn bind_client(device: &str, from: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(SocketAddrV4::new(from, 68))?;
     socket.set_nonblocking(true)?;
     socket.set_broadcast(true)?;
@@ -128,11 +129,11 @@ pub fn renew(device: &str, from: Ipv4Addr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Asks the routers on a link to advertise themselves (RFC 4861, 6.3.7; icmp6(7p)). The
-/// kernel does so when a link comes up, and this service may come later.
+/// Asks the routers on a link to advertise themselves (RFC 4861, 6.3.7). The kernel does so
+/// when a link comes up, which may be before this service starts.
 ///
 /// # Errors
-/// What the system said.
+/// The errno of socket(2), setsockopt(2) or sendto(2).
 pub fn solicit(index: u32) -> io::Result<()> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: integers only; the result is checked before it is owned.
@@ -140,7 +141,7 @@ pub fn solicit(index: u32) -> io::Result<()> {
     check(fd)?;
     // SAFETY: just created and owned by nobody else.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let hops: libc::c_int = 255; // or it is taken for one from elsewhere
+    let hops: libc::c_int = 255; // else routers take it for one from another link
     let size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: a live integer of that size.
     check(unsafe {

@@ -22,7 +22,7 @@ use sys::error::Result;
 use sys::uevent;
 
 use crate::common::degraded::Degraded;
-use crate::helpers::data::drivers::Drivers;
+use crate::helpers::block::drivers::Drivers;
 use host_shares::HostShares;
 
 /// Time limit of one folder. A server that runs answers at once, one that has ended never.

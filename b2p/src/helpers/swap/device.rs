@@ -6,7 +6,7 @@ use disk::device::Device;
 use disk::signature::{Signature, SignatureKind};
 use sys::error::{Error, Result};
 
-use crate::helpers::data::{scan, wait};
+use crate::helpers::block::{scan, wait};
 
 /// Content that a device must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use sys::error::{Doing, Error, Result};
 use super::area;
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
-use crate::helpers::data::ioctl;
+use crate::helpers::block::ioctl;
 
 const NAME: &str = "swapfile";
 /// File systems in memory (linux/magic.h): tmpfs, ramfs, and overlayfs, which is the root.

@@ -15,8 +15,8 @@ use log::info;
 use sys::error::Result;
 
 use crate::common::degraded::Degraded;
+use crate::helpers::block::scan;
 use crate::helpers::compat::tcswp;
-use crate::helpers::data::scan;
 
 /// Turns on everything that flags ask for. Swap that is missing does not fail the helper.
 pub fn main() -> i32 {
@@ -35,7 +35,7 @@ pub fn main() -> i32 {
 /// Returns for each kind of swap, named as in the flag, what was turned on.
 fn turn_on_all(config: &Config) -> Vec<(String, Result<String>)> {
     let mut outcomes = Vec::new();
-    if !config.swap {
+    if !config.swap_allowed {
         return outcomes;
     }
     let wait_seconds = config.waitusb.as_ref().map_or(0, |w| w.seconds);
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn noswap_leaves_everything() {
         let config = Config {
-            swap: false,
+            swap_allowed: false,
             swaps: vec![Swap::File(1)],
             swapfile: Some(DiskSelector::Label("x".into())),
             ..Config::default()

@@ -1,4 +1,5 @@
-//! The clocks of the machine: the hardware's, the host's, the system's.
+// SPDX-License-Identifier: Apache-2.0
+//! The hardware clock, the host's clock and the system clock.
 #![expect(unsafe_code, reason = "adjtimex(2), clock ids of devices, mktime(3)")]
 
 use std::fs::{self, File};
@@ -10,14 +11,14 @@ use nix::time::{ClockId, clock_gettime, clock_settime};
 
 use super::drift::Ms;
 
-/// The hardware clock in seconds since 1970, as if it kept UTC
+/// File with the hardware clock in seconds since 1970, as if it kept UTC
 /// (Documentation/ABI/testing/sysfs-class-rtc).
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
-/// `ADJ_OFFSET_SINGLESHOT`: adjtime(3), at 500 ppm (uapi/linux/timex.h).
-const SLEW: libc::c_uint = 0x8001;
+/// Mode of adjtime(3), at 500 ppm (uapi/linux/timex.h).
+const ADJ_OFFSET_SINGLESHOT: libc::c_uint = 0x8001;
 
-/// The hardware clock, or `None` where there is none, or none that goes.
-/// `utc`: it keeps UTC; else local time.
+/// Reads the hardware clock, which keeps UTC if `utc`, else local time. Returns `None` if
+/// there is none, or none that runs.
 #[must_use]
 pub fn rtc(utc: bool) -> Option<Ms> {
     let text = fs::read_to_string(RTC).ok()?;
@@ -26,8 +27,8 @@ pub fn rtc(utc: bool) -> Option<Ms> {
     seconds.checked_mul(1000)
 }
 
-/// Seconds since 1970 of a local time that was taken for UTC, by the machine's
-/// time zone. In the hour that comes twice the C library chooses.
+/// Converts a local time that was taken for UTC to seconds since 1970, by the machine's time
+/// zone. In the hour that occurs twice in autumn the C library chooses.
 #[must_use]
 pub fn from_local(seconds: i64) -> Option<i64> {
     // SAFETY: plain data; zero is valid. gmtime_r fills it, mktime reads it.
@@ -44,15 +45,15 @@ pub fn from_local(seconds: i64) -> Option<i64> {
     (utc != -1).then_some(utc)
 }
 
-/// `CLOCK_BOOTTIME`.
+/// Reads `CLOCK_BOOTTIME`.
 #[must_use]
-pub fn running() -> Ms {
+pub fn boottime() -> Ms {
     Ms::try_from(sys::clock::now()).unwrap_or(Ms::MAX)
 }
 
-/// `CLOCK_REALTIME`.
+/// Reads `CLOCK_REALTIME`.
 #[must_use]
-pub fn real() -> Ms {
+pub fn realtime() -> Ms {
     clock_gettime(ClockId::CLOCK_REALTIME).map_or(0, |t| ms(t.tv_sec(), t.tv_nsec()))
 }
 
@@ -65,7 +66,7 @@ fn ms(seconds: i64, nanoseconds: i64) -> Ms {
 /// Steps the system clock.
 ///
 /// # Errors
-/// What the system said.
+/// The result is no time, or the errno of clock_settime(2).
 pub fn step(by: Ms) -> io::Result<()> {
     let now = clock_gettime(ClockId::CLOCK_REALTIME)?;
     let nanoseconds = i128::from(now.tv_sec()) * 1_000_000_000
@@ -78,15 +79,15 @@ pub fn step(by: Ms) -> io::Result<()> {
     clock_settime(ClockId::CLOCK_REALTIME, to).map_err(Into::into)
 }
 
-/// Makes the system clock run a little faster or slower until it has caught up:
-/// no program sees it jump.
+/// Makes the system clock run a little faster or slower until it has caught up: no program
+/// sees it jump.
 ///
 /// # Errors
-/// What the system said.
+/// The errno of adjtimex(2).
 pub fn slew(by: Ms) -> io::Result<()> {
     // SAFETY: plain data; zero is valid.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
-    timex.modes = SLEW;
+    timex.modes = ADJ_OFFSET_SINGLESHOT;
     timex.offset = by.saturating_mul(1000);
     // SAFETY: a live struct timex.
     let done = unsafe { libc::adjtimex(&raw mut timex) };
@@ -98,28 +99,27 @@ pub fn slew(by: Ms) -> io::Result<()> {
 
 /// The host's clock, as the hypervisor shows it (drivers/ptp/ptp_kvm_common.c).
 #[derive(Debug)]
-pub struct Host(File);
+pub struct HostClock(File);
 
-impl Host {
-    /// The one there is: KVM's, or Hyper-V's.
+impl HostClock {
+    /// Opens the clock of KVM or of Hyper-V in the directory `class`, if there is one.
     #[must_use]
-    pub fn find(class: &Path) -> Option<Host> {
-        let all = fs::read_dir(class).ok()?.flatten();
-        let names = |e: &fs::DirEntry| {
+    pub fn find(class: &Path) -> Option<HostClock> {
+        let mut devices = fs::read_dir(class).ok()?.flatten();
+        let is_host = |e: &fs::DirEntry| {
             let name = fs::read_to_string(e.path().join("clock_name")).unwrap_or_default();
             matches!(name.trim(), "KVM virtual PTP" | "hyperv")
         };
-        let one = all.into_iter().find(names)?;
-        File::open(Path::new("/dev").join(one.file_name()))
-            .ok()
-            .map(Host)
+        let device = devices.find(is_host)?;
+        let path = Path::new("/dev").join(device.file_name());
+        File::open(path).ok().map(HostClock)
     }
 
-    /// How far the system clock is behind it.
+    /// Returns by how much the system clock is behind the host's.
     ///
     /// # Errors
-    /// What the system said.
-    pub fn ahead(&self) -> io::Result<Ms> {
+    /// The errno of clock_gettime(2).
+    pub fn lead(&self) -> io::Result<Ms> {
         // clock_getres(2): the clock of a descriptor.
         let id = (!self.0.as_raw_fd() << 3) | 3;
         // SAFETY: plain data; zero is valid.
@@ -128,7 +128,7 @@ impl Host {
         if unsafe { libc::clock_gettime(id, &raw mut time) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(ms(time.tv_sec, time.tv_nsec).saturating_sub(real()))
+        Ok(ms(time.tv_sec, time.tv_nsec).saturating_sub(realtime()))
     }
 }
 
@@ -142,8 +142,8 @@ mod tests {
         let card = dir.join("ptp0");
         fs::create_dir_all(&card).unwrap_or_default();
         fs::write(card.join("clock_name"), "ena-ptp\n").unwrap_or_default();
-        assert!(Host::find(&dir).is_none());
-        assert!(Host::find(&dir.join("none")).is_none());
+        assert!(HostClock::find(&dir).is_none());
+        assert!(HostClock::find(&dir.join("none")).is_none());
         let _ = fs::remove_dir_all(dir);
     }
 

@@ -1,134 +1,142 @@
-//! The time zone, and a hardware clock that keeps it: `b2p timezone`, run once by PID 1
-//! where `tz=` or `noutc` is given.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p timezone`, run once by PID 1 where `tz=` or `noutc` is given: sets the time zone, and
+//! the system clock where the hardware clock keeps local time.
 //!
-//! /etc/localtime leads to a file of /usr/share/zoneinfo; for a rule, as
-//! `CET-1CEST,M3.5.0,M10.5.0/3`, it is one that says no more than that. podman's
-//! `--tz=local` gives it to containers.
+//! /etc/localtime is a link to a file of /usr/share/zoneinfo; for a rule, such as
+//! `CET-1CEST,M3.5.0,M10.5.0/3`, it is a file with that rule alone. podman's `--tz=local`
+//! gives it to containers.
 
 use std::fs;
 use std::path::Path;
 
 use log::{info, warn};
+use sys::error::{Doing, Error, Result};
 use sys::files::replace;
 
 use super::clocks;
-use super::drift::seconds;
+use super::drift::{Ms, signed_seconds};
 
+/// Directory of the zones.
 const ZONES: &str = "/usr/share/zoneinfo";
+/// The zone of the machine (tzset(3)).
 const LOCALTIME: &str = "/etc/localtime";
-/// Where PID 1 looks for what is wrong.
+/// Report to PID 1 of what is not as asked.
 const DEGRADED: &str = "/run/boot2podman/zone.degraded";
+/// Largest difference of the system clock to the hardware clock if nothing has set the former
+/// since the kernel did, in milliseconds.
+const MAX_BOOT_TIME: Ms = 5_000;
 
-/// Sets what the flags say; what cannot be is said and is no failure of the program.
+/// Sets what the flags ask for, and returns the exit status: 0 even if a zone cannot be set,
+/// which is reported.
 pub fn main() -> i32 {
-    // PID 1 has said what is wrong with the flags.
+    // PID 1 has reported what is wrong with the flags.
     let (config, _) = sys::config_sources::read();
+    let zone = config.tz.as_deref().map(set_zone);
+    let clock = (!config.utc).then(correct_local_time);
     let mut degraded = String::new();
-    let zone = config.tz.as_deref().map(|tz| {
-        set(tz, Path::new(ZONES), Path::new(LOCALTIME)).map(|()| info!("time zone: {tz}"))
-    });
-    let clock = (!config.utc).then(from_local);
-    for why in [zone, clock].into_iter().flatten().filter_map(Result::err) {
-        warn!("{why}");
-        degraded.push_str(&format!("degraded zone: {why}\n"));
+    for e in [zone, clock].into_iter().flatten().filter_map(Result::err) {
+        warn!("{e}");
+        degraded.push_str(&format!("degraded zone: {e}\n"));
     }
-    let said = replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644);
-    said.map_or_else(
-        |why| {
-            warn!("{why}");
+    match replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644) {
+        Ok(()) => 0,
+        Err(e) => {
+            warn!("{e}");
             1
-        },
-        |()| 0,
-    )
+        }
+    }
 }
 
-/// The same for who is told of a zone elsewhere.
+/// Sets the zone of the machine: a name or a rule of tzset(3).
 ///
 /// # Errors
-/// It is no zone, or cannot be set.
-pub fn machine(tz: &str) -> Result<(), String> {
-    set(tz, Path::new(ZONES), Path::new(LOCALTIME)).map(|()| info!("time zone: {tz}"))
+/// `tz` is neither, or the files cannot be written.
+pub fn set_zone(tz: &str) -> Result<()> {
+    set(tz, Path::new(ZONES), Path::new(LOCALTIME))?;
+    info!("time zone: {tz}");
+    Ok(())
 }
 
-/// Makes `localtime` that of `tz`: a name below `zones`, else a rule.
-fn set(tz: &str, zones: &Path, localtime: &Path) -> Result<(), String> {
+/// Makes `localtime` that of `tz`: the file of this name below `zones`, else a rule.
+fn set(tz: &str, zones: &Path, localtime: &Path) -> Result<()> {
     let name = tz.strip_prefix(':').unwrap_or(tz); // tzset(3)
     let file = zones.join(name);
     let known = fs::read(&file).is_ok_and(|bytes| bytes.starts_with(b"TZif"));
     if known {
-        let say = |e: std::io::Error| format!("{}: {e}", localtime.display());
         let temporary = localtime.with_extension("b2p-new");
         let _ = fs::remove_file(&temporary);
-        std::os::unix::fs::symlink(&file, &temporary).map_err(say)?;
-        fs::rename(&temporary, localtime).map_err(say)?;
-        // Programs that want the name and cannot read the link have it from here.
-        return Ok(replace(
+        std::os::unix::fs::symlink(&file, &temporary).on(localtime)?;
+        fs::rename(&temporary, localtime).on(localtime)?;
+        // For programs that need the name and do not read the link.
+        return replace(
             &localtime.with_file_name("timezone"),
             format!("{name}\n").as_bytes(),
             0o644,
-        )?);
+        );
     }
     if !is_rule(tz) {
-        return Err(format!(
-            "tz={tz}: neither a zone of {ZONES}, as Europe/Berlin, nor a rule, as CET-1CEST; it is UTC"
-        ));
+        return Err(Error::invalid(format!(
+            "tz={tz}: neither a zone of {ZONES}, as Europe/Berlin, nor a rule, as CET-1CEST; the zone is UTC"
+        )));
     }
-    Ok(replace(localtime, &file_of(tz), 0o644)?)
+    replace(localtime, &rule_file(tz), 0o644)
 }
 
-/// Whether it begins as a rule of tzset(3) does: a name of three letters or more,
+/// Returns true if `text` begins as a rule of tzset(3) does: a name of three letters or more,
 /// or anything in `<>`, and an offset.
 fn is_rule(text: &str) -> bool {
     let (name, rest) = match text.strip_prefix('<').and_then(|t| t.split_once('>')) {
-        Some(both) => both,
-        None => text.split_at(
-            text.find(|c: char| !c.is_ascii_alphabetic())
-                .unwrap_or(text.len()),
-        ),
+        Some(parts) => parts,
+        None => {
+            let end = text.find(|c: char| !c.is_ascii_alphabetic());
+            text.split_at(end.unwrap_or(text.len()))
+        }
     };
     let digits = rest.strip_prefix(['+', '-']).unwrap_or(rest);
     name.len() >= 3 && digits.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// A file of tzfile(5) that says nothing but `rule`. glibc looks at the rule only
-/// after the last change that is written down: so there is one, in 1901.
-fn file_of(rule: &str) -> Vec<u8> {
+/// Returns a file of tzfile(5) with nothing but `rule`. glibc uses the rule only after the
+/// last transition in the file, so there is one, in 1901.
+fn rule_file(rule: &str) -> Vec<u8> {
     let mut file = block(0);
     file.extend(block(1));
     file.extend(format!("\n{rule}\n").bytes());
     file
 }
 
-/// Header and data of one version's part, with so many changes (none or one).
-fn block(changes: u32) -> Vec<u8> {
+/// Returns header and data of one version of the file, with 0 or 1 transitions.
+fn block(transitions: u32) -> Vec<u8> {
     let mut bytes = b"TZif2".to_vec();
     bytes.extend([0; 15]);
-    // Counts: UTC marks, standard marks, leap seconds, changes, types, letters.
-    for count in [0, 0, 0, changes, 1, 4] {
+    // Counts: UTC indicators, standard indicators, leap seconds, transitions, types, letters.
+    for count in [0, 0, 0, transitions, 1, 4] {
         bytes.extend(u32::to_be_bytes(count));
     }
-    for _ in 0..changes {
+    for _ in 0..transitions {
         bytes.extend(i64::from(i32::MIN).to_be_bytes());
     }
-    bytes.extend((0..changes).map(|_| 0)); // each to the one type:
-    bytes.extend([0; 6]); // UTC, no summer time
+    bytes.extend((0..transitions).map(|_| 0)); // each to type 0, which is
+    bytes.extend([0; 6]); // UTC without summer time
     bytes.extend(b"UTC\0");
     bytes
 }
 
-/// The kernel took the hardware clock's local time for UTC (rtc_hctosys): the
-/// system clock is stepped, unless something has set it since.
-fn from_local() -> Result<(), String> {
-    let taken = clocks::rtc(true).ok_or("noutc: there is no hardware clock that goes")?;
-    let meant = clocks::rtc(false).ok_or("noutc: the hardware clock's time cannot be")?;
-    let by = meant - taken;
-    if by == 0 || (clocks::real() - taken).abs() > 5_000 {
+/// Steps the system clock, because the kernel has taken the hardware clock's local time for
+/// UTC (rtc_hctosys); not if something has set it since.
+fn correct_local_time() -> Result<()> {
+    let no_clock = Error::invalid("noutc: there is no hardware clock that runs");
+    let no_time = Error::invalid("noutc: the hardware clock shows no valid local time");
+    let as_utc = clocks::rtc(true).ok_or(no_clock)?;
+    let as_local = clocks::rtc(false).ok_or(no_time)?;
+    let by = as_local - as_utc;
+    if by == 0 || (clocks::realtime() - as_utc).abs() > MAX_BOOT_TIME {
         return Ok(());
     }
-    clocks::step(by).map_err(|e| format!("noutc: the clock cannot be set: {e}"))?;
+    clocks::step(by).doing("noutc: the clock cannot be set")?;
     info!(
         "clock stepped by {}: the hardware clock keeps local time",
-        seconds(by)
+        signed_seconds(by)
     );
     Ok(())
 }
@@ -181,6 +189,7 @@ mod tests {
             "Europe/Berlin\n"
         );
         let why = set("Europe/Berlni", &zones, &localtime).unwrap_err();
+        let why = why.to_string();
         assert!(why.starts_with("tz=Europe/Berlni: neither"), "{why}");
         set("CET-1CEST", &zones, &localtime).unwrap();
         assert!(fs::read(&localtime).unwrap().ends_with(b"\nCET-1CEST\n"));
@@ -190,7 +199,7 @@ mod tests {
     #[test]
     fn the_c_library_reads_what_is_written() {
         let path = std::env::temp_dir().join(format!("b2p-tzif-{}", std::process::id()));
-        fs::write(&path, file_of("CET-1CEST,M3.5.0,M10.5.0/3")).unwrap();
+        fs::write(&path, rule_file("CET-1CEST,M3.5.0,M10.5.0/3")).unwrap();
         for (at, want) in [("@1767225600", "01:00 CET"), ("@1782864000", "02:00 CEST")] {
             let mut date = std::process::Command::new("date");
             let date = date.env("TZ", format!(":{}", path.display()));

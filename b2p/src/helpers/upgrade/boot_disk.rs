@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sys::error::{Error, Result};
 
-use crate::helpers::data::scan;
+use crate::helpers::block::scan;
 
 const ESP: &str = "boot2podman-esp";
 const SLOTS: [&str; 2] = ["boot2podman-a", "boot2podman-b"];
@@ -50,7 +50,7 @@ pub fn find() -> Result<Option<BootDisk>> {
 }
 
 fn partition(name: &str) -> Option<Partition> {
-    let uevent = scan::text(name, "uevent")?;
+    let uevent = scan::attribute(name, "uevent")?;
     let label = uevent.lines().find_map(|l| l.strip_prefix("PARTNAME="))?;
     let real = fs::canonicalize(Path::new("/sys/class/block").join(name)).ok()?;
     let disk = real.parent()?.file_name()?.to_str()?;

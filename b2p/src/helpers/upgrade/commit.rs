@@ -20,7 +20,7 @@ use sys::paths::READY;
 use super::{boot_disk, change_grubenv, mounts};
 use crate::common::control_client::ControlClient;
 use crate::common::degraded::Degraded;
-use crate::helpers::data::wait;
+use crate::helpers::block::wait;
 
 /// Time for the machine to become ready. No wait of PID 1 is longer than four minutes, so a
 /// machine that is not ready by then hangs.
@@ -36,7 +36,7 @@ pub fn main(client: &ControlClient) -> i32 {
         return 0;
     };
     match role {
-        Role::Kept => 0,
+        Role::Confirmed => 0,
         Role::Trial => watch_trial(client, name),
         Role::Fallback => {
             let failed = super::other(name);

@@ -30,7 +30,8 @@ use source::Source;
 use sys::error::{Doing, Error, Result};
 use sys::paths::UPGRADE_LOCK;
 
-use crate::common::terminal::{complain, print};
+use crate::common::audit;
+use crate::common::terminal::{print, print_error};
 
 /// Path of GRUB's environment block on the EFI system partition.
 const GRUBENV: &str = "grub/grubenv";
@@ -52,20 +53,23 @@ pub fn main(args: &[String]) -> i32 {
         [arg] if arg == "--keep" => Command::Keep,
         [arg] if !arg.starts_with('-') => Command::Install(Path::new(arg)),
         _ => {
-            complain(
+            print_error(
                 "b2p upgrade: one FILE (an ISO, a raw disk, a directory), or --back, or --keep",
             );
             return 2;
         }
     };
     if !nix::unistd::geteuid().is_root() {
-        complain("b2p: only root may: sudo b2p upgrade");
+        print_error("b2p: only root may: sudo b2p upgrade");
         return 1;
     }
     match run(&command) {
-        Ok(()) => 0,
+        Ok(()) => {
+            audit::record(&format!("upgrade {}", args.join(" ")));
+            0
+        }
         Err(why) => {
-            complain(&format!("b2p upgrade: {why}"));
+            print_error(&format!("b2p upgrade: {why}"));
             1
         }
     }

@@ -12,7 +12,7 @@ use sys::error::{Doing, Error, Result};
 use super::source::{FILES, SUMS, Source};
 use super::{mounts, sums};
 use crate::common::tool;
-use crate::helpers::data::{format, ioctl, scan};
+use crate::helpers::block::{ioctl, scan};
 
 /// Time limit of mke2fs(8), which writes a few blocks here.
 const MKFS_LIMIT: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ pub fn write(partition: &str, slot: char, source: &Source) -> Result<()> {
 
 fn make_fs(partition: &str, slot: char) -> Result<()> {
     // O_EXCL fails where the partition is mounted or used as swap.
-    let free = format::open(partition, libc::O_EXCL)?;
+    let free = scan::open_writable(partition, libc::O_EXCL)?;
     drop(free);
     let (node, label) = (format!("/dev/{partition}"), format!("boot2podman-{slot}"));
     // The same options as those of `make disk` (initramfs/src/disk.rs).
@@ -96,8 +96,8 @@ fn write_synced(to: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Reads the version back from the disk, past the page cache, and checks its sums.
 fn reread(partition: &str, source: &Source) -> Result<()> {
-    let whole = format::open(partition, libc::O_EXCL)?;
-    let dropped = whole.sync_all().and_then(|()| ioctl::forget(&whole));
+    let whole = scan::open_writable(partition, libc::O_EXCL)?;
+    let dropped = whole.sync_all().and_then(|()| ioctl::drop_cache(&whole));
     dropped.on(format!("/dev/{partition}"))?;
     drop(whole);
     let mounted = mounts::partition(partition, "ext4", false)?;

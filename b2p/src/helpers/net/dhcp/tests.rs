@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::helpers::net::packet::tests::reply;
 
@@ -10,14 +11,14 @@ const NAK: u8 = 6;
 fn bound() -> Client {
     let mut c = Client::new(MAC, "box");
     assert!(
-        matches!(&c.carrier(true, 0, 9)[..], [Output::Broadcast(a)] if a.discover && a.xid == 9)
+        matches!(&c.set_carrier(true, 0, 9)[..], [Action::Broadcast(a)] if a.discover && a.xid == 9)
     );
-    let out = c.message(&reply(9, OFFER, HOUR), 1, 0);
+    let out = c.on_message(&reply(9, OFFER, HOUR), 1, 0);
     assert!(
-        matches!(&out[..], [Output::Broadcast(a)] if !a.discover && a.want == Some(Ipv4Addr::new(10, 0, 2, 15)))
+        matches!(&out[..], [Action::Broadcast(a)] if !a.discover && a.requested_addr == Some(Ipv4Addr::new(10, 0, 2, 15)))
     );
-    let out = c.message(&reply(9, ACK, HOUR), 2, 0);
-    assert!(matches!(&out[..], [Output::Apply(_)]));
+    let out = c.on_message(&reply(9, ACK, HOUR), 2, 0);
+    assert!(matches!(&out[..], [Action::Apply(_)]));
     c
 }
 
@@ -30,11 +31,11 @@ fn the_straight_way() {
 #[test]
 fn silence_is_asked_ever_less_often() {
     let mut c = Client::new(MAC, "");
-    c.carrier(true, 0, 9);
+    c.set_carrier(true, 0, 9);
     let (mut now, mut sent) = (0, 1);
     while now < 3_600_000 {
         now = c.deadline().expect("it never gives up");
-        sent += c.tick(now, 1).len();
+        sent += c.on_deadline(now, 1).len();
     }
     assert!((60..80).contains(&sent), "{sent} messages in an hour");
 }
@@ -42,14 +43,14 @@ fn silence_is_asked_ever_less_often() {
 #[test]
 fn an_offer_that_is_not_granted_starts_over() {
     let mut c = Client::new(MAC, "");
-    c.carrier(true, 0, 9);
-    c.message(&reply(9, OFFER, HOUR), 1, 0);
+    c.set_carrier(true, 0, 9);
+    c.on_message(&reply(9, OFFER, HOUR), 1, 0);
     let mut last = Vec::new();
-    for _ in 0..REQUESTS {
-        last = c.tick(c.deadline().unwrap_or(0), 77);
+    for _ in 0..MAX_REQUESTS {
+        last = c.on_deadline(c.deadline().unwrap_or(0), 77);
     }
     assert!(
-        matches!(&last[..], [Output::Broadcast(a)] if a.discover && a.xid == 77),
+        matches!(&last[..], [Action::Broadcast(a)] if a.discover && a.xid == 77),
         "{last:?}"
     );
 }
@@ -57,92 +58,98 @@ fn an_offer_that_is_not_granted_starts_over() {
 #[test]
 fn a_nak_waits_before_it_starts_over() {
     let mut c = Client::new(MAC, "");
-    c.carrier(true, 0, 9);
-    c.message(&reply(9, OFFER, HOUR), 1, 0);
-    assert_eq!(c.message(&reply(9, NAK, &[]), 2, 5), []);
+    c.set_carrier(true, 0, 9);
+    c.on_message(&reply(9, OFFER, HOUR), 1, 0);
+    assert_eq!(c.on_message(&reply(9, NAK, &[]), 2, 5), []);
     assert!(c.deadline().is_some_and(|at| at >= 1000));
 }
 
 #[test]
 fn renews_rebinds_and_lets_go() {
     let mut c = bound();
-    let out = c.tick(1_800_002, 11);
+    let out = c.on_deadline(1_800_002, 11);
     assert!(
-        matches!(&out[..], [Output::Unicast(a, s)] if a.xid == 11 && *s == Ipv4Addr::new(10, 0, 2, 2))
+        matches!(&out[..], [Action::Unicast(a, s)] if a.xid == 11 && *s == Ipv4Addr::new(10, 0, 2, 2))
     );
     let mut seen = Vec::new();
-    while !seen.contains(&Output::Drop) {
+    while !seen.contains(&Action::Remove) {
         let at = c.deadline().expect("a next step");
-        seen.extend(c.tick(at, 12));
+        seen.extend(c.on_deadline(at, 12));
         assert!(at <= 3_600_002);
     }
     assert!(
         seen.iter()
-            .any(|o| matches!(o, Output::Unicast(_, s) if s.is_broadcast()))
+            .any(|o| matches!(o, Action::Unicast(_, s) if s.is_broadcast()))
     );
-    assert!(matches!(seen.last(), Some(Output::Broadcast(a)) if a.discover));
+    assert!(matches!(seen.last(), Some(Action::Broadcast(a)) if a.discover));
     assert!(c.lease().is_none());
 }
 
 #[test]
 fn a_renewal_starts_the_times_again() {
     let mut c = bound();
-    c.tick(1_800_002, 11);
+    c.on_deadline(1_800_002, 11);
     assert!(matches!(
-        &c.message(&reply(11, ACK, HOUR), 1_800_010, 0)[..],
-        [Output::Apply(_)]
+        &c.on_message(&reply(11, ACK, HOUR), 1_800_010, 0)[..],
+        [Action::Apply(_)]
     ));
     assert_eq!(c.deadline(), Some(3_600_010));
 }
 
 const ADDR: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
-/// RFC 2131, 4.3.2: the address as an option, nobody's name, and no address of ours.
-fn asks_whether_it_is_still_ours(out: &[Output], xid: u32) -> bool {
-    let right = |a: &Ask| {
-        (a.discover, a.want, a.server, a.have, a.xid)
+/// Returns true for a REQUEST of INIT-REBOOT (RFC 2131, 4.3.2): the address as an option, no
+/// server, and no `ciaddr`.
+fn asks_whether_it_is_still_ours(out: &[Action], xid: u32) -> bool {
+    let right = |a: &ClientMessage| {
+        (a.discover, a.requested_addr, a.server, a.client_addr, a.xid)
             == (false, Some(ADDR), None, Ipv4Addr::UNSPECIFIED, xid)
     };
-    matches!(out, [Output::Broadcast(a)] if right(a))
+    matches!(out, [Action::Broadcast(a)] if right(a))
 }
 
 #[test]
 fn a_link_that_returns_asks_for_the_old_address_and_keeps_it() {
     let mut c = bound();
-    assert_eq!(c.carrier(false, 10, 0), []);
-    assert!(asks_whether_it_is_still_ours(&c.carrier(true, 20, 13), 13));
+    assert_eq!(c.set_carrier(false, 10, 0), []);
+    assert!(asks_whether_it_is_still_ours(
+        &c.set_carrier(true, 20, 13),
+        13
+    ));
     assert!(c.lease().is_some());
-    let out = c.message(&reply(13, ACK, HOUR), 30, 0);
-    assert!(matches!(&out[..], [Output::Apply(_)]));
+    let out = c.on_message(&reply(13, ACK, HOUR), 30, 0);
+    assert!(matches!(&out[..], [Action::Apply(_)]));
     assert_eq!(c.deadline(), Some(1_800_030));
 }
 
 #[test]
 fn in_another_network_the_old_address_goes_at_the_first_no() {
     let mut c = bound();
-    c.carrier(false, 10, 0);
-    c.carrier(true, 20, 13);
-    assert_eq!(c.message(&reply(13, NAK, &[]), 30, 14), [Output::Drop]);
-    let out = c.tick(c.deadline().unwrap_or(0), 0);
-    assert!(matches!(&out[..], [Output::Broadcast(a)] if a.discover && a.want.is_none()));
+    c.set_carrier(false, 10, 0);
+    c.set_carrier(true, 20, 13);
+    assert_eq!(c.on_message(&reply(13, NAK, &[]), 30, 14), [Action::Remove]);
+    let out = c.on_deadline(c.deadline().unwrap_or(0), 0);
+    assert!(matches!(&out[..], [Action::Broadcast(a)] if a.discover && a.requested_addr.is_none()));
 }
 
 #[test]
 fn where_nobody_knows_the_old_address_a_new_one_is_asked_for() {
     let mut c = bound();
-    c.carrier(false, 10, 0);
-    c.carrier(true, 20, 13);
+    c.set_carrier(false, 10, 0);
+    c.set_carrier(true, 20, 13);
     let mut last = Vec::new();
-    for _ in 0..REQUESTS {
-        last = c.tick(c.deadline().unwrap_or(0), 77);
+    for _ in 0..MAX_REQUESTS {
+        last = c.on_deadline(c.deadline().unwrap_or(0), 77);
     }
-    assert!(matches!(&last[..], [Output::Broadcast(a)] if a.discover && a.want == Some(ADDR)));
+    assert!(
+        matches!(&last[..], [Action::Broadcast(a)] if a.discover && a.requested_addr == Some(ADDR))
+    );
     assert!(c.lease().is_some(), "kept until it ends");
     // To the millisecond, though the next try is a minute away.
     let mut at = 0;
     while c.lease().is_some() {
         at = c.deadline().unwrap_or(0);
-        c.tick(at, 78);
+        c.on_deadline(at, 78);
     }
     assert_eq!(at, 3_600_002);
 }
@@ -150,16 +157,16 @@ fn where_nobody_knows_the_old_address_a_new_one_is_asked_for() {
 #[test]
 fn after_a_sleep_that_no_clock_saw_it_asks_whether_the_address_is_still_ours() {
     let mut c = bound();
-    assert!(asks_whether_it_is_still_ours(&c.doubt(10, 13), 13));
-    assert_eq!(c.doubt(11, 14), [], "once");
-    assert_eq!(Client::new(MAC, "").doubt(0, 1), []);
+    assert!(asks_whether_it_is_still_ours(&c.reconfirm(10, 13), 13));
+    assert_eq!(c.reconfirm(11, 14), [], "once");
+    assert_eq!(Client::new(MAC, "").reconfirm(0, 1), []);
 }
 
 #[test]
 fn a_lease_that_ends_while_the_link_is_down_is_dropped() {
     let mut c = bound();
-    c.carrier(false, 10, 0);
-    assert_eq!(c.tick(3_600_002, 0), [Output::Drop]);
+    c.set_carrier(false, 10, 0);
+    assert_eq!(c.on_deadline(3_600_002, 0), [Action::Remove]);
     assert_eq!(c.deadline(), None);
 }
 
@@ -167,7 +174,7 @@ fn a_lease_that_ends_while_the_link_is_down_is_dropped() {
 fn unasked_answers_change_nothing() {
     let mut c = bound();
     for kind in [OFFER, ACK, NAK] {
-        assert_eq!(c.message(&reply(9, kind, HOUR), 5, 0), []);
+        assert_eq!(c.on_message(&reply(9, kind, HOUR), 5, 0), []);
     }
     assert!(c.lease().is_some());
 }

@@ -1,23 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 use super::*;
 
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 
-fn ask() -> Ask {
-    Ask {
+fn client_message() -> ClientMessage {
+    ClientMessage {
         xid: 7,
         mac: MAC,
         discover: true,
-        have: Ipv4Addr::UNSPECIFIED,
-        want: None,
+        client_addr: Ipv4Addr::UNSPECIFIED,
+        requested_addr: None,
         server: None,
         hostname: "box".into(),
     }
 }
 
-/// A server's message: ours turned round, with these options.
+/// A server's message: the client's with a server's fields, and these options.
 pub fn reply(xid: u32, kind: u8, options: &[&[u8]]) -> Vec<u8> {
-    let mut m = message(&Ask { xid, ..ask() });
+    let mut m = encode(&ClientMessage {
+        xid,
+        ..client_message()
+    });
     m.truncate(240);
     m[0] = 2;
     m[16..20].copy_from_slice(&[10, 0, 2, 15]);
@@ -31,16 +35,20 @@ pub fn reply(xid: u32, kind: u8, options: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn a_message_survives_the_wire() {
-    let m = message(&ask());
-    let wire = broadcast(&m);
-    assert_eq!(wire[9], 17);
-    assert_eq!(&wire[16..20], &[255; 4]);
-    // Turned round (port 68 is ours), it is understood again.
-    let mut back = wire.clone();
+fn a_message_is_found_in_its_packet() {
+    let m = encode(&client_message());
+    let packet = ip_packet(&m);
+    assert_eq!(packet[9], 17);
+    assert_eq!(&packet[16..20], &[255; 4]);
+    // With the ports exchanged (68 is the client's), the message is found again.
+    let mut back = packet.clone();
     back.swap(21, 23);
-    assert_eq!(unwrap(&back), Some(&m[..]));
-    assert_eq!(unwrap(&wire), None, "not addressed to our port");
+    assert_eq!(udp_payload(&back), Some(&m[..]));
+    assert_eq!(
+        udp_payload(&packet),
+        None,
+        "not addressed to the client's port"
+    );
 }
 
 #[test]
@@ -55,7 +63,7 @@ fn an_answer_is_read_whole() {
         &[42, 9, 10, 0, 2, 9, 0, 0, 0, 0, 7],
         &[12, 5, b'b', b'o', b'x', b'-', b'1'],
     ];
-    let Some(Answer::Ack(l)) = answer(&reply(7, 5, options), 7, MAC) else {
+    let Some(ServerMessage::Ack(l)) = decode(&reply(7, 5, options), 7, MAC) else {
         panic!()
     };
     assert_eq!((l.addr, l.prefix), (Ipv4Addr::new(10, 0, 2, 15), 24));
@@ -77,13 +85,13 @@ fn an_answer_is_read_whole() {
 
 #[test]
 fn others_and_nonsense_are_not_answers() {
-    assert_eq!(answer(&reply(8, 5, &[]), 7, MAC), None);
-    assert_eq!(answer(&reply(7, 5, &[]), 7, [1; 6]), None);
-    assert_eq!(answer(&[], 7, MAC), None);
-    assert_eq!(answer(&reply(7, 6, &[]), 7, MAC), Some(Answer::Nak));
+    assert_eq!(decode(&reply(8, 5, &[]), 7, MAC), None);
+    assert_eq!(decode(&reply(7, 5, &[]), 7, [1; 6]), None);
+    assert_eq!(decode(&[], 7, MAC), None);
+    assert_eq!(decode(&reply(7, 6, &[]), 7, MAC), Some(ServerMessage::Nak));
     let mut nobody = reply(7, 5, &[]);
     nobody[16..20].fill(0);
-    assert_eq!(answer(&nobody, 7, MAC), None);
+    assert_eq!(decode(&nobody, 7, MAC), None);
 }
 
 #[test]
@@ -94,19 +102,19 @@ fn any_truncation_or_flip_is_survived() {
         &[&[121, 8, 24, 10, 1, 2, 10, 0, 2, 9], &[6, 4, 1, 1, 1, 1]],
     );
     for n in 0..whole.len() {
-        let _ = answer(&whole[..n], 7, MAC);
+        let _ = decode(&whole[..n], 7, MAC);
         for flip in [1, 0x80, 0xff] {
             let mut bytes = whole.clone();
             bytes[n] ^= flip;
-            let _ = answer(&bytes, 7, MAC);
-            let _ = unwrap(&bytes);
+            let _ = decode(&bytes, 7, MAC);
+            let _ = udp_payload(&bytes);
         }
     }
 }
 
 #[test]
-fn classless_routes() {
-    let two = classless(&[0, 10, 0, 2, 2, 24, 10, 1, 2, 0, 0, 0, 0]).unwrap();
+fn routes_of_a_lease() {
+    let two = classless_routes(&[0, 10, 0, 2, 2, 24, 10, 1, 2, 0, 0, 0, 0]).unwrap();
     assert_eq!(two[0], Route::default_by(Ipv4Addr::new(10, 0, 2, 2)));
     assert_eq!(
         two[1],
@@ -122,21 +130,21 @@ fn classless_routes() {
         &[0],
         &[],
     ] {
-        assert_eq!(classless(bad), None, "{bad:?}");
+        assert_eq!(classless_routes(bad), None, "{bad:?}");
     }
 }
 
 #[test]
 fn a_domain_is_a_name_and_nothing_more() {
-    assert_eq!(domain(b"lan\0").as_deref(), Some("lan"));
-    assert_eq!(domain(b"lan\nnameserver 6.6.6.6"), None);
-    assert_eq!(domain(b""), None);
+    assert_eq!(domain_name(b"lan\0").as_deref(), Some("lan"));
+    assert_eq!(domain_name(b"lan\nnameserver 6.6.6.6"), None);
+    assert_eq!(domain_name(b""), None);
 }
 
 #[test]
 fn times_are_bounded() {
     let options: &[&[u8]] = &[&[51, 4, 0, 0, 0, 1], &[58, 4, 0xff, 0xff, 0xff, 0xff]];
-    let Some(Answer::Ack(l)) = answer(&reply(7, 5, options), 7, MAC) else {
+    let Some(ServerMessage::Ack(l)) = decode(&reply(7, 5, options), 7, MAC) else {
         panic!()
     };
     assert_eq!(
@@ -148,7 +156,7 @@ fn times_are_bounded() {
         }
     );
     let options: &[&[u8]] = &[&[58, 4, 0, 0, 0, 0], &[59, 4, 0, 0, 0, 0]];
-    let Some(Answer::Ack(l)) = answer(&reply(7, 5, options), 7, MAC) else {
+    let Some(ServerMessage::Ack(l)) = decode(&reply(7, 5, options), 7, MAC) else {
         panic!()
     };
     assert_eq!((l.times.renew, l.times.rebind), (1, 1));
@@ -157,7 +165,7 @@ fn times_are_bounded() {
 #[test]
 fn a_host_name_that_is_none_is_not_taken() {
     for bad in [&b"-x"[..], b"x_y", b"a..b", b"", b"a b", &[b'a'; 65]] {
-        assert_eq!(hostname(bad), None, "{bad:?}");
+        assert_eq!(host_name(bad), None, "{bad:?}");
     }
-    assert_eq!(hostname(b"web.example\0").as_deref(), Some("web.example"));
+    assert_eq!(host_name(b"web.example\0").as_deref(), Some("web.example"));
 }

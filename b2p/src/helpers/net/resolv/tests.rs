@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 use super::*;
 
@@ -18,7 +19,7 @@ fn three_servers_each_once() {
 fn a_container_follows_what_podman_gave_it_and_nothing_else() {
     let before = text(&servers(&["10.0.2.3", "fd00::3"]), &["lan".into()]);
     let after = text(&servers(&["10.0.9.9", "fd00::9"]), &["home".into()]);
-    let follows = |t: &str| copied(t, &before, &after);
+    let follows = |t: &str| updated(t, &before, &after);
     assert_eq!(
         follows("search lan\nnameserver 10.0.2.3\nnameserver fd00::3\n").unwrap(),
         "search home\nnameserver 10.0.9.9\nnameserver fd00::9\n"
@@ -39,15 +40,15 @@ fn a_container_follows_what_podman_gave_it_and_nothing_else() {
     ] {
         assert_eq!(follows(other), None, "{other:?}");
     }
-    assert_eq!(copied("nameserver 10.0.2.3\n", &before, &before), None);
+    assert_eq!(updated("nameserver 10.0.2.3\n", &before, &before), None);
     // From none, and to none.
     let none = text(&[], &[]);
     assert_eq!(
-        copied("", &none, &after).unwrap(),
+        updated("", &none, &after).unwrap(),
         "search home\nnameserver 10.0.9.9\nnameserver fd00::9\n"
     );
     assert_eq!(
-        copied("search lan\nnameserver 10.0.2.3\n", &before, &none).unwrap(),
+        updated("search lan\nnameserver 10.0.2.3\n", &before, &none).unwrap(),
         ""
     );
 }
@@ -65,7 +66,7 @@ fn copies_are_written_in_place_and_links_are_not_followed() {
     fs::write(dir.join("secret"), old).unwrap();
     std::os::unix::fs::symlink(dir.join("secret"), file("two")).unwrap();
     let inode = fs::metadata(file("one")).unwrap().ino();
-    copies(&dir, old, "nameserver 10.0.9.9\n");
+    update_copies(&dir, old, "nameserver 10.0.9.9\n");
     assert_eq!(
         fs::read_to_string(file("one")).unwrap(),
         "nameserver 10.0.9.9\n"
@@ -80,7 +81,7 @@ fn nobody_else_is_sent_a_signal() {
     let file = std::env::temp_dir().join(format!("b2p-pid-{}", std::process::id()));
     for text in ["", "-1", "1", "x", &std::process::id().to_string()] {
         fs::write(&file, text).unwrap();
-        wake(&file); // SIGHUP would end this test
+        reload_aardvark(&file); // SIGHUP would end this test
     }
     fs::remove_file(file).unwrap();
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 use super::*;
 use proptest::prelude::*;
@@ -20,9 +21,9 @@ fn answer(received: Ms, answered: Ms) -> [u8; LENGTH] {
     packet
 }
 
-fn because(packet: &[u8]) -> String {
+fn unusable(packet: &[u8]) -> String {
     match offset(packet, COOKIE, 0, 10) {
-        Err(Refusal::Because(why)) => why,
+        Err(Rejection::Unusable(why)) => why.into_owned(),
         other => panic!("{other:?}"),
     }
 }
@@ -48,7 +49,7 @@ fn a_clock_of_1970_is_put_right() {
 fn the_era_after_2036_is_known() {
     let later = 2_200_000_000_000;
     assert_eq!(time(&stamp(later)), Some(later));
-    assert_eq!(time(&stamp(EPOCH * 1000)), Some(EPOCH * 1000));
+    assert_eq!(time(&stamp(ERA_START * 1000)), Some(ERA_START * 1000));
     assert_eq!(time(&[0; 8]), None);
 }
 
@@ -61,26 +62,29 @@ fn who_does_not_know_the_time_is_not_believed() {
         packet
     };
     assert_eq!(
-        because(&with(|p| p[0] |= 3 << 6)),
-        "its own clock is not set"
+        unusable(&with(|p| p[0] |= 3 << 6)),
+        "the clock of the server is not set"
     );
-    assert_eq!(because(&with(|p| p[1] = 16)), "its own clock is not set");
+    assert_eq!(
+        unusable(&with(|p| p[1] = 16)),
+        "the clock of the server is not set"
+    );
     let kiss = with(|p| {
         p[1] = 0;
         p[12..16].copy_from_slice(b"RATE");
     });
-    assert_eq!(because(&kiss), "it refuses (RATE)");
+    assert_eq!(unusable(&kiss), "the server refuses (RATE)");
     assert_eq!(
-        because(&with(|p| p[40..].fill(0))),
-        "its answer says no time"
+        unusable(&with(|p| p[40..].fill(0))),
+        "the answer has no time"
     );
     for other in [with(|p| p[24] ^= 1), with(|p| p[0] = 4 << 3 | 3)] {
-        assert_eq!(offset(&other, COOKIE, 0, 1), Err(Refusal::NotOurs));
+        assert_eq!(offset(&other, COOKIE, 0, 1), Err(Rejection::Unrelated));
     }
-    assert_eq!(offset(&good[..47], COOKIE, 0, 1), Err(Refusal::NotOurs));
+    assert_eq!(offset(&good[..47], COOKIE, 0, 1), Err(Rejection::Unrelated));
 }
 
-/// A server on 127.0.0.1 that answers one question with what `answer` makes of it.
+/// Starts a server on 127.0.0.1 that answers one request with the packets of `answers`.
 fn server(answers: fn(&[u8]) -> Vec<Vec<u8>>) -> u16 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
@@ -95,9 +99,9 @@ fn server(answers: fn(&[u8]) -> Vec<Vec<u8>>) -> u16 {
 }
 
 #[test]
-fn a_server_is_asked_over_the_wire() {
+fn a_server_is_asked_by_udp() {
     let port = server(|question| {
-        let now = clocks::real() + 90_000;
+        let now = clocks::realtime() + 90_000;
         let mut packet = answer(now, now);
         // A guess first, and then the answer.
         let guess = packet.to_vec();
@@ -105,7 +109,7 @@ fn a_server_is_asked_over_the_wire() {
         assert_eq!(question[0], 0x23);
         vec![vec![1, 2, 3], guess, packet.to_vec()]
     });
-    let offset = ask("127.0.0.1", port).unwrap();
+    let offset = query("127.0.0.1", port).unwrap();
     assert!((offset - 90_000).abs() < 1_500, "{offset}");
 }
 
@@ -114,19 +118,19 @@ fn nobody_there_is_an_error_that_names_them() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     drop(socket);
-    let why = ask("127.0.0.1", port).unwrap_err();
+    let why = query("127.0.0.1", port).unwrap_err().to_string();
     assert!(why.starts_with(&format!("127.0.0.1:{port}: ")), "{why}");
-    let why = ask("no such name", PORT).unwrap_err();
+    let why = query("no such name", PORT).unwrap_err().to_string();
     assert!(why.starts_with("no such name: "), "{why}");
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_answered(packet in proptest::collection::vec(any::<u8>(), 0..80), sent: i64, came: i64) {
-        let _ = offset(&packet, COOKIE, sent, came);
+    fn any_bytes_are_answered(packet in proptest::collection::vec(any::<u8>(), 0..80), sent: i64, arrived: i64) {
+        let _ = offset(&packet, COOKIE, sent, arrived);
         if let Some(head) = packet.first_chunk::<8>() {
             let at = time(head);
-            prop_assert!(at.is_none_or(|t| t >= EPOCH * 1000));
+            prop_assert!(at.is_none_or(|t| t >= ERA_START * 1000));
         }
     }
 

@@ -1,34 +1,35 @@
-//! What the command line says to kernel modules: `module.parameter=value`, which
-//! the kernel keeps for what is built in and leaves to us for the rest
+// SPDX-License-Identifier: Apache-2.0
+//! Parameters of kernel modules on the command line: `module.parameter=value`. The kernel applies
+//! those of built-in code; for loaded modules they are passed to init_module(2)
 //! (Documentation/admin-guide/kernel-parameters.rst).
 
 use crate::cmdline::tokens;
 
-/// The parameters of a module in the order of the line, as init_module(2) takes
-/// them: `parameter=value parameter …`, a value with spaces in double quotes. The
-/// names of modules are the same with `-` and `_`.
+/// Returns the parameters of a module in the order of the line, in the form of init_module(2):
+/// `parameter=value parameter …`, a value with spaces in double quotes. `-` and `_` are equal in
+/// the names of modules.
 #[must_use]
 pub fn module_options(line: &[u8], module: &str) -> String {
-    let mut out: Vec<String> = Vec::new();
+    let mut options: Vec<String> = Vec::new();
     for token in tokens(line) {
         let name = String::from_utf8_lossy(token.name);
         let Some((owner, parameter)) = name.split_once('.') else {
             continue;
         };
-        if parameter.is_empty() || normal(owner) != normal(module) {
+        if parameter.is_empty() || normalize(owner) != normalize(module) {
             continue;
         }
         let value = token.value.map(String::from_utf8_lossy);
-        out.push(match value {
+        options.push(match value {
             None => parameter.to_owned(),
             Some(v) if v.contains(char::is_whitespace) => format!("{parameter}=\"{v}\""),
             Some(v) => format!("{parameter}={v}"),
         });
     }
-    out.join(" ")
+    options.join(" ")
 }
 
-fn normal(name: &str) -> String {
+fn normalize(name: &str) -> String {
     name.replace('-', "_")
 }
 
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_two_dashes_is_inits() {
+    fn parameters_after_two_dashes_are_for_init() {
         assert_eq!(module_options(b"a.x=1 -- a.y=2", "a"), "x=1");
     }
 }

@@ -1,18 +1,19 @@
-//! What is wrong is said once, in words that help, and changes nothing.
+// SPDX-License-Identifier: Apache-2.0
+//! Diagnostics: each fault is reported once, with help, and changes nothing.
 
 mod common;
 
 use common::{ED25519, P256, read, read_all};
 use config::{Config, DiskSelector, FormatPolicy, MAX_DIAGNOSTICS, Net};
 
-/// One flag, and the one diagnostic it must give.
+/// Checks the only diagnostic of a command line.
 fn check(line: &str, diagnostic: &str) {
     let (config, diagnostics) = read(line);
     assert_eq!(diagnostics, [diagnostic]);
     assert_eq!(config, Config::default(), "{line}");
 }
 
-/// As `check`, but only a part of the diagnostic is looked at.
+/// Checks a part of the only diagnostic of a command line.
 fn check_part(line: &str, part: &str) {
     let (config, diagnostics) = read(line);
     assert_eq!(diagnostics.len(), 1, "{line}: {diagnostics:?}");
@@ -114,8 +115,8 @@ fn bad_swap() {
         check_part(&format!("b2p.swap=file:{size}"), "not a size in MiB");
         check_part(&format!("b2p.swap=zram:{size}"), "not a size in MiB");
     }
-    for share in ["0%", "301%", "-5%", "%", "2.5%"] {
-        check_part(&format!("b2p.swap=zram:{share}"), "not a share");
+    for size in ["0%", "301%", "-5%", "%", "2.5%"] {
+        check_part(&format!("b2p.swap=zram:{size}"), "not a percentage");
     }
 }
 
@@ -162,25 +163,31 @@ fn bad_networks() {
         "1.2.3",
         "01.2.3.4",
     ] {
-        check_part(&format!("b2p.net={addr}/24"), "not an IPv4 address");
+        check_part(&format!("b2p.net={addr}/24"), "not an IPv4 unicast address");
         check_part(
             &format!("b2p.net=10.0.2.15/24,10.0.2.2,{addr}"),
-            "not an IPv4 address",
+            "not an IPv4 unicast address",
         );
     }
-    check_part("b2p.net=10.0.2.15/24,10.0.2.2,", "not an IPv4 address");
+    check_part(
+        "b2p.net=10.0.2.15/24,10.0.2.2,",
+        "not an IPv4 unicast address",
+    );
     check_part(
         "b2p.net=10.0.2.15/24,,10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4",
         "more than three",
     );
-    check_part("b2p.net=fd00::1/64", "only IPv4 is set by hand");
+    check_part("b2p.net=fd00::1/64", "a static address is IPv4");
     check_part("ip=dchp", "did you mean dhcp?");
-    check_part("ip=bootp", "only dhcp is spoken here");
+    check_part("ip=bootp", "only dhcp is supported");
     check_part("ip=", "needs a value");
     check_part("ip=[fd00::1]::::::", "IPv4");
-    check_part("ip=eth0:dhcp", "not an IPv4 address");
-    check_part("ip=:::::a/b", "not the name of a network card");
-    check_part("ip=:::::sixteen-letters-", "not the name of a network card");
+    check_part("ip=eth0:dhcp", "not an IPv4 unicast address");
+    check_part("ip=:::::a/b", "not the name of a network interface");
+    check_part(
+        "ip=:::::sixteen-letters-",
+        "not the name of a network interface",
+    );
     check_part("ip=10.0.2.15:::255.0.255.0", "the netmask has holes");
     check_part("ip=::::::::::", "more than ten fields");
 }
@@ -306,7 +313,7 @@ fn a_flag_twice_says_which_one_won() {
     let (config, diagnostics) = read("ip=off b2p.net=dhcp");
     assert_eq!(config.net, Net::Dhcp { device: None });
     assert_eq!(diagnostics.len(), 1);
-    // The same once more, in other words too, is no mistake.
+    // An equal value is no mistake, however it is spelt.
     for line in [
         "b2p.rescue b2p.rescue=yes",
         "b2p.net=off ip=none",
@@ -357,7 +364,7 @@ fn there_is_an_end_to_complaints() {
     assert_eq!(diagnostics.len(), MAX_DIAGNOSTICS + 1);
     assert_eq!(
         diagnostics[MAX_DIAGNOSTICS],
-        "7 more flags: wrong as well, not shown"
+        "7 more flags are wrong as well, not shown"
     );
     assert_eq!(
         read(&"b2p.x ".repeat(MAX_DIAGNOSTICS)).1.len(),

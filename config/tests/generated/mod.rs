@@ -1,4 +1,5 @@
-//! Configurations made up, and the flags that give them.
+// SPDX-License-Identifier: Apache-2.0
+//! Random configurations, and the flags that give them.
 #![allow(missing_docs)]
 
 use std::net::Ipv4Addr;
@@ -31,24 +32,24 @@ fn data() -> impl Strategy<Value = DiskSelector> {
     prop_oneof![Just(DiskSelector::Auto), Just(DiskSelector::Off), disk()]
 }
 
-/// At most one of zram and one file, and no partition twice.
+/// Swap areas with at most one in zram and one in a file, and no partition twice.
 fn swaps() -> impl Strategy<Value = Vec<Swap>> {
-    let share = prop_oneof![
+    let size = prop_oneof![
         (1_u32..=300).prop_map(ZramSize::Percent),
         (1_u32..=16 << 20).prop_map(ZramSize::Mib),
     ];
-    let zram = option::of(share.prop_map(Swap::Zram));
+    let zram = option::of(size.prop_map(Swap::Zram));
     let file = option::of((1_u32..=16 << 20).prop_map(Swap::File));
     let disks = vec(disk().prop_map(Swap::Disk), 0..3);
     (zram, file, disks)
         .prop_map(|(zram, file, disks)| {
-            let mut all: Vec<Swap> = zram.into_iter().chain(file).collect();
+            let mut swaps: Vec<Swap> = zram.into_iter().chain(file).collect();
             for disk in disks {
-                if !all.contains(&disk) {
-                    all.push(disk);
+                if !swaps.contains(&disk) {
+                    swaps.push(disk);
                 }
             }
-            all
+            swaps
         })
         .prop_shuffle()
 }
@@ -69,19 +70,19 @@ fn addr() -> impl Strategy<Value = Ipv4Addr> {
 }
 
 fn net() -> impl Strategy<Value = Net> {
-    let card = option::of("[a-z]{2,8}[0-9]{1,3}");
-    let by_hand = (
+    let device = option::of("[a-z]{2,8}[0-9]{1,3}");
+    let static_address = (
         addr(),
         1_u8..=32,
         option::of(addr()),
         vec(addr(), 0..=3),
-        card.clone(),
+        device.clone(),
     );
     prop_oneof![
-        card.prop_map(|device| Net::Dhcp { device }),
+        device.prop_map(|device| Net::Dhcp { device }),
         Just(Net::Off),
-        by_hand.prop_map(|(addr, prefix, gateway, mut dns, device)| {
-            // ip= names two servers at most, and only ip= names a card.
+        static_address.prop_map(|(addr, prefix, gateway, mut dns, device)| {
+            // Only ip= names an interface, and it names two servers at most.
             if device.is_some() {
                 dns.truncate(2);
             }
@@ -99,8 +100,12 @@ fn net() -> impl Strategy<Value = Net> {
 fn proxy() -> impl Strategy<Value = Proxy> {
     let url =
         || option::of("(https?://)?([a-z]{1,5}:[!#%&a-z0-9]{1,5}@)?[a-z.]{1,9}:[1-9][0-9]{1,3}");
-    let none = option::of("[a-z.*]{1,9}(,[0-9./]{1,9}){0,3}");
-    (url(), url(), none).prop_map(|(http, https, none)| Proxy { http, https, none })
+    let exceptions = option::of("[a-z.*]{1,9}(,[0-9./]{1,9}){0,3}");
+    (url(), url(), exceptions).prop_map(|(http, https, exceptions)| Proxy {
+        http,
+        https,
+        exceptions,
+    })
 }
 
 pub fn config() -> impl Strategy<Value = Config> {
@@ -133,7 +138,7 @@ pub fn config() -> impl Strategy<Value = Config> {
                 .collect::<Vec<_>>()
         })
     });
-    let ours = (
+    let b2p_flags = (
         keys,
         data(),
         formats,
@@ -144,7 +149,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         levels,
         services,
     );
-    let theirs = (
+    let other_flags = (
         option::of(wait),
         option::of("[A-Z][A-Za-z_]{2,10}(/[A-Z][a-z_]{2,10})?"),
         option::of(name()),
@@ -153,15 +158,15 @@ pub fn config() -> impl Strategy<Value = Config> {
         any::<[bool; 10]>(),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
     );
-    (ours, theirs).prop_map(|(ours, theirs)| {
-        let (keys, data, format, hostname, net, console, podman, loglevel, services) = ours;
+    (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
+        let (keys, data, format, hostname, net, console, podman, loglevel, services) = b2p_flags;
         let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (proxy, user, rsyslog)) =
-            theirs;
+            other_flags;
         let [
             sshd,
             rescue,
             utc,
-            swap,
+            swap_allowed,
             autologin,
             syslog,
             fast,
@@ -199,7 +204,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             tz,
             utc,
             swaps,
-            swap,
+            swap_allowed,
             autologin,
             ntpserver,
             blacklist: blacklist.into_iter().map(str::to_owned).collect(),
@@ -230,12 +235,14 @@ fn swap_text(swap: &Swap) -> String {
     }
 }
 
-/// The flag that gives this network, name first.
+/// Returns name and value of the flag for a network setting.
 fn net_flag(net: &Net) -> (&'static str, String) {
     let text = |addr: &Option<Ipv4Addr>| addr.map(|addr| addr.to_string()).unwrap_or_default();
     match net {
         Net::Dhcp { device: None } => ("b2p.net", "dhcp".to_owned()),
-        Net::Dhcp { device: Some(card) } => ("ip", format!(":::::{card}:dhcp")),
+        Net::Dhcp {
+            device: Some(device),
+        } => ("ip", format!(":::::{device}:dhcp")),
         Net::Off => ("b2p.net", "off".to_owned()),
         Net::Static {
             addr,
@@ -252,33 +259,33 @@ fn net_flag(net: &Net) -> (&'static str, String) {
             prefix,
             gateway,
             dns,
-            device: Some(card),
+            device: Some(device),
         } => {
             let mask = Ipv4Addr::from_bits(u32::MAX << (32 - prefix));
-            let [dns0, dns1] = [0, 1].map(|at| text(&dns.get(at).copied()));
+            let [dns0, dns1] = [0, 1].map(|n| text(&dns.get(n).copied()));
             let gateway = text(gateway);
             (
                 "ip",
-                format!("{addr}::{gateway}:{mask}::{card}:off:{dns0}:{dns1}"),
+                format!("{addr}::{gateway}:{mask}::{device}:off:{dns0}:{dns1}"),
             )
         }
     }
 }
 
-/// Flags that give this configuration, each a name and a value.
+/// Returns name and value of the flags that give a configuration.
 pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
-    let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let keyword = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let switch = |on: bool| if on { "on" } else { "off" }.to_owned();
     let mut flags = vec![
         ("b2p.data", disk_text(&config.data)),
-        ("b2p.format", word(&config.format)),
+        ("b2p.format", keyword(&config.format)),
         ("b2p.hostname", config.hostname.clone()),
         ("b2p.user", config.user.clone()),
         net_flag(&config.net),
-        ("b2p.console", word(&config.console)),
-        ("b2p.podman", word(&config.podman)),
-        ("b2p.modules", word(&config.modules)),
-        ("b2p.loglevel", word(&config.loglevel)),
+        ("b2p.console", keyword(&config.console)),
+        ("b2p.podman", keyword(&config.podman)),
+        ("b2p.modules", keyword(&config.modules)),
+        ("b2p.loglevel", keyword(&config.loglevel)),
         ("b2p.sshd", switch(config.sshd)),
         (
             "b2p.cloud",
@@ -287,7 +294,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.rescue", switch(config.rescue)),
         ("b2p.routed", switch(config.routed)),
         ("noutc", switch(!config.utc)),
-        ("noswap", switch(!config.swap)),
+        ("noswap", switch(!config.swap_allowed)),
         ("noautologin", switch(!config.autologin)),
         ("syslog", switch(config.syslog)),
         ("b2p.vsock", switch(config.vsock)),
@@ -298,12 +305,12 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             .iter()
             .map(|key| ("b2p.ssh_key", key.clone())),
     );
-    let started = |on: bool| if on { "b2p.on" } else { "b2p.off" };
+    let name_for = |on: bool| if on { "b2p.on" } else { "b2p.off" };
     flags.extend(
         config
             .services
             .iter()
-            .map(|(name, on)| (started(*on), name.clone())),
+            .map(|(name, on)| (name_for(*on), name.clone())),
     );
     flags.extend(
         config
@@ -316,7 +323,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
     for (name, value) in [
         ("b2p.http_proxy", &proxy.http),
         ("b2p.https_proxy", &proxy.https),
-        ("b2p.no_proxy", &proxy.none),
+        ("b2p.no_proxy", &proxy.exceptions),
     ] {
         flags.extend(value.iter().map(|text| (name, text.clone())));
     }
@@ -332,7 +339,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             true => format!("[{}]", receiver.host),
             false => receiver.host.clone(),
         };
-        let transport = word(&receiver.transport);
+        let transport = keyword(&receiver.transport);
         ("rsyslog", format!("{host}:{},{transport}", receiver.port))
     }));
     flags.extend(
@@ -351,7 +358,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
     flags
 }
 
-/// A flag on the command line, quoted in one of the ways that hold spaces.
+/// Returns a flag for the command line: the `whole` flag in double quotes, or its value.
 pub fn quote((name, value): &(&str, String), whole: bool) -> String {
     match whole {
         true => format!("\"{name}={value}\""),

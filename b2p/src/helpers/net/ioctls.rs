@@ -1,5 +1,6 @@
-//! Routes and MTU of an interface, by the old ioctls (netdevice(7)): all that is
-//! needed of them, in a tenth of what rtnetlink takes.
+// SPDX-License-Identifier: Apache-2.0
+//! Routes and MTU of an interface, by the ioctls of netdevice(7): they do all that is needed
+//! here in a tenth of the code that rtnetlink takes.
 #![expect(unsafe_code, reason = "ioctl(2) on ifreq and rtentry")]
 
 use std::io;
@@ -21,21 +22,21 @@ fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
     sa
 }
 
-/// Sets the MTU in bytes.
+/// Sets the MTU, in bytes.
 ///
 /// # Errors
-/// What the system said.
-pub fn mtu(device: &str, mtu: i32) -> io::Result<()> {
+/// The errno of the ioctl: EINVAL if the card cannot have this MTU.
+pub fn set_mtu(device: &str, mtu: i32) -> io::Result<()> {
     let mut ifr = ifreq(device);
     ifr.ifr_ifru.ifru_mtu = mtu;
     ioctl(libc::SIOCSIFMTU, &mut ifr)
 }
 
-/// Adds a route by way of `device`; there already is as good. `metric` sets
-/// the order among several default routes.
+/// Adds a route through `device`; a route that exists is left. `metric` sets the order among
+/// several default routes.
 ///
 /// # Errors
-/// What the system said.
+/// The errno of the ioctl: ENETUNREACH if the gateway is not on the link.
 pub fn add_route(device: &str, route: &Route, metric: i16) -> io::Result<()> {
     match change_route(libc::SIOCADDRT, device, route, metric) {
         Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(()),
@@ -43,11 +44,11 @@ pub fn add_route(device: &str, route: &Route, metric: i16) -> io::Result<()> {
     }
 }
 
-/// Takes a route away again.
+/// Removes a route.
 ///
 /// # Errors
-/// What the system said.
-pub fn drop_route(device: &str, route: &Route, metric: i16) -> io::Result<()> {
+/// The errno of the ioctl: ESRCH if there is no such route.
+pub fn remove_route(device: &str, route: &Route, metric: i16) -> io::Result<()> {
     change_route(libc::SIOCDELRT, device, route, metric)
 }
 
@@ -71,7 +72,7 @@ fn change_route(
     if route.prefix == 32 {
         rt.rt_flags |= libc::RTF_HOST;
     }
-    rt.rt_metric = metric + 1; // the kernel takes one off (rtentry_to_fib_config)
+    rt.rt_metric = metric + 1; // the kernel subtracts one (rtentry_to_fib_config)
     rt.rt_dev = name.as_mut_ptr().cast();
     ioctl(request, &mut rt)
 }

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Facts about all block devices. Everything is read and nothing is written, except by
+//! [`open_writable`].
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::FormatPolicy;
+use disk::blank::is_blank;
+use disk::bytes::SizedFile;
+use disk::device::Device;
+use disk::device_name::compare;
+use disk::format_state::{FormatState, format_state};
+use disk::partition_table::partitions;
+use disk::probe::probe;
+use sys::error::{Doing, Result};
+
+use super::ioctl;
+
+/// Directory of all block devices in sysfs.
+const CLASS_BLOCK: &str = "/sys/class/block";
+
+/// Devices that never hold data: memory, floppies, optical drives, flash chips.
+const EXCLUDED: &[&str] = &["ram", "zram", "fd", "sr", "mtdblock"];
+
+/// Attempts to open a disk that is being added, and the pause between two.
+const OPEN_ATTEMPTS: usize = 50;
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
+
+/// Reads the facts about every device. Only `FormatPolicy::Blank` reads whole disks to find out
+/// whether they are blank.
+#[must_use]
+pub fn scan(policy: FormatPolicy) -> Vec<Device> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    // The open of a disk waits until the kernel has read its partition table (block/genhd.c,
+    // disk_scan_partitions): only then all its partitions are there.
+    names().iter().for_each(|disk| wait_until_opens(disk));
+    let adopted: Vec<String> = names().iter().filter_map(|n| adopt_partition(n)).collect();
+    let mut names = names();
+    names.extend(adopted);
+    names.sort_unstable_by(|a, b| compare(a, b));
+    names.dedup();
+    let mut devices: Vec<Device> = Vec::new();
+    for name in names {
+        let Some(size) = size(&name).filter(|s| *s > 0) else {
+            continue; // a drive without a medium, a loop device without a file
+        };
+        let mut device = describe(&name, size, policy);
+        device.in_use = user_of(&name, &mountinfo, &swaps);
+        devices.push(device);
+    }
+    devices
+}
+
+/// Returns the names of all devices that may hold data.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let entries = fs::read_dir(CLASS_BLOCK).into_iter().flatten().flatten();
+    let names = entries.filter_map(|e| e.file_name().into_string().ok());
+    names
+        .filter(|name| !EXCLUDED.iter().any(|kind| is_numbered(name, kind)))
+        .collect()
+}
+
+/// Opens a whole disk and closes it again. A disk is in sysfs before it can be opened (ENXIO).
+fn wait_until_opens(disk: &str) {
+    if is_partition(disk) || size(disk).is_none_or(|s| s == 0) {
+        return;
+    }
+    for _ in 0..OPEN_ATTEMPTS {
+        match open(disk, 0) {
+            Err(e) if e.raw_os_error() == Some(libc::ENXIO) => std::thread::sleep(OPEN_PAUSE),
+            _ => return,
+        }
+    }
+}
+
+/// Tells the kernel of a data partition that it has not found, and returns its name: the kernel
+/// does not read the partition table at the end of a disk when the one at the beginning is
+/// damaged. Nothing is written; the table is repaired when the partition is used.
+fn adopt_partition(disk: &str) -> Option<String> {
+    if is_partition(disk) {
+        return None;
+    }
+    let source = open(disk, size(disk).filter(|s| *s > 0)?).ok()?;
+    let table = disk::gpt::read(&source, sector_size(disk)).ok()??;
+    let mut partitions = table.partitions().into_iter();
+    let partition = partitions.find(|p| p.name == disk::gpt::NAME)?;
+    let name = disk::device_name::partition(disk, partition.number);
+    if sysfs_dir(&name).exists() {
+        return None;
+    }
+    let (first, len) = (partition.first, partition.len);
+    ioctl::add_partition(&source.file, partition.number, first, len)
+        .inspect_err(|e| log::warn!("data: /dev/{name} is not known to the kernel: {e}"))
+        .ok()?;
+    Some(name)
+}
+
+/// Returns true if `name` is `kind` and a number: `sr0` is a `sr`, `sram` is not.
+fn is_numbered(name: &str, kind: &str) -> bool {
+    let number = name.strip_prefix(kind);
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn describe(name: &str, size: u64, policy: FormatPolicy) -> Device {
+    let real = fs::canonicalize(sysfs_dir(name)).unwrap_or_default();
+    let number = attribute(name, "partition").and_then(|t| t.parse::<u32>().ok());
+    let parent_disk = number.and_then(|_| {
+        let parent = real.parent()?.file_name()?;
+        Some(parent.to_string_lossy().into_owned())
+    });
+    let mut device = Device {
+        name: name.to_owned(),
+        size,
+        read_only: attribute(name, "ro").is_some_and(|t| t == "1"),
+        is_virtual: real.to_string_lossy().contains("/virtual/block/"),
+        in_use: None,
+        partuuid: None,
+        is_data_partition: false,
+        signatures: Ok(Vec::new()),
+        format_state: FormatState::Unrelated,
+        is_blank: false,
+        parent_disk,
+    };
+    if let Err(e) = read_content(&mut device, number, policy) {
+        device.signatures = Err(e.to_string());
+    }
+    device
+}
+
+fn read_content(device: &mut Device, number: Option<u32>, policy: FormatPolicy) -> io::Result<()> {
+    let source = open(&device.name, device.size)?;
+    let signatures = probe(&source)?;
+    match (&device.parent_disk, number) {
+        (Some(disk), Some(number)) => {
+            let whole = open(disk, size(disk).unwrap_or(0))?;
+            let partitions = partitions(&whole, sector_size(disk))?;
+            let own = partitions.into_iter().find(|p| p.number == number);
+            device.is_data_partition = own.as_ref().is_some_and(|p| p.name == disk::gpt::NAME);
+            device.partuuid = own.map(|p| p.uuid);
+        }
+        _ => {
+            device.format_state = format_state(&source, sector_size(&device.name))?;
+            let bare = signatures.is_empty() && device.format_state == FormatState::Unrelated;
+            device.is_blank = policy == FormatPolicy::Blank && bare && is_blank(&source)?;
+        }
+    }
+    device.signatures = Ok(signatures);
+    Ok(())
+}
+
+/// Opens a device for reading, without waiting for a medium.
+fn open(name: &str, size: u64) -> io::Result<SizedFile> {
+    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(node(name))?;
+    Ok(SizedFile { file, size })
+}
+
+/// Opens a device for reading and writing, with further open(2) flags.
+///
+/// # Errors
+/// The device cannot be opened; with O_EXCL that includes a device in use.
+pub fn open_writable(name: &str, flags: i32) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_CLOEXEC | flags);
+    let node = node(name);
+    options.open(&node).on(node)
+}
+
+/// Returns the device node; the kernel writes `!` for `/` in names.
+#[must_use]
+pub fn node(name: &str) -> PathBuf {
+    Path::new("/dev").join(name.replace('!', "/"))
+}
+
+fn sysfs_dir(name: &str) -> PathBuf {
+    Path::new(CLASS_BLOCK).join(name)
+}
+
+fn is_partition(name: &str) -> bool {
+    sysfs_dir(name).join("partition").exists()
+}
+
+/// Returns an attribute in sysfs.
+#[must_use]
+pub fn attribute(name: &str, attribute: &str) -> Option<String> {
+    let text = fs::read_to_string(sysfs_dir(name).join(attribute)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Returns the size in bytes; sysfs has it in units of 512, whatever the sector size is.
+#[must_use]
+pub fn size(name: &str) -> Option<u64> {
+    attribute(name, "size")?
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(512)
+}
+
+/// Returns the bytes in a logical sector of a whole disk.
+#[must_use]
+pub fn sector_size(disk: &str) -> u32 {
+    let text = attribute(disk, "queue/logical_block_size");
+    text.and_then(|t| t.parse().ok()).unwrap_or(512)
+}
+
+/// Returns what uses the device, or `None` if nothing does.
+fn user_of(name: &str, mountinfo: &str, swaps: &str) -> Option<String> {
+    let holders = fs::read_dir(sysfs_dir(name).join("holders"));
+    if let Some(holder) = holders.into_iter().flatten().flatten().next() {
+        let holder = holder.file_name();
+        return Some(format!("it is part of {}", holder.to_string_lossy()));
+    }
+    let number = attribute(name, "dev")?;
+    if let Some(target) = mount_point(mountinfo, &number) {
+        return Some(format!("it is mounted on {target}"));
+    }
+    let node = node(name);
+    let node = node.to_string_lossy();
+    let first_field = |line: &str| line.split_whitespace().next() == Some(&node);
+    swaps
+        .lines()
+        .any(first_field)
+        .then(|| "it is swap".to_owned())
+}
+
+/// Returns where the device `major:minor` is mounted (proc_pid_mountinfo(5)).
+fn mount_point<'a>(mountinfo: &'a str, number: &str) -> Option<&'a str> {
+    let fields = mountinfo.lines().map(|line| line.split(' '));
+    let mut pairs = fields.filter_map(|mut f| Some((f.nth(2)?, f.nth(1)?)));
+    let pair = pairs.find(|(device, _)| *device == number);
+    pair.map(|(_, target)| target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_never_hold_data() {
+        let never = |n: &str| EXCLUDED.iter().any(|kind| is_numbered(n, kind));
+        assert!(never("sr0") && never("zram1") && never("ram15"));
+        assert!(!never("sda") && !never("sr") && !never("sram0") && !never("fda"));
+    }
+
+    #[test]
+    fn what_has_a_device_is_named() {
+        let mounts = "22 1 0:21 / /proc rw - proc proc rw\n\
+                      29 1 254:0 / /my\\040disk rw - ext4 /dev/vda rw\n";
+        assert_eq!(mount_point(mounts, "254:0"), Some("/my\\040disk"));
+        assert_eq!(mount_point(mounts, "54:0"), None);
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The seed of cloud-init: a file system with the label `cidata` (NoCloud), on a CD or a disk.
+//! It is searched for
+//!
+//! 1. on the devices that `b2p data` has noted ([`CLOUD_SEED_DEVICES`]); if that has not run, on
+//!    disks whose driver is loaded quickly;
+//! 2. in CD drives on a bus whose driver is loaded;
+//! 3. on slow buses only if `b2p data` has loaded their drivers because it found no disk, or if
+//!    the host announces a seed by `ds=nocloud`, on the command line or as the machine's serial
+//!    number in SMBIOS: those drivers take 150 ms and more.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use log::{info, warn};
+use sys::error::{Doing, Error, Result};
+use sys::paths::{CLOUD_SEED, CLOUD_SEED_DEVICES};
+use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
+
+use super::yaml::MAX_BYTES;
+use crate::helpers::block::drivers::Drivers;
+use crate::helpers::block::labelled::{self, LabelledDevice};
+use crate::helpers::block::wait;
+use crate::helpers::compat::lima;
+use crate::helpers::data::is_seed;
+
+/// Serial number of the machine, by which a host may announce a seed; only root can read it.
+const SERIAL_NUMBER: &str = "/sys/class/dmi/id/product_serial";
+/// Directory of links to devices by their label.
+const BY_LABEL: &str = "/dev/disk/by-label";
+
+/// Files of a seed; a file that is missing is empty.
+#[derive(Debug, Default)]
+pub struct Seed {
+    /// Content of user-data.
+    pub user_data: Vec<u8>,
+    /// Content of meta-data.
+    pub meta_data: Vec<u8>,
+    /// Content of network-config.
+    pub network_config: Vec<u8>,
+    /// Content of vendor-data.
+    pub vendor_data: Vec<u8>,
+    /// True if Lima has made the seed.
+    pub is_from_lima: bool,
+}
+
+/// Searches for a device with a seed.
+///
+/// # Errors
+/// The host announces a seed, and there is none.
+pub fn find() -> Result<Option<LabelledDevice>> {
+    let noted = fs::read_to_string(CLOUD_SEED_DEVICES);
+    let on_disk = match noted {
+        Ok(names) => names
+            .lines()
+            .find_map(|name| labelled::examine(name, is_seed)),
+        Err(_) => {
+            Drivers::of_the_machine().load_fast_disks();
+            labelled::find_on_disks(is_seed)
+        }
+    };
+    let found = on_disk.or_else(|| labelled::find_on_cds(is_seed));
+    if found.is_some() || !is_announced(&read("/proc/cmdline"), &read(SERIAL_NUMBER)) {
+        return Ok(found);
+    }
+    // Waits as long as sysfs shows that a device may appear.
+    match wait::until(0, || labelled::find(is_seed)) {
+        Some(found) => Ok(Some(found)),
+        None => Err(Error::invalid(
+            "the host says ds=nocloud, and there is no CD or disk with the label cidata",
+        )),
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Returns true if the host announces a seed, in the ways of cloud-init's ds-identify.
+fn is_announced(cmdline: &str, serial_number: &str) -> bool {
+    let is_nocloud = |parameter: &str| {
+        let source = parameter.strip_prefix("ds=").unwrap_or_default();
+        matches!(source.split(';').next(), Some("nocloud" | "nocloud-net"))
+    };
+    cmdline.split_whitespace().any(is_nocloud) || is_nocloud(serial_number.trim())
+}
+
+/// Links the device by its label, where boot scripts look for it; nothing else makes the link.
+pub fn link_by_label(device: &LabelledDevice) {
+    let link = Path::new(BY_LABEL).join(device.label.replace('/', "_"));
+    let target = format!("../../{}", device.name);
+    let linked = fs::create_dir_all(BY_LABEL).and_then(|()| {
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(target, &link)
+    });
+    linked.unwrap_or_else(|e| warn!("cloud: {}: {e}", link.display()));
+}
+
+/// Mounts the device and reads the seed.
+///
+/// # Errors
+/// The device cannot be mounted, or a file cannot be read or is too long.
+pub fn read_seed(device: &LabelledDevice) -> Result<Seed> {
+    let (node, fs_type) = (device.node(), device.kind.name());
+    let label = &device.label;
+    info!("cloud: {} is {label}, {fs_type}", node.display());
+    fs::create_dir_all(CLOUD_SEED).on(CLOUD_SEED)?;
+    let restricted = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let mount = Mount::builder()
+        .fstype(fs_type)
+        .flags(MountFlags::RDONLY | restricted)
+        .mount(&node, CLOUD_SEED)
+        .doing(format!("mount {fs_type}"))
+        .on(&node)?;
+    let seed = Seed::read(Path::new(CLOUD_SEED));
+    mount
+        .unmount(UnmountFlags::empty())
+        .unwrap_or_else(|e| warn!("cloud: {CLOUD_SEED}: {e}"));
+    seed
+}
+
+impl Seed {
+    fn read(dir: &Path) -> Result<Seed> {
+        let read = |name: &str| read_file(&dir.join(name)).on(name);
+        Ok(Seed {
+            user_data: read("user-data")?,
+            meta_data: read("meta-data")?,
+            network_config: read("network-config")?,
+            vendor_data: read("vendor-data")?,
+            is_from_lima: dir.join(lima::MARKER).exists(),
+        })
+    }
+}
+
+/// Reads a file; empty if it cannot be opened.
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let Ok(file) = File::open(path) else {
+        return Ok(Vec::new());
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > MAX_BYTES {
+        true => Err(Error::invalid(format!(
+            "longer than {} KiB",
+            MAX_BYTES >> 10
+        ))),
+        false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_says_where_to_look() {
+        for (cmdline, serial_number, announced) in [
+            ("quiet ds=nocloud b2p.data=off", "", true),
+            ("ds=nocloud;h=box", "", true),
+            ("", "ds=nocloud-net;s=http://x\n", true),
+            ("ds=nocloudy", "nocloud", false),
+            ("xds=nocloud ds=ec2", "Not Specified", false),
+        ] {
+            let found = is_announced(cmdline, serial_number);
+            assert_eq!(found, announced, "{cmdline} {serial_number}");
+        }
+    }
+}

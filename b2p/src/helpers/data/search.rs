@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Searches for the data disk, and waits for it only as long as one may appear.
+
+use std::fs;
+use std::time::Duration;
+
+use config::DiskSelector;
+use disk::choose::{Choice, Decision, choose};
+use disk::device::Device;
+
+use super::options::Options;
+use super::trigger::Trigger;
+use crate::helpers::block::drivers::Drivers;
+use crate::helpers::block::scan;
+use crate::helpers::block::wait::DeviceWait;
+
+/// Number of the kernel's last uevent (Documentation/ABI/testing/sysfs-kernel-uevents).
+const UEVENT_SEQNUM: &str = "/sys/kernel/uevent_seqnum";
+
+/// A search for the data disk.
+pub struct Search<'a> {
+    options: &'a Options,
+    wait: DeviceWait,
+    seqnum: u64,
+}
+
+impl Search<'_> {
+    /// Begins a search. Only that of the boot waits: later, each disk that appears is a reason
+    /// for another run.
+    pub fn begin(options: &Options, trigger: Trigger, drivers: Drivers) -> Search<'_> {
+        let seconds = match trigger {
+            Trigger::Boot => options.wait.as_ref().map_or(0, |wait| wait.seconds),
+            Trigger::Hotplug => 0,
+        };
+        let minimum = Duration::from_secs(seconds.into());
+        Search {
+            options,
+            wait: DeviceWait::begin(minimum, trigger == Trigger::Boot, drivers),
+            seqnum: 0,
+        }
+    }
+
+    /// Returns the number of the kernel's last uevent before devices were looked at last.
+    pub fn seqnum(&self) -> u64 {
+        self.seqnum
+    }
+
+    /// Decides what to do, and decides again with each device that appears, until there is
+    /// something to do or no reason to wait.
+    pub fn choose(&mut self) -> (Choice, Vec<Device>) {
+        loop {
+            // The remaining time is read before the devices: a device that appears in between
+            // is seen.
+            let remaining = self.remaining();
+            // sysfs has everything that was announced up to this number.
+            let seqnum = fs::read_to_string(UEVENT_SEQNUM).unwrap_or_default();
+            self.seqnum = seqnum.trim().parse().unwrap_or(0);
+            let devices = match self.options.selector {
+                DiskSelector::Off => Vec::new(), // No disk is even read.
+                _ => scan::scan(self.options.policy),
+            };
+            let choice = self.choose_by(&devices, &self.options.selector);
+            // A data disk is used without a look at disks on slow buses; a disk is formatted
+            // only if none of those is one.
+            if !matches!(choice.decision, Decision::Use(..)) && self.load_slow_drivers() {
+                continue;
+            }
+            if has_disk(&choice) || self.awaited_is_there(&devices) || remaining.is_zero() {
+                return (choice, devices);
+            }
+            self.wait.sleep(remaining);
+            self.wait.drivers.load_new_slow_disks();
+        }
+    }
+
+    fn choose_by(&self, devices: &[Device], selector: &DiskSelector) -> Choice {
+        choose(devices, selector, self.options.policy)
+    }
+
+    /// Returns true if the disk is there that `waitusb=` names.
+    fn awaited_is_there(&self, devices: &[Device]) -> bool {
+        let wait = self.options.wait.as_ref();
+        let awaited = wait.and_then(|wait| wait.disk.as_ref());
+        awaited.is_some_and(|selector| has_disk(&self.choose_by(devices, selector)))
+    }
+
+    fn remaining(&mut self) -> Duration {
+        match self.options.selector {
+            DiskSelector::Off => Duration::ZERO,
+            _ => self.wait.remaining(),
+        }
+    }
+
+    /// Loads the drivers of slow controllers, once; returns true if there are new devices.
+    fn load_slow_drivers(&mut self) -> bool {
+        let drivers = &mut self.wait.drivers;
+        if drivers.slow_disks_done() {
+            return false;
+        }
+        // A flag that names a disk, or a time to wait, knows more than the firmware.
+        let options = self.options;
+        let is_explicit = options.selector != DiskSelector::Auto || options.wait.is_some();
+        let loaded = match is_explicit {
+            true => drivers.load_all_disks(),
+            false => drivers.load_likely_disks(),
+        };
+        self.wait.restart();
+        loaded
+    }
+}
+
+fn has_disk(choice: &Choice) -> bool {
+    !matches!(choice.decision, Decision::None(_))
+}
