@@ -137,8 +137,11 @@ fn rustflags(target: Target) -> Vec<String> {
 fn link_flags() -> Vec<String> {
     let lld = rust_lld().is_some_and(|lld| lld.exists());
     let version = rustc_output(&["--version"]).unwrap_or_default();
-    // Without tables for unwinding (sys/link.ld) and without an index of them.
+    // Without tables for unwinding (sys/link.ld) and without an index of them. std refers to
+    // getrandom(2)'s function weakly. Link-time optimisation makes other references weak as well,
+    // lld takes no member out of libc.a for them, and the call would jump to address 0.
     let mut options = vec!["-T", "sys/link.ld", "--no-eh-frame-hdr", "--build-id=none"];
+    options.push("--undefined=getrandom");
     if musl_reads_relr(&version) {
         // Relocations as a bitmap (DT_RELR), instead of 24 bytes for each.
         options.extend(match lld {
