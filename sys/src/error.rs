@@ -43,6 +43,8 @@ enum Cause {
     Invalid(Cow<'static, str>),
     /// A step within this one failed.
     Step(Box<Error>),
+    /// Several steps failed that do not depend on each other.
+    Several(Vec<Error>),
 }
 
 impl Error {
@@ -52,6 +54,22 @@ impl Error {
         Error::of(Cause::Invalid(reason.into()))
     }
 
+    /// Returns the errors of steps that do not depend on each other as one, or `Ok` if there are
+    /// none.
+    ///
+    /// # Errors
+    /// The only error, or one that shows all of them and has the errno of the first.
+    pub fn join(mut errors: Vec<Error>) -> Result<()> {
+        match errors.pop() {
+            None => Ok(()),
+            Some(only) if errors.is_empty() => Err(only),
+            Some(last) => {
+                errors.push(last);
+                Err(Error::of(Cause::Several(errors)))
+            }
+        }
+    }
+
     /// The errno of the system call that failed, or `None` where no system call did.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
@@ -59,6 +77,7 @@ impl Error {
             Cause::Errno(errno) => Some(*errno),
             Cause::Invalid(_) => None,
             Cause::Step(inner) => inner.errno(),
+            Cause::Several(errors) => errors.first().and_then(Error::errno),
         }
     }
 
@@ -101,6 +120,10 @@ impl fmt::Display for Error {
             Cause::Errno(errno) => errno.fmt(f),
             Cause::Invalid(reason) => f.write_str(reason),
             Cause::Step(inner) => inner.fmt(f),
+            Cause::Several(errors) => {
+                let texts: Vec<String> = errors.iter().map(Error::to_string).collect();
+                f.write_str(&texts.join("; "))
+            }
         }
     }
 }
@@ -203,6 +226,16 @@ mod tests {
         assert_eq!(error.path(), Some(Path::new("/a")));
         let invalid = Error::invalid("not a number; 1 to 9 would be right");
         assert_eq!((invalid.errno(), invalid.path()), (None, None));
+    }
+
+    #[test]
+    fn errors_of_independent_steps_are_shown_in_one_line() {
+        assert_eq!(Error::join(Vec::new()), Ok(()));
+        let first = refused().on("/a").unwrap_err();
+        assert_eq!(Error::join(vec![first.clone()]), Err(first.clone()));
+        let both = Error::join(vec![first, Error::invalid("no route")]).unwrap_err();
+        assert_eq!(both.errno(), Some(Errno::EACCES));
+        assert_eq!(both.to_string(), "/a: EACCES: Permission denied; no route");
     }
 
     #[test]
