@@ -1,205 +1,254 @@
-//! The boot, in the order it happens. Read this file first.
+// SPDX-License-Identifier: Apache-2.0
+//! The boot, in the order in which it happens. Read this file first.
 //!
-//! A phase that fails is logged with what and why, the machine counts as
-//! degraded, and the next phase comes. Without a root there is no next phase:
-//! then there is a shell.
+//! A phase that fails is logged as degraded with its reason, and the next phase runs. Without a
+//! userland there is no next phase, but a shell.
 
 use std::path::Path;
 use std::time::Duration;
 
 use log::{debug, info};
+use nix::errno::Errno;
 use services::Manager;
-
-use crate::events::{self, EventSources};
-use crate::power_button::PowerButtons;
-use crate::service_table::Host;
-use crate::state::{self, SystemState};
-use crate::{
-    cgroups, crypto_selftests, identity, mounts, net_interface, ready, rescue, root, service_table,
-    session, sysctl,
-};
 use sys::clock::{now, since_boot};
+use sys::error::{Doing, Error, Result};
 use sys::modules::Modules;
 use sys::signals::Signals;
 use sys::uevent::{self, UeventSocket};
 use sys::{config_sources, kmsg, net, syscall};
 
+use crate::event_sources::{Event, EventSources};
+use crate::events::EventLoop;
+use crate::service_table::{self, Host};
+use crate::state::{PhaseTime, SystemState};
+use crate::{
+    cgroups, crypto_selftests, identity, mounts, net_interface, ready, rescue, root, session,
+    sysctl,
+};
+
 /// One step of the boot.
 pub struct Phase {
-    /// In the log and in the list of times.
+    /// Name in the log and in `b2p boot`.
     pub name: &'static str,
-    /// What the machine has when it is done.
+    /// Returns true if the phase has anything to do on this host.
+    pub when: fn() -> bool,
+    /// Work of the phase.
+    pub run: fn(&mut SystemState) -> Result<()>,
+    /// Result for the machine.
     pub why: &'static str,
-    run: fn(&mut SystemState) -> Result<(), String>,
 }
 
-/// From the kernel's hands to a root that programs can run in.
+/// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
 pub const TO_THE_ROOT: &[Phase] = &[
-    Phase { name: "mount-api",   run: |_| mounts::mount_api(), why: "/proc, /sys, /dev and /run: nothing can be known or done without" },
-    Phase { name: "log",   run: log, why: "the flags are known, and what happens from here on is in the kernel log" },
-    Phase { name: "boost", run: |_| { syscall::expedite_rcu(true); crypto_selftests::deprioritize(); Ok(()) }, why: "until the machine is ready, nobody waits for grace periods or for the kernel's self-tests" },
-    Phase { name: "early-modules", run: |m| root::load_early_modules(&mut m.verify_modules), why: "the kernel can read the userland image and stack file systems" },
-    Phase { name: "root",  run: |_| root::assemble(), why: "the userland is /, writable, with nothing of it on a disk" },
+    Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run: nothing can be known or done without" },
+    Phase { name: "log",           when: always,     run: start_log,                     why: "the flags are known, and what happens from here on is in the kernel log" },
+    Phase { name: "boost",         when: always,     run: boost,                         why: "until the machine is ready, nothing waits for RCU grace periods or for the kernel's self-tests" },
+    Phase { name: "early-modules", when: owns_root,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
+    Phase { name: "root",          when: owns_root,  run: |_| root::assemble(),          why: "the userland is /, writable, with nothing of it on a disk" },
 ];
 
-/// From there to the services.
+/// Phases from there to the services.
 #[rustfmt::skip]
 pub const TO_THE_SERVICES: &[Phase] = &[
-    Phase { name: "mounts",   run: |_| mounts::mount_rest(), why: "terminals, shared memory, cgroups, bpf, tracing" },
-    Phase { name: "cgroups",  run: |_| cgroups::create(Path::new(cgroups::ROOT)), why: "limits hold; every service is in a leaf of its own" },
-    Phase { name: "loopback", run: |_| net::set_up("lo").map_err(|e| e.to_string()), why: "127.0.0.1" },
-    Phase { name: "devices",  run: devices, why: "the network cards have their drivers, and what is plugged in later will be heard" },
-    Phase { name: "flags",    run: all_flags, why: "fw_cfg can be read now: the configuration is complete" },
-    Phase { name: "sysctl",   run: |_| forgiven(sysctl::apply()), why: "limits that containers need, forwarding" },
-    Phase { name: "hostname", run: |m| Ok(sys::hostname::set(&m.config.hostname)?), why: "prompts, logs, DHCP and podman ask for it" },
-    Phase { name: "machine-id", run: |_| identity::write_machine_id(), why: "programs tell machines apart by it" },
-    Phase { name: "clock",    run: |_| identity::set_clock(), why: "no certificate is from the future" },
-    Phase { name: "keys",     run: |m| identity::write_keys(&m.config), why: "somebody can log in" },
-    Phase { name: "sessions", run: |m| { session::rename_user(&m.config.user)?; session::write_environment(&m.config) }, why: "who logs in has a name, a home and an environment" },
+    Phase { name: "mounts",        when: always,     run: |_| mounts::mount_rest(),      why: "terminals, shared memory, cgroups, tracing" },
+    Phase { name: "cgroups",       when: always,     run: create_cgroups,                why: "limits hold; every service is in a leaf of its own" },
+    Phase { name: "loopback",      when: always,     run: |_| net::set_up("lo").doing("lo"), why: "127.0.0.1" },
+    Phase { name: "devices",       when: always,     run: devices,                       why: "the network cards have their drivers, and later device events are not missed" },
+    Phase { name: "flags",         when: always,     run: read_all_flags,                why: "fw_cfg can be read now: the configuration is complete" },
+    Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "limits that containers need, forwarding" },
+    Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman ask for it" },
+    Phase { name: "machine-id",    when: always,     run: |_| identity::write_machine_id(), why: "programs tell machines apart by it" },
+    Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "no certificate is from the future" },
+    Phase { name: "keys",          when: always,     run: |s| identity::write_keys(&s.config), why: "somebody can log in" },
+    Phase { name: "sessions",      when: always,     run: |s| session::configure(&s.config), why: "people who log in have a name, a home and an environment" },
 ];
 
-/// Boots, serves, and never returns.
+fn always() -> bool {
+    true
+}
+
+/// Returns true outside of containers, whose root and devices belong to their host.
+fn owns_root() -> bool {
+    !root::in_container()
+}
+
+/// Boots the machine, serves until it is shut down, and never returns.
 pub fn run(signals: Signals) -> ! {
     let mut state = SystemState::new();
-    let mut sources = EventSources {
-        signals,
-        uevents: None,
-        buttons: PowerButtons::default(),
-        control: None,
-        reap_pending: false,
-    };
-    let outcome = all(TO_THE_ROOT, &mut state);
-    if !root::assembled() {
-        let why = outcome.err().unwrap_or_default();
-        let then = format!("there is no userland ({why}); `reboot` starts again");
+    let mut sources = EventSources::new(signals);
+    root::detect_container();
+    let outcome = run_phases(TO_THE_ROOT, &mut state);
+    if !root::has_userland() {
+        let why = missing_userland(outcome);
         let others = rescue::end_of_trial(&state.config);
-        rescue::for_ever(&mut state, &mut sources, others, &then);
+        rescue::serve_forever(&mut state, &mut sources, others, &why);
     }
-    let _ = all(TO_THE_SERVICES, &mut state); // each has been said
-    sources.bind_control(&mut state);
+    if root::in_container() {
+        info!("the root is as it was found: this is a namespace, or a container");
+    }
+    // Each failure is listed as degraded.
+    let _ = run_phases(TO_THE_SERVICES, &mut state);
+    state.degraded.add_err("control", sources.bind_control());
     identity::warn_without_entropy();
     sources.uevents = state.uevents.take();
     sources.buttons.open_all();
     if state.config.rescue {
-        // Who mends something needs the disks.
+        // A person who repairs the machine needs its disks.
         state.loader.add_all();
         state.loader.poll(state.modules.as_mut());
-        rescue::until_left(&mut state, &mut sources);
+        rescue::serve_until_left(&mut state, &mut sources);
     }
     serve(&mut state, &mut sources)
 }
 
-/// Starts what the configuration asks for, says when it is there, and stays.
+/// Starts the services that the configuration asks for, announces the ready line, and serves.
 fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
-    crypto_selftests::deprioritize(); // those that began since
-    let rows = service_table::select(&state.config, &Host::detect());
+    // Threads that began since the phase `boost`.
+    crypto_selftests::deprioritize();
+    let defs = service_table::select(&state.config, &Host::detect());
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
-    let mut manager = Manager::new(rows, Some(cgroups), kmsg::write_service_line);
-    ready::start(&mut manager, &state.config, false);
-    events::run(state, &mut manager, sources, |_, m| ready::settled(m));
-    ready::announce(state, &mut manager);
-    loop {
-        events::run(state, &mut manager, sources, |_, _| false);
-    }
+    let mut manager = Manager::new(defs, Some(cgroups), kmsg::write_service_line);
+    ready::start_services(&mut manager, &state.config, false);
+    let mut events = EventLoop::new(state, &mut manager, sources);
+    events.run_until(ready::gates_settled);
+    events.react(&Event::GatesSettled);
+    events.run_forever()
 }
 
-/// Runs every phase; the first failure is the result, and the rest still run.
-fn all(phases: &[Phase], state: &mut SystemState) -> Result<(), String> {
+/// Runs every phase; returns the first failure, and runs the rest nevertheless.
+fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {
         let start = since_boot();
-        let outcome = (phase.run)(state);
+        let outcome = match (phase.when)() {
+            true => (phase.run)(state),
+            false => Ok(()),
+        };
         let took = since_boot().saturating_sub(start);
-        let us = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        state.phases.push(state::Phase {
+        state.phases.push(PhaseTime {
             name: phase.name,
-            start_us: us(start),
-            took_us: us(took),
+            start_us: micros(start),
+            took_us: micros(took),
         });
-        debug!(
-            "phase {} took {} us: {}",
-            phase.name,
-            took.as_micros(),
-            phase.why
-        );
-        if let Err(why) = outcome {
-            state.degraded(phase.name, &why);
-            result = result.and(Err(format!("{}: {why}", phase.name)));
+        let (name, why) = (phase.name, phase.why);
+        debug!("phase {name} took {} us: {why}", took.as_micros());
+        if let Err(error) = outcome {
+            state.degraded.add(name, &error);
+            result = result.and(Err(error).doing(name));
         }
     }
     result
 }
 
-fn log(state: &mut SystemState) -> Result<(), String> {
-    // Before the first line, or all but ten in five seconds are dropped (sysctl
-    // kernel.printk_devkmsg; the kernel takes the word with its newline only).
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Returns the message of the rescue shell. An initrd without the files of a userland is told
+/// apart from a userland that cannot be used.
+fn missing_userland(outcome: Result<()>) -> String {
+    let missing = "there is no userland";
+    match outcome {
+        Ok(()) => format!("{missing}; `reboot` starts again"),
+        Err(e) if e.errno() == Some(Errno::ENOENT) => {
+            format!("{missing} in the initrd ({e}); `reboot` starts again")
+        }
+        Err(e) => format!("{missing} that can be used ({e}); `reboot` starts again"),
+    }
+}
+
+fn start_log(state: &mut SystemState) -> Result<()> {
+    // Before the first line, or the kernel drops all but ten lines in five seconds (sysctl
+    // kernel.printk_devkmsg, which is only understood with its newline).
     let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
     state.config = config_sources::read_early();
     state.verify_modules = state.config.modules == config::Modules::Verified;
     kmsg::init_logger(kmsg::level_filter(state.config.loglevel));
-    info!(
-        "{} starts {} ms after the kernel",
-        env!("CARGO_PKG_VERSION"),
-        state.started
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    info!("{version} starts {} ms after the kernel", state.started);
     Ok(())
 }
 
-/// How long the drivers of network cards may keep the boot, in milliseconds.
+fn boost(_: &mut SystemState) -> Result<()> {
+    syscall::expedite_rcu(true);
+    crypto_selftests::deprioritize();
+    Ok(())
+}
+
+fn load_early_modules(state: &mut SystemState) -> Result<()> {
+    root::load_early_modules(&mut state.verify_modules)
+}
+
+fn create_cgroups(_: &mut SystemState) -> Result<()> {
+    cgroups::create(Path::new(cgroups::ROOT))
+}
+
+/// Time limit for loading the drivers of network cards, in milliseconds.
 const DRIVERS_MS: i32 = 5_000;
 
-/// Hears what comes before looking at what is there, so that nothing falls
-/// between. In a child: a driver that hangs on its hardware must not hang PID 1.
-fn devices(state: &mut SystemState) -> Result<(), String> {
-    let heard =
-        UeventSocket::open().map_err(|e| format!("device events: {e}: hot-plug does not work"));
-    if root::in_container() {
-        return heard.map(|h| state.uevents = Some(h)); // its devices have drivers
+/// Opens the socket of device events and then loads drivers for the devices that exist, so that
+/// no device is missed in between.
+fn devices(state: &mut SystemState) -> Result<()> {
+    let mut errors = Vec::new();
+    match UeventSocket::open().doing("device events, without which hot-plug does not work") {
+        Ok(uevents) => state.uevents = Some(uevents),
+        Err(error) => errors.push(error),
     }
+    if !root::in_container() {
+        errors.extend(load_network_drivers(state).err());
+    }
+    Error::join(errors)
+}
+
+/// Loads the drivers in a child: a driver that hangs on its hardware must not hang PID 1.
+fn load_network_drivers(state: &mut SystemState) -> Result<()> {
     let mut modules = Modules::open(Path::new("/"))?;
     modules.configure(&state.config.blacklist, state.verify_modules);
     let load = || {
         uevent::coldplug(Path::new(uevent::SYSFS), &mut modules, uevent::is_early);
     };
-    if !syscall::in_child(load).is_some_and(|c| c.exited_within(DRIVERS_MS)) {
-        let s = DRIVERS_MS / 1000;
-        state.degraded(
-            "drivers",
-            &format!("not loaded after {s} s; a device may hang; the boot goes on without"),
-        );
+    if !syscall::in_child(load).is_some_and(|child| child.exited_within(DRIVERS_MS)) {
+        let seconds = DRIVERS_MS / 1000;
+        let why =
+            format!("not loaded after {seconds} s; a device may hang; the boot goes on without");
+        state.degraded.add("drivers", why);
     }
     state.modules = Some(modules);
-    heard.map(|h| state.uevents = Some(h))
+    Ok(())
 }
 
-/// What a namespace may not change is as its owner wants it.
-fn forgiven(result: Result<(), String>) -> Result<(), String> {
-    match result {
-        Err(why) if root::in_container() => {
-            debug!("left as it is: {why}");
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-fn all_flags(state: &mut SystemState) -> Result<(), String> {
-    let (config, complaints) = config_sources::read();
+fn read_all_flags(state: &mut SystemState) -> Result<()> {
+    let (config, diagnostics) = config_sources::read();
     state.config = config;
-    ::log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    for complaint in complaints {
-        state.degraded("flag", &complaint.to_string());
+    log::set_max_level(kmsg::level_filter(state.config.loglevel));
+    for diagnostic in diagnostics {
+        state.degraded.add("flag", diagnostic);
     }
     state.verify_modules |= state.config.modules == config::Modules::Verified;
     if let Some(modules) = state.modules.as_mut() {
         modules.configure(&state.config.blacklist, state.verify_modules);
     }
     if let Some(why) = net_interface::missing_interface(&state.config.net) {
-        state.degraded("net", &why);
+        state.degraded.add("net", why);
     }
     debug!("configuration after {} ms: {:?}", now(), state.config.net);
     Ok(())
+}
+
+/// Settings that a container may not change are as its owner wants them.
+fn set_sysctls(_: &mut SystemState) -> Result<()> {
+    match sysctl::apply() {
+        Err(error) if root::in_container() => {
+            debug!("left as it is: {error}");
+            Ok(())
+        }
+        applied => applied,
+    }
+}
+
+fn set_hostname(state: &mut SystemState) -> Result<()> {
+    sys::hostname::set(&state.config.hostname)
 }
 
 #[cfg(test)]
@@ -207,18 +256,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_phase_has_a_name_and_a_reason() {
-        let mut names: Vec<_> = TO_THE_ROOT
-            .iter()
-            .chain(TO_THE_SERVICES)
-            .map(|p| p.name)
-            .collect();
-        assert!(
-            TO_THE_ROOT
-                .iter()
-                .chain(TO_THE_SERVICES)
-                .all(|p| !p.why.is_empty())
-        );
+    fn every_phase_has_a_reason_and_a_name_of_its_own() {
+        let phases = || TO_THE_ROOT.iter().chain(TO_THE_SERVICES);
+        assert!(phases().all(|phase| !phase.why.is_empty()));
+        let mut names: Vec<_> = phases().map(|phase| phase.name).collect();
         let count = names.len();
         names.sort_unstable();
         names.dedup();
@@ -227,24 +268,42 @@ mod tests {
 
     #[test]
     fn a_phase_that_fails_does_not_stop_the_next() {
-        const TWO: &[Phase] = &[
+        const PHASES: &[Phase] = &[
             Phase {
                 name: "bad",
+                when: always,
+                run: |_| Err(Error::invalid("broken")),
                 why: "x",
-                run: |_| Err("broken".into()),
             },
             Phase {
                 name: "good",
-                why: "x",
-                run: |m| {
-                    m.config.rescue = true;
+                when: always,
+                run: |state| {
+                    state.config.rescue = true;
                     Ok(())
                 },
+                why: "x",
+            },
+            Phase {
+                name: "skipped",
+                when: || false,
+                run: |_| Err(Error::invalid("not to be run")),
+                why: "x",
             },
         ];
         let mut state = SystemState::default();
-        assert_eq!(all(TWO, &mut state), Err("bad: broken".into()));
+        let outcome = run_phases(PHASES, &mut state).map_err(|error| error.to_string());
+        assert_eq!(outcome, Err("bad: broken".to_owned()));
         assert!(state.config.rescue);
-        assert_eq!(state.degraded.len(), 1);
+        assert_eq!(state.degraded.iter().count(), 1);
+        assert_eq!(state.phases.len(), 3);
+    }
+
+    #[test]
+    fn a_missing_userland_is_told_from_a_broken_one() {
+        let missing = missing_userland(Err(Errno::ENOENT).on("/modules/order"));
+        assert!(missing.contains("in the initrd"), "{missing}");
+        let broken = missing_userland(Err(Errno::EINVAL).doing("mount erofs"));
+        assert!(broken.contains("that can be used"), "{broken}");
     }
 }

@@ -1,72 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The cgroup tree (Documentation/admin-guide/cgroup-v2.rst).
 //!
 //! ```text
 //! /sys/fs/cgroup          controllers delegated from here, top-down
 //! ├── init                PID 1 alone
-//! ├── system/<service>    one leaf a service
-//! └── libpod_parent/…     podman's containers (its cgroupfs manager makes it)
+//! ├── system/<service>    one leaf for each service
+//! └── libpod_parent/…     podman's containers (its cgroupfs manager creates it)
 //! ```
-//! No process stays in the root: podman would take all of them, PID 1 included,
-//! for its own and move them (podman#24737).
+//! No process stays in the root: podman would take all of them, PID 1 included, for its own and
+//! move them (podman#24737).
 
 use std::fs;
 use std::path::Path;
 
 use log::warn;
+use sys::error::{Doing, Error, Result};
 
-/// Where the tree is.
+/// Mount point of the tree.
 pub const ROOT: &str = "/sys/fs/cgroup";
 
-/// What podman's limits are made of.
+/// Controllers that podman's limits depend on.
 const REQUIRED_CONTROLLERS: &[&str] = &["cpu", "memory", "pids", "io"];
 
-/// Makes the tree under `root` and moves PID 1 into its leaf.
+/// Creates the tree under `root` and moves PID 1 into its leaf.
 ///
 /// # Errors
-/// What could not be done, with the path.
-pub fn create(root: &Path) -> Result<(), String> {
-    let put = |path: &str, text: &str| {
-        let path = root.join(path);
-        fs::write(&path, text).map_err(|e| format!("{} <- {text:?}: {e}", path.display()))
-    };
+/// A directory or a file of the tree cannot be created or written; a required controller is
+/// missing.
+pub fn create(root: &Path) -> Result<()> {
     for dir in ["init", "system"] {
         let path = root.join(dir);
-        fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        fs::create_dir_all(&path).on(&path)?;
     }
-    put("init/cgroup.procs", "1")?;
-    let all = fs::read_to_string(root.join("cgroup.controllers")).map_err(|e| e.to_string())?;
-    // One by one: a controller that the kernel refuses must not take the others along.
-    for name in all.split_whitespace() {
+    write(&root.join("init/cgroup.procs"), "1")?;
+    let controllers = root.join("cgroup.controllers");
+    let available = fs::read_to_string(&controllers).on(&controllers)?;
+    // Each by itself: a controller that the kernel refuses does not hold back the others.
+    for name in available.split_whitespace() {
         for file in ["cgroup.subtree_control", "system/cgroup.subtree_control"] {
-            put(file, &format!("+{name}")).unwrap_or_else(|e| warn!("{e}"));
+            write(&root.join(file), &format!("+{name}")).unwrap_or_else(|e| warn!("{e}"));
         }
     }
-    let on = fs::read_to_string(root.join("system/cgroup.subtree_control")).unwrap_or_default();
-    let missing: Vec<&str> = REQUIRED_CONTROLLERS
-        .iter()
-        .copied()
-        .filter(|c| !has_controller(&on, c))
-        .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(format!(
-            "no {} controller: such limits do not hold",
-            missing.join(", ")
-        ))
-    }
+    let enabled = fs::read_to_string(root.join("system/cgroup.subtree_control"));
+    check(&enabled.unwrap_or_default())
 }
 
-fn has_controller(controllers: &str, name: &str) -> bool {
-    controllers.split_whitespace().any(|c| c == name)
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text)
+        .on(path)
+        .doing(format!("write {text:?}"))
+}
+
+fn check(enabled: &str) -> Result<()> {
+    let missing = |name: &&str| !enabled.split_whitespace().any(|c| c == *name);
+    let required = REQUIRED_CONTROLLERS.iter().copied();
+    let missing: Vec<&str> = required.filter(missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "no {} controller: such limits do not hold",
+        missing.join(", ")
+    )))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn controllers_are_whole_words() {
-        assert!(has_controller("cpuset cpu", "cpu") && !has_controller("cpuset", "cpu"));
+        assert_eq!(check("cpuset cpu io memory pids\n"), Ok(()));
+        let missing = check("cpuset io memory pids").unwrap_err();
+        assert!(missing.to_string().starts_with("no cpu controller"));
     }
 }

@@ -1,68 +1,59 @@
-//! What clients ask of PID 1 over the control channel, and what they are told.
+// SPDX-License-Identifier: Apache-2.0
+//! Requests of clients over the control channel, and the answers.
 
 use std::path::Path;
 
 use control::{LastExit, Name, PendingClient, Request, ShutdownKind};
 use log::info;
-use services::{Event, ExitStatus, Manager, ServiceId};
-
-use crate::events::EventSources;
-use crate::ready;
-use crate::state::{Scheduled, SystemState};
+use services::{ExitStatus, Manager, ServiceId};
 use sys::clock::now;
+use sys::error::{Doing, Error, Result};
 use sys::files;
+use sys::service_names::{CONSOLE_PREFIX, RESCUE_PREFIX};
 
-/// More than this of passwd(5) or group(5) is not read.
-const ACCOUNTS: u64 = 1 << 20;
+use crate::context::Context;
+use crate::event_sources::Event;
+use crate::state::{ScheduledShutdown, SystemState};
 
-/// Takes in who has connected and answers who has spoken. How the machine is to
-/// end, if one of them asks for that now.
-pub fn serve(
-    state: &mut SystemState,
-    manager: &mut Manager,
-    sources: &mut EventSources,
-) -> Option<ShutdownKind> {
-    let server = sources.control.as_mut()?;
+/// Number of bytes of passwd(5) and of group(5) that are read.
+const MAX_ACCOUNTS_BYTES: u64 = 1 << 20;
+/// Usual size of a status report, in bytes.
+const STATUS_BYTES: usize = 4096;
+
+/// Accepts clients, and answers those that have sent a request.
+pub fn serve(context: &mut Context<'_>, _: &Event) {
+    let Some(server) = context.sources.control.as_mut() else {
+        return;
+    };
     server.accept(now());
-    let mut asked = None;
     for (client, request) in server.requests() {
         match request {
-            Ok(Request::Shutdown(kind, 0)) => {
-                control::answer(client, control::OK);
-                asked = Some(kind);
+            Ok(request) => {
+                let outcome = execute(context.state, context.manager, &request);
+                reply(client, outcome);
             }
-            Ok(request) => reply(client, done(state, manager, &request)),
-            Err(why) => reply(client, Err(why.to_string())),
+            Err(why) => control::answer(client, &control::refusal(&why.to_string())),
         }
     }
-    asked
 }
 
-fn reply(client: PendingClient, outcome: Result<String, String>) {
+fn reply(client: PendingClient, outcome: Result<String>) {
     let text = match outcome {
-        Ok(rest) => [control::OK, &rest].concat(),
-        Err(why) => control::refusal(&why),
+        Ok(lines) => [control::OK, &lines].concat(),
+        Err(why) => control::refusal(&why.to_string()),
     };
     control::answer(client, &text);
 }
 
-fn done(
-    state: &mut SystemState,
-    manager: &mut Manager,
-    request: &Request,
-) -> Result<String, String> {
+/// Executes a request; returns the lines of the answer.
+fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) -> Result<String> {
     match request {
-        Request::Status => return Ok(report(state, manager)),
-        Request::Start(name) => tell(manager, name, Event::Start)?,
-        Request::Stop(name) => tell(manager, name, Event::Stop)?,
-        Request::Restart(name) => tell(manager, name, Event::Restart)?,
-        Request::Load(name) => {
-            busy(manager, name)?;
-            let loaded = load(manager, name);
-            let what = format!("service {}", name.as_str());
-            ready::update_degraded(state, &what, loaded.as_ref().err());
-            loaded?;
-        }
+        Request::Status => return Ok(status(state, manager)),
+        Request::Start(name) => note(manager, name, services::Event::Start)?,
+        Request::Stop(name) => note(manager, name, services::Event::Stop)?,
+        Request::Restart(name) => note(manager, name, services::Event::Restart)?,
+        Request::Load(name) => load(state, manager, name)?,
+        Request::Shutdown(kind, 0) => state.shutdown = Some(*kind),
         Request::Shutdown(kind, seconds) => schedule(state, *kind, *seconds),
         Request::Cancel => cancel(state)?,
         Request::Rescue => rescue(manager),
@@ -70,72 +61,81 @@ fn done(
     Ok(String::new())
 }
 
-fn tell(manager: &mut Manager, name: &Name, event: fn(ServiceId) -> Event) -> Result<(), String> {
-    let id = manager.supervisor.find(name.as_str());
-    let id = id.ok_or_else(|| format!("there is no service {}", name.as_str()))?;
+fn note(manager: &mut Manager, name: &Name, event: fn(ServiceId) -> services::Event) -> Result<()> {
+    let name = name.as_str();
+    let id = manager.supervisor.find(name);
+    let id = id.ok_or_else(|| Error::invalid(format!("there is no service {name}")))?;
     if let Some(why) = manager.supervisor.invalid(id) {
-        return Err(why.to_string());
+        return Err(Error::invalid(why.to_string()));
     }
     manager.note(now(), event(id));
     Ok(())
 }
 
-/// A service that runs is what it was asked to be: that its next file cannot be
-/// taken yet is for the one who asks, and no fault of the machine.
-fn busy(manager: &Manager, name: &Name) -> Result<(), String> {
-    let s = &manager.supervisor;
-    match s.find(name.as_str()).filter(|id| s.is_user_service(*id)) {
-        Some(_) => s.may_add(name.as_str()).map_err(|why| why.to_string()),
-        None => Ok(()),
+/// Loads the file of a user service. A file that is wrong is listed as degraded; a service that
+/// runs and therefore cannot change is not: it is what its owner wanted before.
+fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<()> {
+    let supervisor = &manager.supervisor;
+    let id = supervisor.find(name.as_str());
+    if id.is_some_and(|id| supervisor.is_user_service(id)) {
+        let allowed = supervisor.may_add(name.as_str());
+        allowed.map_err(|why| Error::invalid(why.to_string()))?;
     }
+    let loaded = load_file(manager, name);
+    let what = format!("service {}", name.as_str());
+    state.degraded.remove(&what);
+    state.degraded.add_err(&what, loaded.as_ref());
+    state.degraded.write_file();
+    loaded
 }
 
-/// The client has put the file into RAM: PID 1 waits for no disk.
-fn load(manager: &mut Manager, name: &Name) -> Result<(), String> {
+/// Loads the copy of the file that the client has put into RAM: PID 1 waits for no disk.
+fn load_file(manager: &mut Manager, name: &Name) -> Result<()> {
     let path = Path::new(control::SERVICES).join(name.as_str());
-    let say = |e: std::io::Error| format!("{}: {e}", path.display());
-    // One byte more than is allowed, so that it is refused and not cut.
-    let bytes = files::read_bounded(&path, services::service_file::MAX_FILE_BYTES as u64 + 1)
-        .map_err(say)?;
+    // One byte more than is allowed, so that a longer file is refused and not cut.
+    let max_bytes = services::service_file::MAX_FILE_BYTES as u64 + 1;
+    let bytes = files::read_bounded(&path, max_bytes).on(&path)?;
     let accounts = |path| {
-        let bytes = files::read_bounded(Path::new(path), ACCOUNTS).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let bytes = files::read_bounded(Path::new(path), MAX_ACCOUNTS_BYTES);
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
     };
     let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
     let loaded = manager.load(name.as_str(), &bytes, &passwd, &group);
-    loaded.map(drop).map_err(|why| why.to_string())
+    loaded.map_err(|why| Error::invalid(why.to_string()))?;
+    Ok(())
 }
 
 fn schedule(state: &mut SystemState, kind: ShutdownKind, seconds: u32) {
     let at = now().saturating_add(u64::from(seconds) * 1000);
-    state.scheduled = Some(Scheduled { kind, at });
+    state.scheduled = Some(ScheduledShutdown { kind, at });
     info!("{} in {seconds} s", kind.word());
 }
 
-fn cancel(state: &mut SystemState) -> Result<(), String> {
-    state.scheduled.take().ok_or("nothing is scheduled")?;
+fn cancel(state: &mut SystemState) -> Result<()> {
+    let scheduled = state.scheduled.take();
+    scheduled.ok_or_else(|| Error::invalid("nothing is scheduled"))?;
     info!("the scheduled end is cancelled");
     Ok(())
 }
 
-/// Shells on the consoles in place of what runs there; the services go on.
+/// Replaces the services on the consoles by shells. The other services keep running.
 fn rescue(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
-        let name = manager.supervisor.definition(id).map_or("", |r| r.name);
-        if name.starts_with(sys::service_names::CONSOLE_PREFIX) {
-            manager.note(now(), Event::Stop(id));
-        } else if name.starts_with(sys::service_names::RESCUE_PREFIX) {
-            manager.note(now(), Event::Start(id));
+        let name = manager.supervisor.definition(id).map_or("", |def| def.name);
+        if name.starts_with(CONSOLE_PREFIX) {
+            manager.note(now(), services::Event::Stop(id));
+        } else if name.starts_with(RESCUE_PREFIX) {
+            manager.note(now(), services::Event::Start(id));
         }
     }
 }
 
-/// Everything there is to know, as lines.
-fn report(state: &SystemState, manager: &Manager) -> String {
-    let mut out = String::with_capacity(4096);
+/// Returns the state of the machine and of every service, as lines (docs/reference/control.md).
+fn status(state: &SystemState, manager: &Manager) -> String {
+    let mut out = String::with_capacity(STATUS_BYTES);
     control::MachineInfo {
         version: env!("CARGO_PKG_VERSION"),
-        data: state.data.device.as_deref().unwrap_or("ram"),
+        data: state.data_device().unwrap_or("ram"),
         now: Some(now()),
         started: Some(state.started),
         ready: state.ready,
@@ -152,37 +152,36 @@ fn report(state: &SystemState, manager: &Manager) -> String {
     for id in manager.supervisor.ids() {
         service(manager, id).write(&mut out);
     }
-    for degraded in &state.degraded {
+    for degraded in state.degraded.iter() {
         let (what, why) = (&degraded.what, &degraded.why);
         control::Degraded { what, why }.write(&mut out);
     }
-    if let Some(scheduled) = state.scheduled {
-        let Scheduled { kind, at } = scheduled;
+    if let Some(ScheduledShutdown { kind, at }) = state.scheduled {
         control::Shutdown { kind, at }.write(&mut out);
     }
     out
 }
 
 fn service(manager: &Manager, id: ServiceId) -> control::Service<'_> {
-    let line = services::ServiceStatus::of(&manager.supervisor, id);
-    let row = manager.supervisor.definition(id);
+    let status = services::ServiceStatus::of(&manager.supervisor, id);
+    let def = manager.supervisor.definition(id);
     control::Service {
-        since: Some(line.since),
-        pid: line.pid.and_then(|pid| pid.try_into().ok()),
-        restarts: Some(line.restarts.into()),
-        last: line.last.map(last),
-        asked: line.asked,
-        spawned: line.spawned,
-        ready: line.ready,
-        next: line.next,
-        late: row.map(|r| r.late_ms),
-        grace: row.map(|r| r.grace_ms),
+        since: Some(status.since),
+        pid: status.pid.and_then(|pid| pid.try_into().ok()),
+        restarts: Some(status.restarts.into()),
+        last: status.last.map(last_exit),
+        asked: status.asked,
+        spawned: status.spawned,
+        ready: status.ready,
+        next: status.next,
+        late: def.map(|def| def.late_ms),
+        grace: def.map(|def| def.grace_ms),
         is_user_service: manager.supervisor.is_user_service(id),
-        ..control::Service::new(line.name, line.state)
+        ..control::Service::new(status.name, status.state)
     }
 }
 
-fn last(status: ExitStatus) -> LastExit {
+fn last_exit(status: ExitStatus) -> LastExit {
     match status {
         ExitStatus::Exited(code) => LastExit::Exited(code),
         ExitStatus::Killed(signal) => LastExit::Killed(signal),

@@ -1,10 +1,11 @@
-//! When PID 1 itself fails: say so, and go on as little more than a reaper.
+// SPDX-License-Identifier: Apache-2.0
+//! A crash of PID 1: a message, and a new start as little more than a reaper.
 //!
-//! The kernel panics when PID 1 ends, so it must not: a Rust panic and a fault
-//! signal both end in an exec of our own binary, which keeps the pid, the
-//! children and every running service, and comes up with nothing but reaping,
-//! signals, the API's socket and a rescue shell. Nothing here allocates or takes a lock: with
-//! `panic=abort` and in a signal handler this is the last code of its program.
+//! The kernel panics when PID 1 ends. A Rust panic and a fault signal therefore execute the
+//! program again, which keeps the pid, the children and every running service; the new program
+//! only reaps, obeys signals, holds the API's socket and offers a shell. Nothing in this file
+//! allocates or takes a lock: with `panic=abort` and in a signal handler it is the last code of
+//! its program.
 #![expect(unsafe_code, reason = "signal handlers, exec without allocation")]
 
 use std::cell::UnsafeCell;
@@ -16,15 +17,15 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use control::ShutdownKind;
 use sys::signals::{FAULT_SIGNALS, shutdown_signals};
 
-/// The name that the new program is called by: the kernel calls PID 1 by its
-/// path, so no word of the kernel's command line can be taken for ours.
+/// First argument of the new program. The kernel starts PID 1 by its path, so no word of the
+/// kernel's command line can be mistaken for the arguments of this file.
 const ARGV0: &CStr = c"init";
-/// The word that tells it how often this has happened.
+/// Second argument of the new program; the third has the number of crashes.
 const CRASH_ARGUMENT: &CStr = c"--after-crash";
-/// Where our own program is; the first also where it has been replaced.
+/// Paths of PID 1's program; the first works even if the file has been replaced.
 const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
-/// What stands in for a standard descriptor that is closed, the best first. A
-/// directory can always be opened, and reads and writes of it fail at once.
+/// Files that stand in for a standard descriptor that is closed, the best first. A directory can
+/// always be opened, and reads and writes of it fail at once.
 const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
     (
         c"/dev/console",
@@ -33,74 +34,72 @@ const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
     (c"/dev/null", libc::O_RDWR),
     (c"/", libc::O_RDONLY),
 ];
-/// So often a new start is tried; then PID 1 waits for a person's reset.
+/// Number of new starts; after them PID 1 reaps until a person resets the machine.
 const MAX_RESTARTS: u8 = 3;
-
-/// How many crashes came before this program.
-static CRASHES: AtomicU8 = AtomicU8::new(0);
-/// When this program started, in seconds of `CLOCK_BOOTTIME`.
-static STARTED_S: AtomicU32 = AtomicU32::new(0);
-/// Having run so long, a program has not crashed because of how it started.
+/// Seconds after which a program counts as healthy: its crash has another cause than its start.
 const HEALTHY_S: u32 = 600;
 
+/// Number of crashes before this program.
+static CRASHES: AtomicU8 = AtomicU8::new(0);
+/// Start of this program, in seconds of `CLOCK_BOOTTIME`.
+static STARTED_S: AtomicU32 = AtomicU32::new(0);
 /// [`ShutdownKind::letter`] of the shutdown that has begun, or 0. The new program finds the
-/// letter after the count in its argument.
+/// letter after the number of crashes in its argument.
 static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
 
-/// The handlers' stack: a fault may be an overflow of the other one. Part of the
-/// program, because memory may be what there is none of.
+/// Stack of the signal handlers, since a fault may be an overflow of the usual stack. Part of the
+/// program, because there may be no memory for it.
 struct SignalStack(UnsafeCell<[u8; 32 * 1024]>);
 // SAFETY: only the kernel uses it, and only for a handler.
 unsafe impl Sync for SignalStack {}
 static SIGNAL_STACK: SignalStack = SignalStack(UnsafeCell::new([0; 32 * 1024]));
 
-/// How many crashes came before this program, and what the machine was going
-/// down for when the last one came, by its first three words.
+/// Returns the number of crashes before this program, and the kind of shutdown that had begun
+/// when the last one happened, from the first three arguments.
 #[must_use]
-pub fn before(words: [&[u8]; 3]) -> (u8, Option<ShutdownKind>) {
-    match words {
-        [name, word, [digit, rest @ ..]]
-            if name == ARGV0.to_bytes() && word == CRASH_ARGUMENT.to_bytes() =>
-        {
-            let ending = match rest {
-                [letter] => ShutdownKind::from_letter(*letter),
-                _ => None,
-            };
-            (digit.saturating_sub(b'0'), ending)
-        }
-        _ => (0, None),
+pub fn crashes_before(args: [&[u8]; 3]) -> (u8, Option<ShutdownKind>) {
+    let [name, crash_argument, [count, shutdown @ ..]] = args else {
+        return (0, None);
+    };
+    if name != ARGV0.to_bytes() || crash_argument != CRASH_ARGUMENT.to_bytes() {
+        return (0, None);
     }
+    let shutdown = match shutdown {
+        [letter] => ShutdownKind::from_letter(*letter),
+        _ => None,
+    };
+    (count.saturating_sub(b'0'), shutdown)
 }
 
-/// The machine is going down: a crash from here on must not keep it.
+/// Records that a shutdown has begun: it goes on after a crash.
 pub fn set_shutdown(kind: ShutdownKind) {
     SHUTDOWN.store(kind.letter(), Ordering::Relaxed);
 }
 
-/// Opens what is closed of 0, 1 and 2, or the next file opened would be taken
-/// for somebody's output (s6-linux-init does the same).
+/// Opens those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file that is
+/// opened would become the output of a program (s6-linux-init opens them as well).
 pub fn open_standard() {
     for fd in 0..3 {
-        // SAFETY: constants. The lowest descriptor that is free is this one.
+        // SAFETY: constants. The lowest free descriptor is `fd`.
         unsafe {
             if libc::fcntl(fd, libc::F_GETFD) >= 0 {
                 continue;
             }
-            let mut all = STANDARD_FALLBACKS.iter();
-            while let Some((path, flags)) = all.next()
+            let mut fallbacks = STANDARD_FALLBACKS.iter();
+            while let Some((path, flags)) = fallbacks.next()
                 && libc::open(path.as_ptr(), *flags) < 0
             {}
         }
     }
 }
 
-/// Installs hook and handlers. `before`: the crashes so far.
-pub fn install_handlers(before: u8) {
-    CRASHES.store(before, Ordering::Relaxed);
+/// Installs the panic hook and the handlers of fault signals; `crashes` is the number so far.
+pub fn install_handlers(crashes: u8) {
+    CRASHES.store(crashes, Ordering::Relaxed);
     STARTED_S.store(seconds(), Ordering::Relaxed);
     std::panic::set_hook(Box::new(on_panic));
     let action = handler();
-    // SAFETY: structures that live, and a stack that is nobody else's.
+    // SAFETY: live structures, and a stack that nothing else uses.
     unsafe {
         let stack = libc::stack_t {
             ss_sp: SIGNAL_STACK.0.get().cast(),
@@ -108,8 +107,8 @@ pub fn install_handlers(before: u8) {
             ss_size: size_of::<SignalStack>(),
         };
         libc::sigaltstack(&raw const stack, std::ptr::null_mut());
-        // Whoever execs from a handler hands on that its signal is blocked, and a
-        // fault whose signal is blocked kills at once.
+        // A program that was executed from a handler starts with the handler's signal blocked,
+        // and a fault whose signal is blocked kills at once.
         let mut set: libc::sigset_t = std::mem::zeroed();
         for signal in FAULT_SIGNALS.iter().map(|s| *s as libc::c_int) {
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());
@@ -123,69 +122,74 @@ fn handler() -> libc::sigaction {
     // SAFETY: plain data; zero is an empty mask and no flags.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_fault as *const () as libc::sighandler_t;
-    // RESETHAND: a second fault inside the handler must not come back here.
+    // RESETHAND: a second fault, inside the handler, must not start the handler again.
     action.sa_flags = libc::SA_ONSTACK | libc::SA_RESETHAND;
     action
 }
 
 extern "C" fn on_fault(signal: libc::c_int) {
-    let mut text = Message::new();
-    let _ = write!(text, "<2>boot2podman: PID 1 got signal {signal}");
-    reexec(&mut text);
+    let mut message = Message::new();
+    let _ = write!(message, "<2>boot2podman: PID 1 got signal {signal}");
+    reexec(&mut message);
 }
 
 fn on_panic(info: &PanicHookInfo<'_>) {
-    let mut text = Message::new();
-    let _ = write!(text, "<2>boot2podman: PID 1 panicked: {info}");
-    reexec(&mut text);
+    let mut message = Message::new();
+    let _ = write!(message, "<2>boot2podman: PID 1 panicked: {info}");
+    reexec(&mut message);
 }
 
-/// Writes the text and execs ourselves; returns only outside of PID 1.
-fn reexec(text: &mut Message) {
-    text.end();
-    // SAFETY: live buffers, constant C strings, integers.
+/// Writes the message and executes the program again. Returns only in other processes than PID 1,
+/// a child or a test, which then abort.
+fn reexec(message: &mut Message) {
+    message.end_line();
+    write_message(message);
+    if std::process::id() != 1 {
+        return;
+    }
+    // A crash long after the start is not part of a loop.
+    let is_healthy = seconds().saturating_sub(STARTED_S.load(Ordering::Relaxed)) >= HEALTHY_S;
+    let before = match is_healthy {
+        true => 0,
+        false => CRASHES.load(Ordering::Relaxed),
+    };
+    let count = before.saturating_add(1);
+    if count <= MAX_RESTARTS {
+        let third = [b'0' + count, SHUTDOWN.load(Ordering::Relaxed), 0];
+        let argv = [
+            ARGV0.as_ptr(),
+            CRASH_ARGUMENT.as_ptr(),
+            third.as_ptr().cast(),
+            std::ptr::null(),
+        ];
+        let envp = [std::ptr::null()];
+        for path in OWN_BINARY {
+            // SAFETY: live arrays of C strings, each ended by a null pointer.
+            unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+        }
+    }
+    reap_forever()
+}
+
+/// Writes to the kernel log, or to standard error if that cannot be opened. A terminal or a pipe
+/// that is full gets nothing: PID 1 does not wait.
+fn write_message(message: &Message) {
+    // SAFETY: live buffers, a constant C string, integers.
     unsafe {
         let kmsg = libc::open(c"/dev/kmsg".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         let fd = if kmsg >= 0 { kmsg } else { 2 };
-        // A terminal or a pipe may take nothing: then it is not for us to wait.
-        let mut room = libc::pollfd {
+        let mut writable = libc::pollfd {
             fd,
             events: libc::POLLOUT,
             revents: 0,
         };
-        if libc::poll(&raw mut room, 1, 0) == 1 {
-            libc::write(fd, text.bytes.as_ptr().cast(), text.length);
+        if libc::poll(&raw mut writable, 1, 0) == 1 {
+            libc::write(fd, message.bytes.as_ptr().cast(), message.length);
         }
-        if libc::getpid() != 1 {
-            return; // a child or a test: let it abort
-        }
-        // Crashes long apart are not a loop.
-        let healthy = seconds().saturating_sub(STARTED_S.load(Ordering::Relaxed)) >= HEALTHY_S;
-        let before = if healthy {
-            0
-        } else {
-            CRASHES.load(Ordering::Relaxed)
-        };
-        let count = before.saturating_add(1);
-        if count <= MAX_RESTARTS {
-            let digit = [b'0' + count, SHUTDOWN.load(Ordering::Relaxed), 0];
-            let argv = [
-                ARGV0.as_ptr(),
-                CRASH_ARGUMENT.as_ptr(),
-                digit.as_ptr().cast(),
-                std::ptr::null(),
-            ];
-            let envp = [std::ptr::null()];
-            for path in OWN_BINARY {
-                libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr());
-            }
-        }
-        reap_forever()
     }
 }
 
-/// Nothing left but to reap and to end the machine when asked: the services go
-/// on without us.
+/// Reaps, and ends the machine on request. The services run on without a supervisor.
 fn reap_forever() -> ! {
     if let Some(kind) = ShutdownKind::from_letter(SHUTDOWN.load(Ordering::Relaxed)) {
         reboot_now(kind);
@@ -195,8 +199,8 @@ fn reap_forever() -> ! {
     }
 }
 
-/// A second of that, with no memory and no descriptor. Only async-signal-safe
-/// calls: a signal handler ends in it.
+/// Reaps, and obeys signals for one second, without memory and without a descriptor. Makes only
+/// async-signal-safe calls (signal-safety(7)), because signal handlers call it.
 pub fn reap_once() {
     // SAFETY: local buffers and integers only.
     unsafe {
@@ -212,8 +216,8 @@ pub fn reap_once() {
             tv_nsec: 0,
         };
         let got = libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second);
-        let asked = shutdown_signals().find(|(signal, _)| *signal as libc::c_int == got);
-        if let Some((_, kind)) = asked {
+        let request = shutdown_signals().find(|(signal, _)| *signal as libc::c_int == got);
+        if let Some((_, kind)) = request {
             reboot_now(kind);
         }
     }
@@ -227,6 +231,7 @@ fn reboot_now(kind: ShutdownKind) {
     }
 }
 
+/// Returns the seconds of `CLOCK_BOOTTIME`.
 fn seconds() -> u32 {
     let mut now = libc::timespec {
         tv_sec: 0,
@@ -237,7 +242,7 @@ fn seconds() -> u32 {
     u32::try_from(now.tv_sec).unwrap_or(0)
 }
 
-/// A message of bounded length, without allocation.
+/// One line of bounded length, without allocation.
 struct Message {
     bytes: [u8; 512],
     length: usize,
@@ -251,8 +256,8 @@ impl Message {
         }
     }
 
-    /// Ends in a newline: without one the kernel log holds the record back.
-    fn end(&mut self) {
+    /// Adds a newline, without which the kernel holds the record back.
+    fn end_line(&mut self) {
         let last = self.length.min(self.bytes.len() - 1);
         self.bytes[last] = b'\n';
         self.length = last + 1;
@@ -262,10 +267,10 @@ impl Message {
 impl Write for Message {
     fn write_str(&mut self, s: &str) -> std::fmt::Result {
         for byte in s.bytes() {
-            let Some(place) = self.bytes.get_mut(self.length) else {
+            let Some(slot) = self.bytes.get_mut(self.length) else {
                 return Ok(());
             };
-            *place = if byte == b'\n' { b' ' } else { byte };
+            *slot = if byte == b'\n' { b' ' } else { byte };
             self.length += 1;
         }
         Ok(())
@@ -277,15 +282,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_words_tell_of_a_crash() {
-        assert_eq!(before([b"init", b"--after-crash", b"2"]), (2, None));
+    fn only_the_arguments_of_a_new_start_tell_of_a_crash() {
+        assert_eq!(crashes_before([b"init", b"--after-crash", b"2"]), (2, None));
         assert_eq!(
-            before([b"init", b"--after-crash", b"1r"]),
+            crashes_before([b"init", b"--after-crash", b"1r"]),
             (1, Some(ShutdownKind::Reboot))
         );
-        assert_eq!(before([b"/init", b"--after-crash", b"2"]), (0, None));
-        assert_eq!(before([b"init", b"--after-crash", b""]), (0, None));
-        assert_eq!(before([b"init", b"quiet", b"2"]), (0, None));
+        assert_eq!(
+            crashes_before([b"/init", b"--after-crash", b"2"]),
+            (0, None)
+        );
+        assert_eq!(crashes_before([b"init", b"--after-crash", b""]), (0, None));
+        assert_eq!(crashes_before([b"init", b"quiet", b"2"]), (0, None));
     }
 
     #[test]
@@ -294,7 +302,7 @@ mod tests {
         let _ = write!(text, "a\n{}", "x".repeat(5000));
         assert_eq!(text.length, 512);
         assert!(!text.bytes.contains(&b'\n'));
-        text.end();
+        text.end_line();
         assert!(text.bytes.ends_with(b"\n") && text.length == 512);
     }
 }

@@ -1,170 +1,144 @@
-//! What the data disk says of the configuration takes effect: for what has not begun.
+// SPDX-License-Identifier: Apache-2.0
+//! Configuration on the data disk: takes effect for everything that has not begun.
 //!
-//! `b2p data` has put it under [`sys::paths::DISK_CONFIG_DIR`], in RAM, before it ended. It is taken
-//! before that end counts, so that the services which wait for the disk find their
-//! rows as the disk wants them.
+//! `b2p data` copies it to [`DISK_CONFIG_DIR`], in RAM, before it ends. PID 1 applies it when
+//! that end is noted and before any service that waits for the disk starts.
 
 use std::path::Path;
 
 use config::{Config, Source};
 use log::info;
-use services::{Event, Manager, ServiceId, Supervisor};
+use services::{Manager, ServiceDef};
+use sys::clock::now;
+use sys::paths::DISK_CONFIG_DIR;
+use sys::service_names::starts_at_boot;
+use sys::{config_sources, kmsg};
 
+use crate::context::Context;
+use crate::event_sources::Event;
 use crate::service_table::{self, Host};
 use crate::state::SystemState;
 use crate::{identity, session};
-use sys::clock::now;
-use sys::{config_sources, kmsg};
 
-/// A child has ended, perhaps `b2p data`: takes what it has left, once in a boot.
-pub fn apply_once(state: &mut SystemState, manager: &mut Manager) {
-    if state.disk_config_applied || !Path::new(sys::paths::DATA_REPORT).exists() {
-        return; // the report is the last that it writes
-    }
-    state.disk_config_applied = true;
-    if !Path::new(sys::paths::DISK_CONFIG_DIR).exists() {
+/// Reads all sources of configuration again, and applies changes.
+pub fn apply(context: &mut Context<'_>, _: &Event) {
+    if !Path::new(DISK_CONFIG_DIR).exists() {
         return;
     }
-    let (config, complaints) = config_sources::read();
-    for complaint in complaints.iter().filter(|c| c.source() == Source::Disk) {
-        state.degraded("flag", &complaint.to_string());
+    let state = &mut *context.state;
+    let (config, diagnostics) = config_sources::read();
+    for diagnostic in diagnostics.iter().filter(|d| d.source() == Source::Disk) {
+        state.degraded.add("flag", diagnostic);
     }
     let before = std::mem::replace(&mut state.config, config);
-    if state.config != before {
-        apply(state, &before, manager);
+    if state.config == before {
+        return;
     }
-}
-
-fn apply(state: &mut SystemState, before: &Config, manager: &mut Manager) {
     info!("what is on the data disk changes the configuration");
-    ::log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    let rows = service_table::select(&state.config, &Host::detect());
-    turn_off_removed(&mut state.config, &rows, manager);
-    let config = state.config.clone();
-    if config.hostname != before.hostname
-        && let Err(why) = sys::hostname::set(&config.hostname)
-    {
-        state.degraded("hostname", &why.to_string());
-    }
-    if config.ssh_keys != before.ssh_keys
-        && let Err(why) = identity::add_keys(&config)
-    {
-        state.degraded("keys", &why);
-    }
-    let session =
-        session::rename_user(&config.user).and_then(|()| session::write_environment(&config));
-    if let Err(why) = session {
-        state.degraded("sessions", &why);
-    }
-    manager.revise(rows);
-    let late = state.ready.is_some();
-    let (starts, stops) = changed_services(&config, before, late, &manager.supervisor);
-    // Those that begin first: others wait for them. Those that end in the other order of
-    // the table: an end lets go who waits for it, and that may be to end as well.
-    for id in starts {
-        manager.note(now(), Event::Start(id));
-    }
-    for id in stops.into_iter().rev() {
-        manager.note(now(), Event::Stop(id));
-    }
+    log::set_max_level(kmsg::level_filter(state.config.loglevel));
+    let defs = service_table::select(&state.config, &Host::detect());
+    turn_off_missing(&mut state.config, &defs, context.manager);
+    apply_identity(state, &before);
+    context.manager.revise(defs);
+    start_and_stop(context.manager, state, &before);
 }
 
-/// Which services begin now that `before` did not ask for, and which end.
-fn changed_services(
-    config: &Config,
-    before: &Config,
-    late: bool,
-    s: &Supervisor,
-) -> (Vec<ServiceId>, Vec<ServiceId>) {
-    let (mut starts, mut stops) = (Vec::new(), Vec::new());
-    for id in s.ids() {
-        let Some(row) = s.definition(id) else {
+/// Applies the host name, the keys and the user of sessions.
+fn apply_identity(state: &mut SystemState, before: &Config) {
+    let SystemState {
+        config, degraded, ..
+    } = state;
+    if config.hostname != before.hostname {
+        degraded.add_err("hostname", sys::hostname::set(&config.hostname));
+    }
+    if config.ssh_keys != before.ssh_keys {
+        degraded.add_err("keys", identity::add_keys(config));
+    }
+    degraded.add_err("sessions", session::configure(config));
+}
+
+/// Starts the services that `before` did not ask for, and stops those that only `before` did.
+fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
+    for id in manager.supervisor.ids() {
+        let Some(def) = manager.supervisor.definition(id) else {
             continue;
         };
-        let was = sys::service_names::starts_at_boot(before, row.name);
-        let is = sys::service_names::starts_at_boot(config, row.name);
-        let new = s.timestamps(id).asked.is_none();
-        if !is && was {
-            stops.push(id);
-        } else if is && (new || !was) && (late || !row.after_ready) {
-            starts.push(id);
+        let wanted = starts_at_boot(&state.config, def.name);
+        let was_wanted = starts_at_boot(before, def.name);
+        let is_new = manager.supervisor.timestamps(id).asked.is_none();
+        let is_due = state.ready.is_some() || !def.after_ready;
+        if was_wanted && !wanted {
+            manager.note(now(), services::Event::Stop(id));
+        } else if wanted && (is_new || !was_wanted) && is_due {
+            manager.note(now(), services::Event::Start(id));
         }
     }
-    (starts, stops)
 }
 
-/// A row that is there no more is one that is off.
-fn turn_off_removed(config: &mut Config, rows: &[services::ServiceDef], manager: &Manager) {
+/// Turns services off that exist and that the configuration no longer has.
+fn turn_off_missing(config: &mut Config, defs: &[ServiceDef], manager: &Manager) {
     let s = &manager.supervisor;
-    let own = s
-        .ids()
-        .filter(|id| !s.is_user_service(*id))
-        .filter_map(|id| s.definition(id));
-    for gone in own.filter(|old| rows.iter().all(|new| new.name != old.name)) {
-        config.services.retain(|(name, _)| name != gone.name);
-        config.services.push((gone.name.to_owned(), false));
+    let own = s.ids().filter(|id| !s.is_user_service(*id));
+    let own_names = own.filter_map(|id| Some(s.definition(id)?.name));
+    for name in own_names.filter(|name| defs.iter().all(|def| def.name != *name)) {
+        config.services.retain(|(other, _)| other != name);
+        config.services.push((name.to_owned(), false));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service_table::names::{CLOUD, DATA, HOSTKEY, PODMAN};
     use services::state::Action;
+    use services::{Event, ExitStatus, Pid};
 
-    /// The machine at the moment when `b2p data` has ended: only what waits for nothing
-    /// has begun.
-    fn waiting(config: &Config) -> Supervisor {
-        let mut s = Supervisor::new(service_table::select(config, &Host::default()));
-        for id in s.ids() {
-            let row = s.definition(id);
-            if row.is_some_and(|row| {
-                !row.after_ready && sys::service_names::starts_at_boot(config, row.name)
-            }) {
-                for (action, pid) in s.handle(0, Event::Start(id)).into_iter().zip(100..) {
-                    if let Action::Spawn(id) = action {
-                        s.handle(
-                            0,
-                            Event::Spawned(id, pid + services::Pid::from(id.index() as u8)),
-                        );
-                    }
-                }
+    /// Returns a boot in which the services that wait for nothing have begun. No process is
+    /// started: the supervisor alone decides.
+    fn begun(config: &Config) -> Manager {
+        let defs = service_table::select(config, &Host::default());
+        let mut manager = Manager::new(defs, None, |_, _| {});
+        crate::ready::start_services(&mut manager, config, false);
+        for (action, pid) in manager.supervisor.settle(0).into_iter().zip(100..) {
+            if let Action::Spawn(id) = action {
+                manager.note(0, Event::Spawned(id, pid));
             }
         }
-        s
+        manager
+    }
+
+    fn pid_of(manager: &Manager, name: &str) -> Pid {
+        let id = manager.supervisor.find(name);
+        let pid = id.and_then(|id| manager.supervisor.state(id).pid());
+        pid.unwrap_or_default()
     }
 
     #[test]
-    fn nothing_begins_that_is_to_be_off() {
+    fn services_that_the_disk_turns_off_do_not_start() {
         let before = Config {
             user: "ann".into(),
             ..Config::default()
         };
-        let off = ["data", "cloud", "podman"].map(|name| (name.to_owned(), false));
-        let config = Config {
-            services: off.to_vec(),
-            ..before.clone()
+        let off = [DATA, CLOUD, PODMAN].map(|name| (name.to_owned(), false));
+        let state = SystemState {
+            config: Config {
+                services: off.to_vec(),
+                ..before.clone()
+            },
+            ..SystemState::default()
         };
-        let mut s = waiting(&before);
-        let (starts, stops) = changed_services(&config, &before, false, &s);
-        assert!(starts.is_empty(), "{starts:?}");
-        let mut todo = Vec::new();
-        for id in stops.into_iter().rev() {
-            todo.extend(s.handle(1, Event::Stop(id)));
-        }
-        let data = s.find("data").and_then(|id| s.state(id).pid());
-        let pid = data.unwrap_or_default();
-        todo.extend(s.handle(2, Event::Exited(pid, services::ExitStatus::Exited(0))));
-        let begun: Vec<_> = todo
-            .iter()
+        let mut manager = begun(&before);
+        let data = pid_of(&manager, DATA);
+        manager.note(1, Event::Exited(data, ExitStatus::Exited(0)));
+        start_and_stop(&mut manager, &state, &before);
+        let actions = manager.supervisor.settle(1).into_iter();
+        let started: Vec<_> = actions
             .filter_map(|action| match action {
-                Action::Spawn(id) | Action::Watch(id) => s.definition(*id).map(|row| row.name),
+                Action::Spawn(id) | Action::Watch(id) => manager.supervisor.definition(id),
                 _ => None,
             })
+            .map(|def| def.name)
             .collect();
-        assert_eq!(
-            begun,
-            ["hostkey"],
-            "what is off, or waits for that, has begun"
-        );
+        assert_eq!(started, [HOSTKEY]);
     }
 }

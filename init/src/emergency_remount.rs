@@ -1,7 +1,8 @@
-//! Disks that are in use when no mount shows why: by a mount namespace that a
-//! process without end keeps, a clone of a mount inside an overlay, a swap file, a
-//! loop device below another. Their file systems are made read-only past all that
-//! (SysRq u, Documentation/admin-guide/sysrq.rst), which leaves them clean.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks that are in use although no mount shows it: by a mount namespace that a process which
+//! cannot be killed keeps, a clone of a mount inside an overlay, a swap file, a loop device below
+//! another. The kernel makes all file systems read-only past all that (SysRq u,
+//! Documentation/admin-guide/sysrq.rst), which leaves them clean.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,18 +11,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use log::{info, warn};
+use nix::errno::Errno;
 
-use crate::unmount::bounded;
+use crate::bounded::bounded;
 
-/// Milliseconds that opening a disk may take: one that is gone may not answer.
+/// Time limit for opening a disk, in milliseconds: a disk that is gone may not answer.
 const OPEN_MS: i32 = 2_000;
-/// What the kernel says when it is done (fs/super.c, do_emergency_remount).
+/// Message of the kernel at the end of an emergency remount (fs/super.c, do_emergency_remount).
 const DONE_MESSAGE: &[u8] = b"Emergency Remount complete";
-/// How often that is looked for, and how long between.
+/// Number of times that the kernel log is searched for [`DONE_MESSAGE`].
 const MAX_POLLS: usize = 50;
+/// Pause after a search without success.
 const POLL_PAUSE: Duration = Duration::from_millis(50);
 
-/// Makes every disk read-only, if one is in use. Runs in a child.
+/// Makes every disk read-only if one is in use. Runs in a child.
 pub fn make_read_only() {
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     let disks = candidates(Path::new("/sys/class/block"), &swaps);
@@ -30,7 +33,7 @@ pub fn make_read_only() {
         return;
     }
     warn!("still in use, and no mount shows it: {}", used.join(" "));
-    let log = kernel_log();
+    let log = open_kernel_log();
     if let Err(e) = fs::write("/proc/sysrq-trigger", "u") {
         return warn!("/proc/sysrq-trigger: {e}");
     }
@@ -40,28 +43,31 @@ pub fn make_read_only() {
     }
 }
 
-/// Disks and partitions that can be written to, and that neither another device
-/// (a volume of LVM's) nor swap has for itself.
+/// Returns the disks and partitions that can be written to and are in use neither by another
+/// device (a volume of LVM) nor as swap: those are open exclusively, and not mounted.
 fn candidates(block: &Path, swaps: &str) -> Vec<String> {
-    let read = fs::read_dir(block).into_iter().flatten().flatten();
-    let names = read.filter_map(|e| e.file_name().into_string().ok());
-    let text = |name: &str, file| fs::read_to_string(block.join(name).join(file));
-    let is = |name: &str, file, what| text(name, file).is_ok_and(|t| t.trim() == what);
-    let held = |name: &str| {
+    let entries = fs::read_dir(block).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let has = |name: &str, attribute, value| {
+        let text = fs::read_to_string(block.join(name).join(attribute));
+        text.is_ok_and(|text| text.trim() == value)
+    };
+    let has_holder = |name: &str| {
         let holders = fs::read_dir(block.join(name).join("holders"));
-        holders.is_ok_and(|mut h| h.next().is_some())
+        holders.is_ok_and(|mut entries| entries.next().is_some())
     };
-    let swap = |name: &str| {
+    let is_swap = |name: &str| {
         let device = format!("/dev/{name}");
-        let mut first = swaps.lines().filter_map(|l| l.split_whitespace().next());
-        first.any(|s| s.starts_with(&device))
+        let mut areas = swaps.lines().filter_map(|l| l.split_whitespace().next());
+        areas.any(|area| area.starts_with(&device))
     };
-    names
-        .filter(|n| is(n, "ro", "0") && !is(n, "size", "0") && !held(n) && !swap(n))
-        .collect()
+    let writable = |name: &str| has(name, "ro", "0") && !has(name, "size", "0");
+    let free = |name: &str| !has_holder(name) && !is_swap(name);
+    names.filter(|name| writable(name) && free(name)).collect()
 }
 
-/// A mounted file system has its disk for itself: open(2), `O_EXCL`.
+/// Returns true if a file system on the disk is mounted, which opens it exclusively (open(2),
+/// `O_EXCL`).
 fn is_in_use(name: &str) -> bool {
     let open = || {
         let file = fs::OpenOptions::new()
@@ -69,15 +75,15 @@ fn is_in_use(name: &str) -> bool {
             .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
             .open(Path::new("/dev").join(name));
         match file.map_err(|e| e.raw_os_error()) {
-            Err(Some(errno)) => Err(nix::errno::Errno::from_raw(errno)),
+            Err(Some(errno)) => Err(Errno::from_raw(errno)),
             _ => Ok(()),
         }
     };
-    bounded(OPEN_MS, open) == Err(nix::errno::Errno::EBUSY)
+    bounded(OPEN_MS, open) == Err(Errno::EBUSY)
 }
 
-/// The kernel's log from here on.
-fn kernel_log() -> Option<fs::File> {
+/// Opens the kernel log behind its last record.
+fn open_kernel_log() -> Option<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
     let mut log = options.open("/dev/kmsg").ok()?;
@@ -85,7 +91,8 @@ fn kernel_log() -> Option<fs::File> {
     Some(log)
 }
 
-/// Whether one of the records that are there is it; if none is, after a pause.
+/// Returns true if a pending record contains [`DONE_MESSAGE`]; otherwise sleeps for
+/// [`POLL_PAUSE`] and returns false.
 fn read_done(log: &mut impl Read) -> bool {
     let mut record = [0u8; 8192];
     while let Ok(n @ 1..) = log.read(&mut record) {
@@ -104,8 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_can_be_written_and_is_nobody_elses() {
-        let dir = std::env::temp_dir().join(format!("b2p-holdout-{}", std::process::id()));
+    fn only_disks_that_can_be_written_and_are_nobody_elses() {
+        let dir = std::env::temp_dir().join(format!("b2p-remount-{}", std::process::id()));
         let disk = |name: &str, ro: &str, size: &str| {
             fs::create_dir_all(dir.join(name).join("holders")).unwrap();
             fs::write(dir.join(name).join("ro"), ro).unwrap();

@@ -1,59 +1,69 @@
-//! Who this machine is: host name, machine-id, the keys that may log in, the clock.
+// SPDX-License-Identifier: Apache-2.0
+//! Identity of the machine: machine-id, keys that may log in, the clock.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
 
 use config::Config;
 use log::warn;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
-
+use sys::error::{Doing, Result};
 use sys::files::{read_bounded, replace};
 use sys::paths::AUTHORIZED_KEYS;
 
-/// 2026-01-01 in seconds since 1970: no image is older, so no clock may be.
+/// File with the id of the machine (machine-id(5)).
+const MACHINE_ID: &str = "/etc/machine-id";
+/// Id that firmware gives the machine.
+const FIRMWARE_UUID: &str = "/sys/class/dmi/id/product_uuid";
+/// Device of random bytes (random(4)).
+const URANDOM: &str = "/dev/urandom";
+/// Number of bytes of the file of keys that are read.
+const MAX_KEYS_BYTES: u64 = 1 << 20;
+/// 2026-01-01 in seconds since 1970. No image is older, so a clock before that is wrong.
 const EARLIEST_CLOCK: i64 = 1_767_225_600;
 
-/// Gives the machine an id (machine-id(5)): the one that its firmware has, so
-/// that the same VM keeps it without a disk, else a random one.
+/// Gives the machine an id: the one in the file if the image or a disk has brought one, else the
+/// one of its firmware, so that a VM keeps its id without a disk, else a random one.
 ///
 /// # Errors
-/// What could not be read or written.
-pub fn write_machine_id() -> Result<(), String> {
-    let path = Path::new("/etc/machine-id");
-    if fs::read_to_string(path).is_ok_and(|t| valid_id(t.trim()).is_some()) {
-        return Ok(()); // brought along by the image or a disk
+/// No random bytes can be read, or the file cannot be written.
+pub fn write_machine_id() -> Result<()> {
+    let path = Path::new(MACHINE_ID);
+    if fs::read_to_string(path).is_ok_and(|id| is_valid_id(id.trim())) {
+        return Ok(());
     }
-    let firmware = fs::read_to_string("/sys/class/dmi/id/product_uuid").ok();
-    let id = firmware.and_then(|t| valid_id(&t.trim().replace('-', "").to_ascii_lowercase()));
-    let id = match id {
-        Some(id) => id,
-        None => random_id().map_err(|e| format!("/dev/urandom: {e}"))?,
+    let firmware = fs::read_to_string(FIRMWARE_UUID).unwrap_or_default();
+    let firmware = firmware.trim().replace('-', "").to_ascii_lowercase();
+    let id = match is_valid_id(&firmware) {
+        true => firmware,
+        false => random_id().on(URANDOM)?,
     };
-    Ok(replace(path, format!("{id}\n").as_bytes(), 0o444)?)
+    replace(path, format!("{id}\n").as_bytes(), 0o444)
 }
 
-/// 32 hexadecimal digits that are not all the same, as unset firmware has them.
-fn valid_id(text: &str) -> Option<String> {
-    let hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let first = text.bytes().next()?;
-    (hex && text.bytes().any(|b| b != first)).then(|| text.to_owned())
+/// Returns true for 32 hexadecimal digits that are not all equal, as those of unset firmware are.
+fn is_valid_id(id: &str) -> bool {
+    let is_hex = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hex && id.bytes().any(|b| Some(b) != id.bytes().next())
 }
 
-fn random_id() -> std::io::Result<String> {
+/// Returns a version 4 UUID without dashes, as machine-id(5) asks for.
+fn random_id() -> io::Result<String> {
     let mut bytes = [0u8; 16];
-    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
-    // Marked as a version 4 UUID, as machine-id(5) asks.
+    fs::File::open(URANDOM)?.read_exact(&mut bytes)?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// Writes the keys of the flags to where sshd reads them.
+/// Writes the keys of the flags to the file that sshd reads. Without a key a warning is logged:
+/// nobody can log in.
 ///
 /// # Errors
-/// What could not be written; or that nobody can log in.
-pub fn write_keys(config: &Config) -> Result<(), String> {
+/// The file cannot be written.
+pub fn write_keys(config: &Config) -> Result<()> {
     let mut text = config.ssh_keys.join("\n");
     text.push('\n');
     replace(Path::new(AUTHORIZED_KEYS), text.as_bytes(), 0o644)?;
@@ -65,13 +75,14 @@ pub fn write_keys(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Adds the keys of the flags that are not among those that `b2p data` has joined.
+/// Adds the keys of the flags that are not in the file yet: `b2p data` has added those of the
+/// data disk.
 ///
 /// # Errors
-/// What could not be read or written.
-pub fn add_keys(config: &Config) -> Result<(), String> {
+/// The file cannot be read or written.
+pub fn add_keys(config: &Config) -> Result<()> {
     let path = Path::new(AUTHORIZED_KEYS);
-    let bytes = read_bounded(path, 1 << 20).map_err(|e| format!("{AUTHORIZED_KEYS}: {e}"))?;
+    let bytes = read_bounded(path, MAX_KEYS_BYTES).on(path)?;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     for key in &config.ssh_keys {
         if !text.lines().any(|line| line == key) {
@@ -79,17 +90,17 @@ pub fn add_keys(config: &Config) -> Result<(), String> {
             text.push('\n');
         }
     }
-    Ok(replace(path, text.as_bytes(), 0o644)?)
+    replace(path, text.as_bytes(), 0o644)
 }
 
-/// The kernel has set the clock from the RTC (CONFIG_RTC_HCTOSYS). Where there
-/// is none, or its battery is dead, a clock before this program was written
-/// breaks TLS and every log; its own date is nearer.
+/// Corrects a clock that is before the time of this program. The kernel has set the clock from
+/// the RTC (CONFIG_RTC_HCTOSYS); without an RTC, or with a dead battery, the wrong time breaks
+/// TLS and every log, and the program's own date is nearer.
 ///
 /// # Errors
-/// What the system said.
-pub fn set_clock() -> Result<(), String> {
-    let now = clock_gettime(ClockId::CLOCK_REALTIME).map_err(|e| e.to_string())?;
+/// The clock cannot be read or set.
+pub fn correct_clock() -> Result<()> {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).doing("clock_gettime")?;
     if now.tv_sec() >= EARLIEST_CLOCK {
         return Ok(());
     }
@@ -97,13 +108,13 @@ pub fn set_clock() -> Result<(), String> {
         "the clock says {} s since 1970, which cannot be: set to 2026-01-01",
         now.tv_sec()
     );
-    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(EARLIEST_CLOCK, 0))
-        .map_err(|e| format!("clock_settime: {e}"))
+    let earliest = TimeSpec::new(EARLIEST_CLOCK, 0);
+    clock_settime(ClockId::CLOCK_REALTIME, earliest).doing("clock_settime")
 }
 
-/// Says so when the random number generator is not initialised: what waits for
-/// it (host keys) then waits for the kernel's jitter entropy. Nothing that is
-/// not secret is credited to it here.
+/// Logs a warning if the random number generator is not seeded: programs that need it (for a
+/// host key) then wait for the kernel's jitter entropy. Nothing is credited to the generator
+/// here: PID 1 has no secret.
 pub fn warn_without_entropy() {
     let mut byte = [0u8; 1];
     if !sys::syscall::getrandom_nonblocking(&mut byte) {
@@ -120,17 +131,18 @@ mod tests {
 
     #[test]
     fn firmware_that_knows_nothing_is_not_believed() {
-        assert_eq!(valid_id(&"0".repeat(32)), None);
-        assert_eq!(valid_id(&"f".repeat(32)), None);
-        assert_eq!(valid_id("123"), None);
-        assert_eq!(valid_id("g123456789abcdef0123456789abcdef"), None);
-        assert!(valid_id("0123456789abcdef0123456789abcdef").is_some());
+        assert!(!is_valid_id(&"0".repeat(32)));
+        assert!(!is_valid_id(&"f".repeat(32)));
+        assert!(!is_valid_id("123"));
+        assert!(!is_valid_id(""));
+        assert!(!is_valid_id("g123456789abcdef0123456789abcdef"));
+        assert!(is_valid_id("0123456789abcdef0123456789abcdef"));
     }
 
     #[test]
     fn random_ids_are_valid_and_differ() {
         let (a, b) = (random_id().unwrap(), random_id().unwrap());
-        assert!(valid_id(&a).is_some() && a != b);
+        assert!(is_valid_id(&a) && a != b);
         assert_eq!(&a[12..13], "4");
     }
 }

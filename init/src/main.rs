@@ -1,125 +1,111 @@
-//! PID 1 of boot2podman, and the few programs that are the same binary under
-//! other names. The boot itself is [`init::boot`]: read that first.
+// SPDX-License-Identifier: Apache-2.0
+//! PID 1 of boot2podman, and the applets that are the same binary under other names. The boot
+//! itself is [`init::boot`]: read that first.
 //!
-//! This is C's `main`, not Rust's: what the standard library does before its own
-//! ends the program where it fails, and this one must not end. It opens
-//! /dev/null where a standard descriptor is closed, and asks for memory for a
-//! signal stack (std/src/sys/pal/unix/mod.rs, `init`).
+//! The entry point is C's `main` and not Rust's, whose preparations end the program if they fail:
+//! the standard library opens /dev/null for standard descriptors that are closed, and allocates a
+//! signal stack (std/src/sys/pal/unix/mod.rs, `init`). PID 1 must not end.
 #![cfg_attr(not(test), no_main)]
-#![expect(unsafe_code, reason = "C's main and its words")]
+#![expect(unsafe_code, reason = "C's main and its arguments")]
 
 use std::ffi::{CStr, c_char, c_int};
 
 use control::ShutdownKind;
-use init::events::EventSources;
-use init::power_button::PowerButtons;
-use init::service_table::{Host, names};
+use init::event_sources::EventSources;
+use init::service_table::{self, Host, names};
 use init::state::SystemState;
-use init::{boot, coldplug, crash, modprobe, rescue, run, service_table, shutdown};
+use init::{boot, coldplug, crash, modprobe, rescue, run, shutdown};
 use services::Manager;
 use sys::signals::Signals;
 use sys::{config_sources, kmsg};
 
-/// Where the kernel or a shell starts us.
+/// Entry point, called by the kernel or by another program.
 ///
 /// # Safety
-/// C's own start code calls it, once, with the words and a NULL.
+/// C's start code calls it, once, with the arguments and a NULL.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     let argc = usize::try_from(argc).unwrap_or(0);
-    let word = |i: usize| match argc > i {
-        // SAFETY: the words before argc are C strings that stay.
+    let arg = |i: usize| match argc > i {
+        // SAFETY: the arguments before argc are C strings that live as long as the program.
         true => unsafe { CStr::from_ptr(*argv.add(i)) }.to_bytes(),
         false => b"",
     };
-    let name = run::base(word(0));
-    let runs = run::NAMES.contains(&name);
-    // Nothing before this allocates: without memory it must be in place.
-    if std::process::id() == 1 && !runs {
+    let name = run::base(arg(0));
+    let is_run = run::NAMES.contains(&name);
+    // Nothing before this allocates: the crash handlers must work without memory.
+    if std::process::id() == 1 && !is_run {
         crash::open_standard();
-        init([word(0), word(1), word(2)]);
+        pid1([arg(0), arg(1), arg(2)]);
     }
-    if runs || (name == b"init" && word(1) == b"run") {
-        let skip = usize::from(!runs);
-        // SAFETY: as given; a word fewer where the first only says what to do.
+    if is_run || (name == b"init" && arg(1) == b"run") {
+        let skip = usize::from(!is_run);
+        // SAFETY: as above, without the first argument if that only names the applet.
         return unsafe { run::main(argc - skip, argv.add(skip)) };
     }
-    let words: Vec<String> = (0..argc)
-        .map(|i| String::from_utf8_lossy(word(i)).into_owned())
-        .collect();
-    other(&words)
+    let args = (0..argc).map(|i| String::from_utf8_lossy(arg(i)).into_owned());
+    run_applet(&args.collect::<Vec<String>>())
 }
 
-/// PID 1. The kernel passes on every word of its command line that it does not
-/// know, so only our own is looked at.
-fn init(words: [&[u8]; 3]) -> ! {
-    let (before, ending) = crash::before(words);
-    // Known from the start: it may crash again before it is at the end once more.
-    ending.into_iter().for_each(crash::set_shutdown);
-    crash::install_handlers(before);
+/// Runs as PID 1. The kernel passes on all words of its command line that it does not know, so
+/// only the arguments of [`crash`] are looked at.
+fn pid1(args: [&[u8]; 3]) -> ! {
+    let (crashes, shutdown) = crash::crashes_before(args);
+    // Known before the handlers are installed: PID 1 may crash again before the shutdown goes on.
+    shutdown.into_iter().for_each(crash::set_shutdown);
+    crash::install_handlers(crashes);
     let signals = loop {
         match Signals::block() {
             Ok(signals) => break signals,
-            // Out of memory at the very start: nothing else to do than to wait,
-            // and to obey meanwhile.
+            // Out of memory at the very start: PID 1 waits, and obeys signals meanwhile.
             Err(_) => crash::reap_once(),
         }
     };
-    // Ctrl-Alt-Del is a signal to us now, and no reset; only once it is blocked
+    // From here on Ctrl-Alt-Del is a signal and no reset; not before the signal is blocked
     // (reboot(2), RB_DISABLE_CAD).
     let _ = nix::sys::reboot::set_cad_enabled(false);
-    if before == 0 {
-        boot::run(signals)
-    } else {
-        after_crash(signals, ending)
+    match crashes {
+        0 => boot::run(signals),
+        _ => after_crash(signals, shutdown),
     }
 }
 
-/// What is left to do after a crash: reap, obey signals, offer a shell.
-fn after_crash(signals: Signals, ending: Option<ShutdownKind>) -> ! {
+/// Continues after a crash: reaps, obeys signals, offers shells and the API. A shutdown that had
+/// begun goes on.
+fn after_crash(signals: Signals, shutdown: Option<ShutdownKind>) -> ! {
     kmsg::init_logger(log::LevelFilter::Info);
     let mut state = SystemState::new();
     state.config = config_sources::read_early();
-    state.degraded(
+    state.degraded.add(
         "init",
         "PID 1 crashed and was started again: services that still run go on unsupervised, and a scheduled end is forgotten",
     );
-    let mut sources = EventSources {
-        signals,
-        uevents: None,
-        buttons: PowerButtons::default(),
-        control: None,
-        // Signals were read by the program before that it did not live to act on.
-        reap_pending: true,
-    };
-    if let Some(kind) = ending {
-        // What it was at when it crashed. The services are children like others.
-        let mut nobody = Manager::new(Vec::new(), None, kmsg::write_service_line);
-        shutdown::run(kind, &mut nobody, &mut sources);
+    let mut sources = EventSources::new(signals);
+    // The program before may have read signals and not have acted on them.
+    sources.reap_pending = true;
+    if let Some(kind) = shutdown {
+        // The services are children like all others.
+        let mut no_services = Manager::new(Vec::new(), None, kmsg::write_service_line);
+        shutdown::run(kind, &mut no_services, &mut sources);
     }
     sources.buttons.open_all();
-    sources.bind_control(&mut state);
-    // The API's socket went with the old program; the other services did not.
-    let api = service_table::find(names::PODMAN, &state.config, &Host::detect())
-        .into_iter()
-        .collect();
-    rescue::for_ever(
-        &mut state,
-        &mut sources,
-        api,
-        "`reboot` starts again in order",
-    )
+    state.degraded.add_err("control", sources.bind_control());
+    // The socket of the API was closed by execve(2); the other services still run.
+    let api = service_table::find(names::PODMAN, &state.config, &Host::detect());
+    let message = "`reboot` starts again in order";
+    rescue::serve_forever(&mut state, &mut sources, api.into_iter().collect(), message)
 }
 
-/// The other names: the last part of the first word, or the word after it.
-fn other(words: &[String]) -> i32 {
-    let name = |w: &String| w.rsplit('/').next().unwrap_or("").to_owned();
-    let own = words.first().map(name).unwrap_or_default();
-    let (called, rest) = match (own.as_str(), words.get(1)) {
-        ("init", Some(word)) => (word.clone(), words.get(2..)),
-        _ => (own, words.get(1..)),
+/// Runs the applet that is named by the last component of the first argument, or by the second
+/// argument if that component is `init`. Returns the exit status.
+fn run_applet(args: &[String]) -> i32 {
+    let own_name = args.first().map_or("", String::as_str);
+    let own_name = own_name.rsplit('/').next().unwrap_or_default();
+    let (applet, rest) = match (own_name, args.get(1)) {
+        ("init", Some(applet)) => (applet.as_str(), args.get(2..)),
+        _ => (own_name, args.get(1..)),
     };
-    match called.as_str() {
+    match applet {
         "modprobe" => modprobe::main(rest.unwrap_or_default()),
         "coldplug" => {
             kmsg::init_logger(log::LevelFilter::Info);

@@ -1,32 +1,45 @@
-//! Kernel modules that are asked for one after the other, loaded together.
+// SPDX-License-Identifier: Apache-2.0
+//! Kernel modules that are requested one after the other, loaded together.
 
 use log::debug;
-
 use sys::modules::Modules;
 
-/// The first, those that follow, why.
+/// Modules that the first use of another module requests.
+pub struct Prefetch {
+    /// Module whose loading starts the rest.
+    pub first: &'static str,
+    /// Modules that are requested next.
+    pub followers: &'static [&'static str],
+    /// Cost of loading them one request at a time.
+    pub why: &'static str,
+}
+
+/// All modules that are loaded together.
 #[rustfmt::skip]
-const PREFETCH: &[(&str, &[&str], &str)] = &[
-    ("bridge", &["veth", "nft_chain_nat", "nft_masq", "nft_fib_inet", "nft_ct"],
-     "netavark makes a bridge and then rules; at each word that nf_tables does not know it undoes all and asks, twice or three times: 25 processes and 130 ms"),
+pub const PREFETCH: &[Prefetch] = &[
+    Prefetch {
+        first: "bridge",
+        followers: &["veth", "nft_chain_nat", "nft_masq", "nft_fib_inet", "nft_ct"],
+        why: "netavark makes a bridge and then rules; at each expression that nf_tables does not know it undoes the whole transaction and requests a module, two or three times: 25 processes and 130 ms of the first container",
+    },
 ];
 
-/// Loads what the first use of a module asks for next, if `modules` has just loaded it.
+/// Loads the followers of modules that `modules` has just loaded.
 pub fn load_followers(modules: &mut Modules) {
-    for (trigger, others, _) in PREFETCH {
-        if modules.has_loaded(trigger) {
-            for name in *others {
-                // Who needs it asks for it again, and hears why it is not there.
-                let one = modules.load(name);
-                debug!("beside {trigger}: {name}: {one:?}");
+    for prefetch in PREFETCH {
+        if modules.has_loaded(prefetch.first) {
+            for name in prefetch.followers {
+                // A program that needs the module requests it again, and gets the error.
+                let outcome = modules.load(name);
+                debug!("with {}: {name}: {outcome:?}", prefetch.first);
             }
         }
     }
 }
 
 /// Loads the modules of containers' networks.
-pub fn for_containers(modules: &mut Modules) {
-    let one = modules.load("bridge");
-    debug!("for containers: {one:?}");
+pub fn load_for_containers(modules: &mut Modules) {
+    let outcome = modules.load("bridge");
+    debug!("for containers: bridge: {outcome:?}");
     load_followers(modules);
 }

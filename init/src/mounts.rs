@@ -1,4 +1,6 @@
-//! Every file system that the kernel offers and the machine mounts, a row each.
+// SPDX-License-Identifier: Apache-2.0
+//! The kernel's own file systems, and the directories, device nodes and links that programs
+//! expect.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -9,15 +11,16 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, statfs};
+use sys::error::{Doing, Error, Result};
 use sys::paths::RUNTIME_DIR;
 
-/// One mount: what, where, how, and why.
-struct Row {
+/// One mount.
+struct Mount {
     target: &'static str,
     fstype: &'static str,
     flags: MsFlags,
     data: &'static str,
-    /// Left out in silence where the kernel does not know the file system.
+    /// Left out without a message where the kernel does not have the file system.
     optional: bool,
     why: &'static str,
 }
@@ -27,15 +30,15 @@ const NODEV: MsFlags = MsFlags::MS_NODEV;
 const NOEXEC: MsFlags = MsFlags::MS_NOEXEC;
 const PLAIN: MsFlags = NOSUID.union(NODEV).union(NOEXEC);
 
-const fn row(
+const fn entry(
     target: &'static str,
     fstype: &'static str,
     flags: MsFlags,
     data: &'static str,
     optional: bool,
     why: &'static str,
-) -> Row {
-    Row {
+) -> Mount {
+    Mount {
         target,
         fstype,
         flags,
@@ -45,39 +48,39 @@ const fn row(
     }
 }
 
-/// Mounted before anything else, in the rootfs, and moved to the new root.
+/// Mounts in the rootfs, before anything else; they move to the new root.
 #[rustfmt::skip]
-const API: &[Row] = &[
-    row("/dev",  "devtmpfs", NOSUID.union(NOEXEC), "mode=0755", false, "the kernel makes the device nodes; there is no udev"),
-    row("/proc", "proc",     PLAIN, "", false, "processes, flags, sysctls, mountinfo"),
-    row("/sys",  "sysfs",    PLAIN, "", false, "devices and their modaliases"),
-    row("/run",  "tmpfs",    NOSUID.union(NODEV), "mode=0755,size=20%", false, "sockets and state that end with the boot; podman's alive file wants a tmpfs"),
+const API: &[Mount] = &[
+    entry("/dev",  "devtmpfs", NOSUID.union(NOEXEC), "mode=0755", false, "the kernel makes the device nodes; there is no udev"),
+    entry("/proc", "proc",     PLAIN, "", false, "processes, flags, sysctls, mountinfo"),
+    entry("/sys",  "sysfs",    PLAIN, "", false, "devices and their modaliases"),
+    entry("/run",  "tmpfs",    NOSUID.union(NODEV), "mode=0755,size=20%", false, "sockets and state that end with the boot; podman's alive file wants a tmpfs"),
 ];
 
-/// Mounted below those, once the root is there and out of the way of the first
-/// milliseconds.
+/// Mounts below those of [`API`], made when the root is complete: the first milliseconds do not
+/// need them.
 #[rustfmt::skip]
-const BELOW_API: &[Row] = &[
-    row("/dev/pts",    "devpts", NOSUID.union(NOEXEC), "gid=5,mode=620,ptmxmode=666", false, "terminals of ssh and containers; group tty is 5 on Debian"),
-    row("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777", false, "shm_open(3)"),
-    row("/dev/mqueue", "mqueue", PLAIN, "", true, "mq_overview(7); crun mounts it in containers"),
-    row("/dev/hugepages", "hugetlbfs", NOSUID.union(NODEV), "mode=0755", true, "databases and VMs in containers ask for it"),
-    row("/sys/fs/cgroup", "cgroup2", PLAIN, "nsdelegate,memory_recursiveprot", false, "limits; cgroup-v2.rst, section 'Mounting'"),
-    row("/sys/kernel/tracing", "tracefs", PLAIN, "mode=0700", true, "tracing without debugfs"),
-    row("/sys/kernel/security", "securityfs", PLAIN, "", true, "apparmor and lockdown state"),
-    row("/sys/fs/pstore", "pstore", PLAIN, "", true, "the log of a crash before this boot"),
-    row("/sys/kernel/config", "configfs", PLAIN, "", true, "only where its module is in"),
-    row("/sys/fs/fuse/connections", "fusectl", PLAIN, "", true, "aborts a FUSE mount whose server hangs"),
-    row("/sys/firmware/efi/efivars", "efivarfs", PLAIN, "", true, "boot entries, on EFI machines"),
+const BELOW_API: &[Mount] = &[
+    entry("/dev/pts",    "devpts", NOSUID.union(NOEXEC), "gid=5,mode=620,ptmxmode=666", false, "terminals of ssh and containers; group tty is 5 on Debian"),
+    entry("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777", false, "shm_open(3)"),
+    entry("/dev/mqueue", "mqueue", PLAIN, "", true, "mq_overview(7); crun mounts it in containers"),
+    entry("/dev/hugepages", "hugetlbfs", NOSUID.union(NODEV), "mode=0755", true, "databases and VMs in containers ask for it"),
+    entry("/sys/fs/cgroup", "cgroup2", PLAIN, "nsdelegate,memory_recursiveprot", false, "limits; cgroup-v2.rst, section 'Mounting'"),
+    entry("/sys/kernel/tracing", "tracefs", PLAIN, "mode=0700", true, "tracing without debugfs"),
+    entry("/sys/kernel/security", "securityfs", PLAIN, "", true, "apparmor and lockdown state"),
+    entry("/sys/fs/pstore", "pstore", PLAIN, "", true, "the log of a crash before this boot"),
+    entry("/sys/kernel/config", "configfs", PLAIN, "", true, "only where its module is in"),
+    entry("/sys/fs/fuse/connections", "fusectl", PLAIN, "", true, "aborts a FUSE mount whose server hangs"),
+    entry("/sys/firmware/efi/efivars", "efivarfs", PLAIN, "", true, "boot entries, on EFI machines"),
 ];
 
-/// Mounted when the machine is ready, by the helper that loads drivers.
+/// Mounts that the applet `coldplug` makes when the machine is ready.
 #[rustfmt::skip]
-const LATE: &[Row] = &[
-    row("/sys/fs/bpf", "bpf",    PLAIN, "mode=0700", true, "tools pin programs here; the first mount asks for a module that no Debian has, 30 to 60 ms"),
+const LATE: &[Mount] = &[
+    entry("/sys/fs/bpf", "bpf",    PLAIN, "mode=0700", true, "tools pin programs here; the first mount asks for a module that no Debian has, 30 to 60 ms"),
 ];
 
-/// Directories that are new at every boot: path, mode, owner, why.
+/// Directories that are created at every boot: path, mode, owner, reason.
 #[rustfmt::skip]
 const DIRECTORIES: &[(&str, u32, u32, &str)] = &[
     (RUNTIME_DIR, 0o755, 0, "our own state: addresses of sockets, keys, resolv.conf"),
@@ -89,8 +92,8 @@ const DIRECTORIES: &[(&str, u32, u32, &str)] = &[
     ("/var/lib/containers/user/1000", 0o700, 1000, "core's"),
 ];
 
-/// Device nodes that are for everybody, which elsewhere udev's rules say; made
-/// where the driver is loaded by the first open: path, minor (major is 10), why.
+/// Device nodes with access for all users, as udev's rules give elsewhere. Opening the node loads
+/// the driver, so the node is created here: path, minor (major is 10), reason.
 const NODES: &[(&str, u64, &str)] = &[
     ("/dev/net/tun", 200, "pasta, VPNs"),
     ("/dev/fuse", 229, "file systems of one's own"),
@@ -99,44 +102,44 @@ const NODES: &[(&str, u64, &str)] = &[
 /// Mounts /dev, /proc, /sys and /run.
 ///
 /// # Errors
-/// The mounts that failed, each with its reason.
-pub fn mount_api() -> Result<(), String> {
-    mount_rows(API)
+/// Mounts fail.
+pub fn mount_api() -> Result<()> {
+    mount_all(API)
 }
 
-/// Mounts /proc again where somebody has taken it away: without it nobody knows
-/// who still runs, and what is mounted.
+/// Mounts /proc again if somebody has unmounted it: without it PID 1 knows neither the processes
+/// nor the mounts.
 ///
 /// # Errors
-/// Why it is not there.
-pub fn restore_proc() -> Result<(), String> {
-    let row = API.iter().find(|r| r.fstype == "proc");
-    let result = row.map_or(Ok(()), mount_row);
-    result.map_err(|e| format!("/proc: {e}"))
+/// /proc cannot be mounted.
+pub fn restore_proc() -> Result<()> {
+    let proc = API.iter().find(|entry| entry.fstype == "proc");
+    proc.map_or(Ok(()), mount_entry).on("/proc")
 }
 
-/// Mounts everything below them.
+/// Mounts the file systems below those of [`mount_api`], and creates directories, nodes and
+/// links.
 ///
 /// # Errors
-/// The mounts that failed, each with its reason.
-pub fn mount_rest() -> Result<(), String> {
-    let result = mount_rows(BELOW_API);
+/// Mounts fail, or directories cannot be created.
+pub fn mount_rest() -> Result<()> {
+    let mounted = mount_all(BELOW_API);
     create_links();
     create_nodes();
-    result.and(create_directories())
+    mounted.and(create_directories())
 }
 
-/// Mounts what no service waits for.
+/// Mounts the file systems that no service waits for.
 ///
 /// # Errors
-/// The mounts that failed, each with its reason.
-pub fn mount_late() -> Result<(), String> {
-    mount_rows(LATE)
+/// Mounts fail.
+pub fn mount_late() -> Result<()> {
+    mount_all(LATE)
 }
 
 fn create_nodes() {
     for (path, minor, why) in NODES {
-        let made = || {
+        let create = || {
             if let Some(dir) = Path::new(path).parent() {
                 fs::create_dir_all(dir)?;
             }
@@ -146,94 +149,82 @@ fn create_nodes() {
             }
             fs::set_permissions(path, fs::Permissions::from_mode(0o666))
         };
-        made().unwrap_or_else(|e| warn!("{path} ({why}): {e}"));
+        create().unwrap_or_else(|e| warn!("{path} ({why}): {e}"));
     }
 }
 
-fn create_directories() -> Result<(), String> {
-    let mut failed = Vec::new();
+fn create_directories() -> Result<()> {
+    let mut errors = Vec::new();
     for (path, mode, owner, why) in DIRECTORIES {
-        let made = fs::create_dir_all(path)
+        let created = fs::create_dir_all(path)
             .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(*mode)))
             .and_then(|()| std::os::unix::fs::chown(path, Some(*owner), Some(*owner)));
-        if let Err(e) = made {
-            failed.push(format!("{path} ({why}): {e}"));
-        }
+        errors.extend(created.doing(format!("{path} ({why})")).err());
     }
     replace_link("/run/docker.sock", "podman/podman.sock");
-    joined(failed)
+    Error::join(errors)
 }
 
-fn joined(failed: Vec<String>) -> Result<(), String> {
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(failed.join("; "))
-    }
-}
-
-fn mount_rows(rows: &[Row]) -> Result<(), String> {
+fn mount_all(entries: &[Mount]) -> Result<()> {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let mut failed = Vec::new();
-    for row in rows {
-        if row.optional && !knows(&known, row.fstype) {
-            debug!("{}: this kernel has no {}", row.target, row.fstype);
+    let mut errors = Vec::new();
+    for entry in entries {
+        if entry.optional && !lists(&known, entry.fstype) {
+            debug!("{}: this kernel has no {}", entry.target, entry.fstype);
             continue;
         }
-        match mount_row(row) {
-            Err(Errno::ENOENT) if row.optional => {} // no EFI, no such directory
+        match mount_entry(entry) {
+            // Without EFI there is no such directory.
+            Err(Errno::ENOENT) if entry.optional => {}
             // A namespace may not mount every file system.
-            Err(e @ Errno::EPERM) if row.optional => debug!("{}: {e}", row.target),
-            Err(e) => failed.push(format!("{} ({}): {e}", row.target, row.why)),
-            Ok(()) => {}
+            Err(e @ Errno::EPERM) if entry.optional => debug!("{}: {e}", entry.target),
+            mounted => {
+                let step = format!("{} ({})", entry.target, entry.why);
+                errors.extend(mounted.doing(step).err());
+            }
         }
     }
-    joined(failed)
+    Error::join(errors)
 }
 
-fn mount_row(row: &Row) -> nix::Result<()> {
-    if already_mounted(row) {
+fn mount_entry(entry: &Mount) -> nix::Result<()> {
+    if already_mounted(entry) {
         return Ok(());
     }
-    // Below /sys the directory cannot be made, and is there or is not.
-    let _ = fs::create_dir_all(row.target);
-    let data = Some(row.data).filter(|d| !d.is_empty());
-    match mount(
-        Some(row.fstype),
-        row.target,
-        Some(row.fstype),
-        row.flags,
-        data,
-    ) {
-        // devtmpfs where the kernel mounted it itself (CONFIG_DEVTMPFS_MOUNT).
+    // Below /sys no directory can be created: the kernel has it or has not.
+    let _ = fs::create_dir_all(entry.target);
+    let (fstype, data) = (Some(entry.fstype), Some(entry.data));
+    let data = data.filter(|options| !options.is_empty());
+    match mount(fstype, entry.target, fstype, entry.flags, data) {
+        // devtmpfs, if the kernel mounted it itself (CONFIG_DEVTMPFS_MOUNT).
         Err(Errno::EBUSY) => Ok(()),
         other => other,
     }
 }
 
-/// Whether who started us (a container engine, a test) has mounted it already.
-/// What the kernel answers in there must be the kernel's; the others may be
+/// Returns true if the program that started PID 1 (a container engine, a test) has mounted the
+/// file system. File systems that answer for the kernel must be the kernel's; the others may be
 /// anything: a /dev is often a tmpfs with a few nodes.
-fn already_mounted(row: &Row) -> bool {
+fn already_mounted(entry: &Mount) -> bool {
     let device = |path: &Path| fs::metadata(path).map(|m| m.dev()).ok();
-    let target = Path::new(row.target);
-    let is = |magic| statfs(target).is_ok_and(|s| s.filesystem_type() == magic);
-    let mounted = device(target);
-    mounted.is_some()
-        && mounted != target.parent().and_then(device)
-        && match row.fstype {
-            "proc" => is(PROC_SUPER_MAGIC),
-            "sysfs" => is(SYSFS_MAGIC),
-            "cgroup2" => is(CGROUP2_SUPER_MAGIC),
-            _ => true,
-        }
+    let target = Path::new(entry.target);
+    let has_magic = |magic| statfs(target).is_ok_and(|s| s.filesystem_type() == magic);
+    let own_device = device(target);
+    if own_device.is_none() || own_device == target.parent().and_then(device) {
+        return false;
+    }
+    match entry.fstype {
+        "proc" => has_magic(PROC_SUPER_MAGIC),
+        "sysfs" => has_magic(SYSFS_MAGIC),
+        "cgroup2" => has_magic(CGROUP2_SUPER_MAGIC),
+        _ => true,
+    }
 }
 
-/// Whether `/proc/filesystems` lists `fstype` (proc_filesystems(5)).
-fn knows(filesystems: &str, fstype: &str) -> bool {
-    filesystems
-        .lines()
-        .any(|line| line.split_whitespace().last() == Some(fstype))
+/// Returns true if `/proc/filesystems` lists `fstype` (proc_filesystems(5)).
+fn lists(filesystems: &str, fstype: &str) -> bool {
+    let mut lines = filesystems.lines();
+    lines.any(|line| line.split_whitespace().last() == Some(fstype))
 }
 
 /// Links under /dev that programs expect (Documentation/admin-guide/devices.rst).
@@ -252,8 +243,8 @@ fn create_links() {
     }
 }
 
-/// Replaces what is there: devtmpfs has a /dev/ptmx node, but devpts' own is
-/// the one with our modes.
+/// Creates a link in place of whatever has its name: devtmpfs has a node /dev/ptmx, and only the
+/// one of devpts has the right permissions.
 fn replace_link(path: &str, target: &str) {
     let _ = fs::remove_file(path);
     symlink(target, path).unwrap_or_else(|e| warn!("link {path}: {e}"));
@@ -266,18 +257,15 @@ mod tests {
     #[test]
     fn filesystems_are_matched_by_their_whole_name() {
         let text = "nodev\tsysfs\nnodev\tcgroup2\n\text4\n";
-        assert!(knows(text, "cgroup2") && knows(text, "ext4"));
-        assert!(!knows(text, "cgroup") && !knows(text, "nodev"));
+        assert!(lists(text, "cgroup2") && lists(text, "ext4"));
+        assert!(!lists(text, "cgroup") && !lists(text, "nodev"));
     }
 
     #[test]
     fn every_mount_says_why() {
-        for row in API.iter().chain(BELOW_API).chain(LATE) {
-            assert!(
-                !row.why.is_empty() && row.target.starts_with('/'),
-                "{}",
-                row.target
-            );
+        for entry in API.iter().chain(BELOW_API).chain(LATE) {
+            let (target, why) = (entry.target, entry.why);
+            assert!(!why.is_empty() && target.starts_with('/'), "{target}");
         }
     }
 }

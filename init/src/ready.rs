@@ -1,195 +1,156 @@
-//! The moment the machine is ready, and the one line that says so.
+// SPDX-License-Identifier: Apache-2.0
+//! The moment when the machine is ready, the line that says so, and the reports of one-shots.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use config::Config;
 use log::error;
-use services::{
-    Event, Manager, Millis, Readiness, ReadyWhen, Restart, ServiceDef, ServiceId, State, Supervisor,
-};
-
-use crate::service_table::names;
-use crate::state::{Degraded, SystemState};
+use services::state::Change;
+use services::{Manager, Readiness, ReadyWhen, ServiceDef, ServiceId, State, Supervisor};
 use sys::clock::now;
 use sys::files::{read_bounded, replace};
 use sys::paths::{PODMAN_SOCKET, READY, RUNTIME_DIR};
 use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
 
-/// More of such a file is not read.
+use crate::context::Context;
+use crate::event_sources::Event;
+use crate::service_table::names;
+use crate::state::SystemState;
+
+/// Number of bytes of a one-shot's report that are read.
 const MAX_REPORT_BYTES: u64 = 16 * 1024;
-/// The console log level after the boot: warnings still break into what a
-/// person types, notices (each sudo is one) and less are in the log (sysctl kernel.printk).
+/// Port of sshd.
+const SSH_PORT: u16 = 22;
+/// Priority of the ready line, a notice (syslog(3)).
+const NOTICE: u8 = 5;
+/// Console log level after the boot (sysctl kernel.printk): warnings still break into what a
+/// person types; notices (each sudo is one) and less are in the log alone.
 const CONSOLE_LEVEL: u8 = 5;
 
-/// Whether everything that was asked for is up, or known not to come.
+/// Returns true if every gate of the ready line is ready, has failed, or is late.
 #[must_use]
-pub fn settled(manager: &Manager) -> bool {
+pub fn gates_settled(manager: &Manager) -> bool {
     let s = &manager.supervisor;
     s.ids().all(|id| s.readiness(id) != Readiness::Pending)
 }
 
-/// Says it, and starts what comes after.
-pub fn announce(state: &mut SystemState, manager: &mut Manager) {
-    for (name, why) in failed_gates(manager) {
-        if !read_report(state, name) {
-            state.degraded(name, &why);
-        }
-    }
-    for name in finished_gates(manager) {
-        read_report(state, name);
-    }
-    let line = ready_line(state, manager);
-    kmsg::write(kmsg::console_visible(5), &line);
-    write(READY, &format!("{line}\n"));
-    write_degraded(state);
-    kmsg::set_console_level(CONSOLE_LEVEL);
-    syscall::expedite_rcu(false);
-    image::raise_read_ahead();
-    state.ready = Some(now());
-    state.reported = finished_oneshots(&manager.supervisor);
-    start(manager, &state.config, true);
-}
-
-fn write(path: &str, text: &str) {
-    replace(Path::new(path), text.as_bytes(), 0o644).unwrap_or_else(|e| error!("{e}"));
-}
-
-/// Writes what is not as asked to where everybody finds it.
-fn write_degraded(state: &SystemState) {
-    let line = |d: &Degraded| format!("{}: {}\n", d.what, d.why);
-    let text: String = state.degraded.iter().map(line).collect();
-    write(sys::paths::DEGRADED, &text);
-}
-
-/// Something was asked for while the machine runs, and is there, or is not: what
-/// was said of it before no longer holds.
-pub fn update_degraded(state: &mut SystemState, what: &str, why: Option<&String>) {
-    state.degraded.retain(|d| d.what != what);
-    if let Some(why) = why {
-        state.degraded(what, why);
-    }
-    write_degraded(state);
-}
-
-/// Starts the services of the boot, or those that come after it.
-pub fn start(manager: &mut Manager, config: &Config, after_ready: bool) {
+/// Starts the services that belong to the boot, or those that come after it.
+pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool) {
     for id in manager.supervisor.ids() {
-        let row = manager.supervisor.definition(id);
-        let is = |r: &ServiceDef| r.after_ready == after_ready && starts_at_boot(config, r.name);
-        if row.is_some_and(is) {
-            manager.note(now(), Event::Start(id));
+        let def = manager.supervisor.definition(id);
+        let starts =
+            |def: &ServiceDef| def.after_ready == after_ready && starts_at_boot(config, def.name);
+        if def.is_some_and(starts) {
+            manager.note(now(), services::Event::Start(id));
         }
     }
 }
 
-/// Starts every service there is.
-pub fn start_all(manager: &mut Manager) {
-    for id in manager.supervisor.ids() {
-        manager.note(now(), Event::Start(id));
+/// Starts the services that come after the ready line.
+pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
+    start_services(context.manager, &context.state.config, true);
+}
+
+/// Lists gates that are not ready, and failures that one-shots among the gates report.
+pub fn report_gates(context: &mut Context<'_>, _: &Event) {
+    let s = &context.manager.supervisor;
+    for (id, def) in s.ids().filter_map(|id| Some((id, s.definition(id)?))) {
+        match s.readiness(id) {
+            Readiness::Failed => {
+                if !read_report(context.state, def.name) {
+                    let why = failure_reason(s, id, def);
+                    context.state.degraded.add(def.name, why);
+                }
+            }
+            Readiness::Ready if def.ready == ReadyWhen::Exit => {
+                read_report(context.state, def.name);
+            }
+            Readiness::Ready | Readiness::Pending | Readiness::NotRequired => {}
+        }
     }
 }
 
-/// Name and reason of every service that the ready line waited for in vain.
-fn failed_gates(manager: &Manager) -> Vec<(&'static str, String)> {
-    let s = &manager.supervisor;
-    let bad = s.ids().filter(|id| s.readiness(*id) == Readiness::Failed);
-    bad.filter_map(|id| {
-        s.definition(id)
-            .map(|r| (r.name, reason(s.state(id), s.last_exit(id), r)))
-    })
-    .collect()
+/// Replaces the failures of an earlier run of a one-shot by those of the run that has ended.
+pub fn replace_report(context: &mut Context<'_>, event: &Event) {
+    let Event::Service(Change::Ended(id, _)) = event else {
+        return;
+    };
+    if let Some(def) = context.manager.supervisor.definition(*id) {
+        context.state.degraded.remove(def.name);
+        read_report(context.state, def.name);
+        context.state.degraded.write_file();
+    }
 }
 
-/// Those that have done what they could of what the ready line waited for.
-fn finished_gates(manager: &Manager) -> Vec<&'static str> {
-    let s = &manager.supervisor;
-    let good = s.ids().filter(|id| s.readiness(*id) == Readiness::Ready);
-    let rows = good.filter_map(|id| s.definition(id));
-    rows.filter(|r| r.ready == ReadyWhen::Exit)
-        .map(|r| r.name)
-        .collect()
-}
-
-/// Takes what the helper of this service could not do; whether it says anything.
+/// Lists the failures that the one-shot `name` reports, in its file `<name>.degraded` of lines
+/// `degraded <what>: <why>`. Returns true if there are any.
 fn read_report(state: &mut SystemState, name: &str) -> bool {
     let path = Path::new(RUNTIME_DIR).join(name).with_extension("degraded");
     let text = read_bounded(&path, MAX_REPORT_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     for (what, why) in parse_report(&text) {
-        state.degraded(what, why);
+        state.degraded.add(what, why);
     }
     parse_report(&text).next().is_some()
 }
 
-/// After each turn of the loop of a machine that is ready: what the one-shots that
-/// have done their work since could not do. What they said before no longer holds.
-pub fn follow(state: &mut SystemState, manager: &Manager) {
-    if state.ready.is_none() {
-        return;
-    }
-    // Not by who was at work before: one may begin and end within a turn.
-    let over = finished_oneshots(&manager.supervisor);
-    let before = std::mem::replace(&mut state.reported, over.clone());
-    for (id, _) in over.into_iter().filter(|one| !before.contains(one)) {
-        if let Some(row) = manager.supervisor.definition(id) {
-            state.degraded.retain(|d| d.what != row.name);
-            read_report(state, row.name);
-            write_degraded(state);
-        }
-    }
-}
-
-/// The one-shots whose work is done, and since when.
-fn finished_oneshots(s: &Supervisor) -> Vec<(ServiceId, Millis)> {
-    let is = |id: &ServiceId| s.state(*id) == State::Done;
-    let one = |row: &ServiceDef| row.ready == ReadyWhen::Exit || row.restart == Restart::Never;
-    let once = |id: &ServiceId| s.definition(*id).is_some_and(one);
-    let all = s.ids().filter(|id| is(id) && once(id));
-    all.map(|id| (id, s.since(id))).collect()
-}
-
-/// What and why of each line that is one.
 fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let lines = text.lines();
-    lines.filter_map(|l| l.strip_prefix("degraded ")?.split_once(": "))
+    lines.filter_map(|line| line.strip_prefix("degraded ")?.split_once(": "))
 }
 
-fn reason(state: State, last: Option<services::ExitStatus>, row: &services::ServiceDef) -> String {
-    match (state, last) {
-        (State::Waiting, _) => format!("waits for {}, which is not there", row.needs.join(", ")),
+fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
+    match (s.state(id), s.last_exit(id)) {
+        (State::Waiting, _) => format!("waits for {}, which is not there", def.needs.join(", ")),
         (_, Some(status)) => format!("{status}; the kernel log says more"),
         (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
-        _ => row.late_reason(),
+        _ => def.late_reason(),
     }
 }
 
-/// `ready ssh=… api=… data=… init=… boot=…`, the contract's line.
-fn ready_line(state: &SystemState, manager: &Manager) -> String {
-    let good = |name: &str| {
-        let s = &manager.supervisor;
-        s.find(name)
-            .is_some_and(|id| s.readiness(id) == Readiness::Ready)
+/// Writes the ready line to the kernel log, on every console, and to a file.
+pub fn announce(context: &mut Context<'_>, _: &Event) {
+    let line = ready_line(context.state, &context.manager.supervisor);
+    kmsg::write(kmsg::console_visible(NOTICE), &line);
+    let written = replace(Path::new(READY), format!("{line}\n").as_bytes(), 0o644);
+    written.unwrap_or_else(|e| error!("{e}"));
+    context.state.degraded.write_file();
+    context.state.ready = Some(now());
+}
+
+/// Returns `ready ssh=… api=… data=… init=… boot=…`, a line that programs parse; the times are
+/// milliseconds since the start of PID 1 and of the kernel.
+fn ready_line(state: &SystemState, supervisor: &Supervisor) -> String {
+    let is_ready = |name: &str| {
+        let id = supervisor.find(name);
+        id.is_some_and(|id| supervisor.readiness(id) == Readiness::Ready)
     };
-    let ssh = net::interface_addresses()
-        .first()
-        .filter(|_| good(names::SSHD))
-        .map_or_else(
-            || "none".to_owned(),
-            |(_, addr)| SocketAddr::new(*addr, 22).to_string(),
-        );
-    let api = if good(names::PODMAN) {
-        PODMAN_SOCKET
-    } else {
-        "none"
+    let addresses = net::interface_addresses();
+    let ssh = match addresses.first() {
+        Some((_, address)) if is_ready(names::SSHD) => {
+            SocketAddr::new(*address, SSH_PORT).to_string()
+        }
+        _ => "none".to_owned(),
     };
-    let data = state.data.device.as_deref().unwrap_or("ram");
-    let init = now().saturating_sub(state.started);
-    format!(
-        "ready ssh={ssh} api={api} data={data} init={init} boot={}",
-        now()
-    )
+    let api = match is_ready(names::PODMAN) {
+        true => PODMAN_SOCKET,
+        false => "none",
+    };
+    let data = state.data_device().unwrap_or("ram");
+    let boot = now();
+    let init = boot.saturating_sub(state.started);
+    format!("ready ssh={ssh} api={api} data={data} init={init} boot={boot}")
+}
+
+/// Ends what made the boot fast: expedited RCU grace periods cost interrupts of every processor,
+/// and a console that shows every message costs its reader's attention. Files are read further
+/// ahead from now on, for podman.
+pub fn end_boost(_: &mut Context<'_>, _: &Event) {
+    kmsg::set_console_level(CONSOLE_LEVEL);
+    syscall::expedite_rcu(false);
+    image::raise_read_ahead();
 }
 
 #[cfg(test)]
@@ -197,35 +158,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_lines_tell() {
+    fn only_whole_lines_of_a_report_count() {
         let text =
             "degraded swap: /dev/vdb: it is not swap\nnoise: x\ndegraded swap\n\ndegraded data: y";
-        let all: Vec<_> = parse_report(text).collect();
-        assert_eq!(all, [("swap", "/dev/vdb: it is not swap"), ("data", "y")]);
-    }
-
-    #[test]
-    fn a_one_shot_that_begins_and_ends_within_a_turn_is_heard() {
-        let once = ServiceDef {
-            ready: ReadyWhen::Exit,
-            restart: services::Restart::Never,
-            ..ServiceDef::DEFAULT
-        };
-        let mut s = Supervisor::new(vec![once, ServiceDef::DEFAULT]);
-        assert_eq!(finished_oneshots(&s), []);
-        let mut before = Vec::new();
-        for (at, pid) in [(1, 10), (5, 20)] {
-            for id in s.ids() {
-                s.handle(at, Event::Start(id));
-                s.handle(
-                    at,
-                    Event::Spawned(id, pid + services::Pid::from(id.index() as u8)),
-                );
-            }
-            s.handle(at + 1, Event::Exited(pid, services::ExitStatus::Exited(0)));
-            let now = finished_oneshots(&s);
-            assert!(now.len() == 1 && now != before, "{before:?} {now:?}");
-            before = now;
-        }
+        let lines: Vec<_> = parse_report(text).collect();
+        let expected = [("swap", "/dev/vdb: it is not swap"), ("data", "y")];
+        assert_eq!(lines, expected);
     }
 }

@@ -1,29 +1,34 @@
-//! A shell when nothing else is there, or when it was asked for. PID 1 goes on
-//! reaping and obeying signals meanwhile: it is the ordinary loop over another
-//! table.
+// SPDX-License-Identifier: Apache-2.0
+//! Shells on the consoles, when there is nothing else to run or a flag asks for them. PID 1 reaps
+//! and obeys signals meanwhile: the event loop runs over a table of shells.
 
 use std::path::Path;
 
 use config::{Config, Role};
 use services::{Manager, Restart, ServiceDef, State, Tty};
-
-use crate::console::{for_each_terminal, terminals};
-use crate::events::{self, EventSources};
-use crate::state::SystemState;
-use crate::{ready, root, shutdown};
 use sys::clock::now;
 use sys::kmsg;
 use sys::service_names::RESCUE_PREFIX;
 
-/// How long the other shells have to end, in milliseconds.
-const STOP_MS: u64 = 5_000;
+use crate::console::{for_each_terminal, terminals};
+use crate::event_sources::EventSources;
+use crate::events::EventLoop;
+use crate::state::SystemState;
+use crate::{root, shutdown};
 
-/// Where the userland is there, its own; else the initrd's.
-fn row(restart: Restart) -> ServiceDef {
-    let argv: &[&str] = if root::assembled() && Path::new("/bin/bash").exists() {
-        &["/bin/bash", "-l"]
-    } else {
-        &["/bin/sh"]
+/// Time in which the shells must end when one of them has been left, in milliseconds.
+const STOP_MS: u64 = 5_000;
+/// Terminal of a machine without consoles: somebody may be at the first serial line.
+const FALLBACK_TERMINAL: &str = "/dev/ttyS0";
+/// Priority of the message about the shells, a notice (syslog(3)).
+const NOTICE: u8 = 5;
+
+/// Definition of a shell: that of the userland, or of the initrd if there is no userland.
+fn shell(restart: Restart) -> ServiceDef {
+    let has_bash = root::has_userland() && Path::new("/bin/bash").exists();
+    let argv: &[&str] = match has_bash {
+        true => &["/bin/bash", "-l"],
+        false => &["/bin/sh"],
     };
     ServiceDef {
         name: RESCUE_PREFIX,
@@ -35,71 +40,76 @@ fn row(restart: Restart) -> ServiceDef {
 }
 
 fn shells(restart: Restart) -> Vec<ServiceDef> {
-    let rows = for_each_terminal(&row(restart), &terminals());
-    if !rows.is_empty() {
-        return rows;
+    let shells = for_each_terminal(&shell(restart), &terminals());
+    if !shells.is_empty() {
+        return shells;
     }
-    // No console at all: the first serial line may still have somebody.
-    let tty = Some(Tty { path: "/dev/ttyS0" });
     vec![ServiceDef {
         name: "rescue",
-        tty,
-        ..row(restart)
+        tty: Some(Tty {
+            path: FALLBACK_TERMINAL,
+        }),
+        ..shell(restart)
     }]
 }
 
-fn announce(then: &str) {
-    let places = terminals().join(" ");
-    kmsg::write(
-        kmsg::console_visible(5),
-        &format!("rescue shell on {places}: {then}"),
-    );
+fn announce(message: &str) {
+    let terminals = terminals().join(" ");
+    let text = format!("rescue shell on {terminals}: {message}");
+    kmsg::write(kmsg::console_visible(NOTICE), &text);
 }
 
-/// Serves shells until one has been left in good order, or all have ended.
-pub fn until_left(state: &mut SystemState, sources: &mut EventSources) {
-    let mut manager = Manager::new(shells(Restart::Never), None, kmsg::write_service_line);
+fn start_all(manager: &mut Manager) {
+    for id in manager.supervisor.ids() {
+        manager.note(now(), services::Event::Start(id));
+    }
+}
+
+/// Serves shells until somebody has left one of them, or all have ended.
+pub fn serve_until_left(state: &mut SystemState, sources: &mut EventSources) {
+    let defs = shells(Restart::Never);
+    let mut manager = Manager::new(defs, None, kmsg::write_service_line);
     announce("`exit` goes on with the boot");
-    ready::start_all(&mut manager);
-    events::run(state, &mut manager, sources, |_, m| left(m));
-    // The others must not read from consoles that the boot gives to its own.
-    shutdown::stop(&mut manager, sources, now() + STOP_MS);
+    start_all(&mut manager);
+    EventLoop::new(state, &mut manager, sources).run_until(is_left);
+    // The others must not read from consoles that the boot gives to its own services.
+    shutdown::stop_services(&mut manager, sources, now() + STOP_MS);
 }
 
-/// A terminal that cannot be opened ends its shell too, but nobody has left it.
-fn left(manager: &Manager) -> bool {
+/// Returns true if a shell has ended with status 0, or all have ended. A shell whose terminal
+/// cannot be opened ends as well, but nobody has left it.
+fn is_left(manager: &Manager) -> bool {
     let s = &manager.supervisor;
-    let ended = |id| matches!(s.state(id), State::Done | State::Failed);
-    s.ids().any(|id| s.state(id) == State::Done) || s.ids().all(ended)
+    let has_ended = |id| matches!(s.state(id), State::Done | State::Failed);
+    s.ids().any(|id| s.state(id) == State::Done) || s.ids().all(has_ended)
 }
 
-/// A version on trial that has no userland is over: who looks after trials is in there
-/// (b2p/src/upgrade/trial.rs), and the boot menu brings the version before.
+/// Returns the service that ends the trial of a version without a userland: the program that
+/// watches trials is in the userland (b2p/src/helpers/upgrade/commit.rs). The boot menu then
+/// starts the version before.
 #[must_use]
 pub fn end_of_trial(config: &Config) -> Vec<ServiceDef> {
-    let trial = config.slot.is_some_and(|slot| slot.role == Role::Trial);
-    let row = ServiceDef {
+    let is_trial = config.slot.is_some_and(|slot| slot.role == Role::Trial);
+    let reboot = ServiceDef {
         name: "trial",
         why: "a version on trial without a userland starts again, with the one before",
         argv: &["/bin/busybox", "reboot", "-f", "-d", "60"],
         restart: Restart::Never,
         ..ServiceDef::DEFAULT
     };
-    trial.then_some(row).into_iter().collect()
+    is_trial.then_some(reboot).into_iter().collect()
 }
 
-/// Serves shells for ever, and `others` beside them.
-pub fn for_ever(
+/// Serves shells, and `others` beside them, until the machine is shut down.
+pub fn serve_forever(
     state: &mut SystemState,
     sources: &mut EventSources,
     others: Vec<ServiceDef>,
-    then: &str,
+    message: &str,
 ) -> ! {
-    let rows = shells(Restart::Always).into_iter().chain(others).collect();
-    let mut manager = Manager::new(rows, None, kmsg::write_service_line);
-    announce(then);
-    ready::start_all(&mut manager);
-    loop {
-        events::run(state, &mut manager, sources, |_, _| false);
-    }
+    let defs = shells(Restart::Always).into_iter().chain(others).collect();
+    let mut manager = Manager::new(defs, None, kmsg::write_service_line);
+    announce(message);
+    start_all(&mut manager);
+    EventLoop::new(state, &mut manager, sources).run_forever()
 }

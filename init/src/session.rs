@@ -1,119 +1,125 @@
-//! What who logs in finds: the name of the user, and the environment.
+// SPDX-License-Identifier: Apache-2.0
+//! Sessions of people who log in: the name of the user, and the environment.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use config::Config;
-
+use sys::error::{Doing, Result};
 use sys::files::replace;
 use sys::paths::{SESSION_PROFILE, SESSION_SSHD_CONFIG};
 
-/// Commands over ssh see no profile: people's tools call sbin by name.
+/// PATH of commands over ssh, which read no profile: people's tools call programs of sbin by
+/// name.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
 
-/// The user with number 1000 as the image has it.
+/// Number of the user who may log in, and of that user's group.
+const USER_ID: u32 = 1000;
+/// Name that this user has in the image.
 const DEFAULT_USER: &str = "core";
-/// The group that may read /etc/shadow.
+/// Group that may read /etc/shadow.
 const SHADOW_GID: u32 = 42;
-/// The files that name it.
+/// Files of /etc that name the user.
 const ACCOUNT_FILES: &[&str] = &["passwd", "group", "shadow", "subuid", "subgid"];
 
-/// Writes what sessions get.
+/// Names the user and writes the environment of sessions.
 ///
 /// # Errors
-/// What could not be written.
-pub fn write_environment(config: &Config) -> Result<(), String> {
-    let all = config.variables();
-    replace(
-        Path::new(SESSION_SSHD_CONFIG),
-        sshd_config(&config.user, &all).as_bytes(),
-        0o644,
-    )?;
-    Ok(replace(
-        Path::new(SESSION_PROFILE),
-        profile_script(&all).as_bytes(),
-        0o644,
-    )?)
+/// A file cannot be read or written.
+pub fn configure(config: &Config) -> Result<()> {
+    rename_user(&config.user)?;
+    let variables = config.variables();
+    let sshd = sshd_config(&config.user, &variables);
+    replace(Path::new(SESSION_SSHD_CONFIG), sshd.as_bytes(), 0o644)?;
+    let profile = profile_script(&variables);
+    replace(Path::new(SESSION_PROFILE), profile.as_bytes(), 0o644)
 }
 
-/// The first SetEnv that applies is the one (sshd_config(5)): each has everything.
-/// Rootless podman looks for its runtime directory.
-fn sshd_config(user: &str, all: &[(String, String)]) -> String {
-    let path = all.iter().find(|(name, _)| name == "PATH");
+/// Returns the SetEnv lines of sshd. The first SetEnv that applies is the only one
+/// (sshd_config(5)), so each block has all variables. Rootless podman needs its runtime
+/// directory.
+fn sshd_config(user: &str, variables: &[(String, String)]) -> String {
+    let path = variables.iter().find(|(name, _)| name == "PATH");
     let path = path.map_or(DEFAULT_PATH, |(_, value)| value);
-    let mut more = String::new();
-    for (name, value) in all.iter().filter(|(name, _)| name != "PATH") {
+    let mut others = String::new();
+    for (name, value) in variables.iter().filter(|(name, _)| name != "PATH") {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-        more += &format!(" \"{name}={value}\"");
+        others += &format!(" \"{name}={value}\"");
     }
     let path = path.replace('"', "");
     format!(
-        "Match User {user}\n    SetEnv \"PATH={path}\" XDG_RUNTIME_DIR=/run/user/1000{more}\n\
-         Match all\n    SetEnv \"PATH={path}\"{more}\n"
+        "Match User {user}\n    SetEnv \"PATH={path}\" XDG_RUNTIME_DIR=/run/user/{USER_ID}{others}\n\
+         Match all\n    SetEnv \"PATH={path}\"{others}\n"
     )
 }
 
-/// The same for login shells of every kind.
-fn profile_script(all: &[(String, String)]) -> String {
-    let line = |(name, value): &(String, String)| {
+/// Returns the variables as a script for login shells of every kind.
+fn profile_script(variables: &[(String, String)]) -> String {
+    let export = |(name, value): &(String, String)| {
         format!("export {name}='{}'\n", value.replace('\'', "'\\''"))
     };
-    all.iter().map(line).collect()
+    variables.iter().map(export).collect()
 }
 
-/// Gives the user with number 1000 this name, and a home of that name.
-///
-/// # Errors
-/// What could not be read or written.
-pub fn rename_user(name: &str) -> Result<(), String> {
-    let said = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+/// Gives the user with number [`USER_ID`] a name, and a home of that name.
+fn rename_user(name: &str) -> Result<()> {
+    // The image has this name already; the root of a container is its owner's.
     if name == DEFAULT_USER {
-        return Ok(()); // so it is in the image, and a root that is given is its owner's
+        return Ok(());
     }
-    let now = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let before = user_name(&now, "1000").unwrap_or(DEFAULT_USER).to_owned();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let before = user_name(&passwd, USER_ID)
+        .unwrap_or(DEFAULT_USER)
+        .to_owned();
     if before == name {
         return Ok(());
     }
     for file in ACCOUNT_FILES {
         let path = Path::new("/etc").join(file);
-        let text = fs::read_to_string(&path).map_err(|e| said(&path, e))?;
-        let mode = if *file == "shadow" { 0o640 } else { 0o644 };
+        let text = fs::read_to_string(&path).on(&path)?;
+        let (mode, group) = match *file {
+            "shadow" => (0o640, Some(SHADOW_GID)),
+            _ => (0o644, None),
+        };
         replace(&path, rename_in(&text, &before, name).as_bytes(), mode)?;
-        if *file == "shadow" {
-            let chown = std::os::unix::fs::chown(&path, None, Some(SHADOW_GID));
-            chown.map_err(|e| said(&path, e))?;
+        if group.is_some() {
+            chown(&path, None, group).on(&path)?;
         }
     }
+    // Only an empty home is removed.
+    let _ = fs::remove_dir(Path::new("/home").join(&before));
     let home = Path::new("/home").join(name);
-    let made = || {
-        fs::create_dir_all(&home)?;
-        std::os::unix::fs::chown(&home, Some(1000), Some(1000))?;
-        fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-    };
-    let _ = fs::remove_dir(Path::new("/home").join(&before)); // empty, or somebody's
-    made().map_err(|e| said(&home, e))
+    fs::create_dir_all(&home)
+        .and_then(|()| chown(&home, Some(USER_ID), Some(USER_ID)))
+        .and_then(|()| fs::set_permissions(&home, fs::Permissions::from_mode(0o700)))
+        .on(&home)
 }
 
-/// The name of the user with this number in the text of passwd(5).
-fn user_name<'a>(passwd: &'a str, uid: &str) -> Option<&'a str> {
-    let mut lines = passwd.lines();
-    let line = lines.find(|l| l.split(':').nth(2) == Some(uid))?;
-    line.split(':').next()
+/// Returns the name of the user with this number in the text of passwd(5).
+fn user_name(passwd: &str, uid: u32) -> Option<&str> {
+    let has_uid = |line: &&str| line.split(':').nth(2).is_some_and(|n| n.parse() == Ok(uid));
+    passwd.lines().find(has_uid)?.split(':').next()
 }
 
-/// The text with one name in place of another, where it stands alone between the marks
-/// of these files, and at the end of the path of a home.
+/// Replaces a name in the text of an account file, where the name is a whole field or a whole
+/// item of a list, and at the end of the path of a home.
 fn rename_in(text: &str, before: &str, name: &str) -> String {
     let home = format!("/home/{before}");
-    let word = |word: &str| match word {
-        w if w == before => name.to_owned(),
-        w if w == home => format!("/home/{name}"),
-        w => w.to_owned(),
+    let rename_item = |item: &str| match item {
+        item if item == before => name.to_owned(),
+        item if item == home => format!("/home/{name}"),
+        item => item.to_owned(),
     };
-    let field = |f: &str| f.split(',').map(word).collect::<Vec<_>>().join(",");
-    let line = |l: &str| l.split(':').map(field).collect::<Vec<_>>().join(":") + "\n";
-    text.lines().map(line).collect()
+    let rename_field = |field: &str| {
+        let items: Vec<String> = field.split(',').map(rename_item).collect();
+        items.join(",")
+    };
+    let rename_line = |line: &str| {
+        let fields: Vec<String> = line.split(':').map(rename_field).collect();
+        fields.join(":") + "\n"
+    };
+    text.lines().map(rename_line).collect()
 }
 
 #[cfg(test)]
@@ -149,11 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_names_are_another() {
+    fn only_whole_names_are_replaced() {
         let passwd =
             "root:x:0:0:root:/root:/bin/bash\ncore:x:1000:1000:core:/home/core:/bin/bash\n";
         let group = "adm:x:4:core\nscore:x:5:hardcore,core,x\ncore:x:1000:\n";
-        assert_eq!(user_name(passwd, "1000"), Some("core"));
+        assert_eq!(user_name(passwd, 1000), Some("core"));
         assert_eq!(
             rename_in(passwd, "core", "me"),
             "root:x:0:0:root:/root:/bin/bash\nme:x:1000:1000:me:/home/me:/bin/bash\n"

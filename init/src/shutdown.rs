@@ -1,157 +1,194 @@
-//! The end, as a list: every phase has a deadline, and whatever happens in one,
-//! the next comes. The root is RAM and is simply left.
+// SPDX-License-Identifier: Apache-2.0
+//! The shutdown, as a table: every phase has a deadline, and whatever happens in a phase, the
+//! next one runs. The root is in RAM and is simply left.
 //!
-//! Asked once more (a second press of the button, another signal), the phase that
-//! waits for others to end by themselves is over at once, and the next begins.
+//! A second request (the button once more, another signal) ends the wait of a phase for programs
+//! that end by themselves, and the next phase begins.
 
+use std::fs;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use log::{info, warn};
-use nix::sys::reboot::{RebootMode, reboot};
-use services::{Event, Manager, Millis};
-
-use crate::events::{EventSources, poll_once, reap_children};
-use crate::{crash, mounts, unmount};
 use control::ShutdownKind;
+use log::{info, warn};
+use nix::errno::Errno;
+use nix::sys::reboot::{RebootMode, reboot};
+use services::{Manager, Millis};
 use sys::clock::now;
 use sys::{kmsg, syscall};
 
-/// One phase of the end.
+use crate::event_sources::{Event, EventSources};
+use crate::{crash, emergency_remount, mounts, unmount};
+
+/// One phase of the shutdown.
 struct Phase {
+    /// Name in the log.
     name: &'static str,
-    /// Milliseconds after which the next comes.
-    within: Millis,
+    /// Returns true if the phase has anything to do.
+    when: fn() -> bool,
+    /// Time in milliseconds after which the next phase begins.
+    within_ms: Millis,
+    /// Work of the phase.
     run: fn(&mut ShutdownContext<'_>),
+    /// Result for the machine.
     why: &'static str,
 }
 
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
-    Phase { name: "accept",     within: 1_000,  run: accept,     why: "nothing new comes in: the sockets that PID 1 holds are closed" },
-    Phase { name: "containers", within: 15_000, run: containers, why: "each gets its own stop signal and podman's ten seconds; none is marked as stopped by a person, so restart policies hold" },
-    Phase { name: "services",   within: 6_000,  run: services,   why: "what needs another ends before it" },
-    Phase { name: "terminate",  within: 5_000,  run: terminate,  why: "everything else may end by itself (SIGTERM, and SIGCONT so that stopped ones see it)" },
-    Phase { name: "kill",       within: 2_000,  run: kill,       why: "what did not" },
-    Phase { name: "sync",       within: 30_000, run: sync,       why: "what is written is on the disk, however slow it is: the time counts from its last progress" },
-    Phase { name: "unmount",    within: 30_000, run: unmount,    why: "the disks' file systems are clean; a server that is gone must not hold the machine" },
+    Phase { name: "accept",     when: always,          within_ms: 1_000,  run: close_sockets,   why: "nothing new comes in: the sockets that PID 1 holds are closed" },
+    Phase { name: "containers", when: containers_run,  within_ms: 15_000, run: stop_containers, why: "each gets its stop signal and podman's ten seconds, and none starts: cover_podman" },
+    Phase { name: "services",   when: always,          within_ms: 6_000,  run: stop_all,        why: "a service that needs another ends before it" },
+    Phase { name: "terminate",  when: always,          within_ms: 5_000,  run: terminate,       why: "all other programs may end by themselves" },
+    Phase { name: "kill",       when: always,          within_ms: 2_000,  run: kill,            why: "the rest of them end" },
+    Phase { name: "sync",       when: disks_are_used,  within_ms: 30_000, run: sync,            why: "written data is on the disk, however slow: the time counts from the last progress" },
+    Phase { name: "unmount",    when: disks_are_used,  within_ms: 30_000, run: unmount,         why: "file systems are clean; a server that is gone does not hold the machine" },
 ];
 
-/// What a phase works with.
+/// Time between two looks at a child and at the data that it writes, in milliseconds.
+const CHILD_POLL_MS: Millis = 20;
+/// Priority of the message that begins the shutdown, a notice (syslog(3)).
+const NOTICE: u8 = 5;
+/// Console log level that shows every message: the console is all there is left to read.
+const CONSOLE_LEVEL_ALL: u8 = 8;
+/// Flag of kernel threads in the stat file of a process (include/linux/sched.h).
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// Services, events and deadline that a phase works with.
 struct ShutdownContext<'a> {
     manager: &'a mut Manager,
     sources: &'a mut EventSources,
     deadline: Millis,
-    /// Asked once more during this phase.
-    urged: bool,
+    /// Somebody has requested the shutdown again during this phase.
+    hurried: bool,
 }
 
 impl ShutdownContext<'_> {
-    /// One turn of services and signals; `false` when the phase is over.
+    /// Waits for one wake-up and moves the services. Returns false if the phase has expired.
     fn poll_once(&mut self) -> bool {
         if self.expired() {
             return false;
         }
-        let asked = poll_once(self.manager, self.sources, Some(self.deadline)).asked;
-        if asked.is_some() && !self.urged {
+        let events = self.poll_until(self.deadline);
+        let is_request =
+            |event: &Event| matches!(event, Event::ShutdownSignal(_) | Event::PowerButton);
+        if events.iter().any(is_request) && !self.hurried {
             info!("shutdown: asked once more, and goes on without waiting");
-            self.urged = true;
+            self.hurried = true;
         }
         true
     }
 
-    fn expired(&self) -> bool {
-        self.urged || now() >= self.deadline
+    fn poll_until(&mut self, until: Millis) -> Vec<Event> {
+        let events = self.sources.poll_once(self.manager, Some(until));
+        self.manager.settle_all(now());
+        events
     }
 
-    /// Waits for a child, however often somebody asks; `false` if it was not done.
-    /// While there is less and less to write, the deadline moves on: a slow disk
-    /// is not a dead one, and nothing of it is to be lost.
+    fn expired(&self) -> bool {
+        self.hurried || now() >= self.deadline
+    }
+
+    /// Waits for a child that writes to disks, whoever hurries; returns true if it has ended.
+    /// While the amount of unwritten data falls, the deadline moves: a slow disk is not a dead
+    /// one, and no data is to be lost.
     fn wait_for_child(&mut self, child: &syscall::Child) -> bool {
-        let within = self.deadline.saturating_sub(now());
+        let within_ms = self.deadline.saturating_sub(now());
         let mut least = u64::MAX;
         while now() < self.deadline && !child.exited_within(0) {
-            let soon = (now() + 20).min(self.deadline);
-            poll_once(self.manager, self.sources, Some(soon));
-            let left = unwritten(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
+            self.poll_until((now() + CHILD_POLL_MS).min(self.deadline));
+            let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+            let left = unwritten_kib(&meminfo);
             if left < least {
                 least = left;
-                self.deadline = now().saturating_add(within);
+                self.deadline = now().saturating_add(within_ms);
             }
         }
         child.exited_within(0)
     }
 }
 
-/// Runs the list, then ends the machine. Never returns.
+/// Runs every phase, then switches the machine off or restarts it.
 pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources) -> ! {
     crash::set_shutdown(kind);
     let proc = mounts::restore_proc();
-    kmsg::set_console_level(kmsg::CONSOLE_SHOWS_ALL);
-    kmsg::write(
-        kmsg::console_visible(5),
-        &format!("going down for {kind:?}"),
-    );
+    kmsg::set_console_level(CONSOLE_LEVEL_ALL);
+    let message = format!("going down for {kind:?}");
+    kmsg::write(kmsg::console_visible(NOTICE), &message);
     proc.unwrap_or_else(|e| warn!("{e}"));
-    sources.uevents = None; // nobody reads them any more
-    sources.control = None;
+    sources.close_for_shutdown();
     let mut context = ShutdownContext {
         manager,
         sources,
         deadline: 0,
-        urged: false,
+        hurried: false,
     };
     for phase in PHASES {
         let start = now();
-        context.deadline = start.saturating_add(phase.within);
-        context.urged = false;
-        (phase.run)(&mut context);
+        context.deadline = start.saturating_add(phase.within_ms);
+        context.hurried = false;
+        if (phase.when)() {
+            (phase.run)(&mut context);
+        }
         let took = now().saturating_sub(start);
         info!("shutdown: {} took {took} ms ({})", phase.name, phase.why);
     }
-    power(kind)
+    reboot_machine(kind)
 }
 
-/// Stops every service, the last first, and waits for their ends until `deadline`.
-pub fn stop(manager: &mut Manager, sources: &mut EventSources, deadline: Millis) {
-    services(&mut ShutdownContext {
+/// Stops every service and waits for their ends until `deadline`.
+pub fn stop_services(manager: &mut Manager, sources: &mut EventSources, deadline: Millis) {
+    stop_all(&mut ShutdownContext {
         manager,
         sources,
         deadline,
-        urged: false,
+        hurried: false,
     });
 }
 
-fn accept(context: &mut ShutdownContext<'_>) {
+fn always() -> bool {
+    true
+}
+
+fn containers_run() -> bool {
+    processes().is_some_and(|names| names.contains("conmon["))
+}
+
+fn disks_are_used() -> bool {
+    !unmount::nothing_to_do()
+}
+
+fn close_sockets(context: &mut ShutdownContext<'_>) {
     context.manager.close_sockets();
 }
 
-/// In a program of its own, which knows conmon and reads JSON. Where no
-/// container runs there is nothing to wait for.
-fn containers(context: &mut ShutdownContext<'_>) {
-    if !processes().is_some_and(|names| names.contains("conmon[")) {
-        return;
-    }
+/// Runs `b2p containers-stop`, a program that knows conmon and reads JSON. It marks no container
+/// as stopped by a person, so that restart policies hold at the next boot, and covers
+/// /usr/bin/podman, so that no new container starts.
+fn stop_containers(context: &mut ShutdownContext<'_>) {
     let stop = || {
-        // Not with what the kernel's command line left in our environment.
+        // The environment holds words of the kernel's command line, which are not for programs.
         let mut stop = Command::new(sys::paths::B2P);
         let error = stop.arg("containers-stop").env_clear().exec();
         warn!("{}: {error}", sys::paths::B2P);
     };
-    let Some(child) = syscall::in_child(stop) else {
-        return; // they are terminated with everything else
-    };
-    while !child.exited_within(0) && context.poll_once() {}
-    child.kill();
+    // Without memory for a child, containers are terminated with all other programs.
+    if let Some(child) = syscall::in_child(stop) {
+        while !child.exited_within(0) && context.poll_once() {}
+        child.kill();
+    }
 }
 
-fn services(context: &mut ShutdownContext<'_>) {
-    context.manager.note(now(), Event::StopAll);
+fn stop_all(context: &mut ShutdownContext<'_>) {
+    context.manager.note(now(), services::Event::StopAll);
     context.manager.settle_all(now());
     while !context.manager.supervisor.at_rest() && context.poll_once() {}
 }
 
+/// Sends SIGTERM to every process, and SIGCONT, without which a stopped process does not see it.
 fn terminate(context: &mut ShutdownContext<'_>) {
     syscall::signal_all_processes(libc::SIGTERM);
     syscall::signal_all_processes(libc::SIGCONT);
@@ -166,101 +203,101 @@ fn kill(context: &mut ShutdownContext<'_>) {
     }
 }
 
-/// Until nobody is left, or the phase is over. Orphans are our children, so
-/// SIGCHLD tells; what is not a descendant of ours does not exist.
+/// Waits until no process is left, or the phase expires. Every process is a descendant of PID 1
+/// and becomes its child when its parent ends, so SIGCHLD wakes the loop.
 fn wait_until_none(context: &mut ShutdownContext<'_>) {
-    context.sources.reap_pending = reap_children(context.manager);
+    context.sources.reap_children(context.manager);
     while processes().is_some() && context.poll_once() {}
 }
 
-/// Names of processes other than PID 1 and the kernel's threads; `None` if none,
-/// and where there is no /proc to ask.
+/// Returns the names of all processes except PID 1 and kernel threads; `None` if there are none,
+/// or /proc cannot be read.
 fn processes() -> Option<String> {
-    // Taken for an empty list, a list that could not be read would cut short the
-    // time that programs have to end: it is tried again.
+    // Three attempts: an error must not be taken for an empty list, which would cut short the
+    // time that programs have to end.
     let pids = (0..3).find_map(|_| pids(Path::new("/proc")).ok())?;
-    let names: Vec<String> = pids.into_iter().filter_map(name).collect();
+    let names: Vec<String> = pids.into_iter().filter_map(process_name).collect();
     (!names.is_empty()).then(|| names.join(" "))
 }
 
-/// The numbers of all processes but PID 1, or none of them.
-fn pids(proc: &Path) -> std::io::Result<Vec<u32>> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(proc)? {
-        let number = entry?
+/// Returns the pids of all processes except PID 1.
+fn pids(proc: &Path) -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir(proc)? {
+        let pid = entry?
             .file_name()
             .to_str()
             .and_then(|n| n.parse::<u32>().ok());
-        all.extend(number.filter(|pid| *pid != 1));
+        pids.extend(pid.filter(|pid| *pid != 1));
     }
-    Ok(all)
+    Ok(pids)
 }
 
-/// `name[pid]`, unless it is nobody's program, or gone meanwhile (ESRCH, where
-/// its file was open already).
-fn name(pid: u32) -> Option<String> {
-    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+/// Returns `name[pid]` unless the process is a kernel thread, or has ended (ESRCH if its file was
+/// open already).
+fn process_name(pid: u32) -> Option<String> {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => user_process(&stat).map(|name| format!("{name}[{pid}]")),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => None,
-        Err(_) => Some(format!("?[{pid}]")),
+        Err(e) => match e.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT | Errno::ESRCH) => None,
+            _ => Some(format!("?[{pid}]")),
+        },
     }
 }
 
-/// The name in a line of proc_pid_stat(5), unless it is a kernel thread
-/// (flag PF_KTHREAD) or already a zombie.
+/// Returns the name in a line of proc_pid_stat(5), unless the process is a kernel thread or a
+/// zombie.
 fn user_process(stat: &str) -> Option<&str> {
     let (head, tail) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;
     let mut fields = tail.split_whitespace();
     let state = fields.next()?;
     let flags: u32 = fields.nth(5)?.parse().ok()?;
-    (state != "Z" && flags & 0x0020_0000 == 0).then_some(name)
+    (state != "Z" && flags & PF_KTHREAD == 0).then_some(name)
 }
 
-/// What the kernel has still to write, in kB (proc_meminfo(5)).
-fn unwritten(meminfo: &str) -> u64 {
+/// Returns the amount of data that the kernel has not written yet, in kB (proc_meminfo(5)).
+fn unwritten_kib(meminfo: &str) -> u64 {
     let value = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
     let counts = |line: &&str| line.starts_with("Dirty:") || line.starts_with("Writeback:");
     meminfo.lines().filter(counts).filter_map(value).sum()
 }
 
-/// In a child: a disk that is gone can hold it for ever.
+/// Syncs in a child: a disk that is gone can hold the call for ever.
 fn sync(context: &mut ShutdownContext<'_>) {
-    if unmount::nothing_to_do() {
-        return;
-    }
     match syscall::in_child(unmount::sync_disks) {
         Some(child) if !context.wait_for_child(&child) => warn!("sync: a disk does not answer"),
         Some(_) => {}
-        None => unmount::sync_disks(), // no memory for a child: what is written comes first
+        // No memory for a child: written data is worth the risk.
+        None => unmount::sync_disks(),
     }
 }
 
+/// Unmounts in a child, as [`sync`].
 fn unmount(context: &mut ShutdownContext<'_>) {
-    if unmount::nothing_to_do() {
-        return;
-    }
-    match syscall::in_child(unmount::unmount_all) {
+    let unmount = || {
+        unmount::unmount_all();
+        if syscall::in_initial_namespaces() {
+            emergency_remount::make_read_only();
+        }
+    };
+    match syscall::in_child(unmount) {
         Some(child) if !context.wait_for_child(&child) => warn!("unmount: not done in time"),
         Some(_) => {}
         None => unmount::detach_all(),
     }
 }
 
-/// What the hardware is asked, in this order, until one does it.
-fn power(kind: ShutdownKind) -> ! {
-    for mode in [
-        kind.reboot_mode(),
-        RebootMode::RB_POWER_OFF,
-        RebootMode::RB_HALT_SYSTEM,
-    ] {
-        // It only ever returns to say why not.
+/// Asks the hardware, in this order, until one of the ways works.
+fn reboot_machine(kind: ShutdownKind) -> ! {
+    let first = kind.reboot_mode();
+    for mode in [first, RebootMode::RB_POWER_OFF, RebootMode::RB_HALT_SYSTEM] {
+        // The call returns only if it fails.
         let Err(e) = reboot(mode);
         warn!("reboot(2) {mode:?}: {e}");
     }
     loop {
-        std::thread::sleep(std::time::Duration::from_secs(3600));
+        std::thread::sleep(Duration::from_secs(3600));
     }
 }
 
@@ -283,22 +320,22 @@ mod tests {
     fn processes_are_the_numbers_but_1() {
         let dir = std::env::temp_dir().join(format!("b2p-pids-{}", std::process::id()));
         for name in ["1", "7", "self", "30x"] {
-            std::fs::create_dir_all(dir.join(name)).expect("a directory");
+            fs::create_dir_all(dir.join(name)).expect("a directory");
         }
         assert_eq!(pids(&dir).ok(), Some(vec![7]));
-        std::fs::remove_dir_all(&dir).expect("it is there");
+        fs::remove_dir_all(&dir).expect("it is there");
         assert!(pids(&dir).is_err());
     }
 
     #[test]
     fn what_is_unwritten_is_dirty_or_on_its_way() {
         let text = "MemTotal: 9 kB\nDirty:      12 kB\nWriteback:   3 kB\nWritebackTmp: 7 kB\n";
-        assert_eq!(unwritten(text), 15);
-        assert_eq!(unwritten("Dirty: much"), 0);
+        assert_eq!(unwritten_kib(text), 15);
+        assert_eq!(unwritten_kib("Dirty: much"), 0);
     }
 
     #[test]
     fn every_phase_is_bounded() {
-        assert!(PHASES.iter().all(|p| (1..=60_000).contains(&p.within)));
+        assert!(PHASES.iter().all(|p| (1..=60_000).contains(&p.within_ms)));
     }
 }

@@ -1,81 +1,76 @@
-//! What the boot knows: the configuration, what went wrong, and when what happened.
+// SPDX-License-Identifier: Apache-2.0
+//! Facts about the machine: its configuration, what is missing, and what happened when.
 
 use config::Config;
+use control::ShutdownKind;
 use services::Millis;
 use sys::clock::now;
-
-use crate::data_disk::Data;
-use control::ShutdownKind;
-use sys::kmsg;
 use sys::modules::Modules;
 use sys::uevent::{DriverLoader, UeventSocket};
 
-/// Something that was asked for and is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Degraded {
-    /// Which part.
-    pub what: String,
-    /// Why, and what would be right.
-    pub why: String,
-}
+use crate::degraded::DegradedList;
 
 /// A phase of the boot that has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phase {
-    /// Its name.
+pub struct PhaseTime {
+    /// Name of the phase.
     pub name: &'static str,
-    /// When it began, in microseconds of `CLOCK_BOOTTIME`.
+    /// Start in microseconds of `CLOCK_BOOTTIME`.
     pub start_us: u64,
-    /// How long it took, in microseconds.
+    /// Duration in microseconds.
     pub took_us: u64,
 }
 
-/// The end of the machine, for later.
+/// A shutdown at a later time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scheduled {
-    /// How it ends.
+pub struct ScheduledShutdown {
+    /// Kind of shutdown.
     pub kind: ShutdownKind,
-    /// When.
+    /// Time at which it begins.
     pub at: Millis,
 }
 
-/// The state of the boot, handed from phase to phase.
+/// Report of the last run of `b2p data`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataReport {
+    /// Device of the data disk; `None` while the state is in RAM.
+    pub device: Option<String>,
+    /// SEQNUM of the newest uevent(7) that the run can have seen the disk of.
+    pub last_seqnum: u64,
+}
+
+/// Facts about the machine, from the first phase of the boot to the shutdown.
 #[derive(Debug, Default)]
 pub struct SystemState {
-    /// What was asked for.
+    /// Configuration.
     pub config: Config,
-    /// What of it is not there, in the order it was found out.
-    pub degraded: Vec<Degraded>,
-    /// When PID 1 started.
+    /// Parts that were asked for and are missing.
+    pub degraded: DegradedList,
+    /// Start of PID 1.
     pub started: Millis,
-    /// When everything that was asked for was up, or known not to come.
+    /// Time of the ready line.
     pub ready: Option<Millis>,
-    /// Each phase that has run.
-    pub phases: Vec<Phase>,
-    /// The end, where it has been put off.
-    pub scheduled: Option<Scheduled>,
-    /// Module signatures are verified: a flag says so, or the kernel insists.
+    /// Phases of the boot that have run.
+    pub phases: Vec<PhaseTime>,
+    /// Shutdown that was requested and begins at once.
+    pub shutdown: Option<ShutdownKind>,
+    /// Shutdown that was requested for later.
+    pub scheduled: Option<ScheduledShutdown>,
+    /// Signatures of modules are verified: a flag asks for it, or the kernel requires it.
     pub verify_modules: bool,
-    /// Drivers on their way.
+    /// Drivers that are to be loaded.
     pub loader: DriverLoader,
-    /// The index of kernel modules, once the userland is there.
+    /// Index of kernel modules; `None` without a userland.
     pub modules: Option<Modules>,
-    /// The disk that keeps the state.
-    pub data: Data,
-    /// The one-shots whose work is done and has been heard of, and since when.
-    pub reported: Vec<(services::ServiceId, Millis)>,
-    /// A folder of the host has come that `b2p share` has not seen.
-    pub folder: bool,
-    /// A CD drive has come that `b2p cloud` has not seen.
-    pub disc: bool,
-    /// What the data disk says of the configuration has been taken.
-    pub disk_config_applied: bool,
-    /// Kernel events, heard since before the first pass over sysfs.
+    /// Report of the last run of `b2p data`; `None` before the first.
+    pub data: Option<DataReport>,
+    /// Socket that gets device events since before the first pass over sysfs, until the event
+    /// loop takes it.
     pub uevents: Option<UeventSocket>,
 }
 
 impl SystemState {
-    /// A machine at the moment PID 1 starts.
+    /// State at the start of PID 1.
     #[must_use]
     pub fn new() -> SystemState {
         SystemState {
@@ -84,15 +79,16 @@ impl SystemState {
         }
     }
 
-    /// Notes that something asked for is not there, and says so.
-    pub fn degraded(&mut self, what: &str, why: &str) {
-        // One line, with nothing in it that a terminal obeys: the label of a disk
-        // may be in it, and consoles and logins show it.
-        let why = &why.replace(char::is_control, " ");
-        kmsg::write(kmsg::console_visible(4), &format!("degraded {what}: {why}"));
-        self.degraded.push(Degraded {
-            what: what.into(),
-            why: why.into(),
-        });
+    /// Device of the data disk; `None` while the state is in RAM.
+    #[must_use]
+    pub fn data_device(&self) -> Option<&str> {
+        self.data.as_ref()?.device.as_deref()
+    }
+
+    /// Shutdown that begins at `now`.
+    #[must_use]
+    pub fn due_shutdown(&self, now: Millis) -> Option<ShutdownKind> {
+        let due = self.scheduled.filter(|scheduled| scheduled.at <= now);
+        self.shutdown.or(due.map(|scheduled| scheduled.kind))
     }
 }

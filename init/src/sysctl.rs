@@ -1,12 +1,15 @@
-//! Kernel settings that differ from the kernel's own, a row each.
+// SPDX-License-Identifier: Apache-2.0
+//! Kernel settings that differ from the kernel's defaults.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use log::debug;
+use sys::error::{Doing, Error, Result};
 
-/// Path below /proc/sys, value, why.
+/// Path below /proc/sys, value, reason.
 #[rustfmt::skip]
-const ROWS: &[(&str, &str, &str)] = &[
+const SETTINGS: &[(&str, &str, &str)] = &[
     ("kernel/panic", "10", "a VM whose kernel panics restarts instead of hanging; the message stays readable for 10 s"),
     ("kernel/modprobe", "/sbin/modprobe", "the kernel asks PID 1's own binary for modules"),
     ("kernel/core_pattern", "core", "a crash in a container leaves its core in the container, and no helper runs as root for it"),
@@ -27,39 +30,34 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("user/max_user_namespaces", "65536", "rootless containers"),
 ];
 
-/// What the kernel keeps free for itself, as a share of the memory. With huge
-/// pages on it takes 5 % (mm/khugepaged.c, set_recommended_min_free_kbytes): 45 MB
-/// of a machine with 1 GB, which nobody can use.
+/// Returns the memory that the kernel keeps free for itself: one percent, in kB. With huge pages
+/// the kernel takes 5 % (mm/khugepaged.c, set_recommended_min_free_kbytes): 45 MB of a machine
+/// with 1 GB, which no program can use.
 fn min_free_kbytes(meminfo: &str) -> Option<u64> {
     let total = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
     let kib: u64 = total.trim().strip_suffix(" kB")?.parse().ok()?;
     Some((kib / 100).clamp(2_048, 67_584))
 }
 
-/// Writes every row. What a kernel does not have is left out in silence.
+/// Writes every setting that the kernel has.
 ///
 /// # Errors
-/// The rows that were refused, each with its reason.
-pub fn apply() -> Result<(), String> {
+/// The kernel refuses settings.
+pub fn apply() -> Result<()> {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     if let Some(kib) = min_free_kbytes(&meminfo) {
         let _ = fs::write("/proc/sys/vm/min_free_kbytes", kib.to_string());
     }
-    let mut failed = Vec::new();
-    for (name, value, why) in ROWS {
+    let mut errors = Vec::new();
+    for (name, value, why) in SETTINGS {
         match fs::write(format!("/proc/sys/{name}"), value) {
-            Ok(()) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                debug!("sysctl {name}: not in this kernel")
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                debug!("sysctl {name}: not in this kernel");
             }
-            Err(e) => failed.push(format!("{name}={value} ({why}): {e}")),
+            written => errors.extend(written.doing(format!("{name}={value} ({why})")).err()),
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(failed.join("; "))
-    }
+    Error::join(errors)
 }
 
 #[cfg(test)]
@@ -78,11 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn every_row_says_why_and_is_there_once() {
-        for (at, (name, value, why)) in ROWS.iter().enumerate() {
+    fn every_setting_says_why_and_is_there_once() {
+        for (at, (name, value, why)) in SETTINGS.iter().enumerate() {
             assert!(!value.is_empty() && !why.is_empty(), "{name}");
             assert!(!name.starts_with('/') && !name.contains('.'), "{name}");
-            assert!(ROWS[..at].iter().all(|(other, ..)| other != name), "{name}");
+            assert!(
+                SETTINGS[..at].iter().all(|(other, ..)| other != name),
+                "{name}"
+            );
         }
     }
 }

@@ -1,129 +1,134 @@
-//! Unmounting at the end: in reverse of mountinfo, again while there is
-//! progress, each bounded; who holds a busy one is named, and what cannot be
-//! unmounted is at least made read-only, so that a disk is clean.
+// SPDX-License-Identifier: Apache-2.0
+//! Unmounting at the shutdown: in reverse order of mountinfo, again while there is progress, each
+//! call with a time limit. Processes that hold a busy mount are named, and a mount that stays
+//! busy is at least made read-only, so that its disk is clean.
 //!
-//! All of it runs in a child of PID 1 ([`all`] in `syscall::in_child`): umount(2) of
-//! a server that is gone may never return. A call that may hang is a child of
-//! that child, left behind when its time is over.
+//! [`unmount_all`] runs in a child of PID 1: umount(2) of a server that is gone may never return.
+//! A call that may hang runs in a child of that child ([`bounded`]).
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-
-use crate::emergency_remount;
 use sys::mountinfo::{Mount, MountKind, to_unmount};
 use sys::syscall;
 
-/// Stacks of mounts are a few deep; each round takes one layer off.
+use crate::bounded::bounded;
+
+/// Number of rounds. Stacks of mounts are a few deep, and each round takes one layer off.
 const MAX_ROUNDS: usize = 16;
-/// The files of one that was killed are closed a moment after its end: by
-/// io_uring's own worker (io_uring/io_uring.c, io_ring_exit_work), or when a
-/// large memory has been given back.
+/// Pause after a round without progress. The files of a killed process are closed a moment after
+/// its end: by io_uring's own worker (io_uring/io_uring.c, io_ring_exit_work), or when the kernel
+/// has freed a large memory.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// So often that is waited for.
+/// Number of rounds without progress.
 const MAX_RETRIES: usize = 5;
-/// Milliseconds that it may take to find them out.
+/// Time limit for finding the processes that hold a busy mount, in milliseconds.
 const HOLDERS_MS: i32 = 3_000;
-/// So many holders of a busy mount are named.
+/// Time after which no further process is looked at.
+const HOLDERS_SEARCH: Duration = Duration::from_secs(2);
+/// Number of processes that are named.
 const MAX_HOLDERS: usize = 8;
+/// Number of files of one process that are looked at.
+const MAX_FILES: usize = 1024;
 
 const MOUNTINFO: &str = "/proc/self/mountinfo";
+const SYS_BLOCK: &str = "/sys/block";
 
-/// Milliseconds that one call may take.
+/// Time limit for one call, in milliseconds.
 fn call_limit_ms(kind: MountKind) -> i32 {
     match kind {
-        // A disk writes back what it has; the phase's own deadline is the bound.
+        // A disk writes data back; the deadline of the phase is the limit.
         MountKind::Disk => 15_000,
         MountKind::Stacked => 5_000,
-        // A server that lives answers at once.
+        // A server that is there answers at once.
         MountKind::Remote => 2_000,
     }
 }
 
-/// Swap off, loop devices free, and everything that is on a disk or far away
-/// unmounted, or told why not. Runs in a child: it may take long.
+/// Switches swap files off, detaches loop devices, and unmounts everything that is on a disk or
+/// on another machine; logs the mounts that stay busy.
 pub fn unmount_all() {
-    // Of its own: in want of memory it is the first to be killed (mm/swapfile.c).
+    // In a child of its own: swapoff(2) makes it the first to be killed when memory is short
+    // (mm/swapfile.c).
     let _ = bounded(call_limit_ms(MountKind::Disk), || {
         swap_off();
         Ok(())
     });
-    let ours = syscall::in_initial_namespaces();
-    if ours {
+    let owns_machine = syscall::in_initial_namespaces();
+    if owns_machine {
         close_binfmt_interpreters();
     }
-    let mut pauses = 0;
+    let mut retries = 0;
     for _ in 0..MAX_ROUNDS {
-        let progress = unmount_round(ours);
-        if remaining_mounts().is_empty() || (!progress && pauses == MAX_RETRIES) {
-            break; // nothing left, or nothing more to be had this way
+        let progress = unmount_round(owns_machine);
+        if remaining_mounts().is_empty() || (!progress && retries == MAX_RETRIES) {
+            break;
         }
         if !progress {
-            pauses += 1;
+            retries += 1;
             std::thread::sleep(RETRY_PAUSE);
         }
     }
     for mount in remaining_mounts() {
         detach_busy(&mount);
     }
-    if ours {
-        emergency_remount::make_read_only();
-    }
 }
 
-/// Takes away what lets go now, loop devices only where they are `ours`; whether
-/// anything did.
-fn unmount_round(ours: bool) -> bool {
-    let used = || loops_in_use(Path::new("/sys/block")).len();
-    let before = used();
-    let goes = |mount: &Mount| {
+/// Unmounts what can be unmounted now, and detaches loop devices if they are the machine's own.
+/// Returns true if anything went.
+fn unmount_round(owns_machine: bool) -> bool {
+    let count_loops = || loops_in_use(Path::new(SYS_BLOCK)).len();
+    let loops_before = count_loops();
+    let unmount = |mount: &Mount| {
         let call = || umount2(&*target_path(mount), MntFlags::UMOUNT_NOFOLLOW);
         bounded(call_limit_ms(mount.kind), call).is_ok()
     };
-    let gone = remaining_mounts().into_iter().filter(goes).count();
-    if ours {
+    let unmounted = remaining_mounts().into_iter().filter(unmount).count();
+    if owns_machine {
         detach_loops();
     }
-    gone > 0 || used() < before
+    unmounted > 0 || count_loops() < loops_before
 }
 
-/// With the flag F the kernel keeps an interpreter open, and so the file system
-/// that it is on, a container's overlay mostly, which no mount shows any more
+/// Removes all binfmt_misc entries. With the flag F the kernel keeps an interpreter open, and so
+/// the file system that it is on: an overlay of a container mostly, which no mount shows any more
 /// (Documentation/admin-guide/binfmt-misc.rst).
 fn close_binfmt_interpreters() {
     let _ = fs::write("/proc/sys/fs/binfmt_misc/status", "-1");
 }
 
-/// Writes back every file system that is on a disk. Not sync(2), which asks all
-/// of them, and waits for ever for a server that is gone.
+/// Writes back every file system that is on a disk. sync(2) would write back all file systems,
+/// and wait for ever for a server that is gone.
 pub fn sync_disks() {
+    // Without a list of mounts every file system may be on a disk.
     if fs::read(MOUNTINFO).is_err() {
-        nix::unistd::sync(); // not known is not none
+        nix::unistd::sync();
     }
-    let mut seen = Vec::new();
+    let mut synced = Vec::new();
     for mount in remaining_mounts()
         .iter()
         .filter(|m| m.kind == MountKind::Disk)
     {
-        if !seen.contains(&mount.device) {
-            match open_mount(mount).and_then(|f| syscall::syncfs(&f)) {
-                Ok(()) => seen.push(mount.device),
-                Err(e) => warn!("{}: {e}", String::from_utf8_lossy(&mount.target)),
-            }
+        if synced.contains(&mount.device) {
+            continue;
+        }
+        match open_mount(mount).and_then(|file| syscall::syncfs(&file)) {
+            Ok(()) => synced.push(mount.device),
+            Err(e) => warn!("{}: {e}", String::from_utf8_lossy(&mount.target)),
         }
     }
 }
 
-/// Whatever is mounted there, and is that mount: a bind mount may be a fifo, and
-/// another may be mounted over it.
-fn open_mount(mount: &Mount) -> std::io::Result<fs::File> {
+/// Opens the root of a mount, which may be a fifo in the case of a bind mount. Fails if another
+/// file system is mounted over it.
+fn open_mount(mount: &Mount) -> io::Result<fs::File> {
     let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
@@ -132,28 +137,28 @@ fn open_mount(mount: &Mount) -> std::io::Result<fs::File> {
     if file.metadata()?.dev() == libc::makedev(major, minor) {
         Ok(file)
     } else {
-        Err(std::io::Error::other("another is mounted over it"))
+        Err(io::Error::other("another is mounted over it"))
     }
 }
 
-/// Whether there is nothing to do: a machine without a disk.
+/// Returns true if there is nothing to unmount, as in a machine without a disk. Returns false if
+/// the mounts cannot be read.
 #[must_use]
 pub fn nothing_to_do() -> bool {
     let Ok(mountinfo) = fs::read(MOUNTINFO) else {
-        return false; // not known
+        return false;
     };
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     to_unmount(&mountinfo).is_empty() && swaps.lines().count() <= 1
 }
 
-/// For PID 1 itself, where there is no memory for a child: what is on a disk is
-/// taken out of the tree, which writes it back unless somebody holds it.
+/// Takes file systems on disks out of the tree, which writes them back unless a process holds
+/// them. For PID 1 itself, if there is no memory for a child.
 pub fn detach_all() {
-    for mount in remaining_mounts()
-        .iter()
-        .filter(|m| m.kind != MountKind::Remote)
-    {
-        let _ = umount2(&*target_path(mount), MntFlags::MNT_DETACH);
+    for mount in remaining_mounts() {
+        if mount.kind != MountKind::Remote {
+            let _ = umount2(&*target_path(&mount), MntFlags::MNT_DETACH);
+        }
     }
 }
 
@@ -165,156 +170,118 @@ fn target_path(mount: &Mount) -> CString {
     CString::new(mount.target.clone()).unwrap_or_default()
 }
 
-/// It stays busy: say who holds it, make it read-only, take it out of the tree.
+/// Logs the processes that hold a busy mount, makes the mount read-only, and takes it out of the
+/// tree.
 fn detach_busy(mount: &Mount) {
-    let target = String::from_utf8_lossy(&mount.target).into_owned();
-    // Who has a file of a dead server open is asked about just that file.
-    let named = bounded(HOLDERS_MS, || {
+    log_holders(mount);
+    let target = target_path(mount);
+    let limit_ms = call_limit_ms(mount.kind);
+    let is_disk = mount.kind == MountKind::Disk;
+    if is_disk && bounded(limit_ms, || remount_read_only(&target)).is_ok() {
+        info!("{}: made read-only: it is clean", target.to_string_lossy());
+    }
+    // A detached mount goes with its last holder. MNT_FORCE aborts the requests to a dead server
+    // (umount(2)).
+    let force = match mount.kind {
+        MountKind::Remote => MntFlags::MNT_FORCE,
+        MountKind::Disk | MountKind::Stacked => MntFlags::empty(),
+    };
+    let _ = bounded(limit_ms, || umount2(&*target, MntFlags::MNT_DETACH | force));
+}
+
+/// Logs the holders of a busy mount. In a child with a time limit, because looking at a process
+/// that has a file of a dead server open means asking that server.
+fn log_holders(mount: &Mount) {
+    let target = String::from_utf8_lossy(&mount.target);
+    let fstype = &mount.fstype;
+    let logged = bounded(HOLDERS_MS, || {
         let holders = holders(Path::new("/proc"), mount.device);
-        let named = match holders.is_empty() {
+        let names = match holders.is_empty() {
             true => "nobody that can be seen".to_owned(),
             false => holders.join(" "),
         };
-        warn!("{target} ({}) is busy, held by {named}", mount.fstype);
+        warn!("{target} ({fstype}) is busy, held by {names}");
         Ok(())
     });
-    named.unwrap_or_else(|e| warn!("{target} ({}) is busy; by whom: {e}", mount.fstype));
-    let point = target_path(mount);
-    let clean = mount.kind == MountKind::Disk
-        && bounded(call_limit_ms(MountKind::Disk), || remount_read_only(&point)).is_ok();
-    if clean {
-        info!("{target}: made read-only: it is clean");
-    }
-    // What is left of it goes when its last holder does; a dead server is told
-    // to let go (umount(2), MNT_FORCE).
-    let flags = MntFlags::MNT_DETACH
-        | if mount.kind == MountKind::Remote {
-            MntFlags::MNT_FORCE
-        } else {
-            MntFlags::empty()
-        };
-    let _ = bounded(call_limit_ms(mount.kind), || umount2(&*point, flags));
+    logged.unwrap_or_else(|e| warn!("{target} ({fstype}) is busy; by whom: {e}"));
 }
 
-fn remount_read_only(point: &CStr) -> nix::Result<()> {
-    mount(
-        None::<&str>,
-        point,
-        None::<&str>,
-        MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY,
-        None::<&str>,
-    )
+fn remount_read_only(target: &CStr) -> nix::Result<()> {
+    let (none, flags) = (None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY);
+    mount(none, target, none, flags, none)
 }
 
-/// Runs `call` in a child, no longer than `ms`. Its errno is the child's exit
-/// status; ETIMEDOUT where it has not come back: the child is left to itself.
-pub(crate) fn bounded(ms: i32, call: impl FnOnce() -> nix::Result<()>) -> nix::Result<()> {
-    let work = || {
-        if let Err(e) = call() {
-            syscall::exit(e as i32)
-        }
-    };
-    let child = syscall::in_child(work).ok_or(Errno::EAGAIN)?;
-    if !child.exited_within(ms) {
-        child.kill(); // heeded, unless it is in the middle of what hangs
-        return Err(Errno::ETIMEDOUT);
-    }
-    match child.exit_status() {
-        Some(0) => Ok(()),
-        Some(errno) => Err(Errno::from_raw(errno)),
-        None => Err(Errno::ECHILD),
-    }
-}
-
-/// A swap file holds its file system (swapoff(2)); a swap partition costs time
-/// only where something is in it.
+/// Switches swap files off: each holds its file system (swapoff(2)). Swap partitions hold
+/// nothing, and switching them off takes time if they are in use.
 fn swap_off() {
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    for line in swaps
-        .lines()
-        .skip(1)
-        .filter(|l| l.contains(" file") || l.contains("\tfile"))
-    {
-        let name = line
-            .split_whitespace()
-            .next()
-            .unwrap_or_default()
-            .replace("\\040", " ");
-        if let Ok(name) = CString::new(name) {
-            syscall::swapoff(&name)
-                .unwrap_or_else(|e| warn!("swapoff {}: {e}", name.to_string_lossy()));
+    let is_file = |line: &&str| line.contains(" file") || line.contains("\tfile");
+    for line in swaps.lines().skip(1).filter(is_file) {
+        let path = line.split_whitespace().next().unwrap_or_default();
+        if let Ok(path) = CString::new(path.replace("\\040", " ")) {
+            let off = syscall::swapoff(&path);
+            off.unwrap_or_else(|e| warn!("swapoff {}: {e}", path.to_string_lossy()));
         }
     }
 }
 
-/// Loop devices whose file lies on a mount hold that mount (loop(4)).
+/// Detaches loop devices: the mount that a device's file is on is busy as long as the device is
+/// in use (loop(4)). A device that is busy is freed when its last user goes, so errors are ignored.
 fn detach_loops() {
-    for (name, _) in loops_in_use(Path::new("/sys/block")) {
-        let node = Path::new("/dev").join(&name);
-        if let Ok(file) = fs::File::open(&node) {
-            // EBUSY frees it with its last user: nothing to say.
-            let _ = syscall::loop_clear_fd(&file);
+    for (name, _) in loops_in_use(Path::new(SYS_BLOCK)) {
+        if let Ok(device) = fs::File::open(Path::new("/dev").join(name)) {
+            let _ = syscall::loop_clear_fd(&device);
         }
     }
 }
 
-/// Loop devices in use, with the file behind each.
+/// Returns the loop devices in use, each with its file.
 fn loops_in_use(block: &Path) -> Vec<(String, String)> {
-    let Ok(read) = fs::read_dir(block) else {
-        return Vec::new();
+    let entries = fs::read_dir(block).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let with_file = |name: String| {
+        let file = fs::read_to_string(block.join(&name).join("loop/backing_file")).ok()?;
+        Some((name, file.trim_end().to_owned()))
     };
-    let names = read
-        .flatten()
-        .filter_map(|e| e.file_name().into_string().ok());
-    names
-        .filter(|n| n.starts_with("loop"))
-        .filter_map(|n| {
-            let file = fs::read_to_string(block.join(&n).join("loop/backing_file")).ok()?;
-            Some((n, file.trim_end().to_owned()))
-        })
-        .collect()
+    let loops = names.filter(|name| name.starts_with("loop"));
+    loops.filter_map(with_file).collect()
 }
 
-/// Names of processes that use the file system with this device number: an open
+/// Returns the names of processes that use the file system with this device number: by an open
 /// file, a working directory, a root or a program (proc_pid(5)).
 fn holders(proc: &Path, (major, minor): (u32, u32)) -> Vec<String> {
     let device = libc::makedev(major, minor);
-    let Ok(read) = fs::read_dir(proc) else {
-        return Vec::new();
-    };
-    let begun = Instant::now();
-    read.flatten()
-        .filter(|e| {
-            e.file_name()
-                .to_str()
-                .is_some_and(|n| n.parse::<u32>().is_ok())
-        })
-        .map(|e| e.path())
-        .take_while(|_| begun.elapsed() < Duration::from_secs(2))
-        .filter(|pid| uses_device(pid, device))
+    let start = Instant::now();
+    let is_pid = |name: &OsStr| name.to_str().is_some_and(|n| n.parse::<u32>().is_ok());
+    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| is_pid(&entry.file_name()))
+        .map(|entry| entry.path())
+        .take_while(|_| start.elapsed() < HOLDERS_SEARCH)
+        .filter(|process| uses_device(process, device))
         .take(MAX_HOLDERS)
-        .map(|pid| process_name(&pid))
+        .map(|process| process_name(&process))
         .collect()
 }
 
-fn uses_device(pid: &Path, device: u64) -> bool {
-    let on = |path: PathBuf| fs::metadata(path).is_ok_and(|m| m.dev() == device);
-    let files = |dir: &str| {
-        fs::read_dir(pid.join(dir))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .take(1024)
+fn uses_device(process: &Path, device: u64) -> bool {
+    let is_on_device = |path: PathBuf| fs::metadata(path).is_ok_and(|m| m.dev() == device);
+    let any_file = |dir: &str| {
+        let entries = fs::read_dir(process.join(dir)).into_iter().flatten();
+        let mut files = entries.flatten().take(MAX_FILES);
+        files.any(|entry| is_on_device(entry.path()))
     };
-    ["cwd", "root", "exe"].iter().any(|l| on(pid.join(l)))
-        || files("fd").any(|e| on(e.path()))
-        || files("map_files").any(|e| on(e.path()))
+    let links = ["cwd", "root", "exe"];
+    links.iter().any(|link| is_on_device(process.join(link)))
+        || any_file("fd")
+        || any_file("map_files")
 }
 
-fn process_name(pid: &Path) -> String {
-    let comm = fs::read_to_string(pid.join("comm")).unwrap_or_default();
-    let number = pid.file_name().unwrap_or_default().to_string_lossy();
-    format!("{}[{number}]", comm.trim())
+/// Returns `name[pid]`.
+fn process_name(process: &Path) -> String {
+    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+    let pid = process.file_name().unwrap_or_default().to_string_lossy();
+    format!("{}[{pid}]", name.trim())
 }
 
 #[cfg(test)]
@@ -341,17 +308,6 @@ mod tests {
         let file = fs::File::create(&path).unwrap();
         fs::remove_file(path).unwrap();
         file
-    }
-
-    #[test]
-    fn a_bounded_call_gives_its_errno_or_gives_up() {
-        assert_eq!(bounded(5_000, || Ok(())), Ok(()));
-        assert_eq!(bounded(5_000, || Err(Errno::EBUSY)), Err(Errno::EBUSY));
-        let slow = || {
-            std::thread::sleep(Duration::from_secs(60));
-            Ok(())
-        };
-        assert_eq!(bounded(50, slow), Err(Errno::ETIMEDOUT));
     }
 
     #[test]

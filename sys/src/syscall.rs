@@ -26,14 +26,6 @@ pub fn online_processors() -> i64 {
     unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }
 }
 
-/// Runs `work` before everything else that wants the processor (sched(7), SCHED_RR):
-/// only for what is short and ends.
-pub fn with_rt_priority(work: impl FnOnce()) {
-    schedule(0, libc::SCHED_RR, 1);
-    work();
-    schedule(0, libc::SCHED_OTHER, 0);
-}
-
 fn schedule(pid: libc::pid_t, policy: libc::c_int, priority: libc::c_int) {
     // SAFETY: a valid structure; a failure means an ordinary priority. The
     // system call itself: musl refuses it, for what POSIX says of threads.

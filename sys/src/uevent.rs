@@ -21,7 +21,7 @@ const KERNEL_GROUP: u32 = 1;
 pub const SYSFS: &str = "/sys";
 
 /// Something came.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Uevent {
     /// A device that wants a driver.
     Modalias(String),

@@ -1,25 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An unwinder that finds no frames, in place of the C library's.
 //!
-//! With `panic=abort` nothing is ever unwound, and `init::crash` prints no
-//! backtrace: yet std's default panic hook could, and brings along all that
-//! does (DWARF, zlib, a demangler, a C++ unwinder): 280 kB of 680 in PID 1,
-//! never run. std reaches it by one call, `_Unwind_Backtrace`, with the
-//! function that looks at a frame. The one below never calls that function, and
-//! the link-time optimiser can see it: the rest goes by itself.
+//! With `panic=abort` nothing is ever unwound, and `init::crash` prints no backtrace. std's
+//! default panic hook could print one, and brings along everything for it (DWARF, zlib, a
+//! demangler, a C++ unwinder): 280 kB of 680 in PID 1, never run. std reaches all of it by one
+//! call, `_Unwind_Backtrace`, with the function that looks at a frame. The one below never calls
+//! that function, and the link-time optimiser sees that: the rest is dropped.
 //!
-//! The family is here whole, since one missing member would bring the library's
-//! object with all of them. What std does not call costs nothing. Should a later
-//! std go another way, the programs are bigger again, and nothing else.
-//! glibc unwinds its threads itself: there, the family stays its own.
+//! The family of functions is complete, since one missing member would bring the library's object
+//! with all of them. Functions that std does not call cost nothing. Should a later std use
+//! another way, the programs become larger again, and nothing else changes. glibc unwinds its
+//! threads itself, so with glibc the family stays the library's own.
 //!
-//! Names and types: the Itanium C++ ABI, "Exception Handling", 1.3 to 1.6, and
-//! the extensions in GCC's `unwind.h`.
+//! Names and types: the Itanium C++ ABI, "Exception Handling", 1.3 to 1.6, and the extensions in
+//! GCC's `unwind.h`.
 #![expect(unsafe_code, reason = "defines symbols that C calls by name")]
 #![allow(non_snake_case, reason = "the names of the ABI")]
 
 use std::ffi::{c_int, c_void};
 
-/// Named here so that cargo links anew when it changes; nothing of it is kept.
+/// Makes cargo link again when the linker script changes; the program does not contain it.
 const _: &[u8] = include_bytes!("../link.ld");
 
 /// `_URC_END_OF_STACK`: there is no further frame.
@@ -30,7 +30,7 @@ type Context = *mut c_void;
 /// `struct _Unwind_Exception *`, of which none ever exists.
 type Exception = *mut c_void;
 
-/// What walks over frames: there are none.
+/// Defines functions that walk over frames, of which there are none.
 macro_rules! no_frames {
     ($($name:ident($($type:ty),*);)*) => { $(
         #[unsafe(no_mangle)]
@@ -40,7 +40,7 @@ macro_rules! no_frames {
     )* };
 }
 
-/// What asks something of a frame: zero, which no frame has.
+/// Defines functions that read a value of a frame: zero, which no frame has.
 macro_rules! no_answer {
     ($($name:ident($($type:ty),*);)*) => { $(
         #[unsafe(no_mangle)]
@@ -78,7 +78,7 @@ extern "C" fn _Unwind_SetIP(_: Context, _: usize) {}
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_DeleteException(_: Exception) {}
 
-/// Goes on with an unwinding that was never begun.
+/// Continues an unwinding, which has never begun.
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume(_: Exception) -> ! {
     std::process::abort()

@@ -108,7 +108,7 @@ pub const SERVICES: &[Entry] = &[
     },
     // Exists where the boot menu says that a version is on trial, or that its trial failed. In
     // the first case the service waits for the ready line, in the second the ready line waits
-    // for the service. `b2p` itself takes less than `late_ms` (b2p/src/helpers/upgrade/trial.rs).
+    // for the service. `b2p` itself takes less than `late_ms` (b2p/src/helpers/upgrade/commit.rs).
     Entry {
         def: ServiceDef {
             name: "upgrade",

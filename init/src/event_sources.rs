@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Everything that wakes PID 1: one poll(2) over signals, device events, power buttons, the
+//! control channel and the descriptors of the services.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use control::ShutdownKind;
+use log::{debug, info};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use services::manager::Token;
+use services::state::Change;
+use services::{Manager, Millis, reap};
+use sys::clock::now;
+use sys::error::{Doing, Result};
+use sys::signals::{Request, Signals};
+use sys::uevent::{Uevent, UeventSocket};
+
+use crate::power_button::PowerButtons;
+
+/// Longest sleep in milliseconds, one hour; poll(2) takes no more than 31 bits.
+const MAX_SLEEP_MS: Millis = 3_600_000;
+/// Pause after poll(2) has failed for want of memory.
+const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A service became ready, late, or ended.
+    Service(Change),
+    /// All gates of the ready line are ready, have failed, or are late.
+    GatesSettled,
+    /// A device appeared or vanished.
+    Device(Uevent),
+    /// A client of the control channel waits for an answer.
+    ControlRequest,
+    /// Somebody pressed a power button.
+    PowerButton,
+    /// A signal requests a shutdown.
+    ShutdownSignal(ShutdownKind),
+    /// A signal arrived, whatever its meaning.
+    Signal,
+}
+
+/// Descriptor that became readable.
+#[derive(Clone, Copy)]
+enum Readable {
+    Signals,
+    Uevents,
+    PowerButton,
+    Control,
+    Service(Token),
+}
+
+/// Sources of events besides the services.
+#[derive(Debug)]
+pub struct EventSources {
+    signals: Signals,
+    /// Device events of the kernel.
+    pub uevents: Option<UeventSocket>,
+    /// Power buttons.
+    pub buttons: PowerButtons,
+    /// Control channel.
+    pub control: Option<control::Server>,
+    /// Children have ended that are not reaped yet.
+    pub reap_pending: bool,
+}
+
+impl EventSources {
+    /// Creates sources of signals alone.
+    #[must_use]
+    pub fn new(signals: Signals) -> EventSources {
+        EventSources {
+            signals,
+            uevents: None,
+            buttons: PowerButtons::default(),
+            control: None,
+            reap_pending: false,
+        }
+    }
+
+    /// Binds the control channel. Without it, signals still request a shutdown.
+    ///
+    /// # Errors
+    /// The socket cannot be bound.
+    pub fn bind_control(&mut self) -> Result<()> {
+        let path = Path::new(control::PATH);
+        self.control = Some(control::Server::bind(path).on(path)?);
+        Ok(())
+    }
+
+    /// Binds the control channel again if the name of its socket is gone: by mistake, or because
+    /// /run was full.
+    pub fn rebind_control(&mut self) {
+        let name_is_gone = Path::new(control::PATH).symlink_metadata().is_err();
+        if name_is_gone && self.bind_control().is_ok() {
+            info!("{} was gone, and is there again", control::PATH);
+        }
+    }
+
+    /// Closes the sources that nobody reads during a shutdown.
+    pub fn close_for_shutdown(&mut self) {
+        self.uevents = None;
+        self.control = None;
+    }
+
+    /// Sleeps until something happens, `until` at the latest. Notes with `manager` what concerns
+    /// the services, and returns the rest.
+    pub fn poll_once(&mut self, manager: &mut Manager, until: Option<Millis>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for readable in self.wait(manager, until) {
+            match readable {
+                Readable::Signals => self.read_signals(&mut events),
+                Readable::Uevents => {
+                    let uevents = self.uevents.iter().flat_map(UeventSocket::receive);
+                    events.extend(uevents.map(Event::Device));
+                }
+                Readable::Control => events.push(Event::ControlRequest),
+                Readable::PowerButton => {
+                    let pressed = self.buttons.read_press();
+                    events.extend(pressed.then_some(Event::PowerButton));
+                }
+                Readable::Service(token) => manager.readable(now(), token),
+            }
+        }
+        if self.reap_pending {
+            self.reap_children(manager);
+        }
+        manager.tick(now());
+        events.dedup();
+        events
+    }
+
+    /// Reaps children that have ended: services are noted with `manager`, orphans are only
+    /// reaped. More may be left for the next time.
+    pub fn reap_children(&mut self, manager: &mut Manager) {
+        self.reap_pending = reap::drain(|pid, status| {
+            if !manager.exited(now(), pid, status) {
+                debug!("orphan {pid}: {status}");
+            }
+        });
+    }
+
+    fn read_signals(&mut self, events: &mut Vec<Event>) {
+        for request in self.signals.read_requests() {
+            match request {
+                Request::Reap => self.reap_pending = true,
+                Request::Shutdown(kind) => events.push(Event::ShutdownSignal(kind)),
+                Request::Nothing => {}
+            }
+        }
+        events.push(Event::Signal);
+    }
+
+    fn wait(&self, manager: &Manager, until: Option<Millis>) -> Vec<Readable> {
+        let (tokens, fds): (Vec<Readable>, Vec<BorrowedFd<'_>>) = self.watched(manager).unzip();
+        let mut poll_fds: Vec<PollFd<'_>> = fds
+            .into_iter()
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        match poll(&mut poll_fds, self.timeout(manager, until)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            // ENOMEM: the kernel has no memory for its copy of the list.
+            Err(e) => {
+                debug!("poll: {e}");
+                std::thread::sleep(POLL_ERROR_PAUSE);
+            }
+        }
+        let is_readable = poll_fds.iter().map(|fd| fd.any() == Some(true));
+        let tokens = tokens.into_iter().zip(is_readable);
+        tokens
+            .filter_map(|(t, readable)| readable.then_some(t))
+            .collect()
+    }
+
+    fn watched<'a>(
+        &'a self,
+        manager: &'a Manager,
+    ) -> impl Iterator<Item = (Readable, BorrowedFd<'a>)> {
+        let control = self.control.iter().flat_map(|server| server.fds(now()));
+        let services = manager.watched().into_iter();
+        let uevents = self.uevents.iter().map(|u| (Readable::Uevents, u.as_fd()));
+        // Signals last: the end of a child counts after its last output, and the control socket
+        // is bound again after its clients have got their answers.
+        uevents
+            .chain(control.map(|fd| (Readable::Control, fd)))
+            .chain(self.buttons.fds().map(|fd| (Readable::PowerButton, fd)))
+            .chain(services.map(|(token, fd)| (Readable::Service(token), fd)))
+            .chain([(Readable::Signals, self.signals.as_fd())])
+    }
+
+    fn timeout(&self, manager: &Manager, until: Option<Millis>) -> PollTimeout {
+        if self.reap_pending {
+            return PollTimeout::ZERO;
+        }
+        let control = self.control.as_ref().and_then(|c| c.deadline(now()));
+        let deadlines = [manager.deadline(), until, control];
+        poll_timeout(deadlines.into_iter().flatten().min())
+    }
+}
+
+/// Returns the time until `deadline`, rounded up so that the deadline has passed on waking.
+fn poll_timeout(deadline: Option<Millis>) -> PollTimeout {
+    let Some(deadline) = deadline else {
+        return PollTimeout::NONE;
+    };
+    let ms = deadline.saturating_add(1).saturating_sub(now());
+    let ms = i32::try_from(ms.min(MAX_SLEEP_MS)).unwrap_or(i32::MAX);
+    PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)
+}

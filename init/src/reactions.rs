@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What PID 1 does when something happens, in one table: [`REACTIONS`].
+//!
+//! Services that wait for an event start after all reactions to it: the supervisor notes an
+//! event first and acts on it later.
+
+use std::path::Path;
+
+use control::ShutdownKind;
+use services::state::Change;
+use services::{ReadyWhen, Restart, ServiceDef, State, Supervisor};
+use sys::clock::now;
+use sys::paths::{CLOUD_DIR, DATA_REPORT};
+use sys::service_names::starts_at_boot;
+use sys::uevent::{self, Uevent};
+
+use crate::context::Context;
+use crate::event_sources::Event;
+use crate::service_table::names::*;
+use crate::{control_requests, data_disk, disk_config, ready};
+use Trigger::*;
+
+/// One reaction to an event.
+pub struct Reaction {
+    /// Events that the reaction belongs to.
+    pub on: Trigger,
+    /// Condition.
+    pub when: fn(&Context<'_>, &Event) -> When,
+    /// The reaction.
+    pub run: fn(&mut Context<'_>, &Event),
+    /// Result for the machine.
+    pub why: &'static str,
+}
+
+/// Kind of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The service of this name ended and stays down.
+    Ended(&'static str),
+    /// A one-shot has done its work.
+    OneShotDone,
+    /// All gates of the ready line are ready, have failed, or are late.
+    GatesSettled,
+    /// A device appeared.
+    NewDevice,
+    /// The node of an input device appeared.
+    NewInputDevice,
+    /// A disk or a partition appeared, or may have: events were lost.
+    NewDisk,
+    /// A folder of the host appeared or vanished.
+    NewSharedFolder,
+    /// A CD drive appeared.
+    NewCdDrive,
+    /// A disk or a partition vanished.
+    DiskRemoved,
+    /// The kernel dropped device events.
+    DeviceEventsLost,
+    /// A client of the control channel waits for an answer.
+    ControlRequest,
+    /// Somebody pressed a power button.
+    PowerButton,
+    /// A signal requests a shutdown.
+    ShutdownSignal,
+    /// A signal arrived, whatever its meaning.
+    Signal,
+}
+
+/// Decision on a reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// The reaction runs.
+    Now,
+    /// The event is kept, and the condition checked again after the next event.
+    Later,
+    /// The event needs no reaction.
+    Never,
+}
+
+/// All reactions, in the order in which they run.
+#[rustfmt::skip]
+pub const REACTIONS: &[Reaction] = &[
+    Reaction { on: Ended(DATA),     when: is_first_report,   run: disk_config::apply,           why: "services that wait for the data disk start as it configures them" },
+    Reaction { on: Ended(DATA),     when: always,            run: data_disk::read_report,       why: "PID 1 knows which disk keeps the state" },
+    Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, IMAGE_SYNC),  why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
+    Reaction { on: OneShotDone,     when: is_ready,          run: ready::replace_report,        why: "failures of this run are listed, and those of an earlier run no longer" },
+
+    Reaction { on: GatesSettled,    when: always,            run: ready::report_gates,          why: "everything that was asked for and is missing is listed" },
+    Reaction { on: GatesSettled,    when: always,            run: ready::announce,              why: "the ready line says how to reach the machine" },
+    Reaction { on: GatesSettled,    when: always,            run: ready::end_boost,             why: "measures that make the boot fast at a price end with it" },
+    Reaction { on: GatesSettled,    when: always,            run: ready::start_after_ready,     why: "services start that the ready line does not wait for" },
+
+    Reaction { on: NewDevice,       when: needs_driver,      run: add_driver,                   why: "a device that is plugged in works" },
+    Reaction { on: NewInputDevice,  when: always,            run: open_button,                  why: "a power button that is plugged in works" },
+    Reaction { on: NewDisk,         when: is_data_candidate, run: |c, _| rerun(c, &[DATA]),     why: "a data disk that is plugged in is used" },
+    Reaction { on: NewSharedFolder, when: share_has_ended,   run: |c, _| rerun(c, &[SHARE]),    why: "a folder that the host adds is mounted" },
+    Reaction { on: NewCdDrive,      when: cloud_is_missing,  run: |c, _| rerun(c, CLOUD_INIT),  why: "the configuration on a slow drive, which no service waited for, is applied" },
+    Reaction { on: DiskRemoved,     when: is_data_disk,      run: data_disk::report_removal,    why: "the machine continues in RAM and says what is lost" },
+    Reaction { on: DeviceEventsLost, when: always,           run: look_at_all_devices,          why: "devices work whose events the kernel dropped" },
+
+    Reaction { on: ControlRequest,  when: always,            run: control_requests::serve,      why: "clients of the control channel get answers" },
+    Reaction { on: PowerButton,     when: always,            run: power_off,                    why: "a person, or a host by ACPI, requests an orderly shutdown" },
+    Reaction { on: ShutdownSignal,  when: always,            run: shut_down_by_signal,          why: "poweroff, reboot and halt of busybox, Ctrl-Alt-Del, a container engine's stop" },
+    Reaction { on: Signal,          when: always,            run: rebind_control,               why: "the control channel works although its name was removed; any signal is the occasion, so that nothing else wakes PID 1" },
+];
+
+/// Services that apply cloud-init's configuration.
+const CLOUD_INIT: &[&str] = &[CLOUD, CLOUD_SCRIPTS];
+
+impl Trigger {
+    /// Returns true if `event` is of this kind.
+    #[must_use]
+    pub fn matches(self, event: &Event, supervisor: &Supervisor) -> bool {
+        match (self, event) {
+            (Ended(name), Event::Service(Change::Ended(id, _))) => supervisor
+                .definition(*id)
+                .is_some_and(|def| def.name == name),
+            (OneShotDone, Event::Service(Change::Ended(id, _))) => {
+                let is_one_shot = |def: &ServiceDef| {
+                    def.ready == ReadyWhen::Exit || def.restart == Restart::Never
+                };
+                let done = supervisor.state(*id) == State::Done;
+                done && supervisor.definition(*id).is_some_and(is_one_shot)
+            }
+            (NewDisk, Event::Device(Uevent::BlockAdded(_) | Uevent::Overrun))
+            | (GatesSettled, Event::GatesSettled)
+            | (NewDevice, Event::Device(Uevent::Modalias(_)))
+            | (NewInputDevice, Event::Device(Uevent::InputNode(_)))
+            | (NewSharedFolder, Event::Device(Uevent::SharedFolder))
+            | (NewCdDrive, Event::Device(Uevent::CdDrive))
+            | (DiskRemoved, Event::Device(Uevent::BlockRemoved(_)))
+            | (DeviceEventsLost, Event::Device(Uevent::Overrun))
+            | (ControlRequest, Event::ControlRequest)
+            | (PowerButton, Event::PowerButton)
+            | (ShutdownSignal, Event::ShutdownSignal(_))
+            | (Signal, Event::Signal) => true,
+            _ => false,
+        }
+    }
+}
+
+fn always(_: &Context<'_>, _: &Event) -> When {
+    When::Now
+}
+
+fn is_ready(context: &Context<'_>, _: &Event) -> When {
+    now_or_never(context.state.ready.is_some())
+}
+
+/// `b2p data` writes its report last. The configuration of a disk that a later run finds takes
+/// effect at the next boot.
+fn is_first_report(context: &Context<'_>, _: &Event) -> When {
+    let is_first = context.state.data.is_none();
+    now_or_never(is_first && Path::new(DATA_REPORT).exists())
+}
+
+/// At the ready line, [`ready::start_after_ready`] starts the services of the disk.
+fn is_late_data_disk(context: &Context<'_>, _: &Event) -> When {
+    let state = &context.state;
+    now_or_never(state.ready.is_some() && state.data_device().is_some())
+}
+
+/// Before the ready line, `b2p data` loads the drivers of disks and waits for the disks that they
+/// find. The kernel offers no way to wait for a driver that another process loads.
+fn needs_driver(context: &Context<'_>, event: &Event) -> When {
+    let Event::Device(Uevent::Modalias(alias)) = event else {
+        return When::Never;
+    };
+    now_or_never(context.state.ready.is_some() || !uevent::is_disk(alias))
+}
+
+/// A disk is looked at once, whatever the outcome, unless a run of `b2p data` that has ended has
+/// seen it, or there is a data disk.
+fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
+    if has_ended_since_ready(context, &[DATA]) == When::Later {
+        return When::Later;
+    }
+    let seen = context
+        .state
+        .data
+        .as_ref()
+        .map_or(0, |report| report.last_seqnum);
+    let is_new = !matches!(event, Event::Device(Uevent::BlockAdded(n)) if *n <= seen);
+    now_or_never(is_new && context.state.data_device().is_none())
+}
+
+fn share_has_ended(context: &Context<'_>, _: &Event) -> When {
+    has_ended_since_ready(context, &[SHARE])
+}
+
+fn cloud_is_missing(context: &Context<'_>, _: &Event) -> When {
+    match Path::new(CLOUD_DIR).exists() {
+        true => When::Never,
+        false => has_ended_since_ready(context, CLOUD_INIT),
+    }
+}
+
+fn is_data_disk(context: &Context<'_>, event: &Event) -> When {
+    let Event::Device(Uevent::BlockRemoved(name)) = event else {
+        return When::Never;
+    };
+    let device = context.state.data_device();
+    let name_of_device = device.and_then(|device| device.strip_prefix("/dev/"));
+    now_or_never(name_of_device == Some(name))
+}
+
+fn now_or_never(condition: bool) -> When {
+    match condition {
+        true => When::Now,
+        false => When::Never,
+    }
+}
+
+/// Waits until the machine is ready and all of the services have run and are at rest. Before the
+/// ready line a service that has not run yet sees the device itself.
+fn has_ended_since_ready(context: &Context<'_>, names: &[&str]) -> When {
+    let supervisor = &context.manager.supervisor;
+    let has_ended = |name: &&str| {
+        let state = supervisor.find(name).map(|id| supervisor.state(id));
+        state.is_some_and(|state| state.at_rest() && state != State::Off)
+    };
+    match context.state.ready.is_some() && names.iter().all(has_ended) {
+        true => When::Now,
+        false => When::Later,
+    }
+}
+
+/// Starts a service that starts with the machine and is at rest.
+fn start(context: &mut Context<'_>, name: &str) {
+    let supervisor = &context.manager.supervisor;
+    let id = supervisor
+        .find(name)
+        .filter(|id| supervisor.state(*id).at_rest());
+    if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
+        context.manager.note(now(), services::Event::Start(id));
+    }
+}
+
+/// Starts services again that have ended.
+fn rerun(context: &mut Context<'_>, names: &[&str]) {
+    for name in names {
+        if let Some(id) = context.manager.supervisor.find(name) {
+            context.manager.note(now(), services::Event::Start(id));
+        }
+    }
+}
+
+fn add_driver(context: &mut Context<'_>, event: &Event) {
+    if let Event::Device(Uevent::Modalias(alias)) = event {
+        context.state.loader.add(alias.clone());
+    }
+}
+
+fn open_button(context: &mut Context<'_>, event: &Event) {
+    if let Event::Device(Uevent::InputNode(name)) = event {
+        context.sources.buttons.open(name);
+    }
+}
+
+fn look_at_all_devices(context: &mut Context<'_>, _: &Event) {
+    context.state.loader.add_all();
+    context.sources.buttons.open_all();
+}
+
+fn power_off(context: &mut Context<'_>, _: &Event) {
+    context.state.shutdown = Some(ShutdownKind::PowerOff);
+}
+
+fn shut_down_by_signal(context: &mut Context<'_>, event: &Event) {
+    if let Event::ShutdownSignal(kind) = event {
+        context.state.shutdown = Some(*kind);
+    }
+}
+
+fn rebind_control(context: &mut Context<'_>, _: &Event) {
+    context.sources.rebind_control();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+use services::{ExitStatus, Manager};
+use sys::signals::Signals;
+
+use super::*;
+use crate::event_sources::EventSources;
+use crate::service_table::{self, Host};
+use crate::state::{DataReport, SystemState};
+
+/// A machine in which no process is started: tests drive its supervisor.
+struct Fixture {
+    state: SystemState,
+    manager: Manager,
+    sources: EventSources,
+}
+
+impl Fixture {
+    fn new(line: &[u8]) -> Fixture {
+        let config = config::parse(line, &[]).0;
+        let defs = service_table::select(&config, &Host::default());
+        Fixture {
+            state: SystemState {
+                config,
+                ..SystemState::default()
+            },
+            manager: Manager::new(defs, None, |_, _| {}),
+            sources: EventSources::new(Signals::block().expect("a signalfd")),
+        }
+    }
+
+    /// The ready line has been written.
+    fn ready(mut self) -> Fixture {
+        self.state.ready = Some(1);
+        self
+    }
+
+    fn with_data(mut self, device: Option<&str>, last_seqnum: u64) -> Fixture {
+        self.state.data = Some(DataReport {
+            device: device.map(str::to_owned),
+            last_seqnum,
+        });
+        self
+    }
+
+    /// The service has run once and has ended.
+    fn ended(mut self, name: &str) -> Fixture {
+        let id = self.manager.supervisor.find(name).expect("the service");
+        let pid = 100 + services::Pid::try_from(id.index()).expect("a small index");
+        self.manager.note(1, services::Event::Start(id));
+        let _ = self.manager.supervisor.settle(1);
+        self.manager.note(1, services::Event::Spawned(id, pid));
+        let exited = services::Event::Exited(pid, ExitStatus::Exited(0));
+        self.manager.note(2, exited);
+        self
+    }
+
+    fn decide(&mut self, on: Trigger, event: &Event) -> When {
+        let context = Context {
+            state: &mut self.state,
+            manager: &mut self.manager,
+            sources: &mut self.sources,
+        };
+        assert!(on.matches(event, &context.manager.supervisor), "{on:?}");
+        let reaction = REACTIONS.iter().find(|r| r.on == on);
+        reaction.map_or(When::Never, |r| (r.when)(&context, event))
+    }
+}
+
+fn device(uevent: Uevent) -> Event {
+    Event::Device(uevent)
+}
+
+#[test]
+fn every_reaction_has_a_reason() {
+    assert!(REACTIONS.iter().all(|reaction| !reaction.why.is_empty()));
+}
+
+#[test]
+fn a_disk_is_looked_at_once_the_last_look_is_over() {
+    let disk = |seqnum| device(Uevent::BlockAdded(seqnum));
+    let mut booting = Fixture::new(b"").ended(DATA).with_data(None, 7);
+    assert_eq!(booting.decide(NewDisk, &disk(9)), When::Later);
+    let mut not_asked = Fixture::new(b"").ready();
+    assert_eq!(not_asked.decide(NewDisk, &disk(9)), When::Later);
+    let mut machine = Fixture::new(b"").ended(DATA).with_data(None, 7).ready();
+    assert_eq!(machine.decide(NewDisk, &disk(7)), When::Never);
+    assert_eq!(machine.decide(NewDisk, &disk(8)), When::Now);
+    assert_eq!(machine.decide(NewDisk, &device(Uevent::Overrun)), When::Now);
+    let mut has_disk = machine.with_data(Some("/dev/vda1"), 7);
+    assert_eq!(has_disk.decide(NewDisk, &disk(8)), When::Never);
+}
+
+#[test]
+fn only_the_data_disk_is_missed() {
+    let removed = |name: &str| device(Uevent::BlockRemoved(name.to_owned()));
+    let mut in_ram = Fixture::new(b"").with_data(None, 7);
+    assert_eq!(in_ram.decide(DiskRemoved, &removed("vda1")), When::Never);
+    let mut machine = in_ram.with_data(Some("/dev/vda1"), 7);
+    assert_eq!(machine.decide(DiskRemoved, &removed("vda")), When::Never);
+    assert_eq!(machine.decide(DiskRemoved, &removed("vda1")), When::Now);
+}
+
+#[test]
+fn b2p_data_loads_the_drivers_of_disks_until_the_machine_is_ready() {
+    let disk = device(Uevent::Modalias("virtio:d00000002v00001AF4".to_owned()));
+    let card = device(Uevent::Modalias("virtio:d00000001v00001AF4".to_owned()));
+    let mut booting = Fixture::new(b"");
+    assert_eq!(booting.decide(NewDevice, &disk), When::Never);
+    assert_eq!(booting.decide(NewDevice, &card), When::Now);
+    assert_eq!(booting.ready().decide(NewDevice, &disk), When::Now);
+}
+
+#[test]
+fn a_folder_waits_for_the_service_that_mounts_it() {
+    let folder = device(Uevent::SharedFolder);
+    let machine = || Fixture::new(b"b2p.share=a:/mnt/a");
+    assert_eq!(machine().decide(NewSharedFolder, &folder), When::Later);
+    let mut ready = machine().ready().ended(DATA);
+    assert_eq!(ready.decide(NewSharedFolder, &folder), When::Later);
+    let mut ended = ready.ended(SHARE);
+    assert_eq!(ended.decide(NewSharedFolder, &folder), When::Now);
+}
+
+#[test]
+fn a_one_shot_that_has_done_its_work_is_told_from_other_ends() {
+    let machine = Fixture::new(b"").ended(DATA);
+    let s = &machine.manager.supervisor;
+    let (data, net) = (s.find(DATA), s.find(NET));
+    let event = |id: Option<services::ServiceId>| {
+        Event::Service(Change::Ended(id.expect("an id"), ExitStatus::Exited(0)))
+    };
+    assert!(OneShotDone.matches(&event(data), s));
+    assert!(!OneShotDone.matches(&event(net), s));
+    assert!(Ended(DATA).matches(&event(data), s) && !Ended(DATA).matches(&event(net), s));
+}
+
+#[test]
+fn the_configuration_of_a_disk_is_applied_by_the_first_report_alone() {
+    let machine = Fixture::new(b"");
+    let id = machine.manager.supervisor.find(DATA).expect("the service");
+    let ended = Event::Service(Change::Ended(id, ExitStatus::Exited(0)));
+    let mut later = machine.with_data(None, 7);
+    let context = Context {
+        state: &mut later.state,
+        manager: &mut later.manager,
+        sources: &mut later.sources,
+    };
+    assert_eq!(is_first_report(&context, &ended), When::Never);
+}
+
+#[test]
+fn services_of_a_late_disk_start_if_they_start_with_the_machine() {
+    let mut machine = Fixture::new(b"b2p.off=containers").ready();
+    let mut context = Context {
+        state: &mut machine.state,
+        manager: &mut machine.manager,
+        sources: &mut machine.sources,
+    };
+    start(&mut context, IMAGE_SYNC);
+    start(&mut context, CONTAINERS);
+    let s = &context.manager.supervisor;
+    let state = |name: &str| s.find(name).map(|id| s.state(id));
+    assert_ne!(state(IMAGE_SYNC), Some(State::Off));
+    assert_eq!(state(CONTAINERS), Some(State::Off));
+}
