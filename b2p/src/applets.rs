@@ -10,8 +10,8 @@ use crate::client::service::{self, Place, Verb};
 use crate::client::{boot, flags, help, key, log, power, rescue, status, systemctl, version};
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
-    cloud, compat, console, containers, data, engine, ext, image_sync, log_files, net, registries,
-    remote_log, share, swap, syslog, time, upgrade, vsock,
+    cloud, compat, console, data, engine, ext, image_sync, log_files, net, registries, remote_log,
+    share, swap, syslog, time, upgrade, vsock,
 };
 
 /// One use of the program.
@@ -211,10 +211,10 @@ pub const APPLETS: &[Applet] = &[
         summary: "keeps a version on trial once it is ready, or starts the previous one",
         ..DEFAULT },
     Applet { name: "containers-start", kind: OneShot,
-        run: |_| engine::restart::main(),
+        run: |_| engine::start::main(),
         summary: "starts the containers whose restart policy asks for it", ..DEFAULT },
     Applet { name: "containers-stop", kind: OneShot,
-        run: |_| containers::main(),
+        run: |_| engine::stop::main(),
         summary: "stops all containers at shutdown and keeps their restart policies", ..DEFAULT },
 
     Applet { name: "health-hook", kind: Compat,
@@ -224,7 +224,7 @@ pub const APPLETS: &[Applet] = &[
         run: |call| systemctl::main(call.control, call.arguments),
         summary: "translates the most common verbs of systemctl(1)", ..DEFAULT },
     Applet { name: "podman", kind: Compat,
-        run: |_| containers::covered(),
+        run: |_| engine::stop::podman_cover(),
         summary: "refuses to run while containers-stop has it in the place of podman", ..DEFAULT },
 ];
 

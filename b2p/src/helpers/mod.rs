@@ -5,7 +5,6 @@ pub mod block;
 pub mod cloud;
 pub mod compat;
 pub mod console;
-pub mod containers;
 pub mod data;
 pub mod engine;
 pub mod ext;

@@ -1,13 +1,14 @@
-//! Health checks: `b2p health`, a service that PID 1 starts when a container begins,
-//! and that ends when no container with a health check is left.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p health`, the service that runs health checks: PID 1 starts it when a container starts,
+//! and it ends when no container with a health check is left.
 //!
-//! podman leaves the clock to systemd's timers (libpod/healthcheck_linux.go) and
-//! does everything else itself in `podman healthcheck run`: what is healthy, how
-//! often it may fail, what is done then. So this calls it on time. That a container
-//! begins, its runtime says by a hook (oci-hooks(5)), which is `b2p health-hook`: it
-//! writes the id to the socket that PID 1 holds. Whether there is a check, podman is
-//! asked only where it has written down that there is one, in `healthcheck.log`, right
-//! after the hook: asking costs as much as a quarter of a container (docs/measured/boot-time.md).
+//! podman leaves the clock to systemd's timers (libpod/healthcheck_linux.go) and does
+//! everything else itself in `podman healthcheck run`: what is healthy, how often a check may
+//! fail, what is done then. So the service calls that command on time. The runtime reports a
+//! new container by a hook (oci-hooks(5)), which is `b2p health-hook`: it writes the id to the
+//! socket that PID 1 holds. podman is asked for the check only if it has recorded one in
+//! `healthcheck.log`, right after the hook: the question costs as much as a quarter of a
+//! container (docs/measured/boot-time.md).
 
 mod kill;
 mod new_containers;
@@ -19,29 +20,32 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::is_id;
+use sys::paths::HEALTH_SOCKET;
 
-/// The socket that PID 1 holds.
-const SOCKET: &str = sys::paths::HEALTH_SOCKET;
+/// Largest state of a container that the hook reads, in bytes.
+const MAX_STATE_BYTES: u64 = 1 << 16;
 
-/// Serves until there is nothing left to do.
+/// Serves until no container with a check is left, and returns the exit status.
 pub fn main() -> i32 {
-    sys::kmsg::init_logger(log::LevelFilter::Info);
     match server::run() {
         Ok(()) => 0,
-        Err(why) => {
-            log::warn!("{why}");
+        Err(e) => {
+            log::warn!("health: {e}");
             1
         }
     }
 }
 
-/// Called by the runtime with the container's state on standard input
-/// (runtime-spec, "State"). It never fails: a container must not.
+/// Runs `b2p health-hook`: the runtime calls it with the container's state on standard input
+/// (runtime-spec, "State"). The exit status is always 0, because a failure would fail the
+/// container.
 pub fn hook() -> i32 {
     let mut state = Vec::new();
-    let _ = std::io::stdin().take(1 << 16).read_to_end(&mut state);
+    let _ = std::io::stdin()
+        .take(MAX_STATE_BYTES)
+        .read_to_end(&mut state);
     if let Some(id) = id(&String::from_utf8_lossy(&state))
-        && let Ok(mut socket) = UnixStream::connect(SOCKET)
+        && let Ok(mut socket) = UnixStream::connect(HEALTH_SOCKET)
     {
         let _ = socket.set_write_timeout(Some(Duration::from_secs(1)));
         let _ = socket.write_all(id.as_bytes());
@@ -49,8 +53,8 @@ pub fn hook() -> i32 {
     0
 }
 
-/// The container's id, of which no more of the JSON is read: it comes before what
-/// people can write into it, the annotations.
+/// Returns the container's id. No more of the JSON is read: the id precedes the annotations,
+/// which people can write.
 fn id(state: &str) -> Option<&str> {
     let (_, rest) = state.split_once("\"id\"")?;
     let value = rest.trim_start().strip_prefix(':')?.trim_start();

@@ -1,37 +1,39 @@
-//! podman, as each of the users who may have containers: root, and whoever has a
-//! directory below /var/lib/containers/user (storage.conf).
+// SPDX-License-Identifier: Apache-2.0
+//! Work for podman's containers that systemd does elsewhere: [`start`] starts at boot those
+//! that are due, [`health`] runs health checks, [`stop`] ends all containers at shutdown.
 //!
-//! [`restart`] starts at boot what is to run again; [`health`] runs health checks.
-//! Both are systemd's work elsewhere.
+//! podman is run as each user who may have containers: root, and every user with a directory
+//! below /var/lib/containers/user (storage.conf).
 
 pub mod health;
-pub mod restart;
+pub mod start;
+pub mod stop;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The program.
+/// Path of podman.
 const PODMAN: &str = "/usr/bin/podman";
-/// root's containers.
-const STORE: &str = "/var/lib/containers/storage";
-/// Everybody else's, a directory for each user by number.
-const STORES: &str = "/var/lib/containers/user";
+/// Storage of root's containers.
+const ROOT_STORAGE: &str = "/var/lib/containers/storage";
+/// Storages of the other users, a directory each, named by the uid.
+const USER_STORAGES: &str = "/var/lib/containers/user";
 
-/// Somebody who may have containers.
+/// A user who may have containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// User id.
     pub uid: u32,
     gid: u32,
-    /// Its name.
+    /// User name.
     pub name: String,
     home: String,
 }
 
 impl Owner {
-    /// The user of this number in the text of passwd(5).
+    /// Finds the user with this uid in the text of passwd(5).
     pub fn of(passwd: &str, uid: u32) -> Option<Owner> {
         let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
         let mut users = passwd.lines().map(fields);
@@ -47,27 +49,27 @@ impl Owner {
         })
     }
 
-    /// Where its containers are kept.
-    fn store(&self) -> PathBuf {
+    /// Returns the directory of the user's storage.
+    fn storage(&self) -> PathBuf {
         match self.uid {
-            0 => PathBuf::from(STORE),
-            uid => Path::new(STORES).join(uid.to_string()),
+            0 => PathBuf::from(ROOT_STORAGE),
+            uid => Path::new(USER_STORAGES).join(uid.to_string()),
         }
     }
 
-    /// Where what is known of those that run is kept.
-    pub fn running(&self) -> PathBuf {
+    /// Returns the directory with a directory for each container that has run in this boot.
+    pub fn run_dir(&self) -> PathBuf {
         match self.uid {
             0 => PathBuf::from("/run/containers/storage/overlay-containers"),
             uid => PathBuf::from(format!("/run/user/{uid}/containers/overlay-containers")),
         }
     }
 
-    /// podman as this user, with the environment that sshd gives a session.
-    pub fn podman(&self, words: &[&str]) -> Command {
+    /// Returns a call of podman as this user, with the environment that sshd gives a session.
+    pub fn podman(&self, args: &[&str]) -> Command {
         let mut podman = Command::new(PODMAN);
         podman
-            .args(words)
+            .args(args)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
             .env("LANG", "C.UTF-8")
@@ -84,30 +86,30 @@ impl Owner {
     }
 }
 
-/// Who has containers. podman is not asked, which is 45 MB: each container has a
-/// directory in the storage (containers-storage).
-fn with_containers() -> Vec<Owner> {
+/// Returns the users who have containers. They are found without podman, which takes 45 MB:
+/// each container has a directory in the storage (containers-storage).
+fn owners_with_containers() -> Vec<Owner> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let stores = fs::read_dir(STORES).into_iter().flatten().flatten();
-    let mut uids: Vec<u32> = stores
+    let storages = fs::read_dir(USER_STORAGES).into_iter().flatten().flatten();
+    let mut uids: Vec<u32> = storages
         .filter_map(|e| e.file_name().to_str()?.parse().ok())
         .filter(|uid| *uid != 0)
         .collect();
     uids.sort_unstable();
-    let all = [0].into_iter().chain(uids);
-    all.filter_map(|uid| Owner::of(&passwd, uid))
-        .filter(|owner| any(&owner.store().join("overlay-containers")))
+    let uids = [0].into_iter().chain(uids);
+    uids.filter_map(|uid| Owner::of(&passwd, uid))
+        .filter(|owner| has_container(&owner.storage().join("overlay-containers")))
         .collect()
 }
 
-/// Whether a container is kept here.
-fn any(dir: &Path) -> bool {
+/// Returns true if there is a container in this directory of a storage.
+fn has_container(dir: &Path) -> bool {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut names = entries.map(|e| e.file_name());
     names.any(|name| name.to_str().is_some_and(is_id))
 }
 
-/// Whether this is the id of a container: 64 hexadecimal digits.
+/// Returns true for the id of a container: 64 hexadecimal digits.
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -123,7 +125,7 @@ mod tests {
             "root:x:0:0:root:/root:/bin/bash\nbad:x:7\ncore:x:1000:1001:c:/home/core:/bin/bash\n";
         let core = Owner::of(passwd, 1000).unwrap();
         assert_eq!((core.gid, core.home.as_str()), (1001, "/home/core"));
-        assert!(core.running().starts_with("/run/user/1000"));
+        assert!(core.run_dir().starts_with("/run/user/1000"));
         assert_eq!(Owner::of(passwd, 7), None);
         assert_eq!(Owner::of(passwd, 1), None);
     }
@@ -131,12 +133,12 @@ mod tests {
     #[test]
     fn a_store_with_containers_and_one_without() {
         let dir = std::env::temp_dir().join(format!("b2p-store-{}", std::process::id()));
-        assert!(!any(&dir));
+        assert!(!has_container(&dir));
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("containers.json"), "[]").unwrap();
-        assert!(!any(&dir));
+        assert!(!has_container(&dir));
         fs::create_dir(dir.join("0a".repeat(32))).unwrap();
-        assert!(any(&dir));
+        assert!(has_container(&dir));
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! A check's command that takes too long is killed: podman then writes down that it
-//! has failed.
+// SPDX-License-Identifier: Apache-2.0
+//! End of a check's command that takes too long: podman then records that the check failed.
 
 use std::fs;
 use std::path::Path;
@@ -7,18 +7,18 @@ use std::path::Path;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::helpers::containers::comm_and_parent;
+use crate::helpers::engine::stop::comm_and_parent;
 
 /// Kills the commands of health checks in this container.
-pub fn command(id: &str) {
+pub fn check_commands(id: &str) {
     let proc = Path::new("/proc");
     let read = fs::read_dir(proc).into_iter().flatten().flatten();
     let pids: Vec<i32> = read
         .filter_map(|e| e.file_name().to_str()?.parse().ok())
         .collect();
     let is_check = |pid: i32| {
-        let words = fs::read(proc.join(format!("{pid}/cmdline"))).unwrap_or_default();
-        is_check(&String::from_utf8_lossy(&words), id)
+        let cmdline = fs::read(proc.join(format!("{pid}/cmdline"))).unwrap_or_default();
+        is_check(&String::from_utf8_lossy(&cmdline), id)
     };
     for pid in &pids {
         let stat = fs::read_to_string(proc.join(format!("{pid}/stat"))).unwrap_or_default();
@@ -29,12 +29,12 @@ pub fn command(id: &str) {
     }
 }
 
-/// Whether this is the conmon of a check. One of `podman exec` has a command to call
-/// at the end, one of a check has not: podman itself waits for it.
+/// Returns true for the conmon of a check. The conmon of `podman exec` has a command to call at
+/// the end; that of a check has none, because podman itself waits for it.
 fn is_check(cmdline: &str, id: &str) -> bool {
-    let words: Vec<&str> = cmdline.split('\0').collect();
-    let conmon = words.first().is_some_and(|w| w.ends_with("/conmon"));
-    let has = |word: &str| words.contains(&word);
+    let args: Vec<&str> = cmdline.split('\0').collect();
+    let conmon = args.first().is_some_and(|path| path.ends_with("/conmon"));
+    let has = |arg: &str| args.contains(&arg);
     conmon && has(id) && has("--exec-process-spec") && !has("--exit-command")
 }
 

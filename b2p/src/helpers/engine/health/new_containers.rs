@@ -1,6 +1,9 @@
-//! Containers that have just begun. podman writes `healthcheck.log` for every one
-//! before it runs, with the status `reset`, and once it runs with another for those that
-//! have a check (libpod/container_internal.go, `init` and `start`).
+// SPDX-License-Identifier: Apache-2.0
+//! Containers that have just started, until it is known whether they have a health check.
+//!
+//! podman writes `healthcheck.log` for every container before it runs, with the status
+//! `reset`; once it runs, podman writes another status for a container with a check
+//! (libpod/container_internal.go, `init` and `start`).
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,112 +15,122 @@ use sys::files::read_bounded;
 
 use crate::helpers::engine::{Owner, is_id};
 
-/// Its name, in the container's directory below /run (libpod/healthcheck.go).
+/// Name of the file in the container's directory (libpod/healthcheck.go).
 const LOG: &str = "healthcheck.log";
-/// No more of it is read: the status comes first.
-const STATUS: u64 = 64;
-/// Who has no other status by then has no check.
-const LONGEST: Duration = Duration::from_secs(20);
-/// More are not waited for at once.
-const MOST: usize = 256;
+/// Number of bytes of the file that are read; the status is at its start.
+const STATUS_BYTES: u64 = 64;
+/// Time after which a container that still has the first status is taken for one without a
+/// check.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Number of containers that are awaited at once.
+const MAX_PENDING: usize = 256;
 
-/// A container, and whose it is.
+/// A container and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// The user.
+pub struct Container {
+    /// User who started it.
     pub owner: Owner,
-    /// 64 hexadecimal digits.
+    /// Id, 64 hexadecimal digits.
     pub id: String,
 }
 
-impl Named {
+impl Container {
     fn dir(&self) -> PathBuf {
-        self.owner.running().join(&self.id)
+        self.owner.run_dir().join(&self.id)
     }
 
     fn has_check(&self) -> bool {
-        read_bounded(&self.dir().join(LOG), STATUS).is_ok_and(|text| checked(&text))
+        let log = read_bounded(&self.dir().join(LOG), STATUS_BYTES);
+        log.is_ok_and(|text| may_have_check(&text))
     }
 }
 
-/// Whether the text of a `healthcheck.log` can be that of a container with a check. What
-/// is not known to be none is asked about.
-fn checked(text: &[u8]) -> bool {
-    let none: &[u8] = br#""Status":"reset""#;
-    !text.is_empty() && !text.windows(none.len()).any(|w| w == none)
+/// Returns true if the text of a `healthcheck.log` may be that of a container with a check:
+/// one in a form that is not known is taken for one.
+fn may_have_check(log: &[u8]) -> bool {
+    let reset: &[u8] = br#""Status":"reset""#;
+    !log.is_empty() && !log.windows(reset.len()).any(|bytes| bytes == reset)
 }
 
-/// Those of one user that have had a check already, running or not.
-pub fn known(owner: &Owner) -> Vec<Named> {
-    let entries = fs::read_dir(owner.running()).into_iter().flatten();
-    let names = entries
-        .flatten()
-        .filter_map(|e| e.file_name().into_string().ok());
-    let named = |id| Named {
+/// Returns the containers of a user that have had a check already, running or not.
+pub fn with_check(owner: &Owner) -> Vec<Container> {
+    let entries = fs::read_dir(owner.run_dir()).into_iter().flatten();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let ids = names.filter_map(|name| name.into_string().ok().filter(|name| is_id(name)));
+    let containers = ids.map(|id| Container {
         owner: owner.clone(),
         id,
-    };
-    let all = names.filter(|n| is_id(n)).map(named);
-    all.filter(Named::has_check).collect()
+    });
+    containers.filter(Container::has_check).collect()
 }
 
-/// Those of whom it is not known yet.
-pub struct Looked {
+/// Containers of which it is not known yet whether they have a check.
+pub struct NewContainers {
     inotify: Inotify,
-    waiting: Vec<(Named, Option<WatchDescriptor>, Instant)>,
+    pending: Vec<Pending>,
 }
 
-impl Looked {
-    /// None.
+struct Pending {
+    container: Container,
+    /// Watch on the container's directory, unless no watch is left.
+    watch: Option<WatchDescriptor>,
+    until: Instant,
+}
+
+impl NewContainers {
+    /// Returns a list without containers.
     ///
     /// # Errors
-    /// The kernel gives no inotify.
-    pub fn new() -> nix::Result<Looked> {
+    /// The errno of inotify_init1(2).
+    pub fn new() -> nix::Result<NewContainers> {
         let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
-        Ok(Looked {
+        Ok(NewContainers {
             inotify: Inotify::init(flags)?,
-            waiting: Vec::new(),
+            pending: Vec::new(),
         })
     }
 
-    /// One more.
-    pub fn add(&mut self, named: Named) {
-        if self.waiting.len() < MOST {
+    /// Adds a container that has just started.
+    pub fn add(&mut self, container: Container) {
+        if self.pending.len() < MAX_PENDING {
             let flags = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO;
-            let watch = self.inotify.add_watch(&named.dir(), flags).ok();
-            self.waiting.push((named, watch, Instant::now() + LONGEST));
+            self.pending.push(Pending {
+                watch: self.inotify.add_watch(&container.dir(), flags).ok(),
+                container,
+                until: Instant::now() + TIMEOUT,
+            });
         }
     }
 
-    /// Those that are known now to have a check. Those that have had their time are
-    /// forgotten.
-    pub fn found(&mut self) -> Vec<Named> {
-        let _ = self.inotify.read_events(); // all are looked at
+    /// Removes and returns the containers that have a check; removes those that are gone or
+    /// have had their time.
+    pub fn take_checked(&mut self) -> Vec<Container> {
+        let _ = self.inotify.read_events(); // every container is looked at
         let now = Instant::now();
-        let mut found = Vec::new();
+        let mut checked = Vec::new();
         let inotify = &self.inotify;
-        self.waiting.retain(|(named, watch, until)| {
-            let has = named.has_check();
-            if has {
-                found.push(named.clone());
+        self.pending.retain(|pending| {
+            let container = &pending.container;
+            let has_check = container.has_check();
+            if has_check {
+                checked.push(container.clone());
             }
-            // A container that is gone takes nobody's place.
-            let stays = !has && *until > now && named.dir().exists();
-            if let (false, Some(watch)) = (stays, watch) {
-                let _ = inotify.rm_watch(*watch);
+            let stays = !has_check && pending.until > now && container.dir().exists();
+            if let (false, Some(watch)) = (stays, pending.watch) {
+                let _ = inotify.rm_watch(watch);
             }
             stays
         });
-        found
+        checked
     }
 
-    /// When the first of them has had its time.
+    /// Returns when the first container has had its time.
     pub fn deadline(&self) -> Option<Instant> {
-        self.waiting.iter().map(|w| w.2).min()
+        self.pending.iter().map(|pending| pending.until).min()
     }
 }
 
-impl AsFd for Looked {
+impl AsFd for NewContainers {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
     }
@@ -131,11 +144,11 @@ mod tests {
     fn every_container_has_the_file_and_few_have_a_check() {
         let log = |status| format!(r#"{{"Status":"{status}","FailingStreak":0,"Log":null}}"#);
         for with in ["starting", "healthy", "unhealthy", "stopped", ""] {
-            assert!(checked(log(with).as_bytes()), "{with}");
+            assert!(may_have_check(log(with).as_bytes()), "{with}");
         }
-        assert!(checked(b"{\n  \"status\": 7}"), "another podman's");
+        assert!(may_have_check(b"{\n  \"status\": 7}"), "another podman's");
         for without in [log("reset"), String::new()] {
-            assert!(!checked(without.as_bytes()), "{without}");
+            assert!(!may_have_check(without.as_bytes()), "{without}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The loop: who has begun, whose check is due, which one has ended.
+// SPDX-License-Identifier: Apache-2.0
+//! The loop of the service: new containers, checks that are due, checks that have ended.
 
 use std::fs;
 use std::io::Read;
@@ -8,234 +9,243 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
+use sys::error::{Doing, Error, Result};
 
-use super::new_containers::{self, Looked, Named};
-use super::schedule::{FORMAT, Plan};
+use super::new_containers::{self, Container, NewContainers};
+use super::schedule::{FORMAT, Schedule};
 use super::{is_id, kill};
+use crate::common::listen_fds::inherited_socket;
 use crate::common::{pidfd, tool};
-use crate::helpers::engine::{Owner, with_containers};
+use crate::helpers::engine::{Owner, owners_with_containers};
 
-/// So many checks run at once, each a podman of 45 MB.
-const AT_ONCE: usize = 4;
-/// More containers are not looked after.
-const MOST: usize = 1024;
-/// For a question about one container.
-const ASKING: Duration = Duration::from_secs(60);
-/// For podman to write down that a check has failed whose command was killed.
-const WRITING: Duration = Duration::from_secs(30);
+/// Number of checks that run at once, each a podman of 45 MB.
+const MAX_CHECKS: usize = 4;
+/// Number of containers that are watched.
+const MAX_CONTAINERS: usize = 1024;
+/// Limit for the query about one container.
+const QUERY_LIMIT: Duration = Duration::from_secs(60);
+/// Limit for podman to record that a check failed whose command was killed.
+const RECORD_LIMIT: Duration = Duration::from_secs(30);
+/// Limit for the hook to send the id after it has connected.
+const HOOK_LIMIT: Duration = Duration::from_millis(200);
+/// Largest output of a check that is read, in bytes.
+const MAX_OUTPUT_BYTES: u64 = 4096;
 
 /// A container with a check.
-struct Checked {
-    named: Named,
-    plan: Plan,
-    /// Readable when its first process has ended.
+struct Watched {
+    container: Container,
+    schedule: Schedule,
+    /// Readable when the container's first process has ended.
     process: OwnedFd,
     since: Instant,
     due: Instant,
-    running: Option<Running>,
+    check: Option<RunningCheck>,
 }
 
-/// A check at work.
-struct Running {
+/// A check that runs.
+struct RunningCheck {
     podman: Child,
+    /// Readable when podman has ended.
     process: OwnedFd,
-    /// When its command, and then podman, has had its time.
+    /// End of the time for the command, then for podman.
     until: Option<Instant>,
-    killed: bool,
+    command_killed: bool,
 }
 
 /// Serves until no container with a check is left.
-pub fn run() -> Result<(), String> {
-    let socket = crate::common::listen_fds::inherited_socket()
-        .ok_or("no socket as descriptor 3 (LISTEN_FDS)")?;
-    let socket = UnixListener::from(socket);
-    let mut looked = Looked::new().map_err(|e| format!("health: inotify: {e}"))?;
-    let mut all: Vec<Checked> = Vec::new();
-    // After an end that was none of ours they are still there.
-    for named in with_containers().iter().flat_map(new_containers::known) {
-        add(&mut all, &named);
+pub fn run() -> Result<()> {
+    let no_socket = Error::invalid("no socket as descriptor 3 (LISTEN_FDS)");
+    let socket = UnixListener::from(inherited_socket().ok_or(no_socket)?);
+    let mut new = NewContainers::new().doing("inotify")?;
+    let mut watched: Vec<Watched> = Vec::new();
+    // After a crash of this service, their containers still run.
+    let owners = owners_with_containers();
+    for container in owners.iter().flat_map(new_containers::with_check) {
+        watch(&mut watched, &container);
     }
     loop {
         while let Ok((stream, _)) = socket.accept() {
-            heard(&stream).into_iter().for_each(|n| looked.add(n));
+            read_container(&stream).into_iter().for_each(|c| new.add(c));
         }
-        for named in looked.found() {
-            add(&mut all, &named);
+        for container in new.take_checked() {
+            watch(&mut watched, &container);
         }
-        all.retain_mut(step);
-        begin(&mut all);
-        if all.is_empty() && looked.deadline().is_none() {
+        watched.retain_mut(advance);
+        start_due(&mut watched);
+        if watched.is_empty() && new.deadline().is_none() {
             return Ok(());
         }
-        sleep(&socket, &looked, &all);
+        sleep(&socket, &new, &watched);
     }
 }
 
-/// Who has begun, as its runtime says; whose it is, as the kernel says.
-fn heard(stream: &UnixStream) -> Option<Named> {
+/// Reads from the hook which container has started; the kernel knows whose it is.
+fn read_container(stream: &UnixStream) -> Option<Container> {
     let uid = getsockopt(stream, sockopt::PeerCredentials).ok()?.uid();
-    // Who connects and says nothing is not waited for: the hook has written.
-    stream
-        .set_read_timeout(Some(Duration::from_millis(200)))
-        .ok()?;
+    // The hook writes at once; a client that connects and writes nothing is not waited for.
+    stream.set_read_timeout(Some(HOOK_LIMIT)).ok()?;
     let mut id = String::new();
     stream.take(64).read_to_string(&mut id).ok()?;
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let owner = Owner::of(&passwd, uid)?;
-    is_id(&id).then_some(Named { owner, id })
+    is_id(&id).then_some(Container { owner, id })
 }
 
-/// Asks podman what its checks are. The first is due at once, as with systemd.
-fn add(all: &mut Vec<Checked>, named: &Named) {
-    let words = ["container", "inspect", "--format", FORMAT, &named.id];
-    let asked = tool::run_command(&mut named.owner.podman(&words), ASKING);
-    let output = match asked {
-        Ok(ended) if ended.code == Some(0) => ended.output,
-        // It has ended before it could be asked for: nothing to look after.
-        Ok(ended) if ended.last_lines.contains("no such container") => return,
-        Ok(ended) => return warn!("health: {}: {}", named.id, ended.last_lines),
-        Err(why) => return warn!("health: {}: {why}", named.id),
-    };
-    let Some(plan) = Plan::parse(&output, &named.id) else {
+/// Asks podman for the schedule of a container and adds it. The first check is due at once, as
+/// with systemd.
+fn watch(watched: &mut Vec<Watched>, container: &Container) {
+    let Some(schedule) = query(container) else {
         return;
     };
-    let same = |c: &Checked| c.named == *named && c.plan.pid == plan.pid;
-    if all.iter().any(same) {
+    let same = |w: &Watched| w.container == *container && w.schedule.pid == schedule.pid;
+    if watched.iter().any(same) || watched.len() >= MAX_CONTAINERS {
         return;
     }
-    let Some(process) = pidfd::open(plan.pid).filter(|_| all.len() < MOST) else {
+    let Some(process) = pidfd::open(schedule.pid) else {
         return;
     };
     let now = Instant::now();
-    info!(
-        "health: {}'s {} is looked after",
-        named.owner.name, plan.name
-    );
-    all.push(Checked {
-        named: named.clone(),
-        plan,
+    let (owner, name) = (&container.owner.name, &schedule.name);
+    info!("health: {owner}'s {name} is looked after");
+    watched.push(Watched {
+        container: container.clone(),
+        schedule,
         process,
         since: now,
         due: now,
-        running: None,
+        check: None,
     });
 }
 
-/// Whether the container is still there; a check that has ended is taken in.
-fn step(one: &mut Checked) -> bool {
-    if let Some(running) = &mut one.running {
-        let ended = running.podman.try_wait().ok().flatten();
-        let now = Instant::now();
-        if let Some(status) = ended {
-            let mut said = String::new();
-            let out = running.podman.stdout.take();
-            let _ = out.map(|out| out.take(4096).read_to_string(&mut said));
-            // A startup check that fails has status 0 and says `starting`.
-            let well = status.success() && !said.contains("starting");
-            one.plan.ended(well);
-            one.due = now + one.plan.next(now - one.since);
-            one.running = None;
-        } else if running.until.is_some_and(|until| until <= now) {
-            late(running, &one.named.id, &one.plan.name);
+/// Asks podman for the schedule; returns `None` if the container is gone or has no check.
+fn query(container: &Container) -> Option<Schedule> {
+    let id = &container.id;
+    let inspect = ["container", "inspect", "--format", FORMAT, id];
+    match tool::run_command(&mut container.owner.podman(&inspect), QUERY_LIMIT) {
+        Ok(finished) if finished.code == Some(0) => {
+            return Schedule::parse(&finished.output, id);
         }
+        // The container has ended before the query. podman's exit status is 125 for every
+        // error (podman(1)), so the text has to tell this one from others.
+        Ok(finished) if finished.last_lines.contains("no such container") => {}
+        Ok(finished) => warn!("health: {id}: {}", finished.last_lines),
+        Err(e) => warn!("health: {id}: {e}"),
     }
-    one.running.is_some() || !readable(&one.process)
+    None
 }
 
-/// First its command is killed; a podman that does not end then, too.
-fn late(running: &mut Running, id: &str, name: &str) {
-    if running.killed {
+/// Takes the result of a check that has ended, or ends one that is late; returns true while
+/// the container runs.
+fn advance(watched: &mut Watched) -> bool {
+    if let Some(check) = &mut watched.check {
+        let now = Instant::now();
+        if let Some(status) = check.podman.try_wait().ok().flatten() {
+            let mut output = String::new();
+            if let Some(stdout) = check.podman.stdout.take() {
+                let _ = stdout.take(MAX_OUTPUT_BYTES).read_to_string(&mut output);
+            }
+            // A startup check that fails has exit status 0; its text is all that tells.
+            let passed = status.success() && !output.contains("starting");
+            watched.schedule.record(passed);
+            watched.due = now + watched.schedule.next_delay(now - watched.since);
+            watched.check = None;
+        } else if check.until.is_some_and(|until| until <= now) {
+            end_late(check, &watched.container.id, &watched.schedule.name);
+        }
+    }
+    watched.check.is_some() || !is_readable(&watched.process)
+}
+
+/// Kills the command of a late check; the second time podman, which should have ended then.
+fn end_late(check: &mut RunningCheck, id: &str, name: &str) {
+    if check.command_killed {
         warn!("health: the check of {name} does not end");
-        let _ = running.podman.kill();
-        running.until = None;
+        let _ = check.podman.kill();
+        check.until = None;
         return;
     }
-    kill::command(id);
-    running.killed = true;
-    running.until = Some(Instant::now() + WRITING);
+    kill::check_commands(id);
+    check.command_killed = true;
+    check.until = Some(Instant::now() + RECORD_LIMIT);
 }
 
 /// Starts the checks that are due, those first that have waited longest.
-fn begin(all: &mut [Checked]) {
-    let mut free = AT_ONCE.saturating_sub(all.iter().filter(|c| c.running.is_some()).count());
-    all.sort_by_key(|c| c.due);
+fn start_due(watched: &mut [Watched]) {
+    let running = watched.iter().filter(|w| w.check.is_some()).count();
+    let mut free = MAX_CHECKS.saturating_sub(running);
+    watched.sort_by_key(|w| w.due);
     let now = Instant::now();
-    for one in all
-        .iter_mut()
-        .filter(|c| c.running.is_none() && c.due <= now)
-    {
+    let due = |w: &&mut Watched| w.check.is_none() && w.due <= now;
+    for watched in watched.iter_mut().filter(due) {
         if free == 0 {
             return;
         }
-        match check(one) {
-            Ok(running) => {
-                one.running = Some(running);
+        match start_check(watched) {
+            Ok(check) => {
+                watched.check = Some(check);
                 free -= 1;
             }
-            Err(why) => {
-                warn!("health: {}: {why}", one.plan.name);
-                one.due = now + one.plan.next(now - one.since);
+            Err(e) => {
+                warn!("health: {}: {e}", watched.schedule.name);
+                watched.due = now + watched.schedule.next_delay(now - watched.since);
             }
         }
     }
 }
 
-fn check(one: &Checked) -> Result<Running, String> {
-    let words = ["healthcheck", "run", &one.named.id];
-    let mut podman = one.named.owner.podman(&words);
+fn start_check(watched: &Watched) -> Result<RunningCheck> {
+    let Container { owner, id } = &watched.container;
+    let mut podman = owner.podman(&["healthcheck", "run", id]);
     podman
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    let podman = podman.spawn().map_err(|e| e.to_string())?;
-    let process = pidfd::open(podman.id().cast_signed()).ok_or("pidfd_open")?;
-    Ok(Running {
+    let podman = podman.spawn().doing("podman healthcheck run")?;
+    let process = pidfd::open(podman.id().cast_signed());
+    let until = watched.schedule.kill_after();
+    Ok(RunningCheck {
         podman,
-        process,
-        until: one.plan.most().map(|most| Instant::now() + most),
-        killed: false,
+        process: process.ok_or(Errno::last()).doing("pidfd_open")?,
+        until: until.map(|time| Instant::now() + time),
+        command_killed: false,
     })
 }
 
-/// Until something has happened, or is due.
-fn sleep(socket: &UnixListener, looked: &Looked, all: &[Checked]) {
-    let running = all.iter().filter_map(|c| c.running.as_ref());
-    let full = running.clone().count() >= AT_ONCE;
-    let due = all
-        .iter()
-        .filter(|c| c.running.is_none() && !full)
-        .map(|c| c.due);
+/// Sleeps until something has happened, or is due.
+fn sleep(socket: &UnixListener, new: &NewContainers, watched: &[Watched]) {
+    let running: Vec<_> = watched.iter().filter_map(|w| w.check.as_ref()).collect();
+    let idle: Vec<_> = watched.iter().filter(|w| w.check.is_none()).collect();
+    let may_start = running.len() < MAX_CHECKS;
+    let due = idle.iter().filter(|_| may_start).map(|w| w.due);
     let until = due
-        .chain(running.clone().filter_map(|r| r.until))
-        .chain(looked.deadline())
+        .chain(running.iter().filter_map(|check| check.until))
+        .chain(new.deadline())
         .min();
-    let mut fds: Vec<BorrowedFd<'_>> = vec![socket.as_fd(), looked.as_fd()];
-    fds.extend(running.map(|r| r.process.as_fd()));
-    let idle = all.iter().filter(|c| c.running.is_none());
-    fds.extend(idle.map(|c| c.process.as_fd()));
-    wait(
-        &fds,
-        until.map(|u| u.saturating_duration_since(Instant::now())),
-    );
+    let mut fds: Vec<BorrowedFd<'_>> = vec![socket.as_fd(), new.as_fd()];
+    fds.extend(running.iter().map(|check| check.process.as_fd()));
+    fds.extend(idle.iter().map(|w| w.process.as_fd()));
+    let limit = until.map(|at| at.saturating_duration_since(Instant::now()));
+    wait(&fds, limit);
 }
 
-fn readable(fd: &OwnedFd) -> bool {
+fn is_readable(fd: &OwnedFd) -> bool {
     wait(&[fd.as_fd()], Some(Duration::ZERO))
 }
 
-/// Whether one of them is readable before the time is up; rounded up, so that what
-/// is due then is.
-fn wait(fds: &[BorrowedFd<'_>], most: Option<Duration>) -> bool {
+/// Waits for at most `limit`, rounded up so that a check that is due then is due afterwards;
+/// returns true if a descriptor is readable.
+fn wait(fds: &[BorrowedFd<'_>], limit: Option<Duration>) -> bool {
     let mut fds: Vec<PollFd<'_>> = fds
         .iter()
         .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
         .collect();
-    let timeout = match most {
+    let timeout = match limit {
         None => PollTimeout::NONE,
         Some(Duration::ZERO) => PollTimeout::ZERO,
-        Some(most) => i32::try_from(most.as_millis().saturating_add(1))
+        Some(limit) => i32::try_from(limit.as_millis().saturating_add(1))
             .ok()
             .and_then(|ms| PollTimeout::try_from(ms).ok())
             .unwrap_or(PollTimeout::MAX),

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p containers-start`: starts at boot the containers whose restart policy asks for it.
+//!
+//! podman's own service for this is `podman start --all --filter restart-policy=always`
+//! (podman-restart.service(8)); this one does the same for every user. `unless-stopped` is for
+//! containers that ran when the machine ended. podman forgets at the first start after a boot
+//! which ones a person has stopped, but their times show it: a container that was stopped has
+//! a time of its end after that of its start; one that ran until the machine ended has not,
+//! because neither a power cut nor `b2p containers-stop` lets podman record an end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use log::{info, warn};
+
+use sys::error::{Error, Result};
+
+use super::{Owner, is_id, owners_with_containers};
+use crate::common::tool;
+
+/// Report to PID 1 of what is not as asked.
+const DEGRADED: &str = "/run/boot2podman/containers.degraded";
+/// Limit for a query: podman waits for locks, and first opens its database.
+const QUERY_LIMIT: Duration = Duration::from_secs(120);
+/// Limit for the start of all containers of a user.
+const START_LIMIT: Duration = Duration::from_secs(900);
+
+/// Line that podman prints for each container.
+const FORMAT: &str = "{{.ID}} {{.State.StartedAt.UnixMilli}} {{.State.FinishedAt.UnixMilli}} {{.HostConfig.RestartPolicy.Name}} {{.Name}}";
+
+/// A container that is due.
+#[derive(Debug, PartialEq, Eq)]
+struct Container {
+    id: String,
+    name: String,
+}
+
+/// Starts the containers of every user, and returns the exit status: 0 even if one cannot be
+/// started, which is reported.
+pub fn main() -> i32 {
+    let mut degraded = String::new();
+    for owner in owners_with_containers() {
+        if let Err(e) = start(&owner) {
+            let why = format!("of {}: {e}", owner.name).replace(char::is_control, " ");
+            warn!("containers {why}");
+            degraded.push_str(&format!("degraded containers: {why}\n"));
+        }
+    }
+    match sys::files::replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644) {
+        Ok(()) => 0,
+        Err(e) => {
+            warn!("containers: {e}");
+            1
+        }
+    }
+}
+
+fn start(owner: &Owner) -> Result<()> {
+    let ids = candidates(owner)?;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let inspect = ["container", "inspect", "--format", FORMAT];
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let lines = run_podman(owner, &[&inspect[..], &ids].concat(), QUERY_LIMIT)?;
+    let due: Vec<Container> = lines.lines().filter_map(parse_due).collect();
+    if due.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = due.iter().map(|c| c.id.as_str()).collect();
+    run_podman(owner, &[&["start"], &ids[..]].concat(), START_LIMIT)?;
+    let names: Vec<&str> = due.iter().map(|c| c.name.as_str()).collect();
+    info!("containers of {}: {}", owner.name, names.join(", "));
+    Ok(())
+}
+
+/// Returns the ids of the containers with a policy that may hold across a boot.
+fn candidates(owner: &Owner) -> Result<Vec<String>> {
+    let args = [
+        "ps",
+        "--all",
+        "--quiet",
+        "--no-trunc",
+        "--filter",
+        "restart-policy=always",
+        "--filter",
+        "restart-policy=unless-stopped",
+    ];
+    let output = run_podman(owner, &args, QUERY_LIMIT)?;
+    let ids = output.lines().filter(|l| is_id(l)).map(str::to_owned);
+    Ok(ids.collect())
+}
+
+/// Runs podman and returns its output, warnings included.
+fn run_podman(owner: &Owner, args: &[&str], limit: Duration) -> Result<String> {
+    let finished = tool::run_command(&mut owner.podman(args), limit)?;
+    match finished.code {
+        Some(0) => Ok(finished.output),
+        _ => Err(Error::invalid(
+            error_lines(&finished.output).unwrap_or(finished.last_lines),
+        )),
+    }
+}
+
+/// Returns the error lines of podman's output: `podman start` also prints the ids of the
+/// containers that it has started. podman marks errors by their text alone.
+fn error_lines(output: &str) -> Option<String> {
+    let lines = output.lines().filter_map(|l| l.strip_prefix("Error: "));
+    let lines: Vec<&str> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
+}
+
+/// Reads a line of [`FORMAT`]; returns the container if it is due.
+fn parse_due(line: &str) -> Option<Container> {
+    let mut fields = line.splitn(5, ' ');
+    let id = fields.next().filter(|id| is_id(id))?;
+    let started: i64 = fields.next()?.parse().ok()?;
+    let finished: i64 = fields.next()?.parse().ok()?;
+    let due = match fields.next()? {
+        "always" => true,
+        "unless-stopped" => started > finished,
+        _ => false,
+    };
+    due.then(|| Container {
+        id: id.to_owned(),
+        name: fields.next().unwrap_or(id).to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Go's zero time in milliseconds since 1970.
+    const NEVER: &str = "-62135596800000";
+
+    #[test]
+    fn who_ran_and_who_was_stopped() {
+        let id = "0f".repeat(32);
+        let names = |line: &str| {
+            let line = line.replace("ID", &id);
+            parse_due(&line)
+                .map(|c| c.name)
+                .into_iter()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names("ID 10 20 always web"),
+            ["web"],
+            "stopped, and started all the same"
+        );
+        assert_eq!(names(&format!("ID 10 {NEVER} unless-stopped web")), ["web"]);
+        assert_eq!(
+            names("ID 30 20 unless-stopped web"),
+            ["web"],
+            "stopped before, started again"
+        );
+        for not in [
+            "ID 10 20 unless-stopped web".to_owned(),
+            format!("ID {NEVER} {NEVER} unless-stopped never-started"),
+            "ID 30 20 on-failure web".to_owned(),
+            "ID 30 20 no web".to_owned(),
+            "ID 30 x always web".to_owned(),
+            "WARN[0000] something".to_owned(),
+            String::new(),
+        ] {
+            assert!(names(&not).is_empty(), "{not}");
+        }
+    }
+
+    #[test]
+    fn only_errors_are_told() {
+        let output = "0f0f\nError: unable to start container \"x\": no such file\n";
+        assert_eq!(
+            error_lines(output).as_deref(),
+            Some("unable to start container \"x\": no such file")
+        );
+        assert_eq!(error_lines("0f0f\n"), None);
+    }
+}
