@@ -75,6 +75,16 @@ impl BuildConfig {
         })
     }
 
+    /// Returns the variables that [`BuildConfig::from_env`] reads, as `NAME=value`.
+    pub fn variables(&self) -> Vec<String> {
+        let mut variables = vec![
+            format!("SUITE={}", self.suite),
+            format!("KERNEL={}", self.kernel.name()),
+        ];
+        variables.extend(self.mirror.iter().map(|mirror| format!("MIRROR={mirror}")));
+        variables
+    }
+
     /// Packages of the userland and of the tools that make the image.
     fn userland(&self) -> PackageSet<'static> {
         PackageSet::new("debian", packages::names(packages::PACKAGES))
@@ -108,6 +118,11 @@ impl BuildConfig {
             also: &["usr/lib/udev/"],
             ..PackageSet::new("peers", packages::names(packages::PEERS))
         }
+    }
+
+    /// Packages of a system to build in, for `make reproducible`.
+    fn other_host(&self) -> PackageSet<'static> {
+        PackageSet::new("host", packages::names(packages::OTHER_HOST))
     }
 
     fn key(&self, set: &PackageSet<'_>) -> String {
@@ -172,6 +187,11 @@ impl BuildConfig {
     /// Fetches the tree of other init systems unless it exists.
     pub fn fetch_peers(&self, step: &Step) -> Result<PackageTree> {
         self.fetch(&self.peers(), step)
+    }
+
+    /// Fetches the tree of a system of this suite to build in unless it exists.
+    pub fn fetch_other_host(&self, step: &Step) -> Result<PackageTree> {
+        self.fetch(&self.other_host(), step)
     }
 
     fn fetch(&self, set: &PackageSet<'_>, step: &Step) -> Result<PackageTree> {

@@ -39,6 +39,7 @@ pub mod programs;
 pub mod progress;
 pub mod reproducible;
 pub mod run;
+mod sandbox;
 pub mod size;
 pub mod stamp;
 pub mod sums;

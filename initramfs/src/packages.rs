@@ -154,6 +154,17 @@ pub const BUILDER: &[Package] = &[
     tool("gzip", "the same; /proc/config.gz"),
 ];
 
+/// Packages of another Debian release that `make reproducible` builds in, in a tree of its own.
+pub const OTHER_HOST: &[Package] = &[
+    tool("base-files", "/bin, /lib and /lib64, which lead into /usr"),
+    tool("dash", "the shell"),
+    tool("coreutils", "env and others"),
+    tool("gcc", "links what cargo runs on the host"),
+    tool("libc6-dev", "for gcc"),
+    tool("git", "the time of the commit"),
+    tool("qemu-utils", "qemu-img, for the disk"),
+];
+
 /// Which kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
@@ -217,7 +228,12 @@ mod tests {
         let all = names.len();
         names.dedup();
         assert_eq!(names.len(), all);
-        let mut all = PACKAGES.iter().chain(LOADERS).chain(BUILDER).chain(PEERS);
+        let mut all = PACKAGES
+            .iter()
+            .chain(LOADERS)
+            .chain(BUILDER)
+            .chain(PEERS)
+            .chain(OTHER_HOST);
         assert!(all.all(|p| !p.why.is_empty()));
     }
 

@@ -6,7 +6,7 @@
 //! linker, so that the same rustc gives the same bytes on any host. With glibc the host's compiler
 //! links the host's `libc.a`, and the bytes depend on the host.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -164,11 +164,9 @@ fn link_flags() -> Vec<String> {
 /// distribution's. Where it is missing, the host's compiler links, and the bytes depend on the
 /// host's linker.
 fn rust_lld() -> Option<PathBuf> {
-    let sysroot = rustc_output(&["--print", "sysroot"])?;
     let version = rustc_output(&["-vV"])?;
     let host = field(&version, "host: ")?;
-    let bin = format!("lib/rustlib/{host}/bin/rust-lld");
-    Some(Path::new(sysroot.trim()).join(bin))
+    Some(sysroot()?.join(format!("lib/rustlib/{host}/bin/rust-lld")))
 }
 
 /// Returns `from=to` pairs for the paths in panic messages, so that the programs contain no path
@@ -187,10 +185,9 @@ fn path_remaps() -> Vec<String> {
     // Where the sources of std are installed, rustc puts their path into the programs, elsewhere
     // one with the compiler's commit (rust-lang/rust issue 105907).
     let version = rustc_output(&["-vV"]).unwrap_or_default();
-    let sysroot = rustc_output(&["--print", "sysroot"]).unwrap_or_default();
-    if let Some(commit) = field(&version, "commit-hash: ") {
-        let std = format!("{}/lib/rustlib/src/rust", sysroot.trim());
-        remaps.push(format!("{std}=/rustc/{commit}"));
+    if let (Some(sysroot), Some(commit)) = (sysroot(), field(&version, "commit-hash: ")) {
+        let std = sysroot.join("lib/rustlib/src/rust");
+        remaps.push(format!("{}=/rustc/{commit}", std.display()));
     }
     remaps
 }
@@ -199,6 +196,12 @@ fn path_remaps() -> Vec<String> {
 pub fn cargo_home() -> Option<PathBuf> {
     let variable = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     variable.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+/// Returns the directory of the toolchain.
+pub fn sysroot() -> Option<PathBuf> {
+    let path = rustc_output(&["--print", "sysroot"])?;
+    Some(PathBuf::from(path.trim()))
 }
 
 fn rustc(args: &[&str]) -> Command {

@@ -1,90 +1,104 @@
-//! `make reproducible`: builds the commit that is checked out twice, in two directories
-//! and two environments, and compares what comes out, bit for bit.
+// SPDX-License-Identifier: Apache-2.0
+//! `make reproducible`: builds the commit that is checked out twice and compares the results bit
+//! for bit: once on this host, and once on another Debian release, whose packages are the root
+//! directory of the second build.
 //!
-//! What both have in common is the compiler and the fetched packages: which versions
-//! Debian has today is no matter of ours. How the two differ is [`PLACES`].
+//! Both builds use the same rustc and the same fetched packages: the versions that Debian has
+//! today are an input. [`Environment`] lists how the two differ otherwise. With rustc's musl target
+//! the results contain nothing of the host; without it, `init` and `b2p` contain the host's libc.a,
+//! and the results differ.
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::fetch::{BuildConfig, PackageTree};
+use crate::paths::SHA256SUMS;
 use crate::progress::{Step, megabytes};
-use crate::{fsutil, kernel, paths, stamp, sums, tools};
+use crate::sandbox::Sandbox;
+use crate::{fsutil, kernel, paths, programs, stamp, sums, tools};
 
-/// A place to build in.
-struct Place {
-    /// Below `out/reproducible/`; one is longer, because a length leaks as well.
-    dir: &'static str,
-    /// Where the two environments differ.
-    env: &'static [(&'static str, &'static str)],
-    umask: &'static str,
-    /// Whether cargo's home, where the crates are, goes by another name.
-    other_home: bool,
-}
-
-const PLACES: [Place; 2] = [
-    Place {
-        dir: "one",
-        env: &[("TZ", "UTC"), ("LC_ALL", "C")],
-        umask: "022",
-        other_home: false,
-    },
-    Place {
-        dir: "another/with a longer name",
-        env: &[("TZ", "Pacific/Chatham"), ("LC_ALL", "C.UTF-8")],
-        umask: "077",
-        other_home: true,
-    },
-];
-
-/// What is built, one after the other.
+/// Targets that each build makes, in this order.
 const TARGETS: &[&str] = &["iso", "disk", "oci"];
 
-/// Builds and compares.
+/// Variables of the caller, or of the cargo that runs this program, that are not passed on; nor
+/// are cargo's own.
+const DROPPED: &[&str] = &["APPEND", "SSH_KEY", "EXT", "MAKEFLAGS", "LD_LIBRARY_PATH"];
+
+/// Steps in the progress reports.
+const STEPS: usize = 3;
+
+/// Bytes before a difference, and from it on, that a message shows.
+const SHOWN: (usize, usize) = (16, 48);
+
+/// Environment of a build; the two differ in all of it.
+struct Environment {
+    /// Directory below `out/reproducible/`. The second one is longer, because a result could
+    /// depend on the length as well.
+    dir: &'static str,
+    variables: &'static [&'static str],
+    umask: &'static str,
+}
+
+const THIS_HOST: Environment = Environment {
+    dir: "one",
+    variables: &["TZ=UTC", "LC_ALL=C"],
+    umask: "022",
+};
+
+const OTHER_HOST: Environment = Environment {
+    dir: "another/with a longer name",
+    variables: &["TZ=Pacific/Chatham", "LC_ALL=C.UTF-8"],
+    umask: "077",
+};
+
+/// Directories of the second build, in its sandbox.
+const SANDBOX_BUILD: &str = "/build with another name";
+const SANDBOX_CARGO_HOME: &str = "/cargo";
+const SANDBOX_RUST: &str = "/rust";
+
+/// Builds twice and compares.
 ///
 /// # Errors
-/// When a build fails, or the two differ.
+/// A build failed, or the results differ.
 pub fn check() -> Result<()> {
     let config = BuildConfig::from_env()?;
-    let step = Step::new("reproducible", 1, 3);
+    let step = Step::new("reproducible", 1, STEPS);
     let trees = [
         config.fetch_userland(&step)?,
         kernel::fetch(&config, &step)?,
         config.fetch_loaders(&step)?,
     ];
-    let commit = commit(&step)?;
+    let commit = head_commit(&step)?;
     let base = paths::out().join("reproducible");
     fsutil::remove(&base)?;
-    let mut made = Vec::new();
-    for (number, place) in (1..).zip(&PLACES) {
-        let step = Step::new("reproducible", number, 3);
-        let dir = base.join(place.dir);
-        step.note(&dir.display().to_string());
-        clone(&commit, &dir)?;
-        trees.iter().try_for_each(|tree| share(tree, &dir))?;
-        TARGETS
-            .iter()
-            .try_for_each(|target| build(place, &dir, target))?;
-        made.push(dir.join("out"));
+    let [first, second] = [&THIS_HOST, &OTHER_HOST].map(|host| base.join(host.dir));
+    for dir in [&first, &second] {
+        clone(&commit, dir)?;
+        trees.iter().try_for_each(|tree| share(tree, dir))?;
     }
-    compare(&made[0], &made[1], &Step::new("reproducible", 3, 3))?;
+    step.note(&format!("on this host, in {}", first.display()));
+    build_on_this_host(&config, &first)?;
+    let step = Step::new("reproducible", 2, STEPS);
+    build_on_another_host(&config, &second, &step)?;
+    let step = Step::new("reproducible", STEPS, STEPS);
+    compare(&first.join("out"), &second.join("out"), &step)?;
     fsutil::remove(&base)
 }
 
-/// What is checked out: only what is committed is built, and both times the same,
-/// whatever is committed meanwhile.
-fn commit(step: &Step) -> Result<String> {
+/// Returns the commit that is checked out. Both builds clone this one, even if HEAD moves
+/// meanwhile.
+fn head_commit(step: &Step) -> Result<String> {
     let mut status = git(&paths::root());
     status.args(["status", "--porcelain", "--untracked-files=no"]);
     let changed = tools::run(&mut status, "git status")?;
-    let lines = String::from_utf8_lossy(&changed).lines().count();
-    if lines > 0 {
+    let count = String::from_utf8_lossy(&changed).lines().count();
+    if count > 0 {
         step.note(&format!(
-            "{lines} changed files are not committed, and not built"
+            "{count} changed files are not committed, and not built"
         ));
     }
     let mut head = git(&paths::root());
@@ -109,7 +123,7 @@ fn clone(commit: &str, to: &Path) -> Result<()> {
     tools::run(&mut checkout, "git checkout").map(drop)
 }
 
-/// Gives the other build a fetched tree with its stamp: hard links, nothing copied.
+/// Shares a fetched tree and its stamp with the build in `dir`, by hard links.
 fn share(tree: &PackageTree, dir: &Path) -> Result<()> {
     let below = tree.root.strip_prefix(paths::out())?;
     let to = dir.join("out").join(below);
@@ -123,96 +137,168 @@ fn share(tree: &PackageTree, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn build(place: &Place, dir: &Path, target: &str) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    let mut command = Command::new("sh");
-    command.args(["-c", "umask $0 && exec \"$@\"", place.umask]);
-    command.arg(cargo).args(["run", "--quiet", "--release"]);
-    command.args(["--package", "initramfs", "--", target]);
-    // Neither what cargo told this process, nor flags and keys of a caller.
-    let foreign = |name: &OsString| {
+fn build_on_this_host(config: &BuildConfig, dir: &Path) -> Result<()> {
+    // The rest of the environment stays, because cargo may need it for a proxy.
+    let is_foreign = |name: &OsString| {
         let name = name.to_string_lossy();
-        let ours = ["APPEND", "SSH_KEY", "MAKEFLAGS", "LD_LIBRARY_PATH"];
-        (name.starts_with("CARGO") && name != "CARGO_HOME") || ours.contains(&&*name)
+        (name.starts_with("CARGO") && name != "CARGO_HOME") || DROPPED.contains(&&*name)
     };
-    for (name, _) in std::env::vars_os().filter(|(name, _)| foreign(name)) {
-        command.env_remove(name);
+    for target in TARGETS {
+        let mut command = Command::new("env");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_foreign(name)) {
+            command.env_remove(name);
+        }
+        command.args(environment(&THIS_HOST, config, &dir.to_string_lossy()));
+        command.args(argv(&THIS_HOST, target));
+        run(command.current_dir(dir), target, dir)?;
     }
-    command.env("CARGO_TARGET_DIR", dir.join("target"));
-    command.env("OUT", dir.join("out"));
-    command.envs(place.env.iter().copied());
-    if place.other_home {
-        command.env("CARGO_HOME", home(dir)?);
+    Ok(())
+}
+
+/// Builds with the packages of another release as root directory. rustc and cargo are those of
+/// this host, under other paths, and so are the sources of the crates.
+fn build_on_another_host(config: &BuildConfig, dir: &Path, step: &Step) -> Result<()> {
+    let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let other = BuildConfig {
+        suite: other_release(&os_release).to_owned(),
+        ..config.clone()
+    };
+    let tree = other.fetch_other_host(step)?;
+    step.note(&format!("on Debian {}, in {}", other.suite, dir.display()));
+    let cargo_home = programs::cargo_home().context("neither CARGO_HOME nor HOME is set")?;
+    let rust = programs::sysroot().context("rustc reports no sysroot")?;
+    let sandbox = Sandbox::new(&tree.root)?
+        .bind(Path::new("/proc"), "/proc")?
+        .bind(dir, SANDBOX_BUILD)?
+        .bind(&cargo_home, SANDBOX_CARGO_HOME)?
+        .bind(&rust, SANDBOX_RUST)?;
+    fs::create_dir_all(dir.join("tmp"))?;
+    let mut environment = environment(&OTHER_HOST, config, SANDBOX_BUILD);
+    environment.extend([
+        format!("PATH={SANDBOX_RUST}/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        format!("CARGO_HOME={SANDBOX_CARGO_HOME}"),
+        format!("TMPDIR={SANDBOX_BUILD}/tmp"),
+        // The sources of all crates are there since the first build.
+        "CARGO_NET_OFFLINE=true".to_owned(),
+        // The link cc is made by a maintainer script, and none was run.
+        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=gcc".to_owned(),
+    ]);
+    for target in TARGETS {
+        let argv = argv(&OTHER_HOST, target);
+        run(
+            &mut sandbox.command(&environment, SANDBOX_BUILD, &argv),
+            target,
+            dir,
+        )?;
     }
-    let status = command.current_dir(dir).stdin(Stdio::null()).status();
-    let status = status.context("start sh")?;
+    Ok(())
+}
+
+/// Returns the suite of a Debian release that is not the host's.
+fn other_release(os_release: &str) -> &'static str {
+    let is_trixie = |line: &str| line == "VERSION_CODENAME=trixie";
+    match os_release.lines().any(is_trixie) {
+        true => "bookworm",
+        false => "trixie",
+    }
+}
+
+/// Returns the variables of a build in `dir`.
+fn environment(host: &Environment, config: &BuildConfig, dir: &str) -> Vec<String> {
+    let mut variables: Vec<String> = host.variables.iter().map(|&text| text.to_owned()).collect();
+    variables.push(format!("CARGO_TARGET_DIR={dir}/target"));
+    variables.push(format!("OUT={dir}/out"));
+    variables.extend(config.variables());
+    if let Ok(pack) = std::env::var("PACK") {
+        variables.push(format!("PACK={pack}"));
+    }
+    variables
+}
+
+/// Returns the command that makes a target.
+fn argv<'a>(host: &Environment, target: &'a str) -> Vec<&'a str> {
+    let shell = ["sh", "-c", "umask $0 && exec \"$@\"", host.umask];
+    let cargo = ["cargo", "run", "--quiet", "--release"];
+    let initramfs = ["--package", "initramfs", "--", target];
+    [&shell[..], &cargo, &initramfs].concat()
+}
+
+fn run(command: &mut Command, target: &str, dir: &Path) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status();
+    let status = status.with_context(|| format!("start {}", command.get_program().display()))?;
     if !status.success() {
         bail!("{target} in {}: {status}", dir.display());
     }
     Ok(())
 }
 
-/// Another name of cargo's home.
-fn home(dir: &Path) -> Result<PathBuf> {
-    let link = dir.join("cargo-home");
-    let real = crate::programs::cargo_home().context("neither CARGO_HOME nor HOME is set")?;
-    if !link.exists() {
-        std::os::unix::fs::symlink(real, &link)?;
-    }
-    Ok(link)
-}
-
-/// Says what each file is, and fails where two differ.
-fn compare(one: &Path, two: &Path, step: &Step) -> Result<()> {
-    let mut faults = Vec::new();
-    for name in sums::FILES.iter().chain(&[paths::SHA256SUMS]) {
-        let (a, b) = (one.join(name), two.join(name));
+/// Prints the hash of each file, and fails if two files differ.
+fn compare(first: &Path, second: &Path, step: &Step) -> Result<()> {
+    let mut differences = Vec::new();
+    for name in sums::FILES.iter().chain(&[SHA256SUMS]) {
+        let (a, b) = (first.join(name), second.join(name));
         if !a.exists() && !b.exists() {
             continue;
         }
         match difference(&a, &b)? {
             None => {
-                let size = megabytes(fs::metadata(&a)?.len());
+                let size = megabytes(fsutil::size(&a)?);
                 println!("{}  {name} ({size})", stamp::file_digest(&a)?);
             }
-            Some(what) => faults.push(format!("{name}: {what}")),
+            Some(difference) => differences.push(format!("{name}: {difference}")),
         }
     }
-    if !faults.is_empty() {
-        let (one, two) = (one.display(), two.display());
-        bail!("{one} and {two} differ:\n  {}", faults.join("\n  "));
+    if !differences.is_empty() {
+        let (first, second) = (first.display(), second.display());
+        bail!(
+            "{first} and {second} differ:\n  {}",
+            differences.join("\n  ")
+        );
     }
     step.note("the same, bit for bit, in both");
     Ok(())
 }
 
-/// Where two files differ first.
-fn difference(one: &Path, two: &Path) -> Result<Option<String>> {
+/// Describes the first difference between two files.
+fn difference(first: &Path, second: &Path) -> Result<Option<String>> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-    let (a, b) = (read(one)?, read(two)?);
+    let (a, b) = (read(first)?, read(second)?);
     if a == b {
         return Ok(None);
     }
-    let at = a.iter().zip(&b).position(|(a, b)| a != b);
-    let at = at.unwrap_or(a.len().min(b.len()));
+    let common = a.len().min(b.len());
+    let offset = a.iter().zip(&b).position(|(a, b)| a != b).unwrap_or(common);
     let count = a.iter().zip(&b).filter(|(a, b)| a != b).count();
-    let around = |bytes: &[u8]| {
-        let from = at.saturating_sub(16);
-        let part = bytes
-            .get(from..bytes.len().min(at + 48))
-            .unwrap_or_default();
-        part.escape_ascii().to_string()
+    let excerpt = |bytes: &[u8]| {
+        let range = offset.saturating_sub(SHOWN.0)..bytes.len().min(offset + SHOWN.1);
+        let bytes = bytes.get(range).unwrap_or_default();
+        bytes.escape_ascii().to_string()
     };
-    let (sizes, texts) = ((a.len(), b.len()), (around(&a), around(&b)));
     Ok(Some(format!(
-        "from byte {at}, {count} in all, of {} and {}:\n    {}\n    {}",
-        sizes.0, sizes.1, texts.0, texts.1
+        "from byte {offset}, {count} in all, of {} and {}:\n    {}\n    {}",
+        a.len(),
+        b.len(),
+        excerpt(&a),
+        excerpt(&b)
     )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_other_release_is_another_one() {
+        assert_eq!(
+            other_release("ID=debian\nVERSION_CODENAME=trixie\n"),
+            "bookworm"
+        );
+        assert_eq!(
+            other_release("ID=debian\nVERSION_CODENAME=bookworm\n"),
+            "trixie"
+        );
+        assert_eq!(other_release(""), "trixie");
+    }
 
     #[test]
     fn a_difference_is_found_and_shown() -> Result<()> {
@@ -229,12 +315,12 @@ mod tests {
         let error = compare(&one, &two, &step)
             .expect_err("they differ")
             .to_string();
-        for word in [
+        for part in [
             "vmlinuz: from byte 6, 1 in all",
             "of 8 and 16",
             "the sane, or not",
         ] {
-            assert!(error.contains(word), "{error}");
+            assert!(error.contains(part), "{error}");
         }
         fs::remove_file(two.join("vmlinuz"))?;
         assert!(compare(&one, &two, &step).is_err(), "one is missing");

@@ -4,7 +4,7 @@
 //!
 //! The slim kernel's options are in `initramfs/kernel/slim.config`; [`required_kconfig`] lists
 //! the options that the machine needs, and each build compares the two. The build has the
-//! fetched tree as its root and nothing of the host ([`sandbox`]), so that the same versions
+//! fetched tree as its root and nothing of the host ([`crate::sandbox`]), so that the same versions
 //! give the same bytes on any host. The result lies under `out/kernel/` with the layout of one of
 //! Debian's kernel packages.
 
@@ -21,10 +21,10 @@ use crate::stamp::{self, Inputs};
 use crate::{fsutil, paths};
 
 pub mod kconfig;
+mod make;
 pub mod required_kconfig;
-mod sandbox;
 
-use sandbox::Sandbox;
+use make::Build;
 
 /// Version of the way of building.
 const FORMAT: &str = "1";
@@ -127,21 +127,21 @@ fn key(fragment: &str, packages: &str, root: &Path) -> Result<String> {
 fn compile(builder: &PackageTree, fragment: &str, to: &Path, step: &Step) -> Result<()> {
     let work = paths::cache_of(Kernel::Slim).join("build");
     fsutil::remove(&work)?;
-    let sandbox = Sandbox::new(&builder.root, &work)?;
+    let build = Build::new(&builder.root, &work, SUFFIX)?;
     let source = source_package(builder)?;
     step.note(&format!("kernel: unpacking {source}"));
-    sandbox.run(&["mkdir", "src", "o"])?;
+    build.run(&["mkdir", "src", "o"])?;
     let archive = format!("/usr/src/{source}.tar.xz");
-    sandbox.run(&["tar", "-xf", &archive, "-C", "src", "--strip-components=1"])?;
-    configure(&sandbox, fragment)?;
+    build.run(&["tar", "-xf", &archive, "-C", "src", "--strip-components=1"])?;
+    configure(&build, fragment)?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     step.note(&format!(
         "kernel: compiling, {jobs} at a time; 11 minutes on two cores"
     ));
-    sandbox.make(&[&format!("-j{jobs}"), "bzImage"], |files| {
+    build.make(&[&format!("-j{jobs}"), "bzImage"], |files| {
         step.note(&format!("kernel: {files} files compiled"));
     })?;
-    collect(&sandbox, builder, to)?;
+    collect(&build, builder, to)?;
     fsutil::remove(&work)
 }
 
@@ -157,12 +157,12 @@ fn source_package(builder: &PackageTree) -> Result<String> {
 
 /// Configures the kernel with tinyconfig, the fragment and the options that follow from both;
 /// every line of the fragment must hold afterwards.
-fn configure(sandbox: &Sandbox, fragment: &str) -> Result<()> {
-    sandbox.make(&["tinyconfig"], |_| ())?;
-    let path = sandbox.path("o/.config");
+fn configure(build: &Build, fragment: &str) -> Result<()> {
+    build.make(&["tinyconfig"], |_| ())?;
+    let path = build.path("o/.config");
     let tiny = fs::read_to_string(&path).context("read what tinyconfig made")?;
     fs::write(&path, format!("{tiny}\n{fragment}")).context("write .config")?;
-    sandbox.make(&["olddefconfig"], |_| ())?;
+    build.make(&["olddefconfig"], |_| ())?;
     let config = fs::read_to_string(&path).context("read .config")?;
     let mismatches = kconfig::mismatches(fragment, &config);
     if !mismatches.is_empty() {
@@ -179,12 +179,12 @@ fn configure(sandbox: &Sandbox, fragment: &str) -> Result<()> {
 }
 
 /// Copies the result into `to` with the layout of one of Debian's kernel packages.
-fn collect(sandbox: &Sandbox, builder: &PackageTree, to: &Path) -> Result<()> {
-    let release = sandbox.path("o/include/config/kernel.release");
+fn collect(build: &Build, builder: &PackageTree, to: &Path) -> Result<()> {
+    let release = build.path("o/include/config/kernel.release");
     let release = fs::read_to_string(&release).context("read the kernel's release")?;
     let release = release.trim();
     ensure!(release.ends_with(SUFFIX), "the release is {release}");
-    sandbox.run(&["objcopy", "--strip-all", "o/vmlinux", "o/vmlinux.stripped"])?;
+    build.run(&["objcopy", "--strip-all", "o/vmlinux", "o/vmlinux.stripped"])?;
     let (boot, lib) = ("boot", format!("usr/lib/modules/{release}"));
     let files = [
         ("arch/x86/boot/bzImage", format!("{boot}/vmlinuz-{release}")),
@@ -200,7 +200,7 @@ fn collect(sandbox: &Sandbox, builder: &PackageTree, to: &Path) -> Result<()> {
         create_dir(&to.join(dir))?;
     }
     for (from, name) in files {
-        let from = sandbox.path("o").join(from);
+        let from = build.path("o").join(from);
         fs::copy(&from, to.join(name)).with_context(|| format!("copy {}", from.display()))?;
     }
     fs::write(to.join(lib).join("modules.order"), "").context("write modules.order")?;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sandbox in which the slim kernel is compiled: the fetched tree as root, one directory of the
-//! build in it, and three devices of the host. The mounts are made in a mount namespace, which
-//! ends with the command; a caller that is not root gets a user namespace as well.
+//! The kernel's make, and other commands of its build, in a sandbox with the compiler's tree as
+//! root and the build's directory as `/mnt`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,20 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::SUFFIX;
+use crate::sandbox::Sandbox;
 use crate::tools;
 
-/// Script of `sh -c`; its arguments are the tree, the directory of the build and the command.
-const SCRIPT: &str = "\
-set -eu
-tree=$1 work=$2; shift 2
-mount --bind \"$work\" \"$tree/mnt\"
-mount -t tmpfs -o mode=0755 dev \"$tree/dev\"
-for node in null zero urandom; do
-    : > \"$tree/dev/$node\"
-    mount --bind \"/dev/$node\" \"$tree/dev/$node\"
-done
-exec chroot \"$tree\" /usr/bin/env -i \"$@\"";
+/// Working directory of the commands.
+const WORK: &str = "/mnt";
 
 /// Environment of the commands. User, host and time of the build are fixed, because the kernel
 /// contains them (Documentation/kbuild/reproducible-builds.rst).
@@ -38,28 +28,32 @@ const ENVIRONMENT: &[&str] = &[
     "KBUILD_BUILD_VERSION=1",
 ];
 
+/// Time of the build.
+const TIMESTAMP: &str = "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970";
+
 /// Time between two progress reports of a long build.
 const REPORT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Lines at the end of make's log that an error shows.
 const ERROR_LINES: usize = 12;
 
-/// Root directory and working directory of the build.
-pub struct Sandbox {
-    tree: PathBuf,
+/// Build of a kernel.
+pub struct Build {
+    sandbox: Sandbox,
     work: PathBuf,
+    /// `LOCALVERSION=` with the end of the kernel's release.
+    local_version: String,
 }
 
-impl Sandbox {
-    /// Returns a sandbox with `tree` as root and `work` as `/mnt`.
-    pub fn new(tree: &Path, work: &Path) -> Result<Self> {
-        let (dev, mnt) = (tree.join("dev"), tree.join("mnt"));
-        for dir in [work, &dev, &mnt] {
-            fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
-        }
-        Ok(Sandbox {
-            tree: tree.to_path_buf(),
+impl Build {
+    /// Prepares a build in the directory `work` with the tools of `tree`. The kernel's release
+    /// ends with `suffix`.
+    pub fn new(tree: &Path, work: &Path, suffix: &str) -> Result<Self> {
+        fs::create_dir_all(work).with_context(|| format!("make {}", work.display()))?;
+        Ok(Build {
+            sandbox: Sandbox::new(tree)?.bind(work, WORK)?,
             work: work.to_path_buf(),
+            local_version: format!("LOCALVERSION={suffix}"),
         })
     }
 
@@ -68,31 +62,21 @@ impl Sandbox {
         self.work.join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("unshare");
-        command.arg("--mount");
-        if !nix::unistd::geteuid().is_root() {
-            command.args(["--user", "--map-root-user"]);
-        }
-        command.args(["sh", "-c", SCRIPT, "sandbox"]);
-        command.arg(&self.tree).arg(&self.work);
-        command.args(ENVIRONMENT).arg("env").args(["-C", "/mnt"]);
-        command.args(arguments);
-        command
+    fn command(&self, argv: &[&str]) -> Command {
+        self.sandbox.command(ENVIRONMENT, WORK, argv)
     }
 
     /// Runs a command and waits for it.
-    pub fn run(&self, arguments: &[&str]) -> Result<()> {
-        tools::run(&mut self.command(arguments), arguments[0]).map(drop)
+    pub fn run(&self, argv: &[&str]) -> Result<()> {
+        tools::run(&mut self.command(argv), argv[0]).map(drop)
     }
 
     /// Runs the kernel's make and calls `progress` from time to time with the number of files
     /// compiled so far. Its standard error goes to `make.log`; an error shows the end of that.
     pub fn make(&self, targets: &[&str], progress: impl FnMut(usize)) -> Result<()> {
-        let suffix = format!("LOCALVERSION={SUFFIX}");
-        let stamp = "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970";
-        let fixed = ["make", "-C", "src", "O=/mnt/o", "AWK=gawk", &suffix, stamp];
-        let mut command = self.command(&[&fixed[..], targets].concat());
+        let make = ["make", "-C", "src", "O=/mnt/o", "AWK=gawk"];
+        let settings = [self.local_version.as_str(), TIMESTAMP];
+        let mut command = self.command(&[&make[..], &settings, targets].concat());
         let log = self.path("make.log");
         let errors = fs::File::create(&log).with_context(|| format!("write {}", log.display()))?;
         command
