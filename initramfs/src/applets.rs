@@ -1,5 +1,6 @@
-//! Busybox's commands: a link for each that no real tool provides and that belongs in
-//! this machine.
+// SPDX-License-Identifier: Apache-2.0
+//! Links for the commands of busybox, except for those that a real tool provides and those that do
+//! not belong in this machine.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +10,8 @@ use anyhow::Result;
 use crate::tools;
 use crate::tree::Tree;
 
-/// Left out, and why. A command that is missing says so; one that does the wrong thing
-/// does it silently.
+/// Commands that are left out, each with the reason. A missing command is reported by the shell; a
+/// command that does the wrong thing fails silently.
 const UNWANTED: &[(&str, &str)] = &[
     (
         "init linuxrc run-init switch_root resume halt poweroff reboot modprobe",
@@ -18,7 +19,7 @@ const UNWANTED: &[(&str, &str)] = &[
     ),
     (
         "start-stop-daemon svc svok watchdog crond crontab",
-        "PID 1 keeps the services",
+        "PID 1 supervises the services",
     ),
     (
         "mdev uevent",
@@ -26,7 +27,7 @@ const UNWANTED: &[(&str, &str)] = &[
     ),
     (
         "ifup ifdown udhcpc udhcpc6 udhcpd dumpleases",
-        "PID 1 keeps the network",
+        "a service configures the network",
     ),
     (
         "login getty su sulogin passwd mkpasswd cttyhack",
@@ -40,14 +41,15 @@ const UNWANTED: &[(&str, &str)] = &[
     ("dpkg dpkg-deb rpm rpm2cpio", "no packages here"),
     (
         "depmod",
-        "the image is read-only; modules.dep is made with it",
+        "the image is read-only; modules.dep is made at build time",
     ),
     ("mke2fs", "e2fsprogs has the real one"),
     ("busybox sh", "already there"),
     ("bash", "the real one is there"),
 ];
 
-/// The applets of this busybox (static, so it runs on the host), as `usr/bin/awk`.
+/// Returns the paths of this busybox's commands in a merged /usr, as `usr/bin/awk`. The program is
+/// static and runs on the host.
 pub fn list(busybox: &Path) -> Result<Vec<String>> {
     let output = tools::run(
         Command::new(busybox).arg("--list-full"),
@@ -55,12 +57,12 @@ pub fn list(busybox: &Path) -> Result<Vec<String>> {
     )?;
     Ok(String::from_utf8_lossy(&output)
         .lines()
-        .filter_map(place)
+        .filter_map(merged_path)
         .collect())
 }
 
-/// Where an applet's link goes in a merged /usr, unless it is unwanted.
-fn place(applet: &str) -> Option<String> {
+/// Returns the path of an applet's link in a merged /usr, or nothing for an unwanted one.
+fn merged_path(applet: &str) -> Option<String> {
     let name = applet.rsplit('/').next()?;
     if UNWANTED
         .iter()
@@ -75,7 +77,7 @@ fn place(applet: &str) -> Option<String> {
     ))
 }
 
-/// Links every applet whose name no other program in the tree has.
+/// Adds a link for every applet whose name no other program in the tree has.
 pub fn link(tree: &mut Tree, applets: &[String]) {
     for path in applets {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -100,11 +102,14 @@ mod tests {
 
     #[test]
     fn applets_go_where_merged_usr_has_them() {
-        assert_eq!(place("bin/cat").as_deref(), Some("usr/bin/cat"));
-        assert_eq!(place("sbin/ip").as_deref(), Some("usr/sbin/ip"));
-        assert_eq!(place("usr/sbin/chroot").as_deref(), Some("usr/sbin/chroot"));
-        assert_eq!(place("linuxrc"), None);
-        assert_eq!(place("sbin/poweroff"), None);
+        assert_eq!(merged_path("bin/cat").as_deref(), Some("usr/bin/cat"));
+        assert_eq!(merged_path("sbin/ip").as_deref(), Some("usr/sbin/ip"));
+        assert_eq!(
+            merged_path("usr/sbin/chroot").as_deref(),
+            Some("usr/sbin/chroot")
+        );
+        assert_eq!(merged_path("linuxrc"), None);
+        assert_eq!(merged_path("sbin/poweroff"), None);
     }
 
     #[test]

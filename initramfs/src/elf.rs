@@ -1,4 +1,5 @@
-//! What a program needs to run: its interpreter and, all the way down, its libraries.
+// SPDX-License-Identifier: Apache-2.0
+//! Dependencies of ELF files: the interpreter and the shared libraries.
 
 use std::fs;
 use std::path::Path;
@@ -8,21 +9,21 @@ use object::Endianness;
 use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, FileHeader64, PT_INTERP};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
-/// The loader's directory for libraries, in the image as in Debian.
+/// Directory of libraries, in the image as in Debian.
 pub const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
-/// What one ELF file asks for.
+/// Dependencies in the headers of an ELF file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// The interpreter's path.
+    /// Path of the interpreter.
     pub interpreter: Option<String>,
     /// Names of shared libraries.
     pub libraries: Vec<String>,
-    /// Directories to look in before the default one.
+    /// Directories to search before the default one.
     pub search: Vec<String>,
 }
 
-/// What the file at `path` needs; nothing when it is no 64-bit ELF file.
+/// Reads the dependencies of a file; a file that is not a 64-bit ELF file has none.
 pub fn needs(path: &Path) -> Result<Needs> {
     let data = fs::read(path).with_context(|| format!("read {}", path.display()))?;
     if !data.starts_with(b"\x7fELF\x02") {
@@ -61,8 +62,7 @@ fn parse(data: &[u8]) -> Result<Needs> {
     Ok(needs)
 }
 
-/// Where `library` is inside `root`, looked for as the loader does; the path is
-/// relative to `root`.
+/// Searches `root` for a library as the loader does. Returns its path relative to `root`.
 pub fn locate(root: &Path, library: &str, search: &[String]) -> Result<String> {
     let runpath = search.iter().map(|dir| dir.trim_matches('/'));
     for dir in runpath.chain([LIBRARIES]) {

@@ -1,4 +1,5 @@
-//! The userland image's file system, and every parameter of it in one place.
+// SPDX-License-Identifier: Apache-2.0
+//! erofs images of the userland and of extensions, with all parameters of mkfs.erofs.
 
 use std::fs;
 use std::path::Path;
@@ -11,11 +12,12 @@ use crate::stamp::Inputs;
 use crate::tree::{Node, Tree};
 use crate::{fsutil, tools};
 
-/// What mkfs.erofs is told. lz4hc unpacks fastest (a cold podman waits for nothing
-/// else), 64 KiB clusters are the middle between size and what a read must unpack;
-/// zstd, second here, is for what [`HINTS`] names. The figures are in docs/measured/figures.md. The fixed time and UUID make the result a pure
-/// function of its inputs.
-pub const PARAMETERS: &[&str] = &[
+/// Options of mkfs.erofs for the userland. lz4hc is the fastest to unpack, which is most of what the
+/// first start of podman waits for; clusters of 64 KiB are a compromise between size and the
+/// amount that a read unpacks. zstd, the second algorithm, is for files that [`HINTS`] names. The
+/// figures are in docs/measured/figures.md. With a fixed time and UUID the result depends on its
+/// inputs only.
+pub const OPTIONS: &[&str] = &[
     "-zlz4hc,level=12:zstd,level=12",
     "-C65536",
     "-T0",
@@ -25,27 +27,26 @@ pub const PARAMETERS: &[&str] = &[
     "--quiet",
 ];
 
-/// Which files are packed how (mkfs.erofs(1), --compress-hints): cluster size,
-/// algorithm as its place in `-z`, pattern; the first that matches counts. Cold files
-/// are packed tight: every byte of the image is RAM.
+/// Compression of files by name (mkfs.erofs(1), --compress-hints): cluster size, index of the
+/// algorithm in `-z`, pattern; the first match counts. Files that are rarely read are compressed
+/// most, because the image occupies RAM.
 const HINTS: &[(u32, usize, &str)] = &[
-    // What stands between PID 1 and the ready line: small reads of small files.
+    // Files that are read between the start of PID 1 and the ready line, in small pieces.
     (
         16384,
         0,
         r"(sshd|sshd-session|sshd-auth|bash|libcrypto\.so.*|libc\.so.*|ld-linux.*|libz\.so.*|libselinux.*|libpcre2.*|libcrypt\.so.*|libtinfo.*|libaudit.*|libcap-ng.*|libkrb5.*|libgssapi.*|libwtmpdb.*|libkeyutils.*|libcom_err.*|libresolv.*)$",
     ),
-    // Loaded by every boot in QEMU, or by its first container, or to see whether there
-    // is a data disk.
+    // Modules that every boot in QEMU loads, for the data disk or the first container.
     (
         65536,
         0,
         r"modules/.*/(virtio_net|net_failover|failover|qemu_fw_cfg|virtio_blk|virtio_scsi|scsi_common|scsi_mod|sd_mod|libata|ata_piix|libahci|ahci|bridge|stp|llc|veth|nf_.*|nft_.*|nfnetlink)\.ko$",
     ),
-    // One machine loads a handful of the others.
+    // A machine loads few of the other modules.
     (65536, 1, r"modules/.*\.ko$"),
-    // Rootless ports, DNS of networks with a name, disks, people's tools. Not netavark: as
-    // zstd it is 1.2 MB smaller, and the first container 160 ms of instructions slower.
+    // Rootless ports, DNS of named networks, disks, interactive tools. Not netavark: with zstd it
+    // is 1.2 MB smaller, and the first container takes 160 ms of instructions longer.
     (
         65536,
         1,
@@ -59,31 +60,32 @@ fn hints() -> String {
     HINTS.iter().map(line).collect()
 }
 
-/// How the image is packed.
+/// Compression of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Each file by itself, for where the image lies in memory as it is.
+    /// File by file, for an image that lies in memory as it is.
     PerFile,
-    /// Not at all: the whole initrd is ([`crate::initrd::Layout::Solid`]).
+    /// None, for an initrd that is compressed as a whole ([`crate::initrd::Layout::Solid`]).
     None,
 }
 
 impl Compression {
-    /// What mkfs.erofs is told.
-    fn parameters(self) -> Vec<&'static str> {
-        let of_packing = |p: &&str| p.starts_with("-z") || p.starts_with("-C");
-        let all = PARAMETERS.iter().copied();
-        all.filter(|p| self == Compression::PerFile || !of_packing(p))
+    /// Returns the options of mkfs.erofs.
+    fn options(self) -> Vec<&'static str> {
+        let is_compression = |o: &&str| o.starts_with("-z") || o.starts_with("-C");
+        let options = OPTIONS.iter().copied();
+        options
+            .filter(|o| self == Compression::PerFile || !is_compression(o))
             .collect()
     }
 }
 
-/// A hash of the tree and the parameters. Files of the packages count by where they
-/// are (their directory's name is a hash itself), files made here by what they hold.
-pub fn key(tree: &Tree, packages: &[&str], packed: Compression) -> String {
+/// Returns a hash of the tree and the options. Files of the packages are identified by their path,
+/// which contains a hash of the packages; files of the build by their content.
+pub fn key(tree: &Tree, packages: &[&str], compression: Compression) -> String {
     let mut inputs = Inputs::new();
     inputs
-        .add("parameters", packed.parameters().join(" "))
+        .add("parameters", compression.options().join(" "))
         .add("hints", hints())
         .add("packages", packages.join(" "));
     for (path, entry) in tree.iter() {
@@ -96,9 +98,9 @@ pub fn key(tree: &Tree, packages: &[&str], packed: Compression) -> String {
     inputs.finish()
 }
 
-/// What an extension's image is packed with: it lies on a disk, not in RAM, and its size
-/// is what counts. The figures are in docs/guide/extensions.md.
-pub const EXTENSION: &[&str] = &[
+/// Options of mkfs.erofs for an extension, whose image lies on a disk instead of in RAM: they make
+/// it small. The figures are in docs/guide/extensions.md.
+pub const EXTENSION_OPTIONS: &[&str] = &[
     "-zzstd,level=12",
     "-C65536",
     "-T0",
@@ -108,35 +110,39 @@ pub const EXTENSION: &[&str] = &[
     "--quiet",
 ];
 
-/// The same as [`key`], of an extension.
+/// Returns a hash of an extension's tree and options.
 pub fn extension_key(tree: &Tree, packages: &[&str]) -> String {
     let mut inputs = Inputs::new();
-    inputs.add("parameters", EXTENSION.join(" "));
+    inputs.add("parameters", EXTENSION_OPTIONS.join(" "));
     inputs.add("tree", key(tree, packages, Compression::None));
     inputs.finish()
 }
 
-/// Makes an extension's image of `tree` at `to`.
+/// Makes the image of an extension.
 pub fn make_extension(debian: &PackageTree, tree: &Tree, to: &Path) -> Result<()> {
     let tar = to.with_extension("tar");
     let file = fs::File::create(&tar).with_context(|| format!("write {}", tar.display()))?;
     archive::tar::write(tree, std::io::BufWriter::new(file))?;
     let mut command = tools::command_in(debian, "mkfs.erofs")?;
-    command.args(EXTENSION).arg("--tar=f").arg(to).arg(&tar);
+    command
+        .args(EXTENSION_OPTIONS)
+        .arg("--tar=f")
+        .arg(to)
+        .arg(&tar);
     tools::run(&mut command, "mkfs.erofs")?;
     fsutil::remove(&tar)
 }
 
-/// Makes an image of `tree` at `to`.
-pub fn make(debian: &PackageTree, tree: &Tree, packed: Compression, to: &Path) -> Result<()> {
+/// Makes an image of `tree` in the file `to`.
+pub fn make(debian: &PackageTree, tree: &Tree, compression: Compression, to: &Path) -> Result<()> {
     let tar = to.with_extension("tar");
     let file = fs::File::create(&tar).with_context(|| format!("write {}", tar.display()))?;
     archive::tar::write(tree, std::io::BufWriter::new(file))?;
     let mut command = tools::command_in(debian, "mkfs.erofs")?;
     let list = to.with_extension("hints");
     fs::write(&list, hints()).with_context(|| format!("write {}", list.display()))?;
-    command.args(packed.parameters());
-    if packed == Compression::PerFile {
+    command.args(compression.options());
+    if compression == Compression::PerFile {
         command.arg("--compress-hints").arg(&list);
     }
     command.arg("--tar=f").arg(to).arg(&tar);
@@ -145,7 +151,7 @@ pub fn make(debian: &PackageTree, tree: &Tree, packed: Compression, to: &Path) -
     fsutil::remove(&tar)
 }
 
-/// How many entries and files a tree has, for a line of progress.
+/// Returns the numbers of entries and of files in a tree.
 pub fn count(tree: &Tree) -> (usize, usize) {
     let files = tree
         .iter()

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The initrd: two cpio archives, one after the other.
 //!
-//! The head holds what PID 1 needs to speak at all; the userland comes last. When the
-//! machine has too little memory the kernel stops unpacking in the middle of the
-//! userland, and PID 1 is there to say so.
+//! The first one, the head, has PID 1, its client and the early modules; the second one has the
+//! userland. If the machine has too little memory, the kernel stops unpacking in the middle of the
+//! userland, and PID 1 can report it.
 
 use std::fs;
 use std::io::Write;
@@ -17,79 +18,80 @@ use crate::modules::Modules;
 use crate::programs::Programs;
 use crate::progress::Step;
 use crate::stamp::{self, Inputs};
-use crate::tools;
 use crate::tree::{Node, Tree};
+use crate::{fsutil, tools};
 
-/// How the head is packed; the kernel looks at each archive anew.
+/// Compression of an archive; the kernel detects that of each archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// Not at all: nothing to wait for.
+    /// None: fastest to boot.
     None,
-    /// The frame of lz4's early days, the only one the kernel's unpacker knows.
+    /// lz4's legacy frame, the only one that the kernel's unpacker reads.
     Lz4,
-    /// Smallest, slowest to unpack.
+    /// zstd.
     Zstd,
-    /// The same with all that zstd can look back on: 128 MiB, which the kernel's unpacker
-    /// takes as well (lib/decompress_unzstd.c).
-    ZstdMost,
-    /// Smaller by a tenth, and six times as long to unpack. The filter and the check are
-    /// what the kernel knows (Documentation/staging/xz.rst).
+    /// zstd with a window of 128 MiB, the largest that the kernel's unpacker accepts
+    /// (lib/decompress_unzstd.c).
+    ZstdLong,
+    /// xz: a tenth smaller than zstd, and six times as long to unpack. The kernel supports this filter
+    /// and this check (Documentation/staging/xz.rst).
     Xz,
 }
 
 impl Packing {
-    /// Reads `PACK=`: how the initrd of a small medium is packed.
+    /// Reads `PACK=`, the compression of the slim kernel's initrd on media.
     ///
     /// # Errors
-    /// What it may be.
+    /// The value is not one of the two.
     pub fn of_media() -> Result<Self> {
         match std::env::var("PACK").unwrap_or_default().as_str() {
-            "" | "zstd" => Ok(Packing::ZstdMost),
+            "" | "zstd" => Ok(Packing::ZstdLong),
             "xz" => Ok(Packing::Xz),
             other => bail!("PACK={other}: it is zstd or xz"),
         }
     }
 }
 
-/// How the head is packed where the userland is by itself; docs/measured/figures.md has the sizes.
+/// Compression of the head where the userland is an archive of its own; docs/measured/figures.md has
+/// the sizes.
 pub const HEAD: Packing = Packing::None;
 
-/// What the initrd is laid out for.
+/// Layout of the initrd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// To start fast and to lie in memory: the kernel copies it, and what is read of the
-    /// userland is unpacked then.
+    /// The userland's files are compressed one by one: the kernel copies the image into memory, and
+    /// a file is unpacked when it is read.
     PerFile,
-    /// To be small on a medium: one stream, which the kernel unpacks before PID 1.
+    /// One compressed stream, which is smaller and which the kernel unpacks before it starts PID 1.
     Solid(Packing),
 }
 
-/// Where the early modules are listed, one file name per line in the order of loading.
-const ORDER: &str = "modules/order";
+/// Path of the list of early modules, one file name per line in the order of loading.
+const MODULE_ORDER: &str = "modules/order";
 
-/// What goes into the initrd.
+/// Parts of the initrd.
 pub struct Parts<'a> {
-    /// For the tools and busybox.
+    /// Userland packages, with busybox and the tools.
     pub debian: &'a PackageTree,
-    /// The kernel's packages.
+    /// Kernel packages.
     pub linux: &'a PackageTree,
-    /// For the early ones.
+    /// Kernel modules.
     pub modules: &'a Modules,
     /// PID 1 and its client.
     pub programs: &'a Programs,
-    /// The userland image.
+    /// Userland image.
     pub userland: &'a Path,
 }
 
-/// The head's tree.
+/// Returns the tree of the head.
 pub fn head(parts: &Parts) -> Result<Tree> {
     let mut tree = Tree::new();
     for dir in ["dev", "proc", "sys", "run"] {
         tree.dir(dir);
     }
     tree.put("dev/console", Node::Char(5, 1), 0o600);
-    // Where there is no console, Rust's runtime opens this for descriptors 0 to
-    // 2 before main, and aborts without it.
+    // Without a console, Rust's runtime opens /dev/null for descriptors 0 to 2 before main, and
+    // aborts if it does not exist.
     tree.put("dev/null", Node::Char(1, 3), 0o666);
     tree.file("init", &parts.programs.init, 0o755);
     tree.file("bin/b2p", &parts.programs.b2p, 0o755);
@@ -101,25 +103,22 @@ pub fn head(parts: &Parts) -> Result<Tree> {
     tree.link("bin/sh", "busybox");
     let mut order = String::new();
     for module in parts.modules.early()? {
-        let name = file_name(&module)?;
+        let name = fsutil::file_name(&module)?;
         tree.file(&format!("modules/{name}"), &module, 0o644);
         order += &format!("{name}\n");
     }
     for module in parts.modules.by_name()? {
-        tree.file(&format!("modules/{}", file_name(&module)?), &module, 0o644);
+        tree.file(
+            &format!("modules/{}", fsutil::file_name(&module)?),
+            &module,
+            0o644,
+        );
     }
-    tree.bytes(ORDER, order, 0o644);
+    tree.bytes(MODULE_ORDER, order, 0o644);
     Ok(tree)
 }
 
-fn file_name(path: &Path) -> Result<String> {
-    let name = path
-        .file_name()
-        .with_context(|| format!("{} names no file", path.display()))?;
-    Ok(name.to_string_lossy().into_owned())
-}
-
-/// Makes `initrd`, unless it is current.
+/// Makes `initrd` unless it is up to date. Returns true if it was made.
 pub fn make(parts: &Parts, layout: Layout, initrd: &Path) -> Result<bool> {
     let mut inputs = Inputs::new();
     if let Layout::Solid(packing) = layout {
@@ -154,15 +153,14 @@ fn write(parts: &Parts, layout: Layout, to: &Path) -> Result<()> {
     Ok(file.flush()?)
 }
 
-/// Packs an archive. Zeros follow it up to a 512-byte border, four at the least: the
-/// kernel takes an empty chunk for the end of an lz4 stream, and finds the next archive
-/// after zeros.
+/// Compresses an archive. At least four zeros follow it, up to a multiple of 512 bytes: the kernel
+/// takes an empty chunk for the end of an lz4 stream, and finds the next archive after zeros.
 pub fn pack(debian: &PackageTree, bytes: Vec<u8>, packing: Packing) -> Result<Vec<u8>> {
     let mut packed = match packing {
         Packing::None => return Ok(bytes),
         Packing::Lz4 => filter(debian, &["lz4", "-l", "-12", "-c"], bytes)?,
         Packing::Zstd => filter(debian, &["zstd", "-19", "-q", "-c"], bytes)?,
-        Packing::ZstdMost => {
+        Packing::ZstdLong => {
             let command = ["zstd", "--ultra", "-22", "--long=27", "-q", "-c"];
             filter(debian, &command, bytes)?
         }
@@ -175,10 +173,10 @@ pub fn pack(debian: &PackageTree, bytes: Vec<u8>, packing: Packing) -> Result<Ve
     Ok(packed)
 }
 
-/// Sends bytes through a tool.
+/// Pipes bytes through a tool of the package tree.
 fn filter(debian: &PackageTree, command: &[&str], bytes: Vec<u8>) -> Result<Vec<u8>> {
     let [name, arguments @ ..] = command else {
-        bail!("no tool is named")
+        bail!("the command is empty")
     };
     let mut child = tools::command_in(debian, name)?
         .args(arguments)
@@ -187,21 +185,21 @@ fn filter(debian: &PackageTree, command: &[&str], bytes: Vec<u8>) -> Result<Vec<
         .spawn()
         .with_context(|| format!("start {name}"))?;
     let mut input = child.stdin.take().context("the tool's input is piped")?;
-    let feeder = std::thread::spawn(move || input.write_all(&bytes));
+    let writer = std::thread::spawn(move || input.write_all(&bytes));
     let output = child
         .wait_with_output()
         .with_context(|| format!("wait for {name}"))?;
-    let fed = feeder
+    let written = writer
         .join()
-        .map_err(|_| anyhow::anyhow!("{name}: feeding it panicked"))?;
+        .map_err(|_| anyhow::anyhow!("{name}: the writer panicked"))?;
     if !output.status.success() {
         bail!("{name}: {}", output.status);
     }
-    fed.with_context(|| format!("write to {name}"))?;
+    written.with_context(|| format!("write to {name}"))?;
     Ok(output.stdout)
 }
 
-/// Where the kernel image of the tree is.
+/// Returns the path of the kernel image in its tree.
 pub fn kernel(linux: &PackageTree, release: &str) -> PathBuf {
     linux.root.join(format!("boot/vmlinuz-{release}"))
 }

@@ -1,5 +1,6 @@
-//! `/etc/ld.so.cache`: where each library is, so that a program that starts need not
-//! look for them. ldconfig makes it from a copy of the tree's libraries.
+// SPDX-License-Identifier: Apache-2.0
+//! `/etc/ld.so.cache`, the index of libraries that saves the loader a search. ldconfig makes it from
+//! a copy of the tree's libraries.
 
 use std::fs;
 use std::path::Path;
@@ -11,12 +12,12 @@ use crate::fetch::PackageTree;
 use crate::tree::{Node, Source, Tree};
 use crate::{fsutil, tools};
 
-/// Adds the cache to `tree`; `scratch` is a directory for the copies.
+/// Adds the index to `tree`; `scratch` is a directory for the copies.
 pub fn add(debian: &PackageTree, tree: &mut Tree, scratch: &Path) -> Result<()> {
     fsutil::remove(scratch)?;
     copy_libraries(tree, scratch)?;
     let mut ldconfig = tools::command_in(debian, "ldconfig")?;
-    // -X: the links between the libraries are already as the packages have them.
+    // -X: the packages contain the links between the libraries already.
     ldconfig
         .arg("-r")
         .arg(scratch)

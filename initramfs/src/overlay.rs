@@ -1,5 +1,6 @@
-//! The plain files of `initramfs/files/`, laid over the userland last: what stands
-//! there wins. `@VERSION@` in os-release becomes the crate's version.
+// SPDX-License-Identifier: Apache-2.0
+//! The plain files of `initramfs/files/`, which replace those of the packages. `@VERSION@` in
+//! os-release becomes the crate's version.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::tree::Tree;
 
-/// Copies the tree under `from` over `tree`.
+/// Copies the files in `from` into `tree`.
 pub fn apply(tree: &mut Tree, from: &Path) -> Result<()> {
     apply_directory(tree, from, "")
 }

@@ -1,7 +1,8 @@
-//! Stamps: a stage that made its output from these very inputs need not run again.
+// SPDX-License-Identifier: Apache-2.0
+//! Stamps, by which a stage is skipped if its output was made from the same inputs.
 //!
-//! A stamp is a small hidden file beside the output that holds the hash of the inputs. It is
-//! removed before the work and written after it, so an interrupted stage runs again.
+//! A stamp is a small hidden file beside the output with the hash of the inputs. It is removed
+//! before the work and written after it, so that an interrupted stage runs again.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,17 +14,18 @@ use sha2::{Digest, Sha256};
 
 use crate::fsutil;
 
-/// Collects inputs, each under a name so that neighbours cannot run together.
+/// Hash of named inputs.
 #[derive(Default)]
 pub struct Inputs(Sha256);
 
 impl Inputs {
-    /// No inputs yet.
+    /// Starts without inputs.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one named input.
+    /// Adds an input. Name and value are hashed with their lengths, so that the boundaries between them
+    /// count.
     pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
         for part in [name.as_bytes(), value.as_ref()] {
             self.0.update((part.len() as u64).to_le_bytes());
@@ -38,18 +40,18 @@ impl Inputs {
         Ok(self.add(name, digest))
     }
 
-    /// The hash of everything added, in hex.
+    /// Returns the hash in hexadecimal digits.
     pub fn finish(self) -> String {
         hex(&self.0.finalize())
     }
 }
 
-/// SHA-256 of bytes, in hex.
+/// Returns the SHA-256 of bytes in hexadecimal digits.
 pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// SHA-256 of a file, in hex.
+/// Returns the SHA-256 of a file in hexadecimal digits.
 pub fn file_digest(path: &Path) -> Result<String> {
     let mut file = fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
     let mut hash = Sha256::new();
@@ -68,7 +70,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Where the stamp of an output is.
+/// Returns the path of an output's stamp.
 pub fn stamp_path(output: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(output.file_name().unwrap_or_default());
@@ -76,13 +78,13 @@ pub fn stamp_path(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
-/// Whether `output` exists and was made from inputs with this hash.
+/// Returns true if `output` exists and was made from inputs with this hash.
 pub fn is_current(output: &Path, hash: &str) -> bool {
     output.exists() && fs::read_to_string(stamp_path(output)).is_ok_and(|s| s == hash)
 }
 
-/// Makes `output` by `work` unless it is current. `work` gets a temporary path beside
-/// `output`, which takes its place only when the work went well. Tells whether it ran.
+/// Runs `work` unless `output` was made from inputs with this hash. `work` writes to a temporary path
+/// beside `output`, which replaces `output` on success. Returns true if `work` ran.
 pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -> Result<bool> {
     if is_current(output, hash) {
         return Ok(false);
@@ -93,7 +95,7 @@ pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -
     fsutil::remove(&temporary)?;
     fsutil::remove(&stamp_path(output))?;
     work(&temporary).inspect_err(|_| {
-        // The error is what matters; the leftover is removed by the next run at the latest.
+        // A second error adds nothing: the next run removes what is left.
         let _ = fsutil::remove(&temporary);
     })?;
     remove_if_dir(output)?;
@@ -104,8 +106,8 @@ pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -
     Ok(true)
 }
 
-/// A name beside `output` for work under way; the same at each run, so that an
-/// interrupted one is cleaned up by the next.
+/// Returns the temporary path of an output. It is the same in each run, so that a run removes what an
+/// interrupted one has left.
 fn temporary_path(output: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".tmp.");
     name.push(output.file_name().unwrap_or_default());
@@ -120,15 +122,15 @@ fn remove_if_dir(path: &Path) -> Result<()> {
     }
 }
 
-/// Keeps a second build out of `dir` until this one is done; the lock goes with the
-/// returned value, or with the process.
+/// Locks `dir` against other builds, and waits for one that runs. The lock ends with the returned
+/// value or with the process.
 pub fn lock(dir: &Path) -> Result<Flock<fs::File>> {
     fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     let path = dir.join(".lock");
     let open = || fs::File::create(&path).with_context(|| format!("write {}", path.display()));
     Flock::lock(open()?, FlockArg::LockExclusiveNonblock).or_else(|_| {
         eprintln!(
-            "[image] another build is at work in {}; waiting for it",
+            "[image] another build works in {}; waiting for it",
             dir.display()
         );
         Flock::lock(open()?, FlockArg::LockExclusive)

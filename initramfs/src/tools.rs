@@ -1,5 +1,6 @@
-//! Programs of the fetched Debian tree, run on the host through their own loader and
-//! libraries: what comes out does not depend on the host's versions of anything.
+// SPDX-License-Identifier: Apache-2.0
+//! Programs of a fetched package tree, run on the host with the tree's loader and libraries, so that
+//! the result does not depend on the host's versions.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,25 +10,31 @@ use anyhow::{Context, Result, bail};
 use crate::elf;
 use crate::fetch::{BuildConfig, PackageTree};
 
+/// Loader in the tree.
 const LOADER: &str = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+/// Directories of tools in the tree.
 const DIRECTORIES: &[&str] = &["usr/bin", "usr/sbin", "usr/libexec/docker/cli-plugins"];
 
-/// A command for the tool `name` (`mkfs.erofs`, `podman-remote`, `docker`, …) of the
-/// tree that the environment's `SUITE=` and `MIRROR=` select. The tree must have been
-/// fetched: `make image` does.
+/// Returns a command for the tool `name` (`mkfs.erofs`, `podman-remote`, `docker`, …) of the userland
+/// tree that `SUITE=` and `MIRROR=` select.
+///
+/// # Errors
+/// The tree has not been fetched yet, or has no such tool.
 pub fn command(name: &str) -> Result<Command> {
     let debian = BuildConfig::from_env()?.userland_tree();
     if !debian.root.exists() {
         bail!(
-            "{name}: no tools yet at {}; run `make image` first",
+            "{name}: no tools yet in {}; run `make image` first",
             debian.root.display()
         );
     }
     command_in(&debian, name)
 }
 
-/// The same in a tree at hand.
+/// Returns a command for the tool `name` of a tree.
+///
+/// # Errors
+/// The tree has no such tool.
 pub fn command_in(debian: &PackageTree, name: &str) -> Result<Command> {
     let program = find(&debian.root, name)?;
     if elf::needs(&program)?.interpreter.is_none() {
@@ -35,7 +42,7 @@ pub fn command_in(debian: &PackageTree, name: &str) -> Result<Command> {
     }
     let mut command = Command::new(debian.root.join(LOADER));
     command.args(["--argv0", name, "--library-path"]);
-    command.arg(debian.root.join(LIBRARIES)).arg(program);
+    command.arg(debian.root.join(elf::LIBRARIES)).arg(program);
     Ok(command)
 }
 
@@ -47,15 +54,18 @@ fn find(root: &Path, name: &str) -> Result<PathBuf> {
         .with_context(|| format!("{name} is in none of {DIRECTORIES:?} of {}", root.display()))
 }
 
-/// Runs a command to its end; when it fails, the error holds what it said.
-pub fn run(command: &mut Command, what: &str) -> Result<Vec<u8>> {
+/// Runs a command and returns its standard output.
+///
+/// # Errors
+/// The command failed; the error contains its standard error.
+pub fn run(command: &mut Command, name: &str) -> Result<Vec<u8>> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("{what}: start {}", command.get_program().display()))?;
+        .with_context(|| format!("{name}: start {}", command.get_program().display()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{what}: {}: {}", output.status, said.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("{name}: {}: {}", output.status, stderr.trim());
     }
     Ok(output.stdout)
 }

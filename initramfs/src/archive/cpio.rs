@@ -1,4 +1,5 @@
-//! A tree as a newc cpio archive, the form the kernel unpacks into its rootfs
+// SPDX-License-Identifier: Apache-2.0
+//! File trees as newc cpio archives, the format that the kernel unpacks into its rootfs
 //! (kernel: Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use std::io::Write;
@@ -8,11 +9,11 @@ use cpio::newc::{self, ModeFileType};
 
 use crate::tree::{Entry, Node, Tree};
 
-/// Archives follow each other on 512-byte borders, as `cpio` itself writes them.
+/// Alignment of an archive's end in bytes, as cpio(1) writes it.
 const BLOCK: usize = 512;
 
-/// Writes `tree` to `to`; inode numbers count up from 1 and every time is 0, so the
-/// same tree always gives the same bytes.
+/// Writes `tree` to `to`. Inode numbers count from 1 and every time is 0, so that the same tree
+/// gives the same bytes.
 pub fn write(tree: &Tree, to: impl Write) -> Result<()> {
     let mut out = Counter {
         inner: to,
@@ -29,7 +30,7 @@ pub fn write(tree: &Tree, to: impl Write) -> Result<()> {
 }
 
 fn append(out: &mut impl Write, path: &str, entry: &Entry, ino: u32) -> Result<()> {
-    let mut head = newc::Builder::new(path)
+    let mut header = newc::Builder::new(path)
         .ino(ino)
         .mode(entry.mode)
         .uid(entry.uid)
@@ -40,18 +41,18 @@ fn append(out: &mut impl Write, path: &str, entry: &Entry, ino: u32) -> Result<(
         Node::File(source) => (ModeFileType::Regular, source.read()?),
         Node::Link(target) => (ModeFileType::Symlink, target.clone().into_bytes()),
         Node::Char(major, minor) => {
-            head = head.rdev_major(*major).rdev_minor(*minor);
+            header = header.rdev_major(*major).rdev_minor(*minor);
             (ModeFileType::Char, Vec::new())
         }
     };
     let size = u32::try_from(data.len()).context("a cpio member must stay under 4 GiB")?;
-    let mut member = head.set_mode_file_type(kind).write(out, size);
+    let mut member = header.set_mode_file_type(kind).write(out, size);
     member.write_all(&data)?;
     member.finish()?;
     Ok(())
 }
 
-/// Counts what goes through, to know where the archive ends.
+/// Writer that counts the bytes, which give the length of the archive.
 struct Counter<W> {
     inner: W,
     written: usize,

@@ -1,4 +1,5 @@
-//! Trees into archives: tar for mkfs.erofs, cpio for the kernel.
+// SPDX-License-Identifier: Apache-2.0
+//! Archives of file trees: tar for mkfs.erofs, cpio for the kernel.
 
 pub mod cpio;
 pub mod tar;

@@ -1,5 +1,6 @@
-//! A tree as a tar archive, for `mkfs.erofs --tar`: this way the image gets its owners
-//! and setuid bits without anyone being root.
+// SPDX-License-Identifier: Apache-2.0
+//! File trees as tar archives for `mkfs.erofs --tar`: the image gets its owners and setuid bits
+//! although the build needs no root.
 
 use std::io::Write;
 
@@ -8,7 +9,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::tree::{Entry, Node, Tree};
 
-/// Writes `tree` to `to`; the same tree always gives the same bytes.
+/// Writes `tree` to `to`. The same tree gives the same bytes.
 pub fn write(tree: &Tree, to: impl Write) -> Result<()> {
     let mut archive = Builder::new(to);
     let root = Entry {

@@ -1,23 +1,25 @@
-//! The copyright file of a Debian package (copyright-format-1.0), read for its licences.
-//! It speaks of the whole source package, of which a machine has only parts: what comes
-//! out names no licence too few, and some that nothing in the machine is under.
+// SPDX-License-Identifier: Apache-2.0
+//! Licences in the copyright file of a Debian package (copyright-format-1.0). The file describes
+//! the whole source package, of which a machine has only parts: the result lists no licence too
+//! few, and possibly some that apply to nothing in the machine.
 
 use std::collections::BTreeMap;
 
 use super::licence;
 
-/// What the files say that are free text: source package, licence, where they say so.
-const FREE: &[(&str, &str, &str)] = &[
-    ("busybox", "GPL-2.0-only", "its second paragraph"),
+/// Licences of packages whose copyright file is free text: source package, licence, and the part
+/// of the file with it.
+const FREE_TEXT: &[(&str, &str, &str)] = &[
+    ("busybox", "GPL-2.0-only", "the second paragraph"),
     (
         "gcc-14",
         "GPL-3.0-or-later WITH GCC-exception-3.1",
-        "its part on the run-time libraries",
+        "the part on the run-time libraries",
     ),
     (
         "krb5",
         "MIT",
-        "its first licence; others of the same kind follow",
+        "the first licence; others of the same kind follow",
     ),
     (
         "libxcrypt",
@@ -26,12 +28,12 @@ const FREE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The licences of a package.
+/// Licences of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Licences {
-    /// An SPDX expression; `NOASSERTION` where nothing is known.
+    /// SPDX expression; `NOASSERTION` if nothing is known.
     pub expression: String,
-    /// What each `LicenseRef-` in it stands for.
+    /// Text of each `LicenseRef-` in the expression.
     pub texts: BTreeMap<String, String>,
 }
 
@@ -46,15 +48,15 @@ pub fn read(source: &str, text: &str) -> Licences {
             expression: "NOASSERTION".to_owned(),
             texts: BTreeMap::new(),
         },
-        true => of_paragraphs(source, &paragraphs),
-        false => free(source, text),
+        true => from_paragraphs(source, &paragraphs),
+        false => from_free_text(source, text),
     }
 }
 
-/// The file as a whole is the licence, with what is known of it before.
-fn free(source: &str, text: &str) -> Licences {
+/// Returns the whole file as a licence text, after the licences that [`FREE_TEXT`] has for it.
+fn from_free_text(source: &str, text: &str) -> Licences {
     let name = licence::reference(source, "");
-    let known = FREE.iter().find(|(s, ..)| *s == source);
+    let known = FREE_TEXT.iter().find(|(s, ..)| *s == source);
     let known = known.map(|(_, expression, _)| (*expression).to_owned());
     Licences {
         expression: licence::all_of(known.into_iter().chain([name.clone()])),
@@ -62,7 +64,7 @@ fn free(source: &str, text: &str) -> Licences {
     }
 }
 
-fn of_paragraphs(source: &str, paragraphs: &[Paragraph]) -> Licences {
+fn from_paragraphs(source: &str, paragraphs: &[Paragraph]) -> Licences {
     let licences = |p: &Paragraph| field(p, "License").map(split);
     let bodies: BTreeMap<String, String> = paragraphs
         .iter()
@@ -89,7 +91,7 @@ fn of_paragraphs(source: &str, paragraphs: &[Paragraph]) -> Licences {
     found
 }
 
-/// The short name, on one line, and the text after it.
+/// Splits a License field into the short name, on one line, and the text after it.
 fn split(value: &str) -> (String, String) {
     let (name, body) = value.split_once('\n').unwrap_or((value, ""));
     let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -103,14 +105,14 @@ fn field<'a>(paragraph: &'a Paragraph, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value.as_str())
 }
 
-/// deb822(5): fields of lines, paragraphs between empty lines; a line that begins with
-/// a space goes on, and one dot there is an empty line.
+/// Parses deb822(5): paragraphs are separated by empty lines; a line that begins with a space
+/// continues a field, and a single dot on it stands for an empty line.
 fn paragraphs(text: &str) -> Vec<Paragraph> {
-    let mut all: Vec<Paragraph> = vec![Vec::new()];
+    let mut paragraphs: Vec<Paragraph> = vec![Vec::new()];
     for line in text.lines() {
-        let current = all.last_mut();
+        let current = paragraphs.last_mut();
         if line.trim().is_empty() {
-            all.push(Vec::new());
+            paragraphs.push(Vec::new());
         } else if let Some(more) = line.strip_prefix([' ', '\t']) {
             if let Some((_, value)) = current.and_then(|p| p.last_mut()) {
                 value.push('\n');
@@ -126,8 +128,8 @@ fn paragraphs(text: &str) -> Vec<Paragraph> {
             current.push((name.trim().to_owned(), value.trim().to_owned()));
         }
     }
-    all.retain(|p| !p.is_empty());
-    all
+    paragraphs.retain(|p| !p.is_empty());
+    paragraphs
 }
 
 #[cfg(test)]

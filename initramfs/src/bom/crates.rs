@@ -1,4 +1,5 @@
-//! The crates that are linked into PID 1 and its client, and Rust's own library.
+// SPDX-License-Identifier: Apache-2.0
+//! Crates that are linked into PID 1 and its client, and Rust's own libraries.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,16 +7,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Component, Kind, licence};
+use super::{Component, ComponentKind, licence};
 use crate::programs::Target;
 use crate::{paths, tools};
 
-/// Asks cargo: the crates that `init` and `b2p` are built from with this target, but
-/// those that only write code at build time (procedural macros, build scripts).
+/// Returns the crates that `init` and `b2p` are built from with this target, as cargo lists them,
+/// without those that only run at build time (procedural macros, build scripts).
 ///
 /// # Errors
-/// When cargo cannot say, or Cargo.lock cannot be read.
-pub fn all(target: Target) -> Result<Vec<Component>> {
+/// cargo failed, or Cargo.lock cannot be read.
+pub fn linked(target: Target) -> Result<Vec<Component>> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(paths::root());
@@ -31,19 +32,20 @@ pub fn all(target: Target) -> Result<Vec<Component>> {
     Ok(crates)
 }
 
-/// Our own, which have no checksum in Cargo.lock, are the program itself.
+/// Parses the output of cargo tree. Crates of this workspace have no checksum in Cargo.lock and are
+/// left out: they are the program itself.
 fn parse(tree: &str, sums: &BTreeMap<(String, String), String>) -> Vec<Component> {
     let mut found = BTreeMap::new();
     for line in tree.lines() {
         let mut fields = line.split('\t');
-        let mut words = fields.next().unwrap_or_default().split(' ');
-        let (Some(name), Some(version)) = (words.next(), words.next()) else {
+        let mut package = fields.next().unwrap_or_default().split(' ');
+        let (Some(name), Some(version)) = (package.next(), package.next()) else {
             continue;
         };
         let key = (name.to_owned(), version.trim_start_matches('v').to_owned());
         let Some(sum) = sums.get(&key) else { continue };
         let component = Component {
-            kind: Kind::Crate,
+            kind: ComponentKind::Crate,
             name: key.0.clone(),
             version: key.1.clone(),
             licence: licence::of_crate(fields.next().unwrap_or_default()),
@@ -56,7 +58,7 @@ fn parse(tree: &str, sums: &BTreeMap<(String, String), String>) -> Vec<Component
     found.into_values().collect()
 }
 
-/// The checksums of Cargo.lock, which cargo writes one field a line.
+/// Returns the checksums in Cargo.lock by name and version; cargo writes one field per line.
 fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
     let value = |line: &str, name: &str| -> Option<String> {
         let rest = line.strip_prefix(name)?.trim_start().strip_prefix('=')?;
@@ -74,33 +76,33 @@ fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
     sums
 }
 
-/// std, core and alloc come with the compiler, already compiled, and with them a C
-/// library where the target is musl.
+/// Returns the libraries that are compiled already and part of the compiler: std, core and alloc,
+/// and for the musl target a C library.
 fn standard_library(target: Target) -> Result<Vec<Component>> {
     let mut rustc = Command::new("rustc");
     rustc.arg("-vV").current_dir(paths::root());
-    let said = tools::run(&mut rustc, "rustc -vV")?;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let release = said.lines().find_map(|l| l.strip_prefix("release: "));
-    let release = release.context("rustc -vV says no release")?;
-    let part = |name: &str, licence: &str, homepage: &str| Component {
-        kind: Kind::Rust,
+    let version = tools::run(&mut rustc, "rustc -vV")?;
+    let version = String::from_utf8_lossy(&version).into_owned();
+    let release = version.lines().find_map(|l| l.strip_prefix("release: "));
+    let release = release.context("rustc -vV prints no release")?;
+    let library = |name: &str, licence: &str, homepage: &str| Component {
+        kind: ComponentKind::Rust,
         name: name.to_owned(),
         version: release.to_owned(),
         licence: licence.to_owned(),
         homepage: homepage.to_owned(),
         ..Component::default()
     };
-    let mut all = vec![part(
+    let mut libraries = vec![library(
         "rust-std",
         "MIT OR Apache-2.0",
         "https://www.rust-lang.org/",
     )];
     if target == Target::Musl {
-        // Its own version is not to be asked for: that of the Rust it came with.
-        all.push(part("musl-in-rust", "MIT", "https://musl.libc.org/"));
+        // rustc does not report musl's version; the version of Rust determines it.
+        libraries.push(library("musl-in-rust", "MIT", "https://musl.libc.org/"));
     }
-    Ok(all)
+    Ok(libraries)
 }
 
 #[cfg(test)]
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_the_real_programs_are_made_of() -> Result<()> {
-        let crates = all(Target::choose())?;
+        let crates = linked(Target::choose())?;
         for name in ["nix", "smoltcp", "rust-std"] {
             assert!(
                 crates.iter().any(|c| c.name == name),

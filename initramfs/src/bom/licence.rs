@@ -1,7 +1,9 @@
-//! Debian's short names of licences into SPDX's (copyright-format-1.0, 7.2; the list of
-//! SPDX, 3.x). What has no name there becomes a `LicenseRef-`, with its text beside it.
+// SPDX-License-Identifier: Apache-2.0
+//! SPDX identifiers (license list 3.x) for Debian's short names of licences
+//! (copyright-format-1.0, 7.2). A licence without an identifier becomes a `LicenseRef-`, whose text
+//! the document contains.
 
-/// Names that are not spelled the same, and those that are, in lower case.
+/// Debian's names in lower case, with SPDX's.
 const NAMES: &[(&str, &str)] = &[
     ("0bsd", "0BSD"),
     ("afl-2.0", "AFL-2.0"),
@@ -34,16 +36,16 @@ const NAMES: &[(&str, &str)] = &[
     ("zlib", "Zlib"),
 ];
 
-/// Licences with versions, `+` for later ones: how the name begins, and the version
-/// meant where none is given: any.
+/// Licences with versions, where `+` means later ones too: Debian's prefix, SPDX's, and the version
+/// for a name without one, which allows any version.
 const FAMILIES: &[(&str, &str, &str)] = &[
     ("lgpl", "LGPL", "2.0"),
     ("agpl", "AGPL", "3.0"),
     ("gpl", "GPL", "1.0"),
 ];
 
-/// Exceptions, by the words after `with` in lower case; with the licence they go with,
-/// where the same words are two.
+/// Exceptions: prefix of the licence that they belong to, the text between `with` and `exception` in
+/// lower case, SPDX's name.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("GPL-2", "autoconf", "Autoconf-exception-2.0"),
     ("GPL-3", "autoconf", "Autoconf-exception-3.0"),
@@ -54,22 +56,25 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("Apache", "llvm", "LLVM-exception"),
 ];
 
-/// What SPDX calls the licence of this short name, if it does.
+/// Returns SPDX's expression for a short name, or nothing if there is none.
 pub fn spdx(name: &str) -> Option<String> {
     let name = name.trim().to_lowercase();
     let Some((base, exception)) = name.split_once(" with ") else {
-        return plain(&name);
+        return without_exception(&name);
     };
-    let base = plain(base.trim())?;
-    let words = exception.trim();
-    let words = words.strip_suffix("exception").unwrap_or(words).trim();
+    let base = without_exception(base.trim())?;
+    let exception = exception.trim();
+    let exception = exception
+        .strip_suffix("exception")
+        .unwrap_or(exception)
+        .trim();
     let row = EXCEPTIONS
         .iter()
-        .find(|(with, is, _)| base.starts_with(with) && *is == words)?;
+        .find(|(prefix, text, _)| base.starts_with(prefix) && *text == exception)?;
     Some(format!("{base} WITH {}", row.2))
 }
 
-fn plain(name: &str) -> Option<String> {
+fn without_exception(name: &str) -> Option<String> {
     if let Some((_, id)) = NAMES.iter().find(|(n, _)| *n == name) {
         return Some((*id).to_owned());
     }
@@ -92,9 +97,9 @@ fn plain(name: &str) -> Option<String> {
     Some(format!("{id}-{number}-{later}"))
 }
 
-/// A name for what SPDX has none for.
+/// Returns an identifier for a licence that SPDX has none for.
 pub fn reference(source: &str, name: &str) -> String {
-    let clean = |text: &str| -> String {
+    let sanitize = |text: &str| -> String {
         let keep = |c: char| {
             if c.is_ascii_alphanumeric() || c == '.' {
                 c
@@ -104,42 +109,42 @@ pub fn reference(source: &str, name: &str) -> String {
         };
         text.chars().map(keep).collect()
     };
-    let name = clean(name);
+    let name = sanitize(name);
     let name = name.trim_matches('-');
     match name.is_empty() {
-        true => format!("LicenseRef-{}", clean(source)),
-        false => format!("LicenseRef-{}-{name}", clean(source)),
+        true => format!("LicenseRef-{}", sanitize(source)),
+        false => format!("LicenseRef-{}-{name}", sanitize(source)),
     }
 }
 
-/// Reads a whole line, `A or B and C`: `and` binds more closely in both worlds. Gives
+/// Translates a line `A or B and C`; `and` has precedence in Debian's syntax as in SPDX's. Returns
 /// the expression and the names in it that SPDX does not know.
 pub fn expression(source: &str, line: &str) -> (String, Vec<String>) {
     let mut unknown = Vec::new();
     if line.contains(',') && line.contains(" or ") && line.contains(" and ") {
-        // A comma changes what belongs together: not taken apart here.
+        // A comma changes the precedence: such a line is kept as one name.
         return (reference(source, line), vec![line.to_owned()]);
     }
     let line = line.replace(',', "").replace(" and/or ", " or ");
-    let mut atom = |name: &str| {
+    let mut translate = |name: &str| {
         spdx(name).unwrap_or_else(|| {
             unknown.push(name.trim().to_owned());
             reference(source, name.trim())
         })
     };
-    let all: Vec<String> = line
+    let alternatives: Vec<String> = line
         .split(" or ")
         .map(|part| {
             part.split(" and ")
-                .map(&mut atom)
+                .map(&mut translate)
                 .collect::<Vec<_>>()
                 .join(" AND ")
         })
         .collect();
-    (all.join(" OR "), unknown)
+    (alternatives.join(" OR "), unknown)
 }
 
-/// All of these at once, each once.
+/// Joins expressions with AND, without duplicates.
 pub fn all_of(expressions: impl IntoIterator<Item = String>) -> String {
     let mut set = std::collections::BTreeSet::new();
     for expression in expressions {
@@ -148,16 +153,19 @@ pub fn all_of(expressions: impl IntoIterator<Item = String>) -> String {
             false => set.extend(expression.split(" AND ").map(str::to_owned)),
         }
     }
-    let many = set.len() > 1;
-    let wrap = |e: &String| match many && e.contains(" OR ") {
+    let several = set.len() > 1;
+    let parenthesize = |e: &String| match several && e.contains(" OR ") {
         true => format!("({e})"),
         false => e.clone(),
     };
-    set.iter().map(wrap).collect::<Vec<_>>().join(" AND ")
+    set.iter()
+        .map(parenthesize)
+        .collect::<Vec<_>>()
+        .join(" AND ")
 }
 
-/// The licence field of a crate: an expression, or an older one with slashes
-/// (cargo's reference, the manifest format).
+/// Translates the licence field of a crate: an expression, or the older syntax with slashes
+/// (The Cargo Book, "The Manifest Format").
 pub fn of_crate(field: &str) -> String {
     match field.trim() {
         "" => "NOASSERTION".to_owned(),

@@ -1,58 +1,57 @@
-//! The bill of materials of a medium to boot from: a boot loader, beside kernel and
-//! initrd, which have a document of their own.
+// SPDX-License-Identifier: Apache-2.0
+//! Bill of materials of a medium: the boot loader, and references to kernel and initrd, which have a
+//! document of their own.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{Component, Kind, of_debian, spdx, time};
+use super::{Component, ComponentKind, debian_component, spdx, time};
 use crate::artifact::Artifact;
 use crate::fetch::PackageTree;
 use crate::{fsutil, package_metadata};
 
-/// Packages of which code is on a medium; the others of [`crate::packages::LOADERS`], and
-/// what they need, are tools.
+/// Packages of which code is on a medium; the others of [`crate::packages::LOADERS`] and their
+/// dependencies are tools.
 const ON_MEDIA: &[&str] = &["grub-pc-bin", "grub-efi-amd64-bin"];
 
-/// The name of a medium's document.
+/// Returns the name of a medium's document.
 pub fn spdx_name(medium: &str) -> String {
     format!("{medium}.spdx.json")
 }
 
-/// Writes the document of `medium` beside it: it was made with the loaders in `tree`
-/// and holds `files`.
+/// Writes the document of `medium`, which was made with the loaders in `tree` and holds `files`,
+/// beside it.
 ///
 /// # Errors
-/// When something cannot be read or written.
+/// A file cannot be read or written.
 pub fn describe(tree: &PackageTree, suite: &str, medium: &Path, files: &[PathBuf]) -> Result<()> {
     let mut components = Vec::new();
     for package in package_metadata::packages(&tree.root)? {
         if ON_MEDIA.contains(&package.name.as_str()) {
-            components.push(of_debian(Kind::Debian, tree, package)?);
+            components.push(debian_component(ComponentKind::Debian, tree, package)?);
         }
     }
     for file in files {
-        let made = Artifact::of(file, &file_name(file)?)?;
+        let artifact = Artifact::of(file, &fsutil::file_name(file)?)?;
         components.push(Component {
-            kind: Kind::Made,
-            name: made.name,
+            kind: ComponentKind::Artifact,
+            name: artifact.name,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             licence: "NOASSERTION".to_owned(),
-            sha256: made.sha256,
+            sha256: artifact.sha256,
             ..Component::default()
         });
     }
-    let of = file_name(medium)?;
+    let medium_name = fsutil::file_name(medium)?;
     let document = spdx::Document {
         suite,
-        artifacts: &[Artifact::of(medium, &of)?],
+        artifacts: &[Artifact::of(medium, &medium_name)?],
         components: &components,
         created: time::source(),
     };
-    fsutil::replace_text(&medium.with_file_name(spdx_name(&of)), &document.text()?)
-}
-
-fn file_name(path: &Path) -> Result<String> {
-    let name = path.file_name().context("a file has a name")?;
-    Ok(name.to_string_lossy().into_owned())
+    fsutil::replace_text(
+        &medium.with_file_name(spdx_name(&medium_name)),
+        &document.text()?,
+    )
 }

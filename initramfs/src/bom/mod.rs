@@ -1,6 +1,7 @@
-//! The bill of materials: every package of which something is in the machine, with its
-//! version, licence and hash. It is written three times: into `manifest.json`, as an
-//! [`spdx`] document, and as a list in the machine, for `b2p version --verbose`.
+// SPDX-License-Identifier: Apache-2.0
+//! Bill of materials: every package of which a part is in the machine, with version, licence and
+//! hash. It is written to `manifest.json`, to an [`spdx`] document, and to a list in the machine
+//! for `b2p version --verbose`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,106 +20,110 @@ use crate::package_metadata::{self, Fetched};
 use crate::programs::Target;
 use crate::tree::{Node, Source, Tree};
 
-/// Where the list is in the machine. `b2p/src/version.rs` reads it.
+/// Path of the list in the machine; `b2p version` reads it (b2p/src/client/version.rs).
 pub const LIST: &str = "usr/share/boot2podman/packages.tsv";
 
-/// Packages that no file of the userland's tree leads to.
-const BESIDE: &[(&str, &str)] = &[
+/// Packages in the machine that own no file of the userland's tree.
+const WITHOUT_FILES: &[(&str, &str)] = &[
     (
         "busybox-static",
         "in the initrd's head, mounted over an empty file",
     ),
     (
         "ca-certificates",
-        "its certificates are in one file, made here",
+        "its certificates are in one file that the build makes",
     ),
 ];
 
-/// Where a component comes from.
+/// Kind of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// The kernel's package, with its modules.
+pub enum ComponentKind {
+    /// Kernel package, with its modules.
     Kernel,
-    /// A package of Debian's.
+    /// Debian package.
     #[default]
     Debian,
-    /// A Rust crate.
+    /// Rust crate.
     Crate,
-    /// What Rust's compiler brings along.
+    /// Library that is part of Rust's compiler.
     Rust,
-    /// A file that was made here, and has a document of its own.
-    Made,
+    /// File of this build that has a document of its own.
+    Artifact,
 }
 
-/// Something that is in the machine.
+/// Package, crate or file with a part in the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Component {
-    /// Where it comes from.
-    pub kind: Kind,
-    /// Its name there.
+    /// Kind.
+    pub kind: ComponentKind,
+    /// Name in Debian or on crates.io.
     pub name: String,
-    /// Its version.
+    /// Version.
     pub version: String,
-    /// An SPDX expression, as its makers declare it; `NOASSERTION` where they do not.
+    /// SPDX expression, as the authors declare it; `NOASSERTION` if they do not.
     pub licence: String,
-    /// SHA-256 of the .deb or .crate; empty for what is no file of its own.
+    /// SHA-256 of the .deb or .crate; empty for components without a file of their own.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub sha256: String,
-    /// Its home page; may be empty.
+    /// Home page; may be empty.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub homepage: String,
-    /// The source package that Debian built it from, with its version.
+    /// Debian source package with its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<(String, String)>,
-    /// Source packages of which code is linked into it.
+    /// Source packages of which code is linked in.
     #[serde(skip)]
     pub contains: Vec<(String, String)>,
-    /// What each `LicenseRef-` in the licence stands for.
+    /// Text of each `LicenseRef-` in the licence.
     #[serde(skip)]
     pub texts: BTreeMap<String, String>,
 }
 
-/// Everything that is in the machine, which has the userland `tree` and this kernel.
+/// Returns the components of a machine with the userland `tree` and this kernel.
 ///
 /// # Errors
-/// When a package or its copyright file cannot be read, or cargo does not answer.
+/// A package or its copyright file cannot be read, or cargo failed.
 pub fn collect(
     debian: &PackageTree,
     linux: &PackageTree,
     tree: &Tree,
     target: Target,
 ) -> Result<Vec<Component>> {
-    let used = used(debian, tree)?;
-    let mut all = kernel(linux)?;
+    let used = used_packages(debian, tree)?;
+    let mut components = kernel(linux)?;
     for package in package_metadata::packages(&debian.root)? {
         if used.contains(&package.name) {
-            all.push(of_debian(Kind::Debian, debian, package)?);
+            components.push(debian_component(ComponentKind::Debian, debian, package)?);
         }
     }
-    all.extend(crates::all(target)?);
-    all.sort_by(|a, b| (a.kind, &a.name, &a.version).cmp(&(b.kind, &b.name, &b.version)));
-    Ok(all)
+    components.extend(crates::linked(target)?);
+    components.sort_by(|a, b| (a.kind, &a.name, &a.version).cmp(&(b.kind, &b.name, &b.version)));
+    Ok(components)
 }
 
-/// Of what comes with the kernel only the kernel is unpacked: an image that Debian
-/// built, or the sources that we built one of. The package without a version of its own
-/// in the name holds nothing.
+/// Returns the kernel's component: the package of Debian's image, or of the sources that the slim
+/// kernel is compiled from. Nothing else is unpacked of a kernel's dependencies, and packages
+/// without a version in their name are empty.
 fn kernel(linux: &PackageTree) -> Result<Vec<Component>> {
-    let is = |p: &Fetched| {
+    let is_kernel = |p: &Fetched| {
         let rest = p.name.strip_prefix("linux-image-");
         let rest = rest.or(p.name.strip_prefix("linux-source-"));
         rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     };
     let packages = package_metadata::packages(&linux.root)?
         .into_iter()
-        .filter(is);
+        .filter(is_kernel);
     packages
-        .map(|p| of_debian(Kind::Kernel, linux, p))
+        .map(|p| debian_component(ComponentKind::Kernel, linux, p))
         .collect()
 }
 
-fn of_debian(kind: Kind, tree: &PackageTree, package: Fetched) -> Result<Component> {
+fn debian_component(
+    kind: ComponentKind,
+    tree: &PackageTree,
+    package: Fetched,
+) -> Result<Component> {
     let text = package_metadata::copyright(&tree.root, &package.name)?;
     let licences = copyright::read(&package.source, &text);
     Ok(Component {
@@ -134,35 +139,38 @@ fn of_debian(kind: Kind, tree: &PackageTree, package: Fetched) -> Result<Compone
     })
 }
 
-/// The names of the packages that files of the tree come from.
-fn used(debian: &PackageTree, tree: &Tree) -> Result<BTreeSet<String>> {
+/// Returns the names of the packages that files of the tree are from.
+fn used_packages(debian: &PackageTree, tree: &Tree) -> Result<BTreeSet<String>> {
     let owners = package_metadata::owners(&debian.root)?;
-    let mut used: BTreeSet<String> = BESIDE.iter().map(|(name, _)| (*name).into()).collect();
+    let mut used: BTreeSet<String> = WITHOUT_FILES
+        .iter()
+        .map(|(name, _)| (*name).into())
+        .collect();
     for (_, entry) in tree.iter() {
         let Node::File(Source::Path(from)) = &entry.node else {
             continue;
         };
-        // Others are modules, which are the kernel's.
+        // The other files are the kernel's modules.
         let Ok(path) = from.strip_prefix(&debian.root) else {
             continue;
         };
         let owner = owners.get(&*path.to_string_lossy());
         let owner = owner
-            .with_context(|| format!("/{} is in the machine and in no package", path.display()))?;
+            .with_context(|| format!("/{} is in the machine, but in no package", path.display()))?;
         used.insert(owner.clone());
     }
     Ok(used)
 }
 
-/// The list that is in the machine: kind, name, version, licence, between tabs.
+/// Returns the list for the machine: kind, name, version and licence, separated by tabs.
 pub fn list(components: &[Component]) -> String {
     let line = |c: &Component| {
         let kind = match c.kind {
-            Kind::Kernel => "kernel",
-            Kind::Debian => "debian",
-            Kind::Crate => "crate",
-            Kind::Rust => "rust",
-            Kind::Made => "made",
+            ComponentKind::Kernel => "kernel",
+            ComponentKind::Debian => "debian",
+            ComponentKind::Crate => "crate",
+            ComponentKind::Rust => "rust",
+            ComponentKind::Artifact => "made",
         };
         format!("{kind}\t{}\t{}\t{}\n", c.name, c.version, c.licence)
     };
@@ -194,16 +202,16 @@ mod tests {
         };
         let mut tree = Tree::new();
         tree.file("usr/bin/bash", &root.join("usr/bin/bash"), 0o755);
-        let used = used(&debian, &tree)?;
+        let used = used_packages(&debian, &tree)?;
         assert_eq!(
             used.iter().map(String::as_str).collect::<Vec<_>>(),
             &names[..3]
         );
         let package = package_metadata::packages(&root)?.remove(0);
-        let bash = of_debian(Kind::Debian, &debian, package)?;
+        let bash = debian_component(ComponentKind::Debian, &debian, package)?;
         assert_eq!(list(&[bash]), "debian\tbash\t1\tGPL-3.0-or-later\n");
         tree.file("usr/bin/stray", &root.join("usr/bin/stray"), 0o755);
-        let error = super::used(&debian, &tree).expect_err("nobody's");
+        let error = used_packages(&debian, &tree).expect_err("no package owns it");
         assert!(error.to_string().contains("/usr/bin/stray"), "{error}");
         Ok(())
     }

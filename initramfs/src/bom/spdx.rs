@@ -1,38 +1,36 @@
-//! The bill of materials as an SPDX 2.3 document in JSON
-//! (spdx.github.io/spdx-spec/v2.3).
+// SPDX-License-Identifier: Apache-2.0
+//! Bill of materials as an SPDX 2.3 document in JSON (spdx.github.io/spdx-spec/v2.3).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Component, Kind, time};
+use super::{Component, ComponentKind, time};
 use crate::artifact::Artifact;
+use crate::paths::{SPDX, VMLINUZ};
 use crate::stamp::Inputs;
 
-/// Its name under out/.
-pub const NAME: &str = "boot2podman.spdx.json";
-
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-const OURS: &str = "SPDXRef-boot2podman";
+const OWN_ID: &str = "SPDXRef-boot2podman";
 const UNKNOWN: &str = "NOASSERTION";
 
-/// What the document says.
+/// Content of the document.
 pub struct Document<'a> {
-    /// The Debian release.
+    /// Debian release.
     pub suite: &'a str,
-    /// What was made. The kernel is in all of them, the rest in all but `vmlinuz`.
+    /// Files of the build. All contain the kernel, and all but `vmlinuz` the other components.
     pub artifacts: &'a [Artifact],
-    /// What it was made of.
+    /// Components of the artifacts.
     pub components: &'a [Component],
-    /// When the source was committed, in seconds since 1970.
+    /// Time of the source's commit, in seconds since 1970.
     pub created: u64,
 }
 
 impl Document<'_> {
-    /// The text. The same inputs give the same bytes.
+    /// Returns the text. The same content gives the same bytes.
     ///
     /// # Errors
-    /// None that a document of ours can have.
+    /// serde_json failed, which it does not for strings and numbers.
     pub fn text(&self) -> serde_json::Result<String> {
         let mut document = json!({
             "spdxVersion": "SPDX-2.3",
@@ -47,7 +45,7 @@ impl Document<'_> {
             "relationships": self.relationships(),
             "hasExtractedLicensingInfos": self.texts(),
         });
-        // Two documents have the same name where they say the same.
+        // Documents with the same content have the same name.
         let mut inputs = Inputs::new();
         inputs.add("document", document.to_string());
         let digest = inputs.finish();
@@ -57,19 +55,21 @@ impl Document<'_> {
     }
 
     fn packages(&self) -> Vec<Value> {
-        let mut all = vec![ours()];
-        all.extend(self.artifacts.iter().map(artifact));
-        all.extend(self.components.iter().map(|c| self.component(c)));
+        let mut packages = vec![own_package()];
+        packages.extend(self.artifacts.iter().map(artifact_package));
+        packages.extend(self.components.iter().map(|c| self.component(c)));
         let sources: BTreeSet<_> = self.components.iter().flat_map(|c| &c.contains).collect();
-        all.extend(sources.into_iter().map(|s| self.source(s)));
-        all
+        packages.extend(sources.into_iter().map(|s| self.source(s)));
+        packages
     }
 
     fn component(&self, c: &Component) -> Value {
         let purl = match c.kind {
-            Kind::Crate => Some(format!("pkg:cargo/{}@{}", c.name, encoded(&c.version))),
-            Kind::Debian | Kind::Kernel => Some(self.debian(&c.name, &c.version, "")),
-            Kind::Rust | Kind::Made => None,
+            ComponentKind::Crate => Some(format!("pkg:cargo/{}@{}", c.name, encoded(&c.version))),
+            ComponentKind::Debian | ComponentKind::Kernel => {
+                Some(self.debian(&c.name, &c.version, ""))
+            }
+            ComponentKind::Rust | ComponentKind::Artifact => None,
         };
         let mut package = package(&id(c), &c.name, &c.version, purl);
         package["licenseDeclared"] = c.licence.as_str().into();
@@ -79,8 +79,9 @@ impl Document<'_> {
         if c.homepage.starts_with("http") {
             package["homepage"] = c.homepage.as_str().into();
         }
-        if c.kind == Kind::Made {
-            package["sourceInfo"] = format!("made here: {NAME} has what is in it").into();
+        if c.kind == ComponentKind::Artifact {
+            package["sourceInfo"] =
+                format!("built from this source: {SPDX} lists its content").into();
         }
         if let Some((name, version)) = &c.source {
             package["supplier"] = "Organization: Debian".into();
@@ -89,8 +90,8 @@ impl Document<'_> {
         package
     }
 
-    /// Of a source package that code was linked from, Debian says the version, and no
-    /// more in what is at hand.
+    /// Returns the entry of a source package that code was linked from. Debian's metadata has its
+    /// name and version only.
     fn source(&self, (name, version): &(String, String)) -> Value {
         let purl = self.debian(name, version, "arch=source&");
         let mut package = package(&source_id(name, version), name, version, Some(purl));
@@ -107,43 +108,43 @@ impl Document<'_> {
     }
 
     fn relationships(&self) -> Vec<Value> {
-        let mut all = Vec::new();
-        for made in self.artifacts {
-            let made_id = artifact_id(made);
-            all.push(relation("SPDXRef-DOCUMENT", "DESCRIBES", &made_id));
-            let kernel_only = made.name == "vmlinuz";
-            let of_kernel = |c: &&Component| !kernel_only || c.kind == Kind::Kernel;
-            let inside = self.components.iter().filter(of_kernel);
-            all.extend(inside.map(|c| relation(&made_id, "CONTAINS", &id(c))));
+        let mut relations = Vec::new();
+        for artifact in self.artifacts {
+            let artifact_id = artifact_id(artifact);
+            relations.push(relation("SPDXRef-DOCUMENT", "DESCRIBES", &artifact_id));
+            let kernel_only = artifact.name == VMLINUZ;
+            let included = |c: &&Component| !kernel_only || c.kind == ComponentKind::Kernel;
+            let inside = self.components.iter().filter(included);
+            relations.extend(inside.map(|c| relation(&artifact_id, "CONTAINS", &id(c))));
             if !kernel_only {
-                all.push(relation(&made_id, "CONTAINS", OURS));
+                relations.push(relation(&artifact_id, "CONTAINS", OWN_ID));
             }
         }
         for c in self.components {
             let linked = c.contains.iter().map(|(n, v)| source_id(n, v));
-            all.extend(linked.map(|to| relation(&id(c), "STATIC_LINK", &to)));
+            relations.extend(linked.map(|to| relation(&id(c), "STATIC_LINK", &to)));
         }
-        all
+        relations
     }
 
     fn texts(&self) -> Vec<Value> {
         let texts = self.components.iter().flat_map(|c| &c.texts);
         let texts: BTreeMap<_, _> = texts.collect();
-        let one = |(id, text)| json!({"licenseId": id, "extractedText": text});
-        texts.into_iter().map(one).collect()
+        let entry = |(id, text)| json!({"licenseId": id, "extractedText": text});
+        texts.into_iter().map(entry).collect()
     }
 }
 
-fn ours() -> Value {
-    let mut package = package(OURS, "boot2podman", VERSION, None);
+fn own_package() -> Value {
+    let mut package = package(OWN_ID, "boot2podman", VERSION, None);
     package["licenseDeclared"] = "Apache-2.0".into();
     package
 }
 
-fn artifact(made: &Artifact) -> Value {
-    let mut package = package(&artifact_id(made), &made.name, VERSION, None);
-    package["packageFileName"] = made.name.as_str().into();
-    package["checksums"] = checksum(&made.sha256);
+fn artifact_package(artifact: &Artifact) -> Value {
+    let mut package = package(&artifact_id(artifact), &artifact.name, VERSION, None);
+    package["packageFileName"] = artifact.name.as_str().into();
+    package["checksums"] = checksum(&artifact.sha256);
     package
 }
 
@@ -178,25 +179,26 @@ fn relation(from: &str, kind: &str, to: &str) -> Value {
 
 fn id(c: &Component) -> String {
     let kind = match c.kind {
-        Kind::Kernel | Kind::Debian => "deb",
-        Kind::Crate => "crate",
-        Kind::Rust => "rust",
-        Kind::Made => return plain(&format!("SPDXRef-artifact-{}", c.name)),
+        ComponentKind::Kernel | ComponentKind::Debian => "deb",
+        ComponentKind::Crate => "crate",
+        ComponentKind::Rust => "rust",
+        ComponentKind::Artifact => return identifier(&format!("SPDXRef-artifact-{}", c.name)),
     };
-    // Two versions of a crate may be there.
-    plain(&format!("SPDXRef-{kind}-{}-{}", c.name, c.version))
+    // The components may contain two versions of one crate.
+    identifier(&format!("SPDXRef-{kind}-{}-{}", c.name, c.version))
 }
 
 fn source_id(name: &str, version: &str) -> String {
-    plain(&format!("SPDXRef-source-{name}-{version}"))
+    identifier(&format!("SPDXRef-source-{name}-{version}"))
 }
 
-fn artifact_id(made: &Artifact) -> String {
-    plain(&format!("SPDXRef-artifact-{}", made.name))
+fn artifact_id(artifact: &Artifact) -> String {
+    identifier(&format!("SPDXRef-artifact-{}", artifact.name))
 }
 
-/// Letters, digits, dots and dashes: all that an identifier may have.
-fn plain(text: &str) -> String {
+/// Replaces characters that an SPDX identifier must not contain: all but letters, digits, dots and
+/// dashes.
+fn identifier(text: &str) -> String {
     let keep = |c: char| {
         if c.is_ascii_alphanumeric() || c == '.' {
             c
@@ -207,15 +209,15 @@ fn plain(text: &str) -> String {
     text.chars().map(keep).collect()
 }
 
-/// As package URLs have it: percent signs for what is no unreserved character.
+/// Percent-encodes a text for a package URL, all characters but the unreserved ones (RFC 3986).
 fn encoded(text: &str) -> String {
-    let one = |b: u8| match b {
+    let encode = |b: u8| match b {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => {
             char::from(b).to_string()
         }
         b => format!("%{b:02X}"),
     };
-    text.bytes().map(one).collect()
+    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]
@@ -235,7 +237,7 @@ mod tests {
             ..Component::default()
         };
         let kernel = Component {
-            kind: Kind::Kernel,
+            kind: ComponentKind::Kernel,
             name: "linux-image-6".into(),
             ..deb.clone()
         };
@@ -244,14 +246,14 @@ mod tests {
 
     #[test]
     fn a_document() -> anyhow::Result<()> {
-        let made = |name: &str| Artifact {
+        let artifact = |name: &str| Artifact {
             name: name.into(),
             size: 1,
             sha256: "bb".into(),
         };
         let document = Document {
             suite: "trixie",
-            artifacts: &[made("vmlinuz"), made("initrd.img")],
+            artifacts: &[artifact("vmlinuz"), artifact("initrd.img")],
             components: &sample(),
             created: 0,
         };
@@ -259,7 +261,7 @@ mod tests {
         assert_eq!(text, document.text()?);
         let read: Value = serde_json::from_str(&text)?;
         let packages = read["packages"].as_array().expect("a list");
-        // Ours, two artifacts, two packages, one that is linked in.
+        // boot2podman, two artifacts, two packages, and a source package that is linked in.
         assert_eq!(packages.len(), 6);
         let libc = &packages[4];
         assert_eq!(libc["SPDXID"], "SPDXRef-deb-libc6-1-2-b1");

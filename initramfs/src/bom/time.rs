@@ -1,29 +1,30 @@
-//! The one time that a build knows: when its source was committed.
+// SPDX-License-Identifier: Apache-2.0
+//! Time of a build: that of its source's commit.
 
 use std::process::Command;
 
 use crate::paths;
 
-/// The year 1980, in seconds since 1970: for sources that are in no repository.
-const NEVER: u64 = 315_532_800;
+/// Start of 1980 in seconds since 1970, for sources that are in no repository.
+const DEFAULT: u64 = 315_532_800;
 
-/// `SOURCE_DATE_EPOCH` (reproducible-builds.org has the specification), else the time of
-/// the commit that is checked out; in seconds since 1970.
+/// Returns `SOURCE_DATE_EPOCH` (specified at reproducible-builds.org), or else the time of the
+/// commit that is checked out, in seconds since 1970.
 pub fn source() -> u64 {
-    let given = std::env::var("SOURCE_DATE_EPOCH").ok();
-    let given = given.and_then(|text| text.trim().parse().ok());
-    given.or_else(commit).unwrap_or(NEVER)
+    let variable = std::env::var("SOURCE_DATE_EPOCH").ok();
+    let variable = variable.and_then(|text| text.trim().parse().ok());
+    variable.or_else(commit_time).unwrap_or(DEFAULT)
 }
 
-fn commit() -> Option<u64> {
+fn commit_time() -> Option<u64> {
     let mut git = Command::new("git");
     git.args(["log", "-1", "--format=%ct"]);
     let output = git.current_dir(paths::root()).output().ok()?;
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
-/// As ISO 8601 has it, in UTC. The days are counted as in the Gregorian calendar, with
-/// years that begin in March, so that the leap day is the last.
+/// Formats a time in seconds since 1970 by ISO 8601, in UTC. The calculation is that of the Gregorian
+/// calendar with years that begin in March, so that the leap day is the last day of a year.
 pub fn iso8601(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day) = (days / 146_097, days % 146_097);
@@ -45,7 +46,7 @@ mod tests {
     fn dates() {
         for (seconds, date) in [
             (0, "1970-01-01T00:00:00Z"),
-            (NEVER, "1980-01-01T00:00:00Z"),
+            (DEFAULT, "1980-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),
             (951_782_400, "2000-02-29T00:00:00Z"),
             (1_790_000_000, "2026-09-21T14:13:20Z"),
