@@ -6,7 +6,7 @@
 
 use Kind::{Client, Compat, OneShot, Service};
 
-use crate::client::service::{self, Place, Verb};
+use crate::client::service::{self, Environment, Verb};
 use crate::client::{boot, flags, help, key, log, power, rescue, status, systemctl, version};
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
@@ -75,23 +75,23 @@ pub const APPLETS: &[Applet] = &[
             waited for others. The scale begins at the start of PID 1; the vertical line is the \
             moment at which the machine was ready.", ..DEFAULT },
     Applet { name: "start", kind: Client, arguments: "NAME...",
-        run: |call| service::main(&Place::real(call.control), Verb::Start, call.arguments),
+        run: |call| service::main(&Environment::of(call.control), Verb::Start, call.arguments),
         summary: "starts services and waits until they are up",
         details: "A service of your own, a file in /var/lib/boot2podman/services, is loaded \
             first. The exit status is 1 if one of the services is not up.", ..DEFAULT },
     Applet { name: "stop", kind: Client, arguments: "NAME...",
-        run: |call| service::main(&Place::real(call.control), Verb::Stop, call.arguments),
+        run: |call| service::main(&Environment::of(call.control), Verb::Stop, call.arguments),
         summary: "stops services and waits until they have ended", ..DEFAULT },
     Applet { name: "restart", kind: Client, arguments: "NAME...",
-        run: |call| service::main(&Place::real(call.control), Verb::Restart, call.arguments),
+        run: |call| service::main(&Environment::of(call.control), Verb::Restart, call.arguments),
         summary: "stops services and starts them again",
         details: "A file of your own that has changed is loaded between the two.", ..DEFAULT },
     Applet { name: "load", kind: Client, arguments: "NAME...",
-        run: |call| service::load_main(&Place::real(call.control), call.arguments),
+        run: |call| service::load_main(&Environment::of(call.control), call.arguments),
         summary: "loads services of your own from /var/lib/boot2podman/services",
         details: "They are not started.", ..DEFAULT },
     Applet { name: "reload", kind: Client,
-        run: |call| service::reload_main(&Place::real(call.control)),
+        run: |call| service::reload_main(&Environment::of(call.control)),
         summary: "loads all services of your own that do not run", ..DEFAULT },
     Applet { name: "log", kind: Client, arguments: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]",
         run: |call| log::main(call.arguments),
@@ -204,7 +204,7 @@ pub const APPLETS: &[Applet] = &[
         run: |call| compat::boot_script::main(call.arguments),
         summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
     Applet { name: "user-services", kind: OneShot,
-        run: |call| service::own_main(&Place::real(call.control)),
+        run: |call| service::user_services_main(&Environment::of(call.control)),
         summary: "loads and starts the services of the data disk", ..DEFAULT },
     Applet { name: "upgrade-commit", kind: OneShot,
         run: |call| upgrade::commit::main(call.control),
@@ -327,7 +327,7 @@ mod tests {
     fn nowhere() -> ControlClient {
         ControlClient {
             path: "/nonexistent/control".into(),
-            patience: std::time::Duration::from_millis(1),
+            timeout: std::time::Duration::from_millis(1),
         }
     }
 

@@ -33,6 +33,12 @@ impl Name {
     }
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Request to PID 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {

@@ -1,172 +1,205 @@
-//! `b2p boot`: where the time of the boot went, as a waterfall. The kernel's own
-//! time is a number; the picture begins where PID 1 does.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p boot`: where the time of the boot went, as a waterfall. The kernel's own time is one
+//! number; the bars begin at the start of PID 1.
 
 use control::{Report, Request, Service, State};
 
-use crate::client::gantt::{Chart, MARKS, Stretch};
+use crate::client::gantt::{Bar, Chart, MARKS};
 use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::common::control_client::{self, ControlClient};
 use crate::common::terminal::{Colour, Screen, print, print_error};
 
-/// A picture in a file is so wide.
+/// Width of the waterfall in a file or a pipe, in columns.
 const FILE_WIDTH: usize = 100;
-/// What goes on after the machine is ready is shown for half as long again.
-const AFTER: u64 = 2;
+/// Narrowest width of the bars that has room for the remark about the kernel, in columns.
+const REMARK_WIDTH: usize = 40;
+/// Part of the time until ready by which the scale goes on after it: one half.
+const AFTER_READY: u64 = 2;
 
-/// `b2p boot [--json]`.
-pub fn main(link: &ControlClient, words: &[String]) -> i32 {
-    if !options_known("boot", words) {
+/// Runs `b2p boot [--json]` and returns the exit status.
+pub fn main(control: &ControlClient, args: &[String]) -> i32 {
+    if !options_known("boot", args) {
         return 2;
     }
-    let text = match link.ask(&Request::Status) {
+    let text = match control.ask(&Request::Status) {
         Ok(text) => text,
-        Err(failure) => {
-            print_error(&control_client::line(&failure, "b2p boot"));
+        Err(error) => {
+            let error = control_client::explain(&error, "b2p boot");
+            print_error(&format!("b2p: {error}"));
             return 1;
         }
     };
     let report = Report::parse(&text);
-    if words.iter().any(|w| w == "--json") {
-        print(&object(&report).line());
+    if args.iter().any(|arg| arg == "--json") {
+        print(&boot_json(&report).line());
     } else {
-        print(&picture(&report, &Screen::stdout()));
+        print(&waterfall(&report, &Screen::stdout()));
     }
     0
 }
 
-/// What a row is about.
+/// Subject of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum RowKind {
+    /// Phase of PID 1.
     Phase,
+    /// Service.
     Service,
 }
 
-/// How a row ended.
+/// Result of a phase or service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    /// It was done, or ready.
-    Well,
-    /// It is not yet.
-    NotYet,
-    /// It never was.
-    Never,
+enum RowResult {
+    /// Done, or ready.
+    Done,
+    /// Neither ready nor failed.
+    Pending,
+    /// Failed before it was ready.
+    Failed,
 }
 
-/// A row: moments in microseconds since the kernel started.
+/// One row. Times are in microseconds since the kernel started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row<'a> {
     name: &'a str,
-    kind: Kind,
-    /// From then on it was wanted, and waited for others.
+    kind: RowKind,
+    /// Time of the request, from which on a service waits for others.
     asked: u64,
     start: u64,
     end: u64,
-    ended: Ended,
+    result: RowResult,
+    /// State of a service.
     state: Option<State>,
 }
 
-/// Every row, in the order in which they began.
+impl Row<'_> {
+    /// Returns true for a service that still waits for others.
+    fn waits(&self) -> bool {
+        self.result == RowResult::Pending && self.start == self.end
+    }
+
+    fn colour(&self) -> Colour {
+        match (self.result, self.kind) {
+            (RowResult::Failed, _) => Colour::Red,
+            (RowResult::Pending, _) => Colour::Yellow,
+            (RowResult::Done, RowKind::Phase) => Colour::Blue,
+            (RowResult::Done, RowKind::Service) => Colour::Green,
+        }
+    }
+
+    /// Returns the duration, or the state of a row without one.
+    fn took(&self) -> String {
+        let took = self.end.saturating_sub(self.start);
+        let time = millis(took, self.kind == RowKind::Phase);
+        match (self.result, self.state) {
+            (RowResult::Failed, _) => "failed".to_owned(),
+            (RowResult::Pending, Some(state)) if self.waits() => state.word().to_owned(),
+            (RowResult::Pending, _) => format!("{}+ ", time.trim_end()),
+            (RowResult::Done, _) => time,
+        }
+    }
+}
+
+fn micros(ms: u64) -> u64 {
+    ms.saturating_mul(1000)
+}
+
+/// Returns all rows, sorted by their start.
 fn rows<'a>(report: &Report<'a>) -> Vec<Row<'a>> {
-    let phases = report.phases.iter().map(|p| Row {
-        name: p.name,
-        kind: Kind::Phase,
-        asked: p.start_us,
-        start: p.start_us,
-        end: p.start_us.saturating_add(p.took_us),
-        ended: Ended::Well,
+    let phases = report.phases.iter().map(|phase| Row {
+        name: phase.name,
+        kind: RowKind::Phase,
+        asked: phase.start_us,
+        start: phase.start_us,
+        end: phase.start_us.saturating_add(phase.took_us),
+        result: RowResult::Done,
         state: None,
     });
     let now = report.machine.now.unwrap_or(0);
-    let services = report.services.iter().filter_map(|s| service(s, now));
-    let mut all: Vec<Row<'a>> = phases.chain(services).collect();
-    all.sort_by_key(|row| row.start);
-    all
+    let services = report.services.iter();
+    let services = services.filter_map(|service| service_row(service, now));
+    let mut rows: Vec<Row<'a>> = phases.chain(services).collect();
+    rows.sort_by_key(|row| row.start);
+    rows
 }
 
-fn service<'a>(s: &Service<'a>, now: u64) -> Option<Row<'a>> {
-    let asked = s.asked?;
-    let start = s.spawned.or(s.ready).unwrap_or(now).max(asked);
-    let (end, ended) = match s.ready {
-        Some(ready) => (ready, Ended::Well),
-        None if s.state == State::Failed => (s.since.unwrap_or(now), Ended::Never),
-        None => (now, Ended::NotYet),
+/// Returns the row of a service, or `None` if it was never asked for.
+fn service_row<'a>(service: &Service<'a>, now: u64) -> Option<Row<'a>> {
+    let asked = service.asked?;
+    let start = service.spawned.or(service.ready);
+    let start = start.unwrap_or(now).max(asked);
+    let (end, result) = match service.ready {
+        Some(ready) => (ready, RowResult::Done),
+        None if service.state == State::Failed => (service.since.unwrap_or(now), RowResult::Failed),
+        None => (now, RowResult::Pending),
     };
-    let us = |ms: u64| ms.saturating_mul(1000);
     Some(Row {
-        name: s.name,
-        kind: Kind::Service,
-        asked: us(asked),
-        start: us(start),
-        end: us(end.max(start)),
-        ended,
-        state: Some(s.state),
+        name: service.name,
+        kind: RowKind::Service,
+        asked: micros(asked),
+        start: micros(start),
+        end: micros(end.max(start)),
+        result,
+        state: Some(service.state),
     })
 }
 
-/// The waterfall.
-fn picture(report: &Report<'_>, screen: &Screen) -> String {
-    let Some(zero) = report.machine.started.map(|ms| ms.saturating_mul(1000)) else {
+/// Returns the waterfall as text.
+fn waterfall(report: &Report<'_>, screen: &Screen) -> String {
+    let Some(zero) = report.machine.started.map(micros) else {
         return "nothing is known of this boot\n".to_owned();
     };
     let rows = rows(report);
-    let ready = report.machine.ready.map(|ms| ms.saturating_mul(1000));
-    let last = rows.iter().map(|r| r.end).max().unwrap_or(zero);
+    let ready = report.machine.ready.map(micros);
+    let last = rows.iter().map(|row| row.end).max().unwrap_or(zero);
     let end = match ready {
-        Some(ready) => last.clamp(ready, ready + ready.saturating_sub(zero) / AFTER),
+        Some(ready) => last.clamp(ready, ready + ready.saturating_sub(zero) / AFTER_READY),
         None => last,
     };
-    let seen: Vec<&Row<'_>> = rows.iter().filter(|r| r.asked <= end).collect();
-    let names = seen.iter().map(|r| r.name.len()).max().unwrap_or(0).max(6);
-    let numbers = names + 2 + 8 + 1 + 8 + 2;
-    let width = screen
-        .width
-        .unwrap_or(FILE_WIDTH)
-        .saturating_sub(numbers + 1);
-    let chart = Chart::new(zero, end, ready, width, screen.glyphs);
-    let mut out = head(report);
+    let shown: Vec<&Row<'_>> = rows.iter().filter(|row| row.asked <= end).collect();
+    let name_width = shown.iter().map(|row| row.name.len()).max();
+    let name_width = name_width.unwrap_or(0).max("kernel".len());
     let line = |name: &str, start: &str, took: &str, bar: &str| {
-        format!("{name:<names$}  {start:>8} {took:>8}  {bar}")
-            .trim_end()
-            .to_owned()
-            + "\n"
+        let line = format!("{name:<name_width$}  {start:>8} {took:>8}  {bar}");
+        format!("{}\n", line.trim_end())
     };
-    out.push_str(&line("", "START  ", "TOOK  ", &chart.scale()));
+    let numbers_width = name_width + 2 + 8 + 1 + 8 + 2;
+    let width = screen.width.unwrap_or(FILE_WIDTH);
+    let width = width.saturating_sub(numbers_width + 1);
+    let chart = Chart::new(zero, end, ready, width, screen.glyphs);
     let kernel = millis(zero, false);
-    let before = screen.paint(Colour::Dim, "before PID 1; the scale begins after it");
-    let before = if width < 40 { String::new() } else { before };
-    out.push_str(&line("kernel", &format!("-{kernel}"), &kernel, &before));
-    for row in seen {
-        let precise = row.kind == Kind::Phase;
-        let start = millis(row.start.saturating_sub(zero), precise);
-        let waits = row.ended == Ended::NotYet && row.start == row.end;
-        let bar = chart.bar(&Stretch {
+    let remark = match width {
+        ..REMARK_WIDTH => String::new(),
+        _ => screen.paint(Colour::Dim, "before PID 1; the scale begins after it"),
+    };
+    let mut out = head(report);
+    out.push_str(&line("", "START  ", "TOOK  ", &chart.scale()));
+    out.push_str(&line("kernel", &format!("-{kernel}"), &kernel, &remark));
+    for row in shown {
+        let start = millis(row.start.saturating_sub(zero), row.kind == RowKind::Phase);
+        let bar = chart.bar(&Bar {
             asked: row.asked,
-            start: row.start + u64::from(waits),
+            start: row.start + u64::from(row.waits()),
             end: row.end,
         });
-        out.push_str(&line(
-            row.name,
-            &start,
-            &took(row),
-            &painted(&bar, tint(row), screen),
-        ));
+        let bar = paint_bar(&bar, row.colour(), screen);
+        out.push_str(&line(row.name, &start, &row.took(), &bar));
     }
     out
 }
 
-/// The bar in its colour, the mark after it in none.
-fn painted(bar: &str, tint: Colour, screen: &Screen) -> String {
+/// Returns the bar in its colour, and the mark after it dimmed.
+fn paint_bar(bar: &str, colour: Colour, screen: &Screen) -> String {
     let bar = bar.trim_end();
     let body = bar.trim_end_matches(MARKS);
     let mark = bar.strip_prefix(body).unwrap_or_default();
-    [screen.paint(tint, body), screen.paint(Colour::Dim, mark)].concat()
+    [screen.paint(colour, body), screen.paint(Colour::Dim, mark)].concat()
 }
 
-/// `ready 190 ms after PID 1 started, 1980 ms after the kernel did`.
+/// Returns `ready 190 ms after PID 1 started, 1980 ms after the kernel did`.
 fn head(report: &Report<'_>) -> String {
-    let m = &report.machine;
-    match (m.started, m.ready) {
+    match (report.machine.started, report.machine.ready) {
         (Some(started), Some(ready)) => format!(
             "ready {} ms after PID 1 started, {ready} ms after the kernel did\n\n",
             ready.saturating_sub(started)
@@ -175,56 +208,34 @@ fn head(report: &Report<'_>) -> String {
     }
 }
 
-fn tint(row: &Row<'_>) -> Colour {
-    match (row.ended, row.kind) {
-        (Ended::Never, _) => Colour::Red,
-        (Ended::NotYet, _) => Colour::Yellow,
-        (Ended::Well, Kind::Phase) => Colour::Blue,
-        (Ended::Well, Kind::Service) => Colour::Green,
-    }
-}
-
-fn took(row: &Row<'_>) -> String {
-    let time = millis(row.end.saturating_sub(row.start), row.kind == Kind::Phase);
-    match (row.ended, row.state) {
-        (Ended::Never, _) => "failed".to_owned(),
-        (Ended::NotYet, Some(state)) if row.start == row.end => state.word().to_owned(),
-        (Ended::NotYet, _) => format!("{}+ ", time.trim_end()),
-        (Ended::Well, _) => time,
-    }
-}
-
-/// Milliseconds; those without tenths keep the room for them, so that all stand
-/// under each other.
-fn millis(us: u64, precise: bool) -> String {
+/// Returns the time in milliseconds, with or without tenths, such that both align at the right.
+fn millis(us: u64, with_tenths: bool) -> String {
     let tenths = us.saturating_add(50) / 100;
-    if precise {
-        format!("{}.{}", tenths / 10, tenths % 10)
-    } else {
-        format!("{}  ", us / 1000)
+    match with_tenths {
+        true => format!("{}.{}", tenths / 10, tenths % 10),
+        false => format!("{}  ", us / 1000),
     }
 }
 
-/// `b2p boot --json`; docs/reference/control.md has the keys.
-fn object(report: &Report<'_>) -> Json {
-    let us = |ms: Option<u64>| Json::from(ms.map(|ms| ms.saturating_mul(1000)));
-    let row = |r: &Row<'_>| {
-        let kind = match r.kind {
-            Kind::Phase => "phase",
-            Kind::Service => "service",
+/// Returns the object of `b2p boot --json`; docs/reference/control.md lists its keys.
+fn boot_json(report: &Report<'_>) -> Json {
+    let row = |row: &Row<'_>| {
+        let kind = match row.kind {
+            RowKind::Phase => "phase",
+            RowKind::Service => "service",
         };
-        let end = Some(r.end).filter(|_| r.ended == Ended::Well);
+        let end = Some(row.end).filter(|_| row.result == RowResult::Done);
         Json::Object(vec![
-            ("name", Json::text(r.name)),
+            ("name", Json::text(row.name)),
             ("kind", Json::text(kind)),
-            ("asked_us", r.asked.into()),
-            ("start_us", r.start.into()),
+            ("asked_us", row.asked.into()),
+            ("start_us", row.start.into()),
             ("end_us", end.into()),
         ])
     };
     Json::Object(vec![
-        ("started_us", us(report.machine.started)),
-        ("ready_us", us(report.machine.ready)),
+        ("started_us", report.machine.started.map(micros).into()),
+        ("ready_us", report.machine.ready.map(micros).into()),
         ("rows", rows(report).iter().map(row).collect()),
     ])
 }

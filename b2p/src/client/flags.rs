@@ -1,4 +1,5 @@
-//! `b2p flags`: every setting, its value, and where that came from.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p flags`: every setting with its value and its source.
 
 use config::{Flag, Origin};
 
@@ -7,6 +8,7 @@ use crate::client::json::Json;
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Screen, print, print_error};
 
+/// Columns of the table of flags.
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
     Column { title: "FLAG",  right: false, keep: 0 },
@@ -15,81 +17,81 @@ const COLUMNS: &[Column] = &[
     Column { title: "WHAT IT IS FOR", right: false, keep: 1 },
 ];
 
-/// `b2p flags [--json]`.
-pub fn main(words: &[String]) -> i32 {
-    if !options_known("flags", words) {
+/// Runs `b2p flags [--json]` and returns the exit status.
+pub fn main(args: &[String]) -> i32 {
+    if !options_known("flags", args) {
         return 2;
     }
     let settings = sys::config_sources::read_raw().with_sources(config::origins);
-    if words.iter().any(|w| w == "--json") {
-        print(&object(&settings).line());
+    if args.iter().any(|arg| arg == "--json") {
+        print(&flags_json(&settings).line());
         return 0;
     }
-    print(&text(&settings, &Screen::stdout()));
+    print(&flags_text(&settings, &Screen::stdout()));
     if !nix::unistd::geteuid().is_root() {
         print_error("b2p: fw_cfg and SMBIOS can be read by root only: sudo b2p flags");
     }
     0
 }
 
+/// A flag and the values that it was given.
 type Setting = (&'static Flag, Vec<Origin>);
 
-fn text(settings: &[Setting], screen: &Screen) -> String {
-    let mut rows = Vec::new();
-    for (flag, given) in settings {
-        let what = || (flag.description.to_owned(), Some(Colour::Dim));
-        let name = || (flag.name.to_owned(), None);
-        if given.is_empty() {
-            let value = if flag.default.is_empty() {
-                "-"
-            } else {
-                flag.default
-            };
-            let default = ("default".to_owned(), Some(Colour::Dim));
-            rows.push(vec![name(), (value.to_owned(), None), default, what()]);
-        }
-        for (at, one) in given.iter().enumerate() {
-            // A repeated flag is named once.
-            let none: Cell = (String::new(), None);
-            let (name, what) = if at == 0 {
-                (name(), what())
-            } else {
-                (none.clone(), none)
-            };
-            let from = (from(flag, one), Some(Colour::Green));
-            rows.push(vec![name, (one.value().to_owned(), None), from, what]);
-        }
-    }
+fn flags_text(settings: &[Setting], screen: &Screen) -> String {
+    let rows: Vec<Vec<Cell>> = settings.iter().flat_map(flag_rows).collect();
     render(COLUMNS, &rows, screen)
 }
 
-/// The source, and the flag's name there if it is another one.
-fn from(flag: &Flag, given: &Origin) -> String {
-    let source = given.source.name();
-    let name = given.flag.split('=').next().unwrap_or_default();
-    let short = name.rsplit(['/', ':']).next().unwrap_or(name);
-    let plain = |n: &str| n.trim_start_matches("b2p.").replace('-', "_");
-    if plain(short) == flag.short_name() {
-        source.to_owned()
-    } else {
-        format!("{source}, as {short}")
+/// Returns one row for each value of a flag, or one with the default value.
+fn flag_rows((flag, origins): &Setting) -> Vec<Vec<Cell>> {
+    let name = (flag.name.to_owned(), None);
+    let description = (flag.description.to_owned(), Some(Colour::Dim));
+    if origins.is_empty() {
+        let value = match flag.default {
+            "" => "-",
+            value => value,
+        };
+        let source = ("default".to_owned(), Some(Colour::Dim));
+        return vec![vec![name, (value.to_owned(), None), source, description]];
+    }
+    let row = |(index, origin): (usize, &Origin)| {
+        let value = (origin.value().to_owned(), None);
+        let source = (source(flag, origin), Some(Colour::Green));
+        // A flag with several values is named once.
+        match index {
+            0 => vec![name.clone(), value, source, description.clone()],
+            _ => vec![Cell::default(), value, source, Cell::default()],
+        }
+    };
+    origins.iter().enumerate().map(row).collect()
+}
+
+/// Returns the source of a value, and the name of the flag there if it is another one.
+fn source(flag: &Flag, origin: &Origin) -> String {
+    let source = origin.source.name();
+    let name = origin.flag.split('=').next().unwrap_or_default();
+    let name = name.rsplit(['/', ':']).next().unwrap_or(name);
+    let short_name = name.trim_start_matches("b2p.").replace('-', "_");
+    match short_name == flag.short_name() {
+        true => source.to_owned(),
+        false => format!("{source}, as {name}"),
     }
 }
 
-/// docs/reference/control.md has the keys.
-fn object(settings: &[Setting]) -> Json {
-    let one = |given: &Origin| {
+/// Returns the object of `b2p flags --json`; docs/reference/control.md lists its keys.
+fn flags_json(settings: &[Setting]) -> Json {
+    let given = |origin: &Origin| {
         Json::Object(vec![
-            ("value", Json::Text(given.value().to_owned())),
-            ("source", Json::text(given.source.name())),
-            ("flag", Json::text(&given.flag)),
+            ("value", Json::Text(origin.value().to_owned())),
+            ("source", Json::text(origin.source.name())),
+            ("flag", Json::text(&origin.flag)),
         ])
     };
-    let setting = |(flag, given): &Setting| {
+    let setting = |(flag, origins): &Setting| {
         Json::Object(vec![
             ("name", Json::text(flag.name)),
             ("default", Json::text(flag.default)),
-            ("given", given.iter().map(one).collect()),
+            ("given", origins.iter().map(given).collect()),
         ])
     };
     Json::Object(vec![("flags", settings.iter().map(setting).collect())])
@@ -123,7 +125,7 @@ mod tests {
             colour: false,
             glyphs: Glyphs::Ascii,
         };
-        let text = text(&settings(), &screen);
+        let text = flags_text(&settings(), &screen);
         let line = |start: &str| {
             text.lines()
                 .find(|l| l.starts_with(start))
@@ -147,7 +149,8 @@ mod tests {
 
     #[test]
     fn json_is_read_back() {
-        let back: serde_json::Value = serde_json::from_str(&object(&settings()).line()).unwrap();
+        let back: serde_json::Value =
+            serde_json::from_str(&flags_json(&settings()).line()).unwrap();
         let flags = back["flags"].as_array().unwrap();
         let host = flags.iter().find(|f| f["name"] == "b2p.hostname").unwrap();
         assert_eq!(host["given"][0]["flag"], "host=box");

@@ -1,14 +1,15 @@
-//! Bars on a scale of time, made of characters.
+// SPDX-License-Identifier: Apache-2.0
+//! Bars on a scale of time, drawn with characters.
 
 use crate::common::terminal::Glyphs;
 
-/// Left parts of a cell, in eighths.
-const LEFT: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
+/// Cells that are filled from the left, by eighths.
+const LEFT_EIGHTHS: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
-/// What marks the moment that the machine was ready.
+/// Marks of the moment at which the machine was ready: ASCII and line drawing.
 pub const MARKS: [char; 2] = ['|', '│'];
 
-/// A scale: its bounds and marks in microseconds, its cells.
+/// A scale of time with room for bars. Times are in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Chart {
     zero: u64,
@@ -18,19 +19,19 @@ pub struct Chart {
     glyphs: Glyphs,
 }
 
-/// What a bar shows: waiting, then doing.
+/// Times of a bar, in microseconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Stretch {
-    /// From when it waited.
+pub struct Bar {
+    /// Start of the wait.
     pub asked: u64,
-    /// From when it did something; after `end` where it did not.
+    /// Start of the work; after `end` if there was none.
     pub start: u64,
-    /// Until when.
+    /// End of the work.
     pub end: u64,
 }
 
 impl Chart {
-    /// A scale from `zero` to `end` in so many cells, `ready` marked.
+    /// Returns a scale from `zero` to `end` in this number of cells, with a mark at `ready`.
     #[must_use]
     pub fn new(zero: u64, end: u64, ready: Option<u64>, cells: usize, glyphs: Glyphs) -> Chart {
         Chart {
@@ -42,20 +43,20 @@ impl Chart {
         }
     }
 
-    /// The place of a moment, in eighths of a cell.
-    fn place(&self, at: u64) -> usize {
+    /// Returns the position of a moment, in eighths of a cell.
+    fn eighths(&self, at: u64) -> usize {
         let from = u128::from(at.saturating_sub(self.zero));
         let eighths = from * (self.cells * 8) as u128 / u128::from(self.span);
         usize::try_from(eighths).unwrap_or(usize::MAX)
     }
 
-    /// The cell of the mark.
-    fn mark(&self) -> Option<usize> {
-        let cell = self.place(self.ready?) / 8;
+    /// Returns the cell of the mark.
+    fn mark_cell(&self) -> Option<usize> {
+        let cell = self.eighths(self.ready?) / 8;
         Some(cell.min(self.cells.checked_sub(1)?))
     }
 
-    /// The line over the bars: the bounds, and what the mark means.
+    /// Returns the line above the bars: the bounds, and the time of the mark.
     #[must_use]
     pub fn scale(&self) -> String {
         let mut line = vec![' '; self.cells];
@@ -64,9 +65,9 @@ impl Chart {
         let end = ms(self.span);
         let ready = self.ready.map(|at| at.saturating_sub(self.zero));
         let label = ready.map(|at| format!("ready {}", ms(at)));
-        match (self.mark(), label) {
+        match (self.mark_cell(), label) {
             (Some(mark), Some(label)) => {
-                // After the mark if it fits there, else up to it.
+                // The label begins at the mark, or ends there if the right side has no room.
                 let after = mark + label.len() + 2 + end.len() <= self.cells;
                 let at = if after {
                     mark
@@ -83,22 +84,22 @@ impl Chart {
         line.into_iter().collect()
     }
 
-    /// One bar, as wide as the scale.
+    /// Returns one bar, as wide as the scale.
     #[must_use]
-    pub fn bar(&self, stretch: &Stretch) -> String {
-        // What is on the scale at all is not beyond its last cell.
+    pub fn bar(&self, bar: &Bar) -> String {
+        // Work that ends on the scale is visible, in the last cell at the latest.
         let edge = (self.cells * 8).saturating_sub(1);
-        let beyond = stretch.end.saturating_sub(self.zero) > self.span;
-        let (asked, start) = (self.place(stretch.asked), self.place(stretch.start));
-        let nothing = stretch.end < stretch.start;
-        let start = if beyond || nothing {
+        let beyond = bar.end.saturating_sub(self.zero) > self.span;
+        let (asked, start) = (self.eighths(bar.asked), self.eighths(bar.start));
+        let no_work = bar.end < bar.start;
+        let start = if beyond || no_work {
             start
         } else {
             start.min(edge)
         };
-        // However short: it is there.
-        let least = if nothing { 0 } else { start.saturating_add(1) };
-        let end = self.place(stretch.end).max(least);
+        // The shortest work fills one eighth.
+        let min_end = if no_work { 0 } else { start.saturating_add(1) };
+        let end = self.eighths(bar.end).max(min_end);
         let mut line: String = (0..self.cells)
             .map(|cell| self.cell(cell, asked, start, end))
             .collect();
@@ -122,7 +123,7 @@ impl Chart {
         if asked < to && start >= to {
             return if ascii { '.' } else { '·' };
         }
-        match self.mark() {
+        match self.mark_cell() {
             Some(mark) if mark == cell => {
                 let [plain, line] = MARKS;
                 if ascii { plain } else { line }
@@ -131,7 +132,7 @@ impl Chart {
         }
     }
 
-    /// A cell filled from `low` to `high` eighths, as near as there is one.
+    /// Returns the character for a cell filled from `low` to `high` eighths, or the most similar.
     fn part(&self, low: usize, high: usize) -> char {
         let half = self.glyphs == Glyphs::Halves;
         match (low, high) {
@@ -139,7 +140,7 @@ impl Chart {
             (0, 7..) if half => '█',
             (0..4, _) if half => '▌',
             _ if half => '▐',
-            (0, high) => LEFT.get(high).copied().unwrap_or('█'),
+            (0, high) => LEFT_EIGHTHS.get(high).copied().unwrap_or('█'),
             (1, 8) => '█',
             (2..6, 8) => '▐',
             (4.., _) => '▕',
@@ -161,7 +162,7 @@ mod tests {
 
     fn bar(glyphs: Glyphs, asked: u64, start: u64, end: u64) -> String {
         let chart = Chart::new(0, 80, Some(64), 10, glyphs);
-        chart.bar(&Stretch { asked, start, end })
+        chart.bar(&Bar { asked, start, end })
     }
 
     #[test]
@@ -213,7 +214,7 @@ mod tests {
                 let chart = Chart::new(zero, end, ready, cells, glyphs);
                 prop_assert_eq!(chart.scale().chars().count(), cells);
                 let (asked, start, end) = bar;
-                prop_assert_eq!(chart.bar(&Stretch { asked, start, end }).chars().count(), cells);
+                prop_assert_eq!(chart.bar(&Bar { asked, start, end }).chars().count(), cells);
             }
         }
     }

@@ -1,22 +1,23 @@
-//! JSON (RFC 8259), written by hand: three commands do not pay for a library.
+// SPDX-License-Identifier: Apache-2.0
+//! Writer of JSON (RFC 8259), by hand: three commands are not worth a library.
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
-    /// Not known.
+    /// Unknown value.
     Null,
-    /// A whole number.
+    /// Integer.
     Number(i128),
-    /// A text.
+    /// Text.
     Text(String),
-    /// An array.
+    /// Array.
     List(Vec<Json>),
-    /// An object, its keys in this order.
+    /// Object, with its keys in this order.
     Object(Vec<(&'static str, Json)>),
 }
 
 impl Json {
-    /// A text, or null where it is empty.
+    /// Returns a text, or null if it is empty.
     #[must_use]
     pub fn text(text: &str) -> Json {
         match text {
@@ -25,7 +26,7 @@ impl Json {
         }
     }
 
-    /// The value on one line, with a newline.
+    /// Returns the value on one line that ends in a newline.
     #[must_use]
     pub fn line(&self) -> String {
         let mut out = String::new();
@@ -79,7 +80,8 @@ impl FromIterator<Json> for Json {
     }
 }
 
-/// DEL and what follows it are escaped too: terminals act on them.
+/// Appends `text` as a JSON string. DEL and the C1 control characters are escaped too: terminals
+/// act on them.
 fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {

@@ -1,25 +1,32 @@
-//! `b2p key`: who may log in, while the machine runs. sshd reads the files anew for
-//! everybody who comes, so that a key holds from the moment it stands there.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p key`: SSH keys that may log in, changed while the machine runs. sshd reads the files for
+//! each login, so that a change takes effect at once.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+use sys::error::{Doing, Error, Result};
+use sys::paths::AUTHORIZED_KEYS;
 
 use crate::common::paths::Paths;
 use crate::common::terminal::{print, print_error};
 use crate::common::{atomic_file, audit, regular_file, sshkey, tool};
 use crate::helpers::data::report::{EarlierRun, earlier_run};
-use sys::paths::AUTHORIZED_KEYS;
 
-/// Kept, where there is a data disk. sshd_config names it.
-const KEPT: &str = "/var/lib/boot2podman/authorized_keys";
-/// A file of keys that is longer gets no more.
-const LONGEST: u64 = 1 << 20;
-const KEYGEN: &str = "/usr/bin/ssh-keygen";
+/// File of added keys, on the data disk if there is one; sshd_config names it.
+const ADDED_KEYS: &str = "/var/lib/boot2podman/authorized_keys";
+/// Longest file of keys that a key is added to, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Program that prints the fingerprints.
+const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";
+/// Time that ssh-keygen may take.
+const SSH_KEYGEN_LIMIT: Duration = Duration::from_secs(10);
 
-/// `b2p key add KEY` and `b2p key list`; the exit status.
-pub fn main(words: &[String]) -> i32 {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let outcome = match words.as_slice() {
+/// Runs `b2p key add KEY` or `b2p key list` and returns the exit status.
+pub fn main(args: &[String]) -> i32 {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
         ["add", key @ ..] if !key.is_empty() => add(&key.join(" ")),
         ["list"] => list(),
         _ => {
@@ -32,64 +39,65 @@ pub fn main(words: &[String]) -> i32 {
             print(&text);
             0
         }
-        Err(why) => {
-            print_error(&format!("b2p key: {why}"));
+        Err(error) => {
+            print_error(&format!("b2p key: {error}"));
             1
         }
     }
 }
 
-fn add(text: &str) -> Result<String, String> {
+/// Adds a key and returns a line for the user.
+fn add(text: &str) -> Result<String> {
     let key = sshkey::validate(text)?;
-    let path = Path::new(KEPT);
-    let old = regular_file::read(path, LONGEST)?.unwrap_or_default();
-    let old = String::from_utf8(old).map_err(|e| format!("{KEPT}: {e}"))?;
-    if let Some(new) = with(&old, &key) {
-        // Public, and read by sshd as the user who comes.
-        atomic_file::replace(path, new.as_bytes(), 0o644)?;
+    let path = Path::new(ADDED_KEYS);
+    let bytes = regular_file::read(path, MAX_FILE_BYTES)?.unwrap_or_default();
+    let utf8 = String::from_utf8(bytes).map_err(|e| Error::invalid(e.to_string()));
+    if let Some(text) = with_key(&utf8.on(path)?, &key) {
+        // sshd reads the file as the user who logs in; public keys are no secret.
+        atomic_file::replace(path, text.as_bytes(), 0o644)?;
     }
-    audit::record(&format!("key add {}", described(&key)));
+    audit::record(&format!("key add {}", describe(&key)));
     Ok(match earlier_run(&Paths::default()) {
-        EarlierRun::Disk(_) => format!("may log in; kept in {KEPT}\n"),
+        EarlierRun::Disk(_) => format!("may log in; kept in {ADDED_KEYS}\n"),
         _ => "may log in until the machine ends: there is no data disk\n".to_owned(),
     })
 }
 
-/// Fingerprint and comment of a key: enough to find it in a file of keys.
-fn described(key: &str) -> String {
+/// Returns fingerprint and comment of a key, by which it is found in a file of keys.
+fn describe(key: &str) -> String {
     let comment = key.splitn(3, ' ').nth(2).unwrap_or_default();
     let fingerprint = sshkey::fingerprint(key).unwrap_or_default();
     format!("{fingerprint} {comment}").trim_end().to_owned()
 }
 
-/// The file with one more line; `None` where it is there already.
-fn with(old: &str, key: &str) -> Option<String> {
-    if old.lines().any(|line| line == key) {
+/// Returns the text of the file with one more line, or `None` if the line is there already.
+fn with_key(text: &str, key: &str) -> Option<String> {
+    if text.lines().any(|line| line == key) {
         return None;
     }
-    let end = if old.is_empty() || old.ends_with('\n') {
-        ""
-    } else {
-        "\n"
-    };
-    Some(format!("{old}{end}{key}\n"))
+    let is_complete = text.is_empty() || text.ends_with('\n');
+    let line_end = if is_complete { "" } else { "\n" };
+    Some(format!("{text}{line_end}{key}\n"))
 }
 
-/// What ssh-keygen says of each file there is.
-fn list() -> Result<String, String> {
-    let home = format!(
-        "/home/{}/.ssh/authorized_keys",
-        sys::config_sources::read().0.user
-    );
+/// Returns the output of ssh-keygen for each file of keys.
+fn list() -> Result<String> {
+    let user = sys::config_sources::read().0.user;
+    let home = format!("/home/{user}/.ssh/authorized_keys");
     let mut out = String::new();
-    for path in [AUTHORIZED_KEYS, KEPT, "/root/.ssh/authorized_keys", &home] {
-        // As `ssh-keygen -lf` it fails at a file without any.
+    for path in [
+        AUTHORIZED_KEYS,
+        ADDED_KEYS,
+        "/root/.ssh/authorized_keys",
+        &home,
+    ] {
+        // `ssh-keygen -lf` fails for a file without keys.
         if !fs::metadata(path).is_ok_and(|m| m.len() > 1) {
             continue;
         }
-        let ended = tool::run(KEYGEN, &["-lf", path], std::time::Duration::from_secs(10))?;
+        let finished = tool::run(SSH_KEYGEN, &["-lf", path], SSH_KEYGEN_LIMIT)?;
         out.push_str(&format!("{path}\n"));
-        let lines = ended.output.lines().map(|line| format!("  {line}\n"));
+        let lines = finished.output.lines().map(|line| format!("  {line}\n"));
         out.extend(lines);
     }
     Ok(out)
@@ -105,10 +113,10 @@ mod tests {
 
     #[test]
     fn a_key_is_added_once() {
-        let one = with("", A).unwrap();
+        let one = with_key("", A).unwrap();
         assert_eq!(one, format!("{A}\n"));
-        assert_eq!(with(&one, A), None);
-        assert_eq!(with("# mine", A).unwrap(), format!("# mine\n{A}\n"));
+        assert_eq!(with_key(&one, A), None);
+        assert_eq!(with_key("# mine", A).unwrap(), format!("# mine\n{A}\n"));
     }
 
     #[test]

@@ -143,7 +143,8 @@ fn report(outcome: Result<Option<String>, RequestError>, name: &str, args: &[Str
         }
         Err(error) => {
             let command = [&["b2p".to_owned(), name.to_owned()], args].concat();
-            print_error(&control_client::line(&error, &command.join(" ")));
+            let error = control_client::explain(&error, &command.join(" "));
+            print_error(&format!("b2p: {error}"));
             1
         }
     }

@@ -14,8 +14,9 @@ pub fn main(control: &ControlClient) -> i32 {
             audit::record("rescue");
             0
         }
-        Err(failure) => {
-            print_error(&control_client::line(&failure, "b2p rescue"));
+        Err(error) => {
+            let error = control_client::explain(&error, "b2p rescue");
+            print_error(&format!("b2p: {error}"));
             1
         }
     }

@@ -1,115 +1,40 @@
-//! `b2p start`, `stop`, `restart`, `load`, `reload`: asks, then looks on until
-//! it is known what came of it.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p start`, `stop`, `restart`, `load`, `reload` and `user-services`: each sends requests to
+//! PID 1, and the first three then poll the status until the result is known.
 
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use config::canonical_service_name;
 use control::{Name, Report, Request, RequestError, Service, State};
+use sys::error::{Error, Result};
 
-use crate::client::service_files;
-use crate::client::status;
-use crate::common::control_client::{self, ControlClient, resting};
+use crate::client::{service_files, status};
+use crate::common::control_client::{self, ControlClient, is_at_rest};
 use crate::common::terminal::{print, print_error};
 use crate::common::units;
 
-/// Where users keep their own services.
-const OWN: &str = "/var/lib/boot2podman/services";
-/// Milliseconds for a start, or an end, that PID 1 gives no time for.
-const LATE: u64 = 30_000;
-const GRACE: u64 = 10_000;
-/// Milliseconds that PID 1 itself may take beyond them.
-const MORE: u64 = 5_000;
+/// Directory of users' service files.
+const USER_FILES: &str = "/var/lib/boot2podman/services";
+/// Time for a start, in milliseconds, if PID 1 names none.
+const DEFAULT_LATE_MS: u64 = 30_000;
+/// Time for a stop, in milliseconds, if PID 1 names none.
+const DEFAULT_GRACE_MS: u64 = 10_000;
+/// Time that PID 1 may take beyond these, in milliseconds.
+const MARGIN_MS: u64 = 5_000;
+/// Time between two looks at the status.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is asked for.
+/// Change that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Be up.
+    /// Starts the service.
     Start,
-    /// Be down.
+    /// Stops the service.
     Stop,
-    /// Be up anew.
+    /// Stops the service and starts it again.
     Restart,
-}
-
-/// The edges, to be put elsewhere by a test.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The way to PID 1.
-    pub link: ControlClient,
-    /// Users' own files.
-    pub own: PathBuf,
-    /// Where PID 1 reads them.
-    pub staged: PathBuf,
-    /// Between two looks.
-    pub pause: Duration,
-}
-
-impl Place {
-    /// The machine's own.
-    #[must_use]
-    pub fn real(link: &ControlClient) -> Place {
-        Place {
-            link: link.clone(),
-            own: OWN.into(),
-            staged: control::SERVICES.into(),
-            pause: Duration::from_millis(100),
-        }
-    }
-}
-
-/// `b2p start|stop|restart NAME…`.
-pub fn main(place: &Place, verb: Verb, words: &[String]) -> i32 {
-    let Some(names) = names(words) else {
-        return 2;
-    };
-    // All are asked first: they start beside each other.
-    let begun: Vec<_> = names.iter().map(|n| (n, begin(place, verb, n))).collect();
-    let mut code = 0;
-    for (name, begun) in begun {
-        match begun.and_then(|begun| wait(place, verb, name, &begun)) {
-            Ok(line) => print(&format!("{}: {line}\n", name.as_str())),
-            Err(why) => {
-                print_error(&why);
-                code = 1;
-            }
-        }
-    }
-    code
-}
-
-/// The names in `words`; `None`, and a word about it, where one is none.
-fn names(words: &[String]) -> Option<Vec<Name>> {
-    if words.is_empty() {
-        print_error("b2p: which service? `b2p status` lists them");
-    }
-    let name = |word: &String| {
-        let name = Name::new(config::canonical_service_name(word));
-        if name.is_none() {
-            print_error(&format!(
-                "b2p: {word}: not a name: letters, digits and -, at most 32"
-            ));
-        }
-        name
-    };
-    let names: Option<Vec<Name>> = words.iter().map(name).collect();
-    names.filter(|names| !names.is_empty())
-}
-
-/// What was so when it was asked for.
-#[derive(Clone, Copy, Debug)]
-struct Begun {
-    life: Option<(Option<u64>, Option<u64>)>,
-    resting: bool,
-    at: Instant,
-}
-
-/// The line for what PID 1 does not do.
-fn refused(failure: &RequestError, verb: &str, name: &Name) -> String {
-    match failure {
-        RequestError::Refused(why) => format!("b2p: {}: {why}", name.as_str()),
-        other => control_client::line(other, &format!("b2p {verb} {}", name.as_str())),
-    }
 }
 
 impl Verb {
@@ -130,42 +55,87 @@ impl Verb {
     }
 }
 
-/// Asks; a service of the user's own is handed to PID 1 first.
-fn begin(place: &Place, verb: Verb, name: &Name) -> Result<Begun, String> {
-    let say = |failure: &RequestError| refused(failure, verb.word(), name);
-    let text = place.link.ask(&Request::Status).map_err(|f| say(&f))?;
-    let report = Report::parse(&text);
-    let before = find(&report, name);
-    // A file by the name of a service of the machine says nothing about that one.
-    let may = before.is_none_or(|s| s.is_user_service);
-    let own = verb != Verb::Stop && may && service_files::is_own(&place.own, name);
-    if before.is_none() && !own {
-        return Err(status::unknown(&report, name.as_str()));
+/// Connection, directories and timing, which tests replace.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Connection to PID 1.
+    pub control: ControlClient,
+    /// Directory of users' service files.
+    pub user_files: PathBuf,
+    /// Directory from which PID 1 reads service files.
+    pub loaded_files: PathBuf,
+    /// Time between two looks at the status.
+    pub poll_interval: Duration,
+}
+
+impl Environment {
+    /// Returns the directories and timing of the machine.
+    #[must_use]
+    pub fn of(control: &ControlClient) -> Environment {
+        Environment {
+            control: control.clone(),
+            user_files: USER_FILES.into(),
+            loaded_files: control::SERVICES.into(),
+            poll_interval: POLL_INTERVAL,
+        }
     }
-    let mut begun = Begun {
-        life: before.map(life),
-        resting: before.is_none_or(|s| resting(s.state)),
-        at: Instant::now(),
+}
+
+/// Runs `b2p start|stop|restart NAME…` and returns the exit status.
+pub fn main(env: &Environment, verb: Verb, args: &[String]) -> i32 {
+    let Some(names) = parse_names(args) else {
+        return 2;
     };
-    if own {
-        if verb == Verb::Restart
-            && !begun.resting
-            && service_files::differs(&place.own, &place.staged, name)
-        {
-            // PID 1 takes another file only for a service that rests. What it would
-            // not take stops nothing.
-            service_files::check(&place.own, name)?;
-            let stopped = begin(place, Verb::Stop, name)?;
-            wait(place, Verb::Stop, name, &stopped)?;
-            begun.resting = true;
-        }
-        if begun.resting {
-            load(place, name)?;
+    // All requests are sent before the first wait: the services start side by side.
+    let begin = |name: Name| (name.clone(), begin(env, verb, name));
+    let changes: Vec<_> = names.into_iter().map(begin).collect();
+    let mut status = 0;
+    for (name, change) in changes {
+        match change.and_then(|change| wait(env, &change)) {
+            Ok(outcome) => print(&format!("{name}: {outcome}\n")),
+            Err(error) => {
+                print_error(&format!("b2p: {error}"));
+                status = 1;
+            }
         }
     }
-    let request = verb.request(name.clone());
-    place.link.ask(&request).map_err(|f| say(&f))?;
-    Ok(begun)
+    status
+}
+
+/// Returns the names in `args`, or `None` after a message if there is none or one is not valid.
+fn parse_names(args: &[String]) -> Option<Vec<Name>> {
+    if args.is_empty() {
+        print_error("b2p: which service? `b2p status` lists them");
+        return None;
+    }
+    let name = |arg: &String| {
+        let name = Name::new(arg);
+        if name.is_none() {
+            print_error(&format!(
+                "b2p: {arg}: not a name: letters, digits and -, at most 32"
+            ));
+        }
+        name
+    };
+    args.iter().map(name).collect()
+}
+
+/// A change that was asked for, and the state of the service before it.
+#[derive(Clone, Debug)]
+struct Change {
+    verb: Verb,
+    name: Name,
+    /// Instance of the service before the request; `None` if PID 1 did not know the service.
+    instance: Option<Instance>,
+    was_at_rest: bool,
+    start: Instant,
+}
+
+/// Process and time of the last change of state, which differ between two runs of a service.
+type Instance = (Option<u64>, Option<u64>);
+
+fn instance(service: Service<'_>) -> Instance {
+    (service.pid, service.since)
 }
 
 fn find<'a>(report: &Report<'a>, name: &Name) -> Option<Service<'a>> {
@@ -173,158 +143,238 @@ fn find<'a>(report: &Report<'a>, name: &Name) -> Option<Service<'a>> {
     services.find(|s| s.name == name.as_str()).copied()
 }
 
-/// What is another in another life of a service.
-fn life(s: Service<'_>) -> (Option<u64>, Option<u64>) {
-    (s.pid, s.since)
+/// Turns the error of a request into one for users.
+fn explain(error: &RequestError, verb: &str, name: &Name) -> Error {
+    match error {
+        RequestError::Refused(why) => Error::invalid(format!("{name}: {why}")),
+        other => control_client::explain(other, &format!("b2p {verb} {name}")),
+    }
 }
 
-/// Looks again and again until it is known what came of it, or for too long.
-fn wait(place: &Place, verb: Verb, name: &Name, begun: &Begun) -> Result<String, String> {
+/// Returns the name that a former name of a service stands for, unless the user has a service
+/// of the former name.
+fn resolve(env: &Environment, report: &Report<'_>, name: Name) -> Name {
+    let is_known = find(report, &name).is_some() || service_files::exists(&env.user_files, &name);
+    match Name::new(canonical_service_name(name.as_str())) {
+        Some(canonical) if !is_known => canonical,
+        _ => name,
+    }
+}
+
+/// Sends the request; a user's service file that is new or changed is loaded before.
+fn begin(env: &Environment, verb: Verb, name: Name) -> Result<Change> {
+    let ask = |request: &Request| {
+        let answer = env.control.ask(request);
+        answer.map_err(|error| explain(&error, verb.word(), &name))
+    };
+    let text = ask(&Request::Status)?;
+    let report = Report::parse(&text);
+    let name = resolve(env, &report, name.clone());
+    let service = find(&report, &name);
+    // A user's file with the name of a service of the machine is not for that service.
+    let may_load = verb != Verb::Stop && service.is_none_or(|s| s.is_user_service);
+    let has_file = may_load && service_files::exists(&env.user_files, &name);
+    if service.is_none() && !has_file {
+        return Err(status::unknown_service(&report, name.as_str()));
+    }
+    let mut change = Change {
+        verb,
+        instance: service.map(instance),
+        was_at_rest: service.is_none_or(|s| is_at_rest(s.state)),
+        start: Instant::now(),
+        name,
+    };
+    if has_file {
+        load_before(env, &mut change)?;
+    }
+    ask(&verb.request(change.name.clone()))?;
+    Ok(change)
+}
+
+/// Loads the user's file. PID 1 takes a file only for a service at rest: a restart with a changed
+/// file stops the service first, but not for a file that PID 1 would refuse.
+fn load_before(env: &Environment, change: &mut Change) -> Result<()> {
+    let name = &change.name;
+    let differs = || service_files::differs(&env.user_files, &env.loaded_files, name);
+    if change.verb == Verb::Restart && !change.was_at_rest && differs() {
+        service_files::check(&env.user_files, name)?;
+        let stop = begin(env, Verb::Stop, name.clone())?;
+        wait(env, &stop)?;
+        change.was_at_rest = true;
+    }
+    match change.was_at_rest {
+        true => load(env, &change.name),
+        false => Ok(()),
+    }
+}
+
+/// Polls the status until the result of the change is known, or the time for it is over.
+fn wait(env: &Environment, change: &Change) -> Result<String> {
+    let Change { verb, name, .. } = change;
+    let failed = |why: String| Error::invalid(format!("{name}: {why}"));
     loop {
-        let text = place.link.ask(&Request::Status);
-        let text = text.map_err(|f| refused(&f, verb.word(), name))?;
+        let text = env.control.ask(&Request::Status);
+        let text = text.map_err(|error| explain(&error, verb.word(), name))?;
         let report = Report::parse(&text);
-        let took = u64::try_from(begun.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = u64::try_from(change.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Some(service) = find(&report, name) else {
             return match verb {
                 Verb::Stop => Ok("is gone".to_owned()),
-                _ => Err(format!("b2p: {}: is gone", name.as_str())),
+                _ => Err(failed("is gone".to_owned())),
             };
         };
-        let bad = |why: String| format!("b2p: {}: {why}", name.as_str());
-        if let Some(came) = outcome(verb, &service, begun, took) {
-            return came.map_err(bad);
+        match outcome(&service, change, took) {
+            Outcome::Done(line) => return Ok(line),
+            Outcome::Failed(why) => return Err(failed(why)),
+            Outcome::Pending if took > limit(*verb, &service) => {
+                let (state, took) = (service.state.word(), units::span(took));
+                return Err(failed(format!(
+                    "still {state} after {took}; `b2p log {name}` may say why"
+                )));
+            }
+            Outcome::Pending => sleep(env.poll_interval),
         }
-        let late = service.late.unwrap_or(LATE);
-        let grace = service.grace.unwrap_or(GRACE);
-        let limit = match verb {
-            Verb::Start => late,
-            Verb::Stop => grace,
-            Verb::Restart => late.saturating_add(grace),
-        };
-        if took > limit.saturating_add(MORE) {
-            let (state, took) = (service.state.word(), units::span(took));
-            return Err(bad(format!(
-                "still {state} after {took}; `b2p log {}` may say why",
-                service.name
-            )));
-        }
-        sleep(place.pause);
     }
 }
 
-/// What came of it, for better or worse; `None` as long as that is open.
-fn outcome(
-    verb: Verb,
-    s: &Service<'_>,
-    begun: &Begun,
-    took: u64,
-) -> Option<Result<String, String>> {
-    let ended = s
-        .last
-        .map_or("it could not be started".to_owned(), status::long);
-    if verb == Verb::Stop {
-        let line = match begun.resting {
-            true => "did not run".to_owned(),
-            false => format!("stopped after {}", units::span(took)),
+/// Longest wait for a change, in milliseconds.
+fn limit(verb: Verb, service: &Service<'_>) -> u64 {
+    let late = service.late.unwrap_or(DEFAULT_LATE_MS);
+    let grace = service.grace.unwrap_or(DEFAULT_GRACE_MS);
+    let limit = match verb {
+        Verb::Start => late,
+        Verb::Stop => grace,
+        Verb::Restart => late.saturating_add(grace),
+    };
+    limit.saturating_add(MARGIN_MS)
+}
+
+/// Result of a change.
+enum Outcome {
+    /// The change is complete.
+    Done(String),
+    /// The change will not be completed.
+    Failed(String),
+    /// The change is not complete yet.
+    Pending,
+}
+
+/// Judges the state of the service `took` milliseconds after the request.
+fn outcome(service: &Service<'_>, change: &Change, took: u64) -> Outcome {
+    use Outcome::{Done, Failed, Pending};
+    if change.verb == Verb::Stop {
+        return match is_at_rest(service.state) {
+            true if change.was_at_rest => Done("did not run".to_owned()),
+            true => Done(format!("stopped after {}", units::span(took))),
+            false => Pending,
         };
-        return resting(s.state).then_some(Ok(line));
     }
-    let same = begun.life == Some(life(*s));
-    if s.state == State::Armed {
-        return Some(Ok(
-            "its socket listens; the first connection starts it".to_owned()
-        ));
+    if service.state == State::Armed {
+        return Done("its socket listens; the first connection starts it".to_owned());
     }
-    if same && verb == Verb::Restart {
-        return None;
+    let is_same = change.instance == Some(instance(*service));
+    if is_same && change.verb == Verb::Restart {
+        return Pending;
     }
-    let pid = s.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
-    match s.state {
-        State::Up if same => Some(Ok(format!("was up already{pid}"))),
-        State::Up => Some(Ok(format!("up after {}{pid}", units::span(took)))),
-        State::Done => Some(Ok("has done its work".to_owned())),
-        State::Failed => Some(Err(format!("{ended}; `b2p log {}` may say why", s.name))),
-        State::Delayed => Some(Err(format!("{ended}; it is started again"))),
-        State::Off if verb == Verb::Start => Some(Err("has been stopped".to_owned())),
-        _ => None,
+    let ended = || match service.last {
+        Some(last) => status::describe_end(last),
+        None => "it could not be started".to_owned(),
+    };
+    let pid = service
+        .pid
+        .map_or(String::new(), |pid| format!(" (pid {pid})"));
+    match service.state {
+        State::Up if is_same => Done(format!("was up already{pid}")),
+        State::Up => Done(format!("up after {}{pid}", units::span(took))),
+        State::Done => Done("has done its work".to_owned()),
+        State::Failed => Failed(format!(
+            "{}; `b2p log {}` may say why",
+            ended(),
+            service.name
+        )),
+        State::Delayed => Failed(format!("{}; it is started again", ended())),
+        State::Off if change.verb == Verb::Start => Failed("has been stopped".to_owned()),
+        _ => Pending,
     }
 }
 
-/// `b2p load NAME…`.
-pub fn load_main(place: &Place, words: &[String]) -> i32 {
-    let Some(names) = names(words) else {
+/// Runs `b2p load NAME…` and returns the exit status.
+pub fn load_main(env: &Environment, args: &[String]) -> i32 {
+    let Some(names) = parse_names(args) else {
         return 2;
     };
-    let mut code = 0;
-    for name in &names {
-        match load(place, name) {
-            Ok(()) => print(&format!("{}: loaded\n", name.as_str())),
-            Err(why) => {
-                print_error(&why);
-                code = 1;
-            }
+    let load = |name: &Name| load_and_report(env, name);
+    names.iter().map(load).max().unwrap_or(0)
+}
+
+/// Loads the user's file, prints the result and returns the exit status.
+fn load_and_report(env: &Environment, name: &Name) -> i32 {
+    match load(env, name) {
+        Ok(()) => {
+            print(&format!("{name}: loaded\n"));
+            0
+        }
+        Err(error) => {
+            print_error(&format!("b2p: {error}"));
+            1
         }
     }
-    code
 }
 
-/// Puts the user's file where PID 1 reads it, and has it read.
-fn load(place: &Place, name: &Name) -> Result<(), String> {
-    service_files::put(&place.own, &place.staged, name)?;
-    let answer = place.link.ask(&Request::Load(name.clone()));
-    answer.map(drop).map_err(|f| refused(&f, "load", name))
+/// Copies the user's file to where PID 1 reads it, and has PID 1 read it.
+fn load(env: &Environment, name: &Name) -> Result<()> {
+    service_files::stage(&env.user_files, &env.loaded_files, name)?;
+    let answer = env.control.ask(&Request::Load(name.clone()));
+    answer
+        .map(drop)
+        .map_err(|error| explain(&error, "load", name))
 }
 
-/// `b2p reload`: every file of the user's whose service does not run.
-pub fn reload_main(place: &Place) -> i32 {
-    let report = match place.link.ask(&Request::Status) {
+/// Runs `b2p reload`, which loads the files of all users' services that do not run, and returns
+/// the exit status.
+pub fn reload_main(env: &Environment) -> i32 {
+    let text = match env.control.ask(&Request::Status) {
         Ok(text) => text,
-        Err(failure) => {
-            print_error(&control_client::line(&failure, "b2p reload"));
+        Err(error) => {
+            let error = control_client::explain(&error, "b2p reload");
+            print_error(&format!("b2p: {error}"));
             return 1;
         }
     };
-    let report = Report::parse(&report);
-    let (good, bad) = service_files::own(&place.own);
-    for word in &bad {
-        print_error(&format!("b2p: {word}: not a name of a service; left out"));
+    let report = Report::parse(&text);
+    let (names, wrong) = service_files::list(&env.user_files);
+    for file_name in &wrong {
+        print_error(&format!(
+            "b2p: {file_name}: not a name of a service; left out"
+        ));
     }
-    let mut code = i32::from(!bad.is_empty());
-    for name in &good {
-        let there = find(&report, name);
-        // One by the name of a service of the machine is for PID 1 to refuse.
-        let runs = there.is_some_and(|s| s.is_user_service && !resting(s.state));
-        if runs && service_files::differs(&place.own, &place.staged, name) {
-            let name = name.as_str();
+    let mut status = i32::from(!wrong.is_empty());
+    for name in &names {
+        // PID 1 itself refuses a file with the name of a service of the machine.
+        let runs = find(&report, name).is_some_and(|s| s.is_user_service && !is_at_rest(s.state));
+        if !runs {
+            status = status.max(load_and_report(env, name));
+        } else if service_files::differs(&env.user_files, &env.loaded_files, name) {
             print(&format!(
                 "{name}: runs; `b2p restart {name}` takes the new file\n"
             ));
-        } else if !runs {
-            match load(place, name) {
-                Ok(()) => print(&format!("{}: loaded\n", name.as_str())),
-                Err(why) => {
-                    print_error(&why);
-                    code = 1;
-                }
-            }
         }
     }
-    code
+    status
 }
 
-/// `b2p user-services`, at boot: the same, and then those are started that no flag turns off.
-pub fn own_main(place: &Place) -> i32 {
-    let code = reload_main(place);
+/// Runs `b2p user-services`, at boot: loads all users' services and starts those that no flag
+/// turns off. Returns the exit status.
+pub fn user_services_main(env: &Environment) -> i32 {
+    let status = reload_main(env);
     let config = sys::config_sources::read().0;
-    let (names, _) = service_files::own(&place.own);
-    for name in names {
+    for name in service_files::list(&env.user_files).0 {
         if sys::service_names::starts_at_boot(&config, name.as_str()) {
-            // Why one cannot be started has been said when it was loaded.
-            let _ = place.link.ask(&Request::Start(name));
+            // A service that cannot be started was reported when it was loaded.
+            let _ = env.control.ask(&Request::Start(name));
         }
     }
-    code
+    status
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
-//! `b2p status`: the machine in a line, what is wrong with it, and a table of
-//! its services; or all that is known of one of them.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p status`: the machine in one line, its degraded parts, and a table of its services; or
+//! all details of one service.
 
 use std::path::Path;
 
+use config::canonical_service_name;
 use control::{LastExit, Report, Request, Service, State};
+use services::ExitStatus;
+use sys::error::Error;
 use sys::paths::SERVICE_CGROUPS;
 
 use crate::client::help::options_known;
@@ -14,7 +18,7 @@ use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Screen, print, print_error};
 use crate::common::units;
 
-/// What is over the table, and which column goes first where room is short.
+/// Columns of the table of services.
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
     Column { title: "SERVICE",  right: false, keep: 0 },
@@ -27,56 +31,66 @@ const COLUMNS: &[Column] = &[
     Column { title: "CPU",      right: true,  keep: 1 },
 ];
 
-/// `b2p status [--json] [NAME...]`.
-pub fn main(link: &ControlClient, words: &[String]) -> i32 {
-    if !options_known("status", words) {
+/// Runs `b2p status [--json] [NAME...]` and returns the exit status.
+pub fn main(control: &ControlClient, args: &[String]) -> i32 {
+    if !options_known("status", args) {
         return 2;
     }
-    let json = words.iter().any(|w| w == "--json");
-    let text = match link.ask(&Request::Status) {
+    let text = match control.ask(&Request::Status) {
         Ok(text) => text,
-        Err(failure) => {
-            print_error(&control_client::line(&failure, "b2p status"));
+        Err(error) => {
+            let error = control_client::explain(&error, "b2p status");
+            print_error(&format!("b2p: {error}"));
             return 1;
         }
     };
     let report = Report::parse(&text);
+    let is_json = args.iter().any(|arg| arg == "--json");
     let usage = |name: &str| usage::of(Path::new(SERVICE_CGROUPS), name);
-    let names = words.iter().filter(|w| !w.starts_with('-'));
-    let one = |name: &String| one(&report, name, json, &usage);
-    if let Some(code) = names.map(one).max() {
-        return code;
+    let names = args.iter().filter(|arg| !arg.starts_with('-'));
+    let statuses = names.map(|name| show_service(&report, name, is_json, &usage));
+    if let Some(status) = statuses.max() {
+        return status;
     }
     let hostname = hostname();
-    print(&if json {
-        object(&report, &hostname, &usage).line()
-    } else {
-        all(&report, &hostname, &usage, &Screen::stdout())
+    print(&match is_json {
+        true => machine_json(&report, &hostname, &usage).line(),
+        false => machine_text(&report, &hostname, &usage, &Screen::stdout()),
     });
     0
 }
 
-/// Prints what is known of one; 0 if it does what it is there for.
-fn one(report: &Report<'_>, name: &str, json: bool, usage: &dyn Fn(&str) -> Usage) -> i32 {
-    let name = config::canonical_service_name(name);
-    let Some(service) = report.services.iter().find(|s| s.name == name) else {
-        print_error(&unknown(report, name));
+/// Prints the details of one service and returns the exit status: 0 if the service works or has
+/// done its work.
+fn show_service(
+    report: &Report<'_>,
+    name: &str,
+    is_json: bool,
+    usage: &dyn Fn(&str) -> Usage,
+) -> i32 {
+    let Some(service) = find(report, name) else {
+        print_error(&format!("b2p: {}", unknown_service(report, name)));
         return 1;
     };
-    print(&if json {
-        service_object(service, usage(name)).line()
-    } else {
-        details(report, service, usage(name), &Screen::stdout())
+    let usage = usage(service.name);
+    print(&match is_json {
+        true => service_json(service, usage).line(),
+        false => service_text(report, service, usage, &Screen::stdout()),
     });
-    i32::from(!control_client::good(service.state))
+    i32::from(!control_client::is_good(service.state))
 }
 
-/// The line for a name that no service has.
-pub fn unknown(report: &Report<'_>, name: &str) -> String {
-    let mut names = report.services.iter().map(|s| s.name);
-    let near = config::suggest(name, &mut names);
-    let near = near.map_or(String::new(), |n| format!("; did you mean {n}?"));
-    format!("b2p: {name}: no such service{near}")
+/// Returns the service of this name, or of the name that this former name stands for.
+pub fn find<'a, 'b>(report: &'b Report<'a>, name: &str) -> Option<&'b Service<'a>> {
+    let with_name = |name: &str| report.services.iter().find(|s| s.name == name);
+    with_name(name).or_else(|| with_name(canonical_service_name(name)))
+}
+
+/// Returns the error for a name that no service has, with the most similar one.
+pub fn unknown_service(report: &Report<'_>, name: &str) -> Error {
+    let suggestion = config::suggest(name, &mut report.services.iter().map(|s| s.name));
+    let advice = suggestion.map_or(String::new(), |name| format!("; did you mean {name}?"));
+    Error::invalid(format!("{name}: no such service{advice}"))
 }
 
 fn hostname() -> String {
@@ -84,18 +98,20 @@ fn hostname() -> String {
     name.trim_ascii().to_owned()
 }
 
-fn all(
+fn machine_text(
     report: &Report<'_>,
     hostname: &str,
     usage: &dyn Fn(&str) -> Usage,
     screen: &Screen,
 ) -> String {
     let mut out = head(report, hostname, screen);
-    for d in &report.degraded {
-        let what = screen.paint(Colour::Yellow, &format!("degraded {}:", d.what));
-        out.push_str(&format!("  {what} {}\n", d.why));
+    for degraded in &report.degraded {
+        let what = screen.paint(Colour::Yellow, &format!("degraded {}:", degraded.what));
+        out.push_str(&format!("  {what} {}\n", degraded.why));
     }
-    out.extend(shutdown(report).map(|line| format!("  {}\n", screen.paint(Colour::Yellow, &line))));
+    if let Some(line) = shutdown(report) {
+        out.push_str(&format!("  {}\n", screen.paint(Colour::Yellow, &line)));
+    }
     let now = report.machine.now.unwrap_or(0);
     let row = |s: &Service<'_>| row(s, now, usage(s.name));
     let rows: Vec<Vec<Cell>> = report.services.iter().map(row).collect();
@@ -109,23 +125,21 @@ fn all(
     out
 }
 
-/// `boot2podman 0.1.0 on box: running, up 3 min, data in RAM`.
+/// Returns the first line: `boot2podman 0.1.0 on box: running, up 3 min, data in RAM`.
 fn head(report: &Report<'_>, hostname: &str, screen: &Screen) -> String {
+    let machine = &report.machine;
     let state = machine_state(report);
     let colour = match state {
         "running" => Colour::Green,
         _ => Colour::Yellow,
     };
-    let m = &report.machine;
-    let mut out = format!("boot2podman {} on {hostname}: ", m.version);
-    out.push_str(&screen.paint(colour, state));
-    if let (Some(now), Some(started)) = (m.now, m.started) {
-        out.push_str(&format!(
-            ", up {}",
-            units::span(now.saturating_sub(started))
-        ));
+    let state = screen.paint(colour, state);
+    let mut out = format!("boot2podman {} on {hostname}: {state}", machine.version);
+    if let (Some(now), Some(started)) = (machine.now, machine.started) {
+        let up = units::span(now.saturating_sub(started));
+        out.push_str(&format!(", up {up}"));
     }
-    match m.data {
+    match machine.data {
         "" => {}
         "ram" => out.push_str(", data in RAM"),
         device => out.push_str(&format!(", data on {device}")),
@@ -134,21 +148,18 @@ fn head(report: &Report<'_>, hostname: &str, screen: &Screen) -> String {
     out
 }
 
+/// Returns the line about a shutdown that is scheduled or has begun.
 fn shutdown(report: &Report<'_>) -> Option<String> {
-    let s = report.shutdown?;
-    let left = s.at.saturating_sub(report.machine.now.unwrap_or(0));
+    let shutdown = report.shutdown?;
+    let kind = shutdown.kind.word();
+    let left = shutdown.at.saturating_sub(report.machine.now.unwrap_or(0));
     Some(match left {
-        0 => format!("{} has begun", s.kind.word()),
-        left => format!(
-            "{} in {}; `b2p cancel` cancels it",
-            s.kind.word(),
-            units::span(left)
-        ),
+        0 => format!("{kind} has begun"),
+        left => format!("{kind} in {}; `b2p cancel` cancels it", units::span(left)),
     })
 }
 
-/// The colour of a state.
-pub fn colour(state: State) -> Colour {
+fn state_colour(state: State) -> Colour {
     match state {
         State::Up | State::Armed | State::Done => Colour::Green,
         State::Failed => Colour::Red,
@@ -157,84 +168,84 @@ pub fn colour(state: State) -> Colour {
     }
 }
 
+/// Returns the cells of one service, in the order of [`COLUMNS`].
 fn row(s: &Service<'_>, now: u64, usage: Usage) -> Vec<Cell> {
-    let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let plain = |text: Option<String>| (or_dash(text), None);
     let state = match s.next.filter(|_| s.state == State::Delayed) {
         Some(next) => format!("delayed {}", units::span(next.saturating_sub(now))),
         None => s.state.word().to_owned(),
     };
     let since = s.since.map(|since| units::span(now.saturating_sub(since)));
-    let plain = |text: Option<String>| (text.unwrap_or_else(|| "-".to_owned()), None);
-    let bad = s.last.is_some_and(|l| l != LastExit::Exited(0));
+    let ended_badly = s.last.is_some_and(|last| last != LastExit::Exited(0));
     vec![
         (s.name.to_owned(), None),
-        (state, Some(colour(s.state))),
-        (number(s.pid), None),
+        (state, Some(state_colour(s.state))),
+        plain(s.pid.map(|pid| pid.to_string())),
         plain(since),
-        (number(s.restarts), None),
+        plain(s.restarts.map(|count| count.to_string())),
         (
-            s.last.map_or_else(|| "-".to_owned(), short),
-            bad.then_some(Colour::Yellow),
+            or_dash(s.last.map(abbreviate_end)),
+            ended_badly.then_some(Colour::Yellow),
         ),
         plain(usage.memory.map(units::bytes)),
         plain(usage.cpu_us.map(|us| units::span(us / 1000))),
     ]
 }
 
-/// `exit 1`, `SIGKILL`.
-fn short(last: LastExit) -> String {
+/// Returns `exit 1` or `SIGKILL`.
+fn abbreviate_end(last: LastExit) -> String {
     match last {
         LastExit::Exited(code) => format!("exit {code}"),
-        LastExit::Killed(_) => long(last).replace("killed by ", ""),
+        LastExit::Killed(_) => describe_end(last).replace("killed by ", ""),
     }
 }
 
-/// `exited with status 1`, `killed by SIGKILL`.
-pub fn long(last: LastExit) -> String {
-    match last {
-        LastExit::Exited(code) => services::ExitStatus::Exited(code).to_string(),
-        LastExit::Killed(signal) => services::ExitStatus::Killed(signal).to_string(),
-    }
-}
-
-/// All that is known of a service, a line each.
-fn details(report: &Report<'_>, s: &Service<'_>, usage: Usage, screen: &Screen) -> String {
-    let now = report.machine.now.unwrap_or(0);
-    let ago = |at: u64| format!("{} ago", units::span(now.saturating_sub(at)));
-    let boot = |at: u64| {
-        let after = at.saturating_sub(report.machine.started.unwrap_or(0));
-        format!("{} after PID 1 started", units::span(after))
+/// Returns `exited with status 1` or `killed by SIGKILL`.
+pub fn describe_end(last: LastExit) -> String {
+    let status = match last {
+        LastExit::Exited(code) => ExitStatus::Exited(code),
+        LastExit::Killed(signal) => ExitStatus::Killed(signal),
     };
-    let state = screen.paint(colour(s.state), s.state.word());
+    status.to_string()
+}
+
+/// Returns all details of a service, one per line.
+fn service_text(report: &Report<'_>, s: &Service<'_>, usage: Usage, screen: &Screen) -> String {
+    let now = report.machine.now.unwrap_or(0);
+    let started = report.machine.started.unwrap_or(0);
+    let ago = |at: u64| format!("{} ago", units::span(now.saturating_sub(at)));
+    let ahead = |at: u64| format!("in {}", units::span(at.saturating_sub(now)));
+    let after_boot = |at: u64| {
+        let after = units::span(at.saturating_sub(started));
+        format!("{after} after PID 1 started")
+    };
+    let state = screen.paint(state_colour(s.state), s.state.word());
     let lines = [
         ("state", Some(state)),
         ("since", s.since.map(ago)),
-        ("pid", s.pid.map(|n| n.to_string())),
-        ("restarts", s.restarts.map(|n| n.to_string())),
-        ("last end", s.last.map(long)),
-        (
-            "next",
-            s.next
-                .map(|at| format!("in {}", units::span(at.saturating_sub(now)))),
-        ),
+        ("pid", s.pid.map(|pid| pid.to_string())),
+        ("restarts", s.restarts.map(|count| count.to_string())),
+        ("last end", s.last.map(describe_end)),
+        ("next", s.next.map(ahead)),
         ("memory", usage.memory.map(units::bytes)),
         ("cpu", usage.cpu_us.map(|us| units::span(us / 1000))),
-        ("first asked", s.asked.map(boot)),
-        ("spawned", s.spawned.map(boot)),
-        ("ready", s.ready.map(boot)),
+        ("first asked", s.asked.map(after_boot)),
+        ("spawned", s.spawned.map(after_boot)),
+        ("ready", s.ready.map(after_boot)),
     ];
-    let known = lines
-        .into_iter()
-        .filter_map(|(key, value)| value.map(|v| (key, v)));
-    let text: String = known
-        .map(|(key, value)| format!("  {key:<12} {value}\n"))
-        .collect();
+    let line = |(key, value)| value_line(key, value);
+    let text: String = lines.into_iter().filter_map(line).collect();
     format!("{}\n{text}", s.name)
 }
 
-/// `b2p status --json`; docs/reference/control.md has the keys.
-fn object(report: &Report<'_>, hostname: &str, usage: &dyn Fn(&str) -> Usage) -> Json {
-    let m = &report.machine;
+fn value_line(key: &str, value: Option<String>) -> Option<String> {
+    Some(format!("  {key:<12} {}\n", value?))
+}
+
+/// Returns the object of `b2p status --json`; docs/reference/control.md lists its keys.
+fn machine_json(report: &Report<'_>, hostname: &str, usage: &dyn Fn(&str) -> Usage) -> Json {
+    let machine = &report.machine;
     let degraded = |d: &control::Degraded<'_>| {
         Json::Object(vec![
             ("what", Json::text(d.what)),
@@ -247,22 +258,22 @@ fn object(report: &Report<'_>, hostname: &str, usage: &dyn Fn(&str) -> Usage) ->
             ("at_ms", s.at.into()),
         ])
     });
-    let service = |s: &Service<'_>| service_object(s, usage(s.name));
+    let service = |s: &Service<'_>| service_json(s, usage(s.name));
     Json::Object(vec![
-        ("version", Json::text(m.version)),
+        ("version", Json::text(machine.version)),
         ("hostname", Json::text(hostname)),
         ("state", Json::text(machine_state(report))),
-        ("data", Json::text(m.data)),
-        ("now_ms", m.now.into()),
-        ("started_ms", m.started.into()),
-        ("ready_ms", m.ready.into()),
+        ("data", Json::text(machine.data)),
+        ("now_ms", machine.now.into()),
+        ("started_ms", machine.started.into()),
+        ("ready_ms", machine.ready.into()),
         ("degraded", report.degraded.iter().map(degraded).collect()),
         ("shutdown", shutdown),
         ("services", report.services.iter().map(service).collect()),
     ])
 }
 
-fn service_object(s: &Service<'_>, usage: Usage) -> Json {
+fn service_json(s: &Service<'_>, usage: Usage) -> Json {
     let last = s.last.map_or(Json::Null, |last| {
         let (how, number) = match last {
             LastExit::Exited(code) => ("exited", code),

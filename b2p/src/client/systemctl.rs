@@ -1,143 +1,137 @@
-//! `systemctl`: what scripts and fingers ask of it most, in our words.
+// SPDX-License-Identifier: Apache-2.0
+//! `systemctl`: the verbs that scripts and people use most, carried out by the commands of `b2p`.
 
 use control::{Report, Request, State};
 
-use crate::client::service::{self, Place, Verb};
-use crate::client::status;
-use crate::client::{help, power};
+use crate::client::service::{self, Environment, Verb};
+use crate::client::{help, power, status};
 use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::terminal::{print, print_error};
 
-/// What a command line asks for.
+/// Exit status for "not running" (systemctl(1)).
+const NOT_RUNNING: i32 = 3;
+
+/// Command that a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Asked {
+enum Command {
     Power(&'static str, Vec<String>),
     Service(Verb, Vec<String>),
     Status(Vec<String>),
-    IsActive(Vec<String>, bool),
-    IsSystemRunning(bool),
+    IsActive { names: Vec<String>, quiet: bool },
+    IsSystemRunning { quiet: bool },
     NothingToDo,
     Help,
     Unknown(String),
 }
 
-fn parse(words: &[String]) -> Asked {
-    let (options, plain): (Vec<&String>, Vec<&String>) =
-        words.iter().partition(|w| w.starts_with('-'));
+fn parse(args: &[String]) -> Command {
+    let (options, operands): (Vec<&String>, Vec<&String>) =
+        args.iter().partition(|arg| arg.starts_with('-'));
     let has = |names: &[&str]| options.iter().any(|o| names.contains(&o.as_str()));
     if has(&["--help"]) {
-        return Asked::Help;
+        return Command::Help;
     }
-    let quiet = has(&["-q", "--quiet"]);
-    // It would end the machine now, where that is asked for later.
-    let when = options.iter().find(|o| o.starts_with("--when"));
-    let (verb, names) = match (plain.split_first(), when) {
-        (_, Some(when)) => return Asked::Unknown((*when).clone()),
-        (None, None) => ("status", Vec::new()),
-        (Some((verb, names)), None) => (verb.as_str(), names.iter().map(|n| unit(n)).collect()),
+    // Ignored like other options, it would end the machine now instead of later.
+    if let Some(when) = options.iter().find(|o| o.starts_with("--when")) {
+        return Command::Unknown((*when).clone());
+    }
+    let Some((verb, units)) = operands.split_first() else {
+        return Command::Status(Vec::new());
     };
-    let force = has(&["-f", "--force", "-ff"]);
-    let power = |name| Asked::Power(name, force.then(|| "-f".to_owned()).into_iter().collect());
-    match verb {
+    let names: Vec<String> = units.iter().map(|unit| service_of(unit)).collect();
+    let quiet = has(&["-q", "--quiet"]);
+    let force = has(&["-f", "--force", "-ff"]).then(|| "-f".to_owned());
+    let power = |name| Command::Power(name, force.into_iter().collect());
+    match verb.as_str() {
         "poweroff" => power("poweroff"),
         "reboot" => power("reboot"),
         "halt" => power("halt"),
-        "start" => Asked::Service(Verb::Start, names),
-        "stop" => Asked::Service(Verb::Stop, names),
-        "restart" => Asked::Service(Verb::Restart, names),
-        "status" => Asked::Status(names),
-        "is-active" => Asked::IsActive(names, quiet),
-        "is-system-running" => Asked::IsSystemRunning(quiet),
-        "daemon-reload" | "daemon-reexec" => Asked::NothingToDo,
-        verb => Asked::Unknown(verb.to_owned()),
+        "start" => Command::Service(Verb::Start, names),
+        "stop" => Command::Service(Verb::Stop, names),
+        "restart" => Command::Service(Verb::Restart, names),
+        "status" => Command::Status(names),
+        "is-active" => Command::IsActive { names, quiet },
+        "is-system-running" => Command::IsSystemRunning { quiet },
+        "daemon-reload" | "daemon-reexec" => Command::NothingToDo,
+        verb => Command::Unknown(verb.to_owned()),
     }
 }
 
-/// `sshd.service` is our `sshd`.
-fn unit(name: &str) -> String {
+/// Returns the name of the service of a unit: `sshd` of `sshd.service`.
+fn service_of(unit: &str) -> String {
     let suffixes = [".service", ".socket"];
-    let bare = suffixes.iter().find_map(|s| name.strip_suffix(s));
-    bare.unwrap_or(name).to_owned()
+    let name = suffixes.iter().find_map(|suffix| unit.strip_suffix(suffix));
+    name.unwrap_or(unit).to_owned()
 }
 
-/// `systemctl …`.
-pub fn main(link: &ControlClient, words: &[String]) -> i32 {
-    match parse(words) {
-        Asked::Power(name, options) => power::main(link, name, &options),
-        Asked::Service(verb, names) => service::main(&Place::real(link), verb, &names),
-        Asked::Status(names) if names.is_empty() => status::main(link, &[]),
-        Asked::Status(names) => {
-            // systemctl(1): 3 is "not running".
-            if status::main(link, &names) == 0 {
-                0
-            } else {
-                3
-            }
-        }
-        Asked::IsActive(names, quiet) => with_report(link, |r| {
-            let (text, code) = active(r, &names);
+/// Runs `systemctl …` and returns the exit status.
+pub fn main(control: &ControlClient, args: &[String]) -> i32 {
+    match parse(args) {
+        Command::Power(name, options) => power::main(control, name, &options),
+        Command::Service(verb, names) => service::main(&Environment::of(control), verb, &names),
+        Command::Status(names) if names.is_empty() => status::main(control, &[]),
+        Command::Status(names) => match status::main(control, &names) {
+            0 => 0,
+            _ => NOT_RUNNING,
+        },
+        Command::IsActive { names, quiet } => with_report(control, |report| {
+            let (text, status) = active(report, &names);
             print(if quiet { "" } else { &text });
-            code
+            status
         }),
-        Asked::IsSystemRunning(quiet) => with_report(link, |r| {
-            let state = machine_state(r);
-            print(&if quiet {
-                String::new()
-            } else {
-                format!("{state}\n")
-            });
+        Command::IsSystemRunning { quiet } => with_report(control, |report| {
+            let state = machine_state(report);
+            if !quiet {
+                print(&format!("{state}\n"));
+            }
             i32::from(state != "running")
         }),
-        Asked::Help => help::list(),
-        Asked::NothingToDo => {
+        Command::Help => help::list(),
+        Command::NothingToDo => {
             print_error("systemctl: nothing to do: this is boot2podman, without systemd");
             0
         }
-        Asked::Unknown(verb) => {
+        Command::Unknown(verb) => {
             print_error(&format!(
-                "systemctl: {verb}: not known here: this is boot2podman, without systemd; see `b2p help`"
+                "systemctl: {verb}: not known here: this is boot2podman, without systemd; \
+                 see `b2p help`"
             ));
             1
         }
     }
 }
 
-fn with_report(link: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -> i32 {
-    match link.ask(&Request::Status) {
+fn with_report(control: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -> i32 {
+    match control.ask(&Request::Status) {
         Ok(text) => then(&Report::parse(&text)),
-        Err(failure) => {
-            print_error(&control_client::line(&failure, "b2p status"));
+        Err(error) => {
+            let error = control_client::explain(&error, "b2p status");
+            print_error(&format!("b2p: {error}"));
             1
         }
     }
 }
 
-/// A word for each name, and 0 if one is active, else 3 (systemctl(1)).
+/// Returns a line for each name, and the exit status: 0 if one of them is active
+/// (systemctl(1)).
 fn active(report: &Report<'_>, names: &[String]) -> (String, i32) {
-    let word = |name: &String| {
-        let state = report
-            .services
-            .iter()
-            .find(|s| s.name == name)
-            .map(|s| s.state);
-        match state {
-            Some(State::Up | State::Armed | State::Done) => "active\n",
-            Some(State::Failed) => "failed\n",
-            Some(State::Stopping) => "deactivating\n",
-            Some(State::Off) | None => "inactive\n",
-            Some(_) => "activating\n",
-        }
+    let line = |name: &String| match status::find(report, name).map(|s| s.state) {
+        Some(State::Up | State::Armed | State::Done) => "active\n",
+        Some(State::Failed) => "failed\n",
+        Some(State::Stopping) => "deactivating\n",
+        Some(State::Off) | None => "inactive\n",
+        Some(_) => "activating\n",
     };
-    let words: Vec<&str> = names.iter().map(word).collect();
-    let code = if words.contains(&"active\n") { 0 } else { 3 };
-    (words.concat(), code)
+    let lines: Vec<&str> = names.iter().map(line).collect();
+    let is_active = lines.contains(&"active\n");
+    (lines.concat(), if is_active { 0 } else { NOT_RUNNING })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ask(line: &str) -> Asked {
+    fn ask(line: &str) -> Command {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         parse(&words)
     }
@@ -148,32 +142,41 @@ mod tests {
 
     #[test]
     fn the_verbs() {
-        for (line, asked) in [
-            ("poweroff", Asked::Power("poweroff", vec![])),
-            ("-i reboot --no-wall", Asked::Power("reboot", vec![])),
-            ("halt -f", Asked::Power("halt", names(&["-f"]))),
+        for (line, command) in [
+            ("poweroff", Command::Power("poweroff", vec![])),
+            ("-i reboot --no-wall", Command::Power("reboot", vec![])),
+            ("halt -f", Command::Power("halt", names(&["-f"]))),
             (
                 "restart sshd.service",
-                Asked::Service(Verb::Restart, names(&["sshd"])),
+                Command::Service(Verb::Restart, names(&["sshd"])),
             ),
             (
                 "start podman.socket web --now",
-                Asked::Service(Verb::Start, names(&["podman", "web"])),
+                Command::Service(Verb::Start, names(&["podman", "web"])),
             ),
-            ("stop web", Asked::Service(Verb::Stop, names(&["web"]))),
-            ("", Asked::Status(vec![])),
-            ("--no-pager status sshd", Asked::Status(names(&["sshd"]))),
-            ("is-active -q sshd", Asked::IsActive(names(&["sshd"]), true)),
-            ("is-system-running", Asked::IsSystemRunning(false)),
-            ("daemon-reload", Asked::NothingToDo),
-            ("status --help", Asked::Help),
-            ("enable --now sshd", Asked::Unknown("enable".into())),
+            ("stop web", Command::Service(Verb::Stop, names(&["web"]))),
+            ("", Command::Status(vec![])),
+            ("--no-pager status sshd", Command::Status(names(&["sshd"]))),
+            (
+                "is-active -q sshd",
+                Command::IsActive {
+                    names: names(&["sshd"]),
+                    quiet: true,
+                },
+            ),
+            (
+                "is-system-running",
+                Command::IsSystemRunning { quiet: false },
+            ),
+            ("daemon-reload", Command::NothingToDo),
+            ("status --help", Command::Help),
+            ("enable --now sshd", Command::Unknown("enable".into())),
             (
                 "poweroff --when=+5min",
-                Asked::Unknown("--when=+5min".into()),
+                Command::Unknown("--when=+5min".into()),
             ),
         ] {
-            assert_eq!(ask(line), asked, "{line}");
+            assert_eq!(ask(line), command, "{line}");
         }
     }
 
@@ -181,9 +184,9 @@ mod tests {
     fn who_is_active() {
         let text = "service a up\nservice b armed\nservice c failed\nservice d delayed\n";
         let report = Report::parse(text);
-        let (said, code) = active(&report, &names(&["a", "b", "c", "d", "e"]));
+        let (text, status) = active(&report, &names(&["a", "b", "c", "d", "e"]));
         assert_eq!(
-            (said.as_str(), code),
+            (text.as_str(), status),
             ("active\nactive\nfailed\nactivating\ninactive\n", 0)
         );
         assert_eq!(active(&report, &names(&["c"])), ("failed\n".to_owned(), 3));

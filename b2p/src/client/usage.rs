@@ -1,5 +1,6 @@
-//! What a service uses, as its cgroup counts it (cgroup-v2.rst). Read here, not
-//! by PID 1, which has no use for it.
+// SPDX-License-Identifier: Apache-2.0
+//! Memory and processor time of a service, from its cgroup (cgroup-v2.rst). PID 1 does not read
+//! them: it has no use for them.
 
 use std::fs;
 use std::path::Path;
@@ -7,27 +8,28 @@ use std::path::Path;
 /// Memory and processor time of a cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes, its page cache included (`memory.current`).
+    /// Memory in bytes, including page cache (`memory.current`).
     pub memory: Option<u64>,
-    /// Microseconds of processor time (`cpu.stat`, `usage_usec`).
+    /// Processor time in microseconds (`cpu.stat`, `usage_usec`).
     pub cpu_us: Option<u64>,
 }
 
-/// What the leaf `name` below `root` uses; a name that is no plain file name has none.
+/// Returns the usage of the cgroup `name` below `root`; it is empty for a name that is not one of
+/// a service.
 #[must_use]
 pub fn of(root: &Path, name: &str) -> Usage {
     let Some(name) = control::Name::new(name) else {
         return Usage::default();
     };
-    let leaf = root.join(name.as_str());
-    let read = |file: &str| fs::read_to_string(leaf.join(file)).unwrap_or_default();
+    let cgroup = root.join(name.as_str());
+    let read = |file: &str| fs::read_to_string(cgroup.join(file)).unwrap_or_default();
     Usage {
         memory: read("memory.current").trim_ascii().parse().ok(),
-        cpu_us: cpu(&read("cpu.stat")),
+        cpu_us: usage_usec(&read("cpu.stat")),
     }
 }
 
-fn cpu(stat: &str) -> Option<u64> {
+fn usage_usec(stat: &str) -> Option<u64> {
     let value = |line: &str| line.strip_prefix("usage_usec ")?.trim_ascii().parse().ok();
     stat.lines().find_map(value)
 }
@@ -52,6 +54,6 @@ mod tests {
         assert_eq!(of(&root, "../sshd"), Usage::default());
         assert_eq!(of(&root, "none"), Usage::default());
         fs::remove_dir_all(root).unwrap();
-        assert_eq!(cpu("user_usec 1\n"), None);
+        assert_eq!(usage_usec("user_usec 1\n"), None);
     }
 }

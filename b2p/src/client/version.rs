@@ -1,13 +1,15 @@
-//! `b2p version`: of what; with `--verbose` of everything that is in the machine.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p version`: the version; with `--verbose` also the version and licence of every part of the
+//! machine.
 
 use std::fs;
 
 use crate::common::table::{Column, render};
 use crate::common::terminal::{Colour, Screen, print, print_error};
 
-/// What the machine is made of, written when its image was (initramfs/src/bom/mod.rs):
-/// kind, name, version and licence, between tabs.
-const LIST: &str = "/usr/share/boot2podman/packages.tsv";
+/// Bill of materials, written by the image builder (initramfs/src/bom/mod.rs): kind, name, version
+/// and licence of each part, separated by tabs.
+const PACKAGES: &str = "/usr/share/boot2podman/packages.tsv";
 
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
@@ -17,52 +19,54 @@ const COLUMNS: &[Column] = &[
     Column { title: "LICENCE", right: false, keep: 0 },
 ];
 
-/// `b2p version [--verbose]`.
-pub fn main(words: &[String]) -> i32 {
-    let known = |w: &&String| matches!(w.as_str(), "--verbose" | "-v");
-    if let Some(wrong) = words.iter().find(|w| !known(w)) {
+/// Runs `b2p version [--verbose]` and returns the exit status.
+pub fn main(args: &[String]) -> i32 {
+    let is_known = |arg: &String| matches!(arg.as_str(), "--verbose" | "-v");
+    if let Some(unknown) = args.iter().find(|arg| !is_known(arg)) {
         print_error(&format!(
-            "b2p version: {wrong}: no such option; there is --verbose"
+            "b2p version: {unknown}: no such option; there is --verbose"
         ));
         return 2;
     }
     print(concat!("boot2podman ", env!("CARGO_PKG_VERSION"), "\n"));
-    if words.is_empty() { 0 } else { verbose() }
+    if args.is_empty() { 0 } else { print_parts() }
 }
 
-fn verbose() -> i32 {
+/// Prints the version of the kernel and the bill of materials; returns the exit status.
+fn print_parts() -> i32 {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease");
     print(&format!(
         "kernel {}\n\n",
         release.as_deref().map_or("unknown", str::trim_end)
     ));
-    match fs::read_to_string(LIST) {
-        Ok(list) => {
-            print(&table(&list, &Screen::stdout()));
+    match fs::read_to_string(PACKAGES) {
+        Ok(parts) => {
+            print(&table(&parts, &Screen::stdout()));
             0
         }
         Err(e) => {
             print_error(&format!(
-                "b2p version: {LIST}: {e}; it is in the userland's image"
+                "b2p version: {PACKAGES}: {e}; it is in the userland's image"
             ));
             1
         }
     }
 }
 
-/// Licences are long: a terminal that is too narrow breaks the lines itself.
-fn table(list: &str, screen: &Screen) -> String {
+/// Returns the bill of materials as a table. It does not drop columns: licences are long, and a
+/// terminal that is too narrow breaks the lines.
+fn table(parts: &str, screen: &Screen) -> String {
     let cells = |line: &str| {
         let colours = [Some(Colour::Dim), None, None, None];
         let cells = line.split('\t').map(str::to_owned).zip(colours);
         cells.collect::<Vec<_>>()
     };
-    let rows: Vec<_> = list.lines().map(cells).collect();
-    let wide = Screen {
+    let rows: Vec<_> = parts.lines().map(cells).collect();
+    let unbounded = Screen {
         width: None,
         ..*screen
     };
-    render(COLUMNS, &rows, &wide)
+    render(COLUMNS, &rows, &unbounded)
 }
 
 #[cfg(test)]

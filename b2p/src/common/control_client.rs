@@ -1,63 +1,65 @@
-//! The way to PID 1.
+// SPDX-License-Identifier: Apache-2.0
+//! Connection to PID 1, and common readings of its report.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use control::{Report, Request, RequestError, State};
+use sys::error::Error;
 
-/// How long PID 1 may take to answer. It answers within a turn of its loop.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Time that PID 1 may take to answer; it answers in the next turn of its event loop.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A socket, and how long is waited for an answer.
+/// Client of the control channel.
 #[derive(Clone, Debug)]
 pub struct ControlClient {
-    /// Where PID 1 listens.
+    /// Socket of PID 1.
     pub path: PathBuf,
-    /// As long as an answer may take.
-    pub patience: Duration,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+}
+
+impl Default for ControlClient {
+    fn default() -> ControlClient {
+        ControlClient {
+            path: control::PATH.into(),
+            timeout: TIMEOUT,
+        }
+    }
 }
 
 impl ControlClient {
-    /// The machine's own.
-    #[must_use]
-    pub fn real() -> ControlClient {
-        ControlClient {
-            path: control::PATH.into(),
-            patience: PATIENCE,
-        }
-    }
-
-    /// Asks once.
+    /// Sends one request and returns the answer.
     ///
     /// # Errors
-    /// A refusal, or why there is no answer.
+    /// PID 1 refuses or does not answer.
     pub fn ask(&self, request: &Request) -> Result<String, RequestError> {
-        control::ask(&self.path, request, self.patience)
+        control::ask(&self.path, request, self.timeout)
     }
 }
 
-/// What went wrong, as one line; who lacks the right is told how to get it.
+/// Turns the error into one for users. `command` is what they can repeat with sudo(8).
 #[must_use]
-pub fn line(failure: &RequestError, command: &str) -> String {
-    match failure {
-        RequestError::NotRoot => format!("b2p: only root may: sudo {command}"),
-        failure => format!("b2p: {failure}"),
+pub fn explain(error: &RequestError, command: &str) -> Error {
+    match error {
+        RequestError::NotRoot => Error::invalid(format!("only root may: sudo {command}")),
+        error => Error::invalid(error.to_string()),
     }
 }
 
-/// Whether a service does what it is there for.
+/// Returns true if a service in this state works or has done its work.
 #[must_use]
-pub fn good(state: State) -> bool {
+pub fn is_good(state: State) -> bool {
     matches!(state, State::Up | State::Armed | State::Done)
 }
 
-/// Whether it has come to rest, so that another file can take its place.
+/// Returns true if a service in this state can get another service file.
 #[must_use]
-pub fn resting(state: State) -> bool {
+pub fn is_at_rest(state: State) -> bool {
     matches!(state, State::Off | State::Done | State::Failed)
 }
 
-/// One word for the whole machine, those of `systemctl is-system-running`.
+/// Returns the state of the machine in the terms of `systemctl is-system-running`.
 #[must_use]
 pub fn machine_state(report: &Report<'_>) -> &'static str {
     let now = report.machine.now.unwrap_or(0);

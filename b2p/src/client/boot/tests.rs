@@ -1,14 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of `b2p boot`: the waterfall and its JSON.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::common::terminal::Glyphs;
 
-/// A real boot's numbers.
+/// Numbers of a real boot.
 const REPORT: &str = "\
 machine version=0.1.0 now=65000 started=1790 ready=1980 data=ram
-phase api 1790100 2010
+phase mount-api 1790100 2010
 phase log 1792150 900
-phase hurry 1793100 1020
-phase early 1794200 25100
+phase boost 1793100 1020
+phase early-modules 1794200 25100
 phase root 1819400 20400
 phase mounts 1839900 6020
 phase cgroups 1846000 5300
@@ -24,7 +26,7 @@ service net up since=1960 asked=1898 spawned=1899 ready=1960 pid=61
 service hostkey done since=1941 asked=1898 spawned=1900 ready=1941
 service sshd up since=1979 asked=1898 spawned=1941 ready=1979 pid=75
 service podman armed since=1898 asked=1898 ready=1898
-service settle done since=2400 asked=1980 spawned=1982 ready=2400
+service late-drivers done since=2400 asked=1980 spawned=1982 ready=2400
 service console-ttyS0 up since=1984 asked=1980 spawned=1982 ready=1984 pid=90
 service web up since=60000 asked=59000 spawned=59001 ready=60000 pid=700
 ";
@@ -39,7 +41,7 @@ fn screen(width: Option<usize>, glyphs: Glyphs) -> Screen {
 
 #[test]
 fn the_waterfall() {
-    let text = picture(&Report::parse(REPORT), &screen(Some(90), Glyphs::Eighths));
+    let text = waterfall(&Report::parse(REPORT), &screen(Some(90), Glyphs::Eighths));
     assert_eq!(text, GOLDEN, "\n{text}");
 }
 
@@ -48,10 +50,10 @@ ready 190 ms after PID 1 started, 1980 ms after the kernel did
 
                 START     TOOK    0                        ready 190 ms            285 ms
 kernel          -1790     1790    before PID 1; the scale begins after it
-api                 0.1      2.0  ▍                                   │
+mount-api           0.1      2.0  ▍                                   │
 log                 2.2      0.9  ▏                                   │
-hurry               3.1      1.0  ▕                                   │
-early               4.2     25.1  ▕████▋                              │
+boost               3.1      1.0  ▕                                   │
+early-modules       4.2     25.1  ▕████▋                              │
 root               29.4     20.4       ▐███▌                          │
 mounts             49.9      6.0           ▐▊                         │
 cgroups            56.0      5.3            ▕▊                        │
@@ -67,7 +69,7 @@ podman            108        0                        ▕               │
 net               109       61                        ·███████████▊   │
 hostkey           110       41                        ·████████▏      │
 sshd              151       38                        ·········███████▍
-settle            192      418                                        ·█████████████████►
+late-drivers      192      418                                        ·█████████████████►
 console-ttyS0     192        2                                        ·▍
 ";
 
@@ -75,7 +77,7 @@ console-ttyS0     192        2                                        ·▍
 fn every_line_fits() {
     for glyphs in [Glyphs::Ascii, Glyphs::Halves, Glyphs::Eighths] {
         for width in [40, 60, 80, 132] {
-            let text = picture(&Report::parse(REPORT), &screen(Some(width), glyphs));
+            let text = waterfall(&Report::parse(REPORT), &screen(Some(width), glyphs));
             let long = text.lines().skip(2).find(|l| l.chars().count() >= width);
             assert_eq!(long, None, "{width}\n{text}");
             assert_eq!(text.is_ascii(), glyphs == Glyphs::Ascii);
@@ -88,9 +90,9 @@ fn a_boot_that_goes_on() {
     let text = "machine now=9000 started=1000\nphase api 1000000 2000\n\
                 service net starting asked=2000 spawned=2000\nservice sshd waiting asked=2000\n\
                 service web failed since=4000 asked=2000 spawned=2100\nservice off off\n";
-    let shown = picture(&Report::parse(text), &screen(Some(70), Glyphs::Ascii));
+    let shown = waterfall(&Report::parse(text), &screen(Some(70), Glyphs::Ascii));
     assert_eq!(shown, ONGOING, "\n{shown}");
-    let none = picture(&Report::parse(""), &screen(None, Glyphs::Ascii));
+    let none = waterfall(&Report::parse(""), &screen(None, Glyphs::Ascii));
     assert_eq!(none, "nothing is known of this boot\n");
 }
 
@@ -111,23 +113,23 @@ fn the_mark_has_not_the_colour_of_the_bar() {
         colour: true,
         ..screen(None, Glyphs::Eighths)
     };
-    let text = painted("█▌   │  ", Colour::Green, &screen);
+    let text = paint_bar("█▌   │  ", Colour::Green, &screen);
     assert_eq!(text, "\x1b[32m█▌   \x1b[0m\x1b[2m│\x1b[0m");
     assert_eq!(
-        painted("  █▌ ", Colour::Red, &screen),
+        paint_bar("  █▌ ", Colour::Red, &screen),
         "\x1b[31m  █▌\x1b[0m"
     );
 }
 
 #[test]
 fn json_in_microseconds() {
-    let line = object(&Report::parse(REPORT)).line();
+    let line = boot_json(&Report::parse(REPORT)).line();
     let back: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(back["started_us"], 1_790_000);
     assert_eq!(back["ready_us"], 1_980_000);
     let rows = back["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 22);
-    assert_eq!(rows[0]["name"], "api");
+    assert_eq!(rows[0]["name"], "mount-api");
     assert_eq!(rows[0]["end_us"], 1_792_110);
     let sshd = rows.iter().find(|r| r["name"] == "sshd").unwrap();
     assert_eq!(

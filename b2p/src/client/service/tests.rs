@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests against a fake PID 1: the server's half of the channel, and for each look at the status
+//! the state that a real PID 1 would report.
 #![allow(clippy::unwrap_used)]
-//! Against a PID 1 of our own making: the server's half of the channel, and the
-//! states that a real one would go through, one a look.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +14,16 @@ use nix::errno::Errno;
 use super::*;
 use crate::client::power::{self, Effects};
 
-/// Runs until it is dropped; keeps what it was asked.
+/// A fake PID 1 that answers until it is dropped, and keeps the requests that it got.
 struct Fake {
-    place: Place,
+    env: Environment,
     root: PathBuf,
     asked: Arc<Mutex<Vec<String>>>,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a status shows before anything was asked, and after it, look by look;
-/// the last one stays.
+/// Reports after the first request, one for each look at the status; the last one stays.
 type Script = &'static [&'static str];
 
 impl Fake {
@@ -46,18 +46,18 @@ impl Fake {
                 sleep(Duration::from_millis(1));
             }
         });
-        let link = ControlClient {
+        let control = ControlClient {
             path,
-            patience: Duration::from_secs(20),
+            timeout: Duration::from_secs(20),
         };
-        let place = Place {
-            link,
-            own: root.join("own"),
-            staged: root.join("staged"),
-            pause: Duration::from_millis(1),
+        let env = Environment {
+            control,
+            user_files: root.join("own"),
+            loaded_files: root.join("staged"),
+            poll_interval: Duration::from_millis(1),
         };
         Fake {
-            place,
+            env,
             root,
             asked,
             end,
@@ -66,15 +66,15 @@ impl Fake {
     }
 
     fn own(&self, name: &str, text: &str) {
-        fs::create_dir_all(&self.place.own).unwrap();
-        fs::write(self.place.own.join(name), text).unwrap();
+        fs::create_dir_all(&self.env.user_files).unwrap();
+        fs::write(self.env.user_files.join(name), text).unwrap();
     }
 
-    /// As `main` does for one name.
+    /// Changes one service and waits for the result, as `main` does.
     fn run(&self, verb: Verb, name: &str) -> Result<String, String> {
-        let name = Name::new(name).unwrap();
-        let begun = begin(&self.place, verb, &name)?;
-        wait(&self.place, verb, &name, &begun)
+        let change = begin(&self.env, verb, Name::new(name).unwrap());
+        let outcome = change.and_then(|change| wait(&self.env, &change));
+        outcome.map_err(|error| error.to_string())
     }
 
     fn asked(&self) -> Vec<String> {
@@ -164,10 +164,7 @@ fn starts_that_come_to_nothing() {
         let last: &'static str = format!("service web {state} since=9").leak();
         let after: Script = vec!["service web starting pid=7", last].leak();
         let fake = Fake::new(&format!("bad{at}"), "service web off", after);
-        assert_eq!(
-            fake.run(Verb::Start, "web"),
-            Err(format!("b2p: web: {why}"))
-        );
+        assert_eq!(fake.run(Verb::Start, "web"), Err(format!("web: {why}")));
     }
 }
 
@@ -234,16 +231,10 @@ fn not_for_ever() {
         "service web off",
         &["service web starting pid=7 late=0"],
     );
-    let begun = begin(&fake.place, Verb::Start, &Name::new("web").unwrap()).unwrap();
-    let long = Begun {
-        at: Instant::now().checked_sub(Duration::from_secs(6)).unwrap(),
-        ..begun
-    };
-    let why = wait(&fake.place, Verb::Start, &Name::new("web").unwrap(), &long).unwrap_err();
-    assert!(
-        why.starts_with("b2p: web: still starting after 6.0 s"),
-        "{why}"
-    );
+    let mut change = begin(&fake.env, Verb::Start, Name::new("web").unwrap()).unwrap();
+    change.start = Instant::now().checked_sub(Duration::from_secs(6)).unwrap();
+    let why = wait(&fake.env, &change).unwrap_err().to_string();
+    assert!(why.starts_with("web: still starting after 6.0 s"), "{why}");
 }
 
 #[test]
@@ -254,16 +245,35 @@ fn who_is_not_there_or_refused() {
         &["service web off\nservice refused off"],
     );
     let why = fake.run(Verb::Start, "wb").unwrap_err();
-    assert_eq!(why, "b2p: wb: no such service; did you mean web?");
+    assert_eq!(why, "wb: no such service; did you mean web?");
     assert_eq!(
         fake.run(Verb::Stop, "refused"),
-        Err("b2p: refused: not now".into())
+        Err("refused: not now".into())
     );
     let words = |w: &str| w.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(main(&fake.place, Verb::Start, &words("")), 2);
-    assert_eq!(main(&fake.place, Verb::Start, &words("Web")), 2);
-    assert_eq!(main(&fake.place, Verb::Stop, &words("web refused")), 1);
+    assert_eq!(main(&fake.env, Verb::Start, &words("")), 2);
+    assert_eq!(main(&fake.env, Verb::Start, &words("Web")), 2);
+    assert_eq!(main(&fake.env, Verb::Stop, &words("web refused")), 1);
     assert_eq!(fake.asked(), ["stop refused", "stop web", "stop refused"]);
+}
+
+#[test]
+fn a_former_name_stands_for_the_service_unless_the_user_has_one() {
+    let after = &[
+        "service image-sync up since=9",
+        "service image-sync up since=9",
+    ];
+    let fake = Fake::new("former", "service image-sync off", after);
+    assert!(fake.run(Verb::Start, "store").is_ok());
+    assert_eq!(fake.asked(), ["start image-sync"]);
+    let fake = Fake::new(
+        "former-own",
+        "service image-sync off",
+        &["service store up"],
+    );
+    fake.own("store", "exec /bin/store\n");
+    assert!(fake.run(Verb::Start, "store").is_ok());
+    assert_eq!(fake.asked(), ["load store", "start store"]);
 }
 
 #[test]
@@ -277,16 +287,16 @@ fn a_service_of_ones_own_is_handed_over_first() {
     assert!(fake.run(Verb::Start, "web").is_ok());
     assert_eq!(fake.asked(), ["load web", "start web"]);
     assert_eq!(
-        fs::read(fake.place.staged.join("web")).unwrap(),
+        fs::read(fake.env.loaded_files.join("web")).unwrap(),
         b"exec /bin/web\n"
     );
     assert_eq!(
-        load_main(&fake.place, &["refused".to_owned()]),
+        load_main(&fake.env, &["refused".to_owned()]),
         1,
         "no such file"
     );
     fake.own("refused", "nonsense");
-    assert_eq!(load_main(&fake.place, &["refused".to_owned()]), 1);
+    assert_eq!(load_main(&fake.env, &["refused".to_owned()]), 1);
     assert_eq!(fake.asked()[2..], ["load refused"]);
 }
 
@@ -306,9 +316,9 @@ fn a_restart_takes_a_changed_file() {
         &["service web up pid=9 since=9"],
     );
     fake.own("web", "exec /bin/old\n");
-    service_files::put(
-        &fake.place.own,
-        &fake.place.staged,
+    service_files::stage(
+        &fake.env.user_files,
+        &fake.env.loaded_files,
         &Name::new("web").unwrap(),
     )
     .unwrap();
@@ -322,7 +332,7 @@ fn a_restart_with_a_file_that_is_wrong_stops_nothing() {
     let fake = Fake::new("wrong", up, &["service web off since=8"]);
     fake.own("web", "exec new\n");
     let why = fake.run(Verb::Restart, "web").unwrap_err();
-    assert!(why.starts_with("b2p: web:1: exec: new: "), "{why}");
+    assert!(why.starts_with("web:1: exec: new: "), "{why}");
     assert_eq!(fake.asked(), [""; 0]);
 }
 
@@ -334,7 +344,7 @@ fn a_file_by_the_name_of_a_service_of_the_machine_is_not_taken() {
     assert!(fake.run(Verb::Restart, "sshd").is_ok());
     assert_eq!(fake.asked(), ["restart sshd"]);
     // PID 1 refuses it, and says so on the machine's status.
-    assert_eq!(reload_main(&fake.place), 0);
+    assert_eq!(reload_main(&fake.env), 0);
     assert_eq!(fake.asked()[1..], ["load sshd"]);
 }
 
@@ -345,7 +355,7 @@ fn reload_takes_what_rests() {
     for name in ["web", "job", "fresh", "Bad"] {
         fake.own(name, "exec /bin/x\n");
     }
-    assert_eq!(reload_main(&fake.place), 1, "one has no name");
+    assert_eq!(reload_main(&fake.env), 1, "one has no name");
     assert_eq!(fake.asked(), ["load fresh", "load job"]);
 }
 
@@ -355,7 +365,7 @@ fn the_other_commands_ask_the_same_pid_1() {
     use crate::client::systemctl;
     let before = "machine now=9 started=1 ready=5\nservice web up\nservice job failed";
     let fake = Fake::new("others", before, &[""]);
-    let link = &fake.place.link;
+    let link = &fake.env.control;
     let words = |line: &str| {
         let words = line.split_whitespace().map(str::to_owned);
         words.collect::<Vec<_>>()
@@ -411,7 +421,7 @@ impl Effects for ChannelOnly<'_> {
 #[test]
 fn the_end_is_asked_for_on_the_channel() {
     let fake = Fake::new("power", "", &[""]);
-    let edge = ChannelOnly(&fake.place.link);
+    let edge = ChannelOnly(&fake.env.control);
     let words = |line: &str| {
         let words = line.split_whitespace().map(str::to_owned);
         words.collect::<Vec<_>>()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of `b2p status`: tables, details and JSON.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::common::terminal::Glyphs;
@@ -38,7 +40,7 @@ fn usage(name: &str) -> Usage {
 
 #[test]
 fn the_whole_table() {
-    let text = all(&Report::parse(REPORT), "box", &usage, &plain(None));
+    let text = machine_text(&Report::parse(REPORT), "box", &usage, &plain(None));
     assert_eq!(
         text,
         "\
@@ -60,7 +62,7 @@ settle   off              -      -         -  -                -      -
 #[test]
 fn a_narrow_terminal_drops_columns_and_never_wraps() {
     for width in [30, 40, 50, 60, 80] {
-        let text = all(&Report::parse(REPORT), "box", &usage, &plain(Some(width)));
+        let text = machine_text(&Report::parse(REPORT), "box", &usage, &plain(Some(width)));
         let table = text.split("\n\n").nth(1).unwrap();
         assert!(table.lines().all(|l| l.len() <= width), "{width}\n{table}");
         assert!(table.starts_with("SERVICE  STATE"));
@@ -70,20 +72,20 @@ fn a_narrow_terminal_drops_columns_and_never_wraps() {
 #[test]
 fn a_machine_on_its_way_down() {
     let text = "machine version=1 now=1000 started=0 ready=100\nshutdown reboot at=301000\n";
-    let shown = all(&Report::parse(text), "box", &usage, &plain(None));
+    let shown = machine_text(&Report::parse(text), "box", &usage, &plain(None));
     assert_eq!(
         shown,
         "boot2podman 1 on box: running, up 1.0 s\n  reboot in 5 min; `b2p cancel` cancels it\n"
     );
     let begun = Report::parse("machine now=1000 ready=5\nshutdown halt at=999\n");
     assert_eq!(machine_state(&begun), "stopping");
-    assert!(all(&begun, "box", &usage, &plain(None)).contains("  halt has begun\n"));
+    assert!(machine_text(&begun, "box", &usage, &plain(None)).contains("  halt has begun\n"));
 }
 
 #[test]
 fn one_service_in_full() {
     let report = Report::parse(REPORT);
-    let text = details(&report, &report.services[2], usage("sshd"), &plain(None));
+    let text = service_text(&report, &report.services[2], usage("sshd"), &plain(None));
     assert_eq!(
         text,
         "\
@@ -98,10 +100,20 @@ sshd
 "
     );
     assert_eq!(
-        unknown(&report, "shd"),
-        "b2p: shd: no such service; did you mean sshd?"
+        unknown_service(&report, "shd").to_string(),
+        "shd: no such service; did you mean sshd?"
     );
-    assert_eq!(unknown(&report, "zzzzz"), "b2p: zzzzz: no such service");
+    let unknown = unknown_service(&report, "zzzzz").to_string();
+    assert_eq!(unknown, "zzzzz: no such service");
+}
+
+#[test]
+fn a_former_name_finds_the_service() {
+    let report =
+        Report::parse("service image-sync up\nservice own up\nservice user-services off\n");
+    assert_eq!(find(&report, "store").map(|s| s.name), Some("image-sync"));
+    assert_eq!(find(&report, "own").map(|s| s.name), Some("own"));
+    assert!(find(&report, "zone").is_none());
 }
 
 #[test]
@@ -109,7 +121,7 @@ fn json_has_every_key_and_hostile_text_is_text() {
     let report = Report::parse(
         "machine version=\"1\\ now=5\nservice x\"},{\"y up pid=3 last=killed:9\ndegraded a\": b\\\"</x>\n",
     );
-    let line = object(&report, "h\"\u{1b}[2J", &usage).line();
+    let line = machine_json(&report, "h\"\u{1b}[2J", &usage).line();
     let back: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(back["version"], "\"1\\");
     assert_eq!(back["hostname"], "h\"\u{1b}[2J");
@@ -126,7 +138,7 @@ fn json_has_every_key_and_hostile_text_is_text() {
 #[test]
 fn every_documented_key_is_there() {
     let doc = include_str!("../../../../docs/reference/control.md");
-    let line = object(&Report::parse(REPORT), "box", &usage).line();
+    let line = machine_json(&Report::parse(REPORT), "box", &usage).line();
     let back: serde_json::Value = serde_json::from_str(&line).unwrap();
     let service = back["services"][0].as_object().unwrap().keys();
     for key in back.as_object().unwrap().keys().chain(service) {

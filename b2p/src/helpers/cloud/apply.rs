@@ -181,7 +181,7 @@ pub fn network(text: &str, config: &Config, notes: &mut Notes) -> Result<(), Str
         0o644,
     )?;
     let name = Name::new("net").ok_or("net is no name")?;
-    let restarted = ControlClient::real().ask(&Request::Restart(name));
+    let restarted = ControlClient::default().ask(&Request::Restart(name));
     restarted
         .map(drop)
         .map_err(|why| format!("network-config: b2p net: {why}"))
