@@ -58,7 +58,7 @@ fn one(user: &User) -> Result<(), String> {
 ///
 /// # Errors
 /// What could not be read or written.
-pub fn system(name: &str) -> Result<(), String> {
+pub fn add_system_user(name: &str) -> Result<(), String> {
     let before = read()?;
     let mut files = before.clone();
     users::add_system_user(&mut files, name)?;
