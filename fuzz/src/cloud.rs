@@ -3,15 +3,15 @@
 //! they are.
 
 pub use b2p::helpers::cloud::base64;
-pub use b2p::helpers::cloud::diagnostics as notes;
+pub use b2p::helpers::cloud::diagnostics;
 pub use b2p::helpers::cloud::network;
-pub use b2p::helpers::cloud::schema as items;
+pub use b2p::helpers::cloud::schema;
 pub use b2p::helpers::cloud::user;
 pub use b2p::helpers::cloud::userdata;
 pub use b2p::helpers::cloud::yaml;
 
+use diagnostics::Diagnostics;
 use network::Card;
-use notes::Notes;
 use userdata::UserData;
 
 pub(crate) const WORDS: &[&str] = &[
@@ -70,20 +70,20 @@ pub(crate) const WORDS: &[&str] = &[
 /// - Nothing breaks out of a line of passwd(5), sudoers(5) or fstab(5).
 /// - A card's new name is one that the kernel can have; a plan is a line of words.
 pub fn cloud(data: &[u8]) {
-    let _ = userdata::kind(data);
+    let _ = userdata::format(data);
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Ok((data, notes)) = userdata::read(text) {
-        user_data(&data, &notes);
+    if let Ok((data, diagnostics)) = userdata::parse(text) {
+        user_data(&data, &diagnostics);
     }
     let card = |name: &str, mac: &str| Card {
         name: name.into(),
         mac: mac.into(),
     };
     let cards = [card("eth0", "52:55:55:00:00:01"), card("eth1", "")];
-    if let Ok((network, notes)) = network::read(text, &cards) {
-        told(&notes);
+    if let Ok((network, diagnostics)) = network::parse(text, &cards) {
+        told(&diagnostics);
         for (now, name) in &network.renames {
             assert!(cards.iter().any(|c| c.name == *now));
             assert!(!name.is_empty() && name.len() < 16 && !name.contains(['/', ' ']));
@@ -103,8 +103,8 @@ pub fn cloud(data: &[u8]) {
     }
 }
 
-fn user_data(data: &UserData, notes: &Notes) {
-    told(notes);
+fn user_data(data: &UserData, diagnostics: &Diagnostics) {
+    told(diagnostics);
     for user in &data.users {
         let account = &user.account;
         assert!(user::is_name(&account.name) && account.groups.iter().all(|g| user::is_name(g)));
@@ -122,14 +122,14 @@ fn user_data(data: &UserData, notes: &Notes) {
         assert!(file.path.starts_with('/') && file.mode <= 0o7777);
     }
     for mount in &data.mounts {
-        let fields = [&mount.source, &mount.target, &mount.kind, &mount.options];
+        let fields = [&mount.source, &mount.target, &mount.fs_type, &mount.options];
         assert!(fields.iter().all(|f| !f.contains('\n')), "{mount:?}");
-        assert!(!mount.kind.contains(' '), "{mount:?}");
+        assert!(!mount.fs_type.contains(' '), "{mount:?}");
     }
 }
 
-fn told(notes: &Notes) {
-    for all in [&notes.left, &notes.wrong] {
+fn told(diagnostics: &Diagnostics) {
+    for all in [&diagnostics.unsupported, &diagnostics.failed] {
         assert!(all.len() <= 32);
         assert!(
             all.iter()

@@ -3,7 +3,7 @@
 
 pub use b2p::helpers::ext::manifest;
 
-use manifest::{Machine, Manifest};
+use manifest::{Manifest, Platform};
 
 pub(crate) const WORDS: &[&str] = &[
     "#",
@@ -26,35 +26,35 @@ pub(crate) const WORDS: &[&str] = &[
 
 /// What is taken is whole, and can be shown and used as it is; a refusal is one line.
 pub fn extension(data: &[u8]) {
-    let has = |name: &str| name.starts_with("lib");
-    let machine = Machine {
+    let has_library = |name: &str| name.starts_with("lib");
+    let platform = Platform {
         libc: "2.41",
-        has: &has,
+        has_library: &has_library,
     };
-    let manifest = match Manifest::read(data) {
+    let manifest = match Manifest::parse(data) {
         Ok(manifest) => manifest,
-        Err(why) => return told(&why),
+        Err(why) => return told(&why.to_string()),
     };
-    for word in ["name", "libc", "suite", "size", "sha256"] {
-        assert_eq!(manifest.all(word).count(), 1, "{word}");
-        assert!(!manifest.one(word).is_empty(), "{word}");
+    for key in ["name", "libc", "suite", "size", "sha256"] {
+        assert_eq!(manifest.values(key).count(), 1, "{key}");
+        assert!(!manifest.value(key).is_empty(), "{key}");
     }
     assert!(!manifest.packages().contains(char::is_control));
-    match manifest.fits("debug", &machine) {
+    match manifest.check("debug", &platform) {
         Ok(()) => {
             assert_eq!(
-                (manifest.one("name"), manifest.one("libc")),
+                (manifest.value("name"), manifest.value("libc")),
                 ("debug", "2.41")
             );
             let plain = |n: &str| !n.contains(['/', ':', '\n']);
-            assert!(manifest.all("user").all(plain));
+            assert!(manifest.values("user").all(plain));
             assert!(
                 manifest
-                    .all("needs")
-                    .all(|n| plain(n) || has(n) && !n.contains('/'))
+                    .values("needs")
+                    .all(|n| plain(n) || has_library(n) && !n.contains('/'))
             );
         }
-        Err(why) => told(&why),
+        Err(why) => told(&why.to_string()),
     }
 }
 

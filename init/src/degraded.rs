@@ -12,7 +12,7 @@ use sys::paths::DEGRADED;
 /// Priority of a degraded line, a warning (syslog(3)).
 const WARNING: u8 = 4;
 
-/// Something that was asked for and is missing.
+/// Part of the machine that was asked for and is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degraded {
     /// Part of the machine.

@@ -22,10 +22,12 @@ use crate::power_button::PowerButtons;
 
 /// Longest sleep in milliseconds, one hour; poll(2) takes no more than 31 bits.
 const MAX_SLEEP_MS: Millis = 3_600_000;
+/// Number of descriptors that are usually polled.
+const USUAL_DESCRIPTORS: usize = 32;
 /// Pause after poll(2) has failed for want of memory.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// Something that happened.
+/// Event that wakes PID 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A service became ready, late, or ended.
@@ -117,6 +119,8 @@ impl EventSources {
                     let uevents = self.uevents.iter().flat_map(UeventSocket::receive);
                     events.extend(uevents.map(Event::Device));
                 }
+                // One event for all clients.
+                Readable::Control if matches!(events.last(), Some(Event::ControlRequest)) => {}
                 Readable::Control => events.push(Event::ControlRequest),
                 Readable::PowerButton => {
                     let pressed = self.buttons.read_press();
@@ -129,7 +133,6 @@ impl EventSources {
             self.reap_children(manager);
         }
         manager.tick(now());
-        events.dedup();
         events
     }
 
@@ -155,11 +158,10 @@ impl EventSources {
     }
 
     fn wait(&self, manager: &Manager, until: Option<Millis>) -> Vec<Readable> {
-        let (tokens, fds): (Vec<Readable>, Vec<BorrowedFd<'_>>) = self.watched(manager).unzip();
-        let mut poll_fds: Vec<PollFd<'_>> = fds
-            .into_iter()
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-            .collect();
+        let watched = self.watched(manager);
+        let fds = watched.iter().map(|(_, fd)| *fd);
+        let mut poll_fds: Vec<PollFd<'_>> =
+            fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut poll_fds, self.timeout(manager, until)) {
             Ok(_) | Err(Errno::EINTR) => {}
             // ENOMEM: the kernel has no memory for its copy of the list.
@@ -168,27 +170,25 @@ impl EventSources {
                 std::thread::sleep(POLL_ERROR_PAUSE);
             }
         }
-        let is_readable = poll_fds.iter().map(|fd| fd.any() == Some(true));
-        let tokens = tokens.into_iter().zip(is_readable);
-        tokens
-            .filter_map(|(t, readable)| readable.then_some(t))
-            .collect()
+        let polled = watched.iter().zip(&poll_fds);
+        let readable = polled.filter(|(_, poll_fd)| poll_fd.any() == Some(true));
+        readable.map(|((source, _), _)| *source).collect()
     }
 
-    fn watched<'a>(
-        &'a self,
-        manager: &'a Manager,
-    ) -> impl Iterator<Item = (Readable, BorrowedFd<'a>)> {
-        let control = self.control.iter().flat_map(|server| server.fds(now()));
+    /// Descriptors to poll, in the order in which they are read. Signals are last: the end of a
+    /// child counts after its last output, and the control socket is bound again after its clients
+    /// have got their answers.
+    fn watched<'a>(&'a self, manager: &'a Manager) -> Vec<(Readable, BorrowedFd<'a>)> {
+        let mut watched = Vec::with_capacity(USUAL_DESCRIPTORS);
+        watched.extend(self.uevents.iter().map(|u| (Readable::Uevents, u.as_fd())));
+        if let Some(server) = &self.control {
+            watched.extend(server.fds(now()).map(|fd| (Readable::Control, fd)));
+        }
+        watched.extend(self.buttons.fds().map(|fd| (Readable::PowerButton, fd)));
         let services = manager.watched().into_iter();
-        let uevents = self.uevents.iter().map(|u| (Readable::Uevents, u.as_fd()));
-        // Signals last: the end of a child counts after its last output, and the control socket
-        // is bound again after its clients have got their answers.
-        uevents
-            .chain(control.map(|fd| (Readable::Control, fd)))
-            .chain(self.buttons.fds().map(|fd| (Readable::PowerButton, fd)))
-            .chain(services.map(|(token, fd)| (Readable::Service(token), fd)))
-            .chain([(Readable::Signals, self.signals.as_fd())])
+        watched.extend(services.map(|(token, fd)| (Readable::Service(token), fd)));
+        watched.push((Readable::Signals, self.signals.as_fd()));
+        watched
     }
 
     fn timeout(&self, manager: &Manager, until: Option<Millis>) -> PollTimeout {

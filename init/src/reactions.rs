@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What PID 1 does when something happens, in one table: [`REACTIONS`].
+//! Reactions of PID 1 to events, in one table: [`REACTIONS`].
 //!
 //! Services that wait for an event start after all reactions to it: the supervisor notes an
 //! event first and acts on it later.

@@ -26,9 +26,13 @@ use nix::errno::Errno;
 /// The result of a step that may fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A step that failed: what was attempted, on which path, and why.
+/// A step that failed: what was attempted, on which path, and why. One pointer, because every
+/// function that can fail returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
     step: Option<Cow<'static, str>>,
     path: Option<PathBuf>,
     cause: Cause,
@@ -42,7 +46,7 @@ enum Cause {
     /// The input is not what the step needs; the text says what would be right.
     Invalid(Cow<'static, str>),
     /// A step within this one failed.
-    Step(Box<Error>),
+    Step(Error),
     /// Several steps failed that do not depend on each other.
     Several(Vec<Error>),
 }
@@ -73,7 +77,7 @@ impl Error {
     /// The errno of the system call that failed, or `None` where no system call did.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
-        match &self.cause {
+        match &self.0.cause {
             Cause::Errno(errno) => Some(*errno),
             Cause::Invalid(_) => None,
             Cause::Step(inner) => inner.errno(),
@@ -84,39 +88,58 @@ impl Error {
     /// The innermost path that the error names.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        let inner = match &self.cause {
+        let inner = match &self.0.cause {
             Cause::Step(inner) => inner.path(),
             _ => None,
         };
-        inner.or(self.path.as_deref())
+        inner.or(self.0.path.as_deref())
     }
 
     fn of(cause: Cause) -> Error {
-        Error {
+        Error(Box::new(Parts {
             step: None,
             path: None,
             cause,
-        }
+        }))
+    }
+
+    /// Names the step. Not generic, and not inlined into the many callers of [`Doing::doing`].
+    #[inline(never)]
+    fn with_step(self, step: Cow<'static, str>) -> Error {
+        let mut error = self.outer();
+        error.0.step = Some(step);
+        error
+    }
+
+    /// Names the path, as [`Error::with_step`] names the step.
+    #[inline(never)]
+    fn with_path(self, path: &Path) -> Error {
+        let mut error = match self.0.path {
+            Some(_) => Error::of(Cause::Step(self)),
+            None => self.outer(),
+        };
+        error.0.path = Some(path.to_owned());
+        error
     }
 
     /// An error around `self`, if its own step is already named.
     fn outer(self) -> Error {
-        if self.step.is_none() {
+        if self.0.step.is_none() {
             return self;
         }
-        Error::of(Cause::Step(Box::new(self)))
+        Error::of(Cause::Step(self))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(step) = &self.step {
+        if let Some(step) = &self.0.step {
             write!(f, "{step}: ")?;
         }
-        if let Some(path) = &self.path {
+        if let Some(path) = &self.0.path {
             write!(f, "{}: ", path.display())?;
         }
-        match &self.cause {
+        match &self.0.cause {
             Cause::Errno(errno) => errno.fmt(f),
             Cause::Invalid(reason) => f.write_str(reason),
             Cause::Step(inner) => inner.fmt(f),
@@ -176,24 +199,11 @@ pub trait Doing<T> {
 
 impl<T, E: Into<Error>> Doing<T> for std::result::Result<T, E> {
     fn doing(self, step: impl Into<Cow<'static, str>>) -> Result<T> {
-        self.map_err(|error| Error {
-            step: Some(step.into()),
-            ..error.into().outer()
-        })
+        self.map_err(|error| error.into().with_step(step.into()))
     }
 
     fn on(self, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|error| {
-            let error: Error = error.into();
-            let error = match error.path {
-                Some(_) => Error::of(Cause::Step(Box::new(error))),
-                None => error.outer(),
-            };
-            Error {
-                path: Some(path.as_ref().to_owned()),
-                ..error
-            }
-        })
+        self.map_err(|error| error.into().with_path(path.as_ref()))
     }
 }
 

@@ -223,7 +223,7 @@ fn work(guest: &Guest) -> Result<()> {
 
 fn running(guest: &Guest) -> Result<()> {
     let said = tests::text(&guest.ssh("root", "b2p ext add later")?)?;
-    let want = "later: 1 files of later 1; 1 that are there already stay: /usr/bin/bash";
+    let want = "later: 1 files of later 1; kept 1 existing: /usr/bin/bash";
     ensure!(said == want, "{said}");
     says(guest, "later", "this is later")?;
     // A second addition changes nothing.

@@ -1,4 +1,5 @@
-//! What of a configuration is not files and users: names, certificates, mounts, cards.
+// SPDX-License-Identifier: Apache-2.0
+//! Applies settings besides users and files: the host name, certificates, mounts, and the network.
 
 use std::fs;
 use std::path::Path;
@@ -7,29 +8,34 @@ use std::time::{Duration, Instant};
 use config::Config;
 use control::{Name, Request};
 use log::{info, warn};
+use sys::error::{Doing, Error, Result};
 use sys::files::replace;
+use sys::mountinfo::unescape;
 use sys::net::{SYS_CLASS_NET, ethernet_interfaces};
+use sys::paths::NETWORK_PLANS;
 
-use super::diagnostics::Notes;
+use super::diagnostics::Diagnostics;
 use super::network::{self, Card, Network};
 use super::schema::{Certs, Mount};
 use crate::common::control_client::ControlClient;
 use crate::common::tool;
 
+/// Bundle of certificate authorities that programs read.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-const LOCAL: &str = "/usr/local/share/ca-certificates";
+/// Directory of certificate authorities of the machine's owner.
+const LOCAL_CERTS: &str = "/usr/local/share/ca-certificates";
 const FSTAB: &str = "/etc/fstab";
-/// Before our lines in fstab.
-const MARK: &str = "# by cloud-config, from here on";
-/// So long a mount may take.
-const MOUNT: Duration = Duration::from_secs(10);
+/// Line before those of user-data in fstab.
+const FSTAB_MARK: &str = "# by cloud-config, from here on";
+/// Time limit of a mount.
+const MOUNT_LIMIT: Duration = Duration::from_secs(10);
 
-/// The machine's name, unless a flag has named it.
+/// Sets the host name, unless a flag has set it.
 ///
 /// # Errors
-/// It is no name.
-pub fn hostname(name: &str) -> Result<(), String> {
-    // What the data disk says is less than what the host says.
+/// The name is invalid, or the kernel refuses it.
+pub fn hostname(name: &str) -> Result<()> {
+    // The data disk's configuration does not count: the host takes precedence over it.
     let mut sources = sys::config_sources::read_raw();
     sources.disk.clear();
     sources.hostname.clear();
@@ -38,132 +44,122 @@ pub fn hostname(name: &str) -> Result<(), String> {
         info!("cloud: hostname: a kernel flag has named the machine");
         return Ok(());
     }
-    let (config, complaints) = config::parse(format!("b2p.hostname={name}").as_bytes(), &[]);
-    match complaints.is_empty() && config.hostname == name {
-        true => Ok(sys::hostname::set(name)?),
-        false => Err(format!(
+    let (config, diagnostics) = config::parse(format!("b2p.hostname={name}").as_bytes(), &[]);
+    match diagnostics.is_empty() && config.hostname == name {
+        true => sys::hostname::set(name),
+        false => Err(Error::invalid(format!(
             "hostname: {name:?} is no name: letters, digits, - and ."
-        )),
+        ))),
     }
 }
 
-/// Joins the bundle that programs read.
-pub fn certs(certs: &Certs, notes: &mut Notes) {
-    let mut more = Vec::new();
-    for (n, text) in certs.trusted.iter().enumerate() {
+/// Adds certificate authorities to the bundle.
+pub fn certs(certs: &Certs, diagnostics: &mut Diagnostics) {
+    let mut added = Vec::new();
+    for (number, text) in (1..).zip(&certs.trusted) {
         match crate::common::certs::certificates(text) {
-            Ok(all) => {
-                let path = format!("{LOCAL}/cloud-init-ca-cert-{}.crt", n + 1);
-                let text = all.concat();
-                replace(Path::new(&path), text.as_bytes(), 0o644)
-                    .unwrap_or_else(|e| notes.wrong(e));
-                more.extend(all);
+            Ok(certificates) => {
+                let path = format!("{LOCAL_CERTS}/cloud-init-ca-cert-{number}.crt");
+                let text = certificates.concat();
+                diagnostics.record(replace(Path::new(&path), text.as_bytes(), 0o644));
+                added.extend(certificates);
             }
-            Err(why) => notes.wrong(format!("ca_certs: trusted: number {}: {why}", n + 1)),
+            Err(why) => {
+                diagnostics.failed(format_args!("ca_certs: trusted: number {number}: {why}"));
+            }
         }
     }
-    if more.is_empty() && !certs.remove_defaults {
+    if added.is_empty() && !certs.remove_defaults {
         return;
     }
     let before = match certs.remove_defaults {
         true => String::new(),
         false => fs::read_to_string(BUNDLE).unwrap_or_default(),
     };
-    let after = crate::common::certs::with(&before, &more);
+    let after = crate::common::certs::with(&before, &added);
     if after != before {
-        replace(Path::new(BUNDLE), after.as_bytes(), 0o644).unwrap_or_else(|e| notes.wrong(e));
+        diagnostics.record(replace(Path::new(BUNDLE), after.as_bytes(), 0o644));
     }
-    info!("cloud: {} certificates are trusted besides", more.len());
+    info!("cloud: {} certificates are trusted besides", added.len());
 }
 
-/// Mounts what is not mounted yet, as long as there is time.
-pub fn mounts(mounts: &[Mount], end: Instant, notes: &mut Notes) {
+/// Writes the mounts to fstab, and mounts those that are not mounted yet, until `deadline`.
+pub fn mounts(mounts: &[Mount], deadline: Instant, diagnostics: &mut Diagnostics) {
     if mounts.is_empty() {
         return;
     }
     let before = fs::read_to_string(FSTAB).unwrap_or_default();
-    let text = fstab(&before, mounts);
-    replace(Path::new(FSTAB), text.as_bytes(), 0o644).unwrap_or_else(|e| notes.wrong(e));
-    for row in mounts
-        .iter()
-        .filter(|m| !m.options.split(',').any(|o| o == "noauto"))
-    {
-        let done = mount(
-            row,
-            end.saturating_duration_since(Instant::now()).min(MOUNT),
-        );
-        match done {
-            Ok(()) => info!("cloud: {} is mounted on {}", row.source, row.target),
-            Err(why) if row.nofail => warn!("cloud: {}: {why}", row.target),
-            Err(why) => notes.wrong(format!("mounts: {}: {why}", row.target)),
+    let after = fstab(&before, mounts);
+    diagnostics.record(replace(Path::new(FSTAB), after.as_bytes(), 0o644));
+    let is_auto = |m: &&Mount| !m.options.split(',').any(|option| option == "noauto");
+    for mount in mounts.iter().filter(is_auto) {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let (source, target) = (&mount.source, &mount.target);
+        match mount_one(mount, remaining.min(MOUNT_LIMIT)) {
+            Ok(()) => info!("cloud: {source} is mounted on {target}"),
+            Err(why) if mount.nofail => warn!("cloud: {target}: {why}"),
+            Err(why) => diagnostics.failed(format_args!("mounts: {target}: {why}")),
         }
     }
 }
 
-fn mount(row: &Mount, most: Duration) -> Result<(), String> {
-    let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let target = escaped(&row.target);
-    if mounted
-        .lines()
-        .any(|l| l.split(' ').nth(4) == Some(&target))
-    {
+fn mount_one(mount: &Mount, limit: Duration) -> Result<()> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if is_mounted(&mountinfo, &mount.target) {
         return Ok(());
     }
-    fs::create_dir_all(&row.target).map_err(|e| e.to_string())?;
-    let mut words = vec!["-t", row.kind.as_str()];
-    if !row.options.is_empty() {
-        words.extend(["-o", row.options.as_str()]);
+    fs::create_dir_all(&mount.target)?;
+    let mut args = vec!["-t", mount.fs_type.as_str()];
+    if !mount.options.is_empty() {
+        args.extend(["-o", mount.options.as_str()]);
     }
-    words.extend(["--", row.source.as_str(), row.target.as_str()]);
-    let ended = tool::run("/usr/bin/mount", &words, most)?;
-    match ended.code {
+    args.extend(["--", mount.source.as_str(), mount.target.as_str()]);
+    let finished = tool::run("/usr/bin/mount", &args, limit)?;
+    match finished.code {
         Some(0) => Ok(()),
-        _ => Err(ended.last_lines),
+        _ => Err(Error::invalid(finished.last_lines)),
     }
 }
 
-/// As fstab(5) and the kernel write blanks.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\134")
+/// Returns true if something is mounted on `target` (proc_pid_mountinfo(5)).
+fn is_mounted(mountinfo: &str, target: &str) -> bool {
+    let mut mount_points = mountinfo.lines().filter_map(|l| l.split(' ').nth(4));
+    mount_points.any(|point| unescape(point.as_bytes()) == target.as_bytes())
+}
+
+/// Writes white space and backslashes of a field as fstab(5) does.
+fn escape(field: &str) -> String {
+    field
+        .replace('\\', "\\134")
         .replace(' ', "\\040")
         .replace('\t', "\\011")
 }
 
-/// Our lines come last, and are the same when it is done again.
+/// Returns the text of fstab with these mounts at its end, in place of those of an earlier run.
 fn fstab(before: &str, mounts: &[Mount]) -> String {
-    let own = before.split(MARK).next().unwrap_or_default();
-    let line = |m: &Mount| {
-        let options = match m.options.as_str() {
+    let others = before.split(FSTAB_MARK).next().unwrap_or_default();
+    let line = |mount: &Mount| {
+        let options = match mount.options.as_str() {
             "" => "defaults",
             options => options,
         };
-        let nofail = if m.nofail { ",nofail" } else { "" };
-        let (source, target) = (escaped(&m.source), escaped(&m.target));
-        format!("{source} {target} {} {options}{nofail} 0 0\n", m.kind)
+        let nofail = if mount.nofail { ",nofail" } else { "" };
+        let (source, target) = (escape(&mount.source), escape(&mount.target));
+        let fs_type = &mount.fs_type;
+        format!("{source} {target} {fs_type} {options}{nofail} 0 0\n")
     };
     let lines: String = mounts.iter().map(line).collect();
-    format!("{own}{MARK}\n{lines}")
+    format!("{others}{FSTAB_MARK}\n{lines}")
 }
 
-/// Names of cards, and their addresses where they are not DHCP's.
+/// Renames the network cards, and configures those that do not use DHCP.
 ///
 /// # Errors
-/// What is wrong with network-config as a whole, or could not be set.
-pub fn network(text: &str, config: &Config, notes: &mut Notes) -> Result<(), String> {
-    let there = ethernet_interfaces(Path::new(SYS_CLASS_NET))
-        .into_iter()
-        .map(|(name, _)| {
-            let mac =
-                fs::read_to_string(format!("{SYS_CLASS_NET}/{name}/address")).unwrap_or_default();
-            Card {
-                name,
-                mac: mac.trim().to_ascii_lowercase(),
-            }
-        });
-    let (network, more) = network::read(text, &there.collect::<Vec<_>>())?;
-    notes.left.extend(more.left);
-    notes.wrong.extend(more.wrong);
-    rename(&network)?;
+/// The network-config is wrong as a whole, or cannot be applied.
+pub fn network(text: &str, config: &Config, diagnostics: &mut Diagnostics) -> Result<()> {
+    let (network, found) = network::parse(text, &cards())?;
+    diagnostics.append(found);
+    rename_cards(&network)?;
     if network.plans.is_empty() {
         return Ok(());
     }
@@ -172,43 +168,49 @@ pub fn network(text: &str, config: &Config, notes: &mut Notes) -> Result<(), Str
         return Ok(());
     }
     let plans = network.plans.join("\n") + "\n";
-    if fs::read_to_string(sys::paths::NETWORK_PLANS).is_ok_and(|there| there == plans) {
-        return Ok(()); // it has them
+    if fs::read_to_string(NETWORK_PLANS).is_ok_and(|existing| existing == plans) {
+        return Ok(()); // The cards are configured already.
     }
-    replace(
-        Path::new(sys::paths::NETWORK_PLANS),
-        plans.as_bytes(),
-        0o644,
-    )?;
-    let name = Name::new("net").ok_or("net is no name")?;
-    let restarted = ControlClient::default().ask(&Request::Restart(name));
+    replace(Path::new(NETWORK_PLANS), plans.as_bytes(), 0o644)?;
+    let net = Name::new("net").ok_or_else(|| Error::invalid("net is no name"))?;
+    let restarted = ControlClient::default().ask(&Request::Restart(net));
     restarted
         .map(drop)
-        .map_err(|why| format!("network-config: b2p net: {why}"))
+        .map_err(|why| Error::invalid(format!("network-config: b2p net: {why}")))
 }
 
-/// A name that another card has must be free first.
-fn rename(network: &Network) -> Result<(), String> {
-    let taken = |name: &str| Path::new(SYS_CLASS_NET).join(name).exists();
-    let mut todo = Vec::new();
-    for (n, (now, wanted)) in network.renames.iter().enumerate() {
-        let aside = format!("b2p-cloud{n}");
-        match taken(wanted) {
-            true => named(now, &aside)?,
-            false => named(now, wanted)?,
-        }
-        if taken(&aside) {
-            todo.push((aside, wanted));
+fn cards() -> Vec<Card> {
+    let names = ethernet_interfaces(Path::new(SYS_CLASS_NET)).into_iter();
+    let card = |(name, _)| {
+        let mac = fs::read_to_string(format!("{SYS_CLASS_NET}/{name}/address"));
+        let mac = mac.unwrap_or_default().trim().to_ascii_lowercase();
+        Card { name, mac }
+    };
+    names.map(card).collect()
+}
+
+/// Renames cards. A card whose new name belongs to another one gets a temporary name until all
+/// others are renamed.
+fn rename_cards(network: &Network) -> Result<()> {
+    let exists = |name: &str| Path::new(SYS_CLASS_NET).join(name).exists();
+    let mut postponed = Vec::new();
+    for (index, (current, new)) in network.renames.iter().enumerate() {
+        match exists(new) {
+            true => {
+                let temporary = format!("b2p-cloud{index}");
+                rename_card(current, &temporary)?;
+                postponed.push((temporary, new));
+            }
+            false => rename_card(current, new)?,
         }
     }
-    todo.into_iter()
-        .try_for_each(|(aside, wanted)| named(&aside, wanted))
+    let mut postponed = postponed.into_iter();
+    postponed.try_for_each(|(temporary, new)| rename_card(&temporary, new))
 }
 
-fn named(now: &str, wanted: &str) -> Result<(), String> {
-    sys::net::rename(now, wanted)
-        .map_err(|e| format!("network-config: {now}: name {wanted}: {e}"))?;
-    info!("cloud: the card {now} is {wanted}");
+fn rename_card(current: &str, new: &str) -> Result<()> {
+    sys::net::rename(current, new).doing(format!("network-config: {current}: name {new}"))?;
+    info!("cloud: the card {current} is {new}");
     Ok(())
 }
 
@@ -218,18 +220,23 @@ mod tests {
 
     #[test]
     fn lines_of_fstab_come_last_and_once() {
-        let row = Mount {
+        let mount = Mount {
             source: "mount0".into(),
             target: "/home/a b".into(),
-            kind: "virtiofs".into(),
+            fs_type: "virtiofs".into(),
             options: "ro".into(),
             nofail: true,
         };
-        let once = fstab("# yours\n", std::slice::from_ref(&row));
-        assert_eq!(
-            once,
-            format!("# yours\n{MARK}\nmount0 /home/a\\040b virtiofs ro,nofail 0 0\n")
-        );
-        assert_eq!(fstab(&once, &[row]), once);
+        let once = fstab("# yours\n", std::slice::from_ref(&mount));
+        let line = "mount0 /home/a\\040b virtiofs ro,nofail 0 0";
+        assert_eq!(once, format!("# yours\n{FSTAB_MARK}\n{line}\n"));
+        assert_eq!(fstab(&once, &[mount]), once);
+    }
+
+    #[test]
+    fn a_mount_point_with_a_space_is_known() {
+        let mountinfo = "41 22 0:41 / /home/a\\040b rw - virtiofs mount0 rw\n";
+        assert!(is_mounted(mountinfo, "/home/a b"));
+        assert!(!is_mounted(mountinfo, "/home/a"));
     }
 }

@@ -1,9 +1,11 @@
-//! base64 (RFC 4648), as files in user-data come in it.
+// SPDX-License-Identifier: Apache-2.0
+//! Base64 (RFC 4648) of files in user-data.
 
 use ::base64::Engine;
 use ::base64::engine::general_purpose::STANDARD;
 
-/// The bytes; blanks and ends of lines between the letters are nothing.
+/// Decodes a text; white space between the letters is ignored. Returns `None` if it is not
+/// base64.
 #[must_use]
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let letters: String = text.split_ascii_whitespace().collect();

@@ -1,35 +1,51 @@
-//! What there is to say of a configuration: what is not supported, for the log; what
-//! was asked for and cannot be, for whoever looks at the machine.
+// SPDX-License-Identifier: Apache-2.0
+//! Diagnostics of a configuration: what is not supported, for the log; what was asked for and
+//! could not be done, for the degraded lines.
 
-use super::yaml::plain;
+use std::fmt::Display;
 
-/// More than these say no more.
-const MOST: usize = 32;
+use super::yaml::printable_line;
+
+/// Largest number of lines of each kind.
+const MAX_LINES: usize = 32;
 
 /// Lines of both kinds, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notes {
-    /// Left out, and why that does no harm.
-    pub left: Vec<String>,
-    /// Wrong.
-    pub wrong: Vec<String>,
+pub struct Diagnostics {
+    /// Settings that are not supported, which does no harm.
+    pub unsupported: Vec<String>,
+    /// Settings that are wrong, or could not be applied.
+    pub failed: Vec<String>,
 }
 
-impl Notes {
-    /// Something is not supported.
-    pub fn left(&mut self, what: impl std::fmt::Display) {
-        add(&mut self.left, &what.to_string());
+impl Diagnostics {
+    /// Adds a line about a setting that is not supported.
+    pub fn unsupported(&mut self, line: impl Display) {
+        add(&mut self.unsupported, &line.to_string());
     }
 
-    /// Something was asked for and is not done.
-    pub fn wrong(&mut self, what: impl std::fmt::Display) {
-        add(&mut self.wrong, &what.to_string());
+    /// Adds a line about a setting that is wrong, or could not be applied.
+    pub fn failed(&mut self, line: impl Display) {
+        add(&mut self.failed, &line.to_string());
+    }
+
+    /// Adds a line if `outcome` is an error.
+    pub fn record(&mut self, outcome: Result<(), impl Display>) {
+        if let Err(why) = outcome {
+            self.failed(why);
+        }
+    }
+
+    /// Adds the lines of `other`.
+    pub fn append(&mut self, other: Diagnostics) {
+        self.unsupported.extend(other.unsupported);
+        self.failed.extend(other.failed);
     }
 }
 
-fn add(all: &mut Vec<String>, what: &str) {
-    let what = plain(what);
-    if all.len() < MOST && !all.contains(&what) {
-        all.push(what);
+fn add(lines: &mut Vec<String>, line: &str) {
+    let line = printable_line(line);
+    if lines.len() < MAX_LINES && !lines.contains(&line) {
+        lines.push(line);
     }
 }

@@ -1,4 +1,5 @@
-//! Files of user-data, put where they belong.
+// SPDX-License-Identifier: Apache-2.0
+//! Writes the files of user-data.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Seek, Write};
@@ -6,95 +7,97 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use sys::error::{Doing, Error, Result};
+
 use super::schema::File;
 use crate::common::tool;
 
-/// More than this a compressed file may not become.
-const MOST: u64 = 32 << 20;
+/// Largest size of a decompressed file, in bytes.
+const MAX_DECOMPRESSED: u64 = 32 << 20;
 
-/// Writes it.
+/// Writes a file.
 ///
 /// # Errors
-/// What the system said, with the path.
-pub fn write(file: &File) -> Result<(), String> {
+/// Its owner does not exist, its content is no gzip file, or it cannot be written.
+pub fn write(file: &File) -> Result<()> {
     let path = Path::new(&file.path);
-    let say = |e: std::io::Error| format!("{}: {e}", file.path);
-    let owner = file.owner.as_deref().map(owner).transpose()?;
+    let owner = file.owner.as_deref().map(parse_owner).transpose()?;
     let mut bytes = match file.append {
         true => fs::read(path).unwrap_or_default(),
         false => Vec::new(),
     };
-    bytes.extend(match file.gzip {
-        true => gunzip(&file.content).map_err(|why| format!("{}: {why}", file.path))?,
+    bytes.extend(match file.is_gzip {
+        true => gunzip(&file.content).on(path)?,
         false => file.content.clone(),
     });
     sys::files::replace(path, &bytes, 0o600)?;
     if let Some((uid, gid)) = owner {
-        chown(path, Some(uid), gid).map_err(say)?;
+        chown(path, Some(uid), gid).on(path)?;
     }
-    // After the owner: a change of that takes setuid bits away.
-    fs::set_permissions(path, Permissions::from_mode(file.mode)).map_err(say)
+    // The mode is last, because a change of the owner clears the set-user-ID bit.
+    fs::set_permissions(path, Permissions::from_mode(file.mode)).on(path)
 }
 
-/// `user` or `user:group`, by names or numbers.
-fn owner(text: &str) -> Result<(u32, Option<u32>), String> {
+/// Parses `user` or `user:group`, by names or numbers.
+fn parse_owner(text: &str) -> Result<(u32, Option<u32>)> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (text, None),
     };
     let id = |file: &str, name: &str| {
-        let texts = fs::read_to_string(file).unwrap_or_default();
-        let row = texts.lines().find(|l| l.split(':').next() == Some(name));
-        let known = row.and_then(|r| r.split(':').nth(2)?.parse().ok());
-        known
-            .or_else(|| name.parse().ok())
-            .ok_or_else(|| format!("owner {text}: {file} has no {name}"))
+        let lines = fs::read_to_string(file).unwrap_or_default();
+        let line = lines.lines().find(|l| l.split(':').next() == Some(name));
+        let id = line.and_then(|l| l.split(':').nth(2)?.parse().ok());
+        let id = id.or_else(|| name.parse().ok());
+        id.ok_or_else(|| Error::invalid(format!("owner {text}: {file} has no {name}")))
     };
-    let group = group.map(|g| id("/etc/group", g)).transpose()?;
+    let group = group.map(|group| id("/etc/group", group)).transpose()?;
     Ok((id("/etc/passwd", user)?, group))
 }
 
-/// gzip(1) undoes it, in a process of its own.
-fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let say = |e: std::io::Error| format!("gzip: {e}");
-    let mut input = tool::memory_file().map_err(say)?;
-    input
-        .write_all(bytes)
-        .and_then(|()| input.rewind())
-        .map_err(say)?;
-    let mut gzip = Command::new("/usr/bin/gzip");
-    let gzip = gzip
+/// Decompresses by gzip(1), in a process of its own.
+fn gunzip(compressed: &[u8]) -> Result<Vec<u8>> {
+    let (success, bytes) = run_gzip(compressed).doing("gzip")?;
+    match success && bytes.len() as u64 <= MAX_DECOMPRESSED {
+        true => Ok(bytes),
+        false => Err(Error::invalid(format!(
+            "it is no gzip file, or becomes more than {} MiB",
+            MAX_DECOMPRESSED >> 20
+        ))),
+    }
+}
+
+/// Returns whether gzip has succeeded, and its output up to one byte more than is allowed.
+fn run_gzip(compressed: &[u8]) -> std::io::Result<(bool, Vec<u8>)> {
+    let mut input = tool::memory_file()?;
+    input.write_all(compressed)?;
+    input.rewind()?;
+    let mut child = Command::new("/usr/bin/gzip")
         .arg("-dc")
         .stdin(input)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = gzip.spawn().map_err(say)?;
-    let mut out = Vec::new();
-    if let Some(pipe) = child.stdout.take() {
-        pipe.take(MOST + 1).read_to_end(&mut out).map_err(say)?;
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut bytes = Vec::new();
+    if let Some(output) = child.stdout.take() {
+        output.take(MAX_DECOMPRESSED + 1).read_to_end(&mut bytes)?;
     }
-    let status = child.wait().map_err(say)?;
-    match status.success() && out.len() as u64 <= MOST {
-        true => Ok(out),
-        false => Err(format!(
-            "it is no gzip file, or becomes more than {} MiB",
-            MOST >> 20
-        )),
-    }
+    Ok((child.wait()?.success(), bytes))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::{Temp, why};
 
     #[test]
     fn content_mode_and_what_was_there() {
-        let dir = std::env::temp_dir().join(format!("b2p-cloud-files-{}", std::process::id()));
+        let temp = Temp::new();
         let mut file = File {
-            path: dir.join("a/b").display().to_string(),
+            path: temp.path("a/b").display().to_string(),
             content: b"one\n".to_vec(),
-            gzip: false,
+            is_gzip: false,
             mode: 0o755,
             owner: None,
             append: false,
@@ -107,7 +110,6 @@ mod tests {
         let mode = fs::metadata(&file.path).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o755);
         file.owner = Some("nobody-is-called-that".into());
-        assert!(write(&file).unwrap_err().contains("/etc/passwd has no"));
-        fs::remove_dir_all(dir).unwrap();
+        assert!(why(write(&file)).contains("/etc/passwd has no"));
     }
 }

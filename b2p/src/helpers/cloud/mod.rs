@@ -1,10 +1,12 @@
-//! cloud-init's NoCloud, a subset of it: a disk with the label `cidata` says what the
-//! machine is to be. `b2p cloud`, run once by PID 1 before what depends on it;
-//! `b2p cloud scripts` runs the commands when the machine is ready.
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p cloud`: configures the machine by a seed of cloud-init (NoCloud), a disk with the label
+//! `cidata`. A part of cloud-init is supported; docs/guide/cloud.md lists it. PID 1 runs the
+//! helper once, before the services that depend on it, and `b2p cloud scripts`, which runs the
+//! commands, when the machine is ready. Without a seed nothing happens.
 //!
-//! [`seed`] finds the disk; [`userdata`], [`network`] and what they use read it, pure;
-//! [`apply`], [`people`], [`files`] do it, and may do it again; [`scripts`] is the end of
-//! it. docs/guide/cloud.md has what is supported. Without such a disk nothing happens.
+//! [`seed`] finds the disk. [`userdata`], [`network`] and the modules that they use parse it and
+//! change nothing. [`apply`], [`users`] and [`files`] apply it, and may do so again. [`scripts`]
+//! runs the commands.
 
 mod apply;
 pub mod base64;
@@ -26,137 +28,147 @@ use log::{info, warn};
 
 use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
+use crate::common::terminal::print_error;
 use crate::helpers::compat::lima;
-use diagnostics::Notes;
+use crate::helpers::data::keys;
+use crate::helpers::time::zone;
+use diagnostics::Diagnostics;
 use seed::Seed;
-use userdata::{Kind, UserData};
+use userdata::{Format, UserData};
 
-/// All of it may take so long; PID 1 waits somewhat longer (init/src/service_table/table.rs).
-const MOST: Duration = Duration::from_secs(60);
+/// Time limit of the whole helper; PID 1 waits somewhat longer (init/src/service_table/table.rs).
+const LIMIT: Duration = Duration::from_secs(60);
+/// Instance of a seed without one, by cloud-init's name.
+const DEFAULT_INSTANCE: &str = "iid-datasource-nocloud";
 
-/// Does what the disk says; what cannot be is said and is no failure of the program.
-pub fn main(words: &[String]) -> i32 {
-    match words {
+/// Applies the seed. A setting that cannot be applied does not fail the helper.
+pub fn main(args: &[String]) -> i32 {
+    match args {
         [] => {}
-        [word] if word == "scripts" => return scripts::main(),
+        [arg] if arg == "scripts" => return scripts::main(),
         _ => {
-            crate::common::terminal::print_error("usage: b2p cloud [scripts]");
+            print_error("usage: b2p cloud [scripts]");
             return 2;
         }
     }
-    let end = Instant::now() + MOST;
-    let mut notes = Notes::default();
-    let read = match seed::find() {
-        Ok(None) => return 0, // nearly always: nothing is read or written for it
+    let deadline = Instant::now() + LIMIT;
+    let mut diagnostics = Diagnostics::default();
+    let seed = match seed::find() {
+        // The usual case: no file is read or written for it.
+        Ok(None) => return 0,
         Ok(Some(device)) => {
             seed::link_by_label(&device);
             seed::read_seed(&device)
         }
         Err(why) => Err(why),
     };
-    match read {
-        Ok(seed) => all(&seed, &sys::config_sources::read().0, end, &mut notes),
-        Err(why) => notes.wrong(why),
+    let (config, _) = sys::config_sources::read();
+    match seed {
+        Ok(seed) => apply_seed(&seed, &config, deadline, &mut diagnostics),
+        Err(why) => diagnostics.failed(why),
     }
-    say("cloud", &notes)
+    report("cloud", &diagnostics)
 }
 
-/// Tells the log, and PID 1 of what is wrong.
-fn say(service: &str, notes: &Notes) -> i32 {
-    notes.left.iter().for_each(|n| info!("cloud: {n}"));
-    notes.wrong.iter().for_each(|n| warn!("cloud: {n}"));
+/// Logs the diagnostics, and reports what has failed as degraded lines of `service`; returns the
+/// exit status.
+fn report(service: &str, diagnostics: &Diagnostics) -> i32 {
+    let (unsupported, failed) = (&diagnostics.unsupported, &diagnostics.failed);
+    unsupported.iter().for_each(|line| info!("cloud: {line}"));
+    failed.iter().for_each(|line| warn!("cloud: {line}"));
     let mut degraded = Degraded::of(service);
-    for note in &notes.wrong {
-        degraded.add(note);
+    for line in failed {
+        degraded.add(line);
     }
     degraded.report()
 }
 
-/// What meta-data says.
+/// Parsed meta-data.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Meta {
-    /// Commands are run once for each.
+struct MetaData {
+    /// Instance, for each of which commands run once.
     instance: String,
     hostname: Option<String>,
     keys: Vec<String>,
 }
 
-fn meta(bytes: &[u8], notes: &mut Notes) -> Meta {
+fn parse_meta_data(bytes: &[u8], diagnostics: &mut Diagnostics) -> MetaData {
     let text = String::from_utf8_lossy(bytes);
     let tree = yaml::parse(&text).unwrap_or_else(|why| {
-        notes.wrong(format!("meta-data: {why}"));
+        diagnostics.failed(format_args!("meta-data: {why}"));
         yaml::Node::Null
     });
-    let name = |name: &str| tree.word(name).map(str::to_owned);
+    let text = |name: &str| tree.get_text(name).map(str::to_owned);
     let keys = tree.get("public-keys").or_else(|| tree.get("public_keys"));
-    Meta {
-        // cloud-init's own for want of another.
-        instance: name("instance-id").unwrap_or_else(|| "iid-datasource-nocloud".into()),
-        hostname: name("local-hostname").or_else(|| name("hostname")),
-        keys: keys.map(|k| user::keys(k, notes)).unwrap_or_default(),
+    MetaData {
+        instance: text("instance-id").unwrap_or_else(|| DEFAULT_INSTANCE.into()),
+        hostname: text("local-hostname").or_else(|| text("hostname")),
+        keys: keys.map(|k| user::keys(k, diagnostics)).unwrap_or_default(),
     }
 }
 
-fn all(seed: &Seed, config: &Config, end: Instant, notes: &mut Notes) {
-    let meta = meta(&seed.meta_data, notes);
+fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut Diagnostics) {
+    let meta_data = parse_meta_data(&seed.meta_data, diagnostics);
     if !seed.vendor_data.trim_ascii().is_empty() {
-        notes.left("vendor-data is not supported");
+        diagnostics.unsupported("vendor-data is not supported");
     }
     if !seed.network_config.trim_ascii().is_empty() {
         let text = String::from_utf8_lossy(&seed.network_config);
-        apply::network(&text, config, notes).unwrap_or_else(|why| notes.wrong(why));
+        let applied = apply::network(&text, config, diagnostics);
+        diagnostics.record(applied);
     }
     if seed.is_from_lima {
-        lima::install().unwrap_or_else(|why| notes.wrong(why.to_string()));
+        diagnostics.record(lima::install());
     }
-    let data = user_data(&seed.user_data, notes);
-    if let Some(name) = userdata::hostname(&data, meta.hostname.as_deref()) {
-        apply::hostname(&name).unwrap_or_else(|why| notes.wrong(why));
+    let data = parse_user_data(&seed.user_data, diagnostics);
+    if let Some(name) = userdata::hostname(&data, meta_data.hostname.as_deref()) {
+        diagnostics.record(apply::hostname(&name));
     }
-    let keys: Vec<String> = data.keys.iter().chain(&meta.keys).cloned().collect();
-    if !keys.is_empty() {
-        let joined = crate::helpers::data::keys::add(&Paths::default(), &keys.join("\n"));
-        joined.unwrap_or_else(|why| notes.wrong(why));
+    let lines: Vec<String> = data.keys.iter().chain(&meta_data.keys).cloned().collect();
+    if !lines.is_empty() {
+        diagnostics.record(keys::add(&Paths::default(), &lines.join("\n")));
     }
-    users::make(&data.users, notes);
-    apply::certs(&data.certs, notes);
+    users::add_all(&data.users, diagnostics);
+    apply::certs(&data.certs, diagnostics);
     if let Some(zone) = data.timezone.as_deref().filter(|_| config.tz.is_none()) {
-        crate::helpers::time::zone::set_zone(zone).unwrap_or_else(|why| notes.wrong(why));
+        diagnostics.record(zone::set_zone(zone));
     }
-    apply::mounts(&data.mounts, end, notes);
-    written(&data, false, notes);
-    scripts::boot(&data.bootcmd, end, notes);
-    scripts::keep(&meta.instance, &seed.user_data).unwrap_or_else(|why| notes.wrong(why));
+    apply::mounts(&data.mounts, deadline, diagnostics);
+    write_files(&data, false, diagnostics);
+    scripts::run_bootcmd(&data.bootcmd, deadline, diagnostics);
+    diagnostics.record(scripts::save(&meta_data.instance, &seed.user_data));
 }
 
-/// What user-data is, read if it is ours to read.
-fn user_data(bytes: &[u8], notes: &mut Notes) -> UserData {
-    match userdata::kind(bytes) {
-        Kind::Nothing | Kind::Script(_) => UserData::default(),
-        Kind::Other(what) => {
-            notes.wrong(format!(
+/// Parses user-data, if its format is supported.
+fn parse_user_data(bytes: &[u8], diagnostics: &mut Diagnostics) -> UserData {
+    let text = match userdata::format(bytes) {
+        Format::Empty | Format::Script(_) => return UserData::default(),
+        Format::CloudConfig(text) => text,
+        Format::Unsupported(what) => {
+            diagnostics.failed(format_args!(
                 "user-data: {what}: not supported, none of it is taken"
             ));
+            return UserData::default();
+        }
+    };
+    match userdata::parse(text) {
+        Ok((data, found)) => {
+            diagnostics.append(found);
+            data
+        }
+        Err(why) => {
+            diagnostics.failed(format_args!("user-data: {why}; none of it is taken"));
             UserData::default()
         }
-        Kind::Config(text) => match userdata::read(text) {
-            Ok((data, more)) => {
-                notes.left.extend(more.left);
-                notes.wrong.extend(more.wrong);
-                data
-            }
-            Err(why) => {
-                notes.wrong(format!("user-data: {why}; none of it is taken"));
-                UserData::default()
-            }
-        },
     }
 }
 
-/// Writes the files of one of the two times.
-fn written(data: &UserData, deferred: bool, notes: &mut Notes) {
-    for file in data.files.iter().filter(|f| f.defer == deferred) {
-        files::write(file).unwrap_or_else(|why| notes.wrong(format!("write_files: {why}")));
+/// Writes the files that are deferred until the machine is ready, or the others.
+fn write_files(data: &UserData, deferred: bool, diagnostics: &mut Diagnostics) {
+    for file in data.files.iter().filter(|file| file.defer == deferred) {
+        if let Err(why) = files::write(file) {
+            diagnostics.failed(format_args!("write_files: {why}"));
+        }
     }
 }
 
@@ -166,15 +178,15 @@ mod tests {
 
     #[test]
     fn meta_data_as_lima_has_it_and_none() {
-        let mut notes = Notes::default();
-        let said = meta(b"instance-id: iid-1\nlocal-hostname: lima-x\n", &mut notes);
-        assert_eq!(
-            (said.instance.as_str(), said.hostname.as_deref()),
-            ("iid-1", Some("lima-x"))
-        );
-        assert_eq!(meta(b"", &mut notes).instance, "iid-datasource-nocloud");
-        assert!(notes.wrong.is_empty());
-        meta(b"a: [", &mut notes);
-        assert_eq!(notes.wrong.len(), 1);
+        let mut diagnostics = Diagnostics::default();
+        let text = b"instance-id: iid-1\nlocal-hostname: lima-x\n";
+        let meta_data = parse_meta_data(text, &mut diagnostics);
+        assert_eq!(meta_data.instance, "iid-1");
+        assert_eq!(meta_data.hostname.as_deref(), Some("lima-x"));
+        let empty = parse_meta_data(b"", &mut diagnostics);
+        assert_eq!(empty.instance, DEFAULT_INSTANCE);
+        assert!(diagnostics.failed.is_empty());
+        parse_meta_data(b"a: [", &mut diagnostics);
+        assert_eq!(diagnostics.failed.len(), 1);
     }
 }

@@ -1,31 +1,34 @@
-//! network-config, version 2, as far as it is supported: Ethernet cards by their name or
-//! MAC address, their new names, DHCP or an IPv4 address. Pure: what cards there are is
-//! an argument; what comes of it are names, and words as `b2p net` takes them.
+// SPDX-License-Identifier: Apache-2.0
+//! Parses network-config, version 2, as far as it is supported: network cards by their name
+//! or MAC address, their new names, DHCP or an IPv4 address. The result are new names, and plans
+//! in the format of `b2p net`.
 
 use std::net::Ipv4Addr;
 
-use super::diagnostics::Notes;
-use super::yaml::{Node, parse};
+use sys::error::{Error, Result};
 
-/// A card that is there.
+use super::diagnostics::Diagnostics;
+use super::yaml::{Node, parse as parse_yaml};
+
+/// A network card of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
-    /// Its name now.
+    /// Current name.
     pub name: String,
-    /// As sysfs has it, in small letters.
+    /// MAC address as in sysfs, in lower case.
     pub mac: String,
 }
 
-/// What is to be done.
+/// Parsed network-config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    /// Names now, and names to be.
+    /// Current and new names.
     pub renames: Vec<(String, String)>,
-    /// A line for each card; none where every card has DHCP, as without any of this.
+    /// A plan for each card; empty if every card uses DHCP, as it does by default.
     pub plans: Vec<String>,
 }
 
-/// What is known of a card, and what there is nothing to do for.
+/// Settings of a card that are applied, or need no action.
 const KNOWN: &[&str] = &[
     "match",
     "set-name",
@@ -47,184 +50,198 @@ const KNOWN: &[&str] = &[
     "wakeonlan",
 ];
 
-/// Reads it.
+/// Longest name of a card (linux/if.h, IFNAMSIZ).
+const MAX_NAME: usize = 15;
+
+/// Parses the text for a machine with these cards.
 ///
 /// # Errors
-/// What is wrong with it as a whole; then every card has DHCP.
-pub fn read(text: &str, cards: &[Card]) -> Result<(Network, Notes), String> {
-    let (mut network, mut notes) = (Network::default(), Notes::default());
-    let tree = parse(text)?;
+/// The text is not YAML, or of another version; every card uses DHCP then.
+pub fn parse(text: &str, cards: &[Card]) -> Result<(Network, Diagnostics)> {
+    let (mut network, mut diagnostics) = (Network::default(), Diagnostics::default());
+    let tree = parse_yaml(text)?;
     let tree = tree.get("network").unwrap_or(&tree);
-    match tree.word("version") {
-        Some("2") => {}
-        None if *tree == Node::Null => return Ok((network, notes)),
-        Some(other) => return Err(format!("version {other} is not supported: version 2 is")),
-        None => return Err("it has no version: version: 2".to_owned()),
-    }
-    let Node::Map(all) = tree else {
-        return Ok((network, notes));
+    let wrong_version = match tree.get_text("version") {
+        Some("2") => None,
+        None if *tree == Node::Null => return Ok((network, diagnostics)),
+        Some(other) => Some(format!("version {other} is not supported: version 2 is")),
+        None => Some("it has no version: version: 2".to_owned()),
     };
-    for (name, _) in all {
-        if !["version", "ethernets", "renderer"].contains(&name.as_str()) {
-            notes.left(format!("network-config: {name} is not supported"));
+    if let Some(reason) = wrong_version {
+        return Err(Error::invalid(reason));
+    }
+    for name in names(tree) {
+        if !["version", "ethernets", "renderer"].contains(&name) {
+            let line = format_args!("network-config: {name} is not supported");
+            diagnostics.unsupported(line);
         }
     }
-    let mut plain = true;
-    if let Some(Node::Map(all)) = tree.get("ethernets") {
-        for (id, node) in all {
-            let Some(card) = matching(id, node, cards) else {
-                notes.left(format!("network-config: {id}: no card here is meant"));
-                continue;
-            };
-            let name = new_name(id, node, &card.name, &mut notes);
-            if name != card.name && !network.renames.iter().any(|(n, _)| *n == card.name) {
-                network.renames.push((card.name.clone(), name.clone()));
-            }
-            let plan = plan(id, &name, node, &mut notes);
-            plain &= plan.as_deref().is_some_and(|p| p.starts_with("dhcp"));
-            network.plans.extend(plan);
+    let mut only_dhcp = true;
+    for (id, node) in entries(tree.get("ethernets")) {
+        let mut card = CardConfig {
+            id,
+            node,
+            diagnostics: &mut diagnostics,
+        };
+        let Some(existing) = card.matching(cards) else {
+            card.unsupported("no card here matches");
+            continue;
+        };
+        let name = card.new_name(&existing.name);
+        let is_renamed = network.renames.iter().any(|(n, _)| *n == existing.name);
+        if name != existing.name && !is_renamed {
+            let rename = (existing.name.clone(), name.clone());
+            network.renames.push(rename);
         }
+        let plan = card.plan(&name);
+        only_dhcp &= plan.as_deref().is_some_and(|p| p.starts_with("dhcp"));
+        network.plans.extend(plan);
     }
-    if plain {
+    if only_dhcp {
         network.plans.clear();
     }
-    Ok((network, notes))
+    Ok((network, diagnostics))
 }
 
-fn matching<'a>(id: &str, node: &Node, cards: &'a [Card]) -> Option<&'a Card> {
-    let Some(by) = node.get("match") else {
-        return cards.iter().find(|c| c.name == id);
-    };
-    let mac = by.word("macaddress").map(str::to_ascii_lowercase);
-    let name = by.word("name");
-    let fits = |c: &&Card| {
-        mac.as_ref().is_none_or(|m| *m == c.mac)
-            && name.is_none_or(|n| sys::modules::glob_match(n.as_bytes(), c.name.as_bytes()))
-    };
-    (mac.is_some() || name.is_some())
-        .then(|| cards.iter().find(fits))
-        .flatten()
-}
-
-/// `set-name`, if the kernel can have it (dev_valid_name).
-fn new_name(id: &str, node: &Node, now: &str, notes: &mut Notes) -> String {
-    let Some(name) = node.word("set-name") else {
-        return now.to_owned();
-    };
-    let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    if name.is_empty()
-        || name.len() > 15
-        || !name.bytes().all(good)
-        || matches!(name, "." | ".." | "lo")
-    {
-        notes.wrong(format!(
-            "network-config: {id}: set-name {name:?}: 15 letters and digits"
-        ));
-        return now.to_owned();
-    }
-    name.to_owned()
-}
-
-/// The words of `b2p net` for this card; `None` where it gets no address.
-fn plan(id: &str, name: &str, node: &Node, notes: &mut Notes) -> Option<String> {
-    for key in keys(node).filter(|k| !KNOWN.contains(k)) {
-        notes.left(format!("network-config: {id}: {key} is not supported"));
-    }
-    let addresses = node.texts("addresses");
-    let (v4, others): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| !a.contains(':'));
-    if !others.is_empty() {
-        notes.left(format!(
-            "network-config: {id}: IPv6 addresses are not supported; routers advertise them"
-        ));
-    }
-    let servers = servers(id, node, notes);
-    if node.is_on("dhcp4") {
-        if !v4.is_empty() {
-            notes.left(format!(
-                "network-config: {id}: addresses beside dhcp4 are not supported"
-            ));
-        }
-        return Some(format!("dhcp {name}"));
-    }
-    let mut v4 = v4.into_iter();
-    let address = v4.next()?;
-    if v4.next().is_some() {
-        notes.left(format!(
-            "network-config: {id}: more than one IPv4 address is not supported"
-        ));
-    }
-    let Some((addr, prefix)) = prefixed(address) else {
-        notes.wrong(format!(
-            "network-config: {id}: addresses: {address}: such as 10.0.0.5/24"
-        ));
-        return None;
-    };
-    let gateway = gateway(id, node, notes).unwrap_or(Ipv4Addr::UNSPECIFIED);
-    let mut words = format!("static {name} {addr} {prefix} {gateway}");
-    servers
-        .iter()
-        .for_each(|s| words.push_str(&format!(" {s}")));
-    Some(words)
-}
-
-fn keys(node: &Node) -> impl Iterator<Item = &str> {
-    let all = match node {
-        Node::Map(all) => all.as_slice(),
+fn entries(node: Option<&Node>) -> &[(String, Node)] {
+    match node {
+        Some(Node::Map(entries)) => entries,
         _ => &[],
-    };
-    all.iter().map(|(name, _)| name.as_str())
+    }
 }
 
-fn prefixed(text: &str) -> Option<(Ipv4Addr, u8)> {
-    let (addr, prefix) = text.split_once('/')?;
-    Some((
-        addr.parse().ok()?,
-        prefix.parse().ok().filter(|p| *p <= 32)?,
-    ))
+fn names(node: &Node) -> impl Iterator<Item = &str> {
+    entries(Some(node)).iter().map(|(name, _)| name.as_str())
 }
 
-fn servers(id: &str, node: &Node, notes: &mut Notes) -> Vec<Ipv4Addr> {
-    let all = node
-        .get("nameservers")
-        .map(|n| n.texts("addresses"))
-        .unwrap_or_default();
-    let mut good = Vec::new();
-    for text in all.iter().filter(|t| !t.contains(':')) {
-        match text.parse() {
-            Ok(addr) => good.push(addr),
-            Err(_) => notes.wrong(format!(
-                "network-config: {id}: nameservers: {text}: an address"
-            )),
+/// Settings of one card, by an id that need not be its name.
+struct CardConfig<'a> {
+    id: &'a str,
+    node: &'a Node,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl CardConfig<'_> {
+    fn unsupported(&mut self, what: &str) {
+        let line = format_args!("network-config: {}: {what}", self.id);
+        self.diagnostics.unsupported(line);
+    }
+
+    fn failed(&mut self, why: &str) {
+        let line = format_args!("network-config: {}: {why}", self.id);
+        self.diagnostics.failed(line);
+    }
+
+    /// Returns the card that the settings are for.
+    fn matching<'c>(&self, cards: &'c [Card]) -> Option<&'c Card> {
+        let Some(criteria) = self.node.get("match") else {
+            return cards.iter().find(|c| c.name == self.id);
+        };
+        let mac = criteria.get_text("macaddress").map(str::to_ascii_lowercase);
+        let pattern = criteria.get_text("name");
+        if mac.is_none() && pattern.is_none() {
+            return None;
         }
+        let has_mac = |c: &Card| mac.as_ref().is_none_or(|mac| *mac == c.mac);
+        let has_name = |c: &Card| {
+            let name = c.name.as_bytes();
+            pattern.is_none_or(|p| sys::modules::glob_match(p.as_bytes(), name))
+        };
+        cards.iter().find(|c| has_mac(c) && has_name(c))
     }
-    good
+
+    /// Returns the name in `set-name`, if the kernel takes it (dev_valid_name), else the current
+    /// one.
+    fn new_name(&mut self, current: &str) -> String {
+        let Some(name) = self.node.get_text("set-name") else {
+            return current.to_owned();
+        };
+        let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let is_name = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_valid);
+        if !is_name || matches!(name, "." | ".." | "lo") {
+            self.failed(&format!("set-name {name:?}: 15 letters and digits"));
+            return current.to_owned();
+        }
+        name.to_owned()
+    }
+
+    /// Returns the plan for `b2p net`, or `None` if the card gets no address.
+    fn plan(&mut self, name: &str) -> Option<String> {
+        for key in names(self.node).filter(|key| !KNOWN.contains(key)) {
+            self.unsupported(&format!("{key} is not supported"));
+        }
+        let addresses = self.node.texts("addresses");
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| !a.contains(':'));
+        if !v6.is_empty() {
+            self.unsupported("IPv6 addresses are not supported; routers advertise them");
+        }
+        let servers = self.name_servers();
+        if self.node.is_true("dhcp4") {
+            if !v4.is_empty() {
+                self.unsupported("addresses beside dhcp4 are not supported");
+            }
+            return Some(format!("dhcp {name}"));
+        }
+        let address = v4.first()?;
+        if v4.len() > 1 {
+            self.unsupported("more than one IPv4 address is not supported");
+        }
+        let Some((address, prefix)) = parse_prefixed(address) else {
+            self.failed(&format!("addresses: {address}: such as 10.0.0.5/24"));
+            return None;
+        };
+        let gateway = self.gateway().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let mut plan = format!("static {name} {address} {prefix} {gateway}");
+        for server in servers {
+            plan.push_str(&format!(" {server}"));
+        }
+        Some(plan)
+    }
+
+    fn name_servers(&mut self) -> Vec<Ipv4Addr> {
+        let node = self.node.get("nameservers");
+        let addresses = node.map(|n| n.texts("addresses")).unwrap_or_default();
+        let mut servers = Vec::new();
+        for text in addresses.iter().filter(|a| !a.contains(':')) {
+            match text.parse() {
+                Ok(address) => servers.push(address),
+                Err(_) => self.failed(&format!("nameservers: {text}: an address")),
+            }
+        }
+        servers
+    }
+
+    /// Returns `gateway4`, or the gateway of the default route.
+    fn gateway(&mut self) -> Option<Ipv4Addr> {
+        let mut via = self.node.get_text("gateway4");
+        let routes = self.node.get("routes");
+        for route in routes.map(Node::items).unwrap_or_default() {
+            match route.get_text("to") {
+                Some("default" | "0.0.0.0/0") => via = route.get_text("via").or(via),
+                _ => self.unsupported("routes other than the default one are not supported"),
+            }
+        }
+        let via = via?;
+        let gateway = via.parse().ok();
+        if gateway.is_none() {
+            self.failed(&format!("the gateway {via}: an IPv4 address"));
+        }
+        gateway
+    }
 }
 
-/// `gateway4`, or the route to everywhere.
-fn gateway(id: &str, node: &Node, notes: &mut Notes) -> Option<Ipv4Addr> {
-    let mut via = node.word("gateway4");
-    for route in node.get("routes").map(Node::list).unwrap_or_default() {
-        match route.word("to") {
-            Some("default" | "0.0.0.0/0") => via = route.word("via").or(via),
-            _ => notes.left(format!(
-                "network-config: {id}: routes other than the default one are not supported"
-            )),
-        }
-    }
-    let via = via?;
-    let parsed = via.parse().ok();
-    if parsed.is_none() {
-        notes.wrong(format!(
-            "network-config: {id}: the gateway {via}: an IPv4 address"
-        ));
-    }
-    parsed
+/// Parses an address with the length of its network's prefix.
+fn parse_prefixed(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, prefix) = text.split_once('/')?;
+    let prefix = prefix.parse().ok().filter(|p| *p <= 32)?;
+    Some((address.parse().ok()?, prefix))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::why;
 
     fn cards() -> Vec<Card> {
         let card = |name: &str, mac: &str| Card {
@@ -237,49 +254,75 @@ mod tests {
         ]
     }
 
+    const LIMA: &str = "\
+version: 2
+ethernets:
+  eth0:
+    match:
+      macaddress: '52:55:55:00:00:01'
+    dhcp4: true
+    set-name: eth0
+    dhcp4-overrides:
+      route-metric: 200
+    dhcp-identifier: mac
+    nameservers:
+      addresses:
+      - 192.168.5.3
+  lima0:
+    match:
+      macaddress: '52:55:55:00:00:02'
+    dhcp4: true
+    set-name: lima0
+";
+
     #[test]
     fn limas_way_is_dhcp_and_names() {
-        let text = "version: 2\nethernets:\n  eth0:\n    match:\n      macaddress: '52:55:55:00:00:01'\n    dhcp4: true\n    set-name: eth0\n    dhcp4-overrides:\n      route-metric: 200\n    dhcp-identifier: mac\n    nameservers:\n      addresses:\n      - 192.168.5.3\n  lima0:\n    match:\n      macaddress: '52:55:55:00:00:02'\n    dhcp4: true\n    set-name: lima0\n";
-        let (network, notes) = read(text, &cards()).unwrap();
+        let (network, diagnostics) = parse(LIMA, &cards()).unwrap();
         assert_eq!(network.renames, [("eth1".to_owned(), "lima0".to_owned())]);
-        assert!(
-            network.plans.is_empty() && notes == Notes::default(),
-            "{notes:?}"
-        );
+        assert!(network.plans.is_empty());
+        assert_eq!(diagnostics, Diagnostics::default());
     }
+
+    const STATIC: &str = "\
+network:
+  version: 2
+  ethernets:
+    a:
+      match: {macaddress: 52:55:55:00:00:02}
+      set-name: lan
+      addresses: [10.0.0.5/24, 'fd00::5/64']
+      routes: [{to: default, via: 10.0.0.1}, {to: 10.9.0.0/16, via: 10.0.0.2}]
+      nameservers: {addresses: [1.1.1.1, '::1']}
+    eth0: {dhcp4: yes}
+    wan: {dhcp4: true}
+  bonds: {}
+";
 
     #[test]
     fn an_address_of_its_own() {
-        let text = "network:\n  version: 2\n  ethernets:\n    a:\n      match: {macaddress: 52:55:55:00:00:02}\n      set-name: lan\n      addresses: [10.0.0.5/24, 'fd00::5/64']\n      routes: [{to: default, via: 10.0.0.1}, {to: 10.9.0.0/16, via: 10.0.0.2}]\n      nameservers: {addresses: [1.1.1.1, '::1']}\n    eth0: {dhcp4: yes}\n    wan: {dhcp4: true}\n  bonds: {}\n";
-        let (network, notes) = read(text, &cards()).unwrap();
-        assert_eq!(
-            network.plans,
-            ["static lan 10.0.0.5 24 10.0.0.1 1.1.1.1", "dhcp eth0"]
-        );
-        assert!(notes.wrong.is_empty(), "{notes:?}");
+        let (network, diagnostics) = parse(STATIC, &cards()).unwrap();
+        let lan = "static lan 10.0.0.5 24 10.0.0.1 1.1.1.1";
+        assert_eq!(network.plans, [lan, "dhcp eth0"]);
+        assert!(diagnostics.failed.is_empty(), "{diagnostics:?}");
         for part in ["bonds", "wan: no card", "IPv6", "routes other"] {
-            assert!(
-                notes.left.iter().any(|n| n.contains(part)),
-                "{part} {notes:?}"
-            );
+            let mut lines = diagnostics.unsupported.iter();
+            assert!(lines.any(|l| l.contains(part)), "{part} {diagnostics:?}");
         }
     }
 
     #[test]
     fn what_is_wrong_is_said_and_what_is_older_refused() {
         let text = "version: 2\nethernets: {eth0: {addresses: [10.0.0.5], set-name: a/b}}";
-        let (network, notes) = read(text, &cards()).unwrap();
+        let (network, diagnostics) = parse(text, &cards()).unwrap();
         assert!(network.renames.is_empty() && network.plans.is_empty());
+        let failed = &diagnostics.failed;
         assert!(
-            notes.wrong.len() == 2 && notes.wrong[1].contains("10.0.0.5/24"),
-            "{notes:?}"
+            failed.len() == 2 && failed[1].contains("10.0.0.5/24"),
+            "{failed:?}"
         );
-        assert!(
-            read("version: 1\nconfig: []\n", &cards())
-                .unwrap_err()
-                .contains("version 2")
-        );
-        assert!(read("ethernets: {}\n", &cards()).is_err());
-        assert_eq!(read("", &cards()).unwrap().0, Network::default());
+        let old = parse("version: 1\nconfig: []\n", &cards());
+        assert!(why(old).contains("version 2"));
+        assert!(parse("ethernets: {}\n", &cards()).is_err());
+        assert_eq!(parse("", &cards()).unwrap().0, Network::default());
     }
 }

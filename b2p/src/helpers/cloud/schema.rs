@@ -1,37 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Files, commands, mounts and certificates of user-data.
 
 use super::base64;
-use super::diagnostics::Notes;
+use super::diagnostics::Diagnostics;
 use super::yaml::Node;
+
+/// Prefixes of the names of disks.
+const DISK_PREFIXES: &[&str] = &["sd", "vd", "xvd", "hd", "nvme", "mmcblk"];
 
 /// A file to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// An absolute path.
+    /// Absolute path.
     pub path: String,
-    /// What it holds, once `gzip` is undone.
+    /// Content, compressed if [`File::is_gzip`].
     pub content: Vec<u8>,
-    /// It is compressed.
-    pub gzip: bool,
+    /// True if the content is compressed by gzip(1).
+    pub is_gzip: bool,
     /// Permission bits.
     pub mode: u32,
-    /// `user` or `user:group`.
+    /// Owner, as `user` or `user:group`.
     pub owner: Option<String>,
-    /// What is there stays, before it.
+    /// True if the content is appended to the existing file.
     pub append: bool,
-    /// Written before the commands of the end, not at the beginning.
+    /// True if the file is written when the machine is ready, before the commands that run then.
     pub defer: bool,
 }
 
-/// `write_files:`.
-pub fn files(node: &Node, notes: &mut Notes) -> Vec<File> {
-    node.list().iter().filter_map(|n| file(n, notes)).collect()
+/// Parses `write_files:`.
+pub fn files(node: &Node, diagnostics: &mut Diagnostics) -> Vec<File> {
+    let items = node.items().iter();
+    items.filter_map(|item| file(item, diagnostics)).collect()
 }
 
-fn file(node: &Node, notes: &mut Notes) -> Option<File> {
-    let path = node.word("path").unwrap_or_default();
+fn file(node: &Node, diagnostics: &mut Diagnostics) -> Option<File> {
+    let path = node.get_text("path").unwrap_or_default();
     let mut wrong = |why: &str| {
-        notes.wrong(format!("write_files: {path}: {why}"));
+        diagnostics.failed(format_args!("write_files: {path}: {why}"));
         None
     };
     if !path.starts_with('/') || path.contains('\0') {
@@ -40,32 +45,32 @@ fn file(node: &Node, notes: &mut Notes) -> Option<File> {
     if node.get("source").is_some() {
         return wrong("source is not supported: content has the file");
     }
-    let mode = node.word("permissions").map_or(Some(0o644), mode);
-    let Some(mode) = mode else {
+    let Some(mode) = node.get_text("permissions").map_or(Some(0o644), mode) else {
         return wrong("permissions: octal digits, such as '0644'");
     };
-    let content = node.word("content").unwrap_or_default();
-    let encoding = node.word("encoding").unwrap_or("text/plain");
-    let decoded = match encoding {
-        "text/plain" => Some((content.as_bytes().to_vec(), false)),
-        "b64" | "base64" => base64::decode(content).map(|c| (c, false)),
-        "gz" | "gzip" => Some((content.as_bytes().to_vec(), true)),
-        "gz+base64" | "gzip+base64" | "gz+b64" | "gzip+b64" => {
-            base64::decode(content).map(|c| (c, true))
-        }
+    let text = node.get_text("content").unwrap_or_default();
+    let (is_base64, is_gzip) = match node.get_text("encoding").unwrap_or("text/plain") {
+        "text/plain" => (false, false),
+        "b64" | "base64" => (true, false),
+        "gz" | "gzip" => (false, true),
+        "gz+base64" | "gzip+base64" | "gz+b64" | "gzip+b64" => (true, true),
         _ => return wrong("encoding: text/plain, b64, gzip or gz+b64"),
     };
-    let Some((content, gzip)) = decoded else {
+    let content = match is_base64 {
+        true => base64::decode(text),
+        false => Some(text.as_bytes().to_vec()),
+    };
+    let Some(content) = content else {
         return wrong("content: it is not base64");
     };
     Some(File {
         path: path.to_owned(),
         content,
-        gzip,
+        is_gzip,
         mode,
-        owner: node.word("owner").map(str::to_owned),
-        append: node.is_on("append"),
-        defer: node.is_on("defer"),
+        owner: node.get_text("owner").map(str::to_owned),
+        append: node.is_true("append"),
+        defer: node.is_true("defer"),
     })
 }
 
@@ -74,41 +79,44 @@ fn mode(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, 8).ok().filter(|m| *m <= 0o7777)
 }
 
-/// `runcmd:` and `bootcmd:`, as lines of a shell: a text is one as it is, a list is a
+/// Parses `runcmd:` or `bootcmd:` into lines of a shell script: a text is a line, a list is a
 /// program and its arguments.
-pub fn commands(name: &str, node: &Node, notes: &mut Notes) -> Vec<String> {
-    let mut all = Vec::new();
-    for command in node.list() {
+pub fn commands(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<String> {
+    let mut lines = Vec::new();
+    for command in node.items() {
         match command {
-            Node::Text(line) => all.push(line.clone()),
-            Node::List(words) if words.iter().all(|w| w.text().is_some()) && !words.is_empty() => {
-                let words: Vec<_> = words.iter().filter_map(Node::text).map(quoted).collect();
-                all.push(words.join(" "));
+            Node::Text(line) => lines.push(line.clone()),
+            Node::List(argv) if argv.iter().all(|a| a.text().is_some()) && !argv.is_empty() => {
+                let argv: Vec<_> = argv.iter().filter_map(Node::text).map(quoted).collect();
+                lines.push(argv.join(" "));
             }
             Node::Null => {}
-            _ => notes.wrong(format!("{name}: a command is a text or a list of texts")),
+            _ => diagnostics.failed(format_args!(
+                "{name}: a command is a text or a list of texts"
+            )),
         }
     }
-    all
+    lines
 }
 
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
+/// Quotes an argument for a shell.
+fn quoted(argument: &str) -> String {
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
-/// `ca_certs:`.
+/// Settings of `ca_certs:`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certs {
-    /// Nobody else is trusted.
+    /// True if no other certificate authority is trusted.
     pub remove_defaults: bool,
-    /// In PEM.
+    /// Certificate authorities, in PEM.
     pub trusted: Vec<String>,
 }
 
-/// Both ways to write its names.
+/// Parses `ca_certs:`, with either spelling of its names.
 pub fn certs(node: &Node) -> Certs {
     Certs {
-        remove_defaults: node.is_on("remove_defaults") || node.is_on("remove-defaults"),
+        remove_defaults: node.is_true("remove_defaults") || node.is_true("remove-defaults"),
         trusted: node.texts("trusted"),
     }
 }
@@ -116,67 +124,68 @@ pub fn certs(node: &Node) -> Certs {
 /// A line of fstab(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// A device, `LABEL=…`, or the tag of a share.
+    /// Device, `LABEL=…`, or the tag of a shared folder.
     pub source: String,
-    /// An absolute path.
+    /// Absolute path of the mount point.
     pub target: String,
-    /// A file system, or `auto`.
-    pub kind: String,
-    /// As mount(8) takes them: those are left out that only systemd knows.
+    /// File system, or `auto`.
+    pub fs_type: String,
+    /// Options for mount(8), without those that only systemd knows.
     pub options: String,
-    /// That it cannot be mounted is no fault.
+    /// True if a failure of the mount is not reported.
     pub nofail: bool,
 }
 
-/// `mounts:`.
-pub fn mounts(node: &Node, notes: &mut Notes) -> Vec<Mount> {
-    node.list().iter().filter_map(|n| mount(n, notes)).collect()
+/// Parses `mounts:`.
+pub fn mounts(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Mount> {
+    let items = node.items().iter();
+    items.filter_map(|item| mount(item, diagnostics)).collect()
 }
 
-fn mount(row: &Node, notes: &mut Notes) -> Option<Mount> {
-    let field = |n: usize| {
-        row.list()
-            .get(n)
-            .and_then(Node::text)
-            .filter(|t| !t.is_empty())
+fn mount(fields: &Node, diagnostics: &mut Diagnostics) -> Option<Mount> {
+    let field = |index: usize| {
+        let text = fields.items().get(index).and_then(Node::text);
+        text.filter(|t| !t.is_empty())
     };
     let source = field(0)?;
-    let target = field(1)?; // without one cloud-init takes a line away
-    let kind = field(2).unwrap_or("auto");
-    if kind == "swap" || target == "none" {
-        notes.left(format!("mounts: {source}: swap is b2p.swap="));
+    let target = field(1)?; // Without a target, cloud-init removes a line.
+    let fs_type = field(2).unwrap_or("auto");
+    if fs_type == "swap" || target == "none" {
+        diagnostics.unsupported(format_args!("mounts: {source}: swap is b2p.swap="));
         return None;
     }
-    // cloud-init's own defaults (mount_default_fields).
+    // The default of cloud-init (mount_default_fields).
     let options = field(3).unwrap_or("defaults,nofail");
-    let line = |t: &str| !t.contains(char::is_control);
-    let bare = |t: &str| line(t) && !t.contains(char::is_whitespace);
-    let good = line(source) && line(target) && bare(kind) && bare(options);
-    if !good || !target.starts_with('/') {
-        notes.wrong(format!(
+    let is_line = |t: &str| !t.contains(char::is_control);
+    let is_word = |t: &str| is_line(t) && !t.contains(char::is_whitespace);
+    let is_valid = is_line(source) && is_line(target) && is_word(fs_type) && is_word(options);
+    if !is_valid || !target.starts_with('/') {
+        diagnostics.failed(format_args!(
             "mounts: {source} on {target}: a source, an absolute path, a file system, options"
         ));
         return None;
     }
-    let own =
-        |o: &&str| !o.starts_with("x-systemd.") && !matches!(*o, "_netdev" | "nofail" | "auto");
+    let is_for_mount = |option: &&str| {
+        let is_for_fstab = matches!(*option, "_netdev" | "nofail" | "auto");
+        !option.starts_with("x-systemd.") && !is_for_fstab
+    };
+    let for_mount: Vec<&str> = options.split(',').filter(is_for_mount).collect();
     Some(Mount {
-        source: device(source, kind),
+        source: device(source, fs_type),
         target: target.to_owned(),
-        kind: kind.to_owned(),
-        nofail: options.split(',').any(|o| o == "nofail"),
-        options: options.split(',').filter(own).collect::<Vec<_>>().join(","),
+        fs_type: fs_type.to_owned(),
+        options: for_mount.join(","),
+        nofail: options.split(',').any(|option| option == "nofail"),
     })
 }
 
-/// `vdb1` is short for the device; a share's tag looks much like it.
-fn device(source: &str, kind: &str) -> String {
-    let share = matches!(kind, "virtiofs" | "9p");
-    let disk = !share
-        && ["sd", "vd", "xvd", "hd", "nvme", "mmcblk"]
-            .iter()
-            .any(|p| source.starts_with(p));
-    match disk && source.bytes().all(|b| b.is_ascii_alphanumeric()) {
+/// Expands the short name of a device, such as `vdb1`; the tag of a shared folder may look like
+/// one.
+fn device(source: &str, fs_type: &str) -> String {
+    let is_share = matches!(fs_type, "virtiofs" | "9p");
+    let is_disk = DISK_PREFIXES.iter().any(|p| source.starts_with(p));
+    let is_name = source.bytes().all(|b| b.is_ascii_alphanumeric());
+    match is_disk && is_name && !is_share {
         true => format!("/dev/{source}"),
         false => source.to_owned(),
     }

@@ -1,163 +1,174 @@
-//! Commands: `bootcmd` at every boot before the machine is ready, within a time; when it
-//! is ready, one after the other for as long as they like, the files that were put off,
-//! `scripts/per-boot`, and once for each instance `scripts/per-instance`, `runcmd` and a
-//! user-data that is a program. What they print is in the log.
+// SPDX-License-Identifier: Apache-2.0
+//! Runs commands: `bootcmd` at every boot before the machine is ready, with a time limit; when it
+//! is ready, one after the other without a limit, the programs in `scripts/per-boot`, and once
+//! for each instance those in `scripts/per-instance`, `runcmd`, and user-data that is a program.
+//! Their output is in the log.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use sys::files::replace;
-use sys::paths::CLOUD_DIR;
+use sys::error::Result;
+use sys::files::{read_bounded, replace};
+use sys::paths::{CLOUD_DIR, DATA_REPORT};
 
-use super::diagnostics::Notes;
-use super::userdata::{Kind, UserData, kind};
-use super::{say, user_data, written};
+use super::diagnostics::Diagnostics;
+use super::userdata::{Format, UserData, format};
+use super::{parse_user_data, report, write_files};
 use crate::common::{atomic_file, tool};
 
-/// cloud-init's directory: programs and people look there.
-const CLOUD: &str = "/var/lib/cloud";
-/// Where it is remembered what has been run, on the data disk.
-const STATE: &str = "/var/lib/boot2podman/cloud";
-/// `bootcmd` may take so long; Lima's waits for an address.
-const BOOT: Duration = Duration::from_secs(45);
+/// Directory of cloud-init, in which programs and users look for scripts.
+const CLOUD_INIT_DIR: &str = "/var/lib/cloud";
+/// Directory on the data disk with the instance whose commands have run.
+const STATE_DIR: &str = "/var/lib/boot2podman/cloud";
+/// Time limit of `bootcmd`; that of Lima waits for an address.
+const BOOTCMD_LIMIT: Duration = Duration::from_secs(45);
+/// Longest instance id that is compared, in bytes.
+const MAX_INSTANCE_BYTES: u64 = 1 << 20;
 
-/// Runs `bootcmd`.
-pub fn boot(commands: &[String], end: Instant, notes: &mut Notes) {
+/// Runs `bootcmd` until `deadline`.
+pub fn run_bootcmd(commands: &[String], deadline: Instant, diagnostics: &mut Diagnostics) {
     if commands.is_empty() {
         return;
     }
-    let path = format!("{CLOUD_DIR}/bootcmd");
-    let left = end.saturating_duration_since(Instant::now());
-    let mut shell = Command::new("/bin/sh"); // in the environment that PID 1 gives
-    let ran = replace(Path::new(&path), script(commands).as_bytes(), 0o700)
-        .and_then(|()| tool::run_command(shell.arg(&path).current_dir("/"), left.min(BOOT)));
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    let ran = run_script(commands, remaining.min(BOOTCMD_LIMIT));
     match ran {
-        Ok(ended) => {
-            ended
-                .output
-                .lines()
-                .for_each(|l| info!("cloud: bootcmd: {l}"));
-            if ended.code != Some(0) {
-                notes.wrong(format!("bootcmd: {}", status(ended.code)));
+        Ok(finished) => {
+            let lines = finished.output.lines();
+            lines.for_each(|line| info!("cloud: bootcmd: {line}"));
+            if finished.code != Some(0) {
+                let status = describe_status(finished.code);
+                diagnostics.failed(format_args!("bootcmd: {status}"));
             }
         }
-        Err(why) => notes.wrong(format!("bootcmd: {why}")),
+        Err(why) => diagnostics.failed(format_args!("bootcmd: {why}")),
     }
 }
 
-fn script(commands: &[String]) -> String {
-    format!("#!/bin/sh\n{}\n", commands.join("\n"))
+/// Runs lines of a shell script in the environment that PID 1 gives.
+fn run_script(lines: &[String], limit: Duration) -> Result<tool::Finished> {
+    let path = Path::new(CLOUD_DIR).join("bootcmd");
+    replace(&path, script(lines).as_bytes(), 0o700)?;
+    let mut shell = Command::new("/bin/sh");
+    tool::run_command(shell.arg(path).current_dir("/"), limit)
 }
 
-fn status(code: Option<i32>) -> String {
+fn script(lines: &[String]) -> String {
+    format!("#!/bin/sh\n{}\n", lines.join("\n"))
+}
+
+fn describe_status(code: Option<i32>) -> String {
     code.map_or("killed".to_owned(), |code| format!("exit status {code}"))
 }
 
-/// Keeps for [`main`] what it needs: in RAM, the disk may have changed by then.
+/// Saves what [`main`] needs in RAM, because the seed may have changed by then.
 ///
 /// # Errors
-/// What could not be written.
-pub fn keep(instance: &str, user: &[u8]) -> Result<(), String> {
-    replace(&Path::new(CLOUD_DIR).join("user-data"), user, 0o600)?;
-    Ok(replace(
-        &Path::new(CLOUD_DIR).join("instance-id"),
-        instance.as_bytes(),
-        0o644,
-    )?)
+/// A file cannot be written.
+pub fn save(instance: &str, user_data: &[u8]) -> Result<()> {
+    let dir = Path::new(CLOUD_DIR);
+    replace(&dir.join("user-data"), user_data, 0o600)?;
+    replace(&dir.join("instance-id"), instance.as_bytes(), 0o644)
 }
 
-/// Runs the rest.
+/// `b2p cloud scripts`: runs the commands of a machine that is ready; returns the exit status.
 pub fn main() -> i32 {
-    let kept = |name: &str| fs::read(Path::new(CLOUD_DIR).join(name));
-    let (Ok(user), Ok(instance)) = (kept("user-data"), kept("instance-id")) else {
-        return 0; // no such disk
+    let saved = |name: &str| fs::read(Path::new(CLOUD_DIR).join(name));
+    let (Ok(user_data), Ok(instance)) = (saved("user-data"), saved("instance-id")) else {
+        return 0; // There is no seed.
     };
-    let mut notes = Notes::default();
-    // What is wrong in it has been said.
-    let data = user_data(&user, &mut Notes::default());
-    written(&data, true, &mut notes);
-    let run = |path: &Path, notes: &mut Notes| {
-        info!("cloud: {} begins", path.display());
-        match Command::new(path).current_dir("/").status() {
-            Ok(status) if status.success() => info!("cloud: {} has ended", path.display()),
-            Ok(status) => notes.wrong(format!("{}: {}", path.display(), ended(status))),
-            Err(e) => notes.wrong(format!("{}: {e}", path.display())),
+    let mut diagnostics = Diagnostics::default();
+    // What is wrong in user-data was reported when the machine started.
+    let data = parse_user_data(&user_data, &mut Diagnostics::default());
+    write_files(&data, true, &mut diagnostics);
+    let scripts = Path::new(CLOUD_INIT_DIR).join("scripts");
+    run_all(&programs(&scripts.join("per-boot")), &mut diagnostics);
+    match is_first_run(&instance) {
+        Ok(true) => {
+            run_all(&programs(&scripts.join("per-instance")), &mut diagnostics);
+            let own = write_programs(&data, &user_data, &mut diagnostics);
+            run_all(&own, &mut diagnostics);
         }
-    };
-    for path in programs(&Path::new(CLOUD).join("scripts/per-boot")) {
-        run(&path, &mut notes);
+        Ok(false) => {}
+        Err(why) => diagnostics.failed(why),
     }
-    let first = first_time(&instance).unwrap_or_else(|why| {
-        notes.wrong(why);
-        false
-    });
-    if first {
-        for path in programs(&Path::new(CLOUD).join("scripts/per-instance")) {
-            run(&path, &mut notes);
-        }
-        for path in own(&data, &user, &mut notes) {
-            run(&path, &mut notes);
-        }
-    }
-    let done = Path::new(CLOUD).join("instance/boot-finished");
-    replace(&done, b"", 0o644).unwrap_or_else(|e| warn!("cloud: {e}"));
-    say("cloud-scripts", &notes)
+    let finished = Path::new(CLOUD_INIT_DIR).join("instance/boot-finished");
+    replace(&finished, b"", 0o644).unwrap_or_else(|e| warn!("cloud: {e}"));
+    report("cloud-scripts", &diagnostics)
 }
 
-fn ended(status: ExitStatus) -> String {
-    self::status(status.code())
+fn run_all(programs: &[PathBuf], diagnostics: &mut Diagnostics) {
+    for program in programs {
+        let path = program.display();
+        info!("cloud: {path} begins");
+        match Command::new(program).current_dir("/").status() {
+            Ok(status) if status.success() => info!("cloud: {path} has ended"),
+            Ok(status) => {
+                let status = describe_status(status.code());
+                diagnostics.failed(format_args!("{path}: {status}"));
+            }
+            Err(e) => diagnostics.failed(format_args!("{path}: {e}")),
+        }
+    }
 }
 
-/// What user-data itself has to run, as files.
-fn own(data: &UserData, user: &[u8], notes: &mut Notes) -> Vec<PathBuf> {
-    let dir = Path::new(CLOUD).join("instance/scripts");
+/// Writes `runcmd`, and user-data that is a program, as files; returns their paths.
+fn write_programs(
+    data: &UserData,
+    user_data: &[u8],
+    diagnostics: &mut Diagnostics,
+) -> Vec<PathBuf> {
+    let dir = Path::new(CLOUD_INIT_DIR).join("instance/scripts");
     let commands = (!data.runcmd.is_empty()).then(|| script(&data.runcmd).into_bytes());
-    let program = match kind(user) {
-        Kind::Script(bytes) => Some(bytes.to_vec()),
+    let program = match format(user_data) {
+        Format::Script(bytes) => Some(bytes.to_vec()),
         _ => None,
     };
-    let mut all = Vec::new();
+    let mut paths = Vec::new();
     for (name, bytes) in [("runcmd", commands), ("part-001", program)] {
         let Some(bytes) = bytes else { continue };
         let path = dir.join(name);
         match replace(&path, &bytes, 0o700) {
-            Ok(()) => all.push(path),
-            Err(why) => notes.wrong(why),
+            Ok(()) => paths.push(path),
+            Err(why) => diagnostics.failed(why),
         }
     }
-    all
+    paths
 }
 
-/// Executable files, by their names (run-parts(8)).
+/// Returns the executable files of a directory in the order of their names (run-parts(8)).
 fn programs(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut all: Vec<PathBuf> = entries
-        .filter(|e| {
-            e.metadata()
-                .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-        })
-        .map(|e| e.path())
-        .collect();
-    all.sort_unstable();
-    all
+    let is_program = |entry: &fs::DirEntry| {
+        let is_executable = |m: fs::Metadata| m.permissions().mode() & 0o111 != 0;
+        entry
+            .metadata()
+            .is_ok_and(|m| m.is_file() && is_executable(m))
+    };
+    let mut paths: Vec<PathBuf> = entries.filter(is_program).map(|e| e.path()).collect();
+    paths.sort_unstable();
+    paths
 }
 
-/// Whether this instance has not been seen, and remembers it: before its commands run, so
-/// that one which ends the machine does not end it at every boot.
-fn first_time(instance: &[u8]) -> Result<bool, String> {
-    // In RAM nothing may be where a disk that comes later would hide it.
-    let disk = fs::read_to_string(sys::paths::DATA_REPORT).is_ok_and(|r| r.starts_with("data=/"));
-    let dir = Path::new(if disk { STATE } else { CLOUD_DIR });
+/// Returns true if the commands of this instance have not run, and records that they have. The
+/// record is made before they run, so that a command which ends the machine does not end it at
+/// every boot.
+fn is_first_run(instance: &[u8]) -> Result<bool> {
+    // Without a data disk the record is not in the state directory: a disk that appears later
+    // must not hide it.
+    let report = fs::read_to_string(DATA_REPORT);
+    let has_disk = report.is_ok_and(|r| r.starts_with("data=/"));
+    let dir = Path::new(if has_disk { STATE_DIR } else { CLOUD_DIR });
     let path = dir.join("ran");
-    if sys::files::read_bounded(&path, 1 << 20).is_ok_and(|old| old == instance) {
+    if read_bounded(&path, MAX_INSTANCE_BYTES).is_ok_and(|recorded| recorded == instance) {
         info!("cloud: the commands of this instance have been run before");
         return Ok(false);
     }
-    match disk {
+    match has_disk {
         true => atomic_file::directory(dir, 0o755, 0)
             .and_then(|()| atomic_file::replace(&path, instance, 0o644)),
         false => replace(&path, instance, 0o644),
@@ -169,16 +180,17 @@ fn first_time(instance: &[u8]) -> Result<bool, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
 
     #[test]
     fn programs_by_their_names_and_no_others() {
-        let dir = std::env::temp_dir().join(format!("b2p-cloud-run-{}", std::process::id()));
-        fs::create_dir_all(dir.join("directory")).unwrap();
+        let temp = Temp::new();
+        fs::create_dir(temp.path("directory")).unwrap();
         for (name, mode) in [("10-b", 0o755), ("00-a", 0o700), ("05-no", 0o644)] {
-            replace(&dir.join(name), b"", mode).unwrap();
+            replace(&temp.path(name), b"", mode).unwrap();
         }
-        assert_eq!(programs(&dir), [dir.join("00-a"), dir.join("10-b")]);
-        assert!(programs(&dir.join("none")).is_empty());
-        fs::remove_dir_all(dir).unwrap();
+        let found = programs(temp.dir());
+        assert_eq!(found, [temp.path("00-a"), temp.path("10-b")]);
+        assert!(programs(&temp.path("none")).is_empty());
     }
 }

@@ -1,35 +1,41 @@
-//! `users:` of user-data: who may log in. Passwords are refused by name; what else
-//! useradd(8) would be told is taken as far as it means something here.
+// SPDX-License-Identifier: Apache-2.0
+//! Parses `users:` of user-data. Passwords are refused; other settings of useradd(8) are taken
+//! as far as they have a meaning here.
 
-use config::FwCfg;
-
-use super::diagnostics::Notes;
+use super::diagnostics::Diagnostics;
 use super::yaml::Node;
 use crate::common::users;
+use crate::helpers::data::keys::ValidKeys;
 
-/// One of them.
+/// A user of user-data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     /// Name, number, home directory, shell and groups.
     pub account: users::User,
-    /// Rules of sudoers(5), without the name that they begin with.
+    /// Rules of sudoers(5), without the name with which they begin.
     pub sudo: Vec<String>,
-    /// Lines as in authorized_keys.
+    /// Lines of authorized_keys.
     pub keys: Vec<String>,
 }
 
-/// The user that the image has.
+/// User of the image.
 pub const DEFAULT: &str = "core";
+/// Longest name of a user, as useradd(8) takes it.
+const MAX_NAME: usize = 32;
+/// Longest path in passwd(5).
+const MAX_PATH: usize = 255;
+/// Longest rule of sudoers(5).
+const MAX_RULE: usize = 511;
 
-/// What may not be.
+/// Settings that are refused.
 const PASSWORDS: &[&str] = &[
     "passwd",
     "hashed_passwd",
     "plain_text_passwd",
     "plain-text-passwd",
 ];
-/// What there is nothing to do for.
-const NOTHING_TO_DO: &[&str] = &[
+/// Settings that are accepted and need no action.
+const NO_ACTION: &[&str] = &[
     "lock_passwd",
     "lock-passwd",
     "no_create_home",
@@ -46,79 +52,84 @@ const NOTHING_TO_DO: &[&str] = &[
     "doas",
 ];
 
-/// Reads the list; a name by itself is a user as well.
-pub fn read_all(node: &Node, notes: &mut Notes) -> Vec<User> {
-    let all = match node {
+/// Parses the list; an item may be a name alone.
+pub fn parse_all(node: &Node, diagnostics: &mut Diagnostics) -> Vec<User> {
+    let users = match node {
         Node::Map(_) => std::slice::from_ref(node),
-        _ => node.list(),
+        _ => node.items(),
     };
-    all.iter().filter_map(|n| read(n, notes)).collect()
+    users.iter().filter_map(|n| parse(n, diagnostics)).collect()
 }
 
-fn read(node: &Node, notes: &mut Notes) -> Option<User> {
-    let name = node
-        .text()
-        .or_else(|| node.word("name"))
-        .unwrap_or_default();
-    let name = if name == "default" { DEFAULT } else { name };
+fn parse(node: &Node, diagnostics: &mut Diagnostics) -> Option<User> {
+    let name = node.text().or_else(|| node.get_text("name"));
+    let name = match name.unwrap_or_default() {
+        "default" => DEFAULT,
+        name => name,
+    };
     if !is_name(name) {
-        notes.wrong(format!(
+        diagnostics.failed(format_args!(
             "users: {name:?} is no name: a to z, 0 to 9, - and _, a letter first, 32 at the most"
         ));
         return None;
     }
+    let account = users::User {
+        name: name.to_owned(),
+        ..users::User::default()
+    };
     let mut user = User {
-        account: users::User {
-            name: name.to_owned(),
-            ..users::User::default()
-        },
+        account,
         ..User::default()
     };
-    let Node::Map(all) = node else {
+    let Node::Map(settings) = node else {
         return Some(user);
     };
-    for (key, value) in all.iter().filter(|(_, v)| *v != Node::Null) {
-        take(&mut user, key, value, node, notes);
+    for (key, value) in settings.iter().filter(|(_, v)| *v != Node::Null) {
+        apply(&mut user, key, value, diagnostics);
     }
     Some(user)
 }
 
-fn take(user: &mut User, key: &str, value: &Node, node: &Node, notes: &mut Notes) {
+fn apply(user: &mut User, key: &str, value: &Node, diagnostics: &mut Diagnostics) {
     let text = value.text().unwrap_or_default();
-    let name = user.account.name.clone();
-    let mut wrong = |why: &str| notes.wrong(format!("users: {name}: {key}: {why}"));
+    let account = &mut user.account;
+    let name = account.name.clone();
+    let mut wrong = |why: &str| diagnostics.failed(format_args!("users: {name}: {key}: {why}"));
     match key {
         "name" => {}
         "uid" => match text.parse::<u32>() {
-            // 65534 is nobody's, the last is "none" (chown(2)).
-            Ok(uid) if uid != 0 && uid != 65534 && uid < u32::MAX => user.account.uid = Some(uid),
+            // 65534 is nobody's, the last number means "none" (chown(2)).
+            Ok(uid) if uid != 0 && uid != 65534 && uid < u32::MAX => account.uid = Some(uid),
             _ => wrong("a number from 1 to 4294967294, not 65534"),
         },
         "gecos" if text.contains([':', '\n']) => wrong("no colon and no end of a line in it"),
-        "gecos" => user.account.gecos = text.to_owned(),
+        "gecos" => account.gecos = text.to_owned(),
         "homedir" | "home" if !is_path(text) => wrong("an absolute path without a colon"),
-        "homedir" | "home" => user.account.home = Some(text.to_owned()),
+        "homedir" | "home" => account.home = Some(text.to_owned()),
         "shell" if !is_path(text) => wrong("an absolute path without a colon"),
-        "shell" => user.account.shell = Some(text.to_owned()),
+        "shell" => account.shell = Some(text.to_owned()),
         "groups" | "primary_group" | "primary-group" => {
-            let (good, bad): (Vec<_>, Vec<_>) =
-                node.words(key).into_iter().partition(|g| is_name(g));
-            bad.iter().for_each(|g| wrong(&format!("{g:?} is no name")));
-            user.account.groups.extend(good);
+            let (names, others): (Vec<_>, Vec<_>) =
+                value.split_items().into_iter().partition(|g| is_name(g));
+            let refuse = |group: &String| wrong(&format!("{group:?} is no name"));
+            others.iter().for_each(refuse);
+            account.groups.extend(names);
         }
-        "sudo" => rules(user, value, wrong),
-        "ssh_authorized_keys" | "ssh-authorized-keys" => user.keys.extend(keys(value, notes)),
+        "sudo" => add_rules(user, value, wrong),
+        "ssh_authorized_keys" | "ssh-authorized-keys" => {
+            user.keys.extend(keys(value, diagnostics));
+        }
         key if PASSWORDS.contains(&key) => wrong("there are no passwords here"),
-        key if NOTHING_TO_DO.contains(&key) => {}
-        _ => notes.left(format!("users: {name}: {key} is not supported")),
+        key if NO_ACTION.contains(&key) => {}
+        _ => diagnostics.unsupported(format_args!("users: {name}: {key} is not supported")),
     }
 }
 
-fn rules(user: &mut User, value: &Node, mut wrong: impl FnMut(&str)) {
-    if value.truth() == Some(false) {
+fn add_rules(user: &mut User, value: &Node, mut wrong: impl FnMut(&str)) {
+    if value.as_bool() == Some(false) {
         return;
     }
-    for rule in value.list().iter().filter_map(Node::text) {
+    for rule in value.items().iter().filter_map(Node::text) {
         match is_rule(rule) {
             true => user.sudo.push(rule.to_owned()),
             false => wrong("a rule such as ALL=(ALL) NOPASSWD:ALL"),
@@ -126,55 +137,44 @@ fn rules(user: &mut User, value: &Node, mut wrong: impl FnMut(&str)) {
     }
 }
 
-/// The lines that sshd would take, of a list or of one text with several lines. What is
-/// no key is not shown: it may be a secret.
-pub fn keys(node: &Node, notes: &mut Notes) -> Vec<String> {
-    let texts = node.list().iter().filter_map(Node::text);
-    let lines = texts.flat_map(str::lines).map(str::trim);
-    let lines: Vec<&str> = lines
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
-        .collect();
-    let entries: Vec<_> = lines
-        .iter()
-        .map(|l| FwCfg {
-            name: b"ssh_key",
-            value: l.as_bytes(),
-        })
-        .collect();
-    let (config, complaints) = config::parse(b"", &entries);
-    if !complaints.is_empty() {
-        let (bad, all) = (complaints.len(), lines.len());
-        notes.wrong(format!(
-            "ssh_authorized_keys: {bad} of {all} lines are no keys"
+/// Returns the keys in a list, or in one text with several lines. Lines that are no keys are
+/// counted and not shown: they may be secret.
+pub fn keys(node: &Node, diagnostics: &mut Diagnostics) -> Vec<String> {
+    let texts = node.items().iter().filter_map(Node::text);
+    let valid = ValidKeys::of(texts.flat_map(str::lines));
+    if valid.wrong > 0 {
+        let (wrong, total) = (valid.wrong, valid.total);
+        diagnostics.failed(format_args!(
+            "ssh_authorized_keys: {wrong} of {total} lines are no keys"
         ));
     }
-    config.ssh_keys
+    valid.keys
 }
 
-/// As useradd(8) takes names.
+/// Returns true for a name that useradd(8) takes.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
-    first && name.len() <= 32 && name.bytes().all(rest)
+    let has_first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let is_valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    has_first && name.len() <= MAX_NAME && name.bytes().all(is_valid)
 }
 
-/// It can stand in passwd(5), and leads nowhere else.
+/// Returns true for an absolute path that can stand in passwd(5).
 fn is_path(text: &str) -> bool {
-    let good = |c: char| !c.is_control() && c != ':';
+    let is_valid = |c: char| !c.is_control() && c != ':';
     text.starts_with('/')
-        && text.len() < 256
-        && text.chars().all(good)
+        && text.len() <= MAX_PATH
+        && text.chars().all(is_valid)
         && !text.split('/').any(|part| part == "..")
 }
 
-/// A rule that sudo can read: what it cannot is a complaint at every use of it.
+/// Returns true for a rule that sudo can read; it complains about others at each use.
 fn is_rule(rule: &str) -> bool {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b" =(),:_-/*.!%@+".contains(&b);
-    let (hosts, what) = rule.split_once('=').unwrap_or_default();
+    let is_valid = |b: u8| b.is_ascii_alphanumeric() || b" =(),:_-/*.!%@+".contains(&b);
+    let (hosts, commands) = rule.split_once('=').unwrap_or_default();
     !hosts.trim().is_empty()
-        && !what.trim().is_empty()
-        && rule.len() < 512
-        && rule.bytes().all(good)
+        && !commands.trim().is_empty()
+        && rule.len() <= MAX_RULE
+        && rule.bytes().all(is_valid)
         && rule.matches('(').count() == rule.matches(')').count()
 }

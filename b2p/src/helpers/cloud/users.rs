@@ -1,17 +1,20 @@
-//! Users, their homes, keys and rights.
+// SPDX-License-Identifier: Apache-2.0
+//! Adds users to the files of /etc, with their homes, keys and rights.
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use log::info;
-use sys::files::replace;
+use sys::error::{Doing, Error, Result};
+use sys::files::{read_bounded, replace};
 
-use super::diagnostics::Notes;
+use super::diagnostics::Diagnostics;
 use super::user::{DEFAULT, User};
-use crate::common::users::{self, Account, Files, set};
+use crate::common::users::{self, Account, Files};
 
-/// Files of /etc, their modes and groups; 42 is shadow's.
+/// Files of /etc, their modes and groups; 42 is the group shadow.
 const FILES: [(&str, u32, u32); 5] = [
     ("/etc/passwd", 0o644, 0),
     ("/etc/group", 0o644, 0),
@@ -19,54 +22,54 @@ const FILES: [(&str, u32, u32); 5] = [
     ("/etc/subuid", 0o644, 0),
     ("/etc/subgid", 0o644, 0),
 ];
+/// File of sudoers(5) with the rules of all users.
 const SUDOERS: &str = "/etc/sudoers.d/90-cloud-init-users";
+/// Longest file of keys that is read, in bytes.
+const MAX_KEYS_BYTES: u64 = 1 << 20;
 
-/// Makes all of them, and says what could not be.
-pub fn make(users: &[User], notes: &mut Notes) {
+/// Adds or changes users, and reports those that fail.
+pub fn add_all(users: &[User], diagnostics: &mut Diagnostics) {
     for user in users {
-        if let Err(why) = one(user) {
-            notes.wrong(format!("users: {}: {why}", user.account.name));
+        if let Err(why) = add(user) {
+            diagnostics.failed(format_args!("users: {}: {why}", user.account.name));
         }
     }
-    let rules: String = users
-        .iter()
-        .flat_map(|u| {
-            u.sudo
-                .iter()
-                .map(|rule| format!("{} {rule}\n", u.account.name))
-        })
-        .collect();
+    let rules: String = users.iter().flat_map(rule_lines).collect();
     if !rules.is_empty() {
-        replace(Path::new(SUDOERS), rules.as_bytes(), 0o440).unwrap_or_else(|e| notes.wrong(e));
+        diagnostics.record(replace(Path::new(SUDOERS), rules.as_bytes(), 0o440));
     }
 }
 
-fn one(user: &User) -> Result<(), String> {
-    let before = read()?;
-    let mut files = before.clone();
-    let known = set(&mut files, &wanted(user))?;
-    save(&before, &files)?;
-    home(&known)?;
-    info!(
-        "cloud: user {} is {}, at home in {}",
-        user.account.name, known.uid, known.home
-    );
-    keys(&known, &user.keys)
+fn rule_lines(user: &User) -> impl Iterator<Item = String> {
+    let rules = user.sudo.iter();
+    rules.map(|rule| format!("{} {rule}\n", user.account.name))
 }
 
-/// Adds a user that programs of an extension become.
+fn add(user: &User) -> Result<()> {
+    let before = read_files()?;
+    let mut files = before.clone();
+    let account = users::set(&mut files, &applicable(user))?;
+    write_files(&before, &files)?;
+    make_directories(&account)?;
+    let (name, uid, home) = (&user.account.name, account.uid, &account.home);
+    info!("cloud: user {name} is {uid}, at home in {home}");
+    add_keys(&account, &user.keys)
+}
+
+/// Adds a user as which programs of an extension run.
 ///
 /// # Errors
-/// What could not be read or written.
-pub fn system(name: &str) -> Result<(), String> {
-    let before = read()?;
+/// A file cannot be read or written, or no number is free.
+pub fn add_system_user(name: &str) -> Result<()> {
+    let before = read_files()?;
     let mut files = before.clone();
     users::add_system_user(&mut files, name)?;
-    save(&before, &files)
+    write_files(&before, &files)
 }
 
-fn read() -> Result<Files, String> {
-    let [passwd, group, shadow, subuid, subgid] = FILES.map(|(path, ..)| text(path));
+fn read_files() -> Result<Files> {
+    let read = |(path, ..): (&'static str, u32, u32)| fs::read_to_string(path).on(path);
+    let [passwd, group, shadow, subuid, subgid] = FILES.map(read);
     Ok(Files {
         passwd: passwd?,
         group: group?,
@@ -76,13 +79,9 @@ fn read() -> Result<Files, String> {
     })
 }
 
-fn text(path: &str) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))
-}
-
-/// The user of the image is told of by its own name only; one that comes may use podman's
-/// socket, as that one may.
-fn wanted(user: &User) -> users::User {
+/// Returns the account without settings that do not apply: the user of the image keeps its
+/// number, and a shell that does not exist is ignored.
+fn applicable(user: &User) -> users::User {
     let account = &user.account;
     users::User {
         uid: account.uid.filter(|_| account.name != DEFAULT),
@@ -91,58 +90,60 @@ fn wanted(user: &User) -> users::User {
     }
 }
 
-fn save(before: &Files, files: &Files) -> Result<(), String> {
-    let texts =
-        |f: &Files| [&f.passwd, &f.group, &f.shadow, &f.subuid, &f.subgid].map(String::clone);
-    let both = texts(before).into_iter().zip(texts(files));
-    for ((path, mode, group), (old, new)) in FILES.into_iter().zip(both) {
+/// Writes the files that have changed.
+fn write_files(before: &Files, after: &Files) -> Result<()> {
+    let texts = |f: &Files| {
+        let texts = [&f.passwd, &f.group, &f.shadow, &f.subuid, &f.subgid];
+        texts.map(String::clone)
+    };
+    let pairs = texts(before).into_iter().zip(texts(after));
+    for ((path, mode, group), (old, new)) in FILES.into_iter().zip(pairs) {
         if old != new {
             replace(Path::new(path), new.as_bytes(), mode)?;
-            chown(path, Some(0), Some(group)).map_err(|e| format!("{path}: {e}"))?;
+            chown(path, Some(0), Some(group)).on(path)?;
         }
     }
     Ok(())
 }
 
-/// A home and a runtime directory; those that are there stay as they are.
-fn home(known: &Account) -> Result<(), String> {
-    for dir in [known.home.clone(), format!("/run/user/{}", known.uid)] {
-        if Path::new(&dir).is_dir() {
-            continue;
+/// Makes the home and the runtime directory; existing ones stay as they are.
+fn make_directories(account: &Account) -> Result<()> {
+    for dir in [account.home.clone(), format!("/run/user/{}", account.uid)] {
+        if !Path::new(&dir).is_dir() {
+            fs::create_dir_all(&dir)
+                .and_then(|()| make_private(Path::new(&dir), account))
+                .on(&dir)?;
         }
-        let made = fs::create_dir_all(&dir)
-            .and_then(|()| fs::set_permissions(&dir, Permissions::from_mode(0o700)))
-            .and_then(|()| chown(&dir, Some(known.uid), Some(known.gid)));
-        made.map_err(|e| format!("{dir}: {e}"))?;
     }
     Ok(())
 }
 
-/// Keys join those that are there. Nothing is followed that the user may have laid there.
-fn keys(known: &Account, keys: &[String]) -> Result<(), String> {
+/// Gives a directory to the user alone.
+fn make_private(dir: &Path, account: &Account) -> io::Result<()> {
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    chown(dir, Some(account.uid), Some(account.gid))
+}
+
+/// Adds keys to those of the user. No symbolic link is followed that the user may have made.
+fn add_keys(account: &Account, keys: &[String]) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
-    let dir = Path::new(&known.home).join(".ssh");
-    let say = |e: std::io::Error| format!("{}: {e}", dir.display());
+    let dir = Path::new(&account.home).join(".ssh");
     match fs::symlink_metadata(&dir) {
-        Ok(meta) if !meta.is_dir() => return Err(format!("{}: not a directory", dir.display())),
-        Ok(_) => {}
-        Err(_) => {
-            fs::create_dir(&dir).map_err(say)?;
-            fs::set_permissions(&dir, Permissions::from_mode(0o700)).map_err(say)?;
-            chown(&dir, Some(known.uid), Some(known.gid)).map_err(say)?;
-        }
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(Error::invalid("not a directory")).on(dir),
+        Err(_) => fs::create_dir(&dir)
+            .and_then(|()| make_private(&dir, account))
+            .on(&dir)?,
     }
     let path = dir.join("authorized_keys");
-    let there = sys::files::read_bounded(&path, 1 << 20).unwrap_or_default();
-    let mut text = String::from_utf8_lossy(&there).into_owned();
-    for key in keys
-        .iter()
-        .filter(|k| !there.windows(k.len()).any(|w| w == k.as_bytes()))
-    {
+    let existing = read_bounded(&path, MAX_KEYS_BYTES).unwrap_or_default();
+    let is_new = |key: &&String| !existing.windows(key.len()).any(|w| w == key.as_bytes());
+    let mut text = String::from_utf8_lossy(&existing).into_owned();
+    for key in keys.iter().filter(is_new) {
         text.push_str(&format!("{key}\n"));
     }
     replace(&path, text.as_bytes(), 0o600)?;
-    chown(&path, Some(known.uid), Some(known.gid)).map_err(say)
+    chown(&path, Some(account.uid), Some(account.gid)).on(path)
 }

@@ -72,28 +72,50 @@ fn read_archive(path: &Path) -> Result<String> {
     Ok(joined(&keys[0], &keys[1]))
 }
 
-/// Returns the lines of both texts that sshd takes, each once, with a newline. Other lines are
-/// counted in the log and not shown: they may be secret.
+/// Returns the keys of both texts, each once, a line each. Other lines are counted in the log and
+/// not shown: they may be secret.
 fn joined(first: &str, second: &str) -> String {
-    let lines = first.lines().chain(second.lines()).map(str::trim);
-    let lines: Vec<&str> = lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .collect();
-    let entries: Vec<_> = lines
-        .iter()
-        .map(|line| FwCfg {
-            name: b"ssh_key",
-            value: line.as_bytes(),
-        })
-        .collect();
-    let (config, diagnostics) = config::parse(b"", &entries);
-    if !diagnostics.is_empty() {
-        let (wrong, total) = (diagnostics.len(), lines.len());
+    let valid = ValidKeys::of(first.lines().chain(second.lines()));
+    if valid.wrong > 0 {
+        let (wrong, total) = (valid.wrong, valid.total);
         warn!("data: {wrong} of {total} lines of authorized_keys are no keys");
     }
-    info!("data: {} keys may log in", config.ssh_keys.len());
-    let keys = config.ssh_keys.iter();
-    keys.map(|key| format!("{key}\n")).collect()
+    info!("data: {} keys may log in", valid.keys.len());
+    valid.keys.iter().map(|key| format!("{key}\n")).collect()
+}
+
+/// Keys of some lines.
+#[derive(Debug)]
+pub struct ValidKeys {
+    /// Lines that sshd takes, each once.
+    pub keys: Vec<String>,
+    /// Number of lines that are no keys.
+    pub wrong: usize,
+    /// Number of all lines but comments and blank ones.
+    pub total: usize,
+}
+
+impl ValidKeys {
+    /// Parses lines as sshd does those of authorized_keys.
+    pub fn of<'a>(lines: impl Iterator<Item = &'a str>) -> ValidKeys {
+        let lines: Vec<&str> = lines
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .collect();
+        let entries: Vec<_> = lines
+            .iter()
+            .map(|line| FwCfg {
+                name: b"ssh_key",
+                value: line.as_bytes(),
+            })
+            .collect();
+        let (config, diagnostics) = config::parse(b"", &entries);
+        ValidKeys {
+            keys: config.ssh_keys,
+            wrong: diagnostics.len(),
+            total: lines.len(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Where extensions are: on the data disk, then on the disc or stick of an ISO.
+// SPDX-License-Identifier: Apache-2.0
+//! Finds extensions on the data disk, then on a CD or USB stick with an ISO of boot2podman.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,79 +8,87 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::signature::{Signature, SignatureKind};
 use log::info;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use sys::error::{Doing, Error, Result};
+use sys::paths::MEDIUM;
+use sys_mount::{Mount, MountFlags, UnmountFlags};
 
 use crate::helpers::block::drivers::Drivers;
-use crate::helpers::block::{labelled, wait};
-use sys::paths::MEDIUM;
+use crate::helpers::block::labelled::{self, LabelledDevice};
+use crate::helpers::block::wait;
 
-/// On the data disk; in RAM without one.
-pub const DISK: &str = "/var/lib/boot2podman/ext";
-/// Where they are on it: as `make iso EXT=` puts them, or a person.
+/// Directory of extensions on the data disk; in RAM if there is none.
+const ON_DISK: &str = "/var/lib/boot2podman/ext";
+/// Directories of extensions on an ISO: the one in which `make iso EXT=` puts them, and one for
+/// users.
 const ON_MEDIUM: &[&str] = &["boot/ext", "ext"];
-/// How an ISO's label begins (initramfs/src/iso.rs).
-const LABEL: &str = "b2p-v";
+/// Prefix of the label of an ISO (initramfs/src/iso.rs).
+const LABEL_PREFIX: &str = "b2p-v";
 
-static WAITED: AtomicBool = AtomicBool::new(false);
+/// True once a medium was waited for: a medium that has not appeared for one extension does not
+/// appear for the next.
+static HAS_WAITED: AtomicBool = AtomicBool::new(false);
 
-/// What may still be on its way.
+/// Wait for a medium that may still appear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Time {
-    /// The machine comes up: a medium is waited for, so many seconds besides.
-    Boot(u16),
-    /// Every device that is there has its driver.
-    Running,
+pub enum Wait {
+    /// At boot: as long as sysfs shows that a device may appear, at least this time.
+    ForMedium {
+        /// Shortest time in seconds.
+        seconds: u16,
+    },
+    /// In a running machine, every device that is there has its driver.
+    No,
 }
 
-/// An image and its manifest, by what their paths have in common.
+/// Image and manifest of an extension: the part that their paths have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stem(PathBuf);
+pub struct Files(PathBuf);
 
-impl Stem {
-    /// That of a file which a person names.
+impl Files {
+    /// Returns the files of which a user names one, with or without its extension.
     ///
     /// # Errors
-    /// It cannot be one.
-    pub fn of_file(file: &str) -> Result<Stem, String> {
+    /// The name is not one of an extension.
+    pub fn at(file: &str) -> Result<Files> {
         let path = Path::new(file);
-        let known = path
-            .extension()
-            .is_some_and(|e| e == "erofs" || e == "manifest");
-        let stem = match known {
+        let extension = path.extension().unwrap_or_default();
+        let stem = match extension == "erofs" || extension == "manifest" {
             true => path.with_extension(""),
             false => path.to_path_buf(),
         };
-        let stem = std::path::absolute(&stem).map_err(|e| e.to_string())?;
-        let stem = Stem(stem);
-        match config::is_extension_name(&stem.name()) {
-            true => Ok(stem),
-            false => Err("not a name of an extension: a-z, digits, -, and .erofs behind".into()),
+        let files = Files(std::path::absolute(&stem)?);
+        match config::is_extension_name(&files.name()) {
+            true => Ok(files),
+            false => Err(Error::invalid(
+                "not a name of an extension: a-z, digits, -, and .erofs behind",
+            )),
         }
     }
 
-    /// The extension's name.
+    /// Returns the name of the extension.
     pub fn name(&self) -> String {
         let name = self.0.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 
-    /// The image. Not by `with_extension`: a name may have none.
+    /// Returns the path of the image.
     pub fn image(&self) -> PathBuf {
-        self.with(".erofs")
+        self.with_suffix(".erofs")
     }
 
-    /// The manifest.
+    /// Returns the path of the manifest.
     pub fn manifest(&self) -> PathBuf {
-        self.with(".manifest")
+        self.with_suffix(".manifest")
     }
 
-    fn with(&self, ending: &str) -> PathBuf {
+    /// Appends a suffix; `Path::with_extension` would replace a part of a name with a dot.
+    fn with_suffix(&self, suffix: &str) -> PathBuf {
         let mut path = self.0.clone().into_os_string();
-        path.push(ending);
+        path.push(suffix);
         PathBuf::from(path)
     }
 
-    fn exists(&self) -> bool {
+    fn exist(&self) -> bool {
         self.image().exists() || self.manifest().exists()
     }
 }
@@ -87,117 +96,132 @@ impl Stem {
 /// Finds the extension of this name.
 ///
 /// # Errors
-/// There is none; those that there are.
-pub fn find(name: &str, time: Time) -> Result<Stem, String> {
-    let among = |dirs: Vec<PathBuf>| {
-        let mut all = dirs.into_iter().map(|dir| Stem(dir.join(name)));
-        all.find(Stem::exists)
+/// There is none; the error names those that exist.
+pub fn find(name: &str, wait: Wait) -> Result<Files> {
+    let in_dirs = |dirs: Vec<PathBuf>| {
+        let mut candidates = dirs.into_iter().map(|dir| Files(dir.join(name)));
+        candidates.find(Files::exist)
     };
-    let on_disk = among(vec![PathBuf::from(DISK)]);
-    let found = on_disk.or_else(|| among(medium(time)));
+    let on_disk = in_dirs(vec![PathBuf::from(ON_DISK)]);
+    let found = on_disk.or_else(|| in_dirs(medium_dirs(wait)));
     found.ok_or_else(|| {
-        let names: Vec<String> = all(time).iter().map(Stem::name).collect();
-        let there = match names.is_empty() {
+        let names: Vec<String> = all(wait).iter().map(Files::name).collect();
+        let existing = match names.is_empty() {
             true => "there is none".to_owned(),
             false => format!("there are {}", names.join(", ")),
         };
-        format!("no such extension in {DISK} or on a disc or stick of boot2podman: {there}")
+        Error::invalid(format!(
+            "no such extension in {ON_DISK} or on a disc or stick of boot2podman: {existing}"
+        ))
     })
 }
 
-/// Every extension that there is; of two of a name, the one that [`find`] takes.
-pub fn all(time: Time) -> Vec<Stem> {
-    let mut all: Vec<Stem> = Vec::new();
-    for dir in [PathBuf::from(DISK)].into_iter().chain(medium(time)) {
-        for stem in inside(&dir) {
-            if all.iter().all(|known| known.name() != stem.name()) {
-                all.push(stem);
+/// Returns every extension; of several with one name, the one that [`find`] takes.
+pub fn all(wait: Wait) -> Vec<Files> {
+    let mut found: Vec<Files> = Vec::new();
+    for dir in [PathBuf::from(ON_DISK)]
+        .into_iter()
+        .chain(medium_dirs(wait))
+    {
+        for files in in_dir(&dir) {
+            if found.iter().all(|known| known.name() != files.name()) {
+                found.push(files);
             }
         }
     }
-    all
+    found
 }
 
-fn inside(dir: &Path) -> Vec<Stem> {
-    let read = fs::read_dir(dir).into_iter().flatten().flatten();
-    let image = |path: &PathBuf| path.extension().is_some_and(|e| e == "erofs");
-    let paths = read.map(|entry| entry.path()).filter(image);
-    let stems = paths.map(|path| Stem(path.with_extension("")));
-    let mut all: Vec<Stem> = stems
-        .filter(|s| config::is_extension_name(&s.name()))
+/// Returns the extensions with an image in a directory.
+fn in_dir(dir: &Path) -> Vec<Files> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let is_image = |path: &PathBuf| path.extension().is_some_and(|e| e == "erofs");
+    let images = entries.map(|entry| entry.path()).filter(is_image);
+    let mut found: Vec<Files> = images
+        .map(|path| Files(path.with_extension("")))
+        .filter(|files| config::is_extension_name(&files.name()))
         .collect();
-    all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    all
+    found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    found
 }
 
-/// The directories for extensions of a medium that is mounted, or can be.
-fn medium(time: Time) -> Vec<PathBuf> {
-    let there = is_mounted(Path::new(MEDIUM)) || put(time);
+/// Returns the directories of a medium that is mounted or can be.
+fn medium_dirs(wait: Wait) -> Vec<PathBuf> {
+    let has_medium = is_mounted(Path::new(MEDIUM)) || mount_medium(wait);
     let dirs = ON_MEDIUM.iter().map(|dir| Path::new(MEDIUM).join(dir));
-    dirs.filter(|_| there).collect()
+    dirs.filter(|_| has_medium).collect()
 }
 
-fn put(time: Time) -> bool {
+/// Finds and mounts a medium; returns false if there is none.
+fn mount_medium(wait: Wait) -> bool {
     Drivers::of_the_machine().load_fast_disks();
-    let look = || labelled::find(is_ours);
-    let device = look().or_else(|| match time {
-        // What has not come for one of them does not for the next.
-        Time::Boot(seconds) if !WAITED.swap(true, Ordering::Relaxed) => wait::until(seconds, look),
+    let look = || labelled::find(is_medium);
+    let device = look().or_else(|| match wait {
+        Wait::ForMedium { seconds } if !HAS_WAITED.swap(true, Ordering::Relaxed) => {
+            wait::until(seconds, look)
+        }
         _ => None,
     });
     let Some(device) = device else { return false };
-    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let node = device.node();
-    let mounted = fs::create_dir_all(MEDIUM).is_ok()
-        && mount(Some(&node), MEDIUM, Some("iso9660"), flags, None::<&str>)
-            .inspect_err(|e| info!("ext: {}: mount iso9660: {e}", node.display()))
-            .is_ok();
-    if mounted {
-        info!("ext: {} is a medium of boot2podman", node.display());
+    match mount(&device) {
+        Ok(()) => info!("ext: {} is a medium of boot2podman", node.display()),
+        Err(why) => {
+            info!("ext: {}: {why}", node.display());
+            return false;
+        }
     }
-    mounted
+    true
 }
 
-fn is_ours(found: &Signature) -> bool {
-    let label = found.label.as_deref().unwrap_or_default();
-    found.kind == SignatureKind::Iso9660 && label.starts_with(LABEL)
+fn mount(device: &LabelledDevice) -> Result<()> {
+    fs::create_dir_all(MEDIUM).on(MEDIUM)?;
+    let restricted = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let builder = Mount::builder().flags(MountFlags::RDONLY | restricted);
+    let mounted = builder.fstype("iso9660").mount(device.node(), MEDIUM);
+    mounted.map(drop).doing("mount iso9660")
 }
 
-/// Lets go of the medium, unless an image of it is mounted (EBUSY).
-pub fn done() {
-    let _ = umount2(MEDIUM, MntFlags::UMOUNT_NOFOLLOW);
+fn is_medium(signature: &Signature) -> bool {
+    let label = signature.label.as_deref().unwrap_or_default();
+    signature.kind == SignatureKind::Iso9660 && label.starts_with(LABEL_PREFIX)
 }
 
-/// Whether anything is mounted there.
+/// Unmounts the medium, unless an image on it is mounted (EBUSY).
+pub fn release_medium() {
+    let _ = sys_mount::unmount(MEDIUM, UnmountFlags::NOFOLLOW);
+}
+
+/// Returns true if something is mounted on `path`.
 pub fn is_mounted(path: &Path) -> bool {
     let device = |path: &Path| fs::metadata(path).map(|m| m.dev()).ok();
-    let here = device(path);
-    here.is_some() && here != path.parent().and_then(device)
+    let own = device(path);
+    own.is_some() && own != path.parent().and_then(device)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
 
     #[test]
     fn a_file_is_named_with_or_without_its_ending() {
         for file in ["/x/debug.erofs", "/x/debug.manifest", "/x/debug"] {
-            let stem = Stem::of_file(file).unwrap();
-            assert_eq!(stem.name(), "debug");
-            assert_eq!(stem.image(), Path::new("/x/debug.erofs"));
-            assert_eq!(stem.manifest(), Path::new("/x/debug.manifest"));
+            let files = Files::at(file).unwrap();
+            assert_eq!(files.name(), "debug");
+            assert_eq!(files.image(), Path::new("/x/debug.erofs"));
+            assert_eq!(files.manifest(), Path::new("/x/debug.manifest"));
         }
-        assert!(Stem::of_file("./debug.erofs").unwrap().0.is_absolute());
+        assert!(Files::at("./debug.erofs").unwrap().0.is_absolute());
         for file in ["/x/de bug.erofs", "/x/debug.iso", "/", "/x/.erofs"] {
-            assert!(Stem::of_file(file).is_err(), "{file}");
+            assert!(Files::at(file).is_err(), "{file}");
         }
     }
 
     #[test]
     fn what_lies_in_a_directory() {
-        let dir = std::env::temp_dir().join(format!("b2p-ext-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+        let temp = Temp::new();
         for name in [
             "b.erofs",
             "a.erofs",
@@ -206,25 +230,24 @@ mod tests {
             "D.erofs",
             ".b2p-new",
         ] {
-            fs::write(dir.join(name), "").unwrap();
+            fs::write(temp.path(name), "").unwrap();
         }
-        let names: Vec<_> = inside(&dir).iter().map(Stem::name).collect();
+        let names: Vec<_> = in_dir(temp.dir()).iter().map(Files::name).collect();
         assert_eq!(names, ["a", "b"]);
-        assert!(Stem(dir.join("c")).exists() && !Stem(dir.join("d")).exists());
-        assert!(inside(&dir.join("none")).is_empty());
-        assert!(is_mounted(Path::new("/proc")) && !is_mounted(&dir));
-        fs::remove_dir_all(dir).unwrap();
+        assert!(Files(temp.path("c")).exist() && !Files(temp.path("d")).exist());
+        assert!(in_dir(&temp.path("none")).is_empty());
+        assert!(is_mounted(Path::new("/proc")) && !is_mounted(temp.dir()));
     }
 
     #[test]
     fn the_label_of_an_iso() {
-        let found = |kind, label: &str| Signature {
+        let signature = |kind, label: &str| Signature {
             kind,
             label: Some(label.into()),
             uuid: None,
         };
-        assert!(is_ours(&found(SignatureKind::Iso9660, "b2p-v0.1.0")));
-        assert!(!is_ours(&found(SignatureKind::Ext4, "b2p-v0.1.0")));
-        assert!(!is_ours(&found(SignatureKind::Iso9660, "b2p-data")));
+        assert!(is_medium(&signature(SignatureKind::Iso9660, "b2p-v0.1.0")));
+        assert!(!is_medium(&signature(SignatureKind::Ext4, "b2p-v0.1.0")));
+        assert!(!is_medium(&signature(SignatureKind::Iso9660, "b2p-data")));
     }
 }

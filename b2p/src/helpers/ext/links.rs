@@ -1,226 +1,236 @@
-//! An image's files in the root: a link to each, as Tiny Core's tce-load made them, in
-//! directories that are the root's own. What is there stays, except for commands of
-//! busybox, which give way to real ones.
+// SPDX-License-Identifier: Apache-2.0
+//! Links the files of an image into the root, as Tiny Core's tce-load does: a link to each file,
+//! in directories that belong to the root. Existing files stay, except for commands of busybox,
+//! which make room for the programs themselves.
 
 use std::fs::{self, FileType};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// No package has a deeper tree.
-const DEEPEST: usize = 32;
-/// Nor more files: each link is memory.
-const MOST: usize = 50_000;
+use sys::error::{Doing, Error, Result};
 
-/// What came of it.
+/// Deepest tree of a package.
+const MAX_DEPTH: usize = 32;
+/// Largest number of files: each link takes memory.
+const MAX_FILES: usize = 50_000;
+
+/// Result of linking an image.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Done {
-    /// So many files of the image are in the root.
-    pub linked: usize,
-    /// So many are there by another extension.
+pub struct Linked {
+    /// Number of files of the image in the root.
+    pub added: usize,
+    /// Number of files that another extension has put there.
     pub shared: usize,
-    /// What else was in their places, and stays.
-    pub kept: Vec<PathBuf>,
+    /// Other files that were in the place of one, and stay.
+    pub existing: Vec<PathBuf>,
 }
 
 struct Linker<'a> {
-    /// Where the image is mounted; beside it are the others.
+    /// Mount point of the image, beside those of other extensions.
     image: &'a Path,
     root: &'a Path,
-    done: Done,
+    linked: Linked,
 }
 
-/// Makes the links. It may be done again.
+/// Makes the links; a second call changes nothing.
 ///
 /// # Errors
-/// What failed; what was made until then is there.
-pub fn make(image: &Path, root: &Path) -> Result<Done, String> {
+/// A link or directory cannot be made; those made before stay.
+pub fn make(image: &Path, root: &Path) -> Result<Linked> {
     let mut linker = Linker {
         image,
         root,
-        done: Done::default(),
+        linked: Linked::default(),
     };
-    linker.inside(Path::new(""), 0)?;
-    Ok(linker.done)
+    linker.link_dir(Path::new(""), 0)?;
+    Ok(linker.linked)
 }
 
 impl Linker<'_> {
-    fn inside(&mut self, dir: &Path, depth: usize) -> Result<(), String> {
-        let from = self.image.join(dir);
-        let failed = |e: io::Error| format!("{}: {e}", from.display());
-        if depth > DEEPEST {
-            return Err(format!("{}: too deep", from.display()));
+    /// Links the files below `dir`, a path relative to both image and root.
+    fn link_dir(&mut self, dir: &Path, depth: usize) -> Result<()> {
+        let source = self.image.join(dir);
+        if depth > MAX_DEPTH {
+            return Err(Error::invalid("too deep")).on(source);
         }
-        for entry in fs::read_dir(&from).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
+        for entry in fs::read_dir(&source).on(&source)? {
+            let entry = entry.on(&source)?;
             let path = dir.join(entry.file_name());
-            let kind = entry.file_type().map_err(failed)?;
-            let said = |e: io::Error| format!("/{}: {e}", path.display());
-            match kind.is_dir() {
-                true if self.directory(&path).map_err(said)? => self.inside(&path, depth + 1)?,
+            let file_type = entry.file_type().on(&source)?;
+            let in_root = || Path::new("/").join(&path);
+            match file_type.is_dir() {
+                true if self.make_dir(&path).on(in_root())? => self.link_dir(&path, depth + 1)?,
                 true => {}
-                false => self.file(&path, kind).map_err(said)?,
+                false => self.link_file(&path, file_type).on(in_root())?,
             }
-            if self.done.linked > MOST {
-                return Err(format!("it has more than {MOST} files"));
+            if self.linked.added > MAX_FILES {
+                let reason = format!("it has more than {MAX_FILES} files");
+                return Err(Error::invalid(reason));
             }
         }
         Ok(())
     }
 
-    /// Whether there is such a directory now. A link to one is one (/lib).
-    fn directory(&mut self, path: &Path) -> io::Result<bool> {
-        let here = self.root.join(path);
-        match fs::create_dir(&here) {
+    /// Makes a directory in the root; returns false if a file is in its place. A link to a
+    /// directory is one (/lib).
+    fn make_dir(&mut self, path: &Path) -> io::Result<bool> {
+        let in_root = self.root.join(path);
+        match fs::create_dir(&in_root) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e),
             Ok(()) => return Ok(true),
         }
-        let there = here.is_dir();
-        if !there {
-            self.keep(path);
+        let is_dir = in_root.is_dir();
+        if !is_dir {
+            self.keep_existing(path);
         }
-        Ok(there)
+        Ok(is_dir)
     }
 
-    fn file(&mut self, path: &Path, kind: FileType) -> io::Result<()> {
-        let here = self.root.join(path);
-        // A link is taken as it is: what it leads to may be the root's.
-        let to = match kind {
-            _ if kind.is_symlink() => fs::read_link(self.image.join(path))?,
-            _ if kind.is_file() => self.image.join(path),
-            _ => return Ok(()), // no package has any other
+    fn link_file(&mut self, path: &Path, file_type: FileType) -> io::Result<()> {
+        let in_root = self.root.join(path);
+        // A link is copied as it is: its target may be in the root.
+        let target = match file_type {
+            _ if file_type.is_symlink() => fs::read_link(self.image.join(path))?,
+            _ if file_type.is_file() => self.image.join(path),
+            _ => return Ok(()), // Packages have no other types.
         };
-        match fs::read_link(&here) {
-            Ok(old) if old == to => {}
-            Ok(old) if old.file_name().is_some_and(|name| name == "busybox") => {
-                replace(&here, &to)?;
+        match fs::read_link(&in_root) {
+            Ok(existing) if existing == target => {}
+            Ok(existing) if existing.file_name().is_some_and(|name| name == "busybox") => {
+                replace_link(&in_root, &target)?;
             }
-            Ok(old) if self.image.parent().is_some_and(|dir| old.starts_with(dir)) => {
-                self.done.shared += 1;
+            Ok(existing) if self.is_in_an_extension(&existing) => {
+                self.linked.shared += 1;
                 return Ok(());
             }
-            Err(e) if e.kind() == ErrorKind::NotFound => symlink(&to, &here)?,
+            Err(e) if e.kind() == ErrorKind::NotFound => symlink(&target, &in_root)?,
             Ok(_) | Err(_) => {
-                self.keep(path);
+                self.keep_existing(path);
                 return Ok(());
             }
         }
-        self.done.linked += 1;
+        self.linked.added += 1;
         Ok(())
     }
 
-    fn keep(&mut self, path: &Path) {
-        self.done.kept.push(Path::new("/").join(path));
+    fn is_in_an_extension(&self, target: &Path) -> bool {
+        let dir = self.image.parent();
+        dir.is_some_and(|dir| target.starts_with(dir))
+    }
+
+    fn keep_existing(&mut self, path: &Path) {
+        self.linked.existing.push(Path::new("/").join(path));
     }
 }
 
-/// At no moment is there nothing.
-fn replace(here: &Path, to: &Path) -> io::Result<()> {
-    let mut temporary = here.as_os_str().to_owned();
+/// Replaces a link in one step, so that the name exists at every moment.
+fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
+    let mut temporary = link.as_os_str().to_owned();
     temporary.push(".b2p-new");
     let _ = fs::remove_file(&temporary);
-    symlink(to, &temporary)?;
-    fs::rename(&temporary, here)
+    symlink(target, &temporary)?;
+    fs::rename(&temporary, link)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::{Temp, why};
 
-    struct Place(PathBuf);
+    /// A directory with a root, and with images in `ext`.
+    struct Tree(Temp);
 
-    impl Place {
-        fn new(name: &str) -> Place {
-            let dir = std::env::temp_dir().join(format!("b2p-links-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&dir);
-            fs::create_dir_all(&dir).unwrap();
-            Place(dir)
+    impl Tree {
+        fn new() -> Tree {
+            let tree = Tree(Temp::new());
+            fs::create_dir(tree.0.path("root")).unwrap();
+            tree
         }
 
-        fn file(&self, path: &str) -> &Place {
-            let path = self.0.join(path);
+        fn parent(&self, path: &str) -> PathBuf {
+            let path = self.0.path(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        }
+
+        /// Writes a file that contains its own path.
+        fn file(&self, path: &str) -> &Tree {
+            let path = self.parent(path);
             fs::write(&path, path.to_str().unwrap()).unwrap();
             self
         }
 
-        fn link(&self, path: &str, to: &str) -> &Place {
-            let path = self.0.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            symlink(to, path).unwrap();
+        fn link(&self, path: &str, target: &str) -> &Tree {
+            symlink(target, self.parent(path)).unwrap();
             self
         }
 
-        fn make(&self, name: &str) -> Result<Done, String> {
-            make(&self.0.join("ext").join(name), &self.0.join("root"))
+        fn make(&self, name: &str) -> Result<Linked> {
+            make(&self.0.path("ext").join(name), &self.0.path("root"))
         }
 
-        /// What a file of the root says, whatever leads there.
+        /// Returns the content of a file of the root, whatever leads to it.
         fn read(&self, path: &str) -> String {
-            fs::read_to_string(self.0.join("root").join(path)).unwrap()
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
+            fs::read_to_string(self.0.path("root").join(path)).unwrap()
         }
     }
 
     #[test]
     fn every_file_is_there_and_what_was_there_stays() {
-        let at = Place::new("every");
-        at.file("ext/a/usr/bin/strace").file("ext/a/usr/bin/bash");
-        at.file("ext/a/usr/bin/ip").file("ext/a/usr/share/new/x");
-        at.file("ext/a/lib/y").file("ext/a/etc/passwd/z");
-        at.link("ext/a/usr/bin/tracer", "strace");
-        at.file("root/usr/bin/bash").file("root/etc/passwd");
-        at.file("root/usr/bin/busybox")
+        let tree = Tree::new();
+        tree.file("ext/a/usr/bin/strace").file("ext/a/usr/bin/bash");
+        tree.file("ext/a/usr/bin/ip").file("ext/a/usr/share/new/x");
+        tree.file("ext/a/lib/y").file("ext/a/etc/passwd/z");
+        tree.link("ext/a/usr/bin/tracer", "strace");
+        tree.file("root/usr/bin/bash").file("root/etc/passwd");
+        tree.file("root/usr/bin/busybox")
             .link("root/usr/bin/ip", "busybox");
-        at.link("root/lib", "usr/lib").file("root/usr/lib/old");
-        let done = at.make("a").unwrap();
-        let mut kept = done.kept.clone();
+        tree.link("root/lib", "usr/lib").file("root/usr/lib/old");
+        let linked = tree.make("a").unwrap();
+        let mut kept = linked.existing.clone();
         kept.sort_unstable();
         assert_eq!(kept, [Path::new("/etc/passwd"), Path::new("/usr/bin/bash")]);
-        assert_eq!((done.linked, done.shared), (5, 0));
+        assert_eq!((linked.added, linked.shared), (5, 0));
         for path in ["usr/bin/strace", "usr/bin/ip", "usr/share/new/x"] {
-            assert!(at.read(path).ends_with(&format!("ext/a/{path}")), "{path}");
+            assert!(
+                tree.read(path).ends_with(&format!("ext/a/{path}")),
+                "{path}"
+            );
         }
-        assert!(at.read("usr/bin/tracer").ends_with("strace"));
-        assert!(at.read("usr/lib/y").ends_with("ext/a/lib/y"));
-        assert!(at.read("usr/bin/bash").ends_with("root/usr/bin/bash"));
+        assert!(tree.read("usr/bin/tracer").ends_with("strace"));
+        assert!(tree.read("usr/lib/y").ends_with("ext/a/lib/y"));
+        assert!(tree.read("usr/bin/bash").ends_with("root/usr/bin/bash"));
         // Once more, and nothing changes.
-        let again = at.make("a").unwrap();
-        assert_eq!((again.linked, again.kept.len()), (5, 2));
+        let again = tree.make("a").unwrap();
+        assert_eq!((again.added, again.existing.len()), (5, 2));
     }
 
     #[test]
     fn two_may_have_a_library_in_common() {
-        let at = Place::new("two");
-        fs::create_dir_all(at.0.join("root")).unwrap();
-        at.file("ext/a/usr/lib/libx.so.1.2")
+        let tree = Tree::new();
+        tree.file("ext/a/usr/lib/libx.so.1.2")
             .link("ext/a/usr/lib/libx.so.1", "libx.so.1.2");
-        at.file("ext/b/usr/lib/libx.so.1.2")
+        tree.file("ext/b/usr/lib/libx.so.1.2")
             .link("ext/b/usr/lib/libx.so.1", "libx.so.1.2");
-        at.file("ext/b/usr/bin/b");
-        at.make("a").unwrap();
-        let done = at.make("b").unwrap();
-        assert_eq!((done.linked, done.shared), (2, 1));
-        assert!(done.kept.is_empty());
+        tree.file("ext/b/usr/bin/b");
+        tree.make("a").unwrap();
+        let linked = tree.make("b").unwrap();
+        assert_eq!((linked.added, linked.shared), (2, 1));
+        assert!(linked.existing.is_empty());
         assert!(
-            at.read("usr/lib/libx.so.1")
+            tree.read("usr/lib/libx.so.1")
                 .ends_with("ext/a/usr/lib/libx.so.1.2")
         );
     }
 
     #[test]
     fn a_tree_without_end_has_one() {
-        let at = Place::new("deep");
-        fs::create_dir_all(at.0.join("root")).unwrap();
-        at.file(&format!("ext/a/{}x", "d/".repeat(DEEPEST + 1)));
-        assert!(at.make("a").unwrap_err().contains("too deep"));
-        assert!(at.make("none").is_err());
+        let tree = Tree::new();
+        tree.file(&format!("ext/a/{}x", "d/".repeat(MAX_DEPTH + 1)));
+        assert!(why(tree.make("a")).ends_with(": too deep"));
+        assert!(tree.make("none").is_err());
     }
 }

@@ -1,14 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `b2p ext list`.
 
 use std::fs;
 use std::path::Path;
 
-use super::find::{self, Stem, Time};
-use super::{fitting, text};
+use sys::paths::EXTENSIONS_DIR;
+
+use super::find::{self, Files, Wait};
+use super::{image, manifest};
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Screen, print};
 use crate::common::units;
-use sys::paths::EXTENSIONS_DIR;
 
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
@@ -19,30 +21,31 @@ const COLUMNS: &[Column] = &[
     Column { title: "WHAT",  right: false, keep: 1 },
 ];
 
-/// Those that are there, and which of them are a part of the root.
+/// Prints all extensions, and which of them are part of the root.
 pub fn main() -> i32 {
-    let rows: Vec<Vec<Cell>> = find::all(Time::Running).iter().map(row).collect();
-    find::done();
+    let rows: Vec<Vec<Cell>> = find::all(Wait::No).iter().map(row).collect();
+    find::release_medium();
     print(&render(COLUMNS, &rows, &Screen::stdout()));
     0
 }
 
-fn row(stem: &Stem) -> Vec<Cell> {
-    let name = stem.name();
-    let added = find::is_mounted(&Path::new(EXTENSIONS_DIR).join(&name));
-    let what = text(stem).and_then(|text| Ok(fitting(stem, &text)?.packages()));
-    let (state, what) = match what {
-        Ok(what) if added => (("added", Colour::Green), what),
-        Ok(what) => (("-", Colour::Dim), what),
-        Err(why) => (("refused", Colour::Red), why),
+fn row(files: &Files) -> Vec<Cell> {
+    let name = files.name();
+    let is_added = find::is_mounted(&Path::new(EXTENSIONS_DIR).join(&name));
+    let text = manifest::read_text(&files.manifest());
+    let packages = text.and_then(|text| Ok(image::check_platform(files, &text)?.packages()));
+    let (state, colour, description) = match packages {
+        Ok(packages) if is_added => ("added", Colour::Green, packages),
+        Ok(packages) => ("-", Colour::Dim, packages),
+        Err(why) => ("refused", Colour::Red, why.to_string()),
     };
-    let size = fs::metadata(stem.image()).map_or(0, |m| m.len());
+    let size = fs::metadata(files.image()).map_or(0, |m| m.len());
     let plain = |text: String| (text.replace(char::is_control, " "), None);
     vec![
         plain(name),
-        (state.0.to_owned(), Some(state.1)),
+        (state.to_owned(), Some(colour)),
         plain(units::bytes(size)),
-        plain(stem.image().display().to_string()),
-        plain(what),
+        plain(files.image().display().to_string()),
+        plain(description),
     ]
 }

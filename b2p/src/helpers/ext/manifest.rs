@@ -1,16 +1,25 @@
-//! What stands beside an extension's image (initramfs/src/ext/manifest.rs writes it), and
-//! whether this machine is the one that it is made for. Pure.
+// SPDX-License-Identifier: Apache-2.0
+//! The manifest beside the image of an extension (initramfs/src/ext/manifest.rs writes it), and
+//! whether the extension is for this machine.
+//!
+//! A manifest is text: a line for each fact, with a key, a space and a value. `#` begins a
+//! comment. Unknown keys are ignored.
 
-/// A manifest that is longer is none.
-pub const LONGEST: u64 = 64 * 1024;
-/// What it says is told in lines, too.
-const LINE: usize = 256;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use sys::error::{Doing, Error, Result};
+
+/// Longest manifest that is read, in bytes.
+pub const MAX_BYTES: u64 = 64 * 1024;
+/// Longest line, in bytes: values are shown on one line of a terminal.
+const MAX_LINE: usize = 256;
 /// The only format so far.
 const FORMAT: &str = "1";
-/// As Debian calls it; there is no other yet.
+/// Architecture by Debian's name; the only one so far.
 const ARCHITECTURE: &str = "amd64";
-/// What there must be, once each.
-const ONCE: &[&str] = &[
+/// Keys that a manifest has exactly once.
+const REQUIRED_KEYS: &[&str] = &[
     "format",
     "name",
     "architecture",
@@ -20,121 +29,144 @@ const ONCE: &[&str] = &[
     "sha256",
 ];
 
-/// What is said of an image: a line for each thing, a word and its value; `#` begins a
-/// comment. Words that are not known here are passed over.
+/// A parsed manifest.
 #[derive(Debug)]
 pub struct Manifest<'a> {
     lines: Vec<(&'a str, &'a str)>,
 }
 
-/// What a machine is, as far as it matters.
-pub struct Machine<'a> {
-    /// Its C library's version.
+/// Facts about a machine that an extension depends on.
+pub struct Platform<'a> {
+    /// Version of its C library.
     pub libc: &'a str,
-    /// Whether it has a library of this name.
-    pub has: &'a dyn Fn(&str) -> bool,
+    /// Returns true if the machine has a library of this name.
+    pub has_library: &'a dyn Fn(&str) -> bool,
+}
+
+/// Reads the text of a manifest.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn read_text(path: &Path) -> Result<Vec<u8>> {
+    match sys::files::read_bounded(path, MAX_BYTES) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(Error::invalid(format!(
+            "foreign: it has no manifest: {} is made with the image and stays beside it",
+            path.display()
+        ))),
+        read => read.on(path),
+    }
 }
 
 impl<'a> Manifest<'a> {
-    /// Reads the text of one.
+    /// Parses a manifest.
     ///
     /// # Errors
-    /// What is wrong, with the line.
-    pub fn read(text: &'a [u8]) -> Result<Manifest<'a>, String> {
-        if text.len() as u64 >= LONGEST {
-            return Err(format!("its manifest is longer than {} KiB", LONGEST >> 10));
+    /// A line is wrong, a key is missing, or the text is too long.
+    pub fn parse(text: &'a [u8]) -> Result<Manifest<'a>> {
+        if text.len() as u64 >= MAX_BYTES {
+            let kib = MAX_BYTES >> 10;
+            return Err(Error::invalid(format!(
+                "its manifest is longer than {kib} KiB"
+            )));
         }
-        let text = std::str::from_utf8(text).map_err(|e| format!("its manifest: {e}"))?;
-        let mut lines: Vec<(&str, &str)> = Vec::new();
-        for (at, line) in text.lines().enumerate() {
+        let text =
+            std::str::from_utf8(text).map_err(|e| Error::invalid(format!("its manifest: {e}")))?;
+        let mut manifest = Manifest { lines: Vec::new() };
+        for (number, line) in (1..).zip(text.lines()) {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let at = at + 1;
-            let pair = line.split_once(' ').filter(|(_, value)| !value.is_empty());
-            let (word, value) = pair.ok_or_else(|| {
-                format!("its manifest: line {at}: a word, a blank and its value are right")
-            })?;
-            if line.len() > LINE {
-                return Err(format!("its manifest: line {at}: longer than {LINE} bytes"));
-            }
-            if line.contains(char::is_control) {
-                return Err(format!(
-                    "its manifest: line {at}: there is a control character"
-                ));
-            }
-            if ONCE.contains(&word) && lines.iter().any(|(known, _)| *known == word) {
-                return Err(format!("its manifest: line {at}: {word} is there twice"));
-            }
-            lines.push((word, value));
+            let pair = manifest.parse_line(line);
+            let pair = pair.doing(format!("its manifest: line {number}"))?;
+            manifest.lines.push(pair);
         }
-        let manifest = Manifest { lines };
-        match ONCE.iter().find(|word| manifest.one(word).is_empty()) {
-            Some(word) => Err(format!("its manifest has no {word}")),
+        let is_missing = |key: &&&str| manifest.value(key).is_empty();
+        match REQUIRED_KEYS.iter().find(is_missing) {
+            Some(key) => Err(Error::invalid(format!("its manifest has no {key}"))),
             None => Ok(manifest),
         }
     }
 
-    /// The values of a word.
-    pub fn all(&self, word: &str) -> impl Iterator<Item = &'a str> {
-        let of = self.lines.iter().filter(move |(known, _)| *known == word);
-        of.map(|(_, value)| *value)
+    fn parse_line(&self, line: &'a str) -> Result<(&'a str, &'a str)> {
+        let wrong = |reason: String| Err(Error::invalid(reason));
+        let pair = line.split_once(' ').filter(|(_, value)| !value.is_empty());
+        let Some((key, value)) = pair else {
+            return wrong("a word, a space and a value are right".into());
+        };
+        if line.len() > MAX_LINE {
+            return wrong(format!("longer than {MAX_LINE} bytes"));
+        }
+        if line.contains(char::is_control) {
+            return wrong("there is a control character".into());
+        }
+        if REQUIRED_KEYS.contains(&key) && self.values(key).next().is_some() {
+            return wrong(format!("{key} is there twice"));
+        }
+        Ok((key, value))
     }
 
-    /// The value of a word that is there once.
-    pub fn one(&self, word: &str) -> &'a str {
-        self.all(word).next().unwrap_or_default()
+    /// Returns all values of a key.
+    pub fn values(&self, key: &str) -> impl Iterator<Item = &'a str> {
+        let lines = self.lines.iter().filter(move |(known, _)| *known == key);
+        lines.map(|(_, value)| *value)
     }
 
-    /// Whether it is of the image with this name, and made for this machine.
+    /// Returns the value of a required key.
+    pub fn value(&self, key: &str) -> &'a str {
+        self.values(key).next().unwrap_or_default()
+    }
+
+    /// Checks that the extension has this name and is made for this platform.
     ///
     /// # Errors
-    /// Why not, and what would be right.
-    pub fn fits(&self, name: &str, machine: &Machine<'_>) -> Result<(), String> {
-        let again = "`make ext` makes one that fits, where this machine's image is made";
-        let wrong = |what: String| Err(format!("foreign: {what}"));
-        let [format, own, architecture, libc] =
-            ["format", "name", "architecture", "libc"].map(|word| self.one(word));
-        if format != FORMAT {
-            return wrong(format!(
-                "its manifest has format {format}, this machine reads {FORMAT}; {again}"
-            ));
-        }
-        if own != name {
-            return wrong(format!(
-                "its manifest is that of {own}; both files keep the name they were made with"
-            ));
-        }
-        if architecture != ARCHITECTURE {
-            return wrong(format!(
-                "it is made for {architecture}, this machine is {ARCHITECTURE}; {again}"
-            ));
-        }
-        if libc != machine.libc {
-            return wrong(format!(
-                "it is made for the C library {libc} of Debian {}, this machine has {}; {again}",
-                self.one("suite"),
-                machine.libc
-            ));
-        }
-        if let Some(user) = self
-            .all("user")
-            .find(|user| !config::is_extension_name(user))
-        {
-            return wrong(format!("{user} is no name of a user"));
-        }
-        let missing = |name: &&str| name.contains('/') || !(machine.has)(name);
-        match self.all("needs").find(missing) {
-            Some(name) => wrong(format!(
-                "it needs {name}, which this machine does not have; {again}"
-            )),
+    /// It is not; the error says what would be right.
+    pub fn check(&self, name: &str, platform: &Platform<'_>) -> Result<()> {
+        match self.mismatch(name, platform) {
+            Some(reason) => Err(Error::invalid(reason)).doing("foreign"),
             None => Ok(()),
         }
     }
 
-    /// Its packages in a line.
+    fn mismatch(&self, name: &str, platform: &Platform<'_>) -> Option<String> {
+        let remake = "`make ext` makes one that fits, where this machine's image is made";
+        let [format, own_name, architecture, libc] =
+            ["format", "name", "architecture", "libc"].map(|key| self.value(key));
+        if format != FORMAT {
+            return Some(format!(
+                "its manifest has format {format}, this machine reads {FORMAT}; {remake}"
+            ));
+        }
+        if own_name != name {
+            return Some(format!(
+                "its manifest is that of {own_name}; both files keep the name they were made with"
+            ));
+        }
+        if architecture != ARCHITECTURE {
+            return Some(format!(
+                "it is made for {architecture}, this machine is {ARCHITECTURE}; {remake}"
+            ));
+        }
+        if libc != platform.libc {
+            return Some(format!(
+                "it is made for the C library {libc} of Debian {}, this machine has {}; {remake}",
+                self.value("suite"),
+                platform.libc
+            ));
+        }
+        let is_no_user = |user: &&str| !config::is_extension_name(user);
+        if let Some(user) = self.values("user").find(is_no_user) {
+            return Some(format!("{user} is no name of a user"));
+        }
+        let is_missing = |name: &&str| name.contains('/') || !(platform.has_library)(name);
+        let missing = self.values("needs").find(is_missing)?;
+        Some(format!(
+            "it needs {missing}, which this machine does not have; {remake}"
+        ))
+    }
+
+    /// Returns its packages in one line.
     pub fn packages(&self) -> String {
-        self.all("package").collect::<Vec<_>>().join(", ")
+        self.values("package").collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -142,36 +174,35 @@ impl<'a> Manifest<'a> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::why;
 
     const GOOD: &str = "# x\nformat 1\nname debug\narchitecture amd64\nsuite trixie\n\
         libc 2.41\nsize 4096\nsha256 ab\n\nneeds libc.so.6\nlater true\n\
         package strace 6.13+ds-1\npackage lsof 4\n";
 
-    fn told(text: &str) -> String {
-        let has = |name: &str| name == "libc.so.6";
-        let machine = Machine {
+    fn check(text: &str) -> Result<()> {
+        let has_library = |name: &str| name == "libc.so.6";
+        let platform = Platform {
             libc: "2.41",
-            has: &has,
+            has_library: &has_library,
         };
-        let read = Manifest::read(text.as_bytes());
-        let fits = read.and_then(|manifest| manifest.fits("debug", &machine));
-        fits.err().unwrap_or_default()
+        Manifest::parse(text.as_bytes())?.check("debug", &platform)
     }
 
     #[test]
     fn one_that_fits() {
-        assert_eq!(told(GOOD), "");
-        let manifest = Manifest::read(GOOD.as_bytes()).unwrap();
+        assert_eq!(check(GOOD), Ok(()));
+        let manifest = Manifest::parse(GOOD.as_bytes()).unwrap();
         assert_eq!(manifest.packages(), "strace 6.13+ds-1, lsof 4");
         assert_eq!(
-            (manifest.one("size"), manifest.one("sha256")),
+            (manifest.value("size"), manifest.value("sha256")),
             ("4096", "ab")
         );
     }
 
     #[test]
     fn one_that_does_not_is_told_why() {
-        for (from, to, why) in [
+        for (from, to, reason) in [
             ("format 1", "format 2", "format 2"),
             ("debug", "debag", "that of debag"),
             ("amd64", "arm64", "made for arm64"),
@@ -184,13 +215,13 @@ mod tests {
             ("later true", "later", "line 11: a word"),
             ("later true", "later \x1b", "line 11: there is a control"),
         ] {
-            let said = told(&GOOD.replacen(from, to, 1));
-            assert!(said.contains(why), "{to}: {said}");
+            let refused = why(check(&GOOD.replacen(from, to, 1)));
+            assert!(refused.contains(reason), "{to}: {refused}");
         }
         let long = format!("{GOOD}later {}\n", "x".repeat(300));
-        assert!(told(&long).contains("line 14: longer"), "{}", told(&long));
+        assert!(why(check(&long)).contains("line 14: longer"));
         let long = format!("{GOOD}#{}", "x".repeat(70_000));
-        assert!(told(&long).contains("longer"));
-        assert!(Manifest::read(&[0xff]).is_err());
+        assert!(why(check(&long)).contains("longer"));
+        assert!(Manifest::parse(&[0xff]).is_err());
     }
 }

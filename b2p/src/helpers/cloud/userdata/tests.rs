@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 use super::*;
 
@@ -5,21 +6,27 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
 
 fn good(text: &str) -> UserData {
-    let (data, notes) = read(text).unwrap();
-    assert_eq!(notes, Notes::default());
+    let (data, diagnostics) = parse(text).unwrap();
+    assert_eq!(diagnostics, Diagnostics::default());
     data
 }
 
-fn notes(text: &str) -> Notes {
-    read(text).unwrap().1
+fn diagnostics(text: &str) -> Diagnostics {
+    parse(text).unwrap().1
 }
 
 #[test]
 fn what_a_file_is_is_in_its_first_line() {
-    assert_eq!(kind(b" \n"), Kind::Nothing);
-    assert!(matches!(kind(b"#cloud-config\na: b"), Kind::Config(_)));
-    assert!(matches!(kind(b"#cloud-config \r\na: b"), Kind::Config(_)));
-    assert!(matches!(kind(b"#!/bin/sh\n"), Kind::Script(_)));
+    assert_eq!(format(b" \n"), Format::Empty);
+    assert!(matches!(
+        format(b"#cloud-config\na: b"),
+        Format::CloudConfig(_)
+    ));
+    assert!(matches!(
+        format(b"#cloud-config \r\na: b"),
+        Format::CloudConfig(_)
+    ));
+    assert!(matches!(format(b"#!/bin/sh\n"), Format::Script(_)));
     for (bytes, says) in [
         (&b"\x1f\x8b\x08"[..], "gzip"),
         (b"## template: jinja\n#cloud-config\n", "template"),
@@ -30,7 +37,7 @@ fn what_a_file_is_is_in_its_first_line() {
         (b"#cloud-config\n\xff", "UTF-8"),
     ] {
         assert!(
-            matches!(kind(bytes), Kind::Other(what) if what.contains(says)),
+            matches!(format(bytes), Format::Unsupported(what) if what.contains(says)),
             "{says}"
         );
     }
@@ -77,8 +84,8 @@ fn files_in_every_encoding() {
     let [a, b, c] = data.files.as_slice() else {
         panic!("{:?}", data.files)
     };
-    assert!(a.content == b"A" && a.append && !a.gzip && a.mode == 0o644);
-    assert!(b.gzip && b.defer && b.mode == 0o600);
+    assert!(a.content == b"A" && a.append && !a.is_gzip && a.mode == 0o644);
+    assert!(b.is_gzip && b.defer && b.mode == 0o600);
     assert!(c.content.is_empty());
     for (text, says) in [
         ("{path: a}", "absolute"),
@@ -87,10 +94,10 @@ fn files_in_every_encoding() {
         ("{path: /a, encoding: rot13}", "encoding"),
         ("{path: /a, source: {uri: http://x}}", "source"),
     ] {
-        let notes = notes(&format!("write_files: [{text}]"));
+        let diagnostics = diagnostics(&format!("write_files: [{text}]"));
         assert!(
-            notes.wrong.len() == 1 && notes.wrong[0].contains(says),
-            "{notes:?}"
+            diagnostics.failed.len() == 1 && diagnostics.failed[0].contains(says),
+            "{diagnostics:?}"
         );
     }
 }
@@ -99,7 +106,7 @@ fn files_in_every_encoding() {
 fn commands_are_lines_of_a_shell() {
     let data = good("runcmd:\n- echo $HOME\n- [touch, \"it's\", '$x']\n-\n");
     assert_eq!(data.runcmd, ["echo $HOME", r"'touch' 'it'\''s' '$x'"]);
-    assert_eq!(notes("runcmd: [{a: b}]").wrong.len(), 1);
+    assert_eq!(diagnostics("runcmd: [{a: b}]").failed.len(), 1);
 }
 
 #[test]
@@ -112,20 +119,23 @@ fn passwords_are_refused_by_name_and_not_shown() {
         "users: [{name: ann, passwd: $6$secret}]",
         "ssh_authorized_keys: [secret]",
     ] {
-        let notes = notes(text);
-        assert_eq!(notes.wrong.len(), 1, "{text}");
-        assert!(!notes.wrong[0].contains("secret"), "{notes:?}");
+        let diagnostics = diagnostics(text);
+        assert_eq!(diagnostics.failed.len(), 1, "{text}");
+        assert!(!diagnostics.failed[0].contains("secret"), "{diagnostics:?}");
     }
     good("ssh_pwauth: false\nusers: [default, {name: ann, lock_passwd: false}]\n");
 }
 
 #[test]
 fn what_is_not_supported_is_named() {
-    let notes = notes("packages: [vim]\napt: {}\nusers: [{name: ann, snapuser: x}]\n");
+    let diagnostics = diagnostics("packages: [vim]\napt: {}\nusers: [{name: ann, snapuser: x}]\n");
     for part in ["packages", "apt", "snapuser"] {
-        assert!(notes.left.iter().any(|n| n.contains(part)), "{notes:?}");
+        assert!(
+            diagnostics.unsupported.iter().any(|n| n.contains(part)),
+            "{diagnostics:?}"
+        );
     }
-    assert!(notes.wrong.is_empty());
+    assert!(diagnostics.failed.is_empty());
 }
 
 #[test]
@@ -143,7 +153,7 @@ fn nobody_breaks_out_of_a_line() {
         "mounts: [[a, \"/b\\nc d\", ext4]]",
         "mounts: [[a, /b, ext4, \"ro 0 0\\nx\"]]",
     ] {
-        assert_eq!(notes(text).wrong.len(), 1, "{text}");
+        assert_eq!(diagnostics(text).failed.len(), 1, "{text}");
     }
 }
 

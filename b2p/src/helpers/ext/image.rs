@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Images of extensions: whether one is for this machine and intact, and its mount.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use log::info;
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use sys::error::{Doing, Error, Result};
+use sys::modules::Modules;
+
+use super::find::Files;
+use super::manifest::{Manifest, Platform};
+use crate::common::tool;
+
+/// Directory in which programs look for libraries.
+const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
+/// Loader of the C library, which knows its version (ld.so(8)).
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+/// Time limit of the loader.
+const LOADER_LIMIT: Duration = Duration::from_secs(10);
+/// Time limit of sha256sum(1): a gigabyte on a slow disc.
+const SHA256_LIMIT: Duration = Duration::from_secs(600);
+
+/// Parses a manifest.
+///
+/// # Errors
+/// The manifest is wrong, or the extension is not for this machine.
+pub fn check_platform<'a>(files: &Files, manifest: &'a [u8]) -> Result<Manifest<'a>> {
+    let manifest = Manifest::parse(manifest)?;
+    let has_library = |name: &str| Path::new(LIBRARIES).join(name).exists();
+    let platform = Platform {
+        libc: &libc_version()?,
+        has_library: &has_library,
+    };
+    manifest.check(&files.name(), &platform)?;
+    Ok(manifest)
+}
+
+/// Returns the version of this machine's C library.
+fn libc_version() -> Result<String> {
+    let finished = tool::run(LOADER, &["--version"], LOADER_LIMIT)?;
+    let line = finished.output.lines().next().unwrap_or_default();
+    loader_version(line).ok_or_else(|| Error::invalid(format!("{LOADER}: no version in {line:?}")))
+}
+
+/// Returns the version in `ld.so (Debian GLIBC 2.41-12) stable release version 2.41.`
+fn loader_version(line: &str) -> Option<String> {
+    let (_, version) = line.rsplit_once(" version ")?;
+    Some(version.trim_end_matches('.').to_owned())
+}
+
+/// Checks that the image is the one for which the manifest was made.
+///
+/// # Errors
+/// Its size or its sum is another one.
+pub fn verify(files: &Files, manifest: &Manifest<'_>) -> Result<()> {
+    let (path, hint) = (files.image(), "damaged or changed; copy it again");
+    let metadata = fs::metadata(&path).on(&path)?;
+    let (size, expected) = (metadata.len().to_string(), manifest.value("size"));
+    if !metadata.is_file() || size != expected {
+        return Err(Error::invalid(format!(
+            "it has {size} bytes, its manifest says {expected}: {hint}"
+        )));
+    }
+    let (sum, expected) = (sha256(&path)?, manifest.value("sha256"));
+    match sum == expected {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "its SHA-256 is {sum}, its manifest says {expected}: {hint}"
+        ))),
+    }
+}
+
+/// Returns the SHA-256 of a file, by busybox.
+fn sha256(path: &Path) -> Result<String> {
+    let args = ["sha256sum", &path.to_string_lossy()];
+    let finished = tool::run("/usr/bin/busybox", &args, SHA256_LIMIT)?;
+    let sum = finished.output.split_ascii_whitespace().next();
+    let is_sum = |sum: &&str| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
+    match sum.filter(is_sum).filter(|_| finished.code == Some(0)) {
+        Some(sum) => Ok(sum.to_owned()),
+        None => Err(Error::invalid(finished.last_lines)).doing("it cannot be read"),
+    }
+}
+
+/// Mounts an image. Its set-user-ID programs and device nodes have no effect. The mount stays
+/// until the machine ends, and its loop device with it: `sys::image` makes one that aligns
+/// direct reads, which sys-mount cannot.
+///
+/// # Errors
+/// The kernel refuses the image.
+pub fn mount(image: &Path, target: &Path) -> Result<()> {
+    if !Path::new("/dev/loop-control").exists() {
+        // For an image in RAM; the kernel reads one on a disk without a loop device.
+        load_loop_driver();
+    }
+    let (source, target) = (image.to_string_lossy(), target.to_string_lossy());
+    let loop_module = Path::new("/loop.ko");
+    let mounted = sys::image::mount_erofs_file(&source, &target, MsFlags::MS_NOSUID, loop_module);
+    match mounted {
+        Err(why) if why.errno() == Some(Errno::EINVAL) => Err(Error::invalid(format!(
+            "foreign: {why}: no image that this kernel reads"
+        ))),
+        mounted => mounted,
+    }
+}
+
+fn load_loop_driver() {
+    match Modules::open(Path::new("/")) {
+        // A driver that is missing is reported by the mount.
+        Ok(mut modules) => drop(modules.load("loop")),
+        Err(why) => info!("ext: loop: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loader_says_its_version() {
+        let line = "ld.so (Debian GLIBC 2.41-12+deb13u1) stable release version 2.41.";
+        assert_eq!(loader_version(line), Some("2.41".to_owned()));
+        assert_eq!(loader_version("ld.so"), None);
+    }
+}
