@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// Why the arguments cannot be used.
+/// Reason why arguments cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// The user asks for help.

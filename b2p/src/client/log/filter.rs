@@ -1,46 +1,47 @@
-//! Which records a person wants to see, and how they look.
+// SPDX-License-Identifier: Apache-2.0
+//! Selection of records, and how they are shown.
 
 use crate::common::log::clock;
 use crate::common::log::record::{KERNEL, Priority, printable, unescape};
 
-/// PID 1's own voice.
+/// Prefix of the records of PID 1.
 const INIT: &str = "boot2podman";
 
-/// Who and how bad.
+/// Selection of records by level and origin.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    /// Of this level and worse.
+    /// Highest level that is shown.
     pub max_level: u8,
-    /// Empty for everybody.
+    /// Names of services and programs; empty for all.
     pub names: Vec<String>,
 }
 
 impl Filter {
-    /// Whether this one is wanted.
+    /// Returns true if a record is shown.
     #[must_use]
     pub fn wants(&self, priority: Priority, text: &[u8]) -> bool {
-        let named = || self.names.iter().any(|n| speaks(n, priority, text));
+        let named = || self.names.iter().any(|n| is_from(n, priority, text));
         priority.level() <= self.max_level && (self.names.is_empty() || named())
     }
 }
 
-/// Whether `name` said it: a service by PID 1 (`name: …`), a program by
-/// `/dev/log` (`name[pid]: …`).
-fn speaks(name: &str, priority: Priority, text: &[u8]) -> bool {
+/// Returns true if the record is from `name`: a service, through PID 1 (`name: …`), or a
+/// program, through `/dev/log` (`name[pid]: …`).
+fn is_from(name: &str, priority: Priority, text: &[u8]) -> bool {
     match name {
         "kernel" => priority.facility() == KERNEL,
-        // Nothing from /dev/log is without brackets.
-        "init" => prefixed(text, INIT).is_some_and(|rest| rest.starts_with(b": ")),
-        _ => priority.facility() != KERNEL && prefixed(text, name).is_some_and(says),
+        // A record from /dev/log always has brackets.
+        "init" => after_name(text, INIT).is_some_and(|rest| rest.starts_with(b": ")),
+        _ => priority.facility() != KERNEL && after_name(text, name).is_some_and(begins_message),
     }
 }
 
-fn prefixed<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
+fn after_name<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
     text.strip_prefix(name.as_bytes())
 }
 
-/// `: …` or `[12]: …`.
-fn says(rest: &[u8]) -> bool {
+/// Returns true for `: …` and `[12]: …`.
+fn begins_message(rest: &[u8]) -> bool {
     let after = rest.strip_prefix(b"[").and_then(|inside| {
         let digits = inside.iter().take_while(|b| b.is_ascii_digit()).count();
         inside.get(digits..)?.strip_prefix(b"]")
@@ -48,19 +49,19 @@ fn says(rest: &[u8]) -> bool {
     after.unwrap_or(rest).starts_with(b": ")
 }
 
-/// How lines look.
+/// Appearance of lines.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
-    /// With the date.
+    /// Shows the date.
     pub dated: bool,
-    /// Not the local time.
+    /// Shows times in UTC instead of the local time.
     pub utc: bool,
-    /// For a terminal: errors red, warnings yellow.
+    /// Shows errors in red and warnings in yellow.
     pub colours: bool,
 }
 
 impl Style {
-    /// Appends a line: the time, who, what.
+    /// Appends a line: time, origin, text.
     pub fn line(&self, us: i64, priority: Priority, text: &[u8], out: &mut String) {
         clock::wall(us, self.dated, self.utc, out);
         out.push(' ');

@@ -25,7 +25,7 @@ NAME is a service or a program, `init` for PID 1 itself, `kernel`.
       --utc         times in UTC
 ";
 
-/// What `b2p log` shows.
+/// Options of `b2p log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Show {
     /// Goes on with new records.

@@ -18,7 +18,7 @@ use crate::common::log::ring::{Next, Ring};
 /// Number of bytes after which lines are written.
 const OUTPUT_BUFFER: usize = 32 << 10;
 
-/// This boot, and its clock.
+/// The current boot and its clock.
 #[derive(Clone, Debug)]
 pub struct Here {
     /// Content of /proc/sys/kernel/random/boot_id.

@@ -1,4 +1,5 @@
-//! Moments as people write them, and back.
+// SPDX-License-Identifier: Apache-2.0
+//! Times as text, and back.
 #![expect(unsafe_code, reason = "localtime_r(3) has no safe wrapper")]
 
 use std::fmt::Write;
@@ -11,14 +12,14 @@ const SECOND: i64 = 1_000_000;
 /// Length of `2026-11-23T20:30:38.123456Z`.
 const STAMP: usize = 27;
 
-/// What is added to the kernel's microseconds to get those since 1970, as the
-/// clocks are now.
+/// Returns the difference of the kernel's microseconds to those since 1970, by the clocks as
+/// they are now.
 #[must_use]
 pub fn offset() -> i64 {
     us(ClockId::CLOCK_REALTIME) - us(ClockId::CLOCK_MONOTONIC)
 }
 
-/// The kernel's microseconds now.
+/// Returns the kernel's microseconds now.
 #[must_use]
 pub fn kernel() -> u64 {
     us(ClockId::CLOCK_MONOTONIC).unsigned_abs()
@@ -40,7 +41,7 @@ pub fn stamp(us: i64, out: &mut String) {
     );
 }
 
-/// Reads what [`stamp`] wrote from the beginning of a line; the rest of the line.
+/// Reads a time that [`stamp`] wrote at the start of a line; returns it and the rest.
 #[must_use]
 pub fn parse(line: &[u8]) -> Option<(i64, &[u8])> {
     let (text, rest) = line.split_at_checked(STAMP)?;
@@ -65,8 +66,8 @@ pub fn parse(line: &[u8]) -> Option<(i64, &[u8])> {
     Some(((days * 86_400 + second) * SECOND + field(20, 26)?, rest))
 }
 
-/// Year, month and day of a day since 1970 in the Gregorian calendar, counted
-/// in years that begin in March so that the leap day is the last.
+/// Returns year, month and day of a day since 1970 in the Gregorian calendar. The years of the
+/// calculation begin in March, so that the leap day is the last.
 fn date(day: i64) -> (i64, i64, i64) {
     let day = day + 719_468; // since 0000-03-01
     let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
@@ -82,7 +83,7 @@ fn date(day: i64) -> (i64, i64, i64) {
     (era * 400 + year + next, month, mday)
 }
 
-/// The other way round.
+/// Returns the day since 1970 of a date; the inverse of [`date`].
 fn days(year: i64, month: i64, mday: i64) -> i64 {
     let (year, month) = if month > 2 {
         (year, month - 3)
@@ -94,13 +95,13 @@ fn days(year: i64, month: i64, mday: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Appends `20:30:38.123`, with the date before it if wanted, as a person here
-/// reads it (localtime(3)) or in UTC.
+/// Appends `20:30:38.123`, with the date before it if `dated`, in local time (localtime(3)) or
+/// in UTC.
 pub fn wall(us: i64, dated: bool, utc: bool, out: &mut String) {
     let second = us.div_euclid(SECOND);
     // SAFETY: plain data; zero is valid.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both point to locals, and there is one thread.
+    // SAFETY: both point to locals, and this process has one thread.
     let done = unsafe {
         if utc {
             libc::gmtime_r(&raw const second, &raw mut tm)
@@ -109,7 +110,7 @@ pub fn wall(us: i64, dated: bool, utc: bool, out: &mut String) {
         }
     };
     if done.is_null() {
-        return stamp(us, out); // a year that does not fit
+        return stamp(us, out); // the year does not fit
     }
     if dated {
         let (year, month, day) = (tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);

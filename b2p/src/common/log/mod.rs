@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the helpers that carry the log and the client that shows it share: records of
-//! `/dev/kmsg`, the lines of the files, and times (docs/reference/log.md).
+//! Formats that the services of the log and `b2p log` share: records of `/dev/kmsg`, lines of
+//! the files, and times (docs/reference/log.md).
 
 pub mod clock;
 pub mod format;

@@ -1,70 +1,70 @@
-//! Records of the kernel log as `/dev/kmsg` gives them, one a read
-//! (Documentation/ABI/testing/dev-kmsg), and the names in them.
+// SPDX-License-Identifier: Apache-2.0
+//! Records of the kernel log as `/dev/kmsg` returns them, one a read
+//! (Documentation/ABI/testing/dev-kmsg), and the names of their priorities.
 
 use std::fmt::Write;
 
-/// Names of facilities in their numbers' order (syslog(3); 12 to 15 have none there).
+/// Names of facilities, in the order of their numbers (syslog(3) has none for 12 to 15).
 #[rustfmt::skip]
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
     "12", "13", "14", "15", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ];
 
-/// Names of levels in their numbers' order.
+/// Names of levels, in the order of their numbers.
 pub const LEVELS: [&str; 8] = [
     "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug",
 ];
 
-/// What the kernel itself says.
+/// Facility of the kernel's own records.
 pub const KERNEL: u8 = 0;
-/// What this helper says about itself.
+/// Facility of messages of the syslog services about themselves.
 pub const SYSLOG: u8 = 5;
 
-/// Facility and level in one number, as `<n>` has it.
+/// Facility and level in one number, as in `<30>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Priority(u8);
 
 impl Priority {
-    /// Eight facilities more than syslog(3) names would not fit; the kernel and
-    /// every sender keep to these.
+    /// Returns the priority with this number, if its facility is one of the 24 of syslog(3).
     #[must_use]
     pub fn new(number: u32) -> Option<Priority> {
         let fits = number < 8 * FACILITIES.len() as u32;
         u8::try_from(number).ok().filter(|_| fits).map(Priority)
     }
 
-    /// Of this facility, at this level; both are cut to what there is.
+    /// Returns the priority of a facility and a level, each taken modulo its range.
     #[must_use]
     pub const fn of(facility: u8, level: u8) -> Priority {
         Priority((facility % 24) << 3 | (level & 7))
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// Who: 0 is the kernel.
+    /// Returns the facility; 0 is the kernel.
     #[must_use]
     pub const fn facility(self) -> u8 {
         self.0 >> 3
     }
 
-    /// How bad: 0 is the worst, 7 is for debugging.
+    /// Returns the level; 0 is the worst, 7 is for debugging.
     #[must_use]
     pub const fn level(self) -> u8 {
         self.0 & 7
     }
 
-    /// Appends `daemon.info` and the like.
+    /// Appends the name, such as `daemon.info`.
     pub fn name(self, out: &mut String) {
         let facility = FACILITIES.get(usize::from(self.facility())).unwrap_or(&"?");
         let level = LEVELS.get(usize::from(self.level())).unwrap_or(&"?");
         let _ = write!(out, "{facility}.{level}");
     }
 
-    /// Reads back what [`Priority::name`] wrote.
+    /// Reads a name that [`Priority::name`] wrote.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Priority> {
         let dot = text.iter().position(|b| *b == b'.')?;
@@ -75,16 +75,16 @@ impl Priority {
     }
 }
 
-/// One record.
+/// A record of the kernel log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Facility and level.
     pub priority: Priority,
-    /// Counts from 0 at the start of the kernel, without gaps.
+    /// Sequence number: 0 for the first record of a boot, without gaps.
     pub seq: u64,
-    /// Microseconds since the kernel started.
+    /// Time in microseconds since the kernel started.
     pub us: u64,
-    /// The text, with `\xNN` for what is not printable ASCII.
+    /// Text, with `\xNN` for each byte that is not printable ASCII.
     pub text: &'a [u8],
 }
 
@@ -97,8 +97,8 @@ impl Record<'_> {
         us.saturating_add(offset)
     }
 
-    /// Reads `priority,sequence,microseconds,flags[,…];text`. The ` KEY=value`
-    /// lines after the first are the device's, and left out.
+    /// Reads `priority,sequence,microseconds,flags[,…];text`. The lines ` KEY=value` after it
+    /// describe a device and are left out.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Record<'_>> {
         let semicolon = bytes.iter().position(|b| *b == b';')?;
@@ -116,7 +116,7 @@ impl Record<'_> {
     }
 }
 
-/// A decimal number and nothing else.
+/// Reads a decimal number that is the whole of `bytes`.
 #[must_use]
 pub fn number(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
@@ -128,7 +128,7 @@ pub fn number(bytes: &[u8]) -> Option<u64> {
     })
 }
 
-/// Undoes the kernel's `\xNN`.
+/// Replaces the kernel's `\xNN` by the bytes that they stand for.
 pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
@@ -152,9 +152,8 @@ fn hex(digit: u8) -> Option<u8> {
     }
 }
 
-/// Calls `each` with every character of `bytes` that a terminal may see, and with
-/// `\xNN` for every byte that it may not: what is no UTF-8, and what could move
-/// the cursor.
+/// Calls `each` with every character of `bytes` that a terminal may see, and with `\xNN` for
+/// every other byte: one that is not UTF-8, or that could move the cursor.
 pub fn printable(bytes: &[u8], mut each: impl FnMut(&str)) {
     let escape = |byte: &u8, each: &mut dyn FnMut(&str)| {
         let digit = |n: u8| b"0123456789abcdef"[usize::from(n & 15)];
@@ -165,7 +164,7 @@ pub fn printable(bytes: &[u8], mut each: impl FnMut(&str)) {
         for character in chunk.valid().chars() {
             let mut buffer = [0; 4];
             let text = character.encode_utf8(&mut buffer);
-            if moves(character) {
+            if is_control(character) {
                 text.as_bytes().iter().for_each(|b| escape(b, &mut each));
             } else {
                 each(text);
@@ -175,9 +174,9 @@ pub fn printable(bytes: &[u8], mut each: impl FnMut(&str)) {
     }
 }
 
-/// Control characters (C0 without the tab, DEL, C1), and those that turn the
-/// direction of writing, which would show a line as what it is not.
-fn moves(c: char) -> bool {
+/// Returns true for control characters (C0 without the tab, DEL, C1), and for those that change
+/// the direction of writing, with which a line could look like another.
+fn is_control(c: char) -> bool {
     let control = (c < ' ' && c != '\t') || ('\u{7f}'..='\u{9f}').contains(&c);
     control
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
@@ -261,7 +260,7 @@ mod tests {
             prop_assert!(out.len() <= bytes.len());
             let mut text = String::new();
             printable(&bytes, |s| text.push_str(s));
-            prop_assert!(text.chars().all(|c| !moves(c)));
+            prop_assert!(text.chars().all(|c| !is_control(c)));
         }
 
         #[test]

@@ -1,4 +1,5 @@
-//! The kernel's ring of records, read through `/dev/kmsg`.
+// SPDX-License-Identifier: Apache-2.0
+//! The ring buffer of the kernel log, through `/dev/kmsg`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -7,11 +8,11 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use super::record::Record;
 
-/// Where it is.
+/// Path of the device.
 pub const PATH: &str = "/dev/kmsg";
 
-/// Longest record (printk's `CONSOLE_EXT_LOG_MAX` was 8192, and is 2048 now).
-const LONGEST: usize = 8192;
+/// Longest record, in bytes (printk's `CONSOLE_EXT_LOG_MAX` was 8192, and is 2048 now).
+const MAX_RECORD: usize = 8192;
 
 /// Opens the ring for writing: each write(2) is one record, and none waits.
 ///
@@ -23,21 +24,21 @@ pub fn writer() -> io::Result<File> {
     options.open(PATH)
 }
 
-/// What a read gave.
+/// Result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<'a> {
     /// A record.
     Record(Record<'a>),
-    /// Nothing that can be used, and there may be more. When records have been
-    /// overwritten (EPIPE) the next number tells how many.
+    /// No record, and there may be more. If records were overwritten (EPIPE), the next
+    /// sequence number shows how many.
     Again,
-    /// Nothing now.
+    /// No further record for now.
     Nothing,
-    /// Nothing ever again; the kernel's own does not end.
+    /// No further record ever; the kernel's own ring does not end.
     End,
 }
 
-/// A reader with a place of its own in the ring.
+/// A reader with its own position in the ring.
 #[derive(Debug)]
 pub struct Ring {
     file: File,
@@ -45,26 +46,26 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// At the oldest record there is.
+    /// Opens the ring at its oldest record.
     ///
     /// # Errors
-    /// What the system said; only root may where `kernel.dmesg_restrict` is set.
+    /// The errno of open(2): EPERM for users if `kernel.dmesg_restrict` is set.
     pub fn open() -> io::Result<Ring> {
         let mut options = OpenOptions::new();
         let options = options.read(true).custom_flags(libc::O_NONBLOCK);
         options.open(PATH).map(Ring::of)
     }
 
-    /// Over any descriptor that gives a record a read and does not block.
+    /// Reads from a descriptor that returns one record a read and does not block.
     #[must_use]
     pub fn of(file: File) -> Ring {
         Ring {
             file,
-            buffer: vec![0; LONGEST],
+            buffer: vec![0; MAX_RECORD],
         }
     }
 
-    /// One read(2).
+    /// Reads once.
     pub fn read(&mut self) -> Next<'_> {
         match self.file.read(&mut self.buffer) {
             Ok(0) => Next::End,

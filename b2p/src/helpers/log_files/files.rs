@@ -1,4 +1,5 @@
-//! The files of the log: `log`, and what it was before as `log.1`, `log.2`, …
+// SPDX-License-Identifier: Apache-2.0
+//! The log files: `log`, and the older ones `log.1`, `log.2`, …
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,26 +10,26 @@ use sys::error::{Error, Result};
 
 use crate::common::log::format::{MAX_FILES, path};
 
-/// How much is kept.
+/// Bounds on the log files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of one file.
+    /// Size of one file, in bytes.
     pub size: u64,
-    /// Files, the one that is written among them.
+    /// Number of files, the one that is written included.
     pub files: u32,
 }
 
 impl Bounds {
-    /// 16 MiB in all.
+    /// Default: 16 MiB in all.
     pub const DEFAULT: Bounds = Bounds {
         size: 4 << 20,
         files: 4,
     };
 
-    /// With room for the longest record and the line at the top of a file.
+    /// Returns bounds that have room for the longest record and the mark of a boot.
     ///
     /// # Errors
-    /// What would be right.
+    /// A number is out of its range, which the error names.
     pub fn new(size: u64, files: u32) -> Result<Bounds> {
         match (65_536..=1 << 30).contains(&size) && (1..=MAX_FILES).contains(&files) {
             true => Ok(Bounds { size, files }),
@@ -39,29 +40,29 @@ impl Bounds {
     }
 }
 
-/// What the journal writes to: a file that is appended to, and put aside when full.
+/// Storage of the journal: a file that is appended to, and rotated when it is full.
 pub trait Disk {
-    /// Appends as much as there is room for; how much that was.
+    /// Appends as much as there is room for, and returns the number of bytes.
     ///
     /// # Errors
-    /// What the system said; nothing was written then.
+    /// The errno of write(2); nothing was written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Puts the file aside and begins an empty one. What is in neither place when
-    /// this fails half-way is nothing: it may be called again.
+    /// Renames the file and begins an empty one. A failure half-way loses nothing: the call may
+    /// be repeated.
     ///
     /// # Errors
-    /// What the system said.
+    /// The errno of rename(2) or open(2).
     fn rotate(&mut self) -> io::Result<()>;
 
-    /// Returns when what was appended is on the disk.
+    /// Waits until everything that was appended is on the disk.
     ///
     /// # Errors
-    /// What the system said.
+    /// The errno of fdatasync(2).
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// The directory with the files.
+/// The directory of the files.
 #[derive(Debug)]
 pub struct Folder {
     dir: PathBuf,
@@ -70,12 +71,11 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the directory where there is none, and opens `log`. What an earlier
-    /// life left is brought within `bounds`, and a line that it could not finish
-    /// is cut off.
+    /// Opens `log`, in a new directory if there is none; returns its size as well. Older files
+    /// are brought within `bounds`, and an incomplete last line is cut off.
     ///
     /// # Errors
-    /// What the system said.
+    /// The errno of mkdir(2), open(2) or ftruncate(2).
     pub fn open(dir: &Path, bounds: Bounds) -> io::Result<(Folder, u64)> {
         DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
         let mut log = current(dir)?;
@@ -90,7 +90,7 @@ impl Folder {
         Ok((folder, size))
     }
 
-    /// Removes the oldest until there is room for a full `log`.
+    /// Removes the oldest files until there is room for a full `log`.
     fn trim(&self, bounds: Bounds) -> io::Result<()> {
         let mut room = bounds.size * u64::from(bounds.files - 1);
         for number in 1..=MAX_FILES {
@@ -112,14 +112,14 @@ impl Folder {
 impl Disk for Folder {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.log.metadata().is_ok_and(|m| m.nlink() == 0) {
-            self.log = current(&self.dir)?; // somebody has removed it
+            self.log = current(&self.dir)?; // the file was removed
         }
         self.log.write(bytes)
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        // The first place that is free, so that a second try after a half one
-        // pushes nothing out.
+        // Up to the first free name, so that a second try after a failure half-way removes no
+        // file.
         let free = (1..self.files).find(|n| !path(&self.dir, *n).exists());
         let last = free.unwrap_or(self.files - 1);
         for number in (0..last).rev() {
@@ -147,7 +147,7 @@ fn current(dir: &Path) -> io::Result<File> {
     options.open(path(dir, 0))
 }
 
-/// Where the last complete line ends.
+/// Returns the offset after the last complete line.
 fn whole_lines(log: &mut File) -> io::Result<u64> {
     let mut end = log.seek(SeekFrom::End(0))?;
     let mut bytes = [0; 4096];

@@ -46,13 +46,13 @@ pub struct Journal<D> {
     refused: u64,
     /// The last failure of the disk.
     failure: Option<io::Error>,
-    /// When the buffer is to be written; `None` while it is empty.
+    /// Time at which the buffer is written; `None` while it is empty.
     due: Option<u64>,
     /// Pause after the next failure, in milliseconds.
     retry: u64,
     /// End of the pause after the last failure.
     paused_until: u64,
-    /// When the last warning was given.
+    /// Time of the last warning.
     warned: Option<u64>,
 }
 

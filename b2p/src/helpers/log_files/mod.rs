@@ -68,11 +68,11 @@ struct Service {
 /// State of the kernel log after a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Batch {
-    /// There may be more records.
+    /// Further records may be there.
     More,
     /// Every record has been read.
     Drained,
-    /// There will be no other record; the kernel's own log does not end.
+    /// No further record ever; the kernel's own log does not end.
     Ended,
 }
 

@@ -13,7 +13,7 @@ usage: b2p log-files [--size BYTES[K|M]] [--files N] DIR
 A service: keeps the kernel log in files in DIR, N of at most BYTES each.
 ";
 
-/// What `b2p log-files` does.
+/// Options of `b2p log-files`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Directory of the files.

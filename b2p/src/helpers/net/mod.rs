@@ -45,9 +45,8 @@ use card::Card;
 use firewall::Firewall;
 use plan::Plan;
 
-/// How long the service waits for an IPv4 address before an IPv6 address alone makes it
-/// ready, in milliseconds. The ready line waits for five seconds
-/// (init/src/service_table/table.rs).
+/// Time after which an IPv6 address alone makes the service ready, in milliseconds. The ready
+/// line waits for five seconds (init/src/service_table/table.rs).
 const IPV4_PATIENCE: Millis = 4_000;
 
 /// Time after a first message within which further ones are handled together with it.

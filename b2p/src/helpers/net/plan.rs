@@ -12,7 +12,7 @@ use super::lease::{Lease, Route, Times};
 const USAGE: &str =
     "usage: b2p net dhcp <device|any> | static <device|any> <addr> <prefix> <gateway> [<dns>…]";
 
-/// How cards get their addresses.
+/// Source of the addresses of cards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// By DHCP, on every card or on this one.

@@ -32,7 +32,7 @@ pub struct Connection {
     socket: Socket,
     /// Address of the receiver.
     pub address: SocketAddr,
-    /// When the connection was made.
+    /// Time at which the connection was made.
     pub since: Millis,
     /// Frame of which TCP has taken only a part, and the length of that part.
     frame: Vec<u8>,

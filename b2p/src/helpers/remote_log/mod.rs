@@ -104,7 +104,7 @@ struct Forwarder<'a> {
 /// Reason to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
-    /// There is more to do.
+    /// Further records may be there.
     Nothing,
     /// Every record has been sent.
     Record,
@@ -112,7 +112,7 @@ enum Wait {
     Connection,
     /// The rate is reached until then.
     Until(Millis),
-    /// There will be no other record; the kernel's own log does not end.
+    /// No further record ever; the kernel's own log does not end.
     End,
 }
 

@@ -30,7 +30,7 @@ const NIL: &str = "-";
 /// Start of a text that is UTF-8 (RFC 5424, section 6.4). Text that is ASCII has none.
 const BOM: &str = "\u{feff}";
 
-/// What a message says of its origin.
+/// Origin of a message.
 #[derive(Clone, Copy, Debug)]
 struct Header<'a> {
     priority: Priority,

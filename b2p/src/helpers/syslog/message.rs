@@ -1,29 +1,30 @@
-//! What programs send to `/dev/log`: RFC 3164 as the C libraries, logger and
-//! busybox write it, RFC 5424, and whatever else, in one form.
+// SPDX-License-Identifier: Apache-2.0
+//! Messages that programs send to `/dev/log`: RFC 3164 as the C libraries, logger and busybox
+//! write it, RFC 5424, and any other text, in one form.
 
 use crate::common::log::record::{Priority, number};
 
-/// The longest tag kept; RFC 3164 allows 32, RFC 5424 48.
-const TAG: usize = 48;
+/// Longest tag, in bytes; RFC 3164 allows 32, RFC 5424 48.
+const MAX_TAG: usize = 48;
 
-/// One message, borrowed from its datagram.
+/// A message, borrowed from its datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// `user.notice` where it has none (RFC 3164, 4.3.3).
+    /// Facility and level; `user.notice` if the datagram has none (RFC 3164, 4.3.3).
     pub priority: Priority,
-    /// The program's name; empty where it gives none.
+    /// Name of the program; empty if the datagram has none.
     pub tag: &'a [u8],
-    /// The process it says it is.
+    /// Process id in the datagram.
     pub pid: Option<u32>,
-    /// What it says.
+    /// Text.
     pub text: &'a [u8],
 }
 
-/// Reads any datagram. `host` is our own name, which some senders put before
-/// the tag.
+/// Reads any datagram. `host` is the machine's own name, which some senders write before the
+/// tag.
 #[must_use]
 pub fn parse<'a>(datagram: &'a [u8], host: &[u8]) -> Message<'a> {
-    let bytes = end(datagram);
+    let bytes = without_end(datagram);
     let Some((priority, rest)) = priority(bytes) else {
         return tagged(Priority::of(1, 5), bytes);
     };
@@ -32,7 +33,7 @@ pub fn parse<'a>(datagram: &'a [u8], host: &[u8]) -> Message<'a> {
     {
         return message;
     }
-    let rest = time(rest);
+    let rest = without_time(rest);
     let rest = rest
         .strip_prefix(host)
         .filter(|_| !host.is_empty())
@@ -41,15 +42,15 @@ pub fn parse<'a>(datagram: &'a [u8], host: &[u8]) -> Message<'a> {
     tagged(priority, rest)
 }
 
-/// Without the NUL that glibc once sent, and line ends.
-fn end(mut bytes: &[u8]) -> &[u8] {
+/// Removes the NUL that older versions of glibc sent, and line ends.
+fn without_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., 0 | b'\n' | b'\r'] = bytes {
         bytes = rest;
     }
     bytes
 }
 
-/// `<n>`, at most three digits.
+/// Reads `<n>` with at most three digits.
 fn priority(bytes: &[u8]) -> Option<(Priority, &[u8])> {
     let rest = bytes.strip_prefix(b"<")?;
     let close = rest.iter().take(4).position(|b| *b == b'>')?;
@@ -58,25 +59,26 @@ fn priority(bytes: &[u8]) -> Option<(Priority, &[u8])> {
     Some((priority, rest.get(close + 1..)?))
 }
 
-/// Without the time, which the kernel's is better than: `Mmm dd hh:mm:ss `, or
-/// RFC 3339 as util-linux and rsyslog write it.
-fn time(bytes: &[u8]) -> &[u8] {
+/// Removes the time, because the kernel adds a better one: `Mmm dd hh:mm:ss `, or RFC 3339 as
+/// util-linux and rsyslog write it.
+fn without_time(bytes: &[u8]) -> &[u8] {
     if let Some(classic) = bytes.get(..16)
-        && fits(classic, b"Aaa 00 00:00:00 ")
+        && has_form(classic, b"Aaa 00 00:00:00 ")
     {
         return &bytes[16..];
     }
-    let word = bytes.iter().take(40).position(|b| *b == b' ');
-    match word {
-        Some(end) if fits(bytes.get(..19).unwrap_or(&[]), b"0000-00-00T00:00:00") => {
+    let first_space = bytes.iter().take(40).position(|b| *b == b' ');
+    match first_space {
+        Some(end) if has_form(bytes.get(..19).unwrap_or(&[]), b"0000-00-00T00:00:00") => {
             &bytes[end + 1..]
         }
         _ => bytes,
     }
 }
 
-/// Whether `text` looks like `pattern`: `0` a digit or a blank, `A` and `a` letters.
-fn fits(text: &[u8], pattern: &[u8]) -> bool {
+/// Returns true if `text` has the form of `pattern`: `0` stands for a digit or a space, `A` and
+/// `a` for letters.
+fn has_form(text: &[u8], pattern: &[u8]) -> bool {
     let alike = |(t, p): (&u8, &u8)| match p {
         b'0' => t.is_ascii_digit() || *t == b' ',
         b'A' => t.is_ascii_uppercase(),
@@ -98,7 +100,7 @@ pub fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
     let in_tag = |b: &u8| b.is_ascii_graphic() && !b":[<".contains(b);
     let length = bytes.iter().take_while(|b| in_tag(b)).count();
     let (tag, rest) = bytes.split_at(length);
-    if tag.is_empty() || tag.len() > TAG {
+    if tag.is_empty() || tag.len() > MAX_TAG {
         return alone;
     }
     let (pid, rest) = match brackets(rest) {
@@ -126,7 +128,7 @@ fn process(digits: &[u8]) -> Option<u32> {
     number(digits).and_then(|n| u32::try_from(n).ok())
 }
 
-/// After `<n>1 `: time, host, program, process, message id, structured data, text.
+/// Reads what follows `<n>1 `: time, host, program, process, message id, structured data, text.
 fn rfc5424(priority: Priority, bytes: &[u8]) -> Option<Message<'_>> {
     let mut fields = bytes.splitn(6, |b| *b == b' ');
     let (_time, _host) = (fields.next()?, fields.next()?);
@@ -134,7 +136,7 @@ fn rfc5424(priority: Priority, bytes: &[u8]) -> Option<Message<'_>> {
     let rest = fields.next()?;
     let text = match rest.strip_prefix(b"-") {
         Some(text) => text,
-        None => structured(rest)?,
+        None => after_structured_data(rest)?,
     };
     let text = text.strip_prefix(b" ").unwrap_or(text);
     Some(Message {
@@ -142,15 +144,15 @@ fn rfc5424(priority: Priority, bytes: &[u8]) -> Option<Message<'_>> {
         tag: if tag == b"-" {
             &[]
         } else {
-            tag.get(..TAG).unwrap_or(tag)
+            tag.get(..MAX_TAG).unwrap_or(tag)
         },
         pid: process(pid),
         text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
     })
 }
 
-/// What follows `[id name="value"…]…`, which is for machines that index it.
-fn structured(bytes: &[u8]) -> Option<&[u8]> {
+/// Returns the bytes after the structured data `[id name="value"…]…`, which is left out.
+fn after_structured_data(bytes: &[u8]) -> Option<&[u8]> {
     if bytes.first() != Some(&b'[') {
         return None;
     }

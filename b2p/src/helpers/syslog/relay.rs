@@ -1,4 +1,5 @@
-//! From `/dev/log` to the kernel log, so that there is one timeline.
+// SPDX-License-Identifier: Apache-2.0
+//! Messages from `/dev/log` as records of the kernel log, so that there is one timeline.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -8,109 +9,110 @@ use super::message::{self, Message};
 use crate::common::log::record::{Priority, SYSLOG, printable};
 use crate::common::token_bucket::TokenBucket;
 
-/// Longest text of one record; with its tag it is below what printk takes whole
-/// (`LOG_LINE_MAX`).
-const LONGEST: usize = 850;
+/// Longest text of one record, in bytes; with its tag it is shorter than the longest line that
+/// printk keeps whole (`LOG_LINE_MAX`).
+const MAX_TEXT: usize = 850;
 
-/// At this level and worse the consoles show a record (`CONSOLE_LEVEL` of PID 1),
-/// and whoever calls printk may have to wait for a serial line: 11 kB a second.
-const LOUD: u8 = 5;
+/// Highest level that the consoles show (`CONSOLE_LEVEL` of PID 1): a program that logs then
+/// may have to wait for a serial line, which takes 11 kB a second.
+const CONSOLE_LEVEL: u8 = 5;
 
-/// How often it is said that messages were dropped, in milliseconds.
-const REPORT: u64 = 1_000;
+/// Level of that report (syslog(3), `LOG_WARNING`).
+const WARNING: u8 = 4;
 
-/// Who sent a datagram, as the kernel says (`SCM_CREDENTIALS`, unix(7)).
+/// Time from the first dropped message to the report of all, in milliseconds.
+const REPORT_DELAY: u64 = 1_000;
+
+/// Sender of a datagram, by the kernel (`SCM_CREDENTIALS`, unix(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sender {
-    /// 0: not known; then it is not root either.
+    /// Process id; 0 if it is not known, and then `root` is false.
     pub pid: u32,
-    /// It may speak for other processes.
+    /// True if the sender is root, which may log for other processes.
     pub root: bool,
 }
 
-/// Takes datagrams and writes records, as many as are good for everybody.
+/// Converts datagrams to records, at a limited rate.
 #[derive(Debug)]
 pub struct Relay {
     out: File,
     host: Vec<u8>,
-    rate: TokenBucket,
-    loud: TokenBucket,
+    /// Limit for all records.
+    all: TokenBucket,
+    /// Limit for those that the consoles show.
+    on_console: TokenBucket,
     dropped: u64,
-    /// When that is to be said.
+    /// Time at which `dropped` is reported.
     due: Option<u64>,
 }
 
 impl Relay {
-    /// Writes to `out`, which takes a record a write and does not block.
+    /// Returns a relay to `out`, which takes one record a write and does not block.
     #[must_use]
     pub fn new(out: File, host: &[u8]) -> Relay {
         Relay {
             out,
             host: host.trim_ascii().to_owned(),
-            rate: TokenBucket::new(500, 100),
-            loud: TokenBucket::new(20, 10),
+            all: TokenBucket::new(500, 100),
+            on_console: TokenBucket::new(20, 10),
             dropped: 0,
             due: None,
         }
     }
 
-    /// A datagram from `/dev/log`.
+    /// Takes a datagram from `/dev/log`.
     pub fn take(&mut self, datagram: &[u8], sender: Sender, now: u64) {
         let message = message::parse(datagram, &self.host);
-        let quieter = Priority::of(message.priority.facility(), LOUD + 1);
-        pieces(&message, sender, |priority, text| {
-            let mut lost = !self.rate.take(now);
-            if !lost {
-                let loud = priority.level() <= LOUD && !self.loud.take(now);
-                lost = !self.write(if loud { quieter } else { priority }, text);
+        let off_console = Priority::of(message.priority.facility(), CONSOLE_LEVEL + 1);
+        records(&message, sender, |priority, text| {
+            let mut written = self.all.take(now);
+            if written {
+                let too_many = priority.level() <= CONSOLE_LEVEL && !self.on_console.take(now);
+                written = self.write(if too_many { off_console } else { priority }, text);
             }
-            if lost {
+            if !written {
                 self.dropped += 1;
-                self.due.get_or_insert(now.saturating_add(REPORT));
+                self.due.get_or_insert(now.saturating_add(REPORT_DELAY));
             }
         });
     }
 
-    /// Says something of our own; whether it could be said.
-    pub fn say(&mut self, level: u8, text: &str) -> bool {
-        self.write(Priority::of(SYSLOG, level), &format!("syslog: {text}"))
-    }
-
-    /// One write is one record. It ends in a newline, or the kernel holds it back
-    /// for a continuation (`LOG_CONT`, printk.c).
+    /// Writes a record; returns false if the kernel does not take it. The record ends in a
+    /// newline, without which the kernel waits for a continuation (`LOG_CONT`, printk.c).
     fn write(&mut self, priority: Priority, text: &str) -> bool {
         let record = format!("<{}>{text}\n", priority.number());
         self.out.write(record.as_bytes()).is_ok()
     }
 
-    /// When [`Relay::tick`] is to be called.
+    /// Returns when [`Relay::tick`] is to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         self.due
     }
 
-    /// Says what has been dropped, when that is due.
+    /// Reports dropped messages if that is due.
     pub fn tick(&mut self, now: u64) {
         if self.due.is_some_and(|due| due <= now) && !self.report() {
-            self.due = Some(now.saturating_add(REPORT));
+            self.due = Some(now.saturating_add(REPORT_DELAY));
         }
     }
 
-    /// Says what has been dropped; whether that could be said.
+    /// Reports dropped messages; returns false if the kernel does not take the report.
     pub fn report(&mut self) -> bool {
-        let text = format!("{} lines dropped, more than 100 a second", self.dropped);
-        let said = self.dropped == 0 || self.say(4, &text);
-        if said {
+        let dropped = self.dropped;
+        let text = format!("syslog: {dropped} lines dropped, more than 100 a second");
+        let reported = dropped == 0 || self.write(Priority::of(SYSLOG, WARNING), &text);
+        if reported {
             (self.dropped, self.due) = (0, None);
         }
-        said
+        reported
     }
 }
 
-/// The records of a message: `tag[pid]: text`, a long one in several. There are
-/// always brackets: without them it would be the voice of PID 1 (`boot2podman: `)
-/// or of one of its services, and anybody may write to `/dev/log`.
-fn pieces(message: &Message<'_>, sender: Sender, mut each: impl FnMut(Priority, &str)) {
+/// Calls `each` with the records of a message: `tag[pid]: text`, several for a long text. The
+/// brackets are always there: without them a record would be one of PID 1 (`boot2podman: `) or
+/// of a service, and any program may write to `/dev/log`.
+fn records(message: &Message<'_>, sender: Sender, mut each: impl FnMut(Priority, &str)) {
     let mut text = String::new();
     printable(message.tag, |c| text.push_str(c));
     if text.is_empty() {
@@ -120,7 +122,7 @@ fn pieces(message: &Message<'_>, sender: Sender, mut each: impl FnMut(Priority, 
     let _ = write!(text, "[{}]: ", claimed.unwrap_or(sender.pid));
     let head = text.len();
     printable(message.text, |c| {
-        if text.len() - head + c.len() > LONGEST {
+        if text.len() - head + c.len() > MAX_TEXT {
             each(message.priority, &text);
             text.truncate(head);
         }
@@ -139,7 +141,7 @@ mod tests {
     fn all(datagram: &[u8], sender: Sender) -> Vec<String> {
         let mut out = Vec::new();
         let message = message::parse(datagram, b"box");
-        pieces(&message, sender, |p, text| {
+        records(&message, sender, |p, text| {
             out.push(format!("<{}>{text}", p.number()))
         });
         out
@@ -193,7 +195,7 @@ mod tests {
         #[test]
         fn every_record_is_bounded(bytes in prop::collection::vec(any::<u8>(), 0..9000)) {
             for record in all(&bytes, USER) {
-                prop_assert!(record.len() <= 5 + 4 * 48 + 14 + LONGEST);
+                prop_assert!(record.len() <= 5 + 4 * 48 + 14 + MAX_TEXT);
                 prop_assert!(!record.contains('\n'));
             }
         }

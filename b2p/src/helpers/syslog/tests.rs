@@ -69,7 +69,7 @@ fn a_flood_blocks_nobody_and_what_is_dropped_is_counted() {
             }
         }
     });
-    // A send that has to wait is one that is not read: ten seconds are for ever.
+    // A send that waits for ten seconds is one that the service does not read.
     let patience = Some(Duration::from_secs(10));
     sender.set_write_timeout(patience).expect("an option");
     let line = format!("<14>Nov 23 20:30:38 flood[{pid}]: a line of the flood");

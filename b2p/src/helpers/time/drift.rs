@@ -19,7 +19,7 @@ pub struct ClockSample {
     pub realtime: Ms,
 }
 
-/// What has happened between two samples.
+/// Event between two samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drift {
     /// The clocks ran at the same pace.

@@ -34,7 +34,7 @@ use drift::{ClockSample, Drift, Ms, compare, correction, signed_seconds};
 const CHECK_INTERVAL: Ms = 60_000;
 /// Time between two requests to a server, in milliseconds (RFC 5905: at least every 1024 s).
 const POLL_INTERVAL: Ms = 1_024_000;
-/// The same where no other clock would show a sleep.
+/// Time between two requests where no other clock would show a sleep, in milliseconds.
 const POLL_INTERVAL_ALONE: Ms = 64_000;
 /// Pause after the first failure, in milliseconds; it doubles up to [`POLL_INTERVAL`].
 const RETRY: Ms = 4_000;
@@ -73,7 +73,7 @@ struct Keeper {
     /// Sample that later ones are compared with.
     baseline: Option<ClockSample>,
     servers: Vec<String>,
-    /// When a server is asked next, on `CLOCK_BOOTTIME`.
+    /// Time of the next request to a server, on `CLOCK_BOOTTIME`.
     query_at: Option<Ms>,
     /// Number of failures since the last answer.
     failures: u32,

@@ -74,7 +74,7 @@ fn exchange(server: SocketAddr) -> Result<Ms> {
     }
 }
 
-/// Why a packet is not used.
+/// Reason why a packet is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// The packet does not answer this request.

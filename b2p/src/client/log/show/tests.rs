@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 
-/// A ring and the end that records are put into.
+/// Returns a ring with records, and the end that further records are written to.
 fn ring(records: &[&str]) -> (Ring, File) {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
@@ -19,7 +19,7 @@ fn ring(records: &[&str]) -> (Ring, File) {
     (Ring::of(File::from(ours)), kernel)
 }
 
-/// Shows it as of 00:00:00 UTC at the kernel's start.
+/// Returns what `b2p log LINE` shows if the kernel started at 00:00:00 UTC.
 fn show(line: &str, temp: &Temp, records: &[&str]) -> String {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     let mut show = Show::parse(&words).expect("right words");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::common::log::format::oldest_first;
 use crate::common::testing::Temp;

@@ -116,7 +116,7 @@ fn take(journal: &mut Journal<Fake>, seq: u64, level: u8, now: u64) {
 /// one, if a file does not begin with the mark of the boot, or if a record is missing that
 /// no mark counts.
 fn check(files: &[Vec<u8>]) -> u64 {
-    // What a file that is gone ended with is not known.
+    // The last number of a file that was removed is not known.
     let mut next = (files.len() < 3).then_some(0);
     for (number, file) in files.iter().enumerate() {
         let mut lines: Vec<&[u8]> = file.split(|b| *b == b'\n').collect();
@@ -274,8 +274,8 @@ fn its_own_warning_is_no_reason_for_another() {
         us: 0,
         text: b"boot2podman: log-files: the log on disk loses lines",
     };
-    // The hour after: nothing was said but that, and a line that came in between
-    // is in no need of a second warning before ten minutes are over.
+    // An hour later, only that warning was refused, which gives no second warning; another
+    // record that is refused does.
     journal.refused = 0;
     journal.take(&warning, 0, seq);
     assert_eq!(journal.tick(3_600_000), None);
@@ -311,8 +311,8 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever happens: never more than the bound, no torn line but the last of
-    /// the newest file, every line in its place, and nothing missing uncounted.
+    /// Any sequence of events keeps the bound on size, tears no line but the last of the newest
+    /// file, and counts every record that is missing.
     #[test]
     fn any_life(ops in prop::collection::vec(op(), 0..300), size in 400u64..3_000) {
         let disk = Fake::new(3);

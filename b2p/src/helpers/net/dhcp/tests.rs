@@ -145,7 +145,7 @@ fn where_nobody_knows_the_old_address_a_new_one_is_asked_for() {
         matches!(&last[..], [Action::Broadcast(a)] if a.discover && a.requested_addr == Some(ADDR))
     );
     assert!(c.lease().is_some(), "kept until it ends");
-    // To the millisecond, though the next try is a minute away.
+    // The lease ends to the millisecond, though the next try is a minute away.
     let mut at = 0;
     while c.lease().is_some() {
         at = c.deadline().unwrap_or(0);

@@ -24,7 +24,7 @@ fn a_container_follows_what_podman_gave_it_and_nothing_else() {
         follows("search lan\nnameserver 10.0.2.3\nnameserver fd00::3\n").unwrap(),
         "search home\nnameserver 10.0.9.9\nnameserver fd00::9\n"
     );
-    // Without IPv6; with domains and options of its own.
+    // A container without IPv6, and one with domains and options of its own.
     assert_eq!(
         follows("search lan\nnameserver 10.0.2.3\n").unwrap(),
         "search home\nnameserver 10.0.9.9\n"
@@ -41,7 +41,7 @@ fn a_container_follows_what_podman_gave_it_and_nothing_else() {
         assert_eq!(follows(other), None, "{other:?}");
     }
     assert_eq!(updated("nameserver 10.0.2.3\n", &before, &before), None);
-    // From none, and to none.
+    // From no servers, and to none.
     let none = text(&[], &[]);
     assert_eq!(
         updated("", &none, &after).unwrap(),

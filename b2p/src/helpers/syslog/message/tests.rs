@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::*;
 use proptest::prelude::*;
 
@@ -7,7 +8,7 @@ fn read(datagram: &str) -> (u8, &str, Option<u32>, &str) {
     (m.priority.number(), text(m.tag), m.pid, text(m.text))
 }
 
-/// Taken from the programs, as strace(1) shows their sendto and write calls.
+/// Datagrams as strace(1) shows them in sendto and write calls of the programs.
 #[test]
 #[rustfmt::skip]
 fn what_real_programs_send() {
@@ -41,7 +42,7 @@ fn what_real_programs_send() {
     }
 }
 
-/// RFC 5424, 6.5.
+/// Examples of RFC 5424, section 6.5.
 #[test]
 #[rustfmt::skip]
 fn the_examples_of_the_rfc() {
@@ -56,7 +57,7 @@ fn the_examples_of_the_rfc() {
     for (datagram, want) in samples {
         assert_eq!(read(datagram), want, "{datagram}");
     }
-    // Cut short in its data, it is still a line to be read.
+    // A message that is cut within its data is still a readable line.
     assert_eq!(read("<13>1 - - a - - [x y=\"1").3, "1 - - a - - [x y=\"1");
 }
 
@@ -64,7 +65,7 @@ proptest! {
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), host in "[a-z]{0,3}") {
         let m = parse(&bytes, host.as_bytes());
-        prop_assert!(m.tag.len() <= TAG);
+        prop_assert!(m.tag.len() <= MAX_TAG);
         prop_assert!(m.tag.len() + m.text.len() <= bytes.len());
     }
 

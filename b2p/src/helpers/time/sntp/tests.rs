@@ -30,11 +30,11 @@ fn unusable(packet: &[u8]) -> String {
 
 #[test]
 fn half_of_the_way_is_taken_off() {
-    // 100 ms there, 20 ms inside, 100 ms back; an hour ahead of us.
+    // 100 ms there, 20 ms in the server, 100 ms back; its clock is an hour ahead.
     let (sent, hour) = (1_800_000_000_000, 3_600_000);
     let packet = answer(sent + hour + 100, sent + hour + 120);
     assert_eq!(offset(&packet, COOKIE, sent, sent + 220), Ok(hour));
-    // And behind.
+    // Its clock is an hour behind.
     let packet = answer(sent - hour + 100, sent - hour + 120);
     assert_eq!(offset(&packet, COOKIE, sent, sent + 220), Ok(-hour));
 }
@@ -103,7 +103,7 @@ fn a_server_is_asked_by_udp() {
     let port = server(|question| {
         let now = clocks::realtime() + 90_000;
         let mut packet = answer(now, now);
-        // A guess first, and then the answer.
+        // First a guess at the cookie, then the answer.
         let guess = packet.to_vec();
         packet[24..32].copy_from_slice(&question[40..48]);
         assert_eq!(question[0], 0x23);
