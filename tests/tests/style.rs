@@ -11,7 +11,6 @@ use anyhow::{Context, Result, ensure};
 const NOT_YET: &[&str] = &[
     "b2p",
     "bench",
-    "disk",
     "fuzz",
     "init",
     "initramfs",
