@@ -14,7 +14,6 @@ const NOT_YET: &[&str] = &[
     "fuzz",
     "init",
     "initramfs",
-    "services",
     "sys",
     "vmm",
 ];
