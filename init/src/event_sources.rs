@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Everything that wakes PID 1: one poll(2) over signals, device events, power buttons, the
-//! control channel and the descriptors of the services.
+//! Sources of the events that wake PID 1: one poll(2) over signals, device events, power buttons,
+//! the control channel and the descriptors of the services.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;

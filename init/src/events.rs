@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loop that PID 1 spends its life in: sleep, react, move the services.
 //!
-//! Nothing in the loop waits for anything else. Work that takes time is done by another process,
-//! and nothing is waited for without a deadline.
+//! The loop waits in no other place. Work that takes time is done by another process, and every
+//! wait for a process has a deadline.
 
 use services::Manager;
 use sys::clock::now;

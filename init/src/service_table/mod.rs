@@ -73,15 +73,23 @@ fn cloud(config: &Config, host: &Host) -> bool {
     config.cloud && !host.in_container
 }
 
-/// A stream socket of root's whose first connection starts the service.
-const fn stream(path: &'static str, mode: u32) -> Option<Socket> {
+/// A socket of root's, on which the first connection or datagram starts the service.
+const fn socket(path: &'static str, mode: u32, datagram: bool) -> Option<Socket> {
     Some(Socket {
         path,
         mode,
         gid: 0,
-        datagram: false,
+        datagram,
         on_demand: true,
     })
+}
+
+const fn stream(path: &'static str, mode: u32) -> Option<Socket> {
+    socket(path, mode, false)
+}
+
+const fn datagrams(path: &'static str, mode: u32) -> Option<Socket> {
+    socket(path, mode, true)
 }
 
 /// Returns the definitions of the services that exist with this configuration, on this host.

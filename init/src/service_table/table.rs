@@ -2,14 +2,13 @@
 //! The table of services.
 
 use config::{Console, Net, Podman, Role};
-use services::{KillMode, ReadyWhen, Restart, ServiceDef, Socket};
+use services::{KillMode, ReadyWhen, Restart, ServiceDef};
 use sys::paths::{B2P, HEALTH_SOCKET, INIT, LOG_DIR, PODMAN_SOCKET};
 
 use super::names::*;
-use super::{Entry, adapt, cloud, data_disk, stream};
+use super::{Entry, adapt, cloud, data_disk, datagrams, stream};
 
-/// All services of the machine. A gate is a service that the ready line waits for, `late_ms`
-/// at most.
+/// All services of the machine. A gate delays the ready line, for `late_ms` at most.
 pub const SERVICES: &[Entry] = &[
     // A process of its own: a disk takes as long as it likes. `b2p data` ends a repair after
     // two minutes; services that would wait longer go on in RAM.
@@ -135,8 +134,7 @@ pub const SERVICES: &[Entry] = &[
         when: |config, host| config.vsock && !host.in_container,
         ..Entry::DEFAULT
     },
-    // A gate: swap that was asked for exists when the machine is ready, or a degraded line says
-    // why not.
+    // A gate: swap is there at the ready line, or a degraded line says why not.
     Entry {
         def: ServiceDef {
             name: "swap",
@@ -213,13 +211,7 @@ pub const SERVICES: &[Entry] = &[
             name: "syslog",
             why: "what programs say to syslog(3) joins the kernel's log",
             argv: &[B2P, "syslog"],
-            socket: Some(Socket {
-                path: "/dev/log",
-                mode: 0o666,
-                gid: 0,
-                datagram: true,
-                on_demand: true,
-            }),
+            socket: datagrams("/dev/log", 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
@@ -340,8 +332,7 @@ pub const SERVICES: &[Entry] = &[
         when: |_, host| !host.in_container,
         ..Entry::DEFAULT
     },
-    // Where a flag asks. Without a data disk the files would be in RAM, where the kernel's ring
-    // buffer already is.
+    // Without a data disk the files are in RAM, where the kernel's ring buffer already is.
     Entry {
         def: ServiceDef {
             name: "log-files",
@@ -354,8 +345,8 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.syslog,
         ..Entry::DEFAULT
     },
-    // Where a flag asks. The ring buffer has what was logged before the network was there. In a
-    // container the kernel's log is the host's.
+    // The ring buffer holds what was logged before the network was there. In a container the
+    // kernel's log is the host's.
     Entry {
         def: ServiceDef {
             name: "remote-log",
@@ -392,8 +383,7 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::console,
         each_terminal: true,
     },
-    // Started by `b2p rescue` alone. The shell takes the place of the console service, which
-    // comes back when the shell is left.
+    // Started by `b2p rescue` alone; the console service comes back when the shell is left.
     Entry {
         def: ServiceDef {
             name: RESCUE_PREFIX,
