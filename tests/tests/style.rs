@@ -16,7 +16,6 @@ const NOT_YET: &[&str] = &[
     "initramfs",
     "services",
     "sys",
-    "vmm",
 ];
 
 const LICENCE: &str = "// SPDX-License-Identifier: Apache-2.0";
