@@ -242,7 +242,7 @@ mod tests {
         kill_group(&mut child).expect("dies");
     }
 
-    /// Not a test by itself: the process that the next test kills.
+    /// Process that the next test kills; not a test by itself.
     #[test]
     fn a_parent() {
         if std::env::var_os("B2P_PARENT").is_some() {

@@ -15,7 +15,7 @@ pub const RESCUE: &str = "boot2podman: rescue shell";
 pub struct Ready {
     /// The ready line from `boot2podman:` on.
     pub line: String,
-    /// Its `key=value` words.
+    /// Words of the form `key=value`.
     pub fields: BTreeMap<String, String>,
     /// Degraded lines before it.
     pub degraded: Vec<Degraded>,
