@@ -1,6 +1,6 @@
-//! The data disk on real block devices: loop devices, mounted in a mount
-//! namespace of each boot's own. As root, where there are loop devices; elsewhere
-//! the same is tested in the machine itself.
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of `b2p data` on real block devices: loop devices, mounted in a mount namespace for each
+//! boot. They need root and loop devices; tests/tests/data tests the same in a machine.
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYK me";
 const MIB: u64 = 1 << 20;
 
-/// A disk image on a loop device, and the machine that it is in.
+/// A disk image on a loop device, and the root directory of a machine with this disk.
 struct Machine {
     dir: PathBuf,
     device: String,
@@ -25,8 +25,8 @@ fn sh(script: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Whether this is a place for these tests.
-fn able() -> bool {
+/// Returns true if this machine can run the tests.
+fn can_run() -> bool {
     let root = sh("id -u") == "0";
     root && Path::new("/dev/loop-control").exists() && Path::new("/usr/sbin/mke2fs").exists()
 }
@@ -57,7 +57,7 @@ impl Machine {
 
     fn detach(&self) {
         sh(&format!("sync; losetup -d {}", self.device));
-        // It goes when its last partition is closed.
+        // The loop device disappears when its last partition is closed.
         for _ in 0..100 {
             if !sh(&format!("losetup -j {} -n", self.image().display())).contains(&self.device) {
                 return;
@@ -67,13 +67,14 @@ impl Machine {
         panic!("{} stays", self.device);
     }
 
-    /// A boot: what the helper says, and then what `then` prints in the machine.
-    fn boot(&self, words: &str, then: &str) -> (String, String) {
+    /// Boots: runs the helper with `options`, then the script `then`. Returns the line of the helper
+    /// and the output of the script.
+    fn boot(&self, options: &str, then: &str) -> (String, String) {
         let root = self.dir.join("root");
         let script = format!(
             "mkdir -p {root}/run/boot2podman {root}/var/lib/containers/user/1000 {root}/var/lib/boot2podman
              rm -f {root}/run/boot2podman/data*
-             {b2p} data --data={device} {words} --root={root} 2>{dir}/log
+             {b2p} data --data={device} {options} --root={root} 2>{dir}/log
              cd {root}
              {then}",
             root = root.display(),
@@ -106,8 +107,8 @@ impl Drop for Machine {
     }
 }
 
-/// What asks to be formatted and brings a key, as tar(1) writes it.
-fn asks() -> Vec<u8> {
+/// Returns an archive of tar(1) that asks to be formatted and has keys.
+fn format_request() -> Vec<u8> {
     let tar = sh(&format!(
         "d=$(mktemp -d); cd $d; : > 'boot2podman, please format-me'; mkdir .ssh
          ssh-keygen -q -t rsa -b 4096 -N '' -C rsa -f k; cat k.pub > .ssh/authorized_keys
@@ -121,10 +122,10 @@ fn asks() -> Vec<u8> {
 
 #[test]
 fn first_boot_second_boot_and_growth() {
-    if !able() {
+    if !can_run() {
         return;
     }
-    let mut m = Machine::new("life", 160 * MIB, &asks());
+    let mut m = Machine::new("life", 160 * MIB, &format_request());
     let part = |m: &Machine| format!("{}p1", m.device);
     fs::write(
         m.dir.join("root/etc/machine-id"),
@@ -181,7 +182,7 @@ fn first_boot_second_boot_and_growth() {
     let caps = sh("sed -n s/CapEff://p /proc/self/status");
     let caps = u64::from_str_radix(caps.trim(), 16).unwrap();
     assert_eq!(grown, caps >> 24 & 1 == 1);
-    // The table at the beginning is damaged: the one at the end serves, and mends it.
+    // The table at the beginning is damaged: the one at the end is used, and repairs it.
     let image = File::options().write(true).open(m.image()).unwrap();
     m.detach();
     image.write_all_at(&[0; 512], 512).unwrap();
@@ -197,18 +198,18 @@ fn first_boot_second_boot_and_growth() {
     sh(&format!("e2fsck -fn {}", part(&m)));
 }
 
-/// The helper is killed at many moments, and what it has started goes on or not.
+/// The helper is killed at many moments, together with the programs that it has started.
 #[test]
 fn a_format_that_is_cut_is_finished() {
-    if !able() {
+    if !can_run() {
         return;
     }
-    let front = asks();
+    let front = format_request();
     for n in 0..12u64 {
         let m = Machine::new(&format!("cut{n}"), 100 * MIB, &front);
         let ms = n * 17 + n * n;
         let cut = format!(
-            // The shell is the namespace's init: with it ends whatever b2p has started.
+            // The shell is PID 1 of the namespace: its end kills all programs that b2p has started.
             "unshare -mpf --propagation private sh -c \"timeout -s KILL 0.{ms:03} {} data --data={} --root={}; true\" >/dev/null 2>&1",
             env!("CARGO_BIN_EXE_b2p"),
             m.device,
@@ -231,10 +232,10 @@ fn a_format_that_is_cut_is_finished() {
 
 #[test]
 fn what_is_refused_stays_as_it_is_to_the_last_bit() {
-    if !able() {
+    if !can_run() {
         return;
     }
-    let words = asks();
+    let words = format_request();
     let at = |at: u64, bytes: &[u8]| (at, bytes.to_vec());
     let size = 96 * MIB;
     let table = [0x80, 0, 0, 0, 7, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0];
@@ -300,7 +301,7 @@ fn what_is_refused_stays_as_it_is_to_the_last_bit() {
 
 #[test]
 fn a_blank_disk_is_formatted_where_the_flag_says_so() {
-    if !able() {
+    if !can_run() {
         return;
     }
     let m = Machine::new("blank", 96 * MIB, b"");
@@ -317,12 +318,12 @@ fn a_blank_disk_is_formatted_where_the_flag_says_so() {
 
 #[test]
 fn damage_is_mended_or_left_alone() {
-    if !able() {
+    if !can_run() {
         return;
     }
-    let mut m = Machine::new("damage", 96 * MIB, &asks());
+    let mut m = Machine::new("damage", 96 * MIB, &format_request());
     let image = m.image();
-    // The power goes while it is mounted: what is on the disk then is the image.
+    // A power cut while the disk is mounted: the copy of the image is the disk at that moment.
     let cut = format!(
         "echo kept > var/lib/containers/x; sync; echo lost > var/lib/containers/y
          sync -f mnt/data; cp --sparse=always {0} {0}.cut",
@@ -339,7 +340,7 @@ fn damage_is_mended_or_left_alone() {
     );
     let log = fs::read_to_string(m.dir.join("log")).unwrap();
     assert!(log.is_empty() || log.contains("e2fsck"), "{log}");
-    // A directory that is not one any more, in a file system marked as in error.
+    // A directory that is none any more, in a file system marked as in error.
     let part = format!("{}p1", m.device);
     sh(&format!(
         "debugfs -w -R 'clri <2>' {part}; debugfs -w -R 'ssv state 2' {part}; sync"
@@ -354,10 +355,10 @@ fn damage_is_mended_or_left_alone() {
 
 #[test]
 fn what_is_in_ram_already_is_not_hidden() {
-    if !able() {
+    if !can_run() {
         return;
     }
-    let m = Machine::new("ram", 96 * MIB, &asks());
+    let m = Machine::new("ram", 96 * MIB, &format_request());
     m.boot("", "true");
     fs::write(m.dir.join("root/var/lib/containers/user/1000/db"), "in RAM").unwrap();
     let (line, rest) = m.boot(
