@@ -150,7 +150,7 @@ impl Parts {
             head.link(&format!("bin/{name}"), "busybox");
         }
         let mut order = String::new();
-        let roots = [self.modules.early()?, self.modules.by_name()?];
+        let roots = [self.modules.early()?, self.modules.on_demand()?];
         let drivers = self.modules.closure(DRIVERS)?;
         for module in roots.into_iter().flatten().chain(drivers) {
             let name = module.file_name().unwrap_or_default().to_string_lossy();

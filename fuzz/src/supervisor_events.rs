@@ -115,7 +115,7 @@ fn definition(name: &'static str, numbers: &mut Numbers<'_>) -> ServiceDef {
     }
 }
 
-/// Model of the manager: the actions that it was told, and their outcome so far.
+/// Model of the manager: the actions that it was given, and their outcome so far.
 struct World {
     s: Supervisor,
     /// Number of the machine's own services.

@@ -1,5 +1,6 @@
-//! The table of docs/measured/figures.md: the userland as erofs and as squashfs, under several
-//! parameters, and the initrd's head. An argument selects the rows that hold it.
+// SPDX-License-Identifier: Apache-2.0
+//! Prints the table of docs/measured/figures.md: the userland as erofs and as squashfs with several
+//! options, and the initrd's head. An argument selects the rows that contain it:
 //! `cargo run --release -p initramfs --example sizes [squashfs]`
 
 use std::fs;

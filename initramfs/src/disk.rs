@@ -158,8 +158,8 @@ fn write(trees: &Trees, menu: &str, files: &[PathBuf], work: &Path, to: &Path) -
     let size = offset(PARTITIONS.len()) + MIB;
     out.set_len(size)?;
     for step in gpt::divide(size, 512, guid("disk"), &gpt_entries()?, &bios.boot_code) {
-        if let DiskOp::Write(at, bytes) = step {
-            out.write_all_at(&bytes, at)?;
+        if let DiskOp::Write(offset, bytes) = step {
+            out.write_all_at(&bytes, offset)?;
         }
     }
     out.write_all_at(&bios.core, offset(BIOS))?;
@@ -279,7 +279,7 @@ fn ext4(
 /// Copies `from` to this offset of `to`, without the chunks that are all zero.
 fn copy_sparse(from: &Path, to: &File, offset: u64) -> Result<()> {
     let mut file = File::open(from).with_context(|| format!("open {}", from.display()))?;
-    let (mut at, mut buffer) = (offset, vec![0; CHUNK]);
+    let (mut position, mut buffer) = (offset, vec![0; CHUNK]);
     loop {
         let n = file.read(&mut buffer)?;
         if n == 0 {
@@ -287,9 +287,9 @@ fn copy_sparse(from: &Path, to: &File, offset: u64) -> Result<()> {
         }
         let chunk = buffer.get(..n).unwrap_or_default();
         if chunk.iter().any(|byte| *byte != 0) {
-            to.write_all_at(chunk, at)?;
+            to.write_all_at(chunk, position)?;
         }
-        at += n as u64;
+        position += n as u64;
     }
 }
 
@@ -322,9 +322,9 @@ mod tests {
         let size = offset(PARTITIONS.len()) + MIB;
         let mut disk = vec![0; size as usize];
         for step in gpt::divide(size, 512, guid("disk"), &gpt_entries()?, &[0xeb; 440]) {
-            if let DiskOp::Write(at, bytes) = step {
-                let at = at as usize;
-                disk[at..at + bytes.len()].copy_from_slice(&bytes);
+            if let DiskOp::Write(offset, bytes) = step {
+                let start = offset as usize;
+                disk[start..start + bytes.len()].copy_from_slice(&bytes);
             }
         }
         let table = gpt::read(&disk, 512)?.context("a table")?;

@@ -12,8 +12,8 @@ use crate::stamp::Inputs;
 use crate::tree::{Node, Tree};
 use crate::{fsutil, tools};
 
-/// Options of mkfs.erofs for the userland. lz4hc is the fastest to unpack, which is most of what the
-/// first start of podman waits for; clusters of 64 KiB are a compromise between size and the
+/// Options of mkfs.erofs for the userland. lz4hc is the fastest to unpack, which is most of what
+/// the first start of podman waits for; clusters of 64 KiB are a compromise between size and the
 /// amount that a read unpacks. zstd, the second algorithm, is for files that [`HINTS`] names. The
 /// figures are in docs/measured/figures.md. With a fixed time and UUID the result depends on its
 /// inputs only.

@@ -199,7 +199,7 @@ impl BuildConfig {
         stamp::make(&tree.root, &tree.key, |to| {
             host::ensure_packages()?;
             let packages = match set.packages.as_slice() {
-                [one] => (*one).to_string(),
+                [package] => (*package).to_string(),
                 many => format!("{} packages and what they need", many.len()),
             };
             step.note(&format!("fetching {packages} from Debian {}", self.suite));
@@ -250,7 +250,7 @@ impl PackageTree {
     pub fn kernel_release(&self) -> Result<String> {
         let dir = self.root.join("usr/lib/modules");
         match names_in(&dir)?.as_slice() {
-            [one] => Ok(one.clone()),
+            [release] => Ok(release.clone()),
             names => bail!("{}: one kernel is expected, found {names:?}", dir.display()),
         }
     }

@@ -33,8 +33,8 @@ pub enum Packing {
     /// zstd with a window of 128 MiB, the largest that the kernel's unpacker accepts
     /// (lib/decompress_unzstd.c).
     ZstdLong,
-    /// xz: a tenth smaller than zstd, and six times as long to unpack. The kernel supports this filter
-    /// and this check (Documentation/staging/xz.rst).
+    /// xz: a tenth smaller than zstd, and six times as long to unpack. The kernel supports this
+    /// filter and this check (Documentation/staging/xz.rst).
     Xz,
 }
 
@@ -52,8 +52,8 @@ impl Packing {
     }
 }
 
-/// Compression of the head where the userland is an archive of its own; docs/measured/figures.md has
-/// the sizes.
+/// Compression of the head where the userland is an archive of its own; docs/measured/figures.md
+/// has the sizes.
 pub const HEAD: Packing = Packing::None;
 
 /// Layout of the initrd.
@@ -107,7 +107,7 @@ pub fn head(parts: &Parts) -> Result<Tree> {
         tree.file(&format!("modules/{name}"), &module, 0o644);
         order += &format!("{name}\n");
     }
-    for module in parts.modules.by_name()? {
+    for module in parts.modules.on_demand()? {
         tree.file(
             &format!("modules/{}", fsutil::file_name(&module)?),
             &module,

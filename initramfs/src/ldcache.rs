@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `/etc/ld.so.cache`, the index of libraries that saves the loader a search. ldconfig makes it from
-//! a copy of the tree's libraries.
+//! `/etc/ld.so.cache`, the index of libraries that saves the loader a search. ldconfig makes it
+//! from a copy of the tree's libraries.
 
 use std::fs;
 use std::path::Path;

@@ -1,9 +1,10 @@
-//! The host side of boot2podman: Debian packages in, a kernel and an initrd out,
-//! and the QEMU runner that boots them.
+// SPDX-License-Identifier: Apache-2.0
+//! Builder of boot2podman's images: kernel, initrd, ISO, disk, OCI archives and extensions, from
+//! Debian packages.
 //!
-//! Read [`image`] first: it is the list of the stages, and each stage is one module.
-//! What goes into the machine is data, in three tables: [`packages`], [`userland`]
-//! and [`modules`], plus the tree of plain files under `initramfs/files/`.
+//! [`image`] is the list of the stages, and each stage is one module. Three tables determine the
+//! content of the machine: [`packages`], [`userland`] and [`modules`], with the plain files under
+//! `initramfs/files/`.
 
 pub mod applets;
 pub mod archive;

@@ -1,55 +1,88 @@
-//! `cargo run -p initramfs -- image|run|clean`: what the Makefile calls.
+// SPDX-License-Identifier: Apache-2.0
+//! `cargo run -p initramfs -- <command>`: the commands of the Makefile.
 
 use std::process::ExitCode;
 
-const USAGE: &str = "\
-usage: cargo run -p initramfs -- <command>
-  image   make out/vmlinuz, out/initrd.img and out/manifest.json
-  image <kernel>...
-          the same of these kernels, in out/<kernel>/ and nowhere else
-  iso     the same, and out/boot2podman.iso with its checksum
-  disk    the same, and out/boot2podman.qcow2 and .raw: a disk that boots
-  kernel  make the slim kernel, which KERNEL=slim selects, in out/kernel/
-  oci     out/boot2podman-kernel.oci.tar, and -disk.oci.tar of out/boot2podman.qcow2
-  deny [advisories]
-          what deny.toml says of other people's crates
-  nextest [arguments]
-          `cargo nextest run` over the workspace: the tests, side by side
-  reproducible
-          build this commit twice in different places, and compare
-  ext     make the extension NAME= of PKGS= in out/ext/
-  ext <name>...
-          the same of those that the table has: buildah, skopeo, debug
-  size    where each byte of the image goes: a table, and out/size.svg
-  run     boot them in QEMU (builds them first when they are missing or old)
-  clean   remove everything under out/ (keeps out/data*, your disks)
+use anyhow::{Result, anyhow};
+use initramfs::{deny, disk, ext, image, iso, kernel, nextest, oci, reproducible, run, size};
 
-  The environment decides: SUITE= MIRROR= KERNEL= for image; APPEND= SSH_KEY= for
-  iso and disk, too, and EXT= for iso; MEM= CPUS= ACCEL= SSH_PORT= DATA= APPEND=
-  SSH_KEY= for run.";
+/// Command of this program.
+struct Command {
+    name: &'static str,
+    /// Arguments in the usage text.
+    arguments: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+#[rustfmt::skip]
+const COMMANDS: &[Command] = &[
+    Command { name: "image", arguments: "[<kernel>…]", run: image,
+        help: "make out/vmlinuz, out/initrd.img and out/manifest.json; with names of kernels, make\n\
+               these files for each of them in out/<kernel>/ only" },
+    Command { name: "iso", arguments: "", run: |_| iso::build(),
+        help: "make the image, and out/boot2podman.iso with its checksum" },
+    Command { name: "disk", arguments: "", run: |_| disk::build(),
+        help: "make the image, and the bootable disk out/boot2podman.qcow2 and .raw" },
+    Command { name: "kernel", arguments: "", run: |_| kernel::build(),
+        help: "make the slim kernel, which KERNEL=slim selects, in out/kernel/" },
+    Command { name: "oci", arguments: "", run: |_| oci::build(),
+        help: "make out/boot2podman-kernel.oci.tar of the image, and out/boot2podman-disk.oci.tar of\n\
+               out/boot2podman.qcow2" },
+    Command { name: "ext", arguments: "[<name>…]", run: ext::build,
+        help: "make the extension NAME= of the packages PKGS= in out/ext/, or the named extensions\n\
+               (buildah, skopeo, debug)" },
+    Command { name: "size", arguments: "", run: |_| size::report(),
+        help: "print the size of each part of the image, and draw out/size.svg" },
+    Command { name: "run", arguments: "[<NAME=value>…]", run: run::run,
+        help: "make the image, and boot it in QEMU" },
+    Command { name: "deny", arguments: "[advisories]", run: deny::check,
+        help: "check the crates of other authors against deny.toml" },
+    Command { name: "nextest", arguments: "[<argument>…]", run: nextest::run,
+        help: "run the tests of the workspace side by side, with cargo nextest run" },
+    Command { name: "reproducible", arguments: "", run: |_| reproducible::check(),
+        help: "build this commit here and on another Debian release, and compare" },
+    Command { name: "clean", arguments: "", run: |_| image::clean(),
+        help: "remove everything under out/ except data disks (out/data*)" },
+];
+
+const VARIABLES: &str = "\
+Environment:
+  SUITE= MIRROR= KERNEL= PACK=        of image, and of all commands that make it
+  APPEND= SSH_KEY=                    of iso, disk and run
+  EXT=                                of iso
+  NAME= PKGS=                         of ext
+  MEM= CPUS= ACCEL= SSH_PORT= DATA=   of run";
+
+fn image(kernels: &[String]) -> Result<()> {
+    match kernels {
+        [] => image::build(),
+        names => image::build_kernels(names),
+    }
+}
+
+fn usage() -> String {
+    let mut text = String::from("usage: cargo run -p initramfs -- <command>\n");
+    for command in COMMANDS {
+        let help = command.help.replace('\n', "\n          ");
+        let line = format!("  {} {}", command.name, command.arguments);
+        text += &format!("{}\n          {help}\n", line.trim_end());
+    }
+    text + VARIABLES
+}
+
+fn dispatch(args: &[String]) -> Result<()> {
+    let (name, rest) = args
+        .split_first()
+        .ok_or_else(|| anyhow!("a command is missing\n{}", usage()))?;
+    let command = COMMANDS.iter().find(|command| command.name == name);
+    let command = command.ok_or_else(|| anyhow!("no command `{name}`\n{}", usage()))?;
+    (command.run)(rest)
+}
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let done = match args.split_first() {
-        Some((command, rest)) => match command.as_str() {
-            "image" if rest.is_empty() => initramfs::image::build(),
-            "image" => initramfs::image::build_kernels(rest),
-            "iso" => initramfs::iso::build(),
-            "disk" => initramfs::disk::build(),
-            "kernel" => initramfs::kernel::build(),
-            "oci" => initramfs::oci::build(),
-            "deny" => initramfs::deny::check(rest),
-            "reproducible" => initramfs::reproducible::check(),
-            "ext" => initramfs::ext::build(rest),
-            "size" => initramfs::size::report(),
-            "nextest" => initramfs::nextest::run(rest),
-            "run" => initramfs::run::run(rest),
-            "clean" => initramfs::image::clean(),
-            other => Err(anyhow::anyhow!("no command `{other}`\n{USAGE}")),
-        },
-        None => Err(anyhow::anyhow!("a command is missing\n{USAGE}")),
-    };
-    match done {
+    match dispatch(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("initramfs: {error:#}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the ISO and the disk have in common: the files that their boot loader loads and the
-//! kernel flags in their menu.
+//! Common parts of the ISO and the disk: the files that their boot loader loads and the kernel
+//! flags in their menu.
 
 use std::path::PathBuf;
 

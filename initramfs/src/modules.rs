@@ -1,6 +1,7 @@
-//! Which kernel modules go into the machine, and why; what they depend on follows from
-//! depmod. They are unpacked (.ko.xz -> .ko): the image compresses better as a whole,
-//! PID 1 needs no xz, and the signature at each file's end stays as it is.
+// SPDX-License-Identifier: Apache-2.0
+//! Kernel modules of the machine, each with a reason; depmod adds their dependencies. The modules
+//! are unpacked (.ko.xz -> .ko): the image compresses them better, PID 1 needs no xz, and the
+//! signature at the end of each file is unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,19 +20,18 @@ mod hardware;
 
 pub use hardware::{HARDWARE, NOT_SLIM};
 
-/// Modules that PID 1 loads before there is a userland: from the initrd itself.
-/// libcrc32c asks for an implementation while it is loaded, and nobody is there
-/// to answer the kernel's request then: that comes first.
+/// Modules that PID 1 loads from the initrd, before the userland is mounted. crc32c_generic is the
+/// first: libcrc32c requests it while it is loaded, and no modprobe could answer the kernel yet.
 pub const EARLY: &[&str] = &["crc32c_generic", "erofs", "overlay"];
 
-/// Also in the initrd, and loaded only where the image cannot be mounted directly.
-const BY_NAME: &[&str] = &["loop"];
+/// Modules in the initrd that are loaded only if the image cannot be mounted directly.
+const ON_DEMAND: &[&str] = &["loop"];
 
-/// Module names, why.
+/// Names of modules, separated by spaces, and the reason for them.
 type Row = (&'static str, &'static str);
 
-/// Modules in the userland image that every kernel has; one that is built into the
-/// kernel is fine. [`HARDWARE`] is what only the generic one has.
+/// Modules in the userland image of every kernel, unless they are built in. [`HARDWARE`] lists
+/// those of the generic kernel.
 pub const MODULES: &[Row] = &[
     // Disks.
     (
@@ -101,11 +101,11 @@ pub const MODULES: &[Row] = &[
     ),
     (
         "nft_ct nft_limit nft_log nft_numgen nft_hash nft_socket nft_tproxy",
-        "rules of people",
+        "users' own rules",
     ),
     (
         "nft_fib nft_fib_ipv4 nft_fib_ipv6 nft_fib_inet",
-        "netavark: what is local to us",
+        "netavark: addresses of the machine itself",
     ),
     (
         "nft_reject nft_reject_ipv4 nft_reject_ipv6 nft_reject_inet",
@@ -122,11 +122,11 @@ pub const MODULES: &[Row] = &[
     ),
     (
         "ip6_tables ip6table_nat ip6table_filter ip6table_mangle ip6table_raw",
-        "the same",
+        "docker, k3s inside",
     ),
     (
         "xt_conntrack xt_addrtype xt_MASQUERADE xt_nat xt_REDIRECT xt_tcpudp",
-        "the same",
+        "docker, k3s inside",
     ),
     (
         "xt_comment xt_mark xt_connmark xt_multiport xt_statistic xt_limit",
@@ -136,18 +136,18 @@ pub const MODULES: &[Row] = &[
         "xt_owner xt_set ip_set ip_set_hash_ip ip_set_hash_net",
         "firewalls inside",
     ),
-    ("ipt_REJECT ip6t_REJECT", "the same"),
+    ("ipt_REJECT ip6t_REJECT", "firewalls inside"),
     (
         "sch_ingress sch_htb sch_tbf sch_netem cls_u32 cls_bpf act_mirred act_police",
-        "limits",
+        "traffic limits",
     ),
-    ("sch_fq tcp_bbr", "fair queueing; long lines"),
+    ("sch_fq tcp_bbr", "fair queueing; links with a high latency"),
     ("af_packet", "DHCP"),
     ("inet_diag tcp_diag udp_diag unix_diag", "ss"),
     // The host.
     (
         "vsock vmw_vsock_virtio_transport hv_sock vsock_loopback",
-        "a way to the host, no network",
+        "a connection to the host without a network",
     ),
     ("vmw_vsock_vmci_transport vmw_balloon", "VMware"),
     (
@@ -161,52 +161,57 @@ pub const MODULES: &[Row] = &[
     ("virtio_balloon virtio_mem", "memory given back to the host"),
     ("virtio_input evdev", "the power button, keyboards"),
     ("button", "the ACPI power button"),
-    ("ptp_kvm", "the host's clock, after the laptop slept"),
+    ("ptp_kvm", "the host's clock, after its laptop slept"),
     ("crc32c_intel", "checksums of ext4, xfs and btrfs"),
     ("i6300esb softdog", "watchdogs"),
 ];
 
-/// The modules that were chosen, unpacked and indexed.
+/// Modules of one kernel, unpacked and indexed.
 #[derive(Clone, Debug)]
 pub struct Modules {
-    /// Holds `usr/lib/modules/<release>/…`.
+    /// Directory with `usr/lib/modules/<release>/…`.
     pub dir: PathBuf,
-    /// Whose they are.
+    /// Kernel that they belong to.
     pub kernel: Kernel,
-    /// The kernel's release.
+    /// Release of the kernel.
     pub release: String,
-    /// A hash of what was chosen from what.
+    /// Hash of the inputs.
     pub key: String,
 }
 
-/// `modules.dep`: each module's path and, nearest first, the paths it needs.
+/// Content of `modules.dep` and `modules.builtin`.
 #[derive(Debug, Default)]
 pub struct Index {
-    by_name: BTreeMap<String, String>,
-    needs: BTreeMap<String, Vec<String>>,
+    /// Path of each module.
+    paths: BTreeMap<String, String>,
+    /// Paths of each path's dependencies, direct ones first.
+    dependencies: BTreeMap<String, Vec<String>>,
     builtin: BTreeSet<String>,
 }
 
-/// A module's name as the kernel has it: no directory, no suffix, underscores.
+/// Returns a module's name in the kernel: without directory and suffix, with underscores.
 pub fn name_of(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split(".ko").next().unwrap_or(file).replace('-', "_")
 }
 
 impl Index {
-    /// Reads the text of `modules.dep` and `modules.builtin`.
+    /// Parses `modules.dep` and `modules.builtin`.
     pub fn parse(dep: &str, builtin: &str) -> Self {
         let mut index = Index::default();
-        for (path, needs) in dep.lines().filter_map(|line| line.split_once(':')) {
-            index.by_name.insert(name_of(path), path.to_string());
-            let needs = needs.split_whitespace().map(str::to_string).collect();
-            index.needs.insert(path.to_string(), needs);
+        for (path, dependencies) in dep.lines().filter_map(|line| line.split_once(':')) {
+            index.paths.insert(name_of(path), path.to_string());
+            let dependencies = dependencies.split_whitespace().map(str::to_string);
+            index
+                .dependencies
+                .insert(path.to_string(), dependencies.collect());
         }
         index.builtin = builtin.lines().map(name_of).collect();
         index
     }
 
-    /// The paths that `names` come to, each after what it needs.
+    /// Returns the paths of the named modules and their dependencies, each after those it depends
+    /// on.
     pub fn closure<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Vec<String>> {
         let (mut order, mut missing) = (Vec::<String>::new(), Vec::new());
         for name in names {
@@ -214,13 +219,13 @@ impl Index {
             if self.builtin.contains(&name) {
                 continue;
             }
-            let Some(path) = self.by_name.get(&name) else {
+            let Some(path) = self.paths.get(&name) else {
                 missing.push(name);
                 continue;
             };
-            // modules.dep lists all of a module's needs, the nearest first.
-            let needs = self.needs.get(path).into_iter().flatten().rev();
-            for path in needs.chain([path]) {
+            // modules.dep lists all dependencies of a module, direct ones first.
+            let dependencies = self.dependencies.get(path).into_iter().flatten().rev();
+            for path in dependencies.chain([path]) {
                 if !order.contains(path) {
                     order.push(path.clone());
                 }
@@ -235,7 +240,7 @@ impl Index {
     }
 }
 
-/// The rows that `kernel` must have, every name of them but [`NOT_SLIM`]'s.
+/// Returns the rows of the tables for a kernel. Names in [`NOT_SLIM`] are still among them.
 fn rows(kernel: Kernel) -> impl Iterator<Item = &'static Row> {
     let more = match kernel {
         Kernel::Cloud | Kernel::Slim => &[],
@@ -245,18 +250,18 @@ fn rows(kernel: Kernel) -> impl Iterator<Item = &'static Row> {
 }
 
 fn names(kernel: Kernel) -> impl Iterator<Item = &'static str> {
-    let table = rows(kernel).flat_map(|(names, _)| names.split(' '));
-    let all = EARLY.iter().copied().chain(table);
-    all.filter(move |name| kernel != Kernel::Slim || !is_in(NOT_SLIM, name))
+    let tables = rows(kernel).flat_map(|(names, _)| names.split(' '));
+    let names = EARLY.iter().copied().chain(tables);
+    names.filter(move |name| kernel != Kernel::Slim || !contains(NOT_SLIM, name))
 }
 
-fn is_in(rows: &[Row], name: &str) -> bool {
+fn contains(rows: &[Row], name: &str) -> bool {
     rows.iter()
         .any(|(names, _)| names.split(' ').any(|n| n == name))
 }
 
-/// Unpacks the table's modules and runs depmod over them, unless that was done before.
-/// `debian` has depmod, `linux` the kernel's packages.
+/// Unpacks the tables' modules and runs depmod on them, unless the result is up to date. `debian`
+/// is the tree with depmod, `linux` that with the kernel's packages.
 pub fn prepare(
     debian: &PackageTree,
     linux: &PackageTree,
@@ -272,10 +277,11 @@ pub fn prepare(
     let dir = paths::cache_of(kernel).join("modules");
     stamp::make(&dir, &key, |to| {
         step.note(&format!("kernel modules of {release}"));
-        let all = to.join("all");
-        depmod(debian, &release, &linux.root.join("usr"), Some(&all))?;
-        let index = read_index(&all.join("lib/modules").join(&release), linux, &release)?;
-        fsutil::remove(&all)?;
+        let full_index = to.join("all");
+        depmod(debian, &release, &linux.root.join("usr"), Some(&full_index))?;
+        let lists = full_index.join("lib/modules").join(&release);
+        let index = read_index(&lists, linux, &release)?;
+        fsutil::remove(&full_index)?;
         unpack_all(linux, &release, &index.closure(names(kernel))?, to)?;
         depmod(debian, &release, &to.join("usr"), None)
     })?;
@@ -287,7 +293,7 @@ pub fn prepare(
     })
 }
 
-fn read_index(at: &Path, linux: &PackageTree, release: &str) -> Result<Index> {
+fn read_index(lists: &Path, linux: &PackageTree, release: &str) -> Result<Index> {
     let read = |path: PathBuf| {
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
@@ -297,12 +303,12 @@ fn read_index(at: &Path, linux: &PackageTree, release: &str) -> Result<Index> {
         .join(release)
         .join("modules.builtin");
     Ok(Index::parse(
-        &read(at.join("modules.dep"))?,
+        &read(lists.join("modules.dep"))?,
         &read(builtin)?,
     ))
 }
 
-/// Runs depmod over `base`/lib/modules/`release`, with its output there or under `out`.
+/// Runs depmod on `base`/lib/modules/`release`, with the output there or under `out`.
 fn depmod(debian: &PackageTree, release: &str, base: &Path, out: Option<&Path>) -> Result<()> {
     let mut command = tools::command_in(debian, "depmod")?;
     command.arg("-b").arg(base);
@@ -312,7 +318,7 @@ fn depmod(debian: &PackageTree, release: &str, base: &Path, out: Option<&Path>) 
     tools::run(command.arg(release), "depmod").map(drop)
 }
 
-/// What depmod and PID 1 read beside the modules.
+/// Files that depmod and PID 1 read beside the modules.
 const LISTS: &[&str] = &[
     "modules.order",
     "modules.builtin",
@@ -348,22 +354,24 @@ fn read_module(path: &Path) -> Result<Vec<u8>> {
 }
 
 impl Modules {
-    /// The directory with the modules and their lists.
+    /// Returns the directory with the modules and their lists.
     pub fn root(&self) -> PathBuf {
         self.dir.join("usr/lib/modules").join(&self.release)
     }
 
-    /// The early modules in the order in which they load: paths on the host.
+    /// Returns the host's paths of the early modules, in the order of loading.
     pub fn early(&self) -> Result<Vec<PathBuf>> {
         self.closure(EARLY)
     }
 
-    /// Modules that PID 1 may need early and asks for by name: no dependencies.
-    pub fn by_name(&self) -> Result<Vec<PathBuf>> {
-        self.closure(BY_NAME)
+    /// Returns the host's paths of the modules that PID 1 loads early on demand; they have no
+    /// dependencies.
+    pub fn on_demand(&self) -> Result<Vec<PathBuf>> {
+        self.closure(ON_DEMAND)
     }
 
-    /// Any others, each after what it needs: paths on the host.
+    /// Returns the host's paths of the named modules and their dependencies, each after those it
+    /// depends on.
     pub fn closure(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
         let read = |name: &str| {
             let path = self.root().join(name);

@@ -1,8 +1,9 @@
-//! `make oci`: kernel and initrd as a container image, and the disk as another, in the
-//! layout that registries are filled from (image-spec 1.1, image-layout.md). KubeVirt
-//! boots a machine from either (docs/guide/kubevirt.md).
+// SPDX-License-Identifier: Apache-2.0
+//! `make oci`: kernel and initrd as a container image, and the disk as another one, as archives
+//! with the OCI image layout (image-spec 1.1, image-layout.md). KubeVirt boots a machine from either
+//! (docs/guide/kubevirt.md).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
@@ -11,59 +12,59 @@ use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
 use crate::fetch::BuildConfig;
-use crate::paths::{DISK_OCI, KERNEL_OCI, QCOW2};
+use crate::paths::{DISK_OCI, INITRD, KERNEL_OCI, QCOW2, VMLINUZ};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::{bom, fsutil, image, paths, sums};
 
-/// Where the disk is in its image: KubeVirt looks there.
+/// Directory of the disk in its image, which KubeVirt prescribes.
 pub const DISK_DIR: &str = "disk";
-/// Where kernel and initrd are in theirs.
+/// Directory of kernel and initrd in their image.
 pub const KERNEL_DIR: &str = "boot";
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
-/// QEMU's user there, whom the files must belong to.
-const QEMU: u64 = 107;
+/// User and group id of QEMU in KubeVirt, which must own the files.
+const QEMU_ID: u64 = 107;
 
-/// An image to be made.
+/// Image to make.
 struct Image<'a> {
-    /// What it is called where it is loaded.
+    /// Name of the image where it is loaded.
     name: &'a str,
-    /// What it is, in a line.
+    /// Title, an annotation.
     title: &'a str,
-    /// The directory of its files.
+    /// Directory of the files.
     dir: &'a str,
     files: &'a [PathBuf],
-    /// In seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     created: u64,
 }
 
-/// Makes the archive of kernel and initrd, and that of the disk where there is one.
+/// Makes the archive of kernel and initrd, and that of the disk if there is one.
 ///
 /// # Errors
-/// What went wrong, with the file.
+/// A file cannot be read or written.
 pub fn build() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
     let out = paths::out();
     let _lock = stamp::lock(&out)?;
     let from = paths::out_of(config.kernel);
-    let files = ["vmlinuz", "initrd.img"].map(|name| from.join(name));
+    let files = [VMLINUZ, INITRD].map(|name| from.join(name));
     kernel(&files, &from.join(KERNEL_OCI), &Step::new("oci", 1, 2))?;
     fsutil::link_or_copy(&from.join(KERNEL_OCI), &out.join(KERNEL_OCI))?;
     disk(&out, &Step::new("oci", 2, 2))?;
     sums::write(&out)
 }
 
-/// Makes the image for `kernelBoot` of these files, unless it is current.
+/// Makes the image for KubeVirt's `kernelBoot` of these files unless it is up to date.
 ///
 /// # Errors
-/// What went wrong.
+/// A file cannot be read or written.
 pub fn kernel(files: &[PathBuf], to: &Path, step: &Step) -> Result<()> {
     let image = Image {
         name: "boot2podman-kernel",
@@ -73,12 +74,12 @@ pub fn kernel(files: &[PathBuf], to: &Path, step: &Step) -> Result<()> {
         created: bom::time::source(),
     };
     image.make(to)?;
-    step.note(&said(to)?);
+    step.note(&summary(to)?);
     Ok(())
 }
 
-/// Makes the image for `containerDisk` of the disk in `out`. Without one there is
-/// nothing to be done, nor an old archive to be left.
+/// Makes the image for KubeVirt's `containerDisk` of the disk in `out`. Without a disk, an older
+/// archive is removed.
 fn disk(out: &Path, step: &Step) -> Result<()> {
     let (disk, to) = (out.join(QCOW2), out.join(DISK_OCI));
     if !disk.exists() {
@@ -95,15 +96,13 @@ fn disk(out: &Path, step: &Step) -> Result<()> {
         created: bom::time::source(),
     };
     image.make(&to)?;
-    step.note(&said(&to)?);
+    step.note(&summary(&to)?);
     Ok(())
 }
 
-fn said(file: &Path) -> Result<String> {
-    let size = fs::metadata(file)
-        .with_context(|| format!("stat {}", file.display()))?
-        .len();
-    Ok(format!("{}: {}", file.display(), megabytes(size)))
+fn summary(file: &Path) -> Result<String> {
+    let size = megabytes(fsutil::size(file)?);
+    Ok(format!("{}: {size}", file.display()))
 }
 
 impl Image<'_> {
@@ -125,18 +124,18 @@ impl Image<'_> {
         let config = self.config(&sum).to_string();
         let manifest = json!({
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": descriptor(CONFIG, &digest(&config), config.len() as u64),
-            "layers": [descriptor(LAYER, &sum, fs::metadata(&layer)?.len())],
+            "mediaType": MANIFEST_TYPE,
+            "config": descriptor(CONFIG_TYPE, &digest(&config), config.len() as u64),
+            "layers": [descriptor(LAYER_TYPE, &sum, fsutil::size(&layer)?)],
             "annotations": self.annotations(),
         })
         .to_string();
-        let mut index = descriptor(MANIFEST, &digest(&manifest), manifest.len() as u64);
+        let mut index = descriptor(MANIFEST_TYPE, &digest(&manifest), manifest.len() as u64);
         index["platform"] = json!({"architecture": "amd64", "os": "linux"});
-        // By this name `podman load` calls it.
+        // `podman load` gives the image this name.
         let name = format!("localhost/{}:{VERSION}", self.name);
         index["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [index]});
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [index]});
 
         let file = File::create(to).with_context(|| format!("write {}", to.display()))?;
         let mut tar = Builder::new(BufWriter::new(file));
@@ -154,15 +153,14 @@ impl Image<'_> {
         fsutil::remove(&layer)
     }
 
-    /// Not compressed: kernel, initrd and disk are already.
+    /// Writes the layer, without compression: kernel, initrd and disk are compressed already.
     fn layer(&self, to: &Path) -> Result<()> {
         let file = File::create(to).with_context(|| format!("write {}", to.display()))?;
         let mut tar = Builder::new(BufWriter::new(file));
-        directory(&mut tar, &format!("{}/", self.dir), QEMU)?;
+        directory(&mut tar, &format!("{}/", self.dir), QEMU_ID)?;
         for file in self.files {
-            let name = file.file_name().context("a file has a name")?;
-            let name = format!("{}/{}", self.dir, name.to_string_lossy());
-            copy(&mut tar, file, &name, QEMU)?;
+            let name = format!("{}/{}", self.dir, fsutil::file_name(file)?);
+            copy(&mut tar, file, &name, QEMU_ID)?;
         }
         tar.into_inner()?.into_inner()?;
         Ok(())
@@ -180,7 +178,7 @@ impl Image<'_> {
         })
     }
 
-    /// annotations.md has the names.
+    /// Returns the annotations; annotations.md of image-spec defines their names.
     fn annotations(&self) -> Value {
         json!({
             "org.opencontainers.image.title": self.title,
@@ -200,7 +198,8 @@ fn digest(text: &str) -> String {
 
 type Tar = Builder<BufWriter<File>>;
 
-/// Whoever reads them is nobody we know: all of it may be read by all.
+/// Returns a header with a fixed time. All files are readable for all users, because the user that
+/// unpacks them is not known.
 fn header(kind: EntryType, mode: u32, owner: u64, size: u64) -> Header {
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);
@@ -223,12 +222,8 @@ fn text(tar: &mut Tar, name: &str, text: &str) -> Result<()> {
 }
 
 fn copy(tar: &mut Tar, from: &Path, name: &str, owner: u64) -> Result<()> {
-    let open = || -> std::io::Result<(File, u64)> {
-        let file = File::open(from)?;
-        let size = file.metadata()?.len();
-        Ok((file, size))
-    };
-    let (file, size) = open().with_context(|| format!("read {}", from.display()))?;
+    let file = File::open(from).with_context(|| format!("read {}", from.display()))?;
+    let size = fsutil::size(from)?;
     let mut header = header(EntryType::Regular, 0o644, owner, size);
     tar.append_data(&mut header, name, file)
         .with_context(|| format!("tar: {name}"))

@@ -1,4 +1,5 @@
-//! What `make run` can be told.
+// SPDX-License-Identifier: Apache-2.0
+//! Settings of `make run`, some of which `make iso` and `make disk` take as well.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -6,35 +7,36 @@ use std::path::{Path, PathBuf};
 use vmm::Accel;
 use vmm::ssh::Key;
 
+/// Names of the settings.
 const NAMES: [&str; 7] = [
     "MEM", "CPUS", "ACCEL", "SSH_PORT", "DATA", "APPEND", "SSH_KEY",
 ];
 
-/// The public keys that people have, the better ones first.
-const USUAL_KEYS: [&str; 3] = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
+/// Public keys in `~/.ssh`, in the order of preference.
+const DEFAULT_KEYS: [&str; 3] = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
 
-/// The settings of one run.
+/// Settings of one run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `MEM=`: MiB.
+    /// `MEM=`: memory in MiB.
     pub memory_mib: u32,
-    /// `CPUS=`.
+    /// `CPUS=`: number of processors.
     pub cpus: u32,
-    /// `ACCEL=`: kvm, tcg.
+    /// `ACCEL=`: kvm or tcg.
     pub accel: Accel,
-    /// `SSH_PORT=`: the host's port that leads to the guest's sshd.
+    /// `SSH_PORT=`: port of the host that is forwarded to the guest's sshd.
     pub ssh_port: Option<u16>,
-    /// `DATA=`: a disk image, made if missing.
+    /// `DATA=`: disk image, made if it does not exist.
     pub data: Option<PathBuf>,
-    /// `APPEND=`: more kernel flags.
+    /// `APPEND=`: kernel flags.
     pub append: String,
-    /// `SSH_KEY=`: a public key file.
+    /// `SSH_KEY=`: public key file.
     key_file: Option<PathBuf>,
     home: Option<PathBuf>,
 }
 
 impl Options {
-    /// Reads `NAME=value` arguments, and from `var` what they do not say.
+    /// Reads `NAME=value` arguments, and with `var` the settings that they do not contain.
     pub fn read(args: &[String], var: impl Fn(&str) -> Option<String>) -> Result<Self> {
         for arg in args {
             let known = arg
@@ -42,17 +44,17 @@ impl Options {
                 .is_some_and(|(name, _)| NAMES.contains(&name));
             ensure!(
                 known,
-                "`{arg}`: it is NAME=value, with a name of {}",
+                "`{arg}`: an argument has the form NAME=value, with one of {}",
                 NAMES.join(" ")
             );
         }
-        let said = |name: &str| {
+        let argument = |name: &str| {
             args.iter()
                 .rev()
                 .find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
         };
         let get = |name: &str| {
-            said(name)
+            argument(name)
                 .map(str::to_owned)
                 .or_else(|| var(name))
                 .filter(|v| !v.is_empty())
@@ -69,12 +71,12 @@ impl Options {
         })
     }
 
-    /// The key asked for, if any.
+    /// Returns the key of `SSH_KEY=`.
     pub fn requested_key(&self) -> Result<Option<Key>> {
         self.key_file.as_deref().map(read_key).transpose()
     }
 
-    /// The user's key: the one asked for, else the first of the usual ones.
+    /// Returns the user's key: that of `SSH_KEY=`, or else the first of the default ones.
     pub fn user_key(&self) -> Result<Option<Key>> {
         if self.key_file.is_some() {
             return self.requested_key();
@@ -82,8 +84,8 @@ impl Options {
         let Some(home) = &self.home else {
             return Ok(None);
         };
-        let usual = USUAL_KEYS.iter().map(|name| home.join(".ssh").join(name));
-        usual
+        let files = DEFAULT_KEYS.iter().map(|name| home.join(".ssh").join(name));
+        files
             .filter(|file| file.is_file())
             .map(|file| read_key(&file))
             .next()
@@ -100,20 +102,19 @@ fn number<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Opti
     let parse = |text: String| {
         text.parse()
             .ok()
-            .with_context(|| format!("{name}={text}: not a number that fits"))
+            .with_context(|| format!("{name}={text}: not a number in the valid range"))
     };
     text.map(parse).transpose()
 }
 
-/// Reads a public key. Its private half is the file of the same name without
-/// `.pub`; where that is not there (an agent has it), OpenSSH takes the public
-/// file as the name of the key.
+/// Reads a public key. The private half is the file of the same name without `.pub`; if it does not
+/// exist (an agent holds it), OpenSSH takes the public file as the name of the key.
 fn read_key(file: &Path) -> Result<Key> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("SSH_KEY: cannot read {}", file.display()))?;
     ensure!(
         !text.contains("PRIVATE KEY"),
-        "SSH_KEY: {} is a private key, give the public half",
+        "SSH_KEY: {} is a private key; the public half is needed",
         file.display()
     );
     let public = text
@@ -169,11 +170,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        let said = |args: &[&str]| format!("{:#}", read(args, &[]).expect_err("refused"));
-        assert!(said(&["MEM=lots"]).contains("MEM=lots"));
-        assert!(said(&["SSH_PORT=70000"]).contains("SSH_PORT=70000"));
-        assert!(said(&["ACCEL=xen"]).contains("kvm or tcg"));
-        assert!(said(&["MEMORY=1"]).contains("MEMORY=1") && said(&["help"]).contains("NAME=value"));
+        let error = |args: &[&str]| format!("{:#}", read(args, &[]).expect_err("refused"));
+        assert!(error(&["MEM=lots"]).contains("MEM=lots"));
+        assert!(error(&["SSH_PORT=70000"]).contains("SSH_PORT=70000"));
+        assert!(error(&["ACCEL=xen"]).contains("kvm or tcg"));
+        assert!(
+            error(&["MEMORY=1"]).contains("MEMORY=1") && error(&["help"]).contains("NAME=value")
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! What is kept of the packages beside their files: name, version, source, hash and
-//! what was linked into them; which package brought which file; the copyright files
-//! that Debian's policy (12.5) has in each of them.
+// SPDX-License-Identifier: Apache-2.0
+//! Metadata of fetched packages: name, version, source, hash and the code linked into them; the
+//! owner of each file; and the copyright files that Debian policy (12.5) requires of each
+//! package.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,37 +10,38 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// The list of packages in a fetched tree, one a line, fields between tabs.
+/// Path of the list of packages in a fetched tree, one per line, with fields separated by tabs.
 pub const VERSIONS: &str = "packages.tsv";
 
-/// The list of their files: package and path.
+/// Path of the list of their files: package and path.
 const FILES: &str = "packages.files";
 
-/// Where the copyright files are.
+/// Directory of the copyright files.
 pub const DOC: &str = "usr/share/doc/";
 
-/// A package that was fetched.
+/// Fetched package.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Fetched {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its version in full.
+    /// Full version.
     pub version: String,
-    /// The source package that it was built from.
+    /// Name of the source package.
     pub source: String,
-    /// That one's version.
+    /// Version of the source package.
     pub source_version: String,
-    /// SHA-256 of the .deb, as the signed index of the archive has it.
+    /// SHA-256 of the .deb, as in the signed index of the archive.
     pub sha256: String,
-    /// Where the program is at home; empty where Debian does not say.
+    /// Home page; empty if Debian lists none.
     pub homepage: String,
-    /// `Built-Using` and `Static-Built-Using` (Debian policy 7.8): the source packages,
-    /// with version, of which code is linked into it.
+    /// Source packages, with versions, of which code is linked in: `Built-Using` and
+    /// `Static-Built-Using` (Debian policy 7.8).
     pub contains: Vec<(String, String)>,
 }
 
-/// For mmdebstrap's hook, with the tree as `$1`: writes both lists. The second means
-/// unpacking everything once more, which takes 6 s, and is made where `files` says so.
+/// Returns a shell command for mmdebstrap's hook, with the tree as `$1`, that writes the list of
+/// packages, and with `files` also the list of files, for which it unpacks everything once more
+/// (6 s).
 pub fn hook(files: bool) -> String {
     let fields = "${Package}\\t${Version}\\t${source:Package}\\t${source:Version}";
     let more = "${Homepage}\\t${Built-Using}, ${Static-Built-Using}\\n";
@@ -59,16 +61,16 @@ pub fn hook(files: bool) -> String {
     )
 }
 
-/// The packages of a tree, by name.
+/// Returns the packages of a tree, sorted by name.
 ///
 /// # Errors
-/// When the list cannot be read.
+/// The list cannot be read.
 pub fn packages(root: &Path) -> Result<Vec<Fetched>> {
     let path = root.join(VERSIONS);
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let mut all: Vec<_> = text.lines().filter_map(package).collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(all)
+    let mut packages: Vec<_> = text.lines().filter_map(package).collect();
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(packages)
 }
 
 fn package(line: &str) -> Option<Fetched> {
@@ -89,17 +91,17 @@ fn package(line: &str) -> Option<Fetched> {
     Some(package)
 }
 
-/// `name (= version)`, as deb-control(5) has it.
+/// Parses `name (= version)` (deb-control(5)).
 fn relation(text: &str) -> Option<(String, String)> {
     let (name, rest) = text.trim().split_once(" (= ")?;
     Some((name.to_owned(), rest.trim_end_matches(')').to_owned()))
 }
 
-/// Which package brought each file, by the path in a tree where /bin, /lib and their
-/// like are links into /usr.
+/// Returns the package of each file, by its path in a tree where /bin, /lib and others are links
+/// into /usr.
 ///
 /// # Errors
-/// When the list cannot be read.
+/// The list cannot be read.
 pub fn owners(root: &Path) -> Result<BTreeMap<String, String>> {
     let path = root.join(FILES);
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -116,8 +118,8 @@ fn owner(line: &str) -> Option<(String, String)> {
     Some((path, name.to_owned()))
 }
 
-/// Whether a path of a tree is a copyright file or leads to one: some packages share
-/// their directory of documents with another, by a symbolic link.
+/// Returns true if the path is that of a copyright file or leads to one: the documentation
+/// directory of some packages is a symbolic link to that of another.
 pub fn is_copyright(path: &str) -> bool {
     path.strip_prefix(DOC).is_some_and(|rest| {
         let rest = rest.trim_end_matches('/');
@@ -125,10 +127,10 @@ pub fn is_copyright(path: &str) -> bool {
     })
 }
 
-/// What the copyright file of a package says; empty where there is none.
+/// Returns the copyright file of a package; an empty text if it has none.
 ///
 /// # Errors
-/// When there is one that cannot be read.
+/// The file exists and cannot be read.
 pub fn copyright(root: &Path, package: &str) -> Result<String> {
     let path = root.join(DOC).join(package).join("copyright");
     match fs::read(&path) {

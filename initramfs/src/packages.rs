@@ -1,31 +1,32 @@
-//! Which Debian packages are fetched, and why; the kernel is one more, in a tree of its
-//! own, so that two kernels share the rest. apt adds what they depend on; of all
-//! that, only what [`crate::userland`] and [`crate::modules`] name reaches the image.
+// SPDX-License-Identifier: Apache-2.0
+//! Debian packages that are fetched, each with a reason. The kernel's package has a tree of its
+//! own, so that several kernels share the other packages. apt adds dependencies; the image
+//! contains only the files that [`crate::userland`] and [`crate::modules`] name.
 
-/// What a package is fetched for.
+/// Use of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum For {
-    /// Files of it go into the machine.
+pub enum Use {
+    /// Files of the package go into the image.
     Image,
-    /// It is run on the host, through its own loader (see [`crate::tools`]).
+    /// Programs of the package run on the host, with the tree's loader (see [`crate::tools`]).
     Tool,
 }
 
-/// A row of the table.
+/// Package to fetch.
 #[derive(Clone, Copy, Debug)]
 pub struct Package {
-    /// Its name in Debian.
+    /// Name in Debian.
     pub name: &'static str,
-    /// What it is fetched for.
-    pub used: For,
-    /// Why.
+    /// Use.
+    pub used: Use,
+    /// Reason.
     pub why: &'static str,
 }
 
 const fn image(name: &'static str, why: &'static str) -> Package {
     Package {
         name,
-        used: For::Image,
+        used: Use::Image,
         why,
     }
 }
@@ -33,14 +34,14 @@ const fn image(name: &'static str, why: &'static str) -> Package {
 const fn tool(name: &'static str, why: &'static str) -> Package {
     Package {
         name,
-        used: For::Tool,
+        used: Use::Tool,
         why,
     }
 }
 
-/// The table.
+/// Packages of the userland and of the tools that make the image.
 pub const PACKAGES: &[Package] = &[
-    image("podman", "the container engine: the point of the machine"),
+    image("podman", "the container engine"),
     image("crun", "the OCI runtime: small, C, starts fast"),
     image("conmon", "holds each container's stdio and exit status"),
     image("netavark", "container networks"),
@@ -59,7 +60,7 @@ pub const PACKAGES: &[Package] = &[
         "golang-github-containers-common",
         "the default seccomp profile",
     ),
-    image("openssh-server", "the way in"),
+    image("openssh-server", "login over the network"),
     image("openssh-sftp-server", "scp and sshfs"),
     image(
         "openssh-client",
@@ -70,8 +71,8 @@ pub const PACKAGES: &[Package] = &[
         "mount",
         "mount that knows context= and helpers, unlike busybox",
     ),
-    image("util-linux", "blkid and lsblk: which disk is which"),
-    image("busybox-static", "every other command, in one file"),
+    image("util-linux", "blkid and lsblk: names and labels of disks"),
+    image("busybox-static", "all other commands, in one file"),
     image(
         "dash",
         "sh: busybox's prefers its own mount, modprobe and others to ours",
@@ -80,9 +81,12 @@ pub const PACKAGES: &[Package] = &[
         "bash",
         "people's shell; podman machine and Lima ask for it by name",
     ),
-    image("sudo", "core becomes root"),
+    image("sudo", "root for the user core"),
     image("libpam-modules", "sudo asks PAM; pam_permit answers"),
-    image("ca-certificates", "who to trust when pulling"),
+    image(
+        "ca-certificates",
+        "certificate authorities, for pulling images",
+    ),
     image("netbase", "/etc/services and /etc/protocols"),
     image("tzdata", "tz=, and podman run --tz"),
     image("ncurses-base", "terminal descriptions"),
@@ -98,18 +102,18 @@ pub const PACKAGES: &[Package] = &[
     tool("docker-compose", "the tests' third client"),
 ];
 
-/// What a medium to boot from is made with, in a tree of its own: who runs
-/// `make image` alone does without.
+/// Packages that media are made with. They have a tree of their own, which `make image` does not
+/// fetch.
 pub const LOADERS: &[Package] = &[
     tool("grub-pc-bin", "the boot loader for BIOS"),
-    tool("grub-efi-amd64-bin", "the same for UEFI"),
+    tool("grub-efi-amd64-bin", "the boot loader for UEFI"),
     tool("xorriso", "writes the ISO"),
     tool("mtools", "fills the FAT file system that UEFI reads"),
 ];
 
-/// What `make bench` compares this system with, in a tree of its own. None of the
-/// packages that make one of them /sbin/init: those exclude each other, and hold a
-/// link or two that bench/src/peers.rs makes.
+/// Systems that `make bench` compares this one with, in a tree of their own. The packages that
+/// make one of them /sbin/init are not among them: they exclude each other, and contain only
+/// links, which bench/src/peers.rs makes.
 pub const PEERS: &[Package] = &[
     image("systemd", "a peer, with journald and networkd"),
     image("udev", "systemd-networkd waits for it"),
@@ -121,42 +125,42 @@ pub const PEERS: &[Package] = &[
         "its documentation's way to the network and modules",
     ),
     image("s6", "a peer as a supervisor in a container"),
-    image("tini", "the same"),
-    image("dumb-init", "the same"),
+    image("tini", "a peer in a container"),
+    image("dumb-init", "a peer in a container"),
     image("kmod", "the peers' modprobe"),
     image("base-files", "the links of a merged /usr"),
 ];
 
-/// What the slim kernel is built with, in a tree of its own that the build sees as its
-/// root: the compiler is the suite's, whatever the host has.
+/// Packages that the slim kernel is compiled with, in a tree that is the root directory of the
+/// build: the compiler is the suite's instead of the host's.
 pub const BUILDER: &[Package] = &[
     tool("linux-source", "the kernel's source, with Debian's patches"),
     tool("gcc", "the compiler of the kernel and of its own tools"),
-    tool("base-files", "/bin, /lib and /lib64, which lead into /usr"),
-    tool("libc6-dev", "for those tools"),
+    tool("base-files", "the links /bin, /lib and /lib64 into /usr"),
+    tool("libc6-dev", "headers for the kernel's own tools"),
     tool("libelf-dev", "objtool reads object files with it"),
     tool("make", "the kernel's build system"),
     tool("flex", "Kconfig's language"),
-    tool("bison", "the same"),
+    tool("bison", "Kconfig's language"),
     tool("bc", "computes the constants of the clock"),
     tool("gawk", "tables of instructions and of features"),
     tool("perl-base", "checks of the headers"),
     tool("zstd", "packs the kernel"),
     tool("xz-utils", "unpacks the source"),
-    tool("tar", "the same"),
+    tool("tar", "unpacks the source"),
     tool("dash", "the build's shell"),
-    tool("bash", "a few of its scripts name it"),
-    tool("coreutils", "and its commands"),
-    tool("findutils", "the same"),
-    tool("diffutils", "the same"),
-    tool("grep", "the same"),
-    tool("sed", "the same"),
-    tool("gzip", "the same; /proc/config.gz"),
+    tool("bash", "some scripts require it"),
+    tool("coreutils", "commands of the build"),
+    tool("findutils", "commands of the build"),
+    tool("diffutils", "commands of the build"),
+    tool("grep", "commands of the build"),
+    tool("sed", "commands of the build"),
+    tool("gzip", "/proc/config.gz"),
 ];
 
 /// Packages of another Debian release that `make reproducible` builds in, in a tree of its own.
 pub const OTHER_HOST: &[Package] = &[
-    tool("base-files", "/bin, /lib and /lib64, which lead into /usr"),
+    tool("base-files", "the links /bin, /lib and /lib64 into /usr"),
     tool("dash", "the shell"),
     tool("coreutils", "env and others"),
     tool("gcc", "links what cargo runs on the host"),
@@ -165,34 +169,34 @@ pub const OTHER_HOST: &[Package] = &[
     tool("qemu-utils", "qemu-img, for the disk"),
 ];
 
-/// Which kernel.
+/// Kernels that an image can be built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
-    /// Virtual machines: virtio, Hyper-V, Xen, the big clouds.
+    /// Debian's kernel for virtual machines: virtio, Hyper-V, Xen, the large clouds.
     Cloud,
-    /// The same, and bare metal, VirtualBox, VMware, USB, SD cards.
+    /// Debian's kernel for all machines: also bare metal, VirtualBox, VMware, USB, SD cards.
     Generic,
-    /// Built from Debian's source for virtual machines, all in one file, without modules
+    /// Kernel for virtual machines, compiled from Debian's source without modules
     /// ([`crate::kernel`]).
     Slim,
 }
 
 impl Kernel {
-    /// Each of them, the default first.
+    /// All kernels, the default first.
     pub const ALL: &[Kernel] = &[Kernel::Cloud, Kernel::Generic, Kernel::Slim];
 
     /// Reads `KERNEL=`.
     pub fn parse(name: &str) -> Result<Self, String> {
-        let mut all = Self::ALL.iter().copied();
-        let found = all.find(|kernel| name.is_empty() || kernel.name() == name);
+        let mut kernels = Self::ALL.iter().copied();
+        let found = kernels.find(|kernel| name.is_empty() || kernel.name() == name);
         found.ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|kernel| kernel.name()).collect();
             let names = names.join(" or ");
-            format!("KERNEL={name}: it is {names}")
+            format!("KERNEL={name}: the kernel is {names}")
         })
     }
 
-    /// As `KERNEL=` has it; also the name of its directory under out/.
+    /// Returns the value of `KERNEL=`, which is also the name of the directory under `out/`.
     pub fn name(self) -> &'static str {
         match self {
             Kernel::Cloud => "cloud",
@@ -201,8 +205,8 @@ impl Kernel {
         }
     }
 
-    /// The packages that it comes from: one that always depends on the newest kernel, or
-    /// what it is built with.
+    /// Returns the packages of the kernel: one that always depends on the newest version, or
+    /// those that the slim kernel is compiled with.
     pub fn packages(self) -> Vec<&'static str> {
         match self {
             Kernel::Cloud => vec!["linux-image-cloud-amd64"],
@@ -212,7 +216,7 @@ impl Kernel {
     }
 }
 
-/// All names but the kernel's, in the table's order.
+/// Returns the names of packages, in the table's order.
 pub fn names(packages: &[Package]) -> Vec<&'static str> {
     packages.iter().map(|p| p.name).collect()
 }
@@ -225,16 +229,16 @@ mod tests {
     fn no_package_twice_and_each_with_a_reason() {
         let mut names = names(PACKAGES);
         names.sort_unstable();
-        let all = names.len();
+        let count = names.len();
         names.dedup();
-        assert_eq!(names.len(), all);
-        let mut all = PACKAGES
+        assert_eq!(names.len(), count);
+        let mut packages = PACKAGES
             .iter()
             .chain(LOADERS)
             .chain(BUILDER)
             .chain(PEERS)
             .chain(OTHER_HOST);
-        assert!(all.all(|p| !p.why.is_empty()));
+        assert!(packages.all(|p| !p.why.is_empty()));
     }
 
     #[test]
@@ -243,9 +247,9 @@ mod tests {
         for kernel in Kernel::ALL {
             assert_eq!(Kernel::parse(kernel.name()), Ok(*kernel));
         }
-        let said = Kernel::parse("slime").expect_err("there is no such kernel");
-        for word in ["KERNEL=slime", "cloud", "generic", "slim"] {
-            assert!(said.contains(word), "{said}");
+        let error = Kernel::parse("slime").expect_err("there is no such kernel");
+        for part in ["KERNEL=slime", "cloud", "generic", "slim"] {
+            assert!(error.contains(part), "{error}");
         }
     }
 }

@@ -303,16 +303,16 @@ mod tests {
     #[test]
     fn a_difference_is_found_and_shown() -> Result<()> {
         let dir = tempfile::tempdir()?;
-        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
-        fs::create_dir_all(&one)?;
-        fs::create_dir_all(&two)?;
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        fs::create_dir_all(&first)?;
+        fs::create_dir_all(&second)?;
         let write = |dir: &Path, text: &str| fs::write(dir.join("vmlinuz"), text);
         let step = Step::new("test", 1, 1);
-        write(&one, "the same")?;
-        write(&two, "the same")?;
-        compare(&one, &two, &step)?;
-        write(&two, "the sane, or not")?;
-        let error = compare(&one, &two, &step)
+        write(&first, "the same")?;
+        write(&second, "the same")?;
+        compare(&first, &second, &step)?;
+        write(&second, "the sane, or not")?;
+        let error = compare(&first, &second, &step)
             .expect_err("they differ")
             .to_string();
         for part in [
@@ -322,8 +322,8 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
-        fs::remove_file(two.join("vmlinuz"))?;
-        assert!(compare(&one, &two, &step).is_err(), "one is missing");
+        fs::remove_file(second.join("vmlinuz"))?;
+        assert!(compare(&first, &second, &step).is_err(), "one is missing");
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
-//! `make run`: the machine in this terminal, and the ways into it.
+// SPDX-License-Identifier: Apache-2.0
+//! `make run`: boots the machine in this terminal, with ssh and podman's API on the host.
 
 mod connect;
 mod data_disk;
-mod place;
+mod run_dir;
 mod tunnel;
 
 use crate::options::Options;
@@ -10,7 +11,7 @@ use crate::{image, paths};
 use anyhow::{Context, Result};
 use connect::Connect;
 use nix::sys::termios::{self, SetArg};
-use place::Place;
+use run_dir::RunDir;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -22,47 +23,47 @@ use tunnel::Tunnel;
 use vmm::ssh::{self, Key};
 use vmm::{Accel, Artifacts, Disk, Engine, Machine, Ready, Vm};
 
-/// How long the guest may take to shut down when this process is asked to end.
-const GRACE: Duration = Duration::from_secs(60);
+/// Time for the guest's shutdown after a signal to this process.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Builds what is missing, boots it, and stays until the machine is gone.
-/// Settings come as `NAME=value` in `args` or from the environment.
+/// Builds the image, boots it and waits until the machine ends. Settings are `NAME=value` in
+/// `args` or in the environment.
 pub fn run(args: &[String]) -> Result<()> {
     let options = Options::read(args, |name| std::env::var(name).ok())?;
     image::build()?;
     let out = paths::out();
-    let place = Place::claim(&out)?;
-    let own = Key::in_dir(&out)?;
-    let user = options.user_key()?;
+    let run_dir = RunDir::claim(&out)?;
+    let own_key = Key::in_dir(&out)?;
+    let user_key = options.user_key()?;
     let mut machine = machine(&options, &out)?
-        .dir(&place.dir)
-        .ssh_key(&own.public);
-    if let Some(user) = &user {
-        machine = machine.ssh_key(&user.public);
+        .dir(&run_dir.dir)
+        .ssh_key(&own_key.public);
+    if let Some(key) = &user_key {
+        machine = machine.ssh_key(&key.public);
     }
     if let Some(data) = &options.data {
-        let keys: Vec<&str> = [Some(&own), user.as_ref()]
+        let keys: Vec<&str> = [Some(&own_key), user_key.as_ref()]
             .into_iter()
             .flatten()
             .map(|k| k.public.as_str())
             .collect();
         machine = machine.disk(data_disk(data, &keys)?);
     }
-    let end = end_signals()?;
+    let stop = stop_flag()?;
     let _terminal = Terminal::remember();
     let vm = machine.start()?;
-    let key = user.as_ref().unwrap_or(&own);
-    let connect = Connect::new(vm.port("ssh")?, &place, key, &options.append);
+    let key = user_key.as_ref().unwrap_or(&own_key);
+    let connect = Connect::new(vm.port("ssh")?, &run_dir, key, &options.append);
     fs::write(
         &connect.config,
         ssh::config(
             "boot2podman",
             connect.port,
-            &own.file,
-            &place.dir.join("known_hosts"),
+            &own_key.file,
+            &run_dir.dir.join("known_hosts"),
         ),
     )?;
-    watch(&vm, &connect, &end)
+    watch(&vm, &connect, &stop)
 }
 
 fn machine(options: &Options, out: &Path) -> Result<Machine> {
@@ -82,8 +83,8 @@ fn machine(options: &Options, out: &Path) -> Result<Machine> {
         .in_terminal();
     Ok(match options.ssh_port {
         Some(port) => machine.ssh_port(port),
-        None if TcpListener::bind(("127.0.0.1", connect::USUAL_PORT)).is_ok() => {
-            machine.ssh_port(connect::USUAL_PORT)
+        None if TcpListener::bind(("127.0.0.1", connect::DEFAULT_PORT)).is_ok() => {
+            machine.ssh_port(connect::DEFAULT_PORT)
         }
         None => machine,
     })
@@ -92,7 +93,7 @@ fn machine(options: &Options, out: &Path) -> Result<Machine> {
 fn data_disk(file: &Path, keys: &[&str]) -> Result<Disk> {
     if data_disk::make(file, keys)? {
         eprintln!(
-            "{}: a new disk, to be formatted by the machine",
+            "{}: a new disk, which the machine will format",
             file.display()
         );
     }
@@ -104,22 +105,22 @@ fn data_disk(file: &Path, keys: &[&str]) -> Result<Disk> {
     Ok(disk)
 }
 
-/// Set by SIGTERM, SIGINT and SIGHUP. In the terminal Ctrl-C does not come here:
-/// it goes to the guest.
-fn end_signals() -> Result<Arc<AtomicBool>> {
-    let end = Arc::new(AtomicBool::new(false));
+/// Returns a flag that SIGTERM, SIGINT and SIGHUP set. Ctrl-C in the terminal goes to the guest
+/// instead.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
     for signal in [
         signal_hook::consts::SIGTERM,
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGHUP,
     ] {
-        signal_hook::flag::register(signal, Arc::clone(&end)).context("cannot handle signals")?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle signals")?;
     }
-    Ok(end)
+    Ok(stop)
 }
 
-/// Looks after the machine until it is gone.
-fn watch(vm: &Vm, connect: &Connect, end: &AtomicBool) -> Result<()> {
+/// Keeps the tunnel up until the machine ends, and shuts it down after a signal.
+fn watch(vm: &Vm, connect: &Connect, stop: &AtomicBool) -> Result<()> {
     let mut tunnel: Option<Tunnel> = None;
     let mut deadline: Option<Instant> = None;
     while vm.exited()?.is_none() {
@@ -128,9 +129,9 @@ fn watch(vm: &Vm, connect: &Connect, end: &AtomicBool) -> Result<()> {
             None => tunnel = Ready::find(&vm.console()).map(|ready| announce(connect, &ready)),
         }
         match deadline {
-            None if end.load(Ordering::Relaxed) => {
+            None if stop.load(Ordering::Relaxed) => {
                 vm.power_button()?;
-                deadline = Some(Instant::now() + GRACE);
+                deadline = Some(Instant::now() + SHUTDOWN_TIMEOUT);
             }
             Some(deadline) if Instant::now() >= deadline => drop(vm.kill()?),
             _ => {}
@@ -145,8 +146,8 @@ fn announce(connect: &Connect, ready: &Ready) -> Tunnel {
     Tunnel::new(&connect.config, &connect.socket)
 }
 
-/// The terminal's settings as they were: QEMU puts them back when it ends by
-/// itself, not when it is killed.
+/// Settings of the terminal, restored on drop: QEMU restores them when it exits, but not when it is
+/// killed.
 struct Terminal(Option<termios::Termios>);
 
 impl Terminal {

@@ -1,4 +1,5 @@
-//! `make size`: where each byte of the image goes, as a table and as a picture.
+// SPDX-License-Identifier: Apache-2.0
+//! `make size`: the size of each part of the image, as a table and as a picture.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,29 +9,30 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::fetch::{BuildConfig, PackageTree};
-use crate::progress::megabytes;
+use crate::paths::{INITRD, ISO, VMLINUZ};
+use crate::progress::{Step, megabytes};
 use crate::tree::Node;
-use crate::{image, kernel, media, modules, package_metadata, paths, progress::Step, stamp, tools};
+use crate::{fsutil, image, kernel, media, modules, package_metadata, paths, stamp, tools};
 
-/// How many parts of the userland have a line of their own.
-const SHOWN: usize = 24;
+/// Number of the userland's packages that have a line of their own.
+const MAX_PACKAGES: usize = 24;
 
-/// Something that takes room: what, its bytes as they are, and unpacked.
+/// Part of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// What it is.
+    /// Description.
     pub name: String,
-    /// Bytes in the artifact.
+    /// Size in the artifact, in bytes.
     pub packed: u64,
-    /// Bytes when it is read.
+    /// Unpacked size in bytes.
     pub unpacked: u64,
 }
 
-/// Makes the image of `KERNEL=`, and says where its bytes are: on standard output, and in
-/// `out/size.svg`.
+/// Makes the image for the kernel that `KERNEL=` selects, and writes the sizes of its parts to
+/// standard output and `out/size.svg`.
 ///
 /// # Errors
-/// What could not be made or read.
+/// The image cannot be made or read.
 pub fn report() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
@@ -45,49 +47,45 @@ pub fn report() -> Result<()> {
 
 fn parts(config: &BuildConfig) -> Result<Vec<Part>> {
     let out = paths::out_of(config.kernel);
-    let len = |path: &Path| Ok::<u64, anyhow::Error>(fs::metadata(path)?.len());
-    let (vmlinuz, initrd) = (len(&out.join("vmlinuz"))?, len(&out.join("initrd.img"))?);
+    let vmlinuz = fsutil::size(&out.join(VMLINUZ))?;
+    let initrd = fsutil::size(&out.join(INITRD))?;
     let userland = paths::cache_of(config.kernel).join("userland.erofs");
-    let whole = |name: &str, bytes| Part {
+    let unpacked_part = |name: &str, bytes| Part {
         name: name.to_owned(),
         packed: bytes,
         unpacked: bytes,
     };
-    let head = initrd.saturating_sub(len(&userland)?);
+    let head = initrd.saturating_sub(fsutil::size(&userland)?);
     let mut parts = vec![
-        whole("the kernel, vmlinuz", vmlinuz),
-        whole("the initrd's head: init, b2p, busybox, early modules", head),
+        unpacked_part("the kernel, vmlinuz", vmlinuz),
+        unpacked_part("the initrd's head: init, b2p, busybox, early modules", head),
     ];
     let debian = config.userland_tree();
-    let mut of_userland = by_owner(&debian, config, &userland)?;
-    of_userland.sort_by(|a, b| b.packed.cmp(&a.packed).then(a.name.cmp(&b.name)));
-    let rest = of_userland.split_off(of_userland.len().min(SHOWN));
-    let (named, known): (Vec<_>, u64) = {
-        let known = of_userland.iter().chain(&rest).map(|p| p.packed).sum();
-        (of_userland, known)
-    };
-    parts.extend(named);
+    let mut packages = by_owner(&debian, config, &userland)?;
+    packages.sort_by(|a, b| b.packed.cmp(&a.packed).then(a.name.cmp(&b.name)));
+    let in_files = total(&packages);
+    let rest = packages.split_off(packages.len().min(MAX_PACKAGES));
+    parts.extend(packages);
     parts.push(Part {
         name: format!("{} more packages", rest.len()),
-        packed: rest.iter().map(|p| p.packed).sum(),
+        packed: total(&rest),
         unpacked: rest.iter().map(|p| p.unpacked).sum(),
     });
-    // Directories, inodes, the ends of blocks.
-    let left = len(&userland)?.saturating_sub(known);
-    parts.push(whole("the userland's own tables", left));
-    let iso = out.join(paths::ISO);
-    if let Ok(iso) = len(&iso) {
-        let on_it = vmlinuz + len(&media::initrd(config.kernel))?;
+    // Directories, inodes and the ends of blocks.
+    let tables = fsutil::size(&userland)?.saturating_sub(in_files);
+    parts.push(unpacked_part("the userland's own tables", tables));
+    if let Ok(iso) = fsutil::size(&out.join(ISO)) {
+        let boot_files = vmlinuz + fsutil::size(&media::initrd(config.kernel))?;
         let name = format!(
             "(the ISO is {}: with GRUB for BIOS and UEFI)",
             megabytes(iso)
         );
-        parts.push(whole(&name, iso.saturating_sub(on_it)));
+        parts.push(unpacked_part(&name, iso.saturating_sub(boot_files)));
     }
     Ok(parts)
 }
 
-/// The userland's files by the package that each comes from.
+/// Returns the sizes of the userland's files, by package.
 fn by_owner(debian: &PackageTree, config: &BuildConfig, userland: &Path) -> Result<Vec<Part>> {
     let step = Step::new("size", 1, 1);
     let linux = kernel::fetch(config, &step)?;
@@ -96,7 +94,7 @@ fn by_owner(debian: &PackageTree, config: &BuildConfig, userland: &Path) -> Resu
         image::assemble(debian, &modules)?,
         package_metadata::owners(&debian.root)?,
     );
-    let mut all: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut sizes: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for (path, _) in tree
         .iter()
         .filter(|(_, entry)| matches!(entry.node, Node::File(_)))
@@ -104,10 +102,10 @@ fn by_owner(debian: &PackageTree, config: &BuildConfig, userland: &Path) -> Resu
         let name = match owners.get(path) {
             Some(package) => package.clone(),
             None if path.starts_with("usr/lib/modules/") => "kernel modules".into(),
-            None => "boot2podman's own files, and those made here".into(),
+            None => "boot2podman's own files and generated ones".into(),
         };
-        let (packed, unpacked) = on_disk(debian, userland, path)?;
-        let sum = all.entry(name).or_default();
+        let (packed, unpacked) = file_sizes(debian, userland, path)?;
+        let sum = sizes.entry(name).or_default();
         *sum = (sum.0 + packed, sum.1 + unpacked);
     }
     let part = |(name, (packed, unpacked))| Part {
@@ -115,21 +113,21 @@ fn by_owner(debian: &PackageTree, config: &BuildConfig, userland: &Path) -> Resu
         packed,
         unpacked,
     };
-    Ok(all.into_iter().map(part).collect())
+    Ok(sizes.into_iter().map(part).collect())
 }
 
-/// A file's bytes in the image and as it is read, by dump.erofs(1).
-fn on_disk(debian: &PackageTree, userland: &Path, path: &str) -> Result<(u64, u64)> {
+/// Returns a file's packed and unpacked size in bytes, as dump.erofs(1) reports them.
+fn file_sizes(debian: &PackageTree, userland: &Path, path: &str) -> Result<(u64, u64)> {
     let mut command = tools::command_in(debian, "dump.erofs")?;
     command.arg(format!("--path=/{path}")).arg(userland);
-    let said = tools::run(&mut command, "dump.erofs")?;
-    let said = String::from_utf8_lossy(&said);
-    sizes(&said).with_context(|| format!("what dump.erofs says of {path}: {said}"))
+    let output = tools::run(&mut command, "dump.erofs")?;
+    let output = String::from_utf8_lossy(&output);
+    parse_sizes(&output).with_context(|| format!("{path}: dump.erofs prints no sizes: {output}"))
 }
 
-/// `Size: 45138544  On-disk size: 19890176  regular file`.
-fn sizes(said: &str) -> Option<(u64, u64)> {
-    let line = said.lines().find(|line| line.contains("On-disk size:"))?;
+/// Parses `Size: 45138544  On-disk size: 19890176  regular file`.
+fn parse_sizes(output: &str) -> Option<(u64, u64)> {
+    let line = output.lines().find(|line| line.contains("On-disk size:"))?;
     let (unpacked, packed) = line.split_once("On-disk size:")?;
     let number = |text: &str| text.split_whitespace().find_map(|w| w.parse().ok());
     Some((number(packed)?, number(unpacked)?))
@@ -139,9 +137,9 @@ fn total(parts: &[Part]) -> u64 {
     parts.iter().map(|part| part.packed).sum()
 }
 
-/// Lines of Markdown.
+/// Formats the parts as a Markdown table.
 pub fn table(parts: &[Part]) -> String {
-    let all = total(parts).max(1);
+    let sum = total(parts).max(1);
     let mut text = String::from("| What | MB | of all | MB unpacked |\n|---|---|---|---|\n");
     for Part {
         name,
@@ -150,26 +148,26 @@ pub fn table(parts: &[Part]) -> String {
     } in parts
     {
         let (packed_mb, unpacked) = (*packed as f64 / 1e6, *unpacked as f64 / 1e6);
-        let share = *packed as f64 * 100.0 / all as f64;
+        let share = *packed as f64 * 100.0 / sum as f64;
         let _ = writeln!(
             text,
             "| {name} | {packed_mb:.2} | {share:.1} % | {unpacked:.2} |"
         );
     }
-    let _ = writeln!(text, "| all of it | {:.2} | 100 % | |", all as f64 / 1e6);
+    let _ = writeln!(text, "| all of it | {:.2} | 100 % | |", sum as f64 / 1e6);
     text
 }
 
-/// The same as bars.
+/// Draws the parts as bars.
 pub fn svg(parts: &[Part]) -> String {
-    let most = parts.iter().map(|p| p.packed).max().unwrap_or(1).max(1);
+    let largest = parts.iter().map(|p| p.packed).max().unwrap_or(1).max(1);
     let height = 20 * parts.len() + 10;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"960\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n"
     );
     for (n, part) in parts.iter().enumerate() {
-        let (y, width) = (5 + 20 * n, part.packed as f64 * 480.0 / most as f64);
+        let (y, width) = (5 + 20 * n, part.packed as f64 * 480.0 / largest as f64);
         let name = part.name.replace('&', "&amp;").replace('<', "&lt;");
         let _ = writeln!(
             text,
@@ -191,9 +189,10 @@ mod tests {
 
     #[test]
     fn what_the_tool_says_is_read() {
-        let said = "Path : /usr/bin/podman\nSize: 45138544  On-disk size: 19890176  regular file\n";
-        assert_eq!(sizes(said), Some((19_890_176, 45_138_544)));
-        assert_eq!(sizes("File not found"), None);
+        let output =
+            "Path : /usr/bin/podman\nSize: 45138544  On-disk size: 19890176  regular file\n";
+        assert_eq!(parse_sizes(output), Some((19_890_176, 45_138_544)));
+        assert_eq!(parse_sizes("File not found"), None);
     }
 
     #[test]

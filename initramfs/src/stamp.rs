@@ -24,8 +24,8 @@ impl Inputs {
         Self::default()
     }
 
-    /// Adds an input. Name and value are hashed with their lengths, so that the boundaries between them
-    /// count.
+    /// Adds an input. Name and value are hashed with their lengths, so that the boundaries
+    /// between them count.
     pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
         for part in [name.as_bytes(), value.as_ref()] {
             self.0.update((part.len() as u64).to_le_bytes());
@@ -83,8 +83,8 @@ pub fn is_current(output: &Path, hash: &str) -> bool {
     output.exists() && fs::read_to_string(stamp_path(output)).is_ok_and(|s| s == hash)
 }
 
-/// Runs `work` unless `output` was made from inputs with this hash. `work` writes to a temporary path
-/// beside `output`, which replaces `output` on success. Returns true if `work` ran.
+/// Runs `work` unless `output` was made from inputs with this hash. `work` writes to a temporary
+/// path beside `output`, which replaces `output` on success. Returns true if `work` ran.
 pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -> Result<bool> {
     if is_current(output, hash) {
         return Ok(false);
@@ -106,8 +106,8 @@ pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -
     Ok(true)
 }
 
-/// Returns the temporary path of an output. It is the same in each run, so that a run removes what an
-/// interrupted one has left.
+/// Returns the temporary path of an output. It is the same in each run, so that a run removes
+/// what an interrupted one has left.
 fn temporary_path(output: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".tmp.");
     name.push(output.file_name().unwrap_or_default());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Programs of a fetched package tree, run on the host with the tree's loader and libraries, so that
-//! the result does not depend on the host's versions.
+//! Programs of a fetched package tree, run on the host with the tree's loader and libraries, so
+//! that the result does not depend on the host's versions.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,8 +15,8 @@ const LOADER: &str = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
 /// Directories of tools in the tree.
 const DIRECTORIES: &[&str] = &["usr/bin", "usr/sbin", "usr/libexec/docker/cli-plugins"];
 
-/// Returns a command for the tool `name` (`mkfs.erofs`, `podman-remote`, `docker`, …) of the userland
-/// tree that `SUITE=` and `MIRROR=` select.
+/// Returns a command for the tool `name` (`mkfs.erofs`, `podman-remote`, `docker`, …) of the
+/// userland tree that `SUITE=` and `MIRROR=` select.
 ///
 /// # Errors
 /// The tree has not been fetched yet, or has no such tool.

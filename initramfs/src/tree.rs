@@ -1,6 +1,7 @@
-//! A file tree in memory: what a tar or a cpio archive will hold. Owner, mode and
-//! order are decided here and nowhere else, so neither the user who builds nor the
-//! file system that the packages were unpacked on leaves a trace in the image.
+// SPDX-License-Identifier: Apache-2.0
+//! File trees in memory, the content of tar and cpio archives. Only this module sets owner, mode
+//! and order, so that neither the user who builds nor the file system with the packages affects
+//! the image.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,17 +9,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Where a file's bytes come from.
+use crate::fsutil;
+
+/// Content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A file on the host, read when the archive is written.
+    /// File of the host, which is read when the archive is written.
     Path(PathBuf),
-    /// Bytes made here.
+    /// Bytes in memory.
     Bytes(Vec<u8>),
 }
 
 impl Source {
-    /// The bytes.
+    /// Returns the bytes.
     pub fn read(&self) -> Result<Vec<u8>> {
         match self {
             Source::Path(path) => {
@@ -28,34 +31,32 @@ impl Source {
         }
     }
 
-    /// How many bytes.
+    /// Returns the number of bytes.
     pub fn size(&self) -> Result<u64> {
         match self {
-            Source::Path(path) => Ok(fs::metadata(path)
-                .with_context(|| format!("stat {}", path.display()))?
-                .len()),
+            Source::Path(path) => fsutil::size(path),
             Source::Bytes(bytes) => Ok(bytes.len() as u64),
         }
     }
 }
 
-/// What stands at a path.
+/// Kind of a node with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// A directory.
+    /// Directory.
     Dir,
-    /// A regular file.
+    /// Regular file.
     File(Source),
-    /// A symbolic link and what it says.
+    /// Symbolic link with its target.
     Link(String),
-    /// A character device: major, minor.
+    /// Character device with major and minor number.
     Char(u32, u32),
 }
 
-/// A node with its mode (permission bits only) and owner.
+/// Node with its mode and owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is.
+    /// Kind and content.
     pub node: Node,
     /// Permission bits, with setuid, setgid and sticky.
     pub mode: u32,
@@ -65,29 +66,29 @@ pub struct Entry {
     pub gid: u32,
 }
 
-/// Paths without a leading slash, each with its entry; in order, parents first.
+/// Entries by path, without a leading slash. Parents precede their children.
 #[derive(Clone, Debug, Default)]
 pub struct Tree(BTreeMap<String, Entry>);
 
 impl Tree {
-    /// Nothing yet.
+    /// Returns an empty tree.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts `node` at `path`, making the parents that are missing (0755, root). What
-    /// stood there is replaced.
+    /// Puts `node` at `path`, in place of an existing entry. Missing parents are added with mode
+    /// 0755.
     pub fn put(&mut self, path: &str, node: Node, mode: u32) {
         let path = path.trim_matches('/');
-        for (at, _) in path.match_indices('/') {
+        for (end, _) in path.match_indices('/') {
             self.0
-                .entry(path[..at].to_string())
+                .entry(path[..end].to_string())
                 .or_insert(Entry::root(Node::Dir, 0o755));
         }
         self.0.insert(path.to_string(), Entry::root(node, mode));
     }
 
-    /// Makes a directory unless one stands there already.
+    /// Adds a directory unless one exists.
     pub fn dir(&mut self, path: &str) {
         if !matches!(
             self.get(path),
@@ -100,70 +101,70 @@ impl Tree {
         }
     }
 
-    /// Puts a symbolic link.
+    /// Adds a symbolic link.
     pub fn link(&mut self, path: &str, target: &str) {
         self.put(path, Node::Link(target.to_string()), 0o777);
     }
 
-    /// Puts a file made here.
+    /// Adds a file with these bytes.
     pub fn bytes(&mut self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) {
         self.put(path, Node::File(Source::Bytes(bytes.into())), mode);
     }
 
-    /// Puts a file of the host.
+    /// Adds a file of the host.
     pub fn file(&mut self, path: &str, from: &Path, mode: u32) {
         self.put(path, Node::File(Source::Path(from.to_path_buf())), mode);
     }
 
-    /// Sets mode and owner of what must already stand at `path`.
+    /// Sets mode and owner of an existing entry.
     pub fn own(&mut self, path: &str, mode: u32, uid: u32, gid: u32) -> Result<()> {
         let entry = self
             .0
             .get_mut(path.trim_matches('/'))
-            .with_context(|| format!("mode table: nothing stands at /{path}"))?;
+            .with_context(|| format!("mode table: there is no /{path}"))?;
         (entry.mode, entry.uid, entry.gid) = (mode, uid, gid);
         Ok(())
     }
 
-    /// Takes out what stands at these paths and below them.
+    /// Removes the entries at these paths and below them.
     pub fn remove_all(&mut self, paths: &[&str]) {
-        let below = |path: &str, at: &str| {
-            let rest = path.strip_prefix(at.trim_end_matches('/'));
+        let is_below = |path: &str, root: &str| {
+            let rest = path.strip_prefix(root.trim_end_matches('/'));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.0
-            .retain(|path, _| !paths.iter().any(|at| below(path, at)));
+            .retain(|path, _| !paths.iter().any(|root| is_below(path, root)));
     }
 
-    /// Adds what the other tree has and this one has not.
+    /// Adds the entries of the other tree whose paths this one does not have.
     pub fn add_missing(&mut self, other: Tree) {
         for (path, entry) in other.0 {
             self.0.entry(path).or_insert(entry);
         }
     }
 
-    /// Takes out what the other tree has as well, whatever it is there, but directories.
+    /// Removes all entries except directories whose paths the other tree has, whatever is there.
     pub fn remove_common(&mut self, other: &Tree) {
         self.0
             .retain(|path, entry| entry.node == Node::Dir || !other.has(path));
     }
 
-    /// The entry at `path`.
+    /// Returns the entry at `path`.
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.0.get(path.trim_matches('/'))
     }
 
-    /// Whether anything stands at `path`.
+    /// Returns true if there is an entry at `path`.
     pub fn has(&self, path: &str) -> bool {
         self.get(path).is_some()
     }
 
-    /// All entries, parents before children.
+    /// Returns all entries, parents before children.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.0.iter().map(|(path, entry)| (path.as_str(), entry))
     }
 
-    /// Bytes of all files together.
+    /// Returns the size of all files in bytes.
     pub fn size(&self) -> Result<u64> {
         self.iter()
             .try_fold(0, |sum, (_, entry)| match &entry.node {
@@ -196,13 +197,13 @@ mod tests {
             tree
         };
         let paths = |tree: &Tree| tree.iter().map(|(p, _)| p.to_owned()).collect::<Vec<_>>();
-        let mut some = tree(&["a/b", "a/c/d", "ab"]);
-        some.remove_all(&["a/c/", "x"]);
-        assert_eq!(paths(&some), ["a", "a/b", "ab"]);
-        some.add_missing(tree(&["ab", "n"]));
-        assert_eq!(paths(&some), ["a", "a/b", "ab", "n"]);
-        some.remove_common(&tree(&["a/b", "n"]));
-        assert_eq!(paths(&some), ["a", "ab"]);
+        let mut changed = tree(&["a/b", "a/c/d", "ab"]);
+        changed.remove_all(&["a/c/", "x"]);
+        assert_eq!(paths(&changed), ["a", "a/b", "ab"]);
+        changed.add_missing(tree(&["ab", "n"]));
+        assert_eq!(paths(&changed), ["a", "a/b", "ab", "n"]);
+        changed.remove_common(&tree(&["a/b", "n"]));
+        assert_eq!(paths(&changed), ["a", "ab"]);
     }
 
     #[test]
@@ -219,9 +220,6 @@ mod tests {
         let error = Tree::new()
             .own("usr/bin/sudo", 0o4755, 0, 0)
             .map_err(|e| e.to_string());
-        assert_eq!(
-            error,
-            Err("mode table: nothing stands at /usr/bin/sudo".into())
-        );
+        assert_eq!(error, Err("mode table: there is no /usr/bin/sudo".into()));
     }
 }

@@ -5,8 +5,8 @@ use crate::Millis;
 
 /// First delay in milliseconds: long enough not to spin, short enough not to be noticed.
 const FIRST_DELAY_MS: Millis = 100;
-/// Delay in milliseconds after a healthy run: a service cannot spin at that pace, and somebody
-/// may wait for it. (0 stands for the end of an idle service, [`crate::state::Change`].)
+/// Delay in milliseconds after a healthy run: a service cannot spin at that pace, and a
+/// client may wait for it. (0 stands for the end of an idle service, [`crate::state::Change`].)
 const HEALTHY_DELAY_MS: Millis = 1;
 /// Maximum delay in milliseconds: a machine that is left alone for a night recovers by itself.
 const MAX_DELAY_MS: Millis = 30_000;

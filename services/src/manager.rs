@@ -62,7 +62,7 @@ pub type Sink = fn(&str, &[u8]);
 /// The supervisor with the descriptors and processes of its services.
 #[derive(Debug)]
 pub struct Manager {
-    /// State machine that decides what runs.
+    /// State machine that decides what runs. Events reach it by [`Manager::note`].
     pub supervisor: Supervisor,
     /// Descriptors of each service, by its index.
     io: Vec<ServiceIo>,
@@ -249,13 +249,13 @@ impl Manager {
             Change::Ended(id, status) if status.success() => info!("{}: {status}", self.name(id)),
             Change::Ended(id, status) => warn!("{}: {status}", self.name(id)),
             Change::Restarting(id, status, 0) => {
-                debug!("{}: {status}; there is more to come", self.name(id));
+                debug!("{}: {status}; idle, or restarted by request", self.name(id));
             }
             Change::Restarting(id, status, ms) => {
                 warn!("{}: {status}; starts again in {ms} ms", self.name(id));
             }
             Change::Looping(id, count, ms) => error!(
-                "{}: {count} times in a row it did not last; tried every {ms} ms or less often",
+                "{}: ended {count} times in a row without a healthy run; starts are now {ms} ms apart or more",
                 self.name(id)
             ),
             // The reason is logged where the socket could not be bound.

@@ -64,19 +64,23 @@ mod tests {
     #[test]
     fn a_burst_passes_and_then_so_many_a_second() {
         let mut rate = RateLimit::default();
-        let (mut passed, mut said, mut reports) = (0u64, 0, 0);
+        let (mut passed, mut reported, mut reports) = (0u64, 0, 0);
         // A hundred lines each millisecond for a minute.
         for now in 1_000..61_000 {
             if let Some(n) = rate.take_dropped(now) {
-                (said, reports) = (said + n, reports + 1);
+                (reported, reports) = (reported + n, reports + 1);
             }
             passed += (0..100).filter(|_| rate.pass(now)).count() as u64;
         }
         assert!((3_300..=3_500).contains(&passed), "{passed}");
         assert!(reports <= 61, "{reports}");
         let at = rate.deadline().expect("some were dropped last");
-        said += rate.take_dropped(at).unwrap_or(0);
-        assert_eq!(passed + said, 6_000_000, "each line is passed or counted");
+        reported += rate.take_dropped(at).unwrap_or(0);
+        assert_eq!(
+            passed + reported,
+            6_000_000,
+            "each line is passed or counted"
+        );
     }
 
     #[test]
@@ -101,17 +105,17 @@ mod tests {
         #[test]
         fn never_more_than_the_budget(steps in prop::collection::vec((0u64..3_000, 0u64..2_000), 1..60)) {
             let (mut rate, mut now) = (RateLimit::default(), 0);
-            let (mut lines, mut passed, mut said) = (0, 0, 0);
+            let (mut lines, mut passed, mut reported) = (0, 0, 0);
             for (wait, count) in steps {
                 now += wait;
-                said += rate.take_dropped(now).unwrap_or(0);
+                reported += rate.take_dropped(now).unwrap_or(0);
                 prop_assert!(rate.deadline().is_none_or(|at| at > now));
                 lines += count;
                 passed += (0..count).filter(|_| rate.pass(now)).count() as u64;
                 prop_assert!(passed <= BURST + now / COST + 1);
             }
-            said += rate.deadline().and_then(|at| rate.take_dropped(at)).unwrap_or(0);
-            prop_assert_eq!(lines, passed + said);
+            reported += rate.deadline().and_then(|at| rate.take_dropped(at)).unwrap_or(0);
+            prop_assert_eq!(lines, passed + reported);
         }
     }
 }

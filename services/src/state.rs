@@ -34,8 +34,7 @@ pub enum State {
     Waiting,
     /// No process runs; PID 1 watches the service's socket.
     Armed,
-    /// The manager has been told to start the process or to watch the socket, and has not
-    /// answered yet.
+    /// The manager is starting the process or binding the socket, and has not answered yet.
     Spawning,
     /// The process runs and is not ready yet.
     Starting { pid: Pid, since: Millis },
@@ -149,7 +148,7 @@ pub enum Event {
 pub enum Change {
     /// The service became ready: up, armed, or done in the case of a one-shot.
     Ready(ServiceId),
-    /// The service is not ready within its `late_ms`; nobody waits for it any more.
+    /// The service is not ready within its `late_ms`; services no longer wait for it.
     Late(ServiceId),
     /// The process ended, or could not be created, and the service stays down. A one-shot
     /// that succeeds is also `Ready`, after this.

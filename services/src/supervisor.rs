@@ -23,7 +23,7 @@
 //! - An action that names a process is never returned after the end of that process was noted.
 //! - A service that ended is neither started nor is its socket watched before its delay is
 //!   over, unless requested.
-//! - After a `Tick` no deadline is in the past, so the caller's loop does not spin.
+//! - A noted `Tick` leaves no deadline that is due, so the caller's loop does not spin.
 //! - A stop cancels a delay or a start, and reaches a process only when no active service needs
 //!   the service.
 //! - A restart is neither lost nor done twice.

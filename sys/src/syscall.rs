@@ -6,12 +6,20 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Whether random bytes can be had without waiting (getrandom(2), GRND_NONBLOCK).
+/// Fills `bytes` with random bytes without waiting for entropy, and returns true if there were
+/// enough (getrandom(2), `GRND_NONBLOCK`).
 pub fn getrandom_nonblocking(bytes: &mut [u8]) -> bool {
-    // SAFETY: pointer and length of a live buffer.
-    let got =
-        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
-    usize::try_from(got) == Ok(bytes.len())
+    // SAFETY: pointer and length of a live buffer. The system call itself: std declares libc's
+    // function as a weak symbol, and rust-lld resolves a weak reference to a static libc as null.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_getrandom,
+            bytes.as_mut_ptr(),
+            bytes.len(),
+            libc::GRND_NONBLOCK,
+        )
+    };
+    usize::try_from(count) == Ok(bytes.len())
 }
 
 /// Lets a process run only when nothing else wants to (sched(7), SCHED_IDLE).

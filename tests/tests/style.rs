@@ -15,7 +15,6 @@ const NOT_YET: &[&str] = &[
     "fuzz",
     "init",
     "initramfs",
-    "services",
     "sys",
     "vmm",
 ];

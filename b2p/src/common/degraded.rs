@@ -21,7 +21,7 @@ pub struct Degraded {
 }
 
 impl Degraded {
-    /// No lines yet for the service of this name.
+    /// Returns an empty list of lines for the service of this name.
     #[must_use]
     pub fn of(service: &str) -> Degraded {
         Degraded {

@@ -85,12 +85,12 @@ mod tests {
 
     #[test]
     fn whole_blocks_and_the_same_bytes_each_time() -> Result<()> {
-        let (mut one, mut two) = (Vec::new(), Vec::new());
-        write(&sample(), &mut one)?;
-        write(&sample(), &mut two)?;
-        assert_eq!(one, two);
-        assert_eq!(one.len() % BLOCK, 0);
-        assert!(one.starts_with(b"070701"));
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        write(&sample(), &mut first)?;
+        write(&sample(), &mut second)?;
+        assert_eq!(first, second);
+        assert_eq!(first.len() % BLOCK, 0);
+        assert!(first.starts_with(b"070701"));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bill of materials of a medium: the boot loader, and references to kernel and initrd, which have a
-//! document of their own.
+//! Bill of materials of a medium: the boot loader, and references to kernel and initrd, which
+//! have a document of their own.
 
 use std::path::{Path, PathBuf};
 

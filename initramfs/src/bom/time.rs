@@ -23,8 +23,9 @@ fn commit_time() -> Option<u64> {
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
-/// Formats a time in seconds since 1970 by ISO 8601, in UTC. The calculation is that of the Gregorian
-/// calendar with years that begin in March, so that the leap day is the last day of a year.
+/// Formats a time in seconds since 1970 by ISO 8601, in UTC. The calculation is that of the
+/// Gregorian calendar with years that begin in March, so that the leap day is the last day of a
+/// year.
 pub fn iso8601(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day) = (days / 146_097, days % 146_097);

@@ -225,15 +225,15 @@ fn assemble(
     Ok(Extension { tree, manifest })
 }
 
-/// Returns the part of `all` that the machine does not have. Real commands replace those of
+/// Returns the part of `selected` that the machine does not have. Real commands replace those of
 /// busybox.
-fn without_base(all: &Tree, base: &Tree) -> Tree {
+fn without_base(selected: &Tree, base: &Tree) -> Tree {
     let is_applet = |path: &str| {
         let node = base.get(path).map(|entry| &entry.node);
         matches!(node, Some(Node::Link(to)) if to.ends_with("busybox"))
     };
     let mut tree = Tree::new();
-    for (path, entry) in all.iter() {
+    for (path, entry) in selected.iter() {
         let new = entry.node != Node::Dir && (!base.has(path) || is_applet(path));
         if new {
             tree.put(path, entry.node.clone(), entry.mode);

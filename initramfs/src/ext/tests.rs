@@ -34,7 +34,7 @@ fn the_table_is_in_order() {
 
 #[test]
 fn what_the_machine_has_is_left_out_and_commands_of_busybox_give_way() {
-    let (mut base, mut all) = (Tree::new(), Tree::new());
+    let (mut base, mut selected) = (Tree::new(), Tree::new());
     base.link("usr/bin/ip", "busybox");
     base.link("usr/bin/sh", "dash");
     base.bytes("usr/bin/bash", "the machine's", 0o755);
@@ -44,10 +44,10 @@ fn what_the_machine_has_is_left_out_and_commands_of_busybox_give_way() {
         "usr/bin/bash",
         "usr/bin/vim.tiny",
     ] {
-        all.bytes(path, "a package's", 0o755);
+        selected.bytes(path, "a package's", 0o755);
     }
-    all.dir("usr/share/empty");
-    let mut tree = without_base(&all, &base);
+    selected.dir("usr/share/empty");
+    let mut tree = without_base(&selected, &base);
     add_alternatives(&mut tree);
     let paths: Vec<_> = tree.iter().map(|(path, _)| path).collect();
     #[rustfmt::skip]
@@ -65,12 +65,12 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
         version: version.into(),
         ..Fetched::default()
     };
-    let all = [
+    let fetched = [
         package("libc6", "2.41-12+deb13u1"),
         package("strace", "6.13+ds-1"),
     ];
-    assert_eq!(libc_version(&all)?, "2.41");
-    assert!(libc_version(&all[1..]).is_err());
+    assert_eq!(libc_version(&fetched)?, "2.41");
+    assert!(libc_version(&fetched[1..]).is_err());
     let mut tree = Tree::new();
     tree.bytes("usr/bin/strace", "", 0o755);
     let owners = [("usr/bin/strace".to_owned(), "strace".to_owned())].into();
@@ -80,7 +80,7 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
         libc: "2.41".into(),
         needs: vec!["libc.so.6".into()],
         users: Vec::new(),
-        packages: used_packages(&tree, &owners, &all),
+        packages: used_packages(&tree, &owners, &fetched),
     };
     let text = manifest.text(4096, "ab");
     for line in [

@@ -1,25 +1,23 @@
-//! What only Debian's generic kernel has: real machines, and the virtual ones that look
-//! like them.
+// SPDX-License-Identifier: Apache-2.0
+//! Modules of Debian's generic kernel, for real machines and for virtual ones that resemble them.
 //!
-//! Not here: drivers that do nothing without firmware, which Debian's main has not
-//! (wireless cards, bnx2, bnx2x, qla2xxx, qede); screens other than one, because text
-//! mode and the frame buffers of VESA and EFI are built in; special keyboards, which
-//! all speak the common language too; dm_mod, because no program for it is in the
-//! userland; am53c974, which brings the kernel down where its interrupt is shared.
+//! Left out are: drivers that need firmware, which Debian's main does not contain (wireless cards,
+//! bnx2, bnx2x, qla2xxx, qede); screens except for one, because text mode and the frame buffers of
+//! VESA and EFI are built in; special keyboards, all of which support the common protocol too;
+//! dm_mod, because the userland has no program for it; am53c974, which crashes the kernel if its
+//! interrupt is shared.
 
-use super::Row;
-
-/// Modules in the userland image of the generic kernel beside [`super::MODULES`].
-pub const HARDWARE: &[Row] = &[
-    // What the cloud kernel has built in.
+/// Modules of the generic kernel in addition to [`super::MODULES`].
+pub const HARDWARE: &[(&str, &str)] = &[
+    // Built into the cloud kernel.
     (
         "crc32c_generic",
-        "ext4, btrfs and libcrc32c look for it when they are loaded",
+        "ext4, btrfs and libcrc32c request it when they are loaded",
     ),
     // USB.
     (
         "xhci_pci ehci_pci ohci_pci uhci_hcd",
-        "USB controllers: today's, and the three before",
+        "USB controllers: current ones, and three older kinds",
     ),
     ("usb_storage uas ums_realtek", "sticks, disks, card readers"),
     ("usbhid hid_generic", "keyboards"),
@@ -68,7 +66,10 @@ pub const HARDWARE: &[Row] = &[
         "Intel's; VirtualBox, VMware, QEMU by default",
     ),
     ("ixgbe i40e ice", "Intel's in servers"),
-    ("igbvf iavf", "what of them a host passes to a guest"),
+    (
+        "igbvf iavf",
+        "virtual functions of Intel's that a host passes to a guest",
+    ),
     ("r8169 8139too 8139cp", "Realtek's; QEMU's rtl8139"),
     ("tg3 bnxt_en", "Broadcom's"),
     (
@@ -96,7 +97,7 @@ pub const HARDWARE: &[Row] = &[
     ),
     (
         "realtek broadcom marvell smsc ax88796b microchip",
-        "the ends of the wire, which the cards' drivers ask for",
+        "PHYs, which the cards' drivers request",
     ),
     // Guests.
     ("vboxguest vboxsf", "VirtualBox: its clock, shared folders"),
@@ -106,9 +107,9 @@ pub const HARDWARE: &[Row] = &[
     ("fan acpi_cpufreq", "cooling; older processors' speeds"),
 ];
 
-/// What the slim kernel leaves to Debian's: drivers of machines that are too large to
-/// want it. It has everything else built in.
-pub const NOT_SLIM: &[Row] = &[
+/// Modules that the slim kernel does not have: drivers of machines that are too large to need a
+/// small kernel. It has the others built in.
+pub const NOT_SLIM: &[(&str, &str)] = &[
     ("xen_blkfront xen_netfront", "Xen: older EC2"),
     ("pci_hyperv mana", "Azure's passed-through devices"),
     ("ena gve idpf ixgbevf", "cards of EC2 and Google"),

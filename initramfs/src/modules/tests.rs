@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::*;
 
 const DEP: &str = "kernel/fs/erofs/erofs.ko: kernel/lib/libcrc32c.ko kernel/fs/netfs.ko\n\
@@ -26,10 +27,10 @@ fn a_module_that_does_not_exist_is_named() {
 fn no_module_is_chosen_twice() {
     let generic = rows(Kernel::Generic).flat_map(|(names, _)| names.split(' '));
     let mut chosen: Vec<_> = generic.collect();
-    let all = chosen.len();
+    let count = chosen.len();
     chosen.sort_unstable();
     chosen.dedup();
-    assert_eq!(chosen.len(), all);
+    assert_eq!(chosen.len(), count);
     assert!(rows(Kernel::Generic).all(|(_, why)| !why.is_empty()));
 }
 

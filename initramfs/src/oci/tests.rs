@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Read;
 
 use super::*;
 
 type Files = BTreeMap<String, (Vec<u8>, u32, u64)>;
 
-/// Name to content, mode and owner; directories without the slash at their end.
+/// Returns content, mode and owner by name; names of directories have no slash at the end.
 fn unpacked(bytes: &[u8]) -> Files {
     let mut files = Files::new();
     let mut tar = tar::Archive::new(bytes);
@@ -25,7 +26,7 @@ fn unpacked(bytes: &[u8]) -> Files {
     files
 }
 
-/// The blob that a descriptor is of, once its size and its hash are right.
+/// Returns the blob of a descriptor, whose size and hash must be right.
 fn blob<'a>(files: &'a Files, descriptor: &Value) -> &'a [u8] {
     let sum = descriptor["digest"]
         .as_str()
@@ -55,10 +56,10 @@ fn an_archive_leads_from_its_index_to_its_files() -> Result<()> {
         files: &files,
         created: 0,
     };
-    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
-    assert!(image.make(&one)? && !image.make(&one)? && image.make(&two)?);
-    let bytes = fs::read(&one)?;
-    assert_eq!(bytes, fs::read(&two)?);
+    let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    assert!(image.make(&first)? && !image.make(&first)? && image.make(&second)?);
+    let bytes = fs::read(&first)?;
+    assert_eq!(bytes, fs::read(&second)?);
 
     let archive = unpacked(&bytes);
     assert_eq!(archive.len(), 7, "{:?}", archive.keys());
@@ -76,14 +77,14 @@ fn an_archive_leads_from_its_index_to_its_files() -> Result<()> {
     let manifest = parsed(blob(&archive, entry));
     let config = parsed(blob(&archive, &manifest["config"]));
     let layer = &manifest["layers"][0];
-    // Not compressed, so both names of the layer are the same.
+    // The layer is not compressed, so that both of its digests are equal.
     assert_eq!(config["rootfs"]["diff_ids"][0], layer["digest"]);
     let layer = unpacked(blob(&archive, layer));
     assert_eq!(layer["boot"].1, 0o755);
     let kernel = &layer["boot/vmlinuz"];
     assert_eq!(
         (kernel.0.as_slice(), kernel.1, kernel.2),
-        (&b"vmlinuz"[..], 0o644, QEMU)
+        (&b"vmlinuz"[..], 0o644, QEMU_ID)
     );
     assert!(layer.contains_key("boot/initrd.img") && layer.len() == 3);
     Ok(())
@@ -104,31 +105,30 @@ fn without_a_disk_it_says_what_to_do() -> Result<()> {
     assert_eq!(names, ["disk", "disk/boot2podman.qcow2"]);
     fs::remove_file(&disk)?;
     super::disk(dir.path(), &step)?;
-    assert!(!to.exists(), "the archive of a disk that is gone");
+    assert!(!to.exists(), "the archive of a disk that was removed");
     Ok(())
 }
 
-/// A map or list that is open: the name whose value comes next, the number of the next
-/// member, whether it is a map.
+/// Open mapping or sequence: the key whose value follows, the index of the next member, and true
+/// for a mapping.
 type Level = (Option<String>, usize, bool);
 
-/// The scalars of a text of YAML, each with the names that lead to it, with slashes
-/// between; numbers for the members of lists.
+/// Returns the scalars of a YAML text, each with its path: keys and indexes, separated by slashes.
 fn flat(yaml: &str) -> Vec<(String, String)> {
     use saphyr_parser::{Event, Parser};
     let (mut open, mut found) = (Vec::new(), Vec::new());
     for event in Parser::new_from_str(yaml) {
         let (event, _) = event.expect("YAML");
         let path = |open: &[Level]| {
-            let one = |(name, at, map): &Level| match map {
-                true => name.clone().unwrap_or_default(),
-                false => at.to_string(),
+            let component = |(key, index, is_mapping): &Level| match is_mapping {
+                true => key.clone().unwrap_or_default(),
+                false => index.to_string(),
             };
-            open.iter().map(one).collect::<Vec<_>>().join("/")
+            open.iter().map(component).collect::<Vec<_>>().join("/")
         };
         let done = |open: &mut Vec<Level>| {
-            if let Some((name, at, _)) = open.last_mut() {
-                (*name, *at) = (None, *at + 1);
+            if let Some((key, index, _)) = open.last_mut() {
+                (*key, *index) = (None, *index + 1);
             }
         };
         match event {
@@ -139,7 +139,7 @@ fn flat(yaml: &str) -> Vec<(String, String)> {
                 done(&mut open);
             }
             Event::Scalar(text, ..) => match open.last_mut() {
-                Some((name @ None, _, true)) => *name = Some(text.into_owned()),
+                Some((key @ None, _, true)) => *key = Some(text.into_owned()),
                 _ => {
                     found.push((path(&open), text.into_owned()));
                     done(&mut open);
@@ -160,7 +160,7 @@ fn the_examples_name_what_is_in_the_archives() {
     };
     let read = |block: &str| flat(block.split("```").next().expect("its end"));
     let (kernel, disk) = (read(kernel), read(disk));
-    let all = |example: &[(String, String)], end: &str| -> Vec<String> {
+    let values = |example: &[(String, String)], end: &str| -> Vec<String> {
         let is = |(path, _): &&(String, String)| path.ends_with(end);
         example
             .iter()
@@ -169,15 +169,15 @@ fn the_examples_name_what_is_in_the_archives() {
             .collect()
     };
     assert_eq!(
-        all(&kernel, "kernelBoot/container/kernelPath"),
+        values(&kernel, "kernelBoot/container/kernelPath"),
         [format!("/{KERNEL_DIR}/vmlinuz")]
     );
     assert_eq!(
-        all(&kernel, "kernelBoot/container/initrdPath"),
+        values(&kernel, "kernelBoot/container/initrdPath"),
         [format!("/{KERNEL_DIR}/initrd.img")]
     );
     assert_eq!(
-        all(&disk, "containerDisk/path"),
+        values(&disk, "containerDisk/path"),
         [format!("/{DISK_DIR}/{QCOW2}")]
     );
     for (example, name) in [(&kernel, KERNEL_OCI), (&disk, DISK_OCI)] {
@@ -187,7 +187,7 @@ fn the_examples_name_what_is_in_the_archives() {
             example.iter().any(|(_, value)| *value == image),
             "no {image}"
         );
-        // Each disk is a volume.
+        // Each disk has a volume of the same name.
         let names = |of: &str| -> Vec<String> {
             let is = |(path, _): &&(String, String)| {
                 path.contains(&format!("{of}/")) && path.ends_with("/name")
@@ -200,10 +200,15 @@ fn the_examples_name_what_is_in_the_archives() {
         };
         assert!(names("disks").len() == 2 && names("disks") == names("volumes"));
     }
-    // What the kernel gets are words that it or we know.
-    for word in all(&kernel, "kernelBoot/kernelArgs").join(" ").split(' ') {
-        let known = word.starts_with("console=")
-            || config::FLAGS.iter().any(|flag| word.starts_with(flag.name));
-        assert!(known, "{word}");
+    // The kernel's arguments are flags of the kernel or of boot2podman.
+    for argument in values(&kernel, "kernelBoot/kernelArgs")
+        .join(" ")
+        .split(' ')
+    {
+        let known = argument.starts_with("console=")
+            || config::FLAGS
+                .iter()
+                .any(|flag| argument.starts_with(flag.name));
+        assert!(known, "{argument}");
     }
 }

@@ -1,41 +1,42 @@
-//! The words on how to reach the machine.
+// SPDX-License-Identifier: Apache-2.0
+//! Message with the commands that reach the machine.
 
-use super::place::Place;
+use super::run_dir::RunDir;
 use std::path::PathBuf;
 use vmm::Ready;
 use vmm::ssh::Key;
 
-/// The host port for the guest's sshd, where nobody else has it.
-pub const USUAL_PORT: u16 = 2222;
+/// Port of the host for the guest's sshd, if it is free.
+pub const DEFAULT_PORT: u16 = 2222;
 
-/// What a client needs to know.
+/// Parameters of a client.
 pub struct Connect {
-    /// The port on 127.0.0.1.
+    /// Port on 127.0.0.1.
     pub port: u16,
-    /// The file for `ssh -F`.
+    /// File for `ssh -F`.
     pub config: PathBuf,
-    /// The API's socket on this host.
+    /// Socket of podman's API on this host.
     pub socket: PathBuf,
-    /// The private key.
+    /// File of the private key.
     key: PathBuf,
-    /// Who logs in.
+    /// User that logs in.
     user: String,
 }
 
 impl Connect {
-    /// For a machine in its place that has these flags.
-    pub fn new(port: u16, place: &Place, key: &Key, flags: &str) -> Self {
-        let config = place.dir.join("ssh_config");
+    /// Returns the parameters for a machine with this directory and these kernel flags.
+    pub fn new(port: u16, run_dir: &RunDir, key: &Key, flags: &str) -> Self {
+        let config = run_dir.dir.join("ssh_config");
         Self {
             port,
             config,
-            socket: place.socket.clone(),
+            socket: run_dir.socket.clone(),
             key: key.file.clone(),
             user: user(flags),
         }
     }
 
-    /// The text for people.
+    /// Formats the message.
     pub fn text(&self, ready: &Ready) -> String {
         let Self {
             port,
@@ -65,14 +66,14 @@ impl Connect {
             \x20         podman --remote --url ssh://{user}@127.0.0.1:{port}/run/podman/podman.sock --identity {key} ps\n\
             \x20 docker  DOCKER_HOST=unix://{socket} docker ps\n\
             \x20         DOCKER_HOST=ssh://boot2podman docker ps    with `Include {config}` first in ~/.ssh/config\n\
-            \x20 A machine without a data disk has a new host key at each boot. A client that\n\
-            \x20 minds: ssh-keygen -R '[127.0.0.1]:{port}'\n\
-            \x20 Leave: poweroff, or Ctrl-A X, which pulls the plug.\n"
+            \x20 A machine without a data disk has a new host key at each boot. To make a client\n\
+            \x20 accept it: ssh-keygen -R '[127.0.0.1]:{port}'\n\
+            \x20 To leave: poweroff, or Ctrl-A X, which switches the machine off at once.\n"
         )
     }
 }
 
-/// The name of the user as the flags have it, read as the machine reads them.
+/// Returns the name of the user in the flags, parsed as the machine parses them.
 fn user(flags: &str) -> String {
     config::parse(flags.as_bytes(), &[]).0.user
 }

@@ -1,7 +1,8 @@
-//! `DATA=`: a disk that asks to be formatted and brings the user's key along.
+// SPDX-License-Identifier: Apache-2.0
+//! `DATA=`: a disk that requests formatting and contains the user's key.
 //!
-//! It begins with a tar archive whose first entry's name, and so the disk's
-//! first bytes, is the request. boot2docker's clients made their disks this way.
+//! The disk begins with a tar archive, whose first bytes, the name of its first entry, are the
+//! request. boot2docker's clients made their disks this way.
 
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -9,29 +10,30 @@ use std::io::{self, Read};
 use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
-/// The first bytes of a disk that may be formatted.
-pub const MAGIC: &str = "boot2podman, please format-me";
+/// First bytes of a disk that may be formatted.
+pub const FORMAT_MAGIC: &str = "boot2podman, please format-me";
 
-/// The size of a new disk. It is sparse: it takes what is written to it.
+/// Size of a new disk in bytes. The file is sparse and grows as it is written to.
 const SIZE: u64 = 20 << 30;
 
-/// Makes `file` when it is not there, and says whether it did. An interrupted
-/// run leaves no half-made disk under that name.
+/// Makes `file` unless it exists. Returns true if it was made. An interrupted run leaves no
+/// incomplete disk of this name.
 pub fn make(file: &Path, keys: &[&str]) -> Result<bool> {
     if file.exists() {
         return Ok(false);
     }
-    let mut draft = file.as_os_str().to_owned();
-    draft.push(".new");
-    write(Path::new(&draft), keys).with_context(|| format!("cannot make {}", file.display()))?;
-    fs::rename(&draft, file)?;
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(".new");
+    write(Path::new(&temporary), keys)
+        .with_context(|| format!("cannot make {}", file.display()))?;
+    fs::rename(&temporary, file)?;
     Ok(true)
 }
 
 fn write(file: &Path, keys: &[&str]) -> io::Result<()> {
     let disk = File::create(file)?;
     let mut tar = Builder::new(&disk);
-    add(&mut tar, MAGIC, EntryType::Regular, 0o644, b"")?;
+    add(&mut tar, FORMAT_MAGIC, EntryType::Regular, 0o644, b"")?;
     add(&mut tar, ".ssh/", EntryType::Directory, 0o700, b"")?;
     let keys: String = keys.iter().map(|key| format!("{}\n", key.trim())).collect();
     add(
@@ -61,7 +63,7 @@ fn add(
     tar.append_data(&mut header, name, content)
 }
 
-/// Whether an image is a qcow2 one, by its first bytes.
+/// Returns true if the image is a qcow2, by its first bytes.
 pub fn is_qcow2(file: &Path) -> Result<bool> {
     let mut first = [0; 4];
     let mut disk = File::open(file).with_context(|| format!("DATA={}", file.display()))?;
@@ -83,11 +85,11 @@ mod tests {
             meta.size() == SIZE && meta.blocks() * 512 < 1 << 20,
             "sparse"
         );
-        let mut first = vec![0; MAGIC.len()];
+        let mut first = vec![0; FORMAT_MAGIC.len()];
         File::open(&file)
             .and_then(|mut f| f.read_exact(&mut first))
             .expect("read");
-        assert_eq!(first, MAGIC.as_bytes());
+        assert_eq!(first, FORMAT_MAGIC.as_bytes());
 
         let mut tar = tar::Archive::new(File::open(&file).expect("open"));
         let mut entries = tar.entries().expect("a tar").map(|e| e.expect("an entry"));
@@ -96,7 +98,7 @@ mod tests {
             .take(2)
             .map(|e| e.path().expect("a name").into_owned())
             .collect();
-        assert_eq!(names, [Path::new(MAGIC), Path::new(".ssh/")]);
+        assert_eq!(names, [Path::new(FORMAT_MAGIC), Path::new(".ssh/")]);
         let mut keys = String::new();
         entries
             .next()

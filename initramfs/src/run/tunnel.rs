@@ -1,4 +1,5 @@
-//! The guest's podman socket as a unix socket of this host, by ssh.
+// SPDX-License-Identifier: Apache-2.0
+//! Forwarding of the guest's podman socket to a Unix socket of this host, by ssh.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -6,44 +7,45 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use vmm::{process, ssh};
 
-/// How long to wait before an ssh that ended is started again.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Time between two starts of ssh.
+const RESTART_DELAY: Duration = Duration::from_secs(2);
 
-/// An ssh that is started again when it ends; gone, with its socket, on drop.
+/// ssh process that is restarted when it ends. Drop ends it and removes the socket.
 pub struct Tunnel {
     config: PathBuf,
     socket: PathBuf,
     ssh: Option<Child>,
-    begun: Instant,
+    started: Instant,
 }
 
 impl Tunnel {
-    /// Forwards `socket`; `config` knows the host `boot2podman`.
+    /// Starts forwarding to `socket`; the ssh configuration `config` defines the host
+    /// `boot2podman`.
     pub fn new(config: &Path, socket: &Path) -> Self {
         let mut tunnel = Self {
             config: config.into(),
             socket: socket.into(),
             ssh: None,
-            begun: Instant::now(),
+            started: Instant::now(),
         };
         tunnel.start();
         tunnel
     }
 
-    /// Starts ssh again if it has ended. To be called now and then.
+    /// Restarts ssh if it has ended. The caller calls this from time to time.
     pub fn keep_up(&mut self) {
         let ended = match &mut self.ssh {
             Some(ssh) => !matches!(ssh.try_wait(), Ok(None)),
             None => true,
         };
-        if ended && self.begun.elapsed() > PAUSE {
+        if ended && self.started.elapsed() > RESTART_DELAY {
             self.start();
         }
     }
 
     fn start(&mut self) {
-        self.begun = Instant::now();
-        // A socket that a killed run left would be in the way.
+        self.started = Instant::now();
+        // A killed run leaves its socket.
         let _ = ssh::remove(&self.socket);
         self.ssh = process::spawn(command(&self.config, &self.socket)).ok();
     }
@@ -58,9 +60,9 @@ impl Drop for Tunnel {
     }
 }
 
-/// The whole path of the socket may be longer than the 107 bytes that a socket's
-/// name has, and ssh takes no relative one: so it goes by way of ssh's own
-/// directory in /proc.
+/// Returns the ssh command. The socket's path goes through ssh's working directory in /proc: the
+/// full path may exceed the 107 bytes of a socket's name (unix(7)), and ssh takes no relative
+/// path.
 fn command(config: &Path, socket: &Path) -> Command {
     let name = socket.file_name().unwrap_or_default().to_string_lossy();
     let mut ssh = Command::new("ssh");

@@ -1,6 +1,8 @@
-//! What goes into the userland image: the [`table`] of paths, each with a why, and the
-//! rules that follow from it — symbolic links bring their targets, ELF files their loader and
-//! libraries. The plain files of `initramfs/files/` are laid over it at the end.
+// SPDX-License-Identifier: Apache-2.0
+//! Content of the userland image: the [`table`] of paths, each with a reason, and their
+//! dependencies. A symbolic link adds its target; an ELF file adds its loader and libraries. The
+//! plain files of
+//! `initramfs/files/` replace those of the packages at the end.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,28 +17,28 @@ use crate::elf;
 use crate::tree::{Node, Tree};
 use table::{BIND_TARGETS, DIRECTORIES, LINKS, MODES, PICKS};
 
-/// Picks the table's paths out of the unpacked packages, with all they need.
+/// Returns the table's paths of the unpacked packages, with their dependencies.
 pub fn select(root: &Path) -> Result<Tree> {
     select_from(root, PICKS)
 }
 
-/// The same by another table.
-pub fn select_from(root: &Path, picks: &[(&str, &str)]) -> Result<Tree> {
+/// Returns the paths of a table of paths and reasons, with their dependencies.
+pub fn select_from(root: &Path, table: &[(&str, &str)]) -> Result<Tree> {
     let mut selection = Selection {
         root,
         tree: Tree::new(),
         seen: BTreeSet::new(),
     };
-    for (path, why) in picks {
+    for (path, why) in table {
         selection
-            .pick(path)
+            .add(path)
             .with_context(|| format!("userland table: /{path} ({why})"))?;
     }
     Ok(selection.tree)
 }
 
-/// Picks these paths out of unpacked packages, with all they need. A link that leads to
-/// what is not there is a link: others may have it.
+/// Returns these paths of unpacked packages, with their dependencies. A link without a target is
+/// included: another tree may have the target.
 pub fn closure(root: &Path, paths: &[&str]) -> Result<Tree> {
     let mut selection = Selection {
         root,
@@ -50,13 +52,13 @@ pub fn closure(root: &Path, paths: &[&str]) -> Result<Tree> {
                 let path = selection.resolve_parents(path)?;
                 selection.tree.link(&path, &target.to_string_lossy());
             }
-            _ => selection.pick(path).with_context(|| format!("/{path}"))?,
+            _ => selection.add(path).with_context(|| format!("/{path}"))?,
         }
     }
     Ok(selection.tree)
 }
 
-/// Adds what the tables say beyond the packages.
+/// Adds the files of the tables that are in no package.
 pub fn add_tables(tree: &mut Tree, root: &Path) -> Result<()> {
     for (path, _) in DIRECTORIES {
         tree.dir(path);
@@ -75,15 +77,15 @@ pub fn add_tables(tree: &mut Tree, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Sets the modes and owners that are not the plain ones.
+/// Sets modes and owners by the table.
 pub fn set_modes(tree: &mut Tree) -> Result<()> {
     MODES
         .iter()
         .try_for_each(|(path, mode, uid, gid, _)| tree.own(path, *mode, *uid, *gid))
 }
 
-/// All of Mozilla's certificate authorities in one file, as update-ca-certificates
-/// would make it.
+/// Returns all of Mozilla's certificate authorities in one file, as update-ca-certificates(8)
+/// makes it.
 fn certificates(root: &Path) -> Result<Vec<u8>> {
     let dir = root.join("usr/share/ca-certificates/mozilla");
     let mut files: Vec<PathBuf> = fs::read_dir(&dir)
@@ -98,6 +100,7 @@ fn certificates(root: &Path) -> Result<Vec<u8>> {
     Ok(bundle)
 }
 
+/// Tree of selected paths.
 struct Selection<'a> {
     root: &'a Path,
     tree: Tree,
@@ -105,8 +108,8 @@ struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// Takes a path and all that follows from it.
-    fn pick(&mut self, path: &str) -> Result<()> {
+    /// Adds a path and its dependencies.
+    fn add(&mut self, path: &str) -> Result<()> {
         let path = self.resolve_parents(path)?;
         if !self.seen.insert(path.clone()) {
             return Ok(());
@@ -117,16 +120,16 @@ impl Selection<'_> {
         if meta.is_symlink() {
             let target = fs::read_link(&from)?.to_string_lossy().into_owned();
             self.tree.link(&path, &target);
-            let follows = join(&path, &target);
-            // A unit of systemd's that leads to /dev/null is masked.
-            return if follows == "dev/null" || self.root.join(&follows).is_dir() {
+            let target_path = join(&path, &target);
+            // systemd masks a unit by a link to /dev/null.
+            return if target_path == "dev/null" || self.root.join(&target_path).is_dir() {
                 Ok(())
             } else {
-                self.pick(&follows)
+                self.add(&target_path)
             };
         }
         if meta.is_dir() {
-            return self.pick_directory(&path);
+            return self.add_directory(&path);
         }
         let executable = meta.permissions().mode() & 0o111 != 0;
         self.tree.put(
@@ -134,10 +137,10 @@ impl Selection<'_> {
             file_node(&from),
             if executable { 0o755 } else { 0o644 },
         );
-        self.pick_needs(&path)
+        self.add_needs(&path)
     }
 
-    fn pick_directory(&mut self, path: &str) -> Result<()> {
+    fn add_directory(&mut self, path: &str) -> Result<()> {
         self.tree.dir(path);
         let mut names: Vec<_> = fs::read_dir(self.root.join(path))?
             .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
@@ -145,27 +148,28 @@ impl Selection<'_> {
         names.sort();
         names
             .iter()
-            .try_for_each(|name| self.pick(&format!("{path}/{name}")))
+            .try_for_each(|name| self.add(&format!("{path}/{name}")))
     }
 
-    fn pick_needs(&mut self, path: &str) -> Result<()> {
+    fn add_needs(&mut self, path: &str) -> Result<()> {
         let needs = elf::needs(&self.root.join(path))?;
         if let Some(interpreter) = &needs.interpreter {
-            self.pick(interpreter.trim_matches('/'))?;
+            self.add(interpreter.trim_matches('/'))?;
         }
-        // A private library that names others relies on who loaded it to have them.
-        let beside = path.rsplit_once('/').map_or("", |(dir, _)| dir);
-        let search = [needs.search.as_slice(), &[format!("/{beside}")]].concat();
+        // A private library may need others of its own directory, which the program that loads it
+        // has loaded before.
+        let own_dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let search = [needs.search.as_slice(), &[format!("/{own_dir}")]].concat();
         for library in &needs.libraries {
             let found = elf::locate(self.root, library, &search)
                 .with_context(|| format!("needed by /{path}"))?;
-            self.pick(&found)?;
+            self.add(&found)?;
         }
         Ok(())
     }
 
-    /// The same path with linked parents (`lib/…`, `lib64/…`) followed, so that each
-    /// file has one name.
+    /// Resolves links among the parents of a path (`lib/…`, `lib64/…`), so that each file has one
+    /// name.
     fn resolve_parents(&self, path: &str) -> Result<String> {
         let path = path.trim_matches('/');
         let Some((parent, name)) = path.rsplit_once('/') else {
@@ -192,7 +196,7 @@ fn file_node(from: &Path) -> Node {
     Node::File(crate::tree::Source::Path(from.to_path_buf()))
 }
 
-/// Where a link at `path` that says `target` leads, from the tree's root.
+/// Returns the path, from the tree's root, that a link at `path` with this target leads to.
 fn join(path: &str, target: &str) -> String {
     let base = match target.strip_prefix('/') {
         Some(_) => PathBuf::new(),

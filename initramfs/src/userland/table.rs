@@ -1,7 +1,9 @@
-//! The tables: what is taken, made, linked and owned in the userland, and why.
+// SPDX-License-Identifier: Apache-2.0
+//! Tables of the userland: paths of the packages, and directories, links, mount points and modes
+//! that are in no package, each with a reason.
 
-/// Taken from the fetched tree: a file, a link with what it leads to, or a whole
-/// directory. Libraries stand here only when nothing names them in its ELF header.
+/// Paths of the fetched packages: a file, a link with its target, or a whole directory. Libraries
+/// are listed only if no ELF header names them.
 pub const PICKS: &[(&str, &str)] = &[
     ("bin", "merged /usr"),
     ("sbin", "merged /usr"),
@@ -37,7 +39,7 @@ pub const PICKS: &[(&str, &str)] = &[
         "usr/share/containers/seccomp.json",
         "what a container may ask the kernel",
     ),
-    // The way in.
+    // Login.
     ("usr/sbin/sshd", "listens"),
     (
         "usr/lib/openssh/sshd-session",
@@ -49,11 +51,11 @@ pub const PICKS: &[(&str, &str)] = &[
     ),
     (
         "usr/lib/openssh/sftp-server",
-        "people with another Subsystem line expect it there",
+        "sshd configurations of users name this path",
     ),
     (
         "usr/bin/ssh-keygen",
-        "people's own keys; `b2p key list` asks it",
+        "users' own keys; `b2p key list` runs it",
     ),
     ("usr/bin/scp", "old clients' scp"),
     ("usr/bin/sudo", "core becomes root"),
@@ -82,43 +84,52 @@ pub const PICKS: &[(&str, &str)] = &[
     ("usr/sbin/fsck.ext4", "data disks"),
     ("usr/sbin/resize2fs", "data disks that grew"),
     ("usr/sbin/tune2fs", "data disks"),
-    (
-        "usr/bin/chattr",
-        "podman machine asks for it before each volume",
-    ),
-    ("usr/bin/lsattr", "belongs to it"),
+    ("usr/bin/chattr", "podman machine runs it for each volume"),
+    ("usr/bin/lsattr", "shows what chattr sets"),
     ("etc/mke2fs.conf", "mke2fs's defaults"),
     (
         "usr/bin/mount",
         "knows context=, X- options and helpers; busybox does not",
     ),
-    ("usr/bin/umount", "the same"),
+    ("usr/bin/umount", "knows helpers; busybox does not"),
     ("usr/sbin/blkid", "labels and UUIDs"),
-    ("usr/bin/lsblk", "which disk is which"),
+    ("usr/bin/lsblk", "lists disks"),
     // Data.
     (
         "etc/protocols",
         "programs in the machine look names up there",
     ),
-    ("etc/services", "the same"),
+    (
+        "etc/services",
+        "programs in the machine look names up there",
+    ),
     ("etc/login.defs", "newuidmap reads it"),
-    ("usr/share/terminfo/d/dumb", "terminals people come with"),
+    (
+        "usr/share/terminfo/d/dumb",
+        "common terminal of ssh clients",
+    ),
     ("usr/share/terminfo/l/linux", "the console"),
-    ("usr/share/terminfo/s/screen", "terminals people come with"),
+    (
+        "usr/share/terminfo/s/screen",
+        "common terminal of ssh clients",
+    ),
     (
         "usr/share/terminfo/s/screen-256color",
-        "terminals people come with",
+        "common terminal of ssh clients",
     ),
     (
         "usr/share/terminfo/t/tmux-256color",
-        "terminals people come with",
+        "common terminal of ssh clients",
     ),
     ("usr/share/terminfo/v/vt100", "serial consoles"),
     ("usr/share/terminfo/v/vt220", "serial consoles"),
-    ("usr/share/terminfo/x/xterm", "terminals people come with"),
+    (
+        "usr/share/terminfo/x/xterm",
+        "common terminal of ssh clients",
+    ),
     (
         "usr/share/terminfo/x/xterm-256color",
-        "terminals people come with",
+        "common terminal of ssh clients",
     ),
     // Time zones: tz=, and podman run --tz.
     ("usr/share/zoneinfo/Africa", "time zones"),
@@ -134,61 +145,57 @@ pub const PICKS: &[(&str, &str)] = &[
     ("usr/share/zoneinfo/Pacific", "time zones"),
     ("usr/share/zoneinfo/GMT", "time zones"),
     ("usr/share/zoneinfo/UTC", "time zones"),
-    // Libraries that nothing names in its header.
+    // Libraries that no ELF header names.
     (
         "usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
         "glibc dlopens it when a thread is cancelled",
     ),
 ];
 
-/// Directories that must be there, if only to mount on.
+/// Directories that must exist, some only as mount points.
 pub const DIRECTORIES: &[(&str, &str)] = &[
-    ("dev", "mounted on"),
-    ("proc", "mounted on"),
-    ("sys", "mounted on"),
-    ("run", "mounted on"),
-    ("tmp", "mounted on"),
-    ("mnt", "people mount there"),
-    ("media", "people mount there"),
-    ("srv", "people expect it"),
-    ("opt", "people expect it"),
-    ("root", "home"),
-    ("home/core", "home"),
+    ("dev", "mount point"),
+    ("proc", "mount point"),
+    ("sys", "mount point"),
+    ("run", "mount point"),
+    ("tmp", "mount point"),
+    ("mnt", "users' mount point"),
+    ("media", "users' mount point"),
+    ("srv", "programs expect it"),
+    ("opt", "programs expect it"),
+    ("root", "home directory"),
+    ("home/core", "home directory"),
     ("etc/ssh", "the host key"),
     (
         "etc/profile.d",
-        "podman machine writes the proxy settings there",
+        "podman machine writes proxy settings there",
     ),
-    ("etc/sudoers.d", "what the user adds"),
-    ("etc/containers", "what the user overrides"),
-    (
-        "etc/containers/registries.conf.d",
-        "what the user overrides",
-    ),
+    ("etc/sudoers.d", "users' additions"),
+    ("etc/containers", "users' settings"),
+    ("etc/containers/registries.conf.d", "users' settings"),
     (
         "etc/containers/oci/hooks.d",
-        "what the user adds; podman wants it to be there",
+        "users' additions; podman requires the directory",
     ),
     ("etc/cni/net.d", "podman looks there"),
     ("usr/local/bin", "on PATH"),
     ("usr/local/sbin", "on PATH"),
-    ("usr/lib/boot2podman", "ours"),
-    ("var/cache", "people expect it"),
+    ("usr/lib/boot2podman", "PID 1"),
+    ("var/cache", "programs expect it"),
     ("var/empty", "sshd's empty directory for older builds"),
-    ("var/lib/boot2podman", "our state; the data disk"),
-    ("var/lib/containers", "podman's state; the data disk"),
-    ("var/log", "people look there"),
-    ("var/spool", "people expect it"),
+    (
+        "var/lib/boot2podman",
+        "state of the machine; on the data disk",
+    ),
+    ("var/lib/containers", "state of podman; on the data disk"),
+    ("var/log", "programs expect it"),
+    ("var/spool", "programs expect it"),
     ("var/tmp", "podman unpacks images there"),
 ];
 
-/// Links that Debian does not have: path, target, why.
+/// Links that Debian does not have: path, target, reason.
 pub const LINKS: &[(&str, &str, &str)] = &[
-    (
-        "usr/bin/pasta",
-        "passt",
-        "Debian has it as a second hard link",
-    ),
+    ("usr/bin/pasta", "passt", "Debian has a hard link"),
     (
         "usr/bin/sh",
         "dash",
@@ -199,14 +206,14 @@ pub const LINKS: &[(&str, &str, &str)] = &[
     (
         "etc/resolv.conf",
         "../run/boot2podman/resolv.conf",
-        "written when a lease comes",
+        "the network service writes it",
     ),
     ("var/run", "../run", "/var/run/docker.sock"),
     ("var/lock", "../run/lock", "old programs"),
     (
         "usr/sbin/init",
         "../lib/boot2podman/init",
-        "PID 1 under its other names",
+        "other name of PID 1",
     ),
     (
         "usr/sbin/modprobe",
@@ -223,47 +230,66 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "../bin/b2p",
         "the kernel runs /sbin/reboot",
     ),
-    ("usr/sbin/halt", "../bin/b2p", "people"),
-    ("usr/sbin/shutdown", "../bin/b2p", "people"),
+    ("usr/sbin/halt", "../bin/b2p", "users run it"),
+    ("usr/sbin/shutdown", "../bin/b2p", "users run it"),
     (
         "usr/bin/systemctl",
         "b2p",
-        "scripts: poweroff, reboot, start and stop",
+        "scripts run it to power off, reboot, start and stop",
     ),
 ];
 
-/// Empty files that PID 1 mounts the initrd's own over, so that neither is there twice.
+/// Empty files over which PID 1 mounts those of the initrd, so that the image contains no second
+/// copy.
 pub const BIND_TARGETS: &[(&str, &str)] = &[
     ("usr/lib/boot2podman/init", "/init of the initrd"),
     ("usr/bin/b2p", "/bin/b2p of the initrd"),
     ("usr/bin/busybox", "/bin/busybox of the initrd"),
 ];
 
-/// Who is neither root:root nor of the plain mode: path, mode, uid, gid, why.
+/// Modes and owners other than the default: path, mode, uid, gid, reason.
 pub const MODES: &[(&str, u32, u32, u32, &str)] = &[
-    ("usr/bin/sudo", 0o4755, 0, 0, "that is what it is for"),
+    ("usr/bin/sudo", 0o4755, 0, 0, "runs as root"),
     (
         "usr/bin/newuidmap",
         0o4755,
         0,
         0,
-        "maps the subordinate ids of whoever calls",
+        "maps subordinate ids, which needs root",
     ),
-    ("usr/bin/newgidmap", 0o4755, 0, 0, "the same"),
+    (
+        "usr/bin/newgidmap",
+        0o4755,
+        0,
+        0,
+        "maps subordinate ids, which needs root",
+    ),
     (
         "usr/lib/boot2podman/init",
         0o755,
         0,
         0,
-        "the mount over it counts; so it reads right",
+        "as the file that is mounted over it",
     ),
-    ("usr/bin/b2p", 0o755, 0, 0, "the same"),
-    ("usr/bin/docker", 0o755, 0, 0, "a script, run by its name"),
-    ("usr/bin/busybox", 0o755, 0, 0, "the same"),
-    ("tmp", 0o1777, 0, 0, "everybody's"),
-    ("var/tmp", 0o1777, 0, 0, "everybody's"),
-    ("root", 0o700, 0, 0, "nobody else's"),
-    ("home/core", 0o700, 1000, 1000, "core's"),
+    (
+        "usr/bin/b2p",
+        0o755,
+        0,
+        0,
+        "as the file that is mounted over it",
+    ),
+    ("usr/bin/docker", 0o755, 0, 0, "a script that users run"),
+    (
+        "usr/bin/busybox",
+        0o755,
+        0,
+        0,
+        "as the file that is mounted over it",
+    ),
+    ("tmp", 0o1777, 0, 0, "writable by all users"),
+    ("var/tmp", 0o1777, 0, 0, "writable by all users"),
+    ("root", 0o700, 0, 0, "private"),
+    ("home/core", 0o700, 1000, 1000, "private, owned by core"),
     ("etc/shadow", 0o640, 0, 42, "group shadow, as Debian has it"),
     ("etc/sudoers", 0o440, 0, 0, "sudo refuses another mode"),
 ];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 use super::*;
 use std::os::unix::fs::symlink;
 
@@ -10,7 +11,7 @@ fn links_are_followed_as_the_kernel_follows_them() {
 }
 
 #[test]
-fn a_pick_brings_link_targets_and_every_file_has_one_name() -> Result<()> {
+fn a_link_brings_its_target_and_every_file_has_one_name() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     fs::create_dir_all(root.join("usr/lib/sub"))?;
@@ -22,7 +23,7 @@ fn a_pick_brings_link_targets_and_every_file_has_one_name() -> Result<()> {
         tree: Tree::new(),
         seen: BTreeSet::new(),
     };
-    selection.pick("lib/sub/real.so")?;
+    selection.add("lib/sub/real.so")?;
     let paths: Vec<_> = selection
         .tree
         .iter()
@@ -51,8 +52,8 @@ fn no_row_stands_twice() {
     rows.extend(DIRECTORIES.iter().map(|r| r.0));
     rows.extend(LINKS.iter().map(|r| r.0));
     rows.extend(BIND_TARGETS.iter().map(|r| r.0));
-    let all = rows.len();
+    let count = rows.len();
     rows.sort_unstable();
     rows.dedup();
-    assert_eq!(rows.len(), all);
+    assert_eq!(rows.len(), count);
 }

@@ -133,7 +133,7 @@ impl Manager {
         if self.notify.is_none() || !exists(notify::PATH) {
             let bound = Notify::bind(Path::new(notify::PATH));
             self.notify = bound
-                .inspect_err(|e| error!("{}: {e}: READY=1 cannot be said", notify::PATH))
+                .inspect_err(|e| error!("{}: {e}: services cannot report READY=1", notify::PATH))
                 .ok();
         }
         Some(notify::PATH)

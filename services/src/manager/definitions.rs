@@ -75,7 +75,7 @@ impl Manager {
             match self.supervisor.find(name) {
                 Some(id) if self.supervisor.definition(id) == Some(&def) => {}
                 Some(_) if self.supervisor.revise(def) => {}
-                Some(_) => info!("{name}: runs; what the data disk says of it holds later"),
+                Some(_) => info!("{name}: runs; the settings of the data disk apply to it later"),
                 None => match self.supervisor.extend(def) {
                     Ok(_) => self.io.push(ServiceIo::default()),
                     Err(why) => warn!("{name}: {why}"),

@@ -43,8 +43,8 @@ impl fmt::Display for DefinitionError {
             DefinitionError::TooManyServices => "there are too many services",
             DefinitionError::TooManyChanges => "too many changes since the boot",
             DefinitionError::NeedsItself => "it needs itself",
-            DefinitionError::DuplicateName => "there is another of its name",
-            DefinitionError::TooLate => "services of the owner are there already",
+            DefinitionError::DuplicateName => "another service has this name",
+            DefinitionError::TooLate => "user services were already added",
         })
     }
 }

@@ -213,7 +213,9 @@ fn crashes(guest: &Guest) -> Result<()> {
         1,
         &["crash: exited with status 3; it is started again"],
     )?;
-    let log = eventually(SOON, || guest.sh("dmesg | grep 'crash: 5 times in a row'"))?;
+    let log = eventually(SOON, || {
+        guest.sh("dmesg | grep 'crash: ended 5 times in a row'")
+    })?;
     ensure!(log.lines().count() == 1, "{log}");
     let before = ticks(guest)?;
     std::thread::sleep(Duration::from_secs(10));

@@ -12,7 +12,7 @@ use super::yaml::{Node, parse as parse_yaml};
 /// Format of a user-data file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format<'a> {
-    /// Nothing but white space.
+    /// White space alone.
     Empty,
     /// `#cloud-config`.
     CloudConfig(&'a str),

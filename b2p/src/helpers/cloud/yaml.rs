@@ -19,7 +19,7 @@ const MAX_SHOWN: usize = 300;
 /// A value. A scalar stays a text: the reader of a setting knows its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// Nothing, or `null`, or `~`.
+    /// An empty value, `null`, or `~`.
     Null,
     /// A scalar.
     Text(String),

@@ -2,13 +2,13 @@
 //! Compatibility with other systems: everything that exists only because a user, a disk or a
 //! program expects what another system had. The flags of Tiny Core are in `config::compat`.
 //!
-//! | Module | Expected by | What it does |
-//! |---|---|---|
-//! | [`boot_script`] | users of boot2docker | runs `bootsync.sh` and `bootlocal.sh` of the data disk |
-//! | [`profile`] | users of boot2docker | exports the variables of `profile` on the data disk |
-//! | [`legacy_state`] | disks of boot2docker and of the first boot2podman | takes keys from their directories, names the files that are not used |
-//! | [`tcswp`] | users of Tiny Core | swaps to the file `tc.swp` of the partition in `swapfile=` |
-//! | [`lima`] | Lima's boot.sh | a file that tells it not to wait for systemd |
+//! - [`boot_script`], for users of boot2docker: runs `bootsync.sh` and `bootlocal.sh` of the data
+//!   disk.
+//! - [`profile`], for users of boot2docker: exports the variables of `profile` on the data disk.
+//! - [`legacy_state`], for disks of boot2docker and of the first boot2podman: finds the keys in
+//!   their state directories, and names the files that are not used.
+//! - [`tcswp`], for users of Tiny Core: swaps to the file `tc.swp` of the partition in `swapfile=`.
+//! - [`lima`], for Lima's boot.sh: writes a file that tells it not to wait for systemd.
 
 pub mod boot_script;
 pub mod legacy_state;

@@ -76,7 +76,7 @@ fn path(paths: &Paths) -> PathBuf {
 /// Result of an earlier run in this boot.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EarlierRun {
-    /// There was no run.
+    /// First run of this boot.
     None,
     /// The machine lives in RAM.
     Ram,

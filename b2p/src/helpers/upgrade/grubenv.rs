@@ -139,7 +139,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_read_is_written_again(text in "([a-z]{1,8}=[ -~]{0,20}\n){0,8}", rest in ".{0,40}") {
+        fn what_is_read_is_written_again(
+            text in "([a-z]{1,8}=[ -~]{0,20}\n){0,8}",
+            rest in ".{0,40}",
+        ) {
             let bytes = padded(&format!("{FIRST_LINE}\n{text}"));
             let env = GrubEnv::parse(&bytes).unwrap();
             proptest::prop_assert_eq!(env.bytes().unwrap(), bytes);

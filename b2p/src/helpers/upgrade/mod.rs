@@ -2,14 +2,17 @@
 //! `b2p upgrade`: installs a new version beside the one that runs, on a disk of `make disk`.
 //! docs/guide/upgrade.md describes it for users, `initramfs/src/boot/slots.rs` is the boot menu.
 //!
-//! | Step | State after a power cut in it |
-//! |---|---|
-//! | the new version is read and verified, all of it | everything as before |
-//! | grubenv, one sector: the running slot is `good` | the one or the other of two slots that work |
-//! | the other slot is formatted, written, and read back | the running slot; the menu does not offer the other slot until it is complete |
-//! | grubenv, one sector: the other slot is to be tried | the running slot, or the trial of the new version |
-//! | the trial boot: GRUB clears the request before it boots | the old version |
-//! | grubenv, one sector: the machine is ready, the new slot is `good` | the old version, or the new one |
+//! The steps, and what a power cut in each of them leaves:
+//!
+//! 1. The new version is read and verified, all of it: everything is as before.
+//! 2. The running slot becomes `good` in grubenv, one sector: either of two slots that work.
+//! 3. The other slot is formatted, written, and read back: the running slot; the menu does not
+//!    offer the other one until it is complete.
+//! 4. The other slot is to be tried, in grubenv, one sector: the running slot, or a trial of the
+//!    new version.
+//! 5. GRUB clears that request before it boots the trial: the old version.
+//! 6. The machine is ready and the new slot becomes `good` in grubenv, one sector: the old version
+//!    or the new one.
 
 mod boot_disk;
 pub mod commit;

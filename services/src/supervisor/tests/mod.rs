@@ -5,6 +5,7 @@ mod histories;
 mod lifecycle;
 mod ordering;
 mod phases;
+mod policies;
 mod requests;
 mod table;
 mod transitions;

@@ -6,8 +6,8 @@
 use super::*;
 use crate::service::KillMode;
 
-const NOW: Millis = 60;
-const TESTED: ServiceId = ServiceId::new(0);
+pub(super) const NOW: Millis = 60;
+pub(super) const TESTED: ServiceId = ServiceId::new(0);
 const NEED: ServiceId = ServiceId::new(1);
 const DEPENDENT: ServiceId = ServiceId::new(2);
 const STATUS: ExitStatus = ExitStatus::Exited(3);
@@ -28,7 +28,7 @@ fn definitions() -> Vec<ServiceDef> {
 /// A supervisor in which `TESTED` is in `state` and settling alone changes nothing: a `Waiting`
 /// service waits for one that has failed, and with `stop_requested` a stopping service still
 /// needs it.
-fn supervisor(state: State, stop_requested: bool) -> Supervisor {
+pub(super) fn supervisor(state: State, stop_requested: bool) -> Supervisor {
     let mut s = Supervisor::new(definitions());
     s.records[NEED.index()].state = match state {
         State::Waiting => State::Failed,
@@ -364,75 +364,6 @@ fn what_concerns_nobody_changes_nothing() {
             assert_eq!(s.settle(NOW), [], "{state:?} {event:?}");
             assert_eq!(s.state(TESTED), state, "{event:?}");
         }
-    }
-}
-
-/// Table of conditions for readiness, events, and the resulting readiness.
-#[test]
-fn who_is_ready_by_what() {
-    let table = [
-        (ReadyWhen::Exec, Event::Execed(7), true),
-        (ReadyWhen::Exec, Event::Ready(7), false),
-        (ReadyWhen::Notify, Event::Execed(7), false),
-        (ReadyWhen::Notify, Event::Ready(7), true),
-        (ReadyWhen::Fd(4), Event::Execed(7), false),
-        (ReadyWhen::Fd(4), Event::Ready(7), true),
-        (ReadyWhen::Exit, Event::Execed(7), false),
-        (ReadyWhen::Exit, Event::Ready(7), false),
-    ];
-    for (ready, event, up) in table {
-        let mut s = supervisor(State::Starting { pid: 7, since: 5 }, false);
-        s.records[0].def.ready = ready;
-        let is_change = s.note(NOW, event) == [Change::Ready(TESTED)];
-        let is_up = matches!(s.state(TESTED), State::Up { .. });
-        assert_eq!((is_change, is_up), (up, up), "{ready:?} {event:?}");
-    }
-}
-
-/// The end of a service, and what becomes of it by its definition.
-#[test]
-#[rustfmt::skip]
-fn what_becomes_of_one_that_ended() {
-    use ReadyWhen::{Exec, Exit};
-    use Restart::{Always, Never, OnFailure};
-    let [good, bad, killed] = [EXIT_0, ExitStatus::Exited(1), ExitStatus::Killed(34)];
-    let no_more = ExitStatus::Exited(125);
-    let (idle, soon, socket) = (1_000, 999, Some(SOCKET));
-    let table = [
-        // restart, status, ready, socket, milliseconds until the end; state after settling
-        (Always,    good,    Exec, None,   idle, "delayed"),
-        (Always,    bad,     Exec, None,   idle, "delayed"),
-        (Always,    killed,  Exec, None,   idle, "delayed"),
-        (Always,    no_more, Exec, None,   idle, "failed"),
-        (OnFailure, good,    Exec, None,   idle, "done"),
-        (OnFailure, bad,     Exec, None,   idle, "delayed"),
-        (OnFailure, killed,  Exec, None,   idle, "delayed"),
-        (OnFailure, no_more, Exec, None,   idle, "failed"),
-        (Never,     good,    Exec, None,   idle, "done"),
-        (Never,     bad,     Exec, None,   idle, "failed"),
-        (Never,     killed,  Exec, None,   idle, "failed"),
-        (Never,     no_more, Exec, None,   idle, "failed"),
-        (OnFailure, good,    Exit, None,   soon, "done"),
-        (OnFailure, bad,     Exit, None,   soon, "delayed"),
-        (Never,     good,    Exit, None,   soon, "done"),
-        (Never,     killed,  Exit, None,   soon, "failed"),
-        (Always,    good,    Exec, socket, idle, "spawning"),
-        (Always,    good,    Exec, socket, soon, "delayed"),
-        (Always,    bad,     Exec, socket, idle, "delayed"),
-        (Always,    no_more, Exec, socket, idle, "failed"),
-        (Never,     good,    Exec, socket, idle, "done"),
-    ];
-    for (restart, status, ready, socket, ran, state) in table {
-        let mut s = supervisor(State::Starting { pid: 7, since: NOW }, false);
-        let def = &mut s.records[0].def;
-        (def.restart, def.ready, def.socket) = (restart, ready, socket);
-        let changes = s.note(NOW + ran, Event::Exited(7, status));
-        let case = format!("{restart:?} {status:?} {ready:?} {ran} {}", socket.is_some());
-        s.settle(NOW + ran);
-        assert_eq!(s.state(TESTED).word(), state, "{case}");
-        let is_ready = changes.contains(&Change::Ready(TESTED));
-        assert_eq!(is_ready, ready == Exit && state == "done", "{case}");
-        assert_eq!(s.last_exit(TESTED), Some(status), "{case}");
     }
 }
 

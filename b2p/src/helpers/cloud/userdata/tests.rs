@@ -43,22 +43,50 @@ fn what_a_file_is_is_in_its_first_line() {
     }
 }
 
-/// As lima's user-data template has it (v2.2, pkg/cidata/cidata.TEMPLATE.d/user-data).
+/// Lima's user-data (v2.2, pkg/cidata/cidata.TEMPLATE.d/user-data), with KEY for a key.
+const LIMA: &str = r#"#cloud-config
+# vim:syntax=yaml
+growpart:
+  mode: auto
+  devices: ['/']
+mounts:
+- [mount0, /Users/ann, virtiofs, "ro,nofail", "0", "0"]
+timezone: Europe/Berlin
+users:
+  - name: "ann"
+    uid: "501"
+    gecos: "Ann B"
+    homedir: "/home/ann.guest"
+    shell: /bin/bash
+    sudo: ALL=(ALL) NOPASSWD:ALL
+    lock_passwd: true
+    ssh-authorized-keys:
+      - "KEY"
+write_files:
+ - content: |
+      #!/bin/sh
+      exit 0
+   owner: root:root
+   path: /var/lib/cloud/scripts/per-boot/00-lima.boot.sh
+   permissions: '0755'
+manage_resolv_conf: true
+resolv_conf:
+  nameservers:
+  - 192.168.5.3
+bootcmd:
+- |
+  echo a
+  echo b
+"#;
+
 #[test]
 fn limas() {
-    let data = good(&format!(
-        "#cloud-config\n# vim:syntax=yaml\ngrowpart:\n  mode: auto\n  devices: ['/']\nmounts:\n- [mount0, /Users/ann, virtiofs, \"ro,nofail\", \"0\", \"0\"]\ntimezone: Europe/Berlin\nusers:\n  - name: \"ann\"\n    uid: \"501\"\n    gecos: \"Ann B\"\n    homedir: \"/home/ann.guest\"\n    shell: /bin/bash\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    lock_passwd: true\n    ssh-authorized-keys:\n      - \"{KEY}\"\nwrite_files:\n - content: |\n      #!/bin/sh\n      exit 0\n   owner: root:root\n   path: /var/lib/cloud/scripts/per-boot/00-lima.boot.sh\n   permissions: '0755'\nmanage_resolv_conf: true\nresolv_conf:\n  nameservers:\n  - 192.168.5.3\nbootcmd:\n- |\n  echo a\n  echo b\n"
-    ));
+    let data = good(&LIMA.replace("KEY", KEY));
     let user = &data.users[0];
-    assert_eq!(
-        (
-            user.account.name.as_str(),
-            user.account.uid,
-            user.account.gecos.as_str()
-        ),
-        ("ann", Some(501), "Ann B")
-    );
-    assert_eq!(user.account.home.as_deref(), Some("/home/ann.guest"));
+    let account = &user.account;
+    let named = (account.name.as_str(), account.gecos.as_str());
+    assert_eq!((named, account.uid), (("ann", "Ann B"), Some(501)));
+    assert_eq!(account.home.as_deref(), Some("/home/ann.guest"));
     assert_eq!(user.sudo, ["ALL=(ALL) NOPASSWD:ALL"]);
     assert_eq!(user.keys, [KEY]);
     let file = &data.files[0];
@@ -79,7 +107,11 @@ fn limas() {
 #[test]
 fn files_in_every_encoding() {
     let data = good(
-        "write_files:\n- {path: /a, content: \"QQ==\", encoding: b64, append: true}\n- {path: /b, content: !!binary \"QQ==\", encoding: gz+b64, permissions: 0600, defer: true}\n- {path: /c}\n",
+        "write_files:\n\
+         - {path: /a, content: \"QQ==\", encoding: b64, append: true}\n\
+         - {path: /b, content: !!binary \"QQ==\", encoding: gz+b64, permissions: 0600, \
+            defer: true}\n\
+         - {path: /c}\n",
     );
     let [a, b, c] = data.files.as_slice() else {
         panic!("{:?}", data.files)
@@ -174,7 +206,9 @@ fn names_in_their_order() {
 #[test]
 fn mounts_as_mount_takes_them() {
     let data = good(
-        "mounts:\n- [vdb1, /srv, ext4, \"noatime,x-systemd.automount,_netdev\"]\n- [vdtag, /mnt, virtiofs]\n- [none]\n- [LABEL=x, /x]\n",
+        "mounts:\n\
+         - [vdb1, /srv, ext4, \"noatime,x-systemd.automount,_netdev\"]\n\
+         - [vdtag, /mnt, virtiofs]\n- [none]\n- [LABEL=x, /x]\n",
     );
     let sources: Vec<_> = data.mounts.iter().map(|m| m.source.as_str()).collect();
     assert_eq!(sources, ["/dev/vdb1", "vdtag", "LABEL=x"]);

@@ -1,34 +1,35 @@
-//! Where one run keeps its files. Several may go on at the same time.
+// SPDX-License-Identifier: Apache-2.0
+//! Directory of one run's files. Several runs at the same time have different ones.
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-/// More than this at once is a mistake.
-const MOST: usize = 16;
+/// Maximum number of runs at the same time; more are taken for a mistake.
+const MAX_RUNS: usize = 16;
 
-/// The first place under `out/` that nobody else has.
-pub struct Place {
-    /// The machine's directory: `run`, `run-2`, …
+/// Directory and socket under `out/` that no other run uses.
+pub struct RunDir {
+    /// Directory of the machine: `run`, `run-2`, …
     pub dir: PathBuf,
-    /// The API's socket: `podman.sock`, `podman-2.sock`, …
+    /// Socket of podman's API: `podman.sock`, `podman-2.sock`, …
     pub socket: PathBuf,
-    /// Held as long as the run goes on; the kernel lets go of it for us.
+    /// Held during the run; the kernel releases it with the process.
     _lock: Flock<File>,
 }
 
-impl Place {
-    /// Takes it.
+impl RunDir {
+    /// Claims the first free directory.
     pub fn claim(out: &Path) -> Result<Self> {
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-        for n in 1..=MOST {
+        for n in 1..=MAX_RUNS {
             let suffix = if n == 1 {
                 String::new()
             } else {
                 format!("-{n}")
             };
-            // Beside the directory, which is emptied when the machine starts.
+            // The lock lies beside the directory, which is emptied when the machine starts.
             let lock = out.join(format!(".run{suffix}.lock"));
             let lock =
                 File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
@@ -41,7 +42,7 @@ impl Place {
                 });
             }
         }
-        bail!("{MOST} machines run already")
+        bail!("{MAX_RUNS} machines run already")
     }
 }
 
@@ -50,15 +51,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_at_once_get_two_places() {
+    fn two_at_once_get_two_directories() {
         let out = tempfile::tempdir().expect("a directory");
-        let first = Place::claim(out.path()).expect("free");
-        let second = Place::claim(out.path()).expect("free");
+        let first = RunDir::claim(out.path()).expect("free");
+        let second = RunDir::claim(out.path()).expect("free");
         assert_eq!(first.dir, out.path().join("run"));
         assert_eq!(second.dir, out.path().join("run-2"));
         assert_eq!(second.socket, out.path().join("podman-2.sock"));
         drop(first);
-        let third = Place::claim(out.path()).expect("free again");
+        let third = RunDir::claim(out.path()).expect("free again");
         assert_eq!(third.socket, out.path().join("podman.sock"));
     }
 }
