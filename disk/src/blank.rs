@@ -1,34 +1,35 @@
-//! Whether there is nothing on a disk.
+// SPDX-License-Identifier: Apache-2.0
+//! Test for a blank disk.
 
 use std::io;
 
 use crate::MIB;
 use crate::bytes::{ReadAt, is_zero, read_at};
 
-/// How many places between the ends [`is_blank`] looks at.
+/// Number of samples between the ends of the disk.
 const SAMPLES: u64 = 2048;
 
-/// Whether a disk is blank: the first 64 MiB, the last 8 MiB, 4 KiB at every power
-/// of two and at 2048 places evenly between are zero. That is every place where
-/// [`crate::probe`] looks, and the first MiB of a partition that a lost table had.
+/// Returns true if a disk is blank: the first 64 MiB, the last 8 MiB, 4 KiB at every power of two
+/// and at 2048 evenly spaced offsets are zero. They include every offset that [`crate::probe`]
+/// reads, and the first MiB of the first partition of a lost table.
 ///
 /// # Errors
-/// What the system said.
+/// The disk cannot be read.
 pub fn is_blank(source: &dyn ReadAt) -> io::Result<bool> {
     let size = source.size();
     let chunk = 256 * 1024;
     let tail = size.saturating_sub(8 * MIB);
-    let front = (0..size.min(64 * MIB)).step_by(chunk);
-    let back = (tail..size).step_by(chunk);
-    for at in front.chain(back) {
+    let start = (0..size.min(64 * MIB)).step_by(chunk);
+    let end = (tail..size).step_by(chunk);
+    for at in start.chain(end) {
         if !is_zero(&read_at(source, at, chunk)?) {
             return Ok(false);
         }
     }
-    let powers = (26..63).map(|n| 1u64 << n);
-    let even = (1..SAMPLES).map(|n| (size / SAMPLES).saturating_mul(n) & !4095);
+    let powers_of_two = (26..63).map(|n| 1u64 << n);
+    let samples = (1..SAMPLES).map(|n| (size / SAMPLES).saturating_mul(n) & !4095);
     let between = |at: &u64| (64 * MIB..tail).contains(at);
-    for at in powers.chain(even).filter(between) {
+    for at in powers_of_two.chain(samples).filter(between) {
         if !is_zero(&read_at(source, at, 4096)?) {
             return Ok(false);
         }

@@ -1,18 +1,19 @@
-//! Bytes at offsets: where they come from, and the numbers in them.
+// SPDX-License-Identifier: Apache-2.0
+//! Bytes at offsets: their source, and the numbers in them.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Something to read from at an offset, as pread(2) does.
+/// Source of bytes at offsets, as for pread(2).
 pub trait ReadAt {
-    /// Its length in bytes.
+    /// Length in bytes.
     fn size(&self) -> u64;
-    /// Fills `into` from `at` on.
+    /// Fills `buffer` with the bytes at `offset`.
     ///
     /// # Errors
-    /// What the system said; also when less is there.
-    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
+    /// The source cannot be read, or ends too early.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
 impl ReadAt for [u8] {
@@ -20,10 +21,11 @@ impl ReadAt for [u8] {
         self.len() as u64
     }
 
-    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        let from = usize::try_from(at).ok().and_then(|at| self.get(at..));
-        let there = from.and_then(|rest| rest.get(..into.len()));
-        into.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).ok();
+        let rest = start.and_then(|start| self.get(start..));
+        let bytes = rest.and_then(|rest| rest.get(..buffer.len()));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 }
@@ -33,17 +35,17 @@ impl ReadAt for Vec<u8> {
         self.as_slice().size()
     }
 
-    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        self.as_slice().read(at, into)
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.as_slice().read_exact_at(offset, buffer)
     }
 }
 
-/// An open device or image of a known size.
+/// Open device or image of a known size.
 #[derive(Debug)]
 pub struct SizedFile {
-    /// Opened for reading.
+    /// File that is open for reading.
     pub file: File,
-    /// In bytes; a device's is not in its metadata.
+    /// Size in bytes. The size of a device is not in its metadata.
     pub size: u64,
 }
 
@@ -52,95 +54,94 @@ impl ReadAt for SizedFile {
         self.size
     }
 
-    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(into, at)
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
     }
 }
 
-/// A part of a source, as a partition is of a disk.
-pub struct Part<'a> {
-    /// The whole.
-    pub of: &'a dyn ReadAt,
-    /// Where it begins.
-    pub first: u64,
-    /// How long it is.
+/// Range of a source, as a partition is of a disk.
+pub struct Range<'a> {
+    /// Source of the bytes.
+    pub source: &'a dyn ReadAt,
+    /// Offset of the range in bytes.
+    pub offset: u64,
+    /// Length of the range in bytes.
     pub len: u64,
 }
 
-impl ReadAt for Part<'_> {
+impl ReadAt for Range<'_> {
     fn size(&self) -> u64 {
-        let rest = self.of.size().saturating_sub(self.first);
+        let rest = self.source.size().saturating_sub(self.offset);
         self.len.min(rest)
     }
 
-    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        let end = at.checked_add(into.len() as u64);
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64);
         if end.is_none_or(|end| end > self.size()) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.of.read(self.first + at, into)
+        self.source.read_exact_at(self.offset + offset, buffer)
     }
 }
 
-/// Up to `len` bytes from `at` on: fewer, or none, where the source ends. The
-/// caller bounds `len`.
+/// Reads up to `len` bytes at `offset`: fewer if the source ends before. The caller bounds `len`.
 ///
 /// # Errors
-/// What the system said.
-pub fn read_at(source: &dyn ReadAt, at: u64, len: usize) -> io::Result<Vec<u8>> {
-    let rest = source.size().saturating_sub(at);
+/// The source cannot be read.
+pub fn read_at(source: &dyn ReadAt, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let rest = source.size().saturating_sub(offset);
     let len = len.min(usize::try_from(rest).unwrap_or(usize::MAX));
     let mut bytes = vec![0; len];
     if len > 0 {
-        source.read(at, &mut bytes)?;
+        source.read_exact_at(offset, &mut bytes)?;
     }
     Ok(bytes)
 }
 
-/// Whether every byte is zero; true of none.
+/// Returns true if every byte is zero, or there is none.
 #[must_use]
 pub fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|b| *b == 0)
 }
 
-/// The `N` bytes at `at`; zeros where there are none.
+/// Returns the `N` bytes at offset `at`; zeros if they are not all there.
 #[must_use]
 pub fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let slice = at.checked_add(N).and_then(|end| bytes.get(at..end));
     slice.and_then(|s| s.try_into().ok()).unwrap_or([0; N])
 }
 
-/// Little-endian, as [`array`].
+/// Returns the little-endian number at offset `at`, as [`array`] does.
 #[must_use]
 pub fn le16(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(array(bytes, at))
 }
 
-/// Little-endian, as [`array`].
+/// Returns the little-endian number at offset `at`, as [`array`] does.
 #[must_use]
 pub fn le32(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(array(bytes, at))
 }
 
-/// Little-endian, as [`array`].
+/// Returns the little-endian number at offset `at`, as [`array`] does.
 #[must_use]
 pub fn le64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(array(bytes, at))
 }
 
-/// Big-endian, as [`array`].
+/// Returns the big-endian number at offset `at`, as [`array`] does.
 #[must_use]
 pub fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes(array(bytes, at))
 }
 
-/// Big-endian, as [`array`].
+/// Returns the big-endian number at offset `at`, as [`array`] does.
 #[must_use]
 pub fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(array(bytes, at))
 }
 
-/// Puts `value` at `at`, where there is room for all of it.
+/// Writes `value` at offset `at` if all of it fits.
 pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     if let Some(to) = bytes.get_mut(at..at.saturating_add(value.len())) {
         to.copy_from_slice(value);

@@ -1,211 +1,202 @@
-//! Which disk is the data disk: from facts about every device and from what the
-//! flags say, without touching anything.
+// SPDX-License-Identifier: Apache-2.0
+//! Choice of the data disk, from facts about every device and from the flags.
 //!
-//! A file system with one of [`LABELS`] is used, the first label before the
-//! others, then the lowest name. Where there is none, a disk that asks for it is
-//! formatted. A device that looks like two things is used as neither, and what
-//! any known signature matches is never formatted.
+//! A file system with one of [`LABELS`] is used; the label with the highest precedence wins, then
+//! the lowest name. Without such a file system, a disk that requests it is formatted. A device with
+//! two signatures is used as neither, and a device with a known signature is never formatted.
 
 use config::{DiskSelector, FormatPolicy};
 
 use crate::device::Device;
 use crate::device_name::compare;
 use crate::format_state::FormatState;
-use crate::rejection::{Rejection, asks, beside, kinds, lost, parent, why_not};
-use crate::signature::{Signature, SignatureKind};
-use crate::{LABELS, UNFINISHED};
+use crate::rejection::{
+    Rejection, describe_unused, may_format, parent_of, rejection_of_partition, rejection_of_unused,
+    wants_format,
+};
+use crate::signature::{Signature, SignatureKind, join_names};
+use crate::{LABELS, UNFINISHED_LABEL};
 
-/// What to do.
+/// Action for the data disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Mount this device, which has a file system of this kind.
     Use(String, SignatureKind),
-    /// Format this disk. It asks, or is blank, or was begun: its standing says.
+    /// Format this disk, which requests it, is blank, or has a format in progress; its
+    /// [`FormatState`] tells which.
     Format(String),
-    /// Sweep the traces of a format from this disk, and look again.
+    /// Erase the traces of a complete format from this disk, and choose again.
     Sweep(String),
-    /// There is none; why.
+    /// Use no disk, for this reason.
     None(String),
 }
 
-/// A decision, and what there is to say about it.
+/// Decision, and what to tell the user about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// What to do.
+    /// Action to take.
     pub decision: Decision,
-    /// Every device that was looked at and is not taken, and why.
+    /// Log lines: the devices that are not used, with the reasons.
     pub notes: Vec<String>,
-    /// What the machine's owner must know.
+    /// Faults that the user must know of.
     pub degraded: Vec<String>,
 }
 
-/// Decides.
+/// Chooses the data disk.
 #[must_use]
-pub fn choose(devices: &[Device], wanted: &DiskSelector, policy: FormatPolicy) -> Choice {
+pub fn choose(devices: &[Device], selector: &DiskSelector, policy: FormatPolicy) -> Choice {
     let mut choice = Choice {
         decision: Decision::None("b2p.data=off".into()),
         notes: Vec::new(),
         degraded: Vec::new(),
     };
-    if *wanted == DiskSelector::Off {
+    if *selector == DiskSelector::Off {
         return choice;
     }
-    let mut all: Vec<&Device> = devices.iter().collect();
-    all.sort_unstable_by(|a, b| {
-        rank(a)
-            .cmp(&rank(b))
-            .then_with(|| compare(&a.name, &b.name))
-    });
-    let usable = sorted_out(&all, &mut choice, |d| usable(d, devices, wanted));
+    let mut candidates: Vec<&Device> = devices.iter().collect();
+    let by_name = |a: &Device, b: &Device| compare(&a.name, &b.name);
+    candidates.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| by_name(a, b)));
+    let usable = choice.select(&candidates, |d| check_usable(d, devices, selector));
     if let Some((first, others)) = usable.split_first() {
-        also(first, others, "is used", &mut choice);
-        let rest: Vec<_> = all
-            .into_iter()
-            .filter(|d| !usable.iter().any(|u| u.name == d.name))
-            .collect();
-        sorted_out(&rest, &mut choice, |d| beside(d, first));
-        choice.decision = used(first, devices);
+        choice.note_others(first, others, "is used");
+        candidates.retain(|d| !usable.iter().any(|u| u.name == d.name));
+        choice.select(&candidates, |d| Err(rejection_of_unused(d, first)));
+        choice.decision = decide_use(first, devices);
         return choice;
     }
-    let asking = sorted_out(&all, &mut choice, |d| {
-        formattable(d, devices, wanted, policy)
+    let formattable = choice.select(&candidates, |d| {
+        check_formattable(d, devices, selector, policy)
     });
-    if let Some((first, others)) = asking.split_first() {
-        also(first, others, "is formatted", &mut choice);
+    if let Some((first, others)) = formattable.split_first() {
+        choice.note_others(first, others, "is formatted");
         choice.decision = Decision::Format(first.name.clone());
         return choice;
     }
-    choice.decision = Decision::None(none(wanted, &choice));
-    if *wanted != DiskSelector::Auto && choice.degraded.is_empty() {
-        choice.degraded.push(none(wanted, &choice));
+    let reason = reason_for_none(selector, &choice);
+    if *selector != DiskSelector::Auto && choice.degraded.is_empty() {
+        choice.degraded.push(reason.clone());
     }
+    choice.decision = Decision::None(reason);
     choice
 }
 
-fn none(wanted: &DiskSelector, choice: &Choice) -> String {
+impl Choice {
+    /// Returns the devices that `check` accepts, and records the reasons of the others.
+    fn select<'a>(
+        &mut self,
+        devices: &[&'a Device],
+        check: impl Fn(&Device) -> Result<(), Rejection>,
+    ) -> Vec<&'a Device> {
+        let mut accepted = Vec::new();
+        for device in devices {
+            let line = |why: String| format!("{}: {why}", device.name);
+            match check(device) {
+                Ok(()) => accepted.push(*device),
+                Err(Rejection::Ignore) => {}
+                Err(Rejection::Log(why)) => push_once(&mut self.notes, line(why)),
+                Err(Rejection::Warn(why)) => push_once(&mut self.degraded, line(why)),
+            }
+        }
+        accepted
+    }
+
+    /// Notes the devices that could have been chosen instead of `first`.
+    fn note_others(&mut self, first: &Device, others: &[&Device], action: &str) {
+        for other in others {
+            self.notes.push(format!(
+                "{}: could be the data disk too, but {} {action}: {} first, then the lowest name",
+                other.name,
+                first.name,
+                LABELS.join(", then ")
+            ));
+        }
+    }
+}
+
+fn push_once(lines: &mut Vec<String>, line: String) {
+    if !lines.contains(&line) {
+        lines.push(line);
+    }
+}
+
+fn reason_for_none(selector: &DiskSelector, choice: &Choice) -> String {
     if let Some(first) = choice.degraded.first() {
         return first.clone();
     }
-    match wanted {
+    match selector {
         DiskSelector::Auto | DiskSelector::Off => "no data disk".into(),
-        DiskSelector::Label(l) => format!("no file system is labelled {l}"),
-        DiskSelector::Uuid(u) => format!("no file system has the UUID {u}"),
-        DiskSelector::PartUuid(u) => format!("no partition has the UUID {u}"),
-        DiskSelector::Device(d) => format!("{d} is not there or holds nothing to use"),
+        DiskSelector::Label(label) => format!("no file system is labelled {label}"),
+        DiskSelector::Uuid(uuid) => format!("no file system has the UUID {uuid}"),
+        DiskSelector::PartUuid(uuid) => format!("no partition has the UUID {uuid}"),
+        DiskSelector::Device(path) => format!("{path} is not there or holds nothing to use"),
     }
 }
 
-/// Those that `judge` takes; the rest is said.
-fn sorted_out<'a>(
-    all: &[&'a Device],
-    choice: &mut Choice,
-    judge: impl Fn(&Device) -> Result<(), Rejection>,
-) -> Vec<&'a Device> {
-    let mut taken = Vec::new();
-    for device in all {
-        let say = |why: String| format!("{}: {why}", device.name);
-        match judge(device) {
-            Ok(()) => taken.push(*device),
-            Err(Rejection::Ignore) => {}
-            Err(Rejection::Log(why)) => push(&mut choice.notes, say(why)),
-            Err(Rejection::Warn(why)) => push(&mut choice.degraded, say(why)),
-        }
-    }
-    taken
-}
-
-fn push(to: &mut Vec<String>, text: String) {
-    if !to.contains(&text) {
-        to.push(text);
-    }
-}
-
-fn also(first: &Device, others: &[&Device], what: &str, choice: &mut Choice) {
-    for other in others {
-        choice.notes.push(format!(
-            "{}: could be the data disk too, but {} {what}: {} first, then the lowest name",
-            other.name,
-            first.name,
-            LABELS.join(", then ")
-        ));
-    }
-}
-
-/// The place of its label among ours; others are behind.
+/// Returns the position of the device's label in [`LABELS`]; other devices are behind.
 fn rank(device: &Device) -> usize {
-    let label = the_signature(device).and_then(|f| f.label.as_deref());
-    LABELS
-        .iter()
-        .position(|l| Some(*l) == label)
-        .unwrap_or(LABELS.len())
+    let label = only_signature(device).and_then(|s| s.label.as_deref());
+    let position = LABELS.iter().position(|known| Some(*known) == label);
+    position.unwrap_or(LABELS.len())
 }
 
-/// The one thing that is on it.
-fn the_signature(device: &Device) -> Option<&Signature> {
+/// Returns the signature of a device that has exactly one.
+fn only_signature(device: &Device) -> Option<&Signature> {
     match device.signatures.as_deref() {
         Ok([one]) => Some(one),
         _ => None,
     }
 }
 
-fn used(device: &Device, devices: &[Device]) -> Decision {
-    let disk = parent(device, devices).unwrap_or(device);
+fn decide_use(device: &Device, devices: &[Device]) -> Decision {
+    let disk = parent_of(device, devices).unwrap_or(device);
     if matches!(disk.format_state, FormatState::Complete(_)) {
         return Decision::Sweep(disk.name.clone());
     }
-    let kind = the_signature(device).map_or(SignatureKind::Ext4, |f| f.kind);
+    let kind = only_signature(device).map_or(SignatureKind::Ext4, |s| s.kind);
     Decision::Use(device.name.clone(), kind)
 }
 
-/// What bigger thing a disk is a part of.
-fn member(disk: &Device) -> Option<&'static str> {
-    let found = disk.signatures.as_deref().unwrap_or_default();
-    found
-        .iter()
-        .find(|f| f.kind.is_member())
-        .map(|f| f.kind.name())
+/// Returns the name of the larger volume that a disk is a member of.
+fn member_of(disk: &Device) -> Option<&'static str> {
+    let signatures = disk.signatures.as_deref().unwrap_or_default();
+    let member = signatures.iter().find(|s| s.kind.is_member());
+    member.map(|s| s.kind.name())
 }
 
-fn usable(device: &Device, devices: &[Device], wanted: &DiskSelector) -> Result<(), Rejection> {
-    let found = match &device.signatures {
-        Ok(found) => found,
+/// Checks that the selected file system is on the device and can be used.
+fn check_usable(
+    device: &Device,
+    devices: &[Device],
+    selector: &DiskSelector,
+) -> Result<(), Rejection> {
+    let signatures = match &device.signatures {
+        Ok(signatures) => signatures,
         Err(why) => return Err(Rejection::Log(format!("cannot be read: {why}"))),
     };
-    if !found.iter().any(|f| matches(device, f, wanted)) {
+    if !signatures.iter().any(|s| is_selected(device, s, selector)) {
         return Err(Rejection::Ignore);
     }
-    let [one] = found.as_slice() else {
+    let [signature] = signatures.as_slice() else {
+        let names = join_names(signatures);
         return Err(Rejection::Warn(format!(
-            "it looks like {} at once; it is left alone",
-            kinds(found)
+            "it looks like {names} at once; it is left alone"
         )));
     };
-    if one.label.as_deref() == Some(UNFINISHED) {
+    if signature.label.as_deref() == Some(UNFINISHED_LABEL) {
         return Err(Rejection::Log("a format of it was not finished".into()));
     }
-    if !one.kind.holds_data() {
-        return Err(match one.kind.is_table() {
-            true => Rejection::Log("it is divided into partitions".into()),
-            false => Rejection::Warn(format!(
-                "it holds {}, which cannot keep containers",
-                one.kind.name()
-            )),
-        });
+    if signature.kind.is_table() {
+        return Err(Rejection::Log("it is divided into partitions".into()));
     }
-    if let Some(member) = parent(device, devices).and_then(member) {
-        // Half of a mirror shows the partitions that are in the mirror.
+    if !signature.kind.holds_data() {
+        let name = signature.kind.name();
         return Err(Rejection::Warn(format!(
-            "its disk is a {member}; it is left alone"
+            "it holds {name}, which cannot keep containers"
         )));
     }
-    if matches!(
-        parent(device, devices).map(|d| &d.format_state),
-        Some(FormatState::InProgress(_))
-    ) {
-        return Err(Rejection::Log("its disk is half formatted".into()));
-    }
-    if let Some(who) = &device.in_use {
-        return Err(Rejection::Warn(format!("in use: {who}")));
+    check_disk_of(device, devices)?;
+    if let Some(usage) = &device.in_use {
+        return Err(Rejection::Warn(format!("in use: {usage}")));
     }
     if device.read_only {
         return Err(Rejection::Warn("it can only be read".into()));
@@ -213,68 +204,65 @@ fn usable(device: &Device, devices: &[Device], wanted: &DiskSelector) -> Result<
     Ok(())
 }
 
-/// Whether it is what the flags mean, by this of its signatures.
-fn matches(device: &Device, found: &Signature, wanted: &DiskSelector) -> bool {
-    let label = found.label.as_deref();
+/// Checks that the disk of a partition is no member of a larger volume and has no format in
+/// progress. A member of a RAID 1 shows the partitions that are in the RAID.
+fn check_disk_of(partition: &Device, devices: &[Device]) -> Result<(), Rejection> {
+    let Some(disk) = parent_of(partition, devices) else {
+        return Ok(());
+    };
+    if let Some(volume) = member_of(disk) {
+        return Err(Rejection::Warn(format!(
+            "its disk is a {volume}; it is left alone"
+        )));
+    }
+    if matches!(disk.format_state, FormatState::InProgress(_)) {
+        return Err(Rejection::Log("its disk is half formatted".into()));
+    }
+    Ok(())
+}
+
+/// Returns true if the selector means the device, according to one of its signatures.
+fn is_selected(device: &Device, signature: &Signature, selector: &DiskSelector) -> bool {
+    let label = signature.label.as_deref();
     let same = |a: Option<&str>, b: &str| a.is_some_and(|a| a.eq_ignore_ascii_case(b));
-    match wanted {
+    let has_data_label = label.is_some_and(|label| LABELS.contains(&label));
+    match selector {
         DiskSelector::Off => false,
-        DiskSelector::Auto => label.is_some_and(|l| LABELS.contains(&l)),
+        DiskSelector::Auto => has_data_label,
         DiskSelector::Label(name) => label == Some(name),
-        DiskSelector::Uuid(uuid) => same(found.uuid.as_deref(), uuid),
+        DiskSelector::Uuid(uuid) => same(signature.uuid.as_deref(), uuid),
         DiskSelector::PartUuid(uuid) => same(device.partuuid.as_deref(), uuid),
-        // Who names a disk that we have formatted means what is on it.
+        // A disk that this system has formatted stands for the partition on it.
         DiskSelector::Device(_) => {
-            let ours = label.is_some_and(|l| LABELS.contains(&l));
-            let disk = device.parent_disk.as_deref().filter(|_| ours);
-            wanted.is_device(&device.name) || disk.is_some_and(|disk| wanted.is_device(disk))
+            let disk = device.parent_disk.as_deref().filter(|_| has_data_label);
+            selector.is_device(&device.name) || disk.is_some_and(|disk| selector.is_device(disk))
         }
     }
 }
 
-fn formattable(
+/// Checks that the device may be formatted.
+fn check_formattable(
     device: &Device,
     devices: &[Device],
-    wanted: &DiskSelector,
+    selector: &DiskSelector,
     policy: FormatPolicy,
 ) -> Result<(), Rejection> {
-    let named = wanted.is_device(&device.name);
-    let meant = named || (*wanted == DiskSelector::Auto && !device.is_virtual);
     if device.parent_disk.is_some() {
-        return Err(lost(device, devices)); // never a partition
+        return Err(rejection_of_partition(device, devices)); // only whole disks are formatted
     }
-    let blank =
-        device.is_blank && policy == FormatPolicy::Blank && device.signatures.as_deref() == Ok(&[]);
-    if !asks(device)? && !blank {
-        return Err(why_not(device, named, meant));
+    let is_named = selector.is_device(&device.name);
+    let is_meant = is_named || (*selector == DiskSelector::Auto && !device.is_virtual);
+    let is_blank = device.is_blank && device.signatures.as_deref() == Ok(&[]);
+    let may_format_blank = is_blank && policy == FormatPolicy::Blank;
+    if !wants_format(device)? && !may_format_blank {
+        return Err(describe_unused(device, is_named, is_meant));
     }
-    if !meant {
+    if !is_meant {
         return Err(Rejection::Log(
             "it asks to be formatted, but the flags mean another".into(),
         ));
     }
-    let but = |why: &str| {
-        Err(Rejection::Warn(format!(
-            "it asks to be formatted, but {why}"
-        )))
-    };
-    if policy == FormatPolicy::Never {
-        return but("b2p.format=never");
-    }
-    if let Some(who) = &device.in_use {
-        return but(&format!("is in use: {who}"));
-    }
-    if device.read_only {
-        return but("can only be read");
-    }
-    // A table that the kernel has read is somebody's, whatever the bytes say.
-    let divided = devices
-        .iter()
-        .any(|d| d.parent_disk.as_ref() == Some(&device.name));
-    if divided && !matches!(device.format_state, FormatState::InProgress(_)) {
-        return but("has partitions");
-    }
-    Ok(())
+    may_format(device, devices, policy)
 }
 
 #[cfg(test)]

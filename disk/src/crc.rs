@@ -1,20 +1,22 @@
-//! Two checksums.
+// SPDX-License-Identifier: Apache-2.0
+//! Checksums: CRC-32 and CRC-32C.
 
-/// CRC-32 as in GPT (UEFI 2.10, section 5.3) and Ethernet.
+/// Returns the CRC-32 of a GPT (UEFI 2.10, section 5.3) and of Ethernet.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
-    !run(!0, bytes, 0xEDB8_8320)
+    !update(!0, bytes, 0xEDB8_8320)
 }
 
-/// CRC-32C without its final inversion, as the metadata of ext4 has it
+/// Returns the CRC-32C without its final inversion, as in the metadata of ext4
 /// (Documentation/filesystems/ext4/checksums.rst).
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
-    run(!0, bytes, 0x82F6_3B78)
+    update(!0, bytes, 0x82F6_3B78)
 }
 
-/// By four bits at a time: a table of 64 bytes, fast enough for what is read here.
-fn run(mut crc: u32, bytes: &[u8], polynomial: u32) -> u32 {
+/// Computes a CRC four bits at a time. The table of 64 bytes is fast enough for the amounts that
+/// are read here.
+fn update(mut crc: u32, bytes: &[u8], polynomial: u32) -> u32 {
     let mut table = [0u32; 16];
     for (n, entry) in (0u32..).zip(&mut table) {
         *entry = (0..4).fold(n, |c, _| {

@@ -1,33 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Block devices as they were found, without a decision.
+//! Facts about a block device.
+
+use std::{error, fmt, io};
 
 use crate::format_state::FormatState;
 use crate::signature::Signature;
 
-/// A block device, as it was found.
+/// Block device.
 #[derive(Clone, Debug)]
 pub struct Device {
-    /// As in /sys/class/block.
+    /// Name in /sys/class/block.
     pub name: String,
-    /// The disk that it is a partition of.
+    /// Name of the disk that the device is a partition of.
     pub parent_disk: Option<String>,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Nothing can be written to it.
+    /// True if the device cannot be written.
     pub read_only: bool,
-    /// It is no disk by itself (loop, device mapper, RAID): formatted only when it
-    /// is named.
+    /// True if the device is no hardware (loop, device mapper, RAID). Such a device is formatted
+    /// only if a flag names it.
     pub is_virtual: bool,
-    /// Who has it: a mount, swap, another device.
+    /// Present use by a mount, swap or another device, as a clause for messages.
     pub in_use: Option<String>,
-    /// PARTUUID.
+    /// PARTUUID of a partition.
     pub partuuid: Option<String>,
-    /// A partition that its table names as the data partition.
+    /// True for a partition whose name in the table is that of the data partition.
     pub is_data_partition: bool,
-    /// The signatures on it, or why it could not be read.
-    pub signatures: Result<Vec<Signature>, String>,
-    /// Where it stands, for a whole disk.
+    /// Signatures on the device, or why it cannot be read.
+    pub signatures: Result<Vec<Signature>, ReadError>,
+    /// Progress of a format, for a whole disk.
     pub format_state: FormatState,
-    /// All zero where anything could be; looked at only when that matters.
+    /// True if the device is blank ([`crate::blank`]). It is tested only if that matters.
     pub is_blank: bool,
 }
+
+/// Reason why a device cannot be read: an [`io::Error`] that can be cloned and compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadError {
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl ReadError {
+    /// Kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.kind
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(e: io::Error) -> ReadError {
+        ReadError {
+            kind: e.kind(),
+            text: e.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl error::Error for ReadError {}

@@ -1,9 +1,10 @@
-//! Names of block devices, as the kernel makes them (block/partitions/core.c,
-//! `disk_name`).
+// SPDX-License-Identifier: Apache-2.0
+//! Names of block devices in the kernel (block/partitions/core.c, `disk_name`).
 
 use std::cmp::Ordering;
 
-/// The name of a partition: a `p` comes between where the disk's ends in a digit.
+/// Returns the name of a partition. A `p` separates its number from a disk's name that ends in a
+/// digit.
 #[must_use]
 pub fn partition(disk: &str, number: u32) -> String {
     let p = if disk.ends_with(|c: char| c.is_ascii_digit()) {
@@ -14,23 +15,23 @@ pub fn partition(disk: &str, number: u32) -> String {
     format!("{disk}{p}{number}")
 }
 
-/// Natural order: runs of digits count as numbers, so that sda2 is before sda10,
-/// and a shorter name is first, so that sdz is before sdaa.
+/// Compares names in natural order: digits are compared as numbers, so that sda2 is before sda10,
+/// and shorter names are first, so that sdz is before sdaa.
 #[must_use]
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (runs(a), runs(b));
-    let each = a.iter().zip(&b).map(|(x, y)| one(x, y));
-    each.into_iter()
-        .find(|o| o.is_ne())
+    let mut orders = a.iter().zip(&b).map(|(x, y)| compare_runs(x, y));
+    orders
+        .find(|order| order.is_ne())
         .unwrap_or(a.len().cmp(&b.len()))
 }
 
-fn one(a: &str, b: &str) -> Ordering {
+fn compare_runs(a: &str, b: &str) -> Ordering {
     let digits = |t: &str| t.starts_with(|c: char| c.is_ascii_digit());
-    let bare = |t: &str| t.trim_start_matches('0').to_owned();
+    let significant = |t: &str| t.trim_start_matches('0').to_owned();
     match (digits(a), digits(b)) {
         (true, true) => {
-            let (x, y) = (bare(a), bare(b));
+            let (x, y) = (significant(a), significant(b));
             x.len().cmp(&y.len()).then(x.cmp(&y)).then(a.cmp(b))
         }
         (false, false) if same_driver(a, b) => a.len().cmp(&b.len()).then(a.cmp(b)),
@@ -38,12 +39,12 @@ fn one(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// sda and sdaa are disks of one driver, sda and vda of two.
+/// Returns true for disks of one driver, as sda and sdaa, but not sda and vda.
 fn same_driver(a: &str, b: &str) -> bool {
     a.get(..2) == b.get(..2)
 }
 
-/// The name in runs of digits and of others.
+/// Splits a name into runs of digits and runs of other characters.
 fn runs(name: &str) -> Vec<&str> {
     let mut out = Vec::new();
     let mut rest = name;
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digit_at_the_end_wants_a_p() {
+    fn a_digit_at_the_end_takes_a_p() {
         for (disk, name) in [
             ("vda", "vda1"),
             ("nvme0n1", "nvme0n1p1"),

@@ -1,5 +1,6 @@
-//! The superblock of ext2, ext3 and ext4
-//! (Documentation/filesystems/ext4/super.rst): 1024 bytes at 1024.
+// SPDX-License-Identifier: Apache-2.0
+//! Superblock of ext2, ext3 and ext4 (Documentation/filesystems/ext4/super.rst): 1024 bytes at
+//! offset 1024.
 
 use crate::bytes::{array, le16, le32};
 use crate::crc::crc32c;
@@ -10,19 +11,19 @@ const HAS_JOURNAL: u32 = 0x4;
 const RECOVER: u32 = 0x4;
 const METADATA_CSUM: u32 = 0x400;
 
-/// Whether it is one.
+/// Returns true if the bytes are a superblock.
 #[must_use]
-pub fn is(sb: &[u8]) -> bool {
-    // A size of blocks that there can be, or two bytes are by chance.
+pub fn is_superblock(sb: &[u8]) -> bool {
+    // The magic number of two bytes may occur by chance; a valid block size makes it unlikely.
     le16(sb, 0x38) == 0xef53 && le32(sb, 0x18) <= 6
 }
 
-/// By its features: what ext3 does not know makes it ext4.
+/// Determines the kind by the features: a feature that ext3 lacks makes the file system ext4.
 #[must_use]
 pub fn kind(sb: &[u8]) -> SignatureKind {
     let (compat, incompat, ro) = (le32(sb, 0x5c), le32(sb, 0x60), le32(sb, 0x64));
     if incompat & 0x8 != 0 {
-        return SignatureKind::Other("jbd"); // the journal of another, on a device of its own
+        return SignatureKind::Other("jbd"); // external journal of another file system
     }
     if incompat & !0x16 != 0 || ro & !0x7 != 0 {
         return SignatureKind::Ext4;
@@ -34,7 +35,7 @@ pub fn kind(sb: &[u8]) -> SignatureKind {
     }
 }
 
-/// The name of the file system.
+/// Returns the label of the file system.
 #[must_use]
 pub fn label(sb: &[u8]) -> Option<String> {
     let field: [u8; 16] = array(sb, 0x78);
@@ -43,30 +44,30 @@ pub fn label(sb: &[u8]) -> Option<String> {
     (end > 0).then(|| text.into_owned())
 }
 
-/// Its UUID.
+/// Returns the UUID of the file system.
 #[must_use]
 pub fn uuid(sb: &[u8]) -> Option<String> {
-    uuid::known(&array(sb, 0x68))
+    uuid::text_unless_nil(&array(sb, 0x68))
 }
 
-/// Whether its checksum holds; one without a checksum is believed.
+/// Returns true if the checksum is right, or the superblock has none.
 #[must_use]
-pub fn sound(sb: &[u8]) -> bool {
+pub fn has_valid_checksum(sb: &[u8]) -> bool {
     le32(sb, 0x64) & METADATA_CSUM == 0
         || le32(sb, 0x3fc) == crc32c(sb.get(..0x3fc).unwrap_or_default())
 }
 
-/// How often it was mounted since it was made or checked.
+/// Returns the number of mounts since the file system was created or checked.
 #[must_use]
-pub fn mounts(sb: &[u8]) -> u16 {
+pub fn mount_count(sb: &[u8]) -> u16 {
     le16(sb, 0x34)
 }
 
-/// Why it must be checked before it is mounted; `None` for a clean one, so that
-/// nothing is run for it.
+/// Returns the reason why the file system must be checked before it is mounted; `None` if it is
+/// clean.
 #[must_use]
-pub fn wants_check(sb: &[u8]) -> Option<&'static str> {
-    if !sound(sb) {
+pub fn check_reason(sb: &[u8]) -> Option<&'static str> {
+    if !has_valid_checksum(sb) {
         return Some("its superblock is damaged");
     }
     if le32(sb, 0x60) & RECOVER != 0 {

@@ -1,132 +1,174 @@
-//! Making the data disk, so that the power may go at any moment.
+// SPDX-License-Identifier: Apache-2.0
+//! Formatting of the data disk, which survives a power failure at any moment.
 //!
-//! | State | On the disk | A boot that finds it |
+//! | State | On the disk | Next boot |
 //! |---|---|---|
-//! | asks | the words and an archive that is whole | begins, unless anything known is on the disk |
-//! | recorded | the same, and a record with a copy of the archive | begins again: the archive at the front is still whole, and may be newer |
-//! | taken | the words before a protective MBR: the first archive is no more, the record counts | does it all again |
-//! | wiped | where the partition goes, no old signature is left | does it all again |
-//! | divided | the table, and in the partition nothing or a file system labelled [`UNFINISHED`] | does it all again |
-//! | made | the file system has userdata.tar and the label that counts; words and record are still there | sweeps them, then uses it |
-//! | swept | the words are gone | sweeps the record, then uses it |
-//! | done | the record is gone, too | uses it |
+//! | requested | the format magic and a whole archive | formats, unless any known signature is on the disk |
+//! | recorded | as above, and a record with a copy of the archive | starts again: the archive at the front is still whole, and may be newer |
+//! | taken | the format magic in a protective MBR: the first archive is overwritten, the record is valid | repeats the format |
+//! | wiped | no old signatures in the place of the partition | repeats the format |
+//! | partitioned | the table, and in the partition nothing or a file system labelled [`UNFINISHED_LABEL`] | repeats the format |
+//! | complete | the file system with userdata.tar and its final label; format magic and record still exist | erases them, then uses the file system |
+//! | half erased | no format magic | erases the record, then uses the file system |
+//! | done | no record | uses the file system |
 //!
-//! Each step ends in a flush. Two things must be there before anything is ever
-//! made again: the words and the record. Nobody uses the file system before both
-//! are gone, so what is made again held nothing but userdata.tar. And a file
-//! system that has the label that counts is never made again, whatever else says
-//! so, unless the cut has torn the superblock that has it; nor is one that the
-//! format has not made itself.
+//! Each step ends in a flush. A format is repeated only while both the format magic and the record
+//! exist, and the file system is not used before both are erased. So a format that is repeated
+//! destroys nothing but userdata.tar. A file system with the final label is never created again,
+//! unless the power failure has torn the superblock that has the label; neither is one that the
+//! format has not created.
+
+use std::fmt;
 
 use crate::disk_op::DiskOp;
-use crate::gpt::{self, New};
+use crate::gpt::{self, DataTable};
 use crate::journal::Journal;
-use crate::{LABELS, MIB, UNFINISHED};
+use crate::{LABELS, MIB, UNFINISHED_LABEL, uuid};
 
-/// Less is no data disk: ext4 with its journal takes most of it.
-pub const SMALLEST: u64 = 32 * MIB;
+/// Minimum size of the partition in bytes: ext4 with its journal takes most of it.
+pub const MIN_PARTITION_BYTES: u64 = 32 * MIB;
 
-/// Who does it: `b2p data` to devices, tests to a disk in memory. Each call
-/// returns when its effect is durable, but for [`FormatTarget::write`].
+/// Disk that is formatted: a device, or a disk in memory in tests. Each call returns when its
+/// effect is durable, except for [`FormatTarget::write`].
+///
+/// An error ends the format, which the next boot repeats.
 pub trait FormatTarget {
-    /// Writes to the whole disk.
-    ///
-    /// # Errors
-    /// What failed; the format ends there, to be done again at the next boot.
-    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), String>;
+    /// Error of the target's methods.
+    type Error;
+    /// Writes to the disk.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
     /// Makes every write so far durable.
-    ///
-    /// # Errors
-    /// As [`FormatTarget::write`].
-    fn flush(&mut self) -> Result<(), String>;
+    fn flush(&mut self) -> Result<(), Self::Error>;
     /// Makes the kernel know the partition.
-    ///
-    /// # Errors
-    /// As [`FormatTarget::write`].
-    fn divided(&mut self, first: u64, len: u64) -> Result<(), String>;
-    /// Makes an empty file system in it.
-    ///
-    /// # Errors
-    /// As [`FormatTarget::write`].
-    fn make(&mut self, uuid: &str, label: &str) -> Result<(), String>;
-    /// Stores userdata.tar in it.
-    ///
-    /// # Errors
-    /// As [`FormatTarget::write`].
-    fn fill(&mut self, tar: &[u8]) -> Result<(), String>;
-    /// Gives it its name.
-    ///
-    /// # Errors
-    /// As [`FormatTarget::write`].
-    fn label(&mut self, label: &str) -> Result<(), String>;
-    /// Says how far it is.
-    fn say(&mut self, text: &str);
+    fn add_partition(&mut self, offset: u64, len: u64) -> Result<(), Self::Error>;
+    /// Creates an empty file system in the partition.
+    fn make_filesystem(&mut self, uuid: &str, label: &str) -> Result<(), Self::Error>;
+    /// Stores userdata.tar in the file system.
+    fn store_userdata(&mut self, archive: &[u8]) -> Result<(), Self::Error>;
+    /// Sets the final label of the file system.
+    fn set_label(&mut self, label: &str) -> Result<(), Self::Error>;
+    /// Reports the next step to the user.
+    fn report(&mut self, step: &str);
 }
 
-/// Makes the data disk of a disk of `size` bytes: from the beginning where it is
-/// `fresh`, else again from what the record says. See the table above.
+/// Reason why a disk was not formatted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FormatError<E> {
+    /// Disk of this size in MiB is too small.
+    TooSmall(u64),
+    /// Step of the format failed.
+    Step(E),
+}
+
+impl<E: fmt::Display> fmt::Display for FormatError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FormatError::TooSmall(mib) => write!(f, "{mib} MiB are too few for a data disk"),
+            FormatError::Step(e) => e.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for FormatError<E> {}
+
+/// Formats a disk of `size` bytes according to the record, from the beginning if it is `fresh`, or
+/// else from the step after the record was written. See the table above.
 ///
 /// # Errors
-/// The step that failed, and why.
-pub fn format(
+/// The disk is too small, or a step failed.
+pub fn format<T: FormatTarget>(
     size: u64,
     journal: &Journal,
     fresh: bool,
-    target: &mut dyn FormatTarget,
-) -> Result<(), String> {
-    let new = New {
+    target: &mut T,
+) -> Result<(), FormatError<T::Error>> {
+    let table = DataTable {
         size,
         sector: journal.sector,
-        first: journal.first,
+        offset: journal.partition_offset,
         disk: journal.disk,
         partition: journal.partition,
     };
-    let len = new.length().filter(|len| *len >= SMALLEST);
-    let len = len.ok_or_else(|| format!("{} MiB are too few for a data disk", size / MIB))?;
-    let boot = journal.boot();
+    let len = table.partition_len();
+    let len = len.filter(|len| *len >= MIN_PARTITION_BYTES);
+    let len = len.ok_or(FormatError::TooSmall(size / MIB))?;
+    run_steps(&table, len, journal, fresh, target).map_err(FormatError::Step)
+}
+
+fn run_steps<T: FormatTarget>(
+    table: &DataTable,
+    len: u64,
+    journal: &Journal,
+    fresh: bool,
+    target: &mut T,
+) -> Result<(), T::Error> {
     if fresh {
-        target.say("keeps what came with the disk");
-        target.write(journal.payload(), &journal.tar)?;
-        target.flush()?;
-        target.write(journal.at, &journal.record())?;
-        target.flush()?;
+        write_record(journal, target)?;
     }
-    target.write(0, &gpt::protective(size, journal.sector, &boot))?;
-    target.flush()?;
-    target.say("makes one partition");
-    wipe(journal.first, len, target)?;
-    for act in new.writes(&boot).unwrap_or_default() {
-        match act {
-            DiskOp::Write(at, bytes) => target.write(at, &bytes)?,
-            DiskOp::Flush => target.flush()?,
-        }
-    }
-    target.divided(journal.first, len)?;
-    target.say(&format!("makes an ext4 file system of {} MiB", len / MIB));
-    target.make(&crate::uuid::text(&journal.fs), UNFINISHED)?;
-    target.fill(&journal.tar)?;
-    target.label(LABELS[0])?;
-    sweep(size, journal, target)?;
-    target.say("done");
+    partition(table, len, journal, target)?;
+    target.report(&format!("makes an ext4 file system of {} MiB", len / MIB));
+    target.make_filesystem(&uuid::text(&journal.filesystem), UNFINISHED_LABEL)?;
+    target.store_userdata(&journal.archive)?;
+    target.set_label(LABELS[0])?;
+    sweep(table.size, journal, target)?;
+    target.report("done");
     Ok(())
 }
 
-/// Takes the words and then the record from a disk that is made.
-///
-/// # Errors
-/// What failed; the next boot does it again.
-pub fn sweep(size: u64, journal: &Journal, target: &mut dyn FormatTarget) -> Result<(), String> {
-    target.write(0, &gpt::protective(size, journal.sector, &[]))?;
+/// Writes the copy of the archive, and then the record.
+fn write_record<T: FormatTarget>(journal: &Journal, target: &mut T) -> Result<(), T::Error> {
+    target.report("keeps what came with the disk");
+    target.write(journal.archive_offset(), &journal.archive)?;
     target.flush()?;
-    target.write(journal.at, &[0; 512])?;
+    target.write(journal.offset, &journal.record())?;
     target.flush()
 }
 
-/// Zeros wherever a format of old may have left its mark in the partition.
-fn wipe(first: u64, len: u64, target: &mut dyn FormatTarget) -> Result<(), String> {
+/// Writes the protective MBR with the reference to the record, wipes the place of the partition,
+/// and writes the table.
+fn partition<T: FormatTarget>(
+    table: &DataTable,
+    len: u64,
+    journal: &Journal,
+    target: &mut T,
+) -> Result<(), T::Error> {
+    let boot_code = journal.boot_code();
+    target.write(
+        0,
+        &gpt::protective_mbr(table.size, table.sector, &boot_code),
+    )?;
+    target.flush()?;
+    target.report("makes one partition");
+    wipe(table.offset, len, target)?;
+    for op in table.writes(&boot_code).unwrap_or_default() {
+        match op {
+            DiskOp::Write(offset, bytes) => target.write(offset, &bytes)?,
+            DiskOp::Flush => target.flush()?,
+        }
+    }
+    target.add_partition(table.offset, len)
+}
+
+/// Erases the format magic and then the record from a disk whose format is complete.
+///
+/// # Errors
+/// A write failed; the next boot repeats it.
+pub fn sweep<T: FormatTarget>(
+    size: u64,
+    journal: &Journal,
+    target: &mut T,
+) -> Result<(), T::Error> {
+    target.write(0, &gpt::protective_mbr(size, journal.sector, &[]))?;
+    target.flush()?;
+    target.write(journal.offset, &[0; 512])?;
+    target.flush()
+}
+
+/// Overwrites with zeros every place of the partition where an old format may have a signature.
+fn wipe<T: FormatTarget>(offset: u64, len: u64, target: &mut T) -> Result<(), T::Error> {
     let zeros = [0; 64 * 1024];
-    let end = first + len;
-    let front = (first..first + 5 * MIB).step_by(zeros.len());
+    let end = offset + len;
+    let front = (offset..offset + 5 * MIB).step_by(zeros.len());
     let back = (end - MIB..end).step_by(zeros.len());
     for at in front.chain(back) {
         target.write(at, &zeros)?;

@@ -1,152 +1,183 @@
-//! Where a disk stands between asking to be formatted and being the data disk.
-//! See the table in [`crate::format`].
+// SPDX-License-Identifier: Apache-2.0
+//! State of a disk between the request for a format and its use as the data disk. See the table in
+//! [`crate::format`].
 
-use std::io;
+use std::{error, fmt, io};
 
-use crate::bytes::{Part, ReadAt, read_at};
+use crate::bytes::{Range, ReadAt, read_at};
 use crate::journal::{self, Journal};
+use crate::partition::Partition;
 use crate::probe::probe;
-use crate::signature::{Signature, SignatureKind};
-use crate::userdata::{self, Userdata};
-use crate::{LABELS, UNFINISHED, ext4, gpt, requests_format, uuid};
+use crate::signature::{Signature, SignatureKind, join_names};
+use crate::userdata::{self, Defect, Userdata};
+use crate::{FORMAT_MAGIC, LABELS, UNFINISHED_LABEL, ext4, gpt, requests_format, uuid};
 
-/// Where a disk stands.
+/// State of a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FormatState {
-    /// It does not ask for anything.
+    /// Disk does not request a format.
     Unrelated,
-    /// It asks, and nothing has been done: what is to survive, and what is on it
-    /// besides, which must be nothing.
+    /// Disk requests a format that has not begun: the userdata that must survive, and the other
+    /// signatures on the disk, which forbid a format.
     Requested(Box<Userdata>, Vec<Signature>),
-    /// A format was begun; nothing but it has written to the disk since.
+    /// Format has begun; nothing else has written to the disk since.
     InProgress(Box<Journal>),
-    /// The file system is made and complete; the traces are to be swept.
+    /// File system is complete; format magic and record must be erased.
     Complete(Box<Journal>),
-    /// It asks, and must not have what it asks for.
-    Refused(String),
+    /// Disk requests a format and must not be formatted.
+    Refused(Refusal),
 }
 
-/// Looks at a whole disk. `sector` is the length of its logical sectors.
+/// Reason why a requested format is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Format had begun, and its record is lost.
+    RecordLost,
+    /// Archive after the request is invalid: the offset and the defect.
+    BrokenUserdata(usize, Defect),
+    /// Format had begun, and other data was written to the partition since.
+    Overwritten(Vec<Signature>),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::RecordLost => {
+                f.write_str("it asks, in the middle of a format, and the record of that is lost")
+            }
+            Refusal::BrokenUserdata(offset, defect) => {
+                write!(f, "its userdata.tar is broken at byte {offset}: {defect}")
+            }
+            Refusal::Overwritten(found) => write!(
+                f,
+                "a format of it was begun, and since then somebody made {} there",
+                join_names(found)
+            ),
+        }
+    }
+}
+
+impl error::Error for Refusal {}
+
+/// Determines the state of a whole disk with logical sectors of `sector` bytes.
 ///
 /// # Errors
-/// What the system said.
+/// The disk cannot be read.
 pub fn format_state(source: &dyn ReadAt, sector: u32) -> io::Result<FormatState> {
-    let first = read_at(source, 0, 512)?;
-    if requests_format(&first) && !started(&first) {
-        return asking(source, &first);
+    let first_sector = read_at(source, 0, 512)?;
+    if requests_format(&first_sector) && !is_overwritten(&first_sector) {
+        return requested(source, &first_sector);
     }
     let table = gpt::read(source, sector)?;
-    if requests_format(&first) {
-        return match journal::named(source, &first)? {
-            Some(journal) => under_way(source, journal, true, table.as_ref()),
-            None => Ok(FormatState::Refused(
-                "it asks, in the middle of a format, and the record of that is lost".into(),
-            )),
+    let partitions = table.as_ref().map(gpt::Gpt::partitions).unwrap_or_default();
+    let disk = table.map(|table| table.disk);
+    if requests_format(&first_sector) {
+        let Some(journal) = journal::referenced(source, &first_sector)? else {
+            return Ok(FormatState::Refused(Refusal::RecordLost));
+        };
+        let partition = partition_of(&journal, disk, &partitions);
+        return match partition {
+            Some(partition) => with_partition(source, journal, true, partition),
+            // The table is written after the place of the partition was wiped.
+            None => Ok(FormatState::InProgress(Box::new(journal))),
         };
     }
-    let Some(table) = table else {
+    let data_partition = partitions.iter().find(|p| p.name == gpt::NAME);
+    let (Some(disk), Some(data_partition)) = (disk, data_partition) else {
         return Ok(FormatState::Unrelated);
     };
-    let mut all = table.partitions().into_iter();
-    let Some(part) = all.find(|p| p.name == gpt::NAME) else {
+    let Some(journal) = journal::leftover(source, &disk, data_partition.offset)? else {
         return Ok(FormatState::Unrelated);
     };
-    match journal::left(source, &table.disk, part.first)? {
-        Some(journal) => under_way(source, journal, false, Some(&table)),
+    match partition_of(&journal, Some(disk), &partitions) {
+        Some(partition) => with_partition(source, journal, false, partition),
         None => Ok(FormatState::Unrelated),
     }
 }
 
-/// Whether the first sector is the one that formatting writes: the words where a
-/// boot loader would be, and the mark of a table.
-fn started(first: &[u8]) -> bool {
-    !userdata::is_header(first) && first.ends_with(&[0x55, 0xaa])
+/// Returns the partition that the format has created, if the table is of that format.
+fn partition_of<'a>(
+    journal: &Journal,
+    disk: Option<uuid::Uuid>,
+    partitions: &'a [Partition],
+) -> Option<&'a Partition> {
+    let mut partitions = partitions.iter().filter(|_| disk == Some(journal.disk));
+    partitions.find(|p| p.offset == journal.partition_offset)
 }
 
-fn asking(source: &dyn ReadAt, first: &[u8]) -> io::Result<FormatState> {
-    // Some people write the words alone.
-    let rest = first
-        .get(crate::FORMAT_MAGIC[0].len()..)
+/// Returns true if the format has overwritten the request: the format magic is boot code, and the
+/// sector has the mark of an MBR.
+fn is_overwritten(first_sector: &[u8]) -> bool {
+    !userdata::is_header(first_sector) && first_sector.ends_with(&[0x55, 0xaa])
+}
+
+fn requested(source: &dyn ReadAt, first_sector: &[u8]) -> io::Result<FormatState> {
+    // A request may be the format magic alone, without an archive.
+    let rest = first_sector
+        .get(FORMAT_MAGIC[0].len()..)
         .unwrap_or_default();
     if rest.iter().all(|b| matches!(b, 0 | b'\n')) {
         return Ok(FormatState::Requested(Box::default(), probe(source)?));
     }
     match userdata::read(source) {
         Ok(data) => Ok(FormatState::Requested(Box::new(data), probe(source)?)),
-        Err(userdata::Refused::Io(e)) => Err(e),
-        Err(why) => Ok(FormatState::Refused(format!(
-            "its userdata.tar is broken {why}"
-        ))),
+        Err(userdata::ArchiveError::Io(e)) => Err(e),
+        Err(userdata::ArchiveError::Broken(offset, defect)) => Ok(FormatState::Refused(
+            Refusal::BrokenUserdata(offset, defect),
+        )),
     }
 }
 
-/// There is a record of a format; is it true?
-fn under_way(
+/// Determines the state of a format that has created its partition. `requested` is true if the
+/// disk still has the format magic.
+fn with_partition(
     source: &dyn ReadAt,
     journal: Journal,
-    asks: bool,
-    table: Option<&gpt::Gpt>,
+    requested: bool,
+    partition: &Partition,
 ) -> io::Result<FormatState> {
-    // The table is written after the partition's place has been wiped: from then
-    // on, what is in it was made there.
-    let table = table.filter(|t| t.disk == journal.disk);
-    let part = table.and_then(|t| {
-        t.partitions()
-            .into_iter()
-            .find(|p| p.first == journal.first)
-    });
-    let Some(part) = part else {
-        return Ok(match asks {
-            true => FormatState::InProgress(Box::new(journal)),
-            false => FormatState::Unrelated, // another table, another use
-        });
-    };
-    let inside = Part {
-        of: source,
-        first: part.first,
-        len: part.len,
+    let inside = Range {
+        source,
+        offset: partition.offset,
+        len: partition.len,
     };
     let found = probe(&inside)?;
-    let own = uuid::known(&journal.fs);
-    // The cut came between the two sectors of the superblock that has the label:
-    // nobody but the format has mounted it yet, once, and nobody could.
+    let own_uuid = uuid::text_unless_nil(&journal.filesystem);
+    // The power may have failed between the two sectors of the superblock that has the label. At
+    // that time only the format had mounted the file system, and only once.
     let sb = read_at(&inside, 1024, 1024)?;
-    let torn = !ext4::sound(&sb) && ext4::mounts(&sb) <= 1;
-    let made = |f: &Signature| f.uuid == own && f.label.as_deref() == Some(LABELS[0]);
-    let half = |f: &Signature| {
-        let ext = matches!(
+    let is_torn = !ext4::has_valid_checksum(&sb) && ext4::mount_count(&sb) <= 1;
+    let is_complete =
+        |f: &Signature| f.uuid == own_uuid && f.label.as_deref() == Some(LABELS[0]) && !is_torn;
+    let is_unfinished = |f: &Signature| {
+        let unlabelled = f.label.as_deref().is_none_or(|l| l == UNFINISHED_LABEL);
+        let is_ext = matches!(
             f.kind,
             SignatureKind::Ext2 | SignatureKind::Ext3 | SignatureKind::Ext4
         );
-        ext && f.uuid == own && (torn || f.label.as_deref().is_none_or(|l| l == UNFINISHED))
+        is_ext && f.uuid == own_uuid && (is_torn || unlabelled)
     };
     Ok(match found.as_slice() {
-        [one] if made(one) && !torn => FormatState::Complete(Box::new(journal)),
-        _ if !asks => FormatState::Unrelated,
-        all if all.iter().all(half) => FormatState::InProgress(Box::new(journal)),
-        all => FormatState::Refused(format!(
-            "a format of it was begun, and since then somebody made {} there",
-            all.iter()
-                .map(|f| f.kind.name())
-                .collect::<Vec<_>>()
-                .join(" and ")
-        )),
+        [one] if is_complete(one) => FormatState::Complete(Box::new(journal)),
+        _ if !requested => FormatState::Unrelated,
+        found if found.iter().all(is_unfinished) => FormatState::InProgress(Box::new(journal)),
+        found => FormatState::Refused(Refusal::Overwritten(found.to_vec())),
     })
 }
 
-/// The sector that makes a blank disk ask: an archive of the words alone, as long
-/// as zeros follow it.
+/// Returns the sector that makes a blank disk request a format: the header of an archive with the
+/// format magic as its only name. Zeros must follow it.
 #[must_use]
 pub fn request_sector() -> Vec<u8> {
-    let mut h = vec![0; 512];
-    let mut put = |at: usize, text: &[u8]| h[at..at + text.len()].copy_from_slice(text);
-    put(0, crate::FORMAT_MAGIC[0].as_bytes());
+    let mut header = vec![0; 512];
+    let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
+    put(0, FORMAT_MAGIC[0].as_bytes());
     put(100, b"0000644\0");
     put(124, b"00000000000\0");
     put(148, b"        ");
     put(156, b"0");
     put(257, b"ustar\x0000");
-    let sum: u32 = h.iter().map(|b| u32::from(*b)).sum();
-    h[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    h
+    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
 }

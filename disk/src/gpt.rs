@@ -1,11 +1,12 @@
-//! GUID partition tables (UEFI 2.10, chapter 5): read with every check that the
-//! specification has, written with one partition, grown when the disk has grown.
+// SPDX-License-Identifier: Apache-2.0
+//! GUID partition tables (UEFI 2.10, chapter 5): reading with every check of the specification,
+//! creating, and growing when the disk has become larger.
 //!
-//! **Growing** must leave a table that the kernel reads, whenever the power goes:
-//! it looks at the backup only when it is told to (`gpt` on its command line). So
-//! the primary's entries are never written over: between the table and the first
-//! partition there is room for two arrays of them, the new ones go where the old
-//! are not, and the one sector of the header decides which are meant.
+//! **Growing** must leave a table that the kernel reads, whenever the power fails: the kernel reads
+//! the backup only if its command line has `gpt`. So the entries of the primary table are never
+//! overwritten. Between the table and the first partition there is room for two arrays of entries;
+//! the new one is written where the old one is not, and the one sector of the header decides which
+//! of them is valid.
 
 use std::io;
 
@@ -15,43 +16,49 @@ use crate::crc::crc32;
 use crate::disk_op::DiskOp;
 use crate::mbr::PROTECTIVE;
 use crate::partition::{Partition, partuuid};
-use crate::uuid::{Uuid, swapped};
+use crate::uuid::{Uuid, swap_byte_order};
 
-/// The name of our partition.
+/// Name of the data partition.
 pub const NAME: &str = "boot2podman-data";
-/// Linux filesystem data, `0fc63daf-8483-4772-8e79-3d69d8477de4`, as on disk.
-const LINUX: Uuid = [
-    0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4,
+/// Type "Linux filesystem data", `0fc63daf-8483-4772-8e79-3d69d8477de4`.
+const LINUX_FILESYSTEM: Uuid = [
+    0x0f, 0xc6, 0x3d, 0xaf, 0x84, 0x83, 0x47, 0x72, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4,
 ];
-const ENTRY: usize = 128;
-const ENTRIES: usize = 128;
-/// An array may be this long; the usual one is 16 KiB.
-const LONGEST: u64 = MIB;
-const HEADER: usize = 92;
-/// So much of the first sector is code (UEFI 2.10, section 5.2.1).
-const BOOT: usize = 440;
+/// Size of an entry in bytes.
+const ENTRY_BYTES: usize = 128;
+/// Number of entries in a new table.
+const ENTRY_COUNT: usize = 128;
+/// Maximum size of an array of entries in bytes; the usual size is 16 KiB.
+const MAX_ARRAY_BYTES: u64 = MIB;
+/// Size of the header in bytes.
+const HEADER_BYTES: usize = 92;
+/// Size of the boot code in the first sector, in bytes (UEFI 2.10, section 5.2.1).
+const BOOT_CODE_BYTES: usize = 440;
 
-/// A table that holds.
+/// Valid table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gpt {
-    /// Bytes in a logical sector.
+    /// Size of a logical sector in bytes.
     pub sector: u32,
-    /// The disk's own GUID, in the order of its text.
+    /// GUID of the disk, in the order of its text.
     pub disk: Uuid,
-    /// It was read from the end, because the one at the beginning is broken.
+    /// True if the primary table is broken and the backup was read.
     pub from_backup: bool,
+    /// First sector that a partition may use.
     first_usable: u64,
-    entries_at: u64,
-    entry: usize,
+    /// First sector of the array of entries.
+    entries_lba: u64,
+    /// Size of an entry in bytes.
+    entry_bytes: usize,
     entries: Vec<u8>,
-    /// What is in the disk's first sector where a boot loader would be.
-    boot: Vec<u8>,
+    /// Boot code in the first sector of the disk.
+    boot_code: Vec<u8>,
 }
 
-/// Reads the primary table, or the backup at the very end; `None` without either.
+/// Reads the primary table, or the backup in the last sector; `None` if neither is valid.
 ///
 /// # Errors
-/// What the system said.
+/// The disk cannot be read.
 pub fn read(source: &dyn ReadAt, sector: u32) -> io::Result<Option<Gpt>> {
     if !matches!(sector, 512 | 1024 | 2048 | 4096) {
         return Ok(None);
@@ -66,273 +73,293 @@ pub fn read(source: &dyn ReadAt, sector: u32) -> io::Result<Option<Gpt>> {
     }
 }
 
+/// Reads the table whose header is in sector `lba`.
 fn read_table(source: &dyn ReadAt, sector: u32, lba: u64, sectors: u64) -> io::Result<Option<Gpt>> {
     let unit = u64::from(sector);
     let header = read_at(source, lba * unit, sector as usize)?;
-    let len = le32(&header, 12) as usize;
-    let Some(own) = header.get(..len).filter(|_| len >= HEADER) else {
-        return Ok(None);
-    };
-    let mut own = own.to_vec();
-    put(&mut own, 16, &[0; 4]);
-    if !header.starts_with(b"EFI PART")
-        || le32(&header, 16) != crc32(&own)
-        || le64(&header, 24) != lba
-    {
+    if !is_header(&header, lba) {
         return Ok(None);
     }
-    let (first, last) = (le64(&header, 40), le64(&header, 48));
-    let (at, count, entry) = (le64(&header, 72), le32(&header, 80), le32(&header, 84));
-    let length = u64::from(count) * u64::from(entry);
-    let fits = at
-        .checked_add(length.div_ceil(unit))
+    let (first_usable, last_usable) = (le64(&header, 40), le64(&header, 48));
+    let (entries_lba, count, entry_bytes) =
+        (le64(&header, 72), le32(&header, 80), le32(&header, 84));
+    let array_bytes = u64::from(count) * u64::from(entry_bytes);
+    let fits = entries_lba
+        .checked_add(array_bytes.div_ceil(unit))
         .is_some_and(|end| end <= sectors);
-    if entry < 128 || entry % 8 != 0 || length > LONGEST || !fits || first > last || last >= sectors
-    {
+    let valid_entries = entry_bytes >= 128 && entry_bytes % 8 == 0;
+    let valid_range = first_usable <= last_usable && last_usable < sectors;
+    if !valid_entries || array_bytes > MAX_ARRAY_BYTES || !fits || !valid_range {
         return Ok(None);
     }
-    let entries = read_at(source, at * unit, length as usize)?;
+    let entries = read_at(source, entries_lba * unit, array_bytes as usize)?;
     if crc32(&entries) != le32(&header, 88) {
         return Ok(None);
     }
     let gpt = Gpt {
         sector,
-        disk: swapped(&array(&header, 56)),
+        disk: swap_byte_order(&array(&header, 56)),
         from_backup: lba != 1,
-        first_usable: first,
-        entries_at: at,
-        entry: entry as usize,
+        first_usable,
+        entries_lba,
+        entry_bytes: entry_bytes as usize,
         entries,
-        boot: read_at(source, 0, BOOT)?,
+        boot_code: read_at(source, 0, BOOT_CODE_BYTES)?,
     };
-    Ok(gpt.sane(first, last).then_some(gpt))
+    Ok(gpt.is_consistent(first_usable, last_usable).then_some(gpt))
+}
+
+/// Returns true for a header with its signature, its own position and a valid checksum.
+fn is_header(header: &[u8], lba: u64) -> bool {
+    let len = le32(header, 12) as usize;
+    let Some(checked) = header.get(..len).filter(|_| len >= HEADER_BYTES) else {
+        return false;
+    };
+    // The checksum is computed with its own field as zero.
+    let mut checked = checked.to_vec();
+    put(&mut checked, 16, &[0; 4]);
+    header.starts_with(b"EFI PART")
+        && le32(header, 16) == crc32(&checked)
+        && le64(header, 24) == lba
 }
 
 impl Gpt {
-    fn used(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        let all = self.entries.chunks_exact(self.entry).enumerate();
-        all.filter(|(_, e)| !is_zero(&e[..16]))
+    /// Returns the entries in use, each with its index.
+    fn used_entries(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let entries = self.entries.chunks_exact(self.entry_bytes).enumerate();
+        entries.filter(|(_, entry)| !is_zero(&entry[..16]))
     }
 
-    /// Every partition is inside, and none lies on another.
-    fn sane(&self, first: u64, last: u64) -> bool {
+    /// Returns true if every partition is within the usable sectors and none overlaps another.
+    fn is_consistent(&self, first_usable: u64, last_usable: u64) -> bool {
         let mut spans: Vec<_> = self
-            .used()
-            .map(|(_, e)| (le64(e, 32), le64(e, 40)))
+            .used_entries()
+            .map(|(_, entry)| (le64(entry, 32), le64(entry, 40)))
             .collect();
         spans.sort_unstable();
         let inside = spans
             .iter()
-            .all(|(a, b)| first <= *a && a <= b && *b <= last);
-        inside && spans.windows(2).all(|w| w[0].1 < w[1].0)
+            .all(|(first, last)| first_usable <= *first && first <= last && *last <= last_usable);
+        inside && spans.windows(2).all(|pair| pair[0].1 < pair[1].0)
     }
 
-    /// What it divides the disk into.
+    /// Returns the partitions.
     #[must_use]
     pub fn partitions(&self) -> Vec<Partition> {
         let unit = u64::from(self.sector);
-        let one = |(n, e): (usize, &[u8])| Partition {
-            number: n as u32 + 1,
-            first: le64(e, 32) * unit,
-            len: (le64(e, 40) - le64(e, 32) + 1) * unit,
-            uuid: partuuid(&array(e, 16)),
-            name: name(&e[56..128]),
+        let partition = |(index, entry): (usize, &[u8])| Partition {
+            number: index as u32 + 1,
+            offset: le64(entry, 32) * unit,
+            len: (le64(entry, 40) - le64(entry, 32) + 1) * unit,
+            uuid: partuuid(&array(entry, 16)),
+            name: name(&entry[56..128]),
         };
-        self.used().map(one).collect()
+        self.used_entries().map(partition).collect()
     }
 
-    /// The writes that make the last partition as long as the disk, when the disk
-    /// has become longer by a MiB at least and the table is of our making; and the
-    /// partition as it will be.
+    /// Returns the operations that extend the data partition to the end of a disk of `size` bytes,
+    /// and the partition as it will be. `None` if the disk has not grown by a MiB, or if the data
+    /// partition is not the last one or the table was not created by this system.
     #[must_use]
-    pub fn grown(&self, size: u64) -> Option<(Vec<DiskOp>, Partition)> {
+    pub fn grow(&self, size: u64) -> Option<(Vec<DiskOp>, Partition)> {
         let unit = u64::from(self.sector);
-        let (index, entry) = self.used().max_by_key(|(_, e)| le64(e, 40))?;
-        let end = last_end(size, self.sector)?;
-        let old = (le64(entry, 40) + 1) * unit;
-        let array = self.entries.len().div_ceil(self.sector as usize) as u64;
-        let room = self.first_usable >= 2 + 2 * array && self.entry == ENTRY;
-        if name(&entry[56..128]) != NAME || !room || end < old + MIB {
+        let (index, entry) = self
+            .used_entries()
+            .max_by_key(|(_, entry)| le64(entry, 40))?;
+        let end = max_partition_end(size, self.sector)?;
+        let old_end = (le64(entry, 40) + 1) * unit;
+        let array = self.array_sectors();
+        let has_room = self.first_usable >= 2 + 2 * array && self.entry_bytes == ENTRY_BYTES;
+        if name(&entry[56..128]) != NAME || !has_room || end < old_end + MIB {
             return None;
         }
-        let mut new = self.clone();
+        let mut grown = self.clone();
+        let last = end / unit - 1;
         put(
-            &mut new.entries,
-            index * ENTRY + 40,
-            &(end / unit - 1).to_le_bytes(),
+            &mut grown.entries,
+            index * ENTRY_BYTES + 40,
+            &last.to_le_bytes(),
         );
-        let other = if self.entries_at == 2 { 2 + array } else { 2 };
-        // Read from the end, the primary is broken: any place is free.
-        new.entries_at = if self.from_backup { 2 } else { other };
-        let partition = new
-            .partitions()
-            .into_iter()
-            .find(|p| p.number == index as u32 + 1)?;
-        Some((new.writes(size), partition))
+        let other = if self.entries_lba == 2 { 2 + array } else { 2 };
+        // If the backup was read, the primary table is broken and either array is free.
+        grown.entries_lba = if self.from_backup { 2 } else { other };
+        let number = index as u32 + 1;
+        let partitions = grown.partitions();
+        let partition = partitions.into_iter().find(|p| p.number == number)?;
+        Some((grown.writes(size), partition))
     }
 
-    /// The writes that put the primary table back, where only the backup holds.
+    /// Returns the operations that restore the primary table; `None` if it is valid.
     #[must_use]
-    pub fn mended(&self, size: u64) -> Option<Vec<DiskOp>> {
-        let room = self.first_usable > 1 + self.entries.len().div_ceil(self.sector as usize) as u64;
-        if !self.from_backup || !room {
+    pub fn repair(&self, size: u64) -> Option<Vec<DiskOp>> {
+        let has_room = self.first_usable > 1 + self.array_sectors();
+        if !self.from_backup || !has_room {
             return None;
         }
         let primary = Gpt {
-            entries_at: 2,
+            entries_lba: 2,
             ..self.clone()
         };
         Some(primary.writes(size))
     }
 
-    /// Backup first, then the primary's entries, then its header, then the sector
-    /// before them, which only old programs read and the kernel wants to see; what
-    /// boots from there stays.
+    /// Size of the array of entries in sectors.
+    fn array_sectors(&self) -> u64 {
+        self.entries.len().div_ceil(self.sector as usize) as u64
+    }
+
+    /// Returns the operations that write the table: first the backup, then the primary array, then
+    /// its header, then the protective MBR, which old programs and the kernel read. The boot code
+    /// stays.
     fn writes(&self, size: u64) -> Vec<DiskOp> {
         let unit = u64::from(self.sector);
-        let (sectors, array) = (
-            size / unit,
-            self.entries.len().div_ceil(unit as usize) as u64,
-        );
-        let backup = sectors - 1 - array;
-        let header =
-            |own, other, at| DiskOp::Write(own * unit, self.header(own, other, at, sectors));
-        let mut all = vec![
-            DiskOp::Write(backup * unit, self.entries.clone()),
-            header(sectors - 1, 1, backup),
+        let sectors = size / unit;
+        let backup_array = sectors - 1 - self.array_sectors();
+        let header = |lba: u64, other_lba: u64, entries_lba: u64| {
+            DiskOp::Write(
+                lba * unit,
+                self.header(lba, other_lba, entries_lba, sectors),
+            )
+        };
+        vec![
+            DiskOp::Write(backup_array * unit, self.entries.clone()),
+            header(sectors - 1, 1, backup_array),
             DiskOp::Flush,
-            DiskOp::Write(self.entries_at * unit, self.entries.clone()),
+            DiskOp::Write(self.entries_lba * unit, self.entries.clone()),
             DiskOp::Flush,
-            header(1, sectors - 1, self.entries_at),
+            header(1, sectors - 1, self.entries_lba),
             DiskOp::Flush,
-        ];
-        all.extend([
-            DiskOp::Write(0, protective(size, self.sector, &self.boot)),
+            DiskOp::Write(0, protective_mbr(size, self.sector, &self.boot_code)),
             DiskOp::Flush,
-        ]);
-        all
+        ]
     }
 
-    fn header(&self, own: u64, other: u64, entries_at: u64, sectors: u64) -> Vec<u8> {
-        let array = self.entries.len().div_ceil(self.sector as usize) as u64;
-        let mut h = vec![0; self.sector as usize];
-        put(&mut h, 0, b"EFI PART\0\0\x01\0");
-        put(&mut h, 12, &(HEADER as u32).to_le_bytes());
-        let last = sectors - 2 - array;
-        for (at, value) in [
-            (24, own),
-            (32, other),
+    /// Returns the header for sector `lba`. The other copy of it is in sector `other_lba`.
+    fn header(&self, lba: u64, other_lba: u64, entries_lba: u64, sectors: u64) -> Vec<u8> {
+        let mut header = vec![0; self.sector as usize];
+        put(&mut header, 0, b"EFI PART\0\0\x01\0");
+        put(&mut header, 12, &(HEADER_BYTES as u32).to_le_bytes());
+        let last_usable = sectors - 2 - self.array_sectors();
+        for (offset, value) in [
+            (24, lba),
+            (32, other_lba),
             (40, self.first_usable),
-            (48, last),
-            (72, entries_at),
+            (48, last_usable),
+            (72, entries_lba),
         ] {
-            put(&mut h, at, &u64::to_le_bytes(value));
+            put(&mut header, offset, &u64::to_le_bytes(value));
         }
-        put(&mut h, 56, &swapped(&self.disk));
-        put(
-            &mut h,
-            80,
-            &((self.entries.len() / self.entry) as u32).to_le_bytes(),
-        );
-        put(&mut h, 84, &(self.entry as u32).to_le_bytes());
-        put(&mut h, 88, &crc32(&self.entries).to_le_bytes());
-        let crc = crc32(&h[..HEADER]);
-        put(&mut h, 16, &crc.to_le_bytes());
-        h
+        put(&mut header, 56, &swap_byte_order(&self.disk));
+        let count = (self.entries.len() / self.entry_bytes) as u32;
+        put(&mut header, 80, &count.to_le_bytes());
+        put(&mut header, 84, &(self.entry_bytes as u32).to_le_bytes());
+        put(&mut header, 88, &crc32(&self.entries).to_le_bytes());
+        let checksum = crc32(&header[..HEADER_BYTES]);
+        put(&mut header, 16, &checksum.to_le_bytes());
+        header
     }
 }
 
-/// The first sector of a disk with a GPT: `boot` where a boot loader would be, and
-/// one entry over all of it.
+/// Returns the first sector of a disk with a GPT: `boot_code`, and one entry for the whole disk.
 #[must_use]
-pub fn protective(size: u64, sector: u32, boot: &[u8]) -> Vec<u8> {
-    let mut first = vec![0; 512];
-    let boot = boot.get(..BOOT).unwrap_or(boot);
-    put(&mut first, 0, boot);
-    let rest = u32::try_from(size / u64::from(sector.max(512)) - 1).unwrap_or(u32::MAX);
-    put(
-        &mut first,
-        446,
-        &[0, 0, 2, 0, PROTECTIVE, 0xff, 0xff, 0xff, 1, 0, 0, 0],
-    );
-    put(&mut first, 458, &rest.to_le_bytes());
-    put(&mut first, 510, &[0x55, 0xaa]);
-    first
+pub fn protective_mbr(size: u64, sector: u32, boot_code: &[u8]) -> Vec<u8> {
+    let mut mbr = vec![0; 512];
+    let boot_code = boot_code.get(..BOOT_CODE_BYTES).unwrap_or(boot_code);
+    put(&mut mbr, 0, boot_code);
+    let sectors = u32::try_from(size / u64::from(sector.max(512)) - 1).unwrap_or(u32::MAX);
+    let entry = [0, 0, 2, 0, PROTECTIVE, 0xff, 0xff, 0xff, 1, 0, 0, 0];
+    put(&mut mbr, 446, &entry);
+    put(&mut mbr, 458, &sectors.to_le_bytes());
+    put(&mut mbr, 510, &[0x55, 0xaa]);
+    mbr
 }
 
-/// Where a partition that goes to the end must end: on a MiB, before the backup.
-fn last_end(size: u64, sector: u32) -> Option<u64> {
-    let tail = (ENTRY * ENTRIES) as u64 + u64::from(sector);
-    Some(size.checked_sub(tail)? / MIB * MIB)
+/// Returns the offset at which a partition at the end of the disk ends: aligned to a MiB, before
+/// the backup of the table.
+fn max_partition_end(size: u64, sector: u32) -> Option<u64> {
+    let backup = (ENTRY_BYTES * ENTRY_COUNT) as u64 + u64::from(sector);
+    Some(size.checked_sub(backup)? / MIB * MIB)
 }
 
-/// A table of one partition, from `first` (a multiple of a MiB) to the end.
+/// New table with the data partition only.
 #[derive(Clone, Copy, Debug)]
-pub struct New {
-    /// The disk's size in bytes.
+pub struct DataTable {
+    /// Size of the disk in bytes.
     pub size: u64,
-    /// Bytes in a logical sector.
+    /// Size of a logical sector in bytes.
     pub sector: u32,
-    /// Where the partition begins.
-    pub first: u64,
-    /// The disk's GUID.
+    /// Offset of the partition in bytes, a multiple of a MiB.
+    pub offset: u64,
+    /// GUID of the disk.
     pub disk: Uuid,
-    /// The partition's.
+    /// GUID of the partition.
     pub partition: Uuid,
 }
 
-impl New {
-    /// How long the partition will be; `None` where the disk has no room for one.
+impl DataTable {
+    /// Returns the length of the partition in bytes; `None` if the disk has no room for it.
     #[must_use]
-    pub fn length(&self) -> Option<u64> {
-        last_end(self.size, self.sector)?
-            .checked_sub(self.first)
-            .filter(|l| *l > 0)
+    pub fn partition_len(&self) -> Option<u64> {
+        max_partition_end(self.size, self.sector)?
+            .checked_sub(self.offset)
+            .filter(|len| *len > 0)
     }
 
-    /// The writes that make the table; `boot` stays in the first sector.
+    /// Returns the operations that write the table, with `boot_code` in the first sector.
     #[must_use]
-    pub fn writes(&self, boot: &[u8]) -> Option<Vec<DiskOp>> {
-        let part = Part {
-            kind: swapped(&LINUX),
-            uuid: self.partition,
-            first: self.first,
-            len: self.length()?,
+    pub fn writes(&self, boot_code: &[u8]) -> Option<Vec<DiskOp>> {
+        let partition = NewPartition {
+            type_guid: LINUX_FILESYSTEM,
+            guid: self.partition,
+            offset: self.offset,
+            len: self.partition_len()?,
             name: NAME,
         };
-        Some(divide(self.size, self.sector, self.disk, &[part], boot))
+        Some(create(
+            self.size,
+            self.sector,
+            self.disk,
+            &[partition],
+            boot_code,
+        ))
     }
 }
 
-/// A partition that is to be.
+/// Partition of a new table.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
-    /// The GUID of its type.
-    pub kind: Uuid,
-    /// Its own.
-    pub uuid: Uuid,
-    /// Where it begins, in bytes.
-    pub first: u64,
-    /// How long it is, in bytes.
+pub struct NewPartition<'a> {
+    /// GUID of its type.
+    pub type_guid: Uuid,
+    /// GUID of the partition.
+    pub guid: Uuid,
+    /// Offset in bytes.
+    pub offset: u64,
+    /// Length in bytes.
     pub len: u64,
-    /// Its name: at most 36 letters of ASCII.
+    /// Name: at most 36 ASCII letters.
     pub name: &'a str,
 }
 
-/// The writes that divide a disk of `size` bytes into `parts`, which lie between the
-/// first MiB and the last one; `boot` stays in the first sector.
+/// Returns the operations that write a new table to a disk of `size` bytes. The partitions are
+/// between the first MiB and the last one of the disk.
 #[must_use]
-pub fn divide(size: u64, sector: u32, disk: Uuid, parts: &[Part<'_>], boot: &[u8]) -> Vec<DiskOp> {
+pub fn create(
+    size: u64,
+    sector: u32,
+    disk: Uuid,
+    partitions: &[NewPartition<'_>],
+    boot_code: &[u8],
+) -> Vec<DiskOp> {
     let unit = u64::from(sector);
-    let mut entries = vec![0; ENTRY * ENTRIES];
-    for (own, part) in entries.chunks_exact_mut(ENTRY).zip(parts) {
-        let last = (part.first + part.len) / unit - 1;
-        put(own, 0, &swapped(&part.kind));
-        put(own, 16, &swapped(&part.uuid));
-        put(own, 32, &(part.first / unit).to_le_bytes());
-        put(own, 40, &last.to_le_bytes());
-        for (n, letter) in part.name.bytes().take(36).enumerate() {
-            put(own, 56 + 2 * n, &[letter, 0]);
+    let mut entries = vec![0; ENTRY_BYTES * ENTRY_COUNT];
+    for (entry, partition) in entries.chunks_exact_mut(ENTRY_BYTES).zip(partitions) {
+        let last = (partition.offset + partition.len) / unit - 1;
+        put(entry, 0, &swap_byte_order(&partition.type_guid));
+        put(entry, 16, &swap_byte_order(&partition.guid));
+        put(entry, 32, &(partition.offset / unit).to_le_bytes());
+        put(entry, 40, &last.to_le_bytes());
+        for (index, letter) in partition.name.bytes().take(36).enumerate() {
+            put(entry, 56 + 2 * index, &[letter, 0]);
         }
     }
     let gpt = Gpt {
@@ -340,19 +367,20 @@ pub fn divide(size: u64, sector: u32, disk: Uuid, parts: &[Part<'_>], boot: &[u8
         disk,
         from_backup: false,
         first_usable: MIB / unit,
-        entries_at: 2,
-        entry: ENTRY,
+        entries_lba: 2,
+        entry_bytes: ENTRY_BYTES,
         entries,
-        boot: boot.to_vec(),
+        boot_code: boot_code.to_vec(),
     };
     gpt.writes(size)
 }
 
+/// Returns the text of a name in UTF-16.
 fn name(field: &[u8]) -> String {
     let units = field
         .chunks_exact(2)
-        .map(|c| u16::from_le_bytes([c[0], c[1]]));
-    let units: Vec<u16> = units.take_while(|u| *u != 0).collect();
+        .map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+    let units: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
     String::from_utf16_lossy(&units)
 }
 

@@ -1,11 +1,12 @@
-//! What is on a disk, which disk is the data disk, and how one is made.
+// SPDX-License-Identifier: Apache-2.0
+//! Contents of disks: what a disk holds, which disk is the data disk, and how a disk becomes one.
 //!
-//! Pure and bounded: bytes come through [`ReadAt`], decisions and writes go out
-//! as data, and no bytes on a disk make it panic. The acting is in `b2p data`.
+//! The crate is pure and bounded. Bytes come in through [`bytes::ReadAt`], decisions and writes go
+//! out as data, and no bytes on a disk cause a panic. `b2p data` carries the decisions out.
 //!
-//! Where to read first: [`choose`] decides; [`format`](mod@format) has the table
-//! of states a disk goes through while it is made, with what a power cut leaves
-//! behind in each; [`probe`] knows the signatures that are never written over.
+//! Start reading at [`choose`], which decides. [`format`](mod@format) has the table of the states
+//! that a disk passes through while it is formatted, with what a power failure leaves in each.
+//! [`probe`] knows the signatures that are never overwritten.
 
 pub mod blank;
 pub mod bytes;
@@ -30,26 +31,26 @@ pub mod swap;
 pub mod userdata;
 pub mod uuid;
 
-/// 2^20 bytes: what partitions are aligned to, and what disks are counted in.
+/// Mebibyte: alignment of partitions, and unit of sizes in messages.
 pub const MIB: u64 = 1 << 20;
 
-/// Labels of data file systems, the one that wins first: ours, the Fedora
-/// ISO's, boot2docker's.
+/// Labels of data file systems, the highest precedence first: this system's, the Fedora ISO's,
+/// boot2docker's.
 pub const LABELS: [&str; 3] = ["boot2podman-data", "b2p-data", "boot2docker-data"];
 
-/// The label while a file system is being made; it is never used as data.
-pub const UNFINISHED: &str = "b2p-formatting";
+/// Label of a file system while it is created; such a file system is never used.
+pub const UNFINISHED_LABEL: &str = "b2p-formatting";
 
-/// First bytes of a disk that may be formatted.
+/// First bytes of a disk that requests to be formatted.
 pub const FORMAT_MAGIC: [&str; 2] = [
     "boot2podman, please format-me",
     "boot2docker, please format-me",
 ];
 
-/// Whether `sector`, the first one of a disk, begins with one of [`FORMAT_MAGIC`].
+/// Returns true if the first sector of a disk begins with [`FORMAT_MAGIC`].
 #[must_use]
-pub fn requests_format(sector: &[u8]) -> bool {
+pub fn requests_format(first_sector: &[u8]) -> bool {
     FORMAT_MAGIC
         .iter()
-        .any(|w| sector.starts_with(w.as_bytes()))
+        .any(|magic| first_sector.starts_with(magic.as_bytes()))
 }

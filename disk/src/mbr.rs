@@ -8,8 +8,9 @@ use crate::uuid::hex;
 /// Type of the entry that covers a disk with a GPT, so that old programs leave the disk alone.
 pub(crate) const PROTECTIVE: u8 = 0xee;
 
+/// Entry of the table; offset and length are in sectors.
 struct Entry {
-    active: u8,
+    active_flag: u8,
     kind: u8,
     first: u32,
     len: u32,
@@ -18,7 +19,7 @@ struct Entry {
 fn entries(sector: &[u8]) -> impl Iterator<Item = Entry> {
     let at = |n: usize| sector.get(446 + 16 * n..462 + 16 * n).unwrap_or(&[0; 16]);
     (0..4).map(move |n| Entry {
-        active: at(n)[0],
+        active_flag: at(n)[0],
         kind: at(n)[4],
         first: le32(at(n), 8),
         len: le32(at(n), 12),
@@ -30,7 +31,7 @@ fn entries(sector: &[u8]) -> impl Iterator<Item = Entry> {
 #[must_use]
 pub fn is_mbr(sector: &[u8]) -> bool {
     le16(sector, 510) == 0xaa55
-        && entries(sector).all(|e| e.active & 0x7f == 0)
+        && entries(sector).all(|e| e.active_flag & 0x7f == 0)
         && entries(sector).any(|e| e.kind != 0 && e.first > 0 && e.len > 0)
 }
 
@@ -46,12 +47,12 @@ pub(crate) fn partitions(first_sector: &[u8], size: u64, unit: u64) -> Vec<Parti
     disk.reverse();
     let partition = |(number, e): (u32, Entry)| Partition {
         number,
-        first: u64::from(e.first) * unit,
+        offset: u64::from(e.first) * unit,
         len: u64::from(e.len) * unit,
         uuid: format!("{}-{number:02x}", hex(&disk)),
         name: String::new(),
     };
-    let fits = |p: &Partition| p.first.saturating_add(p.len) <= size;
+    let fits = |p: &Partition| p.offset.saturating_add(p.len) <= size;
     let used = (1..)
         .zip(entries(first_sector))
         .filter(|(_, e)| e.kind != 0 && e.len > 0);

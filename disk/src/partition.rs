@@ -9,7 +9,7 @@ pub struct Partition {
     /// Number of the partition, from 1.
     pub number: u32,
     /// Offset of the partition in bytes.
-    pub first: u64,
+    pub offset: u64,
     /// Length of the partition in bytes.
     pub len: u64,
     /// PARTUUID as the kernel and blkid(8) write it.
@@ -20,5 +20,5 @@ pub struct Partition {
 
 /// Returns the PARTUUID of a GPT entry whose unique GUID is `guid`, in the byte order of the disk.
 pub(crate) fn partuuid(guid: &Uuid) -> String {
-    uuid::text(&uuid::swapped(guid))
+    uuid::text(&uuid::swap_byte_order(guid))
 }

@@ -1,26 +1,29 @@
-//! Why a device is not taken: what there is to say about it, and to whom.
+// SPDX-License-Identifier: Apache-2.0
+//! Reasons why a device is not used, and who is told.
+
+use config::FormatPolicy;
 
 use crate::device::Device;
 use crate::format_state::FormatState;
-use crate::signature::Signature;
+use crate::signature::join_names;
 
-/// Why a device is not taken.
+/// Reason why a device is not used.
 pub(crate) enum Rejection {
-    /// It is of no concern.
+    /// Report to nobody.
     Ignore,
-    /// For the log.
+    /// Report in the log.
     Log(String),
-    /// For its owner.
+    /// Fault that the user must know of.
     Warn(String),
 }
 
-/// Whether a disk asks to be formatted; one that must not have it is told so.
-pub(crate) fn asks(device: &Device) -> Result<bool, Rejection> {
+/// Returns true if a disk requests a format. A request that must not be granted is a rejection.
+pub(crate) fn wants_format(device: &Device) -> Result<bool, Rejection> {
     match &device.format_state {
         FormatState::Refused(why) => Err(Rejection::Warn(format!("not formatted: {why}"))),
         FormatState::Requested(_, found) if !found.is_empty() => Err(Rejection::Warn(format!(
             "it asks to be formatted, but there is {} on it; `wipefs -a /dev/{}` first, then the words again",
-            kinds(found),
+            join_names(found),
             device.name
         ))),
         FormatState::Requested(..) | FormatState::InProgress(_) => Ok(true),
@@ -28,33 +31,63 @@ pub(crate) fn asks(device: &Device) -> Result<bool, Rejection> {
     }
 }
 
-/// What there is to say about another disk than the one that is used.
-pub(crate) fn beside(device: &Device, used: &Device) -> Result<(), Rejection> {
-    if device.parent_disk.is_some() || used.parent_disk.as_ref() == Some(&device.name) {
-        return Err(Rejection::Ignore);
-    }
-    let note = match asks(device)? {
-        true => format!(
-            "it asks to be formatted, but {} is the data disk",
-            used.name
-        ),
-        false => match why_not(device, false, false) {
-            Rejection::Log(why) | Rejection::Warn(why) => why,
-            Rejection::Ignore => return Err(Rejection::Ignore),
-        },
+/// Checks that nothing forbids the format of a disk that requests it or is blank.
+pub(crate) fn may_format(
+    device: &Device,
+    devices: &[Device],
+    policy: FormatPolicy,
+) -> Result<(), Rejection> {
+    let but = |why: &str| {
+        Err(Rejection::Warn(format!(
+            "it asks to be formatted, but {why}"
+        )))
     };
-    Err(Rejection::Log(note))
+    if policy == FormatPolicy::Never {
+        return but("b2p.format=never");
+    }
+    if let Some(usage) = &device.in_use {
+        return but(&format!("is in use: {usage}"));
+    }
+    if device.read_only {
+        return but("can only be read");
+    }
+    // The kernel has read a table, whatever the bytes of it are now.
+    let has_partitions = devices
+        .iter()
+        .any(|other| other.parent_disk.as_ref() == Some(&device.name));
+    if has_partitions && !matches!(device.format_state, FormatState::InProgress(_)) {
+        return but("has partitions");
+    }
+    Ok(())
 }
 
-/// A partition that was made for data and does not hold any is damaged, unless
-/// its making has not come so far.
-pub(crate) fn lost(device: &Device, devices: &[Device]) -> Rejection {
-    let making = matches!(
-        parent(device, devices).map(|d| &d.format_state),
+/// Returns the rejection of a device beside the one that is used.
+pub(crate) fn rejection_of_unused(device: &Device, used: &Device) -> Rejection {
+    if device.parent_disk.is_some() || used.parent_disk.as_ref() == Some(&device.name) {
+        return Rejection::Ignore;
+    }
+    match wants_format(device) {
+        Err(rejection) => rejection,
+        Ok(true) => Rejection::Log(format!(
+            "it asks to be formatted, but {} is the data disk",
+            used.name
+        )),
+        Ok(false) => match describe_unused(device, false, false) {
+            Rejection::Warn(why) => Rejection::Log(why),
+            other => other,
+        },
+    }
+}
+
+/// Returns the rejection of a partition that is not used. An empty data partition is damaged,
+/// unless its format is in progress.
+pub(crate) fn rejection_of_partition(device: &Device, devices: &[Device]) -> Rejection {
+    let in_progress = matches!(
+        parent_of(device, devices).map(|disk| &disk.format_state),
         Some(FormatState::InProgress(_) | FormatState::Refused(_))
     );
     match &device.signatures {
-        Ok(found) if device.is_data_partition && found.is_empty() && !making => {
+        Ok(found) if device.is_data_partition && found.is_empty() && !in_progress => {
             Rejection::Warn(format!(
                 "it is a data partition, but no file system is found on it; is it damaged? `e2fsck /dev/{}` by hand",
                 device.name
@@ -64,14 +97,14 @@ pub(crate) fn lost(device: &Device, devices: &[Device]) -> Rejection {
     }
 }
 
-/// For the log: what there is on a disk that is neither used nor formatted. One that
-/// could be `meant` and cannot be read may be the data disk: its owner is told.
-pub(crate) fn why_not(device: &Device, named: bool, meant: bool) -> Rejection {
-    if device.is_virtual && !named {
-        return Rejection::Ignore; // a loop device, of what the machine has itself
+/// Returns the rejection of a disk that is neither used nor formatted, with its contents. A disk
+/// that the flags mean (`is_meant`) and that cannot be read may be the data disk: the user is told.
+pub(crate) fn describe_unused(device: &Device, is_named: bool, is_meant: bool) -> Rejection {
+    if device.is_virtual && !is_named {
+        return Rejection::Ignore; // a loop device or the like of the machine itself
     }
     Rejection::Log(match &device.signatures {
-        Err(why) if meant => return Rejection::Warn(format!("cannot be read: {why}")),
+        Err(why) if is_meant => return Rejection::Warn(format!("cannot be read: {why}")),
         Err(why) => format!("cannot be read: {why}"),
         Ok(found) if found.is_empty() && device.is_blank => {
             "it is blank, but does not ask to be formatted; b2p.format=blank does".into()
@@ -79,17 +112,12 @@ pub(crate) fn why_not(device: &Device, named: bool, meant: bool) -> Rejection {
         Ok(found) if found.is_empty() => {
             "nothing on it is known, and it does not ask to be formatted".into()
         }
-        Ok(found) => format!("it holds {}", kinds(found)),
+        Ok(found) => format!("it holds {}", join_names(found)),
     })
 }
 
-pub(crate) fn kinds(found: &[Signature]) -> String {
-    let names: Vec<_> = found.iter().map(|f| f.kind.name()).collect();
-    names.join(" and ")
-}
-
-/// The disk that a partition is on.
-pub(crate) fn parent<'a>(device: &Device, devices: &'a [Device]) -> Option<&'a Device> {
+/// Returns the disk of a partition.
+pub(crate) fn parent_of<'a>(device: &Device, devices: &'a [Device]) -> Option<&'a Device> {
     let disk = device.parent_disk.as_ref()?;
-    devices.iter().find(|d| d.name == *disk)
+    devices.iter().find(|other| other.name == *disk)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signatures of file systems, members of larger volumes and partition tables.
 
-/// A format.
+/// Kind of data that a signature stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is its own name")]
 pub enum SignatureKind {
@@ -32,12 +32,12 @@ pub enum SignatureKind {
     Drbd,
     Gpt,
     Dos,
-    /// Any other that is known by its magic alone.
+    /// Another kind that is known by its magic bytes only.
     Other(&'static str),
 }
 
 impl SignatureKind {
-    /// As blkid(8) calls it, and mount(2) where it is a file system.
+    /// Name in blkid(8), and in mount(2) for a file system.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -72,15 +72,15 @@ impl SignatureKind {
         }
     }
 
-    /// Whether Linux keeps owners, modes and names in it as containers need them.
+    /// Returns true for file systems that store owners, modes and names as containers need them.
     #[must_use]
     pub fn holds_data(self) -> bool {
         use SignatureKind::{Btrfs, Ext2, Ext3, Ext4, F2fs, Xfs};
         matches!(self, Ext2 | Ext3 | Ext4 | Xfs | Btrfs | F2fs)
     }
 
-    /// Whether it marks a part of something bigger: what is seen inside of it must
-    /// not be touched on its own.
+    /// Returns true for a member of a larger volume, whose apparent contents must not be used on
+    /// their own.
     #[must_use]
     pub fn is_member(self) -> bool {
         use SignatureKind::{Bcache, Bluestore, Drbd, Luks, Lvm, Raid, Vmfs, Zfs};
@@ -90,20 +90,27 @@ impl SignatureKind {
         )
     }
 
-    /// Whether it divides a disk.
+    /// Returns true for partition tables.
     #[must_use]
     pub fn is_table(self) -> bool {
         matches!(self, SignatureKind::Gpt | SignatureKind::Dos)
     }
 }
 
-/// Something that was found.
+/// Signature that was found on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// What.
+    /// Kind of data.
     pub kind: SignatureKind,
-    /// Its name, where the format has one at a fixed place.
+    /// Label, if the kind has one at a fixed offset.
     pub label: Option<String>,
-    /// Its UUID as blkid(8) writes it.
+    /// UUID as blkid(8) writes it.
     pub uuid: Option<String>,
+}
+
+/// Returns the names of the kinds, joined by "and".
+#[must_use]
+pub fn join_names(signatures: &[Signature]) -> String {
+    let names: Vec<_> = signatures.iter().map(|s| s.kind.name()).collect();
+    names.join(" and ")
 }

@@ -1,36 +1,36 @@
-//! Swap areas: the header that says what one is (include/linux/swap.h, `union
-//! swap_header`; its magic ends the first page).
+// SPDX-License-Identifier: Apache-2.0
+//! Header of swap areas (include/linux/swap.h, `union swap_header`; its magic bytes end the first
+//! page).
 
 use crate::bytes::{array, le32, put};
 use crate::uuid::Uuid;
 
-/// Bytes of a page, on the processors that we run on.
+/// Size of a page in bytes, on the supported processors.
 pub const PAGE: usize = 4096;
 
-/// mkswap(8) makes none that is smaller, in pages.
-const LEAST: u64 = 10;
+/// Minimum size of a swap area in pages, as in mkswap(8).
+const MIN_PAGES: u64 = 10;
 const MAGIC: &[u8; 10] = b"SWAPSPACE2";
-/// What the kernel and its helpers put in place of it while a system sleeps in
-/// there (kernel/power/swap.c; uswsusp).
-const ASLEEP: [&[u8; 10]; 3] = [b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0"];
+/// Magic bytes of an area that holds a hibernated system (kernel/power/swap.c; uswsusp).
+const HIBERNATED_MAGIC: [&[u8; 10]; 3] = [b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0"];
 
-/// What a first page says.
+/// Contents of a device according to its first page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// A swap area of so many bytes.
+    /// Swap area of this size in bytes.
     Swap(u64),
-    /// A hibernated system, which must not be lost.
-    Asleep,
-    /// Something else.
+    /// Hibernated system, which must not be overwritten.
+    Hibernated,
+    /// Other contents.
     Other,
 }
 
-/// Looks at the first page.
+/// Determines the contents from the first page.
 #[must_use]
 pub fn area(page: &[u8]) -> Area {
     let magic: [u8; 10] = array(page, PAGE - 10);
-    if ASLEEP.contains(&&magic) {
-        return Area::Asleep;
+    if HIBERNATED_MAGIC.contains(&&magic) {
+        return Area::Hibernated;
     }
     let (version, last) = (le32(page, 1024), le32(page, 1028));
     if magic != *MAGIC || version != 1 || last == 0 {
@@ -39,13 +39,13 @@ pub fn area(page: &[u8]) -> Area {
     Area::Swap((u64::from(last) + 1) * PAGE as u64)
 }
 
-/// The first page of a swap area of `bytes`; what does not fill a page is left.
-/// `None` where that is too small or too large.
+/// Returns the first page of a swap area of `bytes`, rounded down to pages; `None` if the size is
+/// too small or too large.
 #[must_use]
 pub fn header(bytes: u64, uuid: &Uuid) -> Option<[u8; PAGE]> {
     let pages = bytes / PAGE as u64;
     let last = u32::try_from(pages.checked_sub(1)?).ok()?;
-    if pages < LEAST {
+    if pages < MIN_PAGES {
         return None;
     }
     let mut page = [0; PAGE];
@@ -63,7 +63,7 @@ mod tests {
     use crate::signature::SignatureKind;
 
     #[test]
-    fn what_is_written_is_known_again() {
+    fn a_header_is_recognized() {
         let uuid: Uuid = std::array::from_fn(|n| n as u8 + 1);
         let page = header((64 << 20) + 100, &uuid).expect("large enough");
         assert_eq!(area(&page), Area::Swap(64 << 20));
@@ -90,15 +90,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_swap_area() {
+    fn other_pages_are_no_swap_area() {
         let page = header(1 << 20, &[0; 16]).expect("large enough");
         let with = |at: usize, bytes: &[u8]| {
             let mut other = page;
             put(&mut other, at, bytes);
             area(&other)
         };
-        assert_eq!(with(PAGE - 10, b"S1SUSPEND\0"), Area::Asleep);
-        assert_eq!(with(PAGE - 10, b"ULSUSPEND\0"), Area::Asleep);
+        assert_eq!(with(PAGE - 10, b"S1SUSPEND\0"), Area::Hibernated);
+        assert_eq!(with(PAGE - 10, b"ULSUSPEND\0"), Area::Hibernated);
         assert_eq!(with(PAGE - 10, b"SWAP-SPACE"), Area::Other);
         assert_eq!(with(1024, &2u32.to_le_bytes()), Area::Other);
         assert_eq!(with(1028, &0u32.to_le_bytes()), Area::Other);

@@ -1,222 +1,284 @@
-//! The archive behind the words that ask to be formatted: read whole or refused
-//! whole (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar's long names).
+// SPDX-License-Identifier: Apache-2.0
+//! Archive after the format magic: read whole or refused whole (POSIX.1-2017 pax, "ustar
+//! Interchange Format"; GNU tar's long names).
 
-use std::io;
+use std::{error, fmt, io};
 
 use crate::bytes::{ReadAt, is_zero, read_at};
 use crate::requests_format;
 
-/// Nothing longer than this is read, headers included.
-pub const LONGEST: usize = 16 << 20;
-/// One file.
-pub const LONGEST_FILE: usize = 1 << 20;
-/// So many entries.
+/// Maximum length of an archive in bytes, including headers.
+pub const MAX_ARCHIVE_BYTES: usize = 16 << 20;
+/// Maximum length of a file in bytes.
+pub const MAX_FILE_BYTES: usize = 1 << 20;
+/// Maximum number of entries.
 pub const MAX_ENTRIES: usize = 1000;
-/// A path.
-const LONGEST_PATH: usize = 1024;
+/// Maximum length of a path in bytes.
+const MAX_PATH_BYTES: usize = 1024;
 
 const BLOCK: usize = 512;
 
-/// An archive that holds.
+/// Valid archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Userdata {
-    /// All of it as it was, to be kept as userdata.tar.
+    /// Unchanged bytes of the archive, to be stored as userdata.tar.
     pub raw: Vec<u8>,
-    /// The files; directories are made as needed.
+    /// Files. Directories are created as needed.
     pub files: Vec<File>,
 }
 
-/// A file.
+/// File in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Relative, without `.` and `..`.
+    /// Relative path without `.` and `..`.
     pub path: String,
     /// Permission bits.
     pub mode: u32,
-    /// Its content.
+    /// Contents.
     pub bytes: Vec<u8>,
 }
 
 impl Userdata {
-    /// The content of the last file of this name.
+    /// Returns the contents of the last file with this path.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&[u8]> {
-        let file = self.files.iter().rfind(|f| f.path == path)?;
+        let file = self.files.iter().rfind(|file| file.path == path)?;
         Some(&file.bytes)
     }
 }
 
-/// Why there is none.
+/// Reason why an archive is refused.
 #[derive(Debug)]
-pub enum Refused {
-    /// The device could not be read.
+pub enum ArchiveError {
+    /// Device cannot be read.
     Io(io::Error),
-    /// Where in the archive, and what is wrong there.
-    Broken(usize, &'static str),
+    /// Archive has a defect in the entry at this offset.
+    Broken(usize, Defect),
 }
 
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ArchiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Io(e) => write!(f, "{e}"),
-            Refused::Broken(at, why) => write!(f, "at byte {at}: {why}"),
+            ArchiveError::Io(e) => e.fmt(f),
+            ArchiveError::Broken(offset, defect) => write!(f, "at byte {offset}: {defect}"),
         }
     }
 }
 
-/// Whether a first sector is the header of an archive whose first name asks.
+impl error::Error for ArchiveError {}
+
+impl From<io::Error> for ArchiveError {
+    fn from(e: io::Error) -> ArchiveError {
+        ArchiveError::Io(e)
+    }
+}
+
+/// Defect of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the texts below describe the variants")]
+pub enum Defect {
+    Empty,
+    TooManyEntries,
+    NoFormatMagic,
+    ArchiveTooLong,
+    Truncated,
+    Checksum,
+    Size,
+    Mode,
+    FileTooLong,
+    Link,
+    DeviceNode,
+    UnknownType,
+    PaxRecord,
+    PaxSize,
+    SparseFile,
+    NameNotUtf8,
+    BadName,
+    AbsolutePath,
+    ParentPath,
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Defect::Empty => "empty",
+            Defect::TooManyEntries => "more than 1000 entries",
+            Defect::NoFormatMagic => "does not begin with the words that ask for it",
+            Defect::ArchiveTooLong => "longer than 16 MiB",
+            Defect::Truncated => "cut off",
+            Defect::Checksum => "a header's checksum is wrong",
+            Defect::Size => "a size that is no octal number",
+            Defect::Mode => "a mode that is no octal number",
+            Defect::FileTooLong => "a file longer than 1 MiB",
+            Defect::Link => "a link",
+            Defect::DeviceNode => "a device",
+            Defect::UnknownType => "an entry of a type that is not supported",
+            Defect::PaxRecord => "a malformed pax record",
+            Defect::PaxSize => "a malformed pax size",
+            Defect::SparseFile => "a sparse file",
+            Defect::NameNotUtf8 => "a name that is not UTF-8",
+            Defect::BadName => "a name that is too long, or has control characters",
+            Defect::AbsolutePath => "an absolute path",
+            Defect::ParentPath => "a path with `..`",
+        })
+    }
+}
+
+/// Returns true if a first sector is the header of an archive whose first name is the format
+/// magic.
 #[must_use]
 pub fn is_header(sector: &[u8]) -> bool {
-    requests_format(sector) && sector.len() >= BLOCK && checksum(sector)
+    requests_format(sector) && sector.len() >= BLOCK && has_valid_checksum(sector)
 }
 
 /// Reads the archive at the beginning of `source`.
 ///
 /// # Errors
-/// What is wrong with it, and where; nothing of it is used then.
-pub fn read(source: &dyn ReadAt) -> Result<Userdata, Refused> {
+/// The source cannot be read, or the archive has a defect; no part of it is used then.
+pub fn read(source: &dyn ReadAt) -> Result<Userdata, ArchiveError> {
     let mut reader = Reader {
         source,
         raw: Vec::new(),
-        next: Next::default(),
+        overrides: Overrides::default(),
     };
     let mut files = Vec::new();
-    for entry in 0.. {
-        let at = reader.raw.len();
-        let broken = |why| Err(Refused::Broken(at, why));
+    for index in 0.. {
+        let offset = reader.raw.len();
+        let broken = |defect| Err(ArchiveError::Broken(offset, defect));
         let header = reader.take(BLOCK)?;
         if is_zero(&header) {
-            reader.end()?;
-            return match entry {
-                0 => broken("empty"),
-                _ => Ok(Userdata {
-                    raw: reader.raw,
-                    files,
-                }),
-            };
+            reader.finish()?;
+            if index == 0 {
+                return broken(Defect::Empty);
+            }
+            break;
         }
-        if entry == MAX_ENTRIES {
-            return broken("more than 1000 entries");
+        if index == MAX_ENTRIES {
+            return broken(Defect::TooManyEntries);
         }
-        if entry == 0 && !requests_format(&header) {
-            return broken("does not begin with the words that ask for it");
+        if index == 0 && !requests_format(&header) {
+            return broken(Defect::NoFormatMagic);
         }
-        if let Some(file) = reader.entry(&header, at)?
-            && entry > 0
+        // The first entry is the request itself.
+        if let Some(file) = reader.entry(&header, offset)?
+            && index > 0
         {
             files.push(file);
         }
     }
-    Err(Refused::Broken(0, "endless"))
+    Ok(Userdata {
+        raw: reader.raw,
+        files,
+    })
 }
 
-/// What the entry before has said of the next one.
+/// Path and size that an extended header gives to the next entry.
 #[derive(Default)]
-struct Next {
+struct Overrides {
     path: Option<Vec<u8>>,
     size: Option<usize>,
 }
 
 struct Reader<'a> {
     source: &'a dyn ReadAt,
+    /// Bytes that were read.
     raw: Vec<u8>,
-    next: Next,
+    overrides: Overrides,
 }
 
 impl Reader<'_> {
-    fn take(&mut self, len: usize) -> Result<Vec<u8>, Refused> {
-        let at = self.raw.len();
-        if at + len > LONGEST {
-            return Err(Refused::Broken(at, "longer than 16 MiB"));
+    fn take(&mut self, len: usize) -> Result<Vec<u8>, ArchiveError> {
+        let offset = self.raw.len();
+        if offset + len > MAX_ARCHIVE_BYTES {
+            return Err(ArchiveError::Broken(offset, Defect::ArchiveTooLong));
         }
-        let bytes = read_at(self.source, at as u64, len).map_err(Refused::Io)?;
+        let bytes = read_at(self.source, offset as u64, len)?;
         if bytes.len() < len {
-            return Err(Refused::Broken(at, "cut off"));
+            return Err(ArchiveError::Broken(offset, Defect::Truncated));
         }
         self.raw.extend_from_slice(&bytes);
         Ok(bytes)
     }
 
-    /// Two blocks of zeros end it; some programs write one.
-    fn end(&mut self) -> Result<(), Refused> {
-        let at = self.raw.len() as u64;
-        let second = read_at(self.source, at, BLOCK).map_err(Refused::Io)?;
-        if second.len() == BLOCK && is_zero(&second) && self.raw.len() + BLOCK <= LONGEST {
+    /// Completes the two blocks of zeros at the end. Some programs write only one, and other data
+    /// follows; the copy is a valid archive in either case.
+    fn finish(&mut self) -> Result<(), ArchiveError> {
+        let second = read_at(self.source, self.raw.len() as u64, BLOCK)?;
+        let fits = self.raw.len() + BLOCK <= MAX_ARCHIVE_BYTES;
+        if second.len() == BLOCK && is_zero(&second) && fits {
             self.raw.extend_from_slice(&second);
         } else {
-            // What follows is not ours; the copy is to be an archive all the same.
             self.raw.extend_from_slice(&[0; BLOCK]);
         }
         Ok(())
     }
 
-    /// One entry with its content; `None` for what is no file.
-    fn entry(&mut self, header: &[u8], at: usize) -> Result<Option<File>, Refused> {
-        let broken = |why| Refused::Broken(at, why);
-        if !checksum(header) {
-            return Err(broken("a header's checksum is wrong"));
+    /// Reads one entry with its contents; `None` for an entry that is no file.
+    fn entry(&mut self, header: &[u8], offset: usize) -> Result<Option<File>, ArchiveError> {
+        let broken = |defect| ArchiveError::Broken(offset, defect);
+        if !has_valid_checksum(header) {
+            return Err(broken(Defect::Checksum));
         }
-        let size = octal(&header[124..136]).ok_or(broken("a size that is no octal number"))?;
-        let mode = octal(&header[100..108]).ok_or(broken("a mode that is no octal number"))?;
-        let kind = header[156];
-        let about_next = matches!(kind, b'L' | b'x');
-        let next = if about_next {
-            Next::default()
-        } else {
-            std::mem::take(&mut self.next)
+        let size = octal(&header[124..136]).ok_or(broken(Defect::Size))?;
+        let mode = octal(&header[100..108]).ok_or(broken(Defect::Mode))?;
+        let typeflag = header[156];
+        let overrides = match typeflag {
+            b'L' | b'x' => Overrides::default(),
+            _ => std::mem::take(&mut self.overrides),
         };
-        let size = next.size.unwrap_or(size);
-        if size > LONGEST_FILE {
-            return Err(broken("a file longer than 1 MiB"));
+        let size = overrides.size.unwrap_or(size);
+        if size > MAX_FILE_BYTES {
+            return Err(broken(Defect::FileTooLong));
         }
         let mut bytes = self.take(size.next_multiple_of(BLOCK))?;
         bytes.truncate(size);
-        match kind {
+        let name = || overrides.path.unwrap_or_else(|| name(header));
+        match typeflag {
             b'0' | 0 | b'7' => {
-                let path = path(&next.path.unwrap_or_else(|| name(header))).map_err(broken)?;
+                let path = path(&name()).map_err(broken)?;
                 let mode = mode as u32 & 0o777;
-                Ok(Some(File { path, mode, bytes }))
+                return Ok(Some(File { path, mode, bytes }));
             }
-            b'5' => {
-                path(&next.path.unwrap_or_else(|| name(header))).map_err(broken)?;
-                Ok(None)
-            }
-            b'L' => {
-                self.next.path = Some(until_zero(&bytes).to_vec());
-                Ok(None)
-            }
-            b'x' => self.pax(&bytes).map(|()| None).map_err(broken),
-            b'g' if !pairs(&bytes).any(|p| p.is_none_or(|(k, _)| k != b"comment")) => Ok(None),
-            b'1' | b'2' => Err(broken("a link")),
-            b'3' | b'4' | b'6' => Err(broken("a device")),
-            _ => Err(broken("an entry of a kind that is not taken")),
+            b'5' => drop(path(&name()).map_err(broken)?),
+            b'L' => self.overrides.path = Some(until_zero(&bytes).to_vec()),
+            b'x' => self.pax(&bytes).map_err(broken)?,
+            b'g' if has_only_comments(&bytes) => {}
+            b'1' | b'2' => return Err(broken(Defect::Link)),
+            b'3' | b'4' | b'6' => return Err(broken(Defect::DeviceNode)),
+            _ => return Err(broken(Defect::UnknownType)),
         }
+        Ok(None)
     }
 
-    fn pax(&mut self, records: &[u8]) -> Result<(), &'static str> {
+    /// Applies the records of a pax header to the next entry. Times and owners are ignored.
+    fn pax(&mut self, records: &[u8]) -> Result<(), Defect> {
         for pair in pairs(records) {
-            let (key, value) = pair.ok_or("a pax record that is none")?;
+            let (key, value) = pair.ok_or(Defect::PaxRecord)?;
             match key {
-                b"path" => self.next.path = Some(value.to_vec()),
-                b"size" => self.next.size = Some(decimal(value).ok_or("a pax size that is none")?),
-                _ if key.starts_with(b"GNU.sparse") => return Err("a sparse file"),
-                _ => {} // times, owners
+                b"path" => self.overrides.path = Some(value.to_vec()),
+                b"size" => self.overrides.size = Some(decimal(value).ok_or(Defect::PaxSize)?),
+                _ if key.starts_with(b"GNU.sparse") => return Err(Defect::SparseFile),
+                _ => {}
             }
         }
         Ok(())
     }
 }
 
-/// `LENGTH KEY=VALUE\n`, one after the other; `None` for what is broken, at last.
+fn has_only_comments(records: &[u8]) -> bool {
+    pairs(records).all(|pair| pair.is_some_and(|(key, _)| key == b"comment"))
+}
+
+/// Returns the pairs of `LENGTH KEY=VALUE\n` records. A malformed record is `None` and the last.
 fn pairs(records: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {
     let mut rest = records;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let one = record(rest);
-        rest = one.map_or(&[], |(_, after)| after);
-        Some(one.map(|(pair, _)| pair))
+        let parsed = record(rest);
+        rest = parsed.map_or(&[], |(_, after)| after);
+        Some(parsed.map(|(pair, _)| pair))
     })
 }
 
@@ -234,36 +296,36 @@ fn record(rest: &[u8]) -> Option<(Pair<'_>, &[u8])> {
 }
 
 fn decimal(digits: &[u8]) -> Option<usize> {
-    let good = (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    let valid = (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     let value = digits.iter().fold(0, |n, d| n * 10 + usize::from(d & 15));
-    good.then_some(value)
+    valid.then_some(value)
 }
 
-/// Octal digits, spaces or zeros around them; nothing at all is zero. The binary
-/// form of GNU tar is for what is far too long here.
+/// Parses octal digits with spaces or NULs around them; an empty field is zero. The binary form of
+/// GNU tar is not supported: its numbers exceed every limit here.
 fn octal(field: &[u8]) -> Option<usize> {
     let digits = until_zero(field).trim_ascii();
-    let good = digits.len() <= 11 && digits.iter().all(|d| (b'0'..=b'7').contains(d));
+    let valid = digits.len() <= 11 && digits.iter().all(|d| (b'0'..=b'7').contains(d));
     let value = digits.iter().fold(0u64, |n, d| n * 8 + u64::from(d & 7));
-    good.then_some(value)?.try_into().ok()
+    valid.then_some(value)?.try_into().ok()
 }
 
-/// The sum of the header's bytes, its own field as spaces; old programs took the
-/// bytes as signed.
-fn checksum(header: &[u8]) -> bool {
+/// Returns true if the checksum of a header is right: the sum of its bytes, with its own field as
+/// spaces. Old programs take the bytes as signed.
+fn has_valid_checksum(header: &[u8]) -> bool {
     let Some(header) = header.get(..BLOCK) else {
         return false;
     };
-    let own = |n: usize| (148..156).contains(&n);
-    let byte = |(n, b): (usize, &u8)| if own(n) { b' ' } else { *b };
-    let all = || header.iter().enumerate().map(byte);
-    let unsigned: i64 = all().map(i64::from).sum();
-    let signed: i64 = all().map(|b| i64::from(b as i8)).sum();
-    let said = octal(&header[148..156]).and_then(|n| i64::try_from(n).ok());
-    said.is_some_and(|said| said == unsigned || said == signed)
+    let own_field = 148..156;
+    let byte = |(n, b): (usize, &u8)| if own_field.contains(&n) { b' ' } else { *b };
+    let bytes = || header.iter().enumerate().map(byte);
+    let unsigned: i64 = bytes().map(i64::from).sum();
+    let signed: i64 = bytes().map(|b| i64::from(b as i8)).sum();
+    let stored = octal(&header[148..156]).and_then(|sum| i64::try_from(sum).ok());
+    stored.is_some_and(|sum| sum == unsigned || sum == signed)
 }
 
-/// The name, with ustar's prefix before it.
+/// Returns the name in a header, with the prefix of ustar.
 fn name(header: &[u8]) -> Vec<u8> {
     let name = until_zero(&header[..100]);
     let prefix = until_zero(&header[345..500]);
@@ -278,21 +340,21 @@ fn until_zero(field: &[u8]) -> &[u8] {
     &field[..end]
 }
 
-/// A path that stays below where it is unpacked.
-fn path(bytes: &[u8]) -> Result<String, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "a name that is not UTF-8")?;
-    if text.len() > LONGEST_PATH || text.chars().any(char::is_control) {
-        return Err("a name that is too long, or has control characters");
+/// Returns a path that stays below the directory that it is unpacked to.
+fn path(bytes: &[u8]) -> Result<String, Defect> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Defect::NameNotUtf8)?;
+    if text.len() > MAX_PATH_BYTES || text.chars().any(char::is_control) {
+        return Err(Defect::BadName);
     }
     if text.starts_with('/') {
-        return Err("an absolute path");
+        return Err(Defect::AbsolutePath);
     }
-    let mut steps = text.split('/').filter(|s| !matches!(*s, "" | "."));
-    if steps.clone().any(|s| s == "..") {
-        return Err("a path with `..`");
+    let mut components = text.split('/').filter(|s| !matches!(*s, "" | "."));
+    if components.clone().any(|s| s == "..") {
+        return Err(Defect::ParentPath);
     }
-    let first = steps.next().unwrap_or_default().to_owned();
-    Ok(steps.fold(first, |path, step| path + "/" + step))
+    let first = components.next().unwrap_or_default().to_owned();
+    Ok(components.fold(first, |path, name| path + "/" + name))
 }
 
 #[cfg(test)]

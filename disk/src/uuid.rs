@@ -1,39 +1,40 @@
-//! UUIDs: sixteen bytes, their text, and the byte order that GPT has them in.
+// SPDX-License-Identifier: Apache-2.0
+//! UUIDs: sixteen bytes, their text, and their byte order in a GPT.
 
-/// Sixteen bytes in the order of their text.
+/// UUID in the byte order of its text.
 pub type Uuid = [u8; 16];
 
-/// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` (RFC 9562), small letters.
+/// Returns the text `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` (RFC 9562) in lower case.
 #[must_use]
 pub fn text(uuid: &Uuid) -> String {
     grouped(&hex(uuid), &[8, 4, 4, 4, 12])
 }
 
-/// The same, or nothing for a UUID that was never set.
+/// Returns the text of a UUID; `None` for the nil UUID, which was never set.
 #[must_use]
-pub fn known(uuid: &Uuid) -> Option<String> {
+pub fn text_unless_nil(uuid: &Uuid) -> Option<String> {
     (*uuid != [0; 16]).then(|| text(uuid))
 }
 
-/// From GPT's order to the text's and back: the first three fields are
-/// little-endian on disk (UEFI 2.10, appendix A).
+/// Converts between the byte order of a GPT and that of the text: the first three fields are
+/// little-endian in a GPT (UEFI 2.10, appendix A).
 #[must_use]
-pub fn swapped(u: &Uuid) -> Uuid {
+pub fn swap_byte_order(u: &Uuid) -> Uuid {
     [
         u[3], u[2], u[1], u[0], u[5], u[4], u[7], u[6], u[8], u[9], u[10], u[11], u[12], u[13],
         u[14], u[15],
     ]
 }
 
-/// A random one (RFC 9562, version 4) of sixteen random bytes.
+/// Returns a random UUID (RFC 9562, version 4) from sixteen random bytes.
 #[must_use]
-pub fn random(mut bytes: Uuid) -> Uuid {
+pub fn from_random(mut bytes: Uuid) -> Uuid {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     bytes
 }
 
-/// Small hexadecimal digits.
+/// Returns the bytes in hexadecimal, in lower case.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -44,7 +45,7 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// `text` with a dash between groups of so many letters; the rest is left out.
+/// Returns `text` with dashes between groups of the given lengths; further letters are left out.
 #[must_use]
 pub fn grouped(text: &str, groups: &[usize]) -> String {
     let mut letters = text.chars();
@@ -67,11 +68,11 @@ mod tests {
         let uuid: Uuid = std::array::from_fn(|n| n as u8);
         assert_eq!(text(&uuid), "00010203-0405-0607-0809-0a0b0c0d0e0f");
         assert_eq!(
-            text(&swapped(&uuid)),
+            text(&swap_byte_order(&uuid)),
             "03020100-0504-0706-0809-0a0b0c0d0e0f"
         );
-        assert_eq!(swapped(&swapped(&uuid)), uuid);
-        assert_eq!(known(&[0; 16]), None);
-        assert_eq!(random([0xff; 16])[6], 0x4f);
+        assert_eq!(swap_byte_order(&swap_byte_order(&uuid)), uuid);
+        assert_eq!(text_unless_nil(&[0; 16]), None);
+        assert_eq!(from_random([0xff; 16])[6], 0x4f);
     }
 }

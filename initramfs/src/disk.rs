@@ -15,7 +15,7 @@ use std::process::Command;
 
 use ::disk::MIB;
 use ::disk::disk_op::DiskOp;
-use ::disk::gpt::{self, Part};
+use ::disk::gpt::{self, NewPartition};
 use ::disk::uuid::{self, Uuid};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
@@ -157,7 +157,7 @@ fn write(trees: &Trees, menu: &str, files: &[PathBuf], work: &Path, to: &Path) -
     let out = File::create(to).with_context(|| format!("make {}", to.display()))?;
     let size = offset(PARTITIONS.len()) + MIB;
     out.set_len(size)?;
-    for step in gpt::divide(size, 512, guid("disk"), &gpt_entries()?, &bios.boot_code) {
+    for step in gpt::create(size, 512, guid("disk"), &gpt_entries()?, &bios.boot_code) {
         if let DiskOp::Write(offset, bytes) = step {
             out.write_all_at(&bytes, offset)?;
         }
@@ -168,12 +168,12 @@ fn write(trees: &Trees, menu: &str, files: &[PathBuf], work: &Path, to: &Path) -
     copy_sparse(&make_data(trees, work)?, &out, offset(DATA))
 }
 
-fn gpt_entries() -> Result<Vec<Part<'static>>> {
+fn gpt_entries() -> Result<Vec<NewPartition<'static>>> {
     let entry = |(index, partition): (usize, &Partition)| {
-        Ok(Part {
-            kind: parse_guid(partition.kind)?,
-            uuid: guid(partition.name),
-            first: offset(index),
+        Ok(NewPartition {
+            type_guid: parse_guid(partition.kind)?,
+            guid: guid(partition.name),
+            offset: offset(index),
             len: partition.mib * MIB,
             name: partition.name,
         })
@@ -187,7 +187,7 @@ fn gpt_entries() -> Result<Vec<Part<'static>>> {
 /// Returns a GUID that depends on nothing but `name`.
 fn guid(name: &str) -> Uuid {
     let digest = Sha256::digest(format!("boot2podman {name}"));
-    uuid::random(std::array::from_fn(|n| digest[n]))
+    uuid::from_random(std::array::from_fn(|n| digest[n]))
 }
 
 fn parse_guid(text: &str) -> Result<Uuid> {
@@ -321,7 +321,7 @@ mod tests {
         );
         let size = offset(PARTITIONS.len()) + MIB;
         let mut disk = vec![0; size as usize];
-        for step in gpt::divide(size, 512, guid("disk"), &gpt_entries()?, &[0xeb; 440]) {
+        for step in gpt::create(size, 512, guid("disk"), &gpt_entries()?, &[0xeb; 440]) {
             if let DiskOp::Write(offset, bytes) = step {
                 let start = offset as usize;
                 disk[start..start + bytes.len()].copy_from_slice(&bytes);
@@ -339,10 +339,10 @@ mod tests {
         );
         let ends = found
             .windows(2)
-            .all(|p| p[0].first + p[0].len == p[1].first);
-        assert!(ends && found[BIOS].first == MIB);
+            .all(|p| p[0].offset + p[0].len == p[1].offset);
+        assert!(ends && found[BIOS].offset == MIB);
         // The last partition grows at the first boot on a larger disk.
-        let more = table.grown(size + 64 * MIB).context("grows")?.1;
+        let more = table.grow(size + 64 * MIB).context("grows")?.1;
         assert_eq!((more.number, more.len), (5, (256 + 64) * MIB));
         Ok(())
     }

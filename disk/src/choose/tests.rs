@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::format_state::Refusal;
 use crate::journal::Journal;
+use crate::userdata::Defect;
 
 fn found(kind: SignatureKind, label: &str, uuid: &str) -> Signature {
     let non_empty = |t: &str| (!t.is_empty()).then(|| t.to_owned());
@@ -182,7 +185,7 @@ fn what_cannot_keep_containers_is_named() {
         ..fs("vda", "b2p-data")
     };
     assert!(auto(&[busy]).degraded[0].contains("in use: mounted on /x"));
-    let half = fs("vda", UNFINISHED);
+    let half = fs("vda", UNFINISHED_LABEL);
     assert!(matches!(auto(&[half]).decision, Decision::None(_)));
 }
 
@@ -268,10 +271,10 @@ fn who_asks_may_still_not_have_it() {
         matches!(divided.decision, Decision::None(_)) && divided.degraded[0].contains("partitions")
     );
     let refused = Device {
-        format_state: FormatState::Refused("broken".into()),
+        format_state: FormatState::Refused(Refusal::RecordLost),
         ..device("vda", Vec::new())
     };
-    assert!(auto(&[refused]).degraded[0].contains("broken"));
+    assert!(auto(&[refused]).degraded[0].contains("is lost"));
     let other = choose(
         &[asks("vda")],
         &DiskSelector::Label("x".into()),
@@ -281,17 +284,17 @@ fn who_asks_may_still_not_have_it() {
 }
 
 #[test]
-fn what_was_begun_is_finished_and_what_was_made_is_swept() {
+fn a_format_in_progress_is_finished_and_a_complete_one_is_swept() {
     let half = Device {
         format_state: FormatState::InProgress(journal()),
         ..device("vda", vec![found(SignatureKind::Gpt, "", "")])
     };
-    let inside = part("vda1", "vda", UNFINISHED);
+    let inside = part("vda1", "vda", UNFINISHED_LABEL);
     assert_eq!(
         auto(&[half.clone(), inside]).decision,
         Decision::Format("vda".into())
     );
-    // Whatever the partition says while the disk is half formatted.
+    // A partition is not used while the format of its disk is in progress.
     let inside = part("vda1", "vda", "boot2podman-data");
     assert_eq!(
         auto(&[half, inside.clone()]).decision,
@@ -308,13 +311,13 @@ fn what_was_begun_is_finished_and_what_was_made_is_swept() {
 }
 
 #[test]
-fn beside_the_data_disk_the_others_are_told_as_well() {
+fn other_disks_are_reported_beside_the_data_disk() {
     let refused = Device {
-        format_state: FormatState::Refused("its userdata.tar is broken".into()),
+        format_state: FormatState::Refused(Refusal::BrokenUserdata(512, Defect::Link)),
         ..device("sdc", Vec::new())
     };
     let unreadable = Device {
-        signatures: Err("bad sector".into()),
+        signatures: Err(std::io::Error::other("bad sector").into()),
         ..device("sdd", Vec::new())
     };
     let own = device("vda", vec![found(SignatureKind::Gpt, "", "")]);
@@ -334,14 +337,14 @@ fn beside_the_data_disk_the_others_are_told_as_well() {
     assert_eq!(choice.notes, notes);
     assert_eq!(
         choice.degraded,
-        ["sdc: not formatted: its userdata.tar is broken"]
+        ["sdc: not formatted: its userdata.tar is broken at byte 512: a link"]
     );
 }
 
 #[test]
-fn where_the_data_disk_is_lost_its_owner_is_told() {
+fn a_lost_data_disk_is_reported() {
     let unreadable = Device {
-        signatures: Err("bad sector".into()),
+        signatures: Err(std::io::Error::other("bad sector").into()),
         ..device("sda", Vec::new())
     };
     let bare = |format_state: FormatState| {

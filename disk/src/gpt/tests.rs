@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used, clippy::ptr_arg, clippy::type_complexity)]
 use super::*;
 use crate::partition_table;
@@ -5,63 +6,63 @@ use proptest::prelude::*;
 
 const SIZE: u64 = 8 * MIB;
 
-fn new(size: u64, sector: u32) -> New {
-    New {
+fn data_table(size: u64, sector: u32) -> DataTable {
+    DataTable {
         size,
         sector,
-        first: 2 * MIB,
+        offset: 2 * MIB,
         disk: [7; 16],
         partition: [9; 16],
     }
 }
 
-fn apply(disk: &mut Vec<u8>, all: &[DiskOp]) {
-    for act in all {
-        if let DiskOp::Write(at, bytes) = act {
-            let at = *at as usize;
+fn apply(disk: &mut Vec<u8>, ops: &[DiskOp]) {
+    for op in ops {
+        if let DiskOp::Write(offset, bytes) = op {
+            let at = *offset as usize;
             disk[at..at + bytes.len()].copy_from_slice(bytes);
         }
     }
 }
 
-fn made(size: u64, sector: u32) -> Vec<u8> {
+fn disk_with_table(size: u64, sector: u32) -> Vec<u8> {
     let mut disk = vec![0; size as usize];
-    apply(&mut disk, &new(size, sector).writes(&[]).unwrap());
+    apply(&mut disk, &data_table(size, sector).writes(&[]).unwrap());
     disk
 }
 
 #[test]
 fn what_is_written_is_read_in_any_sector_size() {
     for sector in [512, 4096] {
-        let disk = made(SIZE, sector);
-        let all = partition_table::partitions(&disk, sector).unwrap();
-        assert_eq!(all.len(), 1);
-        let p = &all[0];
+        let disk = disk_with_table(SIZE, sector);
+        let partitions = partition_table::partitions(&disk, sector).unwrap();
+        assert_eq!(partitions.len(), 1);
+        let p = &partitions[0];
         assert_eq!(
-            (p.number, p.first, p.len, p.name.as_str()),
+            (p.number, p.offset, p.len, p.name.as_str()),
             (1, 2 * MIB, 5 * MIB, NAME)
         );
         assert_eq!(p.uuid, "09090909-0909-0909-0909-090909090909");
         let gpt = read(&disk, sector).unwrap().unwrap();
         assert!(gpt.disk == [7; 16] && !gpt.from_backup);
-        assert!(gpt.grown(SIZE).is_none() && gpt.mended(SIZE).is_none());
-        let kinds = crate::probe::probe(&disk).unwrap();
+        assert!(gpt.grow(SIZE).is_none() && gpt.repair(SIZE).is_none());
+        let signatures = crate::probe::probe(&disk).unwrap();
         assert!(
-            kinds.len() == 1 && kinds[0].kind == crate::signature::SignatureKind::Gpt,
-            "{kinds:?}"
+            signatures.len() == 1 && signatures[0].kind == crate::signature::SignatureKind::Gpt,
+            "{signatures:?}"
         );
     }
 }
 
 #[test]
-fn the_backup_serves_and_mends() {
-    let mut disk = made(SIZE, 512);
+fn the_backup_is_read_and_restores_the_primary() {
+    let mut disk = disk_with_table(SIZE, 512);
     disk[512 + 40] ^= 1;
     let gpt = read(&disk, 512).unwrap().unwrap();
     assert!(gpt.from_backup && gpt.partitions().len() == 1);
-    let writes = gpt.mended(SIZE).unwrap();
+    let writes = gpt.repair(SIZE).unwrap();
     apply(&mut disk, &writes);
-    assert_eq!(disk, made(SIZE, 512));
+    assert_eq!(disk, disk_with_table(SIZE, 512));
     let end = disk.len() - 512;
     disk[512] = 0;
     disk[end] = 0;
@@ -71,27 +72,27 @@ fn the_backup_serves_and_mends() {
 #[test]
 fn a_cut_while_growing_leaves_the_primary_readable() {
     for sector in [512u32, 4096] {
-        let mut disk = made(SIZE, sector);
+        let mut disk = disk_with_table(SIZE, sector);
         for size in [16 * MIB, 17 * MIB, 40 * MIB] {
             disk.resize(size as usize, 0);
             let old = read(&disk, sector).unwrap().unwrap();
-            let (writes, grown) = old.grown(size).unwrap();
-            assert_eq!(grown.first + grown.len, size - MIB);
-            // Sector by sector, in any prefix: a flush orders, nothing else does.
+            let (writes, grown) = old.grow(size).unwrap();
+            assert_eq!(grown.offset + grown.len, size - MIB);
+            // Sectors are written in any order between two flushes.
             let mut durable = disk.clone();
             for group in writes.split(|w| *w == DiskOp::Flush) {
                 for reversed in [false, true] {
                     let mut now = durable.clone();
                     let mut sectors: Vec<(usize, Vec<u8>)> = Vec::new();
-                    for act in group {
-                        let DiskOp::Write(at, bytes) = act else {
+                    for op in group {
+                        let DiskOp::Write(offset, bytes) = op else {
                             continue;
                         };
                         sectors.extend(
                             bytes
                                 .chunks(512)
                                 .enumerate()
-                                .map(|(n, c)| (*at as usize + n * 512, c.to_vec())),
+                                .map(|(n, c)| (*offset as usize + n * 512, c.to_vec())),
                         );
                     }
                     if reversed {
@@ -109,21 +110,21 @@ fn a_cut_while_growing_leaves_the_primary_readable() {
             }
             disk = durable;
             assert_eq!(read(&disk, sector).unwrap().unwrap().partitions()[0], grown);
-            assert!(read(&disk, sector).unwrap().unwrap().grown(size).is_none());
+            assert!(read(&disk, sector).unwrap().unwrap().grow(size).is_none());
         }
     }
 }
 
 #[test]
 fn a_table_of_another_is_not_grown() {
-    let mut disk = made(SIZE, 512);
+    let mut disk = disk_with_table(SIZE, 512);
     let mut gpt = read(&disk, 512).unwrap().unwrap();
     gpt.entries[56] = b'x';
     apply(&mut disk, &gpt.writes(SIZE));
     disk.resize(16 << 20, 0);
     let gpt = read(&disk, 512).unwrap().unwrap();
     assert_eq!(gpt.partitions()[0].name, "xoot2podman-data");
-    assert!(gpt.grown(16 * MIB).is_none());
+    assert!(gpt.grow(16 * MIB).is_none());
 }
 
 #[test]
@@ -135,38 +136,42 @@ fn mbr_partitions_fit_the_disk_or_are_none() {
     disk[462 + 4] = 0x82;
     disk[462 + 8..462 + 16].copy_from_slice(&[0, 8, 0, 0, 0, 0, 0, 1]);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-    let all = partition_table::partitions(&disk, 512).unwrap();
-    assert_eq!(all.len(), 1, "the second is longer than the disk");
+    let partitions = partition_table::partitions(&disk, 512).unwrap();
+    assert_eq!(partitions.len(), 1, "the second is longer than the disk");
     assert_eq!(
-        (all[0].first, all[0].len, all[0].uuid.as_str()),
+        (
+            partitions[0].offset,
+            partitions[0].len,
+            partitions[0].uuid.as_str()
+        ),
         (MIB, MIB, "12345678-01")
     );
 }
 
 #[test]
 fn a_disk_without_room_gets_no_table() {
-    assert!(new(2 * MIB, 512).writes(&[]).is_none());
-    assert!(new(3 * MIB + 16896, 512).writes(&[]).is_some());
+    assert!(data_table(2 * MIB, 512).writes(&[]).is_none());
+    assert!(data_table(3 * MIB + 16896, 512).writes(&[]).is_some());
 }
 
 proptest! {
     #[test]
-    fn any_change_to_a_table_is_seen_or_harmless(at in 512usize..17_408, bit in 0u8..8) {
-        let good = made(SIZE, 512);
+    fn any_change_to_a_table_is_detected_or_harmless(at in 512usize..17_408, bit in 0u8..8) {
+        let good = disk_with_table(SIZE, 512);
         let mut disk = good.clone();
         disk[at] ^= 1 << bit;
-        // The rest of the header's sector is reserved; all else is under a checksum.
+        // The rest of the header's sector is reserved; all other bytes have a checksum.
         let gpt = read(&disk, 512).unwrap().unwrap();
-        prop_assert!(gpt.from_backup || (512 + HEADER..1024).contains(&at));
+        prop_assert!(gpt.from_backup || (512 + HEADER_BYTES..1024).contains(&at));
         prop_assert_eq!(gpt.partitions(), read(&good, 512).unwrap().unwrap().partitions());
     }
 
     #[test]
-    fn any_numbers_in_a_header_give_an_answer(
+    fn any_numbers_in_a_header_are_handled(
         fields in proptest::collection::vec((0usize..92, any::<u8>()), 0..20),
         entries in proptest::collection::vec((0usize..16384, any::<u8>()), 0..20),
     ) {
-        let mut disk = made(SIZE, 512);
+        let mut disk = disk_with_table(SIZE, 512);
         for (at, byte) in entries {
             disk[1024 + at] = byte;
         }
@@ -181,45 +186,49 @@ proptest! {
         put(&mut disk, 512 + 16, &crc.to_le_bytes());
         if let Some(gpt) = read(&disk, 512).unwrap() {
             let _ = gpt.partitions();
-            let _ = gpt.grown(SIZE * 4);
-            let _ = gpt.mended(SIZE);
+            let _ = gpt.grow(SIZE * 4);
+            let _ = gpt.repair(SIZE);
         }
     }
 }
 
 #[test]
-fn what_boots_from_a_disk_of_several_parts_still_does_when_it_has_grown() {
-    let part = |n: u8, first: u64, len: u64, name| Part {
-        kind: [n; 16],
-        uuid: [n + 1; 16],
-        first: first * MIB,
+fn boot_code_survives_the_growth_of_a_disk_with_several_partitions() {
+    let partition = |n: u8, offset: u64, len: u64, name| NewPartition {
+        type_guid: [n; 16],
+        guid: [n + 1; 16],
+        offset: offset * MIB,
         len: len * MIB,
         name,
     };
-    let parts = [part(1, 1, 1, "boot"), part(3, 2, 5, NAME)];
+    let new = [partition(1, 1, 1, "boot"), partition(3, 2, 5, NAME)];
     let mut disk = vec![0; SIZE as usize];
     apply(
         &mut disk,
-        &divide(SIZE, 512, [7; 16], &parts, &[0x90; BOOT]),
+        &create(SIZE, 512, [7; 16], &new, &[0x90; BOOT_CODE_BYTES]),
     );
     disk.resize(2 * SIZE as usize, 0);
     let table = read(&disk, 512).unwrap().unwrap();
-    let (writes, grown) = table.grown(2 * SIZE).unwrap();
+    let (writes, grown) = table.grow(2 * SIZE).unwrap();
     assert_eq!(
-        (grown.number, grown.first, grown.len),
+        (grown.number, grown.offset, grown.len),
         (2, 2 * MIB, 13 * MIB)
     );
     apply(&mut disk, &writes);
-    assert_eq!(disk[..BOOT], [0x90; BOOT]);
+    assert_eq!(disk[..BOOT_CODE_BYTES], [0x90; BOOT_CODE_BYTES]);
     assert_eq!(disk[510..512], [0x55, 0xaa]);
-    let all = read(&disk, 512).unwrap().unwrap().partitions();
+    let partitions = read(&disk, 512).unwrap().unwrap().partitions();
     assert_eq!(
-        (all[0].first, all[0].len, all[0].name.as_str()),
+        (
+            partitions[0].offset,
+            partitions[0].len,
+            partitions[0].name.as_str()
+        ),
         (MIB, MIB, "boot")
     );
-    // Mended from the backup, too.
+    // The boot code also survives a repair from the backup.
     disk[512 + 40] ^= 1;
-    let writes = read(&disk, 512).unwrap().unwrap().mended(2 * SIZE).unwrap();
+    let writes = read(&disk, 512).unwrap().unwrap().repair(2 * SIZE).unwrap();
     apply(&mut disk, &writes);
-    assert_eq!(disk[..BOOT], [0x90; BOOT]);
+    assert_eq!(disk[..BOOT_CODE_BYTES], [0x90; BOOT_CODE_BYTES]);
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used, clippy::ptr_arg, clippy::type_complexity)]
 use super::*;
 use crate::blank::is_blank;
@@ -23,33 +24,33 @@ const ID: [u8; 16] = [0x11, 0x22, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 1
 const IDTEXT: &str = "11220304-0506-0708-090a-0b0c0d0e0f10";
 
 #[test]
-fn every_row_is_found_where_it_says_and_the_disk_is_not_blank() {
-    for row in ROWS {
-        let mut disk = with(SIZE, &[(row.at as usize, row.magic)]);
-        if row.kind == SignatureKind::Other("nilfs2") {
+fn every_magic_is_found_and_the_disk_is_not_blank() {
+    for magic in AT_START {
+        let mut disk = with(SIZE, &[(magic.offset as usize, magic.bytes)]);
+        if magic.kind == SignatureKind::Other("nilfs2") {
             put(&mut disk, 1024, &2u32.to_le_bytes());
         }
         put(
             &mut disk,
             1024 + 14,
-            if row.magic == b"BD" { &[0, 1] } else { &[] },
+            if magic.bytes == b"BD" { &[0, 1] } else { &[] },
         );
         assert_eq!(
             only(&disk).kind,
-            row.kind,
+            magic.kind,
             "{} at {}",
-            row.kind.name(),
-            row.at
+            magic.kind.name(),
+            magic.offset
         );
         assert!(!is_blank(&disk).unwrap());
     }
-    for row in TAILS {
-        let disk = with(SIZE, &[(SIZE - row.at as usize, row.magic)]);
+    for magic in FROM_END {
+        let disk = with(SIZE, &[(SIZE - magic.offset as usize, magic.bytes)]);
         assert_eq!(
             only(&disk).kind,
-            row.kind,
+            magic.kind,
             "{} before the end",
-            row.kind.name()
+            magic.kind.name()
         );
         assert!(!is_blank(&disk).unwrap());
     }
@@ -284,15 +285,15 @@ fn blank_is_zero_everywhere_that_matters() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error() {
+fn a_read_error_is_reported() {
     struct Broken(u64);
     impl ReadAt for Broken {
         fn size(&self) -> u64 {
             8 << 20
         }
-        fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-            into.fill(0);
-            if (at..at + into.len() as u64).contains(&self.0) {
+        fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            buffer.fill(0);
+            if (offset..offset + buffer.len() as u64).contains(&self.0) {
                 return Err(io::Error::other("bad sector"));
             }
             Ok(())
@@ -306,17 +307,17 @@ fn what_cannot_be_read_is_an_error() {
 
 proptest! {
     #[test]
-    fn any_bytes_give_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..6_000)) {
+    fn any_bytes_can_be_probed(bytes in proptest::collection::vec(any::<u8>(), 0..6_000)) {
         let _ = probe(&bytes).unwrap();
         let _ = is_blank(&bytes).unwrap();
     }
 
     #[test]
-    fn any_bytes_around_a_signature_give_an_answer(
-        row in 0..ROWS.len(),
+    fn any_bytes_around_a_signature_can_be_probed(
+        magic in 0..AT_START.len(),
         noise in proptest::collection::vec((0usize..140_000, any::<u8>()), 0..50),
     ) {
-        let mut disk = with(140_000, &[(ROWS[row].at as usize, ROWS[row].magic)]);
+        let mut disk = with(140_000, &[(AT_START[magic].offset as usize, AT_START[magic].bytes)]);
         for (at, byte) in noise {
             put(&mut disk, at, &[byte]);
         }

@@ -1,29 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::FORMAT_MAGIC;
 use proptest::prelude::*;
 
-/// A header and its content, as `kind`.
-pub(crate) fn entry(name: &str, kind: u8, content: &[u8]) -> Vec<u8> {
-    let mut h = vec![0u8; BLOCK];
-    h[..name.len()].copy_from_slice(name.as_bytes());
-    h[100..108].copy_from_slice(b"0000644\0");
-    h[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
-    h[156] = kind;
-    h[257..265].copy_from_slice(b"ustar\x0000");
-    seal(&mut h);
-    h.extend_from_slice(content);
-    h.resize(h.len().next_multiple_of(BLOCK), 0);
-    h
+/// Returns an entry with its contents.
+pub(crate) fn entry(name: &str, typeflag: u8, content: &[u8]) -> Vec<u8> {
+    let mut header = vec![0u8; BLOCK];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+    header[156] = typeflag;
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    seal(&mut header);
+    header.extend_from_slice(content);
+    header.resize(header.len().next_multiple_of(BLOCK), 0);
+    header
 }
 
-fn seal(h: &mut [u8]) {
-    h[148..156].fill(b' ');
-    let sum: u32 = h[..BLOCK].iter().map(|b| u32::from(*b)).sum();
-    h[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+fn seal(header: &mut [u8]) {
+    header[148..156].fill(b' ');
+    let sum: u32 = header[..BLOCK].iter().map(|b| u32::from(*b)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
-/// As docker-machine writes one (libmachine/mcnutils/b2d.go), on a disk.
+/// Returns an archive as docker-machine writes it (libmachine/mcnutils/b2d.go).
 pub(crate) fn machine(key: &[u8]) -> Vec<u8> {
     let mut tar = entry(FORMAT_MAGIC[1], b'0', FORMAT_MAGIC[1].as_bytes());
     tar.extend(entry(".ssh", b'5', b""));
@@ -35,11 +36,11 @@ pub(crate) fn machine(key: &[u8]) -> Vec<u8> {
 
 fn on_disk(tar: &[u8]) -> Vec<u8> {
     let mut disk = tar.to_vec();
-    disk.resize(LONGEST + (1 << 20), 0);
+    disk.resize(MAX_ARCHIVE_BYTES + (1 << 20), 0);
     disk
 }
 
-fn why(entries: &[Vec<u8>]) -> String {
+fn error_of(entries: &[Vec<u8>]) -> String {
     let mut tar = entry(FORMAT_MAGIC[0], b'0', b"");
     tar.extend(entries.concat());
     read(&on_disk(&tar)).unwrap_err().to_string()
@@ -52,7 +53,7 @@ fn docker_machine_and_keys_of_any_length() {
         let tar = machine(&key);
         let got = read(&on_disk(&tar)).unwrap();
         assert_eq!(got.raw, tar);
-        assert_eq!(got.files.len(), 2, "the words are no file");
+        assert_eq!(got.files.len(), 2, "the request is no file");
         assert_eq!(got.file(".ssh/authorized_keys"), Some(&key[..]));
         assert!(is_header(&tar[..512]) && got.files[0].mode == 0o644);
     }
@@ -77,10 +78,10 @@ fn long_names_and_pax() {
 
 #[test]
 fn a_prefix_is_part_of_the_name() {
-    let mut h = entry("keys", b'0', b"k");
-    h[345..349].copy_from_slice(b".ssh");
-    seal(&mut h);
-    let tar = [entry(FORMAT_MAGIC[0], b'0', b""), h].concat();
+    let mut header = entry("keys", b'0', b"k");
+    header[345..349].copy_from_slice(b".ssh");
+    seal(&mut header);
+    let tar = [entry(FORMAT_MAGIC[0], b'0', b""), header].concat();
     assert_eq!(
         read(&on_disk(&tar)).unwrap().file(".ssh/keys"),
         Some(&b"k"[..])
@@ -99,32 +100,35 @@ fn one_bad_entry_refuses_all() {
         (entry("d", b'3', b""), "a device"),
         (entry("d", b'4', b""), "a device"),
         (entry("f", b'6', b""), "a device"),
-        (entry("s", b'S', b""), "an entry of a kind"),
-        (entry("x", b'x', b"99 path=y\n"), "a pax record"),
-        (entry("x", b'x', b"17 size=-1234567\n"), "a pax size"),
-        (entry("g", b'g', b"11 path=yy\n"), "an entry of a kind"),
+        (entry("s", b'S', b""), "an entry of a type"),
+        (entry("x", b'x', b"99 path=y\n"), "a malformed pax record"),
+        (
+            entry("x", b'x', b"17 size=-1234567\n"),
+            "a malformed pax size",
+        ),
+        (entry("g", b'g', b"11 path=yy\n"), "an entry of a type"),
         (entry("a\nb", b'0', b""), "a name that is too long"),
         (
-            entry("big", b'0', &vec![0; LONGEST_FILE + 1]),
+            entry("big", b'0', &vec![0; MAX_FILE_BYTES + 1]),
             "longer than 1 MiB",
         ),
     ] {
-        let said = why(&[good.clone(), bad]);
+        let error = error_of(&[good.clone(), bad]);
         assert!(
-            said.starts_with("at byte 1536: ") && said.contains(what),
-            "{said}"
+            error.starts_with("at byte 1536: ") && error.contains(what),
+            "{error}"
         );
     }
     let mut torn = good.clone();
     torn[0] ^= 1;
-    assert!(why(&[torn]).contains("checksum"));
+    assert!(error_of(&[torn]).contains("checksum"));
 }
 
 #[test]
 fn sizes_and_numbers_are_bounded() {
-    let meg = entry("m", b'0', &vec![1; LONGEST_FILE]);
-    assert!(why(&vec![meg; 17]).contains("longer than 16 MiB"));
-    assert!(why(&vec![entry("e", b'0', b""); MAX_ENTRIES]).contains("1000 entries"));
+    let meg = entry("m", b'0', &vec![1; MAX_FILE_BYTES]);
+    assert!(error_of(&vec![meg; 17]).contains("longer than 16 MiB"));
+    assert!(error_of(&vec![entry("e", b'0', b""); MAX_ENTRIES]).contains("1000 entries"));
     let exact = [
         vec![entry(FORMAT_MAGIC[0], b'0', b"")],
         vec![entry("e", b'0', b""); MAX_ENTRIES - 1],
@@ -162,7 +166,7 @@ fn the_end_may_be_one_block_or_the_end_of_the_disk() {
 
 proptest! {
     #[test]
-    fn any_change_gives_an_answer(
+    fn any_change_is_read_or_refused(
         changes in proptest::collection::vec((0usize..4096, any::<u8>()), 1..30),
         reseal in any::<bool>(),
     ) {
@@ -176,7 +180,7 @@ proptest! {
             }
         }
         if let Ok(got) = read(&tar) {
-            prop_assert!(got.raw.len() <= LONGEST + BLOCK);
+            prop_assert!(got.raw.len() <= MAX_ARCHIVE_BYTES + BLOCK);
             for file in &got.files {
                 prop_assert!(!file.path.starts_with('/') && !file.path.split('/').any(|s| s == ".."));
             }
@@ -184,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_give_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
         let _ = read(&bytes);
         let _ = is_header(&bytes);
     }

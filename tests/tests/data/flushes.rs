@@ -135,7 +135,7 @@ impl Story {
             }
             FormatState::InProgress(journal) => {
                 ensure!(
-                    self.tar.starts_with(&journal.tar),
+                    self.tar.starts_with(&journal.archive),
                     "the record has another archive"
                 );
                 State::Half

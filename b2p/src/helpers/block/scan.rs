@@ -94,7 +94,7 @@ fn adopt_partition(disk: &str) -> Option<String> {
     if sysfs_dir(&name).exists() {
         return None;
     }
-    let (first, len) = (partition.first, partition.len);
+    let (first, len) = (partition.offset, partition.len);
     ioctl::add_partition(&source.file, partition.number, first, len)
         .inspect_err(|e| log::warn!("data: /dev/{name} is not known to the kernel: {e}"))
         .ok()?;
@@ -128,7 +128,7 @@ fn describe(name: &str, size: u64, policy: FormatPolicy) -> Device {
         parent_disk,
     };
     if let Err(e) = read_content(&mut device, number, policy) {
-        device.signatures = Err(e.to_string());
+        device.signatures = Err(e.into());
     }
     device
 }

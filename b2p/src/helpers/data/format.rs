@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use disk::bytes::{SizedFile, array, read_at};
 use disk::device::Device;
 use disk::device_name;
-use disk::format::FormatTarget;
+use disk::format::{FormatError, FormatTarget};
 use disk::format_state::{FormatState, format_state, request_sector};
 use disk::journal::Journal;
 use log::info;
@@ -72,7 +72,11 @@ pub fn format(device: &Device, paths: &Paths) -> Result<()> {
     };
     let (name, why) = (&device.name, reason(device, is_fresh));
     info!("data: /dev/{name} is formatted, because it {why}");
-    disk::format::format(device.size, &journal, is_fresh, &mut target)?;
+    let formatted = disk::format::format(device.size, &journal, is_fresh, &mut target);
+    formatted.map_err(|e| match e {
+        FormatError::Step(e) => e,
+        FormatError::TooSmall(_) => Error::invalid(e.to_string()),
+    })?;
     let ms = start.elapsed().as_millis();
     info!("data: /dev/{name} was formatted in {ms} ms");
     Ok(())
@@ -100,9 +104,7 @@ fn changed(device: &Device) -> Error {
 pub fn sweep(device: &Device) -> Result<()> {
     let mut target = DeviceTarget::claim(device, &Paths::default())?;
     match target.state()? {
-        FormatState::Complete(journal) => {
-            Ok(disk::format::sweep(device.size, &journal, &mut target)?)
-        }
+        FormatState::Complete(journal) => disk::format::sweep(device.size, &journal, &mut target),
         _ => Err(changed(device)),
     }
 }
@@ -151,14 +153,68 @@ impl DeviceTarget {
         Error::invalid(format!("{}: {step}: {}", node.display(), reason.into()))
     }
 
+    /// Waits for the node of the partition, which devtmpfs makes.
+    fn has_partition_node(&self) -> bool {
+        (0..NODE_ATTEMPTS).any(|_| {
+            self.partition.exists() || {
+                std::thread::sleep(NODE_PAUSE);
+                false
+            }
+        })
+    }
+
+    /// Writes the cached pages of the partition to the disk.
+    fn sync_partition(&self) -> Result<()> {
+        let synced = File::open(&self.partition).and_then(|f| f.sync_all());
+        synced.doing("sync").on(self.node())
+    }
+
+    fn set_label_unmounted(&self, label: &str) -> Result<()> {
+        let partition = self.partition.to_string_lossy();
+        let args = ["-L", label, &partition];
+        let finished = tool::run("/usr/sbin/tune2fs", &args, MKFS_LIMIT)?;
+        match finished.code {
+            Some(0) => Ok(()),
+            _ => Err(self.failed("tune2fs", finished.last_lines)),
+        }
+    }
+
+    fn unmount(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.mounted) {
+            let unmounted = sys_mount::unmount(&self.mount_point, UnmountFlags::empty());
+            unmounted.doing("umount").on(self.node())?;
+            let _ = fs::remove_dir(&self.mount_point);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for DeviceTarget {
+    fn drop(&mut self) {
+        let _ = self.unmount();
+    }
+}
+
+impl FormatTarget for DeviceTarget {
+    type Error = Error;
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.disk.write_all_at(bytes, offset);
+        written.doing("write").on(self.node())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.disk.sync_all().doing("flush").on(self.node())
+    }
+
     /// Makes the kernel know the partition, and waits for its node.
-    fn divide(&mut self, first: u64, len: u64) -> Result<()> {
+    fn add_partition(&mut self, offset: u64, len: u64) -> Result<()> {
         let _ = ioctl::drop_cache(&self.disk);
         let name = device_name::partition(&self.name, 1);
         let reread = ioctl::reread_partition_table(&self.disk);
         // A partition of an earlier table is in use, or the kernel looks for no partitions.
         if reread.is_err() || scan::size(&name).is_none() {
-            let added = ioctl::add_partition(&self.disk, 1, first, len);
+            let added = ioctl::add_partition(&self.disk, 1, offset, len);
             added.doing("partition").on(self.node())?;
         }
         if !self.has_partition_node() {
@@ -173,17 +229,7 @@ impl DeviceTarget {
         Ok(())
     }
 
-    /// Waits for the node of the partition, which devtmpfs makes.
-    fn has_partition_node(&self) -> bool {
-        (0..NODE_ATTEMPTS).any(|_| {
-            self.partition.exists() || {
-                std::thread::sleep(NODE_PAUSE);
-                false
-            }
-        })
-    }
-
-    fn make_fs(&self, uuid: &str, label: &str) -> Result<()> {
+    fn make_filesystem(&mut self, uuid: &str, label: &str) -> Result<()> {
         let partition = self.partition.to_string_lossy();
         let args = [MKFS_OPTIONS, &["-U", uuid, "-L", label, &partition]].concat();
         let finished = tool::run("/usr/sbin/mke2fs", &args, MKFS_LIMIT)?;
@@ -193,13 +239,7 @@ impl DeviceTarget {
         }
     }
 
-    /// Writes the cached pages of the partition to the disk.
-    fn sync_partition(&self) -> Result<()> {
-        let synced = File::open(&self.partition).and_then(|f| f.sync_all());
-        synced.doing("sync").on(self.node())
-    }
-
-    fn store_archive(&mut self, archive: &[u8]) -> Result<()> {
+    fn store_userdata(&mut self, archive: &[u8]) -> Result<()> {
         let (node, mount_point) = (self.node(), &self.mount_point);
         fs::create_dir_all(mount_point).doing("mount").on(&node)?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -230,59 +270,7 @@ impl DeviceTarget {
         Ok(())
     }
 
-    fn set_label_unmounted(&self, label: &str) -> Result<()> {
-        let partition = self.partition.to_string_lossy();
-        let args = ["-L", label, &partition];
-        let finished = tool::run("/usr/sbin/tune2fs", &args, MKFS_LIMIT)?;
-        match finished.code {
-            Some(0) => Ok(()),
-            _ => Err(self.failed("tune2fs", finished.last_lines)),
-        }
-    }
-
-    fn unmount(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.mounted) {
-            let unmounted = sys_mount::unmount(&self.mount_point, UnmountFlags::empty());
-            unmounted.doing("umount").on(self.node())?;
-            let _ = fs::remove_dir(&self.mount_point);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for DeviceTarget {
-    fn drop(&mut self) {
-        let _ = self.unmount();
-    }
-}
-
-impl FormatTarget for DeviceTarget {
-    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), String> {
-        let written = self.disk.write_all_at(bytes, at);
-        Ok(written.doing("write").on(self.node())?)
-    }
-
-    fn flush(&mut self) -> Result<(), String> {
-        Ok(self.disk.sync_all().doing("flush").on(self.node())?)
-    }
-
-    fn divided(&mut self, first: u64, len: u64) -> Result<(), String> {
-        Ok(self.divide(first, len)?)
-    }
-
-    fn make(&mut self, uuid: &str, label: &str) -> Result<(), String> {
-        Ok(self.make_fs(uuid, label)?)
-    }
-
-    fn fill(&mut self, archive: &[u8]) -> Result<(), String> {
-        Ok(self.store_archive(archive)?)
-    }
-
-    fn label(&mut self, label: &str) -> Result<(), String> {
-        Ok(self.set_label(label)?)
-    }
-
-    fn say(&mut self, text: &str) {
-        info!("data: /dev/{}: {text}", self.name);
+    fn report(&mut self, step: &str) {
+        info!("data: /dev/{}: {step}", self.name);
     }
 }

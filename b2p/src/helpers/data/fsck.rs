@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use disk::bytes::{SizedFile, read_at};
-use disk::ext4::wants_check;
+use disk::ext4::check_reason;
 use disk::signature::SignatureKind;
 use log::{error, info};
 use sys::error::{Doing, Error, Result};
@@ -31,7 +31,7 @@ pub fn check(path: &Path, kind: SignatureKind) -> Result<()> {
     let file = std::fs::File::open(path)?;
     let superblock = read_at(&SizedFile { file, size: 2048 }, 1024, 1024);
     let superblock = superblock.doing("its superblock cannot be read")?;
-    let Some(why) = wants_check(&superblock) else {
+    let Some(why) = check_reason(&superblock) else {
         return Ok(());
     };
     info!("data: {}: {why}: e2fsck", path.display());

@@ -33,13 +33,13 @@ pub fn partition(device: &Device) -> Result<()> {
     let Some(table) = disk::gpt::read(&source, scan::sector_size(name)).on(&node)? else {
         return Ok(());
     };
-    if let Some((ops, partition)) = table.grown(size) {
+    if let Some((ops, partition)) = table.grow(size) {
         let disk = apply(name, &ops)?;
-        let (number, first, len) = (partition.number, partition.first, partition.len);
+        let (number, first, len) = (partition.number, partition.offset, partition.len);
         ioctl::resize_partition(&disk, number, first, len).on(&node)?;
         let mib = size / MIB;
         info!("data: /dev/{name} has grown to {mib} MiB, and its partition with it");
-    } else if let Some(ops) = table.mended(size) {
+    } else if let Some(ops) = table.repair(size) {
         apply(name, &ops)?;
         info!(
             "data: /dev/{name}: its broken partition table was restored from the copy at its end"

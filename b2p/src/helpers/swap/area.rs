@@ -24,7 +24,7 @@ pub fn swap_on(path: &Path, priority: Option<u8>) -> Result<String> {
     let refused = |reason| Err(Error::invalid(reason));
     let bytes = match read(path)? {
         Area::Swap(bytes) => bytes,
-        Area::Asleep => return refused("a hibernated system is in it; it is left alone"),
+        Area::Hibernated => return refused("a hibernated system is in it; it is left alone"),
         Area::Other => {
             return refused("it is no swap area (mkswap makes one); it is left alone");
         }

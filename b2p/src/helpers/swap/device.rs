@@ -196,10 +196,10 @@ mod tests {
         };
         assert!(refused(read_only, Content::Swap).contains("read-only"));
         let unread = Device {
-            signatures: Err("EIO".to_owned()),
+            signatures: Err(std::io::Error::from_raw_os_error(libc::EIO).into()),
             ..device("vda", &[])
         };
-        assert!(refused(unread, Content::Swap).contains("EIO"));
+        assert!(refused(unread, Content::Swap).contains("os error 5"));
         let part = Device {
             parent_disk: Some("vdb".to_owned()),
             ..device("vda", &[SignatureKind::Swap])

@@ -125,7 +125,7 @@ fn make(path: &Path, bytes: u64, on_btrfs: bool) -> io::Result<()> {
 fn fill(path: &Path, bytes: u64, on_btrfs: bool) -> io::Result<()> {
     let mut id = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut id)?;
-    let page = header(bytes, &uuid::random(id)).ok_or(io::ErrorKind::InvalidInput)?;
+    let page = header(bytes, &uuid::from_random(id)).ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

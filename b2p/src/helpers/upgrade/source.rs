@@ -185,7 +185,7 @@ fn mount_booted_slot(path: &Path) -> Result<Mounted> {
                 "a disk without a partition {label}: none of `make disk`"
             ))
         })?;
-        let (offset, length) = (partition.first, partition.len);
+        let (offset, length) = (partition.offset, partition.len);
         Ok::<_, Error>(format!(",loop,offset={offset},sizelimit={length}"))
     };
     let esp = mounts::image(path, "vfat", &loop_options("boot2podman-esp")?)?;
