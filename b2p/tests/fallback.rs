@@ -1,12 +1,13 @@
-//! The program itself under its other names, where PID 1 is not ours: in a PID
-//! namespace with a shell as PID 1, as the kernel would call it.
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of the program under its other names with another PID 1: in a PID namespace whose PID 1 is
+//! a shell, with the environment that the kernel would give.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-/// Runs in the namespace. It ends before anything is asked for if it is not PID 1
-/// there, or if a real PID 1's socket could be seen.
+/// Script in the namespace. It exits before the first command if it is not PID 1 there, or if it
+/// could see the socket of a real PID 1.
 const PID_1: &str = r#"
 [ $$ = 1 ] && mount -t tmpfs none /run || exit 9
 trap 'echo TERM' TERM; trap 'echo USR1' USR1; trap 'echo PWR' PWR

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One measured boot, from power on to power off.
 
 use std::path::Path;
@@ -8,17 +9,17 @@ use vmm::{Artifacts, Disk, Machine};
 
 use crate::reading::{self, Reading};
 
-/// Real time for a boot with two containers: a minute on a host with nothing else to do.
+/// Limit in real time of a boot with two containers, which takes a minute on an idle host.
 const BOOT: Duration = Duration::from_secs(400);
-/// While the guest only waits, its clock goes at the host's pace. With sleep=off, as
-/// boots without a disk have it, the clock would jump to the guest's next timer, seconds
-/// away, whenever the guest waits for the disk (docs/measured/bench.md has both, measured).
+/// QEMU's clock options. While the guest waits, its clock follows the host's. With sleep=off, as in
+/// boots without a disk, the clock would jump to the guest's next timer, seconds away, whenever the
+/// guest waits for the disk (docs/measured/bench.md has both, measured).
 pub(crate) const WAITS: &[&str] = &["-icount", "shift=0,sleep=on"];
-/// Real time for the way from the button to the end.
+/// Limit in real time from the button to the end.
 const POWER_OFF: Duration = Duration::from_secs(120);
 
-/// Boots, waits for the probe's results, presses the power button. The console's log
-/// and all else of the boot stay in `dir`.
+/// Boots, waits for the probe's results, and presses the power button. The console's log and QEMU's
+/// files stay in `dir`.
 pub fn once(boot: &Artifacts, append: &str, disk: &Path, dir: &Path) -> Result<Reading> {
     let machine = Machine::new(boot)
         .icount(true)

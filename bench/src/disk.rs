@@ -1,6 +1,6 @@
-//! The data disk that every machine boots with: ext4, with one container image in
-//! podman's storage, the probe, and no host key. Made once, by a boot of our own system;
-//! what a measured boot writes is thrown away.
+// SPDX-License-Identifier: Apache-2.0
+//! The data disk of every machine: ext4, with one container image in podman's storage, the probe,
+//! and no host key. A boot of this system makes it once; writes of measured boots are discarded.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,11 +15,11 @@ use tests::image as container;
 use tests::{Guest, READY};
 use vmm::{Artifacts, Disk, Machine};
 
-/// What our own system runs before its engine (docs/guide/data.md). As a background process,
-/// so that nobody waits for it; until the disk is done it has another name.
+/// Hook that this system runs before its engine (docs/guide/data.md). The probe runs in the
+/// background, so that nothing waits for it; it has another name until the disk is complete.
 const HOOK: &str = "#!/bin/sh\n/var/lib/boot2podman/bench-probe &\n";
 
-/// What is done on the disk once it is mounted.
+/// Commands that fill the mounted disk.
 const FILL: &str = "set -e; cd /var/lib/boot2podman
 podman load --quiet --input box.tar
 podman image exists localhost/box:1
@@ -31,7 +31,7 @@ sync";
 
 const POWER_OFF: Duration = Duration::from_secs(120);
 
-/// Makes the disk unless it is there for this probe and these packages.
+/// Makes the disk, unless it exists for this probe and these packages.
 pub fn make(boot: &Artifacts, probe: &Path, packages: &str, dir: &Path) -> Result<PathBuf> {
     let disk = dir.join("data.img");
     let mut inputs = Inputs::new();

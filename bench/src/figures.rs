@@ -1,4 +1,5 @@
-//! The columns: what each figure is made of, and what several boots make of it.
+// SPDX-License-Identifier: Apache-2.0
+//! Columns: the definition of each figure, and its spread over several boots.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::reading::Reading;
 
-/// What a figure counts.
+/// Unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Microseconds, shown as milliseconds.
@@ -20,24 +21,24 @@ pub enum Unit {
     Small,
     /// Bytes, shown as MB (10^6).
     Bytes,
-    /// Just a number.
+    /// A number without a unit.
     Count,
 }
 
 /// A column of the table.
 pub struct Figure {
-    /// Its name in bench.json.
+    /// Name in bench.json.
     pub name: &'static str,
-    /// Its heading.
+    /// Heading of the column.
     pub title: &'static str,
-    /// What it counts.
+    /// Unit.
     pub unit: Unit,
     of: fn(&Get) -> Option<u64>,
 }
 
 type Get<'a> = dyn Fn(&str) -> Option<u64> + 'a;
 
-/// The time between two moments.
+/// Returns the time between two moments.
 fn span(get: &Get, from: &str, to: &str) -> Option<u64> {
     Some(get(to)?.saturating_sub(get(from)?))
 }
@@ -63,7 +64,7 @@ pub const FIGURES: &[Figure] = &[
     Figure { name: "pid1_anon", title: "PID 1, its own", unit: Unit::Memory, of: |g| g("pid1_anon") },
 ];
 
-/// The image's size.
+/// Size of the image.
 pub const BYTES: Figure = Figure {
     name: "bytes",
     title: "kernel and initrd",
@@ -80,8 +81,7 @@ const fn alone(name: &'static str, title: &'static str, unit: Unit) -> Figure {
     }
 }
 
-/// What PID 1 alone is measured by: as the program in the guest names them
-/// (bench/pid1/src/measure.rs).
+/// Figures of PID 1 alone, by the names of the program in the guest (bench/pid1/src/measure.rs).
 #[rustfmt::skip]
 pub const PID1: &[Figure] = &[
     alone("start", "exec to the service's first instruction", Unit::Fine),
@@ -97,7 +97,7 @@ pub const PID1: &[Figure] = &[
     alone("own", "of that their own", Unit::Small),
 ];
 
-/// What a figure of PID 1 alone may differ by and say nothing: how many pages of a file
+/// Returns the difference that means nothing for a figure of PID 1 alone: how many pages of a file
 /// are mapped around a fault (64 KiB at once), a page or two, one wake-up.
 pub fn grain(name: &str) -> u64 {
     match name {
@@ -108,24 +108,24 @@ pub fn grain(name: &str) -> u64 {
     }
 }
 
-/// The figure of this name among `all`.
+/// Returns the figure of this name among `all`.
 pub fn named<'a>(all: &'a [Figure], name: &str) -> Option<&'a Figure> {
     all.iter().find(|f| f.name == name)
 }
 
-/// What several boots came to.
+/// Result of several boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
-    /// The least.
+    /// Minimum.
     pub min: u64,
-    /// The middle; of an even number the lower of the two.
+    /// Median; of an even number of values, the lower of the middle two.
     pub median: u64,
-    /// The most.
+    /// Maximum.
     pub max: u64,
 }
 
 impl Spread {
-    /// Of some values; of none there is none.
+    /// Computes the spread of some values; `None` without values.
     pub fn of(mut values: Vec<u64>) -> Option<Self> {
         values.sort_unstable();
         let middle = values.len().checked_sub(1)? / 2;
@@ -137,10 +137,10 @@ impl Spread {
     }
 }
 
-/// A case's figures by name.
+/// Figures of a case, by name.
 pub type Figures = BTreeMap<String, Spread>;
 
-/// The figures of a case's boots.
+/// Computes the figures of a case from its boots.
 pub fn of(readings: &[Reading], bytes: u64) -> Result<Figures> {
     let mut all = Figures::new();
     for figure in FIGURES {
@@ -162,7 +162,7 @@ pub fn of(readings: &[Reading], bytes: u64) -> Result<Figures> {
 }
 
 impl Unit {
-    /// A value as it stands in the table.
+    /// Formats a value for the table.
     pub fn show(self, value: u64) -> String {
         match self {
             Unit::Time => format!("{:.1}", value as f64 / 1000.0),
@@ -174,7 +174,7 @@ impl Unit {
         }
     }
 
-    /// What stands beside the heading.
+    /// Returns the unit's name for the heading.
     pub fn name(self) -> &'static str {
         match self {
             Unit::Time | Unit::Fine => "ms",
@@ -185,7 +185,7 @@ impl Unit {
     }
 }
 
-/// As many digits as say something.
+/// Formats a number with its significant digits.
 pub fn digits(value: f64) -> String {
     match value {
         100.0.. => format!("{value:.0}"),

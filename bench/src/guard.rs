@@ -1,4 +1,5 @@
-//! What has moved since the state that was last accepted, bench/accepted.json.
+// SPDX-License-Identifier: Apache-2.0
+//! Comparison with the last accepted results, bench/accepted.json.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,27 +10,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::figures::{self, BYTES, FIGURES, Figure, Figures, PID1};
 
-/// Less than this share of the old value is noise.
+/// Relative change of a median below which it counts as noise.
 pub const MOVED: f64 = 0.02;
 
-/// bench.json.
+/// Content of bench.json.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bench {
-    /// What `KERNEL=` was.
+    /// Value of `KERNEL=`.
     pub kernel: String,
-    /// The kernel's release.
+    /// Release of the kernel.
     pub release: String,
-    /// Boots of each case.
+    /// Boots per case.
     pub runs: usize,
-    /// Each case's figures.
+    /// Figures of each case.
     #[serde(default)]
     pub cases: BTreeMap<String, Figures>,
-    /// Of PID 1 alone, each candidate's.
+    /// Figures of PID 1 alone, by candidate.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pid1: BTreeMap<String, Figures>,
 }
 
-/// Reads a bench.json; none where there is no such file.
+/// Reads a bench.json; `None` if the file does not exist.
 pub fn read(file: &Path) -> Result<Option<Bench>> {
     let text = match fs::read_to_string(file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -41,15 +42,15 @@ pub fn read(file: &Path) -> Result<Option<Bench>> {
     })?))
 }
 
-/// Writes one.
+/// Writes a bench.json.
 pub fn write(bench: &Bench, file: &Path) -> Result<()> {
     let text = serde_json::to_string_pretty(bench)? + "\n";
     fs::write(file, text).with_context(|| format!("write {}", file.display()))
 }
 
-/// A line for every figure of `new` whose median is more than [`MOVED`] away from that
-/// of `old`, and by more than its grain. Cases and figures that only one of them has are no movement; nor is
-/// anything, of another kernel.
+/// Returns a line for every figure of `new` whose median differs from that of `old` by more than
+/// [`MOVED`] and by more than its grain. Cases and figures that only one of them has are ignored,
+/// and so is everything if the kernels differ.
 pub fn moved(old: &Bench, new: &Bench) -> Vec<String> {
     if old.kernel != new.kernel {
         return Vec::new();

@@ -1,5 +1,6 @@
-//! The peers' machines: the same userland image as ours without what is ours, with the
-//! peer laid over it, in an initrd of the same layout (an erofs under a tmpfs).
+// SPDX-License-Identifier: Apache-2.0
+//! Machines of the peers: this system's userland image without its own programs, with the peer laid
+//! over it, in an initrd of the same layout (an erofs under a tmpfs).
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +17,7 @@ use initramfs::{archive, erofs, image, kernel, ldcache, overlay, paths, userland
 
 use crate::peers::{COMMON, Peer};
 
-/// What all peers' machines are made of.
+/// Parts that all peers' machines share.
 pub struct Parts {
     pub(crate) debian: PackageTree,
     pub(crate) others: PackageTree,
@@ -24,7 +25,7 @@ pub struct Parts {
     pub(crate) out: PathBuf,
 }
 
-/// Of our own userland image what only our PID 1 and its helpers use.
+/// Files of the userland image that only this project's PID 1 and helpers use.
 const OURS: &[&str] = &[
     "usr/lib/boot2podman",
     "usr/bin/b2p",
@@ -38,16 +39,16 @@ const OURS: &[&str] = &[
     "usr/share/containers/oci/hooks.d/",
 ];
 
-/// Loaded from the initrd as well, as Debian's own would: the card and the disk.
+/// Drivers that are loaded from the initrd as well, as Debian's own would: network card and disk.
 const DRIVERS: &[&str] = &["virtio_blk", "virtio_net"];
 
-/// Where a peer's files are in the tree.
+/// Returns the directory of a peer's files in the repository.
 pub fn files(name: &str) -> PathBuf {
     paths::root().join("bench/peers").join(name)
 }
 
 impl Parts {
-    /// Fetches what is not there yet.
+    /// Fetches packages that are missing.
     pub fn fetch(config: &BuildConfig, step: &Step) -> Result<Self> {
         let (debian, linux) = (config.fetch_userland(step)?, kernel::fetch(config, step)?);
         let modules = modules::prepare(&debian, &linux, config.kernel, step)?;
@@ -61,12 +62,12 @@ impl Parts {
         })
     }
 
-    /// The kernel's release.
+    /// Returns the kernel's release.
     pub fn release(&self) -> &str {
         &self.modules.release
     }
 
-    /// Makes a peer's initrd unless it is there, and says where.
+    /// Makes a peer's initrd, unless it exists, and returns its path.
     pub fn initrd(&self, peer: &Peer, step: &Step) -> Result<PathBuf> {
         let base = self.base()?;
         let layer = self.layer(peer, &base).with_context(|| peer.name)?;
@@ -100,7 +101,7 @@ impl Parts {
         Ok(image)
     }
 
-    /// Our own userland without what is ours.
+    /// Returns the userland without this project's own programs.
     fn base(&self) -> Result<Tree> {
         let mut tree = image::assemble(&self.debian, &self.modules)?;
         tree.remove_all(OURS);
@@ -113,8 +114,8 @@ impl Parts {
         Ok(tree)
     }
 
-    /// What a peer has beyond that, in an image of its own, so that the large one is
-    /// made once. The kernel stacks both under the tmpfs.
+    /// Returns a peer's additions as an image of their own, so that the large one is made once. The
+    /// kernel stacks both under the tmpfs.
     fn layer(&self, peer: &Peer, base: &Tree) -> Result<Tree> {
         let mut layer = userland::select_from(&self.others.root, peer.picks)?;
         layer.remove_all(peer.without);
@@ -135,7 +136,8 @@ impl Parts {
         Ok(layer)
     }
 
-    /// The head as ours is: a shell in the place of PID 1 and its client.
+    /// Packs an initrd whose head is this system's, with a shell in the place of PID 1 and its
+    /// client.
     fn pack(&self, images: &[&Path; 2], to: &Path) -> Result<()> {
         let mut head = Tree::new();
         for dir in ["dev", "proc", "sys", "run", "root"] {

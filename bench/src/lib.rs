@@ -1,11 +1,10 @@
-//! `make bench`: this system and its peers under QEMU on the instruction clock, with
-//! the same kernel, packages, devices and data disk; docs/measured/bench.md says how each is set
-//! up, and what the figures are.
+// SPDX-License-Identifier: Apache-2.0
+//! `make bench`: this system and its peers in QEMU on the instruction clock, with the same kernel,
+//! packages, devices and data disk. docs/measured/bench.md describes the set-up and the figures.
 //!
-//! Read [`peers`] first, the table of who is compared. [`image`] makes their initrds,
-//! [`disk`] the data disk, [`boot`] boots one once, [`reading`] understands what its
-//! console said. [`pid1`] measures PID 1 alone. [`figures`] are the columns; [`report`], [`svg`] and [`guard`] are what
-//! comes out.
+//! Read [`peers`] first, the table of what is compared. [`image`] makes their initrds, [`disk`] the
+//! data disk, [`boot`] boots one once, [`reading`] parses its console. [`pid1`] measures PID 1
+//! alone. [`figures`] are the columns; [`report`], [`svg`] and [`guard`] are the output.
 
 pub mod boot;
 pub mod disk;

@@ -1,4 +1,5 @@
-//! `cargo run -p bench`: what `make bench` calls.
+// SPDX-License-Identifier: Apache-2.0
+//! `cargo run -p bench`, which `make bench` calls.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the environment asks for.
+/// Request in the environment.
 struct Asked {
     cases: Vec<&'static str>,
     runs: usize,
@@ -85,11 +86,11 @@ fn run() -> Result<()> {
     }
 }
 
-/// What every case is measured with.
+/// Conditions under which every case is measured.
 struct Bed {
     parts: Parts,
     ours: Artifacts,
-    /// None where nobody boots with it.
+    /// Path of the data disk; `None` if no case boots with it.
     disk: Option<PathBuf>,
     dir: PathBuf,
 }
@@ -119,7 +120,7 @@ impl Bed {
         })
     }
 
-    /// Measures a case; what it came to before is gone first.
+    /// Measures a case; its earlier result is removed first.
     fn add(&self, name: &str, runs: usize, step: &Step, all: &mut Bench) -> Result<()> {
         if name == pid1::NAME {
             all.pid1.clear();
@@ -167,7 +168,7 @@ impl Bed {
     }
 }
 
-/// Writes what came out, and says what moved.
+/// Writes the results, and prints the figures that moved.
 fn finish(bench: &Bench) -> Result<()> {
     let (out, order) = (paths::out(), peers::order());
     guard::write(bench, &out.join("bench.json"))?;

@@ -1,35 +1,35 @@
-//! Who is compared: the table. What each peer's machine holds beyond the common
-//! userland is here and in plain files under bench/peers/<name>/root/; docs/measured/bench.md
-//! says why.
+// SPDX-License-Identifier: Apache-2.0
+//! Table of the peers. A peer's machine consists of the common userland, this table, and plain
+//! files in bench/peers/<name>/root/; docs/measured/bench.md gives the reasons.
 
 /// A peer.
 #[derive(Debug)]
 pub struct Peer {
-    /// Its name, for `CASE=`, in the tables, and as its directory under bench/peers/.
+    /// Name for `CASE=`, in the tables, and of its directory in bench/peers/.
     pub name: &'static str,
-    /// What it is.
+    /// Description.
     pub what: &'static str,
-    /// Taken from the packages: path, why.
+    /// Files from the packages: path, reason.
     pub picks: &'static [(&'static str, &'static str)],
-    /// What of that is not wanted, by how the path begins.
+    /// Prefixes of paths among these that are left out.
     pub without: &'static [&'static str],
-    /// Links: path, target.
+    /// Symbolic links: path, target.
     pub links: &'static [(&'static str, &'static str)],
     /// Words on the kernel's command line.
     pub append: &'static str,
 }
 
-/// This system among the cases: name, words on the kernel's command line.
+/// Cases of this system: name, words on the kernel's command line.
 pub const OURS: &[(&str, &str)] = &[
     ("boot2podman", ""),
     // Drivers are loaded as the peers load them.
     ("verified", "b2p.modules=verified"),
 ];
 
-/// What all peers have.
+/// Files that all peers have.
 pub const COMMON: &[(&str, &str)] = &[("usr/sbin/modprobe", "kmod's: it reads an index")];
 
-/// systemd's own directory of units, of which the package's lists of wants are left out.
+/// systemd's directory of units, without the package's lists of wants.
 const SYSTEMD: &[(&str, &str)] = &[
     ("usr/lib/systemd/systemd", "PID 1"),
     ("usr/lib/systemd/systemd-executor", "starts its services"),
@@ -59,7 +59,7 @@ const SYSTEMD: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the package would start besides, but for [`SYSTEMD_WANTS`].
+/// Units that the package would start as well, except for [`SYSTEMD_WANTS`].
 const SYSTEMD_WITHOUT: &[&str] = &[
     "usr/lib/systemd/system/sysinit.target.wants",
     "usr/lib/systemd/system/sockets.target.wants",
@@ -69,10 +69,10 @@ const SYSTEMD_WITHOUT: &[&str] = &[
     "usr/lib/systemd/system/getty.target.wants",
 ];
 
-/// What is started.
+/// Units that are started.
 const SYSTEMD_WANTS: &[(&str, &str)] = &[
     ("usr/sbin/init", "../lib/systemd/systemd"),
-    // udevd wants it; it would have nothing to do.
+    // udevd asks for it, and it would have nothing to do.
     (
         "etc/systemd/system/systemd-udev-load-credentials.service",
         "/dev/null",
@@ -131,7 +131,7 @@ const SYSTEMD_WANTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The peers.
+/// Every peer.
 pub const PEERS: &[Peer] = &[
     Peer {
         name: "shell",
@@ -204,7 +204,7 @@ pub const PEERS: &[Peer] = &[
     },
 ];
 
-/// All cases' names, in the order of the table.
+/// Returns the names of all cases, in the order of the table.
 pub fn order() -> Vec<&'static str> {
     let ours = OURS.iter().map(|(name, _)| *name);
     ours.chain(PEERS.iter().map(|p| p.name)).collect()

@@ -1,22 +1,22 @@
-//! What a boot's console says: the kernel's stamps, and the probe's line.
+// SPDX-License-Identifier: Apache-2.0
+//! Console output of a boot: the kernel's time stamps, and the probe's line.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
-/// What one boot came to. Moments are microseconds on the kernel's log's clock, memory
-/// is KiB.
+/// Result of one boot. Moments are microseconds on the clock of the kernel's log, memory is KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading(pub BTreeMap<String, u64>);
 
-/// What is found in the log by what the kernel or the probe says there.
+/// Moments that are found by a text of the kernel or the probe.
 const STAMPS: &[(&str, &str)] = &[
     ("pid1", "Run /init as init process"),
     ("sync", "bench: probe at="),
     ("off", "reboot: Power down"),
 ];
 
-/// What the probe says of memory; all else that it says are moments.
+/// Names of memory figures in the probe's line; all others are moments.
 const MEMORY: &[&str] = &[
     "mem_ready",
     "mem_rest",
@@ -26,9 +26,9 @@ const MEMORY: &[&str] = &[
     "pid1_anon",
 ];
 
-/// The probe's line of results, once all of it is there, or why there is none.
+/// Returns the probe's complete line of results, or the reason why there is none.
 pub fn finished(console: &str) -> Option<Result<(), String>> {
-    // The last line may not be whole yet.
+    // The last line may be incomplete.
     let whole = console.rfind('\n').map_or("", |end| &console[..end]);
     let after = |mark: &str| whole.split_once(mark).map(|(_, rest)| rest);
     if let Some(why) = after("bench: failed ") {
@@ -41,7 +41,7 @@ pub fn finished(console: &str) -> Option<Result<(), String>> {
     })
 }
 
-/// Reads the console of a machine that has been switched off.
+/// Reads the console of a machine that has powered off.
 pub fn read(console: &str) -> Result<Reading> {
     let mut all = BTreeMap::new();
     for (name, sign) in STAMPS {
@@ -53,7 +53,7 @@ pub fn read(console: &str) -> Result<Reading> {
     let line = |sign: &str| console.lines().find_map(|l| Some(l.split_once(sign)?.1));
     let time = |sign: &str| line(sign).and_then(|t| t.trim().parse::<u64>().ok());
     let at = time("bench: probe at=").context("the probe's first line has no time")?;
-    // What the log's clock is behind the probe's.
+    // The log's clock is behind the probe's by this much.
     let behind = at.saturating_sub(all["sync"]);
     let button = time("bench: button at=").context("the probe heard no button")?;
     all.insert("button".to_owned(), button.saturating_sub(behind));
@@ -72,8 +72,8 @@ pub fn read(console: &str) -> Result<Reading> {
     Ok(Reading(all))
 }
 
-/// The time that a line of the kernel's log begins with, `[    1.715065] `, in
-/// microseconds. Before it may stand what somebody else has left without an end.
+/// Returns the time stamp at the start of a line of the kernel's log, `[    1.715065] `, in
+/// microseconds. Another writer's unfinished line may precede it.
 fn stamp(head: &str) -> Option<u64> {
     let (_, rest) = head.rsplit_once('[')?;
     let (time, _) = rest.split_once(']')?;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! bench.md: the table, and the picture beside it.
 
 use std::fmt::Write;
@@ -6,7 +7,7 @@ use crate::figures::{BYTES, FIGURES, Figure, Figures};
 use crate::guard::Bench;
 use crate::pid1::table;
 
-/// The whole text. Cases stand in the order of `order`, then by name.
+/// Returns the whole text. Cases are in the order of `order`, then by name.
 pub fn markdown(bench: &Bench, order: &[&str]) -> String {
     let cases = ordered(bench, order);
     let mut text = format!(
@@ -25,7 +26,7 @@ pub fn markdown(bench: &Bench, order: &[&str]) -> String {
     text + &table::markdown(&bench.pid1)
 }
 
-/// What a row begins with: the figure and its unit.
+/// Returns the first cell of a row: the figure and its unit.
 pub(crate) fn heading(figure: &Figure) -> String {
     match figure.unit.name() {
         "" => figure.title.to_owned(),
@@ -33,7 +34,7 @@ pub(crate) fn heading(figure: &Figure) -> String {
     }
 }
 
-/// The cases, those that are named first.
+/// Returns the cases, those in `order` first.
 pub fn ordered<'a>(bench: &'a Bench, order: &[&str]) -> Vec<(&'a str, &'a Figures)> {
     let mut cases: Vec<_> = bench.cases.iter().map(|(n, f)| (n.as_str(), f)).collect();
     let place = |name: &str| order.iter().position(|o| *o == name);
@@ -41,7 +42,7 @@ pub fn ordered<'a>(bench: &'a Bench, order: &[&str]) -> Vec<(&'a str, &'a Figure
     cases
 }
 
-/// A figure's median, and how far it went.
+/// Returns a figure's median and range.
 pub(crate) fn cell(figure: &Figure, all: &Figures) -> String {
     let Some(spread) = all.get(figure.name) else {
         return "-".to_owned();

@@ -1,5 +1,6 @@
-//! The waterfall: a bar for each case from PID 1's start to the end of the first
-//! container, in the colours of what it waits for.
+// SPDX-License-Identifier: Apache-2.0
+//! The waterfall: a bar for each case from the start of PID 1 to the end of the first container,
+//! coloured by what it waits for.
 
 use std::fmt::Write;
 
@@ -7,7 +8,7 @@ use crate::figures::Figures;
 use crate::guard::Bench;
 use crate::report::ordered;
 
-/// What a bar is made of: its end, from PID 1 on, as a sum of figures; colour; word.
+/// Parts of a bar: its end, counted from the start of PID 1, as a sum of figures; colour; label.
 const PARTS: &[(&[&str], &str, &str)] = &[
     (&["ready"], "#4c78a8", "network, sshd, socket"),
     (&["ping"], "#f58518", "the API's first answer"),
@@ -20,7 +21,7 @@ const WIDTH: u64 = 760;
 const ROW: u64 = 34;
 const TOP: u64 = 50;
 
-/// The picture.
+/// Returns the picture.
 pub fn draw(bench: &Bench, order: &[&str]) -> String {
     let cases = ordered(bench, order);
     let longest = cases
@@ -44,7 +45,7 @@ pub fn draw(bench: &Bench, order: &[&str]) -> String {
     text + "</svg>\n"
 }
 
-/// Microseconds to pixels; the longest bar fills the width.
+/// Conversion of microseconds to pixels; the longest bar fills the width.
 struct Scale(u64);
 
 impl Scale {
@@ -52,7 +53,7 @@ impl Scale {
         LEFT + micros.saturating_mul(WIDTH) / self.0
     }
 
-    /// A step that gives four to ten lines.
+    /// Returns a step that gives four to ten grid lines.
     fn step(&self) -> u64 {
         let steps = [
             50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000,

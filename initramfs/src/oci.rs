@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `make oci`: kernel and initrd as a container image, and the disk as another one, as archives
-//! with the OCI image layout (image-spec 1.1, image-layout.md). KubeVirt boots a machine from either
-//! (docs/guide/kubevirt.md).
+//! `make oci`: kernel and initrd as a container image, and the disk as another one, in archives
+//! with the OCI image layout (image-spec 1.1, image-layout.md). KubeVirt boots a machine from
+//! either (docs/guide/kubevirt.md).
 
 use std::fs::File;
 use std::io::BufWriter;

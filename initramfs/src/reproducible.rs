@@ -3,7 +3,7 @@
 //! for bit: once on this host, and once on another Debian release, whose packages are the root
 //! directory of the second build.
 //!
-//! Both builds use the same rustc and the same fetched packages: the versions that Debian has
+//! The two builds use the same rustc and the same fetched packages: the versions that Debian has
 //! today are an input. [`Environment`] lists how the two differ otherwise. With rustc's musl target
 //! the results contain nothing of the host; without it, `init` and `b2p` contain the host's libc.a,
 //! and the results differ.

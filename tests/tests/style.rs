@@ -15,7 +15,6 @@ const NOT_YET: &[&str] = &[
     "init/src/options",
     "init/src/options.rs",
     "init/src/run.rs",
-    "initramfs",
     "sys",
     "vmm",
 ];

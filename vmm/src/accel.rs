@@ -1,9 +1,10 @@
-//! KVM or TCG: decided by a try, since a /dev/kvm that opens proves little.
+// SPDX-License-Identifier: Apache-2.0
+//! Choice of KVM or TCG, by a trial, because a /dev/kvm that opens proves little.
 //!
-//! The try is the real kernel without an initrd. A few bytes of real-mode code
-//! would be quicker, but where KVM is itself emulated they may run while long
-//! mode, or the kernel's own decompressor, does not. With no root to mount the
-//! kernel initialises all it has and panics; `panic=-1` makes that an exit.
+//! The trial boots the real kernel without an initrd. A few bytes of real-mode code would be
+//! quicker, but where KVM is itself emulated they may run while long mode, or the kernel's own
+//! decompressor, does not. Without a root to mount, the kernel initializes itself and panics;
+//! `panic=-1` turns that into an exit.
 
 use crate::process;
 use anyhow::{Context, Result, bail};
@@ -13,33 +14,33 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-/// What was asked for.
+/// Requested accelerator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accel {
     /// KVM where guests run under it, else TCG.
     #[default]
     Auto,
-    /// The hardware's own virtualisation, or fail.
+    /// KVM, or an error.
     Kvm,
     /// QEMU's translator, which runs everywhere.
     Tcg,
 }
 
-/// What it came to.
+/// Accelerator in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// The hardware's own virtualisation.
+    /// The hardware's virtualization.
     Kvm,
     /// QEMU's translator.
     Tcg,
 }
 
-/// Long enough for a loaded host (a working KVM needs about a second), short
-/// enough to wait for once a boot.
+/// Time limit of a trial: enough for a loaded host (a working KVM needs about a second), and
+/// acceptable once per boot of the host.
 const TRY: Duration = Duration::from_secs(8);
 
 impl Accel {
-    /// Reads `kvm`, `tcg`, `auto` or nothing, as in `ACCEL=`.
+    /// Parses `kvm`, `tcg`, `auto` or an empty text, as in `ACCEL=`.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "" | "auto" => Ok(Self::Auto),
@@ -49,13 +50,13 @@ impl Accel {
         }
     }
 
-    /// The same, from the environment.
+    /// Parses the environment variable `ACCEL`.
     pub fn from_env() -> Result<Self> {
         Self::parse(&std::env::var("ACCEL").unwrap_or_default())
     }
 
-    /// Decides. `kernel` is what a try boots; its result is kept in the
-    /// directory of the kernel until the host boots again.
+    /// Decides. A trial boots `kernel`; its result is kept in the kernel's directory until the host
+    /// boots again.
     pub fn resolve(self, kernel: Option<&Path>) -> Engine {
         match (self, kernel) {
             (Self::Kvm, _) => Engine::Kvm,
@@ -65,7 +66,7 @@ impl Accel {
     }
 }
 
-/// Asks the file that remembers, or tries and says so. One at a time: many
+/// Reads the kept result, or makes a trial and prints that. A lock serializes callers, because many
 /// tests may ask at once.
 fn remembered(kernel: &Path) -> Engine {
     static ONE: Mutex<()> = Mutex::new(());
@@ -86,12 +87,12 @@ fn remembered(kernel: &Path) -> Engine {
         Engine::Kvm => eprintln!("KVM: guests run under it"),
         Engine::Tcg => eprintln!("KVM {verdict}; using TCG, which is slower (ACCEL=kvm insists)"),
     }
-    // Where it cannot be kept it is tried again: slower, not wrong.
+    // If the result cannot be kept, it is determined again: slower, not wrong.
     let _ = fs::write(&file, format!("{key} {verdict}\n"));
     engine
 }
 
-/// Changes when the host boots, or the kernel is another one.
+/// Returns a key that changes when the host boots, or with another kernel.
 fn key(kernel: &Path) -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let size = fs::metadata(kernel).map_or(0, |m| m.len());
@@ -107,16 +108,16 @@ fn recall(text: &str, key: &str) -> Option<Engine> {
     })
 }
 
-/// Whether this QEMU's TCG may run a stale translation where one CPU patches
-/// code that another translates: a Linux guest with two CPUs, which patches its
-/// own text as it boots (static keys), then dies of a leftover int3, once in
-/// some hundred boots. Mended in 8.1 ("tcg: TB race: always lock pages before
-/// translation"); RHBZ 2216496 tells the story. One thread for all CPUs avoids it.
+/// Returns true if this QEMU's TCG may run a stale translation when one CPU patches code that
+/// another one translates. A Linux guest with two CPUs patches its own text as it boots (static
+/// keys), and then dies of a leftover int3, once in some hundred boots. Fixed in 8.1 ("tcg: TB
+/// race: always lock pages before translation", RHBZ 2216496). One thread for all CPUs avoids the
+/// bug.
 pub fn loses_patches() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
         let out = Command::new(crate::QEMU).arg("--version").output();
-        // A QEMU that does not say its version is taken for an old one.
+        // A QEMU that does not report its version counts as an old one.
         !out.is_ok_and(|out| is_since_8_1(&String::from_utf8_lossy(&out.stdout)))
     })
 }
@@ -160,7 +161,7 @@ fn try_kvm(kernel: &Path) -> Result<()> {
     )
 }
 
-/// A kernel that got as far as looking for its root file system has run.
+/// Accepts a kernel that got as far as looking for its root file system.
 fn judge(serial: &str, stderr: &str) -> Result<()> {
     if serial.contains("Unable to mount root fs") || serial.contains("No working init found") {
         return Ok(());
@@ -171,7 +172,7 @@ fn judge(serial: &str, stderr: &str) -> Result<()> {
             .find(|l| !l.trim().is_empty())
             .map(str::to_owned)
     };
-    // An emulation failure ends in a dump of registers; the message comes first.
+    // An emulation failure ends in a dump of registers; its message comes first.
     let first = stderr.lines().find(|l| !l.contains("warning"));
     let why = first.map(str::to_owned).or_else(|| last(serial));
     bail!(

@@ -1,4 +1,5 @@
-//! From a [`Machine`] to QEMU's arguments. Pure: no file is touched here.
+// SPDX-License-Identifier: Apache-2.0
+//! QEMU's arguments for a [`Machine`]. Pure: no file is touched here.
 
 use crate::accel::Engine;
 use crate::cmdline;
@@ -6,18 +7,18 @@ use crate::machine::{Board, Card, Front, Machine, Network};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What is only known when a machine starts.
+/// Values that are known only when a machine starts.
 pub(super) struct Resolved<'a> {
     pub engine: Engine,
-    /// Whether this QEMU's TCG is one that [`crate::accel::loses_patches`].
+    /// True if [`crate::accel::loses_patches`] holds for this QEMU.
     pub loses_patches: bool,
-    /// The host ports, in the order of the machine's forwards.
+    /// Host ports, in the order of the machine's forwards.
     pub ports: &'a [u16],
-    /// The number of the file descriptor that QEMU finds its QMP client on.
+    /// Number of the descriptor that QEMU uses for its QMP client.
     pub qmp_fd: i32,
 }
 
-/// The fw_cfg entries of a machine: its own, and the keys that do not fit on the command line.
+/// Returns the fw_cfg entries of a machine: its own, and keys that do not fit on the command line.
 pub(super) fn fw_cfg(machine: &Machine) -> Vec<(String, Vec<u8>)> {
     let mut all = machine.fw_cfg.clone();
     let keys = cmdline::build(&machine.words, &machine.keys).keys;
@@ -30,17 +31,17 @@ pub(super) fn fw_cfg(machine: &Machine) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// Where the content of the fw_cfg entry number `n` lies.
+/// Returns the file with the content of fw_cfg entry number `n`.
 pub(super) fn fw_cfg_file(machine: &Machine, n: usize) -> PathBuf {
     machine.dir.join(format!("fw_cfg-{n}"))
 }
 
-/// The console's log, written by QEMU or by us.
+/// Returns the console's log file, written by QEMU or by [`crate::Console`].
 pub(super) fn console_log(machine: &Machine) -> PathBuf {
     machine.dir.join("console.log")
 }
 
-/// All arguments.
+/// Returns all arguments.
 pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
     let mut args = base(machine);
     args.extend(words(&engine(machine, now)));
@@ -67,8 +68,8 @@ pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
     args
 }
 
-/// A machine with nothing on it but what is asked for, and a source of entropy
-/// unless that is not wanted.
+/// Returns a machine with nothing but what is asked for, and a source of entropy unless it is
+/// turned off.
 fn base(machine: &Machine) -> Vec<OsString> {
     let (memory, cpus) = (format!("{}M", machine.memory_mib), machine.cpus.to_string());
     let cpus = if machine.icount { "1" } else { cpus.as_str() };
@@ -100,8 +101,8 @@ fn base(machine: &Machine) -> Vec<OsString> {
 
 fn engine(machine: &Machine, now: &Resolved) -> Vec<&'static str> {
     match now.engine {
-        // The guest's clocks, the RTC too, run on its instructions; sleep=off
-        // skips the time in which it would only wait.
+        // The guest's clocks, the RTC too, run on its instructions; sleep=off skips the time in
+        // which the guest would only wait.
         _ if machine.icount => {
             vec![
                 "-accel",
@@ -113,8 +114,8 @@ fn engine(machine: &Machine, now: &Resolved) -> Vec<&'static str> {
             ]
         }
         Engine::Kvm => vec!["-accel", "kvm"],
-        // A translation that one CPU makes while another patches the kernel's
-        // text loses the patch in QEMU before 8.1 (accel::loses_patches).
+        // If one CPU translates code while another one patches it, QEMU before 8.1 loses the patch
+        // (accel::loses_patches).
         Engine::Tcg if machine.cpus > 1 && now.loses_patches => vec!["-accel", "tcg,thread=single"],
         Engine::Tcg => vec!["-accel", "tcg"],
     }
@@ -163,7 +164,7 @@ fn boot(machine: &Machine, engine: Engine) -> Vec<OsString> {
         return Vec::new();
     };
     let mut line = cmdline::build(&machine.words, &machine.keys).line;
-    // On the instruction clock no host is too busy.
+    // On the instruction clock, a busy host does not matter.
     if engine == Engine::Tcg && !machine.icount {
         line = cmdline::for_translator(line);
     }
@@ -177,7 +178,7 @@ fn boot(machine: &Machine, engine: Engine) -> Vec<OsString> {
     ]
 }
 
-/// A path as part of an option: QEMU wants commas doubled.
+/// Formats a path as part of an option: commas are doubled.
 pub(super) fn escape(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }

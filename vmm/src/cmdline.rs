@@ -1,26 +1,27 @@
-//! The kernel's command line: quoting, and its limit.
+// SPDX-License-Identifier: Apache-2.0
+//! The kernel's command line: quoting, and its maximum length.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// x86's `COMMAND_LINE_SIZE` less the closing NUL. QEMU passes more, and the
-/// kernel then dies before it can say so.
+/// x86's `COMMAND_LINE_SIZE` without the closing NUL. QEMU passes longer lines, and the kernel then
+/// dies before it can report that.
 pub const LIMIT: usize = 2047;
 
-/// fw_cfg names of ours begin so; the flag's name without `b2p.` follows.
+/// Start of this project's fw_cfg names; the flag's name without `b2p.` follows.
 pub const FW_CFG_PREFIX: &str = "opt/org.boot2podman/";
 
-/// A command line, and what had to go another way.
+/// A command line, and the keys that did not fit on it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Split {
-    /// For `-append`.
+    /// Value of `-append`.
     pub line: OsString,
-    /// The keys that did not fit, for the fw_cfg entry `ssh_key`, one a line.
+    /// Keys that did not fit, for the fw_cfg entry `ssh_key`, one per line.
     pub keys: Vec<String>,
 }
 
-/// `name=value` as the kernel's parser wants it. It knows no escape, and a
-/// double quote inside the value would end it: such quotes are left out.
+/// Formats `name=value` for the kernel's parser. It knows no escape, and a double quote inside the
+/// value would end the value: such quotes are left out.
 pub fn flag(name: &str, value: &str) -> String {
     let value: String = value
         .chars()
@@ -33,8 +34,8 @@ pub fn flag(name: &str, value: &str) -> String {
     }
 }
 
-/// Joins `words` and the `keys` as `b2p.ssh_key` flags, as long as it all fits.
-/// The keys go together: half of them here and half there helps nobody who looks.
+/// Joins `words` and the `keys`, as `b2p.ssh_key` flags, if everything fits. The keys stay
+/// together, because keys in two places are hard to find.
 pub fn build(words: &[OsString], keys: &[String]) -> Split {
     let line = words.join(OsStr::new(" "));
     let flags: Vec<OsString> = keys
@@ -56,11 +57,10 @@ pub fn build(words: &[OsString], keys: &[String]) -> Split {
     }
 }
 
-/// The line for a machine whose CPUs are QEMU's translator. The kernel counts the
-/// timer's first ticks against a few milliseconds of its TSC, and panics where
-/// they do not come; a busy host may keep QEMU from sending them for longer
-/// (arch/x86/kernel/apic/io_apic.c, check_timer(), which leaves the check out
-/// under hypervisors that it knows).
+/// Adapts the line for a machine whose CPUs are emulated by TCG. The kernel counts the timer's
+/// first ticks against a few milliseconds of its TSC, and panics without them; a busy host may keep
+/// QEMU from sending them for longer (arch/x86/kernel/apic/io_apic.c, check_timer(), which skips
+/// the check under hypervisors that it knows).
 pub fn for_translator(mut line: OsString) -> OsString {
     const WORD: &str = " no_timer_check";
     if line.len() + WORD.len() <= LIMIT {

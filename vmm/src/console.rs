@@ -1,5 +1,5 @@
-//! The guest's serial console: a log file, a buffer to look for text in, and a
-//! way to type.
+// SPDX-License-Identifier: Apache-2.0
+//! The guest's serial console: a log file, a buffer to search, and a way to type.
 
 use anyhow::{Context, Result, bail};
 use std::fs::File;
@@ -9,11 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a kernel that gave up says.
+/// Text of a kernel panic.
 const PANIC: &str = "Kernel panic - not syncing";
 
-/// A live console. Reading goes on in a thread of its own until the other end
-/// closes, which is when QEMU ends.
+/// A live console. A thread reads it until the other end closes, which is when QEMU ends.
 pub struct Console {
     shared: Arc<Shared>,
     keyboard: Mutex<Box<dyn Write + Send>>,
@@ -33,8 +32,7 @@ struct State {
 }
 
 impl Console {
-    /// Reads `screen` to its end into memory and into the file `log`; what is
-    /// typed goes to `keyboard`.
+    /// Reads `screen` to its end into memory and into the file `log`; input goes to `keyboard`.
     pub fn new(
         screen: impl Read + Send + 'static,
         keyboard: impl Write + Send + 'static,
@@ -51,12 +49,12 @@ impl Console {
         })
     }
 
-    /// Everything so far; bytes that are no UTF-8 are replaced.
+    /// Returns all output so far; bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.shared.lock().bytes).into_owned()
     }
 
-    /// Where the console is now: hand it to [`Console::wait`] to see only what comes later.
+    /// Returns the current position; [`Console::wait`] with it sees only later output.
     pub fn mark(&self) -> usize {
         self.shared.lock().bytes.len()
     }
@@ -70,8 +68,8 @@ impl Console {
             .context("cannot write to the console")
     }
 
-    /// Waits until `found` finds something in the text from `mark` on. Fails
-    /// when QEMU ends, the kernel panics or time is up, with the console's tail.
+    /// Waits until `found` finds something in the text from `mark` on. Fails when QEMU ends, the
+    /// kernel panics or the time limit passes, with the console's tail.
     pub fn wait<T>(
         &self,
         mark: usize,
@@ -102,7 +100,7 @@ impl Console {
         }
     }
 
-    /// The last lines, with a heading that says where the rest is.
+    /// Returns the last lines, with a heading that names the log file.
     pub fn tail(&self) -> String {
         self.tail_of(&self.shared.lock().bytes)
     }

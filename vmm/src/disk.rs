@@ -1,9 +1,10 @@
-//! Disks, on any of the buses a guest may find one on.
+// SPDX-License-Identifier: Apache-2.0
+//! Disks, on each bus that a guest may find one on.
 
 use crate::argv::escape;
 use std::path::{Path, PathBuf};
 
-/// A disk image and how the guest sees it.
+/// A disk image, and how the guest sees it.
 #[derive(Clone, Debug)]
 pub struct Disk {
     file: PathBuf,
@@ -18,13 +19,13 @@ pub struct Disk {
     log: Option<PathBuf>,
 }
 
-/// What a disk hangs on.
+/// Bus of a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bus {
     /// virtio-blk: `/dev/vdX`.
     #[default]
     Virtio,
-    /// The same without PCI: microvm's.
+    /// virtio-blk without PCI, for microvm.
     Mmio,
     /// virtio-scsi: `/dev/sdX`.
     Scsi,
@@ -34,24 +35,24 @@ pub enum Bus {
     Ahci,
     /// Parallel ATA on a PIIX3 controller.
     Ide,
-    /// A stick on an xHCI controller.
+    /// USB stick on an xHCI controller.
     Usb,
-    /// A card in an SDHCI reader: `/dev/mmcblkX`.
+    /// SD card in an SDHCI reader: `/dev/mmcblkX`.
     Sd,
 }
 
 impl Disk {
-    /// A raw image.
+    /// Returns a raw image.
     pub fn raw(file: impl AsRef<Path>) -> Self {
         Self::new(file.as_ref(), "raw")
     }
 
-    /// A qcow2 image.
+    /// Returns a qcow2 image.
     pub fn qcow2(file: impl AsRef<Path>) -> Self {
         Self::new(file.as_ref(), "qcow2")
     }
 
-    /// An ISO image in a CD drive.
+    /// Returns an ISO image in a CD drive.
     pub fn iso(file: impl AsRef<Path>) -> Self {
         Self {
             read_only: true,
@@ -76,13 +77,13 @@ impl Disk {
         }
     }
 
-    /// Puts the disk on this bus.
+    /// Puts the disk on a bus.
     #[must_use]
     pub fn on(self, bus: Bus) -> Self {
         Self { bus, ..self }
     }
 
-    /// What the guest writes is gone with QEMU; the image stays as it is.
+    /// Discards the guest's writes when QEMU ends; the image is unchanged.
     #[must_use]
     pub fn snapshot(self) -> Self {
         Self {
@@ -91,7 +92,7 @@ impl Disk {
         }
     }
 
-    /// The guest cannot write.
+    /// Makes the disk read-only for the guest.
     #[must_use]
     pub fn read_only(self) -> Self {
         Self {
@@ -100,7 +101,7 @@ impl Disk {
         }
     }
 
-    /// The serial number that the guest sees.
+    /// Sets the serial number that the guest sees.
     #[must_use]
     pub fn serial(self, serial: &str) -> Self {
         Self {
@@ -109,7 +110,7 @@ impl Disk {
         }
     }
 
-    /// The length of the sectors that the guest sees, where it is not 512.
+    /// Sets the sector size that the guest sees, if not 512.
     #[must_use]
     pub fn sector(self, sector: u32) -> Self {
         Self {
@@ -118,8 +119,7 @@ impl Disk {
         }
     }
 
-    /// Logs every write and every flush to a file that is there, in the format of
-    /// dm-log-writes.
+    /// Logs every write and every flush to an existing file, in the format of dm-log-writes.
     #[must_use]
     pub fn log_writes(self, log: impl AsRef<Path>) -> Self {
         Self {
@@ -128,12 +128,12 @@ impl Disk {
         }
     }
 
-    /// What it hangs on.
+    /// Returns the bus.
     pub(super) fn bus(&self) -> Bus {
         self.bus
     }
 
-    /// Errors on purpose, by the rules in a file:
+    /// Injects errors, by the rules in a file:
     /// <https://www.qemu.org/docs/master/devel/testing/blkdebug.html>.
     #[must_use]
     pub fn blkdebug(self, rules: impl AsRef<Path>) -> Self {
@@ -143,9 +143,8 @@ impl Disk {
         }
     }
 
-    /// QEMU's arguments for the disk number `n` of a machine, whose device is `dev<n>`
-    /// to QMP. All disks on SCSI
-    /// share the controller of the first of them, which is number `shared`.
+    /// Returns QEMU's arguments for disk number `n` of a machine, whose device is `dev<n>` in QMP.
+    /// All disks on SCSI share the controller of the first of them, which is number `shared`.
     pub(super) fn argv(&self, n: usize, shared: usize) -> Vec<String> {
         let own = if self.bus == Bus::Scsi { shared } else { n };
         let mut args = vec!["-drive".to_owned(), self.drive(n)];
@@ -168,8 +167,8 @@ impl Disk {
                     escape(rules)
                 )
             }
-            // The log tells at any time how long it is; and it is for one host that
-            // does not lose its power.
+            // The log is readable at any time, and needs no protection from a power failure of the
+            // host.
             (None, Some(log)) => format!(
                 "file.driver=blklogwrites,file.file.driver=file,file.file.filename={file},\
                  file.log.driver=file,file.log.filename={},file.log-super-update-interval=1,\
@@ -178,8 +177,8 @@ impl Disk {
             ),
         };
         let mut drive = format!("if=none,id=disk{n},format={},{file}", self.format);
-        // A power cut is the VM killed while the host lives on: what the host
-        // has in its cache counts as written, so its flushes may be cheap.
+        // A power cut kills QEMU while the host keeps running: the host's cache counts as written,
+        // so its flushes may be cheap.
         drive.push_str(",discard=unmap,cache=writeback");
         for (set, text) in [
             (self.snapshot, ",snapshot=on"),
@@ -218,7 +217,7 @@ impl Disk {
         };
         match (&self.serial, self.bus) {
             (Some(serial), _) => device.push_str(&format!(",serial={serial}")),
-            // QEMU insists on one for NVMe.
+            // QEMU requires a serial number for NVMe.
             (None, Bus::Nvme) => device.push_str(&format!(",serial=b2p{n}")),
             (None, _) => {}
         }

@@ -1,4 +1,5 @@
-//! Machines in QEMU: build one, start it, look at it from outside.
+// SPDX-License-Identifier: Apache-2.0
+//! Virtual machines in QEMU: describe one, start it, examine it from outside.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -15,8 +16,8 @@
 //! # }
 //! ```
 //!
-//! Everything of one machine lies in its own directory: `console.log`,
-//! `qemu.log` (what QEMU itself says), `qemu.args`. Nothing survives the
+//! All files of a machine lie in its own directory: `console.log`,
+//! `qemu.log` (messages of QEMU itself), `qemu.args`. No machine survives the
 //! process that started it.
 
 mod accel;
@@ -38,5 +39,5 @@ pub use machine::{Artifacts, Board, Card, Machine, Network};
 pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded};
 pub use vm::Vm;
 
-/// The program.
+/// Name of QEMU's program.
 const QEMU: &str = "qemu-system-x86_64";

@@ -1,4 +1,5 @@
-//! The machine before it starts: what it is made of.
+// SPDX-License-Identifier: Apache-2.0
+//! A machine before it starts: its description.
 
 use crate::accel::Accel;
 use crate::disk::Disk;
@@ -7,17 +8,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The kernel and initrd that a machine boots.
+/// Kernel and initrd of a machine.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
-    /// The kernel image.
+    /// Kernel image.
     pub kernel: PathBuf,
-    /// The initial RAM disk.
+    /// Initial RAM disk.
     pub initrd: PathBuf,
 }
 
 impl Artifacts {
-    /// The files that `make image` puts into `dir`.
+    /// Returns the files that `make image` writes to `dir`.
     pub fn from_out_dir(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let all = Self {
@@ -35,7 +36,7 @@ impl Artifacts {
     }
 }
 
-/// Who talks to the serial console.
+/// User of the serial console.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Front {
     /// The program that started the machine, by `Vm::console`.
@@ -45,40 +46,40 @@ pub(super) enum Front {
     Terminal,
 }
 
-/// What the network card is plugged into.
+/// Network of the card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Network {
     /// QEMU's user network: DHCP, DNS, NAT, and ports forwarded from 127.0.0.1.
     #[default]
     User,
-    /// A hub with nobody else on it: no DHCP server ever answers.
+    /// A hub without another member: no DHCP server ever answers.
     Silent,
-    /// There is no card.
+    /// No card.
     None,
 }
 
-/// What kind of network card that is.
+/// Type of the network card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Card {
     /// virtio-net.
     #[default]
     Virtio,
-    /// Intel's 82540EM, which VirtualBox and VMware have too.
+    /// Intel's 82540EM, which VirtualBox and VMware emulate, too.
     E1000,
 }
 
-/// What everything is plugged into.
+/// Board of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Board {
     /// A PC with PCI Express.
     #[default]
     Q35,
-    /// QEMU's microvm: virtio by memory, no PCI, hardly any firmware
-    /// (QEMU's docs/system/i386/microvm.rst). Disks are on [`crate::Bus::Mmio`].
+    /// QEMU's microvm: virtio over MMIO, no PCI, a minimal firmware (QEMU's
+    /// docs/system/i386/microvm.rst). Disks are on [`crate::Bus::Mmio`].
     Microvm,
 }
 
-/// A machine to be started: [`Machine::start`].
+/// Description of a machine; [`Machine::start`] starts it.
 #[derive(Clone, Debug)]
 pub struct Machine {
     pub(super) boot: Option<Artifacts>,
@@ -105,12 +106,13 @@ pub struct Machine {
 pub(super) struct Forward {
     pub name: String,
     pub guest: u16,
-    /// `None`: any free one.
+    /// Host port; `None` for any free one.
     pub host: Option<u16>,
 }
 
 impl Machine {
-    /// A machine that boots these files and has `console=ttyS0` and port 22 forwarded as `ssh`.
+    /// Returns a machine that boots these files, with `console=ttyS0`, and port 22 forwarded as
+    /// `ssh`.
     pub fn new(boot: &Artifacts) -> Self {
         Self {
             boot: Some(boot.clone()),
@@ -119,7 +121,7 @@ impl Machine {
         }
     }
 
-    /// A machine that boots from its disks.
+    /// Returns a machine that boots from its disks.
     pub fn bare() -> Self {
         Self {
             boot: None,
@@ -146,8 +148,8 @@ impl Machine {
         }
     }
 
-    /// The directory for all that belongs to this one machine: logs, sockets,
-    /// fw_cfg files. Emptied at start.
+    /// Sets the directory for the files of this machine: logs, sockets, fw_cfg files. It is emptied
+    /// at the start.
     #[must_use]
     pub fn dir(self, dir: impl AsRef<Path>) -> Self {
         Self {
@@ -156,13 +158,13 @@ impl Machine {
         }
     }
 
-    /// What everything is plugged into.
+    /// Sets the board.
     #[must_use]
     pub fn board(self, board: Board) -> Self {
         Self { board, ..self }
     }
 
-    /// Another kernel than that of `make image`.
+    /// Sets another kernel.
     #[must_use]
     pub fn kernel(mut self, kernel: impl AsRef<Path>) -> Self {
         if let Some(boot) = &mut self.boot {
@@ -171,32 +173,32 @@ impl Machine {
         self
     }
 
-    /// Memory in MiB.
+    /// Sets the memory in MiB.
     #[must_use]
     pub fn memory_mib(self, memory_mib: u32) -> Self {
         Self { memory_mib, ..self }
     }
 
-    /// Number of CPUs.
+    /// Sets the number of CPUs.
     #[must_use]
     pub fn cpus(self, cpus: u32) -> Self {
         Self { cpus, ..self }
     }
 
-    /// How to run the guest's instructions.
+    /// Sets the accelerator.
     #[must_use]
     pub fn accel(self, accel: Accel) -> Self {
         Self { accel, ..self }
     }
 
-    /// The instruction clock: a nanosecond of guest time for each instruction,
-    /// however busy the host is. One CPU, TCG.
+    /// Selects the instruction clock: a nanosecond of guest time for each instruction, however busy
+    /// the host is. One CPU, TCG.
     #[must_use]
     pub fn icount(self, icount: bool) -> Self {
         Self { icount, ..self }
     }
 
-    /// Another initrd than that of `make image`.
+    /// Sets another initrd.
     #[must_use]
     pub fn initrd(mut self, initrd: impl AsRef<Path>) -> Self {
         if let Some(boot) = &mut self.boot {
@@ -205,7 +207,7 @@ impl Machine {
         self
     }
 
-    /// More words on the kernel's command line.
+    /// Appends words to the kernel's command line.
     #[must_use]
     pub fn append(mut self, words: impl AsRef<str>) -> Self {
         let words = words.as_ref().trim();
@@ -213,54 +215,54 @@ impl Machine {
         self
     }
 
-    /// More bytes on the kernel's command line, whatever they are (except NUL).
+    /// Appends any bytes but NUL to the kernel's command line.
     #[must_use]
     pub fn append_bytes(mut self, bytes: &[u8]) -> Self {
         self.words.push(OsString::from_vec(bytes.to_vec()));
         self
     }
 
-    /// A public key for `root` and `core`: on the command line when it fits, else by fw_cfg.
+    /// Adds a public key for `root` and `core`: on the command line if it fits, else by fw_cfg.
     #[must_use]
     pub fn ssh_key(mut self, public: &str) -> Self {
         self.keys.push(public.trim().to_owned());
         self
     }
 
-    /// A file that the guest can read through QEMU's fw_cfg device.
+    /// Adds a file that the guest can read through QEMU's fw_cfg device.
     #[must_use]
     pub fn fw_cfg(mut self, name: &str, content: &[u8]) -> Self {
         self.fw_cfg.push((name.to_owned(), content.to_vec()));
         self
     }
 
-    /// One more disk.
+    /// Adds a disk.
     #[must_use]
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disks.push(disk);
         self
     }
 
-    /// What the network card is plugged into.
+    /// Sets the network.
     #[must_use]
     pub fn network(self, network: Network) -> Self {
         Self { network, ..self }
     }
 
-    /// The kind of network card.
+    /// Sets the type of network card.
     #[must_use]
     pub fn card(self, card: Card) -> Self {
         Self { card, ..self }
     }
 
-    /// Whether there is a virtio device for random numbers; else the guest has
-    /// its processor's.
+    /// Turns the virtio random number device on or off; without it, the guest has only its
+    /// processor's.
     #[must_use]
     pub fn entropy(self, entropy: bool) -> Self {
         Self { entropy, ..self }
     }
 
-    /// Forwards a free port of 127.0.0.1 to `guest`; ask `Vm::port(name)` which.
+    /// Forwards a free port of 127.0.0.1 to `guest`; `Vm::port(name)` returns it.
     #[must_use]
     pub fn forward(mut self, name: &str, guest: u16) -> Self {
         self.forwards.push(Forward {
@@ -280,8 +282,8 @@ impl Machine {
         self
     }
 
-    /// The console in this terminal: keys, Ctrl-C included, go to the guest;
-    /// Ctrl-A X ends QEMU.
+    /// Connects the console to this terminal: keys, Ctrl-C included, go to the guest; Ctrl-A X ends
+    /// QEMU.
     #[must_use]
     pub fn in_terminal(self) -> Self {
         Self {
@@ -290,7 +292,7 @@ impl Machine {
         }
     }
 
-    /// Arguments for QEMU that nothing above knows.
+    /// Adds arguments for QEMU that no other method covers.
     #[must_use]
     pub fn qemu_args(mut self, args: &[&str]) -> Self {
         self.extra.extend(args.iter().map(OsString::from));

@@ -1,10 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Children that cannot outlive this process.
 //!
-//! A test that is killed, or panics, must not leave a QEMU behind. Each child
-//! asks the kernel to be killed when its parent dies (`PR_SET_PDEATHSIG`).
-//! "Parent" there means the *thread* that forked, see prctl(2), and a test's
-//! thread ends long before the process does: so all children are forked by one
-//! thread that lives as long as the process.
+//! A test that is killed, or panics, must not leave a QEMU behind. Each child asks the kernel to be
+//! killed when its parent dies (`PR_SET_PDEATHSIG`). The parent in that sense is the *thread* that
+//! forked, see prctl(2), and a test's thread ends long before the process does. Therefore one
+//! thread, which lives as long as the process, forks all children.
 
 #![expect(unsafe_code)] // SAFETY: `pre_exec` only, see `bind_to_parent`.
 
@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 
 type Job = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// Starts `command`; the kernel kills it when this process ends, however it ends.
+/// Starts `command`; the kernel kills it when this process ends in any way.
 pub fn spawn(command: Command) -> io::Result<Child> {
     start(command, None)
 }
 
-/// The same, and the child also gets `fd`, under the number it has here.
+/// Starts `command` as [`spawn`] does; the child also gets `fd`, under the same number.
 pub fn spawn_with_fd(command: Command, fd: OwnedFd) -> io::Result<Child> {
     start(command, Some(fd))
 }
@@ -39,14 +39,14 @@ fn start(mut command: Command, fd: Option<OwnedFd>) -> io::Result<Child> {
     answer.recv().map_err(|_| gone())?
 }
 
-/// The one thread that forks.
+/// Returns the channel to the one thread that forks.
 fn spawner() -> &'static mpsc::Sender<Job> {
     static SPAWNER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
     SPAWNER.get_or_init(|| {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::spawn(move || {
             for (mut command, reply) in queue {
-                // Nobody waiting for the answer is not this thread's trouble.
+                // The caller may no longer wait for the answer.
                 let _ = reply.send(command.spawn());
             }
         });
@@ -58,7 +58,7 @@ fn bind_to_parent(command: &mut Command, fd: Option<OwnedFd>) {
     let parent = Pid::this();
     let hook = move || {
         prctl::set_pdeathsig(signal::SIGKILL)?;
-        // The parent may have died before the line above took hold.
+        // The parent may have died before prctl(2) took effect.
         if getppid() != parent {
             return Err(io::Error::from_raw_os_error(nix::libc::ESRCH));
         }
@@ -68,12 +68,12 @@ fn bind_to_parent(command: &mut Command, fd: Option<OwnedFd>) {
         }
         Ok(())
     };
-    // SAFETY: the hook runs between fork and exec and makes three plain system
-    // calls: it takes no lock and allocates nothing.
+    // SAFETY: the hook runs between fork and exec and makes three plain system calls: it takes no
+    // lock and allocates nothing.
     unsafe { command.pre_exec(hook) };
 }
 
-/// The number under which a child will see `fd`.
+/// Returns the number under which a child sees `fd`.
 pub fn fd_number(fd: &OwnedFd) -> i32 {
     fd.as_raw_fd()
 }
@@ -90,7 +90,7 @@ pub fn kill_group(child: &mut Child) -> io::Result<ExitStatus> {
     child.wait()
 }
 
-/// Waits for `child` for at most `limit`; `None` when it still runs.
+/// Waits for `child` for at most `limit`; returns `None` if it still runs.
 pub fn wait_for(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + limit;
     loop {
@@ -104,8 +104,8 @@ pub fn wait_for(child: &mut Child, limit: Duration) -> io::Result<Option<ExitSta
     }
 }
 
-/// Runs `command` to its end with `stdin` as its input, and collects what it
-/// says. After `limit` its whole process group is killed and that is an error.
+/// Runs `command` to its end with `stdin` as its input, and returns its output. After `limit`, its
+/// whole process group is killed, which is an error.
 pub fn output(mut command: Command, stdin: &[u8], limit: Duration) -> Result<Output> {
     let what = format!("{command:?}");
     command
@@ -121,7 +121,7 @@ pub fn output(mut command: Command, stdin: &[u8], limit: Duration) -> Result<Out
     if status.is_none() {
         kill_group(&mut child)?;
     }
-    // A grandchild that keeps the pipe open must not hold us up for ever.
+    // A grandchild that keeps the pipe open must not block the caller for ever.
     let grace = Duration::from_secs(5);
     let (stdout, stderr) = (stdout.within(grace), stderr.within(grace));
     let Some(status) = status else {
@@ -141,20 +141,20 @@ pub fn output(mut command: Command, stdin: &[u8], limit: Duration) -> Result<Out
 
 fn feed(child: &mut Child, input: Vec<u8>) {
     if let Some(mut stdin) = child.stdin.take() {
-        // A child that reads no further (EPIPE) has its reasons; its exit status tells.
+        // A child may stop reading (EPIPE); its exit status tells the rest.
         thread::spawn(move || stdin.write_all(&input));
     }
 }
 
-/// What a stream says, as it comes.
+/// Output of a stream as it arrives.
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     ended: mpsc::Receiver<()>,
 }
 
 impl Collected {
-    /// All of it; after so long what there is. Whoever else has the pipe, as a master of
-    /// ssh has that of each command, may close it late: what has come is not lost for it.
+    /// Returns all output, or what has arrived after `most`. Another holder of the pipe, such as an
+    /// ssh master, may close it late; what has arrived is not lost.
     fn within(self, most: Duration) -> Vec<u8> {
         let _ = self.ended.recv_timeout(most);
         std::mem::take(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
@@ -242,7 +242,7 @@ mod tests {
         kill_group(&mut child).expect("dies");
     }
 
-    /// Not a test by itself: the process that the next one kills.
+    /// Process that the next test kills; not a test by itself.
     #[test]
     fn a_parent() {
         if std::env::var_os("B2P_PARENT").is_some() {

@@ -1,4 +1,5 @@
-//! QEMU's control protocol: one JSON object a line, in both directions.
+// SPDX-License-Identifier: Apache-2.0
+//! QEMU's control protocol: one JSON object per line, in both directions.
 //! <https://www.qemu.org/docs/master/interop/qmp-spec.html>
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -8,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// A connection on which commands can be given and events waited for.
+/// A connection for commands and events.
 pub struct Qmp {
     stream: UnixStream,
     unread: Vec<u8>,
@@ -16,7 +17,7 @@ pub struct Qmp {
     next_id: u64,
 }
 
-/// What a line from QEMU is.
+/// Kind of a line from QEMU.
 #[derive(Debug, PartialEq)]
 enum Message {
     Greeting,
@@ -43,7 +44,7 @@ impl Qmp {
         }
     }
 
-    /// Gives a command and waits for its answer; events that come first are kept.
+    /// Executes a command and returns its answer; events that arrive before it are kept.
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         self.next_id += 1;
         let id = self.next_id;
@@ -107,7 +108,7 @@ impl Qmp {
     }
 }
 
-/// Takes the first whole line out of `unread`.
+/// Takes the first complete line out of `unread`.
 fn take_line(unread: &mut Vec<u8>) -> Option<Vec<u8>> {
     let end = unread.iter().position(|&b| b == b'\n')?;
     Some(unread.drain(..=end).collect())

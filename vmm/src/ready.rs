@@ -1,36 +1,37 @@
-//! The lines by which the guest says how its boot went.
+// SPDX-License-Identifier: Apache-2.0
+//! Lines with which the guest reports its boot.
 
 use std::collections::BTreeMap;
 
-/// Begins the ready line.
+/// Start of the ready line.
 pub const READY: &str = "boot2podman: ready ";
-/// Begins a line on something that was asked for and is not there.
+/// Start of a degraded line.
 pub const DEGRADED: &str = "boot2podman: degraded ";
-/// Is part of the line that the rescue shell begins with.
+/// Text in the first line of a rescue shell.
 pub const RESCUE: &str = "boot2podman: rescue shell";
 
-/// A boot that has reached its end.
+/// A completed boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
     /// The ready line from `boot2podman:` on.
     pub line: String,
-    /// Its `key=value` words.
+    /// Words of the form `key=value`.
     pub fields: BTreeMap<String, String>,
-    /// The degraded lines before it.
+    /// Degraded lines before it.
     pub degraded: Vec<Degraded>,
 }
 
-/// Something that was asked for and is not there.
+/// A part that was asked for and is missing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Degraded {
-    /// What is missing, one word or a few.
+    /// Name of the part, one word or a few.
     pub what: String,
-    /// Why.
+    /// Reason.
     pub why: String,
 }
 
 impl Ready {
-    /// Finds the ready line in a console's text, once it is whole.
+    /// Finds the ready line in a console's text, once it is complete.
     pub fn find(console: &str) -> Option<Self> {
         let begin = console.find(READY)?;
         let end = begin + console[begin..].find('\n')?;
@@ -47,24 +48,24 @@ impl Ready {
         })
     }
 
-    /// The value of one `key=value` word; empty when the line has none.
+    /// Returns the value of a `key=value` word; empty if the line has none.
     pub fn field(&self, key: &str) -> &str {
         self.fields.get(key).map_or("", String::as_str)
     }
 
-    /// Milliseconds from the start of PID 1 to ready.
+    /// Returns the milliseconds from the start of PID 1 to ready.
     pub fn init_ms(&self) -> Option<u64> {
         self.field("init").parse().ok()
     }
 
-    /// Milliseconds from the start of the kernel to ready.
+    /// Returns the milliseconds from the start of the kernel to ready.
     pub fn boot_ms(&self) -> Option<u64> {
         self.field("boot").parse().ok()
     }
 }
 
-/// The degraded lines in a console's text, each once: the kernel log and the
-/// console may both have shown it.
+/// Returns the degraded lines of a console's text, each once: the kernel log and the console may
+/// both have shown it.
 pub fn degraded(console: &str) -> Vec<Degraded> {
     let mut all = Vec::new();
     for line in console.lines() {

@@ -1,4 +1,5 @@
-//! Keys for a guest, and a configuration that brings OpenSSH's client to it.
+// SPDX-License-Identifier: Apache-2.0
+//! Keys for a guest, and a configuration with which OpenSSH's client reaches it.
 
 use crate::process;
 use anyhow::{Context, Result, ensure};
@@ -11,15 +12,15 @@ use std::time::Duration;
 /// A key pair in files.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// The private half.
+    /// Path of the private key.
     pub file: PathBuf,
-    /// The public half, as one line.
+    /// Public key, as one line.
     pub public: String,
 }
 
 impl Key {
-    /// The ed25519 key in `dir/ssh`, made when it is not there. Safe when
-    /// several processes ask at once: all get the same one.
+    /// Returns the ed25519 key in `dir/ssh`, which is made if missing. Processes that call this at
+    /// the same time all get the same key.
     pub fn in_dir(dir: &Path) -> Result<Self> {
         let home = dir.join("ssh");
         let file = home.join("id_ed25519");
@@ -36,8 +37,8 @@ impl Key {
     }
 }
 
-/// Makes the pair in a directory of another name and renames that: the first
-/// who comes wins, and nobody ever sees half a pair.
+/// Makes the pair in a directory of another name and renames it: the first rename wins, and no
+/// process ever sees half a pair.
 fn make(dir: &Path, home: &Path) -> Result<()> {
     let draft = dir.join(format!(
         "ssh.{}.{:?}",
@@ -61,10 +62,10 @@ fn make(dir: &Path, home: &Path) -> Result<()> {
     }
 }
 
-/// An entry for ssh_config(5) by which `ssh NAME` reaches the guest on `port`.
+/// Returns an entry for ssh_config(5) by which `ssh NAME` reaches the guest on `port`.
 ///
-/// A guest in RAM makes a new host key at each boot. Its key is therefore
-/// neither asked about nor remembered where people keep theirs.
+/// A guest in RAM makes a new host key at each boot. Its key is therefore neither checked nor
+/// stored where people keep theirs.
 pub fn config(name: &str, port: u16, identity: &Path, known_hosts: &Path) -> String {
     format!(
         "Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {}\n  \
@@ -74,12 +75,12 @@ pub fn config(name: &str, port: u16, identity: &Path, known_hosts: &Path) -> Str
     )
 }
 
-/// ssh_config(5) takes spaces in double quotes, and `%` for a token of its own.
+/// Quotes a path for ssh_config(5): spaces in double quotes, and `%` doubled.
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('%', "%%"))
 }
 
-/// Removes a file that may not be there.
+/// Removes a file that may not exist.
 pub fn remove(file: &Path) -> io::Result<()> {
     match fs::remove_file(file) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

@@ -1,4 +1,5 @@
-//! A machine that runs.
+// SPDX-License-Identifier: Apache-2.0
+//! A running machine.
 
 use crate::accel::{self, Engine};
 use crate::argv::{self, Resolved};
@@ -22,7 +23,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long QEMU may take to come up and greet.
+/// Time limit of QEMU's start and greeting.
 const GREETING: Duration = Duration::from_secs(30);
 
 /// A running machine; dropping it kills it.
@@ -36,8 +37,8 @@ pub struct Vm {
 }
 
 impl Machine {
-    /// Starts the machine. A forwarded port that someone else takes at the
-    /// last moment is replaced by another one.
+    /// Starts the machine. If another program takes a forwarded port at the last moment, another
+    /// port is chosen.
     pub fn start(&self) -> Result<Vm> {
         prepare(self)?;
         let engine = self
@@ -80,9 +81,9 @@ fn prepare(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// A port of 127.0.0.1 for each forward. All are held until all are chosen, so
-/// that no two are the same; between then and QEMU's own bind(2) lies a race
-/// that [`Machine::start`] settles by trying again.
+/// Chooses a port of 127.0.0.1 for each forward. All are held until all are chosen, so that no two
+/// are the same; between then and QEMU's own bind(2) lies a race, which [`Machine::start`] resolves
+/// by trying again.
 fn pick_ports(machine: &Machine) -> Result<Vec<u16>> {
     if machine.network != Network::User {
         return Ok(Vec::new());
@@ -113,7 +114,7 @@ fn launch(machine: &Machine, engine: Engine, ports: &[u16]) -> Result<Vm> {
     let mut qemu = Command::new(crate::QEMU);
     qemu.args(args).stderr(File::create(&stderr)?);
     if machine.front == Front::Program {
-        // Not in the terminal: there QEMU must stay in the foreground's group.
+        // A QEMU in the terminal must stay in the foreground's process group.
         qemu.process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
@@ -147,13 +148,13 @@ fn console(machine: &Machine, child: &mut Child) -> Result<Option<Console>> {
 }
 
 impl Vm {
-    /// Waits until the guest says that it is ready. Fails at once when QEMU
-    /// ends or the kernel panics, with the console's tail.
+    /// Waits until the guest is ready. Fails at once when QEMU ends or the kernel panics, with the
+    /// console's tail.
     pub fn wait_ready(&self, limit: Duration) -> Result<Ready> {
         self.screen()?.wait(0, limit, "the ready line", Ready::find)
     }
 
-    /// What the console has shown so far.
+    /// Returns the console's output so far.
     pub fn console(&self) -> String {
         match &self.console {
             Some(console) => console.text(),
@@ -170,15 +171,14 @@ impl Vm {
             .wait(0, limit, text, |seen| seen.contains(text).then_some(()))
     }
 
-    /// The live console, for more than that. Not there for a machine that is
-    /// [`Machine::in_terminal`].
+    /// Returns the live console; an error for a machine that is [`Machine::in_terminal`].
     pub fn screen(&self) -> Result<&Console> {
         self.console
             .as_ref()
             .context("the console belongs to the terminal")
     }
 
-    /// The port of 127.0.0.1 that is forwarded under this name; `ssh` always is.
+    /// Returns the port of 127.0.0.1 that is forwarded under this name; `ssh` always is.
     pub fn port(&self, name: &str) -> Result<u16> {
         self.ports
             .get(name)
@@ -186,22 +186,22 @@ impl Vm {
             .with_context(|| format!("no port is forwarded as {name}"))
     }
 
-    /// The machine's directory.
+    /// Returns the machine's directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// KVM or TCG.
+    /// Returns the accelerator in use.
     pub fn engine(&self) -> Engine {
         self.engine
     }
 
-    /// Gives QEMU a command without arguments.
+    /// Executes a QMP command without arguments.
     pub fn qmp(&self, command: &str) -> Result<Value> {
         self.qmp_with(command, &json!({}))
     }
 
-    /// Gives QEMU a command.
+    /// Executes a QMP command.
     pub fn qmp_with(&self, command: &str, arguments: &Value) -> Result<Value> {
         lock(&self.qmp).execute(command, arguments)
     }
@@ -216,28 +216,27 @@ impl Vm {
         self.qmp("system_powerdown").map(drop)
     }
 
-    /// Freezes the guest, as a host does that sleeps.
+    /// Freezes the guest, as a sleeping host does.
     pub fn stop(&self) -> Result<()> {
         self.qmp("stop").map(drop)
     }
 
-    /// Lets a frozen guest go on.
+    /// Continues a frozen guest.
     pub fn cont(&self) -> Result<()> {
         self.qmp("cont").map(drop)
     }
 
-    /// Pulls the plug: the guest gets no chance to do anything.
+    /// Kills QEMU: the guest has no chance to react.
     pub fn kill(&self) -> Result<ExitStatus> {
         process::kill_group(&mut lock(&self.child)).context("cannot kill QEMU")
     }
 
-    /// How QEMU ended, if it has.
+    /// Returns QEMU's status, if it has ended.
     pub fn exited(&self) -> Result<Option<ExitStatus>> {
         Ok(lock(&self.child).try_wait()?)
     }
 
-    /// Waits until QEMU ends by itself: the guest powered off or, as `-no-reboot`
-    /// has it, rebooted.
+    /// Waits until QEMU ends by itself: the guest powered off or, with `-no-reboot`, rebooted.
     pub fn wait_exit(&self, limit: Duration) -> Result<ExitStatus> {
         match process::wait_for(&mut lock(&self.child), limit)? {
             Some(status) => Ok(status),
@@ -249,7 +248,7 @@ impl Vm {
         }
     }
 
-    /// The console's last lines.
+    /// Returns the console's last lines.
     pub fn tail(&self) -> String {
         self.console.as_ref().map(Console::tail).unwrap_or_default()
     }
@@ -257,7 +256,7 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
-        // It may be gone already; what else could fail has nobody to hear it.
+        // QEMU may have ended already; another error could not be reported here.
         let _ = self.kill();
     }
 }

@@ -5,10 +5,10 @@
 use control::{Report, Request, Service, State};
 
 use crate::client::gantt::{Bar, Chart, MARKS};
-use crate::client::help::options_known;
 use crate::client::json::Json;
+use crate::common::args::only_json_option;
 use crate::common::control_client::{self, ControlClient};
-use crate::common::terminal::{Colour, Screen, print, print_error};
+use crate::common::terminal::{Colour, Terminal, print, print_error};
 
 /// Width of the waterfall in a file or a pipe, in columns.
 const FILE_WIDTH: usize = 100;
@@ -19,7 +19,7 @@ const AFTER_READY: u64 = 2;
 
 /// Runs `b2p boot [--json]` and returns the exit status.
 pub fn main(control: &ControlClient, args: &[String]) -> i32 {
-    if !options_known("boot", args) {
+    if !only_json_option("boot", args) {
         return 2;
     }
     let text = match control.ask(&Request::Status) {
@@ -34,7 +34,7 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
     if args.iter().any(|arg| arg == "--json") {
         print(&boot_json(&report).line());
     } else {
-        print(&waterfall(&report, &Screen::stdout()));
+        print(&waterfall(&report, &Terminal::stdout()));
     }
     0
 }
@@ -146,7 +146,7 @@ fn service_row<'a>(service: &Service<'a>, now: u64) -> Option<Row<'a>> {
 }
 
 /// Returns the waterfall as text.
-fn waterfall(report: &Report<'_>, screen: &Screen) -> String {
+fn waterfall(report: &Report<'_>, terminal: &Terminal) -> String {
     let Some(zero) = report.machine.started.map(micros) else {
         return "nothing is known of this boot\n".to_owned();
     };
@@ -165,13 +165,13 @@ fn waterfall(report: &Report<'_>, screen: &Screen) -> String {
         format!("{}\n", line.trim_end())
     };
     let numbers_width = name_width + 2 + 8 + 1 + 8 + 2;
-    let width = screen.width.unwrap_or(FILE_WIDTH);
+    let width = terminal.width.unwrap_or(FILE_WIDTH);
     let width = width.saturating_sub(numbers_width + 1);
-    let chart = Chart::new(zero, end, ready, width, screen.glyphs);
+    let chart = Chart::new(zero, end, ready, width, terminal.glyphs);
     let kernel = millis(zero, false);
     let remark = match width {
         ..REMARK_WIDTH => String::new(),
-        _ => screen.paint(Colour::Dim, "before PID 1; the scale begins after it"),
+        _ => terminal.paint(Colour::Dim, "before PID 1; the scale begins after it"),
     };
     let mut out = head(report);
     out.push_str(&line("", "START  ", "TOOK  ", &chart.scale()));
@@ -183,18 +183,22 @@ fn waterfall(report: &Report<'_>, screen: &Screen) -> String {
             start: row.start + u64::from(row.waits()),
             end: row.end,
         });
-        let bar = paint_bar(&bar, row.colour(), screen);
+        let bar = paint_bar(&bar, row.colour(), terminal);
         out.push_str(&line(row.name, &start, &row.took(), &bar));
     }
     out
 }
 
 /// Returns the bar in its colour, and the mark after it dimmed.
-fn paint_bar(bar: &str, colour: Colour, screen: &Screen) -> String {
+fn paint_bar(bar: &str, colour: Colour, terminal: &Terminal) -> String {
     let bar = bar.trim_end();
     let body = bar.trim_end_matches(MARKS);
     let mark = bar.strip_prefix(body).unwrap_or_default();
-    [screen.paint(colour, body), screen.paint(Colour::Dim, mark)].concat()
+    [
+        terminal.paint(colour, body),
+        terminal.paint(Colour::Dim, mark),
+    ]
+    .concat()
 }
 
 /// Returns `ready 190 ms after PID 1 started, 1980 ms after the kernel did`.

@@ -3,10 +3,10 @@
 
 use config::{Flag, Origin};
 
-use crate::client::help::options_known;
 use crate::client::json::Json;
+use crate::common::args::only_json_option;
 use crate::common::table::{Cell, Column, render};
-use crate::common::terminal::{Colour, Screen, print, print_error};
+use crate::common::terminal::{Colour, Terminal, print, print_error};
 
 /// Columns of the table of flags.
 #[rustfmt::skip]
@@ -19,7 +19,7 @@ const COLUMNS: &[Column] = &[
 
 /// Runs `b2p flags [--json]` and returns the exit status.
 pub fn main(args: &[String]) -> i32 {
-    if !options_known("flags", args) {
+    if !only_json_option("flags", args) {
         return 2;
     }
     let settings = sys::config_sources::read_raw().with_sources(config::origins);
@@ -27,7 +27,7 @@ pub fn main(args: &[String]) -> i32 {
         print(&flags_json(&settings).line());
         return 0;
     }
-    print(&flags_text(&settings, &Screen::stdout()));
+    print(&flags_text(&settings, &Terminal::stdout()));
     if !nix::unistd::geteuid().is_root() {
         print_error("b2p: fw_cfg and SMBIOS can be read by root only: sudo b2p flags");
     }
@@ -37,9 +37,9 @@ pub fn main(args: &[String]) -> i32 {
 /// A flag and the values that it was given.
 type Setting = (&'static Flag, Vec<Origin>);
 
-fn flags_text(settings: &[Setting], screen: &Screen) -> String {
+fn flags_text(settings: &[Setting], terminal: &Terminal) -> String {
     let rows: Vec<Vec<Cell>> = settings.iter().flat_map(flag_rows).collect();
-    render(COLUMNS, &rows, screen)
+    render(COLUMNS, &rows, terminal)
 }
 
 /// Returns one row for each value of a flag, or one with the default value.
@@ -120,12 +120,12 @@ mod tests {
 
     #[test]
     fn values_and_where_they_came_from() {
-        let screen = Screen {
+        let terminal = Terminal {
             width: Some(60),
             colour: false,
             glyphs: Glyphs::Ascii,
         };
-        let text = flags_text(&settings(), &screen);
+        let text = flags_text(&settings(), &terminal);
         let line = |start: &str| {
             text.lines()
                 .find(|l| l.starts_with(start))

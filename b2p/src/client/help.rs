@@ -41,16 +41,6 @@ pub fn unknown_command(name: &str) -> i32 {
     2
 }
 
-/// Returns true if every option in `arguments` is `--json`; reports the first other one.
-pub fn options_known(name: &str, arguments: &[String]) -> bool {
-    let mut options = arguments.iter().filter(|word| word.starts_with('-'));
-    let unknown = options.find(|option| *option != "--json");
-    if let Some(option) = unknown {
-        print_error(&format!("b2p {name}: {option}: no such option"));
-    }
-    unknown.is_none()
-}
-
 /// Commands for people.
 fn commands() -> impl Iterator<Item = &'static Applet> {
     APPLETS.iter().filter(|applet| applet.kind == Kind::Client)

@@ -10,12 +10,12 @@ use services::ExitStatus;
 use sys::error::Error;
 use sys::paths::SERVICE_CGROUPS;
 
-use crate::client::help::options_known;
 use crate::client::json::Json;
 use crate::client::usage::{self, Usage};
+use crate::common::args::only_json_option;
 use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::table::{Cell, Column, render};
-use crate::common::terminal::{Colour, Screen, print, print_error};
+use crate::common::terminal::{Colour, Terminal, print, print_error};
 use crate::common::units;
 
 /// Columns of the table of services.
@@ -33,7 +33,7 @@ const COLUMNS: &[Column] = &[
 
 /// Runs `b2p status [--json] [NAME...]` and returns the exit status.
 pub fn main(control: &ControlClient, args: &[String]) -> i32 {
-    if !options_known("status", args) {
+    if !only_json_option("status", args) {
         return 2;
     }
     let text = match control.ask(&Request::Status) {
@@ -55,7 +55,7 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
     let hostname = hostname();
     print(&match is_json {
         true => machine_json(&report, &hostname, &usage).line(),
-        false => machine_text(&report, &hostname, &usage, &Screen::stdout()),
+        false => machine_text(&report, &hostname, &usage, &Terminal::stdout()),
     });
     0
 }
@@ -75,7 +75,7 @@ fn show_service(
     let usage = usage(service.name);
     print(&match is_json {
         true => service_json(service, usage).line(),
-        false => service_text(report, service, usage, &Screen::stdout()),
+        false => service_text(report, service, usage, &Terminal::stdout()),
     });
     i32::from(!control_client::is_good(service.state))
 }
@@ -102,22 +102,22 @@ fn machine_text(
     report: &Report<'_>,
     hostname: &str,
     usage: &dyn Fn(&str) -> Usage,
-    screen: &Screen,
+    terminal: &Terminal,
 ) -> String {
-    let mut out = head(report, hostname, screen);
+    let mut out = head(report, hostname, terminal);
     for degraded in &report.degraded {
-        let what = screen.paint(Colour::Yellow, &format!("degraded {}:", degraded.what));
+        let what = terminal.paint(Colour::Yellow, &format!("degraded {}:", degraded.what));
         out.push_str(&format!("  {what} {}\n", degraded.why));
     }
     if let Some(line) = shutdown(report) {
-        out.push_str(&format!("  {}\n", screen.paint(Colour::Yellow, &line)));
+        out.push_str(&format!("  {}\n", terminal.paint(Colour::Yellow, &line)));
     }
     let now = report.machine.now.unwrap_or(0);
     let row = |s: &Service<'_>| row(s, now, usage(s.name));
     let rows: Vec<Vec<Cell>> = report.services.iter().map(row).collect();
     if !rows.is_empty() {
         out.push('\n');
-        out.push_str(&render(COLUMNS, &rows, screen));
+        out.push_str(&render(COLUMNS, &rows, terminal));
     }
     if report.truncated {
         out.push_str("... there are more than fit an answer\n");
@@ -126,14 +126,14 @@ fn machine_text(
 }
 
 /// Returns the first line: `boot2podman 0.1.0 on box: running, up 3 min, data in RAM`.
-fn head(report: &Report<'_>, hostname: &str, screen: &Screen) -> String {
+fn head(report: &Report<'_>, hostname: &str, terminal: &Terminal) -> String {
     let machine = &report.machine;
     let state = machine_state(report);
     let colour = match state {
         "running" => Colour::Green,
         _ => Colour::Yellow,
     };
-    let state = screen.paint(colour, state);
+    let state = terminal.paint(colour, state);
     let mut out = format!("boot2podman {} on {hostname}: {state}", machine.version);
     if let (Some(now), Some(started)) = (machine.now, machine.started) {
         let up = units::span(now.saturating_sub(started));
@@ -211,7 +211,7 @@ pub fn describe_end(last: LastExit) -> String {
 }
 
 /// Returns all details of a service, one per line.
-fn service_text(report: &Report<'_>, s: &Service<'_>, usage: Usage, screen: &Screen) -> String {
+fn service_text(report: &Report<'_>, s: &Service<'_>, usage: Usage, terminal: &Terminal) -> String {
     let now = report.machine.now.unwrap_or(0);
     let started = report.machine.started.unwrap_or(0);
     let ago = |at: u64| format!("{} ago", units::span(now.saturating_sub(at)));
@@ -220,7 +220,7 @@ fn service_text(report: &Report<'_>, s: &Service<'_>, usage: Usage, screen: &Scr
         let after = units::span(at.saturating_sub(started));
         format!("{after} after PID 1 started")
     };
-    let state = screen.paint(state_colour(s.state), s.state.word());
+    let state = terminal.paint(state_colour(s.state), s.state.word());
     let lines = [
         ("state", Some(state)),
         ("since", s.since.map(ago)),

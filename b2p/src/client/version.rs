@@ -5,7 +5,7 @@
 use std::fs;
 
 use crate::common::table::{Column, render};
-use crate::common::terminal::{Colour, Screen, print, print_error};
+use crate::common::terminal::{Colour, Terminal, print, print_error};
 
 /// Bill of materials, written by the image builder (initramfs/src/bom/mod.rs): kind, name, version
 /// and licence of each part, separated by tabs.
@@ -41,7 +41,7 @@ fn print_parts() -> i32 {
     ));
     match fs::read_to_string(PACKAGES) {
         Ok(parts) => {
-            print(&table(&parts, &Screen::stdout()));
+            print(&table(&parts, &Terminal::stdout()));
             0
         }
         Err(e) => {
@@ -55,16 +55,16 @@ fn print_parts() -> i32 {
 
 /// Returns the bill of materials as a table. It does not drop columns: licences are long, and a
 /// terminal that is too narrow breaks the lines.
-fn table(parts: &str, screen: &Screen) -> String {
+fn table(parts: &str, terminal: &Terminal) -> String {
     let cells = |line: &str| {
         let colours = [Some(Colour::Dim), None, None, None];
         let cells = line.split('\t').map(str::to_owned).zip(colours);
         cells.collect::<Vec<_>>()
     };
     let rows: Vec<_> = parts.lines().map(cells).collect();
-    let unbounded = Screen {
+    let unbounded = Terminal {
         width: None,
-        ..*screen
+        ..*terminal
     };
     render(COLUMNS, &rows, &unbounded)
 }
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_list_as_a_table() {
-        let screen = Screen {
+        let terminal = Terminal {
             width: Some(10),
             colour: false,
             glyphs: Glyphs::Ascii,
@@ -86,7 +86,7 @@ mod tests {
         let expected = "FROM    PACKAGE  VERSION  LICENCE\n\
                         debian  bash     5.2      GPL-3.0-or-later\n\
                         crate   log      0.4.1    MIT OR Apache-2.0\nodd\n";
-        assert_eq!(table(list, &screen), expected);
+        assert_eq!(table(list, &terminal), expected);
         assert_eq!(main(&["--loud".to_owned()]), 2);
     }
 }

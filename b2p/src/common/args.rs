@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::terminal::print_error;
+
 /// Reason why arguments cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
@@ -37,6 +39,17 @@ pub fn usage(command: &str, problem: &Problem, usage: &str) -> i32 {
             2
         }
     }
+}
+
+/// Returns true if every option in `args` is `--json`; reports the first other one.
+#[must_use]
+pub fn only_json_option(command: &str, args: &[String]) -> bool {
+    let mut options = args.iter().filter(|arg| arg.starts_with('-'));
+    let unknown = options.find(|option| *option != "--json");
+    if let Some(option) = unknown {
+        print_error(&format!("b2p {command}: {option}: no such option"));
+    }
+    unknown.is_none()
 }
 
 /// An option or an operand.

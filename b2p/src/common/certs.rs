@@ -1,35 +1,43 @@
-//! Certificate authorities of the machine's owner join those of Debian, in the one file
-//! that Go, OpenSSL and GnuTLS read. Pure text (RFC 7468).
+// SPDX-License-Identifier: Apache-2.0
+//! Certificate authorities of the machine's owner, added to Debian's in the one file that Go,
+//! OpenSSL and GnuTLS read. Pure functions on text (RFC 7468).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sys::error::{Error, Result};
 
-const BEGINS: &str = "-----BEGIN ";
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
-const ENDS: &str = "-----END CERTIFICATE-----";
+/// Beginning of the first line of every kind of object.
+const ANY_BEGIN: &str = "-----BEGIN ";
+/// First line of a certificate.
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+/// Last line of a certificate.
+const END: &str = "-----END CERTIFICATE-----";
+/// Length of the lines of base64 (RFC 7468, 2).
+const LINE_LENGTH: usize = 64;
 
-/// The bundle with the certificates of all files behind its own, each once; and what is
-/// wrong with which file. One that has anything but certificates joins nothing: half of
-/// it would be a surprise, and a private key must not be where everybody can read it.
+/// Returns the bundle with the certificates of all `files` (names and contents) behind its own,
+/// each once, and a line for each file that is refused. A file with anything but certificates is
+/// refused as a whole: half of it would be a surprise, and a private key must not be copied to
+/// where everybody can read it.
 pub fn join(bundle: &str, files: &[(String, Vec<u8>)]) -> (String, Vec<String>) {
     let mut text = bundle.to_owned();
-    let mut wrong = Vec::new();
+    let mut refused = Vec::new();
     for (name, bytes) in files {
         match certificates(&String::from_utf8_lossy(bytes)) {
-            Ok(all) => text = with(&text, &all),
-            Err(why) => wrong.push(format!("{name}: {why}")),
+            Ok(certificates) => text = with(&text, &certificates),
+            Err(error) => refused.push(format!("{name}: {error}")),
         }
     }
-    (text, wrong)
+    (text, refused)
 }
 
-/// The bundle with these certificates, each once: adding them again changes nothing.
-pub fn with(bundle: &str, more: &[String]) -> String {
+/// Returns the bundle with `certificates` that it does not have yet appended.
+pub fn with(bundle: &str, certificates: &[String]) -> String {
     let mut text = bundle.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    for pem in more {
+    for pem in certificates {
         if !text.contains(pem.as_str()) {
             text += pem;
         }
@@ -37,50 +45,60 @@ pub fn with(bundle: &str, more: &[String]) -> String {
     text
 }
 
-/// Every certificate of a file, in lines of 64 as RFC 7468 writes them.
+/// Returns every certificate of a file, in lines of 64 characters (RFC 7468).
 ///
 /// # Errors
-/// Why none of them is taken.
-pub fn certificates(text: &str) -> Result<Vec<String>, &'static str> {
-    let mut all = Vec::new();
+/// The file has no certificate, something else besides, or a certificate that is not whole.
+pub fn certificates(text: &str) -> Result<Vec<String>> {
+    let mut certificates = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
-        if line.starts_with(BEGINS) && line != CERTIFICATE {
-            return Err("it has something else in it than certificates");
+        if line.starts_with(ANY_BEGIN) && line != BEGIN {
+            let reason = "it has something else in it than certificates";
+            return Err(Error::invalid(reason));
         }
-        if line != CERTIFICATE {
-            continue; // what people write between them
+        // Other lines are remarks between the certificates.
+        if line == BEGIN {
+            certificates.push(normalized(&body(&mut lines)?)?);
         }
-        let mut body = String::new();
-        loop {
-            match lines.next() {
-                Some(ENDS) => break,
-                Some(line) if !line.starts_with("-----") => body += line,
-                _ => return Err("a certificate in it has no end"),
-            }
-        }
-        all.push(one(&body)?);
     }
-    match all.is_empty() {
-        true => Err("no certificate in PEM (-----BEGIN CERTIFICATE-----)"),
-        false => Ok(all),
+    match certificates.is_empty() {
+        true => Err(Error::invalid(
+            "no certificate in PEM (-----BEGIN CERTIFICATE-----)",
+        )),
+        false => Ok(certificates),
     }
 }
 
-fn one(body: &str) -> Result<String, &'static str> {
-    let bytes = STANDARD.decode(body).map_err(|_| "it is no base64")?;
-    if !is_sequence(&bytes) {
-        return Err("what it holds is no certificate, or only a part of one");
+/// Returns the base64 up to the last line of the certificate.
+fn body<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<String> {
+    let mut body = String::new();
+    loop {
+        match lines.next() {
+            Some(END) => return Ok(body),
+            Some(line) if !line.starts_with("-----") => body += line,
+            _ => return Err(Error::invalid("a certificate in it has no end")),
+        }
     }
-    let mut text = format!("{CERTIFICATE}\n");
-    for line in STANDARD.encode(bytes).as_bytes().chunks(64) {
+}
+
+/// Returns the certificate with this base64 as text.
+fn normalized(body: &str) -> Result<String> {
+    let bytes = STANDARD.decode(body);
+    let bytes = bytes.map_err(|_| Error::invalid("it is no base64"))?;
+    if !is_sequence(&bytes) {
+        let reason = "what it holds is no certificate, or only a part of one";
+        return Err(Error::invalid(reason));
+    }
+    let mut text = format!("{BEGIN}\n");
+    for line in STANDARD.encode(bytes).as_bytes().chunks(LINE_LENGTH) {
         text += &String::from_utf8_lossy(line);
         text.push('\n');
     }
-    Ok(text + ENDS + "\n")
+    Ok(text + END + "\n")
 }
 
-/// Whether this is one SEQUENCE of DER, whole: the outermost part of a certificate
+/// Returns true if the bytes are exactly one SEQUENCE of DER, the outermost part of a certificate
 /// (RFC 5280, 4.1; X.690, 8.1).
 fn is_sequence(bytes: &[u8]) -> bool {
     let [0x30, length, rest @ ..] = bytes else {
@@ -102,11 +120,11 @@ fn is_sequence(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// What looks like a certificate from outside.
+    /// Returns text with the form of a certificate.
     fn pem(byte: u8) -> String {
         let mut der = vec![0x30, 0x81, 100];
         der.extend([byte; 100]);
-        one(&STANDARD.encode(der)).unwrap_or_default()
+        normalized(&STANDARD.encode(der)).unwrap_or_default()
     }
 
     fn files(all: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
@@ -119,8 +137,8 @@ mod tests {
         let (a, b, c) = (pem(1), pem(2), pem(3));
         let two = format!("a note\n{b}\n{c}{b}").replace('\n', "\r\n");
         let all = files(&[("two.pem", &two), ("a.crt", &a)]);
-        let (joined, wrong) = join(&a, &all);
-        assert!(wrong.is_empty(), "{wrong:?}");
+        let (joined, refused) = join(&a, &all);
+        assert!(refused.is_empty(), "{refused:?}");
         assert_eq!(joined, format!("{a}{b}{c}"));
         assert_eq!(join(&joined, &all).0, joined);
     }
@@ -130,8 +148,8 @@ mod tests {
         let good = pem(1);
         let cut = good.get(..60).unwrap_or_default();
         let key = format!("{good}-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-        let half = format!("{CERTIFICATE}\nMIIB\n{ENDS}\n");
-        let odd = format!("{CERTIFICATE}\n?\n{ENDS}\n");
+        let half = format!("{BEGIN}\nMIIB\n{END}\n");
+        let odd = format!("{BEGIN}\n?\n{END}\n");
         for (text, why) in [
             ("", "no certificate"),
             (cut, "no end"),
@@ -139,11 +157,11 @@ mod tests {
             (&half, "part of one"),
             (&odd, "base64"),
         ] {
-            let (joined, wrong) = join("", &files(&[("x.pem", text)]));
+            let (joined, refused) = join("", &files(&[("x.pem", text)]));
             assert_eq!(joined, "");
-            assert!(wrong.len() == 1, "{text}");
-            let said = wrong.first().map_or("", String::as_str);
-            assert!(said.starts_with("x.pem: ") && said.contains(why), "{said}");
+            assert!(refused.len() == 1, "{text}");
+            let line = refused.first().map_or("", String::as_str);
+            assert!(line.starts_with("x.pem: ") && line.contains(why), "{line}");
         }
     }
 }

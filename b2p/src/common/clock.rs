@@ -1,4 +1,5 @@
-//! The time of day where the machine is.
+// SPDX-License-Identifier: Apache-2.0
+//! Time of day in the time zone of the machine.
 #![expect(unsafe_code, reason = "localtime_r(3) has no safe wrapper")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Seconds of a day.
 pub const DAY: u32 = 86_400;
 
-/// Seconds since midnight, so many seconds from now (tz(5): `TZ` and
-/// /etc/localtime count).
+/// Returns the seconds since midnight at the moment `ahead` seconds from now, in the time zone of
+/// `TZ` or /etc/localtime (tzset(3)).
 #[must_use]
 pub fn second_of_day(ahead: u32) -> u32 {
     let now = SystemTime::now()
@@ -26,7 +27,7 @@ pub fn second_of_day(ahead: u32) -> u32 {
     u32::try_from(seconds).unwrap_or(0) % DAY
 }
 
-/// `14:05`.
+/// Returns the time in the form `14:05`.
 #[must_use]
 pub fn hours_minutes(second_of_day: u32) -> String {
     let (h, min) = (second_of_day / 3600, second_of_day / 60 % 60);

@@ -1,6 +1,7 @@
-//! SSH keys as OpenSSH writes them: a pair for sshd, and the fingerprint of one half.
-//! `ssh-keygen` does both; to start it, libcrypto and all, costs a cold machine a tenth of
-//! its boot (docs/measured/figures.md).
+// SPDX-License-Identifier: Apache-2.0
+//! SSH keys in the formats of OpenSSH: a key pair for sshd, a check of public keys, and their
+//! fingerprints. `ssh-keygen` does all of this as well, but its start, with libcrypto, costs a cold
+//! machine a tenth of its boot (docs/measured/figures.md).
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -11,111 +12,112 @@ use sha2::{Digest, Sha256};
 use sys::error::{Doing, Error, Result};
 use zeroize::Zeroizing;
 
-/// What a private key begins and ends with (PROTOCOL.key of OpenSSH).
-pub const BEGINS: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
-/// The last line.
-pub const ENDS: &str = "-----END OPENSSH PRIVATE KEY-----\n";
+/// First line of a private key (PROTOCOL.key of OpenSSH).
+pub const FIRST_LINE: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
+/// Last line of a private key.
+pub const LAST_LINE: &str = "-----END OPENSSH PRIVATE KEY-----\n";
 
-/// The one kind that is made here (RFC 8709).
-const KIND: &str = "ssh-ed25519";
-/// How many letters OpenSSH puts into a line (its sshbuf_dtob64()).
-const LINE: usize = 70;
-/// The private half is filled up to a multiple of this: the block size of "none".
-const BLOCK: usize = 8;
+/// Type of the keys that are made here (RFC 8709).
+const KEY_TYPE: &str = "ssh-ed25519";
+/// Length of OpenSSH's lines of base64 (its sshbuf_dtob64()).
+const LINE_LENGTH: usize = 70;
+/// Block size of the cipher "none": the private half is padded to a multiple of it.
+const BLOCK_SIZE: usize = 8;
 
-/// Both files of a key. The private one is wiped from memory with the last use.
-pub struct Pair {
-    /// Without a passphrase.
+/// Texts of the two files of a key. The private one is wiped from memory when it is dropped.
+pub struct KeyPair {
+    /// Private key without a passphrase.
     pub private: Zeroizing<String>,
-    /// What `.pub` holds.
+    /// Text of the `.pub` file.
     pub public: String,
 }
 
-/// A new ed25519 key. Waits until the kernel has randomness (getrandom(2)).
+/// Returns a new ed25519 key. Waits until the kernel has random numbers (getrandom(2)).
 ///
 /// # Errors
-/// There is no randomness; then there is no key.
-pub fn make(comment: &str) -> Result<Pair> {
+/// The kernel gives no random numbers.
+pub fn generate(comment: &str) -> Result<KeyPair> {
     let mut seed = Zeroizing::new([0; 32]);
     let mut check = [0; 4];
     for bytes in [seed.as_mut_slice(), &mut check] {
         let filled = getrandom::fill(bytes).map_err(errno);
         filled.doing("random numbers for a key")?;
     }
-    Ok(pair(&seed, check, comment))
+    Ok(key_pair(&seed, check, comment))
 }
 
 fn errno(error: getrandom::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// The key of this seed (RFC 8032, 5.1.5). `check` is any number: who decrypts a key
-/// sees by it whether the passphrase was right.
-fn pair(seed: &[u8; 32], check: [u8; 4], comment: &str) -> Pair {
+/// Returns the key of a seed (RFC 8032, 5.1.5). `check` is any number; by it the reader of an
+/// encrypted key sees if the passphrase was right.
+fn key_pair(seed: &[u8; 32], check: [u8; 4], comment: &str) -> KeyPair {
     let key = SigningKey::from_bytes(seed);
-    let blob = blob(&[KIND.as_bytes(), key.verifying_key().as_bytes()]);
-    Pair {
-        private: armour(&envelope(&blob, &secret(&key, check, comment))),
-        public: format!("{KIND} {} {comment}\n", STANDARD.encode(&blob)),
+    let blob = blob(&[KEY_TYPE.as_bytes(), key.verifying_key().as_bytes()]);
+    KeyPair {
+        private: armour(&key_file(&blob, &private_part(&key, check, comment))),
+        public: format!("{KEY_TYPE} {} {comment}\n", STANDARD.encode(&blob)),
     }
 }
 
-/// What is encrypted where there is a passphrase.
-fn secret(key: &SigningKey, check: [u8; 4], comment: &str) -> Zeroizing<Vec<u8>> {
-    let (both, public) = (Zeroizing::new(key.to_keypair_bytes()), key.verifying_key());
+/// Returns the part of the file that a passphrase would encrypt.
+fn private_part(key: &SigningKey, check: [u8; 4], comment: &str) -> Zeroizing<Vec<u8>> {
+    let both_halves = Zeroizing::new(key.to_keypair_bytes());
+    let public = key.verifying_key();
     let fields: [&[u8]; 4] = [
-        KIND.as_bytes(),
+        KEY_TYPE.as_bytes(),
         public.as_bytes(),
-        both.as_slice(),
+        both_halves.as_slice(),
         comment.as_bytes(),
     ];
-    // Room for all of it: what grows leaves copies behind.
+    // Enough capacity from the start: a vector that grows leaves copies behind.
     let mut out = Zeroizing::new(Vec::with_capacity(256 + comment.len()));
     out.extend([check, check].as_flattened());
-    fields.iter().for_each(|field| string(&mut out, field));
-    let missing = out.len().next_multiple_of(BLOCK) - out.len();
-    out.extend((1..).take(missing));
+    fields.iter().for_each(|field| push_string(&mut out, field));
+    let padding = out.len().next_multiple_of(BLOCK_SIZE) - out.len();
+    out.extend((1..).take(padding));
     out
 }
 
-/// The whole file's bytes: no cipher, no way from a passphrase to its key, one key.
-fn envelope(public: &[u8], secret: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut out = Zeroizing::new(Vec::with_capacity(128 + public.len() + secret.len()));
+/// Returns the bytes of the whole file: cipher "none", key derivation "none", one key.
+fn key_file(public: &[u8], private: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(128 + public.len() + private.len()));
     out.extend(b"openssh-key-v1\0");
     for field in [b"none".as_slice(), b"none", b""] {
-        string(&mut out, field);
+        push_string(&mut out, field);
     }
     out.extend(1_u32.to_be_bytes());
-    string(&mut out, public);
-    string(&mut out, secret);
+    push_string(&mut out, public);
+    push_string(&mut out, private);
     out
 }
 
-/// Base64 in lines, between the two that say what it is.
+/// Returns `bytes` as lines of base64 between the first and the last line.
 fn armour(bytes: &[u8]) -> Zeroizing<String> {
     let text = Zeroizing::new(STANDARD.encode(bytes));
     let mut out = Zeroizing::new(String::with_capacity(128 + text.len() * 2));
-    out.push_str(BEGINS);
+    out.push_str(FIRST_LINE);
     let mut rest = text.as_str();
     while !rest.is_empty() {
-        let (line, more) = rest.split_at(rest.len().min(LINE));
+        let (line, more) = rest.split_at(rest.len().min(LINE_LENGTH));
         out.push_str(line);
         out.push('\n');
         rest = more;
     }
-    out.push_str(ENDS);
+    out.push_str(LAST_LINE);
     out
 }
 
-/// Strings one after the other (RFC 4253, 6.6).
+/// Returns the fields as strings, one after the other (RFC 4253, 6.6).
 fn blob(fields: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
-    fields.iter().for_each(|field| string(&mut out, field));
+    fields.iter().for_each(|field| push_string(&mut out, field));
     out
 }
 
-/// A string: its length, then it (RFC 4251, 5).
-fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends a string: its length, then its bytes (RFC 4251, 5).
+fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend((bytes.len() as u32).to_be_bytes());
     out.extend(bytes);
 }
@@ -139,8 +141,8 @@ pub fn validate(text: &str) -> Result<String> {
     }
 }
 
-/// The fingerprint of the first key in a `.pub` file, as `ssh-keygen -l` shows it;
-/// `None` where that is no whole key.
+/// Returns the fingerprint of the first key in a `.pub` file, in the form of `ssh-keygen -l`, or
+/// `None` if that is not a whole key.
 pub fn fingerprint(text: &str) -> Option<String> {
     let mut lines = text.lines().map(str::trim);
     let line = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
@@ -157,7 +159,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    // All of these are ssh-keygen's, of OpenSSH 9.2.
+    // All keys and fingerprints are from ssh-keygen of OpenSSH 9.2.
     const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJvTUVoGBeCZTpmeXIkcPF0EdLRepoJzy3s9KW8+jOOX boot2podman\n";
     const ED25519_PRINT: &str = "SHA256:HyzfGRXMa3JOAVDQCtWZaAu8V1VAYE8UXzTCLW/6bGg";
     const SECRET: &str = "\
@@ -175,21 +177,21 @@ dLRepoJzy3s9KW8+jOOXAAAAC2Jvb3QycG9kbWFuAQI=
     #[test]
     fn both_files_are_what_ssh_keygen_made_of_the_same_seed() {
         let seed = STANDARD.decode(SEED).unwrap().try_into().unwrap();
-        let pair = pair(&seed, CHECK, "boot2podman");
+        let pair = key_pair(&seed, CHECK, "boot2podman");
         assert_eq!(pair.public, ED25519);
-        assert_eq!(*pair.private, format!("{BEGINS}{SECRET}{ENDS}"));
+        assert_eq!(*pair.private, format!("{FIRST_LINE}{SECRET}{LAST_LINE}"));
     }
 
     #[test]
     fn each_comment_is_filled_up_to_whole_blocks() {
-        // Twice the number, the kind, both keys, and the comment's length.
+        // Twice the number, the type, both keys, and the length of the comment.
         const FIXED: usize = 8 + (4 + 11) + (4 + 32) + (4 + 64) + 4;
         let key = SigningKey::from_bytes(&[7; 32]);
-        for length in 0..=2 * BLOCK {
+        for length in 0..=2 * BLOCK_SIZE {
             let comment = "c".repeat(length);
-            let secret = secret(&key, CHECK, &comment);
-            assert!(secret.len().is_multiple_of(BLOCK), "{length}");
-            let (text, filled) = secret[FIXED..].split_at(length);
+            let private = private_part(&key, CHECK, &comment);
+            assert!(private.len().is_multiple_of(BLOCK_SIZE), "{length}");
+            let (text, filled) = private[FIXED..].split_at(length);
             assert_eq!(text, comment.as_bytes());
             let wanted: Vec<u8> = (1..8).take(filled.len()).collect();
             assert_eq!(filled, wanted, "{length}");
@@ -198,7 +200,7 @@ dLRepoJzy3s9KW8+jOOXAAAAC2Jvb3QycG9kbWFuAQI=
 
     #[test]
     fn no_two_keys_are_the_same() {
-        let (one, two) = (make("x").unwrap(), make("x").unwrap());
+        let (one, two) = (generate("x").unwrap(), generate("x").unwrap());
         assert!(*one.private != *two.private && one.public != two.public);
         assert!(fingerprint(&one.public).is_some());
     }
@@ -220,10 +222,10 @@ dLRepoJzy3s9KW8+jOOXAAAAC2Jvb3QycG9kbWFuAQI=
         let cut = &blob[..blob.len() - 4];
         let other = format!("ssh-rsa {blob}");
         let option = format!("no-pty {ED25519}");
-        let (short, cut) = (format!("{KIND} AAAA"), format!("{KIND} {cut}"));
-        let secret = format!("{BEGINS}{SECRET}{ENDS}");
+        let (short, cut) = (format!("{KEY_TYPE} AAAA"), format!("{KEY_TYPE} {cut}"));
+        let secret = format!("{FIRST_LINE}{SECRET}{LAST_LINE}");
         for text in [
-            "", "\n\n", "#", KIND, "é ü", "\0\0", &short, &cut, &other, &option, &secret,
+            "", "\n\n", "#", KEY_TYPE, "é ü", "\0\0", &short, &cut, &other, &option, &secret,
         ] {
             assert_eq!(fingerprint(text), None, "{text}");
         }

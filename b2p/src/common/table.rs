@@ -1,43 +1,46 @@
-//! Columns of text, aligned. A terminal too narrow for all of them gets fewer,
-//! never a wrapped line.
+// SPDX-License-Identifier: Apache-2.0
+//! Tables of text. A terminal that is too narrow gets fewer columns, never a wrapped line.
 
-use crate::common::terminal::{Colour, Screen, width};
+use crate::common::terminal::{Colour, Terminal, width};
 
-/// What is between two columns.
+/// Text between two columns.
 const GAP: &str = "  ";
 
-/// A column.
+/// Column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// What is over it.
+    /// Heading.
     pub title: &'static str,
-    /// Numbers stand at the right.
+    /// True for numbers, which are aligned at the right.
     pub right: bool,
-    /// Of two columns, the one with less is left out first; 0 never is.
+    /// Rank: if the terminal is too narrow, columns with the lowest ranks are dropped first.
+    /// Columns of rank 0 are never dropped.
     pub keep: u8,
 }
 
-/// What stands in one place, and its colour.
+/// Text of a cell, and its colour.
 pub type Cell = (String, Option<Colour>);
 
-/// The table as lines of text, each row as long as there are columns.
+/// Returns the table as lines of text. Missing cells of a row are empty.
 #[must_use]
-pub fn render(columns: &[Column], rows: &[Vec<Cell>], screen: &Screen) -> String {
+pub fn render(columns: &[Column], rows: &[Vec<Cell>], terminal: &Terminal) -> String {
     let empty: Cell = (String::new(), None);
     let cell = |row: &'_ [Cell], at: usize| row.get(at).unwrap_or(&empty).clone();
     let widest = |at: usize, title: &str| {
         let cells = rows.iter().map(|row| width(&cell(row, at).0));
         cells.chain([width(title)]).max().unwrap_or(0)
     };
-    let all = columns.iter().enumerate();
-    let sizes: Vec<usize> = all.map(|(at, column)| widest(at, column.title)).collect();
-    let shown = fitting(columns, &sizes, screen.width);
+    let columns_by_index = columns.iter().enumerate();
+    let sizes: Vec<usize> = columns_by_index
+        .map(|(at, column)| widest(at, column.title))
+        .collect();
+    let shown = fitting(columns, &sizes, terminal.width);
     let line = |cells: &dyn Fn(usize, &Column) -> Cell| {
-        let one = |at: &usize| {
+        let padded = |at: &usize| {
             let column = columns.get(*at)?;
             let (text, colour) = cells(*at, column);
             let pad = " ".repeat(sizes.get(*at)?.saturating_sub(width(&text)));
-            let text = colour.map_or(text.clone(), |c| screen.paint(c, &text));
+            let text = colour.map_or(text.clone(), |c| terminal.paint(c, &text));
             let (before, after) = if column.right {
                 (pad, String::new())
             } else {
@@ -45,7 +48,7 @@ pub fn render(columns: &[Column], rows: &[Vec<Cell>], screen: &Screen) -> String
             };
             Some([before, text, after].concat())
         };
-        let cells: Vec<String> = shown.iter().filter_map(one).collect();
+        let cells: Vec<String> = shown.iter().filter_map(padded).collect();
         format!("{}\n", cells.join(GAP).trim_end())
     };
     let mut out = line(&|_, column| (column.title.to_owned(), Some(Colour::Dim)));
@@ -55,7 +58,7 @@ pub fn render(columns: &[Column], rows: &[Vec<Cell>], screen: &Screen) -> String
     out
 }
 
-/// The places of the columns that fit.
+/// Returns the indexes of the columns that fit.
 fn fitting(columns: &[Column], sizes: &[usize], room: Option<usize>) -> Vec<usize> {
     let mut shown: Vec<usize> = (0..columns.len()).collect();
     let size = |at: &usize| sizes.get(*at).map_or(0, |s| s + GAP.len());
@@ -110,7 +113,7 @@ mod tests {
         render(
             COLUMNS,
             &rows,
-            &Screen {
+            &Terminal {
                 width,
                 colour,
                 glyphs,

@@ -1,64 +1,65 @@
-//! What the output goes to: how wide it is, and what it can show.
+// SPDX-License-Identifier: Apache-2.0
+//! Standard output and error: width, colours and characters that the output can show.
 #![expect(unsafe_code, reason = "ioctl_tty(2) has no safe wrapper")]
 
 use std::env;
 use std::io::{IsTerminal, Write};
 
-/// Which characters draw a picture.
+/// Characters for drawings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glyphs {
-    /// No others than ASCII.
+    /// ASCII only.
     Ascii,
-    /// Half blocks: the fonts of the kernel's own console have no more.
+    /// Half blocks too, the only partial ones in the fonts of the kernel's console.
     Halves,
-    /// Eighths of blocks.
+    /// Eighths of blocks too.
     Eighths,
 }
 
-/// An output.
+/// Abilities of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Screen {
-    /// Columns; `None` where nobody looks at lines: a file, a pipe.
+pub struct Terminal {
+    /// Width in columns, or `None` for a file or a pipe, which have no width.
     pub width: Option<usize>,
-    /// Colours are shown.
+    /// True if the output shows colours.
     pub colour: bool,
-    /// What pictures are made of.
+    /// Characters for drawings.
     pub glyphs: Glyphs,
 }
 
-/// The few colours there are.
+/// Colours, by meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
-    /// As it should be.
+    /// Good.
     Green,
-    /// On its way.
+    /// Pending, or to be noticed.
     Yellow,
-    /// Wrong.
+    /// Failed.
     Red,
-    /// Wrong, and not to be overlooked.
+    /// Failed, in bold.
     Alarm,
-    /// Neither.
+    /// Neutral.
     Blue,
-    /// Beside the point.
+    /// Of minor importance.
     Dim,
 }
 
-impl Screen {
-    /// The standard output.
+impl Terminal {
+    /// Returns the abilities of the standard output.
     #[must_use]
-    pub fn stdout() -> Screen {
+    pub fn stdout() -> Terminal {
         let tty = std::io::stdout().is_terminal();
         let set = |name: &str| env::var(name).ok().filter(|v| !v.is_empty());
         let term = set("TERM").unwrap_or_default();
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-        Screen {
+        Terminal {
             width: tty.then(columns),
             colour: tty && set("NO_COLOR").is_none() && !matches!(term.as_str(), "" | "dumb"),
             glyphs: glyphs(&term, &locale.unwrap_or_default()),
         }
     }
 
-    /// `text` in a colour, where there are any.
+    /// Returns `text` in a colour, if the output shows colours.
     #[must_use]
     pub fn paint(&self, colour: Colour, text: &str) -> String {
         if !self.colour || text.is_empty() {
@@ -87,7 +88,7 @@ fn glyphs(term: &str, locale: &str) -> Glyphs {
     }
 }
 
-/// The terminal's, else 80: a serial line does not know its own.
+/// Returns the width of the terminal, or 80: a serial line does not report one.
 fn columns() -> usize {
     // SAFETY: a plain structure of numbers, and a live pointer to it.
     let size = unsafe {
@@ -101,11 +102,11 @@ fn columns() -> usize {
     }
 }
 
-/// Columns that `text` takes: East Asian and emoji take two, what combines none
-/// (Unicode TR 11, its large ranges).
+/// Returns the number of columns of `text`: East Asian characters and emoji take two, combining
+/// characters none (Unicode TR 11, its large ranges).
 #[must_use]
 pub fn width(text: &str) -> usize {
-    let of = |c: char| match c {
+    let columns = |c: char| match c {
         '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => 0,
         '\u{1100}'..='\u{115f}'
         | '\u{2e80}'..='\u{a4cf}'
@@ -117,7 +118,7 @@ pub fn width(text: &str) -> usize {
         | '\u{20000}'..='\u{3fffd}' => 2,
         _ => 1,
     };
-    text.chars().map(of).sum()
+    text.chars().map(columns).sum()
 }
 
 /// Writes to the standard output. Errors are ignored: a reader that has closed it needs no more.

@@ -1,9 +1,10 @@
-//! Sizes and times as people read them. Whole numbers only: printing floats is a
-//! machinery of its own.
+// SPDX-License-Identifier: Apache-2.0
+//! Sizes and durations in the form for people. Integers only: the code that prints floats is large.
 
+/// Units of sizes, each 1024 times the one before.
 const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/// `512 B`, `1.2 MiB`, `64 KiB`.
+/// Returns a size in bytes in the form `512 B`, `1.2 MiB` or `64 KiB`.
 #[must_use]
 pub fn bytes(n: u64) -> String {
     let rounded = |size: u128| (u128::from(n) * 10 + size / 2) / size;
@@ -21,7 +22,8 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// `42 ms`, `3.2 s`, `42 s`, `3 min`, `5 h 12 min`, `4 d 3 h`.
+/// Returns a duration in milliseconds in the form `42 ms`, `3.2 s`, `42 s`, `3 min`, `5 h 12 min`
+/// or `4 d 3 h`.
 #[must_use]
 pub fn span(ms: u64) -> String {
     let s = ms / 1000;

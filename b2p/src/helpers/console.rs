@@ -16,7 +16,7 @@ use sys::service_names::CONSOLE_PREFIX;
 
 use crate::common::control_client::ControlClient;
 use crate::common::sshkey;
-use crate::common::terminal::{Colour, Screen};
+use crate::common::terminal::{Colour, Terminal};
 
 /// Shell of the userland.
 const SHELL: &str = "/bin/bash";
@@ -73,7 +73,7 @@ fn status() -> String {
         fingerprint(Path::new(HOST_KEY)).as_deref(),
         &sys::config_sources::read().0.user,
         &degraded,
-        &Screen::stdout(),
+        &Terminal::stdout(),
     )
 }
 
@@ -89,12 +89,12 @@ fn status_text(
     fingerprint: Option<&str>,
     user: &str,
     degraded: &str,
-    screen: &Screen,
+    terminal: &Terminal,
 ) -> String {
     let mut text = String::from("\n");
     // The degraded lines are first, so that a glance at the console finds them.
     for line in degraded.lines() {
-        let line = screen.paint(Colour::Alarm, &format!("boot2podman: degraded {line}"));
+        let line = terminal.paint(Colour::Alarm, &format!("boot2podman: degraded {line}"));
         text.push_str(&format!("  {line}\n"));
     }
     let version = env!("CARGO_PKG_VERSION");
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::common::terminal::Glyphs;
 
-    const PLAIN: Screen = Screen {
+    const PLAIN: Terminal = Terminal {
         width: None,
         colour: false,
         glyphs: Glyphs::Ascii,
@@ -145,7 +145,7 @@ mod tests {
         let [net, data] = ["net: gone", "data: broken"];
         let lines = [net, data].map(|why| format!("boot2podman: degraded {why}"));
         assert_eq!(first, ["", &lines[0], &lines[1]]);
-        let coloured = Screen {
+        let coloured = Terminal {
             colour: true,
             ..PLAIN
         };

@@ -1,39 +1,40 @@
-//! Who is measured, and how each is told to run the one service. docs/measured/bench.md says why
-//! so.
+// SPDX-License-Identifier: Apache-2.0
+//! Candidates, and the configuration with which each runs the one service. docs/measured/bench.md
+//! gives the reasons.
 
-/// What the service is called in each place.
+/// Path of the service in every candidate's root.
 const WORK: &str = "/usr/lib/bench/work";
 
 /// A candidate.
 #[derive(Debug)]
 pub struct Candidate {
-    /// Its name in the figures.
+    /// Name in the figures.
     pub name: &'static str,
-    /// The program.
+    /// Path of the program.
     pub program: &'static str,
-    /// Its words, its own name first.
+    /// Arguments, the program's name first.
     pub words: &'static [&'static str],
-    /// What is made in its /run.
+    /// Files that are made in its /run.
     pub run: &'static [Made],
-    /// Whether it starts the service again.
+    /// True if the candidate restarts the service.
     pub restarts: bool,
 }
 
-/// Something that is made before it is executed.
+/// A file that is made before the candidate is executed.
 #[derive(Debug)]
 pub enum Made {
-    /// A directory.
+    /// Directory.
     Dir(&'static str),
-    /// A link: path, target.
+    /// Symbolic link: path, target.
     Link(&'static str, &'static str),
-    /// A file: path, content.
+    /// File: path, content.
     File(&'static str, &'static str),
-    /// The directory has not been changed for long: runsvdir waits for a second with
-    /// one that has (runsvdir.c).
+    /// Directory with an old time stamp: runsvdir waits for a second with one that has just changed
+    /// (runsvdir.c).
     Old(&'static str),
 }
 
-/// A directory for a service, whose program is the service itself: no shell between.
+/// Service directory for runit, whose program is the service itself, without a shell.
 const RUNIT: &[Made] = &[
     Made::Dir("/run/service"),
     Made::Dir("/run/service/work"),
@@ -41,8 +42,8 @@ const RUNIT: &[Made] = &[
     Made::Old("/run/service"),
 ];
 
-/// The same. A service that is ready when it ends is started again at once, another after
-/// a second (s6-supervise.html).
+/// Service directory for s6. s6-supervise restarts a service that was ready at once, any other
+/// after a second (s6-supervise.html).
 const S6: &[Made] = &[
     Made::Dir("/run/service"),
     Made::Dir("/run/service/work"),
@@ -50,7 +51,7 @@ const S6: &[Made] = &[
     Made::File("/run/service/work/notification-fd", "3\n"),
 ];
 
-/// All of them.
+/// Every candidate.
 #[rustfmt::skip]
 pub const ALL: &[Candidate] = &[
     Candidate { name: "init", program: "/usr/lib/boot2podman/init", words: &["/init"], run: &[], restarts: true },

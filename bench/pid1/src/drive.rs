@@ -1,4 +1,5 @@
-//! The guest's own first program.
+// SPDX-License-Identifier: Apache-2.0
+//! The guest's first program.
 
 use std::fs;
 
@@ -10,10 +11,10 @@ use crate::measure::{self, Values};
 use crate::place;
 use crate::say::say;
 
-/// What each cgroup is to have, as on a machine that runs containers.
+/// Controllers of each cgroup, as on a machine that runs containers.
 const CONTROLLERS: &str = "+cpu +memory +pids +io";
 
-/// Measures, says what came out, and switches the machine off.
+/// Measures, prints the results, and powers the machine off.
 pub fn main() -> ! {
     match prepare().and_then(|()| measure::all(&order())) {
         Ok(values) => tell(&values),
@@ -45,7 +46,8 @@ fn prepare() -> Result<(), String> {
     Ok(())
 }
 
-/// Another begins in each boot: `bench.first=` on the command line.
+/// Returns the order of the candidates: each boot begins with another one, `bench.first=` on the
+/// command line.
 fn order() -> Vec<&'static Candidate> {
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let first = line
@@ -56,7 +58,7 @@ fn order() -> Vec<&'static Candidate> {
     tail.iter().chain(head).collect()
 }
 
-/// A line for each candidate: `bench: pid1 tini start=1,2,3 rss=4`.
+/// Prints a line for each candidate: `bench: pid1 tini start=1,2,3 rss=4`.
 fn tell(values: &Values) {
     for candidate in ALL {
         let mut line = format!("pid1 {}", candidate.name);

@@ -1,4 +1,5 @@
-//! One life of a candidate: from its exec to its end.
+// SPDX-License-Identifier: Apache-2.0
+//! One life of a candidate, from its exec to its end.
 #![expect(unsafe_code, reason = "clone, a shared page, exec")]
 
 use std::fs;
@@ -12,28 +13,27 @@ use crate::candidates::Candidate;
 use crate::say::say;
 use crate::{now, place, proc};
 
-/// How long anything may take, in milliseconds of the guest. Nothing waits for it when
-/// all is well.
+/// Time limit of any step, in milliseconds of the guest; a step that succeeds does not use it up.
 const LIMIT: i32 = 60_000;
 
-/// A candidate that runs, with its service.
+/// A running candidate with its service.
 pub struct Life {
     pid: i32,
     listener: UnixListener,
-    /// The service's end of the line.
+    /// Connection to the service.
     service: Service,
-    /// When the candidate was executed.
+    /// Time at which the candidate was executed, in nanoseconds.
     pub began: u64,
-    /// What is to be removed.
+    /// Cgroup that is removed in the end.
     cgroup: PathBuf,
 }
 
-/// The service, as it is known from its connection.
+/// The service, as its connection identifies it.
 pub struct Service {
     line: BufReader<UnixStream>,
-    /// As the guest knows it.
+    /// Pid in the guest's namespace.
     pub pid: i32,
-    /// When its first instruction was.
+    /// Time of its first instruction, in nanoseconds.
     pub first: u64,
 }
 
@@ -58,25 +58,25 @@ impl Life {
         })
     }
 
-    /// The service.
+    /// Returns the service.
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// PID 1, as the guest knows it.
+    /// Returns the pid of PID 1 in the guest's namespace.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// The candidate's processes without the service.
+    /// Returns the candidate's processes without the service.
     pub fn processes(&self) -> Vec<i32> {
         let mut all = proc::members(&self.cgroup);
         all.retain(|pid| *pid != self.service.pid);
         all
     }
 
-    /// Kills the service, and waits for the next: nanoseconds from the one to the
-    /// other's first instruction.
+    /// Kills the service and waits for the next one. Returns the nanoseconds from the kill to the
+    /// next one's first instruction.
     pub fn restart(&mut self) -> Result<u64, String> {
         let killed = now();
         // SAFETY: integers; the service is not reaped before it has ended.
@@ -85,7 +85,7 @@ impl Life {
         Ok(self.service.first.saturating_sub(killed))
     }
 
-    /// Has the service make orphans: how long until the last was reaped, in nanoseconds.
+    /// Lets the service make orphans, and returns the nanoseconds until the last one was reaped.
     pub fn storm(&mut self, count: u64, batch: u64) -> Result<u64, String> {
         let line = &mut self.service.line;
         writeln!(line.get_mut(), "{count} {batch}").map_err(|e| format!("service: {e}"))?;
@@ -99,9 +99,9 @@ impl Drop for Life {
     }
 }
 
-/// Ends PID 1, and with it all of its namespace (pid_namespaces(7)).
+/// Kills PID 1, and with it its whole namespace (pid_namespaces(7)).
 fn end(pid: i32, cgroup: &Path) {
-    // SAFETY: integers; our child, which is reaped here and nowhere else.
+    // SAFETY: integers; a child of this process, which is reaped here and nowhere else.
     unsafe {
         libc::kill(pid, libc::SIGKILL);
         libc::waitpid(pid, std::ptr::null_mut(), 0);
@@ -136,7 +136,7 @@ fn number(line: &mut BufReader<UnixStream>) -> Result<u64, String> {
     text.trim().parse().map_err(why)
 }
 
-/// Who is at the other end (unix(7), SO_PEERCRED).
+/// Returns the pid of the peer (unix(7), SO_PEERCRED).
 fn peer(stream: &UnixStream) -> Result<i32, String> {
     let mut who = libc::ucred {
         pid: 0,
@@ -156,7 +156,7 @@ fn peer(stream: &UnixStream) -> Result<i32, String> {
     }
 }
 
-/// Clones and executes. The pid, and where the moment of the exec is written down.
+/// Clones and executes the candidate. Returns its pid, and the place of the time of its exec.
 fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
     let moment = shared()?;
     let (program, words, environment) = place::words(candidate)?;
@@ -171,7 +171,7 @@ fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWIPC
         | libc::SIGCHLD;
-    // SAFETY: as fork(2), of a single thread.
+    // SAFETY: as fork(2), in a single-threaded process.
     match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
         -1 => Err(format!("clone: {}", std::io::Error::last_os_error())),
         0 => {
@@ -182,7 +182,7 @@ fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
             }
             nothing_said();
             moment.store(now(), Ordering::Relaxed);
-            // SAFETY: NUL-terminated strings, lists that a null pointer ends.
+            // SAFETY: NUL-terminated strings, and lists that end with a null pointer.
             unsafe {
                 libc::setsid();
                 libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr());
@@ -199,10 +199,10 @@ fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
     }
 }
 
-/// What is said on descriptors 1 and 2 costs nobody anything.
+/// Sends descriptors 1 and 2 to /dev/null, so that output costs no candidate anything.
 fn nothing_said() {
-    // SAFETY: a NUL-terminated path, integers. Where there is no such node the
-    // descriptors stay as they are.
+    // SAFETY: a NUL-terminated path and integers. Without such a node, the descriptors stay as they
+    // are.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         (0..3).for_each(|fd| {
@@ -211,11 +211,11 @@ fn nothing_said() {
     }
 }
 
-/// A number that parent and child see. A page for each life; the machine ends soon.
+/// Returns a number that parent and child share. Each life takes a page; the machine ends soon.
 fn shared() -> Result<&'static AtomicU64, String> {
     let how = libc::PROT_READ | libc::PROT_WRITE;
     let what = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-    // SAFETY: a new page, which is never unmapped, and zero is a number.
+    // SAFETY: a new page, which is never unmapped, and zero is a valid number.
     unsafe {
         let at = libc::mmap(std::ptr::null_mut(), 4096, how, what, -1, 0);
         match at {

@@ -1,8 +1,9 @@
-//! `make bench CASE=pid1`, the guest's side: as the guest's first program it starts every
-//! candidate as PID 1 of namespaces of its own and measures it ([`drive`]); under any
-//! other pid it is the one service that each of them runs ([`work`]).
+// SPDX-License-Identifier: Apache-2.0
+//! The guest's side of `make bench CASE=pid1`. As the guest's first program, it starts every
+//! candidate as PID 1 of namespaces and measures it ([`drive`]). Under any other pid, it is the one
+//! service that each of them runs ([`work`]).
 //!
-//! C's `main`, not Rust's: the first thing that the service does is to look at the clock.
+//! `main` is C's, not Rust's, because the service reads the clock with its first instructions.
 #![cfg_attr(not(test), no_main)]
 #![expect(unsafe_code, reason = "C's main")]
 
@@ -19,10 +20,10 @@ mod proc;
 mod say;
 mod work;
 
-/// Where the kernel, or a candidate, starts us.
+/// Entry point for the kernel and for candidates.
 ///
 /// # Safety
-/// C's own start code calls it, once.
+/// C's start code calls this function once.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
     let first = now();
@@ -32,7 +33,7 @@ pub unsafe extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
     }
 }
 
-/// Nanoseconds since the kernel started.
+/// Returns nanoseconds since the kernel started.
 fn now() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| {
         t.tv_sec().unsigned_abs() * 1_000_000_000 + t.tv_nsec().unsigned_abs()

@@ -1,4 +1,5 @@
-//! What is measured, in the order in which it is.
+// SPDX-License-Identifier: Apache-2.0
+//! Measurements, in the order in which they are taken.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -8,25 +9,25 @@ use crate::candidates::Candidate;
 use crate::life::Life;
 use crate::proc;
 
-/// Orphans by the thousand: a parent ends, and all its children are PID 1's.
+/// Orphans by the thousand (total, per parent): a parent ends and leaves all its children to PID 1.
 const MANY: (u64, u64) = (100_000, 1_000);
-/// Orphans one by one: the double fork of a daemon.
+/// Orphans one by one (total, per parent): the double fork of a daemon.
 const SINGLE: (u64, u64) = (10_000, 1);
-/// Starts of each that are timed; those of the last one live on.
+/// Number of timed starts of each candidate; the processes of the last one stay.
 const STARTS: usize = 3;
-/// What begins with a machine and then has nothing more to do.
+/// Time after the last start in which a candidate finishes its initial work.
 const SETTLE: Duration = Duration::from_secs(10);
-/// How long nothing happens.
+/// Duration of the idle measurement.
 const REST: Duration = Duration::from_secs(60);
-/// What has ended is gone for the kernel as well.
+/// Time after which the kernel has freed an ended process.
 const GONE: Duration = Duration::from_millis(500);
-/// Whoever has just done something goes back to sleep.
+/// Time in which a candidate that has just worked goes back to sleep.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// By candidate and figure: what was measured, once or several times.
+/// Measured values by candidate and figure.
 pub type Values = BTreeMap<(&'static str, &'static str), Vec<u64>>;
 
-/// Measures all of them, in this order.
+/// Measures all candidates in this order.
 pub fn all(order: &[&'static Candidate]) -> Result<Values, String> {
     let mut values = Values::new();
     let mut lives = starts(order, &mut values)?;
@@ -60,7 +61,7 @@ pub fn all(order: &[&'static Candidate]) -> Result<Values, String> {
 
 type Lives = Vec<(&'static Candidate, Life)>;
 
-/// Each in its turn, the first time for nothing: then the kernel has seen it all.
+/// Starts each candidate in turn; a first round warms the caches and does not count.
 fn starts(order: &[&'static Candidate], values: &mut Values) -> Result<Lives, String> {
     let mut lives = Lives::new();
     for start in 0..=STARTS {
@@ -75,7 +76,7 @@ fn starts(order: &[&'static Candidate], values: &mut Values) -> Result<Lives, St
                     .or_default()
                     .push(took);
             }
-            // What it does beside its service is not the next one's burden.
+            // Work of one candidate beside its service must not burden the next.
             sleep(PAUSE);
             lives.push((candidate, life));
         }
@@ -83,7 +84,7 @@ fn starts(order: &[&'static Candidate], values: &mut Values) -> Result<Lives, St
     Ok(lives)
 }
 
-/// All of them at rest, at the same time.
+/// Measures all candidates at rest, at the same time.
 fn rest(lives: &Lives, values: &mut Values) {
     let count = |life: &Life| -> BTreeMap<i32, u64> {
         let all = life.processes().into_iter();

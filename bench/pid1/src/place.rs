@@ -1,6 +1,7 @@
-//! The namespaces of a candidate: what it finds there, done by itself before it is
-//! executed. As a container engine has it: an own /run, /dev of a few nodes, /proc/sys
-//! and /sys that cannot be changed, a cgroup tree of its own that can.
+// SPDX-License-Identifier: Apache-2.0
+//! Namespaces of a candidate, set up by its process before the exec. As in a container engine: an
+//! own /run, a /dev of a few nodes, /proc/sys and /sys read-only, and a writable cgroup tree of its
+//! own.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -13,15 +14,15 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::candidates::{Candidate, Made};
 
-/// Where the service finds who measures.
+/// Socket on which the service reports.
 pub const SOCKET: &str = "/bench/sock";
-/// What a candidate's namespaces have at [`SOCKET`]'s place, by its name.
+/// Directory of the guest that a candidate sees in the place of [`SOCKET`]'s, by its name.
 pub const OUTSIDE: &str = "/run/bench";
-/// The cgroup tree.
+/// Root of the cgroup tree.
 pub const CGROUPS: &str = "/sys/fs/cgroup";
-/// Nodes of the guest's /dev that are bound into the candidate's.
+/// Nodes of the guest's /dev that are bind-mounted into the candidate's.
 const NODES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty", "kmsg"];
-/// The words that stand on the kernel's command line in there: ours reads them.
+/// File that replaces the kernel command line in the namespace; this project's init reads it.
 const FLAGS: &str = "/etc/bench/cmdline";
 
 const PLAIN: MsFlags = MsFlags::MS_NOSUID
@@ -30,7 +31,7 @@ const PLAIN: MsFlags = MsFlags::MS_NOSUID
 
 type Done = Result<(), String>;
 
-/// The cgroup of a candidate, as the guest sees it.
+/// Returns the cgroup of a candidate in the guest's tree.
 pub fn cgroup(name: &str) -> PathBuf {
     Path::new(CGROUPS).join(name)
 }
@@ -48,7 +49,7 @@ fn bind(from: &str, to: &str, flags: MsFlags) -> Done {
         .map_err(|e| format!("bind {from} on {to}: {e}"))
 }
 
-/// Makes them, from within. The caller is PID 1 of a new pid, mount, net, uts and ipc
+/// Sets up the namespaces from within. The caller is PID 1 of a new pid, mount, net, uts and ipc
 /// namespace.
 pub fn make(candidate: &Candidate) -> Done {
     let join = cgroup(candidate.name).join("cgroup.procs");
@@ -79,7 +80,7 @@ pub fn make(candidate: &Candidate) -> Done {
     candidate.run.iter().try_for_each(one)
 }
 
-/// A /dev beside the guest's, bound node by node.
+/// Makes a /dev and binds the guest's nodes into it.
 fn devices() -> Done {
     let at = "/mnt";
     put("tmpfs", at, MsFlags::MS_NOSUID, "mode=0755")?;
@@ -108,7 +109,7 @@ fn one(what: &Made) -> Done {
     made.map_err(|e| format!("{what:?}: {e}"))
 }
 
-/// A program's words and its whole environment, as execve(2) takes them.
+/// Returns program, arguments and the whole environment, as execve(2) takes them.
 pub fn words(candidate: &Candidate) -> Result<(CString, Vec<CString>, Vec<CString>), String> {
     let text = |s: &&str| CString::new(*s).map_err(|e| e.to_string());
     let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "container=bench"];

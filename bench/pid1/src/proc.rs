@@ -1,9 +1,10 @@
-//! What proc(5) and the cgroup tree say of processes.
+// SPDX-License-Identifier: Apache-2.0
+//! Processes in proc(5) and the cgroup tree.
 
 use std::fs;
 use std::path::Path;
 
-/// Every process in a cgroup and below it.
+/// Returns every process in a cgroup and below it.
 pub fn members(cgroup: &Path) -> Vec<i32> {
     let text = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     let mut all: Vec<i32> = text.lines().filter_map(|l| l.parse().ok()).collect();
@@ -14,7 +15,7 @@ pub fn members(cgroup: &Path) -> Vec<i32> {
     all
 }
 
-/// Removes a cgroup that nobody is in any more, with those below.
+/// Removes an empty cgroup and those below it.
 pub fn remove(cgroup: &Path) {
     directories(cgroup).iter().for_each(|dir| remove(dir));
     let _ = fs::remove_dir(cgroup);
@@ -26,8 +27,8 @@ fn directories(cgroup: &Path) -> Vec<std::path::PathBuf> {
     dirs.map(|e| e.path()).collect()
 }
 
-/// A field of a process's file, such as `voluntary_ctxt_switches` of status: the first
-/// number behind it.
+/// Returns the first number of a field in a process's file, such as `voluntary_ctxt_switches` of
+/// status.
 pub fn field(text: &str, name: &str) -> Option<u64> {
     let value = |line| str::strip_prefix(line, name)?.strip_prefix(':');
     let value = text.lines().find_map(value)?;
@@ -38,21 +39,21 @@ fn read(pid: i32, file: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
 }
 
-/// How often a process has been given the processor.
+/// Returns the number of times that a process was scheduled.
 pub fn switches(pid: i32) -> u64 {
     let text = read(pid, "status");
     let get = |name| field(&text, name).unwrap_or(0);
     get("voluntary_ctxt_switches") + get("nonvoluntary_ctxt_switches")
 }
 
-/// Resident memory in KiB: all, and what is the process's own.
+/// Returns resident memory in KiB: total, and anonymous.
 pub fn memory(pid: i32) -> (u64, u64) {
     let text = read(pid, "status");
     let get = |name| field(&text, name).unwrap_or(0);
     (get("VmRSS"), get("RssAnon"))
 }
 
-/// Nanoseconds that a process has had the processor (sched-stats.rst).
+/// Returns the processor time of a process in nanoseconds (sched-stats.rst).
 pub fn runtime(pid: i32) -> u64 {
     let text = read(pid, "schedstat");
     let first = text.split(' ').next();

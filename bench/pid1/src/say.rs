@@ -1,8 +1,9 @@
-//! Lines for whoever started the machine.
+// SPDX-License-Identifier: Apache-2.0
+//! Lines on the console, for the program that started the machine.
 
 use std::fs;
 
-/// One line in the kernel's log, on the console whatever is shown there.
+/// Writes one line to the kernel's log, which reaches the console whatever its level.
 pub fn say(text: &str) {
     let _ = fs::write("/dev/kmsg", format!("<0>bench: {text}\n"));
 }

@@ -1,5 +1,6 @@
-//! The one service that every candidate runs: it says when its first instruction was,
-//! and makes orphans when it is asked to.
+// SPDX-License-Identifier: Apache-2.0
+//! The service that every candidate runs: it reports the time of its first instruction, and makes
+//! orphans on request.
 #![expect(unsafe_code, reason = "fork, and orphans that are not copied")]
 
 use std::arch::asm;
@@ -10,11 +11,11 @@ use std::os::unix::net::UnixStream;
 
 use crate::{now, place};
 
-/// Every process of this namespace, those that nobody has waited for included: their
-/// number goes down when they are reaped (kernel/cgroup/pids.c, pids_release).
+/// File with the number of processes of this namespace, zombies included: the number falls when
+/// they are reaped (kernel/cgroup/pids.c, pids_release).
 const ALIVE: &str = "/sys/fs/cgroup/pids.current";
 
-/// Says that it runs, and does what it is told to until it is killed.
+/// Reports its start, and obeys requests until it is killed.
 pub fn main(first: u64) -> i32 {
     match serve(first) {
         Ok(()) => 0,
@@ -38,17 +39,17 @@ fn serve(first: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// For s6, which starts its services in their directories, says that it is ready
-/// (notifywhenup.html): the file names descriptor 3.
+/// Reports readiness to s6, which starts services in their own directories (notifywhenup.html): the
+/// file names descriptor 3.
 fn ready() {
     if std::path::Path::new("notification-fd").exists() {
-        // SAFETY: a live byte. Who does not listen is not told.
+        // SAFETY: a live byte. Without a listener, the write fails and changes nothing.
         unsafe { libc::write(3, c"\n".as_ptr().cast(), 1) };
     }
 }
 
-/// Makes `count` orphans, of `batch` one parent each, and waits until all are reaped.
-/// How long that took, in nanoseconds.
+/// Makes `count` orphans, `batch` per parent, and waits until all are reaped. Returns the duration
+/// in nanoseconds.
 fn storm(count: u64, batch: u64) -> std::io::Result<u64> {
     let file = File::open(ALIVE)?;
     let before = alive(&file)?;
@@ -60,7 +61,7 @@ fn storm(count: u64, batch: u64) -> std::io::Result<u64> {
         }
     }
     while alive(&file)? > before {
-        // SAFETY: no arguments. PID 1 has the processor until it sleeps.
+        // SAFETY: no arguments. PID 1 gets the processor until it sleeps.
         unsafe { libc::sched_yield() };
     }
     Ok(now() - from)
@@ -74,13 +75,13 @@ fn alive(file: &File) -> std::io::Result<u64> {
 }
 
 fn wait(pid: i32) {
-    // SAFETY: our child; no status is wanted.
+    // SAFETY: a child of this process; its status is not needed.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
 }
 
-/// A child that leaves `orphans` zombies to PID 1.
+/// Starts a child that leaves `orphans` zombies to PID 1.
 fn parent(orphans: u64) -> std::io::Result<i32> {
-    // SAFETY: a single thread; the child ends here.
+    // SAFETY: a single-threaded process; the child ends here.
     match unsafe { libc::fork() } {
         -1 => Err(std::io::Error::last_os_error()),
         0 => {
@@ -94,10 +95,11 @@ fn parent(orphans: u64) -> std::io::Result<i32> {
     }
 }
 
-/// As vfork(2) starts one: in our memory, which it does not touch, while we wait.
+/// Flags of a clone as in vfork(2): the child shares this memory, which it does not touch, and the
+/// parent waits.
 const SHARED: i64 = (libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD) as i64;
 
-/// A child that ends with its first instruction. Its pid.
+/// Starts a child that ends with its first instruction; returns its pid.
 fn once() -> i32 {
     let mut result = libc::SYS_clone;
     // SAFETY: the child uses neither stack nor memory: it makes one system call, exit.
@@ -118,11 +120,10 @@ fn once() -> i32 {
     result as i32
 }
 
-/// A child that starts another and ends: the double fork of a daemon. The pid of the
-/// first.
+/// Starts a child that starts another and ends, as a daemon does; returns the first one's pid.
 fn twice() -> i32 {
     let mut result = libc::SYS_clone;
-    // SAFETY: as `once`; both children make system calls alone.
+    // SAFETY: as in `once`; both children only make system calls.
     unsafe {
         asm!(
             "syscall",
@@ -151,7 +152,7 @@ mod tests {
         for child in [once(), twice(), parent(3).unwrap_or(-1)] {
             assert!(child > 0);
             let mut status = -1;
-            // SAFETY: our child, a place for its status.
+            // SAFETY: a child of this process, and a valid place for its status.
             let got = unsafe { libc::waitpid(child, &raw mut status, 0) };
             assert_eq!((got, status), (child, 0));
         }

@@ -1,10 +1,11 @@
-//! What `make bench` starts in every machine, as a service beside sshd: it notes on the
-//! guest's clock when each thing works that a user waits for, says it in one line of
-//! the kernel's log, and then waits for the power button.
+// SPDX-License-Identifier: Apache-2.0
+//! The program that `make bench` starts in every machine, as a service beside sshd. The probe notes
+//! on the guest's clock when each thing that a user waits for works, prints the results as one line
+//! of the kernel's log, and then waits for the power button.
 //!
-//! The line is `bench: result name=number …`: microseconds of CLOCK_BOOTTIME for the
-//! moments, KiB for memory. The first line, `bench: probe at=…`, is there because the
-//! kernel's log has a clock of its own: who reads both learns how they differ.
+//! The line is `bench: result name=number …`: microseconds of CLOCK_BOOTTIME for moments, KiB for
+//! memory. The first line, `bench: probe at=…`, is there because the kernel's log has a clock of
+//! its own: a reader of both learns the difference.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,21 +21,20 @@ use nix::time::{ClockId, clock_gettime};
 
 mod memory;
 
-/// Where each machine has the API.
+/// Path of the API's socket in every machine.
 const API: &str = "/run/podman/podman.sock";
-/// The image that is on the data disk (bench/src/disk.rs).
+/// Image on the data disk (bench/src/disk.rs).
 const IMAGE: &str = "localhost/box:1";
-/// How often is looked. Looking costs about 0.02 ms.
+/// Interval of the checks. A check costs about 0.02 ms.
 const STEP: Duration = Duration::from_millis(2);
-/// When a thing is given up, in microseconds after the probe's start.
+/// Time after the probe's start, in microseconds, at which a check is given up.
 const LONGEST: u64 = 120_000_000;
-/// How long nothing happens before memory is looked at again: longer than podman's
-/// service stays without work (5 s).
+/// Idle time before memory is read again: longer than podman's service stays without work (5 s).
 const REST: Duration = Duration::from_secs(7);
-/// input-event-codes.h: the type of a key's event, and the power button's code.
+/// Type of a key's event, and the power button's code (input-event-codes.h).
 const EV_KEY: u16 = 1;
 const KEY_POWER: u16 = 116;
-/// `struct input_event`: two words of time, type, code, value.
+/// Size of `struct input_event`: two words of time, type, code, value.
 const EVENT: usize = 24;
 
 fn main() {
@@ -47,13 +47,13 @@ fn main() {
     wait_for_the_button();
 }
 
-/// Microseconds since the kernel started.
+/// Returns microseconds since the kernel started.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
     time.map_or(0, |t| u64::try_from(t.as_micros()).unwrap_or(0))
 }
 
-/// One line in the kernel's log, on the console whatever is shown there (level 1 is
+/// Writes one line to the kernel's log, which reaches the console whatever its level (level 1 is
 /// below every console's limit but 0 and 1).
 fn say(text: &str) {
     let _ = fs::write("/dev/kmsg", format!("<1>bench: {text}\n"));
@@ -88,7 +88,7 @@ fn measure(start: u64) -> Result<String, String> {
     Ok(line)
 }
 
-/// Waits until a route, sshd and the API's socket are there, in whatever order.
+/// Waits until a route, sshd and the API's socket are there, in any order.
 fn first_three(start: u64) -> Result<Vec<(&'static str, u64)>, String> {
     type Look = (&'static str, fn() -> bool);
     let mut left: Vec<Look> = vec![("net", routed), ("socket", bound), ("banner", greets)];
@@ -114,27 +114,27 @@ fn until(start: u64, what: &str, mut there: impl FnMut() -> bool) -> Result<(), 
     Ok(())
 }
 
-/// Whether there is a way to an address that is nowhere (RFC 5737): a default route.
-/// Nothing is sent.
+/// Returns true if there is a default route, by a UDP connection to an address that nobody has (RFC
+/// 5737). Nothing is sent.
 fn routed() -> bool {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
     socket.is_ok_and(|s| s.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).is_ok())
 }
 
-/// Whether the socket is bound. Not connected to: that would start the service where
-/// the first connection does.
+/// Returns true if the socket is bound. The check does not connect, because the first connection
+/// may start the service.
 fn bound() -> bool {
     fs::metadata(API).is_ok_and(|m| m.file_type().is_socket())
 }
 
-/// Whether sshd says who it is.
+/// Returns true if sshd sends its banner.
 fn greets() -> bool {
     let mut first = [0; 4];
     let greeting = TcpStream::connect((Ipv4Addr::LOCALHOST, 22));
     greeting.is_ok_and(|mut s| s.read_exact(&mut first).is_ok()) && first == *b"SSH-"
 }
 
-/// Whether the API answers.
+/// Returns true if the API answers.
 fn answers() -> bool {
     let ask = || {
         let mut stream = UnixStream::connect(API)?;
@@ -145,7 +145,7 @@ fn answers() -> bool {
     ask().is_ok_and(|a| a.starts_with("HTTP/1.") && a.ends_with("OK"))
 }
 
-/// A container of the image runs, with the default network, and says its word.
+/// Runs a container of the image with the default network, and expects its output.
 fn run() -> Result<(), String> {
     let mut podman = Command::new("/usr/bin/podman");
     podman.args(["run", "--rm", IMAGE, "echo", "here"]);
@@ -163,7 +163,7 @@ fn run() -> Result<(), String> {
     Err(format!("podman run: {}: {said}", out.status))
 }
 
-/// Waits for the power button on every input device, and says when it came.
+/// Waits for the power button on every input device, and prints the time of the event.
 fn wait_for_the_button() {
     let entries = fs::read_dir("/dev/input").into_iter().flatten().flatten();
     let devices: Vec<_> = entries
@@ -181,8 +181,8 @@ fn wait_for_the_button() {
     }
 }
 
-/// How long ago an event was, in microseconds: others may have heard of it first, and
-/// had the processor. Its time is of the wall clock (evdev's default).
+/// Returns the age of an event in microseconds: other programs may have received it first and used
+/// the processor. The event's time is wall time (evdev's default).
 fn age(event: &[u8; EVENT]) -> u64 {
     let long = |at: usize| {
         let bytes = event.get(at..at + 8).and_then(|b| b.try_into().ok());

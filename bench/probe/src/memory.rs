@@ -1,8 +1,9 @@
-//! Memory, in KiB, as proc(5) has it.
+// SPDX-License-Identifier: Apache-2.0
+//! Memory in KiB, from proc(5).
 
 use std::fs;
 
-/// A field of /proc/meminfo, of a process's status or of smaps_rollup.
+/// Returns a field of /proc/meminfo, of a process's status or of smaps_rollup.
 fn field(text: &str, name: &str) -> Option<u64> {
     let value = |line| str::strip_prefix(line, name)?.strip_prefix(':');
     text.lines()
@@ -14,7 +15,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
         .ok()
 }
 
-/// What is not available to whoever asks for memory.
+/// Returns the memory that is not available to a new allocation.
 pub fn used() -> Result<u64, String> {
     let text = fs::read_to_string("/proc/meminfo").map_err(|e| format!("meminfo: {e}"))?;
     let [total, free] = ["MemTotal", "MemAvailable"].map(|name| field(&text, name));
@@ -23,8 +24,8 @@ pub fn used() -> Result<u64, String> {
         .map_or(0, |(total, free)| total.saturating_sub(free)))
 }
 
-/// The sum over all processes, each page shared by n of them counted as 1/n, and how
-/// many they are. Kernel threads have none.
+/// Returns the sum of PSS over all processes (a page shared by n of them counts as 1/n), and their
+/// number. Kernel threads have none.
 pub fn pss() -> (u64, u64) {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let parts: Vec<u64> = processes
@@ -35,7 +36,7 @@ pub fn pss() -> (u64, u64) {
     (parts.iter().sum(), parts.len() as u64)
 }
 
-/// PID 1's resident memory, and how much of it is its own.
+/// Returns PID 1's resident memory, and its anonymous part.
 pub fn of_pid1() -> Result<(u64, u64), String> {
     let text = fs::read_to_string("/proc/1/status").map_err(|e| format!("status: {e}"))?;
     let get = |name| field(&text, name).unwrap_or(0);

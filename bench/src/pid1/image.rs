@@ -1,5 +1,6 @@
-//! The machine of `CASE=pid1`: an initrd with the candidates' programs, nothing to
-//! mount, no drivers. Files are in memory: nobody's start waits for a decompression.
+// SPDX-License-Identifier: Apache-2.0
+//! The machine of `CASE=pid1`: an initrd with the candidates' programs, without mounts or drivers.
+//! Files are in memory, so that no start waits for decompression.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +15,7 @@ use initramfs::{archive, erofs, ldcache, overlay, userland};
 
 use crate::image::{Parts, files};
 
-/// From the packages of the peers.
+/// Files from the packages of the peers.
 const PEERS: &[(&str, &str)] = &[
     ("usr/bin/tini-static", "a candidate"),
     ("usr/bin/dumb-init", "a candidate"),
@@ -30,12 +31,12 @@ const PEERS: &[(&str, &str)] = &[
         "systemd's mount units; dlopen",
     ),
 ];
-/// From our own.
+/// Files of this project.
 const OURS: &[(&str, &str)] = &[
     ("usr/bin/busybox", "a candidate, and runit's stages"),
     ("usr/bin/catatonit", "a candidate"),
 ];
-/// Of a merged /usr.
+/// Links of a merged /usr.
 const LINKS: &[(&str, &str)] = &[
     ("bin", "usr/bin"),
     ("sbin", "usr/sbin"),
@@ -45,7 +46,7 @@ const LINKS: &[(&str, &str)] = &[
 ];
 
 impl Parts {
-    /// Makes the initrd unless it is there, and says where.
+    /// Makes the initrd, unless it exists, and returns its path.
     pub fn alone(&self, step: &Step) -> Result<PathBuf> {
         let target = Target::choose();
         let ours = programs::build(target)?;

@@ -1,6 +1,7 @@
-//! PID 1 alone: every candidate as PID 1 of namespaces of its own in one machine, with
-//! one service each. The guest's side is bench/pid1, which is the machine's first
-//! program; docs/measured/bench.md says what each figure is.
+// SPDX-License-Identifier: Apache-2.0
+//! PID 1 alone: every candidate as PID 1 of namespaces in one machine, with one service each.
+//! bench/pid1 is the guest's side, the machine's first program; docs/measured/bench.md defines each
+//! figure.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,24 +17,25 @@ use crate::figures::{Figures, PID1, Spread, named};
 mod image;
 pub mod table;
 
-/// The case's name, for `CASE=`.
+/// Name of the case, for `CASE=`.
 pub const NAME: &str = "pid1";
-/// Real time for all that is measured in a boot: three to six minutes on a host with
-/// nothing else to do.
+/// Limit in real time of all measurements in a boot, which take three to six minutes on an idle
+/// host.
 const BOOT: Duration = Duration::from_secs(1_800);
-/// And from the last word to the end.
+/// Limit in real time from the last line to the end.
 const OFF: Duration = Duration::from_secs(60);
 
 /// Candidates that are compared with each other.
 #[derive(Debug)]
 pub struct Group {
-    /// What they are.
+    /// Title of the group.
     pub title: &'static str,
-    /// By the guest's name: ours first, which the others are compared with.
+    /// Members by the guest's name; the first is this project's, which the others are compared
+    /// with.
     pub members: &'static [(&'static str, &'static str)],
 }
 
-/// All of them, and what they are called in the tables.
+/// Groups, and the names of their members in the tables.
 pub const GROUPS: &[Group] = &[
     Group {
         title: "Supervisors",
@@ -56,10 +58,11 @@ pub const GROUPS: &[Group] = &[
     },
 ];
 
-/// What was measured, by candidate and figure.
+/// Measured values, by candidate and figure.
 pub type Values = BTreeMap<String, BTreeMap<String, Vec<u64>>>;
 
-/// Boots so often, each time with another candidate first, and says what that came to.
+/// Boots the given number of times, each time with another candidate first, and returns the
+/// results.
 pub fn measure(
     files: &Artifacts,
     runs: usize,
@@ -108,7 +111,7 @@ fn once(files: &Artifacts, first: usize, dir: &Path) -> Result<Values> {
     read(&vm.console()).with_context(|| format!("{}", dir.join("console.log").display()))
 }
 
-/// Whether all has been said, or why nothing will be.
+/// Returns `Some` once the console has all results, or the reason why there are none.
 fn finished(console: &str) -> Option<Result<(), String>> {
     let whole = console.rfind('\n').map_or("", |end| &console[..end]);
     let failed = whole.split_once("bench: failed ");
@@ -118,8 +121,8 @@ fn finished(console: &str) -> Option<Result<(), String>> {
         .or(done)
 }
 
-/// Reads what the guest has said. Every candidate that is in a group must be there, with
-/// every figure; but who starts nothing again has no word on that.
+/// Reads the guest's output. Every candidate of a group must be there with every figure, except
+/// that a candidate without restarts has none for those.
 fn read(console: &str) -> Result<Values> {
     let lines = console.lines();
     let lines = lines.filter_map(|l| Some(l.split_once("bench: pid1 ")?.1));

@@ -1,5 +1,6 @@
-//! The tables of PID 1 alone: a column for each candidate, once as measured and once as
-//! a ratio to ours.
+// SPDX-License-Identifier: Apache-2.0
+//! Tables of PID 1 alone: a column for each candidate, once as measured and once as a ratio to this
+//! project's.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +9,7 @@ use crate::figures::{Figure, Figures, PID1, Spread, digits};
 use crate::pid1::{GROUPS, Group};
 use crate::report;
 
-/// The text; nothing where nothing was measured.
+/// Returns the text; empty if nothing was measured.
 pub fn markdown(all: &BTreeMap<String, Figures>) -> String {
     let mut text = String::new();
     if all.is_empty() {

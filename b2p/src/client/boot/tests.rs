@@ -31,8 +31,8 @@ service console-ttyS0 up since=1984 asked=1980 spawned=1982 ready=1984 pid=90
 service web up since=60000 asked=59000 spawned=59001 ready=60000 pid=700
 ";
 
-fn screen(width: Option<usize>, glyphs: Glyphs) -> Screen {
-    Screen {
+fn terminal(width: Option<usize>, glyphs: Glyphs) -> Terminal {
+    Terminal {
         width,
         colour: false,
         glyphs,
@@ -41,7 +41,7 @@ fn screen(width: Option<usize>, glyphs: Glyphs) -> Screen {
 
 #[test]
 fn the_waterfall() {
-    let text = waterfall(&Report::parse(REPORT), &screen(Some(90), Glyphs::Eighths));
+    let text = waterfall(&Report::parse(REPORT), &terminal(Some(90), Glyphs::Eighths));
     assert_eq!(text, GOLDEN, "\n{text}");
 }
 
@@ -77,7 +77,7 @@ console-ttyS0     192        2                                        ·▍
 fn every_line_fits() {
     for glyphs in [Glyphs::Ascii, Glyphs::Halves, Glyphs::Eighths] {
         for width in [40, 60, 80, 132] {
-            let text = waterfall(&Report::parse(REPORT), &screen(Some(width), glyphs));
+            let text = waterfall(&Report::parse(REPORT), &terminal(Some(width), glyphs));
             let long = text.lines().skip(2).find(|l| l.chars().count() >= width);
             assert_eq!(long, None, "{width}\n{text}");
             assert_eq!(text.is_ascii(), glyphs == Glyphs::Ascii);
@@ -90,9 +90,9 @@ fn a_boot_that_goes_on() {
     let text = "machine now=9000 started=1000\nphase api 1000000 2000\n\
                 service net starting asked=2000 spawned=2000\nservice sshd waiting asked=2000\n\
                 service web failed since=4000 asked=2000 spawned=2100\nservice off off\n";
-    let shown = waterfall(&Report::parse(text), &screen(Some(70), Glyphs::Ascii));
+    let shown = waterfall(&Report::parse(text), &terminal(Some(70), Glyphs::Ascii));
     assert_eq!(shown, ONGOING, "\n{shown}");
-    let none = waterfall(&Report::parse(""), &screen(None, Glyphs::Ascii));
+    let none = waterfall(&Report::parse(""), &terminal(None, Glyphs::Ascii));
     assert_eq!(none, "nothing is known of this boot\n");
 }
 
@@ -109,14 +109,14 @@ sshd      8000    waiting       .....................................
 
 #[test]
 fn the_mark_has_not_the_colour_of_the_bar() {
-    let screen = Screen {
+    let terminal = Terminal {
         colour: true,
-        ..screen(None, Glyphs::Eighths)
+        ..terminal(None, Glyphs::Eighths)
     };
-    let text = paint_bar("█▌   │  ", Colour::Green, &screen);
+    let text = paint_bar("█▌   │  ", Colour::Green, &terminal);
     assert_eq!(text, "\x1b[32m█▌   \x1b[0m\x1b[2m│\x1b[0m");
     assert_eq!(
-        paint_bar("  █▌ ", Colour::Red, &screen),
+        paint_bar("  █▌ ", Colour::Red, &terminal),
         "\x1b[31m  █▌\x1b[0m"
     );
 }

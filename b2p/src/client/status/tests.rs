@@ -16,8 +16,8 @@ service odd failed since=100000 restarts=0 last=killed:64
 service settle off
 ";
 
-fn plain(width: Option<usize>) -> Screen {
-    Screen {
+fn plain(width: Option<usize>) -> Terminal {
+    Terminal {
         width,
         colour: false,
         glyphs: Glyphs::Ascii,

@@ -14,7 +14,7 @@ use sys::paths::HOST_KEY;
 use super::report::{self, EarlierRun};
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
-use crate::common::sshkey::{self, BEGINS, ENDS};
+use crate::common::sshkey::{self, FIRST_LINE, LAST_LINE};
 
 /// Longest key file that is read, in bytes.
 const MAX_KEY_BYTES: u64 = 64 * 1024;
@@ -58,7 +58,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     };
     let mut key = Vec::new();
     file.take(MAX_KEY_BYTES).read_to_end(&mut key).on(path)?;
-    match key.starts_with(BEGINS.as_bytes()) && key.ends_with(ENDS.as_bytes()) {
+    match key.starts_with(FIRST_LINE.as_bytes()) && key.ends_with(LAST_LINE.as_bytes()) {
         true => Ok(Some(key)),
         false => Err(Error::invalid("not a private key of OpenSSH")).on(path),
     }
@@ -95,7 +95,7 @@ fn make(paths: &Paths) -> Result<()> {
     if read(&used).is_ok_and(|key| key.is_some()) {
         return Ok(());
     }
-    let pair = sshkey::make(COMMENT)?;
+    let pair = sshkey::generate(COMMENT)?;
     replace(&public(&used), pair.public.as_bytes(), 0o644)?;
     replace(&used, pair.private.as_bytes(), 0o600)
 }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn key(text: &str) -> Vec<u8> {
-        format!("{BEGINS}{text}\n{ENDS}").into_bytes()
+        format!("{FIRST_LINE}{text}\n{LAST_LINE}").into_bytes()
     }
 
     fn mode(path: &Path) -> u32 {

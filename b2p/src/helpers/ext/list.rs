@@ -9,7 +9,7 @@ use sys::paths::EXTENSIONS_DIR;
 use super::find::{self, Files, Wait};
 use super::{image, manifest};
 use crate::common::table::{Cell, Column, render};
-use crate::common::terminal::{Colour, Screen, print};
+use crate::common::terminal::{Colour, Terminal, print};
 use crate::common::units;
 
 #[rustfmt::skip]
@@ -25,7 +25,7 @@ const COLUMNS: &[Column] = &[
 pub fn main() -> i32 {
     let rows: Vec<Vec<Cell>> = find::all(Wait::No).iter().map(row).collect();
     find::release_medium();
-    print(&render(COLUMNS, &rows, &Screen::stdout()));
+    print(&render(COLUMNS, &rows, &Terminal::stdout()));
     0
 }
 

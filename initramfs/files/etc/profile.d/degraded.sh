@@ -1,5 +1,5 @@
-# Who logs in by ssh is told what is not as asked, and nothing where all is well.
-# Builtins alone: a login costs no process more. A command over ssh reads no profile.
+# Prints the degraded parts of the machine at a login by ssh, and nothing if there are none.
+# Only builtins are used, so that a login starts no process more. A command over ssh reads no profile.
 if [ -n "$SSH_TTY" ] && [ -s /run/boot2podman/degraded ]; then
     case $TERM in
         '' | dumb) b2p_red='' b2p_plain='' ;;
