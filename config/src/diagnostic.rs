@@ -95,7 +95,7 @@ impl Diagnostic {
     fn write(&self, out: &mut String) {
         if let Problem::Omitted(count) = self.problem {
             out.push_str(&count.to_string());
-            out.push_str(" more flags are wrong as well, not shown");
+            out.push_str(" more flags: wrong as well, not shown");
             return;
         }
         out.push_str(&self.flag);

@@ -364,7 +364,7 @@ fn there_is_an_end_to_complaints() {
     assert_eq!(diagnostics.len(), MAX_DIAGNOSTICS + 1);
     assert_eq!(
         diagnostics[MAX_DIAGNOSTICS],
-        "7 more flags are wrong as well, not shown"
+        "7 more flags: wrong as well, not shown"
     );
     assert_eq!(
         read(&"b2p.x ".repeat(MAX_DIAGNOSTICS)).1.len(),

@@ -1,9 +1,10 @@
-//! Coverage-guided fuzzing with the stable compiler: builds the targets with the
-//! flags that cargo-fuzz gives them, less the sanitizers (what is fuzzed is safe
-//! Rust), and runs libFuzzer on them, as many at once as there are processors.
+// SPDX-License-Identifier: Apache-2.0
+//! Coverage-guided fuzzing with the stable compiler. It builds the targets with the flags of
+//! cargo-fuzz, without the sanitizers (the code is safe Rust), and runs libFuzzer on them, one per
+//! processor at a time.
 //!
 //! `cargo run -p fuzz --example run -- [SECONDS] [TARGET…] [-libfuzzer=option…]`
-//! What it finds is below `target/fuzz`.
+//! writes its findings below `target/fuzz`.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -15,7 +16,7 @@ use std::{env, fs, thread};
 
 use fuzz::{TARGETS, Target};
 
-/// How the compiler counts what is reached (LLVM's SanitizerCoverage).
+/// Compiler flags for counters of coverage (LLVM's SanitizerCoverage).
 const FLAGS: &[&str] = &[
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -25,17 +26,17 @@ const FLAGS: &[&str] = &[
     "--cfg=fuzzing",
 ];
 
-/// libFuzzer's own: one input that takes so long, or so much memory, is a bug.
+/// Limits of libFuzzer: an input that takes more time or memory is a bug.
 const LIMITS: &[&str] = &["-timeout=20", "-rss_limit_mb=1024", "-max_len=4096"];
 
-struct Wanted {
+struct Options {
     seconds: String,
     targets: Vec<Target>,
-    options: Vec<String>,
+    libfuzzer_options: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    match wanted().and_then(|wanted| fuzz(&wanted)) {
+    match parse_args().and_then(|options| fuzz(&options)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
@@ -45,40 +46,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn wanted() -> Result<Wanted, Box<dyn Error>> {
-    let (mut seconds, mut targets, mut options) = ("60".to_owned(), Vec::new(), Vec::new());
-    for word in env::args().skip(1) {
-        if word.starts_with('-') {
-            options.push(word);
-        } else if word.parse::<u32>().is_ok() {
-            seconds = word;
+fn parse_args() -> Result<Options, Box<dyn Error>> {
+    let (mut seconds, mut targets, mut libfuzzer_options) =
+        ("60".to_owned(), Vec::new(), Vec::new());
+    for arg in env::args().skip(1) {
+        if arg.starts_with('-') {
+            libfuzzer_options.push(arg);
+        } else if arg.parse::<u32>().is_ok() {
+            seconds = arg;
         } else {
-            let target = TARGETS.iter().find(|t| t.name == word);
-            targets.push(*target.ok_or_else(|| format!("{word}: no such target"))?);
+            let target = TARGETS.iter().find(|t| t.name == arg);
+            targets.push(*target.ok_or_else(|| format!("{arg}: no such target"))?);
         }
     }
     if targets.is_empty() {
         targets = TARGETS.to_vec();
     }
-    Ok(Wanted {
+    Ok(Options {
         seconds,
         targets,
-        options,
+        libfuzzer_options,
     })
 }
 
-/// Builds and runs all; whether all held.
-fn fuzz(wanted: &Wanted) -> Result<bool, Box<dyn Error>> {
+/// Builds and runs the targets. Returns true if every property held.
+fn fuzz(options: &Options) -> Result<bool, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let root = root.ok_or("no project around this crate")?;
-    let programs = build(root, &wanted.targets)?;
-    let queue = Mutex::new(VecDeque::from(wanted.targets.clone()));
+    let programs = build(root, &options.targets)?;
+    let queue = Mutex::new(VecDeque::from(options.targets.clone()));
     let next = || queue.lock().ok()?.pop_front();
     let worker = || {
         let mut held = true;
         while let Some(target) = next() {
-            let one = one(root, &programs, &target, wanted);
-            held &= one.unwrap_or_else(|why| {
+            let result = run(root, &programs, &target, options);
+            held &= result.unwrap_or_else(|why| {
                 eprintln!("{}: {why}", target.name);
                 false
             });
@@ -93,12 +95,12 @@ fn fuzz(wanted: &Wanted) -> Result<bool, Box<dyn Error>> {
     })
 }
 
-/// The directory of the programs.
+/// Builds the targets. Returns the directory of their programs.
 fn build(root: &Path, targets: &[Target]) -> Result<PathBuf, Box<dyn Error>> {
     let started = Instant::now();
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
-    // With --target, the flags are not for build scripts and procedural macros.
+    // With --target, the flags do not apply to build scripts and procedural macros.
     command.args(["build", "--quiet", "--package=fuzz", "--profile=fuzz"]);
     command.args(["--target=host-tuple", "--message-format=json"]);
     command.args(targets.iter().map(|t| format!("--bin={}", t.name)));
@@ -115,25 +117,27 @@ fn build(root: &Path, targets: &[Target]) -> Result<PathBuf, Box<dyn Error>> {
     Ok(dir.ok_or("cargo names no program")?.to_owned())
 }
 
-/// Runs one target; whether it held.
-fn one(
+/// Runs one target. Returns true if its properties held.
+fn run(
     root: &Path,
     programs: &Path,
     target: &Target,
-    wanted: &Wanted,
+    options: &Options,
 ) -> Result<bool, Box<dyn Error>> {
     let work = root.join("target/fuzz").join(target.name);
     let corpus = work.join("corpus");
     fs::create_dir_all(&corpus)?;
-    let words = work.join("words");
-    fs::write(&words, dictionary(target))?;
+    let dictionary_file = work.join("dictionary");
+    fs::write(&dictionary_file, dictionary(target))?;
     let log = work.join("log");
     let mut command = Command::new(programs.join(target.name));
     command.args(LIMITS);
-    command.arg(format!("-dict={}", words.display()));
-    command.arg(format!("-max_total_time={}", wanted.seconds));
+    command.arg(format!("-dict={}", dictionary_file.display()));
+    command.arg(format!("-max_total_time={}", options.seconds));
     command.arg(format!("-artifact_prefix={}/", work.display()));
-    command.arg("-print_final_stats=1").args(&wanted.options);
+    command
+        .arg("-print_final_stats=1")
+        .args(&options.libfuzzer_options);
     command
         .arg(&corpus)
         .arg(root.join("fuzz/corpus").join(target.name));
@@ -144,7 +148,7 @@ fn one(
     Ok(status.success())
 }
 
-/// One line where it held; else what libFuzzer said last, the input with it.
+/// Prints one line if the properties held, or else the end of libFuzzer's log with the input.
 fn report(target: &Target, held: bool, log: &str) {
     let stat = |name| {
         let line = log.lines().find_map(|l| l.strip_prefix(name));
@@ -162,13 +166,13 @@ fn report(target: &Target, held: bool, log: &str) {
     println!("{} does not hold:\n{}", target.name, last.join("\n"));
 }
 
-/// libFuzzer's form of the words: quoted, `\xNN` for what is not plain.
+/// Returns the dictionary in libFuzzer's form: tokens in quotes, `\xNN` for special bytes.
 fn dictionary(target: &Target) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'.' | b'/' | b'-' | b'=');
     let byte = |b: u8| match plain(&b) {
         true => char::from(b).to_string(),
         false => format!("\\x{b:02x}"),
     };
-    let line = |w: &&str| format!("\"{}\"\n", w.bytes().map(byte).collect::<String>());
-    target.words.iter().map(line).collect()
+    let line = |token: &&str| format!("\"{}\"\n", token.bytes().map(byte).collect::<String>());
+    target.dictionary.iter().map(line).collect()
 }

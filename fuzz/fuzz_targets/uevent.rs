@@ -1,4 +1,5 @@
-//! `cargo fuzz run uevent`; without libFuzzer it replays the files it is given.
+// SPDX-License-Identifier: Apache-2.0
+//! Program of `cargo fuzz run uevent`. Without libFuzzer it replays the files that it is given.
 #![cfg_attr(fuzzing, no_main)]
 
 fuzz::target!(uevent);

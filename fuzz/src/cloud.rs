@@ -1,20 +1,12 @@
-//! user-data and network-config (cloud-init's NoCloud), both as they may lie on a disk
-//! that anybody made. The readers are part of a program, so their files are taken as
-//! they are.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `cloud`: user-data and network-config (cloud-init's NoCloud) on a disk of unknown origin.
 
-pub use b2p::helpers::cloud::base64;
-pub use b2p::helpers::cloud::diagnostics;
-pub use b2p::helpers::cloud::network;
-pub use b2p::helpers::cloud::schema;
-pub use b2p::helpers::cloud::user;
-pub use b2p::helpers::cloud::userdata;
-pub use b2p::helpers::cloud::yaml;
+use b2p::helpers::cloud::diagnostics::Diagnostics;
+use b2p::helpers::cloud::network::{self, Card};
+use b2p::helpers::cloud::user;
+use b2p::helpers::cloud::userdata::{self, UserData};
 
-use diagnostics::Diagnostics;
-use network::Card;
-use userdata::UserData;
-
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "#cloud-config\n",
     "\n",
     "  ",
@@ -66,16 +58,16 @@ pub(crate) const WORDS: &[&str] = &[
     "nameservers: ",
 ];
 
-/// - What is said is bounded, and a terminal can show it.
-/// - Nothing breaks out of a line of passwd(5), sudoers(5) or fstab(5).
-/// - A card's new name is one that the kernel can have; a plan is a line of words.
+/// - Diagnostics are bounded and safe on a terminal.
+/// - No value breaks a line of passwd(5), sudoers(5) or fstab(5).
+/// - The new name of an interface is valid for the kernel; a plan is a line of arguments.
 pub fn cloud(data: &[u8]) {
     let _ = userdata::format(data);
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
     if let Ok((data, diagnostics)) = userdata::parse(text) {
-        user_data(&data, &diagnostics);
+        check_user_data(&data, &diagnostics);
     }
     let card = |name: &str, mac: &str| Card {
         name: name.into(),
@@ -83,28 +75,27 @@ pub fn cloud(data: &[u8]) {
     };
     let cards = [card("eth0", "52:55:55:00:00:01"), card("eth1", "")];
     if let Ok((network, diagnostics)) = network::parse(text, &cards) {
-        told(&diagnostics);
+        check_diagnostics(&diagnostics);
         for (now, name) in &network.renames {
             assert!(cards.iter().any(|c| c.name == *now));
             assert!(!name.is_empty() && name.len() < 16 && !name.contains(['/', ' ']));
         }
         for plan in &network.plans {
-            let words: Vec<_> = plan.split(' ').collect();
+            let args: Vec<_> = plan.split(' ').collect();
             assert!(matches!(
-                words.as_slice(),
+                args.as_slice(),
                 ["dhcp", _] | ["static", _, _, _, _, ..]
             ));
             assert!(
-                words
-                    .iter()
-                    .all(|w| !w.is_empty() && !w.contains(char::is_control))
+                args.iter()
+                    .all(|arg| !arg.is_empty() && !arg.contains(char::is_control))
             );
         }
     }
 }
 
-fn user_data(data: &UserData, diagnostics: &Diagnostics) {
-    told(diagnostics);
+fn check_user_data(data: &UserData, diagnostics: &Diagnostics) {
+    check_diagnostics(diagnostics);
     for user in &data.users {
         let account = &user.account;
         assert!(user::is_name(&account.name) && account.groups.iter().all(|g| user::is_name(g)));
@@ -128,11 +119,12 @@ fn user_data(data: &UserData, diagnostics: &Diagnostics) {
     }
 }
 
-fn told(diagnostics: &Diagnostics) {
-    for all in [&diagnostics.unsupported, &diagnostics.failed] {
-        assert!(all.len() <= 32);
+fn check_diagnostics(diagnostics: &Diagnostics) {
+    for lines in [&diagnostics.unsupported, &diagnostics.failed] {
+        assert!(lines.len() <= 32);
         assert!(
-            all.iter()
+            lines
+                .iter()
                 .all(|n| n.len() < 2000 && !n.contains(char::is_control))
         );
     }

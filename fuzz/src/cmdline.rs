@@ -1,13 +1,14 @@
-//! Kernel flags, from the command line and from QEMU's fw_cfg.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `cmdline`: kernel flags from the command line and other sources.
 
 use config::{
     Config, Diagnostic, DiskSelector, FLAGS, FwCfg, MAX_DIAGNOSTIC_BYTES, MAX_DIAGNOSTICS, Net,
     Sources, Swap, origins, parse,
 };
 
-use crate::input::{one_line, parts};
+use crate::input::{is_one_line, parts};
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "b2p.",
     "b2p.ssh_key=",
     "b2p.data=",
@@ -64,36 +65,36 @@ pub(crate) const WORDS: &[&str] = &[
 
 /// Parts: the command line, then `name=value` for each fw_cfg entry.
 ///
-/// - So many complaints and no more, each a line of printable ASCII.
-/// - Nothing in the configuration can break a line, a path or a terminal.
-/// - What follows a `--` changes nothing; saying all of it twice neither.
-/// - Where `origins` says that nothing was given, the default holds.
+/// - The diagnostics are bounded in number, each a line of printable ASCII.
+/// - No text of the configuration breaks a line, a path or a terminal.
+/// - Parameters after `--` change nothing, and a repeated command line gives the same.
+/// - The configuration is the default if `origins` has no flag.
 pub fn cmdline(data: &[u8]) {
     let mut parts = parts(data);
     let line = parts.next().unwrap_or(&[]);
     let entries: Vec<FwCfg<'_>> = parts.map(entry).collect();
-    elsewhere(data);
-    let (config, complaints) = parse(line, &entries);
-    assert!(complaints.len() <= MAX_DIAGNOSTICS + 1);
-    complaints.iter().for_each(sound);
-    clean(&config);
-    repeated(line, &entries, &config);
-    given(line, &entries, &config);
+    check_other_sources(data);
+    let (config, diagnostics) = parse(line, &entries);
+    assert!(diagnostics.len() <= MAX_DIAGNOSTICS + 1);
+    diagnostics.iter().for_each(check_diagnostic);
+    check_config(&config);
+    check_repetition(line, &entries, &config);
+    check_origins(line, &entries, &config);
 }
 
-/// The same bytes as the table of SMBIOS, the data disk's file and its name: nothing of
-/// that decides on disks or the network.
-fn elsewhere(data: &[u8]) {
+/// Checks the bytes as SMBIOS table, as configuration of the data disk and as its host name. The
+/// data disk does not select the data disk.
+fn check_other_sources(data: &[u8]) {
     let sources = Sources {
         smbios: data,
         disk: data,
         hostname: data,
         ..Sources::default()
     };
-    let (config, complaints) = sources.parse();
-    assert!(complaints.len() <= MAX_DIAGNOSTICS + 1);
-    complaints.iter().for_each(sound);
-    clean(&config);
+    let (config, diagnostics) = sources.parse();
+    assert!(diagnostics.len() <= MAX_DIAGNOSTICS + 1);
+    diagnostics.iter().for_each(check_diagnostic);
+    check_config(&config);
     let disk = Sources {
         smbios: &[],
         ..sources
@@ -111,8 +112,8 @@ fn entry(part: &[u8]) -> FwCfg<'_> {
     }
 }
 
-fn sound(complaint: &Diagnostic) {
-    let line = complaint.to_string();
+fn check_diagnostic(diagnostic: &Diagnostic) {
+    let line = diagnostic.to_string();
     let printable = line.bytes().all(|b| (b' '..=b'~').contains(&b));
     assert!(
         (1..=MAX_DIAGNOSTIC_BYTES).contains(&line.len()) && printable,
@@ -124,8 +125,8 @@ fn sound(complaint: &Diagnostic) {
     assert!(named && !why.is_empty(), "{line:?}");
 }
 
-/// Quotes of a line come in pairs, or its last flag takes the rest.
-fn closed(line: &[u8]) -> bool {
+/// Returns true if the quotes of a line are paired, so that its last parameter ends with it.
+fn has_paired_quotes(line: &[u8]) -> bool {
     let line = line.split(|b| *b == 0).next().unwrap_or(&[]);
     line.iter()
         .filter(|b| **b == b'"')
@@ -133,17 +134,17 @@ fn closed(line: &[u8]) -> bool {
         .is_multiple_of(2)
 }
 
-fn repeated(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
-    if !closed(line) || line.contains(&0) {
+fn check_repetition(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
+    if !has_paired_quotes(line) || line.contains(&0) {
         return;
     }
     let ended = [line, b" -- b2p.rescue b2p.nonsense=1 \"host=x"].concat();
     assert_eq!(&parse(&ended, entries).0, config, "after the dashes");
     let twice = [line, b" ", line].concat();
-    assert_eq!(&parse(&twice, entries).0, config, "said twice");
+    assert_eq!(&parse(&twice, entries).0, config, "repeated");
 }
 
-fn given(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
+fn check_origins(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
     let origins = origins(&Sources {
         cmdline: line,
         fw_cfg: entries,
@@ -158,27 +159,27 @@ fn given(line: &[u8], entries: &[FwCfg<'_>], config: &Config) {
     );
     for (flag, given) in &origins {
         assert!(given.len() <= 1 || flag.repeatable, "{}", flag.name);
-        assert!(given.iter().all(|g| one_line(&g.flag)));
+        assert!(given.iter().all(|g| is_one_line(&g.flag)));
     }
     if origins.iter().all(|(_, given)| given.is_empty()) {
-        assert_eq!(config, &Config::default(), "nothing was given");
+        assert_eq!(config, &Config::default(), "no flags");
     }
 }
 
-/// No text of a configuration can break a line, a path or a terminal.
-fn clean(config: &Config) {
+/// Checks that no text of a configuration can break a line, a path or a terminal.
+fn check_config(config: &Config) {
     let texts = [&config.hostname].into_iter().chain(&config.ssh_keys);
     let texts = texts.chain(&config.blacklist).chain(&config.tz);
     let texts = texts.chain(&config.ntpserver);
     let texts = texts.chain(config.rsyslog.iter().map(|to| &to.host));
-    texts.for_each(|t| assert!(one_line(&t.replace('\t', " ")) && !t.is_empty(), "{t:?}"));
+    texts.for_each(|t| assert!(is_one_line(&t.replace('\t', " ")) && !t.is_empty(), "{t:?}"));
     assert!((1..=64).contains(&config.hostname.len()));
     let zone = config.tz.as_deref().unwrap_or("UTC");
     assert!(!zone.starts_with('/') && !zone.contains(".."), "{zone:?}");
-    // As a file's, but for the capitals of a terminal's name.
-    let named = |n: &str| services::service_file::is_name(&n.to_ascii_lowercase());
+    // Names of services may also have the upper case of a terminal.
+    let is_valid = |n: &str| services::service_file::is_name(&n.to_ascii_lowercase());
     assert!(
-        config.services.iter().all(|(name, _)| named(name)),
+        config.services.iter().all(|(name, _)| is_valid(name)),
         "{:?}",
         config.services
     );
@@ -188,24 +189,24 @@ fn clean(config: &Config) {
             .iter()
             .all(|m| !m.contains(['-', '/', '.']))
     );
-    // Each is the name of a file and of a directory.
+    // The name of an extension is also that of a file and of a directory.
     let plain = |n: &String| services::service_file::is_name(n) && config::is_extension_name(n);
     assert!(
         config.extensions.iter().all(plain),
         "{:?}",
         config.extensions
     );
-    alone(&config.extensions);
-    alone(&config.ssh_keys);
-    alone(&config.blacklist);
-    alone(
+    assert_unique(&config.extensions);
+    assert_unique(&config.ssh_keys);
+    assert_unique(&config.blacklist);
+    assert_unique(
         &config
             .services
             .iter()
             .map(|(name, _)| name)
             .collect::<Vec<_>>(),
     );
-    disk(&config.data);
+    check_disk(&config.data);
     let wait = config
         .waitusb
         .iter()
@@ -214,34 +215,34 @@ fn clean(config: &Config) {
         Swap::Disk(disk) => Some(disk),
         Swap::Zram(_) | Swap::File(_) => None,
     });
-    alone(&config.swaps);
+    assert_unique(&config.swaps);
     let disks = config
         .swapfile
         .iter()
         .chain(swaps)
         .chain(wait.filter_map(|w| w.disk.as_ref()));
-    for wanted in disks {
-        assert!(!matches!(wanted, DiskSelector::Auto | DiskSelector::Off));
-        disk(wanted);
+    for selector in disks {
+        assert!(!matches!(selector, DiskSelector::Auto | DiskSelector::Off));
+        check_disk(selector);
     }
-    net(&config.net);
+    check_net(&config.net);
 }
 
-/// None is there twice.
-fn alone<T: PartialEq>(all: &[T]) {
-    let again = |(at, one)| all.iter().skip(at + 1).any(|other| other == one);
-    assert!(!all.iter().enumerate().any(again));
+/// Checks that no item occurs twice.
+fn assert_unique<T: PartialEq>(items: &[T]) {
+    let repeats = |(index, item)| items.iter().skip(index + 1).any(|other| other == item);
+    assert!(!items.iter().enumerate().any(repeats));
 }
 
-fn disk(disk: &DiskSelector) {
-    match disk {
+fn check_disk(selector: &DiskSelector) {
+    match selector {
         DiskSelector::Auto | DiskSelector::Off => {}
-        DiskSelector::Label(text) => assert!(!text.is_empty() && one_line(text)),
+        DiskSelector::Label(text) => assert!(!text.is_empty() && is_one_line(text)),
         DiskSelector::Uuid(text) | DiskSelector::PartUuid(text) => {
             assert!(text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'));
         }
         DiskSelector::Device(path) => {
-            assert!(path.starts_with("/dev/") && one_line(path), "{path:?}");
+            assert!(path.starts_with("/dev/") && is_one_line(path), "{path:?}");
             assert!(
                 path.split('/')
                     .skip(1)
@@ -251,14 +252,16 @@ fn disk(disk: &DiskSelector) {
     }
 }
 
-fn net(net: &Net) {
-    let card = |card: &Option<String>| {
-        let plain = |c: &String| (1..=15).contains(&c.len()) && !c.contains('/') && one_line(c);
-        assert!(card.as_ref().is_none_or(plain), "{card:?}");
+fn check_net(net: &Net) {
+    let check_device = |device: &Option<String>| {
+        let is_valid = |name: &String| {
+            (1..=15).contains(&name.len()) && !name.contains('/') && is_one_line(name)
+        };
+        assert!(device.as_ref().is_none_or(is_valid), "{device:?}");
     };
     match net {
         Net::Off => {}
-        Net::Dhcp { device } => card(device),
+        Net::Dhcp { device } => check_device(device),
         Net::Static {
             addr,
             prefix,
@@ -266,10 +269,12 @@ fn net(net: &Net) {
             dns,
             device,
         } => {
-            let mut all = dns.iter().chain(gateway).chain([addr]);
-            assert!(all.all(|a| !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast()));
+            let mut addresses = dns.iter().chain(gateway).chain([addr]);
+            assert!(
+                addresses.all(|a| !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast())
+            );
             assert!((1..=32).contains(prefix) && dns.len() <= 3);
-            card(device);
+            check_device(device);
         }
     }
 }

@@ -1,16 +1,17 @@
-//! Requests to PID 1, and the answer to one that it refuses.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `control`: requests to PID 1, and the answer that refuses one.
 
 use control::{MAX_REQUEST_BYTES, Request, outcome, refusal};
 use services::service_file::is_name;
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "status", "start ", "stop ", "restart ", "load ", "poweroff", "reboot", "halt", "cancel",
     "rescue", " ", "31536000", "0", "-", "web-1", "ok\n", "no ",
 ];
 
-/// - What is understood is short, printable, and written back the same request.
-/// - The name in it is safe as a word, as a file and as a cgroup.
-/// - A refusal is one line whatever its reason holds, and the client reads it back.
+/// - A valid request is short and printable, and its text is read as the same request.
+/// - A name in it is safe as an argument, as a file name and as the name of a cgroup.
+/// - A refusal is one line, whatever its reason contains, and clients read it back.
 pub fn control(data: &[u8]) {
     if let Ok(request) = Request::parse(data) {
         assert!(data.len() <= MAX_REQUEST_BYTES);
@@ -18,12 +19,12 @@ pub fn control(data: &[u8]) {
         let text = request.to_string();
         assert!(text.len() <= data.len());
         assert_eq!(Request::parse(text.as_bytes()), Ok(request.clone()));
-        named(&request);
+        check_name(&request);
     }
     let text = String::from_utf8_lossy(data);
     let refusal = refusal(&text);
     let line = refusal.strip_suffix('\n');
-    assert!(line.is_some_and(crate::input::one_line), "{refusal:?}");
+    assert!(line.is_some_and(crate::input::is_one_line), "{refusal:?}");
     let why = outcome(&refusal).expect_err("it is a refusal");
     assert_eq!(why.chars().count(), text.chars().count());
     if let Ok(rest) = outcome(&text) {
@@ -31,14 +32,14 @@ pub fn control(data: &[u8]) {
     }
 }
 
-fn named(request: &Request) {
+fn check_name(request: &Request) {
     if let Request::Start(name)
     | Request::Stop(name)
     | Request::Restart(name)
     | Request::Load(name) = request
     {
         let name = name.as_str();
-        // As a file's, but for the capitals of a terminal's name.
+        // Names of services may also have the upper case of a terminal.
         assert!(is_name(&name.to_ascii_lowercase()), "{name:?}");
         assert!(!name.starts_with(|c: char| c.is_ascii_uppercase()));
     }

@@ -1,15 +1,14 @@
-//! What a DHCP server answers: the one thing here that comes from a network. The
-//! reader is part of a program, so its files are taken as they are.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `dhcp`: answers of a DHCP server.
 
 use std::net::Ipv4Addr;
 
-use lease::Lease;
-use packet::{ClientMessage, ServerMessage, decode, encode, ip_packet, udp_payload};
+use b2p::helpers::net::lease::Lease;
+use b2p::helpers::net::packet::{
+    ClientMessage, ServerMessage, decode, encode, ip_packet, udp_payload,
+};
 
-pub use b2p::helpers::net::lease;
-pub use b2p::helpers::net::packet;
-
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "\x63\x00",
     "\x35\x01\x02",
     "\x35\x01\x05",
@@ -25,51 +24,52 @@ pub(crate) const WORDS: &[&str] = &[
 const XID: u32 = 0x1234_5678;
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 
-/// Where the message begins in an IP packet without options.
+/// Length of the headers before the message, in an IP packet without options.
 const HEADERS: usize = 28;
 
-/// The input is the message; put into headers that fit, and as a packet of its own.
+/// The input is a message, and also a packet.
 ///
-/// - What is unwrapped is a part of the packet.
-/// - Only an answer to our question from our card is one.
-/// - A lease has an address that a machine can have, and all of it can be written
-///   to resolv.conf and to the routes; its times are in order and not zero.
-/// - What we ask is understood by the same codec.
+/// - The payload of a packet is a part of it.
+/// - An answer has the transaction and the hardware address of the question.
+/// - A lease has a unicast address, and every field is valid in resolv.conf and in routes; its
+///   times are in order and not zero.
+/// - The codec reads its own questions.
 pub fn dhcp(data: &[u8]) {
     if let Some(message) = udp_payload(data) {
         assert!(message.len() + HEADERS <= data.len());
         let _ = decode(message, XID, MAC);
     }
     match decode(data, XID, MAC) {
-        Some(ServerMessage::Offer(lease) | ServerMessage::Ack(lease)) => sound(&lease, data),
-        Some(ServerMessage::Nak) => assert!(ours(data)),
+        Some(ServerMessage::Offer(lease) | ServerMessage::Ack(lease)) => check_lease(&lease, data),
+        Some(ServerMessage::Nak) => assert!(is_answer_to_us(data)),
         None => {}
     }
-    asked(data);
+    check_question(data);
 }
 
-/// Transaction and hardware address stand at fixed places (RFC 2131, figure 1).
-fn ours(data: &[u8]) -> bool {
+/// Returns true for our transaction and hardware address at their fixed offsets (RFC 2131,
+/// figure 1).
+fn is_answer_to_us(data: &[u8]) -> bool {
     data.get(4..8) == Some(&XID.to_be_bytes()) && data.get(28..34) == Some(&MAC)
 }
 
-fn sound(lease: &Lease, data: &[u8]) {
-    assert!(ours(data));
-    let machine = |a: &Ipv4Addr| !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast();
-    assert!(machine(&lease.addr) && !lease.addr.is_loopback());
+fn check_lease(lease: &Lease, data: &[u8]) {
+    assert!(is_answer_to_us(data));
+    let is_unicast = |a: &Ipv4Addr| !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast();
+    assert!(is_unicast(&lease.addr) && !lease.addr.is_loopback());
     assert!(lease.prefix <= 32);
-    assert!(lease.dns.iter().all(machine), "{:?}", lease.dns);
+    assert!(lease.dns.iter().all(is_unicast), "{:?}", lease.dns);
     assert!(lease.routes.iter().all(|r| r.prefix <= 32));
     let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
     let name = |d: &String| !d.is_empty() && d.len() <= 253 && d.bytes().all(plain);
     assert!(lease.domain.as_ref().is_none_or(name));
     assert!(lease.mtu.is_none_or(|m| (576..=9216).contains(&m)));
     let times = lease.times;
-    let order = [1, times.renew, times.rebind, times.expire];
-    assert!(order.is_sorted(), "{times:?}");
+    let in_order = [1, times.renew, times.rebind, times.expire];
+    assert!(in_order.is_sorted(), "{times:?}");
 }
 
-fn asked(data: &[u8]) {
+fn check_question(data: &[u8]) {
     let name: String = String::from_utf8_lossy(data).chars().take(64).collect();
     let request = ClientMessage {
         xid: XID,
@@ -81,12 +81,12 @@ fn asked(data: &[u8]) {
         hostname: name,
     };
     let message = encode(&request);
-    assert!(message.is_empty() || ours(&message));
+    assert!(message.is_empty() || is_answer_to_us(&message));
     if !message.is_empty() {
         assert_eq!(decode(&message, XID, MAC), None, "a question is no answer");
         let mut packet = ip_packet(&message);
-        assert_eq!(udp_payload(&packet), None, "it is not for us");
-        // The port of the client, and no checksum: then it is.
+        assert_eq!(udp_payload(&packet), None, "it is for the server");
+        // With the port of the client and no checksum, the packet is accepted.
         packet[22..24].copy_from_slice(&68u16.to_be_bytes());
         packet[26..28].copy_from_slice(&[0, 0]);
         assert_eq!(udp_payload(&packet), Some(&message[..]));

@@ -1,11 +1,9 @@
-//! The manifest of an extension, as it may lie on a disk or a disc that anybody made.
-//! The reader is part of a program, so its file is taken as it is.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `extension`: manifest of an extension on a medium of unknown origin.
 
-pub use b2p::helpers::ext::manifest;
+use b2p::helpers::ext::manifest::{Manifest, Platform};
 
-use manifest::{Manifest, Platform};
-
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "#",
     "\n",
     " ",
@@ -24,7 +22,7 @@ pub(crate) const WORDS: &[&str] = &[
     "\r",
 ];
 
-/// What is taken is whole, and can be shown and used as it is; a refusal is one line.
+/// An accepted manifest is complete, printable and safe to use; an error is one line.
 pub fn extension(data: &[u8]) {
     let has_library = |name: &str| name.starts_with("lib");
     let platform = Platform {
@@ -33,7 +31,7 @@ pub fn extension(data: &[u8]) {
     };
     let manifest = match Manifest::parse(data) {
         Ok(manifest) => manifest,
-        Err(why) => return told(&why.to_string()),
+        Err(why) => return check_error(&why.to_string()),
     };
     for key in ["name", "libc", "suite", "size", "sha256"] {
         assert_eq!(manifest.values(key).count(), 1, "{key}");
@@ -54,11 +52,11 @@ pub fn extension(data: &[u8]) {
                     .all(|n| plain(n) || has_library(n) && !n.contains('/'))
             );
         }
-        Err(why) => told(&why.to_string()),
+        Err(why) => check_error(&why.to_string()),
     }
 }
 
-fn told(why: &str) {
+fn check_error(why: &str) {
     assert!(
         !why.is_empty() && !why.contains(char::is_control),
         "{why:?}"

@@ -1,32 +1,33 @@
-//! Bytes, taken apart into what a target wants.
+// SPDX-License-Identifier: Apache-2.0
+//! Splitting of an input into the parts that a target needs.
 
-/// Between the parts of an input that has more than one: no UTF-8 text has it.
-pub const BETWEEN: u8 = 0xff;
+/// Separator of the parts of an input, which does not occur in UTF-8.
+pub const SEPARATOR: u8 = 0xff;
 
-/// The parts of `data`; never none.
+/// Returns the parts of an input; at least one.
 pub fn parts(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    data.split(|b| *b == BETWEEN)
+    data.split(|b| *b == SEPARATOR)
 }
 
-/// The parts of `data`, as many as there are places; the others are `None`.
+/// Returns the first `N` parts of an input; the missing ones are `None`.
 #[must_use]
-pub fn some<const N: usize>(data: &[u8]) -> [Option<&[u8]>; N] {
+pub fn split_array<const N: usize>(data: &[u8]) -> [Option<&[u8]>; N] {
     let mut parts = parts(data);
     [(); N].map(|()| parts.next())
 }
 
-/// Numbers out of bytes; zeros when they are used up.
+/// Sequence of numbers from bytes, followed by zeros.
 #[derive(Debug)]
 pub struct Numbers<'a>(pub &'a [u8]);
 
 impl Numbers<'_> {
-    /// Whether there are none left.
+    /// Returns true if no bytes are left.
     #[must_use]
     pub fn end(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The next byte.
+    /// Returns the next byte.
     pub fn byte(&mut self) -> u8 {
         match self.0.split_first() {
             Some((first, rest)) => {
@@ -37,15 +38,15 @@ impl Numbers<'_> {
         }
     }
 
-    /// The next number, below `end`.
+    /// Returns the next number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         usize::from(self.byte()) % end.max(1)
     }
 }
 
-/// Whether `text` can stand in a line of a log or on a terminal: no control
-/// character, of C1 neither.
+/// Returns true if `text` is safe in a line of a log and on a terminal: it has no control
+/// characters, including those of C1.
 #[must_use]
-pub fn one_line(text: &str) -> bool {
+pub fn is_one_line(text: &str) -> bool {
     !text.contains(char::is_control)
 }

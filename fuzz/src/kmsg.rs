@@ -1,11 +1,9 @@
-//! Records of `/dev/kmsg`, and what of them a terminal sees. The reader is part
-//! of a program, so its file is taken as it is.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `kmsg`: records of `/dev/kmsg`, and their text on a terminal.
 
-use record::{Priority, Record, printable, unescape};
+use b2p::common::log::record::{Priority, Record, printable, unescape};
 
-pub use b2p::common::log::record;
-
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "6,1,2,-;",
     "30,",
     "191,",
@@ -23,11 +21,10 @@ pub(crate) const WORDS: &[&str] = &[
     ",",
 ];
 
-/// - A record's numbers are in bounds and its text is one line.
-/// - A priority's name is read back as that priority.
-/// - Whatever a text holds, a terminal gets no control character of it; and what
-///   was plain stays as it is.
-/// - Undoing the kernel's escapes makes nothing longer.
+/// - The numbers of a record are in their ranges, and its text is one line.
+/// - The name of a priority is read back as that priority.
+/// - Printable text has no control characters, and plain text is not changed.
+/// - Removing the kernel's escapes makes no text longer.
 pub fn kmsg(data: &[u8]) {
     if let Some(record) = Record::parse(data) {
         let priority = record.priority;
@@ -37,19 +34,22 @@ pub fn kmsg(data: &[u8]) {
         priority.name(&mut name);
         assert_eq!(Priority::parse(name.as_bytes()), Some(priority));
         assert!(!record.text.contains(&b'\n'));
-        seen(record.text);
+        check_printable(record.text);
     }
-    seen(data);
+    check_printable(data);
     let mut plain = Vec::new();
     unescape(data, &mut plain);
     assert!(plain.len() <= data.len());
-    seen(&plain);
+    check_printable(&plain);
 }
 
-fn seen(bytes: &[u8]) {
+fn check_printable(bytes: &[u8]) {
     let mut text = String::new();
     printable(bytes, |part| text.push_str(part));
-    assert!(crate::input::one_line(&text.replace('\t', "")), "{text:?}");
+    assert!(
+        crate::input::is_one_line(&text.replace('\t', "")),
+        "{text:?}"
+    );
     if bytes.iter().all(|b| (b' '..=b'~').contains(b)) {
         assert_eq!(text.as_bytes(), bytes);
     }

@@ -1,7 +1,9 @@
-//! Everything that parses, and what holds for it whatever it is given. One
-//! function a target, in three uses: cargo-fuzz (`fuzz_targets/`), a short run of
-//! libFuzzer by the stable compiler (`examples/run.rs`), and `cargo test`
-//! (`tests/corpus.rs`: the corpus, and mutations of it that are always the same).
+// SPDX-License-Identifier: Apache-2.0
+//! Fuzz targets: the properties of every parser that hold for any input.
+//!
+//! Each target is one function with three uses: cargo-fuzz (`fuzz_targets/`), a short run of
+//! libFuzzer with the stable compiler (`examples/run.rs`), and `cargo test` (`tests/corpus.rs`: the
+//! corpus, and reproducible mutations of it).
 
 pub mod cloud;
 pub mod cmdline;
@@ -22,29 +24,29 @@ pub mod supervisor_events;
 pub mod syslog;
 pub mod uevent;
 
-/// Something that is fuzzed.
+/// Fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name: of the program, of the directory in `corpus/`, of the module.
+    /// Name of its module, its program and its directory in `corpus/`.
     pub name: &'static str,
-    /// Panics where what must hold does not.
+    /// Function that panics if a property does not hold.
     pub run: fn(&[u8]),
-    /// Words that it knows, for mutations that get further than chance.
-    pub words: &'static [&'static str],
+    /// Tokens of its input format, which mutations insert.
+    pub dictionary: &'static [&'static str],
 }
 
-/// The target of a module.
+/// Makes the target of a module.
 macro_rules! target {
     ($name:ident) => {
         Target {
             name: stringify!($name),
             run: $name::$name,
-            words: $name::WORDS,
+            dictionary: $name::DICTIONARY,
         }
     };
 }
 
-/// All of them.
+/// Every target.
 pub const TARGETS: &[Target] = &[
     target!(cloud),
     target!(cmdline),
@@ -64,7 +66,7 @@ pub const TARGETS: &[Target] = &[
     target!(uevent),
 ];
 
-/// Runs a target over the files that the command line names.
+/// Runs a target on the files in the arguments.
 pub fn replay(run: fn(&[u8])) {
     for file in std::env::args_os().skip(1) {
         match std::fs::read(&file) {
@@ -74,7 +76,7 @@ pub fn replay(run: fn(&[u8])) {
     }
 }
 
-/// The program of a target: libFuzzer's where it is linked, else [`replay`].
+/// Defines the program of a target: libFuzzer's if it is linked, or else [`replay`].
 #[macro_export]
 macro_rules! target {
     ($name:ident) => {

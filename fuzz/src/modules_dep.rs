@@ -1,13 +1,14 @@
-//! The index of modules as depmod(8) writes it: modules.dep, modules.alias,
-//! modules.softdep, and the files of the modules themselves.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `modules_dep`: index of kernel modules by depmod(8) (modules.dep, modules.alias,
+//! modules.softdep), and the files of modules.
 
 use sys::modules::{
     DepEntry, glob_match, module_name, parse_alias, parse_dep, parse_softdep, without_signature,
 };
 
-use crate::input::some;
+use crate::input::split_array;
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "alias ",
     "softdep ",
     " pre: ",
@@ -30,52 +31,52 @@ pub(crate) const WORDS: &[&str] = &[
     "~Module signature appended~\n",
 ];
 
-/// A pattern and a text that are longer are cut: the check below is quadratic.
-const LONGEST: usize = 200;
+/// Maximum length of a pattern and of a text: the slow matcher is quadratic.
+const MAX_MATCHED: usize = 200;
 
 /// Parts: modules.dep, modules.alias, modules.softdep, a modalias.
 ///
-/// - Names are as the kernel has them, and a name of a name is itself.
-/// - What was read and written again is read the same.
-/// - A pattern matches what a slower matcher says that it matches.
-/// - A signature that is put on is taken off, and nothing else.
+/// - Names are in the kernel's form, and the form of a name is itself.
+/// - Lines that were read, and then written, are read as the same.
+/// - A pattern matches exactly the texts that a slow matcher accepts.
+/// - A signature that is appended is removed, and nothing else is.
 pub fn modules_dep(data: &[u8]) {
-    let [dep, alias, softdep, wanted] = some(data);
+    let [dep, alias, softdep, modalias] = split_array(data);
     let text = |part: Option<&[u8]>| String::from_utf8_lossy(part.unwrap_or(&[])).into_owned();
-    dep_lines(&text(dep));
-    let patterns = alias_lines(&text(alias));
-    softdep_lines(&text(softdep));
-    let wanted = cut(wanted.unwrap_or(data));
+    check_dep(&text(dep));
+    let patterns = check_alias(&text(alias));
+    check_softdep(&text(softdep));
+    let modalias = truncate(modalias.unwrap_or(data));
     for (pattern, _) in patterns.iter().take(4) {
-        matching(cut(pattern.as_bytes()), wanted);
+        check_match(truncate(pattern.as_bytes()), modalias);
     }
-    let (one, two) = wanted.split_at(wanted.len() / 2);
-    matching(one, two);
-    signature(data);
+    let (pattern, text) = modalias.split_at(modalias.len() / 2);
+    check_match(pattern, text);
+    check_signature(data);
 }
 
-fn cut(bytes: &[u8]) -> &[u8] {
-    bytes.get(..LONGEST).unwrap_or(bytes)
+fn truncate(bytes: &[u8]) -> &[u8] {
+    bytes.get(..MAX_MATCHED).unwrap_or(bytes)
 }
 
-fn is_name(name: &str) {
+fn check_name(name: &str) {
     assert!(!name.contains(['-', '/', '\n']), "{name:?}");
     assert_eq!(module_name(name), name);
 }
 
-fn dep_lines(text: &str) {
+fn check_dep(text: &str) {
     let all = parse_dep(text);
     assert!(all.len() <= text.lines().count());
     let mut written = String::new();
     for dep in &all {
-        is_name(&dep.name);
-        dep.needs.iter().for_each(|n| is_name(n));
+        check_name(&dep.name);
+        dep.needs.iter().for_each(|n| check_name(n));
         assert!(dep.needs.iter().all(|n| !n.contains(char::is_whitespace)));
         let needs = dep.needs.join(" ");
         written.push_str(&format!("{}: {needs}\n", dep.path));
     }
     let again = parse_dep(&written);
-    // A path that ends in a slash has no name, and is not seen when it is written.
+    // A path that ends in a slash has no name, and is left out when it is written.
     let named = |dep: &DepEntry| {
         dep.needs
             .iter()
@@ -83,14 +84,14 @@ fn dep_lines(text: &str) {
             .cloned()
             .collect()
     };
-    let all_of = |dep: &DepEntry| -> (String, String, Vec<String>) {
+    let parts_of = |dep: &DepEntry| -> (String, String, Vec<String>) {
         (dep.name.clone(), dep.path.clone(), named(dep))
     };
-    let same = |(a, b): (&DepEntry, &DepEntry)| all_of(a) == all_of(b);
+    let same = |(a, b): (&DepEntry, &DepEntry)| parts_of(a) == parts_of(b);
     assert!(again.len() == all.len() && again.iter().zip(&all).all(same));
 }
 
-fn alias_lines(text: &str) -> Vec<(String, String)> {
+fn check_alias(text: &str) -> Vec<(String, String)> {
     let all = parse_alias(text);
     let line = |(pattern, module): &(String, String)| format!("alias {pattern} {module}\n");
     let written: String = all.iter().map(line).collect();
@@ -98,7 +99,7 @@ fn alias_lines(text: &str) -> Vec<(String, String)> {
     all
 }
 
-fn softdep_lines(text: &str) {
+fn check_softdep(text: &str) {
     for (module, before) in parse_softdep(text) {
         assert!(!module.contains('-'));
         assert!(!before.is_empty() && !before.contains(char::is_whitespace));
@@ -110,13 +111,13 @@ fn softdep_lines(text: &str) {
     }
 }
 
-fn matching(pattern: &[u8], text: &[u8]) {
-    let expected = slow(pattern, text);
+fn check_match(pattern: &[u8], text: &[u8]) {
+    let expected = slow_match(pattern, text);
     assert_eq!(glob_match(pattern, text), expected, "{pattern:?} {text:?}");
 }
 
-/// The same, by a table of which beginnings of the text are matched so far.
-fn slow(pattern: &[u8], text: &[u8]) -> bool {
+/// Matches a pattern by a table of the beginnings of the text that are matched so far.
+fn slow_match(pattern: &[u8], text: &[u8]) -> bool {
     let mut open = vec![false; text.len() + 1];
     open[0] = true;
     let mut rest = pattern;
@@ -135,7 +136,7 @@ fn slow(pattern: &[u8], text: &[u8]) -> bool {
         };
         for at in (1..open.len()).rev() {
             let c = text[at - 1];
-            let fits = set.map_or(*first == b'?' || *first == c, |set| holds(set, c));
+            let fits = set.map_or(*first == b'?' || *first == c, |set| set_contains(set, c));
             open[at] = open[at - 1] && fits;
         }
         open[0] = false;
@@ -144,7 +145,7 @@ fn slow(pattern: &[u8], text: &[u8]) -> bool {
     open[text.len()]
 }
 
-fn holds(set: &[u8], c: u8) -> bool {
+fn set_contains(set: &[u8], c: u8) -> bool {
     let mut at = 0;
     while at < set.len() {
         if set.get(at + 1) == Some(&b'-') && at + 2 < set.len() {
@@ -161,7 +162,7 @@ fn holds(set: &[u8], c: u8) -> bool {
     false
 }
 
-fn signature(data: &[u8]) {
+fn check_signature(data: &[u8]) {
     assert!(data.starts_with(without_signature(data)));
     let (body, signature) = data.split_at(data.len() / 2);
     let mut file = [body, signature, &[0; 8]].concat();

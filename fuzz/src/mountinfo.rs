@@ -1,8 +1,9 @@
-//! /proc/self/mountinfo (proc_pid_mountinfo(5)).
+// SPDX-License-Identifier: Apache-2.0
+//! Target `mountinfo`: /proc/self/mountinfo (proc_pid_mountinfo(5)).
 
 use sys::mountinfo::{Mount, MountKind, mount_kind, to_unmount};
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     " - ",
     " / ",
     " mnt:[1] ",
@@ -27,28 +28,29 @@ pub(crate) const WORDS: &[&str] = &[
     "-",
 ];
 
-/// - What a line says for its own sake, it says among others too, in the order of
-///   the unmounting; what comes on top of that covers something unmounted later.
-/// - The root is never among them.
-/// - A row written as the kernel writes it (fs/proc_namespace.c) is read back.
+/// - Each line that gives a mount alone gives it among the others as well, in the order of
+///   unmounting; every other mount covers one that is unmounted later.
+/// - The root is never unmounted.
+/// - A line in the form of the kernel (fs/proc_namespace.c) is read back.
 pub fn mountinfo(data: &[u8]) {
-    let all = to_unmount(data);
+    let mounts = to_unmount(data);
     let lines = data.split(|b| *b == b'\n').rev();
-    let own: Vec<Mount> = lines.flat_map(to_unmount).collect();
-    let mut rest = all.iter();
-    assert!(own.iter().all(|m| rest.any(|other| other == m)));
-    for (at, mount) in all.iter().enumerate() {
+    let single: Vec<Mount> = lines.flat_map(to_unmount).collect();
+    let mut rest = mounts.iter();
+    assert!(single.iter().all(|m| rest.any(|other| other == m)));
+    for (at, mount) in mounts.iter().enumerate() {
         assert_ne!(mount.target, b"/");
         let kind = mount_kind(&mount.fstype);
         assert_eq!(mount.kind, kind.unwrap_or(MountKind::Stacked));
-        let mut later = all.iter().skip(at + 1);
-        assert!(own.contains(mount) || later.any(|m| covers(mount, m)));
+        let mut later = mounts.iter().skip(at + 1);
+        assert!(single.contains(mount) || later.any(|m| covers(mount, m)));
     }
-    let written: Vec<u8> = all.iter().rev().flat_map(line).collect();
-    assert_eq!(to_unmount(&written), all);
+    let written: Vec<u8> = mounts.iter().rev().flat_map(line).collect();
+    assert_eq!(to_unmount(&written), mounts);
 }
 
-/// Whether `other` has no name while `mount` is there: the same path, or one in it.
+/// Returns true if `other` cannot be reached by its path under `mount`: its path is equal, or
+/// below.
 fn covers(mount: &Mount, other: &Mount) -> bool {
     let mut path = other.target.clone();
     path.push(b'/');
@@ -57,7 +59,7 @@ fn covers(mount: &Mount, other: &Mount) -> bool {
     path.starts_with(&dir)
 }
 
-/// The line of a mount.
+/// Returns the line of a mount.
 fn line(mount: &Mount) -> Vec<u8> {
     let (major, minor) = mount.device;
     let root = if mount.fstype == "nsfs" {

@@ -1,13 +1,14 @@
-//! Datagrams on `NOTIFY_SOCKET` (sd_notify(3)).
+// SPDX-License-Identifier: Apache-2.0
+//! Target `notify`: datagrams on `NOTIFY_SOCKET` (sd_notify(3)).
 
 use services::notify::{Message, parse};
 
-pub(crate) const WORDS: &[&str] = &["READY=1", "STATUS=", "\n", "MAINPID=", "READY=", "X_"];
+pub(crate) const DICTIONARY: &[&str] = &["READY=1", "STATUS=", "\n", "MAINPID=", "READY=", "X_"];
 
-/// - The sender is whom the kernel names, whatever the text says.
-/// - Lines do not reach into each other: of two texts joined, it is ready if one
-///   is, and the last status counts.
-/// - A status is one line of what was sent.
+/// - The sender is the one that the kernel names, whatever the text is.
+/// - Lines are independent: two joined texts report readiness if either does, and the last status
+///   wins.
+/// - A status is one line of the text.
 pub fn notify(data: &[u8]) {
     let whole = parse(7, data);
     assert_eq!(whole.pid, 7);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Records of `/dev/kmsg` on their way to a receiver of syslog (RFC 5424).
+//! Target `remote_log`: records of `/dev/kmsg` as messages to a receiver of syslog (RFC 5424).
 
 use b2p::common::log::record::{Priority, Record};
 use b2p::helpers::remote_log::rfc5424::{self, MAX_MESSAGE};
 use b2p::helpers::syslog::message;
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "6,1,2,-;",
     "30,",
     "191,18446744073709551615,18446744073709551615,-;",
@@ -24,9 +24,9 @@ pub(crate) const WORDS: &[&str] = &[
 ];
 
 /// - Every message is one line of bounded UTF-8, and its header has seven fields.
-/// - The reader of messages finds the priority, and the name and process of the sender.
+/// - The parser of messages returns the priority, and the name and process of the sender.
 pub fn remote_log(data: &[u8]) {
-    let [record, host] = crate::input::some(data);
+    let [record, host] = crate::input::split_array(data);
     let host = host.unwrap_or_default();
     if let Some(record) = record.and_then(Record::parse) {
         check(&record, host);
@@ -44,7 +44,10 @@ fn check(record: &Record<'_>, host: &[u8]) {
     let bytes = rfc5424::record(record, 0, host);
     assert!(bytes.len() <= MAX_MESSAGE);
     let line = std::str::from_utf8(&bytes).expect("UTF-8");
-    assert!(crate::input::one_line(&line.replace('\t', "")), "{line:?}");
+    assert!(
+        crate::input::is_one_line(&line.replace('\t', "")),
+        "{line:?}"
+    );
     let fields: Vec<&str> = line.splitn(7, ' ').collect();
     let full = fields.len() == 7 && fields.iter().all(|field| !field.is_empty());
     assert!(full, "{line:?}");

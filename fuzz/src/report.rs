@@ -1,8 +1,9 @@
-//! The report of PID 1, as its clients read it.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `report`: report of PID 1 as its clients read it.
 
 use control::Report;
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "machine",
     "phase ",
     "service ",
@@ -38,17 +39,16 @@ pub(crate) const WORDS: &[&str] = &[
     ": ",
 ];
 
-/// - Any text has a reading, and no line of it gives more than one thing.
-/// - What was read and written again is read the same: neither side says what
-///   the other does not understand.
-/// - What is written holds no control character but the ends of lines.
+/// - Any text is a report, and each line gives at most one entry.
+/// - A report that was read, and then written, is read as the same.
+/// - A written report has no control characters except for the ends of lines.
 pub fn report(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let read = Report::parse(&text);
-    let things = read.services.len() + read.phases.len() + read.degraded.len();
-    assert!(things <= text.lines().count());
+    let entries = read.services.len() + read.phases.len() + read.degraded.len();
+    assert!(entries <= text.lines().count());
     let once = written(&read);
-    assert!(once.lines().all(crate::input::one_line), "{once:?}");
+    assert!(once.lines().all(crate::input::is_one_line), "{once:?}");
     let again = Report::parse(&once);
     assert_eq!(again.services.len(), read.services.len());
     assert_eq!(again.phases.len(), read.phases.len());
@@ -58,7 +58,7 @@ pub fn report(data: &[u8]) {
         (read.shutdown, read.truncated)
     );
     assert_eq!(written(&again), once);
-    if crate::input::one_line(&text.replace('\n', "")) {
+    if crate::input::is_one_line(&text.replace('\n', "")) {
         assert_eq!(again.services, read.services);
         assert_eq!(again.phases, read.phases);
         assert_eq!(again.machine, read.machine);

@@ -1,11 +1,9 @@
-//! What routers say, as the kernel hands it on. The reader is part of a program, so its
-//! file is taken as it is.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `router`: router advertisements as the kernel passes them on.
 
-use reader::{Servers, parse};
+use b2p::helpers::net::router::{Servers, parse};
 
-pub use b2p::helpers::net::router as reader;
-
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "\x44\0",
     "\x0a\0\x18\0",
     "\x0a\0\x28\0",
@@ -15,10 +13,10 @@ pub(crate) const WORDS: &[&str] = &[
     "\x20\x01\x0d\x38",
 ];
 
-/// The input is what was read from the socket.
+/// The input is a message from the netlink socket.
 ///
-/// - Whatever is told leads to servers that a machine can have.
-/// - However many are told of, few are kept, and none for longer than was said.
+/// - Every server has a unicast address.
+/// - The number of servers is bounded, and each expires at its time.
 pub fn router(data: &[u8]) {
     let mut servers = Servers::default();
     for advertisement in parse(data) {

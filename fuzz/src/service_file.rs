@@ -1,12 +1,13 @@
-//! Service files, with the passwd(5) and group(5) that their names are looked up in.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `service_file`: service files, with the passwd(5) and group(5) for their names.
 
 use services::account;
 use services::service_file::{FileErrors, MAX_FILE_BYTES, Parsed, is_name, parse};
-use services::{ExitStatus, ReadyWhen, Restart};
+use services::{ExitStatus, ReadyWhen, Restart, Socket};
 
-use crate::input::{one_line, some};
+use crate::input::{is_one_line, split_array};
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "exec /",
     "user ",
     "ready ",
@@ -58,15 +59,14 @@ pub(crate) const WORDS: &[&str] = &[
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\ncore:x:1000:1000::/home/core:/bin/bash\n";
 const GROUP: &str = "root:x:0:\npodman:x:982:core\nsudo:x:27:core\ncore:x:1000:\n";
 
-/// Parts: the file, passwd, group, the name of the service; all but the first
-/// may be left out.
+/// Parts: the file, passwd, group, and the name of the service; all but the first are optional.
 ///
-/// - An error names file and line, and is one line that a terminal can show.
-/// - What is accepted can be run: whole paths, no byte that ends a string or a
-///   line, limits that are files of the cgroup and not its processes.
-/// - Written again in the plainest form, it is the same service.
+/// - An error names file and line, and is one line that is safe on a terminal.
+/// - An accepted service can be run: its paths are absolute, no byte ends a string or a line, and
+///   its limits are files of the cgroup other than its list of processes.
+/// - The service is read again from its plainest file.
 pub fn service_file(data: &[u8]) {
-    let [file, passwd, group, name] = some(data);
+    let [file, passwd, group, name] = split_array(data);
     let text = |part: Option<&[u8]>, default: &str| match part {
         Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         None => default.to_owned(),
@@ -75,24 +75,24 @@ pub fn service_file(data: &[u8]) {
     let name = text(name, "web");
     let file = file.unwrap_or(&[]);
     match parse(&name, file, &passwd, &group) {
-        Err(errors) => refused(&name, &errors),
+        Err(errors) => check_errors(&name, &errors),
         Ok(parsed) => {
             assert!(is_name(&name) && parsed.name == name && file.len() <= MAX_FILE_BYTES);
-            sound(&parsed);
-            same(&parsed, &passwd, &group);
+            check_service(&parsed);
+            check_plainest_file(&parsed, &passwd, &group);
         }
     }
 }
 
-fn refused(name: &str, errors: &FileErrors) {
+fn check_errors(name: &str, errors: &FileErrors) {
     assert!((1..=17).contains(&errors.0.len()));
     for error in &errors.0 {
         let error = &error.to_string();
-        assert!(one_line(error), "{error:?}");
+        assert!(is_one_line(error), "{error:?}");
         assert!(error.len() < 600, "{error:?}");
         let mut parts = error.splitn(3, ':');
-        let (whose, line, why) = (parts.next(), parts.next(), parts.next());
-        assert!(whose == Some(name) || !is_name(name), "{error:?}");
+        let (service, line, why) = (parts.next(), parts.next(), parts.next());
+        assert!(service == Some(name) || !is_name(name), "{error:?}");
         let numbered = line.is_some_and(|l| l.parse::<usize>().is_ok());
         assert!(
             !is_name(name) || (numbered && why.is_some_and(|w| w.len() > 3)),
@@ -101,33 +101,33 @@ fn refused(name: &str, errors: &FileErrors) {
     }
 }
 
-fn sound(parsed: &Parsed<'_>) {
-    let row = &parsed.def;
+fn check_service(parsed: &Parsed<'_>) {
+    let def = &parsed.def;
     let paths = [parsed.dir, parsed.socket];
     let texts = parsed.argv.iter().chain(&parsed.env).chain(&paths);
     for text in texts.chain(parsed.limits.iter().map(|(_, value)| value)) {
-        assert!(one_line(&text.replace('\t', "")), "{text:?}");
+        assert!(is_one_line(&text.replace('\t', "")), "{text:?}");
     }
     assert!(parsed.argv.first().is_some_and(|p| p.starts_with('/')));
     assert!(parsed.argv.len() < 64 && parsed.dir.starts_with('/'));
-    assert_eq!(parsed.socket.starts_with('/'), row.socket.is_some());
+    assert_eq!(parsed.socket.starts_with('/'), def.socket.is_some());
     assert!(parsed.socket.len() < 108);
     assert!(parsed.needs.iter().all(|n| is_name(n)));
     let limit = |f: &str| !f.contains('/') && f.contains('.') && !f.starts_with("cgroup.");
     assert!(parsed.limits.iter().all(|(file, _)| limit(file)));
-    environment(&parsed.env);
-    let mode = row.socket.map_or(0, |s| s.mode);
-    assert!(mode <= 0o777 && row.umask <= 0o777);
-    assert!((1..32).contains(&row.stop_signal) && (-1_000..=1_000).contains(&row.oom_score_adj));
-    assert!(row.nofile.0 >= 1 && row.nofile.0 <= row.nofile.1 && row.nofile.1 <= 1_048_576);
-    assert!(row.grace_ms <= 3_600_000 && row.late_ms <= 3_600_000);
-    assert!(row.ready != ReadyWhen::Exit || row.restart != Restart::Always);
-    if let ReadyWhen::Fd(fd) = row.ready {
-        assert!((3..=255).contains(&fd) && (fd > 3 || row.socket.is_none()));
+    check_environment(&parsed.env);
+    let mode = def.socket.map_or(0, |s| s.mode);
+    assert!(mode <= 0o777 && def.umask <= 0o777);
+    assert!((1..32).contains(&def.stop_signal) && (-1_000..=1_000).contains(&def.oom_score_adj));
+    assert!(def.nofile.0 >= 1 && def.nofile.0 <= def.nofile.1 && def.nofile.1 <= 1_048_576);
+    assert!(def.grace_ms <= 3_600_000 && def.late_ms <= 3_600_000);
+    assert!(def.ready != ReadyWhen::Exit || def.restart != Restart::Always);
+    if let ReadyWhen::Fd(fd) = def.ready {
+        assert!((3..=255).contains(&fd) && (fd > 3 || def.socket.is_none()));
     }
 }
 
-fn environment(env: &[&str]) {
+fn check_environment(env: &[&str]) {
     let names: Vec<&str> = env.iter().filter_map(|e| e.split('=').next()).collect();
     for (at, name) in names.iter().enumerate() {
         assert!(!name.is_empty() && !name.starts_with("LISTEN_"), "{name:?}");
@@ -139,8 +139,8 @@ fn environment(env: &[&str]) {
     assert!(env.iter().all(|e| e.contains('=')));
 }
 
-/// Written again, unless that is longer than a file may be, or has more words.
-fn same(parsed: &Parsed<'_>, passwd: &str, group: &str) {
+/// Checks the plainest file, unless it is longer than a file may be.
+fn check_plainest_file(parsed: &Parsed<'_>, passwd: &str, group: &str) {
     let Some(text) = written(parsed, group) else {
         return;
     };
@@ -150,24 +150,20 @@ fn same(parsed: &Parsed<'_>, passwd: &str, group: &str) {
     }
 }
 
-/// The plainest file of a service; none where its group has no name.
+/// Returns the plainest file of a service; `None` if its group has no name.
 fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
-    let row = &parsed.def;
-    let quoted = |word: &&str| match word.contains('"') {
-        true => format!(" '{word}'"),
-        false => format!(" \"{word}\""),
-    };
+    let def = &parsed.def;
     let mut text = String::from("exec");
-    text.extend(parsed.argv.iter().map(quoted));
-    let mut line = |words: String| {
+    text.extend(parsed.argv.iter().map(|arg| quoted(arg)));
+    let mut line = |directive: String| {
         text.push('\n');
-        text.push_str(&words);
+        text.push_str(&directive);
     };
     parsed
         .user
         .iter()
-        .for_each(|u| line(format!("user{}", quoted(&u.name))));
-    line(format!("dir{}", quoted(&parsed.dir)));
+        .for_each(|u| line(format!("user{}", quoted(u.name))));
+    line(format!("dir{}", quoted(parsed.dir)));
     parsed
         .env
         .iter()
@@ -176,39 +172,51 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
     for (file, value) in &parsed.limits {
         line(format!("limit {file}{}", quoted(value)));
     }
-    if let Some(socket) = row.socket {
-        let mut words = format!("socket{} mode {:o}", quoted(&parsed.socket), socket.mode);
-        if socket.gid != 0 {
-            // One that the words of a file can hold.
-            let fits = |n: &&str| one_line(n) && !(n.contains('"') && n.contains('\''));
-            let names = group.lines().filter_map(|l| l.split(':').next());
-            let mut names = names.filter(fits);
-            let name = names.find(|n| account::gid(group, n) == Some(socket.gid))?;
-            words += &format!(" group{}", quoted(&name));
-        }
-        words += if socket.on_demand { "" } else { " boot" };
-        words += if socket.datagram { " datagram" } else { "" };
-        line(words);
+    if let Some(socket) = def.socket {
+        line(socket_directive(parsed.socket, socket, group)?);
     }
-    line(match row.ready {
+    line(match def.ready {
         ReadyWhen::Exec => "ready exec".to_owned(),
         ReadyWhen::Notify => "ready notify".to_owned(),
         ReadyWhen::Exit => "ready exit".to_owned(),
         ReadyWhen::Fd(n) => format!("ready fd {n}"),
     });
-    line(match row.restart {
+    line(match def.restart {
         Restart::Always => "restart always".to_owned(),
         Restart::OnFailure => "restart on-failure".to_owned(),
         Restart::Never => "restart never".to_owned(),
     });
-    line(match row.kill {
+    line(match def.kill {
         services::KillMode::Cgroup => "kill group".to_owned(),
         services::KillMode::Process => "kill process".to_owned(),
     });
-    let stop = ExitStatus::Killed(row.stop_signal).to_string();
+    let stop = ExitStatus::Killed(def.stop_signal).to_string();
     line(format!("stop {}", stop.strip_prefix("killed by ")?));
-    line(format!("grace {}ms\nlate {}ms", row.grace_ms, row.late_ms));
-    line(format!("umask {:o}\noom {}", row.umask, row.oom_score_adj));
-    line(format!("nofile {} {}", row.nofile.0, row.nofile.1));
+    line(format!("grace {}ms\nlate {}ms", def.grace_ms, def.late_ms));
+    line(format!("umask {:o}\noom {}", def.umask, def.oom_score_adj));
+    line(format!("nofile {} {}", def.nofile.0, def.nofile.1));
     Some(text)
+}
+
+/// Returns the directive of a socket; `None` if its group has no name that a file can contain.
+fn socket_directive(path: &str, socket: Socket, group: &str) -> Option<String> {
+    let mut directive = format!("socket{} mode {:o}", quoted(path), socket.mode);
+    if socket.gid != 0 {
+        let fits = |n: &&str| is_one_line(n) && !(n.contains('"') && n.contains('\''));
+        let names = group.lines().filter_map(|l| l.split(':').next());
+        let mut names = names.filter(fits);
+        let name = names.find(|n| account::gid(group, n) == Some(socket.gid))?;
+        directive += &format!(" group{}", quoted(name));
+    }
+    directive += if socket.on_demand { "" } else { " boot" };
+    directive += if socket.datagram { " datagram" } else { "" };
+    Some(directive)
+}
+
+/// Returns a token in quotes, after a space.
+fn quoted(token: &str) -> String {
+    match token.contains('"') {
+        true => format!(" '{token}'"),
+        false => format!(" \"{token}\""),
+    }
 }

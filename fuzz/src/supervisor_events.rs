@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The supervisor, fed with events in any order, against a model of the manager that keeps its own
-//! books.
+//! Target `supervisor_events`: the supervisor with events in any order, against a model of the
+//! manager.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use services::{
 
 use crate::input::Numbers;
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "\0\0\0\0",
     "\x04\0\x05\0",
     "\x08\0\0",
@@ -61,7 +61,7 @@ static NEEDS: [&[&str]; 16] = [
 /// then events.
 ///
 /// - A service has at most one process, and each start is answered before the next one.
-/// - The states agree with the books: services with a process, services that are about to have
+/// - The states agree with the model: services with a process, services that are about to have
 ///   one, services whose socket is watched.
 /// - Each end is one change, and no service starts before its delay is over.
 /// - No active service needs a service that is terminated (except for a restart), and a process

@@ -1,12 +1,10 @@
-//! Datagrams on `/dev/log` (RFC 3164, RFC 5424). The reader is part of a program,
-//! so its file is taken as it is.
+// SPDX-License-Identifier: Apache-2.0
+//! Target `syslog`: datagrams on `/dev/log` (RFC 3164, RFC 5424).
 
-use crate::kmsg::record;
-use message::{Message, parse};
+use b2p::common::log::record::Priority;
+use b2p::helpers::syslog::message::{Message, parse};
 
-pub use b2p::helpers::syslog::message;
-
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "<13>",
     "<191>",
     "<192>",
@@ -28,16 +26,16 @@ pub(crate) const WORDS: &[&str] = &[
     "\n",
 ];
 
-/// - Every datagram is a message, and tag and text are parts of it.
+/// - Every datagram is a message; its tag and its text are parts of the datagram.
 /// - A tag has at most 48 bytes.
-/// - The ends of lines and the NUL that some senders add change nothing.
+/// - Line ends and the NUL that some senders append change nothing.
 pub fn syslog(data: &[u8]) {
     let message = parse(data, b"host");
     assert!(message.tag.len() <= 48);
     assert!(within(message.text, data) && within(message.tag, data));
     assert!(message.priority.level() < 8 && message.priority.facility() < 24);
     if !data.starts_with(b"<") {
-        assert_eq!(message.priority, record::Priority::of(1, 5));
+        assert_eq!(message.priority, Priority::of(1, 5));
     }
     let ended = [data, b"\r\n\0"].concat();
     assert_eq!(parse(&ended, b"host"), message);
@@ -45,7 +43,7 @@ pub fn syslog(data: &[u8]) {
     assert_eq!(without.priority, message.priority);
 }
 
-/// Whether `part` is a part of `whole`.
+/// Returns true if `part` is a part of `whole`.
 fn within(part: &[u8], whole: &[u8]) -> bool {
     part.is_empty() || whole.windows(part.len()).any(|w| w == part)
 }

@@ -1,8 +1,9 @@
-//! Messages of the kernel about devices (kobject_uevent.c).
+// SPDX-License-Identifier: Apache-2.0
+//! Target `uevent`: messages of the kernel about devices (kobject_uevent.c).
 
 use sys::uevent::{Uevent, is_disk, is_early, parse};
 
-pub(crate) const WORDS: &[&str] = &[
+pub(crate) const DICTIONARY: &[&str] = &[
     "add@",
     "remove@",
     "change@",
@@ -21,9 +22,8 @@ pub(crate) const WORDS: &[&str] = &[
     "ACTION=add",
 ];
 
-/// - Only what is added counts, and a disk that is gone; it is one whole field of
-///   the message.
-/// - No field behind the one that counts changes anything.
+/// - Only an added device or a removed disk gives an event, from one whole field of the message.
+/// - Fields after that one change nothing.
 pub fn uevent(data: &[u8]) {
     let Some(added) = parse(data) else {
         return;

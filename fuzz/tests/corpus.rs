@@ -1,18 +1,18 @@
-//! Every target over its corpus, and over mutations of it: the same ones in every
-//! run, so that what fails here fails again.
+// SPDX-License-Identifier: Apache-2.0
+//! Runs every target on its corpus, and on mutations of it that are reproducible.
 #![allow(clippy::unwrap_used)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::{fs, thread};
 
-use fuzz::mutator::{Random, mutant};
+use fuzz::mutator::{Random, mutate};
 use fuzz::{TARGETS, Target};
 
-/// So many mutations of each corpus; together some seconds, unoptimized.
+/// Number of mutations of each corpus; they take some seconds without optimization.
 const MUTATIONS: u64 = 10_000;
-/// The whole corpus is to stay small enough to be kept with the source.
-const LARGEST: usize = 200_000;
+/// Maximum size of the corpus in bytes, because it is stored with the source.
+const MAX_CORPUS_BYTES: usize = 200_000;
 
 fn corpus(target: &Target) -> Vec<Vec<u8>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -22,7 +22,7 @@ fn corpus(target: &Target) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-fn holds(target: &Target, data: &[u8]) {
+fn check(target: &Target, data: &[u8]) {
     if catch_unwind(AssertUnwindSafe(|| (target.run)(data))).is_err() {
         panic!("{}: {}", target.name, data.escape_ascii());
     }
@@ -31,28 +31,28 @@ fn holds(target: &Target, data: &[u8]) {
 #[test]
 fn there_is_a_small_corpus_for_each() {
     let sizes = TARGETS.iter().map(|target| {
-        let all = corpus(target);
-        assert!(all.len() >= 3, "{}", target.name);
-        all.iter().map(Vec::len).sum::<usize>()
+        let inputs = corpus(target);
+        assert!(inputs.len() >= 3, "{}", target.name);
+        inputs.iter().map(Vec::len).sum::<usize>()
     });
     let size: usize = sizes.sum();
-    assert!(size <= LARGEST, "{size} bytes");
+    assert!(size <= MAX_CORPUS_BYTES, "{size} bytes");
 }
 
 #[test]
 fn the_corpus_holds() {
     for target in TARGETS {
-        corpus(target).iter().for_each(|data| holds(target, data));
+        corpus(target).iter().for_each(|data| check(target, data));
     }
 }
 
 #[test]
 fn mutations_hold() {
     let run = |target: &Target| {
-        let all = corpus(target);
-        let mut random = Random::new(TARGETS.len() as u64 + all.len() as u64);
+        let inputs = corpus(target);
+        let mut random = Random::new(TARGETS.len() as u64 + inputs.len() as u64);
         for _ in 0..MUTATIONS {
-            holds(target, &mutant(&mut random, target, &all));
+            check(target, &mutate(&mut random, target, &inputs));
         }
     };
     thread::scope(|scope| {
