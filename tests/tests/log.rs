@@ -219,7 +219,11 @@ fn sent(guest: &Guest, receiver: &Receiver) -> Result<()> {
         "{first}"
     );
     let with = |text: &str| messages.iter().filter(|m| m.contains(text)).count();
-    for text in [" Linux version ", "] ready ssh=", "] Server listening"] {
+    for text in [
+        " Linux version ",
+        "] ready ssh=",
+        "] Server listening on 0.0.0.0 ",
+    ] {
         ensure!(with(text) == 1, "{text}: {}", with(text));
     }
     let web: Vec<&String> = messages.iter().filter(|m| m.contains(" web ")).collect();
