@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reasons why a device is not used, and who is told.
+//! Reasons why a device is not used.
 
 use config::FormatPolicy;
 
@@ -9,7 +9,7 @@ use crate::signature::join_names;
 
 /// Reason why a device is not used.
 pub(crate) enum Rejection {
-    /// Report to nobody.
+    /// Report nothing.
     Ignore,
     /// Report in the log.
     Log(String),

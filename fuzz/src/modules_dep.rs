@@ -65,10 +65,10 @@ fn check_name(name: &str) {
 }
 
 fn check_dep(text: &str) {
-    let all = parse_dep(text);
-    assert!(all.len() <= text.lines().count());
+    let entries = parse_dep(text);
+    assert!(entries.len() <= text.lines().count());
     let mut written = String::new();
-    for dep in &all {
+    for dep in &entries {
         check_name(&dep.name);
         dep.needs.iter().for_each(|n| check_name(n));
         assert!(dep.needs.iter().all(|n| !n.contains(char::is_whitespace)));
@@ -88,15 +88,15 @@ fn check_dep(text: &str) {
         (dep.name.clone(), dep.path.clone(), named(dep))
     };
     let same = |(a, b): (&DepEntry, &DepEntry)| parts_of(a) == parts_of(b);
-    assert!(again.len() == all.len() && again.iter().zip(&all).all(same));
+    assert!(again.len() == entries.len() && again.iter().zip(&entries).all(same));
 }
 
 fn check_alias(text: &str) -> Vec<(String, String)> {
-    let all = parse_alias(text);
+    let aliases = parse_alias(text);
     let line = |(pattern, module): &(String, String)| format!("alias {pattern} {module}\n");
-    let written: String = all.iter().map(line).collect();
-    assert_eq!(parse_alias(&written), all);
-    all
+    let written: String = aliases.iter().map(line).collect();
+    assert_eq!(parse_alias(&written), aliases);
+    aliases
 }
 
 fn check_softdep(text: &str) {

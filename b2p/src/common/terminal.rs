@@ -40,7 +40,7 @@ pub enum Colour {
     Alarm,
     /// Neutral.
     Blue,
-    /// Of minor importance.
+    /// Minor.
     Dim,
 }
 

@@ -29,12 +29,12 @@ pub fn writer() -> io::Result<File> {
 pub enum Next<'a> {
     /// A record.
     Record(Record<'a>),
-    /// No record, and there may be more. If records were overwritten (EPIPE), the next
+    /// Neither a record nor the end: read again. If records were overwritten (EPIPE), the next
     /// sequence number shows how many.
     Again,
-    /// No further record for now.
+    /// End of the records for now.
     Nothing,
-    /// No further record ever; the kernel's own ring does not end.
+    /// End of all records; the kernel's own ring does not end.
     End,
 }
 
