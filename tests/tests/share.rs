@@ -88,7 +88,7 @@ fn share() -> Result<()> {
             &["share", "nine at /mnt/nine", "by 9p", "KERNEL=generic"],
         )?;
         told(&guest, &["share", "dead at /mnt/dead", "does not answer"])?;
-        told(&guest, &["flag", "b2p.share", "of the system's"])?;
+        told(&guest, &["flag", "b2p.share", "of the system"])?;
         told(&guest, &["vsock", "no address", "guest-cid"])
     });
     checks.check("one that is plugged in", || {
