@@ -1,56 +1,57 @@
-//! The words of `init run`: tini's and dumb-init's, told apart by name where
-//! they differ.
+// SPDX-License-Identifier: Apache-2.0
+//! Options of `init run`: those of tini and dumb-init, distinguished by name where they differ.
 
 use std::ffi::c_int;
 
 use crate::run::JOB;
 
-/// Signals are 1 to 64.
+/// Greatest number of a signal; the least is 1.
 const LAST: usize = 64;
 
-/// What the words before the command say.
+/// Options before the command.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
-    /// dumb-init's ways: every signal is handed on, the command starts with none
-    /// blocked, and what stops the command stops us.
+    /// Behaviour of dumb-init: every signal is passed on, the command starts with none blocked, and
+    /// a signal that stops the command stops this process.
     pub dumb: bool,
-    /// A session for the command.
+    /// The command gets a session.
     pub session: bool,
     /// Signals go to the whole process group.
     pub group: bool,
-    /// Orphans below us become our children.
+    /// Orphans below this process become its children.
     pub subreaper: bool,
-    /// Each orphan is named.
+    /// Each orphan is logged.
     pub warn: bool,
-    /// 0 keeps even warnings to itself.
+    /// Verbosity; 0 hides even warnings.
     pub verbosity: u32,
-    /// The signal that we get when our parent ends; 0 for none.
+    /// Signal that this process gets when its parent ends; 0 for none.
     pub parent: c_int,
     /// Statuses that count as success.
     pub good: [bool; 256],
-    /// What is sent instead of a signal; 0 is nothing, -1 is itself.
+    /// Replacements of signals; 0 drops a signal, -1 keeps it.
     pub rewrite: [i8; LAST + 1],
-    /// Where the command begins.
+    /// Index of the command.
     pub command: usize,
 }
 
-/// Why nothing is run: what to say, and the status to end with.
+/// Reason why nothing is run, which decides the output and the exit status.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// What there is.
+    /// The help text was requested.
     Help,
-    /// Which one this is.
+    /// The version was requested.
     Version,
-    /// There is no command.
+    /// The command is missing.
     Usage,
-    /// A word that is none of ours.
+    /// The argument is not an option.
     Bad(String),
 }
 
-/// getopt(3) without permutation: the first word that is no option is the command.
+/// Parses as getopt(3) without permutation does: the first argument that is no option is the
+/// command.
 ///
 /// # Errors
-/// What to say instead of running anything.
+/// The output and status that replace a run.
 pub fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
     let mut options = Options {
         dumb: name == "dumb-init",
@@ -106,7 +107,8 @@ fn long_option(word: &[u8]) -> Result<u8, Stop> {
 }
 
 impl Options {
-    /// Takes a word of letters; how many further words belong to it.
+    /// Parses an argument of option letters; returns the number of further arguments that belong to
+    /// it.
     fn letters(&mut self, letters: &[u8], next: Option<&[u8]>) -> Result<usize, Stop> {
         for (i, letter) in letters.iter().enumerate() {
             match letter {
@@ -151,7 +153,7 @@ impl Options {
     }
 }
 
-/// `SIGTERM`, `TERM` or a number.
+/// Parses `SIGTERM`, `TERM` or a number.
 fn signal(text: &str) -> Option<c_int> {
     let bare = text.strip_prefix("SIG").unwrap_or(text);
     let named = (1..=31).find(|n| {
@@ -161,9 +163,9 @@ fn signal(text: &str) -> Option<c_int> {
     named.or_else(|| bare.parse().ok().filter(|n| (1..=64).contains(n)))
 }
 
-/// The variables that tini and dumb-init read, and what a session means for
-/// job control: what would suspend stops the command's session for certain, for
-/// the kernel discards SIGTSTP to an orphaned process group.
+/// Applies the environment variables of tini and dumb-init, and the consequence of a session for
+/// job control: a signal that would suspend stops the command's session for certain, because the
+/// kernel discards SIGTSTP to an orphaned process group.
 pub fn environment(options: &mut Options, get: impl Fn(&str) -> Option<String>) {
     options.subreaper |= get("TINI_SUBREAPER").is_some();
     options.group |= get("TINI_KILL_PROCESS_GROUP").is_some();

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `init run`: an init for one command, as tini and dumb-init are.
 //!
-//! The command runs in a process group of its own (or a session, as dumb-init
-//! has it), gets every signal that we get, orphans are reaped, and its end is
-//! ours. A machine's PID 1 is never this, unless it is called by one of [`NAMES`].
-//! Options and their meaning: the READMEs of tini and of dumb-init.
+//! The command runs in a process group of its own (or a session, as with dumb-init) and gets every
+//! signal that this process gets; orphans are reaped, and the command's exit status becomes this
+//! process's. The PID 1 of a machine never runs in this mode, unless it is called by one of
+//! [`NAMES`]. The READMEs of tini and of dumb-init define the options.
 #![expect(unsafe_code, reason = "signal masks, fork and exec of one command")]
 
 use std::ffi::{CStr, c_char, c_int};
@@ -14,19 +15,19 @@ use sys::signals::FAULT_SIGNALS;
 
 use crate::options::{Options, Stop, environment, parse};
 
-/// The names that are this mode, also for a process with pid 1.
+/// Names that select this mode, also for a process with pid 1.
 pub const NAMES: &[&[u8]] = &[b"tini", b"dumb-init", b"catatonit", b"podman-init"];
-/// Those that stop a process that has no terminal, or not the foreground.
+/// Signals that stop a process without a terminal, or outside the foreground.
 pub const JOB: &[c_int] = &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
-/// Runs what `argv` says and returns the status to exit with. `argv[0]` is the
-/// name that options are told apart by.
+/// Runs the command in `argv` and returns the exit status. `argv[0]` is the name that selects the
+/// dialect of options.
 ///
 /// # Safety
-/// `argv` is what a program's `main` gets: `argc` C strings and a NULL, which
-/// live as long as the program.
+/// `argv` is the argument of a program's `main`: `argc` C strings and a NULL, which live as long as
+/// the program.
 pub unsafe fn main(argc: usize, argv: *const *const c_char) -> i32 {
-    // SAFETY: as above.
+    // SAFETY: the caller guarantees `argc` strings.
     let word = |i| unsafe { CStr::from_ptr(*argv.add(i)) };
     let words: Vec<&[u8]> = (0..argc).map(|i| word(i).to_bytes()).collect();
     let name = base(words.first().unwrap_or(&&b""[..]));
@@ -45,17 +46,17 @@ pub unsafe fn main(argc: usize, argv: *const *const c_char) -> i32 {
     })
 }
 
-/// The last part of a path.
+/// Returns the last part of a path.
 #[must_use]
 pub fn base(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or(path)
 }
 
-/// Writes in one piece. Not by the standard library's streams: their buffers
-/// would be the larger half of this mode.
+/// Writes a message in one piece. The standard library's streams have buffers that would be the
+/// larger half of this mode.
 fn tell(fd: c_int, parts: &[&str]) {
     let text = parts.concat();
-    // SAFETY: a live buffer. Who does not listen is not told.
+    // SAFETY: a live buffer. An error cannot be reported anywhere.
     unsafe { libc::write(fd, text.as_ptr().cast(), text.len()) };
 }
 
@@ -102,8 +103,8 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
         tell(2, &["[", name, why]);
     }
     let taken = Taken::take(o);
-    // The terminal's owner leaves it with SIGHUP and SIGCONT to its own group
-    // (tty_ioctl(4), TIOCNOTTY): not for the command.
+    // When the terminal's owner gives it up, its own group gets SIGHUP and SIGCONT (tty_ioctl(4),
+    // TIOCNOTTY), which are not for the command.
     let mut skip = if o.session { leave_terminal() } else { &[] };
     // SAFETY: a single thread; the child only execs.
     let child = match unsafe { libc::fork() } {
@@ -111,7 +112,7 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
         0 => become_command(name, o, &taken, command),
         pid => pid,
     };
-    // No directory is kept from being unmounted.
+    // With `/` as its directory, this process keeps no file system from being unmounted.
     let _ = nix::unistd::chdir("/");
     loop {
         let got = taken.next();
@@ -127,7 +128,7 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
     }
 }
 
-/// Whether orphans below us become our children.
+/// Returns true if orphans below this process become its children.
 fn reaps() -> bool {
     let mut on: c_int = 0;
     // SAFETY: a valid place for the answer.
@@ -135,7 +136,7 @@ fn reaps() -> bool {
     on != 0 || std::process::id() == 1
 }
 
-/// The signals as they were found, and those that we wait for.
+/// The signal mask as it was found, and the signals that this process waits for.
 struct Taken {
     found: libc::sigset_t,
     mine: libc::sigset_t,
@@ -143,9 +144,9 @@ struct Taken {
 }
 
 impl Taken {
-    /// Blocks all: each is waited for. dumb-init hands on even those that faults
-    /// raise, tini does not. Dispositions stay: what is blocked is never
-    /// discarded as ignored. But an ignored SIGCHLD would lose the status.
+    /// Blocks all signals and waits for each. dumb-init passes on even those that faults raise,
+    /// tini does not. Dispositions stay: a blocked signal is never discarded as ignored. Only an
+    /// ignored SIGCHLD would lose the status.
     fn take(o: &Options) -> Taken {
         // SAFETY: sets that live here; SIG_DFL is no function.
         unsafe {
@@ -165,7 +166,7 @@ impl Taken {
         }
     }
 
-    /// Sleeps until the next.
+    /// Sleeps until the next signal.
     fn next(&self) -> c_int {
         loop {
             // SAFETY: a live set; no details are asked for.
@@ -176,7 +177,7 @@ impl Taken {
         }
     }
 
-    /// For the command: as it was found, or clean, as dumb-init has it.
+    /// Restores the mask for the command: as it was found, or empty, as dumb-init does.
     fn give_back(&self, clean: bool) {
         // SAFETY: live sets; a disposition that was there before.
         unsafe {
@@ -200,10 +201,10 @@ fn leave_terminal() -> &'static [c_int] {
     }
 }
 
-/// Group or session, terminal, signals, program. A terminal that is not ours to
-/// give away is no reason not to run.
+/// Sets group or session, terminal and signals, and executes the program. A terminal that this
+/// process may not pass on is no reason not to run.
 fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const c_char) -> ! {
-    // SAFETY: integers, and the words that `main` was given.
+    // SAFETY: integers, and the arguments that `main` was given.
     unsafe {
         if o.session {
             libc::setsid();
@@ -217,7 +218,7 @@ fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const
         let why = Errno::last();
         let what = CStr::from_ptr(*command).to_string_lossy();
         tell(2, &["[", name, "] ", &what, ": ", why.desc(), "\n"]);
-        // As a shell says it.
+        // The statuses are a shell's.
         libc::_exit(match why {
             Errno::ENOENT => 127,
             Errno::EACCES => 126,
@@ -226,7 +227,7 @@ fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const
     }
 }
 
-/// Reaps all that have ended; the status to end with when the command is one.
+/// Reaps all ended children; returns the exit status if the command is one of them.
 fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
     let mut end = None;
     let mut each = |pid: Pid, status: ExitStatus| {
@@ -255,7 +256,7 @@ fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
 fn forward(o: &Options, child: Pid, signal: c_int) {
     send(o, child, signal);
     if o.dumb && JOB.contains(&signal) {
-        // SAFETY: integers. The shell that stopped us sees us stopped.
+        // SAFETY: integers. The shell that stopped this process sees it stopped.
         unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
     }
 }

@@ -1,6 +1,7 @@
-//! Where the configuration comes from: the kernel command line, QEMU's fw_cfg where
-//! that is too short, OEM strings of SMBIOS where a host has only those, and what the
-//! data disk says of it, once that is there.
+// SPDX-License-Identifier: Apache-2.0
+//! Sources of the configuration: the kernel command line, QEMU's fw_cfg where that is too short,
+//! OEM strings of SMBIOS where a host offers only those, and the data disk's files once they have
+//! been copied.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +11,14 @@ use config::{Config, Diagnostic, FwCfg, Sources};
 use crate::files::read_bounded;
 use crate::paths::DISK_CONFIG_DIR;
 
-/// Our corner of fw_cfg (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
+/// Directory of this project's fw_cfg entries (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
-/// All of SMBIOS, as the kernel found it (dmi_scan.c); for root only.
+/// Tables of SMBIOS as the kernel found them (dmi_scan.c); readable by root only.
 const SMBIOS: &str = "/sys/firmware/dmi/tables/DMI";
-/// More than this of one entry is not read: no setting is that long.
+/// Maximum size in bytes of an entry; no setting is longer.
 pub const MAX_ENTRY_BYTES: u64 = 64 * 1024;
 
-/// Reads what can be read before fw_cfg's driver is in.
+/// Reads the sources that exist before fw_cfg's driver is loaded.
 #[must_use]
 pub fn read_early() -> Config {
     let raw = RawSources {
@@ -28,14 +29,14 @@ pub fn read_early() -> Config {
     raw.with_sources(|sources| sources.parse().0)
 }
 
-/// Reads everything, and says what is wrong with it.
+/// Reads all sources; returns the configuration and the diagnostics.
 #[must_use]
 pub fn read() -> (Config, Vec<Diagnostic>) {
     read_raw().with_sources(|sources| sources.parse())
 }
 
-/// The texts themselves. Nothing of it is on a disk: `b2p data` has copied what
-/// stands there.
+/// Reads the texts of all sources. None of them is on a disk: `b2p data` has copied the disk's
+/// files.
 #[must_use]
 pub fn read_raw() -> RawSources {
     let kept = |name| {
@@ -52,27 +53,27 @@ pub fn read_raw() -> RawSources {
     }
 }
 
-/// What the sources hold.
+/// Texts of all sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawSources {
-    /// The command line.
+    /// Kernel command line.
     pub cmdline: Vec<u8>,
-    /// Name and content of every entry of ours.
+    /// Name and content of every fw_cfg entry of this project.
     pub fw_cfg: Vec<(String, Vec<u8>)>,
-    /// The table of SMBIOS.
+    /// Table of SMBIOS.
     pub smbios: Vec<u8>,
-    /// The data disk's configuration.
+    /// Configuration of the data disk.
     pub disk: Vec<u8>,
-    /// The name that the data disk keeps.
+    /// Host name that the data disk keeps.
     pub hostname: Vec<u8>,
-    /// What its profile exports.
+    /// Variables that the data disk's profile exports.
     pub environment: Vec<u8>,
-    /// The hooks that are on it.
+    /// Names of the hooks on the data disk.
     pub hooks: Vec<u8>,
 }
 
 impl RawSources {
-    /// Hands them to `act` as the configuration's parser takes them.
+    /// Calls `act` with the texts in the form that the configuration's parser takes.
     pub fn with_sources<T>(&self, act: impl FnOnce(&Sources<'_>) -> T) -> T {
         let entries: Vec<FwCfg<'_>> = self
             .fw_cfg
@@ -98,7 +99,7 @@ fn command_line() -> Vec<u8> {
     fs::read("/proc/cmdline").unwrap_or_default()
 }
 
-/// Name and content of every entry below `dir`, in the order of their names.
+/// Returns name and content of every entry below `dir`, sorted by name.
 fn fw_cfg(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();

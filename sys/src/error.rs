@@ -38,7 +38,7 @@ struct Parts {
     cause: Cause,
 }
 
-/// Why a step failed.
+/// Cause of a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Cause {
     /// The kernel refused a system call (errno(3)).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The kernel log as PID 1's own log (`/dev/kmsg`, Documentation/ABI/testing/dev-kmsg).
 
 use std::fs::{File, OpenOptions};
@@ -9,21 +10,21 @@ use config::Loglevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Longest message of one record, in bytes: with its prefix, the longest name of a
-/// service included, printk keeps it whole (`LOG_LINE_MAX`, 976 on older kernels).
+/// Maximum length of a record's message in bytes. With its prefix, the longest service name
+/// included, printk keeps it whole (`LOG_LINE_MAX`, 976 on older kernels).
 const MAX_RECORD_BYTES: usize = 900;
 
 static SINK: Kmsg = Kmsg {
     file: OnceLock::new(),
 };
 
-/// Writes records to `/dev/kmsg`.
+/// Writer of records to `/dev/kmsg`.
 struct Kmsg {
     file: OnceLock<File>,
 }
 
-/// Opens `/dev/kmsg` and makes it the `log` crate's sink. Without it (no /dev, or
-/// a namespace that must not write there) messages go to standard error.
+/// Opens `/dev/kmsg` as the sink of the `log` crate. Without it (no /dev, or a namespace that may
+/// not write there), messages go to standard error.
 pub fn init_logger(level: LevelFilter) {
     if let Ok(file) = OpenOptions::new().write(true).open("/dev/kmsg") {
         let _ = SINK.file.set(file);
@@ -32,7 +33,7 @@ pub fn init_logger(level: LevelFilter) {
     log::set_max_level(level);
 }
 
-/// The `log` crate's level for `b2p.loglevel`.
+/// Returns the `log` crate's level for `b2p.loglevel`.
 #[must_use]
 pub fn level_filter(level: Loglevel) -> LevelFilter {
     match level {
@@ -44,25 +45,25 @@ pub fn level_filter(level: Loglevel) -> LevelFilter {
     }
 }
 
-/// Says something whatever the log level is: `ready`, `degraded`, last words.
+/// Writes a message whatever the log level is: the ready line, degraded lines, a crash.
 pub fn write(priority: u8, text: &str) {
     write_records(priority, "boot2podman: ", text);
 }
 
-/// The priority nearest to `wanted` that the kernel prints on every console:
-/// with `quiet` or `loglevel=3` the ready line must still be seen there.
+/// Returns the priority nearest to `wanted` that the kernel prints on every console: the ready line
+/// must be visible with `quiet` or `loglevel=3`, too.
 #[must_use]
 pub fn console_visible(wanted: u8) -> u8 {
     let printk = std::fs::read_to_string("/proc/sys/kernel/printk").unwrap_or_default();
     if printk.starts_with('0') {
-        // `loglevel=0` shows nothing at all; 1 shows what is said at 0, as this is.
+        // `loglevel=0` prints nothing at all; 1 prints records of priority 0, such as this one.
         let _ = std::fs::write("/proc/sys/kernel/printk", "1");
     }
     below(&printk, wanted)
 }
 
-/// A record is printed when its priority is below the console level, the first
-/// number of `kernel.printk`.
+/// Computes a printed priority: it must be below the console level, the first number of
+/// `kernel.printk`.
 fn below(printk: &str, wanted: u8) -> u8 {
     let level = printk
         .split_whitespace()
@@ -90,16 +91,16 @@ pub fn set_console_level(level: u8) {
     }
 }
 
-/// A line of a service's output. Level debug: in the log, not on the console
-/// that a person is typing at.
+/// Writes a line of a service's output at level debug: in the log, not on the console at which a
+/// person types.
 pub fn write_service_line(name: &str, line: &[u8]) {
     write_records(7, &format!("{name}: "), &String::from_utf8_lossy(line));
 }
 
 fn write_records(priority: u8, prefix: &str, text: &str) {
     for piece in pieces(text) {
-        // One write is one record, shown at once only if it ends in a newline:
-        // without, the kernel waits for a continuation (LOG_CONT, printk.c).
+        // One write is one record. The kernel prints a record at once only if it ends in a newline;
+        // otherwise it waits for a continuation (LOG_CONT, printk.c).
         let line = format!("<{priority}>{prefix}{piece}\n");
         let file = SINK.file.get();
         if file.is_none_or(|mut file| file.write(line.as_bytes()).is_err()) {
@@ -108,8 +109,8 @@ fn write_records(priority: u8, prefix: &str, text: &str) {
     }
 }
 
-/// The last resort; an error has nowhere to be reported. A terminal that is
-/// stopped or a pipe that is full takes nothing, and nobody waits for it.
+/// Writes to standard error as a last resort; an error cannot be reported. A stopped terminal or a
+/// full pipe takes nothing, and the caller does not wait for it.
 fn stderr(line: &[u8]) {
     let stderr = std::io::stderr();
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
@@ -118,7 +119,7 @@ fn stderr(line: &[u8]) {
     }
 }
 
-/// Lines of `text`, cut where they are too long for one record.
+/// Splits `text` into lines, and lines that are too long for one record into pieces.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|mut line| {
         std::iter::from_fn(move || {

@@ -1,4 +1,5 @@
-//! The system interface that PID 1 and its helpers share.
+// SPDX-License-Identifier: Apache-2.0
+//! System interface that PID 1 and its helpers share.
 
 pub mod clock;
 pub mod config_sources;

@@ -1,17 +1,17 @@
-//! Kernel modules: found by name or modalias, loaded with what they depend on.
+// SPDX-License-Identifier: Apache-2.0
+//! Kernel modules, loaded by name or modalias together with their dependencies.
 //!
-//! One index (`modules.dep`, `modules.alias`, `modules.softdep`,
-//! `modules.builtin`, as depmod(8) writes them), read at the first module that is
-//! wanted. PID 1 loads in a child only, so it never holds the index itself: that
-//! is a third of its memory otherwise. The same code is `/sbin/modprobe`, for the
-//! kernel's own requests and for people.
+//! The index (`modules.dep`, `modules.alias`, `modules.softdep`, `modules.builtin`, as
+//! depmod(8) writes them) is read when the first module is asked for. PID 1 loads modules in a
+//! child, so it never holds the index itself, which would be a third of its memory. The same
+//! code is `/sbin/modprobe`, for the kernel's requests and for people.
 //!
-//! **Signatures.** Debian signs its modules with ECDSA P-384, and checking one
-//! costs 30 ms of instructions on this kernel, however small the module: most of
-//! a boot. So the signature is left off when a module is handed over, unless
-//! the kernel insists (lockdown, `module.sig_enforce`) or `b2p.modules=verified`
-//! asks for it; the files stay Debian's own, bit for bit. The price is the taint
-//! flag E. What the function tracer wants is left out with it (`untraced.rs`). The initrd they come from is as trusted as PID 1 itself either way.
+//! **Signatures.** Debian signs its modules with ECDSA P-384, and checking one signature takes
+//! 30 ms of instructions on this kernel, however small the module: most of a boot. A module is
+//! therefore passed to the kernel without its signature, unless the kernel insists (lockdown,
+//! `module.sig_enforce`) or `b2p.modules=verified` asks for it; the files stay Debian's own, bit
+//! for bit. The price is the taint flag E. Calls of the function tracer are removed as well
+//! (`strip_ftrace.rs`). The initrd that holds the modules is as trusted as PID 1 itself.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -27,47 +27,47 @@ use crate::strip_ftrace::untrace;
 /// Release of the running kernel (proc_sys_kernel(5)).
 const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 
-/// What marks a signed module (Documentation/admin-guide/module-signing.rst).
+/// Marker at the end of a signed module (Documentation/admin-guide/module-signing.rst).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 
-/// What is known about the modules of one kernel.
+/// Index of the modules of one kernel.
 #[derive(Debug, Default)]
 pub struct Modules {
     dir: PathBuf,
-    /// Whether the index below has been read.
+    /// True once the index has been read.
     read: bool,
-    /// As in modules.dep.
+    /// Lines of modules.dep.
     dep: Vec<DepEntry>,
-    /// pattern, module
+    /// Pattern and module of each alias.
     alias: Vec<(String, String)>,
     softdep: Vec<(String, String)>,
     builtin: Vec<String>,
     blacklist: Vec<String>,
     loaded: Vec<String>,
     verify: bool,
-    /// The kernel's command line, which has parameters of modules.
+    /// Kernel command line, which has parameters of modules.
     line: Vec<u8>,
 }
 
-/// One line of modules.dep.
+/// A line of modules.dep.
 #[derive(Clone, Debug)]
 pub struct DepEntry {
-    /// Its name, as the kernel has it.
+    /// Name in the kernel's form.
     pub name: String,
-    /// Its file, below the directory of the index.
+    /// Path of the file, relative to the index.
     pub path: String,
-    /// The names of what it needs, the first to be loaded last.
+    /// Names of modules that this one depends on; the first one is loaded last.
     pub needs: Vec<String>,
 }
 
-/// Why a module was not loaded.
+/// Reason why a module was not loaded.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LoadError {
-    /// Neither a module nor an alias of that name is in the index.
+    /// The index has neither a module nor an alias of that name.
     Unknown,
-    /// The administrator forbade it.
+    /// The blacklist contains the module.
     Blacklisted,
-    /// Its file could not be read, or the kernel refused it.
+    /// The file cannot be read, or the kernel refuses it.
     Refused(String, Errno),
 }
 
@@ -85,10 +85,10 @@ impl std::fmt::Display for LoadError {
 }
 
 impl Modules {
-    /// Finds the index of the running kernel below `root`.
+    /// Opens the index of the running kernel below `root`.
     ///
     /// # Errors
-    /// When `modules.dep` cannot be opened.
+    /// `modules.dep` cannot be opened.
     pub fn open(root: &Path) -> error::Result<Modules> {
         let release = fs::read_to_string(OSRELEASE).on(OSRELEASE)?;
         let dir = root.join("usr/lib/modules").join(release.trim());
@@ -100,7 +100,7 @@ impl Modules {
         })
     }
 
-    /// Reads the index, once; what is not there is empty.
+    /// Reads the index once; a missing file counts as empty.
     fn read_index(&mut self) {
         if std::mem::replace(&mut self.read, true) {
             return;
@@ -115,30 +115,30 @@ impl Modules {
         self.line = fs::read("/proc/cmdline").unwrap_or_default();
     }
 
-    /// Takes what the flags say: names never to load, and whether to verify.
+    /// Sets the blacklist, and whether signatures are verified.
     pub fn configure(&mut self, blacklist: &[String], verify: bool) {
         self.blacklist = blacklist.iter().map(|n| normal(n)).collect();
         self.verify = verify;
     }
 
-    /// Loads whatever `name` is: a module, or an alias such as a modalias.
-    /// Already loaded and built in count as loaded.
+    /// Loads a module by its name or by an alias such as a modalias. Modules that are loaded or
+    /// built in count as loaded.
     ///
     /// # Errors
-    /// Why nothing could be loaded; the first problem when there are several.
+    /// The reason why nothing could be loaded; the first one if there are several.
     pub fn load(&mut self, name: &str) -> Result<(), LoadError> {
         self.load_with_params(name, "")
     }
 
-    /// The same with parameters for a module of that name, `parameter=value …`,
-    /// behind those of the command line.
+    /// Loads a module as [`Modules::load`] does, with parameters `parameter=value …` after those of
+    /// the command line.
     ///
     /// # Errors
     /// As [`Modules::load`].
     pub fn load_with_params(&mut self, name: &str, parameters: &str) -> Result<(), LoadError> {
         self.read_index();
         if !parameters.is_empty() {
-            // Just as the command line would say it.
+            // The parameters take the form that they have on the command line.
             let more = parameters.split(' ').map(|p| format!(" {name}.{p}"));
             self.line.extend(more.flat_map(String::into_bytes));
         }
@@ -168,7 +168,7 @@ impl Modules {
         if self.blacklist.iter().any(|b| b == name) {
             return Err(LoadError::Blacklisted);
         }
-        // Noted first, so that a cycle in the index ends here.
+        // The name is added first, so that a cycle in the index ends here.
         self.loaded.push(name.to_owned());
         let result = self.load_with_needs(name);
         if result.is_err() {
@@ -185,7 +185,7 @@ impl Modules {
         let Some(dep) = self.dep(name).cloned() else {
             return Err(LoadError::Unknown);
         };
-        // depmod writes what is needed last first.
+        // depmod lists dependencies in reverse order of loading.
         for need in dep.needs.iter().rev() {
             self.load_module(need)?;
         }
@@ -203,12 +203,12 @@ impl Modules {
         self.builtin.iter().any(|b| b == name)
     }
 
-    /// Whether this has loaded it, and nobody before.
+    /// Returns true if this process has loaded the module, and no process before it.
     pub fn has_loaded(&self, name: &str) -> bool {
         self.loaded.iter().any(|l| l == name)
     }
 
-    /// Modules that an alias stands for, each once.
+    /// Returns the modules that an alias stands for, each once.
     fn resolve(&self, alias: &str) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         for (pattern, module) in &self.alias {
@@ -220,18 +220,18 @@ impl Modules {
     }
 }
 
-/// Whether the kernel has it already and is done with it: the kernel reads and
-/// checks a module whole before it says that it has it.
+/// Returns true if the kernel has initialized the module: it reads and checks a module completely
+/// before it lists it as live.
 fn live(name: &str) -> bool {
     let state = fs::read_to_string(format!("/sys/module/{name}/initstate"));
     state.is_ok_and(|s| s.trim() == "live")
 }
 
-/// Hands one module file to the kernel with its parameters; loaded already is as
-/// good.
+/// Passes a module file to the kernel with its parameters. A module that is loaded already is no
+/// error.
 ///
 /// # Errors
-/// What the system said.
+/// The file cannot be read, or the kernel refuses it.
 pub fn insmod(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno> {
     let read =
         || fs::read(path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)));
@@ -260,8 +260,8 @@ fn give(image: &[u8], options: &CStr) -> Result<(), Errno> {
     }
 }
 
-/// A module without the signature that may be appended: signature, then twelve
-/// bytes that end in its length, then the marker (module_signature.h).
+/// Returns a module without its appended signature: the signature, twelve bytes that end in its
+/// length, then the marker (module_signature.h).
 #[must_use]
 pub fn without_signature(file: &[u8]) -> &[u8] {
     let without = || {
@@ -273,19 +273,19 @@ pub fn without_signature(file: &[u8]) -> &[u8] {
     without().unwrap_or(file)
 }
 
-/// `kernel/net/nf-nat.ko.xz` -> `nf_nat`.
+/// Returns the module's name: `kernel/net/nf-nat.ko.xz` -> `nf_nat`.
 #[must_use]
 pub fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     normal(file.split(".ko").next().unwrap_or(file))
 }
 
-/// The kernel takes `-` and `_` alike in module names.
+/// Replaces `-` by `_`: the kernel treats them alike in module names.
 fn normal(name: &str) -> String {
     name.trim().replace('-', "_")
 }
 
-/// The lines of modules.dep: `path: path path…`.
+/// Parses modules.dep: `path: path path…`.
 #[must_use]
 pub fn parse_dep(text: &str) -> Vec<DepEntry> {
     let one = |line: &str| {
@@ -300,7 +300,7 @@ pub fn parse_dep(text: &str) -> Vec<DepEntry> {
     text.lines().filter_map(one).collect()
 }
 
-/// Pattern and module of the lines `alias PATTERN MODULE`.
+/// Parses lines `alias PATTERN MODULE`.
 #[must_use]
 pub fn parse_alias(text: &str) -> Vec<(String, String)> {
     let pair = |line: &str| {
@@ -311,7 +311,7 @@ pub fn parse_alias(text: &str) -> Vec<(String, String)> {
     text.lines().filter_map(pair).collect()
 }
 
-/// The `pre:` half of `softdep NAME pre: A B post: C`.
+/// Parses the `pre:` part of lines `softdep NAME pre: A B post: C`.
 #[must_use]
 pub fn parse_softdep(text: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
@@ -334,8 +334,8 @@ pub fn parse_softdep(text: &str) -> Vec<(String, String)> {
     all
 }
 
-/// fnmatch(3) as modules.alias needs it: `*`, `?`, `[a-z]`. Linear but for the
-/// last star, so that no modalias can make it slow.
+/// Matches as fnmatch(3) does for modules.alias: `*`, `?`, `[a-z]`. The matcher only backtracks to
+/// the last star, so that no modalias can make it slow.
 pub fn glob_match(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -1,32 +1,33 @@
-//! Mounts as the kernel lists them (proc_pid_mountinfo(5)), and which of them
-//! must be unmounted before the power goes. Pure: text in, rows out.
+// SPDX-License-Identifier: Apache-2.0
+//! Mounts in the kernel's list (proc_pid_mountinfo(5)), and those that must be unmounted before
+//! power off. Pure: text in, rows out.
 
-/// What a mount costs to leave, and how long its unmounting may take.
+/// Kind of a mount: the loss if it stays mounted, and how long its unmounting may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountKind {
-    /// On a disk: unmounted, or at least made read-only, so that it is clean.
+    /// On a disk: must be unmounted, or at least remounted read-only, to be clean.
     Disk,
-    /// On another mount, as a container's overlay is: it holds that one.
+    /// On another mount, as a container's overlay is: keeps that one busy.
     Stacked,
-    /// At the other end of a wire, or of a process: it may never answer.
+    /// Served over a network or by a process: may never answer.
     Remote,
 }
 
-/// One mount that matters.
+/// A mount that the shutdown must handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it is, unescaped.
+    /// Mount point, unescaped.
     pub target: Vec<u8>,
-    /// Its type, such as `ext4`.
+    /// File system type, such as `ext4`.
     pub fstype: String,
-    /// What it is to the shutdown.
+    /// Kind of the mount.
     pub kind: MountKind,
-    /// `major:minor`, as in `stat`'s st_dev.
+    /// Device number `major:minor`, as in `stat`'s st_dev.
     pub device: (u32, u32),
 }
 
-/// File systems that live in memory or show the kernel's own state: they end
-/// with the machine. fs/filesystems.c calls most of them "nodev".
+/// File systems in memory, or views of the kernel's state: they end with the machine.
+/// fs/filesystems.c calls most of them "nodev".
 const IN_MEMORY: &[&str] = &[
     "autofs",
     "binder",
@@ -56,12 +57,12 @@ const IN_MEMORY: &[&str] = &[
     "tracefs",
 ];
 
-/// Those with a server behind them.
+/// File systems with a server.
 const REMOTE: &[&str] = &[
     "9p", "afs", "ceph", "cifs", "coda", "ncpfs", "nfs", "nfs4", "smb3", "virtiofs",
 ];
 
-/// What `fstype` is to the shutdown; `None` for what is simply left.
+/// Returns the kind of a file system type; `None` for one that can stay mounted.
 #[must_use]
 pub fn mount_kind(fstype: &str) -> Option<MountKind> {
     // A FUSE file system is `fuse.<program>` or `fuseblk`.
@@ -71,14 +72,14 @@ pub fn mount_kind(fstype: &str) -> Option<MountKind> {
         _ if REMOTE.contains(&base) => Some(MountKind::Remote),
         "fuse" | "fuseblk" => Some(MountKind::Remote),
         "overlay" => Some(MountKind::Stacked),
-        // Whatever it is, it may be on a disk.
+        // An unknown file system may be on a disk.
         _ => Some(MountKind::Disk),
     }
 }
 
-/// The mounts of `text` that must go, in the order in which they can: what was
-/// mounted last comes first. The root itself is RAM and stays. What is in memory
-/// goes too where it covers one that must: that has no name before.
+/// Returns the mounts of `text` that must be unmounted, in order: the last one mounted comes first.
+/// The root is in RAM and stays. A mount in memory is included if it covers one that must go, which
+/// has no path before.
 #[must_use]
 pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
     let mut all: Vec<Mount> = Vec::new();
@@ -92,20 +93,21 @@ pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
     all
 }
 
-/// Whether `path` is `dir` or in it.
+/// Returns true if `path` is `dir` or below it.
 fn below(path: &[u8], dir: &[u8]) -> bool {
     let rest = path.strip_prefix(dir);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// One line: `36 35 98:0 /root /target options optional… - type source super`.
-/// `true` if it must go for its own sake.
+/// Parses a line: `36 35 98:0 /root /target options optional… - type source super`. The flag is
+/// true if the mount must go for its own sake.
 fn parse(line: &[u8]) -> Option<(Mount, bool)> {
     let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
-    // Behind the six that every line has: a source or a target may be `-` too.
+    // The search starts after the six fields that every line has: a source or a target may be `-`,
+    // too.
     let dash = 6 + fields.get(6..)?.iter().position(|f| *f == b"-")?;
     let fstype = std::str::from_utf8(fields.get(dash + 1)?).ok()?;
-    // A mount namespace that is kept by a name keeps its own mounts of a disk
+    // A mount namespace that is bound to a name keeps its own mounts of a disk
     // (mount_namespaces(7)); its root is `mnt:[…]`.
     let namespace = fstype == "nsfs" && fields.get(3)?.starts_with(b"mnt:");
     let own = mount_kind(fstype).or(namespace.then_some(MountKind::Stacked));
@@ -123,7 +125,7 @@ fn device(text: &[u8]) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Space, tab, newline and backslash are written `\040` and so on
+/// Decodes `\040` and so on, by which the kernel writes space, tab, newline and backslash
 /// (fs/proc_namespace.c, mangle()).
 #[must_use]
 pub fn unescape(text: &[u8]) -> Vec<u8> {

@@ -33,7 +33,7 @@ pub const RUNTIME_DIR: &str = runtime!();
 
 /// The ready line, written when the machine is ready.
 pub const READY: &str = runtime!("ready");
-/// Everything that is not as asked, one `<what>: <why>` a line.
+/// Degraded lines of the machine, `<what>: <why>` each.
 pub const DEGRADED: &str = runtime!("degraded");
 /// Report of `b2p data`: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812`, or
 /// `data=ram why=… seq=812`.

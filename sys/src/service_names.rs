@@ -1,21 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Names of services that PID 1 and its helpers both use.
 
 use config::Config;
 
-/// What the names of the services on consoles begin with.
+/// Prefix of the names of console services.
 pub const CONSOLE_PREFIX: &str = "console-";
 
-/// And those of the shells that `b2p rescue` puts in their place.
+/// Prefix of the names of rescue shells, which `b2p rescue` starts in place of the consoles.
 pub const RESCUE_PREFIX: &str = "rescue-";
 
-/// What begins only where there is something on the data disk for it, which `b2p data`
-/// tells of: registries, and the ancestors' hooks.
+/// Services that start only if the data disk has files for them, as `b2p data` reports: registries,
+/// and the user's scripts.
 pub const CONFIGURED_ON_DISK: &[&str] = &[REGISTRIES, "bootsync", "bootlocal"];
 
-/// The name of the service that takes registries from the data disk.
+/// Name of the service that configures registries from the data disk.
 pub const REGISTRIES: &str = "registries";
 
-/// Whether a service is started with the machine.
+/// Returns true if a service starts with the machine.
 #[must_use]
 pub fn starts_at_boot(config: &Config, name: &str) -> bool {
     let told = config.services.iter().find(|(known, _)| known == name);

@@ -1,8 +1,8 @@
-//! Signals, as readable events.
+// SPDX-License-Identifier: Apache-2.0
+//! Signals as readable events.
 //!
-//! All are blocked, so that none interrupts anything, and read from a
-//! signalfd(2). The exceptions are those that a fault of our own raises: see
-//! `crash`.
+//! All signals are blocked, so that none interrupts anything, and read from a signalfd(2). The
+//! exceptions are those that a fault of this process raises: see `init::crash`.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -10,18 +10,18 @@ use control::ShutdownKind;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// What a signal asks of PID 1.
+/// Request of a signal to PID 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Children have ended.
+    /// Children have ended and can be reaped.
     Reap,
-    /// The machine is to end.
+    /// A shutdown of this kind.
     Shutdown(ShutdownKind),
-    /// Nothing: every signal not named in [`SIGNAL_TABLE`].
+    /// No request: any signal that [`SIGNAL_TABLE`] does not name.
     Nothing,
 }
 
-/// The vocabulary, busybox's and sysvinit's (finit src/sig.c lists all dialects).
+/// Meanings of signals, as in busybox and sysvinit (finit src/sig.c lists all dialects).
 const SIGNAL_TABLE: &[(Signal, Request, &str)] = &[
     (Signal::SIGCHLD, Request::Reap, "waitid(2)"),
     (
@@ -51,7 +51,7 @@ const SIGNAL_TABLE: &[(Signal, Request, &str)] = &[
     ),
 ];
 
-/// Raised by faults: blocked, they would kill PID 1 without a word.
+/// Signals that faults raise: blocked, they would kill PID 1 silently.
 pub const FAULT_SIGNALS: &[Signal] = &[
     Signal::SIGFPE,
     Signal::SIGILL,
@@ -62,15 +62,15 @@ pub const FAULT_SIGNALS: &[Signal] = &[
     Signal::SIGSYS,
 ];
 
-/// The readable end.
+/// The signalfd(2).
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Blocks everything but faults, and opens the descriptor.
+    /// Blocks every signal but those of faults, and opens the descriptor.
     ///
     /// # Errors
-    /// What the system said.
+    /// No descriptor or memory is left.
     pub fn block() -> nix::Result<Signals> {
         let mut set = SigSet::all();
         for fault in FAULT_SIGNALS {
@@ -80,10 +80,10 @@ impl Signals {
         SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Signals)
     }
 
-    /// What has been asked since the last call; equal requests once.
+    /// Returns the requests since the last call; equal requests once.
     pub fn read_requests(&self) -> Vec<Request> {
         let mut all = Vec::new();
-        // Bounded: standard signals do not queue, real-time ones do.
+        // The number is bounded: standard signals do not queue, real-time signals do.
         for _ in 0..128 {
             let Ok(Some(info)) = self.0.read_signal() else {
                 break;
@@ -111,7 +111,7 @@ fn meaning(number: u32) -> Request {
         .map_or(Request::Nothing, |(_, r, _)| *r)
 }
 
-/// The signal that asks PID 1 for `kind`.
+/// Returns the signal that requests `kind`.
 #[must_use]
 pub fn signal_for(kind: ShutdownKind) -> Option<Signal> {
     SIGNAL_TABLE
@@ -121,7 +121,7 @@ pub fn signal_for(kind: ShutdownKind) -> Option<Signal> {
         .map(|(s, ..)| *s)
 }
 
-/// The signals that ask PID 1 for a shutdown, each with its kind.
+/// Returns the signals that request a shutdown, each with its kind.
 pub fn shutdown_signals() -> impl Iterator<Item = (Signal, ShutdownKind)> {
     SIGNAL_TABLE
         .iter()

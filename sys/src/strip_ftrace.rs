@@ -1,12 +1,13 @@
-//! A kernel module without what the function tracer wants of it.
+// SPDX-License-Identifier: Apache-2.0
+//! Removal of the function tracer's calls from a kernel module.
 //!
 //! Each function of a module begins with a call of `__fentry__`, and the section
-//! `__mcount_loc` lists these calls. While it loads the module the kernel makes each a
-//! no-op, and looks up in whose function it is by a walk over all of the module's symbols
-//! (ftrace.c, `ftrace_module_enable`; module/kallsyms.c, `find_kallsyms_symbol`): 40 of
-//! the 48 ms of instructions that `bridge` takes. Here the calls are no-ops before, and
-//! the section is not loaded. The function tracer does not see the module then; probes by
-//! breakpoint do. Where anything is not just as expected the module is left as it is.
+//! `__mcount_loc` lists these calls. When the kernel loads the module, it turns each call into a
+//! no-op and finds the function that it belongs to by a walk over all of the module's symbols
+//! (ftrace.c, `ftrace_module_enable`; module/kallsyms.c, `find_kallsyms_symbol`): 40 of the 48
+//! ms of instructions that `bridge` takes. Here the calls become no-ops beforehand, and the
+//! section is not loaded. The function tracer then does not see the module; probes by breakpoint
+//! do. A module with anything unexpected is left unchanged.
 //!
 //! Formats: elf(5); the relocations of the x86-64 psABI, 4.4.
 
@@ -14,21 +15,21 @@ use std::ops::Range;
 
 /// `nopl 0x0(%rax,%rax,1)`, the kernel's own (arch/x86/include/asm/nops.h).
 const NOP: [u8; 5] = [0x0f, 0x1f, 0x44, 0, 0];
-/// `call`, its target left to the relocation.
+/// `call`, whose target the relocation fills in.
 const CALL: [u8; 5] = [0xe8, 0, 0, 0, 0];
 const X86_64: u16 = 62;
 const SHT_SYMTAB: u32 = 2;
 const SHT_RELA: u32 = 4;
 const SHT_NOBITS: u32 = 8;
 const SHF_ALLOC: u64 = 2;
-/// R_X86_64_PC32 and R_X86_64_PLT32: from behind the call, so with an addend of -4.
+/// R_X86_64_PC32 and R_X86_64_PLT32: relative to the end of the call, so with an addend of -4.
 const RELATIVE: [u32; 2] = [2, 4];
-/// Bytes of a section's header, of a symbol, of a relocation.
+/// Size in bytes of a section header; those of a symbol and a relocation follow.
 const HEADER: usize = 64;
 const SYMBOL: usize = 24;
 const RELOCATION: usize = 24;
 
-/// Section headers and what they are of.
+/// Section headers of a module.
 struct Elf<'a> {
     file: &'a [u8],
     sections: Vec<Section>,
@@ -36,7 +37,7 @@ struct Elf<'a> {
 
 #[derive(Clone, Copy)]
 struct Section {
-    /// Where its header is.
+    /// Offset of the section's header.
     header: usize,
     name: usize,
     kind: u32,
@@ -47,12 +48,12 @@ struct Section {
     info: usize,
 }
 
-/// Takes the tracer's calls out of a module; how many there were.
+/// Removes the tracer's calls from a module; returns their number.
 pub fn untrace(file: &mut [u8]) -> usize {
     let Some((section, calls)) = plan(file) else {
         return 0;
     };
-    // What plan has read is there.
+    // The offsets were checked when the plan was made.
     let mut put = |at: usize, bytes: &[u8]| {
         if let Some(place) = file.get_mut(at..at + bytes.len()) {
             place.copy_from_slice(bytes);
@@ -69,7 +70,7 @@ pub fn untrace(file: &mut [u8]) -> usize {
     calls.len()
 }
 
-/// The list's section, and where each call and its relocation are.
+/// Returns the section of the list, and the offsets of each call and its relocation.
 fn plan(file: &[u8]) -> Option<(Section, Vec<(usize, usize)>)> {
     let elf = Elf::read(file)?;
     let names = elf.sections.get(usize::from(half(file, 62)?))?;
@@ -108,7 +109,7 @@ impl<'a> Elf<'a> {
         text.get(at..)?.split(|&b| b == 0).next()
     }
 
-    /// The number of the symbol of this name.
+    /// Returns the index of the symbol of this name.
     fn symbol(&self, name: &[u8]) -> Option<u64> {
         let table = self.sections.iter().find(|s| s.kind == SHT_SYMTAB)?;
         let strings = self.sections.get(table.link)?;
@@ -120,7 +121,7 @@ impl<'a> Elf<'a> {
         u64::try_from(symbols.position(is)?).ok()
     }
 
-    /// Where the call is that this relocation is of.
+    /// Returns the offset of the call that a relocation belongs to.
     fn call(&self, target: &Section, at: usize) -> Option<usize> {
         let inside = number(self.file, at)?.checked_sub(1)?;
         let fits = inside.checked_add(CALL.len())? <= target.size
@@ -133,7 +134,7 @@ impl<'a> Elf<'a> {
 }
 
 impl Section {
-    /// `None` where the file ends before the section does.
+    /// Returns `None` if the file ends before the section does.
     fn read(file: &[u8], header: usize) -> Option<Section> {
         bytes::<HEADER>(file, header)?;
         let mut section = Section {

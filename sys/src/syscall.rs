@@ -1,4 +1,5 @@
-//! The few system calls that nix has no safe wrapper for.
+// SPDX-License-Identifier: Apache-2.0
+//! System calls that nix has no safe wrapper for.
 #![expect(unsafe_code, reason = "each with its SAFETY note")]
 
 use std::ffi::CStr;
@@ -22,12 +23,12 @@ pub fn getrandom_nonblocking(bytes: &mut [u8]) -> bool {
     usize::try_from(count) == Ok(bytes.len())
 }
 
-/// Lets a process run only when nothing else wants to (sched(7), SCHED_IDLE).
+/// Lets a process run only when no other process wants to (sched(7), SCHED_IDLE).
 pub fn set_sched_idle(pid: libc::pid_t) {
     schedule(pid, libc::SCHED_IDLE, 0);
 }
 
-/// How many processors there are (sysconf(3)).
+/// Returns the number of processors (sysconf(3)).
 #[must_use]
 pub fn online_processors() -> i64 {
     // SAFETY: an integer only.
@@ -35,8 +36,8 @@ pub fn online_processors() -> i64 {
 }
 
 fn schedule(pid: libc::pid_t, policy: libc::c_int, priority: libc::c_int) {
-    // SAFETY: a valid structure; a failure means an ordinary priority. The
-    // system call itself: musl refuses it, for what POSIX says of threads.
+    // SAFETY: a valid structure; a failure leaves the ordinary priority. The system call itself:
+    // musl refuses it, because POSIX defines it for processes and Linux for threads.
     unsafe {
         let mut how: libc::sched_param = std::mem::zeroed();
         how.sched_priority = priority;
@@ -44,9 +45,9 @@ fn schedule(pid: libc::pid_t, policy: libc::c_int, priority: libc::c_int) {
     }
 }
 
-/// Makes grace periods short, at the price of interrupting every processor, or
-/// normal again (Documentation/RCU/checklist.rst; Android boots this way).
-/// Module loading, mounts and cgroups wait for one each.
+/// Expedites RCU grace periods, at the price of interrupting every processor, or makes them normal
+/// again (Documentation/RCU/checklist.rst; Android boots this way). Module loading, mounts and
+/// cgroups each wait for one.
 pub fn expedite_rcu(on: bool) {
     if !in_initial_namespaces() {
         return;
@@ -54,34 +55,33 @@ pub fn expedite_rcu(on: bool) {
     let _ = std::fs::write("/sys/kernel/rcu_expedited", if on { "1" } else { "0" });
 }
 
-/// Whether this is the first user namespace, whose root may load modules
-/// (user_namespaces(7)). Without a /proc to ask, it is taken for one.
+/// Returns true in the initial user namespace, whose root may load modules (user_namespaces(7)).
+/// Without a /proc, the answer is true.
 #[must_use]
 pub fn in_initial_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// Whether this is the machine's own init and not a namespace's, which may have
-/// the rights to undo what is the machine's: its pid namespace is the first
-/// (include/linux/proc_ns.h, `PROC_PID_INIT_INO`).
+/// Returns true if this is the machine's own init, and not a namespace's, which may have the right
+/// to undo the machine's settings: its pid namespace is the initial one (include/linux/proc_ns.h,
+/// `PROC_PID_INIT_INO`).
 #[must_use]
 pub fn in_initial_namespaces() -> bool {
     let namespace = std::fs::read_link("/proc/self/ns/pid");
     namespace.is_ok_and(|n| n.as_os_str() == "pid:[4026531836]") && in_initial_user_namespace()
 }
 
-/// Sends a signal to every process but PID 1 and the caller's (kill(2), pid -1).
+/// Sends a signal to every process but PID 1 and the caller (kill(2), pid -1).
 pub fn signal_all_processes(signal: libc::c_int) {
     // SAFETY: integers only.
     unsafe { libc::kill(-1, signal) };
 }
 
-/// Writes the file system that `file` is on to its disk (syncfs(2)); may take as
-/// long as that does.
+/// Writes the file system of `file` to its disk (syncfs(2)); takes as long as that does.
 ///
 /// # Errors
-/// What the system said, errors of earlier writes included.
+/// A write failed, now or since the file was opened.
 pub fn syncfs(file: &std::fs::File) -> std::io::Result<()> {
     // SAFETY: an open descriptor.
     match unsafe { libc::syncfs(file.as_raw_fd()) } {
@@ -90,16 +90,16 @@ pub fn syncfs(file: &std::fs::File) -> std::io::Result<()> {
     }
 }
 
-/// Ends this process, a child of PID 1's, with `status`.
+/// Ends this process, a child of PID 1, with `status`.
 pub fn exit(status: i32) -> ! {
-    // SAFETY: ends the process; no handler of ours is to run.
+    // SAFETY: ends the process; no exit handler must run.
     unsafe { libc::_exit(status) }
 }
 
-/// Swap on this file or device no more (swapoff(2)).
+/// Stops swapping to this file or device (swapoff(2)).
 ///
 /// # Errors
-/// What the system said.
+/// The path is not in use as swap, or the memory does not suffice.
 pub fn swapoff(path: &CStr) -> std::io::Result<()> {
     // SAFETY: a NUL-terminated string.
     match unsafe { libc::swapoff(path.as_ptr()) } {
@@ -108,11 +108,11 @@ pub fn swapoff(path: &CStr) -> std::io::Result<()> {
     }
 }
 
-/// Swaps to this file or device (swapon(2)), before those of lower priority;
-/// without one, behind those that are there.
+/// Swaps to this file or device (swapon(2)), before those of lower priority; without a priority,
+/// after those that are in use.
 ///
 /// # Errors
-/// What the system said.
+/// The path has no swap signature, or is in use.
 pub fn swapon(path: &CStr, priority: Option<u8>) -> std::io::Result<()> {
     const PREFER: libc::c_int = 0x8000; // SWAP_FLAG_PREFER
     let flags = priority.map_or(0, |p| PREFER | libc::c_int::from(p));
@@ -123,10 +123,10 @@ pub fn swapon(path: &CStr, priority: Option<u8>) -> std::io::Result<()> {
     }
 }
 
-/// Takes the file behind a loop device away (loop(4), LOOP_CLR_FD).
+/// Detaches the file of a loop device (loop(4), LOOP_CLR_FD).
 ///
 /// # Errors
-/// What the system said.
+/// The device has no file.
 pub fn loop_clear_fd(device: &std::fs::File) -> std::io::Result<()> {
     const LOOP_CLR_FD: libc::c_ulong = 0x4C01;
     // SAFETY: the request takes no argument.
@@ -136,14 +136,14 @@ pub fn loop_clear_fd(device: &std::fs::File) -> std::io::Result<()> {
     }
 }
 
-/// A child of our own making, known by a descriptor: a pid could be another's
-/// once it is reaped (pidfd_open(2)).
+/// A child of this process, identified by a pidfd: a pid could be another process's once the child
+/// is reaped (pidfd_open(2)).
 #[derive(Debug)]
 pub struct Child(OwnedFd);
 
 impl Child {
-    /// Waits for its end, no longer than `ms` milliseconds. It is reaped by
-    /// whoever reaps orphans.
+    /// Waits for the child's end for at most `ms` milliseconds. The child is reaped where orphans
+    /// are reaped.
     #[must_use]
     pub fn exited_within(&self, ms: i32) -> bool {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
@@ -151,7 +151,7 @@ impl Child {
         matches!(poll(&mut fds, timeout), Ok(1))
     }
 
-    /// Sends SIGKILL.
+    /// Sends the child SIGKILL.
     pub fn kill(&self) {
         let none = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: a pidfd and integers; a child that has ended is no error.
@@ -166,8 +166,8 @@ impl Child {
         };
     }
 
-    /// Its exit status once it has ended, for a caller that reaps nothing else:
-    /// in PID 1 the one waiter has it. `None` where a signal killed it, too.
+    /// Returns the exit status once the child has ended, for a caller that reaps no other children;
+    /// PID 1 has one waiter, which reaps all. `None` if a signal killed the child.
     #[must_use]
     pub fn exit_status(&self) -> Option<i32> {
         // SAFETY: siginfo_t is plain data; the descriptor is a pidfd.
@@ -185,16 +185,16 @@ impl Child {
     }
 }
 
-/// Runs `work` in a child; `None` if there could be none. For calls that may
-/// take long or never return: PID 1 does not wait for them.
+/// Runs `work` in a child; `None` if there could be none. For calls that may take long or never
+/// return, which PID 1 must not wait for.
 pub fn in_child(work: impl FnOnce()) -> Option<Child> {
-    // SAFETY: PID 1 is single-threaded, so the child's copy of the heap and of
-    // every lock is consistent; it ends here, whatever `work` does. The
-    // descriptor is owned once it is known to be one.
+    // SAFETY: PID 1 is single-threaded, so the child's copy of the heap and of every lock is
+    // consistent; it ends here, whatever `work` does. The descriptor is owned once it is known to
+    // be one.
     unsafe {
         let pid = libc::fork();
         if pid == 0 {
-            // PID 1's mask would make it deaf to SIGTERM.
+            // With PID 1's mask, the child would ignore SIGTERM.
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());

@@ -1,5 +1,6 @@
-//! Devices, as the kernel announces them: a pass over sysfs for what is there,
-//! and a netlink socket for what comes (`NETLINK_KOBJECT_UEVENT`, kobject_uevent.c).
+// SPDX-License-Identifier: Apache-2.0
+//! Devices, as the kernel announces them: a pass over sysfs for existing ones, and a netlink socket
+//! for new ones (`NETLINK_KOBJECT_UEVENT`, kobject_uevent.c).
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,41 +15,41 @@ use nix::sys::socket::{
 use crate::modules::{LoadError, Modules, glob_match};
 use crate::syscall;
 
-/// The kernel's own multicast group; udev's is 2.
+/// Multicast group of the kernel; udev's is 2.
 const KERNEL_GROUP: u32 = 1;
 
-/// Where devices are listed.
+/// Mount point of sysfs, which lists devices.
 pub const SYSFS: &str = "/sys";
 
-/// Something came.
+/// A device event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Uevent {
-    /// A device that wants a driver.
+    /// A device that needs a driver.
     Modalias(String),
-    /// An input device's node, such as `event0`.
+    /// Node of an input device, such as `event0`.
     InputNode(String),
-    /// A disk or a partition, in the message of this number.
+    /// A disk or a partition appeared; sequence number of the message.
     BlockAdded(u64),
     /// The disk or partition of this name is gone.
     BlockRemoved(String),
-    /// A folder of the host has its tag, or is gone.
+    /// A shared folder has its tag, or is gone.
     SharedFolder,
-    /// A CD drive is there, and what is in it can be read.
+    /// A CD drive is there, and its medium can be read.
     CdDrive,
     /// Messages were lost: sysfs must be read again.
     Overrun,
 }
 
-/// The open socket.
+/// The open netlink socket.
 #[derive(Debug)]
 pub struct UeventSocket(OwnedFd);
 
 impl UeventSocket {
-    /// Opens the socket. Do this before the pass over sysfs, so that a device
-    /// that appears in between is seen by one of the two.
+    /// Opens the socket. Called before the pass over sysfs, so that one of the two sees a device
+    /// that appears in between.
     ///
     /// # Errors
-    /// What the system said.
+    /// No descriptor or memory is left, or the namespace does not permit it.
     pub fn open() -> Result<UeventSocket, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkKObjectUEvent;
@@ -57,11 +58,11 @@ impl UeventSocket {
         Ok(UeventSocket(fd))
     }
 
-    /// What has come since the last call.
+    /// Returns the events since the last call.
     pub fn receive(&self) -> Vec<Uevent> {
         let mut all = Vec::new();
         let mut message = [0u8; 8192];
-        // Bounded: the rest is there at the next poll.
+        // The number is bounded: the rest arrives with the next poll.
         for _ in 0..256 {
             match recvfrom::<NetlinkAddr>(self.0.as_raw_fd(), &mut message) {
                 Ok((n, from)) if from.is_none_or(|a| a.pid() == 0) => {
@@ -83,8 +84,8 @@ impl AsFd for UeventSocket {
     }
 }
 
-/// What a message of the kernel means to us. `add@/devices/…\0ACTION=add\0…`:
-/// the fields are `NAME=value`, each ended by a zero byte.
+/// Parses a kernel message, `add@/devices/…\0ACTION=add\0…`: fields `NAME=value`, each ended by a
+/// zero byte.
 #[must_use]
 pub fn parse(message: &[u8]) -> Option<Uevent> {
     let first = message.split(|&b| b == 0).next()?;
@@ -102,8 +103,8 @@ pub fn parse(message: &[u8]) -> Option<Uevent> {
     if block && first.starts_with(b"remove@") {
         return value(b"DEVNAME=").map(Uevent::BlockRemoved);
     }
-    // virtiofs has an object of its own for each (fs/fuse/virtio_fs.c); 9p's device
-    // changes when its tag is read (net/9p/trans_virtio.c).
+    // virtiofs has a kobject for each folder (fs/fuse/virtio_fs.c); 9p's device changes when its
+    // tag is read (net/9p/trans_virtio.c).
     let folder = match value(b"SUBSYSTEM=").as_deref() {
         Some("virtiofs") => true,
         Some("virtio") => first.starts_with(b"change@"),
@@ -129,10 +130,10 @@ pub fn parse(message: &[u8]) -> Option<Uevent> {
     plain.then(|| Uevent::InputNode(event.to_owned()))
 }
 
-/// Where in sysfs disks are that cannot be the data disk: loop devices and the like,
-/// which are made of what is there already; optical drives.
+/// Paths in sysfs of disks that cannot be the data disk: loop devices and the like, which consist
+/// of existing files or disks; optical drives.
 const NEVER_DATA: &[&[u8]] = &[b"/virtual/block/", CD_DRIVE];
-/// The latter.
+/// Path in sysfs of optical drives.
 const CD_DRIVE: &[u8] = b"/block/sr";
 
 fn never_data(path: &[u8]) -> bool {
@@ -155,14 +156,14 @@ const EARLY: &[(&str, &str)] = &[
     ("xen:vif",            "Xen's"),
 ];
 
-/// Whether services wait for the driver of `alias`.
+/// Returns true if services wait for the driver of `alias`.
 #[must_use]
 pub fn is_early(alias: &str) -> bool {
     is_one_of(EARLY, alias)
 }
 
-/// Devices that disks are, or hang on, whose drivers know at once what is there:
-/// modalias pattern, why. Who looks for the data disk loads them first.
+/// Disks and their controllers whose drivers find disks at once: modalias pattern, why. `b2p data`
+/// loads them first.
 #[rustfmt::skip]
 const FAST_DISKS: &[(&str, &str)] = &[
     ("virtio:d00000002v*", "virtio-blk"),
@@ -175,7 +176,7 @@ const FAST_DISKS: &[(&str, &str)] = &[
     ("scsi:t-0x0e*",       "the same with a smaller set of commands"),
 ];
 
-/// The same of devices that take as long as their hardware does.
+/// Disks and controllers that take as long as their hardware does: modalias pattern, why.
 #[rustfmt::skip]
 const SLOW_DISKS: &[(&str, &str)] = &[
     ("pci:v*bc01sc*",      "controllers of SCSI, RAID"),
@@ -185,35 +186,35 @@ const SLOW_DISKS: &[(&str, &str)] = &[
     ("usb:v*ic08*",        "disks on USB"),
 ];
 
-/// Those among them whose disks a PC's firmware knows, every one.
+/// Controllers among the slow ones all of whose disks a PC's firmware knows: modalias pattern, why.
 #[rustfmt::skip]
 const ATA: &[(&str, &str)] = &[
     ("pci:v*bc01sc01*",    "IDE: 150 ms for a reset alone (libata-core.c, ATA_WAIT_AFTER_RESET)"),
     ("pci:v*bc01sc06*",    "SATA: the same, and as long again for ports without a plug"),
 ];
 
-/// Whether a disk may hang on the device of `alias`, and is known at once if so.
+/// Returns true if the device of `alias` may have a disk, which would be known at once.
 #[must_use]
 pub fn is_fast_disk(alias: &str) -> bool {
     is_one_of(FAST_DISKS, alias)
 }
 
-/// Whether a disk may hang on the device of `alias`.
+/// Returns true if the device of `alias` may have a disk.
 #[must_use]
 pub fn is_disk(alias: &str) -> bool {
     is_fast_disk(alias) || is_one_of(SLOW_DISKS, alias)
 }
 
-/// Whether `alias` is of the device that leads to the host without a network.
+/// Returns true if `alias` is the device that connects to the host without a network.
 #[must_use]
 pub fn is_vsock(alias: &str) -> bool {
     is_one_of(VSOCK, alias)
 }
 
-/// Virtio device numbers (virtio, 5).
+/// Virtio device numbers (virtio, section 5).
 const VSOCK: &[(&str, &str)] = &[("virtio:d00000013v*", "vsock")];
 
-/// The same but for IDE and SATA.
+/// Returns true if the device of `alias` may have a disk and is not IDE or SATA.
 #[must_use]
 pub fn is_non_ata_disk(alias: &str) -> bool {
     is_disk(alias) && !is_one_of(ATA, alias)
@@ -224,8 +225,8 @@ fn is_one_of(table: &[(&str, &str)], alias: &str) -> bool {
     table.iter().any(|(pattern, _)| fits(pattern))
 }
 
-/// Loads the driver of every device below `sys` that `wanted` picks; how many had
-/// none and were given one, which may have found further devices.
+/// Loads the driver of every device below `sys` that `wanted` selects. Returns the number of
+/// devices that had none and got one; those may have found further devices.
 pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> usize {
     let mut given = 0;
     for bus in entries(&sys.join("bus")) {
@@ -242,8 +243,8 @@ pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> 
     given
 }
 
-/// What a device is to modules.alias: in a file of its own, or, as with cards on the
-/// mmc bus, only in what the kernel announces.
+/// Returns the modalias of a device: in a file of its own or, for cards on the mmc bus, only in the
+/// kernel's announcement.
 fn alias(device: &Path) -> Option<String> {
     if let Ok(alias) = fs::read_to_string(device.join("modalias")) {
         return Some(alias.trim().to_owned());
@@ -253,11 +254,11 @@ fn alias(device: &Path) -> Option<String> {
     alias.map(str::to_owned)
 }
 
-/// So many devices wait for a driver by name; beyond, all are looked at again.
+/// Number of devices that wait for a driver by name; beyond that, all devices are examined again.
 const MAX_PENDING: usize = 256;
 
-/// Drivers on their way: one child at a time loads them, because a driver may
-/// take as long as its hardware does.
+/// Drivers to be loaded: one child at a time loads them, because a driver may take as long as its
+/// hardware does.
 #[derive(Debug, Default)]
 pub struct DriverLoader {
     child: Option<syscall::Child>,
@@ -266,7 +267,7 @@ pub struct DriverLoader {
 }
 
 impl DriverLoader {
-    /// A device wants its driver.
+    /// Adds a device that needs a driver.
     pub fn add(&mut self, alias: String) {
         if self.aliases.len() < MAX_PENDING {
             self.aliases.push(alias);
@@ -275,12 +276,12 @@ impl DriverLoader {
         }
     }
 
-    /// Every device is to be looked at.
+    /// Adds every device.
     pub fn add_all(&mut self) {
         self.all = true;
     }
 
-    /// Starts a child for what waits, unless one is still at work.
+    /// Starts a child for the waiting devices, unless one is still at work.
     pub fn poll(&mut self, modules: Option<&mut Modules>) {
         let Some(modules) = modules else { return };
         let busy = self.child.as_ref().is_some_and(|c| !c.exited_within(0));
@@ -300,14 +301,14 @@ impl DriverLoader {
     }
 }
 
-/// Loads the driver of one device; whether there is one. That there is none is the
+/// Loads the driver of one device; returns true if there is one. A device without a driver is the
 /// rule, not an error.
 pub fn load_driver(modules: &mut Modules, alias: &str) -> bool {
     let outcome = modules.load(alias);
     match &outcome {
         Ok(()) => debug!("driver for {alias}"),
         Err(LoadError::Unknown | LoadError::Blacklisted) => {}
-        // A driver whose hardware turns out not to be there.
+        // The driver's hardware turned out not to be there.
         Err(LoadError::Refused(path, Errno::ENODEV)) => debug!("{path}: no such device"),
         Err(e) => warn!("driver for {alias}: {e}"),
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 use super::*;
 
@@ -107,7 +108,7 @@ fn globs() {
             "{pattern} {text}"
         );
     }
-    // What makes a backtracking matcher take for ever.
+    // A backtracking matcher would need exponential time for this pattern.
     let pattern = "*a".repeat(30) + "b";
     assert!(!glob_match(
         pattern.as_bytes(),

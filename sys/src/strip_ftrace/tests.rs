@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 use super::*;
 
@@ -8,11 +9,11 @@ fn place(name: &[u8]) -> u32 {
     u32::try_from(at.unwrap()).unwrap()
 }
 
-/// A module of two functions, each with a call of the tracer and one of another
-/// symbol, and what its parts are.
+/// A module of two functions, each with a call of the tracer and one of another symbol, and the
+/// offsets of its parts.
 struct Module {
     text: Vec<u8>,
-    /// offset, type, symbol, addend
+    /// Offset, type, symbol, addend.
     relocations: Vec<(u64, u64, u64, i64)>,
     machine: u16,
 }
@@ -43,7 +44,7 @@ impl Module {
         let symbol = |name: u32| [word(name), vec![0; 20]].concat();
         let fentry = symbol(place(b"__fentry__"));
         let symbols = [symbol(0), fentry, symbol(place(b"other"))].concat();
-        // name, kind, flags, bytes, link, info
+        // Name, kind, flags, bytes, link, info.
         type Row<'a> = (u32, u32, u64, &'a [u8], u32, u32);
         let rows: [Row<'_>; 6] = [
             (0, 0, 0, b"", 0, 0),
@@ -91,7 +92,8 @@ fn the_tracers_calls_are_gone_and_no_others() {
     let list = plan(&before).unwrap().0;
     assert_eq!(long(&file, list.header + 8), Some(0), "it is not loaded");
     let differ = before.iter().zip(&file).filter(|(a, b)| a != b).count();
-    // Of each call five bytes less its last two zeros, of each relocation two, one flag.
+    // Each call differs in five bytes less its last two zeros, each relocation in two, and one flag
+    // differs.
     assert_eq!(differ, 2 * 3 + 2 * 2 + 1);
     assert_eq!(untrace(&mut file), 0, "once is enough");
 }
