@@ -168,20 +168,6 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Lets functions with this error call those that still return a text; goes with the last one.
-impl From<String> for Error {
-    fn from(reason: String) -> Error {
-        Error::invalid(reason)
-    }
-}
-
-/// Lets functions that still return a text call those with this error; goes with the last one.
-impl From<Error> for String {
-    fn from(error: Error) -> String {
-        error.to_string()
-    }
-}
-
 /// Says what a step was doing when it failed.
 pub trait Doing<T> {
     /// Names the step, as a noun or a command: `mount erofs`, `host name box`.
