@@ -118,10 +118,19 @@ fn running(proc: &Path) -> Vec<Container> {
         .iter()
         .filter_map(|(pid, stat)| {
             let (comm, parent) = comm_and_parent(stat)?;
-            let first = conmons.contains(&parent) && comm != "conmon";
+            let child = conmons.contains(&parent) && comm != "conmon";
+            let first = child && !shares_mounts(proc, *pid, parent);
             first.then(|| describe(proc, *pid, parent))
         })
         .collect()
+}
+
+/// Returns true if both processes are in one mount namespace (mount_namespaces(7)), as a conmon and
+/// the exit command that it runs are. The processes of a container are in another.
+fn shares_mounts(proc: &Path, pid: i32, conmon: i32) -> bool {
+    let namespace = |pid: i32| fs::read_link(proc.join(format!("{pid}/ns/mnt"))).ok();
+    let own = namespace(pid);
+    own.is_some() && own == namespace(conmon)
 }
 
 /// Returns name and parent of a process from a line of proc_pid_stat(5).
