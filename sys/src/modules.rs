@@ -134,7 +134,7 @@ impl Modules {
     /// the command line.
     ///
     /// # Errors
-    /// As [`Modules::load`].
+    /// The errors of [`Modules::load`].
     pub fn load_with_params(&mut self, name: &str, parameters: &str) -> Result<(), LoadError> {
         self.read_index();
         if !parameters.is_empty() {

@@ -43,13 +43,17 @@ fn every_file_follows_the_style() -> Result<()> {
     Ok(())
 }
 
+/// Directories of build products, which may hold other projects' sources.
+const BUILT: &[&str] = &["target", "out"];
+
 /// Returns every Rust file below `dir`, without the products of builds.
 fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() && !path.is_symlink() && name != "target" && !name.starts_with('.') {
+        if path.is_dir() && !path.is_symlink() && !BUILT.contains(&&*name) && !name.starts_with('.')
+        {
             files.extend(rust_files(&path)?);
         } else if name.ends_with(".rs") {
             files.push(path);
@@ -93,7 +97,8 @@ fn vague_paragraphs(lines: &[&str]) -> Vec<(usize, String)> {
             faults.push((number, format!("names no subject: {text}")));
         }
         in_code ^= text.starts_with("```");
-        in_paragraph = !text.is_empty();
+        // A heading, such as `# Errors`, ends with its line.
+        in_paragraph = !text.is_empty() && !text.starts_with("# ");
     }
     faults
 }

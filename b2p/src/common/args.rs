@@ -152,7 +152,7 @@ impl<'a> Args<'a> {
     /// Returns the value of the option that [`Args::next_arg`] has just returned.
     ///
     /// # Errors
-    /// There is no further argument; the text names `option`.
+    /// No further argument follows; the text names `option`.
     pub fn value(&mut self, option: &str) -> Result<&'a str, Problem> {
         let joined = self.remainder.take();
         let joined = joined.map(|value| value.strip_prefix('=').unwrap_or(value));

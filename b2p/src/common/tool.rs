@@ -93,7 +93,7 @@ fn last_lines(output: &str) -> String {
 /// Returns an empty file in memory, without a path (memfd_create(2)).
 ///
 /// # Errors
-/// There is no memory, or no descriptor is left.
+/// No memory or no descriptor is left.
 pub fn memory_file() -> io::Result<File> {
     Ok(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)?.into())
 }

@@ -123,7 +123,7 @@ impl Child {
     }
 
     /// # Safety
-    /// Only in the child of a clone.
+    /// The caller is the child of a clone.
     unsafe fn child(&self, argv: &[*const libc::c_char], fds: [RawFd; 3]) -> ! {
         let [wait, output, report] = fds;
         // SAFETY: integers, constants, and buffers that the parent prepared.
@@ -165,7 +165,7 @@ impl Child {
     }
 
     /// # Safety
-    /// As `child`.
+    /// The requirement of `child`.
     unsafe fn descriptors(&self, output: RawFd) {
         // SAFETY: integers and a constant.
         unsafe {
@@ -189,7 +189,7 @@ impl Child {
 /// host, in thousands of trials.
 ///
 /// # Safety
-/// As `child`.
+/// The requirement of `child`.
 unsafe fn leave_disks_alone() {
     let step = |code: u32, jt, jf, k| libc::sock_filter {
         code: code as u16,
@@ -221,7 +221,7 @@ unsafe fn leave_disks_alone() {
 }
 
 /// # Safety
-/// As `child`.
+/// The requirement of `child`.
 unsafe fn give_up(report: RawFd, step: u8, why: c_int) -> ! {
     let mut record = [step, 0, 0, 0, 0];
     record[1..].copy_from_slice(&why.to_le_bytes());

@@ -72,7 +72,7 @@ impl Step {
     /// Runs the step; returns the errno of a failure.
     ///
     /// # Safety
-    /// Only calls the kernel, so it may be called after a clone.
+    /// The function only calls the kernel, so it may be called after a clone.
     pub(super) unsafe fn run(&self) -> Result<(), c_int> {
         // SAFETY: NUL-terminated strings and live buffers that the parent made.
         let result = unsafe {
@@ -108,7 +108,7 @@ pub(super) fn errno() -> c_int {
 /// Writes a file.
 ///
 /// # Safety
-/// As [`Step::run`].
+/// The requirement of [`Step::run`].
 unsafe fn write(path: &CString, bytes: &[u8], mode: u32) -> c_int {
     // SAFETY: a live buffer, written piece by piece within its length.
     unsafe {
@@ -132,7 +132,7 @@ unsafe fn write(path: &CString, bytes: &[u8], mode: u32) -> c_int {
 /// Stacks the old root on the new one, and detaches it (pivot_root(2)).
 ///
 /// # Safety
-/// As [`Step::run`].
+/// The requirement of [`Step::run`].
 unsafe fn pivot() -> c_int {
     let here = c".".as_ptr();
     // SAFETY: constants.

@@ -126,7 +126,7 @@ fn unless_forgotten(pid1: &Running) {
 /// Lets PID 1 settle, and shuts it down.
 ///
 /// # Errors
-/// As [`run`].
+/// The errors of [`run`].
 pub fn live(pid1: &Running, usual: &[String]) -> Result<Outcome> {
     let settled = settle(pid1, usual)?;
     pid1.signal(libc::SIGUSR2)?;

@@ -18,7 +18,7 @@ const MAX_DECOMPRESSED: u64 = 32 << 20;
 /// Writes a file.
 ///
 /// # Errors
-/// Its owner does not exist, its content is no gzip file, or it cannot be written.
+/// The owner does not exist, the content is no gzip file, or the file cannot be written.
 pub fn write(file: &File) -> Result<()> {
     let path = Path::new(&file.path);
     let owner = file.owner.as_deref().map(parse_owner).transpose()?;

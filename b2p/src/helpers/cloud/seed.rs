@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The seed of cloud-init: a file system with the label `cidata` (NoCloud), on a CD or a disk.
-//! It is searched for
+//!
+//! A seed is searched for
 //!
 //! 1. on the devices that `b2p data` has noted ([`CLOUD_SEED_DEVICES`]); if that has not run, on
 //!    disks whose driver is loaded quickly;

@@ -6,7 +6,7 @@ use sys::error::{Error, Result};
 /// Returns an error that names all of `errors`, or `Ok` if there are none.
 ///
 /// # Errors
-/// There is at least one error.
+/// At least one error was collected.
 pub fn combine(errors: Vec<Error>) -> Result<()> {
     if errors.is_empty() {
         return Ok(());

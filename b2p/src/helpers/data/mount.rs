@@ -28,7 +28,7 @@ const MAX_DEPTH: usize = 8;
 /// Checks that the mounts would not hide files that were written in RAM.
 ///
 /// # Errors
-/// There are such files.
+/// Files of that kind exist.
 pub fn refuse_to_hide(paths: &Paths) -> Result<()> {
     for dir in [paths.state(), paths.containers()] {
         if has_files(&dir, 0) {

@@ -96,7 +96,7 @@ impl Files {
 /// Finds the extension of this name.
 ///
 /// # Errors
-/// There is none; the error names those that exist.
+/// No extension has this name; the error names those that exist.
 pub fn find(name: &str, wait: Wait) -> Result<Files> {
     let in_dirs = |dirs: Vec<PathBuf>| {
         let mut candidates = dirs.into_iter().map(|dir| Files(dir.join(name)));

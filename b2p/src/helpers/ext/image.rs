@@ -55,7 +55,7 @@ fn loader_version(line: &str) -> Option<String> {
 /// Checks that the image is the one for which the manifest was made.
 ///
 /// # Errors
-/// Its size or its sum is another one.
+/// The size or the sum differs.
 pub fn verify(files: &Files, manifest: &Manifest<'_>) -> Result<()> {
     let (path, hint) = (files.image(), "damaged or changed; copy it again");
     let metadata = fs::metadata(&path).on(&path)?;

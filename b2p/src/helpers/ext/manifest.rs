@@ -46,7 +46,7 @@ pub struct Platform<'a> {
 /// Reads the text of a manifest.
 ///
 /// # Errors
-/// There is none, or it cannot be read.
+/// The manifest is missing, or cannot be read.
 pub fn read_text(path: &Path) -> Result<Vec<u8>> {
     match sys::files::read_bounded(path, MAX_BYTES) {
         Err(e) if e.kind() == ErrorKind::NotFound => Err(Error::invalid(format!(
@@ -119,7 +119,7 @@ impl<'a> Manifest<'a> {
     /// Checks that the extension has this name and is made for this platform.
     ///
     /// # Errors
-    /// It is not; the error says what would be right.
+    /// The extension does not fit; the error says what would be right.
     pub fn check(&self, name: &str, platform: &Platform<'_>) -> Result<()> {
         match self.mismatch(name, platform) {
             Some(reason) => Err(Error::invalid(reason)).doing("foreign"),

@@ -47,7 +47,7 @@ fn explained(outcome: io::Result<()>) -> Result<()> {
 /// Reads the first page of a file or device.
 ///
 /// # Errors
-/// It cannot be read, or is a symbolic link.
+/// The path cannot be read, or is a symbolic link.
 pub fn read(path: &Path) -> Result<Area> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);

@@ -36,7 +36,7 @@ impl Content {
 /// Finds the device, and waits for it as long as one may appear, at least `wait_seconds`.
 ///
 /// # Errors
-/// There is no such device, or it does not have this content.
+/// The device does not exist, or does not have this content.
 pub fn find(disk: &DiskSelector, wait_seconds: u16, content: Content) -> Result<Device> {
     let look = || {
         let devices = scan::scan(FormatPolicy::Never);

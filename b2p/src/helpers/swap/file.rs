@@ -28,7 +28,7 @@ const BTRFS: u64 = 0x9123_683e;
 /// Makes the file if it is not there in this size, and swaps to it.
 ///
 /// # Errors
-/// There is no data disk, it has too little room, or the file is not a swap file.
+/// The data disk is missing or too full, or the file is not a swap file.
 pub fn swap_on(mib: u32) -> Result<String> {
     let dir = Paths::default().state();
     let fs = FileSystem::of(&dir).on(&dir)?;

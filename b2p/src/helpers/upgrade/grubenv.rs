@@ -28,7 +28,7 @@ impl GrubEnv {
     /// Parses a block.
     ///
     /// # Errors
-    /// Its length or its first line is wrong.
+    /// The length or the first line of the block is wrong.
     pub fn parse(block: &[u8]) -> Result<GrubEnv> {
         if block.len() != LENGTH {
             return Err(wrong_length(block.len() as u64));

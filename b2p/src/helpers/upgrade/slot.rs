@@ -24,7 +24,7 @@ const UNFINISHED: &str = "initrd.new";
 /// Checks that a slot has room for `bytes`.
 ///
 /// # Errors
-/// It has not; the error names both sizes.
+/// The slot is too small; the error names both sizes.
 pub fn fits(partition: &str, bytes: u64) -> Result<()> {
     let room = scan::size(partition).unwrap_or(0);
     match bytes.saturating_add(FS_OVERHEAD) <= room {

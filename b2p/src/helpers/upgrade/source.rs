@@ -57,7 +57,7 @@ impl Source {
     /// Opens the file or directory at `path`, without verifying it.
     ///
     /// # Errors
-    /// It has none of the formats, or it lacks a file.
+    /// The path has none of the formats, or lacks a file.
     pub fn open(path: &Path) -> Result<Source> {
         let real = fs::canonicalize(path).on(path)?;
         let opened = match real.is_dir() {

@@ -70,7 +70,7 @@ pub fn read(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<St
 /// Checks that a file has this sum.
 ///
 /// # Errors
-/// It has another one, or cannot be read.
+/// The file has another sum, or cannot be read.
 pub fn check(path: &Path, sum: &str) -> Result<()> {
     match read(path, |_| Ok(()))? {
         found if found == sum => Ok(()),
