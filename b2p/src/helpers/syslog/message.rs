@@ -6,6 +6,8 @@ use crate::common::log::record::{Priority, number};
 
 /// Longest tag, in bytes; RFC 3164 allows 32, RFC 5424 48.
 const MAX_TAG: usize = 48;
+/// Value of a field that is not known (RFC 5424, section 6, `NILVALUE`), and so no tag.
+const NIL: &[u8] = b"-";
 
 /// A message, borrowed from its datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +102,7 @@ pub fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
     let in_tag = |b: &u8| b.is_ascii_graphic() && !b":[<".contains(b);
     let length = bytes.iter().take_while(|b| in_tag(b)).count();
     let (tag, rest) = bytes.split_at(length);
-    if tag.is_empty() || tag.len() > MAX_TAG {
+    if tag.is_empty() || tag == NIL || tag.len() > MAX_TAG {
         return alone;
     }
     let (pid, rest) = match brackets(rest) {
@@ -141,7 +143,7 @@ fn rfc5424(priority: Priority, bytes: &[u8]) -> Option<Message<'_>> {
     let text = text.strip_prefix(b" ").unwrap_or(text);
     Some(Message {
         priority,
-        tag: if tag == b"-" {
+        tag: if tag == NIL {
             &[]
         } else {
             tag.get(..MAX_TAG).unwrap_or(tag)

@@ -34,6 +34,10 @@ fn what_real_programs_send() {
         ("<192>x: y", (13, "", None, "<192>x: y")),
         ("<7>a[b]:c", (7, "a", None, "c")),
         ("<7>a[1] c", (7, "", None, "a[1] c")),
+        // A tag of "-" is RFC 5424's word for no tag, in either format.
+        ("<6>-: x", (6, "", None, "-: x")),
+        ("<6>-[7]: x", (6, "", None, "-[7]: x")),
+        ("<6>--: x", (6, "--", None, "x")),
         ("", (13, "", None, "")),
         ("<34>", (34, "", None, "")),
     ];
