@@ -39,6 +39,9 @@ const MAX_RESTARTS: u8 = 3;
 /// Seconds after which a program counts as healthy: its crash has another cause than its start.
 const HEALTHY_S: u32 = 600;
 
+/// `si_code` of a signal from the kernel that has no code of its own (asm-generic/siginfo.h).
+const SI_KERNEL: libc::c_int = 0x80;
+
 /// Number of crashes before this program.
 static CRASHES: AtomicU8 = AtomicU8::new(0);
 /// Start of this program, in seconds of `CLOCK_BOOTTIME`.
@@ -122,15 +125,55 @@ fn handler() -> libc::sigaction {
     // SAFETY: plain data; zero is an empty mask and no flags.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_fault as *const () as libc::sighandler_t;
-    // RESETHAND: a second fault, inside the handler, must not start the handler again.
-    action.sa_flags = libc::SA_ONSTACK | libc::SA_RESETHAND;
+    // RESTART: a signal from outside interrupts no call that can be restarted (signal(7)). Without
+    // RESETHAND the handler stays. A second fault inside the handler still ends the program: the
+    // kernel restores the default for a fault whose signal is blocked (kernel/signal.c,
+    // force_sig_info_to_task).
+    action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO | libc::SA_RESTART;
+    for signal in FAULT_SIGNALS {
+        // SAFETY: a set that lives here. One handler at a time fits on the stack.
+        unsafe { libc::sigaddset(&raw mut action.sa_mask, *signal as libc::c_int) };
+    }
     action
 }
 
-extern "C" fn on_fault(signal: libc::c_int) {
-    let mut message = Message::new();
-    let _ = write!(message, "<2>boot2podman: PID 1 got signal {signal}");
-    reexec(&mut message);
+extern "C" fn on_fault(signal: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
+    // SAFETY: the kernel passes a complete siginfo_t (SA_SIGINFO, sigaction(2)).
+    let (code, sender) = unsafe { ((*info).si_code, (*info).si_pid()) };
+    let own_pid = std::process::id();
+    let own = is_own_fault(signal, code, libc::pid_t::try_from(own_pid) == Ok(sender));
+    if own_pid != 1 {
+        return end_child(signal);
+    }
+    if own {
+        let mut message = Message::new();
+        let _ = write!(message, "<2>boot2podman: PID 1 got signal {signal}");
+        reexec(&mut message);
+    }
+}
+
+/// Returns true if a fault of this program raised the signal. Any other is from another process,
+/// and means nothing.
+///
+/// Other processes can send no `si_code` of 0 or above, nor `SI_TKILL` (kernel/signal.c,
+/// do_rt_sigqueueinfo), but the kernel sends some for them: fcntl(2) with `F_SETSIG` any signal
+/// (fs/fcntl.c, send_sigio_to_task: with `POLL_IN` for SIGABRT), perf_event_open(2) SIGTRAP. SIGABRT
+/// is never a fault but abort(3), which is tkill(2); SIGTRAP is one at a breakpoint instruction.
+fn is_own_fault(signal: libc::c_int, code: libc::c_int, sent_by_itself: bool) -> bool {
+    match signal {
+        libc::SIGABRT => code == libc::SI_TKILL && sent_by_itself,
+        libc::SIGTRAP => matches!(code, libc::TRAP_BRKPT | SI_KERNEL),
+        _ => code > 0,
+    }
+}
+
+/// Ends a child of PID 1, which inherits the handler, by the default of the signal.
+fn end_child(signal: libc::c_int) {
+    // SAFETY: integers. The signal is blocked until the handler returns.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
 }
 
 fn on_panic(info: &PanicHookInfo<'_>) {
@@ -171,20 +214,25 @@ fn reexec(message: &mut Message) {
     reap_forever()
 }
 
-/// Writes to the kernel log, or to standard error if that cannot be opened. A terminal or a pipe
-/// that is full gets nothing: PID 1 does not wait.
+/// Writes to the kernel log, which never blocks, or to standard error if that cannot be opened. A
+/// terminal or a pipe that is full gets nothing: PID 1 does not wait.
 fn write_message(message: &Message) {
     // SAFETY: live buffers, a constant C string, integers.
     unsafe {
         let kmsg = libc::open(c"/dev/kmsg".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        let fd = if kmsg >= 0 { kmsg } else { 2 };
+        if kmsg >= 0 {
+            // Without poll(2): /dev/kmsg reports POLLIN alone (kernel/printk/printk.c, devkmsg_poll).
+            libc::write(kmsg, message.bytes.as_ptr().cast(), message.length);
+            libc::close(kmsg);
+            return;
+        }
         let mut writable = libc::pollfd {
-            fd,
+            fd: 2,
             events: libc::POLLOUT,
             revents: 0,
         };
         if libc::poll(&raw mut writable, 1, 0) == 1 {
-            libc::write(fd, message.bytes.as_ptr().cast(), message.length);
+            libc::write(2, message.bytes.as_ptr().cast(), message.length);
         }
     }
 }
@@ -294,6 +342,28 @@ mod tests {
         );
         assert_eq!(crashes_before([b"init", b"--after-crash", b""]), (0, None));
         assert_eq!(crashes_before([b"init", b"quiet", b"2"]), (0, None));
+    }
+
+    #[test]
+    fn only_the_kernel_and_abort_tell_of_a_fault() {
+        let faults = FAULT_SIGNALS.iter().map(|s| *s as libc::c_int);
+        for signal in faults {
+            let is_abort = signal == libc::SIGABRT;
+            // SI_USER, SI_QUEUE, SI_TIMER, SI_MESGQ, SI_ASYNCIO, SI_SIGIO, SI_DETHREAD, SI_ASYNCNL.
+            for code in [0, -1, -2, -3, -4, -5, -7, -60] {
+                for by_itself in [false, true] {
+                    assert!(!is_own_fault(signal, code, by_itself), "{signal} {code}");
+                }
+            }
+            assert!(!is_own_fault(signal, libc::SI_TKILL, false), "{signal}");
+            assert_eq!(is_own_fault(signal, libc::SI_TKILL, true), is_abort);
+            // F_SETSIG sends POLL_IN to POLL_HUP, 1 to 6, for SIGABRT.
+            for code in [1, SI_KERNEL] {
+                assert_eq!(is_own_fault(signal, code, false), !is_abort, "{signal}");
+            }
+        }
+        let perf = 6; // TRAP_PERF
+        assert!(!is_own_fault(libc::SIGTRAP, perf, false));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 
 use config::Loglevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollFlags;
+
+use crate::syscall::poll_one;
 
 /// Maximum length of a record's message in bytes. With its prefix, the longest service name
 /// included, printk keeps it whole (`LOG_LINE_MAX`, 976 on older kernels).
@@ -113,8 +115,7 @@ fn write_records(priority: u8, prefix: &str, text: &str) {
 /// full pipe takes nothing, and the caller does not wait for it.
 fn stderr(line: &[u8]) {
     let stderr = std::io::stderr();
-    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut fds, PollTimeout::ZERO) == Ok(1) {
+    if poll_one(stderr.as_fd(), PollFlags::POLLOUT, 0) {
         let _ = nix::unistd::write(&stderr, line);
     }
 }

@@ -3,8 +3,10 @@
 #![expect(unsafe_code, reason = "each with its SAFETY note")]
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Fills `bytes` with random bytes without waiting for entropy, and returns true if there were
@@ -90,6 +92,22 @@ pub fn syncfs(file: &std::fs::File) -> std::io::Result<()> {
     }
 }
 
+/// Returns true if `fd` has one of `events`, or an error, within `ms` milliseconds. A signal does
+/// not shorten the wait: PID 1 catches those of faults, and poll(2) is never restarted (signal(7)).
+pub fn poll_one(fd: BorrowedFd<'_>, events: PollFlags, ms: i32) -> bool {
+    let deadline = Instant::now() + Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    let mut fds = [PollFd::new(fd, events)];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut fds, timeout) {
+            Err(Errno::EINTR) => {}
+            ready => return ready == Ok(1),
+        }
+    }
+}
+
 /// Ends this process, a child of PID 1, with `status`.
 pub fn exit(status: i32) -> ! {
     // SAFETY: ends the process; no exit handler must run.
@@ -146,9 +164,7 @@ impl Child {
     /// are reaped.
     #[must_use]
     pub fn exited_within(&self, ms: i32) -> bool {
-        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO);
-        matches!(poll(&mut fds, timeout), Ok(1))
+        poll_one(self.0.as_fd(), PollFlags::POLLIN, ms)
     }
 
     /// Sends the child SIGKILL.

@@ -38,3 +38,14 @@ pub use checks::{Checks, eventually};
 pub use guest::{Guest, READY, artifacts, keyless, machine, machine_of, text};
 pub use random::Random;
 pub use shell::Shell;
+
+/// Number of bytes of PID 1's stack that a crash for a test clears: the return addresses of the
+/// system call that it sleeps in are among them.
+pub const CRASH_BYTES: usize = 512;
+
+/// Script for a guest: PID 1 crashes by a fault of its own, as [`ns::Running::crash`] makes it.
+pub const CRASH: &str =
+    "until read -r all < /proc/1/syscall && [ \"$all\" != running ]; do :; done;
+     all=${all% *};
+     dd if=/dev/zero of=/proc/1/mem bs=1 count=512 seek=$((${all##* })) conv=notrunc 2>/dev/null;
+     kill -CONT 1";

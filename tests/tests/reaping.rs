@@ -127,7 +127,7 @@ fn a_hundred_thousand_a_second() -> Result<()> {
 fn signals_that_mean_nothing_change_nothing() -> Result<()> {
     let pid1 = up(&quiet()?)?;
     let before = pid1.about("cmdline")?;
-    storm(&pid1, "signals", 200)?;
+    storm(&pid1, "signals", 1000)?;
     ensure!(pid1.about("cmdline")? == before, "it started again");
     storm(&pid1, "mixed", 500)?;
     no_zombies(&pid1)?;

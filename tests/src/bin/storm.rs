@@ -141,12 +141,11 @@ unsafe fn traced() {
     }
 }
 
-/// Sends PID 1 every signal that has no meaning to it, `count` times in three orders.
+/// Sends PID 1 every signal that requests no shutdown, those of faults included, `count` times in
+/// three orders.
 fn signals(count: u32) {
     let named = [2, 10, 12, 15, 30];
-    let faults = [4, 5, 6, 7, 8, 11, 31];
-    let all = (1..=64).filter(|n| !named.contains(n) && !faults.contains(n));
-    let up: Vec<i32> = all.collect();
+    let up: Vec<i32> = (1..=64).filter(|n| !named.contains(n)).collect();
     let mut seed = 1u32;
     for _ in 0..count {
         for signal in up.iter().chain(up.iter().rev()) {
@@ -154,12 +153,38 @@ fn signals(count: u32) {
         }
         for _ in 0..up.len() {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            send(up[(seed >> 8) as usize % up.len()]);
+            let signal = up[(seed >> 8) as usize % up.len()];
+            send(signal);
+            queue(signal, CODES[(seed >> 16) as usize % CODES.len()]);
         }
     }
 }
 
+/// Values of `si_code` that a process may try. The kernel refuses those of faults, and `SI_TKILL`
+/// (EPERM).
+const CODES: [i32; 6] = [
+    1,
+    0x80, // SI_KERNEL
+    libc::SI_TKILL,
+    libc::SI_QUEUE,
+    libc::SI_ASYNCIO,
+    libc::SI_MESGQ,
+];
+
 fn send(signal: i32) {
     // SAFETY: integers. The signal goes to PID 1 of this namespace.
     unsafe { libc::kill(1, signal) };
+}
+
+/// Sends the signal to the only thread of PID 1, and with a code of the sender's.
+fn queue(signal: i32, code: i32) {
+    // SAFETY: integers, and a structure that lives here.
+    unsafe {
+        libc::syscall(libc::SYS_tgkill, 1, 1, signal);
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        info.si_code = code;
+        // The first word of the union is si_pid: the signal claims to be from PID 1 itself.
+        (&raw mut info).cast::<i32>().add(4).write(1);
+        libc::syscall(libc::SYS_rt_sigqueueinfo, 1, signal, &raw const info);
+    }
 }

@@ -6,6 +6,7 @@ use std::ffi::c_int;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::process::{Command, Output};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -146,6 +147,23 @@ impl Running {
             bail!("signal {signal}: {}", std::io::Error::last_os_error());
         }
         Ok(())
+    }
+
+    /// Makes PID 1 crash by a fault of its own: clears its stack while it sleeps in a system call
+    /// (proc_pid_syscall(5), proc_pid_mem(5)), and wakes it.
+    pub fn crash(&self) -> Result<()> {
+        let stack_pointer = || -> Result<u64> {
+            let text = self.about("syscall")?;
+            let word = text.split_whitespace().rev().nth(1).unwrap_or_default();
+            let digits = word.strip_prefix("0x").context("PID 1 does not sleep")?;
+            Ok(u64::from_str_radix(digits, 16)?)
+        };
+        crate::eventually(super::LIMIT, || {
+            let memory = format!("/proc/{}/mem", self.pid);
+            let memory = fs::OpenOptions::new().write(true).open(&memory)?;
+            Ok(memory.write_all_at(&[0; crate::CRASH_BYTES], stack_pointer()?)?)
+        })?;
+        self.signal(libc::SIGCONT)
     }
 
     /// Reads a file as PID 1 sees it.
