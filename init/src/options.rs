@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Options of `init run`: those of tini and dumb-init, distinguished by name where they differ.
+//! Options of `init run`: those of tini, dumb-init and catatonit, distinguished by name where they
+//! differ.
 
 use std::ffi::c_int;
 
@@ -8,12 +9,36 @@ use crate::run::JOB;
 /// Greatest number of a signal; the least is 1.
 const LAST: usize = 64;
 
+/// Program whose options and behaviour a name selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// tini; also `init run`.
+    Tini,
+    /// dumb-init: every signal is passed on, the command starts with none blocked, and a signal
+    /// that stops the command stops this process.
+    DumbInit,
+    /// catatonit, which podman executes by these names: always a subreaper, signals of a terminal's
+    /// job control are for the foreground alone, and `-P` runs no command.
+    Catatonit,
+}
+
+impl Dialect {
+    fn of(name: &str) -> Dialect {
+        match name {
+            "dumb-init" => Dialect::DumbInit,
+            "catatonit" | "podman-init" => Dialect::Catatonit,
+            _ => Dialect::Tini,
+        }
+    }
+}
+
 /// Options before the command.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Behaviour of dumb-init: every signal is passed on, the command starts with none blocked, and
-    /// a signal that stops the command stops this process.
-    pub dumb: bool,
+    /// Program that is imitated.
+    pub dialect: Dialect,
+    /// No command is run: this process holds namespaces until SIGTERM or SIGINT.
+    pub pause: bool,
     /// The command gets a session.
     pub session: bool,
     /// Signals go to the whole process group.
@@ -41,6 +66,8 @@ pub enum Stop {
     Help,
     /// The version was requested.
     Version,
+    /// The licence was requested.
+    Licence,
     /// The command is missing.
     Usage,
     /// The argument is not an option.
@@ -53,11 +80,13 @@ pub enum Stop {
 /// # Errors
 /// The output and status that replace a run.
 pub fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
+    let dialect = Dialect::of(name);
     let mut options = Options {
-        dumb: name == "dumb-init",
-        session: name == "dumb-init",
-        group: name == "dumb-init",
-        subreaper: false,
+        dialect,
+        pause: false,
+        session: dialect == Dialect::DumbInit,
+        group: dialect == Dialect::DumbInit,
+        subreaper: dialect == Dialect::Catatonit,
         warn: false,
         verbosity: 1,
         parent: 0,
@@ -66,6 +95,9 @@ pub fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
         command: 0,
     };
     options.good[0] = true;
+    if dialect == Dialect::Catatonit {
+        JOB.iter().for_each(|s| options.rewrite[*s as usize] = 0);
+    }
     let mut at = 0;
     while let Some(word) = words.get(at) {
         at += 1;
@@ -85,7 +117,7 @@ pub fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
         }
     }
     options.command = at;
-    if at < words.len() {
+    if at < words.len() || options.pause {
         Ok(options)
     } else {
         Err(Stop::Usage)
@@ -110,10 +142,13 @@ impl Options {
     /// Parses an argument of option letters; returns the number of further arguments that belong to
     /// it.
     fn letters(&mut self, letters: &[u8], next: Option<&[u8]>) -> Result<usize, Stop> {
+        let catatonit = self.dialect == Dialect::Catatonit;
         for (i, letter) in letters.iter().enumerate() {
             match letter {
                 b'h' => return Err(Stop::Help),
                 b'V' => return Err(Stop::Version),
+                b'L' if catatonit => return Err(Stop::Licence),
+                b'P' if catatonit => self.pause = true,
                 b's' => self.subreaper = true,
                 b'g' => self.group = true,
                 b'w' => self.warn = true,

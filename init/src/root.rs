@@ -47,6 +47,7 @@ const MOVED_MOUNTS: &[&str] = &["/dev", "/proc", "/sys", "/run"];
 /// Files of the initrd that the userland uses where they are, so that each exists once.
 const BIND_MOUNTS: &[(&str, &str)] = &[
     ("/init", "usr/lib/boot2podman/init"),
+    ("/init", "usr/libexec/podman/catatonit"),
     ("/bin/b2p", "usr/bin/b2p"),
     ("/bin/busybox", "usr/bin/busybox"),
 ];

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `init run`: an init for one command, as tini and dumb-init are.
+//! `init run`: an init for one command, as tini, dumb-init and catatonit are.
 //!
 //! The command runs in a process group of its own (or a session, as with dumb-init) and gets every
 //! signal that this process gets; orphans are reaped, and the command's exit status becomes this
-//! process's. The PID 1 of a machine never runs in this mode, unless it is called by one of
-//! [`NAMES`]. The READMEs of tini and of dumb-init define the options.
+//! process's. Only the name selects this mode for a process with pid 1, because the kernel passes
+//! words of its command line to the PID 1 of a machine. The READMEs of tini and of dumb-init and
+//! catatonit(1) define the options.
+//!
+//! podman 5.4 executes this program in three ways: `/run/podman-init -- COMMAND` in a container
+//! with `--init` (specgen/generate/oci.go), `/catatonit -P` in the infra container of a pod, whose
+//! image has a copy of the file (specgen/generate/pause_image.go), and `catatonit -P` for the
+//! process that holds a user's namespaces (pkg/rootless/rootless_linux.c).
 #![expect(unsafe_code, reason = "signal masks, fork and exec of one command")]
 
 use std::ffi::{CStr, c_char, c_int};
@@ -13,7 +19,7 @@ use nix::errno::Errno;
 use services::{ExitStatus, Pid, reap};
 use sys::signals::FAULT_SIGNALS;
 
-use crate::options::{Options, Stop, environment, parse};
+use crate::options::{Dialect, Options, Stop, environment, parse};
 
 /// Names that select this mode, also for a process with pid 1.
 pub const NAMES: &[&[u8]] = &[b"tini", b"dumb-init", b"catatonit", b"podman-init"];
@@ -60,18 +66,22 @@ fn tell(fd: c_int, parts: &[&str]) {
     unsafe { libc::write(fd, text.as_ptr().cast(), text.len()) };
 }
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const HELP: &str =
     " [-s] [-g] [-w] [-v] [-c] [-p SIGNAL] [-e STATUS]… [-r FROM:TO]… [--] command [word]…
 Runs a command, hands signals on, reaps orphans, ends as the command does.
 -s be a subreaper   -g signals go to its process group   -c to it alone
 -w say what is reaped   -e a status that counts as 0   -p when our parent ends
 -r hand on another signal (0: none)
+-P (catatonit) no command: wait, reap, end at SIGTERM or SIGINT   -L licence
 ";
 
 fn say(name: &str, stop: &Stop) -> i32 {
     match stop {
         Stop::Help => tell(1, &[name, HELP]),
-        Stop::Version => tell(1, &[name, " ", env!("CARGO_PKG_VERSION"), "\n"]),
+        // docker reads this form of an init's version, whatever its name.
+        Stop::Version => tell(1, &["tini version ", VERSION, "_", name, "\n"]),
+        Stop::Licence => tell(1, &["Apache-2.0\n"]),
         Stop::Usage => tell(
             2,
             &[
@@ -84,7 +94,7 @@ fn say(name: &str, stop: &Stop) -> i32 {
         ),
         Stop::Bad(why) => tell(2, &[name, ": ", why, "\n"]),
     }
-    i32::from(!matches!(stop, Stop::Help | Stop::Version))
+    i32::from(matches!(stop, Stop::Usage | Stop::Bad(_)))
 }
 
 fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (String, Errno)> {
@@ -98,11 +108,15 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
             return Err(fail("subreaper"));
         }
     }
-    if o.verbosity > 0 && !o.dumb && !reaps() {
+    if o.verbosity > 0 && o.dialect == Dialect::Tini && !reaps() {
         let why = "] neither pid 1 nor a subreaper (-s): orphans go elsewhere, and zombie reaping won't work\n";
         tell(2, &["[", name, why]);
     }
     let taken = Taken::take(o);
+    if o.pause {
+        let_go();
+        return Ok(pause(&taken));
+    }
     // When the terminal's owner gives it up, its own group gets SIGHUP and SIGCONT (tty_ioctl(4),
     // TIOCNOTTY), which are not for the command.
     let mut skip = if o.session { leave_terminal() } else { &[] };
@@ -112,8 +126,7 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
         0 => become_command(name, o, &taken, command),
         pid => pid,
     };
-    // With `/` as its directory, this process keeps no file system from being unmounted.
-    let _ = nix::unistd::chdir("/");
+    let_go();
     loop {
         let got = taken.next();
         match got {
@@ -124,6 +137,25 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
             }
             _ if skip.contains(&got) => skip = &skip[1..],
             _ => forward(o, child, got),
+        }
+    }
+}
+
+/// Releases the working directory, so that its file system can be unmounted, and descriptors that
+/// are for the command alone: the other end of a pipe sees its end, and a socket its close.
+fn let_go() {
+    let _ = nix::unistd::chdir("/");
+    // SAFETY: integers. Before Linux 5.9 the descriptors stay open.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+}
+
+/// Reaps until SIGTERM or SIGINT; returns the exit status.
+fn pause(taken: &Taken) -> i32 {
+    loop {
+        match taken.next() {
+            libc::SIGTERM | libc::SIGINT => return 0,
+            libc::SIGCHLD => while reap::drain(|_, _| ()) {},
+            _ => {}
         }
     }
 }
@@ -145,7 +177,7 @@ struct Taken {
 
 impl Taken {
     /// Blocks all signals and waits for each. dumb-init passes on even those that faults raise,
-    /// tini does not. Dispositions stay: a blocked signal is never discarded as ignored. Only an
+    /// the others do not. Dispositions stay: a blocked signal is never discarded as ignored. Only an
     /// ignored SIGCHLD would lose the status.
     fn take(o: &Options) -> Taken {
         // SAFETY: sets that live here; SIG_DFL is no function.
@@ -153,7 +185,8 @@ impl Taken {
             let mut found = std::mem::zeroed();
             let mut mine = std::mem::zeroed();
             libc::sigfillset(&raw mut mine);
-            for fault in FAULT_SIGNALS.iter().filter(|_| !o.dumb) {
+            let dumb = o.dialect == Dialect::DumbInit;
+            for fault in FAULT_SIGNALS.iter().filter(|_| !dumb) {
                 libc::sigdelset(&raw mut mine, *fault as c_int);
             }
             libc::sigprocmask(libc::SIG_SETMASK, &raw const mine, &raw mut found);
@@ -213,7 +246,8 @@ fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const
             libc::setpgid(0, 0);
             libc::tcsetpgrp(0, libc::getpgrp()); // SIGTTOU is blocked
         }
-        taken.give_back(o.dumb);
+        taken.give_back(o.dialect == Dialect::DumbInit);
+        pass_sockets();
         libc::execvp(*command, command);
         let why = Errno::last();
         let what = CStr::from_ptr(*command).to_string_lossy();
@@ -224,6 +258,16 @@ fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const
             Errno::EACCES => 126,
             _ => 1,
         })
+    }
+}
+
+/// Makes the passed sockets the command's, if they were this process's (sd_listen_fds(3)).
+fn pass_sockets() {
+    const PID: &str = "LISTEN_PID";
+    let parent = std::os::unix::process::parent_id().to_string();
+    if std::env::var(PID).is_ok_and(|pid| pid == parent) {
+        // SAFETY: the child of fork has one thread.
+        unsafe { std::env::set_var(PID, std::process::id().to_string()) };
     }
 }
 
@@ -255,7 +299,7 @@ fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
 
 fn forward(o: &Options, child: Pid, signal: c_int) {
     send(o, child, signal);
-    if o.dumb && JOB.contains(&signal) {
+    if o.dialect == Dialect::DumbInit && JOB.contains(&signal) {
         // SAFETY: integers. The shell that stopped this process sees it stopped.
         unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
     }

@@ -50,7 +50,7 @@ const HINTS: &[(u32, usize, &str)] = &[
     (
         65536,
         1,
-        r"(rootlessport|aardvark-dns|libsemanage.*|libsepol.*|libm\.so.*|libgmp.*|libsmartcols.*|lsblk|libudev.*|e2fsck|mke2fs|mkfs\..*|resize2fs|tune2fs|xfs_.*|catatonit|pasta.*|passt.*|sudo.*|scp|sftp|ssh-add|ssh-agent|ssh-keygen)$",
+        r"(rootlessport|aardvark-dns|libsemanage.*|libsepol.*|libm\.so.*|libgmp.*|libsmartcols.*|lsblk|libudev.*|e2fsck|mke2fs|mkfs\..*|resize2fs|tune2fs|xfs_.*|pasta.*|passt.*|sudo.*|scp|sftp|ssh-add|ssh-agent|ssh-keygen)$",
     ),
 ];
 

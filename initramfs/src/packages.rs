@@ -46,10 +46,6 @@ pub const PACKAGES: &[Package] = &[
     image("conmon", "holds each container's stdio and exit status"),
     image("netavark", "container networks"),
     image("aardvark-dns", "names between containers"),
-    image(
-        "catatonit",
-        "podman run --init, and the rootless pause process",
-    ),
     image("nftables", "netavark's firewall driver"),
     image("passt", "pasta: rootless networking"),
     image(
@@ -127,6 +123,7 @@ pub const PEERS: &[Package] = &[
     image("s6", "a peer as a supervisor in a container"),
     image("tini", "a peer in a container"),
     image("dumb-init", "a peer in a container"),
+    image("catatonit", "a peer in a container"),
     image("kmod", "the peers' modprobe"),
     image("base-files", "the links of a merged /usr"),
 ];

@@ -19,6 +19,7 @@ use crate::image::{Parts, files};
 const PEERS: &[(&str, &str)] = &[
     ("usr/bin/tini-static", "a candidate"),
     ("usr/bin/dumb-init", "a candidate"),
+    ("usr/bin/catatonit", "a candidate"),
     ("usr/bin/s6-svscan", "a candidate"),
     ("usr/bin/s6-supervise", "its half for one service"),
     ("usr/sbin/runit", "a candidate"),
@@ -32,10 +33,7 @@ const PEERS: &[(&str, &str)] = &[
     ),
 ];
 /// Files of this project.
-const OURS: &[(&str, &str)] = &[
-    ("usr/bin/busybox", "a candidate, and runit's stages"),
-    ("usr/bin/catatonit", "a candidate"),
-];
+const OURS: &[(&str, &str)] = &[("usr/bin/busybox", "a candidate, and runit's stages")];
 /// Links of a merged /usr.
 const LINKS: &[(&str, &str)] = &[
     ("bin", "usr/bin"),

@@ -76,5 +76,31 @@ fn variables_count_as_options() {
     environment(&mut o, |name| {
         (name == "DUMB_INIT_SETSID").then(|| "0".to_owned())
     });
-    assert!(o.dumb && !o.session && !o.group);
+    assert!(o.dialect == Dialect::DumbInit && !o.session && !o.group);
+}
+
+#[test]
+fn catatonit_is_a_subreaper_and_can_pause() {
+    for name in ["catatonit", "podman-init"] {
+        let o = parsed(name, "-- sh -c").unwrap();
+        assert!(o.subreaper && !o.group && !o.session && !o.pause, "{name}");
+        assert_eq!((o.command, o.dialect), (1, Dialect::Catatonit));
+        assert!(JOB.iter().all(|s| o.rewrite[*s as usize] == 0), "{name}");
+        assert_eq!(o.rewrite[15], -1, "{name}");
+        assert!(parsed(name, "-g x").unwrap().group);
+        for line in ["-P", "-gP", "-P x", "-P --"] {
+            assert!(parsed(name, line).unwrap().pause, "{name} {line}");
+        }
+        assert_eq!(parsed(name, "-L"), Err(Stop::Licence));
+        assert_eq!(parsed(name, "-V"), Err(Stop::Version));
+        assert_eq!(parsed(name, "--"), Err(Stop::Usage));
+    }
+    for name in ["tini", "dumb-init", "run"] {
+        for line in ["-P", "-L x"] {
+            assert!(
+                matches!(parsed(name, line), Err(Stop::Bad(_))),
+                "{name} {line}"
+            );
+        }
+    }
 }

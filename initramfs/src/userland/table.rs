@@ -19,8 +19,6 @@ pub const PICKS: &[(&str, &str)] = &[
     ),
     ("usr/bin/crun", "runs the containers"),
     ("usr/bin/conmon", "one per container"),
-    ("usr/bin/catatonit", "podman run --init"),
-    ("usr/libexec/podman/catatonit", "where podman looks for it"),
     (
         "usr/libexec/podman/rootlessport",
         "published ports of rootless containers",
@@ -230,6 +228,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "../bin/b2p",
         "the kernel runs /sbin/reboot",
     ),
+    (
+        "usr/bin/catatonit",
+        "../libexec/podman/catatonit",
+        "its path in Debian",
+    ),
     ("usr/sbin/halt", "../bin/b2p", "users run it"),
     ("usr/sbin/shutdown", "../bin/b2p", "users run it"),
     (
@@ -243,6 +246,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
 /// copy.
 pub const BIND_TARGETS: &[(&str, &str)] = &[
     ("usr/lib/boot2podman/init", "/init of the initrd"),
+    (
+        "usr/libexec/podman/catatonit",
+        "/init of the initrd: podman run --init, pods, and what holds a user's namespaces. A mount \
+         and no link, because podman copies and mounts the file, and its name decides what it is",
+    ),
     ("usr/bin/b2p", "/bin/b2p of the initrd"),
     ("usr/bin/busybox", "/bin/busybox of the initrd"),
 ];
@@ -266,6 +274,13 @@ pub const MODES: &[(&str, u32, u32, u32, &str)] = &[
     ),
     (
         "usr/lib/boot2podman/init",
+        0o755,
+        0,
+        0,
+        "as the file that is mounted over it",
+    ),
+    (
+        "usr/libexec/podman/catatonit",
         0o755,
         0,
         0,

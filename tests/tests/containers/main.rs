@@ -3,6 +3,7 @@
 
 mod archive;
 mod docker;
+mod init;
 mod limits;
 mod network;
 
@@ -25,6 +26,7 @@ fn containers() -> Result<()> {
         Ok(())
     });
     checks.check("podman run", || run(&guest));
+    init::all(&guest, &mut checks);
     network::all(&guest, &mut checks);
     limits::all(&guest, &mut checks);
     checks.check("a volume keeps what is written", || volume(&guest));
@@ -169,6 +171,7 @@ fn rootless(guest: &Guest, archive: &str) -> Result<()> {
     );
     let said = guest.sh_as("core", &script)?;
     ensure!(said.starts_with("0\n") && said != "0\n1", "{said}");
+    init::rootless(guest)?;
     guest.sh_as("core", "podman system reset --force").map(drop)
 }
 

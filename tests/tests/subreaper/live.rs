@@ -12,8 +12,10 @@ use anyhow::{Context, Result};
 use initramfs::paths;
 use tests::ns;
 
-/// Names of both models.
+/// Names of two models.
 pub const BOTH: [&str; 2] = ["tini", "dumb-init"];
+/// Names that podman uses.
+pub const PODMANS: [&str; 2] = ["catatonit", "podman-init"];
 
 /// Returns the program under `name`.
 pub fn called(name: &str) -> Result<Command> {
@@ -22,7 +24,7 @@ pub fn called(name: &str) -> Result<Command> {
     let dir = DIR.get_or_init(|| {
         let dir = paths::out().join("subreaper");
         let _ = fs::create_dir_all(&dir);
-        for name in BOTH.iter().chain(&["init"]) {
+        for name in BOTH.iter().chain(&PODMANS).chain(&["init"]) {
             let _ = fs::remove_file(dir.join(name)); // of an earlier program
             let _ = symlink(program, dir.join(name));
         }

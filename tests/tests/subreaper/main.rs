@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `init run`, and the same binary under the names tini and dumb-init: the expectations of their
-//! own test suites (tini test/run_inner_tests.py, dumb-init tests/).
+//! `init run`, and the same binary under the names of tini, dumb-init and catatonit: the
+//! expectations of the test suites of the first two (tini test/run_inner_tests.py, dumb-init
+//! tests/), and podman's use of the third.
 #![expect(unsafe_code, reason = "signals, and what a child inherits of them")]
 
+mod catatonit;
 mod live;
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
