@@ -56,7 +56,7 @@ test: iso disk ## runs everything that CI runs
 	@$(INITRAMFS) deny
 	@$(INITRAMFS) nextest
 	cargo test --quiet --workspace --doc
-	$(FUZZ) 5 -seed=1
+	$(FUZZ) 0 -runs=20000 -seed=1 -reload=0
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) ext buildah skopeo
