@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Table of everything that the program can do.
+//! Table of the applets of the multi-call program b2p.
 //!
 //! `b2p NAME ARGUMENTS` runs the row NAME of [`APPLETS`]; a link of that name to the program
 //! does the same. Rows of kind [`Kind::Client`] are what `b2p help` lists.
@@ -14,13 +14,13 @@ use crate::helpers::{
     share, swap, syslog, time, upgrade, vsock,
 };
 
-/// One use of the program.
+/// One applet.
 pub struct Applet {
     /// Name on the command line.
     pub name: &'static str,
     /// Other spellings of the name.
     pub aliases: &'static [&'static str],
-    /// Caller, and what is set up before [`Applet::run`].
+    /// Kind, which selects the log target and whether help lists the applet.
     pub kind: Kind,
     /// Synopsis of the arguments.
     pub arguments: &'static str,
@@ -32,22 +32,23 @@ pub struct Applet {
     pub details: &'static str,
 }
 
-/// Caller of an applet.
+/// Kind of an applet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// People, at a terminal or in scripts.
+    /// Command for people, at a terminal or in scripts; help lists it. `ext boot`, which PID 1
+    /// runs as a service, sets up its log itself.
     Client,
-    /// PID 1, as a service that runs until it is stopped; it logs to the kernel log.
+    /// Service of PID 1 that may run for as long as the machine; it logs to the kernel log.
     Service,
-    /// PID 1, as a service that runs once and ends; it logs to the kernel log.
+    /// Service of PID 1 that does its work once and ends; it logs to the kernel log.
     OneShot,
-    /// Programs that expect another program under this name or protocol.
+    /// Command for other programs, which expect it under this name or with this protocol.
     Compat,
 }
 
 /// Call of one applet.
 pub struct Invocation<'a> {
-    /// Connection to PID 1.
+    /// Client of PID 1's control socket; it connects for each request.
     pub control: &'a ControlClient,
     /// Name of the applet.
     pub name: &'a str,
@@ -56,9 +57,9 @@ pub struct Invocation<'a> {
 }
 
 const SHUTDOWN: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n \
-leaves out the sync. -p, --poweroff, --reboot and --halt choose what the machine does at its end. \
--d SECONDS is a delay, as with busybox. A shutdown in the future is kept by PID 1; `b2p cancel` \
-cancels it. If PID 1 does not answer within two seconds, it is sent the signal instead.";
+leaves out the sync. -p, --poweroff, --reboot and --halt choose the action at the end of the shutdown. \
+-d SECONDS is a delay, as with busybox. PID 1 keeps a shutdown in the future; `b2p cancel` \
+cancels it. If PID 1 does not answer within two seconds, b2p sends it the signal of the action.";
 
 /// All applets, those for people first.
 #[rustfmt::skip]
@@ -66,7 +67,7 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "status", kind: Client, arguments: "[--json] [NAME...]",
         run: |call| status::main(call.control, call.arguments),
         summary: "shows the state of the machine and of its services",
-        details: "With a NAME the exit status is 0 if the service is up, armed or done, else 1.",
+        details: "With a NAME the exit status is 0 if the service is running, listening or done, else 1.",
         ..DEFAULT },
     Applet { name: "boot", kind: Client, arguments: "[--json]",
         run: |call| boot::main(call.control, call.arguments),
@@ -77,7 +78,7 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "start", kind: Client, arguments: "NAME...",
         run: |call| service::main(&Environment::of(call.control), Verb::Start, call.arguments),
         summary: "starts services and waits until they are up",
-        details: "A service of your own, a file in /var/lib/boot2podman/services, is loaded \
+        details: "A user service, a file in /var/lib/boot2podman/services, is loaded \
             first. The exit status is 1 if one of the services is not up.", ..DEFAULT },
     Applet { name: "stop", kind: Client, arguments: "NAME...",
         run: |call| service::main(&Environment::of(call.control), Verb::Stop, call.arguments),
@@ -85,14 +86,14 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "restart", kind: Client, arguments: "NAME...",
         run: |call| service::main(&Environment::of(call.control), Verb::Restart, call.arguments),
         summary: "stops services and starts them again",
-        details: "A file of your own that has changed is loaded between the two.", ..DEFAULT },
+        details: "The file of a user service that has changed is loaded after the stop.", ..DEFAULT },
     Applet { name: "load", kind: Client, arguments: "NAME...",
         run: |call| service::load_main(&Environment::of(call.control), call.arguments),
-        summary: "loads services of your own from /var/lib/boot2podman/services",
+        summary: "loads user services from /var/lib/boot2podman/services",
         details: "They are not started.", ..DEFAULT },
     Applet { name: "reload", kind: Client,
         run: |call| service::reload_main(&Environment::of(call.control)),
-        summary: "loads all services of your own that do not run", ..DEFAULT },
+        summary: "loads all user services that do not run", ..DEFAULT },
     Applet { name: "log", kind: Client, arguments: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]",
         run: |call| log::main(call.arguments),
         summary: "shows the log of this boot, of all services or of some",
@@ -100,7 +101,7 @@ pub const APPLETS: &[Applet] = &[
             them.", ..DEFAULT },
     Applet { name: "flags", kind: Client, arguments: "[--json]",
         run: |call| flags::main(call.arguments),
-        summary: "shows all settings and the source of each", ..DEFAULT },
+        summary: "shows all flags and the source of each", ..DEFAULT },
     Applet { name: "key", kind: Client, arguments: "add KEY | list",
         run: |call| key::main(call.arguments),
         summary: "lets an SSH key log in from now on, or lists the keys that may",
@@ -117,7 +118,7 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "upgrade", kind: Client, arguments: "FILE|--back|--keep",
         run: |call| upgrade::main(call.arguments),
         summary: "installs a new version beside the one that runs",
-        details: "This needs a disk of `make disk`. FILE is an ISO or a raw disk of boot2podman, \
+        details: "This requires a disk image built by `make disk`. FILE is an ISO or a raw disk of boot2podman, \
             or a directory with vmlinuz, initrd.img and SHA256SUMS. The new version is verified \
             first, and tried at the next boot: if it does not become ready, the machine starts \
             the previous version again. --back returns to the previous version by hand, --keep \
@@ -205,10 +206,10 @@ pub const APPLETS: &[Applet] = &[
         summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
     Applet { name: "user-services", kind: OneShot,
         run: |call| service::user_services_main(&Environment::of(call.control)),
-        summary: "loads and starts the services of the data disk", ..DEFAULT },
+        summary: "loads and starts user services", ..DEFAULT },
     Applet { name: "upgrade-commit", kind: OneShot,
         run: |call| upgrade::commit::main(call.control),
-        summary: "keeps a version on trial once it is ready, or starts the previous one",
+        summary: "keeps a version on trial once the machine is ready, or starts the old one",
         ..DEFAULT },
     Applet { name: "containers-start", kind: OneShot,
         run: |_| engine::start::main(),
@@ -225,10 +226,10 @@ pub const APPLETS: &[Applet] = &[
         summary: "translates the most common verbs of systemctl(1)", ..DEFAULT },
     Applet { name: "podman", kind: Compat,
         run: |_| engine::stop::podman_cover(),
-        summary: "refuses to run while containers-stop has it in the place of podman", ..DEFAULT },
+        summary: "refuses to run: containers-stop mounts it over podman during the shutdown", ..DEFAULT },
 ];
 
-/// Fields that most rows leave empty.
+/// Default values of a row.
 const DEFAULT: Applet = Applet {
     name: "",
     aliases: &[],
@@ -276,7 +277,7 @@ pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
     };
     let asks_help = arguments.iter().any(|argument| argument == "--help");
     match applet.kind {
-        // `b2p log` reads the word itself: its options have values.
+        // `b2p log` parses `--help` itself, because it may be the value of an option.
         Kind::Client if asks_help && applet.name != "log" => help::command(applet),
         Kind::Service | Kind::OneShot => {
             sys::kmsg::init_logger(::log::LevelFilter::Info);

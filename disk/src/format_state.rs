@@ -82,7 +82,9 @@ pub fn format_state(source: &dyn ReadAt, sector: u32) -> io::Result<FormatState>
             None => Ok(FormatState::InProgress(Box::new(journal))),
         };
     }
-    let data_partition = partitions.iter().find(|p| p.name == gpt::NAME);
+    let data_partition = partitions
+        .iter()
+        .find(|p| p.name == gpt::DATA_PARTITION_NAME);
     let (Some(disk), Some(data_partition)) = (disk, data_partition) else {
         return Ok(FormatState::Unrelated);
     };

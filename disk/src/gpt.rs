@@ -4,9 +4,8 @@
 //!
 //! **Growing** must leave a table that the kernel reads, whenever the power fails: the kernel reads
 //! the backup only if its command line has `gpt`. So the entries of the primary table are never
-//! overwritten. Between the table and the first partition there is room for two arrays of entries;
-//! the new one is written where the old one is not, and the one sector of the header decides which
-//! of them is valid.
+//! overwritten. Between the table and the first partition there is room for two arrays of entries.
+//! The new array is written to the free place; the header, a single sector, then refers to it.
 
 use std::io;
 
@@ -19,7 +18,7 @@ use crate::partition::{Partition, partuuid};
 use crate::uuid::{Uuid, swap_byte_order};
 
 /// Name of the data partition.
-pub const NAME: &str = "boot2podman-data";
+pub const DATA_PARTITION_NAME: &str = "boot2podman-data";
 /// Type "Linux filesystem data", `0fc63daf-8483-4772-8e79-3d69d8477de4`.
 const LINUX_FILESYSTEM: Uuid = [
     0x0f, 0xc6, 0x3d, 0xaf, 0x84, 0x83, 0x47, 0x72, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4,
@@ -40,7 +39,7 @@ const BOOT_CODE_BYTES: usize = 440;
 pub struct Gpt {
     /// Size of a logical sector in bytes.
     pub sector: u32,
-    /// GUID of the disk, in the order of its text.
+    /// GUID of the disk, in the byte order of its text form.
     pub disk: Uuid,
     /// True if the primary table is broken and the backup was read.
     pub from_backup: bool,
@@ -75,8 +74,8 @@ pub fn read(source: &dyn ReadAt, sector: u32) -> io::Result<Option<Gpt>> {
 
 /// Reads the table whose header is in sector `lba`.
 fn read_table(source: &dyn ReadAt, sector: u32, lba: u64, sectors: u64) -> io::Result<Option<Gpt>> {
-    let unit = u64::from(sector);
-    let header = read_at(source, lba * unit, sector as usize)?;
+    let sector_bytes = u64::from(sector);
+    let header = read_at(source, lba * sector_bytes, sector as usize)?;
     if !is_header(&header, lba) {
         return Ok(None);
     }
@@ -85,14 +84,14 @@ fn read_table(source: &dyn ReadAt, sector: u32, lba: u64, sectors: u64) -> io::R
         (le64(&header, 72), le32(&header, 80), le32(&header, 84));
     let array_bytes = u64::from(count) * u64::from(entry_bytes);
     let fits = entries_lba
-        .checked_add(array_bytes.div_ceil(unit))
+        .checked_add(array_bytes.div_ceil(sector_bytes))
         .is_some_and(|end| end <= sectors);
     let valid_entries = entry_bytes >= 128 && entry_bytes % 8 == 0;
     let valid_range = first_usable <= last_usable && last_usable < sectors;
     if !valid_entries || array_bytes > MAX_ARRAY_BYTES || !fits || !valid_range {
         return Ok(None);
     }
-    let entries = read_at(source, entries_lba * unit, array_bytes as usize)?;
+    let entries = read_at(source, entries_lba * sector_bytes, array_bytes as usize)?;
     if crc32(&entries) != le32(&header, 88) {
         return Ok(None);
     }
@@ -146,13 +145,13 @@ impl Gpt {
     /// Returns the partitions.
     #[must_use]
     pub fn partitions(&self) -> Vec<Partition> {
-        let unit = u64::from(self.sector);
+        let sector_bytes = u64::from(self.sector);
         let partition = |(index, entry): (usize, &[u8])| Partition {
             number: index as u32 + 1,
-            offset: le64(entry, 32) * unit,
-            len: (le64(entry, 40) - le64(entry, 32) + 1) * unit,
+            offset: le64(entry, 32) * sector_bytes,
+            len: (le64(entry, 40) - le64(entry, 32) + 1) * sector_bytes,
             uuid: partuuid(&array(entry, 16)),
-            name: name(&entry[56..128]),
+            name: decode_name(&entry[56..128]),
         };
         self.used_entries().map(partition).collect()
     }
@@ -162,19 +161,19 @@ impl Gpt {
     /// partition is not the last one or the table was not created by this system.
     #[must_use]
     pub fn grow(&self, size: u64) -> Option<(Vec<DiskOp>, Partition)> {
-        let unit = u64::from(self.sector);
+        let sector_bytes = u64::from(self.sector);
         let (index, entry) = self
             .used_entries()
             .max_by_key(|(_, entry)| le64(entry, 40))?;
         let end = max_partition_end(size, self.sector)?;
-        let old_end = (le64(entry, 40) + 1) * unit;
+        let old_end = (le64(entry, 40) + 1) * sector_bytes;
         let array = self.array_sectors();
         let has_room = self.first_usable >= 2 + 2 * array && self.entry_bytes == ENTRY_BYTES;
-        if name(&entry[56..128]) != NAME || !has_room || end < old_end + MIB {
+        if decode_name(&entry[56..128]) != DATA_PARTITION_NAME || !has_room || end < old_end + MIB {
             return None;
         }
         let mut grown = self.clone();
-        let last = end / unit - 1;
+        let last = end / sector_bytes - 1;
         put(
             &mut grown.entries,
             index * ENTRY_BYTES + 40,
@@ -189,7 +188,8 @@ impl Gpt {
         Some((grown.writes(size), partition))
     }
 
-    /// Returns the operations that restore the primary table; `None` if it is valid.
+    /// Returns the operations that restore the primary table; `None` if it is valid, or if its array
+    /// of entries does not fit before the first usable sector.
     #[must_use]
     pub fn repair(&self, size: u64) -> Option<Vec<DiskOp>> {
         let has_room = self.first_usable > 1 + self.array_sectors();
@@ -212,20 +212,20 @@ impl Gpt {
     /// its header, then the protective MBR, which old programs and the kernel read. The boot code
     /// stays.
     fn writes(&self, size: u64) -> Vec<DiskOp> {
-        let unit = u64::from(self.sector);
-        let sectors = size / unit;
+        let sector_bytes = u64::from(self.sector);
+        let sectors = size / sector_bytes;
         let backup_array = sectors - 1 - self.array_sectors();
         let header = |lba: u64, other_lba: u64, entries_lba: u64| {
             DiskOp::Write(
-                lba * unit,
+                lba * sector_bytes,
                 self.header(lba, other_lba, entries_lba, sectors),
             )
         };
         vec![
-            DiskOp::Write(backup_array * unit, self.entries.clone()),
+            DiskOp::Write(backup_array * sector_bytes, self.entries.clone()),
             header(sectors - 1, 1, backup_array),
             DiskOp::Flush,
-            DiskOp::Write(self.entries_lba * unit, self.entries.clone()),
+            DiskOp::Write(self.entries_lba * sector_bytes, self.entries.clone()),
             DiskOp::Flush,
             header(1, sectors - 1, self.entries_lba),
             DiskOp::Flush,
@@ -313,7 +313,7 @@ impl DataTable {
             guid: self.partition,
             offset: self.offset,
             len: self.partition_len()?,
-            name: NAME,
+            name: DATA_PARTITION_NAME,
         };
         Some(create(
             self.size,
@@ -336,12 +336,12 @@ pub struct NewPartition<'a> {
     pub offset: u64,
     /// Length in bytes.
     pub len: u64,
-    /// Name: at most 36 ASCII letters.
+    /// Name: at most 36 ASCII characters.
     pub name: &'a str,
 }
 
-/// Returns the operations that write a new table to a disk of `size` bytes. The partitions are
-/// between the first MiB and the last one of the disk.
+/// Returns the operations that write a new table to a disk of `size` bytes. Every
+/// partition must lie after the first MiB and before the last MiB of the disk.
 #[must_use]
 pub fn create(
     size: u64,
@@ -350,13 +350,13 @@ pub fn create(
     partitions: &[NewPartition<'_>],
     boot_code: &[u8],
 ) -> Vec<DiskOp> {
-    let unit = u64::from(sector);
+    let sector_bytes = u64::from(sector);
     let mut entries = vec![0; ENTRY_BYTES * ENTRY_COUNT];
     for (entry, partition) in entries.chunks_exact_mut(ENTRY_BYTES).zip(partitions) {
-        let last = (partition.offset + partition.len) / unit - 1;
+        let last = (partition.offset + partition.len) / sector_bytes - 1;
         put(entry, 0, &swap_byte_order(&partition.type_guid));
         put(entry, 16, &swap_byte_order(&partition.guid));
-        put(entry, 32, &(partition.offset / unit).to_le_bytes());
+        put(entry, 32, &(partition.offset / sector_bytes).to_le_bytes());
         put(entry, 40, &last.to_le_bytes());
         for (index, letter) in partition.name.bytes().take(36).enumerate() {
             put(entry, 56 + 2 * index, &[letter, 0]);
@@ -366,7 +366,7 @@ pub fn create(
         sector,
         disk,
         from_backup: false,
-        first_usable: MIB / unit,
+        first_usable: MIB / sector_bytes,
         entries_lba: 2,
         entry_bytes: ENTRY_BYTES,
         entries,
@@ -376,7 +376,7 @@ pub fn create(
 }
 
 /// Returns the text of a name in UTF-16.
-fn name(field: &[u8]) -> String {
+fn decode_name(field: &[u8]) -> String {
     let units = field
         .chunks_exact(2)
         .map(|unit| u16::from_le_bytes([unit[0], unit[1]]));

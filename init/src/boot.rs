@@ -2,7 +2,11 @@
 //! The boot, in the order in which it happens. Read this file first.
 //!
 //! A phase that fails is logged as degraded with its reason, and the next phase runs. Without a
-//! userland there is no next phase, but a shell.
+//! userland PID 1 starts a rescue shell in place of the second group of phases.
+//!
+//! The ready line is the line on every console that reports the machine as ready. A gate is a
+//! service that the ready line waits for. A degraded line reports a part that was asked for and
+//! does not work.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,48 +23,48 @@ use sys::{config_sources, kmsg, net, syscall};
 
 use crate::event_sources::{Event, EventSources};
 use crate::events::EventLoop;
-use crate::service_table::{self, Host};
+use crate::service_table::{self, Platform};
 use crate::state::{PhaseTime, SystemState};
 use crate::{
     cgroups, crypto_selftests, identity, mounts, net_interface, ready, rescue, root, session,
     sysctl,
 };
 
-/// One step of the boot.
+/// One phase of the boot.
 pub struct Phase {
     /// Name in the log and in `b2p boot`.
     pub name: &'static str,
-    /// Returns true if the phase has anything to do on this host.
+    /// Returns true if the phase has anything to do on this machine.
     pub when: fn() -> bool,
     /// Work of the phase.
     pub run: fn(&mut SystemState) -> Result<()>,
-    /// Result for the machine.
+    /// Reason for the phase: what holds after it.
     pub why: &'static str,
 }
 
 /// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
-pub const TO_THE_ROOT: &[Phase] = &[
-    Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run: nothing can be known or done without" },
-    Phase { name: "log",           when: always,     run: start_log,                     why: "the flags are known, and what happens from here on is in the kernel log" },
-    Phase { name: "boost",         when: always,     run: boost,                         why: "until the machine is ready, nothing waits for RCU grace periods or for the kernel's self-tests" },
+pub const ROOT_PHASES: &[Phase] = &[
+    Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run: every later step reads or writes them" },
+    Phase { name: "log",           when: always,     run: start_log,                     why: "the flags are known, and later messages are in the kernel log" },
+    Phase { name: "boost",         when: always,     run: boost,                         why: "until the machine is ready, RCU grace periods are short and the kernel's crypto self-tests use idle time only" },
     Phase { name: "early-modules", when: owns_root,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
-    Phase { name: "root",          when: owns_root,  run: |_| root::assemble(),          why: "the userland is /, writable, with nothing of it on a disk" },
+    Phase { name: "root",          when: owns_root,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
 ];
 
-/// Phases from there to the services.
+/// Phases in the new root, until the services start.
 #[rustfmt::skip]
-pub const TO_THE_SERVICES: &[Phase] = &[
-    Phase { name: "mounts",        when: always,     run: |_| mounts::mount_rest(),      why: "terminals, shared memory, cgroups, tracing" },
-    Phase { name: "cgroups",       when: always,     run: create_cgroups,                why: "limits hold; every service is in a leaf of its own" },
-    Phase { name: "loopback",      when: always,     run: |_| net::set_up("lo").doing("lo"), why: "127.0.0.1" },
-    Phase { name: "devices",       when: always,     run: devices,                       why: "the network cards have their drivers, and later device events are not missed" },
-    Phase { name: "flags",         when: always,     run: read_all_flags,                why: "fw_cfg can be read now: the configuration is complete" },
-    Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "limits that containers need, forwarding" },
-    Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman ask for it" },
-    Phase { name: "machine-id",    when: always,     run: |_| identity::write_machine_id(), why: "programs tell machines apart by it" },
-    Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "no certificate is from the future" },
-    Phase { name: "keys",          when: always,     run: |s| identity::write_keys(&s.config), why: "somebody can log in" },
+pub const SERVICE_PHASES: &[Phase] = &[
+    Phase { name: "mounts",        when: always,     run: |_| mounts::mount_rest(),      why: "terminals, shared memory, cgroups and tracing have their file systems" },
+    Phase { name: "cgroups",       when: always,     run: create_cgroups,                why: "limits hold; every service has a leaf of the tree" },
+    Phase { name: "loopback",      when: always,     run: |_| net::set_up("lo").doing("lo"), why: "lo has 127.0.0.1 and ::1" },
+    Phase { name: "devices",       when: always,     run: devices,                       why: "the network cards have their drivers, and later uevents are not missed" },
+    Phase { name: "flags",         when: always,     run: read_all_flags,                why: "the settings of fw_cfg and SMBIOS, whose drivers are loaded now, are known as well" },
+    Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
+    Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman use the name" },
+    Phase { name: "machine-id",    when: always,     run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
+    Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "the clock is not before the build of the image, so that certificates are valid" },
+    Phase { name: "keys",          when: always,     run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },
     Phase { name: "sessions",      when: always,     run: |s| session::configure(&s.config), why: "people who log in have a name, a home and an environment" },
 ];
 
@@ -68,7 +72,7 @@ fn always() -> bool {
     true
 }
 
-/// Returns true outside of containers, whose root and devices belong to their host.
+/// Returns true outside of containers, whose root and devices belong to the container's host.
 fn owns_root() -> bool {
     !root::in_container()
 }
@@ -78,9 +82,10 @@ pub fn run(signals: Signals) -> ! {
     let mut state = SystemState::new();
     let mut sources = EventSources::new(signals);
     root::detect_container();
-    let outcome = run_phases(TO_THE_ROOT, &mut state);
+    let outcome = run_phases(ROOT_PHASES, &mut state);
     if !root::has_userland() {
         let why = missing_userland(outcome);
+        // A version on trial that has no userland has failed its trial.
         let others = rescue::end_of_trial(&state.config);
         rescue::serve_forever(&mut state, &mut sources, others, &why);
     }
@@ -88,7 +93,7 @@ pub fn run(signals: Signals) -> ! {
         info!("the root is as it was found: this is a namespace, or a container");
     }
     // Each failure is listed as degraded.
-    let _ = run_phases(TO_THE_SERVICES, &mut state);
+    let _ = run_phases(SERVICE_PHASES, &mut state);
     state.degraded.add_err("control", sources.bind_control());
     identity::warn_without_entropy();
     sources.uevents = state.uevents.take();
@@ -104,9 +109,9 @@ pub fn run(signals: Signals) -> ! {
 
 /// Starts the services that the configuration asks for, announces the ready line, and serves.
 fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
-    // Threads that began since the phase `boost`.
+    // The phase `boost` has not seen the self-tests that started after it.
     crypto_selftests::deprioritize();
-    let defs = service_table::select(&state.config, &Host::detect());
+    let defs = service_table::select(&state.config, &Platform::detect());
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(defs, Some(cgroups), kmsg::write_service_line);
     ready::start_services(&mut manager, &state.config, false);
@@ -116,7 +121,7 @@ fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
     events.run_forever()
 }
 
-/// Runs every phase; returns the first failure, and runs the rest nevertheless.
+/// Runs every phase, whatever fails, and returns the first failure.
 fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {
@@ -145,8 +150,8 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Returns the message of the rescue shell. An initrd without the files of a userland is told
-/// apart from a userland that cannot be used.
+/// Returns the message of the rescue shell. ENOENT of the first phase that failed means that the
+/// initrd has no userland; any other error means a userland that cannot be used.
 fn missing_userland(outcome: Result<()>) -> String {
     let missing = "there is no userland";
     match outcome {
@@ -159,8 +164,8 @@ fn missing_userland(outcome: Result<()>) -> String {
 }
 
 fn start_log(state: &mut SystemState) -> Result<()> {
-    // Before the first line, or the kernel drops all but ten lines in five seconds (sysctl
-    // kernel.printk_devkmsg, which is only understood with its newline).
+    // The sysctl kernel.printk_devkmsg is set before the first line, because the kernel otherwise
+    // drops all but ten lines in five seconds. The kernel ignores the value without a newline.
     let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
     state.config = config_sources::read_early();
     state.verify_modules = state.config.modules == config::Modules::Verified;
@@ -187,11 +192,11 @@ fn create_cgroups(_: &mut SystemState) -> Result<()> {
 /// Time limit for loading the drivers of network cards, in milliseconds.
 const DRIVERS_MS: i32 = 5_000;
 
-/// Opens the socket of device events and then loads drivers for the devices that exist, so that
+/// Opens the socket of uevents and then loads drivers for the devices that exist, so that
 /// no device is missed in between.
 fn devices(state: &mut SystemState) -> Result<()> {
     let mut errors = Vec::new();
-    match UeventSocket::open().doing("device events, without which hot-plug does not work") {
+    match UeventSocket::open().doing("uevents, without which hot-plug does not work") {
         Ok(uevents) => state.uevents = Some(uevents),
         Err(error) => errors.push(error),
     }
@@ -211,7 +216,7 @@ fn load_network_drivers(state: &mut SystemState) -> Result<()> {
     if !syscall::in_child(load).is_some_and(|child| child.exited_within(DRIVERS_MS)) {
         let seconds = DRIVERS_MS / 1000;
         let why =
-            format!("not loaded after {seconds} s; a device may hang; the boot goes on without");
+            format!("not loaded after {seconds} s; a device may hang; the boot continues without");
         state.degraded.add("drivers", why);
     }
     state.modules = Some(modules);
@@ -236,7 +241,8 @@ fn read_all_flags(state: &mut SystemState) -> Result<()> {
     Ok(())
 }
 
-/// Settings that a container may not change are as its owner wants them.
+/// Writes the sysctls. In a container, a setting that the kernel refuses keeps the value that the
+/// container's creator chose.
 fn set_sysctls(_: &mut SystemState) -> Result<()> {
     match sysctl::apply() {
         Err(error) if root::in_container() => {
@@ -257,7 +263,7 @@ mod tests {
 
     #[test]
     fn every_phase_has_a_reason_and_a_name_of_its_own() {
-        let phases = || TO_THE_ROOT.iter().chain(TO_THE_SERVICES);
+        let phases = || ROOT_PHASES.iter().chain(SERVICE_PHASES);
         assert!(phases().all(|phase| !phase.why.is_empty()));
         let mut names: Vec<_> = phases().map(|phase| phase.name).collect();
         let count = names.len();

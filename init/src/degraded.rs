@@ -30,7 +30,7 @@ impl DegradedList {
     /// the line may hold the label of a disk, and terminals obey such characters.
     pub fn add(&mut self, what: &str, why: impl Display) {
         let why = why.to_string().replace(char::is_control, " ");
-        let priority = kmsg::console_visible(WARNING);
+        let priority = kmsg::ensure_console_priority(WARNING);
         kmsg::write(priority, &format!("degraded {what}: {why}"));
         self.0.push(Degraded {
             what: what.to_owned(),

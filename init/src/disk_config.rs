@@ -16,7 +16,7 @@ use sys::{config_sources, kmsg};
 
 use crate::context::Context;
 use crate::event_sources::Event;
-use crate::service_table::{self, Host};
+use crate::service_table::{self, Platform};
 use crate::state::SystemState;
 use crate::{identity, session};
 
@@ -36,7 +36,7 @@ pub fn apply(context: &mut Context<'_>, _: &Event) {
     }
     info!("what is on the data disk changes the configuration");
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    let defs = service_table::select(&state.config, &Host::detect());
+    let defs = service_table::select(&state.config, &Platform::detect());
     turn_off_missing(&mut state.config, &defs, context.manager);
     apply_identity(state, &before);
     context.manager.revise(defs);
@@ -96,7 +96,7 @@ mod tests {
     /// Returns a boot in which the services that wait for nothing have begun. No process is
     /// started: the supervisor alone decides.
     fn begun(config: &Config) -> Manager {
-        let defs = service_table::select(config, &Host::default());
+        let defs = service_table::select(config, &Platform::default());
         let mut manager = Manager::new(defs, None, |_, _| {});
         crate::ready::start_services(&mut manager, config, false);
         for (action, pid) in manager.supervisor.settle(0).into_iter().zip(100..) {

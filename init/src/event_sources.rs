@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sources of the events that wake PID 1: one poll(2) over signals, device events, power buttons,
+//! Sources of the events that wake PID 1: one poll(2) over signals, uevents, power buttons,
 //! the control channel and the descriptors of the services.
 
 use std::os::fd::{AsFd, BorrowedFd};

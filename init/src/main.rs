@@ -12,7 +12,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use control::ShutdownKind;
 use init::event_sources::EventSources;
-use init::service_table::{self, Host, names};
+use init::service_table::{self, Platform, names};
 use init::state::SystemState;
 use init::{boot, coldplug, crash, modprobe, rescue, run, shutdown};
 use services::Manager;
@@ -91,7 +91,7 @@ fn after_crash(signals: Signals, shutdown: Option<ShutdownKind>) -> ! {
     sources.buttons.open_all();
     state.degraded.add_err("control", sources.bind_control());
     // The socket of the API was closed by execve(2); the other services still run.
-    let api = service_table::find(names::PODMAN, &state.config, &Host::detect());
+    let api = service_table::find(names::PODMAN, &state.config, &Platform::detect());
     let message = "`reboot` starts again in order";
     rescue::serve_forever(&mut state, &mut sources, api.into_iter().collect(), message)
 }

@@ -24,21 +24,21 @@ use Trigger::*;
 pub struct Reaction {
     /// Events that the reaction belongs to.
     pub on: Trigger,
-    /// Condition.
+    /// Decides whether the reaction runs now, later or never.
     pub when: fn(&Context<'_>, &Event) -> When,
-    /// The reaction.
+    /// Work of the reaction.
     pub run: fn(&mut Context<'_>, &Event),
-    /// Result for the machine.
+    /// Reason for the reaction: what holds after it.
     pub why: &'static str,
 }
 
 /// Kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// The service of this name ended and stays down.
+    /// The service of this name ended.
     Ended(&'static str),
-    /// A one-shot has done its work.
-    OneShotDone,
+    /// A service that is not started again ended with success.
+    RunCompleted,
     /// All gates of the ready line are ready, have failed, or are late.
     GatesSettled,
     /// A device appeared.
@@ -53,8 +53,8 @@ pub enum Trigger {
     NewCdDrive,
     /// A disk or a partition vanished.
     DiskRemoved,
-    /// The kernel dropped device events.
-    DeviceEventsLost,
+    /// The kernel dropped uevents.
+    UeventsLost,
     /// A client of the control channel waits for an answer.
     ControlRequest,
     /// Somebody pressed a power button.
@@ -70,7 +70,8 @@ pub enum Trigger {
 pub enum When {
     /// The reaction runs.
     Now,
-    /// The event is kept, and the condition checked again after the next event.
+    /// The event is kept, and the condition is checked again whenever the services have settled.
+    /// A newer event of the same reaction replaces it.
     Later,
     /// The event needs no reaction.
     Never,
@@ -79,29 +80,29 @@ pub enum When {
 /// All reactions, in the order in which they run.
 #[rustfmt::skip]
 pub const REACTIONS: &[Reaction] = &[
-    Reaction { on: Ended(DATA),     when: is_first_report,   run: disk_config::apply,           why: "services that wait for the data disk start as it configures them" },
+    Reaction { on: Ended(DATA),     when: is_first_report,   run: disk_config::apply,           why: "services that wait for the data disk start with its configuration" },
     Reaction { on: Ended(DATA),     when: always,            run: data_disk::read_report,       why: "PID 1 knows which disk keeps the state" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, IMAGE_SYNC),  why: "images are synced to a disk that appeared while the machine runs" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
-    Reaction { on: OneShotDone,     when: is_ready,          run: ready::replace_report,        why: "failures of this run are listed, and those of an earlier run no longer" },
+    Reaction { on: RunCompleted,     when: is_ready,          run: ready::replace_report,        why: "failures of this run replace those of an earlier run" },
 
-    Reaction { on: GatesSettled,    when: always,            run: ready::report_gates,          why: "everything that was asked for and is missing is listed" },
-    Reaction { on: GatesSettled,    when: always,            run: ready::announce,              why: "the ready line says how to reach the machine" },
-    Reaction { on: GatesSettled,    when: always,            run: ready::end_boost,             why: "measures that make the boot fast at a price end with it" },
-    Reaction { on: GatesSettled,    when: always,            run: ready::start_after_ready,     why: "services start that the ready line does not wait for" },
+    Reaction { on: GatesSettled,    when: always,            run: ready::report_gates,          why: "every gate that is not ready is listed as degraded" },
+    Reaction { on: GatesSettled,    when: always,            run: ready::announce,              why: "the ready line reports how to reach the machine" },
+    Reaction { on: GatesSettled,    when: always,            run: ready::end_boost,             why: "priorities and RCU grace periods are normal again" },
+    Reaction { on: GatesSettled,    when: always,            run: ready::start_after_ready,     why: "the services that do not delay the ready line start" },
 
-    Reaction { on: NewDevice,       when: needs_driver,      run: add_driver,                   why: "a device that is plugged in works" },
+    Reaction { on: NewDevice,       when: pid1_loads_driver,      run: add_driver,                   why: "a device that is plugged in works" },
     Reaction { on: NewInputDevice,  when: always,            run: open_button,                  why: "a power button that is plugged in works" },
     Reaction { on: NewDisk,         when: is_data_candidate, run: |c, _| rerun(c, &[DATA]),     why: "a data disk that is plugged in is used" },
     Reaction { on: NewSharedFolder, when: share_has_ended,   run: |c, _| rerun(c, &[SHARE]),    why: "a folder that the host adds is mounted" },
-    Reaction { on: NewCdDrive,      when: cloud_is_missing,  run: |c, _| rerun(c, CLOUD_INIT),  why: "the configuration on a slow drive, which no service waited for, is applied" },
-    Reaction { on: DiskRemoved,     when: is_data_disk,      run: data_disk::report_removal,    why: "the machine continues in RAM and says what is lost" },
-    Reaction { on: DeviceEventsLost, when: always,           run: look_at_all_devices,          why: "devices work whose events the kernel dropped" },
+    Reaction { on: NewCdDrive,      when: no_cloud_config_yet,  run: |c, _| rerun(c, CLOUD_INIT),  why: "a cloud-init configuration on a drive that appeared late is applied" },
+    Reaction { on: DiskRemoved,     when: is_data_disk,      run: data_disk::report_removal,    why: "the machine continues in RAM and reports the loss" },
+    Reaction { on: UeventsLost, when: always,           run: look_at_all_devices,          why: "devices whose uevents the kernel dropped work" },
 
     Reaction { on: ControlRequest,  when: always,            run: control_requests::serve,      why: "clients of the control channel get answers" },
-    Reaction { on: PowerButton,     when: always,            run: power_off,                    why: "a person, or a host by ACPI, requests an orderly shutdown" },
-    Reaction { on: ShutdownSignal,  when: always,            run: shut_down_by_signal,          why: "poweroff, reboot and halt of busybox, Ctrl-Alt-Del, a container engine's stop" },
-    Reaction { on: Signal,          when: always,            run: rebind_control,               why: "the control channel works although its name was removed; any signal is the occasion, so that nothing else wakes PID 1" },
+    Reaction { on: PowerButton,     when: always,            run: power_off,                    why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
+    Reaction { on: ShutdownSignal,  when: always,            run: shut_down_by_signal,          why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
+    Reaction { on: Signal,          when: always,            run: rebind_control,               why: "the control socket has its name again after a removal; any signal is the occasion, so that no timer wakes PID 1" },
 ];
 
 /// Services that apply cloud-init's configuration.
@@ -115,7 +116,7 @@ impl Trigger {
             (Ended(name), Event::Service(Change::Ended(id, _))) => supervisor
                 .definition(*id)
                 .is_some_and(|def| def.name == name),
-            (OneShotDone, Event::Service(Change::Ended(id, _))) => {
+            (RunCompleted, Event::Service(Change::Ended(id, _))) => {
                 let is_one_shot = |def: &ServiceDef| {
                     def.ready == ReadyWhen::Exit || def.restart == Restart::Never
                 };
@@ -129,7 +130,7 @@ impl Trigger {
             | (NewSharedFolder, Event::Device(Uevent::SharedFolder))
             | (NewCdDrive, Event::Device(Uevent::CdDrive))
             | (DiskRemoved, Event::Device(Uevent::BlockRemoved(_)))
-            | (DeviceEventsLost, Event::Device(Uevent::Overrun))
+            | (UeventsLost, Event::Device(Uevent::Overrun))
             | (ControlRequest, Event::ControlRequest)
             | (PowerButton, Event::PowerButton)
             | (ShutdownSignal, Event::ShutdownSignal(_))
@@ -147,32 +148,33 @@ fn is_ready(context: &Context<'_>, _: &Event) -> When {
     now_or_never(context.state.ready.is_some())
 }
 
-/// `b2p data` writes its report last. The configuration of a disk that a later run finds takes
-/// effect at the next boot.
+/// Returns `Now` for the first report of `b2p data`, which is written at the end of a run. The
+/// configuration of a disk that a later run finds takes effect at the next boot.
 fn is_first_report(context: &Context<'_>, _: &Event) -> When {
     let is_first = context.state.data.is_none();
     now_or_never(is_first && Path::new(DATA_REPORT).exists())
 }
 
-/// At the ready line, [`ready::start_after_ready`] starts the services of the disk.
+/// Returns `Now` if the data disk appeared after the ready line. For an earlier one,
+/// [`ready::start_after_ready`] starts the services of the disk.
 fn is_late_data_disk(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
     now_or_never(state.ready.is_some() && state.data_device().is_some())
 }
 
-/// Before the ready line, `b2p data` loads the drivers of disks and waits for the disks that they
-/// find. The kernel offers no way to wait for a driver that another process loads.
-fn needs_driver(context: &Context<'_>, event: &Event) -> When {
+/// Returns `Now` if PID 1 loads the driver. Before the ready line `b2p data` loads the drivers of
+/// disks, because the kernel offers no way to wait for a driver that another process loads.
+fn pid1_loads_driver(context: &Context<'_>, event: &Event) -> When {
     let Event::Device(Uevent::Modalias(alias)) = event else {
         return When::Never;
     };
     now_or_never(context.state.ready.is_some() || !uevent::is_disk(alias))
 }
 
-/// A disk is looked at once, whatever the outcome, unless a run of `b2p data` that has ended has
-/// seen it, or there is a data disk.
+/// Returns `Now` for a disk that no completed run of `b2p data` has examined, while there is no data
+/// disk.
 fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
-    if has_ended_since_ready(context, &[DATA]) == When::Later {
+    if if_ready_and_ended(context, &[DATA]) == When::Later {
         return When::Later;
     }
     let seen = context
@@ -185,13 +187,13 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
 }
 
 fn share_has_ended(context: &Context<'_>, _: &Event) -> When {
-    has_ended_since_ready(context, &[SHARE])
+    if_ready_and_ended(context, &[SHARE])
 }
 
-fn cloud_is_missing(context: &Context<'_>, _: &Event) -> When {
+fn no_cloud_config_yet(context: &Context<'_>, _: &Event) -> When {
     match Path::new(CLOUD_DIR).exists() {
         true => When::Never,
-        false => has_ended_since_ready(context, CLOUD_INIT),
+        false => if_ready_and_ended(context, CLOUD_INIT),
     }
 }
 
@@ -211,9 +213,9 @@ fn now_or_never(condition: bool) -> When {
     }
 }
 
-/// Waits until the machine is ready and all of the services have run and are at rest. Before the
-/// ready line a service that has not run yet sees the device itself.
-fn has_ended_since_ready(context: &Context<'_>, names: &[&str]) -> When {
+/// Returns `Now` if the machine is ready and each of the services has run and is at rest, else
+/// `Later`. Before the ready line, a service that has not run yet finds the device itself.
+fn if_ready_and_ended(context: &Context<'_>, names: &[&str]) -> When {
     let supervisor = &context.manager.supervisor;
     let has_ended = |name: &&str| {
         let state = supervisor.find(name).map(|id| supervisor.state(id));
@@ -236,7 +238,7 @@ fn start(context: &mut Context<'_>, name: &str) {
     }
 }
 
-/// Starts services again that have ended.
+/// Starts services that have ended again.
 fn rerun(context: &mut Context<'_>, names: &[&str]) {
     for name in names {
         if let Some(id) = context.manager.supervisor.find(name) {

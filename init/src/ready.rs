@@ -113,7 +113,7 @@ fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
 /// Writes the ready line to the kernel log, on every console, and to a file.
 pub fn announce(context: &mut Context<'_>, _: &Event) {
     let line = ready_line(context.state, &context.manager.supervisor);
-    kmsg::write(kmsg::console_visible(NOTICE), &line);
+    kmsg::write(kmsg::ensure_console_priority(NOTICE), &line);
     let written = replace(Path::new(READY), format!("{line}\n").as_bytes(), 0o644);
     written.unwrap_or_else(|e| error!("{e}"));
     context.state.degraded.write_file();

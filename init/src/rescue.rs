@@ -56,7 +56,7 @@ fn shells(restart: Restart) -> Vec<ServiceDef> {
 fn announce(message: &str) {
     let terminals = terminals().join(" ");
     let text = format!("rescue shell on {terminals}: {message}");
-    kmsg::write(kmsg::console_visible(NOTICE), &text);
+    kmsg::write(kmsg::ensure_console_priority(NOTICE), &text);
 }
 
 fn start_all(manager: &mut Manager) {

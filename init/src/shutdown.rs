@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The shutdown, as a table: every phase has a deadline, and whatever happens in a phase, the
-//! next one runs. The root is in RAM and is simply left.
+//! The shutdown, as a table: every phase has a time limit, and whatever happens in a phase, the
+//! next one runs. The root is in RAM and needs no unmount.
 //!
-//! A second request (the button once more, another signal) ends the wait of a phase for programs
-//! that end by themselves, and the next phase begins.
+//! A second request (of the power button or by a signal) ends the current phase's wait for
+//! programs, and the next phase begins.
 
 use std::fs;
 use std::io;
@@ -29,31 +29,30 @@ struct Phase {
     name: &'static str,
     /// Returns true if the phase has anything to do.
     when: fn() -> bool,
-    /// Time in milliseconds after which the next phase begins.
+    /// Time limit in milliseconds. In `sync` and `unmount` the time counts from the last decrease
+    /// of dirty data.
     within_ms: Millis,
     /// Work of the phase.
     run: fn(&mut ShutdownContext<'_>),
-    /// Result for the machine.
+    /// Reason for the phase: what holds after it.
     why: &'static str,
 }
 
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
-    Phase { name: "accept",     when: always,          within_ms: 1_000,  run: close_sockets,   why: "nothing new comes in: the sockets that PID 1 holds are closed" },
-    Phase { name: "containers", when: containers_run,  within_ms: 15_000, run: stop_containers, why: "each gets its stop signal and podman's ten seconds, and none starts: cover_podman" },
-    Phase { name: "services",   when: always,          within_ms: 6_000,  run: stop_all,        why: "a service that needs another ends before it" },
-    Phase { name: "terminate",  when: always,          within_ms: 5_000,  run: terminate,       why: "all other programs may end by themselves" },
-    Phase { name: "kill",       when: always,          within_ms: 2_000,  run: kill,            why: "the rest of them end" },
-    Phase { name: "sync",       when: disks_are_used,  within_ms: 30_000, run: sync,            why: "written data is on the disk, however slow: the time counts from the last progress" },
-    Phase { name: "unmount",    when: disks_are_used,  within_ms: 30_000, run: unmount,         why: "file systems are clean; a server that is gone does not hold the machine" },
+    Phase { name: "accept",     when: always,          within_ms: 1_000,  run: close_sockets,   why: "no new client: the listening sockets of services are closed" },
+    Phase { name: "containers", when: containers_run,  within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
+    Phase { name: "services",   when: always,          within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
+    Phase { name: "terminate",  when: always,          within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
+    Phase { name: "kill",       when: always,          within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
+    Phase { name: "sync",       when: disks_are_used,  within_ms: 30_000, run: run_sync,           why: "dirty data is on the disks, however slow they are" },
+    Phase { name: "unmount",    when: disks_are_used,  within_ms: 30_000, run: run_unmount,        why: "file systems are clean; a file server that is gone does not stop the shutdown" },
 ];
 
 /// Time between two looks at a child and at the data that it writes, in milliseconds.
 const CHILD_POLL_MS: Millis = 20;
 /// Priority of the message that begins the shutdown, a notice (syslog(3)).
 const NOTICE: u8 = 5;
-/// Console log level that shows every message: the console is all there is left to read.
-const CONSOLE_LEVEL_ALL: u8 = 8;
 /// Flag of kernel threads in the stat file of a process (include/linux/sched.h).
 const PF_KTHREAD: u32 = 0x0020_0000;
 
@@ -67,7 +66,7 @@ struct ShutdownContext<'a> {
 }
 
 impl ShutdownContext<'_> {
-    /// Waits for one wake-up and moves the services. Returns false if the phase has expired.
+    /// Waits for one wake-up and settles the services. Returns false if the phase has expired.
     fn poll_once(&mut self) -> bool {
         if self.expired() {
             return false;
@@ -76,7 +75,7 @@ impl ShutdownContext<'_> {
         let is_request =
             |event: &Event| matches!(event, Event::ShutdownSignal(_) | Event::PowerButton);
         if events.iter().any(is_request) && !self.hurried {
-            info!("shutdown: asked once more, and goes on without waiting");
+            info!("shutdown: second request; this phase waits no longer");
             self.hurried = true;
         }
         true
@@ -92,16 +91,16 @@ impl ShutdownContext<'_> {
         self.hurried || now() >= self.deadline
     }
 
-    /// Waits for a child that writes to disks, whoever hurries; returns true if it has ended.
-    /// While the amount of unwritten data falls, the deadline moves: a slow disk is not a dead
-    /// one, and no data is to be lost.
+    /// Waits for a child that writes to disks, even after a second request; returns true if the
+    /// child has ended. While the amount of dirty data falls, the deadline moves, so that a slow
+    /// disk is not taken for a dead one and no data is lost.
     fn wait_for_child(&mut self, child: &syscall::Child) -> bool {
         let within_ms = self.deadline.saturating_sub(now());
         let mut least = u64::MAX;
         while now() < self.deadline && !child.exited_within(0) {
             self.poll_until((now() + CHILD_POLL_MS).min(self.deadline));
             let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-            let left = unwritten_kib(&meminfo);
+            let left = dirty_kib(&meminfo);
             if left < least {
                 least = left;
                 self.deadline = now().saturating_add(within_ms);
@@ -115,9 +114,10 @@ impl ShutdownContext<'_> {
 pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources) -> ! {
     crash::set_shutdown(kind);
     let proc = mounts::restore_proc();
-    kmsg::set_console_level(CONSOLE_LEVEL_ALL);
+    // From here on, the console is the only place where messages can be read.
+    kmsg::set_console_level(kmsg::CONSOLE_SHOWS_ALL);
     let message = format!("going down for {kind:?}");
-    kmsg::write(kmsg::console_visible(NOTICE), &message);
+    kmsg::write(kmsg::ensure_console_priority(NOTICE), &message);
     proc.unwrap_or_else(|e| warn!("{e}"));
     sources.close_for_shutdown();
     let mut context = ShutdownContext {
@@ -130,11 +130,15 @@ pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources
         let start = now();
         context.deadline = start.saturating_add(phase.within_ms);
         context.hurried = false;
-        if (phase.when)() {
-            (phase.run)(&mut context);
-        }
+        let outcome = match (phase.when)() {
+            true => {
+                (phase.run)(&mut context);
+                phase.why
+            }
+            false => "nothing to do",
+        };
         let took = now().saturating_sub(start);
-        info!("shutdown: {} took {took} ms ({})", phase.name, phase.why);
+        info!("shutdown: {} took {took} ms ({outcome})", phase.name);
     }
     reboot_machine(kind)
 }
@@ -154,7 +158,7 @@ fn always() -> bool {
 }
 
 fn containers_run() -> bool {
-    processes().is_some_and(|names| names.contains("conmon["))
+    user_processes().is_some_and(|names| names.contains("conmon["))
 }
 
 fn disks_are_used() -> bool {
@@ -170,7 +174,7 @@ fn close_sockets(context: &mut ShutdownContext<'_>) {
 /// /usr/bin/podman, so that no new container starts.
 fn stop_containers(context: &mut ShutdownContext<'_>) {
     let stop = || {
-        // The environment holds words of the kernel's command line, which are not for programs.
+        // The environment holds kernel parameters (bootparam(7)), which are not for programs.
         let mut stop = Command::new(sys::paths::B2P);
         let error = stop.arg("containers-stop").env_clear().exec();
         warn!("{}: {error}", sys::paths::B2P);
@@ -198,23 +202,23 @@ fn terminate(context: &mut ShutdownContext<'_>) {
 fn kill(context: &mut ShutdownContext<'_>) {
     syscall::signal_all_processes(libc::SIGKILL);
     wait_until_none(context);
-    if let Some(left) = processes() {
+    if let Some(left) = user_processes() {
         warn!("still there after SIGKILL: {left}");
     }
 }
 
-/// Waits until no process is left, or the phase expires. Every process is a descendant of PID 1
-/// and becomes its child when its parent ends, so SIGCHLD wakes the loop.
+/// Waits until no process is left, or the phase expires. An orphan becomes a child of PID 1, so
+/// SIGCHLD wakes the loop; the deadline bounds every other case.
 fn wait_until_none(context: &mut ShutdownContext<'_>) {
     context.sources.reap_children(context.manager);
-    while processes().is_some() && context.poll_once() {}
+    while user_processes().is_some() && context.poll_once() {}
 }
 
-/// Returns the names of all processes except PID 1 and kernel threads; `None` if there are none,
-/// or /proc cannot be read.
-fn processes() -> Option<String> {
-    // Three attempts: an error must not be taken for an empty list, which would cut short the
-    // time that programs have to end.
+/// Returns `name[pid]` of every process except PID 1, kernel threads and zombies; `None` if there
+/// is none, or if /proc cannot be read in three attempts.
+fn user_processes() -> Option<String> {
+    // A single error must not be taken for an empty list, which would cut short the time that
+    // programs have to end.
     let pids = (0..3).find_map(|_| pids(Path::new("/proc")).ok())?;
     let names: Vec<String> = pids.into_iter().filter_map(process_name).collect();
     (!names.is_empty()).then(|| names.join(" "))
@@ -256,39 +260,40 @@ fn user_process(stat: &str) -> Option<&str> {
     (state != "Z" && flags & PF_KTHREAD == 0).then_some(name)
 }
 
-/// Returns the amount of data that the kernel has not written yet, in kB (proc_meminfo(5)).
-fn unwritten_kib(meminfo: &str) -> u64 {
+/// Returns the amount of dirty data and of data under writeback, in KiB (proc_meminfo(5)).
+fn dirty_kib(meminfo: &str) -> u64 {
     let value = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
     let counts = |line: &&str| line.starts_with("Dirty:") || line.starts_with("Writeback:");
     meminfo.lines().filter(counts).filter_map(value).sum()
 }
 
-/// Syncs in a child: a disk that is gone can hold the call for ever.
-fn sync(context: &mut ShutdownContext<'_>) {
+/// Syncs in a child, because a disk that is gone can block sync(2) for ever.
+fn run_sync(context: &mut ShutdownContext<'_>) {
     match syscall::in_child(unmount::sync_disks) {
         Some(child) if !context.wait_for_child(&child) => warn!("sync: a disk does not answer"),
         Some(_) => {}
-        // No memory for a child: written data is worth the risk.
+        // Without memory for a child, PID 1 calls sync(2) and accepts that a dead disk may block it.
         None => unmount::sync_disks(),
     }
 }
 
-/// Unmounts in a child, as [`sync`].
-fn unmount(context: &mut ShutdownContext<'_>) {
-    let unmount = || {
+/// Unmounts in a child, because a file server that is gone can block umount(2) for ever. Without
+/// memory for a child, the file systems are only detached.
+fn run_unmount(context: &mut ShutdownContext<'_>) {
+    let work = || {
         unmount::unmount_all();
         if syscall::in_initial_namespaces() {
             emergency_remount::make_read_only();
         }
     };
-    match syscall::in_child(unmount) {
+    match syscall::in_child(work) {
         Some(child) if !context.wait_for_child(&child) => warn!("unmount: not done in time"),
         Some(_) => {}
         None => unmount::detach_all(),
     }
 }
 
-/// Asks the hardware, in this order, until one of the ways works.
+/// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds.
 fn reboot_machine(kind: ShutdownKind) -> ! {
     let first = kind.reboot_mode();
     for mode in [first, RebootMode::RB_POWER_OFF, RebootMode::RB_HALT_SYSTEM] {
@@ -330,12 +335,12 @@ mod tests {
     #[test]
     fn what_is_unwritten_is_dirty_or_on_its_way() {
         let text = "MemTotal: 9 kB\nDirty:      12 kB\nWriteback:   3 kB\nWritebackTmp: 7 kB\n";
-        assert_eq!(unwritten_kib(text), 15);
-        assert_eq!(unwritten_kib("Dirty: much"), 0);
+        assert_eq!(dirty_kib(text), 15);
+        assert_eq!(dirty_kib("Dirty: much"), 0);
     }
 
     #[test]
-    fn every_phase_is_bounded() {
+    fn every_phase_has_a_time_limit() {
         assert!(PHASES.iter().all(|p| (1..=60_000).contains(&p.within_ms)));
     }
 }

@@ -64,7 +64,7 @@ pub struct SystemState {
     pub modules: Option<Modules>,
     /// Report of the last run of `b2p data`; `None` before the first.
     pub data: Option<DataReport>,
-    /// Socket that gets device events since before the first pass over sysfs, until the event
+    /// Socket that gets uevents since before the first pass over sysfs, until the event
     /// loop takes it.
     pub uevents: Option<UeventSocket>,
 }

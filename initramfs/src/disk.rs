@@ -62,7 +62,7 @@ pub const PARTITIONS: &[Partition] = &[
     Partition { name: "boot2podman-esp",  kind: EFI_SYSTEM, mib: 40,  why: "GRUB for UEFI, the menu, the current slot; FAT32 has at least 33 MiB" },
     Partition { name: "boot2podman-a",    kind: LINUX,      mib: 192, why: "a version: kernel and initrd; the generic ones have 76 MiB" },
     Partition { name: "boot2podman-b",    kind: LINUX,      mib: 192, why: "another version" },
-    Partition { name: gpt::NAME,          kind: LINUX,      mib: 256, why: "the machine's data; the last one, so that it can grow" },
+    Partition { name: gpt::DATA_PARTITION_NAME,          kind: LINUX,      mib: 256, why: "the machine's data; the last one, so that it can grow" },
 ];
 
 const BIOS: usize = 0;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The initrd: two cpio archives, one after the other.
 //!
-//! The first one, the head, has PID 1, its client and the early modules; the second one has the
-//! userland. If the machine has too little memory, the kernel stops unpacking in the middle of the
+//! The head has PID 1, its client and the early modules; the second archive has the userland. If the machine has too little memory, the kernel stops unpacking in the middle of the
 //! userland, and PID 1 can report it.
 
 use std::fs;
@@ -21,7 +20,7 @@ use crate::stamp::{self, Inputs};
 use crate::tree::{Node, Tree};
 use crate::{fsutil, tools};
 
-/// Compression of an archive; the kernel detects that of each archive.
+/// Compression of an archive; the kernel detects the compression of each archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// None: fastest to boot.
@@ -33,8 +32,8 @@ pub enum Packing {
     /// zstd with a window of 128 MiB, the largest that the kernel's unpacker accepts
     /// (lib/decompress_unzstd.c).
     ZstdLong,
-    /// xz: a tenth smaller than zstd, and six times as long to unpack. The kernel supports this
-    /// filter and this check (Documentation/staging/xz.rst).
+    /// xz with the x86 filter and CRC32, which the kernel's unpacker supports
+    /// (Documentation/staging/xz.rst): a tenth smaller than zstd, and six times as long to unpack.
     Xz,
 }
 
@@ -42,7 +41,7 @@ impl Packing {
     /// Reads `PACK=`, the compression of the slim kernel's initrd on media.
     ///
     /// # Errors
-    /// The value is not one of the two.
+    /// `PACK=` is neither `zstd` nor `xz`.
     pub fn of_media() -> Result<Self> {
         match std::env::var("PACK").unwrap_or_default().as_str() {
             "" | "zstd" => Ok(Packing::ZstdLong),
@@ -52,9 +51,8 @@ impl Packing {
     }
 }
 
-/// Compression of the head where the userland is an archive of its own; docs/measured/figures.md
-/// has the sizes.
-pub const HEAD: Packing = Packing::None;
+/// Compression of the head in [`Layout::PerFile`]; docs/measured/figures.md has the sizes.
+pub const HEAD_PACKING: Packing = Packing::None;
 
 /// Layout of the initrd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +123,7 @@ pub fn make(parts: &Parts, layout: Layout, initrd: &Path) -> Result<bool> {
         inputs.add("layout", format!("{packing:?}"));
     }
     inputs
-        .add("head", format!("{HEAD:?}"))
+        .add("head", format!("{HEAD_PACKING:?}"))
         .add("modules", &parts.modules.key);
     inputs.add("debian", &parts.debian.key);
     inputs
@@ -136,25 +134,26 @@ pub fn make(parts: &Parts, layout: Layout, initrd: &Path) -> Result<bool> {
 }
 
 fn write(parts: &Parts, layout: Layout, to: &Path) -> Result<()> {
-    let mut head_bytes = Vec::new();
-    archive::cpio::write(&head(parts)?, &mut head_bytes)?;
+    let mut archives = Vec::new();
+    archive::cpio::write(&head(parts)?, &mut archives)?;
     let mut tail = Tree::new();
     tail.file("userland.erofs", parts.userland, 0o444);
     if let Layout::Solid(packing) = layout {
-        archive::cpio::write(&tail, &mut head_bytes)?;
+        archive::cpio::write(&tail, &mut archives)?;
         Step::new("image", 5, 5).note("initrd: packing it as one stream, which takes two minutes");
-        let packed = pack(parts.debian, head_bytes, packing)?;
+        let packed = pack(parts.debian, archives, packing)?;
         return fs::write(to, packed).with_context(|| format!("write {}", to.display()));
     }
     let file = fs::File::create(to).with_context(|| format!("write {}", to.display()))?;
     let mut file = std::io::BufWriter::new(file);
-    file.write_all(&pack(parts.debian, head_bytes, HEAD)?)?;
+    file.write_all(&pack(parts.debian, archives, HEAD_PACKING)?)?;
     archive::cpio::write(&tail, &mut file)?;
     Ok(file.flush()?)
 }
 
-/// Compresses an archive. At least four zeros follow it, up to a multiple of 512 bytes: the kernel
-/// takes an empty chunk for the end of an lz4 stream, and finds the next archive after zeros.
+/// Compresses an archive. Compressed output ends with at least four zero bytes, up to a multiple of
+/// 512 bytes: the kernel takes an empty chunk for the end of an lz4 stream, and finds the next
+/// archive after zeros. Without compression the output is the input.
 pub fn pack(debian: &PackageTree, bytes: Vec<u8>, packing: Packing) -> Result<Vec<u8>> {
     let mut packed = match packing {
         Packing::None => return Ok(bytes),

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The supervisor: a pure state machine over the table of services. Time is an argument.
 //!
-//! Events are handled in two phases, as in dinit ("two-phase transition", service.h):
+//! Events are handled in two steps, as in dinit ("two-phase transition", service.h):
 //!
 //! - [`Supervisor::note`] records what happened and returns the resulting [`Change`]s. A note
-//!   starts nothing that waits and stops nothing that is needed.
+//!   starts no `Waiting` service, and stops a service that others need only for its restart.
 //! - [`Supervisor::settle`] then moves every service that can move, and returns the
 //!   [`Action`]s for the manager. Their outcome is noted in turn.
 //!
-//! Between the two phases a caller may react to the changes: whatever it requests or revises
-//! then is known before any waiting service starts.
+//! Between the two steps a caller may react to the changes: its requests and revisions are known
+//! before any waiting service starts.
 //!
 //! Invariants, which the tests check for every state and event and over random histories:
 //!
 //! - No event in any state panics, and an event that does not fit the state changes nothing.
-//! - A note changes only the service that the event names, the services that it needs (start,
-//!   restart) and the services that need it (stop).
+//! - Except for `StopAll` and `Tick`, which concern every service, a note changes only the service
+//!   that the event names, the services that it needs (start, restart) and the services that need
+//!   it (stop).
 //! - Settling twice without a note in between does nothing the second time, and settling makes
 //!   no service ready: readiness is always noted, hence always seen as a change first.
 //! - A service has at most one process, and the end of that process is one change.
@@ -110,7 +111,7 @@ impl Supervisor {
         self.record(id).and_then(|r| r.last_exit)
     }
 
-    /// Number of starts after the service had ended by itself.
+    /// Number of starts after a restart delay.
     #[must_use]
     pub fn restarts(&self, id: ServiceId) -> u32 {
         self.record(id).map_or(0, |r| r.restarts)
@@ -158,7 +159,7 @@ impl Supervisor {
             State::Armed | State::Up { .. } | State::Done => Readiness::Ready,
             State::Failed | State::Delayed { .. } | State::Stopping { .. } => Readiness::Failed,
             _ if record.late || record.backoff.failures() > 0 => Readiness::Failed,
-            State::Waiting if record.def.needs.iter().any(|n| self.dep_failed(n)) => {
+            State::Waiting if record.def.needs.iter().any(|n| self.need_is_unlikely(n)) => {
                 Readiness::Failed
             }
             State::Waiting | State::Spawning | State::Starting { .. } => Readiness::Pending,
@@ -228,7 +229,7 @@ impl Supervisor {
     }
 
     /// Returns true if `dependent` needs `service`, directly or indirectly.
-    fn depends_on(&self, dependent: ServiceId, service: ServiceId) -> bool {
+    fn needs_transitively(&self, dependent: ServiceId, service: ServiceId) -> bool {
         let needs = self.needs.get(dependent.index());
         needs.is_some_and(|set| set & graph::only(service.index()) != 0)
     }
@@ -238,10 +239,10 @@ impl Supervisor {
         self.with_id(id, |r, _| r.request_start(now, true));
     }
 
-    /// Requests the services that `id` needs, and cancels their stop.
+    /// Requests the start of the services that `id` needs, and cancels their stop.
     fn request_needs(&mut self, now: Millis, id: ServiceId) {
         for need in self.ids() {
-            if need != id && self.depends_on(id, need) {
+            if need != id && self.needs_transitively(id, need) {
                 self.with_id(need, |r, _| r.request_start(now, false));
             }
         }
@@ -249,7 +250,7 @@ impl Supervisor {
 
     fn request_stop(&mut self, now: Millis, id: ServiceId) {
         for dependent in self.ids() {
-            if dependent != id && self.depends_on(dependent, id) {
+            if dependent != id && self.needs_transitively(dependent, id) {
                 self.with_id(dependent, |r, _| r.request_stop(now, false));
             }
         }
@@ -272,7 +273,8 @@ impl Supervisor {
 
     /// Returns true if an active service needs this one.
     fn in_use(&self, id: ServiceId) -> bool {
-        let uses = |other| other != id && self.state(other).active() && self.depends_on(other, id);
+        let uses =
+            |other| other != id && self.state(other).active() && self.needs_transitively(other, id);
         self.ids().any(uses)
     }
 
@@ -283,11 +285,11 @@ impl Supervisor {
             let Some((needs, after)) = waiting.map(|r| (r.def.needs, r.def.after)) else {
                 continue;
             };
-            if !after.iter().all(|name| self.ordering_ok(name)) {
+            if !after.iter().all(|name| self.after_is_satisfied_by(name)) {
                 continue;
             }
             self.with_id(id, |r, _| r.after_satisfied(now));
-            if needs.iter().all(|name| self.dep_ready(name)) {
+            if needs.iter().all(|name| self.need_is_ready(name)) {
                 self.with_id(id, |r, out| r.start(now, out));
             }
         }
@@ -295,7 +297,7 @@ impl Supervisor {
 
     /// Returns true if services ordered after `name` need not wait for it: it is ready, has
     /// failed, is late, was not started, or is unknown.
-    fn ordering_ok(&self, name: &str) -> bool {
+    fn after_is_satisfied_by(&self, name: &str) -> bool {
         let pending = |r: &ServiceRecord| {
             let starting = matches!(
                 r.state,
@@ -308,13 +310,13 @@ impl Supervisor {
     }
 
     /// Returns true if services that need `name` may start.
-    fn dep_ready(&self, name: &str) -> bool {
+    fn need_is_ready(&self, name: &str) -> bool {
         let id = self.find(name);
         id.is_some_and(|id| self.state(id).satisfies_dependents())
     }
 
     /// Returns true if `name` will not be ready, or not soon.
-    fn dep_failed(&self, name: &str) -> bool {
+    fn need_is_unlikely(&self, name: &str) -> bool {
         let failed = |id| {
             matches!(
                 self.state(id),

@@ -53,12 +53,12 @@ pub fn write(priority: u8, text: &str) {
 }
 
 /// Returns the priority nearest to `wanted` that the kernel prints on every console: the ready line
-/// must be visible with `quiet` or `loglevel=3`, too.
+/// must be visible with `quiet` or `loglevel=3`, too. A console level of 0, which prints no record,
+/// is raised to 1, which prints records of priority 0.
 #[must_use]
-pub fn console_visible(wanted: u8) -> u8 {
+pub fn ensure_console_priority(wanted: u8) -> u8 {
     let printk = std::fs::read_to_string("/proc/sys/kernel/printk").unwrap_or_default();
     if printk.starts_with('0') {
-        // `loglevel=0` prints nothing at all; 1 prints records of priority 0, such as this one.
         let _ = std::fs::write("/proc/sys/kernel/printk", "1");
     }
     below(&printk, wanted)
@@ -75,8 +75,8 @@ fn below(printk: &str, wanted: u8) -> u8 {
     wanted.min(level.saturating_sub(1))
 }
 
-/// Console level at which a record of every priority is printed (`CONSOLE_LOGLEVEL_DEBUG` is
-/// less by one, 7 being the lowest priority of all).
+/// Console level at which a record of every priority is printed: the kernel prints records whose
+/// priority number is below the level, and 7 (debug) is the largest.
 pub const CONSOLE_SHOWS_ALL: u8 = 8;
 
 /// Sets the console level to `level`, unless the kernel command line asks for another one.
@@ -120,7 +120,7 @@ fn stderr(line: &[u8]) {
     }
 }
 
-/// Splits `text` into lines, and lines that are too long for one record into pieces.
+/// Splits `text` into lines that are not empty, and lines too long for one record into pieces.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|mut line| {
         std::iter::from_fn(move || {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_come_in_pieces_and_none_is_lost() {
+    fn long_lines_come_in_pieces_and_no_text_is_lost() {
         let text = format!("{}\nsecond", "é".repeat(1000));
         let got: Vec<&str> = pieces(&text).collect();
         assert!(got.iter().all(|p| p.len() <= MAX_RECORD_BYTES));

@@ -129,7 +129,7 @@ fn asked_twice() -> Result<()> {
     guest.vm.power_button()?;
     guest.vm.wait_exit(END)?;
     let said = guest.vm.console();
-    ensure!(said.contains("asked once more"), "{}", guest.vm.tail());
+    ensure!(said.contains("second request"), "{}", guest.vm.tail());
     Ok(())
 }
 

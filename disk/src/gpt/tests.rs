@@ -40,7 +40,7 @@ fn what_is_written_is_read_in_any_sector_size() {
         let p = &partitions[0];
         assert_eq!(
             (p.number, p.offset, p.len, p.name.as_str()),
-            (1, 2 * MIB, 5 * MIB, NAME)
+            (1, 2 * MIB, 5 * MIB, DATA_PARTITION_NAME)
         );
         assert_eq!(p.uuid, "09090909-0909-0909-0909-090909090909");
         let gpt = read(&disk, sector).unwrap().unwrap();
@@ -201,7 +201,10 @@ fn boot_code_survives_the_growth_of_a_disk_with_several_partitions() {
         len: len * MIB,
         name,
     };
-    let new = [partition(1, 1, 1, "boot"), partition(3, 2, 5, NAME)];
+    let new = [
+        partition(1, 1, 1, "boot"),
+        partition(3, 2, 5, DATA_PARTITION_NAME),
+    ];
     let mut disk = vec![0; SIZE as usize];
     apply(
         &mut disk,

@@ -4,7 +4,7 @@ use sys::signals::Signals;
 
 use super::*;
 use crate::event_sources::EventSources;
-use crate::service_table::{self, Host};
+use crate::service_table::{self, Platform};
 use crate::state::{DataReport, SystemState};
 
 /// A machine in which no process is started: tests drive its supervisor.
@@ -17,7 +17,7 @@ struct Fixture {
 impl Fixture {
     fn new(line: &[u8]) -> Fixture {
         let config = config::parse(line, &[]).0;
-        let defs = service_table::select(&config, &Host::default());
+        let defs = service_table::select(&config, &Platform::default());
         Fixture {
             state: SystemState {
                 config,
@@ -129,8 +129,8 @@ fn a_one_shot_that_has_done_its_work_is_told_from_other_ends() {
     let event = |id: Option<services::ServiceId>| {
         Event::Service(Change::Ended(id.expect("an id"), ExitStatus::Exited(0)))
     };
-    assert!(OneShotDone.matches(&event(data), s));
-    assert!(!OneShotDone.matches(&event(net), s));
+    assert!(RunCompleted.matches(&event(data), s));
+    assert!(!RunCompleted.matches(&event(net), s));
     assert!(Ended(DATA).matches(&event(data), s) && !Ended(DATA).matches(&event(net), s));
 }
 

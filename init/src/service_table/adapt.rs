@@ -5,14 +5,14 @@ use config::{Config, Console, Podman, Role};
 use services::{Restart, ServiceDef, Socket};
 use sys::paths::B2P;
 
-use super::Host;
-use super::names::ON_DISK;
+use super::Platform;
+use super::names::DATA_DISK;
 
 /// Group that may use the API besides root.
 pub(super) const API_GROUP: &str = "podman";
 
 /// Adds the time that a flag grants to a slow disk or medium.
-pub(super) fn slow_disk(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+pub(super) fn slow_disk(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let seconds = config.waitusb.as_ref().map_or(0, |wait| wait.seconds);
     ServiceDef {
         late_ms: def.late_ms + u64::from(seconds) * 1000,
@@ -22,17 +22,21 @@ pub(super) fn slow_disk(def: ServiceDef, config: &Config, _: &Host) -> ServiceDe
 
 /// A swap partition or a swap file needs the drivers and the mount of the data disk; zram
 /// needs neither.
-pub(super) fn swap(def: ServiceDef, config: &Config, host: &Host) -> ServiceDef {
-    let after = if config.swaps_to_disk() { ON_DISK } else { &[] };
+pub(super) fn swap(def: ServiceDef, config: &Config, platform: &Platform) -> ServiceDef {
+    let after = if config.swaps_to_disk() {
+        DATA_DISK
+    } else {
+        &[]
+    };
     ServiceDef {
         after,
-        ..slow_disk(def, config, host)
+        ..slow_disk(def, config, platform)
     }
 }
 
 /// Passes the network settings as arguments. Without a card the ready line does not wait: one
 /// may be plugged in later.
-pub(super) fn network(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+pub(super) fn network(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let settings = config.net.helper_args().unwrap_or_default();
     let dhcp = matches!(config.net, config::Net::Dhcp { .. });
     let argv = [B2P.to_owned(), "net".to_owned()]
@@ -48,7 +52,7 @@ pub(super) fn network(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef 
 
 /// After a failed trial the ready line waits for the verdict on it; during a trial the service
 /// waits for the ready line.
-pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     match config.slot.map(|slot| slot.role) {
         Some(Role::Fallback) => ServiceDef {
             gates_ready: true,
@@ -60,10 +64,10 @@ pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef 
 }
 
 /// Gives the socket to the API's group, and starts podman on the first connection or for good.
-pub(super) fn podman(def: ServiceDef, config: &Config, host: &Host) -> ServiceDef {
+pub(super) fn podman(def: ServiceDef, config: &Config, platform: &Platform) -> ServiceDef {
     let on_demand = config.podman == Podman::OnDemand;
     let socket = def.socket.map(|socket| Socket {
-        gid: host.api_gid,
+        gid: platform.api_gid,
         on_demand,
         ..socket
     });
@@ -78,13 +82,13 @@ pub(super) fn podman(def: ServiceDef, config: &Config, host: &Host) -> ServiceDe
             ..def
         },
         config,
-        host,
+        platform,
     )
 }
 
 /// Adds the proxies and the variables that the data disk's profile exports. Of two variables
 /// with one name the first counts (getenv(3)), so the owner's are in front.
-pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let variables = config.variables();
     let lines = variables
         .iter()
@@ -94,7 +98,7 @@ pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Host) -> Serv
 }
 
 /// A shell is started again when somebody leaves it; the state is shown once.
-pub(super) fn console(def: ServiceDef, config: &Config, _: &Host) -> ServiceDef {
+pub(super) fn console(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let (argv, restart): (&[&str], _) = match config.console {
         Console::Shell => (&[B2P, "console", "shell"], Restart::Always),
         Console::Status | Console::Off => (&[B2P, "console", "status"], Restart::Never),

@@ -3,8 +3,8 @@
 //! condition under which it exists.
 //!
 //! The supervisor gets the entries whose condition holds ([`select`]), adapted to the
-//! configuration, in the order of the table. The services of the machine's owner are added
-//! later, from files (docs/guide/services.md).
+//! configuration, in the order of the table. User services are added later, from files
+//! (docs/guide/services.md).
 
 mod adapt;
 pub mod names;
@@ -21,11 +21,12 @@ pub use table::SERVICES;
 pub struct Entry {
     /// Definition of the service, before the configuration changes it.
     pub def: ServiceDef,
-    /// Returns true if the service exists with this configuration, on this host.
-    pub when: fn(&Config, &Host) -> bool,
+    /// Returns true if the service exists with this configuration, on this machine.
+    pub when: fn(&Config, &Platform) -> bool,
     /// Applies the configuration to the definition.
-    pub adapt: fn(ServiceDef, &Config, &Host) -> ServiceDef,
-    /// Makes one service for each console terminal, with `def.name` in front of its name.
+    pub adapt: fn(ServiceDef, &Config, &Platform) -> ServiceDef,
+    /// True for an entry that stands for one service per console terminal; `def.name` is the
+    /// prefix of their names.
     pub each_terminal: bool,
 }
 
@@ -39,10 +40,10 @@ impl Entry {
     };
 }
 
-/// Facts about the host that the table depends on.
+/// Facts about the machine that the table depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Host {
-    /// Disks, devices and the clock belong to somebody else.
+pub struct Platform {
+    /// True in a container, where disks, devices and the clock belong to the container's host.
     pub in_container: bool,
     /// Number of the group that may use the API besides root.
     pub api_gid: u32,
@@ -50,12 +51,12 @@ pub struct Host {
     pub terminals: Vec<String>,
 }
 
-impl Host {
+impl Platform {
     /// Reads the facts from the running system.
     #[must_use]
-    pub fn detect() -> Host {
+    pub fn detect() -> Platform {
         let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
-        Host {
+        Platform {
             in_container: crate::root::in_container(),
             api_gid: adapt::gid(&groups, adapt::API_GROUP).unwrap_or(0),
             terminals: console::terminals(),
@@ -63,14 +64,14 @@ impl Host {
     }
 }
 
-/// Returns true unless a flag turns the data disk off, or the disks belong to somebody else.
-fn data_disk(config: &Config, host: &Host) -> bool {
-    config.data != DiskSelector::Off && !host.in_container
+/// Returns true if no flag turns the data disk off and the machine is not a container.
+fn data_disk(config: &Config, platform: &Platform) -> bool {
+    config.data != DiskSelector::Off && !platform.in_container
 }
 
-/// Returns true unless a flag turns cloud-init off, or its disk belongs to somebody else.
-fn cloud(config: &Config, host: &Host) -> bool {
-    config.cloud && !host.in_container
+/// Returns true if no flag turns cloud-init off and the machine is not a container.
+fn cloud(config: &Config, platform: &Platform) -> bool {
+    config.cloud && !platform.in_container
 }
 
 /// A socket of root's, on which the first connection or datagram starts the service.
@@ -92,27 +93,29 @@ const fn datagrams(path: &'static str, mode: u32) -> Option<Socket> {
     socket(path, mode, true)
 }
 
-/// Returns the definitions of the services that exist with this configuration, on this host.
+/// Returns the definitions of the services that exist with this configuration, on this machine.
 #[must_use]
-pub fn select(config: &Config, host: &Host) -> Vec<ServiceDef> {
-    let entries = SERVICES.iter().filter(|entry| (entry.when)(config, host));
-    let mut defs = Vec::with_capacity(SERVICES.len() + host.terminals.len());
+pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
+    let entries = SERVICES
+        .iter()
+        .filter(|entry| (entry.when)(config, platform));
+    let mut defs = Vec::with_capacity(SERVICES.len() + platform.terminals.len());
     for entry in entries {
-        let def = (entry.adapt)(entry.def, config, host);
+        let def = (entry.adapt)(entry.def, config, platform);
         match entry.each_terminal {
-            true => defs.extend(console::for_each_terminal(&def, &host.terminals)),
+            true => defs.extend(console::for_each_terminal(&def, &platform.terminals)),
             false => defs.push(def),
         }
     }
     defs
 }
 
-/// Returns the definition of one service, if it exists with this configuration, on this host.
+/// Returns the definition of one service, if it exists with this configuration, on this machine.
 #[must_use]
-pub fn find(name: &str, config: &Config, host: &Host) -> Option<ServiceDef> {
+pub fn find(name: &str, config: &Config, platform: &Platform) -> Option<ServiceDef> {
     let entry = SERVICES.iter().find(|entry| entry.def.name == name)?;
-    let exists = (entry.when)(config, host);
-    exists.then(|| (entry.adapt)(entry.def, config, host))
+    let exists = (entry.when)(config, platform);
+    exists.then(|| (entry.adapt)(entry.def, config, platform))
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ pub const PODMAN: &str = "podman";
 pub const SHARE: &str = "share";
 pub const SSHD: &str = "sshd";
 
-/// `after` of services that use files of the data disk, or whose files belong on it.
-pub const ON_DISK: &[&str] = &[DATA];
-/// `after` of services that depend on who may log in and which hosts are trusted: the data
-/// disk and cloud-init's disk both decide that.
-pub const CONFIGURED: &[&str] = &[DATA, CLOUD];
-/// `after` of services that start or run containers: what the owner does before the engine, by
-/// hook or by cloud-init's way, and the folders and programs that containers use.
-pub const BEFORE_ENGINE: &[&str] = &[DATA, CLOUD, REGISTRIES, BOOTSYNC, SHARE, EXTENSIONS];
+/// Services that must come before a service that uses files of the data disk.
+pub const DATA_DISK: &[&str] = &[DATA];
+/// Services that must come before a service that depends on keys, users or trusted
+/// certificates: the data disk and cloud-init's disk both configure these.
+pub const CONFIGURATION: &[&str] = &[DATA, CLOUD];
+/// Services that must come before a service that starts or runs containers: configuration,
+/// bootsync.sh, and the folders and programs that containers use.
+pub const ENGINE_PREREQUISITES: &[&str] = &[DATA, CLOUD, REGISTRIES, BOOTSYNC, SHARE, EXTENSIONS];

@@ -8,14 +8,16 @@ use sys::paths::{B2P, HEALTH_SOCKET, INIT, LOG_DIR, PODMAN_SOCKET};
 use super::names::*;
 use super::{Entry, adapt, cloud, data_disk, datagrams, stream};
 
-/// All services of the machine. A gate delays the ready line, for `late_ms` at most.
+/// All services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
+/// is ready, has failed or is late. A service is late `late_ms` after the services in its `after`
+/// no longer delay it: nothing waits for it then, and the service continues.
 pub const SERVICES: &[Entry] = &[
-    // A process of its own: a disk takes as long as it likes. `b2p data` ends a repair after
-    // two minutes; services that would wait longer go on in RAM.
+    // `b2p data` ends a repair after two minutes; services that would wait longer keep their state
+    // in RAM.
     Entry {
         def: ServiceDef {
             name: DATA,
-            why: "the disk that keeps containers, keys and settings is found, made or mended, and mounted",
+            why: "the disk that keeps containers, keys and settings is found, formatted or repaired, and mounted",
             argv: &[B2P, "data"],
             gates_ready: true,
             late_ms: 130_000,
@@ -27,13 +29,13 @@ pub const SERVICES: &[Entry] = &[
         ..Entry::DEFAULT
     },
     // `b2p cloud` itself takes a minute at most (b2p/src/helpers/cloud/mod.rs). A daemon that
-    // `bootcmd` starts lives on.
+    // `bootcmd` starts continues to run after the service has ended.
     Entry {
         def: ServiceDef {
             name: CLOUD,
-            why: "a disk labelled cidata says what the machine is to be, as cloud-init's NoCloud has it",
+            why: "a disk labelled cidata configures the machine, in the format of cloud-init's NoCloud",
             argv: &[B2P, "cloud"],
-            after: ON_DISK,
+            after: DATA_DISK,
             gates_ready: true,
             late_ms: 80_000,
             ..ServiceDef::ONE_SHOT
@@ -41,9 +43,8 @@ pub const SERVICES: &[Entry] = &[
         when: cloud,
         ..Entry::DEFAULT
     },
-    // The only gate that depends on another machine, for five seconds: then the ready line says
-    // so, and the asking goes on. dnsmasq and others first look for three seconds whether an
-    // address is in use.
+    // After five seconds without a lease a degraded line reports the delay, the ready line appears,
+    // and the service continues. dnsmasq probes an address for three seconds before its offer.
     Entry {
         def: ServiceDef {
             name: NET,
@@ -64,7 +65,7 @@ pub const SERVICES: &[Entry] = &[
             name: HOSTKEY,
             why: "the disk's key, or a new one, which the disk then keeps",
             argv: &[B2P, "hostkey"],
-            after: ON_DISK,
+            after: DATA_DISK,
             restart: Restart::OnFailure,
             ..ServiceDef::ONE_SHOT
         },
@@ -77,7 +78,7 @@ pub const SERVICES: &[Entry] = &[
             why: "the way in: shells, sftp, and the API for every remote client",
             argv: &["/usr/sbin/sshd", "-D", "-e"],
             needs: &[HOSTKEY],
-            after: CONFIGURED,
+            after: CONFIGURATION,
             ready: ReadyWhen::Notify,
             gates_ready: true,
             ..ServiceDef::DEFAULT
@@ -86,10 +87,10 @@ pub const SERVICES: &[Entry] = &[
         ..Entry::DEFAULT
     },
     // The process ends after idle time; PID 1 keeps the socket. Killing it ends no container:
-    // each has a conmon of its own. Go's runtime first collects garbage at 4 MB, while podman
-    // starts: a fifth of its 90 ms of instructions, again in each `podman container cleanup`,
-    // which inherits this environment. From 128 MB on it collects as often as it must
-    // (pkg.go.dev/runtime, "Environment Variables").
+    // each has a conmon of its own. By default Go's first garbage collection starts at a heap of
+    // 4 MB. During the start of podman, collections take a fifth of its 90 ms, and again in each
+    // `podman container cleanup`, which inherits this environment. GOGC postpones them, and
+    // GOMEMLIMIT bounds the heap (pkg.go.dev/runtime, "Environment Variables").
     Entry {
         def: ServiceDef {
             name: PODMAN,
@@ -97,7 +98,7 @@ pub const SERVICES: &[Entry] = &[
             env: &["GOGC=400", "GOMEMLIMIT=128MiB"],
             socket: stream(PODMAN_SOCKET, 0o660),
             argv: &["/usr/bin/podman", "system", "service"],
-            after: BEFORE_ENGINE,
+            after: ENGINE_PREREQUISITES,
             gates_ready: true,
             ..ServiceDef::DEFAULT
         },
@@ -105,13 +106,13 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::podman,
         ..Entry::DEFAULT
     },
-    // Exists where the boot menu says that a version is on trial, or that its trial failed. In
+    // The service exists if the boot menu reports a version on trial, or a trial that failed. In
     // the first case the service waits for the ready line, in the second the ready line waits
     // for the service. `b2p` itself takes less than `late_ms` (b2p/src/helpers/upgrade/commit.rs).
     Entry {
         def: ServiceDef {
             name: "upgrade",
-            why: "a new version is kept once the machine is ready, else the one before comes back",
+            why: "a new version is kept once the machine is ready, else the machine returns to the previous one",
             argv: &[B2P, "upgrade-commit"],
             late_ms: 900_000,
             ..ServiceDef::ONE_SHOT
@@ -120,21 +121,20 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::upgrade,
         ..Entry::DEFAULT
     },
-    // `b2p vsock` reports a machine without the device. A session that it has begun lives on.
+    // `b2p vsock` reports a machine without the device. Its sessions continue after its end.
     Entry {
         def: ServiceDef {
             name: "vsock",
-            why: "the host reaches ssh and the API though there is no network between",
+            why: "the hypervisor's host reaches ssh and the API without a network",
             argv: &[B2P, "vsock"],
             after: &[DATA, CLOUD, HOSTKEY],
             ready: ReadyWhen::Notify,
             gates_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: |config, host| config.vsock && !host.in_container,
+        when: |config, platform| config.vsock && !platform.in_container,
         ..Entry::DEFAULT
     },
-    // A gate: swap is there at the ready line, or a degraded line says why not.
     Entry {
         def: ServiceDef {
             name: "swap",
@@ -147,43 +147,43 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::swap,
         ..Entry::DEFAULT
     },
-    // A server that does not answer hangs this service and no other. The limit of `b2p share`
+    // A file server that does not answer blocks this service only. The limit of `b2p share`
     // is less than `late_ms` (b2p/src/helpers/share/mod.rs).
     Entry {
         def: ServiceDef {
             name: SHARE,
-            why: "folders of the host, where a flag asks for them; again when one comes",
+            why: "folders of the hypervisor's host are mounted where a flag asks for them, also those added later",
             argv: &[B2P, "share"],
-            after: ON_DISK,
+            after: DATA_DISK,
             gates_ready: true,
             late_ms: 20_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: |config, host| !config.shares.is_empty() && !host.in_container,
+        when: |config, platform| !config.shares.is_empty() && !platform.in_container,
         ..Entry::DEFAULT
     },
-    // Before the engine, hooks and the owner's services, which may run programs of an extension:
-    // another container runtime, for one. After cloud-init: both may add users, each in files
-    // of its own copy. A disc is slow, and the whole image is read to verify it.
+    // The engine, bootsync.sh and user services name this entry in `after`, because they may run
+    // programs of an extension, such as another container runtime. The service runs after
+    // cloud-init, because both rewrite /etc/passwd to add users. A CD-ROM is slow, and the whole
+    // image is read to verify it.
     Entry {
         def: ServiceDef {
             name: EXTENSIONS,
             why: "images with more programs become a part of the root, where a flag asks for them",
             argv: &[B2P, "ext", "boot"],
-            after: CONFIGURED,
+            after: CONFIGURATION,
             gates_ready: true,
             late_ms: 60_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: |config, host| !config.extensions.is_empty() && !host.in_container,
+        when: |config, platform| !config.extensions.is_empty() && !platform.in_container,
         adapt: adapt::slow_disk,
         ..Entry::DEFAULT
     },
-    // Before the ready line, so that programs started after it have the right time.
     Entry {
         def: ServiceDef {
             name: "timezone",
-            why: "the time zone, and a hardware clock that keeps it, where a flag says so",
+            why: "the time zone is set, and a hardware clock in local time is understood, where a flag says so",
             argv: &[B2P, "timezone"],
             gates_ready: true,
             ..ServiceDef::ONE_SHOT
@@ -191,13 +191,13 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.tz.is_some() || !config.utc,
         ..Entry::DEFAULT
     },
-    // Drivers of disks, of the power button, of the source of random numbers; a slow mount; the
-    // network of containers. Runs when the processor is idle (`cpu.idle`, cgroup-v2.rst):
-    // programs that waited for the ready line come before it.
+    // Drivers that nothing waits for are those of disks, power buttons, random-number generators
+    // and container networks. With `cpu.idle` (cgroup-v2.rst), programs that waited for the ready
+    // line run first.
     Entry {
         def: ServiceDef {
             name: "late-drivers",
-            why: "every device that is there has its driver; PID 1 loads those of later devices",
+            why: "every present device has its driver; PID 1 loads the drivers of later devices",
             argv: &[INIT, "coldplug"],
             after_ready: true,
             limits: &[("cpu.idle", "1")],
@@ -205,11 +205,12 @@ pub const SERVICES: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // Apart from log-files: a disk that hangs must not stop the reading.
+    // This service is separate from `log-files`, so that a disk that hangs does not stop /dev/log
+    // from being read.
     Entry {
         def: ServiceDef {
             name: "syslog",
-            why: "what programs say to syslog(3) joins the kernel's log",
+            why: "messages of programs to syslog(3) are added to the kernel's log",
             argv: &[B2P, "syslog"],
             socket: datagrams("/dev/log", 0o666),
             after_ready: true,
@@ -217,13 +218,13 @@ pub const SERVICES: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // Woken by a container that starts (`b2p health-hook`), ends with the last one that has a
-    // health check. Any user's container may connect: the kernel says which user it is
-    // (unix(7), SO_PEERCRED). Containers that the service starts again live on.
+    // A container that starts wakes the service (`b2p health-hook`), and the service ends with the
+    // last container that has a health check. Containers of any user may connect: the kernel
+    // reports the user (unix(7), SO_PEERCRED).
     Entry {
         def: ServiceDef {
             name: "health",
-            why: "health checks of containers, when they are due; podman has no clock of its own",
+            why: "health checks of containers run when they are due; podman has no scheduler",
             argv: &[B2P, "health"],
             socket: stream(HEALTH_SOCKET, 0o666),
             after_ready: true,
@@ -231,13 +232,12 @@ pub const SERVICES: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // podman is asked about each file, which takes it a moment.
     Entry {
         def: ServiceDef {
             name: REGISTRIES,
             why: "registries and mirrors of the data disk become podman's, if it can read them",
             argv: &[B2P, "registries"],
-            after: CONFIGURED,
+            after: CONFIGURATION,
             gates_ready: true,
             late_ms: 60_000,
             ..ServiceDef::ONE_SHOT
@@ -245,30 +245,31 @@ pub const SERVICES: &[Entry] = &[
         when: data_disk,
         ..Entry::DEFAULT
     },
-    // The engine waits for the script, `late_ms` at most; the script then goes on. It starts
-    // with an address, as in Tiny Core, boot2docker and the first boot2podman.
+    // The engine waits for bootsync.sh for `late_ms` at most; the script then continues.
+    // bootsync.sh runs after the network has an address, as in Tiny Core, boot2docker and the
+    // boot2podman of 2018.
     Entry {
         def: ServiceDef {
             name: BOOTSYNC,
-            why: "bootsync.sh on the data disk: what its owner does before the engine",
+            why: "bootsync.sh on the data disk runs before the engine starts",
             argv: &[B2P, "boot-script", BOOTSYNC],
             after: &[DATA, CLOUD, REGISTRIES, EXTENSIONS, NET],
             gates_ready: true,
             late_ms: 60_000,
-            late_hint: "bootsync.sh still runs after {} s; the boot goes on",
+            late_hint: "bootsync.sh still runs after {} s; the boot continues",
             ..ServiceDef::ONE_SHOT
         },
         when: data_disk,
         adapt: adapt::with_variables,
         ..Entry::DEFAULT
     },
-    // Ends at once while the state is in RAM; a data disk that appears later starts it again.
+    // While the state is in RAM the service ends at once; a later data disk starts it again.
     Entry {
         def: ServiceDef {
             name: IMAGE_SYNC,
-            why: "an image is on the disk soon after podman says that it is, should the power go",
+            why: "an image is flushed to the disk soon after podman has stored it, so that a power cut does not lose it",
             argv: &[B2P, "image-sync"],
-            after: ON_DISK,
+            after: DATA_DISK,
             restart: Restart::OnFailure,
             after_ready: true,
             ..ServiceDef::DEFAULT
@@ -276,13 +277,13 @@ pub const SERVICES: &[Entry] = &[
         when: data_disk,
         ..Entry::DEFAULT
     },
-    // Storage in RAM is new at every boot: only a disk brings containers.
+    // Storage in RAM is empty at every boot: only a data disk has containers to start.
     Entry {
         def: ServiceDef {
             name: CONTAINERS,
             why: "the containers on the disk whose restart policy says so run again",
             argv: &[B2P, "containers-start"],
-            after: BEFORE_ENGINE,
+            after: ENGINE_PREREQUISITES,
             late_ms: 900_000,
             after_ready: true,
             ..ServiceDef::ONE_SHOT
@@ -290,13 +291,12 @@ pub const SERVICES: &[Entry] = &[
         when: data_disk,
         ..Entry::DEFAULT
     },
-    // May run for as long as the machine does.
     Entry {
         def: ServiceDef {
             name: "bootlocal",
-            why: "bootlocal.sh on the data disk: what its owner does beside everything else",
+            why: "bootlocal.sh on the data disk runs beside everything else",
             argv: &[B2P, "boot-script", "bootlocal"],
-            after: BEFORE_ENGINE,
+            after: ENGINE_PREREQUISITES,
             restart: Restart::Never,
             after_ready: true,
             ..ServiceDef::DEFAULT
@@ -305,13 +305,12 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::with_variables,
         ..Entry::DEFAULT
     },
-    // Nothing waits for the commands. Programs that they start live on.
     Entry {
         def: ServiceDef {
             name: CLOUD_SCRIPTS,
-            why: "the commands of that disk, once for each instance; its scripts of each boot",
+            why: "commands of the cidata disk run once for each instance, and its per-boot scripts at each boot",
             argv: &[B2P, "cloud", "scripts"],
-            after: CONFIGURED,
+            after: CONFIGURATION,
             after_ready: true,
             late_ms: 600_000,
             ..ServiceDef::ONE_SHOT
@@ -319,53 +318,53 @@ pub const SERVICES: &[Entry] = &[
         when: cloud,
         ..Entry::DEFAULT
     },
-    // The kernel has set the clock by now (CONFIG_RTC_HCTOSYS). In a container the clock is
-    // somebody else's.
+    // The kernel has set the clock by now (CONFIG_RTC_HCTOSYS). In a container the clock belongs
+    // to the container's host.
     Entry {
         def: ServiceDef {
             name: "time",
-            why: "the clock is put right after the host has slept, and follows it or a time server",
+            why: "the clock is corrected after the machine was paused, and follows the hypervisor's or a time server",
             argv: &[B2P, "time"],
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: |_, host| !host.in_container,
+        when: |_, platform| !platform.in_container,
         ..Entry::DEFAULT
     },
-    // Without a data disk the files are in RAM, where the kernel's ring buffer already is.
+    // The service runs only if the flag `syslog` is set: without a data disk its files only
+    // duplicate the ring buffer in RAM.
     Entry {
         def: ServiceDef {
             name: "log-files",
-            why: "the log is kept in files, bounded, to be read after a reboot",
+            why: "the log is kept in files of bounded size, so that it can be read after a reboot",
             argv: &[B2P, "log-files", LOG_DIR],
-            after: ON_DISK,
+            after: DATA_DISK,
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.syslog,
         ..Entry::DEFAULT
     },
-    // The ring buffer holds what was logged before the network was there. In a container the
-    // kernel's log is the host's.
+    // The ring buffer holds the records from before the network was set up. In a container the
+    // kernel's log belongs to the container's host.
     Entry {
         def: ServiceDef {
             name: "remote-log",
-            why: "the log is sent to a receiver of syslog, as it grows",
+            why: "records of the log are sent to a receiver of syslog",
             argv: &[B2P, "remote-log"],
             after: &[NET],
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: |config, host| config.rsyslog.is_some() && !host.in_container,
+        when: |config, platform| config.rsyslog.is_some() && !platform.in_container,
         ..Entry::DEFAULT
     },
-    // Once at boot; later changes take effect with `b2p reload`.
     Entry {
         def: ServiceDef {
             name: "user-services",
-            why: "the services of the machine's owner are read and started (docs/guide/services.md)",
+            why: "user services are read and started (docs/guide/services.md)",
             argv: &[B2P, "user-services"],
-            after: BEFORE_ENGINE,
+            after: ENGINE_PREREQUISITES,
             late_ms: 60_000,
             after_ready: true,
             ..ServiceDef::ONE_SHOT
@@ -383,11 +382,11 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::console,
         each_terminal: true,
     },
-    // Started by `b2p rescue` alone; the console service comes back when the shell is left.
+    // Only `b2p rescue` starts the service: `starts_at_boot` excludes this prefix.
     Entry {
         def: ServiceDef {
             name: RESCUE_PREFIX,
-            why: "a person can see what is wrong and mend it while the services go on",
+            why: "a person can examine and repair the machine while the services continue",
             argv: &[B2P, "console", "rescue"],
             restart: Restart::Never,
             after_ready: true,

@@ -7,7 +7,7 @@ use super::names::*;
 use super::*;
 
 fn parsed(line: &[u8]) -> Vec<ServiceDef> {
-    select(&config::parse(line, &[]).0, &Host::default())
+    select(&config::parse(line, &[]).0, &Platform::default())
 }
 
 fn service(name: &str, line: &[u8]) -> Option<ServiceDef> {
@@ -76,11 +76,11 @@ fn flags_turn_services_off() {
         cloud: false,
         ..Config::default()
     };
-    let host = Host {
+    let platform = Platform {
         terminals: vec!["/dev/ttyS0".to_owned()],
-        ..Host::default()
+        ..Platform::default()
     };
-    let names = select(&off, &host).into_iter().map(|def| def.name);
+    let names = select(&off, &platform).into_iter().map(|def| def.name);
     let at_boot: Vec<_> = names
         .filter(|name| sys::service_names::starts_at_boot(&off, name))
         .collect();
@@ -90,12 +90,12 @@ fn flags_turn_services_off() {
 
 #[test]
 fn a_container_leaves_hardware_and_clock_to_its_host() {
-    let host = Host {
+    let platform = Platform {
         in_container: true,
-        ..Host::default()
+        ..Platform::default()
     };
     let flags = b"b2p.share=a:/mnt/a b2p.ext=a b2p.vsock rsyslog=a";
-    let defs = select(&config::parse(flags, &[]).0, &host);
+    let defs = select(&config::parse(flags, &[]).0, &platform);
     let exists = |name: &str| defs.iter().any(|def| def.name == name);
     let hardware = [
         DATA,
@@ -112,11 +112,11 @@ fn a_container_leaves_hardware_and_clock_to_its_host() {
 
 #[test]
 fn each_console_gets_a_service_and_a_rescue_shell() {
-    let host = Host {
+    let platform = Platform {
         terminals: vec!["/dev/tty1".to_owned(), "/dev/ttyS0".to_owned()],
-        ..Host::default()
+        ..Platform::default()
     };
-    let defs = select(&config::parse(b"b2p.console=shell", &[]).0, &host);
+    let defs = select(&config::parse(b"b2p.console=shell", &[]).0, &platform);
     let path = |name: &str| {
         let def = defs.iter().find(|def| def.name == name)?;
         def.tty.map(|tty| tty.path)
@@ -134,9 +134,9 @@ fn swap_exists_where_a_flag_asks() {
     assert_eq!(swap(b"b2p.swap=off"), None);
     assert_eq!(swap(b"b2p.swap=zram swapfile=sda1 noswap"), None);
     assert!(swap(b"b2p.swap=zram").is_some_and(|def| def.after.is_empty() && def.gates_ready));
-    assert!(swap(b"b2p.swap=zram b2p.swap=64").is_some_and(|def| def.after == ON_DISK));
+    assert!(swap(b"b2p.swap=zram b2p.swap=64").is_some_and(|def| def.after == DATA_DISK));
     let slow = swap(b"swapfile=sda1 waitusb=60");
-    assert!(slow.is_some_and(|def| def.after == ON_DISK && def.late_ms > 60_000));
+    assert!(slow.is_some_and(|def| def.after == DATA_DISK && def.late_ms > 60_000));
 }
 
 #[test]

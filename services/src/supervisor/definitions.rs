@@ -57,7 +57,7 @@ impl Supervisor {
         let name = self.definition(id)?.name;
         if id.index() >= graph::MAX_SERVICES {
             Some(DefinitionError::TooManyServices)
-        } else if self.depends_on(id, id) {
+        } else if self.needs_transitively(id, id) {
             Some(DefinitionError::NeedsItself)
         } else if self.find(name) != Some(id) {
             Some(DefinitionError::DuplicateName)

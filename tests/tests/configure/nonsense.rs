@@ -60,7 +60,7 @@ const NAMED: &[(&str, &[&str])] = &[
     ),
     (
         "bootsync",
-        &["bootsync.sh still runs after 60 s; the boot goes on"],
+        &["bootsync.sh still runs after 60 s; the boot continues"],
     ),
 ];
 

@@ -89,7 +89,7 @@ fn adopt_partition(disk: &str) -> Option<String> {
     let source = open(disk, size(disk).filter(|s| *s > 0)?).ok()?;
     let table = disk::gpt::read(&source, sector_size(disk)).ok()??;
     let mut partitions = table.partitions().into_iter();
-    let partition = partitions.find(|p| p.name == disk::gpt::NAME)?;
+    let partition = partitions.find(|p| p.name == disk::gpt::DATA_PARTITION_NAME)?;
     let name = disk::device_name::partition(disk, partition.number);
     if sysfs_dir(&name).exists() {
         return None;
@@ -141,7 +141,9 @@ fn read_content(device: &mut Device, number: Option<u32>, policy: FormatPolicy) 
             let whole = open(disk, size(disk).unwrap_or(0))?;
             let partitions = partitions(&whole, sector_size(disk))?;
             let own = partitions.into_iter().find(|p| p.number == number);
-            device.is_data_partition = own.as_ref().is_some_and(|p| p.name == disk::gpt::NAME);
+            device.is_data_partition = own
+                .as_ref()
+                .is_some_and(|p| p.name == disk::gpt::DATA_PARTITION_NAME);
             device.partuuid = own.map(|p| p.uuid);
         }
         _ => {

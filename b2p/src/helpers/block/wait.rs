@@ -44,7 +44,7 @@ impl DeviceWait {
     /// Loads the drivers of fast disks and begins to wait. Events are received from before
     /// that, so that no device is missed.
     pub fn begin(minimum: Duration, follows_probes: bool, drivers: Drivers) -> DeviceWait {
-        let events = UeventSocket::open().inspect_err(|e| warn!("data: device events: {e}"));
+        let events = UeventSocket::open().inspect_err(|e| warn!("data: uevents: {e}"));
         let mut wait = DeviceWait {
             drivers,
             events: events.ok(),

@@ -42,7 +42,7 @@ use report::{EarlierRun, Report};
 use search::Search;
 use trigger::Trigger;
 
-/// Largest number of times that a disk is worked on before the search ends.
+/// Maximum number of rounds. A round chooses a disk, and uses, formats or cleans it.
 const MAX_ROUNDS: usize = 4;
 
 /// Does everything and writes the report. A machine without a data disk is no failure.
@@ -105,14 +105,14 @@ fn run(paths: &Paths, trigger: Trigger, search: &mut Search<'_>, report: &mut Re
     report.ram("a disk that was formatted is not found");
 }
 
-/// Logs what there is to say about the devices, and reports what is wrong with them.
+/// Logs the notes about the devices, and reports their faults.
 fn log_findings(choice: &Choice, report: &mut Report) {
     choice.notes.iter().for_each(|note| info!("data: {note}"));
     choice.degraded.iter().for_each(|why| report.degraded(why));
 }
 
-/// Checks, grows, mounts and uses the file system. If a step fails, the machine lives in RAM
-/// and the disk stays as it is.
+/// Checks, grows, mounts and uses the file system. If the check or the mount fails, the machine
+/// keeps its state in RAM; completed repairs and growth remain on the disk.
 fn use_disk(
     device: &Device,
     kind: SignatureKind,
