@@ -12,20 +12,22 @@ use crate::values;
 /// Configuration from the flags that were read so far.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Builder {
-    /// Configuration; its host name and time server are set by [`Builder::finish`].
+    /// Configuration so far. [`Builder::finish`] adds the host name and, if no flag gives one, the
+    /// time server of `ip=`.
     pub config: Config,
-    /// Host name from a flag for it.
+    /// Host name from `b2p.hostname=` or `host=`.
     pub hostname: Option<String>,
-    /// Host name from `ip=`, used if no flag for it gives one.
+    /// Host name from `ip=`, used if [`Builder::hostname`] is not set.
     pub ip_hostname: Option<String>,
-    /// Host name from the data disk, used if no flag gives one.
+    /// Host name from the data disk, used if neither of the other two is set.
     pub disk_hostname: Option<String>,
-    /// Time server from `ip=`, used if no flag for it gives one.
+    /// Time server from `ip=`, used if no `ntpserver=` gives one.
     pub ip_ntpserver: Option<String>,
 }
 
 impl Builder {
-    /// Returns the configuration, with the secondary sources of host name and time server.
+    /// Fills in host name and time server in their order of precedence, and returns the
+    /// configuration.
     pub(crate) fn finish(self) -> Config {
         let mut config = self.config;
         if let Some(name) = self.hostname.or(self.ip_hostname).or(self.disk_hostname) {
@@ -69,7 +71,7 @@ pub(crate) fn services(builder: &mut Builder, text: &str, on: bool) -> Result<()
     each_item(text, |name| {
         if !values::is_service_name(name) {
             return Err(Problem::invalid(
-                "not a name of a service (letters, digits, -); the others are taken",
+                "invalid service name (letters, digits, -); the other names in the list are applied",
             ));
         }
         let name = canonical_service_name(name);
@@ -85,7 +87,7 @@ pub(crate) fn extensions(builder: &mut Builder, text: &str) -> Result<(), Proble
     each_item(text, |name| {
         if !values::is_extension_name(name) {
             return Err(Problem::invalid(
-                "not a name of an extension (a-z, digits, -); the others are taken",
+                "invalid extension name (a-z, digits, -); the other names in the list are applied",
             ));
         }
         if !extensions.iter().any(|known| known == name) {
@@ -100,7 +102,7 @@ pub(crate) fn blacklist(builder: &mut Builder, text: &str) -> Result<(), Problem
     let blacklist = &mut builder.config.blacklist;
     each_item(text, |name| {
         let module = values::module(name).ok_or(Problem::invalid(
-            "not a name of a module; the others are taken",
+            "invalid module name; the other names in the list are applied",
         ))?;
         if !blacklist.contains(&module) {
             blacklist.push(module);

@@ -20,17 +20,17 @@ use sys::uevent::{Uevent, UeventSocket};
 
 use crate::power_button::PowerButtons;
 
-/// Longest sleep in milliseconds, one hour; poll(2) takes no more than 31 bits.
+/// Longest sleep, in milliseconds: one hour. The value must fit into the int of poll(2).
 const MAX_SLEEP_MS: Millis = 3_600_000;
 /// Number of descriptors that are usually polled.
 const USUAL_DESCRIPTORS: usize = 32;
 /// Pause after poll(2) has failed for want of memory.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// Event that wakes PID 1.
+/// Event that PID 1 reacts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A service became ready, late, or ended.
+    /// A service became ready, became late, or ended.
     Service(Change),
     /// All gates of the ready line are ready, have failed, or are late.
     GatesSettled,
@@ -93,23 +93,23 @@ impl EventSources {
         Ok(())
     }
 
-    /// Binds the control channel again if the name of its socket is gone: by mistake, or because
-    /// /run was full.
+    /// Binds the control channel again if its socket has no name: somebody removed it, or an earlier
+    /// bind failed because /run was full.
     pub fn rebind_control(&mut self) {
         let name_is_gone = Path::new(control::PATH).symlink_metadata().is_err();
         if name_is_gone && self.bind_control().is_ok() {
-            info!("{} was gone, and is there again", control::PATH);
+            info!("{} was missing and is bound again", control::PATH);
         }
     }
 
-    /// Closes the sources that nobody reads during a shutdown.
+    /// Closes the sources that a shutdown does not read.
     pub fn close_for_shutdown(&mut self) {
         self.uevents = None;
         self.control = None;
     }
 
-    /// Sleeps until something happens, `until` at the latest. Notes with `manager` what concerns
-    /// the services, and returns the rest.
+    /// Sleeps until an event, or until `until` at the latest. Passes the events of services to
+    /// `manager` and returns the others.
     pub fn poll_once(&mut self, manager: &mut Manager, until: Option<Millis>) -> Vec<Event> {
         let mut events = Vec::new();
         for readable in self.wait(manager, until) {
@@ -136,8 +136,8 @@ impl EventSources {
         events
     }
 
-    /// Reaps children that have ended: services are noted with `manager`, orphans are only
-    /// reaped. More may be left for the next time.
+    /// Reaps children that have ended, and passes the ends of services to `manager`. If more
+    /// children remain, `reap_pending` is set.
     pub fn reap_children(&mut self, manager: &mut Manager) {
         self.reap_pending = reap::drain(|pid, status| {
             if !manager.exited(now(), pid, status) {
@@ -176,8 +176,8 @@ impl EventSources {
     }
 
     /// Descriptors to poll, in the order in which they are read. Signals are last: the end of a
-    /// child counts after its last output, and the control socket is bound again after its clients
-    /// have got their answers.
+    /// child is handled after its last output, and the control socket is bound again after its
+    /// clients have had their answers.
     fn watched<'a>(&'a self, manager: &'a Manager) -> Vec<(Readable, BorrowedFd<'a>)> {
         let mut watched = Vec::with_capacity(USUAL_DESCRIPTORS);
         watched.extend(self.uevents.iter().map(|u| (Readable::Uevents, u.as_fd())));
@@ -201,7 +201,7 @@ impl EventSources {
     }
 }
 
-/// Returns the time until `deadline`, rounded up so that the deadline has passed on waking.
+/// Returns the time until `deadline` plus one millisecond, at most [`MAX_SLEEP_MS`].
 fn poll_timeout(deadline: Option<Millis>) -> PollTimeout {
     let Some(deadline) = deadline else {
         return PollTimeout::NONE;

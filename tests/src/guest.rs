@@ -14,14 +14,14 @@ use std::time::Duration;
 use vmm::ssh::{self, Key};
 use vmm::{Accel, Artifacts, Machine, Ready, Vm, process};
 
-/// Time limit of a boot: seconds with KVM, ten times that under TCG on a host that compiles at the
-/// same time.
+/// Time limit of a boot. A boot takes seconds with KVM, and ten times as long under TCG on a busy
+/// host.
 pub const READY: Duration = Duration::from_secs(240);
 
 /// Time limit of one command.
 const COMMAND: Duration = Duration::from_secs(180);
 
-/// A machine that has become ready. Dropping it kills it.
+/// A virtual machine that is ready. The machine is killed on drop.
 pub struct Guest {
     /// The virtual machine.
     pub vm: Vm,
@@ -119,8 +119,8 @@ impl Guest {
         &self.config
     }
 
-    /// Runs `script` as `root` and returns its output without the last newline. Any exit status but
-    /// 0 is an error with all that was printed.
+    /// Runs `script` as `root` and returns its standard output without trailing white space. Any exit
+    /// status but 0 is an error that contains both outputs.
     pub fn sh(&self, script: &str) -> Result<String> {
         self.sh_as("root", script)
     }
@@ -142,7 +142,7 @@ impl Guest {
         let mut ssh = self.client("ssh");
         ssh.args([
             "-o",
-            &control_path(user),
+            &control_path_option(user),
             "-T",
             "-l",
             user,
@@ -223,9 +223,9 @@ impl Guest {
             &format!("/proc/self/cwd/{name}:{guest}"),
             "guest",
         ]);
-        let mut child = self.quietly(ssh)?;
+        let mut child = self.spawn_background(ssh)?;
         let socket = self.vm.dir().join(name);
-        self.appears(&mut child, &socket, user)?;
+        self.wait_for_socket(&mut child, &socket, user)?;
         self.tunnels
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -251,16 +251,24 @@ impl Guest {
             return Ok(());
         }
         let mut ssh = self.client("ssh");
-        ssh.args(["-M", "-N", "-o", &control_path(user), "-l", user, "guest"]);
-        let mut child = self.quietly(ssh)?;
+        ssh.args([
+            "-M",
+            "-N",
+            "-o",
+            &control_path_option(user),
+            "-l",
+            user,
+            "guest",
+        ]);
+        let mut child = self.spawn_background(ssh)?;
         let socket = self.vm.dir().join(format!("ctl-{user}"));
-        self.appears(&mut child, &socket, user)?;
+        self.wait_for_socket(&mut child, &socket, user)?;
         masters.insert(user.to_owned(), child);
         Ok(())
     }
 
-    /// Waits until an ssh master has made its socket, which it does after the login.
-    fn appears(&self, ssh: &mut Child, socket: &Path, user: &str) -> Result<()> {
+    /// Waits until an ssh process has created its socket, which it does after the login.
+    fn wait_for_socket(&self, ssh: &mut Child, socket: &Path, user: &str) -> Result<()> {
         let made = crate::eventually(Duration::from_secs(90), || match ssh.try_wait()? {
             Some(status) => Ok(Some(status)),
             None if socket.exists() => Ok(None),
@@ -279,8 +287,8 @@ impl Guest {
         }
     }
 
-    /// Starts an ssh that stays, with its errors in `ssh.log`.
-    fn quietly(&self, mut ssh: Command) -> Result<Child> {
+    /// Starts an ssh process in the background, with its errors in `ssh.log`.
+    fn spawn_background(&self, mut ssh: Command) -> Result<Child> {
         let log = fs::File::create(self.vm.dir().join("ssh.log"))?;
         ssh.process_group(0)
             .stdin(Stdio::null())
@@ -290,9 +298,9 @@ impl Guest {
     }
 }
 
-/// Returns a path relative to the machine's directory, because a socket's name is limited to 107
-/// bytes.
-fn control_path(user: &str) -> String {
+/// Returns the ssh option with the path of the control socket. The path is relative to the machine's
+/// directory, because the path of a socket is limited to 107 bytes.
+fn control_path_option(user: &str) -> String {
     format!("ControlPath=ctl-{user}")
 }
 
@@ -315,7 +323,7 @@ impl Drop for Guest {
     }
 }
 
-/// Returns standard output without the last newline, if the command succeeded.
+/// Returns standard output without trailing white space, if the command succeeded.
 pub fn text(out: &Output) -> Result<String> {
     succeeded("the command", out)
 }

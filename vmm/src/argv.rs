@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// Values that are known only when a machine starts.
 pub(super) struct Resolved<'a> {
     pub engine: Engine,
-    /// True if [`crate::accel::loses_patches`] holds for this QEMU.
+    /// True if this QEMU loses code patches under multi-threaded TCG
+    /// ([`crate::accel::loses_patches`]).
     pub loses_patches: bool,
     /// Host ports, in the order of the machine's forwards.
     pub ports: &'a [u16],
@@ -42,34 +43,34 @@ pub(super) fn console_log(machine: &Machine) -> PathBuf {
 }
 
 /// Returns all arguments.
-pub(super) fn build(machine: &Machine, now: &Resolved) -> Vec<OsString> {
+pub(super) fn build(machine: &Machine, resolved: &Resolved) -> Vec<OsString> {
     let mut args = base(machine);
-    args.extend(words(&engine(machine, now)));
-    args.extend(words(&console(machine)));
-    let qmp = format!("socket,id=qmp,fd={},server=off", now.qmp_fd);
-    args.extend(words(&[
+    args.extend(os_strings(&engine(machine, resolved)));
+    args.extend(os_strings(&console(machine)));
+    let qmp = format!("socket,id=qmp,fd={},server=off", resolved.qmp_fd);
+    args.extend(os_strings(&[
         "-chardev",
         &qmp,
         "-mon",
         "chardev=qmp,mode=control",
     ]));
-    args.extend(words(&network(machine, now.ports)));
+    args.extend(os_strings(&network(machine, resolved.ports)));
     for (n, disk) in machine.disks.iter().enumerate() {
-        let mut same = machine.disks.iter().map(|d| d.bus() == disk.bus());
-        let first = same.position(|same| same).unwrap_or(n);
-        args.extend(words(&disk.argv(n, first)));
+        let mut disks = machine.disks.iter();
+        let first_on_bus = disks.position(|d| d.bus() == disk.bus()).unwrap_or(n);
+        args.extend(os_strings(&disk.argv(n, first_on_bus)));
     }
     for (n, (name, _)) in fw_cfg(machine).iter().enumerate() {
         let entry = format!("name={name},file={}", escape(&fw_cfg_file(machine, n)));
-        args.extend(words(&["-fw_cfg", &entry]));
+        args.extend(os_strings(&["-fw_cfg", &entry]));
     }
-    args.extend(boot(machine, now.engine));
+    args.extend(boot(machine, resolved.engine));
     args.extend(machine.extra.iter().cloned());
     args
 }
 
-/// Returns a machine with nothing but what is asked for, and a source of entropy unless it is
-/// turned off.
+/// Returns the arguments for a machine without default devices: board, processors, memory and,
+/// unless it is turned off, a source of entropy.
 fn base(machine: &Machine) -> Vec<OsString> {
     let (memory, cpus) = (format!("{}M", machine.memory_mib), machine.cpus.to_string());
     let cpus = if machine.icount { "1" } else { cpus.as_str() };
@@ -96,11 +97,11 @@ fn base(machine: &Machine) -> Vec<OsString> {
         "-smp",
         cpus,
     ];
-    words(&[&always, entropy].concat())
+    os_strings(&[&always, entropy].concat())
 }
 
-fn engine(machine: &Machine, now: &Resolved) -> Vec<&'static str> {
-    match now.engine {
+fn engine(machine: &Machine, resolved: &Resolved) -> Vec<&'static str> {
+    match resolved.engine {
         // The guest's clocks, the RTC too, run on its instructions; sleep=off skips the time in
         // which the guest would only wait.
         _ if machine.icount => {
@@ -116,7 +117,9 @@ fn engine(machine: &Machine, now: &Resolved) -> Vec<&'static str> {
         Engine::Kvm => vec!["-accel", "kvm"],
         // If one CPU translates code while another one patches it, QEMU before 8.1 loses the patch
         // (accel::loses_patches).
-        Engine::Tcg if machine.cpus > 1 && now.loses_patches => vec!["-accel", "tcg,thread=single"],
+        Engine::Tcg if machine.cpus > 1 && resolved.loses_patches => {
+            vec!["-accel", "tcg,thread=single"]
+        }
         Engine::Tcg => vec!["-accel", "tcg"],
     }
 }
@@ -164,7 +167,7 @@ fn boot(machine: &Machine, engine: Engine) -> Vec<OsString> {
         return Vec::new();
     };
     let mut line = cmdline::build(&machine.words, &machine.keys).line;
-    // On the instruction clock, a busy host does not matter.
+    // On the instruction clock the guest's timers do not depend on the load of the host.
     if engine == Engine::Tcg && !machine.icount {
         line = cmdline::for_translator(line);
     }
@@ -183,7 +186,7 @@ pub(super) fn escape(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
 
-fn words<S: AsRef<str>>(list: &[S]) -> Vec<OsString> {
+fn os_strings<S: AsRef<str>>(list: &[S]) -> Vec<OsString> {
     list.iter()
         .map(|word| OsString::from(word.as_ref()))
         .collect()
