@@ -6,6 +6,7 @@ mod api;
 mod cgroups;
 mod mounts;
 mod pid1;
+mod sysctls;
 mod system;
 
 use anyhow::{Result, ensure};
@@ -19,6 +20,7 @@ fn boot() -> Result<()> {
     // The API comes first: only before the first request can a check see that podman does not run.
     api::all(&guest, &mut checks);
     system::all(&guest, &mut checks);
+    sysctls::all(&guest, &mut checks);
     mounts::all(&guest, &mut checks);
     cgroups::all(&guest, &mut checks);
     access::all(&guest, &mut checks);
