@@ -206,6 +206,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "../run/boot2podman/resolv.conf",
         "the network service writes it",
     ),
+    (
+        "etc/localtime",
+        "/usr/share/zoneinfo/Etc/UTC",
+        "many compose files mount it in containers; tz= replaces it",
+    ),
     ("var/run", "../run", "/var/run/docker.sock"),
     ("var/lock", "../run/lock", "old programs"),
     (

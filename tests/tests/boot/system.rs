@@ -15,7 +15,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("machine-id", || machine_id(guest));
     checks.check("the clock is right", || clock(guest));
     checks.check("the random pool is ready", || random(guest));
-    checks.check("sysctls", || sysctls(guest));
+    checks.check("a time zone without tz=", || time_zone(guest));
     checks.check("modprobe by hand", || modprobe_by_hand(guest));
     checks.check("modprobe for the kernel", || modprobe_for_the_kernel(guest));
     checks.check("containers find their network's drivers", || {
@@ -121,14 +121,18 @@ fn random(guest: &Guest) -> Result<()> {
     guest.sh("dmesg | grep 'random: crng init done'").map(drop)
 }
 
-fn sysctls(guest: &Guest) -> Result<()> {
-    equals(guest, "cat /proc/sys/net/ipv4/ip_forward", "1")?;
+/// Expects UTC by a link that a container's `-v /etc/localtime:/etc/localtime:ro` finds, and no
+/// variable that overrides it.
+fn time_zone(guest: &Guest) -> Result<()> {
+    let utc = "/usr/share/zoneinfo/Etc/UTC";
     equals(
         guest,
-        "cat /proc/sys/fs/inotify/max_user_instances",
-        "524288",
+        "readlink /etc/localtime; head -c 4 /etc/localtime",
+        &format!("{utc}\nTZif"),
     )?;
-    equals(guest, "cat /proc/sys/kernel/modprobe", "/sbin/modprobe")
+    equals(guest, "date +%Z; echo ${TZ-unset}", "UTC\nunset")?;
+    let env = "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -c ^TZ= || true";
+    equals(guest, env, "0")
 }
 
 fn modprobe_by_hand(guest: &Guest) -> Result<()> {

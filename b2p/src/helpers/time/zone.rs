@@ -2,9 +2,9 @@
 //! `b2p timezone`, run once by PID 1 where `tz=` or `noutc` is given: sets the time zone, and
 //! the system clock where the hardware clock keeps local time.
 //!
-//! /etc/localtime is a link to a file of /usr/share/zoneinfo; for a rule, such as
-//! `CET-1CEST,M3.5.0,M10.5.0/3`, it is a file with that rule alone. podman's `--tz=local`
-//! gives it to containers.
+//! /etc/localtime is a link to a file of /usr/share/zoneinfo, in the image to that of UTC; for a
+//! rule, such as `CET-1CEST,M3.5.0,M10.5.0/3`, it is a file with that rule alone. podman's
+//! `--tz=local` gives it to containers.
 
 use std::fs;
 use std::path::Path;
@@ -62,24 +62,34 @@ fn set(tz: &str, zones: &Path, localtime: &Path) -> Result<()> {
     let name = tz.strip_prefix(':').unwrap_or(tz); // tzset(3)
     let file = zones.join(name);
     let known = fs::read(&file).is_ok_and(|bytes| bytes.starts_with(b"TZif"));
+    let timezone = localtime.with_file_name("timezone");
     if known {
+        remove_directory(localtime)?;
         let temporary = localtime.with_extension("b2p-new");
         let _ = fs::remove_file(&temporary);
         std::os::unix::fs::symlink(&file, &temporary).on(localtime)?;
         fs::rename(&temporary, localtime).on(localtime)?;
         // For programs that need the name and do not read the link.
-        return replace(
-            &localtime.with_file_name("timezone"),
-            format!("{name}\n").as_bytes(),
-            0o644,
-        );
+        return replace(&timezone, format!("{name}\n").as_bytes(), 0o644);
     }
     if !is_rule(tz) {
         return Err(Error::invalid(format!(
             "tz={tz}: neither a zone of {ZONES}, as Europe/Berlin, nor a rule, as CET-1CEST; the zone is UTC"
         )));
     }
+    remove_directory(localtime)?;
+    // A rule has no name; an earlier one would contradict it.
+    let _ = fs::remove_file(&timezone);
     replace(localtime, &rule_file(tz), 0o644)
+}
+
+/// Removes an empty directory in the place of the file: podman's API makes one for a mount whose
+/// source is missing, and a kept /etc still has it.
+fn remove_directory(localtime: &Path) -> Result<()> {
+    match fs::symlink_metadata(localtime) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir(localtime).on(localtime),
+        _ => Ok(()),
+    }
 }
 
 /// Returns true if `text` begins as a rule of tzset(3) does: a name of three letters or more,
@@ -193,6 +203,27 @@ mod tests {
         assert!(why.starts_with("tz=Europe/Berlni: neither"), "{why}");
         set("CET-1CEST", &zones, &localtime).unwrap();
         assert!(fs::read(&localtime).unwrap().ends_with(b"\nCET-1CEST\n"));
+        assert!(!dir.join("timezone").exists());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn an_empty_directory_gives_way_and_a_full_one_is_named() {
+        let dir = std::env::temp_dir().join(format!("b2p-zone-dir-{}", std::process::id()));
+        let (zones, localtime) = (dir.join("zoneinfo"), dir.join("localtime"));
+        fs::create_dir_all(&zones).unwrap();
+        fs::write(zones.join("UTC"), b"TZif2...").unwrap();
+        for tz in ["UTC", "CET-1CEST"] {
+            let _ = fs::remove_file(&localtime);
+            fs::create_dir(&localtime).unwrap();
+            set(tz, &zones, &localtime).unwrap();
+            assert!(!fs::symlink_metadata(&localtime).unwrap().is_dir(), "{tz}");
+        }
+        fs::remove_file(&localtime).unwrap();
+        fs::create_dir_all(localtime.join("kept")).unwrap();
+        let why = set("UTC", &zones, &localtime).unwrap_err();
+        assert_eq!(why.path(), Some(localtime.as_path()));
+        assert!(localtime.join("kept").exists());
         fs::remove_dir_all(dir).unwrap();
     }
 
