@@ -11,8 +11,8 @@ use crate::device::Device;
 use crate::device_name::compare;
 use crate::format_state::FormatState;
 use crate::rejection::{
-    Rejection, describe_unused, may_format, parent_of, rejection_of_partition, rejection_of_unused,
-    wants_format,
+    Rejection, describe_unused, may_format, parent_of, rejection_of_partition,
+    rejection_of_truncated, rejection_of_unused, wants_format,
 };
 use crate::signature::{Signature, SignatureKind, join_names};
 use crate::{LABELS, UNFINISHED_LABEL};
@@ -194,6 +194,10 @@ fn check_usable(
             "it holds {name}, which cannot keep containers"
         )));
     }
+    let truncation = device.truncation.as_ref().filter(|t| !t.is_harmless());
+    if let Some(why) = truncation.and_then(|t| t.describe(device.size)) {
+        return Err(Rejection::Warn(why));
+    }
     check_disk_of(device, devices)?;
     if let Some(usage) = &device.in_use {
         return Err(Rejection::Warn(format!("in use: {usage}")));
@@ -251,6 +255,9 @@ fn check_formattable(
         return Err(rejection_of_partition(device, devices)); // only whole disks are formatted
     }
     let is_named = selector.is_device(&device.name);
+    if let Some(rejection) = rejection_of_truncated(device, is_named) {
+        return Err(rejection);
+    }
     let is_meant = is_named || (*selector == DiskSelector::Auto && !device.is_virtual);
     let is_blank = device.is_blank && device.signatures.as_deref() == Ok(&[]);
     let may_format_blank = is_blank && policy == FormatPolicy::Blank;

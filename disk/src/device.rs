@@ -5,6 +5,7 @@ use std::{error, fmt, io};
 
 use crate::format_state::FormatState;
 use crate::signature::Signature;
+use crate::truncation::Truncation;
 
 /// Block device.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Device {
     pub is_data_partition: bool,
     /// Signatures on the device, or why it cannot be read.
     pub signatures: Result<Vec<Signature>, ReadError>,
+    /// Content that is longer than the device.
+    pub truncation: Option<Truncation>,
     /// Progress of a format, for a whole disk.
     pub format_state: FormatState,
     /// True if the device is blank ([`crate::blank`]). It is tested only if that matters.

@@ -7,6 +7,8 @@
 //! overwritten. Between the table and the first partition there is room for two arrays of entries.
 //! The new array is written to the free place; the header, a single sector, then refers to it.
 
+mod oversized;
+
 use std::io;
 
 use crate::MIB;
@@ -16,6 +18,7 @@ use crate::disk_op::DiskOp;
 use crate::mbr::PROTECTIVE;
 use crate::partition::{Partition, partuuid};
 use crate::uuid::{Uuid, swap_byte_order};
+pub use oversized::read_oversized;
 
 /// Name of the data partition.
 pub const DATA_PARTITION_NAME: &str = "boot2podman-data";

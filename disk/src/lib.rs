@@ -18,6 +18,7 @@ pub mod disk_op;
 pub mod ext4;
 pub mod format;
 pub mod format_state;
+pub mod fs_size;
 pub mod gpt;
 pub mod journal;
 mod magic_table;
@@ -28,6 +29,7 @@ pub mod probe;
 mod rejection;
 pub mod signature;
 pub mod swap;
+pub mod truncation;
 pub mod userdata;
 pub mod uuid;
 

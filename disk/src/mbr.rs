@@ -36,8 +36,9 @@ pub fn is_mbr(sector: &[u8]) -> bool {
 }
 
 /// Returns the primary partitions in the first sector of a disk of `size` bytes with logical
-/// sectors of `unit` bytes; none of a protective table. The logical partitions inside an extended
-/// one are not followed: the kernel knows them.
+/// sectors of `unit` bytes; none of a protective table. One that is longer than the disk ends with
+/// it, as for the kernel (block/partitions/core.c, `blk_add_partition`). The logical partitions
+/// inside an extended one are not followed: the kernel knows them.
 pub(crate) fn partitions(first_sector: &[u8], size: u64, unit: u64) -> Vec<Partition> {
     if !is_mbr(first_sector) || entries(first_sector).any(|e| e.kind == PROTECTIVE) {
         return Vec::new();
@@ -48,13 +49,12 @@ pub(crate) fn partitions(first_sector: &[u8], size: u64, unit: u64) -> Vec<Parti
     let partition = |(number, e): (u32, Entry)| Partition {
         number,
         offset: u64::from(e.first) * unit,
-        len: u64::from(e.len) * unit,
+        len: (u64::from(e.len) * unit).min(size.saturating_sub(u64::from(e.first) * unit)),
         uuid: format!("{}-{number:02x}", hex(&disk)),
         name: String::new(),
     };
-    let fits = |p: &Partition| p.offset.saturating_add(p.len) <= size;
     let used = (1..)
         .zip(entries(first_sector))
         .filter(|(_, e)| e.kind != 0 && e.len > 0);
-    used.map(partition).filter(fits).collect()
+    used.map(partition).filter(|p| p.len > 0).collect()
 }

@@ -6,6 +6,7 @@ use config::FormatPolicy;
 use crate::device::Device;
 use crate::format_state::FormatState;
 use crate::signature::join_names;
+use crate::truncation::Truncation;
 
 /// Reason why a device is not used.
 pub(crate) enum Rejection {
@@ -61,8 +62,20 @@ pub(crate) fn may_format(
     Ok(())
 }
 
+/// Returns the rejection of a disk that is shorter than its partition table says and holds data of
+/// this system.
+pub(crate) fn rejection_of_truncated(device: &Device, is_named: bool) -> Option<Rejection> {
+    let is_candidate = is_named || !device.is_virtual;
+    let table = device.truncation.as_ref().filter(|_| is_candidate);
+    let table = table.filter(|t| matches!(t, Truncation::Table(_)))?;
+    table.describe(device.size).map(Rejection::Warn)
+}
+
 /// Returns the rejection of a device beside the one that is used.
 pub(crate) fn rejection_of_unused(device: &Device, used: &Device) -> Rejection {
+    if let Some(rejection) = rejection_of_truncated(device, false) {
+        return rejection;
+    }
     if device.parent_disk.is_some() || used.parent_disk.as_ref() == Some(&device.name) {
         return Rejection::Ignore;
     }

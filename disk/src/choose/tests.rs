@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
+mod truncated;
+
 use super::*;
 use crate::format_state::Refusal;
 use crate::journal::Journal;
@@ -25,6 +27,7 @@ fn device(name: &str, found: Vec<Signature>) -> Device {
         partuuid: None,
         is_data_partition: false,
         signatures: Ok(found),
+        truncation: None,
         format_state: FormatState::Unrelated,
         is_blank: false,
     }

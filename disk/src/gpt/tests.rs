@@ -128,16 +128,23 @@ fn a_table_of_another_is_not_grown() {
 }
 
 #[test]
-fn mbr_partitions_fit_the_disk_or_are_none() {
+fn mbr_partitions_end_with_the_disk() {
     let mut disk = vec![0u8; SIZE as usize];
     disk[440..444].copy_from_slice(&[0x78, 0x56, 0x34, 0x12]);
     disk[446 + 4] = 0x83;
     disk[446 + 8..446 + 16].copy_from_slice(&[0, 8, 0, 0, 0, 8, 0, 0]);
     disk[462 + 4] = 0x82;
-    disk[462 + 8..462 + 16].copy_from_slice(&[0, 8, 0, 0, 0, 0, 0, 1]);
+    disk[462 + 8..462 + 16].copy_from_slice(&[0, 16, 0, 0, 0, 0, 0, 1]);
+    disk[478 + 4] = 0x83;
+    disk[478 + 8..478 + 16].copy_from_slice(&[0, 0, 1, 0, 0, 8, 0, 0]);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     let partitions = partition_table::partitions(&disk, 512).unwrap();
-    assert_eq!(partitions.len(), 1, "the second is longer than the disk");
+    assert_eq!(partitions.len(), 2, "the third begins behind the disk");
+    assert_eq!(
+        (partitions[1].offset, partitions[1].len),
+        (2 * MIB, SIZE - 2 * MIB),
+        "the second is longer than the disk"
+    );
     assert_eq!(
         (
             partitions[0].offset,

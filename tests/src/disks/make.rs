@@ -129,6 +129,13 @@ pub fn ours(dir: &Path, name: &str) -> Result<Image> {
     Ok(image)
 }
 
+/// Copies the first MiB of a disk: an image that was cut, or went to a smaller disk.
+pub fn cut(disk: &Image, mib: u64) -> Result<Image> {
+    let copy = disk.copy(&format!("cut-{mib}"))?;
+    copy.grow(mib)?;
+    Ok(copy)
+}
+
 /// Partitions a disk.
 pub fn sfdisk(image: &Image, table: &str) -> Result<()> {
     let args = ["-q".as_ref(), image.file().as_os_str()];

@@ -75,7 +75,7 @@ impl Image {
         Ok(bytes)
     }
 
-    /// Enlarges the disk.
+    /// Enlarges the disk, or cuts its end off.
     pub fn grow(&self, mib: u64) -> Result<()> {
         let file = File::options().write(true).open(&self.file)?;
         Ok(file.set_len(mib * MIB)?)

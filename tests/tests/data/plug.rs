@@ -26,6 +26,13 @@ fn plug(guest: &Guest, file: &Path) -> Result<()> {
     plug_as(&guest.vm, file, &device)
 }
 
+/// Unplugs the disk, and waits until QEMU has let go of its file.
+fn unplug_for_good(guest: &Guest) -> Result<()> {
+    unplug(guest)?;
+    let node = json!({"node-name": "plugged"});
+    eventually(SOON, || guest.vm.qmp_with("blockdev-del", &node).map(drop))
+}
+
 /// Plugs `device` in, whose drive is `plugged`.
 fn plug_as(vm: &Vm, file: &Path, device: &Value) -> Result<()> {
     let node = json!({
@@ -53,6 +60,24 @@ fn says(guest: &Guest, words: &[&str]) -> Result<()> {
     })
 }
 
+/// Checks the flags of the disk's three mounts, and that they hold.
+fn mount_flags(guest: &Guest) -> Result<()> {
+    for (at, wanted) in [
+        ("/mnt/data", "rw,nodev,noatime"),
+        ("/var/lib/containers", "rw,nodev,noatime"),
+        ("/var/lib/boot2podman", "rw,nosuid,nodev,noatime"),
+    ] {
+        let said = guest.sh(&format!(
+            "awk '$5 == \"{at}\" {{ o = $6 }} END {{ print o }}' /proc/self/mountinfo"
+        ))?;
+        ensure!(said == wanted, "{at}: {said}");
+    }
+    let node = "mknod /var/lib/containers/null c 1 3; echo x >/var/lib/containers/null";
+    let said = guest.sh(&format!("{node} 2>&1; rm /var/lib/containers/null"))?;
+    ensure!(said.contains("ermission denied"), "{said}");
+    Ok(())
+}
+
 fn off(guest: &Guest) -> Result<()> {
     guest.vm.power_button()?;
     guest.vm.wait_exit(END).map(drop)
@@ -66,6 +91,16 @@ fn it_comes_and_goes() -> Result<()> {
     let guest = bare("data-plug")?;
     let mut checks = Checks::new("plug");
     checks.check("in RAM first", || on(&guest, "ram"));
+    let cut = make::cut(&disk, 100)?;
+    let before = cut.sum()?;
+    checks.check("a copy without its end is named, and left alone", || {
+        plug(&guest, cut.file())?;
+        let sizes = ["degraded data", "it has 100 MiB", "disk of 130 MiB"];
+        says(&guest, &sizes)?;
+        unplug_for_good(&guest)?;
+        ensure!(cut.sum()? == before, "it was written to");
+        Ok(())
+    });
     checks.check("it comes", || {
         plug(&guest, disk.file())?;
         says(&guest, &["/dev/sda1"])?;
@@ -75,6 +110,10 @@ fn it_comes_and_goes() -> Result<()> {
             .sh("echo new >/var/lib/containers/new && sync")
             .map(drop)
     });
+    checks.check(
+        "its device nodes are none, nor are programs of root's state",
+        || mount_flags(&guest),
+    );
     checks.check("it goes", || {
         unplug(&guest)?;
         says(&guest, &["degraded data"])

@@ -16,6 +16,7 @@ use disk::device_name::compare;
 use disk::format_state::{FormatState, format_state};
 use disk::partition_table::partitions;
 use disk::probe::probe;
+use disk::truncation::truncation;
 use sys::error::{Doing, Result};
 
 use super::ioctl;
@@ -123,6 +124,7 @@ fn describe(name: &str, size: u64, policy: FormatPolicy) -> Device {
         partuuid: None,
         is_data_partition: false,
         signatures: Ok(Vec::new()),
+        truncation: None,
         format_state: FormatState::Unrelated,
         is_blank: false,
         parent_disk,
@@ -136,6 +138,8 @@ fn describe(name: &str, size: u64, policy: FormatPolicy) -> Device {
 fn read_content(device: &mut Device, number: Option<u32>, policy: FormatPolicy) -> io::Result<()> {
     let source = open(&device.name, device.size)?;
     let signatures = probe(&source)?;
+    let sector = sector_size(device.parent_disk.as_ref().unwrap_or(&device.name));
+    device.truncation = truncation(&source, sector, &signatures)?;
     match (&device.parent_disk, number) {
         (Some(disk), Some(number)) => {
             let whole = open(disk, size(disk).unwrap_or(0))?;

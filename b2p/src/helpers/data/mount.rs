@@ -2,7 +2,7 @@
 //! Mounts the data file system, and binds its directories to where programs look for them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use disk::signature::SignatureKind;
 use log::warn;
@@ -21,6 +21,17 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
     ("containers", 0o755, 0),
     ("containers/user", 0o711, 0),
     ("containers/user/1000", 0o700, 1000),
+];
+/// Flags of every mount of the disk: its device nodes are no devices. Containers get theirs in a
+/// tmpfs, and the overlay of a layer is a mount with flags of its own.
+const FLAGS: MsFlags = MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV);
+/// Place of a mount in the machine.
+type Target = fn(&Paths) -> PathBuf;
+/// Directories of the disk that are bound to where programs look for them, with further flags of
+/// each mount: root's own state has no set-user-ID program, an image may have some.
+const BINDS: &[(&str, Target, MsFlags)] = &[
+    ("boot2podman", Paths::state, MsFlags::MS_NOSUID),
+    ("containers", Paths::containers, MsFlags::empty()),
 ];
 /// Depth of directories below which everything counts as a file.
 const MAX_DEPTH: usize = 8;
@@ -60,8 +71,7 @@ pub fn mount(path: &Path, name: &str, kind: SignatureKind, paths: &Paths) -> Res
     fs::create_dir_all(&target).on(&target)?;
     let options = options(kind, discards(name));
     let data = Some(options.as_str()).filter(|o| !o.is_empty());
-    let flags = MsFlags::MS_NOATIME;
-    let mounted = nix::mount::mount(Some(path), &target, Some(kind.name()), flags, data);
+    let mounted = nix::mount::mount(Some(path), &target, Some(kind.name()), FLAGS, data);
     explained(mounted).doing(format!("mount {}", kind.name()))
 }
 
@@ -110,17 +120,24 @@ pub fn bind(paths: &Paths) -> Result<()> {
     for (path, mode, owner) in DIRECTORIES {
         atomic_file::directory(&disk.join(path), *mode, *owner)?;
     }
-    let binds = [
-        ("boot2podman", paths.state()),
-        ("containers", paths.containers()),
-    ];
-    for (source, target) in binds {
+    for (source, target, flags) in BINDS {
+        let (source, target) = (disk.join(source), target(paths));
         fs::create_dir_all(&target).on(&target)?;
-        let (source, none) = (disk.join(source), None::<&str>);
-        let bound = nix::mount::mount(Some(&source), &target, none, MsFlags::MS_BIND, none);
-        bound.doing(format!("bind {}", target.display()))?;
+        bind_one(&source, &target, *flags).doing(format!("bind {}", target.display()))?;
     }
     Ok(())
+}
+
+/// Binds a directory. A bind mount takes the flags of the mount that it is made from; others are
+/// set by a second call (mount(2), "Remounting an existing mount").
+fn bind_one(source: &Path, target: &Path, flags: MsFlags) -> nix::Result<()> {
+    let none = None::<&str>;
+    let bind = |flags| nix::mount::mount(Some(source), target, none, flags, none);
+    bind(MsFlags::MS_BIND)?;
+    match flags.is_empty() {
+        true => Ok(()),
+        false => bind(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | FLAGS | flags),
+    }
 }
 
 /// Unmounts every mount of the data disk, in reverse order.

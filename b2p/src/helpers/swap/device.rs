@@ -140,6 +140,7 @@ mod tests {
             partuuid: Some("1234-01".to_owned()),
             is_data_partition: false,
             signatures: Ok(kinds.iter().map(signature).collect()),
+            truncation: None,
             format_state: FormatState::Unrelated,
             is_blank: false,
         }
