@@ -3,7 +3,8 @@
 
 use services::notify::{Message, parse};
 
-pub(crate) const DICTIONARY: &[&str] = &["READY=1", "STATUS=", "\n", "MAINPID=", "READY=", "X_"];
+pub(crate) const DICTIONARY: &[&str] =
+    &["READY=1", "STATUS=", "\n", "X_DEGRADED=1", "READY=", "X_"];
 
 /// - The sender is the one that the kernel names, whatever the text is.
 /// - Lines are independent: two joined texts report readiness if either does, and the last status
@@ -18,11 +19,13 @@ pub fn notify(data: &[u8]) {
     let expected = Message {
         pid: 7,
         ready: one.ready || two.ready,
+        reported: one.reported || two.reported,
         status: two.status.or(one.status),
     };
     assert_eq!(joined, expected);
     let lines = || data.split(|b| *b == b'\n');
     assert_eq!(whole.ready, lines().any(|l| l == b"READY=1"));
+    assert_eq!(whole.reported, lines().any(|l| l == b"X_DEGRADED=1"));
     let sent = lines().rev().find_map(|l| l.strip_prefix(b"STATUS="));
     let sent = sent.map(|text| String::from_utf8_lossy(text).into_owned());
     assert_eq!(whole.status, sent);

@@ -94,9 +94,10 @@ pub fn run(signals: Signals) -> ! {
     }
     // Each failure is listed as degraded.
     let _ = run_phases(SERVICE_PHASES, &mut state);
-    state.degraded.add_err("control", sources.bind_control());
+    state.degraded.set_err("control", sources.bind_control());
     identity::warn_without_entropy();
     sources.uevents = state.uevents.take();
+    sources.drivers = state.drivers.take();
     sources.buttons.open_all();
     if state.config.rescue {
         // A person who repairs the machine needs its disks.
@@ -189,6 +190,8 @@ fn create_cgroups(_: &mut SystemState) -> Result<()> {
     cgroups::create(Path::new(cgroups::ROOT))
 }
 
+/// Name of the drivers of network cards in a degraded line.
+pub const DRIVERS: &str = "drivers";
 /// Time limit for loading the drivers of network cards, in milliseconds.
 const DRIVERS_MS: i32 = 5_000;
 
@@ -213,11 +216,17 @@ fn load_network_drivers(state: &mut SystemState) -> Result<()> {
     let load = || {
         uevent::coldplug(Path::new(uevent::SYSFS), &mut modules, uevent::is_early);
     };
-    if !syscall::in_child(load).is_some_and(|child| child.exited_within(DRIVERS_MS)) {
-        let seconds = DRIVERS_MS / 1000;
-        let why =
-            format!("not loaded after {seconds} s; a device may hang; the boot continues without");
-        state.degraded.add("drivers", why);
+    match syscall::in_child(load) {
+        Some(child) if child.exited_within(DRIVERS_MS) => {}
+        Some(child) => {
+            let seconds = DRIVERS_MS / 1000;
+            let why = format!("still being loaded after {seconds} s; a device may hang");
+            state.degraded.add(DRIVERS, why);
+            state.drivers = Some(child);
+        }
+        None => state
+            .degraded
+            .add(DRIVERS, "no process could be made that loads them"),
     }
     state.modules = Some(modules);
     Ok(())

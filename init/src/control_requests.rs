@@ -12,6 +12,7 @@ use sys::files;
 use sys::service_names::{CONSOLE_PREFIX, RESCUE_PREFIX};
 
 use crate::context::Context;
+use crate::data_disk;
 use crate::event_sources::Event;
 use crate::state::{ScheduledShutdown, SystemState};
 
@@ -83,9 +84,7 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
     }
     let loaded = load_file(manager, name);
     let what = format!("service {}", name.as_str());
-    state.degraded.remove(&what);
-    state.degraded.add_err(&what, loaded.as_ref());
-    state.degraded.write_file();
+    state.degraded.set_err(&what, loaded.as_ref());
     loaded
 }
 
@@ -133,9 +132,10 @@ fn rescue(manager: &mut Manager) {
 /// Returns the state of the machine and of every service, as lines (docs/reference/control.md).
 fn status(state: &SystemState, manager: &Manager) -> String {
     let mut out = String::with_capacity(STATUS_BYTES);
+    let data = data_disk::place(state);
     control::MachineInfo {
         version: env!("CARGO_PKG_VERSION"),
-        data: state.data_device().unwrap_or("ram"),
+        data: &data,
         now: Some(now()),
         started: Some(state.started),
         ready: state.ready,

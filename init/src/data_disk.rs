@@ -5,14 +5,19 @@
 use std::path::Path;
 
 use sys::files;
+use sys::mountinfo;
 use sys::paths::DATA_REPORT;
 use sys::uevent::Uevent;
 
 use crate::context::Context;
 use crate::event_sources::Event;
 use crate::service_table::names;
-use crate::state::DataReport;
+use crate::state::{DataReport, SystemState};
 
+/// The kernel's list of mounts.
+const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// Mount point of the part of the disk that containers are on.
+const CONTAINERS: &[u8] = b"/var/lib/containers";
 /// Number of bytes of a report that are read.
 const MAX_REPORT_BYTES: u64 = 4 * 1024;
 
@@ -45,14 +50,41 @@ pub fn report_removal(context: &mut Context<'_>, event: &Event) {
         "/dev/{name} has vanished, with the containers and the settings on it; what is written now is lost; power off, attach it, start again"
     );
     let degraded = &mut context.state.degraded;
-    degraded.remove(names::DATA);
-    degraded.add(names::DATA, why);
-    degraded.write_file();
+    degraded.set(names::DATA, [(names::DATA, why.as_str())]);
+}
+
+/// Returns where the state is: the device of the data disk, or `ram`. A run of `b2p data` that is
+/// late may have mounted the disk and not have reported it: the kernel's list of mounts decides.
+#[must_use]
+pub fn place(state: &SystemState) -> String {
+    let reported = state.data_device().map(str::to_owned);
+    let mounted = || device_in(&std::fs::read(MOUNTINFO).unwrap_or_default());
+    reported
+        .or_else(mounted)
+        .unwrap_or_else(|| "ram".to_owned())
+}
+
+/// Returns the device that containers are kept on (proc_pid_mountinfo(5)).
+fn device_in(mountinfo: &[u8]) -> Option<String> {
+    let source = mountinfo::source_at(mountinfo, CONTAINERS)?;
+    let source = String::from_utf8(source).ok()?;
+    source.starts_with("/dev/").then_some(source)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mounts_say_where_the_state_is() {
+        let ram = "30 1 0:20 /containers /var/lib/containers rw,nodev shared:9 - tmpfs ram rw\n";
+        let disk = "41 1 254:1 /containers /var/lib/containers rw - ext4 /dev/vda1 rw\n";
+        let device = |text: &str| device_in(text.as_bytes());
+        assert_eq!(device(ram), None);
+        assert_eq!(device(&[ram, disk].concat()).as_deref(), Some("/dev/vda1"));
+        assert_eq!(device(&[disk, ram].concat()), None, "the topmost counts");
+        assert_eq!(device("garbage\n"), None);
+    }
 
     #[test]
     fn a_report_on_a_disk_and_one_without() {

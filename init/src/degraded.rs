@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! List of everything that was asked for and is missing.
+//!
+//! Each line belongs to the part of the machine that it is about: a service, a phase of the boot,
+//! a flag. A part that is judged anew replaces its lines by those that are true now
+//! ([`DegradedList::set`]); the log names the lines that are gone as well as those that are new.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -11,6 +15,8 @@ use sys::paths::DEGRADED;
 
 /// Priority of a degraded line, a warning (syslog(3)).
 const WARNING: u8 = 4;
+/// Priority of the line that takes one back, a notice.
+const NOTICE: u8 = 5;
 
 /// Part of the machine that was asked for and is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,61 +25,149 @@ pub struct Degraded {
     pub what: String,
     /// Reason, and what would be right.
     pub why: String,
+    /// Part that takes the line back: mostly `what` itself, or the service that reports it.
+    origin: String,
+}
+
+impl Degraded {
+    /// A line of `origin`. Control characters are replaced: the line may hold the label of a
+    /// disk, and terminals obey such characters.
+    fn new(origin: &str, what: &str, why: &impl Display) -> Degraded {
+        Degraded {
+            what: what.to_owned(),
+            why: why.to_string().replace(char::is_control, " "),
+            origin: origin.to_owned(),
+        }
+    }
 }
 
 /// The list, in the order of discovery.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct DegradedList(Vec<Degraded>);
+pub struct DegradedList {
+    lines: Vec<Degraded>,
+    /// The file exists and follows each change.
+    is_published: bool,
+}
 
 impl DegradedList {
-    /// Adds an entry and logs it as one line, on every console. Control characters are replaced:
-    /// the line may hold the label of a disk, and terminals obey such characters.
+    /// Adds a line to those of `what`, and logs it on every console.
     pub fn add(&mut self, what: &str, why: impl Display) {
-        let why = why.to_string().replace(char::is_control, " ");
-        let priority = kmsg::ensure_console_priority(WARNING);
-        kmsg::write(priority, &format!("degraded {what}: {why}"));
-        self.0.push(Degraded {
-            what: what.to_owned(),
-            why,
-        });
+        self.push(Degraded::new(what, what, &why));
+        self.write_file();
     }
 
-    /// Adds an entry for every error.
-    pub fn add_err<T, E: Display>(&mut self, what: &str, outcome: Result<T, E>) {
-        if let Err(why) = outcome {
-            self.add(what, why);
+    /// Replaces the lines of `what` by the error, if there is one.
+    pub fn set_err<T, E: Display>(&mut self, what: &str, outcome: Result<T, E>) {
+        let why = outcome.err().map(|why| why.to_string());
+        self.set(what, why.as_deref().map(|why| (what, why)));
+    }
+
+    /// Replaces the lines of `origin` by those that are true now, each a part and a reason.
+    pub fn set<'a>(&mut self, origin: &str, lines: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let lines = lines.into_iter();
+        let now: Vec<_> = lines
+            .map(|(what, why)| Degraded::new(origin, what, &why))
+            .collect();
+        let before = self.lines.len();
+        self.lines.retain(|line| {
+            let stays = line.origin != origin || now.contains(line);
+            if !stays {
+                log_line(NOTICE, "no longer degraded", line);
+            }
+            stays
+        });
+        let gone = self.lines.len() < before;
+        let known = self.lines.clone();
+        let new: Vec<_> = now.into_iter().filter(|l| !known.contains(l)).collect();
+        if gone || !new.is_empty() {
+            new.into_iter().for_each(|line| self.push(line));
+            self.write_file();
         }
     }
 
-    /// Removes the entries for `what`.
-    pub fn remove(&mut self, what: &str) {
-        self.0.retain(|entry| entry.what != what);
+    fn push(&mut self, line: Degraded) {
+        log_line(WARNING, "degraded", &line);
+        self.lines.push(line);
     }
 
-    /// All entries, oldest first.
+    /// Returns true if `origin` has a line.
+    #[must_use]
+    pub fn has(&self, origin: &str) -> bool {
+        self.lines.iter().any(|line| line.origin == origin)
+    }
+
+    /// All lines, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Degraded> {
-        self.0.iter()
+        self.lines.iter()
     }
 
-    /// Writes the list to its file, which `b2p` and the consoles show.
-    pub fn write_file(&self) {
-        let line = |entry: &Degraded| format!("{}: {}\n", entry.what, entry.why);
-        let text: String = self.0.iter().map(line).collect();
+    /// Writes the list to its file, which `b2p`, the consoles and logins show, now and after each
+    /// change.
+    pub fn publish(&mut self) {
+        self.is_published = true;
+        self.write_file();
+    }
+
+    fn write_file(&self) {
+        if !self.is_published {
+            return;
+        }
+        let line = |line: &Degraded| format!("{}: {}\n", line.what, line.why);
+        let text: String = self.lines.iter().map(line).collect();
         let written = replace(Path::new(DEGRADED), text.as_bytes(), 0o644);
         written.unwrap_or_else(|e| error!("{e}"));
     }
+}
+
+/// Logs a line on every console.
+fn log_line(priority: u8, word: &str, line: &Degraded) {
+    let priority = kmsg::ensure_console_priority(priority);
+    kmsg::write(priority, &format!("{word} {}: {}", line.what, line.why));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn texts(list: &DegradedList) -> Vec<String> {
+        let lines = list.iter();
+        lines.map(|l| format!("{}: {}", l.what, l.why)).collect()
+    }
+
     #[test]
     fn terminals_get_nothing_to_obey() {
         let mut list = DegradedList::default();
         list.add("data", "label \u{1b}[2J\n");
-        assert!(list.iter().all(|entry| entry.why == "label  [2J "));
-        list.remove("data");
+        assert_eq!(texts(&list), ["data: label  [2J "]);
+        list.set("data", [("data", "label \u{1b}[2J\n")]);
+        assert_eq!(texts(&list), ["data: label  [2J "], "the same line");
+        list.set("data", []);
         assert_eq!(list, DegradedList::default());
+    }
+
+    #[test]
+    fn a_part_replaces_its_own_lines_and_no_others() {
+        let mut list = DegradedList::default();
+        list.add("flag", "b2p.x: no such flag");
+        list.add("flag", "b2p.y: no such flag");
+        list.set("data", [("data", "a"), ("format", "b")]);
+        list.set("net", [("net", "no address yet")]);
+        list.set("data", [("format", "b"), ("data", "c")]);
+        let expected = [
+            "flag: b2p.x: no such flag",
+            "flag: b2p.y: no such flag",
+            "format: b",
+            "net: no address yet",
+            "data: c",
+        ];
+        assert_eq!(texts(&list), expected);
+        list.set_err("net", Ok::<(), &str>(()));
+        list.set_err("control", Err::<(), _>("in use"));
+        list.set_err("control", Err::<(), _>("gone"));
+        assert!(!list.has("net") && list.has("data"));
+        assert_eq!(
+            texts(&list).last().map(String::as_str),
+            Some("control: gone")
+        );
     }
 }

@@ -49,12 +49,12 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
         config, degraded, ..
     } = state;
     if config.hostname != before.hostname {
-        degraded.add_err("hostname", sys::hostname::set(&config.hostname));
+        degraded.set_err("hostname", sys::hostname::set(&config.hostname));
     }
     if config.ssh_keys != before.ssh_keys {
-        degraded.add_err("keys", identity::add_keys(config));
+        degraded.set_err("keys", identity::add_keys(config));
     }
-    degraded.add_err("sessions", session::configure(config));
+    degraded.set_err("sessions", session::configure(config));
 }
 
 /// Starts the services that `before` did not ask for, and stops those that only `before` did.

@@ -16,6 +16,7 @@ use services::{Manager, Millis, reap};
 use sys::clock::now;
 use sys::error::{Doing, Result};
 use sys::signals::{Request, Signals};
+use sys::syscall::Child;
 use sys::uevent::{Uevent, UeventSocket};
 
 use crate::power_button::PowerButtons;
@@ -36,6 +37,8 @@ pub enum Event {
     GatesSettled,
     /// A device appeared or vanished.
     Device(Uevent),
+    /// The drivers of network cards, which were late, are loaded.
+    DriversLoaded,
     /// A client of the control channel waits for an answer.
     ControlRequest,
     /// Somebody pressed a power button.
@@ -52,6 +55,7 @@ enum Readable {
     Signals,
     Uevents,
     PowerButton,
+    Drivers,
     Control,
     Service(Token),
 }
@@ -64,6 +68,8 @@ pub struct EventSources {
     pub uevents: Option<UeventSocket>,
     /// Power buttons.
     pub buttons: PowerButtons,
+    /// Child that still loads the drivers of network cards.
+    pub drivers: Option<Child>,
     /// Control channel.
     pub control: Option<control::Server>,
     /// Children have ended that are not reaped yet.
@@ -78,6 +84,7 @@ impl EventSources {
             signals,
             uevents: None,
             buttons: PowerButtons::default(),
+            drivers: None,
             control: None,
             reap_pending: false,
         }
@@ -105,6 +112,7 @@ impl EventSources {
     /// Closes the sources that a shutdown does not read.
     pub fn close_for_shutdown(&mut self) {
         self.uevents = None;
+        self.drivers = None;
         self.control = None;
     }
 
@@ -122,6 +130,10 @@ impl EventSources {
                 // One event for all clients.
                 Readable::Control if matches!(events.last(), Some(Event::ControlRequest)) => {}
                 Readable::Control => events.push(Event::ControlRequest),
+                Readable::Drivers => {
+                    self.drivers = None;
+                    events.push(Event::DriversLoaded);
+                }
                 Readable::PowerButton => {
                     let pressed = self.buttons.read_press();
                     events.extend(pressed.then_some(Event::PowerButton));
@@ -184,6 +196,8 @@ impl EventSources {
         if let Some(server) = &self.control {
             watched.extend(server.fds(now()).map(|fd| (Readable::Control, fd)));
         }
+        let drivers = self.drivers.iter();
+        watched.extend(drivers.map(|child| (Readable::Drivers, child.as_fd())));
         watched.extend(self.buttons.fds().map(|fd| (Readable::PowerButton, fd)));
         let services = manager.watched().into_iter();
         watched.extend(services.map(|(token, fd)| (Readable::Service(token), fd)));

@@ -89,7 +89,7 @@ fn after_crash(signals: Signals, shutdown: Option<ShutdownKind>) -> ! {
         shutdown::run(kind, &mut no_services, &mut sources);
     }
     sources.buttons.open_all();
-    state.degraded.add_err("control", sources.bind_control());
+    state.degraded.set_err("control", sources.bind_control());
     // The socket of the API was closed by execve(2); the other services still run.
     let api = service_table::find(names::PODMAN, &state.config, &Platform::detect());
     let message = "`reboot` starts again in order";

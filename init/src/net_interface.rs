@@ -4,7 +4,13 @@
 use std::path::Path;
 
 use config::Net;
+use services::State;
 use sys::net::{SYS_CLASS_NET, ethernet_interfaces};
+
+use crate::boot::DRIVERS;
+use crate::context::Context;
+use crate::event_sources::Event;
+use crate::service_table::names::NET;
 
 /// Returns why no interface of this machine can get what `net` asks for; `None` if one can, or
 /// if `net` asks for nothing.
@@ -18,9 +24,28 @@ pub fn missing_interface(net: &Net) -> Option<String> {
     missing_among(net.device(), &names)
 }
 
+/// Judges the cards again after an interface has appeared. The service of the network takes the
+/// last line back when it is ready.
+pub fn judge_again(context: &mut Context<'_>, _: &Event) {
+    let state = &mut *context.state;
+    let missing = missing_interface(&state.config.net);
+    let supervisor = &context.manager.supervisor;
+    let id = supervisor.find(NET);
+    let is_up = id.is_some_and(|id| matches!(supervisor.state(id), State::Up { .. }));
+    let why = missing.or_else(|| (!is_up).then(|| "no address yet; still asking".to_owned()));
+    state
+        .degraded
+        .set(NET, why.as_deref().map(|why| (NET, why)));
+}
+
+/// Takes the line on late drivers back.
+pub fn judge_drivers(context: &mut Context<'_>, _: &Event) {
+    context.state.degraded.set(DRIVERS, []);
+}
+
 fn missing_among(device: Option<&str>, names: &[&str]) -> Option<String> {
     if names.is_empty() {
-        return Some("no network card that this kernel has a driver for".to_owned());
+        return Some("no network card has been found; one that appears is used".to_owned());
     }
     let device = device.filter(|device| !names.contains(device))?;
     Some(format!("no card {device}; there is {}", names.join(", ")))

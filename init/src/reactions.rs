@@ -8,7 +8,7 @@ use std::path::Path;
 
 use control::ShutdownKind;
 use services::state::Change;
-use services::{ReadyWhen, Restart, ServiceDef, State, Supervisor};
+use services::{State, Supervisor};
 use sys::clock::now;
 use sys::paths::{CLOUD_DIR, DATA_REPORT};
 use sys::service_names::starts_at_boot;
@@ -17,7 +17,7 @@ use sys::uevent::{self, Uevent};
 use crate::context::Context;
 use crate::event_sources::Event;
 use crate::service_table::names::*;
-use crate::{control_requests, data_disk, disk_config, ready};
+use crate::{control_requests, data_disk, disk_config, net_interface, ready};
 use Trigger::*;
 
 /// One reaction to an event.
@@ -37,8 +37,8 @@ pub struct Reaction {
 pub enum Trigger {
     /// The service of this name ended.
     Ended(&'static str),
-    /// A service that is not started again ended with success.
-    RunCompleted,
+    /// A service is ready, late, has ended, or has written a report.
+    ServiceChanged,
     /// All gates of the ready line are ready, have failed, or are late.
     GatesSettled,
     /// A device appeared.
@@ -53,6 +53,10 @@ pub enum Trigger {
     NewCdDrive,
     /// A disk or a partition vanished.
     DiskRemoved,
+    /// A network interface appeared.
+    NewInterface,
+    /// The drivers of network cards, which were late, are loaded.
+    DriversLoaded,
     /// The kernel dropped uevents.
     UeventsLost,
     /// A client of the control channel waits for an answer.
@@ -84,7 +88,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: always,            run: data_disk::read_report,       why: "PID 1 knows which disk keeps the state" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, IMAGE_SYNC),  why: "images are synced to a disk that appeared while the machine runs" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
-    Reaction { on: RunCompleted,     when: is_ready,          run: ready::replace_report,        why: "failures of this run replace those of an earlier run" },
+    Reaction { on: ServiceChanged,  when: is_ready,          run: ready::judge_again,           why: "what is missing is listed, and what no longer is, is not" },
 
     Reaction { on: GatesSettled,    when: always,            run: ready::report_gates,          why: "every gate that is not ready is listed as degraded" },
     Reaction { on: GatesSettled,    when: always,            run: ready::announce,              why: "the ready line reports how to reach the machine" },
@@ -97,6 +101,9 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: NewSharedFolder, when: share_has_ended,   run: |c, _| rerun(c, &[SHARE]),    why: "a folder that the host adds is mounted" },
     Reaction { on: NewCdDrive,      when: no_cloud_config_yet,  run: |c, _| rerun(c, CLOUD_INIT),  why: "a cloud-init configuration on a drive that appeared late is applied" },
     Reaction { on: DiskRemoved,     when: is_data_disk,      run: data_disk::report_removal,    why: "the machine continues in RAM and reports the loss" },
+    Reaction { on: DiskRemoved,     when: is_faulty_disk,    run: |c, _| rerun(c, &[DATA]),     why: "a fault of a disk that is gone is no longer listed" },
+    Reaction { on: NewInterface,    when: card_is_missing,   run: net_interface::judge_again,   why: "a network card that was late is no longer listed as missing" },
+    Reaction { on: DriversLoaded,   when: always,            run: net_interface::judge_drivers, why: "drivers that were late are no longer listed as missing" },
     Reaction { on: UeventsLost, when: always,           run: look_at_all_devices,          why: "devices whose uevents the kernel dropped work" },
 
     Reaction { on: ControlRequest,  when: always,            run: control_requests::serve,      why: "clients of the control channel get answers" },
@@ -116,16 +123,15 @@ impl Trigger {
             (Ended(name), Event::Service(Change::Ended(id, _))) => supervisor
                 .definition(*id)
                 .is_some_and(|def| def.name == name),
-            (RunCompleted, Event::Service(Change::Ended(id, _))) => {
-                let is_one_shot = |def: &ServiceDef| {
-                    def.ready == ReadyWhen::Exit || def.restart == Restart::Never
-                };
-                let done = supervisor.state(*id) == State::Done;
-                done && supervisor.definition(*id).is_some_and(is_one_shot)
-            }
+            (ServiceChanged, Event::Service(change)) => matches!(
+                change,
+                Change::Ready(_) | Change::Late(_) | Change::Ended(..) | Change::Reported(_)
+            ),
             (NewDisk, Event::Device(Uevent::BlockAdded(_) | Uevent::Overrun))
             | (GatesSettled, Event::GatesSettled)
             | (NewDevice, Event::Device(Uevent::Modalias(_)))
+            | (NewInterface, Event::Device(Uevent::NetworkInterface))
+            | (DriversLoaded, Event::DriversLoaded)
             | (NewInputDevice, Event::Device(Uevent::InputNode(_)))
             | (NewSharedFolder, Event::Device(Uevent::SharedFolder))
             | (NewCdDrive, Event::Device(Uevent::CdDrive))
@@ -184,6 +190,24 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
         .map_or(0, |report| report.last_seqnum);
     let is_new = !matches!(event, Event::Device(Uevent::BlockAdded(n)) if *n <= seen);
     now_or_never(is_new && context.state.data_device().is_none())
+}
+
+/// A disk that is not used may be the one that a line is about.
+fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
+    let state = &context.state;
+    match state.data_device().is_none() && state.degraded.has(DATA) {
+        true => if_ready_and_ended(context, &[DATA]),
+        false => When::Never,
+    }
+}
+
+/// The ready line waits for the network only where there was a card.
+fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
+    let supervisor = &context.manager.supervisor;
+    let net = supervisor.find(NET);
+    let def = net.and_then(|id| supervisor.definition(id));
+    let no_card = def.is_some_and(|def| !def.gates_ready);
+    now_or_never(no_card && context.state.degraded.has(NET))
 }
 
 fn share_has_ended(context: &Context<'_>, _: &Event) -> When {
@@ -276,6 +300,9 @@ fn shut_down_by_signal(context: &mut Context<'_>, event: &Event) {
 
 fn rebind_control(context: &mut Context<'_>, _: &Event) {
     context.sources.rebind_control();
+    if context.sources.control.is_some() {
+        context.state.degraded.set("control", []);
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use config::Config;
 use log::error;
 use services::state::Change;
-use services::{Manager, Readiness, ReadyWhen, ServiceDef, ServiceId, State, Supervisor};
+use services::{Manager, Readiness, ServiceDef, ServiceId, State, Supervisor};
 use sys::clock::now;
 use sys::files::{read_bounded, replace};
 use sys::paths::{PODMAN_SOCKET, READY, RUNTIME_DIR};
@@ -15,6 +15,7 @@ use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
 
 use crate::context::Context;
+use crate::data_disk;
 use crate::event_sources::Event;
 use crate::service_table::names;
 use crate::state::SystemState;
@@ -53,47 +54,56 @@ pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
     start_services(context.manager, &context.state.config, true);
 }
 
-/// Lists gates that are not ready, and failures that one-shots among the gates report.
+/// Lists gates that are not ready, and what the other services report.
 pub fn report_gates(context: &mut Context<'_>, _: &Event) {
-    let s = &context.manager.supervisor;
-    for (id, def) in s.ids().filter_map(|id| Some((id, s.definition(id)?))) {
-        match s.readiness(id) {
-            Readiness::Failed => {
-                if !read_report(context.state, def.name) {
-                    let why = failure_reason(s, id, def);
-                    context.state.degraded.add(def.name, why);
-                }
-            }
-            Readiness::Ready if def.ready == ReadyWhen::Exit => {
-                read_report(context.state, def.name);
-            }
-            Readiness::Ready | Readiness::Pending | Readiness::NotRequired => {}
-        }
+    for id in context.manager.supervisor.ids() {
+        judge(context, id);
     }
 }
 
-/// Replaces the failures of an earlier run of a one-shot by those of the run that has ended.
-pub fn replace_report(context: &mut Context<'_>, event: &Event) {
-    let Event::Service(Change::Ended(id, _)) = event else {
+/// Lists what is true of a service since it has changed, and no longer what was true before.
+pub fn judge_again(context: &mut Context<'_>, event: &Event) {
+    let Event::Service(change) = event else {
         return;
     };
-    if let Some(def) = context.manager.supervisor.definition(*id) {
-        context.state.degraded.remove(def.name);
-        read_report(context.state, def.name);
-        context.state.degraded.write_file();
+    match *change {
+        Change::Ended(id, _) if context.manager.supervisor.state(id) == State::Off => {
+            let def = context.manager.supervisor.definition(id);
+            let name = def.map_or("", |def| def.name);
+            context.state.degraded.set(name, []);
+        }
+        Change::Ready(id) | Change::Late(id) | Change::Ended(id, _) | Change::Reported(id) => {
+            judge(context, id);
+        }
+        Change::Restarting(..) | Change::Looping(..) | Change::Unbindable(_) => {}
     }
 }
 
-/// Lists the failures that the one-shot `name` reports, in its file `<name>.degraded` of lines
-/// `degraded <what>: <why>`. Returns true if there are any.
-fn read_report(state: &mut SystemState, name: &str) -> bool {
+/// Replaces the lines of a service by its report, or else by the reason why it is missing. A
+/// service that has not come to anything yet keeps its lines.
+fn judge(context: &mut Context<'_>, id: ServiceId) {
+    let s = &context.manager.supervisor;
+    let (state, readiness) = (s.state(id), s.readiness(id));
+    let Some(def) = s.definition(id).filter(|_| state != State::Off) else {
+        return;
+    };
+    let report = read_report(def.name);
+    let mut lines: Vec<_> = parse_report(&report).collect();
+    let why = failure_reason(s, id, def);
+    if lines.is_empty() && readiness == Readiness::Failed {
+        lines.push((def.name, &why));
+    }
+    let is_there = matches!(state, State::Up { .. } | State::Armed | State::Done);
+    if is_there || !lines.is_empty() {
+        context.state.degraded.set(def.name, lines);
+    }
+}
+
+/// Returns the report of a service: `<name>.degraded`, a file of lines `degraded <what>: <why>`.
+fn read_report(name: &str) -> String {
     let path = Path::new(RUNTIME_DIR).join(name).with_extension("degraded");
     let text = read_bounded(&path, MAX_REPORT_BYTES).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    for (what, why) in parse_report(&text) {
-        state.degraded.add(what, why);
-    }
-    parse_report(&text).next().is_some()
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -116,7 +126,7 @@ pub fn announce(context: &mut Context<'_>, _: &Event) {
     kmsg::write(kmsg::ensure_console_priority(NOTICE), &line);
     let written = replace(Path::new(READY), format!("{line}\n").as_bytes(), 0o644);
     written.unwrap_or_else(|e| error!("{e}"));
-    context.state.degraded.write_file();
+    context.state.degraded.publish();
     context.state.ready = Some(now());
 }
 
@@ -138,7 +148,7 @@ fn ready_line(state: &SystemState, supervisor: &Supervisor) -> String {
         true => PODMAN_SOCKET,
         false => "none",
     };
-    let data = state.data_device().unwrap_or("ram");
+    let data = data_disk::place(state);
     let boot = now();
     let init = boot.saturating_sub(state.started);
     format!("ready ssh={ssh} api={api} data={data} init={init} boot={boot}")

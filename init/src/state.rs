@@ -6,6 +6,7 @@ use control::ShutdownKind;
 use services::Millis;
 use sys::clock::now;
 use sys::modules::Modules;
+use sys::syscall::Child;
 use sys::uevent::{DriverLoader, UeventSocket};
 
 use crate::degraded::DegradedList;
@@ -60,6 +61,8 @@ pub struct SystemState {
     pub verify_modules: bool,
     /// Drivers that are to be loaded.
     pub loader: DriverLoader,
+    /// Child that still loads the drivers of network cards, until the event loop takes it.
+    pub drivers: Option<Child>,
     /// Index of kernel modules; `None` without a userland.
     pub modules: Option<Modules>,
     /// Report of the last run of `b2p data`; `None` before the first.

@@ -208,6 +208,10 @@ impl Manager {
                     io.log_line(now, name, status.as_bytes(), sink);
                 });
             }
+            let reported = Change::Reported(id);
+            if message.reported && !self.changes.contains(&reported) {
+                self.changes.push(reported);
+            }
             if message.ready {
                 self.note(now, Event::Ready(message.pid));
             }
@@ -258,8 +262,8 @@ impl Manager {
                 "{}: ended {count} times in a row without a healthy run; starts are now {ms} ms apart or more",
                 self.name(id)
             ),
-            // The reason is logged where the socket could not be bound.
-            Change::Unbindable(_) => {}
+            // The reason is logged where the socket could not be bound, a report by its reader.
+            Change::Unbindable(_) | Change::Reported(_) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The `NOTIFY_SOCKET` on which services report `READY=1` (sd_notify(3)).
+//! The `NOTIFY_SOCKET` on which services report `READY=1`, `STATUS=` and, of their own,
+//! `X_DEGRADED=1` (sd_notify(3)).
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -26,6 +27,8 @@ pub struct Message {
     pub pid: Pid,
     /// The datagram contains `READY=1`.
     pub ready: bool,
+    /// The datagram contains `X_DEGRADED=1`: the sender has written another report.
+    pub reported: bool,
     /// Value of `STATUS=`.
     pub status: Option<String>,
 }
@@ -85,11 +88,14 @@ pub fn parse(pid: Pid, bytes: &[u8]) -> Message {
     let mut message = Message {
         pid,
         ready: false,
+        reported: false,
         status: None,
     };
     for line in bytes.split(|&b| b == b'\n') {
         if line == b"READY=1" {
             message.ready = true;
+        } else if line == b"X_DEGRADED=1" {
+            message.reported = true;
         } else if let Some(text) = line.strip_prefix(b"STATUS=") {
             message.status = Some(String::from_utf8_lossy(text).into_owned());
         }
@@ -103,12 +109,13 @@ mod tests {
 
     #[test]
     fn understands_ready_and_status_and_ignores_the_rest() {
-        let m = parse(7, b"MAINPID=9\nSTATUS=hello\nREADY=1\n");
+        let m = parse(7, b"MAINPID=9\nSTATUS=hello\nREADY=1\nX_DEGRADED=1\n");
         assert_eq!(
             m,
             Message {
                 pid: 7,
                 ready: true,
+                reported: true,
                 status: Some("hello".into())
             }
         );

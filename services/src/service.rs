@@ -173,7 +173,7 @@ impl ServiceDef {
     pub fn late_reason(&self) -> String {
         let seconds = (self.late_ms / 1000).to_string();
         match self.late_hint {
-            "" => format!("not ready within {seconds} s"),
+            "" => format!("still not ready after {seconds} s"),
             hint => hint.replace("{}", &seconds),
         }
     }

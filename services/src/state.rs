@@ -161,6 +161,8 @@ pub enum Change {
     Looping(ServiceId, u32, Millis),
     /// The socket of the service could not be bound; the service has failed.
     Unbindable(ServiceId),
+    /// The service has written another report of what it lacks.
+    Reported(ServiceId),
 }
 
 /// Output of [`Supervisor::settle`](crate::Supervisor::settle): what the manager is to do.

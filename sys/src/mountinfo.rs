@@ -93,6 +93,16 @@ pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
     all
 }
 
+/// Returns the source of the topmost mount at `target`, unescaped.
+#[must_use]
+pub fn source_at(text: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = text.split(|b| *b == b'\n');
+    let line = lines.rfind(|line| parse(line).is_some_and(|(mount, _)| mount.target == target))?;
+    let mut fields = line.split(|b| *b == b' ').skip(6);
+    fields.find(|field| *field == b"-")?;
+    fields.nth(1).map(unescape)
+}
+
 /// Returns true if `path` is `dir` or below it.
 fn below(path: &[u8], dir: &[u8]) -> bool {
     let rest = path.strip_prefix(dir);

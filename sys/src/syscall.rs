@@ -201,6 +201,13 @@ impl Child {
     }
 }
 
+impl AsFd for Child {
+    /// Readable once the child has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// Runs `work` in a child; `None` if there could be none. For calls that may take long or never
 /// return, which PID 1 must not wait for.
 pub fn in_child(work: impl FnOnce()) -> Option<Child> {

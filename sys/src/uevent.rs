@@ -26,6 +26,8 @@ pub const SYSFS: &str = "/sys";
 pub enum Uevent {
     /// A device that needs a driver.
     Modalias(String),
+    /// A network interface appeared, a card or one that a program made.
+    NetworkInterface,
     /// Node of an input device, such as `event0`.
     InputNode(String),
     /// A disk or a partition appeared; sequence number of the message.
@@ -115,6 +117,9 @@ pub fn parse(message: &[u8]) -> Option<Uevent> {
     }
     if !first.starts_with(b"add@") {
         return None;
+    }
+    if value(b"SUBSYSTEM=").is_some_and(|s| s == "net") {
+        return Some(Uevent::NetworkInterface);
     }
     if let Some(alias) = value(b"MODALIAS=") {
         return Some(Uevent::Modalias(alias));

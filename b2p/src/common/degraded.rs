@@ -2,9 +2,9 @@
 //! The degraded lines of a helper: what it was asked for and could not do.
 //!
 //! A helper that runs as the service NAME leaves them in /run/boot2podman/NAME.degraded, one
-//! line `degraded NAME: WHY` each. PID 1 reads the file when the helper has ended
-//! (`init::ready`), and then shows and logs the lines. An empty file withdraws the lines of an
-//! earlier run.
+//! line `degraded NAME: WHY` each. PID 1 reads the file when the helper has ended, and when a
+//! helper that goes on says that it has changed (`init::ready`), and then shows and logs the
+//! lines. Lines that are no longer in the file are taken back: an empty file withdraws all.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -12,6 +12,8 @@ use std::path::Path;
 use log::warn;
 use sys::error::Result;
 use sys::paths::RUNTIME_DIR;
+
+use super::notify;
 
 /// The degraded lines of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,22 @@ impl Degraded {
                 warn!("{}: {why}", self.service);
                 1
             }
+        }
+    }
+
+    /// Replaces the reasons by those that are true now, and tells PID 1 of a difference: for a
+    /// helper that runs on. A reason that is new is logged.
+    pub fn update(&mut self, reasons: impl IntoIterator<Item = String>) {
+        let mut now = Degraded::of(&self.service);
+        for why in reasons {
+            now.add(why);
+        }
+        if now == *self {
+            return;
+        }
+        *self = now;
+        if self.report() == 0 {
+            notify::degraded();
         }
     }
 

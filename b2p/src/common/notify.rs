@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Readiness notification to PID 1 (sd_notify(3)).
+//! Notifications to PID 1 (sd_notify(3)).
 
 use std::os::unix::net::UnixDatagram;
 
 use log::error;
 
-/// Sends READY=1 to the socket in `NOTIFY_SOCKET`, if that is set.
+/// Reports that the service is ready.
 pub fn ready() {
+    send("READY=1");
+}
+
+/// Reports that the file of the service's degraded lines has changed. A one-shot need not: its end
+/// is report enough.
+pub fn degraded() {
+    send("X_DEGRADED=1");
+}
+
+/// Sends a line to the socket in `NOTIFY_SOCKET`, if that is set.
+fn send(line: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
     };
-    let sent = UnixDatagram::unbound().and_then(|s| s.send_to(b"READY=1\n", path));
+    let text = format!("{line}\n");
+    let sent = UnixDatagram::unbound().and_then(|s| s.send_to(text.as_bytes(), path));
     if let Err(e) = sent {
-        error!("READY=1 cannot be sent: {e}");
+        error!("{line} cannot be sent: {e}");
     }
 }

@@ -122,15 +122,14 @@ fn a_folder_waits_for_the_service_that_mounts_it() {
 }
 
 #[test]
-fn a_one_shot_that_has_done_its_work_is_told_from_other_ends() {
+fn an_end_is_told_by_the_name_of_its_service() {
     let machine = Fixture::new(b"").ended(DATA);
     let s = &machine.manager.supervisor;
     let (data, net) = (s.find(DATA), s.find(NET));
     let event = |id: Option<services::ServiceId>| {
         Event::Service(Change::Ended(id.expect("an id"), ExitStatus::Exited(0)))
     };
-    assert!(RunCompleted.matches(&event(data), s));
-    assert!(!RunCompleted.matches(&event(net), s));
+    assert!(ServiceChanged.matches(&event(net), s));
     assert!(Ended(DATA).matches(&event(data), s) && !Ended(DATA).matches(&event(net), s));
 }
 
@@ -162,4 +161,110 @@ fn services_of_a_late_disk_start_if_they_start_with_the_machine() {
     let state = |name: &str| s.find(name).map(|id| s.state(id));
     assert_ne!(state(IMAGE_SYNC), Some(State::Off));
     assert_eq!(state(CONTAINERS), Some(State::Off));
+}
+
+/// Degraded lines of a machine to which events happen.
+struct Lines(Fixture);
+
+impl Lines {
+    /// The boot has settled, after `wait` milliseconds, with these services on their way.
+    fn of(line: &[u8], services: &[&str], wait: u64) -> Lines {
+        let mut machine = Fixture::new(line);
+        for (name, pid) in services.iter().zip(100..) {
+            let id = machine.manager.supervisor.find(name).expect("the service");
+            machine.manager.note(0, services::Event::Start(id));
+            let _ = machine.manager.supervisor.settle(0);
+            machine.manager.note(0, services::Event::Spawned(id, pid));
+        }
+        machine.manager.note(wait, services::Event::Tick);
+        let _ = machine.manager.take_changes();
+        let mut lines = Lines(machine);
+        lines.react(ready::report_gates, &Event::GatesSettled);
+        lines.0.state.ready = Some(wait);
+        lines
+    }
+
+    fn react(&mut self, run: fn(&mut Context<'_>, &Event), event: &Event) {
+        let mut context = Context {
+            state: &mut self.0.state,
+            manager: &mut self.0.manager,
+            sources: &mut self.0.sources,
+        };
+        run(&mut context, event);
+    }
+
+    /// Notes what happens to a service, and judges it again as the loop does.
+    fn note(&mut self, event: services::Event) {
+        self.0.manager.note(200_000, event);
+        for change in self.0.manager.take_changes() {
+            self.react(ready::judge_again, &Event::Service(change));
+        }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let lines = self.0.state.degraded.iter();
+        lines
+            .map(|line| format!("{}: {}", line.what, line.why))
+            .collect()
+    }
+}
+
+#[test]
+fn what_was_late_and_comes_is_no_longer_listed() {
+    let mut machine = Lines::of(b"", &[DATA, NET], 130_000);
+    let late = machine.texts();
+    assert!(
+        late[0].starts_with("data: still looking for a disk"),
+        "{late:?}"
+    );
+    assert!(late.iter().all(|line| line.contains("still")), "{late:?}");
+    machine.note(services::Event::Ready(101));
+    assert!(machine.texts().iter().all(|line| !line.starts_with("net")));
+    machine.note(services::Event::Exited(100, ExitStatus::Exited(0)));
+    assert_eq!(machine.texts(), [""; 0]);
+}
+
+#[test]
+fn what_fails_after_the_ready_line_is_listed_until_it_works_or_is_stopped() {
+    let mut machine = Lines::of(b"", &[DATA], 1);
+    machine.note(services::Event::Exited(100, ExitStatus::Exited(1)));
+    assert_eq!(
+        machine.texts(),
+        ["data: exited with status 1; the kernel log says more"]
+    );
+    let data = machine.0.manager.supervisor.find(DATA).expect("data");
+    machine.note(services::Event::Start(data));
+    assert_eq!(machine.texts().len(), 1, "it is on its way");
+    let _ = machine.0.manager.supervisor.settle(1);
+    machine.note(services::Event::Spawned(data, 102));
+    machine.note(services::Event::Exited(102, ExitStatus::Exited(0)));
+    assert_eq!(machine.texts(), [""; 0]);
+}
+
+#[test]
+fn a_card_that_was_missing_is_taken_back_by_the_network_alone() {
+    let mut machine = Lines::of(b"ip=:::::none0:dhcp", &[NET], 1);
+    let net = machine.0.manager.supervisor.find(NET).expect("net");
+    machine
+        .0
+        .state
+        .degraded
+        .add(NET, "no card none0; there is eth0");
+    machine.note(services::Event::Tick);
+    assert_eq!(
+        machine.texts(),
+        ["net: no card none0; there is eth0"],
+        "it is late"
+    );
+    machine.note(services::Event::Ready(100));
+    assert_eq!(machine.texts(), [""; 0]);
+    machine
+        .0
+        .state
+        .degraded
+        .add(NET, "no card none0; there is eth0");
+    machine.note(services::Event::Stop(net));
+    let _ = machine.0.manager.supervisor.settle(1);
+    machine.note(services::Event::Exited(100, ExitStatus::Killed(15)));
+    assert_eq!(machine.texts(), [""; 0], "nobody asks for it any more");
 }

@@ -21,6 +21,7 @@ pub const SERVICES: &[Entry] = &[
             argv: &[B2P, "data"],
             gates_ready: true,
             late_ms: 130_000,
+            late_hint: "still looking for a disk, checking or mounting it after {} s; `b2p log data` says more",
             kill: KillMode::Cgroup,
             ..ServiceDef::ONE_SHOT
         },
@@ -52,7 +53,7 @@ pub const SERVICES: &[Entry] = &[
             ready: ReadyWhen::Notify,
             gates_ready: true,
             late_ms: 5_000,
-            late_hint: "no DHCP server answers within {} s; still asking",
+            late_hint: "no address by DHCP after {} s; still asking",
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.net != Net::Off,

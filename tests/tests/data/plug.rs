@@ -73,8 +73,24 @@ fn mount_flags(guest: &Guest) -> Result<()> {
         ensure!(said == wanted, "{at}: {said}");
     }
     let node = "mknod /var/lib/containers/null c 1 3; echo x >/var/lib/containers/null";
-    let said = guest.sh(&format!("{node} 2>&1; rm /var/lib/containers/null"))?;
+    let said = guest.sh(&format!("({node}) 2>&1; rm /var/lib/containers/null"))?;
     ensure!(said.contains("ermission denied"), "{said}");
+    Ok(())
+}
+
+/// Expects no degraded line in the status, in the file and at a login, and one in the log that
+/// takes the last one back.
+fn taken_back(guest: &Guest) -> Result<()> {
+    eventually(SOON, || {
+        let said = guest.sh("b2p status; cat /run/boot2podman/degraded")?;
+        ensure!(
+            !said.contains("degraded") && !said.contains("data:"),
+            "{said}"
+        );
+        Ok(())
+    })?;
+    let log = guest.sh("dmesg | grep 'no longer degraded data'")?;
+    ensure!(log.contains("it has 100 MiB"), "{log}");
     Ok(())
 }
 
@@ -99,7 +115,7 @@ fn it_comes_and_goes() -> Result<()> {
         says(&guest, &sizes)?;
         unplug_for_good(&guest)?;
         ensure!(cut.sum()? == before, "it was written to");
-        Ok(())
+        taken_back(&guest)
     });
     checks.check("it comes", || {
         plug(&guest, disk.file())?;

@@ -22,8 +22,8 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
     ("containers/user", 0o711, 0),
     ("containers/user/1000", 0o700, 1000),
 ];
-/// Flags of every mount of the disk: its device nodes are no devices. Containers get theirs in a
-/// tmpfs, and the overlay of a layer is a mount with flags of its own.
+/// Flags of every mount of the disk: its device nodes are no devices, as those of containers'
+/// layers are none (storage.conf, mountopt). A container has a tmpfs with its own.
 const FLAGS: MsFlags = MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV);
 /// Place of a mount in the machine.
 type Target = fn(&Paths) -> PathBuf;

@@ -8,18 +8,16 @@
 //! a time of its end after that of its start; one that ran until the machine ended has not,
 //! because neither a power cut nor `b2p containers-stop` lets podman record an end.
 
-use std::path::Path;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::info;
 
 use sys::error::{Error, Result};
 
 use super::{Owner, is_id, owners_with_containers};
+use crate::common::degraded::Degraded;
 use crate::common::tool;
 
-/// Report to PID 1 of what is not as asked.
-const DEGRADED: &str = "/run/boot2podman/containers.degraded";
 /// Limit for a query: podman waits for locks, and first opens its database.
 const QUERY_LIMIT: Duration = Duration::from_secs(120);
 /// Limit for the start of all containers of a user.
@@ -38,21 +36,13 @@ struct Container {
 /// Starts the containers of every user, and returns the exit status: 0 even if one cannot be
 /// started, which is reported.
 pub fn main() -> i32 {
-    let mut degraded = String::new();
+    let mut degraded = Degraded::of("containers");
     for owner in owners_with_containers() {
-        if let Err(e) = start(&owner) {
-            let why = format!("of {}: {e}", owner.name).replace(char::is_control, " ");
-            warn!("containers {why}");
-            degraded.push_str(&format!("degraded containers: {why}\n"));
+        if let Err(why) = start(&owner) {
+            degraded.warn(format_args!("of {}: {why}", owner.name));
         }
     }
-    match sys::files::replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644) {
-        Ok(()) => 0,
-        Err(e) => {
-            warn!("containers: {e}");
-            1
-        }
-    }
+    degraded.report()
 }
 
 fn start(owner: &Owner) -> Result<()> {

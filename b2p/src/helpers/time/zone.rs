@@ -9,19 +9,18 @@
 use std::fs;
 use std::path::Path;
 
-use log::{info, warn};
+use log::info;
 use sys::error::{Doing, Error, Result};
 use sys::files::replace;
 
 use super::clocks;
 use super::drift::{Ms, signed_seconds};
+use crate::common::degraded::Degraded;
 
 /// Directory of the zones.
 const ZONES: &str = "/usr/share/zoneinfo";
 /// The zone of the machine (tzset(3)).
 const LOCALTIME: &str = "/etc/localtime";
-/// Report to PID 1 of what is not as asked.
-const DEGRADED: &str = "/run/boot2podman/zone.degraded";
 /// Largest difference of the system clock to the hardware clock if nothing has set the former
 /// since the kernel did, in milliseconds.
 const MAX_BOOT_TIME: Ms = 5_000;
@@ -33,18 +32,10 @@ pub fn main() -> i32 {
     let (config, _) = sys::config_sources::read();
     let zone = config.tz.as_deref().map(set_zone);
     let clock = (!config.utc).then(correct_local_time);
-    let mut degraded = String::new();
-    for e in [zone, clock].into_iter().flatten().filter_map(Result::err) {
-        warn!("{e}");
-        degraded.push_str(&format!("degraded zone: {e}\n"));
-    }
-    match replace(Path::new(DEGRADED), degraded.as_bytes(), 0o644) {
-        Ok(()) => 0,
-        Err(e) => {
-            warn!("{e}");
-            1
-        }
-    }
+    let mut degraded = Degraded::of("timezone");
+    let errors = [zone, clock].into_iter().flatten().filter_map(Result::err);
+    errors.for_each(|why| degraded.warn(why));
+    degraded.report()
 }
 
 /// Sets the zone of the machine: a name or a rule of tzset(3).

@@ -208,6 +208,7 @@ impl World {
             Change::Looping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
             Change::Ready(id) => assert!(self.s.state(id).satisfies_dependents()),
             Change::Unbindable(id) => assert_eq!(self.s.state(id), State::Failed),
+            Change::Reported(_) => panic!("a report without a manager"),
             Change::Late(_) => {}
         }
     }
