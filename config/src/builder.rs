@@ -52,8 +52,11 @@ pub(crate) fn ip(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let ip = net::ip(text)?;
     builder.config.net = ip.net;
     builder.ip_ntpserver = ip.ntpserver.map(str::to_owned);
-    builder.ip_hostname = ip.hostname.map(values::hostname).transpose()?;
-    Ok(())
+    builder.ip_hostname = None;
+    match ip.hostname {
+        Some(name) => values::hostname(name, &mut builder.ip_hostname),
+        None => Ok(()),
+    }
 }
 
 /// Applies `nodhcp`: turns DHCP off and leaves a static address.

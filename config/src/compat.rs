@@ -16,7 +16,7 @@ pub(crate) const HOST: Flag = Flag {
     default: "boot2podman",
     description: "Tiny Core's name of b2p.hostname",
     alias_of: Some("b2p.hostname"),
-    apply: |to, text| values::hostname(text).map(|name| to.hostname = Some(name)),
+    apply: |to, text| values::hostname(text, &mut to.hostname),
     ..Flag::EMPTY
 };
 

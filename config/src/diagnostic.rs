@@ -50,6 +50,8 @@ pub(crate) enum Problem {
         why: &'static str,
         suggestion: Option<&'static str>,
     },
+    /// Host name is longer than Linux takes, or no host name after its first dot.
+    Cut { to: String },
     /// Flag is needed before the data disk is mounted, and was read from it.
     TooLate,
     /// Opened double quote took the rest of the command line.
@@ -116,6 +118,10 @@ impl Diagnostic {
             }
             Problem::MissingValue => self.write_ignored(out, "needs a value", None),
             Problem::InvalidValue { why, suggestion } => self.write_ignored(out, why, *suggestion),
+            Problem::Cut { to } => {
+                out.push_str("not a host name of at most 64 bytes; cut to ");
+                out.push_str(to);
+            }
             Problem::TooLate => out.push_str(
                 "ignored: it is needed before the data disk is mounted; \
                  put it on the command line, in fw_cfg or in SMBIOS",

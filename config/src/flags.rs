@@ -150,7 +150,7 @@ pub const FLAGS: &[Flag] = &[
         values: "<name>",
         default: "boot2podman",
         description: "host name",
-        apply: |to, text| values::hostname(text).map(|name| to.hostname = Some(name)),
+        apply: |to, text| values::hostname(text, &mut to.hostname),
         ..Flag::EMPTY
     },
     compat::HOST,

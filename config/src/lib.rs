@@ -19,6 +19,7 @@ mod cmdline;
 mod compat;
 mod diagnostic;
 mod flags;
+pub mod hostname;
 mod markdown;
 mod module_options;
 mod net;

@@ -83,13 +83,12 @@ impl Reader {
     fn apply_hostname(&mut self, file: &[u8]) {
         let line = file.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let text = str::from_utf8(trim(line)).map_err(|_| Problem::invalid("not UTF-8"));
-        let name = text.and_then(|text| match text {
-            "" => Ok(None),
-            name => values::hostname(name).map(Some),
+        let applied = text.and_then(|text| match text {
+            "" => Ok(()),
+            name => values::hostname(name, &mut self.builder.disk_hostname),
         });
-        match name {
-            Ok(name) => self.builder.disk_hostname = name,
-            Err(problem) => self.report(Source::Disk, HOSTNAME_FILE.to_owned(), "", 0, problem),
+        if let Err(problem) = applied {
+            self.report(Source::Disk, HOSTNAME_FILE.to_owned(), "", 0, problem);
         }
     }
 

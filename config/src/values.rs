@@ -4,11 +4,11 @@
 use std::str::FromStr;
 
 use crate::diagnostic::Problem;
+use crate::hostname;
 use crate::storage::{DiskSelector, WaitUsb};
 use crate::suggest::suggest;
 
 /// Maximum length of a host name in bytes (Linux `HOST_NAME_MAX`).
-const MAX_HOSTNAME: usize = 64;
 /// Maximum length of a DNS name in bytes (RFC 1035, section 2.3.4).
 const MAX_DNS_NAME: usize = 253;
 /// Maximum length of a module's name: the kernel's `MODULE_NAME_LEN` of 56, without the NUL.
@@ -173,14 +173,18 @@ fn uuid(text: &str) -> Result<String, Problem> {
     ))
 }
 
-/// Parses `b2p.hostname=` (RFC 1123, section 2.1).
-pub(crate) fn hostname(text: &str) -> Result<String, Problem> {
-    if is_dns_name(text, MAX_HOSTNAME) {
-        return Ok(text.to_owned());
-    }
-    Err(Problem::invalid(
+/// Sets a host name from `b2p.hostname=` or a like source. One that had to be cut is reported, and
+/// counts.
+pub(crate) fn hostname(text: &str, to: &mut Option<String>) -> Result<(), Problem> {
+    let fits = hostname::fit(text).ok_or(Problem::invalid(
         "not a host name: letters, digits, dashes inside, dots between; 64 bytes at most",
-    ))
+    ))?;
+    let whole = text.strip_suffix('.').unwrap_or(text) == fits;
+    *to = Some(fits.clone());
+    match whole {
+        true => Ok(()),
+        false => Err(Problem::Cut { to: fits }),
+    }
 }
 
 fn is_dns_name(text: &str, max: usize) -> bool {

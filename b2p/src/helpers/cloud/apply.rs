@@ -44,13 +44,15 @@ pub fn hostname(name: &str) -> Result<()> {
         info!("cloud: hostname: a kernel flag has named the machine");
         return Ok(());
     }
-    let (config, diagnostics) = config::parse(format!("b2p.hostname={name}").as_bytes(), &[]);
-    match diagnostics.is_empty() && config.hostname == name {
-        true => sys::hostname::set(name),
-        false => Err(Error::invalid(format!(
+    let fits = config::hostname::fit(name).ok_or_else(|| {
+        Error::invalid(format!(
             "hostname: {name:?} is no name: letters, digits, - and ."
-        ))),
+        ))
+    })?;
+    if fits != name.strip_suffix('.').unwrap_or(name) {
+        warn!("cloud: hostname: {name:?} is no host name of at most 64 bytes; cut to {fits}");
     }
+    sys::hostname::set(&fits)
 }
 
 /// Adds certificate authorities to the bundle.
