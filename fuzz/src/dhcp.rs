@@ -3,10 +3,9 @@
 
 use std::net::Ipv4Addr;
 
+use b2p::helpers::net::answer::{ServerMessage, decode};
 use b2p::helpers::net::lease::Lease;
-use b2p::helpers::net::packet::{
-    ClientMessage, ServerMessage, decode, encode, ip_packet, udp_payload,
-};
+use b2p::helpers::net::packet::{ClientMessage, encode, ip_packet, udp_payload};
 
 pub(crate) const DICTIONARY: &[&str] = &[
     "\x63\x00",
@@ -19,6 +18,11 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "\x3a\x04\0\0\0\0",
     "\x3b\x04\0\0\0\0",
     "\x79\x05\0\x0a\0\x02\x02",
+    "\x79\x03\x18\x0a\x01",
+    "\x34\x01\x03",
+    "\x21\x08\x0a\0\0\0\x0a\0\x02\x02",
+    "\x77\x05\x03lan\0",
+    "\x0c\x04box.",
 ];
 
 const XID: u32 = 0x1234_5678;
@@ -31,8 +35,8 @@ const HEADERS: usize = 28;
 ///
 /// - The payload of a packet is a part of it.
 /// - An answer has the transaction and the hardware address of the question.
-/// - A lease has a unicast address, and every field is valid in resolv.conf and in routes; its
-///   times are in order and not zero.
+/// - A lease has a unicast address, and every field is valid in resolv.conf and in routes; no route
+///   or server is in loopback or multicast; its times are in order and not zero.
 /// - The codec reads its own questions.
 pub fn dhcp(data: &[u8]) {
     if let Some(message) = udp_payload(data) {
@@ -41,7 +45,7 @@ pub fn dhcp(data: &[u8]) {
     }
     match decode(data, XID, MAC) {
         Some(ServerMessage::Offer(lease) | ServerMessage::Ack(lease)) => check_lease(&lease, data),
-        Some(ServerMessage::Nak) => assert!(is_answer_to_us(data)),
+        Some(ServerMessage::Nak | ServerMessage::Unusable(_)) => assert!(is_answer_to_us(data)),
         None => {}
     }
     check_question(data);
@@ -62,8 +66,16 @@ fn check_lease(lease: &Lease, data: &[u8]) {
     assert!(lease.routes.iter().all(|r| r.prefix <= 32));
     let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
     let name = |d: &String| !d.is_empty() && d.len() <= 253 && d.bytes().all(plain);
-    assert!(lease.domain.as_ref().is_none_or(name));
-    assert!(lease.mtu.is_none_or(|m| (576..=9216).contains(&m)));
+    assert!(lease.domains.len() <= 6 && lease.domains.iter().all(name));
+    assert!(lease.hostname.iter().all(|n| name(n) && n.len() <= 64));
+    assert!(lease.mtu.is_none_or(|m| (1280..=9216).contains(&m)));
+    let is_ours = |a: &Ipv4Addr| a.is_loopback() || a.is_multicast() || a.octets()[0] == 0;
+    let specific = lease.routes.iter().filter(|r| r.prefix > 0);
+    assert!(
+        !specific.into_iter().any(|r| is_ours(&r.network)),
+        "{lease:?}"
+    );
+    assert!(!lease.ntp.iter().any(is_ours) && !lease.dns.iter().any(is_ours));
     let times = lease.times;
     let in_order = [1, times.renew, times.rebind, times.expire];
     assert!(in_order.is_sorted(), "{times:?}");

@@ -137,7 +137,7 @@ impl Client {
         let dir = Path::new("/run/cards").join(name);
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("device"), "")?;
-        for file in "type ifindex carrier carrier_down_count address mtu".split(' ') {
+        for file in "type ifindex carrier carrier_down_count address mtu netdev_group".split(' ') {
             let to = format!("/run/real/class/net/{name}/{file}");
             let _ = std::os::unix::fs::symlink(to, dir.join(file)); // there already
         }
@@ -173,10 +173,18 @@ impl Client {
 
     /// Runs ip(8) in the namespace.
     pub fn ip(&self, words: &str) -> Result<String> {
+        let words: Vec<&str> = words.split(' ').collect();
+        self.enter(&[&["ip"], &words[..]].concat())
+    }
+
+    /// Runs a shell script in the namespace.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        self.enter(&["sh", "-c", script])
+    }
+
+    fn enter(&self, command: &[&str]) -> Result<String> {
         let pid = self.child.id().to_string();
-        let mut args = vec!["-t", &pid, "-n", "ip"];
-        args.extend(words.split(' '));
-        run("nsenter", &args)
+        run("nsenter", &[&["-t", &pid, "-n"], command].concat())
     }
 
     /// Waits until ip(8) prints all of `parts`, and none of `not`.

@@ -82,7 +82,7 @@ fn only_the_card_that_is_named() -> Result<()> {
     client.card("slow", "192.0.2.2/24")?;
     client.ip("link set slow down")?;
     std::fs::rename("/run/cards/slow", format!("/run/cards/{name}"))?;
-    for file in "type ifindex carrier carrier_down_count address mtu".split(' ') {
+    for file in "type ifindex carrier carrier_down_count address mtu netdev_group".split(' ') {
         let path = format!("/run/cards/{name}/{file}");
         std::fs::remove_file(&path)?;
         std::os::unix::fs::symlink(format!("/run/real/class/net/{name}/{file}"), path)?;

@@ -38,6 +38,7 @@ fn names_time_and_ways_in() -> Result<()> {
     checks.check("containers ask the machine's name server", || {
         containers(&guest)
     });
+    checks.check("routers count on cards alone", || routers(&guest));
     checks.check(
         "a card that is plugged in brings another, and they follow",
         || plugged(&guest),
@@ -97,6 +98,22 @@ fn containers(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
+/// Compares who may advertise itself as a router: on podman's bridges, with IPv6 and without, and
+/// on the containers' ends, nobody may.
+fn routers(guest: &Guest) -> Result<()> {
+    guest.podman(&["network", "create", "--ipv6", "lake"])?;
+    let options = ["run", "--detach", "--name", "swan", "--network", "lake"];
+    guest.podman(&[&options[..], &[image::NAME, "sleep", "10000"]].concat())?;
+    let said = guest.sh("cd /proc/sys/net/ipv6/conf; grep . */accept_ra")?;
+    let has = |line: &str| said.lines().any(|said| said == line);
+    ensure!(has("eth0/accept_ra:2"), "{said}");
+    for name in "podman0 podman1 podman2 veth0 veth1 veth2 default".split(' ') {
+        ensure!(has(&format!("{name}/accept_ra:0")), "{name}: {said}");
+    }
+    guest.podman(&["rm", "--force", "--time", "0", "swan"])?;
+    guest.podman(&["network", "rm", "lake"]).map(drop)
+}
+
 fn inside(guest: &Guest, name: &str, command: &[&str]) -> Result<String> {
     guest.podman(&[&["exec", name], command].concat())
 }
@@ -127,7 +144,7 @@ fn plugged(guest: &Guest) -> Result<()> {
     ensure!(routes.contains("default via 10.0.9.2"), "{routes}");
     // docs/guide/network.md documents this value.
     let filters = guest.sh("cat /proc/sys/net/ipv4/conf/{all,default,eth0,eth1}/rp_filter")?;
-    ensure!(filters == "0\n0\n0\n0", "rp_filter: {filters}");
+    ensure!(filters == "0\n0\n2\n2", "rp_filter: {filters}");
     for name in ["named", "plain"] {
         eventually(SOON, || resolves(guest, name))?;
     }

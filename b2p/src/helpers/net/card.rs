@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One network card: its sockets, its DHCP client, and the lease that is set on it.
 
+mod setting;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use log::{debug, error, info};
+use log::{debug, error};
 use nix::sys::socket::{MsgFlags, recv};
 use services::Millis;
 
 use super::carrier::{self, Carrier};
 use super::dhcp::{Action, Client};
-use super::lease::{Lease, Route};
-use super::netlink::{self, Address};
+use super::lease::Lease;
 use super::plan::Plan;
 use super::router::{Advertisement, Servers};
-use super::{ioctls, packet, sockets};
+use super::vetting::{Neighbour, Surroundings};
+use super::{packet, sockets};
 use sys::error::{Doing, Result};
 use sys::net::set_up;
 
@@ -32,8 +35,14 @@ pub struct Card {
     client: Option<Client>,
     /// Static address, if the plan has one.
     fixed: Option<Lease>,
-    /// Lease that is set on the card.
+    /// Lease that the server has granted.
+    granted: Option<Lease>,
+    /// The part of it that is set on the card.
     applied: Option<Lease>,
+    /// Networks and servers that the lease must not reach into.
+    around: Surroundings,
+    /// Answers that were not used, so that each is logged once.
+    refused: BTreeSet<String>,
     /// Carrier when it was last read.
     carrier: Carrier,
     /// MTU before a lease changed it.
@@ -50,13 +59,6 @@ impl Card {
     /// # Errors
     /// The card is gone, or is not one of Ethernet.
     pub fn open(name: &str, index: u32, plan: &Plan, hostname: &str) -> Result<Card> {
-        // The machine forwards, and still takes router advertisements (ip-sysctl.rst,
-        // accept_ra); `all` and `default` do not reach a card that exists already.
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "2");
-        // Addresses that the owner has added stay when the lease's address goes
-        // (ip-sysctl.rst).
-        let promote = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
-        let _ = fs::write(promote, "1");
         let was_up = carrier::carrier(name).up;
         set_up(name).doing("up")?;
         if was_up && let Err(e) = sockets::solicit(index) {
@@ -73,7 +75,10 @@ impl Card {
             socket,
             client,
             fixed,
+            granted: None,
             applied: None,
+            around: Surroundings::default(),
+            refused: BTreeSet::new(),
             carrier: Carrier::default(),
             original_mtu: None,
             advertised: Servers::default(),
@@ -148,10 +153,22 @@ impl Card {
         self.act(actions.unwrap_or_default())
     }
 
-    /// Returns the domain of the lease.
+    /// Returns the domains of the lease.
     #[must_use]
-    pub fn domain(&self) -> Option<String> {
-        self.applied.as_ref().and_then(|l| l.domain.clone())
+    pub fn domains(&self) -> Vec<String> {
+        let domains = self.applied.as_ref().map(|l| l.domains.clone());
+        domains.unwrap_or_default()
+    }
+
+    /// Returns this card as the other cards see it, if it has a lease or a static address.
+    #[must_use]
+    pub fn neighbour(&self) -> Option<Neighbour> {
+        let lease = self.granted.clone().or(self.fixed.clone())?;
+        Some(Neighbour {
+            name: self.name.clone(),
+            index: self.index,
+            lease,
+        })
     }
 
     /// Returns the time servers of the lease.
@@ -217,7 +234,19 @@ impl Card {
                 }
                 Action::Unicast(message, to) => self.unicast(&message, to),
                 Action::Apply(lease) => {
-                    changed |= self.apply(lease);
+                    // Another network says other things.
+                    if self
+                        .granted
+                        .as_ref()
+                        .is_none_or(|old| old.server != lease.server)
+                    {
+                        self.refused.clear();
+                    }
+                    changed |= self.grant(lease);
+                    Ok(())
+                }
+                Action::Refuse(why) => {
+                    self.refuse(&format!("an answer is not used: {why}"));
                     Ok(())
                 }
                 Action::Remove => {
@@ -249,137 +278,6 @@ impl Card {
             .send_to(&packet::encode(message), (to, SERVER_PORT))
             .map(drop)
     }
-
-    /// Sets a lease on the card; returns true if more than its times changed.
-    fn apply(&mut self, lease: Lease) -> bool {
-        self.renewal = None;
-        let same = |a: &Lease| {
-            Lease {
-                times: lease.times,
-                ..a.clone()
-            } == lease
-        };
-        if self.applied.as_ref().is_some_and(same) {
-            // Only the times are new. The routes again, too: the kernel removes them when the
-            // link goes down.
-            self.add_address(&lease);
-            self.add_routes(&lease);
-            self.applied = Some(lease);
-            return false;
-        }
-        let Lease { addr, prefix, .. } = lease;
-        self.remove_routes();
-        let other = |l: &&Lease| (l.addr, l.prefix) != (addr, prefix);
-        if let Some(old) = self.applied.as_ref().filter(other) {
-            // Before the new one is added: in one network, further addresses depend on the
-            // first.
-            self.remove_address(old);
-        }
-        if !self.add_address(&lease) {
-            return self.applied.take().is_some();
-        }
-        self.set_mtu(lease.mtu.map(i32::from));
-        self.add_routes(&lease);
-        let by = lease
-            .routes
-            .first()
-            .map_or_else(String::new, |r| format!(" by {}", r.gateway));
-        info!("{}: {addr}/{prefix}{by}", self.name);
-        self.applied = Some(lease);
-        true
-    }
-
-    fn add_address(&self, lease: &Lease) -> bool {
-        let address = self.address(lease);
-        let added = netlink::add(&address);
-        if let Err(e) = &added {
-            error!(
-                "{}: address {}/{}: {e}",
-                self.name, lease.addr, lease.prefix
-            );
-        }
-        added.is_ok()
-    }
-
-    fn remove_address(&self, lease: &Lease) {
-        let removed = netlink::remove(&self.address(lease));
-        removed.unwrap_or_else(|e| error!("{}: address {}: {e}", self.name, lease.addr));
-    }
-
-    fn address(&self, lease: &Lease) -> Address {
-        Address {
-            index: self.index,
-            addr: lease.addr,
-            prefix: lease.prefix,
-            seconds: lease.times.expire,
-            metric: u32::try_from(self.metric()).unwrap_or(0),
-        }
-    }
-
-    /// Sets the MTU of a lease, or without one the MTU that the card had.
-    fn set_mtu(&mut self, leased: Option<i32>) {
-        let Some(mtu) = leased.or(self.original_mtu) else {
-            return;
-        };
-        let current = carrier::mtu(&self.name);
-        if current != Some(mtu) {
-            self.original_mtu = self.original_mtu.or(current);
-            let set = ioctls::set_mtu(&self.name, mtu);
-            set.unwrap_or_else(|e| error!("{}: mtu {mtu}: {e}", self.name));
-        }
-    }
-
-    fn add_routes(&self, lease: &Lease) {
-        for route in all_routes(lease) {
-            let added = ioctls::add_route(&self.name, &route, self.metric());
-            added.unwrap_or_else(|e| error!("{}: route by {}: {e}", self.name, route.gateway));
-        }
-    }
-
-    fn remove_routes(&self) {
-        for route in self.applied.iter().flat_map(all_routes) {
-            let _ = ioctls::remove_route(&self.name, &route, self.metric());
-        }
-    }
-
-    /// Removes everything that the lease has set.
-    fn remove_lease(&mut self) {
-        self.remove_routes();
-        self.renewal = None;
-        info!("{}: the lease has ended", self.name);
-        if let Some(lease) = self.applied.take() {
-            self.remove_address(&lease);
-        }
-        self.set_mtu(None);
-    }
-
-    /// Returns the metric of the card's routes: the first card takes precedence.
-    fn metric(&self) -> i16 {
-        i16::try_from(self.index.min(1000)).unwrap_or(1000) + 100
-    }
-}
-
-/// Returns the routes of a lease. Before a router outside of its network, as with clouds that
-/// grant a /32, there is a route to the router itself.
-fn all_routes(lease: &Lease) -> Vec<Route> {
-    let mut routes = Vec::new();
-    for route in &lease.routes {
-        let by = route.gateway;
-        if !by.is_unspecified() && !same_network(by, lease.addr, lease.prefix) {
-            routes.push(Route {
-                network: by,
-                prefix: 32,
-                gateway: Ipv4Addr::UNSPECIFIED,
-            });
-        }
-        routes.push(*route);
-    }
-    routes
-}
-
-fn same_network(a: Ipv4Addr, b: Ipv4Addr, prefix: u8) -> bool {
-    let mask = u32::from(super::lease::netmask(prefix));
-    u32::from(a) & mask == u32::from(b) & mask
 }
 
 /// Returns a transaction id, which is no secret.

@@ -7,8 +7,9 @@ use std::net::Ipv4Addr;
 
 use services::Millis;
 
+use super::answer::{ServerMessage, decode};
 use super::lease::Lease;
-use super::packet::{ClientMessage, ServerMessage, decode};
+use super::packet::ClientMessage;
 
 /// Times between two tries of the same message, in milliseconds; the last one repeats. RFC
 /// 2131 starts at 4 s, but a link that has just come up loses the first packet too often.
@@ -30,6 +31,8 @@ pub enum Action {
     Apply(Lease),
     /// Remove the address: the lease has ended.
     Remove,
+    /// Log that an answer is not used, and why.
+    Refuse(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +153,7 @@ impl Client {
             (ServerMessage::Ack(lease), _) if has_lease => self.bind(lease, now),
             (ServerMessage::Nak, State::Requesting(_)) => self.on_nak(now, random),
             (ServerMessage::Nak, _) if has_lease => self.on_nak(now, random),
+            (ServerMessage::Unusable(why), _) => vec![Action::Refuse(why)],
             _ => Vec::new(),
         }
     }

@@ -11,17 +11,22 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use log::{info, warn};
 use nix::sys::socket::SockaddrStorage;
+
+use super::lease;
 use sys::error::{Doing, Error, Result};
 use sys::net::SYS_CLASS_NET;
 
 /// Path of nft(8), which netavark needs, too.
 const NFT: &str = "/usr/sbin/nft";
+/// podman's default network (containers.conf(5), `default_subnet`), and its bridge.
+const DEFAULT_BRIDGE: &str = "podman0";
+const DEFAULT_NETWORK: lease::Network = lease::Network::new(Ipv4Addr::new(10, 88, 0, 0), 16);
 
 /// The rules that are set.
 #[derive(Debug, Default)]
@@ -92,14 +97,32 @@ fn addresses() -> impl Iterator<Item = (String, Network)> {
 
 /// Returns the private networks of bridges that have no card in them.
 fn bridge_networks(cards: &[&str]) -> BTreeSet<Network> {
-    let is_bridge = |name: &str| {
-        let ports = Path::new(SYS_CLASS_NET).join(name).join("brif");
-        ports.exists() && !cards.iter().any(|card| ports.join(card).exists())
-    };
     addresses()
-        .filter(|(name, (addr, _))| is_bridge(name) && is_private(addr))
+        .filter(|(name, (addr, _))| is_bridge(name, cards) && is_private(addr))
         .map(|(_, network)| network)
         .collect()
+}
+
+/// Returns name and network of every bridge that has an IPv4 address and no card in it; podman's
+/// default network is there in any case.
+pub fn ipv4_bridges(cards: &[&str]) -> Vec<(String, lease::Network)> {
+    let mut bridges: Vec<_> = addresses()
+        .filter(|(name, _)| is_bridge(name, cards))
+        .filter_map(|(name, (addr, prefix))| match addr {
+            IpAddr::V4(addr) => Some((name, lease::Network::new(addr, u8::try_from(prefix).ok()?))),
+            IpAddr::V6(_) => None,
+        })
+        .collect();
+    if !bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE) {
+        bridges.push((DEFAULT_BRIDGE.to_owned(), DEFAULT_NETWORK));
+    }
+    bridges
+}
+
+/// Returns true for a bridge that has no card in it.
+fn is_bridge(name: &str, cards: &[&str]) -> bool {
+    let ports = Path::new(SYS_CLASS_NET).join(name).join("brif");
+    ports.exists() && !cards.iter().any(|card| ports.join(card).exists())
 }
 
 /// Returns the addresses of the cards.

@@ -6,18 +6,25 @@
 //! address or keeps a DHCP lease for it, and writes resolv.conf. It sleeps in poll(2) between
 //! events; an idle machine is not woken.
 
+pub mod answer;
 mod card;
+mod card_settings;
 mod carrier;
 mod dhcp;
 mod firewall;
 mod ioctls;
 pub mod lease;
+mod names;
 mod netlink;
+pub mod options;
 pub mod packet;
 mod plan;
+mod ranges;
 mod resolv;
 pub mod router;
+mod rules;
 mod sockets;
+mod vetting;
 
 use std::fs;
 use std::io;
@@ -25,7 +32,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use log::{error, info};
+use log::{error, info, warn};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
@@ -44,6 +51,7 @@ use sys::paths::{NETWORK_PLANS, NTP_SERVERS, RESOLV_CONF};
 use card::Card;
 use firewall::Firewall;
 use plan::Plan;
+use vetting::Surroundings;
 
 /// Time after which an IPv6 address alone makes the service ready, in milliseconds. The ready
 /// line waits for five seconds (init/src/service_table/table.rs).
@@ -77,8 +85,10 @@ pub fn main(args: &[String]) -> ! {
     let mut network = Network {
         plans,
         hostname: kernel_hostname(),
+        interfaces: Vec::new(),
         cards: Vec::new(),
         ready: false,
+        routed: config.routed,
         firewall: Firewall::new(config.routed),
         ipv6_suffices_at: now() + IPV4_PATIENCE,
         resolv_is_ours: false,
@@ -103,7 +113,11 @@ struct Network {
     /// A card follows the first plan that covers it.
     plans: Vec<Plan>,
     hostname: String,
+    /// Name and index of every card that the kernel has, planned or not.
+    interfaces: Vec<(String, u32)>,
     cards: Vec<Card>,
+    /// True if neighbours may use the machine as their router.
+    routed: bool,
     /// True once READY=1 was sent.
     ready: bool,
     firewall: Firewall,
@@ -125,6 +139,7 @@ impl Network {
         }
         loop {
             self.scan();
+            self.confine_leases();
             self.notify_ready();
             // After READY=1: a driver may have to be loaded for the rules.
             let cards: Vec<_> = self.cards.iter().map(Card::name).collect();
@@ -140,6 +155,10 @@ impl Network {
         self.cards
             .retain(|card| interfaces.iter().any(|(name, index)| card.is(name, *index)));
         let mut changed = self.cards.len() != count;
+        for new in interfaces.iter().filter(|i| !self.interfaces.contains(i)) {
+            self.prepare(&new.0);
+        }
+        self.interfaces.clone_from(&interfaces);
         for (name, index) in interfaces {
             if !self.cards.iter().any(|card| card.is(&name, index)) {
                 self.open(&name, index);
@@ -149,6 +168,29 @@ impl Network {
             changed |= card.check_carrier(now());
         }
         self.follow(changed);
+    }
+
+    /// Tells every card what its lease must not reach into.
+    fn confine_leases(&mut self) {
+        let names: Vec<_> = self.cards.iter().map(Card::name).collect();
+        let bridges = firewall::ipv4_bridges(&names);
+        let all: Vec<_> = self.cards.iter().filter_map(Card::neighbour).collect();
+        let mut changed = false;
+        for card in &mut self.cards {
+            let mut cards = all.clone();
+            cards.retain(|other| other.name != card.name());
+            let bridges = bridges.clone();
+            changed |= card.surround(Surroundings { cards, bridges });
+        }
+        self.follow(changed);
+    }
+
+    /// Sets what every card has, also one without a plan, before it is up.
+    fn prepare(&self, name: &str) {
+        card_settings::apply(name);
+        if let Err(e) = rules::confine(name, self.routed) {
+            warn!("{name}: neighbours may use this machine as a router to other cards: {e}");
+        }
     }
 
     fn open(&mut self, name: &str, index: u32) {
@@ -221,7 +263,7 @@ impl Network {
         let leased = self.cards.iter().flat_map(Card::dns);
         let advertised = self.cards.iter().flat_map(Card::advertised_dns);
         let dns: Vec<_> = leased.chain(advertised).collect();
-        let domains: Vec<_> = self.cards.iter().filter_map(Card::domain).collect();
+        let domains: Vec<_> = self.cards.iter().flat_map(Card::domains).collect();
         // A lease without DNS must not take away what another program provided; what this
         // service provided, it does.
         if dns.is_empty() && !self.resolv_is_ours {

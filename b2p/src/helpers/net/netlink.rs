@@ -78,11 +78,7 @@ pub fn remove(address: &Address) -> io::Result<()> {
 
 /// Returns a message: nlmsghdr, ifaddrmsg, attributes.
 fn message(kind: u16, flags: u16, a: &Address) -> Vec<u8> {
-    let flags = flags | (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
-    let mut m = vec![0; 4]; // the length, filled in below
-    m.extend(kind.to_ne_bytes());
-    m.extend(flags.to_ne_bytes());
-    m.extend([0; 8]); // sequence, sender
+    let mut m = head(kind, flags);
     m.extend([libc::AF_INET as u8, a.prefix, 0, 0]);
     m.extend(a.index.to_ne_bytes());
     let broadcast = Ipv4Addr::from(u32::from(a.addr) | !u32::from(netmask(a.prefix)));
@@ -98,13 +94,28 @@ fn message(kind: u16, flags: u16, a: &Address) -> Vec<u8> {
         attribute(&mut m, IFA_CACHEINFO, &times);
         attribute(&mut m, IFA_RT_PRIORITY, &a.metric.to_ne_bytes());
     }
-    let length = u32::try_from(m.len()).unwrap_or(0).to_ne_bytes();
-    m.splice(..4, length);
+    finish(m)
+}
+
+/// Returns the nlmsghdr of a request; [`finish`] fills in the length.
+pub fn head(kind: u16, flags: u16) -> Vec<u8> {
+    let flags = flags | (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+    let mut m = vec![0; 4];
+    m.extend(kind.to_ne_bytes());
+    m.extend(flags.to_ne_bytes());
+    m.extend([0; 8]); // sequence, sender
     m
 }
 
+/// Fills in the length of a message.
+pub fn finish(mut message: Vec<u8>) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap_or(0).to_ne_bytes();
+    message.splice(..4, length);
+    message
+}
+
 /// Appends an attribute; the length of `value` is a multiple of four bytes.
-fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(4 + value.len()).unwrap_or(4);
     message.extend(length.to_ne_bytes());
     message.extend(kind.to_ne_bytes());
@@ -112,7 +123,10 @@ fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 /// Sends a message and reads the answer, which the kernel gives before send(2) returns.
-fn request(message: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// The errno that the kernel answers with.
+pub fn request(message: &[u8]) -> io::Result<()> {
     let fd = open(SockFlag::empty(), 0)?;
     send(fd.as_raw_fd(), message, MsgFlags::empty())?;
     let mut bytes = [0; 256];

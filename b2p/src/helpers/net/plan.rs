@@ -45,7 +45,7 @@ impl Plan {
                     routes: route.into_iter().collect(),
                     dns: dns.iter().map(|server| ip(server)).collect::<Option<_>>()?,
                     ntp: Vec::new(),
-                    domain: None,
+                    domains: Vec::new(),
                     hostname: None,
                     mtu: None,
                     server: Ipv4Addr::UNSPECIFIED,
@@ -54,6 +54,7 @@ impl Plan {
                         rebind: u32::MAX,
                         expire: u32::MAX,
                     },
+                    refused: Vec::new(),
                 };
                 Some(Plan::Static(lease, device(name)))
             }

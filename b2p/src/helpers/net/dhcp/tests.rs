@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
-use crate::helpers::net::packet::tests::reply;
+use crate::helpers::net::answer::tests::reply;
 
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const HOUR: &[&[u8]] = &[&[51, 4, 0, 0, 0x0e, 0x10]];

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Answers of DHCP servers as leases (RFC 2131, 2132, 3397, 3442). Pure. A part that is malformed,
+//! or that no honest server sends, is left out and named in the lease; the rest counts.
+
+use std::net::Ipv4Addr;
+
+use smoltcp::wire::{ArpHardware, DhcpOpCode, DhcpPacket};
+
+use super::lease::{Lease, Network, Route, Times};
+use super::names;
+use super::options::Options;
+use super::ranges;
+
+/// Number of time servers, and of name servers, that are taken.
+const MAX_SERVERS: usize = 4;
+/// Shortest lease, in seconds: one of none must not make the client ask without end. Length of a
+/// lease whose server names none.
+const MIN_LEASE: u32 = 5;
+const DEFAULT_LEASE: u32 = 3600;
+/// Smallest MTU in bytes, which IPv6 needs (RFC 8200, section 5), and the largest of jumbo frames.
+const MTU: std::ops::RangeInclusive<u16> = 1280..=9216;
+/// First bytes of the options (RFC 2131, section 3).
+const MAGIC: u32 = 0x6382_5363;
+
+/// A message of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerMessage {
+    /// The server would grant this lease.
+    Offer(Lease),
+    /// The server grants this lease.
+    Ack(Lease),
+    /// The server refuses.
+    Nak,
+    /// An offer or a grant of an address that no machine can have.
+    Unusable(String),
+}
+
+/// Reads a message to `mac` in the transaction `xid`; any other is `None`.
+#[must_use]
+pub fn decode(message: &[u8], xid: u32, mac: [u8; 6]) -> Option<ServerMessage> {
+    let packet = DhcpPacket::new_checked(message).ok()?;
+    let ours = packet.opcode() == DhcpOpCode::Reply
+        && packet.hardware_type() == ArpHardware::Ethernet
+        && packet.hardware_len() == 6
+        && packet.magic_number() == MAGIC
+        && packet.transaction_id() == xid
+        && packet.client_hardware_address().0 == mac;
+    ours.then_some(())?;
+    let mut options = Options::read(message);
+    let kind = *options.get(53)?.first()?;
+    let addr = packet.your_ip();
+    match kind {
+        2 | 5 if let Some(range) = ranges::reserved_for(addr) => {
+            Some(ServerMessage::Unusable(format!("{addr} is in {range}")))
+        }
+        2 => Some(ServerMessage::Offer(lease(addr, &mut options))),
+        5 => Some(ServerMessage::Ack(lease(addr, &mut options))),
+        6 => Some(ServerMessage::Nak),
+        _ => None,
+    }
+}
+
+fn lease(addr: Ipv4Addr, options: &mut Options) -> Lease {
+    let prefix = prefix(addr, options);
+    let network = Network::new(addr, prefix);
+    let mut lease = Lease {
+        addr,
+        prefix,
+        routes: routes(addr, options),
+        dns: servers(6, network, options),
+        ntp: servers(42, network, options),
+        domains: names::domains(options),
+        hostname: names::host_name(options),
+        mtu: mtu(options),
+        server: options
+            .fixed(54)
+            .map_or(Ipv4Addr::UNSPECIFIED, Ipv4Addr::from),
+        times: times(options),
+        refused: Vec::new(),
+    };
+    lease.refused = std::mem::take(&mut options.faults);
+    lease
+}
+
+/// Returns the length of the network's prefix: of option 1, else 24. A network that reaches into a
+/// range with a meaning of its own is the address alone.
+fn prefix(addr: Ipv4Addr, options: &mut Options) -> u8 {
+    let mask = options.fixed(1).map_or(0xffff_ff00, u32::from_be_bytes);
+    let ones = mask.leading_ones();
+    if mask.count_ones() != ones {
+        let mask = Ipv4Addr::from(mask);
+        options.fault(
+            1,
+            &format!("is {mask}, no netmask; its first {ones} bits count"),
+        );
+    }
+    let prefix = u8::try_from(ones).unwrap_or(32);
+    let network = Network::new(addr, prefix);
+    match ranges::overlapping(&network) {
+        Some(range) => {
+            let what = format!("makes a network {network} with {range}; the address alone is used");
+            options.fault(1, &what);
+            32
+        }
+        None => prefix,
+    }
+}
+
+/// Returns the routes: of option 121 (RFC 3442), else of options 33 and 3. Where 121 is malformed,
+/// its whole routes count, and the router of option 3 if no default route is among them.
+fn routes(addr: Ipv4Addr, options: &mut Options) -> Vec<Route> {
+    let classless = options.get(121).map(classless_routes);
+    let (mut routes, whole) = match classless {
+        Some((routes, whole)) => (routes, whole),
+        None => (static_routes(options), false),
+    };
+    if classless_is_cut(options, whole) {
+        options.fault(121, &format!("is malformed after {} routes", routes.len()));
+    }
+    if !whole && !routes.iter().any(|route| route.prefix == 0) {
+        let routers = options.get(3).unwrap_or_default();
+        routes.extend(addresses(routers).next().map(Route::default_by));
+        if !routers.len().is_multiple_of(4) || options.get(3).is_some_and(<[u8]>::is_empty) {
+            options.fault(3, "is no list of addresses");
+        }
+    }
+    let mut kept = Vec::new();
+    for route in routes {
+        match refusal(&route, addr) {
+            None => kept.push(route),
+            Some(why) => options.faults.push(format!("{route} is not set: {why}")),
+        }
+    }
+    kept
+}
+
+fn classless_is_cut(options: &Options, whole: bool) -> bool {
+    !whole && options.get(121).is_some()
+}
+
+/// Returns why no lease may have this route, whatever the networks of the machine are.
+fn refusal(route: &Route, own: Ipv4Addr) -> Option<String> {
+    if route.prefix > 0
+        && let Some(range) = ranges::overlapping(&route.to())
+    {
+        return Some(format!("it overlaps {range}"));
+    }
+    let by = route.gateway;
+    if by.is_unspecified() {
+        return (route.prefix == 0).then(|| "it has no router".to_owned());
+    }
+    if by == own {
+        return Some("its router is the machine itself".to_owned());
+    }
+    // Some clouds have a router of the link.
+    let range = ranges::reserved_for(by).filter(|_| !by.is_link_local())?;
+    Some(format!("its router is in {range}"))
+}
+
+/// Reads routes (RFC 3442): prefix length, the bytes of the network that it covers, gateway.
+/// Returns those before anything malformed, and true if nothing is.
+fn classless_routes(mut data: &[u8]) -> (Vec<Route>, bool) {
+    let mut routes = Vec::new();
+    while !data.is_empty() {
+        let Some((route, rest)) = classless_route(data) else {
+            return (routes, false);
+        };
+        routes.push(route);
+        data = rest;
+    }
+    let whole = !routes.is_empty();
+    (routes, whole)
+}
+
+fn classless_route(data: &[u8]) -> Option<(Route, &[u8])> {
+    let (&prefix, rest) = data.split_first().filter(|(prefix, _)| **prefix <= 32)?;
+    let length = usize::from(prefix.div_ceil(8));
+    let (significant, rest) = rest.split_at_checked(length)?;
+    let (gateway, rest) = rest.split_first_chunk::<4>()?;
+    let mut network = [0; 4];
+    network.get_mut(..length)?.copy_from_slice(significant);
+    let route = Route {
+        network: network.into(),
+        prefix,
+        gateway: (*gateway).into(),
+    };
+    Some((route, rest))
+}
+
+/// Reads option 33 (RFC 2132, 5.8): destination and router. The class of a destination tells its
+/// prefix, unless it is a single address.
+fn static_routes(options: &mut Options) -> Vec<Route> {
+    let data = options.get(33).unwrap_or_default().to_vec();
+    if !data.len().is_multiple_of(8) {
+        options.fault(33, "is no list of routes");
+    }
+    let pairs = data.chunks_exact(8).filter_map(|pair| {
+        let mut both = addresses(pair);
+        Some((both.next()?, both.next()?))
+    });
+    let route = |(network, gateway): (Ipv4Addr, Ipv4Addr)| {
+        let class = match network.octets()[0] {
+            0..=127 => 8,
+            128..=191 => 16,
+            _ => 24,
+        };
+        let is_network = Network::new(network, class).first == network;
+        Route {
+            network,
+            prefix: if is_network { class } else { 32 },
+            gateway,
+        }
+    };
+    pairs.map(route).collect()
+}
+
+fn addresses(data: &[u8]) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    let chunks = data.chunks_exact(4).filter_map(|c| c.first_chunk::<4>());
+    chunks.map(|c| Ipv4Addr::from(*c))
+}
+
+/// Reads a list of servers; an address that no server has is left out.
+fn servers(code: u8, network: Network, options: &mut Options) -> Vec<Ipv4Addr> {
+    let Some(data) = options.get(code).map(<[u8]>::to_vec) else {
+        return Vec::new();
+    };
+    if data.is_empty() || !data.len().is_multiple_of(4) {
+        options.fault(code, "is no list of addresses");
+    }
+    let mut servers = Vec::new();
+    for addr in addresses(&data) {
+        // Clouds have servers of the link, such as 169.254.169.254.
+        let range = ranges::reserved_for(addr).filter(|_| !addr.is_link_local());
+        let last = Ipv4Addr::from(
+            u32::from(network.first) | !u32::from(super::lease::netmask(network.prefix)),
+        );
+        let broadcast = network.prefix < 31 && addr == last;
+        match range {
+            Some(range) => options.fault(code, &format!("names {addr}, in {range}; not used")),
+            None if broadcast => {
+                options.fault(
+                    code,
+                    &format!("names {addr}, the broadcast address; not used"),
+                );
+            }
+            None if servers.contains(&addr) => {}
+            None => servers.push(addr),
+        }
+    }
+    servers.truncate(MAX_SERVERS);
+    servers
+}
+
+/// Reads an MTU in bytes.
+fn mtu(options: &mut Options) -> Option<u16> {
+    let mtu = u16::from_be_bytes(options.fixed(26)?);
+    if !MTU.contains(&mtu) {
+        let (min, max) = MTU.into_inner();
+        options.fault(
+            26,
+            &format!("is an MTU of {mtu} bytes; {min} to {max} are possible"),
+        );
+        return None;
+    }
+    Some(mtu)
+}
+
+/// Returns the times of a lease; where the server sends none, renewal is due after half of it
+/// and rebinding after seven eighths (RFC 2131, 4.4.5).
+fn times(options: &mut Options) -> Times {
+    let mut seconds = |code| options.fixed(code).map(u32::from_be_bytes);
+    let expire = seconds(51).unwrap_or(DEFAULT_LEASE).max(MIN_LEASE);
+    let rebind = seconds(59).unwrap_or(expire - expire / 8).clamp(1, expire);
+    let renew = seconds(58).unwrap_or(expire / 2).clamp(1, rebind);
+    Times {
+        renew,
+        rebind,
+        expire,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The lease of a card: the part of it that is set, and how.
+
+use std::net::Ipv4Addr;
+
+use log::{error, info, warn};
+
+use super::super::lease::{Lease, Route};
+use super::super::netlink::{self, Address};
+use super::super::vetting::{Surroundings, vet};
+use super::super::{carrier, ioctls};
+use super::Card;
+
+/// Number of log lines about answers of one server that are not used.
+const MAX_REFUSED: usize = 32;
+
+impl Card {
+    /// Takes what the lease must not reach into; returns true if that changes the lease.
+    pub fn surround(&mut self, around: Surroundings) -> bool {
+        if self.around == around {
+            return false;
+        }
+        self.around = around;
+        self.granted.clone().is_some_and(|lease| self.grant(lease))
+    }
+
+    /// Sets the part of a granted lease that is within its reach.
+    pub(super) fn grant(&mut self, lease: Lease) -> bool {
+        let vetted = vet(&lease, self.index, &self.around);
+        self.granted = Some(lease);
+        vetted.refused.iter().for_each(|why| self.refuse(why));
+        self.apply(vetted)
+    }
+
+    /// Logs a part of an answer that is not used, once.
+    pub(super) fn refuse(&mut self, why: &str) {
+        if self.refused.len() < MAX_REFUSED && self.refused.insert(why.to_owned()) {
+            warn!("{}: DHCP: {why}", self.name);
+        }
+    }
+
+    /// Sets a lease on the card; returns true if more than its times changed.
+    pub(super) fn apply(&mut self, lease: Lease) -> bool {
+        self.renewal = None;
+        let same = |a: &Lease| {
+            Lease {
+                times: lease.times,
+                ..a.clone()
+            } == lease
+        };
+        if self.applied.as_ref().is_some_and(same) {
+            // Only the times are new. The routes again, too: the kernel removes them when the
+            // link goes down.
+            self.add_address(&lease);
+            self.add_routes(&lease);
+            self.applied = Some(lease);
+            return false;
+        }
+        let Lease { addr, prefix, .. } = lease;
+        self.remove_routes();
+        let other = |l: &&Lease| (l.addr, l.prefix) != (addr, prefix);
+        if let Some(old) = self.applied.as_ref().filter(other) {
+            // Before the new one is added: in one network, further addresses depend on the
+            // first.
+            self.remove_address(old);
+        }
+        if !self.add_address(&lease) {
+            return self.applied.take().is_some();
+        }
+        self.set_mtu(lease.mtu.map(i32::from));
+        self.add_routes(&lease);
+        let by = lease
+            .routes
+            .first()
+            .map_or_else(String::new, |r| format!(" by {}", r.gateway));
+        info!("{}: {addr}/{prefix}{by}", self.name);
+        self.applied = Some(lease);
+        true
+    }
+
+    fn add_address(&self, lease: &Lease) -> bool {
+        let address = self.address(lease);
+        let added = netlink::add(&address);
+        if let Err(e) = &added {
+            error!(
+                "{}: address {}/{}: {e}",
+                self.name, lease.addr, lease.prefix
+            );
+        }
+        added.is_ok()
+    }
+
+    fn remove_address(&self, lease: &Lease) {
+        let removed = netlink::remove(&self.address(lease));
+        removed.unwrap_or_else(|e| error!("{}: address {}: {e}", self.name, lease.addr));
+    }
+
+    fn address(&self, lease: &Lease) -> Address {
+        Address {
+            index: self.index,
+            addr: lease.addr,
+            prefix: lease.prefix,
+            seconds: lease.times.expire,
+            metric: u32::try_from(self.metric()).unwrap_or(0),
+        }
+    }
+
+    /// Sets the MTU of a lease, or without one the MTU that the card had.
+    fn set_mtu(&mut self, leased: Option<i32>) {
+        let Some(mtu) = leased.or(self.original_mtu) else {
+            return;
+        };
+        let current = carrier::mtu(&self.name);
+        if current != Some(mtu) {
+            self.original_mtu = self.original_mtu.or(current);
+            if let Err(e) = ioctls::set_mtu(&self.name, mtu) {
+                self.refuse(&format!("the card takes no MTU of {mtu} bytes: {e}"));
+            }
+        }
+    }
+
+    fn add_routes(&self, lease: &Lease) {
+        for route in all_routes(lease) {
+            let added = ioctls::add_route(&self.name, &route, self.metric());
+            added.unwrap_or_else(|e| error!("{}: route by {}: {e}", self.name, route.gateway));
+        }
+    }
+
+    fn remove_routes(&self) {
+        for route in self.applied.iter().flat_map(all_routes) {
+            let _ = ioctls::remove_route(&self.name, &route, self.metric());
+        }
+    }
+
+    /// Removes everything that the lease has set.
+    pub(super) fn remove_lease(&mut self) {
+        self.remove_routes();
+        self.renewal = None;
+        self.granted = None;
+        info!("{}: the lease has ended", self.name);
+        if let Some(lease) = self.applied.take() {
+            self.remove_address(&lease);
+        }
+        self.set_mtu(None);
+    }
+
+    /// Returns the metric of the card's routes: the first card takes precedence.
+    fn metric(&self) -> i16 {
+        i16::try_from(self.index.min(1000)).unwrap_or(1000) + 100
+    }
+}
+
+/// Returns the routes of a lease. Before a router outside of its network, as with clouds that
+/// grant a /32, there is a route to the router itself.
+fn all_routes(lease: &Lease) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for route in &lease.routes {
+        let by = route.gateway;
+        if !by.is_unspecified() && !lease.network().contains(by) {
+            routes.push(Route {
+                network: by,
+                prefix: 32,
+                gateway: Ipv4Addr::UNSPECIFIED,
+            });
+        }
+        routes.push(*route);
+    }
+    routes
+}

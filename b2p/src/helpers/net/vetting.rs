@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The reach of a lease: a DHCP server is trusted for its own card, and not with what the other
+//! cards and the containers have. Pure.
+//!
+//! A route that is more specific than another takes precedence, whatever its metric is (CVE-2024-3661).
+//! So a lease has no route into a bridge's or another card's network, and none that leads to a
+//! server of another card. A default route is always set: its metric is that of the card. A
+//! broader route than a bridge's is harmless, because the bridge's own takes precedence.
+
+use std::net::Ipv4Addr;
+
+use super::lease::{Lease, Network, Route};
+
+/// Another card, with the lease that its server has granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Name of the card.
+    pub name: String,
+    /// Index of the card: the lower one takes precedence.
+    pub index: u32,
+    /// The lease.
+    pub lease: Lease,
+}
+
+/// Networks and servers that a lease must not reach into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The other cards.
+    pub cards: Vec<Neighbour>,
+    /// Name and network of each bridge without a card in it.
+    pub bridges: Vec<(String, Network)>,
+}
+
+/// Returns the part of a lease of the card `index` that may be set; the other part is named in
+/// its list.
+#[must_use]
+pub fn vet(granted: &Lease, index: u32, around: &Surroundings) -> Lease {
+    let mut lease = granted.clone();
+    if let Some(why) = network_refusal(granted, index, around) {
+        let network = granted.network();
+        let text = format!("the network {network} is not set, the address alone is: {why}");
+        lease.refused.push(text);
+        lease.prefix = 32;
+    }
+    lease.routes.clear();
+    for route in &granted.routes {
+        match route_refusal(route, &lease, around) {
+            None => lease.routes.push(*route),
+            Some(why) => lease.refused.push(format!("{route} is not set: {why}")),
+        }
+    }
+    for (list, what) in [
+        (&mut lease.dns, "name server"),
+        (&mut lease.ntp, "time server"),
+    ] {
+        let own = granted.network();
+        list.retain(|addr| {
+            let bridge = bridge_of(&Network::new(*addr, 32), &own, around);
+            if let Some(name) = bridge {
+                lease.refused.push(format!(
+                    "the {what} {addr} is not used: it is in the network of {name}"
+                ));
+            }
+            bridge.is_none()
+        });
+    }
+    lease
+}
+
+/// Returns why the network of a lease is not set: in another card's network it would be the more
+/// specific one, and take a server of a card that takes precedence.
+fn network_refusal(lease: &Lease, index: u32, around: &Surroundings) -> Option<String> {
+    let own = lease.network();
+    around
+        .cards
+        .iter()
+        .filter(|card| card.index < index)
+        .find_map(|card| {
+            if card.lease.network() == own {
+                return None;
+            }
+            let server = server_taken_by(&own, card)?;
+            Some(format!("{server} is a server of {}", card.name))
+        })
+}
+
+/// Returns why a route is not set.
+fn route_refusal(route: &Route, lease: &Lease, around: &Surroundings) -> Option<String> {
+    let own = lease.network();
+    let by = route.gateway;
+    if !by.is_unspecified() && !own.contains(by) {
+        // A route to the router itself comes first (`card::all_routes`).
+        let to_router = Network::new(by, 32);
+        if let Some(why) = target_refusal(&to_router, &own, around) {
+            return Some(format!("the way to its router: {why}"));
+        }
+    }
+    if route.prefix == 0 {
+        return None;
+    }
+    target_refusal(&route.to(), &own, around)
+}
+
+fn target_refusal(to: &Network, own: &Network, around: &Surroundings) -> Option<String> {
+    if let Some(name) = bridge_of(to, own, around) {
+        return Some(format!("it is in the network of {name}"));
+    }
+    around.cards.iter().find_map(|card| {
+        let network = card.lease.network();
+        if network.covers(to) && network != *own {
+            return Some(format!("it is in the network of {}", card.name));
+        }
+        let server = server_taken_by(to, card)?;
+        Some(format!("{server} is a server of {}", card.name))
+    })
+}
+
+/// Returns the bridge whose network has `to` in it. A card in a network that overlaps the bridge's
+/// is said elsewhere (`overlap`), and keeps what is in its own.
+fn bridge_of<'a>(to: &Network, own: &Network, around: &'a Surroundings) -> Option<&'a str> {
+    let in_bridge =
+        |(_, network): &&(String, Network)| network.covers(to) && !network.overlaps(own);
+    around
+        .bridges
+        .iter()
+        .find(in_bridge)
+        .map(|(name, _)| name.as_str())
+}
+
+/// Returns the server of a card that a route to `to` would take from it: there is no route of the
+/// card to this server that is more specific.
+fn server_taken_by(to: &Network, card: &Neighbour) -> Option<Ipv4Addr> {
+    let network = card.lease.network();
+    let routes = card.lease.routes.iter().map(Route::to);
+    let ways: Vec<Network> = routes.chain([network]).collect();
+    card.lease.servers().find(|server| {
+        let own_way = ways.iter().filter(|way| way.contains(*server));
+        let own_prefix = own_way.map(|way| way.prefix).max();
+        to.contains(*server) && own_prefix.is_none_or(|prefix| to.prefix >= prefix)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::*;
+use crate::helpers::net::lease::Times;
+
+fn addr(text: &str) -> Ipv4Addr {
+    text.parse().unwrap_or(Ipv4Addr::UNSPECIFIED)
+}
+
+fn net(text: &str) -> Network {
+    let (first, prefix) = text.split_once('/').unwrap_or((text, "32"));
+    Network::new(addr(first), prefix.parse().unwrap_or(32))
+}
+
+/// A lease with this address and this network, by the server `server`.
+fn lease(own: &str, routes: &[(&str, &str)], dns: &[&str], server: &str) -> Lease {
+    let (first, prefix) = own.split_once('/').unwrap_or((own, "24"));
+    let route = |(to, by): &(&str, &str)| Route {
+        network: net(to).first,
+        prefix: net(to).prefix,
+        gateway: addr(by),
+    };
+    Lease {
+        addr: addr(first),
+        prefix: prefix.parse().unwrap_or(24),
+        routes: routes.iter().map(route).collect(),
+        dns: dns.iter().map(|server| addr(server)).collect(),
+        ntp: Vec::new(),
+        domains: Vec::new(),
+        mtu: None,
+        hostname: None,
+        server: addr(server),
+        times: Times {
+            renew: 1,
+            rebind: 2,
+            expire: 3,
+        },
+        refused: Vec::new(),
+    }
+}
+
+/// The first card is in QEMU's network and has a name server far away; podman0 is there.
+fn around() -> Surroundings {
+    let routes = [("0.0.0.0/0", "10.0.2.2")];
+    Surroundings {
+        cards: vec![Neighbour {
+            name: "eth0".to_owned(),
+            index: 2,
+            lease: lease(
+                "10.0.2.15/24",
+                &routes,
+                &["10.0.2.3", "9.9.9.9"],
+                "10.0.2.2",
+            ),
+        }],
+        bridges: vec![("podman0".to_owned(), net("10.88.0.0/16"))],
+    }
+}
+
+const BY: &str = "192.168.66.1";
+
+#[test]
+fn no_route_into_what_is_not_the_cards() {
+    for (to, by, refused) in [
+        ("0.0.0.0/0", BY, ""),
+        ("192.0.2.0/24", BY, ""),
+        ("10.0.0.0/8", BY, ""),
+        ("10.89.0.0/16", BY, ""),
+        ("172.16.0.0/12", "0.0.0.0", ""),
+        ("10.0.2.3/32", BY, "in the network of eth0"),
+        ("10.0.2.0/25", BY, "in the network of eth0"),
+        ("10.0.2.0/24", BY, "in the network of eth0"),
+        ("9.9.9.9/32", BY, "9.9.9.9 is a server of eth0"),
+        ("9.0.0.0/8", BY, "9.9.9.9 is a server of eth0"),
+        ("10.88.0.0/16", BY, "in the network of podman0"),
+        ("10.88.128.0/17", BY, "in the network of podman0"),
+        // A router outside of the network has a route of its own.
+        (
+            "0.0.0.0/0",
+            "10.0.2.3",
+            "the way to its router: it is in the network of eth0",
+        ),
+        ("192.0.2.0/24", "9.9.9.9", "the way to its router: 9.9.9.9"),
+        (
+            "0.0.0.0/0",
+            "10.88.0.5",
+            "the way to its router: it is in the network of podman0",
+        ),
+        ("0.0.0.0/0", "172.31.1.1", ""),
+    ] {
+        let granted = lease("192.168.66.50/24", &[(to, by)], &[], BY);
+        let set = vet(&granted, 3, &around());
+        assert_eq!(
+            set.routes.is_empty(),
+            !refused.is_empty(),
+            "{to} {:?}",
+            set.refused
+        );
+        assert_eq!(set.refused.is_empty(), refused.is_empty(), "{to}");
+        assert!(
+            set.refused.iter().all(|why| why.contains(refused)),
+            "{:?}",
+            set.refused
+        );
+        assert_eq!((set.addr, set.prefix), (granted.addr, 24));
+    }
+}
+
+#[test]
+fn a_network_takes_no_server_of_a_card_before_it() {
+    for (own, index, prefix) in [
+        // Two cards in one network: the metric decides.
+        ("10.0.2.50/24", 3, 24),
+        ("10.0.2.50/8", 3, 8),
+        ("10.0.2.4/28", 3, 32),
+        ("9.9.9.50/24", 3, 32),
+        ("10.0.2.100/28", 3, 28),
+        ("10.0.2.4/28", 1, 28),
+    ] {
+        let set = vet(&lease(own, &[], &[], BY), index, &around());
+        assert_eq!(set.prefix, prefix, "{own}: {:?}", set.refused);
+        assert_eq!(set.refused.is_empty(), prefix < 32, "{own}");
+    }
+}
+
+#[test]
+fn a_container_is_no_server_of_a_network() {
+    let granted = lease(
+        "192.168.66.50/24",
+        &[],
+        &["10.88.0.5", "192.168.66.1", "9.9.9.9"],
+        BY,
+    );
+    let set = vet(&granted, 3, &around());
+    assert_eq!(set.dns, [addr("192.168.66.1"), addr("9.9.9.9")]);
+    let why = "the name server 10.88.0.5 is not used: it is in the network of podman0";
+    assert_eq!(set.refused, [why]);
+    // Where the card's network is the bridge's, the servers are the card's.
+    let granted = lease("10.88.0.15/16", &[], &["10.88.0.3"], "10.88.0.2");
+    assert_eq!(vet(&granted, 3, &around()), granted);
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The reach of a DHCP server: its own card.
+
+use anyhow::{Result, ensure};
+use tests::eventually;
+use tests::lan::dhcp::{Policy, Server};
+use tests::lan::{self, Client, LIMIT, RESOLV, holds};
+
+/// Routes of option 121: prefix, network, router.
+fn routes(all: &[(u8, [u8; 4], [u8; 4])]) -> Vec<u8> {
+    let route = |(prefix, network, by): &(u8, [u8; 4], [u8; 4])| {
+        let length = usize::from(prefix.div_ceil(8));
+        [&[*prefix], &network[..length], by].concat()
+    };
+    all.iter().flat_map(route).collect()
+}
+
+/// Waits until the log has all these lines.
+fn says(client: &Client, lines: &[&str]) -> Result<()> {
+    eventually(LIMIT, || {
+        let log = client.log();
+        let missing: Vec<_> = lines.iter().filter(|line| !log.contains(**line)).collect();
+        ensure!(missing.is_empty(), "{missing:?} in\n{log}");
+        Ok(())
+    })
+}
+
+const ROGUE: [u8; 4] = [198, 51, 100, 1];
+
+/// A server on the second card, which would like to be more than that.
+fn rogue() -> Result<Server> {
+    let to = routes(&[
+        (0, [0; 4], ROGUE),
+        (24, [203, 0, 113, 0], ROGUE),
+        (32, [192, 0, 2, 101], ROGUE),
+        (25, [192, 0, 2, 0], ROGUE),
+        (17, [10, 88, 0, 0], ROGUE),
+        (9, [127, 0, 0, 0], ROGUE),
+        (32, [169, 254, 169, 254], ROGUE),
+        (1, [0; 4], ROGUE),
+        (1, [128, 0, 0, 0], ROGUE),
+        (32, [9, 9, 9, 9], ROGUE),
+    ]);
+    let policy = Policy {
+        address: [198, 51, 100, 50],
+        options: vec![
+            (121, to),
+            (6, vec![127, 0, 0, 1, 10, 88, 0, 1, 198, 51, 100, 53]),
+            (42, vec![224, 0, 1, 1]),
+            (26, vec![2, 0x40]),
+            (
+                12,
+                [
+                    &[b'a'; 40][..],
+                    b".europe-west4-b.c.project-0123456789.internal",
+                ]
+                .concat(),
+            ),
+        ],
+        ..Policy::default()
+    };
+    Server::on("eth2", ROGUE, policy)
+}
+
+#[test]
+fn a_server_is_trusted_with_its_own_card() -> Result<()> {
+    if !lan::inside("reach::a_server_is_trusted_with_its_own_card")? {
+        return Ok(());
+    }
+    let mut client = Client::new()?;
+    client.card("eth1", "192.0.2.1/24")?;
+    client.card("eth2", "198.51.100.1/24")?;
+    // The second card has its lease first: what it may not have is taken back.
+    let _rogue = rogue()?;
+    client.start(&["dhcp", "any"])?;
+    client.ready()?;
+    client.shows("route", &["default via 198.51.100.1 dev eth2"], &[])?;
+    let policy = Policy {
+        options: vec![
+            (3, vec![192, 0, 2, 1]),
+            (6, vec![192, 0, 2, 101, 9, 9, 9, 9]),
+        ],
+        ..Policy::default()
+    };
+    let _server = Server::on("eth1", [192, 0, 2, 1], policy)?;
+    let right = [
+        "default via 192.0.2.1 dev eth1",
+        "203.0.113.0/24 via 198.51.100.1 dev eth2",
+    ];
+    let wrong = [
+        "192.0.2.101",
+        "192.0.2.0/25",
+        "10.88.",
+        "127.",
+        "169.254.",
+        "/1 ",
+        "9.9.9.9",
+    ];
+    client.shows("route", &right, &wrong)?;
+    for server in ["192.0.2.101", "9.9.9.9"] {
+        client.shows(&format!("route get {server}"), &["dev eth1"], &[])?;
+    }
+    holds(
+        RESOLV,
+        "nameserver 192.0.2.101\nnameserver 9.9.9.9\nnameserver 198.51.100.53\n",
+    )?;
+    client.shows("link show eth2", &["mtu 1500"], &[])?;
+    holds("/etc/hostname", &format!("{}\n", "a".repeat(40)))?;
+    let by = "by 198.51.100.1 is not set: it";
+    says(
+        &client,
+        &[
+            &format!("eth2: DHCP: the route 192.0.2.101/32 {by} is in the network of eth1"),
+            &format!("eth2: DHCP: the route 192.0.2.0/25 {by} is in the network of eth1"),
+            &format!("eth2: DHCP: the route 10.88.0.0/17 {by} is in the network of podman0"),
+            &format!("eth2: DHCP: the route 127.0.0.0/9 {by} overlaps 127.0.0.0/8 (loopback)"),
+            "eth2: DHCP: the route 9.9.9.9/32 by 198.51.100.1 is not set: 9.9.9.9 is a server of eth1",
+            "eth2: DHCP: option 6 names 127.0.0.1",
+            "eth2: DHCP: the name server 10.88.0.1 is not used",
+            "eth2: DHCP: option 42 names 224.0.1.1",
+            "eth2: DHCP: option 26 is an MTU of 576 bytes",
+            "is cut to aaaa",
+        ],
+    )
+}
+
+/// 60 routes, the default route last, are more than one instance of an option holds (RFC 3396).
+#[test]
+fn a_long_option_comes_in_pieces() -> Result<()> {
+    if !lan::inside("reach::a_long_option_comes_in_pieces")? {
+        return Ok(());
+    }
+    let mut client = Client::new()?;
+    client.card("eth0", "192.0.2.1/24")?;
+    let by = [192, 0, 2, 1];
+    let mut all: Vec<_> = (0..60).map(|n| (24, [172, 20, n, 0], by)).collect();
+    all.push((0, [0; 4], by));
+    let pieces = routes(&all);
+    let mut options: Vec<_> = pieces
+        .chunks(255)
+        .map(|piece| (121, piece.to_vec()))
+        .collect();
+    ensure!(options.len() == 2, "{}", options.len());
+    options.insert(1, (6, vec![192, 0]));
+    options.push((6, vec![2, 53]));
+    let policy = Policy {
+        options,
+        ..Policy::default()
+    };
+    let _server = Server::on("eth0", [192, 0, 2, 1], policy)?;
+    client.start(&["dhcp", "any"])?;
+    client.ready()?;
+    let wanted = [
+        "default via 192.0.2.1",
+        "172.20.0.0/24 via",
+        "172.20.59.0/24 via",
+    ];
+    client.shows("route", &wanted, &[])?;
+    holds(RESOLV, "nameserver 192.0.2.53\n")?;
+    ensure!(!client.log().contains("option"), "{}", client.log());
+    Ok(())
+}
