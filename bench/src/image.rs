@@ -36,7 +36,7 @@ const OURS: &[&str] = &[
     "usr/sbin/reboot",
     "usr/sbin/halt",
     "usr/sbin/shutdown",
-    "usr/share/containers/oci/hooks.d/",
+    "usr/share/boot2podman/hooks.d/",
 ];
 
 /// Drivers that are loaded from the initrd as well, as Debian's own would: network card and disk.
@@ -105,7 +105,7 @@ impl Parts {
     fn base(&self) -> Result<Tree> {
         let mut tree = image::assemble(&self.debian, &self.modules)?;
         tree.remove_all(OURS);
-        tree.dir("usr/share/containers/oci/hooks.d");
+        tree.dir("usr/share/boot2podman/hooks.d");
         tree.link("etc/resolv.conf", "../run/resolv.conf");
         let busybox = self.debian.root.join("usr/bin/busybox");
         tree.file("usr/bin/busybox", &busybox, 0o755);

@@ -175,6 +175,10 @@ pub const DIRECTORIES: &[(&str, &str)] = &[
         "etc/containers/oci/hooks.d",
         "users' additions; podman requires the directory",
     ),
+    (
+        "usr/share/containers/oci/hooks.d",
+        "owners' containers.conf may name it; podman requires the directory",
+    ),
     ("etc/cni/net.d", "podman looks there"),
     ("usr/local/bin", "on PATH"),
     ("usr/local/sbin", "on PATH"),
