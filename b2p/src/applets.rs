@@ -7,7 +7,7 @@
 use Kind::{Client, Compat, OneShot, Service};
 
 use crate::client::service::{self, Environment, Verb};
-use crate::client::{boot, flags, help, key, log, power, rescue, status, systemctl, version};
+use crate::client::{boot, flags, help, key, log, ping, power, rescue, status, systemctl, version};
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
     cloud, compat, console, data, engine, ext, image_sync, log_files, net, registries, remote_log,
@@ -221,6 +221,12 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "health-hook", kind: Compat,
         run: |_| engine::health::hook(),
         summary: "tells `b2p health` of a new container, as a hook of the OCI runtime", ..DEFAULT },
+    Applet { name: "ping", kind: Compat, arguments: "[-4|-6] [-c COUNT] HOST",
+        run: |call| ping::main(call.arguments, None),
+        summary: "asks a host for replies, without privilege", ..DEFAULT },
+    Applet { name: "ping6", kind: Compat, arguments: "[-c COUNT] HOST",
+        run: |call| ping::main(call.arguments, Some(true)),
+        summary: "asks a host for replies over IPv6", ..DEFAULT },
     Applet { name: "systemctl", kind: Compat, arguments: "VERB [NAME...]",
         run: |call| systemctl::main(call.control, call.arguments),
         summary: "translates the most common verbs of systemctl(1)", ..DEFAULT },

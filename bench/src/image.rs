@@ -30,6 +30,8 @@ const OURS: &[&str] = &[
     "usr/lib/boot2podman",
     "usr/bin/b2p",
     "usr/bin/systemctl",
+    "usr/bin/ping",
+    "usr/bin/ping6",
     "usr/sbin/init",
     "usr/sbin/modprobe",
     "usr/sbin/poweroff",

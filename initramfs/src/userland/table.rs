@@ -245,6 +245,12 @@ pub const LINKS: &[(&str, &str, &str)] = &[
     ("usr/sbin/halt", "../bin/b2p", "users run it"),
     ("usr/sbin/shutdown", "../bin/b2p", "users run it"),
     (
+        "usr/bin/ping",
+        "b2p",
+        "busybox's needs a raw socket, which only root may open",
+    ),
+    ("usr/bin/ping6", "b2p", "the same"),
+    (
         "usr/bin/systemctl",
         "b2p",
         "scripts run it to power off, reboot, start and stop",
