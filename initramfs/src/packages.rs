@@ -68,6 +68,10 @@ pub const PACKAGES: &[Package] = &[
         "mount that knows context= and helpers, unlike busybox",
     ),
     image("util-linux", "blkid and lsblk: names and labels of disks"),
+    image(
+        "procps",
+        "ps with standard options: podman top runs it; busybox's has few of them",
+    ),
     image("busybox-static", "all other commands, in one file"),
     image(
         "dash",

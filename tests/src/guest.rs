@@ -173,7 +173,7 @@ impl Guest {
     /// Returns the processes whose command line contains `pattern`.
     pub fn pids(&self, pattern: &str) -> Result<Vec<u32>> {
         // The filter runs here: in the guest, the filtering shell would find itself.
-        let all = text(&self.ssh_alone("root", "ps -o pid,args")?)?;
+        let all = text(&self.ssh_alone("root", "ps -e -o pid,args")?)?;
         let hits = all.lines().filter(|line| line.contains(pattern));
         Ok(hits
             .filter_map(|line| line.split_whitespace().next()?.parse().ok())

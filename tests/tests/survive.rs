@@ -59,7 +59,7 @@ fn inner_cgroup(guest: &Guest) -> Result<()> {
     guest.sh("cd /sys/fs/cgroup/system/sshd && mkdir runtime &&
          for p in $(cat cgroup.procs); do echo $p > runtime/cgroup.procs; done;
          echo +pids > cgroup.subtree_control")?;
-    let listener = "ps | awk '/[l]istener/ { print $1 }'";
+    let listener = "ps -e -o pid,args | awk '/[l]istener/ { print $1 }'";
     let old = guest.sh(listener)?;
     guest.sh(&format!("kill -9 {old}"))?;
     eventually(SOON, || {
@@ -110,7 +110,7 @@ fn crash(guest: &Guest) -> Result<()> {
     })?;
     guest.sh("for i in $(seq 200); do (sleep 0.1 &); done")?;
     eventually(SOON, || {
-        let left = guest.sh("ps | grep -c '[Z]ombie\\|\\[sleep\\]' || true")?;
+        let left = guest.sh("ps -e -o args | grep -c '[Z]ombie\\|\\[sleep\\]' || true")?;
         ensure!(left == "0", "{left} left");
         Ok(())
     })

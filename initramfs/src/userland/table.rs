@@ -73,6 +73,10 @@ pub const PICKS: &[(&str, &str)] = &[
         "usr/lib/x86_64-linux-gnu/security/pam_deny.so",
         "PAM's fallback; dlopen",
     ),
+    (
+        "usr/bin/ps",
+        "podman top and docker top with options run it",
+    ),
     ("usr/bin/bash", "the shell"),
     ("usr/bin/dash", "sh"),
     // Disks.

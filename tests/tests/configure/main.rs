@@ -342,7 +342,7 @@ fn left(guest: &Guest) -> Result<()> {
         ensure!(now > before, "{now} lines");
         Ok(())
     })?;
-    let sleeps = "ps -o args | grep -c '^sleep 3600'";
+    let sleeps = "ps -e -o args | grep -c '^sleep 3600'";
     equals(guest, sleeps, "1")?;
     guest.sh("b2p stop bootlocal")?;
     equals(guest, &format!("{sleeps} || true"), "0")

@@ -181,7 +181,8 @@ fn leftovers(guest: &Guest) -> Result<()> {
     ensure!(all.is_empty(), "containers are left: {all}");
     // An exec through the API keeps its conmon for five minutes, so that its exit status can be
     // read.
-    let keepers = guest.sh("ps -o args | grep '^/usr/bin/conmon' | grep -v -e --exec || true")?;
+    let keepers =
+        guest.sh("ps -e -o args | grep '^/usr/bin/conmon' | grep -v -e --exec || true")?;
     ensure!(keepers.is_empty(), "{keepers}");
     let mounts = guest.sh("grep -E 'containers/storage/overlay/.*/merged' /proc/mounts || true")?;
     ensure!(mounts.is_empty(), "{mounts}");
