@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every service of the machine in one table, [`SERVICES`], with the reason for each and the
+//! Every service of the machine in one table, [`entries`], with the reason for each and the
 //! condition under which it exists.
 //!
 //! The supervisor gets the entries whose condition holds ([`select`]), adapted to the
@@ -7,6 +7,7 @@
 //! (docs/guide/services.md).
 
 mod adapt;
+mod logs;
 pub mod names;
 mod table;
 
@@ -93,12 +94,15 @@ const fn datagrams(path: &'static str, mode: u32) -> Option<Socket> {
     socket(path, mode, true)
 }
 
+/// Returns all entries, in their order.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    SERVICES.iter().chain(logs::LOGS)
+}
+
 /// Returns the definitions of the services that exist with this configuration, on this machine.
 #[must_use]
 pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
-    let entries = SERVICES
-        .iter()
-        .filter(|entry| (entry.when)(config, platform));
+    let entries = entries().filter(|entry| (entry.when)(config, platform));
     let mut defs = Vec::with_capacity(SERVICES.len() + platform.terminals.len());
     for entry in entries {
         let def = (entry.adapt)(entry.def, config, platform);
@@ -113,7 +117,7 @@ pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
 /// Returns the definition of one service, if it exists with this configuration, on this machine.
 #[must_use]
 pub fn find(name: &str, config: &Config, platform: &Platform) -> Option<ServiceDef> {
-    let entry = SERVICES.iter().find(|entry| entry.def.name == name)?;
+    let entry = entries().find(|entry| entry.def.name == name)?;
     let exists = (entry.when)(config, platform);
     exists.then(|| (entry.adapt)(entry.def, config, platform))
 }

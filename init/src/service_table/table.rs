@@ -6,7 +6,7 @@ use services::{KillMode, ReadyWhen, Restart, ServiceDef};
 use sys::paths::{B2P, HEALTH_SOCKET, INIT, LOG_DIR, PODMAN_SOCKET};
 
 use super::names::*;
-use super::{Entry, adapt, cloud, data_disk, datagrams, stream};
+use super::{Entry, adapt, cloud, data_disk, stream};
 
 /// All services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
 /// is ready, has failed or is late. A service is late `late_ms` after the services in its `after`
@@ -203,19 +203,6 @@ pub const SERVICES: &[Entry] = &[
             after_ready: true,
             limits: &[("cpu.idle", "1")],
             ..ServiceDef::ONE_SHOT
-        },
-        ..Entry::DEFAULT
-    },
-    // This service is separate from `log-files`, so that a disk that hangs does not stop /dev/log
-    // from being read.
-    Entry {
-        def: ServiceDef {
-            name: "syslog",
-            why: "messages of programs to syslog(3) are added to the kernel's log",
-            argv: &[B2P, "syslog"],
-            socket: datagrams("/dev/log", 0o666),
-            after_ready: true,
-            ..ServiceDef::DEFAULT
         },
         ..Entry::DEFAULT
     },

@@ -8,7 +8,7 @@ use tests::{Checks, Guest, Shell};
 
 /// Writes a configuration that turns off everything possible.
 pub fn prepare(shell: &Shell<'_>) -> Result<()> {
-    let all = "data,net,cloud,late-drivers,syslog,health,image-sync,containers,time,user-services,registries,\
+    let all = "data,net,cloud,late-drivers,syslog,journal,health,image-sync,containers,time,user-services,registries,\
         bootsync,bootlocal,cloud-scripts,nonsense";
     shell.run(&format!(
         "cd /var/lib/boot2podman && rm -rf bootlocal.sh authorized_keys hostname profile certs services config; \

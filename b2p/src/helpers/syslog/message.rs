@@ -5,7 +5,7 @@
 use crate::common::log::record::{Priority, number};
 
 /// Longest tag, in bytes; RFC 3164 allows 32, RFC 5424 48.
-const MAX_TAG: usize = 48;
+pub const MAX_TAG: usize = 48;
 /// Value of a field that is not known (RFC 5424, section 6, `NILVALUE`), and so no tag.
 const NIL: &[u8] = b"-";
 
@@ -99,8 +99,7 @@ pub fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
         pid: None,
         text: bytes,
     };
-    let in_tag = |b: &u8| b.is_ascii_graphic() && !b":[<".contains(b);
-    let length = bytes.iter().take_while(|b| in_tag(b)).count();
+    let length = bytes.iter().take_while(|b| is_in_tag(b)).count();
     let (tag, rest) = bytes.split_at(length);
     if tag.is_empty() || tag == NIL || tag.len() > MAX_TAG {
         return alone;
@@ -118,6 +117,11 @@ pub fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
         pid,
         text: text.strip_prefix(b" ").unwrap_or(text),
     }
+}
+
+/// Returns true for the characters of a tag: none that could end it.
+pub fn is_in_tag(b: &u8) -> bool {
+    b.is_ascii_graphic() && !b":[<".contains(b)
 }
 
 fn brackets(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

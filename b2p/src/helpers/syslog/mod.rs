@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p syslog`, the service that copies to the kernel log what programs send to
-//! `/dev/log` (docs/reference/log.md). One thread, one poll(2), and nothing that waits.
+//! `/dev/log` (docs/reference/log.md), and `b2p syslog journal`, which does the same for
+//! journald's socket. One thread, one poll(2), and nothing that waits.
 
+pub mod journal;
 pub mod message;
 mod relay;
 
@@ -20,7 +22,7 @@ use sys::error::{Doing, Error, Result};
 use crate::common::listen_fds::inherited_socket;
 use crate::common::log::ring;
 use crate::common::stop::Stop;
-use relay::{Relay, Sender};
+use relay::{Protocol, Relay, Sender};
 
 const POLLIN: PollFlags = PollFlags::POLLIN;
 
@@ -33,8 +35,12 @@ const MAX_DATAGRAM: usize = 8192;
 
 /// Runs `b2p syslog` and returns the exit status.
 #[must_use]
-pub fn main() -> i32 {
-    match serve() {
+pub fn main(arguments: &[String]) -> i32 {
+    let protocol: Protocol = match arguments.first().map(String::as_str) {
+        Some("journal") => journal::parse,
+        _ => message::parse,
+    };
+    match serve(protocol) {
         Ok(()) => 0,
         Err(e) => {
             log::error!("syslog: {e}");
@@ -43,14 +49,14 @@ pub fn main() -> i32 {
     }
 }
 
-fn serve() -> Result<()> {
+fn serve(protocol: Protocol) -> Result<()> {
     // First, so that a SIGTERM from here on ends the loop in order.
     let stop = Stop::new().doing("signal handlers")?;
     let out = ring::writer().on(ring::PATH)?;
     let host = fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut service = Service {
         socket: socket()?,
-        relay: Relay::new(out, &host),
+        relay: Relay::new(out, protocol, &host),
     };
     service.run(&stop);
     Ok(())
@@ -58,7 +64,7 @@ fn serve() -> Result<()> {
 
 fn socket() -> Result<OwnedFd> {
     let fd = inherited_socket().ok_or(Error::invalid(
-        "there is no /dev/log as descriptor 3 (LISTEN_FDS)",
+        "there is no socket as descriptor 3 (LISTEN_FDS)",
     ))?;
     match getsockopt(&fd, sockopt::SockType) {
         Ok(SockType::Datagram) => Ok(fd),
@@ -66,7 +72,7 @@ fn socket() -> Result<OwnedFd> {
     }
 }
 
-/// `/dev/log` and the kernel log.
+/// Socket and the kernel log.
 #[derive(Debug)]
 struct Service {
     socket: OwnedFd,

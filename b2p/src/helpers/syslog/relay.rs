@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Messages from `/dev/log` as records of the kernel log, so that there is one timeline.
+//! Messages from a socket as records of the kernel log, so that there is one timeline.
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 
-use super::message::{self, Message};
+use super::message::Message;
 use crate::common::log::record::{Priority, SYSLOG, printable};
 use crate::common::token_bucket::TokenBucket;
 
@@ -23,6 +23,9 @@ const WARNING: u8 = 4;
 /// Time from the first dropped message to the report of all, in milliseconds.
 const REPORT_DELAY: u64 = 1_000;
 
+/// Reads a datagram; the second argument is the machine's own name.
+pub type Protocol = for<'a> fn(&'a [u8], &[u8]) -> Message<'a>;
+
 /// Sender of a datagram, by the kernel (`SCM_CREDENTIALS`, unix(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sender {
@@ -36,6 +39,7 @@ pub struct Sender {
 #[derive(Debug)]
 pub struct Relay {
     out: File,
+    protocol: Protocol,
     host: Vec<u8>,
     /// Limit for all records.
     all: TokenBucket,
@@ -49,9 +53,10 @@ pub struct Relay {
 impl Relay {
     /// Returns a relay to `out`, which takes one record a write and does not block.
     #[must_use]
-    pub fn new(out: File, host: &[u8]) -> Relay {
+    pub fn new(out: File, protocol: Protocol, host: &[u8]) -> Relay {
         Relay {
             out,
+            protocol,
             host: host.trim_ascii().to_owned(),
             all: TokenBucket::new(500, 100),
             on_console: TokenBucket::new(20, 10),
@@ -60,9 +65,9 @@ impl Relay {
         }
     }
 
-    /// Takes a datagram from `/dev/log`.
+    /// Takes a datagram.
     pub fn take(&mut self, datagram: &[u8], sender: Sender, now: u64) {
-        let message = message::parse(datagram, &self.host);
+        let message = (self.protocol)(datagram, &self.host);
         let off_console = Priority::of(message.priority.facility(), CONSOLE_LEVEL + 1);
         records(&message, sender, |priority, text| {
             let mut written = self.all.take(now);
@@ -135,6 +140,7 @@ fn records(message: &Message<'_>, sender: Sender, mut each: impl FnMut(Priority,
 
 #[cfg(test)]
 mod tests {
+    use super::super::message;
     use super::*;
     use proptest::prelude::*;
 
@@ -175,7 +181,8 @@ mod tests {
     #[test]
     fn what_is_loud_grows_quieter() {
         let path = std::env::temp_dir().join(format!("b2p-relay-{}", std::process::id()));
-        let mut relay = Relay::new(File::create(&path).expect("a file"), b"box\n");
+        let file = File::create(&path).expect("a file");
+        let mut relay = Relay::new(file, message::parse, b"box\n");
         for _ in 0..600 {
             relay.take(b"<8>x: fire", USER, 1_000);
         }

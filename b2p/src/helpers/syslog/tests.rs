@@ -22,7 +22,7 @@ fn child() {
     let stop = Stop::new().expect("handlers");
     let mut service = Service {
         socket,
-        relay: Relay::new(File::from(out), b"box"),
+        relay: Relay::new(File::from(out), message::parse, b"box"),
     };
     service.run(&stop);
     std::process::exit(0);
