@@ -37,6 +37,7 @@ const OURS: &[&str] = &[
     "usr/sbin/poweroff",
     "usr/sbin/reboot",
     "usr/sbin/halt",
+    "usr/sbin/apparmor_parser",
     "usr/sbin/shutdown",
     "usr/share/boot2podman/hooks.d/",
 ];

@@ -21,7 +21,8 @@ use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::Tree;
 use crate::{
-    applets, erofs, fsutil, kernel, ldcache, media, overlay, paths, programs, sums, userland,
+    apparmor, applets, erofs, fsutil, kernel, ldcache, media, overlay, paths, programs, sums,
+    userland,
 };
 
 /// Number of stages in the progress reports.
@@ -114,6 +115,7 @@ pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
         &format!("usr/lib/modules/{}", modules.release),
     )?;
     ldcache::add(debian, &mut tree, &paths::cache().join(".tmp.ldconfig"))?;
+    apparmor::add(debian, &mut tree, &paths::cache().join(".tmp.apparmor"))?;
     overlay::apply(&mut tree, &paths::files())?;
     userland::set_modes(&mut tree)?;
     Ok(tree)

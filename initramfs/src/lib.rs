@@ -6,6 +6,7 @@
 //! content of the machine: [`packages`], [`userland`] and [`modules`], with the plain files under
 //! `initramfs/files/`.
 
+pub mod apparmor;
 pub mod applets;
 pub mod archive;
 pub mod artifact;

@@ -92,6 +92,7 @@ pub const PACKAGES: &[Package] = &[
     image("ncurses-base", "terminal descriptions"),
     tool("erofs-utils", "mkfs.erofs"),
     tool("kmod", "depmod"),
+    tool("apparmor", "compiles the profile of containers"),
     tool("libc-bin", "ldconfig"),
     tool("lz4", "the initrd's head, when asked for"),
     tool("zstd", "the initrd's head, when asked for"),

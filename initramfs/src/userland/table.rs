@@ -255,6 +255,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
     ),
     ("usr/bin/ping6", "b2p", "the same"),
     (
+        "usr/sbin/apparmor_parser",
+        "../bin/b2p",
+        "podman runs it to load the profile of containers",
+    ),
+    (
         "usr/bin/systemctl",
         "b2p",
         "scripts run it to power off, reboot, start and stop",

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Work for podman's containers that systemd does elsewhere: [`start`] starts at boot those
-//! that are due, [`health`] runs health checks, [`stop`] ends all containers at shutdown.
+//! that are due, [`health`] runs health checks, [`stop`] ends all containers at shutdown,
+//! [`apparmor`] loads their profile for podman.
 //!
 //! podman is run as each user who may have containers: root, and every user with a directory
 //! below /var/lib/containers/user (storage.conf).
 
+pub mod apparmor;
 pub mod health;
 pub mod start;
 pub mod stop;
