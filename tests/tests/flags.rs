@@ -2,8 +2,9 @@
 //! The kernel flags, on a few small boots.
 
 use anyhow::{Context, Result, ensure};
+use std::fs;
 use std::time::Duration;
-use tests::{Checks, Guest, READY, Shell, eventually, keyless, machine};
+use tests::{Checks, Guest, READY, Shell, eventually, image, keyless, machine};
 use vmm::Ready;
 
 /// Time limit of an orderly shutdown.
@@ -15,7 +16,7 @@ fn values() -> Result<()> {
         machine
             .append("b2p.hostname=box")
             .append("b2p.net=10.0.2.15/24,10.0.2.2,10.0.2.3,192.0.2.53")
-            .append("b2p.podman=boot b2p.loglevel=debug")
+            .append("b2p.podman=boot b2p.loglevel=debug lockdown=integrity")
     })?;
     let mut checks = Checks::new("flags-values");
     checks.check("hostname", || equals(&guest, "hostname", "box"));
@@ -31,6 +32,7 @@ fn values() -> Result<()> {
         }
         Ok(())
     });
+    checks.check("a kernel that is locked down", || locked_down(&guest));
     checks.check("podman runs from boot", || {
         ensure!(
             !guest.pids("podman system service")?.is_empty(),
@@ -82,6 +84,37 @@ fn values() -> Result<()> {
         powers_off(&guest)
     });
     checks.finish(&guest)
+}
+
+/// Expects modules with their signatures, and a container with a network, in a kernel that takes no
+/// module without one.
+fn locked_down(guest: &Guest) -> Result<()> {
+    equals(
+        guest,
+        "grep -o '.integrity.' /sys/kernel/security/lockdown",
+        "[integrity]",
+    )?;
+    let archive = fs::read(image::archive(guest.vm.dir())?)?;
+    tests::text(&guest.ssh_with("root", "podman load", &archive)?)?;
+    let run = format!(
+        "podman run --rm {} wget -q -T 5 -O /dev/null http://10.0.2.2:1/",
+        image::NAME
+    );
+    let out = guest.ssh("root", &run)?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(
+        said.contains("refused") || said.contains("timed out"),
+        "{said}"
+    );
+    // 8192: a module without a signature (Documentation/admin-guide/tainted-kernels.rst).
+    equals(
+        guest,
+        "echo $(($(cat /proc/sys/kernel/tainted) & 8192))",
+        "0",
+    )?;
+    guest
+        .sh("grep -q ^bridge /proc/modules && grep -q ^veth /proc/modules")
+        .map(drop)
 }
 
 #[test]
