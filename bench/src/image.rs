@@ -54,7 +54,8 @@ impl Parts {
     /// Fetches packages that are missing.
     pub fn fetch(config: &BuildConfig, step: &Step) -> Result<Self> {
         let (debian, linux) = (config.fetch_userland(step)?, kernel::fetch(config, step)?);
-        let modules = modules::prepare(&debian, &linux, config.kernel, step)?;
+        // The peers load them as Debian's own initrd does.
+        let modules = modules::prepare(&debian, &linux, config.kernel, step)?.originals()?;
         let out = paths::out().join("bench").join(config.kernel.name());
         fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
         Ok(Parts {

@@ -12,6 +12,7 @@ pub mod dhcp;
 pub mod extension;
 pub mod input;
 pub mod kmsg;
+pub mod module_record;
 pub mod modules_dep;
 pub mod mountinfo;
 pub mod mutator;
@@ -54,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     target!(dhcp),
     target!(extension),
     target!(kmsg),
+    target!(module_record),
     target!(modules_dep),
     target!(mountinfo),
     target!(notify),

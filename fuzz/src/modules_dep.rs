@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Target `modules_dep`: index of kernel modules by depmod(8) (modules.dep, modules.alias,
-//! modules.softdep), and the files of modules.
+//! modules.softdep).
 
-use sys::modules::{
-    DepEntry, glob_match, module_name, parse_alias, parse_dep, parse_softdep, without_signature,
-};
+use sys::modules::{DepEntry, glob_match, module_name, parse_alias, parse_dep, parse_softdep};
 
 use crate::input::split_array;
 
@@ -28,7 +26,6 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "[0-9]",
     "virtio:d00000001v*",
     "pci:v*d*sv*sd*bc02sc*i*",
-    "~Module signature appended~\n",
 ];
 
 /// Maximum length of a pattern and of a text: the slow matcher is quadratic.
@@ -39,7 +36,6 @@ const MAX_MATCHED: usize = 200;
 /// - Names are in the kernel's form, and the form of a name is itself.
 /// - Lines that were read, and then written, are read as the same.
 /// - A pattern matches exactly the texts that a slow matcher accepts.
-/// - A signature that is appended is removed, and nothing else is.
 pub fn modules_dep(data: &[u8]) {
     let [dep, alias, softdep, modalias] = split_array(data);
     let text = |part: Option<&[u8]>| String::from_utf8_lossy(part.unwrap_or(&[])).into_owned();
@@ -52,7 +48,6 @@ pub fn modules_dep(data: &[u8]) {
     }
     let (pattern, text) = modalias.split_at(modalias.len() / 2);
     check_match(pattern, text);
-    check_signature(data);
 }
 
 fn truncate(bytes: &[u8]) -> &[u8] {
@@ -160,13 +155,4 @@ fn set_contains(set: &[u8], c: u8) -> bool {
         }
     }
     false
-}
-
-fn check_signature(data: &[u8]) {
-    assert!(data.starts_with(without_signature(data)));
-    let (body, signature) = data.split_at(data.len() / 2);
-    let mut file = [body, signature, &[0; 8]].concat();
-    file.extend((signature.len() as u32).to_be_bytes());
-    file.extend(b"~Module signature appended~\n");
-    assert_eq!(without_signature(&file), body);
 }

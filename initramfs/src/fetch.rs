@@ -145,6 +145,11 @@ impl BuildConfig {
         self.tree(&self.userland())
     }
 
+    /// Returns the tree of Debian's kernel, which may not have been fetched yet.
+    pub fn linux_tree(&self) -> PackageTree {
+        self.tree(&self.linux())
+    }
+
     /// Returns the tree that the slim kernel is compiled in, which may not have been fetched yet.
     pub fn builder_tree(&self) -> PackageTree {
         self.tree(&self.builder())

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Kernel modules of the machine, each with a reason; depmod adds their dependencies. The modules
-//! are unpacked (.ko.xz -> .ko): the image compresses them better, PID 1 needs no xz, and the
-//! signature at the end of each file is unchanged.
+//! are unpacked (.ko.xz -> .ko): the image compresses them better, and PID 1 needs no xz. [`patch`]
+//! says what is changed in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -16,8 +15,13 @@ use crate::progress::Step;
 use crate::stamp::{self, Inputs};
 use crate::{fsutil, paths, tools};
 
+mod files;
 mod hardware;
+pub mod patch;
 
+use files::{restore_all, unpack_all};
+
+pub use files::read_module;
 pub use hardware::{HARDWARE, NOT_SLIM};
 
 /// Modules that PID 1 loads from the initrd, before the userland is mounted. crc32c_generic is the
@@ -273,6 +277,7 @@ pub fn prepare(
     inputs.add("debian", &debian.key).add("linux", &linux.key);
     inputs.add("release", &release);
     inputs.add("table", names(kernel).collect::<Vec<_>>().join(" "));
+    inputs.add("format", patch::FORMAT);
     let key = inputs.finish();
     let dir = paths::cache_of(kernel).join("modules");
     stamp::make(&dir, &key, |to| {
@@ -318,45 +323,25 @@ fn depmod(debian: &PackageTree, release: &str, base: &Path, out: Option<&Path>) 
     tools::run(command.arg(release), "depmod").map(drop)
 }
 
-/// Files that depmod and PID 1 read beside the modules.
-const LISTS: &[&str] = &[
-    "modules.order",
-    "modules.builtin",
-    "modules.builtin.modinfo",
-];
-
-fn unpack_all(linux: &PackageTree, release: &str, paths: &[String], to: &Path) -> Result<()> {
-    let from = linux.root.join("usr/lib/modules").join(release);
-    let to = to.join("usr/lib/modules").join(release);
-    fs::create_dir_all(&to).with_context(|| format!("make {}", to.display()))?;
-    for path in paths {
-        let target = to.join(path.trim_end_matches(".xz"));
-        fs::create_dir_all(target.parent().unwrap_or(&to))?;
-        let bytes = read_module(&from.join(path))?;
-        fs::write(&target, bytes).with_context(|| format!("write {}", target.display()))?;
-    }
-    for name in LISTS {
-        fs::copy(from.join(name), to.join(name)).with_context(|| format!("copy {name}"))?;
-    }
-    Ok(())
-}
-
-fn read_module(path: &Path) -> Result<Vec<u8>> {
-    let packed = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    if path.extension().is_none_or(|e| e != "xz") {
-        return Ok(packed);
-    }
-    let mut bytes = Vec::with_capacity(packed.len() * 4);
-    lzma_rust2::XzReader::new(packed.as_slice(), false)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("unpack {}", path.display()))?;
-    Ok(bytes)
-}
-
 impl Modules {
     /// Returns the directory with the modules and their lists.
     pub fn root(&self) -> PathBuf {
         self.dir.join("usr/lib/modules").join(&self.release)
+    }
+
+    /// Returns the same modules as their packages have them, signed, in a directory of their own.
+    ///
+    /// # Errors
+    /// A file cannot be read, restored or written.
+    pub fn originals(&self) -> Result<Modules> {
+        let dir = self.dir.with_extension("original");
+        let key = format!("{} original", self.key);
+        stamp::make(&dir, &key, |to| restore_all(&self.dir, to))?;
+        Ok(Modules {
+            dir,
+            key,
+            ..self.clone()
+        })
     }
 
     /// Returns the host's paths of the early modules, in the order of loading.

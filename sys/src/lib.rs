@@ -14,7 +14,6 @@ pub mod net;
 pub mod paths;
 pub mod service_names;
 pub mod signals;
-pub mod strip_ftrace;
 pub mod syscall;
 pub mod uevent;
 #[cfg(all(target_env = "musl", panic = "abort"))]

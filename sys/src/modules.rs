@@ -7,28 +7,33 @@
 //! code is `/sbin/modprobe`, for the kernel's requests and for people.
 //!
 //! **Signatures.** Debian signs its modules with ECDSA P-384, and checking one signature takes
-//! 30 ms of instructions on this kernel, however small the module: most of a boot. A module is
-//! therefore passed to the kernel without its signature, unless the kernel insists (lockdown,
-//! `module.sig_enforce`) or `b2p.modules=verified` asks for it; the files stay Debian's own, bit
-//! for bit. The price is the taint flag E. Calls of the function tracer are removed as well
-//! (`strip_ftrace.rs`). The initrd that holds the modules is as trusted as PID 1 itself.
+//! 30 ms of instructions on this kernel, however small the module: most of a boot. The image
+//! therefore has each module without its signature and without calls of the function tracer,
+//! and with a record of both. If the kernel insists on signatures (lockdown,
+//! `module.sig_enforce`), or `b2p.modules=verified` asks for them, [`mod@restore`] makes Debian's
+//! own file from it, bit for bit. The price is the taint flag E. The initrd that holds the modules
+//! is as trusted as PID 1 itself.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use log::{debug, info};
 use nix::errno::Errno;
-use nix::kmod::init_module;
+use nix::kmod::{ModuleInitFlags, finit_module, init_module};
 
 use crate::error::{self, Doing};
-use crate::strip_ftrace::untrace;
+
+pub mod restore;
+
+use restore::restore;
 
 /// Release of the running kernel (proc_sys_kernel(5)).
 const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 
-/// Marker at the end of a signed module (Documentation/admin-guide/module-signing.rst).
-const SIGNED: &[u8] = b"~Module signature appended~\n";
+/// Error of a module whose record is damaged ([`mod@restore`]), and the kernel's for a malformed
+/// signature (kernel/module_signature.c, `mod_check_sig`).
+const DAMAGED: Errno = Errno::EBADMSG;
 
 /// Index of the modules of one kernel.
 #[derive(Debug, Default)]
@@ -78,6 +83,12 @@ impl std::fmt::Display for LoadError {
             LoadError::Blacklisted => write!(f, "blacklisted by a flag"),
             LoadError::Refused(path, Errno::ENOEXEC) => {
                 write!(f, "{path}: not a module of this kernel")
+            }
+            LoadError::Refused(path, DAMAGED) => {
+                write!(
+                    f,
+                    "{path}: damaged: Debian's module cannot be restored from it"
+                )
             }
             LoadError::Refused(path, e) => write!(f, "{path}: {e}"),
         }
@@ -228,49 +239,35 @@ fn live(name: &str) -> bool {
 }
 
 /// Passes a module file to the kernel with its parameters. A module that is loaded already is no
-/// error.
+/// error. Sets `verify` if the kernel turns out to require signatures.
 ///
 /// # Errors
-/// The file cannot be read, or the kernel refuses it.
+/// The file cannot be read, its record is damaged, or the kernel refuses it.
 pub fn insmod(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno> {
-    let read =
-        || fs::read(path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)));
+    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
     debug!("module {} {options}", path.display());
     let options = CString::new(options).unwrap_or_default();
     if !*verify {
-        let mut file = read()?;
-        file.truncate(without_signature(&file).len());
-        untrace(&mut file);
-        match give(&file, &options) {
+        let file = fs::File::open(path).map_err(errno)?;
+        match finit_module(file, &options, ModuleInitFlags::empty()) {
             // ENOKEY, EKEYREJECTED: module.sig_enforce; EPERM: lockdown.
             Err(e @ (Errno::ENOKEY | Errno::EKEYREJECTED | Errno::EPERM)) => {
                 info!("the kernel wants module signatures ({e}): from here on each is verified");
                 *verify = true;
             }
-            other => return other,
+            other => return or_loaded(other),
         }
     }
-    give(&read()?, &options)
+    let mut file = fs::read(path).map_err(errno)?;
+    restore(&mut file).map_err(|_| DAMAGED)?;
+    or_loaded(init_module(&file, &options))
 }
 
-fn give(image: &[u8], options: &CStr) -> Result<(), Errno> {
-    match init_module(image, options) {
+fn or_loaded(result: Result<(), Errno>) -> Result<(), Errno> {
+    match result {
         Err(Errno::EEXIST) => Ok(()),
         other => other,
     }
-}
-
-/// Returns a module without its appended signature: the signature, twelve bytes that end in its
-/// length, then the marker (module_signature.h).
-#[must_use]
-pub fn without_signature(file: &[u8]) -> &[u8] {
-    let without = || {
-        let body = file.strip_suffix(SIGNED)?;
-        let (rest, info) = body.split_at_checked(body.len().checked_sub(12)?)?;
-        let length = u32::from_be_bytes(info.get(8..12)?.try_into().ok()?);
-        rest.get(..rest.len().checked_sub(usize::try_from(length).ok()?)?)
-    };
-    without().unwrap_or(file)
 }
 
 /// Returns the module's name: `kernel/net/nf-nat.ko.xz` -> `nf_nat`.

@@ -75,6 +75,12 @@ fn values() -> Result<()> {
         ensure!(!seen.contains("boot2podman:"), "{seen:?}");
         Ok(())
     });
+    checks.check("a kernel that insists on signatures gets them", || {
+        signed(&guest)
+    });
+    checks.check("a module with a damaged record is named", || {
+        damaged(&guest)
+    });
     checks.check("no swap by surprise, nor its driver", || {
         equals(&guest, "cat /proc/swaps | wc -l", "1")?;
         guest.sh("! test -e /sys/module/zram").map(drop)
@@ -115,6 +121,34 @@ fn locked_down(guest: &Guest) -> Result<()> {
     guest
         .sh("grep -q ^bridge /proc/modules && grep -q ^veth /proc/modules")
         .map(drop)
+}
+
+/// Requires signatures in another way than lockdown, which refuses a module with another error.
+/// Expects no taint.
+fn signed(guest: &Guest) -> Result<()> {
+    let enforce = "cd /sys/module/module/parameters && echo 1 >sig_enforce && cat sig_enforce";
+    equals(guest, enforce, "Y")?;
+    guest.sh("modprobe wireguard && grep -q ^wireguard /proc/modules")?;
+    equals(guest, "cat /proc/sys/kernel/tainted", "0")?;
+    let said = guest.sh("dmesg | grep 'wants module signatures' | head -n 1")?;
+    ensure!(said.contains("from here on each is verified"), "{said}");
+    Ok(())
+}
+
+/// Overwrites the length of a record, then the record's end: the module is then unsigned.
+fn damaged(guest: &Guest) -> Result<()> {
+    let file = guest.sh("ls /usr/lib/modules/*/kernel/drivers/net/dummy.ko")?;
+    for (from_end, errno) in [(12, "damaged"), (2, "")] {
+        let script = format!(
+            "at=$(($(stat -c %s {file}) - {from_end})); \
+             printf '\\377\\377' | dd of={file} bs=1 seek=$at conv=notrunc 2>/dev/null; modprobe dummy"
+        );
+        let out = guest.ssh("root", &script)?;
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        ensure!(!out.status.success(), "it was loaded");
+        ensure!(said.contains(&file) && said.contains(errno), "{said}");
+    }
+    guest.sh("modprobe ipvlan").map(drop)
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use initramfs::bom::medium;
+use initramfs::fetch::BuildConfig;
+use initramfs::modules::read_module;
 use initramfs::programs::{self, Target};
 use initramfs::{paths, stamp, sums};
 use serde_json::Value;
@@ -11,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use sys::modules::restore::restore;
 use tests::disks;
 
 /// Signature namespace in the recipe of docs/design/trust.md.
@@ -280,5 +283,49 @@ fn the_programs_do_not_say_where_they_were_built() -> Result<()> {
             ensure!(!has(place), "{} names {place}", program.display());
         }
     }
+    Ok(())
+}
+
+/// The kernel modules of the image, which have neither signatures nor calls of the function tracer,
+/// and their records.
+#[test]
+fn every_module_restores_to_that_of_its_package() -> Result<()> {
+    let config = BuildConfig::from_env()?;
+    let cache = paths::cache_of(config.kernel).join("modules/usr/lib/modules");
+    let tree = config.linux_tree();
+    let release = tree.kernel_release()?;
+    let (made, packages) = (
+        cache.join(&release),
+        tree.root.join("usr/lib/modules").join(release),
+    );
+    let initrd = fs::read(paths::out_of(config.kernel).join(paths::INITRD))?;
+    let early = tests::initrd::entries(&initrd);
+    let (mut count, mut patched, mut in_head) = (0, 0, 0);
+    let index = fs::read_to_string(made.join("modules.dep"))?;
+    for (path, _) in index.lines().filter_map(|line| line.split_once(':')) {
+        let packed = packages.join(format!("{path}.xz"));
+        let plain = packages.join(path);
+        let original = read_module(if packed.exists() { &packed } else { &plain })?;
+        let mut file = fs::read(made.join(path))?;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        for entry in early.iter().filter(|e| e.name == format!("modules/{name}")) {
+            ensure!(
+                initrd[entry.data_at.clone()] == file,
+                "{name} in the initrd"
+            );
+            in_head += 1;
+        }
+        patched += usize::from(!file.starts_with(&original[..original.len() / 2]));
+        ensure!(
+            restore(&mut file).is_ok() && file == original,
+            "{path} differs"
+        );
+        count += 1;
+    }
+    println!("{count} modules, {patched} patched, {in_head} in the head of the initrd");
+    ensure!(
+        count > 100 && patched > 100 && in_head >= 3,
+        "{count} {patched} {in_head}"
+    );
     Ok(())
 }

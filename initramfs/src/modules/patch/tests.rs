@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
+const SHT_RELA: u32 = 4;
+const ALLOC: u64 = 2;
+const X86_64: u16 = 62;
+
 const NAMES: &[u8] = b"\0.text\0.rela.text\0__mcount_loc\0__fentry__\0other\0";
 
 fn place(name: &[u8]) -> u32 {
@@ -50,8 +54,8 @@ impl Module {
             (0, 0, 0, b"", 0, 0),
             (place(b".text"), 1, 6, &self.text, 0, 0),
             (place(b".rela.text"), SHT_RELA, 0, &rela, 4, 1),
-            (place(b"__mcount_loc"), 1, SHF_ALLOC, &[0; 16], 0, 0),
-            (0, SHT_SYMTAB, 0, &symbols, 5, 0),
+            (place(b"__mcount_loc"), 1, ALLOC, &[0; 16], 0, 0),
+            (0, 2, 0, &symbols, 5, 0),
             (0, 3, 0, NAMES, 0, 0),
         ];
         let (mut bodies, mut headers): (Vec<u8>, Vec<u8>) = Default::default();
@@ -78,28 +82,57 @@ impl Module {
     }
 }
 
-#[test]
-fn the_tracers_calls_are_gone_and_no_others() {
-    let module = Module::good();
-    let (before, mut file) = (module.file(), module.file());
-    assert_eq!(untrace(&mut file), 2);
-    let text = |at: usize| &file[64 + at..64 + at + 5];
-    assert_eq!((text(4), text(24)), (&NOP[..], &NOP[..]));
-    assert_eq!(text(10), CALL);
-    let rela = 64 + module.text.len();
-    let kinds = [0, 1, 2].map(|i| long(&file, rela + i * RELOCATION + 8).unwrap());
-    assert_eq!(kinds, [0, 2 << 32 | 4, 0]);
-    let list = plan(&before).unwrap().0;
-    assert_eq!(long(&file, list.header + 8), Some(0), "it is not loaded");
-    let differ = before.iter().zip(&file).filter(|(a, b)| a != b).count();
-    // Each call differs in five bytes less its last two zeros, each relocation in two, and one flag
-    // differs.
-    assert_eq!(differ, 2 * 3 + 2 * 2 + 1);
-    assert_eq!(untrace(&mut file), 0, "once is enough");
+/// Length of the ELF header, which [`Module::file`] begins with.
+const START: usize = 64;
+/// Index of the list of calls among the sections.
+const LIST: usize = 3;
+
+fn long(file: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(file[at..at + 8].try_into().unwrap())
+}
+
+fn signed(mut body: Vec<u8>) -> Vec<u8> {
+    body.extend(b"SIGNATURE");
+    body.extend([0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+    body.extend(SIGNED);
+    body
 }
 
 #[test]
-fn what_is_not_as_expected_stays_as_it_is() {
+fn the_tracers_calls_are_gone_and_no_others() {
+    let module = Module::good();
+    let original = signed(module.file());
+    let file = patch(&original).unwrap();
+    let text = |at: usize| &file[START + at..START + at + 5];
+    assert_eq!((text(4), text(24)), (&NOP[..], &NOP[..]));
+    assert_eq!(text(10), CALL);
+    let rela = START + module.text.len();
+    let infos = [0, 1, 2].map(|i| long(&file, rela + i * RELOCATION + 8));
+    assert_eq!(infos, [0, 2 << 32 | 4, 0]);
+    let headers = usize::try_from(long(&file, 40)).unwrap();
+    let flags = headers + LIST * HEADER as usize + FLAGS as usize;
+    assert_eq!((long(&original, flags), long(&file, flags)), (ALLOC, 0));
+    let differ = original.iter().zip(&file).filter(|(a, b)| a != b).count();
+    // Each call differs in five bytes less its last two zeros, each relocation in two, and one flag
+    // differs.
+    assert_eq!(differ, 2 * 3 + 2 * 2 + 1);
+}
+
+#[test]
+fn the_record_restores_the_original() {
+    for original in [
+        signed(Module::good().file()),
+        Module::good().file(),
+        b"text".to_vec(),
+    ] {
+        let mut file = patch(&original).unwrap();
+        assert!(file.ends_with(MAGIC) && file != original);
+        assert_eq!((restore(&mut file), &file), (Ok(()), &original));
+    }
+}
+
+#[test]
+fn what_is_not_as_expected_keeps_its_calls() {
     let bent: [fn(&mut Module); 7] = [
         |m| m.text[4] = 0xe9,        // a jump
         |m| m.text[6] = 1,           // a target of its own
@@ -112,24 +145,36 @@ fn what_is_not_as_expected_stays_as_it_is() {
     for (i, bend) in bent.into_iter().enumerate() {
         let mut module = Module::good();
         bend(&mut module);
-        let (before, mut file) = (module.file(), module.file());
-        assert_eq!((untrace(&mut file), &file), (0, &before), "{i}");
+        let original = module.file();
+        let file = patch(&original).unwrap();
+        assert_eq!(file, [&original[..], &[0; 4], MAGIC].concat(), "{i}");
     }
 }
 
 #[test]
-fn a_file_that_is_cut_or_bent_anywhere_is_no_reason_to_panic() {
+fn the_signature_is_cut_off_and_nonsense_is_left_alone() {
+    assert_eq!(
+        without_signature(&signed(b"ELF body".to_vec())),
+        b"ELF body"
+    );
+    assert_eq!(without_signature(b"ELF body"), b"ELF body");
+    let lying = [&[0xff; 12][..], SIGNED].concat();
+    assert_eq!(without_signature(&lying), lying);
+    assert_eq!(without_signature(SIGNED), SIGNED);
+}
+
+/// A file that is cut or changed anywhere is patched and restored, or refused.
+#[test]
+fn no_file_is_a_reason_to_panic() {
     let file = Module::good().file();
     for end in 0..file.len() {
-        let mut cut = file[..end].to_vec();
-        assert_eq!((untrace(&mut cut), cut.as_slice()), (0, &file[..end]));
+        let _ = patch(&file[..end]);
     }
     for at in 0..file.len() {
         for byte in [0x7f, 0x80, 0xff] {
             let mut bent = file.clone();
             bent[at] = byte;
-            untrace(&mut bent);
-            assert_eq!(bent.len(), file.len());
+            let _ = patch(&bent);
         }
     }
 }
