@@ -86,7 +86,7 @@ pub enum When {
 pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: is_first_report,   run: disk_config::apply,           why: "services that wait for the data disk start with its configuration" },
     Reaction { on: Ended(DATA),     when: always,            run: data_disk::read_report,       why: "PID 1 knows which disk keeps the state" },
-    Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, IMAGE_SYNC),  why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
     Reaction { on: ServiceChanged,  when: is_ready,          run: ready::judge_again,           why: "what is missing is listed, and what no longer is, is not" },
 
@@ -259,6 +259,14 @@ fn start(context: &mut Context<'_>, name: &str) {
         .filter(|id| supervisor.state(*id).at_rest());
     if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
         context.manager.note(now(), services::Event::Start(id));
+    }
+}
+
+/// Restarts a service that starts with the machine.
+fn restart(context: &mut Context<'_>, name: &str) {
+    let id = context.manager.supervisor.find(name);
+    if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
+        context.manager.note(now(), services::Event::Restart(id));
     }
 }
 

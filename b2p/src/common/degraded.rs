@@ -19,7 +19,8 @@ use super::notify;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degraded {
     service: String,
-    reasons: Vec<String>,
+    /// Parts that are missing, each with the reason.
+    lines: Vec<(String, String)>,
 }
 
 impl Degraded {
@@ -28,7 +29,7 @@ impl Degraded {
     pub fn of(service: &str) -> Degraded {
         Degraded {
             service: service.to_owned(),
-            reasons: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -41,10 +42,10 @@ impl Degraded {
 
     /// Adds a reason without logging it; returns true if it is a new one.
     pub fn add(&mut self, why: impl Display) -> bool {
-        let why = one_line(&why.to_string());
-        let new = !self.reasons.contains(&why);
+        let line = (self.service.clone(), one_line(&why.to_string()));
+        let new = !self.lines.contains(&line);
         if new {
-            self.reasons.push(why);
+            self.lines.push(line);
         }
         new
     }
@@ -61,17 +62,17 @@ impl Degraded {
         }
     }
 
-    /// Replaces the reasons by those that are true now, and tells PID 1 of a difference: for a
-    /// helper that runs on. A reason that is new is logged.
-    pub fn update(&mut self, reasons: impl IntoIterator<Item = String>) {
-        let mut now = Degraded::of(&self.service);
-        for why in reasons {
-            now.add(why);
-        }
-        if now == *self {
+    /// Replaces the lines by those that are true now, each a part of the machine and a reason, and
+    /// tells PID 1 of a difference: for a helper that runs on.
+    pub fn update<'a>(&mut self, lines: impl IntoIterator<Item = (&'a str, String)>) {
+        let lines = lines.into_iter();
+        let now: Vec<_> = lines
+            .map(|(what, why)| (what.to_owned(), one_line(&why)))
+            .collect();
+        if now == self.lines {
             return;
         }
-        *self = now;
+        self.lines = now;
         if self.report() == 0 {
             notify::degraded();
         }
@@ -87,8 +88,8 @@ impl Degraded {
     }
 
     fn text(&self) -> String {
-        let line = |why: &String| format!("degraded {}: {why}\n", self.service);
-        self.reasons.iter().map(line).collect()
+        let line = |(what, why): &(String, String)| format!("degraded {what}: {why}\n");
+        self.lines.iter().map(line).collect()
     }
 }
 

@@ -7,35 +7,47 @@
 //! the end of a file was zero). When a list is renamed, everything is therefore synced:
 //! syncfs(2) writes the data first and commits the rename last. Nothing waits for it; between
 //! two lists the helper sleeps.
+//!
+//! `b2p image-sync` also watches over the store ([`crate::helpers::store`]), on a disk and in RAM.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use log::{error, warn};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use sys::syscall;
 
+use crate::common::notify;
 use crate::common::paths::Paths;
 use crate::helpers::data::report::{EarlierRun, earlier_run};
+use crate::helpers::store::StoreWatch;
 
 /// Stores of containers/storage, below the directory of containers.
 const STORES: &[&str] = &["storage", "user/1000"];
 /// Directories of a store's lists.
 const LISTS: &[&str] = &["overlay-layers", "overlay-images"];
 
-/// Runs until it is stopped. If the state is in RAM there is nothing to do.
+/// Runs until it is stopped.
 pub fn main() -> i32 {
     let paths = Paths::default();
-    if !matches!(earlier_run(&paths), EarlierRun::Disk(_)) {
-        return 0;
-    }
     let containers = paths.containers();
+    let on_disk = matches!(earlier_run(&paths), EarlierRun::Disk(_));
+    let mut store = StoreWatch::new(&paths, on_disk);
+    // Its notify socket is for the reports of the watch, too.
+    notify::ready();
     let sync = || {
-        let synced = File::open(&containers).and_then(|dir| syscall::syncfs(&dir));
-        synced.unwrap_or_else(|e| warn!("image-sync: {}: {e}", containers.display()));
+        // Nothing outlives the machine in RAM.
+        if on_disk {
+            let synced = File::open(&containers).and_then(|dir| syscall::syncfs(&dir));
+            synced.unwrap_or_else(|e| warn!("image-sync: {}: {e}", containers.display()));
+        }
         true
     };
-    match watch(&containers, sync) {
+    match watch(&containers, sync, || store.look()) {
         Ok(()) => 0,
         Err(why) => {
             error!("image-sync: {why}: after a power cut an image may be listed and broken");
@@ -45,8 +57,12 @@ pub fn main() -> i32 {
 }
 
 /// Calls `sync` once it watches, and after each change of a list, as long as `sync` returns
-/// true.
-fn watch(containers: &Path, mut sync: impl FnMut() -> bool) -> nix::Result<()> {
+/// true. Calls `look` then, and again after each time that it returns.
+fn watch(
+    containers: &Path,
+    mut sync: impl FnMut() -> bool,
+    mut look: impl FnMut() -> Duration,
+) -> nix::Result<()> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
     loop {
         let stores = STORES.iter();
@@ -54,7 +70,18 @@ fn watch(containers: &Path, mut sync: impl FnMut() -> bool) -> nix::Result<()> {
         if !sync() {
             return Ok(());
         }
+        while !has_changed(&inotify, look())? {}
         inotify.read_events()?;
+    }
+}
+
+/// Waits for a change of a list; returns false if there is none for so long.
+fn has_changed(inotify: &Inotify, limit: Duration) -> nix::Result<bool> {
+    let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    match poll(&mut fds, limit) {
+        Err(Errno::EINTR) => Ok(false),
+        ready => Ok(ready? > 0),
     }
 }
 
@@ -91,7 +118,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let sync = || sender.send(()).is_ok() && !temp.path("end").exists();
-                watch(temp.dir(), sync).unwrap();
+                watch(temp.dir(), sync, || Duration::from_secs(60)).unwrap();
             });
             let wait = || synced.recv_timeout(Duration::from_secs(20)).unwrap();
             wait();

@@ -155,7 +155,7 @@ fn services_of_a_late_disk_start_if_they_start_with_the_machine() {
         manager: &mut machine.manager,
         sources: &mut machine.sources,
     };
-    start(&mut context, IMAGE_SYNC);
+    restart(&mut context, IMAGE_SYNC);
     start(&mut context, CONTAINERS);
     let s = &context.manager.supervisor;
     let state = |name: &str| s.find(name).map(|id| s.state(id));

@@ -4,6 +4,7 @@
 use services::ServiceDef;
 use sys::paths::B2P;
 
+use super::table::NEEDED;
 use super::{Entry, datagrams};
 
 /// Rows of the service table, after those of [`super::SERVICES`]. The services are separate from
@@ -12,6 +13,7 @@ pub const LOGS: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: "syslog",
+            oom_score_adj: NEEDED,
             why: "messages of programs to syslog(3) are added to the kernel's log",
             argv: &[B2P, "syslog"],
             socket: datagrams("/dev/log", 0o666),

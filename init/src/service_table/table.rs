@@ -8,6 +8,10 @@ use sys::paths::{B2P, HEALTH_SOCKET, INIT, LOG_DIR, PODMAN_SOCKET};
 use super::names::*;
 use super::{Entry, adapt, cloud, data_disk, stream};
 
+/// `oom_score_adj` of services that are small and that the machine is reached by or explained by:
+/// where memory is short, others go first (proc_pid_oom_score_adj(5)). sshd has a value of its own.
+pub(super) const NEEDED: i32 = -900;
+
 /// All services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
 /// is ready, has failed or is late. A service is late `late_ms` after the services in its `after`
 /// no longer delay it: nothing waits for it then, and the service continues.
@@ -49,6 +53,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: NET,
+            oom_score_adj: NEEDED,
             why: "addresses, routes, DNS servers; a process of its own, so that PID 1 parses nothing from the network",
             ready: ReadyWhen::Notify,
             gates_ready: true,
@@ -251,13 +256,14 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::with_variables,
         ..Entry::DEFAULT
     },
-    // While the state is in RAM the service ends at once; a later data disk starts it again.
+    // It watches over the store in RAM as well; a later data disk restarts it.
     Entry {
         def: ServiceDef {
             name: IMAGE_SYNC,
             why: "an image is flushed to the disk soon after podman has stored it, so that a power cut does not lose it",
             argv: &[B2P, "image-sync"],
             after: DATA_DISK,
+            ready: ReadyWhen::Notify,
             restart: Restart::OnFailure,
             after_ready: true,
             ..ServiceDef::DEFAULT
@@ -311,6 +317,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: "time",
+            oom_score_adj: NEEDED,
             why: "the clock is corrected after the machine was paused, and follows the hypervisor's or a time server",
             argv: &[B2P, "time"],
             after_ready: true,

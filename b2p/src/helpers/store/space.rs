@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Room for podman's store: whether it is full, and a reserve on the disk that is given back then.
+//!
+//! ext4's own reserve for root does not hold containers back: what a container writes to its layer
+//! is written with the rights of the program that mounted it (fs/overlayfs, `ovl_creds`). So a file
+//! takes blocks, and a directory of empty files takes inodes, until neither is left for others;
+//! then both are removed, and podman has room to remove what fills the disk.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::statvfs::statvfs;
+use sys::error::{Doing, Result};
+
+/// Time between two looks at a store with much room. Nothing tells of a file system that fills
+/// (fanotify(7) tells of errors of the file system alone), and a look is one system call.
+pub const LOOK: Duration = Duration::from_secs(30);
+/// Time between two looks at a store that is nearly full, or was.
+const LOOK_CLOSELY: Duration = Duration::from_secs(5);
+/// Share of blocks or inodes in use from which a store is looked at closely, in percent.
+const NEARLY_FULL: u64 = 80;
+/// Free share, in thousandths, below which the store is full.
+const FULL: u64 = 10;
+/// Free share, in thousandths, above which a full store has room again, besides a new reserve.
+const ROOM: u64 = 30;
+/// The reserve takes one of so many bytes of the disk, within limits.
+const RESERVE_SHARE: u64 = 64;
+const MIN_RESERVE_BYTES: u64 = 4 << 20;
+const MAX_RESERVE_BYTES: u64 = 64 << 20;
+/// Number of inodes in the reserve.
+const RESERVE_INODES: u64 = 64;
+
+/// Blocks in bytes, and inodes, of a file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Bytes that are free for programs.
+    pub free_bytes: u64,
+    /// Number of inodes; 0 where the file system makes them as it needs them.
+    pub inodes: u64,
+    /// Number of free inodes.
+    pub free_inodes: u64,
+}
+
+impl Usage {
+    /// Asks the file system that `path` is on.
+    ///
+    /// # Errors
+    /// The path does not exist, or its disk fails.
+    pub fn of(path: &Path) -> Result<Usage> {
+        let found = statvfs(path).on(path)?;
+        let unit = found.fragment_size();
+        Ok(Usage {
+            bytes: found.blocks() * unit,
+            free_bytes: found.blocks_available() * unit,
+            inodes: found.files(),
+            free_inodes: found.files_available(),
+        })
+    }
+
+    /// Returns the smaller of the free shares of bytes and of inodes, in thousandths.
+    fn free_share(&self) -> u64 {
+        let share = |free: u64, all: u64| free.saturating_mul(1000).checked_div(all);
+        let bytes = share(self.free_bytes, self.bytes).unwrap_or(1000);
+        bytes.min(share(self.free_inodes, self.inodes).unwrap_or(1000))
+    }
+
+    /// Returns true if there are fewer inodes than bytes.
+    fn lacks_inodes(&self) -> bool {
+        let of_inodes = Usage { bytes: 0, ..*self };
+        of_inodes.free_share() == self.free_share() && self.inodes > 0
+    }
+}
+
+/// Returns true if a store of this usage is full, where it was or was not full before. Between the
+/// two limits nothing changes, so that a line does not come and go.
+#[must_use]
+pub fn is_full(usage: &Usage, was_full: bool, reserve: u64) -> bool {
+    let share = usage.free_share();
+    match was_full {
+        true => share < ROOM || usage.free_bytes < 2 * reserve,
+        false => share < FULL,
+    }
+}
+
+/// Returns the time until the next look.
+#[must_use]
+pub fn next_look(usage: &Usage, is_full: bool) -> Duration {
+    match is_full || usage.free_share() < 1000 - 10 * NEARLY_FULL {
+        true => LOOK_CLOSELY,
+        false => LOOK,
+    }
+}
+
+/// Returns the reason of a degraded line.
+#[must_use]
+pub fn reason(usage: &Usage, culprit: Option<&str>) -> String {
+    let lacking = match usage.lacks_inodes() {
+        true => format!("{} inodes (there are too many files)", usage.inodes),
+        false => format!("{} MiB", usage.bytes >> 20),
+    };
+    let culprit = culprit.map_or(String::new(), |name| {
+        format!("; container {name} has written most: `podman rm -f {name}`")
+    });
+    format!(
+        "full: of {lacking} almost none are free{culprit}; remove containers, images or volumes"
+    )
+}
+
+/// Returns the size of the reserve on a disk of `bytes`.
+#[must_use]
+pub fn reserve_bytes(bytes: u64) -> u64 {
+    (bytes / RESERVE_SHARE).clamp(MIN_RESERVE_BYTES, MAX_RESERVE_BYTES)
+}
+
+/// Reserve on the data disk: a file, and a directory of empty files.
+#[derive(Debug)]
+pub struct Reserve {
+    file: PathBuf,
+    files: PathBuf,
+    bytes: u64,
+}
+
+impl Reserve {
+    /// A reserve in the directory `dir` of a disk of `bytes`.
+    #[must_use]
+    pub fn on(dir: &Path, bytes: u64) -> Reserve {
+        Reserve {
+            file: dir.join("reserve"),
+            files: dir.join("reserve.inodes"),
+            bytes: reserve_bytes(bytes),
+        }
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes what is missing of the reserve. The blocks are allocated and not written.
+    ///
+    /// # Errors
+    /// No room is left, or the disk fails; what was made is removed.
+    pub fn make(&self) -> Result<()> {
+        self.make_files().inspect_err(|_| self.give_back())
+    }
+
+    fn make_files(&self) -> Result<()> {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&self.file).on(&self.file)?;
+        let len = i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        match fallocate(&file, FallocateFlags::empty(), 0, len) {
+            // ext2 and ext3.
+            Err(Errno::EOPNOTSUPP) => {
+                io::copy(&mut io::repeat(0).take(self.bytes), &mut &file).on(&self.file)?;
+            }
+            allocated => allocated.on(&self.file)?,
+        }
+        fs::create_dir_all(&self.files).on(&self.files)?;
+        for number in 0..RESERVE_INODES {
+            let path = self.files.join(number.to_string());
+            options.open(&path).on(path)?;
+        }
+        Ok(())
+    }
+
+    /// Returns true if the reserve exists.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.file.exists() && self.files.exists()
+    }
+
+    /// Gives the reserve back.
+    pub fn give_back(&self) {
+        let _ = fs::remove_dir_all(&self.files);
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+
+    const MIB: u64 = 1 << 20;
+
+    fn usage(free_bytes: u64, free_inodes: u64) -> Usage {
+        Usage {
+            bytes: 1000 * MIB,
+            free_bytes,
+            inodes: 1000,
+            free_inodes,
+        }
+    }
+
+    #[test]
+    fn blocks_and_inodes_count_and_the_line_does_not_flutter() {
+        for (free_mib, free_inodes, was_full, full) in [
+            (1000, 1000, false, false),
+            (10, 1000, false, false),
+            (9, 1000, false, true),
+            (0, 1000, false, true),
+            (1000, 9, false, true),
+            (20, 1000, true, true),
+            (29, 1000, true, true),
+            (31, 1000, true, true),
+            (40, 1000, true, false),
+            (1000, 20, true, true),
+            (1000, 40, true, false),
+        ] {
+            let usage = usage(free_mib * MIB, free_inodes);
+            let found = is_full(&usage, was_full, 16 * MIB);
+            assert_eq!(found, full, "{free_mib} MiB, {free_inodes}, {was_full}");
+        }
+        // btrfs has no number of inodes.
+        let btrfs = Usage {
+            inodes: 0,
+            free_inodes: 0,
+            ..usage(500 * MIB, 0)
+        };
+        assert!(!is_full(&btrfs, false, 0) && next_look(&btrfs, false) == LOOK);
+        assert!(!is_full(&Usage::default(), false, 0));
+        assert_eq!(next_look(&usage(199 * MIB, 1000), false), LOOK_CLOSELY);
+        assert_eq!(next_look(&usage(500 * MIB, 1000), true), LOOK_CLOSELY);
+    }
+
+    #[test]
+    fn the_line_names_what_is_lacking_and_who_wrote_most() {
+        let blocks = reason(&usage(0, 500), Some("0123456789ab"));
+        let start = "full: of 1000 MiB almost none are free; container 0123456789ab";
+        assert!(blocks.starts_with(start), "{blocks}");
+        let inodes = reason(&usage(500 * MIB, 0), None);
+        assert!(inodes.contains("of 1000 inodes (there"), "{inodes}");
+    }
+
+    #[test]
+    fn a_reserve_suits_its_disk() {
+        let of = |mib: u64| reserve_bytes(mib * MIB) / MIB;
+        assert_eq!((of(200), of(1024), of(1 << 20)), (4, 16, 64));
+    }
+
+    #[test]
+    fn a_reserve_is_made_once_and_given_back_whole() {
+        let temp = Temp::new();
+        let reserve = Reserve::on(temp.dir(), 0);
+        reserve.make().unwrap();
+        reserve.make().unwrap();
+        let count = || fs::read_dir(temp.dir()).unwrap().count();
+        assert_eq!(count(), 2);
+        assert_eq!(fs::metadata(temp.path("reserve")).unwrap().len(), 4 * MIB);
+        reserve.give_back();
+        reserve.give_back();
+        assert_eq!(count(), 0);
+        fs::write(temp.path("reserve.inodes"), "in the way").unwrap();
+        assert!(reserve.make().is_err());
+        assert!(!temp.path("reserve").exists());
+    }
+}
