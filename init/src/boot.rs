@@ -14,6 +14,7 @@ use std::time::Duration;
 use log::{debug, info};
 use nix::errno::Errno;
 use services::Manager;
+use services::manager::InheritedPipes;
 use sys::clock::{now, since_boot};
 use sys::error::{Doing, Error, Result};
 use sys::modules::Modules;
@@ -23,6 +24,7 @@ use sys::{config_sources, kmsg, net, syscall};
 
 use crate::event_sources::{Event, EventSources};
 use crate::events::EventLoop;
+use crate::recovery::RecordFile;
 use crate::service_table::{self, Platform};
 use crate::state::{PhaseTime, SystemState};
 use crate::{
@@ -92,8 +94,18 @@ pub fn run(signals: Signals) -> ! {
     if root::in_container() {
         info!("the root is as it was found: this is a namespace, or a container");
     }
+    continue_boot(&mut state, &mut sources, None)
+}
+
+/// Runs the phases after the switch to the userland, and serves. After a crash in one of them they
+/// all run again: each finds what is done already.
+pub fn continue_boot(
+    state: &mut SystemState,
+    sources: &mut EventSources,
+    after_crash: Option<InheritedPipes>,
+) -> ! {
     // Each failure is listed as degraded.
-    let _ = run_phases(SERVICE_PHASES, &mut state);
+    let _ = run_phases(SERVICE_PHASES, state);
     state.degraded.set_err("control", sources.bind_control());
     identity::warn_without_entropy();
     sources.uevents = state.uevents.take();
@@ -103,22 +115,29 @@ pub fn run(signals: Signals) -> ! {
         // A person who repairs the machine needs its disks.
         state.loader.add_all();
         state.loader.poll(state.modules.as_mut());
-        rescue::serve_until_left(&mut state, &mut sources);
+        rescue::serve_until_left(state, sources);
     }
-    serve(&mut state, &mut sources)
-}
-
-/// Starts the services that the configuration asks for, announces the ready line, and serves.
-fn serve(state: &mut SystemState, sources: &mut EventSources) -> ! {
     // The phase `boost` has not seen the self-tests that started after it.
     crypto_selftests::deprioritize();
     let defs = service_table::select(&state.config, &Platform::detect());
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(defs, Some(cgroups), kmsg::write_service_line);
+    if let Some(mut pipes) = after_crash {
+        manager.adopt_running(now(), &mut pipes);
+    }
     ready::start_services(&mut manager, &state.config, false);
-    let mut events = EventLoop::new(state, &mut manager, sources);
-    events.run_until(ready::gates_settled);
-    events.react(&Event::GatesSettled);
+    serve(state, sources, &mut manager)
+}
+
+/// Serves, and announces the ready line if that has not been done before a crash.
+pub fn serve(state: &mut SystemState, sources: &mut EventSources, manager: &mut Manager) -> ! {
+    state.record = RecordFile::create();
+    let is_ready = state.ready.is_some();
+    let mut events = EventLoop::new(state, manager, sources);
+    if !is_ready {
+        events.run_until(ready::gates_settled);
+        events.react(&Event::GatesSettled);
+    }
     events.run_forever()
 }
 

@@ -89,7 +89,10 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
 }
 
 /// Loads the copy of the file that the client has put into RAM: PID 1 waits for no disk.
-fn load_file(manager: &mut Manager, name: &Name) -> Result<()> {
+///
+/// # Errors
+/// The file cannot be read, or has faults.
+pub fn load_file(manager: &mut Manager, name: &Name) -> Result<()> {
     let path = Path::new(control::SERVICES).join(name.as_str());
     // One byte more than is allowed, so that a longer file is refused and not cut.
     let max_bytes = services::service_file::MAX_FILE_BYTES as u64 + 1;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A crash of PID 1: a message, and a new start as little more than a reaper.
+//! A crash of PID 1: a message, and a new start.
 //!
 //! The kernel panics when PID 1 ends. A Rust panic and a fault signal therefore execute the
 //! program again, which keeps the pid, the children and every running service; the new program
-//! only reaps, obeys signals, holds the API's socket and offers a shell. Nothing in this file
-//! allocates or takes a lock: with `panic=abort` and in a signal handler it is the last code of
-//! its program.
+//! takes them over ([`crate::recovery`]). Nothing of the handlers allocates or takes a lock: with
+//! `panic=abort` and in a signal handler it is the last code of its program.
 #![expect(unsafe_code, reason = "signal handlers, exec without allocation")]
 
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::fmt::Write;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
@@ -34,8 +34,14 @@ const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
     (c"/dev/null", libc::O_RDWR),
     (c"/", libc::O_RDONLY),
 ];
-/// Number of new starts; after them PID 1 reaps until a person resets the machine.
-const MAX_RESTARTS: u8 = 3;
+/// Number of crashes during the shutdown after which the machine ends without its other phases.
+const MAX_SHUTDOWN_CRASHES: u8 = 3;
+/// Number of crashes in a row beyond which PID 1 does not count: the argument is one digit.
+const MAX_COUNTED: u8 = 9;
+/// Descriptor of the record of what the services are to do, which the new program inherits.
+pub const RECORD_FD: libc::c_int = 200;
+/// Descriptors below this number are looked at: pipes among them are inherited.
+const MAX_DESCRIPTORS: libc::c_int = 1024;
 /// Seconds after which a program counts as healthy: its crash has another cause than its start.
 const HEALTHY_S: u32 = 600;
 
@@ -196,22 +202,74 @@ fn reexec(message: &mut Message) {
         true => 0,
         false => CRASHES.load(Ordering::Relaxed),
     };
-    let count = before.saturating_add(1);
-    if count <= MAX_RESTARTS {
-        let third = [b'0' + count, SHUTDOWN.load(Ordering::Relaxed), 0];
-        let argv = [
-            ARGV0.as_ptr(),
-            CRASH_ARGUMENT.as_ptr(),
-            third.as_ptr().cast(),
-            std::ptr::null(),
-        ];
-        let envp = [std::ptr::null()];
+    let count = before.saturating_add(1).min(MAX_COUNTED);
+    let shutdown = SHUTDOWN.load(Ordering::Relaxed);
+    if count > MAX_SHUTDOWN_CRASHES
+        && let Some(kind) = ShutdownKind::from_letter(shutdown)
+    {
+        reboot_now(kind);
+    }
+    keep_descriptors();
+    let third = [b'0' + count, shutdown, 0];
+    let argv = [
+        ARGV0.as_ptr(),
+        CRASH_ARGUMENT.as_ptr(),
+        third.as_ptr().cast(),
+        std::ptr::null(),
+    ];
+    let envp = [std::ptr::null()];
+    loop {
         for path in OWN_BINARY {
             // SAFETY: live arrays of C strings, each ended by a null pointer.
             unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
         }
+        // No memory, most likely: that passes.
+        reap_once();
     }
-    reap_forever()
+}
+
+/// Lets the new program inherit the record and all pipes: with nobody at their other ends, writing
+/// would kill the services (SIGPIPE, pipe(7)).
+fn keep_descriptors() {
+    for fd in 3..MAX_DESCRIPTORS {
+        // SAFETY: integers, and a structure that lives here.
+        unsafe {
+            let mut stat: libc::stat = std::mem::zeroed();
+            let is_pipe =
+                libc::fstat(fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFIFO;
+            if is_pipe || fd == RECORD_FD {
+                libc::fcntl(fd, libc::F_SETFD, 0);
+            }
+        }
+    }
+}
+
+/// Gives the record's file the number by which the new program finds it; `None` if no descriptor
+/// can have that number.
+#[must_use]
+pub fn keep_record(file: OwnedFd) -> Option<OwnedFd> {
+    // SAFETY: integers. A descriptor that dup3(2) has made is nobody's yet.
+    unsafe {
+        let is_free = libc::fcntl(RECORD_FD, libc::F_GETFD) < 0;
+        let made = is_free && libc::dup3(file.as_raw_fd(), RECORD_FD, libc::O_CLOEXEC) >= 0;
+        made.then(|| OwnedFd::from_raw_fd(RECORD_FD))
+    }
+}
+
+/// Returns the descriptors that the program before has left, close-on-exec again. Called before
+/// this program opens any that is not.
+#[must_use]
+pub fn inherited() -> Vec<OwnedFd> {
+    // SAFETY: integers. Every descriptor of this program is close-on-exec, so one that is not is
+    // nobody's yet.
+    let take = |fd| unsafe {
+        let is_inherited = libc::fcntl(fd, libc::F_GETFD) == 0;
+        is_inherited.then(|| {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+            OwnedFd::from_raw_fd(fd)
+        })
+    };
+    (3..MAX_DESCRIPTORS).filter_map(take).collect()
 }
 
 /// Writes to the kernel log, which never blocks, or to standard error if that cannot be opened. A
@@ -234,16 +292,6 @@ fn write_message(message: &Message) {
         if libc::poll(&raw mut writable, 1, 0) == 1 {
             libc::write(2, message.bytes.as_ptr().cast(), message.length);
         }
-    }
-}
-
-/// Reaps, and ends the machine on request. The services run on without a supervisor.
-fn reap_forever() -> ! {
-    if let Some(kind) = ShutdownKind::from_letter(SHUTDOWN.load(Ordering::Relaxed)) {
-        reboot_now(kind);
-    }
-    loop {
-        reap_once();
     }
 }
 

@@ -24,8 +24,13 @@ const MAX_REPORT_BYTES: u64 = 4 * 1024;
 /// Reads the report of a run that has ended. Without one the run has failed, and the supervisor
 /// has logged that.
 pub fn read_report(context: &mut Context<'_>, _: &Event) {
+    load_report(context.state);
+}
+
+/// Reads the report of the last run that has ended, if there is one.
+pub fn load_report(state: &mut SystemState) {
     if let Ok(bytes) = files::read_bounded(Path::new(DATA_REPORT), MAX_REPORT_BYTES) {
-        context.state.data = Some(parse_report(&String::from_utf8_lossy(&bytes)));
+        state.data = Some(parse_report(&String::from_utf8_lossy(&bytes)));
     }
 }
 

@@ -96,6 +96,21 @@ impl DegradedList {
         self.lines.iter().any(|line| line.origin == origin)
     }
 
+    /// Returns each line for the program after a crash: origin, part and reason, separated by tabs.
+    pub fn record(&self) -> impl Iterator<Item = String> {
+        let fields = |line: &Degraded| format!("{}\t{}\t{}", line.origin, line.what, line.why);
+        self.lines.iter().map(fields)
+    }
+
+    /// Adds a line of [`DegradedList::record`], which has been logged before.
+    pub fn restore(&mut self, record: &str) {
+        let mut fields = record.splitn(3, '\t').map(str::to_owned);
+        if let (Some(origin), Some(what), Some(why)) = (fields.next(), fields.next(), fields.next())
+        {
+            self.lines.push(Degraded { what, why, origin });
+        }
+    }
+
     /// All lines, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Degraded> {
         self.lines.iter()
@@ -141,6 +156,18 @@ mod tests {
         assert_eq!(texts(&list), ["data: label  [2J "]);
         list.set("data", [("data", "label \u{1b}[2J\n")]);
         assert_eq!(texts(&list), ["data: label  [2J "], "the same line");
+        list.set("data", []);
+        assert_eq!(list, DegradedList::default());
+    }
+
+    #[test]
+    fn lines_are_taken_back_after_a_crash_too() {
+        let mut before = DegradedList::default();
+        before.set("data", [("data", "a: b"), ("format", "c\td")]);
+        let mut list = DegradedList::default();
+        before.record().for_each(|line| list.restore(&line));
+        assert_eq!(list, before);
+        list.restore("nonsense");
         list.set("data", []);
         assert_eq!(list, DegradedList::default());
     }

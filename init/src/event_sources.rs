@@ -148,6 +148,32 @@ impl EventSources {
         events
     }
 
+    /// Sleeps until a signal or a button requests a shutdown, `until` at the latest. Reaps nobody.
+    pub fn wait_for_shutdown(&mut self, until: Millis) -> Option<ShutdownKind> {
+        let nobody = Manager::new(Vec::new(), None, |_, _| {});
+        while now() < until {
+            let mut events = Vec::new();
+            for readable in self.wait(&nobody, Some(until)) {
+                match readable {
+                    Readable::Signals => self.read_signals(&mut events),
+                    Readable::PowerButton if self.buttons.read_press() => {
+                        return Some(ShutdownKind::PowerOff);
+                    }
+                    _ => {}
+                }
+            }
+            let kind = events.iter().find_map(|event| match event {
+                Event::ShutdownSignal(kind) => Some(*kind),
+                _ => None,
+            });
+            if kind.is_some() {
+                return kind;
+            }
+            self.reap_pending = false;
+        }
+        None
+    }
+
     /// Reaps children that have ended, and passes the ends of services to `manager`. If more
     /// children remain, `reap_pending` is set.
     pub fn reap_children(&mut self, manager: &mut Manager) {

@@ -94,8 +94,18 @@ impl<'a> EventLoop<'a> {
                 self.decide(reaction, &event);
             }
             if !self.context.manager.settle(now()) {
-                return;
+                break;
             }
+        }
+        self.record();
+    }
+
+    /// Records what the services are to do, for the program after a crash.
+    fn record(&mut self) {
+        let Context { state, manager, .. } = &mut self.context;
+        if let Some(mut record) = state.record.take() {
+            record.update(state, manager);
+            state.record = Some(record);
         }
     }
 

@@ -27,6 +27,7 @@ pub mod options;
 pub mod power_button;
 pub mod reactions;
 pub mod ready;
+pub mod recovery;
 pub mod rescue;
 pub mod root;
 pub mod run;

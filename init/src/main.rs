@@ -10,14 +10,9 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use control::ShutdownKind;
-use init::event_sources::EventSources;
-use init::service_table::{self, Platform, names};
-use init::state::SystemState;
-use init::{boot, coldplug, crash, modprobe, rescue, run, shutdown};
-use services::Manager;
+use init::{boot, coldplug, crash, modprobe, recovery, run};
+use sys::kmsg;
 use sys::signals::Signals;
-use sys::{config_sources, kmsg};
 
 /// Entry point, called by the kernel or by another program.
 ///
@@ -66,34 +61,8 @@ fn pid1(args: [&[u8]; 3]) -> ! {
     let _ = nix::sys::reboot::set_cad_enabled(false);
     match crashes {
         0 => boot::run(signals),
-        _ => after_crash(signals, shutdown),
+        _ => recovery::run(signals, crashes, shutdown),
     }
-}
-
-/// Continues after a crash: reaps, obeys signals, offers shells and the API. A shutdown that had
-/// begun goes on.
-fn after_crash(signals: Signals, shutdown: Option<ShutdownKind>) -> ! {
-    kmsg::init_logger(log::LevelFilter::Info);
-    let mut state = SystemState::new();
-    state.config = config_sources::read_early();
-    state.degraded.add(
-        "init",
-        "PID 1 crashed and was started again: services that still run go on unsupervised, and a scheduled end is forgotten",
-    );
-    let mut sources = EventSources::new(signals);
-    // The program before may have read signals and not have acted on them.
-    sources.reap_pending = true;
-    if let Some(kind) = shutdown {
-        // The services are children like all others.
-        let mut no_services = Manager::new(Vec::new(), None, kmsg::write_service_line);
-        shutdown::run(kind, &mut no_services, &mut sources);
-    }
-    sources.buttons.open_all();
-    state.degraded.set_err("control", sources.bind_control());
-    // The socket of the API was closed by execve(2); the other services still run.
-    let api = service_table::find(names::PODMAN, &state.config, &Platform::detect());
-    let message = "`reboot` starts again in order";
-    rescue::serve_forever(&mut state, &mut sources, api.into_iter().collect(), message)
 }
 
 /// Runs the applet that is named by the last component of the first argument, or by the second

@@ -72,6 +72,11 @@ pub fn detect_container() {
     IN_CONTAINER.store(has_userland(), Ordering::Relaxed);
 }
 
+/// Sets what [`detect_container`] found out before a crash.
+pub fn restore_container(in_container: bool) {
+    IN_CONTAINER.store(in_container, Ordering::Relaxed);
+}
+
 /// Returns true if PID 1 started with the userland as its root, in a namespace or a container:
 /// the kernel and its modules belong to somebody else, and an operation that the owner does not
 /// permit is no fault.

@@ -10,6 +10,7 @@ use sys::syscall::Child;
 use sys::uevent::{DriverLoader, UeventSocket};
 
 use crate::degraded::DegradedList;
+use crate::recovery::RecordFile;
 
 /// A phase of the boot that has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct SystemState {
     pub modules: Option<Modules>,
     /// Report of the last run of `b2p data`; `None` before the first.
     pub data: Option<DataReport>,
+    /// Record of what the services are to do, for the program after a crash.
+    pub record: Option<RecordFile>,
     /// Socket that gets uevents since before the first pass over sysfs, until the event
     /// loop takes it.
     pub uevents: Option<UeventSocket>,

@@ -84,6 +84,23 @@ impl Cgroup {
         }
     }
 
+    /// Returns the processes of the cgroup and of those below.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Pid> {
+        let read = |dir: PathBuf| fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        let texts: Vec<String> = self.subtree().into_iter().map(read).collect();
+        let all = texts.iter().flat_map(|text| others(text, 0));
+        all.take(MAX_PROCESSES).collect()
+    }
+
+    /// Returns true if the process is in the cgroup or in one below, even if it has ended and is
+    /// not reaped; true if there are no cgroups.
+    #[must_use]
+    pub fn holds(&self, pid: Pid) -> bool {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        !self.0.exists() || is_below(&text, &self.0)
+    }
+
     /// Removes the cgroup, so that its limits do not apply to the next one of this name. It stays
     /// if a process is left in it.
     pub fn remove(&self) {
@@ -105,6 +122,18 @@ impl Cgroup {
         }
         found
     }
+}
+
+/// Returns true if the text of a /proc/PID/cgroup (cgroups(7)) names the cgroup at `dir` or one
+/// below. The root of the text is that of the cgroup namespace, so the last two names count.
+fn is_below(text: &str, dir: &Path) -> bool {
+    let name = |dir: Option<&Path>| dir?.file_name()?.to_str().map(str::to_owned);
+    let (Some(parent), Some(own)) = (name(dir.parent()), name(Some(dir))) else {
+        return false;
+    };
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let path = path.map(|path| path.trim_end_matches(" (deleted)"));
+    path.is_some_and(|path| format!("{path}/").contains(&format!("/{parent}/{own}/")))
 }
 
 /// Returns the processes in the text of a `cgroup.procs`, except `main`. 0 stands for a process

@@ -36,6 +36,7 @@ pub use service_record::Timestamps;
 pub use service_status::ServiceStatus;
 pub use state::{Event, Readiness, ServiceId, State};
 pub use supervisor::Supervisor;
+pub use supervisor::recovery::Intent;
 
 /// Milliseconds of `CLOCK_BOOTTIME` (clock_gettime(2)), which counts while the machine is
 /// suspended.

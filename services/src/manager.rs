@@ -34,8 +34,10 @@ use crate::{ExitStatus, Millis, Pid, sooner};
 
 mod actions;
 mod definitions;
+mod recovery;
 
 pub use definitions::LoadError;
+pub use recovery::InheritedPipes;
 
 /// Number of datagrams that one readable notify socket may deliver: a sender that floods waits
 /// for the next poll(2).

@@ -35,6 +35,17 @@ pub fn drain(mut each: impl FnMut(Pid, ExitStatus)) -> bool {
     true
 }
 
+/// Returns true if `pid` is a child of this process, running or not reaped yet.
+#[must_use]
+pub fn is_child(pid: Pid) -> bool {
+    // SAFETY: siginfo_t is plain data and outlives the call.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        pid > 1 && libc::waitid(libc::P_PID, pid.unsigned_abs(), &raw mut info, options) == 0
+    }
+}
+
 fn wait(idtype: libc::idtype_t, id: libc::id_t, extra: i32) -> Option<(Pid, ExitStatus)> {
     // SAFETY: siginfo_t is plain data, and all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -91,6 +102,15 @@ mod tests {
         // SAFETY: _exit in a forked child.
         let pid = child(|| unsafe { libc::_exit(7) });
         assert_eq!(status_of(pid), ExitStatus::Exited(7));
+    }
+
+    #[test]
+    fn a_child_is_one_until_it_is_reaped() {
+        // SAFETY: _exit in a forked child.
+        let pid = child(|| unsafe { libc::_exit(7) });
+        assert!(is_child(pid));
+        status_of(pid);
+        assert!(!is_child(pid) && !is_child(0) && !is_child(1) && !is_child(-1));
     }
 
     #[test]

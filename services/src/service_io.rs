@@ -84,6 +84,12 @@ impl ServiceIo {
         self.ready_reads = 0;
     }
 
+    /// Takes the descriptors of a process that another manager started.
+    pub(crate) fn adopt(&mut self, pid: Pid, output: Option<(OwnedFd, OwnedFd)>) {
+        self.pid = pid;
+        self.output = output;
+    }
+
     /// Reads output: one buffer, or a whole pipe from a service that exceeds its rate, whose
     /// output is then left unread for a while.
     pub(crate) fn read_output(&mut self, now: Millis, name: &str, sink: Sink) {

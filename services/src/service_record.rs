@@ -7,6 +7,8 @@ use crate::state::{Action, Change, ServiceId, State};
 use crate::supervisor::DefinitionError;
 use crate::{ExitStatus, Millis, Pid, sooner};
 
+mod takeover;
+
 /// Shortest run, in milliseconds, after which the successful end of a socket-activated service
 /// counts as idle. A service that ends sooner most likely never accepted the connection, so its
 /// socket is watched again only after a delay.

@@ -37,6 +37,7 @@ use crate::state::{Action, Change, Event, Readiness, ServiceId, State};
 use crate::{ExitStatus, Millis, Pid, graph, sooner};
 
 mod definitions;
+pub mod recovery;
 
 pub use definitions::DefinitionError;
 

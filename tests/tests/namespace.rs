@@ -92,41 +92,6 @@ fn commands_run_inside() -> Result<()> {
     Ok(())
 }
 
-/// After a crash, services live, PID 1 reports the crash, and it still shuts down in order.
-#[test]
-fn after_a_crash_it_goes_on() -> Result<()> {
-    let pid1 = with(|ns| ns.late_drivers = Some("exec sleep 1000".into()))?.start()?;
-    pid1.says(READY, LIMIT)?;
-    let kept = || -> Result<bool> {
-        Ok(pid1
-            .sh("ps")?
-            .stdout
-            .windows(10)
-            .any(|w| w == b"sleep 1000"))
-    };
-    tests::eventually(LIMIT, || {
-        kept().and_then(|k| k.then_some(()).context("no service"))
-    })?;
-    for count in 1..=5 {
-        if count <= 4 {
-            pid1.crash()?;
-        }
-        if count <= 3 {
-            let word = format!("--after-crash\0{count}\0");
-            tests::eventually(LIMIT, || {
-                ensure!(pid1.about("cmdline")?.contains(&word), "{}", pid1.output());
-                Ok(())
-            })?;
-            // PID 1 listens again only after this.
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-    ensure!(kept()?, "the service is gone");
-    pid1.signal(libc::SIGUSR2)?;
-    ensure!(pid1.end(LIMIT)? == POWERED_OFF, "{}", pid1.output());
-    Ok(())
-}
-
 #[test]
 fn without_cgroups() -> Result<()> {
     degraded(&with(|ns| ns.cgroup = false)?, &["mounts", "cgroups"])

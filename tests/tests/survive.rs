@@ -27,11 +27,8 @@ fn survive() -> Result<()> {
     checks.check("signals that mean nothing change nothing", || {
         signals(&guest)
     });
-    checks.check(
-        "after a crash the API answers and orphans are reaped",
-        || crash(&guest),
-    );
-    checks.check("after four crashes it still powers off", || {
+    checks.check("after a crash services are supervised", || crash(&guest));
+    checks.check("after five crashes in a row it still powers off", || {
         crashes_and_power(&guest)
     });
     checks.finish(&guest)
@@ -101,8 +98,21 @@ fn signals(guest: &Guest) -> Result<()> {
 }
 
 fn crash(guest: &Guest) -> Result<()> {
+    let sshd = "b2p status --json sshd | grep -o '\"state\":\"up\"\\|\"pid\":[0-9]*'";
+    let before = guest.sh(sshd)?;
     guest.sh(CRASH)?;
-    guest.vm.wait_console("rescue shell on", SOON)?;
+    guest
+        .vm
+        .wait_console("PID 1 crashed (once in a row)", SOON)?;
+    eventually(SOON, || {
+        let after = guest.sh(sshd)?;
+        ensure!(after == before && after.contains("up"), "{before}: {after}");
+        Ok(())
+    })?;
+    guest.sh("kill -9 $(cat /sys/fs/cgroup/system/time/cgroup.procs)")?;
+    eventually(SOON, || {
+        guest.sh("b2p status --json time | grep '\"state\":\"up\"'")
+    })?;
     eventually(SOON, || {
         let said = guest.sh("podman --remote --url unix:///run/podman/podman.sock info --format '{{.Host.Hostname}}'")?;
         ensure!(said == "boot2podman", "{said}");
@@ -117,7 +127,7 @@ fn crash(guest: &Guest) -> Result<()> {
 }
 
 fn crashes_and_power(guest: &Guest) -> Result<()> {
-    for _ in 0..3 {
+    for _ in 0..4 {
         guest.sh(&format!("{CRASH}; sleep 2"))?;
     }
     let _ = guest.ssh("root", "poweroff")?;

@@ -104,3 +104,23 @@ fn so_many_groups_are_looked_into() {
     assert_eq!(Cgroup::of(&root, "demo").subtree().len(), MAX_CGROUPS);
     fs::remove_dir_all(root).expect("it is there");
 }
+
+#[test]
+fn membership_by_the_last_two_names() {
+    let dir = Path::new("/sys/fs/cgroup/system/net");
+    for text in [
+        "0::/system/net\n",
+        "1:x:/\n0::/a/system/net/main (deleted)\n",
+    ] {
+        assert!(is_below(text, dir), "{text}");
+    }
+    for text in [
+        "",
+        "0::/\n",
+        "0::/system/network\n",
+        "0::/net\n",
+        "1:x:/system/net\n",
+    ] {
+        assert!(!is_below(text, dir), "{text}");
+    }
+}

@@ -77,6 +77,31 @@ pub fn end(pid1: &Running, seconds: u32) -> Result<()> {
     there(pid1, |root| ask(root, &request, Expect::Done).map(drop))
 }
 
+/// Sends a request and returns the answer; repeats it while PID 1 starts again.
+///
+/// # Errors
+/// The request was refused or not answered.
+pub fn request(pid1: &Running, request: &Request) -> Result<String> {
+    crate::eventually(super::LIMIT, || {
+        there(pid1, |root| ask(root, request, Expect::Done))
+    })
+}
+
+/// Loads a user's service with this definition and starts it.
+///
+/// # Errors
+/// PID 1 did not do what it should.
+pub fn start_service(pid1: &Running, name: &str, definition: &str) -> Result<()> {
+    let name = Name::new(name).context("no name")?;
+    there(pid1, |root| {
+        let dir = below(root, control::SERVICES);
+        fs::create_dir_all(&dir)?;
+        Ok(fs::write(dir.join(name.as_str()), definition)?)
+    })?;
+    request(pid1, &Request::Load(name.clone()))?;
+    request(pid1, &Request::Start(name)).map(drop)
+}
+
 /// Waits until the service is up: its start may have failed and be repeated.
 fn up(root: &File, expect: Expect) -> Result<()> {
     let deadline = Instant::now() + super::LIMIT;

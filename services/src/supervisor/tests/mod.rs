@@ -6,6 +6,7 @@ mod lifecycle;
 mod ordering;
 mod phases;
 mod policies;
+mod recovery;
 mod requests;
 mod table;
 mod transitions;

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Take-over of services with their processes and output, after a crash of PID 1.
+
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::Manager;
+use crate::service::ServiceDef;
+use crate::state::ServiceId;
+use crate::supervisor::recovery::Intent;
+use crate::{Millis, Pid, reap};
+
+/// Pipes that the program before has left open, by the name that /proc gives each.
+#[derive(Debug, Default)]
+pub struct InheritedPipes(Vec<(PathBuf, OwnedFd)>);
+
+impl InheritedPipes {
+    /// Takes the descriptors that are ends of pipes; others are closed.
+    #[must_use]
+    pub fn of(descriptors: Vec<OwnedFd>) -> InheritedPipes {
+        let named = descriptors.into_iter().filter_map(|fd| {
+            let name = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+            name.to_str()?.starts_with("pipe:").then_some((name, fd))
+        });
+        InheritedPipes(named.collect())
+    }
+
+    /// Takes both ends of the pipe to which the process writes its output. Nobody else reads that
+    /// pipe: PID 1 made it.
+    fn take_output(&mut self, pid: Pid) -> Option<(OwnedFd, OwnedFd)> {
+        let link = |fd: u8| fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok();
+        let mut written = [1, 2].into_iter().filter_map(link);
+        let name = written.find(|name| self.0.iter().any(|(known, _)| known == name))?;
+        let read = self.take_end(&name, OFlag::O_RDONLY)?;
+        let write = self.take_end(&name, OFlag::O_WRONLY)?;
+        Some((read, write))
+    }
+
+    fn take_end(&mut self, name: &Path, access: OFlag) -> Option<OwnedFd> {
+        let is_end = |(known, fd): &(PathBuf, OwnedFd)| {
+            let flags = fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
+            known == name && flags.is_ok_and(|flags| flags & OFlag::O_ACCMODE == access)
+        };
+        let at = self.0.iter().position(is_end)?;
+        Some(self.0.swap_remove(at).1)
+    }
+}
+
+impl Manager {
+    /// Takes over the service `id`: its process is `recorded`, if that is still a child of this
+    /// process in the service's cgroup, or else the child there that runs the service's program.
+    pub fn resume(
+        &mut self,
+        now: Millis,
+        id: ServiceId,
+        intent: Intent,
+        recorded: Option<Pid>,
+        pipes: &mut InheritedPipes,
+    ) {
+        let Some(def) = self.supervisor.definition(id).copied() else {
+            return;
+        };
+        let process = self.process_of(&def, recorded);
+        if let (Some(pid), Some(io)) = (process, self.io.get_mut(id.index())) {
+            io.adopt(pid, pipes.take_output(pid));
+        }
+        let changes = self.supervisor.resume(now, id, intent, process);
+        changes.iter().for_each(|change| self.log(*change));
+        self.changes.extend(changes);
+    }
+
+    /// Takes over every service that is off and has a process, where there is no record.
+    pub fn adopt_running(&mut self, now: Millis, pipes: &mut InheritedPipes) {
+        for id in self.supervisor.ids() {
+            let def = self.supervisor.definition(id).copied();
+            if def.is_some_and(|def| self.process_of(&def, None).is_some()) {
+                self.resume(now, id, Intent::On, None, pipes);
+            }
+        }
+    }
+
+    fn process_of(&self, def: &ServiceDef, recorded: Option<Pid>) -> Option<Pid> {
+        let cgroup = self.cgroup(def.name);
+        let in_group = |pid: &Pid| cgroup.as_ref().is_none_or(|group| group.holds(*pid));
+        let recorded = recorded.filter(|pid| reap::is_child(*pid) && in_group(pid));
+        recorded.or_else(|| {
+            let processes = cgroup.as_ref()?.processes().into_iter();
+            let program = fs::canonicalize(def.argv.first()?).ok()?;
+            let runs = |pid: &Pid| fs::read_link(format!("/proc/{pid}/exe")).ok();
+            processes
+                .filter(|pid| reap::is_child(*pid))
+                .find(|pid| runs(pid).as_ref() == Some(&program))
+        })
+    }
+}

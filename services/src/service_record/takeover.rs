@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One service that a supervisor takes over from another, after a crash.
+
+use super::{Effects, ServiceRecord};
+use crate::service::ReadyWhen;
+use crate::state::State;
+use crate::supervisor::recovery::Intent;
+use crate::{Millis, Pid};
+
+impl ServiceRecord {
+    /// Takes over a service that is off from another supervisor.
+    pub(crate) fn resume(
+        &mut self,
+        now: Millis,
+        intent: Intent,
+        process: Option<Pid>,
+        out: &mut Effects,
+    ) {
+        if self.state != State::Off || self.invalid.is_some() {
+            return;
+        }
+        match (process, intent) {
+            (Some(pid), _) => self.adopt(now, pid, intent == Intent::Off, out),
+            (None, Intent::On) => self.wait_for_dependencies(now),
+            (None, Intent::Done) => self.enter(now, State::Done),
+            (None, Intent::Failed) => self.enter(now, State::Failed),
+            (None, Intent::Off) => return,
+        }
+        self.timestamps.asked.get_or_insert(now);
+    }
+
+    fn adopt(&mut self, now: Millis, pid: Pid, stop: bool, out: &mut Effects) {
+        self.timestamps.spawned.get_or_insert(now);
+        if self.def.ready == ReadyWhen::Exit {
+            self.enter(now, State::Starting { pid, since: now });
+            self.late_at = Some(self.late_deadline(now));
+        } else {
+            // READY=1 may have been sent to the supervisor before.
+            self.enter(now, State::Up { pid, since: now });
+            self.become_ready(now, out);
+        }
+        self.stop_requested = stop;
+    }
+}
