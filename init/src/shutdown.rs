@@ -182,7 +182,12 @@ fn stop_containers(context: &mut ShutdownContext<'_>) {
     // Without memory for a child, containers are terminated with all other programs.
     if let Some(child) = syscall::in_child(stop) {
         while !child.exited_within(0) && context.poll_once() {}
-        child.kill();
+        if !child.exited_within(0) {
+            warn!(
+                "shutdown: containers-stop has not ended, and is killed: containers may not have had their stop signal"
+            );
+            child.kill();
+        }
     }
 }
 

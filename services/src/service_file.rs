@@ -21,6 +21,9 @@ const MAX_FAULTS: usize = 16;
 /// Maximum number of characters of a value that a fault shows.
 const MAX_SHOWN: usize = 40;
 
+/// Names under which PID 1 and the kernel speak in the log: no service has them.
+const SPEAKERS: [&str; 2] = ["boot2podman", "kernel"];
+
 /// A key of the format.
 struct Key {
     name: &'static str,
@@ -109,7 +112,7 @@ impl Seen {
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let valid = name.bytes().all(|b| letter(b) || b == b'-');
+    let valid = name.bytes().all(|b| letter(b) || b == b'-') && !SPEAKERS.contains(&name);
     valid && (1..=32).contains(&name.len()) && !name.starts_with('-')
 }
 

@@ -10,11 +10,15 @@ use config::Loglevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::PollFlags;
 
+use crate::printable::printable_text;
 use crate::syscall::poll_one;
 
 /// Maximum length of a record's message in bytes. With its prefix, the longest service name
 /// included, printk keeps it whole (`LOG_LINE_MAX`, 976 on older kernels).
 const MAX_RECORD_BYTES: usize = 900;
+
+/// Mark at the beginning of a record that continues the message of the record before.
+const CONTINUED: &str = "… ";
 
 static SINK: Kmsg = Kmsg {
     file: OnceLock::new(),
@@ -49,7 +53,7 @@ pub fn level_filter(level: Loglevel) -> LevelFilter {
 
 /// Writes a message whatever the log level is: the ready line, degraded lines, a crash.
 pub fn write(priority: u8, text: &str) {
-    write_records(priority, "boot2podman: ", text);
+    write_records(priority, "boot2podman: ", text.as_bytes());
 }
 
 /// Returns the priority nearest to `wanted` that the kernel prints on every console: the ready line
@@ -96,14 +100,15 @@ pub fn set_console_level(level: u8) {
 /// Writes a line of a service's output at level debug: in the log, not on the console at which a
 /// person types.
 pub fn write_service_line(name: &str, line: &[u8]) {
-    write_records(7, &format!("{name}: "), &String::from_utf8_lossy(line));
+    write_records(7, &format!("{name}: "), line);
 }
 
-fn write_records(priority: u8, prefix: &str, text: &str) {
-    for piece in pieces(text) {
+/// Writes the records of a text; every line of this program to the log comes through here.
+fn write_records(priority: u8, prefix: &str, text: &[u8]) {
+    for record in records(prefix, text) {
         // One write is one record. The kernel prints a record at once only if it ends in a newline;
         // otherwise it waits for a continuation (LOG_CONT, printk.c).
-        let line = format!("<{priority}>{prefix}{piece}\n");
+        let line = format!("<{priority}>{record}\n");
         let file = SINK.file.get();
         if file.is_none_or(|mut file| file.write(line.as_bytes()).is_err()) {
             stderr(line.as_bytes().get(3..).unwrap_or(&[]));
@@ -120,15 +125,31 @@ fn stderr(line: &[u8]) {
     }
 }
 
-/// Splits `text` into lines that are not empty, and lines too long for one record into pieces.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().flat_map(|mut line| {
-        std::iter::from_fn(move || {
-            let end = line.floor_char_boundary(MAX_RECORD_BYTES);
-            let (piece, rest) = line.split_at_checked(end).unwrap_or((line, ""));
-            line = rest;
-            (!piece.is_empty()).then_some(piece)
-        })
+/// Returns the records of a text: one for each line, and more for a line that is too long for one.
+///
+/// A text may hold words from outside: the name of a container or a file, the answer of a server.
+/// Whatever a terminal would obey is written as `\xNN`, and each record but the first begins with a
+/// mark, so that none looks like the beginning of another message.
+fn records(prefix: &str, text: &[u8]) -> Vec<String> {
+    let lines = text.split(|b| *b == b'\n');
+    let lines = lines.map(|line| printable_text(line.strip_suffix(b"\r").unwrap_or(line)));
+    let mut records = Vec::new();
+    for line in lines {
+        for piece in pieces(&line) {
+            let mark = if records.is_empty() { "" } else { CONTINUED };
+            records.push(format!("{prefix}{mark}{piece}"));
+        }
+    }
+    records
+}
+
+/// Splits a line that is too long for one record into pieces.
+fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let end = line.floor_char_boundary(MAX_RECORD_BYTES);
+        let (piece, rest) = line.split_at_checked(end).unwrap_or((line, ""));
+        line = rest;
+        (!piece.is_empty()).then_some(piece)
     })
 }
 
@@ -153,6 +174,7 @@ impl Log for Kmsg {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::printable::is_control;
 
     #[test]
     fn the_console_level_decides_what_is_seen() {
@@ -165,10 +187,43 @@ mod tests {
     #[test]
     fn long_lines_come_in_pieces_and_no_text_is_lost() {
         let text = format!("{}\nsecond", "é".repeat(1000));
-        let got: Vec<&str> = pieces(&text).collect();
-        assert!(got.iter().all(|p| p.len() <= MAX_RECORD_BYTES));
-        assert_eq!(got.concat(), text.replace('\n', ""));
+        let got = records("", text.as_bytes());
+        assert!(
+            got.iter()
+                .all(|p| p.len() <= MAX_RECORD_BYTES + CONTINUED.len())
+        );
+        assert_eq!(got.concat().replace(CONTINUED, ""), text.replace('\n', ""));
         assert_eq!(got.len(), 4, "no more than are needed");
-        assert_eq!(pieces("\n\nx\n").collect::<Vec<_>>(), ["x"]);
+        assert_eq!(records("a: ", b"\n\nx\n"), ["a: x"]);
+    }
+
+    /// Whatever a message holds from outside, no terminal obeys it, and no record but the first
+    /// begins as a message does.
+    #[test]
+    fn no_text_from_outside_speaks_as_pid_1() {
+        let ready = "boot2podman: ready ssh=6.6.6.6:22";
+        let hostile: [&[u8]; 9] = [
+            b"x\x1b[2J\x1b[31mRED",
+            b"x\nready ssh=6.6.6.6:22",
+            b"x\r\nready ssh=6.6.6.6:22",
+            b"x\rboot2podman: ready ssh=6.6.6.6:22",
+            b"x\x0b\x0cready ssh=6.6.6.6:22\0",
+            "x\u{9b}2J\u{85}ready\u{2028}ready\u{202e}".as_bytes(),
+            b"x\xff\xfe\x9b2J",
+            b"x\n<0>boot2podman: ready ssh=6.6.6.6:22",
+            b"x\n\n\nready ssh=6.6.6.6:22",
+        ];
+        let long = [&[b'x'; MAX_RECORD_BYTES][..], b"ready ssh=6.6.6.6:22"].concat();
+        for text in hostile.into_iter().chain([&long[..]]) {
+            for prefix in ["boot2podman: ", "sshd: "] {
+                let got = records(prefix, text);
+                let shown = format!("{got:?}");
+                assert!(got.iter().all(|r| !r.chars().any(is_control)), "{shown}");
+                assert!(got.iter().all(|r| !r.starts_with(ready)), "{shown}");
+                assert!(got.iter().all(|r| r.starts_with(prefix)), "{shown}");
+                assert!(got.concat().contains('x'), "{shown}");
+            }
+        }
+        assert_eq!(records("", b"a\x1b[2J\xff\tb"), ["a\\x1b[2J\\xff\tb"]);
     }
 }

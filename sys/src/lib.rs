@@ -12,6 +12,7 @@ pub mod modules;
 pub mod mountinfo;
 pub mod net;
 pub mod paths;
+pub mod printable;
 pub mod service_names;
 pub mod signals;
 pub mod syscall;

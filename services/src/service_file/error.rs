@@ -82,7 +82,9 @@ pub struct Expected(pub &'static str);
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fault::Name => "not a name: a to z, 0 to 9 and -, at most 32",
+            Fault::Name => {
+                "not a name: a to z, 0 to 9 and -, at most 32, and not boot2podman or kernel"
+            }
             Fault::TooLong => "too long: at most 16384 bytes",
             Fault::NotUtf8 => "not UTF-8",
             Fault::Tokens(error) => return error.fmt(f),
