@@ -15,8 +15,8 @@ pub enum ReadyWhen {
     Fd(i32),
 }
 
-/// Restart policy for a service that ends by itself. A service that exits with status 125 is never
-/// started again: by that status a program asks for it (gokrazy's convention).
+/// Restart policy for a service that ends by itself. It does not apply to the exit statuses that the
+/// definition declares final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     /// Start the service again, with a growing delay.
@@ -98,6 +98,10 @@ pub struct ServiceDef {
     pub ready: ReadyWhen,
     /// Restart policy.
     pub restart: Restart,
+    /// Exit statuses with which the service is never started again (RestartPreventExitStatus= of
+    /// systemd.service(5)). No status has that meaning by itself: s6's 125 is podman's and docker's
+    /// for any error of theirs (podman-run(1)).
+    pub final_statuses: &'static [u8],
     /// Socket that PID 1 binds for the service.
     pub socket: Option<Socket>,
     /// Controlling terminal; the output of a service without one goes to the log.
@@ -142,6 +146,7 @@ impl ServiceDef {
         after: &[],
         ready: ReadyWhen::Exec,
         restart: Restart::Always,
+        final_statuses: &[],
         socket: None,
         tty: None,
         after_ready: false,

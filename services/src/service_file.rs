@@ -45,6 +45,7 @@ const KEYS: &[Key] = &[
     once("user"),
     once("ready"),
     once("restart"),
+    once("final"),
     once("socket"),
     once("stop"),
     once("grace"),
@@ -68,6 +69,8 @@ pub struct Parsed<'a> {
     pub name: &'a str,
     /// Program and arguments.
     pub argv: Vec<&'a str>,
+    /// Exit statuses with which the service is not started again.
+    pub final_statuses: Vec<u8>,
     /// `NAME=value`, each name once.
     pub env: Vec<&'a str>,
     /// Names of services.
@@ -169,6 +172,7 @@ impl<'a> Parsed<'a> {
             },
             name,
             argv: Vec::new(),
+            final_statuses: Vec::new(),
             env: Vec::new(),
             needs: Vec::new(),
             limits: Vec::new(),
@@ -233,6 +237,7 @@ impl<'a> Parsed<'a> {
         let mut def = self.def;
         def.name = leak(self.name);
         def.argv = leak_all(&self.argv);
+        def.final_statuses = self.final_statuses.leak();
         def.env = leak_all(&self.env);
         def.needs = leak_all(&self.needs);
         def.dir = leak(self.dir);

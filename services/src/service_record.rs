@@ -13,8 +13,6 @@ mod takeover;
 /// counts as idle. A service that ends sooner most likely never accepted the connection, so its
 /// socket is watched again only after a delay.
 const MIN_IDLE_RUN_MS: Millis = 1_000;
-/// Exit status by which a program asks not to be started again (gokrazy's convention).
-const NO_RESTART: ExitStatus = ExitStatus::Exited(125);
 /// Number of times that a start is repeated after no process could be created, for services
 /// that are started only once too: a process or a descriptor may be available in a moment.
 const MAX_SPAWN_RETRIES: u32 = 5;
@@ -299,7 +297,7 @@ impl ServiceRecord {
     ) {
         self.last_exit = Some(status);
         let restart = match self.def.restart {
-            _ if status == NO_RESTART => false,
+            _ if self.is_final(status) => false,
             Restart::Always => true,
             Restart::OnFailure => !status.success(),
             Restart::Never => false,
@@ -312,6 +310,11 @@ impl ServiceRecord {
         } else {
             self.finish(now, status, out);
         }
+    }
+
+    fn is_final(&self, status: ExitStatus) -> bool {
+        let is = |code: &u8| status == ExitStatus::Exited(i32::from(*code));
+        self.def.final_statuses.iter().any(is)
     }
 
     fn finish(&mut self, now: Millis, status: ExitStatus, out: &mut Effects) {

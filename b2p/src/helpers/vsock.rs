@@ -27,6 +27,7 @@ use nix::sys::socket::{
 use sys::error::{Doing, Error, Result};
 use sys::modules::Modules;
 use sys::paths::PODMAN_SOCKET;
+use sys::service_names::NO_USE;
 use sys::{config_sources, uevent};
 
 use crate::common::degraded::Degraded;
@@ -43,8 +44,6 @@ const API_PORT: u32 = 2375;
 const MAX_CONNECTIONS: usize = 256;
 /// Connections that may wait to be accepted on a port.
 const BACKLOG: i32 = 128;
-/// Exit status by which a service says that another start is of no use (`services::Restart`).
-const DO_NOT_RESTART: i32 = 125;
 
 /// Number of connections that did not come from the host.
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
@@ -60,7 +59,7 @@ pub fn main() -> i32 {
             let mut degraded = Degraded::of("vsock");
             degraded.warn(why);
             let _ = degraded.report();
-            return DO_NOT_RESTART;
+            return NO_USE.into();
         }
     };
     info!("vsock: the host reaches this machine at {cid}");

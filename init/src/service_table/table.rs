@@ -4,6 +4,7 @@
 use config::{Console, Net, Podman, Role};
 use services::{KillMode, ReadyWhen, Restart, ServiceDef};
 use sys::paths::{B2P, HEALTH_SOCKET, INIT, LOG_DIR, PODMAN_SOCKET};
+use sys::service_names::NO_USE;
 
 use super::names::*;
 use super::{Entry, adapt, cloud, data_disk, stream};
@@ -133,6 +134,7 @@ pub const SERVICES: &[Entry] = &[
             name: "vsock",
             why: "the hypervisor's host reaches ssh and the API without a network",
             argv: &[B2P, "vsock"],
+            final_statuses: &[NO_USE],
             after: &[DATA, CLOUD, HOSTKEY],
             ready: ReadyWhen::Notify,
             gates_ready: true,

@@ -42,6 +42,7 @@ needs net podman
 needs sshd
 ready fd 5
 restart on-failure
+final 3 78
 socket /run/demo.sock mode 0660 group podman boot datagram
 stop SIGINT
 grace 90s
@@ -57,6 +58,7 @@ kill process"#;
         name: "demo",
         why: "the owner of this machine wants it",
         argv: &["/usr/bin/demo", "--name", "a b"],
+        final_statuses: &[3, 78],
         env: &["A=1", "B=x y", "C="],
         needs: &["net", "podman", "sshd"],
         ready: ReadyWhen::Fd(5),
@@ -132,6 +134,9 @@ fn what_is_wrong_is_told() {
         ("exec /x\nready fd 256", "3 to 255"),
         ("exec /x\nready fd x", "3 to 255"),
         ("exec /x\nrestart maybe", "on-failure"),
+        ("exec /x\nfinal", "exit statuses"),
+        ("exec /x\nfinal 256", "0 to 255"),
+        ("exec /x\nfinal 1 x", "0 to 255"),
         ("exec /x\nsocket run", "whole path"),
         ("exec /x\nsocket /s mode 0999", "octal"),
         ("exec /x\nsocket /s mode +7", "octal"),
@@ -182,8 +187,8 @@ fn faults_have_a_type_and_one_text() {
     };
     assert_eq!(faults, [(2, value), (3, Fault::UnknownKey("later".into()))]);
     let text = "demo:2: ready: soon: exec, notify, exit, or fd and a number; \
-        demo:3: later: no such word: one of exec user ready restart socket stop grace late dir \
-        umask oom nofile kill env needs limit";
+        demo:3: later: no such word: one of exec user ready restart final socket stop grace late \
+        dir umask oom nofile kill env needs limit";
     assert_eq!(errors.to_string(), text);
 }
 
@@ -247,6 +252,9 @@ fn printed(s: &ServiceDef) -> String {
         ReadyWhen::Exit => "ready exit\n".to_owned(),
         ReadyWhen::Fd(n) => format!("ready fd {n}\n"),
     };
+    for status in s.final_statuses.iter().take(1) {
+        out += &format!("final {status}\n");
+    }
     for e in s.env {
         out += &format!("env {}\n", quote(e));
     }

@@ -31,6 +31,8 @@ impl<'a> Parsed<'a> {
         match (key, values) {
             ("exec", [program, ..]) if program.starts_with('/') => self.argv = values.to_vec(),
             ("exec", _) => return expected("a program by its whole path, then its arguments"),
+            ("final", [_, ..]) => self.final_statuses = statuses(values)?,
+            ("final", _) => return expected("exit statuses, such as 3 78"),
             ("env", [_, ..]) => return self.add_env(values),
             ("env", _) => return expected("NAME=value"),
             ("needs", [_, ..]) if values.iter().all(|n| is_name(n)) => {
@@ -134,6 +136,12 @@ fn restart(value: &str) -> Result<Restart, Expected> {
         "never" => Restart::Never,
         _ => return expected("always, on-failure or never"),
     })
+}
+
+fn statuses(values: &[&str]) -> Result<Vec<u8>, Expected> {
+    let status = |value: &&str| u8::try_from(parse_number(value, 10, 255)?).ok();
+    let all: Option<Vec<u8>> = values.iter().map(status).collect();
+    all.ok_or(Expected("exit statuses from 0 to 255, such as 3 78"))
 }
 
 fn kill(value: &str) -> Result<KillMode, Expected> {

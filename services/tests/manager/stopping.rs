@@ -51,8 +51,11 @@ fn a_restart_is_another_process() {
 }
 
 #[test]
-fn exit_125_is_the_last_word() {
-    let mut w = World::new(vec![shell("demo", "exit 125")]);
+fn a_final_status_is_the_last_word() {
+    let mut w = World::new(vec![ServiceDef {
+        final_statuses: &[125],
+        ..shell("demo", "exit 125")
+    }]);
     w.event(Event::Start(id(0)));
     w.until("failed", is(id(0), State::Failed));
     assert_eq!(w.m.deadline(), None);

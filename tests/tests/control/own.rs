@@ -171,7 +171,7 @@ fn one_shot(guest: &Guest) -> Result<()> {
     says(guest, "b2p start once", 0, &["once: has done its work"])?;
     ensure!(service(guest, "once")?["state"] == "done");
     // With the default `ready`, the service would count as up until its shell ends.
-    let no_use = "exec /bin/sh -c 'exit 125'\nready exit\n";
+    let no_use = "exec /bin/sh -c 'exit 125'\nready exit\nfinal 125\n";
     file(guest, "no-use", no_use)?;
     says(guest, "b2p start no-use", 1, &["exited with status 125"])?;
     let all = service(guest, "no-use")?;

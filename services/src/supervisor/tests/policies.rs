@@ -26,6 +26,31 @@ fn who_is_ready_by_what() {
     }
 }
 
+/// A status that the definitions of these tests declare final.
+const FINAL: u8 = 3;
+
+/// Every status is an ordinary one unless the definition says otherwise, podman's 125 too.
+#[test]
+fn podmans_error_is_final_for_no_policy() {
+    for (statuses, word) in [
+        (&[][..], "delayed"),
+        (&[3][..], "delayed"),
+        (&[3, 125][..], "failed"),
+    ] {
+        for restart in [Restart::Always, Restart::OnFailure] {
+            let mut s = Supervisor::new(vec![ServiceDef {
+                restart,
+                final_statuses: statuses,
+                ..definition("web", &[])
+            }]);
+            s.handle(0, Event::Start(id(0)));
+            s.note(0, Event::Spawned(id(0), 7));
+            s.note(1, Event::Exited(7, ExitStatus::Exited(125)));
+            assert_eq!(s.state(id(0)).word(), word, "{statuses:?}");
+        }
+    }
+}
+
 /// The end of a service, and what becomes of it by its definition.
 #[test]
 #[rustfmt::skip]
@@ -33,7 +58,7 @@ fn what_becomes_of_one_that_ended() {
     use ReadyWhen::{Exec, Exit};
     use Restart::{Always, Never, OnFailure};
     let [good, bad, killed] = [EXIT_0, ExitStatus::Exited(1), ExitStatus::Killed(34)];
-    let no_more = ExitStatus::Exited(125);
+    let no_more = ExitStatus::Exited(FINAL.into());
     let (idle, soon, socket) = (1_000, 999, Some(SOCKET));
     let table = [
         // restart, status, ready, socket, milliseconds until the end; state after settling
@@ -62,6 +87,7 @@ fn what_becomes_of_one_that_ended() {
     for (restart, status, ready, socket, ran, state) in table {
         let mut s = supervisor(State::Starting { pid: 7, since: NOW }, false);
         let def = &mut s.records[0].def;
+        def.final_statuses = &[FINAL];
         (def.restart, def.ready, def.socket) = (restart, ready, socket);
         let changes = s.note(NOW + ran, Event::Exited(7, status));
         let case = format!("{restart:?} {status:?} {ready:?} {ran} {}", socket.is_some());
