@@ -10,12 +10,16 @@
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::fmt::Write;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use control::ShutdownKind;
 use sys::signals::{FAULT_SIGNALS, shutdown_signals};
+
+mod descriptors;
+
+use descriptors::keep_descriptors;
+pub use descriptors::{RECORD_FD, inherited, keep_record};
 
 /// First argument of the new program. The kernel starts PID 1 by its path, so no word of the
 /// kernel's command line can be mistaken for the arguments of this file.
@@ -38,10 +42,6 @@ const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
 const MAX_SHUTDOWN_CRASHES: u8 = 3;
 /// Number of crashes in a row beyond which PID 1 does not count: the argument is one digit.
 const MAX_COUNTED: u8 = 9;
-/// Descriptor of the record of what the services are to do, which the new program inherits.
-pub const RECORD_FD: libc::c_int = 200;
-/// Descriptors below this number are looked at: pipes among them are inherited.
-const MAX_DESCRIPTORS: libc::c_int = 1024;
 /// Seconds after which a program counts as healthy: its crash has another cause than its start.
 const HEALTHY_S: u32 = 600;
 
@@ -226,50 +226,6 @@ fn reexec(message: &mut Message) {
         // No memory, most likely: that passes.
         reap_once();
     }
-}
-
-/// Lets the new program inherit the record and all pipes: with nobody at their other ends, writing
-/// would kill the services (SIGPIPE, pipe(7)).
-fn keep_descriptors() {
-    for fd in 3..MAX_DESCRIPTORS {
-        // SAFETY: integers, and a structure that lives here.
-        unsafe {
-            let mut stat: libc::stat = std::mem::zeroed();
-            let is_pipe =
-                libc::fstat(fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFIFO;
-            if is_pipe || fd == RECORD_FD {
-                libc::fcntl(fd, libc::F_SETFD, 0);
-            }
-        }
-    }
-}
-
-/// Gives the record's file the number by which the new program finds it; `None` if no descriptor
-/// can have that number.
-#[must_use]
-pub fn keep_record(file: OwnedFd) -> Option<OwnedFd> {
-    // SAFETY: integers. A descriptor that dup3(2) has made is nobody's yet.
-    unsafe {
-        let is_free = libc::fcntl(RECORD_FD, libc::F_GETFD) < 0;
-        let made = is_free && libc::dup3(file.as_raw_fd(), RECORD_FD, libc::O_CLOEXEC) >= 0;
-        made.then(|| OwnedFd::from_raw_fd(RECORD_FD))
-    }
-}
-
-/// Returns the descriptors that the program before has left, close-on-exec again. Called before
-/// this program opens any that is not.
-#[must_use]
-pub fn inherited() -> Vec<OwnedFd> {
-    // SAFETY: integers. Every descriptor of this program is close-on-exec, so one that is not is
-    // nobody's yet.
-    let take = |fd| unsafe {
-        let is_inherited = libc::fcntl(fd, libc::F_GETFD) == 0;
-        is_inherited.then(|| {
-            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-            OwnedFd::from_raw_fd(fd)
-        })
-    };
-    (3..MAX_DESCRIPTORS).filter_map(take).collect()
 }
 
 /// Writes to the kernel log, which never blocks, or to standard error if that cannot be opened. A

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Descriptors that a crashed program leaves to the new one.
+#![expect(
+    unsafe_code,
+    reason = "descriptors by their numbers, without allocation"
+)]
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Descriptor of the record of what the services are to do, which the new program inherits.
+pub const RECORD_FD: libc::c_int = 200;
+/// Descriptors below this number are looked at: pipes among them are inherited.
+const MAX_DESCRIPTORS: libc::c_int = 1024;
+
+/// Lets the new program inherit the record and all pipes: with nobody at their other ends, writing
+/// would kill the services (SIGPIPE, pipe(7)).
+pub(super) fn keep_descriptors() {
+    for fd in 3..MAX_DESCRIPTORS {
+        // SAFETY: integers, and a structure that lives here.
+        unsafe {
+            let mut stat: libc::stat = std::mem::zeroed();
+            let is_pipe =
+                libc::fstat(fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFIFO;
+            if is_pipe || fd == RECORD_FD {
+                libc::fcntl(fd, libc::F_SETFD, 0);
+            }
+        }
+    }
+}
+
+/// Gives the record's file the number by which the new program finds it; `None` if no descriptor
+/// can have that number.
+#[must_use]
+pub fn keep_record(file: OwnedFd) -> Option<OwnedFd> {
+    // SAFETY: integers. A descriptor that dup3(2) has made is nobody's yet.
+    unsafe {
+        let is_free = libc::fcntl(RECORD_FD, libc::F_GETFD) < 0;
+        let made = is_free && libc::dup3(file.as_raw_fd(), RECORD_FD, libc::O_CLOEXEC) >= 0;
+        made.then(|| OwnedFd::from_raw_fd(RECORD_FD))
+    }
+}
+
+/// Returns the descriptors that the program before has left, close-on-exec again. Called before
+/// this program opens any that is not.
+#[must_use]
+pub fn inherited() -> Vec<OwnedFd> {
+    // SAFETY: integers. Every descriptor of this program is close-on-exec, so one that is not is
+    // nobody's yet.
+    let take = |fd| unsafe {
+        let is_inherited = libc::fcntl(fd, libc::F_GETFD) == 0;
+        is_inherited.then(|| {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+            OwnedFd::from_raw_fd(fd)
+        })
+    };
+    (3..MAX_DESCRIPTORS).filter_map(take).collect()
+}
