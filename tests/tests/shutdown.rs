@@ -53,16 +53,22 @@ fn shutdown() -> Result<()> {
     checks.check("who does not heed its signal is named", || {
         ensure!(said.contains("container deaf does not heed signal 15: killed"));
         ensure!(
-            said.contains("containers: 5 of 5 ended"),
+            said.contains("containers: 7 of 7 ended"),
             "{}",
             guest.vm.tail()
         );
+        Ok(())
+    });
+    checks.check("no container speaks as PID 1", || {
+        ensure!(!said.contains("6.6.6.6"), "{}", guest.vm.tail());
         Ok(())
     });
     checks.check("the disk is clean", || clean(&disk));
     checks.check("each container had its own signal", || {
         let note = |name: &str| read(&disk, name);
         ensure!(note("usr1")? == "10\n", "usr1: {:?}", note("usr1")?);
+        let rootless = note("rootless")?;
+        ensure!(rootless.is_empty(), "rootless: {rootless:?}");
         ensure!(note("term")? == "15\n", "term: {:?}", note("term")?);
         ensure!(note("paused")? == "15\n", "paused: {:?}", note("paused")?);
         // The container was not started again: its restart policy did not apply.
@@ -106,10 +112,34 @@ fn prepare(guest: &Guest) -> Result<()> {
         &[],
         "trap '' TERM; while :; do sleep 1; done",
     )?;
+    run(guest, "liar", &[], LIAR)?;
+    rootless(guest, &archive, ROOTLESS)?;
     guest.sh("podman pause paused")?;
     // The notes still fit: their files and blocks exist.
-    guest.sh("cd /mnt/disk && for n in usr1 term paused; do echo ............ >$n; done; dd if=/dev/zero of=full bs=1M 2>/dev/null; df /mnt/disk | tail -n 1")?;
+    guest.sh("cd /mnt/disk && for n in usr1 term paused rootless; do echo ............ >$n; done; chmod 666 rootless; dd if=/dev/zero of=full bs=1M 2>/dev/null; df /mnt/disk | tail -n 1")?;
     Ok(())
+}
+
+/// Process of a container that looks like conmon: it names a fifo as its configuration, and itself so
+/// that the line about it would clear the console and end in the ready line.
+const LIAR: &str =
+    "busybox mkfifo /config.json; printf '#!/bin/sh\\nsleep 1000 & wait\\n' >/conmon;
+    busybox chmod +x /conmon; /conmon -b / -n \"$(printf 'x\\033[2J\\nready ssh=6.6.6.6:22')\" &
+    trap 'exit 0' TERM; while :; do sleep 1; done";
+
+/// Process that empties its note: the disk is full, and what is left of it is root's.
+const ROOTLESS: &str = "trap ': >/d/rootless; exit 0' USR1; while :; do sleep 1; done";
+
+/// Runs a container of core's with a stop signal of its own.
+fn rootless(guest: &Guest, archive: &str, script: &str) -> Result<()> {
+    let bytes = fs::read(archive)?;
+    let loaded = guest.ssh_with("core", "podman load", &bytes)?;
+    ensure!(loaded.status.success(), "{loaded:?}");
+    let run = format!(
+        "podman run --detach --name rootless --stop-signal USR1 -v /mnt/disk:/d {} sh -c {script:?}",
+        image::NAME
+    );
+    guest.sh_as("core", &run).map(drop)
 }
 
 fn run(guest: &Guest, name: &str, options: &[&str], script: &str) -> Result<()> {

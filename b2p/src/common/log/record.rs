@@ -2,6 +2,8 @@
 //! Records of the kernel log as `/dev/kmsg` returns them, one a read
 //! (Documentation/ABI/testing/dev-kmsg), and the names of their priorities.
 
+pub use sys::printable::printable;
+
 use std::fmt::Write;
 
 /// Names of facilities, in the order of their numbers (syslog(3) has none for 12 to 15).
@@ -152,40 +154,11 @@ fn hex(digit: u8) -> Option<u8> {
     }
 }
 
-/// Calls `each` with every character of `bytes` that a terminal may see, and with `\xNN` for
-/// every other byte: one that is not UTF-8, or that could move the cursor.
-pub fn printable(bytes: &[u8], mut each: impl FnMut(&str)) {
-    let escape = |byte: &u8, each: &mut dyn FnMut(&str)| {
-        let digit = |n: u8| b"0123456789abcdef"[usize::from(n & 15)];
-        let text = [b'\\', b'x', digit(byte >> 4), digit(*byte)];
-        each(std::str::from_utf8(&text).unwrap_or("?"));
-    };
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            let mut buffer = [0; 4];
-            let text = character.encode_utf8(&mut buffer);
-            if is_control(character) {
-                text.as_bytes().iter().for_each(|b| escape(b, &mut each));
-            } else {
-                each(text);
-            }
-        }
-        chunk.invalid().iter().for_each(|b| escape(b, &mut each));
-    }
-}
-
-/// Returns true for control characters (C0 without the tab, DEL, C1), and for those that change
-/// the direction of writing, with which a line could look like another.
-fn is_control(c: char) -> bool {
-    let control = (c < ' ' && c != '\t') || ('\u{7f}'..='\u{9f}').contains(&c);
-    control
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sys::printable::is_control;
 
     fn record(text: &str) -> Option<Record<'_>> {
         Record::parse(text.as_bytes())

@@ -9,20 +9,28 @@
 //! signal, and SIGKILL after ten seconds. podman's database has then seen a machine that was
 //! switched off, which is true.
 
-use std::fs;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
+use sys::files;
 use sys::paths::B2P;
 
 use super::PODMAN;
+use super::conmon::Machine;
 use crate::common::pidfd;
 
 /// Time from the stop signal to SIGKILL: podman's default for `--stop-timeout`.
@@ -32,33 +40,67 @@ const SCAN_INTERVAL: Duration = Duration::from_millis(500);
 /// Time for conmon to record its container's last output.
 const CONMON_LIMIT: Duration = Duration::from_secs(1);
 
-/// A running container: its first process, and its stop signal.
+/// Time for the description of one container, which is on a disk, or in a file system of its user's.
+const DESCRIPTION_LIMIT: Duration = Duration::from_millis(250);
+/// Largest OCI configuration that is read, in bytes.
+const MAX_SPEC_BYTES: u64 = 1 << 20;
+/// Number of bytes of a conmon's arguments that are read.
+const MAX_ARGUMENTS_BYTES: u64 = 1 << 16;
+/// Longest name that is shown, in characters.
+const MAX_NAME: usize = 64;
+
+/// A process that is the first of a container: the child of a conmon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    pid: i32,
+    conmon: i32,
+    /// User whose container it is.
+    uid: u32,
+}
+
+/// Description of a container: its name and its stop signal.
 #[derive(Debug, PartialEq, Eq)]
 struct Container {
     name: String,
-    pid: i32,
     signal: i32,
 }
+
+/// Containers that have been sent their stop signal, by the pids of their first processes.
+type Signalled = HashMap<i32, (Container, OwnedFd)>;
 
 /// Stops all containers. The exit status is always 0: PID 1 kills what is left.
 pub fn main() -> i32 {
     cover_podman();
+    let Some(machine) = Machine::detect() else {
+        return 0;
+    };
     let begun = Instant::now();
     let deadline = begun + GRACE;
-    let mut signalled = Vec::new();
+    let mut signalled = Signalled::new();
+    let mut slow = HashSet::new();
     loop {
         // Again each time: a podman that was called before may still start a container.
-        signal_new(&mut signalled, running(Path::new("/proc")));
+        for found in running(Path::new("/proc"), &machine) {
+            signal_once(&mut signalled, found.pid, || describe(&found, &mut slow));
+        }
         let rest = deadline.saturating_duration_since(Instant::now());
         let alive = wait(&signalled, SCAN_INTERVAL.min(rest));
         if alive.is_empty() || Instant::now() >= deadline {
             break;
         }
     }
-    for container in wait(&signalled, Duration::ZERO) {
-        let (name, number) = (&container.name, container.signal);
-        warn!("container {name} does not heed signal {number}: killed");
-        signal(container.pid, libc::SIGKILL);
+    for pid in wait(&signalled, Duration::ZERO) {
+        if let Some((
+            Container {
+                name,
+                signal: number,
+            },
+            _,
+        )) = signalled.get(&pid)
+        {
+            warn!("container {name} does not heed signal {number}: killed");
+        }
+        signal(pid, libc::SIGKILL);
     }
     let alive = wait(&signalled, CONMON_LIMIT);
     let (count, ms) = (signalled.len(), begun.elapsed().as_millis());
@@ -67,21 +109,21 @@ pub fn main() -> i32 {
     0
 }
 
-/// Sends those of `found` their stop signal that have not been sent it.
-fn signal_new(signalled: &mut Vec<(Container, OwnedFd)>, found: Vec<Container>) {
-    for container in found {
-        // A pid is used again, but not while the descriptor of its process shows that it lives.
-        let known = |(c, fd): &(Container, OwnedFd)| c.pid == container.pid && !ready(&[fd], 0);
-        if signalled.iter().any(known) {
-            continue;
-        }
-        let fd = pidfd::open(container.pid);
-        thaw(container.pid);
-        signal(container.pid, container.signal);
-        signal(container.pid, libc::SIGCONT);
-        // Without a descriptor it has ended by itself, or no descriptor is left.
-        signalled.extend(fd.map(|fd| (container, fd)));
+/// Sends a container its stop signal, unless it has been sent it.
+fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> Container) {
+    // A pid is used again, but not while the descriptor of its process shows that it lives.
+    if signalled.get(&pid).is_some_and(|(_, fd)| !ready(&[fd], 0)) {
+        return;
     }
+    // Before the description: the signal goes to this process or to none.
+    let Some(fd) = pidfd::open(pid) else {
+        return; // it has ended by itself, or no descriptor is left
+    };
+    let container = describe();
+    thaw(pid);
+    signal(pid, container.signal);
+    signal(pid, libc::SIGCONT);
+    signalled.insert(pid, (container, fd));
 }
 
 /// Mounts `b2p` over /usr/bin/podman (mount(2), `MS_BIND`) for the rest of this boot.
@@ -103,26 +145,28 @@ pub fn podman_cover() -> i32 {
     1
 }
 
-/// Returns every running container: its first process is a child of a conmon.
-fn running(proc: &Path) -> Vec<Container> {
+/// Returns the first process of every running container.
+fn running(proc: &Path, machine: &Machine) -> Vec<Found> {
     let entries = fs::read_dir(proc).into_iter().flatten().flatten();
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-    let stat = |pid| fs::read_to_string(proc.join(format!("{pid}/stat"))).ok();
-    let stats: Vec<(i32, String)> = pids.filter_map(|pid| Some((pid, stat(pid)?))).collect();
-    let conmons: Vec<i32> = stats
-        .iter()
-        .filter(|(_, stat)| comm_and_parent(stat).is_some_and(|(comm, _)| comm == "conmon"))
-        .map(|(pid, _)| *pid)
-        .collect();
-    stats
-        .iter()
-        .filter_map(|(pid, stat)| {
-            let (comm, parent) = comm_and_parent(stat)?;
-            let child = conmons.contains(&parent) && comm != "conmon";
-            let first = child && !shares_mounts(proc, *pid, parent);
-            first.then(|| describe(proc, *pid, parent))
-        })
-        .collect()
+    let parent = |pid: i32| {
+        let stat = fs::read_to_string(proc.join(format!("{pid}/stat"))).ok()?;
+        comm_and_parent(&stat).map(|(_, parent)| parent)
+    };
+    let parents: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    // Each parent is looked at once, however many children it has.
+    let mut conmons: HashMap<i32, Option<u32>> = HashMap::new();
+    let mut found = Vec::new();
+    for (pid, conmon) in parents {
+        let user = conmons.entry(conmon);
+        let user = user.or_insert_with(|| machine.conmon_of(proc, conmon));
+        if let Some(uid) = *user
+            && !shares_mounts(proc, pid, conmon)
+        {
+            found.push(Found { pid, conmon, uid });
+        }
+    }
+    found
 }
 
 /// Returns true if both processes are in one mount namespace (mount_namespaces(7)), as a conmon and
@@ -140,27 +184,71 @@ pub fn comm_and_parent(stat: &str) -> Option<(&str, i32)> {
     Some((head.split_once('(')?.1, parent))
 }
 
-/// Returns the container with first process `pid`, by the arguments of its conmon.
-fn describe(proc: &Path, pid: i32, conmon: i32) -> Container {
-    let cmdline = fs::read(proc.join(format!("{conmon}/cmdline"))).unwrap_or_default();
+/// Describes a container within [`DESCRIPTION_LIMIT`]; SIGTERM is the signal of one that cannot be
+/// described. A user one of whose containers is too slow loses the others' descriptions, too:
+/// `slow` holds such users.
+fn describe(found: &Found, slow: &mut HashSet<u32>) -> Container {
+    let Found { pid, conmon, uid } = *found;
+    let unknown = || Container {
+        name: pid.to_string(),
+        signal: libc::SIGTERM,
+    };
+    if slow.contains(&uid) {
+        return unknown();
+    }
+    let (tell, told) = mpsc::channel();
+    // A thread that hangs ends with this program.
+    let reader = thread::Builder::new().spawn(move || {
+        let _ = tell.send(read_description(Path::new("/proc"), conmon)); // too late
+    });
+    match reader.map(|_| told.recv_timeout(DESCRIPTION_LIMIT)) {
+        Ok(Ok(described)) => described.unwrap_or_else(unknown),
+        _ => {
+            warn!("container {pid} of user {uid}: not described in time: SIGTERM");
+            // Root's files are podman's own: only a disk is slow, for one container as for another.
+            slow.extend(Some(uid).filter(|uid| *uid != 0));
+            unknown()
+        }
+    }
+}
+
+/// Reads name and stop signal of a container by the arguments of its conmon.
+fn read_description(proc: &Path, conmon: i32) -> Option<Container> {
+    let dir = proc.join(conmon.to_string());
+    let cmdline = files::read_bounded(&dir.join("cmdline"), MAX_ARGUMENTS_BYTES).ok()?;
     let cmdline = String::from_utf8_lossy(&cmdline);
     let args: Vec<&str> = cmdline.split('\0').collect();
     let value = |option: &str| {
         let at = args.iter().position(|arg| *arg == option)?;
         args.get(at + 1).copied()
     };
-    // Seen from conmon's root: rootless podman has mounts of its own.
-    let root = proc.join(format!("{conmon}/root"));
-    let bundle = value("-b").map(|path| root.join(path.trim_start_matches('/')));
-    let spec = bundle.and_then(|dir| fs::read_to_string(dir.join("config.json")).ok());
-    Container {
-        name: value("-n").map_or_else(|| pid.to_string(), str::to_owned),
-        pid,
+    let name = value("-n").unwrap_or("?");
+    let spec = value("-b").and_then(|bundle| read_spec(&dir.join("root"), bundle));
+    Some(Container {
+        name: name.chars().take(MAX_NAME).collect(),
         signal: spec
             .as_deref()
             .and_then(stop_signal)
             .unwrap_or(libc::SIGTERM),
+    })
+}
+
+/// Reads the configuration in a bundle, seen from conmon's root: rootless podman has mounts of its
+/// own. A user's path may hold links, and leads nowhere out of that root (openat2(2)).
+fn read_spec(root: &Path, bundle: &str) -> Option<String> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = nix::fcntl::open(root, flags, Mode::empty()).ok()?;
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let inside = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(flags).resolve(inside);
+    let file = openat2(&root, &Path::new(bundle).join("config.json"), how).ok()?;
+    let file = File::from(file);
+    if !file.metadata().ok()?.is_file() {
+        return None;
     }
+    let mut spec = Vec::new();
+    file.take(MAX_SPEC_BYTES).read_to_end(&mut spec).ok()?;
+    Some(String::from_utf8_lossy(&spec).into_owned())
 }
 
 /// Returns the stop signal, which podman writes into the OCI configuration as the annotation
@@ -209,15 +297,15 @@ fn kill_raw(pid: Pid, number: i32) -> nix::Result<()> {
 }
 
 /// Waits until all have ended, for at most `limit`; returns those that have not.
-fn wait(watched: &[(Container, OwnedFd)], limit: Duration) -> Vec<&Container> {
+fn wait(watched: &Signalled, limit: Duration) -> Vec<i32> {
     let deadline = Instant::now() + limit;
     loop {
-        let alive: Vec<_> = watched.iter().filter(|(_, fd)| !ready(&[fd], 0)).collect();
+        let alive = watched.iter().filter(|(_, (_, fd))| !ready(&[fd], 0));
+        let (pids, fds): (Vec<i32>, Vec<&OwnedFd>) = alive.map(|(pid, (_, fd))| (*pid, fd)).unzip();
         let rest = deadline.saturating_duration_since(Instant::now());
-        if alive.is_empty() || rest.is_zero() {
-            return alive.into_iter().map(|(c, _)| c).collect();
+        if pids.is_empty() || rest.is_zero() {
+            return pids;
         }
-        let fds: Vec<&OwnedFd> = alive.iter().map(|(_, fd)| fd).collect();
         ready(&fds, rest.as_millis().try_into().unwrap_or(i32::MAX));
     }
 }
@@ -233,70 +321,4 @@ fn ready(fds: &[&OwnedFd], ms: i32) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn the_stop_signal_is_found_in_the_configuration() {
-        let spec = r#"{"annotations": {"x":"y", "org.opencontainers.image.stopSignal": "3"}}"#;
-        assert_eq!(stop_signal(spec), Some(3));
-        assert_eq!(stop_signal("{}"), None);
-        assert_eq!(stop_signal(&spec.replace("\"3\"", "\"99\"")), None);
-        assert_eq!(stop_signal(&spec.replace(": \"3\"", "")), None);
-    }
-
-    #[test]
-    fn a_container_is_the_child_of_a_conmon() {
-        let dir = std::env::temp_dir().join(format!("b2p-conmon-{}", std::process::id()));
-        let bundle = dir.join("7/root/run/x/userdata");
-        for pid in ["7", "8", "9"] {
-            fs::create_dir_all(dir.join(pid)).unwrap();
-        }
-        fs::create_dir_all(&bundle).unwrap();
-        fs::write(dir.join("7/stat"), "7 (conmon) S 1 7 7 0").unwrap();
-        fs::write(
-            dir.join("7/cmdline"),
-            b"/usr/bin/conmon\0-b\0/run/x/userdata\0-n\0web\0",
-        )
-        .unwrap();
-        fs::write(dir.join("8/stat"), "8 (a) (b) S 7 8 8 0").unwrap();
-        fs::write(dir.join("9/stat"), "9 (sh) S 1 9 9 0").unwrap();
-        let spec = r#"{"annotations":{"org.opencontainers.image.stopSignal":"10"}}"#;
-        fs::write(bundle.join("config.json"), spec).unwrap();
-        let web = Container {
-            name: "web".into(),
-            pid: 8,
-            signal: 10,
-        };
-        assert_eq!(running(&dir), [web]);
-        fs::remove_dir_all(dir).unwrap();
-    }
-
-    #[test]
-    fn waiting_ends_with_the_last_or_with_the_time() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .unwrap();
-        let pid = child.id() as i32;
-        let without_signal = |pid| Container {
-            name: "x".into(),
-            pid,
-            signal: 0,
-        };
-        let mut watched = Vec::new();
-        // Signal 0 is sent to nobody; the second time, the process is known.
-        signal_new(&mut watched, vec![without_signal(pid)]);
-        signal_new(&mut watched, vec![without_signal(pid)]);
-        assert_eq!(
-            wait(&watched, Duration::from_millis(20)),
-            [&without_signal(pid)]
-        );
-        signal(pid, 64);
-        assert!(wait(&watched, Duration::from_secs(20)).is_empty());
-        child.wait().unwrap();
-        signal_new(&mut watched, vec![without_signal(pid)]);
-        assert_eq!(watched.len(), 1, "it is gone");
-    }
-}
+mod tests;

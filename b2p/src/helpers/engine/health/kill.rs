@@ -7,6 +7,7 @@ use std::path::Path;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::helpers::engine::conmon::Machine;
 use crate::helpers::engine::stop::comm_and_parent;
 
 /// Kills the commands of health checks in this container.
@@ -16,7 +17,12 @@ pub fn check_commands(id: &str) {
     let pids: Vec<i32> = read
         .filter_map(|e| e.file_name().to_str()?.parse().ok())
         .collect();
+    let machine = Machine::detect();
     let is_check = |pid: i32| {
+        let is_conmon = machine.as_ref().and_then(|m| m.conmon_of(proc, pid));
+        if is_conmon.is_none() {
+            return false;
+        }
         let cmdline = fs::read(proc.join(format!("{pid}/cmdline"))).unwrap_or_default();
         is_check(&String::from_utf8_lossy(&cmdline), id)
     };
