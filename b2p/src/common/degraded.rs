@@ -40,6 +40,18 @@ impl Degraded {
         }
     }
 
+    /// Returns the number of reasons.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Returns true if there is no reason.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Adds a reason without logging it; returns true if it is a new one.
     pub fn add(&mut self, why: impl Display) -> bool {
         let line = (self.service.clone(), one_line(&why.to_string()));

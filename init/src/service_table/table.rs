@@ -322,6 +322,7 @@ pub const SERVICES: &[Entry] = &[
             oom_score_adj: NEEDED,
             why: "the clock is corrected after the machine was paused, and follows the hypervisor's or a time server",
             argv: &[B2P, "time"],
+            ready: ReadyWhen::Notify,
             after_ready: true,
             ..ServiceDef::DEFAULT
         },

@@ -171,12 +171,16 @@ impl Card {
         })
     }
 
-    /// Returns the time servers of the lease.
+    /// Returns the time servers of the lease, one a line, after a line with the card's name: servers
+    /// of one card do not vouch for each other.
     #[must_use]
-    pub fn ntp(&self) -> Vec<Ipv4Addr> {
-        self.applied
-            .as_ref()
-            .map_or_else(Vec::new, |l| l.ntp.clone())
+    pub fn ntp_lines(&self) -> String {
+        let servers = self.applied.iter().flat_map(|lease| &lease.ntp);
+        let lines: String = servers.map(|server| format!("{server}\n")).collect();
+        match lines.as_str() {
+            "" => String::new(),
+            lines => format!("# {}\n{lines}", self.name),
+        }
     }
 
     /// Returns the name of this machine in the lease.

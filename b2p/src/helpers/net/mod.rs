@@ -277,8 +277,7 @@ impl Network {
 
     /// Writes the file by which the time service learns of the servers.
     fn write_ntp_servers(&mut self) {
-        let servers = self.cards.iter().flat_map(Card::ntp);
-        let text: String = servers.map(|server| format!("{server}\n")).collect();
+        let text: String = self.cards.iter().map(Card::ntp_lines).collect();
         if text == self.ntp_servers {
             return;
         }

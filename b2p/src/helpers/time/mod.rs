@@ -4,13 +4,14 @@
 //! A virtual machine whose host slept, that was paused, or that was restored from a snapshot
 //! goes on with the clock that it had. A clock that ran on meanwhile shows it: the host's own
 //! clock where the hypervisor exports it (ptp_kvm), else the hardware clock. The clocks are
-//! compared once a minute; a machine that is not virtual never sleeps without its kernel, and
+//! compared every eight seconds; a machine that is not virtual never sleeps without its kernel, and
 //! is not woken. Time servers are asked only where somebody named some: `ntpserver=`, `ip=`, or
 //! DHCP.
 
 mod clocks;
 mod drift;
 mod sntp;
+mod trust;
 pub mod zone;
 
 use std::fs;
@@ -27,11 +28,15 @@ use sys::error::{Doing, Result};
 use sys::modules::Modules;
 use sys::paths::{NTP_SERVERS, RUNTIME_DIR};
 
+use crate::common::degraded::Degraded;
 use clocks::HostClock;
 use drift::{ClockSample, Drift, Ms, compare, correction, signed_seconds};
+use trust::{Evidence, Server};
 
-/// Time between two comparisons of the clocks, in milliseconds.
-const CHECK_INTERVAL: Ms = 60_000;
+/// Time between two comparisons of the clocks, in milliseconds. Nothing announces to the kernel that
+/// its machine was paused, so that the clock can only be right after the next comparison: within
+/// ten seconds, with the second that the hardware clock takes to tick.
+const CHECK_INTERVAL: Ms = 8_000;
 /// Time between two requests to a server, in milliseconds (RFC 5905: at least every 1024 s).
 const POLL_INTERVAL: Ms = 1_024_000;
 /// Time between two requests where no other clock would show a sleep, in milliseconds.
@@ -41,8 +46,12 @@ const RETRY: Ms = 4_000;
 /// Largest difference that is slewed instead of stepped, in milliseconds: at 500 ppm that
 /// takes less than 20 minutes.
 const MAX_SLEW: Ms = 500;
-/// Number of servers of DHCP that are used.
-const MAX_SERVERS: usize = 4;
+/// Number of servers that are asked.
+const MAX_SERVERS: usize = 8;
+/// 2026-01-01, at which PID 1 starts a clock that was never set (`init/src/identity.rs`), and the time
+/// for which it then counts as never set, in milliseconds.
+const CLOCK_START: Ms = sntp::ERA_START * 1000;
+const START_DAY: Ms = 86_400_000;
 /// Time between two readings of the hardware clock while its next second is awaited, and the
 /// number of readings.
 const RTC_PROBE: Duration = Duration::from_millis(10);
@@ -52,7 +61,12 @@ const RTC_PROBES: u32 = 150;
 pub fn main() -> i32 {
     // PID 1 has reported what is wrong with the flags.
     let (config, _) = sys::config_sources::read();
-    match Keeper::new(&config).and_then(Keeper::run) {
+    let keeper = Keeper::new(&config);
+    if keeper.is_ok() {
+        // Its line in PID 1's table asks for it: degraded lines go the same way.
+        crate::common::notify::ready();
+    }
+    match keeper.and_then(Keeper::run) {
         Ok(never) => match never {},
         Err(e) => {
             warn!("time: {e}");
@@ -72,7 +86,11 @@ struct Keeper {
     watch_rtc: bool,
     /// Sample that later ones are compared with.
     baseline: Option<ClockSample>,
-    servers: Vec<String>,
+    servers: Vec<Server>,
+    /// Sum of the steps that a server alone has caused ([`trust::judge`]).
+    alone: Ms,
+    /// Refusals of servers' answers, which PID 1 lists.
+    degraded: Degraded,
     /// Time of the next request to a server, on `CLOCK_BOOTTIME`.
     query_at: Option<Ms>,
     /// Number of failures since the last answer.
@@ -95,6 +113,8 @@ impl Keeper {
             host_clock,
             baseline: None,
             servers: Vec::new(),
+            alone: 0,
+            degraded: Degraded::of("time"),
             query_at: None,
             failures: 0,
             inotify,
@@ -142,8 +162,10 @@ impl Keeper {
     /// Reads the names of the servers; new ones are asked at once.
     fn read_servers(&mut self) {
         let dhcp = fs::read_to_string(NTP_SERVERS).unwrap_or_default();
-        let servers = servers(self.configured_server.as_deref(), &dhcp);
+        let mut servers = trust::servers(self.configured_server.as_deref(), &dhcp);
+        servers.truncate(MAX_SERVERS);
         if servers != self.servers {
+            self.degraded.update([]);
             self.failures = 0;
             self.query_at = (!servers.is_empty()).then(clocks::boottime);
             self.servers = servers;
@@ -208,23 +230,35 @@ impl Keeper {
         None
     }
 
-    /// Asks the servers, one after the other, until one answers.
+    /// Asks the servers, one after the other, until one answers and is believed.
     fn query_servers(&mut self) {
-        let mut errors = Vec::new();
-        for server in &self.servers {
-            match sntp::query(server, sntp::PORT) {
-                Ok(offset) => {
-                    // The host's clock takes precedence over a server.
-                    if self.host_clock.is_none() {
-                        correct(offset, server);
-                        self.baseline = None;
-                    }
-                    self.failures = 0;
-                    self.query_at = Some(clocks::boottime() + self.poll_interval());
-                    return;
+        let (mut errors, mut refusals) = (Vec::new(), Vec::new());
+        let mut others: Vec<(Server, Ms)> = Vec::new();
+        for server in self.servers.clone() {
+            let offset = match sntp::query(&server.name, sntp::PORT) {
+                Ok(offset) => offset,
+                Err(e) => {
+                    errors.push(e.to_string());
+                    continue;
                 }
-                Err(e) => errors.push(e.to_string()),
+            };
+            // The host's clock takes precedence over a server.
+            if self.host_clock.is_some() {
+                return self.answered(Vec::new());
             }
+            match trust::judge(offset, &self.evidence(&server, offset, &others)) {
+                Ok(alone) => {
+                    self.alone = alone;
+                    correct(offset, &server.name);
+                    self.baseline = None;
+                    return self.answered(Vec::new());
+                }
+                Err(why) => refusals.push(format!("the time server {} {why}", server.name)),
+            }
+            others.push((server, offset));
+        }
+        if !refusals.is_empty() {
+            return self.answered(refusals);
         }
         self.failures += 1;
         if self.failures == 1 {
@@ -232,6 +266,34 @@ impl Keeper {
             warn!("time: no server answers: {errors}; they are asked again");
         }
         self.query_at = Some(clocks::boottime() + retry_delay(self.failures));
+    }
+
+    /// Plans the next request after an answer, and lists why answers were refused.
+    fn answered(&mut self, refusals: Vec<String>) {
+        self.failures = 0;
+        self.query_at = Some(clocks::boottime() + self.poll_interval());
+        // The first line stays: the offsets of the same lie differ by milliseconds.
+        if refusals.len() != self.degraded.len() {
+            self.degraded
+                .update(refusals.into_iter().map(|why| ("time", why)));
+        }
+    }
+
+    /// Returns what speaks for or against an answer of `server`.
+    fn evidence(&self, server: &Server, offset: Ms, others: &[(Server, Ms)]) -> Evidence {
+        let realtime = clocks::realtime();
+        let rtc = clocks::rtc(self.utc).filter(|rtc| *rtc >= CLOCK_START);
+        let since_start = realtime.saturating_sub(CLOCK_START + clocks::boottime());
+        let large = offset.saturating_abs() > trust::BOUND;
+        let again = (large && server.card.is_none()).then(|| sntp::query(&server.name, sntp::PORT));
+        let independent = others.iter().filter(|(other, _)| other.card != server.card);
+        Evidence {
+            never_set: rtc.is_none() && since_start < START_DAY,
+            again: again.and_then(Result::ok),
+            rtc: rtc.map(|rtc| rtc.saturating_sub(realtime)),
+            others: independent.map(|(_, offset)| *offset).collect(),
+            alone: self.alone,
+        }
     }
 
     fn poll_interval(&self) -> Ms {
@@ -270,14 +332,6 @@ fn step_clock(by: Ms, why: &str) -> bool {
         ),
     }
     true
-}
-
-/// Returns the servers to ask: the configured one, else those of DHCP.
-fn servers(configured: Option<&str>, dhcp: &str) -> Vec<String> {
-    match configured {
-        Some(name) => vec![name.to_owned()],
-        None => dhcp.lines().take(MAX_SERVERS).map(str::to_owned).collect(),
-    }
 }
 
 /// Opens the host's clock. The driver of KVM's is loaded first: no device asks for it.
@@ -320,16 +374,6 @@ fn is_guest() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flag_wins_over_dhcp_and_nobody_is_asked_without() {
-        assert_eq!(servers(Some("ntp.example"), "10.0.0.1\n"), ["ntp.example"]);
-        assert_eq!(
-            servers(None, "10.0.0.1\n10.0.0.2\n"),
-            ["10.0.0.1", "10.0.0.2"]
-        );
-        assert!(servers(None, "").is_empty());
-    }
 
     #[test]
     fn who_does_not_answer_is_asked_ever_less_often() {

@@ -17,13 +17,15 @@ pub const PORT: u16 = 123;
 const LENGTH: usize = 48;
 /// Longest time for an answer; no answer can be wrong by more than half of it.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Largest distance of a server from its source, in seconds (RFC 5905, `MAXDISP`).
+const MAX_ROOT_DISTANCE: u64 = 16;
 /// Number of addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 4;
 /// Seconds between 1900, where NTP begins, and 1970.
 const TO_1970: i64 = 2_208_988_800;
 /// Earliest time that an answer can mean, in seconds since 1970: 2026-01-01, when this was
 /// written. NTP counts 2^32 seconds and then begins again, in 2036 for the first time.
-const ERA_START: i64 = 1_767_225_600;
+pub const ERA_START: i64 = 1_767_225_600;
 
 /// Asks a server; returns by how much the system clock is behind its clock.
 ///
@@ -113,6 +115,16 @@ pub fn offset(packet: &[u8], cookie: [u8; 8], sent: Ms, arrived: Ms) -> Result<M
         (3, _) => return Err(unusable("the clock of the server is not set")),
         (_, 1..=15) => {}
         (_, _) => return Err(unusable("the clock of the server is not set")),
+    }
+    // RFC 5905, section 7.3 and A.5.1.1 (`MAXDISP`): half of the delay to the root, and the largest
+    // error there.
+    let seconds = |at: usize| {
+        head.get(at..at + 4)
+            .and_then(|b| b.first_chunk::<4>().copied())
+    };
+    let short = |at: usize| seconds(at).map_or(0, |b| u64::from(u32::from_be_bytes(b)));
+    if short(4) / 2 + short(8) >= MAX_ROOT_DISTANCE << 16 {
+        return Err(unusable("the server is too far from its source"));
     }
     let (Some(received), Some(answered)) = (field(32).and_then(time), field(40).and_then(time))
     else {

@@ -78,6 +78,15 @@ fn who_does_not_know_the_time_is_not_believed() {
         unusable(&with(|p| p[40..].fill(0))),
         "the answer has no time"
     );
+    // 32 s to the root and back, then 15 s and 2 s of error.
+    for far in [
+        with(|p| p[5] = 32),
+        with(|p| p[9] = 16),
+        with(|p| (p[5], p[9]) = (4, 14)),
+    ] {
+        assert_eq!(unusable(&far), "the server is too far from its source");
+    }
+    assert!(offset(&with(|p| (p[5], p[9]) = (2, 1)), COOKIE, 0, 10).is_ok());
     for other in [with(|p| p[24] ^= 1), with(|p| p[0] = 4 << 3 | 3)] {
         assert_eq!(offset(&other, COOKIE, 0, 1), Err(Rejection::Unrelated));
     }

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Decides whether the answer of a time server moves the clock. Pure.
+//!
+//! SNTP is not authenticated, and who answers DHCP names the server: one answer must not carry
+//! the clock years away, where certificates are valid that are not, and the reverse. A step of more
+//! than [`BOUND`] needs a second source. Small steps of one source add up to [`BOUND`] at most.
+
+use super::drift::{Ms, signed_seconds};
+
+/// Largest step by one source, in milliseconds: 15 minutes. A hardware clock that loses 25 ppm,
+/// which is common, is off by this much after more than a year; no certificate is issued for less.
+pub const BOUND: Ms = 15 * 60 * 1000;
+
+/// Server that may be asked for the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Name or address.
+    pub name: String,
+    /// Card whose DHCP server names it; `None` for the owner, by a flag.
+    pub card: Option<String>,
+}
+
+/// Clocks beside the server's, each by how much the system clock is behind it, in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// True if nothing has set the clock yet: it begins at the date of the image.
+    pub never_set: bool,
+    /// The owner names the server, and a second answer of it.
+    pub again: Option<Ms>,
+    /// The hardware clock.
+    pub rtc: Option<Ms>,
+    /// Servers that another card's DHCP server names.
+    pub others: Vec<Ms>,
+    /// Sum of the steps that one source alone has caused.
+    pub alone: Ms,
+}
+
+/// Returns the sum of steps without a second source after a step of `offset`.
+///
+/// # Errors
+/// The step needs a second source, and none agrees; the text says which there are.
+pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms, String> {
+    let distance = |other: Ms| offset.saturating_sub(other);
+    let agrees = |other: &Ms| distance(*other).saturating_abs() <= BOUND;
+    if evidence.never_set || evidence.again.is_some_and(|a| agrees(&a)) {
+        return Ok(0);
+    }
+    if evidence.others.iter().any(agrees) {
+        return Ok(0);
+    }
+    if let Some(rtc) = evidence.rtc.filter(agrees) {
+        // Every step counts from the hardware clock, so that a server cannot walk away from it.
+        return Ok(distance(rtc));
+    }
+    let alone = evidence.alone.saturating_add(offset);
+    if alone.saturating_abs() <= BOUND {
+        return Ok(alone);
+    }
+    let rtc = match evidence.rtc {
+        Some(rtc) => format!("the hardware clock says {}", signed_seconds(rtc)),
+        None => "there is no hardware clock".to_owned(),
+    };
+    Err(format!(
+        "says that the clock is off by {}, and nothing agrees: {rtc}; the clock stays",
+        signed_seconds(offset)
+    ))
+}
+
+/// Returns the servers to ask: the owner's, else those of DHCP. The file of the network service has
+/// one server a line, after a line `# <card>`.
+#[must_use]
+pub fn servers(configured: Option<&str>, dhcp: &str) -> Vec<Server> {
+    if let Some(name) = configured {
+        return vec![Server {
+            name: name.to_owned(),
+            card: None,
+        }];
+    }
+    let mut card = String::new();
+    let mut servers = Vec::new();
+    for line in dhcp.lines() {
+        match line.strip_prefix("# ") {
+            Some(name) => card = name.to_owned(),
+            None => servers.push(Server {
+                name: line.to_owned(),
+                card: Some(card.clone()),
+            }),
+        }
+    }
+    servers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YEARS: Ms = 2_306_613_929_303;
+    const MIN: Ms = 60_000;
+
+    fn evidence(rtc: Option<Ms>) -> Evidence {
+        Evidence {
+            rtc,
+            ..Evidence::default()
+        }
+    }
+
+    #[test]
+    fn a_large_step_needs_a_second_source() {
+        let with = |change: fn(&mut Evidence)| {
+            let mut all = evidence(Some(0));
+            change(&mut all);
+            all
+        };
+        for (offset, evidence, after) in [
+            (YEARS, evidence(Some(0)), None),
+            (-YEARS, evidence(Some(0)), None),
+            (YEARS, evidence(None), None),
+            (86_400_000, evidence(Some(0)), None),
+            (BOUND + 1, evidence(Some(0)), None),
+            (-BOUND - 1, evidence(None), None),
+            (BOUND, evidence(Some(0)), Some(BOUND)),
+            (-MIN, evidence(None), Some(-MIN)),
+            // The machine stood still, and its hardware clock did not.
+            (YEARS, evidence(Some(YEARS - MIN)), Some(MIN)),
+            // A hardware clock that is wrong says nothing of a small step.
+            (MIN, evidence(Some(-YEARS)), Some(MIN)),
+            (YEARS, with(|e| e.never_set = true), Some(0)),
+            (YEARS, with(|e| e.again = Some(YEARS + 1)), Some(0)),
+            (YEARS, with(|e| e.again = Some(0)), None),
+            (YEARS, with(|e| e.others = vec![3, YEARS + MIN]), Some(0)),
+            (YEARS, with(|e| e.others = vec![3, -YEARS]), None),
+            (
+                10 * MIN,
+                with(|e| {
+                    e.rtc = None;
+                    e.alone = 6 * MIN
+                }),
+                None,
+            ),
+            (Ms::MAX, evidence(Some(Ms::MIN)), None),
+            (Ms::MIN, with(|e| e.alone = Ms::MIN), None),
+        ] {
+            assert_eq!(
+                judge(offset, &evidence).ok(),
+                after,
+                "{offset} {evidence:?}"
+            );
+        }
+        let why = judge(YEARS, &evidence(Some(0))).err().unwrap_or_default();
+        assert!(
+            why.contains("+2306613929.303 s, and nothing agrees"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn small_steps_do_not_add_up_to_a_large_one() {
+        for has_rtc in [true, false] {
+            let (mut moved, mut alone) = (0, 0);
+            for _ in 0..100 {
+                let evidence = Evidence {
+                    rtc: has_rtc.then_some(-moved),
+                    alone,
+                    ..Evidence::default()
+                };
+                if let Ok(after) = judge(4 * MIN, &evidence) {
+                    alone = after;
+                    moved += 4 * MIN;
+                }
+            }
+            assert!(moved <= BOUND, "{moved}");
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_dhcp_and_nobody_is_asked_without() {
+        let named = |configured, dhcp| {
+            let all = servers(configured, dhcp).into_iter();
+            all.map(|s| (s.name, s.card)).collect::<Vec<_>>()
+        };
+        let text = "# eth0\n10.0.0.1\n10.0.0.2\n# eth1\n10.1.0.1\n";
+        let of = |name: &str, card: &str| (name.to_owned(), Some(card.to_owned()));
+        assert_eq!(
+            named(Some("ntp.example"), text),
+            [("ntp.example".to_owned(), None)]
+        );
+        let all = [
+            of("10.0.0.1", "eth0"),
+            of("10.0.0.2", "eth0"),
+            of("10.1.0.1", "eth1"),
+        ];
+        assert_eq!(named(None, text), all);
+        assert!(servers(None, "").is_empty());
+    }
+}
