@@ -13,11 +13,26 @@
 use std::fs;
 use std::path::Path;
 
-use log::warn;
+use log::{debug, warn};
 use sys::error::{Doing, Error, Result};
 
 /// Mount point of the tree.
 pub const ROOT: &str = "/sys/fs/cgroup";
+
+/// Memory that the kernel does not take back for others (`memory.min`, cgroup-v2.rst): file, value,
+/// why. The children of a group share its protection (mount option memory_recursiveprot).
+const PROTECTED: &[(&str, &str, &str)] = &[
+    (
+        "init/memory.min",
+        "8M",
+        "PID 1 answers however full the memory is",
+    ),
+    (
+        "system/memory.min",
+        "32M",
+        "sshd, a shell and podman still run, so that somebody can make room",
+    ),
+];
 
 /// Controllers that podman's limits depend on.
 const REQUIRED_CONTROLLERS: &[&str] = &["cpu", "memory", "pids", "io"];
@@ -40,6 +55,9 @@ pub fn create(root: &Path) -> Result<()> {
         for file in ["cgroup.subtree_control", "system/cgroup.subtree_control"] {
             write(&root.join(file), &format!("+{name}")).unwrap_or_else(|e| warn!("{e}"));
         }
+    }
+    for (file, bytes, _) in PROTECTED {
+        write(&root.join(file), bytes).unwrap_or_else(|e| debug!("{e}"));
     }
     let enabled = fs::read_to_string(root.join("system/cgroup.subtree_control"));
     check(&enabled.unwrap_or_default())

@@ -25,6 +25,7 @@ pub mod mounts;
 pub mod net_interface;
 pub mod options;
 pub mod power_button;
+pub mod ram;
 pub mod reactions;
 pub mod ready;
 pub mod recovery;

@@ -51,10 +51,10 @@ const fn entry(
 /// Mounts in the rootfs, before anything else; they move to the new root.
 #[rustfmt::skip]
 const API: &[Mount] = &[
-    entry("/dev",  "devtmpfs", NOSUID.union(NOEXEC), "mode=0755", false, "the kernel makes the device nodes; there is no udev"),
+    entry("/dev",  "devtmpfs", NOSUID.union(NOEXEC), "mode=0755,size=2m", false, "the kernel makes the device nodes; there is no udev"),
     entry("/proc", "proc",     PLAIN, "", false, "processes, flags, sysctls, mountinfo"),
     entry("/sys",  "sysfs",    PLAIN, "", false, "devices and their modaliases"),
-    entry("/run",  "tmpfs",    NOSUID.union(NODEV), "mode=0755,size=20%", false, "sockets and state that end with the boot; podman's alive file wants a tmpfs"),
+    entry("/run",  "tmpfs",    NOSUID.union(NODEV), "mode=0755,size=3%", false, "sockets and state that end with the boot; podman's alive file wants a tmpfs"),
 ];
 
 /// Mounts below those of [`API`], made when the root is complete: the first milliseconds do not
@@ -62,7 +62,7 @@ const API: &[Mount] = &[
 #[rustfmt::skip]
 const BELOW_API: &[Mount] = &[
     entry("/dev/pts",    "devpts", NOSUID.union(NOEXEC), "gid=5,mode=620,ptmxmode=666", false, "terminals of ssh and containers; group tty is 5 on Debian"),
-    entry("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777", false, "shm_open(3)"),
+    entry("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777,size=3%", false, "shm_open(3)"),
     entry("/dev/mqueue", "mqueue", PLAIN, "", true, "mq_overview(7); crun mounts it in containers"),
     entry("/dev/hugepages", "hugetlbfs", NOSUID.union(NODEV), "mode=0755", true, "databases and VMs in containers ask for it"),
     entry("/sys/fs/cgroup", "cgroup2", PLAIN, "nsdelegate,memory_recursiveprot", false, "limits; cgroup-v2.rst, section 'Mounting'"),
@@ -259,6 +259,20 @@ mod tests {
         let text = "nodev\tsysfs\nnodev\tcgroup2\n\text4\n";
         assert!(lists(text, "cgroup2") && lists(text, "ext4"));
         assert!(!lists(text, "cgroup") && !lists(text, "nodev"));
+    }
+
+    #[test]
+    fn limits_are_those_that_the_memory_is_divided_by() {
+        let options = |target: &str| {
+            let mut all = API.iter().chain(BELOW_API);
+            all.find(|entry| entry.target == target)
+                .map(|entry| entry.data)
+        };
+        let percent = format!("size={}%", crate::ram::SMALL_PERCENT);
+        let small = |target| options(target).is_some_and(|data| data.ends_with(&percent));
+        assert!(small("/run") && small("/dev/shm"));
+        let dev = format!("mode=0755,size={}m", crate::ram::DEV_BYTES >> 20);
+        assert_eq!(options("/dev"), Some(dev.as_str()));
     }
 
     #[test]

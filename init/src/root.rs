@@ -4,12 +4,12 @@
 //! ```text
 //! rootfs (the unpacked initrd)      /init  /bin/{busybox,b2p}  /userland.erofs  /modules
 //!   └─ erofs, read from that file   lower
-//!   └─ tmpfs                        upper and work, and podman's storage
+//!   └─ tmpfs, three of them         upper and work; podman's lists; layers and temporary files
 //!        └─ overlay                 becomes /
 //! ```
 //! The overlay is *mounted over* the rootfs and never is the rootfs: pivot_root(2) refuses when
 //! the current root is the rootfs (crun#1507). podman's own overlay must not lie on an overlay
-//! (containerd#2071), so container storage is a bind mount of the tmpfs itself.
+//! (containerd#2071), so container storage is a bind mount of a tmpfs itself.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -21,9 +21,12 @@ use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::sys::sysinfo::sysinfo;
 use nix::unistd::{UnlinkatFlags, chdir, chroot, unlinkat};
 use sys::error::{Doing, Error, Result};
 use sys::{image, modules};
+
+use crate::ram;
 
 /// Image of the userland. The last file of the initrd, so that a memory that is too small cuts
 /// off the image and nothing else.
@@ -38,9 +41,8 @@ const LOWER_DIR: &str = "/b2p/lower";
 const RAM_DIR: &str = "/b2p/ram";
 /// Mount point of the overlay.
 const ROOT_DIR: &str = "/b2p/root";
-/// Options of the tmpfs: everything that is written without a data disk shares this part of the
-/// memory.
-const RAM_OPTIONS: &str = "mode=0755,size=75%";
+/// Options of the tmpfs that holds the mount points of the others ([`ram`]).
+const MOUNT_POINTS_OPTIONS: &str = "mode=0700,size=64k";
 
 /// Mounts that move to the new root, with everything below them.
 const MOVED_MOUNTS: &[&str] = &["/dev", "/proc", "/sys", "/run"];
@@ -118,19 +120,23 @@ pub fn assemble() -> Result<()> {
         fs::create_dir_all(dir).on(dir)?;
     }
     image::mount_image(IMAGE, LOWER_DIR, Path::new(LOOP_MODULE))?;
-    mount_on("ram", RAM_DIR, "tmpfs", MsFlags::MS_NODEV, RAM_OPTIONS)?;
-    for dir in ["upper", "work", "containers"] {
-        let path = format!("{RAM_DIR}/{dir}");
-        fs::create_dir(&path).on(&path)?;
-    }
-    let layers = format!("lowerdir={LOWER_DIR},upperdir={RAM_DIR}/upper,workdir={RAM_DIR}/work");
+    // A tmpfs over the mount points: they vanish with it, and its mounts with them.
+    mount_on(
+        "ram",
+        RAM_DIR,
+        "tmpfs",
+        MsFlags::MS_NODEV,
+        MOUNT_POINTS_OPTIONS,
+    )?;
+    ram::mount_all(RAM_DIR, sysinfo().doing("sysinfo")?.ram_total())?;
+    let own = format!("{RAM_DIR}/root");
+    let layers = format!("lowerdir={LOWER_DIR},upperdir={own}/upper,workdir={own}/work");
     mount_on("root", ROOT_DIR, "overlay", MsFlags::empty(), &layers)?;
     for (from, to) in BIND_MOUNTS {
         bind(from, &format!("{ROOT_DIR}/{to}"))?;
     }
-    let storage = format!("{RAM_DIR}/containers");
-    bind(&storage, &format!("{ROOT_DIR}/var/lib/containers"))?;
-    // The overlay and the bind mount keep the file systems; their mount points are not needed.
+    ram::bind_all(RAM_DIR, ROOT_DIR)?;
+    // The overlay and the bind mounts keep the file systems; their mount points are not needed.
     for dir in [RAM_DIR, LOWER_DIR] {
         umount2(dir, MntFlags::MNT_DETACH).doing(format!("umount {dir}"))?;
     }

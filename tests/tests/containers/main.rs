@@ -4,6 +4,7 @@
 mod archive;
 mod defaults;
 mod docker;
+mod full;
 mod init;
 mod limits;
 mod network;
@@ -44,6 +45,7 @@ fn containers() -> Result<()> {
     checks.check("its own kernel and initrd, as an image", || {
         archive::loads(&guest)
     });
+    full::all(&guest, &mut checks);
     checks.check("nothing is left over", || leftovers(&guest));
     checks.finish(&guest)
 }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A container that fills everything it can write to, in a machine without a disk.
+
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+use tests::{Checks, Guest, eventually};
+
+const SOON: Duration = Duration::from_secs(90);
+
+/// Fills the layer and prints without end.
+const FILL: &str = "dd if=/dev/zero of=/fill bs=1M; while true; do echo full full full full; done";
+
+pub fn all(guest: &Guest, checks: &mut Checks) {
+    checks.check("all limits of files in RAM leave room for programs", || {
+        limits(guest)
+    });
+    checks.check(
+        "a container fills its layer, and the machine says so",
+        || {
+            super::detached(guest, "bomb", &[], &["sh", "-c", FILL])?;
+            says(guest, true)
+        },
+    );
+    checks.check("the machine's own files have room", || {
+        guest.sh("echo x >/etc/b2p-full && rm /etc/b2p-full")?;
+        let key = Guest::public_key()?;
+        guest.sh(&format!("b2p key add '{}'", key.trim()))?;
+        guest.ssh_alone("core", "true").map(drop)
+    });
+    checks.check("podman still removes what fills it", || {
+        guest.podman(&["ps", "--all"])?;
+        guest.podman(&["rm", "--force", "--time", "0", "bomb"])?;
+        says(guest, false)
+    });
+}
+
+/// Expects the line on a full store, or none, in the status and in the file.
+fn says(guest: &Guest, full: bool) -> Result<()> {
+    eventually(SOON, || {
+        let said = guest.sh("b2p status; cat /run/boot2podman/degraded")?;
+        let listed = said.matches("store: full: of ").count();
+        ensure!(listed == if full { 2 } else { 0 }, "{said}");
+        Ok(())
+    })
+}
+
+/// Adds up the limits of all file systems in RAM, each once.
+fn limits(guest: &Guest) -> Result<()> {
+    let limits = guest.sh("df -k | awk '$1 == \"ram\" || $1 ~ /tmpfs/ { print $2 }' | sort -u")?;
+    let all: u64 = limits.lines().filter_map(|l| l.parse::<u64>().ok()).sum();
+    let total = guest.sh("awk '/^MemTotal/ { print $2 }' /proc/meminfo")?;
+    let total: u64 = total.parse().context("MemTotal")?;
+    let left = total.saturating_sub(all);
+    ensure!(
+        left > 150 * 1024,
+        "{limits} of {total} kB: {left} kB are left"
+    );
+    Ok(())
+}
