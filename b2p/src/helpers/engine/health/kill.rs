@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 use crate::helpers::engine::conmon::Machine;
 use crate::helpers::engine::stop::comm_and_parent;
 
-/// Kills the commands of health checks in this container.
-pub fn check_commands(id: &str) {
+/// Kills the commands of health checks in this container; returns true if there was one.
+pub fn check_commands(id: &str) -> bool {
     let proc = Path::new("/proc");
     let read = fs::read_dir(proc).into_iter().flatten().flatten();
     let pids: Vec<i32> = read
@@ -26,13 +26,15 @@ pub fn check_commands(id: &str) {
         let cmdline = fs::read(proc.join(format!("{pid}/cmdline"))).unwrap_or_default();
         is_check(&String::from_utf8_lossy(&cmdline), id)
     };
+    let mut found = false;
     for pid in &pids {
         let stat = fs::read_to_string(proc.join(format!("{pid}/stat"))).unwrap_or_default();
         let parent = comm_and_parent(&stat).map(|(_, parent)| parent);
         if parent.is_some_and(is_check) {
-            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            found |= kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok();
         }
     }
+    found
 }
 
 /// Returns true for the conmon of a check. The conmon of `podman exec` has a command to call at

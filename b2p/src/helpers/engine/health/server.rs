@@ -29,6 +29,8 @@ const MAX_CONTAINERS: usize = 1024;
 const QUERY_LIMIT: Duration = Duration::from_secs(60);
 /// Limit for podman to record that a check failed whose command was killed.
 const RECORD_LIMIT: Duration = Duration::from_secs(30);
+/// Interval at which a late check is looked at whose command podman has not started yet.
+const COMMAND_START: Duration = Duration::from_secs(1);
 /// Limit for the hook to send the id after it has connected.
 const HOOK_LIMIT: Duration = Duration::from_millis(200);
 /// Largest output of a check that is read, in bytes.
@@ -52,6 +54,7 @@ struct RunningCheck {
     process: OwnedFd,
     /// End of the time for the command, then for podman.
     until: Option<Instant>,
+    begun: Instant,
     command_killed: bool,
 }
 
@@ -167,9 +170,20 @@ fn end_late(check: &mut RunningCheck, id: &str, name: &str) {
         check.until = None;
         return;
     }
-    kill::check_commands(id);
-    check.command_killed = true;
-    check.until = Some(Instant::now() + RECORD_LIMIT);
+    let found = kill::check_commands(id);
+    let (killed, time) = after_kill(found, check.begun.elapsed());
+    check.command_killed = killed;
+    check.until = Some(Instant::now() + time);
+}
+
+/// Returns whether podman is the next to be killed, and its time until then. On a busy machine
+/// podman may need longer than the check's own limit to start the command; there is nothing to
+/// kill yet.
+fn after_kill(found: bool, running: Duration) -> (bool, Duration) {
+    match found || running >= RECORD_LIMIT {
+        true => (true, RECORD_LIMIT),
+        false => (false, COMMAND_START),
+    }
 }
 
 /// Starts the checks that are due, those first that have waited longest.
@@ -210,6 +224,7 @@ fn start_check(watched: &Watched) -> Result<RunningCheck> {
         podman,
         process: process.ok_or(Errno::last()).doing("pidfd_open")?,
         until: until.map(|time| Instant::now() + time),
+        begun: Instant::now(),
         command_killed: false,
     })
 }
@@ -251,4 +266,23 @@ fn wait(fds: &[BorrowedFd<'_>], limit: Option<Duration>) -> bool {
             .unwrap_or(PollTimeout::MAX),
     };
     matches!(poll(&mut fds, timeout), Ok(1..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_has_not_begun_has_time_to_begin() {
+        for (found, seconds, wanted) in [
+            (true, 2, (true, RECORD_LIMIT)),
+            (false, 2, (false, COMMAND_START)),
+            (false, 29, (false, COMMAND_START)),
+            (true, 29, (true, RECORD_LIMIT)),
+            (false, 30, (true, RECORD_LIMIT)),
+        ] {
+            let running = Duration::from_secs(seconds);
+            assert_eq!(after_kill(found, running), wanted, "{found}, {seconds} s");
+        }
+    }
 }
