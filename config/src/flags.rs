@@ -185,6 +185,16 @@ pub const FLAGS: &[Flag] = &[
         ..Flag::EMPTY
     },
     Flag {
+        name: "b2p.container_ssh",
+        values: "off, on",
+        default: "off",
+        description: "access of containers to the machine's ssh server",
+        value_optional: true,
+        before_data_disk: true,
+        apply: |to, text| on_off(text).map(|on| to.config.container_ssh = on),
+        ..Flag::EMPTY
+    },
+    Flag {
         name: "b2p.console",
         values: "status, shell, off",
         default: "status",

@@ -46,6 +46,8 @@ pub struct Config {
     pub modules: Modules,
     /// True if other machines may reach containers by their own addresses.
     pub routed: bool,
+    /// True if containers may reach the ssh server of the machine.
+    pub container_ssh: bool,
     /// Time to wait for a slow disk (Tiny Core `waitusb=`).
     pub waitusb: Option<WaitUsb>,
     /// Time zone (Tiny Core `tz=`): a POSIX TZ string or the name of a zoneinfo file. Printable
@@ -99,6 +101,7 @@ impl Default for Config {
             loglevel: Loglevel::Info,
             modules: Modules::Fast,
             routed: false,
+            container_ssh: false,
             waitusb: None,
             tz: None,
             utc: true,

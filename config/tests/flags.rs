@@ -129,10 +129,11 @@ fn words() {
 #[test]
 fn switches() {
     type Field = fn(&mut Config) -> &mut bool;
-    let flags: [(&str, bool, Field); 7] = [
+    let flags: [(&str, bool, Field); 8] = [
         ("b2p.sshd", true, |to| &mut to.sshd),
         ("b2p.rescue", true, |to| &mut to.rescue),
         ("b2p.routed", true, |to| &mut to.routed),
+        ("b2p.container_ssh", true, |to| &mut to.container_ssh),
         ("syslog", true, |to| &mut to.syslog),
         ("noutc", false, |to| &mut to.utc),
         ("noswap", false, |to| &mut to.swap_allowed),

@@ -215,6 +215,7 @@ proptest! {
             net: default.net,
             rescue: default.rescue,
             routed: default.routed,
+            container_ssh: default.container_ssh,
             modules: default.modules,
             waitusb: default.waitusb,
             blacklist: default.blacklist,

@@ -155,7 +155,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        any::<[bool; 10]>(),
+        any::<[bool; 11]>(),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
@@ -173,6 +173,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             cloud,
             vsock,
             routed,
+            container_ssh,
         ] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -200,6 +201,7 @@ pub fn config() -> impl Strategy<Value = Config> {
                 Modules::Verified
             },
             routed,
+            container_ssh,
             waitusb,
             tz,
             utc,
@@ -293,6 +295,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("b2p.rescue", switch(config.rescue)),
         ("b2p.routed", switch(config.routed)),
+        ("b2p.container_ssh", switch(config.container_ssh)),
         ("noutc", switch(!config.utc)),
         ("noswap", switch(!config.swap_allowed)),
         ("noautologin", switch(!config.autologin)),

@@ -19,6 +19,9 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("a container reaches the machine's gateway", || {
         gateway(guest)
     });
+    checks.check("containers do not reach the machine's ssh server", || {
+        no_ssh(guest)
+    });
     checks.check("networks go away", || removed(guest));
 }
 
@@ -86,6 +89,23 @@ fn from_outside(guest: &Guest) -> Result<()> {
 /// Pings 10.0.2.2, which QEMU itself answers without any network outside.
 fn gateway(guest: &Guest) -> Result<()> {
     in_box(guest, &[PING], &["ping", "-c", "1", "-W", "5", "10.0.2.2"]).map(drop)
+}
+
+/// Tries the addresses of the bridge and of the card from podman's default network, then a
+/// published port, which the rule for port 22 leaves alone.
+fn no_ssh(guest: &Guest) -> Result<()> {
+    let address = guest.address()?;
+    let ssh = |address| format!("echo | nc -w 3 {address} 22 | grep SSH || echo none");
+    let script = format!("{}; {}", ssh("10.88.0.1"), ssh(address));
+    let said = in_box(guest, &[], &["sh", "-c", &script])?;
+    ensure!(said == "none\nnone", "{said}");
+    let url = format!("http://{address}:8080/");
+    let said = in_box(guest, &[], &["wget", "-q", "-T", "10", "-O", "-", &url])?;
+    ensure!(said == PAGE, "{said}");
+    let dropped =
+        guest.sh("nft list chain inet boot2podman ssh | grep -c 'packets 0 bytes' || true")?;
+    ensure!(dropped == "0", "nothing was dropped");
+    Ok(())
 }
 
 fn removed(guest: &Guest) -> Result<()> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Rules that let other machines reach containers by published ports only.
+//! Rules that let other machines reach containers by published ports only, and that keep
+//! containers from the ssh server of the machine.
 //!
 //! A machine that forwards for its containers is a router: a neighbour that sends it packets
 //! for 10.88.0.2 reaches every port of that container, published or not, and the name server
@@ -8,6 +9,11 @@
 //! and answers to containers, have an address of the card as their destination by then. The
 //! rules exist only while there are such bridges, so a machine without containers loads no
 //! driver for them. `b2p.routed=on` turns them off.
+//!
+//! A container that is taken over would guess at the machine's ssh server, or keep it busy. New
+//! packets for it that come in by a bridge are dropped where they would be delivered to the
+//! machine (hook `input`): ssh to other hosts, and to containers, is forwarded and stays.
+//! `b2p.container_ssh=on` turns this rule off.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -28,22 +34,30 @@ const NFT: &str = "/usr/sbin/nft";
 const DEFAULT_BRIDGE: &str = "podman0";
 const DEFAULT_NETWORK: lease::Network = lease::Network::new(Ipv4Addr::new(10, 88, 0, 0), 16);
 
+/// Port of the machine's ssh server.
+const SSH_PORT: u16 = 22;
+
 /// The rules that are set.
 #[derive(Debug, Default)]
 pub struct Firewall {
-    off: bool,
+    routed: bool,
+    container_ssh: bool,
     /// Networks that were there when one was new.
     networks: BTreeSet<Network>,
+    /// Bridges that were there when one was new.
+    bridges: BTreeSet<String>,
     /// Rules for them, in nft's language.
     rules: String,
 }
 
 impl Firewall {
-    /// Returns one that sets no rules if `off`.
+    /// Returns one that lets other machines reach containers if `routed`, and containers the
+    /// machine's ssh server if `container_ssh`.
     #[must_use]
-    pub fn new(off: bool) -> Firewall {
+    pub fn new(routed: bool, container_ssh: bool) -> Firewall {
         Firewall {
-            off,
+            routed,
+            container_ssh,
             ..Firewall::default()
         }
     }
@@ -52,17 +66,24 @@ impl Firewall {
     /// makes it again for the next one: rules for a network that is gone stay until there is a
     /// new network, so that not every container costs two runs of nft.
     pub fn update(&mut self, cards: &[&str]) {
-        let current = match self.off {
+        let current = match self.routed {
             true => BTreeSet::new(),
             false => bridge_networks(cards),
         };
         if !current.is_subset(&self.networks) {
             self.networks = current;
         }
+        let current = match self.container_ssh {
+            true => BTreeSet::new(),
+            false => bridges(cards),
+        };
+        if !current.is_subset(&self.bridges) {
+            self.bridges = current;
+        }
         let own = card_addresses(cards);
         let foreign = |network: &Network| !own.iter().any(|addr| contains(network, addr));
         let foreign = self.networks.iter().copied().filter(foreign).collect();
-        let rules = rules(cards, &foreign);
+        let rules = rules(cards, &foreign) + &ssh_rules(&self.bridges);
         if rules == self.rules {
             return;
         }
@@ -71,7 +92,9 @@ impl Firewall {
         match set(&self.rules) {
             Ok(()) if self.rules.is_empty() => info!("network: containers need no rules any more"),
             Ok(()) => info!("network: containers are reached by published ports alone"),
-            Err(e) => warn!("network: other machines may reach containers directly: {e}"),
+            Err(e) => {
+                warn!("network: containers are not kept apart from other machines and ssh: {e}")
+            }
         }
     }
 }
@@ -93,6 +116,12 @@ fn addresses() -> impl Iterator<Item = (String, Network)> {
         };
         Some((interface.interface_name, network))
     })
+}
+
+/// Returns true for a bridge that has no card in it, as those of container networks.
+fn is_bridge(name: &str, cards: &[&str]) -> bool {
+    let ports = Path::new(SYS_CLASS_NET).join(name).join("brif");
+    ports.exists() && !cards.iter().any(|card| ports.join(card).exists())
 }
 
 /// Returns the private networks of bridges that have no card in them.
@@ -119,10 +148,13 @@ pub fn ipv4_bridges(cards: &[&str]) -> Vec<(String, lease::Network)> {
     bridges
 }
 
-/// Returns true for a bridge that has no card in it.
-fn is_bridge(name: &str, cards: &[&str]) -> bool {
-    let ports = Path::new(SYS_CLASS_NET).join(name).join("brif");
-    ports.exists() && !cards.iter().any(|card| ports.join(card).exists())
+/// Returns the names of bridges that have no card in them, with an address or without.
+fn bridges(cards: &[&str]) -> BTreeSet<String> {
+    let interfaces = std::fs::read_dir(SYS_CLASS_NET).into_iter().flatten();
+    interfaces
+        .filter_map(|interface| interface.ok()?.file_name().into_string().ok())
+        .filter(|name| is_bridge(name, cards))
+        .collect()
 }
 
 /// Returns the addresses of the cards.
@@ -160,8 +192,7 @@ fn rules(cards: &[&str], networks: &BTreeSet<Network>) -> String {
     if cards.is_empty() || networks.is_empty() {
         return String::new();
     }
-    let cards: Vec<String> = cards.iter().map(|card| format!("\"{card}\"")).collect();
-    let cards = cards.join(", ");
+    let cards = quoted(cards.iter());
     let rule = |(addr, prefix): &Network| {
         let family = if addr.is_ipv4() { "ip" } else { "ip6" };
         format!("iifname {{ {cards} }} {family} daddr {addr}/{prefix} counter drop\n")
@@ -170,6 +201,25 @@ fn rules(cards: &[&str], networks: &BTreeSet<Network>) -> String {
     format!(
         "chain ways-in {{\ntype filter hook prerouting priority raw; policy accept;\n{rules}}}\n"
     )
+}
+
+/// Returns the rule that keeps the bridges from the machine's ssh server, in nft's language;
+/// none without a bridge.
+fn ssh_rules(bridges: &BTreeSet<String>) -> String {
+    if bridges.is_empty() {
+        return String::new();
+    }
+    let bridges = quoted(bridges.iter());
+    format!(
+        "chain ssh {{\ntype filter hook input priority filter; policy accept;\n\
+         iifname {{ {bridges} }} tcp dport {SSH_PORT} counter drop\n}}\n"
+    )
+}
+
+/// Returns the names of interfaces as the elements of a set.
+fn quoted(names: impl Iterator<Item = impl std::fmt::Display>) -> String {
+    let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+    names.join(", ")
 }
 
 /// Replaces the table of this service in one transaction (nft(8)).
@@ -219,6 +269,15 @@ mod tests {
         );
         assert_eq!(rules(&[], &all), "");
         assert_eq!(rules(&["eth0"], &BTreeSet::new()), "");
+    }
+
+    #[test]
+    fn bridges_are_kept_from_ssh_and_cards_are_not() {
+        let bridges = ["br-lan", "podman0"].map(str::to_owned);
+        let text = ssh_rules(&BTreeSet::from(bridges));
+        let rule = "iifname { \"br-lan\", \"podman0\" } tcp dport 22 counter drop\n";
+        assert!(text.contains(rule) && text.contains("hook input"), "{text}");
+        assert_eq!(ssh_rules(&BTreeSet::new()), "");
     }
 
     #[test]

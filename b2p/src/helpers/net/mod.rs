@@ -89,7 +89,7 @@ pub fn main(args: &[String]) -> ! {
         cards: Vec::new(),
         ready: false,
         routed: config.routed,
-        firewall: Firewall::new(config.routed),
+        firewall: Firewall::new(config.routed, config.container_ssh),
         ipv6_suffices_at: now() + IPV4_PATIENCE,
         resolv_is_ours: false,
         ntp_servers: String::new(),
