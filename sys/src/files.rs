@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 
 /// Replaces the file at `path` by `bytes` with permission bits `mode`, in one step: a reader
 /// sees the old content or the new. Makes the directory if there is none.
@@ -31,22 +31,81 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write().on(path)
 }
 
-/// Returns at most `max_bytes` bytes of a regular file, for PID 1, which must not wait: opening
-/// a fifo waits for its other end (fifo(7)), and a symbolic link may lead to a disk that hangs.
+/// Returns at most `max_bytes` bytes of a regular file, for PID 1, which must not wait.
 ///
 /// # Errors
-/// The file cannot be read; [`io::ErrorKind::InvalidInput`] if it is not a regular one.
+/// The file cannot be read, or is not a regular one.
 pub fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    }
+    let file = open(path)?.map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut bytes = Vec::new();
     file.take(max_bytes).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Returns a whole regular file, or `None` if there is none: for every file whose owner may have
+/// put anything in its place.
+///
+/// # Errors
+/// The file cannot be read, is longer than `max_bytes`, or is not a regular one; the error says
+/// what it is.
+pub fn read_whole(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
+    let file = match open(path) {
+        Ok(file) => file.map_err(|kind| Error::invalid(format!("not a file: {kind}"))),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+            return Ok(None);
+        }
+        Err(e) => Err(e.into()),
+    };
+    let mut bytes = Vec::new();
+    file.on(path)?
+        .take(max_bytes + 1)
+        .read_to_end(&mut bytes)
+        .on(path)?;
+    if bytes.len() as u64 > max_bytes {
+        let limit = match max_bytes {
+            0..1024 => format!("{max_bytes} bytes"),
+            _ => format!("{} KiB", max_bytes / 1024),
+        };
+        let why = format!("longer than {limit}; none of it is taken");
+        return Err(Error::invalid(why)).on(path);
+    }
+    Ok(Some(bytes))
+}
+
+/// Opens a regular file, or says what else the path is. The open of a fifo would wait for its
+/// other end (fifo(7)), that of a terminal could make it the controlling one, and a symbolic
+/// link may lead to a device, to a disk that hangs, or out of the disk that has it.
+fn open(path: &Path) -> io::Result<std::result::Result<fs::File, &'static str>> {
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
+        .open(path);
+    match opened {
+        Ok(file) => Ok(match kind(file.metadata()?.file_type()) {
+            None => Ok(file),
+            Some(kind) => Err(kind),
+        }),
+        // ELOOP for a link, ENXIO for a socket and for a device without a driver (open(2)).
+        Err(e) => match fs::symlink_metadata(path).map(|m| kind(m.file_type())) {
+            Ok(Some(kind)) => Ok(Err(kind)),
+            _ => Err(e),
+        },
+    }
+}
+
+/// Returns the name of a type of file, or `None` for a regular one.
+fn kind(file_type: fs::FileType) -> Option<&'static str> {
+    if file_type.is_file() {
+        return None;
+    }
+    let kinds = [
+        (file_type.is_dir(), "a directory"),
+        (file_type.is_symlink(), "a symbolic link"),
+        (file_type.is_fifo(), "a fifo"),
+        (file_type.is_socket(), "a socket"),
+    ];
+    let known = kinds.iter().find(|(is, _)| *is);
+    Some(known.map_or("a device", |(_, name)| name))
 }
 
 #[cfg(test)]
@@ -54,6 +113,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
 
     #[test]
     fn replaces_content_and_mode() {
@@ -81,15 +141,59 @@ mod tests {
     fn only_a_file_is_read_and_only_so_much() {
         let dir = std::env::temp_dir().join(format!("b2p-bounded-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        let (file, fifo, link) = (dir.join("file"), dir.join("fifo"), dir.join("link"));
-        fs::write(&file, b"12345").unwrap();
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert_eq!(read_bounded(&file, 3).unwrap(), b"123");
-        assert_eq!(read_bounded(&file, 9).unwrap(), b"12345");
-        // A blocking open of the fifo would never return.
-        assert!(read_bounded(&fifo, 9).is_err());
-        assert!(read_bounded(&link, 9).is_err() && read_bounded(&dir, 9).is_err());
+        let at = |name: &str| dir.join(name);
+        fs::write(at("file"), vec![b'x'; 1024]).unwrap();
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, at(name)).unwrap();
+        link("file", "link");
+        link("/dev/zero", "zero");
+        link("/dev/console", "console");
+        link("nowhere", "dangling");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert_eq!(
+            read_whole(&at("file"), 1024).unwrap().map(|b| b.len()),
+            Some(1024)
+        );
+        assert_eq!(read_bounded(&at("file"), 3).unwrap(), b"xxx");
+        assert_eq!(read_whole(&at("none"), 9), Ok(None));
+        assert_eq!(read_whole(&at("file/none"), 9), Ok(None));
+        for (path, max, why) in [
+            (
+                at("file"),
+                1023,
+                "file: longer than 1023 bytes; none of it is taken",
+            ),
+            (
+                at("file"),
+                0,
+                "file: longer than 0 bytes; none of it is taken",
+            ),
+            // A blocking open of the fifo would never return.
+            (at("fifo"), 9, "fifo: not a file: a fifo"),
+            (at("link"), 9, "link: not a file: a symbolic link"),
+            (at("zero"), 9, "zero: not a file: a symbolic link"),
+            (at("console"), 9, "console: not a file: a symbolic link"),
+            (at("dangling"), 9, "dangling: not a file: a symbolic link"),
+            (at("socket"), 9, "socket: not a file: a socket"),
+            (dir.clone(), 9, ": not a file: a directory"),
+            (
+                PathBuf::from("/dev/zero"),
+                9,
+                "/dev/zero: not a file: a device",
+            ),
+        ] {
+            let error = read_whole(&path, max).unwrap_err().to_string();
+            assert!(error.ends_with(why), "{error}");
+            let truncated = read_bounded(&path, max);
+            assert_eq!(truncated.is_ok(), path == at("file"), "{path:?}");
+        }
+        let big = at("big");
+        fs::File::create(&big).unwrap().set_len(1 << 40).unwrap();
+        let error = read_whole(&big, 65_536).unwrap_err().to_string();
+        assert!(
+            error.ends_with("big: longer than 64 KiB; none of it is taken"),
+            "{error}"
+        );
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -47,15 +47,28 @@ pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<Finishe
 /// # Errors
 /// The program cannot be started, or has not ended after `limit`.
 pub fn run_command(command: &mut Command, limit: Duration) -> Result<Finished> {
-    let program = command.get_program().to_owned();
-    run_into_memory(command, limit).on(program)
+    run_with_input(command, None, limit)
 }
 
-fn run_into_memory(command: &mut Command, limit: Duration) -> Result<Finished> {
+/// Runs `command` as [`run_command`] does, with the content of a file as its input.
+///
+/// # Errors
+/// The program cannot be started, or has not ended after `limit`.
+pub fn run_with_input(
+    command: &mut Command,
+    input: Option<File>,
+    limit: Duration,
+) -> Result<Finished> {
+    let program = command.get_program().to_owned();
+    let input = input.map_or_else(Stdio::null, Stdio::from);
+    run_into_memory(command, input, limit).on(program)
+}
+
+fn run_into_memory(command: &mut Command, input: Stdio, limit: Duration) -> Result<Finished> {
     // A file without a name, unlike a pipe, takes all output while nobody reads it.
     let mut output = memory_file()?;
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
         .spawn()?;

@@ -3,21 +3,32 @@
 //! made by `b2p hostkey`, which PID 1 runs between `b2p data` and sshd, and stored on the disk.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use log::{error, info, warn};
 use sys::error::{Doing, Error, Result};
-use sys::files::replace;
+use sys::files::{read_whole, replace};
 use sys::paths::HOST_KEY;
 
 use super::report::{self, EarlierRun};
-use crate::common::atomic_file;
 use crate::common::paths::Paths;
-use crate::common::sshkey::{self, FIRST_LINE, LAST_LINE};
+use crate::common::private_key::{self, Verdict};
+use crate::common::{atomic_file, owner_text, sshkey, tool};
 
 /// Longest key file that is read, in bytes.
 const MAX_KEY_BYTES: u64 = 64 * 1024;
+/// Limit for one run of ssh-keygen, which takes half a second on a slow machine.
+const KEYGEN_LIMIT: Duration = Duration::from_secs(10);
+/// Types of keys that sshd may have without another program.
+const TYPES: [&str; 5] = [
+    "ssh-ed25519 ",
+    "ssh-rsa ",
+    "ecdsa-sha2-nistp256 ",
+    "ecdsa-sha2-nistp384 ",
+    "ecdsa-sha2-nistp521 ",
+];
 /// Comment in a new key.
 const COMMENT: &str = "boot2podman";
 
@@ -49,50 +60,160 @@ fn public(private: &Path) -> PathBuf {
     private.with_extension("pub")
 }
 
-/// Reads a private key; `None` if there is no file.
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).on(path),
+/// A key that sshd can use.
+#[derive(Debug, PartialEq, Eq)]
+struct Key {
+    /// Text of the private key.
+    private: Vec<u8>,
+    /// Text of the `.pub` file.
+    public: String,
+}
+
+/// Judges a private key of a type that is not made here: returns its public half.
+type Judge = fn(&[u8]) -> Result<String>;
+
+/// Reads and judges a private key; `None` if there is no file.
+fn read(path: &Path, judge: Judge) -> Result<Option<Key>> {
+    let Some(bytes) = read_whole(path, MAX_KEY_BYTES)? else {
+        return Ok(None);
     };
-    let mut key = Vec::new();
-    file.take(MAX_KEY_BYTES).read_to_end(&mut key).on(path)?;
-    match key.starts_with(FIRST_LINE.as_bytes()) && key.ends_with(LAST_LINE.as_bytes()) {
-        true => Ok(Some(key)),
-        false => Err(Error::invalid("not a private key of OpenSSH")).on(path),
+    let judged = || -> Result<Option<Key>> {
+        let mut private = owner_text::normalize(&bytes)?.into_owned();
+        // OpenSSH does not find a last line without its end.
+        if !private.ends_with(b"\n") {
+            private.push(b'\n');
+        }
+        let public = match private_key::judge(&private)? {
+            Verdict::Whole(public) => public,
+            Verdict::Unknown => judge(&private)?,
+        };
+        Ok(Some(Key { private, public }))
+    };
+    judged().on(path)
+}
+
+/// Lets ssh-keygen load the key, sign with it, and verify the signature: a key of which only the
+/// secret part is damaged loads, and no client takes what it signs.
+fn ask_ssh_keygen(private: &[u8]) -> Result<String> {
+    judged_by_ssh_keygen(private, &Path::new(sys::paths::RUNTIME_DIR).join("hostkey"))
+}
+
+fn judged_by_ssh_keygen(private: &[u8], dir: &Path) -> Result<String> {
+    let (key, signature) = (dir.join("key"), dir.join("key.sig"));
+    let asked = || {
+        replace(&key, private, 0o600)?;
+        let name = key.display().to_string();
+        let public = keygen(&["-y", "-P", "", "-f", &name], None)?;
+        if !TYPES.iter().any(|kind| public.starts_with(kind)) {
+            return Err(Error::invalid("sshd cannot use a key of this type"));
+        }
+        // The text that is signed may be any: the key itself.
+        keygen(&["-q", "-Y", "sign", "-n", "file", "-f", &name], Some(&key))
+            .and_then(|text| replace(&signature, text.as_bytes(), 0o600))?;
+        let signature = signature.display().to_string();
+        let verify = [
+            "-q",
+            "-Y",
+            "check-novalidate",
+            "-n",
+            "file",
+            "-s",
+            &signature,
+        ];
+        keygen(&verify, Some(&key)).map_err(|_| Error::invalid("its signatures are wrong"))?;
+        Ok(public)
+    };
+    let outcome = asked();
+    let _ = fs::remove_dir_all(dir);
+    outcome
+}
+
+/// Runs ssh-keygen and returns its output.
+fn keygen(args: &[&str], stdin: Option<&Path>) -> Result<String> {
+    let mut command = Command::new("/usr/bin/ssh-keygen");
+    command.args(args).env_clear();
+    let input = stdin.map(File::open).transpose()?;
+    let finished = tool::run_with_input(&mut command, input, KEYGEN_LIMIT)?;
+    match finished.code {
+        Some(0) => Ok(finished.output),
+        _ => {
+            let why = finished.last_lines.replace("\r", "");
+            Err(Error::invalid(format!("ssh-keygen: {why}")))
+        }
     }
 }
 
-/// Makes sshd use the disk's key, if there is one. A file that is no key is renamed to
-/// `*.broken`, and the machine gets a new key.
+/// Makes sshd use the disk's key, if there is one. Whatever sshd could not use is renamed, and
+/// the machine gets a new key, which the disk then keeps.
 ///
 /// # Errors
-/// The file is no key, or sshd's key cannot be written.
+/// The key cannot be used, its public half was another's, or sshd's key cannot be written.
 pub fn install(paths: &Paths) -> Result<()> {
-    let stored = stored(paths);
-    let key = read(&stored).inspect_err(|_| {
-        let _ = fs::rename(&stored, stored.with_extension("broken"));
-    })?;
-    match key {
-        Some(key) => install_key(&key, &stored, paths),
-        None => Ok(()),
-    }
+    install_judged(paths, ask_ssh_keygen)
 }
 
-/// Makes sshd use a private key, whose public half is beside the file at `path`.
-fn install_key(key: &[u8], path: &Path, paths: &Paths) -> Result<()> {
-    if let Ok(text) = fs::read(public(path)) {
-        replace(&public(&used(paths)), &text, 0o644)?;
-    }
-    replace(&used(paths), key, 0o600)
+fn install_judged(paths: &Paths, judge: Judge) -> Result<()> {
+    let stored = stored(paths);
+    let key = match read(&stored, judge) {
+        Ok(Some(key)) => key,
+        Ok(None) => return Ok(()),
+        Err(why) => {
+            // A public half that is left would be taken for that of the next key.
+            let _ = put_aside(&public(&stored));
+            let aside = put_aside(&stored)?;
+            return Err(why).doing(format!("put aside as {}, and replaced", aside.display()));
+        }
+    };
+    let used = used(paths);
+    replace(&public(&used), key.public.as_bytes(), 0o644)?;
+    replace(&used, &key.private, 0o600)?;
+    check_public(&public(&stored), &key)
+}
+
+/// Replaces the file of the public half if it has another key, or cannot be read.
+fn check_public(path: &Path, key: &Key) -> Result<()> {
+    let why = match read_whole(path, MAX_KEY_BYTES) {
+        Ok(None) => return Ok(()),
+        Ok(Some(text)) if is_same_key(&String::from_utf8_lossy(&text), &key.public) => {
+            return Ok(());
+        }
+        Ok(Some(_)) => Err(Error::invalid("not the public half of the host key")).on(path),
+        Err(why) => Err(why),
+    };
+    let aside = put_aside(path)?;
+    atomic_file::replace(path, key.public.as_bytes(), 0o644)?;
+    why.doing(format!("put aside as {}, and replaced", aside.display()))
+}
+
+/// Returns true if both lines have the same type and key.
+fn is_same_key(a: &str, b: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.trim_start_matches('\u{feff}').split_ascii_whitespace();
+        words.take(2).map(str::to_owned).collect()
+    };
+    words(a) == words(b)
+}
+
+/// Renames whatever is at `path`, to the first name that is free, and returns the name.
+fn put_aside(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let names = (0..).map(|n| match n {
+        0 => format!("{name}.broken"),
+        n => format!("{name}.broken.{n}"),
+    });
+    let mut free = names
+        .map(|name| path.with_file_name(name))
+        .filter(|aside| aside.symlink_metadata().is_err());
+    let aside = free.next().unwrap_or_default();
+    fs::rename(path, &aside).on(path)?;
+    Ok(aside)
 }
 
 /// Makes a new key if sshd has none. The private half is written last, because it decides
 /// whether there is a key.
 fn make(paths: &Paths) -> Result<()> {
     let used = used(paths);
-    if read(&used).is_ok_and(|key| key.is_some()) {
+    if read(&used, ask_ssh_keygen).is_ok_and(|key| key.is_some()) {
         return Ok(());
     }
     let pair = sshkey::generate(COMMENT)?;
@@ -107,13 +228,13 @@ fn make(paths: &Paths) -> Result<()> {
 /// The disk cannot be written; the machine has its key all the same.
 pub fn store(paths: &Paths) -> Result<()> {
     let (used, stored) = (used(paths), stored(paths));
-    if stored.exists() {
+    if stored.symlink_metadata().is_ok() {
         return Ok(());
     }
-    let Ok(Some(key)) = read(&used) else {
+    let Ok(Some(key)) = read_whole(&used, MAX_KEY_BYTES) else {
         return Ok(()); // `b2p hostkey` has not run yet.
     };
-    if let Ok(text) = fs::read(public(&used)) {
+    if let Ok(Some(text)) = read_whole(&public(&used), MAX_KEY_BYTES) {
         atomic_file::replace(&public(&stored), &text, 0o644)?;
     }
     atomic_file::replace(&stored, &key, 0o600)?;
@@ -122,90 +243,4 @@ pub fn store(paths: &Paths) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::common::testing::{Temp, why};
-    use std::os::unix::fs::PermissionsExt;
-
-    fn paths(temp: &Temp) -> Paths {
-        let paths = Paths::below(temp.dir());
-        for dir in [paths.state().join("ssh"), paths.at("/etc/ssh")] {
-            fs::create_dir_all(dir).unwrap();
-        }
-        paths
-    }
-
-    fn key(text: &str) -> Vec<u8> {
-        format!("{FIRST_LINE}{text}\n{LAST_LINE}").into_bytes()
-    }
-
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    #[test]
-    fn the_disks_key_is_used_with_its_mode() {
-        let temp = Temp::new();
-        let paths = paths(&temp);
-        install(&paths).unwrap();
-        assert!(!used(&paths).exists());
-        fs::write(stored(&paths), key("secret")).unwrap();
-        fs::write(public(&stored(&paths)), "public").unwrap();
-        install(&paths).unwrap();
-        assert_eq!(fs::read(used(&paths)).unwrap(), key("secret"));
-        assert_eq!(mode(&used(&paths)), 0o600);
-        assert_eq!(fs::read(public(&used(&paths))).unwrap(), b"public");
-    }
-
-    #[test]
-    fn the_machines_key_is_kept_where_the_disk_has_none() {
-        let temp = Temp::new();
-        let paths = paths(&temp);
-        store(&paths).unwrap();
-        assert!(!stored(&paths).exists(), "nothing to store yet");
-        for text in ["one", "two"] {
-            fs::write(used(&paths), key(text)).unwrap();
-            store(&paths).unwrap();
-        }
-        assert_eq!(fs::read(stored(&paths)).unwrap(), key("one"));
-        assert_eq!(mode(&stored(&paths)), 0o600);
-    }
-
-    #[test]
-    fn one_is_made_where_there_is_none_or_half() {
-        let temp = Temp::new();
-        let paths = paths(&temp);
-        fs::write(used(&paths), &key("secret")[..50]).unwrap();
-        make(&paths).unwrap();
-        let made = read(&used(&paths)).unwrap().unwrap();
-        assert_eq!(mode(&used(&paths)), 0o600);
-        assert_eq!(mode(&public(&used(&paths))), 0o644);
-        let text = fs::read_to_string(public(&used(&paths))).unwrap();
-        assert!(sshkey::fingerprint(&text).is_some() && text.ends_with(" boot2podman\n"));
-        make(&paths).unwrap();
-        assert_eq!(read(&used(&paths)).unwrap().unwrap(), made, "it stays");
-        assert_eq!(fs::read_dir(paths.at("/etc/ssh")).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn what_cannot_be_written_is_said_and_no_key() {
-        let temp = Temp::new();
-        let paths = paths(&temp);
-        // A directory in the way fails as a full disk does, also for root.
-        fs::create_dir(public(&used(&paths))).unwrap();
-        let failed = why(make(&paths));
-        assert!(failed.contains("ssh_host_ed25519_key.pub: "), "{failed}");
-        assert!(!used(&paths).exists());
-    }
-
-    #[test]
-    fn half_a_key_is_put_aside() {
-        let temp = Temp::new();
-        let paths = paths(&temp);
-        fs::write(stored(&paths), &key("secret")[..50]).unwrap();
-        assert!(why(install(&paths)).contains("not a private key"));
-        assert!(!stored(&paths).exists() && !used(&paths).exists());
-        assert!(stored(&paths).with_extension("broken").exists());
-    }
-}
+mod tests;
