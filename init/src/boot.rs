@@ -87,6 +87,9 @@ pub fn run(signals: Signals) -> ! {
     let outcome = run_phases(ROOT_PHASES, &mut state);
     if !root::has_userland() {
         let why = missing_userland(outcome);
+        let buttons = root::load_button_modules(&mut state.verify_modules);
+        state.degraded.set_err("power button", buttons);
+        sources.buttons.open_all();
         // A version on trial that has no userland has failed its trial.
         let others = rescue::end_of_trial(&state.config);
         rescue::serve_forever(&mut state, &mut sources, others, &why);

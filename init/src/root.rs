@@ -35,6 +35,8 @@ const IMAGE: &str = "/userland.erofs";
 const MODULES_DIR: &str = "/modules";
 /// Module for kernels that cannot mount the image directly.
 const LOOP_MODULE: &str = "/modules/loop.ko";
+/// Modules of the power button; a kernel may have them built in.
+const BUTTON_MODULES: [&str; 2] = ["/modules/evdev.ko", "/modules/button.ko"];
 /// Mount point of the image, not visible afterwards, as the next two.
 const LOWER_DIR: &str = "/b2p/lower";
 /// Mount point of the tmpfs.
@@ -107,6 +109,22 @@ pub fn load_early_modules(verify: &mut bool) -> Result<()> {
     for name in text.lines().filter(|line| !line.is_empty()) {
         let path = dir.join(name);
         errors.extend(modules::insmod(&path, "", verify).on(&path).err());
+    }
+    Error::join(errors)
+}
+
+/// Loads the drivers of the power button from the initrd, for a machine without a userland.
+///
+/// # Errors
+/// The kernel refuses one.
+pub fn load_button_modules(verify: &mut bool) -> Result<()> {
+    let mut errors = Vec::new();
+    for path in BUTTON_MODULES
+        .map(Path::new)
+        .into_iter()
+        .filter(|p| p.exists())
+    {
+        errors.extend(modules::insmod(path, "", verify).on(path).err());
     }
     Error::join(errors)
 }

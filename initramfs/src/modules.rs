@@ -28,8 +28,9 @@ pub use hardware::{HARDWARE, NOT_SLIM};
 /// first: libcrc32c requests it while it is loaded, and no modprobe could answer the kernel yet.
 pub const EARLY: &[&str] = &["crc32c_generic", "erofs", "overlay"];
 
-/// Modules in the initrd that are loaded only if the image cannot be mounted directly.
-const ON_DEMAND: &[&str] = &["loop"];
+/// Modules in the initrd that are loaded only where they are needed: the first if the image cannot be
+/// mounted directly, the others if there is no userland, for the power button.
+const ON_DEMAND: &[&str] = &["loop", "evdev", "button"];
 
 /// Names of modules, separated by spaces, and the reason for them.
 type Row = (&'static str, &'static str);

@@ -24,8 +24,10 @@ use nix::kmod::{ModuleInitFlags, finit_module, init_module};
 
 use crate::error::{self, Doing};
 
+mod forbidden;
 pub mod restore;
 
+use forbidden::is_forbidden;
 use restore::restore;
 
 /// Release of the running kernel (proc_sys_kernel(5)).
@@ -250,6 +252,7 @@ pub fn insmod(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno
     if !*verify {
         let file = fs::File::open(path).map_err(errno)?;
         match finit_module(file, &options, ModuleInitFlags::empty()) {
+            Err(Errno::EPERM) if is_forbidden(path) => return Err(Errno::EPERM),
             // ENOKEY, EKEYREJECTED: module.sig_enforce; EPERM: lockdown.
             Err(e @ (Errno::ENOKEY | Errno::EKEYREJECTED | Errno::EPERM)) => {
                 info!("the kernel wants module signatures ({e}): from here on each is verified");

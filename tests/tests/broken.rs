@@ -33,7 +33,12 @@ fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
         .lines()
         .any(|line| line.contains("boot2podman") && words.iter().all(|w| line.contains(w)));
     ensure!(told, "no line with {words:?}\n{}", vm.tail());
-    answers(&vm)
+    answers(&vm)?;
+    vm.power_button()?;
+    vm.wait_exit(READY)?;
+    let said = vm.console();
+    ensure!(said.contains("going down for PowerOff"), "{}", vm.tail());
+    Ok(())
 }
 
 /// Expects an answer from the shell, and that orphans are still reaped.
