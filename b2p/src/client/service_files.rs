@@ -9,7 +9,7 @@ use control::Name;
 use nix::errno::Errno;
 use sys::error::{Doing, Error, Result};
 
-use crate::common::regular_file;
+use crate::common::owner_text;
 
 /// Longest service file, in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024;
@@ -75,7 +75,7 @@ pub fn stage(user_files: &Path, loaded_files: &Path, name: &Name) -> Result<()> 
 
 fn read(dir: &Path, name: &Name) -> Result<Vec<u8>> {
     let path = dir.join(name.as_str());
-    match regular_file::read(&path, MAX_FILE_BYTES)? {
+    match owner_text::read(&path, MAX_FILE_BYTES)? {
         Some(text) => Ok(text),
         None => Err(Errno::ENOENT).on(path),
     }

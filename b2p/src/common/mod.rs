@@ -15,7 +15,6 @@ pub mod owner_text;
 pub mod paths;
 pub mod pidfd;
 pub mod private_key;
-pub mod regular_file;
 pub mod sshkey;
 pub mod stop;
 pub mod table;

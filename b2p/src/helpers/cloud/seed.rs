@@ -10,8 +10,7 @@
 //!    the host announces a seed by `ds=nocloud`, on the command line or as the machine's serial
 //!    number in SMBIOS: those drivers take 150 ms and more.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
 use log::{info, warn};
@@ -20,6 +19,7 @@ use sys::paths::{CLOUD_SEED, CLOUD_SEED_DEVICES};
 use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
 
 use super::yaml::MAX_BYTES;
+use crate::common::owner_text;
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::labelled::{self, LabelledDevice};
 use crate::helpers::block::wait;
@@ -123,7 +123,10 @@ pub fn read_seed(device: &LabelledDevice) -> Result<Seed> {
 
 impl Seed {
     fn read(dir: &Path) -> Result<Seed> {
-        let read = |name: &str| read_file(&dir.join(name)).on(name);
+        let read = |name: &str| {
+            let bytes = owner_text::read(&dir.join(name), MAX_BYTES as u64);
+            bytes.map(Option::unwrap_or_default)
+        };
         Ok(Seed {
             user_data: read("user-data")?,
             meta_data: read("meta-data")?,
@@ -134,25 +137,44 @@ impl Seed {
     }
 }
 
-/// Reads a file; empty if it cannot be opened.
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let Ok(file) = File::open(path) else {
-        return Ok(Vec::new());
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    match bytes.len() > MAX_BYTES {
-        true => Err(Error::invalid(format!(
-            "longer than {} KiB",
-            MAX_BYTES >> 10
-        ))),
-        false => Ok(bytes),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::{Temp, why};
+    use crate::helpers::cloud::userdata::{Format, format};
+
+    #[test]
+    fn a_seed_that_windows_has_saved() {
+        let temp = Temp::new();
+        let seed = |text: &[u8]| {
+            fs::write(temp.path("user-data"), text).unwrap();
+            Seed::read(temp.dir())
+        };
+        let script = seed(b"\xef\xbb\xbf#!/bin/sh\r\ntrue\r\n")
+            .unwrap()
+            .user_data;
+        assert_eq!(format(&script), Format::Script(b"#!/bin/sh\ntrue\n"));
+        let config = seed(b"\xef\xbb\xbf#cloud-config\r\na: b\r\n")
+            .unwrap()
+            .user_data;
+        assert_eq!(
+            format(&config),
+            Format::CloudConfig("#cloud-config\na: b\n")
+        );
+        let refused = why(seed(b"\xff\xfe#\0"));
+        assert!(
+            refused.ends_with("user-data: UTF-16; save it as UTF-8"),
+            "{refused}"
+        );
+        fs::remove_file(temp.path("user-data")).unwrap();
+        nix::unistd::mkfifo(&temp.path("user-data"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let refused = why(Seed::read(temp.dir()));
+        assert!(
+            refused.ends_with("user-data: not a file: a fifo"),
+            "{refused}"
+        );
+    }
 
     #[test]
     fn the_host_says_where_to_look() {

@@ -6,20 +6,23 @@
 //! The output of a script goes to the log; a failure becomes a degraded line. A script cannot
 //! stop the boot: services that wait for one wait only for a limited time.
 
-use std::fs::File;
+use std::borrow::Cow;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use log::warn;
+use log::{info, warn};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::{prctl, signal::Signal};
 use sys::error::{Error, Result};
+use sys::files::{read_whole, replace};
 
 use crate::common::degraded::Degraded;
+use crate::common::owner_text;
 use crate::common::paths::Paths;
 use crate::common::terminal::print_error;
 
@@ -30,7 +33,9 @@ const MAX_LINE: usize = 200;
 /// Capacity of a pipe in bytes (pipe(7)).
 const PIPE_CAPACITY: usize = 64 * 1024;
 /// Bytes of a script that include its first line (execve(2), BINPRM_BUF_SIZE).
-const HEAD: u64 = 256;
+const HEAD: usize = 256;
+/// Longest script, in bytes.
+const MAX_SCRIPT_BYTES: u64 = 4 << 20;
 
 /// Returns the path of a script in the directory of persistent state.
 pub fn path(state: &Path, name: &str) -> PathBuf {
@@ -43,16 +48,23 @@ pub fn main(args: &[String]) -> i32 {
         print_error("usage: b2p boot-script bootsync|bootlocal");
         return 2;
     };
+    let paths = Paths::default();
     let mut degraded = Degraded::of(name);
-    if let Err(why) = run(&path(&Paths::default().state(), name), &mut io::stdout()) {
+    if let Err(why) = run(
+        &path(&paths.state(), name),
+        &paths.runtime(),
+        &mut io::stdout(),
+    ) {
         degraded.warn(format_args!("{name}.sh: {why}"));
     }
     degraded.report()
 }
 
-/// Runs a script to its end and copies its output.
-fn run(path: &Path, output: &mut impl Write) -> Result<()> {
-    let mut command = command(path)?;
+/// Runs a script to its end and copies its output. A script that Windows has saved runs as a copy
+/// in the directory `copies`.
+fn run(path: &Path, copies: &Path, output: &mut impl Write) -> Result<()> {
+    let name = path.file_name().unwrap_or_default();
+    let mut command = command(path, &copies.join(name))?;
     let (mut reader, writer) = io::pipe()?;
     let mut child = killed_with_us(&mut command)
         .current_dir("/")
@@ -92,23 +104,32 @@ fn killed_with_us(command: &mut Command) -> &mut Command {
 }
 
 /// Returns the command that runs a script: as its first line says, else sh. A script need not
-/// be executable.
-fn command(path: &Path) -> Result<Command> {
-    // Without O_NONBLOCK the open of a FIFO waits for its writer (fifo(7)).
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(Error::invalid("not a file"));
-    }
-    let mut head = Vec::new();
-    file.take(HEAD).read_to_end(&mut head)?;
-    if head.starts_with(b"#!") && metadata.permissions().mode() & 0o111 != 0 {
+/// be executable. `copy` takes a script that Windows has saved.
+fn command(path: &Path, copy: &Path) -> Result<Command> {
+    let Some(bytes) = read_whole(path, MAX_SCRIPT_BYTES)? else {
+        return Err(Errno::ENOENT.into());
+    };
+    let text = match bytes.contains(&0) && !bytes.starts_with(b"\xff\xfe") {
+        true => Cow::Borrowed(bytes.as_slice()), // A program, not a text.
+        false => owner_text::normalize(&bytes)?,
+    };
+    let mode = path.metadata()?.permissions().mode();
+    let path = match text.len() == bytes.len() {
+        true => path,
+        false => {
+            info!(
+                "{}: Windows line ends: a copy without them runs",
+                path.display()
+            );
+            replace(copy, &text, mode & 0o777 | 0o400)?;
+            copy
+        }
+    };
+    let head = text.get(..text.len().min(HEAD)).unwrap_or_default();
+    if head.starts_with(b"#!") && mode & 0o111 != 0 {
         return Ok(Command::new(path));
     }
-    let mut argv = interpreter(&head);
+    let mut argv = interpreter(head);
     argv.push(path.to_owned());
     let mut argv = argv.into_iter();
     let mut command = Command::new(argv.next().unwrap_or_default());
@@ -239,7 +260,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let mut output = Vec::new();
-        let result = run(&path, &mut output);
+        let result = run(&path, &temp.path("copies"), &mut output);
         (result, String::from_utf8(output).unwrap())
     }
 
@@ -270,6 +291,20 @@ mod tests {
     }
 
     #[test]
+    fn a_script_that_windows_has_saved_runs_as_one_of_unix() {
+        for mode in [0o644, 0o755] {
+            for head in ["", "#!/bin/sh\r\n", "\u{feff}#!/bin/sh\r\n"] {
+                let text = format!("{head}if true; then\r\n  echo a\r\nfi\r\n");
+                assert_eq!(
+                    ran(&text, mode),
+                    (Ok(()), "a\n".into()),
+                    "{head:?} {mode:o}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn what_it_leaves_in_the_background_does_not_keep_it() {
         let start = Instant::now();
         let (result, output) = ran("echo here; sleep 20 &\nexit 4", 0o644);
@@ -295,9 +330,9 @@ mod tests {
         let temp = Temp::new();
         let fifo = temp.path("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let run = |path: &Path| why(run(path, &mut Vec::new()));
-        assert_eq!(run(&fifo), "not a file");
-        assert_eq!(run(temp.dir()), "not a file");
+        let run = |path: &Path| why(run(path, temp.dir(), &mut Vec::new()));
+        assert!(run(&fifo).ends_with("not a file: a fifo"));
+        assert!(run(temp.dir()).ends_with("not a file: a directory"));
         assert!(run(&temp.path("none")).starts_with("ENOENT"));
     }
 }

@@ -3,14 +3,14 @@
 //! ([`sys::paths::DISK_CONFIG_DIR`]): a disk may hang, and PID 1 must not.
 
 use sys::config_sources::MAX_ENTRY_BYTES;
-use sys::error::{Doing, Error, Result};
+use sys::error::{Doing, Result};
 use sys::files::replace;
 use sys::paths::DISK_CONFIG_DIR;
 use sys::service_names::{CONFIGURED_ON_DISK, REGISTRIES};
 
 use super::errors::combine;
+use crate::common::owner_text;
 use crate::common::paths::Paths;
-use crate::common::regular_file;
 use crate::helpers::compat::{boot_script, profile};
 
 /// Files to copy: the name of the copy, and candidates on the disk, of which the first that
@@ -39,7 +39,7 @@ fn copy(paths: &Paths, name: &str, candidates: &[&str]) -> Result<()> {
     let state = paths.state();
     let mut contents = candidates
         .iter()
-        .filter_map(|file| regular_file::read(&state.join(file), MAX_ENTRY_BYTES).transpose());
+        .filter_map(|file| owner_text::read(&state.join(file), MAX_ENTRY_BYTES).transpose());
     match contents.next() {
         Some(bytes) => export(paths, name, &bytes?),
         None => Ok(()),
@@ -53,14 +53,15 @@ fn export(paths: &Paths, name: &str, bytes: &[u8]) -> Result<()> {
 /// Exports the variables of the profile.
 fn environment(paths: &Paths) -> Result<()> {
     let profile = paths.state().join("profile");
-    if profile.symlink_metadata().is_err() {
+    let Some(script) = owner_text::read(&profile, MAX_ENTRY_BYTES)? else {
         return Ok(());
-    }
-    if !profile.is_file() {
-        return Err(Error::invalid("not a file")).on(profile);
-    }
-    let lines = profile::exports(&profile, &paths.runtime().join("profile"))?;
-    export(paths, "environment", lines.as_bytes())
+    };
+    // A copy, which has line ends of Unix.
+    let copy = paths.runtime().join("profile.sh");
+    replace(&copy, &script, 0o600)?;
+    let lines = profile::exports(&copy, &paths.runtime().join("profile"));
+    let _ = std::fs::remove_file(&copy);
+    export(paths, "environment", lines.on(profile)?.as_bytes())
 }
 
 /// Exports the names of the services that the disk has something for. Whether it is what the

@@ -14,7 +14,7 @@ use sys::files::replace;
 use sys::paths::AUTHORIZED_KEYS;
 
 use crate::common::paths::Paths;
-use crate::common::{atomic_file, regular_file};
+use crate::common::{atomic_file, owner_text, sshkey};
 use crate::helpers::compat::legacy_state;
 
 /// Archive of keys that a user puts at the start of a disk to have it formatted, and the name
@@ -22,6 +22,8 @@ use crate::helpers::compat::legacy_state;
 pub const USERDATA: &str = "userdata.tar";
 /// Longest file of keys that is read, in bytes.
 const MAX_KEYS_BYTES: u64 = 1 << 20;
+/// Lines that are named of those that are no keys.
+const MAX_FAULTS: usize = 5;
 
 /// Adds the keys of the disk to those that sshd reads. The disk's own file is made from its
 /// archive if there is none; a key that a user deletes from that file stays deleted.
@@ -30,17 +32,40 @@ const MAX_KEYS_BYTES: u64 = 1 << 20;
 /// A file cannot be read or written. The keys of the flags stay.
 pub fn merge(paths: &Paths) -> Result<()> {
     let stored = paths.state().join("authorized_keys");
-    if let Some(archive) = archive(paths).filter(|_| !stored.exists()) {
+    if let Some(archive) = archive(paths).filter(|_| stored.symlink_metadata().is_err()) {
         let keys = read_archive(&archive)?;
         atomic_file::replace(&stored, keys.as_bytes(), 0o644)?;
     }
-    if !stored.exists() {
+    let Some(bytes) = owner_text::read(&stored, MAX_KEYS_BYTES)? else {
         return Ok(());
-    }
+    };
     // sshd reads the file as the user that logs in; nothing in it is secret.
     let _ = fs::set_permissions(&stored, fs::Permissions::from_mode(0o644));
-    let bytes = regular_file::read(&stored, MAX_KEYS_BYTES)?.unwrap_or_default();
-    add(paths, &String::from_utf8_lossy(&bytes))
+    let text = String::from_utf8_lossy(&bytes);
+    add(paths, &text)?;
+    left_out(&text).on(stored)
+}
+
+/// Names the lines that are no keys by their numbers: a line may be a secret.
+fn left_out(text: &str) -> Result<()> {
+    let mut faults = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        let is_key = line.is_empty() || line.starts_with('#') || sshkey::validate(line).is_ok();
+        if !is_key {
+            faults.push(format!("line {number}"));
+        }
+    }
+    let count = faults.len();
+    if count == 0 {
+        return Ok(());
+    }
+    faults.truncate(MAX_FAULTS);
+    let more = if count > MAX_FAULTS { ", …" } else { "" };
+    let lines = faults.join(", ");
+    Err(Error::invalid(format!(
+        "{lines}{more}: no key that sshd takes; left out"
+    )))
 }
 
 /// Returns the archive on the disk, in the place of this system or of earlier ones.
@@ -126,6 +151,16 @@ mod tests {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
     const B: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDoAj3saaFpU8ZOFTZyfikdXwWfW5cgLz2I1TLE6qQdx b";
+
+    #[test]
+    fn a_line_that_is_no_key_is_named_by_its_number() {
+        assert_eq!(left_out(&format!("# mine\n\n{A}\n no-pty {B}\n")), Ok(()));
+        let why = |text: &str| left_out(text).map_err(|e| e.to_string());
+        let one = "line 2: no key that sshd takes; left out";
+        assert_eq!(why(&format!("{A}\nssh-ed25519 AAAA\n{B}")), Err(one.into()));
+        let many = "line 1, line 2, line 3, line 4, line 5, …: no key that sshd takes; left out";
+        assert_eq!(why(&"x\n".repeat(6)), Err(many.into()));
+    }
 
     #[test]
     fn each_key_is_there_once_and_nothing_else() {

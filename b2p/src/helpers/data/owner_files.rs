@@ -2,16 +2,15 @@
 //! Files that the machine's owner has put on the data disk for the programs of the machine:
 //! certificate authorities, and the configuration of registries.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use log::info;
 use sys::error::{Doing, Error, Result};
 
 use super::errors::combine;
-use crate::common::certs;
 use crate::common::paths::Paths;
+use crate::common::{certs, owner_text};
 
 /// Longest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -71,25 +70,12 @@ pub fn read_dir(dir: &Path, extensions: &[&str]) -> (Vec<(String, Vec<u8>)>, Vec
     paths.sort();
     let (mut files, mut errors) = (Vec::new(), Vec::new());
     for path in paths {
-        match read_file(&path).on(&path) {
+        match owner_text::read(&path, MAX_FILE_BYTES).map(Option::unwrap_or_default) {
             Ok(bytes) => files.push((path.display().to_string(), bytes)),
             Err(why) => errors.push(why),
         }
     }
     (files, errors)
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    // Before the open, which would wait for the writer of a FIFO (fifo(7)).
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-        return Err(Error::invalid("not a file of 1 MiB at the most"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_FILE_BYTES)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,14 +7,18 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use sys::error::{Doing, Result};
+use sys::files::read_whole;
 
 use super::trigger::Trigger;
 use super::{export_config, hostkey, keys, owner_files};
-use crate::common::atomic_file;
 use crate::common::paths::Paths;
+use crate::common::{atomic_file, owner_text};
 
 /// Bytes of a random seed.
 const SEED_BYTES: usize = 512;
+
+/// Longest file that is read, in bytes.
+const MAX_BYTES: u64 = 64 * 1024;
 
 /// Transfers all of it; returns the outcome of each part.
 pub fn all(paths: &Paths, trigger: Trigger) -> Vec<(&'static str, Result<()>)> {
@@ -36,9 +40,10 @@ fn machine_id(paths: &Paths, trigger: Trigger) -> Result<()> {
     let stored = paths.state().join("machine-id");
     let used = paths.at("/etc/machine-id");
     let current = fs::read_to_string(&used).unwrap_or_default();
-    match fs::read_to_string(&stored) {
-        Ok(id) if is_id(&id) && (id == current || trigger == Trigger::Hotplug) => Ok(()),
-        Ok(id) if is_id(&id) => sys::files::replace(&used, id.as_bytes(), 0o444),
+    let text = owner_text::read(&stored, MAX_BYTES)?;
+    match text.and_then(|text| String::from_utf8(text).ok()) {
+        Some(id) if is_id(&id) && (id == current || trigger == Trigger::Hotplug) => Ok(()),
+        Some(id) if is_id(&id) => sys::files::replace(&used, id.as_bytes(), 0o444),
         _ if is_id(&current) => atomic_file::replace(&stored, current.as_bytes(), 0o444),
         _ => Ok(()),
     }
@@ -71,9 +76,8 @@ fn configuration(paths: &Paths, trigger: Trigger) -> Result<()> {
 /// disk has a copied seed. A new seed replaces it before a program can read random numbers and
 /// lose the power (random(4)).
 fn random_seed(path: &Path, pool: &Path) -> Result<()> {
-    if let Ok(old) = File::open(path) {
-        let mut bytes = Vec::new();
-        let _ = old.take(SEED_BYTES as u64).read_to_end(&mut bytes);
+    if let Some(mut bytes) = read_whole(path, MAX_BYTES)? {
+        bytes.truncate(SEED_BYTES);
         let mut pool_file = File::options().write(true).open(pool).on(pool)?;
         pool_file.write_all(&bytes).on(pool)?;
     }
@@ -120,6 +124,45 @@ mod tests {
         fs::write(&used, &b).unwrap();
         machine_id(&paths, Trigger::Boot).unwrap();
         assert_eq!(text(&stored), b);
+    }
+
+    /// A disk full of fifos, and of links to devices: each is named, and none is waited for.
+    #[test]
+    fn what_is_no_file_is_named_and_left_alone() {
+        for name in ["fifo", "link", "directory"] {
+            let temp = Temp::new();
+            let paths = paths(&temp);
+            let state = paths.state();
+            fs::create_dir_all(state.join("ssh")).unwrap();
+            fs::write(paths.at("/etc/machine-id"), "a".repeat(32) + "\n").unwrap();
+            let files = [
+                "machine-id",
+                "random-seed",
+                "config",
+                "hostname",
+                "profile",
+                "authorized_keys",
+                "ssh/ssh_host_ed25519_key",
+            ];
+            for file in files {
+                let path = state.join(file);
+                match name {
+                    "fifo" => nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+                    "link" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
+                    _ => fs::create_dir(&path).unwrap(),
+                }
+            }
+            let errors = all(&paths, Trigger::Boot).into_iter();
+            let errors: Vec<String> = errors
+                .filter_map(|(_, outcome)| Some(outcome.err()?.to_string()))
+                .collect();
+            let errors = errors.join("; ");
+            for file in files {
+                let named = format!("{}: not a file: a ", state.join(file).display());
+                assert!(errors.contains(&named), "{name} {file}: {errors}");
+            }
+            assert!(state.join("machine-id").symlink_metadata().is_ok());
+        }
     }
 
     #[test]
