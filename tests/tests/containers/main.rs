@@ -45,7 +45,7 @@ fn containers() -> Result<()> {
     checks.check("its own kernel and initrd, as an image", || {
         archive::loads(&guest)
     });
-    full::all(&guest, &mut checks);
+    full::all(&guest, &mut checks, &archive);
     checks.check("nothing is left over", || leftovers(&guest));
     checks.finish(&guest)
 }
