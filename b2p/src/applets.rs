@@ -11,7 +11,7 @@ use crate::client::{boot, flags, help, key, log, ping, power, rescue, status, sy
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
     cloud, compat, console, data, engine, ext, image_sync, log_files, net, registries, remote_log,
-    share, swap, syslog, time, upgrade, vsock,
+    share, sshd, swap, syslog, time, upgrade, vsock,
 };
 
 /// One applet.
@@ -178,6 +178,10 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "vsock", kind: Service,
         run: |_| vsock::main(),
         summary: "offers ssh and the podman API to the host over vsock", ..DEFAULT },
+    // Its output is sshd's, which PID 1 logs; it has no descriptor of the kernel log.
+    Applet { name: "sshd", kind: Compat,
+        run: |_| sshd::main(),
+        summary: "listens for ssh and runs an sshd for each client", ..DEFAULT },
     Applet { name: "image-sync", kind: Service,
         run: |_| image_sync::main(),
         summary: "syncs the data disk after each change of podman's images", ..DEFAULT },
@@ -232,6 +236,9 @@ pub const APPLETS: &[Applet] = &[
         run: |call| engine::apparmor::main(call.arguments),
         summary: "loads podman's default AppArmor profile, which the image has compiled",
         ..DEFAULT },
+    Applet { name: "sshd-session", kind: Compat,
+        run: |call| sshd::exec_session(call.arguments),
+        summary: "reaps what sshd has left behind, then becomes OpenSSH's sshd-session", ..DEFAULT },
     Applet { name: "systemctl", kind: Compat, arguments: "VERB [NAME...]",
         run: |call| systemctl::main(call.control, call.arguments),
         summary: "translates the most common verbs of systemctl(1)", ..DEFAULT },

@@ -14,6 +14,7 @@ pub mod net;
 pub mod registries;
 pub mod remote_log;
 pub mod share;
+pub mod sshd;
 pub mod store;
 pub mod swap;
 pub mod syslog;

@@ -66,7 +66,6 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::network,
         ..Entry::DEFAULT
     },
-    // sshd does not start without a host key.
     Entry {
         def: ServiceDef {
             name: HOSTKEY,
@@ -79,11 +78,12 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.sshd,
         ..Entry::DEFAULT
     },
+    // sshd needs a host key. The last argument is how ps(1) shows OpenSSH's own listener.
     Entry {
         def: ServiceDef {
             name: SSHD,
             why: "the way in: shells, sftp, and the API for every remote client",
-            argv: &["/usr/sbin/sshd", "-D", "-e"],
+            argv: &[B2P, "sshd", "[listener]"],
             needs: &[HOSTKEY],
             after: CONFIGURATION,
             ready: ReadyWhen::Notify,

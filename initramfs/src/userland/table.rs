@@ -264,6 +264,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "b2p",
         "scripts run it to power off, reboot, start and stop",
     ),
+    (
+        "usr/lib/boot2podman/sshd-session",
+        "../../bin/b2p",
+        "sshd runs it for each connection (sshd_config)",
+    ),
 ];
 
 /// Empty files over which PID 1 mounts those of the initrd, so that the image contains no second

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The sockets that listen for ssh.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
+    sockopt,
+};
+use sys::error::{Doing, Error, Result};
+
+use super::session::SSHD;
+
+/// The configuration in the image. It has no address and no port of its own.
+const IMAGE_CONFIG: &str = include_str!("../../../../initramfs/files/etc/ssh/sshd_config");
+const CONFIG: &str = "/etc/ssh/sshd_config";
+/// Port of ssh.
+const PORT: u16 = 22;
+
+/// Opens the sockets. A configuration that is the owner's is first judged by sshd, which also
+/// knows its addresses; that of the image needs no process.
+///
+/// # Errors
+/// sshd does not take the configuration, or a socket cannot be opened; a machine without IPv6
+/// is no error.
+pub fn open() -> Result<Vec<TcpListener>> {
+    let config = std::fs::read_to_string(CONFIG).on(CONFIG)?;
+    let addresses = match config == IMAGE_CONFIG {
+        true => [
+            IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            Ipv6Addr::UNSPECIFIED.into(),
+        ]
+        .map(|ip| SocketAddr::new(ip, PORT))
+        .to_vec(),
+        false => configured_addresses()?,
+    };
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match listening(address) {
+            Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if address.is_ipv6() => {}
+            opened => listeners.push(opened.doing(format!("listen on {address}"))?),
+        }
+    }
+    for listener in &listeners {
+        let address = listener.local_addr()?;
+        println!(
+            "Server listening on {} port {}.",
+            address.ip(),
+            address.port()
+        );
+    }
+    Ok(listeners)
+}
+
+/// Asks sshd for the addresses in its configuration (`sshd -T`).
+fn configured_addresses() -> Result<Vec<SocketAddr>> {
+    let output = Command::new(SSHD).args(["-T", "-e"]).output().on(SSHD)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let addresses = listen_addresses(&text);
+    if output.status.success() && !addresses.is_empty() {
+        return Ok(addresses);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let why = stderr
+        .lines()
+        .next_back()
+        .unwrap_or("no address to listen on");
+    Err(Error::invalid(why.to_owned())).on(CONFIG)
+}
+
+/// Returns the addresses in the output of `sshd -T`.
+fn listen_addresses(text: &str) -> Vec<SocketAddr> {
+    let values = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("listenaddress "));
+    values.filter_map(|value| value.parse().ok()).collect()
+}
+
+fn listening(address: SocketAddr) -> nix::Result<TcpListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(family, SockType::Stream, flags, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    // The kernel bounds the queue by net.core.somaxconn.
+    listen(&fd, Backlog::MAXALLOWABLE)?;
+    Ok(TcpListener::from(fd))
+}
+
+/// Returns the memory of the machine in MiB, by the text of proc_meminfo(5); 0 if it is not known.
+pub fn memory_mib(meminfo: &str) -> u64 {
+    let total = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_sshd() {
+        let text = "port 22\nlistenaddress 0.0.0.0:22\nlistenaddress [::]:2222\nusedns no\n";
+        let want = ["0.0.0.0:22", "[::]:2222"].map(|a| a.parse().ok());
+        let found = listen_addresses(text).into_iter().map(Some);
+        assert!(found.eq(want), "{text}");
+        assert!(listen_addresses("").is_empty());
+    }
+
+    #[test]
+    fn memory_of_the_machine() {
+        let text = "MemTotal:         992264 kB\nMemFree: 1 kB\n";
+        for (text, mib) in [(text, 969), ("MemTotal: x kB", 0), ("", 0)] {
+            assert_eq!(memory_mib(text), mib, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_of_the_image_has_the_usual_port() {
+        for word in ["Port", "ListenAddress", "AddressFamily"] {
+            let has = IMAGE_CONFIG.lines().any(|line| line.starts_with(word));
+            assert!(!has, "{word}");
+        }
+        let grace = format!(
+            "LoginGraceTime {}\n",
+            super::super::admission::LOGIN_GRACE / 1000
+        );
+        assert!(IMAGE_CONFIG.contains(&grace));
+    }
+}
