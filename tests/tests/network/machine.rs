@@ -4,6 +4,7 @@
 //! namespace.
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -54,6 +55,9 @@ fn names_time_and_ways_in() -> Result<()> {
         "a card that is pulled out takes its name server along",
         || pulled(&guest),
     );
+    checks.check("a card in the network of containers keeps it", || {
+        overlapping(&guest)
+    });
     let done = checks.finish(&guest);
     fs::remove_file(resolv)?;
     done
@@ -165,6 +169,68 @@ fn pulled(guest: &Guest) -> Result<()> {
     ["named", "plain"]
         .iter()
         .try_for_each(|name| resolves(guest, name))
+}
+
+/// Port of the test that leads to ssh by the card in 10.88.0.0/16.
+const SSH: u16 = 4003;
+
+/// Plugs a card into the network that podman0 has, and then starts the containers again.
+fn overlapping(guest: &Guest) -> Result<()> {
+    let forward = format!("tcp:127.0.0.1:{SSH}-10.88.2.15:22");
+    let net =
+        json!({"type": "user", "id": "net2", "net": "10.88.0.0/16", "hostfwd": [{"str": forward}]});
+    guest.vm.qmp_with("netdev_add", &net)?;
+    let card = json!({"driver": "virtio-net-pci", "netdev": "net2", "id": "card2", "bus": "port1"});
+    eventually(SOON, || guest.vm.qmp_with("device_add", &card))?;
+    let line = "net: the network 10.88.0.0/16 of the bridge podman0 overlaps 10.88.0.0/16 of eth1";
+    eventually(SOON, || {
+        let said = guest.sh("cat /run/boot2podman/degraded; ip -4 address; ip rule; ip route")?;
+        ensure!(
+            said.contains(line) && said.contains("10.88.2.15/16"),
+            "{said}"
+        );
+        Ok(())
+    })?;
+    // The answers leave by the card, though the bridge's route comes first.
+    eventually(SOON, banner)?;
+    guest.sh("ip route get 10.88.2.3 | grep eth1")?;
+    guest.podman(&["rm", "--force", "--all", "--time", "0"])?;
+    eventually(SOON, || {
+        // No rule of a card that is gone is left.
+        guest.sh("! ip rule | grep 10.0.9")?;
+        let said = guest.sh("cat /run/boot2podman/degraded; grep default_subnet /usr/share/containers/containers.conf")?;
+        ensure!(said == "default_subnet = \"10.87.0.0/16\"", "{said}");
+        Ok(())
+    })?;
+    // The API's process has read its configuration before.
+    guest.sh("b2p restart podman")?;
+    let options = [
+        "run",
+        "--detach",
+        "--name",
+        "moved",
+        image::NAME,
+        "sleep",
+        "10000",
+    ];
+    guest.podman(&options)?;
+    let bridge = guest.sh("ip -4 address show podman0")?;
+    ensure!(bridge.contains("10.87.0.1/16"), "{bridge}");
+    eventually(SOON, banner)?;
+    guest
+        .vm
+        .qmp_with("device_del", &json!({"id": "card2"}))
+        .map(drop)
+}
+
+/// Reads the first bytes that sshd sends.
+fn banner() -> Result<()> {
+    let mut socket = TcpStream::connect(("127.0.0.1", SSH))?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut bytes = [0; 4];
+    socket.read_exact(&mut bytes)?;
+    ensure!(&bytes == b"SSH-", "{bytes:?}");
+    Ok(())
 }
 
 /// Sends packets for the bridge's network as a neighbour: the host is one here, and QEMU sends its

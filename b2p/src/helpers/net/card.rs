@@ -15,7 +15,8 @@ use services::Millis;
 
 use super::carrier::{self, Carrier};
 use super::dhcp::{Action, Client};
-use super::lease::Lease;
+use super::lease::{Lease, Network, Route};
+use super::own_network::OwnNetwork;
 use super::plan::Plan;
 use super::router::{Advertisement, Servers};
 use super::vetting::{Neighbour, Surroundings};
@@ -37,10 +38,14 @@ pub struct Card {
     fixed: Option<Lease>,
     /// Lease that the server has granted.
     granted: Option<Lease>,
+    /// Time of that.
+    granted_at: Millis,
     /// The part of it that is set on the card.
     applied: Option<Lease>,
     /// Networks and servers that the lease must not reach into.
     around: Surroundings,
+    /// Rules for the card's own network.
+    own_network: Option<OwnNetwork>,
     /// Answers that were not used, so that each is logged once.
     refused: BTreeSet<String>,
     /// Carrier when it was last read.
@@ -76,6 +81,8 @@ impl Card {
             client,
             fixed,
             granted: None,
+            granted_at: 0,
+            own_network: None,
             applied: None,
             around: Surroundings::default(),
             refused: BTreeSet::new(),
@@ -160,6 +167,16 @@ impl Card {
         domains.unwrap_or_default()
     }
 
+    /// Returns the networks that the card leads to: its own and those of its routes, but for the
+    /// default route.
+    pub fn networks(&self) -> impl Iterator<Item = Network> + '_ {
+        let lease = self.applied.iter();
+        lease.flat_map(|lease| {
+            let routes = lease.routes.iter().filter(|route| route.prefix > 0);
+            [lease.network()].into_iter().chain(routes.map(Route::to))
+        })
+    }
+
     /// Returns this card as the other cards see it, if it has a lease or a static address.
     #[must_use]
     pub fn neighbour(&self) -> Option<Neighbour> {
@@ -238,14 +255,6 @@ impl Card {
                 }
                 Action::Unicast(message, to) => self.unicast(&message, to),
                 Action::Apply(lease) => {
-                    // Another network says other things.
-                    if self
-                        .granted
-                        .as_ref()
-                        .is_none_or(|old| old.server != lease.server)
-                    {
-                        self.refused.clear();
-                    }
                     changed |= self.grant(lease);
                     Ok(())
                 }

@@ -17,7 +17,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -30,10 +30,6 @@ use sys::net::SYS_CLASS_NET;
 
 /// Path of nft(8), which netavark needs, too.
 const NFT: &str = "/usr/sbin/nft";
-/// podman's default network (containers.conf(5), `default_subnet`), and its bridge.
-const DEFAULT_BRIDGE: &str = "podman0";
-const DEFAULT_NETWORK: lease::Network = lease::Network::new(Ipv4Addr::new(10, 88, 0, 0), 16);
-
 /// Port of the machine's ssh server.
 const SSH_PORT: u16 = 22;
 
@@ -80,10 +76,8 @@ impl Firewall {
         if !current.is_subset(&self.bridges) {
             self.bridges = current;
         }
-        let own = card_addresses(cards);
-        let foreign = |network: &Network| !own.iter().any(|addr| contains(network, addr));
-        let foreign = self.networks.iter().copied().filter(foreign).collect();
-        let rules = rules(cards, &foreign) + &ssh_rules(&self.bridges);
+        let rules =
+            rules(cards, &card_addresses(cards), &self.networks) + &ssh_rules(&self.bridges);
         if rules == self.rules {
             return;
         }
@@ -132,20 +126,15 @@ fn bridge_networks(cards: &[&str]) -> BTreeSet<Network> {
         .collect()
 }
 
-/// Returns name and network of every bridge that has an IPv4 address and no card in it; podman's
-/// default network is there in any case.
+/// Returns name and network of every bridge that has an IPv4 address and no card in it.
 pub fn ipv4_bridges(cards: &[&str]) -> Vec<(String, lease::Network)> {
-    let mut bridges: Vec<_> = addresses()
+    addresses()
         .filter(|(name, _)| is_bridge(name, cards))
         .filter_map(|(name, (addr, prefix))| match addr {
             IpAddr::V4(addr) => Some((name, lease::Network::new(addr, u8::try_from(prefix).ok()?))),
             IpAddr::V6(_) => None,
         })
-        .collect();
-    if !bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE) {
-        bridges.push((DEFAULT_BRIDGE.to_owned(), DEFAULT_NETWORK));
-    }
-    bridges
+        .collect()
 }
 
 /// Returns the names of bridges that have no card in them, with an address or without.
@@ -187,8 +176,9 @@ fn is_private(addr: &IpAddr) -> bool {
     }
 }
 
-/// Returns the rules in nft's language; none without a card or a network.
-fn rules(cards: &[&str], networks: &BTreeSet<Network>) -> String {
+/// Returns the rules in nft's language; none without a card or a network. Where a network overlaps a
+/// card's, the card's own addresses in it are the machine's.
+fn rules(cards: &[&str], own: &[IpAddr], networks: &BTreeSet<Network>) -> String {
     if cards.is_empty() || networks.is_empty() {
         return String::new();
     }
@@ -197,7 +187,13 @@ fn rules(cards: &[&str], networks: &BTreeSet<Network>) -> String {
         let family = if addr.is_ipv4() { "ip" } else { "ip6" };
         format!("iifname {{ {cards} }} {family} daddr {addr}/{prefix} counter drop\n")
     };
-    let rules: String = networks.iter().map(rule).collect();
+    let accept = |addr: &IpAddr| {
+        let family = if addr.is_ipv4() { "ip" } else { "ip6" };
+        format!("iifname {{ {cards} }} {family} daddr {addr} accept\n")
+    };
+    let within = |addr: &&IpAddr| networks.iter().any(|network| contains(network, addr));
+    let accepts = own.iter().filter(within).map(accept);
+    let rules: String = accepts.chain(networks.iter().map(rule)).collect();
     format!(
         "chain ways-in {{\ntype filter hook prerouting priority raw; policy accept;\n{rules}}}\n"
     )
@@ -260,15 +256,21 @@ mod tests {
     #[test]
     fn each_network_has_its_rule_and_none_has_none() {
         let all = BTreeSet::from([network("10.88.0.1", 16), network("fd00::1", 64)]);
-        let text = rules(&["eth0", "eth1"], &all);
+        let own = ["10.88.0.15", "192.168.1.2"].map(|addr| network(addr, 0).0);
+        let text = rules(&["eth0", "eth1"], &own, &all);
+        let accept = "iifname { \"eth0\", \"eth1\" } ip daddr 10.88.0.15 accept\niifname";
+        assert!(
+            text.contains(accept) && !text.contains("192.168.1.2"),
+            "{text}"
+        );
         let v4 = "iifname { \"eth0\", \"eth1\" } ip daddr 10.88.0.1/16 counter drop\n";
         assert!(text.contains(v4), "{text}");
         assert!(
             text.contains("ip6 daddr fd00::1/64 counter drop\n"),
             "{text}"
         );
-        assert_eq!(rules(&[], &all), "");
-        assert_eq!(rules(&["eth0"], &BTreeSet::new()), "");
+        assert_eq!(rules(&[], &own, &all), "");
+        assert_eq!(rules(&["eth0"], &own, &BTreeSet::new()), "");
     }
 
     #[test]

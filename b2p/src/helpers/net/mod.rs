@@ -17,8 +17,11 @@ pub mod lease;
 mod names;
 mod netlink;
 pub mod options;
+mod overlap;
+mod own_network;
 pub mod packet;
 mod plan;
+mod podman_conf;
 mod ranges;
 mod resolv;
 pub mod router;
@@ -48,8 +51,11 @@ use sys::hostname;
 use sys::net::{SYS_CLASS_NET, ethernet_interfaces, interface_addresses};
 use sys::paths::{NETWORK_PLANS, NTP_SERVERS, RESOLV_CONF};
 
+use crate::common::degraded::Degraded;
 use card::Card;
 use firewall::Firewall;
+use lease::Network;
+use overlap::{DEFAULT_BRIDGE, Named};
 use plan::Plan;
 use vetting::Surroundings;
 
@@ -82,13 +88,15 @@ pub fn main(args: &[String]) -> ! {
     }
     // PID 1 has reported what is wrong with the flags.
     let (config, _) = sys::config_sources::read();
-    let mut network = Network {
+    let mut network = Service {
         plans,
         hostname: kernel_hostname(),
         interfaces: Vec::new(),
         cards: Vec::new(),
         ready: false,
         routed: config.routed,
+        default_network: podman_conf::default_subnet(),
+        degraded: Degraded::of("net"),
         firewall: Firewall::new(config.routed, config.container_ssh),
         ipv6_suffices_at: now() + IPV4_PATIENCE,
         resolv_is_ours: false,
@@ -109,7 +117,7 @@ fn kernel_hostname() -> String {
 }
 
 /// The cards of the machine, and what follows from them.
-struct Network {
+struct Service {
     /// A card follows the first plan that covers it.
     plans: Vec<Plan>,
     hostname: String,
@@ -118,6 +126,10 @@ struct Network {
     cards: Vec<Card>,
     /// True if neighbours may use the machine as their router.
     routed: bool,
+    /// podman's default network.
+    default_network: Network,
+    /// Bridges that are in the way of a card, which PID 1 lists.
+    degraded: Degraded,
     /// True once READY=1 was sent.
     ready: bool,
     firewall: Firewall,
@@ -129,7 +141,7 @@ struct Network {
     ntp_servers: String,
 }
 
-impl Network {
+impl Service {
     fn run(&mut self) -> Result<std::convert::Infallible> {
         let links = netlink::subscribe().doing("netlink")?;
         let clock = clock_set_timer().doing("timerfd")?;
@@ -152,8 +164,14 @@ impl Network {
     fn scan(&mut self) {
         let interfaces = ethernet_interfaces(Path::new(SYS_CLASS_NET));
         let count = self.cards.len();
-        self.cards
-            .retain(|card| interfaces.iter().any(|(name, index)| card.is(name, *index)));
+        let is_there = |card: &Card| interfaces.iter().any(|(name, index)| card.is(name, *index));
+        self.cards.retain_mut(|card| {
+            let keep = is_there(card);
+            if !keep {
+                card.forget_own_network();
+            }
+            keep
+        });
         let mut changed = self.cards.len() != count;
         for new in interfaces.iter().filter(|i| !self.interfaces.contains(i)) {
             self.prepare(&new.0);
@@ -174,6 +192,11 @@ impl Network {
     fn confine_leases(&mut self) {
         let names: Vec<_> = self.cards.iter().map(Card::name).collect();
         let bridges = firewall::ipv4_bridges(&names);
+        self.watch_overlap(&bridges);
+        let mut bridges = bridges;
+        if !bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE) {
+            bridges.push((DEFAULT_BRIDGE.to_owned(), self.default_network));
+        }
         let all: Vec<_> = self.cards.iter().filter_map(Card::neighbour).collect();
         let mut changed = false;
         for card in &mut self.cards {
@@ -183,6 +206,33 @@ impl Network {
             changed |= card.surround(Surroundings { cards, bridges });
         }
         self.follow(changed);
+    }
+
+    /// Moves podman's default network out of the cards' way before podman makes it, and lists the
+    /// bridges that are in the way.
+    fn watch_overlap(&mut self, bridges: &[Named]) {
+        let of = |card: &Card| {
+            let networks: Vec<_> = card.networks().collect();
+            let name = card.name().to_owned();
+            networks.into_iter().map(move |net| (name.clone(), net))
+        };
+        let taken: Vec<Named> = self.cards.iter().flat_map(of).collect();
+        let next = overlap::choose(self.default_network, &taken);
+        let default_is_up = bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE);
+        if next != self.default_network && !default_is_up {
+            match podman_conf::set_default_subnet(next) {
+                Ok(()) => {
+                    info!(
+                        "network: podman's default network is {next}: a card leads to the former one"
+                    );
+                    self.default_network = next;
+                }
+                Err(e) => error!("network: podman's default network: {e}"),
+            }
+        }
+        let lines = overlap::lines(bridges, &taken, next);
+        let lines = lines.into_iter().map(|why| ("net", why));
+        self.degraded.update(lines);
     }
 
     /// Sets what every card has, also one without a plan, before it is up.

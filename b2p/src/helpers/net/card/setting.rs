@@ -7,9 +7,11 @@ use log::{error, info, warn};
 
 use super::super::lease::{Lease, Route};
 use super::super::netlink::{self, Address};
+use super::super::own_network::OwnNetwork;
 use super::super::vetting::{Surroundings, vet};
 use super::super::{carrier, ioctls};
 use super::Card;
+use sys::clock::now;
 
 /// Number of log lines about answers of one server that are not used.
 const MAX_REFUSED: usize = 32;
@@ -21,15 +23,66 @@ impl Card {
             return false;
         }
         self.around = around;
-        self.granted.clone().is_some_and(|lease| self.grant(lease))
+        if let Some(lease) = self.applied.clone() {
+            self.keep_own_network(&lease);
+        }
+        let vetted = self.granted.clone().map(|lease| self.vet(&lease));
+        let differs = vetted.filter(|lease| self.applied.as_ref() != Some(lease));
+        differs.is_some_and(|lease| self.apply(lease))
     }
 
-    /// Sets the part of a granted lease that is within its reach.
+    /// Sets the part of a newly granted lease that is within its reach.
     pub(super) fn grant(&mut self, lease: Lease) -> bool {
-        let vetted = vet(&lease, self.index, &self.around);
-        self.granted = Some(lease);
-        vetted.refused.iter().for_each(|why| self.refuse(why));
+        // Another server says other things.
+        let known = |old: &Lease| old.server == lease.server;
+        if !self.granted.as_ref().is_some_and(known) {
+            self.refused.clear();
+        }
+        let vetted = self.vet(&lease);
+        (self.granted, self.granted_at) = (Some(lease), now());
         self.apply(vetted)
+    }
+
+    fn vet(&mut self, lease: &Lease) -> Lease {
+        let vetted = vet(lease, self.index, &self.around);
+        vetted.refused.iter().for_each(|why| self.refuse(why));
+        vetted
+    }
+
+    /// Removes the rules of the card's own network: the kernel keeps them without the card.
+    pub fn forget_own_network(&mut self) {
+        if let Some(own) = self.own_network.take() {
+            own.remove();
+        }
+    }
+
+    /// Keeps the network of a lease on the card, whatever bridges there are, and its servers as
+    /// long as there is one in their way.
+    fn keep_own_network(&mut self, lease: &Lease) {
+        let network = lease.network();
+        let mut bridges = self.around.bridges.iter();
+        let overlap = bridges.any(|(_, other)| other.overlaps(&network));
+        let servers = lease.servers().filter(|s| overlap && network.contains(*s));
+        let mut servers: Vec<Ipv4Addr> = servers.collect();
+        servers.sort_unstable();
+        servers.dedup();
+        let own = (lease.prefix < 32).then_some(OwnNetwork {
+            index: self.index,
+            addr: lease.addr,
+            network,
+            servers,
+        });
+        if let Some(old) = self
+            .own_network
+            .take()
+            .filter(|old| own.as_ref() != Some(old))
+        {
+            old.remove();
+        }
+        if let Some(own) = &own {
+            own.add();
+        }
+        self.own_network = own;
     }
 
     /// Logs a part of an answer that is not used, once.
@@ -53,6 +106,7 @@ impl Card {
             // link goes down.
             self.add_address(&lease);
             self.add_routes(&lease);
+            self.keep_own_network(&lease);
             self.applied = Some(lease);
             return false;
         }
@@ -69,6 +123,7 @@ impl Card {
         }
         self.set_mtu(lease.mtu.map(i32::from));
         self.add_routes(&lease);
+        self.keep_own_network(&lease);
         let by = lease
             .routes
             .first()
@@ -96,11 +151,19 @@ impl Card {
     }
 
     fn address(&self, lease: &Lease) -> Address {
+        // A lease that is set again ends when it would have.
+        let since = now().saturating_sub(self.granted_at) / 1000;
+        let seconds = match lease.times.expire {
+            u32::MAX => u32::MAX,
+            expire => expire
+                .saturating_sub(u32::try_from(since).unwrap_or(u32::MAX))
+                .max(1),
+        };
         Address {
             index: self.index,
             addr: lease.addr,
             prefix: lease.prefix,
-            seconds: lease.times.expire,
+            seconds,
             metric: u32::try_from(self.metric()).unwrap_or(0),
         }
     }
@@ -138,6 +201,7 @@ impl Card {
         self.renewal = None;
         self.granted = None;
         info!("{}: the lease has ended", self.name);
+        self.forget_own_network();
         if let Some(lease) = self.applied.take() {
             self.remove_address(&lease);
         }

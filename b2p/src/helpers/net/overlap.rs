@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Networks of containers that overlap a card's. Pure.
+//!
+//! A bridge's route to its network takes precedence over the card's, and neighbours in the part that
+//! both have are then out of reach. podman's default network is moved before podman makes it. For
+//! any other, a degraded line says what overlaps, and the machine itself stays reachable
+//! (`rules::OwnNetwork`).
+
+use std::net::Ipv4Addr;
+
+use super::lease::Network;
+
+/// podman's default network, which it has without `default_subnet` (containers.conf(5)), and what it
+/// has where that overlaps a card's network. None is in the ranges of `podman network create`.
+const CANDIDATES: &[Network] = &[
+    Network::new(Ipv4Addr::new(10, 88, 0, 0), 16),
+    Network::new(Ipv4Addr::new(10, 87, 0, 0), 16),
+    Network::new(Ipv4Addr::new(10, 86, 0, 0), 16),
+    Network::new(Ipv4Addr::new(172, 30, 0, 0), 16),
+    Network::new(Ipv4Addr::new(172, 29, 0, 0), 16),
+    Network::new(Ipv4Addr::new(192, 168, 88, 0), 24),
+    Network::new(Ipv4Addr::new(192, 168, 188, 0), 24),
+];
+/// podman's own default.
+pub const DEFAULT: Network = CANDIDATES[0];
+/// Bridge of podman's default network.
+pub const DEFAULT_BRIDGE: &str = "podman0";
+
+/// A network that an interface leads to.
+pub type Named = (String, Network);
+
+/// Returns podman's default network: the current one as long as nothing overlaps it.
+#[must_use]
+pub fn choose(current: Network, taken: &[Named]) -> Network {
+    let is_free = |net: &&Network| !taken.iter().any(|(_, other)| other.overlaps(net));
+    let mut all = [current]
+        .iter()
+        .chain(CANDIDATES)
+        .copied()
+        .collect::<Vec<_>>();
+    all.dedup();
+    all.iter().find(is_free).copied().unwrap_or(current)
+}
+
+/// Returns a line for every bridge whose network overlaps one that a card leads to; `next` is the
+/// default network of the next container.
+#[must_use]
+pub fn lines(bridges: &[Named], cards: &[Named], next: Network) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (bridge, network) in bridges {
+        let overlapping = cards.iter().find(|(_, other)| other.overlaps(network));
+        let Some((card, other)) = overlapping else {
+            continue;
+        };
+        let remedy = match bridge.as_str() {
+            DEFAULT_BRIDGE if !next.overlaps(other) => format!(
+                "stop all containers on podman's default network, `b2p restart podman`, and start them again: it is then {next}"
+            ),
+            _ => "remove this network and create it again with another --subnet".to_owned(),
+        };
+        lines.push(format!(
+            "the network {network} of the bridge {bridge} overlaps {other} of {card}: \
+             what both have in common is not reached by {card}; {remedy}"
+        ));
+    }
+    lines
+}
+
+/// Returns the `default_subnet` of containers.conf(5) if it is one that this service sets, else
+/// podman's own default.
+#[must_use]
+pub fn subnet_of(text: &str) -> Network {
+    let set = |net: &&Network| text.contains(&format!("\ndefault_subnet = \"{net}\"\n"));
+    CANDIDATES.iter().find(set).copied().unwrap_or(DEFAULT)
+}
+
+/// Returns containers.conf(5) with this `default_subnet`; `None` if it is there already.
+#[must_use]
+pub fn with_subnet(text: &str, subnet: Network) -> Option<String> {
+    let line = format!("default_subnet = \"{subnet}\"");
+    let rest = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("default_subnet "));
+    let mut lines: Vec<&str> = rest.collect();
+    if subnet != DEFAULT {
+        let section = lines.iter().position(|line| line.trim() == "[network]");
+        match section {
+            Some(at) => lines.insert(at + 1, &line),
+            None => lines.extend(["[network]", &line]),
+        }
+    }
+    let new = lines.join("\n") + "\n";
+    (new != text).then_some(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> Network {
+        let (first, prefix) = text.split_once('/').unwrap_or((text, "32"));
+        let first = first.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        Network::new(first, prefix.parse().unwrap_or(32))
+    }
+
+    fn named(all: &[(&str, &str)]) -> Vec<Named> {
+        all.iter()
+            .map(|(name, network)| ((*name).to_owned(), net(network)))
+            .collect()
+    }
+
+    #[test]
+    fn the_default_network_is_one_that_no_card_leads_to() {
+        for (current, taken, chosen) in [
+            ("10.88.0.0/16", &["10.0.2.0/24"][..], "10.88.0.0/16"),
+            ("10.88.0.0/16", &["10.88.0.0/16"], "10.87.0.0/16"),
+            ("10.88.0.0/16", &["10.88.7.0/24"], "10.87.0.0/16"),
+            ("10.88.0.0/16", &["10.88.0.3"], "10.87.0.0/16"),
+            ("10.88.0.0/16", &["10.0.0.0/8"], "172.30.0.0/16"),
+            (
+                "10.88.0.0/16",
+                &["10.0.0.0/8", "172.16.0.0/12"],
+                "192.168.88.0/24",
+            ),
+            // One that is free is kept: containers have addresses in it.
+            ("10.87.0.0/16", &["10.0.2.0/24"], "10.87.0.0/16"),
+            ("10.87.0.0/16", &["10.87.1.0/24"], "10.88.0.0/16"),
+            ("10.88.0.0/16", &["0.0.0.0/0"], "10.88.0.0/16"),
+        ] {
+            let taken: Vec<_> = taken.iter().map(|t| ("eth0", *t)).collect();
+            assert_eq!(
+                choose(net(current), &named(&taken)),
+                net(chosen),
+                "{taken:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_says_what_overlaps_what_and_what_to_do() {
+        let bridges = named(&[
+            ("podman0", "10.88.0.0/16"),
+            ("podman1", "10.89.0.0/24"),
+            ("br0", "10.90.0.0/24"),
+        ]);
+        let cards = named(&[("eth0", "10.88.0.0/16"), ("eth1", "10.89.0.0/16")]);
+        let lines = lines(&bridges, &cards, net("10.87.0.0/16"));
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with(
+            "the network 10.88.0.0/16 of the bridge podman0 overlaps 10.88.0.0/16 of eth0: "
+        ));
+        assert!(
+            lines[0].ends_with("it is then 10.87.0.0/16"),
+            "{}",
+            lines[0]
+        );
+        assert!(
+            lines[1].contains("podman1 overlaps 10.89.0.0/16 of eth1")
+                && lines[1].ends_with("--subnet")
+        );
+        assert!(super::lines(&bridges, &[], net("10.88.0.0/16")).is_empty());
+    }
+
+    #[test]
+    fn one_line_of_containers_conf_changes() {
+        let before = "# defaults\n\n[network]\nnetwork_backend = \"netavark\"\n\n[engine]\n";
+        let moved = "# defaults\n\n[network]\ndefault_subnet = \"10.87.0.0/16\"\nnetwork_backend = \"netavark\"\n\n[engine]\n";
+        assert_eq!(with_subnet(before, DEFAULT), None);
+        assert_eq!(
+            with_subnet(before, net("10.87.0.0/16")).as_deref(),
+            Some(moved)
+        );
+        assert_eq!(with_subnet(moved, net("10.87.0.0/16")), None);
+        assert_eq!(
+            (subnet_of(before), subnet_of(moved)),
+            (DEFAULT, net("10.87.0.0/16"))
+        );
+        assert_eq!(with_subnet(moved, DEFAULT).as_deref(), Some(before));
+        let alone = "[network]\ndefault_subnet = \"10.87.0.0/16\"\n";
+        assert_eq!(with_subnet("", net("10.87.0.0/16")).as_deref(), Some(alone));
+    }
+}
