@@ -10,8 +10,10 @@
 //! `healthcheck.log`, right after the hook: the question costs as much as a quarter of a
 //! container (docs/measured/boot-time.md).
 
+mod clients;
 mod kill;
 mod new_containers;
+mod queries;
 mod schedule;
 mod server;
 

@@ -22,8 +22,8 @@ const STATUS_BYTES: u64 = 64;
 /// Time after which a container that still has the first status is taken for one without a
 /// check.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Number of containers that are awaited at once.
-const MAX_PENDING: usize = 256;
+/// Number of containers of one user that are awaited at once.
+const MAX_PENDING_OF_USER: usize = 256;
 
 /// A container and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,10 @@ impl NewContainers {
 
     /// Adds a container that has just started.
     pub fn add(&mut self, container: Container) {
-        if self.pending.len() < MAX_PENDING {
+        let same_user = |p: &&Pending| p.container.owner == container.owner;
+        let of_user = self.pending.iter().filter(same_user).count();
+        let known = self.pending.iter().any(|p| p.container == container);
+        if of_user < MAX_PENDING_OF_USER && !known && container.dir().exists() {
             let flags = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO;
             self.pending.push(Pending {
                 watch: self.inotify.add_watch(&container.dir(), flags).ok(),

@@ -2,39 +2,36 @@
 //! The loop of the service: new containers, checks that are due, checks that have ended.
 
 use std::fs;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{getsockopt, sockopt};
 use sys::error::{Doing, Error, Result};
 
+use super::clients::Clients;
 use super::new_containers::{self, Container, NewContainers};
-use super::schedule::{FORMAT, Schedule};
+use super::queries::{Queries, read_now};
+use super::schedule::Schedule;
 use super::{is_id, kill};
 use crate::common::listen_fds::inherited_socket;
-use crate::common::{pidfd, tool};
+use crate::common::pidfd;
 use crate::helpers::engine::{Owner, owners_with_containers};
 
 /// Number of checks that run at once, each a podman of 45 MB.
 const MAX_CHECKS: usize = 4;
-/// Number of containers that are watched.
+/// Number of checks of one user that run at once, so that a user whose checks are slow delays no
+/// other's.
+const MAX_CHECKS_OF_USER: usize = 3;
+/// Number of containers of one user that are watched.
 const MAX_CONTAINERS: usize = 1024;
-/// Limit for the query about one container.
-const QUERY_LIMIT: Duration = Duration::from_secs(60);
 /// Limit for podman to record that a check failed whose command was killed.
 const RECORD_LIMIT: Duration = Duration::from_secs(30);
 /// Interval at which a late check is looked at whose command podman has not started yet.
 const COMMAND_START: Duration = Duration::from_secs(1);
-/// Limit for the hook to send the id after it has connected.
-const HOOK_LIMIT: Duration = Duration::from_millis(200);
-/// Largest output of a check that is read, in bytes.
-const MAX_OUTPUT_BYTES: u64 = 4096;
 
 /// A container with a check.
 struct Watched {
@@ -63,48 +60,49 @@ pub fn run() -> Result<()> {
     let no_socket = Error::invalid("no socket as descriptor 3 (LISTEN_FDS)");
     let socket = UnixListener::from(inherited_socket().ok_or(no_socket)?);
     let mut new = NewContainers::new().doing("inotify")?;
+    let (mut clients, mut queries) = (Clients::default(), Queries::default());
     let mut watched: Vec<Watched> = Vec::new();
     // After a crash of this service, their containers still run.
     let owners = owners_with_containers();
     for container in owners.iter().flat_map(new_containers::with_check) {
-        watch(&mut watched, &container);
+        queries.add(container);
     }
     loop {
-        while let Ok((stream, _)) = socket.accept() {
-            read_container(&stream).into_iter().for_each(|c| new.add(c));
-        }
-        for container in new.take_checked() {
-            watch(&mut watched, &container);
+        let now = Instant::now();
+        clients.accept(&socket, now);
+        let complete = clients.take_complete(now).into_iter();
+        let started = complete.filter_map(|(uid, id)| container(uid, id));
+        started.for_each(|container| new.add(container));
+        new.take_checked().into_iter().for_each(|c| queries.add(c));
+        for (container, schedule) in queries.advance() {
+            watch(&mut watched, container, schedule);
         }
         watched.retain_mut(advance);
         start_due(&mut watched);
-        if watched.is_empty() && new.deadline().is_none() {
+        let is_idle = clients.deadline().is_none() && queries.is_empty();
+        if watched.is_empty() && new.deadline().is_none() && is_idle {
             return Ok(());
         }
-        sleep(&socket, &new, &watched);
+        let mut fds: Vec<BorrowedFd<'_>> = vec![socket.as_fd(), new.as_fd()];
+        fds.extend(clients.fds().chain(queries.fds()));
+        let deadlines = [clients.deadline(), queries.deadline(), new.deadline()];
+        sleep(fds, deadlines.into_iter().flatten().min(), &watched);
     }
 }
 
-/// Reads from the hook which container has started; the kernel knows whose it is.
-fn read_container(stream: &UnixStream) -> Option<Container> {
-    let uid = getsockopt(stream, sockopt::PeerCredentials).ok()?.uid();
-    // The hook writes at once; a client that connects and writes nothing is not waited for.
-    stream.set_read_timeout(Some(HOOK_LIMIT)).ok()?;
-    let mut id = String::new();
-    stream.take(64).read_to_string(&mut id).ok()?;
+/// Returns the container that a user's hook has reported.
+fn container(uid: u32, id: String) -> Option<Container> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let owner = Owner::of(&passwd, uid)?;
     is_id(&id).then_some(Container { owner, id })
 }
 
-/// Asks podman for the schedule of a container and adds it. The first check is due at once, as
-/// with systemd.
-fn watch(watched: &mut Vec<Watched>, container: &Container) {
-    let Some(schedule) = query(container) else {
-        return;
-    };
-    let same = |w: &Watched| w.container == *container && w.schedule.pid == schedule.pid;
-    if watched.iter().any(same) || watched.len() >= MAX_CONTAINERS {
+/// Adds a container whose schedule is known. The first check is due at once, as with systemd.
+fn watch(watched: &mut Vec<Watched>, container: Container, schedule: Schedule) {
+    let same = |w: &Watched| w.container == container && w.schedule.pid == schedule.pid;
+    let of_user = |w: &&Watched| w.container.owner == container.owner;
+    let is_full = watched.iter().filter(of_user).count() >= MAX_CONTAINERS;
+    if watched.iter().any(same) || is_full {
         return;
     }
     let Some(process) = pidfd::open(schedule.pid) else {
@@ -114,7 +112,7 @@ fn watch(watched: &mut Vec<Watched>, container: &Container) {
     let (owner, name) = (&container.owner.name, &schedule.name);
     info!("health: {owner}'s {name} is looked after");
     watched.push(Watched {
-        container: container.clone(),
+        container,
         schedule,
         process,
         since: now,
@@ -123,33 +121,14 @@ fn watch(watched: &mut Vec<Watched>, container: &Container) {
     });
 }
 
-/// Asks podman for the schedule; returns `None` if the container is gone or has no check.
-fn query(container: &Container) -> Option<Schedule> {
-    let id = &container.id;
-    let inspect = ["container", "inspect", "--format", FORMAT, id];
-    match tool::run_command(&mut container.owner.podman(&inspect), QUERY_LIMIT) {
-        Ok(finished) if finished.code == Some(0) => {
-            return Schedule::parse(&finished.output, id);
-        }
-        // The container has ended before the query. podman's exit status is 125 for every
-        // error (podman(1)), so the text has to tell this one from others.
-        Ok(finished) if finished.last_lines.contains("no such container") => {}
-        Ok(finished) => warn!("health: {id}: {}", finished.last_lines),
-        Err(e) => warn!("health: {id}: {e}"),
-    }
-    None
-}
-
 /// Takes the result of a check that has ended, or ends one that is late; returns true while
 /// the container runs.
 fn advance(watched: &mut Watched) -> bool {
     if let Some(check) = &mut watched.check {
         let now = Instant::now();
         if let Some(status) = check.podman.try_wait().ok().flatten() {
-            let mut output = String::new();
-            if let Some(stdout) = check.podman.stdout.take() {
-                let _ = stdout.take(MAX_OUTPUT_BYTES).read_to_string(&mut output);
-            }
+            let output = check.podman.stdout.take().and_then(read_now);
+            let output = output.unwrap_or_default();
             // A startup check that fails has exit status 0; its text is all that tells.
             let passed = status.success() && !output.contains("starting");
             watched.schedule.record(passed);
@@ -188,20 +167,21 @@ fn after_kill(found: bool, running: Duration) -> (bool, Duration) {
 
 /// Starts the checks that are due, those first that have waited longest.
 fn start_due(watched: &mut [Watched]) {
-    let running = watched.iter().filter(|w| w.check.is_some()).count();
-    let mut free = MAX_CHECKS.saturating_sub(running);
     watched.sort_by_key(|w| w.due);
     let now = Instant::now();
-    let due = |w: &&mut Watched| w.check.is_none() && w.due <= now;
-    for watched in watched.iter_mut().filter(due) {
-        if free == 0 {
-            return;
+    for at in 0..watched.len() {
+        let is_due = |w: &Watched| w.check.is_none() && w.due <= now;
+        if !watched
+            .get(at)
+            .is_some_and(|w| is_due(w) && may_start(watched, &w.container.owner))
+        {
+            continue;
         }
+        let Some(watched) = watched.get_mut(at) else {
+            return;
+        };
         match start_check(watched) {
-            Ok(check) => {
-                watched.check = Some(check);
-                free -= 1;
-            }
+            Ok(check) => watched.check = Some(check),
             Err(e) => {
                 warn!("health: {}: {e}", watched.schedule.name);
                 watched.due = now + watched.schedule.next_delay(now - watched.since);
@@ -229,21 +209,29 @@ fn start_check(watched: &Watched) -> Result<RunningCheck> {
     })
 }
 
-/// Sleeps until something has happened, or is due.
-fn sleep(socket: &UnixListener, new: &NewContainers, watched: &[Watched]) {
+/// Sleeps until something has happened, or is due, or `until`.
+fn sleep<'a>(mut fds: Vec<BorrowedFd<'a>>, until: Option<Instant>, watched: &'a [Watched]) {
     let running: Vec<_> = watched.iter().filter_map(|w| w.check.as_ref()).collect();
     let idle: Vec<_> = watched.iter().filter(|w| w.check.is_none()).collect();
-    let may_start = running.len() < MAX_CHECKS;
-    let due = idle.iter().filter(|_| may_start).map(|w| w.due);
+    let due = idle
+        .iter()
+        .filter(|w| may_start(watched, &w.container.owner));
     let until = due
+        .map(|w| w.due)
         .chain(running.iter().filter_map(|check| check.until))
-        .chain(new.deadline())
+        .chain(until)
         .min();
-    let mut fds: Vec<BorrowedFd<'_>> = vec![socket.as_fd(), new.as_fd()];
     fds.extend(running.iter().map(|check| check.process.as_fd()));
     fds.extend(idle.iter().map(|w| w.process.as_fd()));
     let limit = until.map(|at| at.saturating_duration_since(Instant::now()));
     wait(&fds, limit);
+}
+
+/// Returns true if another check of the user may run now.
+fn may_start(watched: &[Watched], owner: &Owner) -> bool {
+    let running = || watched.iter().filter(|w| w.check.is_some());
+    let of_user = running().filter(|w| w.container.owner == *owner).count();
+    running().count() < MAX_CHECKS && of_user < MAX_CHECKS_OF_USER
 }
 
 fn is_readable(fd: &OwnedFd) -> bool {
