@@ -11,7 +11,7 @@ use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::fmt::Write;
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use control::ShutdownKind;
 use sys::signals::{FAULT_SIGNALS, shutdown_signals};
@@ -19,7 +19,7 @@ use sys::signals::{FAULT_SIGNALS, shutdown_signals};
 mod descriptors;
 
 use descriptors::keep_descriptors;
-pub use descriptors::{RECORD_FD, inherited, keep_record};
+pub use descriptors::{RECORD_FD, inherited, keep_record, open_standard};
 
 /// First argument of the new program. The kernel starts PID 1 by its path, so no word of the
 /// kernel's command line can be mistaken for the arguments of this file.
@@ -28,16 +28,6 @@ const ARGV0: &CStr = c"init";
 const CRASH_ARGUMENT: &CStr = c"--after-crash";
 /// Paths of PID 1's program; the first works even if the file has been replaced.
 const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
-/// Files that stand in for a standard descriptor that is closed, the best first. A directory can
-/// always be opened, and reads and writes of it fail at once.
-const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
-    (
-        c"/dev/console",
-        libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK,
-    ),
-    (c"/dev/null", libc::O_RDWR),
-    (c"/", libc::O_RDONLY),
-];
 /// Number of crashes during the shutdown after which the machine ends without its other phases.
 const MAX_SHUTDOWN_CRASHES: u8 = 3;
 /// Number of crashes in a row beyond which PID 1 does not count: the argument is one digit.
@@ -55,6 +45,10 @@ static STARTED_S: AtomicU32 = AtomicU32::new(0);
 /// [`ShutdownKind::letter`] of the shutdown that has begun, or 0. The new program finds the
 /// letter after the number of crashes in its argument.
 static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
+
+/// The pause after earlier crashes is over. A crash before that is followed by a second's wait in the
+/// handler: crashes for want of memory come before a pause that needs memory.
+static HAS_PAUSED: AtomicBool = AtomicBool::new(false);
 
 /// Stack of the signal handlers, since a fault may be an overflow of the usual stack. Part of the
 /// program, because there may be no memory for it.
@@ -85,27 +79,16 @@ pub fn set_shutdown(kind: ShutdownKind) {
     SHUTDOWN.store(kind.letter(), Ordering::Relaxed);
 }
 
-/// Opens those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file that is
-/// opened would become the output of a program (s6-linux-init opens them as well).
-pub fn open_standard() {
-    for fd in 0..3 {
-        // SAFETY: constants. The lowest free descriptor is `fd`.
-        unsafe {
-            if libc::fcntl(fd, libc::F_GETFD) >= 0 {
-                continue;
-            }
-            let mut fallbacks = STANDARD_FALLBACKS.iter();
-            while let Some((path, flags)) = fallbacks.next()
-                && libc::open(path.as_ptr(), *flags) < 0
-            {}
-        }
-    }
+/// Records that the pause after earlier crashes is over.
+pub fn set_paused() {
+    HAS_PAUSED.store(true, Ordering::Relaxed);
 }
 
 /// Installs the panic hook and the handlers of fault signals; `crashes` is the number so far.
 pub fn install_handlers(crashes: u8) {
     CRASHES.store(crashes, Ordering::Relaxed);
     STARTED_S.store(seconds(), Ordering::Relaxed);
+    HAS_PAUSED.store(crashes == 0, Ordering::Relaxed);
     std::panic::set_hook(Box::new(on_panic));
     let action = handler();
     // SAFETY: live structures, and a stack that nothing else uses.
@@ -203,6 +186,12 @@ fn reexec(message: &mut Message) {
         false => CRASHES.load(Ordering::Relaxed),
     };
     let count = before.saturating_add(1).min(MAX_COUNTED);
+    // A program that has not come to the end of its pause has no memory, most likely.
+    if !HAS_PAUSED.load(Ordering::Relaxed)
+        && let Some(kind) = reap_for_a_second()
+    {
+        set_shutdown(kind);
+    }
     let shutdown = SHUTDOWN.load(Ordering::Relaxed);
     if count > MAX_SHUTDOWN_CRASHES
         && let Some(kind) = ShutdownKind::from_letter(shutdown)
@@ -251,9 +240,16 @@ fn write_message(message: &Message) {
     }
 }
 
-/// Reaps, and obeys signals for one second, without memory and without a descriptor. Makes only
-/// async-signal-safe calls (signal-safety(7)), because signal handlers call it.
+/// Reaps, and obeys signals for one second, without memory and without a descriptor.
 pub fn reap_once() {
+    if let Some(kind) = reap_for_a_second() {
+        reboot_now(kind);
+    }
+}
+
+/// Reaps, and waits for one second; returns the kind of shutdown that a signal requests. Makes only
+/// async-signal-safe calls (signal-safety(7)), because signal handlers call it.
+fn reap_for_a_second() -> Option<ShutdownKind> {
     // SAFETY: local buffers and integers only.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
@@ -269,9 +265,7 @@ pub fn reap_once() {
         };
         let got = libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second);
         let request = shutdown_signals().find(|(signal, _)| *signal as libc::c_int == got);
-        if let Some((_, kind)) = request {
-            reboot_now(kind);
-        }
+        request.map(|(_, kind)| kind)
     }
 }
 

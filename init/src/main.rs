@@ -59,21 +59,10 @@ fn pid1(args: [&[u8]; 3]) -> ! {
     // From here on Ctrl-Alt-Del is a signal and no reset; not before the signal is blocked
     // (reboot(2), RB_DISABLE_CAD).
     let _ = nix::sys::reboot::set_cad_enabled(false);
-    // A crash for want of memory: the pause of `recovery` needs some, and without it a loop of
-    // crashes would spin.
-    while crashes > 0 && !has_memory() {
-        crash::reap_once();
-    }
     match crashes {
         0 => boot::run(signals),
         _ => recovery::run(signals, crashes, shutdown),
     }
-}
-
-/// Returns true if as much memory can be had as the first steps of a recovery take.
-fn has_memory() -> bool {
-    const BYTES: usize = 64 * 1024;
-    Vec::<u8>::new().try_reserve_exact(BYTES).is_ok()
 }
 
 /// Runs the applet that is named by the last component of the first argument, or by the second

@@ -161,6 +161,7 @@ pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
     if let Some(kind) = sources.wait_for_shutdown(now().saturating_add(pause)) {
         end(kind, &mut sources);
     }
+    crash::set_paused();
     // The program before may have read signals and not have acted on them.
     sources.reap_pending = true;
     let mut state = SystemState::new();

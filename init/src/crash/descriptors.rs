@@ -1,16 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Descriptors that a crashed program leaves to the new one.
+//! Descriptors of PID 1 at its start: the standard ones, and those that a crashed program leaves to the
+//! new one.
 #![expect(
     unsafe_code,
     reason = "descriptors by their numbers, without allocation"
 )]
 
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+/// Files that stand in for a standard descriptor that is closed, the best first. A directory can
+/// always be opened, and reads and writes of it fail at once.
+const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
+    (
+        c"/dev/console",
+        libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK,
+    ),
+    (c"/dev/null", libc::O_RDWR),
+    (c"/", libc::O_RDONLY),
+];
 /// Descriptor of the record of what the services are to do, which the new program inherits.
 pub const RECORD_FD: libc::c_int = 200;
 /// Descriptors below this number are looked at: pipes among them are inherited.
 const MAX_DESCRIPTORS: libc::c_int = 1024;
+
+/// Opens those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file that is
+/// opened would become the output of a program (s6-linux-init opens them as well).
+pub fn open_standard() {
+    for fd in 0..3 {
+        // SAFETY: constants. The lowest free descriptor is `fd`.
+        unsafe {
+            if libc::fcntl(fd, libc::F_GETFD) >= 0 {
+                continue;
+            }
+            let mut fallbacks = STANDARD_FALLBACKS.iter();
+            while let Some((path, flags)) = fallbacks.next()
+                && libc::open(path.as_ptr(), *flags) < 0
+            {}
+        }
+    }
+}
 
 /// Lets the new program inherit the record and all pipes: with nobody at their other ends, writing
 /// would kill the services (SIGPIPE, pipe(7)).
