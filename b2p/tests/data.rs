@@ -154,9 +154,9 @@ fn format_request() -> Vec<u8> {
 const FIRST_USE: &str = "\
 echo precious > var/lib/containers/image
 key=var/lib/boot2podman/ssh/ssh_host_ed25519_key
-echo '-----BEGIN OPENSSH PRIVATE KEY-----' > $key
-echo secret >> $key
-echo '-----END OPENSSH PRIVATE KEY-----' >> $key
+rm -f $key $key.pub
+ssh-keygen -q -t ed25519 -N '' -f $key
+ssh-keygen -lf $key | cut -d' ' -f2 > var/lib/containers/fingerprint
 cat run/boot2podman/authorized_keys run/boot2podman/data
 stat -c %a%u var/lib/containers/user/1000";
 
@@ -179,10 +179,11 @@ fn first_boot_second_boot_and_growth() {
     m.set_machine_id(&"f".repeat(32));
     for _ in 0..9 {
         let script = "cat var/lib/containers/image etc/machine-id
-                      grep -v KEY etc/ssh/ssh_host_ed25519_key";
+                      ssh-keygen -lf etc/ssh/ssh_host_ed25519_key | cut -d' ' -f2 |
+                      cmp - var/lib/containers/fingerprint && echo same key";
         let (report, rest) = m.boot("", script);
         assert!(report.starts_with("data=/dev/loop"), "{report}");
-        assert_eq!(rest, format!("precious\n{id}\nsecret"));
+        assert_eq!(rest, format!("precious\n{id}\nsame key"));
     }
     m.detach();
     m.open_image().set_len(400 * MIB).unwrap();
