@@ -108,7 +108,9 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
             b2p restart registries; ls /etc/containers/registries.conf.d; b2p status";
         let said = shell.run(mend)?;
         let parts = said.contains("50-own.conf") && said.contains("70-broken.conf");
-        ensure!(parts && !said.contains("left out"), "{said}");
+        let taken_back = said.contains("no longer degraded registries");
+        let listed = said.contains("  degraded registries");
+        ensure!(parts && taken_back && !listed, "{said}");
         Ok(())
     });
     checks.check("what the last boot is to be", || {
