@@ -7,7 +7,7 @@ use config::Config;
 pub const CONSOLE_PREFIX: &str = "console-";
 
 /// Exit status by which a helper says that another start is of no use (`EX_CONFIG` of sysexits.h).
-/// Its row in the table of services declares the status final.
+/// The row of the helper in the table of services declares the status final.
 pub const NO_USE: u8 = 78;
 
 /// Prefix of the names of rescue shells, which `b2p rescue` starts in place of the consoles.

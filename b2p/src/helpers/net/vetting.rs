@@ -3,8 +3,8 @@
 //! cards and the containers have. Pure.
 //!
 //! A route that is more specific than another takes precedence, whatever its metric is (CVE-2024-3661).
-//! So a lease has no route into a bridge's or another card's network, and none that leads to a
-//! server of another card. A default route is always set: its metric is that of the card. A
+//! A lease therefore has no route into a bridge's or another card's network, and none that leads to
+//! a server of another card. A default route is always set: its metric is that of the card. A
 //! broader route than a bridge's is harmless, because the bridge's own takes precedence.
 
 use std::net::Ipv4Addr;
