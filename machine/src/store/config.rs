@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Configuration of a machine: `config.json` in its directory.
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Version of the file that this program writes.
+pub const VERSION: u32 = 1;
+
+/// Configuration of a machine. Keys that this version does not know are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineConfig {
+    /// Version of the format.
+    pub version: u32,
+    /// Name of the machine.
+    pub name: String,
+    /// Driver, `qemu`.
+    pub driver: String,
+    /// Image in the cache: `sha256-<hex>`.
+    pub image: String,
+    /// Number of processors.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Size of the data disk in bytes.
+    pub disk_bytes: u64,
+    /// Port of 127.0.0.1 that leads to sshd; chosen anew at each start unless it is fixed. 0 before
+    /// the first start.
+    #[serde(default)]
+    pub ssh_port: u16,
+    /// True if the owner chose the port.
+    #[serde(default)]
+    pub ssh_port_fixed: bool,
+    /// User of `ssh`.
+    #[serde(default = "core")]
+    pub user: String,
+    /// Accelerator: `auto`, `kvm` or `tcg`.
+    #[serde(default = "auto")]
+    pub accel: String,
+    /// Words appended to the kernel's command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub append: Vec<String>,
+    /// Flags without `b2p.` and their values, passed by fw_cfg.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<(String, String)>,
+    /// Labels, `key=value`, which `ls --filter label=` finds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Address of the host on which published ports without an address listen.
+    #[serde(default = "loopback")]
+    pub publish_on: String,
+    /// Time of creation, in seconds since 1970.
+    pub created: u64,
+    /// Time at which the API last answered for the first time, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_up: Option<u64>,
+    /// Keys of other versions.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+fn core() -> String {
+    "core".to_owned()
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+fn loopback() -> String {
+    "127.0.0.1".to_owned()
+}
+
+impl MachineConfig {
+    /// Returns the configuration of a machine with default sizes: 2 processors, 2 GiB of memory, a
+    /// disk of 100 GiB.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            version: VERSION,
+            name: name.to_owned(),
+            driver: "qemu".to_owned(),
+            image: String::new(),
+            cpus: 2,
+            memory_mib: 2048,
+            disk_bytes: 100 << 30,
+            ssh_port: 0,
+            ssh_port_fixed: false,
+            user: core(),
+            accel: auto(),
+            append: Vec::new(),
+            flags: Vec::new(),
+            labels: Vec::new(),
+            publish_on: loopback(),
+            created: 0,
+            last_up: None,
+            other: Map::new(),
+        }
+    }
+
+    /// Parses the file's text.
+    pub fn parse(text: &str) -> Result<Self> {
+        let config: Self = serde_json::from_str(text).context("config.json")?;
+        ensure!(
+            config.version <= VERSION,
+            "config.json: version {} is of a later podman-machine, this one knows {VERSION}",
+            config.version
+        );
+        Ok(config)
+    }
+
+    /// Returns the file's text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        // Strings and numbers alone: nothing that JSON cannot hold.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_survives_a_round_trip() {
+        let mut config = MachineConfig::new("box");
+        config.flags = vec![("hostname".into(), "box".into())];
+        assert_eq!(MachineConfig::parse(&config.text()).expect("ok"), config);
+    }
+
+    #[test]
+    fn unknown_keys_are_kept() {
+        let text = MachineConfig::new("box")
+            .text()
+            .replacen('{', "{\n  \"later\": [1, 2],", 1);
+        let config = MachineConfig::parse(&text).expect("ok");
+        assert!(config.other.contains_key("later"));
+        assert!(config.text().contains("\"later\""));
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        for text in ["", "{}", "[]", "{\"version\": 1}"] {
+            assert!(MachineConfig::parse(text).is_err(), "{text}");
+        }
+        let later = MachineConfig::new("x")
+            .text()
+            .replace("\"version\": 1", "\"version\": 99");
+        let error = MachineConfig::parse(&later).expect_err("later");
+        assert!(error.to_string().contains("version 99"), "{error}");
+    }
+}
