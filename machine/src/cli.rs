@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Command line: one table of commands, and the way from arguments to an exit status.
 
+use crate::commands::dirs;
+use crate::commands::{create, create_options, lifecycle, logs, reach, remove};
 use crate::fault::{FAILURE, Fault};
+use crate::store::Machine;
 use anyhow::Result;
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -14,14 +17,59 @@ struct Entry {
     run: fn(&ArgMatches) -> Result<ExitCode>,
 }
 
-const COMMANDS: &[Entry] = &[];
+#[rustfmt::skip]
+const COMMANDS: &[Entry] = &[
+    Entry { name: "console", command: logs::console_command, run: logs::console },
+    Entry { name: "create", command: create_options::command, run: create::run },
+    Entry { name: "ip", command: reach::ip_command, run: reach::ip },
+    Entry { name: "kill", command: lifecycle::kill_command, run: lifecycle::kill },
+    Entry { name: "logs", command: logs::command, run: logs::run },
+    Entry { name: "restart", command: lifecycle::restart_command, run: lifecycle::restart },
+    Entry { name: "rm", command: remove::command, run: remove::run },
+    Entry { name: "ssh", command: reach::ssh_command, run: reach::ssh },
+    Entry { name: "start", command: lifecycle::start_command, run: lifecycle::start },
+    Entry { name: "status", command: lifecycle::status_command, run: lifecycle::status },
+    Entry { name: "stop", command: lifecycle::stop_command, run: lifecycle::stop },
+    Entry { name: "url", command: reach::url_command, run: reach::url },
+    Entry { name: "wait", command: lifecycle::wait_command, run: lifecycle::wait },
+    // Run by this program and by QEMU.
+    Entry { name: "keeper", command: || hidden("keeper"), run: keeper },
+    Entry { name: "relay", command: || hidden("relay"), run: relay },
+];
+
+fn hidden(name: &'static str) -> Command {
+    Command::new(name)
+        .hide(true)
+        .arg(Arg::new("name").required(true))
+}
+
+fn keeper(matches: &ArgMatches) -> Result<ExitCode> {
+    let name = matches.get_one::<String>("name").map_or("", String::as_str);
+    let machine = Machine::find(&dirs(matches)?, name)?;
+    crate::keeper::run(&machine)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn relay(matches: &ArgMatches) -> Result<ExitCode> {
+    let run_dir = matches.get_one::<String>("name").map_or("", String::as_str);
+    crate::keeper::relay::run(run_dir.as_ref())?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Returns the parser of the whole command line.
 #[must_use]
 pub fn parser() -> Command {
     let parser = Command::new("podman-machine")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Create and run machines of boot2podman");
+        .about("Create and run machines of boot2podman")
+        .arg(
+            Arg::new("storage-path")
+                .short('s')
+                .long("storage-path")
+                .value_name("DIR")
+                .global(true)
+                .help("Directory of machines and images [env: MACHINE_STORAGE_PATH]"),
+        );
     COMMANDS.iter().fold(parser, |parser, entry| {
         parser.subcommand((entry.command)().name(entry.name))
     })

@@ -1,2 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Commands.
+//! Commands. Each has its part of the command line beside what it does.
+
+pub mod create;
+pub mod create_options;
+pub mod follow;
+pub mod lifecycle;
+pub mod logs;
+pub mod reach;
+pub mod remove;
+
+use crate::fault::Fault;
+use crate::state::{Standing, State};
+use crate::store::{Dirs, Machine};
+use anyhow::{Result, anyhow};
+use clap::{Arg, ArgAction, ArgMatches};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Time that an adopted machine has to show its state.
+const ADOPTION: Duration = Duration::from_secs(10);
+
+/// Returns the directories that the command line asks for.
+pub fn dirs(matches: &ArgMatches) -> Result<Dirs> {
+    let storage = matches.get_one::<String>("storage-path");
+    Dirs::new(storage.map(std::path::Path::new))
+}
+
+/// Returns the argument for one machine.
+#[must_use]
+pub fn one_name() -> Arg {
+    Arg::new("name")
+        .value_name("NAME")
+        .help("Machine; `default` if none is given")
+}
+
+/// Returns the argument for several machines.
+#[must_use]
+pub fn many_names() -> Arg {
+    Arg::new("name")
+        .value_name("NAME")
+        .action(ArgAction::Append)
+        .num_args(0..)
+        .help("Machines; `default` if none is given")
+}
+
+/// Returns the machine that a command line names, or the default one.
+pub fn machine(dirs: &Dirs, matches: &ArgMatches) -> Result<Machine> {
+    match matches.get_one::<String>("name") {
+        Some(name) => Machine::find(dirs, name),
+        None => default_machine(dirs),
+    }
+}
+
+fn default_machine(dirs: &Dirs) -> Result<Machine> {
+    let none = "Error: No machine name(s) specified and no \"default\" machine exists";
+    Machine::find(dirs, "default").map_err(|_| Fault::new(none).into())
+}
+
+/// Returns the machines that a command line names, or the default one.
+pub fn machines(dirs: &Dirs, matches: &ArgMatches) -> Result<Vec<Machine>> {
+    let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
+    match names.as_slice() {
+        [] => Ok(vec![default_machine(dirs)?]),
+        names => names.iter().map(|name| Machine::find(dirs, name)).collect(),
+    }
+}
+
+/// Acts on machines side by side; the errors of all are one error.
+pub fn for_each(
+    machines: &[Machine],
+    act: impl Fn(&Machine) -> Result<()> + Sync,
+) -> Result<ExitCode> {
+    let errors: Vec<String> = thread::scope(|scope| {
+        let started: Vec<_> = machines
+            .iter()
+            .map(|machine| scope.spawn(|| act(machine)))
+            .collect();
+        let ended = started.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("the command has crashed")))
+        });
+        ended
+            .filter_map(Result::err)
+            .map(|error| text_of(&error))
+            .collect()
+    });
+    match errors.is_empty() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(Fault::new(errors.join("\n")).into()),
+    }
+}
+
+/// Returns the text of an error as it is printed.
+#[must_use]
+pub fn text_of(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Fault>() {
+        Some(fault) => fault.text.clone(),
+        None => format!("Error: {error:#}"),
+    }
+}
+
+/// Returns the state of a machine. A QEMU that has lost its keeper gets a new one.
+pub fn state(dirs: &Dirs, machine: &Machine) -> Result<State> {
+    if machine.standing()? == Standing::Orphan {
+        let stream = follow::spawn_keeper(dirs, machine)?;
+        let deadline = Some(Instant::now() + ADOPTION);
+        follow::follow(stream, deadline, &mut |_| {})?;
+    }
+    match machine.standing()? {
+        Standing::Known(state) => Ok(state),
+        Standing::Orphan => Err(anyhow!(
+            "QEMU of {} runs, and no keeper can adopt it: `podman-machine kill {}` ends it; the reason is in {}",
+            machine.name,
+            machine.name,
+            machine.file("keeper.log").display()
+        )),
+    }
+}

@@ -1,2 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Drivers of virtual machines.
+
+pub mod launch;
+pub mod qemu;

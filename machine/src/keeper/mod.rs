@@ -1,2 +1,122 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Keeper: the one process that a running machine has beside QEMU.
+//!
+//! Each source of events has a thread that sleeps in the kernel; the keeper itself waits for their
+//! channel, without a time limit unless a stop has a deadline. QEMU outlives a keeper that is
+//! killed: the next command starts another one, which adopts it.
+
+pub mod console;
+pub mod control;
+mod end;
+mod life;
+pub mod monitor;
+pub mod ports;
+pub mod record;
+pub mod relay;
+mod requests;
+mod start;
+pub mod tunnel;
+
+use crate::state::State;
+use crate::store::Machine;
+use crate::store::config::MachineConfig;
+use crate::store::files;
+use monitor::Monitor;
+use record::RunRecord;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+use tunnel::Tunnel;
+use vmm::Ready;
+
+pub use end::now;
+pub use life::STOP_SECONDS;
+pub use start::run;
+
+/// Event that the keeper waits for.
+#[derive(Debug)]
+pub enum Event {
+    /// Event of QEMU.
+    Qemu(Value),
+    /// QEMU has ended.
+    QemuGone,
+    /// The guest has written its ready line.
+    Ready(Box<Ready>),
+    /// The guest's kernel has stopped.
+    Panic,
+    /// The API has answered, or not.
+    Answered(Result<(), String>),
+    /// A signal that asks for an orderly stop.
+    Terminate,
+    /// A request, and the connection for its answer.
+    Request(Value, UnixStream),
+}
+
+/// Step of a stop that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The power button is pressed.
+    Button,
+    /// QEMU has got SIGTERM.
+    Term,
+    /// QEMU has got SIGKILL.
+    Kill,
+}
+
+/// Stop that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    step: Step,
+    deadline: Instant,
+    seconds: u64,
+}
+
+/// State of a keeper.
+struct Keeper {
+    machine: Machine,
+    config: MachineConfig,
+    record: RunRecord,
+    monitor: Monitor,
+    /// QEMU, unless it is adopted.
+    child: Option<Child>,
+    events: Sender<Event>,
+    tunnel: Arc<Tunnel>,
+    /// Connections that are told what happens.
+    followers: Vec<Box<dyn Write>>,
+    stop: Option<Stop>,
+    /// Reason that QEMU gave for its end.
+    shutdown: Option<String>,
+}
+
+impl Keeper {
+    /// Tells the followers, and forgets those that are gone.
+    fn tell(&mut self, value: &Value) {
+        self.followers
+            .retain_mut(|follower| control::send(follower, value));
+    }
+
+    /// Changes the state, on disk first.
+    fn set_phase(&mut self, phase: State) {
+        self.record.phase = phase;
+        self.write_record();
+        self.tell(&json!({"phase": phase.word()}));
+    }
+
+    fn write_record(&self) {
+        let text = serde_json::to_string_pretty(&self.record).unwrap_or_default();
+        if let Err(error) = files::replace(&self.machine.run_file("run.json"), text.as_bytes()) {
+            eprintln!("{error:#}");
+        }
+    }
+
+    fn set_trouble(&mut self, text: &str) {
+        eprintln!("{text}");
+        self.record.trouble = Some(text.to_owned());
+        self.write_record();
+        self.tell(&json!({"trouble": text}));
+    }
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `create`: a machine appears whole, under its name, or not at all.
+
+use super::{create_options, dirs, lifecycle, remove};
+use crate::fault::{Fault, PRE_CREATE};
+use crate::store::config::MachineConfig;
+use crate::store::dirs::{make_private, remove_all};
+use crate::store::image::{Image, Source};
+use crate::store::{Dirs, Machine, files};
+use anyhow::{Context, Result, bail};
+use clap::ArgMatches;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::Duration;
+
+/// Runs `create`.
+pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
+    let name = match names.as_slice() {
+        [name] => name.as_str(),
+        [] => "default",
+        [_, rest @ ..] => {
+            let rest: Vec<&str> = rest.iter().map(|word| word.as_str()).collect();
+            return Err(Fault::new(format!(
+                "Invalid command line. Found extra arguments {rest:?}"
+            ))
+            .into());
+        }
+    };
+    check_name(&dirs, name)?;
+    let mut config = create_options::configure(name, matches)?;
+    println!("Running pre-create checks...");
+    let source = match matches.get_one::<String>("image") {
+        Some(text) => Source::parse(text)?,
+        None => Source::default_place()?,
+    };
+    for program in [crate::driver::launch::QEMU, "qemu-img", "ssh", "ssh-keygen"] {
+        check_program(program)?;
+    }
+    dirs.create()?;
+    sweep(&dirs)?;
+    println!("({name}) Verifying the image...");
+    config.image = Image::import(&dirs.cache(), &source)?.id;
+    println!("Creating machine...");
+    let machine = Machine::at(&dirs, name);
+    undo_on_signal(&dirs, &machine)?;
+    build(&dirs, &machine, &config)?;
+    if !matches.get_flag("no-start") {
+        let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
+        if let Err(error) = lifecycle::start_one(&dirs, &machine, limit) {
+            remove::remove(&dirs, &machine)?;
+            return Err(error);
+        }
+    }
+    println!(
+        "To see how to connect your podman client to the machine, run: podman-machine env {name}"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a name that is taken, or that cannot be one.
+fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    if name.is_empty()
+        || !name.chars().all(plain)
+        || name.starts_with(['-', '.'])
+        || name.ends_with(['-', '.'])
+        || name.len() > 63
+    {
+        let text = "Error creating machine: Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . -";
+        return Err(Fault::new(text).into());
+    }
+    let taken = Machine::names(dirs)?
+        .into_iter()
+        .find(|other| other.eq_ignore_ascii_case(name));
+    match taken {
+        Some(other) => Err(Fault::new(format!("Podman machine \"{other}\" already exists")).into()),
+        None => Ok(()),
+    }
+}
+
+fn check_program(program: &str) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|dir| dir.join(program).is_file()) {
+        return Ok(());
+    }
+    let package = match program {
+        "ssh" | "ssh-keygen" => "openssh-client",
+        "qemu-img" => "qemu-utils",
+        _ => "qemu-system-x86",
+    };
+    let text = format!(
+        "Error with pre-create check: {program} is not in PATH; Debian's package is {package}"
+    );
+    Err(Fault::with_status(text, PRE_CREATE).into())
+}
+
+/// Makes the files of a machine in a draft, and gives it its name.
+fn build(dirs: &Dirs, machine: &Machine, config: &MachineConfig) -> Result<()> {
+    let draft = draft(dirs, &machine.name, std::process::id());
+    make_private(&draft)?;
+    let built = fill(&draft, config).and_then(|()| {
+        let named = fs::rename(&draft, &machine.dir);
+        named.map_err(|_| {
+            Fault::new(format!(
+                "Podman machine \"{}\" already exists",
+                machine.name
+            ))
+            .into()
+        })
+    });
+    if built.is_err() {
+        remove_all(&draft)?;
+    }
+    built?;
+    files::sync_dir(&dirs.machines())
+}
+
+fn draft(dirs: &Dirs, name: &str, pid: u32) -> std::path::PathBuf {
+    dirs.machines().join(format!(".{name}.{pid}.tmp"))
+}
+
+fn fill(draft: &Path, config: &MachineConfig) -> Result<()> {
+    files::replace(&draft.join("config.json"), config.text().as_bytes())?;
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args([
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-C",
+        &format!("podman-machine {}", config.name),
+        "-f",
+    ]);
+    run_tool(keygen.arg(draft.join("id_ed25519")))?;
+    let mut disk = Command::new("qemu-img");
+    disk.args(["create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=off"]);
+    run_tool(
+        disk.arg(draft.join("disk.qcow2"))
+            .arg(config.disk_bytes.to_string()),
+    )
+}
+
+fn run_tool(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("start {name}"))?;
+    if !output.status.success() {
+        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// Removes the drafts of processes that have ended.
+fn sweep(dirs: &Dirs) -> Result<()> {
+    for entry in fs::read_dir(dirs.machines())?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name
+            .strip_prefix('.')
+            .and_then(|name| name.strip_suffix(".tmp"))
+            .and_then(|name| name.rsplit_once('.'));
+        let pid = pid.and_then(|(_, pid)| pid.parse().ok());
+        if pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_err()) {
+            remove_all(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Undoes the creation when a signal asks for the end of this command.
+fn undo_on_signal(dirs: &Dirs, machine: &Machine) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
+    let (dirs, machine) = (dirs.clone(), machine.clone());
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // The draft, or the machine with its QEMU.
+            let _ = remove_all(&draft(&dirs, &machine.name, std::process::id()));
+            let _ = lifecycle::kill_one(&machine);
+            let _ = remove_all(&machine.dir);
+            let _ = remove_all(&machine.run);
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let dirs = Dirs {
+            storage: tmp.path().into(),
+            runtime: tmp.path().join("run"),
+        };
+        fs::create_dir_all(dirs.machines().join("Box")).expect("made");
+        for name in ["a", "9", "a.b-c", &"x".repeat(63)] {
+            check_name(&dirs, name).expect(name);
+        }
+        for name in [
+            "",
+            "-a",
+            ".a",
+            "a-",
+            "a.",
+            "a_b",
+            "a/b",
+            "../x",
+            "a b",
+            "é",
+            &"x".repeat(64),
+            "box",
+            "Box",
+        ] {
+            assert!(check_name(&dirs, name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn drafts_of_the_dead_are_swept() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let dirs = Dirs {
+            storage: tmp.path().into(),
+            runtime: tmp.path().join("run"),
+        };
+        let (dead, own) = (
+            draft(&dirs, "a.b", 4_194_304),
+            draft(&dirs, "c", std::process::id()),
+        );
+        for dir in [&dead, &own, &dirs.machines().join("box")] {
+            fs::create_dir_all(dir).expect("made");
+        }
+        sweep(&dirs).expect("swept");
+        assert!(!dead.exists() && own.exists() && dirs.machines().join("box").exists());
+        assert_eq!(Machine::names(&dirs).expect("listed"), ["box"]);
+    }
+}

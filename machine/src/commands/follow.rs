@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Progress of a keeper, as a command sees it.
+
+use crate::store::{Dirs, Machine};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// End of a wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The API has answered, or the machine is paused.
+    Up,
+    /// The machine runs, and its API does not answer, for this reason.
+    Trouble(String),
+    /// QEMU has ended.
+    Ended {
+        /// Reason.
+        why: String,
+        /// True if the end is the one that was asked for.
+        clean: bool,
+    },
+    /// The keeper has ended without a word.
+    Gone,
+    /// The time is over.
+    Timeout,
+}
+
+/// Starts a keeper; returns the stream of its progress.
+pub fn spawn_keeper(dirs: &Dirs, machine: &Machine) -> Result<UnixStream> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let log = machine.file("keeper.log");
+    let log = File::options()
+        .append(true)
+        .create(true)
+        .open(&log)
+        .with_context(|| log.display().to_string())?;
+    let mut keeper = Command::new(std::env::current_exe().context("path of this program")?);
+    keeper
+        .arg("--storage-path")
+        .arg(&dirs.storage)
+        .arg("keeper")
+        .arg(&machine.name);
+    keeper
+        .stdin(Stdio::null())
+        .stdout(OwnedFd::from(theirs))
+        .stderr(log)
+        .current_dir(&machine.dir);
+    // The keeper goes on when this command has ended, and is no child to wait for.
+    keeper.spawn().context("start the keeper")?;
+    Ok(ours)
+}
+
+/// Reads progress until the machine is up or has ended, or until the deadline.
+pub fn follow(
+    stream: UnixStream,
+    deadline: Option<Instant>,
+    see: &mut dyn FnMut(&Value),
+) -> Result<Outcome> {
+    read(stream, deadline, true, see)
+}
+
+/// Reads progress until the machine has ended, or until the deadline.
+pub fn follow_end(
+    stream: UnixStream,
+    deadline: Option<Instant>,
+    see: &mut dyn FnMut(&Value),
+) -> Result<Outcome> {
+    read(stream, deadline, false, see)
+}
+
+fn read(
+    stream: UnixStream,
+    deadline: Option<Instant>,
+    up: bool,
+    see: &mut dyn FnMut(&Value),
+) -> Result<Outcome> {
+    let mut lines = BufReader::new(stream);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Ok(Outcome::Timeout);
+        }
+        lines.get_ref().set_read_timeout(left)?;
+        let mut line = String::new();
+        match lines.read_line(&mut line) {
+            Ok(0) => return Ok(Outcome::Gone),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                continue;
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Outcome::Gone),
+            Err(error) => return Err(error.into()),
+        }
+        let value: Value = serde_json::from_str(&line).context("the keeper's progress")?;
+        see(&value);
+        if let Some(outcome) = outcome(&value, up) {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// Returns the outcome that a line of progress means, if any.
+fn outcome(value: &Value, up: bool) -> Option<Outcome> {
+    if let Some(why) = value["ended"].as_str() {
+        let clean = value["clean"] == true;
+        return Some(Outcome::Ended {
+            why: why.to_owned(),
+            clean,
+        });
+    }
+    if !up {
+        return None;
+    }
+    if let Some(text) = value["trouble"].as_str() {
+        return Some(Outcome::Trouble(text.to_owned()));
+    }
+    matches!(value["phase"].as_str(), Some("Running" | "Paused")).then_some(Outcome::Up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn outcome_of(text: &str, up: bool) -> Outcome {
+        let (ours, mut theirs) = UnixStream::pair().expect("socketpair");
+        theirs.write_all(text.as_bytes()).expect("written");
+        drop(theirs);
+        read(ours, None, up, &mut |_| {}).expect("read")
+    }
+
+    #[test]
+    fn progress_has_an_outcome() {
+        let ended = Outcome::Ended {
+            why: "x".into(),
+            clean: true,
+        };
+        for (text, up, expected) in [
+            (
+                "{\"phase\":\"Starting\"}\n{\"phase\":\"Running\"}\n",
+                true,
+                Outcome::Up,
+            ),
+            ("{\"phase\":\"Running\"}\n", false, Outcome::Gone),
+            (
+                "{\"trouble\":\"no\"}\n",
+                true,
+                Outcome::Trouble("no".into()),
+            ),
+            (
+                "{\"trouble\":\"no\"}\n{\"ended\":\"x\",\"clean\":true}\n",
+                false,
+                ended.clone(),
+            ),
+            ("{\"ended\":\"x\",\"clean\":true}\n", true, ended),
+            ("", true, Outcome::Gone),
+        ] {
+            assert_eq!(outcome_of(text, up), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_ends_the_wait() {
+        let (ours, _theirs) = UnixStream::pair().expect("socketpair");
+        let soon = Some(Instant::now() + Duration::from_millis(20));
+        assert_eq!(
+            read(ours, soon, true, &mut |_| {}).expect("read"),
+            Outcome::Timeout
+        );
+    }
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `start`, `stop`, `restart`, `kill`, `status`, `wait`.
+
+use super::follow::{self, Outcome};
+use super::{dirs, for_each, machine, machines, many_names, one_name, state};
+use crate::fault::Fault;
+use crate::keeper::{console, control};
+use crate::state::{Standing, State};
+use crate::store::{Dirs, Machine, lock};
+use anyhow::{Context, Result};
+use clap::{Arg, ArgMatches, Command, value_parser};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill as signal};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Lines of the console that a failed start shows.
+const TAIL: usize = 20;
+
+/// Returns the parser of `start`.
+pub fn start_command() -> Command {
+    Command::new("start")
+        .about("Start machines, and wait until their podman API answers")
+        .arg(many_names())
+        .arg(start_timeout())
+}
+
+/// Returns the option with the time limit of a start.
+pub fn start_timeout() -> Arg {
+    Arg::new("timeout")
+        .long("timeout")
+        .value_name("SECONDS")
+        .value_parser(value_parser!(u64).range(1..))
+        .default_value("600")
+        .help("Time limit of the start; the machine is left running after it")
+}
+
+/// Runs `start`.
+pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
+    for_each(&machines(&dirs, matches)?, |machine| {
+        start_one(&dirs, machine, limit)
+    })
+}
+
+/// Starts a machine.
+pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
+    dirs.create()?;
+    let _lock = machine.lock("start")?;
+    let name = &machine.name;
+    let stream = match state(dirs, machine)? {
+        State::Running => {
+            return Err(Fault::new(format!("Machine \"{name}\" is already running.")).into());
+        }
+        State::Paused => {
+            control::ask(&machine.run_file(control::SOCKET), &json!({"do": "resume"}))?;
+            follow_stream(machine)?
+        }
+        State::Stopping => {
+            return Err(
+                Fault::new(format!("Error: Machine \"{name}\" is stopping: try again")).into(),
+            );
+        }
+        State::Starting => follow_stream(machine)?,
+        _ => follow::spawn_keeper(dirs, machine)?,
+    };
+    println!("Starting \"{name}\"...");
+    let mut show = |value: &Value| {
+        if let Some(line) = value["degraded"].as_str() {
+            eprintln!("({name}) degraded {line}");
+        }
+    };
+    match follow::follow(stream, Some(Instant::now() + limit), &mut show)? {
+        Outcome::Up => {
+            println!("Machine \"{name}\" was started.");
+            Ok(())
+        }
+        outcome => Err(Fault::new(failure(machine, &outcome, limit)).into()),
+    }
+}
+
+/// Describes a start that failed, with the last lines of the console.
+fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
+    let name = &machine.name;
+    let why = match outcome {
+        Outcome::Ended { why, .. } => format!("Error: machine \"{name}\" did not start: {why}"),
+        Outcome::Trouble(why) => {
+            format!("Error: machine \"{name}\" runs, but its podman API does not answer: {why}")
+        }
+        Outcome::Timeout => format!(
+            "Error: machine \"{name}\" was not ready within {} s; it is left running",
+            limit.as_secs()
+        ),
+        Outcome::Gone | Outcome::Up => format!(
+            "Error: the keeper of machine \"{name}\" has ended without a word: see {}",
+            machine.file("keeper.log").display()
+        ),
+    };
+    let tail = match outcome {
+        Outcome::Ended { .. } => machine
+            .end_record()
+            .map(|record| record.tail)
+            .unwrap_or_default(),
+        _ => console::tail(&machine.file("console.log"), TAIL),
+    };
+    tail.iter()
+        .fold(why, |text, line| format!("{text}\n({name}) {line}"))
+}
+
+/// Returns the progress of a keeper that runs.
+fn follow_stream(machine: &Machine) -> Result<UnixStream> {
+    let socket = machine.run_file(control::SOCKET);
+    Ok(control::open(&socket, &json!({"do": "follow"}))?.into_inner())
+}
+
+/// Returns the parser of `stop`.
+pub fn stop_command() -> Command {
+    Command::new("stop")
+        .about("Press the power button of machines, and wait until they are off")
+        .arg(many_names())
+        .arg(
+            Arg::new("timeout")
+                .long("timeout")
+                .value_name("SECONDS")
+                .value_parser(value_parser!(u64))
+                .default_value("60")
+                .help("Time that the machine has before QEMU is terminated"),
+        )
+}
+
+/// Runs `stop`.
+pub fn stop(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let seconds = *matches.get_one("timeout").unwrap_or(&60);
+    for_each(&machines(&dirs, matches)?, |machine| {
+        stop_one(&dirs, machine, seconds)
+    })
+}
+
+/// Stops a machine.
+pub fn stop_one(dirs: &Dirs, machine: &Machine, seconds: u64) -> Result<()> {
+    let _lock = machine.lock("stop")?;
+    let name = &machine.name;
+    if matches!(state(dirs, machine)?, State::Stopped | State::Saved) {
+        println!("Machine \"{name}\" is already stopped.");
+        return Ok(());
+    }
+    println!("Stopping \"{name}\"...");
+    let socket = machine.run_file(control::SOCKET);
+    let stream = control::open(&socket, &json!({"do": "stop", "seconds": seconds}))?.into_inner();
+    let mut show = |value: &Value| {
+        if let Some(text) = value["trouble"].as_str() {
+            eprintln!("({name}) {text}");
+        }
+    };
+    follow::follow_end(stream, None, &mut show)?;
+    lock::wait_free(&machine.run_file("keeper.pid"))?;
+    println!("Machine \"{name}\" was stopped.");
+    Ok(())
+}
+
+/// Returns the parser of `restart`.
+pub fn restart_command() -> Command {
+    Command::new("restart")
+        .about("Stop machines that run, and start them")
+        .arg(many_names())
+        .arg(start_timeout())
+}
+
+/// Runs `restart`.
+pub fn restart(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
+    for_each(&machines(&dirs, matches)?, |machine| {
+        if state(&dirs, machine)? != State::Stopped {
+            stop_one(&dirs, machine, crate::keeper::STOP_SECONDS)?;
+        }
+        start_one(&dirs, machine, limit)
+    })
+}
+
+/// Returns the parser of `kill`.
+pub fn kill_command() -> Command {
+    Command::new("kill")
+        .about("Pull the plug of machines")
+        .arg(many_names())
+}
+
+/// Runs `kill`.
+pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    for_each(&machines(&dirs, matches)?, |machine| {
+        let name = &machine.name;
+        if machine.standing()? == Standing::Known(State::Stopped) {
+            println!("Machine \"{name}\" is already stopped.");
+            return Ok(());
+        }
+        println!("Killing \"{name}\"...");
+        kill_one(machine)?;
+        println!("Machine \"{name}\" was killed.");
+        Ok(())
+    })
+}
+
+/// Kills QEMU, and waits until it and its keeper have ended. A keeper that has not started QEMU yet
+/// is killed itself.
+pub fn kill_one(machine: &Machine) -> Result<()> {
+    let locks = machine.locks()?;
+    if let Some(pid) = locks.qemu.or(locks.keeper) {
+        match signal(Pid::from_raw(pid), Signal::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error).context("kill QEMU"),
+        }
+    }
+    lock::wait_free(&machine.run_file("qemu.pid"))?;
+    lock::wait_free(&machine.run_file("keeper.pid"))
+}
+
+/// Returns the parser of `status`.
+pub fn status_command() -> Command {
+    Command::new("status")
+        .about("Print the state of a machine")
+        .arg(one_name())
+}
+
+/// Runs `status`.
+pub fn status(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    println!("{}", state(&dirs, &machine(&dirs, matches)?)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the parser of `wait`.
+pub fn wait_command() -> Command {
+    Command::new("wait")
+        .about("Wait until a machine's podman API has answered, or until it is off")
+        .arg(one_name())
+        .args([
+            Arg::new("for")
+                .long("for")
+                .value_name("WHAT")
+                .value_parser(["api", "stopped"])
+                .default_value("api")
+                .help("What to wait for"),
+            Arg::new("timeout")
+                .short('t')
+                .long("timeout")
+                .value_name("SECONDS")
+                .value_parser(value_parser!(u64))
+                .help("Time limit; none by default"),
+        ])
+}
+
+/// Runs `wait`.
+pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let machine = machine(&dirs, matches)?;
+    let off = matches
+        .get_one::<String>("for")
+        .is_some_and(|what| what == "stopped");
+    let state = state(&dirs, &machine)?;
+    match (off, state) {
+        (true, State::Stopped | State::Saved) | (false, State::Running) => {
+            return Ok(ExitCode::SUCCESS);
+        }
+        (false, State::Stopped | State::Saved) => {
+            return Err(Fault::new("Host is not running").into());
+        }
+        _ => {}
+    }
+    let limit = matches
+        .get_one("timeout")
+        .map(|&seconds| Duration::from_secs(seconds));
+    let stream = follow_stream(&machine)?;
+    let outcome = match off {
+        true => follow::follow_end(
+            stream,
+            limit.map(|limit| Instant::now() + limit),
+            &mut |_| {},
+        )?,
+        false => follow::follow(
+            stream,
+            limit.map(|limit| Instant::now() + limit),
+            &mut |_| {},
+        )?,
+    };
+    match (off, &outcome) {
+        (true, Outcome::Ended { .. } | Outcome::Gone) | (false, Outcome::Up) => {
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(Fault::new(failure(&machine, &outcome, limit.unwrap_or_default())).into()),
+    }
+}

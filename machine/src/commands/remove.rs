@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `rm`.
+
+use super::lifecycle::kill_one;
+use super::{dirs, text_of};
+use crate::fault::Fault;
+use crate::store::dirs::remove_all;
+use crate::store::files::sync_dir;
+use crate::store::{Dirs, Machine};
+use anyhow::{Context, Result};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::fs;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Returns the parser of `rm`.
+pub fn command() -> Command {
+    let flag = |name: &'static str, short, help| {
+        Arg::new(name)
+            .long(name)
+            .short(short)
+            .action(ArgAction::SetTrue)
+            .help(help)
+    };
+    Command::new("rm")
+        .about("Remove machines with their disks")
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .action(ArgAction::Append)
+                .num_args(0..)
+                .help("Machines"),
+        )
+        .arg(flag(
+            "force",
+            'f',
+            "Remove without asking, and even if a part of the removal fails",
+        ))
+        .arg(
+            Arg::new("y")
+                .short('y')
+                .action(ArgAction::SetTrue)
+                .help("Answer yes"),
+        )
+}
+
+/// Runs `rm`.
+pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
+    if names.is_empty() {
+        eprintln!("{}", command().render_usage());
+        return Err(Fault::new("Error: No machine name specified").into());
+    }
+    let force = matches.get_flag("force");
+    let list: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    println!("About to remove {}", list.join(", "));
+    println!("WARNING: This action will delete both local reference and remote instance.");
+    if !(force || matches.get_flag("y") || confirmed()?) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut errors = Vec::new();
+    for name in list {
+        match Machine::find(&dirs, name).and_then(|machine| remove(&dirs, &machine)) {
+            Ok(()) => println!("Successfully removed {name}"),
+            Err(error) => errors.push(text_of(&error)),
+        }
+    }
+    match (errors.is_empty(), force) {
+        (true, _) => Ok(ExitCode::SUCCESS),
+        (false, true) => {
+            eprintln!("{}", errors.join("\n"));
+            Ok(ExitCode::SUCCESS)
+        }
+        (false, false) => Err(Fault::new(errors.join("\n")).into()),
+    }
+}
+
+/// Asks; every answer that begins with `y` is a yes, and the end of the input is a no.
+fn confirmed() -> Result<bool> {
+    print!("Are you sure? (y/n): ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim_start().to_ascii_lowercase().starts_with('y'))
+}
+
+/// Ends a machine and removes its files. Its name is free at once, even where the removal of the
+/// files is cut short.
+pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
+    let lock = machine.lock("rm")?;
+    kill_one(machine)?;
+    let grave = dirs
+        .machines()
+        .join(format!(".{}.{}.tmp", machine.name, std::process::id()));
+    fs::rename(&machine.dir, &grave)
+        .with_context(|| format!("rename {}", machine.dir.display()))?;
+    drop(lock);
+    sync_dir(&dirs.machines())?;
+    remove_all(&grave)?;
+    remove_all(&machine.run)
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Start of QEMU for a machine. QEMU outlives the process that starts it.
+
+use super::qemu::{self, Resolved};
+use crate::keeper::monitor::Monitor;
+use crate::store::Machine;
+use crate::store::config::MachineConfig;
+use crate::store::files;
+use crate::store::image::Image;
+use anyhow::{Context, Result, anyhow};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use vmm::{Accel, Engine};
+
+/// Name of QEMU's program.
+pub const QEMU: &str = "qemu-system-x86_64";
+/// Number of ports that are tried where another program takes the one that was free.
+const TRIES: u32 = 5;
+
+/// QEMU as a child of this process.
+pub struct Launched {
+    /// Process.
+    pub child: Child,
+    /// Connection for commands.
+    pub monitor: Monitor,
+    /// Port of 127.0.0.1 that leads to sshd.
+    pub ssh_port: u16,
+}
+
+/// Starts QEMU, and returns when it answers.
+pub fn launch(machine: &Machine, config: &MachineConfig) -> Result<Launched> {
+    let image = Image::open(&machine.cache, &config.image)?;
+    let key = machine.file("id_ed25519.pub");
+    let key = fs::read_to_string(&key).with_context(|| format!("read {}", key.display()))?;
+    let entries = qemu::fw_cfg(config, &key);
+    for (name, content) in &entries {
+        files::replace(&qemu::fw_cfg_file(&machine.run, name), content.as_bytes())?;
+    }
+    let engine = Accel::parse(&config.accel)?.resolve(Some(&image.kernel()));
+    let mut tries = TRIES;
+    loop {
+        let at = Resolved {
+            dir: machine.dir.clone(),
+            run: machine.run.clone(),
+            kernel: image.kernel(),
+            initrd: image.initrd(),
+            kvm: engine == Engine::Kvm,
+            one_thread: engine == Engine::Tcg && vmm::loses_patches(),
+            ssh_port: free_port(config)?,
+            qmp_fd: -1,
+            program: std::env::current_exe().context("path of this program")?,
+        };
+        tries -= 1;
+        match attempt(machine, config, at, &entries) {
+            Err(error) if tries > 0 && !config.ssh_port_fixed && lost_a_port(&error) => {}
+            other => return other,
+        }
+    }
+}
+
+fn lost_a_port(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("Could not set up host forwarding rule")
+}
+
+/// Returns the owner's port if it is free, else the one of the last start, else any free one.
+fn free_port(config: &MachineConfig) -> Result<u16> {
+    let bind = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
+    let kept = bind(config.ssh_port);
+    let address = match config.ssh_port_fixed {
+        true => kept.with_context(|| {
+            format!(
+                "port {} of 127.0.0.1, which --ssh-port asks for",
+                config.ssh_port
+            )
+        })?,
+        false => kept
+            .or_else(|_| bind(0))
+            .context("a free port of 127.0.0.1")?,
+    };
+    Ok(address.port())
+}
+
+fn attempt(
+    machine: &Machine,
+    config: &MachineConfig,
+    mut at: Resolved,
+    entries: &[(String, String)],
+) -> Result<Launched> {
+    // A socket that exists before QEMU does: connecting needs no repetition, and fails when QEMU
+    // ends early.
+    let path = machine.run_file("qmp.sock");
+    vmm::ssh::remove(&path)?;
+    let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
+    fcntl(&listener, FcntlArg::F_SETFD(FdFlag::empty())).context("F_SETFD")?;
+    at.qmp_fd = listener.as_raw_fd();
+    let args = qemu::arguments(config, &at, entries)?;
+    files::replace(
+        &machine.file("qemu.args"),
+        (args.join("\n") + "\n").as_bytes(),
+    )?;
+    let log = machine.file("qemu.log");
+    let mut child = spawn(&args, &log)?;
+    drop(listener);
+    let connected = UnixStream::connect(&path)
+        .map_err(anyhow::Error::from)
+        .and_then(Monitor::connect);
+    match connected {
+        Ok(monitor) => Ok(Launched {
+            child,
+            monitor,
+            ssh_port: at.ssh_port,
+        }),
+        Err(error) => {
+            let _ = child.kill();
+            let status = child.wait()?;
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            let said = said.trim();
+            Err(match said.is_empty() {
+                true => anyhow!("{QEMU}: {status}: {error:#}"),
+                false => anyhow!("{QEMU}: {said}"),
+            })
+        }
+    }
+}
+
+/// Starts QEMU in a process group of its own, so that a signal for this one's does not end it.
+fn spawn(args: &[String], log: &Path) -> Result<Child> {
+    let stderr = File::create(log).with_context(|| log.display().to_string())?;
+    let mut qemu = Command::new(QEMU);
+    qemu.args(args).process_group(0).stdin(Stdio::null());
+    qemu.stdout(stderr.try_clone()?).stderr(stderr);
+    qemu.spawn()
+        .with_context(|| format!("cannot start {QEMU}: is it installed?"))
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+//! QEMU's arguments for a machine. Pure: no file is touched here.
+
+use crate::store::config::MachineConfig;
+use anyhow::{Result, ensure};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use vmm::cmdline;
+
+/// Values that are known when a machine starts.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Directory of the files that stay.
+    pub dir: PathBuf,
+    /// Directory of the sockets.
+    pub run: PathBuf,
+    /// Kernel.
+    pub kernel: PathBuf,
+    /// Initrd.
+    pub initrd: PathBuf,
+    /// True for KVM, false for TCG.
+    pub kvm: bool,
+    /// True if several CPUs under TCG need one thread ([`vmm::loses_patches`]).
+    pub one_thread: bool,
+    /// Port of 127.0.0.1 that leads to sshd.
+    pub ssh_port: u16,
+    /// Number of the descriptor on which QEMU listens for QMP.
+    pub qmp_fd: i32,
+    /// Path of this program, which QEMU runs for a request to publish a port.
+    pub program: PathBuf,
+}
+
+/// Returns the fw_cfg entries of a machine: name without the prefix, and content.
+#[must_use]
+pub fn fw_cfg(config: &MachineConfig, public_key: &str) -> Vec<(String, String)> {
+    let mut entries = vec![
+        ("machine".to_owned(), "qemu".to_owned()),
+        ("ssh_key".to_owned(), public_key.trim().to_owned() + "\n"),
+        ("format".to_owned(), "blank".to_owned()),
+        ("hostname".to_owned(), config.name.to_ascii_lowercase()),
+    ];
+    for (name, value) in &config.flags {
+        entries.retain(|(other, _)| other != name);
+        entries.push((name.clone(), value.clone()));
+    }
+    entries
+}
+
+/// Returns the file of a fw_cfg entry.
+#[must_use]
+pub fn fw_cfg_file(run: &Path, name: &str) -> PathBuf {
+    run.join(format!("fw_cfg.{name}"))
+}
+
+/// Returns all arguments.
+pub fn arguments(
+    config: &MachineConfig,
+    at: &Resolved,
+    entries: &[(String, String)],
+) -> Result<Vec<String>> {
+    let line = command_line(config, at.kvm);
+    ensure!(
+        line.len() <= cmdline::LIMIT,
+        "the kernel's command line has {} bytes, and {} is the most: shorten --append",
+        line.len(),
+        cmdline::LIMIT
+    );
+    let mut args = board(config, at);
+    args.extend(words(&["-kernel", &at.kernel.to_string_lossy()]));
+    args.extend(words(&[
+        "-initrd",
+        &at.initrd.to_string_lossy(),
+        "-append",
+        &line,
+    ]));
+    for (name, _) in entries {
+        let file = escape(&fw_cfg_file(&at.run, name));
+        args.extend(words(&[
+            "-fw_cfg",
+            &format!("name={}{name},file={file}", cmdline::FW_CFG_PREFIX),
+        ]));
+    }
+    args.extend(devices(config, at));
+    args.extend(channels(at));
+    Ok(args)
+}
+
+/// Returns the kernel's command line.
+fn command_line(config: &MachineConfig, kvm: bool) -> String {
+    let mut line = "console=ttyS0".to_owned();
+    for word in &config.append {
+        line += &format!(" {word}");
+    }
+    match kvm {
+        true => line,
+        false => cmdline::for_translator(line.into())
+            .to_string_lossy()
+            .into_owned(),
+    }
+}
+
+fn board(config: &MachineConfig, at: &Resolved) -> Vec<String> {
+    let name = format!("podman-machine-{0},process=pm-{0}", config.name);
+    let memory = format!("{}M", config.memory_mib);
+    let (accel, cpu) = match (at.kvm, at.one_thread && config.cpus > 1) {
+        (true, _) => ("kvm", "host,migratable=on"),
+        (false, true) => ("tcg,thread=single", "max"),
+        (false, false) => ("tcg", "max"),
+    };
+    words(&[
+        "-name",
+        &name,
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-msg",
+        "timestamp=on",
+        "-machine",
+        "q35,memory-backend=mem,usb=off,vmport=off,smm=off",
+        "-accel",
+        accel,
+        "-cpu",
+        cpu,
+        "-object",
+        &format!("memory-backend-memfd,id=mem,size={memory},share=on"),
+        "-m",
+        &memory,
+        "-smp",
+        &config.cpus.to_string(),
+        "-rtc",
+        "base=utc,driftfix=slew",
+        // spawn=deny is left out: slirp starts the program that publishes ports.
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,resourcecontrol=deny",
+    ])
+}
+
+fn devices(config: &MachineConfig, at: &Resolved) -> Vec<String> {
+    let disk = escape(&at.dir.join("disk.qcow2"));
+    // A write that the host's disk has no room for stops the guest; it goes on when there is room.
+    let drive = format!(
+        "if=none,id=data,file={disk},format=qcow2,discard=unmap,detect-zeroes=unmap,\
+         cache=writeback,werror=stop,rerror=report"
+    );
+    let mut netdev = format!(
+        "user,id=net0,hostname={},hostfwd=tcp:127.0.0.1:{}-:22",
+        config.name, at.ssh_port
+    );
+    if let Some(relay) = relay(at) {
+        netdev += &format!(",guestfwd=tcp:{PUBLISH}-cmd:{}", relay.replace(',', ",,"));
+    }
+    words(&[
+        "-drive",
+        &drive,
+        "-device",
+        "virtio-blk-pci,drive=data,serial=b2p-data",
+        "-netdev",
+        &netdev,
+        "-device",
+        &format!("virtio-net-pci,netdev=net0,romfile=,mac={}", mac(&at.dir)),
+        "-device",
+        "virtio-rng-pci",
+        "-device",
+        "vmgenid,guid=auto",
+        "-device",
+        "virtio-balloon-pci,free-page-reporting=on,deflate-on-oom=on",
+    ])
+}
+
+/// Address in slirp's network to which podman sends requests to publish a port.
+const PUBLISH: &str = "10.0.2.100:80";
+
+/// Returns the command that slirp runs for a connection to [`PUBLISH`]. slirp splits it as a shell
+/// does (`g_shell_parse_argv`).
+fn relay(at: &Resolved) -> Option<String> {
+    let quoted = |path: &Path| Some(format!("'{}'", path.to_str()?.replace('\'', "'\\''")));
+    Some(format!(
+        "{} relay {}",
+        quoted(&at.program)?,
+        quoted(&at.run)?
+    ))
+}
+
+fn channels(at: &Resolved) -> Vec<String> {
+    let file = |name: &str| escape(&at.run.join(name));
+    let console = format!(
+        "socket,id=con,path={},server=on,wait=off,logfile={},logappend=on",
+        file("con.sock"),
+        escape(&at.dir.join("console.log"))
+    );
+    words(&[
+        "-device",
+        "virtio-serial-pci",
+        "-chardev",
+        &format!(
+            "socket,id=host,path={},server=on,wait=off",
+            file("host.sock")
+        ),
+        "-device",
+        "virtserialport,chardev=host,name=org.boot2podman.host.0",
+        "-chardev",
+        &console,
+        "-serial",
+        "chardev:con",
+        "-chardev",
+        &format!("socket,id=qmp,fd={},server=on,wait=off", at.qmp_fd),
+        "-mon",
+        "chardev=qmp,mode=control",
+        "-pidfile",
+        &at.run.join("qemu.pid").to_string_lossy(),
+    ])
+}
+
+/// Returns a MAC address that the machine keeps.
+fn mac(dir: &Path) -> String {
+    let hash = Sha256::digest(dir.to_string_lossy().as_bytes());
+    format!("52:54:00:{:02x}:{:02x}:{:02x}", hash[0], hash[1], hash[2])
+}
+
+/// Formats a path as part of an option: commas are doubled.
+fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved() -> Resolved {
+        Resolved {
+            dir: "/d/machines/box".into(),
+            run: "/r/pm/0123".into(),
+            kernel: "/c/vmlinuz".into(),
+            initrd: "/c/initrd.img".into(),
+            kvm: false,
+            one_thread: true,
+            ssh_port: 2200,
+            qmp_fd: 5,
+            program: "/usr/bin/podman-machine".into(),
+        }
+    }
+
+    fn line(config: &MachineConfig, at: &Resolved) -> String {
+        let entries = fw_cfg(config, "ssh-ed25519 AAAA box");
+        arguments(config, at, &entries)
+            .expect("short enough")
+            .join(" ")
+    }
+
+    #[test]
+    fn a_plain_machine() {
+        let line = line(&MachineConfig::new("box"), &resolved());
+        for part in [
+            "-accel tcg,thread=single -cpu max",
+            "size=2048M,share=on -m 2048M -smp 2",
+            "-kernel /c/vmlinuz -initrd /c/initrd.img -append console=ttyS0 no_timer_check -fw_cfg",
+            "-fw_cfg name=opt/org.boot2podman/ssh_key,file=/r/pm/0123/fw_cfg.ssh_key",
+            "hostfwd=tcp:127.0.0.1:2200-:22,guestfwd=tcp:10.0.2.100:80-cmd:'/usr/bin/podman-machine' relay '/r/pm/0123'",
+            "id=qmp,fd=5,server=on",
+            "-pidfile /r/pm/0123/qemu.pid",
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(
+            !line.contains("ssh-ed25519"),
+            "keys are not for ps(1): {line}"
+        );
+    }
+
+    #[test]
+    fn kvm_has_the_hosts_processor() {
+        let at = Resolved {
+            kvm: true,
+            ..resolved()
+        };
+        let line = line(&MachineConfig::new("box"), &at);
+        assert!(
+            line.contains("-accel kvm -cpu host,migratable=on"),
+            "{line}"
+        );
+        assert!(!line.contains("no_timer_check"), "{line}");
+    }
+
+    #[test]
+    fn odd_paths_are_escaped() {
+        let at = Resolved {
+            dir: "/a,b c/box".into(),
+            program: "/it's/p,m".into(),
+            ..resolved()
+        };
+        let line = line(&MachineConfig::new("box"), &at);
+        assert!(
+            line.contains("file=/a,,b c/box/disk.qcow2,format"),
+            "{line}"
+        );
+        assert!(line.contains("cmd:'/it'\\''s/p,,m' relay"), "{line}");
+    }
+
+    #[test]
+    fn flags_win_over_defaults_and_stay_off_the_command_line() {
+        let mut config = MachineConfig::new("Box");
+        config.flags = vec![
+            ("hostname".into(), "web".into()),
+            ("tz".into(), "UTC".into()),
+        ];
+        let entries = fw_cfg(&config, "k");
+        let named = |name: &str| {
+            entries
+                .iter()
+                .filter(|(n, _)| n == name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            named("hostname"),
+            [&("hostname".to_owned(), "web".to_owned())]
+        );
+        assert_eq!(named("tz").len(), 1);
+        assert_eq!(fw_cfg(&MachineConfig::new("Box"), "k")[3].1, "box");
+    }
+
+    #[test]
+    fn a_command_line_that_the_kernel_cannot_take_is_refused() {
+        let mut config = MachineConfig::new("box");
+        config.append = vec!["x".repeat(2047)];
+        let error = arguments(&config, &resolved(), &[]).expect_err("too long");
+        assert!(error.to_string().contains("--append"), "{error}");
+    }
+}

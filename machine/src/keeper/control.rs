@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The keeper's socket: one JSON object as a request, JSON objects as the answer, one per line.
+
+use super::Event;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+/// Name of the socket in the runtime directory.
+pub const SOCKET: &str = "keeper.sock";
+/// Longest request in bytes.
+const MOST: u64 = 64 * 1024;
+/// Time that a client has for its request, and the keeper for a line of the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Listens until the process ends, and passes requests on as events.
+pub fn listen(path: &Path, events: Sender<Event>) -> Result<()> {
+    vmm::ssh::remove(path)?;
+    let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let events = events.clone();
+            thread::spawn(move || {
+                if let Ok(request) = receive(&client) {
+                    let _ = events.send(Event::Request(request, client));
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn receive(client: &UnixStream) -> Result<Value> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(client.take(MOST)).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// Sends a line; returns false if its reader is gone.
+pub fn send(mut to: impl Write, value: &Value) -> bool {
+    to.write_all((value.to_string() + "\n").as_bytes()).is_ok()
+}
+
+/// Sends a request and returns the stream of the answer.
+pub fn open(socket: &Path, request: &Value) -> Result<BufReader<UnixStream>> {
+    let stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
+    if !send(&stream, request) {
+        bail!("{}: the keeper has ended", socket.display());
+    }
+    Ok(BufReader::new(stream))
+}
+
+/// Sends a request and returns the one line of the answer.
+pub fn ask(socket: &Path, request: &Value) -> Result<Value> {
+    let mut line = String::new();
+    open(socket, request)?.read_line(&mut line)?;
+    serde_json::from_str(&line).context("the keeper has ended")
+}

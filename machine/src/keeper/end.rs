@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! End of a keeper: the reason is recorded, and the sockets go.
+
+use super::record::EndRecord;
+use super::{Keeper, Step, console};
+use crate::store::{Machine, files, lock};
+use anyhow::Result;
+use serde_json::json;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Lines of the console and of QEMU in the record.
+const TAIL: usize = 20;
+
+/// Returns the seconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
+}
+
+/// Writes the record of an end.
+pub fn write(machine: &Machine, record: &EndRecord) {
+    let text = serde_json::to_string_pretty(record).unwrap_or_default();
+    if let Err(error) = files::replace(&machine.file("last.json"), text.as_bytes()) {
+        eprintln!("{error:#}");
+    }
+}
+
+/// Reaps QEMU, records its end, and tells the followers.
+pub(super) fn end(mut keeper: Keeper) -> Result<()> {
+    let status = match &mut keeper.child {
+        Some(child) => Some(child.wait()?),
+        None => {
+            lock::wait_free(&keeper.machine.run_file("qemu.pid"))?;
+            None
+        }
+    };
+    let forced = keeper.stop.is_some_and(|stop| stop.step != Step::Button);
+    let (clean, why) = judge(keeper.shutdown.as_deref(), status, forced);
+    let mut record = EndRecord {
+        clean,
+        why,
+        tail: Vec::new(),
+        at: now(),
+    };
+    if !clean {
+        record.tail = console::tail(&keeper.machine.file("console.log"), TAIL);
+        record
+            .tail
+            .extend(console::tail(&keeper.machine.file("qemu.log"), TAIL));
+    }
+    write(&keeper.machine, &record);
+    for name in [
+        "podman.sock",
+        "tunnel.sock",
+        super::control::SOCKET,
+        "run.json",
+    ] {
+        let _ = vmm::ssh::remove(&keeper.machine.run_file(name));
+    }
+    keeper.tell(&json!({"ended": record.why, "clean": record.clean}));
+    Ok(())
+}
+
+/// Judges an end by QEMU's last event and its exit status, where it is known.
+fn judge(shutdown: Option<&str>, status: Option<ExitStatus>, forced: bool) -> (bool, String) {
+    match (shutdown, status) {
+        _ if forced => (
+            false,
+            "it did not power off in time, and was terminated".to_owned(),
+        ),
+        (Some("guest-shutdown"), _) => (true, "powered off".to_owned()),
+        (Some("guest-panic"), _) => (false, "the guest's kernel has stopped".to_owned()),
+        (Some("host-signal"), _) => (false, "QEMU was terminated by a signal".to_owned()),
+        (Some(other), _) if !other.is_empty() => (false, format!("QEMU has ended: {other}")),
+        (_, Some(status)) => match status.signal() {
+            Some(signal) => (false, format!("QEMU was killed by signal {signal}")),
+            None => (false, format!("QEMU has ended with {status}")),
+        },
+        (_, None) => (false, "QEMU has ended without giving a reason".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons() {
+        let killed = Some(ExitStatus::from_raw(9));
+        let failed = Some(ExitStatus::from_raw(256));
+        assert_eq!(
+            judge(Some("guest-shutdown"), Some(ExitStatus::from_raw(0)), false),
+            (true, "powered off".into())
+        );
+        assert_eq!(
+            judge(None, killed, false),
+            (false, "QEMU was killed by signal 9".into())
+        );
+        for (shutdown, status, forced) in [
+            (Some("guest-shutdown"), failed, true),
+            (Some("guest-panic"), None, false),
+            (Some("host-signal"), None, false),
+            (Some("host-qmp-quit"), None, false),
+            (None, failed, false),
+            (None, None, false),
+        ] {
+            assert!(!judge(shutdown, status, forced).0, "{shutdown:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The loop of a keeper: events, and the steps of a stop.
+
+use super::{Event, Keeper, Step, Stop, end, tunnel};
+use crate::state::State;
+use anyhow::Result;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+use vmm::Ready;
+
+/// Seconds that the guest has after the power button.
+pub const STOP_SECONDS: u64 = 60;
+/// Time between SIGTERM and SIGKILL for QEMU.
+const TERM: Duration = Duration::from_secs(5);
+
+/// Waits for events until QEMU ends.
+pub(super) fn live(mut keeper: Keeper, events: &Receiver<Event>) -> Result<()> {
+    loop {
+        let event = match keeper.stop {
+            None => events.recv().map_err(RecvTimeoutError::from),
+            Some(stop) => {
+                events.recv_timeout(stop.deadline.saturating_duration_since(Instant::now()))
+            }
+        };
+        match event {
+            Ok(Event::QemuGone) | Err(RecvTimeoutError::Disconnected) => return end::end(keeper),
+            Ok(event) => keeper.handle(event),
+            Err(RecvTimeoutError::Timeout) => keeper.next_step(),
+        }
+    }
+}
+
+impl Keeper {
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Qemu(event) => self.qemu(&event),
+            Event::Ready(ready) => self.ready(&ready),
+            Event::Panic => {
+                self.set_trouble("the guest's kernel has stopped: see `logs --console`")
+            }
+            Event::Answered(Ok(())) => self.up(),
+            Event::Answered(Err(why)) => {
+                if self.record.phase == State::Starting {
+                    self.set_trouble(&why);
+                }
+            }
+            Event::Terminate => self.begin_stop(STOP_SECONDS),
+            Event::Request(request, client) => self.request(&request, client),
+            Event::QemuGone => {}
+        }
+    }
+
+    fn qemu(&mut self, event: &Value) {
+        let data = &event["data"];
+        match event["event"].as_str().unwrap_or_default() {
+            "SHUTDOWN" => {
+                self.shutdown = Some(data["reason"].as_str().unwrap_or_default().to_owned())
+            }
+            "RESET" if data["guest"] == true => self.restarted(),
+            "STOP" if self.record.phase == State::Running => self.set_phase(State::Paused),
+            "RESUME" if self.record.phase == State::Paused => {
+                self.record.trouble = None;
+                self.set_phase(State::Running);
+            }
+            "BLOCK_IO_ERROR" if data["action"] == "stop" => {
+                let why = match data["nospace"] == true {
+                    true => "the host's disk is full: free space, then `podman-machine resume`",
+                    false => {
+                        "the host cannot write the machine's disk; `podman-machine resume` tries again"
+                    }
+                };
+                self.set_trouble(why);
+                self.set_phase(State::Paused);
+            }
+            _ => {}
+        }
+    }
+
+    /// The guest starts anew: its ports and connections are gone.
+    fn restarted(&mut self) {
+        for forward in std::mem::take(&mut self.record.forwards) {
+            let _ = self.monitor.human(&forward.remove());
+        }
+        self.tunnel.reset();
+        self.record.degraded.clear();
+        self.record.trouble = None;
+        self.set_phase(State::Starting);
+    }
+
+    fn ready(&mut self, ready: &Ready) {
+        self.record.degraded = ready
+            .degraded
+            .iter()
+            .map(|d| format!("{}: {}", d.what, d.why))
+            .collect();
+        for line in self.record.degraded.clone() {
+            self.tell(&json!({"degraded": line}));
+        }
+        self.tell(&json!({"ready": ready.line}));
+        // A guest without its disk makes a new host key at each boot.
+        if ready.field("data") == "ram" {
+            let _ = vmm::ssh::remove(&self.machine.file("known_hosts"));
+        }
+        if let Some(stop) = self.stop {
+            // A button pressed before the guest watched it had no effect.
+            if stop.step == Step::Button {
+                self.press();
+            }
+            return;
+        }
+        let (socket, events) = (self.machine.api(), self.events.clone());
+        thread::spawn(move || {
+            let answered = tunnel::ping(&socket).map_err(|error| format!("{error:#}"));
+            let _ = events.send(Event::Answered(answered));
+        });
+    }
+
+    /// The API has answered.
+    fn up(&mut self) {
+        if self.record.phase != State::Starting {
+            return;
+        }
+        self.record.trouble = None;
+        self.config.last_up = Some(end::now());
+        if let Err(error) = self.machine.save(&self.config) {
+            eprintln!("{error:#}");
+        }
+        self.set_phase(State::Running);
+    }
+
+    /// Begins an orderly stop; a second request changes its deadline.
+    pub(super) fn begin_stop(&mut self, seconds: u64) {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        if let Some(stop) = &mut self.stop {
+            if stop.step == Step::Button {
+                (stop.deadline, stop.seconds) = (deadline, seconds);
+            }
+            return;
+        }
+        self.stop = Some(Stop {
+            step: Step::Button,
+            deadline,
+            seconds,
+        });
+        self.set_phase(State::Stopping);
+        self.press();
+    }
+
+    fn press(&mut self) {
+        // A guest that stands still cannot see its button.
+        let _ = self.monitor.execute("cont", &json!({}));
+        if let Err(error) = self.monitor.execute("system_powerdown", &json!({})) {
+            eprintln!("{error:#}");
+        }
+    }
+
+    /// Goes on to the next step of a stop whose deadline has passed.
+    fn next_step(&mut self) {
+        let Some(stop) = self.stop else {
+            return;
+        };
+        let (step, signal) = match stop.step {
+            Step::Button => (Step::Term, Signal::SIGTERM),
+            Step::Term | Step::Kill => (Step::Kill, Signal::SIGKILL),
+        };
+        if step == Step::Term {
+            let text = format!(
+                "the machine did not power off within {} s: QEMU is terminated",
+                stop.seconds
+            );
+            self.set_trouble(&text);
+        }
+        if let Ok(Some(pid)) = self.machine.qemu() {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+        self.stop = Some(Stop {
+            step,
+            deadline: Instant::now() + TERM,
+            ..stop
+        });
+    }
+}

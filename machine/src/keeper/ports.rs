@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Published ports: the requests that podman sends on a machine, and QEMU's forwards for them.
+//!
+//! podman sends `POST /services/forwarder/expose` with `{"local": "127.0.0.1:8099", "remote":
+//! ":80", "protocol": "tcp"}` and waits for the answer; `unexpose` has no `remote`. The text of a
+//! failure reaches the user of `podman run`.
+
+use super::record::Forward;
+use anyhow::{Result, anyhow, bail};
+use serde_json::Value;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+/// Most ports that a machine may publish.
+pub const MOST: usize = 1000;
+
+/// Parses a request; `default` is the address of a port that is published without one.
+pub fn parse(request: &Value, default: &str) -> Result<Forward> {
+    let local = request["local"].as_str().unwrap_or_default();
+    let protocol = match request["protocol"].as_str().unwrap_or_default() {
+        "" | "tcp" => "tcp",
+        "udp" => "udp",
+        other => bail!("protocol {other}: only tcp and udp ports can be published"),
+    };
+    let (host, port) = local
+        .rsplit_once(':')
+        .ok_or_else(|| anyhow!("{local}: no port"))?;
+    let number = |text: &str| text.parse::<u16>().ok().filter(|&port| port > 0);
+    let port =
+        number(port).ok_or_else(|| anyhow!("{local}: the port is a number from 1 to 65535"))?;
+    let guest = match request["remote"]
+        .as_str()
+        .and_then(|remote| remote.rsplit_once(':'))
+    {
+        Some((_, guest)) => number(guest).ok_or_else(|| anyhow!("remote: no port"))?,
+        None => port,
+    };
+    let host = if host.is_empty() { default } else { host };
+    let address: Ipv4Addr = host.parse().map_err(|_| {
+        anyhow!("{host}: QEMU forwards from IPv4 addresses only; use -p 127.0.0.1:{port}:…")
+    })?;
+    Ok(Forward {
+        protocol: protocol.to_owned(),
+        address: address.to_string(),
+        port,
+        guest,
+    })
+}
+
+impl Forward {
+    /// Returns true for the same port of the host.
+    #[must_use]
+    pub fn same_port(&self, other: &Self) -> bool {
+        (&self.protocol, &self.address, self.port) == (&other.protocol, &other.address, other.port)
+    }
+
+    /// Returns QEMU's command that adds the forward.
+    #[must_use]
+    pub fn add(&self) -> String {
+        format!(
+            "hostfwd_add net0 {}:{}:{}-:{}",
+            self.protocol, self.address, self.port, self.guest
+        )
+    }
+
+    /// Returns QEMU's command that removes it.
+    #[must_use]
+    pub fn remove(&self) -> String {
+        format!(
+            "hostfwd_remove net0 {}:{}:{}",
+            self.protocol, self.address, self.port
+        )
+    }
+
+    /// Returns the reason for which QEMU, which gives none, could not listen.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let at = (self.address.as_str(), self.port);
+        let tried = match self.protocol.as_str() {
+            "udp" => UdpSocket::bind(at).map(|_| ()),
+            _ => TcpListener::bind(at).map(|_| ()),
+        };
+        let what = format!("listen {} {}:{}", self.protocol, self.address, self.port);
+        match tried {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                format!("{what}: bind: address already in use on the host")
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => format!(
+                "{what}: bind: permission denied on the host: as root, \
+                 `sysctl net.ipv4.ip_unprivileged_port_start={}` allows it",
+                self.port
+            ),
+            Err(error) => format!("{what}: bind: {error}"),
+            Ok(()) => format!("{what}: QEMU could not forward it"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn requests_of_podman() {
+        let table = [
+            (
+                json!({"local": "127.0.0.1:8099", "remote": ":80", "protocol": "tcp"}),
+                "tcp:127.0.0.1:8099-:80",
+            ),
+            (
+                json!({"local": ":8099", "remote": ":8099", "protocol": "udp"}),
+                "udp:127.0.0.1:8099-:8099",
+            ),
+            (
+                json!({"local": "0.0.0.0:53", "protocol": "udp"}),
+                "udp:0.0.0.0:53-:53",
+            ),
+            (json!({"local": ":80"}), "tcp:127.0.0.1:80-:80"),
+        ];
+        for (request, expected) in table {
+            let forward = parse(&request, "127.0.0.1").expect("right");
+            assert_eq!(forward.add(), format!("hostfwd_add net0 {expected}"));
+        }
+        for wrong in [
+            json!({}),
+            json!({"local": "8099"}),
+            json!({"local": ":0"}),
+            json!({"local": ":65536"}),
+            json!({"local": ":x"}),
+            json!({"local": "[::1]:80"}),
+            json!({"local": "a b:80"}),
+            json!({"local": "127.0.0.1:80\nquit"}),
+            json!({"local": ":80", "protocol": "sctp"}),
+            json!({"local": ":80", "remote": ":80 x"}),
+            json!([]),
+        ] {
+            assert!(parse(&wrong, "127.0.0.1").is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let port = taken.local_addr().expect("address").port();
+        let request = json!({"local": format!(":{port}")});
+        let forward = parse(&request, "127.0.0.1").expect("right");
+        assert_eq!(
+            forward.reason(),
+            format!("listen tcp 127.0.0.1:{port}: bind: address already in use on the host")
+        );
+        assert_eq!(
+            forward.remove(),
+            format!("hostfwd_remove net0 tcp:127.0.0.1:{port}")
+        );
+    }
+}

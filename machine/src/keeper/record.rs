@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Records that a keeper writes: `run.json` while it runs, `last.json` at the end.
+
+use crate::state::State;
+use serde::{Deserialize, Serialize};
+
+/// Published port: a key of the table of forwards.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Forward {
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// Address of the host.
+    pub address: String,
+    /// Port of the host.
+    pub port: u16,
+    /// Port of the guest.
+    pub guest: u16,
+}
+
+/// Record of a running machine. A reader compares `keeper` with the holder of the keeper's lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Pid of the keeper that wrote the record.
+    pub keeper: i32,
+    /// State as the keeper sees it.
+    pub phase: State,
+    /// Port of 127.0.0.1 that leads to sshd.
+    pub ssh_port: u16,
+    /// Length of the console's log before this boot.
+    pub console_from: u64,
+    /// Degraded lines of this boot, `what: why`.
+    #[serde(default)]
+    pub degraded: Vec<String>,
+    /// Reason for a state that was not asked for.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// Published ports.
+    #[serde(default)]
+    pub forwards: Vec<Forward>,
+}
+
+impl RunRecord {
+    /// Returns the record of this process at its start.
+    #[must_use]
+    pub fn new(phase: State) -> Self {
+        Self {
+            keeper: i32::try_from(std::process::id()).unwrap_or_default(),
+            phase,
+            ssh_port: 0,
+            console_from: 0,
+            degraded: Vec::new(),
+            trouble: None,
+            forwards: Vec::new(),
+        }
+    }
+}
+
+/// Record of an end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndRecord {
+    /// True if the machine was asked to end and did.
+    pub clean: bool,
+    /// Reason, one line.
+    pub why: String,
+    /// Last lines of the console and of QEMU, for an end that was not asked for.
+    #[serde(default)]
+    pub tail: Vec<String>,
+    /// Time in seconds since 1970.
+    pub at: u64,
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Requests to a keeper.
+
+use super::{Keeper, control, life, ports};
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+use std::os::unix::net::UnixStream;
+
+impl Keeper {
+    /// Answers a request, or keeps its connection to tell what happens.
+    pub(super) fn request(&mut self, request: &Value, client: UnixStream) {
+        let done = match request["do"].as_str().unwrap_or_default() {
+            "follow" => return self.follow(client),
+            "stop" => {
+                self.followers.push(Box::new(client));
+                return self.begin_stop(request["seconds"].as_u64().unwrap_or(life::STOP_SECONDS));
+            }
+            "pause" => self.monitor.execute("stop", &json!({})).map(|_| ()),
+            "resume" => self.monitor.execute("cont", &json!({})).map(|_| ()),
+            "expose" => self.expose(request),
+            "unexpose" => self.unexpose(request),
+            other => Err(anyhow::anyhow!("no request {other:?}")),
+        };
+        let answer = match done {
+            Ok(()) => json!({"done": true}),
+            Err(error) => json!({"error": format!("{error:#}")}),
+        };
+        control::send(&client, &answer);
+    }
+
+    /// Tells a new follower what earlier ones know.
+    fn follow(&mut self, client: UnixStream) {
+        let mut known = vec![json!({"phase": self.record.phase.word()})];
+        known.extend(
+            self.record
+                .degraded
+                .iter()
+                .map(|line| json!({"degraded": line})),
+        );
+        known.extend(
+            self.record
+                .trouble
+                .iter()
+                .map(|text| json!({"trouble": text})),
+        );
+        if known.iter().all(|value| control::send(&client, value)) {
+            self.followers.push(Box::new(client));
+        }
+    }
+
+    fn expose(&mut self, request: &Value) -> Result<()> {
+        let forward = ports::parse(request, &self.config.publish_on)?;
+        if let Some(known) = self
+            .record
+            .forwards
+            .iter()
+            .find(|known| known.same_port(&forward))
+        {
+            if known.guest == forward.guest {
+                return Ok(());
+            }
+            bail!(
+                "{}:{} is published already, for port {}",
+                known.address,
+                known.port,
+                known.guest
+            );
+        }
+        if self.record.forwards.len() >= ports::MOST {
+            bail!("{} ports are published, which is the most", ports::MOST);
+        }
+        let said = self.monitor.human(&forward.add())?;
+        if !said.is_empty() {
+            bail!("{}", forward.reason());
+        }
+        eprintln!("published {}", forward.add());
+        self.record.forwards.push(forward);
+        self.write_record();
+        Ok(())
+    }
+
+    fn unexpose(&mut self, request: &Value) -> Result<()> {
+        let forward = ports::parse(request, &self.config.publish_on)?;
+        let Some(at) = self
+            .record
+            .forwards
+            .iter()
+            .position(|known| known.same_port(&forward))
+        else {
+            return Ok(());
+        };
+        let forward = self.record.forwards.remove(at);
+        self.monitor.human(&forward.remove())?;
+        self.write_record();
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Start of a keeper: it starts QEMU, or adopts one.
+
+use super::monitor::Monitor;
+use super::record::{EndRecord, RunRecord};
+use super::tunnel::{self, Tunnel};
+use super::{Event, Keeper, console, control, end};
+use crate::driver::launch::{self, Launched};
+use crate::state::State;
+use crate::store::Machine;
+use crate::store::files;
+use crate::store::lock::LifeLock;
+use anyhow::{Context, Result};
+use nix::sys::stat::{Mode, umask};
+use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fs;
+use std::io::{Write, stdout};
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+/// QEMU, started or adopted.
+struct Qemu {
+    child: Option<Child>,
+    monitor: Monitor,
+    record: RunRecord,
+}
+
+/// Keeps a machine until its QEMU ends. Progress goes to standard output as JSON lines.
+pub fn run(machine: &Machine) -> Result<()> {
+    // The keeper belongs to no terminal. Fails if it leads a process group, and has no terminal then.
+    let _ = nix::unistd::setsid();
+    umask(Mode::from_bits_truncate(0o077));
+    crate::store::dirs::make_private(&machine.run)?;
+    let lock = LifeLock::take(&machine.run_file("keeper.pid"))?;
+    let Some(_lock) = lock else {
+        // Another command has started a keeper in the meantime.
+        return Ok(());
+    };
+    let orphan = machine.qemu()?.is_some();
+    let begun = begin(machine, orphan);
+    if let Err(error) = &begun {
+        give_up(machine, orphan, &format!("{error:#}"));
+    }
+    let (keeper, events) = begun?;
+    super::life::live(keeper, &events)
+}
+
+/// Tells why there is no keeper. What describes a QEMU that runs stays for the next one.
+fn give_up(machine: &Machine, orphan: bool, why: &str) {
+    if !orphan {
+        let record = EndRecord {
+            clean: false,
+            why: why.to_owned(),
+            tail: Vec::new(),
+            at: end::now(),
+        };
+        end::write(machine, &record);
+        let _ = fs::remove_file(machine.run_file("run.json"));
+    }
+    control::send(stdout(), &json!({"ended": why, "clean": false}));
+}
+
+fn begin(machine: &Machine, orphan: bool) -> Result<(Keeper, Receiver<Event>)> {
+    let mut config = machine.config()?;
+    let qemu = match orphan {
+        true => adopt(machine)?,
+        false => start(machine)?,
+    };
+    config.ssh_port = qemu.record.ssh_port;
+    machine.save(&config)?;
+    let ssh_config = tunnel::ssh_config(machine, &config.user, config.ssh_port);
+    files::replace(&machine.file("ssh_config"), ssh_config.as_bytes())?;
+    let (sender, events) = channel();
+    let mut keeper = Keeper {
+        machine: machine.clone(),
+        config,
+        record: qemu.record,
+        monitor: qemu.monitor,
+        child: qemu.child,
+        events: sender.clone(),
+        tunnel: Tunnel::new(machine),
+        followers: vec![Box::new(stdout()) as Box<dyn Write>],
+        stop: None,
+        shutdown: None,
+    };
+    keeper.set_phase(State::Starting);
+    keeper.listen(sender)?;
+    Ok((keeper, events))
+}
+
+fn start(machine: &Machine) -> Result<Qemu> {
+    let mut record = RunRecord::new(State::Starting);
+    record.console_from = fs::metadata(machine.file("console.log")).map_or(0, |meta| meta.len());
+    let write = |record: &RunRecord| {
+        let text = serde_json::to_string_pretty(record).unwrap_or_default();
+        files::replace(&machine.run_file("run.json"), text.as_bytes())
+    };
+    write(&record)?;
+    let Launched {
+        child,
+        monitor,
+        ssh_port,
+    } = launch::launch(machine, &machine.config()?)?;
+    record.ssh_port = ssh_port;
+    // A keeper that is killed from here on leaves an orphan that the next one can adopt.
+    write(&record)?;
+    Ok(Qemu {
+        child: Some(child),
+        monitor,
+        record,
+    })
+}
+
+/// Connects to a QEMU that has lost its keeper. Its ports are as the record of that keeper says.
+fn adopt(machine: &Machine) -> Result<Qemu> {
+    let old = machine
+        .run_record()
+        .context("QEMU runs, and run.json, which describes it, is gone")?;
+    let path = machine.run_file("qmp.sock");
+    let stream = UnixStream::connect(&path).with_context(|| path.display().to_string())?;
+    let monitor = Monitor::connect(stream)?;
+    let record = RunRecord {
+        phase: State::Starting,
+        trouble: None,
+        ..old
+    };
+    let keeper = RunRecord::new(State::Starting).keeper;
+    eprintln!("adopted QEMU");
+    Ok(Qemu {
+        child: None,
+        monitor,
+        record: RunRecord { keeper, ..record },
+    })
+}
+
+impl Keeper {
+    /// Starts the sources of events.
+    fn listen(&mut self, sender: Sender<Event>) -> Result<()> {
+        self.monitor.listen(sender.clone(), |event| {
+            event.map_or(Event::QemuGone, Event::Qemu)
+        })?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals")?;
+        let terminate = sender.clone();
+        thread::spawn(move || {
+            for _ in signals.forever() {
+                let _ = terminate.send(Event::Terminate);
+            }
+        });
+        control::listen(&self.machine.run_file(control::SOCKET), sender.clone())?;
+        self.tunnel.serve()?;
+        let log = self.machine.file("console.log");
+        console::watch(&log, self.record.console_from, sender)?;
+        let status = self.monitor.execute("query-status", &json!({}))?;
+        if status["status"] == "paused" || status["status"] == "io-error" {
+            self.set_phase(State::Paused);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The way to the podman API: a socket for clients, and one ssh that carries their connections.
+//!
+//! The keeper owns the socket, so that it is there as long as the machine; ssh is started by the
+//! first client that needs it, and again by the next one after it has ended.
+
+use crate::store::Machine;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Socket of the podman API in the guest.
+const GUEST_SOCKET: &str = "/run/podman/podman.sock";
+/// Line that ssh's `LocalCommand` prints once it forwards.
+const UP: &str = "up";
+
+/// Supervised ssh.
+pub struct Tunnel {
+    machine: Machine,
+    socket: PathBuf,
+    /// Pid of the ssh that forwards now.
+    ssh: Mutex<Option<i32>>,
+}
+
+impl Tunnel {
+    /// Returns a tunnel that is down.
+    #[must_use]
+    pub fn new(machine: &Machine) -> Arc<Self> {
+        Arc::new(Self {
+            machine: machine.clone(),
+            socket: machine.run_file("tunnel.sock"),
+            ssh: Mutex::new(None),
+        })
+    }
+
+    /// Listens for clients at the machine's API socket until the process ends.
+    pub fn serve(self: &Arc<Self>) -> Result<()> {
+        let path = self.machine.api();
+        vmm::ssh::remove(&path)?;
+        let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
+        let tunnel = Arc::clone(self);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let tunnel = Arc::clone(&tunnel);
+                thread::spawn(move || {
+                    if let Err(error) = tunnel.carry(client) {
+                        eprintln!("API client: {error:#}");
+                    }
+                });
+            }
+        });
+        Ok(())
+    }
+
+    /// Ends ssh, whose connection a restart of the guest has cut; the next client starts another.
+    pub fn reset(&self) {
+        let mut ssh = self.ssh.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pid) = ssh.take() {
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGTERM);
+        }
+    }
+
+    fn carry(self: &Arc<Self>, client: UnixStream) -> Result<()> {
+        let guest = self.connect()?;
+        let (client_in, guest_in) = (client.try_clone()?, guest.try_clone()?);
+        let up = thread::spawn(move || pump(client_in, guest_in));
+        pump(guest, client);
+        let _ = up.join();
+        Ok(())
+    }
+
+    fn connect(self: &Arc<Self>) -> Result<UnixStream> {
+        let mut ssh = self.ssh.lock().unwrap_or_else(PoisonError::into_inner);
+        if ssh.is_some()
+            && let Ok(stream) = UnixStream::connect(&self.socket)
+        {
+            return Ok(stream);
+        }
+        *ssh = Some(self.start()?);
+        UnixStream::connect(&self.socket).context("connect to ssh")
+    }
+
+    /// Starts ssh, and returns its pid when it forwards.
+    fn start(self: &Arc<Self>) -> Result<i32> {
+        let mut command = Command::new("ssh");
+        command.arg("-F").arg(self.machine.file("ssh_config"));
+        for option in [
+            "ExitOnForwardFailure=yes",
+            "StreamLocalBindUnlink=yes",
+            "StreamLocalBindMask=0177",
+            "PermitLocalCommand=yes",
+        ] {
+            command.args(["-o", option]);
+        }
+        command.args(["-o", &format!("LocalCommand=echo {UP}"), "-N", "-L"]);
+        command.arg(format!("{}:{GUEST_SOCKET}", self.socket.display()));
+        command.arg(host_alias(&self.machine.name));
+        let log = self.machine.file("ssh.log");
+        let log = fs::File::create(&log).with_context(|| log.display().to_string())?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child =
+            vmm::process::spawn(command).context("cannot start ssh: is it installed?")?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?);
+        let mut line = String::new();
+        lines.read_line(&mut line)?;
+        if line.trim() != UP {
+            let _ = child.kill();
+            let status = child.wait()?;
+            let said = fs::read_to_string(self.machine.file("ssh.log")).unwrap_or_default();
+            bail!("ssh to the machine: {status}: {}", said.trim());
+        }
+        let pid = i32::try_from(child.id())?;
+        let tunnel = Arc::clone(self);
+        thread::spawn(move || {
+            // ssh prints no more; the end of its output is its own.
+            let _ = lines.read_to_string(&mut String::new());
+            let _ = child.wait();
+            let mut ssh = tunnel.ssh.lock().unwrap_or_else(PoisonError::into_inner);
+            if *ssh == Some(pid) {
+                *ssh = None;
+            }
+        });
+        Ok(pid)
+    }
+}
+
+/// Returns the machine's name for ssh(1).
+#[must_use]
+pub fn host_alias(name: &str) -> String {
+    format!("podman-machine-{name}")
+}
+
+/// Returns the file `ssh_config` of a machine.
+#[must_use]
+pub fn ssh_config(machine: &Machine, user: &str, port: u16) -> String {
+    let quoted = |name: &str| {
+        format!(
+            "\"{}\"",
+            machine.file(name).display().to_string().replace('%', "%%")
+        )
+    };
+    let alias = host_alias(&machine.name);
+    // The key of the host is kept on its data disk; it belongs to the machine, not to the port.
+    format!(
+        "Host {alias}\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  HostKeyAlias {alias}\n  \
+         IdentityFile {}\n  UserKnownHostsFile {}\n  IdentitiesOnly yes\n  \
+         StrictHostKeyChecking accept-new\n  PasswordAuthentication no\n  ControlMaster no\n  \
+         ControlPath none\n  ConnectTimeout 30\n  LogLevel ERROR\n",
+        quoted("id_ed25519"),
+        quoted("known_hosts"),
+    )
+}
+
+/// Copies until the end, and passes the end on.
+fn pump(mut from: UnixStream, mut to: UnixStream) {
+    let mut part = [0; 32 * 1024];
+    loop {
+        match from.read(&mut part) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => break,
+            Ok(len) => {
+                if to.write_all(part.get(..len).unwrap_or_default()).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+    let _ = from.shutdown(Shutdown::Read);
+}
+
+/// Asks the API at `socket` for a sign of life.
+pub fn ping(socket: &std::path::Path) -> Result<()> {
+    let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
+    stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.lines().next() {
+        Some(line) if line.contains(" 200 ") => Ok(()),
+        Some(line) => bail!("the podman API answered {line}"),
+        None => bail!("the podman API did not answer"),
+    }
+}

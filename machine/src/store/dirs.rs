@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Directories: what stays (storage) and what ends with the host's uptime (runtime).
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::Uid;
+use sha2::{Digest, Sha256};
+use std::env;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Longest name in bytes of a unix socket: `sun_path` of unix(7) without its NUL.
+const SOCKET_NAME: usize = 107;
+/// Bytes that a machine adds to the runtime directory: `/`, the hash, and the longest file name.
+const SOCKET_TAIL: usize = 1 + 8 + 1 + 16;
+
+/// Directories of all machines of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dirs {
+    /// Directory of configuration, disks and images.
+    pub storage: PathBuf,
+    /// Directory of sockets and pid files.
+    pub runtime: PathBuf,
+}
+
+impl Dirs {
+    /// Returns the directories by the environment; `storage` is the one of `--storage-path`.
+    pub fn new(storage: Option<&Path>) -> Result<Self> {
+        let storage = match storage {
+            Some(path) => path.to_owned(),
+            None => default_storage(|name| env::var_os(name).map(PathBuf::from))
+                .context("neither XDG_DATA_HOME nor HOME is set: use --storage-path DIR")?,
+        };
+        let storage = std::path::absolute(&storage)?;
+        Ok(Self {
+            storage,
+            runtime: runtime(env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)),
+        })
+    }
+
+    /// Returns the directory of all machines.
+    #[must_use]
+    pub fn machines(&self) -> PathBuf {
+        self.storage.join("machines")
+    }
+
+    /// Returns the directory of images.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.storage.join("cache")
+    }
+
+    /// Returns the runtime directory of a machine. Its name is a hash, because the name of a socket
+    /// is limited and that of a machine is not as short.
+    #[must_use]
+    pub fn run(&self, name: &str) -> PathBuf {
+        let mut hash = Sha256::new();
+        hash.update(self.storage.as_os_str().as_bytes());
+        hash.update([0]);
+        hash.update(name);
+        let hex: String = hash.finalize()[..4].iter().map(hex_byte).collect();
+        self.runtime.join(hex)
+    }
+
+    /// Creates the directories, for their owner alone.
+    pub fn create(&self) -> Result<()> {
+        make_private(&self.machines())?;
+        make_private(&self.cache())?;
+        make_private(&self.runtime)?;
+        check_owner(&self.runtime)
+    }
+}
+
+/// Formats a byte of a hash.
+pub(super) fn hex_byte(byte: &u8) -> String {
+    format!("{byte:02x}")
+}
+
+fn default_storage(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    if let Some(path) = variable("MACHINE_STORAGE_PATH").filter(|path| !path.as_os_str().is_empty())
+    {
+        return Some(path);
+    }
+    // The specification of the XDG directories says to ignore a path that is not absolute.
+    let data = variable("XDG_DATA_HOME").filter(absolute);
+    let data = data.or_else(|| Some(variable("HOME").filter(absolute)?.join(".local/share")))?;
+    Some(data.join("podman-machine"))
+}
+
+/// Returns the directory of sockets: below `XDG_RUNTIME_DIR` where it exists and is short enough.
+fn runtime(xdg: Option<PathBuf>) -> PathBuf {
+    let own = xdg.filter(|path| path.is_absolute() && path.is_dir());
+    let fits = |path: &PathBuf| path.as_os_str().len() + SOCKET_TAIL <= SOCKET_NAME;
+    own.map(|path| path.join("pm"))
+        .filter(fits)
+        .unwrap_or_else(|| PathBuf::from(format!("/tmp/pm-{}", Uid::current())))
+}
+
+/// Creates a directory of mode 0700 with its parents.
+pub fn make_private(path: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("create {}", path.display()))
+}
+
+/// Refuses a directory in /tmp that another user has prepared.
+fn check_owner(path: &Path) -> Result<()> {
+    let meta = fs::symlink_metadata(path).with_context(|| path.display().to_string())?;
+    ensure!(
+        meta.is_dir() && meta.uid() == Uid::current().as_raw() && meta.mode() & 0o077 == 0,
+        "{} is not a directory of mode 0700 that belongs to you: remove it, or set XDG_RUNTIME_DIR",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Removes a file or a tree that may not exist.
+pub fn remove_all(path: &Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_storage_follows_the_environment() {
+        let with = |list: &'static [(&str, &str)]| {
+            default_storage(move |name| {
+                let found = list.iter().find(|(n, _)| *n == name);
+                found.map(|(_, value)| PathBuf::from(value))
+            })
+        };
+        for (list, expected) in [
+            (
+                &[("HOME", "/h")][..],
+                Some("/h/.local/share/podman-machine"),
+            ),
+            (
+                &[("HOME", "/h"), ("XDG_DATA_HOME", "/d")],
+                Some("/d/podman-machine"),
+            ),
+            (
+                &[("HOME", "/h"), ("XDG_DATA_HOME", "d")],
+                Some("/h/.local/share/podman-machine"),
+            ),
+            (&[("MACHINE_STORAGE_PATH", "s"), ("HOME", "/h")], Some("s")),
+            (
+                &[("MACHINE_STORAGE_PATH", ""), ("HOME", "/h")],
+                Some("/h/.local/share/podman-machine"),
+            ),
+            (&[], None),
+        ] {
+            assert_eq!(with(list), expected.map(PathBuf::from), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_runtime_directory_is_not_used() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let long = dir.path().join("x".repeat(90));
+        fs::create_dir(&long).expect("made");
+        assert!(runtime(Some(long)).starts_with("/tmp"));
+        assert!(runtime(Some("/nonexistent".into())).starts_with("/tmp"));
+        assert_eq!(runtime(Some(dir.path().into())), dir.path().join("pm"));
+    }
+
+    #[test]
+    fn names_of_sockets_fit() {
+        let dirs = Dirs {
+            storage: "/home/with a blank/é".into(),
+            runtime: "/run/user/1000/pm".into(),
+        };
+        let run = dirs.run(&"n".repeat(63));
+        assert!(run.join("tunnel.sock").as_os_str().len() < 50);
+        assert_ne!(dirs.run("a"), dirs.run("b"));
+    }
+}

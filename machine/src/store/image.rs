@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Images: kernel and initrd, kept in the cache under the hash of their content.
+
+use super::dirs::{hex_byte, make_private, remove_all};
+use super::files::{replace, sync_dir};
+use crate::fault::{Fault, PRE_CREATE};
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use std::env;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Files of an image.
+pub const FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
+/// File with their sums, in the format of sha256sum(1).
+const SUMS: &str = "SHA256SUMS";
+
+/// Image in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Name in the cache: `sha256-<hex>`.
+    pub id: String,
+    /// Directory of the files.
+    pub dir: PathBuf,
+}
+
+/// Place of an image outside the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Directory with the files of `make image`.
+    Dir(PathBuf),
+    /// URL of such a directory, and the SHA-256 of its `SHA256SUMS`.
+    Url {
+        /// URL without a slash at its end.
+        url: String,
+        /// 64 hexadecimal digits.
+        sha256: String,
+    },
+}
+
+impl Source {
+    /// Parses the value of `--image`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong =
+            |why: &str| Fault::with_status(format!("Error: --image {text}: {why}"), PRE_CREATE);
+        let remote = ["https://", "http://", "file://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme));
+        if !remote {
+            return match Path::new(text).is_dir() {
+                true => Ok(Self::Dir(text.into())),
+                false => Err(wrong("no such directory; a directory with vmlinuz and initrd.img, or URL#SHA256 of one, is right").into()),
+            };
+        }
+        let (url, sum) = text.split_once('#').ok_or_else(|| {
+            wrong("a URL ends in # and the SHA-256 of the SHA256SUMS file below it")
+        })?;
+        let sum = sum
+            .strip_prefix("sha256:")
+            .unwrap_or(sum)
+            .to_ascii_lowercase();
+        if sum.len() != 64 || !sum.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(wrong("the part behind # is 64 hexadecimal digits").into());
+        }
+        Ok(Self::Url {
+            url: url.trim_end_matches('/').to_owned(),
+            sha256: sum,
+        })
+    }
+
+    /// Finds the image of this build or of the installation.
+    pub fn default_place() -> Result<Self> {
+        let exe = env::current_exe()
+            .and_then(fs::canonicalize)
+            .unwrap_or_default();
+        let built = exe.ancestors().skip(1).map(|dir| dir.join("out"));
+        let installed = exe
+            .ancestors()
+            .skip(2)
+            .take(1)
+            .map(|dir| dir.join("share/boot2podman"));
+        let here = env::current_dir().map(|dir| dir.join("out"));
+        let mut places = installed.chain(built).chain(here);
+        let whole = |dir: &PathBuf| FILES.iter().all(|file| dir.join(file).is_file());
+        places.find(whole).map(Self::Dir).ok_or_else(|| {
+            let text = "Error: no image found: give one with --image DIR, where DIR has vmlinuz and initrd.img";
+            Fault::with_status(text, PRE_CREATE).into()
+        })
+    }
+}
+
+impl Image {
+    /// Returns an image that is in the cache.
+    pub fn open(cache: &Path, id: &str) -> Result<Self> {
+        let dir = cache.join(id);
+        if !dir.join(FILES[1]).is_file() {
+            bail!(
+                "image {id} is not in {}: `upgrade` takes another one",
+                cache.display()
+            );
+        }
+        Ok(Self {
+            id: id.to_owned(),
+            dir,
+        })
+    }
+
+    /// Verifies an image and brings it into the cache.
+    pub fn import(cache: &Path, source: &Source) -> Result<Self> {
+        make_private(cache)?;
+        let draft = cache.join(format!(".draft.{}", std::process::id()));
+        remove_all(&draft)?;
+        make_private(&draft)?;
+        let imported = fill(&draft, source).and_then(|sums| settle(cache, &draft, &sums));
+        remove_all(&draft)?;
+        imported
+    }
+
+    /// Returns the path of the kernel.
+    #[must_use]
+    pub fn kernel(&self) -> PathBuf {
+        self.dir.join(FILES[0])
+    }
+
+    /// Returns the path of the initrd.
+    #[must_use]
+    pub fn initrd(&self) -> PathBuf {
+        self.dir.join(FILES[1])
+    }
+}
+
+/// Copies the files of an image into `draft`; returns their sums.
+fn fill(draft: &Path, source: &Source) -> Result<String> {
+    let announced = match source {
+        Source::Dir(dir) => fs::read_to_string(dir.join(SUMS)).ok(),
+        Source::Url { url, sha256 } => Some(fetch_sums(draft, url, sha256)?),
+    };
+    let mut sums = String::new();
+    for name in FILES {
+        let to = draft.join(name);
+        match source {
+            Source::Dir(dir) => copy(&dir.join(name), &to)?,
+            Source::Url { url, .. } => fetch(&format!("{url}/{name}"), &to)?,
+        }
+        let sum = sha256(&to)?;
+        check(name, &sum, announced.as_deref())?;
+        sums += &format!("{sum}  {name}\n");
+    }
+    Ok(sums)
+}
+
+/// Compares a file's sum with the announced one. A directory without sums announces none.
+fn check(name: &str, sum: &str, announced: Option<&str>) -> Result<()> {
+    let Some(announced) = announced else {
+        return Ok(());
+    };
+    let of_file = |line: &&str| {
+        line.split_whitespace()
+            .nth(1)
+            .is_some_and(|n| n.trim_start_matches('*') == name)
+    };
+    let line = announced.lines().find(of_file);
+    let expected = line
+        .and_then(|line| line.split_whitespace().next())
+        .unwrap_or("none");
+    if expected.eq_ignore_ascii_case(sum) {
+        return Ok(());
+    }
+    let text = format!(
+        "Error: {name} has the SHA-256 {sum}, and {SUMS} says {expected}: the image is refused"
+    );
+    Err(Fault::with_status(text, PRE_CREATE).into())
+}
+
+/// Moves a verified draft to its name in the cache, unless the cache has it.
+fn settle(cache: &Path, draft: &Path, sums: &str) -> Result<Image> {
+    let hex: String = Sha256::digest(sums).iter().map(hex_byte).collect();
+    let id = format!("sha256-{hex}");
+    let dir = cache.join(&id);
+    replace(&draft.join(SUMS), sums.as_bytes())?;
+    for name in FILES {
+        File::open(draft.join(name))?.sync_all()?;
+    }
+    match fs::rename(draft, &dir) {
+        Err(_) if dir.join(FILES[1]).is_file() => {}
+        other => other.with_context(|| format!("create {}", dir.display()))?,
+    }
+    sync_dir(cache)?;
+    Ok(Image { id, dir })
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::copy(from, to);
+    copied
+        .map(|_| ())
+        .with_context(|| format!("copy {}", from.display()))
+}
+
+fn fetch_sums(draft: &Path, url: &str, sha256_of_sums: &str) -> Result<String> {
+    let file = draft.join(SUMS);
+    fetch(&format!("{url}/{SUMS}"), &file)?;
+    let sum = sha256(&file)?;
+    if sum != sha256_of_sums {
+        let text = format!(
+            "Error: {url}/{SUMS} has the SHA-256 {sum}, not {sha256_of_sums}: the image is refused"
+        );
+        return Err(Fault::with_status(text, PRE_CREATE).into());
+    }
+    Ok(fs::read_to_string(&file)?)
+}
+
+/// Fetches a URL with curl(1), which knows proxies and certificates.
+fn fetch(url: &str, to: &Path) -> Result<()> {
+    let mut curl = Command::new("curl");
+    curl.args([
+        "--fail",
+        "--location",
+        "--silent",
+        "--show-error",
+        "--output",
+    ]);
+    let status = curl
+        .arg(to)
+        .arg("--")
+        .arg(url)
+        .status()
+        .context("curl, which fetches images")?;
+    if !status.success() {
+        let text = format!("Error: cannot fetch {url}: curl ended with {status}");
+        return Err(Fault::with_status(text, PRE_CREATE).into());
+    }
+    Ok(())
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+    let mut hash = Sha256::new();
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(hash.finalize().iter().map(hex_byte).collect()),
+            len => hash.update(part.get(..len).unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(dir: &Path, kernel: &str) {
+        fs::create_dir_all(dir).expect("made");
+        fs::write(dir.join("vmlinuz"), kernel).expect("written");
+        fs::write(dir.join("initrd.img"), "i").expect("written");
+    }
+
+    #[test]
+    fn an_image_is_kept_once_by_content() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let (a, b, cache) = (
+            tmp.path().join("a"),
+            tmp.path().join("b"),
+            tmp.path().join("cache"),
+        );
+        image(&a, "k");
+        image(&b, "other");
+        let first = Image::import(&cache, &Source::Dir(a.clone())).expect("imported");
+        assert_eq!(
+            Image::import(&cache, &Source::Dir(a)).expect("again"),
+            first
+        );
+        let second = Image::import(&cache, &Source::Dir(b)).expect("imported");
+        assert_ne!(first.id, second.id);
+        assert_eq!(
+            fs::read_dir(&cache).expect("list").count(),
+            2,
+            "no draft is left"
+        );
+        assert_eq!(Image::open(&cache, &first.id).expect("there"), first);
+        assert!(Image::open(&cache, "sha256-0").is_err());
+    }
+
+    #[test]
+    fn a_wrong_sum_is_refused_and_named() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let (dir, cache) = (tmp.path().join("a"), tmp.path().join("cache"));
+        image(&dir, "k");
+        for sums in ["0000  vmlinuz\n", "", "x"] {
+            fs::write(dir.join(SUMS), sums).expect("written");
+            let error = Image::import(&cache, &Source::Dir(dir.clone())).expect_err("wrong");
+            assert!(
+                error.to_string().contains("vmlinuz has the SHA-256"),
+                "{error}"
+            );
+            assert_eq!(
+                fs::read_dir(&cache).expect("list").count(),
+                0,
+                "nothing is kept"
+            );
+        }
+    }
+
+    #[test]
+    fn a_url_needs_a_sum_and_is_held_to_it() {
+        let sum = "a".repeat(64);
+        let parsed = Source::parse(&format!("https://x/y/#sha256:{sum}")).expect("right");
+        assert_eq!(
+            parsed,
+            Source::Url {
+                url: "https://x/y".into(),
+                sha256: sum
+            }
+        );
+        for wrong in [
+            "https://x/y",
+            "https://x/y#",
+            "https://x#12",
+            "/nonexistent",
+        ] {
+            let error = Source::parse(wrong).expect_err(wrong);
+            let fault = error.downcast_ref::<Fault>().expect("a fault");
+            assert!(
+                fault.text.contains(wrong) && fault.status == PRE_CREATE,
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_by_url() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let (dir, cache) = (tmp.path().join("a b"), tmp.path().join("cache"));
+        image(&dir, "k");
+        let sums: String = FILES
+            .iter()
+            .map(|f| format!("{}  {f}\n", sha256(&dir.join(f)).expect("sum")))
+            .collect();
+        fs::write(dir.join(SUMS), &sums).expect("written");
+        let url = format!("file://{}", dir.display()).replace(' ', "%20");
+        let sum = sha256(&dir.join(SUMS)).expect("sum");
+        let source = Source::parse(&format!("{url}#{sum}")).expect("right");
+        let local = Image::import(&cache, &Source::Dir(dir.clone())).expect("imported");
+        assert_eq!(Image::import(&cache, &source).expect("fetched"), local);
+        let source = Source::parse(&format!("{url}#{}", "0".repeat(64))).expect("right");
+        assert!(
+            Image::import(&cache, &source)
+                .expect_err("wrong")
+                .to_string()
+                .contains("is refused")
+        );
+    }
+}

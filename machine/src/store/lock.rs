@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Locks that the kernel drops with their holder.
+//!
+//! A command that changes a machine holds flock(2) on the file `lock`. The keeper, as QEMU does
+//! with its own pid file, holds a POSIX lock (fcntl(2), `F_SETLK`) for its life: the kernel tells
+//! others the pid of the holder, which is therefore never stale.
+
+use crate::fault::Fault;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Time that a command waits for another one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Lock of a command on a machine; released when dropped.
+#[derive(Debug)]
+pub struct CommandLock {
+    _file: File,
+}
+
+impl CommandLock {
+    /// Takes the lock `path` for a command, which others are told while they wait.
+    pub fn take(path: &Path, command: &str) -> Result<Self> {
+        let open = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+        };
+        let file = open().with_context(|| format!("open {}", path.display()))?;
+        let mut file = match file.try_lock() {
+            Ok(()) => file,
+            Err(_) => wait(file).ok_or_else(|| Fault::new(busy(path)))?,
+        };
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{} {command}", std::process::id())?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Waits for the lock in a thread, because flock(2) has no time limit.
+fn wait(file: File) -> Option<File> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let locked = file.lock();
+        let _ = sender.send(locked.map(|()| file));
+    });
+    receiver.recv_timeout(PATIENCE).ok()?.ok()
+}
+
+fn busy(path: &Path) -> String {
+    let mut text = String::new();
+    let _ = File::open(path).and_then(|file| file.take(256).read_to_string(&mut text));
+    let (pid, command) = text
+        .split_once(' ')
+        .unwrap_or((text.as_str(), "busy with it"));
+    format!(
+        "Error: another podman-machine (pid {pid}) is at `{command}` of this machine: try again"
+    )
+}
+
+/// POSIX lock for the life of this process.
+#[derive(Debug)]
+pub struct LifeLock {
+    _file: File,
+}
+
+impl LifeLock {
+    /// Takes the lock, or returns `None` if another process has it. This process must not open the
+    /// file again: closing any descriptor of it drops the lock (fcntl(2)).
+    pub fn take(path: &Path) -> Result<Option<Self>> {
+        let open = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+        };
+        let mut file = open().with_context(|| format!("open {}", path.display()))?;
+        match fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))) {
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(None),
+            other => other.with_context(|| format!("lock {}", path.display()))?,
+        };
+        file.set_len(0)?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Some(Self { _file: file }))
+    }
+}
+
+/// Returns the process that holds a POSIX lock on a file; `None` if none does, or if there is no
+/// file.
+pub fn holder(path: &Path) -> Result<Option<i32>> {
+    let file = match File::options().read(true).write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.with_context(|| format!("open {}", path.display()))?,
+    };
+    let mut lock = whole(libc::F_WRLCK);
+    fcntl(&file, FcntlArg::F_GETLK(&mut lock)).with_context(|| path.display().to_string())?;
+    Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
+}
+
+/// Waits until no process holds a POSIX lock on the file.
+pub fn wait_free(path: &Path) -> Result<()> {
+    let file = match File::options().read(true).write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other.with_context(|| format!("open {}", path.display()))?,
+    };
+    loop {
+        match fcntl(&file, FcntlArg::F_SETLKW(&whole(libc::F_WRLCK))) {
+            Err(Errno::EINTR) => {}
+            other => {
+                return other
+                    .map(|_| ())
+                    .with_context(|| path.display().to_string());
+            }
+        }
+    }
+}
+
+/// Describes a lock on a whole file.
+fn whole(kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: kind as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_command_is_told_of_the_first() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lock");
+        let first = CommandLock::take(&path, "start").expect("free");
+        let text = busy(&path);
+        assert!(
+            text.contains("`start`") && text.contains(&std::process::id().to_string()),
+            "{text}"
+        );
+        let waiter = {
+            let path = path.clone();
+            thread::spawn(move || CommandLock::take(&path, "stop").map(|_| ()))
+        };
+        drop(first);
+        waiter
+            .join()
+            .expect("no panic")
+            .expect("the lock was given up");
+    }
+
+    #[test]
+    fn a_file_without_a_holder_is_free() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("pid");
+        assert_eq!(holder(&path).expect("asked"), None);
+        std::fs::write(&path, "1\n").expect("written");
+        assert_eq!(
+            holder(&path).expect("asked"),
+            None,
+            "a pid in a file proves nothing"
+        );
+        wait_free(&path).expect("free");
+        assert!(LifeLock::take(&path).expect("asked").is_some());
+    }
+}

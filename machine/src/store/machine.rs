@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A machine on disk: its files, and its state by locks.
+
+use super::config::MachineConfig;
+use super::dirs::Dirs;
+use super::files;
+use super::lock::{self, CommandLock};
+use crate::fault::Fault;
+use crate::keeper::record::{EndRecord, RunRecord};
+use crate::state::{Locks, Standing, standing};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+
+/// Name of a machine, and the directories of its files.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Name.
+    pub name: String,
+    /// Directory of the files that stay.
+    pub dir: PathBuf,
+    /// Directory of the sockets.
+    pub run: PathBuf,
+    /// Directory of images.
+    pub cache: PathBuf,
+}
+
+impl Machine {
+    /// Returns a machine that may not exist.
+    #[must_use]
+    pub fn at(dirs: &Dirs, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            dir: dirs.machines().join(name),
+            run: dirs.run(name),
+            cache: dirs.cache(),
+        }
+    }
+
+    /// Returns an existing machine.
+    pub fn find(dirs: &Dirs, name: &str) -> Result<Self> {
+        let machine = Self::at(dirs, name);
+        let safe = !name.is_empty() && !name.starts_with('.') && !name.contains('/');
+        if safe && machine.dir.is_dir() {
+            return Ok(machine);
+        }
+        Err(Fault::new(format!(
+            "Podman machine \"{name}\" does not exist. Use \"podman-machine ls\" to list machines. \
+             Use \"podman-machine create\" to add a new one."
+        ))
+        .into())
+    }
+
+    /// Returns the names of all machines, unsorted. A directory that begins with a dot is a machine
+    /// that is not complete.
+    pub fn names(dirs: &Dirs) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(dirs.machines()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.with_context(|| dirs.machines().display().to_string())?,
+        };
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
+        let names = entries.filter_map(|entry| name(entry.ok()?));
+        Ok(names.filter(|name| !name.starts_with('.')).collect())
+    }
+
+    /// Returns a file in the directory that stays.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Returns a file in the runtime directory.
+    #[must_use]
+    pub fn run_file(&self, name: &str) -> PathBuf {
+        self.run.join(name)
+    }
+
+    /// Returns the socket of the podman API.
+    #[must_use]
+    pub fn api(&self) -> PathBuf {
+        self.run_file("podman.sock")
+    }
+
+    /// Reads the configuration.
+    pub fn config(&self) -> Result<MachineConfig> {
+        let path = self.file("config.json");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        MachineConfig::parse(&text).with_context(|| self.dir.display().to_string())
+    }
+
+    /// Writes the configuration.
+    pub fn save(&self, config: &MachineConfig) -> Result<()> {
+        files::replace(&self.file("config.json"), config.text().as_bytes())
+    }
+
+    /// Takes the lock for a command that changes the machine.
+    pub fn lock(&self, command: &str) -> Result<CommandLock> {
+        CommandLock::take(&self.file("lock"), command)
+    }
+
+    /// Reads the locks. A keeper must not: it would lose its own ([`lock::LifeLock`]).
+    pub fn locks(&self) -> Result<Locks> {
+        Ok(Locks {
+            keeper: lock::holder(&self.run_file("keeper.pid"))?,
+            qemu: self.qemu()?,
+        })
+    }
+
+    /// Returns the pid of QEMU.
+    pub fn qemu(&self) -> Result<Option<i32>> {
+        lock::holder(&self.run_file("qemu.pid"))
+    }
+
+    /// Returns the state by the locks.
+    pub fn standing(&self) -> Result<Standing> {
+        let locks = self.locks()?;
+        let saved = self.file("state/complete").exists();
+        Ok(standing(locks, self.run_record().as_ref(), saved))
+    }
+
+    /// Reads what the keeper says.
+    #[must_use]
+    pub fn run_record(&self) -> Option<RunRecord> {
+        let text = fs::read_to_string(self.run_file("run.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Reads how the last run ended.
+    #[must_use]
+    pub fn end_record(&self) -> Option<EndRecord> {
+        let text = fs::read_to_string(self.file("last.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+}
