@@ -1,2 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Text for people and scripts: pure functions without a system call.
+
+pub mod tabwriter;
+pub mod template;
