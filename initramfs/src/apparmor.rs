@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The AppArmor profile of containers, compiled while the image is made, because the compiler
-//! would be 0.8 % of the image. `b2p` stands in for it in the machine and loads the result when
-//! podman asks for the profile (`b2p/src/helpers/engine/apparmor.rs`).
+//! would be 0.8 % of the image. In the machine, a hook of podman loads the result
+//! (`b2p/src/helpers/engine/apparmor/`).
 //!
 //! The profile is compiled for the features that Debian pins for all its policy, so that a class
 //! of accesses that a later kernel learns to mediate is not denied by a profile that is older.

@@ -13,7 +13,9 @@ const PROFILE: &str = "cat /proc/self/attr/current";
 const MOUNT: &str = "mkdir -p /m && busybox mount -t tmpfs none /m && echo mounted";
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
-    checks.check("podman loads its AppArmor profile", || profile(guest));
+    checks.check("containers of root have their AppArmor profile", || {
+        profile(guest)
+    });
     checks.check("the profile denies, and can be left off", || denies(guest));
     checks.check("no core is dumped in a container", || {
         let crash = "ulimit -c; sh -c \"kill -SEGV \\$\\$\"; ls -d core* 2>/dev/null; true";
@@ -53,6 +55,13 @@ fn profile(guest: &Guest) -> Result<()> {
          podman inspect --format '{{{{.State.ExitCode}}}}' confined && podman rm confined >/dev/null",
         image::NAME
     );
+    // The profile is of the start: podman keeps none with the container.
+    let create = format!(
+        "id=$(podman create {}) && podman inspect --format '<{{{{.AppArmorProfile}}}}>' $id && podman rm $id >/dev/null",
+        image::NAME
+    );
+    let said_of_new = guest.sh(&create)?;
+    ensure!(said_of_new == "<>", "{said_of_new}");
     // 143: the profile lets the signal through.
     ensure!(guest.sh(&script)? == format!("{said}\n143"), "exec, stop");
     // The name that a container of another version of podman has.

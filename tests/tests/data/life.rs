@@ -12,6 +12,9 @@ use tests::disks::{self, Image, MIB, refused, taken, userdata};
 use tests::{Checks, Guest, image, keyless};
 use vmm::{Bus, Disk};
 
+/// Command that shows the AppArmor profile of a process, if there is AppArmor.
+const PROFILE: &str = "cat /proc/self/attr/current";
+
 type Refused = Vec<(&'static str, Image, String)>;
 
 /// Content that must be unchanged after a boot.
@@ -118,7 +121,7 @@ fn fill(guest: &Guest) -> Result<()> {
         let out = guest.ssh_with(user, "podman load -q", &archive)?;
         tests::text(&out)?;
         let script = format!(
-            "podman run --name writer -v kept:/data {} sh -c 'echo by {user} | dd of=/data/note conv=fsync 2>/dev/null; echo inside >/inside'",
+            "podman run --name writer -v kept:/data {} sh -c '{PROFILE} >/profile; echo by {user} | dd of=/data/note conv=fsync 2>/dev/null; echo inside >/inside'",
             image::NAME
         );
         guest.sh_as(user, &script)?;
@@ -171,7 +174,8 @@ fn made(disk: &Image, tar: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Second boot: the disk has grown, and there are other candidates for the data disk.
+/// Second boot: the disk has grown, there are other candidates for the data disk, and the kernel has
+/// no AppArmor.
 fn second(dir: &Path, disk: &Image, known: &Known, checks: &mut Checks) -> Result<()> {
     disk.grow(2048)?;
     let other = make::disk(dir, "other", Layout::Gpt, Fs::Ext4, "boot2docker-data")?;
@@ -182,7 +186,7 @@ fn second(dir: &Path, disk: &Image, known: &Known, checks: &mut Checks) -> Resul
     ];
     let mut machine = keyless("data-second")?
         .memory_mib(1536)
-        .append("b2p.format=never")
+        .append("b2p.format=never apparmor=0")
         .disk(Disk::raw(disk.file()));
     for (name, image, _) in &others {
         machine = machine.disk(Disk::raw(image.file()).on(Bus::Scsi).serial(name));
@@ -220,7 +224,7 @@ fn rule(guest: &Guest) -> Result<()> {
 }
 
 fn yesterday(guest: &Guest) -> Result<()> {
-    for user in ["root", "core"] {
+    for (user, profile) in [("root", "containers-default-"), ("core", "unconfined")] {
         let images = guest.sh_as(user, "podman images --format '{{.Repository}}:{{.Tag}}'")?;
         ensure!(images == image::NAME, "{user}: {images}");
         let all = guest.sh_as(user, "podman ps -a --format '{{.Names}}'")?;
@@ -233,6 +237,10 @@ fn yesterday(guest: &Guest) -> Result<()> {
         ensure!(note == format!("by {user}"), "{user}: {note}");
         let inside = guest.sh_as(user, "podman cp writer:/inside - | tar xO")?;
         ensure!(inside == "inside", "{user}: {inside}");
+        let profiled = guest.sh_as(user, "podman cp writer:/profile - | tar xO")?;
+        ensure!(profiled.starts_with(profile), "{user}: {profiled}");
+        // The profile was of that boot, not of the container.
+        guest.sh("test ! -e /sys/kernel/security/apparmor")?;
         guest.sh_as(user, "podman start --attach writer")?;
     }
     Ok(())

@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `apparmor_parser`, as podman calls it: before the first container of root starts, podman looks
-//! for its default profile in the kernel and has this program load it (containers/common,
-//! pkg/apparmor, `InstallDefault`). The image contains the profile compiled
-//! (`initramfs/src/apparmor.rs`), and no compiler: of what podman sends, only the name counts.
+//! `apparmor_parser`, as podman calls it. podman takes a kernel's AppArmor for usable where there is
+//! a program of this name, and has it load its default profile for a container that was created
+//! with the profile's name (containers/common, pkg/apparmor, `InstallDefault`). The image contains
+//! the profile compiled (`initramfs/src/apparmor.rs`), and no compiler: of what podman sends, only the
+//! name counts. All other containers get the profile by [`confine`].
 
-use std::fs;
+pub mod confine;
+mod policy;
+
 use std::io::{Read, stdin};
-use std::path::Path;
 
+use policy::REPLACE;
 use sys::error::{Doing, Error, Result};
 
-/// The compiled profile.
-const COMPILED: &str = "/usr/share/boot2podman/containers-default.apparmor";
-/// File that takes a compiled profile and replaces one of the same name
-/// (security/apparmor/apparmorfs.c).
-const REPLACE: &str = "/sys/kernel/security/apparmor/.replace";
 /// Prefix of the names of podman's default profile.
 const PREFIX: &str = "containers-default-";
-/// Bytes before the length of the profile's name: a struct named `profile` begins, then a string
-/// (security/apparmor/policy_unpack.c, `unpack_profile`).
-const BEFORE_NAME: &[u8] = b"\x04\x08\0profile\0\x07\x05";
 /// Limit of a profile's text; podman's has 2 kB.
 const MAX_TEXT: u64 = 64 << 10;
 
@@ -64,9 +59,7 @@ fn load() -> Result<()> {
     let mut text = String::new();
     let read = stdin().take(MAX_TEXT).read_to_string(&mut text);
     read.doing("standard input")?;
-    let policy = fs::read(COMPILED).on(Path::new(COMPILED))?;
-    let policy = renamed(policy, profile_name(&text)?)?;
-    fs::write(REPLACE, policy).on(Path::new(REPLACE))
+    policy::load_as(profile_name(&text)?)
 }
 
 /// Returns the name in the text of a profile.
@@ -84,44 +77,10 @@ fn profile_name(text: &str) -> Result<&str> {
     )))
 }
 
-/// Gives the compiled profile another name. A container keeps the name of the podman that created
-/// it. The data after the name is aligned, so the length stays.
-fn renamed(mut policy: Vec<u8>, name: &str) -> Result<Vec<u8>> {
-    let damaged = || Error::invalid(format!("{COMPILED}: no profile in it"));
-    let header = policy
-        .windows(BEFORE_NAME.len())
-        .position(|bytes| bytes == BEFORE_NAME)
-        .ok_or_else(damaged)?;
-    let begin = header + BEFORE_NAME.len() + 2;
-    let length = policy.get(begin - 2..begin).ok_or_else(damaged)?;
-    // The string ends with a NUL, which the length includes.
-    let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
-    let end = (begin + length).saturating_sub(1);
-    let old = policy.get_mut(begin..end).ok_or_else(damaged)?;
-    if old.len() != name.len() {
-        let has = String::from_utf8_lossy(old);
-        return Err(Error::invalid(format!(
-            "profile {name}: the machine has {has}. Create the container again, or with \
-             --security-opt apparmor=unconfined"
-        )));
-    }
-    old.copy_from_slice(name.as_bytes());
-    Ok(policy)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    fn compiled(name: &str) -> Vec<u8> {
-        let mut bytes = b"\x04\x08\0version\0\x02\x07\x20\x20\0".to_vec();
-        bytes.extend(BEFORE_NAME);
-        bytes.extend(u16::try_from(name.len() + 1).unwrap().to_le_bytes());
-        bytes.extend(name.bytes());
-        bytes.extend(b"\0\x04\x06\0flags\0\x07");
-        bytes
-    }
 
     #[test]
     fn the_name_is_read_from_the_text() {
@@ -139,26 +98,6 @@ mod tests {
         ] {
             let why = profile_name(text).unwrap_err().to_string();
             assert!(why.contains("only podman's own"), "{why}");
-        }
-    }
-
-    #[test]
-    fn a_name_of_the_same_length_replaces_the_other() {
-        let before = compiled("containers-default-0.62.2");
-        for name in ["containers-default-0.62.2", "containers-default-0.65.1"] {
-            assert_eq!(renamed(before.clone(), name).unwrap(), compiled(name));
-        }
-        let why = renamed(before, "containers-default-0.100.1").unwrap_err();
-        let why = why.to_string();
-        assert!(why.contains("0.100.1") && why.contains("0.62.2"), "{why}");
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error() {
-        let whole = compiled("containers-default-0.62.2");
-        for end in [0, 1, 20, BEFORE_NAME.len() + 18, BEFORE_NAME.len() + 22] {
-            let why = renamed(whole[..end].to_vec(), "containers-default-0.62.2").unwrap_err();
-            assert!(why.to_string().contains("no profile in it"), "{end}: {why}");
         }
     }
 
