@@ -194,6 +194,20 @@ fn overlapping(guest: &Guest) -> Result<()> {
     // The answers leave by the card, though the bridge's route comes first.
     eventually(SOON, banner)?;
     guest.sh("ip route get 10.88.2.3 | grep eth1")?;
+    // IPv6, and a route that lies within a bridge's network.
+    guest.sh(
+        "ip route add 10.89.0.128/25 dev eth1; ip address add fd00:88::1/64 dev podman0; \
+         ip address add fd00:88::2/72 dev eth1",
+    )?;
+    let podman1 = "podman1 overlaps 10.89.0.128/25 of eth1";
+    for line in ["podman0 overlaps fd00:88::/72 of eth1", podman1] {
+        eventually(SOON, || {
+            let said = guest.sh("cat /run/boot2podman/degraded")?;
+            ensure!(said.contains(line), "{line}: {said}");
+            Ok(())
+        })?;
+    }
+    guest.sh("ip route del 10.89.0.128/25")?;
     guest.podman(&["rm", "--force", "--all", "--time", "0"])?;
     eventually(SOON, || {
         // No rule of a card that is gone is left.
@@ -202,8 +216,7 @@ fn overlapping(guest: &Guest) -> Result<()> {
         ensure!(said == "default_subnet = \"10.87.0.0/16\"", "{said}");
         Ok(())
     })?;
-    // The API's process has read its configuration before.
-    guest.sh("b2p restart podman")?;
+    // The API's process, which had read its configuration before, has ended.
     let options = [
         "run",
         "--detach",

@@ -25,6 +25,8 @@ use log::{info, warn};
 use nix::sys::socket::SockaddrStorage;
 
 use super::lease;
+use super::overlap::Reached;
+use super::prefix::Prefix;
 use sys::error::{Doing, Error, Result};
 use sys::net::SYS_CLASS_NET;
 
@@ -39,7 +41,7 @@ pub struct Firewall {
     routed: bool,
     container_ssh: bool,
     /// Networks that were there when one was new.
-    networks: BTreeSet<Network>,
+    networks: BTreeSet<Prefix>,
     /// Bridges that were there when one was new.
     bridges: BTreeSet<String>,
     /// Rules for them, in nft's language.
@@ -64,7 +66,7 @@ impl Firewall {
     pub fn update(&mut self, cards: &[&str]) {
         let current = match self.routed {
             true => BTreeSet::new(),
-            false => bridge_networks(cards),
+            false => private_networks(cards),
         };
         if !current.is_subset(&self.networks) {
             self.networks = current;
@@ -93,22 +95,19 @@ impl Firewall {
     }
 }
 
-/// A network: an address in it, and the length of its prefix.
-type Network = (IpAddr, u32);
-
 /// Returns every address of the machine, with its interface and prefix length.
-fn addresses() -> impl Iterator<Item = (String, Network)> {
+fn addresses() -> impl Iterator<Item = (String, IpAddr, u8)> {
     let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
     addresses.filter_map(|interface| {
         let (addr, mask) = (interface.address?, interface.netmask?);
         let v4 = |s: &SockaddrStorage| s.as_sockaddr_in().map(|s| s.ip());
         let v6 = |s: &SockaddrStorage| s.as_sockaddr_in6().map(|s| s.ip());
-        let network = match (v4(&addr), v4(&mask), v6(&addr), v6(&mask)) {
+        let (addr, length) = match (v4(&addr), v4(&mask), v6(&addr), v6(&mask)) {
             (Some(a), Some(m), ..) => (IpAddr::V4(a), m.to_bits().leading_ones()),
             (_, _, Some(a), Some(m)) => (IpAddr::V6(a), m.to_bits().leading_ones()),
             _ => return None,
         };
-        Some((interface.interface_name, network))
+        Some((interface.interface_name, addr, u8::try_from(length).ok()?))
     })
 }
 
@@ -119,22 +118,35 @@ fn is_bridge(name: &str, cards: &[&str]) -> bool {
 }
 
 /// Returns the private networks of bridges that have no card in them.
-fn bridge_networks(cards: &[&str]) -> BTreeSet<Network> {
-    addresses()
-        .filter(|(name, (addr, _))| is_bridge(name, cards) && is_private(addr))
-        .map(|(_, network)| network)
+fn private_networks(cards: &[&str]) -> BTreeSet<Prefix> {
+    let networks = bridge_networks(cards).into_iter();
+    let networks = networks.map(|(_, network)| network);
+    networks
+        .filter(|network| is_private(&network.first))
         .collect()
 }
 
-/// Returns name and network of every bridge that has an IPv4 address and no card in it.
-pub fn ipv4_bridges(cards: &[&str]) -> Vec<(String, lease::Network)> {
+/// Returns name and network of every bridge that has an address and no card in it. Every interface
+/// has the link-local network.
+pub fn bridge_networks(cards: &[&str]) -> Vec<Reached> {
+    let is_link_local = |addr: &IpAddr| match addr {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    };
     addresses()
-        .filter(|(name, _)| is_bridge(name, cards))
-        .filter_map(|(name, (addr, prefix))| match addr {
-            IpAddr::V4(addr) => Some((name, lease::Network::new(addr, u8::try_from(prefix).ok()?))),
-            IpAddr::V6(_) => None,
-        })
+        .filter(|(name, addr, _)| !is_link_local(addr) && is_bridge(name, cards))
+        .map(|(name, addr, length)| (name, Prefix::new(addr, length)))
         .collect()
+}
+
+/// Returns the IPv4 networks.
+pub fn ipv4(networks: Vec<Reached>) -> Vec<(String, lease::Network)> {
+    let networks = networks.into_iter();
+    let of_ipv4 = networks.filter_map(|(name, network)| match network.first {
+        IpAddr::V4(first) => Some((name, lease::Network::new(first, network.length))),
+        IpAddr::V6(_) => None,
+    });
+    of_ipv4.collect()
 }
 
 /// Returns the names of bridges that have no card in them, with an address or without.
@@ -149,22 +161,9 @@ fn bridges(cards: &[&str]) -> BTreeSet<String> {
 /// Returns the addresses of the cards.
 fn card_addresses(cards: &[&str]) -> Vec<IpAddr> {
     addresses()
-        .filter(|(name, _)| cards.contains(&name.as_str()))
-        .map(|(_, (addr, _))| addr)
+        .filter(|(name, ..)| cards.contains(&name.as_str()))
+        .map(|(_, addr, _)| addr)
         .collect()
-}
-
-/// Returns true if `addr` is in the network.
-fn contains((network, prefix): &Network, addr: &IpAddr) -> bool {
-    let same = |a: u128, b: u128, bits: u32| {
-        let host_bits = bits.saturating_sub(*prefix);
-        (a ^ b).checked_shr(host_bits).unwrap_or(0) == 0
-    };
-    match (network, addr) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => same(a.to_bits().into(), b.to_bits().into(), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
-        _ => false,
-    }
 }
 
 /// Returns true for RFC 1918 and RFC 4193: containers with other addresses are meant to be
@@ -178,20 +177,20 @@ fn is_private(addr: &IpAddr) -> bool {
 
 /// Returns the rules in nft's language; none without a card or a network. Where a network overlaps a
 /// card's, the card's own addresses in it are the machine's.
-fn rules(cards: &[&str], own: &[IpAddr], networks: &BTreeSet<Network>) -> String {
+fn rules(cards: &[&str], own: &[IpAddr], networks: &BTreeSet<Prefix>) -> String {
     if cards.is_empty() || networks.is_empty() {
         return String::new();
     }
     let cards = quoted(cards.iter());
-    let rule = |(addr, prefix): &Network| {
-        let family = if addr.is_ipv4() { "ip" } else { "ip6" };
-        format!("iifname {{ {cards} }} {family} daddr {addr}/{prefix} counter drop\n")
+    let rule = |network: &Prefix| {
+        let family = if network.first.is_ipv4() { "ip" } else { "ip6" };
+        format!("iifname {{ {cards} }} {family} daddr {network} counter drop\n")
     };
     let accept = |addr: &IpAddr| {
         let family = if addr.is_ipv4() { "ip" } else { "ip6" };
         format!("iifname {{ {cards} }} {family} daddr {addr} accept\n")
     };
-    let within = |addr: &&IpAddr| networks.iter().any(|network| contains(network, addr));
+    let within = |addr: &&IpAddr| networks.iter().any(|network| network.contains(addr));
     let accepts = own.iter().filter(within).map(accept);
     let rules: String = accepts.chain(networks.iter().map(rule)).collect();
     format!(
@@ -247,26 +246,23 @@ fn set(rules: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prefix::tests::prefix;
     use super::*;
-
-    fn network(addr: &str, prefix: u32) -> Network {
-        (addr.parse().unwrap_or(IpAddr::from([0; 4])), prefix)
-    }
 
     #[test]
     fn each_network_has_its_rule_and_none_has_none() {
-        let all = BTreeSet::from([network("10.88.0.1", 16), network("fd00::1", 64)]);
-        let own = ["10.88.0.15", "192.168.1.2"].map(|addr| network(addr, 0).0);
+        let all = BTreeSet::from(["10.88.0.1/16", "fd00::1/64"].map(prefix));
+        let own = ["10.88.0.15", "192.168.1.2"].map(|addr| prefix(addr).first);
         let text = rules(&["eth0", "eth1"], &own, &all);
         let accept = "iifname { \"eth0\", \"eth1\" } ip daddr 10.88.0.15 accept\niifname";
         assert!(
             text.contains(accept) && !text.contains("192.168.1.2"),
             "{text}"
         );
-        let v4 = "iifname { \"eth0\", \"eth1\" } ip daddr 10.88.0.1/16 counter drop\n";
+        let v4 = "iifname { \"eth0\", \"eth1\" } ip daddr 10.88.0.0/16 counter drop\n";
         assert!(text.contains(v4), "{text}");
         assert!(
-            text.contains("ip6 daddr fd00::1/64 counter drop\n"),
+            text.contains("ip6 daddr fd00::/64 counter drop\n"),
             "{text}"
         );
         assert_eq!(rules(&[], &own, &all), "");
@@ -283,23 +279,6 @@ mod tests {
     }
 
     #[test]
-    fn a_network_holds_its_own_addresses() {
-        let net = network("10.89.0.1", 24);
-        for (addr, is) in [
-            ("10.89.0.77", true),
-            ("10.89.1.1", false),
-            ("fd00::1", false),
-        ] {
-            assert_eq!(contains(&net, &network(addr, 0).0), is, "{addr}");
-        }
-        let net = network("fd00::1", 64);
-        assert!(contains(&net, &network("fd00::ffff:1", 0).0));
-        assert!(!contains(&net, &network("fd00:0:0:1::1", 0).0));
-        assert!(contains(&network("10.0.0.1", 0), &network("1.1.1.1", 0).0));
-        assert!(contains(&network("::1", 0), &network("fd00::1", 0).0));
-    }
-
-    #[test]
     fn only_private_networks_are_guarded() {
         for (addr, is) in [
             ("10.88.0.1", true),
@@ -310,7 +289,7 @@ mod tests {
             ("2001:db8::1", false),
             ("fe80::1", false),
         ] {
-            assert_eq!(is_private(&network(addr, 24).0), is, "{addr}");
+            assert_eq!(is_private(&prefix(addr).first), is, "{addr}");
         }
     }
 }

@@ -7,6 +7,7 @@
 //! events; an idle machine is not woken.
 
 pub mod answer;
+mod bridges;
 mod card;
 mod card_settings;
 mod carrier;
@@ -22,11 +23,14 @@ mod own_network;
 pub mod packet;
 mod plan;
 mod podman_conf;
+mod prefix;
 mod ranges;
 mod resolv;
 pub mod router;
+mod routes;
 mod rules;
 mod sockets;
+mod stale_api;
 mod vetting;
 
 use std::fs;
@@ -55,9 +59,8 @@ use crate::common::degraded::Degraded;
 use card::Card;
 use firewall::Firewall;
 use lease::Network;
-use overlap::{DEFAULT_BRIDGE, Named};
 use plan::Plan;
-use vetting::Surroundings;
+use stale_api::StaleApi;
 
 /// Time after which an IPv6 address alone makes the service ready, in milliseconds. The ready
 /// line waits for five seconds (init/src/service_table/table.rs).
@@ -96,6 +99,7 @@ pub fn main(args: &[String]) -> ! {
         ready: false,
         routed: config.routed,
         default_network: podman_conf::default_subnet(),
+        stale_api: None,
         degraded: Degraded::of("net"),
         firewall: Firewall::new(config.routed, config.container_ssh),
         ipv6_suffices_at: now() + IPV4_PATIENCE,
@@ -128,6 +132,8 @@ struct Service {
     routed: bool,
     /// podman's default network.
     default_network: Network,
+    /// podman's API process that has another default network.
+    stale_api: Option<StaleApi>,
     /// Bridges that are in the way of a card, which PID 1 lists.
     degraded: Degraded,
     /// True once READY=1 was sent.
@@ -188,53 +194,6 @@ impl Service {
         self.follow(changed);
     }
 
-    /// Tells every card what its lease must not reach into.
-    fn confine_leases(&mut self) {
-        let names: Vec<_> = self.cards.iter().map(Card::name).collect();
-        let bridges = firewall::ipv4_bridges(&names);
-        self.watch_overlap(&bridges);
-        let mut bridges = bridges;
-        if !bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE) {
-            bridges.push((DEFAULT_BRIDGE.to_owned(), self.default_network));
-        }
-        let all: Vec<_> = self.cards.iter().filter_map(Card::neighbour).collect();
-        let mut changed = false;
-        for card in &mut self.cards {
-            let mut cards = all.clone();
-            cards.retain(|other| other.name != card.name());
-            let bridges = bridges.clone();
-            changed |= card.surround(Surroundings { cards, bridges });
-        }
-        self.follow(changed);
-    }
-
-    /// Moves podman's default network out of the cards' way before podman makes it, and lists the
-    /// bridges that are in the way.
-    fn watch_overlap(&mut self, bridges: &[Named]) {
-        let of = |card: &Card| {
-            let networks: Vec<_> = card.networks().collect();
-            let name = card.name().to_owned();
-            networks.into_iter().map(move |net| (name.clone(), net))
-        };
-        let taken: Vec<Named> = self.cards.iter().flat_map(of).collect();
-        let next = overlap::choose(self.default_network, &taken);
-        let default_is_up = bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE);
-        if next != self.default_network && !default_is_up {
-            match podman_conf::set_default_subnet(next) {
-                Ok(()) => {
-                    info!(
-                        "network: podman's default network is {next}: a card leads to the former one"
-                    );
-                    self.default_network = next;
-                }
-                Err(e) => error!("network: podman's default network: {e}"),
-            }
-        }
-        let lines = overlap::lines(bridges, &taken, next);
-        let lines = lines.into_iter().map(|why| ("net", why));
-        self.degraded.update(lines);
-    }
-
     /// Sets what every card has, also one without a plan, before it is up.
     fn prepare(&self, name: &str) {
         card_settings::apply(name);
@@ -259,6 +218,7 @@ impl Service {
         let mut fds: Vec<PollFd<'_>> = [links.as_fd(), clock.as_fd()]
             .into_iter()
             .chain(self.cards.iter().map(Card::socket))
+            .chain(self.stale_api.iter().map(StaleApi::end))
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         match poll(&mut fds, self.timeout()) {
@@ -295,11 +255,17 @@ impl Service {
     fn timeout(&self) -> PollTimeout {
         let ipv6 = Some(self.ipv6_suffices_at).filter(|at| !self.ready && *at > now());
         let deadlines = self.cards.iter().filter_map(Card::deadline);
-        deadlines.chain(ipv6).min().map_or(PollTimeout::NONE, |at| {
-            let ms = at.saturating_sub(now());
-            let ms = i32::try_from(ms).unwrap_or(i32::MAX);
-            PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)
-        })
+        let look = self.stale_api.iter();
+        let look = look.map(|_| now() + stale_api::LOOK.as_millis() as Millis);
+        deadlines
+            .chain(ipv6)
+            .chain(look)
+            .min()
+            .map_or(PollTimeout::NONE, |at| {
+                let ms = at.saturating_sub(now());
+                let ms = i32::try_from(ms).unwrap_or(i32::MAX);
+                PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)
+            })
     }
 
     /// Brings up to date what depends on the addresses, if they changed.

@@ -15,9 +15,10 @@ use nix::sys::socket::{
 
 use super::lease::netmask;
 
-/// Groups of messages about links, addresses, and options of router advertisements
-/// (`RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`, `RTNLGRP_ND_USEROPT`).
-const GROUPS: u32 = 1 | 0x10 | 0x100 | 1 << (20 - 1);
+/// Groups of messages about links, addresses, and prefixes and options of router advertisements
+/// (`RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`, `RTNLGRP_IPV6_PREFIX`,
+/// `RTNLGRP_ND_USEROPT`).
+const GROUPS: u32 = 1 | 0x10 | 0x100 | 1 << (18 - 1) | 1 << (20 - 1);
 /// Types of attributes (linux/if_addr.h).
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;

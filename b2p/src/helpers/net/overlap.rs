@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Networks of containers that overlap a card's. Pure.
+//! Networks of containers that overlap a card's, of IPv4 and of IPv6. Pure.
 //!
 //! A bridge's route to its network takes precedence over the card's, and neighbours in the part that
 //! both have are then out of reach. podman's default network is moved before podman makes it. For
@@ -9,6 +9,7 @@
 use std::net::Ipv4Addr;
 
 use super::lease::Network;
+use super::prefix::Prefix;
 
 /// podman's default network, which it has without `default_subnet` (containers.conf(5)), and what it
 /// has where that overlaps a card's network. None is in the ranges of `podman network create`.
@@ -27,12 +28,13 @@ pub const DEFAULT: Network = CANDIDATES[0];
 pub const DEFAULT_BRIDGE: &str = "podman0";
 
 /// A network that an interface leads to.
-pub type Named = (String, Network);
+pub type Reached = (String, Prefix);
 
 /// Returns podman's default network: the current one as long as nothing overlaps it.
 #[must_use]
-pub fn choose(current: Network, taken: &[Named]) -> Network {
-    let is_free = |net: &&Network| !taken.iter().any(|(_, other)| other.overlaps(net));
+pub fn choose(current: Network, taken: &[Reached]) -> Network {
+    let overlaps = |net: &Network, other: &Prefix| other.overlaps(&Prefix::from(*net));
+    let is_free = |net: &&Network| !taken.iter().any(|(_, other)| overlaps(net, other));
     let mut all = [current]
         .iter()
         .chain(CANDIDATES)
@@ -45,7 +47,7 @@ pub fn choose(current: Network, taken: &[Named]) -> Network {
 /// Returns a line for every bridge whose network overlaps one that a card leads to; `next` is the
 /// default network of the next container.
 #[must_use]
-pub fn lines(bridges: &[Named], cards: &[Named], next: Network) -> Vec<String> {
+pub fn lines(bridges: &[Reached], cards: &[Reached], next: Network) -> Vec<String> {
     let mut lines = Vec::new();
     for (bridge, network) in bridges {
         let overlapping = cards.iter().find(|(_, other)| other.overlaps(network));
@@ -53,8 +55,8 @@ pub fn lines(bridges: &[Named], cards: &[Named], next: Network) -> Vec<String> {
             continue;
         };
         let remedy = match bridge.as_str() {
-            DEFAULT_BRIDGE if !next.overlaps(other) => format!(
-                "stop all containers on podman's default network, `b2p restart podman`, and start them again: it is then {next}"
+            DEFAULT_BRIDGE if network.first.is_ipv4() && !other.overlaps(&next.into()) => format!(
+                "stop all containers on podman's default network and start them again: it is then {next}"
             ),
             _ => "remove this network and create it again with another --subnet".to_owned(),
         };
@@ -95,6 +97,7 @@ pub fn with_subnet(text: &str, subnet: Network) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prefix::tests::prefix;
     use super::*;
 
     fn net(text: &str) -> Network {
@@ -103,9 +106,9 @@ mod tests {
         Network::new(first, prefix.parse().unwrap_or(32))
     }
 
-    fn named(all: &[(&str, &str)]) -> Vec<Named> {
+    fn named(all: &[(&str, &str)]) -> Vec<Reached> {
         all.iter()
-            .map(|(name, network)| ((*name).to_owned(), net(network)))
+            .map(|(name, network)| ((*name).to_owned(), prefix(network)))
             .collect()
     }
 
@@ -115,7 +118,8 @@ mod tests {
             ("10.88.0.0/16", &["10.0.2.0/24"][..], "10.88.0.0/16"),
             ("10.88.0.0/16", &["10.88.0.0/16"], "10.87.0.0/16"),
             ("10.88.0.0/16", &["10.88.7.0/24"], "10.87.0.0/16"),
-            ("10.88.0.0/16", &["10.88.0.3"], "10.87.0.0/16"),
+            ("10.88.0.0/16", &["10.88.0.3/32"], "10.87.0.0/16"),
+            ("10.88.0.0/16", &["fd00::/64", "::/1"], "10.88.0.0/16"),
             ("10.88.0.0/16", &["10.0.0.0/8"], "172.30.0.0/16"),
             (
                 "10.88.0.0/16",
@@ -142,10 +146,18 @@ mod tests {
             ("podman0", "10.88.0.0/16"),
             ("podman1", "10.89.0.0/24"),
             ("br0", "10.90.0.0/24"),
+            ("podman1", "fd00:89::/64"),
+            ("podman2", "fd00:90::/64"),
         ]);
-        let cards = named(&[("eth0", "10.88.0.0/16"), ("eth1", "10.89.0.0/16")]);
+        let cards = named(&[
+            ("eth0", "10.88.0.0/16"),
+            ("eth1", "10.89.0.0/16"),
+            ("eth1", "fd00:89::/48"),
+            ("eth1", "fd00:91::/64"),
+        ]);
         let lines = lines(&bridges, &cards, net("10.87.0.0/16"));
-        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[2].contains("podman1 overlaps fd00:89::/48 of eth1"));
         assert!(lines[0].starts_with(
             "the network 10.88.0.0/16 of the bridge podman0 overlaps 10.88.0.0/16 of eth0: "
         ));

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bridges of containers beside the cards: what a lease must not reach into, where podman's default
+//! network is, and which of their networks overlap.
+
+use log::{error, info};
+
+use super::card::Card;
+use super::lease::Network;
+use super::overlap::{self, DEFAULT_BRIDGE, Reached};
+use super::prefix::Prefix;
+use super::stale_api::{self, StaleApi};
+use super::vetting::Surroundings;
+use super::{Service, firewall, podman_conf, routes};
+
+impl Service {
+    /// Tells every card what its lease must not reach into.
+    pub(super) fn confine_leases(&mut self) {
+        let names: Vec<_> = self.cards.iter().map(Card::name).collect();
+        let bridges = firewall::bridge_networks(&names);
+        self.watch_overlap(&bridges);
+        let mut bridges = firewall::ipv4(bridges);
+        if !bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE) {
+            bridges.push((DEFAULT_BRIDGE.to_owned(), self.default_network));
+        }
+        let all: Vec<_> = self.cards.iter().filter_map(Card::neighbour).collect();
+        let mut changed = false;
+        for card in &mut self.cards {
+            let mut cards = all.clone();
+            cards.retain(|other| other.name != card.name());
+            let bridges = bridges.clone();
+            changed |= card.surround(Surroundings { cards, bridges });
+        }
+        self.follow(changed);
+    }
+
+    /// Moves podman's default network out of the cards' way before podman makes it, and lists the
+    /// bridges that are in the way.
+    fn watch_overlap(&mut self, bridges: &[Reached]) {
+        let taken = self.reached();
+        let next = overlap::choose(self.default_network, &taken);
+        let default_is_up = bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE);
+        if next != self.default_network && !default_is_up {
+            self.move_default_network(next);
+        }
+        self.stale_api.take_if(|api| api.is_gone());
+        let stale = self.stale_api.as_ref().map(|_| stale_api::line(next));
+        let lines = overlap::lines(bridges, &taken, next).into_iter();
+        let lines = lines.chain(stale).map(|why| ("net", why));
+        self.degraded.update(lines);
+    }
+
+    /// Returns the networks that the cards lead to: by their leases, and by the kernel's routes.
+    fn reached(&self) -> Vec<Reached> {
+        let of = |card: &Card| {
+            let networks: Vec<Prefix> = card.networks().map(Prefix::from).collect();
+            let name = card.name().to_owned();
+            networks.into_iter().map(move |net| (name.clone(), net))
+        };
+        let names: Vec<_> = self.cards.iter().map(Card::name).collect();
+        let leased = self.cards.iter().flat_map(of);
+        leased.chain(routes::of(&names)).collect()
+    }
+
+    fn move_default_network(&mut self, next: Network) {
+        match podman_conf::set_default_subnet(next) {
+            Ok(()) => {
+                info!(
+                    "network: podman's default network is {next}: a card leads to the former one"
+                );
+                self.default_network = next;
+                self.stale_api = StaleApi::detect();
+            }
+            Err(e) => error!("network: podman's default network: {e}"),
+        }
+    }
+}
