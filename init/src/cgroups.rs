@@ -5,6 +5,7 @@
 //! /sys/fs/cgroup          controllers delegated from here, top-down
 //! ├── init                PID 1 alone
 //! ├── system/<service>    one leaf for each service
+//! ├── user/<uid>/…        a user's sessions, services and containers (`sys::user_cgroup`)
 //! └── libpod_parent/…     podman's containers (its cgroupfs manager creates it)
 //! ```
 //! No process stays in the root: podman would take all of them, PID 1 included, for its own and
@@ -30,8 +31,25 @@ const PROTECTED: &[(&str, &str, &str)] = &[
     (
         "system/memory.min",
         "32M",
-        "sshd, a shell and podman still run, so that somebody can make room",
+        "sshd and podman still run, so that somebody can make room",
     ),
+    (
+        "user/memory.min",
+        "16M",
+        "the claim of the next row, which cannot exceed it",
+    ),
+    (
+        "user/0/memory.min",
+        "16M",
+        "root's shell still runs, in which somebody makes room",
+    ),
+];
+
+/// Files that enable controllers, top-down.
+const SUBTREES: &[&str] = &[
+    "cgroup.subtree_control",
+    "system/cgroup.subtree_control",
+    "user/cgroup.subtree_control",
 ];
 
 /// Controllers that podman's limits depend on.
@@ -43,7 +61,7 @@ const REQUIRED_CONTROLLERS: &[&str] = &["cpu", "memory", "pids", "io"];
 /// A directory or a file of the tree cannot be created or written; a required controller is
 /// missing.
 pub fn create(root: &Path) -> Result<()> {
-    for dir in ["init", "system"] {
+    for dir in ["init", "system", "user/0"] {
         let path = root.join(dir);
         fs::create_dir_all(&path).on(&path)?;
     }
@@ -52,7 +70,7 @@ pub fn create(root: &Path) -> Result<()> {
     let available = fs::read_to_string(&controllers).on(&controllers)?;
     // Each by itself: a controller that the kernel refuses does not hold back the others.
     for name in available.split_whitespace() {
-        for file in ["cgroup.subtree_control", "system/cgroup.subtree_control"] {
+        for file in SUBTREES {
             write(&root.join(file), &format!("+{name}")).unwrap_or_else(|e| warn!("{e}"));
         }
     }

@@ -9,26 +9,37 @@ use log::warn;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as NixPid;
 use sys::error::{Doing, Result};
+use sys::user_cgroup::{self, leaf_of};
 
 use crate::Pid;
+use crate::service::{ServiceDef, User};
 
 /// Maximum number of cgroups, the service's included, whose processes are signalled. A fork bomb
 /// must not keep PID 1 from its other work; what is left is killed at the deadline.
 const MAX_CGROUPS: usize = 64;
 /// Maximum number of processes that are signalled, for the same reason.
 const MAX_PROCESSES: usize = 4_096;
-/// Maximum depth at which the leaf of a service is looked for.
-const MAX_DEPTH: usize = 8;
 
 /// Cgroup of one service.
 #[derive(Debug)]
-pub struct Cgroup(PathBuf);
+pub struct Cgroup {
+    dir: PathBuf,
+    /// User whose cgroups this is one of.
+    user: Option<User>,
+}
 
 impl Cgroup {
-    /// Returns the cgroup of the service `name` in the directory of all services.
+    /// Returns the cgroup of a service: in the directory of all services, or in that of its user,
+    /// beside it, where containers that the service starts are the user's.
     #[must_use]
-    pub fn of(services: &Path, name: &str) -> Cgroup {
-        Cgroup(services.join(name))
+    pub fn of(services: &Path, def: &ServiceDef) -> Cgroup {
+        let user = def.user.filter(|user| user.uid != 0);
+        let dir = match user {
+            Some(user) => users(services).join(user.uid.to_string()),
+            None => services.to_path_buf(),
+        };
+        let dir = dir.join(def.name);
+        Cgroup { dir, user }
     }
 
     /// Creates the cgroup, sets its limits, and opens the directory by which a process enters.
@@ -37,19 +48,29 @@ impl Cgroup {
     /// # Errors
     /// The directory cannot be created or opened; the service then runs in PID 1's cgroup.
     pub fn open(&self, limits: &[(&str, &str)]) -> Result<File> {
-        let leaf = leaf_of(self.0.clone());
-        fs::create_dir_all(&leaf).on(&leaf)?;
+        let leaf = self.create()?;
         for (file, value) in limits {
-            let path = self.0.join(file);
+            let path = self.dir.join(file);
             write_existing(&path, value)
                 .unwrap_or_else(|e| warn!("{} <- {value:?}: {e}", path.display()));
         }
         File::open(&leaf).on(&leaf)
     }
 
+    fn create(&self) -> Result<PathBuf> {
+        if let (Some(user), Some(users)) = (self.user, self.dir.ancestors().nth(2))
+            && let Some(name) = self.dir.file_name().and_then(|name| name.to_str())
+        {
+            user_cgroup::leaf(users, user.uid, user.gid, name)?;
+        }
+        let leaf = leaf_of(self.dir.clone());
+        fs::create_dir_all(&leaf).on(&leaf)?;
+        Ok(leaf)
+    }
+
     /// Thaws the cgroup: of all signals, a frozen process handles only SIGKILL.
     pub fn thaw(&self) {
-        for dir in [&self.0, &leaf_of(self.0.clone())] {
+        for dir in [&self.dir, &leaf_of(self.dir.clone())] {
             // Without the file nothing is frozen.
             let _ = write_existing(&dir.join("cgroup.freeze"), "0");
         }
@@ -75,10 +96,10 @@ impl Cgroup {
     /// Kills every process of the cgroup and of those below, including processes that fork in
     /// the meantime (`cgroup.kill`, since Linux 5.14).
     pub fn kill(&self) {
-        match write_existing(&self.0.join("cgroup.kill"), "1") {
+        match write_existing(&self.dir.join("cgroup.kill"), "1") {
             // Without the cgroup there never was a process in it.
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                warn!("{}: cgroup.kill: {e}", self.0.display());
+                warn!("{}: cgroup.kill: {e}", self.dir.display());
             }
             _ => {}
         }
@@ -98,18 +119,18 @@ impl Cgroup {
     #[must_use]
     pub fn holds(&self, pid: Pid) -> bool {
         let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        !self.0.exists() || is_below(&text, &self.0)
+        !self.dir.exists() || is_below(&text, &self.dir)
     }
 
     /// Removes the cgroup, so that its limits do not apply to the next one of this name. It stays
     /// if a process is left in it.
     pub fn remove(&self) {
-        let _ = fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(&self.dir);
     }
 
     /// Returns the directories of the cgroup and of those below, up to [`MAX_CGROUPS`].
     fn subtree(&self) -> Vec<PathBuf> {
-        let mut found = vec![self.0.clone()];
+        let mut found = vec![self.dir.clone()];
         let mut next = 0;
         while let Some(dir) = found.get(next).cloned() {
             next += 1;
@@ -122,6 +143,11 @@ impl Cgroup {
         }
         found
     }
+}
+
+/// Returns the directory of the cgroups of users, which is beside that of services.
+fn users(services: &Path) -> PathBuf {
+    services.with_file_name("user")
 }
 
 /// Returns true if the text of a /proc/PID/cgroup (cgroups(7)) names the cgroup at `dir` or one
@@ -147,20 +173,6 @@ fn others(text: &str, main: Pid) -> impl Iterator<Item = Pid> {
 fn write_existing(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     io::Write::write_all(&mut file, text.as_bytes())
-}
-
-/// Returns the cgroup at or below `dir` that can contain processes. `podman run --cgroups=split`
-/// enables controllers below the cgroup that it is called from, and such a cgroup contains none
-/// (cgroup-v2.rst, "No Internal Process Constraint").
-fn leaf_of(mut dir: PathBuf) -> PathBuf {
-    for _ in 0..MAX_DEPTH {
-        let control = fs::read_to_string(dir.join("cgroup.subtree_control"));
-        if !control.is_ok_and(|c| !c.trim_ascii().is_empty()) {
-            break;
-        }
-        dir.push("main");
-    }
-    dir
 }
 
 #[cfg(test)]

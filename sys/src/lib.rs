@@ -19,3 +19,4 @@ pub mod syscall;
 pub mod uevent;
 #[cfg(all(target_env = "musl", panic = "abort"))]
 mod unwind_stub;
+pub mod user_cgroup;

@@ -52,7 +52,16 @@ fn restart() -> Result<()> {
             let names = guest.sh_as("core", "podman ps --format '{{.Names}}'")?;
             ensure!(names == "mine", "{names:?}");
             Ok(())
-        })
+        })?;
+        // Its limit holds as before the boot, and it is counted to its user.
+        let said = guest.sh_as(
+            "core",
+            "podman exec mine cat /sys/fs/cgroup/memory.max; \
+             podman inspect --format '{{.State.Pid}}' mine | xargs -I{} cat /proc/{}/cgroup",
+        )?;
+        let limited = said.starts_with("67108864\n0::/user/1000/");
+        ensure!(limited, "{said}");
+        Ok(())
     });
     checks.check("nothing is missed", || {
         let said = guest.sh("cat /run/boot2podman/degraded")?;
@@ -122,7 +131,7 @@ fn prepare(guest: &Guest) -> Result<()> {
         }
     }
     guest
-        .sh_as("core", &run("mine", "unless-stopped"))
+        .sh_as("core", &run("mine", "unless-stopped -m 64m"))
         .map(drop)
 }
 

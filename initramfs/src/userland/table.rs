@@ -269,6 +269,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "../../bin/b2p",
         "sshd runs it for each connection (sshd_config)",
     ),
+    (
+        "usr/lib/boot2podman/sshd-auth",
+        "../../bin/b2p",
+        "sshd-session runs it for each login (sshd_config)",
+    ),
 ];
 
 /// Empty files over which PID 1 mounts those of the initrd, so that the image contains no second

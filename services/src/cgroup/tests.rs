@@ -4,6 +4,11 @@
 
 use super::*;
 
+const DEMO: ServiceDef = ServiceDef {
+    name: "demo",
+    ..ServiceDef::DEFAULT
+};
+
 /// Creates a directory that looks like a cgroup with one below it.
 fn tree(name: &str) -> PathBuf {
     let root = std::env::temp_dir().join(format!("group-{name}-{}", std::process::id()));
@@ -24,7 +29,7 @@ fn text(path: &Path) -> String {
 #[test]
 fn limits_are_set_and_a_wrong_one_is_no_reason_not_to_start() {
     let root = tree("limits");
-    let group = Cgroup::of(&root, "demo");
+    let group = Cgroup::of(&root, &DEMO);
     let opened = group.open(&[("nothing.max", "1"), ("memory.max", "64M")]);
     assert!(opened.is_ok());
     assert_eq!(text(&root.join("demo/memory.max")), "64M");
@@ -39,7 +44,7 @@ fn an_inner_group_takes_no_process() {
     // A real cgroup makes the files with the directory.
     fs::create_dir(root.join("demo/main")).expect("a directory");
     fs::write(root.join("demo/main/cgroup.procs"), "").expect("a file");
-    let opened = Cgroup::of(&root, "demo").open(&[]).expect("it opens");
+    let opened = Cgroup::of(&root, &DEMO).open(&[]).expect("it opens");
     let inner = std::os::unix::fs::MetadataExt::ino;
     let main = fs::metadata(root.join("demo/main")).expect("it is there");
     assert_eq!(inner(&opened.metadata().expect("open")), inner(&main));
@@ -61,7 +66,7 @@ fn all_below_are_told_and_thawed_and_killed_at_once() {
         format!("{}\n", other.id()),
     )
     .expect("a file");
-    let group = Cgroup::of(&root, "demo");
+    let group = Cgroup::of(&root, &DEMO);
     group.signal(main.id() as Pid, &[Signal::SIGTERM]);
     let status = other.wait().expect("it ended");
     assert_eq!(
@@ -87,7 +92,7 @@ fn neither_init_nor_a_whole_process_group_is_ever_told() {
 
 #[test]
 fn a_group_that_is_not_there_is_survived() {
-    let group = Cgroup::of(Path::new("/dev/null"), "demo");
+    let group = Cgroup::of(Path::new("/dev/null"), &DEMO);
     group.thaw();
     group.signal(0, &[Signal::SIGTERM]);
     group.kill();
@@ -101,7 +106,7 @@ fn so_many_groups_are_looked_into() {
     for n in 0..300 {
         fs::create_dir(root.join(format!("demo/{n}"))).expect("a directory");
     }
-    assert_eq!(Cgroup::of(&root, "demo").subtree().len(), MAX_CGROUPS);
+    assert_eq!(Cgroup::of(&root, &DEMO).subtree().len(), MAX_CGROUPS);
     fs::remove_dir_all(root).expect("it is there");
 }
 
@@ -123,4 +128,47 @@ fn membership_by_the_last_two_names() {
     ] {
         assert!(!is_below(text, dir), "{text}");
     }
+}
+
+#[test]
+fn a_service_of_a_user_is_among_the_users_cgroups() {
+    let of = |uid| {
+        let user = User {
+            uid,
+            gid: 7,
+            groups: &[],
+            name: "ann",
+            home: "/home/ann",
+            shell: "/bin/sh",
+        };
+        let def = ServiceDef {
+            user: Some(user),
+            ..DEMO
+        };
+        Cgroup::of(Path::new("/sys/fs/cgroup/system"), &def).dir
+    };
+    assert_eq!(of(1000), Path::new("/sys/fs/cgroup/user/1000/demo"));
+    assert_eq!(of(0), Path::new("/sys/fs/cgroup/system/demo"));
+}
+
+#[test]
+fn the_cgroup_of_a_user_is_made_with_its_service() {
+    let root = tree("user");
+    let own = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&root).expect("it is there"));
+    let dir = root.join(format!("user/{}/demo", own.max(1)));
+    let user = User {
+        uid: own.max(1),
+        gid: own.max(1),
+        groups: &[],
+        name: "ann",
+        home: "/",
+        shell: "/bin/sh",
+    };
+    let def = ServiceDef {
+        user: Some(user),
+        ..DEMO
+    };
+    let opened = Cgroup::of(&root.join("system"), &def).open(&[]);
+    assert!(opened.is_ok() && dir.is_dir());
+    fs::remove_dir_all(root).expect("it is there");
 }

@@ -146,7 +146,7 @@ impl Manager {
             return;
         };
         let stop = Signal::try_from(def.stop_signal).unwrap_or(Signal::SIGTERM);
-        let cgroup = self.cgroup(def.name);
+        let cgroup = self.cgroup(def);
         cgroup.iter().for_each(Cgroup::thaw);
         signal(pid, stop);
         if def.tty.is_some() {
@@ -162,18 +162,18 @@ impl Manager {
     fn clean(&self, id: ServiceId) {
         let def = self.supervisor.definition(id);
         let def = def.filter(|d| d.kill == KillMode::Cgroup);
-        if let Some(cgroup) = def.and_then(|d| self.cgroup(d.name)) {
+        if let Some(cgroup) = def.and_then(|d| self.cgroup(d)) {
             cgroup.kill();
         }
     }
 
-    pub(super) fn cgroup(&self, name: &str) -> Option<Cgroup> {
-        self.cgroups.as_deref().map(|dir| Cgroup::of(dir, name))
+    pub(super) fn cgroup(&self, def: &ServiceDef) -> Option<Cgroup> {
+        self.cgroups.as_deref().map(|dir| Cgroup::of(dir, def))
     }
 
     /// Opens the leaf of a service. Without one the service runs all the same, in PID 1's.
     fn open_cgroup(&self, def: &ServiceDef) -> Option<fs::File> {
-        let leaf = self.cgroup(def.name)?.open(def.limits);
+        let leaf = self.cgroup(def)?.open(def.limits);
         leaf.inspect_err(|e| warn!("{}: cgroup: {e}", def.name))
             .ok()
     }

@@ -56,7 +56,7 @@ impl Manager {
     fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
         let id = self.supervisor.add(def)?;
         // The limits of an earlier definition must not stay.
-        if let Some(cgroup) = self.cgroup(def.name) {
+        if let Some(cgroup) = self.cgroup(&def) {
             cgroup.remove();
         }
         match self.io.get_mut(id.index()) {

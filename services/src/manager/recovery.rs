@@ -83,7 +83,7 @@ impl Manager {
     }
 
     fn process_of(&self, def: &ServiceDef, recorded: Option<Pid>) -> Option<Pid> {
-        let cgroup = self.cgroup(def.name);
+        let cgroup = self.cgroup(def);
         let in_group = |pid: &Pid| cgroup.as_ref().is_none_or(|group| group.holds(*pid));
         let recorded = recorded.filter(|pid| reap::is_child(*pid) && in_group(pid));
         recorded.or_else(|| {

@@ -77,10 +77,11 @@ fn leaves(guest: &Guest) -> Result<()> {
         .iter()
         .find(|p| p.command.contains("sshd") && p.command.contains("[listener]"));
     let sshd = sshd.context("no sshd listens")?;
-    ensure!(
-        sshd.group != init.group && sshd.group != "/",
-        "sshd is in {}",
-        sshd.group
-    );
+    ensure!(sshd.group == "/system/sshd", "sshd is in {}", sshd.group);
+    // Sessions are their users'.
+    let others = all
+        .iter()
+        .filter(|p| p.group == sshd.group && p.command.contains("[priv]"));
+    ensure!(others.count() == 0, "sessions are counted to sshd");
     Ok(())
 }

@@ -8,6 +8,7 @@ mod full;
 mod init;
 mod limits;
 mod network;
+mod rootless;
 
 use anyhow::{Result, ensure};
 use std::fs;
@@ -39,9 +40,7 @@ fn containers() -> Result<()> {
     checks.check("podman stop and rm", || stop(&guest));
     checks.check("podman-remote, the small client", || small_client(&guest));
     docker::all(&guest, &mut checks, &archive);
-    checks.check("rootless, as core in the machine", || {
-        rootless(&guest, &archive)
-    });
+    rootless::all(&guest, &mut checks, &archive);
     checks.check("its own kernel and initrd, as an image", || {
         archive::loads(&guest)
     });
@@ -163,28 +162,6 @@ fn small_client(guest: &Guest) -> Result<()> {
     let images = tests::text(&out)?;
     ensure!(images.contains("localhost/box"), "{images}");
     Ok(())
-}
-
-/// core's own podman: a store of its own, a user namespace, no privilege.
-fn rootless(guest: &Guest, archive: &str) -> Result<()> {
-    let out = guest.ssh_with("core", "podman load", &fs::read(archive)?)?;
-    tests::text(&out)?;
-    let script = format!(
-        "podman run --rm {} sh -c 'id -u; wc -l </proc/self/uid_map'",
-        image::NAME
-    );
-    let said = guest.sh_as("core", &script)?;
-    ensure!(said.starts_with("0\n") && said != "0\n1", "{said}");
-    init::rootless(guest)?;
-    // AppArmor's policy is the administrator's: podman leaves rootless containers without.
-    let command = format!(
-        "podman run --rm {} cat /proc/self/attr/current",
-        image::NAME
-    );
-    let said = guest.sh_as("core", &command)?;
-    ensure!(said == "unconfined", "{said}");
-    defaults::quiet_build(guest, "core")?;
-    guest.sh_as("core", "podman system reset --force").map(drop)
 }
 
 /// Expects that removed containers leave no mount, no cgroup and no process.

@@ -12,10 +12,16 @@ pub mod health;
 pub mod start;
 pub mod stop;
 
-use std::fs;
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use log::warn;
+use sys::error::{Doing, Result};
+use sys::user_cgroup;
 
 /// Path of podman.
 const PODMAN: &str = "/usr/bin/podman";
@@ -29,7 +35,8 @@ const USER_STORAGES: &str = "/var/lib/containers/user";
 pub struct Owner {
     /// User id.
     pub uid: u32,
-    gid: u32,
+    /// Group id.
+    pub gid: u32,
     /// User name.
     pub name: String,
     home: String,
@@ -38,18 +45,47 @@ pub struct Owner {
 impl Owner {
     /// Finds the user with this uid in the text of passwd(5).
     pub fn of(passwd: &str, uid: u32) -> Option<Owner> {
-        let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
-        let mut users = passwd.lines().map(fields);
-        let user = users.find(|u| u.get(2).and_then(|n| n.parse().ok()) == Some(uid))?;
-        let [name, _, _, gid, _, home, ..] = user.as_slice() else {
+        let mut owners = passwd.lines().filter_map(Owner::parse);
+        owners.find(|owner| owner.uid == uid)
+    }
+
+    /// Finds the user of this name in the text of passwd(5).
+    pub fn named(passwd: &str, name: &str) -> Option<Owner> {
+        let mut owners = passwd.lines().filter_map(Owner::parse);
+        owners.find(|owner| owner.name == name)
+    }
+
+    fn parse(line: &str) -> Option<Owner> {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, uid, gid, _, home, ..] = fields.as_slice() else {
             return None;
         };
         Some(Owner {
-            uid,
+            uid: uid.parse().ok()?,
             gid: gid.parse().ok()?,
-            name: name.clone(),
-            home: home.clone(),
+            name: (*name).to_owned(),
+            home: (*home).to_owned(),
         })
+    }
+
+    /// Makes the user's storage and runtime directory, where they are missing: their parents are
+    /// root's. root's own are made by podman.
+    ///
+    /// # Errors
+    /// A directory cannot be created or given to the user.
+    pub fn make_directories(&self) -> Result<()> {
+        if self.uid == 0 {
+            return Ok(());
+        }
+        let run = PathBuf::from(format!("/run/user/{}", self.uid));
+        for dir in [run, self.storage()] {
+            if !dir.is_dir() {
+                fs::create_dir_all(&dir).on(&dir)?;
+                fs::set_permissions(&dir, Permissions::from_mode(0o700)).on(&dir)?;
+                chown(&dir, Some(self.uid), Some(self.gid)).on(&dir)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the directory of the user's storage.
@@ -68,7 +104,9 @@ impl Owner {
         }
     }
 
-    /// Returns a call of podman as this user, with the environment that sshd gives a session.
+    /// Returns a call of podman as this user, with the environment that sshd gives a session, in
+    /// the user's cgroup, without which limits of rootless containers do not hold. root's
+    /// containers have a cgroup of their own anywhere.
     pub fn podman(&self, args: &[&str]) -> Command {
         let mut podman = Command::new(PODMAN);
         podman
@@ -84,8 +122,22 @@ impl Owner {
                 .env("XDG_RUNTIME_DIR", format!("/run/user/{}", self.uid))
                 .gid(self.gid)
                 .uid(self.uid);
+            match user_cgroup::open_procs(self.uid, self.gid, user_cgroup::CONTAINERS) {
+                Ok(procs) => joining(&mut podman, procs),
+                Err(e) => warn!("containers of {} have no limits: {e}", self.name),
+            }
         }
         podman
+    }
+}
+
+/// Lets the child join the cgroup whose `cgroup.procs` this is.
+fn joining(command: &mut Command, procs: File) {
+    let join = move || (&procs).write_all(b"0");
+    #[expect(unsafe_code, reason = "a step between fork and exec")]
+    // SAFETY: one write(2), which allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(join);
     }
 }
 
@@ -129,6 +181,8 @@ mod tests {
         let core = Owner::of(passwd, 1000).unwrap();
         assert_eq!((core.gid, core.home.as_str()), (1001, "/home/core"));
         assert!(core.run_dir().starts_with("/run/user/1000"));
+        assert_eq!(Owner::named(passwd, "core"), Some(core));
+        assert_eq!(Owner::named(passwd, "cor"), None);
         assert_eq!(Owner::of(passwd, 7), None);
         assert_eq!(Owner::of(passwd, 1), None);
     }

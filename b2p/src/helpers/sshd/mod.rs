@@ -10,6 +10,7 @@ mod admission;
 mod exec;
 mod limit;
 mod listener;
+mod login;
 mod session;
 
 use std::io::ErrorKind;
@@ -27,6 +28,7 @@ use sys::clock::{Millis, now};
 use sys::error::{Doing, Result};
 
 pub use exec::exec_session;
+pub use login::run_auth;
 
 use admission::{LOGIN_GRACE, Limits, Step, Waiting};
 use session::Session;
@@ -187,7 +189,13 @@ impl Gate {
                 WaitStatus::StillAlive => return,
                 ended => {
                     let pid = ended.pid().map(nix::unistd::Pid::as_raw);
-                    self.sessions.retain(|session| Some(session.pid) != pid);
+                    self.sessions.retain(|session| {
+                        let has_ended = Some(session.pid) == pid;
+                        if has_ended {
+                            session.clear();
+                        }
+                        !has_ended
+                    });
                 }
             }
         }

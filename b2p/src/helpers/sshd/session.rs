@@ -7,6 +7,8 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use sys::clock::Millis;
 
 use super::admission::{self, Source};
@@ -71,6 +73,13 @@ impl Session {
         limit::tcp_info(&self.stream).map_or(0, |info| {
             owing(info.tcpi_last_data_recv, info.tcpi_last_data_sent)
         })
+    }
+
+    /// Kills what a session without a login has left: a sshd-session that fails kills the process
+    /// that it has started, which is the parent of sshd-auth (`login`). Processes of a user are in
+    /// groups of their own.
+    pub fn clear(&self) {
+        let _ = killpg(Pid::from_raw(self.pid), Signal::SIGKILL);
     }
 
     /// Ends the session in order: sshd reads the end of the connection.

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//! core's own podman: a store of its own, a user namespace, no privilege, and limits that hold.
+
+use crate::{defaults, init};
+use anyhow::{Result, ensure};
+use std::fs;
+use tests::{Checks, Guest, image};
+
+pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
+    checks.check("rootless, core loads an image", || {
+        let out = guest.ssh_with("core", "podman load", &fs::read(archive)?)?;
+        tests::text(&out).map(drop)
+    });
+    checks.check("rootless, as core in the machine", || own_store(guest));
+    checks.check("rootless, sessions are counted to their user", || {
+        sessions(guest)
+    });
+    checks.check("rootless, limits are set", || limits(guest));
+    checks.check("rootless, limits hold", || exceeded(guest));
+    checks.check("rootless, stats, top, pause and update", || commands(guest));
+    checks.check("rootless, core leaves nothing", || {
+        guest.sh_as("core", "podman system reset --force").map(drop)
+    });
+}
+
+/// core's own podman: a store of its own, a user namespace, no privilege.
+fn own_store(guest: &Guest) -> Result<()> {
+    let script = format!(
+        "podman run --rm {} sh -c 'id -u; wc -l </proc/self/uid_map'",
+        image::NAME
+    );
+    let said = guest.sh_as("core", &script)?;
+    ensure!(said.starts_with("0\n") && said != "0\n1", "{said}");
+    init::rootless(guest)?;
+    // AppArmor's policy is the administrator's: podman leaves rootless containers without.
+    let command = format!(
+        "podman run --rm {} cat /proc/self/attr/current",
+        image::NAME
+    );
+    let said = guest.sh_as("core", &command)?;
+    ensure!(said == "unconfined", "{said}");
+    defaults::quiet_build(guest, "core")
+}
+
+/// Expects that each user's processes are in a cgroup of the user, and only sshd's in sshd's.
+fn sessions(guest: &Guest) -> Result<()> {
+    for (user, uid) in [("core", 1000), ("root", 0)] {
+        let out = guest.ssh_alone(user, "cat /proc/self/cgroup")?;
+        let said = tests::text(&out)?;
+        ensure!(said.trim() == format!("0::/user/{uid}/session"), "{said}");
+    }
+    let left = guest.sh("cat /sys/fs/cgroup/system/sshd/cgroup.procs | wc -l")?;
+    ensure!(left == "1", "{left} processes are sshd's");
+    // Limits of the whole user are not the user's to change.
+    let owners =
+        "cd /sys/fs/cgroup/user/1000 && stat -c '%U %n' . cgroup.procs memory.max pids.max";
+    let owners = guest.sh(owners)?;
+    ensure!(
+        owners == "core .\ncore cgroup.procs\nroot memory.max\nroot pids.max",
+        "{owners}"
+    );
+    Ok(())
+}
+
+/// Runs a command in a container of core's, over a connection of its own.
+fn run(guest: &Guest, options: &str, command: &str) -> Result<std::process::Output> {
+    let name = image::NAME;
+    guest.ssh_alone(
+        "core",
+        &format!("podman run --rm {options} {name} {command}"),
+    )
+}
+
+fn limits(guest: &Guest) -> Result<()> {
+    let files = "sh -c 'cd /sys/fs/cgroup && cat memory.max pids.max cpu.max'";
+    for (options, want) in [
+        (
+            "-m 32m --pids-limit 20 --cpus 0.5",
+            "33554432\n20\n50000 100000",
+        ),
+        ("-m 33m", "34603008\nmax\nmax 100000"),
+        (
+            "-m 34m --pids-limit 7 --cgroup-parent /user/1000",
+            "35651584\n7\nmax 100000",
+        ),
+        ("-m 35m --cgroups split", "36700160\nmax\nmax 100000"),
+    ] {
+        let said = tests::text(&run(guest, options, files)?)?;
+        ensure!(said.trim() == want, "{options}: {said}");
+    }
+    Ok(())
+}
+
+fn exceeded(guest: &Guest) -> Result<()> {
+    let dd = "dd if=/dev/zero of=/dev/null bs=90M count=1";
+    let out = run(guest, "-m 32m --memory-swap 32m", dd)?;
+    ensure!(out.status.code() == Some(137), "{out:?}");
+    let forks = "sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; wait'";
+    let out = run(guest, "--pids-limit 6", forks)?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(said.contains("can't fork"), "{out:?}");
+    Ok(())
+}
+
+fn commands(guest: &Guest) -> Result<()> {
+    let podman = |arguments: &str| guest.sh_as("core", &format!("podman {arguments}"));
+    podman(&format!(
+        "run -d --name mine -m 64m {} sleep 1000",
+        image::NAME
+    ))?;
+    let stats = podman("stats --no-stream --format '{{.PIDs}} {{.MemLimit}}' mine")?;
+    ensure!(stats == "1 67108864", "{stats}");
+    let top = podman("top mine args")?;
+    ensure!(top.ends_with("\nsleep 1000"), "{top}");
+    let state = || podman("inspect --format '{{.State.Status}}' mine");
+    podman("pause mine")?;
+    ensure!(state()? == "paused");
+    podman("unpause mine")?;
+    ensure!(state()? == "running");
+    podman("update -m 48m mine")?;
+    let max = podman("exec mine cat /sys/fs/cgroup/memory.max")?;
+    ensure!(max == "50331648", "{max}");
+    podman("rm -f -t 0 mine").map(drop)
+}
