@@ -6,6 +6,7 @@ INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
 .PHONY: help image iso disk kernel size ext oci release run test test-all bench reproducible deny fuzz clean host
+.PHONY: test-images test-programs test-machines test-rest
 
 help: ## prints this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -48,15 +49,30 @@ release: iso disk ## builds all downloads, and SHA256SUMS to sign (docs/design/t
 run: host ## builds the image and boots it in QEMU, with its console in this terminal
 	@$(INITRAMFS) run
 
-test: iso disk ## runs everything that CI runs
+# The images are made while the tests compile; the second half of the work runs two by two as well,
+# and what is no machine leaves the processors to the machines, which have time limits.
+test: host ## runs everything that CI runs
+	cargo fmt --all --check
+	@$(MAKE) --no-print-directory --jobs test-images test-programs
+	@$(MAKE) --no-print-directory --jobs test-machines test-rest
+
+test-images:
+	@$(INITRAMFS) iso
+	@$(INITRAMFS) disk
 	@$(INITRAMFS) image generic
 	@$(INITRAMFS) ext debug
-	cargo fmt --all --check
+
+test-programs:
 	cargo clippy --workspace --all-targets -- -D warnings
 	@$(INITRAMFS) deny
+	@$(INITRAMFS) nextest --no-run
+
+test-machines:
 	@$(INITRAMFS) nextest
-	cargo test --quiet --workspace --doc
-	$(FUZZ) 0 -runs=20000 -seed=1 -reload=0
+
+test-rest:
+	nice cargo test --quiet --workspace --doc
+	nice $(FUZZ) 0 -runs=20000 -seed=1 -reload=0
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) ext buildah skopeo
