@@ -326,9 +326,10 @@ fn power_cuts_after_loads() -> Result<()> {
     life.end()
 }
 
+/// Some of the rounds, two for each of [`USERS`]; [`power_cuts_often`] has more.
 #[test]
 fn power_cuts() -> Result<()> {
-    many("cuts", 1, 8)
+    many("cuts", 1, 4)
 }
 
 #[test]
