@@ -23,6 +23,7 @@ pub mod router;
 pub mod service_file;
 pub mod supervisor_events;
 pub mod syslog;
+pub mod template;
 pub mod uevent;
 
 /// Fuzz target.
@@ -65,6 +66,7 @@ pub const TARGETS: &[Target] = &[
     target!(service_file),
     target!(supervisor_events),
     target!(syslog),
+    target!(template),
     target!(uevent),
 ];
 

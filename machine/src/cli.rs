@@ -2,7 +2,10 @@
 //! Command line: one table of commands, and the way from arguments to an exit status.
 
 use crate::commands::dirs;
-use crate::commands::{create, create_options, lifecycle, logs, reach, remove};
+use crate::commands::{
+    create, create_options, lifecycle, list, logs, misc, reach, remove, show, transfer,
+};
+use crate::compat;
 use crate::fault::{FAILURE, Fault};
 use crate::store::Machine;
 use anyhow::Result;
@@ -19,18 +22,28 @@ struct Entry {
 
 #[rustfmt::skip]
 const COMMANDS: &[Entry] = &[
+    Entry { name: "active", command: list::active_command, run: list::active },
+    Entry { name: "config", command: show::config_command, run: show::config },
     Entry { name: "console", command: logs::console_command, run: logs::console },
     Entry { name: "create", command: create_options::command, run: create::run },
+    Entry { name: "env", command: show::env_command, run: show::env },
+    Entry { name: "inspect", command: show::inspect_command, run: show::inspect },
     Entry { name: "ip", command: reach::ip_command, run: reach::ip },
     Entry { name: "kill", command: lifecycle::kill_command, run: lifecycle::kill },
     Entry { name: "logs", command: logs::command, run: logs::run },
+    Entry { name: "ls", command: list::ls_command, run: list::ls },
+    Entry { name: "mount", command: transfer::mount_command, run: transfer::mount },
+    Entry { name: "provision", command: misc::provision_command, run: misc::provision },
+    Entry { name: "regenerate-certs", command: misc::certs_command, run: misc::certs },
     Entry { name: "restart", command: lifecycle::restart_command, run: lifecycle::restart },
     Entry { name: "rm", command: remove::command, run: remove::run },
+    Entry { name: "scp", command: transfer::scp_command, run: transfer::scp },
     Entry { name: "ssh", command: reach::ssh_command, run: reach::ssh },
     Entry { name: "start", command: lifecycle::start_command, run: lifecycle::start },
     Entry { name: "status", command: lifecycle::status_command, run: lifecycle::status },
     Entry { name: "stop", command: lifecycle::stop_command, run: lifecycle::stop },
     Entry { name: "url", command: reach::url_command, run: reach::url },
+    Entry { name: "version", command: misc::version_command, run: misc::version },
     Entry { name: "wait", command: lifecycle::wait_command, run: lifecycle::wait },
     // Run by this program and by QEMU.
     Entry { name: "keeper", command: || hidden("keeper"), run: keeper },
@@ -78,7 +91,11 @@ pub fn parser() -> Command {
 /// Runs a command line, and prints its error.
 #[must_use]
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    let matches = match parser().try_get_matches_from(args) {
+    let prepared = compat::prepare(&parser(), args);
+    for flag in &prepared.ignored {
+        eprintln!("{flag} has no meaning for these machines, and is ignored");
+    }
+    let matches = match parser().try_get_matches_from(prepared.args) {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();

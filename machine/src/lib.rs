@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod compat;
 pub mod driver;
 pub mod fault;
 pub mod keeper;

@@ -2,6 +2,7 @@
 //! `create`: a machine appears whole, under its name, or not at all.
 
 use super::{create_options, dirs, lifecycle, remove};
+use crate::compat;
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
@@ -59,9 +60,12 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
             return Err(error);
         }
     }
-    println!(
-        "To see how to connect your podman client to the machine, run: podman-machine env {name}"
-    );
+    let client = match compat::as_docker() {
+        true => "Docker Client to the Docker Engine running on this virtual machine",
+        false => "podman client to the machine",
+    };
+    let program = compat::program();
+    println!("To see how to connect your {client}, run: {program} env {name}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,7 +85,9 @@ fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
         .into_iter()
         .find(|other| other.eq_ignore_ascii_case(name));
     match taken {
-        Some(other) => Err(Fault::new(format!("Podman machine \"{other}\" already exists")).into()),
+        Some(other) => {
+            Err(Fault::new(format!("{} \"{other}\" already exists", compat::kind())).into())
+        }
         None => Ok(()),
     }
 }
@@ -110,7 +116,8 @@ fn build(dirs: &Dirs, machine: &Machine, config: &MachineConfig) -> Result<()> {
         let named = fs::rename(&draft, &machine.dir);
         named.map_err(|_| {
             Fault::new(format!(
-                "Podman machine \"{}\" already exists",
+                "{} \"{}\" already exists",
+                compat::kind(),
                 machine.name
             ))
             .into()

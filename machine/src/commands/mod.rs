@@ -3,11 +3,19 @@
 
 pub mod create;
 pub mod create_options;
+pub mod env_text;
 pub mod follow;
+pub mod inspect_text;
 pub mod lifecycle;
+pub mod list;
 pub mod logs;
+pub mod ls_text;
+pub mod misc;
 pub mod reach;
 pub mod remove;
+pub mod scp_text;
+pub mod show;
+pub mod transfer;
 
 use crate::fault::Fault;
 use crate::state::{Standing, State};

@@ -5,6 +5,7 @@ use super::config::MachineConfig;
 use super::dirs::Dirs;
 use super::files;
 use super::lock::{self, CommandLock};
+use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::record::{EndRecord, RunRecord};
 use crate::state::{Locks, Standing, standing};
@@ -44,9 +45,11 @@ impl Machine {
         if safe && machine.dir.is_dir() {
             return Ok(machine);
         }
+        let program = compat::program();
         Err(Fault::new(format!(
-            "Podman machine \"{name}\" does not exist. Use \"podman-machine ls\" to list machines. \
-             Use \"podman-machine create\" to add a new one."
+            "{} \"{name}\" does not exist. Use \"{program} ls\" to list machines. \
+             Use \"{program} create\" to add a new one.",
+            compat::kind()
         ))
         .into())
     }

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `ls` and `active`.
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::dirs;
+use super::ls_text::{self, Clients, Filters, Item, natural};
+use crate::compat;
+use crate::fault::Fault;
+use crate::state::State;
+use crate::store::{Dirs, Machine};
+
+/// Returns docker-machine's option with the time limit of a list. A state follows from locks, which
+/// never make anybody wait.
+fn timeout() -> Arg {
+    Arg::new("timeout")
+        .short('t')
+        .long("timeout")
+        .value_name("SECONDS")
+        .value_parser(value_parser!(u64))
+        .default_value("10")
+        .help("Accepted for docker-machine's sake: states are known at once")
+}
+
+/// Returns the parser of `ls`.
+pub fn ls_command() -> Command {
+    Command::new("ls")
+        .about("List machines")
+        .visible_alias("list")
+        .arg(
+            Arg::new("quiet")
+                .short('q')
+                .long("quiet")
+                .action(ArgAction::SetTrue)
+                .help("Print names alone"),
+        )
+        .arg(
+            Arg::new("filter")
+                .long("filter")
+                .value_name("KEY=VALUE")
+                .action(ArgAction::Append)
+                .help(
+                    "List machines with this driver, state, name (a regular expression) or label",
+                ),
+        )
+        .arg(
+            Arg::new("format")
+                .short('f')
+                .long("format")
+                .value_name("TEMPLATE")
+                .help("Print each machine by a Go template; `table …` has headers, `json` is JSON"),
+        )
+        .arg(
+            Arg::new("noheading")
+                .short('n')
+                .long("noheading")
+                .action(ArgAction::SetTrue)
+                .help("Print no headers"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print an array of JSON objects"),
+        )
+        .arg(timeout())
+}
+
+/// Runs `ls`.
+pub fn ls(matches: &ArgMatches) -> Result<ExitCode> {
+    let conditions = matches.get_many::<String>("filter").into_iter().flatten();
+    let filters = Filters::parse(conditions.map(String::as_str))?;
+    let dirs = dirs(matches)?;
+    let quiet = matches.get_flag("quiet");
+    let mut items = items(&dirs, !quiet || filters.need_state())?;
+    items.retain(|item| filters.match_item(item));
+    let format = matches
+        .get_one::<String>("format")
+        .map_or("", String::as_str);
+    if quiet {
+        items.iter().for_each(|item| println!("{}", item.name));
+    } else if matches.get_flag("json") || format == "json" {
+        print!("{}", ls_text::json_list(&items, &clients()));
+    } else {
+        let text = ls_text::render(&items, &clients(), format, compat::as_docker())?;
+        match matches.get_flag("noheading") && (format.is_empty() || format.starts_with("table")) {
+            true => print!("{}", text.split_once('\n').map_or("", |(_, rows)| rows)),
+            false => print!("{text}"),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the parser of `active`.
+pub fn active_command() -> Command {
+    Command::new("active")
+        .about("Print the machine that clients of this shell use")
+        .arg(timeout())
+        .arg(Arg::new("name").hide(true).num_args(0..))
+}
+
+/// Runs `active`.
+pub fn active(matches: &ArgMatches) -> Result<ExitCode> {
+    if matches
+        .get_many::<String>("name")
+        .is_some_and(|n| n.len() > 0)
+    {
+        return Err(Fault::new("Error: Too many arguments given").into());
+    }
+    let items = items(&dirs(matches)?, true)?;
+    println!("{}", ls_text::active(&items, &clients())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the variables that say which machine clients use.
+fn clients() -> Clients {
+    let variable = |name: &str| env::var(name).unwrap_or_default();
+    Clients {
+        machine: match compat::as_docker() {
+            true => variable("DOCKER_MACHINE_NAME"),
+            false => variable("PODMAN_MACHINE_NAME"),
+        },
+        docker: variable("DOCKER_HOST"),
+        container: variable("CONTAINER_HOST"),
+    }
+}
+
+/// Returns all machines, sorted.
+fn items(dirs: &Dirs, with_state: bool) -> Result<Vec<Item>> {
+    let mut names = Machine::names(dirs)?;
+    names.sort_by(|a, b| natural(a, b));
+    let item = |name: &String| {
+        item(dirs, name, with_state).unwrap_or_else(|why| Item::broken(name, &format!("{why:#}")))
+    };
+    Ok(names.iter().map(item).collect())
+}
+
+fn item(dirs: &Dirs, name: &str, with_state: bool) -> Result<Item> {
+    let machine = Machine::at(dirs, name);
+    let config = machine.config()?;
+    let (state, error) = match with_state.then(|| super::state(dirs, &machine)) {
+        None => (State::Stopped, String::new()),
+        Some(Ok(state)) => (state, String::new()),
+        Some(Err(why)) => (State::Error, format!("{why:#}").replace('\n', " ")),
+    };
+    let url = match state {
+        State::Running => format!("unix://{}", machine.api().display()),
+        _ => String::new(),
+    };
+    Ok(Item {
+        name: name.to_owned(),
+        driver: config.driver,
+        state,
+        url,
+        error,
+        engine: "Unknown".to_owned(),
+        labels: config.labels,
+        cpus: config.cpus,
+        memory: u64::from(config.memory_mib) << 20,
+        disk: config.disk_bytes,
+        port: config.ssh_port,
+        created: config.created,
+        last_up: config.last_up,
+    })
+}

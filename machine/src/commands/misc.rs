@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `version`, and the commands of docker-machine that have nothing to do here.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::reach::not_running;
+use super::{dirs, machine, machines, many_names, state};
+use crate::compat;
+use crate::fault::Fault;
+use crate::state::State;
+
+/// Time that the podman API has to tell its version.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Returns the parser of `version`.
+pub fn version_command() -> Command {
+    Command::new("version")
+        .about("Print the version of this program, or of podman in a machine")
+        .arg(many_names())
+}
+
+/// Runs `version`.
+pub fn version(matches: &ArgMatches) -> Result<ExitCode> {
+    match matches
+        .get_many::<String>("name")
+        .map_or(0, |names| names.len())
+    {
+        0 => {
+            println!(
+                "{} version {}",
+                compat::program(),
+                env!("CARGO_PKG_VERSION")
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        1 => {}
+        _ => return Err(Fault::new("Error: Expected one machine name as an argument").into()),
+    }
+    let dirs = dirs(matches)?;
+    let machine = machines(&dirs, matches)?.remove(0);
+    if state(&dirs, &machine)? != State::Running {
+        return Err(not_running());
+    }
+    println!("{}", engine_version(&machine.api())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the podman API for its version.
+fn engine_version(socket: &Path) -> Result<String> {
+    let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    // HTTP/1.0 has no chunks.
+    stream.write_all(b"GET /version HTTP/1.0\r\nHost: d\r\n\r\n")?;
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .context("the podman API")?;
+    version_of(&answer).context("the podman API told no version")
+}
+
+/// Returns the version in an answer of HTTP.
+fn version_of(answer: &str) -> Option<String> {
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    Some(body["Version"].as_str()?.to_owned())
+}
+
+/// Returns the parser of `regenerate-certs`.
+pub fn certs_command() -> Command {
+    Command::new("regenerate-certs")
+        .about("Do nothing: machines have no TLS certificates")
+        .arg(many_names())
+        .arg(
+            Arg::new("force")
+                .short('f')
+                .long("force")
+                .action(ArgAction::SetTrue),
+        )
+}
+
+/// Runs `regenerate-certs`.
+pub fn certs(matches: &ArgMatches) -> Result<ExitCode> {
+    machines(&dirs(matches)?, matches)?;
+    eprintln!("These machines have no TLS certificates: there is nothing to regenerate");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the parser of `provision`.
+pub fn provision_command() -> Command {
+    Command::new("provision")
+        .about("Do nothing: the image of a machine is complete")
+        .arg(super::one_name())
+}
+
+/// Runs `provision`.
+pub fn provision(matches: &ArgMatches) -> Result<ExitCode> {
+    machine(&dirs(matches)?, matches)?;
+    eprintln!("The image of these machines is complete: there is nothing to provision");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_that_of_the_answer() {
+        #[rustfmt::skip]
+        let rows = [
+            ("HTTP/1.0 200 OK\r\nA: b\r\n\r\n{\"Version\":\"5.4.2\",\"Os\":\"linux\"}\n", Some("5.4.2")),
+            ("HTTP/1.0 500 No\r\n\r\n{\"cause\":\"x\"}", None),
+            ("HTTP/1.0 200 OK\r\n\r\nno json", None),
+            ("", None),
+        ];
+        for (answer, expected) in rows {
+            assert_eq!(version_of(answer).as_deref(), expected, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+//! docker-machine's command line: its name, its flags with one dash, and flags without a meaning
+//! here.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use clap::Command;
+
+static AS_DOCKER: OnceLock<bool> = OnceLock::new();
+
+/// Returns true if the program was called as docker-machine, whose words it then uses.
+#[must_use]
+pub fn as_docker() -> bool {
+    *AS_DOCKER.get_or_init(|| {
+        std::env::args_os()
+            .next()
+            .is_some_and(|name| is_docker(&name))
+    })
+}
+
+/// Returns the name of this program in messages.
+#[must_use]
+pub fn program() -> &'static str {
+    if as_docker() {
+        "docker-machine"
+    } else {
+        "podman-machine"
+    }
+}
+
+/// Returns the kind of the machines in messages.
+#[must_use]
+pub fn kind() -> &'static str {
+    if as_docker() {
+        "Docker machine"
+    } else {
+        "Podman machine"
+    }
+}
+
+/// Returns true for a path to a program named docker-machine.
+fn is_docker(program: &std::ffi::OsStr) -> bool {
+    Path::new(program)
+        .file_stem()
+        .is_some_and(|name| name == "docker-machine")
+}
+
+/// Flags of docker-machine that have no meaning here, and whether a value follows them.
+#[rustfmt::skip]
+const IGNORED: &[(&str, bool)] = &[
+    ("bugsnag-api-token", true), ("client-certs", false), ("engine-env", true), ("engine-insecure-registry", true),
+    ("engine-install-url", true),
+    ("engine-opt", true), ("engine-registry-mirror", true), ("engine-storage-driver", true), ("github-api-token", true),
+    ("native-ssh", false), ("swarm", false), ("swarm-addr", true), ("swarm-discovery", true),
+    ("swarm-experimental", false), ("swarm-host", true), ("swarm-image", true),
+    ("swarm-join-opt", true), ("swarm-master", false), ("swarm-opt", true),
+    ("swarm-strategy", true), ("tls-ca-cert", true), ("tls-ca-key", true),
+    ("tls-client-cert", true), ("tls-client-key", true), ("tls-san", true),
+];
+
+/// Flags of drivers of docker-machine, with ours. A size without a unit is in megabytes there.
+#[rustfmt::skip]
+const DRIVER: &[(&str, &str, bool)] = &[
+    ("engine-label", "label", false), ("qemu-cpu-count", "cpus", false), ("qemu-memory", "memory", true),
+    ("qemu-disk-size", "disk", true), ("qemu-boot2podman-url", "image", false),
+    ("qemu-boot2docker-url", "image", false), ("virtualbox-cpu-count", "cpus", false),
+    ("virtualbox-memory", "memory", true), ("virtualbox-disk-size", "disk", true),
+    ("virtualbox-boot2docker-url", "image", false), ("kvm-cpu-count", "cpus", false),
+    ("kvm-memory", "memory", true), ("kvm-disk-size", "disk", true),
+];
+
+/// Command line as the parser takes it, and the flags that were left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Arguments.
+    pub args: Vec<OsString>,
+    /// Flags without a meaning here, with two dashes.
+    pub ignored: Vec<String>,
+}
+
+/// Translates docker-machine's command line. The arguments of `ssh` behind the machine's name are
+/// ssh's, and those behind `--` are no flags.
+#[must_use]
+pub fn prepare(parser: &Command, args: Vec<OsString>) -> Prepared {
+    let mut prepared = Prepared {
+        args: Vec::with_capacity(args.len()),
+        ignored: Vec::new(),
+    };
+    let mut args = args.into_iter();
+    prepared.args.extend(args.next());
+    let mut command = parser;
+    let mut words = 0;
+    while let Some(arg) = args.next() {
+        let text = arg.to_str().unwrap_or_default().to_owned();
+        if text == "--" || command.get_name() == "ssh" && words > 0 {
+            prepared.args.push(arg);
+            break;
+        }
+        let Some(flag) = Flag::parse(&text) else {
+            match command
+                .find_subcommand(&text)
+                .filter(|_| std::ptr::eq(command, parser))
+            {
+                Some(found) => command = found,
+                None => words += 1,
+            }
+            prepared.args.push(arg);
+            continue;
+        };
+        if let Some((name, takes)) = flag.row(IGNORED, |row| row.0, parser, command) {
+            prepared.ignored.push(format!("--{name}"));
+            if *takes && flag.value.is_none() {
+                args.next();
+            }
+            continue;
+        }
+        if let Some((_, ours, is_size)) = flag.row(DRIVER, |row| row.0, parser, command) {
+            let value = flag.value.map(str::to_owned);
+            let value = value.or_else(|| args.next()?.into_string().ok());
+            let value = value.unwrap_or_default();
+            let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+            let unit = if *is_size && digits { "M" } else { "" };
+            prepared.args.push(format!("--{ours}={value}{unit}").into());
+            continue;
+        }
+        let known = flag.is_known(parser) || flag.is_known(command);
+        // One dash before one of our names: docker-machine's parser took it for two.
+        prepared.args.push(match known && !text.starts_with("--") {
+            true => format!("-{text}").into(),
+            false => arg,
+        });
+    }
+    prepared.args.extend(args);
+    prepared
+}
+
+/// Flag with a long name, behind one dash or two.
+struct Flag<'a> {
+    name: &'a str,
+    value: Option<&'a str>,
+}
+
+impl<'a> Flag<'a> {
+    fn parse(text: &'a str) -> Option<Flag<'a>> {
+        let text = text.strip_prefix('-')?;
+        let text = text.strip_prefix('-').unwrap_or(text);
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        (name.len() > 1).then_some(Flag { name, value })
+    }
+
+    fn is_known(&self, command: &Command) -> bool {
+        let mut arguments = command.get_arguments();
+        arguments.any(|arg| arg.get_long() == Some(self.name))
+            || ["help", "version"].contains(&self.name)
+    }
+
+    /// Finds the flag in a table, unless the command has one of this name itself.
+    fn row<'t, T>(
+        &self,
+        table: &'t [T],
+        name: fn(&T) -> &str,
+        parser: &Command,
+        command: &Command,
+    ) -> Option<&'t T> {
+        let own = self.is_known(parser) || self.is_known(command);
+        table.iter().find(|row| !own && name(row) == self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(line: &str) -> (String, String) {
+        let args = line.split(' ').map(OsString::from).collect();
+        let prepared = prepare(&crate::cli::parser(), args);
+        let words: Vec<_> = prepared.args.iter().map(|a| a.to_string_lossy()).collect();
+        (words.join(" "), prepared.ignored.join(" "))
+    }
+
+    #[test]
+    fn the_name_of_the_program_selects_its_words() {
+        #[rustfmt::skip]
+        let rows = [
+            ("docker-machine", true), ("/usr/bin/docker-machine", true), ("docker-machine.exe", true),
+            ("podman-machine", false), ("docker-machine-driver-kvm", false), ("", false),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(is_docker(name.as_ref()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn long_flags_may_have_one_dash() {
+        #[rustfmt::skip]
+        let rows = [
+            ("dm ls -quiet", "dm ls --quiet"),
+            ("dm ls -q", "dm ls -q"),
+            ("dm ls -format {{.Name}} -filter=name=x", "dm ls --format {{.Name}} --filter=name=x"),
+            ("dm -storage-path /s ls -t 5", "dm --storage-path /s ls -t 5"),
+            ("dm env -shell fish -no-proxy box", "dm env --shell fish --no-proxy box"),
+            ("dm inspect -f {{.Name}} box", "dm inspect -f {{.Name}} box"),
+            ("dm ls -nope", "dm ls -nope"),
+            ("dm -version", "dm --version"),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(
+                prepared(line),
+                (expected.to_owned(), String::new()),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn flags_without_a_meaning_are_named() {
+        #[rustfmt::skip]
+        let rows = [
+            ("dm --native-ssh ssh box -native-ssh", "dm ssh box -native-ssh", "--native-ssh"),
+            ("dm --tls-ca-cert /a --github-api-token=x ls", "dm ls", "--tls-ca-cert --github-api-token"),
+            ("dm create --swarm --swarm-image i -engine-install-url u box", "dm create box", "--swarm --swarm-image --engine-install-url"),
+            ("dm env --swarm box", "dm env box", "--swarm"),
+            ("dm ls -- --swarm", "dm ls -- --swarm", ""),
+            ("dm ls --tls-san", "dm ls", "--tls-san"),
+        ];
+        for (line, expected, ignored) in rows {
+            assert_eq!(
+                prepared(line),
+                (expected.to_owned(), ignored.to_owned()),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn flags_of_drivers_are_in_megabytes() {
+        #[rustfmt::skip]
+        let rows = [
+            ("dm create --qemu-memory 1024 box", "dm create --memory=1024M box"),
+            ("dm create --qemu-disk-size=20000 --qemu-cpu-count 2 box", "dm create --disk=20000M --cpus=2 box"),
+            ("dm create -virtualbox-memory 2G box", "dm create --memory=2G box"),
+            ("dm create --virtualbox-boot2docker-url file:///x box", "dm create --image=file:///x box"),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(prepared(line).0, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn arguments_of_ssh_are_left_alone() {
+        #[rustfmt::skip]
+        let lines = [
+            "dm ssh box -C echo foo", "dm ssh box -- ls -lah /", "dm ssh box -storage-path x",
+            "dm ssh box uname --version", "dm ssh",
+        ];
+        for line in lines {
+            assert_eq!(prepared(line), (line.to_owned(), String::new()), "{line}");
+        }
+    }
+}
