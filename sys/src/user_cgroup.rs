@@ -46,7 +46,11 @@ pub fn leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
         enable_controllers(&user);
         delegate(&leaf, uid, gid)?;
     }
-    Ok(leaf_of(leaf))
+    let inner = leaf_of(leaf);
+    if fs::metadata(&inner).is_err() {
+        delegate(&inner, uid, gid)?;
+    }
+    Ok(inner)
 }
 
 /// Opens the `cgroup.procs` of a user's leaf below [`USERS`]. The kernel judges a move by who has
@@ -131,10 +135,11 @@ mod tests {
     fn a_leaf_that_was_split_has_another_below() {
         let (dir, uid, gid) = users("split");
         let own = dir.join(uid.to_string()).join("session");
-        fs::create_dir_all(own.join("main")).unwrap();
+        fs::create_dir_all(&own).unwrap();
         for (control, want) in [("", own.clone()), ("memory pids\n", own.join("main"))] {
             fs::write(own.join("cgroup.subtree_control"), control).unwrap();
-            assert_eq!(leaf(&dir, uid, gid, SESSION).unwrap(), want, "{control}");
+            let made = leaf(&dir, uid, gid, SESSION).unwrap();
+            assert!(made == want && made.is_dir(), "{control}");
         }
         fs::remove_dir_all(dir).unwrap();
     }

@@ -73,6 +73,7 @@ fn run(guest: &Guest, options: &str, command: &str) -> Result<std::process::Outp
 
 fn limits(guest: &Guest) -> Result<()> {
     let files = "sh -c 'cd /sys/fs/cgroup && cat memory.max pids.max cpu.max'";
+    // Once the cgroup of sessions is split, later ones are below it.
     for (options, want) in [
         (
             "-m 32m --pids-limit 20 --cpus 0.5",
@@ -84,6 +85,7 @@ fn limits(guest: &Guest) -> Result<()> {
             "35651584\n7\nmax 100000",
         ),
         ("-m 35m --cgroups split", "36700160\nmax\nmax 100000"),
+        ("-m 36m", "37748736\nmax\nmax 100000"),
     ] {
         let said = tests::text(&run(guest, options, files)?)?;
         ensure!(said.trim() == want, "{options}: {said}");
