@@ -2,7 +2,7 @@
 //! Debian's clients, used as people use them.
 
 use crate::Guest;
-use crate::guest::succeeded;
+use crate::guest::{succeeded, text};
 use anyhow::{Context, Result};
 use initramfs::tools;
 use std::ffi::OsString;
@@ -16,9 +16,13 @@ use vmm::process;
 /// Time limit of one command: loading an image under TCG takes longest.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Name of the engine's socket in the machine's directory, as [`Guest::forward_socket`] forwards it.
+const ENGINE: &str = "podman.sock";
+
 impl Guest {
-    /// Runs `podman --remote` against this machine over ssh as `core`. Returns its output, or an
-    /// error with all that it printed.
+    /// Runs `podman --remote` against this machine as `core`, over one ssh connection for all
+    /// commands: a login takes an emulated machine longer than many a command. Returns its output,
+    /// or an error with all that it printed.
     pub fn podman(&self, args: &[&str]) -> Result<String> {
         succeeded(
             &format!("podman {}", args.join(" ")),
@@ -29,6 +33,23 @@ impl Guest {
     /// Runs `podman --remote` as [`Guest::podman`] does, and returns status and output whatever
     /// they are.
     pub fn podman_out(&self, args: &[&str]) -> Result<Output> {
+        let mut podman = self.client_of_tree("podman")?;
+        podman
+            .args(["--remote", "--url", &self.engine()?])
+            .args(args);
+        process::output(podman, b"", LIMIT)
+    }
+
+    /// Returns the address of the engine behind the forwarded socket, for clients that
+    /// [`Guest::client_of_tree`] starts. The path through /proc is short, as
+    /// [`Guest::forward_socket`] explains.
+    pub fn engine(&self) -> Result<String> {
+        self.forward_socket("core", "/run/podman/podman.sock", ENGINE)?;
+        Ok(format!("unix:///proc/self/cwd/{ENGINE}"))
+    }
+
+    /// Runs `podman --remote` over ssh as `core`, with podman's own ssh client.
+    pub fn podman_over_ssh(&self, args: &[&str]) -> Result<Output> {
         let url = format!(
             "ssh://core@127.0.0.1:{}/run/podman/podman.sock",
             self.vm.port("ssh")?
@@ -41,7 +62,7 @@ impl Guest {
         process::output(podman, b"", LIMIT)
     }
 
-    /// Runs docker against this machine with `DOCKER_HOST=ssh://root@…`.
+    /// Runs docker against this machine as [`Guest::podman`] runs podman.
     pub fn docker(&self, args: &[&str]) -> Result<String> {
         succeeded(
             &format!("docker {}", args.join(" ")),
@@ -52,11 +73,13 @@ impl Guest {
     /// Runs docker with `stdin` as its standard input, and returns status and output whatever they
     /// are.
     pub fn docker_out(&self, args: &[&str], stdin: &[u8]) -> Result<Output> {
-        self.docker_on(
-            &format!("ssh://root@127.0.0.1:{}", self.vm.port("ssh")?),
-            args,
-            stdin,
-        )
+        self.docker_on(&self.engine()?, args, stdin)
+    }
+
+    /// Runs docker with `DOCKER_HOST=ssh://<user>@…` and the given path on it.
+    pub fn docker_over_ssh(&self, user: &str, path: &str, args: &[&str]) -> Result<String> {
+        let host = format!("ssh://{user}@127.0.0.1:{}{path}", self.vm.port("ssh")?);
+        text(&self.docker_on(&host, args, b"")?)
     }
 
     /// Runs docker with `host` as its `DOCKER_HOST`.

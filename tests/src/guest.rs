@@ -30,7 +30,7 @@ pub struct Guest {
     key: Key,
     config: PathBuf,
     masters: Mutex<BTreeMap<String, Child>>,
-    tunnels: Mutex<Vec<Child>>,
+    tunnels: Mutex<BTreeMap<String, Child>>,
 }
 
 /// Returns the files of `make image`; without them, the error says what to run.
@@ -173,7 +173,7 @@ impl Guest {
     /// Returns the processes whose command line contains `pattern`.
     pub fn pids(&self, pattern: &str) -> Result<Vec<u32>> {
         // The filter runs here: in the guest, the filtering shell would find itself.
-        let all = text(&self.ssh_alone("root", "ps -e -o pid,args")?)?;
+        let all = text(&self.ssh("root", "ps -e -o pid,args")?)?;
         let hits = all.lines().filter(|line| line.contains(pattern));
         Ok(hits
             .filter_map(|line| line.split_whitespace().next()?.parse().ok())
@@ -209,9 +209,19 @@ impl Guest {
     }
 
     /// Forwards a unix socket of the guest to the file `name` in the machine's directory until the
-    /// guest is dropped. ssh wants an absolute path, and a socket's name is limited to 107 bytes: a
-    /// path through /proc is both absolute and short.
+    /// guest is dropped; a name that is forwarded already stays as it is. ssh wants an absolute
+    /// path, and a socket's name is limited to 107 bytes: a path through /proc is both absolute and
+    /// short.
     pub fn forward_socket(&self, user: &str, guest: &str, name: &str) -> Result<PathBuf> {
+        let mut tunnels = self.tunnels.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = self.vm.dir().join(name);
+        if let Some(tunnel) = tunnels.get_mut(name) {
+            if tunnel.try_wait()?.is_none() {
+                return Ok(socket);
+            }
+            // ssh leaves the socket of a connection that ended.
+            let _ = fs::remove_file(&socket);
+        }
         let mut ssh = self.client("ssh");
         ssh.args([
             "-N",
@@ -224,12 +234,8 @@ impl Guest {
             "guest",
         ]);
         let mut child = self.spawn_background(ssh)?;
-        let socket = self.vm.dir().join(name);
         self.wait_for_socket(&mut child, &socket, user)?;
-        self.tunnels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(child);
+        tunnels.insert(name.to_owned(), child);
         Ok(socket)
     }
 
@@ -315,7 +321,7 @@ impl Drop for Guest {
             .tunnels
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
-            .iter_mut();
+            .values_mut();
         for child in masters.chain(tunnels) {
             // The process may have ended already; the machine is killed next.
             let _ = process::kill_group(child);

@@ -18,8 +18,9 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
         ensure!(said.contains(image::NAME), "{said}");
         Ok(())
     });
-    checks.check("docker run", || {
-        let said = guest.docker(&["run", "--rm", image::NAME, "echo", "hello docker"])?;
+    checks.check("docker run over ssh", || {
+        let echo = ["run", "--rm", image::NAME, "echo", "hello docker"];
+        let said = guest.docker_over_ssh("root", "", &echo)?;
         ensure!(said == "hello docker", "{said}");
         Ok(())
     });
@@ -33,11 +34,8 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     });
     checks.check("docker as core", || plain_core(guest));
     checks.check("docker as core, with the socket's path", || {
-        let host = format!(
-            "ssh://core@127.0.0.1:{}/run/podman/podman.sock",
-            guest.vm.port("ssh")?
-        );
-        let said = text(&guest.docker_on(&host, &["ps", "--quiet"], b"")?)?;
+        let path = "/run/podman/podman.sock";
+        let said = guest.docker_over_ssh("core", path, &["ps", "--quiet"])?;
         ensure!(said.is_empty(), "{said}");
         Ok(())
     });
@@ -45,7 +43,6 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
 
 /// Uses the form of console and README: core without a path reaches the same engine.
 fn plain_core(guest: &Guest) -> Result<()> {
-    let host = format!("ssh://core@127.0.0.1:{}", guest.vm.port("ssh")?);
     let run = [
         "run",
         "--rm",
@@ -54,7 +51,7 @@ fn plain_core(guest: &Guest) -> Result<()> {
         "-c",
         "wc -l </proc/self/uid_map; cat /proc/self/uid_map",
     ];
-    let said = text(&guest.docker_on(&host, &run, b"")?)?;
+    let said = guest.docker_over_ssh("core", "", &run)?;
     // One range that covers all ids belongs to root's podman, not to core's.
     ensure!(
         said.starts_with("1\n") && said.contains("4294967295"),

@@ -69,7 +69,8 @@ pub fn detached(guest: &Guest, name: &str, options: &[&str], command: &[&str]) -
 
 fn run(guest: &Guest) -> Result<()> {
     let begun = Instant::now();
-    let said = in_box(guest, &[], &["echo", "hello from inside"])?;
+    let echo = ["run", "--rm", image::NAME, "echo", "hello from inside"];
+    let said = tests::text(&guest.podman_over_ssh(&echo)?)?;
     println!(
         "podman run, network and ssh included: {:.1} s",
         begun.elapsed().as_secs_f32()
@@ -152,11 +153,9 @@ fn stop(guest: &Guest) -> Result<()> {
 
 /// Uses Debian's podman-remote through a socket of the host that ssh forwards.
 fn small_client(guest: &Guest) -> Result<()> {
-    let socket = guest.forward_socket("core", "/run/podman/podman.sock", "podman.sock")?;
     let mut podman = guest.client_of_tree("podman-remote")?;
     podman
-        .arg("--url")
-        .arg(format!("unix://{}", socket.display()))
+        .args(["--url", &guest.engine()?])
         .args(["images", "--format", "{{.Repository}}"]);
     let out = vmm::process::output(podman, b"", std::time::Duration::from_secs(120))?;
     let images = tests::text(&out)?;
