@@ -23,6 +23,7 @@ mod checks;
 mod clients;
 pub mod disks;
 pub mod firmware;
+pub mod flood;
 pub mod folder;
 mod guest;
 pub mod http;

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::{Duration, Instant};
+use tests::flood::{Conduct, Flood};
 use tests::{Checks, Guest};
 use vmm::process;
 
@@ -21,6 +22,10 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("a flood of clients of sshd keeps nobody out", || {
         flood(guest)
     });
+    checks.check(
+        "clients at the owner's address do not keep the owner out",
+        || crowd(guest),
+    );
     checks.check("sshd offers what ssh-audit passes", || algorithms(guest));
     checks.check("the standard input reaches a command", || input(guest));
 }
@@ -130,19 +135,43 @@ EOF
          bash /run/flood.sh </dev/null >/dev/null 2>&1 &
          while ! [ -s /run/flood.pid ]; do sleep 0.1; done")?;
     let processes = "cat /proc/[0-9]*/comm | grep -c sshd; cat /run/flood.pid";
-    let login = |what: &str| -> Result<String> {
-        let begun = Instant::now();
-        let said = tests::text(&guest.ssh_alone("root", processes)?)?;
-        let took = begun.elapsed();
-        println!("{what}: login in {:.1} s", took.as_secs_f32());
-        ensure!(took < FLOODED, "{what}: {} s", took.as_secs());
-        Ok(said)
-    };
-    let said = login("1,000 silent clients")?;
+    let said = login(guest, "1,000 silent clients", processes)?;
     let (count, pid) = said.split_once('\n').context("two lines")?;
     ensure!(count.parse::<usize>()? < 60, "{count} processes");
     guest.sh(&format!("kill {pid}"))?;
-    login("after the flood").map(drop)
+    login(guest, "after the flood", "true").map(drop)
+}
+
+/// Logs in beside 100 clients of each kind, which come again at once.
+fn crowd(guest: &Guest) -> Result<()> {
+    let port = guest.vm.port("ssh")?;
+    let version = b"SSH-2.0-crowd\r\n";
+    // The beginning of a key exchange: a packet of 1,000 bytes.
+    let half = b"SSH-2.0-crowd\r\n\0\0\x03\xe8\x04\x14";
+    for (what, hello, trickle) in [
+        ("a version", version.as_slice(), b"".as_slice()),
+        ("half a packet, byte by byte", half, b"\0"),
+        ("half a version, byte by byte", b"SSH-", b"x"),
+        (
+            "garbage",
+            b"SSH-2.0-crowd\r\n\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"",
+        ),
+    ] {
+        let flood = Flood::start(port, 100, Conduct { hello, trickle })?;
+        login(guest, what, "true")?;
+        drop(flood);
+    }
+    Ok(())
+}
+
+fn login(guest: &Guest, what: &str, command: &str) -> Result<String> {
+    let begun = Instant::now();
+    let said = tests::text(&guest.ssh_alone("root", command)?)?;
+    let took = begun.elapsed();
+    println!("{what}: login in {:.1} s", took.as_secs_f32());
+    ensure!(took < FLOODED, "{what}: {} s", took.as_secs());
+    Ok(said)
 }
 
 /// Compares what sshd would offer with algorithms that ssh-audit 3.3 does not fail.

@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Decisions on who is served: pure functions on what is known of connections.
+//! Decisions on who is served: made from what is known of connections, without a system call.
 //!
-//! A client of ssh sends its version at once (RFC 4253, section 4.2), so a connection that says
-//! nothing is served only while few others are. Where all slots are taken, the one whose client
+//! A client of ssh sends its identification at once (RFC 4253, section 4.2), so a connection that
+//! has not is served only while few others are. Where all slots are taken, the one whose client
 //! owes an answer is ended for a newer client: a client that logs in answers within a round
 //! trip, and nobody else is kept waiting by those that do not. Among those that wait, a source
-//! with few sessions comes first, then the newest connection: old ones are those whose owners
-//! have given up, or never meant to log in.
+//! with few sessions comes first, there a program with few, then one of the newest connections: old
+//! ones are those whose owners have given up, or never meant to log in.
+
+mod queue;
 
 use std::net::IpAddr;
 
 use sys::clock::Millis;
 
+use super::hello::Name;
+pub use queue::Id;
+use queue::{Loads, Queue};
+
 /// Time for a login, in milliseconds; `LoginGraceTime` of sshd_config is the same.
 pub const LOGIN_GRACE: Millis = 30_000;
 /// Time in milliseconds after which a client that owes an answer may lose its slot.
 const STALLED: Millis = 2_000;
-/// Age in milliseconds at which a session without a login may lose its slot in any case: a
-/// client that sends a byte now and then owes no answer for long.
+/// Age in milliseconds at which a session without a login may lose its slot in any case.
 const OVERDUE: Millis = 10_000;
-/// Time between two sessions that are ended early, in milliseconds: each is replaced by a new
-/// one, whose key exchange must leave processor time to the others.
-const PACE: Millis = 1_000;
+/// Time between two sessions that are ended early, in milliseconds: the new one shows within it
+/// that it works.
+const PACE: Millis = 100;
 
 /// Sizes that bound what clients that are not logged in cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +34,13 @@ pub struct Limits {
     /// Sessions without a login; each is two processes with about 1.5 MiB of their own.
     pub sessions: usize,
     /// Sessions that work at the same time: whoever comes next shares the processors with them.
-    pub busy: usize,
+    pub working: usize,
     /// Sessions up to which a client that has said nothing is served.
     pub silent: usize,
     /// Connections that wait for a session; each is a socket of a few KiB.
     pub waiting: usize,
+    /// Connections of one source that wait.
+    pub waiting_per_source: usize,
 }
 
 impl Limits {
@@ -43,18 +50,20 @@ impl Limits {
     pub fn of_machine(mib: u64, cpus: usize) -> Limits {
         let clamp =
             |n: u64, low: usize, high: usize| usize::try_from(n).unwrap_or(high).clamp(low, high);
-        let sessions = clamp(mib / 16, 4, 24);
+        let sessions = clamp(mib / 32, 4, 24);
+        let waiting = clamp(mib.saturating_mul(5), 512, 4_096);
         Limits {
             sessions,
-            busy: (cpus * 2).clamp(3, 16),
+            working: cpus.clamp(2, 16),
             silent: sessions / 4,
-            waiting: clamp(mib * 5, 512, 4_096),
+            waiting,
+            waiting_per_source: waiting / 4 * 3,
         }
     }
 }
 
 /// Origin of a connection: an IPv4 address, or the /64 of an IPv6 one, which one host may own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source(u128);
 
 impl From<IpAddr> for Source {
@@ -66,116 +75,183 @@ impl From<IpAddr> for Source {
     }
 }
 
-/// A connection that no sshd serves yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
+/// A client: an owner and an attacker may have the same address, but not the same program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Client {
     /// Origin.
     pub source: Source,
-    /// Time of arrival.
-    pub since: Millis,
-    /// True once a byte has arrived.
-    pub has_spoken: bool,
-    /// True if a session was told to end for it.
-    pub is_promised: bool,
+    /// Name that it gives itself, if it has spoken.
+    pub name: Option<Name>,
 }
 
 /// A session, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Origin.
-    pub source: Source,
+    /// Client.
+    pub client: Client,
     /// Time of its start.
     pub since: Millis,
     /// True if it certainly has no login: a session that starts is none of these, either.
     pub has_no_login: bool,
-    /// Time for which its client has owed an answer.
+    /// True if its processes run, and so it waits for nothing.
+    pub is_working: bool,
+    /// Time for which its client has owed an answer; 0 if it does not.
     pub owing: Millis,
     /// True if it was told to end.
     pub is_ending: bool,
 }
 
-/// Next step, with the index of whom it is about.
+/// Next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Start a session for this waiting connection.
-    Start(usize),
-    /// End a session for a waiting connection, which has its slot from now on: the client that
-    /// loses it may be back before it is free.
-    End {
-        /// Index of the session.
-        session: usize,
-        /// Index of the waiting connection.
-        waiting: usize,
-    },
+    /// Start a session for this connection, which waits no longer.
+    Start(Id, Client),
+    /// End the session with this index, for a connection that gets its slot.
+    End(usize),
 }
 
-/// Decides the next step; `last_end` is the time of the last [`Step::End`].
-#[must_use]
-pub fn next(
-    waiting: &[Waiting],
-    sessions: &[Session],
+/// Connections that wait, and what was decided last.
+pub struct Admission {
     limits: Limits,
-    now: Millis,
+    queue: Queue,
+    /// Time of the last [`Step::End`].
     last_end: Option<Millis>,
-) -> Option<Step> {
-    let load = |source: Source| sessions.iter().filter(|s| s.source == source).count();
-    let first = |has_spoken: bool| {
-        let candidates = waiting.iter().enumerate();
-        let candidates = candidates.filter(|(_, w)| w.has_spoken == has_spoken);
-        // `max_by_key` returns the last of equals.
-        let best = candidates.max_by_key(|(_, w)| (usize::MAX - load(w.source), w.since));
-        best.map(|(index, _)| index)
-    };
-    let busy = sessions.iter().filter(|s| s.owing == 0).count();
-    if busy >= limits.busy {
-        return None;
+    /// Connection for which it was: the client that loses the slot may be back before it is free.
+    promised: Option<Id>,
+    /// Number of decisions for those that have spoken.
+    turn: usize,
+}
+
+impl Admission {
+    /// Returns one where nobody waits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Admission {
+        Admission {
+            limits,
+            queue: Queue::default(),
+            last_end: None,
+            promised: None,
+            turn: 0,
+        }
     }
-    let spoken = first(true);
-    if sessions.len() < limits.sessions && spoken.is_some() {
-        let promised = waiting.iter().position(|w| w.is_promised);
-        return promised.or(spoken).map(Step::Start);
+
+    /// Adds a new connection, with a higher number than all before. Returns the connection to
+    /// close if too many wait.
+    #[must_use]
+    pub fn arrives(&mut self, id: Id, source: Source, now: Millis) -> Option<Id> {
+        self.queue.insert(id, source, now);
+        let (size, heaviest) = self.queue.heaviest()?;
+        let is_full = self.queue.len() > self.limits.waiting;
+        (is_full || size > self.limits.waiting_per_source).then(|| self.shed_of(heaviest))?
     }
-    if sessions.len() < limits.silent {
-        return first(false).map(Step::Start);
+
+    /// Returns a connection to close where memory or descriptors are short.
+    #[must_use]
+    pub fn shed(&mut self) -> Option<Id> {
+        let (_, heaviest) = self.queue.heaviest()?;
+        self.shed_of(heaviest)
     }
-    let in_pace = last_end.is_none_or(|at| now.saturating_sub(at) >= PACE);
-    if !in_pace || sessions.iter().any(|s| s.is_ending) {
-        return None;
+
+    fn shed_of(&mut self, source: Source) -> Option<Id> {
+        let oldest = self.queue.oldest_of(source)?;
+        self.queue.remove(oldest).map(|_| oldest)
     }
+
+    /// Notes that a client has sent its identification.
+    pub fn speaks(&mut self, id: Id, name: Name) {
+        self.queue.speaks(id, name);
+    }
+
+    /// Notes that a client has gone away.
+    pub fn leaves(&mut self, id: Id) {
+        self.queue.remove(id);
+    }
+
+    /// Returns a connection to close because it has been silent for too long.
+    #[must_use]
+    pub fn expired(&mut self, now: Millis) -> Option<Id> {
+        let (id, since) = self.queue.oldest_silent()?;
+        let is_late = now.saturating_sub(since) >= LOGIN_GRACE;
+        is_late.then(|| self.queue.remove(id).map(|_| id))?
+    }
+
+    /// Returns true if nobody waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queue.len() == 0
+    }
+
+    /// Returns true if somebody waits who has spoken.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.queue.has_spoken()
+    }
+
+    /// Returns true if so many sessions have no login that a newcomer can wait for a moment.
+    #[must_use]
+    pub fn is_crowded(&self, sessions: usize) -> bool {
+        sessions >= self.limits.silent
+    }
+
+    /// Returns how many of so many sessions may work at the same time: where there are many, a
+    /// processor is left to those that come next.
+    #[must_use]
+    pub fn working(&self, sessions: usize) -> usize {
+        match self.is_crowded(sessions) {
+            true => (self.limits.working - 1).max(1),
+            false => self.limits.working,
+        }
+    }
+
+    /// Decides the next step.
+    #[must_use]
+    pub fn next(&mut self, sessions: &[Session], now: Millis) -> Option<Step> {
+        let working = sessions.iter().filter(|s| s.is_working).count();
+        if working >= self.working(sessions.len()) {
+            return None;
+        }
+        let loads = Loads::of(sessions.iter().map(|s| s.client));
+        let Some(first) = self.queue.first_spoken(&loads, self.turn) else {
+            // The silent share the processors with nobody.
+            let is_quiet = working == 0 && sessions.len() < self.limits.silent;
+            let silent = self.queue.first_silent(&loads).filter(|_| is_quiet);
+            return silent.and_then(|id| self.start(id));
+        };
+        if sessions.len() < self.limits.sessions {
+            let promised = self.promised.take().filter(|&id| self.queue.contains(id));
+            self.turn += usize::from(promised.is_none());
+            return self.start(promised.unwrap_or(first));
+        }
+        let is_paced = self
+            .last_end
+            .is_none_or(|at| now.saturating_sub(at) >= PACE);
+        if !is_paced || sessions.iter().any(|s| s.is_ending) {
+            return None;
+        }
+        let ended = worst(sessions, &loads, now)?;
+        self.last_end = Some(now);
+        self.promised = Some(first);
+        self.turn += 1;
+        Some(Step::End(ended))
+    }
+
+    fn start(&mut self, id: Id) -> Option<Step> {
+        self.queue.remove(id).map(|client| Step::Start(id, client))
+    }
+}
+
+/// Returns the index of the session that may lose its slot: of the source with the most, the oldest.
+fn worst(sessions: &[Session], loads: &Loads, now: Millis) -> Option<usize> {
     let may_end = |s: &Session| {
         s.has_no_login && (s.owing >= STALLED || now.saturating_sub(s.since) >= OVERDUE)
     };
     let candidates = sessions.iter().enumerate().filter(|(_, s)| may_end(s));
-    let worst = candidates.min_by_key(|(_, s)| (usize::MAX - load(s.source), s.since));
-    let (session, waiting) = (worst?.0, spoken?);
-    Some(Step::End { session, waiting })
+    let load = |s: &Session| loads.of_source(s.client.source);
+    let worst = candidates.min_by_key(|(_, s)| (usize::MAX - load(s), s.since));
+    worst.map(|(index, _)| index)
 }
 
-/// Returns the connection to close where too many wait: of the source with the most, one that
-/// has said nothing before one that has, the oldest first.
-#[must_use]
-pub fn surplus(waiting: &[Waiting], limits: Limits) -> Option<usize> {
-    if waiting.len() <= limits.waiting {
-        return None;
-    }
-    let mut loads: Vec<(Source, usize)> = Vec::new();
-    for connection in waiting {
-        match loads
-            .iter_mut()
-            .find(|(source, _)| *source == connection.source)
-        {
-            Some((_, load)) => *load += 1,
-            None => loads.push((connection.source, 1)),
-        }
-    }
-    let (heaviest, _) = loads.into_iter().max_by_key(|(_, load)| *load)?;
-    let of_it = waiting
-        .iter()
-        .enumerate()
-        .filter(|(_, w)| w.source == heaviest);
-    let oldest = of_it.min_by_key(|(_, w)| (w.has_spoken, w.since));
-    oldest.map(|(index, _)| index)
-}
-
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Limits of the listening process, which its sessions do not inherit, and a socket option.
-#![expect(unsafe_code, reason = "nix has neither prlimit(2) nor TCP_INFO")]
+#![expect(
+    unsafe_code,
+    reason = "nix has neither prlimit(2) nor TCP_INFO nor FIONREAD"
+)]
 
 use std::fs;
 use std::net::TcpStream;
@@ -69,4 +72,15 @@ pub fn tcp_info(stream: &TcpStream) -> nix::Result<libc::tcp_info> {
         )
     })
     .map(|_| info)
+}
+
+/// Returns the number of bytes that have arrived and that nobody has read (tcp(7), FIONREAD).
+///
+/// # Errors
+/// The errno of ioctl(2).
+pub fn unread(stream: &TcpStream) -> nix::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel writes one int to the address.
+    Errno::result(unsafe { libc::ioctl(stream.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }

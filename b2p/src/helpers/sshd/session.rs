@@ -11,20 +11,30 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use sys::clock::Millis;
 
-use super::admission::{self, Source};
+use super::admission::{self, Client};
 use super::limit;
 
 /// Path of sshd(8).
 pub const SSHD: &str = "/usr/sbin/sshd";
+/// Time in milliseconds that sshd has for its end, before it is killed.
+const MAX_END: Millis = 2_000;
+/// Time in milliseconds for which sshd is believed to work on what has arrived.
+const MAX_WORK: Millis = 500;
+/// Time in milliseconds for which a session that starts is believed to work.
+const MAX_START: Millis = 5_000;
+
 /// An sshd that was started for a connection.
 pub struct Session {
     /// Process id; it stays this session's until it is reaped.
     pub pid: i32,
-    source: Source,
+    client: Client,
     since: Millis,
     /// The connection: it shows whose turn it is, and ends the session.
     stream: TcpStream,
-    is_ending: bool,
+    /// Time at which it was told to end.
+    ended: Option<Millis>,
+    /// True if it worked when it was looked at.
+    worked: bool,
 }
 
 impl Session {
@@ -32,7 +42,7 @@ impl Session {
     ///
     /// # Errors
     /// The errno of fork(2) or execve(2).
-    pub fn start(stream: TcpStream, source: Source, now: Millis) -> io::Result<Session> {
+    pub fn start(stream: TcpStream, client: Client, now: Millis) -> io::Result<Session> {
         let child = Command::new(SSHD)
             .args(["-i", "-e"])
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(stream.try_clone()?)))
@@ -43,36 +53,67 @@ impl Session {
         limit::restore(pid);
         Ok(Session {
             pid,
-            source,
+            client,
             since: now,
             stream,
-            is_ending: false,
+            ended: None,
+            worked: false,
         })
     }
 
-    /// Looks at the process: returns `None` if it has a login, so that it counts no longer.
-    pub fn review(&self) -> Option<admission::Session> {
-        let read = |name| fs::read(format!("/proc/{}/{name}", self.pid)).unwrap_or_default();
-        // The title is read first: it changes before the login, the signal with it.
-        let (title, status) = (read("cmdline"), read("status"));
-        let stage = stage(&title, &String::from_utf8_lossy(&status));
-        (stage != Stage::LoggedIn).then(|| admission::Session {
-            source: self.source,
+    /// Looks at the processes: returns `None` if there is a login, so that the session counts no
+    /// longer.
+    pub fn review(&mut self, now: Millis) -> Option<admission::Session> {
+        let stage = self.stage();
+        let age = now.saturating_sub(self.since);
+        let is_working = match stage {
+            Stage::LoggedIn => return None,
+            Stage::Starting => age < MAX_START,
+            Stage::Waiting => self.is_working(),
+        };
+        self.worked = is_working;
+        Some(admission::Session {
+            client: self.client,
             since: self.since,
             has_no_login: stage == Stage::Waiting,
-            owing: match stage {
-                Stage::Waiting => self.owing(),
-                _ => 0,
+            is_working,
+            owing: match is_working {
+                true => 0,
+                false => self.owing(),
             },
-            is_ending: self.is_ending,
+            is_ending: self.ended.is_some(),
         })
     }
 
-    /// Returns for how long the client has owed an answer, in milliseconds; 0 if it does not.
+    /// Returns true if it worked when it was looked at last, and does now.
+    pub fn works_on(&mut self, now: Millis) -> bool {
+        self.worked && self.review(now).is_some_and(|facts| facts.is_working)
+    }
+
+    fn stage(&self) -> Stage {
+        let status = || read(&format!("/proc/{}/status", self.pid));
+        let has_alarm = has_alarm(&status());
+        if has_alarm == Some(true) {
+            return Stage::Waiting;
+        }
+        // The title is read first: it changes before the login, the signal with it.
+        let title = read(&format!("/proc/{}/cmdline", self.pid));
+        stage(&title, &status())
+    }
+
+    /// Returns true if sshd-session runs, or sshd-auth, which talks to the client until the login.
+    fn is_working(&self) -> bool {
+        match works(&self.pid.to_string()) {
+            Some(is_working) => is_working,
+            // A kernel without CONFIG_PROC_CHILDREN: sshd-auth may work on what has just arrived.
+            None => limit::tcp_info(&self.stream).is_ok_and(|info| has_news(&info)),
+        }
+    }
+
+    /// Returns the time since sshd has sent something, in milliseconds. A client that still sends
+    /// has not sent a complete packet since: sshd would have answered, or would be at work.
     fn owing(&self) -> Millis {
-        limit::tcp_info(&self.stream).map_or(0, |info| {
-            owing(info.tcpi_last_data_recv, info.tcpi_last_data_sent)
-        })
+        limit::tcp_info(&self.stream).map_or(0, |info| info.tcpi_last_data_sent.into())
     }
 
     /// Kills what a session without a login has left: a sshd-session that fails kills the process
@@ -83,10 +124,31 @@ impl Session {
     }
 
     /// Ends the session in order: sshd reads the end of the connection.
-    pub fn end(&mut self) {
-        self.is_ending = true;
+    pub fn end(&mut self, now: Millis) {
+        self.ended = Some(now);
         let _ = self.stream.shutdown(Shutdown::Both);
     }
+
+    /// Kills a session that was told to end and does not.
+    pub fn insist(&self, now: Millis) {
+        if self
+            .ended
+            .is_some_and(|at| now.saturating_sub(at) >= MAX_END)
+        {
+            self.clear();
+        }
+    }
+}
+
+fn read(path: &str) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Returns true if something has arrived lately, after the last answer.
+fn has_news(info: &libc::tcp_info) -> bool {
+    let received = info.tcpi_last_data_recv;
+    received < info.tcpi_last_data_sent && Millis::from(received) < MAX_WORK
 }
 
 /// Stage of a session.
@@ -100,28 +162,42 @@ enum Stage {
     LoggedIn,
 }
 
-/// Returns the stage of a process. Until the login sshd-session catches SIGALRM, which ends it
-/// after `LoginGraceTime`; from then on the signal has its default. Its title names the user
-/// from the middle of that time on; before, it waits for nothing for long (sshd-session.c,
-/// monitor.c).
-fn stage(title: &[u8], status: &str) -> Stage {
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    let is_named = title.windows(6).any(|part| part == b"[priv]");
-    match mask {
-        Some(mask) if mask & 1 << (libc::SIGALRM - 1) != 0 => Stage::Waiting,
-        Some(_) if is_named => Stage::LoggedIn,
+/// Returns the stage of a process by its title and its status. Until the login sshd-session
+/// catches SIGALRM, which ends it after `LoginGraceTime`; from then on the signal has its default.
+/// Its title names the user from the middle of that time on; before, it waits for nothing for long
+/// (sshd-session.c, monitor.c).
+fn stage(title: &str, status: &str) -> Stage {
+    match has_alarm(status) {
+        Some(true) => Stage::Waiting,
+        Some(false) if title.contains("[priv]") => Stage::LoggedIn,
         _ => Stage::Starting,
     }
 }
 
-/// Returns for how long the client has owed an answer, by the times since the last data from it
-/// and to it.
-fn owing(received: u32, sent: u32) -> Millis {
-    match sent <= received {
-        true => sent.into(),
-        false => 0, // sshd works on what it has received.
+/// Returns true if the process with this status catches SIGALRM (proc_pid_status(5)).
+fn has_alarm(status: &str) -> Option<bool> {
+    let caught = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))?;
+    let mask = u64::from_str_radix(caught.trim(), 16).ok()?;
+    Some(mask & 1 << (libc::SIGALRM - 1) != 0)
+}
+
+/// Returns true if a process or one of its descendants runs; `None` if the kernel does not tell.
+fn works(pid: &str) -> Option<bool> {
+    if is_running(&read(&format!("/proc/{pid}/stat"))) {
+        return Some(true);
     }
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    // A child that has ended meanwhile has no such file.
+    let works = |child| works(child).unwrap_or(false);
+    Some(children.split_whitespace().any(works))
+}
+
+/// Returns true if the process with this line of proc_pid_stat(5) runs, or waits for a disk.
+fn is_running(stat: &str) -> bool {
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    state.starts_with(['R', 'D'])
 }
 
 #[cfg(test)]
@@ -145,15 +221,21 @@ mod tests {
             (named, "SigCgt:\tx\n", Stage::Starting),
             ("", "", Stage::Starting),
         ] {
-            assert_eq!(stage(title.as_bytes(), status), want, "{title} {status}");
+            assert_eq!(stage(title, status), want, "{title} {status}");
         }
     }
 
     #[test]
-    fn the_client_owes_an_answer_to_what_was_sent_last() {
-        for (received, sent, want) in [(2_500, 2_400, 2_400), (100, 2_400, 0), (0, 0, 0), (7, 7, 7)]
-        {
-            assert_eq!(owing(received, sent), want, "{received} {sent}");
+    fn the_state_tells_who_works() {
+        for (stat, want) in [
+            ("7 (sshd-session) R 1 7", true),
+            ("7 (sshd-session) D 1 7", true),
+            ("7 (sshd-session) S 1 7", false),
+            ("7 (a) R (b) S 1 7", false),
+            ("7 (sshd-session) Z 1 7", false),
+            ("", false),
+        ] {
+            assert_eq!(is_running(stat), want, "{stat}");
         }
     }
 }

@@ -4,9 +4,10 @@ use super::*;
 
 const LIMITS: Limits = Limits {
     sessions: 8,
-    busy: 3,
+    working: 3,
     silent: 2,
     waiting: 100,
+    waiting_per_source: 90,
 };
 const NOW: Millis = 100_000;
 
@@ -14,53 +15,67 @@ fn source(addr: &str) -> Source {
     addr.parse::<IpAddr>().unwrap().into()
 }
 
-fn waits(addr: &str, since: Millis, has_spoken: bool) -> Waiting {
-    Waiting {
+const NAME: Name = 7;
+
+fn client(addr: &str, has_spoken: bool) -> Client {
+    Client {
         source: source(addr),
-        since,
-        has_spoken,
-        is_promised: false,
+        name: has_spoken.then_some(NAME),
     }
+}
+
+/// A client: its address, and whether it has spoken.
+type Comer<'a> = (&'a str, bool);
+
+/// Returns an admission where these clients wait, the first the oldest; their numbers are their
+/// places.
+fn waiting(clients: &[Comer<'_>]) -> Admission {
+    let mut admission = Admission::new(LIMITS);
+    for (id, (addr, has_spoken)) in (0..).zip(clients) {
+        assert_eq!(admission.arrives(id, source(addr), NOW), None);
+        if *has_spoken {
+            admission.speaks(id, NAME);
+        }
+    }
+    admission
 }
 
 /// A session that certainly has no login.
 fn session(addr: &str, age: Millis, owing: Millis) -> Session {
     Session {
-        source: source(addr),
+        client: client(addr, true),
         since: NOW - age,
         has_no_login: true,
+        is_working: owing == 0,
         owing,
         is_ending: false,
     }
 }
 
-fn step(waiting: &[Waiting], sessions: &[Session]) -> Option<Step> {
-    next(waiting, sessions, LIMITS, NOW, None)
+fn step(clients: &[Comer<'_>], sessions: &[Session]) -> Option<Step> {
+    waiting(clients).next(sessions, NOW)
 }
 
-/// The end of a session for the first that waits.
-fn end(session: usize) -> Step {
-    Step::End {
-        session,
-        waiting: 0,
-    }
+fn start(id: Id, addr: &str) -> Option<Step> {
+    Some(Step::Start(id, client(addr, true)))
 }
 
 #[test]
 fn limits_follow_the_memory() {
-    for (mib, cpus, sessions, busy, waiting) in [
-        (0, 0, 4, 3, 512),
-        (64, 1, 4, 3, 512),
-        (128, 2, 8, 4, 640),
-        (256, 4, 16, 8, 1_280),
+    for (mib, cpus, sessions, working, waiting) in [
+        (0, 0, 4, 2, 512),
+        (64, 1, 4, 2, 512),
+        (128, 2, 4, 2, 640),
+        (256, 4, 8, 4, 1_280),
         (1_024, 64, 24, 16, 4_096),
-        (u64::MAX / 5, 2, 24, 4, 4_096),
+        (u64::MAX / 2, 2, 24, 2, 4_096),
     ] {
         let want = Limits {
             sessions,
-            busy,
+            working,
             silent: sessions / 4,
             waiting,
+            waiting_per_source: waiting / 4 * 3,
         };
         assert_eq!(Limits::of_machine(mib, cpus), want, "{mib}");
     }
@@ -80,51 +95,65 @@ fn a_source_is_an_address_or_a_64() {
     }
 }
 
+const OWNER: &str = "10.0.2.2";
+const OTHER: &str = "192.0.2.1";
+
 #[test]
 fn whoever_comes_to_an_idle_machine_is_served_at_once() {
     for has_spoken in [true, false] {
-        let one = [waits("10.0.2.2", NOW, has_spoken)];
-        assert_eq!(step(&one, &[]), Some(Step::Start(0)), "{has_spoken}");
+        let started = Step::Start(0, client(OWNER, has_spoken));
+        assert_eq!(step(&[(OWNER, has_spoken)], &[]), Some(started));
     }
     assert_eq!(step(&[], &[]), None);
 }
 
 #[test]
 fn the_silent_wait_and_who_speaks_does_not() {
-    let few = [session("10.0.2.2", 500, 400); 2];
-    let mut waiting = vec![waits("10.0.2.2", NOW - 9, false); 50];
-    assert_eq!(step(&waiting, &few), None);
-    waiting.insert(20, waits("10.0.2.2", NOW - 5, true));
-    assert_eq!(step(&waiting, &few), Some(Step::Start(20)));
-    // Nobody loses a slot for one who is silent.
-    let full = [session("10.0.2.2", 20_000, 20_000); 8];
-    assert_eq!(step(&waiting[..20], &full), None);
+    let few = [session(OWNER, 500, 400); 2];
+    let mut clients = vec![(OWNER, false); 50];
+    assert_eq!(step(&clients, &few), None);
+    clients[20].1 = true;
+    assert_eq!(step(&clients, &few), start(20, OWNER));
+    // Nobody loses a slot for one who is silent, and nobody shares the processors with one.
+    let full = [session(OWNER, 20_000, 20_000); 8];
+    assert_eq!(step(&clients[..20], &full), None);
+    assert_eq!(step(&clients[..20], &[session(OWNER, 50, 0)]), None);
 }
 
 #[test]
 fn the_newest_of_the_source_with_the_fewest_sessions_comes_first() {
-    let sessions = [session("10.0.2.2", 500, 9), session("10.0.2.2", 400, 9)];
-    let waiting = [
-        waits("10.0.2.2", NOW - 1, true),
-        waits("10.0.2.9", NOW - 500, true),
-        waits("10.0.2.9", NOW - 400, true),
-        waits("10.0.2.2", NOW, true),
-    ];
-    assert_eq!(step(&waiting, &sessions), Some(Step::Start(2)));
-    assert_eq!(step(&waiting, &[]), Some(Step::Start(3)));
+    let sessions = [session(OWNER, 500, 9), session(OWNER, 400, 9)];
+    let clients = [(OWNER, true), (OTHER, true), (OTHER, true), (OWNER, true)];
+    assert_eq!(step(&clients, &sessions), start(2, OTHER));
+    assert_eq!(step(&clients, &[]), start(3, OWNER));
+}
+
+#[test]
+fn another_program_at_the_same_address_is_another_client() {
+    let mut admission = waiting(&[(OWNER, false), (OWNER, true), (OWNER, true)]);
+    admission.speaks(0, NAME + 1);
+    let mut sessions = vec![session(OWNER, 500, 9); 2];
+    let owner = Client {
+        name: Some(NAME + 1),
+        ..client(OWNER, true)
+    };
+    assert_eq!(admission.next(&sessions, NOW), Some(Step::Start(0, owner)));
+    // The newest have turns.
+    sessions[0].client = owner;
+    assert_eq!(admission.next(&sessions, NOW), start(1, OWNER));
+    assert_eq!(admission.next(&sessions, NOW), start(2, OWNER));
 }
 
 #[test]
 fn where_all_slots_are_taken_the_one_that_owes_an_answer_ends() {
-    let newcomer = [waits("10.0.2.2", NOW, true)];
-    let busy = session("10.0.2.2", 9_000, 100);
-    let mut sessions = [busy; 8];
+    let newcomer = [(OWNER, true)];
+    let mut sessions = [session(OWNER, 9_000, 100); 8];
     assert_eq!(step(&newcomer, &sessions), None, "all log in");
-    sessions[3] = session("10.0.2.2", 3_000, 2_500);
-    assert_eq!(step(&newcomer, &sessions), Some(end(3)));
+    sessions[3] = session(OWNER, 3_000, 2_500);
+    assert_eq!(step(&newcomer, &sessions), Some(Step::End(3)));
     // One that answers now and then, for longer than a login takes.
-    sessions[3] = session("10.0.2.2", 10_000, 100);
-    assert_eq!(step(&newcomer, &sessions), Some(end(3)));
+    sessions[3] = session(OWNER, 10_000, 100);
+    assert_eq!(step(&newcomer, &sessions), Some(Step::End(3)));
     // A session with a login, or one that starts, is never ended.
     sessions[3].has_no_login = false;
     sessions[3].owing = 90_000;
@@ -133,85 +162,74 @@ fn where_all_slots_are_taken_the_one_that_owes_an_answer_ends() {
 
 #[test]
 fn no_more_work_at_once_than_the_processors_have_time_for() {
-    let newcomer = [waits("10.0.2.2", NOW, true)];
-    let mut sessions = [session("10.0.2.2", 100, 0); 3];
+    let newcomer = [(OWNER, true)];
+    let mut sessions = [session(OWNER, 100, 0); 3];
     assert_eq!(step(&newcomer, &sessions), None);
-    sessions[1].owing = 1;
-    assert_eq!(step(&newcomer, &sessions), Some(Step::Start(0)));
+    sessions[1].is_working = false;
+    assert_eq!(step(&newcomer, &sessions), None, "many have no login");
+    sessions[2].is_working = false;
+    assert_eq!(step(&newcomer, &sessions), start(0, OWNER));
 }
 
 #[test]
 fn sessions_end_one_by_one_and_those_of_the_heaviest_source_first() {
-    let newcomer = [waits("10.0.2.2", NOW, true)];
-    let mut sessions = [session("192.0.2.1", 5_000, 4_000); 8];
+    let mut sessions = [session(OTHER, 5_000, 4_000); 8];
     sessions[0] = session("192.0.2.7", 8_000, 8_000);
     sessions[5].since = NOW - 6_000;
-    assert_eq!(step(&newcomer, &sessions), Some(end(5)));
-    let paced = |last| next(&newcomer, &sessions, LIMITS, NOW, Some(last));
-    assert_eq!(paced(NOW - 999), None);
-    assert_eq!(paced(NOW - 1_000), Some(end(5)));
+    let mut admission = waiting(&[(OWNER, true)]);
+    assert_eq!(admission.next(&sessions, NOW), Some(Step::End(5)));
+    assert_eq!(admission.next(&sessions, NOW + PACE - 1), None);
     sessions[5].is_ending = true;
-    assert_eq!(step(&newcomer, &sessions), None, "one is on its way out");
+    assert_eq!(
+        admission.next(&sessions, NOW + PACE),
+        None,
+        "one is on its way out"
+    );
+    sessions[5].is_ending = false;
+    assert_eq!(admission.next(&sessions, NOW + PACE), Some(Step::End(5)));
+}
+
+#[test]
+fn a_slot_is_for_whom_it_was_made_free() {
+    let sessions = [session(OTHER, 5_000, 4_000); 8];
+    for leaves in [false, true] {
+        let mut admission = waiting(&[(OTHER, true), (OWNER, true)]);
+        assert_eq!(admission.next(&sessions, NOW), Some(Step::End(0)));
+        assert_eq!(admission.arrives(2, source(OTHER), NOW), None);
+        admission.speaks(2, NAME);
+        if leaves {
+            admission.leaves(1);
+        }
+        let next = admission.next(&sessions[1..], NOW);
+        let want = if leaves {
+            start(0, OTHER)
+        } else {
+            start(1, OWNER)
+        };
+        assert_eq!(next, want);
+    }
 }
 
 #[test]
 fn too_many_are_closed_the_oldest_silent_of_the_heaviest_source_first() {
-    let mut waiting = vec![waits("192.0.2.1", NOW - 50, true); 60];
-    waiting.extend(vec![waits("192.0.2.2", NOW - 900, false); 40]);
-    assert_eq!(surplus(&waiting, LIMITS), None);
-    waiting.push(waits("192.0.2.1", NOW - 10, false));
-    waiting.push(waits("192.0.2.1", NOW - 20, false));
-    assert_eq!(surplus(&waiting, LIMITS), Some(101));
-    waiting.truncate(100);
-    waiting.push(waits("192.0.2.1", NOW - 60, true));
-    assert_eq!(surplus(&waiting, LIMITS), Some(100));
+    let mut clients = vec![(OTHER, true); 59];
+    clients.push((OTHER, false));
+    clients.extend([(OWNER, false); 40]);
+    let mut admission = waiting(&clients);
+    assert_eq!(admission.arrives(100, source(OWNER), NOW), Some(59));
+    assert_eq!(admission.arrives(101, source(OWNER), NOW), Some(0));
+    assert_eq!(admission.shed(), Some(1));
+    // One source has not everything, even where there is no other.
+    let mut admission = waiting(&[(OTHER, true); 90]);
+    assert_eq!(admission.arrives(90, source(OTHER), NOW), Some(90));
+    assert_eq!(admission.arrives(91, source(OWNER), NOW), None);
 }
 
-/// A flood from the owner's own address, as QEMU's user network shows it: 1,000 clients that
-/// send a version and no more, each back at once when it is dropped.
 #[test]
-fn a_flood_from_the_owners_own_address_does_not_keep_the_owner_out() {
-    let mut sessions: Vec<Session> = Vec::new();
-    let mut waiting = vec![waits("10.0.2.2", 0, true); 1_000];
-    let limits = Limits {
-        waiting: 4_096,
-        ..LIMITS
-    };
-    let (mut last_end, mut served_at) = (None, None);
-    const OWNER: Millis = 7_777;
-    for now in (0..60_000 as Millis).step_by(50) {
-        if now == 7_750 {
-            waiting.push(waits("10.0.2.2", OWNER, true));
-        }
-        for session in &mut sessions {
-            // A key exchange takes 400 ms of the processors.
-            session.owing = now.saturating_sub(session.since + 400);
-        }
-        while let Some(step) = next(&waiting, &sessions, limits, now, last_end) {
-            match step {
-                Step::Start(index) => {
-                    let started = waiting.remove(index);
-                    if started.since == OWNER {
-                        served_at = served_at.or(Some(now));
-                    }
-                    let begun = Session {
-                        since: now,
-                        ..session("10.0.2.2", 0, 0)
-                    };
-                    sessions.push(begun);
-                }
-                Step::End {
-                    session,
-                    waiting: index,
-                } => {
-                    sessions.remove(session);
-                    waiting[index].is_promised = true;
-                    waiting.push(waits("10.0.2.2", now, true));
-                    last_end = Some(now);
-                }
-            }
-        }
-    }
-    let waited = served_at.unwrap() - OWNER;
-    assert!(waited < 1_500, "{waited} ms");
+fn the_silent_are_closed_when_the_time_for_a_login_is_over() {
+    let mut admission = waiting(&[(OTHER, false), (OWNER, true), (OWNER, false)]);
+    assert_eq!(admission.expired(NOW + LOGIN_GRACE - 1), None);
+    let late = NOW + LOGIN_GRACE;
+    let expired = [(); 3].map(|()| admission.expired(late));
+    assert_eq!(expired, [Some(0), Some(2), None]);
 }

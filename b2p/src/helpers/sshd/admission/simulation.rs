@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A machine under attack on a simulated clock: attackers of each kind, and an owner who logs in.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Interval of the clock in milliseconds.
+const TICK: Millis = 10;
+/// Interval of reviews in milliseconds.
+const REVIEW: Millis = 100;
+/// Work of sshd until it has sent its key exchange, for the key exchange, and for the login, in
+/// milliseconds of a slow processor.
+const START: Millis = 500;
+const EXCHANGE: Millis = 200;
+const LOGIN: Millis = 400;
+/// Time of an answer in milliseconds.
+const ROUND_TRIP: Millis = 40;
+
+/// Conduct of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The owner logs in.
+    Owner,
+    /// Says nothing.
+    Silent,
+    /// Sends its identification and no more, or a byte now and then, which no packet comes of.
+    Identified,
+    /// Leaves in the middle of the key exchange.
+    HalfExchanged,
+    /// Has no key, and leaves.
+    Refused,
+}
+
+/// A client, and its place in the machine.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    kind: Kind,
+    source: Source,
+    /// True if an attacker names the owner's program.
+    is_disguised: bool,
+}
+
+impl Peer {
+    /// Returns the name of the program, which an attacker may know.
+    fn name(&self) -> Name {
+        7 + Name::from(self.kind != Kind::Owner && !self.is_disguised)
+    }
+}
+
+struct Running {
+    peer: Peer,
+    since: Millis,
+    /// Work that is left until sshd waits for the client, and steps that follow.
+    work: Millis,
+    steps: usize,
+    /// Time since which sshd waits.
+    waits: Millis,
+}
+
+impl Running {
+    /// Returns the work after an answer of the client; `None` if there is none.
+    fn answer(&self) -> Option<Millis> {
+        let answers = match self.peer.kind {
+            Kind::Owner | Kind::Refused => 2,
+            Kind::HalfExchanged => 1,
+            Kind::Silent | Kind::Identified => 0,
+        };
+        (self.steps < answers).then_some([EXCHANGE, LOGIN][self.steps])
+    }
+}
+
+/// A machine, and how attackers come back.
+struct Machine {
+    admission: Admission,
+    peers: BTreeMap<Id, Peer>,
+    running: Vec<Running>,
+    cpus: u64,
+    next_id: Id,
+    /// True if an attacker whose connection is closed comes again at once.
+    comes_again: bool,
+    /// Time of the owner's login.
+    login: Option<Millis>,
+    /// Largest numbers of sessions and of waiting connections.
+    most: (usize, usize),
+}
+
+impl Machine {
+    fn new(limits: Limits, cpus: u64, comes_again: bool) -> Machine {
+        Machine {
+            admission: Admission::new(limits),
+            peers: BTreeMap::new(),
+            running: Vec::new(),
+            cpus,
+            next_id: 0,
+            comes_again,
+            login: None,
+            most: (0, 0),
+        }
+    }
+
+    fn arrives(&mut self, peer: Peer, now: Millis) {
+        let mut surplus = self.arrives_once(peer, now);
+        // One comes again for each that is closed, but not for ever within a tick.
+        for _ in 0..16 {
+            let Some(closed) = surplus.and_then(|id| self.peers.remove(&id)) else {
+                return;
+            };
+            surplus = match self.comes_again && closed.kind != Kind::Owner {
+                true => self.arrives_once(closed, now),
+                false => None,
+            };
+        }
+        surplus.and_then(|id| self.peers.remove(&id));
+    }
+
+    fn arrives_once(&mut self, peer: Peer, now: Millis) -> Option<Id> {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.peers.insert(id, peer);
+        let surplus = self.admission.arrives(id, peer.source, now);
+        if peer.kind != Kind::Silent {
+            self.admission.speaks(id, peer.name());
+        }
+        surplus
+    }
+
+    fn tick(&mut self, now: Millis) {
+        let mut closed = self.work(now);
+        while let Some(id) = self.admission.expired(now) {
+            closed.extend(self.peers.remove(&id));
+        }
+        if now.is_multiple_of(REVIEW) {
+            closed.extend(self.admit(now));
+        }
+        for peer in closed {
+            if self.comes_again && peer.kind != Kind::Owner {
+                self.arrives(peer, now);
+            }
+        }
+        let sizes = (self.running.len(), self.peers.len());
+        self.most = (self.most.0.max(sizes.0), self.most.1.max(sizes.1));
+    }
+
+    /// Shares the processors among sessions that work, and returns clients that are gone.
+    fn work(&mut self, now: Millis) -> Vec<Peer> {
+        let working = self.running.iter().filter(|r| r.work > 0).count() as u64;
+        let share = TICK * self.cpus.min(working) / working.max(1);
+        let mut gone = Vec::new();
+        let (login, mut left) = (&mut self.login, Vec::new());
+        for mut session in self.running.drain(..) {
+            if session.work > 0 {
+                session.work = session.work.saturating_sub(share.max(1));
+                session.waits = now;
+            } else if now - session.waits >= ROUND_TRIP
+                && let Some(work) = session.answer()
+            {
+                session.work = work;
+                session.steps += 1;
+            }
+            let is_done = session.work == 0 && session.steps == 2;
+            let is_late = now - session.since >= LOGIN_GRACE;
+            match (is_done, session.peer.kind) {
+                (true, Kind::Owner) => *login = Some(now),
+                (true, _) => gone.push(session.peer),
+                _ if is_late => gone.push(session.peer),
+                _ => left.push(session),
+            }
+        }
+        self.running = left;
+        gone
+    }
+
+    fn admit(&mut self, now: Millis) -> Vec<Peer> {
+        let mut ended = Vec::new();
+        loop {
+            let facts: Vec<Session> = self.running.iter().map(|r| fact(r, now)).collect();
+            match self.admission.next(&facts, now) {
+                None => return ended,
+                Some(Step::Start(id, _)) => {
+                    let peer = self.peers.remove(&id).expect("it waits");
+                    let (work, steps) = (START, 0);
+                    self.running.push(Running {
+                        peer,
+                        since: now,
+                        work,
+                        steps,
+                        waits: now,
+                    });
+                }
+                Some(Step::End(index)) => ended.push(self.running.remove(index).peer),
+            }
+        }
+    }
+}
+
+fn fact(running: &Running, now: Millis) -> Session {
+    let is_working = running.work > 0;
+    Session {
+        client: Client {
+            source: running.peer.source,
+            name: Some(running.peer.name()),
+        },
+        since: running.since,
+        has_no_login: running.steps > 0 || !is_working,
+        is_working,
+        owing: match is_working {
+            true => 0,
+            false => now - running.waits,
+        },
+        is_ending: false,
+    }
+}
+
+/// An attack: conduct, number of connections and sources, return of closed ones, and disguise.
+/// The owner has the attacker's address where there is one source.
+#[derive(Clone, Copy, Debug)]
+struct Attack {
+    kind: Kind,
+    count: u64,
+    sources: u64,
+    comes_again: bool,
+    is_disguised: bool,
+}
+
+fn source(n: u64) -> Source {
+    let [.., a, b] = n.to_be_bytes();
+    IpAddr::from([10, 0, a, b]).into()
+}
+
+/// Returns the time from the owner's arrival at `at` to the login, and the largest numbers of
+/// sessions and waiting connections. The attack ends when `lasts` is over.
+fn login(
+    attack: Attack,
+    limits: Limits,
+    cpus: u64,
+    at: Millis,
+    lasts: Millis,
+) -> (Millis, (usize, usize)) {
+    let mut machine = Machine::new(limits, cpus, attack.comes_again);
+    let is_disguised = attack.is_disguised;
+    let owner = Peer {
+        kind: Kind::Owner,
+        source: source(if attack.sources == 1 { 0 } else { 5_000 }),
+        is_disguised,
+    };
+    for now in (0..at + 60_000).step_by(TICK as usize) {
+        if now == 0 {
+            for n in 0..attack.count {
+                let source = source(n % attack.sources);
+                let kind = attack.kind;
+                machine.arrives(
+                    Peer {
+                        kind,
+                        source,
+                        is_disguised,
+                    },
+                    0,
+                );
+            }
+        }
+        if now == lasts {
+            machine.comes_again = false;
+            let ids: Vec<Id> = machine.peers.keys().copied().collect();
+            for id in ids {
+                if machine.peers[&id].kind != Kind::Owner {
+                    machine.peers.remove(&id);
+                    machine.admission.leaves(id);
+                }
+            }
+        }
+        if now == at {
+            machine.arrives(owner, now);
+        }
+        machine.tick(now);
+        if machine.login.is_some() {
+            break;
+        }
+    }
+    let done = machine.login.unwrap_or(Millis::MAX);
+    (done.saturating_sub(at), machine.most)
+}
+
+/// Aim for a login, in milliseconds; and limit where nothing tells the owner from attackers, who
+/// then have turns with the owner.
+const AIM: Millis = 5_000;
+const ALIKE: Millis = 7_000;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn no_attack_keeps_the_owner_out(
+        kind in prop::sample::select(
+            vec![Kind::Silent, Kind::Identified, Kind::HalfExchanged, Kind::Refused]
+        ),
+        count in 0..1_500_u64,
+        sources in prop::sample::select(vec![1_u64, 2, 30, 1_000]),
+        (comes_again, is_disguised) in any::<(bool, bool)>(),
+        (mib, cpus) in prop::sample::select(vec![(256, 1), (256, 2), (1_024, 2), (4_096, 4)]),
+        at in 0..30_000 / TICK,
+        lasts in prop::sample::select(vec![5_000, 100_000]),
+    ) {
+        let attack = Attack { kind, count, sources, comes_again, is_disguised };
+        let limits = Limits::of_machine(mib, cpus as usize);
+        let (took, (sessions, waiting)) = login(attack, limits, cpus, at * TICK, lasts);
+        let is_alike = is_disguised || sources > 1;
+        prop_assert!(took < if is_alike { ALIKE } else { AIM }, "{took} ms");
+        prop_assert!(sessions <= limits.sessions, "{sessions} sessions");
+        prop_assert!(waiting <= limits.waiting, "{waiting} wait");
+    }
+}

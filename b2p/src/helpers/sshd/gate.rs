@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The edge of [`super::admission`]: sockets and processes. A turn costs what has happened, however
+//! many connections wait: epoll(7) reports changes alone.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use signal_hook::consts::SIGCHLD;
+use signal_hook::low_level::pipe;
+use sys::clock::{Millis, now};
+
+use super::admission::{Admission, Id, LOGIN_GRACE, Limits, Source, Step};
+use super::hello::{self, Hello};
+use super::session::{self, Session};
+
+/// Connections that are accepted before others are looked at.
+const MAX_ACCEPTS: usize = 64;
+/// Events that one call of epoll_wait(2) reports, and calls before the next turn.
+const MAX_EVENTS: usize = 256;
+const MAX_CALLS: usize = 32;
+/// Time in milliseconds between two looks at the sessions while somebody waits who has spoken: the
+/// kernel reports neither a login nor a client that owes an answer.
+const REVIEW: Millis = 100;
+/// Time in milliseconds between two looks while all who wait are silent.
+const REVIEW_SILENT: Millis = 500;
+/// Time in milliseconds for which nobody is accepted where memory or descriptors are short.
+const SHORTAGE: Millis = 250;
+/// Number of the end of the children in epoll(7); connections have higher numbers, listening
+/// sockets lower ones.
+const CHILDREN: u64 = 100;
+const FIRST: Id = 101;
+
+/// The listening sockets, and all connections without a login.
+pub struct Gate {
+    epoll: Epoll,
+    listeners: Vec<TcpListener>,
+    /// Readable once a session has ended.
+    children: UnixStream,
+    admission: Admission,
+    streams: HashMap<Id, TcpStream>,
+    next_id: Id,
+    sessions: Vec<Session>,
+    /// Time of the last look at the sessions.
+    reviewed: Millis,
+    /// Time until which nobody is accepted.
+    closed_until: Option<Millis>,
+    /// Connections that were closed because too many waited.
+    dropped: usize,
+}
+
+impl Gate {
+    /// Opens the gate at these sockets, which do not block.
+    ///
+    /// # Errors
+    /// The error of epoll_create(2), of a socket pair or of a signal handler.
+    pub fn open(listeners: Vec<TcpListener>, limits: Limits) -> io::Result<Gate> {
+        let (children, on_end) = UnixStream::pair()?;
+        children.set_nonblocking(true)?;
+        pipe::register(SIGCHLD, on_end)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        for (n, listener) in (0..CHILDREN).zip(&listeners) {
+            epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, n))?;
+        }
+        epoll.add(&children, EpollEvent::new(EpollFlags::EPOLLIN, CHILDREN))?;
+        Ok(Gate {
+            epoll,
+            listeners,
+            children,
+            admission: Admission::new(limits),
+            streams: HashMap::new(),
+            next_id: FIRST,
+            sessions: Vec::new(),
+            reviewed: 0,
+            closed_until: None,
+            dropped: 0,
+        })
+    }
+
+    /// Sleeps until there is something to do, and does everything that can be done at once.
+    pub fn turn(&mut self) {
+        let is_new = self.wait();
+        let now = now();
+        if self.closed_until.is_some_and(|until| until <= now) {
+            self.listen(true);
+            self.closed_until = None;
+        }
+        if is_new && self.closed_until.is_none() {
+            self.accept(now);
+        }
+        while let Some(id) = self.admission.expired(now) {
+            self.streams.remove(&id);
+        }
+        self.admit(now);
+    }
+
+    /// Sleeps, then notes what clients and children have done. Returns true if there are new
+    /// connections.
+    fn wait(&mut self) -> bool {
+        let mut events = [EpollEvent::empty(); MAX_EVENTS];
+        let mut timeout = self.timeout();
+        let mut is_new = false;
+        // All that has happened is known before somebody is chosen.
+        for _ in 0..MAX_CALLS {
+            let Ok(count) = self.epoll.wait(&mut events, timeout) else {
+                return is_new; // EINTR
+            };
+            for event in &events[..count] {
+                match event.data() {
+                    CHILDREN => self.reap(),
+                    id if id < CHILDREN => is_new = true,
+                    id => self.hear(id, event.events()),
+                }
+            }
+            if count < events.len() {
+                break;
+            }
+            timeout = EpollTimeout::ZERO;
+        }
+        is_new
+    }
+
+    /// Returns the time until something is to be done that no descriptor reports.
+    fn timeout(&self) -> EpollTimeout {
+        let now = now();
+        let review = self.reviewed + self.interval();
+        let waits = !self.admission.is_idle();
+        let due = [waits.then_some(review), self.closed_until];
+        let Some(due) = due.into_iter().flatten().min() else {
+            return EpollTimeout::NONE;
+        };
+        let millis = due.saturating_sub(now).min(LOGIN_GRACE);
+        EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::ZERO)
+    }
+
+    /// Looks at what has arrived, and leaves it for sshd.
+    fn hear(&mut self, id: Id, events: EpollFlags) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let gone = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        let heard = match events.intersects(gone) {
+            true => None,
+            false => peek(stream),
+        };
+        match heard {
+            Some(Hello::Incomplete | Hello::Strange) => {}
+            Some(Hello::Complete(name)) => self.admission.speaks(id, name),
+            None | Some(Hello::TooMuch) => {
+                self.admission.leaves(id);
+                self.streams.remove(&id);
+            }
+        }
+    }
+
+    /// Forgets sessions that have ended, with a login or without.
+    fn reap(&mut self) {
+        let mut bytes = [0; 64];
+        while self.children.read(&mut bytes).is_ok_and(|n| n > 0) {}
+        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            match status {
+                WaitStatus::StillAlive => return,
+                ended => {
+                    let pid = ended.pid().map(nix::unistd::Pid::as_raw);
+                    self.sessions.retain(|session| {
+                        let has_ended = Some(session.pid) == pid;
+                        if has_ended {
+                            session.clear();
+                        }
+                        !has_ended
+                    });
+                }
+            }
+        }
+    }
+
+    /// Accepts connections of each socket, a number that leaves time for everything else.
+    fn accept(&mut self, now: Millis) {
+        for n in 0..self.listeners.len() {
+            for _ in 0..MAX_ACCEPTS {
+                match accept(&self.listeners[n]) {
+                    Accepted::Connection(stream, source) => self.arrives(stream, source, now),
+                    Accepted::Error => {}
+                    Accepted::Nobody => break,
+                    Accepted::Shortage => return self.close(now),
+                }
+            }
+        }
+    }
+
+    fn arrives(&mut self, stream: TcpStream, source: Source, now: Millis) {
+        let id = self.next_id;
+        let changes = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        let added = self.epoll.add(&stream, EpollEvent::new(changes, id));
+        if added.is_err() {
+            return self.close(now); // fs.epoll.max_user_watches, or memory
+        }
+        self.next_id += 1;
+        self.streams.insert(id, stream);
+        if let Some(surplus) = self.admission.arrives(id, source, now) {
+            self.drop_one(surplus);
+        }
+        // Most clients speak before they are accepted: those are in the coming choice.
+        self.hear(id, EpollFlags::empty());
+    }
+
+    fn drop_one(&mut self, id: Id) {
+        self.streams.remove(&id);
+        self.dropped += 1;
+        if self.dropped.is_power_of_two() {
+            let dropped = self.dropped;
+            eprintln!("too many clients do not log in: {dropped} dropped so far");
+        }
+    }
+
+    /// Accepts nobody for a moment, and makes room: the kernel would report the connections that
+    /// cannot be accepted again and again.
+    fn close(&mut self, now: Millis) {
+        if let Some(id) = self.admission.shed() {
+            self.drop_one(id);
+        }
+        self.closed_until = Some(now + SHORTAGE);
+        self.listen(false);
+    }
+
+    fn listen(&self, is_open: bool) {
+        let events = match is_open {
+            true => EpollFlags::EPOLLIN,
+            false => EpollFlags::empty(),
+        };
+        for (n, listener) in (0..CHILDREN).zip(&self.listeners) {
+            let _ = self.epoll.modify(listener, &mut EpollEvent::new(events, n));
+        }
+    }
+
+    /// Starts and ends sessions until nothing is to be done before the next event.
+    fn admit(&mut self, now: Millis) {
+        let is_due = now.saturating_sub(self.reviewed) >= self.interval();
+        let is_crowded = self.admission.is_crowded(self.sessions.len());
+        if self.admission.is_idle() || (is_crowded && !is_due) {
+            return;
+        }
+        self.reviewed = now;
+        // Where the processors have no time, few sessions are looked at.
+        let on = self
+            .sessions
+            .iter_mut()
+            .filter_map(|s| s.works_on(now).then_some(()));
+        if on.count() >= self.admission.working(self.sessions.len()) {
+            return;
+        }
+        let mut facts = Vec::new();
+        self.sessions.retain_mut(|session| {
+            session.insist(now);
+            let reviewed = session.review(now);
+            facts.extend(reviewed);
+            reviewed.is_some()
+        });
+        while let Some(step) = self.admission.next(&facts, now) {
+            match step {
+                Step::Start(id, client) => {
+                    let Some(stream) = self.streams.remove(&id) else {
+                        continue;
+                    };
+                    let _ = self.epoll.delete(&stream);
+                    match Session::start(stream, client, now) {
+                        Ok(mut session) => {
+                            facts.extend(session.review(now));
+                            self.sessions.push(session);
+                        }
+                        Err(why) => return eprintln!("{}: {why}", session::SSHD),
+                    }
+                }
+                Step::End(index) => {
+                    return self.sessions[index].end(now);
+                }
+            }
+        }
+    }
+
+    /// Returns the time between two reviews.
+    fn interval(&self) -> Millis {
+        match self.admission.is_urgent() {
+            true => REVIEW,
+            false => REVIEW_SILENT,
+        }
+    }
+}
+
+/// Result of accept(2).
+enum Accepted {
+    Connection(TcpStream, Source),
+    /// The error of one connection; the next may be well.
+    Error,
+    Nobody,
+    Shortage,
+}
+
+fn accept(listener: &TcpListener) -> Accepted {
+    match listener.accept() {
+        Ok((stream, address)) => Accepted::Connection(stream, address.ip().into()),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                Accepted::Shortage
+            }
+            Some(Errno::EAGAIN) => Accepted::Nobody,
+            _ => Accepted::Error,
+        },
+    }
+}
+
+/// Judges what has arrived; `None` if the client has gone away.
+fn peek(stream: &TcpStream) -> Option<Hello> {
+    let mut bytes = [0; hello::LONGEST];
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    match recv(stream.as_raw_fd(), &mut bytes, flags) {
+        Ok(0) => None,
+        Ok(count) => {
+            let total = super::limit::unread(stream).unwrap_or(count);
+            Some(hello::judge(&bytes[..count], total))
+        }
+        Err(Errno::EAGAIN | Errno::EINTR) => Some(Hello::Incomplete),
+        Err(_) => None,
+    }
+}
