@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The machine's conmon, told from a program that only has its name or its arguments.
+//! The machine's conmon, and other programs of its engine, told from a program that only has their
+//! name or their arguments.
 //!
 //! A process chooses its name and its arguments (proc_pid_comm(5), proc_pid_cmdline(5)), so a
 //! container can have any number of processes that look like conmon. The file that a process
@@ -17,7 +18,7 @@ const CONMON: &str = "/usr/bin/conmon";
 const NS_GET_PARENT: libc::c_ulong = 0xb702;
 const NS_GET_OWNER_UID: libc::c_ulong = 0xb704;
 
-/// Facts by which the machine's conmon is known.
+/// Facts by which a process of the machine's engine is known.
 #[derive(Debug)]
 pub struct Machine {
     /// Device and inode of the program.
@@ -33,6 +34,12 @@ impl Machine {
         Machine::of(Path::new(CONMON), Path::new("/proc/self/ns/mnt"))
     }
 
+    /// Reads the facts of another program; `None` if there is none.
+    #[must_use]
+    pub fn running(program: &Path) -> Option<Machine> {
+        Machine::of(program, Path::new("/proc/self/ns/mnt"))
+    }
+
     pub(super) fn of(program: &Path, mounts: &Path) -> Option<Machine> {
         Some(Machine {
             program: file_id(program)?,
@@ -46,6 +53,20 @@ impl Machine {
     #[must_use]
     pub fn conmon_of(&self, proc: &Path, pid: i32) -> Option<u32> {
         let dir = proc.join(pid.to_string());
+        let uid = self.user_of(&dir)?;
+        (self.has_mounts_of(&dir) || owns_namespace(&dir, uid)).then_some(uid)
+    }
+
+    /// Returns true if the process executes the machine's file in the machine's namespaces.
+    #[must_use]
+    pub fn is_machines(&self, proc: &Path, pid: i32) -> bool {
+        let dir = proc.join(pid.to_string());
+        self.user_of(&dir).is_some() && self.has_mounts_of(&dir)
+    }
+
+    /// Returns the user of a process that executes the machine's file, in no pid namespace of a
+    /// container's.
+    fn user_of(&self, dir: &Path) -> Option<u32> {
         if file_id(&dir.join("exe")) != Some(self.program) {
             return None;
         }
@@ -53,9 +74,11 @@ impl Machine {
         if field(&status, "NSpid:")?.count() != 1 {
             return None;
         }
-        let uid: u32 = field(&status, "Uid:")?.next()?.parse().ok()?;
-        let own_mounts = fs::read_link(dir.join("ns/mnt")).ok()? == self.mounts;
-        (own_mounts || owns_namespace(&dir, uid)).then_some(uid)
+        field(&status, "Uid:")?.next()?.parse().ok()
+    }
+
+    fn has_mounts_of(&self, dir: &Path) -> bool {
+        fs::read_link(dir.join("ns/mnt")).is_ok_and(|mounts| mounts == self.mounts)
     }
 }
 

@@ -7,7 +7,7 @@
 //! below /var/lib/containers/user (storage.conf).
 
 pub mod apparmor;
-mod conmon;
+pub mod conmon;
 pub mod health;
 pub mod start;
 pub mod stop;

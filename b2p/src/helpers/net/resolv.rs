@@ -17,8 +17,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sys::files::read_bounded;
 
+use crate::helpers::engine::conmon::Machine;
+
 /// File with the pid of root's aardvark-dns. Between a user's one and the machine is pasta.
 const AARDVARK: &str = "/run/containers/networks/aardvark-dns/aardvark.pid";
+/// Path of aardvark-dns.
+const AARDVARK_PROGRAM: &str = "/usr/lib/podman/aardvark-dns";
 /// Directory with a directory for each of root's containers (storage.conf, runroot).
 const CONTAINERS: &str = "/run/containers/storage/overlay-containers";
 /// Largest copy that is read, in bytes; podman's are smaller.
@@ -57,20 +61,20 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("new");
     fs::write(&temporary, text)?;
     fs::rename(&temporary, path)?;
-    reload_aardvark(Path::new(AARDVARK));
+    reload_aardvark(Path::new(AARDVARK), Path::new(AARDVARK_PROGRAM));
     update_copies(Path::new(CONTAINERS), &before, text);
     Ok(())
 }
 
-/// Makes aardvark-dns read the file again, if the process in `pid_file` is one.
-fn reload_aardvark(pid_file: &Path) {
+/// Makes aardvark-dns read the file again, if the process in `pid_file` executes `program`.
+fn reload_aardvark(pid_file: &Path, program: &Path) {
     let text = read_bounded(pid_file, 32).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let Some(pid) = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1) else {
         return;
     };
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    if name.trim() != "aardvark-dns" {
+    let machine = Machine::running(program);
+    if !machine.is_some_and(|machine| machine.is_machines(Path::new("/proc"), pid)) {
         return; // aardvark-dns has ended, and another process has its number
     }
     match kill(Pid::from_raw(pid), Signal::SIGHUP) {

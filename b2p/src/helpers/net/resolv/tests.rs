@@ -76,12 +76,34 @@ fn copies_are_written_in_place_and_links_are_not_followed() {
     fs::remove_dir_all(dir).unwrap();
 }
 
+/// Starts a copy of sleep(1) in `dir` under the name of aardvark-dns, which is then its comm.
+fn lookalike(dir: &Path) -> std::process::Child {
+    fs::create_dir_all(dir).unwrap();
+    let program = dir.join("aardvark-dns");
+    fs::copy("/bin/sleep", &program).unwrap();
+    std::process::Command::new(program)
+        .arg("60")
+        .spawn()
+        .unwrap()
+}
+
 #[test]
-fn nobody_else_is_sent_a_signal() {
-    let file = std::env::temp_dir().join(format!("b2p-pid-{}", std::process::id()));
-    for text in ["", "-1", "1", "x", &std::process::id().to_string()] {
+fn the_program_is_sent_a_signal_and_nobody_else() {
+    use std::os::unix::process::ExitStatusExt;
+    let dir = std::env::temp_dir().join(format!("b2p-pid-{}", std::process::id()));
+    let (mut own, mut other) = (lookalike(&dir.join("own")), lookalike(&dir.join("other")));
+    let (file, program) = (dir.join("pid"), dir.join("own/aardvark-dns"));
+    let pids = [std::process::id(), other.id(), own.id()].map(|pid| pid.to_string());
+    for text in ["", "-1", "1", "x"]
+        .into_iter()
+        .chain(pids.iter().map(String::as_str))
+    {
         fs::write(&file, text).unwrap();
-        reload_aardvark(&file); // SIGHUP would end this test
+        reload_aardvark(&file, &program); // SIGHUP would end this test
     }
-    fs::remove_file(file).unwrap();
+    assert_eq!(own.wait().unwrap().signal(), Some(libc::SIGHUP));
+    assert_eq!(other.try_wait().unwrap(), None);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    fs::remove_dir_all(dir).unwrap();
 }
