@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::error::{Doing, Error, Result};
+use crate::links;
 
 /// Replaces the file at `path` by `bytes` with permission bits `mode`, in one step: a reader
 /// sees the old content or the new. Makes the directory if there is none.
@@ -43,24 +44,17 @@ pub fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Returns a whole regular file, or `None` if there is none: for every file whose owner may have
-/// put anything in its place.
+/// put anything in its place. A symbolic link is followed if it stays on its disk ([`links`]).
 ///
 /// # Errors
 /// The file cannot be read, is longer than `max_bytes`, or is not a regular one; the error says
 /// what it is.
 pub fn read_whole(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
-    let file = match open(path) {
-        Ok(file) => file.map_err(|kind| Error::invalid(format!("not a file: {kind}"))),
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
-            return Ok(None);
-        }
-        Err(e) => Err(e.into()),
+    let Some(file) = open_regular(path)? else {
+        return Ok(None);
     };
     let mut bytes = Vec::new();
-    file.on(path)?
-        .take(max_bytes + 1)
-        .read_to_end(&mut bytes)
-        .on(path)?;
+    file.take(max_bytes + 1).read_to_end(&mut bytes).on(path)?;
     if bytes.len() as u64 > max_bytes {
         let limit = match max_bytes {
             0..1024 => format!("{max_bytes} bytes"),
@@ -70,6 +64,40 @@ pub fn read_whole(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
         return Err(Error::invalid(why)).on(path);
     }
     Ok(Some(bytes))
+}
+
+/// Opens a regular file, or returns `None` if there is none, as [`read_whole`] does: for formats that
+/// have limits of their own.
+///
+/// # Errors
+/// The file cannot be opened, or is not a regular one.
+pub fn open_regular(path: &Path) -> Result<Option<fs::File>> {
+    let file = match open(path) {
+        Ok(Err(kind)) if kind == SYMLINK => follow(path),
+        Ok(file) => file.map_err(not_a_file),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+            return Ok(None);
+        }
+        Err(e) => Err(e.into()),
+    };
+    file.map(Some).on(path)
+}
+
+/// Opens the regular file that a symbolic link leads to.
+fn follow(path: &Path) -> Result<fs::File> {
+    let file = links::open(path).map_err(|e| match e.raw_os_error() {
+        Some(libc::EXDEV) => Error::invalid("a symbolic link that leads off its disk"),
+        Some(libc::ENOENT | libc::ENOTDIR) => Error::invalid("a symbolic link that leads nowhere"),
+        _ => e.into(),
+    })?;
+    match kind(file.metadata()?.file_type()) {
+        None => Ok(file),
+        Some(kind) => Err(not_a_file(kind)),
+    }
+}
+
+fn not_a_file(kind: &'static str) -> Error {
+    Error::invalid(format!("not a file: {kind}"))
 }
 
 /// Opens a regular file, or says what else the path is. The open of a fifo would wait for its
@@ -93,6 +121,9 @@ fn open(path: &Path) -> io::Result<std::result::Result<fs::File, &'static str>> 
     }
 }
 
+/// Name of the type of symbolic links.
+const SYMLINK: &str = "a symbolic link";
+
 /// Returns the name of a type of file, or `None` for a regular one.
 fn kind(file_type: fs::FileType) -> Option<&'static str> {
     if file_type.is_file() {
@@ -100,7 +131,7 @@ fn kind(file_type: fs::FileType) -> Option<&'static str> {
     }
     let kinds = [
         (file_type.is_dir(), "a directory"),
-        (file_type.is_symlink(), "a symbolic link"),
+        (file_type.is_symlink(), SYMLINK),
         (file_type.is_fifo(), "a fifo"),
         (file_type.is_socket(), "a socket"),
     ];
@@ -144,11 +175,6 @@ mod tests {
         let at = |name: &str| dir.join(name);
         fs::write(at("file"), vec![b'x'; 1024]).unwrap();
         nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, at(name)).unwrap();
-        link("file", "link");
-        link("/dev/zero", "zero");
-        link("/dev/console", "console");
-        link("nowhere", "dangling");
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         assert_eq!(
             read_whole(&at("file"), 1024).unwrap().map(|b| b.len()),
@@ -170,10 +196,6 @@ mod tests {
             ),
             // A blocking open of the fifo would never return.
             (at("fifo"), 9, "fifo: not a file: a fifo"),
-            (at("link"), 9, "link: not a file: a symbolic link"),
-            (at("zero"), 9, "zero: not a file: a symbolic link"),
-            (at("console"), 9, "console: not a file: a symbolic link"),
-            (at("dangling"), 9, "dangling: not a file: a symbolic link"),
             (at("socket"), 9, "socket: not a file: a socket"),
             (dir.clone(), 9, ": not a file: a directory"),
             (
@@ -194,6 +216,33 @@ mod tests {
             error.ends_with("big: longer than 64 KiB; none of it is taken"),
             "{error}"
         );
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_link_is_followed_to_a_file_of_its_disk() {
+        let dir = std::env::temp_dir().join(format!("b2p-linked-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let at = |name: &str| dir.join(name);
+        fs::write(at("file"), "x").unwrap();
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (target, why) in [
+            ("file", None),
+            ("fifo", Some("not a file: a fifo")),
+            (".", Some("not a file: a directory")),
+            ("/dev/zero", Some("a symbolic link that leads off its disk")),
+            ("nowhere", Some("a symbolic link that leads nowhere")),
+        ] {
+            std::os::unix::fs::symlink(target, at("link")).unwrap();
+            let said = read_whole(&at("link"), 9).map_err(|e| e.to_string());
+            match why {
+                None => assert_eq!(said, Ok(Some(b"x".to_vec()))),
+                Some(why) => assert!(said.unwrap_err().ends_with(&format!("link: {why}"))),
+            }
+            // PID 1 follows none.
+            assert!(read_bounded(&at("link"), 9).is_err(), "{target}");
+            fs::remove_file(at("link")).unwrap();
+        }
         fs::remove_dir_all(dir).unwrap();
     }
 }

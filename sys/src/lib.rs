@@ -8,6 +8,7 @@ pub mod files;
 pub mod hostname;
 pub mod image;
 pub mod kmsg;
+pub mod links;
 pub mod modules;
 pub mod mountinfo;
 pub mod net;

@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use config::FwCfg;
 use disk::bytes::SizedFile;
 use disk::userdata;
 use log::{info, warn};
 use sys::error::{Doing, Error, Result};
-use sys::files::replace;
+use sys::files::{open_regular, replace};
 use sys::paths::AUTHORIZED_KEYS;
 
 use crate::common::paths::Paths;
@@ -32,8 +32,10 @@ const MAX_FAULTS: usize = 5;
 /// A file cannot be read or written. The keys of the flags stay.
 pub fn merge(paths: &Paths) -> Result<()> {
     let stored = paths.state().join("authorized_keys");
-    if let Some(archive) = archive(paths).filter(|_| stored.symlink_metadata().is_err()) {
-        let keys = read_archive(&archive)?;
+    if stored.symlink_metadata().is_err()
+        && let Some((path, file)) = archive(paths)?
+    {
+        let keys = read_archive(file).on(path)?;
         atomic_file::replace(&stored, keys.as_bytes(), 0o644)?;
     }
     let Some(bytes) = owner_text::read(&stored, MAX_KEYS_BYTES)? else {
@@ -68,11 +70,15 @@ fn left_out(text: &str) -> Result<()> {
     )))
 }
 
-/// Returns the archive on the disk, in the place of this system or of earlier ones.
-fn archive(paths: &Paths) -> Option<PathBuf> {
-    let dirs = [""].into_iter().chain(legacy_state::DIRS);
-    let mut candidates = dirs.map(|dir| paths.data_disk().join(dir).join(USERDATA));
-    candidates.find(|path| path.is_file())
+/// Opens the archive on the disk, in the place of this system or of earlier ones.
+fn archive(paths: &Paths) -> Result<Option<(PathBuf, fs::File)>> {
+    for dir in [""].into_iter().chain(legacy_state::DIRS) {
+        let path = paths.data_disk().join(dir).join(USERDATA);
+        if let Some(file) = open_regular(&path)? {
+            return Ok(Some((path, file)));
+        }
+    }
+    Ok(None)
 }
 
 /// Adds lines of keys to those that sshd reads.
@@ -85,13 +91,10 @@ pub fn add(paths: &Paths, lines: &str) -> Result<()> {
     replace(&used, joined(&existing, lines).as_bytes(), 0o644)
 }
 
-fn read_archive(path: &Path) -> Result<String> {
-    let file = fs::File::open(path).on(path)?;
-    let size = file.metadata().on(path)?.len();
+fn read_archive(file: fs::File) -> Result<String> {
+    let size = file.metadata()?.len();
     let archive = userdata::read(&SizedFile { file, size });
-    let archive = archive
-        .map_err(|e| Error::invalid(e.to_string()))
-        .on(path)?;
+    let archive = archive.map_err(|e| Error::invalid(e.to_string()))?;
     let text = |name| String::from_utf8_lossy(archive.file(name).unwrap_or_default()).into_owned();
     let keys = [".ssh/authorized_keys", ".ssh/authorized_keys2"].map(text);
     Ok(joined(&keys[0], &keys[1]))
@@ -145,7 +148,9 @@ impl ValidKeys {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::{Temp, why};
 
     const A: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
@@ -160,6 +165,20 @@ mod tests {
         assert_eq!(why(&format!("{A}\nssh-ed25519 AAAA\n{B}")), Err(one.into()));
         let many = "line 1, line 2, line 3, line 4, line 5, …: no key that sshd takes; left out";
         assert_eq!(why(&"x\n".repeat(6)), Err(many.into()));
+    }
+
+    #[test]
+    fn an_archive_that_is_no_file_is_named() {
+        let temp = Temp::new();
+        let paths = Paths::below(temp.dir());
+        fs::create_dir_all(paths.state()).unwrap();
+        fs::create_dir_all(paths.data_disk()).unwrap();
+        let archive = paths.data_disk().join(USERDATA);
+        nix::unistd::mkfifo(&archive, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(why(merge(&paths)).contains("userdata.tar: not a file: a fifo"));
+        fs::remove_file(&archive).unwrap();
+        std::os::unix::fs::symlink("/proc/kmsg", &archive).unwrap();
+        assert!(why(merge(&paths)).contains("leads off its disk"));
     }
 
     #[test]
