@@ -5,10 +5,12 @@
 //! asked once, some time after the boot, and only where it has a database; then again for as long
 //! as it fails.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::common::tool;
 use sys::error::{Doing, Error, Result};
@@ -26,9 +28,13 @@ const AGAIN: Duration = Duration::from_secs(25);
 /// Time limit of a question.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// podman's store, and what is known of it.
+/// podman's stores, and what is known of them.
 pub struct Engine {
-    storage: PathBuf,
+    /// Store of root's containers.
+    root: PathBuf,
+    /// Directory with the store of each user, who asks podman at the boot if there are containers
+    /// (`engine::start`).
+    users: PathBuf,
     /// Time of the next question to podman; `None` once it has succeeded.
     ask_at: Option<Instant>,
     /// Outcome of the last question.
@@ -36,31 +42,41 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The store in `storage`. A store in RAM is of this boot: nothing is asked about it.
-    pub fn new(storage: &Path, on_disk: bool) -> Engine {
+    /// The stores in the directory `containers`. A store in RAM is of this boot: nothing is asked
+    /// about it.
+    pub fn new(containers: &Path, on_disk: bool) -> Engine {
         Engine {
-            storage: storage.to_owned(),
+            root: containers.join("storage"),
+            users: containers.join("user"),
             ask_at: on_disk.then(|| Instant::now() + QUIET),
             refusal: None,
         }
     }
 
-    /// Returns why podman cannot open the store, if that is known.
+    /// Returns why podman cannot open a store, if that is known.
     pub fn fault(&mut self) -> Option<String> {
-        if let Err(why) = look(&self.storage) {
+        if let Err(why) = look(&self.root) {
             // Whether it is mended, podman says.
             self.ask_at = Some(Instant::now());
             return Some(format!("podman cannot open its store: {why}"));
         }
+        if let Some(Err(why)) = self.of_users().find(Result::is_err) {
+            return Some(format!("podman cannot open a user's store: {why}"));
+        }
         let has_database = DATABASES
             .iter()
-            .any(|(name, ..)| self.storage.join(name).exists());
+            .any(|(name, ..)| self.root.join(name).exists());
         if self.ask_at.is_some_and(|at| at <= Instant::now()) && has_database {
             self.refusal = ask().err().map(|why| why.to_string());
             self.ask_at = self.refusal.is_some().then(|| Instant::now() + AGAIN);
         }
         let refusal = self.refusal.as_ref();
         refusal.map(|why| format!("podman cannot open its store: {why}"))
+    }
+
+    fn of_users(&self) -> impl Iterator<Item = Result<()>> {
+        let stores = fs::read_dir(&self.users).into_iter().flatten().flatten();
+        stores.map(|store| look(&store.path()))
     }
 }
 
@@ -72,6 +88,15 @@ const DATABASES: &[(&str, usize, &[u8], &str)] = &[
 
 /// Looks at the files that podman opens first.
 fn look(storage: &Path) -> Result<()> {
+    let Ok(found) = statvfs(storage) else {
+        return Ok(()); // podman makes it
+    };
+    if !storage.is_dir() {
+        return Err(Error::invalid("it is not a directory; move it away")).on(storage);
+    }
+    if found.flags().contains(FsFlags::ST_RDONLY) {
+        return Err(Error::invalid("the file system is read-only")).on(storage);
+    }
     for (name, offset, magic, kind) in DATABASES {
         let path = storage.join(name);
         let Some(head) = head(&path)? else { continue };
@@ -99,13 +124,23 @@ fn head(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(head))
 }
 
-/// Asks podman for its containers.
+/// Asks podman for its containers. A store that podman opens in another way than it is configured,
+/// such as with the driver that its database names, is an error in its log alone.
 fn ask() -> Result<()> {
     let finished = tool::run("/usr/bin/podman", &["ps", "--all", "--quiet"], LIMIT)?;
     match finished.code {
-        Some(0) => Ok(()),
+        Some(0) => complaint(&finished.output).map_or(Ok(()), |why| Err(Error::invalid(why))),
         _ => Err(Error::invalid(finished.last_lines)),
     }
+}
+
+/// Returns the first error in podman's log: `time="…" level=error msg="…"`.
+fn complaint(output: &str) -> Option<String> {
+    let mut lines = output.lines();
+    let rest = lines
+        .find_map(|line| line.split_once(" level=error msg="))?
+        .1;
+    Some(rest.trim_matches('"').replace("\\\"", "\""))
 }
 
 #[cfg(test)]
@@ -113,7 +148,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::{Temp, why};
-    use std::fs;
 
     #[test]
     fn what_podman_cannot_open_is_named() {
@@ -153,5 +187,38 @@ mod tests {
         fs::remove_file(storage.join("storage.lock")).unwrap();
         fs::create_dir(storage.join("storage.lock")).unwrap();
         assert!(why(look(storage)).contains("storage.lock: it is not a file"));
+    }
+    #[test]
+    fn stores_of_users_and_places_of_no_use_are_named() {
+        let temp = Temp::new();
+        let mut engine = Engine::new(temp.dir(), false);
+        assert_eq!(engine.fault(), None);
+        fs::create_dir_all(temp.path("user/1000")).unwrap();
+        fs::create_dir_all(temp.path("storage")).unwrap();
+        assert_eq!(engine.fault(), None);
+        fs::write(temp.path("user/1000/db.sql"), "noise").unwrap();
+        let said = engine.fault().unwrap();
+        let start = "podman cannot open a user's store: ";
+        assert!(said.starts_with(start) && said.contains("user/1000/db.sql"));
+        fs::remove_dir(temp.path("storage")).unwrap();
+        fs::write(temp.path("storage"), "").unwrap();
+        assert!(engine.fault().unwrap().contains("storage: it is not a dir"));
+    }
+
+    #[test]
+    fn errors_in_podmans_log_are_found() {
+        let wrong = r#"time="2026-11-28T10:00:00Z" level=error msg="User-selected graph driver \"overlay\" overwritten by graph driver \"vfs\" from database"
+0123456789ab"#;
+        let said = complaint(wrong).unwrap();
+        assert!(
+            said.starts_with("User-selected graph driver \"overlay\" over"),
+            "{said}"
+        );
+        assert!(said.ends_with("from database"));
+        let warning = r#"time="…" level=warning msg="…""#;
+        assert_eq!(
+            (complaint(""), complaint("0123\n"), complaint(warning)),
+            (None, None, None)
+        );
     }
 }

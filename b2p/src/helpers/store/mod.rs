@@ -39,7 +39,7 @@ impl StoreWatch {
         StoreWatch {
             reserve: on_disk.then(|| Reserve::on(&disk, bytes)),
             full: None,
-            engine: Engine::new(&store.join("storage"), on_disk),
+            engine: Engine::new(&store, on_disk),
             store,
             degraded: Degraded::of(SERVICE),
         }
