@@ -5,7 +5,7 @@
 //! | Module | |
 //! |---|---|
 //! | `life` | first and second boot, growth, two candidates, and every refused disk |
-//! | `boots` | ten boots |
+//! | `boots` | many boots |
 //! | `kinds` | each label, file system, layout and bus |
 //! | `damage` | damaged file systems; disks that are unreadable, unwritable or full |
 //! | `plug` | disks that appear and disappear while the machine runs |
