@@ -6,6 +6,7 @@ pub mod atomic_file;
 pub mod audit;
 pub mod certs;
 pub mod clock;
+pub mod confined;
 pub mod control_client;
 pub mod degraded;
 pub mod listen_fds;

@@ -102,8 +102,10 @@ pub fn set(files: &mut Files, user: &User) -> Result<Account> {
         let line = format!("{name}:*:20000:0:99999:7:::");
         files.shadow = with_line(&files.shadow, name, &line, |_| false);
     }
-    files.subuid = with_subordinates(&files.subuid, name);
-    files.subgid = with_subordinates(&files.subgid, name);
+    if uid != 0 {
+        files.subuid = with_subordinates(&files.subuid, name);
+        files.subgid = with_subordinates(&files.subgid, name);
+    }
     Ok(Account { uid, gid, home })
 }
 
@@ -127,6 +129,46 @@ pub fn add_system_user(files: &mut Files, name: &str) -> Result<()> {
     set(files, &user)?;
     (files.subuid, files.subgid) = (subuid, subgid);
     Ok(())
+}
+
+/// Adds a group; an existing one of this name keeps its number.
+///
+/// # Errors
+/// The number is another group's, or none is free.
+pub fn add_group(files: &mut Files, name: &str, gid: Option<u32>) -> Result<()> {
+    let wrong = |why: String| Err(Error::invalid(why));
+    let gid = match (gid_of(&files.group, name), gid) {
+        (Some(has), Some(gid)) if has != gid => {
+            return wrong(format!("it has the number {has} already, not {gid}"));
+        }
+        (Some(_), _) => return Ok(()),
+        (None, Some(gid)) if has_number(&files.group, gid) => {
+            return wrong(format!("another group has the number {gid}"));
+        }
+        (None, gid) => gid.or_else(|| free_number(&files.group, FIRST_UID)),
+    };
+    let gid = gid.ok_or_else(|| Error::invalid(format!("{name}: no number is left for it")))?;
+    files.group = with_line(&files.group, name, &format!("{name}:x:{gid}:"), |_| false);
+    Ok(())
+}
+
+/// Removes a user, also as a member of groups. The user's own group stays: files may have it.
+pub fn remove(files: &mut Files, name: &str) {
+    for text in [
+        &mut files.passwd,
+        &mut files.shadow,
+        &mut files.subuid,
+        &mut files.subgid,
+    ] {
+        let others = text.lines().filter(|line| name_of(line) != Some(name));
+        *text = others.map(|line| format!("{line}\n")).collect();
+    }
+    let without = |line: &str| {
+        let (group, members) = line.rsplit_once(':').unwrap_or((line, ""));
+        let others: Vec<&str> = members.split(',').filter(|m| *m != name).collect();
+        format!("{group}:{}\n", others.join(","))
+    };
+    files.group = files.group.lines().map(without).collect();
 }
 
 fn name_of(line: &str) -> Option<&str> {
@@ -207,136 +249,4 @@ fn with_subordinates(text: &str, name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn files() -> Files {
-        let read = |name: &str| {
-            let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../initramfs/files/etc/");
-            std::fs::read_to_string(format!("{dir}{name}")).unwrap()
-        };
-        Files {
-            passwd: read("passwd"),
-            group: read("group"),
-            shadow: read("shadow"),
-            subuid: read("subuid"),
-            subgid: read("subgid"),
-        }
-    }
-
-    #[test]
-    fn who_programs_become() {
-        let mut files = Files {
-            passwd: "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/:/\n".into(),
-            group: "podman:x:101:\n".into(),
-            ..Files::default()
-        };
-        add_system_user(&mut files, "tcpdump").expect("there is room");
-        let line = "tcpdump:x:101:102::/nonexistent:/usr/sbin/nologin";
-        assert!(files.passwd.lines().any(|l| l == line), "{}", files.passwd);
-        assert!(files.group.contains("tcpdump:x:102:\n") && files.subuid.is_empty());
-        let before = files.clone();
-        add_system_user(&mut files, "tcpdump").expect("it is there");
-        assert_eq!(files, before);
-    }
-
-    #[test]
-    fn a_new_user_and_again() {
-        let mut files = files();
-        let ann = User {
-            name: "ann".into(),
-            uid: Some(501),
-            home: Some("/home/ann.guest".into()),
-            groups: vec!["podman".into(), "video".into(), "new".into()],
-            ..User::default()
-        };
-        let account = set(&mut files, &ann).unwrap();
-        assert_eq!(
-            account,
-            Account {
-                uid: 501,
-                gid: 501,
-                home: "/home/ann.guest".into()
-            }
-        );
-        assert!(
-            files
-                .passwd
-                .ends_with("ann:x:501:501::/home/ann.guest:/bin/bash\n")
-        );
-        for line in [
-            "ann:x:501:",
-            "podman:x:982:core,ann",
-            "video:x:44:ann",
-            "new:x:1001:ann",
-        ] {
-            assert!(
-                files.group.lines().any(|l| l == line),
-                "{line}: {}",
-                files.group
-            );
-        }
-        assert!(files.shadow.contains("ann:*:"));
-        assert!(
-            files.subuid.contains("ann:1100000:65536\n"),
-            "{}",
-            files.subuid
-        );
-        let once = files.clone();
-        assert_eq!(set(&mut files, &ann).unwrap(), account);
-        assert_eq!(files, once);
-    }
-
-    #[test]
-    fn one_with_the_number_of_core_comes_first() {
-        let mut files = files();
-        let ann = User {
-            name: "ann".into(),
-            uid: Some(1000),
-            ..User::default()
-        };
-        let account = set(&mut files, &ann).unwrap();
-        assert_eq!((account.uid, account.gid), (1000, 1001));
-        let first = files
-            .passwd
-            .lines()
-            .find(|l| l.split(':').nth(2) == Some("1000"));
-        assert_eq!(first, Some("ann:x:1000:1001::/home/ann:/bin/bash"));
-        assert!(files.passwd.contains("\ncore:x:1000:1000:core:"));
-        let once = files.clone();
-        set(&mut files, &ann).unwrap();
-        assert_eq!(files, once);
-    }
-
-    #[test]
-    fn core_can_be_changed_and_keeps_the_rest() {
-        let mut files = files();
-        let core = User {
-            name: "core".into(),
-            shell: Some("/bin/sh".into()),
-            ..User::default()
-        };
-        let before = files.passwd.lines().count();
-        let account = set(&mut files, &core).unwrap();
-        assert_eq!(
-            (account.uid, account.gid, account.home.as_str()),
-            (1000, 1000, "/home/core")
-        );
-        assert!(
-            files
-                .passwd
-                .contains("core:x:1000:1000:core:/home/core:/bin/sh\n")
-        );
-        assert_eq!(files.passwd.lines().count(), before);
-        let next = set(
-            &mut files,
-            &User {
-                name: "bob".into(),
-                ..User::default()
-            },
-        )
-        .unwrap();
-        assert_eq!((next.uid, next.gid), (1001, 1001));
-    }
-}
+mod tests;

@@ -159,8 +159,15 @@ pub fn is_name(name: &str) -> bool {
     has_first && name.len() <= MAX_NAME && name.bytes().all(is_valid)
 }
 
+/// Returns true for a text that can stand in a field of passwd(5).
+#[must_use]
+pub fn is_field(text: &str) -> bool {
+    text.len() <= MAX_PATH && !text.contains([':', '\n']) && !text.contains(char::is_control)
+}
+
 /// Returns true for an absolute path that can stand in passwd(5).
-fn is_path(text: &str) -> bool {
+#[must_use]
+pub fn is_path(text: &str) -> bool {
     let is_valid = |c: char| !c.is_control() && c != ':';
     text.starts_with('/')
         && text.len() <= MAX_PATH

@@ -56,15 +56,41 @@ fn add(user: &User) -> Result<()> {
     add_keys(&account, &user.keys)
 }
 
+/// Adds groups, and reports those that fail.
+pub fn add_groups(groups: &[(String, Option<u32>)], diagnostics: &mut Diagnostics) {
+    for (name, gid) in groups {
+        let added = change(|files| users::add_group(files, name, *gid));
+        diagnostics.record(added.doing(format!("groups: {name}")));
+    }
+}
+
+/// Removes users from the files of /etc, and reports those that cannot be. Their homes stay.
+pub fn remove_all(names: &[String], diagnostics: &mut Diagnostics) {
+    for name in names {
+        let removed = match name.as_str() {
+            "root" => Err(Error::invalid("root cannot be removed")),
+            name => change(|files| {
+                users::remove(files, name);
+                Ok(())
+            }),
+        };
+        diagnostics.record(removed.doing(format!("users: {name}")));
+    }
+}
+
+fn change(act: impl FnOnce(&mut Files) -> Result<()>) -> Result<()> {
+    let before = read_files()?;
+    let mut files = before.clone();
+    act(&mut files)?;
+    write_files(&before, &files)
+}
+
 /// Adds a user as which programs of an extension run.
 ///
 /// # Errors
 /// A file cannot be read or written, or no number is free.
 pub fn add_system_user(name: &str) -> Result<()> {
-    let before = read_files()?;
-    let mut files = before.clone();
-    users::add_system_user(&mut files, name)?;
-    write_files(&before, &files)
+    change(|files| users::add_system_user(files, name))
 }
 
 fn read_files() -> Result<Files> {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn files() -> Files {
+    let read = |name: &str| {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../initramfs/files/etc/");
+        std::fs::read_to_string(format!("{dir}{name}")).unwrap()
+    };
+    Files {
+        passwd: read("passwd"),
+        group: read("group"),
+        shadow: read("shadow"),
+        subuid: read("subuid"),
+        subgid: read("subgid"),
+    }
+}
+
+#[test]
+fn who_programs_become() {
+    let mut files = Files {
+        passwd: "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/:/\n".into(),
+        group: "podman:x:101:\n".into(),
+        ..Files::default()
+    };
+    add_system_user(&mut files, "tcpdump").expect("there is room");
+    let line = "tcpdump:x:101:102::/nonexistent:/usr/sbin/nologin";
+    assert!(files.passwd.lines().any(|l| l == line), "{}", files.passwd);
+    assert!(files.group.contains("tcpdump:x:102:\n") && files.subuid.is_empty());
+    let before = files.clone();
+    add_system_user(&mut files, "tcpdump").expect("it is there");
+    assert_eq!(files, before);
+}
+
+#[test]
+fn a_new_user_and_again() {
+    let mut files = files();
+    let ann = User {
+        name: "ann".into(),
+        uid: Some(501),
+        home: Some("/home/ann.guest".into()),
+        groups: vec!["podman".into(), "video".into(), "new".into()],
+        ..User::default()
+    };
+    let account = set(&mut files, &ann).unwrap();
+    assert_eq!(
+        account,
+        Account {
+            uid: 501,
+            gid: 501,
+            home: "/home/ann.guest".into()
+        }
+    );
+    assert!(
+        files
+            .passwd
+            .ends_with("ann:x:501:501::/home/ann.guest:/bin/bash\n")
+    );
+    for line in [
+        "ann:x:501:",
+        "podman:x:982:core,ann",
+        "video:x:44:ann",
+        "new:x:1001:ann",
+    ] {
+        assert!(
+            files.group.lines().any(|l| l == line),
+            "{line}: {}",
+            files.group
+        );
+    }
+    assert!(files.shadow.contains("ann:*:"));
+    assert!(
+        files.subuid.contains("ann:1100000:65536\n"),
+        "{}",
+        files.subuid
+    );
+    let once = files.clone();
+    assert_eq!(set(&mut files, &ann).unwrap(), account);
+    assert_eq!(files, once);
+}
+
+#[test]
+fn groups_and_users_that_must_not_be() {
+    let mut files = files();
+    add_group(&mut files, "staff2", Some(700)).unwrap();
+    add_group(&mut files, "staff2", None).unwrap();
+    add_group(&mut files, "free", None).unwrap();
+    assert!(
+        files.group.ends_with("staff2:x:700:\nfree:x:1001:\n"),
+        "{}",
+        files.group
+    );
+    assert!(add_group(&mut files, "staff2", Some(701)).is_err());
+    assert!(add_group(&mut files, "other", Some(700)).is_err());
+    remove(&mut files, "core");
+    let lines = files.passwd.lines().chain(files.subuid.lines());
+    assert!(lines.clone().count() > 0 && lines.clone().all(|l| !l.starts_with("core:")));
+    assert!(files.group.contains("\npodman:x:982:\n") && files.group.contains("\ncore:x:1000:\n"));
+    let once = files.clone();
+    remove(&mut files, "core");
+    assert_eq!(files, once);
+}
+
+#[test]
+fn one_with_the_number_of_core_comes_first() {
+    let mut files = files();
+    let ann = User {
+        name: "ann".into(),
+        uid: Some(1000),
+        ..User::default()
+    };
+    let account = set(&mut files, &ann).unwrap();
+    assert_eq!((account.uid, account.gid), (1000, 1001));
+    let first = files
+        .passwd
+        .lines()
+        .find(|l| l.split(':').nth(2) == Some("1000"));
+    assert_eq!(first, Some("ann:x:1000:1001::/home/ann:/bin/bash"));
+    assert!(files.passwd.contains("\ncore:x:1000:1000:core:"));
+    let once = files.clone();
+    set(&mut files, &ann).unwrap();
+    assert_eq!(files, once);
+}
+
+#[test]
+fn core_can_be_changed_and_keeps_the_rest() {
+    let mut files = files();
+    let core = User {
+        name: "core".into(),
+        shell: Some("/bin/sh".into()),
+        ..User::default()
+    };
+    let before = files.passwd.lines().count();
+    let account = set(&mut files, &core).unwrap();
+    assert_eq!(
+        (account.uid, account.gid, account.home.as_str()),
+        (1000, 1000, "/home/core")
+    );
+    assert!(
+        files
+            .passwd
+            .contains("core:x:1000:1000:core:/home/core:/bin/sh\n")
+    );
+    assert_eq!(files.passwd.lines().count(), before);
+    let next = set(
+        &mut files,
+        &User {
+            name: "bob".into(),
+            ..User::default()
+        },
+    )
+    .unwrap();
+    assert_eq!((next.uid, next.gid), (1001, 1001));
+}
