@@ -10,8 +10,8 @@ use crate::client::service::{self, Environment, Verb};
 use crate::client::{boot, flags, help, key, log, ping, power, rescue, status, systemctl, version};
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
-    cloud, compat, console, data, engine, ext, image_sync, log_files, net, registries, remote_log,
-    share, sshd, swap, syslog, time, upgrade, vsock,
+    cloud, compat, console, data, engine, ext, ignition, image_sync, log_files, net, registries,
+    remote_log, share, sshd, swap, syslog, time, upgrade, vsock,
 };
 
 /// One applet.
@@ -194,6 +194,9 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "cloud", kind: OneShot, arguments: "[scripts]",
         run: |call| cloud::main(call.arguments),
         summary: "applies the cloud-init configuration of a cidata disk", ..DEFAULT },
+    Applet { name: "ignition", kind: OneShot,
+        run: |_| ignition::main(),
+        summary: "applies a configuration in the format of Ignition", ..DEFAULT },
     Applet { name: "hostkey", kind: OneShot,
         run: |_| data::hostkey::main(),
         summary: "makes the host key of sshd if the data disk has none", ..DEFAULT },

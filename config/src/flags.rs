@@ -6,7 +6,7 @@ use crate::compat;
 use crate::diagnostic::Problem;
 use crate::net;
 use crate::rsyslog;
-use crate::settings::{Console, Loglevel, Modules, Podman, Role, Slot};
+use crate::settings::{Console, Ignition, Loglevel, Modules, Podman, Role, Slot};
 use crate::share;
 use crate::storage::FormatPolicy;
 use crate::swap;
@@ -108,6 +108,14 @@ pub const FLAGS: &[Flag] = &[
         default: "auto",
         description: "configuration from a disk labelled cidata, as by cloud-init's NoCloud",
         apply: |to, text| lookup(text, &CLOUDS).map(|on| to.config.cloud = on),
+        ..Flag::EMPTY
+    },
+    Flag {
+        name: "b2p.ignition",
+        values: "auto, disk, off",
+        default: "auto",
+        description: "configuration by Ignition from fw_cfg, SMBIOS or a disk labelled ignition; disk waits for one",
+        apply: |to, text| lookup(text, &IGNITIONS).map(|source| to.config.ignition = source),
         ..Flag::EMPTY
     },
     Flag {
@@ -320,6 +328,12 @@ const FORMATS: [(&str, FormatPolicy); 3] = [
 ];
 
 const CLOUDS: [(&str, bool); 2] = [("auto", true), ("off", false)];
+
+const IGNITIONS: [(&str, Ignition); 3] = [
+    ("auto", Ignition::Auto),
+    ("disk", Ignition::Disk),
+    ("off", Ignition::Off),
+];
 
 const CONSOLES: [(&str, Console); 3] = [
     ("status", Console::Status),

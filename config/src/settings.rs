@@ -16,6 +16,8 @@ pub struct Config {
     pub data: DiskSelector,
     /// True if a disk labelled `cidata` may configure the machine.
     pub cloud: bool,
+    /// Sources of a document of Ignition.
+    pub ignition: Ignition,
     /// Disks that may be formatted.
     pub format: FormatPolicy,
     /// Host name: RFC 1123, at most 64 bytes (Linux `HOST_NAME_MAX`).
@@ -87,6 +89,7 @@ impl Default for Config {
             user: String::from("core"),
             data: DiskSelector::Auto,
             cloud: true,
+            ignition: Ignition::Auto,
             format: FormatPolicy::Magic,
             hostname: String::from("boot2podman"),
             net: Net::Dhcp { device: None },
@@ -239,6 +242,17 @@ pub enum Console {
     /// Contents of [`Console::Status`], then a root shell.
     Shell,
     /// Empty.
+    Off,
+}
+
+/// Sources of a document of Ignition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignition {
+    /// Documents that the host offers, and a disk that `b2p data` has seen.
+    Auto,
+    /// Sources of [`Ignition::Auto`]; a disk is required, and is waited for.
+    Disk,
+    /// None.
     Off,
 }
 

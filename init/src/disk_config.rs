@@ -16,6 +16,7 @@ use sys::{config_sources, kmsg};
 
 use crate::context::Context;
 use crate::event_sources::Event;
+use crate::service_table::names::IGNITION;
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
 use crate::{identity, session};
@@ -41,6 +42,19 @@ pub fn apply(context: &mut Context<'_>, _: &Event) {
     apply_identity(state, &before);
     context.manager.revise(defs);
     start_and_stop(context.manager, state, &before);
+}
+
+/// Adds the service that applies a document of Ignition, and starts it.
+pub fn add_ignition(context: &mut Context<'_>, _: &Event) {
+    let config = &context.state.config;
+    let def = service_table::find(IGNITION, config, &Platform::detect());
+    let Some(def) = def.filter(|_| starts_at_boot(config, IGNITION)) else {
+        return;
+    };
+    context.manager.revise(vec![def]);
+    if let Some(id) = context.manager.supervisor.find(IGNITION) {
+        context.manager.note(now(), services::Event::Start(id));
+    }
 }
 
 /// Applies the host name, the keys and the user of sessions.

@@ -18,6 +18,7 @@ pub mod disk_config;
 pub mod emergency_remount;
 pub mod event_sources;
 pub mod events;
+pub mod host_port;
 pub mod identity;
 pub mod modprobe;
 pub mod module_prefetch;

@@ -10,14 +10,14 @@ use control::ShutdownKind;
 use services::state::Change;
 use services::{State, Supervisor};
 use sys::clock::now;
-use sys::paths::{CLOUD_DIR, DATA_REPORT};
+use sys::paths::{CLOUD_DIR, DATA_REPORT, IGNITION_DEVICES};
 use sys::service_names::starts_at_boot;
 use sys::uevent::{self, Uevent};
 
 use crate::context::Context;
 use crate::event_sources::Event;
 use crate::service_table::names::*;
-use crate::{control_requests, data_disk, disk_config, net_interface, ready};
+use crate::{control_requests, data_disk, disk_config, host_port, net_interface, ready};
 use Trigger::*;
 
 /// One reaction to an event.
@@ -51,6 +51,8 @@ pub enum Trigger {
     NewSharedFolder,
     /// A CD drive appeared.
     NewCdDrive,
+    /// A port to the host has its name.
+    NewHostPort,
     /// A disk or a partition vanished.
     DiskRemoved,
     /// A network interface appeared.
@@ -85,6 +87,7 @@ pub enum When {
 #[rustfmt::skip]
 pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: is_first_report,   run: disk_config::apply,           why: "services that wait for the data disk start with its configuration" },
+    Reaction { on: Ended(DATA),     when: is_ignition_disk,  run: disk_config::add_ignition,    why: "the document on a disk labelled ignition is applied before sshd starts" },
     Reaction { on: Ended(DATA),     when: always,            run: data_disk::read_report,       why: "PID 1 knows which disk keeps the state" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
@@ -92,6 +95,7 @@ pub const REACTIONS: &[Reaction] = &[
 
     Reaction { on: GatesSettled,    when: always,            run: ready::report_gates,          why: "every gate that is not ready is listed as degraded" },
     Reaction { on: GatesSettled,    when: always,            run: ready::announce,              why: "the ready line reports how to reach the machine" },
+    Reaction { on: GatesSettled,    when: always,            run: host_port::tell_ready,        why: "podman machine waits for a line on a virtio port before it goes on" },
     Reaction { on: GatesSettled,    when: always,            run: ready::end_boost,             why: "priorities and RCU grace periods are normal again" },
     Reaction { on: GatesSettled,    when: always,            run: ready::start_after_ready,     why: "the services that do not delay the ready line start" },
 
@@ -100,6 +104,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: NewDisk,         when: is_data_candidate, run: |c, _| rerun(c, &[DATA]),     why: "a data disk that is plugged in is used" },
     Reaction { on: NewSharedFolder, when: share_has_ended,   run: |c, _| rerun(c, &[SHARE]),    why: "a folder that the host adds is mounted" },
     Reaction { on: NewCdDrive,      when: no_cloud_config_yet,  run: |c, _| rerun(c, CLOUD_INIT),  why: "a cloud-init configuration on a drive that appeared late is applied" },
+    Reaction { on: NewHostPort,     when: is_ready,          run: host_port::tell_ready,        why: "a port whose driver comes after the ready line has the line as well" },
     Reaction { on: DiskRemoved,     when: is_data_disk,      run: data_disk::report_removal,    why: "the machine continues in RAM and reports the loss" },
     Reaction { on: DiskRemoved,     when: is_faulty_disk,    run: |c, _| rerun(c, &[DATA]),     why: "a fault of a disk that is gone is no longer listed" },
     Reaction { on: NewInterface,    when: card_is_missing,   run: net_interface::judge_again,   why: "a network card that was late is no longer listed as missing" },
@@ -135,6 +140,7 @@ impl Trigger {
             | (NewInputDevice, Event::Device(Uevent::InputNode(_)))
             | (NewSharedFolder, Event::Device(Uevent::SharedFolder))
             | (NewCdDrive, Event::Device(Uevent::CdDrive))
+            | (NewHostPort, Event::Device(Uevent::HostPort | Uevent::Overrun))
             | (DiskRemoved, Event::Device(Uevent::BlockRemoved(_)))
             | (UeventsLost, Event::Device(Uevent::Overrun))
             | (ControlRequest, Event::ControlRequest)
@@ -159,6 +165,12 @@ fn is_ready(context: &Context<'_>, _: &Event) -> When {
 fn is_first_report(context: &Context<'_>, _: &Event) -> When {
     let is_first = context.state.data.is_none();
     now_or_never(is_first && Path::new(DATA_REPORT).exists())
+}
+
+/// Returns `Now` if `b2p data` has seen a disk with a document of Ignition, and nothing else had one.
+fn is_ignition_disk(context: &Context<'_>, _: &Event) -> When {
+    let is_new = context.manager.supervisor.find(IGNITION).is_none();
+    now_or_never(is_new && Path::new(IGNITION_DEVICES).exists())
 }
 
 /// Returns `Now` if the data disk appeared after the ready line. For an earlier one,

@@ -52,6 +52,8 @@ pub struct SystemState {
     pub started: Millis,
     /// Time of the ready line.
     pub ready: Option<Millis>,
+    /// True once the host was told that the machine is ready.
+    pub host_told: bool,
     /// Phases of the boot that have run.
     pub phases: Vec<PhaseTime>,
     /// Shutdown that was requested and begins at once.

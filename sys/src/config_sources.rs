@@ -9,12 +9,16 @@ use std::path::Path;
 use config::{Config, Diagnostic, FwCfg, Sources};
 
 use crate::files::read_bounded;
-use crate::paths::DISK_CONFIG_DIR;
+use crate::paths::{DISK_CONFIG_DIR, IGNITION_DEVICES};
 
 /// Directory of this project's fw_cfg entries (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
 /// Tables of SMBIOS as the kernel found them (dmi_scan.c); readable by root only.
-const SMBIOS: &str = "/sys/firmware/dmi/tables/DMI";
+pub const SMBIOS: &str = "/sys/firmware/dmi/tables/DMI";
+/// Directory of the fw_cfg entry that Fedora CoreOS and podman machine use for Ignition.
+pub const IGNITION_FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config";
+/// Start of the OEM string of SMBIOS with a document of Ignition.
+pub const IGNITION_SMBIOS: &[u8] = b"opt/com.coreos/config=";
 /// Maximum size in bytes of an entry; no setting is longer.
 pub const MAX_ENTRY_BYTES: u64 = 64 * 1024;
 
@@ -51,6 +55,19 @@ pub fn read_raw() -> RawSources {
         environment: kept("environment"),
         hooks: kept("hooks"),
     }
+}
+
+/// Returns true if the host or a disk offers a document of Ignition. Its content is not read: that
+/// is the work of `b2p ignition`.
+#[must_use]
+pub fn has_ignition() -> bool {
+    let exists = |path: &str| Path::new(path).exists();
+    let in_smbios = || {
+        let table = read_bounded(Path::new(SMBIOS), MAX_ENTRY_BYTES).unwrap_or_default();
+        let mut windows = table.windows(IGNITION_SMBIOS.len());
+        windows.any(|window| window == IGNITION_SMBIOS)
+    };
+    exists(IGNITION_FW_CFG) || exists(IGNITION_DEVICES) || in_smbios()
 }
 
 /// Texts of all sources.

@@ -57,6 +57,11 @@ pub const CLOUD_SEED: &str = runtime!("cloud/cidata");
 /// Names of the devices that carry a seed, one a line, as `b2p data` found them.
 pub const CLOUD_SEED_DEVICES: &str = runtime!("cidata");
 
+/// Names of the devices with the label `ignition`, one a line, if `b2p data` found any.
+pub const IGNITION_DEVICES: &str = runtime!("ignition-devices");
+/// Mount point of such a device.
+pub const IGNITION_MEDIUM: &str = runtime!("ignition-medium");
+
 /// Plans for single network interfaces that `b2p cloud` wrote, one a line; ignored where flags
 /// ask for more than DHCP.
 pub const NETWORK_PLANS: &str = runtime!("network");

@@ -38,6 +38,8 @@ pub enum Uevent {
     SharedFolder,
     /// A CD drive is there, and its medium can be read.
     CdDrive,
+    /// A port to the host has its name (drivers/char/virtio_console.c, VIRTIO_CONSOLE_PORT_NAME).
+    HostPort,
     /// Messages were lost: sysfs must be read again.
     Overrun,
 }
@@ -108,6 +110,7 @@ pub fn parse(message: &[u8]) -> Option<Uevent> {
     // virtiofs has a kobject for each folder (fs/fuse/virtio_fs.c); 9p's device changes when its
     // tag is read (net/9p/trans_virtio.c).
     let folder = match value(b"SUBSYSTEM=").as_deref() {
+        Some("virtio-ports") if first.starts_with(b"change@") => return Some(Uevent::HostPort),
         Some("virtiofs") => true,
         Some("virtio") => first.starts_with(b"change@"),
         _ => false,
@@ -216,6 +219,14 @@ pub fn is_vsock(alias: &str) -> bool {
     is_one_of(VSOCK, alias)
 }
 
+/// Returns true if `alias` is the device of consoles and of ports to the host.
+#[must_use]
+pub fn is_host_port(alias: &str) -> bool {
+    is_one_of(HOST_PORT, alias)
+}
+
+/// Virtio device numbers (virtio, section 5).
+const HOST_PORT: &[(&str, &str)] = &[("virtio:d00000003v*", "consoles and ports")];
 /// Virtio device numbers (virtio, section 5).
 const VSOCK: &[(&str, &str)] = &[("virtio:d00000013v*", "vsock")];
 

@@ -27,6 +27,7 @@ pub mod flood;
 pub mod folder;
 mod guest;
 pub mod http;
+pub mod ignition;
 pub mod image;
 pub mod initrd;
 pub mod lan;

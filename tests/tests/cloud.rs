@@ -4,6 +4,7 @@
 use anyhow::{Result, ensure};
 use std::time::Duration;
 use tests::disks::{self, Image, seed};
+use tests::ignition;
 use tests::lima::{Instance, boot_done, probe};
 use tests::{Checks, Guest, eventually, keyless};
 use vmm::{Bus, Disk};
@@ -43,6 +44,8 @@ fn lima() -> Result<()> {
         .append("b2p.format=blank")
         .disk(Disk::raw(data.file()))
         .disk(Disk::iso(seed::iso(&dir, &entries)?).on(Bus::Scsi));
+    let port = dir.join("port.sock");
+    let machine = ignition::with_late_port(machine, &port);
     let guest = Guest::from(&machine)?;
     let mut checks = Checks::new("cloud-lima");
     checks.check(
@@ -54,6 +57,9 @@ fn lima() -> Result<()> {
             Ok(())
         },
     );
+    checks.check("a host that connects late is told, too", || {
+        ignition::is_told_late(&port)
+    });
     checks.check("Lima's probes, as its user", || {
         asked(&guest, &probe("true\n"))?;
         eventually(SCRIPTS, || asked(&guest, &boot_done(instance.iid)))?;
@@ -182,8 +188,23 @@ fn everything() -> Result<()> {
         .append("b2p.data=off")
         .disk(Disk::iso(seed::iso(&dir, &entries)?))
         .qemu_args(&["-smbios", "type=1,serial=ds=nocloud"]);
+    let document = ignition::DOCUMENT.replace("KEY", Guest::public_key()?.trim());
+    let document = document.replace("GZ", PACKED);
+    let machine = machine.fw_cfg("opt/com.coreos/config", document.as_bytes());
+    let port = dir.join("port");
+    let machine = ignition::with_open_port(machine, &port);
     let guest = Guest::from(&machine)?;
     let mut checks = Checks::new("cloud-all");
+    checks.check("the host is told that the machine is ready", || {
+        // The ready line itself is written a moment before.
+        eventually(SCRIPTS, || {
+            ensure!(std::fs::read(&port)? == b"Ready\n");
+            Ok(())
+        })
+    });
+    checks.check("Ignition's document, and again", || {
+        ignition::is_applied(&guest)
+    });
     checks.check("what is wrong is said, and only that", || {
         let all = guest.ready.degraded.iter();
         let said: Vec<_> = all.map(|d| format!("{}: {}", d.what, d.why)).collect();

@@ -47,7 +47,7 @@ impl Tree {
     /// Opens the directory.
     ///
     /// # Errors
-    /// It is none, or no descriptor is left.
+    /// The path is no directory, or no descriptor is left.
     pub fn open(root: &Path) -> Result<Tree> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = nix::fcntl::open(root, flags, Mode::empty()).on(root)?;
@@ -77,7 +77,7 @@ impl Tree {
     /// Reads a regular file of at most `max_bytes`; `None` if there is none.
     ///
     /// # Errors
-    /// It is something else, or longer.
+    /// The path leads to something else, or the file is longer.
     pub fn read(&self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>> {
         match self.kind(path)? {
             None => return Ok(None),
@@ -124,7 +124,7 @@ impl Tree {
     /// Makes a directory, or gives the one that exists these attributes.
     ///
     /// # Errors
-    /// Something else is in its place, or it cannot be made.
+    /// Another kind of file is in its place, or the kernel refuses it.
     pub fn directory(&self, path: &str, attributes: Attributes) -> Result<()> {
         let (dir, name) = self.parent(path, true)?;
         match mkdirat(&dir, name.as_os_str(), Mode::S_IRWXU) {
@@ -140,7 +140,7 @@ impl Tree {
     /// Sets owner and permission bits of a file or directory.
     ///
     /// # Errors
-    /// It is a link or a device, or cannot be opened.
+    /// The path leads to a link or a device, or the file cannot be opened.
     pub fn set_attributes(&self, path: &str, attributes: Attributes) -> Result<()> {
         match self.kind(path)? {
             Some(SFlag::S_IFREG | SFlag::S_IFDIR) => {}
@@ -169,7 +169,7 @@ impl Tree {
     /// Makes another name of a file, in the place of a file or link in one step.
     ///
     /// # Errors
-    /// There is no such file, or it is on another file system.
+    /// The target is missing, or on another file system.
     pub fn hard_link(&self, path: &str, target: &str) -> Result<()> {
         let (from_dir, from) = self.parent(target, false)?;
         let make = |dir: &OwnedFd, temporary: &OsStr| {

@@ -8,6 +8,7 @@ pub mod console;
 pub mod data;
 pub mod engine;
 pub mod ext;
+pub mod ignition;
 pub mod image_sync;
 pub mod log_files;
 pub mod net;

@@ -5,8 +5,8 @@
 use std::net::Ipv4Addr;
 
 use config::{
-    Config, Console, DiskSelector, FormatPolicy, LogReceiver, Loglevel, Modules, Net, Podman,
-    Proxy, Swap, Transport, WaitUsb, ZramSize,
+    Config, Console, DiskSelector, FormatPolicy, Ignition, LogReceiver, Loglevel, Modules, Net,
+    Podman, Proxy, Swap, Transport, WaitUsb, ZramSize,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -155,7 +155,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        any::<[bool; 11]>(),
+        any::<[bool; 12]>(),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
@@ -171,6 +171,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             syslog,
             fast,
             cloud,
+            ignition,
             vsock,
             routed,
             container_ssh,
@@ -179,6 +180,11 @@ pub fn config() -> impl Strategy<Value = Config> {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
             data,
             cloud,
+            ignition: if ignition {
+                Ignition::Auto
+            } else {
+                Ignition::Off
+            },
             format,
             hostname,
             net,
@@ -293,6 +299,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             "b2p.cloud",
             if config.cloud { "auto" } else { "off" }.to_owned(),
         ),
+        ("b2p.ignition", keyword(&config.ignition)),
         ("b2p.rescue", switch(config.rescue)),
         ("b2p.routed", switch(config.routed)),
         ("b2p.container_ssh", switch(config.container_ssh)),

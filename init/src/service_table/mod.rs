@@ -7,11 +7,12 @@
 //! (docs/guide/services.md).
 
 mod adapt;
+mod host;
 mod logs;
 pub mod names;
 mod table;
 
-use config::{Config, DiskSelector};
+use config::{Config, DiskSelector, Ignition};
 use services::{ServiceDef, Socket};
 
 use crate::console;
@@ -46,6 +47,8 @@ impl Entry {
 pub struct Platform {
     /// True in a container, where disks, devices and the clock belong to the container's host.
     pub in_container: bool,
+    /// True if the host or a disk offers a document of Ignition.
+    pub has_ignition: bool,
     /// Number of the group that may use the API besides root.
     pub api_gid: u32,
     /// Devices of the console terminals, such as `/dev/ttyS0`.
@@ -59,6 +62,7 @@ impl Platform {
         let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
         Platform {
             in_container: crate::root::in_container(),
+            has_ignition: sys::config_sources::has_ignition(),
             api_gid: adapt::gid(&groups, adapt::API_GROUP).unwrap_or(0),
             terminals: console::terminals(),
         }
@@ -73,6 +77,17 @@ fn data_disk(config: &Config, platform: &Platform) -> bool {
 /// Returns true if no flag turns cloud-init off and the machine is not a container.
 fn cloud(config: &Config, platform: &Platform) -> bool {
     config.cloud && !platform.in_container
+}
+
+/// Returns true if there is a document of Ignition, or a flag requires one, and the machine is not a
+/// container.
+fn ignition(config: &Config, platform: &Platform) -> bool {
+    let is_wanted = match config.ignition {
+        Ignition::Auto => platform.has_ignition,
+        Ignition::Disk => true,
+        Ignition::Off => false,
+    };
+    is_wanted && !platform.in_container
 }
 
 /// A socket of root's, on which the first connection or datagram starts the service.
@@ -96,7 +111,7 @@ const fn datagrams(path: &'static str, mode: u32) -> Option<Socket> {
 
 /// Returns all entries, in their order.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    SERVICES.iter().chain(logs::LOGS)
+    SERVICES.iter().chain(host::HOST).chain(logs::LOGS)
 }
 
 /// Returns the definitions of the services that exist with this configuration, on this machine.

@@ -12,6 +12,7 @@ pub const CONTAINERS: &str = "containers";
 pub const DATA: &str = "data";
 pub const EXTENSIONS: &str = "ext";
 pub const HOSTKEY: &str = "hostkey";
+pub const IGNITION: &str = "ignition";
 pub const IMAGE_SYNC: &str = "image-sync";
 pub const NET: &str = "net";
 pub const PODMAN: &str = "podman";
@@ -21,8 +22,10 @@ pub const SSHD: &str = "sshd";
 /// Services that must come before a service that uses files of the data disk.
 pub const DATA_DISK: &[&str] = &[DATA];
 /// Services that must come before a service that depends on keys, users or trusted
-/// certificates: the data disk and cloud-init's disk both configure these.
-pub const CONFIGURATION: &[&str] = &[DATA, CLOUD];
+/// certificates: the data disk, cloud-init's disk and Ignition all configure these.
+pub const CONFIGURATION: &[&str] = &[DATA, CLOUD, IGNITION];
 /// Services that must come before a service that starts or runs containers: configuration,
 /// bootsync.sh, and the folders and programs that containers use.
-pub const ENGINE_PREREQUISITES: &[&str] = &[DATA, CLOUD, REGISTRIES, BOOTSYNC, SHARE, EXTENSIONS];
+pub const ENGINE_PREREQUISITES: &[&str] = &[
+    DATA, CLOUD, IGNITION, REGISTRIES, BOOTSYNC, SHARE, EXTENSIONS,
+];

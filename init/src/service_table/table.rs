@@ -135,7 +135,7 @@ pub const SERVICES: &[Entry] = &[
             why: "the hypervisor's host reaches ssh and the API without a network",
             argv: &[B2P, "vsock"],
             final_statuses: &[NO_USE],
-            after: &[DATA, CLOUD, HOSTKEY],
+            after: &[DATA, CLOUD, IGNITION, HOSTKEY],
             ready: ReadyWhen::Notify,
             gates_ready: true,
             ..ServiceDef::DEFAULT
@@ -248,7 +248,7 @@ pub const SERVICES: &[Entry] = &[
             name: BOOTSYNC,
             why: "bootsync.sh on the data disk runs before the engine starts",
             argv: &[B2P, "boot-script", BOOTSYNC],
-            after: &[DATA, CLOUD, REGISTRIES, EXTENSIONS, NET],
+            after: &[DATA, CLOUD, IGNITION, REGISTRIES, EXTENSIONS, NET],
             gates_ready: true,
             late_ms: 60_000,
             late_hint: "bootsync.sh still runs after {} s; the boot continues",

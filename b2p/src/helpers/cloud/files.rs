@@ -56,7 +56,10 @@ fn parse_owner(text: &str) -> Result<(u32, Option<u32>)> {
 }
 
 /// Decompresses by gzip(1), in a process of its own.
-fn gunzip(compressed: &[u8]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// The bytes are no gzip file, or become too long.
+pub fn gunzip(compressed: &[u8]) -> Result<Vec<u8>> {
     let (success, bytes) = run_gzip(compressed).doing("gzip")?;
     match success && bytes.len() as u64 <= MAX_DECOMPRESSED {
         true => Ok(bytes),

@@ -8,10 +8,10 @@
 //! change nothing. [`apply`], [`users`] and [`files`] apply it, and may do so again. [`scripts`]
 //! runs the commands.
 
-mod apply;
+pub(crate) mod apply;
 pub mod base64;
 pub mod diagnostics;
-mod files;
+pub(crate) mod files;
 pub mod network;
 pub mod schema;
 mod scripts;

@@ -8,10 +8,13 @@
 //! - [`legacy_state`], for disks of boot2docker and of the first boot2podman: finds the keys in
 //!   their state directories, and names the files that are not used.
 //! - [`tcswp`], for users of Tiny Core: swaps to the file `tc.swp` of the partition in `swapfile=`.
+//! - [`environment_d`] and [`tmpfiles`], for podman machine: variables for podman, and links.
 //! - [`lima`], for Lima's boot.sh: writes a file that tells it not to wait for systemd.
 
 pub mod boot_script;
+pub mod environment_d;
 pub mod legacy_state;
 pub mod lima;
 pub mod profile;
 pub mod tcswp;
+pub mod tmpfiles;

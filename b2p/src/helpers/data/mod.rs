@@ -36,7 +36,7 @@ use crate::common::terminal::{print, print_error};
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::scan;
 use crate::helpers::compat::legacy_state;
-pub use cloud_seed::is_seed;
+pub use cloud_seed::{is_ignition, is_seed};
 use options::Options;
 use report::{EarlierRun, Report};
 use search::Search;

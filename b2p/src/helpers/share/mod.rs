@@ -36,14 +36,23 @@ pub fn main() -> i32 {
     // PID 1 has reported what is wrong with the flags.
     let (config, _) = sys::config_sources::read();
     let mut degraded = Degraded::of("share");
-    for (folder, outcome) in mount_all(config.shares) {
+    for line in mount_and_report(config.shares) {
+        degraded.warn(line);
+    }
+    degraded.report()
+}
+
+/// Mounts folders; returns a line for each that cannot be mounted.
+pub fn mount_and_report(folders: Vec<SharedFolder>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (folder, outcome) in mount_all(folders) {
         let folder = format!("{} at {}", folder.tag, folder.path);
         match outcome {
             Ok(how) => info!("share: {folder}: {how}"),
-            Err(why) => degraded.warn(format_args!("{folder}: {why}")),
+            Err(why) => lines.push(format!("{folder}: {why}")),
         }
     }
-    degraded.report()
+    lines
 }
 
 /// Returns for each folder how it was mounted.

@@ -8,7 +8,7 @@
 pub mod area;
 pub mod device;
 mod file;
-mod zram;
+pub mod zram;
 
 use config::{Config, DiskSelector, Swap};
 use log::info;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Variables of environment.d(5), such as the proxies of podman machine's host, for every podman of
+//! the machine: a line of containers.conf(5), which each podman reads at its start.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use sys::error::{Doing, Result};
+use sys::files::{read_whole, replace};
+
+/// Directory of the files.
+const DIR: &str = "/etc/environment.d";
+/// Defaults of podman, in RAM; a file of the owner in /etc/containers takes precedence.
+const CONTAINERS_CONF: &str = "/usr/share/containers/containers.conf";
+/// End of the line with the variables.
+const MARK: &str = "# of /etc/environment.d";
+/// Longest file that is read, in bytes.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// Gives podman the variables of all files.
+///
+/// # Errors
+/// A file cannot be read, or podman's cannot be written.
+pub fn apply() -> Result<()> {
+    let mut all = Vec::new();
+    for path in files(Path::new(DIR)) {
+        let text = read_whole(&path, MAX_BYTES)?.unwrap_or_default();
+        all.extend(variables(&String::from_utf8_lossy(&text)));
+    }
+    let path = Path::new(CONTAINERS_CONF);
+    let before = match fs::read_to_string(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()), // There is no podman.
+        before => before.on(path)?,
+    };
+    let after = with_env(&before, &all);
+    match after == before {
+        true => Ok(()),
+        false => replace(path, after.as_bytes(), 0o644),
+    }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut paths: Vec<_> = paths
+        .filter(|p| p.extension().is_some_and(|e| e == "conf"))
+        .collect();
+    paths.sort_unstable();
+    paths
+}
+
+/// Returns the lines `NAME=value`, without the quotes of a value. Other lines do not count.
+fn variables(text: &str) -> Vec<(String, String)> {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_name = |name: &str| {
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.starts_with(is_first) && name.chars().all(is_valid)
+    };
+    let pairs = text.lines().filter_map(|line| line.trim().split_once('='));
+    let pairs = pairs.filter(|(name, value)| is_name(name) && !value.contains(char::is_control));
+    let unquoted = |value: &str| {
+        let inner = |quote| {
+            value
+                .strip_prefix(quote)
+                .and_then(|v| v.strip_suffix(quote))
+        };
+        inner('"')
+            .or_else(|| inner('\''))
+            .unwrap_or(value)
+            .to_owned()
+    };
+    pairs
+        .map(|(name, value)| (name.to_owned(), unquoted(value)))
+        .collect()
+}
+
+/// Returns the configuration with these variables, in place of earlier ones. Of two with one name
+/// the last counts.
+fn with_env(text: &str, variables: &[(String, String)]) -> String {
+    let others = text.lines().filter(|line| !line.ends_with(MARK));
+    let mut lines: Vec<String> = others.map(str::to_owned).collect();
+    let is_last = |(at, (name, _)): &(usize, &(String, String))| {
+        let later = variables.get(at + 1..).unwrap_or_default();
+        later.iter().all(|(other, _)| other != name)
+    };
+    let last = variables.iter().enumerate().filter(is_last);
+    let texts: Vec<String> = last
+        .map(|(_, (n, v))| quoted(&format!("{n}={v}")))
+        .collect();
+    if !texts.is_empty() {
+        let line = format!("env = [{}] {MARK}", texts.join(", "));
+        match lines.iter().position(|line| line.trim() == "[engine]") {
+            Some(at) => lines.insert(at + 1, line),
+            None => lines.extend(["[engine]".to_owned(), line]),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Writes a basic string of TOML.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_with_and_without_quotes() {
+        let text = "#Got nothing\nHTTP_PROXY=\"http://p:1\"\n no_proxy=a,b\nA='x y'\n\
+                    2B=x\nC D=x\nE=\nplain\nF=\"half\n";
+        let found = variables(text);
+        let pairs: Vec<_> = found.iter().map(|(n, v)| (&**n, &**v)).collect();
+        let want = [
+            ("HTTP_PROXY", "http://p:1"),
+            ("no_proxy", "a,b"),
+            ("A", "x y"),
+            ("E", ""),
+            ("F", "\"half"),
+        ];
+        assert_eq!(pairs, want);
+    }
+
+    #[test]
+    fn one_line_that_replaces_an_earlier_one() {
+        let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+        let text = "[containers]\nx = 1\n[engine]\nruntime = \"crun\"\n";
+        let once = with_env(text, &[pair("A", "1"), pair("B", "q\"\\"), pair("A", "2")]);
+        let line = r#"env = ["B=q\"\\", "A=2"] # of /etc/environment.d"#;
+        assert_eq!(
+            once,
+            format!("[containers]\nx = 1\n[engine]\n{line}\nruntime = \"crun\"\n")
+        );
+        assert_eq!(with_env(&once, &[]), text);
+        assert_eq!(
+            with_env("", &[pair("A", "1")]),
+            format!("[engine]\nenv = [\"A=1\"] {MARK}\n")
+        );
+    }
+}

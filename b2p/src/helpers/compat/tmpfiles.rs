@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Links and directories of tmpfiles.d(5), as far as podman machine writes them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sys::error::{Doing, Error, Result};
+
+use crate::common::confined::{Attributes, Tree};
+use crate::common::terminal::print_error;
+
+/// Directory of the files.
+const DIR: &str = "/etc/tmpfiles.d";
+/// Longest file that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A line.
+#[derive(Debug, PartialEq, Eq)]
+enum Line<'a> {
+    /// Link to a target; true if it takes the place of what exists.
+    Link(&'a str, &'a str, bool),
+    /// Directory.
+    Directory(&'a str, u32),
+}
+
+/// `systemd-tmpfiles --create [--prefix=PATH]`; returns the exit status.
+pub fn main(args: &[String]) -> i32 {
+    let prefix = args.iter().find_map(|arg| arg.strip_prefix("--prefix="));
+    let known = |arg: &String| arg == "--create" || arg.starts_with("--prefix=");
+    if !args.iter().all(known) || !args.iter().any(|arg| arg == "--create") {
+        print_error(
+            "systemd-tmpfiles: --create and --prefix=PATH are known here; this is boot2podman, without systemd",
+        );
+        return 1;
+    }
+    match create(prefix) {
+        Ok(()) => 0,
+        Err(why) => {
+            print_error(&format!("systemd-tmpfiles: {why}"));
+            1
+        }
+    }
+}
+
+/// Makes what the files ask for below `prefix`.
+///
+/// # Errors
+/// A file cannot be read, or a line cannot be carried out; the others are.
+pub fn create(prefix: Option<&str>) -> Result<()> {
+    let root = Tree::open(Path::new("/"))?;
+    let mut errors = Vec::new();
+    for path in files(Path::new(DIR)) {
+        let text = match sys::files::read_whole(&path, MAX_BYTES) {
+            Ok(text) => text.unwrap_or_default(),
+            Err(why) => {
+                errors.push(why);
+                continue;
+            }
+        };
+        let text = String::from_utf8_lossy(&text);
+        errors.extend(apply(&root, &text, prefix).on(&path).err());
+    }
+    Error::join(errors)
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut paths: Vec<_> = paths
+        .filter(|p| p.extension().is_some_and(|e| e == "conf"))
+        .collect();
+    paths.sort_unstable();
+    paths
+}
+
+fn apply(root: &Tree, text: &str, prefix: Option<&str>) -> Result<()> {
+    let is_wanted = |path: &str| prefix.is_none_or(|p| Path::new(path).starts_with(p));
+    let mut errors = Vec::new();
+    let lines = text.lines().map(str::trim);
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let outcome = match parse(line) {
+            Ok(Line::Link(path, ..) | Line::Directory(path, _)) if !is_wanted(path) => Ok(()),
+            Ok(line) => make(root, &line),
+            Err(why) => Err(why),
+        };
+        errors.extend(outcome.err());
+    }
+    Error::join(errors)
+}
+
+fn parse(line: &str) -> Result<Line<'_>> {
+    let mut fields = line.split_whitespace();
+    let (kind, path) = (
+        fields.next().unwrap_or_default(),
+        fields.next().unwrap_or_default(),
+    );
+    let mode = fields.next().filter(|mode| *mode != "-");
+    let argument = fields.nth(3).unwrap_or_default();
+    match kind {
+        _ if !path.starts_with('/') => {}
+        "L" | "L+" if !argument.is_empty() => {
+            return Ok(Line::Link(path, argument, kind == "L+"));
+        }
+        "d" | "D" => match mode.map_or(Ok(0o755), |mode| u32::from_str_radix(mode, 8)) {
+            Ok(mode) if mode <= 0o7777 => return Ok(Line::Directory(path, mode)),
+            _ => {}
+        },
+        _ => {}
+    }
+    Err(Error::invalid(format!(
+        "{line}: not supported; L, L+ and d with an absolute path are right"
+    )))
+}
+
+fn make(root: &Tree, line: &Line<'_>) -> Result<()> {
+    let (mode, uid, gid) = (0o755, 0, 0);
+    match *line {
+        Line::Directory(path, mode) => root.directory(path, Attributes { mode, uid, gid }),
+        Line::Link(path, _, false) if root.kind(path)?.is_some() => Ok(()),
+        // A link to a socket of nobody's would take docker's command away.
+        Line::Link(path, target, _) if !leads_somewhere(target) => Err(Error::invalid(format!(
+            "{path}: stays as it is: {target} is not there"
+        ))),
+        Line::Link(path, target, _) => root.symlink(path, target, Attributes { mode, uid, gid }),
+    }
+}
+
+/// Returns true if the directory of an absolute target exists.
+fn leads_somewhere(target: &str) -> bool {
+    let dir = Path::new(target).parent();
+    !target.starts_with('/') || dir.is_some_and(Path::is_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::{Temp, why};
+
+    #[test]
+    fn the_lines() {
+        let line = "L+  /run/docker.sock   -    -    -     -   /run/podman/podman.sock";
+        assert_eq!(
+            parse(line),
+            Ok(Line::Link(
+                "/run/docker.sock",
+                "/run/podman/podman.sock",
+                true
+            ))
+        );
+        assert_eq!(parse("L /a - - - - b"), Ok(Line::Link("/a", "b", false)));
+        assert_eq!(
+            parse("d /a 0700 root root -"),
+            Ok(Line::Directory("/a", 0o700))
+        );
+        assert_eq!(parse("d /a"), Ok(Line::Directory("/a", 0o755)));
+        for line in [
+            "x /a",
+            "L /a",
+            "L+ a - - - - b",
+            "d /a 99",
+            "w /a - - - - 1",
+            "d",
+        ] {
+            assert!(why(parse(line)).contains("not supported"), "{line}");
+        }
+    }
+
+    #[test]
+    fn links_below_a_prefix() {
+        let temp = Temp::new();
+        let root = Tree::open(temp.dir()).unwrap();
+        let text = "# a comment\nL+ /run/a - - - - x\nL+ /run/ab - - - - y\n";
+        let applied = apply(&root, text, Some("/run/a"));
+        // Only root may give a link to root.
+        if nix::unistd::geteuid().is_root() {
+            applied.unwrap();
+            assert_eq!(fs::read_link(temp.path("run/a")).unwrap(), Path::new("x"));
+        }
+        assert!(temp.path("run/ab").symlink_metadata().is_err());
+        let nowhere = "L+ /run/a - - - - /run/user/7777/podman/podman.sock\n";
+        assert!(why(apply(&root, nowhere, None)).contains("stays as it is"));
+    }
+}

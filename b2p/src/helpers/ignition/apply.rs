@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Applies a plan. Every boot does it again: what is there already stays as it is.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use config::Config;
+use log::info;
+use nix::sys::stat::SFlag;
+use sys::error::{Doing, Error, Result};
+
+use super::data_url::Content;
+use super::known_paths::{self, Handler};
+use super::plan::Plan;
+use super::storage::{Directory, File, Link, Node, Owner};
+use super::units::Unit;
+use crate::common::confined::{Attributes, Tree};
+use crate::helpers::cloud::diagnostics::Diagnostics;
+use crate::helpers::cloud::{apply as cloud, files::gunzip, users};
+use crate::helpers::share;
+
+/// Longest file to which contents are appended, in bytes.
+const MAX_APPENDED_TO: u64 = 64 << 20;
+/// Trees that a data disk may keep: a file there may be that of an earlier boot, which its owner
+/// has changed since.
+const KEPT: &[&str] = &["/home/", "/root/", "/var/", "/etc/containers/"];
+
+/// Applies everything; mounts until `deadline`.
+pub fn apply(plan: &Plan, config: &Config, deadline: Instant, diagnostics: &mut Diagnostics) {
+    users::add_groups(&plan.accounts.groups, diagnostics);
+    users::add_all(&plan.accounts.users, diagnostics);
+    users::remove_all(&plan.accounts.removed, diagnostics);
+    let root = match Tree::open(Path::new("/")) {
+        Ok(root) => root,
+        Err(why) => return diagnostics.failed(why),
+    };
+    let ids = Ids::read();
+    for row in &plan.storage.directories {
+        named(&row.node, directory(&root, row, &ids), diagnostics);
+    }
+    for row in &plan.storage.files {
+        named(&row.node, file(&root, row, &ids), diagnostics);
+    }
+    for row in &plan.storage.links {
+        named(&row.node, link(&root, row, &ids, config), diagnostics);
+    }
+    apply_units(&plan.units, &root, deadline, diagnostics);
+    for row in &plan.storage.files {
+        if let Some(Handler::AfterWrite(act)) = known_paths::handler(&row.node.path) {
+            named(&row.node, act(&row.node.path), diagnostics);
+        }
+    }
+}
+
+/// Reports a failure with the row's place in the document.
+fn named(node: &Node, outcome: Result<()>, diagnostics: &mut Diagnostics) {
+    if let Err(why) = outcome {
+        diagnostics.failed(format_args!("{}: {why}", node.row));
+    }
+}
+
+/// Texts of the files that have the numbers of users and groups.
+struct Ids {
+    passwd: String,
+    group: String,
+}
+
+impl Ids {
+    fn read() -> Ids {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Ids {
+            passwd: read("/etc/passwd"),
+            group: read("/etc/group"),
+        }
+    }
+
+    fn attributes(&self, node: &Node, mode: u32) -> Result<Attributes> {
+        let uid = number(&self.passwd, &node.user).doing("user.name")?;
+        let gid = number(&self.group, &node.group).doing("group.name")?;
+        Ok(Attributes { mode, uid, gid })
+    }
+}
+
+fn number(text: &str, owner: &Owner) -> Result<u32> {
+    let name = match owner {
+        Owner::Root => return Ok(0),
+        Owner::Id(id) => return Ok(*id),
+        Owner::Name(name) => name,
+    };
+    let line = text.lines().find(|l| l.split(':').next() == Some(name));
+    let number = line.and_then(|l| l.split(':').nth(2)?.parse().ok());
+    number.ok_or_else(|| Error::invalid(format!("there is no {name}; passwd can make it")))
+}
+
+fn directory(root: &Tree, row: &Directory, ids: &Ids) -> Result<()> {
+    let attributes = ids.attributes(&row.node, row.mode)?;
+    let path = &row.node.path;
+    match root.kind(path)? {
+        // Of a link to a directory, as /var/run is, the directory stays as it is.
+        Some(SFlag::S_IFLNK) if Path::new(path).is_dir() && !row.node.overwrite => Ok(()),
+        _ => root.directory(path, attributes),
+    }
+}
+
+fn file(root: &Tree, row: &File, ids: &Ids) -> Result<()> {
+    let node = &row.node;
+    let attributes = ids.attributes(node, row.mode)?;
+    let path = node.path.as_str();
+    let exists = root.kind(path)?.is_some();
+    let whole = row.content.as_ref().map(expand).transpose()?;
+    let mut bytes = match (&whole, exists) {
+        (None, true) if row.append.is_empty() => return root.set_attributes(path, attributes),
+        (None, true) => root.read(path, MAX_APPENDED_TO)?.unwrap_or_default(),
+        (None, false) => Vec::new(),
+        (Some(bytes), _) => bytes.clone(),
+    };
+    for part in &row.append {
+        let part = expand(part)?;
+        // It is there already where the file is kept from an earlier boot.
+        if !part.is_empty() && !bytes.windows(part.len()).any(|window| window == part) {
+            bytes.extend(part);
+        }
+    }
+    if let Some(Handler::Content(change)) = known_paths::handler(path) {
+        let existing = root.read(path, MAX_APPENDED_TO)?.unwrap_or_default();
+        return root.replace(path, &change(&existing, &bytes), attributes);
+    }
+    if exists && whole.is_some() && !node.overwrite {
+        let existing = root.read(path, MAX_APPENDED_TO)?.unwrap_or_default();
+        if existing != bytes {
+            return stays(path);
+        }
+    }
+    root.replace(path, &bytes, attributes)
+}
+
+/// Reports what exists and must not be replaced.
+fn stays(path: &str) -> Result<()> {
+    if KEPT.iter().any(|tree| path.starts_with(tree)) {
+        info!("ignition: {path} exists and stays as it is");
+        return Ok(());
+    }
+    let why = "it exists with another content; overwrite: true replaces it";
+    Err(Error::invalid(format!("{path}: {why}")))
+}
+
+/// Returns the decompressed bytes, if they have the right checksum.
+fn expand(content: &Content) -> Result<Vec<u8>> {
+    let bytes = match content.is_gzip {
+        true => gunzip(&content.bytes)?,
+        false => content.bytes.clone(),
+    };
+    content.verify(&bytes)?;
+    Ok(bytes)
+}
+
+fn link(root: &Tree, row: &Link, ids: &Ids, config: &Config) -> Result<()> {
+    let (node, target) = (&row.node, row.target.as_str());
+    let attributes = ids.attributes(node, 0)?;
+    let path = node.path.as_str();
+    if let Some(Handler::Link(act)) = known_paths::handler(path) {
+        return act(target, config);
+    }
+    if row.hard {
+        return root.hard_link(path, target);
+    }
+    match root.kind(path)? {
+        Some(SFlag::S_IFLNK) | None => {}
+        Some(_) if node.overwrite => {}
+        Some(_) => return stays(path),
+    }
+    root.symlink(path, target, attributes)
+}
+
+fn apply_units(units: &[Unit], root: &Tree, deadline: Instant, diagnostics: &mut Diagnostics) {
+    let (mut folders, mut mounts) = (Vec::new(), Vec::new());
+    for unit in units {
+        match unit {
+            Unit::Share(folder) => folders.push(folder.clone()),
+            Unit::Mount(mount) => mounts.push(mount.clone()),
+            Unit::Quadlet(path, text) => {
+                let (mode, uid, gid) = (0o644, 0, 0);
+                let attributes = Attributes { mode, uid, gid };
+                diagnostics.record(root.replace(path, text.as_bytes(), attributes));
+            }
+        }
+    }
+    if !folders.is_empty() {
+        for line in share::mount_and_report(folders) {
+            diagnostics.failed(line);
+        }
+    }
+    cloud::mounts(&mounts, deadline, diagnostics);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::{Temp, why};
+    use nix::unistd::{getegid, geteuid};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn node(path: &str, overwrite: bool) -> Node {
+        Node {
+            row: "storage.files[0]".into(),
+            path: path.into(),
+            user: Owner::Id(geteuid().as_raw()),
+            group: Owner::Id(getegid().as_raw()),
+            overwrite,
+        }
+    }
+
+    fn content(text: &str) -> Content {
+        Content {
+            bytes: text.as_bytes().to_vec(),
+            ..Content::default()
+        }
+    }
+
+    fn ids() -> Ids {
+        Ids {
+            passwd: "root:x:0:0::/root:/bin/sh\nann:x:7:8::/:/bin/sh\n".into(),
+            group: "staff:x:50:\n".into(),
+        }
+    }
+
+    #[test]
+    fn a_file_is_written_once_and_what_exists_stays() {
+        let temp = Temp::new();
+        let root = Tree::open(temp.dir()).unwrap();
+        let mut row = File {
+            node: node("/etc/motd", false),
+            mode: 0o600,
+            content: Some(content("one\n")),
+            append: vec![content("two\n")],
+        };
+        let write = |row: &File| file(&root, row, &ids());
+        let read = || fs::read_to_string(temp.path("etc/motd")).unwrap();
+        write(&row).unwrap();
+        write(&row).unwrap();
+        assert_eq!(read(), "one\ntwo\n");
+        row.content = Some(content("other\n"));
+        assert!(why(write(&row)).contains("overwrite: true replaces it"));
+        assert_eq!(read(), "one\ntwo\n");
+        row.node.overwrite = true;
+        write(&row).unwrap();
+        assert_eq!(read(), "other\ntwo\n");
+        // Without a content, what is appended is there once.
+        (row.content, row.append) = (None, vec![content("two\n"), content("three\n")]);
+        write(&row).unwrap();
+        write(&row).unwrap();
+        assert_eq!(read(), "other\ntwo\nthree\n");
+        (row.append, row.mode) = (Vec::new(), 0o640);
+        write(&row).unwrap();
+        assert_eq!(read(), "other\ntwo\nthree\n");
+        let mode = fs::metadata(temp.path("etc/motd"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o640);
+    }
+
+    #[test]
+    fn a_changed_file_of_a_kept_home_stays_without_a_word() {
+        let temp = Temp::new();
+        let root = Tree::open(temp.dir()).unwrap();
+        let row = File {
+            node: node("/home/core/.config/containers/containers.conf", false),
+            mode: 0o744,
+            content: Some(content("[containers]\n")),
+            append: Vec::new(),
+        };
+        file(&root, &row, &ids()).unwrap();
+        let path = temp.path("home/core/.config/containers/containers.conf");
+        fs::write(&path, "mine").unwrap();
+        file(&root, &row, &ids()).unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn owners_by_name_and_number() {
+        let ids = ids();
+        let named = |name: &str| number(&ids.passwd, &Owner::Name(name.into()));
+        assert_eq!(named("ann"), Ok(7));
+        assert!(why(named("bob")).contains("there is no bob"));
+        assert_eq!(number("", &Owner::Root), Ok(0));
+        assert_eq!(number("", &Owner::Id(9)), Ok(9));
+    }
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::common::testing::why;
+use crate::helpers::ignition::storage::Owner;
+use crate::helpers::ignition::units::Unit;
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
+
+/// Returns the plan of a document with these members, and the diagnostics.
+fn plan(members: &str) -> (Plan, Vec<String>) {
+    let text = format!("{{\"ignition\":{{\"version\":\"3.4.0\"}},{members}}}");
+    let (plan, diagnostics) = parse(text.as_bytes()).unwrap();
+    assert!(diagnostics.unsupported.is_empty());
+    (plan, diagnostics.failed)
+}
+
+/// Returns the diagnostics of a document with these members.
+fn faults(members: &str) -> Vec<String> {
+    plan(members).1
+}
+
+#[test]
+fn versions() {
+    let parsed =
+        |version: &str| parse(format!("{{\"ignition\":{{\"version\":{version}}}}}").as_bytes());
+    for version in [
+        "\"3.0.0\"",
+        "\"3.2.0\"",
+        "\"3.5.0\"",
+        "\"3.5.0-experimental\"",
+    ] {
+        let (plan, diagnostics) = parsed(version).unwrap();
+        assert_eq!(plan, Plan::default());
+        assert!(diagnostics.failed.is_empty(), "{version}: {diagnostics:?}");
+    }
+    let newer = parsed("\"3.6.0\"").unwrap().1.failed;
+    assert!(newer[0].contains("read as 3.5.0"), "{newer:?}");
+    for version in [
+        "\"2.3.0\"",
+        "\"4.0.0\"",
+        "\"3\"",
+        "\"\"",
+        "\"3.x.0\"",
+        "3",
+        "null",
+    ] {
+        assert!(why(parsed(version)).contains("3.0.0 to 3.5.0"), "{version}");
+    }
+    assert!(why(parse(b"{}")).contains("ignition.version"));
+    let header = "{\"ignition\":{\"version\":\"3.3.0\",\"config\":{\"merge\":[{\"source\":\"http://x\"}],\
+                  \"replace\":{\"verification\":{}}},\"proxy\":{},\"timeouts\":{\"httpTotal\":3}}}";
+    let found = parse(header.as_bytes()).unwrap().1.failed;
+    assert_eq!(found, ["ignition.config: not supported"]);
+}
+
+#[test]
+fn users_and_groups() {
+    let (plan, faults) = plan(&format!(
+        r#""passwd":{{"groups":[{{"name":"media","gid":44000}},{{"name":"dev","system":true}}],
+        "users":[{{"name":"core","uid":1000,"sshAuthorizedKeys":["{KEY}"]}},
+        {{"name":"bob","gecos":"Bob","homeDir":"/srv/bob","shell":"/bin/sh","groups":["dev","media"],
+          "primaryGroup":"dev","noCreateHome":false,"system":false}},
+        {{"name":"old","shouldExist":false}}]}}"#
+    ));
+    assert!(faults.is_empty(), "{faults:?}");
+    let accounts = plan.accounts;
+    let groups = [("media".to_owned(), Some(44000)), ("dev".to_owned(), None)];
+    assert_eq!(accounts.groups, groups);
+    assert_eq!(accounts.removed, ["old"]);
+    let [core, bob] = &accounts.users[..] else {
+        panic!("{:?}", accounts.users);
+    };
+    assert_eq!((core.account.uid, core.keys.len()), (Some(1000), 1));
+    assert_eq!(bob.account.home.as_deref(), Some("/srv/bob"));
+    assert_eq!(bob.account.groups, ["dev", "media", "dev"]);
+}
+
+#[test]
+fn wrong_users_are_named_and_the_others_count() {
+    let (plan, faults) = plan(&format!(
+        r#""passwd":{{"users":[{{"name":"Bad Name"}},{{}},
+        {{"name":"a","uid":4294967295,"homeDir":"rel","shell":"/bin/../sh","gecos":"a:b","groups":["no:pe"]}},
+        {{"name":"b","passwordHash":"$y$","sshAuthorizedKeys":["{KEY}","secret words"],"x":{{"y":1}}}},
+        {{"name":"c"}}]}}"#
+    ));
+    let names: Vec<_> = plan
+        .accounts
+        .users
+        .iter()
+        .map(|u| &*u.account.name)
+        .collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    for part in [
+        "passwd.users[0].name: \"Bad Name\"",
+        "passwd.users[1].name: \"\"",
+        "passwd.users[2].uid: a number",
+        "passwd.users[2].homeDir: an absolute path",
+        "passwd.users[2].shell: an absolute path",
+        "passwd.users[2].gecos: a line without a colon",
+        "passwd.users[2].groups: \"no:pe\"",
+        "passwd.users[3].passwordHash: there are no passwords",
+        "passwd.users[3].sshAuthorizedKeys: 1 of 2 are no keys",
+        "passwd.users[3].x: not supported",
+    ] {
+        assert!(
+            faults.iter().any(|f| f.starts_with(part)),
+            "{part}: {faults:?}"
+        );
+    }
+    assert!(
+        faults
+            .iter()
+            .all(|f| !f.contains("secret") && !f.contains("$y$"))
+    );
+}
+
+#[test]
+fn directories_files_and_links() {
+    let (plan, faults) = plan(
+        r#""storage":{"directories":[{"path":"/srv/b/c","mode":448},{"path":"/srv/b","user":{"id":7}}],
+        "files":[{"path":"/srv/b/f","mode":493,"user":{"name":"core"},"group":{},"overwrite":true,
+          "contents":{"source":"data:,x%0A","verification":{}}},
+          {"path":"/srv/only-mode"},
+          {"path":"/srv/more","append":[{"source":"data:;base64,eA=="},{"source":null}]}],
+        "links":[{"path":"/srv/l","target":"b/f"},{"path":"/srv/h","target":"/srv/b/f","hard":true}]}"#,
+    );
+    assert!(faults.is_empty(), "{faults:?}");
+    let storage = plan.storage;
+    let paths: Vec<_> = storage
+        .directories
+        .iter()
+        .map(|d| (&*d.node.path, d.mode))
+        .collect();
+    assert_eq!(paths, [("/srv/b", 0o755), ("/srv/b/c", 0o700)]);
+    assert_eq!(storage.directories[0].node.user, Owner::Id(7));
+    let [first, second, third] = &storage.files[..] else {
+        panic!("{:?}", storage.files);
+    };
+    assert_eq!((first.mode, first.node.overwrite), (0o755, true));
+    assert_eq!(first.content.as_ref().unwrap().bytes, b"x\n");
+    assert_eq!(first.node.user, Owner::Name("core".into()));
+    assert_eq!((second.mode, &second.content), (0o644, &None));
+    assert_eq!(third.append.len(), 1);
+    assert!(!storage.links[0].hard && storage.links[1].hard);
+}
+
+#[test]
+fn wrong_rows_of_storage_are_named() {
+    let (plan, faults) = plan(
+        r#""storage":{"files":[{"path":"etc/x"},{"path":"/etc/../x"},{"path":"/proc/x"},{"path":"/"},
+        {"path":"/a","mode":"0644"},{"path":"/b","mode":4096},{"path":"/c","user":{"id":1,"name":"x"}},
+        {"path":"/d","contents":{"source":"https://x/y"}},{"path":"/e","contents":{"compression":"xz","source":"data:,"}},
+        {"path":"/f","contents":{"source":"data:,a","verification":{"hash":"md5-1"}}},{"path":"/g","contents":{"source":7}},
+        {"path":"/ok"}],
+        "links":[{"path":"/l"},{"path":"/m","target":"../x","hard":true}],
+        "disks":[{"device":"/dev/vda"}],"luks":[],"filesystems":[{}]}"#,
+    );
+    let paths: Vec<_> = plan.storage.files.iter().map(|f| &*f.node.path).collect();
+    assert_eq!(paths, ["/ok"]);
+    assert!(plan.storage.links.is_empty());
+    for part in [
+        "storage.files[0].path: \"etc/x\": an absolute path",
+        "storage.files[1].path: \"/etc/../x\"",
+        "storage.files[2].path: /proc/x: /proc has",
+        "storage.files[3].path: \"/\"",
+        "storage.files[4].mode: a number",
+        "storage.files[5].mode: a number from 0 to 4095",
+        "storage.files[6].user: id or name",
+        "storage.files[7].contents.source: https: nothing is fetched",
+        "storage.files[8].contents.compression: gzip",
+        "storage.files[9].contents.verification.hash: sha512-",
+        "storage.files[10].contents.source: a string",
+        "storage.links[0].target: a path",
+        "storage.links[1].target: a path",
+        "storage.disks: not supported",
+        "storage.filesystems: not supported",
+    ] {
+        assert!(
+            faults.iter().any(|f| f.starts_with(part)),
+            "{part}: {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn units_with_and_without_an_effect() {
+    let (plan, faults) = plan(
+        r#""systemd":{"units":[{"name":"podman.socket","enabled":true},{"name":"zincati.service","enabled":false},
+        {"name":"ready.service","enabled":true,"contents":"[Service]\nExecStart=/bin/true\n"},
+        {"name":"other.service","mask":true},{"name":"timer.timer","enabled":false},
+        {"name":"mnt-src.mount","enabled":true,"contents":"[Unit]\n[Mount]\nWhat=0a1b\nWhere=/mnt/src\nType=virtiofs\nOptions=ro,context=\"system_u:object_r:nfs_t:s0\"\n"},
+        {"name":"srv-d.mount","contents":"[Mount]\nWhat=LABEL=d\n# Where=/no\nWhere=/srv/d\nOptions=nofail,noatime\n"},
+        {"name":"web.container","contents":"[Container]\nImage=x\n"}]}"#,
+    );
+    assert!(faults.is_empty(), "{faults:?}");
+    let [
+        Unit::Share(folder),
+        Unit::Mount(mount),
+        Unit::Quadlet(path, text),
+    ] = &plan.units[..]
+    else {
+        panic!("{:?}", plan.units);
+    };
+    assert_eq!(
+        (&*folder.tag, &*folder.path, folder.read_only),
+        ("0a1b", "/mnt/src", true)
+    );
+    assert_eq!(
+        (&*mount.source, &*mount.target, &*mount.fs_type),
+        ("LABEL=d", "/srv/d", "auto")
+    );
+    assert_eq!((&*mount.options, mount.nofail), ("noatime", true));
+    assert_eq!(
+        (&**path, &**text),
+        (
+            "/etc/containers/systemd/web.container",
+            "[Container]\nImage=x\n"
+        )
+    );
+}
+
+#[test]
+fn units_that_are_not_supported_are_named() {
+    for (unit, part) in [
+        (
+            r#"{"name":"x.service","enabled":true,"contents":"[Service]\n"}"#,
+            "x.service: units of systemd do not run",
+        ),
+        (
+            r#"{"name":"x.service","enabled":true}"#,
+            "x.service: there is no such unit",
+        ),
+        (
+            r#"{"name":"sshd.service","dropins":[{"name":"a.conf"}]}"#,
+            "sshd.service: dropins are not",
+        ),
+        (
+            r#"{"name":"playbook.service","contents":"x","enabled":true}"#,
+            "playbook.service: there is no ansible",
+        ),
+        (
+            r#"{"name":"../x.container","contents":"x"}"#,
+            "../x.container: no name of a unit",
+        ),
+        (r#"{"name":"x"}"#, "x: no name of a unit"),
+        (
+            r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\n"}"#,
+            "a.mount: What= and Where=",
+        ),
+        (
+            r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\nWhere=/usr\nType=virtiofs\n"}"#,
+            "a.mount: a tag of",
+        ),
+        (
+            r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\nWhere=b\n"}"#,
+            "a.mount: a source",
+        ),
+    ] {
+        let (plan, faults) = plan(&format!(r#""systemd":{{"units":[{unit}]}}"#));
+        assert!(plan.units.is_empty(), "{unit}");
+        let line = format!("systemd.units[0]: {part}");
+        assert!(
+            faults.iter().any(|f| f.starts_with(&line)),
+            "{line}: {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn other_parts_of_a_document() {
+    assert_eq!(
+        faults(r#""kernelArguments":{"shouldExist":["a"]},"new":{"b":[]}"#),
+        ["kernelArguments: not supported"]
+    );
+    assert_eq!(faults(r#""passwd":[]"#), ["passwd: an object is right"]);
+}

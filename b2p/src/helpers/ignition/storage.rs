@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Directories, files and links of the document (`storage`).
+
+use sys::error::Result;
+
+use super::data_url::{Content, content};
+use super::document::Object;
+use crate::helpers::cloud::diagnostics::Diagnostics;
+
+/// Permission bits of files and directories that name none.
+const FILE_MODE: u32 = 0o644;
+const DIRECTORY_MODE: u32 = 0o755;
+/// Longest path, less than Linux `PATH_MAX`.
+const MAX_PATH: usize = 1024;
+
+/// Trees in which nothing is written, and why.
+#[rustfmt::skip]
+const RESERVED: &[(&str, &str)] = &[
+    ("/dev",                  "the kernel's devices"),
+    ("/proc",                 "the kernel's processes and settings; a file in /etc/sysctl.d is not read either"),
+    ("/sys",                  "the kernel's devices and settings"),
+    ("/run/boot2podman",      "the machine's own state; kernel flags set it"),
+    ("/usr/lib/boot2podman",  "the machine's own programs"),
+    ("/mnt/data",             "the data disk; /var/lib/boot2podman and /var/lib/containers are on it"),
+];
+
+/// Owner as the document names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// The user or group root.
+    #[default]
+    Root,
+    /// A number.
+    Id(u32),
+    /// A name.
+    Name(String),
+}
+
+/// A path with its owner, and the place of the row in the document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Path in the document, for diagnostics.
+    pub row: String,
+    /// Absolute path, without `.` and `..`.
+    pub path: String,
+    /// User.
+    pub user: Owner,
+    /// Group.
+    pub group: Owner,
+    /// True if what exists is replaced.
+    pub overwrite: bool,
+}
+
+/// A directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Path and owner.
+    pub node: Node,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Path and owner.
+    pub node: Node,
+    /// Permission bits.
+    pub mode: u32,
+    /// Content; `None` leaves that of a file that exists.
+    pub content: Option<Content>,
+    /// Contents that are appended.
+    pub append: Vec<Content>,
+}
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Path and owner.
+    pub node: Node,
+    /// Text of a symbolic link, or path of the file that gets another name.
+    pub target: String,
+    /// True for another name of a file.
+    pub hard: bool,
+}
+
+/// All rows, each kind in the order of the document, directories and links by their paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Directories.
+    pub directories: Vec<Directory>,
+    /// Files.
+    pub files: Vec<File>,
+    /// Links.
+    pub links: Vec<Link>,
+}
+
+/// Parses `storage`.
+pub fn parse(mut storage: Object<'_>, diagnostics: &mut Diagnostics) -> Storage {
+    let mut found = Storage::default();
+    for object in storage.objects("directories", diagnostics) {
+        found.directories.extend(directory(object, diagnostics));
+    }
+    for object in storage.objects("files", diagnostics) {
+        found.files.extend(file(object, diagnostics));
+    }
+    for object in storage.objects("links", diagnostics) {
+        found.links.extend(link(object, diagnostics));
+    }
+    for (name, right) in [
+        ("disks", "b2p.data= and b2p.format= choose the disk"),
+        ("raid", "one disk has the data"),
+        ("luks", "the data disk is not encrypted"),
+        (
+            "filesystems",
+            "a mount unit mounts a file system that exists",
+        ),
+    ] {
+        if !storage.items(name, diagnostics).is_empty() {
+            diagnostics.failed(format_args!("storage.{name}: not supported: {right}"));
+        }
+    }
+    storage.finish(diagnostics);
+    // A directory before those in it.
+    found
+        .directories
+        .sort_by(|a, b| a.node.path.cmp(&b.node.path));
+    found
+}
+
+fn directory(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Directory> {
+    let node = node(&mut object, diagnostics);
+    let mode = mode(&mut object, DIRECTORY_MODE, diagnostics);
+    object.finish(diagnostics);
+    Some(Directory {
+        node: node?,
+        mode: mode?,
+    })
+}
+
+fn file(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<File> {
+    let node = node(&mut object, diagnostics);
+    let mode = mode(&mut object, FILE_MODE, diagnostics);
+    let whole = content(object.object("contents", diagnostics), diagnostics);
+    let appended = object.objects("append", diagnostics).into_iter();
+    let appended: Vec<_> = appended.map(|part| content(part, diagnostics)).collect();
+    object.finish(diagnostics);
+    // A file of which a part is wrong is not written.
+    let append: Result<Vec<Option<Content>>> = appended.into_iter().collect();
+    let contents = whole.and_then(|whole| Ok((whole, append?)));
+    let (content, append) = contents.map_err(|why| diagnostics.failed(why)).ok()?;
+    Some(File {
+        node: node?,
+        mode: mode?,
+        content,
+        append: append.into_iter().flatten().collect(),
+    })
+}
+
+fn link(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Link> {
+    let node = node(&mut object, diagnostics);
+    let target = object.text("target", diagnostics).map(str::to_owned);
+    let hard = object.flag("hard", diagnostics).unwrap_or_default();
+    let target_path = object.path_of("target");
+    object.finish(diagnostics);
+    let is_right = |target: &String| match hard {
+        true => is_right_path(target),
+        false => target.len() <= MAX_PATH && !target.contains('\0'),
+    };
+    let target = target.filter(is_right);
+    if target.is_none() {
+        diagnostics.failed(format_args!("{target_path}: a path is right"));
+    }
+    Some(Link {
+        node: node?,
+        target: target?,
+        hard,
+    })
+}
+
+fn node(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Option<Node> {
+    let user = owner(object, "user", diagnostics);
+    let group = owner(object, "group", diagnostics);
+    let overwrite = object.flag("overwrite", diagnostics).unwrap_or_default();
+    let path = object.text("path", diagnostics).unwrap_or_default();
+    let path_of_path = object.path_of("path");
+    if !is_right_path(path) {
+        diagnostics.failed(format_args!(
+            "{path_of_path}: {path:?}: an absolute path without . and .. is right"
+        ));
+        return None;
+    }
+    let below = |tree: &str| path == tree || path.starts_with(&format!("{tree}/"));
+    if let Some((tree, why)) = RESERVED.iter().find(|(tree, _)| below(tree)) {
+        diagnostics.failed(format_args!("{path_of_path}: {path}: {tree} has {why}"));
+        return None;
+    }
+    Some(Node {
+        row: object.path.clone(),
+        path: path.to_owned(),
+        user: user?,
+        group: group?,
+        overwrite,
+    })
+}
+
+/// Returns true for an absolute path of which each part is a name.
+fn is_right_path(path: &str) -> bool {
+    let is_name = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    let parts = path.strip_prefix('/').unwrap_or_default();
+    path.len() <= MAX_PATH && parts.split('/').all(is_name)
+}
+
+fn mode(object: &mut Object<'_>, default: u32, diagnostics: &mut Diagnostics) -> Option<u32> {
+    if object.get("mode").is_none() {
+        return Some(default);
+    }
+    object.number("mode", 0o7777, diagnostics)
+}
+
+/// Returns the owner by name or number; `None` for a wrong one, which is named.
+fn owner(
+    object: &mut Object<'_>,
+    kind: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Owner> {
+    let mut owner = object.object(kind, diagnostics);
+    let is_given = owner.get("id").is_some();
+    let id = owner.number("id", u32::MAX - 1, diagnostics);
+    let name = owner.text("name", diagnostics).map(str::to_owned);
+    let path = owner.path.clone();
+    owner.finish(diagnostics);
+    match (id, name) {
+        (Some(_), Some(_)) => {
+            diagnostics.failed(format_args!("{path}: id or name is right, not both"));
+            None
+        }
+        (Some(id), None) => Some(Owner::Id(id)),
+        (None, Some(name)) => Some(Owner::Name(name)),
+        (None, None) => (!is_given).then_some(Owner::Root),
+    }
+}

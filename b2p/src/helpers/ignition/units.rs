@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Units of systemd in the document. There is no systemd: units that ask for what the machine does
+//! anyway need nothing, mounts are mounts, quadlets are files, and any other is named.
+
+use config::{FwCfg, SharedFolder};
+
+use super::document::Object;
+use crate::helpers::cloud::diagnostics::Diagnostics;
+use crate::helpers::cloud::schema::Mount;
+
+/// Directory of quadlets (podman-systemd.unit(5)).
+pub const QUADLETS: &str = "/etc/containers/systemd";
+/// Kinds of units that podman's generator reads (podman-systemd.unit(5)).
+const QUADLET_KINDS: &[&str] = &[
+    "container",
+    "volume",
+    "network",
+    "pod",
+    "kube",
+    "image",
+    "build",
+];
+
+/// Units that need no action, whatever their text says, and why.
+#[rustfmt::skip]
+const NO_ACTION: &[(&str, &str)] = &[
+    ("podman.socket",               "PID 1 holds the API's socket"),
+    ("podman.service",              "the first connection to the socket starts podman"),
+    ("podman-restart.service",      "the service `containers` starts containers at boot"),
+    ("podman-clean-transient.service", "storage in RAM is empty at boot"),
+    ("ready.service",               "PID 1 tells the host at the moment of the ready line"),
+    ("envset-fwcfg.service",        "podman machine 5.4 and 5.5 name it and give no such variables"),
+    ("linger-example.service",      "users' services run without a session"),
+    ("zincati.service",             "Fedora CoreOS's updates; here it is `b2p upgrade`"),
+    ("rpm-ostree-countme.timer",    "Fedora's count of machines"),
+    ("immutable-root-off.service",  "the root is never immutable"),
+    ("immutable-root-on.service",   "the same"),
+    ("sshd.service",                "it runs"),
+    ("sshd.socket",                 "the same"),
+    ("systemd-resolved.service",    "`b2p net` writes resolv.conf"),
+    ("docker.service",              "/run/docker.sock leads to podman"),
+    ("docker.socket",               "the same"),
+];
+
+/// Units that are known and not supported, and what is right here.
+#[rustfmt::skip]
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("playbook.service",            "there is no ansible: a container with ansible-playbook, or cloud-init's runcmd"),
+    ("rosetta-activation.service",  "Rosetta needs a machine with Apple's processor"),
+    ("vsock-network.service",       "Hyper-V's network of podman machine; a virtual switch with DHCP"),
+];
+
+/// A unit that has an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A folder of the host.
+    Share(SharedFolder),
+    /// Another file system.
+    Mount(Mount),
+    /// A file for podman's quadlets: its path, its text.
+    Quadlet(String, String),
+}
+
+/// Parses `systemd`.
+pub fn parse(mut systemd: Object<'_>, diagnostics: &mut Diagnostics) -> Vec<Unit> {
+    let mut units = Vec::new();
+    for object in systemd.objects("units", diagnostics) {
+        units.extend(unit(object, diagnostics));
+    }
+    systemd.finish(diagnostics);
+    units
+}
+
+fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
+    let name = object.text("name", diagnostics).unwrap_or_default();
+    let enabled = object.flag("enabled", diagnostics);
+    let masked = object.flag("mask", diagnostics) == Some(true);
+    let text = object.text("contents", diagnostics);
+    let has_dropins = !object.items("dropins", diagnostics).is_empty();
+    let path = object.path.clone();
+    object.finish(diagnostics);
+    let mut failed = |why: &str| diagnostics.failed(format_args!("{path}: {name}: {why}"));
+    let kind = name.rsplit_once('.').map(|(_, kind)| kind);
+    let Some(kind) = kind.filter(|_| is_unit_name(name)) else {
+        failed(
+            "no name of a unit; letters, digits and :-_.\\@ with a type after a point are right",
+        );
+        return None;
+    };
+    if has_dropins {
+        failed("dropins are not supported: there is no systemd");
+    }
+    if NO_ACTION.iter().any(|(known, _)| *known == name) {
+        return None;
+    }
+    if let Some((_, right)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
+        failed(right);
+        return None;
+    }
+    // A unit without a text is one that the system has, and here it has none to turn off.
+    if masked || text.is_none() && enabled != Some(true) {
+        return None;
+    }
+    match (kind, text) {
+        ("mount", Some(text)) => mount(text).map_err(failed).ok(),
+        (kind, Some(text)) if QUADLET_KINDS.contains(&kind) => {
+            Some(Unit::Quadlet(format!("{QUADLETS}/{name}"), text.to_owned()))
+        }
+        (_, None) => {
+            failed("there is no such unit to enable; `b2p status` lists the services");
+            None
+        }
+        _ => {
+            failed(
+                "units of systemd do not run: a .container unit, or a file in /var/lib/boot2podman/services, is right",
+            );
+            None
+        }
+    }
+}
+
+/// Returns true for a name that systemd takes (systemd.unit(5)).
+fn is_unit_name(name: &str) -> bool {
+    let is_valid = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+    !name.starts_with('.') && name.len() <= 255 && name.bytes().all(is_valid)
+}
+
+/// Returns the values of a unit's section, in their order (systemd.syntax(7)).
+fn values<'a>(text: &'a str, section: &str) -> Vec<(&'a str, &'a str)> {
+    let mut current = "";
+    let mut found = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            current = line;
+        } else if let Some((name, value)) = line.split_once('=')
+            && current == section
+            && !line.starts_with(['#', ';'])
+        {
+            found.push((name.trim(), value.trim()));
+        }
+    }
+    found
+}
+
+/// Returns the mount of a mount unit (systemd.mount(5)).
+fn mount(text: &str) -> Result<Unit, &'static str> {
+    let values = values(text, "[Mount]");
+    let value = |wanted: &str| {
+        let found = values.iter().rev().find(|(name, _)| *name == wanted);
+        found
+            .map(|(_, value)| *value)
+            .filter(|value| !value.is_empty())
+    };
+    let missing = "What= and Where= in [Mount] are right";
+    let (source, target) = (
+        value("What").ok_or(missing)?,
+        value("Where").ok_or(missing)?,
+    );
+    let options = value("Options").unwrap_or_default();
+    let fs_type = value("Type").unwrap_or("auto");
+    let has = |wanted: &str| options.split(',').any(|option| option == wanted);
+    if fs_type == "virtiofs" || fs_type == "9p" {
+        let suffix = if has("ro") { ":ro" } else { "" };
+        return match shared_folder(&format!("{source}:{target}{suffix}")) {
+            Some(folder) => Ok(Unit::Share(folder)),
+            None => Err(
+                "a tag of at most 36 bytes, and a path outside of the system's directories, are right",
+            ),
+        };
+    }
+    let is_line = |text: &str| !text.contains(char::is_control);
+    let is_word = |text: &str| is_line(text) && !text.contains(char::is_whitespace);
+    let is_right = is_line(source) && is_line(target) && is_word(fs_type) && is_word(options);
+    if !is_right || !target.starts_with('/') {
+        return Err("a source, an absolute path and options without spaces are right");
+    }
+    let is_for_mount = |option: &&str| {
+        let is_for_fstab = matches!(*option, "_netdev" | "nofail" | "auto" | "noauto");
+        !option.starts_with("x-systemd.") && !is_for_fstab
+    };
+    let for_mount: Vec<&str> = options.split(',').filter(is_for_mount).collect();
+    Ok(Unit::Mount(Mount {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        fs_type: fs_type.to_owned(),
+        options: for_mount.join(","),
+        nofail: has("nofail"),
+    }))
+}
+
+/// Parses a folder as the flag `b2p.share=` does.
+fn shared_folder(text: &str) -> Option<SharedFolder> {
+    let entry = FwCfg {
+        name: b"share",
+        value: text.as_bytes(),
+    };
+    let (config, _) = config::parse(b"", &[entry]);
+    config.shares.into_iter().next()
+}

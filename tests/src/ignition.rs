@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A host like podman machine: documents of Ignition as its versions write them, and the port on
+//! which it waits for a line.
+
+use anyhow::{Context, Result, ensure};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+use vmm::Machine;
+
+use crate::Guest;
+
+/// Name of the port.
+const PORT: &str = "org.fedoraproject.port.0";
+
+/// Adds the port to a machine, with `chardev` as the host's end.
+fn with_port(machine: Machine, chardev: &str) -> Machine {
+    let port = format!("virtserialport,chardev=port,name={PORT}");
+    let chardev = format!("{chardev},id=port");
+    let controller = ["-device", "virtio-serial", "-chardev", &chardev];
+    machine
+        .qemu_args(&controller)
+        .qemu_args(&["-device", &port])
+}
+
+/// Adds a port whose host has opened its end from the start: all that it gets is in `file`.
+#[must_use]
+pub fn with_open_port(machine: Machine, file: &Path) -> Machine {
+    with_port(machine, &format!("file,path={}", file.display()))
+}
+
+/// Adds a port whose host connects to `socket` when it likes.
+#[must_use]
+pub fn with_late_port(machine: Machine, socket: &Path) -> Machine {
+    let path = socket.display();
+    with_port(machine, &format!("socket,server=on,wait=off,path={path}"))
+}
+
+/// Connects as a host that has waited, and fails unless it gets the line.
+///
+/// # Errors
+/// The host gets something else, or nothing.
+pub fn is_told_late(socket: &Path) -> Result<()> {
+    let mut host = UnixStream::connect(socket)?;
+    host.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut line = [0; 6];
+    host.read_exact(&mut line).context("the port")?;
+    ensure!(&line == b"Ready\n", "{line:?}");
+    Ok(())
+}
+
+/// A document with what podman machine 5.4 to 6.0 write, in words of its own, and with what a person
+/// adds. `KEY` is replaced by a key.
+pub const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace":{"verification":{}}},
+  "proxy":{},"security":{"tls":{}},"timeouts":{}},
+"passwd":{"groups":[{"name":"media","gid":44000}],"users":[
+  {"name":"core","uid":1000,"sshAuthorizedKeys":["KEY"]},{"name":"root","sshAuthorizedKeys":["KEY"]},
+  {"name":"eve","uid":1700,"groups":["sudo","media"],"sshAuthorizedKeys":["KEY"]}]},
+"storage":{
+  "directories":[{"path":"/home/core/.config/containers","mode":493,"user":{"name":"core"},"group":{"name":"core"}},
+    {"path":"/home/core/.config","mode":448,"user":{"name":"core"},"group":{"name":"core"}}],
+  "files":[
+    {"path":"/home/core/.config/containers/containers.conf","mode":484,"user":{"name":"core"},"group":{"name":"core"},
+      "contents":{"source":"data:,%5Bcontainers%5D%0Apids_limit%3D0%0A","verification":{}}},
+    {"path":"/etc/subuid","mode":484,"overwrite":true,"user":{"name":"root"},"group":{"name":"root"},
+      "contents":{"source":"data:,core:100000:900000","verification":{}}},
+    {"path":"/etc/containers/podman-machine","mode":420,"group":{},"user":{},"contents":{"source":"data:,qemu%0A"}},
+    {"path":"/etc/podman-machine","mode":420,"contents":{"source":"data:,qemu%0A"}},
+    {"path":"/var/lib/systemd/linger/core","mode":420,"contents":{"verification":{}}},
+    {"path":"/etc/systemd/zram-generator.conf","mode":420,"contents":{"source":"data:,%5Bzram0%5D%0Azram-size%3D64%0A"}},
+    {"path":"/etc/environment.d/podman-machine-ssl.conf","mode":420,"contents":{"source":"data:,SSL_CERT_DIR%3D/etc/containers/certs.d%0A"}},
+    {"path":"/srv/packed","mode":2541,"user":{"id":1700},"group":{"name":"media"},
+      "contents":{"compression":"gzip","source":"data:;base64,GZ"},"append":[{"source":"data:,more%0A"}]}],
+  "links":[{"path":"/usr/local/bin/docker","target":"/usr/bin/podman","overwrite":true,"hard":false},
+    {"path":"/etc/localtime","target":"../usr/share/zoneinfo/Asia/Tokyo","overwrite":false,"hard":false},
+    {"path":"/etc/systemd/user/sockets.target.wants/podman.socket","target":"/usr/lib/systemd/user/podman.socket"}]},
+"systemd":{"units":[{"name":"podman.socket","enabled":true},{"name":"zincati.service","enabled":false},
+  {"name":"ready.service","enabled":true,"contents":"[Service]\nExecStart=/bin/sh -c 'echo Ready >/dev/vport1p1'\n"},
+  {"name":"srv-scratch.mount","enabled":true,"contents":"[Mount]\nWhat=scratch\nWhere=/srv/scratch\nType=tmpfs\nOptions=size=1m\n"},
+  {"name":"web.container","enabled":true,"contents":"[Container]\nImage=localhost/web\n"}]}}"#;
+
+/// Script for the guest, and what it prints after the document was applied.
+const STATE: (&str, &str) = (
+    "stat -c '%U:%G %a' /home/core/.config/containers/containers.conf /home/core/.config /srv/packed
+     cat /etc/subuid /etc/containers/podman-machine /etc/podman-machine /srv/packed /etc/timezone
+     readlink /usr/local/bin/docker; id -Gn eve; sudo -u eve sudo -n id -u
+     grep -c zram0 /proc/swaps; grep -c '/srv/scratch tmpfs' /proc/mounts
+     cat /etc/containers/systemd/web.container
+     grep '^env' /usr/share/containers/containers.conf",
+    "core:core 744\ncore:core 700\neve:media 4755\n\
+     core:100000:900000\ncontainers:2147483647:2147483648\n",
+);
+
+/// Fails unless the guest has what [`DOCUMENT`] asks for, also after it was applied again.
+///
+/// # Errors
+/// A part is missing.
+pub fn is_applied(guest: &Guest) -> Result<()> {
+    let said = guest.sh(STATE.0)?;
+    ensure!(said.starts_with(STATE.1), "{said}");
+    for part in [
+        "qemu\nqemu\npacked\nmore\nAsia/Tokyo\n/usr/bin/podman\n",
+        "media",
+        "\n0\n1\n1\n[Container]\nImage=localhost/web\n",
+        "env = [\"SSL_CERT_DIR=/etc/containers/certs.d\"]",
+    ] {
+        ensure!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+    let again = guest.sh(&format!("b2p start ignition >/dev/null; {}", STATE.0))?;
+    ensure!(again == said, "{again}\nafter\n{said}");
+    Ok(())
+}
