@@ -10,6 +10,7 @@ pub mod cmdline;
 pub mod control;
 pub mod dhcp;
 pub mod extension;
+pub mod ignition;
 pub mod input;
 pub mod kmsg;
 pub mod module_record;
@@ -55,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     target!(control),
     target!(dhcp),
     target!(extension),
+    target!(ignition),
     target!(kmsg),
     target!(module_record),
     target!(modules_dep),

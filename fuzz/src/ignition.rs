@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Target `ignition`: a document of Ignition from a host or a disk.
+
+use b2p::helpers::cloud::user;
+use b2p::helpers::ignition::plan::{self, Plan};
+use b2p::helpers::ignition::units::{QUADLETS, Unit};
+
+pub(crate) const DICTIONARY: &[&str] = &[
+    "{\"ignition\":{\"version\":\"3.2.0\"},",
+    "\"passwd\":{",
+    "\"users\":[",
+    "\"name\":\"",
+    "\"uid\":",
+    "\"homeDir\":\"/",
+    "\"sshAuthorizedKeys\":[",
+    "\"storage\":{",
+    "\"files\":[",
+    "\"links\":[",
+    "\"directories\":[",
+    "\"path\":\"/",
+    "\"target\":\"",
+    "\"mode\":493",
+    "\"user\":{\"id\":1}",
+    "\"overwrite\":true",
+    "\"contents\":{\"source\":\"data:,",
+    "\"data:;base64,",
+    "\"compression\":\"gzip\"",
+    "\"append\":[",
+    "\"hash\":\"sha512-",
+    "\"systemd\":{\"units\":[",
+    "[Mount]\\nWhat=a\\nWhere=/mnt/a\\nType=virtiofs\\n",
+    ".container\"",
+    ".mount\"",
+    "%2F",
+    "../",
+    "null",
+    "\\u0000",
+    "}]",
+    "{}",
+];
+
+/// - Diagnostics are bounded and safe on a terminal.
+/// - Every path is absolute and leads nowhere else; a mode is one of permission bits.
+/// - No value breaks a line of passwd(5) or fstab(5).
+pub fn ignition(data: &[u8]) {
+    let Ok((plan, diagnostics)) = plan::parse(data) else {
+        return;
+    };
+    assert!(diagnostics.failed.len() <= 32);
+    for line in &diagnostics.failed {
+        assert!(
+            line.len() < 2000 && !line.contains(char::is_control),
+            "{line}"
+        );
+    }
+    check_accounts(&plan);
+    check_storage(&plan);
+    for unit in &plan.units {
+        match unit {
+            Unit::Share(folder) => assert!(folder.path.starts_with('/')),
+            Unit::Mount(mount) => {
+                let fields = [&mount.source, &mount.target, &mount.fs_type, &mount.options];
+                assert!(fields.iter().all(|f| !f.contains('\n')), "{mount:?}");
+            }
+            Unit::Quadlet(path, _) => {
+                let name = path
+                    .strip_prefix(QUADLETS)
+                    .and_then(|p| p.strip_prefix('/'));
+                assert!(name.is_some_and(|name| !name.contains('/')), "{path}");
+            }
+        }
+    }
+}
+
+fn check_accounts(plan: &Plan) {
+    for user in &plan.accounts.users {
+        let account = &user.account;
+        assert!(user::is_name(&account.name) && account.groups.iter().all(|g| user::is_name(g)));
+        let fields = [
+            Some(&account.gecos),
+            account.home.as_ref(),
+            account.shell.as_ref(),
+        ];
+        let mut fields = fields.into_iter().flatten();
+        assert!(fields.all(|f| !f.contains([':', '\n'])), "{user:?}");
+        assert!(user.keys.iter().all(|k| k.lines().count() == 1), "{user:?}");
+    }
+    assert!(
+        plan.accounts
+            .groups
+            .iter()
+            .all(|(name, _)| user::is_name(name))
+    );
+}
+
+fn check_storage(plan: &Plan) {
+    let storage = &plan.storage;
+    let directories = storage.directories.iter().map(|d| (&d.node, d.mode));
+    let files = storage.files.iter().map(|f| (&f.node, f.mode));
+    let links = storage.links.iter().map(|l| (&l.node, 0));
+    for (node, mode) in directories.chain(files).chain(links) {
+        assert!(mode <= 0o7777 && node.path.starts_with('/'), "{node:?}");
+        let mut parts = node.path.split('/').skip(1);
+        assert!(
+            parts.all(|part| !matches!(part, "" | "." | "..")),
+            "{node:?}"
+        );
+        assert!(!node.path.starts_with("/proc/"), "{node:?}");
+    }
+}
