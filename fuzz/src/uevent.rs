@@ -59,6 +59,7 @@ pub fn uevent(data: &[u8]) {
         Uevent::SharedFolder => assert!(data.windows(7).any(|w| w == b"SYSTEM=")),
         Uevent::CdDrive => field("SUBSYSTEM=", "block"),
         Uevent::NetworkInterface => field("SUBSYSTEM=", "net"),
+        Uevent::HostPort => field("SUBSYSTEM=", "virtio-ports"),
         Uevent::Overrun => panic!("only the socket can say this"),
     }
     let more = [data, b"\0DEVNAME=input/event9\0MODALIAS=\xff\0"].concat();

@@ -16,7 +16,7 @@ fn service(name: &str, line: &[u8]) -> Option<ServiceDef> {
 
 #[test]
 fn every_service_says_why_and_depends_only_on_what_is_there() {
-    let flags = b"b2p.share=a:/mnt/a b2p.ext=a b2p.swap=zram tz=UTC b2p.vsock";
+    let flags = b"b2p.share=a:/mnt/a b2p.ext=a b2p.swap=zram tz=UTC b2p.vsock b2p.ignition=disk";
     let defs = parsed(flags);
     let exists = |name: &str| defs.iter().any(|def| def.name == name);
     for def in &defs {
@@ -47,6 +47,22 @@ fn dependencies(defs: &[ServiceDef], name: &str) -> Vec<&'static str> {
         todo.extend(new);
     }
     found
+}
+
+#[test]
+fn a_document_of_ignition_is_what_the_service_needs() {
+    let exists = |line: &[u8], has_ignition, in_container| {
+        let platform = Platform {
+            has_ignition,
+            in_container,
+            ..Platform::default()
+        };
+        let defs = select(&config::parse(line, &[]).0, &platform);
+        defs.iter().any(|def| def.name == IGNITION)
+    };
+    assert!(exists(b"", true, false) && exists(b"b2p.ignition=disk", false, false));
+    assert!(!exists(b"", false, false) && !exists(b"b2p.ignition=off", true, false));
+    assert!(!exists(b"", true, true));
 }
 
 #[test]
