@@ -39,6 +39,7 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "rm", command: remove::command, run: remove::run },
     Entry { name: "scp", command: transfer::scp_command, run: transfer::scp },
     Entry { name: "ssh", command: reach::ssh_command, run: reach::ssh },
+    Entry { name: "ssh-config", command: misc::ssh_config_command, run: misc::ssh_config },
     Entry { name: "start", command: lifecycle::start_command, run: lifecycle::start },
     Entry { name: "status", command: lifecycle::status_command, run: lifecycle::status },
     Entry { name: "stop", command: lifecycle::stop_command, run: lifecycle::stop },

@@ -78,6 +78,7 @@ fn errors_have_the_text_and_the_status_that_scripts_know() {
         ("podman-machine env box2", "Host is not running\n"),
         ("podman-machine ip box2", "Host is not running\n"),
         ("podman-machine version box2", "Host is not running\n"),
+        ("podman-machine ssh-config box2", "Host is not running\n"),
         ("podman-machine config box2", "Host is not running\n"),
         ("podman-machine ssh box2 -- ls -lah /", "Error: Cannot run SSH command: Host \"box2\" is not running\n"),
         ("podman-machine env -u box2", "Error: Expected no machine name when the -u flag is present\n"),
@@ -121,7 +122,7 @@ fn output_is_that_of_docker_machine() {
         ("podman-machine ls --format {{.Name}}:{{.State}} --timeout 20", "box2:Stopped\nbox10:Stopped\ntorn:Error\n"),
         ("podman-machine ls -n --filter name=box2", "box2   -        qemu     Stopped         \n"),
         ("docker-machine inspect -f {{.DriverName}} box2", "qemu\n"),
-        ("podman-machine inspect --format={{json(.DriverName)}} box2", "\"qemu\"\n"),
+        ("podman-machine inspect --format={{.DriverName|json}} box2", "\"qemu\"\n"),
         ("podman-machine inspect -f {{.State}} box2 box10", "stopped\nstopped\n"),
         ("podman-machine status box2", "Stopped\n"),
         ("docker-machine env -u --shell fish", "set -e DOCKER_TLS_VERIFY;\nset -e DOCKER_HOST;\nset -e DOCKER_CERT_PATH;\nset -e DOCKER_MACHINE_NAME;\n# Run this command to configure your shell: \n# eval (PROGRAM env -u --shell fish)\n"),
@@ -159,6 +160,15 @@ fn a_torn_configuration_leaves_the_other_machines_listed() {
     let (_, json, _) = host.run("podman-machine ls --format json");
     let list: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(list.len(), 3);
+}
+
+#[test]
+fn the_configuration_of_ssh_is_the_file_of_the_last_start() {
+    let host = Host::new();
+    let text = "Host podman-machine-box2\n  Port 40022\n";
+    fs::write(host.path().join("store/machines/box2/ssh_config"), text).unwrap();
+    let expected = (0, text.to_owned(), String::new());
+    assert_eq!(host.run("podman-machine ssh-config box2"), expected);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `version`, and the commands of docker-machine that have nothing to do here.
 
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
@@ -70,6 +71,24 @@ fn version_of(answer: &str) -> Option<String> {
     let (_, body) = answer.split_once("\r\n\r\n")?;
     let body: serde_json::Value = serde_json::from_str(body).ok()?;
     Some(body["Version"].as_str()?.to_owned())
+}
+
+/// Returns the parser of `ssh-config`.
+pub fn ssh_config_command() -> Command {
+    Command::new("ssh-config")
+        .about("Print the machine's part of ssh's configuration")
+        .arg(super::one_name())
+}
+
+/// Runs `ssh-config`. The port is chosen at each start, which writes the file.
+pub fn ssh_config(matches: &ArgMatches) -> Result<ExitCode> {
+    let path = machine(&dirs(matches)?, matches)?.file("ssh_config");
+    let text = match fs::read_to_string(&path) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Err(not_running()),
+        other => other.with_context(|| path.display().to_string())?,
+    };
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns the parser of `regenerate-certs`.
