@@ -11,10 +11,31 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::eventually;
+use crate::{Guest, eventually};
 
 /// Interval at which a client looks whether the flood ends.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Script that ends the clients of [`silent_inside`].
+pub const END_INSIDE: &str = "kill $(cat /run/flood.pid)";
+
+/// Starts 1,000 clients in the machine that say nothing; QEMU's port forward takes minutes for so
+/// many.
+///
+/// # Errors
+/// The script fails.
+pub fn silent_inside(guest: &Guest) -> Result<()> {
+    let script = "ulimit -n 4096
+for i in $(seq 1000); do exec {fd}<>/dev/tcp/127.0.0.1/22; done
+echo $$ >/run/flood.pid
+exec sleep 1000";
+    guest.sh(&format!(
+        "cat >/run/flood.sh <<'EOF'\n{script}\nEOF
+         bash /run/flood.sh </dev/null >/dev/null 2>&1 &
+         while ! [ -s /run/flood.pid ]; do sleep 0.1; done"
+    ))?;
+    Ok(())
+}
 
 /// Clients that each come again as soon as they are sent away. They end on drop.
 pub struct Flood {

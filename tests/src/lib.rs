@@ -32,6 +32,7 @@ pub mod image;
 pub mod initrd;
 pub mod lan;
 pub mod lima;
+pub mod neighbour;
 pub mod ns;
 mod random;
 mod shell;

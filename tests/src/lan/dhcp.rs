@@ -15,8 +15,8 @@ use super::{LIMIT, socket};
 pub const DISCOVER: u8 = 1;
 /// DHCPREQUEST.
 pub const REQUEST: u8 = 3;
-const OFFER: u8 = 2;
-const ACK: u8 = 5;
+pub(crate) const OFFER: u8 = 2;
+pub(crate) const ACK: u8 = 5;
 const NAK: u8 = 6;
 
 /// The server's decision on a request.
@@ -176,7 +176,7 @@ fn serve(
 }
 
 /// Parses a message (RFC 2131, figure 1); options start at byte 240.
-fn call(m: &[u8], unicast: bool) -> Option<Call> {
+pub(crate) fn call(m: &[u8], unicast: bool) -> Option<Call> {
     let options = m.get(240..)?;
     let address = |bytes: &[u8]| bytes.first_chunk::<4>().map(|c| Ipv4Addr::from(*c));
     let option = |kind| option(options, kind);
@@ -203,7 +203,8 @@ fn option(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
     None
 }
 
-fn answer(question: &[u8], kind: u8, own: Ipv4Addr, policy: &Policy) -> Vec<u8> {
+/// Returns the answer of kind `kind` to a message.
+pub(crate) fn answer(question: &[u8], kind: u8, own: Ipv4Addr, policy: &Policy) -> Vec<u8> {
     let mut m = question[..240].to_vec();
     m[0] = 2; // BOOTREPLY
     let mut options = vec![(53, vec![kind]), (54, own.octets().to_vec())];

@@ -3,7 +3,7 @@
 
 use std::net::UdpSocket;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
@@ -17,17 +17,17 @@ pub fn serve() -> Result<()> {
         let mut bytes = [0; 512];
         while let Ok((n, from)) = socket.recv_from(&mut bytes) {
             if let Some(question) = bytes[..n].first_chunk() {
-                let _ = socket.send_to(&answer(question), from); // a lost packet
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                let reply = answer(question, now.unwrap_or_default());
+                let _ = socket.send_to(&reply, from); // a lost packet
             }
         }
     });
     Ok(())
 }
 
-fn answer(question: &[u8; 48]) -> [u8; 48] {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+/// Returns the answer of a server whose clock shows `now`, the time since 1970.
+pub(crate) fn answer(question: &[u8; 48], now: Duration) -> [u8; 48] {
     let fraction = (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000;
     let time = ((now.as_secs() + TO_1970) << 32 | fraction).to_be_bytes();
     let mut m = [0; 48];

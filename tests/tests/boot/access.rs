@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::{Duration, Instant};
-use tests::flood::{Conduct, Flood};
+use tests::flood::{self, Conduct, Flood};
 use tests::{Checks, Guest};
 use vmm::process;
 
@@ -126,19 +126,11 @@ fn many(guest: &Guest) -> Result<()> {
 /// Opens 1,000 connections that say nothing, from within the machine, and logs in meanwhile and
 /// afterwards.
 fn flood(guest: &Guest) -> Result<()> {
-    guest.sh("cat >/run/flood.sh <<'EOF'
-ulimit -n 4096
-for i in $(seq 1000); do exec {fd}<>/dev/tcp/127.0.0.1/22; done
-echo $$ >/run/flood.pid
-exec sleep 600
-EOF
-         bash /run/flood.sh </dev/null >/dev/null 2>&1 &
-         while ! [ -s /run/flood.pid ]; do sleep 0.1; done")?;
-    let processes = "cat /proc/[0-9]*/comm | grep -c sshd; cat /run/flood.pid";
+    flood::silent_inside(guest)?;
+    let processes = "cat /proc/[0-9]*/comm | grep -c sshd";
     let said = login(guest, "1,000 silent clients", processes)?;
-    let (count, pid) = said.split_once('\n').context("two lines")?;
-    ensure!(count.parse::<usize>()? < 60, "{count} processes");
-    guest.sh(&format!("kill {pid}"))?;
+    ensure!(said.parse::<usize>()? < 60, "{said} processes");
+    guest.sh(flood::END_INSIDE)?;
     login(guest, "after the flood", "true").map(drop)
 }
 
