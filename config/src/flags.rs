@@ -163,6 +163,17 @@ pub const FLAGS: &[Flag] = &[
     },
     compat::HOST,
     Flag {
+        name: "b2p.machine",
+        values: "off, qemu",
+        default: "off",
+        description: "ports that podman publishes are published on the host too, which podman-machine asks for by fw_cfg",
+        before_data_disk: true,
+        apply: |to, text| {
+            lookup(text, &[("off", false), ("qemu", true)]).map(|on| to.config.machine = on)
+        },
+        ..Flag::EMPTY
+    },
+    Flag {
         name: "b2p.net",
         values: "dhcp, off, <addr>/<prefix>,<gateway>[,<dns>...]",
         default: "dhcp",

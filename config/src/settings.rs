@@ -22,6 +22,8 @@ pub struct Config {
     pub format: FormatPolicy,
     /// Host name: RFC 1123, at most 64 bytes (Linux `HOST_NAME_MAX`).
     pub hostname: String,
+    /// True if a podman-machine on the host publishes ports.
+    pub machine: bool,
     /// Addresses of the network interfaces.
     pub net: Net,
     /// Contents of the consoles.
@@ -103,6 +105,7 @@ impl Default for Config {
             slot: None,
             loglevel: Loglevel::Info,
             modules: Modules::Fast,
+            machine: false,
             routed: false,
             container_ssh: false,
             waitusb: None,

@@ -214,6 +214,7 @@ proptest! {
             format: default.format,
             net: default.net,
             rescue: default.rescue,
+            machine: default.machine,
             routed: default.routed,
             container_ssh: default.container_ssh,
             modules: default.modules,

@@ -63,6 +63,7 @@ pub const SERVICE_PHASES: &[Phase] = &[
     Phase { name: "devices",       when: always,     run: devices,                       why: "the network cards have their drivers, and later uevents are not missed" },
     Phase { name: "flags",         when: always,     run: read_all_flags,                why: "the settings of fw_cfg and SMBIOS, whose drivers are loaded now, are known as well" },
     Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
+    Phase { name: "machine",       when: always,     run: |s| identity::mark_machine(&s.config), why: "podman knows of a host that publishes its ports" },
     Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman use the name" },
     Phase { name: "machine-id",    when: always,     run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
     Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "the clock is not before the build of the image, so that certificates are valid" },

@@ -11,7 +11,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 use sys::error::{Doing, Result};
 use sys::files::{read_bounded, replace};
-use sys::paths::AUTHORIZED_KEYS;
+use sys::paths::{AUTHORIZED_KEYS, IN_MACHINE};
 
 /// File with the id of the machine (machine-id(5)).
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -19,6 +19,9 @@ const MACHINE_ID: &str = "/etc/machine-id";
 const FIRMWARE_UUID: &str = "/sys/class/dmi/id/product_uuid";
 /// Device of random bytes (random(4)).
 const URANDOM: &str = "/dev/urandom";
+/// Files by which podman 5 and podman 6 know that a host publishes their ports (podman's
+/// pkg/machine/machine_linux.go).
+const MACHINE_MARKERS: [&str; 2] = ["/etc/containers/podman-machine", "/etc/podman-machine"];
 /// Number of bytes of the file of keys that are read.
 const MAX_KEYS_BYTES: u64 = 1 << 20;
 /// 2026-01-01 in seconds since 1970. No image is older, so a clock before that is wrong.
@@ -56,6 +59,20 @@ fn random_id() -> io::Result<String> {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Tells podman that a podman-machine on the host publishes ports, if a flag says so. podman refuses
+/// to publish where it is told and no host answers; a marker that is there without the flag is of
+/// another host's tool, and stays.
+///
+/// # Errors
+/// A marker cannot be written.
+pub fn mark_machine(config: &Config) -> Result<()> {
+    if !config.machine {
+        return Ok(());
+    }
+    let mut markers = MACHINE_MARKERS.iter().chain([&IN_MACHINE]).map(Path::new);
+    markers.try_for_each(|path| replace(path, b"qemu\n", 0o644))
 }
 
 /// Writes the keys of the flags to the file that sshd reads. Without a key a warning is logged:

@@ -7,6 +7,7 @@ use nix::unistd::sethostname;
 
 use crate::error::{Doing, Result};
 use crate::files::replace;
+use crate::paths::IN_MACHINE;
 
 /// Sets the host name and writes /etc/hostname and /etc/hosts. No other code does.
 ///
@@ -16,8 +17,17 @@ pub fn set(name: &str) -> Result<()> {
     sethostname(name).doing(format!("host name {name}"))?;
     let hostname = format!("{name}\n");
     replace(Path::new("/etc/hostname"), hostname.as_bytes(), 0o644)?;
-    replace(Path::new("/etc/hosts"), hosts(name).as_bytes(), 0o644)
+    let mut hosts = hosts(name);
+    if Path::new(IN_MACHINE).exists() {
+        hosts += MACHINE_HOSTS;
+    }
+    replace(Path::new("/etc/hosts"), hosts.as_bytes(), 0o644)
 }
+
+/// Names of the host in a machine of podman-machine: QEMU's user network has the host's loopback
+/// at 10.0.2.2, and catches podman's requests for ports at 10.0.2.100.
+const MACHINE_HOSTS: &str = "10.0.2.2 host.containers.internal host.docker.internal\n\
+    10.0.2.100 gateway.containers.internal\n";
 
 /// Returns a hosts(5) in which the name resolves without any DNS. podman copies the file into
 /// containers and adds to it.

@@ -23,6 +23,8 @@ pub const B2P: &str = "/usr/bin/b2p";
 pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 /// Directory of the log files on the data disk.
 pub const LOG_DIR: &str = "/var/lib/boot2podman/log";
+/// File that exists where a podman-machine on the host publishes ports (`b2p.machine=`).
+pub const IN_MACHINE: &str = runtime!("machine");
 /// Socket of podman's API.
 pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 /// Cgroup below which each service has one of its own.

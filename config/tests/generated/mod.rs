@@ -155,7 +155,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        any::<[bool; 12]>(),
+        any::<[bool; 13]>(),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
@@ -175,6 +175,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             vsock,
             routed,
             container_ssh,
+            machine,
         ] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -206,6 +207,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             } else {
                 Modules::Verified
             },
+            machine,
             routed,
             container_ssh,
             waitusb,
@@ -301,6 +303,10 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("b2p.ignition", keyword(&config.ignition)),
         ("b2p.rescue", switch(config.rescue)),
+        (
+            "b2p.machine",
+            if config.machine { "qemu" } else { "off" }.to_owned(),
+        ),
         ("b2p.routed", switch(config.routed)),
         ("b2p.container_ssh", switch(config.container_ssh)),
         ("noutc", switch(!config.utc)),

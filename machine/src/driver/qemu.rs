@@ -130,9 +130,10 @@ fn board(config: &MachineConfig, at: &Resolved) -> Vec<String> {
         &config.cpus.to_string(),
         "-rtc",
         "base=utc,driftfix=slew",
-        // spawn=deny is left out: slirp starts the program that publishes ports.
+        // slirp forks, and calls setsid(2), to start the program that publishes ports: spawn=deny
+        // and elevateprivileges=deny or =children would kill it.
         "-sandbox",
-        "on,obsolete=deny,elevateprivileges=deny,resourcecontrol=deny",
+        "on,obsolete=deny,resourcecontrol=deny",
     ])
 }
 
