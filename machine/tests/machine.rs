@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The program from end to end: a machine is created, used, stopped, started, and loses its keeper
+//! and its QEMU.
+
+use anyhow::{Context, Result, ensure};
+use std::fs::{self, File};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tests::{Checks, eventually, http, image};
+
+/// Directories and program of the test; dropping it removes the machine.
+struct Host {
+    dir: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Result<Self> {
+        // The names of sockets are short here.
+        Ok(Self {
+            dir: tempfile::tempdir()?,
+        })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podman-machine"));
+        command.args(args).env("XDG_RUNTIME_DIR", self.dir.path());
+        command
+            .env("XDG_DATA_HOME", self.dir.path().join("data"))
+            .env_remove("MACHINE_STORAGE_PATH");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Result<Output> {
+        self.command(args)
+            .stdin(Stdio::null())
+            .output()
+            .context("start podman-machine")
+    }
+
+    /// Runs a command that succeeds, and returns its output.
+    fn ok(&self, args: &[&str]) -> Result<String> {
+        let out = self.run(args)?;
+        ensure!(
+            out.status.success(),
+            "{args:?}: {}: {}",
+            out.status,
+            String::from_utf8_lossy(&out.stderr)
+        );
+        Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    }
+
+    /// Runs a command that fails with this status, and returns its messages.
+    fn fails(&self, args: &[&str], status: i32) -> Result<String> {
+        let out = self.run(args)?;
+        ensure!(out.status.code() == Some(status), "{args:?}: {out:?}");
+        Ok(String::from_utf8_lossy(&out.stderr).into_owned())
+    }
+
+    fn is(&self, state: &str) -> Result<()> {
+        let now = self.ok(&["status", "box"])?;
+        ensure!(now == state, "{now}, not {state}");
+        Ok(())
+    }
+
+    /// Returns the one file of this name in the machine's runtime directory.
+    fn run_file(&self, name: &str) -> Result<PathBuf> {
+        let mut dirs = fs::read_dir(self.dir.path().join("pm"))?.flatten();
+        Ok(dirs
+            .next()
+            .context("no runtime directory")?
+            .path()
+            .join(name))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir
+            .path()
+            .join("data/podman-machine/machines/box")
+            .join(name)
+    }
+
+    fn kill9(&self, pid_file: &str) -> Result<()> {
+        let pid = fs::read_to_string(self.run_file(pid_file)?)?;
+        ensure!(
+            Command::new("kill")
+                .args(["-9", pid.trim()])
+                .status()?
+                .success()
+        );
+        Ok(())
+    }
+
+    fn ping(&self) -> Result<()> {
+        let answer = http::get_unix(&self.run_file("podman.sock")?, "/_ping")?;
+        ensure!(
+            answer.status == 200 && answer.header("Libpod-API-Version").is_some(),
+            "{answer:?}"
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.run(&["rm", "-f", "box"]);
+    }
+}
+
+#[test]
+fn machine() -> Result<()> {
+    let host = Host::new()?;
+    let out = initramfs::paths::out();
+    let out = out.to_str().context("a path of UTF-8")?;
+    let mut checks = Checks::new("machine");
+    checks.check("what cannot be created is not, and leaves nothing", || {
+        refused(&host)
+    });
+    let created = host.ok(&[
+        "create", "--image", out, "--cpus", "1", "--memory", "1G", "box",
+    ])?;
+    let last = created.lines().last().unwrap_or_default();
+    checks.check("create ends when the API answers", || {
+        ensure!(last.contains("podman-machine env box"), "{created}");
+        host.is("Running")?;
+        host.ping()?;
+        let degraded = host
+            .ok(&["ssh", "box", "cat", "/run/boot2podman/degraded"])
+            .unwrap_or_default();
+        ensure!(degraded.is_empty(), "{degraded}");
+        let again = host.fails(&["create", "box"], 1)?;
+        ensure!(
+            again.starts_with("Podman machine \"box\" already exists"),
+            "{again}"
+        );
+        let again = host.fails(&["start", "box"], 1)?;
+        ensure!(again == "Machine \"box\" is already running.\n", "{again}");
+        Ok(())
+    });
+    checks.check("ssh passes the exit status on", || {
+        ensure!(host.run(&["ssh", "box", "exit", "7"])?.status.code() == Some(7));
+        ensure!(host.ok(&["ssh", "box", "id", "-un"])? == "core");
+        ensure!(host.ok(&["ssh", "box", "-C", "--", "echo foo"])? == "foo");
+        host.ok(&["ssh", "box", "echo kept | sudo tee /var/lib/boot2podman/k"])?;
+        Ok(())
+    });
+    checks.check("a published port is there when podman returns", || {
+        ports(&host)
+    });
+    checks.check("a keeper that waits does not wake up", || {
+        let count = || -> Result<u64> { wakeups(&host.run_file("keeper.pid")?) };
+        eventually(Duration::from_secs(30), || {
+            let before = count()?;
+            std::thread::sleep(Duration::from_secs(2));
+            ensure!(count()? == before, "it woke up");
+            Ok(())
+        })
+    });
+    checks.check(
+        "a machine without a keeper is adopted, with its ports",
+        || {
+            host.kill9("keeper.pid")?;
+            host.is("Running")?;
+            host.ping()?;
+            let text = fs::read_to_string(host.run_file("run.json")?)?;
+            ensure!(text.contains("\"protocol\": \"udp\""), "{text}");
+            Ok(())
+        },
+    );
+    checks.check("what is stopped is off, and starts with its disk", || {
+        host.ok(&["stop", "box"])?;
+        host.is("Stopped")?;
+        ensure!(host.fails(&["url", "box"], 1)? == "Host is not running\n");
+        ensure!(!host.run_file("podman.sock")?.exists());
+        host.ok(&["start", "box"])?;
+        ensure!(host.ok(&["ssh", "box", "cat", "/var/lib/boot2podman/k"])? == "kept");
+        Ok(())
+    });
+    checks.check(
+        "a QEMU that is killed leaves a stopped machine and the reason",
+        || {
+            host.kill9("qemu.pid")?;
+            host.ok(&["wait", "--for", "stopped", "box"])?;
+            host.is("Stopped")?;
+            let last = fs::read_to_string(host.file("last.json"))?;
+            ensure!(last.contains("QEMU was killed by signal 9"), "{last}");
+            Ok(())
+        },
+    );
+    checks.check("rm leaves nothing", || {
+        ensure!(
+            host.ok(&["rm", "-y", "box"])?
+                .ends_with("Successfully removed box")
+        );
+        ensure!(!host.file("").exists());
+        ensure!(fs::read_dir(host.dir.path().join("pm"))?.count() == 0);
+        let error = host.fails(&["status", "box"], 1)?;
+        ensure!(
+            error.starts_with("Podman machine \"box\" does not exist."),
+            "{error}"
+        );
+        Ok(())
+    });
+    checks.done()
+}
+
+fn refused(host: &Host) -> Result<()> {
+    let error = host.fails(&["create", "_box"], 1)?;
+    ensure!(error.contains("Invalid hostname specified"), "{error}");
+    let bad = host.dir.path().join("image");
+    fs::create_dir(&bad)?;
+    for (name, content) in [
+        ("vmlinuz", "k"),
+        ("initrd.img", "i"),
+        ("SHA256SUMS", "00  vmlinuz\n"),
+    ] {
+        fs::write(bad.join(name), content)?;
+    }
+    let bad = bad.to_str().context("a path of UTF-8")?;
+    let error = host.fails(&["create", "--image", bad, "box"], 3)?;
+    ensure!(error.contains("the image is refused"), "{error}");
+    let none = fs::read_dir(host.dir.path().join("data/podman-machine/machines"))?.count();
+    ensure!(none == 0, "{none} files are left");
+    Ok(())
+}
+
+/// Returns the number of times that the threads of a process slept and woke.
+fn wakeups(pid_file: &Path) -> Result<u64> {
+    let pid = fs::read_to_string(pid_file)?;
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{}/task", pid.trim()))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sum += line.context("no counter")?.trim().parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+fn ports(host: &Host) -> Result<()> {
+    let archive = image::archive(host.dir.path())?;
+    let loaded = host
+        .command(&["ssh", "box", "sudo podman load -q"])
+        .stdin(File::open(archive)?)
+        .output()?;
+    ensure!(loaded.status.success(), "{loaded:?}");
+    let free = || -> Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
+    let (port, box_) = (free()?, image::NAME);
+    let run = format!(
+        "sudo podman run -d --name www -p {port}:80 {box_} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
+    );
+    host.ok(&["ssh", "box", &run])?;
+    let answer = http::get_tcp(port, "/i")?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let taken_port = taken.local_addr()?.port();
+    let run = format!("sudo podman run -d -p {taken_port}:80 {box_} sleep 9");
+    let out = host.run(&["ssh", "box", &run])?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(
+        !out.status.success()
+            && said.contains(&format!(
+                "127.0.0.1:{taken_port}: bind: address already in use"
+            )),
+        "{out:?}"
+    );
+    host.ok(&["ssh", "box", "sudo podman rm -f -t 0 www"])?;
+    TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
+    // A port for UDP that stays, for the adoption.
+    let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let run = format!("sudo podman run -d -p {udp}:53/udp {box_} sleep 999");
+    host.ok(&["ssh", "box", &run])?;
+    ensure!(
+        UdpSocket::bind(("127.0.0.1", udp)).is_err(),
+        "nobody listens"
+    );
+    Ok(())
+}
