@@ -111,3 +111,51 @@ pub fn is_applied(guest: &Guest) -> Result<()> {
     ensure!(again == said, "{again}\nafter\n{said}");
     Ok(())
 }
+
+/// Script that podman machine sends to root's bash at each start, for a host with proxies.
+const PROXIES: &str = r#"mkdir -p /etc/environment.d /etc/systemd/system.conf.d /etc/profile.d
+for p in /etc/systemd/system.conf.d /etc/environment.d; do rm -f $p/default-env.conf; done
+printf '%s\n' 'http_proxy="http://192.0.2.1:3128"' 'no_proxy="localhost,a b"' >/etc/environment.d/default-env.conf
+systemctl daemon-reload
+"#;
+
+/// Commands of hosts that have little or nothing to do, each with its output.
+const COMMANDS: &[(&str, &str)] = &[
+    ("loginctl enable-linger core && loginctl show-user core", "Linger=yes"),
+    ("systemctl start systemd-logind.service && systemctl enable --now podman.socket", ""),
+    (
+        "mkdir -p /etc/tmpfiles.d
+         echo 'L+ /run/docker.sock - - - - /run/podman/podman.sock' >/etc/tmpfiles.d/podman-docker.conf
+         systemd-tmpfiles --create --prefix=/run/docker.sock && readlink /run/docker.sock",
+        "/run/podman/podman.sock",
+    ),
+    (
+        "mkdir -p /etc/pki/ca-trust/source/anchors
+         sed -n '/BEGIN/,/END/{p;/END/q}' /etc/ssl/certs/ca-certificates.crt >/etc/pki/ca-trust/source/anchors/a.pem
+         cp /etc/ssl/certs/ca-certificates.crt /run/before; update-ca-trust
+         cmp /run/before /etc/ssl/certs/ca-certificates.crt",
+        "",
+    ),
+];
+
+/// Fails unless the commands that hosts send have their effect, without a word to the user.
+///
+/// # Errors
+/// A command fails, or prints something else.
+pub fn commands_are_answered(guest: &Guest) -> Result<()> {
+    let out = guest.ssh_with("root", "/usr/bin/bash", PROXIES.as_bytes())?;
+    ensure!(
+        out.status.success() && out.stdout.is_empty() && out.stderr.is_empty(),
+        "{out:?}"
+    );
+    let env = guest.sh("grep '^env' /usr/share/containers/containers.conf")?;
+    for part in ["http_proxy=http://192.0.2.1:3128", "no_proxy=localhost,a b"] {
+        ensure!(env.contains(part), "{env}");
+    }
+    guest.sh("podman info >/run/info")?;
+    for (command, output) in COMMANDS {
+        let said = guest.sh(command)?;
+        ensure!(said == *output, "{command}: {said:?}");
+    }
+    Ok(())
+}

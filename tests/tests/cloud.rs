@@ -205,6 +205,9 @@ fn everything() -> Result<()> {
     checks.check("Ignition's document, and again", || {
         ignition::is_applied(&guest)
     });
+    checks.check("commands of podman machine and Lima", || {
+        ignition::commands_are_answered(&guest)
+    });
     checks.check("what is wrong is said, and only that", || {
         let all = guest.ready.degraded.iter();
         let said: Vec<_> = all.map(|d| format!("{}: {}", d.what, d.why)).collect();

@@ -7,6 +7,7 @@ use crate::client::service::{self, Environment, Verb};
 use crate::client::{help, power, status};
 use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::terminal::{print, print_error};
+use crate::helpers::compat::shims;
 
 /// Exit status for "not running" (systemctl(1)).
 const NOT_RUNNING: i32 = 3;
@@ -19,7 +20,6 @@ enum Command {
     Status(Vec<String>),
     IsActive { names: Vec<String>, quiet: bool },
     IsSystemRunning { quiet: bool },
-    NothingToDo,
     Help,
     Unknown(String),
 }
@@ -52,7 +52,6 @@ fn parse(args: &[String]) -> Command {
         "status" => Command::Status(names),
         "is-active" => Command::IsActive { names, quiet },
         "is-system-running" => Command::IsSystemRunning { quiet },
-        "daemon-reload" | "daemon-reexec" => Command::NothingToDo,
         verb => Command::Unknown(verb.to_owned()),
     }
 }
@@ -66,6 +65,9 @@ fn service_of(unit: &str) -> String {
 
 /// Runs `systemctl …` and returns the exit status.
 pub fn main(control: &ControlClient, args: &[String]) -> i32 {
+    if let Some(status) = shims::run("systemctl", args) {
+        return status;
+    }
     match parse(args) {
         Command::Power(name, options) => power::main(control, name, &options),
         Command::Service(verb, names) => service::main(&Environment::of(control), verb, &names),
@@ -87,10 +89,6 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
             i32::from(state != "running")
         }),
         Command::Help => help::list(),
-        Command::NothingToDo => {
-            print_error("systemctl: nothing to do: this is boot2podman, without systemd");
-            0
-        }
         Command::Unknown(verb) => {
             print_error(&format!(
                 "systemctl: {verb}: not known here: this is boot2podman, without systemd; \
@@ -168,7 +166,6 @@ mod tests {
                 "is-system-running",
                 Command::IsSystemRunning { quiet: false },
             ),
-            ("daemon-reload", Command::NothingToDo),
             ("status --help", Command::Help),
             ("enable --now sshd", Command::Unknown("enable".into())),
             (

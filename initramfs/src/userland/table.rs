@@ -264,6 +264,17 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "b2p",
         "scripts run it to power off, reboot, start and stop",
     ),
+    ("usr/bin/loginctl", "b2p", "Lima's boot script runs it"),
+    (
+        "usr/bin/systemd-tmpfiles",
+        "b2p",
+        "podman machine runs it after `set --rootful`",
+    ),
+    (
+        "usr/bin/update-ca-trust",
+        "b2p",
+        "podman machine 6 runs it after it has copied the host's certificates",
+    ),
     (
         "usr/lib/boot2podman/sshd-session",
         "../../bin/b2p",

@@ -9,6 +9,7 @@
 //!   their state directories, and names the files that are not used.
 //! - [`tcswp`], for users of Tiny Core: swaps to the file `tc.swp` of the partition in `swapfile=`.
 //! - [`environment_d`] and [`tmpfiles`], for podman machine: variables for podman, and links.
+//! - [`shims`], for podman machine and Lima: answers commands of systemd that have nothing to do here.
 //! - [`lima`], for Lima's boot.sh: writes a file that tells it not to wait for systemd.
 
 pub mod boot_script;
@@ -16,5 +17,6 @@ pub mod environment_d;
 pub mod legacy_state;
 pub mod lima;
 pub mod profile;
+pub mod shims;
 pub mod tcswp;
 pub mod tmpfiles;

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Commands of systemd and of Fedora that hosts send into the machine and that have nothing to do
+//! here, or little, in one table: [`SHIMS`].
+
+use std::fs;
+use std::path::Path;
+
+use log::info;
+use sys::error::{Error, Result};
+use sys::files::{read_whole, replace};
+
+use super::environment_d;
+use crate::common::certs;
+use crate::common::terminal::print_error;
+
+/// A command that is answered without systemd.
+pub struct Shim {
+    /// Program, and the words that must be among its arguments.
+    pub words: &'static [&'static str],
+    /// Action; an error is shown, and the exit status is then 1.
+    pub run: fn() -> Result<()>,
+    /// Reason: who sends the command, and why this is the answer.
+    pub why: &'static str,
+}
+
+/// All such commands; the first row whose words are all there counts.
+#[rustfmt::skip]
+pub const SHIMS: &[Shim] = &[
+    Shim { words: &["systemctl", "daemon-reload"],                     run: environment_d::apply, why: "podman machine ends the script that writes the proxies with it, and shows its output" },
+    Shim { words: &["systemctl", "daemon-reexec"],                     run: nothing,              why: "there is no systemd to start again" },
+    Shim { words: &["systemctl", "--user", "podman.socket"],           run: user_socket,          why: "Lima's template enables it: PID 1 holds the socket from the boot on" },
+    Shim { words: &["systemctl", "--user", "podman.service"],          run: user_socket,          why: "the same" },
+    Shim { words: &["systemctl", "enable", "podman.socket"],           run: nothing,              why: "PID 1 holds the socket from the boot on" },
+    Shim { words: &["systemctl", "enable", "podman-restart.service"],  run: nothing,              why: "the service `containers` does that work at each boot" },
+    Shim { words: &["systemctl", "start", "systemd-logind.service"],   run: nothing,              why: "Lima's boot script: sessions need no manager" },
+    Shim { words: &["loginctl", "enable-linger"],                      run: nothing,              why: "Lima's boot script: users' services run without a session" },
+    Shim { words: &["loginctl", "disable-linger"],                     run: nothing,              why: "the same, which cannot be turned off" },
+    Shim { words: &["loginctl", "show-user"],                          run: lingers,              why: "programs ask for Linger=yes" },
+    Shim { words: &["loginctl", "terminate-user"],                     run: nothing,              why: "Lima ends sessions, so that the next one has new variables: each has here" },
+    Shim { words: &["update-ca-trust"],                                run: trust_anchors,        why: "podman machine 6 copies the host's certificate authorities, and calls it" },
+];
+
+/// Directory of certificate authorities that Fedora has.
+const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";
+/// Bundle of certificate authorities that programs read.
+const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Longest file of certificates that is read, in bytes.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Runs the row of a command; returns the exit status, or `None` without a row.
+#[must_use]
+pub fn run(program: &str, args: &[String]) -> Option<i32> {
+    let shim = find(program, args)?;
+    Some(match (shim.run)() {
+        Ok(()) => 0,
+        Err(why) => {
+            print_error(&format!("{program}: {why}"));
+            1
+        }
+    })
+}
+
+/// Runs a program that is nothing but rows of the table; returns the exit status.
+#[must_use]
+pub fn main(program: &str, args: &[String]) -> i32 {
+    run(program, args).unwrap_or_else(|| {
+        let words = args.join(" ");
+        print_error(&format!(
+            "{program}: {words}: not known here: this is boot2podman, without systemd; see `b2p help`"
+        ));
+        1
+    })
+}
+
+fn find(program: &str, args: &[String]) -> Option<&'static Shim> {
+    let has = |word: &&str| *word == program || args.iter().any(|arg| arg == word);
+    let fits = |shim: &&Shim| shim.words.first() == Some(&program) && shim.words.iter().all(&has);
+    SHIMS.iter().find(fits)
+}
+
+fn nothing() -> Result<()> {
+    Ok(())
+}
+
+fn lingers() -> Result<()> {
+    crate::common::terminal::print("Linger=yes\n");
+    Ok(())
+}
+
+/// Succeeds if the caller has a socket of podman's API.
+fn user_socket() -> Result<()> {
+    let uid = nix::unistd::getuid();
+    let path = format!("/run/user/{uid}/podman/podman.sock");
+    match Path::new(&path).exists() {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "{path} is not there; /run/podman/podman.sock is the machine's"
+        ))),
+    }
+}
+
+/// Adds the certificate authorities of [`ANCHORS`] to the bundle.
+fn trust_anchors() -> Result<()> {
+    let mut added = Vec::new();
+    let mut errors = Vec::new();
+    for entry in fs::read_dir(ANCHORS).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let text = read_whole(&path, MAX_BYTES)?.unwrap_or_default();
+        match certs::certificates(&String::from_utf8_lossy(&text)) {
+            Ok(found) => added.extend(found),
+            Err(why) => errors.push(Error::invalid(format!("{}: {why}", path.display()))),
+        }
+    }
+    let before = fs::read_to_string(BUNDLE).unwrap_or_default();
+    let after = certs::with(&before, &added);
+    if after != before {
+        replace(Path::new(BUNDLE), after.as_bytes(), 0o644)?;
+        info!("update-ca-trust: {} certificates", added.len());
+    }
+    Error::join(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(line: &str) -> Option<&'static [&'static str]> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let program = words.next().unwrap_or_default();
+        let args: Vec<String> = words.collect();
+        find(&program, &args).map(|shim| shim.words)
+    }
+
+    #[test]
+    fn commands_as_hosts_send_them() {
+        for (line, last) in [
+            ("systemctl daemon-reload", Some("daemon-reload")),
+            ("systemctl --system daemon-reload", Some("daemon-reload")),
+            (
+                "systemctl --user enable --now podman.socket",
+                Some("podman.socket"),
+            ),
+            (
+                "systemctl --user is-active --quiet podman.socket",
+                Some("podman.socket"),
+            ),
+            (
+                "systemctl enable --now podman.socket",
+                Some("podman.socket"),
+            ),
+            (
+                "systemctl start systemd-logind.service",
+                Some("systemd-logind.service"),
+            ),
+            ("loginctl enable-linger ann", Some("enable-linger")),
+            (
+                "loginctl show-user ann --property=Linger",
+                Some("show-user"),
+            ),
+            ("loginctl terminate-user ann", Some("terminate-user")),
+            ("update-ca-trust extract", Some("update-ca-trust")),
+            ("systemctl start podman.socket", None),
+            ("systemctl enable web", None),
+            ("loginctl list-sessions", None),
+        ] {
+            assert_eq!(
+                row(line).and_then(|words| words.last()).copied(),
+                last,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_row_has_a_reason() {
+        assert!(
+            SHIMS
+                .iter()
+                .all(|s| !s.why.is_empty() && !s.words.is_empty())
+        );
+    }
+}
