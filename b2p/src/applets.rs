@@ -226,6 +226,9 @@ pub const APPLETS: &[Applet] = &[
         run: |_| engine::stop::main(),
         summary: "stops all containers at shutdown and keeps their restart policies", ..DEFAULT },
 
+    Applet { name: "podman-user", kind: Compat,
+        run: |_| engine::user_api::main(),
+        summary: "becomes the API service of its user's podman", ..DEFAULT },
     Applet { name: "health-hook", kind: Compat,
         run: |_| engine::health::hook(),
         summary: "tells `b2p health` of a new container, as a hook of the OCI runtime", ..DEFAULT },

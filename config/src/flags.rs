@@ -6,7 +6,7 @@ use crate::compat;
 use crate::diagnostic::Problem;
 use crate::net;
 use crate::rsyslog;
-use crate::settings::{Console, Ignition, Loglevel, Modules, Podman, Role, Slot};
+use crate::settings::{Console, Ignition, Loglevel, Modules, Podman, Role, Rootless, Slot};
 use crate::share;
 use crate::storage::FormatPolicy;
 use crate::swap;
@@ -230,6 +230,14 @@ pub const FLAGS: &[Flag] = &[
         ..Flag::EMPTY
     },
     Flag {
+        name: "b2p.rootless",
+        values: "on, off, default",
+        default: "on",
+        description: "API of the user's own podman, started at the first connection to its socket; default leads docker's clients there as well",
+        apply: |to, text| lookup(text, &ROOTLESS).map(|how| to.config.rootless = how),
+        ..Flag::EMPTY
+    },
+    Flag {
         name: "b2p.sshd",
         values: "on, off",
         default: "on",
@@ -356,6 +364,12 @@ const PODMANS: [(&str, Podman); 3] = [
     ("ondemand", Podman::OnDemand),
     ("boot", Podman::Boot),
     ("off", Podman::Off),
+];
+
+const ROOTLESS: [(&str, Rootless); 3] = [
+    ("on", Rootless::On),
+    ("off", Rootless::Off),
+    ("default", Rootless::Default),
 ];
 
 const SLOTS: [(&str, Slot); 6] = [

@@ -5,6 +5,9 @@ use std::net::Ipv4Addr;
 
 use crate::storage::{DiskSelector, FormatPolicy, Swap, WaitUsb};
 
+/// Number that the user has in the image.
+pub const DEFAULT_UID: u32 = 1000;
+
 /// Every setting. [`Default`] is the configuration without any flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -12,6 +15,8 @@ pub struct Config {
     pub ssh_keys: Vec<String>,
     /// Name of the user with uid 1000, in the form that useradd(8) accepts.
     pub user: String,
+    /// Number of that user, and of the user's group.
+    pub uid: u32,
     /// Disk that stores the machine's state.
     pub data: DiskSelector,
     /// True if a disk labelled `cidata` may configure the machine.
@@ -30,6 +35,8 @@ pub struct Config {
     pub console: Console,
     /// Start of the podman API service.
     pub podman: Podman,
+    /// API of the user's own podman.
+    pub rootless: Rootless,
     /// True if sshd runs.
     pub sshd: bool,
     /// Proxies for HTTP and HTTPS.
@@ -89,6 +96,7 @@ impl Default for Config {
         Self {
             ssh_keys: Vec::new(),
             user: String::from("core"),
+            uid: DEFAULT_UID,
             data: DiskSelector::Auto,
             cloud: true,
             ignition: Ignition::Auto,
@@ -97,6 +105,7 @@ impl Default for Config {
             net: Net::Dhcp { device: None },
             console: Console::Status,
             podman: Podman::OnDemand,
+            rootless: Rootless::On,
             sshd: true,
             proxy: Proxy::default(),
             environment: Vec::new(),
@@ -268,6 +277,17 @@ pub enum Podman {
     Boot,
     /// Never; no socket exists.
     Off,
+}
+
+/// API of the user's own podman, beside root's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rootless {
+    /// Socket in the user's runtime directory.
+    On,
+    /// None.
+    Off,
+    /// Socket as with [`Rootless::On`], to which docker's clients are led.
+    Default,
 }
 
 /// Verbosity of PID 1's log, from the lowest to the highest.

@@ -71,6 +71,7 @@ fn service(rest: &str) -> Option<Service<'_>> {
             "next" => &mut service.next,
             "late" => &mut service.late,
             "grace" => &mut service.grace,
+            "user" => &mut service.user,
             "last" => {
                 service.last = last_exit(value);
                 continue;

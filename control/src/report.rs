@@ -133,6 +133,8 @@ pub struct Service<'a> {
     pub late: Option<u64>,
     /// Time that it may take to terminate, in milliseconds.
     pub grace: Option<u64>,
+    /// Number of the user as whom it runs; root if there is none.
+    pub user: Option<u64>,
     /// True if a file of the user defines it; false for a service of the image. The key in the
     /// text is `own`.
     pub is_user_service: bool,
@@ -155,6 +157,7 @@ impl<'a> Service<'a> {
             next: None,
             late: None,
             grace: None,
+            user: None,
             is_user_service: false,
         }
     }

@@ -86,6 +86,7 @@ impl Service<'_> {
             ("next", self.next),
             ("late", self.late),
             ("grace", self.grace),
+            ("user", self.user),
         ] {
             push_field(out, key, value);
         }

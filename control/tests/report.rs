@@ -35,6 +35,7 @@ fn every_line() {
                 restarts: Some(0),
                 last: Some(LastExit::Killed(-9)),
                 next: Some(0),
+                user: Some(1000),
                 ..Service::new("sshd", State::Up)
             },
             Service::new("podman", State::Armed),
@@ -53,7 +54,7 @@ fn every_line() {
                 degraded net: no DHCP server: still asking\n\
                 shutdown reboot at=60000\n\
                 phase api 1790100 2010\n\
-                service sshd up since=1960 pid=61 restarts=0 next=0 last=killed:-9\n\
+                service sshd up since=1960 pid=61 restarts=0 next=0 user=1000 last=killed:-9\n\
                 service podman armed\n\
                 cut\n";
     assert_eq!(written(&report), text);
@@ -154,6 +155,7 @@ fn report(contents: &[Contents]) -> Report<'_> {
             next: n[6],
             late: n[7],
             grace: n[8],
+            user: n[0],
             is_user_service: n[8].is_some(),
             last: line.last.map(|(exited, number)| match exited {
                 true => LastExit::Exited(number),

@@ -32,6 +32,7 @@ const NAMES: [&str; MAX_SERVICES] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 const SOCKET: Socket = Socket {
     path: "/x",
     mode: 0o600,
+    uid: 0,
     gid: 0,
     datagram: false,
     on_demand: true,

@@ -123,7 +123,7 @@ pub fn continue_boot(
     }
     // The phase `boost` has not seen the self-tests that started after it.
     crypto_selftests::deprioritize();
-    let defs = service_table::select(&state.config, &Platform::detect());
+    let defs = service_table::select(&state.config, &Platform::detect(&state.config));
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(defs, Some(cgroups), kmsg::write_service_line);
     if let Some(mut pipes) = after_crash {

@@ -179,6 +179,7 @@ fn service(manager: &Manager, id: ServiceId) -> control::Service<'_> {
         next: status.next,
         late: def.map(|def| def.late_ms),
         grace: def.map(|def| def.grace_ms),
+        user: def.and_then(|def| Some(def.user?.uid.into())),
         is_user_service: manager.supervisor.is_user_service(id),
         ..control::Service::new(status.name, status.state)
     }

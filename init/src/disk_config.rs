@@ -37,9 +37,10 @@ pub fn apply(context: &mut Context<'_>, _: &Event) {
     }
     info!("what is on the data disk changes the configuration");
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    let defs = service_table::select(&state.config, &Platform::detect());
-    turn_off_missing(&mut state.config, &defs, context.manager);
+    // A user whom the disk names is there before the services that run as the user.
     apply_identity(state, &before);
+    let defs = service_table::select(&state.config, &Platform::detect(&state.config));
+    turn_off_missing(&mut state.config, &defs, context.manager);
     context.manager.revise(defs);
     start_and_stop(context.manager, state, &before);
 }
@@ -47,7 +48,7 @@ pub fn apply(context: &mut Context<'_>, _: &Event) {
 /// Adds the service that applies a document of Ignition, and starts it.
 pub fn add_ignition(context: &mut Context<'_>, _: &Event) {
     let config = &context.state.config;
-    let def = service_table::find(IGNITION, config, &Platform::detect());
+    let def = service_table::find(IGNITION, config, &Platform::detect(config));
     let Some(def) = def.filter(|_| starts_at_boot(config, IGNITION)) else {
         return;
     };

@@ -161,7 +161,6 @@ fn create_directories() -> Result<()> {
             .and_then(|()| std::os::unix::fs::chown(path, Some(*owner), Some(*owner)));
         errors.extend(created.doing(format!("{path} ({why})")).err());
     }
-    replace_link("/run/docker.sock", "podman/podman.sock");
     Error::join(errors)
 }
 

@@ -237,7 +237,7 @@ fn take_over(
     state.verify_modules = record.verify_modules;
     data_disk::load_report(&mut state);
     reopen_devices(&mut state, &mut sources);
-    let defs = service_table::select(&state.config, &Platform::detect());
+    let defs = service_table::select(&state.config, &Platform::detect(&state.config));
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(defs, Some(cgroups), kmsg::write_service_line);
     let mut pipes = InheritedPipes::of(inherited);

@@ -2,18 +2,23 @@
 //! Sessions of people who log in: the name of the user, and the environment.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use config::Config;
+use config::{Config, Rootless};
+use log::warn;
 use sys::error::{Doing, Result};
 use sys::files::replace;
-use sys::paths::{SESSION_PROFILE, SESSION_SSHD_CONFIG};
+use sys::paths::{SESSION_PROFILE, SESSION_SSHD_CONFIG, USER_PODMAN_SOCKET};
 
 /// PATH of commands over ssh, which read no profile: people's tools call programs of sbin by
 /// name.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
 
+/// Socket of docker's clients, a link.
+const DOCKER_SOCKET: &str = "/run/docker.sock";
+/// Socket of root's podman, beside it.
+const ROOT_SOCKET: &str = "podman/podman.sock";
 /// Number of the user who may log in, and of that user's group.
 const USER_ID: u32 = 1000;
 /// Name that this user has in the image.
@@ -29,11 +34,26 @@ const ACCOUNT_FILES: &[&str] = &["passwd", "group", "shadow", "subuid", "subgid"
 /// A file cannot be read or written.
 pub fn configure(config: &Config) -> Result<()> {
     rename_user(&config.user)?;
+    link_docker_socket(config);
     let variables = config.variables();
     let sshd = sshd_config(&config.user, &variables);
     replace(Path::new(SESSION_SSHD_CONFIG), sshd.as_bytes(), 0o644)?;
     let profile = profile_script(&variables);
     replace(Path::new(SESSION_PROFILE), profile.as_bytes(), 0o644)
+}
+
+/// Leads docker's clients to root's podman, or to the user's.
+fn link_docker_socket(config: &Config) {
+    let own = format!("user/{}/{USER_PODMAN_SOCKET}", config.uid);
+    let target = match config.rootless {
+        Rootless::Default => own.as_str(),
+        Rootless::On | Rootless::Off => ROOT_SOCKET,
+    };
+    if fs::read_link(DOCKER_SOCKET).is_ok_and(|link| link == Path::new(target)) {
+        return;
+    }
+    let _ = fs::remove_file(DOCKER_SOCKET);
+    symlink(target, DOCKER_SOCKET).unwrap_or_else(|e| warn!("{DOCKER_SOCKET}: {e}"));
 }
 
 /// Returns the SetEnv lines of sshd. The first SetEnv that applies is the only one

@@ -2,6 +2,7 @@
 //! Users and groups from the texts of passwd(5) and group(5). PID 1 uses no name service: that
 //! could be a library, a daemon, or a network that is down.
 
+use crate::service::User;
 use crate::tokenize::parse_number;
 
 /// Maximum number of supplementary groups of a user; further ones are ignored.
@@ -22,6 +23,23 @@ pub struct Account<'a> {
     pub home: &'a str,
     /// Login shell; `/bin/sh` if the field is empty.
     pub shell: &'a str,
+}
+
+impl Account<'_> {
+    /// Returns the user for a definition, with texts that are never freed: services live as long
+    /// as the machine.
+    #[must_use]
+    pub fn leak(self) -> User {
+        let leak = |text: &str| -> &'static str { text.to_owned().leak() };
+        User {
+            uid: self.uid,
+            gid: self.gid,
+            groups: self.groups.leak(),
+            name: leak(self.name),
+            home: leak(self.home),
+            shell: leak(self.shell),
+        }
+    }
 }
 
 /// Returns the nth field of a line, empty if there is none.

@@ -2,15 +2,34 @@
 //! Sockets on which PID 1 listens for a service.
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::{fs, io};
 
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, sockopt};
-use nix::unistd::{Gid, Uid, chown};
+use nix::unistd::{Gid, Uid, chown, setfsgid, setfsuid};
 use sys::error::{Doing, Result};
 
 use crate::service::Socket;
+
+/// The rights of a user for files, until the value is dropped (setfsuid(2)). The directory of a
+/// user's socket is the user's, who may replace any part of its path by a link at any time.
+struct AsUser;
+
+impl AsUser {
+    fn new(uid: u32, gid: u32) -> AsUser {
+        setfsgid(Gid::from_raw(gid));
+        setfsuid(Uid::from_raw(uid));
+        AsUser
+    }
+}
+
+impl Drop for AsUser {
+    fn drop(&mut self) {
+        setfsuid(Uid::from_raw(0));
+        setfsgid(Gid::from_raw(0));
+    }
+}
 
 /// Creates the socket `def`: non-blocking, close-on-exec, with its mode and owner set before a
 /// client can connect. (No client can before listen(2). A datagram socket has no such call, and
@@ -20,12 +39,16 @@ use crate::service::Socket;
 /// The step that failed, on the path of the socket.
 pub fn bind_unix(def: &Socket) -> Result<OwnedFd> {
     let path = Path::new(def.path);
+    let _rights = (def.uid != 0).then(|| AsUser::new(def.uid, def.gid));
     bind(def, path).on(path)
 }
 
 fn bind(def: &Socket, path: &Path) -> Result<OwnedFd> {
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).doing("directory")?;
+        let mode = if def.uid == 0 { 0o777 } else { 0o700 };
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(mode);
+        builder.create(dir).doing("directory")?;
     }
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e).doing("remove"),
@@ -45,9 +68,79 @@ fn bind(def: &Socket, path: &Path) -> Result<OwnedFd> {
     let address = UnixAddr::new(path).doing("address")?;
     socket::bind(fd.as_raw_fd(), &address).doing("bind")?;
     fs::set_permissions(path, fs::Permissions::from_mode(def.mode)).doing("mode")?;
-    chown(path, Some(Uid::from_raw(0)), Some(Gid::from_raw(def.gid))).doing("owner")?;
+    if def.uid == 0 {
+        chown(path, Some(Uid::from_raw(0)), Some(Gid::from_raw(def.gid))).doing("owner")?;
+    }
     if !def.datagram {
         socket::listen(&fd, Backlog::MAXCONN).doing("listen")?;
     }
     Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    /// Returns an empty directory, and a socket of a user in one below.
+    fn socket(name: &str) -> (std::path::PathBuf, Socket) {
+        let dir = std::env::temp_dir().join(format!("listen-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir
+            .join("podman/podman.sock")
+            .to_string_lossy()
+            .into_owned();
+        let socket = Socket {
+            path: path.leak(),
+            mode: 0o600,
+            uid: 1000,
+            gid: 1001,
+            datagram: false,
+            on_demand: true,
+        };
+        (dir, socket)
+    }
+
+    fn is_root() -> bool {
+        Uid::effective().is_root()
+    }
+
+    #[test]
+    fn a_users_socket_and_its_directory_are_the_users() {
+        if !is_root() {
+            return;
+        }
+        let (dir, socket) = socket("own");
+        std::os::unix::fs::chown(&dir, Some(1000), Some(1001)).unwrap();
+        bind_unix(&socket).unwrap();
+        for (path, mode) in [(dir.join("podman"), 0o700), (socket.path.into(), 0o600)] {
+            let found = fs::metadata(&path).unwrap();
+            let found = (found.uid(), found.gid(), found.mode() & 0o777);
+            assert_eq!(found, (1000, 1001, mode), "{}", path.display());
+        }
+        // Again, as after its name was removed.
+        bind_unix(&socket).unwrap();
+        fs::write(dir.join("root's"), "").unwrap();
+        assert_eq!(fs::metadata(dir.join("root's")).unwrap().uid(), 0);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_link_of_the_user_leads_nowhere_that_the_user_may_not_write() {
+        if !is_root() {
+            return;
+        }
+        let (dir, socket) = socket("link");
+        let target = dir.join("root's");
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("podman.sock"), "kept").unwrap();
+        symlink(&target, dir.join("podman")).unwrap();
+        let why = bind_unix(&socket).unwrap_err().to_string();
+        assert!(why.contains("EACCES"), "{why}");
+        assert_eq!(fs::read(target.join("podman.sock")).unwrap(), b"kept");
+        assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
+        fs::remove_dir_all(dir).unwrap();
+    }
 }

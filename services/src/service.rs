@@ -61,7 +61,10 @@ pub struct Socket {
     pub path: &'static str,
     /// Permission bits.
     pub mode: u32,
-    /// Id of the group that owns the socket; the owner is root.
+    /// User who owns the socket. Where that is not root, the directory of the socket is the
+    /// user's, and PID 1 does nothing there that the user may not do.
+    pub uid: u32,
+    /// Group that owns the socket.
     pub gid: u32,
     /// True for a datagram socket such as `/dev/log`, false for a listening stream socket.
     pub datagram: bool,

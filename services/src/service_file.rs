@@ -6,7 +6,7 @@
 //! fault is refused as a whole.
 
 use crate::account::Account;
-use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef, User};
+use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef};
 use crate::tokenize::tokenize;
 
 mod error;
@@ -247,14 +247,7 @@ impl<'a> Parsed<'a> {
         if let Some(socket) = &mut def.socket {
             socket.path = leak(self.socket);
         }
-        def.user = self.user.map(|u| User {
-            uid: u.uid,
-            gid: u.gid,
-            groups: u.groups.leak(),
-            name: leak(u.name),
-            home: leak(u.home),
-            shell: leak(u.shell),
-        });
+        def.user = self.user.map(Account::leak);
         def
     }
 }

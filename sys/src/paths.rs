@@ -25,8 +25,14 @@ pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 pub const LOG_DIR: &str = "/var/lib/boot2podman/log";
 /// File that exists where a podman-machine on the host publishes ports (`b2p.machine=`).
 pub const IN_MACHINE: &str = runtime!("machine");
-/// Socket of podman's API.
+/// Socket of the API of root's podman.
 pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+/// Directory of the runtime directories of users (`XDG_RUNTIME_DIR`).
+pub const USER_RUNTIME_DIRS: &str = "/run/user";
+/// Directory of the storages of users, who are not root (storage.conf).
+pub const USER_STORAGES: &str = "/var/lib/containers/user";
+/// Path of the socket of a user's podman in the user's runtime directory (podman-system-service(1)).
+pub const USER_PODMAN_SOCKET: &str = "podman/podman.sock";
 /// Cgroup below which each service has one of its own.
 pub const SERVICE_CGROUPS: &str = "/sys/fs/cgroup/system";
 

@@ -46,7 +46,7 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
     };
     let report = Report::parse(&text);
     let is_json = args.iter().any(|arg| arg == "--json");
-    let usage = |name: &str| usage::of(Path::new(SERVICE_CGROUPS), name);
+    let usage = |s: &Service<'_>| usage::of(Path::new(SERVICE_CGROUPS), s);
     let names = args.iter().filter(|arg| !arg.starts_with('-'));
     let statuses = names.map(|name| show_service(&report, name, is_json, &usage));
     if let Some(status) = statuses.max() {
@@ -66,13 +66,13 @@ fn show_service(
     report: &Report<'_>,
     name: &str,
     is_json: bool,
-    usage: &dyn Fn(&str) -> Usage,
+    usage: &dyn Fn(&Service<'_>) -> Usage,
 ) -> i32 {
     let Some(service) = find(report, name) else {
         print_error(&format!("b2p: {}", unknown_service(report, name)));
         return 1;
     };
-    let usage = usage(service.name);
+    let usage = usage(service);
     print(&match is_json {
         true => service_json(service, usage).line(),
         false => service_text(report, service, usage, &Terminal::stdout()),
@@ -101,7 +101,7 @@ fn hostname() -> String {
 fn machine_text(
     report: &Report<'_>,
     hostname: &str,
-    usage: &dyn Fn(&str) -> Usage,
+    usage: &dyn Fn(&Service<'_>) -> Usage,
     terminal: &Terminal,
 ) -> String {
     let mut out = head(report, hostname, terminal);
@@ -113,7 +113,7 @@ fn machine_text(
         out.push_str(&format!("  {}\n", terminal.paint(Colour::Yellow, &line)));
     }
     let now = report.machine.now.unwrap_or(0);
-    let row = |s: &Service<'_>| row(s, now, usage(s.name));
+    let row = |s: &Service<'_>| row(s, now, usage(s));
     let rows: Vec<Vec<Cell>> = report.services.iter().map(row).collect();
     if !rows.is_empty() {
         out.push('\n');
@@ -223,6 +223,7 @@ fn service_text(report: &Report<'_>, s: &Service<'_>, usage: Usage, terminal: &T
     let state = terminal.paint(state_colour(s.state), s.state.word());
     let lines = [
         ("state", Some(state)),
+        ("user", s.user.map(|uid| uid.to_string())),
         ("since", s.since.map(ago)),
         ("pid", s.pid.map(|pid| pid.to_string())),
         ("restarts", s.restarts.map(|count| count.to_string())),
@@ -244,7 +245,11 @@ fn value_line(key: &str, value: Option<String>) -> Option<String> {
 }
 
 /// Returns the object of `b2p status --json`; docs/reference/control.md lists its keys.
-fn machine_json(report: &Report<'_>, hostname: &str, usage: &dyn Fn(&str) -> Usage) -> Json {
+fn machine_json(
+    report: &Report<'_>,
+    hostname: &str,
+    usage: &dyn Fn(&Service<'_>) -> Usage,
+) -> Json {
     let machine = &report.machine;
     let degraded = |d: &control::Degraded<'_>| {
         Json::Object(vec![
@@ -258,7 +263,7 @@ fn machine_json(report: &Report<'_>, hostname: &str, usage: &dyn Fn(&str) -> Usa
             ("at_ms", s.at.into()),
         ])
     });
-    let service = |s: &Service<'_>| service_json(s, usage(s.name));
+    let service = |s: &Service<'_>| service_json(s, usage(s));
     Json::Object(vec![
         ("version", Json::text(machine.version)),
         ("hostname", Json::text(hostname)),
@@ -284,6 +289,7 @@ fn service_json(s: &Service<'_>, usage: Usage) -> Json {
     Json::Object(vec![
         ("name", Json::text(s.name)),
         ("state", Json::text(s.state.word())),
+        ("user", s.user.into()),
         ("since_ms", s.since.into()),
         ("pid", s.pid.into()),
         ("restarts", s.restarts.into()),

@@ -14,14 +14,18 @@ pub struct Usage {
     pub cpu_us: Option<u64>,
 }
 
-/// Returns the usage of the cgroup `name` below `root`; it is empty for a name that is not one of
-/// a service.
+/// Returns the usage of a service's cgroup: below `system`, or among those of its user beside
+/// it. It is empty for a name that is not one of a service.
 #[must_use]
-pub fn of(root: &Path, name: &str) -> Usage {
-    let Some(name) = control::Name::new(name) else {
+pub fn of(system: &Path, service: &control::Service<'_>) -> Usage {
+    let Some(name) = control::Name::new(service.name) else {
         return Usage::default();
     };
-    let cgroup = root.join(name.as_str());
+    let dir = match service.user.filter(|uid| *uid != 0) {
+        Some(uid) => system.with_file_name("user").join(uid.to_string()),
+        None => system.to_path_buf(),
+    };
+    let cgroup = dir.join(name.as_str());
     let read = |file: &str| fs::read_to_string(cgroup.join(file)).unwrap_or_default();
     Usage {
         memory: read("memory.current").trim_ascii().parse().ok(),
@@ -41,19 +45,30 @@ mod tests {
 
     #[test]
     fn reads_what_is_there() {
-        let root = std::env::temp_dir().join(format!("b2p-usage-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("b2p-usage-{}", std::process::id()));
+        let root = dir.join("system");
         fs::create_dir_all(root.join("sshd")).unwrap();
-        assert_eq!(of(&root, "sshd"), Usage::default());
+        let named = |name| control::Service::new(name, control::State::Up);
+        assert_eq!(of(&root, &named("sshd")), Usage::default());
         fs::write(root.join("sshd/memory.current"), "1258291\n").unwrap();
         fs::write(root.join("sshd/cpu.stat"), "usage_usec 4200\nuser_usec 1\n").unwrap();
         let all = Usage {
             memory: Some(1_258_291),
             cpu_us: Some(4200),
         };
-        assert_eq!(of(&root, "sshd"), all);
-        assert_eq!(of(&root, "../sshd"), Usage::default());
-        assert_eq!(of(&root, "none"), Usage::default());
-        fs::remove_dir_all(root).unwrap();
+        assert_eq!(of(&root, &named("sshd")), all);
+        assert_eq!(of(&root, &named("../sshd")), Usage::default());
+        assert_eq!(of(&root, &named("none")), Usage::default());
+        let users = root.with_file_name("user").join("1000/sshd");
+        let of_user = control::Service {
+            user: Some(1000),
+            ..named("sshd")
+        };
+        assert_eq!(of(&root, &of_user), Usage::default());
+        fs::create_dir_all(&users).unwrap();
+        fs::write(users.join("memory.current"), "7\n").unwrap();
+        assert_eq!(of(&root, &of_user).memory, Some(7));
+        fs::remove_dir_all(dir).unwrap();
         assert_eq!(usage_usec("user_usec 1\n"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use config::{
     Config, Console, DiskSelector, FormatPolicy, Ignition, LogReceiver, Loglevel, Modules, Net,
-    Podman, Proxy, Swap, Transport, WaitUsb, ZramSize,
+    Podman, Proxy, Rootless, Swap, Transport, WaitUsb, ZramSize,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -149,19 +149,27 @@ pub fn config() -> impl Strategy<Value = Config> {
         levels,
         services,
     );
+    let rootless = select(vec![Rootless::On, Rootless::Off, Rootless::Default]);
     let other_flags = (
         option::of(wait),
         option::of("[A-Z][A-Za-z_]{2,10}(/[A-Z][a-z_]{2,10})?"),
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        any::<[bool; 13]>(),
+        (any::<[bool; 13]>(), rootless),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = b2p_flags;
-        let (waitusb, tz, ntpserver, blacklist, (swapfile, swaps), bools, (proxy, user, rsyslog)) =
-            other_flags;
+        let (
+            waitusb,
+            tz,
+            ntpserver,
+            blacklist,
+            (swapfile, swaps),
+            (bools, rootless),
+            (proxy, user, rsyslog),
+        ) = other_flags;
         let [
             sshd,
             rescue,
@@ -191,9 +199,11 @@ pub fn config() -> impl Strategy<Value = Config> {
             net,
             console,
             podman,
+            rootless,
             sshd,
             proxy,
             user,
+            uid: config::DEFAULT_UID,
             vsock,
             shares: Vec::new(),
             extensions: Vec::new(),
@@ -294,6 +304,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         net_flag(&config.net),
         ("b2p.console", keyword(&config.console)),
         ("b2p.podman", keyword(&config.podman)),
+        ("b2p.rootless", keyword(&config.rootless)),
         ("b2p.modules", keyword(&config.modules)),
         ("b2p.loglevel", keyword(&config.loglevel)),
         ("b2p.sshd", switch(config.sshd)),

@@ -3,7 +3,7 @@
 
 use config::{Config, Console, Podman, Role};
 use services::{Restart, ServiceDef, Socket};
-use sys::paths::B2P;
+use sys::paths::{B2P, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 
 use super::Platform;
 use super::names::DATA_DISK;
@@ -86,6 +86,30 @@ pub(super) fn podman(def: ServiceDef, config: &Config, platform: &Platform) -> S
     )
 }
 
+/// Gives the socket and the process to the user. The program finds the rest of the user's
+/// environment itself: cloud-init may give the number to another user.
+pub(super) fn podman_user(def: ServiceDef, config: &Config, platform: &Platform) -> ServiceDef {
+    let Some(user) = platform.user else {
+        return def;
+    };
+    let dir = format!("{USER_RUNTIME_DIRS}/{}", user.uid);
+    let socket = def.socket.map(|socket| Socket {
+        path: format!("{dir}/{USER_PODMAN_SOCKET}").leak(),
+        uid: user.uid,
+        gid: user.gid,
+        ..socket
+    });
+    let own = std::iter::once(format!("XDG_RUNTIME_DIR={dir}"));
+    let env = leak(own.chain(def.env.iter().map(|line| (*line).to_owned())));
+    let def = ServiceDef {
+        socket,
+        env,
+        user: Some(user),
+        ..def
+    };
+    with_variables(def, config, platform)
+}
+
 /// Adds the proxies and the variables that the data disk's profile exports. Of two variables
 /// with one name the first counts (getenv(3)), so the owner's are in front.
 pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
@@ -115,11 +139,4 @@ pub(super) fn console(def: ServiceDef, config: &Config, _: &Platform) -> Service
 fn leak(strings: impl Iterator<Item = String>) -> &'static [&'static str] {
     let strings: Vec<&'static str> = strings.map(|string| &*string.leak()).collect();
     strings.leak()
-}
-
-/// Returns the number of group `name` in the text of group(5). No name service is asked.
-pub(super) fn gid(groups: &str, name: &str) -> Option<u32> {
-    let mut lines = groups.lines();
-    let line = lines.find(|line| line.split(':').next() == Some(name))?;
-    line.split(':').nth(2)?.parse().ok()
 }

@@ -11,9 +11,10 @@ mod host;
 mod logs;
 pub mod names;
 mod table;
+mod users;
 
 use config::{Config, DiskSelector, Ignition};
-use services::{ServiceDef, Socket};
+use services::{ServiceDef, Socket, User, account};
 
 use crate::console;
 
@@ -51,19 +52,27 @@ pub struct Platform {
     pub has_ignition: bool,
     /// Number of the group that may use the API besides root.
     pub api_gid: u32,
+    /// The user who may log in, if there is one.
+    pub user: Option<User>,
     /// Devices of the console terminals, such as `/dev/ttyS0`.
     pub terminals: Vec<String>,
 }
 
 impl Platform {
-    /// Reads the facts from the running system.
+    /// Reads the facts from the running system, in which the user of the configuration has got
+    /// name and number.
     #[must_use]
-    pub fn detect() -> Platform {
-        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    pub fn detect(config: &Config) -> Platform {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let (passwd, groups) = (read("/etc/passwd"), read("/etc/group"));
+        let user = account::user(&passwd, &groups, &config.user);
         Platform {
             in_container: crate::root::in_container(),
             has_ignition: sys::config_sources::has_ignition(),
-            api_gid: adapt::gid(&groups, adapt::API_GROUP).unwrap_or(0),
+            api_gid: account::gid(&groups, adapt::API_GROUP).unwrap_or(0),
+            user: user
+                .filter(|user| user.uid != 0)
+                .map(account::Account::leak),
             terminals: console::terminals(),
         }
     }
@@ -95,6 +104,7 @@ const fn socket(path: &'static str, mode: u32, datagram: bool) -> Option<Socket>
     Some(Socket {
         path,
         mode,
+        uid: 0,
         gid: 0,
         datagram,
         on_demand: true,
@@ -111,7 +121,8 @@ const fn datagrams(path: &'static str, mode: u32) -> Option<Socket> {
 
 /// Returns all entries, in their order.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    SERVICES.iter().chain(host::HOST).chain(logs::LOGS)
+    let own = SERVICES.iter().chain(host::HOST).chain(users::USERS);
+    own.chain(logs::LOGS)
 }
 
 /// Returns the definitions of the services that exist with this configuration, on this machine.

@@ -16,6 +16,7 @@ pub const IGNITION: &str = "ignition";
 pub const IMAGE_SYNC: &str = "image-sync";
 pub const NET: &str = "net";
 pub const PODMAN: &str = "podman";
+pub const PODMAN_USER: &str = "podman-user";
 pub const SHARE: &str = "share";
 pub const SSHD: &str = "sshd";
 

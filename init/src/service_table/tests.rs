@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 use config::{Config, Console, DiskSelector, Net, Podman};
 
-use super::adapt::gid;
 use super::names::*;
 use super::*;
 
@@ -74,11 +73,31 @@ fn names_are_there_once() {
     assert_eq!(names.len(), count);
 }
 
+/// Returns a machine with a user.
+fn with_user() -> Platform {
+    let passwd = "ann:x:1001:1002::/home/ann:/bin/bash\n";
+    Platform {
+        user: account::user(passwd, "sudo:x:27:ann\n", "ann").map(account::Account::leak),
+        ..Platform::default()
+    }
+}
+
 #[test]
-fn groups_are_found_by_their_whole_name() {
-    let text = "root:x:0:\npodman2:x:5:\npodman:x:982:core\n";
-    assert_eq!(gid(text, "podman"), Some(982));
-    assert_eq!(gid(text, "pod"), None);
+fn the_users_podman_is_the_users() {
+    let def = find(PODMAN_USER, &Config::default(), &with_user()).unwrap();
+    let socket = def.socket.unwrap();
+    assert_eq!(socket.path, "/run/user/1001/podman/podman.sock");
+    let rights = (socket.uid, socket.gid, socket.mode, socket.on_demand);
+    assert_eq!(rights, (1001, 1002, 0o600, true));
+    let user = def.user.unwrap();
+    assert_eq!((user.uid, user.gid, user.groups), (1001, 1002, &[27][..]));
+    assert!(def.env.contains(&"XDG_RUNTIME_DIR=/run/user/1001"));
+    for off in ["b2p.rootless=off", "b2p.podman=off"] {
+        let config = config::parse(off.as_bytes(), &[]).0;
+        assert_eq!(find(PODMAN_USER, &config, &with_user()), None, "{off}");
+    }
+    let without = Platform::default();
+    assert_eq!(find(PODMAN_USER, &Config::default(), &without), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::service::Socket;
+use crate::service::User;
 use proptest::prelude::*;
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\ncore:x:1000:1000::/home/core:/bin/bash\n";
@@ -66,6 +67,7 @@ kill process"#;
         socket: Some(Socket {
             path: "/run/demo.sock",
             mode: 0o660,
+            uid: 0,
             gid: 982,
             datagram: true,
             on_demand: false,
@@ -327,7 +329,7 @@ prop_compose! {
         choices in any::<(bool, bool, bool)>(),
     ) -> ServiceDef {
         let socket = socket.map(|(path, mode, (datagram, on_demand))| Socket {
-            path: leak(&path), mode, gid: 982, datagram, on_demand,
+            path: leak(&path), mode, uid: 0, gid: 982, datagram, on_demand,
         });
         let core = User {
             uid: 1000, gid: 1000, groups: &[982, 27], name: "core", home: "/home/core", shell: "/bin/bash",

@@ -170,6 +170,7 @@ fn socket(options: &[&str], group: &str) -> Result<Socket, Expected> {
     let mut socket = Socket {
         path: "",
         mode: 0o600,
+        uid: 0,
         gid: 0,
         datagram: false,
         on_demand: true,

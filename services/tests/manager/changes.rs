@@ -64,6 +64,7 @@ fn what_settling_brings_about_is_seen_too() {
         socket: Some(services::Socket {
             path: "/proc/nonexistent/socket",
             mode: 0o600,
+            uid: 0,
             gid: 0,
             datagram: false,
             on_demand: true,

@@ -10,6 +10,7 @@ fn a_datagram_wakes_its_service() {
     let socket = Some(Socket {
         path,
         mode: 0o600,
+        uid: 0,
         gid: 0,
         datagram: true,
         on_demand: true,
@@ -49,6 +50,7 @@ fn a_socket_that_cannot_be_is_tried_again_when_asked() {
     let socket = Some(Socket {
         path,
         mode: 0o600,
+        uid: 0,
         gid: 0,
         datagram: false,
         on_demand: true,

@@ -18,6 +18,7 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check("rootless, limits are set", || limits(guest));
     checks.check("rootless, limits hold", || exceeded(guest));
     checks.check("rootless, stats, top, pause and update", || commands(guest));
+    checks.check("rootless, limits over the API", || api(guest));
     checks.check("rootless, core leaves nothing", || {
         guest.sh_as("core", "podman system reset --force").map(drop)
     });
@@ -123,4 +124,37 @@ fn commands(guest: &Guest) -> Result<()> {
     let max = podman("exec mine cat /sys/fs/cgroup/memory.max")?;
     ensure!(max == "50331648", "{max}");
     podman("rm -f -t 0 mine").map(drop)
+}
+
+/// Runs a container of core's through core's socket, which no process serves before.
+fn api(guest: &Guest) -> Result<()> {
+    let socket = "/run/user/1000/podman/podman.sock";
+    let owner = guest.sh(&format!(
+        "stat -c '%a %U:%G' {socket} /run/user/1000/podman; pgrep -u core -f 'system service' || true"
+    ))?;
+    ensure!(owner == "600 core:core\n700 core:core", "{owner}");
+    // A machine that has just booted has no pause process: two podmans make it at once.
+    guest.sh("pkill -u core -f catatonit; rm -f /run/user/1000/libpod/tmp/pause.pid")?;
+    let files = "sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max'";
+    let said = guest.sh_as(
+        "core",
+        &format!(
+            "podman ps -q & podman --remote --url unix://{socket} run --rm -m 32m --pids-limit 7 {} {files}; wait",
+            image::NAME
+        ),
+    )?;
+    ensure!(said == "33554432\n7", "{said}");
+    let name = image::NAME;
+    let dd = "dd if=/dev/zero of=/dev/null bs=90M count=1";
+    let command = format!(
+        "podman --remote --url unix://{socket} run --rm -m 32m --memory-swap 32m {name} {dd}"
+    );
+    let out = guest.ssh("core", &command)?;
+    ensure!(out.status.code() == Some(137), "{out:?}");
+    let status = guest.sh("b2p status podman-user --json; ls /sys/fs/cgroup/user/1000")?;
+    ensure!(
+        status.contains("\"user\":1000") && status.contains("podman-user"),
+        "{status}"
+    );
+    Ok(())
 }

@@ -11,6 +11,7 @@ pub mod conmon;
 pub mod health;
 pub mod start;
 pub mod stop;
+pub mod user_api;
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -21,14 +22,13 @@ use std::process::Command;
 
 use log::warn;
 use sys::error::{Doing, Result};
+use sys::paths::{USER_RUNTIME_DIRS, USER_STORAGES};
 use sys::user_cgroup;
 
 /// Path of podman.
 const PODMAN: &str = "/usr/bin/podman";
 /// Storage of root's containers.
 const ROOT_STORAGE: &str = "/var/lib/containers/storage";
-/// Storages of the other users, a directory each, named by the uid.
-const USER_STORAGES: &str = "/var/lib/containers/user";
 
 /// A user who may have containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +77,7 @@ impl Owner {
         if self.uid == 0 {
             return Ok(());
         }
-        let run = PathBuf::from(format!("/run/user/{}", self.uid));
-        for dir in [run, self.storage()] {
+        for dir in [self.runtime_dir(), self.storage()] {
             if !dir.is_dir() {
                 fs::create_dir_all(&dir).on(&dir)?;
                 fs::set_permissions(&dir, Permissions::from_mode(0o700)).on(&dir)?;
@@ -86,6 +85,11 @@ impl Owner {
             }
         }
         Ok(())
+    }
+
+    /// Returns the user's `XDG_RUNTIME_DIR`.
+    fn runtime_dir(&self) -> PathBuf {
+        Path::new(USER_RUNTIME_DIRS).join(self.uid.to_string())
     }
 
     /// Returns the directory of the user's storage.
@@ -100,7 +104,7 @@ impl Owner {
     pub fn run_dir(&self) -> PathBuf {
         match self.uid {
             0 => PathBuf::from("/run/containers/storage/overlay-containers"),
-            uid => PathBuf::from(format!("/run/user/{uid}/containers/overlay-containers")),
+            _ => self.runtime_dir().join("containers/overlay-containers"),
         }
     }
 
@@ -119,7 +123,7 @@ impl Owner {
             .current_dir("/");
         if self.uid != 0 {
             podman
-                .env("XDG_RUNTIME_DIR", format!("/run/user/{}", self.uid))
+                .env("XDG_RUNTIME_DIR", self.runtime_dir())
                 .gid(self.gid)
                 .uid(self.uid);
             match user_cgroup::open_procs(self.uid, self.gid, user_cgroup::CONTAINERS) {

@@ -17,6 +17,7 @@ use crate::service::{ReadyWhen, Restart, Socket};
 const SOCKET: Socket = Socket {
     path: "/x",
     mode: 0o600,
+    uid: 0,
     gid: 0,
     datagram: false,
     on_demand: true,

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p podman-user`: the API service of a user's own podman, as the user, on the socket that PID 1
+//! holds.
+//!
+//! podman of a user who has no pause process makes one, which holds the user's namespaces. If
+//! another podman of the user makes it at the same moment, the first one may close the socket
+//! that it was given and end with status 125 (pkg/rootless/rootless_linux.c, `reexec_userns_join`).
+//! With a pause process it joins the namespaces before it does anything else. So the process is
+//! made first, by a podman without a socket, for which the race is harmless.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::unistd::getuid;
+
+use super::{Owner, PODMAN};
+use crate::common::listen_fds;
+
+/// Variables that tell of the socket (sd_listen_fds(3)).
+const LISTEN: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
+
+/// Becomes podman; returns the exit status if it cannot.
+pub fn main() -> i32 {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let Some(owner) = Owner::of(&passwd, getuid().as_raw()) else {
+        eprintln!("podman-user: no user has the number {}", getuid());
+        return 1;
+    };
+    let why = become_podman(&owner);
+    eprintln!("{PODMAN}: {why}");
+    1
+}
+
+fn become_podman(owner: &Owner) -> io::Error {
+    let Some(socket) = listen_fds::inherited_socket() else {
+        return io::Error::other("PID 1 has passed no socket");
+    };
+    if let Err(e) = fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)) {
+        return e.into();
+    }
+    if !has_pause_process(owner) {
+        let mut unshare = Command::new(PODMAN);
+        LISTEN.iter().for_each(|name| {
+            unshare.env_remove(name);
+        });
+        let made = with_home(&mut unshare, owner)
+            .args(["unshare", "true"])
+            .stdin(Stdio::null())
+            .status();
+        match made {
+            Ok(status) if status.success() => {}
+            Ok(status) => eprintln!("podman unshare: {status}"),
+            Err(e) => return e,
+        }
+    }
+    if let Err(e) = fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())) {
+        return e.into();
+    }
+    with_home(&mut Command::new(PODMAN), owner)
+        .args(["system", "service"])
+        .exec()
+}
+
+/// Sets the variables that name the user.
+fn with_home<'a>(command: &'a mut Command, owner: &Owner) -> &'a mut Command {
+    command
+        .env("HOME", &owner.home)
+        .env("USER", &owner.name)
+        .env("LOGNAME", &owner.name)
+        .current_dir("/")
+}
+
+/// Returns true if the user has a pause process: the file names a process in another user
+/// namespace.
+fn has_pause_process(owner: &Owner) -> bool {
+    let path = owner.runtime_dir().join("libpod/tmp/pause.pid");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let namespace = |pid: &str| fs::read_link(Path::new("/proc").join(pid).join("ns/user")).ok();
+    let pid = text.trim().parse::<u32>().map(|pid| pid.to_string());
+    let pause = pid.ok().and_then(|pid| namespace(&pid));
+    pause.is_some() && pause != namespace("self")
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Services that run as the user who may log in.
+
+use config::{Podman, Rootless};
+use services::ServiceDef;
+use sys::paths::B2P;
+
+use super::names::*;
+use super::{Entry, adapt, stream};
+
+/// Rows of the service table, after those of [`super::SERVICES`].
+pub const USERS: &[Entry] = &[
+    // As for root, PID 1 keeps the socket, and no process of the user's runs until somebody connects.
+    Entry {
+        def: ServiceDef {
+            name: PODMAN_USER,
+            why: "the API of the user's own podman, where `podman --remote` and ssh://core@host look for it",
+            env: &["GOGC=400", "GOMEMLIMIT=128MiB"],
+            socket: stream("", 0o600),
+            argv: &[B2P, "podman-user"],
+            after: ENGINE_PREREQUISITES,
+            gates_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, platform| {
+            let is_on = config.podman != Podman::Off && config.rootless != Rootless::Off;
+            is_on && platform.user.is_some()
+        },
+        adapt: adapt::podman_user,
+        ..Entry::DEFAULT
+    },
+];
