@@ -22,8 +22,10 @@ const IMAGE_BYTES: u64 = 64 * MIB;
 const WORKING_SET_BYTES: u64 = 32 * MIB;
 /// Limit of the share of a large memory that is kept for programs.
 const MAX_KEPT_BYTES: u64 = 1024 * MIB;
-/// Percentage of the memory that /run may take, and that /dev/shm may take ([`crate::mounts`]).
+/// Percentage of the memory that each of /run, /run/user and /dev/shm may take ([`crate::mounts`]).
 pub const SMALL_PERCENT: u64 = 3;
+/// Number of the file systems that may take [`SMALL_PERCENT`].
+const SMALL: u64 = 3;
 /// Limit of /dev, whose nodes take no blocks.
 pub const DEV_BYTES: u64 = 2 * MIB;
 /// Bytes of a file system of layers for each inode, of which the kernel takes about 1 KiB.
@@ -40,15 +42,15 @@ pub struct Sizes {
     pub containers: u64,
 }
 
-/// Divides a memory of `total` bytes. The containers' share is the largest: 24 % of 256 MiB, 59 %
-/// of 1 GiB, two thirds of 4 GiB and more.
+/// Divides a memory of `total` bytes. The containers' share is the largest: 20 % of 256 MiB, 56 %
+/// of 1 GiB, 64 % of 4 GiB and more of larger ones.
 #[must_use]
 pub fn sizes(total: u64) -> Sizes {
     let kept = IMAGE_BYTES + WORKING_SET_BYTES + (total / 8).min(MAX_KEPT_BYTES);
     let files = total.saturating_sub(kept).max(total / 4);
     let root = (total / 16).clamp(16 * MIB, 1024 * MIB);
     let podman = (total / 48).clamp(8 * MIB, 256 * MIB);
-    let others = root + podman + DEV_BYTES + 2 * (total * SMALL_PERCENT / 100);
+    let others = root + podman + DEV_BYTES + SMALL * (total * SMALL_PERCENT / 100);
     // Half of the inodes that the limit allows are counted: each file has at least a page as well.
     let rest = files.saturating_sub(others);
     let containers = (rest - rest / 17).max(total / 16).max(16 * MIB);
@@ -157,7 +159,7 @@ mod tests {
     fn all_limits_leave_room_for_programs() {
         for total in TOTALS_MIB.iter().map(|mib| mib * MIB) {
             let sizes = sizes(total);
-            let small = DEV_BYTES + 2 * (total * SMALL_PERCENT / 100);
+            let small = DEV_BYTES + SMALL * (total * SMALL_PERCENT / 100);
             let all = sizes.root + sizes.podman + sizes.containers + small;
             let inodes = all / BYTES_PER_INODE * 1024 / 2;
             let left = total.saturating_sub(all + inodes + IMAGE_BYTES);
@@ -171,9 +173,9 @@ mod tests {
         for (mib, percent) in [
             (215, 20),
             (450, 42),
-            (967, 58),
-            (1950, 62),
-            (7900, 65),
+            (967, 56),
+            (1950, 61),
+            (7900, 64),
             (64_500, 80),
         ] {
             let sizes = sizes(mib * MIB);

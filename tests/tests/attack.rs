@@ -158,7 +158,7 @@ fn fill(guest: &Guest, name: &str, path: &str, option: &str) -> Result<()> {
 fn fill_memory(guest: &Guest) -> Result<()> {
     guest.sh_as(
         "core",
-        "for f in /dev/shm /tmp; do dd if=/dev/zero of=$f/fill bs=1M; done 2>/dev/null; true",
+        "for f in /dev/shm /run/user/1000 /tmp; do dd if=/dev/zero of=$f/fill bs=1M; done 2>/dev/null; true",
     )?;
     let said = guest.sh("df -m /dev/shm /tmp; free -m")?;
     println!("{said}");

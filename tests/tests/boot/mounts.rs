@@ -18,6 +18,7 @@ const WANTED: &[(&str, &str, &[&str])] = &[
     ("/dev/mqueue", "mqueue", &["nosuid", "nodev", "noexec"]),
     ("/dev/hugepages", "hugetlbfs", &["nosuid", "nodev"]),
     ("/run", "tmpfs", &["nosuid", "nodev"]),
+    ("/run/user", "tmpfs", &["nosuid", "nodev"]),
     ("/sys/fs/cgroup", "cgroup2", &["nosuid", "nodev", "noexec"]),
     ("/sys/fs/bpf", "bpf", &["nosuid", "nodev", "noexec"]),
     (
@@ -46,6 +47,10 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("podman's storage is not on the overlay", || {
         storage(guest, &table)
     });
+    checks.check(
+        "a user who fills the runtime directory leaves /run alone",
+        || user_fills_run(guest),
+    );
     checks.check("terminals", || terminals(guest));
     checks.check("nothing of the initrd is in the way", || unique(&table));
 }
@@ -123,6 +128,15 @@ fn storage(guest: &Guest, table: &[Mount]) -> Result<()> {
         .context("no root?")?;
     ensure!(mount.kind != "overlay", "{mount:?}");
     Ok(())
+}
+
+fn user_fills_run(guest: &Guest) -> Result<()> {
+    let fill = "dd if=/dev/zero of=/run/user/1000/fill bs=64k 2>&1; true";
+    let said = guest.sh_as("core", fill)?;
+    ensure!(said.contains("No space left on device"), "{said}");
+    let written = guest.sh("head -c 65536 /dev/zero >/run/podman/fill && rm /run/podman/fill");
+    guest.sh("rm /run/user/1000/fill")?;
+    written.map(drop)
 }
 
 fn terminals(guest: &Guest) -> Result<()> {
