@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
+use config::DEFAULT_UID;
 use log::info;
 use sys::error::{Doing, Error, Result};
 use sys::files::{read_bounded, replace};
@@ -32,6 +33,11 @@ pub fn add_all(users: &[User], diagnostics: &mut Diagnostics) {
     for user in users {
         if let Err(why) = add(user) {
             diagnostics.failed(format_args!("users: {}: {why}", user.account.name));
+        }
+        if let Some(uid) = refused_uid(&user.account) {
+            diagnostics.failed(format_args!(
+                "users: {DEFAULT}: uid {uid} is not applied: the user of the image keeps {DEFAULT_UID}"
+            ));
         }
     }
     let rules: String = users.iter().flat_map(rule_lines).collect();
@@ -103,6 +109,12 @@ fn read_files() -> Result<Files> {
         subuid: subuid?,
         subgid: subgid?,
     })
+}
+
+/// Returns the number that a document gives to the user of the image, where it is another one.
+fn refused_uid(account: &users::User) -> Option<u32> {
+    let is_default = account.name == DEFAULT;
+    account.uid.filter(|uid| is_default && *uid != DEFAULT_UID)
 }
 
 /// Returns the account without settings that do not apply: the user of the image keeps its
