@@ -68,9 +68,9 @@ impl Keeper {
             }
             "BLOCK_IO_ERROR" if data["action"] == "stop" => {
                 let why = match data["nospace"] == true {
-                    true => "the host's disk is full: free space, then `podman-machine resume`",
+                    true => "the host's disk is full: free space, then run `podman-machine start`",
                     false => {
-                        "the host cannot write the machine's disk; `podman-machine resume` tries again"
+                        "the host cannot write the machine's disk; `podman-machine start` tries again"
                     }
                 };
                 self.set_trouble(why);
