@@ -49,7 +49,7 @@ fn good(guest: &Guest) -> Result<()> {
     file(guest, "good", GOOD)?;
     says(guest, "b2p start good", 0, &["good: up after "])?;
     says(guest, "b2p start good", 0, &["good: was up already"])?;
-    let limits = "cd /sys/fs/cgroup/system/good && cat memory.max pids.max";
+    let limits = "cd /sys/fs/cgroup/user/1000/good && cat memory.max pids.max";
     ensure!(guest.sh(limits)? == "67108864\n9");
     let all = service(guest, "good")?;
     ensure!(
@@ -92,7 +92,7 @@ fn inherits(guest: &Guest) -> Result<()> {
     let rest = guest.sh(&rest.replace("PID", &pid.to_string()))?;
     let words: Vec<String> = rest.lines().map(squeezed).collect();
     let wanted = [
-        "0::/system/good",
+        "0::/user/1000/good",
         "100",
         "/tmp",
         "Max open files 64 128 files",
