@@ -5,7 +5,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso disk kernel size ext oci release run test test-all bench reproducible deny fuzz clean host
+.PHONY: help image iso disk kernel size ext oci release install run test test-all bench reproducible deny fuzz clean host
 .PHONY: test-images test-programs test-machines test-rest
 
 help: ## prints this list
@@ -45,6 +45,9 @@ oci: host ## builds out/boot2podman-{kernel,disk}.oci.tar for KubeVirt (docs/gui
 
 release: iso disk ## builds all downloads, and SHA256SUMS to sign (docs/design/trust.md)
 	@$(INITRAMFS) oci
+
+install: host ## installs podman-machine, its image, manual pages and completions; PREFIX= DESTDIR=
+	@$(INITRAMFS) install
 
 run: host ## builds the image and boots it in QEMU, with its console in this terminal
 	@$(INITRAMFS) run

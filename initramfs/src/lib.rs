@@ -23,6 +23,7 @@ pub mod fsutil;
 pub mod host;
 pub mod image;
 pub mod initrd;
+pub mod install;
 pub mod iso;
 pub mod kernel;
 pub mod ldcache;

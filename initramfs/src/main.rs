@@ -4,7 +4,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use initramfs::{deny, disk, ext, image, iso, kernel, nextest, oci, reproducible, run, size};
+use initramfs::{
+    deny, disk, ext, image, install, iso, kernel, nextest, oci, reproducible, run, size,
+};
 
 /// Command of this program.
 struct Command {
@@ -34,6 +36,8 @@ const COMMANDS: &[Command] = &[
                (buildah, skopeo, debug)" },
     Command { name: "size", arguments: "", run: |_| size::report(),
         help: "print the size of each part of the image, and draw out/size.svg" },
+    Command { name: "install", arguments: "", run: |_| install::install(),
+        help: "make the image and podman-machine, and install both with manual pages and completions" },
     Command { name: "run", arguments: "[<NAME=value>…]", run: run::run,
         help: "make the image, and boot it in QEMU" },
     Command { name: "deny", arguments: "[advisories]", run: deny::check,
@@ -52,6 +56,7 @@ Environment:
   APPEND= SSH_KEY=                    of iso, disk and run
   EXT=                                of iso
   NAME= PKGS=                         of ext
+  PREFIX= DESTDIR=                    of install
   MEM= CPUS= ACCEL= SSH_PORT= DATA=   of run";
 
 fn image(kernels: &[String]) -> Result<()> {
