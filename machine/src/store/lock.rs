@@ -29,15 +29,7 @@ pub struct CommandLock {
 impl CommandLock {
     /// Takes the lock `path` for a command, which others are told while they wait.
     pub fn take(path: &Path, command: &str) -> Result<Self> {
-        let open = || {
-            File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-        };
-        let file = open().with_context(|| format!("open {}", path.display()))?;
+        let file = open(path)?;
         let mut file = match file.try_lock() {
             Ok(()) => file,
             Err(_) => wait(file).ok_or_else(|| Fault::new(busy(path)))?,
@@ -47,6 +39,15 @@ impl CommandLock {
         write!(file, "{} {command}", std::process::id())?;
         Ok(Self { _file: file })
     }
+}
+
+/// Opens the file of a lock, and keeps what the holder has written in it.
+fn open(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    options
+        .open(path)
+        .with_context(|| format!("open {}", path.display()))
 }
 
 /// Waits for the lock in a thread, because flock(2) has no time limit.
@@ -80,15 +81,7 @@ impl LifeLock {
     /// Takes the lock, or returns `None` if another process has it. This process must not open the
     /// file again: closing any descriptor of it drops the lock (fcntl(2)).
     pub fn take(path: &Path) -> Result<Option<Self>> {
-        let open = || {
-            File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-        };
-        let mut file = open().with_context(|| format!("open {}", path.display()))?;
+        let mut file = open(path)?;
         match fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))) {
             Err(Errno::EAGAIN | Errno::EACCES) => return Ok(None),
             other => other.with_context(|| format!("lock {}", path.display()))?,

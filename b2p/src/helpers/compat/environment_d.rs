@@ -4,10 +4,12 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sys::error::{Doing, Result};
 use sys::files::{read_whole, replace};
+
+use super::conf_files;
 
 /// Directory of the files.
 const DIR: &str = "/etc/environment.d";
@@ -24,7 +26,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// A file cannot be read, or podman's cannot be written.
 pub fn apply() -> Result<()> {
     let mut all = Vec::new();
-    for path in files(Path::new(DIR)) {
+    for path in conf_files(Path::new(DIR)) {
         let text = read_whole(&path, MAX_BYTES)?.unwrap_or_default();
         all.extend(variables(&String::from_utf8_lossy(&text)));
     }
@@ -38,16 +40,6 @@ pub fn apply() -> Result<()> {
         true => Ok(()),
         false => replace(path, after.as_bytes(), 0o644),
     }
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
-    let mut paths: Vec<_> = paths
-        .filter(|p| p.extension().is_some_and(|e| e == "conf"))
-        .collect();
-    paths.sort_unstable();
-    paths
 }
 
 /// Returns the lines `NAME=value`, without the quotes of a value. Other lines do not count.

@@ -20,3 +20,18 @@ pub mod profile;
 pub mod shims;
 pub mod tcswp;
 pub mod tmpfiles;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Returns the files `*.conf` of a directory in the order of their names, in which systemd reads
+/// them (environment.d(5), tmpfiles.d(5)).
+fn conf_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut paths: Vec<_> = paths
+        .filter(|p| p.extension().is_some_and(|e| e == "conf"))
+        .collect();
+    paths.sort_unstable();
+    paths
+}

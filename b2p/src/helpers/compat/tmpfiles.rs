@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Links and directories of tmpfiles.d(5), as far as podman machine writes them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sys::error::{Doing, Error, Result};
 
+use super::conf_files;
 use crate::common::confined::{Attributes, Tree};
 use crate::common::terminal::print_error;
 
@@ -49,7 +49,7 @@ pub fn main(args: &[String]) -> i32 {
 pub fn create(prefix: Option<&str>) -> Result<()> {
     let root = Tree::open(Path::new("/"))?;
     let mut errors = Vec::new();
-    for path in files(Path::new(DIR)) {
+    for path in conf_files(Path::new(DIR)) {
         let text = match sys::files::read_whole(&path, MAX_BYTES) {
             Ok(text) => text.unwrap_or_default(),
             Err(why) => {
@@ -61,16 +61,6 @@ pub fn create(prefix: Option<&str>) -> Result<()> {
         errors.extend(apply(&root, &text, prefix).on(&path).err());
     }
     Error::join(errors)
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
-    let mut paths: Vec<_> = paths
-        .filter(|p| p.extension().is_some_and(|e| e == "conf"))
-        .collect();
-    paths.sort_unstable();
-    paths
 }
 
 fn apply(root: &Tree, text: &str, prefix: Option<&str>) -> Result<()> {
@@ -136,6 +126,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::{Temp, why};
+    use std::fs;
 
     #[test]
     fn the_lines() {

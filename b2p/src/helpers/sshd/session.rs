@@ -162,10 +162,10 @@ enum Stage {
     LoggedIn,
 }
 
-/// Returns the stage of a process by its title and its status. Until the login sshd-session
+/// Returns the stage of a process by its title and its status. Until the login, sshd-session
 /// catches SIGALRM, which ends it after `LoginGraceTime`; from then on the signal has its default.
-/// Its title names the user from the middle of that time on; before, it waits for nothing for long
-/// (sshd-session.c, monitor.c).
+/// The title names the user before the handler goes. A process that has neither has just started,
+/// and waits for nobody (sshd-session.c, monitor.c).
 fn stage(title: &str, status: &str) -> Stage {
     match has_alarm(status) {
         Some(true) => Stage::Waiting,

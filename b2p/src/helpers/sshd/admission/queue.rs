@@ -213,7 +213,8 @@ impl Queue {
 
     /// Returns the connection that comes first of those that have spoken: of the sources with the
     /// fewest sessions, there of the names with the fewest, one of the newest, each in its turn.
-    /// Who comes again as soon as its session has ended would always be the newest.
+    /// Without turns, a client that comes again as soon as its session has ended would always be
+    /// the newest.
     pub fn first_spoken(&self, loads: &Loads, turn: usize) -> Option<Id> {
         // Few sources have sessions, so few are looked at.
         let sources = self.newest_spoken.iter().rev().map(|&(_, source)| source);
