@@ -27,10 +27,21 @@ struct Machine {
 
 /// Runs a shell script that must succeed; returns its output.
 fn sh(script: &str) -> String {
+    output_of(script).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Runs a shell script; returns its output.
+///
+/// # Errors
+/// The script fails; the error has it with what it has printed.
+fn output_of(script: &str) -> Result<String, String> {
     let output = Command::new("sh").args(["-ec", script]).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {errors}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+    match output.status.success() {
+        true => Ok(printed),
+        false => Err(format!("{script}: {errors}\n{printed}")),
+    }
 }
 
 /// Returns true if these tests can run here.
@@ -111,10 +122,11 @@ impl Machine {
             device = self.device,
             b2p = env!("CARGO_BIN_EXE_b2p"),
         );
-        let output = sh(&format!(
+        let output = output_of(&format!(
             "unshare -m --propagation private sh -ec '{}'",
             script.replace('\'', "'\\''")
         ));
+        let output = output.unwrap_or_else(|failure| panic!("{failure}\n{}", self.log()));
         let (report, rest) = output.split_once('\n').unwrap_or((&output, ""));
         let report = report.rsplit_once(" seq=").map_or(report, |(line, _)| line);
         (report.to_owned(), rest.to_owned())
@@ -122,6 +134,11 @@ impl Machine {
 
     fn checksum(&self) -> String {
         sh(&format!("sync; sha256sum < {}", self.image().display()))
+    }
+
+    /// Returns the log of the last boot.
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap()
     }
 
     /// Returns the degraded lines of the last boot.
@@ -364,7 +381,7 @@ fn damage_is_mended_or_left_alone() {
         report.starts_with("data=/dev/loop") && rest == "kept",
         "{report} {rest}"
     );
-    let log = fs::read_to_string(m.dir.join("log")).unwrap();
+    let log = m.log();
     assert!(log.is_empty() || log.contains("e2fsck"), "{log}");
     // The root is no directory any more, and the file system is marked as damaged.
     let part = m.partition();
