@@ -95,11 +95,38 @@ fn adopt_partition(disk: &str) -> Option<String> {
     if sysfs_dir(&name).exists() {
         return None;
     }
-    let (first, len) = (partition.offset, partition.len);
-    ioctl::add_partition(&source.file, partition.number, first, len)
+    let extent = (partition.offset, partition.len);
+    ensure_partition(&source.file, disk, partition.number, extent)
         .inspect_err(|e| log::warn!("data: /dev/{name} is not known to the kernel: {e}"))
         .ok()?;
     Some(name)
+}
+
+/// Tells the kernel of a partition by its first byte and its length, unless it knows it. Another
+/// process that looks at the disk may do the same at the same time (udevd(8), or a second helper
+/// by `adopt_partition`): the kernel refuses the later request with EBUSY, and knows the partition.
+///
+/// # Errors
+/// The kernel has another partition of that number or in that place, or the request fails.
+pub fn ensure_partition(
+    file: &File,
+    disk: &str,
+    number: u32,
+    extent: (u64, u64),
+) -> io::Result<()> {
+    let name = disk::device_name::partition(disk, number);
+    let is_known = || known_extent(&name) == Some(extent);
+    if is_known() {
+        return Ok(());
+    }
+    let added = ioctl::add_partition(file, number, extent.0, extent.1);
+    added.or_else(|e| if is_known() { Ok(()) } else { Err(e) })
+}
+
+/// Returns the first byte and the length of a partition, as the kernel has them.
+fn known_extent(partition: &str) -> Option<(u64, u64)> {
+    let start = attribute(partition, "start")?.parse::<u64>().ok()?;
+    Some((start.checked_mul(512)?, size(partition)?))
 }
 
 /// Returns true if `name` is `kind` and a number: `sr0` is a `sr`, `sram` is not.

@@ -211,12 +211,10 @@ impl FormatTarget for DeviceTarget {
     fn add_partition(&mut self, offset: u64, len: u64) -> Result<()> {
         let _ = ioctl::drop_cache(&self.disk);
         let name = device_name::partition(&self.name, 1);
-        let reread = ioctl::reread_partition_table(&self.disk);
-        // A partition of an earlier table is in use, or the kernel looks for no partitions.
-        if reread.is_err() || scan::size(&name).is_none() {
-            let added = ioctl::add_partition(&self.disk, 1, offset, len);
-            added.doing("partition").on(self.node())?;
-        }
+        // The kernel refuses it while a partition is open, and it may look for no partitions.
+        let _ = ioctl::reread_partition_table(&self.disk);
+        let known = scan::ensure_partition(&self.disk, &self.name, 1, (offset, len));
+        known.doing("partition").on(self.node())?;
         if !self.has_partition_node() {
             return Err(self.failed("partition", "its node does not appear"));
         }

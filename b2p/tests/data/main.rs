@@ -4,168 +4,16 @@
 //! the machine cover the same there.
 #![allow(clippy::unwrap_used)]
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+mod machine;
 
-const KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYK me";
-const MIB: u64 = 1 << 20;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
+
+use machine::{MIB, Machine, can_run, format_request, sh};
+
 /// Bit of CAP_SYS_RESOURCE in a set of capabilities (capabilities(7)).
 const CAP_SYS_RESOURCE: u32 = 24;
-/// Attempts to see a loop device detached, and the pause between two.
-const DETACH_ATTEMPTS: usize = 100;
-const DETACH_PAUSE: Duration = Duration::from_millis(20);
-
-/// A machine: a directory as its root, and a disk image on a loop device.
-struct Machine {
-    dir: PathBuf,
-    device: String,
-}
-
-/// Runs a shell script that must succeed; returns its output.
-fn sh(script: &str) -> String {
-    output_of(script).unwrap_or_else(|failure| panic!("{failure}"))
-}
-
-/// Runs a shell script; returns its output.
-///
-/// # Errors
-/// The script fails; the error has it with what it has printed.
-fn output_of(script: &str) -> Result<String, String> {
-    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
-    match output.status.success() {
-        true => Ok(printed),
-        false => Err(format!("{script}: {errors}\n{printed}")),
-    }
-}
-
-/// Returns true if these tests can run here.
-fn can_run() -> bool {
-    let is_root = sh("id -u") == "0";
-    let needed = ["/dev/loop-control", "/usr/sbin/mke2fs"];
-    is_root && needed.iter().all(|path| Path::new(path).exists())
-}
-
-impl Machine {
-    /// Makes a machine whose disk has `size` bytes and begins with `head`.
-    fn new(name: &str, size: u64, head: &[u8]) -> Machine {
-        let dir = std::env::temp_dir().join(format!("b2p-data-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("root/etc/ssh")).unwrap();
-        let image = File::create(dir.join("image")).unwrap();
-        image.set_len(size).unwrap();
-        image.write_all_at(head, 0).unwrap();
-        let mut machine = Machine {
-            dir,
-            device: String::new(),
-        };
-        machine.attach();
-        machine
-    }
-
-    fn image(&self) -> PathBuf {
-        self.dir.join("image")
-    }
-
-    fn open_image(&self) -> File {
-        let mut options = File::options();
-        options.read(true).write(true).open(self.image()).unwrap()
-    }
-
-    fn root(&self) -> PathBuf {
-        self.dir.join("root")
-    }
-
-    /// Node of the first partition.
-    fn partition(&self) -> String {
-        format!("{}p1", self.device)
-    }
-
-    fn set_machine_id(&self, id: &str) {
-        fs::write(self.root().join("etc/machine-id"), format!("{id}\n")).unwrap();
-    }
-
-    fn attach(&mut self) {
-        let image = self.image();
-        self.device = sh(&format!("losetup -f --show -P {}", image.display()));
-    }
-
-    /// Detaches the loop device, and waits for it: its last partition may still be open.
-    fn detach(&self) {
-        sh(&format!("sync; losetup -d {}", self.device));
-        let attached = format!("losetup -j {} -n", self.image().display());
-        for _ in 0..DETACH_ATTEMPTS {
-            if !sh(&attached).contains(&self.device) {
-                return;
-            }
-            std::thread::sleep(DETACH_PAUSE);
-        }
-        panic!("{} stays", self.device);
-    }
-
-    /// Boots: runs `b2p data` with `options`, then the shell script `then` in the root. Returns
-    /// the line of the report without its number, and the output of the script.
-    fn boot(&self, options: &str, then: &str) -> (String, String) {
-        let script = format!(
-            "cd {root}
-             mkdir -p run/boot2podman var/lib/containers/user/1000 var/lib/boot2podman
-             rm -f run/boot2podman/data*
-             {b2p} data --data={device} {options} --root={root} 2>{log}
-             {then}",
-            root = self.root().display(),
-            log = self.dir.join("log").display(),
-            device = self.device,
-            b2p = env!("CARGO_BIN_EXE_b2p"),
-        );
-        let output = output_of(&format!(
-            "unshare -m --propagation private sh -ec '{}'",
-            script.replace('\'', "'\\''")
-        ));
-        let output = output.unwrap_or_else(|failure| panic!("{failure}\n{}", self.log()));
-        let (report, rest) = output.split_once('\n').unwrap_or((&output, ""));
-        let report = report.rsplit_once(" seq=").map_or(report, |(line, _)| line);
-        (report.to_owned(), rest.to_owned())
-    }
-
-    fn checksum(&self) -> String {
-        sh(&format!("sync; sha256sum < {}", self.image().display()))
-    }
-
-    /// Returns the log of the last boot.
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.join("log")).unwrap()
-    }
-
-    /// Returns the degraded lines of the last boot.
-    fn degraded(&self) -> String {
-        fs::read_to_string(self.root().join("run/boot2podman/data.degraded")).unwrap()
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").args(["-d", &self.device]).output();
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// Returns an archive of tar(1) that requests the format and has keys.
-fn format_request() -> Vec<u8> {
-    let tar = sh(&format!(
-        "d=$(mktemp -d); cd $d; : > 'boot2podman, please format-me'; mkdir .ssh
-         ssh-keygen -q -t rsa -b 4096 -N '' -C rsa -f k; cat k.pub > .ssh/authorized_keys
-         echo '{KEY}' >> .ssh/authorized_keys
-         tar cf $d.tar 'boot2podman, please format-me' .ssh; rm -r $d; echo $d.tar"
-    ));
-    let bytes = fs::read(&tar).unwrap();
-    fs::remove_file(tar).unwrap();
-    bytes
-}
 
 /// Script that makes a file of containers and a host key, and shows what the boot has made.
 const FIRST_USE: &str = "\
@@ -244,6 +92,41 @@ fn damaged_table(m: &mut Machine) {
     image.read_exact_at(&mut header, 512).unwrap();
     assert_eq!(&header, b"EFI PART");
     sh(&format!("e2fsck -fn {}", m.partition()));
+}
+
+/// Each process that looks for a disk tells the kernel of a data partition that it finds in a
+/// table and not in sysfs; another one may do so while the first formats the disk.
+#[test]
+fn a_disk_that_others_look_at_is_formatted() {
+    if !can_run() {
+        return;
+    }
+    let head = format_request();
+    let observer = Machine::new("observer", MIB, b"not a data disk");
+    let script = format!(
+        "cd {root}; while rm -rf run && mkdir run
+         do {b2p} data --data=/dev/none --root={root}; done",
+        root = observer.root().display(),
+        b2p = env!("CARGO_BIN_EXE_b2p"),
+    );
+    let mut processes = [0, 1].map(|_| {
+        let mut shell = Command::new("sh");
+        let shell = shell.args(["-c", &script]).stdout(Stdio::null());
+        shell.stderr(Stdio::null()).spawn().unwrap()
+    });
+    for n in 0..24 {
+        let m = Machine::new(&format!("seen{n}"), 96 * MIB, &head);
+        let (report, _) = m.boot("", "true");
+        assert!(
+            report.starts_with("data=/dev/loop"),
+            "{report}: {}",
+            m.log()
+        );
+    }
+    for process in &mut processes {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 }
 
 /// The helper is killed at many moments, and with it the programs that it has started.
