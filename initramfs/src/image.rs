@@ -2,6 +2,7 @@
 //! `make image`: the stages in order. Each stage is a module of its own and does nothing if its
 //! inputs have not changed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,7 @@ pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
         &mut tree,
         &modules.root(),
         &format!("usr/lib/modules/{}", modules.release),
+        &modules.not_in_userland()?,
     )?;
     ldcache::add(debian, &mut tree, &paths::cache().join(".tmp.ldconfig"))?;
     apparmor::add(debian, &mut tree, &paths::cache().join(".tmp.apparmor"))?;
@@ -133,12 +135,21 @@ pub fn base(debian: &PackageTree) -> Result<Tree> {
     Ok(tree)
 }
 
-fn add_directory(tree: &mut Tree, from: &Path, to: &str) -> Result<()> {
+/// Adds the files below a directory, without those in `left_out`.
+fn add_directory(
+    tree: &mut Tree,
+    from: &Path,
+    to: &str,
+    left_out: &BTreeSet<PathBuf>,
+) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
         let entry = entry?;
         let path = format!("{to}/{}", entry.file_name().to_string_lossy());
+        if left_out.contains(&entry.path()) {
+            continue;
+        }
         match entry.file_type()?.is_dir() {
-            true => add_directory(tree, &entry.path(), &path)?,
+            true => add_directory(tree, &entry.path(), &path, left_out)?,
             false => tree.file(&path, &entry.path(), 0o644),
         }
     }

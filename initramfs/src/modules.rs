@@ -32,6 +32,18 @@ pub const EARLY: &[&str] = &["crc32c_generic", "erofs", "overlay"];
 /// mounted directly, the others if there is no userland, for the power button.
 const ON_DEMAND: &[&str] = &["loop", "evdev", "button"];
 
+/// Files beside the modules that the userland is without: nothing in the machine reads them. modprobe(8)
+/// of a container reads the other lists.
+const UNREAD: &[(&str, &str)] = &[
+    ("modules.order", "input of depmod, which runs on the host"),
+    ("modules.builtin.modinfo", "the same; modinfo(8)"),
+    ("modules.symbols", "text of the next, for people"),
+    (
+        "modules.symbols.bin",
+        "aliases `symbol:…`, which only drivers of DVB cards request",
+    ),
+];
+
 /// Names of modules, separated by spaces, and the reason for them.
 type Row = (&'static str, &'static str);
 
@@ -343,6 +355,13 @@ impl Modules {
             key,
             ..self.clone()
         })
+    }
+
+    /// Returns the host's paths of the files that the userland is without: lists that nothing reads,
+    /// and the early modules, which the kernel has from the initrd before there is a userland.
+    pub fn not_in_userland(&self) -> Result<BTreeSet<PathBuf>> {
+        let lists = UNREAD.iter().map(|(name, _)| self.root().join(name));
+        Ok(lists.chain(self.early()?).collect())
     }
 
     /// Returns the host's paths of the early modules, in the order of loading.

@@ -46,3 +46,42 @@ fn each_kernel_must_have_what_its_rows_name_and_no_more() {
         assert!(generic.contains(name) && !cloud.contains(name), "{name}");
     }
 }
+
+#[test]
+fn the_userland_is_without_early_modules_and_unread_lists_but_has_those_that_are_read() -> Result<()>
+{
+    let dir = tempfile::tempdir()?;
+    let modules = Modules {
+        dir: dir.path().to_path_buf(),
+        kernel: Kernel::Cloud,
+        release: "1".into(),
+        key: String::new(),
+    };
+    fs::create_dir_all(modules.root())?;
+    let dep = "kernel/erofs.ko: kernel/lib/libcrc32c.ko\nkernel/overlay.ko:\nkernel/loop.ko:\n\
+               kernel/lib/libcrc32c.ko:\n";
+    fs::write(modules.root().join("modules.dep"), dep)?;
+    fs::write(
+        modules.root().join("modules.builtin"),
+        "kernel/crc32c_generic.ko\n",
+    )?;
+    let left_out = modules.not_in_userland()?;
+    let contains = |name: &str| left_out.contains(&modules.root().join(name));
+    for name in [
+        "kernel/erofs.ko",
+        "kernel/overlay.ko",
+        "kernel/lib/libcrc32c.ko",
+        "modules.order",
+    ] {
+        assert!(contains(name), "{name}");
+    }
+    for name in [
+        "kernel/loop.ko",
+        "modules.dep",
+        "modules.dep.bin",
+        "modules.alias.bin",
+    ] {
+        assert!(!contains(name), "{name}");
+    }
+    Ok(())
+}
