@@ -29,7 +29,7 @@ pub(crate) const DICTIONARY: &[&str] = &[
 ];
 
 /// - Each line that gives a mount alone gives it among the others as well, in the order of
-///   unmounting; every other mount covers one that is unmounted later.
+///   unmounting; every other mount covers one that is unmounted later, or is on one that is unmounted.
 /// - The root is never unmounted.
 /// - A line in the form of the kernel (fs/proc_namespace.c) is read back.
 pub fn mountinfo(data: &[u8]) {
@@ -43,7 +43,8 @@ pub fn mountinfo(data: &[u8]) {
         let kind = mount_kind(&mount.fstype);
         assert_eq!(mount.kind, kind.unwrap_or(MountKind::Stacked));
         let mut later = mounts.iter().skip(at + 1);
-        assert!(single.contains(mount) || later.any(|m| covers(mount, m)));
+        let is_on = mounts.iter().any(|m| m.id == mount.parent);
+        assert!(is_on || single.contains(mount) || later.any(|m| covers(mount, m)));
     }
     let written: Vec<u8> = mounts.iter().rev().flat_map(line).collect();
     assert_eq!(to_unmount(&written), mounts);
@@ -67,7 +68,8 @@ fn line(mount: &Mount) -> Vec<u8> {
     } else {
         "/"
     };
-    let mut line = format!("36 35 {major}:{minor} {root} ").into_bytes();
+    let Mount { id, parent, .. } = mount;
+    let mut line = format!("{id} {parent} {major}:{minor} {root} ").into_bytes();
     for byte in &mount.target {
         match byte {
             b' ' | b'\t' | b'\n' | b'\\' | b'#' => {

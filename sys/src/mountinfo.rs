@@ -2,6 +2,8 @@
 //! Mounts in the kernel's list (proc_pid_mountinfo(5)), and those that must be unmounted before
 //! power off. Pure: text in, rows out.
 
+use std::collections::HashSet;
+
 /// Kind of a mount: the loss if it stays mounted, and how long its unmounting may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountKind {
@@ -16,6 +18,10 @@ pub enum MountKind {
 /// A mount that the shutdown must handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// Number of the mount.
+    pub id: u64,
+    /// Number of the mount that it is on.
+    pub parent: u64,
     /// Mount point, unescaped.
     pub target: Vec<u8>,
     /// File system type, such as `ext4`.
@@ -78,26 +84,41 @@ pub fn mount_kind(fstype: &str) -> Option<MountKind> {
 }
 
 /// Returns the mounts of `text` that must be unmounted, in order: the last one mounted comes first.
-/// The root is in RAM and stays. A mount in memory is included if it covers one that must go, which
-/// has no path before.
+/// The root is in RAM and stays. A mount in memory is included if it is mounted on one that must
+/// go, which is busy before, as with the /dev/shm of a container; or if it covers one, which has no
+/// path before.
 #[must_use]
 pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
-    let mut all: Vec<Mount> = Vec::new();
-    for (mount, matters) in text.split(|b| *b == b'\n').filter_map(parse) {
-        let covers = |m: &Mount| below(&m.target, &mount.target);
-        if mount.target != b"/" && (matters || all.iter().any(covers)) {
-            all.push(mount);
-        }
+    let mut rows: Vec<Row> = text.split(|b| *b == b'\n').filter_map(parse).collect();
+    rows.retain(|row| row.mount.target != b"/");
+    // A mount that was moved may be listed before the one that it is on.
+    while mark_holders(&mut rows) {}
+    let going = rows.into_iter().rev().filter(|row| row.goes);
+    going.map(|row| row.mount).collect()
+}
+
+/// Marks the mounts that must go because others must. Returns true if there are any.
+fn mark_holders(rows: &mut [Row]) -> bool {
+    let all_going = rows.iter().filter(|row| row.goes);
+    let parents: HashSet<u64> = all_going.map(|row| row.mount.id).collect();
+    let mut has_marked = false;
+    for at in 0..rows.len() {
+        let (earlier, rest) = rows.split_at_mut(at);
+        let Some(row) = rest.first_mut().filter(|row| !row.goes) else {
+            continue;
+        };
+        let covers = |other: &Row| other.goes && below(&other.mount.target, &row.mount.target);
+        row.goes = parents.contains(&row.mount.parent) || earlier.iter().any(covers);
+        has_marked |= row.goes;
     }
-    all.reverse();
-    all
+    has_marked
 }
 
 /// Returns the source of the topmost mount at `target`, unescaped.
 #[must_use]
 pub fn source_at(text: &[u8], target: &[u8]) -> Option<Vec<u8>> {
     let mut lines = text.split(|b| *b == b'\n');
-    let line = lines.rfind(|line| parse(line).is_some_and(|(mount, _)| mount.target == target))?;
+    let line = lines.rfind(|line| parse(line).is_some_and(|row| row.mount.target == target))?;
     let mut fields = line.split(|b| *b == b' ').skip(6);
     fields.find(|field| *field == b"-")?;
     fields.nth(1).map(unescape)
@@ -109,9 +130,15 @@ fn below(path: &[u8], dir: &[u8]) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Parses a line: `36 35 98:0 /root /target options optional… - type source super`. The flag is
-/// true if the mount must go for its own sake.
-fn parse(line: &[u8]) -> Option<(Mount, bool)> {
+/// A line of the list.
+struct Row {
+    mount: Mount,
+    /// True if the mount must go; when it is parsed, for its own sake.
+    goes: bool,
+}
+
+/// Parses a line: `36 35 98:0 /root /target options optional… - type source super`.
+fn parse(line: &[u8]) -> Option<Row> {
     let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
     // The search starts after the six fields that every line has: a source or a target may be `-`,
     // too.
@@ -122,12 +149,21 @@ fn parse(line: &[u8]) -> Option<(Mount, bool)> {
     let namespace = fstype == "nsfs" && fields.get(3)?.starts_with(b"mnt:");
     let own = mount_kind(fstype).or(namespace.then_some(MountKind::Stacked));
     let mount = Mount {
+        id: number(fields.first()?)?,
+        parent: number(fields.get(1)?)?,
         target: unescape(fields.get(4)?),
         fstype: fstype.to_owned(),
         kind: own.unwrap_or(MountKind::Stacked),
         device: device(fields.get(2)?)?,
     };
-    Some((mount, own.is_some()))
+    Some(Row {
+        mount,
+        goes: own.is_some(),
+    })
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn device(text: &[u8]) -> Option<(u32, u32)> {
@@ -206,6 +242,26 @@ mod tests {
             (MountKind::Disk, (254, 1)),
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_is_mounted_on_a_disk_goes_before_it() {
+        // podman leaves the /dev/shm of a container where it has no room to clean up; the bind mount
+        // of the disk has a copy of it. 50 was mounted elsewhere and moved.
+        let text = "\
+24 22 0:21 / /run rw - tmpfs tmpfs rw
+30 22 254:1 / /mnt/data rw shared:5 - ext4 /dev/vda1 rw
+31 22 254:1 /containers /var/lib/containers rw shared:5 - ext4 /dev/vda1 rw
+50 60 0:50 / /mnt/data/a/b rw - proc proc rw
+60 30 0:60 / /mnt/data/a rw - ramfs none rw
+61 31 0:61 / /var/lib/containers/storage/shm rw - tmpfs shm rw
+62 30 0:61 / /mnt/data/containers/storage/shm rw - tmpfs shm rw
+63 24 0:63 / /run/x rw - tmpfs x rw
+";
+        let got = to_unmount(text.as_bytes());
+        let seen: Vec<_> = got.iter().map(|m| m.device).collect();
+        let disk = (254, 1);
+        assert_eq!(seen, [(0, 61), (0, 61), (0, 60), (0, 50), disk, disk]);
     }
 
     #[test]
