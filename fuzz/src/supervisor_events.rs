@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Target `supervisor_events`: the supervisor with events in any order, against a model of the
+//! Target `supervisor_events`: the supervisor with inputs in any order, against a model of the
 //! manager.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use services::state::{Action, Change, Event};
+use services::state::{Action, Change, Input};
 use services::{
     ExitStatus, KillMode, Millis, Pid, ReadyWhen, Restart, ServiceDef, ServiceId, Socket, State,
     Supervisor,
@@ -25,7 +25,7 @@ pub(crate) const DICTIONARY: &[&str] = &[
 
 /// Maximum number of services.
 const MAX_SERVICES: usize = 8;
-/// Maximum number of events.
+/// Maximum number of inputs.
 const MAX_STEPS: usize = 300;
 
 const NAMES: [&str; MAX_SERVICES] = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -58,8 +58,8 @@ static NEEDS: [&[&str]; 16] = [
     &["d", "a"],
 ];
 
-/// Feeds the supervisor. The input is the table (the number of services, and two bytes for each),
-/// then events.
+/// Feeds the supervisor. The data is the table (the number of services, and two bytes for each),
+/// then inputs.
 ///
 /// - A service has at most one process, and each start is answered before the next one.
 /// - The states agree with the model: services with a process, services that are about to have
@@ -158,24 +158,24 @@ impl World {
         // One more than there are: an id or a process that does not exist.
         let id = ServiceId::new(numbers.below(self.s.ids().count() + 1));
         let pid = self.alive.get(&id).copied().unwrap_or(id.index() as Pid);
-        let event = match kind {
-            0 | 1 => Event::Start(id),
-            2 => Event::Stop(id),
-            3 => Event::Restart(id),
+        let input = match kind {
+            0 | 1 => Input::Start(id),
+            2 => Input::Stop(id),
+            3 => Input::Restart(id),
             4 | 5 => return self.answer(id, true),
             6 => return self.answer(id, false),
-            7 => Event::Execed(pid),
-            8 => Event::Ready(pid),
+            7 => Input::Execed(pid),
+            8 => Input::Ready(pid),
             9 => return self.connection(id),
-            10 | 11 => Event::Exited(pid, status(numbers.byte())),
-            12 if id.index() == 0 => Event::StopAll,
+            10 | 11 => Input::Exited(pid, status(numbers.byte())),
+            12 if id.index() == 0 => Input::StopAll,
             14 => return self.add(id.index(), numbers),
             _ => {
                 self.now += 1 << numbers.below(17);
-                Event::Tick
+                Input::Tick
             }
         };
-        self.event(event);
+        self.input(input);
     }
 
     /// Adds a definition, or replaces one that was added before.
@@ -195,7 +195,7 @@ impl World {
             }
             Err(_) => assert_eq!((self.s.find(name), self.s.ids().count()), (before, count)),
         }
-        self.agree(Event::Stop(ServiceId::new(count)));
+        self.agree(Input::Stop(ServiceId::new(count)));
     }
 
     /// Answers a `Spawn` or `Watch` of `id`, if there is one.
@@ -203,11 +203,11 @@ impl World {
         if self.binding.remove(&id) {
             let answer = if well {
                 self.watched.insert(id);
-                Event::Watching(id)
+                Input::Watching(id)
             } else {
-                Event::WatchFailed(id)
+                Input::WatchFailed(id)
             };
-            self.event(answer);
+            self.input(answer);
             return;
         }
         if !self.spawning.remove(&id) {
@@ -216,44 +216,44 @@ impl World {
         if well {
             self.next_pid += 1;
             self.alive.insert(id, self.next_pid);
-            self.event(Event::Spawned(id, self.next_pid));
+            self.input(Input::Spawned(id, self.next_pid));
         } else {
-            self.event(Event::SpawnFailed(id));
+            self.input(Input::SpawnFailed(id));
         }
     }
 
     fn connection(&mut self, id: ServiceId) {
         let watched = self.watched.contains(&id);
-        let todo = self.event(Event::Connection(id));
+        let todo = self.input(Input::Connection(id));
         assert!(watched || todo == 0, "nobody listens for {id:?}");
     }
 
-    /// Passes an event to the supervisor. Returns the number of actions.
-    fn event(&mut self, event: Event) -> usize {
-        match event {
-            Event::Start(id) | Event::Restart(id) => drop(self.not_before.remove(&id)),
-            Event::Exited(pid, _) => {
+    /// Passes an input to the supervisor. Returns the number of actions.
+    fn input(&mut self, input: Input) -> usize {
+        match input {
+            Input::Start(id) | Input::Restart(id) => drop(self.not_before.remove(&id)),
+            Input::Exited(pid, _) => {
                 let before = self.alive.len();
                 self.alive.retain(|_, p| *p != pid);
                 self.ends += before - self.alive.len();
             }
-            Event::SpawnFailed(_) => self.ends += 1,
+            Input::SpawnFailed(_) => self.ends += 1,
             _ => {}
         }
-        for change in self.s.note(self.now, event) {
+        for change in self.s.note(self.now, input) {
             self.see(change);
         }
         let todo = self.s.settle(self.now);
-        todo.iter().for_each(|action| self.obey(event, *action));
+        todo.iter().for_each(|action| self.obey(input, *action));
         assert!(self.s.settle(self.now).is_empty(), "it has settled");
-        self.agree(event);
+        self.agree(input);
         todo.len()
     }
 
-    fn agree(&mut self, event: Event) {
+    fn agree(&mut self, input: Input) {
         for id in self.s.ids() {
             let state = self.s.state(id);
-            assert_eq!(state.pid(), self.alive.get(&id).copied(), "{event:?}");
+            assert_eq!(state.pid(), self.alive.get(&id).copied(), "{input:?}");
             let answering = self.spawning.contains(&id) || self.binding.contains(&id);
             assert_eq!(state == State::Spawning, answering);
             assert_eq!(state == State::Armed, self.watched.contains(&id));
@@ -262,9 +262,9 @@ impl World {
                 self.not_before.remove(&id); // stopped: a new start need not wait
             }
         }
-        assert_eq!(self.ends, self.ends_seen, "each end once: {event:?}");
+        assert_eq!(self.ends, self.ends_seen, "each end once: {input:?}");
         let due = self.s.deadline().is_some_and(|at| at <= self.now);
-        assert!(event != Event::Tick || !due, "it would spin");
+        assert!(input != Input::Tick || !due, "it would spin");
     }
 
     fn there(&self, id: ServiceId) -> bool {
@@ -286,7 +286,7 @@ impl World {
         assert!(soon, "sooner than its delay");
     }
 
-    fn obey(&mut self, event: Event, action: Action) {
+    fn obey(&mut self, input: Input, action: Action) {
         match action {
             Action::Spawn(id) => {
                 self.starts(id);
@@ -303,7 +303,7 @@ impl World {
                 let used =
                     |o: ServiceId| o != id && self.there(o) && self.needs(o, id, MAX_SERVICES);
                 let used = self.s.ids().any(used);
-                assert!(!used || event == Event::Restart(id), "{id:?} is needed");
+                assert!(!used || input == Input::Restart(id), "{id:?} is needed");
             }
             Action::Kill(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
@@ -333,7 +333,7 @@ impl World {
 
     /// Stops all services, and lets the terminated processes end. Each round there is one.
     fn end(&mut self) {
-        self.event(Event::StopAll);
+        self.input(Input::StopAll);
         for _ in 0..=4 * MAX_SERVICES {
             if self.s.at_rest() {
                 assert!(self.alive.is_empty() && self.watched.is_empty());
@@ -344,7 +344,7 @@ impl World {
             }
             let terminated = self.alive.values().find(|p| self.terminated.contains(p));
             if let Some(pid) = terminated.copied() {
-                self.event(Event::Exited(pid, ExitStatus::Killed(15)));
+                self.input(Input::Exited(pid, ExitStatus::Killed(15)));
             }
         }
         panic!("it does not end");

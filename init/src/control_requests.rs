@@ -50,9 +50,9 @@ fn reply(client: PendingClient, outcome: Result<String>) {
 fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) -> Result<String> {
     match request {
         Request::Status => return Ok(status(state, manager)),
-        Request::Start(name) => note(manager, name, services::Event::Start)?,
-        Request::Stop(name) => note(manager, name, services::Event::Stop)?,
-        Request::Restart(name) => note(manager, name, services::Event::Restart)?,
+        Request::Start(name) => note(manager, name, services::Input::Start)?,
+        Request::Stop(name) => note(manager, name, services::Input::Stop)?,
+        Request::Restart(name) => note(manager, name, services::Input::Restart)?,
         Request::Load(name) => load(state, manager, name)?,
         Request::Shutdown(kind, 0) => state.shutdown = Some(*kind),
         Request::Shutdown(kind, seconds) => schedule(state, *kind, *seconds),
@@ -62,14 +62,14 @@ fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) ->
     Ok(String::new())
 }
 
-fn note(manager: &mut Manager, name: &Name, event: fn(ServiceId) -> services::Event) -> Result<()> {
+fn note(manager: &mut Manager, name: &Name, input: fn(ServiceId) -> services::Input) -> Result<()> {
     let name = name.as_str();
     let id = manager.supervisor.find(name);
     let id = id.ok_or_else(|| Error::invalid(format!("there is no service {name}")))?;
     if let Some(why) = manager.supervisor.invalid(id) {
         return Err(Error::invalid(why.to_string()));
     }
-    manager.note(now(), event(id));
+    manager.note(now(), input(id));
     Ok(())
 }
 
@@ -125,9 +125,9 @@ fn rescue(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
         let name = manager.supervisor.definition(id).map_or("", |def| def.name);
         if name.starts_with(CONSOLE_PREFIX) {
-            manager.note(now(), services::Event::Stop(id));
+            manager.note(now(), services::Input::Stop(id));
         } else if name.starts_with(RESCUE_PREFIX) {
-            manager.note(now(), services::Event::Start(id));
+            manager.note(now(), services::Input::Start(id));
         }
     }
 }

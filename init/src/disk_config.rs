@@ -54,7 +54,7 @@ pub fn add_ignition(context: &mut Context<'_>, _: &Event) {
     };
     context.manager.revise(vec![def]);
     if let Some(id) = context.manager.supervisor.find(IGNITION) {
-        context.manager.note(now(), services::Event::Start(id));
+        context.manager.note(now(), services::Input::Start(id));
     }
 }
 
@@ -83,9 +83,9 @@ fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
         let is_new = manager.supervisor.timestamps(id).asked.is_none();
         let is_due = state.ready.is_some() || !def.after_ready;
         if was_wanted && !wanted {
-            manager.note(now(), services::Event::Stop(id));
+            manager.note(now(), services::Input::Stop(id));
         } else if wanted && (is_new || !was_wanted) && is_due {
-            manager.note(now(), services::Event::Start(id));
+            manager.note(now(), services::Input::Start(id));
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::service_table::names::{CLOUD, DATA, HOSTKEY, PODMAN};
     use services::state::Action;
-    use services::{Event, ExitStatus, Pid};
+    use services::{ExitStatus, Input, Pid};
 
     /// Returns a boot in which the services that wait for nothing have begun. No process is
     /// started: the supervisor alone decides.
@@ -116,7 +116,7 @@ mod tests {
         crate::ready::start_services(&mut manager, config, false);
         for (action, pid) in manager.supervisor.settle(0).into_iter().zip(100..) {
             if let Action::Spawn(id) = action {
-                manager.note(0, Event::Spawned(id, pid));
+                manager.note(0, Input::Spawned(id, pid));
             }
         }
         manager
@@ -144,7 +144,7 @@ mod tests {
         };
         let mut manager = begun(&before);
         let data = pid_of(&manager, DATA);
-        manager.note(1, Event::Exited(data, ExitStatus::Exited(0)));
+        manager.note(1, Input::Exited(data, ExitStatus::Exited(0)));
         start_and_stop(&mut manager, &state, &before);
         let actions = manager.supervisor.settle(1).into_iter();
         let started: Vec<_> = actions

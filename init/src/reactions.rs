@@ -270,7 +270,7 @@ fn start(context: &mut Context<'_>, name: &str) {
         .find(name)
         .filter(|id| supervisor.state(*id).at_rest());
     if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
-        context.manager.note(now(), services::Event::Start(id));
+        context.manager.note(now(), services::Input::Start(id));
     }
 }
 
@@ -278,7 +278,7 @@ fn start(context: &mut Context<'_>, name: &str) {
 fn restart(context: &mut Context<'_>, name: &str) {
     let id = context.manager.supervisor.find(name);
     if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
-        context.manager.note(now(), services::Event::Restart(id));
+        context.manager.note(now(), services::Input::Restart(id));
     }
 }
 
@@ -286,7 +286,7 @@ fn restart(context: &mut Context<'_>, name: &str) {
 fn rerun(context: &mut Context<'_>, names: &[&str]) {
     for name in names {
         if let Some(id) = context.manager.supervisor.find(name) {
-            context.manager.note(now(), services::Event::Start(id));
+            context.manager.note(now(), services::Input::Start(id));
         }
     }
 }

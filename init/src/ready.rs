@@ -44,7 +44,7 @@ pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool)
         let starts =
             |def: &ServiceDef| def.after_ready == after_ready && starts_at_boot(config, def.name);
         if def.is_some_and(starts) {
-            manager.note(now(), services::Event::Start(id));
+            manager.note(now(), services::Input::Start(id));
         }
     }
 }

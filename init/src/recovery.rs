@@ -282,7 +282,7 @@ fn resume(manager: &mut Manager, service: &Recorded<'_>, pipes: &mut InheritedPi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use services::{Event, ServiceDef, ServiceId};
+    use services::{Input, ServiceDef, ServiceId};
 
     #[test]
     fn what_is_written_is_read() {
@@ -296,9 +296,9 @@ mod tests {
             ..ServiceDef::DEFAULT
         };
         let mut manager = Manager::new(vec![def("net"), def("sshd")], None, |_, _| {});
-        manager.note(0, Event::Start(ServiceId::new(1)));
+        manager.note(0, Input::Start(ServiceId::new(1)));
         manager.supervisor.settle(0);
-        manager.note(0, Event::Spawned(ServiceId::new(1), 77));
+        manager.note(0, Input::Spawned(ServiceId::new(1), 77));
         for scheduled in [None, Some((ShutdownKind::Halt, 99))] {
             state.scheduled = scheduled.map(|(kind, at)| ScheduledShutdown { kind, at });
             state.ready = scheduled.map(|(_, at)| at);

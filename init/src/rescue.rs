@@ -61,7 +61,7 @@ fn announce(message: &str) {
 
 fn start_all(manager: &mut Manager) {
     for id in manager.supervisor.ids() {
-        manager.note(now(), services::Event::Start(id));
+        manager.note(now(), services::Input::Start(id));
     }
 }
 

@@ -192,7 +192,7 @@ fn stop_containers(context: &mut ShutdownContext<'_>) {
 }
 
 fn stop_all(context: &mut ShutdownContext<'_>) {
-    context.manager.note(now(), services::Event::StopAll);
+    context.manager.note(now(), services::Input::StopAll);
     context.manager.settle_all(now());
     while !context.manager.supervisor.at_rest() && context.poll_once() {}
 }

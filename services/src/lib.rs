@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services of PID 1: definitions, the supervisor that decides, the manager that acts.
 //!
-//! The supervisor ([`supervisor::Supervisor`]) is a pure state machine: events in, changes and
+//! The supervisor ([`supervisor::Supervisor`]) is a pure state machine: inputs in, changes and
 //! actions out, time an argument. The manager ([`manager::Manager`]) owns the file descriptors and
 //! processes, and carries out the actions. Nothing in this crate blocks: every descriptor is
 //! non-blocking, and every delay is a deadline for the caller's poll(2).
@@ -34,7 +34,7 @@ pub use manager::Manager;
 pub use service::{KillMode, ReadyWhen, Restart, ServiceDef, Socket, Tty, User};
 pub use service_record::Timestamps;
 pub use service_status::ServiceStatus;
-pub use state::{Event, Readiness, ServiceId, State};
+pub use state::{Input, Readiness, ServiceId, State};
 pub use supervisor::Supervisor;
 pub use supervisor::recovery::Intent;
 

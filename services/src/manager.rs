@@ -28,7 +28,7 @@ use log::{debug, error, info, warn};
 use crate::notify::Notify;
 use crate::service::{ReadyWhen, ServiceDef};
 use crate::service_io::{ExecReport, ServiceIo};
-use crate::state::{Change, Event, ServiceId, State};
+use crate::state::{Change, Input, ServiceId, State};
 use crate::supervisor::Supervisor;
 use crate::{ExitStatus, Millis, Pid, sooner};
 
@@ -64,7 +64,7 @@ pub type Sink = fn(&str, &[u8]);
 /// The supervisor with the descriptors and processes of its services.
 #[derive(Debug)]
 pub struct Manager {
-    /// State machine that decides what runs. Events reach it by [`Manager::note`].
+    /// State machine that decides what runs. Inputs reach it by [`Manager::note`].
     pub supervisor: Supervisor,
     /// Descriptors of each service, by its index.
     io: Vec<ServiceIo>,
@@ -119,8 +119,8 @@ impl Manager {
     }
 
     /// Records a request or an observation; the next [`Manager::settle`] acts on it.
-    pub fn note(&mut self, now: Millis, event: Event) {
-        let changes = self.supervisor.note(now, event);
+    pub fn note(&mut self, now: Millis, input: Input) {
+        let changes = self.supervisor.note(now, input);
         changes.iter().for_each(|change| self.log(*change));
         self.changes.extend(changes);
     }
@@ -160,17 +160,17 @@ impl Manager {
     pub fn readable(&mut self, now: Millis, token: Token) {
         match token {
             Token::Notify => self.read_notifications(now),
-            Token::Listen(id) => self.note(now, Event::Connection(id)),
+            Token::Listen(id) => self.note(now, Input::Connection(id)),
             Token::Output(id) => self.with_io(id, |io, name, sink| io.read_output(now, name, sink)),
             Token::Failure(id) => {
                 if let Some(pid) = self.read_exec_report(id) {
-                    self.note(now, Event::Execed(pid));
+                    self.note(now, Input::Execed(pid));
                 }
             }
             Token::Ready(id) => {
                 let io = self.io.get_mut(id.index());
                 if let Some(pid) = io.and_then(ServiceIo::read_ready) {
-                    self.note(now, Event::Ready(pid));
+                    self.note(now, Input::Ready(pid));
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Manager {
         // successful execve(2) has no meaning any more.
         self.with_io(id, |io, name, sink| io.drain_output(now, name, sink));
         let _ = self.read_exec_report(id);
-        self.note(now, Event::Exited(pid, status));
+        self.note(now, Input::Exited(pid, status));
         true
     }
 
@@ -194,7 +194,7 @@ impl Manager {
         for id in self.supervisor.ids() {
             self.with_io(id, |io, name, sink| io.tick(now, name, sink));
         }
-        self.note(now, Event::Tick);
+        self.note(now, Input::Tick);
     }
 
     fn read_notifications(&mut self, now: Millis) {
@@ -215,7 +215,7 @@ impl Manager {
                 self.changes.push(reported);
             }
             if message.ready {
-                self.note(now, Event::Ready(message.pid));
+                self.note(now, Input::Ready(message.pid));
             }
         }
     }

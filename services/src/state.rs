@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Vocabulary of the supervisor: states, events, changes and actions.
+//! Vocabulary of the supervisor: states, inputs, changes and actions.
 
 use crate::{ExitStatus, Millis, Pid};
 
@@ -112,7 +112,7 @@ impl From<State> for control::State {
 
 /// Input of the supervisor: a request, an answer to an [`Action`], or an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Input {
     /// Request: start the service and the services that it needs.
     Start(ServiceId),
     /// Request: stop the service and the services that need it.
@@ -142,7 +142,7 @@ pub enum Event {
     Tick,
 }
 
-/// Output of [`Supervisor::note`](crate::Supervisor::note): an edge that an event caused, on
+/// Output of [`Supervisor::note`](crate::Supervisor::note): an edge that an input caused, on
 /// which a caller may react before any waiting service starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The supervisor: a pure state machine over the table of services. Time is an argument.
 //!
-//! Events are handled in two steps, as in dinit ("two-phase transition", service.h):
+//! Inputs are handled in two steps, as in dinit ("two-phase transition", service.h):
 //!
 //! - [`Supervisor::note`] records what happened and returns the resulting [`Change`]s. A note
 //!   starts no `Waiting` service, and stops a service that others need only for its restart.
@@ -11,11 +11,11 @@
 //! Between the two steps a caller may react to the changes: its requests and revisions are known
 //! before any waiting service starts.
 //!
-//! Invariants, which the tests check for every state and event and over random histories:
+//! Invariants, which the tests check for every state and input and over random histories:
 //!
-//! - No event in any state panics, and an event that does not fit the state changes nothing.
+//! - No input in any state panics, and an input that does not fit the state changes nothing.
 //! - Except for `StopAll` and `Tick`, which concern every service, a note changes only the service
-//!   that the event names, the services that it needs (start, restart) and the services that need
+//!   that the input names, the services that it needs (start, restart) and the services that need
 //!   it (stop).
 //! - Settling twice without a note in between does nothing the second time, and settling makes
 //!   no service ready: readiness is always noted, hence always seen as a change first.
@@ -33,7 +33,7 @@
 use crate::graph::Set;
 use crate::service::ServiceDef;
 use crate::service_record::{Effects, ServiceRecord, Timestamps};
-use crate::state::{Action, Change, Event, Readiness, ServiceId, State};
+use crate::state::{Action, Change, Input, Readiness, ServiceId, State};
 use crate::{ExitStatus, Millis, Pid, graph, sooner};
 
 mod definitions;
@@ -51,7 +51,7 @@ pub struct Supervisor {
     builtin: usize,
     /// Number of definitions that were added at run time.
     added: usize,
-    /// Effects of noted events that were not returned yet.
+    /// Effects of noted inputs that were not returned yet.
     effects: Effects,
 }
 
@@ -167,32 +167,32 @@ impl Supervisor {
         }
     }
 
-    /// Next moment at which [`Event::Tick`] changes something.
+    /// Next moment at which [`Input::Tick`] changes something.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         let deadlines = self.records.iter().map(ServiceRecord::deadline);
         deadlines.fold(None, sooner)
     }
 
-    /// Records an event and returns the changes that it caused: the first phase.
-    pub fn note(&mut self, now: Millis, event: Event) -> Vec<Change> {
-        match event {
-            Event::Start(id) => self.request_start(now, id),
-            Event::Restart(id) => {
+    /// Records an input and returns the changes that it caused: the first phase.
+    pub fn note(&mut self, now: Millis, input: Input) -> Vec<Change> {
+        match input {
+            Input::Start(id) => self.request_start(now, id),
+            Input::Restart(id) => {
                 self.request_needs(now, id);
                 self.with_id(id, |r, out| r.request_restart(now, out));
             }
-            Event::Stop(id) => self.request_stop(now, id),
-            Event::StopAll => self.with_all(|r, _| r.request_stop(now, false)),
-            Event::Spawned(id, pid) => self.with_id(id, |r, _| r.on_spawned(now, pid)),
-            Event::SpawnFailed(id) => self.with_id(id, |r, out| r.on_spawn_failed(now, out)),
-            Event::Watching(id) => self.with_id(id, |r, out| r.on_watching(now, out)),
-            Event::WatchFailed(id) => self.with_id(id, |r, out| r.on_watch_failed(now, out)),
-            Event::Connection(id) => self.with_id(id, |r, out| r.on_connection(now, out)),
-            Event::Execed(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, true, out)),
-            Event::Ready(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, false, out)),
-            Event::Exited(pid, status) => self.with_pid(pid, |r, out| r.on_exit(now, status, out)),
-            Event::Tick => self.with_all(|r, out| r.on_tick(now, out)),
+            Input::Stop(id) => self.request_stop(now, id),
+            Input::StopAll => self.with_all(|r, _| r.request_stop(now, false)),
+            Input::Spawned(id, pid) => self.with_id(id, |r, _| r.on_spawned(now, pid)),
+            Input::SpawnFailed(id) => self.with_id(id, |r, out| r.on_spawn_failed(now, out)),
+            Input::Watching(id) => self.with_id(id, |r, out| r.on_watching(now, out)),
+            Input::WatchFailed(id) => self.with_id(id, |r, out| r.on_watch_failed(now, out)),
+            Input::Connection(id) => self.with_id(id, |r, out| r.on_connection(now, out)),
+            Input::Execed(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, true, out)),
+            Input::Ready(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, false, out)),
+            Input::Exited(pid, status) => self.with_pid(pid, |r, out| r.on_exit(now, status, out)),
+            Input::Tick => self.with_all(|r, out| r.on_tick(now, out)),
         }
         std::mem::take(&mut self.effects.changes)
     }
@@ -206,8 +206,8 @@ impl Supervisor {
     }
 
     /// Runs both phases for callers that do not react to changes.
-    pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Action> {
-        let _ = self.note(now, event);
+    pub fn handle(&mut self, now: Millis, input: Input) -> Vec<Action> {
+        let _ = self.note(now, input);
         self.settle(now)
     }
 

@@ -46,10 +46,10 @@ impl Fixture {
     fn ended(mut self, name: &str) -> Fixture {
         let id = self.manager.supervisor.find(name).expect("the service");
         let pid = 100 + services::Pid::try_from(id.index()).expect("a small index");
-        self.manager.note(1, services::Event::Start(id));
+        self.manager.note(1, services::Input::Start(id));
         let _ = self.manager.supervisor.settle(1);
-        self.manager.note(1, services::Event::Spawned(id, pid));
-        let exited = services::Event::Exited(pid, ExitStatus::Exited(0));
+        self.manager.note(1, services::Input::Spawned(id, pid));
+        let exited = services::Input::Exited(pid, ExitStatus::Exited(0));
         self.manager.note(2, exited);
         self
     }
@@ -172,11 +172,11 @@ impl Lines {
         let mut machine = Fixture::new(line);
         for (name, pid) in services.iter().zip(100..) {
             let id = machine.manager.supervisor.find(name).expect("the service");
-            machine.manager.note(0, services::Event::Start(id));
+            machine.manager.note(0, services::Input::Start(id));
             let _ = machine.manager.supervisor.settle(0);
-            machine.manager.note(0, services::Event::Spawned(id, pid));
+            machine.manager.note(0, services::Input::Spawned(id, pid));
         }
-        machine.manager.note(wait, services::Event::Tick);
+        machine.manager.note(wait, services::Input::Tick);
         let _ = machine.manager.take_changes();
         let mut lines = Lines(machine);
         lines.react(ready::report_gates, &Event::GatesSettled);
@@ -194,8 +194,8 @@ impl Lines {
     }
 
     /// Notes what happens to a service, and judges it again as the loop does.
-    fn note(&mut self, event: services::Event) {
-        self.0.manager.note(200_000, event);
+    fn note(&mut self, input: services::Input) {
+        self.0.manager.note(200_000, input);
         for change in self.0.manager.take_changes() {
             self.react(ready::judge_again, &Event::Service(change));
         }
@@ -218,26 +218,26 @@ fn what_was_late_and_comes_is_no_longer_listed() {
         "{late:?}"
     );
     assert!(late.iter().all(|line| line.contains("still")), "{late:?}");
-    machine.note(services::Event::Ready(101));
+    machine.note(services::Input::Ready(101));
     assert!(machine.texts().iter().all(|line| !line.starts_with("net")));
-    machine.note(services::Event::Exited(100, ExitStatus::Exited(0)));
+    machine.note(services::Input::Exited(100, ExitStatus::Exited(0)));
     assert_eq!(machine.texts(), [""; 0]);
 }
 
 #[test]
 fn what_fails_after_the_ready_line_is_listed_until_it_works_or_is_stopped() {
     let mut machine = Lines::of(b"", &[DATA], 1);
-    machine.note(services::Event::Exited(100, ExitStatus::Exited(1)));
+    machine.note(services::Input::Exited(100, ExitStatus::Exited(1)));
     assert_eq!(
         machine.texts(),
         ["data: exited with status 1; the kernel log says more"]
     );
     let data = machine.0.manager.supervisor.find(DATA).expect("data");
-    machine.note(services::Event::Start(data));
+    machine.note(services::Input::Start(data));
     assert_eq!(machine.texts().len(), 1, "it is on its way");
     let _ = machine.0.manager.supervisor.settle(1);
-    machine.note(services::Event::Spawned(data, 102));
-    machine.note(services::Event::Exited(102, ExitStatus::Exited(0)));
+    machine.note(services::Input::Spawned(data, 102));
+    machine.note(services::Input::Exited(102, ExitStatus::Exited(0)));
     assert_eq!(machine.texts(), [""; 0]);
 }
 
@@ -250,21 +250,21 @@ fn a_card_that_was_missing_is_taken_back_by_the_network_alone() {
         .state
         .degraded
         .add(NET, "no card none0; there is eth0");
-    machine.note(services::Event::Tick);
+    machine.note(services::Input::Tick);
     assert_eq!(
         machine.texts(),
         ["net: no card none0; there is eth0"],
         "it is late"
     );
-    machine.note(services::Event::Ready(100));
+    machine.note(services::Input::Ready(100));
     assert_eq!(machine.texts(), [""; 0]);
     machine
         .0
         .state
         .degraded
         .add(NET, "no card none0; there is eth0");
-    machine.note(services::Event::Stop(net));
+    machine.note(services::Input::Stop(net));
     let _ = machine.0.manager.supervisor.settle(1);
-    machine.note(services::Event::Exited(100, ExitStatus::Killed(15)));
+    machine.note(services::Input::Exited(100, ExitStatus::Killed(15)));
     assert_eq!(machine.texts(), [""; 0], "nobody asks for it any more");
 }

@@ -16,7 +16,7 @@ use crate::notify::{self, Notify};
 use crate::service::{KillMode, ReadyWhen, ServiceDef};
 use crate::service_io;
 use crate::spawn::{self, Inherit};
-use crate::state::{Action, Event, ServiceId};
+use crate::state::{Action, Input, ServiceId};
 use crate::{Millis, Pid, listen};
 
 impl Manager {
@@ -41,10 +41,10 @@ impl Manager {
 
     fn spawn(&mut self, now: Millis, id: ServiceId) {
         match self.try_spawn(id) {
-            Ok(pid) => self.note(now, Event::Spawned(id, pid)),
+            Ok(pid) => self.note(now, Input::Spawned(id, pid)),
             Err(why) => {
                 error!("{}: cannot be started: {why}", self.name(id));
-                self.note(now, Event::SpawnFailed(id));
+                self.note(now, Input::SpawnFailed(id));
             }
         }
     }
@@ -86,8 +86,8 @@ impl Manager {
             io.watched = bound.is_ok();
         }
         let answer = match bound {
-            Ok(()) => Event::Watching(id),
-            Err(_) => Event::WatchFailed(id),
+            Ok(()) => Input::Watching(id),
+            Err(_) => Input::WatchFailed(id),
         };
         self.note(now, answer);
     }

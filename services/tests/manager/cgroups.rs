@@ -13,7 +13,7 @@ fn a_group_is_limited_told_and_killed() {
     };
     let process = shell("alone", "exec sleep 100");
     let mut w = World::new(vec![group, process]);
-    (0..2).for_each(|n| w.event(Event::Start(id(n))));
+    (0..2).for_each(|n| w.input(Input::Start(id(n))));
     w.until("up", |w| up(id(0))(w) && up(id(1))(w));
     assert_eq!(w.file("demo/memory.max"), "64M");
     let lines = logged();
@@ -25,7 +25,7 @@ fn a_group_is_limited_told_and_killed() {
         .spawn()
         .unwrap();
     fs::write(w.cgroups.join("demo/cgroup.procs"), other.id().to_string()).unwrap();
-    w.event(Event::StopAll);
+    w.input(Input::StopAll);
     for name in ["demo", "alone"] {
         let freeze = w.file(&format!("{name}/cgroup.freeze"));
         assert_eq!(freeze, "0", "{name}: a frozen process handles no signal");
@@ -68,18 +68,18 @@ fn a_real_group_frozen_or_left_behind_does_not_outlive_its_service() {
     let definitions = vec![group(shell("tree", tree)), group(shell("leaves", leaves))];
     let mut w = World::within(one, cgroups.clone(), definitions);
     let procs = |w: &World, name: &str| w.file(&format!("{name}/cgroup.procs")).lines().count();
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     w.until("all there", |w| {
         was_logged("tree: on") && procs(w, "tree") == 4
     });
     fs::write(cgroups.join("tree/cgroup.freeze"), "1").unwrap();
     let start = now();
-    w.event(Event::Stop(id(0)));
+    w.input(Input::Stop(id(0)));
     w.until("stopped", is(id(0), State::Off));
     assert!(now() - start < 2_000, "thawed, it handles SIGTERM");
     w.until("nobody is left", |w| procs(w, "tree") == 0);
 
-    w.event(Event::Start(id(1)));
+    w.input(Input::Start(id(1)));
     w.until("started thrice", |w| w.m.supervisor.restarts(id(1)) >= 2);
     assert!(procs(&w, "leaves") <= 2, "those of earlier lives are gone");
     w.stop_all();

@@ -17,7 +17,7 @@ fn pair() -> World {
     };
     let mut w = World::new(vec![first, second]);
     for n in 0..2 {
-        w.m.note(now(), Event::Start(id(n)));
+        w.m.note(now(), Input::Start(id(n)));
     }
     assert!(!w.m.settle(now()), "a start alone is no change");
     assert!(w.state(id(0)).pid().is_some() && w.state(id(1)) == State::Waiting);
@@ -53,7 +53,7 @@ fn an_end_is_seen_before_the_next_service_starts() {
 fn a_reaction_keeps_the_next_service_from_starting() {
     let mut w = pair();
     changes(&mut w);
-    w.m.note(now(), Event::Stop(id(1)));
+    w.m.note(now(), Input::Stop(id(1)));
     assert!(!w.m.settle(now()));
     assert_eq!(w.state(id(1)), State::Off);
 }
@@ -72,7 +72,7 @@ fn what_settling_brings_about_is_seen_too() {
         ..shell("gone", "exec sleep 100")
     };
     let mut w = World::new(vec![gone]);
-    w.m.note(now(), Event::Start(id(0)));
+    w.m.note(now(), Input::Start(id(0)));
     assert!(w.m.settle(now()), "there is a change");
     assert_eq!(w.m.take_changes(), [Change::Unbindable(id(0))]);
     assert!(!w.m.settle(now()));

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::Instant;
 
-use services::{Event, Manager, Millis, ServiceDef, ServiceId, ServiceStatus, State, reap};
+use services::{Input, Manager, Millis, ServiceDef, ServiceId, ServiceStatus, State, reap};
 
 /// Held by the test that has a manager.
 static ONE: Mutex<()> = Mutex::new(());
@@ -100,8 +100,8 @@ impl World {
         }
     }
 
-    fn event(&mut self, event: Event) {
-        self.m.note(now(), event);
+    fn input(&mut self, input: Input) {
+        self.m.note(now(), input);
         self.m.settle_all(now());
     }
 
@@ -160,7 +160,7 @@ impl World {
     }
 
     fn stop_all(&mut self) {
-        self.event(Event::StopAll);
+        self.input(Input::StopAll);
         self.until("all stopped", |w| w.m.supervisor.at_rest());
     }
 
@@ -171,7 +171,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.event(Event::StopAll);
+        self.input(Input::StopAll);
         for id in self.m.supervisor.ids() {
             if let Some(pid) = self.state(id).pid() {
                 // SAFETY: a child of this process that is not reaped yet.

@@ -9,7 +9,7 @@ fn one_that_floods_costs_a_bounded_share_and_says_how_much_was_lost() {
     let flood = shell("flood", "echo begin; exec yes");
     let quiet = shell("quiet", "exec sleep 100");
     let mut w = World::new(vec![flood, quiet]);
-    (0..2).for_each(|n| w.event(Event::Start(id(n))));
+    (0..2).for_each(|n| w.input(Input::Start(id(n))));
     w.until("over", |w| w.m.deadline().is_some());
     let (start, turns) = (now(), w.turns);
     let mut rested = 0;
@@ -49,7 +49,7 @@ fn one_that_floods_costs_a_bounded_share_and_says_how_much_was_lost() {
 fn a_flood_of_empty_lines_is_a_flood() {
     let flood = shell("flood", "exec yes ''");
     let mut w = World::new(vec![flood]);
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     w.until("over", |w| w.m.deadline().is_some());
     let (start, turns) = (now(), w.turns);
     while now() < start + 500 {
@@ -71,7 +71,7 @@ fn what_it_said_last_is_heard() {
         restart: Restart::Never,
         ..shell("once", "printf 'one\\ntwo'; exit 3")
     }]);
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     w.until("ended", is(id(0), State::Failed));
     assert!(was_logged("once: one") && was_logged("once: two"));
     assert_eq!(w.m.deadline(), None);

@@ -13,8 +13,8 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
         ..ServiceDef::DEFAULT
     };
     let mut w = World::new(vec![there, gone]);
-    w.event(Event::Start(id(0)));
-    w.event(Event::Start(id(1)));
+    w.input(Input::Start(id(0)));
+    w.input(Input::Start(id(1)));
     assert!(matches!(w.state(id(0)), State::Starting { .. }), "not yet");
     w.until("up", up(id(0)));
     w.until("tried again", |w| w.m.supervisor.restarts(id(1)) >= 2);
@@ -43,7 +43,7 @@ fn the_reason_comes_before_the_end() {
         argv: &["/nonexistent"],
         ..ServiceDef::DEFAULT
     }]);
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     let stat = format!("/proc/{}/stat", w.state(id(0)).pid().unwrap());
     while !fs::read_to_string(&stat).unwrap().contains(") Z") {
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -72,7 +72,7 @@ fn a_newline_on_its_descriptor_makes_it_ready() {
             "trap '' PIPE; while printf x >&7; do :; done; exec sleep 100",
         ),
     ]);
-    (0..3).for_each(|n| w.event(Event::Start(id(n))));
+    (0..3).for_each(|n| w.input(Input::Start(id(n))));
     w.until("up", up(id(0)));
     for _ in 0..20 {
         w.turn(10);

@@ -12,7 +12,7 @@ fn a_service_file_is_taken_while_it_runs() {
     let load = |w: &mut World, name: &str, text: &str| w.m.load(name, text.as_bytes(), "", "");
     let text = "exec /bin/sh -c \"echo one; exec sleep 100\"\nneeds builtin\n";
     assert_eq!(load(&mut w, "mine", text), Ok(id(1)));
-    w.event(Event::Start(id(1)));
+    w.input(Input::Start(id(1)));
     w.until("up", |w| {
         up(id(0))(w) && up(id(1))(w) && was_logged("mine: one")
     });
@@ -22,10 +22,10 @@ fn a_service_file_is_taken_while_it_runs() {
     assert!(load(&mut w, "builtin", text).is_err());
     let wrong = load(&mut w, "wrong", "exec x\noom y").unwrap_err();
     assert!(matches!(wrong, LoadError::File(FileErrors(errors)) if errors.len() == 2));
-    w.event(Event::Stop(id(1)));
+    w.input(Input::Stop(id(1)));
     w.until("stopped", is(id(1), State::Off));
     assert_eq!(load(&mut w, "mine", &text.replace("one", "two")), Ok(id(1)));
-    w.event(Event::Start(id(1)));
+    w.input(Input::Start(id(1)));
     w.until("up", |w| up(id(1))(w) && was_logged("mine: two"));
     w.stop_all();
 }

@@ -22,7 +22,7 @@ fn a_datagram_wakes_its_service() {
     let mut w = World::new(vec![log]);
     let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
     assert!(client.send_to(b"early\n", path).is_err());
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     assert_eq!(w.state(id(0)), State::Armed);
     assert_eq!(w.m.watched().len(), 1);
     client.send_to(b"hello\n", path).unwrap();
@@ -31,7 +31,7 @@ fn a_datagram_wakes_its_service() {
     // Without its name no client can connect; the next start binds the socket again.
     fs::remove_file(path).unwrap();
     let first = w.state(id(0)).pid();
-    w.event(Event::Restart(id(0)));
+    w.input(Input::Restart(id(0)));
     w.until("armed or up again", |w| w.state(id(0)).pid() != first);
     w.until("reached", |_| client.send_to(b"again\n", path).is_ok());
     w.until("read again", |_| was_logged("log: again"));
@@ -59,16 +59,16 @@ fn a_socket_that_cannot_be_is_tried_again_when_asked() {
         socket,
         ..shell("api", "exec sleep 100")
     }]);
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     assert_eq!(w.state(id(0)), State::Failed);
     fs::remove_file(&dir).unwrap();
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     assert_eq!(w.state(id(0)), State::Armed);
     let client = || std::os::unix::net::UnixStream::connect(path);
     assert!(client().is_ok());
     w.stop_all();
     assert!(client().is_err(), "no client waits for an answer");
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     assert!(client().is_ok());
     w.stop_all();
     fs::remove_dir_all(&dir).unwrap();

@@ -20,7 +20,7 @@ fn stop_has_its_signal_and_then_no_mercy() {
         )
     };
     let mut w = World::new(vec![polite, deaf]);
-    (0..2).for_each(|n| w.event(Event::Start(id(n))));
+    (0..2).for_each(|n| w.input(Input::Start(id(n))));
     w.until("both listen", |_| {
         was_logged("polite: on") && was_logged("deaf: on")
     });
@@ -39,10 +39,10 @@ fn stop_has_its_signal_and_then_no_mercy() {
 #[test]
 fn a_restart_is_another_process() {
     let mut w = World::new(vec![shell("demo", "exec sleep 100")]);
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     w.until("up", up(id(0)));
     let first = w.state(id(0)).pid();
-    w.event(Event::Restart(id(0)));
+    w.input(Input::Restart(id(0)));
     w.until("up again", |w| {
         up(id(0))(w) && w.state(id(0)).pid() != first
     });
@@ -56,7 +56,7 @@ fn a_final_status_is_the_last_word() {
         final_statuses: &[125],
         ..shell("demo", "exit 125")
     }]);
-    w.event(Event::Start(id(0)));
+    w.input(Input::Start(id(0)));
     w.until("failed", is(id(0), State::Failed));
     assert_eq!(w.m.deadline(), None);
 }

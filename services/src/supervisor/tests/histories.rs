@@ -46,7 +46,7 @@ enum Step {
     Stop(usize),
     Restart(usize),
     StopAll,
-    /// Settle only after so many further events.
+    /// Settle only after so many further inputs.
     Defer(usize),
     Answer(usize, bool),
     Execed(usize),
@@ -96,7 +96,7 @@ struct World {
     /// Earliest start of a service, unless one is requested.
     not_before: BTreeMap<ServiceId, Millis>,
     next_pid: Pid,
-    /// Number of events that are still noted without settling.
+    /// Number of inputs that are still noted without settling.
     deferred: usize,
     /// Services whose restart was noted since the supervisor last settled.
     restarted: BTreeSet<ServiceId>,
@@ -136,59 +136,59 @@ impl World {
         answering || self.alive.contains_key(&id) || self.watched.contains(&id)
     }
 
-    fn event(&mut self, event: Event) {
-        match event {
-            Event::Start(id) | Event::Restart(id) => {
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Start(id) | Input::Restart(id) => {
                 self.not_before.remove(&id);
             }
-            Event::Exited(pid, _) => {
+            Input::Exited(pid, _) => {
                 let before = self.alive.len();
                 self.alive.retain(|_, p| *p != pid);
                 self.ends += before - self.alive.len();
             }
-            Event::SpawnFailed(_) => self.ends += 1,
-            Event::Watching(id) => drop(self.watched.insert(id)),
+            Input::SpawnFailed(_) => self.ends += 1,
+            Input::Watching(id) => drop(self.watched.insert(id)),
             _ => {}
         }
-        for change in self.s.note(self.now, event) {
+        for change in self.s.note(self.now, input) {
             self.see(change);
         }
         let (ends, seen) = (self.ends, self.ends_seen);
-        assert_eq!(ends, seen, "each end is one change: {event:?}");
-        if event == Event::Tick {
+        assert_eq!(ends, seen, "each end is one change: {input:?}");
+        if input == Input::Tick {
             let due = self.s.deadline().is_some_and(|at| at <= self.now);
             assert!(!due, "it would spin");
         }
         // A service that was stopped need not wait before its next start.
         let s = &self.s;
         self.not_before.retain(|id, _| s.state(*id) != State::Off);
-        if let Event::Restart(id) = event {
+        if let Input::Restart(id) = input {
             self.restarted.insert(id);
         }
         match self.deferred.checked_sub(1) {
             Some(left) => self.deferred = left,
-            None => self.settle(event),
+            None => self.settle(input),
         }
     }
 
-    fn settle(&mut self, event: Event) {
+    fn settle(&mut self, input: Input) {
         for action in self.s.settle(self.now) {
             self.obey(action);
         }
         assert_eq!(self.s.settle(self.now), [], "it has settled");
         self.restarted.clear();
         // Without a grace period a deadline may be due now; none is older.
-        if event == Event::Tick {
+        if input == Input::Tick {
             assert!(self.s.deadline().is_none_or(|at| at >= self.now));
         }
-        self.agree(event);
+        self.agree(input);
     }
 
     /// Compares the books with the supervisor's states.
-    fn agree(&mut self, event: Event) {
+    fn agree(&mut self, input: Input) {
         for id in self.s.ids() {
             let state = self.s.state(id);
-            assert_eq!(state.pid(), self.alive.get(&id).copied(), "{event:?}");
+            assert_eq!(state.pid(), self.alive.get(&id).copied(), "{input:?}");
             let answering = self.spawning.contains(&id) || self.binding.contains(&id);
             assert_eq!(state == State::Spawning, answering);
             assert_eq!(state == State::Armed, self.watched.contains(&id));
@@ -248,9 +248,9 @@ impl World {
     fn answer(&mut self, n: usize, success: bool) {
         if let Some(id) = pick(&self.binding, n) {
             self.binding.remove(&id);
-            return self.event(match success {
-                true => Event::Watching(id),
-                false => Event::WatchFailed(id),
+            return self.input(match success {
+                true => Input::Watching(id),
+                false => Input::WatchFailed(id),
             });
         }
         let Some(id) = pick(&self.spawning, n) else {
@@ -261,42 +261,42 @@ impl World {
             let pid = self.next_pid;
             self.next_pid += 1;
             self.alive.insert(id, pid);
-            self.event(Event::Spawned(id, pid));
+            self.input(Input::Spawned(id, pid));
         } else {
-            self.event(Event::SpawnFailed(id));
+            self.input(Input::SpawnFailed(id));
         }
     }
 
     fn step(&mut self, step: Step) {
         let pids: BTreeSet<Pid> = self.alive.values().copied().collect();
-        let of = |n, event: fn(Pid) -> Event| pick(&pids, n).map(event);
-        let event = match step {
-            Step::Start(n) => Some(Event::Start(id(n))),
-            Step::Stop(n) => Some(Event::Stop(id(n))),
-            Step::Restart(n) => Some(Event::Restart(id(n))),
-            Step::StopAll => Some(Event::StopAll),
+        let of = |n, input: fn(Pid) -> Input| pick(&pids, n).map(input);
+        let input = match step {
+            Step::Start(n) => Some(Input::Start(id(n))),
+            Step::Stop(n) => Some(Input::Stop(id(n))),
+            Step::Restart(n) => Some(Input::Restart(id(n))),
+            Step::StopAll => Some(Input::StopAll),
             Step::Defer(n) => {
                 self.deferred = n;
                 None
             }
             Step::Answer(n, well) => return self.answer(n, well),
-            Step::Execed(n) => of(n, Event::Execed),
-            Step::Ready(n) => of(n, Event::Ready),
-            Step::Connection(n) => pick(&self.watched, n).map(Event::Connection),
-            Step::Exit(n, status) => pick(&pids, n).map(|pid| Event::Exited(pid, status)),
-            Step::Stranger(n) => Some(Event::Exited(n as Pid, ExitStatus::Exited(0))),
+            Step::Execed(n) => of(n, Input::Execed),
+            Step::Ready(n) => of(n, Input::Ready),
+            Step::Connection(n) => pick(&self.watched, n).map(Input::Connection),
+            Step::Exit(n, status) => pick(&pids, n).map(|pid| Input::Exited(pid, status)),
+            Step::Stranger(n) => Some(Input::Exited(n as Pid, ExitStatus::Exited(0))),
             Step::Wait(ms) => {
                 self.now += ms;
-                Some(Event::Tick)
+                Some(Input::Tick)
             }
         };
-        event.into_iter().for_each(|e| self.event(e));
+        input.into_iter().for_each(|e| self.input(e));
     }
 
     /// Stops all services, and lets the terminated processes end. Each round there is one.
     fn end(&mut self) {
         self.deferred = 0;
-        self.event(Event::StopAll);
+        self.input(Input::StopAll);
         for _ in 0..200 {
             while !self.spawning.is_empty() || !self.binding.is_empty() {
                 self.answer(0, true);
@@ -306,7 +306,7 @@ impl World {
             }
             let terminated = self.alive.values().find(|p| self.terminated.contains(p));
             let pid = *terminated.expect("one was terminated");
-            self.event(Event::Exited(pid, ExitStatus::Killed(15)));
+            self.input(Input::Exited(pid, ExitStatus::Killed(15)));
         }
         panic!("it does not end");
     }
@@ -359,7 +359,7 @@ proptest! {
     fn any_graph_comes_and_goes_in_order(definitions in dag(), choices in prop::collection::vec(0usize..14, 60)) {
         let mut world = World::new(definitions);
         for id in world.s.ids() {
-            world.event(Event::Start(id));
+            world.input(Input::Start(id));
         }
         for n in choices {
             world.answer(n, true);

@@ -7,8 +7,8 @@ use super::*;
 fn what_is_needed_comes_first() {
     let mut s = started();
     assert_eq!(s.readiness(SSHD), Readiness::Pending);
-    s.handle(1, Event::Spawned(KEY, 10));
-    let actions = s.handle(2, Event::Exited(10, EXIT_0));
+    s.handle(1, Input::Spawned(KEY, 10));
+    let actions = s.handle(2, Input::Exited(10, EXIT_0));
     assert_eq!(actions, [Action::Spawn(SSHD)]);
     assert_eq!(s.readiness(KEY), Readiness::Ready);
 }
@@ -16,8 +16,8 @@ fn what_is_needed_comes_first() {
 #[test]
 fn a_need_that_failed_makes_the_dependent_fail() {
     let mut s = started();
-    s.handle(1, Event::Spawned(KEY, 10));
-    s.handle(2, Event::Exited(10, ExitStatus::Exited(1)));
+    s.handle(1, Input::Spawned(KEY, 10));
+    s.handle(2, Input::Exited(10, ExitStatus::Exited(1)));
     assert_eq!(s.state(KEY), State::Delayed { until: 102 });
     assert_eq!(
         (s.readiness(KEY), s.readiness(SSHD)),
@@ -28,45 +28,45 @@ fn a_need_that_failed_makes_the_dependent_fail() {
 #[test]
 fn ready_only_by_its_own_word() {
     let mut s = started();
-    s.handle(1, Event::Spawned(KEY, 10));
-    s.handle(2, Event::Exited(10, EXIT_0));
-    s.handle(3, Event::Spawned(SSHD, 11));
-    assert_eq!(s.note(4, Event::Ready(12)), []);
+    s.handle(1, Input::Spawned(KEY, 10));
+    s.handle(2, Input::Exited(10, EXIT_0));
+    s.handle(3, Input::Spawned(SSHD, 11));
+    assert_eq!(s.note(4, Input::Ready(12)), []);
     assert_eq!(s.readiness(SSHD), Readiness::Pending);
-    assert_eq!(s.note(4, Event::Ready(11)), [Change::Ready(SSHD)]);
+    assert_eq!(s.note(4, Input::Ready(11)), [Change::Ready(SSHD)]);
 }
 
 #[test]
 fn restarts_with_a_growing_delay() {
     let mut s = sshd_up();
     let killed = ExitStatus::Killed(9);
-    let changes = s.note(100, Event::Exited(11, killed));
+    let changes = s.note(100, Input::Exited(11, killed));
     assert_eq!(changes, [Change::Restarting(SSHD, killed, 100)]);
     assert_eq!(s.settle(100), []);
     assert_eq!(s.deadline(), Some(200));
-    assert_eq!(s.handle(199, Event::Tick), []);
-    assert_eq!(s.handle(200, Event::Tick), [Action::Spawn(SSHD)]);
-    s.handle(200, Event::Spawned(SSHD, 12));
+    assert_eq!(s.handle(199, Input::Tick), []);
+    assert_eq!(s.handle(200, Input::Tick), [Action::Spawn(SSHD)]);
+    s.handle(200, Input::Spawned(SSHD, 12));
     let failed = ExitStatus::Exited(255);
-    let changes = s.note(201, Event::Exited(12, failed));
+    let changes = s.note(201, Input::Exited(12, failed));
     assert_eq!(changes, [Change::Restarting(SSHD, failed, 200)]);
 }
 
 #[test]
 fn idle_leave_rearms_at_once_and_early_death_does_not() {
     let mut s = podman_armed();
-    let actions = s.handle(10, Event::Connection(PODMAN));
+    let actions = s.handle(10, Input::Connection(PODMAN));
     assert_eq!(actions, [Action::Unwatch(PODMAN), Action::Spawn(PODMAN)]);
-    s.handle(11, Event::Spawned(PODMAN, 20));
-    let actions = s.handle(6_000, Event::Exited(20, EXIT_0));
+    s.handle(11, Input::Spawned(PODMAN, 20));
+    let actions = s.handle(6_000, Input::Exited(20, EXIT_0));
     assert_eq!(actions, [Action::Watch(PODMAN)]);
-    s.handle(6_000, Event::Watching(PODMAN));
+    s.handle(6_000, Input::Watching(PODMAN));
 
-    s.handle(6_001, Event::Connection(PODMAN));
-    s.handle(6_002, Event::Spawned(PODMAN, 21));
-    let actions = s.handle(6_003, Event::Exited(21, EXIT_0));
+    s.handle(6_001, Input::Connection(PODMAN));
+    s.handle(6_002, Input::Spawned(PODMAN, 21));
+    let actions = s.handle(6_003, Input::Exited(21, EXIT_0));
     assert_eq!(actions, [], "a hot loop");
-    let actions = s.handle(6_103, Event::Tick);
+    let actions = s.handle(6_103, Input::Tick);
     assert_eq!(actions, [Action::Watch(PODMAN)]);
 }
 
@@ -75,30 +75,30 @@ fn a_good_end_makes_up_for_bad_ones() {
     let mut s = podman_armed();
     let mut now = 0;
     for (status, ran, delay) in [(1, 5, 100), (1, 5, 200), (0, 2_000, 0), (1, 5, 100)] {
-        s.handle(now, Event::Connection(PODMAN));
-        s.handle(now, Event::Spawned(PODMAN, 20));
+        s.handle(now, Input::Connection(PODMAN));
+        s.handle(now, Input::Spawned(PODMAN, 20));
         let status = ExitStatus::Exited(status);
-        let changes = s.note(now + ran, Event::Exited(20, status));
+        let changes = s.note(now + ran, Input::Exited(20, status));
         assert_eq!(changes, [Change::Restarting(PODMAN, status, delay)]);
         s.settle(now + ran);
         now += ran + delay;
-        s.handle(now, Event::Tick);
-        s.handle(now, Event::Watching(PODMAN));
+        s.handle(now, Input::Tick);
+        s.handle(now, Input::Watching(PODMAN));
     }
 }
 
 #[test]
 fn what_never_had_a_process_is_tried_again_and_not_for_ever() {
     let mut s = machine();
-    s.handle(0, Event::Start(ONCE));
+    s.handle(0, Input::Start(ONCE));
     let mut now = 0;
     for _ in 0..5 {
         assert_eq!(s.state(ONCE), State::Spawning);
-        s.handle(now, Event::SpawnFailed(ONCE));
+        s.handle(now, Input::SpawnFailed(ONCE));
         now = s.deadline().expect("a delay");
-        s.handle(now, Event::Tick);
+        s.handle(now, Input::Tick);
     }
-    s.handle(now, Event::SpawnFailed(ONCE));
+    s.handle(now, Input::SpawnFailed(ONCE));
     assert_eq!((s.state(ONCE), s.deadline()), (State::Failed, None));
     assert!(now < 5_000, "after {now} ms only");
 }
@@ -108,12 +108,12 @@ fn a_crash_loop_never_spins() {
     let mut s = podman_armed();
     let (mut now, mut starts) = (0, 0);
     while now < 3_600_000 {
-        s.handle(now, Event::Connection(PODMAN));
+        s.handle(now, Input::Connection(PODMAN));
         starts += 1;
-        s.handle(now, Event::SpawnFailed(PODMAN));
+        s.handle(now, Input::SpawnFailed(PODMAN));
         now = s.deadline().expect("a delay");
-        s.handle(now, Event::Tick);
-        s.handle(now, Event::Watching(PODMAN));
+        s.handle(now, Input::Tick);
+        s.handle(now, Input::Watching(PODMAN));
     }
     assert!(starts < 140, "{starts} starts in an hour");
 }
@@ -121,14 +121,14 @@ fn a_crash_loop_never_spins() {
 #[test]
 fn a_loop_is_reported_and_backs_off() {
     let mut s = machine();
-    s.handle(0, Event::Start(SSHD));
+    s.handle(0, Input::Start(SSHD));
     s.records[KEY.index()].state = State::Done;
     let (mut now, mut reports, mut starts) = (0, Vec::new(), 0);
-    s.handle(now, Event::Tick);
+    s.handle(now, Input::Tick);
     while now < 3_600_000 {
-        s.handle(now, Event::Spawned(SSHD, 9));
+        s.handle(now, Input::Spawned(SSHD, 9));
         starts += 1;
-        let changes = s.note(now + 5, Event::Exited(9, ExitStatus::Exited(1)));
+        let changes = s.note(now + 5, Input::Exited(9, ExitStatus::Exited(1)));
         s.settle(now + 5);
         reports.extend(changes.into_iter().filter_map(|change| match change {
             Change::Looping(SSHD, count, delay) => Some((count, delay)),
@@ -136,7 +136,7 @@ fn a_loop_is_reported_and_backs_off() {
         }));
         while s.state(SSHD) != State::Spawning {
             now = s.deadline().expect("a delay, or that it is late");
-            s.handle(now, Event::Tick);
+            s.handle(now, Input::Tick);
         }
     }
     assert_eq!(reports[..3], [(5, 1_600), (10, 30_000), (20, 30_000)]);
@@ -148,10 +148,10 @@ fn a_loop_is_reported_and_backs_off() {
 #[test]
 fn never_ready_is_reported_once() {
     let mut s = started();
-    s.handle(1, Event::Spawned(KEY, 10));
-    let changes = s.note(10_000, Event::Tick);
+    s.handle(1, Input::Spawned(KEY, 10));
+    let changes = s.note(10_000, Input::Tick);
     assert_eq!(changes, [Change::Late(KEY), Change::Late(SSHD)]);
-    assert_eq!(s.note(90_000, Event::Tick), []);
+    assert_eq!(s.note(90_000, Input::Tick), []);
     assert_eq!(s.readiness(KEY), Readiness::Failed);
     assert_eq!(s.deadline(), None);
 }
@@ -161,9 +161,9 @@ fn a_service_that_is_not_restarted_is_done_or_failed() {
     let mut s = machine();
     for (status, state) in [(0, State::Done), (4, State::Failed)] {
         let status = ExitStatus::Exited(status);
-        s.handle(0, Event::Start(ONCE));
-        s.handle(0, Event::Spawned(ONCE, 5));
-        let changes = s.note(9, Event::Exited(5, status));
+        s.handle(0, Input::Start(ONCE));
+        s.handle(0, Input::Spawned(ONCE, 5));
+        let changes = s.note(9, Input::Exited(5, status));
         assert_eq!(changes, [Change::Ended(ONCE, status)]);
         assert_eq!(s.state(ONCE), state);
     }
@@ -178,11 +178,11 @@ fn timestamps_are_of_the_first_life_and_since_is_of_the_state() {
         (Some(0), Some(3), Some(4))
     );
     assert_eq!(s.since(SSHD), 4);
-    s.handle(100, Event::Exited(11, ExitStatus::Killed(9)));
+    s.handle(100, Input::Exited(11, ExitStatus::Killed(9)));
     assert_eq!(s.since(SSHD), 100);
-    s.handle(200, Event::Tick);
-    s.handle(205, Event::Spawned(SSHD, 12));
-    s.handle(210, Event::Ready(12));
+    s.handle(200, Input::Tick);
+    s.handle(205, Input::Spawned(SSHD, 12));
+    s.handle(210, Input::Ready(12));
     assert_eq!((s.timestamps(SSHD), s.since(SSHD)), (first, 210));
     assert_eq!(s.restarts(SSHD), 1);
     assert_eq!(s.timestamps(KEY).ready, Some(2));

@@ -69,18 +69,18 @@ fn machine() -> Supervisor {
 /// `machine()` with sshd requested.
 fn started() -> Supervisor {
     let mut s = machine();
-    assert_eq!(s.handle(0, Event::Start(KEY)), [Action::Spawn(KEY)]);
-    assert_eq!(s.handle(0, Event::Start(SSHD)), []);
+    assert_eq!(s.handle(0, Input::Start(KEY)), [Action::Spawn(KEY)]);
+    assert_eq!(s.handle(0, Input::Start(SSHD)), []);
     s
 }
 
 /// `machine()` with sshd up.
 fn sshd_up() -> Supervisor {
     let mut s = started();
-    s.handle(1, Event::Spawned(KEY, 10));
-    s.handle(2, Event::Exited(10, EXIT_0));
-    s.handle(3, Event::Spawned(SSHD, 11));
-    s.handle(4, Event::Ready(11));
+    s.handle(1, Input::Spawned(KEY, 10));
+    s.handle(2, Input::Exited(10, EXIT_0));
+    s.handle(3, Input::Spawned(SSHD, 11));
+    s.handle(4, Input::Ready(11));
     assert_eq!(s.state(SSHD), State::Up { pid: 11, since: 3 });
     s
 }
@@ -88,8 +88,8 @@ fn sshd_up() -> Supervisor {
 /// `machine()` with podman's socket watched.
 fn podman_armed() -> Supervisor {
     let mut s = machine();
-    assert_eq!(s.handle(0, Event::Start(PODMAN)), [Action::Watch(PODMAN)]);
-    assert_eq!(s.note(0, Event::Watching(PODMAN)), [Change::Ready(PODMAN)]);
+    assert_eq!(s.handle(0, Input::Start(PODMAN)), [Action::Watch(PODMAN)]);
+    assert_eq!(s.note(0, Input::Watching(PODMAN)), [Change::Ready(PODMAN)]);
     s
 }
 
@@ -100,11 +100,11 @@ fn chain() -> Supervisor {
         definition("b", &["a"]),
         definition("c", &["b"]),
     ]);
-    s.handle(0, Event::Start(id(2)));
+    s.handle(0, Input::Start(id(2)));
     for (id, pid) in [(id(0), 100), (id(1), 101), (id(2), 102)] {
         assert_eq!(s.state(id), State::Spawning);
-        s.handle(1, Event::Spawned(id, pid));
-        s.handle(2, Event::Execed(pid));
+        s.handle(1, Input::Spawned(id, pid));
+        s.handle(2, Input::Execed(pid));
     }
     s
 }

@@ -6,8 +6,8 @@ use super::*;
 #[test]
 fn an_end_is_seen_before_any_waiting_service_starts() {
     let mut s = started();
-    s.handle(1, Event::Spawned(KEY, 10));
-    let changes = s.note(2, Event::Exited(10, EXIT_0));
+    s.handle(1, Input::Spawned(KEY, 10));
+    let changes = s.note(2, Input::Exited(10, EXIT_0));
     assert_eq!(changes, [Change::Ended(KEY, EXIT_0), Change::Ready(KEY)]);
     assert_eq!(s.state(SSHD), State::Waiting, "not before settle");
     assert_eq!(s.settle(2), [Action::Spawn(SSHD)]);
@@ -16,9 +16,9 @@ fn an_end_is_seen_before_any_waiting_service_starts() {
 #[test]
 fn a_stop_between_the_phases_keeps_a_waiting_service_down() {
     let mut s = started();
-    s.handle(1, Event::Spawned(KEY, 10));
-    s.note(2, Event::Exited(10, EXIT_0));
-    s.note(2, Event::Stop(SSHD));
+    s.handle(1, Input::Spawned(KEY, 10));
+    s.note(2, Input::Exited(10, EXIT_0));
+    s.note(2, Input::Stop(SSHD));
     assert_eq!(s.settle(2), []);
     assert_eq!(s.state(SSHD), State::Off);
 }
@@ -26,8 +26,8 @@ fn a_stop_between_the_phases_keeps_a_waiting_service_down() {
 #[test]
 fn a_definition_that_is_revised_between_the_phases_is_the_one_that_starts() {
     let mut s = started();
-    s.handle(1, Event::Spawned(KEY, 10));
-    s.note(2, Event::Exited(10, EXIT_0));
+    s.handle(1, Input::Spawned(KEY, 10));
+    s.note(2, Input::Exited(10, EXIT_0));
     let new = ServiceDef {
         argv: &["/bin/new"],
         ..*s.definition(SSHD).expect("it is in the table")
@@ -45,7 +45,7 @@ fn requests_are_settled_together_so_that_their_order_does_not_matter() {
     };
     let mut s = Supervisor::new(vec![first, definition("second", &[])]);
     for id in s.ids() {
-        s.note(0, Event::Start(id));
+        s.note(0, Input::Start(id));
     }
     assert_eq!(s.settle(0), [Action::Spawn(id(1))]);
 }
@@ -54,7 +54,7 @@ fn requests_are_settled_together_so_that_their_order_does_not_matter() {
 fn settling_again_does_nothing() {
     let mut s = sshd_up();
     assert_eq!(s.settle(5), []);
-    s.note(6, Event::StopAll);
+    s.note(6, Input::StopAll);
     assert_eq!(s.settle(6), [Action::Terminate(SSHD, 11)]);
     assert_eq!(s.settle(6), []);
 }
@@ -68,25 +68,25 @@ fn settling_makes_nothing_ready() {
         },
         definition("client", &["api"]),
     ]);
-    s.note(0, Event::Start(id(1)));
+    s.note(0, Input::Start(id(1)));
     assert_eq!(s.settle(0), [Action::Watch(id(0))]);
     assert_eq!(s.settle(0), []);
-    let changes = s.note(0, Event::Watching(id(0)));
+    let changes = s.note(0, Input::Watching(id(0)));
     assert_eq!(changes, [Change::Ready(id(0))]);
     assert_eq!(s.settle(0), [Action::Spawn(id(1))]);
 }
 
 #[test]
 fn no_action_names_a_process_whose_end_was_noted() {
-    let end = Event::Exited(11, ExitStatus::Killed(15));
+    let end = Input::Exited(11, ExitStatus::Killed(15));
     let mut s = sshd_up();
-    s.note(5, Event::Restart(SSHD));
+    s.note(5, Input::Restart(SSHD));
     s.note(5, end);
     assert_eq!(s.settle(5), [Action::Spawn(SSHD)], "nobody to terminate");
 
     let mut s = sshd_up();
-    s.handle(5, Event::Stop(SSHD));
-    s.note(9_000, Event::Tick);
+    s.handle(5, Input::Stop(SSHD));
+    s.note(9_000, Input::Tick);
     s.note(9_000, end);
     assert_eq!(s.settle(9_000), [], "nobody to kill");
 }
@@ -104,10 +104,10 @@ fn an_unbindable_socket_is_a_change_and_lets_others_go_on() {
         },
     ]);
     for id in s.ids() {
-        s.note(0, Event::Start(id));
+        s.note(0, Input::Start(id));
     }
     assert_eq!(s.settle(0), [Action::Watch(id(0))]);
-    let changes = s.note(0, Event::WatchFailed(id(0)));
+    let changes = s.note(0, Input::WatchFailed(id(0)));
     assert_eq!(changes, [Change::Unbindable(id(0))]);
     assert_eq!(s.state(id(0)), State::Failed);
     assert_eq!(s.settle(0), [Action::Spawn(id(1))]);

@@ -4,25 +4,25 @@
 use super::transitions::{NOW, TESTED, supervisor};
 use super::*;
 
-/// Table of conditions for readiness, events, and the resulting readiness.
+/// Table of conditions for readiness, inputs, and the resulting readiness.
 #[test]
 fn who_is_ready_by_what() {
     let table = [
-        (ReadyWhen::Exec, Event::Execed(7), true),
-        (ReadyWhen::Exec, Event::Ready(7), false),
-        (ReadyWhen::Notify, Event::Execed(7), false),
-        (ReadyWhen::Notify, Event::Ready(7), true),
-        (ReadyWhen::Fd(4), Event::Execed(7), false),
-        (ReadyWhen::Fd(4), Event::Ready(7), true),
-        (ReadyWhen::Exit, Event::Execed(7), false),
-        (ReadyWhen::Exit, Event::Ready(7), false),
+        (ReadyWhen::Exec, Input::Execed(7), true),
+        (ReadyWhen::Exec, Input::Ready(7), false),
+        (ReadyWhen::Notify, Input::Execed(7), false),
+        (ReadyWhen::Notify, Input::Ready(7), true),
+        (ReadyWhen::Fd(4), Input::Execed(7), false),
+        (ReadyWhen::Fd(4), Input::Ready(7), true),
+        (ReadyWhen::Exit, Input::Execed(7), false),
+        (ReadyWhen::Exit, Input::Ready(7), false),
     ];
-    for (ready, event, up) in table {
+    for (ready, input, up) in table {
         let mut s = supervisor(State::Starting { pid: 7, since: 5 }, false);
         s.records[0].def.ready = ready;
-        let is_change = s.note(NOW, event) == [Change::Ready(TESTED)];
+        let is_change = s.note(NOW, input) == [Change::Ready(TESTED)];
         let is_up = matches!(s.state(TESTED), State::Up { .. });
-        assert_eq!((is_change, is_up), (up, up), "{ready:?} {event:?}");
+        assert_eq!((is_change, is_up), (up, up), "{ready:?} {input:?}");
     }
 }
 
@@ -43,9 +43,9 @@ fn podmans_error_is_final_for_no_policy() {
                 final_statuses: statuses,
                 ..definition("web", &[])
             }]);
-            s.handle(0, Event::Start(id(0)));
-            s.note(0, Event::Spawned(id(0), 7));
-            s.note(1, Event::Exited(7, ExitStatus::Exited(125)));
+            s.handle(0, Input::Start(id(0)));
+            s.note(0, Input::Spawned(id(0), 7));
+            s.note(1, Input::Exited(7, ExitStatus::Exited(125)));
             assert_eq!(s.state(id(0)).word(), word, "{statuses:?}");
         }
     }
@@ -89,7 +89,7 @@ fn what_becomes_of_one_that_ended() {
         let def = &mut s.records[0].def;
         def.final_statuses = &[FINAL];
         (def.restart, def.ready, def.socket) = (restart, ready, socket);
-        let changes = s.note(NOW + ran, Event::Exited(7, status));
+        let changes = s.note(NOW + ran, Input::Exited(7, status));
         let case = format!("{restart:?} {status:?} {ready:?} {ran} {}", socket.is_some());
         s.settle(NOW + ran);
         assert_eq!(s.state(TESTED).word(), state, "{case}");

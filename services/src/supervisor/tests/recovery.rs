@@ -51,7 +51,7 @@ fn what_runs_is_adopted_and_what_ended_starts_again() {
     assert_eq!(s.state(SSHD), State::Up { pid: 7, since: NOW });
     assert_eq!((s.state(KEY), s.state(ONCE)), (State::Done, State::Failed));
     // From here on, sshd is a service like any other.
-    s.note(NOW + 20_000, Event::Exited(7, EXIT_0));
+    s.note(NOW + 20_000, Input::Exited(7, EXIT_0));
     assert!(matches!(s.state(SSHD), State::Delayed { .. }));
 }
 
@@ -61,7 +61,7 @@ fn a_one_shot_that_runs_is_done_when_it_ends() {
     assert_eq!(s.resume(NOW, KEY, Intent::On, Some(7)), []);
     assert_eq!(s.resume(NOW, SSHD, Intent::On, None), []);
     assert_eq!(s.settle(NOW), [], "sshd needs the key");
-    s.note(NOW, Event::Exited(7, EXIT_0));
+    s.note(NOW, Input::Exited(7, EXIT_0));
     assert_eq!(s.settle(NOW), [Action::Spawn(SSHD)]);
 }
 
@@ -70,7 +70,7 @@ fn what_was_stopping_is_stopped() {
     let mut s = machine();
     let _ = s.resume(NOW, SSHD, Intent::Off, Some(7));
     assert_eq!(s.settle(NOW), [Action::Terminate(SSHD, 7)]);
-    s.note(NOW, Event::Exited(7, EXIT_0));
+    s.note(NOW, Input::Exited(7, EXIT_0));
     assert_eq!(s.state(SSHD), State::Off);
 }
 

@@ -6,30 +6,30 @@ use super::*;
 #[test]
 fn a_stop_cancels_the_delay() {
     let mut s = sshd_up();
-    s.handle(100, Event::Exited(11, ExitStatus::Killed(9)));
-    s.handle(110, Event::Stop(SSHD));
-    assert_eq!(s.handle(1_000_000, Event::Tick), []);
+    s.handle(100, Input::Exited(11, ExitStatus::Killed(9)));
+    s.handle(110, Input::Stop(SSHD));
+    assert_eq!(s.handle(1_000_000, Input::Tick), []);
     assert_eq!(s.state(SSHD), State::Off);
 }
 
 #[test]
 fn a_stop_while_it_is_being_started_is_kept() {
     let mut s = machine();
-    s.handle(0, Event::Start(ONCE));
-    assert_eq!(s.handle(0, Event::Stop(ONCE)), []);
+    s.handle(0, Input::Start(ONCE));
+    assert_eq!(s.handle(0, Input::Stop(ONCE)), []);
     assert_eq!(
-        s.handle(1, Event::Spawned(ONCE, 5)),
+        s.handle(1, Input::Spawned(ONCE, 5)),
         [Action::Terminate(ONCE, 5)]
     );
-    assert_eq!(s.handle(3_001, Event::Tick), [Action::Kill(ONCE, 5)]);
-    s.handle(3_002, Event::Exited(5, ExitStatus::Killed(9)));
+    assert_eq!(s.handle(3_001, Input::Tick), [Action::Kill(ONCE, 5)]);
+    s.handle(3_002, Input::Exited(5, ExitStatus::Killed(9)));
     assert_eq!(s.state(ONCE), State::Off);
 }
 
 #[test]
 fn a_start_brings_what_is_needed() {
     let mut s = machine();
-    assert_eq!(s.handle(5, Event::Start(SSHD)), [Action::Spawn(KEY)]);
+    assert_eq!(s.handle(5, Input::Start(SSHD)), [Action::Spawn(KEY)]);
     assert_eq!(
         (s.state(SSHD), s.state(PODMAN)),
         (State::Waiting, State::Off)
@@ -42,7 +42,7 @@ fn a_start_repeats_nothing_and_hurries_nothing_that_is_needed() {
     for state in [State::Done, State::Failed, State::Delayed { until: 900 }] {
         let mut s = machine();
         s.records[KEY.index()].state = state;
-        s.handle(5, Event::Start(SSHD));
+        s.handle(5, Input::Start(SSHD));
         assert_eq!(s.state(KEY), state);
     }
 }
@@ -51,14 +51,14 @@ fn a_start_repeats_nothing_and_hurries_nothing_that_is_needed() {
 fn a_start_keeps_what_is_needed_from_leaving() {
     let mut s = chain();
     let stop_requested = |s: &Supervisor| [0, 1].map(|n: usize| s.records[n].stop_requested);
-    s.handle(50, Event::Stop(id(0)));
+    s.handle(50, Input::Stop(id(0)));
     assert_eq!(stop_requested(&s), [true, true]);
-    s.handle(51, Event::Start(id(1)));
+    s.handle(51, Input::Start(id(1)));
     assert_eq!(stop_requested(&s), [false, false]);
     let State::Stopping { again: false, .. } = s.state(id(2)) else {
         panic!("{:?}", s.state(id(2)));
     };
-    assert_eq!(s.handle(60, Event::Exited(102, EXIT_0)), []);
+    assert_eq!(s.handle(60, Input::Exited(102, EXIT_0)), []);
     assert!(matches!(s.state(id(0)), State::Up { .. }));
     assert!(matches!(s.state(id(1)), State::Up { .. }));
 }
@@ -66,8 +66,8 @@ fn a_start_keeps_what_is_needed_from_leaving() {
 #[test]
 fn a_stop_takes_those_first_that_need_it() {
     let mut s = chain();
-    let exited = |pid| Event::Exited(pid, ExitStatus::Killed(15));
-    let actions = s.handle(10, Event::Stop(id(0)));
+    let exited = |pid| Input::Exited(pid, ExitStatus::Killed(15));
+    let actions = s.handle(10, Input::Stop(id(0)));
     assert_eq!(actions, [Action::Terminate(id(2), 102)]);
     assert_eq!(s.handle(20, exited(102)), [Action::Terminate(id(1), 101)]);
     assert_eq!(s.handle(30, exited(101)), [Action::Terminate(id(0), 100)]);
@@ -80,9 +80,9 @@ fn a_stop_takes_those_first_that_need_it() {
 #[test]
 fn one_in_the_middle_leaves_what_it_needs_alone() {
     let mut s = chain();
-    s.handle(10, Event::Stop(id(1)));
-    s.handle(20, Event::Exited(102, EXIT_0));
-    s.handle(30, Event::Exited(101, EXIT_0));
+    s.handle(10, Input::Stop(id(1)));
+    s.handle(20, Input::Exited(102, EXIT_0));
+    s.handle(30, Input::Exited(101, EXIT_0));
     let states = [0, 1, 2].map(|n| s.state(id(n)).word());
     assert_eq!(states, ["up", "off", "off"]);
 }
@@ -90,9 +90,9 @@ fn one_in_the_middle_leaves_what_it_needs_alone() {
 #[test]
 fn what_ends_by_itself_while_it_is_to_stop_stays_down() {
     let mut s = chain();
-    s.handle(10, Event::Stop(id(0)));
+    s.handle(10, Input::Stop(id(0)));
     let status = ExitStatus::Killed(11);
-    let changes = s.note(11, Event::Exited(100, status));
+    let changes = s.note(11, Input::Exited(100, status));
     assert_eq!(changes, [Change::Ended(id(0), status)]);
     assert_eq!(s.settle(11), []);
     assert_eq!(s.state(id(0)), State::Off);
@@ -101,18 +101,18 @@ fn what_ends_by_itself_while_it_is_to_stop_stays_down() {
 #[test]
 fn a_restart_is_one_end_and_one_start() {
     let mut s = chain();
-    let actions = s.handle(10, Event::Restart(id(0)));
+    let actions = s.handle(10, Input::Restart(id(0)));
     assert_eq!(actions, [Action::Terminate(id(0), 100)]);
     // Further requests in the meantime change nothing.
-    assert_eq!(s.handle(11, Event::Restart(id(0))), []);
-    assert_eq!(s.handle(12, Event::Start(id(0))), []);
+    assert_eq!(s.handle(11, Input::Restart(id(0))), []);
+    assert_eq!(s.handle(12, Input::Start(id(0))), []);
     let status = ExitStatus::Killed(15);
-    let changes = s.note(20, Event::Exited(100, status));
+    let changes = s.note(20, Input::Exited(100, status));
     assert_eq!(changes, [Change::Restarting(id(0), status, 0)]);
     assert_eq!(s.settle(20), [Action::Spawn(id(0))]);
-    assert_eq!(s.handle(21, Event::Restart(id(0))), [], "it is on its way");
-    s.handle(22, Event::Spawned(id(0), 200));
-    s.handle(23, Event::Execed(200));
+    assert_eq!(s.handle(21, Input::Restart(id(0))), [], "it is on its way");
+    s.handle(22, Input::Spawned(id(0), 200));
+    s.handle(23, Input::Execed(200));
     let (pid, since) = (200, 22);
     assert_eq!(s.state(id(0)), State::Up { pid, since });
     assert_eq!(s.restarts(id(0)), 0, "requested, so none of its own");
@@ -122,22 +122,22 @@ fn a_restart_is_one_end_and_one_start() {
 
 #[test]
 fn a_stop_wins_over_a_restart_and_a_later_start_over_both() {
-    let exited = Event::Exited(102, EXIT_0);
+    let exited = Input::Exited(102, EXIT_0);
     let mut s = chain();
-    s.handle(10, Event::Restart(id(2)));
-    s.handle(11, Event::Stop(id(2)));
+    s.handle(10, Input::Restart(id(2)));
+    s.handle(11, Input::Stop(id(2)));
     s.handle(12, exited);
     assert_eq!(s.state(id(2)), State::Off);
     let mut s = chain();
-    s.handle(10, Event::Stop(id(2)));
-    s.handle(11, Event::Start(id(2)));
+    s.handle(10, Input::Stop(id(2)));
+    s.handle(11, Input::Start(id(2)));
     assert_eq!(s.handle(12, exited), [Action::Spawn(id(2))]);
 }
 
 #[test]
 fn a_restart_of_what_waits_is_a_start_now() {
     let mut s = sshd_up();
-    s.handle(100, Event::Exited(11, ExitStatus::Killed(9)));
-    assert_eq!(s.handle(101, Event::Restart(SSHD)), [Action::Spawn(SSHD)]);
-    assert_eq!(s.handle(5_000, Event::Tick), []);
+    s.handle(100, Input::Exited(11, ExitStatus::Killed(9)));
+    assert_eq!(s.handle(101, Input::Restart(SSHD)), [Action::Spawn(SSHD)]);
+    assert_eq!(s.handle(5_000, Input::Tick), []);
 }

@@ -15,8 +15,8 @@ fn a_cycle_fails_alone() {
         definition("free", &[]),
     ]);
     for id in s.ids() {
-        s.handle(0, Event::Start(id));
-        s.handle(0, Event::Restart(id));
+        s.handle(0, Input::Start(id));
+        s.handle(0, Input::Restart(id));
     }
     assert_eq!(s.invalid(id(0)), Some(DefinitionError::NeedsItself));
     assert_eq!(s.invalid(id(4)), Some(DefinitionError::DuplicateName));
@@ -26,7 +26,7 @@ fn a_cycle_fails_alone() {
         ["failed", "failed", "waiting", "spawning", "failed"]
     );
     assert_eq!(s.readiness(id(2)), Readiness::Failed);
-    s.handle(1, Event::Stop(id(0)));
+    s.handle(1, Input::Stop(id(0)));
     assert_eq!(s.state(id(0)), State::Failed);
 }
 
@@ -41,10 +41,10 @@ fn definitions_are_added_while_it_runs() {
     assert_eq!(s.add(definition("e", &["d"])), Err(NeedsItself));
     assert_eq!(s.find("e"), None);
     assert_eq!(s.add(definition("e", &[])), Ok(id(4)));
-    assert_eq!(s.handle(9, Event::Start(id(3))), [Action::Spawn(id(4))]);
+    assert_eq!(s.handle(9, Input::Start(id(3))), [Action::Spawn(id(4))]);
     assert_eq!(s.add(definition("e", &[])), Err(InUse));
-    s.handle(9, Event::SpawnFailed(id(4)));
-    s.handle(9, Event::Stop(id(4)));
+    s.handle(9, Input::SpawnFailed(id(4)));
+    s.handle(9, Input::Stop(id(4)));
     assert_eq!(s.add(definition("e", &["a"])), Ok(id(4)));
     assert_eq!(s.definition(id(4)).map(|d| d.needs), Some(&["a"][..]));
 }
@@ -77,8 +77,8 @@ fn a_definition_is_revised_until_it_starts_and_one_more_is_taken() {
         ..definition("late", &[])
     };
     let mut s = Supervisor::new(vec![disk, late]);
-    s.handle(0, Event::Start(id(0)));
-    s.handle(0, Event::Start(id(1)));
+    s.handle(0, Input::Start(id(0)));
+    s.handle(0, Input::Start(id(1)));
     let new = ServiceDef {
         argv: &["/bin/new"],
         ..late
@@ -90,7 +90,7 @@ fn a_definition_is_revised_until_it_starts_and_one_more_is_taken() {
         ..late
     };
     assert!(!s.revise(needy), "what it needs is known from the start");
-    s.handle(0, Event::Spawned(id(0), 7));
+    s.handle(0, Input::Spawned(id(0), 7));
     let other_disk = ServiceDef {
         argv: &["/x"],
         ..disk
@@ -103,7 +103,7 @@ fn a_definition_is_revised_until_it_starts_and_one_more_is_taken() {
     assert_eq!(s.extend(more), Ok(id(2)));
     assert_eq!(s.extend(more), Err(DefinitionError::NameTaken));
     assert!(!s.is_user_service(id(2)));
-    let actions = s.handle(1, Event::Exited(7, EXIT_0));
+    let actions = s.handle(1, Input::Exited(7, EXIT_0));
     assert_eq!(actions, [Action::Spawn(id(1))]);
     assert!(!s.revise(late), "it begins");
     assert_eq!(s.add(definition("mine", &[])), Ok(id(3)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Table of every state and every event, phase by phase: the state, the changes and whether a
+//! Table of every state and every input, phase by phase: the state, the changes and whether a
 //! stop is requested after the note; the state and the actions after settling. A new state or
-//! event does not compile before it has its place in here.
+//! input does not compile before it has its place in here.
 
 use super::*;
 use crate::service::KillMode;
@@ -72,23 +72,23 @@ fn next_state(state: Option<State>) -> Option<State> {
     })
 }
 
-/// Every event, each naming the next one.
-fn next_event(event: Option<Event>) -> Option<Event> {
-    Some(match event {
-        None => Event::Start(TESTED),
-        Some(Event::Start(_)) => Event::Stop(TESTED),
-        Some(Event::Stop(_)) => Event::StopAll,
-        Some(Event::StopAll) => Event::Restart(TESTED),
-        Some(Event::Restart(_)) => Event::Spawned(TESTED, 7),
-        Some(Event::Spawned(..)) => Event::SpawnFailed(TESTED),
-        Some(Event::SpawnFailed(_)) => Event::Watching(TESTED),
-        Some(Event::Watching(_)) => Event::WatchFailed(TESTED),
-        Some(Event::WatchFailed(_)) => Event::Execed(7),
-        Some(Event::Execed(_)) => Event::Ready(7),
-        Some(Event::Ready(_)) => Event::Connection(TESTED),
-        Some(Event::Connection(_)) => Event::Exited(7, STATUS),
-        Some(Event::Exited(..)) => Event::Tick,
-        Some(Event::Tick) => return None,
+/// Every input, each naming the next one.
+fn next_input(input: Option<Input>) -> Option<Input> {
+    Some(match input {
+        None => Input::Start(TESTED),
+        Some(Input::Start(_)) => Input::Stop(TESTED),
+        Some(Input::Stop(_)) => Input::StopAll,
+        Some(Input::StopAll) => Input::Restart(TESTED),
+        Some(Input::Restart(_)) => Input::Spawned(TESTED, 7),
+        Some(Input::Spawned(..)) => Input::SpawnFailed(TESTED),
+        Some(Input::SpawnFailed(_)) => Input::Watching(TESTED),
+        Some(Input::Watching(_)) => Input::WatchFailed(TESTED),
+        Some(Input::WatchFailed(_)) => Input::Execed(7),
+        Some(Input::Execed(_)) => Input::Ready(7),
+        Some(Input::Ready(_)) => Input::Connection(TESTED),
+        Some(Input::Connection(_)) => Input::Exited(7, STATUS),
+        Some(Input::Exited(..)) => Input::Tick,
+        Some(Input::Tick) => return None,
     })
 }
 
@@ -96,11 +96,11 @@ fn states() -> impl Iterator<Item = State> {
     std::iter::successors(next_state(None), |s| next_state(Some(*s)))
 }
 
-fn events() -> impl Iterator<Item = Event> {
-    std::iter::successors(next_event(None), |e| next_event(Some(*e)))
+fn inputs() -> impl Iterator<Item = Input> {
+    std::iter::successors(next_input(None), |e| next_input(Some(*e)))
 }
 
-/// Result of an event for the tested service.
+/// Result of an input for the tested service.
 #[derive(Clone, Debug, PartialEq)]
 struct Outcome {
     noted: State,
@@ -162,115 +162,115 @@ fn ended(status: ExitStatus) -> Outcome {
 }
 
 /// The table. `stop_requested` occurs with the four states that can be stopped later.
-fn expected(state: State, stop_requested: bool, event: Event) -> Outcome {
-    use Event as E;
+fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
+    use Input as I;
     use State as S;
     let same = Outcome::noted(state).stop_requested(stop_requested);
     let kept = Outcome::noted(state);
     let off = Outcome::noted(S::Off);
     let clean = Action::Clean(TESTED);
     match state {
-        S::Off => match event {
-            E::Start(_) | E::Restart(_) => started(),
-            E::Stop(_) | E::StopAll | E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) => same,
-            E::Ready(_) | E::Connection(_) | E::Exited(..) | E::Tick => same,
-            E::Watching(_) | E::WatchFailed(_) => same,
+        S::Off => match input {
+            I::Start(_) | I::Restart(_) => started(),
+            I::Stop(_) | I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
+            I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
+            I::Watching(_) | I::WatchFailed(_) => same,
         },
-        S::Waiting => match event {
-            E::Stop(_) | E::StopAll => off,
-            E::Start(_) | E::Restart(_) | E::Spawned(..) | E::SpawnFailed(_) => same,
-            E::Execed(_) | E::Ready(_) | E::Connection(_) | E::Exited(..) | E::Tick => same,
-            E::Watching(_) | E::WatchFailed(_) => same,
+        S::Waiting => match input {
+            I::Stop(_) | I::StopAll => off,
+            I::Start(_) | I::Restart(_) | I::Spawned(..) | I::SpawnFailed(_) => same,
+            I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
+            I::Watching(_) | I::WatchFailed(_) => same,
         },
-        S::Armed => match event {
-            E::Start(_) | E::Restart(_) => kept,
-            E::Stop(_) | E::StopAll if stop_requested => same,
-            E::Stop(_) | E::StopAll => {
+        S::Armed => match input {
+            I::Start(_) | I::Restart(_) => kept,
+            I::Stop(_) | I::StopAll if stop_requested => same,
+            I::Stop(_) | I::StopAll => {
                 let requested = kept.stop_requested(true);
                 requested
                     .settled(S::Off)
                     .actions(&[Action::Unwatch(TESTED)])
             }
-            E::Connection(_) => Outcome::noted(S::Spawning)
+            I::Connection(_) => Outcome::noted(S::Spawning)
                 .stop_requested(stop_requested)
                 .actions(&[Action::Unwatch(TESTED), Action::Spawn(TESTED)]),
-            E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
-            E::Watching(_) | E::WatchFailed(_) | E::Exited(..) | E::Tick => same,
+            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick => same,
         },
-        S::Spawning => match event {
-            E::Start(_) | E::Restart(_) => kept,
-            E::Stop(_) | E::StopAll => kept.stop_requested(true),
-            E::Spawned(_, pid) => {
+        S::Spawning => match input {
+            I::Start(_) | I::Restart(_) => kept,
+            I::Stop(_) | I::StopAll => kept.stop_requested(true),
+            I::Spawned(_, pid) => {
                 let starting = S::Starting { pid, since: NOW };
                 Outcome::noted(starting).stop_requested(stop_requested)
             }
-            E::SpawnFailed(_) if stop_requested => ended(NOT_RUN),
-            E::SpawnFailed(_) => delayed(NOT_RUN),
-            E::Watching(_) => Outcome::noted(S::Armed)
+            I::SpawnFailed(_) if stop_requested => ended(NOT_RUN),
+            I::SpawnFailed(_) => delayed(NOT_RUN),
+            I::Watching(_) => Outcome::noted(S::Armed)
                 .stop_requested(stop_requested)
                 .changes(&[Change::Ready(TESTED)]),
-            E::WatchFailed(_) => Outcome::noted(S::Failed).changes(&[Change::Unbindable(TESTED)]),
-            E::Execed(_) | E::Ready(_) | E::Connection(_) | E::Exited(..) | E::Tick => same,
+            I::WatchFailed(_) => Outcome::noted(S::Failed).changes(&[Change::Unbindable(TESTED)]),
+            I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
         },
-        S::Starting { pid, .. } | S::Up { pid, .. } => match event {
-            E::Start(_) => kept,
-            E::Restart(_) => {
+        S::Starting { pid, .. } | S::Up { pid, .. } => match input {
+            I::Start(_) => kept,
+            I::Restart(_) => {
                 let restarting = Outcome::noted(stopping(NOW + 3_000, true));
                 restarting.actions(&[Action::Terminate(TESTED, pid)])
             }
-            E::Stop(_) | E::StopAll if stop_requested => same,
-            E::Stop(_) | E::StopAll => kept
+            I::Stop(_) | I::StopAll if stop_requested => same,
+            I::Stop(_) | I::StopAll => kept
                 .stop_requested(true)
                 .settled(stopping(NOW + 3_000, false))
                 .actions(&[Action::Terminate(TESTED, pid)]),
-            E::Execed(_) if matches!(state, S::Starting { .. }) => {
+            I::Execed(_) if matches!(state, S::Starting { .. }) => {
                 Outcome::noted(S::Up { pid, since: 5 })
                     .stop_requested(stop_requested)
                     .changes(&[Change::Ready(TESTED)])
             }
-            E::Exited(_, status) if stop_requested => ended(status).actions(&[clean]),
-            E::Exited(_, status) => delayed(status).actions(&[clean]),
-            E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
-            E::Watching(_) | E::WatchFailed(_) | E::Connection(_) | E::Tick => same,
+            I::Exited(_, status) if stop_requested => ended(status).actions(&[clean]),
+            I::Exited(_, status) => delayed(status).actions(&[clean]),
+            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick => same,
         },
         S::Stopping {
             pid,
             kill_at,
             again,
-        } => match event {
-            E::Start(_) | E::Restart(_) => Outcome::noted(stopping(kill_at, true)),
-            E::Stop(_) | E::StopAll => Outcome::noted(stopping(kill_at, false)),
-            E::Exited(_, status) if again => started()
+        } => match input {
+            I::Start(_) | I::Restart(_) => Outcome::noted(stopping(kill_at, true)),
+            I::Stop(_) | I::StopAll => Outcome::noted(stopping(kill_at, false)),
+            I::Exited(_, status) if again => started()
                 .changes(&[Change::Restarting(TESTED, status, 0)])
                 .actions(&[clean, Action::Spawn(TESTED)]),
-            E::Exited(_, status) => ended(status).actions(&[clean]),
-            E::Tick => {
+            I::Exited(_, status) => ended(status).actions(&[clean]),
+            I::Tick => {
                 let killed = Outcome::noted(stopping(NOW + 3_000, again));
                 killed.actions(&[Action::Kill(TESTED, pid)])
             }
-            E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
-            E::Watching(_) | E::WatchFailed(_) | E::Connection(_) => same,
+            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) => same,
         },
-        S::Delayed { .. } => match event {
-            E::Start(_) | E::Restart(_) | E::Tick => started(),
-            E::Stop(_) | E::StopAll => off,
-            E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) | E::Ready(_) => same,
-            E::Watching(_) | E::WatchFailed(_) | E::Connection(_) | E::Exited(..) => same,
+        S::Delayed { .. } => match input {
+            I::Start(_) | I::Restart(_) | I::Tick => started(),
+            I::Stop(_) | I::StopAll => off,
+            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Exited(..) => same,
         },
-        S::Done | S::Failed => match event {
-            E::Start(_) | E::Restart(_) => started(),
-            E::Stop(_) => off,
-            E::StopAll | E::Spawned(..) | E::SpawnFailed(_) | E::Execed(_) => same,
-            E::Ready(_) | E::Connection(_) | E::Exited(..) | E::Tick => same,
-            E::Watching(_) | E::WatchFailed(_) => same,
+        S::Done | S::Failed => match input {
+            I::Start(_) | I::Restart(_) => started(),
+            I::Stop(_) => off,
+            I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
+            I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
+            I::Watching(_) | I::WatchFailed(_) => same,
         },
     }
 }
 
-fn check(state: State, stop_requested: bool, event: Event) {
+fn check(state: State, stop_requested: bool, input: Input) {
     let mut s = supervisor(state, stop_requested);
-    assert_eq!(s.settle(NOW), [], "{state:?} is at rest before the event");
-    let changes = s.note(NOW, event);
+    assert_eq!(s.settle(NOW), [], "{state:?} is at rest before the input");
+    let changes = s.note(NOW, input);
     let (noted, stop_noted) = (s.state(TESTED), s.records[0].stop_requested);
     let actions = s.settle(NOW);
     let outcome = Outcome {
@@ -280,24 +280,24 @@ fn check(state: State, stop_requested: bool, event: Event) {
         settled: s.state(TESTED),
         actions,
     };
-    let expected = expected(state, stop_requested, event);
-    assert_eq!(outcome, expected, "{state:?}, {stop_requested}, {event:?}");
-    assert_eq!(s.settle(NOW), [], "{state:?}, {event:?}: settled");
+    let expected = expected(state, stop_requested, input);
+    assert_eq!(outcome, expected, "{state:?}, {stop_requested}, {input:?}");
+    assert_eq!(s.settle(NOW), [], "{state:?}, {input:?}: settled");
     // Only a tick handles what is due.
     let due = matches!(
         outcome.settled,
         State::Stopping { kill_at: 50, .. } | State::Delayed { until: 50 }
     );
     let overdue = s.deadline().is_some_and(|at| at <= NOW);
-    assert_eq!(overdue, due && event != Event::Tick);
+    assert_eq!(overdue, due && input != Input::Tick);
 }
 
 #[test]
 fn every_state_and_every_event() {
     let mut cases = 0;
     for state in states() {
-        for event in events() {
-            check(state, false, event);
+        for input in inputs() {
+            check(state, false, input);
             cases += 1;
         }
     }
@@ -309,8 +309,8 @@ fn every_event_for_one_that_is_to_stop() {
     let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
     let mut cases = 0;
     for state in states().filter(stoppable) {
-        for event in events() {
-            check(state, true, event);
+        for input in inputs() {
+            check(state, true, input);
             cases += 1;
         }
     }
@@ -323,7 +323,7 @@ fn the_last_dependent_takes_it_along() {
     let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
     for state in states().filter(stoppable) {
         let mut s = supervisor(state, true);
-        let changes = s.note(NOW, Event::Exited(11, STATUS));
+        let changes = s.note(NOW, Input::Exited(11, STATUS));
         assert_eq!(changes, [Change::Ended(DEPENDENT, STATUS)]);
         assert_eq!(s.state(TESTED), state);
         let (next, actions) = match state {
@@ -343,26 +343,26 @@ fn the_last_dependent_takes_it_along() {
 fn what_concerns_nobody_changes_nothing() {
     let nobody = ServiceId::new(99);
     let strangers = [
-        Event::Start(nobody),
-        Event::Stop(nobody),
-        Event::Restart(nobody),
-        Event::Spawned(nobody, 7),
-        Event::SpawnFailed(nobody),
-        Event::Watching(nobody),
-        Event::WatchFailed(nobody),
-        Event::Execed(8),
-        Event::Ready(8),
-        Event::Connection(nobody),
-        Event::Exited(8, STATUS),
-        Event::Exited(0, STATUS),
-        Event::Exited(-1, STATUS),
+        Input::Start(nobody),
+        Input::Stop(nobody),
+        Input::Restart(nobody),
+        Input::Spawned(nobody, 7),
+        Input::SpawnFailed(nobody),
+        Input::Watching(nobody),
+        Input::WatchFailed(nobody),
+        Input::Execed(8),
+        Input::Ready(8),
+        Input::Connection(nobody),
+        Input::Exited(8, STATUS),
+        Input::Exited(0, STATUS),
+        Input::Exited(-1, STATUS),
     ];
     for state in states() {
-        for event in strangers {
+        for input in strangers {
             let mut s = supervisor(state, false);
-            assert_eq!(s.note(NOW, event), [], "{state:?} {event:?}");
-            assert_eq!(s.settle(NOW), [], "{state:?} {event:?}");
-            assert_eq!(s.state(TESTED), state, "{event:?}");
+            assert_eq!(s.note(NOW, input), [], "{state:?} {input:?}");
+            assert_eq!(s.settle(NOW), [], "{state:?} {input:?}");
+            assert_eq!(s.state(TESTED), state, "{input:?}");
         }
     }
 }
