@@ -139,8 +139,8 @@ pub fn serve(state: &mut SystemState, sources: &mut EventSources, manager: &mut 
     let is_ready = state.ready.is_some();
     let mut events = EventLoop::new(state, manager, sources);
     if !is_ready {
-        events.run_until(ready::gates_settled);
-        events.react(&Event::GatesSettled);
+        events.run_until(ready::no_gate_pending);
+        events.react(&Event::NoGatePending);
     }
     events.run_forever()
 }

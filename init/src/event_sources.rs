@@ -34,7 +34,7 @@ pub enum Event {
     /// A service became ready, became late, or ended.
     Service(Change),
     /// All gates of the ready line are ready, have failed, or are late.
-    GatesSettled,
+    NoGatePending,
     /// A device appeared or vanished.
     Device(Uevent),
     /// The drivers of network cards, which were late, are loaded.

@@ -40,7 +40,7 @@ pub enum Trigger {
     /// A service is ready, late, has ended, or has written a report.
     ServiceChanged,
     /// All gates of the ready line are ready, have failed, or are late.
-    GatesSettled,
+    NoGatePending,
     /// A device appeared.
     NewDevice,
     /// The node of an input device appeared.
@@ -93,11 +93,11 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
     Reaction { on: ServiceChanged,  when: is_ready,          run: ready::judge_again,           why: "what is missing is listed, and what no longer is, is not" },
 
-    Reaction { on: GatesSettled,    when: always,            run: ready::report_gates,          why: "every gate that is not ready is listed as degraded" },
-    Reaction { on: GatesSettled,    when: always,            run: ready::announce,              why: "the ready line reports how to reach the machine" },
-    Reaction { on: GatesSettled,    when: always,            run: host_port::tell_ready,        why: "podman machine waits for a line on a virtio port before it goes on" },
-    Reaction { on: GatesSettled,    when: always,            run: ready::end_boost,             why: "priorities and RCU grace periods are normal again" },
-    Reaction { on: GatesSettled,    when: always,            run: ready::start_after_ready,     why: "the services that do not delay the ready line start" },
+    Reaction { on: NoGatePending,   when: always,            run: ready::report_gates,          why: "every gate that is not ready is listed as degraded" },
+    Reaction { on: NoGatePending,   when: always,            run: ready::announce,              why: "the ready line reports how to reach the machine" },
+    Reaction { on: NoGatePending,   when: always,            run: host_port::tell_ready,        why: "podman machine waits for a line on a virtio port before it goes on" },
+    Reaction { on: NoGatePending,   when: always,            run: ready::end_boost,             why: "priorities and RCU grace periods are normal again" },
+    Reaction { on: NoGatePending,   when: always,            run: ready::start_after_ready,     why: "the services that do not delay the ready line start" },
 
     Reaction { on: NewDevice,       when: pid1_loads_driver,      run: add_driver,                   why: "a device that is plugged in works" },
     Reaction { on: NewInputDevice,  when: always,            run: open_button,                  why: "a power button that is plugged in works" },
@@ -133,7 +133,7 @@ impl Trigger {
                 Change::Ready(_) | Change::Late(_) | Change::Ended(..) | Change::Reported(_)
             ),
             (NewDisk, Event::Device(Uevent::BlockAdded(_) | Uevent::Overrun))
-            | (GatesSettled, Event::GatesSettled)
+            | (NoGatePending, Event::NoGatePending)
             | (NewDevice, Event::Device(Uevent::Modalias(_)))
             | (NewInterface, Event::Device(Uevent::NetworkInterface))
             | (DriversLoaded, Event::DriversLoaded)

@@ -32,7 +32,7 @@ const CONSOLE_LEVEL: u8 = 5;
 
 /// Returns true if every gate of the ready line is ready, has failed, or is late.
 #[must_use]
-pub fn gates_settled(manager: &Manager) -> bool {
+pub fn no_gate_pending(manager: &Manager) -> bool {
     let s = &manager.supervisor;
     s.ids().all(|id| s.readiness(id) != Readiness::Pending)
 }

@@ -179,7 +179,7 @@ impl Lines {
         machine.manager.note(wait, services::Input::Tick);
         let _ = machine.manager.take_changes();
         let mut lines = Lines(machine);
-        lines.react(ready::report_gates, &Event::GatesSettled);
+        lines.react(ready::report_gates, &Event::NoGatePending);
         lines.0.state.ready = Some(wait);
         lines
     }
