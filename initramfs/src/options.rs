@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-use vmm::Accel;
+use vmm::AcceleratorChoice;
 use vmm::ssh::Key;
 
 /// Names of the settings.
@@ -23,7 +23,7 @@ pub struct Options {
     /// `CPUS=`: number of processors.
     pub cpus: u32,
     /// `ACCEL=`: kvm or tcg.
-    pub accel: Accel,
+    pub accel: AcceleratorChoice,
     /// `SSH_PORT=`: port of the host that is forwarded to the guest's sshd.
     pub ssh_port: Option<u16>,
     /// `DATA=`: disk image, made if it does not exist.
@@ -62,7 +62,7 @@ impl Options {
         Ok(Self {
             memory_mib: number("MEM", get("MEM"))?.unwrap_or(2048),
             cpus: number("CPUS", get("CPUS"))?.unwrap_or_else(default_cpus),
-            accel: Accel::parse(&get("ACCEL").unwrap_or_default())?,
+            accel: AcceleratorChoice::parse(&get("ACCEL").unwrap_or_default())?,
             ssh_port: number("SSH_PORT", get("SSH_PORT"))?,
             data: get("DATA").map(PathBuf::from),
             append: get("APPEND").unwrap_or_default(),
@@ -150,7 +150,7 @@ mod tests {
         let options = read(&[], &[("MEM", ""), ("ACCEL", "")]).expect("ok");
         assert_eq!(
             (options.memory_mib, options.accel, options.ssh_port),
-            (2048, Accel::Auto, None)
+            (2048, AcceleratorChoice::Auto, None)
         );
         assert!(options.cpus >= 1 && options.data.is_none() && options.append.is_empty());
     }

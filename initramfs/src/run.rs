@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tunnel::Tunnel;
 use vmm::ssh::{self, Key};
-use vmm::{Accel, Artifacts, Disk, Engine, Machine, Ready, Vm};
+use vmm::{Accelerator, AcceleratorChoice, Artifacts, Disk, Machine, Ready, Vm};
 
 /// Time for the guest's shutdown after a signal to this process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -68,11 +68,11 @@ pub fn run(args: &[String]) -> Result<()> {
 
 fn machine(options: &Options, out: &Path) -> Result<Machine> {
     let boot = Artifacts::from_out_dir(out)?;
-    let engine = options.accel.resolve(Some(&boot.kernel));
-    let accel = if engine == Engine::Kvm {
-        Accel::Kvm
+    let accelerator = options.accel.resolve(Some(&boot.kernel));
+    let accel = if accelerator == Accelerator::Kvm {
+        AcceleratorChoice::Kvm
     } else {
-        Accel::Tcg
+        AcceleratorChoice::Tcg
     };
     let machine = Machine::new(&boot)
         .accel(accel)

@@ -5,7 +5,7 @@ use crate::Guest;
 use anyhow::{Context, Result};
 use initramfs::paths;
 use std::path::Path;
-use vmm::{Accel, Machine};
+use vmm::{AcceleratorChoice, Machine};
 
 /// Paths of UEFI for virtual machines in Debian and elsewhere; the first that exists is used.
 const UEFI: &[&str] = &[
@@ -21,7 +21,7 @@ pub const UEFI_BOOT: &str = "test -d /sys/firmware/efi";
 /// Returns a machine with a firmware and nothing to boot from yet.
 pub fn machine(name: &str, uefi: bool) -> Result<Machine> {
     let machine = Machine::bare()
-        .accel(Accel::from_env()?)
+        .accel(AcceleratorChoice::from_env()?)
         .dir(paths::out().join("vm").join(name));
     if !uefi {
         return Ok(machine);

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use vmm::ssh::{self, Key};
-use vmm::{Accel, Artifacts, Machine, Ready, Vm, process};
+use vmm::{AcceleratorChoice, Artifacts, Machine, Ready, Vm, process};
 
 /// Time limit of a boot. A boot takes seconds with KVM, and ten times as long under TCG on a busy
 /// host.
@@ -45,7 +45,7 @@ pub fn keyless(name: &str) -> Result<Machine> {
 
 fn booting(boot: &Artifacts, name: &str) -> Result<Machine> {
     Ok(Machine::new(boot)
-        .accel(Accel::from_env()?)
+        .accel(AcceleratorChoice::from_env()?)
         .dir(paths::out().join("vm").join(name)))
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Requested accelerator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Accel {
+pub enum AcceleratorChoice {
     /// KVM where guests run under it, else TCG.
     #[default]
     Auto,
@@ -28,7 +28,7 @@ pub enum Accel {
 
 /// Accelerator in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
+pub enum Accelerator {
     /// The hardware's virtualization.
     Kvm,
     /// QEMU's translator.
@@ -39,7 +39,7 @@ pub enum Engine {
 /// acceptable once per boot of the host.
 const TRY: Duration = Duration::from_secs(8);
 
-impl Accel {
+impl AcceleratorChoice {
     /// Parses `kvm`, `tcg`, `auto` or an empty text, as in `ACCEL=`.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
@@ -57,10 +57,10 @@ impl Accel {
 
     /// Decides. A trial boots `kernel`; its result is kept in the kernel's directory until the host
     /// boots again.
-    pub fn resolve(self, kernel: Option<&Path>) -> Engine {
+    pub fn resolve(self, kernel: Option<&Path>) -> Accelerator {
         match (self, kernel) {
-            (Self::Kvm, _) => Engine::Kvm,
-            (Self::Tcg, _) | (Self::Auto, None) => Engine::Tcg,
+            (Self::Kvm, _) => Accelerator::Kvm,
+            (Self::Tcg, _) | (Self::Auto, None) => Accelerator::Tcg,
             (Self::Auto, Some(kernel)) => remembered(kernel),
         }
     }
@@ -68,28 +68,30 @@ impl Accel {
 
 /// Reads the kept result, or makes a trial and prints that. A lock serializes callers, because many
 /// tests may ask at once.
-fn remembered(kernel: &Path) -> Engine {
+fn remembered(kernel: &Path) -> Accelerator {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock();
     let file = kernel.with_file_name(".kvm");
     let key = key(kernel);
-    if let Some(engine) = fs::read_to_string(&file)
+    if let Some(accelerator) = fs::read_to_string(&file)
         .ok()
         .and_then(|text| recall(&text, &key))
     {
-        return engine;
+        return accelerator;
     }
-    let (engine, verdict) = match try_kvm(kernel) {
-        Ok(()) => (Engine::Kvm, "yes".to_owned()),
-        Err(why) => (Engine::Tcg, format!("no: {why:#}")),
+    let (accelerator, verdict) = match try_kvm(kernel) {
+        Ok(()) => (Accelerator::Kvm, "yes".to_owned()),
+        Err(why) => (Accelerator::Tcg, format!("no: {why:#}")),
     };
-    match engine {
-        Engine::Kvm => eprintln!("KVM: guests run under it"),
-        Engine::Tcg => eprintln!("KVM {verdict}; using TCG, which is slower (ACCEL=kvm insists)"),
+    match accelerator {
+        Accelerator::Kvm => eprintln!("KVM: guests run under it"),
+        Accelerator::Tcg => {
+            eprintln!("KVM {verdict}; using TCG, which is slower (ACCEL=kvm insists)")
+        }
     }
     // If the result cannot be kept, it is determined again: slower, not wrong.
     let _ = fs::write(&file, format!("{key} {verdict}\n"));
-    engine
+    accelerator
 }
 
 /// Returns a key that changes when the host boots, or with another kernel.
@@ -99,12 +101,12 @@ fn key(kernel: &Path) -> String {
     format!("{}/{size}", boot.trim())
 }
 
-fn recall(text: &str, key: &str) -> Option<Engine> {
+fn recall(text: &str, key: &str) -> Option<Accelerator> {
     let verdict = text.strip_prefix(key)?.trim();
     Some(if verdict == "yes" {
-        Engine::Kvm
+        Accelerator::Kvm
     } else {
-        Engine::Tcg
+        Accelerator::Tcg
     })
 }
 
@@ -187,10 +189,16 @@ mod tests {
 
     #[test]
     fn words() {
-        assert_eq!(Accel::parse("").expect("ok"), Accel::Auto);
-        assert_eq!(Accel::parse("kvm").expect("ok"), Accel::Kvm);
-        assert!(Accel::parse("xen").is_err());
-        assert_eq!(Accel::Tcg.resolve(None), Engine::Tcg);
+        assert_eq!(
+            AcceleratorChoice::parse("").expect("ok"),
+            AcceleratorChoice::Auto
+        );
+        assert_eq!(
+            AcceleratorChoice::parse("kvm").expect("ok"),
+            AcceleratorChoice::Kvm
+        );
+        assert!(AcceleratorChoice::parse("xen").is_err());
+        assert_eq!(AcceleratorChoice::Tcg.resolve(None), Accelerator::Tcg);
     }
 
     #[test]
@@ -206,8 +214,11 @@ mod tests {
 
     #[test]
     fn a_verdict_holds_for_this_boot_and_kernel() {
-        assert_eq!(recall("boot/5 yes\n", "boot/5"), Some(Engine::Kvm));
-        assert_eq!(recall("boot/5 no: it hangs\n", "boot/5"), Some(Engine::Tcg));
+        assert_eq!(recall("boot/5 yes\n", "boot/5"), Some(Accelerator::Kvm));
+        assert_eq!(
+            recall("boot/5 no: it hangs\n", "boot/5"),
+            Some(Accelerator::Tcg)
+        );
         assert_eq!(recall("other/5 yes\n", "boot/5"), None);
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! QEMU's arguments for a [`Machine`]. Pure: no file is touched here.
 
-use crate::accel::Engine;
+use crate::accel::Accelerator;
 use crate::cmdline;
 use crate::machine::{Board, Card, Front, Machine, Network};
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Values that are known only when a machine starts.
 pub(super) struct Resolved<'a> {
-    pub engine: Engine,
+    pub accelerator: Accelerator,
     /// True if this QEMU loses code patches under multi-threaded TCG
     /// ([`crate::accel::loses_patches`]).
     pub loses_patches: bool,
@@ -45,7 +45,7 @@ pub(super) fn console_log(machine: &Machine) -> PathBuf {
 /// Returns all arguments.
 pub(super) fn build(machine: &Machine, resolved: &Resolved) -> Vec<OsString> {
     let mut args = base(machine);
-    args.extend(os_strings(&engine(machine, resolved)));
+    args.extend(os_strings(&accelerator(machine, resolved)));
     args.extend(os_strings(&console(machine)));
     let qmp = format!("socket,id=qmp,fd={},server=off", resolved.qmp_fd);
     args.extend(os_strings(&[
@@ -64,7 +64,7 @@ pub(super) fn build(machine: &Machine, resolved: &Resolved) -> Vec<OsString> {
         let entry = format!("name={name},file={}", escape(&fw_cfg_file(machine, n)));
         args.extend(os_strings(&["-fw_cfg", &entry]));
     }
-    args.extend(boot(machine, resolved.engine));
+    args.extend(boot(machine, resolved.accelerator));
     args.extend(machine.extra.iter().cloned());
     args
 }
@@ -100,8 +100,8 @@ fn base(machine: &Machine) -> Vec<OsString> {
     os_strings(&[&always, entropy].concat())
 }
 
-fn engine(machine: &Machine, resolved: &Resolved) -> Vec<&'static str> {
-    match resolved.engine {
+fn accelerator(machine: &Machine, resolved: &Resolved) -> Vec<&'static str> {
+    match resolved.accelerator {
         // The guest's clocks, the RTC too, run on its instructions; sleep=off skips the time in
         // which the guest would only wait.
         _ if machine.icount => {
@@ -114,13 +114,13 @@ fn engine(machine: &Machine, resolved: &Resolved) -> Vec<&'static str> {
                 "base=utc,clock=vm",
             ]
         }
-        Engine::Kvm => vec!["-accel", "kvm"],
+        Accelerator::Kvm => vec!["-accel", "kvm"],
         // If one CPU translates code while another one patches it, QEMU before 8.1 loses the patch
         // (accel::loses_patches).
-        Engine::Tcg if machine.cpus > 1 && resolved.loses_patches => {
+        Accelerator::Tcg if machine.cpus > 1 && resolved.loses_patches => {
             vec!["-accel", "tcg,thread=single"]
         }
-        Engine::Tcg => vec!["-accel", "tcg"],
+        Accelerator::Tcg => vec!["-accel", "tcg"],
     }
 }
 
@@ -162,13 +162,13 @@ fn network(machine: &Machine, ports: &[u16]) -> Vec<String> {
     vec!["-netdev".into(), netdev, "-device".into(), device]
 }
 
-fn boot(machine: &Machine, engine: Engine) -> Vec<OsString> {
+fn boot(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
     let Some(files) = &machine.boot else {
         return Vec::new();
     };
     let mut line = cmdline::build(&machine.words, &machine.keys).line;
     // On the instruction clock the guest's timers do not depend on the load of the host.
-    if engine == Engine::Tcg && !machine.icount {
+    if accelerator == Accelerator::Tcg && !machine.icount {
         line = cmdline::for_translator(line);
     }
     vec![
@@ -206,11 +206,11 @@ mod tests {
         Machine::new(&boot).dir("/vm")
     }
 
-    fn line(machine: &Machine, engine: Engine) -> String {
+    fn line(machine: &Machine, accelerator: Accelerator) -> String {
         let args = build(
             machine,
             &Resolved {
-                engine,
+                accelerator,
                 loses_patches: true,
                 ports: &[2200, 8000],
                 qmp_fd: 7,
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_plain_machine() {
-        let line = line(&machine().append("b2p.net=dhcp"), Engine::Tcg);
+        let line = line(&machine().append("b2p.net=dhcp"), Accelerator::Tcg);
         assert!(
             line.contains("-m 1024M -smp 2 -device virtio-rng-pci -accel tcg,thread=single"),
             "{line}"
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn more_forwards_never_leave_localhost() {
-        let line = line(&machine().forward("web", 80), Engine::Kvm);
+        let line = line(&machine().forward("web", 80), Accelerator::Kvm);
         assert!(
             line.contains(":2200-:22,hostfwd=tcp:127.0.0.1:8000-:80"),
             "{line}"
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_instruction_clock_has_one_cpu_and_tcg() {
-        let line = line(&machine().cpus(4).icount(true), Engine::Kvm);
+        let line = line(&machine().cpus(4).icount(true), Accelerator::Kvm);
         assert!(line.contains("-smp 1 "), "{line}");
         assert!(
             line.contains("-accel tcg -icount shift=0,sleep=off -rtc base=utc,clock=vm"),
@@ -263,13 +263,13 @@ mod tests {
 
     #[test]
     fn one_cpu_needs_no_care() {
-        let line = line(&machine().cpus(1), Engine::Tcg);
+        let line = line(&machine().cpus(1), Accelerator::Tcg);
         assert!(line.contains("-accel tcg -chardev"), "{line}");
     }
 
     #[test]
     fn the_terminal_gets_the_monitor_too() {
-        let line = line(&machine().in_terminal(), Engine::Tcg);
+        let line = line(&machine().in_terminal(), Accelerator::Tcg);
         assert!(
             line.contains("stdio,id=con,mux=on,signal=off,logfile=/vm/console.log"),
             "{line}"
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn nothing_of_virtio_where_it_is_not_wanted() {
         let machine = machine().card(Card::E1000).entropy(false);
-        let line = line(&machine, Engine::Tcg);
+        let line = line(&machine, Accelerator::Tcg);
         assert!(line.contains("-device e1000,netdev=net0"), "{line}");
         assert!(!line.contains("virtio"), "{line}");
     }
@@ -291,7 +291,10 @@ mod tests {
     #[test]
     fn a_microvm_has_no_pci() {
         let machine = machine().board(Board::Microvm);
-        let line = line(&machine.disk(Disk::raw("/d").on(Bus::Mmio)), Engine::Tcg);
+        let line = line(
+            &machine.disk(Disk::raw("/d").on(Bus::Mmio)),
+            Accelerator::Tcg,
+        );
         for part in ["-M microvm", "virtio-net-device", "virtio-blk-device,drive"] {
             assert!(line.contains(part), "{line}");
         }
@@ -300,8 +303,8 @@ mod tests {
 
     #[test]
     fn networks() {
-        assert!(line(&machine().network(Network::None), Engine::Tcg).contains("-nic none"));
-        let silent = line(&machine().network(Network::Silent), Engine::Tcg);
+        assert!(line(&machine().network(Network::None), Accelerator::Tcg).contains("-nic none"));
+        let silent = line(&machine().network(Network::Silent), Accelerator::Tcg);
         assert!(silent.contains("hubport") && !silent.contains("hostfwd"));
     }
 
@@ -312,7 +315,7 @@ mod tests {
             .ssh_key(&format!("ssh-rsa {}", "A".repeat(2040)))
             .disk(Disk::raw("/d"))
             .qemu_args(&["-S"]);
-        let line = line(&machine, Engine::Tcg);
+        let line = line(&machine, Accelerator::Tcg);
         assert!(
             line.contains("-fw_cfg name=opt/org.boot2podman/hostname,file=/vm/fw_cfg-0"),
             "{line}"

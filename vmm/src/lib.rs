@@ -32,7 +32,7 @@ mod ready;
 pub mod ssh;
 mod vm;
 
-pub use accel::{Accel, Engine, loses_patches};
+pub use accel::{Accelerator, AcceleratorChoice, loses_patches};
 pub use console::Console;
 pub use disk::{Bus, Disk};
 pub use machine::{Artifacts, Board, Card, Machine, Network};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A machine before it starts: its description.
 
-use crate::accel::Accel;
+use crate::accel::AcceleratorChoice;
 use crate::disk::Disk;
 use anyhow::{Result, ensure};
 use std::ffi::OsString;
@@ -87,7 +87,7 @@ pub struct Machine {
     pub(super) board: Board,
     pub(super) memory_mib: u32,
     pub(super) cpus: u32,
-    pub(super) accel: Accel,
+    pub(super) accel: AcceleratorChoice,
     pub(super) icount: bool,
     pub(super) words: Vec<OsString>,
     pub(super) keys: Vec<String>,
@@ -129,7 +129,7 @@ impl Machine {
             board: Board::Q35,
             memory_mib: 1024,
             cpus: 2,
-            accel: Accel::Auto,
+            accel: AcceleratorChoice::Auto,
             icount: false,
             words: Vec::new(),
             keys: Vec::new(),
@@ -187,7 +187,7 @@ impl Machine {
 
     /// Sets the accelerator.
     #[must_use]
-    pub fn accel(self, accel: Accel) -> Self {
+    pub fn accel(self, accel: AcceleratorChoice) -> Self {
         Self { accel, ..self }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A running machine.
 
-use crate::accel::{self, Engine};
+use crate::accel::{self, Accelerator};
 use crate::argv::{self, Resolved};
 use crate::cmdline;
 use crate::console::Console;
@@ -33,7 +33,7 @@ pub struct Vm {
     console: Option<Console>,
     ports: BTreeMap<String, u16>,
     dir: PathBuf,
-    engine: Engine,
+    accelerator: Accelerator,
 }
 
 impl Machine {
@@ -41,13 +41,13 @@ impl Machine {
     /// port is chosen.
     pub fn start(&self) -> Result<Vm> {
         prepare(self)?;
-        let engine = self
+        let accelerator = self
             .accel
             .resolve(self.boot.as_ref().map(|b| b.kernel.as_path()));
         let mut tries = 5;
         loop {
             let ports = pick_ports(self)?;
-            match launch(self, engine, &ports) {
+            match launch(self, accelerator, &ports) {
                 Err(e) if tries > 1 && lost_a_port(&e) => tries -= 1,
                 other => return other,
             }
@@ -98,11 +98,11 @@ fn pick_ports(machine: &Machine) -> Result<Vec<u16>> {
     Ok(held.into_iter().map(|(port, _)| port).collect())
 }
 
-fn launch(machine: &Machine, engine: Engine, ports: &[u16]) -> Result<Vm> {
+fn launch(machine: &Machine, accelerator: Accelerator, ports: &[u16]) -> Result<Vm> {
     let (ours, theirs) = UnixStream::pair()?;
     let theirs = OwnedFd::from(theirs);
     let now = Resolved {
-        engine,
+        accelerator,
         loses_patches: accel::loses_patches(),
         ports,
         qmp_fd: process::fd_number(&theirs),
@@ -134,7 +134,7 @@ fn launch(machine: &Machine, engine: Engine, ports: &[u16]) -> Result<Vm> {
         console,
         ports: names.zip(ports.iter().copied()).collect(),
         dir: machine.dir.clone(),
-        engine,
+        accelerator,
     })
 }
 
@@ -192,8 +192,8 @@ impl Vm {
     }
 
     /// Returns the accelerator in use.
-    pub fn engine(&self) -> Engine {
-        self.engine
+    pub fn accelerator(&self) -> Accelerator {
+        self.accelerator
     }
 
     /// Executes a QMP command without arguments.

@@ -16,7 +16,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use vmm::{Accel, Engine};
+use vmm::{Accelerator, AcceleratorChoice};
 
 /// Name of QEMU's program.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -42,7 +42,7 @@ pub fn launch(machine: &Machine, config: &MachineConfig) -> Result<Launched> {
     for (name, content) in &entries {
         files::replace(&qemu::fw_cfg_file(&machine.run, name), content.as_bytes())?;
     }
-    let engine = Accel::parse(&config.accel)?.resolve(Some(&image.kernel()));
+    let accelerator = AcceleratorChoice::parse(&config.accel)?.resolve(Some(&image.kernel()));
     let mut tries = TRIES;
     loop {
         let at = Resolved {
@@ -50,8 +50,8 @@ pub fn launch(machine: &Machine, config: &MachineConfig) -> Result<Launched> {
             run: machine.run.clone(),
             kernel: image.kernel(),
             initrd: image.initrd(),
-            kvm: engine == Engine::Kvm,
-            one_thread: engine == Engine::Tcg && vmm::loses_patches(),
+            kvm: accelerator == Accelerator::Kvm,
+            one_thread: accelerator == Accelerator::Tcg && vmm::loses_patches(),
             ssh_port: free_port(config)?,
             qmp_fd: -1,
             program: std::env::current_exe().context("path of this program")?,
