@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use initramfs::fsutil;
 use initramfs::stamp::{self, Inputs};
 use tests::image as container;
-use tests::{Guest, READY};
+use tests::{BOOT_LIMIT, Guest};
 use vmm::{Artifacts, Disk, Machine};
 
 /// Hook that this system runs before its engine (docs/guide/data.md). The probe runs in the
@@ -78,8 +78,8 @@ fn fill(boot: &Artifacts, disk: &Path, dir: &Path) -> Result<()> {
         .ssh_key(&Guest::public_key()?)
         .disk(Disk::raw(disk));
     let vm = machine.start()?;
-    let ready = vm.wait_ready(READY)?;
-    let guest = Guest::with(vm, ready)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
+    let guest = Guest::wrap(vm, ready)?;
     guest.sh(FILL)?;
     guest.vm.power_button()?;
     guest.vm.wait_exit(POWER_OFF).map(drop)

@@ -16,10 +16,10 @@ use vmm::{AcceleratorChoice, Artifacts, Machine, Ready, Vm, process};
 
 /// Time limit of a boot. A boot takes seconds with KVM, and ten times as long under TCG on a busy
 /// host.
-pub const READY: Duration = Duration::from_secs(240);
+pub const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
 /// Time limit of one command.
-const COMMAND: Duration = Duration::from_secs(180);
+const COMMAND_LIMIT: Duration = Duration::from_secs(180);
 
 /// A virtual machine that is ready. The machine is killed on drop.
 pub struct Guest {
@@ -72,18 +72,18 @@ fn key() -> Result<Key> {
 impl Guest {
     /// Boots a machine and waits until it is ready.
     pub fn boot(name: &str, with: impl FnOnce(Machine) -> Machine) -> Result<Self> {
-        Self::from(&with(machine(name)?))
+        Self::start(&with(machine(name)?))
     }
 
     /// Boots the given machine and waits until it is ready.
-    pub fn from(machine: &Machine) -> Result<Self> {
+    pub fn start(machine: &Machine) -> Result<Self> {
         let vm = machine.start()?;
-        let ready = vm.wait_ready(READY)?;
-        Self::with(vm, ready)
+        let ready = vm.wait_ready(BOOT_LIMIT)?;
+        Self::wrap(vm, ready)
     }
 
     /// Wraps a machine that is ready already.
-    pub fn with(vm: Vm, ready: Ready) -> Result<Self> {
+    pub fn wrap(vm: Vm, ready: Ready) -> Result<Self> {
         let key = key()?;
         let config = vm.dir().join("ssh_config");
         // Every host name leads to this machine, for clients that insist on one.
@@ -150,14 +150,14 @@ impl Guest {
             "--",
             script,
         ]);
-        process::output(ssh, stdin, COMMAND)
+        process::output(ssh, stdin, COMMAND_LIMIT)
     }
 
     /// Runs `script` by ssh over a connection of its own.
     pub fn ssh_alone(&self, user: &str, script: &str) -> Result<Output> {
         let mut ssh = self.client("ssh");
         ssh.args(["-T", "-l", user, "guest", "--", script]);
-        process::output(ssh, b"", COMMAND)
+        process::output(ssh, b"", COMMAND_LIMIT)
     }
 
     /// Returns the output at a terminal: of a command or, without one, of a login shell that exits
@@ -167,7 +167,7 @@ impl Guest {
         ssh.env("TERM", "xterm")
             .args(["-tt", "-l", user, "guest"])
             .args(command);
-        text(&process::output(ssh, b"exit\n", COMMAND)?)
+        text(&process::output(ssh, b"exit\n", COMMAND_LIMIT)?)
     }
 
     /// Returns the processes whose command line contains `pattern`.
@@ -205,7 +205,7 @@ impl Guest {
             "-o", "UserKnownHostsFile=/dev/null", "-l", user, "-p", &port, "-i",
         ]);
         ssh.arg(file).args(["127.0.0.1", "id -un"]);
-        text(&process::output(ssh, b"", COMMAND)?)
+        text(&process::output(ssh, b"", COMMAND_LIMIT)?)
     }
 
     /// Forwards a unix socket of the guest to the file `name` in the machine's directory until the

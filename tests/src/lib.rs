@@ -38,7 +38,7 @@ mod random;
 mod shell;
 
 pub use checks::{Checks, eventually};
-pub use guest::{Guest, READY, artifacts, keyless, machine, machine_of, text};
+pub use guest::{BOOT_LIMIT, Guest, artifacts, keyless, machine, machine_of, text};
 pub use random::Random;
 pub use shell::Shell;
 

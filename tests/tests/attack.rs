@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 use tests::disks::{self, Image};
 use tests::flood::{self, Conduct, Flood};
-use tests::{Checks, Guest, READY, eventually, image, machine, neighbour};
+use tests::{BOOT_LIMIT, Checks, Guest, eventually, image, machine, neighbour};
 use vmm::Disk;
 
 /// Clients at the owner's own address; 1,000 more are in the machine.
@@ -28,9 +28,9 @@ fn attack() -> Result<()> {
         .append("b2p.format=blank")
         .disk(Disk::raw(disk.file()));
     let vm = neighbour::on_second_card(machine)?.start()?;
-    let ready = vm.wait_ready(READY)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
     println!("attack: ready after {} ms", ready.field("init"));
-    let guest = Guest::with(vm, ready)?;
+    let guest = Guest::wrap(vm, ready)?;
     let mut checks = Checks::new("attack");
     report_memory(&guest)?;
     let archive = image::archive(guest.vm.dir())?.display().to_string();

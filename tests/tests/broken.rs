@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use tests::{Guest, READY, Shell, artifacts, initrd, machine};
-use vmm::{Machine, Network, READY as READY_LINE, RESCUE, Vm, degraded};
+use tests::{BOOT_LIMIT, Guest, Shell, artifacts, initrd, machine};
+use vmm::{Machine, Network, READY, RESCUE, Vm, degraded};
 
 /// Image that holds everything but PID 1 and its first modules.
 const USERLAND: &str = "userland.erofs";
@@ -27,7 +27,7 @@ fn damaged(name: &str, damage: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Resul
 /// Expects a rescue shell that answers, and before it a line that contains all of `words`.
 fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
     let vm = machine.start()?;
-    vm.wait_console(RESCUE, READY)?;
+    vm.wait_console(RESCUE, BOOT_LIMIT)?;
     let why = vm.console();
     let told = why
         .lines()
@@ -35,7 +35,7 @@ fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
     ensure!(told, "no line with {words:?}\n{}", vm.tail());
     answers(&vm)?;
     vm.power_button()?;
-    vm.wait_exit(READY)?;
+    vm.wait_exit(BOOT_LIMIT)?;
     let said = vm.console();
     ensure!(said.contains("going down for PowerOff"), "{}", vm.tail());
     Ok(())
@@ -110,7 +110,7 @@ fn no_network_card() -> Result<()> {
         .network(Network::None)
         .append("b2p.console=shell")
         .start()?;
-    let ready = vm.wait_ready(READY)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
     let hit = ready.degraded.iter().any(|d| d.what.contains("net"));
     ensure!(hit, "degraded: {:?}", ready.degraded);
     let said = Shell::on(&vm)?.run("test -S /run/podman/podman.sock && echo socket-$((1+1))")?;
@@ -124,7 +124,7 @@ fn a_dhcp_server_that_never_answers() -> Result<()> {
         .network(Network::Silent)
         .append("b2p.console=shell")
         .start()?;
-    let ready = vm.wait_ready(READY)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
     let hit = ready
         .degraded
         .iter()
@@ -145,15 +145,13 @@ fn little_memory() -> Result<()> {
     let vm = machine("broken-128m")?.memory_mib(128).cpus(1).start()?;
     let end = vm
         .screen()?
-        .wait(0, READY, "ready, or a rescue shell", |text| {
-            let ready = text
-                .find(READY_LINE)
-                .is_some_and(|at| text[at..].contains('\n'));
+        .wait(0, BOOT_LIMIT, "ready, or a rescue shell", |text| {
+            let ready = text.find(READY).is_some_and(|at| text[at..].contains('\n'));
             (ready || text.contains(RESCUE)).then_some(ready)
         })?;
     if end {
         let ready = vm.wait_ready(Duration::from_secs(1))?;
-        return Guest::with(vm, ready)?.sh("true").map(drop);
+        return Guest::wrap(vm, ready)?.sh("true").map(drop);
     }
     let said = vm.console();
     let told = said

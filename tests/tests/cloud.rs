@@ -46,7 +46,7 @@ fn lima() -> Result<()> {
         .disk(Disk::iso(seed::iso(&dir, &entries)?).on(Bus::Scsi));
     let port = dir.join("port.sock");
     let machine = ignition::with_late_port(machine, &port);
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("cloud-lima");
     checks.check(
         "ready is said, on the data disk, with nothing amiss",
@@ -193,7 +193,7 @@ fn everything() -> Result<()> {
     let machine = machine.fw_cfg("opt/com.coreos/config", document.as_bytes());
     let port = dir.join("port");
     let machine = ignition::with_open_port(machine, &port);
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("cloud-all");
     checks.check("the host is told that the machine is ready", || {
         // The ready line itself is written a moment before.
@@ -320,7 +320,7 @@ fn a_disc_that_nobody_speaks_of() -> Result<()> {
         "-device",
         "ide-cd,drive=seed,bus=ide.0",
     ]);
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("cloud-late");
     checks.check("it is applied, commands and all", || {
         eventually(SCRIPTS, || {

@@ -124,7 +124,7 @@ fn extensions() -> Result<()> {
     let machine = tests::machine("ext")?
         .disk(Disk::raw(data.file()))
         .disk(Disk::iso(disc(&dir)?).on(Bus::Scsi));
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("ext");
     checks.check("what is refused is named, and why", || refused(&guest));
     checks.check("programs of one work, for everybody", || work(&guest));
@@ -284,7 +284,7 @@ fn buildah_and_skopeo() -> Result<()> {
     let machine = tests::machine("ext-large")?
         .append("b2p.ext=buildah,skopeo")
         .disk(Disk::raw(data.file()));
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("ext-large");
     checks.check("nothing is missing", || {
         let degraded = &guest.ready.degraded;

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::Duration;
-use tests::{Checks, Guest, READY, Shell, eventually, image, keyless, machine};
+use tests::{BOOT_LIMIT, Checks, Guest, Shell, eventually, image, keyless, machine};
 use vmm::Ready;
 
 /// Time limit of an orderly shutdown.
@@ -155,7 +155,7 @@ fn damaged(guest: &Guest) -> Result<()> {
 fn off() -> Result<()> {
     let flags = "b2p.net=off b2p.sshd=off b2p.podman=off b2p.console=shell";
     let vm = machine("flags-off")?.append(flags).start()?;
-    let ready = vm.wait_ready(READY)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
     let shell = Shell::on(&vm)?;
     let mut checks = Checks::new("flags-off");
     checks.check("what was not asked for is not missed", || {
@@ -217,7 +217,7 @@ fn fw_cfg() -> Result<()> {
         .fw_cfg("opt/org.boot2podman/ssh_key", keys.as_bytes())
         .fw_cfg("opt/org.boot2podman/hostname", b"from-outside\n")
         .fw_cfg("opt/org.boot2podman/podman", b"off");
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("flags-fw_cfg");
     checks.check("hostname", || equals(&guest, "hostname", "from-outside"));
     checks.check("the keys are for both users", || {
@@ -285,7 +285,7 @@ fn mistakes() -> Result<()> {
     });
     checks.check("the console says it first", || {
         let line = "  \x1b[1;31mboot2podman: degraded flag: b2p.hostnme";
-        guest.vm.wait_console(line, READY)
+        guest.vm.wait_console(line, BOOT_LIMIT)
     });
     checks.check("a later flag wins", || equals(&guest, "hostname", "second"));
     checks.check("the good key still opens", || {
@@ -342,7 +342,7 @@ fn garbage_of_2047_bytes() -> Result<()> {
     let vm = keyless("flags-garbage-2047")?
         .append_bytes(&garbage(2047 - "console=ttyS0 ".len()))
         .start()?;
-    told_in_ascii(&vm.wait_ready(READY)?)
+    told_in_ascii(&vm.wait_ready(BOOT_LIMIT)?)
 }
 
 /// A longer command line kills the kernel before its first message: it copies `COMMAND_LINE_SIZE`
@@ -354,7 +354,7 @@ fn garbage_of_4096_bytes_by_fw_cfg() -> Result<()> {
     for name in ["hostname", "ssh_key", "net", "no-such-flag"] {
         machine = machine.fw_cfg(&format!("opt/org.boot2podman/{name}"), &bytes);
     }
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     told_in_ascii(&guest.ready)?;
     equals(&guest, "hostname", "boot2podman")
 }
@@ -362,7 +362,7 @@ fn garbage_of_4096_bytes_by_fw_cfg() -> Result<()> {
 #[test]
 fn rescue_by_flag() -> Result<()> {
     let vm = machine("flags-rescue")?.append("b2p.rescue").start()?;
-    vm.wait_console(vmm::RESCUE, READY)?;
+    vm.wait_console(vmm::RESCUE, BOOT_LIMIT)?;
     let shell = Shell::on(&vm)?;
     let said = shell.run("id -u; pidof sshd || echo no-sshd-$((1+1))")?;
     ensure!(
@@ -375,9 +375,9 @@ fn rescue_by_flag() -> Result<()> {
     );
     shell.type_in("exit\n")?;
     let ready = vm
-        .wait_ready(READY)
+        .wait_ready(BOOT_LIMIT)
         .context("leaving the rescue shell goes on with the boot")?;
-    let guest = Guest::with(vm, ready)?;
+    let guest = Guest::wrap(vm, ready)?;
     equals(&guest, "id -un", "root")
 }
 

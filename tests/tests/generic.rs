@@ -53,7 +53,7 @@ const MIB: u64 = 1 << 20;
 fn generic() -> Result<()> {
     let machine = machine_of(Kernel::Generic, "generic")?;
     let machine = machine.card(Card::E1000).entropy(false).memory_mib(1536);
-    let guest = Guest::from(&with_cards(with_disks(machine)?))?;
+    let guest = Guest::start(&with_cards(with_disks(machine)?))?;
     let mut checks = Checks::new("generic");
     checks.check("ready, with nothing of virtio", || ready(&guest));
     let disks = DISKS.iter().map(|(driver, _)| driver);

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 use tests::disks::{self, taken, userdata};
 use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
-use tests::{Checks, Guest, READY};
+use tests::{BOOT_LIMIT, Checks, Guest};
 use vmm::{Disk, Machine, process};
 
 fn file() -> Result<PathBuf> {
@@ -40,7 +40,7 @@ fn stick(machine: Machine) -> Result<Machine> {
 
 /// Checks that every machine must pass once it is up.
 fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
-    let guest = Guest::from(machine)?;
+    let guest = Guest::start(machine)?;
     let mut checks = Checks::new(name);
     checks.check("nothing is missing", || {
         let ready = &guest.ready;
@@ -122,10 +122,10 @@ fn a_stick_with_bios_and_the_menu() -> Result<()> {
     let before = disk.sum()?;
     let machine = keyed(stick(machine("iso-menu", false)?)?)?.disk(Disk::raw(disk.file()));
     let vm = machine.start()?;
-    vm.wait_console("without a data disk", READY)?;
+    vm.wait_console("without a data disk", BOOT_LIMIT)?;
     vm.screen()?.write(b"d")?;
-    let ready = vm.wait_ready(READY)?;
-    let guest = Guest::with(vm, ready)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
+    let guest = Guest::wrap(vm, ready)?;
     let mut checks = Checks::new("iso-menu");
     checks.check("all in RAM", || {
         let (data, line) = (guest.ready.field("data"), guest.sh("cat /proc/cmdline")?);

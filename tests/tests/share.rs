@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tests::folder::{self, Folder};
-use tests::{Checks, Guest, READY, eventually, image, machine_of};
+use tests::{BOOT_LIMIT, Checks, Guest, eventually, image, machine_of};
 use vmm::process;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -57,8 +57,8 @@ fn share() -> Result<()> {
     // The server dies long before the kernel looks for it; the other folders are mounted all the
     // same.
     dead.kill();
-    let ready = vm.wait_ready(READY)?;
-    let guest = Guest::with(vm, ready)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
+    let guest = Guest::wrap(vm, ready)?;
     let mut checks = Checks::new("share");
     checks.check("core works in it", || core(&guest, &home));
     checks.check("inotify, for what changes in the machine", || {
@@ -198,7 +198,7 @@ fn nine_p() -> Result<()> {
             "-device",
             "virtio-9p-pci,fsdev=nine,mount_tag=nine",
         ]);
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("share-nine");
     checks.check("nothing is missing", || {
         let degraded = &guest.ready.degraded;

@@ -25,7 +25,7 @@ fn slim() -> Result<()> {
     for (n, (_, bus)) in disks.iter().enumerate() {
         machine = machine.disk(Disk::raw(blank("slim", n, 512)?).on(*bus));
     }
-    let guest = Guest::from(&machine.append("b2p.podman=boot"))?;
+    let guest = Guest::start(&machine.append("b2p.podman=boot"))?;
     let mut checks = Checks::new("slim");
     checks.check("ready", || ready(&guest));
     checks.check("no modules, and nobody misses one", || complete(&guest));
@@ -60,7 +60,7 @@ fn microvm(name: &str, machine: Machine) -> Result<()> {
     let disk = blank(name, 0, 512)?;
     let machine = machine.board(Board::Microvm);
     let machine = machine.disk(Disk::raw(disk).on(Bus::Mmio));
-    let guest = Guest::from(&machine.append("b2p.format=blank"))?;
+    let guest = Guest::start(&machine.append("b2p.format=blank"))?;
     let mut checks = Checks::new(name);
     checks.check("ready, with a data disk and without PCI", || {
         ready(&guest)?;

@@ -120,7 +120,7 @@ fn vsock() -> Result<()> {
     let machine = folder::machine(machine("vsock")?, 1024)
         .append("b2p.net=off b2p.vsock=on")
         .qemu_args(&["-chardev", &chardev, "-device", device]);
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("vsock");
     checks.check("there is no other way in", || {
         let degraded = &guest.ready.degraded;

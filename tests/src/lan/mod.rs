@@ -46,7 +46,7 @@ const LOG: &str = "/run/net.log";
 /// File with the service's pid.
 const PID: &str = "/run/net.pid";
 /// Socket on which the service reports that it is ready.
-const READY: &str = "/run/ready";
+const NOTIFY_SOCKET: &str = "/run/ready";
 /// Mounts for the service: a card is an interface with a device, which a veth lacks, and the log
 /// must not go to this machine's kernel log.
 const MOUNTS: &str = "mount --bind /run/net.log /dev/kmsg && mkdir /run/real && mount -t sysfs sysfs /run/real && \
@@ -113,10 +113,10 @@ impl Client {
         );
         let child = Command::new("unshare")
             .args(["-nm", "sh", "-c", &script])
-            .env("NOTIFY_SOCKET", READY)
+            .env("NOTIFY_SOCKET", NOTIFY_SOCKET)
             .stdin(Stdio::piped())
             .spawn()?;
-        let ready = UnixDatagram::bind(READY)?;
+        let ready = UnixDatagram::bind(NOTIFY_SOCKET)?;
         ready.set_read_timeout(Some(LIMIT))?;
         let client = Client { child, ready };
         let own = fs::read_link("/proc/self/ns/net")?;

@@ -132,7 +132,7 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
             "-smbios",
             "type=11,value=boot2podman:http_proxy=http://10.0.2.2:1",
         ]);
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     checks.check("nothing is missing", || whole(&guest));
     checks.check("who wins", || {
         flag(&guest, "b2p.hostname", "by-line", "command line")?;
@@ -247,7 +247,7 @@ fn prepare(guest: &Guest, world: &World) -> Result<()> {
 
 /// Second boot: every setting is on the disk, except for one flag that takes precedence.
 fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
-    let guest = Guest::from(&machine(world, "disk")?.append("tz=UTC"))?;
+    let guest = Guest::start(&machine(world, "disk")?.append("tz=UTC"))?;
     checks.check("nothing is missing", || whole(&guest));
     checks.check("the disk's flags, and one that wins over it", || {
         flag(&guest, "b2p.hostname", "by-disk", "data disk")?;

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 use tests::disks::inspect::Ext;
 use tests::disks::{self, Image, taken, userdata};
-use tests::{Guest, READY, Random, eventually, image, keyless, text};
+use tests::{BOOT_LIMIT, Guest, Random, eventually, image, keyless, text};
 use vmm::{Disk, Machine, process};
 
 /// Name of the container that writes what is counted.
@@ -153,7 +153,7 @@ impl Life {
     }
 
     fn boot(&self) -> Result<Guest> {
-        let guest = Guest::from(&self.machine()?)?;
+        let guest = Guest::start(&self.machine()?)?;
         on(&guest, "/dev/vda1")?;
         whole(&guest)?;
         Ok(guest)
@@ -162,7 +162,7 @@ impl Life {
     /// Cuts the power while the machine boots; the boot need not succeed.
     fn cut_boot(&self, random: &mut Random) -> Result<()> {
         let vm = self.machine()?.start()?;
-        vm.wait_console("Run /init", READY)?;
+        vm.wait_console("Run /init", BOOT_LIMIT)?;
         thread::sleep(Duration::from_millis(random.below(2_500)));
         vm.kill().map(drop)
     }

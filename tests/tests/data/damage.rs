@@ -221,7 +221,7 @@ fn full() -> Result<()> {
     let dir = disks::dir("full")?;
     let disk = make::disk(&dir, "full", Layout::Whole, Fs::Ext4, "b2p-data")?;
     let machine = || tests::machine("data-full").map(|m| m.disk(Disk::raw(disk.file())));
-    let guest = Guest::from(&machine()?)?;
+    let guest = Guest::start(&machine()?)?;
     let mut checks = Checks::new("full");
     checks.check("it is filled", || {
         let fill = "dd if=/dev/zero of=/var/lib/containers/fill bs=64k 2>&1; dd if=/dev/zero of=/var/lib/containers/rest bs=512 2>&1; sync";
@@ -243,7 +243,7 @@ fn full() -> Result<()> {
     });
     checks.check("off", || off(&guest));
     drop(guest);
-    let guest = Guest::from(&machine()?)?;
+    let guest = Guest::start(&machine()?)?;
     checks.check("the next boot finds it", || on(&guest, "/dev/vda"));
     checks.check("and room is made", || {
         guest.sh("rm /var/lib/containers/fill /var/lib/containers/rest")?;

@@ -54,7 +54,7 @@ fn story(dir: &Path, seconds: u64) -> Result<Story> {
     let disk = taken::words(dir, "disk", &tar)?;
     let (before, path) = (disk.copy("before")?, empty(&disk)?);
     let machine = keyless("data-logged")?.disk(Disk::raw(disk.file()).log_writes(&path));
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     on(&guest, "/dev/vda1")?;
     let archive = fs::read(image::archive(guest.vm.dir())?)?;
     text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
@@ -164,7 +164,7 @@ impl Story {
 
 /// Boots the machine with such a disk, on which its only keys are.
 fn boot(disk: &Image, least: u64) -> Result<()> {
-    let guest = Guest::from(&keyless("data-replayed")?.disk(Disk::raw(disk.file())))?;
+    let guest = Guest::start(&keyless("data-replayed")?.disk(Disk::raw(disk.file())))?;
     on(&guest, "/dev/vda1")?;
     whole(&guest)?;
     if least > 0 {

@@ -22,7 +22,7 @@ fn row(name: &str) -> Result<()> {
     let table = inspect::partitions(&disk).ok();
     let machine = machine_of(row.kernel, &format!("data-{name}"))?;
     let machine = machine.qemu_args(row.args);
-    let guest = Guest::from(&machine.disk(Disk::raw(disk.file()).on(row.bus)))?;
+    let guest = Guest::start(&machine.disk(Disk::raw(disk.file()).on(row.bus)))?;
     let mut checks = Checks::new(name);
     checks.check("it is used", || on(&guest, row.device));
     checks.check("nothing is missing", || whole(&guest));

@@ -53,7 +53,7 @@ fn first(dir: &Path, disk: &Image, tar: &[u8], checks: &mut Checks) -> Result<Kn
     for (name, image, _) in &rows {
         machine = machine.disk(Disk::raw(image.file()).on(Bus::Scsi).serial(name));
     }
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     checks.check("it is formatted and used", || on(&guest, "/dev/vda1"));
     checks.check("all of the refused are named", || named(&guest, &rows));
     checks.check("a key that is longer than a sector lets in", || {
@@ -191,7 +191,7 @@ fn second(dir: &Path, disk: &Image, known: &Known, checks: &mut Checks) -> Resul
     for (name, image, _) in &others {
         machine = machine.disk(Disk::raw(image.file()).on(Bus::Scsi).serial(name));
     }
-    let guest = Guest::from(&machine)?;
+    let guest = Guest::start(&machine)?;
     checks.check("it is found", || on(&guest, "/dev/vda1"));
     checks.check("which of two is told with the rule", || rule(&guest));
     checks.check("yesterday's containers", || yesterday(&guest));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tests::disks::inspect::Ext;
 use tests::disks::{self, make};
-use tests::{Checks, Guest, READY, eventually, machine};
+use tests::{BOOT_LIMIT, Checks, Guest, eventually, machine};
 use vmm::Vm;
 
 /// Returns a machine with a controller and no disk.
@@ -185,12 +185,12 @@ fn it_is_waited_for() -> Result<()> {
     let disk = make::ours(&dir, "disk")?;
     let vm = machine("data-waited")?;
     let vm = vm.qemu_args(PORT).append("waitusb=600").start()?;
-    vm.wait_console("data: waits for a disk", READY)?;
+    vm.wait_console("data: waits for a disk", BOOT_LIMIT)?;
     let device =
         json!({"driver": "virtio-blk-pci", "bus": "hot", "drive": "plugged", "id": "disk"});
     plug_as(&vm, disk.file(), &device)?;
-    let ready = vm.wait_ready(READY)?;
-    let guest = Guest::with(vm, ready)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
+    let guest = Guest::wrap(vm, ready)?;
     let mut checks = Checks::new("waited");
     checks.check("it is used", || on(&guest, "/dev/vda1"));
     checks.check("off", || off(&guest));

@@ -89,7 +89,7 @@ fn many_cuts_and_what_boots_after_them() -> Result<()> {
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
     let (before, log) = (disk.copy("before")?, empty(&disk)?);
     let logged = Disk::raw(disk.file()).log_writes(&log);
-    let guest = Guest::from(&with("disk-logged", false, logged, &shelf)?)?;
+    let guest = Guest::start(&with("disk-logged", false, logged, &shelf)?)?;
     up(&guest, BIOS_BOOT)?;
     guest.sh("b2p upgrade /media/new.iso")?;
     off(&guest)?;
@@ -107,7 +107,7 @@ fn many_cuts_and_what_boots_after_them() -> Result<()> {
 }
 
 fn boots(cut: &Image, shelf: &Path, state: &str) -> Result<()> {
-    let guest = Guest::from(&with("disk-cut", false, Disk::raw(cut.file()), shelf)?)?;
+    let guest = Guest::start(&with("disk-cut", false, Disk::raw(cut.file()), shelf)?)?;
     up(&guest, BIOS_BOOT)?;
     super::runs(
         &guest,

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tests::disks::replay::{Log, empty};
 use tests::disks::{self, Image, MIB, tool};
 use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
-use tests::{Checks, Guest, READY, eventually, initrd};
+use tests::{BOOT_LIMIT, Checks, Guest, eventually, initrd};
 use vmm::{Disk, Machine};
 
 /// Time limit of an orderly shutdown.
@@ -150,7 +150,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, false)?);
     let (before, log) = (disk.copy("before")?, empty(&disk)?);
     let logged = Disk::raw(disk.file()).log_writes(&log);
-    let guest = Guest::from(&with("disk-new", true, logged, &shelf)?)?;
+    let guest = Guest::start(&with("disk-new", true, logged, &shelf)?)?;
     let mut checks = Checks::new("disk");
     checks.check("it boots on UEFI, from slot a", || {
         ensure!(
@@ -185,7 +185,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
 
 /// Second boot.
 fn trial(disk: &Image, shelf: &Path) -> Result<()> {
-    let guest = Guest::from(&with("disk-trial", false, Disk::raw(disk.file()), shelf)?)?;
+    let guest = Guest::start(&with("disk-trial", false, Disk::raw(disk.file()), shelf)?)?;
     let mut checks = Checks::new("disk");
     checks.check("the new version runs, on BIOS, and has the data", || {
         ensure!(
@@ -226,14 +226,14 @@ fn trial(disk: &Image, shelf: &Path) -> Result<()> {
 fn fallen(disk: &Image, shelf: &Path) -> Result<()> {
     let vm = with("disk-short", true, Disk::raw(disk.file()), shelf)?.start()?;
     // QEMU exits where a machine would restart.
-    vm.wait_exit(READY)?;
+    vm.wait_exit(BOOT_LIMIT)?;
     ensure!(
         !vm.console().contains("Linux version"),
         "a kernel: {}",
         vm.tail()
     );
     drop(vm);
-    let guest = Guest::from(&with("disk-back", true, Disk::raw(disk.file()), shelf)?)?;
+    let guest = Guest::start(&with("disk-back", true, Disk::raw(disk.file()), shelf)?)?;
     let mut checks = Checks::new("disk");
     checks.check("the version before runs, and says why", || {
         up(&guest, UEFI_BOOT).and_then(|()| runs(&guest, "b:fallback"))?;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tests::disks;
 use tests::firmware::{BIOS_BOOT, UEFI_BOOT};
-use tests::{Guest, READY};
+use tests::{BOOT_LIMIT, Guest};
 use vmm::Disk;
 
 /// Upgrades to an invalid version, boots it until it gives up, and boots again.
@@ -16,14 +16,14 @@ fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     let dir = disks::dir(name)?;
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
     let start = |disk: &Image| with(name, false, Disk::raw(disk.file()), &shelf);
-    let guest = Guest::from(&start(&disk)?)?;
+    let guest = Guest::start(&start(&disk)?)?;
     up(&guest, BIOS_BOOT)?;
     guest.sh(&format!("b2p upgrade /media/{version}"))?;
     off(&guest)?;
     drop(guest);
     let vm = start(&disk)?.start()?;
     // QEMU exits where a machine would restart.
-    vm.wait_exit(READY)?;
+    vm.wait_exit(BOOT_LIMIT)?;
     ensure!(vm.console().contains(sign), "no {sign}: {}", vm.tail());
     ensure!(Look::at(&disk)?.env("tried")? == "b");
     drop(vm);
@@ -33,7 +33,7 @@ fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
 
 /// Expects that the running slot reports that the other one did not come up.
 fn back(disk: &Image, shelf: &Path, name: &str, slot: &str, other: &str) -> Result<()> {
-    let guest = Guest::from(&with(name, false, Disk::raw(disk.file()), shelf)?)?;
+    let guest = Guest::start(&with(name, false, Disk::raw(disk.file()), shelf)?)?;
     up(&guest, BIOS_BOOT).and_then(|()| runs(&guest, &format!("{slot}:fallback")))?;
     let told = format!("{:?}", guest.ready.degraded);
     let wanted = format!("slot {other} did not become ready");
@@ -62,14 +62,14 @@ fn one_that_was_kept_and_rots() -> Result<()> {
     let (dir, name) = (disks::dir("disk-rots")?, "disk-rots");
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, false)?);
     let start = |uefi| with(name, uefi, Disk::raw(disk.file()), &shelf);
-    let guest = Guest::from(&start(true)?)?;
+    let guest = Guest::start(&start(true)?)?;
     up(&guest, UEFI_BOOT)?;
     guest.sh("b2p upgrade /media/new.iso && b2p upgrade --keep")?;
     guest.sh("mount /dev/vda3 /srv && truncate -s 4096 /srv/vmlinuz && umount /srv")?;
     off(&guest)?;
     drop(guest);
     let vm = start(true)?.start()?;
-    vm.wait_exit(READY)?;
+    vm.wait_exit(BOOT_LIMIT)?;
     drop(vm);
     let look = Look::at(&disk)?;
     ensure!((look.env("good")?, look.env("tried")?) == ("b".into(), "a".into()));
