@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Compatibility with other systems: everything that exists only because a user, a disk or a
-//! program expects what another system had. The flags of Tiny Core are in `config::compat`.
+//! program expects what another system had. The flags of Tiny Core are in `config::compat`,
+//! its swap file in `helpers::swap::tcswp`.
 //!
 //! - [`boot_script`], for users of boot2docker: runs `bootsync.sh` and `bootlocal.sh` of the data
 //!   disk.
 //! - [`profile`], for users of boot2docker: exports the variables of `profile` on the data disk.
 //! - [`legacy_state`], for disks of boot2docker and of the first boot2podman: finds the keys in
 //!   their state directories, and names the files that are not used.
-//! - [`tcswp`], for users of Tiny Core: swaps to the file `tc.swp` of the partition in `swapfile=`.
 //! - [`environment_d`] and [`tmpfiles`], for podman machine: variables for podman, and links.
 //! - [`shims`], for podman machine and Lima: answers commands of systemd that have nothing to do here.
 //! - [`lima`], for Lima's boot.sh: writes a file that tells it not to wait for systemd.
@@ -18,7 +18,6 @@ pub mod legacy_state;
 pub mod lima;
 pub mod profile;
 pub mod shims;
-pub mod tcswp;
 pub mod tmpfiles;
 
 use std::fs;

@@ -8,6 +8,7 @@
 pub mod area;
 pub mod device;
 mod file;
+mod tcswp;
 pub mod zram;
 
 use config::{Config, DiskSelector, Swap};
@@ -16,7 +17,6 @@ use sys::error::Result;
 
 use crate::common::degraded::Degraded;
 use crate::helpers::block::scan;
-use crate::helpers::compat::tcswp;
 
 /// Turns on everything that flags ask for. Swap that is missing does not fail the helper.
 pub fn main() -> i32 {

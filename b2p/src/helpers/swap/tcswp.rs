@@ -16,8 +16,9 @@ use sys_mount::{Mount, MountFlags, UnmountFlags};
 
 use crate::helpers::block::scan;
 use crate::helpers::data::fsck;
-use crate::helpers::swap::area;
-use crate::helpers::swap::device::{self, Content};
+
+use super::area;
+use super::device::{self, Content};
 
 const NAME: &str = "tc.swp";
 
