@@ -132,4 +132,4 @@ pub fn udp_payload(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,21 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
+use super::super::packet::tests::{MAC, client_message};
 use super::super::packet::{ClientMessage, encode, udp_payload};
 use super::*;
-
-const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
-
-fn client_message() -> ClientMessage {
-    ClientMessage {
-        xid: 7,
-        mac: MAC,
-        discover: true,
-        client_addr: Ipv4Addr::UNSPECIFIED,
-        requested_addr: None,
-        server: None,
-        hostname: "box".into(),
-    }
-}
 
 /// A server's message: the client's with a server's fields, and these options.
 pub fn reply(xid: u32, kind: u8, options: &[&[u8]]) -> Vec<u8> {

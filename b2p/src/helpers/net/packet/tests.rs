@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+pub const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 
-fn client_message() -> ClientMessage {
+/// A client's first message.
+pub fn client_message() -> ClientMessage {
     ClientMessage {
         xid: 7,
         mac: MAC,
