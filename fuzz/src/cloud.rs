@@ -3,8 +3,9 @@
 
 use b2p::helpers::cloud::diagnostics::Diagnostics;
 use b2p::helpers::cloud::network::{self, Card};
-use b2p::helpers::cloud::user;
 use b2p::helpers::cloud::userdata::{self, UserData};
+
+use crate::account;
 
 pub(crate) const DICTIONARY: &[&str] = &[
     "#cloud-config\n",
@@ -96,19 +97,7 @@ pub fn cloud(data: &[u8]) {
 
 fn check_user_data(data: &UserData, diagnostics: &Diagnostics) {
     check_diagnostics(diagnostics);
-    for user in &data.users {
-        let account = &user.account;
-        assert!(user::is_name(&account.name) && account.groups.iter().all(|g| user::is_name(g)));
-        let fields = [
-            Some(&account.gecos),
-            account.home.as_ref(),
-            account.shell.as_ref(),
-        ];
-        let fields = fields.into_iter().flatten();
-        assert!(fields.clone().all(|f| !f.contains([':', '\n'])), "{user:?}");
-        assert!(user.sudo.iter().all(|r| !r.contains('\n')), "{user:?}");
-        assert!(user.keys.iter().all(|k| k.lines().count() == 1), "{user:?}");
-    }
+    data.users.iter().for_each(account::check);
     for file in &data.files {
         assert!(file.path.starts_with('/') && file.mode <= 0o7777);
     }

@@ -5,6 +5,8 @@ use b2p::helpers::cloud::user;
 use b2p::helpers::ignition::plan::{self, Plan};
 use b2p::helpers::ignition::units::{QUADLETS, Unit};
 
+use crate::account;
+
 pub(crate) const DICTIONARY: &[&str] = &[
     "{\"ignition\":{\"version\":\"3.2.0\"},",
     "\"passwd\":{",
@@ -73,18 +75,7 @@ pub fn ignition(data: &[u8]) {
 }
 
 fn check_accounts(plan: &Plan) {
-    for user in &plan.accounts.users {
-        let account = &user.account;
-        assert!(user::is_name(&account.name) && account.groups.iter().all(|g| user::is_name(g)));
-        let fields = [
-            Some(&account.gecos),
-            account.home.as_ref(),
-            account.shell.as_ref(),
-        ];
-        let mut fields = fields.into_iter().flatten();
-        assert!(fields.all(|f| !f.contains([':', '\n'])), "{user:?}");
-        assert!(user.keys.iter().all(|k| k.lines().count() == 1), "{user:?}");
-    }
+    plan.accounts.users.iter().for_each(account::check);
     assert!(
         plan.accounts
             .groups

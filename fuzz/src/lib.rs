@@ -5,6 +5,7 @@
 //! libFuzzer with the stable compiler (`examples/run.rs`), and `cargo test` (`tests/corpus.rs`: the
 //! corpus, and reproducible mutations of it).
 
+mod account;
 pub mod cloud;
 pub mod cmdline;
 pub mod control;
