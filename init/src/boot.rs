@@ -150,10 +150,7 @@ fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {
         let start = since_boot();
-        let outcome = match (phase.when)() {
-            true => (phase.run)(state),
-            false => Ok(()),
-        };
+        let outcome = (phase.when)().then(|| (phase.run)(state));
         let took = since_boot().saturating_sub(start);
         state.phases.push(PhaseTime {
             name: phase.name,
@@ -161,10 +158,14 @@ fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
             took_us: micros(took),
         });
         let (name, why) = (phase.name, phase.why);
-        debug!("phase {name} took {} us: {why}", took.as_micros());
-        if let Err(error) = outcome {
-            state.degraded.add(name, &error);
-            result = result.and(Err(error).doing(name));
+        match outcome {
+            None => debug!("phase {name}: nothing to do"),
+            Some(Ok(())) => debug!("phase {name} took {} us: {why}", took.as_micros()),
+            Some(Err(error)) => {
+                debug!("phase {name} failed after {} us", took.as_micros());
+                state.degraded.add(name, &error);
+                result = result.and(Err(error).doing(name));
+            }
         }
     }
     result

@@ -32,8 +32,8 @@ struct Phase {
     /// Time limit in milliseconds. In `sync` and `unmount` the time counts from the last decrease
     /// of dirty data.
     within_ms: Millis,
-    /// Work of the phase.
-    run: fn(&mut ShutdownContext<'_>),
+    /// Work of the phase. Returns true if what `why` says holds.
+    run: fn(&mut ShutdownContext<'_>) -> bool,
     /// Reason for the phase: what holds after it.
     why: &'static str,
 }
@@ -45,8 +45,8 @@ const PHASES: &[Phase] = &[
     Phase { name: "services",   when: always,          within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,          within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
     Phase { name: "kill",       when: always,          within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
-    Phase { name: "sync",       when: disks_are_used,  within_ms: 30_000, run: run_sync,           why: "dirty data is on the disks, however slow they are" },
-    Phase { name: "unmount",    when: disks_are_used,  within_ms: 30_000, run: run_unmount,        why: "file systems are clean; a file server that is gone does not stop the shutdown" },
+    Phase { name: "sync",       when: disks_are_used,  within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks, however slow they are" },
+    Phase { name: "unmount",    when: disks_are_used,  within_ms: 30_000, run: run_unmount,     why: "file systems are clean; a file server that is gone does not stop the shutdown" },
 ];
 
 /// Time between two looks at a child and at the data that it writes, in milliseconds.
@@ -130,17 +130,23 @@ pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources
         let start = now();
         context.deadline = start.saturating_add(phase.within_ms);
         context.hurried = false;
-        let outcome = match (phase.when)() {
-            true => {
-                (phase.run)(&mut context);
-                phase.why
-            }
-            false => "nothing to do",
-        };
+        let done = (phase.when)().then(|| (phase.run)(&mut context));
+        let outcome = outcome(phase, done, context.hurried);
         let took = now().saturating_sub(start);
         info!("shutdown: {} took {took} ms ({outcome})", phase.name);
     }
     reboot_machine(kind)
+}
+
+/// Describes what a phase has achieved: `done` is the value of its `run`, or `None` if it had nothing
+/// to do.
+fn outcome(phase: &Phase, done: Option<bool>, hurried: bool) -> &'static str {
+    match done {
+        None => "nothing to do",
+        Some(true) => phase.why,
+        Some(false) if hurried => "not done: a second request ended it",
+        Some(false) => "not done: out of time or memory",
+    }
 }
 
 /// Stops every service and waits for their ends until `deadline`.
@@ -165,14 +171,15 @@ fn disks_are_used() -> bool {
     !unmount::nothing_to_do()
 }
 
-fn close_sockets(context: &mut ShutdownContext<'_>) {
+fn close_sockets(context: &mut ShutdownContext<'_>) -> bool {
     context.manager.close_sockets();
+    true
 }
 
 /// Runs `b2p containers-stop`, a program that knows conmon and reads JSON. It marks no container
 /// as stopped by a person, so that restart policies hold at the next boot, and covers
 /// /usr/bin/podman, so that no new container starts.
-fn stop_containers(context: &mut ShutdownContext<'_>) {
+fn stop_containers(context: &mut ShutdownContext<'_>) -> bool {
     let stop = || {
         // The environment holds kernel parameters (bootparam(7)), which are not for programs.
         let mut stop = Command::new(sys::paths::B2P);
@@ -180,36 +187,43 @@ fn stop_containers(context: &mut ShutdownContext<'_>) {
         warn!("{}: {error}", sys::paths::B2P);
     };
     // Without memory for a child, containers are terminated with all other programs.
-    if let Some(child) = syscall::in_child(stop) {
-        while !child.exited_within(0) && context.poll_once() {}
-        if !child.exited_within(0) {
-            warn!(
-                "shutdown: containers-stop has not ended, and is killed: containers may not have had their stop signal"
-            );
-            child.kill();
-        }
+    let Some(child) = syscall::in_child(stop) else {
+        return false;
+    };
+    while !child.exited_within(0) && context.poll_once() {}
+    let done = child.exited_within(0);
+    if !done {
+        warn!(
+            "shutdown: containers-stop has not ended, and is killed: containers may not have had their stop signal"
+        );
+        child.kill();
     }
+    done
 }
 
-fn stop_all(context: &mut ShutdownContext<'_>) {
+fn stop_all(context: &mut ShutdownContext<'_>) -> bool {
     context.manager.note(now(), services::Input::StopAll);
     context.manager.settle_all(now());
     while !context.manager.supervisor.at_rest() && context.poll_once() {}
+    context.manager.supervisor.at_rest()
 }
 
 /// Sends SIGTERM to every process, and SIGCONT, without which a stopped process does not see it.
-fn terminate(context: &mut ShutdownContext<'_>) {
+fn terminate(context: &mut ShutdownContext<'_>) -> bool {
     syscall::signal_all_processes(libc::SIGTERM);
     syscall::signal_all_processes(libc::SIGCONT);
     wait_until_none(context);
+    // Programs that have not ended have had their time, unless somebody cut it short.
+    !context.hurried
 }
 
-fn kill(context: &mut ShutdownContext<'_>) {
+fn kill(context: &mut ShutdownContext<'_>) -> bool {
     syscall::signal_all_processes(libc::SIGKILL);
     wait_until_none(context);
     if let Some(left) = user_processes() {
         warn!("still there after SIGKILL: {left}");
     }
+    true
 }
 
 /// Waits until no process is left, or the phase expires. An orphan becomes a child of PID 1, so
@@ -273,29 +287,37 @@ fn dirty_kib(meminfo: &str) -> u64 {
 }
 
 /// Syncs in a child, because a disk that is gone can block sync(2) for ever.
-fn run_sync(context: &mut ShutdownContext<'_>) {
-    match syscall::in_child(unmount::sync_disks) {
-        Some(child) if !context.wait_for_child(&child) => warn!("sync: a disk does not answer"),
-        Some(_) => {}
-        // Without memory for a child, PID 1 calls sync(2) and accepts that a dead disk may block it.
-        None => unmount::sync_disks(),
+fn run_sync(context: &mut ShutdownContext<'_>) -> bool {
+    // Without memory for a child, PID 1 calls sync(2) and accepts that a dead disk may block it.
+    let Some(child) = syscall::in_child(unmount::sync_disks) else {
+        unmount::sync_disks();
+        return true;
+    };
+    let done = context.wait_for_child(&child);
+    if !done {
+        warn!("sync: a disk does not answer");
     }
+    done
 }
 
 /// Unmounts in a child, because a file server that is gone can block umount(2) for ever. Without
 /// memory for a child, the file systems are only detached.
-fn run_unmount(context: &mut ShutdownContext<'_>) {
+fn run_unmount(context: &mut ShutdownContext<'_>) -> bool {
     let work = || {
         unmount::unmount_all();
         if syscall::in_initial_namespaces() {
             emergency_remount::make_read_only();
         }
     };
-    match syscall::in_child(work) {
-        Some(child) if !context.wait_for_child(&child) => warn!("unmount: not done in time"),
-        Some(_) => {}
-        None => unmount::detach_all(),
+    let Some(child) = syscall::in_child(work) else {
+        unmount::detach_all();
+        return false;
+    };
+    let done = context.wait_for_child(&child);
+    if !done {
+        warn!("unmount: not done in time");
     }
+    done
 }
 
 /// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds.
@@ -314,6 +336,20 @@ fn reboot_machine(kind: ShutdownKind) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_phase_claims_its_purpose_only_if_it_was_achieved() {
+        for phase in PHASES {
+            assert_eq!(outcome(phase, Some(true), true), phase.why);
+            for (done, hurried, text) in [
+                (None, false, "nothing to do"),
+                (Some(false), false, "not done: out of time or memory"),
+                (Some(false), true, "not done: a second request ended it"),
+            ] {
+                assert_eq!(outcome(phase, done, hurried), text, "{}", phase.name);
+            }
+        }
+    }
 
     #[test]
     fn kernel_threads_and_zombies_do_not_count() {
