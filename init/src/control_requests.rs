@@ -64,9 +64,9 @@ fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) ->
 
 fn note(manager: &mut Manager, name: &Name, input: fn(ServiceId) -> services::Input) -> Result<()> {
     let name = name.as_str();
-    let id = manager.supervisor.find(name);
+    let id = manager.supervisor().find(name);
     let id = id.ok_or_else(|| Error::invalid(format!("there is no service {name}")))?;
-    if let Some(why) = manager.supervisor.invalid(id) {
+    if let Some(why) = manager.supervisor().invalid(id) {
         return Err(Error::invalid(why.to_string()));
     }
     manager.note(now(), input(id));
@@ -76,7 +76,7 @@ fn note(manager: &mut Manager, name: &Name, input: fn(ServiceId) -> services::In
 /// Loads the file of a user service. A file that is wrong is listed as degraded; a service that
 /// runs and therefore cannot change is not: it is what its owner wanted before.
 fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<()> {
-    let supervisor = &manager.supervisor;
+    let supervisor = manager.supervisor();
     let id = supervisor.find(name.as_str());
     if id.is_some_and(|id| supervisor.is_user_service(id)) {
         let allowed = supervisor.may_add(name.as_str());
@@ -122,8 +122,11 @@ fn cancel(state: &mut SystemState) -> Result<()> {
 
 /// Replaces the services on the consoles by shells. The other services keep running.
 fn rescue(manager: &mut Manager) {
-    for id in manager.supervisor.ids() {
-        let name = manager.supervisor.definition(id).map_or("", |def| def.name);
+    for id in manager.supervisor().ids() {
+        let name = manager
+            .supervisor()
+            .definition(id)
+            .map_or("", |def| def.name);
         if name.starts_with(CONSOLE_PREFIX) {
             manager.note(now(), services::Input::Stop(id));
         } else if name.starts_with(RESCUE_PREFIX) {
@@ -152,7 +155,7 @@ fn status(state: &SystemState, manager: &Manager) -> String {
         }
         .write(&mut out);
     }
-    for id in manager.supervisor.ids() {
+    for id in manager.supervisor().ids() {
         service(manager, id).write(&mut out);
     }
     for degraded in state.degraded.iter() {
@@ -166,8 +169,8 @@ fn status(state: &SystemState, manager: &Manager) -> String {
 }
 
 fn service(manager: &Manager, id: ServiceId) -> control::Service<'_> {
-    let status = services::ServiceStatus::of(&manager.supervisor, id);
-    let def = manager.supervisor.definition(id);
+    let status = services::ServiceStatus::of(manager.supervisor(), id);
+    let def = manager.supervisor().definition(id);
     control::Service {
         since: Some(status.since),
         pid: status.pid.and_then(|pid| pid.try_into().ok()),
@@ -180,7 +183,7 @@ fn service(manager: &Manager, id: ServiceId) -> control::Service<'_> {
         late: def.map(|def| def.late_ms),
         grace: def.map(|def| def.grace_ms),
         user: def.and_then(|def| Some(def.user?.uid.into())),
-        is_user_service: manager.supervisor.is_user_service(id),
+        is_user_service: manager.supervisor().is_user_service(id),
         ..control::Service::new(status.name, status.state)
     }
 }

@@ -53,7 +53,7 @@ pub fn add_ignition(context: &mut Context<'_>, _: &Event) {
         return;
     };
     context.manager.revise(vec![def]);
-    if let Some(id) = context.manager.supervisor.find(IGNITION) {
+    if let Some(id) = context.manager.supervisor().find(IGNITION) {
         context.manager.note(now(), services::Input::Start(id));
     }
 }
@@ -74,13 +74,13 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
 
 /// Starts the services that `before` did not ask for, and stops those that only `before` did.
 fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
-    for id in manager.supervisor.ids() {
-        let Some(def) = manager.supervisor.definition(id) else {
+    for id in manager.supervisor().ids() {
+        let Some(def) = manager.supervisor().definition(id) else {
             continue;
         };
         let wanted = starts_at_boot(&state.config, def.name);
         let was_wanted = starts_at_boot(before, def.name);
-        let is_new = manager.supervisor.timestamps(id).asked.is_none();
+        let is_new = manager.supervisor().timestamps(id).asked.is_none();
         let is_due = state.ready.is_some() || !def.after_ready;
         if was_wanted && !wanted {
             manager.note(now(), services::Input::Stop(id));
@@ -92,7 +92,7 @@ fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
 
 /// Turns services off that exist and that the configuration no longer has.
 fn turn_off_missing(config: &mut Config, defs: &[ServiceDef], manager: &Manager) {
-    let s = &manager.supervisor;
+    let s = manager.supervisor();
     let own = s.ids().filter(|id| !s.is_user_service(*id));
     let own_names = own.filter_map(|id| Some(s.definition(id)?.name));
     for name in own_names.filter(|name| defs.iter().all(|def| def.name != *name)) {
@@ -114,7 +114,7 @@ mod tests {
         let defs = service_table::select(config, &Platform::default());
         let mut manager = Manager::new(defs, None, |_, _| {});
         crate::ready::start_services(&mut manager, config, false);
-        for (action, pid) in manager.supervisor.settle(0).into_iter().zip(100..) {
+        for (action, pid) in manager.decide(0).into_iter().zip(100..) {
             if let Action::Spawn(id) = action {
                 manager.note(0, Input::Spawned(id, pid));
             }
@@ -123,8 +123,8 @@ mod tests {
     }
 
     fn pid_of(manager: &Manager, name: &str) -> Pid {
-        let id = manager.supervisor.find(name);
-        let pid = id.and_then(|id| manager.supervisor.state(id).pid());
+        let id = manager.supervisor().find(name);
+        let pid = id.and_then(|id| manager.supervisor().state(id).pid());
         pid.unwrap_or_default()
     }
 
@@ -146,10 +146,10 @@ mod tests {
         let data = pid_of(&manager, DATA);
         manager.note(1, Input::Exited(data, ExitStatus::Exited(0)));
         start_and_stop(&mut manager, &state, &before);
-        let actions = manager.supervisor.settle(1).into_iter();
+        let actions = manager.decide(1).into_iter();
         let started: Vec<_> = actions
             .filter_map(|action| match action {
-                Action::Spawn(id) | Action::Watch(id) => manager.supervisor.definition(id),
+                Action::Spawn(id) | Action::Watch(id) => manager.supervisor().definition(id),
                 _ => None,
             })
             .map(|def| def.name)

@@ -56,7 +56,10 @@ impl<'a> EventLoop<'a> {
     /// Runs every reaction to `event` whose condition holds.
     pub fn react(&mut self, event: &Event) {
         for reaction in REACTIONS {
-            if reaction.on.matches(event, &self.context.manager.supervisor) {
+            if reaction
+                .on
+                .matches(event, self.context.manager.supervisor())
+            {
                 self.decide(reaction, event);
             }
         }

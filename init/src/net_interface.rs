@@ -29,7 +29,7 @@ pub fn missing_interface(net: &Net) -> Option<String> {
 pub fn judge_again(context: &mut Context<'_>, _: &Event) {
     let state = &mut *context.state;
     let missing = missing_interface(&state.config.net);
-    let supervisor = &context.manager.supervisor;
+    let supervisor = context.manager.supervisor();
     let id = supervisor.find(NET);
     let is_up = id.is_some_and(|id| matches!(supervisor.state(id), State::Up { .. }));
     let why = missing.or_else(|| (!is_up).then(|| "no address yet; still asking".to_owned()));

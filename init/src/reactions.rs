@@ -169,7 +169,7 @@ fn is_first_report(context: &Context<'_>, _: &Event) -> When {
 
 /// Returns `Now` if `b2p data` has seen a disk with a document of Ignition, and nothing else had one.
 fn is_ignition_disk(context: &Context<'_>, _: &Event) -> When {
-    let is_new = context.manager.supervisor.find(IGNITION).is_none();
+    let is_new = context.manager.supervisor().find(IGNITION).is_none();
     now_or_never(is_new && Path::new(IGNITION_DEVICES).exists())
 }
 
@@ -215,7 +215,7 @@ fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
 
 /// The ready line waits for the network only where there was a card.
 fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
-    let supervisor = &context.manager.supervisor;
+    let supervisor = context.manager.supervisor();
     let net = supervisor.find(NET);
     let def = net.and_then(|id| supervisor.definition(id));
     let no_card = def.is_some_and(|def| !def.gates_ready);
@@ -252,7 +252,7 @@ fn now_or_never(condition: bool) -> When {
 /// Returns `Now` if the machine is ready and each of the services has run and is at rest, else
 /// `Later`. Before the ready line, a service that has not run yet finds the device itself.
 fn if_ready_and_ended(context: &Context<'_>, names: &[&str]) -> When {
-    let supervisor = &context.manager.supervisor;
+    let supervisor = context.manager.supervisor();
     let has_ended = |name: &&str| {
         let state = supervisor.find(name).map(|id| supervisor.state(id));
         state.is_some_and(|state| state.at_rest() && state != State::Off)
@@ -265,7 +265,7 @@ fn if_ready_and_ended(context: &Context<'_>, names: &[&str]) -> When {
 
 /// Starts a service that starts with the machine and is at rest.
 fn start(context: &mut Context<'_>, name: &str) {
-    let supervisor = &context.manager.supervisor;
+    let supervisor = context.manager.supervisor();
     let id = supervisor
         .find(name)
         .filter(|id| supervisor.state(*id).at_rest());
@@ -276,7 +276,7 @@ fn start(context: &mut Context<'_>, name: &str) {
 
 /// Restarts a service that starts with the machine.
 fn restart(context: &mut Context<'_>, name: &str) {
-    let id = context.manager.supervisor.find(name);
+    let id = context.manager.supervisor().find(name);
     if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
         context.manager.note(now(), services::Input::Restart(id));
     }
@@ -285,7 +285,7 @@ fn restart(context: &mut Context<'_>, name: &str) {
 /// Starts services that have ended again.
 fn rerun(context: &mut Context<'_>, names: &[&str]) {
     for name in names {
-        if let Some(id) = context.manager.supervisor.find(name) {
+        if let Some(id) = context.manager.supervisor().find(name) {
             context.manager.note(now(), services::Input::Start(id));
         }
     }

@@ -33,14 +33,14 @@ const CONSOLE_LEVEL: u8 = 5;
 /// Returns true if every gate of the ready line is ready, has failed, or is late.
 #[must_use]
 pub fn no_gate_pending(manager: &Manager) -> bool {
-    let s = &manager.supervisor;
+    let s = manager.supervisor();
     s.ids().all(|id| s.readiness(id) != Readiness::Pending)
 }
 
 /// Starts the services that belong to the boot, or those that come after it.
 pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool) {
-    for id in manager.supervisor.ids() {
-        let def = manager.supervisor.definition(id);
+    for id in manager.supervisor().ids() {
+        let def = manager.supervisor().definition(id);
         let starts =
             |def: &ServiceDef| def.after_ready == after_ready && starts_at_boot(config, def.name);
         if def.is_some_and(starts) {
@@ -56,7 +56,7 @@ pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
 
 /// Lists gates that are not ready, and what the other services report.
 pub fn report_gates(context: &mut Context<'_>, _: &Event) {
-    for id in context.manager.supervisor.ids() {
+    for id in context.manager.supervisor().ids() {
         judge(context, id);
     }
 }
@@ -67,8 +67,8 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
         return;
     };
     match *change {
-        Change::Ended(id, _) if context.manager.supervisor.state(id) == State::Off => {
-            let def = context.manager.supervisor.definition(id);
+        Change::Ended(id, _) if context.manager.supervisor().state(id) == State::Off => {
+            let def = context.manager.supervisor().definition(id);
             let name = def.map_or("", |def| def.name);
             context.state.degraded.set(name, []);
         }
@@ -82,7 +82,7 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
 /// Replaces the lines of a service by its report, or else by the reason why it is missing. A
 /// service that has not come to anything yet keeps its lines.
 fn judge(context: &mut Context<'_>, id: ServiceId) {
-    let s = &context.manager.supervisor;
+    let s = context.manager.supervisor();
     let (state, readiness) = (s.state(id), s.readiness(id));
     let Some(def) = s.definition(id).filter(|_| state != State::Off) else {
         return;
@@ -122,7 +122,7 @@ fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
 
 /// Writes the ready line to the kernel log, on every console, and to a file.
 pub fn announce(context: &mut Context<'_>, _: &Event) {
-    let line = ready_line(context.state, &context.manager.supervisor);
+    let line = ready_line(context.state, context.manager.supervisor());
     kmsg::write(kmsg::ensure_console_priority(NOTICE), &line);
     let written = replace(Path::new(READY), format!("{line}\n").as_bytes(), 0o644);
     written.unwrap_or_else(|e| error!("{e}"));

@@ -103,7 +103,7 @@ impl<'a> Record<'a> {
         for line in state.degraded.record() {
             let _ = writeln!(text, "degraded\t{line}");
         }
-        let s = &manager.supervisor;
+        let s = manager.supervisor();
         for (id, def) in s.ids().filter_map(|id| Some((id, s.definition(id)?))) {
             let pid = s.state(id).pid().unwrap_or(0);
             let _ = writeln!(text, "{} {pid} {}", s.intent(id).word(), def.name);
@@ -267,7 +267,7 @@ fn reopen_devices(state: &mut SystemState, sources: &mut EventSources) {
 }
 
 fn resume(manager: &mut Manager, service: &Recorded<'_>, pipes: &mut InheritedPipes) {
-    let found = |manager: &Manager| manager.supervisor.find(service.name);
+    let found = |manager: &Manager| manager.supervisor().find(service.name);
     if found(manager).is_none()
         && let Some(name) = Name::new(service.name)
         && let Err(e) = control_requests::load_file(manager, &name)
@@ -297,7 +297,7 @@ mod tests {
         };
         let mut manager = Manager::new(vec![def("net"), def("sshd")], None, |_, _| {});
         manager.note(0, Input::Start(ServiceId::new(1)));
-        manager.supervisor.settle(0);
+        manager.decide(0);
         manager.note(0, Input::Spawned(ServiceId::new(1), 77));
         for scheduled in [None, Some((ShutdownKind::Halt, 99))] {
             state.scheduled = scheduled.map(|(kind, at)| ScheduledShutdown { kind, at });

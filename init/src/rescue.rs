@@ -60,7 +60,7 @@ fn announce(message: &str) {
 }
 
 fn start_all(manager: &mut Manager) {
-    for id in manager.supervisor.ids() {
+    for id in manager.supervisor().ids() {
         manager.note(now(), services::Input::Start(id));
     }
 }
@@ -79,7 +79,7 @@ pub fn serve_until_left(state: &mut SystemState, sources: &mut EventSources) {
 /// Returns true if a shell has ended with status 0, or all have ended. A shell whose terminal
 /// cannot be opened ends as well, but nobody has left it.
 fn is_left(manager: &Manager) -> bool {
-    let s = &manager.supervisor;
+    let s = manager.supervisor();
     let has_ended = |id| matches!(s.state(id), State::Done | State::Failed);
     s.ids().any(|id| s.state(id) == State::Done) || s.ids().all(has_ended)
 }

@@ -204,8 +204,8 @@ fn stop_containers(context: &mut ShutdownContext<'_>) -> bool {
 fn stop_all(context: &mut ShutdownContext<'_>) -> bool {
     context.manager.note(now(), services::Input::StopAll);
     context.manager.settle_all(now());
-    while !context.manager.supervisor.at_rest() && context.poll_once() {}
-    context.manager.supervisor.at_rest()
+    while !context.manager.supervisor().at_rest() && context.poll_once() {}
+    context.manager.supervisor().at_rest()
 }
 
 /// Sends SIGTERM to every process, and SIGCONT, without which a stopped process does not see it.

@@ -28,7 +28,7 @@ use log::{debug, error, info, warn};
 use crate::notify::Notify;
 use crate::service::{ReadyWhen, ServiceDef};
 use crate::service_io::{ExecReport, ServiceIo};
-use crate::state::{Change, Input, ServiceId, State};
+use crate::state::{Action, Change, Input, ServiceId, State};
 use crate::supervisor::Supervisor;
 use crate::{ExitStatus, Millis, Pid, sooner};
 
@@ -64,8 +64,7 @@ pub type Sink = fn(&str, &[u8]);
 /// The supervisor with the descriptors and processes of its services.
 #[derive(Debug)]
 pub struct Manager {
-    /// State machine that decides what runs. Inputs reach it by [`Manager::note`].
-    pub supervisor: Supervisor,
+    supervisor: Supervisor,
     /// Descriptors of each service, by its index.
     io: Vec<ServiceIo>,
     notify: Option<Notify>,
@@ -91,6 +90,19 @@ impl Manager {
             changes: Vec::new(),
             sockets_closed: false,
         }
+    }
+
+    /// Returns the state machine that decides what runs. Inputs reach it by [`Manager::note`].
+    #[must_use]
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// Settles, and returns what is to be done in place of doing it: tests without processes note the
+    /// outcome themselves.
+    #[doc(hidden)]
+    pub fn decide(&mut self, now: Millis) -> Vec<Action> {
+        self.supervisor.settle(now)
     }
 
     /// Descriptors that poll(2) is to watch for input.

@@ -44,10 +44,10 @@ impl Fixture {
 
     /// The service has run once and has ended.
     fn ended(mut self, name: &str) -> Fixture {
-        let id = self.manager.supervisor.find(name).expect("the service");
+        let id = self.manager.supervisor().find(name).expect("the service");
         let pid = 100 + services::Pid::try_from(id.index()).expect("a small index");
         self.manager.note(1, services::Input::Start(id));
-        let _ = self.manager.supervisor.settle(1);
+        let _ = self.manager.decide(1);
         self.manager.note(1, services::Input::Spawned(id, pid));
         let exited = services::Input::Exited(pid, ExitStatus::Exited(0));
         self.manager.note(2, exited);
@@ -60,7 +60,7 @@ impl Fixture {
             manager: &mut self.manager,
             sources: &mut self.sources,
         };
-        assert!(on.matches(event, &context.manager.supervisor), "{on:?}");
+        assert!(on.matches(event, context.manager.supervisor()), "{on:?}");
         let reaction = REACTIONS.iter().find(|r| r.on == on);
         reaction.map_or(When::Never, |r| (r.when)(&context, event))
     }
@@ -124,7 +124,7 @@ fn a_folder_waits_for_the_service_that_mounts_it() {
 #[test]
 fn an_end_is_told_by_the_name_of_its_service() {
     let machine = Fixture::new(b"").ended(DATA);
-    let s = &machine.manager.supervisor;
+    let s = machine.manager.supervisor();
     let (data, net) = (s.find(DATA), s.find(NET));
     let event = |id: Option<services::ServiceId>| {
         Event::Service(Change::Ended(id.expect("an id"), ExitStatus::Exited(0)))
@@ -136,7 +136,11 @@ fn an_end_is_told_by_the_name_of_its_service() {
 #[test]
 fn the_configuration_of_a_disk_is_applied_by_the_first_report_alone() {
     let machine = Fixture::new(b"");
-    let id = machine.manager.supervisor.find(DATA).expect("the service");
+    let id = machine
+        .manager
+        .supervisor()
+        .find(DATA)
+        .expect("the service");
     let ended = Event::Service(Change::Ended(id, ExitStatus::Exited(0)));
     let mut later = machine.with_data(None, 7);
     let context = Context {
@@ -157,7 +161,7 @@ fn services_of_a_late_disk_start_if_they_start_with_the_machine() {
     };
     restart(&mut context, IMAGE_SYNC);
     start(&mut context, CONTAINERS);
-    let s = &context.manager.supervisor;
+    let s = context.manager.supervisor();
     let state = |name: &str| s.find(name).map(|id| s.state(id));
     assert_ne!(state(IMAGE_SYNC), Some(State::Off));
     assert_eq!(state(CONTAINERS), Some(State::Off));
@@ -171,9 +175,13 @@ impl Lines {
     fn of(line: &[u8], services: &[&str], wait: u64) -> Lines {
         let mut machine = Fixture::new(line);
         for (name, pid) in services.iter().zip(100..) {
-            let id = machine.manager.supervisor.find(name).expect("the service");
+            let id = machine
+                .manager
+                .supervisor()
+                .find(name)
+                .expect("the service");
             machine.manager.note(0, services::Input::Start(id));
-            let _ = machine.manager.supervisor.settle(0);
+            let _ = machine.manager.decide(0);
             machine.manager.note(0, services::Input::Spawned(id, pid));
         }
         machine.manager.note(wait, services::Input::Tick);
@@ -232,10 +240,10 @@ fn what_fails_after_the_ready_line_is_listed_until_it_works_or_is_stopped() {
         machine.texts(),
         ["data: exited with status 1; the kernel log says more"]
     );
-    let data = machine.0.manager.supervisor.find(DATA).expect("data");
+    let data = machine.0.manager.supervisor().find(DATA).expect("data");
     machine.note(services::Input::Start(data));
     assert_eq!(machine.texts().len(), 1, "it is on its way");
-    let _ = machine.0.manager.supervisor.settle(1);
+    let _ = machine.0.manager.decide(1);
     machine.note(services::Input::Spawned(data, 102));
     machine.note(services::Input::Exited(102, ExitStatus::Exited(0)));
     assert_eq!(machine.texts(), [""; 0]);
@@ -244,7 +252,7 @@ fn what_fails_after_the_ready_line_is_listed_until_it_works_or_is_stopped() {
 #[test]
 fn a_card_that_was_missing_is_taken_back_by_the_network_alone() {
     let mut machine = Lines::of(b"ip=:::::none0:dhcp", &[NET], 1);
-    let net = machine.0.manager.supervisor.find(NET).expect("net");
+    let net = machine.0.manager.supervisor().find(NET).expect("net");
     machine
         .0
         .state
@@ -264,7 +272,7 @@ fn a_card_that_was_missing_is_taken_back_by_the_network_alone() {
         .degraded
         .add(NET, "no card none0; there is eth0");
     machine.note(services::Input::Stop(net));
-    let _ = machine.0.manager.supervisor.settle(1);
+    let _ = machine.0.manager.decide(1);
     machine.note(services::Input::Exited(100, ExitStatus::Killed(15)));
     assert_eq!(machine.texts(), [""; 0], "nobody asks for it any more");
 }

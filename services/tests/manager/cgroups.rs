@@ -30,7 +30,7 @@ fn a_group_is_limited_told_and_killed() {
         let freeze = w.file(&format!("{name}/cgroup.freeze"));
         assert_eq!(freeze, "0", "{name}: a frozen process handles no signal");
     }
-    w.until("stopped", |w| w.m.supervisor.at_rest());
+    w.until("stopped", |w| w.m.supervisor().at_rest());
     assert_eq!(w.file("demo/cgroup.kill"), "1");
     assert_eq!(w.file("alone/cgroup.kill"), "", "its sessions live on");
     // The other process was signalled, and the loop reaps it.
@@ -80,7 +80,7 @@ fn a_real_group_frozen_or_left_behind_does_not_outlive_its_service() {
     w.until("nobody is left", |w| procs(w, "tree") == 0);
 
     w.input(Input::Start(id(1)));
-    w.until("started thrice", |w| w.m.supervisor.restarts(id(1)) >= 2);
+    w.until("started thrice", |w| w.m.supervisor().restarts(id(1)) >= 2);
     assert!(procs(&w, "leaves") <= 2, "those of earlier lives are gone");
     w.stop_all();
     w.until("nobody is left", |w| procs(w, "leaves") == 0);

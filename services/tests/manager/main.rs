@@ -106,12 +106,12 @@ impl World {
     }
 
     fn report(&self) -> Vec<ServiceStatus> {
-        let s = &self.m.supervisor;
+        let s = self.m.supervisor();
         s.ids().map(|id| ServiceStatus::of(s, id)).collect()
     }
 
     fn state(&self, id: ServiceId) -> State {
-        self.m.supervisor.state(id)
+        self.m.supervisor().state(id)
     }
 
     /// Waits for one event, at most `limit` milliseconds, and settles.
@@ -161,7 +161,7 @@ impl World {
 
     fn stop_all(&mut self) {
         self.input(Input::StopAll);
-        self.until("all stopped", |w| w.m.supervisor.at_rest());
+        self.until("all stopped", |w| w.m.supervisor().at_rest());
     }
 
     fn file(&self, path: &str) -> String {
@@ -172,14 +172,14 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.input(Input::StopAll);
-        for id in self.m.supervisor.ids() {
+        for id in self.m.supervisor().ids() {
             if let Some(pid) = self.state(id).pid() {
                 // SAFETY: a child of this process that is not reaped yet.
                 unsafe { libc::kill(pid, libc::SIGKILL) };
             }
         }
         let end = now() + 5_000;
-        while !self.m.supervisor.at_rest() && now() < end {
+        while !self.m.supervisor().at_rest() && now() < end {
             self.turn(50);
         }
         let _ = fs::remove_dir_all(&self.cgroups);

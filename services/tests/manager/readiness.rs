@@ -17,7 +17,7 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
     w.input(Input::Start(id(1)));
     assert!(matches!(w.state(id(0)), State::Starting { .. }), "not yet");
     w.until("up", up(id(0)));
-    w.until("tried again", |w| w.m.supervisor.restarts(id(1)) >= 2);
+    w.until("tried again", |w| w.m.supervisor().restarts(id(1)) >= 2);
     let lines = logged();
     let start = "gone: Exec of /nonexistent: ENOENT";
     assert!(lines[0].starts_with(start), "the reason first: {lines:?}");

@@ -27,11 +27,11 @@ fn stop_has_its_signal_and_then_no_mercy() {
     w.stop_all();
     assert!(was_logged("polite: bye"));
     assert_eq!(
-        w.m.supervisor.last_exit(id(0)),
+        w.m.supervisor().last_exit(id(0)),
         Some(services::ExitStatus::Exited(0))
     );
     assert_eq!(
-        w.m.supervisor.last_exit(id(1)),
+        w.m.supervisor().last_exit(id(1)),
         Some(services::ExitStatus::Killed(9))
     );
 }
