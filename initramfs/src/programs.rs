@@ -85,6 +85,31 @@ pub fn build(target: Target) -> Result<Programs> {
     })
 }
 
+/// Builds the same programs with their symbol tables, in a directory of their own.
+///
+/// # Errors
+/// A program cannot be built, or is not static.
+pub fn build_unstripped(target: Target) -> Result<Programs> {
+    let mut command = cargo_build(target);
+    command.args(["--package", "init", "--package", "b2p"]);
+    command.args(["--config", "profile.init.strip=\"none\""]);
+    command
+        .arg("--target-dir")
+        .arg(paths::root().join("target/unstripped"));
+    let messages = run(&mut command)?;
+    Ok(Programs {
+        init: static_program(&messages, "init")?,
+        b2p: static_program(&messages, "b2p")?,
+    })
+}
+
+/// Returns the path of the C library that rustc links statically with musl.
+#[must_use]
+pub fn c_library(target: Target) -> Option<PathBuf> {
+    let dir = sysroot()?.join("lib/rustlib").join(target.triple());
+    Some(dir.join("lib/self-contained/libc.a")).filter(|path| path.exists())
+}
+
 /// Builds the program of a package that has the package's name, with the same options as PID 1.
 ///
 /// # Errors
