@@ -6,7 +6,7 @@ use crate::compat;
 use crate::diagnostic::Problem;
 use crate::net;
 use crate::rsyslog;
-use crate::settings::{Console, Ignition, Loglevel, Modules, Podman, Role, Rootless, Slot};
+use crate::settings::{Console, Etc, Ignition, Loglevel, Modules, Podman, Role, Rootless, Slot};
 use crate::share;
 use crate::storage::FormatPolicy;
 use crate::swap;
@@ -100,6 +100,14 @@ pub const FLAGS: &[Flag] = &[
         description: "disks that may be formatted: those that request it, blank ones as well, or none",
         before_data_disk: true,
         apply: |to, text| lookup(text, &FORMATS).map(|format| to.config.format = format),
+        ..Flag::EMPTY
+    },
+    Flag {
+        name: "b2p.etc",
+        values: "containers, all, ram",
+        default: "containers",
+        description: "what of /etc the data disk keeps beside the homes: /etc/containers, all of it, or nothing",
+        apply: |to, text| lookup(text, &ETCS).map(|etc| to.config.etc = etc),
         ..Flag::EMPTY
     },
     Flag {
@@ -364,6 +372,12 @@ const PODMANS: [(&str, Podman); 3] = [
     ("ondemand", Podman::OnDemand),
     ("boot", Podman::Boot),
     ("off", Podman::Off),
+];
+
+const ETCS: [(&str, Etc); 3] = [
+    ("containers", Etc::Containers),
+    ("all", Etc::All),
+    ("ram", Etc::Ram),
 ];
 
 const ROOTLESS: [(&str, Rootless); 3] = [

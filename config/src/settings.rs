@@ -19,6 +19,8 @@ pub struct Config {
     pub uid: u32,
     /// Disk that stores the machine's state.
     pub data: DiskSelector,
+    /// Part of /etc that the data disk keeps.
+    pub etc: Etc,
     /// True if a disk labelled `cidata` may configure the machine.
     pub cloud: bool,
     /// Sources of a document of Ignition.
@@ -98,6 +100,7 @@ impl Default for Config {
             user: String::from("core"),
             uid: DEFAULT_UID,
             data: DiskSelector::Auto,
+            etc: Etc::Containers,
             cloud: true,
             ignition: Ignition::Auto,
             format: FormatPolicy::Magic,
@@ -277,6 +280,17 @@ pub enum Podman {
     Boot,
     /// Never; no socket exists.
     Off,
+}
+
+/// Part of /etc that the data disk keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Etc {
+    /// /etc/containers.
+    Containers,
+    /// The whole of /etc.
+    All,
+    /// Nothing: each boot begins with what the image ships.
+    Ram,
 }
 
 /// API of the user's own podman, beside root's.

@@ -73,6 +73,8 @@ fn bad_words_name_the_nearest() {
     check_part("b2p.podman=on-demand", "did you mean ondemand?");
     check_part("b2p.podman=", "needs a value; it takes ondemand, boot, off");
     check_part("b2p.podman", "needs a value");
+    check_part("b2p.etc=al", "did you mean all?");
+    check_part("b2p.etc=", "it takes containers, all, ram");
     check_part("b2p.rootless=defaut", "did you mean default?");
     check_part("b2p.rootless=", "it takes on, off, default");
     check_part("b2p.sshd=of", "did you mean off?");

@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 
 use common::{ED25519, KEYS, RSA, good};
 use config::{
-    Config, Console, DiskSelector, FormatPolicy, Loglevel, Net, Podman, Rootless, Swap, WaitUsb,
-    ZramSize,
+    Config, Console, DiskSelector, Etc, FormatPolicy, Loglevel, Net, Podman, Rootless, Swap,
+    WaitUsb, ZramSize,
 };
 
 /// Returns the default configuration with one change.
@@ -110,6 +110,8 @@ fn words() {
     );
     check("b2p.podman=boot", with(|to| to.podman = Podman::Boot));
     check("b2p.podman=off", with(|to| to.podman = Podman::Off));
+    check("b2p.etc=all", with(|to| to.etc = Etc::All));
+    check("b2p.etc=ram", with(|to| to.etc = Etc::Ram));
     check("b2p.rootless=off", with(|to| to.rootless = Rootless::Off));
     check(
         "b2p.rootless=default",

@@ -7,9 +7,12 @@ use std::path::Path;
 
 use config::{Config, Rootless};
 use log::warn;
+use nix::errno::Errno;
 use sys::error::{Doing, Result};
 use sys::files::replace;
 use sys::paths::{SESSION_PROFILE, SESSION_SSHD_CONFIG, USER_PODMAN_SOCKET};
+
+use crate::bounded::bounded;
 
 /// PATH of commands over ssh, which read no profile: people's tools call programs of sbin by
 /// name.
@@ -23,6 +26,8 @@ const ROOT_SOCKET: &str = "podman/podman.sock";
 const USER_ID: u32 = 1000;
 /// Name that this user has in the image.
 const DEFAULT_USER: &str = "core";
+/// Time limit for making a home, in milliseconds.
+const HOME_LIMIT_MS: i32 = 5_000;
 /// Group that may read /etc/shadow.
 const SHADOW_GID: u32 = 42;
 /// Files of /etc that name the user.
@@ -107,13 +112,21 @@ fn rename_user(name: &str) -> Result<()> {
             chown(&path, None, group).on(&path)?;
         }
     }
-    // Only an empty home is removed.
-    let _ = fs::remove_dir(Path::new("/home").join(&before));
+    make_home(&before, name)
+}
+
+/// Makes a home for the new name. /home may be on a data disk that hangs, so a child does it.
+fn make_home(before: &str, name: &str) -> Result<()> {
     let home = Path::new("/home").join(name);
-    fs::create_dir_all(&home)
-        .and_then(|()| chown(&home, Some(USER_ID), Some(USER_ID)))
-        .and_then(|()| fs::set_permissions(&home, fs::Permissions::from_mode(0o700)))
-        .on(&home)
+    let make = || {
+        // Only an empty home is removed.
+        let _ = fs::remove_dir(Path::new("/home").join(before));
+        fs::create_dir_all(&home)?;
+        chown(&home, Some(USER_ID), Some(USER_ID))?;
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
+    };
+    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or_default());
+    bounded(HOME_LIMIT_MS, || make().map_err(errno)).on(&home)
 }
 
 /// Returns the name of the user with this number in the text of passwd(5).

@@ -6,16 +6,25 @@ use std::path::Path;
 use nix::unistd::sethostname;
 
 use crate::error::{Doing, Result};
-use crate::files::replace;
+use crate::files::{read_bounded, replace};
 use crate::paths::IN_MACHINE;
 
-/// Sets the host name and writes /etc/hostname and /etc/hosts. No other code does.
+/// Longest name that is read, in bytes.
+const MAX_BYTES: u64 = 256;
+
+/// Sets the host name and writes /etc/hostname and /etc/hosts if that is a new one. No other code
+/// does.
 ///
 /// # Errors
 /// The kernel refuses the name, or a file cannot be written.
 pub fn set(name: &str) -> Result<()> {
     sethostname(name).doing(format!("host name {name}"))?;
     let hostname = format!("{name}\n");
+    // The data disk may keep /etc, and the owner's lines in /etc/hosts.
+    if read_bounded(Path::new("/etc/hostname"), MAX_BYTES).is_ok_and(|is| is == hostname.as_bytes())
+    {
+        return Ok(());
+    }
     replace(Path::new("/etc/hostname"), hostname.as_bytes(), 0o644)?;
     let mut hosts = hosts(name);
     if Path::new(IN_MACHINE).exists() {

@@ -79,8 +79,6 @@ pub const RESOLV_CONF: &str = runtime!("resolv.conf");
 pub const REMOTE_LOG: &str = runtime!("remote-log");
 /// NTP servers that DHCP named, one address a line.
 pub const NTP_SERVERS: &str = runtime!("ntp");
-/// Names of the registries that were configured from the data disk.
-pub const CONFIGURED_REGISTRIES: &str = runtime!("registries");
 
 /// Mount point of the ISO that the machine started from.
 pub const MEDIUM: &str = runtime!("medium");

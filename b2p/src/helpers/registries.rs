@@ -14,7 +14,6 @@ use std::time::Duration;
 use log::{info, warn};
 use sys::error::{Doing, Error};
 use sys::files::replace;
-use sys::paths::CONFIGURED_REGISTRIES;
 use sys::service_names::REGISTRIES;
 
 use crate::common::degraded::Degraded;
@@ -23,8 +22,10 @@ use crate::helpers::data::owner_files;
 
 /// Directory of the files on the data disk.
 const SOURCE: &str = "/var/lib/boot2podman/registries.conf.d";
-/// Directory in which podman reads them.
-const TARGET: &str = "/etc/containers/registries.conf.d";
+/// Directory in which podman reads them; the data disk may keep it (`b2p.etc=`).
+pub const TARGET: &str = "/etc/containers/registries.conf.d";
+/// File in it with the names of the copies; podman reads files of another extension.
+pub const RECORD: &str = ".boot2podman";
 /// Time limit of one answer of podman, which takes a second on a slow machine.
 const PODMAN_LIMIT: Duration = Duration::from_secs(20);
 /// Lines of podman's complaint that are reported: the first has the name of the file; of
@@ -33,7 +34,8 @@ const COMPLAINT_LINES: usize = 3;
 
 /// `b2p registries`; returns the exit status.
 pub fn main() -> i32 {
-    let earlier = fs::read_to_string(CONFIGURED_REGISTRIES).unwrap_or_default();
+    let record = Path::new(TARGET).join(RECORD);
+    let earlier = fs::read_to_string(&record).unwrap_or_default();
     let (names, errors) = install(
         Path::new(SOURCE),
         Path::new(TARGET),
@@ -46,7 +48,7 @@ pub fn main() -> i32 {
     let mut degraded = Degraded::of(REGISTRIES);
     errors.iter().for_each(|why| degraded.warn(why));
     let names = names.join("\n");
-    let recorded = replace(Path::new(CONFIGURED_REGISTRIES), names.as_bytes(), 0o644);
+    let recorded = replace(&record, names.as_bytes(), 0o644);
     let status = degraded.report();
     match recorded {
         Ok(()) => status,

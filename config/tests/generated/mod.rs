@@ -5,8 +5,8 @@
 use std::net::Ipv4Addr;
 
 use config::{
-    Config, Console, DiskSelector, FormatPolicy, Ignition, LogReceiver, Loglevel, Modules, Net,
-    Podman, Proxy, Rootless, Swap, Transport, WaitUsb, ZramSize,
+    Config, Console, DiskSelector, Etc, FormatPolicy, Ignition, LogReceiver, Loglevel, Modules,
+    Net, Podman, Proxy, Rootless, Swap, Transport, WaitUsb, ZramSize,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -150,13 +150,14 @@ pub fn config() -> impl Strategy<Value = Config> {
         services,
     );
     let rootless = select(vec![Rootless::On, Rootless::Off, Rootless::Default]);
+    let etcs = select(vec![Etc::Containers, Etc::All, Etc::Ram]);
     let other_flags = (
         option::of(wait),
         option::of("[A-Z][A-Za-z_]{2,10}(/[A-Z][a-z_]{2,10})?"),
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        (any::<[bool; 13]>(), rootless),
+        (any::<[bool; 13]>(), rootless, etcs),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
@@ -167,7 +168,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             ntpserver,
             blacklist,
             (swapfile, swaps),
-            (bools, rootless),
+            (bools, rootless, etc),
             (proxy, user, rsyslog),
         ) = other_flags;
         let [
@@ -200,6 +201,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             console,
             podman,
             rootless,
+            etc,
             sshd,
             proxy,
             user,
@@ -305,6 +307,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.console", keyword(&config.console)),
         ("b2p.podman", keyword(&config.podman)),
         ("b2p.rootless", keyword(&config.rootless)),
+        ("b2p.etc", keyword(&config.etc)),
         ("b2p.modules", keyword(&config.modules)),
         ("b2p.loglevel", keyword(&config.loglevel)),
         ("b2p.sshd", switch(config.sshd)),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One disk over many boots: nothing is lost, nothing accumulates.
 
-use super::{off, on, whole};
+use super::{homes, off, on, whole};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use tests::disks::inspect::Ext;
@@ -48,7 +48,8 @@ fn boots(name: &'static str, boots: usize) -> Result<()> {
 
 fn boot(life: &mut Life, number: usize, checks: &mut Checks) -> Result<()> {
     let guest = Guest::boot(&format!("data-{}-{number}", life.name), |m| {
-        m.memory_mib(768).disk(Disk::raw(life.disk.file()))
+        let machine = m.memory_mib(768).append(homes::flag(number));
+        machine.disk(Disk::raw(life.disk.file()))
     })?;
     checks.check("the disk is used, and nothing is missing", || {
         on(&guest, "/dev/vda1")?;
@@ -61,6 +62,7 @@ fn boot(life: &mut Life, number: usize, checks: &mut Checks) -> Result<()> {
         Ok(())
     });
     checks.check("what every boot has written", || written(&guest, number));
+    checks.check("homes and /etc", || homes::kept(&guest, number));
     checks.check("a container of the first boot", || {
         container(&guest, number, life.boots)
     });

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `life` | first and second boot, growth, two candidates, and every refused disk |
 //! | `boots` | many boots |
+//! | `homes` | homes and /etc, in the boots of `boots` |
 //! | `kinds` | each label, file system, layout and bus |
 //! | `damage` | damaged file systems; disks that are unreadable, unwritable or full |
 //! | `plug` | disks that appear and disappear while the machine runs |
@@ -16,6 +17,7 @@ mod boots;
 mod cuts;
 mod damage;
 mod flushes;
+mod homes;
 mod kinds;
 mod life;
 mod plug;

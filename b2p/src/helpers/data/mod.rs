@@ -14,6 +14,7 @@ mod format;
 pub mod fsck;
 mod grow;
 pub mod hostkey;
+mod kept;
 pub mod keys;
 mod mount;
 mod options;
@@ -69,12 +70,13 @@ pub fn main(args: &[String]) -> i32 {
     };
     let mut search = Search::begin(&options, trigger, drivers);
     let mut report = Report::default();
-    run(&paths, trigger, &mut search, &mut report);
+    run(&options, trigger, &mut search, &mut report);
     report.finish(&paths);
     0
 }
 
-fn run(paths: &Paths, trigger: Trigger, search: &mut Search<'_>, report: &mut Report) {
+fn run(options: &Options, trigger: Trigger, search: &mut Search<'_>, report: &mut Report) {
+    let paths = &Paths::below(options.root.clone());
     for _ in 0..MAX_ROUNDS {
         let (choice, devices) = search.choose();
         report.seen(search.seqnum());
@@ -88,7 +90,7 @@ fn run(paths: &Paths, trigger: Trigger, search: &mut Search<'_>, report: &mut Re
             Decision::Use(name, kind) => {
                 log_findings(&choice, report);
                 return match device(name) {
-                    Some(device) => use_disk(device, *kind, paths, trigger, report),
+                    Some(device) => use_disk(device, *kind, options, trigger, report),
                     None => report.ram("a device vanished"),
                 };
             }
@@ -116,10 +118,11 @@ fn log_findings(choice: &Choice, report: &mut Report) {
 fn use_disk(
     device: &Device,
     kind: SignatureKind,
-    paths: &Paths,
+    options: &Options,
     trigger: Trigger,
     report: &mut Report,
 ) {
+    let paths = &Paths::below(options.root.clone());
     let path = Path::new("/dev").join(&device.name);
     if let Err(why) = check_and_mount(device, &path, kind, paths) {
         report.degraded(format_args!("{}: {why}", device.name));
@@ -127,6 +130,11 @@ fn use_disk(
     }
     for (what, outcome) in persist::all(paths, trigger) {
         outcome.unwrap_or_else(|why| report.degraded(format_args!("{what}: {why}")));
+    }
+    // In a machine that runs, programs have files of these directories open.
+    if trigger == Trigger::Boot {
+        kept::mount_all(paths, &options.settings())
+            .unwrap_or_else(|why| report.degraded(format_args!("kept files: {why}")));
     }
     if let Some(line) = legacy_state::unused_files(&paths.data_disk(), &paths.state()) {
         warn!("data: {line}");

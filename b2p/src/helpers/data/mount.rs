@@ -24,7 +24,7 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
 ];
 /// Flags of every mount of the disk: its device nodes are no devices, as those of containers'
 /// layers are none (storage.conf, mountopt). A container has a tmpfs with its own.
-const FLAGS: MsFlags = MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV);
+pub const FLAGS: MsFlags = MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV);
 /// Place of a mount in the machine.
 type Target = fn(&Paths) -> PathBuf;
 /// Directories of the disk that are bound to where programs look for them, with further flags of

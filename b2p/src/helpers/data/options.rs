@@ -17,6 +17,9 @@ pub struct Options {
     pub wait: Option<Wait>,
     /// Root directory of all paths: `/`, or a directory of a test.
     pub root: PathBuf,
+    /// Settings of the command line of a test; of the machine they are read when the disk has
+    /// given its own.
+    config: Option<Config>,
 }
 
 /// Wait for a disk that appears late.
@@ -44,6 +47,7 @@ impl Options {
         for arg in args {
             match arg.split_once('=') {
                 Some(("--data", value)) => entries.push((&b"data"[..], value.as_bytes())),
+                Some(("--etc", value)) => entries.push((b"etc", value.as_bytes())),
                 Some(("--format", value)) => entries.push((b"format", value.as_bytes())),
                 Some(("--wait", value)) => cmdline = format!("waitusb=\"{value}\""),
                 Some(("--root", value)) => root = PathBuf::from(value),
@@ -57,8 +61,17 @@ impl Options {
         let (config, diagnostics) = config::parse(cmdline.as_bytes(), &entries);
         match diagnostics.first() {
             Some(first) => Err(Error::invalid(first.to_string())),
-            None => Ok(Options::from(&config, root)),
+            None => Ok(Options {
+                config: Some(config.clone()),
+                ..Options::from(&config, root)
+            }),
         }
+    }
+
+    /// Returns all settings, with those that the data disk has, if it is there.
+    pub fn settings(&self) -> Config {
+        let own = self.config.clone();
+        own.unwrap_or_else(|| sys::config_sources::read().0)
     }
 
     fn from(config: &Config, root: PathBuf) -> Options {
@@ -71,6 +84,7 @@ impl Options {
                 disk: wait.disk.clone(),
             }),
             root,
+            config: None,
         }
     }
 }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files of users and groups that the disk keeps with the whole of /etc: the users of the image
+//! are in them, whatever the owner removed, and whatever a newer image adds. Pure.
+
+/// Files of /etc with a line for each user or group, by name.
+pub const FILES: &[&str] = &["passwd", "group", "shadow", "subuid", "subgid"];
+
+/// Returns the kept text with the lines of the image whose names it lacks. A line with the number
+/// of a kept one is put before it: programs that look up a number find the first line.
+pub fn merged(kept: &str, shipped: &str) -> String {
+    let name = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+    let number = |line: &str| line.split(':').nth(2).and_then(|n| n.parse::<u32>().ok());
+    let mut lines: Vec<&str> = kept.lines().filter(|line| !line.is_empty()).collect();
+    for line in shipped.lines().filter(|line| !line.is_empty()) {
+        if lines.iter().any(|own| name(own) == name(line)) {
+            continue;
+        }
+        let same = number(line).and_then(|n| lines.iter().position(|own| number(own) == Some(n)));
+        lines.insert(same.unwrap_or(lines.len()), line);
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_the_image_are_there_and_those_of_the_owner_stay() {
+        let root = "root:x:0:0:root:/root:/bin/bash\n";
+        let ann = "ann:x:1000:1000::/home/ann:/bin/bash\n";
+        let bob = "bob:x:1001:1001::/home/bob:/bin/bash\n";
+        let core = "core:x:1000:1000:core:/home/core:/bin/bash\n";
+        let own_core = "core:x:1000:1000:me:/home/core:/bin/sh\n";
+        for (kept, shipped, want) in [
+            (
+                [root, core, bob].concat(),
+                [root, core].concat(),
+                [root, core, bob].concat(),
+            ),
+            (
+                [root, own_core].concat(),
+                [root, core].concat(),
+                [root, own_core].concat(),
+            ),
+            (
+                [root, ann, bob].concat(),
+                [root, core].concat(),
+                [root, core, ann, bob].concat(),
+            ),
+            (bob.to_owned(), root.to_owned(), [bob, root].concat()),
+            (String::new(), root.to_owned(), root.to_owned()),
+            (root.to_owned(), String::new(), root.to_owned()),
+        ] {
+            assert_eq!(merged(&kept, &shipped), want);
+        }
+    }
+
+    #[test]
+    fn ranges_of_numbers_have_no_number_of_their_own() {
+        let kept = "ann:100000:65536\n";
+        let shipped = "core:100000:1000000\ncontainers:2147483647:2147483648\n";
+        assert_eq!(merged(kept, "ann:1:1\n"), kept);
+        assert!(merged(kept, shipped).starts_with(kept));
+        assert_eq!(merged(kept, shipped).lines().count(), 3);
+    }
+}

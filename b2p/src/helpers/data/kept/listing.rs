@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files and links below a root, by paths that lead through directories only: on the disk, a link
+//! in place of a directory is its owner's, and leads anywhere.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use disk::uuid::hex;
+use sha2::{Digest, Sha256};
+use sys::error::{Doing, Result};
+
+use super::judge::{Entry, Listing};
+use crate::common::atomic_file;
+
+/// Longest file that is read, in bytes. A longer one is its owner's.
+const MAX_BYTES: u64 = 4 << 20;
+/// Depth of directories that are searched.
+const MAX_DEPTH: usize = 8;
+/// Number of entries that are recorded.
+const MAX_ENTRIES: usize = 4096;
+
+/// Adds the files and links below `root/dir`.
+pub fn add(listing: &mut Listing, root: &Path, dir: &str) {
+    add_below(listing, root, Path::new(dir), 0);
+}
+
+fn add_below(listing: &mut Listing, root: &Path, dir: &Path, depth: usize) {
+    for child in fs::read_dir(root.join(dir)).into_iter().flatten().flatten() {
+        let path = dir.join(child.file_name());
+        let is_dir = child.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_dir && depth < MAX_DEPTH {
+            add_below(listing, root, &path, depth + 1);
+        } else if let Some(text) = path.to_str().filter(|_| listing.len() < MAX_ENTRIES)
+            && let Some(entry) = entry(root, text)
+        {
+            listing.insert(text.to_owned(), entry);
+        }
+    }
+}
+
+/// Returns the path below `root` if its directories are directories, and what is there.
+fn find(root: &Path, path: &str) -> Option<(PathBuf, Metadata)> {
+    let mut found = root.to_path_buf();
+    let mut metadata = None;
+    for component in Path::new(path).components() {
+        let Component::Normal(name) = component else {
+            return None;
+        };
+        if metadata.as_ref().is_some_and(|m: &Metadata| !m.is_dir()) {
+            return None;
+        }
+        found.push(name);
+        metadata = Some(fs::symlink_metadata(&found).ok()?);
+    }
+    Some((found, metadata?))
+}
+
+/// Returns the entry of a file or a link; `None` for anything else.
+pub fn entry(root: &Path, path: &str) -> Option<Entry> {
+    let (found, metadata) = find(root, path)?;
+    let content = if metadata.is_symlink() {
+        format!("-> {}", fs::read_link(&found).ok()?.display())
+    } else {
+        let bytes = sys::files::read_whole(&found, MAX_BYTES).ok()??;
+        hex(&Sha256::digest(&bytes))
+    };
+    Some(Entry {
+        mode: metadata.mode() & 0o7777,
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+        content,
+    })
+}
+
+/// Returns the text of a file.
+pub fn text(root: &Path, path: &str) -> Option<String> {
+    let (found, _) = find(root, path)?;
+    let bytes = sys::files::read_whole(&found, MAX_BYTES).ok()??;
+    String::from_utf8(bytes).ok()
+}
+
+/// Removes a file or a link, if there is one.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove(root: &Path, path: &str) -> Result<()> {
+    match find(root, path) {
+        Some((found, metadata)) if metadata.is_file() || metadata.is_symlink() => {
+            fs::remove_file(&found).on(found)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns true for the mark of a removed file (overlayfs.rst, "whiteouts and opaque directories").
+fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+/// Puts the file or link of `from` in the place of the one in `to`. Without one in `from`, that one
+/// is removed. Removal would not do where there is one: a directory that its owner made anew hides
+/// that of the image (overlayfs.rst, "whiteouts and opaque directories").
+///
+/// # Errors
+/// It cannot be written.
+pub fn replace(from: &Path, to: &Path, path: &str) -> Result<()> {
+    let Some((found, metadata)) = find(to, path) else {
+        return Ok(());
+    };
+    if is_whiteout(&metadata) {
+        return fs::remove_file(&found).on(found);
+    }
+    if !metadata.is_file() && !metadata.is_symlink() {
+        return Ok(());
+    }
+    let Some(entry) = entry(from, path) else {
+        return remove(to, path);
+    };
+    if let Some(target) = entry.content.strip_prefix("-> ") {
+        fs::remove_file(&found).on(&found)?;
+        symlink(target, &found).on(&found)?;
+        return lchown(&found, Some(entry.uid), Some(entry.gid)).on(found);
+    }
+    let bytes = fs::read(from.join(path)).on(path)?;
+    write(to, path, &bytes, &entry)
+}
+
+/// Replaces a file that exists, with the owner and the permission bits of `entry`.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write(root: &Path, path: &str, bytes: &[u8], entry: &Entry) -> Result<()> {
+    let path = root.join(path);
+    atomic_file::replace(&path, bytes, 0o600)?;
+    // Last the bits: chown(2) takes those of set-user-ID away.
+    chown(&path, Some(entry.uid), Some(entry.gid)).on(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode)).on(path)
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Directories of the root that the data disk keeps: the homes, and what `b2p.etc=` says of /etc.
+//! Each is an overlay of a directory of the disk over that of the image (overlayfs.rst), so that
+//! the disk has what was written only, and a file that the image has and nobody wrote is the
+//! image's, also that of a newer one.
+//!
+//! A file is also written by who changes nothing in it. Such a file gives way to the image's
+//! ([`judge`]); what the image had is recorded for that, because a newer image has another one.
+
+mod accounts;
+mod judge;
+mod listing;
+
+use std::fs;
+use std::path::Path;
+
+use config::{Config, Etc};
+use log::{info, warn};
+use nix::mount::{MsFlags, mount};
+use sys::error::{Doing, Result};
+
+use self::judge::{Fate, Listing};
+use super::errors::combine;
+use crate::common::atomic_file;
+use crate::common::paths::Paths;
+use crate::helpers::registries;
+
+/// Directory on the disk.
+const DIR: &str = "kept";
+/// Directory in it for the work directories of overlays, which must be on the same file system.
+const WORK: &str = ".work";
+/// File in it with what the image had.
+const RECORD: &str = "shipped";
+/// Longest record that is read, in bytes.
+const MAX_RECORD: u64 = 4 << 20;
+
+/// A directory that is kept.
+struct Tree {
+    /// Path in the root and on the disk.
+    path: &'static str,
+    /// Name of the work directory, and what the directory is, in messages.
+    name: &'static str,
+    /// Flags of the mount, besides those of every mount of the disk.
+    flags: MsFlags,
+}
+
+const HOMES: Tree = Tree {
+    path: "home",
+    name: "homes",
+    flags: MsFlags::empty(),
+};
+const CONTAINERS: Tree = Tree {
+    path: "etc/containers",
+    name: "containers",
+    flags: MsFlags::MS_NOSUID,
+};
+const ETC: Tree = Tree {
+    path: "etc",
+    name: "etc",
+    flags: MsFlags::MS_NOSUID,
+};
+
+/// Files of the machine itself, which it writes at each boot from flags and from what the disk has
+/// of its own (ssh/, certs/, machine-id): path, and its source.
+const OWN_FILES: &[(&str, &str)] = &[
+    ("etc/hostname", "b2p.hostname=, or hostname of the disk"),
+    ("etc/machine-id", "machine-id of the disk"),
+    ("etc/ssh/ssh_host_ed25519_key", "ssh/ of the disk"),
+    ("etc/ssh/ssh_host_ed25519_key.pub", "ssh/ of the disk"),
+    ("etc/ssl/certs/ca-certificates.crt", "certs/ of the disk"),
+    ("etc/containers/certs.d", "a link to certs.d/ of the disk"),
+    (
+        "etc/containers/podman-machine",
+        "the host, which publishes ports",
+    ),
+    ("etc/podman-machine", "the same, for podman 6"),
+];
+
+/// Returns the directories that are kept.
+fn trees(etc: Etc) -> &'static [Tree] {
+    match etc {
+        Etc::Containers => &[HOMES, CONTAINERS],
+        Etc::All => &[HOMES, ETC],
+        Etc::Ram => &[HOMES],
+    }
+}
+
+/// Mounts the directories. Of one that fails, the machine has what is in RAM.
+///
+/// # Errors
+/// Some cannot be mounted, or files of the image cannot take the place of old ones; the others are
+/// mounted.
+pub fn mount_all(paths: &Paths, config: &Config) -> Result<()> {
+    let etc = config.etc;
+    let disk = paths.data_disk().join(DIR);
+    for (dir, mode) in [("", 0o755), (WORK, 0o700), ("etc", 0o755)] {
+        atomic_file::directory(&disk.join(dir), mode, 0)?;
+    }
+    let mut errors = Vec::new();
+    errors.extend(give_way(paths, &disk, trees(etc)).err());
+    if etc == Etc::All && paths.root() == Path::new("/") {
+        // PID 1 will find it as it should be, and not write to the disk.
+        errors.extend(sys::hostname::set(&config.hostname).err());
+    }
+    if etc == Etc::All {
+        errors.extend(merge_accounts(paths, &disk).err());
+    }
+    for tree in trees(etc) {
+        errors.extend(mount_one(paths, &disk, tree).err());
+    }
+    combine(errors)
+}
+
+fn mount_one(paths: &Paths, disk: &Path, tree: &Tree) -> Result<()> {
+    let (upper, work) = (disk.join(tree.path), disk.join(WORK).join(tree.name));
+    let target = paths.root().join(tree.path);
+    atomic_file::directory(&upper, 0o755, 0)?;
+    atomic_file::directory(&work, 0o700, 0)?;
+    fs::create_dir_all(&target).on(&target)?;
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        target.display(),
+        upper.display(),
+        work.display()
+    );
+    let flags = super::mount::FLAGS | tree.flags;
+    mount(
+        Some(tree.name),
+        &target,
+        Some("overlay"),
+        flags,
+        Some(layers.as_str()),
+    )
+    .doing(format!(
+        "{} are not kept: mount {}",
+        tree.name,
+        target.display()
+    ))
+}
+
+/// Gives the place of files that nobody changed to those of the image, and records those.
+fn give_way(paths: &Paths, disk: &Path, trees: &[Tree]) -> Result<()> {
+    let record = disk.join(RECORD);
+    let text = sys::files::read_whole(&record, MAX_RECORD)?.unwrap_or_default();
+    let recorded = judge::from_text(&String::from_utf8_lossy(&text));
+    let is_kept = |path: &str| {
+        trees
+            .iter()
+            .any(|tree| Path::new(path).starts_with(tree.path))
+    };
+    let mut shipped = Listing::new();
+    for tree in trees {
+        listing::add(&mut shipped, paths.root(), tree.path);
+    }
+    let mut errors = Vec::new();
+    for path in stale_registries(disk) {
+        errors.extend(listing::remove(disk, &path).err());
+    }
+    for (path, _) in OWN_FILES.iter().filter(|(path, _)| is_kept(path)) {
+        errors.extend(listing::replace(paths.root(), disk, path).err());
+    }
+    let all = shipped
+        .keys()
+        .chain(recorded.keys().filter(|p| !shipped.contains_key(*p)));
+    for path in all.filter(|path| is_kept(path)) {
+        let Some(kept) = listing::entry(disk, path) else {
+            continue;
+        };
+        match judge::fate(&kept, shipped.get(path), recorded.get(path)) {
+            Fate::GivesWay if shipped.get(path) == Some(&kept) => {}
+            Fate::GivesWay => errors.extend(listing::replace(paths.root(), disk, path).err()),
+            Fate::StaysBehind => warn!("data: /{path} is yours, and the image has a newer one"),
+            Fate::Stays => info!("data: /{path} is yours"),
+        }
+    }
+    combine(errors)?;
+    let others = recorded.iter().filter(|(path, _)| !is_kept(path));
+    shipped.extend(others.map(|(path, entry)| (path.clone(), entry.clone())));
+    match shipped == recorded {
+        true => Ok(()),
+        false => atomic_file::replace(&record, judge::to_text(&shipped).as_bytes(), 0o644),
+    }
+}
+
+/// Returns the paths of the registry files that `b2p registries` copied in an earlier boot.
+fn stale_registries(disk: &Path) -> Vec<String> {
+    let dir = registries::TARGET.trim_start_matches('/');
+    let record = format!("{dir}/{}", registries::RECORD);
+    let text = listing::text(disk, &record).unwrap_or_default();
+    let names = text
+        .lines()
+        .filter(|name| !name.is_empty() && !name.contains('/'));
+    let files = names.map(|name| format!("{dir}/{name}"));
+    files.chain([record.clone()]).collect()
+}
+
+/// Adds the users of the image to kept files of users.
+fn merge_accounts(paths: &Paths, disk: &Path) -> Result<()> {
+    let mut errors = Vec::new();
+    for file in accounts::FILES {
+        let path = format!("{}/{file}", ETC.path);
+        let (Some(kept), Some(entry)) = (listing::text(disk, &path), listing::entry(disk, &path))
+        else {
+            continue;
+        };
+        let shipped = listing::text(paths.root(), &path).unwrap_or_default();
+        let merged = accounts::merged(&kept, &shipped);
+        if merged != kept {
+            errors.extend(listing::write(disk, &path, merged.as_bytes(), &entry).err());
+        }
+    }
+    combine(errors)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#![allow(clippy::unwrap_used)]
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use super::*;
+use crate::common::testing::Temp;
+
+/// A root with an image's files, and a disk. Nothing is mounted.
+struct World {
+    temp: Temp,
+    paths: Paths,
+    disk: PathBuf,
+}
+
+impl World {
+    fn new() -> World {
+        let temp = Temp::new();
+        let paths = Paths::below(temp.path("root"));
+        let disk = paths.data_disk().join(DIR);
+        fs::create_dir_all(&disk).unwrap();
+        let world = World { temp, paths, disk };
+        world.ship("etc/containers/policy.json", "one");
+        world
+    }
+
+    fn ship(&self, path: &str, text: &str) {
+        write(&self.paths.root().join(path), text);
+    }
+
+    fn keep(&self, path: &str, text: &str) {
+        write(&self.disk.join(path), text);
+    }
+
+    fn boot(&self, etc: Etc) {
+        give_way(&self.paths, &self.disk, trees(etc)).unwrap();
+    }
+
+    fn kept(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.disk.join(path)).ok()
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+}
+
+const POLICY: &str = "etc/containers/policy.json";
+
+#[test]
+fn a_newer_image_wins_where_nothing_was_changed() {
+    let world = World::new();
+    world.boot(Etc::Containers);
+    world.keep(POLICY, "one");
+    world.keep("etc/containers/registries.conf", "mine");
+    world.ship(POLICY, "two");
+    world.ship("etc/containers/registries.conf", "new");
+    world.boot(Etc::Containers);
+    assert_eq!(world.kept(POLICY).as_deref(), Some("two"));
+    let own = world.kept("etc/containers/registries.conf");
+    assert_eq!(own.as_deref(), Some("mine"));
+    world.ship(POLICY, "three");
+    world.boot(Etc::Containers);
+    assert_eq!(world.kept(POLICY).as_deref(), Some("three"));
+    world.keep(POLICY, "mine");
+    world.ship(POLICY, "four");
+    world.boot(Etc::Containers);
+    world.boot(Etc::Ram);
+    assert_eq!(world.kept(POLICY).as_deref(), Some("mine"));
+}
+
+#[test]
+fn the_record_of_what_is_not_kept_today_stays() {
+    let world = World::new();
+    world.ship("etc/issue", "one");
+    world.boot(Etc::All);
+    world.keep("etc/issue", "one");
+    world.boot(Etc::Containers);
+    world.ship("etc/issue", "two");
+    world.boot(Etc::All);
+    assert_eq!(world.kept("etc/issue").as_deref(), Some("two"));
+}
+
+#[test]
+fn the_machine_writes_its_own_files_anew() {
+    let world = World::new();
+    let registry = |name: &str| format!("etc/containers/registries.conf.d/{name}");
+    world.ship("etc/hostname", "box");
+    for (path, text) in [
+        ("etc/hostname", "old"),
+        ("etc/containers/podman-machine", "qemu"),
+        (&registry("gone.conf"), "of the disk"),
+        (&registry("mine.conf"), "by hand"),
+        (&registry(registries::RECORD), "gone.conf\n../../hostname\n"),
+    ] {
+        world.keep(path, text);
+    }
+    world.boot(Etc::All);
+    assert_eq!(world.kept("etc/hostname").as_deref(), Some("box"));
+    assert_eq!(world.kept("etc/containers/podman-machine"), None);
+    assert_eq!(world.kept(&registry("gone.conf")), None);
+    assert!(world.kept(&registry("mine.conf")).is_some());
+}
+
+#[test]
+fn a_link_in_place_of_a_directory_leads_nowhere() {
+    let world = World::new();
+    let outside = world.temp.path("outside");
+    write(&outside.join("policy.json"), "one");
+    world.boot(Etc::Containers);
+    fs::create_dir_all(world.disk.join("etc")).unwrap();
+    symlink(&outside, world.disk.join("etc/containers")).unwrap();
+    world.ship(POLICY, "two");
+    world.boot(Etc::Containers);
+    assert_eq!(
+        fs::read_to_string(outside.join("policy.json")).unwrap(),
+        "one"
+    );
+}
+
+#[test]
+fn odd_files_are_the_owners() {
+    let world = World::new();
+    world.boot(Etc::Containers);
+    fs::create_dir_all(world.disk.join(POLICY)).unwrap();
+    nix::unistd::mkfifo(
+        &world.disk.join("etc/containers/fifo"),
+        nix::sys::stat::Mode::S_IRWXU,
+    )
+    .unwrap();
+    world.ship(POLICY, "two");
+    world.ship("etc/containers/fifo", "a file");
+    world.boot(Etc::Containers);
+    assert!(world.disk.join(POLICY).is_dir());
+    fs::write(world.disk.join(RECORD), b"\xff\xfegarbage\n").unwrap();
+    world.boot(Etc::Containers);
+}
+
+#[test]
+fn kept_users_are_joined_by_those_of_the_image() {
+    let world = World::new();
+    world.ship(
+        "etc/passwd",
+        "root:x:0:0\ncore:x:1000:1000\n_new:x:101:101\n",
+    );
+    world.keep("etc/passwd", "root:x:0:0\nbob:x:1001:1001\n");
+    fs::set_permissions(
+        world.disk.join("etc/passwd"),
+        fs::Permissions::from_mode(0o640),
+    )
+    .unwrap();
+    merge_accounts(&world.paths, &world.disk).unwrap();
+    let text = world.kept("etc/passwd").unwrap();
+    assert_eq!(
+        text,
+        "root:x:0:0\nbob:x:1001:1001\ncore:x:1000:1000\n_new:x:101:101\n"
+    );
+    let mode = fs::metadata(world.disk.join("etc/passwd"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_eq!(world.kept("etc/group"), None, "nothing is made");
+}
