@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sys::error::{Doing, Error, Result};
+use sys::files::read_whole;
 
 use super::schema::File;
 use crate::common::tool;
@@ -22,20 +23,33 @@ const MAX_DECOMPRESSED: u64 = 32 << 20;
 pub fn write(file: &File) -> Result<()> {
     let path = Path::new(&file.path);
     let owner = file.owner.as_deref().map(parse_owner).transpose()?;
-    let mut bytes = match file.append {
-        true => fs::read(path).unwrap_or_default(),
-        false => Vec::new(),
-    };
-    bytes.extend(match file.is_gzip {
+    let content = match file.is_gzip {
         true => gunzip(&file.content).on(path)?,
         false => file.content.clone(),
-    });
+    };
+    let bytes = match file.append {
+        true => appended(
+            read_whole(path, MAX_DECOMPRESSED)?.unwrap_or_default(),
+            &content,
+        ),
+        false => content,
+    };
     sys::files::replace(path, &bytes, 0o600)?;
     if let Some((uid, gid)) = owner {
         chown(path, Some(uid), gid).on(path)?;
     }
     // The mode is last, because a change of the owner clears the set-user-ID bit.
     fs::set_permissions(path, Permissions::from_mode(file.mode)).on(path)
+}
+
+/// Returns the bytes with `content` at their end, unless they have it: the data disk may keep the
+/// file of an earlier boot.
+fn appended(mut bytes: Vec<u8>, content: &[u8]) -> Vec<u8> {
+    let has_it = !content.is_empty() && bytes.windows(content.len()).any(|part| part == content);
+    if !has_it {
+        bytes.extend(content);
+    }
+    bytes
 }
 
 /// Parses `user` or `user:group`, by names or numbers.
@@ -109,7 +123,10 @@ mod tests {
         write(&file).unwrap();
         file.append = true;
         write(&file).unwrap();
-        assert_eq!(fs::read(&file.path).unwrap(), b"one\none\n");
+        assert_eq!(fs::read(&file.path).unwrap(), b"one\n", "it is kept");
+        file.content = b"two\n".to_vec();
+        write(&file).unwrap();
+        assert_eq!(fs::read(&file.path).unwrap(), b"one\ntwo\n");
         let mode = fs::metadata(&file.path).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o755);
         file.owner = Some("nobody-is-called-that".into());

@@ -9,10 +9,11 @@ use std::path::Path;
 use config::DEFAULT_UID;
 use log::info;
 use sys::error::{Doing, Error, Result};
-use sys::files::{read_bounded, replace};
+use sys::files::replace;
 
 use super::diagnostics::Diagnostics;
 use super::user::{DEFAULT, User};
+use crate::common::confined::{Attributes, Tree};
 use crate::common::users::{self, Account, Files};
 
 /// Files of /etc, their modes and groups; 42 is the group shadow.
@@ -59,7 +60,7 @@ fn add(user: &User) -> Result<()> {
     make_directories(&account)?;
     let (name, uid, home) = (&user.account.name, account.uid, &account.home);
     info!("cloud: user {name} is {uid}, at home in {home}");
-    add_keys(&account, &user.keys)
+    add_keys(&Tree::open(Path::new("/"))?, &account, &user.keys)
 }
 
 /// Adds groups, and reports those that fail.
@@ -162,26 +163,58 @@ fn make_private(dir: &Path, account: &Account) -> io::Result<()> {
     chown(dir, Some(account.uid), Some(account.gid))
 }
 
-/// Adds keys to those of the user. No symbolic link is followed that the user may have made.
-fn add_keys(account: &Account, keys: &[String]) -> Result<()> {
+/// Adds keys to those of the user. The data disk may keep the home, with links and pipes that the
+/// user made in place of these files: none is followed.
+fn add_keys(root: &Tree, account: &Account, keys: &[String]) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
-    let dir = Path::new(&account.home).join(".ssh");
-    match fs::symlink_metadata(&dir) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return Err(Error::invalid("not a directory")).on(dir),
-        Err(_) => fs::create_dir(&dir)
-            .and_then(|()| make_private(&dir, account))
-            .on(&dir)?,
+    let dir = format!("{}/.ssh", account.home);
+    let owned = |mode| Attributes {
+        mode,
+        uid: account.uid,
+        gid: account.gid,
+    };
+    if root.kind(&dir)?.is_none() {
+        root.directory(&dir, owned(0o700))?;
     }
-    let path = dir.join("authorized_keys");
-    let existing = read_bounded(&path, MAX_KEYS_BYTES).unwrap_or_default();
+    let path = format!("{dir}/authorized_keys");
+    let existing = root.read(&path, MAX_KEYS_BYTES)?.unwrap_or_default();
     let is_new = |key: &&String| !existing.windows(key.len()).any(|w| w == key.as_bytes());
     let mut text = String::from_utf8_lossy(&existing).into_owned();
     for key in keys.iter().filter(is_new) {
         text.push_str(&format!("{key}\n"));
     }
-    replace(&path, text.as_bytes(), 0o600)?;
-    chown(&path, Some(account.uid), Some(account.gid)).on(path)
+    root.replace(&path, text.as_bytes(), owned(0o600))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::{Temp, why};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn keys_are_added_to_files_only() {
+        let temp = Temp::new();
+        let account = Account {
+            uid: nix::unistd::getuid().as_raw(),
+            gid: nix::unistd::getgid().as_raw(),
+            home: "/home/ann".to_owned(),
+        };
+        let root = Tree::open(temp.dir()).unwrap();
+        let add = |key: &str| add_keys(&root, &account, &[key.to_owned()]);
+        fs::create_dir_all(temp.path("home/ann")).unwrap();
+        add("one").unwrap();
+        add("two").unwrap();
+        add("one").unwrap();
+        let keys = temp.path("home/ann/.ssh/authorized_keys");
+        assert_eq!(fs::read_to_string(&keys).unwrap(), "one\ntwo\n");
+        fs::remove_file(&keys).unwrap();
+        fs::write(temp.path("secret"), "secret\n").unwrap();
+        symlink(temp.path("secret"), &keys).unwrap();
+        assert!(why(add("three")).contains("authorized_keys"));
+        assert!(keys.is_symlink(), "it is not replaced by what it leads to");
+    }
 }
