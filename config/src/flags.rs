@@ -4,11 +4,10 @@
 use crate::builder::{self, Builder};
 use crate::compat;
 use crate::diagnostic::Problem;
+use crate::keywords::*;
 use crate::net;
 use crate::rsyslog;
-use crate::settings::{Console, Etc, Ignition, Loglevel, Modules, Podman, Role, Rootless, Slot};
 use crate::share;
-use crate::storage::FormatPolicy;
 use crate::swap;
 use crate::values::{self, lookup, on_off};
 
@@ -346,61 +345,4 @@ pub const FLAGS: &[Flag] = &[
     compat::SWAPFILE,
     compat::SYSLOG,
     compat::RSYSLOG,
-];
-
-const FORMATS: [(&str, FormatPolicy); 3] = [
-    ("magic", FormatPolicy::Magic),
-    ("blank", FormatPolicy::Blank),
-    ("never", FormatPolicy::Never),
-];
-
-const CLOUDS: [(&str, bool); 2] = [("auto", true), ("off", false)];
-
-const IGNITIONS: [(&str, Ignition); 3] = [
-    ("auto", Ignition::Auto),
-    ("disk", Ignition::Disk),
-    ("off", Ignition::Off),
-];
-
-const CONSOLES: [(&str, Console); 3] = [
-    ("status", Console::Status),
-    ("shell", Console::Shell),
-    ("off", Console::Off),
-];
-
-const PODMANS: [(&str, Podman); 3] = [
-    ("ondemand", Podman::OnDemand),
-    ("boot", Podman::Boot),
-    ("off", Podman::Off),
-];
-
-const ETCS: [(&str, Etc); 3] = [
-    ("containers", Etc::Containers),
-    ("all", Etc::All),
-    ("ram", Etc::Ram),
-];
-
-const ROOTLESS: [(&str, Rootless); 3] = [
-    ("on", Rootless::On),
-    ("off", Rootless::Off),
-    ("default", Rootless::Default),
-];
-
-const SLOTS: [(&str, Slot); 6] = [
-    ("a", Slot::new('a', Role::Confirmed)),
-    ("b", Slot::new('b', Role::Confirmed)),
-    ("a:trial", Slot::new('a', Role::Trial)),
-    ("b:trial", Slot::new('b', Role::Trial)),
-    ("a:fallback", Slot::new('a', Role::Fallback)),
-    ("b:fallback", Slot::new('b', Role::Fallback)),
-];
-
-const MODULES: [(&str, Modules); 2] = [("fast", Modules::Fast), ("verified", Modules::Verified)];
-
-const LOGLEVELS: [(&str, Loglevel); 5] = [
-    ("info", Loglevel::Info),
-    ("error", Loglevel::Error),
-    ("warn", Loglevel::Warn),
-    ("debug", Loglevel::Debug),
-    ("trace", Loglevel::Trace),
 ];

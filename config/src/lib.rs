@@ -20,6 +20,7 @@ mod compat;
 mod diagnostic;
 mod flags;
 pub mod hostname;
+mod keywords;
 mod markdown;
 mod module_options;
 mod net;

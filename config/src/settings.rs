@@ -289,7 +289,7 @@ pub enum Etc {
     Containers,
     /// The whole of /etc.
     All,
-    /// Nothing: each boot begins with what the image ships.
+    /// No part: each boot begins with what the image ships.
     Ram,
 }
 

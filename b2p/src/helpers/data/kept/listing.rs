@@ -83,7 +83,7 @@ pub fn text(root: &Path, path: &str) -> Option<String> {
 /// Removes a file or a link, if there is one.
 ///
 /// # Errors
-/// It cannot be removed.
+/// The file cannot be removed.
 pub fn remove(root: &Path, path: &str) -> Result<()> {
     match find(root, path) {
         Some((found, metadata)) if metadata.is_file() || metadata.is_symlink() => {
@@ -103,7 +103,7 @@ fn is_whiteout(metadata: &Metadata) -> bool {
 /// that of the image (overlayfs.rst, "whiteouts and opaque directories").
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub fn replace(from: &Path, to: &Path, path: &str) -> Result<()> {
     let Some((found, metadata)) = find(to, path) else {
         return Ok(());
@@ -129,7 +129,7 @@ pub fn replace(from: &Path, to: &Path, path: &str) -> Result<()> {
 /// Replaces a file that exists, with the owner and the permission bits of `entry`.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub fn write(root: &Path, path: &str, bytes: &[u8], entry: &Entry) -> Result<()> {
     let path = root.join(path);
     atomic_file::replace(&path, bytes, 0o600)?;
