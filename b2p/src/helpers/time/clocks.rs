@@ -7,7 +7,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use config::Config;
+use log::{debug, info};
 use nix::time::{ClockId, clock_gettime, clock_settime};
+
+use sys::modules::Modules;
 
 use super::drift::Ms;
 
@@ -129,6 +133,37 @@ impl HostClock {
             return Err(io::Error::last_os_error());
         }
         Ok(ms(time.tv_sec, time.tv_nsec).saturating_sub(realtime()))
+    }
+}
+
+/// Opens the host's clock. The driver of KVM's is loaded first: no device asks for it.
+#[must_use]
+pub fn host_clock(config: &Config) -> Option<HostClock> {
+    let sources = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+    let sources = fs::read_to_string(sources).unwrap_or_default();
+    if sources
+        .split_whitespace()
+        .any(|source| source == "kvm-clock")
+    {
+        load_ptp_kvm(config);
+    }
+    let host_clock = HostClock::find(Path::new("/sys/class/ptp"));
+    if host_clock.is_some() {
+        info!("time: follows the host's clock");
+    }
+    host_clock
+}
+
+fn load_ptp_kvm(config: &Config) {
+    let verify = config.modules == config::Modules::Verified;
+    match Modules::open(Path::new("/")) {
+        Ok(mut modules) => {
+            modules.configure(&config.blacklist, verify);
+            if let Err(e) = modules.load("ptp_kvm") {
+                debug!("time: ptp_kvm: {e}");
+            }
+        }
+        Err(e) => debug!("time: ptp_kvm: {e}"),
     }
 }
 

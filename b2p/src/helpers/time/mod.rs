@@ -4,12 +4,13 @@
 //! A virtual machine whose host slept, that was paused, or that was restored from a snapshot
 //! goes on with the clock that it had. A clock that ran on meanwhile shows it: the host's own
 //! clock where the hypervisor exports it (ptp_kvm), else the hardware clock. The clocks are
-//! compared every eight seconds; a machine that is not virtual never sleeps without its kernel, and
-//! is not woken. Time servers are asked only where somebody named some: `ntpserver=`, `ip=`, or
+//! compared every eight seconds, and `podman-machine` tells the time at once ([`host_port`]); a machine
+//! that is not virtual never sleeps without its kernel, and is not woken. Time servers are asked only where somebody named some: `ntpserver=`, `ip=`, or
 //! DHCP.
 
 mod clocks;
 mod drift;
+mod host_port;
 mod sntp;
 mod trust;
 pub mod zone;
@@ -25,12 +26,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use sys::error::{Doing, Result};
-use sys::modules::Modules;
 use sys::paths::{NTP_SERVERS, RUNTIME_DIR};
 
 use crate::common::degraded::Degraded;
 use clocks::HostClock;
 use drift::{ClockSample, Drift, Ms, compare, correction, signed_seconds};
+use host_port::HostPort;
 use trust::{Evidence, Server};
 
 /// Time between two comparisons of the clocks, in milliseconds. Nothing announces to the kernel that
@@ -52,6 +53,8 @@ const MAX_SERVERS: usize = 8;
 /// for which it then counts as never set, in milliseconds.
 const CLOCK_START: Ms = sntp::ERA_START * 1000;
 const START_DAY: Ms = 86_400_000;
+/// Directory of the virtio ports (drivers/char/virtio_console.c).
+const PORTS: &str = "/sys/class/virtio-ports";
 /// Time between two readings of the hardware clock while its next second is awaited, and the
 /// number of readings.
 const RTC_PROBE: Duration = Duration::from_millis(10);
@@ -97,6 +100,8 @@ struct Keeper {
     failures: u32,
     /// Watch for a new file of servers.
     inotify: Inotify,
+    /// Port on which the host tells the time.
+    host_port: Option<HostPort>,
 }
 
 impl Keeper {
@@ -105,7 +110,7 @@ impl Keeper {
         let inotify = inotify.doing("inotify")?;
         let watch = inotify.add_watch(RUNTIME_DIR, AddWatchFlags::IN_MOVED_TO);
         watch.on(RUNTIME_DIR).doing("inotify")?;
-        let host_clock = host_clock(config);
+        let host_clock = clocks::host_clock(config);
         let mut keeper = Keeper {
             utc: config.utc,
             configured_server: config.ntpserver.clone(),
@@ -118,6 +123,7 @@ impl Keeper {
             query_at: None,
             failures: 0,
             inotify,
+            host_port: HostPort::find(Path::new(PORTS), Path::new("/dev")),
         };
         keeper.read_servers();
         Ok(keeper)
@@ -146,7 +152,9 @@ impl Keeper {
             let ms = i32::try_from((at - now).max(0)).unwrap_or(i32::MAX);
             PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)
         });
-        let mut fds = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
+        let port = self.host_port.as_ref().map(HostPort::fd);
+        let fds = [Some(self.inotify.as_fd()), port].into_iter().flatten();
+        let mut fds: Vec<PollFd> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
@@ -156,7 +164,19 @@ impl Keeper {
         if events.iter().any(|event| event.name.as_deref() == name) {
             self.read_servers();
         }
+        self.hear_host();
         Ok(())
+    }
+
+    /// Sets the clock to what the host says on its port.
+    fn hear_host(&mut self) {
+        let Some(host) = self.host_port.as_mut().and_then(HostPort::read) else {
+            return;
+        };
+        let lead = host_port::lead(host, clocks::realtime(), clocks::rtc(self.utc));
+        if lead.is_some_and(|lead| correct(lead, "the host")) {
+            self.baseline = None;
+        }
     }
 
     /// Reads the names of the servers; new ones are asked at once.
@@ -332,36 +352,6 @@ fn step_clock(by: Ms, why: &str) -> bool {
         ),
     }
     true
-}
-
-/// Opens the host's clock. The driver of KVM's is loaded first: no device asks for it.
-fn host_clock(config: &Config) -> Option<HostClock> {
-    let sources = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
-    let sources = fs::read_to_string(sources).unwrap_or_default();
-    if sources
-        .split_whitespace()
-        .any(|source| source == "kvm-clock")
-    {
-        load_ptp_kvm(config);
-    }
-    let host_clock = HostClock::find(Path::new("/sys/class/ptp"));
-    if host_clock.is_some() {
-        info!("time: follows the host's clock");
-    }
-    host_clock
-}
-
-fn load_ptp_kvm(config: &Config) {
-    let verify = config.modules == config::Modules::Verified;
-    match Modules::open(Path::new("/")) {
-        Ok(mut modules) => {
-            modules.configure(&config.blacklist, verify);
-            if let Err(e) = modules.load("ptp_kvm") {
-                debug!("time: ptp_kvm: {e}");
-            }
-        }
-        Err(e) => debug!("time: ptp_kvm: {e}"),
-    }
 }
 
 /// Returns true in a virtual machine (CPUID 1, ECX bit 31).
