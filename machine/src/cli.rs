@@ -3,7 +3,8 @@
 
 use crate::commands::dirs;
 use crate::commands::{
-    create, create_options, lifecycle, list, logs, misc, reach, remove, show, transfer,
+    create, create_options, lifecycle, list, logs, misc, reach, remove, show, snapshot, suspend,
+    transfer,
 };
 use crate::compat;
 use crate::fault::{FAILURE, Fault};
@@ -33,16 +34,20 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "logs", command: logs::command, run: logs::run },
     Entry { name: "ls", command: list::ls_command, run: list::ls },
     Entry { name: "mount", command: transfer::mount_command, run: transfer::mount },
+    Entry { name: "pause", command: suspend::pause_command, run: suspend::pause },
     Entry { name: "provision", command: misc::provision_command, run: misc::provision },
     Entry { name: "regenerate-certs", command: misc::certs_command, run: misc::certs },
     Entry { name: "restart", command: lifecycle::restart_command, run: lifecycle::restart },
+    Entry { name: "resume", command: suspend::resume_command, run: suspend::resume },
     Entry { name: "rm", command: remove::command, run: remove::run },
     Entry { name: "scp", command: transfer::scp_command, run: transfer::scp },
+    Entry { name: "snapshot", command: snapshot::command, run: snapshot::run },
     Entry { name: "ssh", command: reach::ssh_command, run: reach::ssh },
     Entry { name: "ssh-config", command: misc::ssh_config_command, run: misc::ssh_config },
     Entry { name: "start", command: lifecycle::start_command, run: lifecycle::start },
     Entry { name: "status", command: lifecycle::status_command, run: lifecycle::status },
     Entry { name: "stop", command: lifecycle::stop_command, run: lifecycle::stop },
+    Entry { name: "suspend", command: suspend::suspend_command, run: suspend::suspend },
     Entry { name: "url", command: reach::url_command, run: reach::url },
     Entry { name: "version", command: misc::version_command, run: misc::version },
     Entry { name: "wait", command: lifecycle::wait_command, run: lifecycle::wait },

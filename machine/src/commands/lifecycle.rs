@@ -25,6 +25,7 @@ pub fn start_command() -> Command {
     Command::new("start")
         .about("Start machines, and wait until their podman API answers")
         .arg(many_names())
+        .arg(super::suspend::cold())
         .arg(start_timeout())
 }
 
@@ -42,7 +43,11 @@ pub fn start_timeout() -> Arg {
 pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
+    let cold = matches.get_flag("cold");
     for_each(&machines(&dirs, matches)?, |machine| {
+        if cold {
+            super::suspend::drop_saved(machine)?;
+        }
         start_one(&dirs, machine, limit)
     })
 }
@@ -176,7 +181,7 @@ pub fn restart(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
     for_each(&machines(&dirs, matches)?, |machine| {
-        if state(&dirs, machine)? != State::Stopped {
+        if !matches!(state(&dirs, machine)?, State::Stopped | State::Saved) {
             stop_one(&dirs, machine, crate::keeper::STOP_SECONDS)?;
         }
         start_one(&dirs, machine, limit)
@@ -195,7 +200,8 @@ pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     for_each(&machines(&dirs, matches)?, |machine| {
         let name = &machine.name;
-        if machine.standing()? == Standing::Known(State::Stopped) {
+        let off = [State::Stopped, State::Saved].map(Standing::Known);
+        if off.contains(&machine.standing()?) {
             println!("Machine \"{name}\" is already stopped.");
             return Ok(());
         }

@@ -15,6 +15,8 @@ pub mod reach;
 pub mod remove;
 pub mod scp_text;
 pub mod show;
+pub mod snapshot;
+pub mod suspend;
 pub mod transfer;
 
 use crate::fault::Fault;

@@ -33,8 +33,8 @@ pub struct Launched {
     pub ssh_port: u16,
 }
 
-/// Starts QEMU, and returns when it answers.
-pub fn launch(machine: &Machine, config: &MachineConfig) -> Result<Launched> {
+/// Starts QEMU, and returns when it answers. A `stopped` one waits for the command `cont`.
+pub fn launch(machine: &Machine, config: &MachineConfig, stopped: bool) -> Result<Launched> {
     let image = Image::open(&machine.cache, &config.image)?;
     let key = machine.file("id_ed25519.pub");
     let key = fs::read_to_string(&key).with_context(|| format!("read {}", key.display()))?;
@@ -54,6 +54,7 @@ pub fn launch(machine: &Machine, config: &MachineConfig) -> Result<Launched> {
             one_thread: accelerator == Accelerator::Tcg && vmm::loses_patches(),
             ssh_port: free_port(config)?,
             qmp_fd: -1,
+            stopped,
             program: std::env::current_exe().context("path of this program")?,
         };
         tries -= 1;

@@ -26,6 +26,8 @@ pub struct Resolved {
     pub ssh_port: u16,
     /// Number of the descriptor on which QEMU listens for QMP.
     pub qmp_fd: i32,
+    /// True if the processors stand still until a saved memory is loaded.
+    pub stopped: bool,
     /// Path of this program, which QEMU runs for a request to publish a port.
     pub program: PathBuf,
 }
@@ -82,6 +84,9 @@ pub fn arguments(
     }
     args.extend(devices(config, at));
     args.extend(channels(at));
+    if at.stopped {
+        args.extend(words(&["-S"]));
+    }
     Ok(args)
 }
 
@@ -141,7 +146,7 @@ fn devices(config: &MachineConfig, at: &Resolved) -> Vec<String> {
     let disk = escape(&at.dir.join("disk.qcow2"));
     // A write that the host's disk has no room for stops the guest; it goes on when there is room.
     let drive = format!(
-        "if=none,id=data,file={disk},format=qcow2,discard=unmap,detect-zeroes=unmap,\
+        "if=none,id=data,node-name={DISK_NODE},file={disk},format=qcow2,discard=unmap,detect-zeroes=unmap,\
          cache=writeback,werror=stop,rerror=report"
     );
     let mut netdev = format!(
@@ -169,6 +174,8 @@ fn devices(config: &MachineConfig, at: &Resolved) -> Vec<String> {
     ])
 }
 
+/// Name of the data disk in QEMU's block layer, which keeps the memory of a saved machine as well.
+pub const DISK_NODE: &str = "disk";
 /// Address in slirp's network to which podman sends requests to publish a port.
 const PUBLISH: &str = "10.0.2.100:80";
 
@@ -242,6 +249,7 @@ mod tests {
             one_thread: true,
             ssh_port: 2200,
             qmp_fd: 5,
+            stopped: false,
             program: "/usr/bin/podman-machine".into(),
         }
     }

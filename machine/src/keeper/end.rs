@@ -39,7 +39,10 @@ pub(super) fn end(mut keeper: Keeper) -> Result<()> {
         }
     };
     let forced = keeper.stop.is_some_and(|stop| stop.step != Step::Button);
-    let (clean, why) = judge(keeper.shutdown.as_deref(), status, forced);
+    let (clean, why) = match keeper.suspended {
+        true => (true, "suspended".to_owned()),
+        false => judge(keeper.shutdown.as_deref(), status, forced),
+    };
     let mut record = EndRecord {
         clean,
         why,

@@ -61,11 +61,8 @@ impl Keeper {
                 self.shutdown = Some(data["reason"].as_str().unwrap_or_default().to_owned())
             }
             "RESET" if data["guest"] == true => self.restarted(),
+            "RESUME" => self.resumed(),
             "STOP" if self.record.phase == State::Running => self.set_phase(State::Paused),
-            "RESUME" if self.record.phase == State::Paused => {
-                self.record.trouble = None;
-                self.set_phase(State::Running);
-            }
             "BLOCK_IO_ERROR" if data["action"] == "stop" => {
                 let why = match data["nospace"] == true {
                     true => "the host's disk is full: free space, then run `podman-machine start`",
@@ -80,18 +77,33 @@ impl Keeper {
         }
     }
 
+    /// The processors run again: the guest's clock has stood still.
+    pub(super) fn resumed(&mut self) {
+        self.clock.tell();
+        if self.record.phase == State::Paused {
+            self.record.trouble = None;
+            // A guest that was paused before it was ready is not running yet.
+            match self.record.ready {
+                true => self.set_phase(State::Running),
+                false => self.set_phase(State::Starting),
+            }
+        }
+    }
+
     /// The guest starts anew: its ports and connections are gone.
     fn restarted(&mut self) {
         for forward in std::mem::take(&mut self.record.forwards) {
             let _ = self.monitor.human(&forward.remove());
         }
         self.tunnel.reset();
+        self.record.ready = false;
         self.record.degraded.clear();
         self.record.trouble = None;
         self.set_phase(State::Starting);
     }
 
     fn ready(&mut self, ready: &Ready) {
+        self.record.ready = true;
         self.record.degraded = ready
             .degraded
             .iter()
@@ -112,6 +124,11 @@ impl Keeper {
             }
             return;
         }
+        self.ask_api();
+    }
+
+    /// Asks the API for a sign of life; the answer is an event.
+    pub(super) fn ask_api(&self) {
         let (socket, events) = (self.machine.api(), self.events.clone());
         thread::spawn(move || {
             let answered = tunnel::ping(&socket).map_err(|error| format!("{error:#}"));

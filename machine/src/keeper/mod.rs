@@ -5,10 +5,12 @@
 //! channel, without a time limit unless a stop has a deadline. QEMU outlives a keeper that is
 //! killed: the next command starts another one, which adopts it.
 
+mod clock;
 pub mod console;
 pub mod control;
 mod end;
 mod life;
+mod memory;
 pub mod monitor;
 pub mod ports;
 pub mod record;
@@ -21,6 +23,7 @@ use crate::state::State;
 use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::files;
+use clock::Clock;
 use monitor::Monitor;
 use record::RunRecord;
 use serde_json::{Value, json};
@@ -90,6 +93,10 @@ struct Keeper {
     stop: Option<Stop>,
     /// Reason that QEMU gave for its end.
     shutdown: Option<String>,
+    /// True if QEMU ends because its memory is saved.
+    suspended: bool,
+    /// Port of the guest's time service.
+    clock: Clock,
 }
 
 impl Keeper {

@@ -13,6 +13,11 @@ use std::time::Duration;
 /// Time limit of an answer. QEMU answers within milliseconds unless it is stopped.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Name of the one job at a time.
+const JOB_ID: &str = "keeper";
+/// Event of a job (`qapi/job.json`), for the thread that started it.
+const JOB: &str = "JOB_STATUS_CHANGE";
+
 /// Connection to QEMU.
 pub struct Monitor {
     stream: UnixStream,
@@ -51,8 +56,8 @@ impl Monitor {
         thread::spawn(move || {
             while let Ok(line) = next(&mut lines) {
                 let sent = match line.get("event") {
-                    Some(_) => events.send(event(Some(line))).is_ok(),
-                    None => sender.send(line).is_ok(),
+                    Some(name) if name != JOB => events.send(event(Some(line))).is_ok(),
+                    _ => sender.send(line).is_ok(),
                 };
                 if !sent {
                     return;
@@ -65,31 +70,66 @@ impl Monitor {
 
     /// Executes a command and returns its answer.
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
+        self.send(command, arguments)?;
+        loop {
+            let line = self.receive(Some(LIMIT));
+            let line = line.with_context(|| format!("QMP {command}"))?;
+            if line.get("event").is_none() {
+                return value_of(command, &line);
+            }
+        }
+    }
+
+    /// Executes a command that starts a job, and returns when the job has ended. QEMU answers
+    /// nothing else meanwhile, and a job has no time limit: a large memory takes its time.
+    pub fn job(&mut self, command: &str, mut arguments: Value) -> Result<()> {
+        arguments["job-id"] = json!(JOB_ID);
+        self.send(command, &arguments)?;
+        let (mut started, mut concluded) = (false, false);
+        while !(started && concluded) {
+            let line = self
+                .receive(None)
+                .with_context(|| format!("QMP {command}"))?;
+            match line.get("event") {
+                Some(name) => {
+                    concluded |= name == JOB
+                        && line["data"]["id"] == JOB_ID
+                        && line["data"]["status"] == "concluded";
+                }
+                None => {
+                    value_of(command, &line)?;
+                    started = true;
+                }
+            }
+        }
+        let jobs = self.execute("query-jobs", &json!({}))?;
+        self.execute("job-dismiss", &json!({"id": JOB_ID}))?;
+        let mut jobs = jobs.as_array().into_iter().flatten();
+        let job = jobs.find(|job| job["id"] == JOB_ID);
+        match job.and_then(|job| job["error"].as_str()) {
+            Some(error) => bail!("{error}"),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&mut self, command: &str, arguments: &Value) -> Result<()> {
         let line = json!({"execute": command, "arguments": arguments}).to_string() + "\n";
         self.stream
             .write_all(line.as_bytes())
-            .with_context(|| format!("QMP {command}"))?;
-        let answer = loop {
-            let line = match (&self.answers, &mut self.lines) {
-                (Some(answers), _) => answers
-                    .recv_timeout(LIMIT)
-                    .map_err(|_| anyhow!("QEMU does not answer")),
-                (None, Some(lines)) => next(lines),
-                (None, None) => Err(anyhow!("no connection")),
-            };
-            let line = line.with_context(|| format!("QMP {command}"))?;
-            if line.get("event").is_none() {
-                break line;
+            .with_context(|| format!("QMP {command}"))
+    }
+
+    fn receive(&mut self, limit: Option<Duration>) -> Result<Value> {
+        match (&self.answers, &mut self.lines, limit) {
+            (Some(answers), _, Some(limit)) => answers
+                .recv_timeout(limit)
+                .map_err(|_| anyhow!("QEMU does not answer")),
+            (Some(answers), _, None) => answers.recv().map_err(|_| anyhow!("QEMU has ended")),
+            (None, Some(lines), _) => {
+                self.stream.set_read_timeout(limit)?;
+                next(lines)
             }
-        };
-        match answer.get("return") {
-            Some(value) => Ok(value.clone()),
-            None => bail!(
-                "QMP {command}: {}",
-                answer["error"]["desc"]
-                    .as_str()
-                    .unwrap_or("no reason given")
-            ),
+            (None, None, _) => Err(anyhow!("no connection")),
         }
     }
 
@@ -98,6 +138,15 @@ impl Monitor {
     pub fn human(&mut self, command: &str) -> Result<String> {
         let value = self.execute("human-monitor-command", &json!({"command-line": command}))?;
         Ok(value.as_str().unwrap_or_default().trim().to_owned())
+    }
+}
+
+/// Returns the value of an answer to a command.
+fn value_of(command: &str, answer: &Value) -> Result<Value> {
+    let reason = answer["error"]["desc"].as_str();
+    match answer.get("return") {
+        Some(value) => Ok(value.clone()),
+        None => bail!("QMP {command}: {}", reason.unwrap_or("no reason given")),
     }
 }
 
@@ -126,6 +175,23 @@ mod tests {
             say("{\"event\": \"STOP\"}\n{\"return\": 42}\n");
             next(&mut lines).expect("another");
             say("{\"error\": {\"desc\": \"no\"}}\n");
+            for error in ["", ", \"error\": \"full\""] {
+                next(&mut lines).expect("a job");
+                say(
+                    "{\"event\": \"JOB_STATUS_CHANGE\", \"data\": {\"id\": \"keeper\", \"status\": \"running\"}}\n",
+                );
+                say("{\"return\": {}}\n");
+                say(
+                    "{\"event\": \"JOB_STATUS_CHANGE\", \"data\": {\"id\": \"keeper\", \"status\": \"concluded\"}}\n",
+                );
+                next(&mut lines).expect("query-jobs");
+                say(&format!(
+                    "{{\"return\": [{{\"id\": \"keeper\"{error}}}]}}\n"
+                ));
+                next(&mut lines).expect("job-dismiss");
+                say("{\"return\": {}}\n");
+            }
+            next(&mut lines).expect("a job");
         });
         let mut monitor = Monitor::connect(ours).expect("greets");
         let (sender, events) = channel();
@@ -136,6 +202,11 @@ mod tests {
         );
         let error = monitor.execute("y", &json!({})).expect_err("refused");
         assert_eq!(error.to_string(), "QMP y: no");
+        monitor.job("save", json!({})).expect("saved");
+        let error = monitor.job("save", json!({})).expect_err("a full disk");
+        assert_eq!(error.to_string(), "full");
+        let error = monitor.job("save", json!({})).expect_err("QEMU dies");
+        assert!(format!("{error:#}").contains("QEMU has ended"), "{error:#}");
         qemu.join().expect("no panic");
         let seen: Vec<Option<Value>> = events.iter().take(2).collect();
         assert_eq!(seen, [Some(json!({"event": "STOP"})), None]);

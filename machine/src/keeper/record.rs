@@ -28,6 +28,9 @@ pub struct RunRecord {
     pub ssh_port: u16,
     /// Length of the console's log before this boot.
     pub console_from: u64,
+    /// True if the guest has written its ready line, or goes on from a memory that had.
+    #[serde(default)]
+    pub ready: bool,
     /// Degraded lines of this boot, `what: why`.
     #[serde(default)]
     pub degraded: Vec<String>,
@@ -48,6 +51,7 @@ impl RunRecord {
             phase,
             ssh_port: 0,
             console_from: 0,
+            ready: false,
             degraded: Vec::new(),
             trouble: None,
             forwards: Vec::new(),

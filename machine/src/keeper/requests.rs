@@ -2,6 +2,7 @@
 //! Requests to a keeper.
 
 use super::{Keeper, control, life, ports};
+use crate::state::State;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;
@@ -9,14 +10,22 @@ use std::os::unix::net::UnixStream;
 impl Keeper {
     /// Answers a request, or keeps its connection to tell what happens.
     pub(super) fn request(&mut self, request: &Value, client: UnixStream) {
+        if request["do"] == "snapshot" {
+            let made = self.snapshot(request).map(|saved| json!({"saved": saved}));
+            let answer = made.unwrap_or_else(|error| json!({"error": format!("{error:#}")}));
+            control::send(&client, &answer);
+            return;
+        }
         let done = match request["do"].as_str().unwrap_or_default() {
             "follow" => return self.follow(client),
             "stop" => {
                 self.followers.push(Box::new(client));
                 return self.begin_stop(request["seconds"].as_u64().unwrap_or(life::STOP_SECONDS));
             }
-            "pause" => self.monitor.execute("stop", &json!({})).map(|_| ()),
-            "resume" => self.monitor.execute("cont", &json!({})).map(|_| ()),
+            "suspend" => return self.suspend(client),
+            "delete-snapshot" => self.delete_snapshot(request),
+            "pause" => self.pause(),
+            "resume" => self.resume(),
             "expose" => self.expose(request),
             "unexpose" => self.unexpose(request),
             other => Err(anyhow::anyhow!("no request {other:?}")),
@@ -26,6 +35,21 @@ impl Keeper {
             Err(error) => json!({"error": format!("{error:#}")}),
         };
         control::send(&client, &answer);
+    }
+
+    /// Lets the processors stand still. The state is right before the answer, QEMU's event comes later.
+    fn pause(&mut self) -> Result<()> {
+        self.monitor.execute("stop", &json!({}))?;
+        if self.record.phase == State::Running {
+            self.set_phase(State::Paused);
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<()> {
+        self.monitor.execute("cont", &json!({}))?;
+        self.resumed();
+        Ok(())
     }
 
     /// Tells a new follower what earlier ones know.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Start of a keeper: it starts QEMU, or adopts one.
 
+use super::clock::Clock;
 use super::monitor::Monitor;
 use super::record::{EndRecord, RunRecord};
 use super::tunnel::{self, Tunnel};
-use super::{Event, Keeper, console, control, end};
-use crate::driver::launch::{self, Launched};
+use super::{Event, Keeper, console, control, end, memory};
+use crate::driver::launch;
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::files;
@@ -41,6 +42,11 @@ pub fn run(machine: &Machine) -> Result<()> {
         return Ok(());
     };
     let orphan = machine.qemu()?.is_some();
+    if orphan && machine.saved()?.is_some() {
+        memory::finish(machine, connect(machine)?)?;
+        control::send(stdout(), &json!({"ended": "suspended", "clean": true}));
+        return Ok(());
+    }
     let begun = begin(machine, orphan);
     if let Err(error) = &begun {
         give_up(machine, orphan, &format!("{error:#}"));
@@ -86,6 +92,8 @@ fn begin(machine: &Machine, orphan: bool) -> Result<(Keeper, Receiver<Event>)> {
         followers: vec![Box::new(stdout()) as Box<dyn Write>],
         stop: None,
         shutdown: None,
+        suspended: false,
+        clock: Clock::connect(&machine.run_file("host.sock")),
     };
     keeper.set_phase(State::Starting);
     keeper.listen(sender)?;
@@ -100,19 +108,34 @@ fn start(machine: &Machine) -> Result<Qemu> {
         files::replace(&machine.run_file("run.json"), text.as_bytes())
     };
     write(&record)?;
-    let Launched {
-        child,
-        monitor,
-        ssh_port,
-    } = launch::launch(machine, &machine.config()?)?;
-    record.ssh_port = ssh_port;
+    let saved = machine.saved()?;
+    let mut launched = launch::launch(machine, &machine.config()?, saved.is_some())?;
+    record.ssh_port = launched.ssh_port;
+    if let Some(saved) = &saved
+        && let Err(error) = memory::load(machine, &mut launched, saved, &mut record)
+    {
+        let _ = launched.child.kill();
+        launched.child.wait()?;
+        return Err(error);
+    }
     // A keeper that is killed from here on leaves an orphan that the next one can adopt.
     write(&record)?;
+    if saved.is_some() {
+        launched.monitor.execute("cont", &json!({}))?;
+    }
+    memory::sweep(machine, &mut launched.monitor);
     Ok(Qemu {
-        child: Some(child),
-        monitor,
+        child: Some(launched.child),
+        monitor: launched.monitor,
         record,
     })
+}
+
+/// Connects to the QEMU that runs.
+fn connect(machine: &Machine) -> Result<Monitor> {
+    let path = machine.run_file("qmp.sock");
+    let stream = UnixStream::connect(&path).with_context(|| path.display().to_string())?;
+    Monitor::connect(stream)
 }
 
 /// Connects to a QEMU that has lost its keeper. Its ports are as the record of that keeper says.
@@ -120,9 +143,7 @@ fn adopt(machine: &Machine) -> Result<Qemu> {
     let old = machine
         .run_record()
         .context("QEMU runs, and run.json, which describes it, is gone")?;
-    let path = machine.run_file("qmp.sock");
-    let stream = UnixStream::connect(&path).with_context(|| path.display().to_string())?;
-    let monitor = Monitor::connect(stream)?;
+    let monitor = connect(machine)?;
     let record = RunRecord {
         phase: State::Starting,
         trouble: None,
@@ -157,6 +178,9 @@ impl Keeper {
         let status = self.monitor.execute("query-status", &json!({}))?;
         if status["status"] == "paused" || status["status"] == "io-error" {
             self.set_phase(State::Paused);
+        } else if self.record.ready {
+            self.clock.tell();
+            self.ask_api();
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ pub mod files;
 pub mod image;
 pub mod lock;
 pub mod machine;
+pub mod saved;
 
 pub use dirs::Dirs;
 pub use machine::Machine;

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `snapshot`: moments of a machine to which it can go back, inside its qcow2 file. A snapshot of a
+//! machine that runs has its memory as well.
+
+use super::{dirs, lifecycle, machine, state};
+use crate::fault::Fault;
+use crate::keeper::control;
+use crate::state::State;
+use crate::store::saved::{OWN, Saved};
+use crate::store::{Dirs, Machine, files};
+use crate::text::tabwriter;
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{self, ExitCode};
+
+/// Returns the parser of `snapshot`.
+pub fn command() -> Command {
+    let sub = |name: &'static str, about: &'static str| Command::new(name).about(about).arg(of());
+    let list = sub("list", "List the snapshots of a machine")
+        .alias("ls")
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print JSON"),
+        );
+    Command::new("snapshot")
+        .about("Keep moments of a machine, and go back to them")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            sub(
+                "create",
+                "Keep disk and memory; of a stopped machine the disk alone",
+            )
+            .arg(snapshot()),
+        )
+        .subcommand(list)
+        .subcommand(
+            sub(
+                "restore",
+                "Go back to a snapshot; what came after it is lost",
+            )
+            .arg(snapshot()),
+        )
+        .subcommand(sub("rm", "Remove a snapshot").arg(snapshot()))
+}
+
+fn of() -> Arg {
+    Arg::new("name")
+        .value_name("NAME")
+        .required(true)
+        .help("Machine")
+}
+
+fn snapshot() -> Arg {
+    Arg::new("snapshot")
+        .value_name("SNAPSHOT")
+        .required(true)
+        .help("Name of the snapshot")
+}
+
+/// Runs `snapshot`.
+pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
+    let Some((action, own)) = matches.subcommand() else {
+        bail!("create, list, restore or rm");
+    };
+    let dirs = dirs(own)?;
+    let machine = machine(&dirs, own)?;
+    if action == "list" {
+        return list(&machine, own.get_flag("json"));
+    }
+    let name = own.get_one::<String>("snapshot").map_or("", String::as_str);
+    check(name)?;
+    let _lock = machine.lock("snapshot")?;
+    let exists = names(&machine)?
+        .iter()
+        .any(|snapshot| snapshot.name == name);
+    match (action, exists) {
+        ("create", true) => Err(fault(&format!("snapshot \"{name}\" already exists"))),
+        ("create", false) => create(&dirs, &machine, name),
+        (_, false) => Err(fault(&format!(
+            "there is no snapshot \"{name}\": `snapshot list` names them"
+        ))),
+        ("restore", true) => restore(&dirs, &machine, name),
+        _ => remove(&dirs, &machine, name),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn fault(text: &str) -> anyhow::Error {
+    Fault::new(format!("Error: {text}")).into()
+}
+
+/// Refuses a name that a tag or a file cannot have.
+fn check(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let right = !name.is_empty() && name.len() <= 63 && name.chars().all(plain);
+    match right && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        true => Ok(()),
+        false => Err(fault(&format!(
+            "snapshot \"{name}\": up to 63 letters, digits, and - _ . behind the first are right"
+        ))),
+    }
+}
+
+fn memory_file(machine: &Machine, name: &str) -> PathBuf {
+    machine.file("snapshots").join(format!("{name}.json"))
+}
+
+fn create(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
+    let tag = format!("{OWN}{name}");
+    match state(dirs, machine)? {
+        State::Stopped => {
+            // A description that a removal has left would be of another moment.
+            crate::store::dirs::remove_all(&memory_file(machine, name))?;
+            qemu_img(machine, &["snapshot", "-c", &tag])?;
+        }
+        State::Running | State::Paused => {
+            let saved = ask(machine, &json!({"do": "snapshot", "tag": tag}))?;
+            let saved = serde_json::to_string_pretty(&saved["saved"])?;
+            crate::store::dirs::make_private(&machine.file("snapshots"))?;
+            files::replace(&memory_file(machine, name), saved.as_bytes())?;
+        }
+        State::Saved => {
+            return Err(fault(
+                "the machine is saved: start it, and make the snapshot then",
+            ));
+        }
+        other => return Err(fault(&format!("the machine is {other}: try again"))),
+    }
+    println!("Snapshot \"{name}\" was created.");
+    Ok(())
+}
+
+/// Goes back. A machine that runs is ended: what it does is not wanted any more. A snapshot with a
+/// memory leaves the machine saved, one without stopped.
+fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
+    let tag = format!("{OWN}{name}");
+    state(dirs, machine)?;
+    lifecycle::kill_one(machine)?;
+    machine.forget_saved()?;
+    qemu_img(machine, &["snapshot", "-a", &tag])?;
+    let path = memory_file(machine, name);
+    let text = fs::read_to_string(&path).ok();
+    let memory: Option<Saved> = text.and_then(|text| serde_json::from_str(&text).ok());
+    // The disk is of that moment from here on, the memory from the next line on: a cut between the
+    // two leaves a machine that boots from it.
+    match memory.filter(|saved| saved.tag == tag) {
+        Some(saved) => {
+            machine.set_saved(&saved)?;
+            println!(
+                "Machine \"{}\" is at \"{name}\": `start` goes on from there.",
+                machine.name
+            );
+        }
+        None => println!(
+            "The disk of \"{}\" is at \"{name}\": `start` boots from it.",
+            machine.name
+        ),
+    }
+    Ok(())
+}
+
+fn remove(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
+    let tag = format!("{OWN}{name}");
+    match state(dirs, machine)? {
+        State::Stopped => qemu_img(machine, &["snapshot", "-d", &tag]).map(|_| ())?,
+        State::Saved if machine.saved()?.is_some_and(|saved| saved.tag == tag) => {
+            return Err(fault(
+                "`start` goes on from this snapshot: start the machine first",
+            ));
+        }
+        State::Saved => qemu_img(machine, &["snapshot", "-d", &tag]).map(|_| ())?,
+        State::Running | State::Paused => {
+            ask(machine, &json!({"do": "delete-snapshot", "tag": tag}))?;
+        }
+        other => return Err(fault(&format!("the machine is {other}: try again"))),
+    }
+    crate::store::dirs::remove_all(&memory_file(machine, name))?;
+    println!("Snapshot \"{name}\" was removed.");
+    Ok(())
+}
+
+fn ask(machine: &Machine, request: &Value) -> Result<Value> {
+    let answer = control::ask(&machine.run_file(control::SOCKET), request)?;
+    match answer["error"].as_str() {
+        Some(error) => Err(anyhow!("{error}")),
+        None => Ok(answer),
+    }
+}
+
+/// Runs qemu-img(1) on the disk; returns what it prints.
+fn qemu_img(machine: &Machine, args: &[&str]) -> Result<Vec<u8>> {
+    let mut command = process::Command::new("qemu-img");
+    let output = command.args(args).arg(machine.disk()).output();
+    let output = output.context("start qemu-img")?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => bail!(
+            "qemu-img: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ),
+    }
+}
+
+/// Snapshot as the qcow2 file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Snapshot {
+    name: String,
+    /// Bytes of memory; 0 for one of the disk alone.
+    memory: u64,
+    /// Time in seconds since 1970.
+    created: u64,
+}
+
+fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
+    // QEMU's lock does not matter: a reader sees the table of before or of after a change.
+    let text = qemu_img(machine, &["info", "-U", "--output=json"])?;
+    parse(&serde_json::from_slice(&text)?)
+}
+
+/// Finds the snapshots of the owner in what `qemu-img info` prints.
+fn parse(info: &Value) -> Result<Vec<Snapshot>> {
+    let all = info["snapshots"].as_array().into_iter().flatten();
+    let own = all.filter_map(|snapshot| {
+        Some(Snapshot {
+            name: snapshot["name"].as_str()?.strip_prefix(OWN)?.to_owned(),
+            memory: snapshot["vm-state-size"].as_u64()?,
+            created: snapshot["date-sec"].as_u64()?,
+        })
+    });
+    Ok(own.collect())
+}
+
+fn list(machine: &Machine, as_json: bool) -> Result<ExitCode> {
+    let snapshots = names(machine)?;
+    if as_json {
+        let list: Vec<Value> = snapshots
+            .iter()
+            .map(|s| json!({"Name": s.name, "Memory": s.memory, "Created": s.created}))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&list)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{}", table(&snapshots));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(snapshots: &[Snapshot]) -> String {
+    let mut text = String::from("NAME\tMEMORY\tAGE\n");
+    let now = crate::keeper::now();
+    for snapshot in snapshots {
+        let memory = match snapshot.memory {
+            0 => "-".to_owned(),
+            bytes => format!("{} MiB", bytes >> 20),
+        };
+        let age = now.saturating_sub(snapshot.created);
+        text += &format!("{}\t{memory}\t{} min\n", snapshot.name, age / 60);
+    }
+    tabwriter::align(&text, tabwriter::LS).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_snapshots() {
+        for name in ["a", "1", "before-upgrade", "v1.2_x", &"x".repeat(63)] {
+            check(name).expect(name);
+        }
+        for name in [
+            "",
+            ".a",
+            "-a",
+            "_a",
+            "a b",
+            "a/b",
+            "../a",
+            "é",
+            "a,b",
+            &"x".repeat(64),
+        ] {
+            assert!(check(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_owners_snapshots_are_told_from_others() {
+        let info = json!({"snapshots": [
+            {"name": ".suspended", "vm-state-size": 9, "date-sec": 1, "id": "1"},
+            {"name": "own.a", "vm-state-size": 3 << 20, "date-sec": 5, "id": "2"},
+            {"name": "other", "vm-state-size": 0, "date-sec": 5, "id": "3"},
+            {"name": "own.1", "vm-state-size": 0, "date-sec": 6, "id": "4"},
+        ]});
+        let found = parse(&info).expect("parsed");
+        let named: Vec<_> = found.iter().map(|s| (s.name.as_str(), s.memory)).collect();
+        assert_eq!(named, [("a", 3 << 20), ("1", 0)]);
+        assert_eq!(parse(&json!({})).expect("none"), []);
+        let text = table(&found);
+        assert!(
+            text.contains("3 MiB") && text.starts_with("NAME   MEMORY   AGE\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `suspend`, `resume`, `pause`, and `start --cold`.
+
+use super::{dirs, follow, for_each, lifecycle, machines, many_names, state};
+use crate::fault::Fault;
+use crate::keeper::control;
+use crate::state::State;
+use crate::store::{Dirs, Machine, lock};
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Returns the parser of `suspend`.
+pub fn suspend_command() -> Command {
+    Command::new("suspend")
+        .about(
+            "Save the memory of machines on their disks, and end QEMU; `start` goes on from there",
+        )
+        .arg(many_names())
+}
+
+/// Runs `suspend`.
+pub fn suspend(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    for_each(&machines(&dirs, matches)?, |machine| {
+        suspend_one(&dirs, machine)
+    })
+}
+
+fn suspend_one(dirs: &Dirs, machine: &Machine) -> Result<()> {
+    let _lock = machine.lock("suspend")?;
+    let name = &machine.name;
+    match state(dirs, machine)? {
+        State::Running | State::Paused => {}
+        State::Saved => {
+            println!("Machine \"{name}\" is already saved.");
+            return Ok(());
+        }
+        State::Stopped => return Err(Fault::new("Host is not running").into()),
+        other => return Err(busy(name, other)),
+    }
+    println!("Saving \"{name}\"...");
+    let socket = machine.run_file(control::SOCKET);
+    let stream = control::open(&socket, &json!({"do": "suspend"}))?.into_inner();
+    let mut refused = None;
+    let mut see = |value: &Value| {
+        if let Some(why) = value["error"].as_str() {
+            refused = Some(why.to_owned());
+        }
+    };
+    let outcome = follow::follow_end(stream, None, &mut see)?;
+    if let Some(why) = refused {
+        let text = format!("Error: machine \"{name}\" cannot be saved: {why}; it goes on");
+        return Err(Fault::new(text).into());
+    }
+    lock::wait_free(&machine.run_file("keeper.pid"))?;
+    // A keeper that is killed meanwhile says nothing; the mark does.
+    if machine.saved()?.is_none() {
+        let text = format!(
+            "Error: machine \"{name}\" is not saved: {}",
+            reason(&outcome)
+        );
+        return Err(Fault::new(text).into());
+    }
+    println!("Machine \"{name}\" was saved.");
+    Ok(())
+}
+
+fn reason(outcome: &follow::Outcome) -> &str {
+    match outcome {
+        follow::Outcome::Ended { why, .. } => why,
+        _ => "its keeper has ended without a word",
+    }
+}
+
+fn busy(name: &str, state: State) -> anyhow::Error {
+    Fault::new(format!("Error: Machine \"{name}\" is {state}: try again")).into()
+}
+
+/// Returns the parser of `resume`.
+pub fn resume_command() -> Command {
+    Command::new("resume")
+        .about("Let machines go on that are saved or paused")
+        .arg(many_names())
+        .arg(lifecycle::start_timeout())
+}
+
+/// Runs `resume`.
+pub fn resume(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
+    for_each(&machines(&dirs, matches)?, |machine| {
+        match state(&dirs, machine)? {
+            State::Stopped => Err(Fault::new("Host is not running").into()),
+            _ => lifecycle::start_one(&dirs, machine, limit),
+        }
+    })
+}
+
+/// Returns the parser of `pause`.
+pub fn pause_command() -> Command {
+    Command::new("pause")
+        .about("Let the processors of machines stand still until `resume`")
+        .arg(many_names())
+}
+
+/// Runs `pause`.
+pub fn pause(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    for_each(&machines(&dirs, matches)?, |machine| {
+        let _lock = machine.lock("pause")?;
+        let name = &machine.name;
+        match state(&dirs, machine)? {
+            State::Running => {}
+            State::Paused => {
+                println!("Machine \"{name}\" is already paused.");
+                return Ok(());
+            }
+            State::Stopped | State::Saved => return Err(Fault::new("Host is not running").into()),
+            other => return Err(busy(name, other)),
+        }
+        let answer = control::ask(&machine.run_file(control::SOCKET), &json!({"do": "pause"}))?;
+        if let Some(why) = answer["error"].as_str() {
+            return Err(Fault::new(format!("Error: pause \"{name}\": {why}")).into());
+        }
+        println!("Machine \"{name}\" was paused.");
+        Ok(())
+    })
+}
+
+/// Returns the option that drops a saved memory.
+pub fn cold() -> Arg {
+    Arg::new("cold")
+        .long("cold")
+        .action(ArgAction::SetTrue)
+        .help("Drop a saved memory, and boot")
+}
+
+/// Drops the saved memory of a machine. Its disk stays as it was at that moment.
+pub fn drop_saved(machine: &Machine) -> Result<()> {
+    let _lock = machine.lock("start --cold")?;
+    machine.forget_saved()
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Memory of the guest, kept with its disk in one snapshot of the qcow2 file, and loaded again.
+
+use super::monitor::Monitor;
+use super::record::RunRecord;
+use super::{Keeper, control, end};
+use crate::driver::launch::Launched;
+use crate::driver::qemu::DISK_NODE;
+use crate::state::State;
+use crate::store::Machine;
+use crate::store::saved::{self, SUSPENDED, Saved};
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+
+impl Keeper {
+    /// Saves memory and disk, and ends QEMU. The machine goes on where that fails.
+    pub(super) fn suspend(&mut self, client: UnixStream) {
+        let before = self.record.phase;
+        let done = match before {
+            State::Running | State::Paused => self.try_suspend(),
+            other => Err(anyhow!("the machine is {other}, and not ready to be saved")),
+        };
+        match done {
+            Ok(()) => self.followers.push(Box::new(client)),
+            Err(error) => {
+                eprintln!("suspend: {error:#}");
+                control::send(&client, &json!({"error": format!("{error:#}")}));
+                if before == State::Running && self.record.phase == State::Stopping {
+                    let _ = self.monitor.execute("cont", &json!({}));
+                }
+                self.set_phase(before);
+            }
+        }
+    }
+
+    fn try_suspend(&mut self) -> Result<()> {
+        self.set_phase(State::Stopping);
+        self.monitor.execute("stop", &json!({}))?;
+        if self.machine.is_pending() {
+            delete(&mut self.monitor, SUSPENDED)?;
+        }
+        self.machine.set_pending()?;
+        let saved = self.saved(SUSPENDED)?;
+        save(&mut self.monitor, SUSPENDED)?;
+        // What QEMU has written is on the host's disk before the mark that relies on it.
+        let disk = self.machine.disk();
+        let synced = File::open(&disk).and_then(|file| file.sync_all());
+        synced.with_context(|| format!("sync {}", disk.display()))?;
+        self.machine.set_saved(&saved)?;
+        self.suspended = true;
+        // Its answer may get lost in its end.
+        let _ = self.monitor.execute("quit", &json!({}));
+        Ok(())
+    }
+
+    /// Describes the machine as it runs.
+    fn saved(&mut self, tag: &str) -> Result<Saved> {
+        Ok(Saved {
+            tag: tag.to_owned(),
+            hardware: hardware(&self.machine, &mut self.monitor)?,
+            forwards: self.record.forwards.clone(),
+            degraded: self.record.degraded.clone(),
+            at: end::now(),
+        })
+    }
+
+    /// Makes a snapshot that the owner has named, and returns the description of its memory.
+    pub(super) fn snapshot(&mut self, request: &Value) -> Result<Value> {
+        let tag = request["tag"].as_str().context("no tag")?;
+        if !matches!(self.record.phase, State::Running | State::Paused) {
+            bail!("the machine is {}: try again", self.record.phase);
+        }
+        let saved = self.saved(tag)?;
+        save(&mut self.monitor, tag)?;
+        Ok(serde_json::to_value(saved)?)
+    }
+
+    pub(super) fn delete_snapshot(&mut self, request: &Value) -> Result<()> {
+        delete(
+            &mut self.monitor,
+            request["tag"].as_str().context("no tag")?,
+        )
+    }
+}
+
+fn save(monitor: &mut Monitor, tag: &str) -> Result<()> {
+    let arguments = json!({"tag": tag, "vmstate": DISK_NODE, "devices": [DISK_NODE]});
+    monitor.job("snapshot-save", arguments)
+}
+
+fn delete(monitor: &mut Monitor, tag: &str) -> Result<()> {
+    monitor.job(
+        "snapshot-delete",
+        json!({"tag": tag, "devices": [DISK_NODE]}),
+    )
+}
+
+/// Returns the hardware of a machine whose QEMU runs.
+fn hardware(machine: &Machine, monitor: &mut Monitor) -> Result<Vec<String>> {
+    let version = &monitor.execute("query-version", &json!({}))?["qemu"];
+    let version = format!("{}.{}", version["major"], version["minor"]);
+    let path = machine.file("qemu.args");
+    let args = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let args: Vec<String> = args.lines().map(str::to_owned).collect();
+    let image = machine.config()?.image;
+    Ok(saved::hardware(&args, &version, &image, &saved::host_cpu()))
+}
+
+/// Loads a memory into a QEMU that stands still, and lets it run. A memory that does not fit is left
+/// as it is.
+pub(super) fn load(
+    machine: &Machine,
+    launched: &mut Launched,
+    saved: &Saved,
+    record: &mut RunRecord,
+) -> Result<()> {
+    let refused = |why: String| {
+        let name = &machine.name;
+        anyhow!(
+            "the saved memory cannot go on: {why}; `podman-machine start --cold {name}` drops it and boots"
+        )
+    };
+    let now = hardware(machine, &mut launched.monitor)?;
+    if let Some(difference) = saved::difference(&saved.hardware, &now) {
+        return Err(refused(difference));
+    }
+    let arguments = json!({"tag": saved.tag, "vmstate": DISK_NODE, "devices": [DISK_NODE]});
+    let loaded = launched.monitor.job("snapshot-load", arguments);
+    loaded.map_err(|error| refused(format!("{error:#}")))?;
+    record.ready = true;
+    record.degraded.clone_from(&saved.degraded);
+    for forward in &saved.forwards {
+        let said = launched.monitor.human(&forward.add())?;
+        match said.is_empty() {
+            true => record.forwards.push(forward.clone()),
+            false => record.degraded.push(format!("ports: {}", forward.reason())),
+        }
+    }
+    // From here on the disk changes, and the memory does not fit it any more.
+    machine.forget_saved()
+}
+
+/// Removes the snapshot of a suspension that is over, or that was cut before it was whole.
+pub(super) fn sweep(machine: &Machine, monitor: &mut Monitor) {
+    if !machine.is_pending() {
+        return;
+    }
+    // It may not exist: a suspension may have been cut before that.
+    if let Err(error) = delete(monitor, SUSPENDED) {
+        eprintln!("remove the snapshot of a suspension: {error:#}");
+    }
+    if let Err(error) = machine.forget_pending() {
+        eprintln!("{error:#}");
+    }
+}
+
+/// Ends the suspension of a keeper that was killed after the memory was whole, before QEMU ended:
+/// the machine has not run since.
+pub(super) fn finish(machine: &Machine, mut monitor: Monitor) -> Result<()> {
+    let _ = monitor.execute("quit", &json!({}));
+    crate::store::lock::wait_free(&machine.run_file("qemu.pid"))
+}
