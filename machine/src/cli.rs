@@ -4,7 +4,7 @@
 use crate::commands::dirs;
 use crate::commands::{
     create, create_options, lifecycle, list, logs, misc, reach, remove, show, snapshot, suspend,
-    transfer,
+    transfer, upgrade,
 };
 use crate::compat;
 use crate::fault::{FAILURE, Fault};
@@ -48,6 +48,7 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "status", command: lifecycle::status_command, run: lifecycle::status },
     Entry { name: "stop", command: lifecycle::stop_command, run: lifecycle::stop },
     Entry { name: "suspend", command: suspend::suspend_command, run: suspend::suspend },
+    Entry { name: "upgrade", command: upgrade::command, run: upgrade::run },
     Entry { name: "url", command: reach::url_command, run: reach::url },
     Entry { name: "version", command: misc::version_command, run: misc::version },
     Entry { name: "wait", command: lifecycle::wait_command, run: lifecycle::wait },

@@ -18,6 +18,7 @@ pub mod show;
 pub mod snapshot;
 pub mod suspend;
 pub mod transfer;
+pub mod upgrade;
 
 use crate::fault::Fault;
 use crate::state::{Standing, State};

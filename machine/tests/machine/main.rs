@@ -2,6 +2,8 @@
 //! The program from end to end: a machine is created, used, stopped, started, and loses its keeper
 //! and its QEMU.
 
+mod saved;
+
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::net::{TcpListener, UdpSocket};
@@ -170,18 +172,18 @@ fn machine() -> Result<()> {
     );
     checks.check(
         "what is suspended goes on, with its containers, ports and clock",
-        || suspended(&host),
+        || saved::suspended(&host),
     );
     checks.check(
         "a cut suspension loses no disk, and keeps no memory that does not fit it",
-        || cut(&host),
+        || saved::cut(&host),
     );
     checks.check("what is stopped is off, and starts with its disk", || {
         host.ok(&["stop", "box"])?;
         host.is("Stopped")?;
         ensure!(host.fails(&["url", "box"], 1)? == "Host is not running\n");
         ensure!(!host.run_file("podman.sock")?.exists());
-        host.ok(&["start", "box"])?;
+        saved::upgraded(&host)?;
         ensure!(host.ok(&["ssh", "box", "cat", "/var/lib/boot2podman/k"])? == "kept");
         Ok(())
     });
@@ -284,116 +286,5 @@ fn ports(host: &Host) -> Result<()> {
         UdpSocket::bind(("127.0.0.1", udp)).is_err(),
         "nobody listens"
     );
-    Ok(())
-}
-
-/// Returns the guest's time less the host's, in seconds.
-fn clock(host: &Host) -> Result<f64> {
-    let now = || -> Result<f64> {
-        Ok(std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_secs_f64())
-    };
-    // The whole second of the guest, seen at its beginning.
-    let command = "t=$(date +%s); while [ $(date +%s) = $t ]; do :; done; date +%s";
-    let guest: f64 = host.ok(&["ssh", "box", command])?.parse()?;
-    Ok(guest - now()?)
-}
-
-fn suspended(host: &Host) -> Result<()> {
-    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let run = format!(
-        "podman load -q </tmp/image >&2; podman run -d --name kept -p {free}:80 {} \
-         sh -c 'echo kept >/tmp/i; exec httpd -f -p 80 -h /tmp'",
-        image::NAME
-    );
-    let archive = File::open(image::archive(host.dir.path())?)?;
-    let copied = host
-        .command(&["ssh", "box", "cat >/tmp/image"])
-        .stdin(archive)
-        .output()?;
-    ensure!(copied.status.success(), "{copied:?}");
-    let boot = "cat /proc/sys/kernel/random/boot_id";
-    let (id, _) = (
-        host.ok(&["ssh", "box", boot])?,
-        host.ok(&["ssh", "box", &run])?,
-    );
-    ensure!(
-        http::get_tcp(free, "/i")?.status == 200,
-        "rootless: not published"
-    );
-    host.ok(&["snapshot", "create", "box", "before"])?;
-    host.ok(&["suspend", "box"])?;
-    host.is("Saved")?;
-    ensure!(host.fails(&["url", "box"], 1)? == "Host is not running\n");
-    TcpListener::bind(("127.0.0.1", free)).context("the port is not given back")?;
-    // The runtime directory ends with the host's uptime.
-    fs::remove_dir_all(host.dir.path().join("pm"))?;
-    host.is("Saved")?;
-    let config = fs::read_to_string(host.file("config.json"))?;
-    let other = config.replace("\"memory_mib\": 1024", "\"memory_mib\": 1536");
-    ensure!(other != config, "{config}");
-    fs::write(host.file("config.json"), other)?;
-    let error = host.fails(&["start", "box"], 1)?;
-    ensure!(
-        error.contains("saved with `-m 1024M`, and the machine now has `-m 1536M`")
-            && error.contains("start --cold box"),
-        "{error}"
-    );
-    host.is("Saved")?;
-    fs::write(host.file("config.json"), config)?;
-    let begun = std::time::Instant::now();
-    host.ok(&["resume", "box"])?;
-    eprintln!(
-        "from a saved state to the first answer: {:?}",
-        begun.elapsed()
-    );
-    host.is("Running")?;
-    let off = clock(host)?;
-    ensure!(off.abs() < 1.0, "the clock is off by {off} s");
-    ensure!(host.ok(&["ssh", "box", boot])? == id, "it has booted");
-    ensure!(
-        http::get_tcp(free, "/i")?.status == 200,
-        "the container does not answer"
-    );
-    host.ping()?;
-    // A keeper that takes over a machine that was resumed finds no ready line.
-    host.kill9("keeper.pid")?;
-    host.ok(&["wait", "-t", "60", "box"])?;
-    host.ok(&["pause", "box"])?;
-    host.is("Paused")?;
-    host.ok(&["resume", "box"])?;
-    let list = host.ok(&["snapshot", "list", "box"])?;
-    ensure!(
-        list.contains("before") && !list.contains("suspended"),
-        "{list}"
-    );
-    Ok(())
-}
-
-/// Cuts a suspension before and after its mark, and goes back to a snapshot.
-fn cut(host: &Host) -> Result<()> {
-    // Before the mark: the snapshot is there, and the machine runs on.
-    host.ok(&["ssh", "box", "echo later >/tmp/later"])?;
-    fs::write(host.file("state/pending"), "")?;
-    host.ok(&["suspend", "box"])?;
-    let mark = fs::read_to_string(host.file("state/complete"))?;
-    // After it: a keeper that dies before QEMU has ended.
-    host.ok(&["start", "box"])?;
-    host.ok(&["pause", "box"])?;
-    host.kill9("keeper.pid")?;
-    fs::write(host.file("state/complete"), &mark)?;
-    host.is("Saved")?;
-    ensure!(!host.run_file("qemu.pid")?.exists(), "QEMU runs");
-    fs::remove_file(host.file("state/complete"))?;
-    host.is("Stopped")?;
-    host.ok(&["snapshot", "create", "box", "disk"])?;
-    host.ok(&["snapshot", "restore", "box", "before"])?;
-    host.is("Saved")?;
-    host.ok(&["start", "box"])?;
-    let later = host.ok(&["ssh", "box", "cat /tmp/later; podman ps -q | wc -l"])?;
-    ensure!(later == "1", "{later}");
-    host.ok(&["snapshot", "rm", "box", "before"])?;
-    host.ok(&["snapshot", "rm", "box", "disk"])?;
     Ok(())
 }
