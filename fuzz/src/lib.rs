@@ -27,6 +27,7 @@ pub mod supervisor_events;
 pub mod syslog;
 pub mod template;
 pub mod uevent;
+pub mod varlink_message;
 
 /// Fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +72,7 @@ pub const TARGETS: &[Target] = &[
     target!(syslog),
     target!(template),
     target!(uevent),
+    target!(varlink_message),
 ];
 
 /// Runs a target on the files in the arguments.

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The varlink protocol (varlink.org): JSON objects, each with a NUL byte after it, on a stream
+//! socket.
+//!
+//! - [`Call`] and [`Reply`] are the messages, [`Connection`] their framing.
+//! - [`serve`] answers the calls of a [`Service`], which is a list of [`Interface`]s.
+//! - [`Client`] calls the methods of a service at an [`Address`].
+//! - [`idl`] reads interface descriptions, and writes them in the usual form.
+//!
+//! The crate has no unsafe code. A descriptor that a parent process passed comes from the caller.
+
+mod address;
+mod client;
+mod connection;
+pub mod idl;
+mod message;
+mod server;
+mod service;
+
+pub use address::{Address, Target};
+pub use client::Client;
+pub use connection::{Connection, Raw};
+pub use message::{Call, Map, Reply, error, map};
+pub use server::{IDLE, Limits, serve};
+pub use service::{Answer, Done, Exchange, Failure, Interface, SERVICE_INTERFACE, Service};
+
+pub use serde_json::{self, Value, json};

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Server: one thread for each connection, and an end after idle time.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Mutex;
+use std::thread::Scope;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt};
+use sys::error::{Doing, Result};
+
+use crate::connection::Connection;
+use crate::service::Service;
+
+/// Time without a connection after which a server ends.
+pub const IDLE: Duration = Duration::from_secs(10);
+
+/// Bounds of what clients can make a server use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest call, in bytes.
+    pub message: usize,
+    /// Number of connections; further clients wait until one of them ends.
+    pub connections: usize,
+    /// Number of connections of one user other than root; further ones are closed.
+    pub per_user: usize,
+    /// Time without a connection after which the server ends.
+    pub idle: Duration,
+}
+
+impl Limits {
+    /// Bounds for clients that are root.
+    pub const PRIVILEGED: Limits = Limits {
+        message: 16 << 20,
+        connections: 64,
+        per_user: 64,
+        idle: IDLE,
+    };
+    /// Bounds for clients that may be any user.
+    pub const OPEN: Limits = Limits {
+        message: 64 << 10,
+        connections: 64,
+        per_user: 16,
+        idle: IDLE,
+    };
+}
+
+/// Answers the clients of a socket. `socket` is one that listens, or a connected one, as programs
+/// get it that `varlinkctl` starts: then the server ends with that connection.
+///
+/// # Errors
+/// The errno of poll(2) or accept(2).
+pub fn serve(service: &Service<'_>, socket: OwnedFd, limits: Limits) -> Result<()> {
+    if getsockopt(&socket, sockopt::AcceptConn) == Ok(false) {
+        return service.run(Connection::new(socket, limits.message)?);
+    }
+    let listener = UnixListener::from(socket);
+    // PID 1 and the server share the descriptor: a client that has gone again must not block it.
+    listener.set_nonblocking(true).doing("socket")?;
+    let (ended, end) = UnixStream::pair().doing("socket pair")?;
+    let clients = Clients {
+        users: Mutex::new(Vec::new()),
+        end,
+        limits,
+    };
+    let clients = &clients;
+    std::thread::scope(|scope| {
+        while clients.wait(&listener, &ended)? {
+            clients.accept(scope, service, &listener)?;
+        }
+        Ok(())
+    })
+}
+
+/// Connections that are open.
+struct Clients {
+    /// User of each connection.
+    users: Mutex<Vec<Option<u32>>>,
+    /// Receives a byte when a connection ends.
+    end: UnixStream,
+    limits: Limits,
+}
+
+impl Clients {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<u32>>> {
+        self.users
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Sleeps until a client connects; returns false after the idle time.
+    fn wait(&self, listener: &UnixListener, ended: &UnixStream) -> Result<bool> {
+        loop {
+            let open = self.lock().len();
+            let timeout = match open {
+                0 => PollTimeout::try_from(self.limits.idle).unwrap_or(PollTimeout::MAX),
+                _ => PollTimeout::NONE,
+            };
+            let mut fds = [
+                PollFd::new(ended.as_fd(), PollFlags::POLLIN),
+                PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+            ];
+            let count = if open < self.limits.connections { 2 } else { 1 };
+            match poll(&mut fds[..count], timeout) {
+                Ok(0) => return Ok(false),
+                Err(nix::errno::Errno::EINTR) => continue,
+                result => result.doing("poll")?,
+            };
+            if fds[0].any() == Some(true) {
+                let _ = io::Read::read(&mut &*ended, &mut [0; 64]);
+            }
+            if count == 2 && fds[1].any() == Some(true) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Starts a thread for the next client, if it is still there.
+    fn accept<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        service: &'scope Service<'_>,
+        listener: &UnixListener,
+    ) -> Result<()> {
+        let client = match listener.accept() {
+            Ok((client, _)) => client,
+            Err(e) if is_transient(&e) => return Ok(()),
+            Err(e) => return Err(e).doing("accept"),
+        };
+        client.set_nonblocking(false).doing("socket")?;
+        let connection = Connection::new(client, self.limits.message)?;
+        let user = connection.peer_uid();
+        if self.admit(user) {
+            let run = move || {
+                if let Err(e) = service.run(connection) {
+                    log::debug!("varlink: {e}");
+                }
+                self.leave(user);
+            };
+            let started = std::thread::Builder::new().spawn_scoped(scope, run);
+            if let Err(e) = started {
+                log::warn!("varlink: no thread for a client: {e}");
+                self.leave(user);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a connection; returns false if its user has too many.
+    fn admit(&self, user: Option<u32>) -> bool {
+        let mut users = self.lock();
+        let own = users.iter().filter(|other| **other == user).count();
+        let fits = user == Some(0) || own < self.limits.per_user;
+        if fits {
+            users.push(user);
+        }
+        fits
+    }
+
+    fn leave(&self, user: Option<u32>) {
+        let mut users = self.lock();
+        if let Some(at) = users.iter().position(|other| *other == user) {
+            users.swap_remove(at);
+        }
+        drop(users);
+        let _ = io::Write::write(&mut &self.end, &[0]);
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted)
+}
