@@ -7,11 +7,13 @@
 use Kind::{Client, Compat, OneShot, Service};
 
 use crate::client::service::{self, Environment, Verb};
-use crate::client::{boot, flags, help, key, log, ping, power, rescue, status, systemctl, version};
+use crate::client::{
+    boot, flags, help, key, log, ping, power, rescue, status, systemctl, varlink, version,
+};
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
     cloud, compat, console, data, engine, ext, ignition, image_sync, log_files, net, registries,
-    remote_log, share, sshd, swap, syslog, time, upgrade, vsock,
+    remote_log, share, sshd, swap, syslog, time, upgrade, varlink as services, vsock,
 };
 
 /// One applet.
@@ -178,6 +180,9 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "vsock", kind: Service,
         run: |_| vsock::main(),
         summary: "offers ssh and the podman API to the host over vsock", ..DEFAULT },
+    Applet { name: "varlink-resolver", kind: Service, arguments: "[ADDRESS]",
+        run: |call| services::resolver::main(call.arguments),
+        summary: "tells varlink clients the address of an interface", ..DEFAULT },
     // Its output is sshd's, which PID 1 logs; it has no descriptor of the kernel log.
     Applet { name: "sshd", kind: Compat,
         run: |_| sshd::main(),
@@ -254,6 +259,12 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "systemctl", kind: Compat, arguments: "VERB [NAME...]",
         run: |call| systemctl::main(call.control, call.arguments),
         summary: "translates the most common verbs of systemctl(1)", ..DEFAULT },
+    Applet { name: "varlink", kind: Compat, arguments: "[OPTION...] COMMAND [ARGUMENT...]",
+        run: |call| varlink::main(call.arguments),
+        summary: "calls varlink services", ..DEFAULT },
+    Applet { name: varlink::activated::NAME, kind: Compat, arguments: "COMMAND [ARGUMENT...]",
+        run: |call| varlink::activated::main(call.arguments),
+        summary: "becomes the service that `varlink -A` starts", ..DEFAULT },
     Applet { name: "loginctl", kind: Compat, arguments: "VERB [USER]",
         run: |call| compat::shims::main(call.name, call.arguments),
         summary: "answers what Lima asks of loginctl(1)", ..DEFAULT },

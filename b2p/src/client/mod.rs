@@ -16,4 +16,5 @@ pub mod service_files;
 pub mod status;
 pub mod systemctl;
 pub mod usage;
+pub mod varlink;
 pub mod version;

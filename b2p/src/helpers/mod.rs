@@ -21,4 +21,5 @@ pub mod swap;
 pub mod syslog;
 pub mod time;
 pub mod upgrade;
+pub mod varlink;
 pub mod vsock;

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p varlink-resolver`: tells clients at which address an interface is.
+//!
+//! The machine's own interfaces are a table ([`OWN`]); `/etc/varlink.json`, in the format of the
+//! resolver of libvarlink, adds others or replaces them. It is read for each call.
+
+use std::path::{Path, PathBuf};
+
+use varlink::{
+    Answer, Done, Exchange, Failure, Interface, Limits, Map, Service, Value, json, map, serde_json,
+};
+
+/// Interface, and its address with the options of its socket, as the old resolver printed them.
+type Entry = (String, String);
+
+/// Interfaces of the machine.
+const OWN: &[(&str, &str)] = &[(
+    "org.varlink.resolver",
+    "unix:/run/org.varlink.resolver;mode=0666",
+)];
+
+/// Configuration of the owner.
+const CONFIG: &str = "/etc/varlink.json";
+
+const NAME: &str = "org.varlink.resolver";
+
+const DESCRIPTION: &str = "\
+# Finds the services of this machine.
+interface org.varlink.resolver
+
+# Returns the maker of the machine, and the interfaces that Resolve knows.
+method GetInfo() -> (
+  vendor: string,
+  product: string,
+  version: string,
+  url: string,
+  interfaces: []string
+)
+
+# Returns the address of the service that has an interface.
+method Resolve(interface: string) -> (address: string)
+
+# No service has the interface.
+error InterfaceNotFound (interface: string)
+";
+
+/// Runs the service and returns the exit status.
+#[must_use]
+pub fn main(args: &[String]) -> i32 {
+    let resolver = Resolver {
+        config: CONFIG.into(),
+    };
+    let service = Service {
+        interfaces: &[&resolver],
+        ..MACHINE
+    };
+    super::run("varlink-resolver", &service, args, Limits::OPEN)
+}
+
+/// Maker of the machine's own services.
+pub(crate) const MACHINE: Service<'static> = Service {
+    vendor: "boot2podman",
+    product: "boot2podman",
+    version: env!("CARGO_PKG_VERSION"),
+    url: "https://github.com/boot2podman/boot2podman",
+    interfaces: &[],
+};
+
+/// The interface `org.varlink.resolver`.
+struct Resolver {
+    /// Path of the configuration.
+    config: PathBuf,
+}
+
+impl Interface for Resolver {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn description(&self) -> &str {
+        DESCRIPTION
+    }
+
+    fn call(&self, exchange: &mut Exchange<'_>) -> Answer {
+        match exchange.method {
+            "GetInfo" => Ok(Done::Reply(info(&read(&self.config)))),
+            "Resolve" => {
+                let name = exchange.call.parameters.get("interface");
+                let name = name
+                    .and_then(Value::as_str)
+                    .ok_or_else(|| Failure::parameter("interface"))?;
+                let (entries, _) = read(&self.config);
+                let found = entries.into_iter().find(|(interface, _)| interface == name);
+                let (_, address) = found.ok_or_else(|| {
+                    let parameters = map(json!({ "interface": name }));
+                    Failure::new("org.varlink.resolver.InterfaceNotFound", parameters)
+                })?;
+                Ok(Done::Reply(map(json!({ "address": address }))))
+            }
+            other => Err(Failure::method(other)),
+        }
+    }
+}
+
+/// Returns the results of `GetInfo`: the configuration may name another maker.
+fn info((entries, config): &(Vec<Entry>, Map)) -> Map {
+    let text = |key: &str, own: &str| match config.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        _ => own.to_owned(),
+    };
+    let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    map(json!({
+        "vendor": text("vendor", MACHINE.vendor),
+        "product": text("product", MACHINE.product),
+        "version": text("version", MACHINE.version),
+        "url": text("url", MACHINE.url),
+        "interfaces": names,
+    }))
+}
+
+/// Returns all interfaces, sorted, and the members of the configuration.
+fn read(path: &Path) -> (Vec<Entry>, Map) {
+    let config = match std::fs::read_to_string(path) {
+        Ok(text) => match serde_json::from_str(&text) {
+            Ok(config) => map(config),
+            Err(e) => {
+                log::warn!("varlink-resolver: {}: {e}", path.display());
+                Map::new()
+            }
+        },
+        Err(_) => Map::new(),
+    };
+    (merge(&config), config)
+}
+
+/// Adds the services of the configuration to the machine's own; those of the configuration win.
+fn merge(config: &Map) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for service in config
+        .get("services")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let Some(address) = service.get("address").and_then(Value::as_str) else {
+            log::warn!("varlink-resolver: a service without an address is ignored");
+            continue;
+        };
+        if service
+            .get("executable")
+            .is_some_and(|value| !value.is_null())
+        {
+            log::warn!(
+                "varlink-resolver: {address}: executable is ignored; a user service can listen there"
+            );
+        }
+        let names = service.get("interfaces").and_then(Value::as_array);
+        for name in names.into_iter().flatten().filter_map(Value::as_str) {
+            add(&mut entries, name, address);
+        }
+    }
+    for (name, address) in OWN {
+        add(&mut entries, name, address);
+    }
+    entries.sort_unstable();
+    entries
+}
+
+/// Adds an interface, unless it has an address already.
+fn add(entries: &mut Vec<Entry>, name: &str, address: &str) {
+    if entries.iter().all(|(known, _)| known != name) {
+        entries.push((name.to_owned(), address.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(config: Value, name: &str) -> Option<String> {
+        let entries = merge(&map(config));
+        entries
+            .into_iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, address)| address)
+    }
+
+    #[test]
+    fn the_configuration_adds_to_the_table() {
+        let own = "unix:/run/org.varlink.resolver;mode=0666";
+        for config in [
+            json!({}),
+            json!(null),
+            json!([]),
+            json!({"services": 1}),
+            json!({"services": [1, {}, {"address": 2}]}),
+        ] {
+            assert_eq!(address(config, NAME).as_deref(), Some(own));
+        }
+        let config = json!({ "vendor": "me", "services": [
+            { "address": "unix:/run/a", "interfaces": ["org.a", 1, "org.b"], "executable": {"path": "/bin/a"} },
+            { "address": "unix:/run/c", "interfaces": ["org.a", "io.podman"] },
+        ]});
+        assert_eq!(
+            address(config.clone(), "org.a").as_deref(),
+            Some("unix:/run/a")
+        );
+        assert_eq!(
+            address(config.clone(), "io.podman").as_deref(),
+            Some("unix:/run/c")
+        );
+        let info = info(&(merge(&map(config.clone())), map(config)));
+        assert_eq!(info["vendor"], "me");
+        let names = json!(["io.podman", "org.a", "org.b", NAME]);
+        assert_eq!(info["interfaces"], names);
+    }
+
+    #[test]
+    fn the_description_is_in_the_usual_form() {
+        let parsed = varlink::idl::Description::parse(DESCRIPTION);
+        assert_eq!(parsed.map(|d| d.format()).as_deref(), Ok(DESCRIPTION));
+    }
+}
