@@ -9,6 +9,7 @@ use crate::net;
 use crate::rsyslog;
 use crate::share;
 use crate::swap;
+use crate::switches;
 use crate::values::{self, lookup, on_off};
 
 /// Applies a value to the configuration, or returns its fault.
@@ -160,6 +161,7 @@ pub const FLAGS: &[Flag] = &[
         apply: |to, text| on_off(text).map(|on| to.config.vsock = on),
         ..Flag::EMPTY
     },
+    switches::VARLINK,
     Flag {
         name: "b2p.hostname",
         values: "<name>",

@@ -37,6 +37,7 @@ mod sshkey;
 mod storage;
 mod suggest;
 mod swap;
+mod switches;
 mod values;
 
 pub use compat::canonical_service_name;

@@ -70,6 +70,8 @@ pub struct Config {
     pub utc: bool,
     /// True if the host reaches ssh and the API over vsock.
     pub vsock: bool,
+    /// True if the machine has varlink services.
+    pub varlink: bool,
     /// Folders of the host; paths without duplicates.
     pub shares: Vec<SharedFolder>,
     /// Names of extensions without duplicates, in the order in which they are added.
@@ -124,6 +126,7 @@ impl Default for Config {
             tz: None,
             utc: true,
             vsock: false,
+            varlink: true,
             shares: Vec::new(),
             extensions: Vec::new(),
             swaps: Vec::new(),

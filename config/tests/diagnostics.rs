@@ -77,6 +77,7 @@ fn bad_words_name_the_nearest() {
     check_part("b2p.etc=", "it takes containers, all, ram");
     check_part("b2p.rootless=defaut", "did you mean default?");
     check_part("b2p.rootless=", "it takes on, off, default");
+    check_part("b2p.varlink=offf", "did you mean off?");
     check_part("b2p.sshd=of", "did you mean off?");
     check_part("b2p.rescue=", "needs a value; it takes off, on");
     check_part("b2p.rescue=maybe", "no such value; it takes off, on");

@@ -112,6 +112,8 @@ fn words() {
     check("b2p.podman=off", with(|to| to.podman = Podman::Off));
     check("b2p.etc=all", with(|to| to.etc = Etc::All));
     check("b2p.etc=ram", with(|to| to.etc = Etc::Ram));
+    check("b2p.varlink=off", with(|to| to.varlink = false));
+    check("b2p.varlink=on", Config::default());
     check("b2p.rootless=off", with(|to| to.rootless = Rootless::Off));
     check(
         "b2p.rootless=default",

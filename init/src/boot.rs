@@ -65,6 +65,7 @@ pub const SERVICE_PHASES: &[Phase] = &[
     Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
     Phase { name: "machine",       when: always,     run: |s| identity::mark_machine(&s.config), why: "podman knows of a host that publishes its ports" },
     Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman use the name" },
+    Phase { name: "varlink",       when: always,     run: |s| service_table::link_registry(&s.config), why: "programs find the socket of a varlink interface by its name" },
     Phase { name: "machine-id",    when: always,     run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
     Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "the clock is not before the build of the image, so that certificates are valid" },
     Phase { name: "keys",          when: always,     run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },

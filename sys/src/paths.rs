@@ -27,6 +27,10 @@ pub const LOG_DIR: &str = "/var/lib/boot2podman/log";
 pub const IN_MACHINE: &str = runtime!("machine");
 /// Socket of the API of root's podman.
 pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+/// Socket of the resolver of varlink interfaces.
+pub const VARLINK_RESOLVER: &str = "/run/org.varlink.resolver";
+/// Directory in which the name of a varlink interface leads to its socket (varlinkctl(1)).
+pub const VARLINK_REGISTRY: &str = "/run/varlink/registry";
 /// Directory of the runtime directories of users (`XDG_RUNTIME_DIR`).
 pub const USER_RUNTIME_DIRS: &str = "/run/user";
 /// Directory of the storages of users, who are not root (storage.conf).

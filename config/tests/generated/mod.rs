@@ -157,7 +157,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        (any::<[bool; 13]>(), rootless, etcs),
+        (any::<[bool; 14]>(), rootless, etcs),
         (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
@@ -182,6 +182,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             cloud,
             ignition,
             vsock,
+            varlink,
             routed,
             container_ssh,
             machine,
@@ -207,6 +208,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             user,
             uid: config::DEFAULT_UID,
             vsock,
+            varlink,
             shares: Vec::new(),
             extensions: Vec::new(),
             environment: Vec::new(),
@@ -328,6 +330,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("noautologin", switch(!config.autologin)),
         ("syslog", switch(config.syslog)),
         ("b2p.vsock", switch(config.vsock)),
+        ("b2p.varlink", switch(config.varlink)),
     ];
     flags.extend(
         config

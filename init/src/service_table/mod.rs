@@ -12,6 +12,7 @@ mod logs;
 pub mod names;
 mod table;
 mod users;
+mod varlink;
 
 use config::{Config, DiskSelector, Ignition};
 use services::{ServiceDef, Socket, User, account};
@@ -19,6 +20,7 @@ use services::{ServiceDef, Socket, User, account};
 use crate::console;
 
 pub use table::SERVICES;
+pub use varlink::link_registry;
 
 /// One entry of the service table.
 pub struct Entry {
@@ -122,7 +124,7 @@ const fn datagrams(path: &'static str, mode: u32) -> Option<Socket> {
 /// Returns all entries, in their order.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
     let own = SERVICES.iter().chain(host::HOST).chain(users::USERS);
-    own.chain(logs::LOGS)
+    own.chain(logs::LOGS).chain(varlink::VARLINK)
 }
 
 /// Returns the definitions of the services that exist with this configuration, on this machine.

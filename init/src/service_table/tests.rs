@@ -119,7 +119,7 @@ fn flags_turn_services_off() {
     let at_boot: Vec<_> = names
         .filter(|name| sys::service_names::starts_at_boot(&off, name))
         .collect();
-    let expected = "late-drivers health time user-services syslog journal";
+    let expected = "late-drivers health time user-services syslog journal varlink-resolver";
     assert_eq!(at_boot.join(" "), expected);
 }
 
@@ -190,6 +190,14 @@ fn a_trial_does_not_gate_the_ready_line_and_its_failure_does() {
     assert!(failed.is_some_and(|def| def.gates_ready && def.late_ms < 60_000));
     let rescue = |line: &[u8]| crate::rescue::end_of_trial(&config::parse(line, &[]).0).len();
     assert_eq!((rescue(b"b2p.slot=b:trial"), rescue(b"b2p.slot=a")), (1, 0));
+}
+
+#[test]
+fn varlink_has_a_switch() {
+    let resolver = |line: &[u8]| service("varlink-resolver", line);
+    let socket = resolver(b"").and_then(|def| def.socket).unwrap();
+    assert_eq!((socket.mode, socket.on_demand), (0o666, true));
+    assert_eq!(resolver(b"b2p.varlink=off"), None);
 }
 
 #[test]

@@ -264,6 +264,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "b2p",
         "scripts run it to power off, reboot, start and stop",
     ),
+    (
+        "usr/bin/varlink",
+        "b2p",
+        "users and their ssh bridges run it",
+    ),
     ("usr/bin/loginctl", "b2p", "Lima's boot script runs it"),
     (
         "usr/bin/systemd-tmpfiles",

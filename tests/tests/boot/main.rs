@@ -8,6 +8,7 @@ mod mounts;
 mod pid1;
 mod sysctls;
 mod system;
+mod varlink;
 
 use anyhow::{Result, ensure};
 use std::time::Duration;
@@ -19,6 +20,7 @@ fn boot() -> Result<()> {
     let mut checks = Checks::new("boot");
     // The API comes first: only before the first request can a check see that podman does not run.
     api::all(&guest, &mut checks);
+    varlink::all(&guest, &mut checks);
     system::all(&guest, &mut checks);
     sysctls::all(&guest, &mut checks);
     mounts::all(&guest, &mut checks);

@@ -12,7 +12,7 @@ pub fn prepare(shell: &Shell<'_>) -> Result<()> {
         bootsync,bootlocal,cloud-scripts,nonsense";
     shell.run(&format!(
         "cd /var/lib/boot2podman && rm -rf bootlocal.sh authorized_keys hostname profile certs services config; \
-         printf 'b2p.podman=off\\nb2p.console=off\\nb2p.sshd=off\\nb2p.off={all}\\n' >config; \
+         printf 'b2p.podman=off\\nb2p.console=off\\nb2p.sshd=off\\nb2p.varlink=off\\nb2p.off={all}\\n' >config; \
          echo 'echo not to be run' >bootsync.sh; sync"
     ))?;
     shell.run("mkdir services; echo 'exec /bin/sleep 1000' >services/web")?;

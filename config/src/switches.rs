@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Flags that turn a part of the machine on or off.
+
+use crate::flags::Flag;
+use crate::values::on_off;
+
+pub(crate) const VARLINK: Flag = Flag {
+    name: "b2p.varlink",
+    values: "on, off",
+    default: "on",
+    description: "varlink services: the resolver of interfaces, started at the first connection",
+    apply: |to, text| on_off(text).map(|on| to.config.varlink = on),
+    ..Flag::EMPTY
+};

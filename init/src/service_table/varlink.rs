@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Varlink services: PID 1 holds a socket for each, and a process runs while there are clients.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use config::Config;
+use services::ServiceDef;
+use sys::error::{Doing, Result};
+use sys::paths::{B2P, VARLINK_REGISTRY, VARLINK_RESOLVER};
+
+use super::{Entry, stream};
+
+/// Rows of the service table, after those of [`super::SERVICES`].
+pub const VARLINK: &[Entry] = &[
+    // Every user may ask. The answer is a path, whose mode says who may use it.
+    Entry {
+        def: ServiceDef {
+            name: "varlink-resolver",
+            why: "a varlink client that knows an interface learns the address of its service",
+            argv: &[B2P, "varlink-resolver"],
+            socket: stream(VARLINK_RESOLVER, 0o666),
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, _| config.varlink,
+        ..Entry::DEFAULT
+    },
+];
+
+/// Interfaces and their sockets.
+const INTERFACES: &[(&str, &str)] = &[("org.varlink.resolver", VARLINK_RESOLVER)];
+
+/// Makes the links of systemd's registry of varlink interfaces, which `varlinkctl list-registry`
+/// shows. A link may come before its socket.
+///
+/// # Errors
+/// The errno of mkdir(2) or symlink(2).
+pub fn link_registry(config: &Config) -> Result<()> {
+    if config.varlink {
+        link_interfaces(Path::new(VARLINK_REGISTRY))?;
+    }
+    Ok(())
+}
+
+fn link_interfaces(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).on(dir)?;
+    for (interface, socket) in INTERFACES {
+        let link = dir.join(interface);
+        // A link that is there stays: PID 1 may have been executed again.
+        match symlink(socket, &link) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e).on(&link),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn each_interface_leads_to_the_socket_of_a_service() {
+        let dir = std::env::temp_dir().join(format!("registry-{}", std::process::id()));
+        link_interfaces(&dir).unwrap();
+        link_interfaces(&dir).unwrap();
+        let sockets = VARLINK.iter().filter_map(|entry| entry.def.socket);
+        for socket in sockets {
+            let mut links = fs::read_dir(&dir).unwrap().flatten();
+            let leads = links.any(|e| fs::read_link(e.path()).unwrap() == Path::new(socket.path));
+            assert!(leads, "{}", socket.path);
+        }
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), VARLINK.len());
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
