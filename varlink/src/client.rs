@@ -56,7 +56,7 @@ impl Client {
     /// Calls a method and returns its reply.
     ///
     /// # Errors
-    /// As [`Client::send`] and [`Client::receive`]; the service closes the connection.
+    /// Errors of [`Client::send`] and [`Client::receive`]; the service closes the connection.
     pub fn call(&mut self, call: &Call) -> Result<Reply> {
         self.send(call)?;
         let reply = self.receive()?;

@@ -29,9 +29,9 @@ pub struct Connection {
 pub struct Raw {
     /// Bytes that were read together with the last message.
     pub early: Vec<u8>,
-    /// Where bytes come from.
+    /// Source of bytes.
     pub input: File,
-    /// Where bytes go to; for a socket, a duplicate of the same descriptor.
+    /// Destination of bytes; for a socket, a duplicate of the same descriptor.
     pub output: File,
 }
 

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::*;
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_name_or_the_first_argument() {
+    for (line, name, count) in [
+        ("/sbin/poweroff -f", "poweroff", 1),
+        ("systemctl reboot", "systemctl", 1),
+        ("/usr/bin/b2p status --json", "status", 1),
+        ("b2p.old boot", "boot", 0),
+        ("b2p", "help", 0),
+        ("", "help", 0),
+    ] {
+        let argv = words(line);
+        let (called, arguments) = split(&argv);
+        assert_eq!((called, arguments.len()), (name, count), "{line}");
+    }
+}
+
+#[test]
+fn every_row_is_whole_and_every_name_has_one_row() {
+    let mut names: Vec<&str> = Vec::new();
+    for applet in APPLETS {
+        names.extend([applet.name].iter().chain(applet.aliases));
+        assert!(!applet.summary.is_empty(), "{}", applet.name);
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+/// Returns a client of a socket that does not exist.
+fn nowhere() -> ControlClient {
+    ControlClient {
+        path: "/nonexistent/control".into(),
+        timeout: std::time::Duration::from_millis(1),
+    }
+}
+
+#[test]
+fn every_command_runs() {
+    // Help is asked for, so that none of them does anything.
+    for applet in APPLETS.iter().filter(|a| a.kind == Kind::Client) {
+        let status = run(&nowhere(), applet.name, &words("--help"));
+        assert_eq!(status, 0, "{}", applet.name);
+    }
+    for name in ["status", "boot", "reload", "cancel", "rescue"] {
+        assert_eq!(run(&nowhere(), name, &[]), 1, "{name}");
+    }
+    for name in ["start", "stop", "restart", "load"] {
+        assert_eq!(run(&nowhere(), name, &[]), 2, "{name}");
+        assert_eq!(run(&nowhere(), name, &words("web")), 1, "{name}");
+    }
+    assert_eq!(run(&nowhere(), "systemctl", &words("--help")), 0);
+    assert_eq!(run(&nowhere(), "statsu", &[]), 2);
+    assert_eq!(run(&nowhere(), "statsu", &words("--help")), 2);
+    assert_eq!(run(&nowhere(), "version", &[]), 0);
+}
