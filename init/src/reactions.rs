@@ -86,35 +86,35 @@ pub enum When {
 /// All reactions, in the order in which they run.
 #[rustfmt::skip]
 pub const REACTIONS: &[Reaction] = &[
-    Reaction { on: Ended(DATA),     when: is_first_report,   run: disk_config::apply,           why: "services that wait for the data disk start with its configuration" },
-    Reaction { on: Ended(DATA),     when: is_ignition_disk,  run: disk_config::add_ignition,    why: "the document on a disk labelled ignition is applied before sshd starts" },
-    Reaction { on: Ended(DATA),     when: always,            run: data_disk::read_report,       why: "PID 1 knows which disk keeps the state" },
-    Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),     when: is_late_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
-    Reaction { on: ServiceChanged,  when: is_ready,          run: ready::judge_again,           why: "what is missing is listed, and what no longer is, is not" },
+    Reaction { on: Ended(DATA),     when: is_first_report,     run: disk_config::apply,            why: "services that wait for the data disk start with its configuration" },
+    Reaction { on: Ended(DATA),     when: is_ignition_disk,    run: disk_config::add_ignition,     why: "the document on a disk labelled ignition is applied before sshd starts" },
+    Reaction { on: Ended(DATA),     when: always,              run: data_disk::read_report,        why: "PID 1 knows which disk keeps the state" },
+    Reaction { on: Ended(DATA),     when: is_late_data_disk,   run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),     when: is_late_data_disk,   run: |c, _| start(c, CONTAINERS),   why: "the containers on that disk run again" },
+    Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "what is missing is listed, and what no longer is, is not" },
 
-    Reaction { on: NoGatePending,   when: always,            run: ready::report_gates,          why: "every gate that is not ready is listed as degraded" },
-    Reaction { on: NoGatePending,   when: always,            run: ready::announce,              why: "the ready line reports how to reach the machine" },
-    Reaction { on: NoGatePending,   when: always,            run: host_port::tell_ready,        why: "podman machine waits for a line on a virtio port before it goes on" },
-    Reaction { on: NoGatePending,   when: always,            run: ready::end_boost,             why: "priorities and RCU grace periods are normal again" },
-    Reaction { on: NoGatePending,   when: always,            run: ready::start_after_ready,     why: "the services that do not delay the ready line start" },
+    Reaction { on: NoGatePending,   when: always,              run: ready::report_gates,           why: "every gate that is not ready is listed as degraded" },
+    Reaction { on: NoGatePending,   when: always,              run: ready::announce,               why: "the ready line reports how to reach the machine" },
+    Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready,         why: "podman machine waits for a line on a virtio port before it goes on" },
+    Reaction { on: NoGatePending,   when: always,              run: ready::end_boost,              why: "priorities and RCU grace periods are normal again" },
+    Reaction { on: NoGatePending,   when: always,              run: ready::start_after_ready,      why: "the services that do not delay the ready line start" },
 
-    Reaction { on: NewDevice,       when: pid1_loads_driver,      run: add_driver,                   why: "a device that is plugged in works" },
-    Reaction { on: NewInputDevice,  when: always,            run: open_button,                  why: "a power button that is plugged in works" },
-    Reaction { on: NewDisk,         when: is_data_candidate, run: |c, _| rerun(c, &[DATA]),     why: "a data disk that is plugged in is used" },
-    Reaction { on: NewSharedFolder, when: share_has_ended,   run: |c, _| rerun(c, &[SHARE]),    why: "a folder that the host adds is mounted" },
-    Reaction { on: NewCdDrive,      when: no_cloud_config_yet,  run: |c, _| rerun(c, CLOUD_INIT),  why: "a cloud-init configuration on a drive that appeared late is applied" },
-    Reaction { on: NewHostPort,     when: is_ready,          run: host_port::tell_ready,        why: "a port whose driver comes after the ready line has the line as well" },
-    Reaction { on: DiskRemoved,     when: is_data_disk,      run: data_disk::report_removal,    why: "the machine continues in RAM and reports the loss" },
-    Reaction { on: DiskRemoved,     when: is_faulty_disk,    run: |c, _| rerun(c, &[DATA]),     why: "a fault of a disk that is gone is no longer listed" },
-    Reaction { on: NewInterface,    when: card_is_missing,   run: net_interface::judge_again,   why: "a network card that was late is no longer listed as missing" },
-    Reaction { on: DriversLoaded,   when: always,            run: net_interface::judge_drivers, why: "drivers that were late are no longer listed as missing" },
-    Reaction { on: UeventsLost, when: always,           run: look_at_all_devices,          why: "devices whose uevents the kernel dropped work" },
+    Reaction { on: NewDevice,       when: pid1_loads_driver,   run: add_driver,                    why: "a device that is plugged in works" },
+    Reaction { on: NewInputDevice,  when: always,              run: open_button,                   why: "a power button that is plugged in works" },
+    Reaction { on: NewDisk,         when: is_data_candidate,   run: |c, _| rerun(c, &[DATA]),      why: "a data disk that is plugged in is used" },
+    Reaction { on: NewSharedFolder, when: share_has_ended,     run: |c, _| rerun(c, &[SHARE]),     why: "a folder that the host adds is mounted" },
+    Reaction { on: NewCdDrive,      when: no_cloud_config_yet, run: |c, _| rerun(c, CLOUD_INIT),   why: "a cloud-init configuration on a drive that appeared late is applied" },
+    Reaction { on: NewHostPort,     when: is_ready,            run: host_port::tell_ready,         why: "a port whose driver comes after the ready line has the line as well" },
+    Reaction { on: DiskRemoved,     when: is_data_disk,        run: data_disk::report_removal,     why: "the machine continues in RAM and reports the loss" },
+    Reaction { on: DiskRemoved,     when: is_faulty_disk,      run: |c, _| rerun(c, &[DATA]),      why: "a fault of a disk that is gone is no longer listed" },
+    Reaction { on: NewInterface,    when: card_is_missing,     run: net_interface::judge_again,    why: "a network card that was late is no longer listed as missing" },
+    Reaction { on: DriversLoaded,   when: always,              run: net_interface::judge_drivers,  why: "drivers that were late are no longer listed as missing" },
+    Reaction { on: UeventsLost,     when: always,              run: look_at_all_devices,           why: "devices whose uevents the kernel dropped work" },
 
-    Reaction { on: ControlRequest,  when: always,            run: control_requests::serve,      why: "clients of the control channel get answers" },
-    Reaction { on: PowerButton,     when: always,            run: power_off,                    why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
-    Reaction { on: ShutdownSignal,  when: always,            run: shut_down_by_signal,          why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
-    Reaction { on: Signal,          when: always,            run: rebind_control,               why: "the control socket has its name again after a removal; any signal is the occasion, so that no timer wakes PID 1" },
+    Reaction { on: ControlRequest,  when: always,              run: control_requests::serve,       why: "clients of the control channel get answers" },
+    Reaction { on: PowerButton,     when: always,              run: power_off,                     why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
+    Reaction { on: ShutdownSignal,  when: always,              run: shut_down_by_signal,           why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
+    Reaction { on: Signal,          when: always,              run: rebind_control,                why: "the control socket has its name again after a removal; any signal is the occasion, so that no timer wakes PID 1" },
 ];
 
 /// Services that apply cloud-init's configuration.
@@ -204,7 +204,7 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
     now_or_never(is_new && context.state.data_device().is_none())
 }
 
-/// A disk that is not used may be the one that a line is about.
+/// Reacts if a degraded line reports a fault of a disk: the disk that is gone may be that one.
 fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
     match state.data_device().is_none() && state.degraded.has(DATA) {
@@ -213,7 +213,8 @@ fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
     }
 }
 
-/// The ready line waits for the network only where there was a card.
+/// Returns `Now` for the first card of a machine that had none, if that is listed as degraded. The
+/// ready line did not wait for the network then.
 fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
     let supervisor = context.manager.supervisor();
     let net = supervisor.find(NET);
