@@ -27,15 +27,15 @@ const MAX_EVENTS: usize = 256;
 const MAX_CALLS: usize = 32;
 /// Time in milliseconds between two looks at the sessions while somebody waits who has spoken: the
 /// kernel reports neither a login nor a client that owes an answer.
-const REVIEW: Millis = 100;
+const REVIEW_INTERVAL: Millis = 100;
 /// Time in milliseconds between two looks while all who wait are silent.
-const REVIEW_SILENT: Millis = 500;
-/// Time in milliseconds for which nobody is accepted where memory or descriptors are short.
-const SHORTAGE: Millis = 250;
-/// Number of the end of the children in epoll(7); connections have higher numbers, listening
-/// sockets lower ones.
-const CHILDREN: u64 = 100;
-const FIRST: Id = 101;
+const SILENT_REVIEW_INTERVAL: Millis = 500;
+/// Time in milliseconds for which no connection is accepted after memory or descriptors were short.
+const SHORTAGE_PAUSE: Millis = 250;
+/// Token of the children's ends in epoll(7). Connections have higher tokens, listening sockets
+/// lower ones.
+const CHILDREN_TOKEN: u64 = 100;
+const FIRST_CONNECTION: Id = 101;
 
 /// The listening sockets, and all connections without a login.
 pub struct Gate {
@@ -49,8 +49,8 @@ pub struct Gate {
     sessions: Vec<Session>,
     /// Time of the last look at the sessions.
     reviewed: Millis,
-    /// Time until which nobody is accepted.
-    closed_until: Option<Millis>,
+    /// Time until which no connection is accepted.
+    paused_until: Option<Millis>,
     /// Connections that were closed because too many waited.
     dropped: usize,
 }
@@ -65,20 +65,23 @@ impl Gate {
         children.set_nonblocking(true)?;
         pipe::register(SIGCHLD, on_end)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        for (n, listener) in (0..CHILDREN).zip(&listeners) {
+        for (n, listener) in (0..CHILDREN_TOKEN).zip(&listeners) {
             epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, n))?;
         }
-        epoll.add(&children, EpollEvent::new(EpollFlags::EPOLLIN, CHILDREN))?;
+        epoll.add(
+            &children,
+            EpollEvent::new(EpollFlags::EPOLLIN, CHILDREN_TOKEN),
+        )?;
         Ok(Gate {
             epoll,
             listeners,
             children,
             admission: Admission::new(limits),
             streams: HashMap::new(),
-            next_id: FIRST,
+            next_id: FIRST_CONNECTION,
             sessions: Vec::new(),
             reviewed: 0,
-            closed_until: None,
+            paused_until: None,
             dropped: 0,
         })
     }
@@ -87,11 +90,11 @@ impl Gate {
     pub fn turn(&mut self) {
         let is_new = self.wait();
         let now = now();
-        if self.closed_until.is_some_and(|until| until <= now) {
-            self.listen(true);
-            self.closed_until = None;
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.set_accepting(true);
+            self.paused_until = None;
         }
-        if is_new && self.closed_until.is_none() {
+        if is_new && self.paused_until.is_none() {
             self.accept(now);
         }
         while let Some(id) = self.admission.expired(now) {
@@ -113,9 +116,9 @@ impl Gate {
             };
             for event in &events[..count] {
                 match event.data() {
-                    CHILDREN => self.reap(),
-                    id if id < CHILDREN => is_new = true,
-                    id => self.hear(id, event.events()),
+                    CHILDREN_TOKEN => self.reap(),
+                    id if id < CHILDREN_TOKEN => is_new = true,
+                    id => self.read_hello(id, event.events()),
                 }
             }
             if count < events.len() {
@@ -131,7 +134,7 @@ impl Gate {
         let now = now();
         let review = self.reviewed + self.interval();
         let waits = !self.admission.is_idle();
-        let due = [waits.then_some(review), self.closed_until];
+        let due = [waits.then_some(review), self.paused_until];
         let Some(due) = due.into_iter().flatten().min() else {
             return EpollTimeout::NONE;
         };
@@ -139,17 +142,17 @@ impl Gate {
         EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::ZERO)
     }
 
-    /// Looks at what has arrived, and leaves it for sshd.
-    fn hear(&mut self, id: Id, events: EpollFlags) {
+    /// Reads the client's first bytes, and leaves them in the socket for sshd.
+    fn read_hello(&mut self, id: Id, events: EpollFlags) {
         let Some(stream) = self.streams.get(&id) else {
             return;
         };
         let gone = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-        let heard = match events.intersects(gone) {
+        let hello = match events.intersects(gone) {
             true => None,
             false => peek(stream),
         };
-        match heard {
+        match hello {
             Some(Hello::Incomplete | Hello::Strange) => {}
             Some(Hello::Complete(name)) => self.admission.speaks(id, name),
             None | Some(Hello::TooMuch) => {
@@ -171,7 +174,7 @@ impl Gate {
                     self.sessions.retain(|session| {
                         let has_ended = Some(session.pid) == pid;
                         if has_ended {
-                            session.clear();
+                            session.kill_remaining();
                         }
                         !has_ended
                     });
@@ -185,32 +188,34 @@ impl Gate {
         for n in 0..self.listeners.len() {
             for _ in 0..MAX_ACCEPTS {
                 match accept(&self.listeners[n]) {
-                    Accepted::Connection(stream, source) => self.arrives(stream, source, now),
+                    Accepted::Connection(stream, source) => {
+                        self.add_connection(stream, source, now)
+                    }
                     Accepted::Error => {}
                     Accepted::Nobody => break,
-                    Accepted::Shortage => return self.close(now),
+                    Accepted::Shortage => return self.pause_accepting(now),
                 }
             }
         }
     }
 
-    fn arrives(&mut self, stream: TcpStream, source: Source, now: Millis) {
+    fn add_connection(&mut self, stream: TcpStream, source: Source, now: Millis) {
         let id = self.next_id;
         let changes = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         let added = self.epoll.add(&stream, EpollEvent::new(changes, id));
         if added.is_err() {
-            return self.close(now); // fs.epoll.max_user_watches, or memory
+            return self.pause_accepting(now); // fs.epoll.max_user_watches, or memory
         }
         self.next_id += 1;
         self.streams.insert(id, stream);
         if let Some(surplus) = self.admission.arrives(id, source, now) {
-            self.drop_one(surplus);
+            self.drop_connection(surplus);
         }
         // Most clients speak before they are accepted: those are in the coming choice.
-        self.hear(id, EpollFlags::empty());
+        self.read_hello(id, EpollFlags::empty());
     }
 
-    fn drop_one(&mut self, id: Id) {
+    fn drop_connection(&mut self, id: Id) {
         self.streams.remove(&id);
         self.dropped += 1;
         if self.dropped.is_power_of_two() {
@@ -219,22 +224,22 @@ impl Gate {
         }
     }
 
-    /// Accepts nobody for a moment, and makes room: the kernel would report the connections that
-    /// cannot be accepted again and again.
-    fn close(&mut self, now: Millis) {
+    /// Accepts no connection for a moment, and makes room: the kernel would report the connections
+    /// that cannot be accepted again and again.
+    fn pause_accepting(&mut self, now: Millis) {
         if let Some(id) = self.admission.shed() {
-            self.drop_one(id);
+            self.drop_connection(id);
         }
-        self.closed_until = Some(now + SHORTAGE);
-        self.listen(false);
+        self.paused_until = Some(now + SHORTAGE_PAUSE);
+        self.set_accepting(false);
     }
 
-    fn listen(&self, is_open: bool) {
-        let events = match is_open {
+    fn set_accepting(&self, accepting: bool) {
+        let events = match accepting {
             true => EpollFlags::EPOLLIN,
             false => EpollFlags::empty(),
         };
-        for (n, listener) in (0..CHILDREN).zip(&self.listeners) {
+        for (n, listener) in (0..CHILDREN_TOKEN).zip(&self.listeners) {
             let _ = self.epoll.modify(listener, &mut EpollEvent::new(events, n));
         }
     }
@@ -247,7 +252,7 @@ impl Gate {
             return;
         }
         self.reviewed = now;
-        // Where the processors have no time, few sessions are looked at.
+        // If the processors have no time, few sessions are looked at.
         let on = self
             .sessions
             .iter_mut()
@@ -257,7 +262,7 @@ impl Gate {
         }
         let mut facts = Vec::new();
         self.sessions.retain_mut(|session| {
-            session.insist(now);
+            session.kill_overdue(now);
             let reviewed = session.review(now);
             facts.extend(reviewed);
             reviewed.is_some()
@@ -287,8 +292,8 @@ impl Gate {
     /// Returns the time between two reviews.
     fn interval(&self) -> Millis {
         match self.admission.is_urgent() {
-            true => REVIEW,
-            false => REVIEW_SILENT,
+            true => REVIEW_INTERVAL,
+            false => SILENT_REVIEW_INTERVAL,
         }
     }
 }
@@ -296,7 +301,7 @@ impl Gate {
 /// Result of accept(2).
 enum Accepted {
     Connection(TcpStream, Source),
-    /// The error of one connection; the next may be well.
+    /// Error of one connection; the next may have none.
     Error,
     Nobody,
     Shortage,

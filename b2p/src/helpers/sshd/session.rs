@@ -17,7 +17,7 @@ use super::limit;
 /// Path of sshd(8).
 pub const SSHD: &str = "/usr/sbin/sshd";
 /// Time in milliseconds that sshd has for its end, before it is killed.
-const MAX_END: Millis = 2_000;
+const MAX_END_TIME: Millis = 2_000;
 /// Time in milliseconds for which sshd is believed to work on what has arrived.
 const MAX_WORK: Millis = 500;
 /// Time in milliseconds for which a session that starts is believed to work.
@@ -29,12 +29,12 @@ pub struct Session {
     pub pid: i32,
     client: Client,
     since: Millis,
-    /// The connection: it shows whose turn it is, and ends the session.
+    /// The connection. It shows which side is to send next, and its end ends the session.
     stream: TcpStream,
-    /// Time at which it was told to end.
-    ended: Option<Millis>,
-    /// True if it worked when it was looked at.
-    worked: bool,
+    /// Time at which the session was told to end.
+    end_requested: Option<Millis>,
+    /// True if sshd worked at the last review.
+    was_working: bool,
 }
 
 impl Session {
@@ -56,13 +56,13 @@ impl Session {
             client,
             since: now,
             stream,
-            ended: None,
-            worked: false,
+            end_requested: None,
+            was_working: false,
         })
     }
 
-    /// Looks at the processes: returns `None` if there is a login, so that the session counts no
-    /// longer.
+    /// Reviews the processes. Returns `None` after a login: the session does not count against the
+    /// limits any more.
     pub fn review(&mut self, now: Millis) -> Option<admission::Session> {
         let stage = self.stage();
         let age = now.saturating_sub(self.since);
@@ -71,7 +71,7 @@ impl Session {
             Stage::Starting => age < MAX_START,
             Stage::Waiting => self.is_working(),
         };
-        self.worked = is_working;
+        self.was_working = is_working;
         Some(admission::Session {
             client: self.client,
             since: self.since,
@@ -81,13 +81,13 @@ impl Session {
                 true => 0,
                 false => self.owing(),
             },
-            is_ending: self.ended.is_some(),
+            is_ending: self.end_requested.is_some(),
         })
     }
 
-    /// Returns true if it worked when it was looked at last, and does now.
+    /// Returns true if sshd worked at the last review and still works.
     pub fn works_on(&mut self, now: Millis) -> bool {
-        self.worked && self.review(now).is_some_and(|facts| facts.is_working)
+        self.was_working && self.review(now).is_some_and(|facts| facts.is_working)
     }
 
     fn stage(&self) -> Stage {
@@ -110,32 +110,32 @@ impl Session {
         }
     }
 
-    /// Returns the time since sshd has sent something, in milliseconds. A client that still sends
-    /// has not sent a complete packet since: sshd would have answered, or would be at work.
+    /// Returns the time for which the client has owed a complete packet, in milliseconds: the time
+    /// since sshd sent something. After a complete packet sshd would have answered, or would work.
     fn owing(&self) -> Millis {
         limit::tcp_info(&self.stream).map_or(0, |info| info.tcpi_last_data_sent.into())
     }
 
-    /// Kills what a session without a login has left: a sshd-session that fails kills the process
-    /// that it has started, which is the parent of sshd-auth (`login`). Processes of a user are in
-    /// groups of their own.
-    pub fn clear(&self) {
+    /// Kills the processes that a session without a login has left: a sshd-session that fails kills
+    /// the process that it has started, which is the parent of sshd-auth (`login`). Processes of a
+    /// user are in groups of their own.
+    pub fn kill_remaining(&self) {
         let _ = killpg(Pid::from_raw(self.pid), Signal::SIGKILL);
     }
 
     /// Ends the session in order: sshd reads the end of the connection.
     pub fn end(&mut self, now: Millis) {
-        self.ended = Some(now);
+        self.end_requested = Some(now);
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// Kills a session that was told to end and does not.
-    pub fn insist(&self, now: Millis) {
+    pub fn kill_overdue(&self, now: Millis) {
         if self
-            .ended
-            .is_some_and(|at| now.saturating_sub(at) >= MAX_END)
+            .end_requested
+            .is_some_and(|at| now.saturating_sub(at) >= MAX_END_TIME)
         {
-            self.clear();
+            self.kill_remaining();
         }
     }
 }
