@@ -3,14 +3,14 @@
 
 use crate::commands::dirs;
 use crate::commands::{
-    create, create_options, lifecycle, list, logs, misc, reach, remove, show, snapshot, suspend,
-    transfer, upgrade,
+    autostart, connect, copy, create, create_options, doctor, events, lifecycle, list, logs, misc,
+    ports, prune, reach, remove, set, shares, show, snapshot, suspend, transfer, upgrade,
 };
 use crate::compat;
 use crate::fault::{FAILURE, Fault};
 use crate::store::Machine;
 use anyhow::Result;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -24,10 +24,20 @@ struct Entry {
 #[rustfmt::skip]
 const COMMANDS: &[Entry] = &[
     Entry { name: "active", command: list::active_command, run: list::active },
+    Entry { name: "autostart", command: autostart::command, run: autostart::run },
+    Entry { name: "clone", command: copy::clone_command, run: copy::clone },
     Entry { name: "config", command: show::config_command, run: show::config },
+    Entry { name: "connect", command: connect::command, run: connect::run },
     Entry { name: "console", command: logs::console_command, run: logs::console },
     Entry { name: "create", command: create_options::command, run: create::run },
+    Entry { name: "disconnect", command: connect::disconnect_command, run: connect::disconnect },
+    Entry { name: "doctor", command: doctor::command, run: doctor::run },
     Entry { name: "env", command: show::env_command, run: show::env },
+    Entry { name: "events", command: events::command, run: events::run },
+    Entry { name: "export", command: copy::export_command, run: copy::export },
+    Entry { name: "import", command: copy::import_command, run: copy::import },
+    Entry { name: "info", command: doctor::info_command, run: doctor::info },
+    Entry { name: "init", command: create_options::init_command, run: create::init },
     Entry { name: "inspect", command: show::inspect_command, run: show::inspect },
     Entry { name: "ip", command: reach::ip_command, run: reach::ip },
     Entry { name: "kill", command: lifecycle::kill_command, run: lifecycle::kill },
@@ -35,12 +45,19 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "ls", command: list::ls_command, run: list::ls },
     Entry { name: "mount", command: transfer::mount_command, run: transfer::mount },
     Entry { name: "pause", command: suspend::pause_command, run: suspend::pause },
+    Entry { name: "ports", command: ports::command, run: ports::run },
     Entry { name: "provision", command: misc::provision_command, run: misc::provision },
+    Entry { name: "prune", command: prune::command, run: prune::run },
     Entry { name: "regenerate-certs", command: misc::certs_command, run: misc::certs },
+    Entry { name: "rename", command: copy::rename_command, run: copy::rename },
+    Entry { name: "reset", command: prune::reset_command, run: prune::reset },
+    Entry { name: "resize", command: set::resize_command, run: set::resize },
     Entry { name: "restart", command: lifecycle::restart_command, run: lifecycle::restart },
     Entry { name: "resume", command: suspend::resume_command, run: suspend::resume },
     Entry { name: "rm", command: remove::command, run: remove::run },
     Entry { name: "scp", command: transfer::scp_command, run: transfer::scp },
+    Entry { name: "set", command: set::command, run: set::run },
+    Entry { name: "share", command: shares::command, run: shares::run },
     Entry { name: "snapshot", command: snapshot::command, run: snapshot::run },
     Entry { name: "ssh", command: reach::ssh_command, run: reach::ssh },
     Entry { name: "ssh-config", command: misc::ssh_config_command, run: misc::ssh_config },
@@ -89,6 +106,14 @@ pub fn parser() -> Command {
                 .value_name("DIR")
                 .global(true)
                 .help("Directory of machines and images [env: MACHINE_STORAGE_PATH]"),
+        )
+        .arg(
+            Arg::new("debug")
+                .short('D')
+                .long("debug")
+                .global(true)
+                .action(ArgAction::SetTrue)
+                .help("Print the programs that are run, on standard error [env: MACHINE_DEBUG]"),
         );
     COMMANDS.iter().fold(parser, |parser, entry| {
         parser.subcommand((entry.command)().name(entry.name))
@@ -113,6 +138,11 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         let _ = parser().print_help();
         return ExitCode::from(FAILURE);
     };
+    if own.get_flag("debug")
+        || std::env::var_os("MACHINE_DEBUG").is_some_and(|value| !value.is_empty())
+    {
+        crate::debug::start();
+    }
     let entry = COMMANDS.iter().find(|entry| entry.name == name);
     match entry.map(|entry| (entry.run)(own)) {
         Some(Ok(status)) => status,

@@ -53,7 +53,8 @@ const IGNORED: &[(&str, bool)] = &[
     ("bugsnag-api-token", true), ("client-certs", false), ("engine-env", true), ("engine-insecure-registry", true),
     ("engine-install-url", true),
     ("engine-opt", true), ("engine-registry-mirror", true), ("engine-storage-driver", true), ("github-api-token", true),
-    ("native-ssh", false), ("swarm", false), ("swarm-addr", true), ("swarm-discovery", true),
+    ("native-ssh", false), ("no-info", false), ("rootful", false), ("update-connection", false),
+    ("user-mode-networking", false), ("swarm", false), ("swarm-addr", true), ("swarm-discovery", true),
     ("swarm-experimental", false), ("swarm-host", true), ("swarm-image", true),
     ("swarm-join-opt", true), ("swarm-master", false), ("swarm-opt", true),
     ("swarm-strategy", true), ("tls-ca-cert", true), ("tls-ca-key", true),
@@ -64,7 +65,8 @@ const IGNORED: &[(&str, bool)] = &[
 #[rustfmt::skip]
 const DRIVER: &[(&str, &str, bool)] = &[
     ("engine-label", "label", false), ("qemu-cpu-count", "cpus", false), ("qemu-memory", "memory", true),
-    ("qemu-disk-size", "disk", true), ("qemu-boot2podman-url", "image", false),
+    ("qemu-disk-size", "disk", true), ("disk-size", "disk", false),
+    ("image-path", "image", false), ("qemu-boot2podman-url", "image", false),
     ("qemu-boot2docker-url", "image", false), ("virtualbox-cpu-count", "cpus", false),
     ("virtualbox-memory", "memory", true), ("virtualbox-disk-size", "disk", true),
     ("virtualbox-boot2docker-url", "image", false), ("kvm-cpu-count", "cpus", false),
@@ -244,6 +246,8 @@ mod tests {
             ("dm create --qemu-memory 1024 box", "dm create --memory=1024M box"),
             ("dm create --qemu-disk-size=20000 --qemu-cpu-count 2 box", "dm create --disk=20000M --cpus=2 box"),
             ("dm create -virtualbox-memory 2G box", "dm create --memory=2G box"),
+            ("dm init --disk-size 50 --image-path /i box", "dm init --disk=50 --image=/i box"),
+            ("dm set --disk-size 200 box", "dm set --disk=200 box"),
             ("dm create --virtualbox-boot2docker-url file:///x box", "dm create --image=file:///x box"),
         ];
         for (line, expected) in rows {

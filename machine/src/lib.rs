@@ -6,11 +6,14 @@
 //! scripts read is made by pure functions ([`text`]).
 
 pub mod cli;
+pub mod clients;
 pub mod commands;
 pub mod compat;
+mod debug;
 pub mod driver;
 pub mod fault;
 pub mod keeper;
 pub mod state;
 pub mod store;
 pub mod text;
+pub mod tool;

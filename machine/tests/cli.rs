@@ -52,6 +52,8 @@ impl Host {
         ] {
             command.env_remove(name);
         }
+        command.env("XDG_CONFIG_HOME", self.path().join("config"));
+        command.env("DOCKER_CONFIG", self.path().join("docker"));
         command.env("MACHINE_STORAGE_PATH", self.path().join("store"));
         command.env("XDG_RUNTIME_DIR", self.path());
         command
@@ -97,6 +99,21 @@ fn errors_have_the_text_and_the_status_that_scripts_know() {
         ("podman-machine scp a box2:b", "Error: Cannot copy: Host \"box2\" is not running\n"),
         ("podman-machine scp a nobox:b", "Podman machine \"nobox\" does not exist. Use \"podman-machine ls\" to list machines. Use \"podman-machine create\" to add a new one.\n"),
         ("podman-machine mount", "Improper number of arguments\n"),
+        ("podman-machine set box2 cpus=0", "Error: cpus 0: a number from 1 to 512 is right\n"),
+        ("podman-machine set box2 cpu=1", "Error: cpu: no such setting; there are cpus, memory, disk, accel, ssh-port, publish-on, flag, as in flag.tz=UTC\n"),
+        ("podman-machine set box2 box10 cpus=1", "Error: Expected one machine name as an argument\n"),
+        ("podman-machine resize box2 1G", "Error: the disk has 100 GiB and cannot shrink: clone what it holds to another machine\n"),
+        ("podman-machine resize", "Improper number of arguments\n"),
+        ("podman-machine ports add box2 1:2:3:4", "Error: 1:2:3:4: [ADDRESS:]HOST[:GUEST][/udp] is right, as in 8080:80\n"),
+        ("podman-machine share add box2 /nonexistent", "Error: --volume /nonexistent: no such directory on this host: nothing would be shared\n"),
+        ("podman-machine share rm box2 /x", "Error: nothing is shared at /x: `share list box2` shows what is\n"),
+        ("podman-machine clone box2", "Improper number of arguments\n"),
+        ("podman-machine clone box2 BOX10", "Podman machine \"box10\" already exists\n"),
+        ("podman-machine rename box2 box10", "Podman machine \"box10\" already exists\n"),
+        ("podman-machine rename box2 a_b", "Error creating machine: Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . -\n"),
+        ("podman-machine import none.tar", "Error: open none.tar: No such file or directory (os error 2)\n"),
+        ("podman-machine prune", "Error: the configuration of machine \"torn\" cannot be read, and may name any image: `rm -f torn` removes the machine\n"),
+        ("podman-machine info -f {{", "template parsing error: template: 1:1: unclosed action\n"),
     ];
     for (line, expected) in rows {
         let (status, out, errors) = host.run(line);
@@ -125,6 +142,15 @@ fn output_is_that_of_docker_machine() {
         ("podman-machine inspect --format={{.DriverName|json}} box2", "\"qemu\"\n"),
         ("podman-machine inspect -f {{.State}} box2 box10", "stopped\nstopped\n"),
         ("podman-machine status box2", "Stopped\n"),
+        ("podman-machine ports box2", "PROTOCOL   ADDRESS   PORT   GUEST   LISTENS   KEPT\n"),
+        ("podman-machine ports --json box2", "[]\n"),
+        ("podman-machine share list box2", "SOURCE   TARGET   ACCESS\n"),
+        ("podman-machine share list --json box2", "[]\n"),
+        ("podman-machine autostart status box2", "disabled\n"),
+        ("podman-machine disconnect box2", "Machine \"box2\" is not connected.\n"),
+        ("podman-machine events", ""),
+        ("podman-machine info -f {{.Host.NumberOfMachines}}", "3\n"),
+        ("podman-machine down box2", "Machine \"box2\" is already stopped.\n"),
         ("docker-machine env -u --shell fish", "set -e DOCKER_TLS_VERIFY;\nset -e DOCKER_HOST;\nset -e DOCKER_CERT_PATH;\nset -e DOCKER_MACHINE_NAME;\n# Run this command to configure your shell: \n# eval (PROGRAM env -u --shell fish)\n"),
         ("podman-machine env -u --shell none", "CONTAINER_HOST=\nDOCKER_HOST=\nPODMAN_MACHINE_NAME=\n"),
     ];
@@ -207,4 +233,113 @@ fn shell_is_that_of_the_parent() {
         text.starts_with("unset CONTAINER_HOST\nunset DOCKER_HOST\n"),
         "{text}"
     );
+}
+
+#[test]
+fn settings_of_a_machine_that_is_off_are_in_its_file() {
+    let host = Host::new();
+    let shared = host.path().join("folder");
+    fs::create_dir(&shared).unwrap();
+    let add = format!(
+        "podman-machine share add box2 {}:/mnt/folder:ro",
+        shared.display()
+    );
+    #[rustfmt::skip]
+    let rows = [
+        ("podman-machine set box2 cpus=4 memory=1G flag.tz=UTC --ssh-port 2222", "{{.Resources.CPUs}} {{.Resources.Memory}} {{.Flags}} {{.SSHConfig.Port}}", "4 1024 [tz=UTC] 2222\n"),
+        ("podman-machine set --cpus 3 box2 flag.tz=", "{{.Resources.CPUs}} {{.Flags}}", "3 []\n"),
+        (add.as_str(), "{{.Name}}", "box2\n"),
+        ("podman-machine ports add box2 0.0.0.0:8080:80", "{{.Name}}", "box2\n"),
+        ("podman-machine rename box2 web", "{{.Name}}", ""),
+    ];
+    for (line, format, expected) in rows {
+        let (status, _, errors) = host.run(line);
+        assert_eq!((status, errors.as_str()), (0, ""), "{line}");
+        let mut inspect = host.command("podman-machine inspect box2 -f");
+        let out = inspect.arg(format).output().unwrap();
+        assert_eq!(String::from_utf8(out.stdout).unwrap(), expected, "{line}");
+    }
+    let (_, list, _) = host.run("podman-machine share list web");
+    assert!(list.contains("/mnt/folder   ro"), "{list}");
+    let (_, list, _) = host.run("podman-machine ports --json web");
+    assert!(
+        list.contains("\"GuestPort\": 80") && list.contains("\"Listens\": false"),
+        "{list}"
+    );
+}
+
+#[test]
+fn a_machine_that_starts_by_itself_and_is_connected_leaves_no_trace() {
+    let host = Host::new();
+    for line in [
+        "podman-machine autostart enable box2",
+        "podman-machine connect --default box2",
+    ] {
+        let (status, ..) = host.run(line);
+        assert_eq!(status, 0, "{line}");
+    }
+    let (_, out, _) = host.run("podman-machine autostart status --json box2");
+    assert_eq!(out, "{\"Autostart\":\"enabled\",\"Name\":\"box2\"}\n");
+    let unit = host
+        .path()
+        .join("config/systemd/user/podman-machine@box2.service");
+    assert!(
+        fs::read_to_string(&unit)
+            .unwrap()
+            .contains(" keeper box2\n")
+    );
+    let (status, _, errors) = host.run("podman-machine rename box2 web");
+    assert!(
+        status == 1 && errors.contains("`autostart disable box2` first"),
+        "{errors}"
+    );
+    let connections = host
+        .path()
+        .join("config/containers/podman-connections.json");
+    assert!(
+        fs::read_to_string(&connections)
+            .unwrap()
+            .contains("\"Default\": \"box2\"")
+    );
+    let (status, out, errors) = host.run("podman-machine rm -f box2");
+    assert_eq!((status, errors.as_str()), (0, ""), "{out}");
+    assert!(!unit.exists());
+    let text = fs::read_to_string(&connections).unwrap();
+    assert!(!text.contains("box2"), "{text}");
+}
+
+#[test]
+fn flags_that_the_machine_would_refuse_are_refused_at_once() {
+    let host = Host::new();
+    for (line, words) in [
+        ("podman-machine create --flag podman=x new", "podman"),
+        (
+            "podman-machine create --flag nosuchflag=1 new",
+            "nosuchflag",
+        ),
+        (
+            "podman-machine create -v /nonexistent new",
+            "no such directory on this host",
+        ),
+        (
+            "podman-machine create -v /:/usr new",
+            "a directory of the system",
+        ),
+        ("podman-machine create --memory 8M new", "at least 256 MiB"),
+        (
+            "podman-machine create --image /nonexistent new",
+            "no such file",
+        ),
+        (
+            "podman-machine create --image /etc/passwd new",
+            "neither a disc image nor a disk",
+        ),
+    ] {
+        let (status, _, errors) = host.run(line);
+        assert_eq!(status, 3, "{line}: {errors}");
+        assert!(
+            errors.contains(words) && errors.lines().count() == 1,
+            "{line}: {errors}"
+        );
+    }
 }

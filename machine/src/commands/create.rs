@@ -8,7 +8,8 @@ use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
 use crate::store::image::{Image, Source};
 use crate::store::{Dirs, Machine, files};
-use anyhow::{Context, Result, bail};
+use crate::tool;
+use anyhow::{Context, Result};
 use clap::ArgMatches;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -22,6 +23,15 @@ use std::time::Duration;
 
 /// Runs `create`.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
+    create(matches, !matches.get_flag("no-start"))
+}
+
+/// Runs `init`, podman's name for a creation without a start.
+pub fn init(matches: &ArgMatches) -> Result<ExitCode> {
+    create(matches, matches.get_flag("now"))
+}
+
+fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
     let name = match names.as_slice() {
@@ -48,12 +58,14 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     dirs.create()?;
     sweep(&dirs)?;
     println!("({name}) Verifying the image...");
+    let cache = hold_cache(&dirs)?;
     config.image = Image::import(&dirs.cache(), &source)?.id;
     println!("Creating machine...");
     let machine = Machine::at(&dirs, name);
     undo_on_signal(&dirs, &machine)?;
-    build(&dirs, &machine, &config)?;
-    if !matches.get_flag("no-start") {
+    publish(&dirs, &machine, |draft| fill(draft, &config))?;
+    drop(cache);
+    if start {
         let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
         if let Err(error) = lifecycle::start_one(&dirs, &machine, limit) {
             remove::remove(&dirs, &machine)?;
@@ -70,7 +82,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
 }
 
 /// Refuses a name that is taken, or that cannot be one.
-fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
+pub fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
     if name.is_empty()
         || !name.chars().all(plain)
@@ -93,8 +105,7 @@ fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
 }
 
 fn check_program(program: &str) -> Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|dir| dir.join(program).is_file()) {
+    if tool::find(program).is_some() {
         return Ok(());
     }
     let package = match program {
@@ -108,11 +119,15 @@ fn check_program(program: &str) -> Result<()> {
     Err(Fault::with_status(text, PRE_CREATE).into())
 }
 
-/// Makes the files of a machine in a draft, and gives it its name.
-fn build(dirs: &Dirs, machine: &Machine, config: &MachineConfig) -> Result<()> {
+/// Makes the files of a machine in a draft by `fill`, and gives the draft its name.
+pub fn publish(
+    dirs: &Dirs,
+    machine: &Machine,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let draft = draft(dirs, &machine.name, std::process::id());
     make_private(&draft)?;
-    let built = fill(&draft, config).and_then(|()| {
+    let built = fill(&draft).and_then(|()| {
         let named = fs::rename(&draft, &machine.dir);
         named.map_err(|_| {
             Fault::new(format!(
@@ -130,43 +145,42 @@ fn build(dirs: &Dirs, machine: &Machine, config: &MachineConfig) -> Result<()> {
     files::sync_dir(&dirs.machines())
 }
 
-fn draft(dirs: &Dirs, name: &str, pid: u32) -> std::path::PathBuf {
+/// Returns the directory in which a process puts a machine together.
+#[must_use]
+pub fn draft(dirs: &Dirs, name: &str, pid: u32) -> std::path::PathBuf {
     dirs.machines().join(format!(".{name}.{pid}.tmp"))
+}
+
+/// Keeps `prune` from removing images that no machine has yet.
+pub fn hold_cache(dirs: &Dirs) -> Result<fs::File> {
+    let path = dirs.cache().join("lock");
+    let file = crate::store::lock::open(&path)?;
+    file.lock_shared()
+        .with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
 }
 
 fn fill(draft: &Path, config: &MachineConfig) -> Result<()> {
     files::replace(&draft.join("config.json"), config.text().as_bytes())?;
-    let mut keygen = Command::new("ssh-keygen");
-    keygen.args([
-        "-q",
-        "-t",
-        "ed25519",
-        "-N",
-        "",
-        "-C",
-        &format!("podman-machine {}", config.name),
-        "-f",
-    ]);
-    run_tool(keygen.arg(draft.join("id_ed25519")))?;
+    keygen(draft, &config.name)?;
     let mut disk = Command::new("qemu-img");
     disk.args(["create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=off"]);
-    run_tool(
+    tool::run(
         disk.arg(draft.join("disk.qcow2"))
             .arg(config.disk_bytes.to_string()),
     )
 }
 
-fn run_tool(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("start {name}"))?;
-    if !output.status.success() {
-        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
+/// Makes the key of a machine.
+pub fn keygen(draft: &Path, name: &str) -> Result<()> {
+    let mut keygen = Command::new("ssh-keygen");
+    let comment = format!("podman-machine {name}");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", &comment, "-f"]);
+    tool::run(keygen.arg(draft.join("id_ed25519")))
 }
 
 /// Removes the drafts of processes that have ended.
-fn sweep(dirs: &Dirs) -> Result<()> {
+pub fn sweep(dirs: &Dirs) -> Result<()> {
     for entry in fs::read_dir(dirs.machines())?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name

@@ -4,9 +4,11 @@
 use super::lifecycle;
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
+use crate::store::share::{self, Share};
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 /// Returns the parser of `create`.
 pub fn command() -> Command {
@@ -29,6 +31,18 @@ pub fn command() -> Command {
                 .help("Leave the machine off"),
         )
         .arg(lifecycle::start_timeout())
+}
+
+/// Returns the parser of `init`.
+pub fn init_command() -> Command {
+    command()
+        .about("Create a machine that is off, as podman machine does")
+        .arg(
+            Arg::new("now")
+                .long("now")
+                .action(ArgAction::SetTrue)
+                .help("Start it"),
+        )
 }
 
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -79,11 +93,11 @@ fn network() -> [Arg; 2] {
     ]
 }
 
-fn guest() -> [Arg; 4] {
+fn guest() -> [Arg; 5] {
     [
         option(
             "image",
-            "DIR|URL#SHA256",
+            "DIR|ISO|QCOW2|URL#SHA256",
             "Kernel and initrd, by default those of this build",
         ),
         option("append", "WORDS", "Words for the kernel's command line").action(ArgAction::Append),
@@ -93,6 +107,9 @@ fn guest() -> [Arg; 4] {
             "Flag of the machine without b2p., such as tz=UTC",
         )
         .action(ArgAction::Append),
+        option("volume", "SRC[:DST][:ro]", "Directory of this host, at the same place in the machine unless DST is given; `home` is yours")
+            .short('v')
+            .action(ArgAction::Append),
         option("label", "KEY=VALUE", "Label that ls --filter finds").action(ArgAction::Append),
     ]
 }
@@ -110,15 +127,9 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
     };
     let mut config = MachineConfig::new(name);
     config.cpus = *matches.get_one("cpus").unwrap_or(&2);
-    config.memory_mib = u32::try_from(size(text("memory"), 1 << 20)? >> 20).context("--memory")?;
+    memory(&mut config, text("memory"))
+        .map_err(|error| Fault::with_status(super::text_of(&error), PRE_CREATE))?;
     config.disk_bytes = size(text("disk"), 1 << 30)?;
-    if config.memory_mib < 256 {
-        return Err(Fault::with_status(
-            "Error: --memory: a machine needs at least 256 MiB",
-            PRE_CREATE,
-        )
-        .into());
-    }
     if let Some(&port) = matches.get_one::<u16>("ssh-port") {
         (config.ssh_port, config.ssh_port_fixed) = (port, true);
     }
@@ -128,26 +139,88 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
     if let Some(address) = matches.get_one::<Ipv4Addr>("publish-on") {
         config.publish_on = address.to_string();
     }
-    for flag in list("flag") {
-        let (name, value) = flag
-            .split_once('=')
-            .with_context(|| format!("--flag {flag}: NAME=VALUE is right"))?;
-        let name = name.strip_prefix("b2p.").unwrap_or(name);
-        if name.is_empty()
-            || !name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        {
-            bail!("--flag {flag}: the name of a flag has lower-case letters, digits and _");
-        }
-        config.flags.push((name.to_owned(), value.to_owned()));
+    for text in list("flag") {
+        flag(&mut config, &text)?;
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    for text in list("volume").iter().filter(|text| !text.is_empty()) {
+        add_share(&mut config, Share::parse(text, home.as_deref())?);
+    }
+    if let Some(problem) = share::problem(&config.flags) {
+        return Err(Fault::with_status(format!("Error: --flag: {problem}"), PRE_CREATE).into());
     }
     config.created = crate::keeper::now();
     Ok(config)
 }
 
+/// Adds a folder, in place of one at the same place in the machine.
+pub fn add_share(config: &mut MachineConfig, share: Share) {
+    config.shares.retain(|other| other.target != share.target);
+    config.shares.push(share);
+}
+
+/// Sets the number of processors.
+pub fn cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=512).contains(number));
+    config.cpus =
+        number.with_context(|| format!("cpus {text}: a number from 1 to 512 is right"))?;
+    Ok(())
+}
+
+/// Sets the memory.
+pub fn memory(config: &mut MachineConfig, text: &str) -> Result<()> {
+    let mib = u32::try_from(size(text, 1 << 20)? >> 20).context("--memory")?;
+    if mib < 256 {
+        return Err(Fault::new("Error: --memory: a machine needs at least 256 MiB").into());
+    }
+    config.memory_mib = mib;
+    Ok(())
+}
+
+/// Sets the accelerator.
+pub fn accel(config: &mut MachineConfig, text: &str) -> Result<()> {
+    vmm::AcceleratorChoice::parse(text)?;
+    text.clone_into(&mut config.accel);
+    Ok(())
+}
+
+/// Sets the port of ssh.
+pub fn ssh_port(config: &mut MachineConfig, text: &str) -> Result<()> {
+    let port = text.parse();
+    let port: u16 =
+        port.with_context(|| format!("ssh-port {text}: a number up to 65535 is right"))?;
+    (config.ssh_port, config.ssh_port_fixed) = (port, port > 0);
+    Ok(())
+}
+
+/// Sets the address of published ports.
+pub fn publish_on(config: &mut MachineConfig, text: &str) -> Result<()> {
+    let address: Result<Ipv4Addr, _> = text.parse();
+    let address =
+        address.with_context(|| format!("publish-on {text}: an IPv4 address is right"))?;
+    config.publish_on = address.to_string();
+    Ok(())
+}
+
+/// Sets a flag of the machine.
+pub fn flag(config: &mut MachineConfig, text: &str) -> Result<()> {
+    let pair = text.split_once('=');
+    let (name, value) = pair.with_context(|| format!("--flag {text}: NAME=VALUE is right"))?;
+    let name = name.strip_prefix("b2p.").unwrap_or(name);
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if name.is_empty() || !name.bytes().all(plain) {
+        bail!("--flag {text}: the name of a flag has lower-case letters, digits and _");
+    }
+    config.flags.retain(|(other, _)| other != name);
+    config.flags.push((name.to_owned(), value.to_owned()));
+    Ok(())
+}
+
 /// Parses a size; `unit` is that of a number alone.
-fn size(text: &str, unit: u64) -> Result<u64> {
+pub fn size(text: &str, unit: u64) -> Result<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match text[digits.len()..]
         .to_ascii_lowercase()

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Progress of a keeper, as a command sees it.
 
-use crate::store::{Dirs, Machine};
+use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -35,11 +34,7 @@ pub enum Outcome {
 pub fn spawn_keeper(dirs: &Dirs, machine: &Machine) -> Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
     let log = machine.file("keeper.log");
-    let log = File::options()
-        .append(true)
-        .create(true)
-        .open(&log)
-        .with_context(|| log.display().to_string())?;
+    let log = logfile::append(&log)?;
     let mut keeper = Command::new(std::env::current_exe().context("path of this program")?);
     keeper
         .arg("--storage-path")

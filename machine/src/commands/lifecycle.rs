@@ -23,6 +23,7 @@ const TAIL: usize = 20;
 /// Returns the parser of `start`.
 pub fn start_command() -> Command {
     Command::new("start")
+        .alias("up")
         .about("Start machines, and wait until their podman API answers")
         .arg(many_names())
         .arg(super::suspend::cold())
@@ -125,6 +126,7 @@ fn follow_stream(machine: &Machine) -> Result<UnixStream> {
 /// Returns the parser of `stop`.
 pub fn stop_command() -> Command {
     Command::new("stop")
+        .aliases(["down", "poweroff"])
         .about("Press the power button of machines, and wait until they are off")
         .arg(many_names())
         .arg(

@@ -2,28 +2,32 @@
 //! `ls` and `active`.
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::dirs;
 use super::ls_text::{self, Clients, Filters, Item, natural};
+use super::misc::engine_version;
 use crate::compat;
 use crate::fault::Fault;
 use crate::state::State;
 use crate::store::{Dirs, Machine};
 
 /// Returns docker-machine's option with the time limit of a list. A state follows from locks, which
-/// never make anybody wait.
+/// never make anybody wait; an engine may.
 fn timeout() -> Arg {
     Arg::new("timeout")
         .short('t')
         .long("timeout")
         .value_name("SECONDS")
-        .value_parser(value_parser!(u64))
+        .value_parser(value_parser!(u64).range(1..))
         .default_value("10")
-        .help("Accepted for docker-machine's sake: states are known at once")
+        .help("Time limit for the versions of engines; states are known at once")
 }
 
 /// Returns the parser of `ls`.
@@ -81,6 +85,11 @@ pub fn ls(matches: &ArgMatches) -> Result<ExitCode> {
     let format = matches
         .get_one::<String>("format")
         .map_or("", String::as_str);
+    let docker = compat::as_docker() && format.is_empty() || format.contains("DockerVersion");
+    if docker && !quiet {
+        let seconds = matches.get_one("timeout").copied().unwrap_or(10);
+        ask_engines(&mut items, Duration::from_secs(seconds));
+    }
     if quiet {
         items.iter().for_each(|item| println!("{}", item.name));
     } else if matches.get_flag("json") || format == "json" {
@@ -93,6 +102,21 @@ pub fn ls(matches: &ArgMatches) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the podman APIs for their versions, side by side.
+fn ask_engines(items: &mut [Item], limit: Duration) {
+    thread::scope(|scope| {
+        for item in items {
+            scope.spawn(move || {
+                let socket = item.url.strip_prefix("unix://").map(Path::new);
+                let version = socket.and_then(|socket| engine_version(socket, limit).ok());
+                if let Some(version) = version {
+                    item.engine = format!("v{version}");
+                }
+            });
+        }
+    });
 }
 
 /// Returns the parser of `active`.

@@ -3,18 +3,21 @@
 
 use super::{dirs, machine, one_name, state};
 use crate::fault::Fault;
+use crate::keeper::console::tail;
 use crate::state::State;
+use crate::store::watch::Watch;
 use anyhow::{Context, Result};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
 /// Logs of a machine: option and file.
-const LOGS: [(&str, &str, &str); 3] = [
+const LOGS: [(&str, &str, &str); 4] = [
     (
         "console",
         "console.log",
@@ -22,6 +25,7 @@ const LOGS: [(&str, &str, &str); 3] = [
     ),
     ("qemu", "qemu.log", "Messages of QEMU"),
     ("keeper", "keeper.log", "Messages of the machine's keeper"),
+    ("ssh", "ssh.log", "Messages of the ssh that carries the API"),
 ];
 
 /// Returns the parser of `logs`.
@@ -36,21 +40,75 @@ pub fn command() -> Command {
         .about("Print a log of a machine; it is kept when the machine is off")
         .arg(one_name())
         .args(LOGS.map(flag))
+        .args([
+            Arg::new("follow")
+                .short('f')
+                .long("follow")
+                .action(ArgAction::SetTrue)
+                .help("Print what is added, until interrupted"),
+            Arg::new("lines")
+                .short('n')
+                .long("lines")
+                .value_name("NUMBER")
+                .value_parser(value_parser!(u32))
+                .help("Print the last lines alone"),
+            Arg::new("previous")
+                .long("previous")
+                .action(ArgAction::SetTrue)
+                .help("Print the log before this one, which was put aside when it was full"),
+        ])
 }
 
 /// Runs `logs`.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let machine = machine(&dirs(matches)?, matches)?;
     let chosen = LOGS.iter().find(|(name, ..)| matches.get_flag(name));
-    let path = machine.file(chosen.map_or("console.log", |(_, file, _)| file));
-    match File::open(&path) {
-        Ok(mut file) => io::copy(&mut file, &mut io::stdout().lock())
-            .map(|_| ())
-            .context("copy the log")?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    let name = chosen.map_or("console.log", |(_, file, _)| file);
+    let end = if matches.get_flag("previous") {
+        ".1"
+    } else {
+        ""
+    };
+    let path = machine.file(&format!("{name}{end}"));
+    let begin = match matches.get_one::<u32>("lines") {
+        Some(&lines) => {
+            for line in tail(&path, lines as usize) {
+                writeln!(io::stdout(), "{line}")?;
+            }
+            std::fs::metadata(&path).map_or(0, |meta| meta.len())
+        }
+        None => print_from(&path, 0)?,
+    };
+    match matches.get_flag("follow") {
+        true => follow(&path, begin),
+        false => Ok(ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a file from an offset on, and returns its length. A file that is shorter was begun anew.
+fn print_from(path: &Path, at: u64) -> Result<u64> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        other => other.with_context(|| path.display().to_string())?,
+    };
+    let at = if file.metadata()?.len() < at { 0 } else { at };
+    file.seek(SeekFrom::Start(at))?;
+    let copied = io::copy(&mut file.take(u64::MAX), &mut io::stdout().lock());
+    Ok(at + copied.context("copy the log")?)
+}
+
+/// Prints what is added to a log; sleeps in between.
+fn follow(path: &Path, mut at: u64) -> Result<ExitCode> {
+    File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .with_context(|| path.display().to_string())?;
+    let watch = Watch::new(path)?;
+    loop {
+        at = print_from(path, at)?;
+        watch.wait()?;
+    }
 }
 
 /// Returns the parser of `console`.

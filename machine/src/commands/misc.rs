@@ -49,14 +49,14 @@ pub fn version(matches: &ArgMatches) -> Result<ExitCode> {
     if state(&dirs, &machine)? != State::Running {
         return Err(not_running());
     }
-    println!("{}", engine_version(&machine.api())?);
+    println!("{}", engine_version(&machine.api(), PATIENCE)?);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Asks the podman API for its version.
-fn engine_version(socket: &Path) -> Result<String> {
+pub fn engine_version(socket: &Path, limit: Duration) -> Result<String> {
     let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(limit))?;
     // HTTP/1.0 has no chunks.
     stream.write_all(b"GET /version HTTP/1.0\r\nHost: d\r\n\r\n")?;
     let mut answer = String::new();

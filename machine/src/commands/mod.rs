@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Commands. Each has its part of the command line beside what it does.
 
+pub mod autostart;
+pub mod connect;
+pub mod copy;
 pub mod create;
 pub mod create_options;
+pub mod doctor;
 pub mod env_text;
+pub mod events;
 pub mod follow;
 pub mod inspect_text;
 pub mod lifecycle;
@@ -11,9 +16,13 @@ pub mod list;
 pub mod logs;
 pub mod ls_text;
 pub mod misc;
+pub mod ports;
+pub mod prune;
 pub mod reach;
 pub mod remove;
 pub mod scp_text;
+pub mod set;
+pub mod shares;
 pub mod show;
 pub mod snapshot;
 pub mod suspend;
@@ -54,6 +63,15 @@ pub fn many_names() -> Arg {
         .action(ArgAction::Append)
         .num_args(0..)
         .help("Machines; `default` if none is given")
+}
+
+/// Returns the option for output that programs read.
+#[must_use]
+pub fn json_flag() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print JSON")
 }
 
 /// Returns the machine that a command line names, or the default one.

@@ -2,7 +2,8 @@
 //! `rm`.
 
 use super::lifecycle::kill_one;
-use super::{dirs, text_of};
+use super::{autostart, dirs, text_of};
+use crate::clients::{self, Places};
 use crate::fault::Fault;
 use crate::store::dirs::remove_all;
 use crate::store::files::sync_dir;
@@ -23,6 +24,7 @@ pub fn command() -> Command {
             .help(help)
     };
     Command::new("rm")
+        .aliases(["delete", "destroy"])
         .about("Remove machines with their disks")
         .arg(
             Arg::new("name")
@@ -77,7 +79,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
 }
 
 /// Asks; every answer that begins with `y` is a yes, and the end of the input is a no.
-fn confirmed() -> Result<bool> {
+pub fn confirmed() -> Result<bool> {
     print!("Are you sure? (y/n): ");
     io::stdout().flush()?;
     let mut answer = String::new();
@@ -96,6 +98,16 @@ pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
     fs::rename(&machine.dir, &grave)
         .with_context(|| format!("rename {}", machine.dir.display()))?;
     drop(lock);
+    if let Ok(places) = Places::of_environment()
+        && let Err(error) = clients::disconnect(&places, machine)
+    {
+        eprintln!("{error:#}");
+    }
+    if let Ok(units) = autostart::units()
+        && autostart::enabled(&units, dirs, machine)
+    {
+        autostart::disable(&units, machine)?;
+    }
     sync_dir(&dirs.machines())?;
     remove_all(&grave)?;
     remove_all(&machine.run)

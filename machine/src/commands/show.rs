@@ -29,6 +29,7 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 /// Returns the parser of `env`.
 pub fn env_command() -> Command {
     Command::new("env")
+        .alias("shellinit")
         .about("Print the commands that make podman and docker use a machine")
         .arg(many_names())
         .arg(

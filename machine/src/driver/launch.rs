@@ -2,14 +2,15 @@
 //! Start of QEMU for a machine. QEMU outlives the process that starts it.
 
 use super::qemu::{self, Resolved};
+use super::shares::{Attempt, Served};
 use crate::keeper::monitor::Monitor;
 use crate::store::Machine;
 use crate::store::config::MachineConfig;
-use crate::store::files;
 use crate::store::image::Image;
+use crate::store::{files, logfile};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -31,6 +32,8 @@ pub struct Launched {
     pub monitor: Monitor,
     /// Port of 127.0.0.1 that leads to sshd.
     pub ssh_port: u16,
+    /// Shortcomings of the folders, `what: why`.
+    pub notes: Vec<String>,
 }
 
 /// Starts QEMU, and returns when it answers. A `stopped` one waits for the command `cont`.
@@ -38,13 +41,16 @@ pub fn launch(machine: &Machine, config: &MachineConfig, stopped: bool) -> Resul
     let image = Image::open(&machine.cache, &config.image)?;
     let key = machine.file("id_ed25519.pub");
     let key = fs::read_to_string(&key).with_context(|| format!("read {}", key.display()))?;
-    let entries = qemu::fw_cfg(config, &key);
-    for (name, content) in &entries {
-        files::replace(&qemu::fw_cfg_file(&machine.run, name), content.as_bytes())?;
-    }
     let accelerator = AcceleratorChoice::parse(&config.accel)?.resolve(Some(&image.kernel()));
     let mut tries = TRIES;
+    let mut attempts = vec![Attempt::Best; config.shares.len()];
+    let mut notes = Vec::new();
     loop {
+        let mut served = Served::start(machine, &config.shares, &attempts);
+        let entries = qemu::fw_cfg(config, &key, &served.folders);
+        for (name, content) in &entries {
+            files::replace(&qemu::fw_cfg_file(&machine.run, name), content.as_bytes())?;
+        }
         let at = Resolved {
             dir: machine.dir.clone(),
             run: machine.run.clone(),
@@ -55,13 +61,27 @@ pub fn launch(machine: &Machine, config: &MachineConfig, stopped: bool) -> Resul
             ssh_port: free_port(config)?,
             qmp_fd: -1,
             stopped,
+            folders: served.folders.clone(),
             program: std::env::current_exe().context("path of this program")?,
         };
         tries -= 1;
-        match attempt(machine, config, at, &entries) {
-            Err(error) if tries > 0 && !config.ssh_port_fixed && lost_a_port(&error) => {}
-            other => return other,
+        let error = match attempt(machine, config, at, &entries) {
+            Ok(launched) => {
+                notes.append(&mut served.notes);
+                return Ok(Launched { notes, ..launched });
+            }
+            Err(error) => error,
+        };
+        let lost = lost_a_port(&error);
+        let stepped = match lost {
+            true => served.step_down("", &[], &mut []),
+            false => served.step_down(&format!("{error:#}"), &config.shares, &mut attempts),
+        };
+        let again = !stepped.is_empty() || lost && tries > 0 && !config.ssh_port_fixed;
+        if !again {
+            return Err(error);
         }
+        notes.extend(stepped);
     }
 }
 
@@ -116,6 +136,7 @@ fn attempt(
             child,
             monitor,
             ssh_port: at.ssh_port,
+            notes: Vec::new(),
         }),
         Err(error) => {
             let _ = child.kill();
@@ -132,7 +153,7 @@ fn attempt(
 
 /// Starts QEMU in a process group of its own, so that a signal for this one's does not end it.
 fn spawn(args: &[String], log: &Path) -> Result<Child> {
-    let stderr = File::create(log).with_context(|| log.display().to_string())?;
+    let stderr = logfile::begin(log)?;
     let mut qemu = Command::new(QEMU);
     qemu.args(args).process_group(0).stdin(Stdio::null());
     qemu.stdout(stderr.try_clone()?).stderr(stderr);

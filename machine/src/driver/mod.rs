@@ -3,3 +3,4 @@
 
 pub mod launch;
 pub mod qemu;
+pub mod shares;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! QEMU's arguments for a machine. Pure: no file is touched here.
 
+use super::shares::{self, Folder};
 use crate::store::config::MachineConfig;
 use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
@@ -28,13 +29,19 @@ pub struct Resolved {
     pub qmp_fd: i32,
     /// True if the processors stand still until a saved memory is loaded.
     pub stopped: bool,
+    /// Folders of the host.
+    pub folders: Vec<Folder>,
     /// Path of this program, which QEMU runs for a request to publish a port.
     pub program: PathBuf,
 }
 
 /// Returns the fw_cfg entries of a machine: name without the prefix, and content.
 #[must_use]
-pub fn fw_cfg(config: &MachineConfig, public_key: &str) -> Vec<(String, String)> {
+pub fn fw_cfg(
+    config: &MachineConfig,
+    public_key: &str,
+    folders: &[Folder],
+) -> Vec<(String, String)> {
     let mut entries = vec![
         ("machine".to_owned(), "qemu".to_owned()),
         ("ssh_key".to_owned(), public_key.trim().to_owned() + "\n"),
@@ -44,6 +51,15 @@ pub fn fw_cfg(config: &MachineConfig, public_key: &str) -> Vec<(String, String)>
     for (name, value) in &config.flags {
         entries.retain(|(other, _)| other != name);
         entries.push((name.clone(), value.clone()));
+    }
+    let flags = folders
+        .iter()
+        .map(|folder| folder.share.flag(&folder.tag) + "\n");
+    let flags: String = flags.collect();
+    match entries.iter_mut().find(|(name, _)| name == "share") {
+        Some((_, value)) => value.insert_str(0, &flags),
+        None if flags.is_empty() => {}
+        None => entries.push(("share".to_owned(), flags)),
     }
     entries
 }
@@ -83,6 +99,7 @@ pub fn arguments(
         ]));
     }
     args.extend(devices(config, at));
+    args.extend(at.folders.iter().flat_map(shares::devices));
     args.extend(channels(at));
     if at.stopped {
         args.extend(words(&["-S"]));
@@ -250,12 +267,13 @@ mod tests {
             ssh_port: 2200,
             qmp_fd: 5,
             stopped: false,
+            folders: Vec::new(),
             program: "/usr/bin/podman-machine".into(),
         }
     }
 
     fn line(config: &MachineConfig, at: &Resolved) -> String {
-        let entries = fw_cfg(config, "ssh-ed25519 AAAA box");
+        let entries = fw_cfg(config, "ssh-ed25519 AAAA box", &[]);
         arguments(config, at, &entries)
             .expect("short enough")
             .join(" ")
@@ -317,7 +335,7 @@ mod tests {
             ("hostname".into(), "web".into()),
             ("tz".into(), "UTC".into()),
         ];
-        let entries = fw_cfg(&config, "k");
+        let entries = fw_cfg(&config, "k", &[]);
         let named = |name: &str| {
             entries
                 .iter()
@@ -329,7 +347,7 @@ mod tests {
             [&("hostname".to_owned(), "web".to_owned())]
         );
         assert_eq!(named("tz").len(), 1);
-        assert_eq!(fw_cfg(&MachineConfig::new("Box"), "k")[3].1, "box");
+        assert_eq!(fw_cfg(&MachineConfig::new("Box"), "k", &[])[3].1, "box");
     }
 
     #[test]

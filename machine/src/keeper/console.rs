@@ -2,8 +2,9 @@
 //! The console's log: found in it are the ready line and a panic; it is rotated.
 
 use super::Event;
+use crate::store::logfile;
+use crate::store::watch::Watch;
 use anyhow::{Context, Result};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -28,10 +29,7 @@ pub fn watch(path: &Path, from: u64, events: Sender<Event>) -> Result<()> {
             .open(path)
     };
     open().with_context(|| path.display().to_string())?;
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC).context("inotify")?;
-    inotify
-        .add_watch(path, AddWatchFlags::IN_MODIFY)
-        .context("inotify")?;
+    let watch = Watch::new(path)?;
     let mut reader = Reader {
         path: path.to_owned(),
         at: from,
@@ -44,7 +42,7 @@ pub fn watch(path: &Path, from: u64, events: Sender<Event>) -> Result<()> {
                     return;
                 }
             }
-            if inotify.read_events().is_err() {
+            if watch.wait().is_err() {
                 return;
             }
         }
@@ -107,13 +105,9 @@ impl Reader {
 
     /// Keeps the log as `console.log.1`. QEMU appends, so that its next write begins the file anew.
     fn rotate(&mut self) {
-        let kept = self.path.with_extension("log.1");
-        let rotated = fs::copy(&self.path, &kept)
-            .and_then(|_| File::options().write(true).open(&self.path))
-            .and_then(|file| file.set_len(0));
-        match rotated {
+        match logfile::put_aside(&self.path) {
             Ok(()) => self.at = 0,
-            Err(error) => eprintln!("{}: {error}", kept.display()),
+            Err(error) => eprintln!("{}: {error}", self.path.display()),
         }
     }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loop of a keeper: events, and the steps of a stop.
 
-use super::{Event, Keeper, Step, Stop, end, tunnel};
+use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::state::State;
+use crate::store::logfile;
 use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,6 +27,9 @@ pub(super) fn live(mut keeper: Keeper, events: &Receiver<Event>) -> Result<()> {
                 events.recv_timeout(stop.deadline.saturating_duration_since(Instant::now()))
             }
         };
+        for name in ["keeper.log", "qemu.log"] {
+            logfile::bound(&keeper.machine.file(name));
+        }
         match event {
             Ok(Event::QemuGone) | Err(RecvTimeoutError::Disconnected) => return end::end(keeper),
             Ok(event) => keeper.handle(event),
@@ -109,6 +113,9 @@ impl Keeper {
             .iter()
             .map(|d| format!("{}: {}", d.what, d.why))
             .collect();
+        let mut notes = self.record.notes.clone();
+        notes.append(&mut self.publish_configured());
+        self.record.degraded.append(&mut notes);
         for line in self.record.degraded.clone() {
             self.tell(&json!({"degraded": line}));
         }
@@ -147,6 +154,7 @@ impl Keeper {
             eprintln!("{error:#}");
         }
         self.set_phase(State::Running);
+        sd_notify::ready();
     }
 
     /// Begins an orderly stop; a second request changes its deadline.

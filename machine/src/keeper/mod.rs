@@ -16,6 +16,7 @@ pub mod ports;
 pub mod record;
 pub mod relay;
 mod requests;
+mod sd_notify;
 mod start;
 pub mod tunnel;
 

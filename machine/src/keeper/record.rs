@@ -34,6 +34,9 @@ pub struct RunRecord {
     /// Degraded lines of this boot, `what: why`.
     #[serde(default)]
     pub degraded: Vec<String>,
+    /// Shortcomings of the host, `what: why`; a part of `degraded` from the ready line on.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Reason for a state that was not asked for.
     #[serde(default)]
     pub trouble: Option<String>,
@@ -53,6 +56,7 @@ impl RunRecord {
             console_from: 0,
             ready: false,
             degraded: Vec::new(),
+            notes: Vec::new(),
             trouble: None,
             forwards: Vec::new(),
         }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requests to a keeper.
 
+use super::record::Forward;
 use super::{Keeper, control, life, ports};
 use crate::state::State;
-use anyhow::{Result, bail};
+use crate::store::config::MachineConfig;
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;
 
@@ -28,6 +30,7 @@ impl Keeper {
             "resume" => self.resume(),
             "expose" => self.expose(request),
             "unexpose" => self.unexpose(request),
+            "configure" => self.configure(request),
             other => Err(anyhow::anyhow!("no request {other:?}")),
         };
         let answer = match done {
@@ -72,8 +75,38 @@ impl Keeper {
         }
     }
 
+    /// Takes a new configuration: the keeper is the only writer of its machine's file. A larger disk
+    /// is one at once, everything else counts at the next start.
+    fn configure(&mut self, request: &Value) -> Result<()> {
+        let text = request["config"].as_str().context("no configuration")?;
+        let new = MachineConfig::parse(text)?;
+        if new.disk_bytes > self.config.disk_bytes {
+            let size = json!({"device": "data", "size": new.disk_bytes});
+            self.monitor.execute("block_resize", &size)?;
+        }
+        self.config = MachineConfig {
+            ssh_port: self.config.ssh_port,
+            last_up: self.config.last_up,
+            ..new
+        };
+        self.machine.save(&self.config)
+    }
+
+    /// Publishes the ports that the owner has configured; those that cannot be are told.
+    pub(super) fn publish_configured(&mut self) -> Vec<String> {
+        let forwards = self.config.ports.clone();
+        let failed = forwards.into_iter().filter_map(|forward| {
+            let error = self.publish(forward).err()?;
+            Some(format!("ports: {error:#}"))
+        });
+        failed.collect()
+    }
+
     fn expose(&mut self, request: &Value) -> Result<()> {
-        let forward = ports::parse(request, &self.config.publish_on)?;
+        self.publish(ports::parse(request, &self.config.publish_on)?)
+    }
+
+    fn publish(&mut self, forward: Forward) -> Result<()> {
         if let Some(known) = self
             .record
             .forwards
@@ -98,6 +131,7 @@ impl Keeper {
             bail!("{}", forward.reason());
         }
         eprintln!("published {}", forward.add());
+        self.tell(&json!({"published": forward}));
         self.record.forwards.push(forward);
         self.write_record();
         Ok(())
@@ -115,6 +149,7 @@ impl Keeper {
         };
         let forward = self.record.forwards.remove(at);
         self.monitor.human(&forward.remove())?;
+        self.tell(&json!({"unpublished": forward}));
         self.write_record();
         Ok(())
     }

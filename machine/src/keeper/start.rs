@@ -111,6 +111,7 @@ fn start(machine: &Machine) -> Result<Qemu> {
     let saved = machine.saved()?;
     let mut launched = launch::launch(machine, &machine.config()?, saved.is_some())?;
     record.ssh_port = launched.ssh_port;
+    record.notes = std::mem::take(&mut launched.notes);
     if let Some(saved) = &saved
         && let Err(error) = memory::load(machine, &mut launched, saved, &mut record)
     {

@@ -4,7 +4,7 @@
 //! The keeper owns the socket, so that it is there as long as the machine; ssh is started by the
 //! first client that needs it, and again by the next one after it has ended.
 
-use crate::store::Machine;
+use crate::store::{Machine, logfile};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -78,6 +78,7 @@ impl Tunnel {
 
     fn connect(self: &Arc<Self>) -> Result<UnixStream> {
         let mut ssh = self.ssh.lock().unwrap_or_else(PoisonError::into_inner);
+        logfile::bound(&self.machine.file("ssh.log"));
         if ssh.is_some()
             && let Ok(stream) = UnixStream::connect(&self.socket)
         {
@@ -103,7 +104,7 @@ impl Tunnel {
         command.arg(format!("{}:{GUEST_SOCKET}", self.socket.display()));
         command.arg(host_alias(&self.machine.name));
         let log = self.machine.file("ssh.log");
-        let log = fs::File::create(&log).with_context(|| log.display().to_string())?;
+        let log = logfile::begin(&log)?;
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

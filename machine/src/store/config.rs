@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Configuration of a machine: `config.json` in its directory.
 
+use super::share::Share;
+use crate::keeper::record::Forward;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -50,6 +52,12 @@ pub struct MachineConfig {
     /// Address of the host on which published ports without an address listen.
     #[serde(default = "loopback")]
     pub publish_on: String,
+    /// Folders of this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
+    /// Ports that are published at each start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Forward>,
     /// Time of creation, in seconds since 1970.
     pub created: u64,
     /// Time at which the API last answered for the first time, in seconds since 1970.
@@ -93,6 +101,8 @@ impl MachineConfig {
             flags: Vec::new(),
             labels: Vec::new(),
             publish_on: loopback(),
+            shares: Vec::new(),
+            ports: Vec::new(),
             created: 0,
             last_up: None,
             other: Map::new(),

@@ -2,15 +2,17 @@
 //! Images: kernel and initrd, kept in the cache under the hash of their content.
 
 use super::dirs::{hex_byte, make_private, remove_all};
+use super::fetch::{fetch, fetch_checked};
 use super::files::{replace, sync_dir};
+use super::media;
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::env;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Files of an image.
 pub const FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
@@ -31,7 +33,9 @@ pub struct Image {
 pub enum Source {
     /// Directory with the files of `make image`.
     Dir(PathBuf),
-    /// URL of such a directory, and the SHA-256 of its `SHA256SUMS`.
+    /// Disc image or disk of `make iso` or `make disk`.
+    File(PathBuf),
+    /// URL of such a directory or file, and the SHA-256 of its `SHA256SUMS`, or of the file.
     Url {
         /// URL without a slash at its end.
         url: String,
@@ -49,13 +53,14 @@ impl Source {
             .iter()
             .any(|scheme| text.starts_with(scheme));
         if !remote {
-            return match Path::new(text).is_dir() {
-                true => Ok(Self::Dir(text.into())),
-                false => Err(wrong("no such directory; a directory with vmlinuz and initrd.img, or URL#SHA256 of one, is right").into()),
+            return match Path::new(text) {
+                path if path.is_dir() => Ok(Self::Dir(path.into())),
+                path if path.is_file() => Ok(Self::File(path.into())),
+                _ => Err(wrong("no such file; a directory with vmlinuz and initrd.img, an ISO, a QCOW2, or URL#SHA256 of one, is right").into()),
             };
         }
         let (url, sum) = text.split_once('#').ok_or_else(|| {
-            wrong("a URL ends in # and the SHA-256 of the SHA256SUMS file below it")
+            wrong("a URL ends in # and the SHA-256 of the file, or of the SHA256SUMS below a directory")
         })?;
         let sum = sum
             .strip_prefix("sha256:")
@@ -91,6 +96,15 @@ impl Source {
     }
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dir(path) | Self::File(path) => write!(f, "{}", path.display()),
+            Self::Url { url, .. } => f.write_str(url),
+        }
+    }
+}
+
 impl Image {
     /// Returns an image that is in the cache.
     pub fn open(cache: &Path, id: &str) -> Result<Self> {
@@ -110,11 +124,17 @@ impl Image {
     /// Verifies an image and brings it into the cache.
     pub fn import(cache: &Path, source: &Source) -> Result<Self> {
         make_private(cache)?;
+        if let Some(known) = known(cache, source) {
+            return Ok(known);
+        }
         let draft = cache.join(format!(".draft.{}", std::process::id()));
         remove_all(&draft)?;
         make_private(&draft)?;
         let imported = fill(&draft, source).and_then(|sums| settle(cache, &draft, &sums));
         remove_all(&draft)?;
+        if let (Ok(image), Source::Url { sha256, .. }) = (&imported, source) {
+            replace(&cache.join(url_name(sha256)), image.id.as_bytes())?;
+        }
         imported
     }
 
@@ -131,24 +151,60 @@ impl Image {
     }
 }
 
+/// Returns the name of the file that says which image a sum has led to.
+fn url_name(sha256: &str) -> String {
+    format!("url-{sha256}")
+}
+
+/// Returns the image of a URL that was fetched before. What the sum stands for does not change.
+fn known(cache: &Path, source: &Source) -> Option<Image> {
+    let Source::Url { sha256, .. } = source else {
+        return None;
+    };
+    let id = fs::read_to_string(cache.join(url_name(sha256))).ok()?;
+    Image::open(cache, id.trim()).ok()
+}
+
 /// Copies the files of an image into `draft`; returns their sums.
 fn fill(draft: &Path, source: &Source) -> Result<String> {
-    let announced = match source {
-        Source::Dir(dir) => fs::read_to_string(dir.join(SUMS)).ok(),
-        Source::Url { url, sha256 } => Some(fetch_sums(draft, url, sha256)?),
-    };
+    let mut announced = None;
+    match source {
+        Source::Dir(dir) => {
+            announced = fs::read_to_string(dir.join(SUMS)).ok();
+            for name in FILES {
+                copy(&dir.join(name), &draft.join(name))?;
+            }
+        }
+        Source::File(file) => extract(file, draft)?,
+        Source::Url { url, sha256 } if media::is_name(url) => {
+            let file = draft.join(".medium");
+            fetch_checked(url, &file, sha256)?;
+            extract(&file, draft)?;
+            remove_all(&file)?;
+        }
+        Source::Url { url, sha256 } => {
+            let sums = draft.join(SUMS);
+            fetch_checked(&format!("{url}/{SUMS}"), &sums, sha256)?;
+            announced = Some(fs::read_to_string(&sums)?);
+            for name in FILES {
+                fetch(&format!("{url}/{name}"), &draft.join(name))?;
+            }
+        }
+    }
     let mut sums = String::new();
     for name in FILES {
-        let to = draft.join(name);
-        match source {
-            Source::Dir(dir) => copy(&dir.join(name), &to)?,
-            Source::Url { url, .. } => fetch(&format!("{url}/{name}"), &to)?,
-        }
-        let sum = sha256(&to)?;
+        let sum = sha256(&draft.join(name))?;
         check(name, &sum, announced.as_deref())?;
         sums += &format!("{sum}  {name}\n");
     }
     Ok(sums)
+}
+
+fn extract(medium: &Path, draft: &Path) -> Result<()> {
+    let extracted = media::extract(medium, draft);
+    extracted.map_err(|error| {
+        Fault::with_status(format!("Error: --image: {error:#}"), PRE_CREATE).into()
+    })
 }
 
 /// Compares a file's sum with the announced one. A directory without sums announces none.
@@ -198,43 +254,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("copy {}", from.display()))
 }
 
-fn fetch_sums(draft: &Path, url: &str, sha256_of_sums: &str) -> Result<String> {
-    let file = draft.join(SUMS);
-    fetch(&format!("{url}/{SUMS}"), &file)?;
-    let sum = sha256(&file)?;
-    if sum != sha256_of_sums {
-        let text = format!(
-            "Error: {url}/{SUMS} has the SHA-256 {sum}, not {sha256_of_sums}: the image is refused"
-        );
-        return Err(Fault::with_status(text, PRE_CREATE).into());
-    }
-    Ok(fs::read_to_string(&file)?)
-}
-
-/// Fetches a URL with curl(1), which knows proxies and certificates.
-fn fetch(url: &str, to: &Path) -> Result<()> {
-    let mut curl = Command::new("curl");
-    curl.args([
-        "--fail",
-        "--location",
-        "--silent",
-        "--show-error",
-        "--output",
-    ]);
-    let status = curl
-        .arg(to)
-        .arg("--")
-        .arg(url)
-        .status()
-        .context("curl, which fetches images")?;
-    if !status.success() {
-        let text = format!("Error: cannot fetch {url}: curl ended with {status}");
-        return Err(Fault::with_status(text, PRE_CREATE).into());
-    }
-    Ok(())
-}
-
-fn sha256(path: &Path) -> Result<String> {
+pub(super) fn sha256(path: &Path) -> Result<String> {
     let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
     let mut hash = Sha256::new();
     let mut part = vec![0; 1 << 16];

@@ -42,7 +42,7 @@ impl CommandLock {
 }
 
 /// Opens the file of a lock, and keeps what the holder has written in it.
-fn open(path: &Path) -> Result<File> {
+pub fn open(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     options
@@ -89,6 +89,28 @@ impl LifeLock {
         file.set_len(0)?;
         writeln!(file, "{}", std::process::id())?;
         Ok(Some(Self { _file: file }))
+    }
+}
+
+/// POSIX lock on a file of another program, whose content is left alone.
+#[derive(Debug)]
+pub struct Guard {
+    _file: File,
+}
+
+impl Guard {
+    /// Waits for the lock.
+    pub fn take(path: &Path) -> Result<Self> {
+        let file = open(path)?;
+        loop {
+            match fcntl(&file, FcntlArg::F_SETLKW(&whole(libc::F_WRLCK))) {
+                Err(Errno::EINTR) => {}
+                other => {
+                    other.with_context(|| format!("lock {}", path.display()))?;
+                    return Ok(Self { _file: file });
+                }
+            }
+        }
     }
 }
 

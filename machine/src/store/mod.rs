@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files of machines: directories, configuration, locks, images, disks and keys.
 
+pub mod archive;
 pub mod config;
 pub mod dirs;
+pub mod fetch;
 pub mod files;
 pub mod image;
+pub mod iso;
 pub mod lock;
+pub mod logfile;
 pub mod machine;
+pub mod media;
 pub mod saved;
+pub mod share;
+pub mod watch;
 
 pub use dirs::Dirs;
 pub use machine::Machine;

@@ -2,15 +2,16 @@
 //! The program from end to end: a machine is created, used, stopped, started, and loses its keeper
 //! and its QEMU.
 
+mod files;
+mod ports;
 mod saved;
 
 use anyhow::{Context, Result, ensure};
-use std::fs::{self, File};
-use std::net::{TcpListener, UdpSocket};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use tests::{Checks, eventually, http, image};
+use tests::{Checks, eventually, http};
 
 /// Directories and program of the test; dropping it removes the machine.
 struct Host {
@@ -30,6 +31,8 @@ impl Host {
         command.args(args).env("XDG_RUNTIME_DIR", self.dir.path());
         command
             .env("XDG_DATA_HOME", self.dir.path().join("data"))
+            .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
+            .env("DOCKER_CONFIG", self.dir.path().join("docker"))
             .env_remove("MACHINE_STORAGE_PATH");
         command
     }
@@ -148,7 +151,7 @@ fn machine() -> Result<()> {
         Ok(())
     });
     checks.check("a published port is there when podman returns", || {
-        ports(&host)
+        ports::published(&host)
     });
     checks.check("a keeper that waits does not wake up", || {
         let count = || -> Result<u64> { wakeups(&host.run_file("keeper.pid")?) };
@@ -178,13 +181,31 @@ fn machine() -> Result<()> {
         "a cut suspension loses no disk, and keeps no memory that does not fit it",
         || saved::cut(&host),
     );
+    checks.check("settings change while the machine runs", || {
+        files::settings(&host)
+    });
+    checks.check(
+        "podman and docker know the machine only if asked to",
+        || files::connected(&host),
+    );
     checks.check("what is stopped is off, and starts with its disk", || {
+        let events = host
+            .command(&["events", "--json"])
+            .stdout(Stdio::piped())
+            .spawn()?;
         host.ok(&["stop", "box"])?;
+        let events = events.wait_with_output()?;
+        let events = String::from_utf8_lossy(&events.stdout).into_owned();
+        for part in ["\"phase\":\"Stopping\"", "\"ended\":\"powered off\""] {
+            ensure!(events.contains(part), "{events}");
+        }
         host.is("Stopped")?;
         ensure!(host.fails(&["url", "box"], 1)? == "Host is not running\n");
         ensure!(!host.run_file("podman.sock")?.exists());
+        files::copies(&host)?;
         saved::upgraded(&host)?;
         ensure!(host.ok(&["ssh", "box", "cat", "/var/lib/boot2podman/k"])? == "kept");
+        files::settled(&host)?;
         Ok(())
     });
     checks.check(
@@ -247,44 +268,4 @@ fn wakeups(pid_file: &Path) -> Result<u64> {
         sum += line.context("no counter")?.trim().parse::<u64>()?;
     }
     Ok(sum)
-}
-
-fn ports(host: &Host) -> Result<()> {
-    let archive = image::archive(host.dir.path())?;
-    let loaded = host
-        .command(&["ssh", "box", "sudo podman load -q"])
-        .stdin(File::open(archive)?)
-        .output()?;
-    ensure!(loaded.status.success(), "{loaded:?}");
-    let free = || -> Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
-    let (port, box_) = (free()?, image::NAME);
-    let run = format!(
-        "sudo podman run -d --name www -p {port}:80 {box_} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
-    );
-    host.ok(&["ssh", "box", &run])?;
-    let answer = http::get_tcp(port, "/i")?;
-    ensure!(answer.status == 200, "{answer:?}");
-    let taken = TcpListener::bind("127.0.0.1:0")?;
-    let taken_port = taken.local_addr()?.port();
-    let run = format!("sudo podman run -d -p {taken_port}:80 {box_} sleep 9");
-    let out = host.run(&["ssh", "box", &run])?;
-    let said = String::from_utf8_lossy(&out.stderr);
-    ensure!(
-        !out.status.success()
-            && said.contains(&format!(
-                "127.0.0.1:{taken_port}: bind: address already in use"
-            )),
-        "{out:?}"
-    );
-    host.ok(&["ssh", "box", "sudo podman rm -f -t 0 www"])?;
-    TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
-    // A port for UDP that stays, for the adoption.
-    let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-    let run = format!("sudo podman run -d -p {udp}:53/udp {box_} sleep 999");
-    host.ok(&["ssh", "box", &run])?;
-    ensure!(
-        UdpSocket::bind(("127.0.0.1", udp)).is_err(),
-        "nobody listens"
-    );
-    Ok(())
 }

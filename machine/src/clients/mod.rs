@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files of other programs that name a machine: podman's connections, docker's contexts.
+
+pub mod docker;
+pub mod podman;
+
+use crate::store::Machine;
+use crate::store::lock::Guard;
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Places of the files.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// podman's file of connections.
+    pub connections: PathBuf,
+    /// docker's directory.
+    pub docker: PathBuf,
+}
+
+impl Places {
+    /// Returns the places by the environment: podman-system-connection(1), and docker's
+    /// "Environment variables".
+    pub fn new(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
+        let set = |name: &str| variable(name).filter(|path| !path.as_os_str().is_empty());
+        let home = || set("HOME").context("HOME is not set");
+        let connections = match set("PODMAN_CONNECTIONS_CONF") {
+            Some(file) => file,
+            None => match set("XDG_CONFIG_HOME") {
+                Some(dir) => dir,
+                None => home()?.join(".config"),
+            }
+            .join("containers/podman-connections.json"),
+        };
+        let docker = match set("DOCKER_CONFIG") {
+            Some(dir) => dir,
+            None => home()?.join(".docker"),
+        };
+        Ok(Self {
+            connections,
+            docker,
+        })
+    }
+
+    /// Returns the places of this process.
+    pub fn of_environment() -> Result<Self> {
+        Self::new(|name| std::env::var_os(name).map(PathBuf::from))
+    }
+}
+
+/// Returns the URL of a machine's API.
+#[must_use]
+pub fn url(machine: &Machine) -> String {
+    format!("unix://{}", machine.api().display())
+}
+
+/// Makes podman and docker know a machine; the default of either changes only if this is asked for.
+pub fn connect(places: &Places, machine: &Machine, default: bool) -> Result<()> {
+    podman::add(places, machine, default)?;
+    docker::add(places, machine, default)
+}
+
+/// Removes a machine from podman's and docker's files; returns true if it was there.
+pub fn disconnect(places: &Places, machine: &Machine) -> Result<bool> {
+    let podman = podman::remove(places, machine)?;
+    Ok(docker::remove(places, machine)? || podman)
+}
+
+/// Changes a JSON file in one step; a file that does not parse is left alone. `act` returns true if
+/// there is something to write.
+fn edit(path: &Path, act: impl FnOnce(&mut Map<String, Value>) -> Result<bool>) -> Result<bool> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => "{}".to_owned(),
+        other => other.with_context(|| path.display().to_string())?,
+    };
+    let text = if text.trim().is_empty() { "{}" } else { &text };
+    let mut object: Map<String, Value> = serde_json::from_str(text)
+        .with_context(|| format!("{}: not JSON, and left alone", path.display()))?;
+    let changed = act(&mut object)?;
+    if changed {
+        let text = serde_json::to_string_pretty(&object)? + "\n";
+        crate::store::files::replace(path, text.as_bytes())?;
+    }
+    Ok(changed)
+}
+
+/// Locks podman's file as podman does (`lockfile` of containers/storage: POSIX locks).
+fn guard(path: &Path) -> Result<Guard> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    Guard::take(Path::new(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Dirs;
+    use serde_json::json;
+
+    struct Host {
+        _tmp: tempfile::TempDir,
+        places: Places,
+        dirs: Dirs,
+    }
+
+    fn host() -> Host {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let places = Places {
+            connections: tmp.path().join("config/containers/podman-connections.json"),
+            docker: tmp.path().join("docker"),
+        };
+        let dirs = Dirs {
+            storage: tmp.path().join("s"),
+            runtime: tmp.path().join("r"),
+        };
+        Host {
+            _tmp: tmp,
+            places,
+            dirs,
+        }
+    }
+
+    fn read(path: &Path) -> Value {
+        serde_json::from_str(&fs::read_to_string(path).expect("there")).expect("JSON")
+    }
+
+    #[test]
+    fn the_places_follow_the_environment() {
+        let with = |list: &'static [(&str, &str)]| {
+            Places::new(move |name| {
+                let found = list.iter().find(|(n, _)| *n == name);
+                found.map(|(_, value)| PathBuf::from(value))
+            })
+        };
+        let places = with(&[("HOME", "/h")]).expect("right");
+        assert_eq!(
+            places.connections,
+            Path::new("/h/.config/containers/podman-connections.json")
+        );
+        assert_eq!(places.docker, Path::new("/h/.docker"));
+        let places = with(&[("XDG_CONFIG_HOME", "/c"), ("DOCKER_CONFIG", "/d")]).expect("right");
+        assert_eq!(
+            places.connections,
+            Path::new("/c/containers/podman-connections.json")
+        );
+        assert_eq!(places.docker, Path::new("/d"));
+        assert!(with(&[]).is_err());
+    }
+
+    #[test]
+    fn a_machine_comes_and_goes_and_nothing_else_changes() {
+        let host = host();
+        let (one, two) = (
+            Machine::at(&host.dirs, "one"),
+            Machine::at(&host.dirs, "two"),
+        );
+        fs::create_dir_all(host.places.connections.parent().expect("a parent")).expect("made");
+        let before = json!({"Connection": {"Default": "far", "Connections": {"far": {"URI": "ssh://far"}}}, "Farm": {"x": 1}});
+        fs::write(&host.places.connections, before.to_string()).expect("written");
+        connect(&host.places, &one, false).expect("connected");
+        let file = read(&host.places.connections);
+        assert_eq!(file["Connection"]["Default"], "far");
+        assert_eq!(file["Connection"]["Connections"]["one"]["URI"], url(&one));
+        assert_eq!(
+            file["Connection"]["Connections"]["one-root"]["URI"],
+            url(&one)
+        );
+        assert!(!host.places.docker.join("config.json").exists());
+        connect(&host.places, &two, true).expect("connected");
+        assert_eq!(
+            read(&host.places.connections)["Connection"]["Default"],
+            "two"
+        );
+        assert_eq!(
+            read(&host.places.docker.join("config.json"))["currentContext"],
+            "two"
+        );
+        assert!(disconnect(&host.places, &one).expect("removed"));
+        assert!(disconnect(&host.places, &two).expect("removed"));
+        assert!(!disconnect(&host.places, &two).expect("nothing to do"));
+        let mut after = before;
+        after["Connection"]["Default"] = json!("");
+        assert_eq!(read(&host.places.connections), after);
+        assert_eq!(read(&host.places.docker.join("config.json")), json!({}));
+        let left = fs::read_dir(host.places.docker.join("contexts/meta"))
+            .expect("there")
+            .count();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_refused_and_left() {
+        let host = host();
+        let one = Machine::at(&host.dirs, "one");
+        let other = json!({"Connection": {"Connections": {"one": {"URI": "ssh://far"}}}});
+        fs::create_dir_all(host.places.connections.parent().expect("a parent")).expect("made");
+        for text in [other.to_string(), "{".to_owned(), "[]".to_owned()] {
+            fs::write(&host.places.connections, &text).expect("written");
+            assert!(connect(&host.places, &one, true).is_err(), "{text}");
+            assert_eq!(
+                fs::read_to_string(&host.places.connections).expect("there"),
+                text
+            );
+        }
+        fs::write(&host.places.connections, "").expect("written");
+        let meta = docker::meta(&host.places, "one");
+        fs::create_dir_all(meta.parent().expect("a parent")).expect("made");
+        let other = json!({"Name": "one", "Endpoints": {"docker": {"Host": "tcp://x"}}});
+        fs::write(&meta, other.to_string()).expect("written");
+        let error = connect(&host.places, &one, false)
+            .expect_err("taken")
+            .to_string();
+        assert!(error.contains("tcp://x"), "{error}");
+        assert_eq!(read(&meta), other);
+    }
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `clone`, `rename`, `export`, `import`: machines that are off, as files.
+
+use super::create;
+use super::{autostart, dirs, state};
+use crate::clients::{self, Places};
+use crate::fault::Fault;
+use crate::keeper::tunnel::host_alias;
+use crate::state::State;
+use crate::store::config::MachineConfig;
+use crate::store::dirs::remove_all;
+use crate::store::image::{Image, Source};
+use crate::store::media::check_qcow2;
+use crate::store::{Dirs, Machine, archive, files};
+use crate::tool;
+use anyhow::{Context, Result, ensure};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, ExitCode};
+
+fn word(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).value_name(value).help(help)
+}
+
+/// Returns the two words of a command.
+fn two<'a>(matches: &'a ArgMatches, first: &str, second: &str) -> Result<(&'a str, &'a str)> {
+    let get = |id: &str| matches.get_one::<String>(id).map(String::as_str);
+    match (get(first), get(second)) {
+        (Some(first), Some(second)) => Ok((first, second)),
+        _ => Err(Fault::new("Improper number of arguments").into()),
+    }
+}
+
+/// Returns a machine that is off, and its configuration.
+fn off(dirs: &Dirs, name: &str) -> Result<(Machine, MachineConfig)> {
+    let machine = Machine::find(dirs, name)?;
+    match state(dirs, &machine)? {
+        State::Stopped => {}
+        other => {
+            let text = format!(
+                "Error: machine \"{name}\" is {}: stop it first",
+                other.word().to_lowercase()
+            );
+            return Err(Fault::new(text).into());
+        }
+    }
+    let config = machine.config()?;
+    Ok((machine, config))
+}
+
+/// Returns the parser of `clone`.
+pub fn clone_command() -> Command {
+    Command::new("clone")
+        .about("Copy a machine that is off, with its disk; the copy has a key of its own")
+        .arg(word("name", "NAME", "Machine"))
+        .arg(word("new", "NEW", "Name of the copy"))
+}
+
+/// Runs `clone`.
+pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let (name, new) = two(matches, "name", "new")?;
+    create::check_name(&dirs, new)?;
+    let (machine, mut config) = off(&dirs, name)?;
+    let _lock = machine.lock("clone")?;
+    renamed(&mut config, new);
+    config.created = crate::keeper::now();
+    config.last_up = None;
+    let copy = Machine::at(&dirs, new);
+    create::publish(&dirs, &copy, |draft| {
+        write_config(draft, &config)?;
+        create::keygen(draft, new)?;
+        copy_hosts(&machine, draft, new)?;
+        // Shares blocks where the file system can.
+        let mut cp = Process::new("cp");
+        cp.args(["--reflink=auto", "--sparse=always", "--"]);
+        tool::run(
+            cp.arg(machine.file("disk.qcow2"))
+                .arg(draft.join("disk.qcow2")),
+        )
+    })?;
+    println!("Machine \"{name}\" was cloned: {new}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Changes the name; a port that the owner has chosen can be that of one machine alone.
+fn renamed(config: &mut MachineConfig, new: &str) {
+    new.clone_into(&mut config.name);
+    (config.ssh_port, config.ssh_port_fixed) = (0, false);
+}
+
+fn write_config(draft: &Path, config: &MachineConfig) -> Result<()> {
+    files::replace(&draft.join("config.json"), config.text().as_bytes())
+}
+
+/// Copies the known key of the machine's ssh server, which is on the disk, under the new name.
+fn copy_hosts(machine: &Machine, to: &Path, new: &str) -> Result<()> {
+    let Ok(text) = fs::read_to_string(machine.file("known_hosts")) else {
+        return Ok(());
+    };
+    let text = hosts(&text, &machine.name, new);
+    files::replace(&to.join("known_hosts"), text.as_bytes())
+}
+
+fn hosts(text: &str, old: &str, new: &str) -> String {
+    let (old, new) = (host_alias(old), host_alias(new));
+    let line = |line: &str| match line.split_once(' ') {
+        Some((name, key)) if name == old => format!("{new} {key}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// Returns the parser of `rename`.
+pub fn rename_command() -> Command {
+    Command::new("rename")
+        .about("Give a machine that is off another name")
+        .arg(word("name", "NAME", "Machine"))
+        .arg(word("new", "NEW", "New name"))
+}
+
+/// Runs `rename`.
+pub fn rename(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let (name, new) = two(matches, "name", "new")?;
+    let (machine, mut config) = off(&dirs, name)?;
+    if !name.eq_ignore_ascii_case(new) {
+        create::check_name(&dirs, new)?;
+    }
+    if autostart::units().is_ok_and(|units| autostart::enabled(&units, &dirs, &machine)) {
+        let text =
+            format!("Error: machine \"{name}\" starts by itself: `autostart disable {name}` first");
+        return Err(Fault::new(text).into());
+    }
+    let lock = machine.lock("rename")?;
+    let places = Places::of_environment().ok();
+    let connected = match &places {
+        Some(places) => clients::disconnect(places, &machine)?,
+        None => false,
+    };
+    copy_hosts(&machine, &machine.dir, new)?;
+    // The directory decides how a machine is called; what comes before it may come twice.
+    let fixed = (config.ssh_port, config.ssh_port_fixed);
+    renamed(&mut config, new);
+    (config.ssh_port, config.ssh_port_fixed) = fixed;
+    machine.save(&config)?;
+    let target = Machine::at(&dirs, new);
+    fs::rename(&machine.dir, &target.dir)
+        .with_context(|| format!("rename {}", machine.dir.display()))?;
+    drop(lock);
+    files::sync_dir(&dirs.machines())?;
+    remove_all(&machine.run)?;
+    if let Some(places) = places.filter(|_| connected) {
+        clients::connect(&places, &target, false)?;
+    }
+    println!("Machine \"{name}\" is called \"{new}\" now.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the parser of `export`.
+pub fn export_command() -> Command {
+    Command::new("export")
+        .about("Write a machine that is off to a file: configuration and disk")
+        .arg(word("name", "NAME", "Machine"))
+        .arg(word("file", "FILE", "File to make, a tar archive"))
+        .arg(
+            Arg::new("with-key")
+                .long("with-key")
+                .action(ArgAction::SetTrue)
+                .help("Write the private key of ssh, too"),
+        )
+}
+
+/// Runs `export`.
+pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let (name, file) = two(matches, "name", "file")?;
+    let (machine, _) = off(&dirs, name)?;
+    let _lock = machine.lock("export")?;
+    let file = PathBuf::from(file);
+    ensure!(!file.exists(), "{}: exists already", file.display());
+    let small = machine.file(".export.qcow2");
+    let mut convert = Process::new("qemu-img");
+    convert.args([
+        "convert",
+        "-q",
+        "-f",
+        "qcow2",
+        "-O",
+        "qcow2",
+        "-c",
+        "-o",
+        "compression_type=zstd",
+    ]);
+    let mut contents = vec!["config.json", "known_hosts"];
+    if matches.get_flag("with-key") {
+        contents.extend(["id_ed25519", "id_ed25519.pub"]);
+    }
+    let written = tool::run(convert.arg(machine.file("disk.qcow2")).arg(&small)).and_then(|()| {
+        let mut list: Vec<(&str, PathBuf)> = contents
+            .iter()
+            .map(|name| (*name, machine.file(name)))
+            .collect();
+        list.push(("disk.qcow2", small.clone()));
+        archive::write(&file, &list)
+    });
+    remove_all(&small)?;
+    written?;
+    println!("Machine \"{name}\" was written to {}.", file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the parser of `import`.
+pub fn import_command() -> Command {
+    Command::new("import")
+        .about("Make a machine of a file that `export` wrote")
+        .arg(word("file", "FILE", "File"))
+        .arg(word(
+            "new",
+            "NAME",
+            "Name of the machine; that in the file if none is given",
+        ))
+        .arg(Arg::new("image").long("image").value_name("IMAGE").help(
+            "Kernel and initrd, as for `create`; without it those of the export, if they are here",
+        ))
+}
+
+/// Runs `import`.
+pub fn import(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let file = matches.get_one::<String>("file");
+    let file = PathBuf::from(file.ok_or_else(|| Fault::new("Improper number of arguments"))?);
+    let mut config = archive::config(&file)?;
+    if let Some(new) = matches
+        .get_one::<String>("new")
+        .filter(|new| **new != config.name)
+    {
+        renamed(&mut config, new);
+    }
+    create::check_name(&dirs, &config.name)?;
+    dirs.create()?;
+    let _cache = create::hold_cache(&dirs)?;
+    config.image = match matches.get_one::<String>("image") {
+        Some(text) => Image::import(&dirs.cache(), &Source::parse(text)?)?.id,
+        None => match Image::open(&dirs.cache(), &config.image) {
+            Ok(image) => image.id,
+            Err(_) => Image::import(&dirs.cache(), &Source::default_place()?)?.id,
+        },
+    };
+    let machine = Machine::at(&dirs, &config.name);
+    create::publish(&dirs, &machine, |draft| {
+        let own = archive::read(&file, draft)?;
+        check_qcow2(&draft.join("disk.qcow2"))?;
+        if !draft.join("id_ed25519").exists() {
+            create::keygen(draft, &config.name)?;
+        }
+        if let Ok(text) = fs::read_to_string(draft.join("known_hosts")) {
+            let text = hosts(&text, &own.name, &config.name);
+            files::replace(&draft.join("known_hosts"), text.as_bytes())?;
+        }
+        write_config(draft, &config)
+    })?;
+    println!(
+        "Machine \"{}\" was made of {}.",
+        config.name,
+        file.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_hosts_follow_the_name() {
+        let text = "podman-machine-a ssh-ed25519 AAAA\nother ssh-ed25519 BBBB\n";
+        assert_eq!(
+            hosts(text, "a", "b"),
+            "podman-machine-b ssh-ed25519 AAAA\nother ssh-ed25519 BBBB\n"
+        );
+    }
+
+    #[test]
+    fn a_disk_with_a_backing_file_is_refused() {
+        if tool::find("qemu-img").is_none() {
+            return;
+        }
+        let tmp = tempfile::tempdir().expect("a directory");
+        let (secret, disk) = (tmp.path().join("secret"), tmp.path().join("d"));
+        fs::write(&secret, vec![0; 1024]).expect("written");
+        let image = |args: &[&str]| {
+            let mut make = Process::new("qemu-img");
+            tool::run(
+                make.args(["create", "-q", "-f", "qcow2"])
+                    .args(args)
+                    .arg(&disk),
+            )
+            .expect("made");
+        };
+        image(&["-F", "raw", "-b", &secret.to_string_lossy()]);
+        assert!(check_qcow2(&disk).is_err());
+        let mut make = Process::new("qemu-img");
+        tool::run(
+            make.args(["create", "-q", "-f", "qcow2"])
+                .arg(&disk)
+                .arg("1M"),
+        )
+        .expect("made");
+        check_qcow2(&disk).expect("a plain disk");
+    }
+}

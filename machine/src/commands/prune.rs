@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `prune` and `reset`.
+
+use super::{dirs, remove, text_of};
+use crate::fault::Fault;
+use crate::store::dirs::remove_all;
+use crate::store::{Dirs, Machine, lock};
+use anyhow::{Context, Result};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::fs;
+use std::process::ExitCode;
+
+/// Begin of the name of an image in the cache.
+const IMAGE: &str = "sha256-";
+
+/// Returns the parser of `prune`.
+pub fn command() -> Command {
+    Command::new("prune")
+        .about("Remove images that no machine uses, and what interrupted commands left")
+        .arg(
+            Arg::new("dry-run")
+                .short('n')
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Print what would be removed"),
+        )
+}
+
+/// Runs `prune`.
+pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    dirs.create()?;
+    let path = dirs.cache().join("lock");
+    let file = lock::open(&path)?;
+    file.try_lock().map_err(|_| {
+        Fault::new("Error: another podman-machine brings an image into the cache: try again")
+    })?;
+    super::create::sweep(&dirs)?;
+    let dry = matches.get_flag("dry-run");
+    for image in unused(&dirs)? {
+        let bytes = size(&dirs.cache().join(&image));
+        println!("{image}  {} MB", bytes.div_ceil(1_000_000));
+        if !dry {
+            remove_all(&dirs.cache().join(image))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn size(dir: &std::path::Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some(entry.metadata().ok()?.len()))
+        .sum()
+}
+
+/// Returns the images in the cache that no configuration names. A machine may name several, as
+/// `upgrade` keeps the one before, so its whole text counts; a configuration that cannot be read
+/// might name any.
+fn unused(dirs: &Dirs) -> Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for name in Machine::names(dirs)? {
+        let machine = Machine::at(dirs, &name);
+        let text = fs::read_to_string(machine.file("config.json")).unwrap_or_default();
+        if machine.config().is_err() {
+            let text = format!(
+                "Error: the configuration of machine \"{name}\" cannot be read, and may name any image: \
+                 `rm -f {name}` removes the machine"
+            );
+            return Err(Fault::new(text).into());
+        }
+        texts.push(text);
+    }
+    let entries = fs::read_dir(dirs.cache()).with_context(|| dirs.cache().display().to_string())?;
+    let names = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let mut images: Vec<String> = names
+        .filter(|name| name.starts_with(IMAGE) && !texts.iter().any(|text| text.contains(name)))
+        .collect();
+    images.sort_unstable();
+    Ok(images)
+}
+
+/// Returns the parser of `reset`.
+pub fn reset_command() -> Command {
+    Command::new("reset")
+        .about("Remove all machines with their disks, and all images")
+        .arg(
+            Arg::new("force")
+                .short('f')
+                .long("force")
+                .short_alias('y')
+                .action(ArgAction::SetTrue)
+                .help("Remove without asking"),
+        )
+}
+
+/// Runs `reset`.
+pub fn reset(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let names = Machine::names(&dirs)?;
+    println!(
+        "About to remove all images and {} machines: {}",
+        names.len(),
+        names.join(", ")
+    );
+    println!("WARNING: This action will delete the disks of all machines.");
+    if !(matches.get_flag("force") || remove::confirmed()?) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let remove_one = |name: &String| remove::remove(&dirs, &Machine::at(&dirs, name)).err();
+    let errors: Vec<String> = names
+        .iter()
+        .filter_map(remove_one)
+        .map(|error| text_of(&error))
+        .collect();
+    if !errors.is_empty() {
+        return Err(Fault::new(errors.join("\n")).into());
+    }
+    remove_all(&dirs.cache())?;
+    remove_all(&dirs.machines())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::config::MachineConfig;
+
+    #[test]
+    fn images_in_use_stay() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let dirs = Dirs {
+            storage: tmp.path().into(),
+            runtime: tmp.path().join("run"),
+        };
+        dirs.create().expect("made");
+        for name in ["sha256-a", "sha256-b", "sha256-c", "other"] {
+            fs::create_dir(dirs.cache().join(name)).expect("made");
+        }
+        let machine = Machine::at(&dirs, "box");
+        fs::create_dir(&machine.dir).expect("made");
+        let mut config = MachineConfig::new("box");
+        config.image = "sha256-a".into();
+        config.other.insert("previous".into(), "sha256-b".into());
+        machine.save(&config).expect("written");
+        assert_eq!(unused(&dirs).expect("read"), ["sha256-c"]);
+        fs::write(machine.file("config.json"), "{").expect("written");
+        assert!(unused(&dirs).is_err());
+    }
+}

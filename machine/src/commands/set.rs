@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `set` and `resize`: settings of a machine that exists.
+
+use super::create_options::{self, flag, size};
+use super::{dirs, lifecycle, machine, state};
+use crate::fault::Fault;
+use crate::keeper::control;
+use crate::state::State;
+use crate::store::config::MachineConfig;
+use crate::store::{Dirs, Machine};
+use crate::tool;
+use anyhow::{Context, Result, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::json;
+use std::process::{Command as Process, ExitCode};
+use std::time::Duration;
+
+/// Setting: name, what it takes, how it is applied. An option of this name and `NAME=VALUE` are the
+/// same.
+struct Setting {
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+    apply: fn(&mut MachineConfig, &str) -> Result<()>,
+}
+
+#[rustfmt::skip]
+const SETTINGS: &[Setting] = &[
+    Setting { name: "cpus", value: "NUMBER", help: "Number of processors", apply: create_options::cpus },
+    Setting { name: "memory", value: "SIZE", help: "Memory; a number without a unit is MiB", apply: create_options::memory },
+    Setting { name: "disk", value: "SIZE", help: "Size of the data disk, which only grows; a number without a unit is GiB", apply: disk },
+    Setting { name: "accel", value: "ACCEL", help: "Accelerator: auto, kvm or tcg", apply: create_options::accel },
+    Setting { name: "ssh-port", value: "PORT", help: "Port of 127.0.0.1 for ssh; 0 for any free one", apply: create_options::ssh_port },
+    Setting { name: "publish-on", value: "ADDRESS", help: "Address of the host for ports that are published without one", apply: create_options::publish_on },
+    Setting { name: "flag", value: "NAME=VALUE", help: "Flag of the machine; an empty value takes it back", apply: set_flag },
+];
+
+/// Returns the parser of `set`.
+pub fn command() -> Command {
+    let option = |setting: &Setting| {
+        let option = Arg::new(setting.name)
+            .long(setting.name)
+            .value_name(setting.value)
+            .action(ArgAction::Append)
+            .help(setting.help);
+        match setting.name {
+            "cpus" => option.short('c'),
+            "memory" => option.short('m'),
+            _ => option,
+        }
+    };
+    Command::new("set")
+        .about("Change settings of a machine; they count from its next start on, a larger disk at once")
+        .arg(
+            Arg::new("words")
+                .value_name("[NAME] [SETTING=VALUE...]")
+                .action(ArgAction::Append)
+                .num_args(0..)
+                .help("Machine, and settings: cpus, memory, disk, accel, ssh-port, publish-on, flag.NAME"),
+        )
+        .args(SETTINGS.iter().map(option))
+        .arg(restart_flag())
+}
+
+fn restart_flag() -> Arg {
+    Arg::new("restart")
+        .long("restart")
+        .action(ArgAction::SetTrue)
+        .help("Restart the machine if it runs")
+}
+
+/// Runs `set`.
+pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let words: Vec<&String> = matches.get_many("words").into_iter().flatten().collect();
+    let (pairs, names): (Vec<&str>, Vec<&str>) = words
+        .iter()
+        .map(|word| word.as_str())
+        .partition(|word| word.contains('='));
+    let machine = match names.as_slice() {
+        [] => Machine::find(&dirs, "default")?,
+        [name] => Machine::find(&dirs, name)?,
+        _ => return Err(Fault::new("Error: Expected one machine name as an argument").into()),
+    };
+    let mut changes: Vec<(&Setting, &str)> = Vec::new();
+    for setting in SETTINGS {
+        let values = matches
+            .get_many::<String>(setting.name)
+            .into_iter()
+            .flatten();
+        changes.extend(values.map(|value| (setting, value.as_str())));
+    }
+    for pair in pairs {
+        changes.push(setting(pair)?);
+    }
+    change(&dirs, &machine, |config| {
+        changes
+            .iter()
+            .try_for_each(|(setting, value)| (setting.apply)(config, value))
+    })?;
+    restart(&dirs, &machine, matches.get_flag("restart"))
+}
+
+/// Finds the setting of `NAME=VALUE`, or of `flag.NAME=VALUE`.
+fn setting(pair: &str) -> Result<(&'static Setting, &str)> {
+    let (pair, name) = match pair.strip_prefix("flag.") {
+        Some(flag) => (flag, "flag"),
+        None => pair
+            .split_once('=')
+            .map(|(name, value)| (value, name))
+            .unwrap_or_default(),
+    };
+    let found = SETTINGS.iter().find(|setting| setting.name == name);
+    let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+    let found = found.with_context(|| {
+        format!(
+            "{name}: no such setting; there are {}, as in flag.tz=UTC",
+            names.join(", ")
+        )
+    })?;
+    Ok((found, pair))
+}
+
+fn set_flag(config: &mut MachineConfig, text: &str) -> Result<()> {
+    flag(config, text)?;
+    if text.ends_with('=') {
+        config.flags.pop();
+    }
+    Ok(())
+}
+
+fn disk(config: &mut MachineConfig, text: &str) -> Result<()> {
+    let bytes = size(text, 1 << 30)?;
+    if bytes < config.disk_bytes {
+        bail!(
+            "the disk has {} GiB and cannot shrink: clone what it holds to another machine",
+            config.disk_bytes >> 30
+        );
+    }
+    config.disk_bytes = bytes;
+    Ok(())
+}
+
+/// Returns the parser of `resize`.
+pub fn resize_command() -> Command {
+    Command::new("resize")
+        .about("Make the data disk of a machine larger, also while it runs")
+        .arg(super::one_name())
+        .arg(
+            Arg::new("size")
+                .value_name("SIZE")
+                .help("Size; a number without a unit is GiB"),
+        )
+}
+
+/// Runs `resize`. One argument is the size of the default machine's disk.
+pub fn resize(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let word = |id: &str| matches.get_one::<String>(id).map(String::as_str);
+    let (machine, size) = match (word("name"), word("size")) {
+        (Some(_), Some(size)) => (machine(&dirs, matches)?, size),
+        (Some(size), None) => (Machine::find(&dirs, "default")?, size),
+        _ => return Err(Fault::new("Improper number of arguments").into()),
+    };
+    change(&dirs, &machine, |config| disk(config, size))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Changes the configuration of a machine: by its keeper where it has one, which is then the only
+/// writer of the file.
+pub fn change(
+    dirs: &Dirs,
+    machine: &Machine,
+    act: impl FnOnce(&mut MachineConfig) -> Result<()>,
+) -> Result<()> {
+    let _lock = machine.lock("set")?;
+    let state = state(dirs, machine)?;
+    let old = machine.config()?;
+    let mut new = old.clone();
+    act(&mut new)?;
+    match state {
+        _ if new == old => Ok(()),
+        State::Saved if new.disk_bytes != old.disk_bytes => Err(Fault::new(format!(
+            "Error: the memory of machine \"{0}\" is saved with its disk: start and stop \"{0}\" first",
+            machine.name
+        ))
+        .into()),
+        State::Saved => {
+            eprintln!(
+                "Machine \"{}\" is saved: memory that does not fit its settings is given up by `start --cold` alone",
+                machine.name
+            );
+            machine.save(&new)
+        }
+        State::Stopped => {
+            if new.disk_bytes != old.disk_bytes {
+                let mut resize = Process::new("qemu-img");
+                resize.args(["resize", "-q", "-f", "qcow2"]);
+                tool::run(resize.arg(machine.file("disk.qcow2")).arg(new.disk_bytes.to_string()))?;
+            }
+            machine.save(&new)
+        }
+        _ => {
+            let request = json!({"do": "configure", "config": new.text()});
+            let answer = control::ask(&machine.run_file(control::SOCKET), &request)?;
+            match answer["error"].as_str() {
+                Some(error) => bail!("{error}"),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+/// Restarts a machine that runs if this was asked for, else tells when the change counts.
+pub fn restart(dirs: &Dirs, machine: &Machine, asked: bool) -> Result<ExitCode> {
+    let runs = !matches!(state(dirs, machine)?, State::Stopped | State::Saved);
+    match (runs, asked) {
+        (true, true) => {
+            lifecycle::stop_one(dirs, machine, crate::keeper::STOP_SECONDS)?;
+            lifecycle::start_one(dirs, machine, Duration::from_secs(600))?;
+        }
+        (true, false) => eprintln!(
+            "Machine \"{0}\" runs: `{1} restart {0}` applies what needs a start",
+            machine.name,
+            crate::compat::program()
+        ),
+        (false, _) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings() {
+        let applied = |pair: &str| -> Result<MachineConfig> {
+            let mut config = MachineConfig::new("box");
+            let (setting, value) = setting(pair)?;
+            (setting.apply)(&mut config, value)?;
+            Ok(config)
+        };
+        assert_eq!(applied("cpus=4").expect("right").cpus, 4);
+        assert_eq!(applied("memory=1G").expect("right").memory_mib, 1024);
+        assert_eq!(applied("disk=200").expect("right").disk_bytes, 200 << 30);
+        assert_eq!(applied("accel=tcg").expect("right").accel, "tcg");
+        assert!(applied("ssh-port=2222").expect("right").ssh_port_fixed);
+        assert!(!applied("ssh-port=0").expect("right").ssh_port_fixed);
+        let flags = applied("flag.tz=Europe/Berlin").expect("right").flags;
+        assert_eq!(flags, [("tz".to_owned(), "Europe/Berlin".to_owned())]);
+        #[rustfmt::skip]
+        let wrong = [
+            "cpus=0", "cpus=x", "memory=8M", "memory=", "disk=1", "disk=0", "accel=hvf", "ssh-port=70000",
+            "publish-on=::1", "flag.=x", "flag.TZ=x", "flag=tz", "cpu=1", "=1",
+        ];
+        for pair in wrong {
+            let error = format!("{:#}", applied(pair).expect_err(pair));
+            assert!(!error.contains('\n'), "{pair}: {error}");
+        }
+    }
+}

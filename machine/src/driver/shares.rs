@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Folders of the host for QEMU: by virtiofsd where there is one, else by QEMU's own 9p.
+//!
+//! virtiofsd inherits a socket that listens already, so nothing waits for it; it ends when QEMU
+//! closes its connection.
+
+use crate::store::Machine;
+use crate::store::share::{Share, tag};
+use crate::tool;
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::unistd::{Gid, Uid};
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Directories in which distributions have virtiofsd, beside those of `PATH`.
+const PLACES: [&str; 4] = [
+    "/usr/libexec",
+    "/usr/lib/qemu",
+    "/usr/lib",
+    "/usr/local/libexec",
+];
+/// uid and gid of the machine's user.
+const CORE: u32 = 1000;
+
+/// Returns the path of virtiofsd.
+#[must_use]
+pub fn server() -> Option<PathBuf> {
+    let place = |dir: &str| Path::new(dir).join("virtiofsd");
+    let in_place = || {
+        PLACES
+            .iter()
+            .map(|dir| place(dir))
+            .find(|path| path.is_file())
+    };
+    tool::find("virtiofsd").or_else(in_place)
+}
+
+/// Way of one folder into the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Socket of a virtiofsd.
+    Virtiofs(PathBuf),
+    /// QEMU itself.
+    Plan9,
+}
+
+/// Folder as QEMU gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Folder.
+    pub share: Share,
+    /// Tag in the machine.
+    pub tag: String,
+    /// Way.
+    pub transport: Transport,
+}
+
+/// Way that is tried for a folder: the next one where QEMU did not start with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// virtiofsd if there is one.
+    Best,
+    /// QEMU's 9p.
+    Plan9,
+    /// The machine starts without the folder.
+    Without,
+}
+
+/// Folders of a machine with their servers.
+#[derive(Default)]
+pub struct Served {
+    /// Folders that QEMU gets.
+    pub folders: Vec<Folder>,
+    servers: Vec<(usize, Child, PathBuf)>,
+    /// Shortcomings of the folders, `what: why`.
+    pub notes: Vec<String>,
+}
+
+impl Served {
+    /// Starts the servers of all folders.
+    pub fn start(machine: &Machine, shares: &[Share], attempts: &[Attempt]) -> Self {
+        let mut served = Self::default();
+        let program = (!shares.is_empty()).then(server).flatten();
+        let program = program.and_then(|path| Some((is_old(&path)?, path)));
+        for (index, (share, attempt)) in shares.iter().zip(attempts).enumerate() {
+            if *attempt == Attempt::Without {
+                continue;
+            }
+            if !share.source.is_dir() {
+                served.note(share, "no such directory on the host");
+                continue;
+            }
+            let tag = tag(index);
+            let mut transport = Transport::Plan9;
+            // The old one takes a comma for the end of the path.
+            let fits = |old: bool| !old || !share.source.to_string_lossy().contains(',');
+            if let Some((old, path)) = program
+                .as_ref()
+                .filter(|(old, _)| *attempt == Attempt::Best && fits(*old))
+            {
+                let socket = machine.run_file(&format!("{tag}.sock"));
+                let log = machine.file(&format!("virtiofsd-{tag}.log"));
+                match serve(path, *old, share, &socket, &log) {
+                    Ok(child) => {
+                        served.servers.push((index, child, log));
+                        transport = Transport::Virtiofs(socket);
+                    }
+                    Err(error) => served.note(share, &format!("{error:#}")),
+                }
+            }
+            served.folders.push(Folder {
+                share: share.clone(),
+                tag,
+                transport,
+            });
+        }
+        served
+    }
+
+    fn note(&mut self, share: &Share, why: &str) {
+        self.notes
+            .push(format!("share {}: {why}", share.source.display()));
+    }
+
+    /// Ends the servers after QEMU has failed with `said`, and chooses another way for the folders
+    /// whose server, or whose kind, was the reason; returns what to say of them.
+    pub fn step_down(
+        &mut self,
+        said: &str,
+        shares: &[Share],
+        attempts: &mut [Attempt],
+    ) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut say = |index: usize, why: &str| {
+            if let Some(share) = shares.get(index) {
+                notes.push(format!("share {}: {why}", share.source.display()));
+            }
+        };
+        for (index, child, log) in &mut self.servers {
+            let _ = child.kill();
+            let failed = child
+                .wait()
+                .is_ok_and(|status| status.code().is_some_and(|code| code != 0));
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let last = text
+                .lines()
+                .rfind(|line| !line.trim().is_empty())
+                .unwrap_or_default();
+            if let Some(attempt) = attempts.get_mut(*index).filter(|_| failed) {
+                *attempt = Attempt::Plan9;
+                say(
+                    *index,
+                    &format!("by 9p, because virtiofsd has ended: {last}"),
+                );
+            }
+        }
+        if ["fsdev", "virtio-9p"]
+            .iter()
+            .any(|word| said.contains(word))
+        {
+            for (index, attempt) in attempts.iter_mut().enumerate() {
+                if *attempt != Attempt::Without {
+                    *attempt = Attempt::Without;
+                    say(
+                        index,
+                        "this QEMU has no 9p, and there is no virtiofsd that runs (Debian's package virtiofsd)",
+                    );
+                }
+            }
+        }
+        notes
+    }
+}
+
+/// Returns true for the virtiofsd that was part of QEMU until 7.2; `None` if it does not run.
+fn is_old(path: &Path) -> Option<bool> {
+    let text = tool::output(Command::new(path).arg("--version")).ok()?;
+    Some(text.starts_with("virtiofsd version"))
+}
+
+fn serve(program: &Path, old: bool, share: &Share, socket: &Path, log: &Path) -> Result<Child> {
+    vmm::ssh::remove(socket)?;
+    let listener = UnixListener::bind(socket).with_context(|| socket.display().to_string())?;
+    fcntl(&listener, FcntlArg::F_SETFD(FdFlag::empty())).context("F_SETFD")?;
+    let log = File::create(log).with_context(|| log.display().to_string())?;
+    let mut command = Command::new(program);
+    let owner = (Uid::current().as_raw(), Gid::current().as_raw());
+    command.args(arguments(old, share, listener.as_raw_fd(), owner));
+    command.process_group(0).stdin(Stdio::null());
+    command.stdout(log.try_clone()?).stderr(log);
+    command
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))
+}
+
+/// Returns virtiofsd's arguments. Everything that the machine writes belongs to the owner on the
+/// host, and what belongs to the owner is that of the machine's user. The old virtiofsd runs as
+/// root alone, and cannot translate.
+fn arguments(old: bool, share: &Share, fd: i32, owner: (u32, u32)) -> Vec<String> {
+    let source = share.source.display();
+    if old {
+        // A comma would end the value.
+        return vec![
+            format!("--fd={fd}"),
+            "-o".into(),
+            format!("source={source}"),
+            "-o".into(),
+            "sandbox=chroot".into(),
+        ];
+    }
+    let (uid, gid) = owner;
+    let mut args = vec![
+        format!("--fd={fd}"),
+        format!("--shared-dir={source}"),
+        format!("--translate-uid=squash-guest:0:{uid}:4294967295"),
+        format!("--translate-gid=squash-guest:0:{gid}:4294967295"),
+        format!("--translate-uid=host:{uid}:{CORE}:1"),
+        format!("--translate-gid=host:{gid}:{CORE}:1"),
+    ];
+    if share.read_only {
+        args.push("--readonly".to_owned());
+    }
+    args
+}
+
+/// Returns QEMU's arguments for a folder.
+#[must_use]
+pub fn devices(folder: &Folder) -> [String; 4] {
+    let tag = &folder.tag;
+    let escape = |path: &Path| path.to_string_lossy().replace(',', ",,");
+    match &folder.transport {
+        Transport::Virtiofs(socket) => [
+            "-chardev".to_owned(),
+            format!("socket,id={tag},path={}", escape(socket)),
+            "-device".to_owned(),
+            format!("vhost-user-fs-pci,chardev={tag},tag={tag},queue-size=1024"),
+        ],
+        Transport::Plan9 => [
+            "-fsdev".to_owned(),
+            format!(
+                "local,id={tag},path={},security_model=none{}",
+                escape(&folder.share.source),
+                if folder.share.read_only {
+                    ",readonly=on"
+                } else {
+                    ""
+                }
+            ),
+            "-device".to_owned(),
+            format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(read_only: bool) -> Share {
+        Share {
+            source: "/a,b".into(),
+            target: "/mnt/x".into(),
+            read_only,
+        }
+    }
+
+    #[test]
+    fn the_owner_is_the_machines_user() {
+        let args = arguments(false, &share(true), 7, (1001, 100)).join(" ");
+        assert_eq!(
+            args,
+            "--fd=7 --shared-dir=/a,b --translate-uid=squash-guest:0:1001:4294967295 \
+             --translate-gid=squash-guest:0:100:4294967295 --translate-uid=host:1001:1000:1 \
+             --translate-gid=host:100:1000:1 --readonly"
+        );
+        let args = arguments(true, &share(false), 7, (0, 0)).join(" ");
+        assert_eq!(args, "--fd=7 -o source=/a,b -o sandbox=chroot");
+    }
+
+    #[test]
+    fn devices_of_qemu() {
+        let folder = |transport| Folder {
+            share: share(true),
+            tag: "pm0".into(),
+            transport,
+        };
+        assert_eq!(
+            devices(&folder(Transport::Virtiofs("/r/pm0.sock".into()))).join(" "),
+            "-chardev socket,id=pm0,path=/r/pm0.sock -device vhost-user-fs-pci,chardev=pm0,tag=pm0,queue-size=1024"
+        );
+        assert_eq!(
+            devices(&folder(Transport::Plan9)).join(" "),
+            "-fsdev local,id=pm0,path=/a,,b,security_model=none,readonly=on -device virtio-9p-pci,fsdev=pm0,mount_tag=pm0"
+        );
+    }
+}

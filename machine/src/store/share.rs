@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Folder of this host that a machine sees.
+
+use crate::fault::{Fault, PRE_CREATE};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Folder, and its place in the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Directory of this host.
+    pub source: PathBuf,
+    /// Directory of the machine.
+    pub target: String,
+    /// True if the machine cannot write.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+impl Share {
+    /// Parses `SRC[:DST][:ro|:rw]`; `home` is the owner's home directory. The place in the machine is
+    /// that of the host unless it is given.
+    pub fn parse(text: &str, home: Option<&Path>) -> Result<Self> {
+        let wrong =
+            |why: &str| Fault::with_status(format!("Error: --volume {text}: {why}"), PRE_CREATE);
+        let mut words: Vec<&str> = text.split(':').collect();
+        let options = match words.as_slice() {
+            [_, .., "ro"] => Some(true),
+            [_, .., "rw"] => Some(false),
+            _ => None,
+        };
+        if options.is_some() {
+            words.pop();
+        }
+        let (source, target) = match words.as_slice() {
+            [source] => (*source, None),
+            [source, target] => (*source, Some(*target)),
+            _ => return Err(wrong("SRC[:DST][:ro] is right").into()),
+        };
+        let source = match (source, home) {
+            ("", _) => return Err(wrong("SRC[:DST][:ro] is right").into()),
+            ("home", Some(home)) => home.to_owned(),
+            _ => std::path::absolute(source)?,
+        };
+        if !source.is_dir() {
+            return Err(wrong("no such directory on this host: nothing would be shared").into());
+        }
+        let own = source.to_str().context("a path of UTF-8")?;
+        let target = target.unwrap_or(own).to_owned();
+        let share = Self {
+            source,
+            target,
+            read_only: options == Some(true),
+        };
+        share.check().map_err(|why| wrong(&why))?;
+        Ok(share)
+    }
+
+    /// Returns the value of the flag `b2p.share` for a tag.
+    #[must_use]
+    pub fn flag(&self, tag: &str) -> String {
+        let end = if self.read_only { ":ro" } else { "" };
+        format!("{tag}:{}{end}", self.target)
+    }
+
+    /// Asks the machine's own parser about the place.
+    fn check(&self) -> Result<(), String> {
+        match problem(&[("share".to_owned(), self.flag("pm0") + "\n")]) {
+            Some(why) => Err(why),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns what the machine will find wrong with fw_cfg entries, in its words.
+#[must_use]
+pub fn problem(entries: &[(String, String)]) -> Option<String> {
+    let entries: Vec<config::FwCfg<'_>> = entries
+        .iter()
+        .map(|(name, value)| config::FwCfg {
+            name: name.as_bytes(),
+            value: value.as_bytes(),
+        })
+        .collect();
+    let (_, diagnostics) = config::parse(&[], &entries);
+    diagnostics.first().map(ToString::to_string)
+}
+
+/// Returns the tag of a share by its place in the list.
+#[must_use]
+pub fn tag(index: usize) -> String {
+    format!("pm{index}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let dir = tmp.path().join("a b");
+        std::fs::create_dir(&dir).expect("made");
+        let dir = dir.to_str().expect("UTF-8");
+        let share = |target: &str, read_only| Share {
+            source: dir.into(),
+            target: target.to_owned(),
+            read_only,
+        };
+        for (text, expected) in [
+            (format!("{dir}:/mnt/x"), share("/mnt/x", false)),
+            (format!("{dir}:/mnt/x:ro"), share("/mnt/x", true)),
+            (format!("{dir}:/mnt/x:rw"), share("/mnt/x", false)),
+            (
+                "home:/home/core/host".to_owned(),
+                share("/home/core/host", false),
+            ),
+        ] {
+            assert_eq!(
+                Share::parse(&text, Some(Path::new(dir))).expect(&text),
+                expected
+            );
+        }
+        for text in [
+            "".to_owned(),
+            ":/x".to_owned(),
+            "/nonexistent".to_owned(),
+            format!("{dir}:"),
+            format!("{dir}:x"),
+            format!("{dir}:/usr"),
+            format!("{dir}:/mnt/../etc"),
+            format!("{dir}:/mnt/x:ro:rw"),
+            format!("{dir}:/a:/b:/c"),
+            format!("{dir}/none:/mnt/x"),
+        ] {
+            let error = Share::parse(&text, None).expect_err(&text).to_string();
+            assert!(
+                error.starts_with("Error: --volume") && !error.contains('\n'),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_place_is_that_of_the_host() {
+        let share = Share::parse("/opt", None).expect("there");
+        assert_eq!(
+            (share.target.as_str(), share.flag("pm0")),
+            ("/opt", "pm0:/opt".to_owned())
+        );
+        let share = Share::parse("/opt:ro", None).expect("there");
+        assert_eq!(share.flag("pm1"), "pm1:/opt:ro");
+    }
+}

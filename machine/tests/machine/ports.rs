@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Check of the ports that podman publishes in a machine.
+
+use super::Host;
+use anyhow::{Context, Result, ensure};
+use std::fs::File;
+use std::net::{TcpListener, UdpSocket};
+use tests::{http, image};
+
+pub fn published(host: &Host) -> Result<()> {
+    let archive = image::archive(host.dir.path())?;
+    let loaded = host
+        .command(&["ssh", "box", "sudo podman load -q"])
+        .stdin(File::open(archive)?)
+        .output()?;
+    ensure!(loaded.status.success(), "{loaded:?}");
+    let free = || -> Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
+    let (port, box_) = (free()?, image::NAME);
+    let run = format!(
+        "sudo podman run -d --name www -p {port}:80 {box_} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
+    );
+    host.ok(&["ssh", "box", &run])?;
+    let answer = http::get_tcp(port, "/i")?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let taken_port = taken.local_addr()?.port();
+    let run = format!("sudo podman run -d -p {taken_port}:80 {box_} sleep 9");
+    let out = host.run(&["ssh", "box", &run])?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(
+        !out.status.success()
+            && said.contains(&format!(
+                "127.0.0.1:{taken_port}: bind: address already in use"
+            )),
+        "{out:?}"
+    );
+    host.ok(&["ssh", "box", "sudo podman rm -f -t 0 www"])?;
+    TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
+    // A port for UDP that stays, for the adoption.
+    let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let run = format!("sudo podman run -d -p {udp}:53/udp {box_} sleep 999");
+    host.ok(&["ssh", "box", &run])?;
+    ensure!(
+        UdpSocket::bind(("127.0.0.1", udp)).is_err(),
+        "nobody listens"
+    );
+    Ok(())
+}
