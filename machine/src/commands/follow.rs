@@ -4,7 +4,7 @@
 use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -95,6 +95,12 @@ fn read(
         let value: Value = serde_json::from_str(&line).context("the keeper's progress")?;
         see(&value);
         if let Some(outcome) = outcome(&value, up) {
+            if matches!(outcome, Outcome::Ended { .. }) {
+                // The keeper tells its end while it holds its lock; what it started with is closed
+                // after that.
+                lines.get_ref().set_read_timeout(left)?;
+                let _ = io::copy(&mut lines, &mut io::sink());
+            }
             return Ok(outcome);
         }
     }
