@@ -21,6 +21,8 @@ pub struct Degraded {
     service: String,
     /// Parts that are missing, each with the reason.
     lines: Vec<(String, String)>,
+    /// True once the file is known to have these lines: an earlier run may have left others.
+    is_known: bool,
 }
 
 impl Degraded {
@@ -30,6 +32,7 @@ impl Degraded {
         Degraded {
             service: service.to_owned(),
             lines: Vec::new(),
+            is_known: false,
         }
     }
 
@@ -81,10 +84,12 @@ impl Degraded {
         let now: Vec<_> = lines
             .map(|(what, why)| (what.to_owned(), one_line(&why)))
             .collect();
-        if now == self.lines {
+        let is_same = now == self.lines;
+        self.lines = now;
+        if is_same && (self.is_known || self.is_in(Path::new(RUNTIME_DIR))) {
             return;
         }
-        self.lines = now;
+        self.is_known = true;
         if self.report() == 0 {
             notify::degraded();
         }
@@ -97,6 +102,12 @@ impl Degraded {
     pub fn write(&self, dir: &Path) -> Result<()> {
         let path = dir.join(format!("{}.degraded", self.service));
         sys::files::replace(&path, self.text().as_bytes(), 0o644)
+    }
+
+    /// Returns true if the file in `dir` has these lines; no file has none.
+    fn is_in(&self, dir: &Path) -> bool {
+        let path = dir.join(format!("{}.degraded", self.service));
+        std::fs::read_to_string(path).unwrap_or_default() == self.text()
     }
 
     fn text(&self) -> String {
@@ -129,7 +140,11 @@ mod tests {
             "degraded share: b at /b",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines);
-        Degraded::of("share").write(&dir).unwrap();
+        // A service that starts again finds the lines of its earlier run.
+        let again = Degraded::of("share");
+        assert!(degraded.is_in(&dir) && !again.is_in(&dir));
+        again.write(&dir).unwrap();
+        assert!(again.is_in(&dir) && again.is_in(&dir.join("none")));
         assert!(
             std::fs::read(dir.join("share.degraded"))
                 .unwrap()
