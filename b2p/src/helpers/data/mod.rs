@@ -18,6 +18,7 @@ mod kept;
 pub mod keys;
 mod mount;
 mod options;
+mod overlay_support;
 pub mod owner_files;
 mod persist;
 pub mod report;
@@ -136,6 +137,7 @@ fn use_disk(
         kept::mount_all(paths, &options.settings())
             .unwrap_or_else(|why| report.degraded(format_args!("kept files: {why}")));
     }
+    overlay_support::record(kind, paths).unwrap_or_else(|why| warn!("data: {why}"));
     if let Some(line) = legacy_state::unused_files(&paths.data_disk(), &paths.state()) {
         warn!("data: {line}");
     }

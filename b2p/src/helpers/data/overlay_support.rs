@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The answer to podman's first question in each boot: are overlays on the store's file system
+//! possible?
+//!
+//! podman tries one in the store and keeps the answer for the boot (containers/storage, overlay.go:
+//! checkAndRecordOverlaySupport). Where there is no room, the answer is no, and stays no when there
+//! is room. What is known is therefore written to where podman keeps it.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use disk::signature::SignatureKind;
+use sys::error::{Doing, Result};
+
+use crate::common::paths::Paths;
+
+/// Directory of what podman keeps of a boot (storage.conf, runroot).
+const KEPT: &str = "/run/containers/storage/overlay";
+/// File that says yes.
+const YES: &str = "overlay-true";
+
+/// Records the answer for a store on a disk of this kind.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn record(kind: SignatureKind, paths: &Paths) -> Result<()> {
+    match has_file_types(kind) {
+        true => record_in(&paths.at(KEPT)),
+        false => Ok(()),
+    }
+}
+
+/// Returns true if directories have the types of files, which overlays need, in every file system of
+/// this kind: xfs of before 2014 has none.
+fn has_file_types(kind: SignatureKind) -> bool {
+    use SignatureKind::{Btrfs, Ext2, Ext3, Ext4};
+    matches!(kind, Ext2 | Ext3 | Ext4 | Btrfs)
+}
+
+fn record_in(dir: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .on(dir)?;
+    let file = dir.join(YES);
+    fs::write(&file, "").on(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_answer_is_where_podman_looks() {
+        let temp = Temp::new();
+        let paths = Paths::below(temp.dir());
+        record(SignatureKind::Xfs, &paths).unwrap();
+        assert!(!temp.path("run").exists());
+        record(SignatureKind::Ext4, &paths).unwrap();
+        let dir = temp.path("run/containers/storage/overlay");
+        assert_eq!(fs::read(dir.join("overlay-true")).unwrap(), b"");
+        assert_eq!(
+            fs::metadata(dir).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        record(SignatureKind::Ext4, &paths).unwrap();
+    }
+}
