@@ -13,11 +13,17 @@ use object::elf::{FileHeader64, SHN_UNDEF, SHT_SYMTAB, STB_WEAK};
 use object::read::archive::ArchiveFile;
 use object::read::elf::{FileHeader, Sym};
 
-/// Functions that only the standard library refers to, with the reason why null is right.
-const CHECKED: &[(&str, &str)] = &[(
-    "gettid",
-    "std asks for the address, and makes the system call if there is none (std/src/sys/thread/unix.rs)",
-)];
+/// Functions that are referred to by one place only, which checks the address, with that place.
+const CHECKED: &[(&str, &str)] = &[
+    (
+        "__cxa_finalize",
+        "the start files of a C program (libgcc/crtstuff.c, __do_global_dtors_aux)",
+    ),
+    (
+        "gettid",
+        "std, which makes the system call where it is null (std/src/sys/thread/unix.rs)",
+    ),
+];
 
 /// Returns the functions of the C library that the program refers to and was linked without.
 ///
