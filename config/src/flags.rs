@@ -78,10 +78,12 @@ pub const FLAGS: &[Flag] = &[
     },
     Flag {
         name: "b2p.user",
-        values: "<name>",
+        values: "<name>, <name>:<uid>",
         default: "core",
-        description: "name of the user with uid 1000, who has sudo and podman",
-        apply: |to, text| values::user(text).map(|name| to.config.user = name),
+        description: "name, and number if it is not 1000, of the user who has sudo and podman",
+        apply: |to, text| {
+            values::user(text).map(|(name, uid)| (to.config.user, to.config.uid) = (name, uid))
+        },
         ..Flag::EMPTY
     },
     Flag {

@@ -13,7 +13,7 @@ pub const DEFAULT_UID: u32 = 1000;
 pub struct Config {
     /// `authorized_keys` lines for `root` and the user, each valid, without duplicates.
     pub ssh_keys: Vec<String>,
-    /// Name of the user with uid 1000, in the form that useradd(8) accepts.
+    /// Name of the user who may log in beside root, in the form that useradd(8) accepts.
     pub user: String,
     /// Number of that user, and of the user's group.
     pub uid: u32,

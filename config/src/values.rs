@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::diagnostic::Problem;
 use crate::hostname;
+use crate::settings::DEFAULT_UID;
 use crate::storage::{DiskSelector, WaitUsb};
 use crate::suggest::suggest;
 
@@ -244,8 +245,30 @@ pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
     ))
 }
 
-/// Parses `b2p.user=`: a name that Debian's useradd(8) accepts and no system user has.
-pub(crate) fn user(text: &str) -> Result<String, Problem> {
+/// Numbers that a user may have: the image's groups have 980 to 999, subordinate ids begin at 100000
+/// and at 2147483647, Debian's policy reserves 60000 to 65535, and a Mac's first user has 501.
+const UIDS: [std::ops::RangeInclusive<u32>; 3] =
+    [500..=979, 1000..=59_999, 1_100_000..=2_147_483_646];
+
+/// Parses `b2p.user=`: a name, and perhaps a number.
+pub(crate) fn user(text: &str) -> Result<(String, u32), Problem> {
+    let (name, uid) = match text.split_once(':') {
+        Some((name, number)) => (name, uid(number)?),
+        None => (text, DEFAULT_UID),
+    };
+    Ok((user_name(name)?, uid))
+}
+
+fn uid(text: &str) -> Result<u32, Problem> {
+    let number = text.parse::<u32>().ok().filter(|_| !text.starts_with('+'));
+    let number = number.filter(|n| UIDS.iter().any(|range| range.contains(n)));
+    number.ok_or(Problem::invalid(
+        "not a number for a user (500 to 979, 1000 to 59999, 1100000 to 2147483646)",
+    ))
+}
+
+/// Parses a name that Debian's useradd(8) accepts and no system user has.
+fn user_name(text: &str) -> Result<String, Problem> {
     let mut bytes = text.bytes();
     let first = bytes
         .next()

@@ -110,8 +110,11 @@ fn words() {
     );
     check("b2p.podman=boot", with(|to| to.podman = Podman::Boot));
     check("b2p.podman=off", with(|to| to.podman = Podman::Off));
+    let user = |name: &str, uid| with(|to| (to.user, to.uid) = (name.to_owned(), uid));
+    check("b2p.user=ann", user("ann", 1000));
+    check("b2p.user=core:501", user("core", 501));
+    check("b2p.user=ann:1234567890", user("ann", 1_234_567_890));
     check("b2p.etc=all", with(|to| to.etc = Etc::All));
-    check("b2p.etc=ram", with(|to| to.etc = Etc::Ram));
     check("b2p.varlink=off", with(|to| to.varlink = false));
     check("b2p.varlink=on", Config::default());
     check("b2p.rootless=off", with(|to| to.rootless = Rootless::Off));

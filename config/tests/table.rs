@@ -7,7 +7,7 @@ use common::{ED25519, good, read, read_all};
 use config::{Config, FLAGS, Flag, MAX_DIAGNOSTIC_BYTES, flags_markdown};
 
 /// Example for each text in the `values` column.
-const TEXTS: [(&str, &str); 28] = [
+const TEXTS: &[(&str, &str)] = &[
     ("<tag>", "home"),
     ("<path>", "/mnt/home"),
     ("<url>", "http://p:3128"),
@@ -18,6 +18,7 @@ const TEXTS: [(&str, &str); 28] = [
     ("<label>", "b2p-data"),
     ("<uuid>", "1234-ABCD"),
     ("<disk>", "vdb"),
+    ("<uid>", "1234"),
     ("<percent>", "50"),
     ("<MiB>", "64"),
     ("<partition>", "sda1"),

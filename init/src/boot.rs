@@ -11,6 +11,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use config::Config;
 use log::{debug, info};
 use nix::errno::Errno;
 use services::Manager;
@@ -29,7 +30,7 @@ use crate::service_table::{self, Platform};
 use crate::state::{PhaseTime, SystemState};
 use crate::{
     cgroups, crypto_selftests, identity, mounts, net_interface, ready, rescue, root, session,
-    sysctl,
+    sysctl, user,
 };
 
 /// One phase of the boot.
@@ -69,8 +70,14 @@ pub const SERVICE_PHASES: &[Phase] = &[
     Phase { name: "machine-id",    when: always,     run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
     Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "the clock is not before the build of the image, so that certificates are valid" },
     Phase { name: "keys",          when: always,     run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },
-    Phase { name: "sessions",      when: always,     run: |s| session::configure(&s.config), why: "people who log in have a name, a home and an environment" },
+    Phase { name: "sessions",      when: always,     run: make_user, why: "people who log in have a name, a home and an environment" },
 ];
+
+/// Makes the user of the configuration out of the image's.
+fn make_user(state: &mut SystemState) -> Result<()> {
+    let made = session::configure(&state.config, &Config::default());
+    made.and(user::make_store(state.config.uid))
+}
 
 fn always() -> bool {
     true

@@ -69,7 +69,7 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
     if config.ssh_keys != before.ssh_keys {
         degraded.set_err("keys", identity::add_keys(config));
     }
-    degraded.set_err("sessions", session::configure(config));
+    degraded.set_err("sessions", session::configure(config, before));
 }
 
 /// Starts the services that `before` did not ask for, and stops those that only `before` did.

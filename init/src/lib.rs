@@ -39,3 +39,4 @@ pub mod shutdown;
 pub mod state;
 pub mod sysctl;
 pub mod unmount;
+pub mod user;

@@ -88,9 +88,7 @@ const DIRECTORIES: &[(&str, u32, u32, &str)] = &[
     ("/run/sshd",        0o755, 0, "sshd's unprivileged half lives in it"),
     ("/run/lock",        0o1777, 0, "lock files of programs that are not root"),
     ("/run/podman",      0o755, 0, "the API's socket; core's group gets in by the socket's own mode"),
-    ("/run/user/1000",   0o700, 1000, "XDG_RUNTIME_DIR of core: rootless podman keeps its state there"),
     ("/var/lib/containers/user", 0o711, 0, "rootless podman's storage, a directory for each user"),
-    ("/var/lib/containers/user/1000", 0o700, 1000, "core's"),
 ];
 
 /// Device nodes with access for all users, as udev's rules give elsewhere. Opening the node loads

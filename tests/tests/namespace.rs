@@ -71,7 +71,7 @@ fn each_signal_ends_it_in_its_own_way() -> Result<()> {
 #[test]
 fn with_one_user_it_boots_too() -> Result<()> {
     // core's directories cannot belong to core.
-    degraded(&with(|ns| ns.users = Users::One)?, &["mounts"])
+    degraded(&with(|ns| ns.users = Users::One)?, &["sessions"])
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //!
 //! `b2p image-sync` also watches over the store ([`crate::helpers::store`]), on a disk and in RAM.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,8 +26,10 @@ use crate::common::paths::Paths;
 use crate::helpers::data::report::{EarlierRun, earlier_run};
 use crate::helpers::store::StoreWatch;
 
-/// Stores of containers/storage, below the directory of containers.
-const STORES: &[&str] = &["storage", "user/1000"];
+/// Store of root, below the directory of containers.
+const ROOT_STORE: &str = "storage";
+/// Directory with a store for each user.
+const USER_STORES: &str = "user";
 /// Directories of a store's lists.
 const LISTS: &[&str] = &["overlay-layers", "overlay-images"];
 
@@ -65,8 +67,13 @@ fn watch(
 ) -> nix::Result<()> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
     loop {
-        let stores = STORES.iter();
-        stores.for_each(|store| watch_store(&inotify, &containers.join(store)));
+        watch_store(&inotify, &containers.join(ROOT_STORE));
+        let users = containers.join(USER_STORES);
+        let created = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_ONLYDIR;
+        let _ = inotify.add_watch(&users, created); // It may not exist.
+        for store in fs::read_dir(users).into_iter().flatten().flatten() {
+            watch_store(&inotify, &store.path());
+        }
         if !sync() {
             return Ok(());
         }
@@ -75,7 +82,7 @@ fn watch(
     }
 }
 
-/// Waits for a change of a list; returns false if there is none for so long.
+/// Waits for a change of a list, or for a new user; returns false if there is none for so long.
 fn has_changed(inotify: &Inotify, limit: Duration) -> nix::Result<bool> {
     let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
     let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
@@ -106,7 +113,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::Temp;
-    use std::fs;
     use std::sync::mpsc::channel;
     use std::time::Duration;
 

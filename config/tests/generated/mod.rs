@@ -9,9 +9,8 @@ use config::{
     Net, Podman, Proxy, Rootless, Swap, Transport, WaitUsb, ZramSize,
 };
 use proptest::collection::vec;
-use proptest::option;
-use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::{option, prelude::*};
 
 use crate::common::KEYS;
 
@@ -151,6 +150,7 @@ pub fn config() -> impl Strategy<Value = Config> {
     );
     let rootless = select(vec![Rootless::On, Rootless::Off, Rootless::Default]);
     let etcs = select(vec![Etc::Containers, Etc::All, Etc::Ram]);
+    let users = ("[a-z_][a-z0-9_-]{2,12}x", select(vec![500, 1001, 59_999]));
     let other_flags = (
         option::of(wait),
         option::of("[A-Z][A-Za-z_]{2,10}(/[A-Z][a-z_]{2,10})?"),
@@ -158,7 +158,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         modules,
         (option::of(disk()), swaps()),
         (any::<[bool; 14]>(), rootless, etcs),
-        (proxy(), "[a-z_][a-z0-9_-]{2,12}x", option::of(receiver())),
+        (proxy(), users, option::of(receiver())),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = b2p_flags;
@@ -169,7 +169,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             blacklist,
             (swapfile, swaps),
             (bools, rootless, etc),
-            (proxy, user, rsyslog),
+            (proxy, (user, uid), rsyslog),
         ) = other_flags;
         let [
             sshd,
@@ -206,7 +206,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             sshd,
             proxy,
             user,
-            uid: config::DEFAULT_UID,
+            uid,
             vsock,
             varlink,
             shares: Vec::new(),
@@ -304,7 +304,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.data", disk_text(&config.data)),
         ("b2p.format", keyword(&config.format)),
         ("b2p.hostname", config.hostname.clone()),
-        ("b2p.user", config.user.clone()),
+        ("b2p.user", format!("{}:{}", config.user, config.uid)),
         net_flag(&config.net),
         ("b2p.console", keyword(&config.console)),
         ("b2p.podman", keyword(&config.podman)),

@@ -140,7 +140,7 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
         flag(&guest, "b2p.loglevel", "warn", "SMBIOS")?;
         equals(&guest, "hostname; date +%Z", "by-line\nJST")
     });
-    checks.check("a user with another name", || user(&guest, "dev"));
+    checks.check("a user with another name", || user(&guest, "dev", 1000));
     checks.check(
         "the proxies of the flags, in sessions and in the engine",
         || {
@@ -161,18 +161,21 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
     checks.check("an authority that nobody knows yet", || {
         images::unknown(&guest, world.tls.port)
     });
+    checks.check("a file in the home", || {
+        guest.sh_as("dev", "umask 077; echo mine >.note").map(drop)
+    });
     checks.check("the files of the next boot", || prepare(&guest, world));
     checks.check("off", || off(&guest));
     Ok(())
 }
 
 /// Expects that the user has everything that core has.
-fn user(guest: &Guest, name: &str) -> Result<()> {
+fn user(guest: &Guest, name: &str, uid: u32) -> Result<()> {
     let said = guest.sh_as(name, "id; echo $HOME $XDG_RUNTIME_DIR; sudo id -un; pwd")?;
     let wanted = [
-        format!("uid=1000({name}) gid=1000({name})"),
+        format!("uid={uid}({name}) gid={uid}({name})"),
         "(podman)".to_owned(),
-        format!("/home/{name} /run/user/1000"),
+        format!("/home/{name} /run/user/{uid}"),
         "\nroot\n".to_owned(),
     ];
     for part in wanted {
@@ -204,7 +207,7 @@ fn engine_has(guest: &Guest, variable: &str) -> Result<()> {
 fn files(world: &World) -> Result<Vec<(&'static str, String)>> {
     let proxy = format!("http://{HOST}:{}", world.plain.port);
     let config = format!(
-        "# The owner's.\nb2p.hostname=by-disk\nuser=dev\ntz = \"Europe/Berlin\"\nb2p.podman=boot\n\
+        "# The owner's.\nb2p.hostname=by-disk\nuser=dev:1234\ntz = \"Europe/Berlin\"\nb2p.podman=boot\n\
          b2p.off=time\nb2p.swap=zram:16\nb2p.http_proxy={proxy}\n\
          b2p.no_proxy={HOST},.example.org\nssh_key=\"{}\"\n",
         keys::public(world.dir(), "config")?
@@ -251,7 +254,7 @@ fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
     checks.check("nothing is missing", || whole(&guest));
     checks.check("the disk's flags, and one that wins over it", || {
         flag(&guest, "b2p.hostname", "by-disk", "data disk")?;
-        flag(&guest, "b2p.user", "dev", "data disk")?;
+        flag(&guest, "b2p.user", "dev:1234", "data disk")?;
         flag(&guest, "tz", "UTC", "command line")?;
         equals(&guest, "hostname; date +%Z", "by-disk\nUTC")?;
         equals(&guest, "grep -c zram /proc/swaps", "1")?;
@@ -259,7 +262,10 @@ fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
         ensure!(status.contains("\"off\""), "time runs: {status}");
         equals(&guest, "pidof podman | wc -w", "1")
     });
-    checks.check("the user of the disk's flag", || user(&guest, "dev"));
+    checks.check("the user of the disk's flag", || user(&guest, "dev", 1234));
+    checks.check("a home follows its user's number", || {
+        equals(&guest, "stat -c '%u %g %a' ~dev/.note", "1234 1234 600")
+    });
     checks.check("hooks, in their order and with the profile", || {
         hooks(&guest)
     });

@@ -11,7 +11,7 @@ use vmm::Degraded;
 
 /// Writes files with every kind of fault.
 pub fn prepare(guest: &Guest) -> Result<()> {
-    let config = "b2p.hostnme=x\nb2p.data=off\nb2p.loglevel=loud\ntz=UTC\nb2p.user=dev\n";
+    let config = "b2p.hostnme=x\nb2p.data=off\nb2p.loglevel=loud\ntz=UTC\nb2p.user=dev:1234\n";
     put(guest, "config", config)?;
     put(guest, "hostname", "not a name!\n")?;
     put(guest, "profile", "export A=1\nno-such-command\n")?;

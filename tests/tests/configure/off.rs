@@ -27,7 +27,7 @@ pub fn prepare(shell: &Shell<'_>) -> Result<()> {
 /// Fourth boot.
 pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
     // The key is in boot2docker's archive.
-    let machine = machine(world, "off")?.append("b2p.sshd=on b2p.on=net,sshd b2p.user=ann");
+    let machine = machine(world, "off")?.append("b2p.sshd=on b2p.on=net,sshd b2p.user=ann:1234");
     let guest = Guest::start(&machine)?;
     checks.check("what the disk wants off is off, and is not missed", || {
         whole(&guest)?;

@@ -132,9 +132,12 @@ fn use_disk(
     for (what, outcome) in persist::all(paths, trigger) {
         outcome.unwrap_or_else(|why| report.degraded(format_args!("{what}: {why}")));
     }
+    let config = options.settings();
+    mount::user_store(paths, config.uid)
+        .unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
     // In a machine that runs, programs have files of these directories open.
     if trigger == Trigger::Boot {
-        kept::mount_all(paths, &options.settings())
+        kept::mount_all(paths, &config)
             .unwrap_or_else(|why| report.degraded(format_args!("kept files: {why}")));
     }
     overlay_support::record(kind, paths).unwrap_or_else(|why| warn!("data: {why}"));

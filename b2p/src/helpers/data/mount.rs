@@ -20,7 +20,6 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
     ("boot2podman/ssh", 0o700, 0),
     ("containers", 0o755, 0),
     ("containers/user", 0o711, 0),
-    ("containers/user/1000", 0o700, 1000),
 ];
 /// Flags of every mount of the disk: its device nodes are no devices, as those of containers'
 /// layers are none (storage.conf, mountopt). A container has a tmpfs with its own.
@@ -128,6 +127,15 @@ pub fn bind(paths: &Paths) -> Result<()> {
         bind_one(&source, &target, *flags).doing(format!("bind {}", target.display()))?;
     }
     Ok(())
+}
+
+/// Makes the directory of the user's storage.
+///
+/// # Errors
+/// The disk refuses it.
+pub fn user_store(paths: &Paths, uid: u32) -> Result<()> {
+    let store = paths.data_disk().join("containers/user");
+    atomic_file::directory(&store.join(uid.to_string()), 0o700, uid)
 }
 
 /// Binds a directory. A bind mount takes the flags of the mount that it is made from; others are

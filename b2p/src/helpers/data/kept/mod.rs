@@ -10,6 +10,7 @@
 mod accounts;
 mod judge;
 mod listing;
+mod user;
 
 use std::fs;
 use std::path::Path;
@@ -97,6 +98,7 @@ pub fn mount_all(paths: &Paths, config: &Config) -> Result<()> {
         atomic_file::directory(&disk.join(dir), mode, 0)?;
     }
     let mut errors = Vec::new();
+    errors.extend(user::hand_over(paths, config).err());
     errors.extend(give_way(paths, &disk, trees(etc)).err());
     if etc == Etc::All && paths.root() == Path::new("/") {
         // PID 1 will find it as it should be, and not write to the disk.
