@@ -29,8 +29,9 @@ use crate::stamp::{self, Inputs};
 use crate::{fsutil, image, media, paths, sums, tools};
 
 /// Virtual size of the qcow2 in GiB: the data partition grows to it at the first boot, and the
-/// file grows as it is written to.
-const VIRTUAL_GIB: u64 = 20;
+/// file grows as it is written to. `podman machine init --disk-size` enlarges an image and refuses
+/// to make it smaller; the images of Fedora CoreOS have 10 GiB as well.
+const VIRTUAL_GIB: u64 = 10;
 
 /// Time of every file, in seconds since 1970: FAT has no time before 1980.
 const TIME: &str = "315532800";
