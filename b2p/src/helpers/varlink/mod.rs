@@ -2,6 +2,7 @@
 //! Varlink services of the machine: each has a socket that PID 1 holds, starts with the first
 //! client, and ends after idle time (docs/reference/varlink.md).
 
+pub mod podman;
 pub mod resolver;
 
 use std::os::fd::{AsFd, OwnedFd};

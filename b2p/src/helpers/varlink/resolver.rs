@@ -14,10 +14,13 @@ use varlink::{
 type Entry = (String, String);
 
 /// Interfaces of the machine.
-const OWN: &[(&str, &str)] = &[(
-    "org.varlink.resolver",
-    "unix:/run/org.varlink.resolver;mode=0666",
-)];
+const OWN: &[(&str, &str)] = &[
+    ("io.podman", "unix:/run/podman/io.podman;mode=0600"),
+    (
+        "org.varlink.resolver",
+        "unix:/run/org.varlink.resolver;mode=0666",
+    ),
+];
 
 /// Configuration of the owner.
 const CONFIG: &str = "/etc/varlink.json";

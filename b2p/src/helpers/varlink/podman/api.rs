@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Requests to podman with the errors of `io.podman`.
+
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use varlink::{Failure, Value, json, map, serde_json};
+
+use super::http::{self, Body, Request, Response, part};
+
+/// Kind of an object, which selects the error for one that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Container,
+    Image,
+    Pod,
+    Volume,
+    /// No object, or several.
+    None,
+}
+
+/// Action on one object: its method, the last part of its path, and a parameter with its name in the
+/// query.
+pub(super) type Action = (
+    &'static str,
+    &'static str,
+    Option<(&'static str, &'static str)>,
+);
+
+/// Result of a method or of a part of it.
+pub(super) type Outcome<T> = Result<T, Failure>;
+
+/// podman's REST API.
+pub(super) struct Api {
+    /// Socket of podman.
+    pub socket: PathBuf,
+}
+
+impl Api {
+    /// Sends a request about the object `name`, and returns the successful answer.
+    pub fn send(
+        &self,
+        kind: Kind,
+        name: &str,
+        request: &Request,
+        client: Option<BorrowedFd<'_>>,
+    ) -> Outcome<Response> {
+        let sent = http::send(&self.socket, request, client);
+        let response = sent.map_err(|e| occurred(&e.to_string()))?;
+        match response.status {
+            200..=299 => Ok(response),
+            status => {
+                let body = response.whole().unwrap_or_default();
+                Err(failure(kind, name, status, &request.path, &body))
+            }
+        }
+    }
+
+    /// Sends a request, and returns the body of the answer as JSON; null if there is none.
+    pub fn ask(&self, kind: Kind, name: &str, request: &Request) -> Outcome<Value> {
+        let text = self.text(kind, name, request)?;
+        match text.trim() {
+            "" => Ok(Value::Null),
+            text => {
+                serde_json::from_str(text).map_err(|e| occurred(&format!("podman's answer: {e}")))
+            }
+        }
+    }
+
+    /// Sends a request, and returns the body of the answer as text.
+    pub fn text(&self, kind: Kind, name: &str, request: &Request) -> Outcome<String> {
+        let body = self.send(kind, name, request, None)?.whole();
+        let body = body.map_err(|e| occurred(&e.to_string()))?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Gets what is at `path`.
+    pub fn get(&self, kind: Kind, name: &str, path: String) -> Outcome<Value> {
+        self.ask(kind, name, &request("GET", path))
+    }
+
+    /// Gets what podman knows of one object.
+    pub fn inspect(&self, kind: Kind, name: &str) -> Outcome<Value> {
+        let path = format!("{}/json", object(kind, name)?);
+        self.get(kind, name, path)
+    }
+
+    /// Returns the whole id of an object.
+    pub fn id(&self, kind: Kind, name: &str) -> Outcome<String> {
+        let found = self.inspect(kind, name)?;
+        Ok(string(&found, "Id"))
+    }
+
+    /// Sends a request whose answer is a stream, for as long as the client is there.
+    pub fn stream(
+        &self,
+        kind: Kind,
+        name: &str,
+        request: &Request,
+        client: BorrowedFd<'_>,
+    ) -> Outcome<Body> {
+        Ok(self.send(kind, name, request, Some(client))?.stream())
+    }
+}
+
+/// Returns a request without a body.
+pub(super) fn request(verb: &'static str, path: String) -> Request {
+    Request {
+        verb,
+        path,
+        ..Request::default()
+    }
+}
+
+/// Returns a `POST` with a JSON body.
+pub(super) fn post(path: impl Into<String>, body: &Value) -> Request {
+    Request {
+        verb: "POST",
+        path: path.into(),
+        body: body.to_string().into_bytes(),
+        ..Request::default()
+    }
+}
+
+/// Returns the path of one object. An empty name would be the path of all objects.
+pub(super) fn object(kind: Kind, name: &str) -> Outcome<String> {
+    let collection = match kind {
+        Kind::Image => "images",
+        Kind::Pod => "pods",
+        Kind::Volume => "volumes",
+        Kind::Container | Kind::None => "containers",
+    };
+    match name {
+        "" => Err(not_found(kind, "", "the name is empty")),
+        name => Ok(format!("{collection}/{}", part(name))),
+    }
+}
+
+/// Returns `&name=value` pairs for those values that are not empty, with `?` before the first.
+pub(super) fn query(pairs: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text += &format!("{name}={}", part(value));
+    }
+    text
+}
+
+/// Returns the query value of a switch; a switch that is off is left out.
+pub(super) fn switch(is_on: bool) -> &'static str {
+    if is_on { "true" } else { "" }
+}
+
+/// Returns filters, each `name=value`, as podman's API takes them.
+pub(super) fn filters(list: &[String]) -> String {
+    let mut members = varlink::Map::new();
+    for filter in list {
+        let (name, value) = filter.split_once('=').unwrap_or((filter, ""));
+        let values = members.entry(name.to_owned()).or_insert_with(|| json!([]));
+        if let Some(values) = values.as_array_mut() {
+            values.push(value.into());
+        }
+    }
+    match members.is_empty() {
+        true => String::new(),
+        false => Value::Object(members).to_string(),
+    }
+}
+
+/// Turns an answer that is no success into the error that `io.podman` declares for it.
+fn failure(kind: Kind, name: &str, status: u16, path: &str, body: &[u8]) -> Failure {
+    let parsed: Option<Value> = serde_json::from_slice(body).ok();
+    let message = parsed.as_ref().map(|value| string(value, "message"));
+    let reason = message.filter(|text| !text.is_empty());
+    let reason = reason.unwrap_or_else(|| match body {
+        [] => format!("podman answered with the status {status}"),
+        body => String::from_utf8_lossy(body).trim().to_owned(),
+    });
+    let action = path.split('?').next().unwrap_or_default();
+    let action = action.rsplit('/').next().unwrap_or_default();
+    match (status, kind) {
+        (304, Kind::Container) if action == "stop" => error("ErrCtrStopped", json!({ "id": name })),
+        (304, Kind::Container) if action == "start" => {
+            occurred("container is already running or paused")
+        }
+        (404, _) => not_found(kind, name, &reason),
+        (304 | 409, Kind::Container) => {
+            error("InvalidState", json!({ "id": name, "reason": reason }))
+        }
+        _ => occurred(&reason),
+    }
+}
+
+/// Returns the error for an object that does not exist.
+pub(super) fn not_found(kind: Kind, name: &str, reason: &str) -> Failure {
+    let named = |error_name: &str| error(error_name, json!({ "id": name, "reason": reason }));
+    match kind {
+        Kind::Container => named("ContainerNotFound"),
+        Kind::Image => named("ImageNotFound"),
+        Kind::Volume => named("VolumeNotFound"),
+        Kind::Pod => error("PodNotFound", json!({ "name": name, "reason": reason })),
+        Kind::None => occurred(reason),
+    }
+}
+
+/// Returns the error for everything else.
+pub(super) fn occurred(reason: &str) -> Failure {
+    error("ErrorOccurred", json!({ "reason": reason }))
+}
+
+/// Returns an error of the interface.
+pub(super) fn error(name: &str, parameters: Value) -> Failure {
+    Failure::new(&format!("io.podman.{name}"), map(parameters))
+}
+
+/// Returns a text of an object, empty if it has none.
+pub(super) fn string(value: &Value, name: &str) -> String {
+    value
+        .get(name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Returns a number of an object, zero if it has none.
+pub(super) fn number(value: &Value, name: &str) -> i64 {
+    let found = value.get(name);
+    let whole = found.and_then(|n| n.as_i64().or_else(|| n.as_u64().map(|n| n.cast_signed())));
+    whole
+        .or_else(|| found.and_then(Value::as_f64).map(|n| n as i64))
+        .unwrap_or(0)
+}
+
+/// Returns a list of texts of an object, empty if it has none.
+pub(super) fn strings(value: &Value, name: &str) -> Vec<String> {
+    let list = value
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    list.filter_map(|text| text.as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Returns a member of an object, and an empty object in place of null.
+pub(super) fn dictionary(value: &Value, name: &str) -> Value {
+    match value.get(name) {
+        Some(Value::Object(members)) => Value::Object(members.clone()),
+        _ => json!({}),
+    }
+}
+
+/// Returns the elements of a list; none for another value.
+pub(super) fn elements(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests;
