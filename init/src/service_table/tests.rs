@@ -198,6 +198,15 @@ fn varlink_has_a_switch() {
     let socket = resolver(b"").and_then(|def| def.socket).unwrap();
     assert_eq!((socket.mode, socket.on_demand), (0o666, true));
     assert_eq!(resolver(b"b2p.varlink=off"), None);
+    let podman = |line: &[u8]| service("varlink-podman", line);
+    let mode = podman(b"")
+        .and_then(|def| def.socket)
+        .map(|socket| socket.mode);
+    assert_eq!(mode, Some(0o600));
+    assert_eq!(
+        (podman(b"b2p.varlink=off"), podman(b"b2p.podman=off")),
+        (None, None)
+    );
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use config::Config;
+use config::{Config, Podman};
 use services::ServiceDef;
 use sys::error::{Doing, Result};
-use sys::paths::{B2P, VARLINK_REGISTRY, VARLINK_RESOLVER};
+use sys::paths::{B2P, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK_RESOLVER};
 
 use super::{Entry, stream};
 
@@ -27,10 +27,26 @@ pub const VARLINK: &[Entry] = &[
         when: |config, _| config.varlink,
         ..Entry::DEFAULT
     },
+    // Who may connect owns the machine, as with podman's own socket. It starts podman by that one.
+    Entry {
+        def: ServiceDef {
+            name: "varlink-podman",
+            why: "clients of podman 1 have its varlink interface",
+            argv: &[B2P, "varlink-podman"],
+            socket: stream(VARLINK_PODMAN, 0o600),
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, _| config.varlink && config.podman != Podman::Off,
+        ..Entry::DEFAULT
+    },
 ];
 
 /// Interfaces and their sockets.
-const INTERFACES: &[(&str, &str)] = &[("org.varlink.resolver", VARLINK_RESOLVER)];
+const INTERFACES: &[(&str, &str)] = &[
+    ("io.podman", VARLINK_PODMAN),
+    ("org.varlink.resolver", VARLINK_RESOLVER),
+];
 
 /// Makes the links of systemd's registry of varlink interfaces, which `varlinkctl list-registry`
 /// shows. A link may come before its socket.

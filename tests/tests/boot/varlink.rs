@@ -13,6 +13,11 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("no varlink service runs before anyone asks", || idle(guest));
     checks.check("varlink: sockets and registry", || sockets(guest));
     checks.check("varlink: the resolver and the tool", || tool(guest));
+    checks.check(
+        "varlink: podman's interface, by the documented lines",
+        || podman(guest),
+    );
+    checks.check("varlink: only root may", || denied(guest));
     checks.check("varlink services leave when idle, and come again", || {
         eventually(LEAVES, || idle(guest))?;
         tool(guest)
@@ -26,8 +31,10 @@ fn idle(guest: &Guest) -> Result<()> {
 }
 
 /// Interfaces, their sockets, and the modes of these.
-const SOCKETS: &[(&str, &str, &str)] =
-    &[("org.varlink.resolver", "/run/org.varlink.resolver", "666")];
+const SOCKETS: &[(&str, &str, &str)] = &[
+    ("org.varlink.resolver", "/run/org.varlink.resolver", "666"),
+    ("io.podman", "/run/podman/io.podman", "600"),
+];
 
 fn sockets(guest: &Guest) -> Result<()> {
     for (interface, path, mode) in SOCKETS {
@@ -37,6 +44,60 @@ fn sockets(guest: &Guest) -> Result<()> {
         ))?;
         ensure!(found == format!("{mode} root socket\n{path}"), "{found}");
     }
+    Ok(())
+}
+
+/// Lines of the documents of 2018 to 2020, as they stand. `varlink -A` has both quotings of the address.
+fn podman(guest: &Guest) -> Result<()> {
+    let info = guest.sh_as("core", "sudo varlink info unix://run/podman/io.podman")?;
+    let end = "\nInterfaces:\n  org.varlink.service\n  io.podman";
+    ensure!(
+        info.starts_with("Vendor: Atomic\nProduct: podman\nVersion: ") && info.ends_with(end),
+        "{info}"
+    );
+    let address = guest.sh_as("core", "sudo varlink resolve io.podman")?;
+    ensure!(
+        address == "unix:/run/podman/io.podman;mode=0600",
+        "{address}"
+    );
+    let installed = guest.sh("podman --version")?;
+    let installed = installed.rsplit(' ').next().unwrap_or_default();
+    let version = format!("\n  \"version\": \"{installed}\"\n");
+    for line in [
+        "sudo varlink call io.podman.GetVersion",
+        r#"sudo varlink -b "varlink -A 'podman varlink \$VARLINK_ADDRESS' bridge" call io.podman.GetVersion"#,
+        r"sudo varlink -A 'podman --log-level=error varlink \$VARLINK_ADDRESS' call io.podman.GetVersion",
+    ] {
+        let found = guest.sh_as("core", line)?;
+        ensure!(
+            found.contains(&version) && found.contains("\"remote_api_version\": 1"),
+            "{line}: {found}"
+        );
+    }
+    for method in [
+        "GetInfo",
+        "ListContainers",
+        "ListImages",
+        "ListPods",
+        "GetVolumes",
+    ] {
+        guest.sh(&format!("varlink call io.podman.{method}"))?;
+    }
+    let missing = guest.ssh(
+        "root",
+        "varlink call io.podman.InspectContainer '{\"name\": \"none\"}'",
+    )?;
+    let why = String::from_utf8_lossy(&missing.stderr);
+    ensure!(
+        missing.status.code() == Some(12) && why.contains("io.podman.ContainerNotFound"),
+        "{why}"
+    );
+    Ok(())
+}
+
+fn denied(guest: &Guest) -> Result<()> {
+    let output = guest.ssh("core", "varlink info unix:/run/podman/io.podman")?;
+    ensure!(output.status.code() == Some(8), "{output:?}");
     Ok(())
 }
 
