@@ -57,12 +57,12 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     }
     dirs.create()?;
     sweep(&dirs)?;
+    let machine = Machine::at(&dirs, name);
+    undo_on_signal(&dirs, &machine)?;
     println!("({name}) Verifying the image...");
     let cache = hold_cache(&dirs)?;
     config.image = Image::import(&dirs.cache(), &source)?.id;
     println!("Creating machine...");
-    let machine = Machine::at(&dirs, name);
-    undo_on_signal(&dirs, &machine)?;
     publish(&dirs, &machine, |draft| fill(draft, &config))?;
     drop(cache);
     if start {
@@ -181,7 +181,15 @@ pub fn keygen(draft: &Path, name: &str) -> Result<()> {
 
 /// Removes the drafts of processes that have ended.
 pub fn sweep(dirs: &Dirs) -> Result<()> {
-    for entry in fs::read_dir(dirs.machines())?.flatten() {
+    for dir in [dirs.machines(), dirs.cache()] {
+        sweep_dir(&dir)?;
+    }
+    Ok(())
+}
+
+fn sweep_dir(dir: &Path) -> Result<()> {
+    // There is no cache before the first image.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name
             .strip_prefix('.')
@@ -203,6 +211,7 @@ fn undo_on_signal(dirs: &Dirs, machine: &Machine) -> Result<()> {
         if let Some(signal) = signals.forever().next() {
             // The draft, or the machine with its QEMU.
             let _ = remove_all(&draft(&dirs, &machine.name, std::process::id()));
+            let _ = remove_all(&Image::draft(&dirs.cache(), std::process::id()));
             let _ = lifecycle::kill_one(&machine);
             let _ = remove_all(&machine.dir);
             let _ = remove_all(&machine.run);

@@ -61,6 +61,8 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     if !(force || matches.get_flag("y") || confirmed()?) {
         return Ok(ExitCode::SUCCESS);
     }
+    // What a removal or a creation has left that was killed.
+    super::create::sweep(&dirs)?;
     let mut errors = Vec::new();
     for name in list {
         match Machine::find(&dirs, name).and_then(|machine| remove(&dirs, &machine)) {
@@ -92,6 +94,8 @@ pub fn confirmed() -> Result<bool> {
 pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
     let lock = machine.lock("rm")?;
     kill_one(machine)?;
+    // Before the name goes: afterwards nothing would lead here.
+    remove_all(&machine.run)?;
     let grave = dirs
         .machines()
         .join(format!(".{}.{}.tmp", machine.name, std::process::id()));
@@ -109,6 +113,5 @@ pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
         autostart::disable(&units, machine)?;
     }
     sync_dir(&dirs.machines())?;
-    remove_all(&grave)?;
-    remove_all(&machine.run)
+    remove_all(&grave)
 }

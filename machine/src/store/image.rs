@@ -127,7 +127,7 @@ impl Image {
         if let Some(known) = known(cache, source) {
             return Ok(known);
         }
-        let draft = cache.join(format!(".draft.{}", std::process::id()));
+        let draft = Self::draft(cache, std::process::id());
         remove_all(&draft)?;
         make_private(&draft)?;
         let imported = fill(&draft, source).and_then(|sums| settle(cache, &draft, &sums));
@@ -136,6 +136,12 @@ impl Image {
             replace(&cache.join(url_name(sha256)), image.id.as_bytes())?;
         }
         imported
+    }
+
+    /// Returns the directory in which a process puts an image together.
+    #[must_use]
+    pub fn draft(cache: &Path, pid: u32) -> PathBuf {
+        cache.join(format!(".image.{pid}.tmp"))
     }
 
     /// Returns the path of the kernel.
