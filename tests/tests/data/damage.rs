@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Disks that are damaged, unreadable, unwritable or full: the machine comes up, reports it, and
+//! Disks that are damaged, unreadable or unwritable: the machine comes up, reports it, and
 //! makes nothing worse.
 
 use super::{END, SOON, loud, missing, off, on};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
 use tests::disks::inspect::{self, Ext};
-use tests::disks::make::{self, Fs, Layout};
+use tests::disks::make;
 use tests::disks::{self, Image, MIB, tool};
 use tests::{Checks, Guest, Random, eventually};
 use vmm::Disk;
@@ -212,71 +212,6 @@ fn unwritable() -> Result<()> {
     checks.check("off", || off(&guest));
     checks.check("what it had", || sound(&disk));
     checks.finish(&guest)
-}
-
-/// The disk is full to the last block: writes fail, everything else works in this boot and the
-/// next, and with free space all is well again.
-#[test]
-fn full() -> Result<()> {
-    let dir = disks::dir("full")?;
-    let disk = make::disk(&dir, "full", Layout::Whole, Fs::Ext4, "b2p-data")?;
-    let machine = || tests::machine("data-full").map(|m| m.disk(Disk::raw(disk.file())));
-    let guest = Guest::start(&machine()?)?;
-    let mut checks = Checks::new("full");
-    checks.check("it is filled", || {
-        let fill = "dd if=/dev/zero of=/var/lib/containers/fill bs=64k 2>&1; dd if=/dev/zero of=/var/lib/containers/rest bs=512 2>&1; sync";
-        let said = guest.sh(fill)?;
-        ensure!(said.contains("No space left"), "{said}");
-        Ok(())
-    });
-    checks.check("the machine goes on", || {
-        guest.sh("b2p status; podman ps 2>&1 || true")?;
-        guest.ssh_alone("core", "true").map(drop)
-    });
-    checks.check("it is said, and what needs room has some", || {
-        told(&guest, true)?;
-        guest.sh("podman volume create while-full && podman volume rm while-full")?;
-        let key = Guest::public_key()?;
-        guest
-            .sh(&format!("b2p key add '{} two'", key.trim()))
-            .map(drop)
-    });
-    checks.check("off", || off(&guest));
-    drop(guest);
-    let guest = Guest::start(&machine()?)?;
-    checks.check("the next boot finds it", || on(&guest, "/dev/vda"));
-    checks.check("and room is made", || {
-        guest.sh("rm /var/lib/containers/fill /var/lib/containers/rest")?;
-        guest.sh("podman volume create kept && sync")?;
-        told(&guest, false)
-    });
-    checks.check("a database of noise is said until it is mended", || {
-        let listed = |wanted: bool| {
-            eventually(SOON, || {
-                let said = guest.sh("b2p status")?;
-                let line =
-                    "engine: podman cannot open its store: /var/lib/containers/storage/db.sql";
-                ensure!(said.contains(line) == wanted, "{said}");
-                Ok(())
-            })
-        };
-        guest.sh("cd /var/lib/containers/storage && mv db.sql good && echo noise >db.sql")?;
-        listed(true)?;
-        guest.sh("cd /var/lib/containers/storage && mv good db.sql")?;
-        listed(false)
-    });
-    checks.check("off again", || off(&guest));
-    checks.check("clean", || Ext::on(&disk)?.clean());
-    checks.finish(&guest)
-}
-
-/// Expects the degraded line on a full store, or none.
-fn told(guest: &Guest, full: bool) -> Result<()> {
-    eventually(SOON, || {
-        let said = guest.sh("b2p status")?;
-        ensure!(said.contains("store: full: of ") == full, "{said}");
-        Ok(())
-    })
 }
 
 /// The disk disappears while it is in use.

@@ -8,7 +8,8 @@
 //! | `boots` | many boots |
 //! | `homes` | homes and /etc, in the boots of `boots` |
 //! | `kinds` | each label, file system, layout and bus |
-//! | `damage` | damaged file systems; disks that are unreadable, unwritable or full |
+//! | `damage` | damaged file systems; disks that are unreadable or unwritable |
+//! | `full` | a disk that is full; a store that podman cannot open |
 //! | `plug` | disks that appear and disappear while the machine runs |
 //! | `cuts` | power cuts at any moment |
 //! | `flushes` | power cuts after which unflushed data is lost |
@@ -17,6 +18,7 @@ mod boots;
 mod cuts;
 mod damage;
 mod flushes;
+mod full;
 mod homes;
 mod kinds;
 mod life;

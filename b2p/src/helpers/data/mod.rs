@@ -16,7 +16,7 @@ mod grow;
 pub mod hostkey;
 mod kept;
 pub mod keys;
-mod mount;
+pub mod mount;
 mod options;
 mod overlay_support;
 pub mod owner_files;

@@ -8,6 +8,8 @@ use disk::signature::SignatureKind;
 use log::warn;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
+use nix::sys::statfs::{EXT4_SUPER_MAGIC, statfs};
+use nix::sys::statvfs::FsFlags;
 use sys::error::{Doing, Error, Result};
 
 use crate::common::atomic_file;
@@ -32,6 +34,8 @@ const BINDS: &[(&str, Target, MsFlags)] = &[
     ("boot2podman", Paths::state, MsFlags::MS_NOSUID),
     ("containers", Paths::containers, MsFlags::empty()),
 ];
+/// Owner of nothing: the largest uid, which is in no range of /etc/subuid.
+const NOBODYS_UID: u32 = u32::MAX - 1;
 /// Depth of directories below which everything counts as a file.
 const MAX_DEPTH: usize = 8;
 
@@ -76,6 +80,23 @@ pub fn mount(path: &Path, name: &str, kind: SignatureKind, paths: &Paths) -> Res
     explained(mounted).doing(format!("mount {}", kind.name()))
 }
 
+/// Keeps the blocks that ext keeps for root for programs with `CAP_SYS_RESOURCE`, or gives them to uid 0
+/// as well ([`options`]). Another file system has none, and one that has become read-only stays so.
+///
+/// # Errors
+/// The kernel refuses the change.
+pub fn keep_blocks(disk: &Path, keeps: bool) -> Result<()> {
+    let found = statfs(disk).on(disk)?;
+    let is_read_only = found.flags().contains(FsFlags::ST_RDONLY);
+    if found.filesystem_type() != EXT4_SUPER_MAGIC || is_read_only {
+        return Ok(());
+    }
+    let uid = if keeps { NOBODYS_UID } else { 0 };
+    let (none, data) = (None::<&str>, format!("resuid={uid}"));
+    let flags = FLAGS | MsFlags::MS_REMOUNT;
+    nix::mount::mount(none, disk, none, flags, Some(data.as_str())).doing(data)
+}
+
 fn explained(outcome: nix::Result<()>) -> Result<()> {
     match outcome {
         Err(Errno::EUCLEAN | Errno::EINVAL | Errno::EBADMSG) => {
@@ -93,15 +114,22 @@ fn explained(outcome: nix::Result<()>) -> Result<()> {
 /// that the layer is there. Only where blocks are allocated at once does an fsync (a commit of
 /// the journal, in data=ordered) bring what was written before it to the disk as well; else a
 /// power cut leaves a layer whose files are empty.
+///
+/// resuid: the blocks that ext keeps for uid 0 (mke2fs(8), `-m`) are for the machine. Other programs
+/// use them as uid 0 or with `CAP_SYS_RESOURCE` (fs/ext4/balloc.c, `ext4_has_free_clusters`). A
+/// container of root's has that uid and not that capability, and what it writes to its layer is
+/// written as uid 0 without the capability (fs/overlayfs/super.c, `ovl_fill_super`). So the uid is
+/// taken from the condition: [`NOBODYS_UID`].
 fn options(kind: SignatureKind, discards: bool) -> String {
+    let reserve = format!("errors=remount-ro,resuid={NOBODYS_UID}");
     let own = match kind {
-        SignatureKind::Ext4 => Some("errors=remount-ro,nodelalloc"),
-        SignatureKind::Ext2 | SignatureKind::Ext3 => Some("errors=remount-ro"),
+        SignatureKind::Ext4 => Some(format!("{reserve},nodelalloc")),
+        SignatureKind::Ext2 | SignatureKind::Ext3 => Some(reserve),
         _ => None,
     };
     // btrfs and f2fs discard without an option.
     let needs_option = matches!(kind, SignatureKind::Ext4 | SignatureKind::Xfs);
-    let discard = (discards && needs_option).then_some("discard");
+    let discard = (discards && needs_option).then(|| "discard".to_owned());
     own.into_iter().chain(discard).collect::<Vec<_>>().join(",")
 }
 
@@ -196,9 +224,10 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_options() {
-        let ext4 = "errors=remount-ro,nodelalloc,discard";
+        let ext2 = "errors=remount-ro,resuid=4294967294";
+        let ext4 = format!("{ext2},nodelalloc,discard");
         assert_eq!(options(SignatureKind::Ext4, true), ext4);
-        assert_eq!(options(SignatureKind::Ext2, true), "errors=remount-ro");
+        assert_eq!(options(SignatureKind::Ext2, true), ext2);
         assert_eq!(options(SignatureKind::Xfs, true), "discard");
         assert_eq!(options(SignatureKind::Btrfs, true), "");
         assert_eq!(options(SignatureKind::Xfs, false), "");

@@ -3,6 +3,7 @@
 //! open, are degraded lines, which are taken back.
 
 mod engine;
+mod pause;
 mod space;
 mod writers;
 
@@ -13,19 +14,34 @@ use log::warn;
 
 use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
+use crate::helpers::data::mount;
 use engine::Engine;
-use space::{Reserve, Usage};
+use pause::Paused;
+use space::{Reserve, Step, Usage};
+use writers::{Lack, Writers};
 
 /// Service that the watch belongs to.
 const SERVICE: &str = "image-sync";
+
+/// Number of looks, a second each, after which nobody who takes the reserve is believed to be left, if
+/// no container is found.
+const EXHAUSTED_LOOKS: u32 = 5;
 
 /// The watch.
 pub struct StoreWatch {
     store: PathBuf,
     /// Reserve on the data disk; `None` in RAM.
     reserve: Option<Reserve>,
+    /// Mount point of the data disk; `None` in RAM.
+    disk: Option<PathBuf>,
+    /// True if root's blocks are the machine's alone; `None` before the first look.
+    keeps_blocks: Option<bool>,
     /// Reason of the line on a full store; `None` while there is room.
     full: Option<String>,
+    writers: Writers,
+    paused: Paused,
+    /// Number of looks since the first part of the reserve is gone.
+    exhausted_looks: u32,
     engine: Engine,
     degraded: Degraded,
 }
@@ -38,7 +54,12 @@ impl StoreWatch {
         let bytes = Usage::of(&store).map_or(0, |usage| usage.bytes);
         StoreWatch {
             reserve: on_disk.then(|| Reserve::on(&disk, bytes)),
+            disk: on_disk.then_some(disk),
+            keeps_blocks: None,
             full: None,
+            writers: Writers::new(),
+            paused: Paused::load(),
+            exhausted_looks: 0,
             engine: Engine::new(&store, on_disk),
             store,
             degraded: Degraded::of(SERVICE),
@@ -56,14 +77,39 @@ impl StoreWatch {
         if !is_full {
             self.full = None;
         } else if self.full.is_none() {
-            let culprit = writers::most(self.reserve.is_some());
+            self.writers.look();
+            let culprit = self.writers.most(self.lack(&usage));
             self.full = Some(space::reason(&usage, culprit.as_deref()));
         }
-        self.keep_reserve(is_full);
-        let full = self.full.clone().map(|why| ("store", why));
+        self.keep_reserve(is_full, &usage);
+        self.keep_blocks(is_full);
+        let paused = self.paused.reason();
+        let full = self.full.clone();
+        let full = full.map(|why| ("store", format!("{why}{paused}")));
         let engine = self.engine.fault().map(|why| ("engine", why));
         self.degraded.update(full.into_iter().chain(engine));
         space::next_look(&usage, is_full)
+    }
+
+    /// Keeps root's blocks for the machine while containers run that could take them. Where none do and
+    /// the store is full, podman's own tests of overlays need them.
+    fn keep_blocks(&mut self, is_full: bool) {
+        let Some(disk) = &self.disk else { return };
+        let keeps = Some(!is_full || !self.writers.containers().is_empty());
+        if keeps != self.keeps_blocks {
+            let kept = mount::keep_blocks(disk, keeps == Some(true));
+            kept.unwrap_or_else(|e| warn!("store: {e}"));
+            self.keeps_blocks = keeps;
+        }
+    }
+
+    /// Returns what the store lacks.
+    fn lack(&self, usage: &Usage) -> Lack {
+        match (usage.lacks_inodes(), &self.reserve) {
+            (true, _) => Lack::Inodes,
+            (false, Some(_)) => Lack::DiskBytes,
+            (false, None) => Lack::RamBytes,
+        }
     }
 
     /// Returns true if there is to be a reserve, and there is none yet.
@@ -72,14 +118,42 @@ impl StoreWatch {
     }
 
     /// Gives the reserve back while the store is full, and makes it again after that.
-    fn keep_reserve(&mut self, is_full: bool) {
-        let missing = self.lacks_reserve();
+    fn keep_reserve(&mut self, is_full: bool, usage: &Usage) {
+        let (missing, lack) = (self.lacks_reserve(), self.lack(usage));
         let Some(reserve) = &self.reserve else { return };
-        if is_full {
-            reserve.give_back();
-        } else if missing && let Err(why) = reserve.make() {
-            warn!("store: there is no reserve: {why}");
-            self.reserve = None;
+        if !is_full {
+            self.paused.resume();
+            if missing && let Err(why) = reserve.make() {
+                warn!("store: there is no reserve: {why}");
+                self.reserve = None;
+            }
+            return;
+        }
+        match space::step(usage, reserve.first.is_made()) {
+            Step::Wait => {}
+            // From here on, who writes is looked for.
+            Step::GiveFirst => {
+                self.writers.look();
+                reserve.first.give_back();
+            }
+            Step::PauseAndGiveLast => self.pause_and_give_last(lack),
+        }
+    }
+
+    /// Pauses who writes on, and gives the last part of the reserve back when nobody does. A program
+    /// that is in no container is not paused; it may still write until an error stops it.
+    fn pause_and_give_last(&mut self, lack: Lack) {
+        let Some(reserve) = self.reserve.as_ref().filter(|r| r.last.is_made()) else {
+            return;
+        };
+        self.exhausted_looks += 1;
+        self.writers.look();
+        let still = self.writers.still(lack, self.paused.cgroups());
+        let failed = still.iter().filter(|cgroup| !self.paused.add(cgroup));
+        let all_paused = failed.count() == 0;
+        if all_paused && (!still.is_empty() || self.exhausted_looks >= EXHAUSTED_LOOKS) {
+            reserve.last.give_back();
+            self.exhausted_looks = 0;
         }
     }
 }

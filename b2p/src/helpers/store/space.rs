@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Room for podman's store: whether it is full, and a reserve on the disk that is given back then.
 //!
-//! ext4's own reserve for root does not hold containers back: what a container writes to its layer
-//! is written with the rights of the program that mounted it (fs/overlayfs, `ovl_creds`). So a file
-//! takes blocks, and a directory of empty files takes inodes, until neither is left for others;
-//! then both are removed, and podman has room to remove what fills the disk.
+//! Containers' layers, and volumes that they write to as uid 0, do not use the blocks that ext keeps
+//! for root ([`crate::helpers::data`], mount options). Logs of containers do, because conmon
+//! writes them, and there is no such limit for inodes, nor on other file systems. For these, the
+//! reserve has two parts: a file, which takes blocks, and a directory of empty files, which takes
+//! inodes, each. The first is given back to everyone. Who writes on until nothing is left is paused
+//! before the second is given back ([`super::pause`]), which podman and the machine then have for
+//! themselves.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,8 +23,10 @@ use sys::error::{Doing, Result};
 /// Time between two looks at a store with much room. Nothing tells of a file system that fills
 /// (fanotify(7) tells of errors of the file system alone), and a look is one system call.
 pub const LOOK: Duration = Duration::from_secs(30);
-/// Time between two looks at a store that is nearly full, or was.
+/// Time between two looks at a store that is nearly full.
 const LOOK_CLOSELY: Duration = Duration::from_secs(5);
+/// Time between two looks at a store that is full: what was given back of the reserve may be gone.
+const LOOK_WHILE_FULL: Duration = Duration::from_secs(1);
 /// Share of blocks or inodes in use from which a store is looked at closely, in percent.
 const NEARLY_FULL: u64 = 80;
 /// Free share, in thousandths, below which the store is full.
@@ -34,6 +39,11 @@ const MIN_RESERVE_BYTES: u64 = 4 << 20;
 const MAX_RESERVE_BYTES: u64 = 64 << 20;
 /// Number of inodes in the reserve.
 const RESERVE_INODES: u64 = 64;
+/// Names of the two parts of the reserve; each has half of it.
+const PARTS: [&str; 2] = ["reserve", "reserve.last"];
+/// Bytes that are free for root, or inodes, below which what was given back is gone.
+const EXHAUSTED_BYTES: u64 = 1 << 20;
+const EXHAUSTED_INODES: u64 = 8;
 
 /// Blocks in bytes, and inodes, of a file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +52,8 @@ pub struct Usage {
     pub bytes: u64,
     /// Bytes that are free for programs.
     pub free_bytes: u64,
+    /// Bytes that are free for root.
+    pub free_bytes_of_root: u64,
     /// Number of inodes; 0 where the file system makes them as it needs them.
     pub inodes: u64,
     /// Number of free inodes.
@@ -59,6 +71,7 @@ impl Usage {
         Ok(Usage {
             bytes: found.blocks() * unit,
             free_bytes: found.blocks_available() * unit,
+            free_bytes_of_root: found.blocks_free().saturating_sub(kept_blocks(path)) * unit,
             inodes: found.files(),
             free_inodes: found.files_available(),
         })
@@ -71,11 +84,35 @@ impl Usage {
         bytes.min(share(self.free_inodes, self.inodes).unwrap_or(1000))
     }
 
+    /// Returns true if there is no room for podman to work.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        let lacks_inodes = self.inodes > 0 && self.free_inodes < EXHAUSTED_INODES;
+        self.free_bytes_of_root < EXHAUSTED_BYTES || lacks_inodes
+    }
+
     /// Returns true if there are fewer inodes than bytes.
-    fn lacks_inodes(&self) -> bool {
+    #[must_use]
+    pub fn lacks_inodes(&self) -> bool {
         let of_inodes = Usage { bytes: 0, ..*self };
         of_inodes.free_share() == self.free_share() && self.inodes > 0
     }
+}
+
+/// Returns the number of blocks that ext4 keeps from everyone, root as well, for its own trees
+/// (Documentation/ABI/testing/sysfs-fs-ext4, reserved_clusters).
+fn kept_blocks(path: &Path) -> u64 {
+    let Ok(metadata) = path.metadata() else {
+        return 0;
+    };
+    let (major, minor) = (libc::major(metadata.dev()), libc::minor(metadata.dev()));
+    let link = fs::read_link(format!("/sys/dev/block/{major}:{minor}")).unwrap_or_default();
+    let name = link.file_name().unwrap_or_default();
+    let file = Path::new("/sys/fs/ext4")
+        .join(name)
+        .join("reserved_clusters");
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.trim_ascii().parse().unwrap_or(0)
 }
 
 /// Returns true if a store of this usage is full, where it was or was not full before. Between the
@@ -92,9 +129,11 @@ pub fn is_full(usage: &Usage, was_full: bool, reserve: u64) -> bool {
 /// Returns the time until the next look.
 #[must_use]
 pub fn next_look(usage: &Usage, is_full: bool) -> Duration {
-    match is_full || usage.free_share() < 1000 - 10 * NEARLY_FULL {
-        true => LOOK_CLOSELY,
-        false => LOOK,
+    let is_nearly_full = usage.free_share() < 1000 - 10 * NEARLY_FULL;
+    match (is_full, is_nearly_full) {
+        (true, _) => LOOK_WHILE_FULL,
+        (false, true) => LOOK_CLOSELY,
+        (false, false) => LOOK,
     }
 }
 
@@ -119,36 +158,85 @@ pub fn reserve_bytes(bytes: u64) -> u64 {
     (bytes / RESERVE_SHARE).clamp(MIN_RESERVE_BYTES, MAX_RESERVE_BYTES)
 }
 
-/// Reserve on the data disk: a file, and a directory of empty files.
+/// Action on the reserve of a store that is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// No action: there is room for podman.
+    Wait,
+    /// The first part is given back, for everyone.
+    GiveFirst,
+    /// Containers that write on are paused, and the last part is given back.
+    PauseAndGiveLast,
+}
+
+/// Returns the next action for a store that is full, by what is left of the reserve.
+#[must_use]
+pub fn step(usage: &Usage, first_is_made: bool) -> Step {
+    match (first_is_made, usage.is_exhausted()) {
+        (true, _) => Step::GiveFirst,
+        (false, true) => Step::PauseAndGiveLast,
+        (false, false) => Step::Wait,
+    }
+}
+
+/// Reserve on the data disk.
 #[derive(Debug)]
 pub struct Reserve {
-    file: PathBuf,
-    files: PathBuf,
-    bytes: u64,
+    /// Part for everyone.
+    pub first: Part,
+    /// Part for podman and the machine.
+    pub last: Part,
 }
 
 impl Reserve {
     /// A reserve in the directory `dir` of a disk of `bytes`.
     #[must_use]
     pub fn on(dir: &Path, bytes: u64) -> Reserve {
-        Reserve {
-            file: dir.join("reserve"),
-            files: dir.join("reserve.inodes"),
-            bytes: reserve_bytes(bytes),
-        }
+        let [first, last] = PARTS.map(|name| Part::of(dir, name, reserve_bytes(bytes) / 2));
+        Reserve { first, last }
     }
 
     /// Size in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.first.bytes + self.last.bytes
     }
 
-    /// Makes what is missing of the reserve. The blocks are allocated and not written.
+    /// Makes what is missing of the reserve, the last part first.
     ///
     /// # Errors
-    /// No room is left, or the disk fails; what was made is removed.
+    /// No room is left, or the disk fails; the part is removed.
     pub fn make(&self) -> Result<()> {
+        self.last.make().and_then(|()| self.first.make())
+    }
+
+    /// Returns true if the reserve is whole.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.first.is_made() && self.last.is_made()
+    }
+}
+
+/// Part of the reserve: a file, and a directory of empty files.
+#[derive(Debug)]
+pub struct Part {
+    file: PathBuf,
+    files: PathBuf,
+    bytes: u64,
+}
+
+impl Part {
+    fn of(dir: &Path, name: &str, bytes: u64) -> Part {
+        Part {
+            file: dir.join(name),
+            files: dir.join(format!("{name}.inodes")),
+            bytes,
+        }
+    }
+
+    /// Makes what is missing of the part. The blocks are allocated and not written. A file of an
+    /// earlier version may be larger.
+    fn make(&self) -> Result<()> {
         self.make_files().inspect_err(|_| self.give_back())
     }
 
@@ -156,6 +244,7 @@ impl Reserve {
         let mut options = File::options();
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&self.file).on(&self.file)?;
+        file.set_len(self.bytes).on(&self.file)?;
         let len = i64::try_from(self.bytes).unwrap_or(i64::MAX);
         match fallocate(&file, FallocateFlags::empty(), 0, len) {
             // ext2 and ext3.
@@ -165,20 +254,20 @@ impl Reserve {
             allocated => allocated.on(&self.file)?,
         }
         fs::create_dir_all(&self.files).on(&self.files)?;
-        for number in 0..RESERVE_INODES {
+        for number in 0..RESERVE_INODES / 2 {
             let path = self.files.join(number.to_string());
             options.open(&path).on(path)?;
         }
         Ok(())
     }
 
-    /// Returns true if the reserve exists.
+    /// Returns true if the part exists.
     #[must_use]
     pub fn is_made(&self) -> bool {
         self.file.exists() && self.files.exists()
     }
 
-    /// Gives the reserve back.
+    /// Gives the part back.
     pub fn give_back(&self) {
         let _ = fs::remove_dir_all(&self.files);
         let _ = fs::remove_file(&self.file);
@@ -197,6 +286,7 @@ mod tests {
         Usage {
             bytes: 1000 * MIB,
             free_bytes,
+            free_bytes_of_root: free_bytes,
             inodes: 1000,
             free_inodes,
         }
@@ -230,7 +320,7 @@ mod tests {
         assert!(!is_full(&btrfs, false, 0) && next_look(&btrfs, false) == LOOK);
         assert!(!is_full(&Usage::default(), false, 0));
         assert_eq!(next_look(&usage(199 * MIB, 1000), false), LOOK_CLOSELY);
-        assert_eq!(next_look(&usage(500 * MIB, 1000), true), LOOK_CLOSELY);
+        assert_eq!(next_look(&usage(500 * MIB, 1000), true), LOOK_WHILE_FULL);
     }
 
     #[test]
@@ -249,19 +339,57 @@ mod tests {
     }
 
     #[test]
-    fn a_reserve_is_made_once_and_given_back_whole() {
+    fn a_reserve_is_made_once_and_given_back_in_two_parts() {
         let temp = Temp::new();
         let reserve = Reserve::on(temp.dir(), 0);
         reserve.make().unwrap();
         reserve.make().unwrap();
         let count = || fs::read_dir(temp.dir()).unwrap().count();
-        assert_eq!(count(), 2);
-        assert_eq!(fs::metadata(temp.path("reserve")).unwrap().len(), 4 * MIB);
-        reserve.give_back();
-        reserve.give_back();
+        assert_eq!(count(), 4);
+        for name in PARTS {
+            assert_eq!(fs::metadata(temp.path(name)).unwrap().len(), 2 * MIB);
+        }
+        reserve.first.give_back();
+        assert!(!reserve.is_made() && reserve.last.is_made());
+        reserve.first.give_back();
+        reserve.last.give_back();
         assert_eq!(count(), 0);
+        // The reserve of an earlier version was one file.
+        fs::write(temp.path("reserve"), vec![0; 4 << 20]).unwrap();
+        reserve.make().unwrap();
+        assert_eq!(fs::metadata(temp.path("reserve")).unwrap().len(), 2 * MIB);
+        reserve.first.give_back();
         fs::write(temp.path("reserve.inodes"), "in the way").unwrap();
         assert!(reserve.make().is_err());
         assert!(!temp.path("reserve").exists());
+    }
+
+    #[test]
+    fn who_writes_on_is_paused_before_the_last_part() {
+        for (free_bytes, free_inodes, first_is_made, wanted) in [
+            (0, 500, true, Step::GiveFirst),
+            (9 * MIB, 500, true, Step::GiveFirst),
+            (500 * MIB, 0, true, Step::GiveFirst),
+            (9 * MIB, 500, false, Step::Wait),
+            (0, 500, false, Step::PauseAndGiveLast),
+            (MIB - 1, 500, false, Step::PauseAndGiveLast),
+            (500 * MIB, 7, false, Step::PauseAndGiveLast),
+            (500 * MIB, 8, false, Step::Wait),
+        ] {
+            let usage = usage(free_bytes, free_inodes);
+            let found = step(&usage, first_is_made);
+            assert_eq!(found, wanted, "{free_bytes} {free_inodes} {first_is_made}");
+        }
+        let btrfs = Usage {
+            inodes: 0,
+            ..usage(MIB, 0)
+        };
+        assert_eq!(step(&btrfs, false), Step::Wait);
+        // ext4 has room for root alone.
+        let kept = Usage {
+            free_bytes: 0,
+            ..usage(MIB, 500)
+        };
+        assert_eq!(step(&kept, false), Step::Wait);
     }
 }

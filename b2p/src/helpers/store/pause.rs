@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Containers that are paused until the store has room, by the freezer of their cgroups
+//! (cgroup-v2.rst, cgroup.freeze). A signal that kills ends a process that is frozen, so `podman rm
+//! -f`, `podman kill` and the machine's end work as with any other container. podman itself would
+//! record the pause in its database, for which there is no room.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use log::warn;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::error::{Doing, Error, Result};
+use sys::files::replace;
+use sys::paths::RUNTIME_DIR;
+
+use super::writers::short_id;
+
+/// File with the paths of their cgroups, a line each: who froze a cgroup is not in the cgroup.
+const LIST: &str = "store.paused";
+/// Time that the processes of a container may take to stop.
+const FREEZE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The containers that are paused.
+#[derive(Debug)]
+pub struct Paused {
+    list: PathBuf,
+    cgroups: Vec<PathBuf>,
+}
+
+impl Paused {
+    /// The containers that an earlier run of this service has paused.
+    pub fn load() -> Paused {
+        Paused::of(&Path::new(RUNTIME_DIR).join(LIST))
+    }
+
+    fn of(list: &Path) -> Paused {
+        let text = fs::read_to_string(list).unwrap_or_default();
+        let cgroups = text.lines().map(PathBuf::from);
+        Paused {
+            list: list.to_owned(),
+            cgroups: cgroups.filter(|path| short_id(path).is_some()).collect(),
+        }
+    }
+
+    /// Cgroups of the containers.
+    pub fn cgroups(&self) -> &[PathBuf] {
+        &self.cgroups
+    }
+
+    /// Pauses a container, and returns true once it is. The list is written first, so that it is
+    /// resumed in any case.
+    pub fn add(&mut self, cgroup: &Path) -> bool {
+        self.cgroups.push(cgroup.to_owned());
+        let paused = self.write().and_then(|()| freeze(cgroup, "1"));
+        let paused = paused.and_then(|()| wait_frozen(cgroup));
+        match &paused {
+            Ok(()) => warn!("store: {} is paused: it takes the reserve", shown(cgroup)),
+            Err(e) => warn!("store: {} is not paused: {e}", shown(cgroup)),
+        }
+        paused.is_ok()
+    }
+
+    /// Resumes all. A container that was removed has no cgroup any more.
+    pub fn resume(&mut self) {
+        if self.cgroups.is_empty() {
+            return;
+        }
+        for cgroup in std::mem::take(&mut self.cgroups) {
+            match freeze(&cgroup, "0") {
+                Ok(()) => warn!("store: {} is resumed: there is room", shown(&cgroup)),
+                Err(_) if !cgroup.exists() => {}
+                Err(e) => warn!("store: {} is not resumed: {e}", shown(&cgroup)),
+            }
+        }
+        self.write().unwrap_or_else(|e| warn!("store: {e}"));
+    }
+
+    /// Forgets containers that are gone, and returns what a degraded line says of the others.
+    pub fn reason(&mut self) -> String {
+        self.cgroups.retain(|cgroup| cgroup.exists());
+        let names: Vec<_> = self.cgroups.iter().filter_map(|c| short_id(c)).collect();
+        match names.join(", ").as_str() {
+            "" => String::new(),
+            names => format!("; paused until there is room: {names}"),
+        }
+    }
+
+    fn write(&self) -> Result<()> {
+        let lines = self.cgroups.iter();
+        let text: String = lines.map(|path| format!("{}\n", path.display())).collect();
+        replace(&self.list, text.as_bytes(), 0o600)
+    }
+}
+
+fn freeze(cgroup: &Path, value: &str) -> Result<()> {
+    let file = cgroup.join("cgroup.freeze");
+    fs::write(&file, value).on(file)
+}
+
+/// Waits until no process of a cgroup runs: those in a system call finish it first. The kernel tells
+/// of changes of cgroup.events by `POLLPRI`.
+fn wait_frozen(cgroup: &Path) -> Result<()> {
+    let path = cgroup.join("cgroup.events");
+    let mut file = File::open(&path).on(&path)?;
+    let until = Instant::now() + FREEZE_LIMIT;
+    loop {
+        let mut text = String::new();
+        file.rewind()
+            .and_then(|()| file.read_to_string(&mut text))
+            .on(&path)?;
+        if text.lines().any(|line| line == "frozen 1") {
+            return Ok(());
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
+        match poll(&mut fds, left) {
+            Ok(0) => return Err(Error::invalid("its processes do not stop")).on(&path),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+fn shown(cgroup: &Path) -> String {
+    let id = short_id(cgroup);
+    id.map_or_else(
+        || cgroup.display().to_string(),
+        |id| format!("container {id}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+
+    #[test]
+    fn a_restarted_service_resumes_what_it_has_paused() {
+        let temp = Temp::new();
+        let list = temp.path("list");
+        let dir = temp.path(&format!("user/libpod-{}", "c".repeat(64)));
+        fs::create_dir_all(&dir).unwrap();
+        let frozen = || fs::read_to_string(dir.join("cgroup.freeze")).unwrap();
+        let mut paused = Paused::of(&list);
+        assert_eq!(paused.reason(), "");
+        fs::write(dir.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+        assert!(paused.add(&dir));
+        assert_eq!(frozen(), "1");
+        let mut paused = Paused::of(&list);
+        let wanted = "; paused until there is room: cccccccccccc";
+        assert_eq!(paused.reason(), wanted);
+        paused.resume();
+        assert_eq!((frozen().as_str(), paused.cgroups().len()), ("0", 0));
+        assert_eq!(Paused::of(&list).cgroups().len(), 0);
+        fs::remove_file(dir.join("cgroup.events")).unwrap();
+        assert!(!paused.add(&dir));
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(paused.reason(), "");
+        paused.resume();
+        fs::write(&list, "../../etc\nlibpod-x\n").unwrap();
+        assert_eq!(Paused::of(&list).cgroups().len(), 0);
+    }
+}
