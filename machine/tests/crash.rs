@@ -93,7 +93,14 @@ impl Host {
         let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACEEXEC;
         ptrace::seize(pid, options | Options::PTRACE_O_EXITKILL)?;
         kill(pid, Signal::SIGCONT)?;
-        trace(pid, at)
+        let end = trace(pid, at)?;
+        // A tool that the command had started writes its file to the end.
+        let group = Pid::from_raw(-pid.as_raw());
+        tests::eventually(std::time::Duration::from_secs(60), || {
+            ensure!(kill(group, None).is_err(), "a tool still runs");
+            Ok(())
+        })?;
+        Ok(end)
     }
 }
 
