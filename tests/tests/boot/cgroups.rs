@@ -78,6 +78,9 @@ fn leaves(guest: &Guest) -> Result<()> {
         .find(|p| p.command.contains("sshd") && p.command.contains("[listener]"));
     let sshd = sshd.context("no sshd listens")?;
     ensure!(sshd.group == "/system/sshd", "sshd is in {}", sshd.group);
+    let limits = guest.sh("cd /sys/fs/cgroup/system/sshd && cat pids.max memory.max")?;
+    let are_numbers = limits.lines().all(|limit| limit.parse::<u64>().is_ok());
+    ensure!(are_numbers && limits.lines().count() == 2, "{limits}");
     // Sessions are their users'.
     let others = all
         .iter()

@@ -7,6 +7,7 @@
 //! costs a socket; [`admission`] decides who is served. A session with a login counts no longer.
 
 mod admission;
+mod cgroup;
 mod exec;
 mod gate;
 mod hello;
@@ -42,10 +43,12 @@ fn serve() -> Result<std::convert::Infallible> {
     let _ = nix::sys::prctl::set_name(c"sshd");
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let limits = Limits::of_machine(listener::memory_mib(&meminfo), cpus);
+    let memory_mib = listener::memory_mib(&meminfo);
+    let limits = Limits::of_machine(memory_mib, cpus);
     limit::raise(limits.waiting as u64 + SPARE_FILES).doing("limit of open files")?;
     let mut gate = Gate::open(listener::open()?, limits).doing("epoll")?;
     crate::common::notify::ready();
+    cgroup::limit(limits, memory_mib);
     loop {
         gate.turn();
     }
