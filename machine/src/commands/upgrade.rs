@@ -2,7 +2,7 @@
 //! `upgrade`: another kernel and initrd for a machine, and back to its own where they do not become
 //! ready.
 
-use super::{dirs, for_each, lifecycle, machines, many_names, state, text_of};
+use super::{create, dirs, for_each, lifecycle, machines, many_names, state, text_of};
 use crate::fault::Fault;
 use crate::state::State;
 use crate::store::image::{Image, Source};
@@ -22,7 +22,7 @@ pub fn command() -> Command {
         .arg(
             Arg::new("image")
                 .long("image")
-                .value_name("DIR|URL#SHA256")
+                .value_name("DIR|ISO|QCOW2|URL#SHA256")
                 .help("Kernel and initrd, by default those of this build"),
         )
         .arg(lifecycle::start_timeout())
@@ -39,6 +39,8 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     };
     dirs.create()?;
     println!("Verifying the image...");
+    // `prune` leaves both images until one of them is the machine's.
+    let _cache = create::hold_cache(&dirs)?;
     let image = Image::import(&dirs.cache(), &source)?.id;
     for_each(&machines, |machine| upgrade(&dirs, machine, &image, limit))
 }
