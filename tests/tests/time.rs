@@ -38,9 +38,12 @@ fn time() -> Result<()> {
     let disk = paths::out().join("vm/time.img");
     fs::create_dir_all(paths::out().join("vm"))?;
     File::create(&disk)?.set_len(1 << 20)?;
+    let machine = tests::machine("time")?;
+    // QEMU's clock begins at `base=` when QEMU starts, and a trial of KVM before that takes seconds.
+    let _ = machine.resolve_accelerator();
     let rtc = format!("base={}", berlin("+%FT%T", now()? + 1)?);
-    let guest = Guest::boot("time", |machine| {
-        machine
+    let guest = Guest::start(
+        &machine
             .memory_mib(512)
             // The disk holds QEMU's snapshots.
             .disk(Disk::raw(&disk).snapshot())
@@ -48,8 +51,8 @@ fn time() -> Result<()> {
             .qemu_args(&["-rtc", &rtc])
             // As kvm-clock does, the HPET stands still while the machine does. With QEMU's TCG, the
             // TSC of a restored machine continues with the host's.
-            .append("b2p.data=off tz=Europe/Berlin noutc clocksource=hpet")
-    })?;
+            .append("b2p.data=off tz=Europe/Berlin noutc clocksource=hpet"),
+    )?;
     let mut checks = Checks::new("time");
     checks.check("the time zone", || {
         let said = guest.sh("date -d @1767225600 '+%H:%M %Z'; readlink /etc/localtime")?;

@@ -41,9 +41,7 @@ impl Machine {
     /// port is chosen.
     pub fn start(&self) -> Result<Vm> {
         prepare(self)?;
-        let accelerator = self
-            .accel
-            .resolve(self.boot.as_ref().map(|b| b.kernel.as_path()));
+        let accelerator = self.resolve_accelerator();
         let mut tries = 5;
         loop {
             let ports = pick_ports(self)?;
@@ -52,6 +50,14 @@ impl Machine {
                 other => return other,
             }
         }
+    }
+
+    /// Decides on the accelerator, which may take a trial of some seconds; later decisions for the
+    /// same kernel are immediate.
+    #[must_use]
+    pub fn resolve_accelerator(&self) -> Accelerator {
+        let kernel = self.boot.as_ref().map(|boot| boot.kernel.as_path());
+        self.accel.resolve(kernel)
     }
 }
 
