@@ -236,6 +236,22 @@ pub(super) const ACTIONS: &[Action] = &[
     ("InitContainer", "init", None),
 ];
 
+/// Returns the value of an action's argument, or an empty text where it has none.
+pub(super) fn argument_value(
+    action: &str,
+    argument: Option<(&str, &str)>,
+    parameters: Parameters<'_>,
+) -> Outcome<String> {
+    let Some((parameter, _)) = argument else {
+        return Ok(String::new());
+    };
+    // Zero is no signal, and -1 stood for the usual one.
+    Ok(match (action, parameters.number(parameter)?) {
+        ("kill", ..=0) => "15".to_owned(),
+        (_, number) => number.to_string(),
+    })
+}
+
 /// Does an action of [`ACTIONS`], and returns the whole id of the container.
 pub(super) fn act(
     api: &Api,
@@ -244,14 +260,7 @@ pub(super) fn act(
     parameters: Parameters<'_>,
 ) -> Outcome<Value> {
     let name = parameters.text("name")?;
-    let value = match argument {
-        None => String::new(),
-        // Zero is no signal, and -1 stood for the usual one.
-        Some((parameter, _)) => match (action, parameters.number(parameter)?) {
-            ("kill", ..=0) => "15".to_owned(),
-            (_, number) => number.to_string(),
-        },
-    };
+    let value = argument_value(action, argument, parameters)?;
     let pairs = [(argument.map_or("", |(_, name)| name), value.as_str())];
     let id = api.id(CONTAINER, name)?;
     let path = format!("{}/{action}{}", object(CONTAINER, &id)?, query(&pairs));

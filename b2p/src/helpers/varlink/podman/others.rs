@@ -7,7 +7,7 @@ use super::api::{
     Action, Api, Kind, Outcome, dictionary, elements, error, filters, number, object, occurred,
     post, query, request, string, strings, switch,
 };
-use super::containers::old_state;
+use super::containers::{argument_value, old_state};
 use super::parameters::Parameters;
 use super::time::rfc3339;
 
@@ -241,13 +241,7 @@ pub(super) fn act_on_pod(
     parameters: Parameters<'_>,
 ) -> Outcome<Value> {
     let name = parameters.text("name")?;
-    let value = match argument {
-        None => String::new(),
-        Some((parameter, _)) => match (action, parameters.number(parameter)?) {
-            ("kill", ..=0) => "15".to_owned(),
-            (_, number) => number.to_string(),
-        },
-    };
+    let value = argument_value(action, argument, parameters)?;
     let id = api.id(Kind::Pod, name)?;
     let pairs = query(&[(argument.map_or("", |(_, name)| name), value.as_str())]);
     let path = format!("{}/{action}{pairs}", object(Kind::Pod, &id)?);
