@@ -28,7 +28,7 @@ const ROOT_SOCKET: &str = "podman/podman.sock";
 /// # Errors
 /// A file cannot be read or written.
 pub fn configure(config: &Config, before: &Config) -> Result<()> {
-    // Who logs in has an environment in any case.
+    // Users who log in have an environment in any case.
     let user = user::configure(config, before);
     link_docker_socket(config);
     user.and(write_environment(config))

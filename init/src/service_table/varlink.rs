@@ -27,7 +27,7 @@ pub const VARLINK: &[Entry] = &[
         when: |config, _| config.varlink,
         ..Entry::DEFAULT
     },
-    // Who may connect owns the machine, as with podman's own socket. It starts podman by that one.
+    // Users who may connect own the machine, as with podman's own socket, by which the service starts podman.
     Entry {
         def: ServiceDef {
             name: "varlink-podman",

@@ -61,7 +61,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     if !(force || matches.get_flag("y") || confirmed()?) {
         return Ok(ExitCode::SUCCESS);
     }
-    // What a removal or a creation has left that was killed.
+    // Remains of a removal or a creation that was killed.
     super::create::sweep(&dirs)?;
     let mut errors = Vec::new();
     for name in list {

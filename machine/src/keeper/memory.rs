@@ -44,7 +44,7 @@ impl Keeper {
         self.machine.set_pending()?;
         let saved = self.saved(SUSPENDED)?;
         save(&mut self.monitor, SUSPENDED)?;
-        // What QEMU has written is on the host's disk before the mark that relies on it.
+        // The snapshot is on the host's disk before the mark that relies on it.
         let disk = self.machine.disk();
         let synced = File::open(&disk).and_then(|file| file.sync_all());
         synced.with_context(|| format!("sync {}", disk.display()))?;
@@ -147,7 +147,7 @@ pub(super) fn sweep(machine: &Machine, monitor: &mut Monitor) {
     if !machine.is_pending() {
         return;
     }
-    // It may not exist: a suspension may have been cut before that.
+    // The snapshot may not exist: a suspension may have been cut before that.
     if let Err(error) = delete(monitor, SUSPENDED) {
         eprintln!("remove the snapshot of a suspension: {error:#}");
     }
