@@ -31,6 +31,13 @@ pub fn good(line: &str) -> Config {
     config
 }
 
+/// Returns the default configuration with one change.
+pub fn with(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    change(&mut config);
+    config
+}
+
 /// Returns configuration and diagnostics of a command line.
 pub fn read(line: &str) -> (Config, Vec<String>) {
     read_all(line, &[])
