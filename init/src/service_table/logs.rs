@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services that take messages for the log from sockets of other systems.
+//! Services of the log: the sockets of other systems, whose messages are added to it, its files and
+//! its receiver.
 
 use services::ServiceDef;
-use sys::paths::B2P;
+use sys::paths::{B2P, LOG_DIR};
 
+use super::names::{DATA_DISK, NET};
 use super::table::NEEDED;
 use super::{Entry, datagrams};
 
-/// Rows of the service table, after those of [`super::SERVICES`]. The services are separate from
-/// `log-files`, so that a disk that hangs does not stop a socket from being read.
+/// Rows of the service table, after those of [`super::SERVICES`]. `log-files` is separate from
+/// the services of sockets, so that a disk that hangs does not stop a socket from being read.
 pub const LOGS: &[Entry] = &[
     Entry {
         def: ServiceDef {
@@ -33,6 +35,34 @@ pub const LOGS: &[Entry] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
+        ..Entry::DEFAULT
+    },
+    // The service runs only if the flag `syslog` is set: without a data disk its files only
+    // duplicate the ring buffer in RAM.
+    Entry {
+        def: ServiceDef {
+            name: "log-files",
+            why: "the log is kept in files of bounded size, so that it can be read after a reboot",
+            argv: &[B2P, "log-files", LOG_DIR],
+            after: DATA_DISK,
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, _| config.syslog,
+        ..Entry::DEFAULT
+    },
+    // The ring buffer holds the records from before the network was set up. In a container the
+    // kernel's log belongs to the container's host.
+    Entry {
+        def: ServiceDef {
+            name: "remote-log",
+            why: "records of the log are sent to a receiver of syslog",
+            argv: &[B2P, "remote-log"],
+            after: &[NET],
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, platform| config.rsyslog.is_some() && !platform.in_container,
         ..Entry::DEFAULT
     },
 ];

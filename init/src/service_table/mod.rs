@@ -7,6 +7,7 @@
 //! (docs/guide/services.md).
 
 mod adapt;
+mod consoles;
 mod host;
 mod logs;
 pub mod names;
@@ -123,8 +124,15 @@ const fn datagrams(path: &'static str, mode: u32) -> Option<Socket> {
 
 /// Returns all entries, in their order.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    let own = SERVICES.iter().chain(host::HOST).chain(users::USERS);
-    own.chain(logs::LOGS).chain(varlink::VARLINK)
+    let tables = [
+        SERVICES,
+        consoles::CONSOLES,
+        host::HOST,
+        users::USERS,
+        logs::LOGS,
+        varlink::VARLINK,
+    ];
+    tables.into_iter().flatten()
 }
 
 /// Returns the definitions of the services that exist with this configuration, on this machine.

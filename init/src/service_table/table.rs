@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The table of services.
+//! The table of services; files beside it have the rows of the host, users, logs, varlink and consoles.
 
-use config::{Console, Net, Podman, Role};
+use config::{Net, Podman, Role};
 use services::{KillMode, ReadyWhen, Restart, ServiceDef};
-use sys::paths::{B2P, HEALTH_SOCKET, INIT, LOG_DIR, PODMAN_SOCKET};
+use sys::paths::{B2P, HEALTH_SOCKET, INIT, PODMAN_SOCKET};
 use sys::service_names::NO_USE;
 
 use super::names::*;
@@ -13,7 +13,7 @@ use super::{Entry, adapt, cloud, data_disk, stream};
 /// where memory is short, others go first (proc_pid_oom_score_adj(5)). sshd has a value of its own.
 pub(super) const NEEDED: i32 = -900;
 
-/// All services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
+/// Services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
 /// is ready, has failed or is late. A service is late `late_ms` after the services in its `after`
 /// no longer delay it: nothing waits for it then, and the service continues.
 pub const SERVICES: &[Entry] = &[
@@ -329,34 +329,6 @@ pub const SERVICES: &[Entry] = &[
         when: |_, platform| !platform.in_container,
         ..Entry::DEFAULT
     },
-    // The service runs only if the flag `syslog` is set: without a data disk its files only
-    // duplicate the ring buffer in RAM.
-    Entry {
-        def: ServiceDef {
-            name: "log-files",
-            why: "the log is kept in files of bounded size, so that it can be read after a reboot",
-            argv: &[B2P, "log-files", LOG_DIR],
-            after: DATA_DISK,
-            after_ready: true,
-            ..ServiceDef::DEFAULT
-        },
-        when: |config, _| config.syslog,
-        ..Entry::DEFAULT
-    },
-    // The ring buffer holds the records from before the network was set up. In a container the
-    // kernel's log belongs to the container's host.
-    Entry {
-        def: ServiceDef {
-            name: "remote-log",
-            why: "records of the log are sent to a receiver of syslog",
-            argv: &[B2P, "remote-log"],
-            after: &[NET],
-            after_ready: true,
-            ..ServiceDef::DEFAULT
-        },
-        when: |config, platform| config.rsyslog.is_some() && !platform.in_container,
-        ..Entry::DEFAULT
-    },
     Entry {
         def: ServiceDef {
             name: "user-services",
@@ -367,30 +339,6 @@ pub const SERVICES: &[Entry] = &[
             after_ready: true,
             ..ServiceDef::ONE_SHOT
         },
-        ..Entry::DEFAULT
-    },
-    Entry {
-        def: ServiceDef {
-            name: CONSOLE_PREFIX,
-            why: "a person at a console sees the state of the machine, or gets a shell",
-            after_ready: true,
-            ..ServiceDef::DEFAULT
-        },
-        when: |config, _| config.console != Console::Off,
-        adapt: adapt::console,
-        each_terminal: true,
-    },
-    // Only `b2p rescue` starts the service: `starts_at_boot` excludes this prefix.
-    Entry {
-        def: ServiceDef {
-            name: RESCUE_PREFIX,
-            why: "a person can examine and repair the machine while the services continue",
-            argv: &[B2P, "console", "rescue"],
-            restart: Restart::Never,
-            after_ready: true,
-            ..ServiceDef::DEFAULT
-        },
-        each_terminal: true,
         ..Entry::DEFAULT
     },
 ];

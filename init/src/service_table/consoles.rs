@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Services of the console terminals.
+
+use config::Console;
+use services::{Restart, ServiceDef};
+use sys::paths::B2P;
+
+use super::names::*;
+use super::{Entry, adapt};
+
+/// Rows of the service table, each of which stands for one service per terminal.
+pub const CONSOLES: &[Entry] = &[
+    Entry {
+        def: ServiceDef {
+            name: CONSOLE_PREFIX,
+            why: "a person at a console sees the state of the machine, or gets a shell",
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, _| config.console != Console::Off,
+        adapt: adapt::console,
+        each_terminal: true,
+    },
+    // Only `b2p rescue` starts the service: `starts_at_boot` excludes this prefix.
+    Entry {
+        def: ServiceDef {
+            name: RESCUE_PREFIX,
+            why: "a person can examine and repair the machine while the services continue",
+            argv: &[B2P, "console", "rescue"],
+            restart: Restart::Never,
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        each_terminal: true,
+        ..Entry::DEFAULT
+    },
+];
