@@ -8,6 +8,7 @@ use crate::commands::{
 };
 use crate::compat;
 use crate::fault::{FAILURE, Fault};
+use crate::keeper::Purpose;
 use crate::store::Machine;
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -70,7 +71,7 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "version", command: misc::version_command, run: misc::version },
     Entry { name: "wait", command: lifecycle::wait_command, run: lifecycle::wait },
     // Run by this program and by QEMU.
-    Entry { name: "keeper", command: || hidden("keeper"), run: keeper },
+    Entry { name: "keeper", command: keeper_command, run: keeper },
     Entry { name: "relay", command: || hidden("relay"), run: relay },
 ];
 
@@ -80,10 +81,18 @@ fn hidden(name: &'static str) -> Command {
         .arg(Arg::new("name").required(true))
 }
 
+fn keeper_command() -> Command {
+    hidden("keeper").arg(Arg::new("adopt").long("adopt").action(ArgAction::SetTrue))
+}
+
 fn keeper(matches: &ArgMatches) -> Result<ExitCode> {
     let name = matches.get_one::<String>("name").map_or("", String::as_str);
     let machine = Machine::find(&dirs(matches)?, name)?;
-    crate::keeper::run(&machine)?;
+    let purpose = match matches.get_flag("adopt") {
+        true => Purpose::Adopt,
+        false => Purpose::Start,
+    };
+    crate::keeper::run(&machine, purpose)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -98,9 +98,11 @@ pub fn standing(locks: Locks, record: Option<&RunRecord>, saved: bool) -> Standi
         (None, None) => State::Stopped,
         (None, Some(_)) => return Standing::Orphan,
         (Some(keeper), Some(_)) => phase(keeper),
-        // QEMU has ended, and the keeper is about to.
         (Some(keeper), None) => match phase(keeper) {
             State::Starting => State::Starting,
+            // The end is recorded, and the keeper is about to end as well.
+            State::Stopped if saved => State::Saved,
+            State::Stopped => State::Stopped,
             _ => State::Stopping,
         },
     };
@@ -123,6 +125,7 @@ mod tests {
         let known = Standing::Known;
         let running = record(7, State::Running);
         let starting = record(7, State::Starting);
+        let stopped = record(7, State::Stopped);
         let table = [
             (None, None, None, false, known(State::Stopped)),
             (None, None, None, true, known(State::Saved)),
@@ -151,6 +154,12 @@ mod tests {
                 known(State::Starting),
             ),
             (Some(7), None, Some(&running), false, known(State::Stopping)),
+            (Some(7), None, Some(&running), true, known(State::Stopping)),
+            (Some(7), None, Some(&stopped), false, known(State::Stopped)),
+            (Some(7), None, Some(&stopped), true, known(State::Saved)),
+            (Some(8), None, Some(&stopped), false, known(State::Starting)),
+            (Some(8), None, None, false, known(State::Starting)),
+            (None, Some(9), Some(&stopped), false, Standing::Orphan),
         ];
         for (keeper, qemu, record, saved, expected) in table {
             let locks = Locks { keeper, qemu };

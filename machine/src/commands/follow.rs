@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Progress of a keeper, as a command sees it.
 
+use crate::keeper::Purpose;
 use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -31,7 +32,7 @@ pub enum Outcome {
 }
 
 /// Starts a keeper; returns the stream of its progress.
-pub fn spawn_keeper(dirs: &Dirs, machine: &Machine) -> Result<UnixStream> {
+pub fn spawn_keeper(dirs: &Dirs, machine: &Machine, purpose: Purpose) -> Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
     let log = machine.file("keeper.log");
     let log = logfile::append(&log)?;
@@ -40,7 +41,8 @@ pub fn spawn_keeper(dirs: &Dirs, machine: &Machine) -> Result<UnixStream> {
         .arg("--storage-path")
         .arg(&dirs.storage)
         .arg("keeper")
-        .arg(&machine.name);
+        .arg(&machine.name)
+        .args((purpose == Purpose::Adopt).then_some("--adopt"));
     keeper
         .stdin(Stdio::null())
         .stdout(OwnedFd::from(theirs))

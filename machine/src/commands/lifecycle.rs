@@ -4,7 +4,7 @@
 use super::follow::{self, Outcome};
 use super::{dirs, for_each, machine, machines, many_names, one_name, state};
 use crate::fault::Fault;
-use crate::keeper::{console, control};
+use crate::keeper::{Purpose, console, control};
 use crate::state::{Standing, State};
 use crate::store::{Dirs, Machine, lock};
 use anyhow::{Context, Result};
@@ -72,7 +72,7 @@ pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> 
             );
         }
         State::Starting => follow_stream(machine)?,
-        _ => follow::spawn_keeper(dirs, machine)?,
+        _ => follow::spawn_keeper(dirs, machine, Purpose::Start)?,
     };
     println!("Starting \"{name}\"...");
     let mut show = |value: &Value| {
@@ -117,10 +117,22 @@ fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
         .fold(why, |text, line| format!("{text}\n({name}) {line}"))
 }
 
+/// Sends a request to the keeper, and returns the stream of its answer; `None` if the state has to be
+/// asked again, because QEMU has ended in the meantime, or the keeper has only just taken its lock.
+fn keeper(machine: &Machine, request: &Value) -> Result<Option<UnixStream>> {
+    match control::open(&machine.run_file(control::SOCKET), request) {
+        Ok(answer) => Ok(Some(answer.into_inner())),
+        Err(error) => match machine.standing()? {
+            Standing::Known(State::Stopped | State::Saved | State::Starting) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
 /// Returns the progress of a keeper that runs.
 fn follow_stream(machine: &Machine) -> Result<UnixStream> {
-    let socket = machine.run_file(control::SOCKET);
-    Ok(control::open(&socket, &json!({"do": "follow"}))?.into_inner())
+    let stream = keeper(machine, &json!({"do": "follow"}))?;
+    stream.ok_or_else(|| Fault::new("Host is not running").into())
 }
 
 /// Returns the parser of `stop`.
@@ -157,14 +169,17 @@ pub fn stop_one(dirs: &Dirs, machine: &Machine, seconds: u64) -> Result<()> {
         return Ok(());
     }
     println!("Stopping \"{name}\"...");
-    let socket = machine.run_file(control::SOCKET);
-    let stream = control::open(&socket, &json!({"do": "stop", "seconds": seconds}))?.into_inner();
     let mut show = |value: &Value| {
         if let Some(text) = value["trouble"].as_str() {
             eprintln!("({name}) {text}");
         }
     };
-    follow::follow_end(stream, None, &mut show)?;
+    // A keeper that is killed meanwhile leaves QEMU to the next one.
+    while !matches!(state(dirs, machine)?, State::Stopped | State::Saved) {
+        if let Some(stream) = keeper(machine, &json!({"do": "stop", "seconds": seconds}))? {
+            follow::follow_end(stream, None, &mut show)?;
+        }
+    }
     lock::wait_free(&machine.run_file("keeper.pid"))?;
     println!("Machine \"{name}\" was stopped.");
     Ok(())
@@ -202,8 +217,7 @@ pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     for_each(&machines(&dirs, matches)?, |machine| {
         let name = &machine.name;
-        let off = [State::Stopped, State::Saved].map(Standing::Known);
-        if off.contains(&machine.standing()?) {
+        if machine.is_off()? {
             println!("Machine \"{name}\" is already stopped.");
             return Ok(());
         }
@@ -270,36 +284,35 @@ pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
     let off = matches
         .get_one::<String>("for")
         .is_some_and(|what| what == "stopped");
-    let state = state(&dirs, &machine)?;
-    match (off, state) {
-        (true, State::Stopped | State::Saved) | (false, State::Running) => {
-            return Ok(ExitCode::SUCCESS);
-        }
-        (false, State::Stopped | State::Saved) => {
-            return Err(Fault::new("Host is not running").into());
-        }
-        _ => {}
-    }
     let limit = matches
         .get_one("timeout")
         .map(|&seconds| Duration::from_secs(seconds));
-    let stream = follow_stream(&machine)?;
-    let outcome = match off {
-        true => follow::follow_end(
-            stream,
-            limit.map(|limit| Instant::now() + limit),
-            &mut |_| {},
-        )?,
-        false => follow::follow(
-            stream,
-            limit.map(|limit| Instant::now() + limit),
-            &mut |_| {},
-        )?,
-    };
-    match (off, &outcome) {
-        (true, Outcome::Ended { .. } | Outcome::Gone) | (false, Outcome::Up) => {
-            Ok(ExitCode::SUCCESS)
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    loop {
+        match (off, state(&dirs, &machine)?) {
+            (true, State::Stopped | State::Saved) | (false, State::Running) => {
+                return Ok(ExitCode::SUCCESS);
+            }
+            (false, State::Stopped | State::Saved) => {
+                return Err(Fault::new("Host is not running").into());
+            }
+            _ => {}
         }
-        _ => Err(Fault::new(failure(&machine, &outcome, limit.unwrap_or_default())).into()),
+        let Some(stream) = keeper(&machine, &json!({"do": "follow"}))? else {
+            continue;
+        };
+        let outcome = match off {
+            true => follow::follow_end(stream, deadline, &mut |_| {})?,
+            false => follow::follow(stream, deadline, &mut |_| {})?,
+        };
+        match (off, &outcome) {
+            (false, Outcome::Up) => return Ok(ExitCode::SUCCESS),
+            // The state tells whether QEMU has ended with its keeper.
+            (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => {}
+            _ => {
+                let why = failure(&machine, &outcome, limit.unwrap_or_default());
+                return Err(Fault::new(why).into());
+            }
+        }
     }
 }

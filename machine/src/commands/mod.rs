@@ -30,6 +30,7 @@ pub mod transfer;
 pub mod upgrade;
 
 use crate::fault::Fault;
+use crate::keeper::Purpose;
 use crate::state::{Standing, State};
 use crate::store::{Dirs, Machine};
 use anyhow::{Result, anyhow};
@@ -134,7 +135,7 @@ pub fn text_of(error: &anyhow::Error) -> String {
 /// Returns the state of a machine. A QEMU that has lost its keeper gets a new one.
 pub fn state(dirs: &Dirs, machine: &Machine) -> Result<State> {
     if machine.standing()? == Standing::Orphan {
-        let stream = follow::spawn_keeper(dirs, machine)?;
+        let stream = follow::spawn_keeper(dirs, machine, Purpose::Adopt)?;
         let deadline = Some(Instant::now() + ADOPTION);
         follow::follow(stream, deadline, &mut |_| {})?;
     }

@@ -18,10 +18,14 @@ const MOST: u64 = 64 * 1024;
 /// Time that a client has for its request, and the keeper for a line of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Listens until the process ends, and passes requests on as events.
-pub fn listen(path: &Path, events: Sender<Event>) -> Result<()> {
+/// Makes the socket.
+pub fn bind(path: &Path) -> Result<UnixListener> {
     vmm::ssh::remove(path)?;
-    let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
+    UnixListener::bind(path).with_context(|| path.display().to_string())
+}
+
+/// Passes requests on as events, until the process ends.
+pub fn listen(listener: UnixListener, events: Sender<Event>) {
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let events = events.clone();
@@ -32,7 +36,6 @@ pub fn listen(path: &Path, events: Sender<Event>) -> Result<()> {
             });
         }
     });
-    Ok(())
 }
 
 fn receive(client: &UnixStream) -> Result<Value> {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! End of a keeper: the reason is recorded, and the sockets go.
 
-use super::record::EndRecord;
+use super::record::{EndRecord, RunRecord};
 use super::{Keeper, Step, console};
+use crate::state::State;
 use crate::store::{Machine, files, lock};
 use anyhow::Result;
 use serde_json::json;
@@ -25,6 +26,14 @@ pub fn now() -> u64 {
 pub fn write(machine: &Machine, record: &EndRecord) {
     let text = serde_json::to_string_pretty(record).unwrap_or_default();
     if let Err(error) = files::replace(&machine.file("last.json"), text.as_bytes()) {
+        eprintln!("{error:#}");
+    }
+}
+
+/// Records that QEMU has ended, before anybody is told: until this process has ended too, its lock is
+/// held, and the record tells its last moments from a start.
+pub fn stopped(machine: &Machine) {
+    if let Err(error) = RunRecord::new(State::Stopped).write(machine) {
         eprintln!("{error:#}");
     }
 }
@@ -56,12 +65,8 @@ pub(super) fn end(mut keeper: Keeper) -> Result<()> {
             .extend(console::tail(&keeper.machine.file("qemu.log"), TAIL));
     }
     write(&keeper.machine, &record);
-    for name in [
-        "podman.sock",
-        "tunnel.sock",
-        super::control::SOCKET,
-        "run.json",
-    ] {
+    stopped(&keeper.machine);
+    for name in ["podman.sock", "tunnel.sock", super::control::SOCKET] {
         let _ = vmm::ssh::remove(&keeper.machine.run_file(name));
     }
     keeper.tell(&json!({"ended": record.why, "clean": record.clean}));

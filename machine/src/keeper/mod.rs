@@ -23,7 +23,6 @@ pub mod tunnel;
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::config::MachineConfig;
-use crate::store::files;
 use clock::Clock;
 use monitor::Monitor;
 use record::RunRecord;
@@ -39,7 +38,7 @@ use vmm::Ready;
 
 pub use end::now;
 pub use life::STOP_SECONDS;
-pub use start::run;
+pub use start::{Purpose, run};
 
 /// Event that the keeper waits for.
 #[derive(Debug)]
@@ -115,8 +114,7 @@ impl Keeper {
     }
 
     fn write_record(&self) {
-        let text = serde_json::to_string_pretty(&self.record).unwrap_or_default();
-        if let Err(error) = files::replace(&self.machine.run_file("run.json"), text.as_bytes()) {
+        if let Err(error) = self.record.write(&self.machine) {
             eprintln!("{error:#}");
         }
     }

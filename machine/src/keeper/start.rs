@@ -6,11 +6,12 @@ use super::monitor::Monitor;
 use super::record::{EndRecord, RunRecord};
 use super::tunnel::{self, Tunnel};
 use super::{Event, Keeper, console, control, end, memory};
-use crate::driver::launch;
+use crate::driver::launch::{self, Launched};
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::files;
 use crate::store::lock::LifeLock;
+use crate::store::saved::Saved;
 use anyhow::{Context, Result};
 use nix::sys::stat::{Mode, umask};
 use serde_json::json;
@@ -18,7 +19,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fs;
 use std::io::{Write, stdout};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -30,34 +31,51 @@ struct Qemu {
     record: RunRecord,
 }
 
+/// Purpose of a keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Starts QEMU, or adopts the one that runs.
+    Start,
+    /// Adopts the QEMU that runs, and ends if none does: whoever asks for a state starts nothing.
+    Adopt,
+}
+
 /// Keeps a machine until its QEMU ends. Progress goes to standard output as JSON lines.
-pub fn run(machine: &Machine) -> Result<()> {
+pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     // The keeper belongs to no terminal. Fails if it leads a process group, and has no terminal then.
     let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o077));
     crate::store::dirs::make_private(&machine.run)?;
-    let lock = LifeLock::take(&machine.run_file("keeper.pid"))?;
+    let ending = || Ok(purpose == Purpose::Start && machine.is_off()?);
+    let lock = LifeLock::take(&machine.run_file("keeper.pid"), ending)?;
     let Some(_lock) = lock else {
         // Another command has started a keeper in the meantime.
         return Ok(());
     };
+    // Requests wait from here on until QEMU runs.
+    let requests = control::bind(&machine.run_file(control::SOCKET))?;
     let orphan = machine.qemu()?.is_some();
+    if !orphan && purpose == Purpose::Adopt {
+        end::stopped(machine);
+        return Ok(());
+    }
     if orphan && machine.saved()?.is_some() {
         memory::finish(machine, connect(machine)?)?;
+        end::stopped(machine);
         control::send(stdout(), &json!({"ended": "suspended", "clean": true}));
         return Ok(());
     }
-    let begun = begin(machine, orphan);
+    let begun = begin(machine, orphan, requests);
     if let Err(error) = &begun {
-        give_up(machine, orphan, &format!("{error:#}"));
+        give_up(machine, &format!("{error:#}"));
     }
     let (keeper, events) = begun?;
     super::life::live(keeper, &events)
 }
 
 /// Tells why there is no keeper. What describes a QEMU that runs stays for the next one.
-fn give_up(machine: &Machine, orphan: bool, why: &str) {
-    if !orphan {
+fn give_up(machine: &Machine, why: &str) {
+    if matches!(machine.qemu(), Ok(None)) {
         let record = EndRecord {
             clean: false,
             why: why.to_owned(),
@@ -65,12 +83,16 @@ fn give_up(machine: &Machine, orphan: bool, why: &str) {
             at: end::now(),
         };
         end::write(machine, &record);
-        let _ = fs::remove_file(machine.run_file("run.json"));
+        end::stopped(machine);
     }
     control::send(stdout(), &json!({"ended": why, "clean": false}));
 }
 
-fn begin(machine: &Machine, orphan: bool) -> Result<(Keeper, Receiver<Event>)> {
+fn begin(
+    machine: &Machine,
+    orphan: bool,
+    requests: UnixListener,
+) -> Result<(Keeper, Receiver<Event>)> {
     let mut config = machine.config()?;
     let qemu = match orphan {
         true => adopt(machine)?,
@@ -96,33 +118,21 @@ fn begin(machine: &Machine, orphan: bool) -> Result<(Keeper, Receiver<Event>)> {
         clock: Clock::connect(&machine.run_file("host.sock")),
     };
     keeper.set_phase(State::Starting);
-    keeper.listen(sender)?;
+    keeper.listen(sender, requests)?;
     Ok((keeper, events))
 }
 
 fn start(machine: &Machine) -> Result<Qemu> {
     let mut record = RunRecord::new(State::Starting);
     record.console_from = fs::metadata(machine.file("console.log")).map_or(0, |meta| meta.len());
-    let write = |record: &RunRecord| {
-        let text = serde_json::to_string_pretty(record).unwrap_or_default();
-        files::replace(&machine.run_file("run.json"), text.as_bytes())
-    };
-    write(&record)?;
+    record.write(machine)?;
     let saved = machine.saved()?;
     let mut launched = launch::launch(machine, &machine.config()?, saved.is_some())?;
-    record.ssh_port = launched.ssh_port;
-    record.notes = std::mem::take(&mut launched.notes);
-    if let Some(saved) = &saved
-        && let Err(error) = memory::load(machine, &mut launched, saved, &mut record)
-    {
+    if let Err(error) = go_on(machine, &mut launched, saved.as_ref(), &mut record) {
+        // A QEMU that no record describes could not be adopted.
         let _ = launched.child.kill();
         launched.child.wait()?;
         return Err(error);
-    }
-    // A keeper that is killed from here on leaves an orphan that the next one can adopt.
-    write(&record)?;
-    if saved.is_some() {
-        launched.monitor.execute("cont", &json!({}))?;
     }
     memory::sweep(machine, &mut launched.monitor);
     Ok(Qemu {
@@ -130,6 +140,25 @@ fn start(machine: &Machine) -> Result<Qemu> {
         monitor: launched.monitor,
         record,
     })
+}
+
+/// Loads the saved memory, if any, and describes the QEMU that was launched.
+fn go_on(
+    machine: &Machine,
+    launched: &mut Launched,
+    saved: Option<&Saved>,
+    record: &mut RunRecord,
+) -> Result<()> {
+    record.ssh_port = launched.ssh_port;
+    record.notes = std::mem::take(&mut launched.notes);
+    let Some(saved) = saved else {
+        return record.write(machine);
+    };
+    memory::load(machine, launched, saved, record)?;
+    // A keeper that is killed from here on leaves an orphan that the next one can adopt.
+    record.write(machine)?;
+    launched.monitor.execute("cont", &json!({}))?;
+    Ok(())
 }
 
 /// Connects to the QEMU that runs.
@@ -161,7 +190,7 @@ fn adopt(machine: &Machine) -> Result<Qemu> {
 
 impl Keeper {
     /// Starts the sources of events.
-    fn listen(&mut self, sender: Sender<Event>) -> Result<()> {
+    fn listen(&mut self, sender: Sender<Event>, requests: UnixListener) -> Result<()> {
         self.monitor.listen(sender.clone(), |event| {
             event.map_or(Event::QemuGone, Event::Qemu)
         })?;
@@ -172,7 +201,7 @@ impl Keeper {
                 let _ = terminate.send(Event::Terminate);
             }
         });
-        control::listen(&self.machine.run_file(control::SOCKET), sender.clone())?;
+        control::listen(requests, sender.clone());
         self.tunnel.serve()?;
         let log = self.machine.file("console.log");
         console::watch(&log, self.record.console_from, sender)?;

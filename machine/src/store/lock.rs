@@ -78,14 +78,22 @@ pub struct LifeLock {
 }
 
 impl LifeLock {
-    /// Takes the lock, or returns `None` if another process has it. This process must not open the
-    /// file again: closing any descriptor of it drops the lock (fcntl(2)).
-    pub fn take(path: &Path) -> Result<Option<Self>> {
+    /// Takes the lock, or returns `None` if another process has it for its life. `ending` tells
+    /// whether that process is about to end, in which case its end is waited for. This process must
+    /// not open the file again: closing any descriptor of it drops the lock (fcntl(2)).
+    pub fn take(path: &Path, ending: impl FnOnce() -> Result<bool>) -> Result<Option<Self>> {
         let mut file = open(path)?;
         match fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))) {
-            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(None),
-            other => other.with_context(|| format!("lock {}", path.display()))?,
-        };
+            Err(Errno::EAGAIN | Errno::EACCES) => {
+                if writer(&file, path)?.is_some() && !ending()? {
+                    return Ok(None);
+                }
+                lock(&file, path, libc::F_WRLCK)?;
+            }
+            other => {
+                other.with_context(|| format!("lock {}", path.display()))?;
+            }
+        }
         file.set_len(0)?;
         writeln!(file, "{}", std::process::id())?;
         Ok(Some(Self { _file: file }))
@@ -102,43 +110,53 @@ impl Guard {
     /// Waits for the lock.
     pub fn take(path: &Path) -> Result<Self> {
         let file = open(path)?;
-        loop {
-            match fcntl(&file, FcntlArg::F_SETLKW(&whole(libc::F_WRLCK))) {
-                Err(Errno::EINTR) => {}
-                other => {
-                    other.with_context(|| format!("lock {}", path.display()))?;
-                    return Ok(Self { _file: file });
-                }
-            }
-        }
+        lock(&file, path, libc::F_WRLCK)?;
+        Ok(Self { _file: file })
     }
 }
 
-/// Returns the process that holds a POSIX lock on a file; `None` if none does, or if there is no
-/// file.
+/// Returns the process that holds a POSIX lock on a file for its life; `None` if none does, or if
+/// there is no file.
 pub fn holder(path: &Path) -> Result<Option<i32>> {
-    let file = match File::options().read(true).write(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other.with_context(|| format!("open {}", path.display()))?,
-    };
-    let mut lock = whole(libc::F_WRLCK);
-    fcntl(&file, FcntlArg::F_GETLK(&mut lock)).with_context(|| path.display().to_string())?;
+    match existing(path)? {
+        Some(file) => writer(&file, path),
+        None => Ok(None),
+    }
+}
+
+/// Waits until no process holds a POSIX lock on the file for its life.
+pub fn wait_free(path: &Path) -> Result<()> {
+    // A process that waits takes a read lock, by which others tell it from the holder.
+    match existing(path)? {
+        Some(file) => lock(&file, path, libc::F_RDLCK),
+        None => Ok(()),
+    }
+}
+
+fn existing(path: &Path) -> Result<Option<File>> {
+    match File::options().read(true).write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        other => Ok(Some(
+            other.with_context(|| format!("open {}", path.display()))?,
+        )),
+    }
+}
+
+/// Returns the process that holds a write lock: a read lock conflicts with nothing else (fcntl(2)).
+fn writer(file: &File, path: &Path) -> Result<Option<i32>> {
+    let mut lock = whole(libc::F_RDLCK);
+    fcntl(file, FcntlArg::F_GETLK(&mut lock)).with_context(|| path.display().to_string())?;
     Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
 }
 
-/// Waits until no process holds a POSIX lock on the file.
-pub fn wait_free(path: &Path) -> Result<()> {
-    let file = match File::options().read(true).write(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        other => other.with_context(|| format!("open {}", path.display()))?,
-    };
+/// Waits for a lock of this kind.
+fn lock(file: &File, path: &Path, kind: i32) -> Result<()> {
     loop {
-        match fcntl(&file, FcntlArg::F_SETLKW(&whole(libc::F_WRLCK))) {
+        match fcntl(file, FcntlArg::F_SETLKW(&whole(kind))) {
             Err(Errno::EINTR) => {}
             other => {
-                return other
-                    .map(|_| ())
-                    .with_context(|| path.display().to_string());
+                other.with_context(|| format!("lock {}", path.display()))?;
+                return Ok(());
             }
         }
     }
@@ -192,6 +210,48 @@ mod tests {
             "a pid in a file proves nothing"
         );
         wait_free(&path).expect("free");
-        assert!(LifeLock::take(&path).expect("asked").is_some());
+        assert!(
+            LifeLock::take(&path, || Ok(false))
+                .expect("asked")
+                .is_some()
+        );
+    }
+
+    /// Holds a lock of an open file description, with which those of a process conflict as with
+    /// those of another process.
+    fn held(path: &Path, kind: i32) -> File {
+        let file = open(path).expect("opened");
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&whole(kind))).expect("free");
+        file
+    }
+
+    #[test]
+    fn only_a_process_that_stays_holds_a_lock_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("pid");
+        for (kind, ending, taken) in [
+            (libc::F_WRLCK, false, false),
+            (libc::F_WRLCK, true, true),
+            (libc::F_RDLCK, false, true),
+        ] {
+            let other = held(&path, kind);
+            let known = holder(&path).expect("asked").is_some();
+            assert_eq!(known, kind == libc::F_WRLCK, "one that waits holds nothing");
+            let (asked, begun) = mpsc::channel();
+            let taker = {
+                let path = path.clone();
+                thread::spawn(move || {
+                    let _ = asked.send(());
+                    LifeLock::take(&path, || Ok(ending))
+                        .expect("asked")
+                        .is_some()
+                })
+            };
+            begun.recv().expect("the thread runs");
+            if taken {
+                drop(other);
+            }
+            assert_eq!(taker.join().expect("no panic"), taken, "{kind} {ending}");
+        }
     }
 }

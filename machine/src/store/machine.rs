@@ -8,7 +8,7 @@ use super::lock::{self, CommandLock};
 use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::record::{EndRecord, RunRecord};
-use crate::state::{Locks, Standing, standing};
+use crate::state::{Locks, Standing, State, standing};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -119,6 +119,12 @@ impl Machine {
         let locks = self.locks()?;
         let saved = self.file("state/complete").exists();
         Ok(standing(locks, self.run_record().as_ref(), saved))
+    }
+
+    /// Tells whether QEMU has ended, and its end is recorded.
+    pub fn is_off(&self) -> Result<bool> {
+        let off = [State::Stopped, State::Saved].map(Standing::Known);
+        Ok(off.contains(&self.standing()?))
     }
 
     /// Reads what the keeper says.
