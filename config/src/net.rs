@@ -79,28 +79,9 @@ pub(crate) fn ip(text: &str) -> Result<Ip<'_>, Problem> {
             ntpserver: None,
         });
     }
-    let mut fields = [""; IP_FIELDS];
-    let mut parts = text.split(':');
-    for (field, part) in fields.iter_mut().zip(parts.by_ref()) {
-        *field = part;
-    }
-    if parts.next().is_some() {
-        return Err(Problem::invalid(
-            "more than ten fields (IPv6 is configured by router advertisement)",
-        ));
-    }
-    let [
-        client,
-        _server,
-        gateway,
-        netmask,
-        hostname,
-        device,
-        method,
-        dns0,
-        dns1,
-        ntp,
-    ] = fields;
+    let fields = ip_fields(text)?;
+    let [client, _server, gateway, netmask, ..] = fields;
+    let [.., hostname, device, method, dns0, dns1, ntp] = fields;
     let device = interface(device)?;
     let net = match optional_unicast(client)? {
         None => autoconf(method, device)?,
@@ -123,6 +104,21 @@ pub(crate) fn ip(text: &str) -> Result<Ip<'_>, Problem> {
         hostname: name,
         ntpserver,
     })
+}
+
+/// Returns the fields of `ip=`; those that are left out at the end are empty.
+fn ip_fields(text: &str) -> Result<[&str; IP_FIELDS], Problem> {
+    let mut fields = [""; IP_FIELDS];
+    let mut parts = text.split(':');
+    for (field, part) in fields.iter_mut().zip(parts.by_ref()) {
+        *field = part;
+    }
+    match parts.next() {
+        Some(_) => Err(Problem::invalid(
+            "more than ten fields (IPv6 is configured by router advertisement)",
+        )),
+        None => Ok(fields),
+    }
 }
 
 fn autoconf(method: &str, device: Option<String>) -> Result<Net, Problem> {

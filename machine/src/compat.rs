@@ -92,54 +92,72 @@ pub fn prepare(parser: &Command, args: Vec<OsString>) -> Prepared {
     };
     let mut args = args.into_iter();
     prepared.args.extend(args.next());
-    let mut command = parser;
-    let mut words = 0;
+    let mut at = Position {
+        parser,
+        command: parser,
+        words: 0,
+    };
     while let Some(arg) = args.next() {
-        let text = arg.to_str().unwrap_or_default().to_owned();
-        if text == "--" || command.get_name() == "ssh" && words > 0 {
+        let text = arg.to_str().unwrap_or_default();
+        if text == "--" || at.is_behind_name_of_ssh() {
             prepared.args.push(arg);
             break;
         }
-        let Some(flag) = Flag::parse(&text) else {
-            match command
-                .find_subcommand(&text)
-                .filter(|_| std::ptr::eq(command, parser))
-            {
-                Some(found) => command = found,
-                None => words += 1,
+        match Flag::parse(text) {
+            Some(flag) => match flag.translate(&at, || args.next()) {
+                Translation::Ignored(name) => prepared.ignored.push(format!("--{name}")),
+                Translation::Replaced(flag) => prepared.args.push(flag.into()),
+                Translation::Same => prepared.args.push(arg),
+            },
+            None => {
+                at.pass_word(text);
+                prepared.args.push(arg);
             }
-            prepared.args.push(arg);
-            continue;
-        };
-        if let Some((name, takes)) = flag.row(IGNORED, |row| row.0, parser, command) {
-            prepared.ignored.push(format!("--{name}"));
-            if *takes && flag.value.is_none() {
-                args.next();
-            }
-            continue;
         }
-        if let Some((_, ours, is_size)) = flag.row(DRIVER, |row| row.0, parser, command) {
-            let value = flag.value.map(str::to_owned);
-            let value = value.or_else(|| args.next()?.into_string().ok());
-            let value = value.unwrap_or_default();
-            let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
-            let unit = if *is_size && digits { "M" } else { "" };
-            prepared.args.push(format!("--{ours}={value}{unit}").into());
-            continue;
-        }
-        let known = flag.is_known(parser) || flag.is_known(command);
-        // One dash before one of our names: docker-machine's parser took it for two.
-        prepared.args.push(match known && !text.starts_with("--") {
-            true => format!("-{text}").into(),
-            false => arg,
-        });
     }
     prepared.args.extend(args);
     prepared
 }
 
+/// Position in a command line: which flags are known there.
+struct Position<'a> {
+    parser: &'a Command,
+    /// The subcommand, or the parser before it.
+    command: &'a Command,
+    /// Number of words after the subcommand that are no flags.
+    words: usize,
+}
+
+impl Position<'_> {
+    fn is_behind_name_of_ssh(&self) -> bool {
+        self.command.get_name() == "ssh" && self.words > 0
+    }
+
+    fn pass_word(&mut self, word: &str) {
+        let is_before_subcommand = std::ptr::eq(self.command, self.parser);
+        match self.parser.find_subcommand(word) {
+            Some(found) if is_before_subcommand => self.command = found,
+            _ => self.words += 1,
+        }
+    }
+}
+
+/// Translation of a flag of docker-machine.
+enum Translation {
+    /// The flag of this name has no meaning here, and is left out with its value.
+    Ignored(&'static str),
+    /// Another flag takes its place.
+    Replaced(String),
+    /// The argument stays.
+    Same,
+}
+
 /// Flag with a long name, behind one dash or two.
 struct Flag<'a> {
+    /// Number of dashes.
+    dashes: usize,
+    /// The flag without them.
+    text: &'a str,
     name: &'a str,
     value: Option<&'a str>,
 }
@@ -147,12 +165,20 @@ struct Flag<'a> {
 impl<'a> Flag<'a> {
     fn parse(text: &'a str) -> Option<Flag<'a>> {
         let text = text.strip_prefix('-')?;
-        let text = text.strip_prefix('-').unwrap_or(text);
+        let (dashes, text) = match text.strip_prefix('-') {
+            Some(text) => (2, text),
+            None => (1, text),
+        };
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (text, None),
         };
-        (name.len() > 1).then_some(Flag { name, value })
+        (name.len() > 1).then_some(Flag {
+            dashes,
+            text,
+            name,
+            value,
+        })
     }
 
     fn is_known(&self, command: &Command) -> bool {
@@ -161,16 +187,30 @@ impl<'a> Flag<'a> {
             || ["help", "version"].contains(&self.name)
     }
 
-    /// Finds the flag in a table, unless the command has one of this name itself.
-    fn row<'t, T>(
-        &self,
-        table: &'t [T],
-        name: fn(&T) -> &str,
-        parser: &Command,
-        command: &Command,
-    ) -> Option<&'t T> {
-        let own = self.is_known(parser) || self.is_known(command);
-        table.iter().find(|row| !own && name(row) == self.name)
+    /// Translates the flag; `next` takes the argument after it, which may be its value.
+    fn translate(&self, at: &Position<'_>, next: impl FnOnce() -> Option<OsString>) -> Translation {
+        if self.is_known(at.parser) || self.is_known(at.command) {
+            return match self.dashes {
+                // docker-machine's parser takes one dash for two.
+                1 => Translation::Replaced(format!("--{}", self.text)),
+                _ => Translation::Same,
+            };
+        }
+        if let Some((name, takes_value)) = IGNORED.iter().find(|row| row.0 == self.name) {
+            if *takes_value && self.value.is_none() {
+                next();
+            }
+            return Translation::Ignored(name);
+        }
+        if let Some((_, ours, is_size)) = DRIVER.iter().find(|row| row.0 == self.name) {
+            let value = self.value.map(str::to_owned);
+            let value = value.or_else(|| next()?.into_string().ok());
+            let value = value.unwrap_or_default();
+            let is_number = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+            let unit = if *is_size && is_number { "M" } else { "" };
+            return Translation::Replaced(format!("--{ours}={value}{unit}"));
+        }
+        Translation::Same
     }
 }
 

@@ -35,19 +35,17 @@ pub(super) fn split(line: &str, variable: impl Fn(&str) -> Option<String>) -> Re
             }
             '\\' => rest = escaped(rest, is_quoted, &mut words),
             '`' => return Err(refused(line, "a command within the command")),
+            '$' if rest.starts_with('(') => {
+                return Err(refused(line, "a command within the command"));
+            }
             '$' => {
-                if rest.starts_with('(') {
-                    return Err(refused(line, "a command within the command"));
-                }
                 let (name, after) =
                     name(rest).ok_or_else(|| refused(line, "a `$` without a name"))?;
                 rest = after;
-                let value = if name.is_empty() {
-                    "$".to_owned()
-                } else {
-                    variable(name).unwrap_or_default()
-                };
-                words.value(&value, is_quoted || name.is_empty());
+                match name {
+                    "" => words.push("$"),
+                    name => words.value(&variable(name).unwrap_or_default(), is_quoted),
+                }
             }
             ' ' | '\t' if !is_quoted => words.end(),
             c if !is_quoted && REFUSED.contains(&c) => {
@@ -57,11 +55,13 @@ pub(super) fn split(line: &str, variable: impl Fn(&str) -> Option<String>) -> Re
         }
     }
     words.end();
-    match words.done.is_empty() || is_quoted {
-        true if is_quoted => Err(refused(line, "a `\"` without an end")),
-        true => Err(refused(line, "no word")),
-        false => Ok(words.done),
+    if is_quoted {
+        return Err(refused(line, "a `\"` without an end"));
     }
+    if words.done.is_empty() {
+        return Err(refused(line, "no word"));
+    }
+    Ok(words.done)
 }
 
 /// Words so far, and the one that is being read.
