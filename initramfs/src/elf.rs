@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Dependencies of ELF files: the interpreter and the shared libraries.
+//! ELF files: their dependencies, which are the interpreter and the shared libraries, and their parts
+//! that are loaded.
 
 use std::fs;
 use std::path::Path;
@@ -62,6 +63,23 @@ fn parse(data: &[u8]) -> Result<Needs> {
     Ok(needs)
 }
 
+/// Returns the parts of a program that the kernel loads: the segments without the sections, which
+/// contain the symbol table (elf(5)).
+pub fn loaded_part(data: &[u8]) -> Result<Vec<u8>> {
+    let header = FileHeader64::<Endianness>::parse(data)?;
+    let endian = header.endian()?;
+    let segments = header.program_headers(endian, data)?.iter();
+    let ends = segments.map(|s| s.p_offset(endian) + s.p_filesz(endian));
+    let end = usize::try_from(ends.max().context("no segment")?)?;
+    let mut loaded = data.get(..end).context("a segment is cut off")?.to_vec();
+    let (header, _) = object::pod::from_bytes_mut::<FileHeader64<Endianness>>(&mut loaded)
+        .map_err(|()| anyhow::anyhow!("no header"))?;
+    header.e_shoff.set(endian, 0);
+    header.e_shnum.set(endian, 0);
+    header.e_shstrndx.set(endian, object::elf::SymbolSection(0));
+    Ok(loaded)
+}
+
 /// Searches `root` for a library as the loader does. Returns its path relative to `root`.
 pub fn locate(root: &Path, library: &str, search: &[String]) -> Result<String> {
     let runpath = search.iter().map(|dir| dir.trim_matches('/'));
@@ -87,6 +105,23 @@ mod tests {
             "{:?}",
             needs.libraries
         );
+        Ok(())
+    }
+
+    #[test]
+    fn the_loaded_part_runs_and_has_no_symbols() -> Result<()> {
+        let whole = fs::read("/bin/true")?;
+        let loaded = loaded_part(&whole)?;
+        assert!(loaded.len() < whole.len());
+        let dir = tempfile::tempdir()?;
+        let program = dir.path().join("true");
+        crate::fsutil::replace_program(&program, &loaded)?;
+        assert!(std::process::Command::new(&program).status()?.success());
+        let header = FileHeader64::<Endianness>::parse(&*loaded)?;
+        assert!(header.sections(header.endian()?, &*loaded)?.is_empty());
+        assert_eq!(loaded_part(&loaded)?, loaded);
+        assert!(loaded_part(&loaded[..loaded.len() - 1]).is_err());
+        assert!(loaded_part(b"#!/bin/sh\n").is_err());
         Ok(())
     }
 

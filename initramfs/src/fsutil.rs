@@ -2,8 +2,8 @@
 //! Small operations on files, each with the path in its error.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -45,6 +45,25 @@ pub fn replace_text(path: &Path, text: &str) -> Result<()> {
     let temporary = path.with_extension("tmp");
     fs::write(&temporary, text).with_context(|| format!("write {}", temporary.display()))?;
     fs::rename(&temporary, path).with_context(|| format!("rename to {}", path.display()))
+}
+
+/// Replaces the content of an executable file atomically, and makes its directory; a file with the
+/// same content is left alone. Another process may do the same at the same time, or run the file.
+pub fn replace_program(path: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    let dir = path.parent().context("a program is in a directory")?;
+    fs::create_dir_all(dir).with_context(|| format!("mkdir {}", dir.display()))?;
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempfile_in(dir)
+        .with_context(|| format!("temporary file in {}", dir.display()))?;
+    let doing = || format!("write {}", path.display());
+    file.write_all(content).with_context(doing)?;
+    // A program that is open for writing cannot be executed (execve(2), ETXTBSY).
+    file.into_temp_path().persist(path).with_context(doing)?;
+    Ok(())
 }
 
 /// Makes `to` a hard link of `from`, or a copy where the file system has no hard links.

@@ -49,4 +49,4 @@ pub mod sums;
 pub mod tools;
 pub mod tree;
 pub mod userland;
-pub mod weak_symbols;
+mod weak_symbols;

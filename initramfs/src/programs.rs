@@ -6,12 +6,13 @@
 //! linker, so that the same rustc gives the same bytes on any host. With glibc the host's compiler
 //! links the host's `libc.a`, and the bytes depend on the host.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{elf, paths};
+use crate::{elf, fsutil, paths, weak_symbols};
 
 /// Separator in `CARGO_ENCODED_RUSTFLAGS`; no path contains it.
 const FLAG_SEPARATOR: &str = "\x1f";
@@ -80,32 +81,13 @@ pub fn build(target: Target) -> Result<Programs> {
     command.args(["--package", "init", "--package", "b2p"]);
     let messages = run(&mut command)?;
     Ok(Programs {
-        init: static_program(&messages, "init")?,
-        b2p: static_program(&messages, "b2p")?,
-    })
-}
-
-/// Builds the same programs with their symbol tables, in a directory of their own.
-///
-/// # Errors
-/// A program cannot be built, or is not static.
-pub fn build_unstripped(target: Target) -> Result<Programs> {
-    let mut command = cargo_build(target);
-    command.args(["--package", "init", "--package", "b2p"]);
-    command.args(["--config", "profile.init.strip=\"none\""]);
-    command
-        .arg("--target-dir")
-        .arg(paths::root().join("target/unstripped"));
-    let messages = run(&mut command)?;
-    Ok(Programs {
-        init: static_program(&messages, "init")?,
-        b2p: static_program(&messages, "b2p")?,
+        init: static_program(&messages, "init", target)?,
+        b2p: static_program(&messages, "b2p", target)?,
     })
 }
 
 /// Returns the path of the C library that rustc links statically with musl.
-#[must_use]
-pub fn c_library(target: Target) -> Option<PathBuf> {
+fn c_library(target: Target) -> Option<PathBuf> {
     let dir = sysroot()?.join("lib/rustlib").join(target.triple());
     Some(dir.join("lib/self-contained/libc.a")).filter(|path| path.exists())
 }
@@ -117,7 +99,7 @@ pub fn c_library(target: Target) -> Option<PathBuf> {
 pub fn build_program(target: Target, package: &str) -> Result<PathBuf> {
     let mut command = cargo_build(target);
     command.args(["--package", package]);
-    static_program(&run(&mut command)?, package)
+    static_program(&run(&mut command)?, package, target)
 }
 
 /// Builds an example of a package for a test, with the same options as PID 1.
@@ -127,7 +109,7 @@ pub fn build_program(target: Target, package: &str) -> Result<PathBuf> {
 pub fn build_example(target: Target, package: &str, name: &str) -> Result<PathBuf> {
     let mut command = cargo_build(target);
     command.args(["--package", package, "--example", name]);
-    static_program(&run(&mut command)?, name)
+    static_program(&run(&mut command)?, name, target)
 }
 
 /// Returns a `cargo build` with the profile, the target and the flags of PID 1.
@@ -267,8 +249,9 @@ fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Returns the path of the program with this name, which must be static.
-fn static_program(messages: &str, name: &str) -> Result<PathBuf> {
+/// Returns the path of the program with this name, without its symbol table. The program must be
+/// static, and be linked with every function that it may call.
+fn static_program(messages: &str, name: &str, target: Target) -> Result<PathBuf> {
     let program = executable(messages, name)
         .with_context(|| format!("cargo build reported no program {name}"))?;
     if let Some(loader) = elf::needs(&program)?.interpreter {
@@ -277,7 +260,30 @@ fn static_program(messages: &str, name: &str) -> Result<PathBuf> {
             program.display()
         );
     }
-    Ok(program)
+    let data = fs::read(&program).with_context(|| format!("read {}", program.display()))?;
+    if let Some(library) = c_library(target) {
+        check_weak_references(&data, &library).with_context(|| program.display().to_string())?;
+    }
+    let dir = program.parent().context("a program is in a directory")?;
+    let stripped = dir.join("stripped").join(name);
+    let loaded = elf::loaded_part(&data).with_context(|| program.display().to_string())?;
+    fsutil::replace_program(&stripped, &loaded)?;
+    Ok(stripped)
+}
+
+/// Refuses a program in which the call of a function of the C library would jump to address 0. PID 1
+/// would crash where it first makes the call, and no earlier.
+fn check_weak_references(program: &[u8], c_library: &Path) -> Result<()> {
+    let library = fs::read(c_library).with_context(|| format!("read {}", c_library.display()))?;
+    let missing = weak_symbols::missing(program, &library)?;
+    if !missing.is_empty() {
+        bail!(
+            "refers weakly to {}, so a call would jump to address 0: add --undefined=<name> to \
+             link_flags in initramfs/src/programs.rs",
+            missing.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// Returns the last executable with this name in cargo's messages.

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Weak references in the static programs. The linker takes no member out of a static C library for
 //! a weak reference, and link-time optimisation makes references weak: a call of a function that the
-//! C library has would jump to address 0. The symbol table of a program that is not stripped shows it.
+//! C library has would jump to address 0. The symbol table of a program shows it, before it is removed.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use object::Endianness;
@@ -25,14 +23,14 @@ const CHECKED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Returns the functions of the C library that the program refers to and was linked without.
+/// Returns the functions of a C library, which is an archive, that the program refers to and was
+/// linked without.
 ///
 /// # Errors
-/// One of the files cannot be read.
-pub fn missing(program: &Path, c_library: &Path) -> Result<Vec<String>> {
-    let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-    let defined = defined(&read(c_library)?).with_context(|| c_library.display().to_string())?;
-    let weak = undefined_weak(&read(program)?).with_context(|| program.display().to_string())?;
+/// One of the two cannot be parsed.
+pub fn missing(program: &[u8], c_library: &[u8]) -> Result<Vec<String>> {
+    let defined = defined(c_library).context("index of the C library")?;
+    let weak = undefined_weak(program).context("symbol table")?;
     let is_checked = |name: &String| CHECKED.iter().any(|(checked, _)| checked == name);
     Ok(weak
         .into_iter()
@@ -71,11 +69,41 @@ mod tests {
 
     #[test]
     fn weak_references_of_this_program_are_found() -> Result<()> {
-        let own = fs::read(std::env::current_exe()?)?;
+        let own = std::fs::read(std::env::current_exe()?)?;
         let weak = undefined_weak(&own)?;
         // The start files of every C program refer to it.
         assert!(weak.contains("_ITM_registerTMCloneTable"), "{weak:?}");
         assert!(!weak.contains("main"));
+        Ok(())
+    }
+
+    /// An archive of the functions, of which there is only the index (ar(5)).
+    fn archive(names: &[&str]) -> Result<Vec<u8>> {
+        let count = u32::try_from(names.len())?;
+        let mut index = count.to_be_bytes().to_vec();
+        index.extend(names.iter().flat_map(|_| [0, 0, 0, 0]));
+        index.extend(
+            names
+                .iter()
+                .flat_map(|name| [name.as_bytes(), &[0]].concat()),
+        );
+        let size = index.len();
+        let header = format!("{:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", "/", 0, 0, 0, 0);
+        Ok([b"!<arch>\n", header.as_bytes(), &index].concat())
+    }
+
+    #[test]
+    fn a_function_of_the_library_that_is_not_linked_is_missing() -> Result<()> {
+        let own = std::fs::read(std::env::current_exe()?)?;
+        let library = archive(&[
+            "_ITM_registerTMCloneTable",
+            "__cxa_finalize",
+            "main",
+            "puts",
+        ])?;
+        assert_eq!(missing(&own, &library)?, ["_ITM_registerTMCloneTable"]);
+        assert!(missing(&own, &archive(&["main", "puts"])?)?.is_empty());
+        assert!(missing(&own, b"!<arch>\n").is_err());
         Ok(())
     }
 }

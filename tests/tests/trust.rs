@@ -7,7 +7,7 @@ use initramfs::bom::medium;
 use initramfs::fetch::BuildConfig;
 use initramfs::modules::read_module;
 use initramfs::programs::{self, Target};
-use initramfs::{paths, stamp, sums, weak_symbols};
+use initramfs::{paths, stamp, sums};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -327,28 +327,5 @@ fn every_module_restores_to_that_of_its_package() -> Result<()> {
         count > 100 && patched > 100 && in_head >= 3,
         "{count} {patched} {in_head}"
     );
-    Ok(())
-}
-
-/// Links both programs with their symbols ([`initramfs::weak_symbols`]). A call of address 0 would crash PID 1
-/// where it is first made, and no earlier.
-#[test]
-#[ignore = "links both programs once more: make test-all"]
-fn no_function_of_the_c_library_is_at_address_0() -> Result<()> {
-    let target = Target::choose();
-    let Some(library) = programs::c_library(target) else {
-        return Ok(()); // glibc's own linker script resolves them
-    };
-    let made = programs::build_unstripped(target)?;
-    for program in [&made.init, &made.b2p] {
-        let missing = weak_symbols::missing(program, &library)?;
-        ensure!(
-            missing.is_empty(),
-            "{}: refers weakly to {}, so a call would jump to address 0: add --undefined=<name> to \
-             link_flags in initramfs/src/programs.rs",
-            program.display(),
-            missing.join(", ")
-        );
-    }
     Ok(())
 }
