@@ -8,7 +8,7 @@ pub(crate) const VARLINK: Flag = Flag {
     name: "b2p.varlink",
     values: "on, off",
     default: "on",
-    description: "varlink services: the resolver, and the interface of podman 1; started at the first connection",
+    description: "varlink services: the resolver, the machine's own interface, that of podman 1; started at the first connection",
     apply: |to, text| on_off(text).map(|on| to.config.varlink = on),
     ..Flag::EMPTY
 };

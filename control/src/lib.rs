@@ -9,7 +9,7 @@
 //! PID 1 reads requests and writes reports ([`Server`], `Report::write`); clients write requests
 //! and read reports ([`ask`], [`Report::parse`]).
 //!
-//! A varlink interface would be a separate process that speaks JSON to its clients, and
+//! The varlink interface of the machine is a separate process, which speaks JSON to its clients, and
 //! [`Request`] and [`Report`] to PID 1. PID 1 needs no further parser for that.
 
 mod client;

@@ -29,6 +29,8 @@ pub const IN_MACHINE: &str = runtime!("machine");
 pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 /// Socket of the varlink interface of root's podman.
 pub const VARLINK_PODMAN: &str = "/run/podman/io.podman";
+/// Socket of the varlink interface of the machine itself.
+pub const VARLINK_MACHINE: &str = runtime!("machine.varlink");
 /// Socket of the resolver of varlink interfaces.
 pub const VARLINK_RESOLVER: &str = "/run/org.varlink.resolver";
 /// Directory in which the name of a varlink interface leads to its socket (varlinkctl(1)).

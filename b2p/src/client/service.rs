@@ -38,7 +38,8 @@ pub enum Verb {
 }
 
 impl Verb {
-    fn word(self) -> &'static str {
+    /// Word of the change in a request.
+    pub fn word(self) -> &'static str {
         match self {
             Verb::Start => "start",
             Verb::Stop => "stop",
@@ -159,6 +160,21 @@ fn resolve(env: &Environment, report: &Report<'_>, name: Name) -> Name {
         Some(canonical) if !is_known => canonical,
         _ => name,
     }
+}
+
+/// Returns true if a service or a file of the user has this name.
+#[must_use]
+pub fn is_known(env: &Environment, report: &Report<'_>, name: &Name) -> bool {
+    status::find(report, name.as_str()).is_some() || service_files::exists(&env.user_files, name)
+}
+
+/// Changes one service, waits for the result, and returns it in words.
+///
+/// # Errors
+/// PID 1 refuses the change, or the service does not reach the state that was asked for.
+pub fn change(env: &Environment, verb: Verb, name: Name) -> Result<String> {
+    let change = begin(env, verb, name)?;
+    wait(env, &change)
 }
 
 /// Sends the request; a user's service file that is new or changed is loaded before.
@@ -322,7 +338,10 @@ fn load_and_report(env: &Environment, name: &Name) -> i32 {
 }
 
 /// Copies the user's file to where PID 1 reads it, and has PID 1 read it.
-fn load(env: &Environment, name: &Name) -> Result<()> {
+///
+/// # Errors
+/// The file cannot be read, or PID 1 refuses it.
+pub fn load(env: &Environment, name: &Name) -> Result<()> {
     service_files::stage(&env.user_files, &env.loaded_files, name)?;
     let answer = env.control.ask(&Request::Load(name.clone()));
     answer

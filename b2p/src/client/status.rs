@@ -93,7 +93,9 @@ pub fn unknown_service(report: &Report<'_>, name: &str) -> Error {
     Error::invalid(format!("{name}: no such service{advice}"))
 }
 
-fn hostname() -> String {
+/// Returns the host name of the machine.
+#[must_use]
+pub fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim_ascii().to_owned()
 }

@@ -119,7 +119,8 @@ fn flags_turn_services_off() {
     let at_boot: Vec<_> = names
         .filter(|name| sys::service_names::starts_at_boot(&off, name))
         .collect();
-    let expected = "late-drivers health time user-services syslog journal varlink-resolver";
+    let expected =
+        "late-drivers health time user-services syslog journal varlink-resolver varlink-machine";
     assert_eq!(at_boot.join(" "), expected);
 }
 
@@ -198,6 +199,12 @@ fn varlink_has_a_switch() {
     let socket = resolver(b"").and_then(|def| def.socket).unwrap();
     assert_eq!((socket.mode, socket.on_demand), (0o666, true));
     assert_eq!(resolver(b"b2p.varlink=off"), None);
+    let machine = |line: &[u8]| service("varlink-machine", line);
+    let socket = machine(b"b2p.podman=off")
+        .and_then(|def| def.socket)
+        .unwrap();
+    assert_eq!((socket.mode, socket.on_demand), (0o666, true));
+    assert_eq!(machine(b"b2p.varlink=off"), None);
     let podman = |line: &[u8]| service("varlink-podman", line);
     let mode = podman(b"")
         .and_then(|def| def.socket)

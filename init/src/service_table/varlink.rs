@@ -8,7 +8,7 @@ use std::path::Path;
 use config::{Config, Podman};
 use services::ServiceDef;
 use sys::error::{Doing, Result};
-use sys::paths::{B2P, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK_RESOLVER};
+use sys::paths::{B2P, VARLINK_MACHINE, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK_RESOLVER};
 
 use super::{Entry, stream};
 
@@ -40,11 +40,25 @@ pub const VARLINK: &[Entry] = &[
         when: |config, _| config.varlink && config.podman != Podman::Off,
         ..Entry::DEFAULT
     },
+    // Every user may connect; the service judges each call by the credentials of its client.
+    Entry {
+        def: ServiceDef {
+            name: "varlink-machine",
+            why: "programs ask and steer the machine as `b2p` does, with types and from a host",
+            argv: &[B2P, "varlink-machine"],
+            socket: stream(VARLINK_MACHINE, 0o666),
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, _| config.varlink,
+        ..Entry::DEFAULT
+    },
 ];
 
 /// Interfaces and their sockets.
 const INTERFACES: &[(&str, &str)] = &[
     ("io.podman", VARLINK_PODMAN),
+    ("org.boot2podman.machine", VARLINK_MACHINE),
     ("org.varlink.resolver", VARLINK_RESOLVER),
 ];
 

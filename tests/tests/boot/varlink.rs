@@ -3,6 +3,7 @@
 //! work as they stand.
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
@@ -18,6 +19,8 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
         || podman(guest),
     );
     checks.check("varlink: only root may", || denied(guest));
+    checks.check("varlink: the machine's own interface", || machine(guest));
+    checks.check("varlink: a service is followed", || followed(guest));
     checks.check("varlink services leave when idle, and come again", || {
         eventually(LEAVES, || idle(guest))?;
         tool(guest)
@@ -34,6 +37,11 @@ fn idle(guest: &Guest) -> Result<()> {
 const SOCKETS: &[(&str, &str, &str)] = &[
     ("org.varlink.resolver", "/run/org.varlink.resolver", "666"),
     ("io.podman", "/run/podman/io.podman", "600"),
+    (
+        "org.boot2podman.machine",
+        "/run/boot2podman/machine.varlink",
+        "666",
+    ),
 ];
 
 fn sockets(guest: &Guest) -> Result<()> {
@@ -98,6 +106,91 @@ fn podman(guest: &Guest) -> Result<()> {
 fn denied(guest: &Guest) -> Result<()> {
     let output = guest.ssh("core", "varlink info unix:/run/podman/io.podman")?;
     ensure!(output.status.code() == Some(8), "{output:?}");
+    Ok(())
+}
+
+/// Calls a method of the machine's own interface as a user; returns the exit status, and the JSON.
+fn call(guest: &Guest, user: &str, call: &str) -> Result<(Option<i32>, Value)> {
+    let output = guest.ssh(
+        user,
+        &format!("varlink call org.boot2podman.machine.{call}"),
+    )?;
+    let found = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    Ok((output.status.code(), found))
+}
+
+/// Users of the group sudo read, root changes, and others may do neither.
+fn machine(guest: &Guest) -> Result<()> {
+    let (code, found) = call(guest, "core", "GetStatus")?;
+    ensure!(
+        code == Some(0) && found["status"]["ready"].is_u64(),
+        "{found}"
+    );
+    let (_, found) = call(guest, "core", "GetServices '{\"names\": [\"sshd\"]}'")?;
+    ensure!(found["services"][0]["state"] == "up", "{found}");
+    let (_, found) = call(
+        guest,
+        "core",
+        "GetLog '{\"services\": [\"init\"], \"lines\": 1}'",
+    )?;
+    ensure!(found["entries"][0]["service"] == "init", "{found}");
+    let (_, found) = call(guest, "core", "GetFlags")?;
+    ensure!(found["flags"][0]["name"].is_string(), "{found}");
+    let (_, found) = call(guest, "core", "GetBoot")?;
+    ensure!(found["phases"][0]["name"] == "mount-api", "{found}");
+    for (user, method, error) in [
+        ("core", "PowerOff", "org.varlink.service.PermissionDenied"),
+        (
+            "core",
+            "StopService '{\"name\": \"sshd\"}'",
+            "org.varlink.service.PermissionDenied",
+        ),
+        (
+            "root",
+            "StopService '{\"name\": \"none\"}'",
+            "org.boot2podman.machine.NoSuchService",
+        ),
+        ("root", "Cancel", "org.boot2podman.machine.Refused"),
+        (
+            "root",
+            "SubscribeStatus",
+            "org.varlink.service.ExpectedMore",
+        ),
+    ] {
+        let output = guest.ssh(
+            user,
+            &format!("varlink call org.boot2podman.machine.{method}"),
+        )?;
+        let why = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.code() == Some(12) && why.contains(error),
+            "{method}: {output:?}"
+        );
+    }
+    let nobody = "sudo -u nobody varlink call org.boot2podman.machine.GetStatus";
+    let output = guest.ssh("root", nobody)?;
+    ensure!(output.status.code() == Some(12), "{output:?}");
+    let address = guest.sh_as("core", "varlink resolve org.boot2podman.machine")?;
+    ensure!(
+        address == "unix:/run/boot2podman/machine.varlink;mode=0666",
+        "{address}"
+    );
+    Ok(())
+}
+
+/// A subscriber hears of a restart that comes through the same interface, and the log has its trail.
+fn followed(guest: &Guest) -> Result<()> {
+    let followed = "varlink call -m org.boot2podman.machine.SubscribeServices '{\"names\": [\"varlink-resolver\"]}' >/run/followed & \
+        p=$!; while [ ! -s /run/followed ]; do sleep 0.05; done; \
+        varlink call org.boot2podman.machine.RestartService '{\"name\": \"varlink-resolver\"}' && \
+        while ! grep -q '\"since\": ' /run/followed || [ $(grep -c '\"since\": ' /run/followed) -lt 2 ]; do sleep 0.05; done; kill $p; rm /run/followed";
+    let found = guest.sh(followed)?;
+    ensure!(found.contains("\"name\": \"varlink-resolver\""), "{found}");
+    let trail = guest.sh("b2p log b2p | tail -n 1")?;
+    ensure!(
+        trail.contains("restart varlink-resolver, by varlink from process "),
+        "{trail}"
+    );
     Ok(())
 }
 

@@ -15,7 +15,9 @@ use sys::error::{Doing, Error, Result};
 
 use crate::common::log::ring::{self, Ring};
 use crate::common::log::{Boot, clock};
+pub use filter::Filter;
 use filter::Style;
+pub use options::service_names;
 use options::{Show, USAGE};
 use show::Here;
 

@@ -83,7 +83,7 @@ impl Show {
 
 /// Returns `name`, and the present name of the service that was once called so: the log of earlier
 /// boots may have both.
-fn service_names(name: &str) -> impl Iterator<Item = String> {
+pub fn service_names(name: &str) -> impl Iterator<Item = String> {
     let present = config::canonical_service_name(name);
     let names = [Some(name), Some(present).filter(|present| *present != name)];
     names.into_iter().flatten().map(str::to_owned)

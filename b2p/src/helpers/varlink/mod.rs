@@ -2,6 +2,9 @@
 //! Varlink services of the machine: each has a socket that PID 1 holds, starts with the first
 //! client, and ends after idle time (docs/reference/varlink.md).
 
+#[cfg(test)]
+mod conforms;
+pub mod machine;
 pub mod podman;
 pub mod resolver;
 

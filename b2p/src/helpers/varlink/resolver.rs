@@ -17,6 +17,10 @@ type Entry = (String, String);
 const OWN: &[(&str, &str)] = &[
     ("io.podman", "unix:/run/podman/io.podman;mode=0600"),
     (
+        "org.boot2podman.machine",
+        "unix:/run/boot2podman/machine.varlink;mode=0666",
+    ),
+    (
         "org.varlink.resolver",
         "unix:/run/org.varlink.resolver;mode=0666",
     ),
@@ -214,7 +218,13 @@ mod tests {
         );
         let info = info(&(merge(&map(config.clone())), map(config)));
         assert_eq!(info["vendor"], "me");
-        let names = json!(["io.podman", "org.a", "org.b", NAME]);
+        let names = json!([
+            "io.podman",
+            "org.a",
+            "org.b",
+            "org.boot2podman.machine",
+            NAME
+        ]);
         assert_eq!(info["interfaces"], names);
     }
 
