@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Decisions on who is served: made from what is known of connections, without a system call.
 //!
-//! A client of ssh sends its identification at once (RFC 4253, section 4.2), so a connection that
-//! has not is served only while few others are. Where all slots are taken, the one whose client
-//! owes an answer is ended for a newer client: a client that logs in answers within a round
+//! A client of ssh sends its identification string at once (RFC 4253, section 4.2), so a silent
+//! connection is served only while few others are. Where all slots are taken, the one whose client
+//! does not answer is ended for a newer client: a client that logs in answers within a round
 //! trip, and nobody else is kept waiting by those that do not. Among those that wait, a source
 //! with few sessions comes first, there a program with few, then one of the newest connections: old
 //! ones are those whose owners have given up, or never meant to log in.
@@ -14,13 +14,13 @@ use std::net::IpAddr;
 
 use sys::clock::Millis;
 
-use super::hello::Name;
+use super::hello::Software;
 pub use queue::Id;
 use queue::{Loads, Queue};
 
 /// Time for a login, in milliseconds; `LoginGraceTime` of sshd_config is the same.
 pub const LOGIN_GRACE: Millis = 30_000;
-/// Time in milliseconds after which a client that owes an answer may lose its slot.
+/// Time in milliseconds after which a client that does not answer may lose its slot.
 const STALLED: Millis = 2_000;
 /// Age in milliseconds at which a session without a login may lose its slot in any case.
 const OVERDUE: Millis = 10_000;
@@ -80,8 +80,8 @@ impl From<IpAddr> for Source {
 pub struct Client {
     /// Origin.
     pub source: Source,
-    /// Name that it gives itself, if it has spoken.
-    pub name: Option<Name>,
+    /// Software, if its identification string has arrived.
+    pub software: Option<Software>,
 }
 
 /// A session, as far as it matters here.
@@ -95,8 +95,8 @@ pub struct Session {
     pub has_no_login: bool,
     /// True if its processes run, and so it waits for nothing.
     pub is_working: bool,
-    /// Time for which its client has owed an answer; 0 if it does not.
-    pub owing: Millis,
+    /// Time for which sshd has waited for an answer of its client; 0 if it does not wait.
+    pub unanswered: Millis,
     /// True if it was told to end.
     pub is_ending: bool,
 }
@@ -118,7 +118,7 @@ pub struct Admission {
     last_end: Option<Millis>,
     /// Connection for which it was: the client that loses the slot may be back before it is free.
     promised: Option<Id>,
-    /// Number of decisions for those that have spoken.
+    /// Number of decisions for clients that have identified themselves.
     turn: usize,
 }
 
@@ -138,18 +138,18 @@ impl Admission {
     /// Adds a new connection, with a higher number than all before. Returns the connection to
     /// close if too many wait.
     #[must_use]
-    pub fn arrives(&mut self, id: Id, source: Source, now: Millis) -> Option<Id> {
+    pub fn add(&mut self, id: Id, source: Source, now: Millis) -> Option<Id> {
         self.queue.insert(id, source, now);
-        let (size, heaviest) = self.queue.heaviest()?;
+        let (size, largest_source) = self.queue.largest_source()?;
         let is_full = self.queue.len() > self.limits.waiting;
-        (is_full || size > self.limits.waiting_per_source).then(|| self.shed_of(heaviest))?
+        (is_full || size > self.limits.waiting_per_source).then(|| self.shed_of(largest_source))?
     }
 
     /// Returns a connection to close where memory or descriptors are short.
     #[must_use]
     pub fn shed(&mut self) -> Option<Id> {
-        let (_, heaviest) = self.queue.heaviest()?;
-        self.shed_of(heaviest)
+        let (_, largest_source) = self.queue.largest_source()?;
+        self.shed_of(largest_source)
     }
 
     fn shed_of(&mut self, source: Source) -> Option<Id> {
@@ -157,13 +157,13 @@ impl Admission {
         self.queue.remove(oldest).map(|_| oldest)
     }
 
-    /// Notes that a client has sent its identification.
-    pub fn speaks(&mut self, id: Id, name: Name) {
-        self.queue.speaks(id, name);
+    /// Notes the identification string of a client.
+    pub fn identify(&mut self, id: Id, software: Software) {
+        self.queue.identify(id, software);
     }
 
-    /// Notes that a client has gone away.
-    pub fn leaves(&mut self, id: Id) {
+    /// Removes a connection that its client has closed.
+    pub fn remove(&mut self, id: Id) {
         self.queue.remove(id);
     }
 
@@ -181,10 +181,10 @@ impl Admission {
         self.queue.len() == 0
     }
 
-    /// Returns true if somebody waits who has spoken.
+    /// Returns true if a client waits that has identified itself.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
-        self.queue.has_spoken()
+        self.queue.has_identified()
     }
 
     /// Returns true if so many sessions have no login that a newcomer can wait for a moment.
@@ -211,7 +211,7 @@ impl Admission {
             return None;
         }
         let loads = Loads::of(sessions.iter().map(|s| s.client));
-        let Some(first) = self.queue.first_spoken(&loads, self.turn) else {
+        let Some(first) = self.queue.first_identified(&loads, self.turn) else {
             // The silent share the processors with nobody.
             let is_quiet = working == 0 && sessions.len() < self.limits.silent;
             let silent = self.queue.first_silent(&loads).filter(|_| is_quiet);
@@ -228,7 +228,7 @@ impl Admission {
         if !is_paced || sessions.iter().any(|s| s.is_ending) {
             return None;
         }
-        let ended = worst(sessions, &loads, now)?;
+        let ended = slot_to_free(sessions, &loads, now)?;
         self.last_end = Some(now);
         self.promised = Some(first);
         self.turn += 1;
@@ -241,14 +241,14 @@ impl Admission {
 }
 
 /// Returns the index of the session that may lose its slot: of the source with the most, the oldest.
-fn worst(sessions: &[Session], loads: &Loads, now: Millis) -> Option<usize> {
+fn slot_to_free(sessions: &[Session], loads: &Loads, now: Millis) -> Option<usize> {
     let may_end = |s: &Session| {
-        s.has_no_login && (s.owing >= STALLED || now.saturating_sub(s.since) >= OVERDUE)
+        s.has_no_login && (s.unanswered >= STALLED || now.saturating_sub(s.since) >= OVERDUE)
     };
     let candidates = sessions.iter().enumerate().filter(|(_, s)| may_end(s));
     let load = |s: &Session| loads.of_source(s.client.source);
-    let worst = candidates.min_by_key(|(_, s)| (usize::MAX - load(s), s.since));
-    worst.map(|(index, _)| index)
+    let slot_to_free = candidates.min_by_key(|(_, s)| (usize::MAX - load(s), s.since));
+    slot_to_free.map(|(index, _)| index)
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ const MAX_ACCEPTS: usize = 64;
 /// Events that one call of epoll_wait(2) reports, and calls before the next turn.
 const MAX_EVENTS: usize = 256;
 const MAX_CALLS: usize = 32;
-/// Time in milliseconds between two looks at the sessions while somebody waits who has spoken: the
-/// kernel reports neither a login nor a client that owes an answer.
+/// Time in milliseconds between two looks at the sessions while a client waits that has identified
+/// itself: the kernel reports neither a login nor a client that does not answer.
 const REVIEW_INTERVAL: Millis = 100;
 /// Time in milliseconds between two looks while all who wait are silent.
 const SILENT_REVIEW_INTERVAL: Millis = 500;
@@ -153,10 +153,10 @@ impl Gate {
             false => peek(stream),
         };
         match hello {
-            Some(Hello::Incomplete | Hello::Strange) => {}
-            Some(Hello::Complete(name)) => self.admission.speaks(id, name),
+            Some(Hello::Incomplete | Hello::OtherProtocol) => {}
+            Some(Hello::Complete(software)) => self.admission.identify(id, software),
             None | Some(Hello::TooMuch) => {
-                self.admission.leaves(id);
+                self.admission.remove(id);
                 self.streams.remove(&id);
             }
         }
@@ -208,10 +208,11 @@ impl Gate {
         }
         self.next_id += 1;
         self.streams.insert(id, stream);
-        if let Some(surplus) = self.admission.arrives(id, source, now) {
+        if let Some(surplus) = self.admission.add(id, source, now) {
             self.drop_connection(surplus);
         }
-        // Most clients speak before they are accepted: those are in the coming choice.
+        // The identification strings of most clients arrive before they are accepted: those are in the
+        // coming choice.
         self.read_hello(id, EpollFlags::empty());
     }
 

@@ -10,18 +10,18 @@ pub const LONGEST: usize = 255;
 const MAX_UNREAD: usize = 40_000;
 const PREFIX: &[u8] = b"SSH-";
 
-/// Name that a client gives itself, as a number.
-pub type Name = u64;
+/// Identification string of a client, which names its software, as a number.
+pub type Software = u64;
 
 /// Judgement on what a client has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hello {
-    /// Less than an identification, or no byte: it may still come.
+    /// Less than an identification string, or no byte: more may arrive.
     Incomplete,
-    /// An identification of ssh.
-    Complete(Name),
+    /// An identification string of ssh.
+    Complete(Software),
     /// Another protocol, or none; sshd has an answer to it.
-    Strange,
+    OtherProtocol,
     /// More than a client of ssh has to say before it is answered.
     TooMuch,
 }
@@ -33,17 +33,17 @@ pub fn judge(first: &[u8], total: usize) -> Hello {
     if total > MAX_UNREAD {
         Hello::TooMuch
     } else if first[..common] != PREFIX[..common] {
-        Hello::Strange
+        Hello::OtherProtocol
     } else if let Some(end) = first.iter().position(|&byte| byte == b'\n') {
-        Hello::Complete(name(&first[..end]))
+        Hello::Complete(hash(&first[..end]))
     } else if first.len() >= LONGEST {
-        Hello::Strange
+        Hello::OtherProtocol
     } else {
         Hello::Incomplete
     }
 }
 
-fn name(line: &[u8]) -> Name {
+fn hash(line: &[u8]) -> Software {
     let mut hasher = DefaultHasher::new();
     line.trim_ascii_end().hash(&mut hasher);
     hasher.finish()
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_client_of_ssh_says_a_line() {
-        let complete = |said: &str| Hello::Complete(name(format!("SSH-2.0-{said}").as_bytes()));
+        let complete = |said: &str| Hello::Complete(hash(format!("SSH-2.0-{said}").as_bytes()));
         let long = [b"SSH-".as_slice(), &[b'x'; LONGEST - 4]].concat();
         for (first, total, want) in [
             (b"".as_slice(), 0, Hello::Incomplete),
@@ -64,12 +64,12 @@ mod tests {
             (b"SSH-2.0-OpenSSH_9.9\r\n", 21, complete("OpenSSH_9.9")),
             (b"SSH-2.0-Go\n", 11, complete("Go")),
             (b"SSH-2.0-x\r\n\0\0\x05", 1_500, complete("x")),
-            (b"GET / HTTP/1.1\r\n", 16, Hello::Strange),
-            (b"\x16\x03\x01", 3, Hello::Strange),
-            (b"\n", 1, Hello::Strange),
-            (b"ssh-2.0-x\r\n", 11, Hello::Strange),
+            (b"GET / HTTP/1.1\r\n", 16, Hello::OtherProtocol),
+            (b"\x16\x03\x01", 3, Hello::OtherProtocol),
+            (b"\n", 1, Hello::OtherProtocol),
+            (b"ssh-2.0-x\r\n", 11, Hello::OtherProtocol),
             (b"SSH-2.0-Go\r\nSSH-2.0-x\n", 21, complete("Go")),
-            (&long, LONGEST, Hello::Strange),
+            (&long, LONGEST, Hello::OtherProtocol),
             (&long[..254], 254, Hello::Incomplete),
             (b"SSH-2.0-x\r\n", MAX_UNREAD, complete("x")),
             (b"SSH-2.0-x\r\n", MAX_UNREAD + 1, Hello::TooMuch),

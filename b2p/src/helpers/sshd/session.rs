@@ -77,9 +77,9 @@ impl Session {
             since: self.since,
             has_no_login: stage == Stage::Waiting,
             is_working,
-            owing: match is_working {
+            unanswered: match is_working {
                 true => 0,
-                false => self.owing(),
+                false => self.unanswered(),
             },
             is_ending: self.end_requested.is_some(),
         })
@@ -110,9 +110,10 @@ impl Session {
         }
     }
 
-    /// Returns the time for which the client has owed a complete packet, in milliseconds: the time
-    /// since sshd sent something. After a complete packet sshd would have answered, or would work.
-    fn owing(&self) -> Millis {
+    /// Returns the time for which sshd has waited for a complete packet of the client, in
+    /// milliseconds: the time since it sent something. After a complete packet sshd would have
+    /// answered, or would work.
+    fn unanswered(&self) -> Millis {
         limit::tcp_info(&self.stream).map_or(0, |info| info.tcpi_last_data_sent.into())
     }
 

@@ -37,14 +37,14 @@ enum Kind {
 struct Peer {
     kind: Kind,
     source: Source,
-    /// True if an attacker names the owner's program.
+    /// True if an attacker names the owner's software.
     is_disguised: bool,
 }
 
 impl Peer {
-    /// Returns the name of the program, which an attacker may know.
-    fn name(&self) -> Name {
-        7 + Name::from(self.kind != Kind::Owner && !self.is_disguised)
+    /// Returns the software, which an attacker may know.
+    fn software(&self) -> Software {
+        7 + Software::from(self.kind != Kind::Owner && !self.is_disguised)
     }
 }
 
@@ -99,28 +99,28 @@ impl Machine {
         }
     }
 
-    fn arrives(&mut self, peer: Peer, now: Millis) {
-        let mut surplus = self.arrives_once(peer, now);
+    fn connect(&mut self, peer: Peer, now: Millis) {
+        let mut surplus = self.connect_once(peer, now);
         // One comes again for each that is closed, but not for ever within a tick.
         for _ in 0..16 {
             let Some(closed) = surplus.and_then(|id| self.peers.remove(&id)) else {
                 return;
             };
             surplus = match self.comes_again && closed.kind != Kind::Owner {
-                true => self.arrives_once(closed, now),
+                true => self.connect_once(closed, now),
                 false => None,
             };
         }
         surplus.and_then(|id| self.peers.remove(&id));
     }
 
-    fn arrives_once(&mut self, peer: Peer, now: Millis) -> Option<Id> {
+    fn connect_once(&mut self, peer: Peer, now: Millis) -> Option<Id> {
         let id = self.next_id;
         self.next_id += 1;
         self.peers.insert(id, peer);
-        let surplus = self.admission.arrives(id, peer.source, now);
+        let surplus = self.admission.add(id, peer.source, now);
         if peer.kind != Kind::Silent {
-            self.admission.speaks(id, peer.name());
+            self.admission.identify(id, peer.software());
         }
         surplus
     }
@@ -135,7 +135,7 @@ impl Machine {
         }
         for peer in closed {
             if self.comes_again && peer.kind != Kind::Owner {
-                self.arrives(peer, now);
+                self.connect(peer, now);
             }
         }
         let sizes = (self.running.len(), self.peers.len());
@@ -199,12 +199,12 @@ fn fact(running: &Running, now: Millis) -> Session {
     Session {
         client: Client {
             source: running.peer.source,
-            name: Some(running.peer.name()),
+            software: Some(running.peer.software()),
         },
         since: running.since,
         has_no_login: running.steps > 0 || !is_working,
         is_working,
-        owing: match is_working {
+        unanswered: match is_working {
             true => 0,
             false => now - running.waits,
         },
@@ -249,7 +249,7 @@ fn login(
             for n in 0..attack.count {
                 let source = source(n % attack.sources);
                 let kind = attack.kind;
-                machine.arrives(
+                machine.connect(
                     Peer {
                         kind,
                         source,
@@ -265,12 +265,12 @@ fn login(
             for id in ids {
                 if machine.peers[&id].kind != Kind::Owner {
                     machine.peers.remove(&id);
-                    machine.admission.leaves(id);
+                    machine.admission.remove(id);
                 }
             }
         }
         if now == at {
-            machine.arrives(owner, now);
+            machine.connect(owner, now);
         }
         machine.tick(now);
         if machine.login.is_some() {

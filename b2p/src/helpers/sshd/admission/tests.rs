@@ -15,39 +15,39 @@ fn source(addr: &str) -> Source {
     addr.parse::<IpAddr>().unwrap().into()
 }
 
-const NAME: Name = 7;
+const SOFTWARE: Software = 7;
 
-fn client(addr: &str, has_spoken: bool) -> Client {
+fn client(addr: &str, has_identified: bool) -> Client {
     Client {
         source: source(addr),
-        name: has_spoken.then_some(NAME),
+        software: has_identified.then_some(SOFTWARE),
     }
 }
 
-/// A client: its address, and whether it has spoken.
+/// A client: its address, and true if its identification string has arrived.
 type Comer<'a> = (&'a str, bool);
 
 /// Returns an admission where these clients wait, the first the oldest; their numbers are their
 /// places.
 fn waiting(clients: &[Comer<'_>]) -> Admission {
     let mut admission = Admission::new(LIMITS);
-    for (id, (addr, has_spoken)) in (0..).zip(clients) {
-        assert_eq!(admission.arrives(id, source(addr), NOW), None);
-        if *has_spoken {
-            admission.speaks(id, NAME);
+    for (id, (addr, has_identified)) in (0..).zip(clients) {
+        assert_eq!(admission.add(id, source(addr), NOW), None);
+        if *has_identified {
+            admission.identify(id, SOFTWARE);
         }
     }
     admission
 }
 
 /// A session that certainly has no login.
-fn session(addr: &str, age: Millis, owing: Millis) -> Session {
+fn session(addr: &str, age: Millis, unanswered: Millis) -> Session {
     Session {
         client: client(addr, true),
         since: NOW - age,
         has_no_login: true,
-        is_working: owing == 0,
-        owing,
+        is_working: unanswered == 0,
+        unanswered,
         is_ending: false,
     }
 }
@@ -100,9 +100,9 @@ const OTHER: &str = "192.0.2.1";
 
 #[test]
 fn whoever_comes_to_an_idle_machine_is_served_at_once() {
-    for has_spoken in [true, false] {
-        let started = Step::Start(0, client(OWNER, has_spoken));
-        assert_eq!(step(&[(OWNER, has_spoken)], &[]), Some(started));
+    for has_identified in [true, false] {
+        let started = Step::Start(0, client(OWNER, has_identified));
+        assert_eq!(step(&[(OWNER, has_identified)], &[]), Some(started));
     }
     assert_eq!(step(&[], &[]), None);
 }
@@ -131,10 +131,10 @@ fn the_newest_of_the_source_with_the_fewest_sessions_comes_first() {
 #[test]
 fn another_program_at_the_same_address_is_another_client() {
     let mut admission = waiting(&[(OWNER, false), (OWNER, true), (OWNER, true)]);
-    admission.speaks(0, NAME + 1);
+    admission.identify(0, SOFTWARE + 1);
     let mut sessions = vec![session(OWNER, 500, 9); 2];
     let owner = Client {
-        name: Some(NAME + 1),
+        software: Some(SOFTWARE + 1),
         ..client(OWNER, true)
     };
     assert_eq!(admission.next(&sessions, NOW), Some(Step::Start(0, owner)));
@@ -156,7 +156,7 @@ fn where_all_slots_are_taken_the_one_that_owes_an_answer_ends() {
     assert_eq!(step(&newcomer, &sessions), Some(Step::End(3)));
     // A session with a login, or one that starts, is never ended.
     sessions[3].has_no_login = false;
-    sessions[3].owing = 90_000;
+    sessions[3].unanswered = 90_000;
     assert_eq!(step(&newcomer, &sessions), None);
 }
 
@@ -192,16 +192,16 @@ fn sessions_end_one_by_one_and_those_of_the_heaviest_source_first() {
 #[test]
 fn a_slot_is_for_whom_it_was_made_free() {
     let sessions = [session(OTHER, 5_000, 4_000); 8];
-    for leaves in [false, true] {
+    for is_removed in [false, true] {
         let mut admission = waiting(&[(OTHER, true), (OWNER, true)]);
         assert_eq!(admission.next(&sessions, NOW), Some(Step::End(0)));
-        assert_eq!(admission.arrives(2, source(OTHER), NOW), None);
-        admission.speaks(2, NAME);
-        if leaves {
-            admission.leaves(1);
+        assert_eq!(admission.add(2, source(OTHER), NOW), None);
+        admission.identify(2, SOFTWARE);
+        if is_removed {
+            admission.remove(1);
         }
         let next = admission.next(&sessions[1..], NOW);
-        let want = if leaves {
+        let want = if is_removed {
             start(0, OTHER)
         } else {
             start(1, OWNER)
@@ -216,13 +216,13 @@ fn too_many_are_closed_the_oldest_silent_of_the_heaviest_source_first() {
     clients.push((OTHER, false));
     clients.extend([(OWNER, false); 40]);
     let mut admission = waiting(&clients);
-    assert_eq!(admission.arrives(100, source(OWNER), NOW), Some(59));
-    assert_eq!(admission.arrives(101, source(OWNER), NOW), Some(0));
+    assert_eq!(admission.add(100, source(OWNER), NOW), Some(59));
+    assert_eq!(admission.add(101, source(OWNER), NOW), Some(0));
     assert_eq!(admission.shed(), Some(1));
     // One source has not everything, even where there is no other.
     let mut admission = waiting(&[(OTHER, true); 90]);
-    assert_eq!(admission.arrives(90, source(OTHER), NOW), Some(90));
-    assert_eq!(admission.arrives(91, source(OWNER), NOW), None);
+    assert_eq!(admission.add(90, source(OTHER), NOW), Some(90));
+    assert_eq!(admission.add(91, source(OWNER), NOW), None);
 }
 
 #[test]
