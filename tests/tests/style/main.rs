@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Style of every Rust file of the repository: a licence line, doc comments that name their
-//! subject, and bounded lengths of files and functions.
+//! subject, and bounded lengths of files and functions. Links of every page of the documentation.
+
+mod links;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ fn every_file_follows_the_style() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut faults = Vec::new();
     let mut files = 0;
-    for path in rust_files(&root)? {
+    for path in files_of_kind(&root, ".rs")? {
         let name = path.strip_prefix(&root)?.to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
         files += 1;
@@ -46,16 +48,16 @@ fn every_file_follows_the_style() -> Result<()> {
 /// Directories of build products, which may hold other projects' sources.
 const BUILT: &[&str] = &["target", "out"];
 
-/// Returns every Rust file below `dir`, without the products of builds.
-fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
+/// Returns every file below `dir` whose name has this end, without the products of builds.
+fn files_of_kind(dir: &Path, end: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() && !path.is_symlink() && !BUILT.contains(&&*name) && !name.starts_with('.')
         {
-            files.extend(rust_files(&path)?);
-        } else if name.ends_with(".rs") {
+            files.extend(files_of_kind(&path, end)?);
+        } else if name.ends_with(end) {
             files.push(path);
         }
     }
