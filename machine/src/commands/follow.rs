@@ -62,6 +62,18 @@ pub fn follow(
     read(stream, deadline, true, see)
 }
 
+/// Waits until the keeper has the machine, or has given up; no longer than `limit`.
+pub fn follow_adoption(stream: UnixStream, limit: Duration) -> Result<()> {
+    stream.set_read_timeout(Some(limit))?;
+    // The keeper's first line is the state or the end.
+    let mut lines = BufReader::new(stream);
+    match lines.read_line(&mut String::new()) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+        other => Ok(other.map(|_| ())?),
+    }
+}
+
 /// Reads progress until the machine has ended, or until the deadline.
 pub fn follow_end(
     stream: UnixStream,

@@ -37,7 +37,7 @@ use anyhow::{Result, anyhow};
 use clap::{Arg, ArgAction, ArgMatches};
 use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Time that an adopted machine has to show its state.
 const ADOPTION: Duration = Duration::from_secs(10);
@@ -136,8 +136,7 @@ pub fn text_of(error: &anyhow::Error) -> String {
 pub fn state(dirs: &Dirs, machine: &Machine) -> Result<State> {
     if machine.standing()? == Standing::Orphan {
         let stream = follow::spawn_keeper(dirs, machine, Purpose::Adopt)?;
-        let deadline = Some(Instant::now() + ADOPTION);
-        follow::follow(stream, deadline, &mut |_| {})?;
+        follow::follow_adoption(stream, ADOPTION)?;
     }
     match machine.standing()? {
         Standing::Known(state) => Ok(state),

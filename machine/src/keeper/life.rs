@@ -47,11 +47,7 @@ impl Keeper {
                 self.set_trouble("the guest's kernel has stopped: see `logs --console`")
             }
             Event::Answered(Ok(())) => self.up(),
-            Event::Answered(Err(why)) => {
-                if self.record.phase == State::Starting {
-                    self.set_trouble(&why);
-                }
-            }
+            Event::Answered(Err(why)) => self.mute(&why),
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
             Event::QemuGone => {}
@@ -145,16 +141,30 @@ impl Keeper {
 
     /// The API has answered.
     fn up(&mut self) {
-        if self.record.phase != State::Starting {
-            return;
+        match self.record.phase {
+            State::Starting => {
+                self.record.trouble = None;
+                self.config.last_up = Some(end::now());
+                if let Err(error) = self.machine.save(&self.config) {
+                    eprintln!("{error:#}");
+                }
+                self.set_phase(State::Running);
+            }
+            // A machine that was adopted runs already.
+            State::Running => {}
+            _ => return,
         }
-        self.record.trouble = None;
-        self.config.last_up = Some(end::now());
-        if let Err(error) = self.machine.save(&self.config) {
-            eprintln!("{error:#}");
-        }
-        self.set_phase(State::Running);
         sd_notify::ready();
+    }
+
+    /// The API does not answer.
+    fn mute(&mut self, why: &str) {
+        match self.record.phase {
+            State::Starting => {}
+            State::Running => self.set_phase(State::Starting),
+            _ => return,
+        }
+        self.set_trouble(why);
     }
 
     /// Begins an orderly stop; a second request changes its deadline.

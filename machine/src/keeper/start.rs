@@ -117,7 +117,6 @@ fn begin(
         suspended: false,
         clock: Clock::connect(&machine.run_file("host.sock")),
     };
-    keeper.set_phase(State::Starting);
     keeper.listen(sender, requests)?;
     Ok((keeper, events))
 }
@@ -175,7 +174,12 @@ fn adopt(machine: &Machine) -> Result<Qemu> {
         .context("QEMU runs, and run.json, which describes it, is gone")?;
     let monitor = connect(machine)?;
     let record = RunRecord {
-        phase: State::Starting,
+        phase: match old.phase {
+            // The API has answered in this boot; the answer to the next question shows whether it
+            // still does.
+            State::Running => State::Running,
+            _ => State::Starting,
+        },
         trouble: None,
         ..old
     };
@@ -208,9 +212,12 @@ impl Keeper {
         let status = self.monitor.execute("query-status", &json!({}))?;
         if status["status"] == "paused" || status["status"] == "io-error" {
             self.set_phase(State::Paused);
-        } else if self.record.ready {
-            self.clock.tell();
-            self.ask_api();
+        } else {
+            self.set_phase(self.record.phase);
+            if self.record.ready {
+                self.clock.tell();
+                self.ask_api();
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod ports;
 mod saved;
 
 use anyhow::{Context, Result, ensure};
+use machine::store::lock;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -86,15 +87,17 @@ impl Host {
             .join(name)
     }
 
+    /// Kills the process that holds the lock of a file, and waits until the lock is free.
     fn kill9(&self, pid_file: &str) -> Result<()> {
-        let pid = fs::read_to_string(self.run_file(pid_file)?)?;
+        let file = self.run_file(pid_file)?;
+        let pid = fs::read_to_string(&file)?;
         ensure!(
             Command::new("kill")
                 .args(["-9", pid.trim()])
                 .status()?
                 .success()
         );
-        Ok(())
+        lock::wait_free(&file)
     }
 
     fn ping(&self) -> Result<()> {
