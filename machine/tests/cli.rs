@@ -343,3 +343,14 @@ fn flags_that_the_machine_would_refuse_are_refused_at_once() {
         );
     }
 }
+
+#[test]
+fn a_time_limit_has_a_bound() {
+    let host = Host::new();
+    for command in ["start", "stop", "restart", "resume", "wait"] {
+        let line = format!("podman-machine {command} --timeout 18446744073709551615 box2");
+        let (status, _, stderr) = host.run(&line);
+        assert_ne!(status, 0, "{line}");
+        assert!(stderr.contains("4294967295"), "{line}: {stderr}");
+    }
+}

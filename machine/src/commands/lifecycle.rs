@@ -17,6 +17,8 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+/// Largest time limit in seconds.
+pub const MOST_SECONDS: u64 = crate::keeper::MOST_STOP_SECONDS;
 /// Lines of the console that a failed start shows.
 const TAIL: usize = 20;
 
@@ -35,7 +37,7 @@ pub fn start_timeout() -> Arg {
     Arg::new("timeout")
         .long("timeout")
         .value_name("SECONDS")
-        .value_parser(value_parser!(u64).range(1..))
+        .value_parser(value_parser!(u64).range(1..=MOST_SECONDS))
         .default_value("600")
         .help("Time limit of the start; the machine is left running after it")
 }
@@ -145,7 +147,7 @@ pub fn stop_command() -> Command {
             Arg::new("timeout")
                 .long("timeout")
                 .value_name("SECONDS")
-                .value_parser(value_parser!(u64))
+                .value_parser(value_parser!(u64).range(..=MOST_SECONDS))
                 .default_value("60")
                 .help("Time that the machine has before QEMU is terminated"),
         )
@@ -272,7 +274,7 @@ pub fn wait_command() -> Command {
                 .short('t')
                 .long("timeout")
                 .value_name("SECONDS")
-                .value_parser(value_parser!(u64))
+                .value_parser(value_parser!(u64).range(..=MOST_SECONDS))
                 .help("Time limit; none by default"),
         ])
 }

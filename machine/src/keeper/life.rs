@@ -15,6 +15,8 @@ use vmm::Ready;
 
 /// Seconds that the guest has after the power button.
 pub const STOP_SECONDS: u64 = 60;
+/// Largest number of seconds that a guest may have, about 136 years: a time that far ahead exists.
+pub const MOST_STOP_SECONDS: u64 = u32::MAX as u64;
 /// Time between SIGTERM and SIGKILL for QEMU.
 const TERM: Duration = Duration::from_secs(5);
 
@@ -46,8 +48,10 @@ impl Keeper {
             Event::Panic => {
                 self.set_trouble("the guest's kernel has stopped: see `logs --console`")
             }
-            Event::Answered(Ok(())) => self.up(),
-            Event::Answered(Err(why)) => self.mute(&why),
+            // The question was asked before the guest restarted.
+            Event::Answered(boot, _) if boot != self.boot => {}
+            Event::Answered(_, Ok(())) => self.up(),
+            Event::Answered(_, Err(why)) => self.mute(&why),
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
             Event::QemuGone => {}
@@ -63,7 +67,7 @@ impl Keeper {
             "RESET" if data["guest"] == true => self.restarted(),
             "RESUME" => self.resumed(),
             "STOP" if self.record.phase == State::Running => self.set_phase(State::Paused),
-            "BLOCK_IO_ERROR" if data["action"] == "stop" => {
+            "BLOCK_IO_ERROR" if data["action"] == "stop" && self.stop.is_none() => {
                 let why = match data["nospace"] == true {
                     true => "the host's disk is full: free space, then run `podman-machine start`",
                     false => {
@@ -96,6 +100,7 @@ impl Keeper {
             let _ = self.monitor.human(&forward.remove());
         }
         self.tunnel.reset();
+        self.boot += 1;
         self.record.ready = false;
         self.record.degraded.clear();
         self.record.trouble = None;
@@ -132,10 +137,10 @@ impl Keeper {
 
     /// Asks the API for a sign of life; the answer is an event.
     pub(super) fn ask_api(&self) {
-        let (socket, events) = (self.machine.api(), self.events.clone());
+        let (boot, socket, events) = (self.boot, self.machine.api(), self.events.clone());
         thread::spawn(move || {
             let answered = tunnel::ping(&socket).map_err(|error| format!("{error:#}"));
-            let _ = events.send(Event::Answered(answered));
+            let _ = events.send(Event::Answered(boot, answered));
         });
     }
 
@@ -169,6 +174,7 @@ impl Keeper {
 
     /// Begins an orderly stop; a second request changes its deadline.
     pub(super) fn begin_stop(&mut self, seconds: u64) {
+        let seconds = seconds.min(MOST_STOP_SECONDS);
         let deadline = Instant::now() + Duration::from_secs(seconds);
         if let Some(stop) = &mut self.stop {
             if stop.step == Step::Button {

@@ -37,7 +37,7 @@ use tunnel::Tunnel;
 use vmm::Ready;
 
 pub use end::now;
-pub use life::STOP_SECONDS;
+pub use life::{MOST_STOP_SECONDS, STOP_SECONDS};
 pub use start::{Purpose, run};
 
 /// Event that the keeper waits for.
@@ -51,8 +51,8 @@ pub enum Event {
     Ready(Box<Ready>),
     /// The guest's kernel has stopped.
     Panic,
-    /// The API has answered, or not.
-    Answered(Result<(), String>),
+    /// The API has answered, or not, in the boot of this number.
+    Answered(u32, Result<(), String>),
     /// A signal that asks for an orderly stop.
     Terminate,
     /// A request, and the connection for its answer.
@@ -91,6 +91,8 @@ struct Keeper {
     /// Connections that are told what happens.
     followers: Vec<Box<dyn Write>>,
     stop: Option<Stop>,
+    /// Number of restarts of the guest that this keeper has seen.
+    boot: u32,
     /// Reason that QEMU gave for its end.
     shutdown: Option<String>,
     /// True if QEMU ends because its memory is saved.

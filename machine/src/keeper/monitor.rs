@@ -23,6 +23,9 @@ pub struct Monitor {
     stream: UnixStream,
     lines: Option<BufReader<UnixStream>>,
     answers: Option<Receiver<Value>>,
+    /// Number of the last command. Its answer carries it, which tells it from the late answer to a
+    /// command whose time was over.
+    last_id: u64,
 }
 
 impl Monitor {
@@ -38,6 +41,7 @@ impl Monitor {
             stream,
             lines: Some(lines),
             answers: None,
+            last_id: 0,
         };
         monitor.execute("qmp_capabilities", &json!({}))?;
         Ok(monitor)
@@ -74,10 +78,15 @@ impl Monitor {
         loop {
             let line = self.receive(Some(LIMIT));
             let line = line.with_context(|| format!("QMP {command}"))?;
-            if line.get("event").is_none() {
+            if self.is_answer(&line) {
                 return value_of(command, &line);
             }
         }
+    }
+
+    /// Returns true for the answer to the last command.
+    fn is_answer(&self, line: &Value) -> bool {
+        line["id"] == self.last_id
     }
 
     /// Executes a command that starts a job, and returns when the job has ended. QEMU answers
@@ -90,30 +99,45 @@ impl Monitor {
             let line = self
                 .receive(None)
                 .with_context(|| format!("QMP {command}"))?;
-            match line.get("event") {
-                Some(name) => {
-                    concluded |= name == JOB
-                        && line["data"]["id"] == JOB_ID
-                        && line["data"]["status"] == "concluded";
-                }
-                None => {
-                    value_of(command, &line)?;
-                    started = true;
-                }
+            if self.is_answer(&line) {
+                value_of(command, &line)?;
+                started = true;
             }
+            concluded |= has_concluded(&line);
         }
-        let jobs = self.execute("query-jobs", &json!({}))?;
+        let job = self.find_job();
         self.execute("job-dismiss", &json!({"id": JOB_ID}))?;
-        let mut jobs = jobs.as_array().into_iter().flatten();
-        let job = jobs.find(|job| job["id"] == JOB_ID);
-        match job.and_then(|job| job["error"].as_str()) {
+        match job?.and_then(|job| job["error"].as_str().map(str::to_owned)) {
             Some(error) => bail!("{error}"),
             None => Ok(()),
         }
     }
 
+    /// Waits for the job that a keeper which was killed has left, and dismisses it: QEMU would refuse
+    /// another one of its name. To be called before [`Self::listen`].
+    pub fn end_left_job(&mut self) -> Result<()> {
+        let Some(job) = self.find_job()? else {
+            return Ok(());
+        };
+        let mut concluded = job["status"] == "concluded";
+        while !concluded {
+            let line = self.receive(None).context("the job of a former keeper")?;
+            concluded = has_concluded(&line);
+        }
+        self.execute("job-dismiss", &json!({"id": JOB_ID}))?;
+        Ok(())
+    }
+
+    fn find_job(&mut self) -> Result<Option<Value>> {
+        let jobs = self.execute("query-jobs", &json!({}))?;
+        let mut jobs = jobs.as_array().into_iter().flatten();
+        Ok(jobs.find(|job| job["id"] == JOB_ID).cloned())
+    }
+
     fn send(&mut self, command: &str, arguments: &Value) -> Result<()> {
-        let line = json!({"execute": command, "arguments": arguments}).to_string() + "\n";
+        self.last_id += 1;
+        let line = json!({"execute": command, "arguments": arguments, "id": self.last_id});
+        let line = line.to_string() + "\n";
         self.stream
             .write_all(line.as_bytes())
             .with_context(|| format!("QMP {command}"))
@@ -141,6 +165,12 @@ impl Monitor {
     }
 }
 
+/// Returns true for the event with which the job of a keeper ends.
+fn has_concluded(line: &Value) -> bool {
+    let data = &line["data"];
+    line["event"] == JOB && data["id"] == JOB_ID && data["status"] == "concluded"
+}
+
 /// Returns the value of an answer to a command.
 fn value_of(command: &str, answer: &Value) -> Result<Value> {
     let reason = answer["error"]["desc"].as_str();
@@ -162,36 +192,82 @@ fn next(lines: &mut BufReader<UnixStream>) -> Result<Value> {
 mod tests {
     use super::*;
 
+    /// The other end of a connection, which plays QEMU.
+    struct Qemu {
+        lines: BufReader<UnixStream>,
+        id: Value,
+    }
+
+    impl Qemu {
+        /// Greets, and answers the command that ends the negotiation.
+        fn greet(theirs: UnixStream) -> Self {
+            let mut qemu = Self {
+                lines: BufReader::new(theirs),
+                id: Value::Null,
+            };
+            qemu.say(&json!({"QMP": {}}));
+            qemu.expect("qmp_capabilities");
+            qemu.say(&json!({"event": "EARLY"}));
+            qemu.answer(json!({"return": {}}));
+            qemu
+        }
+
+        fn say(&mut self, line: &Value) {
+            let line = line.to_string() + "\r\n";
+            let stream = self.lines.get_mut();
+            stream.write_all(line.as_bytes()).expect("written");
+        }
+
+        fn expect(&mut self, command: &str) {
+            let line = next(&mut self.lines).expect("a command");
+            assert_eq!(line["execute"], command);
+            self.id = line["id"].clone();
+        }
+
+        fn answer(&mut self, mut line: Value) {
+            line["id"] = self.id.clone();
+            self.say(&line);
+        }
+
+        fn job(&mut self, status: &str) {
+            self.say(&json!({"event": JOB, "data": {"id": JOB_ID, "status": status}}));
+        }
+
+        fn list(&mut self, jobs: Value) {
+            self.expect("query-jobs");
+            self.answer(json!({"return": jobs}));
+        }
+
+        fn dismiss(&mut self) {
+            self.expect("job-dismiss");
+            self.answer(json!({"return": {}}));
+        }
+    }
+
     #[test]
     fn answers_and_events_part() {
-        let (ours, mut theirs) = UnixStream::pair().expect("socketpair");
+        let (ours, theirs) = UnixStream::pair().expect("socketpair");
         let qemu = thread::spawn(move || {
-            let mut lines = BufReader::new(theirs.try_clone().expect("clone"));
-            let mut say = |text: &str| theirs.write_all(text.as_bytes()).expect("written");
-            say("{\"QMP\": {}}\r\n");
-            next(&mut lines).expect("capabilities");
-            say("{\"event\": \"EARLY\"}\n{\"return\": {}}\n");
-            next(&mut lines).expect("a command");
-            say("{\"event\": \"STOP\"}\n{\"return\": 42}\n");
-            next(&mut lines).expect("another");
-            say("{\"error\": {\"desc\": \"no\"}}\n");
-            for error in ["", ", \"error\": \"full\""] {
-                next(&mut lines).expect("a job");
-                say(
-                    "{\"event\": \"JOB_STATUS_CHANGE\", \"data\": {\"id\": \"keeper\", \"status\": \"running\"}}\n",
-                );
-                say("{\"return\": {}}\n");
-                say(
-                    "{\"event\": \"JOB_STATUS_CHANGE\", \"data\": {\"id\": \"keeper\", \"status\": \"concluded\"}}\n",
-                );
-                next(&mut lines).expect("query-jobs");
-                say(&format!(
-                    "{{\"return\": [{{\"id\": \"keeper\"{error}}}]}}\n"
-                ));
-                next(&mut lines).expect("job-dismiss");
-                say("{\"return\": {}}\n");
+            let mut qemu = Qemu::greet(theirs);
+            qemu.expect("x");
+            qemu.say(&json!({"event": "STOP"}));
+            // An answer to an earlier command, whose time was over.
+            qemu.say(&json!({"return": 41, "id": 0}));
+            qemu.answer(json!({"return": 42}));
+            qemu.expect("y");
+            qemu.answer(json!({"error": {"desc": "no"}}));
+            for job in [
+                json!({"id": JOB_ID}),
+                json!({"id": JOB_ID, "error": "full"}),
+            ] {
+                qemu.expect("save");
+                qemu.job("running");
+                qemu.answer(json!({"return": {}}));
+                qemu.job("concluded");
+                qemu.list(json!([job]));
+                qemu.dismiss();
             }
-            next(&mut lines).expect("a job");
+            qemu.expect("save");
         });
         let mut monitor = Monitor::connect(ours).expect("greets");
         let (sender, events) = channel();
@@ -211,5 +287,37 @@ mod tests {
         let seen: Vec<Option<Value>> = events.iter().take(2).collect();
         assert_eq!(seen, [Some(json!({"event": "STOP"})), None]);
         assert!(monitor.execute("z", &json!({})).is_err());
+    }
+
+    #[test]
+    fn the_job_of_a_former_keeper_is_waited_for_and_dismissed() {
+        for (jobs, statuses) in [
+            (json!([]), &[][..]),
+            (json!([{"id": "other", "status": "running"}]), &[]),
+            (json!([{"id": JOB_ID, "status": "concluded"}]), &[]),
+            (
+                json!([{"id": JOB_ID, "status": "running"}]),
+                &["pending", "concluded"],
+            ),
+        ] {
+            let (ours, theirs) = UnixStream::pair().expect("socketpair");
+            let is_left = jobs[0]["id"] == JOB_ID;
+            let qemu = thread::spawn(move || {
+                let mut qemu = Qemu::greet(theirs);
+                qemu.list(jobs);
+                for status in statuses {
+                    qemu.job(status);
+                }
+                if is_left {
+                    qemu.dismiss();
+                }
+                qemu.expect("x");
+                qemu.answer(json!({"return": {}}));
+            });
+            let mut monitor = Monitor::connect(ours).expect("greets");
+            monitor.end_left_job().expect("dismissed");
+            monitor.execute("x", &json!({})).expect("answers");
+            qemu.join().expect("no panic");
+        }
     }
 }

@@ -113,6 +113,7 @@ fn begin(
         tunnel: Tunnel::new(machine),
         followers: vec![Box::new(stdout()) as Box<dyn Write>],
         stop: None,
+        boot: 0,
         shutdown: None,
         suspended: false,
         clock: Clock::connect(&machine.run_file("host.sock")),
@@ -172,7 +173,8 @@ fn adopt(machine: &Machine) -> Result<Qemu> {
     let old = machine
         .run_record()
         .context("QEMU runs, and run.json, which describes it, is gone")?;
-    let monitor = connect(machine)?;
+    let mut monitor = connect(machine)?;
+    monitor.end_left_job()?;
     let record = RunRecord {
         phase: match old.phase {
             // The API has answered in this boot; the answer to the next question shows whether it
