@@ -10,7 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::thread;
-use vmm::Ready;
+use vmm::{READY, Ready};
 
 /// Size in bytes at which the log becomes `console.log.1`.
 const ROTATE: u64 = 4 << 20;
@@ -75,14 +75,20 @@ impl Reader {
         }
         self.at += bytes.len() as u64;
         if self.at > ROTATE {
-            self.rotate();
+            self.rotate(&mut bytes);
         }
         self.search(&String::from_utf8_lossy(&bytes))
     }
 
     fn search(&mut self, new: &str) -> Vec<Event> {
+        // A busy guest writes often: a line that was complete before is not searched again.
+        let line = self.text.rfind('\n').map_or(0, |end| end + 1);
         self.text += new;
         let mut found = Vec::new();
+        if !self.text[line..].contains(READY) && !self.text[line..].contains(PANIC) {
+            self.cut();
+            return found;
+        }
         while let Some(ready) = Ready::find(&self.text) {
             let end = self
                 .text
@@ -95,18 +101,30 @@ impl Reader {
             self.text.clear();
             found.push(Event::Panic);
         }
+        self.cut();
+        found
+    }
+
+    /// Drops the beginning of a text that has become long.
+    fn cut(&mut self) {
         if self.text.len() > KEPT {
             let cut = self.text.len() - KEPT / 2;
             let cut = (cut..self.text.len()).find(|&at| self.text.is_char_boundary(at));
             self.text.drain(..cut.unwrap_or(self.text.len()));
         }
-        found
     }
 
-    /// Keeps the log as `console.log.1`. QEMU appends, so that its next write begins the file anew.
-    fn rotate(&mut self) {
+    /// Keeps the log as `console.log.1`, and adds what QEMU has written since the last look to
+    /// `bytes`. QEMU appends, so that its next write begins the file anew.
+    fn rotate(&mut self, bytes: &mut Vec<u8>) {
         match logfile::put_aside(&self.path) {
-            Ok(()) => self.at = 0,
+            Ok(mut kept) => {
+                let rest = kept.seek(SeekFrom::Start(self.at));
+                if let Err(error) = rest.and_then(|_| kept.read_to_end(bytes)) {
+                    eprintln!("{}.1: {error}", self.path.display());
+                }
+                self.at = 0;
+            }
             Err(error) => eprintln!("{}: {error}", self.path.display()),
         }
     }

@@ -17,6 +17,8 @@ pub const SOCKET: &str = "keeper.sock";
 const MOST: u64 = 64 * 1024;
 /// Time that a client has for its request, and the keeper for a line of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Pause after a client that could not be accepted.
+const SHORTAGE: Duration = Duration::from_secs(1);
 
 /// Makes the socket.
 pub fn bind(path: &Path) -> Result<UnixListener> {
@@ -27,15 +29,30 @@ pub fn bind(path: &Path) -> Result<UnixListener> {
 /// Passes requests on as events, until the process ends.
 pub fn listen(listener: UnixListener, events: Sender<Event>) {
     thread::spawn(move || {
-        for client in listener.incoming().flatten() {
+        serve(&listener, |client| {
             let events = events.clone();
             thread::spawn(move || {
                 if let Ok(request) = receive(&client) {
                     let _ = events.send(Event::Request(request, client));
                 }
             });
-        }
+        });
     });
+}
+
+/// Accepts clients until the process ends.
+pub fn serve(listener: &UnixListener, mut take: impl FnMut(UnixStream)) {
+    loop {
+        match listener.accept() {
+            Ok((client, _)) => take(client),
+            Err(error) => {
+                // accept(2) fails at once while descriptors or memory are short, and nothing tells
+                // when they no longer are.
+                eprintln!("accept a client: {error}");
+                thread::sleep(SHORTAGE);
+            }
+        }
+    }
 }
 
 fn receive(client: &UnixStream) -> Result<Value> {

@@ -47,6 +47,11 @@ pub fn parse(request: &Value, default: &str) -> Result<Forward> {
     })
 }
 
+/// Judges QEMU's answer to the removal of a forward (net/slirp.c, `hmp_hostfwd_remove`).
+pub fn is_removed(said: &str) -> bool {
+    said.ends_with(" removed") || said.ends_with(" not found")
+}
+
 impl Forward {
     /// Returns true for the same port of the host.
     #[must_use]
@@ -136,6 +141,21 @@ mod tests {
             json!([]),
         ] {
             assert!(parse(&wrong, "127.0.0.1").is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_removed_if_qemu_has_none_of_it() {
+        for (said, removed) in [
+            ("host forwarding rule for tcp:127.0.0.1:8099 removed", true),
+            (
+                "host forwarding rule for tcp:127.0.0.1:8099 not found",
+                true,
+            ),
+            ("invalid format", false),
+            ("", false),
+        ] {
+            assert_eq!(is_removed(said), removed, "{said}");
         }
     }
 

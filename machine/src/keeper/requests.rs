@@ -147,8 +147,11 @@ impl Keeper {
         else {
             return Ok(());
         };
+        let said = self.monitor.human(&forward.remove())?;
+        if !ports::is_removed(&said) {
+            bail!("QEMU keeps the port: {said}");
+        }
         let forward = self.record.forwards.remove(at);
-        self.monitor.human(&forward.remove())?;
         self.tell(&json!({"unpublished": forward}));
         self.write_record();
         Ok(())

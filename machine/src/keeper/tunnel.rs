@@ -4,15 +4,16 @@
 //! The keeper owns the socket, so that it is there as long as the machine; ssh is started by the
 //! first client that needs it, and again by the next one after it has ended.
 
+use super::control;
 use crate::store::{Machine, logfile};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// Socket of the podman API in the guest.
@@ -24,8 +25,18 @@ const UP: &str = "up";
 pub struct Tunnel {
     machine: Machine,
     socket: PathBuf,
-    /// Pid of the ssh that forwards now.
-    ssh: Mutex<Option<i32>>,
+    /// Held by the client that starts ssh, while others wait.
+    starts: Mutex<()>,
+    /// The ssh that runs, not yet reaped. Held for moments only: the keeper itself takes it.
+    ssh: Mutex<Option<Ssh>>,
+}
+
+/// A running ssh.
+#[derive(Clone, Copy)]
+struct Ssh {
+    pid: i32,
+    /// True once it forwards.
+    up: bool,
 }
 
 impl Tunnel {
@@ -35,35 +46,33 @@ impl Tunnel {
         Arc::new(Self {
             machine: machine.clone(),
             socket: machine.run_file("tunnel.sock"),
+            starts: Mutex::new(()),
             ssh: Mutex::new(None),
         })
     }
 
     /// Listens for clients at the machine's API socket until the process ends.
     pub fn serve(self: &Arc<Self>) -> Result<()> {
-        let path = self.machine.api();
-        vmm::ssh::remove(&path)?;
-        let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
+        let listener = control::bind(&self.machine.api())?;
         let tunnel = Arc::clone(self);
         thread::spawn(move || {
-            for client in listener.incoming().flatten() {
+            control::serve(&listener, |client| {
                 let tunnel = Arc::clone(&tunnel);
                 thread::spawn(move || {
                     if let Err(error) = tunnel.carry(client) {
                         eprintln!("API client: {error:#}");
                     }
                 });
-            }
+            });
         });
         Ok(())
     }
 
     /// Ends ssh, whose connection a restart of the guest has cut; the next client starts another.
     pub fn reset(&self) {
-        let mut ssh = self.ssh.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pid) = ssh.take() {
-            let _ =
-                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGTERM);
+        if let Some(ssh) = lock(&self.ssh).take() {
+            let pid = nix::unistd::Pid::from_raw(ssh.pid);
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM);
         }
     }
 
@@ -77,19 +86,60 @@ impl Tunnel {
     }
 
     fn connect(self: &Arc<Self>) -> Result<UnixStream> {
-        let mut ssh = self.ssh.lock().unwrap_or_else(PoisonError::into_inner);
+        let _starts = lock(&self.starts);
         logfile::bound(&self.machine.file("ssh.log"));
-        if ssh.is_some()
-            && let Ok(stream) = UnixStream::connect(&self.socket)
-        {
+        let is_up = lock(&self.ssh).is_some_and(|ssh| ssh.up);
+        if is_up && let Ok(stream) = UnixStream::connect(&self.socket) {
             return Ok(stream);
         }
-        *ssh = Some(self.start()?);
+        self.start()?;
         UnixStream::connect(&self.socket).context("connect to ssh")
     }
 
-    /// Starts ssh, and returns its pid when it forwards.
-    fn start(self: &Arc<Self>) -> Result<i32> {
+    /// Starts ssh, and returns when it forwards.
+    fn start(self: &Arc<Self>) -> Result<()> {
+        let log = logfile::begin(&self.machine.file("ssh.log"))?;
+        let mut command = self.command();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child =
+            vmm::process::spawn(command).context("cannot start ssh: is it installed?")?;
+        let pid = i32::try_from(child.id())?;
+        *lock(&self.ssh) = Some(Ssh { pid, up: false });
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?);
+        let mut line = String::new();
+        let read = lines.read_line(&mut line);
+        if read.is_err() || line.trim() != UP {
+            self.forget(pid);
+            let _ = child.kill();
+            let status = child.wait()?;
+            let said = fs::read_to_string(self.machine.file("ssh.log")).unwrap_or_default();
+            bail!("ssh to the machine: {status}: {}", said.trim());
+        }
+        if let Some(ssh) = lock(&self.ssh).as_mut().filter(|ssh| ssh.pid == pid) {
+            ssh.up = true;
+        }
+        let tunnel = Arc::clone(self);
+        thread::spawn(move || {
+            // ssh prints no more; the end of its output is its own.
+            let _ = lines.read_to_string(&mut String::new());
+            tunnel.forget(pid);
+            let _ = child.wait();
+        });
+        Ok(())
+    }
+
+    /// Forgets an ssh that is about to be reaped: its pid may be another process's after that.
+    fn forget(&self, pid: i32) {
+        let mut ssh = lock(&self.ssh);
+        if ssh.is_some_and(|ssh| ssh.pid == pid) {
+            *ssh = None;
+        }
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new("ssh");
         command.arg("-F").arg(self.machine.file("ssh_config"));
         for option in [
@@ -103,36 +153,12 @@ impl Tunnel {
         command.args(["-o", &format!("LocalCommand=echo {UP}"), "-N", "-L"]);
         command.arg(format!("{}:{GUEST_SOCKET}", self.socket.display()));
         command.arg(host_alias(&self.machine.name));
-        let log = self.machine.file("ssh.log");
-        let log = logfile::begin(&log)?;
         command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log);
-        let mut child =
-            vmm::process::spawn(command).context("cannot start ssh: is it installed?")?;
-        let mut lines = BufReader::new(child.stdout.take().context("no output")?);
-        let mut line = String::new();
-        lines.read_line(&mut line)?;
-        if line.trim() != UP {
-            let _ = child.kill();
-            let status = child.wait()?;
-            let said = fs::read_to_string(self.machine.file("ssh.log")).unwrap_or_default();
-            bail!("ssh to the machine: {status}: {}", said.trim());
-        }
-        let pid = i32::try_from(child.id())?;
-        let tunnel = Arc::clone(self);
-        thread::spawn(move || {
-            // ssh prints no more; the end of its output is its own.
-            let _ = lines.read_to_string(&mut String::new());
-            let _ = child.wait();
-            let mut ssh = tunnel.ssh.lock().unwrap_or_else(PoisonError::into_inner);
-            if *ssh == Some(pid) {
-                *ssh = None;
-            }
-        });
-        Ok(pid)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the machine's name for ssh(1).

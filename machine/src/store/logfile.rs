@@ -31,12 +31,13 @@ pub fn bound(path: &Path) {
     }
 }
 
-/// Copies a log to `NAME.1` and empties it.
-pub fn put_aside(path: &Path) -> std::io::Result<()> {
+/// Copies a log to `NAME.1` and empties it; returns the copy, opened for reading.
+pub fn put_aside(path: &Path) -> std::io::Result<File> {
     let mut kept = path.as_os_str().to_owned();
     kept.push(".1");
     fs::copy(path, &kept)?;
-    File::options().write(true).open(path)?.set_len(0)
+    File::options().write(true).open(path)?.set_len(0)?;
+    File::open(kept)
 }
 
 #[cfg(test)]
