@@ -32,6 +32,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("fs/inotify/max_user_instances", "524288", "as podman machine sets it; file watchers in many containers share one user"),
     ("fs/inotify/max_user_watches", "524288", "the same"),
     ("fs/file-max", "9223372036854775807", "bounded by memory, not by a number"),
+    ("net/unix/max_dgram_qlen", "512", "who logs seldom waits for the reader of /dev/log: with the kernel's 10, each handful of messages is a switch to it"),
     ("net/ipv4/ip_forward", "1", "bridges route; netavark sets it later, we set it before anything counts on it"),
     ("net/ipv6/conf/all/forwarding", "1", "the same for IPv6 networks"),
     ("net/ipv6/conf/default/accept_ra", "0", "a container must not be the machine's router (CVE-2020-13401): b2p net turns it on for each card"),

@@ -27,14 +27,19 @@ impl TokenBucket {
 
     /// Takes a token at `now`, in milliseconds; returns false if there is none.
     pub fn take(&mut self, now: u64) -> bool {
-        let since = now.saturating_sub(self.filled_at).min(self.capacity);
-        self.filled_at = self.filled_at.max(now);
-        self.content = (self.content + since * self.per_second).min(self.capacity);
-        let enough = self.content >= 1000;
+        let enough = self.has_token(now);
         if enough {
             self.content -= 1000;
         }
         enough
+    }
+
+    /// Returns true if there is a token at `now`, in milliseconds.
+    pub fn has_token(&mut self, now: u64) -> bool {
+        let since = now.saturating_sub(self.filled_at).min(self.capacity);
+        self.filled_at = self.filled_at.max(now);
+        self.content = (self.content + since * self.per_second).min(self.capacity);
+        self.content >= 1000
     }
 
     /// Returns how long it takes until there is a token, in milliseconds.

@@ -281,6 +281,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "podman machine 6 runs it after it has copied the host's certificates",
     ),
     (
+        "usr/lib/boot2podman/conmon",
+        "../../bin/b2p",
+        "podman runs it for each container (containers.conf)",
+    ),
+    (
         "usr/lib/boot2podman/sshd-session",
         "../../bin/b2p",
         "sshd runs it for each connection (sshd_config)",

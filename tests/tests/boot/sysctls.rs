@@ -32,6 +32,7 @@ const IN_FORCE: &[(&str, &str)] = &[
     ("net/ipv4/ip_forward", "1"),
     ("net/ipv4/ping_group_range", "0 2147483647"),
     ("net/ipv4/tcp_syncookies", "1"),
+    ("net/unix/max_dgram_qlen", "512"),
     ("vm/unprivileged_userfaultfd", "0"),
 ];
 

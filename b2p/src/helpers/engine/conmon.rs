@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Path of conmon.
-const CONMON: &str = "/usr/bin/conmon";
+pub const CONMON: &str = "/usr/bin/conmon";
 /// `NS_GET_PARENT` and `NS_GET_OWNER_UID` (linux/nsfs.h).
 const NS_GET_PARENT: libc::c_ulong = 0xb702;
 const NS_GET_OWNER_UID: libc::c_ulong = 0xb704;

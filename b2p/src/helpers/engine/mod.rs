@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Work for podman's containers that systemd does elsewhere: [`start`] starts at boot those
 //! that are due, [`health`] runs health checks, [`stop`] ends all containers at shutdown,
-//! [`apparmor`] loads their profile for podman.
+//! [`apparmor`] loads their profile for podman, [`start_conmon`] starts conmon for it.
 //!
 //! podman is run as each user who may have containers: root, and every user with a directory
 //! below /var/lib/containers/user (storage.conf).
@@ -10,6 +10,7 @@ pub mod apparmor;
 pub mod conmon;
 pub mod health;
 pub mod start;
+pub mod start_conmon;
 pub mod stop;
 pub mod user_api;
 

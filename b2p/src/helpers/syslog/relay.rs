@@ -65,8 +65,11 @@ impl Relay {
         }
     }
 
-    /// Takes a datagram.
+    /// Takes a datagram. One that is to be dropped is not read: its sender waits for this process.
     pub fn take(&mut self, datagram: &[u8], sender: Sender, now: u64) {
+        if !self.all.has_token(now) {
+            return self.drop_line(now);
+        }
         let message = (self.protocol)(datagram, &self.host);
         let off_console = Priority::of(message.priority.facility(), CONSOLE_LEVEL + 1);
         records(&message, sender, |priority, text| {
@@ -76,10 +79,14 @@ impl Relay {
                 written = self.write(if too_many { off_console } else { priority }, text);
             }
             if !written {
-                self.dropped += 1;
-                self.due.get_or_insert(now.saturating_add(REPORT_DELAY));
+                self.drop_line(now);
             }
         });
+    }
+
+    fn drop_line(&mut self, now: u64) {
+        self.dropped += 1;
+        self.due.get_or_insert(now.saturating_add(REPORT_DELAY));
     }
 
     /// Writes a record; returns false if the kernel does not take it. The record ends in a
@@ -196,6 +203,22 @@ mod tests {
         assert_eq!((count("<8>x[9]: fire"), count("<14>x[9]: fire")), (20, 480));
         let said = "<44>syslog: 100 lines dropped, more than 100 a second";
         assert_eq!(text.lines().last(), Some(said));
+    }
+
+    #[test]
+    fn what_is_dropped_is_not_read() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        let file = File::options().write(true).open("/dev/null");
+        let protocol: Protocol = |datagram, host| {
+            READ.fetch_add(1, Ordering::Relaxed);
+            message::parse(datagram, host)
+        };
+        let mut relay = Relay::new(file.expect("/dev/null"), protocol, b"box");
+        for _ in 0..600 {
+            relay.take(b"<14>conmon: no space", USER, 1_000);
+        }
+        assert_eq!((READ.load(Ordering::Relaxed), relay.dropped), (500, 100));
     }
 
     proptest! {
