@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
+use config::{Config, Podman, Rootless};
 use sys::error::{Doing, Error, Result};
+use sys::paths::{USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 
 use super::conf_files;
 use crate::common::confined::{Attributes, Tree};
@@ -48,6 +50,7 @@ pub fn main(args: &[String]) -> i32 {
 /// A file cannot be read, or a line cannot be carried out; the others are.
 pub fn create(prefix: Option<&str>) -> Result<()> {
     let root = Tree::open(Path::new("/"))?;
+    let (config, _) = sys::config_sources::read();
     let mut errors = Vec::new();
     for path in conf_files(Path::new(DIR)) {
         let text = match sys::files::read_whole(&path, MAX_BYTES) {
@@ -58,19 +61,19 @@ pub fn create(prefix: Option<&str>) -> Result<()> {
             }
         };
         let text = String::from_utf8_lossy(&text);
-        errors.extend(apply(&root, &text, prefix).on(&path).err());
+        errors.extend(apply(&root, &text, prefix, &config).on(&path).err());
     }
     Error::join(errors)
 }
 
-fn apply(root: &Tree, text: &str, prefix: Option<&str>) -> Result<()> {
+fn apply(root: &Tree, text: &str, prefix: Option<&str>, config: &Config) -> Result<()> {
     let is_wanted = |path: &str| prefix.is_none_or(|p| Path::new(path).starts_with(p));
     let mut errors = Vec::new();
     let lines = text.lines().map(str::trim);
     for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let outcome = match parse(line) {
             Ok(Line::Link(path, ..) | Line::Directory(path, _)) if !is_wanted(path) => Ok(()),
-            Ok(line) => make(root, &line),
+            Ok(line) => make(root, &line, config),
             Err(why) => Err(why),
         };
         errors.extend(outcome.err());
@@ -102,23 +105,26 @@ fn parse(line: &str) -> Result<Line<'_>> {
     )))
 }
 
-fn make(root: &Tree, line: &Line<'_>) -> Result<()> {
+fn make(root: &Tree, line: &Line<'_>, config: &Config) -> Result<()> {
     let (mode, uid, gid) = (0o755, 0, 0);
     match *line {
         Line::Directory(path, mode) => root.directory(path, Attributes { mode, uid, gid }),
         Line::Link(path, _, false) if root.kind(path)?.is_some() => Ok(()),
         // A link to a socket of nobody's would take docker's command away.
-        Line::Link(path, target, _) if !leads_somewhere(target) => Err(Error::invalid(format!(
-            "{path}: stays as it is: {target} is not there"
-        ))),
+        Line::Link(path, target, _) if !leads_somewhere(target, config) => Err(Error::invalid(
+            format!("{path}: stays as it is: {target} is not there"),
+        )),
         Line::Link(path, target, _) => root.symlink(path, target, Attributes { mode, uid, gid }),
     }
 }
 
-/// Returns true if the directory of an absolute target exists.
-fn leads_somewhere(target: &str) -> bool {
+/// Returns true if the directory of an absolute target exists, or if the target is the socket of the
+/// user's podman, which PID 1 makes when Ignition has been applied.
+fn leads_somewhere(target: &str, config: &Config) -> bool {
     let dir = Path::new(target).parent();
-    !target.starts_with('/') || dir.is_some_and(Path::is_dir)
+    let is_on = config.podman != Podman::Off && config.rootless != Rootless::Off;
+    let is_api = || target == format!("{USER_RUNTIME_DIRS}/{}/{USER_PODMAN_SOCKET}", config.uid);
+    !target.starts_with('/') || dir.is_some_and(Path::is_dir) || (is_on && is_api())
 }
 
 #[cfg(test)]
@@ -162,7 +168,8 @@ mod tests {
         let temp = Temp::new();
         let root = Tree::open(temp.dir()).unwrap();
         let text = "# a comment\nL+ /run/a - - - - x\nL+ /run/ab - - - - y\n";
-        let applied = apply(&root, text, Some("/run/a"));
+        let config = Config::default();
+        let applied = apply(&root, text, Some("/run/a"), &config);
         // Only root may give a link to root.
         if nix::unistd::geteuid().is_root() {
             applied.unwrap();
@@ -170,6 +177,33 @@ mod tests {
         }
         assert!(temp.path("run/ab").symlink_metadata().is_err());
         let nowhere = "L+ /run/a - - - - /run/user/7777/podman/podman.sock\n";
-        assert!(why(apply(&root, nowhere, None)).contains("stays as it is"));
+        assert!(why(apply(&root, nowhere, None, &config)).contains("stays as it is"));
+    }
+
+    #[test]
+    fn a_socket_that_pid_1_will_make_is_somewhere() {
+        let on = Config {
+            uid: 7777,
+            ..Config::default()
+        };
+        let off = Config {
+            rootless: Rootless::Off,
+            ..on.clone()
+        };
+        let no_podman = Config {
+            podman: Podman::Off,
+            ..on.clone()
+        };
+        let socket = "/run/user/7777/podman/podman.sock";
+        for (target, config, want) in [
+            (socket, &on, true),
+            (socket, &off, false),
+            (socket, &no_podman, false),
+            ("/run/user/7778/podman/podman.sock", &on, false),
+            ("/run/x", &off, true),
+            ("podman/podman.sock", &off, true),
+        ] {
+            assert_eq!(leads_somewhere(target, config), want, "{target}");
+        }
     }
 }
