@@ -17,6 +17,8 @@ const MAX_QUOTED: usize = 64;
 pub enum Source {
     /// Data disk: `/var/lib/boot2podman/config`, and `hostname` beside it.
     Disk,
+    /// Document of Ignition, or cloud-init's user-data.
+    Document,
     /// SMBIOS OEM strings (type 11), `boot2podman:…`.
     Smbios,
     /// QEMU fw_cfg, `opt/org.boot2podman/…`.
@@ -31,6 +33,7 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Source::Disk => "data disk",
+            Source::Document => "Ignition or cloud-init",
             Source::Smbios => "SMBIOS",
             Source::FwCfg => "fw_cfg",
             Source::CommandLine => "command line",

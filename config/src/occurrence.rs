@@ -51,7 +51,7 @@ pub(crate) fn full_name(source: Source, name: &[u8]) -> String {
     match source {
         Source::FwCfg => ["opt/org.boot2podman/", &name].concat(),
         Source::Smbios => ["boot2podman:", &name].concat(),
-        Source::CommandLine | Source::Disk => name,
+        Source::CommandLine | Source::Disk | Source::Document => name,
     }
 }
 

@@ -47,7 +47,8 @@ impl Reader {
         };
         reader.apply_disk_extras(sources);
         reader.apply_hostname(sources.hostname);
-        reader.read_disk_config(sources.disk);
+        reader.read_file(Source::Disk, sources.disk);
+        reader.read_file(Source::Document, sources.document);
         for text in smbios::oem_strings(sources.smbios) {
             if let Some(text) = text.strip_prefix(OEM_PREFIX) {
                 let (name, value) = split_pair(text);
@@ -92,9 +93,8 @@ impl Reader {
         }
     }
 
-    /// Reads the configuration file of the data disk, one flag per line.
-    fn read_disk_config(&mut self, file: &[u8]) {
-        let source = Source::Disk;
+    /// Reads a configuration file, one flag per line.
+    fn read_file(&mut self, source: Source, file: &[u8]) {
         for (line, text) in (1..).zip(file.split(|byte| *byte == b'\n')) {
             let text = trim(text);
             if text.is_empty() || text.starts_with(b"#") {
@@ -250,7 +250,7 @@ impl Reader {
         let flag = FLAGS.iter().find(|flag| Some(flag.short_name()) == short);
         let suggestion = match source {
             Source::FwCfg | Source::Smbios => short,
-            Source::CommandLine | Source::Disk => flag.map(|flag| flag.name),
+            Source::CommandLine | Source::Disk | Source::Document => flag.map(|flag| flag.name),
         };
         let flag = full_name(source, name);
         self.report(source, flag, "", line, Problem::UnknownFlag { suggestion });

@@ -28,6 +28,8 @@ pub struct Sources<'a> {
     /// `/var/lib/boot2podman/config` of the data disk: one flag per line, with or without `b2p.`,
     /// its value with or without double quotes; `#` comments.
     pub disk: &'a [u8],
+    /// Flags that follow from a document of Ignition or from cloud-init's user-data, in the same form.
+    pub document: &'a [u8],
     /// `/var/lib/boot2podman/hostname` of the data disk, used if no flag names the machine.
     pub hostname: &'a [u8],
     /// Variables that the profile on the data disk exports, one `NAME=value` per line.

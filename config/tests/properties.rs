@@ -235,6 +235,7 @@ proptest! {
             fw_cfg: &[],
             smbios: &table,
             disk: &disk,
+            document: &disk,
             hostname: &name,
             environment: &environment,
             hooks: &hooks,

@@ -173,6 +173,8 @@ fn each_source_wins_over_those_before_it() {
     assert_eq!(name(&sources), "kept");
     sources.disk = b"# mine\nhostname=disk\ntz=CET-1CEST\nloglevel=debug\n";
     assert_eq!(name(&sources), "disk");
+    sources.document = b"b2p.hostname=document\n";
+    assert_eq!(name(&sources), "document");
     sources.smbios = smbios;
     assert_eq!(name(&sources), "smbios");
     sources.fw_cfg = &entry;

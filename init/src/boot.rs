@@ -76,6 +76,7 @@ pub const SERVICE_PHASES: &[Phase] = &[
 /// Makes the user of the configuration out of the image's.
 fn make_user(state: &mut SystemState) -> Result<()> {
     let made = session::configure(&state.config, &Config::default());
+    session::link_docker_socket(&state.config, None);
     made.and(user::make_store(state.config.uid))
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Configuration on the data disk: takes effect for everything that has not begun.
+//! Configuration that becomes known while the machine boots: takes effect for everything that has not
+//! begun.
 //!
-//! `b2p data` copies it to [`DISK_CONFIG_DIR`], in RAM, before it ends. PID 1 applies it when
-//! that end is noted and before any service that waits for the disk starts.
+//! `b2p data` copies that of the data disk to [`DISK_CONFIG_DIR`], in RAM, before it ends. `b2p cloud`
+//! and `b2p ignition` write what follows from a document to [`DOCUMENT_CONFIG`]. PID 1 applies it when
+//! the end of the helper is noted and before any service that waits for the helper starts.
 
 use std::path::Path;
 
@@ -10,7 +12,7 @@ use config::{Config, Source};
 use log::info;
 use services::{Manager, ServiceDef};
 use sys::clock::now;
-use sys::paths::DISK_CONFIG_DIR;
+use sys::paths::{DISK_CONFIG_DIR, DOCUMENT_CONFIG};
 use sys::service_names::starts_at_boot;
 use sys::{config_sources, kmsg};
 
@@ -23,21 +25,33 @@ use crate::{identity, session};
 
 /// Reads all sources of configuration again, and applies changes.
 pub fn apply(context: &mut Context<'_>, _: &Event) {
-    if !Path::new(DISK_CONFIG_DIR).exists() {
+    let sources = [DISK_CONFIG_DIR, DOCUMENT_CONFIG];
+    if !sources.iter().any(|source| Path::new(source).exists()) {
         return;
     }
-    let state = &mut *context.state;
     let (config, diagnostics) = config_sources::read();
     for diagnostic in diagnostics.iter().filter(|d| d.source() == Source::Disk) {
-        state.degraded.add("flag", diagnostic);
+        context.state.degraded.add("flag", diagnostic);
     }
+    change(context, config, "what is on the data disk");
+}
+
+/// Applies what `b2p cloud` or `b2p ignition` has found.
+pub fn apply_document(context: &mut Context<'_>, _: &Event) {
+    if Path::new(DOCUMENT_CONFIG).exists() {
+        change(context, config_sources::read().0, "a document of the host");
+    }
+}
+
+fn change(context: &mut Context<'_>, config: Config, source: &str) {
+    let state = &mut *context.state;
     let before = std::mem::replace(&mut state.config, config);
     if state.config == before {
         return;
     }
-    info!("what is on the data disk changes the configuration");
+    info!("{source} changes the configuration");
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    // A user whom the disk names is there before the services that run as the user.
+    // A user whom the source names is there before the services that run as the user.
     apply_identity(state, &before);
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));
     turn_off_missing(&mut state.config, &defs, context.manager);
@@ -70,6 +84,7 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
         degraded.set_err("keys", identity::add_keys(config));
     }
     degraded.set_err("sessions", session::configure(config, before));
+    session::link_docker_socket(config, Some(before));
 }
 
 /// Starts the services that `before` did not ask for, and stops those that only `before` did.

@@ -91,6 +91,8 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: always,              run: data_disk::read_report,        why: "PID 1 knows which disk keeps the state" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk,   run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
     Reaction { on: Ended(DATA),     when: is_late_data_disk,   run: |c, _| start(c, CONTAINERS),   why: "the containers on that disk run again" },
+    Reaction { on: Ended(CLOUD),    when: always,              run: disk_config::apply_document,   why: "services that wait for cloud-init start with the user that it names" },
+    Reaction { on: Ended(IGNITION), when: always,              run: disk_config::apply_document,   why: "services that wait for Ignition start with the user that it names" },
     Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "what is missing is listed, and what no longer is, is not" },
 
     Reaction { on: NoGatePending,   when: always,              run: ready::report_gates,           why: "every gate that is not ready is listed as degraded" },

@@ -30,7 +30,6 @@ const ROOT_SOCKET: &str = "podman/podman.sock";
 pub fn configure(config: &Config, before: &Config) -> Result<()> {
     // Users who log in have an environment in any case.
     let user = user::configure(config, before);
-    link_docker_socket(config);
     user.and(write_environment(config))
 }
 
@@ -42,18 +41,24 @@ fn write_environment(config: &Config) -> Result<()> {
     replace(Path::new(SESSION_PROFILE), profile.as_bytes(), 0o644)
 }
 
-/// Leads docker's clients to root's podman, or to the user's.
-fn link_docker_socket(config: &Config) {
-    let own = format!("user/{}/{USER_PODMAN_SOCKET}", config.uid);
-    let target = match config.rootless {
-        Rootless::Default => own.as_str(),
-        Rootless::On | Rootless::Off => ROOT_SOCKET,
-    };
-    if fs::read_link(DOCKER_SOCKET).is_ok_and(|link| link == Path::new(target)) {
+/// Leads docker's clients to root's podman, or to the user's, unless `before` has led them there: the
+/// host may have changed the link since.
+pub fn link_docker_socket(config: &Config, before: Option<&Config>) {
+    let target = docker_target(config);
+    if before.is_some_and(|before| docker_target(before) == target)
+        || fs::read_link(DOCKER_SOCKET).is_ok_and(|link| link == Path::new(&target))
+    {
         return;
     }
     let _ = fs::remove_file(DOCKER_SOCKET);
     symlink(target, DOCKER_SOCKET).unwrap_or_else(|e| warn!("{DOCKER_SOCKET}: {e}"));
+}
+
+fn docker_target(config: &Config) -> String {
+    match config.rootless {
+        Rootless::Default => format!("user/{}/{USER_PODMAN_SOCKET}", config.uid),
+        Rootless::On | Rootless::Off => ROOT_SOCKET.to_owned(),
+    }
 }
 
 /// Returns the SetEnv lines of sshd. The first SetEnv that applies is the only one

@@ -9,7 +9,7 @@ use std::path::Path;
 use config::{Config, Diagnostic, FwCfg, Sources};
 
 use crate::files::read_bounded;
-use crate::paths::{DISK_CONFIG_DIR, IGNITION_DEVICES};
+use crate::paths::{DISK_CONFIG_DIR, DOCUMENT_CONFIG, IGNITION_DEVICES};
 
 /// Directory of this project's fw_cfg entries (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
@@ -51,6 +51,7 @@ pub fn read_raw() -> RawSources {
         fw_cfg: fw_cfg(Path::new(FW_CFG)),
         smbios: read_bounded(Path::new(SMBIOS), MAX_ENTRY_BYTES).unwrap_or_default(),
         disk: kept("config"),
+        document: read_bounded(Path::new(DOCUMENT_CONFIG), MAX_ENTRY_BYTES).unwrap_or_default(),
         hostname: kept("hostname"),
         environment: kept("environment"),
         hooks: kept("hooks"),
@@ -81,6 +82,8 @@ pub struct RawSources {
     pub smbios: Vec<u8>,
     /// Configuration of the data disk.
     pub disk: Vec<u8>,
+    /// Flags that follow from Ignition or cloud-init.
+    pub document: Vec<u8>,
     /// Host name that the data disk keeps.
     pub hostname: Vec<u8>,
     /// Variables that the data disk's profile exports.
@@ -105,6 +108,7 @@ impl RawSources {
             fw_cfg: &entries,
             smbios: &self.smbios,
             disk: &self.disk,
+            document: &self.document,
             hostname: &self.hostname,
             environment: &self.environment,
             hooks: &self.hooks,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! System interface that PID 1 and its helpers share.
 
+pub mod account_files;
 pub mod clock;
 pub mod config_sources;
 pub mod error;

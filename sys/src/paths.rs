@@ -57,6 +57,9 @@ pub const DATA_REPORT: &str = runtime!("data");
 /// Directory of the configuration that `b2p data` copied from the data disk: the files config,
 /// hostname, environment (lines `NAME=value`) and hooks (their names).
 pub const DISK_CONFIG_DIR: &str = runtime!("kept");
+/// Flags that follow from Ignition or cloud-init, one a line. `b2p data` writes those that the disk
+/// remembers, `b2p ignition` and `b2p cloud` write those of this boot.
+pub const DOCUMENT_CONFIG: &str = runtime!("document");
 /// Keys that may log in from this boot on; sshd_config names it.
 pub const AUTHORIZED_KEYS: &str = runtime!("authorized_keys");
 /// Fragment of sshd_config with the environment of a session.

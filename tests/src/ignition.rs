@@ -55,7 +55,7 @@ pub fn is_told_late(socket: &Path) -> Result<()> {
 pub const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace":{"verification":{}}},
   "proxy":{},"security":{"tls":{}},"timeouts":{}},
 "passwd":{"groups":[{"name":"media","gid":44000}],"users":[
-  {"name":"core","uid":1000,"sshAuthorizedKeys":["KEY"]},{"name":"root","sshAuthorizedKeys":["KEY"]},
+  {"name":"core","uid":1501,"sshAuthorizedKeys":["KEY"]},{"name":"root","sshAuthorizedKeys":["KEY"]},
   {"name":"eve","uid":1700,"groups":["sudo","media"],"sshAuthorizedKeys":["KEY"]}]},
 "storage":{
   "directories":[{"path":"/home/core/.config/containers","mode":493,"user":{"name":"core"},"group":{"name":"core"}},
@@ -66,6 +66,7 @@ pub const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace"
     {"path":"/etc/subuid","mode":484,"overwrite":true,"user":{"name":"root"},"group":{"name":"root"},
       "contents":{"source":"data:,core:100000:900000","verification":{}}},
     {"path":"/etc/containers/podman-machine","mode":420,"group":{},"user":{},"contents":{"source":"data:,qemu%0A"}},
+    {"path":"/etc/tmpfiles.d/podman-docker.conf","mode":420,"contents":{"source":"data:,L%2B%20/run/docker.sock%20-%20-%20-%20-%20/run/user/1501/podman/podman.sock%0A"}},
     {"path":"/etc/podman-machine","mode":420,"contents":{"source":"data:,qemu%0A"}},
     {"path":"/var/lib/systemd/linger/core","mode":420,"contents":{"verification":{}}},
     {"path":"/etc/systemd/zram-generator.conf","mode":420,"contents":{"source":"data:,%5Bzram0%5D%0Azram-size%3D64%0A"}},
@@ -83,12 +84,13 @@ pub const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace"
 /// Script for the guest, and what it prints after the document was applied.
 const STATE: (&str, &str) = (
     "stat -c '%U:%G %a' /home/core/.config/containers/containers.conf /home/core/.config /srv/packed
+     stat -c %u:%g /home/core /run/user/1501/podman/podman.sock
      cat /etc/subuid /etc/containers/podman-machine /etc/podman-machine /srv/packed /etc/timezone
-     readlink /usr/local/bin/docker; id -Gn eve; sudo -u eve sudo -n id -u
+     readlink /run/docker.sock; readlink /usr/local/bin/docker; id -Gn eve; sudo -u eve sudo -n id -u
      grep -c zram0 /proc/swaps; grep -c '/srv/scratch tmpfs' /proc/mounts
      cat /etc/containers/systemd/web.container
      grep '^env' /usr/share/containers/containers.conf",
-    "core:core 744\ncore:core 700\neve:media 4755\n\
+    "core:core 744\ncore:core 700\neve:media 4755\n1501:1501\n1501:1501\n\
      core:100000:900000\ncontainers:2147483647:2147483648\n",
 );
 
@@ -100,7 +102,7 @@ pub fn is_applied(guest: &Guest) -> Result<()> {
     let said = guest.sh(STATE.0)?;
     ensure!(said.starts_with(STATE.1), "{said}");
     for part in [
-        "qemu\nqemu\npacked\nmore\nAsia/Tokyo\n/usr/bin/podman\n",
+        "qemu\nqemu\npacked\nmore\nAsia/Tokyo\n/run/user/1501/podman/podman.sock\n/usr/bin/podman\n",
         "media",
         "\n0\n1\n1\n[Container]\nImage=localhost/web\n",
         "env = [\"SSL_CERT_DIR=/etc/containers/certs.d\"]",

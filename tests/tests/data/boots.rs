@@ -49,6 +49,7 @@ fn boots(name: &'static str, boots: usize) -> Result<()> {
 fn boot(life: &mut Life, number: usize, checks: &mut Checks) -> Result<()> {
     let guest = Guest::boot(&format!("data-{}-{number}", life.name), |m| {
         let machine = m.memory_mib(768).append(homes::flag(number));
+        let machine = homes::with_document(machine, number);
         machine.disk(Disk::raw(life.disk.file()))
     })?;
     checks.check("the disk is used, and nothing is missing", || {

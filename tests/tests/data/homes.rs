@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use tests::Guest;
+use vmm::Machine;
 
 /// Returns what `b2p.etc=` is in the boot of this number.
 pub fn flag(number: usize) -> &'static str {
@@ -13,10 +14,46 @@ pub fn flag(number: usize) -> &'static str {
     }
 }
 
+/// Adds the document of Ignition that gives core another number in the boot of this number, as podman
+/// machine does for the number of its own user.
+pub fn with_document(machine: Machine, number: usize) -> Machine {
+    if !matches!(number, 2 | 4) {
+        return machine;
+    }
+    let user = format!(r#"{{"name":"core","uid":{}}}"#, uid(number));
+    let document = format!(r#"{{"ignition":{{"version":"3.2.0"}},"passwd":{{"users":[{user}]}}}}"#);
+    machine.fw_cfg("opt/com.coreos/config", document.as_bytes())
+}
+
+/// Returns core's number: the disk remembers that of a document for the boots without one.
+fn uid(number: usize) -> u32 {
+    match number {
+        2 | 3 => 1501,
+        _ => 1000,
+    }
+}
+
+/// Checks that everything of core's has the number.
+fn user(guest: &Guest, uid: u32) -> Result<()> {
+    let script = "id -u; id -g; stat -c '%u %g' ~ ~/.config ~/.config/note $XDG_RUNTIME_DIR \
+        $XDG_RUNTIME_DIR/podman/podman.sock /var/lib/containers/user/$(id -u)
+        cat /proc/self/cgroup; sudo -n id -u; podman info --format '{{.Store.GraphRoot}}'
+        podman unshare cat /proc/self/uid_map | tr -s ' '";
+    let said = guest.sh_as("core", script)?;
+    let owners = format!("{uid} {uid}\n").repeat(6);
+    let wanted = format!(
+        "{uid}\n{uid}\n{owners}0::/user/{uid}/session\n0\n/var/lib/containers/user/{uid}\n \
+         0 {uid} 1\n 1 100000 1000000"
+    );
+    ensure!(said == wanted, "{said}\nnot\n{wanted}");
+    Ok(())
+}
+
 /// Checks what the boots before have written, and writes for those after.
 pub fn kept(guest: &Guest, number: usize) -> Result<()> {
     if number > 1 {
         homes(guest)?;
+        user(guest, uid(number))?;
         containers(guest, if number == 5 { "" } else { "mine" })?;
     }
     match number {

@@ -12,6 +12,7 @@ pub(crate) mod apply;
 pub mod base64;
 pub mod diagnostics;
 pub(crate) mod files;
+mod machine_user;
 pub mod network;
 pub mod schema;
 mod scripts;
@@ -128,7 +129,7 @@ fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut
     if !lines.is_empty() {
         diagnostics.record(keys::add(&Paths::default(), &lines.join("\n")));
     }
-    users::add_all(&data.users, diagnostics);
+    users::add_all(&data.users, &[], diagnostics);
     apply::certs(&data.certs, diagnostics);
     if let Some(zone) = data.timezone.as_deref().filter(|_| config.tz.is_none()) {
         diagnostics.record(zone::set_zone(zone));

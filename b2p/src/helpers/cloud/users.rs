@@ -3,18 +3,21 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use config::DEFAULT_UID;
 use log::info;
+use sys::account_files;
 use sys::error::{Doing, Error, Result};
 use sys::files::replace;
+use sys::paths::READY;
 
 use super::diagnostics::Diagnostics;
-use super::user::{DEFAULT, User};
+use super::machine_user;
+use super::user::User;
 use crate::common::confined::{Attributes, Tree};
 use crate::common::users::{self, Account, Files};
+use crate::helpers::data::kept::user::own;
 
 /// Files of /etc, their modes and groups; 42 is the group shadow.
 const FILES: [(&str, u32, u32); 5] = [
@@ -29,16 +32,12 @@ const SUDOERS: &str = "/etc/sudoers.d/90-cloud-init-users";
 /// Longest file of keys that is read, in bytes.
 const MAX_KEYS_BYTES: u64 = 1 << 20;
 
-/// Adds or changes users, and reports those that fail.
-pub fn add_all(users: &[User], diagnostics: &mut Diagnostics) {
+/// Adds or changes users, where `removed` are to be removed later, and reports those that fail.
+pub fn add_all(users: &[User], removed: &[String], diagnostics: &mut Diagnostics) {
+    let machine_user = machine_user::apply(users, removed, diagnostics);
     for user in users {
-        if let Err(why) = add(user) {
+        if let Err(why) = add(user, &machine_user) {
             diagnostics.failed(format_args!("users: {}: {why}", user.account.name));
-        }
-        if let Some(uid) = refused_uid(&user.account) {
-            diagnostics.failed(format_args!(
-                "users: {DEFAULT}: uid {uid} is not applied: the user of the image keeps {DEFAULT_UID}"
-            ));
         }
     }
     let rules: String = users.iter().flat_map(rule_lines).collect();
@@ -52,10 +51,10 @@ fn rule_lines(user: &User) -> impl Iterator<Item = String> {
     rules.map(|rule| format!("{} {rule}\n", user.account.name))
 }
 
-fn add(user: &User) -> Result<()> {
+fn add(user: &User, machine_user: &str) -> Result<()> {
     let before = read_files()?;
     let mut files = before.clone();
-    let account = users::set(&mut files, &applicable(user))?;
+    let account = users::set(&mut files, &applicable(user, machine_user))?;
     write_files(&before, &files)?;
     make_directories(&account)?;
     let (name, uid, home) = (&user.account.name, account.uid, &account.home);
@@ -112,18 +111,12 @@ fn read_files() -> Result<Files> {
     })
 }
 
-/// Returns the number that a document gives to the user of the image, where it is another one.
-fn refused_uid(account: &users::User) -> Option<u32> {
-    let is_default = account.name == DEFAULT;
-    account.uid.filter(|uid| is_default && *uid != DEFAULT_UID)
-}
-
-/// Returns the account without settings that do not apply: the user of the image keeps its
-/// number, and a shell that does not exist is ignored.
-fn applicable(user: &User) -> users::User {
+/// Returns the account without settings that do not apply: the machine's user has its number by now,
+/// and a shell that does not exist is ignored.
+fn applicable(user: &User, machine_user: &str) -> users::User {
     let account = &user.account;
     users::User {
-        uid: account.uid.filter(|_| account.name != DEFAULT),
+        uid: account.uid.filter(|_| account.name != machine_user),
         shell: account.shell.clone().filter(|s| Path::new(s).exists()),
         ..account.clone()
     }
@@ -145,8 +138,23 @@ fn write_files(before: &Files, after: &Files) -> Result<()> {
     Ok(())
 }
 
-/// Makes the home and the runtime directory; existing ones stay as they are.
+/// Makes the home and the runtime directory. An existing home is handed over, if it belongs to a number
+/// that nobody has any more.
 fn make_directories(account: &Account) -> Result<()> {
+    let home = Path::new(&account.home);
+    let owner = fs::symlink_metadata(home).ok().filter(fs::Metadata::is_dir);
+    let owner = owner.map(|metadata| metadata.uid());
+    // While people are logged in, files may change under the hand.
+    let others = owner.filter(|uid| *uid != 0 && !Path::new(READY).exists());
+    if let Some(from) = others
+        && account_files::owner(Path::new("/etc"), from)?.is_none()
+    {
+        own(home, from, account.uid)?;
+        info!(
+            "cloud: {}: files of {from} are those of {}",
+            account.home, account.uid
+        );
+    }
     for dir in [account.home.clone(), format!("/run/user/{}", account.uid)] {
         if !Path::new(&dir).is_dir() {
             fs::create_dir_all(&dir)

@@ -14,7 +14,7 @@ mod format;
 pub mod fsck;
 mod grow;
 pub mod hostkey;
-mod kept;
+pub(crate) mod kept;
 pub mod keys;
 pub mod mount;
 mod options;
@@ -32,6 +32,7 @@ use disk::device::Device;
 use disk::signature::SignatureKind;
 use log::{info, warn};
 use sys::error::Result;
+use sys::paths::DOCUMENT_CONFIG;
 
 use crate::common::paths::Paths;
 use crate::common::terminal::{print, print_error};
@@ -132,6 +133,10 @@ fn use_disk(
     for (what, outcome) in persist::all(paths, trigger) {
         outcome.unwrap_or_else(|why| report.degraded(format_args!("{what}: {why}")));
     }
+    // The machine that runs has a user.
+    if trigger == Trigger::Boot {
+        remember_user(paths).unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
+    }
     let config = options.settings();
     mount::user_store(paths, config.uid)
         .unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
@@ -145,6 +150,16 @@ fn use_disk(
         warn!("data: {line}");
     }
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));
+}
+
+/// Gives the machine the user whom a document has named in an earlier boot; a document of this boot, or
+/// a flag, takes precedence.
+fn remember_user(paths: &Paths) -> Result<()> {
+    let Some(flag) = kept::user::remembered(paths)? else {
+        return Ok(());
+    };
+    let path = paths.at(DOCUMENT_CONFIG);
+    sys::files::replace(&path, flag.as_bytes(), 0o644)
 }
 
 fn check_and_mount(device: &Device, path: &Path, kind: SignatureKind, paths: &Paths) -> Result<()> {

@@ -29,8 +29,9 @@ const KEPT: &[&str] = &["/home/", "/root/", "/var/", "/etc/containers/"];
 /// Applies everything; mounts until `deadline`.
 pub fn apply(plan: &Plan, config: &Config, deadline: Instant, diagnostics: &mut Diagnostics) {
     users::add_groups(&plan.accounts.groups, diagnostics);
-    users::add_all(&plan.accounts.users, diagnostics);
-    users::remove_all(&plan.accounts.removed, diagnostics);
+    let accounts = &plan.accounts;
+    users::add_all(&accounts.users, &accounts.removed, diagnostics);
+    users::remove_all(&accounts.removed, diagnostics);
     let root = match Tree::open(Path::new("/")) {
         Ok(root) => root,
         Err(why) => return diagnostics.failed(why),

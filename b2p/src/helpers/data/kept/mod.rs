@@ -10,7 +10,7 @@
 mod accounts;
 mod judge;
 mod listing;
-mod user;
+pub(crate) mod user;
 
 use std::fs;
 use std::path::Path;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The user whose home the disk keeps, in a boot with another name or number (`b2p.user=`). The home
-//! follows. The containers do not: podman has the path of the store in its database, and files of
-//! many numbers in its layers.
+//! The user whose home the disk keeps, in a boot with another name or number (`b2p.user=`, Ignition,
+//! cloud-init). The home follows. The containers do not: podman has the path of the store in its
+//! database, and files of many numbers in its layers.
+//!
+//! A user whom Ignition or cloud-init names is known after the homes are mounted. The disk remembers
+//! that user, so that a later boot mounts homes that are the user's, with the document or without.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use config::{Config, DEFAULT_UID};
+use config::Config;
 use log::info;
 use sys::error::{Doing, Error, Result};
 
@@ -15,7 +18,8 @@ use super::DIR;
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
 
-/// File with name and number of the user of the last boot.
+/// File with name and number of the user of the last boot, `core:1000`; and in a second line those of
+/// the user whom a document has named, after [`DOCUMENT`].
 const RECORD: &str = "user";
 /// Files of a store that has had an image or a container.
 const STORE_LISTS: &[&str] = &[
@@ -25,11 +29,34 @@ const STORE_LISTS: &[&str] = &[
 /// Longest record that is read, in bytes.
 const MAX_RECORD: u64 = 256;
 
+/// Start of the second line of the record.
+const DOCUMENT: &str = "document ";
+
 /// A user by name and number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct User {
-    name: String,
-    uid: u32,
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// Number of the user.
+    pub uid: u32,
+}
+
+impl User {
+    fn of(config: &Config) -> User {
+        User {
+            name: config.user.clone(),
+            uid: config.uid,
+        }
+    }
+}
+
+/// Knowledge that the disk has of earlier boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    /// User of the last boot, with the number whose containers are on the disk.
+    last: User,
+    /// User whom a document has named.
+    document: Option<User>,
 }
 
 /// Changes that a disk needs.
@@ -63,26 +90,13 @@ fn plan(last: &User, user: &User, home: Option<u32>, has_store: impl Fn(u32) -> 
 /// behind, and the error says how to get at them.
 pub fn hand_over(paths: &Paths, config: &Config) -> Result<()> {
     let kept = paths.data_disk().join(DIR);
-    let (homes, record) = (kept.join("home"), kept.join(RECORD));
-    let user = User {
-        name: config.user.clone(),
-        uid: config.uid,
-    };
-    let text = sys::files::read_whole(&record, MAX_RECORD)?.unwrap_or_default();
-    // Disks without a record are of versions without such a number.
-    let last = parse(&String::from_utf8_lossy(&text)).unwrap_or(User {
-        name: "core".to_owned(),
-        uid: DEFAULT_UID,
-    });
+    let homes = kept.join("home");
+    let user = User::of(config);
+    let Record { last, document } = read(paths)?;
     let home = homes.join(&user.name);
     let owner = fs::symlink_metadata(&home).ok();
     let owner = owner.filter(fs::Metadata::is_dir).map(|m| m.uid());
-    let has_store = |uid: u32| {
-        let store = paths.data_disk().join("containers/user");
-        let store = store.join(uid.to_string());
-        STORE_LISTS.iter().any(|list| store.join(list).exists())
-    };
-    let plan = plan(&last, &user, owner, has_store);
+    let plan = plan(&last, &user, owner, |uid| has_store(paths, uid));
     let old_home = plan.rename.as_ref().map(|name| homes.join(name));
     if let Some(old) = old_home.filter(|old| old.is_dir()) {
         fs::rename(&old, &home).on(&old)?;
@@ -95,13 +109,74 @@ pub fn hand_over(paths: &Paths, config: &Config) -> Result<()> {
             user.name, user.uid
         );
     }
-    // A number whose containers stay is named in each boot.
-    let recorded = plan.left.unwrap_or(user.uid);
-    let line = format!("{}:{recorded}\n", user.name);
-    if text != line.as_bytes() {
-        atomic_file::replace(&record, line.as_bytes(), 0o644)?;
+    // A flag that names another user ends what a document has said.
+    let document = document.filter(|document| *document == user);
+    write(paths, &user, plan.left, document.as_ref())
+}
+
+/// Returns the flag for the user whom a document has named in an earlier boot.
+///
+/// # Errors
+/// The record cannot be read.
+pub fn remembered(paths: &Paths) -> Result<Option<String>> {
+    let document = read(paths)?.document;
+    Ok(document.map(|User { name, uid }| format!("b2p.user={name}:{uid}\n")))
+}
+
+/// Remembers a user whom a document has named, after `b2p data` has mounted the homes. Without a data
+/// disk there is nothing to remember.
+///
+/// # Errors
+/// The record cannot be written. Or containers of another number stay behind, and the error says how to
+/// get at them.
+pub fn remember(paths: &Paths, user: &User) -> Result<()> {
+    if !paths.data_disk().join(DIR).is_dir() {
+        return Ok(());
     }
-    plan.left.map_or(Ok(()), |uid| Err(left_behind(uid, &user)))
+    let last = read(paths)?.last;
+    let plan = plan(&last, user, None, |uid| has_store(paths, uid));
+    write(paths, user, plan.left, Some(user))
+}
+
+fn has_store(paths: &Paths, uid: u32) -> bool {
+    let store = paths.data_disk().join("containers/user");
+    let store = store.join(uid.to_string());
+    STORE_LISTS.iter().any(|list| store.join(list).exists())
+}
+
+fn record(paths: &Paths) -> PathBuf {
+    paths.data_disk().join(DIR).join(RECORD)
+}
+
+fn read(paths: &Paths) -> Result<Record> {
+    let text = sys::files::read_whole(&record(paths), MAX_RECORD)?.unwrap_or_default();
+    Ok(Record::parse(&String::from_utf8_lossy(&text)))
+}
+
+/// Writes the record, if it has changed. A number whose containers stay is named in each boot.
+fn write(paths: &Paths, user: &User, left: Option<u32>, document: Option<&User>) -> Result<()> {
+    let recorded = left.unwrap_or(user.uid);
+    let mut text = format!("{}:{recorded}\n", user.name);
+    if let Some(User { name, uid }) = document {
+        text += &format!("{DOCUMENT}{name}:{uid}\n");
+    }
+    let path = record(paths);
+    let before = sys::files::read_whole(&path, MAX_RECORD)?;
+    if before.is_none_or(|before| before != text.as_bytes()) {
+        atomic_file::replace(&path, text.as_bytes(), 0o644)?;
+    }
+    left.map_or(Ok(()), |uid| Err(left_behind(uid, user)))
+}
+
+impl Record {
+    fn parse(text: &str) -> Record {
+        let mut lines = text.lines();
+        let last = lines.next().and_then(parse);
+        let document = lines.find_map(|line| parse(line.strip_prefix(DOCUMENT)?));
+        // Disks without a record are of versions without such a number.
+        let last = last.unwrap_or_else(|| User::of(&Config::default()));
+        Record { last, document }
+    }
 }
 
 fn left_behind(uid: u32, user: &User) -> Error {
@@ -124,7 +199,7 @@ fn parse(text: &str) -> Option<User> {
 
 /// Gives the files of `from` to `to`. The directory itself is last: until then it is known that
 /// files may be left.
-fn own(path: &Path, from: u32, to: u32) -> Result<()> {
+pub fn own(path: &Path, from: u32, to: u32) -> Result<()> {
     let metadata = fs::symlink_metadata(path).on(path)?;
     if metadata.is_dir() {
         for child in fs::read_dir(path).on(path)? {
@@ -233,5 +308,20 @@ mod tests {
         boot("core", 1000).unwrap();
         boot("core", 1000).unwrap();
         assert!(kept.join("home/core").is_dir());
+        // A document has another number: the containers are named, and the number is remembered.
+        let mac = user("core", 501);
+        assert!(why(remember(&paths, &mac)).contains("b2p.user=core:1000 uses them"));
+        let flag = || remembered(&paths).unwrap();
+        assert_eq!(flag().as_deref(), Some("b2p.user=core:501\n"));
+        for _ in 0..2 {
+            assert!(why(boot("core", 501)).contains("of number 1000 stay"));
+            assert!(flag().is_some());
+        }
+        // A flag has the last word.
+        boot("core", 1000).unwrap();
+        assert_eq!(flag(), None);
+        fs::remove_dir_all(paths.data_disk()).unwrap();
+        remember(&paths, &mac).unwrap();
+        assert!(!paths.data_disk().exists(), "there is no disk");
     }
 }

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files of /etc that name the user who may log in beside root, and another name or number for that
+//! user in them.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use crate::error::{Doing, Result};
+use crate::files::replace;
+
+/// Group that may read /etc/shadow.
+const SHADOW_GID: u32 = 42;
+/// File with the numbers of users.
+const PASSWD: &str = "passwd";
+/// Files that name the user, and the fields of a line that have the user's numbers.
+const FILES: &[(&str, &[usize])] = &[
+    ("group", &[2]),
+    ("shadow", &[]),
+    ("subuid", &[]),
+    ("subgid", &[]),
+    // The last one: it tells which user there is.
+    (PASSWD, &[2, 3]),
+];
+
+/// Name and number of a user; the user's group has both as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// Login name.
+    pub name: &'a str,
+    /// Number of the user and of its group.
+    pub uid: u32,
+}
+
+/// Returns true if there is a user of this name and number.
+///
+/// # Errors
+/// /etc/passwd cannot be read.
+pub fn has(etc: &Path, user: Identity<'_>) -> Result<bool> {
+    let path = etc.join(PASSWD);
+    let passwd = fs::read_to_string(&path).on(&path)?;
+    Ok(present(&passwd, user.name) == Some(user))
+}
+
+/// Returns the name of the first user with this number.
+///
+/// # Errors
+/// /etc/passwd cannot be read.
+pub fn owner(etc: &Path, uid: u32) -> Result<Option<String>> {
+    let path = etc.join(PASSWD);
+    let passwd = fs::read_to_string(&path).on(&path)?;
+    let mut fields = passwd.lines().map(|line| line.split(':'));
+    let name = fields.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    Ok(name)
+}
+
+/// Gives the user `was` the name and the number of `is` in the files of `etc`. A user of that name who
+/// is there already gets the number alone, and `was` stays: a second call changes nothing.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>) -> Result<()> {
+    let path = etc.join(PASSWD);
+    let passwd = fs::read_to_string(&path).on(&path)?;
+    let was = present(&passwd, is.name).unwrap_or(was);
+    if was == is {
+        return Ok(());
+    }
+    let mut files = FILES.iter();
+    files.try_for_each(|(file, numbers)| {
+        change_file(&etc.join(file), |text| changed(text, was, is, numbers))
+    })
+}
+
+/// Returns the user of this name in a text of passwd(5).
+fn present<'a>(passwd: &str, name: &'a str) -> Option<Identity<'a>> {
+    let mut lines = passwd.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| {
+        let is_own = fields.next() == Some(name);
+        let uid = fields.nth(1)?.parse().ok()?;
+        is_own.then_some(Identity { name, uid })
+    })
+}
+
+fn change_file(path: &Path, change: impl FnOnce(&str) -> String) -> Result<()> {
+    let before = fs::read_to_string(path).on(path)?;
+    let after = change(&before);
+    if after == before {
+        return Ok(());
+    }
+    let (mode, group) = match path.ends_with("shadow") {
+        true => (0o640, Some(SHADOW_GID)),
+        false => (0o644, None),
+    };
+    replace(path, after.as_bytes(), mode)?;
+    group.map_or(Ok(()), |gid| chown(path, None, Some(gid)).on(path))
+}
+
+/// Changes the user in the text of an account file: the name where it is a whole field or a whole
+/// item of a list, and at the end of the path of a home; the number in these fields of the lines
+/// that begin with the name.
+fn changed(text: &str, was: Identity<'_>, is: Identity<'_>, numbers: &[usize]) -> String {
+    let home = format!("/home/{}", was.name);
+    let number = was.uid.to_string();
+    let change_item = |item: &str| match item {
+        item if item == was.name => is.name.to_owned(),
+        item if item == home => format!("/home/{}", is.name),
+        item => item.to_owned(),
+    };
+    let change_line = |line: &str| {
+        let is_own = line.split(':').next() == Some(was.name);
+        let change_field = |(index, field): (usize, &str)| {
+            if is_own && numbers.contains(&index) && field == number {
+                return is.uid.to_string();
+            }
+            let items: Vec<String> = field.split(',').map(change_item).collect();
+            items.join(",")
+        };
+        let fields: Vec<String> = line.split(':').enumerate().map(change_field).collect();
+        fields.join(":") + "\n"
+    };
+    text.lines().map(change_line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const CORE: Identity<'_> = Identity {
+        name: "core",
+        uid: 1000,
+    };
+
+    #[test]
+    fn only_whole_names_and_own_numbers_are_replaced() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\ncore:x:1000:1000:core:/home/core:/bin/bash\n";
+        let group = "adm:x:4:core\nscore:x:1000:hardcore,core,x\ncore:x:1000:\n";
+        let subuid = "core:100000:1000000\ncontainers:1000:1000\n";
+        let me = Identity {
+            name: "me",
+            uid: 1000,
+        };
+        let mac = Identity {
+            name: "core",
+            uid: 501,
+        };
+        for (text, is, numbers, want) in [
+            (
+                passwd,
+                me,
+                &[2, 3][..],
+                "root:x:0:0:root:/root:/bin/bash\nme:x:1000:1000:me:/home/me:/bin/bash\n",
+            ),
+            (
+                passwd,
+                mac,
+                &[2, 3],
+                "root:x:0:0:root:/root:/bin/bash\ncore:x:501:501:core:/home/core:/bin/bash\n",
+            ),
+            (
+                group,
+                me,
+                &[2],
+                "adm:x:4:me\nscore:x:1000:hardcore,me,x\nme:x:1000:\n",
+            ),
+            (
+                group,
+                mac,
+                &[2],
+                "adm:x:4:core\nscore:x:1000:hardcore,core,x\ncore:x:501:\n",
+            ),
+            (subuid, me, &[], "me:100000:1000000\ncontainers:1000:1000\n"),
+            (subuid, mac, &[], subuid),
+        ] {
+            assert_eq!(changed(text, CORE, is, numbers), want);
+        }
+    }
+
+    #[test]
+    fn a_second_change_finds_it_done() {
+        let dir = std::env::temp_dir().join(format!("b2p-account-files-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        let ann = "ann:x:1000:1000::/home/ann.guest:/bin/sh\n";
+        let core = "core:x:1000:1000:core:/home/core:/bin/bash\n";
+        let mac = "core:x:501:501:core:/home/core:/bin/bash\n";
+        let row = |passwd: String, name, uid, want: String| (passwd, Identity { name, uid }, want);
+        for (passwd, is, want) in [
+            row(core.into(), "core", 1000, core.into()),
+            row(core.into(), "core", 501, mac.into()),
+            row([ann, core].concat(), "core", 501, [ann, mac].concat()),
+            // A user besides the image's keeps its home, and the image's stays.
+            row([ann, core].concat(), "ann", 1000, [ann, core].concat()),
+            row(
+                [ann, core].concat(),
+                "ann",
+                501,
+                ["ann:x:501:501::/home/ann.guest:/bin/sh\n", core].concat(),
+            ),
+        ] {
+            for (file, _) in FILES {
+                fs::write(dir.join(file), "").unwrap();
+            }
+            fs::write(dir.join(PASSWD), &passwd).unwrap();
+            for _ in 0..2 {
+                change(&dir, CORE, is).unwrap();
+                assert!(has(&dir, is).unwrap());
+                assert_eq!(fs::read_to_string(dir.join(PASSWD)).unwrap(), want);
+            }
+        }
+        // The first line with a number counts.
+        fs::write(dir.join(PASSWD), [ann, core].concat()).unwrap();
+        assert_eq!(owner(&dir, 1000).unwrap().as_deref(), Some("ann"));
+        assert_eq!(owner(&dir, 7).unwrap(), None);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
