@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Memory and processor time of a service, from its cgroup (cgroup-v2.rst). PID 1 does not read
-//! them: it has no use for them.
+//! Memory and processor time of a service, from its cgroup (cgroup-v2.rst). The client reads them,
+//! because PID 1 has no use for them.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +14,8 @@ pub struct Usage {
     pub cpu_us: Option<u64>,
 }
 
-/// Returns the usage of a service's cgroup: below `system`, or among those of its user beside
-/// it. It is empty for a name that is not one of a service.
+/// Returns the usage of a service's cgroup, which is below `system`, or below the cgroup of its user
+/// beside `system`. The usage is empty for a name that no service can have.
 #[must_use]
 pub fn of(system: &Path, service: &control::Service<'_>) -> Usage {
     let Some(name) = control::Name::new(service.name) else {

@@ -41,10 +41,10 @@ impl Connected {
     }
 }
 
-/// Time for a bridge to end after its input has.
+/// Time that a bridge has to end after the end of its input.
 const END: Duration = Duration::from_secs(1);
 
-/// Program that was started; its end comes with the value's.
+/// Program that was started; it is ended when the value is dropped.
 pub(super) struct Started {
     child: Child,
     /// True for a service, which does not end with its client.
@@ -175,8 +175,8 @@ fn bridge(command: &str) -> Result<Connected> {
     })
 }
 
-/// Starts a command with a listening socket, and connects to it. The socket has no name after that:
-/// whatever ends this program, nothing of it stays.
+/// Starts a command with a listening socket, and connects to it. The socket has no name after that,
+/// so that no file stays, however this program ends.
 fn activate(command: &str) -> Result<Connected> {
     let dir = private_dir()?;
     let connected = activate_in(&dir, command);

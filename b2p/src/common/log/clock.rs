@@ -12,14 +12,14 @@ const SECOND: i64 = 1_000_000;
 /// Length of `2026-11-23T20:30:38.123456Z`.
 const STAMP: usize = 27;
 
-/// Returns the difference of the kernel's microseconds to those since 1970, by the clocks as
-/// they are now.
+/// Returns the microseconds to add to a time of the kernel's log for the time since 1970, by the
+/// clocks as they are now.
 #[must_use]
 pub fn offset() -> i64 {
     us(ClockId::CLOCK_REALTIME) - us(ClockId::CLOCK_MONOTONIC)
 }
 
-/// Returns the kernel's microseconds now.
+/// Returns the present time of the kernel's log in microseconds (CLOCK_MONOTONIC).
 #[must_use]
 pub fn kernel() -> u64 {
     us(ClockId::CLOCK_MONOTONIC).unsigned_abs()

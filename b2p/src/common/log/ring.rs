@@ -14,7 +14,7 @@ pub const PATH: &str = "/dev/kmsg";
 /// Longest record, in bytes (printk's `CONSOLE_EXT_LOG_MAX` was 8192, and is 2048 now).
 const MAX_RECORD: usize = 8192;
 
-/// Opens the ring for writing: each write(2) is one record, and none waits.
+/// Opens the ring for writing: each write(2) is one record, and none blocks.
 ///
 /// # Errors
 /// The errno of open(2).
@@ -29,8 +29,8 @@ pub fn writer() -> io::Result<File> {
 pub enum Next<'a> {
     /// A record.
     Record(Record<'a>),
-    /// Neither a record nor the end: read again. If records were overwritten (EPIPE), the next
-    /// sequence number shows how many.
+    /// Neither a record nor the end, and the caller reads again. If records were overwritten (EPIPE),
+    /// the next sequence number shows how many.
     Again,
     /// End of the records for now.
     Nothing,
