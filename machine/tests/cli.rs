@@ -86,7 +86,6 @@ fn errors_have_the_text_and_the_status_that_scripts_know() {
         ("podman-machine env -u box2", "Error: Expected no machine name when the -u flag is present\n"),
         ("podman-machine env box2 box10", "Error: Expected one machine name as an argument\n"),
         ("podman-machine version box2 box10", "Error: Expected one machine name as an argument\n"),
-        ("podman-machine env --varlink box2", "the podman of this machine has no varlink (gone since podman 3.0); use env\n"),
         ("podman-machine env", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
         ("podman-machine inspect", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
         ("podman-machine active", "No active host found\n"),

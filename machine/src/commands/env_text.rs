@@ -19,6 +19,8 @@ pub enum Mode {
     Verbatim,
     /// podman 1, as podman-machine of boot2podman.
     Legacy,
+    /// podman 1 by its varlink interface, as podman-machine of boot2podman.
+    Varlink,
 }
 
 /// Data of a machine that the variables contain.
@@ -111,6 +113,7 @@ pub fn unset(request: &Request) -> Result<String, Fault> {
             "PODMAN_IGNORE_HOSTS",
             "PODMAN_MACHINE_NAME",
         ],
+        Mode::Varlink => &["PODMAN_VARLINK_BRIDGE", "PODMAN_MACHINE_NAME"],
     };
     let mut changes: Vec<Change> = names.iter().map(|name| Change::Unset(name)).collect();
     if let Some((name, _)) = &request.no_proxy {
@@ -165,7 +168,39 @@ fn variables(mode: Mode, target: &Target) -> Vec<Change> {
             set("PODMAN_IGNORE_HOSTS", "true"),
             set("PODMAN_MACHINE_NAME", name),
         ],
+        Mode::Varlink => vec![
+            set("PODMAN_VARLINK_BRIDGE", &varlink_bridge(target)),
+            set("PODMAN_MACHINE_NAME", name),
+        ],
     }
+}
+
+/// Options of ssh in the bridge, those of podman-machine 0.17.
+const BRIDGE_OPTIONS: &str = "-F /dev/null -o ConnectionAttempts=3 -o ConnectTimeout=10 \
+    -o ControlMaster=no -o ControlPath=none -o LogLevel=quiet -o PasswordAuthentication=no \
+    -o ServerAliveInterval=60 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
+
+/// Returns the command that carries varlink to the machine. Clients pass it to `sh -c`, and ssh passes its
+/// last part to the machine's shell; `varlink -A` expands the variable.
+fn varlink_bridge(target: &Target) -> String {
+    let Target { user, port, .. } = target;
+    format!(
+        "ssh {BRIDGE_OPTIONS} {user}@{ADDRESS} -o IdentitiesOnly=yes -i {} -p {port} -- \
+         sudo varlink -A \\'podman varlink \\$VARLINK_ADDRESS\\' bridge",
+        shell_word(&target.key)
+    )
+}
+
+/// Returns a text as one word of a POSIX shell.
+fn shell_word(text: &str) -> String {
+    let mut word = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() && !c.is_ascii_alphanumeric() && !"/._-+,:@%".contains(c) {
+            word.push('\\');
+        }
+        word.push(c);
+    }
+    word
 }
 
 /// Returns the URL of the API by ssh.

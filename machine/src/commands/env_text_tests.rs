@@ -73,6 +73,48 @@ fn each_mode_has_its_variables_in_order() {
     }
 }
 
+/// The value is the one that podman-machine 0.17 set, also where the shell splits the text into words
+/// first; the machine's shell gets the whole command as one argument of `-A`.
+#[test]
+fn the_bridge_of_varlink_survives_every_shell_on_its_way() {
+    let text = set(&request(Mode::Varlink, "sh"), &target()).unwrap();
+    let bridge = "ssh -F /dev/null -o ConnectionAttempts=3 -o ConnectTimeout=10 -o ControlMaster=no \
+        -o ControlPath=none -o LogLevel=quiet -o PasswordAuthentication=no -o ServerAliveInterval=60 \
+        -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null core@127.0.0.1 -o IdentitiesOnly=yes \
+        -i /home/a\\ b/box/id_ed25519 -p 40022 -- sudo varlink -A \\'podman varlink \\$VARLINK_ADDRESS\\' bridge";
+    let run = |script: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script, "sh", &text, "machine"]);
+        let output = command.env_remove("VARLINK_ADDRESS").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for eval in ["eval \"$1\"", "eval $1"] {
+        let value = run(&format!("{eval}; printf %s \"$PODMAN_VARLINK_BRIDGE\""));
+        assert_eq!(value, bridge, "{eval}");
+    }
+    // ssh joins its last arguments with blanks, and the machine's shell splits them.
+    let machine = "ssh() { while [ \"$1\" != -- ]; do [ \"$1\" != -i ] || printf '<%s>' \"$2\"; shift; done; shift; \
+        eval \"set -- $*\"; printf '<%s>' \"$@\"; }";
+    let words = run(&format!(
+        "{machine}; eval \"$1\"; eval \"$PODMAN_VARLINK_BRIDGE\""
+    ));
+    let expected =
+        "</home/a b/box/id_ed25519><sudo><varlink><-A><podman varlink $VARLINK_ADDRESS><bridge>";
+    assert_eq!(words, expected);
+    let unset = unset(&request(Mode::Varlink, "sh")).unwrap();
+    assert!(
+        unset.starts_with("unset PODMAN_VARLINK_BRIDGE\nunset PODMAN_MACHINE_NAME\n"),
+        "{unset}"
+    );
+    let posix = set(&request(Mode::Varlink, "none"), &target()).unwrap();
+    assert!(
+        posix.starts_with(&format!(
+            "PODMAN_VARLINK_BRIDGE={bridge}\nPODMAN_MACHINE_NAME=box\n"
+        )),
+        "{posix}"
+    );
+}
+
 /// docker-machine's tests of `env`: shell, the first line, and the line of `--no-proxy`.
 #[test]
 fn the_lines_of_docker_machine_are_first_in_each_shell() {

@@ -43,17 +43,13 @@ pub fn env_command() -> Command {
         .arg(flag("ssh", "Use ssh in place of the socket"))
         .arg(flag("docker", "Print docker-machine's variables"))
         .arg(flag("legacy", "Print the variables of podman 1"))
-        .arg(flag("varlink", "Refused: podman 3 has no varlink").hide(true))
+        .arg(flag("varlink", "Print the variables of podman 1 for its varlink interface"))
         .arg(flag("json", "Print a JSON object; null means unset"))
 }
 
 /// Runs `env`.
 pub fn env(matches: &ArgMatches) -> Result<ExitCode> {
     let names = matches.get_many::<String>("name").map_or(0, |n| n.len());
-    if matches.get_flag("varlink") {
-        let text = "the podman of this machine has no varlink (gone since podman 3.0); use env";
-        return Err(Fault::new(text).into());
-    }
     let request = request(matches);
     if matches.get_flag("unset") {
         if names > 0 {
@@ -86,6 +82,7 @@ fn request(matches: &ArgMatches) -> Request {
     let variable = |name: &str| env::var(name).ok();
     let verbatim = variable("PODMAN_MACHINE_COMPAT").as_deref() == Some("docker-machine");
     let mode = match () {
+        () if matches.get_flag("varlink") => Mode::Varlink,
         () if matches.get_flag("legacy") => Mode::Legacy,
         () if matches.get_flag("ssh") => Mode::Ssh,
         () if verbatim => Mode::Verbatim,
