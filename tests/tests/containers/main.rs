@@ -9,6 +9,7 @@ mod init;
 mod limits;
 mod network;
 mod rootless;
+mod varlink;
 
 use anyhow::{Result, ensure};
 use std::fs;
@@ -36,6 +37,7 @@ fn containers() -> Result<()> {
     checks.check("a volume keeps what is written", || volume(&guest));
     checks.check("podman build", || build(&guest));
     checks.check("podman exec", || exec(&guest));
+    varlink::all(&guest, &mut checks);
     checks.check("podman logs -f", || logs(&guest));
     checks.check("podman stop and rm", || stop(&guest));
     checks.check("podman-remote, the small client", || small_client(&guest));

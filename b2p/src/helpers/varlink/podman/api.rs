@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requests to podman with the errors of `io.podman`.
 
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use varlink::{Failure, Value, json, map, serde_json};
 
 use super::http::{self, Body, Request, Response, part};
+use super::spool::Spool;
 
 /// Kind of an object, which selects the error for one that does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +33,12 @@ pub(super) type Action = (
 pub(super) type Outcome<T> = Result<T, Failure>;
 
 /// podman's REST API.
+#[derive(Clone)]
 pub(super) struct Api {
     /// Socket of podman.
     pub socket: PathBuf,
+    /// Files on their way from or to clients.
+    pub spool: Spool,
 }
 
 impl Api {
@@ -45,10 +50,23 @@ impl Api {
         request: &Request,
         client: Option<BorrowedFd<'_>>,
     ) -> Outcome<Response> {
-        let sent = http::send(&self.socket, request, client);
+        self.send_file(kind, name, request, None, client)
+    }
+
+    /// Sends a request whose body is a file.
+    pub fn send_file(
+        &self,
+        kind: Kind,
+        name: &str,
+        request: &Request,
+        file: Option<&File>,
+        client: Option<BorrowedFd<'_>>,
+    ) -> Outcome<Response> {
+        let sent = http::send(&self.socket, request, file, client);
         let response = sent.map_err(|e| occurred(&e.to_string()))?;
         match response.status {
             200..=299 => Ok(response),
+            101 if request.upgrade => Ok(response),
             status => {
                 let body = response.whole().unwrap_or_default();
                 Err(failure(kind, name, status, &request.path, &body))

@@ -4,11 +4,12 @@
 use varlink::{Value, json};
 
 use super::api::{
-    Action, Api, Kind, Outcome, dictionary, elements, filters, not_found, number, object, query,
-    request, string, strings, switch,
+    Action, Api, Kind, Outcome, elements, filters, not_found, number, object, query, request,
+    string, strings, switch,
 };
 use super::parameters::Parameters;
-use super::time::{rfc3339, running_for};
+use super::shape::{As, Field, shape, shapes};
+use super::time::running_for;
 
 const CONTAINER: Kind = Kind::Container;
 
@@ -42,18 +43,15 @@ pub(super) fn get(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     let found = found.ok_or_else(|| not_found(CONTAINER, name, "no such container"))?;
     let mut result = container(found);
     // The list has destinations only.
-    result["mounts"] = elements(&inspected["Mounts"]).iter().map(mount).collect();
+    result["mounts"] = shapes(&inspected["Mounts"], MOUNT);
     Ok(json!({ "container": result }))
 }
 
-fn mount(mount: &Value) -> Value {
-    json!({
-        "destination": string(mount, "Destination"),
-        "type": string(mount, "Type"),
-        "source": string(mount, "Source"),
-        "options": strings(mount, "Options"),
-    })
-}
+#[rustfmt::skip]
+const MOUNT: &[Field] = &[
+    ("destination", "Destination", As::Text), ("type", "Type", As::Text), ("source", "Source", As::Text),
+    ("options", "Options", As::Texts),
+];
 
 /// `GetContainersByStatus`; the reply's name is the one of the interface.
 pub(super) fn by_status(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
@@ -90,43 +88,53 @@ pub(super) fn by_context(api: &Api, parameters: Parameters<'_>) -> Outcome<Value
     Ok(json!({ "containers": ids }))
 }
 
+#[rustfmt::skip]
+const CONTAINER_FIELDS: &[Field] = &[
+    ("id", "Id", As::Text), ("image", "Image", As::Text), ("imageid", "ImageID", As::Text),
+    ("command", "Command", As::Texts), ("createdat", "Created", As::Text), ("names", "Names", As::Joined(",")),
+    ("labels", "Labels", As::Dictionary),
+];
+const SIZE: &[Field] = &[
+    ("rootfssize", "rootFsSize", As::Int),
+    ("rwsize", "rwSize", As::Int),
+];
+#[rustfmt::skip]
+const NAMESPACES: &[Field] = &[
+    ("user", "User", As::Text), ("uts", "Uts", As::Text), ("pidns", "Pidns", As::Text),
+    ("cgroup", "Cgroup", As::Text), ("net", "Net", As::Text), ("mnt", "Mnt", As::Text), ("ipc", "Ipc", As::Text),
+];
+#[rustfmt::skip]
+const PORT: &[Field] = &[
+    ("host_port", "host_port", As::IntText), ("host_ip", "host_ip", As::Text), ("protocol", "protocol", As::Text),
+    ("container_port", "container_port", As::IntText),
+];
+
 /// Returns the structure `Container` of an entry of podman's list.
 fn container(entry: &Value) -> Value {
-    let names = dictionary(entry, "Namespaces");
-    let namespace = |name: &str| string(&names, name);
+    let mut container = shape(entry, CONTAINER_FIELDS);
+    add(&mut container, shape(&entry["Size"], SIZE));
+    let mut namespaces = shape(&entry["Namespaces"], NAMESPACES);
+    namespaces["pid"] = number(entry, "Pid").to_string().into();
+    container["namespaces"] = namespaces;
     let mounts = strings(entry, "Mounts").into_iter().map(|destination| {
-        json!({ "destination": destination, "type": "", "source": "", "options": [] })
+        let mut mount = shape(&Value::Null, MOUNT);
+        mount["destination"] = destination.into();
+        mount
     });
-    json!({
-        "id": string(entry, "Id"),
-        "image": string(entry, "Image"),
-        "imageid": string(entry, "ImageID"),
-        "command": strings(entry, "Command"),
-        "createdat": string(entry, "Created"),
-        "runningfor": running_for(number(entry, "StartedAt")),
-        "status": old_state(&string(entry, "State")),
-        "ports": elements(&entry["Ports"]).iter().map(port).collect::<Vec<_>>(),
-        "rootfssize": number(&entry["Size"], "rootFsSize"),
-        "rwsize": number(&entry["Size"], "rwSize"),
-        "names": strings(entry, "Names").join(","),
-        "labels": dictionary(entry, "Labels"),
-        "mounts": mounts.collect::<Vec<_>>(),
-        "containerrunning": string(entry, "State") == "running",
-        "namespaces": {
-            "user": namespace("User"), "uts": namespace("Uts"), "pidns": namespace("Pidns"),
-            "pid": number(entry, "Pid").to_string(), "cgroup": namespace("Cgroup"),
-            "net": namespace("Net"), "mnt": namespace("Mnt"), "ipc": namespace("Ipc"),
-        },
-    })
+    container["mounts"] = mounts.collect();
+    let state = string(entry, "State");
+    container["status"] = old_state(&state).into();
+    container["containerrunning"] = (state == "running").into();
+    container["runningfor"] = running_for(number(entry, "StartedAt")).into();
+    container["ports"] = shapes(&entry["Ports"], PORT);
+    container
 }
 
-fn port(port: &Value) -> Value {
-    json!({
-        "host_port": number(port, "host_port").to_string(),
-        "host_ip": string(port, "host_ip"),
-        "protocol": string(port, "protocol"),
-        "container_port": number(port, "container_port").to_string(),
-    })
+/// Adds the members of one structure to another.
+fn add(to: &mut Value, members: Value) {
+    if let (Value::Object(to), Value::Object(members)) = (to, members) {
+        to.extend(members);
+    }
 }
 
 /// `Ps`: containers as text for a table.
@@ -154,39 +162,38 @@ pub(super) fn ps(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     Ok(json!({ "containers": containers }))
 }
 
+#[rustfmt::skip]
+const ROW: &[Field] = &[
+    ("id", "Id", As::Text), ("image", "Image", As::Text), ("command", "Command", As::Joined(" ")),
+    ("created", "CreatedAt", As::Text), ("names", "Names", As::Joined(",")), ("isInfra", "IsInfra", As::Flag),
+    ("status", "Status", As::Text), ("pidNum", "Pid", As::Int), ("pod", "Pod", As::Text),
+    ("createdAt", "Created", As::Text), ("exitedAt", "ExitedAt", As::Date), ("startedAt", "StartedAt", As::Date),
+    ("labels", "Labels", As::Dictionary), ("nsPid", "Pid", As::IntText), ("mounts", "Mounts", As::Joined(" ")),
+];
+const ROW_SIZE: &[Field] = &[
+    ("rootFsSize", "rootFsSize", As::Int),
+    ("rwSize", "rwSize", As::Int),
+];
+#[rustfmt::skip]
+const ROW_NAMESPACES: &[Field] = &[
+    ("cgroup", "Cgroup", As::Text), ("ipc", "Ipc", As::Text), ("mnt", "Mnt", As::Text), ("net", "Net", As::Text),
+    ("pidNs", "Pidns", As::Text), ("user", "User", As::Text), ("uts", "Uts", As::Text),
+];
+
 /// Returns the structure `PsContainer` of an entry of podman's list.
 fn row(entry: &Value) -> Value {
-    let names = dictionary(entry, "Namespaces");
-    let namespace = |name: &str| string(&names, name);
+    let mut row = shape(entry, ROW);
+    add(&mut row, shape(&entry["Size"], ROW_SIZE));
+    add(&mut row, shape(&entry["Namespaces"], ROW_NAMESPACES));
     let ports = elements(&entry["Ports"]).iter().map(|port| {
         let host = string(port, "host_ip");
         let host = if host.is_empty() { "0.0.0.0" } else { &host };
         let (outside, inside) = (number(port, "host_port"), number(port, "container_port"));
         format!("{host}:{outside}->{inside}/{}", string(port, "protocol"))
     });
-    json!({
-        "id": string(entry, "Id"), "image": string(entry, "Image"),
-        "command": strings(entry, "Command").join(" "),
-        "created": string(entry, "CreatedAt"),
-        "ports": ports.collect::<Vec<_>>().join(", "),
-        "names": strings(entry, "Names").join(","),
-        "isInfra": entry["IsInfra"] == true,
-        "status": string(entry, "Status"),
-        "state": old_state(&string(entry, "State")),
-        "pidNum": number(entry, "Pid"),
-        "rootFsSize": number(&entry["Size"], "rootFsSize"),
-        "rwSize": number(&entry["Size"], "rwSize"),
-        "pod": string(entry, "Pod"),
-        "createdAt": string(entry, "Created"),
-        "exitedAt": rfc3339(number(entry, "ExitedAt")),
-        "startedAt": rfc3339(number(entry, "StartedAt")),
-        "labels": dictionary(entry, "Labels"),
-        "nsPid": number(entry, "Pid").to_string(),
-        "cgroup": namespace("Cgroup"), "ipc": namespace("Ipc"), "mnt": namespace("Mnt"),
-        "net": namespace("Net"), "pidNs": namespace("Pidns"), "user": namespace("User"),
-        "uts": namespace("Uts"),
-        "mounts": strings(entry, "Mounts").join(" "),
-    })
+    row["ports"] = ports.collect::<Vec<_>>().join(", ").into();
+    row["state"] = old_state(&string(entry, "State")).into();
+    row
 }
 
 /// Returns the word of 2020 for a state.

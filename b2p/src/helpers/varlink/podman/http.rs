@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Client of podman's REST API: HTTP/1.1 over a unix socket, one connection for each request.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -27,6 +28,8 @@ pub(super) struct Request {
     pub header: Vec<(&'static str, String)>,
     /// Body, which is JSON.
     pub body: Vec<u8>,
+    /// True if the connection is to carry the streams of a container after the answer.
+    pub upgrade: bool,
 }
 
 /// Answer of podman: its status, and its body as a stream.
@@ -58,9 +61,15 @@ impl Response {
     pub fn stream(self) -> Body {
         self.body
     }
+
+    /// Returns the connection after an upgrade, and the bytes that were read with the header.
+    pub fn upgraded(self) -> (UnixStream, Vec<u8>) {
+        let early = self.body.source.buffer().to_vec();
+        (self.body.source.into_inner().stream, early)
+    }
 }
 
-/// Sends a request, and reads the answer up to its body. The connection is given up when the
+/// Sends a request, with a file as its body if there is one, and reads the answer up to its body. The connection is given up when the
 /// client on `client` is gone.
 ///
 /// # Errors
@@ -68,27 +77,47 @@ impl Response {
 pub(super) fn send(
     socket: &Path,
     request: &Request,
+    file: Option<&File>,
     client: Option<BorrowedFd<'_>>,
 ) -> Result<Response> {
     let mut stream = UnixStream::connect(socket).on(socket)?;
-    stream.write_all(&encode(request)).doing("send to podman")?;
-    let client = client.map(|fd| fd.try_clone_to_owned()).transpose();
-    let source = Watched {
-        stream,
-        client: client.doing("duplicate a descriptor")?,
+    let length = match file {
+        Some(file) => Some(file.metadata().doing("read the size of a file")?.len()),
+        None => None,
     };
+    stream
+        .write_all(&encode(request, length))
+        .doing("send to podman")?;
+    if let (Some(mut file), Some(length)) = (file, length) {
+        match super::spool::copy(&mut Read::take(&mut file, length), &mut stream) {
+            // podman may answer, and close its end, before it has read everything.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) => {}
+            sent => drop(sent.doing("send a file to podman")?),
+        }
+    }
+    let source = Watched::new(stream, client)?;
     receive(BufReader::new(source))
 }
 
-/// Returns the bytes of a request.
-fn encode(request: &Request) -> Vec<u8> {
+/// Returns the bytes of a request, without those of a file of `length` bytes that follows.
+fn encode(request: &Request, length: Option<u64>) -> Vec<u8> {
+    let connection = match request.upgrade {
+        true => "Upgrade\r\nUpgrade: tcp",
+        false => "close",
+    };
     let mut head = format!(
-        "{} /v5.0.0/libpod/{} HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Length: {}\r\n",
+        "{} /v5.0.0/libpod/{} HTTP/1.1\r\nHost: d\r\nConnection: {connection}\r\nContent-Length: {}\r\n",
         request.verb,
         request.path,
-        request.body.len()
+        length.unwrap_or(request.body.len() as u64)
     );
-    if !request.body.is_empty() {
+    if length.is_some() {
+        head += "Content-Type: application/x-tar\r\n";
+    } else if !request.body.is_empty() {
         head += "Content-Type: application/json\r\n";
     }
     for (name, value) in &request.header {
@@ -99,9 +128,21 @@ fn encode(request: &Request) -> Vec<u8> {
 }
 
 /// Socket of podman that is read while the client is there.
-struct Watched {
+pub(super) struct Watched {
     stream: UnixStream,
     client: Option<OwnedFd>,
+}
+
+impl Watched {
+    /// Returns the reader of a connection; a read ends with `BrokenPipe` when the client is gone.
+    ///
+    /// # Errors
+    /// The errno of fcntl(2).
+    pub fn new(stream: UnixStream, client: Option<BorrowedFd<'_>>) -> Result<Watched> {
+        let client = client.map(|fd| fd.try_clone_to_owned()).transpose();
+        let client = client.doing("duplicate a descriptor")?;
+        Ok(Watched { stream, client })
+    }
 }
 
 impl Read for Watched {
@@ -154,7 +195,7 @@ fn receive(mut source: BufReader<Watched>) -> Result<Response> {
                 Rest::Bytes(length.map_err(|_| Error::invalid("podman's answer has no length"))?);
         }
     }
-    if matches!(status, 204 | 304) {
+    if matches!(status, 101 | 204 | 304) {
         rest = Rest::Bytes(0);
     }
     Ok(Response {

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Methods of images.
 
+use std::fs::File;
 use std::io::BufRead;
 
 use base64::Engine as _;
 use varlink::{Exchange, Value, json, map, serde_json};
 
 use super::api::{
-    Api, Kind, Outcome, dictionary, elements, filters, number, object, occurred, query, request,
-    string, strings, switch,
+    Api, Kind, Outcome, elements, filters, number, object, occurred, query, request, string,
+    strings, switch,
 };
 use super::containers::pruned_ids;
 use super::http::Request;
 use super::parameters::Parameters;
+use super::shape::{As, Field, shape};
 use super::time::rfc3339;
 
 const IMAGE: Kind = Kind::Image;
@@ -28,47 +30,49 @@ pub(super) fn list(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
             query(&[("all", "true"), ("filters", &filters)])
         ),
     )?;
-    let images: Vec<Value> = elements(&listed).iter().map(summary).collect();
+    let images: Vec<Value> = elements(&listed)
+        .iter()
+        .map(|entry| image(entry, LISTED))
+        .collect();
     Ok(json!({ "images": images }))
 }
 
-/// Returns the structure `Image` of an entry of podman's list. The list does not say which image is
-/// the parent of another, nor which layer is the last.
-fn summary(entry: &Value) -> Value {
-    json!({
-        "id": string(entry, "Id"), "digest": string(entry, "Digest"),
-        "digests": digests(entry),
-        "parentId": string(entry, "ParentId"),
-        "repoTags": strings(entry, "RepoTags"), "repoDigests": strings(entry, "RepoDigests"),
-        "created": rfc3339(number(entry, "Created")),
-        "size": number(entry, "Size"), "virtualSize": number(entry, "VirtualSize"),
-        "containers": number(entry, "Containers"), "labels": dictionary(entry, "Labels"),
-        "isParent": false, "topLayer": "", "readOnly": entry["ReadOnly"] == true,
-        "history": strings(entry, "History"),
-    })
-}
+/// Members that podman's list and its inspection of an image have both.
+#[rustfmt::skip]
+const BOTH: &[Field] = &[
+    ("id", "Id", As::Text), ("digest", "Digest", As::Text), ("repoTags", "RepoTags", As::Texts),
+    ("repoDigests", "RepoDigests", As::Texts), ("size", "Size", As::Int), ("virtualSize", "VirtualSize", As::Int),
+    ("labels", "Labels", As::Dictionary), ("readOnly", "ReadOnly", As::Flag),
+    // Neither says which image is the parent of another.
+    ("isParent", "", As::Flag), ("topLayer", "", As::Text),
+];
+#[rustfmt::skip]
+const LISTED: &[Field] = &[
+    ("parentId", "ParentId", As::Text), ("created", "Created", As::Date), ("containers", "Containers", As::Int),
+    ("history", "History", As::Texts),
+];
+#[rustfmt::skip]
+const INSPECTED: &[Field] = &[
+    ("parentId", "Parent", As::Text), ("created", "Created", As::Text), ("containers", "", As::Int),
+    ("history", "NamesHistory", As::Texts),
+];
 
-fn digests(entry: &Value) -> Vec<String> {
-    Some(string(entry, "Digest"))
-        .filter(|digest| !digest.is_empty())
-        .into_iter()
-        .collect()
+/// Returns the structure `Image`.
+fn image(entry: &Value, fields: &[Field]) -> Value {
+    let mut image = shape(entry, &[BOTH, fields].concat());
+    let digest = string(entry, "Digest");
+    let digests: &[String] = if digest.is_empty() { &[] } else { &[digest] };
+    image["digests"] = json!(digests);
+    image
 }
 
 /// `GetImage`.
 pub(super) fn get(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     let found = api.inspect(IMAGE, parameters.text("id")?)?;
+    let mut image = image(&found, INSPECTED);
     let layers = strings(&found["RootFS"], "Layers");
-    Ok(json!({ "image": {
-        "id": string(&found, "Id"), "digest": string(&found, "Digest"), "digests": digests(&found),
-        "parentId": string(&found, "Parent"),
-        "repoTags": strings(&found, "RepoTags"), "repoDigests": strings(&found, "RepoDigests"),
-        "created": string(&found, "Created"),
-        "size": number(&found, "Size"), "virtualSize": number(&found, "VirtualSize"),
-        "containers": 0, "labels": dictionary(&found, "Labels"), "isParent": false,
-        "topLayer": layers.last().cloned().unwrap_or_default(), "readOnly": false,
-        "history": strings(&found, "NamesHistory"),
-    }}))
+    image["topLayer"] = layers.last().cloned().unwrap_or_default().into();
+    Ok(json!({ "image": image }))
 }
 
 /// `InspectImage`: the answer of podman as text.
@@ -125,7 +129,16 @@ pub(super) fn pull(
             request.header.push(("X-Registry-Auth", encoded));
         }
     }
-    progress(api, name, &request, exchange)
+    progress(
+        api,
+        &Progress {
+            name,
+            request: &request,
+            file: None,
+            result: "reply",
+        },
+        exchange,
+    )
 }
 
 /// `PushImage`.
@@ -148,20 +161,41 @@ pub(super) fn push(
         ("quiet", "false"),
     ]);
     let request = request("POST", format!("{}/push{pairs}", object(IMAGE, name)?));
-    progress(api, name, &request, exchange)
+    progress(
+        api,
+        &Progress {
+            name,
+            request: &request,
+            file: None,
+            result: "reply",
+        },
+        exchange,
+    )
+}
+
+/// Request whose answer is a stream of progress.
+pub(super) struct Progress<'a> {
+    /// Name of the image.
+    pub name: &'a str,
+    /// The request.
+    pub request: &'a Request,
+    /// Body of the request, if it is a file.
+    pub file: Option<&'a File>,
+    /// Name of the results; an empty one for a method that has no progress.
+    pub result: &'a str,
 }
 
 /// Passes on the lines of a stream of progress. An error may follow a status of success, so the
 /// stream is read to its end.
-fn progress(
+pub(super) fn progress(
     api: &Api,
-    name: &str,
-    request: &Request,
+    what: &Progress<'_>,
     exchange: &mut Exchange<'_>,
 ) -> Outcome<Value> {
-    let body = api.stream(IMAGE, name, request, exchange.connection.output())?;
+    let client = Some(exchange.connection.output());
+    let response = api.send_file(IMAGE, what.name, what.request, what.file, client)?;
     let (mut id, mut logs) = (String::new(), Vec::new());
-    for line in std::io::BufReader::new(body).lines() {
+    for line in std::io::BufReader::new(response.stream()).lines() {
         let line = line.map_err(|e| occurred(&format!("podman's answer: {e}")))?;
         let Ok(event) = serde_json::from_str::<Value>(&line) else {
             continue;
@@ -170,20 +204,21 @@ fn progress(
         if !error.is_empty() {
             return Err(occurred(&error));
         }
-        let found = string(&event, "id");
+        // A build has the id in another place.
+        let found = [string(&event, "id"), string(&event["aux"], "ID")].concat();
         if !found.is_empty() {
-            id = found;
+            id = found.trim_start_matches("sha256:").to_owned();
         }
         let text = string(&event, "stream");
         if text.is_empty() {
             continue;
         }
-        match exchange.call.more {
-            true => exchange.send(map(json!({ "reply": { "logs": [text], "id": id } })))?,
+        match exchange.call.more && !what.result.is_empty() {
+            true => exchange.send(map(json!({ what.result: { "logs": [text], "id": id } })))?,
             false => logs.push(text),
         }
     }
-    Ok(json!({ "reply": { "logs": logs, "id": id } }))
+    Ok(json!({ what.result: { "logs": logs, "id": id } }))
 }
 
 /// `TagImage` and `UntagImage`: the name is divided at the last colon after the last slash.
@@ -278,16 +313,20 @@ pub(super) fn search(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     ]);
     let found = api.get(Kind::None, "", format!("images/search{pairs}"))?;
     let results = elements(&found).iter().map(|entry| {
-        json!({
-            "description": string(entry, "Description"),
-            "is_official": string(entry, "Official") == "[OK]",
-            "is_automated": string(entry, "Automated") == "[OK]",
-            "registry": string(entry, "Index"), "name": string(entry, "Name"),
-            "star_count": number(entry, "Stars"),
-        })
+        let mut result = shape(entry, RESULT);
+        for (name, from) in [("is_official", "Official"), ("is_automated", "Automated")] {
+            result[name] = (string(entry, from) == "[OK]").into();
+        }
+        result
     });
     Ok(json!({ "results": results.collect::<Vec<_>>() }))
 }
+
+#[rustfmt::skip]
+const RESULT: &[Field] = &[
+    ("description", "Description", As::Text), ("registry", "Index", As::Text), ("name", "Name", As::Text),
+    ("star_count", "Stars", As::Int),
+];
 
 /// `Commit`.
 pub(super) fn commit(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {

@@ -5,12 +5,18 @@
 //! request for replies with an error and the reason ([`REFUSED`]).
 
 mod api;
+mod attach;
+mod build;
 mod containers;
 mod create;
+mod files;
 mod http;
 mod images;
 mod others;
 mod parameters;
+mod shape;
+mod spool;
+mod state;
 mod streams;
 mod time;
 mod usage;
@@ -35,6 +41,7 @@ pub fn main(args: &[String]) -> i32 {
     let podman = Podman {
         api: Api {
             socket: PODMAN_SOCKET.into(),
+            spool: spool::Spool::default(),
         },
         description: std::fs::read_to_string(DESCRIPTION_FILE).unwrap_or_default(),
     };
@@ -82,6 +89,9 @@ impl Interface for Podman {
         }
         if let Some((_, run)) = STREAMS.iter().find(|(name, _)| *name == exchange.method) {
             return results(run(&self.api, parameters, exchange));
+        }
+        if let Some((_, run)) = UPGRADES.iter().find(|(name, _)| *name == exchange.method) {
+            return run(&self.api, parameters, exchange);
         }
         for (name, action, argument) in containers::ACTIONS {
             if *name == exchange.method {
@@ -132,6 +142,16 @@ const METHODS: &[Method] = &[
     ("ListContainerChanges",    usage::changes),
     ("Diff",                    usage::diff),
     ("GetContainerStats",       usage::stats),
+    ("GetContainerStatsWithHistory", state::stats_since),
+    ("GetPodStats",             state::pod_stats),
+    ("HealthCheckRun",          state::health),
+    ("GetAttachSockets",        state::attach_sockets),
+    ("ContainerConfig",         state::container_config),
+    ("ContainerStateData",      state::container_state),
+    ("Spec",                    state::spec),
+    ("MountContainer",          state::mount),
+    ("UnmountContainer",        state::unmount),
+    ("ListContainerMounts",     state::mounts),
     ("ListImages",              images::list),
     ("ListImagesWithFilters",   images::list),
     ("GetImage",                images::get),
@@ -181,36 +201,37 @@ const STREAMS: &[Stream] = &[
     ("GetEvents",         streams::events),
     ("PullImage",         images::pull),
     ("PushImage",         images::push),
+    ("BuildImage",        build::image),
+    ("ExportContainer",   files::export_container),
+    ("ExportImage",       files::export_image),
+    ("ImageSave",         files::save_image),
+    ("ImportImage",       files::import_image),
+    ("LoadImage",         files::load_image),
+];
+
+/// Method after whose reply the connection carries another protocol: its name, and its function.
+type Upgrade = (
+    &'static str,
+    fn(&Api, Parameters<'_>, &Exchange<'_>) -> Outcome<Done>,
+);
+
+/// Methods after whose reply the connection carries another protocol.
+#[rustfmt::skip]
+const UPGRADES: &[Upgrade] = &[
+    ("Attach",        attach::attach),
+    ("ExecContainer", attach::exec),
+    ("SendFile",      files::send),
+    ("ReceiveFile",   files::receive),
 ];
 
 /// Methods that reply with an error, and the reason.
 #[rustfmt::skip]
 const REFUSED: &[(&str, &str)] = &[
-    ("Reset",                        "the machine's PID 1 owns the storage: start the machine without its disk"),
-    ("Attach",                       "not implemented yet: use `podman attach` over ssh"),
-    ("ExecContainer",                "not implemented yet: use `podman exec` over ssh"),
-    ("GetAttachSockets",             "not implemented yet: use `podman attach` over ssh"),
-    ("SendFile",                     "not implemented yet: use scp"),
-    ("ReceiveFile",                  "not implemented yet: use scp"),
-    ("ExportContainer",              "not implemented yet: use `podman export` over ssh"),
-    ("ExportImage",                  "not implemented yet: use `podman save` over ssh"),
-    ("ImageSave",                    "not implemented yet: use `podman save` over ssh"),
-    ("LoadImage",                    "not implemented yet: use `podman load` over ssh"),
-    ("ImportImage",                  "not implemented yet: use `podman import` over ssh"),
-    ("BuildImage",                   "not implemented yet: use `podman build` over ssh"),
-    ("GetContainerStatsWithHistory", "not implemented yet: use GetContainerStats"),
-    ("GetPodStats",                  "not implemented yet: use GetContainerStats"),
-    ("HealthCheckRun",               "not implemented yet: use `podman healthcheck run` over ssh"),
-    ("ContainerCheckpoint",          "criu is not in the machine"),
-    ("ContainerRestore",             "criu is not in the machine"),
-    ("ContainerRunlabel",            "not implemented: use `podman container runlabel` over ssh"),
-    ("MountContainer",               "not implemented yet: use `podman mount` over ssh"),
-    ("UnmountContainer",             "not implemented yet: use `podman unmount` over ssh"),
-    ("ListContainerMounts",          "not implemented yet: use `podman mount` over ssh"),
-    ("GenerateKube",                 "not implemented yet: use `podman kube generate` over ssh"),
-    ("ContainerConfig",              "not implemented yet: use InspectContainer"),
-    ("ContainerStateData",           "not implemented yet: use InspectContainer"),
-    ("Spec",                         "not implemented yet: use InspectContainer"),
+    ("Reset",               "the machine's PID 1 owns the storage: start the machine without its disk"),
+    ("ContainerCheckpoint", "criu is not in the machine"),
+    ("ContainerRestore",    "criu is not in the machine"),
+    ("ContainerRunlabel",   "not implemented: use `podman container runlabel` over ssh"),
+    ("GenerateKube",        "podman's API writes YAML, and this method JSON: use `podman kube generate` over ssh"),
 ];
 
 /// Methods for podman's developers, and those that never were implemented.

@@ -9,6 +9,7 @@ use super::api::{
 };
 use super::containers::{argument_value, old_state};
 use super::parameters::Parameters;
+use super::shape::{As, Field, shape, shapes};
 use super::time::rfc3339;
 
 /// Version of the remote API, the only one that ever was.
@@ -44,44 +45,44 @@ pub(super) fn info(api: &Api, _: Parameters<'_>) -> Outcome<Value> {
             .filter(|(_, entry)| entry[mark] == true);
         entries.map(|(name, _)| name.clone()).collect()
     };
-    let status = &store["graphStatus"];
-    Ok(json!({ "info": {
-        "host": {
-            "buildah_version": string(host, "buildahVersion"),
-            "distribution": {
-                "distribution": string(&host["distribution"], "distribution"),
-                "version": string(&host["distribution"], "version"),
-            },
-            "mem_free": number(host, "memFree"), "mem_total": number(host, "memTotal"),
-            "swap_free": number(host, "swapFree"), "swap_total": number(host, "swapTotal"),
-            "arch": string(host, "arch"), "cpus": number(host, "cpus"),
-            "hostname": string(host, "hostname"), "kernel": string(host, "kernel"),
-            "os": string(host, "os"), "uptime": string(host, "uptime"),
-            "eventlogger": string(host, "eventLogger"),
-        },
+    let mut info = json!({
+        "host": shape(host, HOST), "store": shape(store, STORE), "podman": shape(version, PODMAN),
         "registries": {
             "search": strings(&found["registries"], "search"),
             "insecure": marked("Insecure"), "blocked": marked("Blocked"),
         },
-        "store": {
-            "containers": number(&store["containerStore"], "number"),
-            "images": number(&store["imageStore"], "number"),
-            "graph_driver_name": string(store, "graphDriverName"),
-            "graph_driver_options": dictionary(store, "graphOptions").to_string(),
-            "graph_root": string(store, "graphRoot"),
-            "graph_status": {
-                "backing_filesystem": string(status, "Backing Filesystem"),
-                "native_overlay_diff": string(status, "Native Overlay Diff"),
-                "supports_d_type": string(status, "Supports d_type"),
-            },
-            "run_root": string(store, "runRoot"),
-        },
-        "podman": {
-            "compiler": "gc", "go_version": string(version, "GoVersion"),
-            "podman_version": string(version, "Version"), "git_commit": string(version, "GitCommit"),
-        },
-    }}))
+    });
+    info["host"]["distribution"] = shape(&host["distribution"], DISTRIBUTION);
+    info["store"]["containers"] = number(&store["containerStore"], "number").into();
+    info["store"]["images"] = number(&store["imageStore"], "number").into();
+    info["store"]["graph_driver_options"] = dictionary(store, "graphOptions").to_string().into();
+    info["store"]["graph_status"] = shape(&store["graphStatus"], GRAPH);
+    info["podman"]["compiler"] = "gc".into();
+    Ok(json!({ "info": info }))
 }
+
+#[rustfmt::skip]
+const HOST: &[Field] = &[
+    ("buildah_version", "buildahVersion", As::Text), ("mem_free", "memFree", As::Int), ("mem_total", "memTotal", As::Int),
+    ("swap_free", "swapFree", As::Int), ("swap_total", "swapTotal", As::Int), ("arch", "arch", As::Text),
+    ("cpus", "cpus", As::Int), ("hostname", "hostname", As::Text), ("kernel", "kernel", As::Text), ("os", "os", As::Text),
+    ("uptime", "uptime", As::Text), ("eventlogger", "eventLogger", As::Text),
+];
+#[rustfmt::skip]
+const DISTRIBUTION: &[Field] = &[("distribution", "distribution", As::Text), ("version", "version", As::Text)];
+#[rustfmt::skip]
+const STORE: &[Field] = &[
+    ("graph_driver_name", "graphDriverName", As::Text), ("graph_root", "graphRoot", As::Text), ("run_root", "runRoot", As::Text),
+];
+#[rustfmt::skip]
+const GRAPH: &[Field] = &[
+    ("backing_filesystem", "Backing Filesystem", As::Text), ("native_overlay_diff", "Native Overlay Diff", As::Text),
+    ("supports_d_type", "Supports d_type", As::Text),
+];
+#[rustfmt::skip]
+const PODMAN: &[Field] = &[
+    ("go_version", "GoVersion", As::Text), ("podman_version", "Version", As::Text), ("git_commit", "GitCommit", As::Text),
+];
 
 /// Lists pods, with filters.
 fn listed(api: &Api, filters: &str) -> Outcome<Value> {
@@ -92,6 +93,12 @@ fn listed(api: &Api, filters: &str) -> Outcome<Value> {
     )
 }
 
+#[rustfmt::skip]
+const POD: &[Field] = &[
+    ("id", "Id", As::Text), ("name", "Name", As::Text), ("createdat", "Created", As::Text), ("cgroup", "Cgroup", As::Text),
+    ("status", "Status", As::Text), ("labels", "Labels", As::Dictionary),
+];
+
 /// Returns the structure `ListPodData` of an entry of podman's list.
 fn pod(entry: &Value) -> Value {
     let containers = elements(&entry["Containers"]);
@@ -101,13 +108,10 @@ fn pod(entry: &Value) -> Value {
             "status": old_state(&string(container, "Status")),
         })
     });
-    json!({
-        "id": string(entry, "Id"), "name": string(entry, "Name"),
-        "createdat": string(entry, "Created"), "cgroup": string(entry, "Cgroup"),
-        "status": string(entry, "Status"), "labels": dictionary(entry, "Labels"),
-        "numberofcontainers": containers.len().to_string(),
-        "containersinfo": inside.collect::<Vec<_>>(),
-    })
+    let mut pod = shape(entry, POD);
+    pod["numberofcontainers"] = containers.len().to_string().into();
+    pod["containersinfo"] = inside.collect();
+    pod
 }
 
 /// `ListPods`.
@@ -273,14 +277,11 @@ pub(super) fn remove_pod(api: &Api, parameters: Parameters<'_>) -> Outcome<Value
     Ok(json!({ "pod": id }))
 }
 
-/// Returns the structure `Volume` of podman's answer.
-fn volume(entry: &Value) -> Value {
-    json!({
-        "name": string(entry, "Name"), "labels": dictionary(entry, "Labels"),
-        "mountPoint": string(entry, "Mountpoint"), "driver": string(entry, "Driver"),
-        "options": dictionary(entry, "Options"),
-    })
-}
+#[rustfmt::skip]
+const VOLUME: &[Field] = &[
+    ("name", "Name", As::Text), ("labels", "Labels", As::Dictionary), ("mountPoint", "Mountpoint", As::Text),
+    ("driver", "Driver", As::Text), ("options", "Options", As::Dictionary),
+];
 
 /// `GetVolumes`: all, or those of some names.
 pub(super) fn volumes(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
@@ -293,7 +294,7 @@ pub(super) fn volumes(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
             .collect::<Outcome<Vec<_>>>()?
             .into(),
     };
-    Ok(json!({ "volumes": elements(&found).iter().map(volume).collect::<Vec<_>>() }))
+    Ok(json!({ "volumes": shapes(&found, VOLUME) }))
 }
 
 /// `InspectVolume`: the answer of podman as text.

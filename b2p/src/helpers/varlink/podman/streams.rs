@@ -15,6 +15,9 @@ use super::time::rfc3339;
 /// Longest piece of a log, in bytes.
 const MAX_FRAME: usize = 16 << 20;
 
+/// Largest number of logs at once: each has a connection, and a thread where it is followed.
+const MAX_LOGS: usize = 64;
+
 /// Piece of a log: its stream, its time and its text.
 #[derive(Debug, PartialEq, Eq)]
 struct Piece {
@@ -46,7 +49,8 @@ pub(super) fn container_log(
     Ok(json!({ "container": lines }))
 }
 
-/// `GetContainersLogs`: one piece a reply, of one container after the other; an empty reply is the end.
+/// `GetContainersLogs`: one piece a reply, and an empty one at the end. Logs that are followed are
+/// merged, as their pieces come; else one container comes after the other.
 pub(super) fn containers_log(
     api: &Api,
     parameters: Parameters<'_>,
@@ -58,46 +62,90 @@ pub(super) fn containers_log(
         names = vec![string(&listed[0], "Id")];
     }
     let (follow, tail) = (parameters.flag("follow")?, parameters.number("tail")?);
-    if follow && names.len() > 1 {
-        return Err(occurred(
-            "follow: one container at a time; the log of a container has no end",
-        ));
-    }
     // The zero time of Go stands for no time, and a negative number for all lines.
-    let since = parameters.text("since")?;
-    let since = if since.starts_with("0001-") {
-        ""
-    } else {
-        since
-    };
-    let tail = if tail < 0 {
-        String::new()
-    } else {
-        tail.to_string()
-    };
+    let since = Some(parameters.text("since")?).filter(|since| !since.starts_with("0001-"));
+    let tail = Some(tail)
+        .filter(|tail| *tail >= 0)
+        .map(|tail| tail.to_string());
+    let options = [
+        ("since", since.unwrap_or_default()),
+        ("tail", tail.as_deref().unwrap_or_default()),
+    ];
+    if names.len() > MAX_LOGS {
+        return Err(occurred(&format!("names: at most {MAX_LOGS} logs at once")));
+    }
+    let mut logs = Vec::new();
     for name in &names {
         let id = api.id(Kind::Container, name)?;
-        let mut body = open(
-            api,
-            name,
-            follow,
-            &[("since", since), ("tail", &tail)],
-            exchange,
-        )?;
-        while let Some(piece) = next_piece(&mut body)? {
-            let kind = if piece.is_whole { "F" } else { "P" };
-            let line = json!({ "log": {
-                "device": piece.device, "parseLogType": kind, "time": piece.time,
-                "msg": piece.text, "cid": id,
-            }});
-            if !exchange.call.more {
-                return Ok(line);
+        logs.push((id, open(api, name, follow, &options, exchange)?));
+    }
+    match exchange.call.more {
+        false => first_line(logs),
+        true if follow => merged(logs, exchange).map(|()| last_line()),
+        true => {
+            for (id, mut body) in logs {
+                while let Some(piece) = next_piece(&mut body)? {
+                    exchange.send(map(log_line(&id, &piece)))?;
+                }
             }
-            exchange.send(map(line))?;
+            Ok(last_line())
         }
     }
-    let end = json!({ "device": "", "parseLogType": "", "time": "", "msg": "", "cid": "" });
-    Ok(json!({ "log": end }))
+}
+
+/// Returns the first piece of some logs.
+fn first_line(logs: Vec<(String, Body)>) -> Outcome<Value> {
+    for (id, mut body) in logs {
+        if let Some(piece) = next_piece(&mut body)? {
+            return Ok(log_line(&id, &piece));
+        }
+    }
+    Ok(last_line())
+}
+
+/// Sends the pieces of all logs as they come, until each has ended. A thread reads each log, and
+/// waits for the client by the bounded channel.
+fn merged(logs: Vec<(String, Body)>, exchange: &mut Exchange<'_>) -> Outcome<()> {
+    let (sender, pieces) = std::sync::mpsc::sync_channel(1);
+    std::thread::scope(|scope| {
+        for (id, mut body) in logs {
+            let sender = sender.clone();
+            scope.spawn(move || {
+                loop {
+                    let line = next_piece(&mut body).transpose();
+                    let Some(line) = line else { return };
+                    let is_error = line.is_err();
+                    let line = line.map(|piece| log_line(&id, &piece));
+                    if sender.send(line).is_err() || is_error {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        // A log that fails does not end the others. A client that is gone ends all of them: each
+        // thread looks at its connection.
+        let mut outcome = Ok(());
+        for line in pieces {
+            match line {
+                Ok(line) => exchange.send(map(line))?,
+                Err(failure) => outcome = Err(failure),
+            }
+        }
+        outcome
+    })
+}
+
+fn log_line(id: &str, piece: &Piece) -> Value {
+    let kind = if piece.is_whole { "F" } else { "P" };
+    json!({ "log": {
+        "device": piece.device, "parseLogType": kind, "time": piece.time, "msg": piece.text, "cid": id,
+    }})
+}
+
+/// Returns the reply that is the end for clients.
+fn last_line() -> Value {
+    json!({ "log": { "device": "", "parseLogType": "", "time": "", "msg": "", "cid": "" } })
 }
 
 /// Opens the log of a container.

@@ -10,6 +10,10 @@ use varlink::{Call, Client, Connection, Reply};
 use super::*;
 
 mod fields;
+mod files;
+mod methods;
+mod objects;
+mod upgrades;
 
 #[test]
 fn the_description_has_the_members_of_podman_1_9() {
@@ -37,6 +41,7 @@ fn each_method_is_in_one_table() {
     names.extend(STREAMS.iter().map(|(name, _)| *name));
     names.extend(containers::ACTIONS.iter().map(|(name, ..)| *name));
     names.extend(others::POD_ACTIONS.iter().map(|(name, ..)| *name));
+    names.extend(UPGRADES.iter().map(|(name, _)| *name));
     names.extend(REFUSED.iter().map(|(name, _)| *name));
     names.extend(NOT_IMPLEMENTED);
     names.sort_unstable();
@@ -104,6 +109,7 @@ fn call(method: &str, parameters: Value, more: bool, script: Script) -> Vec<Repl
     let interface = Podman {
         api: Api {
             socket: socket.clone(),
+            spool: spool::Spool::at(socket.with_extension("spool")),
         },
         description: String::new(),
     };
@@ -138,6 +144,10 @@ fn call(method: &str, parameters: Value, more: bool, script: Script) -> Vec<Repl
     let expected: Vec<&str> = script.iter().map(|(request, ..)| *request).collect();
     assert_eq!(requests, expected, "{method}");
     std::fs::remove_file(socket).unwrap();
+    let description = Description::parse(DESCRIPTION).unwrap();
+    for reply in &replies {
+        super::super::conforms::check(&description, method, reply);
+    }
     replies
 }
 

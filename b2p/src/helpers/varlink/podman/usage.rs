@@ -5,6 +5,7 @@ use varlink::{Value, json};
 
 use super::api::{Api, Kind, Outcome, elements, error, number, object, query, string, strings};
 use super::parameters::Parameters;
+use super::shape::{As, Field, shape};
 
 const CONTAINER: Kind = Kind::Container;
 
@@ -55,13 +56,16 @@ pub(super) fn diff(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
 
 /// `GetContainerStats`.
 pub(super) fn stats(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
-    let name = parameters.text("name")?;
+    Ok(json!({ "container": stats_of(api, parameters.text("name")?)? }))
+}
+
+/// Returns the structure `ContainerStats` of a container, which has to run.
+pub(super) fn stats_of(api: &Api, name: &str) -> Outcome<Value> {
     let inspected = api.inspect(CONTAINER, name)?;
-    if string(&inspected["State"], "Status") != "running" {
-        return Err(error("NoContainerRunning", json!({})));
+    match string(&inspected["State"], "Status") == "running" {
+        true => measured(api, &string(&inspected, "Id")),
+        false => Err(error("NoContainerRunning", json!({}))),
     }
-    let id = string(&inspected, "Id");
-    Ok(json!({ "container": measured(api, &id)? }))
 }
 
 /// Returns the structure `ContainerStats` of a running container.
@@ -79,13 +83,16 @@ pub(super) fn measured(api: &Api, id: &str) -> Outcome<Value> {
             .map(|(_, n)| number(n, name))
             .sum::<i64>()
     };
-    let real = |name: &str| stats[name].as_f64().unwrap_or(0.0);
-    Ok(json!({
-        "id": string(stats, "ContainerID"), "name": string(stats, "Name"),
-        "cpu": real("CPU"), "cpu_nano": number(stats, "CPUNano"), "system_nano": number(stats, "SystemNano"),
-        "mem_usage": number(stats, "MemUsage"), "mem_limit": number(stats, "MemLimit"), "mem_perc": real("MemPerc"),
-        "net_input": sum("RxBytes"), "net_output": sum("TxBytes"),
-        "block_output": number(stats, "BlockOutput"), "block_input": number(stats, "BlockInput"),
-        "pids": number(stats, "PIDs"),
-    }))
+    let mut measured = shape(stats, STATS);
+    measured["net_input"] = sum("RxBytes").into();
+    measured["net_output"] = sum("TxBytes").into();
+    Ok(measured)
 }
+
+#[rustfmt::skip]
+const STATS: &[Field] = &[
+    ("id", "ContainerID", As::Text), ("name", "Name", As::Text), ("cpu", "CPU", As::Real), ("cpu_nano", "CPUNano", As::Int),
+    ("system_nano", "SystemNano", As::Int), ("mem_usage", "MemUsage", As::Int), ("mem_limit", "MemLimit", As::Int),
+    ("mem_perc", "MemPerc", As::Real), ("block_output", "BlockOutput", As::Int), ("block_input", "BlockInput", As::Int),
+    ("pids", "PIDs", As::Int),
+];

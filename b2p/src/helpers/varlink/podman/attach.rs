@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `Attach` and `ExecContainer`: after the reply, the connection carries frames of the streams of a
+//! container.
+//!
+//! A frame is eight bytes, the number of the stream, three zeros and the length, and then so many
+//! bytes. podman's API has frames of the same form with other numbers, and none where the container has a terminal.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use varlink::{Done, Exchange, Map, Raw, Value, json, serde_json};
+
+use super::api::{Api, Kind, Outcome, number, object, occurred, post, query, request, string};
+use super::http::{Request, Watched};
+use super::parameters::Parameters;
+use super::spool::copy;
+use crate::common::pidfd;
+
+const STDOUT: u8 = 0;
+const STDIN: u8 = 1;
+const STDERR: u8 = 2;
+/// The client's terminal has another size.
+const RESIZE: u8 = 3;
+/// The end, with the exit status.
+const QUIT: u8 = 4;
+/// The client's input has ended.
+const HANG_UP: u8 = 5;
+
+/// Number of standard error in podman's frames.
+const PODMAN_STDERR: u8 = 2;
+/// Longest text of a frame that gives a size, in bytes.
+const MAX_SIZE: u64 = 1024;
+/// Number of bytes that are copied at once.
+const CHUNK: usize = 32 << 10;
+/// Largest number of looks at a command whose output has ended. Each waits for the end of its process.
+const MAX_LOOKS: usize = 100;
+/// Keys by which a client leaves a container that runs on, unless it names others.
+const DETACH_KEYS: &str = "ctrl-p,ctrl-q";
+
+/// Connection to the streams of a container or of a command in one.
+struct Session {
+    api: Api,
+    kind: Ended,
+    stream: UnixStream,
+    early: Vec<u8>,
+    is_terminal: bool,
+    /// Path of the request that changes the size of the terminal.
+    resize: String,
+    /// Bytes by which the client leaves.
+    keys: Vec<u8>,
+    /// True once the client has typed them.
+    is_detached: AtomicBool,
+}
+
+/// Object whose end has the exit status.
+enum Ended {
+    /// Container, by its id.
+    Container(String),
+    /// Command in a container, by its id.
+    Command(String),
+}
+
+/// `Attach`.
+pub(super) fn attach(
+    api: &Api,
+    parameters: Parameters<'_>,
+    exchange: &Exchange<'_>,
+) -> Outcome<Done> {
+    let (name, keys) = (parameters.text("name")?, parameters.text("detachKeys")?);
+    let start = parameters.flag("start")?;
+    expect_upgrade(exchange)?;
+    let found = api.inspect(Kind::Container, name)?;
+    if !start && string(&found["State"], "Status") != "running" {
+        return Err(occurred("container must be running to attach"));
+    }
+    let path = object(Kind::Container, &string(&found, "Id"))?;
+    let pairs = query(&[
+        ("stdin", "true"),
+        ("stdout", "true"),
+        ("stderr", "true"),
+        ("stream", "true"),
+        ("detachKeys", keys),
+    ]);
+    let opened = open(api, name, request("POST", format!("{path}/attach{pairs}")))?;
+    if start {
+        api.text(
+            Kind::Container,
+            name,
+            &request("POST", format!("{path}/start")),
+        )?;
+    }
+    let session = Session {
+        kind: Ended::Container(string(&found, "Id")),
+        is_terminal: found["Config"]["Tty"] == true,
+        resize: format!("{path}/resize"),
+        keys: detach_keys(keys),
+        ..opened
+    };
+    Ok(session.upgrade())
+}
+
+/// `ExecContainer`.
+pub(super) fn exec(
+    api: &Api,
+    parameters: Parameters<'_>,
+    exchange: &Exchange<'_>,
+) -> Outcome<Done> {
+    let no_members = Map::new();
+    let options = parameters
+        .structure("opts")?
+        .unwrap_or(Parameters(&no_members));
+    let (name, keys) = (options.text("name")?, options.text("detachKeys")?);
+    let is_terminal = options.flag("tty")?;
+    expect_upgrade(exchange)?;
+    let body = json!({
+        "AttachStdin": true, "AttachStdout": true, "AttachStderr": true, "Tty": is_terminal,
+        "Cmd": options.list("cmd")?, "Env": options.list("env")?, "DetachKeys": keys,
+        "Privileged": options.flag("privileged")?, "User": options.text("user")?,
+        "WorkingDir": options.text("workdir")?,
+    });
+    let path = format!("{}/exec", object(Kind::Container, name)?);
+    let made = api.ask(Kind::Container, name, &post(path, &body))?;
+    let id = string(&made, "Id");
+    let path = format!("exec/{}", super::http::part(&id));
+    let start = json!({ "Detach": false, "Tty": is_terminal });
+    let opened = open(api, name, post(format!("{path}/start"), &start))?;
+    let session = Session {
+        kind: Ended::Command(path.clone()),
+        is_terminal,
+        resize: format!("{path}/resize"),
+        keys: detach_keys(keys),
+        ..opened
+    };
+    Ok(session.upgrade())
+}
+
+fn expect_upgrade(exchange: &Exchange<'_>) -> Outcome<()> {
+    match exchange.call.upgrade {
+        true => Ok(()),
+        false => Err(occurred(
+            "the call needs `upgrade`: the streams follow on its connection",
+        )),
+    }
+}
+
+/// Sends a request after which the connection carries streams.
+fn open(api: &Api, name: &str, request: Request) -> Outcome<Session> {
+    let request = Request {
+        upgrade: true,
+        ..request
+    };
+    let (stream, early) = api.send(Kind::Container, name, &request, None)?.upgraded();
+    Ok(Session {
+        api: api.clone(),
+        kind: Ended::Container(String::new()),
+        stream,
+        early,
+        is_terminal: false,
+        resize: String::new(),
+        keys: Vec::new(),
+        is_detached: AtomicBool::new(false),
+    })
+}
+
+/// Returns the bytes of keys such as `ctrl-p,ctrl-q` or `a`; none for another text.
+fn detach_keys(text: &str) -> Vec<u8> {
+    let text = if text.is_empty() { DETACH_KEYS } else { text };
+    let key = |key: &str| match (key.strip_prefix("ctrl-").map(str::as_bytes), key.as_bytes()) {
+        // The keys that have a control character: ASCII 64 to 95.
+        (Some([c]), _) if c.is_ascii_alphabetic() || b"@[\\]^_".contains(c) => {
+            Some(c.to_ascii_uppercase() - 64)
+        }
+        (None, [c]) => Some(*c),
+        _ => None,
+    };
+    let keys: Option<Vec<u8>> = text.split(',').map(key).collect();
+    keys.unwrap_or_default()
+}
+
+impl Session {
+    fn upgrade(self) -> Done {
+        Done::Upgrade(Map::new(), Box::new(move |raw| self.run(raw)))
+    }
+
+    /// Copies both ways until podman's stream ends or the client is gone, and tells the client the exit status.
+    fn run(self, raw: Raw) {
+        let Raw {
+            early,
+            input,
+            output,
+        } = raw;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ = self.copy_input(early[..].chain(&input));
+                // The client sends no more; the output goes on.
+                let _ = self.stream.shutdown(Shutdown::Write);
+            });
+            if self.copy_output(&output).is_ok() {
+                let code = self.exit_code(&output).unwrap_or(-1);
+                let _ = frame(&output, QUIT, &(code as i32).to_be_bytes());
+            }
+            // The end for the other thread, wherever it waits.
+            let _ = self.stream.shutdown(Shutdown::Both);
+            let _ = nix::sys::socket::shutdown(input.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+        });
+    }
+
+    /// Copies podman's output to the client.
+    fn copy_output(&self, output: &std::fs::File) -> io::Result<()> {
+        let stream = self.stream.try_clone()?;
+        let watched =
+            Watched::new(stream, Some(output.as_fd())).map_err(|_| io::ErrorKind::Other)?;
+        let mut source = self.early[..].chain(watched);
+        let mut header = [0; 8];
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let (to, mut left) = match self.is_terminal {
+                true => (STDOUT, u64::MAX),
+                false if !starts(&mut source, &mut header)? => return Ok(()),
+                false if header[0] == PODMAN_STDERR => (STDERR, length(header)),
+                false => (STDOUT, length(header)),
+            };
+            while left > 0 {
+                let wanted = CHUNK.min(usize::try_from(left).unwrap_or(CHUNK));
+                let count = source.read(&mut buffer[..wanted])?;
+                if count == 0 {
+                    return Ok(());
+                }
+                frame(output, to, &buffer[..count])?;
+                left -= count as u64;
+            }
+        }
+    }
+
+    /// Copies the client's frames to podman.
+    fn copy_input(&self, mut input: impl Read) -> io::Result<()> {
+        let mut header = [0; 8];
+        let mut typed = Vec::new();
+        while starts(&mut input, &mut header)? {
+            let mut payload = (&mut input).take(length(header));
+            match header[0] {
+                STDIN => self.copy_typed(&mut payload, &mut typed)?,
+                RESIZE => self.change_size(&mut payload)?,
+                HANG_UP => drop(self.stream.shutdown(Shutdown::Write)),
+                _ => {}
+            }
+            copy(&mut payload, &mut io::sink())?;
+        }
+        Ok(())
+    }
+
+    /// Copies bytes to podman, and notes when all that were typed end with the keys by which the client leaves.
+    fn copy_typed(&self, payload: &mut impl Read, last: &mut Vec<u8>) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let count = payload.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            last.extend(&buffer[..count]);
+            last.drain(..last.len().saturating_sub(self.keys.len()));
+            let is_detached = !self.keys.is_empty() && *last == self.keys;
+            self.is_detached.store(is_detached, Ordering::SeqCst);
+            (&self.stream).write_all(&buffer[..count])?;
+        }
+    }
+
+    /// Gives the terminal another size.
+    fn change_size(&self, payload: &mut impl Read) -> io::Result<()> {
+        let mut text = Vec::new();
+        payload.take(MAX_SIZE).read_to_end(&mut text)?;
+        let size: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let (height, width) = (number(&size, "Height"), number(&size, "Width"));
+        if let (1..=0xffff, 1..=0xffff) = (height, width) {
+            let pairs = query(&[("h", &height.to_string()), ("w", &width.to_string())]);
+            let request = request("POST", format!("{}{pairs}", self.resize));
+            // A container that has just ended has no size.
+            let _ = self.api.text(Kind::None, "", &request);
+        }
+        Ok(())
+    }
+
+    /// Returns the exit status; 0 if the client has left and the container runs on.
+    fn exit_code(&self, output: &std::fs::File) -> Outcome<i64> {
+        if self.is_detached.load(Ordering::SeqCst) {
+            return Ok(0);
+        }
+        match &self.kind {
+            Ended::Container(id) => {
+                let path = format!("{}/wait?condition=stopped", object(Kind::Container, id)?);
+                let request = request("POST", path);
+                let waited = self
+                    .api
+                    .send(Kind::Container, id, &request, Some(output.as_fd()));
+                match waited.map(super::http::Response::whole) {
+                    Ok(Ok(body)) => Ok(String::from_utf8_lossy(&body).trim().parse().unwrap_or(-1)),
+                    // It has been removed: `--rm`.
+                    _ => self.code_of_event(id),
+                }
+            }
+            Ended::Command(path) => self.code_of_command(path, output),
+        }
+    }
+
+    /// Returns the exit status of a container that is gone, from the event of its end.
+    fn code_of_event(&self, id: &str) -> Outcome<i64> {
+        let filters = json!({ "container": [id], "event": ["died"] }).to_string();
+        let pairs = query(&[("stream", "false"), ("filters", &filters)]);
+        let text = self
+            .api
+            .text(Kind::None, "", &request("GET", format!("events{pairs}")))?;
+        let last = text.lines().next_back().unwrap_or_default();
+        let event: Value = serde_json::from_str(last).unwrap_or_default();
+        let code = string(&event["Actor"]["Attributes"], "containerExitCode");
+        Ok(code.parse().unwrap_or(-1))
+    }
+
+    /// Returns the exit status of a command. Its output can end before its process does.
+    fn code_of_command(&self, path: &str, output: &std::fs::File) -> Outcome<i64> {
+        for _ in 0..MAX_LOOKS {
+            let found = self.api.get(Kind::None, "", format!("{path}/json"))?;
+            if found["Running"] != true {
+                return Ok(number(&found, "ExitCode"));
+            }
+            let process = i32::try_from(number(&found, "Pid"));
+            let Some(process) = process.ok().and_then(pidfd::open) else {
+                continue;
+            };
+            let mut fds = [
+                PollFd::new(process.as_fd(), PollFlags::POLLIN),
+                PollFd::new(output.as_fd(), PollFlags::empty()),
+            ];
+            if poll(&mut fds, PollTimeout::NONE).is_ok() && fds[1].any() == Some(true) {
+                break; // The client is gone.
+            }
+        }
+        Ok(-1)
+    }
+}
+
+/// Reads the header of a frame; returns false at the end of the stream.
+fn starts(source: &mut impl Read, header: &mut [u8; 8]) -> io::Result<bool> {
+    match source.read(&mut header[..1])? {
+        0 => Ok(false),
+        _ => source.read_exact(&mut header[1..]).map(|()| true),
+    }
+}
+
+fn length(header: [u8; 8]) -> u64 {
+    u32::from_be_bytes([header[4], header[5], header[6], header[7]]).into()
+}
+
+/// Writes a frame.
+fn frame(mut output: &std::fs::File, to: u8, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let header = [to, 0, 0, 0, length[0], length[1], length[2], length[3]];
+    output.write_all(&[&header[..], bytes].concat())
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Methods that read and write archives, and the paths that they refuse.
+
+use std::path::Path;
+
+use super::*;
+
+/// Puts a file into the spool that [`call`] gives to a method; returns its path.
+fn spooled(method: &str, content: &str) -> String {
+    let socket =
+        std::env::temp_dir().join(format!("varlink-podman-{method}-{}", std::process::id()));
+    let dir = socket.with_extension("spool");
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("0123456789abcdef".repeat(2));
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Returns the content of a file of the spool, which it removes with the spool.
+fn taken(path: &Value) -> String {
+    let path = Path::new(path.as_str().unwrap());
+    let text = std::fs::read_to_string(path).unwrap();
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    text
+}
+
+#[test]
+fn archives_go_into_the_spool() {
+    let found = once(
+        "ExportContainer",
+        json!({"name": "web"}),
+        &[("GET containers/web/export", 200, "tar")],
+    );
+    assert_eq!(taken(&found["tarfile"]), "tar");
+    let found = once(
+        "ImageSave",
+        json!({"options": {"name": "web", "format": "oci-archive", "compress": true}}),
+        &[(
+            "GET images/web/get?format=oci-archive&compress=true",
+            200,
+            "oci",
+        )],
+    );
+    assert_eq!(taken(&found["reply"]["id"]), "oci");
+    let wrong = once(
+        "ImageSave",
+        json!({"options": {"name": "web", "format": "../x"}}),
+        &[],
+    );
+    assert_eq!(wrong[0], "io.podman.ErrorOccurred");
+    let missing = once(
+        "ExportContainer",
+        json!({"name": "web"}),
+        &[("GET containers/web/export", 404, "{}")],
+    );
+    assert_eq!(missing[0], "io.podman.ContainerNotFound");
+}
+
+#[test]
+fn an_image_is_exported_to_a_new_file_or_to_a_registry() {
+    let path = format!("/tmp/b2p-export-{}", std::process::id());
+    let found = once(
+        "ExportImage",
+        json!({"name": "web", "destination": format!("docker-archive:{path}:tag")}),
+        &[
+            ("GET images/web/json", 200, WEB),
+            ("GET images/web/get?format=docker-archive", 200, "tar"),
+        ],
+    );
+    assert_eq!(found, json!({"image": "abc"}));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "tar");
+    std::fs::remove_file(&path).unwrap();
+    let found = once(
+        "ExportImage",
+        json!({"name": "web", "destination": "docker://host/web"}),
+        &[
+            ("GET images/web/json", 200, WEB),
+            (
+                "POST images/web/push?destination=host%2Fweb&quiet=false",
+                200,
+                "{\"stream\":\"x\"}",
+            ),
+        ],
+    );
+    assert_eq!(found, json!({"image": "abc"}));
+    let refused = once(
+        "ExportImage",
+        json!({"name": "web", "destination": "docker-archive:/etc/passwd"}),
+        &[("GET images/web/json", 200, WEB)],
+    );
+    assert_eq!(refused[0], "io.podman.ErrorOccurred");
+}
+
+#[test]
+fn an_archive_of_the_spool_is_loaded_and_imported() {
+    let path = spooled("LoadImage", "tar");
+    let found = once(
+        "LoadImage",
+        json!({"inputFile": path, "deleteFile": true}),
+        &[("POST images/load tar", 200, r#"{"Names":["a:1","b:2"]}"#)],
+    );
+    assert_eq!(found["reply"]["id"], "a:1,b:2");
+    assert!(!Path::new(&path).exists());
+    let path = spooled("ImportImage", "tar");
+    let found = once(
+        "ImportImage",
+        json!({"source": path, "reference": "web", "changes": ["CMD a", "USER b"]}),
+        &[(
+            "POST images/import?reference=web&changes=CMD%20a&changes=USER%20b tar",
+            200,
+            r#"{"Id":"abc"}"#,
+        )],
+    );
+    assert_eq!(found, json!({"image": "abc"}));
+    assert_eq!(taken(&json!(path)), "tar");
+    let found = once(
+        "ImportImage",
+        json!({"source": "https://host/a.tar"}),
+        &[(
+            "POST images/import?url=https%3A%2F%2Fhost%2Fa%2Etar",
+            200,
+            r#"{"Id":"abc"}"#,
+        )],
+    );
+    assert_eq!(found, json!({"image": "abc"}));
+    for path in ["/etc/shadow", "../x", "file:///etc/passwd", "-", ""] {
+        for (method, parameters) in [
+            ("LoadImage", json!({"inputFile": path, "deleteFile": true})),
+            ("ImportImage", json!({"source": path, "delete": true})),
+        ] {
+            let refused = once(method, parameters, &[]);
+            assert_eq!(refused[0], "io.podman.ErrorOccurred", "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_build_has_its_context_from_the_spool() {
+    let path = spooled("BuildImage", "tar");
+    let build = json!({"build": {
+        "contextDir": path, "output": "web", "additionalTags": ["two"], "dockerfiles": ["Dockerfile"],
+        "buildArgs": {"A": "1"}, "layers": true, "nocache": true, "label": ["a=b"],
+        "buildOptions": {"memory": 5, "addHosts": ["a:1"], "cpuPeriod": 0, "volume": ["/a:/b"]},
+    }});
+    let script: Script = &[(
+        "POST build?t=web&t=two&nocache=true&layers=true&dockerfile=%5B%22Dockerfile%22%5D\
+         &buildargs=%7B%22A%22%3A%221%22%7D&labels=%7B%22a%22%3A%22b%22%7D&extrahosts=%5B%22a%3A1%22%5D&memory=5\
+         &volume=%2Fa%3A%2Fb tar",
+        200,
+        "{\"stream\":\"STEP 1\"}\n{\"aux\":{\"ID\":\"sha256:abc\"}}\n",
+    )];
+    let replies = call("BuildImage", build, true, script);
+    let shown: Vec<&Value> = replies
+        .iter()
+        .map(|reply| &reply.parameters["image"])
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            &json!({"logs": ["STEP 1"], "id": ""}),
+            &json!({"logs": [], "id": "abc"})
+        ]
+    );
+    assert!(!Path::new(&path).exists());
+    for (build, more) in [
+        (json!({"contextDir": "/etc", "dockerfiles": []}), true),
+        (json!({"contextDir": path, "dockerfiles": ["../x"]}), true),
+        (
+            json!({"contextDir": path, "dockerfiles": ["/etc/passwd"]}),
+            true,
+        ),
+        (json!({"contextDir": path}), false),
+    ] {
+        let replies = call("BuildImage", json!({"build": build}), more, &[]);
+        assert_eq!(replies[0].error.as_deref(), Some("io.podman.ErrorOccurred"));
+    }
+}
+
+#[test]
+fn files_need_an_upgrade_and_a_path_of_the_spool() {
+    for (method, parameters) in [
+        ("SendFile", json!({"type": "", "length": 1})),
+        ("ReceiveFile", json!({"path": "/etc/shadow"})),
+    ] {
+        let refused = once(method, parameters, &[]);
+        assert!(
+            refused[1]["reason"].as_str().unwrap().contains("upgrade"),
+            "{refused}"
+        );
+    }
+}
