@@ -6,6 +6,8 @@ use anyhow::{Result, ensure};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually, http};
 
+/// Time limit of what the machine does by itself.
+const SOON: Duration = Duration::from_secs(90);
 const PAGE: &str = "hello from the box";
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -21,6 +23,9 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     });
     checks.check("containers do not reach the machine's ssh server", || {
         no_ssh(guest)
+    });
+    checks.check("nor by IPv6, link-local addresses included", || {
+        no_ssh_by_ipv6(guest)
     });
     checks.check("networks go away", || removed(guest));
 }
@@ -106,6 +111,40 @@ fn no_ssh(guest: &Guest) -> Result<()> {
         guest.sh("nft list chain inet boot2podman ssh | grep -c 'packets 0 bytes' || true")?;
     ensure!(dropped == "0", "nothing was dropped");
     Ok(())
+}
+
+/// Expects that packets from a new network to each IPv6 address of its bridge are dropped.
+fn no_ssh_by_ipv6(guest: &Guest) -> Result<()> {
+    guest.podman(&["network", "create", "--ipv6", "six"])?;
+    detached(guest, "six", &["--network", "six"], &["sleep", "1000"])?;
+    let format = "{{.NetworkInterface}}";
+    let bridge = guest.sh(&format!("podman network inspect six --format '{format}'"))?;
+    let chain = "nft list chain inet boot2podman ssh";
+    eventually(SOON, || {
+        let said = guest.sh(chain)?;
+        ensure!(said.contains(&format!("{bridge:?}")), "{said}");
+        Ok(())
+    })?;
+    let counted = || -> Result<u64> {
+        let said = guest.sh(&format!("{chain} | grep -o 'packets [0-9]*'"))?;
+        Ok(said.trim_start_matches("packets ").parse()?)
+    };
+    let said = eventually(SOON, || {
+        let said = guest.sh(&format!("ip -6 -o addr show dev {bridge}"))?;
+        let is_usable = said.lines().count() == 2 && !said.contains("tentative");
+        ensure!(is_usable, "{said}");
+        Ok(said)
+    })?;
+    let words = said.lines().filter_map(|l| l.split_whitespace().nth(3));
+    for address in words.filter_map(|word| word.split('/').next()) {
+        let before = counted()?;
+        let script = format!("echo | nc -w 3 {address}%eth0 22 | grep SSH || echo none");
+        let said = guest.podman(&["exec", "six", "sh", "-c", &script])?;
+        ensure!(said == "none", "{address}: {said}");
+        ensure!(counted()? > before, "{address}: nothing was dropped");
+    }
+    guest.podman(&["rm", "-f", "-t", "0", "six"])?;
+    guest.podman(&["network", "rm", "six"]).map(drop)
 }
 
 fn removed(guest: &Guest) -> Result<()> {
