@@ -18,6 +18,7 @@ pub const REQUIRED: &[Requirement] = &[
     ("SECCOMP SECCOMP_FILTER",                                 "containers' default profile; sshd's sandbox"),
     ("SECURITY_LANDLOCK SECURITY_YAMA SECURITY_LOCKDOWN_LSM",  "hardening, as Debian has it"),
     ("STACKPROTECTOR_STRONG RANDOMIZE_BASE STRICT_KERNEL_RWX CPU_MITIGATIONS", "hardening, as Debian has it"),
+    ("PROC_CHILDREN",                                          "b2p sshd sees whether a session works or waits for its client"),
     ("KEYS",                                                   "crun gives each container a session keyring"),
     ("POSIX_MQUEUE SYSVIPC",                                   "/dev/mqueue and shared memory in containers"),
     ("FHANDLE INOTIFY_USER EPOLL SIGNALFD TIMERFD EVENTFD",    "PID 1, conmon, podman, sshd"),
