@@ -2,7 +2,7 @@
 //! docker's contexts: a directory for each, named by the SHA-256 of its name (docker/cli,
 //! cli/context/store).
 
-use super::{Places, edit, url};
+use super::{Places, edit, owns, url};
 use crate::fault::Fault;
 use crate::store::Machine;
 use crate::store::dirs::{make_private, remove_all};
@@ -36,13 +36,26 @@ fn host_of(places: &Places, name: &str) -> Option<String> {
     )
 }
 
+/// Refuses a context that has the machine's name and belongs to somebody else.
+pub fn refuse_foreign(places: &Places, machine: &Machine) -> Result<()> {
+    let name = &machine.name;
+    match host_of(places, name).filter(|host| !owns(machine, host)) {
+        Some(other) => Err(Fault::new(format!(
+            "Error: docker has a context \"{name}\" for {other}: remove it first"
+        ))
+        .into()),
+        None => Ok(()),
+    }
+}
+
+fn is_known(places: &Places, machine: &Machine) -> bool {
+    host_of(places, &machine.name).is_some_and(|host| owns(machine, &host))
+}
+
 /// Adds the context of a machine.
 pub fn add(places: &Places, machine: &Machine, default: bool) -> Result<()> {
     let (name, url) = (&machine.name, url(machine));
-    if let Some(other) = host_of(places, name).filter(|host| *host != url) {
-        let text = format!("Error: docker has a context \"{name}\" for {other}: remove it first");
-        return Err(Fault::new(text).into());
-    }
+    refuse_foreign(places, machine)?;
     let file = meta(places, name);
     make_private(file.parent().context("no directory")?)?;
     let context = json!({
@@ -60,9 +73,26 @@ pub fn add(places: &Places, machine: &Machine, default: bool) -> Result<()> {
     Ok(())
 }
 
+/// Gives the context of a machine, and the choice of it, to the machine that it becomes. A context
+/// that belongs to somebody else is refused before anything changes.
+pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
+    if !is_known(places, from) {
+        return Ok(());
+    }
+    let default = is_current(places, from);
+    add(places, to, default)?;
+    remove(places, from).map(|_| ())
+}
+
+fn is_current(places: &Places, machine: &Machine) -> bool {
+    let text = fs::read_to_string(places.docker.join("config.json")).unwrap_or_default();
+    let config: Value = serde_json::from_str(&text).unwrap_or_default();
+    config["currentContext"] == json!(machine.name)
+}
+
 /// Removes the context of a machine.
 pub fn remove(places: &Places, machine: &Machine) -> Result<bool> {
-    if host_of(places, &machine.name) != Some(url(machine)) {
+    if !is_known(places, machine) {
         return Ok(false);
     }
     let config = places.docker.join("config.json");

@@ -57,10 +57,31 @@ pub fn url(machine: &Machine) -> String {
     format!("unix://{}", machine.api().display())
 }
 
+/// Tells whether a URL is that of a machine's API. The runtime directory may have been another one, as
+/// in a login without `XDG_RUNTIME_DIR`; the name of the machine's own directory tells it from others.
+fn owns(machine: &Machine, url: &str) -> bool {
+    let own = machine.api();
+    let tail = |path: &Path| -> Vec<String> {
+        let parts = path.iter().rev().take(2);
+        parts
+            .map(|part| part.to_string_lossy().into_owned())
+            .collect()
+    };
+    let path = url.strip_prefix("unix://").map(Path::new);
+    path.is_some_and(|path| tail(path) == tail(&own))
+}
+
 /// Makes podman and docker know a machine; the default of either changes only if this is asked for.
 pub fn connect(places: &Places, machine: &Machine, default: bool) -> Result<()> {
     podman::add(places, machine, default)?;
     docker::add(places, machine, default)
+}
+
+/// Makes podman and docker, where they know a machine, know it by its new name.
+pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
+    docker::refuse_foreign(places, to)?;
+    podman::rename(places, from, to)?;
+    docker::rename(places, from, to)
 }
 
 /// Removes a machine from podman's and docker's files; returns true if it was there.
@@ -189,6 +210,79 @@ mod tests {
             .expect("there")
             .count();
         assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_machine_takes_its_connections_to_its_new_name() {
+        for default in [false, true] {
+            let host = host();
+            let old = Machine::at(&host.dirs, "old");
+            let new = Machine::at(&host.dirs, "new");
+            rename(&host.places, &old, &new).expect("nothing to do");
+            connect(&host.places, &old, default).expect("connected");
+            rename(&host.places, &old, &new).expect("renamed");
+            let file = read(&host.places.connections);
+            let expected = json!({"new": {"URI": url(&new)}, "new-root": {"URI": url(&new)}});
+            assert_eq!(file["Connection"]["Connections"], expected);
+            let chosen = &file["Connection"]["Default"];
+            assert_eq!(*chosen == "new", default, "{file}");
+            assert!(!docker::meta(&host.places, "old").exists());
+            let config = host.places.docker.join("config.json");
+            assert!(docker::meta(&host.places, "new").exists());
+            assert_eq!(
+                config.exists() && read(&config)["currentContext"] == "new",
+                default
+            );
+            // A machine that has the old name since then has nothing to do with them.
+            assert!(!disconnect(&host.places, &old).expect("nothing to do"));
+            assert!(disconnect(&host.places, &new).expect("removed"));
+        }
+    }
+
+    #[test]
+    fn a_rename_to_a_name_that_others_have_changes_nothing() {
+        let host = host();
+        let old = Machine::at(&host.dirs, "old");
+        let new = Machine::at(&host.dirs, "new");
+        connect(&host.places, &old, true).expect("connected");
+        let mut file = read(&host.places.connections);
+        file["Connection"]["Connections"]["new-root"] = json!({"URI": "ssh://far"});
+        fs::write(&host.places.connections, file.to_string()).expect("written");
+        let error = rename(&host.places, &old, &new)
+            .expect_err("taken")
+            .to_string();
+        assert!(error.contains("\"new-root\" to ssh://far"), "{error}");
+        assert_eq!(read(&host.places.connections), file);
+        let part = &mut file["Connection"]["Connections"];
+        part.as_object_mut().expect("an object").remove("new-root");
+        fs::write(&host.places.connections, file.to_string()).expect("written");
+        let meta = docker::meta(&host.places, "new");
+        fs::create_dir_all(meta.parent().expect("a parent")).expect("made");
+        let other = json!({"Name": "new", "Endpoints": {"docker": {"Host": "tcp://x"}}});
+        fs::write(&meta, other.to_string()).expect("written");
+        let error = rename(&host.places, &old, &new)
+            .expect_err("taken")
+            .to_string();
+        assert!(error.contains("tcp://x"), "{error}");
+        assert_eq!(read(&host.places.connections), file);
+        assert!(docker::meta(&host.places, "old").exists());
+    }
+
+    #[test]
+    fn another_runtime_directory_is_the_same_machine() {
+        let host = host();
+        let one = Machine::at(&host.dirs, "one");
+        connect(&host.places, &one, false).expect("connected");
+        let elsewhere = Dirs {
+            runtime: "/elsewhere".into(),
+            ..host.dirs.clone()
+        };
+        let same = Machine::at(&elsewhere, "one");
+        connect(&host.places, &same, false).expect("its own name");
+        assert!(disconnect(&host.places, &one).expect("removed"));
+        let left = read(&host.places.connections);
+        assert_eq!(left["Connection"]["Connections"], json!({}));
+        assert!(!owns(&one, "ssh://far") && !owns(&one, "unix:///run/podman/podman.sock"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! podman's file of connections, `podman-connections.json` (podman-system-connection(1)).
 
-use super::{Places, edit, guard, url};
+use super::{Places, edit, guard, owns, url};
 use crate::fault::Fault;
 use crate::store::Machine;
 use crate::store::dirs::make_private;
@@ -25,11 +25,8 @@ pub fn add(places: &Places, machine: &Machine, default: bool) -> Result<()> {
         let all = object(part, "Connections")?;
         for name in names(machine) {
             let known = all.get(&name).and_then(|known| known["URI"].as_str());
-            if let Some(other) = known.filter(|other| *other != url) {
-                let text = format!(
-                    "Error: podman has a connection \"{name}\" to {other}: remove it first"
-                );
-                return Err(Fault::new(text).into());
+            if let Some(other) = known.filter(|other| !owns(machine, other)) {
+                return Err(taken(&name, other).into());
             }
             all.insert(name, json!({"URI": url}));
         }
@@ -41,18 +38,63 @@ pub fn add(places: &Places, machine: &Machine, default: bool) -> Result<()> {
     Ok(())
 }
 
+/// Gives the connections of a machine, and the default if it is one of them, to the machine that it
+/// becomes. A name that belongs to somebody else is refused before anything changes.
+pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
+    if !places.connections.exists() {
+        return Ok(());
+    }
+    let _guard = guard(&places.connections)?;
+    edit(&places.connections, |file| {
+        let part = object(file, "Connection")?;
+        let default = part
+            .get("Default")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        let all = object(part, "Connections")?;
+        let mut moved = Vec::new();
+        for (old, new) in names(from).into_iter().zip(names(to)) {
+            if !all.get(&old).is_some_and(|known| is_own(known, from)) {
+                continue;
+            }
+            all.remove(&old);
+            if let Some(other) = all.get(&new) {
+                return Err(taken(&new, other["URI"].as_str().unwrap_or_default()).into());
+            }
+            all.insert(new.clone(), json!({"URI": url(to)}));
+            moved.push((old, new));
+        }
+        let new = moved.iter().find(|(old, _)| default.as_ref() == Some(old));
+        if let Some((_, new)) = new {
+            part.insert("Default".to_owned(), json!(new));
+        }
+        Ok(!moved.is_empty())
+    })?;
+    Ok(())
+}
+
+fn is_own(connection: &Value, machine: &Machine) -> bool {
+    let uri = connection["URI"].as_str();
+    uri.is_some_and(|uri| owns(machine, uri))
+}
+
+fn taken(name: &str, uri: &str) -> Fault {
+    Fault::new(format!(
+        "Error: podman has a connection \"{name}\" to {uri}: remove it first"
+    ))
+}
+
 /// Removes the connections of a machine, and the default if it is one of them.
 pub fn remove(places: &Places, machine: &Machine) -> Result<bool> {
     if !places.connections.exists() {
         return Ok(false);
     }
     let _guard = guard(&places.connections)?;
-    let url = url(machine);
     edit(&places.connections, |file| {
         let part = object(file, "Connection")?;
         let all = object(part, "Connections")?;
         let before = all.len();
-        all.retain(|name, value| !(names(machine).contains(name) && value["URI"] == json!(url)));
+        all.retain(|name, value| !(names(machine).contains(name) && is_own(value, machine)));
         let removed = all.len() < before;
         let default = part
             .get("Default")
