@@ -10,6 +10,7 @@ use crate::state::State;
 use crate::store::config::MachineConfig;
 use crate::store::dirs::remove_all;
 use crate::store::image::{Image, Source};
+use crate::store::lock::CommandLock;
 use crate::store::media::check_qcow2;
 use crate::store::{Dirs, Machine, archive, files};
 use crate::tool;
@@ -32,9 +33,10 @@ fn two<'a>(matches: &'a ArgMatches, first: &str, second: &str) -> Result<(&'a st
     }
 }
 
-/// Returns a machine that is off, and its configuration.
-fn off(dirs: &Dirs, name: &str) -> Result<(Machine, MachineConfig)> {
+/// Returns a machine that is off, its configuration, and the lock that keeps it off.
+fn off(dirs: &Dirs, name: &str, command: &str) -> Result<(Machine, MachineConfig, CommandLock)> {
     let machine = Machine::find(dirs, name)?;
+    let lock = machine.lock(command)?;
     match state(dirs, &machine)? {
         State::Stopped => {}
         other => {
@@ -46,7 +48,7 @@ fn off(dirs: &Dirs, name: &str) -> Result<(Machine, MachineConfig)> {
         }
     }
     let config = machine.config()?;
-    Ok((machine, config))
+    Ok((machine, config, lock))
 }
 
 /// Returns the parser of `clone`.
@@ -62,8 +64,7 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let (name, new) = two(matches, "name", "new")?;
     create::check_name(&dirs, new)?;
-    let (machine, mut config) = off(&dirs, name)?;
-    let _lock = machine.lock("clone")?;
+    let (machine, mut config, _lock) = off(&dirs, name, "clone")?;
     renamed(&mut config, new);
     config.created = crate::keeper::now();
     config.last_up = None;
@@ -124,7 +125,7 @@ pub fn rename_command() -> Command {
 pub fn rename(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let (name, new) = two(matches, "name", "new")?;
-    let (machine, mut config) = off(&dirs, name)?;
+    let (machine, mut config, lock) = off(&dirs, name, "rename")?;
     if !name.eq_ignore_ascii_case(new) {
         create::check_name(&dirs, new)?;
     }
@@ -133,12 +134,6 @@ pub fn rename(matches: &ArgMatches) -> Result<ExitCode> {
             format!("Error: machine \"{name}\" starts by itself: `autostart disable {name}` first");
         return Err(Fault::new(text).into());
     }
-    let lock = machine.lock("rename")?;
-    let places = Places::of_environment().ok();
-    let connected = match &places {
-        Some(places) => clients::disconnect(places, &machine)?,
-        None => false,
-    };
     copy_hosts(&machine, &machine.dir, new)?;
     // The directory decides how a machine is called; what comes before it may come twice.
     let fixed = (config.ssh_port, config.ssh_port_fixed);
@@ -146,14 +141,15 @@ pub fn rename(matches: &ArgMatches) -> Result<ExitCode> {
     (config.ssh_port, config.ssh_port_fixed) = fixed;
     machine.save(&config)?;
     let target = Machine::at(&dirs, new);
+    // Before the name goes: nothing would lead from the new one to the connections of the old one.
+    if let Ok(places) = Places::of_environment() {
+        clients::rename(&places, &machine, &target)?;
+    }
     fs::rename(&machine.dir, &target.dir)
         .with_context(|| format!("rename {}", machine.dir.display()))?;
-    drop(lock);
     files::sync_dir(&dirs.machines())?;
     remove_all(&machine.run)?;
-    if let Some(places) = places.filter(|_| connected) {
-        clients::connect(&places, &target, false)?;
-    }
+    drop(lock);
     println!("Machine \"{name}\" is called \"{new}\" now.");
     Ok(ExitCode::SUCCESS)
 }
@@ -176,8 +172,7 @@ pub fn export_command() -> Command {
 pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let (name, file) = two(matches, "name", "file")?;
-    let (machine, _) = off(&dirs, name)?;
-    let _lock = machine.lock("export")?;
+    let (machine, _, _lock) = off(&dirs, name, "export")?;
     let file = PathBuf::from(file);
     ensure!(!file.exists(), "{}: exists already", file.display());
     let small = machine.file(".export.qcow2");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `create`: a machine appears whole, under its name, or not at all.
 
-use super::{create_options, dirs, lifecycle, remove};
+use super::creation::Creation;
+use super::{create_options, dirs, lifecycle};
 use crate::compat;
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
@@ -13,12 +14,9 @@ use anyhow::{Context, Result};
 use clap::ArgMatches;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::thread;
 use std::time::Duration;
 
 /// Runs `create`.
@@ -46,7 +44,7 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
         }
     };
     check_name(&dirs, name)?;
-    let mut config = create_options::configure(name, matches)?;
+    let config = create_options::configure(name, matches)?;
     println!("Running pre-create checks...");
     let source = match matches.get_one::<String>("image") {
         Some(text) => Source::parse(text)?,
@@ -58,20 +56,12 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     dirs.create()?;
     sweep(&dirs)?;
     let machine = Machine::at(&dirs, name);
-    undo_on_signal(&dirs, &machine)?;
-    println!("({name}) Verifying the image...");
-    let cache = hold_cache(&dirs)?;
-    config.image = Image::import(&dirs.cache(), &source)?.id;
-    println!("Creating machine...");
-    publish(&dirs, &machine, |draft| fill(draft, &config))?;
-    drop(cache);
-    if start {
-        let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
-        if let Err(error) = lifecycle::start_one(&dirs, &machine, limit) {
-            remove::remove(&dirs, &machine)?;
-            return Err(error);
-        }
-    }
+    let creation = Creation::begin(&dirs, &machine)?;
+    let limit = start.then(|| Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600)));
+    let made = make(&creation, &source, config, limit);
+    // Where a signal has ended a step, the thread that undoes the creation ends the process.
+    creation.done();
+    made?;
     let client = match compat::as_docker() {
         true => "Docker Client to the Docker Engine running on this virtual machine",
         false => "podman client to the machine",
@@ -79,6 +69,31 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     let program = compat::program();
     println!("To see how to connect your {client}, run: {program} env {name}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the machine, and starts it if there is a limit for that.
+fn make(
+    creation: &Creation,
+    source: &Source,
+    mut config: MachineConfig,
+    limit: Option<Duration>,
+) -> Result<()> {
+    let (dirs, machine) = (&creation.dirs, &creation.machine);
+    println!("({}) Verifying the image...", machine.name);
+    let cache = hold_cache(dirs)?;
+    config.image = Image::import(&dirs.cache(), source)?.id;
+    println!("Creating machine...");
+    let _lock = creation.publish(|draft| fill(draft, &config))?;
+    drop(cache);
+    let Some(limit) = limit else {
+        return Ok(());
+    };
+    let mut spawn = || creation.spawn_keeper();
+    let started = lifecycle::start_held(dirs, machine, limit, &mut spawn);
+    if started.is_err() {
+        creation.undo()?;
+    }
+    started
 }
 
 /// Refuses a name that is taken, or that cannot be one.
@@ -127,22 +142,24 @@ pub fn publish(
 ) -> Result<()> {
     let draft = draft(dirs, &machine.name, std::process::id());
     make_private(&draft)?;
-    let built = fill(&draft).and_then(|()| {
-        let named = fs::rename(&draft, &machine.dir);
-        named.map_err(|_| {
-            Fault::new(format!(
-                "{} \"{}\" already exists",
-                compat::kind(),
-                machine.name
-            ))
-            .into()
-        })
-    });
+    let built = fill(&draft).and_then(|()| name(&draft, machine));
     if built.is_err() {
         remove_all(&draft)?;
     }
     built?;
     files::sync_dir(&dirs.machines())
+}
+
+/// Gives a draft its name, which another command may have taken in the meantime.
+pub fn name(draft: &Path, machine: &Machine) -> Result<()> {
+    use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
+    match fs::rename(draft, &machine.dir) {
+        Err(error) if [AlreadyExists, DirectoryNotEmpty].contains(&error.kind()) => {
+            let text = format!("{} \"{}\" already exists", compat::kind(), machine.name);
+            Err(Fault::new(text).into())
+        }
+        other => other.with_context(|| format!("rename {}", draft.display())),
+    }
 }
 
 /// Returns the directory in which a process puts a machine together.
@@ -200,24 +217,6 @@ fn sweep_dir(dir: &Path) -> Result<()> {
             remove_all(&entry.path())?;
         }
     }
-    Ok(())
-}
-
-/// Undoes the creation when a signal asks for the end of this command.
-fn undo_on_signal(dirs: &Dirs, machine: &Machine) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
-    let (dirs, machine) = (dirs.clone(), machine.clone());
-    thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            // The draft, or the machine with its QEMU.
-            let _ = remove_all(&draft(&dirs, &machine.name, std::process::id()));
-            let _ = remove_all(&Image::draft(&dirs.cache(), std::process::id()));
-            let _ = lifecycle::kill_one(&machine);
-            let _ = remove_all(&machine.dir);
-            let _ = remove_all(&machine.run);
-            std::process::exit(128 + signal);
-        }
-    });
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// End of a wait.
@@ -33,6 +33,12 @@ pub enum Outcome {
 
 /// Starts a keeper; returns the stream of its progress.
 pub fn spawn_keeper(dirs: &Dirs, machine: &Machine, purpose: Purpose) -> Result<UnixStream> {
+    // The keeper goes on when this command has ended, and is no child to wait for.
+    Ok(spawn(dirs, machine, purpose)?.1)
+}
+
+/// Starts a keeper; returns its process and the stream of its progress.
+pub fn spawn(dirs: &Dirs, machine: &Machine, purpose: Purpose) -> Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let log = machine.file("keeper.log");
     let log = logfile::append(&log)?;
@@ -48,9 +54,8 @@ pub fn spawn_keeper(dirs: &Dirs, machine: &Machine, purpose: Purpose) -> Result<
         .stdout(OwnedFd::from(theirs))
         .stderr(log)
         .current_dir(&machine.dir);
-    // The keeper goes on when this command has ended, and is no child to wait for.
-    keeper.spawn().context("start the keeper")?;
-    Ok(ours)
+    let child = keeper.spawn().context("start the keeper")?;
+    Ok((child, ours))
 }
 
 /// Reads progress until the machine is up or has ended, or until the deadline.

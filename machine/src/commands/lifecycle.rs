@@ -3,6 +3,7 @@
 
 use super::follow::{self, Outcome};
 use super::{dirs, for_each, machine, machines, many_names, one_name, state};
+use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::{Purpose, console, control};
 use crate::state::{Standing, State};
@@ -59,6 +60,18 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
 pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
     dirs.create()?;
     let _lock = machine.lock("start")?;
+    start_held(dirs, machine, limit, &mut || {
+        follow::spawn_keeper(dirs, machine, Purpose::Start)
+    })
+}
+
+/// Starts a machine whose lock this process holds; `spawn` starts its keeper.
+pub fn start_held(
+    dirs: &Dirs,
+    machine: &Machine,
+    limit: Duration,
+    spawn: &mut dyn FnMut() -> Result<UnixStream>,
+) -> Result<()> {
     let name = &machine.name;
     let stream = match state(dirs, machine)? {
         State::Running => {
@@ -74,7 +87,7 @@ pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> 
             );
         }
         State::Starting => follow_stream(machine)?,
-        _ => follow::spawn_keeper(dirs, machine, Purpose::Start)?,
+        _ => spawn()?,
     };
     println!("Starting \"{name}\"...");
     let mut show = |value: &Value| {
@@ -166,8 +179,9 @@ pub fn stop(matches: &ArgMatches) -> Result<ExitCode> {
 pub fn stop_one(dirs: &Dirs, machine: &Machine, seconds: u64) -> Result<()> {
     let _lock = machine.lock("stop")?;
     let name = &machine.name;
-    if matches!(state(dirs, machine)?, State::Stopped | State::Saved) {
-        println!("Machine \"{name}\" is already stopped.");
+    let now = state(dirs, machine)?;
+    if matches!(now, State::Stopped | State::Saved) {
+        already_stopped(name, now);
         return Ok(());
     }
     println!("Stopping \"{name}\"...");
@@ -185,6 +199,16 @@ pub fn stop_one(dirs: &Dirs, machine: &Machine, seconds: u64) -> Result<()> {
     lock::wait_free(&machine.run_file("keeper.pid"))?;
     println!("Machine \"{name}\" was stopped.");
     Ok(())
+}
+
+/// Tells of a machine that does not run. A memory that is saved is work that somebody goes on with:
+/// `stop` and `kill` leave it.
+fn already_stopped(name: &str, state: State) {
+    println!("Machine \"{name}\" is already stopped.");
+    if state == State::Saved {
+        let program = compat::program();
+        eprintln!("({name}) its memory is saved: `{program} start --cold {name}` drops it");
+    }
 }
 
 /// Returns the parser of `restart`.
@@ -219,8 +243,8 @@ pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     for_each(&machines(&dirs, matches)?, |machine| {
         let name = &machine.name;
-        if machine.is_off()? {
-            println!("Machine \"{name}\" is already stopped.");
+        if let Standing::Known(state @ (State::Stopped | State::Saved)) = machine.standing()? {
+            already_stopped(name, state);
             return Ok(());
         }
         println!("Killing \"{name}\"...");

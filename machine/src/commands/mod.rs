@@ -6,6 +6,7 @@ pub mod connect;
 pub mod copy;
 pub mod create;
 pub mod create_options;
+pub mod creation;
 pub mod doctor;
 pub mod env_text;
 pub mod events;

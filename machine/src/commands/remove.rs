@@ -92,16 +92,15 @@ pub fn confirmed() -> Result<bool> {
 /// Ends a machine and removes its files. Its name is free at once, even where the removal of the
 /// files is cut short.
 pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
-    let lock = machine.lock("rm")?;
+    let _lock = machine.lock("rm")?;
+    remove_held(dirs, machine)
+}
+
+/// Removes a machine whose lock this process holds.
+pub fn remove_held(dirs: &Dirs, machine: &Machine) -> Result<()> {
     kill_one(machine)?;
-    // Before the name goes: afterwards nothing would lead here.
+    // Before the name goes: afterwards nothing would lead here, and another machine may have it.
     remove_all(&machine.run)?;
-    let grave = dirs
-        .machines()
-        .join(format!(".{}.{}.tmp", machine.name, std::process::id()));
-    fs::rename(&machine.dir, &grave)
-        .with_context(|| format!("rename {}", machine.dir.display()))?;
-    drop(lock);
     if let Ok(places) = Places::of_environment()
         && let Err(error) = clients::disconnect(&places, machine)
     {
@@ -109,9 +108,15 @@ pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
     }
     if let Ok(units) = autostart::units()
         && autostart::enabled(&units, dirs, machine)
+        && let Err(error) = autostart::disable(&units, machine)
     {
-        autostart::disable(&units, machine)?;
+        eprintln!("{error:#}");
     }
+    let grave = dirs
+        .machines()
+        .join(format!(".{}.{}.tmp", machine.name, std::process::id()));
+    fs::rename(&machine.dir, &grave)
+        .with_context(|| format!("rename {}", machine.dir.display()))?;
     sync_dir(&dirs.machines())?;
     remove_all(&grave)
 }

@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -27,17 +28,41 @@ pub struct CommandLock {
 }
 
 impl CommandLock {
-    /// Takes the lock `path` for a command, which others are told while they wait.
-    pub fn take(path: &Path, command: &str) -> Result<Self> {
-        let file = open(path)?;
+    /// Takes the lock `path` for a command, which others are told while they wait. Returns `None` if
+    /// the file is not, or no longer, there under its name: its machine was removed or renamed.
+    pub fn take(path: &Path, command: &str) -> Result<Option<Self>> {
+        let Some(file) = open_if_there(path)? else {
+            return Ok(None);
+        };
         let mut file = match file.try_lock() {
             Ok(()) => file,
             Err(_) => wait(file).ok_or_else(|| Fault::new(busy(path)))?,
         };
+        if !is_at(&file, path)? {
+            return Ok(None);
+        }
         file.set_len(0)?;
         file.rewind()?;
         write!(file, "{} {command}", std::process::id())?;
-        Ok(Self { _file: file })
+        Ok(Some(Self { _file: file }))
+    }
+}
+
+/// Opens the file of a lock; returns `None` if it has no directory.
+fn open_if_there(path: &Path) -> Result<Option<File>> {
+    match open(path) {
+        Err(_) if path.parent().is_some_and(|dir| !dir.exists()) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Tells whether a path leads to this open file.
+fn is_at(file: &File, path: &Path) -> Result<bool> {
+    let own = file.metadata()?;
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+        Ok(there) => Ok((own.dev(), own.ino()) == (there.dev(), there.ino())),
     }
 }
 
@@ -182,6 +207,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("lock");
         let first = CommandLock::take(&path, "start").expect("free");
+        assert!(first.is_some());
         let text = busy(&path);
         assert!(
             text.contains("`start`") && text.contains(&std::process::id().to_string()),
@@ -196,6 +222,33 @@ mod tests {
             .join()
             .expect("no panic")
             .expect("the lock was given up");
+    }
+
+    #[test]
+    fn a_lock_of_a_machine_that_is_gone_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (machine, grave) = (dir.path().join("box"), dir.path().join(".box"));
+        let path = machine.join("lock");
+        assert!(CommandLock::take(&path, "start").expect("asked").is_none());
+        for successor in [false, true] {
+            std::fs::create_dir(&machine).expect("made");
+            let first = CommandLock::take(&path, "rm").expect("asked");
+            // The waiter has opened the file before the first command gives it another name.
+            let (file, theirs) = (open(&path).expect("opened"), path.clone());
+            let waiter = thread::spawn(move || {
+                let file = wait(file).expect("given up in time");
+                is_at(&file, &theirs).expect("asked")
+            });
+            std::fs::rename(&machine, &grave).expect("renamed");
+            if successor {
+                std::fs::create_dir(&machine).expect("made");
+                std::fs::write(&path, "").expect("written");
+            }
+            drop(first);
+            assert!(!waiter.join().expect("no panic"), "{successor}");
+            std::fs::remove_dir_all(&grave).expect("removed");
+            let _ = std::fs::remove_dir_all(&machine);
+        }
     }
 
     #[test]

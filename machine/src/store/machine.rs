@@ -26,6 +26,16 @@ pub struct Machine {
     pub cache: PathBuf,
 }
 
+/// Describes a machine that does not exist, or that was removed while a command waited for it.
+fn missing(name: &str) -> Fault {
+    let program = compat::program();
+    Fault::new(format!(
+        "{} \"{name}\" does not exist. Use \"{program} ls\" to list machines. \
+         Use \"{program} create\" to add a new one.",
+        compat::kind()
+    ))
+}
+
 impl Machine {
     /// Returns a machine that may not exist.
     #[must_use]
@@ -45,13 +55,7 @@ impl Machine {
         if safe && machine.dir.is_dir() {
             return Ok(machine);
         }
-        let program = compat::program();
-        Err(Fault::new(format!(
-            "{} \"{name}\" does not exist. Use \"{program} ls\" to list machines. \
-             Use \"{program} create\" to add a new one.",
-            compat::kind()
-        ))
-        .into())
+        Err(missing(name).into())
     }
 
     /// Returns the names of all machines, unsorted. A directory that begins with a dot is a machine
@@ -98,7 +102,8 @@ impl Machine {
 
     /// Takes the lock for a command that changes the machine.
     pub fn lock(&self, command: &str) -> Result<CommandLock> {
-        CommandLock::take(&self.file("lock"), command)
+        let lock = CommandLock::take(&self.file("lock"), command)?;
+        lock.ok_or_else(|| missing(&self.name).into())
     }
 
     /// Reads the locks. A keeper must not: it would lose its own ([`lock::LifeLock`]).

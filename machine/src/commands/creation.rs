@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Creation of a machine that a signal undoes. Undone is what this process has made: a machine of the
+//! same name that another command has made meanwhile is left alone.
+
+use super::create::{draft, name};
+use super::{follow, remove};
+use crate::keeper::Purpose;
+use crate::store::dirs::{make_private, remove_all};
+use crate::store::image::Image;
+use crate::store::lock::CommandLock;
+use crate::store::{Dirs, Machine, files};
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Stage of a creation: what there is to undo.
+enum Stage {
+    /// Drafts of the image and of the machine.
+    Draft,
+    /// The machine, whose lock this process holds, with the keeper that this process has started.
+    Named(Option<Child>),
+    /// Nothing: the machine belongs to its user.
+    Done,
+}
+
+/// Creation that is under way. Each change of the stage is one step with the action that it tells of:
+/// a signal comes before or after both, and after it no step is made any more.
+pub struct Creation {
+    /// Directories of all machines.
+    pub dirs: Dirs,
+    /// Machine that is made.
+    pub machine: Machine,
+    stage: Mutex<Stage>,
+}
+
+impl Creation {
+    /// Begins a creation, which signals that ask for the end of this process undo from now on.
+    pub fn begin(dirs: &Dirs, machine: &Machine) -> Result<Arc<Self>> {
+        let creation = Arc::new(Self {
+            dirs: dirs.clone(),
+            machine: machine.clone(),
+            stage: Mutex::new(Stage::Draft),
+        });
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
+        let undone = Arc::clone(&creation);
+        thread::spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                // The lock is held until the process has ended.
+                let mut stage = undone.stage();
+                if let Err(error) = undone.undo_stage(&mut stage) {
+                    eprintln!("{error:#}");
+                }
+                std::process::exit(128 + signal);
+            }
+        });
+        Ok(creation)
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn draft(&self) -> PathBuf {
+        draft(&self.dirs, &self.machine.name, std::process::id())
+    }
+
+    /// Makes the files of the machine in a draft by `fill`, and gives the draft its name. Other
+    /// commands that change the machine wait for the lock that is returned.
+    pub fn publish(&self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<CommandLock> {
+        let draft = self.draft();
+        {
+            let _draft = self.stage();
+            make_private(&draft)?;
+        }
+        let filled = fill(&draft).and_then(|()| {
+            let lock = CommandLock::take(&draft.join("lock"), "create")?;
+            let mut stage = self.stage();
+            name(&draft, &self.machine)?;
+            *stage = Stage::Named(None);
+            lock.context("no draft")
+        });
+        match filled {
+            Ok(lock) => {
+                files::sync_dir(&self.dirs.machines())?;
+                Ok(lock)
+            }
+            Err(error) => {
+                let _draft = self.stage();
+                remove_all(&draft)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts the keeper of the machine; returns the stream of its progress.
+    pub fn spawn_keeper(&self) -> Result<UnixStream> {
+        let mut stage = self.stage();
+        let (keeper, progress) = follow::spawn(&self.dirs, &self.machine, Purpose::Start)?;
+        *stage = Stage::Named(Some(keeper));
+        Ok(progress)
+    }
+
+    /// Leaves the machine to its user.
+    pub fn done(&self) {
+        *self.stage() = Stage::Done;
+    }
+
+    /// Removes what was made.
+    pub fn undo(&self) -> Result<()> {
+        self.undo_stage(&mut self.stage())
+    }
+
+    fn undo_stage(&self, stage: &mut Stage) -> Result<()> {
+        match std::mem::replace(stage, Stage::Done) {
+            Stage::Draft => {
+                let cache = self.dirs.cache();
+                discard(&Image::draft(&cache, std::process::id()))?;
+                discard(&self.draft())
+            }
+            Stage::Named(keeper) => {
+                // A keeper that has not taken its lock yet is known by nothing else.
+                if let Some(mut keeper) = keeper {
+                    keeper.kill().context("kill the keeper")?;
+                    keeper.wait().context("wait for the keeper")?;
+                }
+                remove::remove_held(&self.dirs, &self.machine)
+            }
+            Stage::Done => Ok(()),
+        }
+    }
+}
+
+/// Removes a draft that may be written at the moment: under another name nothing is added to it.
+fn discard(draft: &Path) -> Result<()> {
+    let file = draft.file_name().unwrap_or_default().to_string_lossy();
+    let aside = draft.with_file_name(format!(".undone{file}"));
+    match fs::rename(draft, &aside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => {
+            other.with_context(|| format!("rename {}", draft.display()))?;
+            remove_all(&aside)
+        }
+    }
+}

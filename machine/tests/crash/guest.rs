@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A guest of 1.5 kB: it writes the ready line, and powers off when its power button is pressed. A
+//! machine starts within a second with it, and its podman API is a program of the host.
+
+use anyhow::{Context, Result};
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread;
+
+/// Behaviour of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guest {
+    /// It is ready at once, and powers off when asked to.
+    Usual,
+    /// As the usual one; an image of its own.
+    Other,
+    /// It is ready at once, and never sees its power button.
+    Deaf,
+    /// It is never ready.
+    Silent,
+}
+
+/// Line that says that the machine is ready.
+const READY: &[u8] = b"boot2podman: ready ssh=10.0.2.15:22 api=/run/podman/podman.sock \
+                       data=/dev/vda init=1 boot=1\n\0";
+/// Length of the file: a boot sector, a sector of setup code and one of "kernel".
+const LEN: usize = 0x600;
+/// Place of the code: behind the header of the boot protocol (Documentation/arch/x86/boot.rst).
+const CODE_AT: usize = 0x240;
+/// Place of the text: the code finds it at 0x100 of its segment, which begins at 0x200.
+const TEXT_AT: usize = 0x300;
+/// Place of the byte that enables the power button's event, the high byte of `mov $0x100,%ax`.
+const BUTTON_AT: usize = CODE_AT + 0x24;
+
+/// Code in real mode.
+#[rustfmt::skip]
+const CODE: [u8; 0x3a] = [
+    0x8c, 0xc8,             //     mov %cs,%ax
+    0x8e, 0xd8,             //     mov %ax,%ds
+    0xbe, 0x00, 0x01,       //     mov $0x100,%si
+    0xfc,                   //     cld
+    0xac,                   // 1:  lodsb
+    0x84, 0xc0,             //     test %al,%al
+    0x74, 0x12,             //     jz 2f
+    0x88, 0xc4,             //     mov %al,%ah
+    0xba, 0xfd, 0x03,       //     mov $0x3fd,%dx       line status of the first serial port
+    0xec,                   // 3:  in (%dx),%al
+    0xa8, 0x20,             //     test $0x20,%al
+    0x74, 0xfb,             //     jz 3b
+    0xba, 0xf8, 0x03,       //     mov $0x3f8,%dx
+    0x88, 0xe0,             //     mov %ah,%al
+    0xee,                   //     out %al,(%dx)
+    0xeb, 0xe9,             //     jmp 1b
+    0xba, 0x02, 0x06,       // 2:  mov $0x602,%dx       PM1 enable (ICH9 as SeaBIOS sets it)
+    0xb8, 0x00, 0x01,       //     mov $0x100,%ax       the power button
+    0xef,                   //     out %ax,(%dx)
+    0xfb,                   //     sti
+    0xf4,                   // 4:  hlt                  until the timer's next tick
+    0xba, 0x00, 0x06,       //     mov $0x600,%dx       PM1 status
+    0xed,                   //     in (%dx),%ax
+    0xf6, 0xc4, 0x01,       //     test $1,%ah
+    0x74, 0xf6,             //     jz 4b
+    0xba, 0x04, 0x06,       //     mov $0x604,%dx       PM1 control
+    0xb8, 0x00, 0x20,       //     mov $0x2000,%ax      sleep enable, type 0: off
+    0xef,                   //     out %ax,(%dx)
+    0xeb, 0xed,             //     jmp 4b
+];
+
+impl Guest {
+    /// Writes the image of the guest.
+    pub fn image(self, dir: &Path) -> Result<()> {
+        let mut kernel = vec![0; LEN];
+        let mut put = |at: usize, bytes: &[u8]| kernel[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0x1f1, &[1]); // One sector of setup code.
+        put(0x1fe, &[0x55, 0xaa]);
+        put(0x200, &[0xeb, 0x3e]); // jmp to the code
+        put(0x202, b"HdrS\x03\x02"); // Protocol 2.03, the first with a limit for the initrd.
+        put(0x22c, &0x37ff_ffff_u32.to_le_bytes());
+        put(CODE_AT, &CODE);
+        match self {
+            Self::Usual => put(TEXT_AT, READY),
+            Self::Other => put(TEXT_AT, &[b"\n", READY].concat()),
+            Self::Deaf => {
+                put(TEXT_AT, READY);
+                put(BUTTON_AT, &[0]);
+            }
+            Self::Silent => put(TEXT_AT, b"silent\n\0"),
+        }
+        fs::create_dir_all(dir)?;
+        fs::write(dir.join("vmlinuz"), kernel)?;
+        fs::write(dir.join("initrd.img"), "nothing")?;
+        Ok(())
+    }
+}
+
+/// Variable with the arguments of the ssh that [`install_ssh`] installs.
+const ARGUMENTS: &str = "SMALL_GUEST_SSH";
+
+/// Puts an `ssh` into a directory that is the podman API of the guest, too.
+pub fn install_ssh(bin: &Path) -> Result<()> {
+    let test = std::env::current_exe()?;
+    // Descriptor 3 is the output that the keeper reads; the test harness writes to the other one.
+    let script = format!(
+        "#!/bin/sh\nexec 3>&1 >/dev/null\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
+        test.display()
+    );
+    fs::create_dir_all(bin)?;
+    fs::write(bin.join("ssh"), script)?;
+    Ok(fs::set_permissions(
+        bin.join("ssh"),
+        Permissions::from_mode(0o755),
+    )?)
+}
+
+/// Serves the API at the socket that ssh would forward; does nothing as a test.
+#[test]
+fn ssh() -> Result<()> {
+    let Ok(arguments) = std::env::var(ARGUMENTS) else {
+        return Ok(());
+    };
+    let mut words = arguments
+        .split(' ')
+        .skip_while(|word| *word != "-L")
+        .skip(1);
+    let socket = words.next().and_then(|forward| forward.split(':').next());
+    let socket = Path::new(socket.context("no -L")?);
+    let _ = fs::remove_file(socket);
+    let listener = UnixListener::bind(socket)?;
+    let mut output = File::options().write(true).open("/dev/fd/3")?;
+    output.write_all(b"up\n")?;
+    for client in listener.incoming() {
+        let client = client?;
+        thread::spawn(move || answer(client));
+    }
+    Ok(())
+}
+
+fn answer(mut client: UnixStream) -> Result<()> {
+    let mut request = Vec::new();
+    let mut part = [0; 1024];
+    while !request.ends_with(b"\r\n\r\n") {
+        let len = client.read(&mut part)?;
+        if len == 0 {
+            return Ok(());
+        }
+        request.extend_from_slice(&part[..len]);
+    }
+    client.write_all(
+        b"HTTP/1.1 200 OK\r\nLibpod-API-Version: 5.0.0\r\nContent-Length: 2\r\n\
+          Connection: close\r\n\r\nOK",
+    )?;
+    Ok(())
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Commands that come while others run, and machines that do not do what they are asked to.
+
+use crate::host::Host;
+use crate::points;
+use crate::trace::Shot;
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+use tests::eventually;
+
+/// Creation of a machine that starts at once, of the guest that follows.
+const CREATE: &str = "create --accel tcg --cpus 1 --memory 256M --disk 1G --image";
+
+fn create(host: &Host, guest: &str) -> Result<()> {
+    host.ok(&format!("{CREATE} {guest} box")).map(|_| ())
+}
+
+fn is(host: &Host, state: &str) -> Result<()> {
+    let now = host.ok("status box")?;
+    ensure!(now == state, "{now}, not {state}");
+    Ok(())
+}
+
+/// Starts a creation whose ssh-keygen waits for the file `go`; returns when it waits.
+fn held_back(host: &Host) -> Result<Child> {
+    let bin = host.path().join("slow");
+    fs::create_dir_all(&bin)?;
+    let (begun, go) = (host.path().join("begun"), host.path().join("go"));
+    let script = format!(
+        "#!/bin/sh\n: >'{}'\nwhile [ ! -e '{}' ]; do sleep 0.05; done\nPATH=${{PATH#*:}} exec ssh-keygen \"$@\"\n",
+        begun.display(),
+        go.display()
+    );
+    let keygen = bin.join("ssh-keygen");
+    fs::write(&keygen, script)?;
+    fs::set_permissions(&keygen, Permissions::from_mode(0o755))?;
+    let path = std::env::var("PATH")?;
+    let (slow, usual) = (bin.display(), host.path().join("bin"));
+    let mut command = host.command(&format!("{CREATE} usual box"));
+    let path = format!("{slow}:{}:{path}", usual.display());
+    command
+        .env("PATH", path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let child = command.spawn()?;
+    eventually(Duration::from_secs(60), || {
+        ensure!(begun.exists(), "ssh-keygen does not run");
+        Ok(())
+    })?;
+    Ok(child)
+}
+
+#[test]
+fn a_creation_that_is_undone_leaves_the_machine_of_another() -> Result<()> {
+    for interrupted in [true, false] {
+        let host = Host::new()?;
+        let second = held_back(&host)?;
+        create(&host, "usual")?;
+        if interrupted {
+            kill(Pid::from_raw(i32::try_from(second.id())?), Signal::SIGINT)?;
+        } else {
+            fs::write(host.path().join("go"), "")?;
+        }
+        let out = second.wait_with_output()?;
+        fs::write(host.path().join("go"), "")?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        match interrupted {
+            true => ensure!(out.status.code() == Some(130), "{out:?}"),
+            false => ensure!(
+                out.status.code() == Some(1)
+                    && said.starts_with("Podman machine \"box\" already exists"),
+                "{out:?}"
+            ),
+        }
+        is(&host, "Running")?;
+        host.ping()?;
+        ensure!(host.ok("ls -q")? == "box");
+        host.ok("rm -f box")?;
+        // The ssh-keygen of the second one ends by itself.
+        eventually(Duration::from_secs(60), || host.nothing_left())?;
+    }
+    Ok(())
+}
+
+/// Interrupts a creation with its start at some calls: the machine is there and runs, or nothing is.
+fn interrupted(most: usize) -> Result<()> {
+    let host = Host::new()?;
+    let line = format!("{CREATE} usual box");
+    let (calls, end) = host.shot(&line, Shot::NONE)?;
+    ensure!(matches!(end, WaitStatus::Exited(_, 0)), "{end:?}");
+    host.ok("rm -f box")?;
+    for at in points(calls, most) {
+        let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP][at % 3];
+        let (_, end) = host.shot(&line, Shot { at, signal })?;
+        let about = || format!("{signal} at call {at} of {calls}: {end:?}");
+        if host.ok("ls -q")? == "box" {
+            is(&host, "Running").with_context(about)?;
+            host.ping().with_context(about)?;
+            host.ok("rm -f box").with_context(about)?;
+        }
+        host.nothing_left().with_context(about)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_creation_is_interrupted() -> Result<()> {
+    interrupted(12)
+}
+
+#[test]
+#[ignore = "some minutes: make test-all"]
+fn a_creation_is_interrupted_at_each_call() -> Result<()> {
+    interrupted(usize::MAX)
+}
+
+#[test]
+fn a_machine_that_does_not_power_off_is_terminated() -> Result<()> {
+    let host = Host::new()?;
+    create(&host, "deaf")?;
+    // A stop that waits too long for its user: the next one has a limit of its own.
+    let mut patient = host.command("stop --timeout 600 box").spawn()?;
+    eventually(Duration::from_secs(60), || is(&host, "Stopping"))?;
+    patient.kill()?;
+    patient.wait()?;
+    is(&host, "Stopping")?;
+    let error = host.fails("start box")?;
+    ensure!(error.contains("is stopping"), "{error}");
+    let out = host.run("stop --timeout 1 box")?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(
+        out.status.success() && said.contains("did not power off within 1 s: QEMU is terminated"),
+        "{out:?}"
+    );
+    is(&host, "Stopped")?;
+    let last = fs::read_to_string(host.file("last.json"))?;
+    ensure!(last.contains("did not power off in time"), "{last}");
+    ensure!(host.ok("stop box")?.ends_with("is already stopped."));
+    host.ok("start box")?;
+    host.ok("rm -f box")?;
+    host.nothing_left()
+}
+
+#[test]
+fn a_machine_that_runs_is_upgraded_or_goes_on_as_it_was() -> Result<()> {
+    let host = Host::new()?;
+    create(&host, "usual")?;
+    let image = || -> Result<String> {
+        let config = fs::read_to_string(host.file("config.json"))?;
+        let line = config.lines().find(|line| line.contains("\"image\""));
+        Ok(line.context("no image")?.to_owned())
+    };
+    let first = image()?;
+    let said = host.ok("upgrade --image other box")?;
+    ensure!(said.ends_with("Machine \"box\" was upgraded."), "{said}");
+    is(&host, "Running")?;
+    host.ping()?;
+    let second = image()?;
+    ensure!(first != second);
+    let error = host.fails("upgrade --image silent --timeout 1 box")?;
+    ensure!(
+        error.contains("was not upgraded; it runs with its old image"),
+        "{error}"
+    );
+    is(&host, "Running")?;
+    host.ping()?;
+    ensure!(image()? == second);
+    let said = host.ok("upgrade --image other box")?;
+    ensure!(said.ends_with("has this image already."), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_plug_that_is_pulled_leaves_a_saved_memory() -> Result<()> {
+    let host = Host::new()?;
+    create(&host, "usual")?;
+    host.ok("suspend box")?;
+    for command in ["kill", "stop"] {
+        let out = host.run(&format!("{command} box"))?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        ensure!(
+            out.status.success() && said.contains("`podman-machine start --cold box` drops it"),
+            "{out:?}"
+        );
+        is(&host, "Saved")?;
+    }
+    host.ok("start box")?;
+    is(&host, "Running")?;
+    let out = host.run("kill box")?;
+    ensure!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+    is(&host, "Stopped")
+}

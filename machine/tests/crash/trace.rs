@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A process that is killed at one of its system calls.
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// Traces a process with its threads; children are left alone.
+const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD
+    .union(Options::PTRACE_O_TRACEEXEC)
+    .union(Options::PTRACE_O_TRACECLONE)
+    .union(Options::PTRACE_O_EXITKILL);
+
+/// Runs a shell command line that stops itself until it is traced; returns the pid. `command` is
+/// executed by it.
+pub fn start(program: &str, set: impl FnOnce(&mut Command)) -> Result<Pid> {
+    let mut command = Command::new("sh");
+    command.args(["-c", "kill -STOP $$; exec \"$0\" \"$@\"", program]);
+    set(&mut command);
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    let child = command.spawn()?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED))?;
+    ensure!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
+    ptrace::seize(pid, OPTIONS)?;
+    kill(pid, Signal::SIGCONT)?;
+    Ok(pid)
+}
+
+/// Signal for a process at the entry of one of its system calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Shot {
+    /// Number of the call, from 1 on.
+    pub at: usize,
+    /// Signal.
+    pub signal: Signal,
+}
+
+impl Shot {
+    /// Signal that never comes.
+    pub const NONE: Self = Self::kill(usize::MAX);
+
+    pub const fn kill(at: usize) -> Self {
+        Self {
+            at,
+            signal: Signal::SIGKILL,
+        }
+    }
+}
+
+/// Follows a process to its end, and sends it a signal at one of its calls, counted from its exec on
+/// unless it is the `program` already. Returns the number of calls, and the end.
+pub fn follow(root: Pid, shot: Shot, mut program: bool) -> Result<(usize, WaitStatus)> {
+    let mut calls = 0;
+    loop {
+        let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+        let status = waitpid(None, Some(flags))?;
+        let (pid, signal) = match status {
+            WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..) if pid == root => {
+                return Ok((calls, status));
+            }
+            WaitStatus::PtraceEvent(pid, _, event) => {
+                program |= event == libc::PTRACE_EVENT_EXEC;
+                (pid, None)
+            }
+            WaitStatus::PtraceSyscall(pid) => {
+                if program && enters(pid) {
+                    calls += 1;
+                    if calls == shot.at {
+                        kill(root, shot.signal)?;
+                    }
+                }
+                (pid, None)
+            }
+            WaitStatus::Stopped(pid, signal) => (pid, Some(signal)),
+            _ => continue,
+        };
+        match ptrace::syscall(pid, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error).context("ptrace"),
+        }
+    }
+}
+
+fn enters(pid: Pid) -> bool {
+    ptrace::syscall_info(pid).is_ok_and(|info| info.op == libc::PTRACE_SYSCALL_INFO_ENTRY)
+}
