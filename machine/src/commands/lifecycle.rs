@@ -255,17 +255,20 @@ pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
 }
 
 /// Kills QEMU, and waits until it and its keeper have ended. A keeper that has not started QEMU yet
-/// is killed itself.
+/// is killed itself; a QEMU that it has started in that moment is the next to be killed.
 pub fn kill_one(machine: &Machine) -> Result<()> {
-    let locks = machine.locks()?;
-    if let Some(pid) = locks.qemu.or(locks.keeper) {
+    loop {
+        let locks = machine.locks()?;
+        let Some(pid) = locks.qemu.or(locks.keeper) else {
+            return Ok(());
+        };
         match signal(Pid::from_raw(pid), Signal::SIGKILL) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => return Err(error).context("kill QEMU"),
         }
+        lock::wait_free(&machine.run_file("qemu.pid"))?;
+        lock::wait_free(&machine.run_file("keeper.pid"))?;
     }
-    lock::wait_free(&machine.run_file("qemu.pid"))?;
-    lock::wait_free(&machine.run_file("keeper.pid"))
 }
 
 /// Returns the parser of `status`.

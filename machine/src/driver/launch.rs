@@ -7,6 +7,8 @@ use crate::keeper::monitor::Monitor;
 use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::image::Image;
+use crate::store::lock;
+use crate::store::machine::LIFE;
 use crate::store::{files, logfile};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -36,8 +38,14 @@ pub struct Launched {
     pub notes: Vec<String>,
 }
 
-/// Starts QEMU, and returns when it answers. A `stopped` one waits for the command `cont`.
-pub fn launch(machine: &Machine, config: &MachineConfig, stopped: bool) -> Result<Launched> {
+/// Starts QEMU, and returns when it answers. A `stopped` one waits for the command `cont`. `announce`
+/// records the port and the shortcomings before there is a QEMU that they describe.
+pub fn launch(
+    machine: &Machine,
+    config: &MachineConfig,
+    stopped: bool,
+    announce: &mut dyn FnMut(u16, &[String]) -> Result<()>,
+) -> Result<Launched> {
     let image = Image::open(&machine.cache, &config.image)?;
     let key = machine.file("id_ed25519.pub");
     let key = fs::read_to_string(&key).with_context(|| format!("read {}", key.display()))?;
@@ -65,6 +73,8 @@ pub fn launch(machine: &Machine, config: &MachineConfig, stopped: bool) -> Resul
             program: std::env::current_exe().context("path of this program")?,
         };
         tries -= 1;
+        let known: Vec<String> = notes.iter().chain(&served.notes).cloned().collect();
+        announce(at.ssh_port, &known)?;
         let error = match attempt(machine, config, at, &entries) {
             Ok(launched) => {
                 notes.append(&mut served.notes);
@@ -126,8 +136,11 @@ fn attempt(
         (args.join("\n") + "\n").as_bytes(),
     )?;
     let log = machine.file("qemu.log");
-    let mut child = spawn(&args, &log)?;
-    drop(listener);
+    let life = lock::hand_over(&machine.run_file(LIFE))?;
+    let child = spawn(&args, &log);
+    // From here on QEMU alone has both.
+    drop((listener, life));
+    let mut child = child?;
     let connected = UnixStream::connect(&path)
         .map_err(anyhow::Error::from)
         .and_then(Monitor::connect);

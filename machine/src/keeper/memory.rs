@@ -108,8 +108,7 @@ fn hardware(machine: &Machine, monitor: &mut Monitor) -> Result<Vec<String>> {
     Ok(saved::hardware(&args, &version, &image, &saved::host_cpu()))
 }
 
-/// Loads a memory into a QEMU that stands still, and lets it run. A memory that does not fit is left
-/// as it is.
+/// Loads a memory into a QEMU that stands still. A memory that does not fit is left as it is.
 pub(super) fn load(
     machine: &Machine,
     launched: &mut Launched,
@@ -138,8 +137,7 @@ pub(super) fn load(
             false => record.degraded.push(format!("ports: {}", forward.reason())),
         }
     }
-    // From here on the disk changes, and the memory does not fit it any more.
-    machine.forget_saved()
+    Ok(())
 }
 
 /// Removes the snapshot of a suspension that is over, or that was cut before it was whole.

@@ -54,7 +54,7 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     };
     // Requests wait from here on until QEMU runs.
     let requests = control::bind(&machine.run_file(control::SOCKET))?;
-    let orphan = machine.qemu()?.is_some();
+    let orphan = machine.lone_qemu()?.is_some();
     if !orphan && purpose == Purpose::Adopt {
         end::stopped(machine);
         return Ok(());
@@ -125,9 +125,14 @@ fn begin(
 fn start(machine: &Machine) -> Result<Qemu> {
     let mut record = RunRecord::new(State::Starting);
     record.console_from = fs::metadata(machine.file("console.log")).map_or(0, |meta| meta.len());
-    record.write(machine)?;
     let saved = machine.saved()?;
-    let mut launched = launch::launch(machine, &machine.config()?, saved.is_some())?;
+    let mut announce = |port: u16, notes: &[String]| {
+        record.ssh_port = port;
+        record.notes = notes.to_owned();
+        record.write(machine)
+    };
+    let config = machine.config()?;
+    let mut launched = launch::launch(machine, &config, saved.is_some(), &mut announce)?;
     if let Err(error) = go_on(machine, &mut launched, saved.as_ref(), &mut record) {
         // A QEMU that no record describes could not be adopted.
         let _ = launched.child.kill();
@@ -155,8 +160,10 @@ fn go_on(
         return record.write(machine);
     };
     memory::load(machine, launched, saved, record)?;
-    // A keeper that is killed from here on leaves an orphan that the next one can adopt.
+    // A keeper that is killed from here on leaves an orphan that the next one can adopt, as soon as
+    // the memory is forgotten: the disk changes, and the memory does not fit it any more.
     record.write(machine)?;
+    machine.forget_saved()?;
     launched.monitor.execute("cont", &json!({}))?;
     Ok(())
 }
@@ -212,7 +219,8 @@ impl Keeper {
         let log = self.machine.file("console.log");
         console::watch(&log, self.record.console_from, sender)?;
         let status = self.monitor.execute("query-status", &json!({}))?;
-        if status["status"] == "paused" || status["status"] == "io-error" {
+        // Paused, with a full disk, or with a memory that was loaded and did not go on yet.
+        if status["running"] == false {
             self.set_phase(State::Paused);
         } else {
             self.set_phase(self.record.phase);

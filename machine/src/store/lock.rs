@@ -8,7 +8,7 @@
 use crate::fault::Fault;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -17,6 +17,14 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+// The constants have the type of the field on other kernels than Linux.
+/// Kind of a lock for reading.
+const READ: i16 = libc::F_RDLCK as i16;
+/// Kind of a lock for writing.
+const WRITE: i16 = libc::F_WRLCK as i16;
+/// Kind of a lock that nobody holds.
+const UNLOCKED: i16 = libc::F_UNLCK as i16;
 
 /// Time that a command waits for another one.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -108,12 +116,12 @@ impl LifeLock {
     /// not open the file again: closing any descriptor of it drops the lock (fcntl(2)).
     pub fn take(path: &Path, ending: impl FnOnce() -> Result<bool>) -> Result<Option<Self>> {
         let mut file = open(path)?;
-        match fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))) {
+        match fcntl(&file, FcntlArg::F_SETLK(&whole(WRITE))) {
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 if writer(&file, path)?.is_some() && !ending()? {
                     return Ok(None);
                 }
-                lock(&file, path, libc::F_WRLCK)?;
+                lock(&file, path, WRITE)?;
             }
             other => {
                 other.with_context(|| format!("lock {}", path.display()))?;
@@ -122,6 +130,42 @@ impl LifeLock {
         file.set_len(0)?;
         writeln!(file, "{}", std::process::id())?;
         Ok(Some(Self { _file: file }))
+    }
+}
+
+/// Takes a lock (flock(2)) that a child inherits with the descriptor that is returned: while the child
+/// lives, [`is_handed_over`] is true, from its fork on.
+pub fn hand_over(path: &Path) -> Result<File> {
+    let file = open(path)?;
+    let locked = file.lock().map_err(anyhow::Error::from);
+    locked
+        .and_then(|()| Ok(fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))?))
+        .with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
+}
+
+/// Tells whether a process has the lock of [`hand_over`].
+pub fn is_handed_over(path: &Path) -> Result<bool> {
+    use std::fs::TryLockError;
+    let Some(file) = existing(path)? else {
+        return Ok(false);
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("lock {}", path.display()))
+        }
+    }
+}
+
+/// Waits until no process has the lock of [`hand_over`].
+pub fn wait_given_back(path: &Path) -> Result<()> {
+    match existing(path)? {
+        Some(file) => file
+            .lock_shared()
+            .with_context(|| format!("lock {}", path.display())),
+        None => Ok(()),
     }
 }
 
@@ -135,7 +179,7 @@ impl Guard {
     /// Waits for the lock.
     pub fn take(path: &Path) -> Result<Self> {
         let file = open(path)?;
-        lock(&file, path, libc::F_WRLCK)?;
+        lock(&file, path, WRITE)?;
         Ok(Self { _file: file })
     }
 }
@@ -153,7 +197,7 @@ pub fn holder(path: &Path) -> Result<Option<i32>> {
 pub fn wait_free(path: &Path) -> Result<()> {
     // A process that waits takes a read lock, by which others tell it from the holder.
     match existing(path)? {
-        Some(file) => lock(&file, path, libc::F_RDLCK),
+        Some(file) => lock(&file, path, READ),
         None => Ok(()),
     }
 }
@@ -169,13 +213,13 @@ fn existing(path: &Path) -> Result<Option<File>> {
 
 /// Returns the process that holds a write lock: a read lock conflicts with nothing else (fcntl(2)).
 fn writer(file: &File, path: &Path) -> Result<Option<i32>> {
-    let mut lock = whole(libc::F_RDLCK);
+    let mut lock = whole(READ);
     fcntl(file, FcntlArg::F_GETLK(&mut lock)).with_context(|| path.display().to_string())?;
-    Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
+    Ok((lock.l_type != UNLOCKED).then_some(lock.l_pid))
 }
 
 /// Waits for a lock of this kind.
-fn lock(file: &File, path: &Path, kind: i32) -> Result<()> {
+fn lock(file: &File, path: &Path, kind: i16) -> Result<()> {
     loop {
         match fcntl(file, FcntlArg::F_SETLKW(&whole(kind))) {
             Err(Errno::EINTR) => {}
@@ -188,9 +232,9 @@ fn lock(file: &File, path: &Path, kind: i32) -> Result<()> {
 }
 
 /// Describes a lock on a whole file.
-fn whole(kind: i32) -> libc::flock {
+fn whole(kind: i16) -> libc::flock {
     libc::flock {
-        l_type: kind as i16,
+        l_type: kind,
         l_whence: libc::SEEK_SET as i16,
         l_start: 0,
         l_len: 0,
@@ -270,9 +314,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_lock_that_is_handed_over_is_held_by_the_child_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("life");
+        assert!(!is_handed_over(&path).expect("asked"), "no file");
+        let lock = hand_over(&path).expect("free");
+        let mut child = std::process::Command::new("cat");
+        let child = child.stdin(std::process::Stdio::piped()).spawn();
+        let mut child = child.expect("cat");
+        drop(lock);
+        assert!(is_handed_over(&path).expect("asked"));
+        drop(child.stdin.take());
+        wait_given_back(&path).expect("given back");
+        child.wait().expect("it ends");
+        assert!(!is_handed_over(&path).expect("asked"));
+    }
+
     /// Holds a lock of an open file description, with which those of a process conflict as with
     /// those of another process.
-    fn held(path: &Path, kind: i32) -> File {
+    fn held(path: &Path, kind: i16) -> File {
         let file = open(path).expect("opened");
         fcntl(&file, FcntlArg::F_OFD_SETLK(&whole(kind))).expect("free");
         file
@@ -283,13 +344,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("pid");
         for (kind, ending, taken) in [
-            (libc::F_WRLCK, false, false),
-            (libc::F_WRLCK, true, true),
-            (libc::F_RDLCK, false, true),
+            (WRITE, false, false),
+            (WRITE, true, true),
+            (READ, false, true),
         ] {
             let other = held(&path, kind);
             let known = holder(&path).expect("asked").is_some();
-            assert_eq!(known, kind == libc::F_WRLCK, "one that waits holds nothing");
+            assert_eq!(known, kind == WRITE, "one that waits holds nothing");
             let (asked, begun) = mpsc::channel();
             let taker = {
                 let path = path.clone();

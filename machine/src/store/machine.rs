@@ -7,11 +7,15 @@ use super::files;
 use super::lock::{self, CommandLock};
 use crate::compat;
 use crate::fault::Fault;
+use crate::keeper::monitor;
 use crate::keeper::record::{EndRecord, RunRecord};
 use crate::state::{Locks, Standing, State, standing};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
+
+/// File in the runtime directory whose lock QEMU inherits from its keeper.
+pub const LIFE: &str = "qemu.life";
 
 /// Name of a machine, and the directories of its files.
 #[derive(Clone, Debug)]
@@ -108,10 +112,30 @@ impl Machine {
 
     /// Reads the locks. A keeper must not: it would lose its own ([`lock::LifeLock`]).
     pub fn locks(&self) -> Result<Locks> {
-        Ok(Locks {
-            keeper: lock::holder(&self.run_file("keeper.pid"))?,
-            qemu: self.qemu()?,
-        })
+        let keeper = lock::holder(&self.run_file("keeper.pid"))?;
+        let qemu = match keeper {
+            Some(_) => self.qemu()?,
+            None => self.lone_qemu()?,
+        };
+        Ok(Locks { keeper, qemu })
+    }
+
+    /// Returns the pid of a QEMU without a keeper. One whose keeper was killed between its fork and
+    /// the lock on its pid file is waited for: it greets when it has that lock.
+    pub fn lone_qemu(&self) -> Result<Option<i32>> {
+        let life = self.run_file(LIFE);
+        loop {
+            if let Some(pid) = self.qemu()? {
+                return Ok(Some(pid));
+            }
+            if !lock::is_handed_over(&life)? {
+                // It may have got the one lock before it was asked for the other.
+                return self.qemu();
+            }
+            if !monitor::greets(&self.run_file("qmp.sock"))? {
+                lock::wait_given_back(&life)?;
+            }
+        }
     }
 
     /// Returns the pid of QEMU.

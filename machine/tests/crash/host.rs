@@ -133,12 +133,26 @@ impl Host {
         Ok(found)
     }
 
+    /// Returns the pids of the QEMUs of this host.
+    pub fn qemu(&self) -> Result<Vec<Pid>> {
+        self.processes("qemu-system-x86_64")
+    }
+
+    /// Returns the pids of the keepers of this host.
+    pub fn keepers(&self) -> Result<Vec<Pid>> {
+        self.processes("keeper")
+    }
+
+    /// Returns a file in the runtime directory of the one machine.
+    pub fn run_file(&self, name: &str) -> Result<PathBuf> {
+        let mut dirs = fs::read_dir(self.dir.path().join("run/pm"))?.flatten();
+        let dir = dirs.next().context("no runtime directory")?;
+        Ok(dir.path().join(name))
+    }
+
     /// Asks the API of the machine for a sign of life.
     pub fn ping(&self) -> Result<()> {
-        let dirs = fs::read_dir(self.dir.path().join("run/pm"))?.flatten();
-        let sockets = dirs.map(|dir| dir.path().join("podman.sock"));
-        let socket = sockets.filter(|socket| socket.exists()).last();
-        let answer = tests::http::get_unix(&socket.context("no socket")?, "/_ping")?;
+        let answer = tests::http::get_unix(&self.run_file("podman.sock")?, "/_ping")?;
         ensure!(answer.status == 200, "{answer:?}");
         Ok(())
     }
@@ -146,7 +160,7 @@ impl Host {
     /// Runs a command that gets a signal at one of its system calls; returns the number of calls that
     /// it made, and its end.
     pub fn shot(&self, line: &str, shot: Shot) -> Result<(usize, WaitStatus)> {
-        let pid = trace::start(PROGRAM, |command| self.set(command.args(line.split(' '))))?;
+        let pid = trace::start(self, line)?;
         let end = trace::follow(pid, shot, false)?;
         // A tool that the command had started writes its file to the end.
         let group = Pid::from_raw(-pid.as_raw());

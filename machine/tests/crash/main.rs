@@ -4,6 +4,7 @@
 
 mod guest;
 mod host;
+mod life;
 mod orders;
 mod trace;
 

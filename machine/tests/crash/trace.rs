@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A process that is killed at one of its system calls.
 
+use crate::host::{Host, PROGRAM};
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::libc;
@@ -8,6 +9,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -17,12 +19,11 @@ const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD
     .union(Options::PTRACE_O_TRACECLONE)
     .union(Options::PTRACE_O_EXITKILL);
 
-/// Runs a shell command line that stops itself until it is traced; returns the pid. `command` is
-/// executed by it.
-pub fn start(program: &str, set: impl FnOnce(&mut Command)) -> Result<Pid> {
+/// Starts the program by a shell that stops itself until it is traced; returns the pid.
+pub fn start(host: &Host, line: &str) -> Result<Pid> {
     let mut command = Command::new("sh");
-    command.args(["-c", "kill -STOP $$; exec \"$0\" \"$@\"", program]);
-    set(&mut command);
+    command.args(["-c", "kill -STOP $$; exec \"$0\" \"$@\"", PROGRAM]);
+    host.set(command.args(line.split(' ')));
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -34,6 +35,35 @@ pub fn start(program: &str, set: impl FnOnce(&mut Command)) -> Result<Pid> {
     ptrace::seize(pid, OPTIONS)?;
     kill(pid, Signal::SIGCONT)?;
     Ok(pid)
+}
+
+/// Tells whether a process has not ended.
+pub fn is_alive(pid: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Begins to trace a process that runs, with all its threads.
+pub fn attach(pid: Pid) -> Result<()> {
+    let mut known = Vec::new();
+    loop {
+        let before = known.len();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let tid: i32 = task?.file_name().to_string_lossy().parse()?;
+            if known.contains(&tid) {
+                continue;
+            }
+            known.push(tid);
+            match ptrace::seize(Pid::from_raw(tid), OPTIONS) {
+                Ok(()) => ptrace::interrupt(Pid::from_raw(tid))?,
+                // It has ended, or a thread that was traced has made it.
+                Err(Errno::ESRCH | Errno::EPERM) => {}
+                Err(error) => return Err(error).context("seize"),
+            }
+        }
+        if known.len() == before {
+            return Ok(());
+        }
+    }
 }
 
 /// Signal for a process at the entry of one of its system calls.
