@@ -4,13 +4,14 @@
 //! A test that is killed, or panics, must not leave a QEMU behind. Each child asks the kernel to be
 //! killed when its parent dies (`PR_SET_PDEATHSIG`). The parent in that sense is the *thread* that
 //! forked, see prctl(2), and a test's thread ends long before the process does. Therefore one
-//! thread, which lives as long as the process, forks all children.
+//! thread, which lives as long as the process, forks all children. Other kernels have no such request:
+//! there a child outlives a parent that is killed.
 
 #![expect(unsafe_code)] // SAFETY: `pre_exec` only, see `bind_to_parent`.
 
 use anyhow::{Context, Result, bail};
-use nix::sys::{prctl, signal};
-use nix::unistd::{Pid, getppid};
+use nix::sys::signal;
+use nix::unistd::Pid;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -57,20 +58,31 @@ fn spawner() -> &'static mpsc::Sender<Job> {
 fn bind_to_parent(command: &mut Command, fd: Option<OwnedFd>) {
     let parent = Pid::this();
     let hook = move || {
-        prctl::set_pdeathsig(signal::SIGKILL)?;
-        // The parent may have died before prctl(2) took effect.
-        if getppid() != parent {
-            return Err(io::Error::from_raw_os_error(nix::libc::ESRCH));
-        }
+        die_with(parent)?;
         if let Some(fd) = &fd {
             let keep = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
             nix::fcntl::fcntl(fd, keep)?;
         }
         Ok(())
     };
-    // SAFETY: the hook runs between fork and exec and makes three plain system calls: it takes no
+    // SAFETY: the hook runs between fork and exec and makes a few plain system calls: it takes no
     // lock and allocates nothing.
     unsafe { command.pre_exec(hook) };
+}
+
+#[cfg(target_os = "linux")]
+fn die_with(parent: Pid) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(signal::SIGKILL)?;
+    // The parent may have died before prctl(2) took effect.
+    if nix::unistd::getppid() != parent {
+        return Err(io::Error::from_raw_os_error(nix::libc::ESRCH));
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with(_parent: Pid) -> io::Result<()> {
+    Ok(())
 }
 
 /// Returns the number under which a child sees `fd`.
