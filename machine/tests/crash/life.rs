@@ -89,7 +89,7 @@ fn is_true(host: &Host) -> Result<()> {
     let right = match state.as_str() {
         "Stopped" => before.0.is_empty() || after.0.is_empty(),
         "Running" | "Stopping" => !before.0.is_empty(),
-        "Starting" => !(after.0.is_empty() && after.1.is_empty()) || !before.1.is_empty(),
+        "Starting" => !(after.0.is_empty() && after.1.is_empty() && before.1.is_empty()),
         _ => false,
     };
     ensure!(right, "{state}: {before:?} {after:?}");
