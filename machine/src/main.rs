@@ -3,6 +3,14 @@
 
 use std::process::ExitCode;
 
+#[cfg(unix)]
 fn main() -> ExitCode {
     machine::cli::run(std::env::args_os().collect())
+}
+
+/// The keeper needs unix sockets, locks and signals of POSIX.
+#[cfg(not(unix))]
+fn main() -> ExitCode {
+    eprintln!("Error: machines do not run under this system yet: run podman-machine in WSL 2");
+    ExitCode::from(machine::fault::FAILURE)
 }

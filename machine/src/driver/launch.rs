@@ -64,6 +64,7 @@ pub fn launch(
             run: machine.run.clone(),
             kernel: image.kernel(),
             initrd: image.initrd(),
+            linux: cfg!(target_os = "linux"),
             kvm: accelerator == Accelerator::Kvm,
             one_thread: accelerator == Accelerator::Tcg && vmm::loses_patches(),
             ssh_port: free_port(config)?,

@@ -19,6 +19,8 @@ pub struct Resolved {
     pub kernel: PathBuf,
     /// Initrd.
     pub initrd: PathBuf,
+    /// True on a host with Linux, whose QEMU has memory without a file and a sandbox.
+    pub linux: bool,
     /// True for KVM, false for TCG.
     pub kvm: bool,
     /// True if several CPUs under TCG need one thread ([`vmm::loses_patches`]).
@@ -129,7 +131,7 @@ fn board(config: &MachineConfig, at: &Resolved) -> Vec<String> {
         (false, true) => ("tcg,thread=single", "max"),
         (false, false) => ("tcg", "max"),
     };
-    words(&[
+    let mut args = words(&[
         "-name",
         &name,
         "-nodefaults",
@@ -139,24 +141,33 @@ fn board(config: &MachineConfig, at: &Resolved) -> Vec<String> {
         "-msg",
         "timestamp=on",
         "-machine",
-        "q35,memory-backend=mem,usb=off,vmport=off,smm=off",
+        match at.linux {
+            true => "q35,memory-backend=mem,usb=off,vmport=off,smm=off",
+            false => "q35,usb=off,vmport=off,smm=off",
+        },
         "-accel",
         accel,
         "-cpu",
         cpu,
-        "-object",
-        &format!("memory-backend-memfd,id=mem,size={memory},share=on"),
         "-m",
         &memory,
         "-smp",
         &config.cpus.to_string(),
         "-rtc",
         "base=utc,driftfix=slew",
-        // slirp forks, and calls setsid(2), to start the program that publishes ports: spawn=deny
-        // and elevateprivileges=deny or =children would kill it.
-        "-sandbox",
-        "on,obsolete=deny,resourcecontrol=deny",
-    ])
+    ]);
+    if at.linux {
+        args.extend(words(&[
+            // Memory that virtiofsd shares.
+            "-object",
+            &format!("memory-backend-memfd,id=mem,size={memory},share=on"),
+            // slirp forks, and calls setsid(2), to start the program that publishes ports: spawn=deny
+            // and elevateprivileges=deny or =children would kill it.
+            "-sandbox",
+            "on,obsolete=deny,resourcecontrol=deny",
+        ]));
+    }
+    args
 }
 
 fn devices(config: &MachineConfig, at: &Resolved) -> Vec<String> {
@@ -262,6 +273,7 @@ mod tests {
             run: "/r/pm/0123".into(),
             kernel: "/c/vmlinuz".into(),
             initrd: "/c/initrd.img".into(),
+            linux: true,
             kvm: false,
             one_thread: true,
             ssh_port: 2200,
@@ -284,7 +296,8 @@ mod tests {
         let line = line(&MachineConfig::new("box"), &resolved());
         for part in [
             "-accel tcg,thread=single -cpu max",
-            "size=2048M,share=on -m 2048M -smp 2",
+            "-m 2048M -smp 2",
+            "-object memory-backend-memfd,id=mem,size=2048M,share=on",
             "-kernel /c/vmlinuz -initrd /c/initrd.img -append console=ttyS0 no_timer_check -fw_cfg",
             "-fw_cfg name=opt/org.boot2podman/ssh_key,file=/r/pm/0123/fw_cfg.ssh_key",
             "hostfwd=tcp:127.0.0.1:2200-:22,guestfwd=tcp:10.0.2.100:80-cmd:'/usr/bin/podman-machine' relay '/r/pm/0123'",
@@ -311,6 +324,19 @@ mod tests {
             "{line}"
         );
         assert!(!line.contains("no_timer_check"), "{line}");
+    }
+
+    #[test]
+    fn what_linux_alone_has_is_not_asked_for_elsewhere() {
+        let at = Resolved {
+            linux: false,
+            ..resolved()
+        };
+        let line = line(&MachineConfig::new("box"), &at);
+        assert!(line.contains("-machine q35,usb=off,"), "{line}");
+        for part in ["memfd", "memory-backend", "-sandbox"] {
+            assert!(!line.contains(part), "{part}: {line}");
+        }
     }
 
     #[test]
