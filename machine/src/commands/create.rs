@@ -83,12 +83,12 @@ fn make(
     let cache = hold_cache(dirs)?;
     config.image = Image::import(&dirs.cache(), source)?.id;
     println!("Creating machine...");
-    let _lock = creation.publish(|draft| fill(draft, &config))?;
+    let lock = creation.publish(|draft| fill(draft, &config))?;
     drop(cache);
     let Some(limit) = limit else {
         return Ok(());
     };
-    let mut spawn = || creation.spawn_keeper();
+    let mut spawn = || creation.spawn_keeper(&lock);
     let started = lifecycle::start_held(dirs, machine, limit, &mut spawn);
     if started.is_err() {
         creation.undo()?;

@@ -99,9 +99,10 @@ impl Creation {
     }
 
     /// Starts the keeper of the machine; returns the stream of its progress.
-    pub fn spawn_keeper(&self) -> Result<UnixStream> {
+    pub fn spawn_keeper(&self, lock: &CommandLock) -> Result<UnixStream> {
         let mut stage = self.stage();
-        let (keeper, progress) = follow::spawn(&self.dirs, &self.machine, Purpose::Start)?;
+        let (dirs, machine) = (&self.dirs, &self.machine);
+        let (keeper, progress) = follow::spawn(dirs, machine, Purpose::Start, Some(lock))?;
         *stage = Stage::Named(Some(keeper));
         Ok(progress)
     }

@@ -2,6 +2,7 @@
 //! Progress of a keeper, as a command sees it.
 
 use crate::keeper::Purpose;
+use crate::store::lock::CommandLock;
 use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -32,13 +33,25 @@ pub enum Outcome {
 }
 
 /// Starts a keeper; returns the stream of its progress.
-pub fn spawn_keeper(dirs: &Dirs, machine: &Machine, purpose: Purpose) -> Result<UnixStream> {
+pub fn spawn_keeper(
+    dirs: &Dirs,
+    machine: &Machine,
+    purpose: Purpose,
+    lock: Option<&CommandLock>,
+) -> Result<UnixStream> {
     // The keeper goes on when this command has ended, and is no child to wait for.
-    Ok(spawn(dirs, machine, purpose)?.1)
+    Ok(spawn(dirs, machine, purpose, lock)?.1)
 }
 
-/// Starts a keeper; returns its process and the stream of its progress.
-pub fn spawn(dirs: &Dirs, machine: &Machine, purpose: Purpose) -> Result<(Child, UnixStream)> {
+/// Starts a keeper; returns its process and the stream of its progress. The keeper shares the lock of
+/// the command until it has its own and its socket: a command that is killed meanwhile leaves no
+/// moment in which another one finds neither.
+pub fn spawn(
+    dirs: &Dirs,
+    machine: &Machine,
+    purpose: Purpose,
+    lock: Option<&CommandLock>,
+) -> Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let log = machine.file("keeper.log");
     let log = logfile::append(&log)?;
@@ -50,7 +63,7 @@ pub fn spawn(dirs: &Dirs, machine: &Machine, purpose: Purpose) -> Result<(Child,
         .arg(&machine.name)
         .args((purpose == Purpose::Adopt).then_some("--adopt"));
     keeper
-        .stdin(Stdio::null())
+        .stdin(lock.map_or_else(|| Ok(Stdio::null()), CommandLock::share)?)
         .stdout(OwnedFd::from(theirs))
         .stderr(log)
         .current_dir(&machine.dir);

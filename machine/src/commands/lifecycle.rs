@@ -59,9 +59,9 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
 /// Starts a machine.
 pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
     dirs.create()?;
-    let _lock = machine.lock("start")?;
+    let lock = machine.lock("start")?;
     start_held(dirs, machine, limit, &mut || {
-        follow::spawn_keeper(dirs, machine, Purpose::Start)
+        follow::spawn_keeper(dirs, machine, Purpose::Start, Some(&lock))
     })
 }
 

@@ -136,7 +136,7 @@ pub fn text_of(error: &anyhow::Error) -> String {
 /// Returns the state of a machine. A QEMU that has lost its keeper gets a new one.
 pub fn state(dirs: &Dirs, machine: &Machine) -> Result<State> {
     if machine.standing()? == Standing::Orphan {
-        let stream = follow::spawn_keeper(dirs, machine, Purpose::Adopt)?;
+        let stream = follow::spawn_keeper(dirs, machine, Purpose::Adopt, None)?;
         follow::follow_adoption(stream, ADOPTION)?;
     }
     match machine.standing()? {

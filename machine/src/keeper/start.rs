@@ -54,6 +54,7 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     };
     // Requests wait from here on until QEMU runs.
     let requests = control::bind(&machine.run_file(control::SOCKET))?;
+    give_up_command_lock()?;
     let orphan = machine.lone_qemu()?.is_some();
     if !orphan && purpose == Purpose::Adopt {
         end::stopped(machine);
@@ -71,6 +72,12 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     }
     let (keeper, events) = begun?;
     super::life::live(keeper, &events)
+}
+
+/// Closes the lock of the command that has started this keeper, which is its standard input.
+fn give_up_command_lock() -> Result<()> {
+    let null = fs::File::open("/dev/null").context("/dev/null")?;
+    nix::unistd::dup2_stdin(&null).context("standard input")
 }
 
 /// Tells why there is no keeper. What describes a QEMU that runs stays for the next one.

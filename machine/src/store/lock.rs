@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -32,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Lock of a command on a machine; released when dropped.
 #[derive(Debug)]
 pub struct CommandLock {
-    _file: File,
+    file: File,
 }
 
 impl CommandLock {
@@ -52,7 +53,13 @@ impl CommandLock {
         file.set_len(0)?;
         file.rewind()?;
         write!(file, "{} {command}", std::process::id())?;
-        Ok(Some(Self { _file: file }))
+        Ok(Some(Self { file }))
+    }
+
+    /// Returns the lock for a child, which has it until it closes the descriptor.
+    pub fn share(&self) -> Result<Stdio> {
+        let file = self.file.try_clone();
+        Ok(file.context("share the lock with a child")?.into())
     }
 }
 
@@ -312,6 +319,23 @@ mod tests {
                 .expect("asked")
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_lock_that_is_shared_is_held_until_the_child_gives_it_up() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lock");
+        let lock = CommandLock::take(&path, "start").expect("free");
+        let lock = lock.expect("there");
+        let mut child = std::process::Command::new("sleep");
+        child.arg("60").stdin(lock.share().expect("shared"));
+        let mut running = child.spawn().expect("sleep");
+        drop((lock, child));
+        let probe = open(&path).expect("opened");
+        assert!(probe.try_lock().is_err(), "the child has it");
+        running.kill().expect("killed");
+        running.wait().expect("it ends");
+        probe.lock().expect("given up");
     }
 
     #[test]
