@@ -25,7 +25,7 @@ enum Stage {
     Draft,
     /// The machine, whose lock this process holds, with the keeper that this process has started.
     Named(Option<Child>),
-    /// Nothing: the machine belongs to its user.
+    /// Machine of its user: there is nothing to undo.
     Done,
 }
 

@@ -13,13 +13,13 @@ use std::thread;
 /// Behaviour of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guest {
-    /// It is ready at once, and powers off when asked to.
+    /// Guest that is ready at once, and powers off when asked to.
     Usual,
-    /// As the usual one; an image of its own.
+    /// Guest like the usual one, with an image of its own.
     Other,
-    /// It is ready at once, and never sees its power button.
+    /// Guest that is ready at once, and never sees its power button.
     Deaf,
-    /// It is never ready.
+    /// Guest that is never ready.
     Silent,
 }
 
