@@ -40,7 +40,7 @@ ext: host ## builds the extension out/ext/NAME.erofs of the Debian packages PKGS
 size: host ## prints the size of each part of the image, and draws out/size.svg
 	@$(INITRAMFS) size
 
-oci: host ## builds out/boot2podman-{kernel,disk}.oci.tar for KubeVirt (docs/guide/kubevirt.md)
+oci: host ## builds out/boot2podman-{kernel,disk,machine}.oci.tar for KubeVirt and podman machine
 	@$(INITRAMFS) oci
 
 release: iso disk ## builds all downloads, and SHA256SUMS to sign (docs/design/trust.md)

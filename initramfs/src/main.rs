@@ -29,8 +29,8 @@ const COMMANDS: &[Command] = &[
     Command { name: "kernel", arguments: "", run: |_| kernel::build(),
         help: "make the slim kernel, which KERNEL=slim selects, in out/kernel/" },
     Command { name: "oci", arguments: "", run: |_| oci::build(),
-        help: "make out/boot2podman-kernel.oci.tar of the image, and out/boot2podman-disk.oci.tar of\n\
-               out/boot2podman.qcow2" },
+        help: "make out/boot2podman-kernel.oci.tar of the image, and out/boot2podman-disk.oci.tar and\n\
+               -machine.oci.tar of the disk" },
     Command { name: "ext", arguments: "[<name>…]", run: ext::build,
         help: "make the extension NAME= of the packages PKGS= in out/ext/, or the named extensions\n\
                (buildah, skopeo, debug)" },

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `make oci`: kernel and initrd as a container image, and the disk as another one, in archives
 //! with the OCI image layout (image-spec 1.1, image-layout.md). KubeVirt boots a machine from
-//! either (docs/guide/kubevirt.md).
+//! either (docs/guide/kubevirt.md). A third archive is what `podman machine init --image docker://…`
+//! pulls (docs/guide/ignition.md).
+
+mod machine;
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -12,7 +15,7 @@ use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
 use crate::fetch::BuildConfig;
-use crate::paths::{DISK_OCI, INITRD, KERNEL_OCI, QCOW2, VMLINUZ};
+use crate::paths::{DISK_OCI, INITRD, KERNEL_OCI, MACHINE_OCI, QCOW2, RAW_DISK, VMLINUZ};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::{bom, fsutil, image, paths, sums};
@@ -55,9 +58,14 @@ pub fn build() -> Result<()> {
     let _lock = stamp::lock(&out)?;
     let from = paths::out_of(config.kernel);
     let files = [VMLINUZ, INITRD].map(|name| from.join(name));
-    kernel(&files, &from.join(KERNEL_OCI), &Step::new("oci", 1, 2))?;
+    kernel(&files, &from.join(KERNEL_OCI), &Step::new("oci", 1, 3))?;
     fsutil::link_or_copy(&from.join(KERNEL_OCI), &out.join(KERNEL_OCI))?;
-    disk(&out, &Step::new("oci", 2, 2))?;
+    disk(&out, &Step::new("oci", 2, 3))?;
+    machine::build(
+        &out.join(RAW_DISK),
+        &out.join(MACHINE_OCI),
+        &Step::new("oci", 3, 3),
+    )?;
     sums::write(&out)
 }
 
@@ -135,22 +143,7 @@ impl Image<'_> {
         // `podman load` gives the image this name.
         let name = format!("localhost/{}:{VERSION}", self.name);
         index["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-        let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [index]});
-
-        let file = File::create(to).with_context(|| format!("write {}", to.display()))?;
-        let mut tar = Builder::new(BufWriter::new(file));
-        let layout = json!({"imageLayoutVersion": "1.0.0"}).to_string();
-        text(&mut tar, "oci-layout", &layout)?;
-        text(&mut tar, "index.json", &index.to_string())?;
-        for dir in ["blobs/", "blobs/sha256/"] {
-            directory(&mut tar, dir, 0)?;
-        }
-        for blob in [&manifest, &config] {
-            text(&mut tar, &format!("blobs/sha256/{}", digest(blob)), blob)?;
-        }
-        copy(&mut tar, &layer, &format!("blobs/sha256/{sum}"), 0)?;
-        tar.into_inner()?.into_inner()?.sync_all()?;
-        fsutil::remove(&layer)
+        archive(to, &index, &[&manifest, &config], &layer, &sum)
     }
 
     /// Writes the layer, without compression: kernel, initrd and disk are compressed already.
@@ -186,6 +179,26 @@ impl Image<'_> {
             "org.opencontainers.image.created": bom::time::iso8601(self.created),
         })
     }
+}
+
+/// Writes an archive with the OCI image layout: the index of one manifest, small blobs, and the layer,
+/// whose file is removed.
+fn archive(to: &Path, manifest: &Value, blobs: &[&str], layer: &Path, sum: &str) -> Result<()> {
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [manifest]});
+    let file = File::create(to).with_context(|| format!("write {}", to.display()))?;
+    let mut tar = Builder::new(BufWriter::new(file));
+    let layout = json!({"imageLayoutVersion": "1.0.0"}).to_string();
+    text(&mut tar, "oci-layout", &layout)?;
+    text(&mut tar, "index.json", &index.to_string())?;
+    for dir in ["blobs/", "blobs/sha256/"] {
+        directory(&mut tar, dir, 0)?;
+    }
+    for blob in blobs {
+        text(&mut tar, &format!("blobs/sha256/{}", digest(blob)), blob)?;
+    }
+    copy(&mut tar, layer, &format!("blobs/sha256/{sum}"), 0)?;
+    tar.into_inner()?.into_inner()?.sync_all()?;
+    fsutil::remove(layer)
 }
 
 fn descriptor(kind: &str, sum: &str, size: u64) -> Value {

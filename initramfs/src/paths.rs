@@ -24,6 +24,8 @@ pub const QCOW2: &str = "boot2podman.qcow2";
 pub const RAW_DISK: &str = "boot2podman.raw";
 /// Name of the OCI archive with kernel and initrd.
 pub const KERNEL_OCI: &str = "boot2podman-kernel.oci.tar";
+/// Name of the OCI archive that podman machine pulls.
+pub const MACHINE_OCI: &str = "boot2podman-machine.oci.tar";
 /// Name of the OCI archive with the disk.
 pub const DISK_OCI: &str = "boot2podman-disk.oci.tar";
 /// Name of the list of checksums.

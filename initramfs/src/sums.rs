@@ -21,6 +21,7 @@ pub const FILES: &[&str] = &[
     paths::RAW_DISK,
     paths::KERNEL_OCI,
     paths::DISK_OCI,
+    paths::MACHINE_OCI,
 ];
 
 /// Writes the checksums of the files that exist in `out`.
