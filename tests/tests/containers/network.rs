@@ -138,7 +138,12 @@ fn no_ssh_by_ipv6(guest: &Guest) -> Result<()> {
     let words = said.lines().filter_map(|l| l.split_whitespace().nth(3));
     for address in words.filter_map(|word| word.split('/').next()) {
         let before = counted()?;
-        let script = format!("echo | nc -w 3 {address}%eth0 22 | grep SSH || echo none");
+        let zone = if address.starts_with("fe80") {
+            "%eth0"
+        } else {
+            ""
+        };
+        let script = format!("echo | nc -w 3 {address}{zone} 22 | grep SSH || echo none");
         let said = guest.podman(&["exec", "six", "sh", "-c", &script])?;
         ensure!(said == "none", "{address}: {said}");
         ensure!(counted()? > before, "{address}: nothing was dropped");
