@@ -42,9 +42,9 @@ pub enum Kind {
     Client,
     /// Service of PID 1 that may run for as long as the machine; it logs to the kernel log.
     Service,
-    /// Service of PID 1 that does its work once and ends; it logs to the kernel log.
+    /// Work of PID 1's services, boot or shutdown that is done once; it logs to the kernel log.
     OneShot,
-    /// Command for other programs, which expect it under this name or with this protocol.
+    /// Command whose name, arguments or messages another program expects; it chooses its own log.
     Compat,
 }
 
@@ -60,7 +60,7 @@ pub struct Invocation<'a> {
 
 const SHUTDOWN: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n \
 leaves out the sync. -p, --poweroff, --reboot and --halt choose the action at the end of the shutdown. \
--d SECONDS is a delay, as with busybox. PID 1 keeps a shutdown in the future; `b2p cancel` \
+-d SECONDS is a delay, as with busybox. PID 1 holds a shutdown with a time until then; `b2p cancel` \
 cancels it. If PID 1 does not answer within two seconds, b2p sends it the signal of the action.";
 
 /// All applets, those for people first.
@@ -92,14 +92,15 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "load", kind: Client, arguments: "NAME...",
         run: |call| service::load_main(&Environment::of(call.control), call.arguments),
         summary: "loads user services from /var/lib/boot2podman/services",
-        details: "They are not started.", ..DEFAULT },
+        details: "Services that are loaded are not started.", ..DEFAULT },
     Applet { name: "reload", kind: Client,
         run: |call| service::reload_main(&Environment::of(call.control)),
         summary: "loads all user services that do not run", ..DEFAULT },
     Applet { name: "log", kind: Client, arguments: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]",
         run: |call| log::main(call.arguments),
         summary: "shows the log of this boot, of all services or of some",
-        details: "-f follows the log as it grows. -a shows earlier boots too, if a disk keeps \
+        details: "-f follows the log as it grows, -n shows the last N lines, -p those of at least this \
+            LEVEL. -a shows earlier boots too, if a disk keeps \
             them.", ..DEFAULT },
     Applet { name: "flags", kind: Client, arguments: "[--json]",
         run: |call| flags::main(call.arguments),

@@ -50,7 +50,7 @@ pub struct Phase {
 pub const ROOT_PHASES: &[Phase] = &[
     Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run: every later step reads or writes them" },
     Phase { name: "log",           when: always,     run: start_log,                     why: "the flags are known, and later messages are in the kernel log" },
-    Phase { name: "boost",         when: always,     run: boost,                         why: "until the machine is ready, RCU grace periods are short and the kernel's crypto self-tests use idle time only" },
+    Phase { name: "boost",         when: always,     run: boost,                         why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
     Phase { name: "early-modules", when: owns_root,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
     Phase { name: "root",          when: owns_root,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
 ];
@@ -59,7 +59,7 @@ pub const ROOT_PHASES: &[Phase] = &[
 #[rustfmt::skip]
 pub const SERVICE_PHASES: &[Phase] = &[
     Phase { name: "mounts",        when: always,     run: |_| mounts::mount_rest(),      why: "terminals, shared memory, cgroups and tracing have their file systems" },
-    Phase { name: "cgroups",       when: always,     run: create_cgroups,                why: "limits hold; every service has a leaf of the tree" },
+    Phase { name: "cgroups",       when: always,     run: create_cgroups,                why: "the controllers are enabled, and PID 1 has a leaf of the tree" },
     Phase { name: "loopback",      when: always,     run: |_| net::set_up("lo").doing("lo"), why: "lo has 127.0.0.1 and ::1" },
     Phase { name: "devices",       when: always,     run: devices,                       why: "the network cards have their drivers, and later uevents are not missed" },
     Phase { name: "flags",         when: always,     run: read_all_flags,                why: "the settings of fw_cfg and SMBIOS, whose drivers are loaded now, are known as well" },
@@ -73,7 +73,7 @@ pub const SERVICE_PHASES: &[Phase] = &[
     Phase { name: "sessions",      when: always,     run: make_user, why: "people who log in have a name, a home and an environment" },
 ];
 
-/// Makes the user of the configuration out of the image's.
+/// Gives the image's user the configured name and number, and makes its store.
 fn make_user(state: &mut SystemState) -> Result<()> {
     let made = session::configure(&state.config, &Config::default());
     session::link_docker_socket(&state.config, None);
@@ -110,8 +110,8 @@ pub fn run(signals: Signals) -> ! {
     continue_boot(&mut state, &mut sources, None)
 }
 
-/// Runs the phases after the switch to the userland, and serves. After a crash in one of them they
-/// all run again: each finds what is done already.
+/// Runs the phases after the switch to the userland, starts the services, and handles events until
+/// the shutdown. After a crash in a phase every phase runs again: each can be repeated.
 pub fn continue_boot(
     state: &mut SystemState,
     sources: &mut EventSources,
@@ -142,7 +142,8 @@ pub fn continue_boot(
     serve(state, sources, &mut manager)
 }
 
-/// Serves, and announces the ready line if that has not been done before a crash.
+/// Handles events until the shutdown, and announces the ready line if that has not been done before
+/// a crash.
 pub fn serve(state: &mut SystemState, sources: &mut EventSources, manager: &mut Manager) -> ! {
     state.record = RecordFile::create();
     let is_ready = state.ready.is_some();
@@ -223,9 +224,9 @@ fn create_cgroups(_: &mut SystemState) -> Result<()> {
     cgroups::create(Path::new(cgroups::ROOT))
 }
 
-/// Name of the drivers of network cards in a degraded line.
+/// Name of early drivers in a degraded line.
 pub const DRIVERS: &str = "drivers";
-/// Time limit for loading the drivers of network cards, in milliseconds.
+/// Time limit for loading early drivers, in milliseconds.
 const DRIVERS_MS: i32 = 5_000;
 
 /// Opens the socket of uevents and then loads drivers for the devices that exist, so that
@@ -237,13 +238,14 @@ fn devices(state: &mut SystemState) -> Result<()> {
         Err(error) => errors.push(error),
     }
     if !root::in_container() {
-        errors.extend(load_network_drivers(state).err());
+        errors.extend(load_early_drivers(state).err());
     }
     Error::join(errors)
 }
 
-/// Loads the drivers in a child: a driver that hangs on its hardware must not hang PID 1.
-fn load_network_drivers(state: &mut SystemState) -> Result<()> {
+/// Loads the drivers that services wait for ([`uevent::is_early`]) in a child: a driver that hangs
+/// on its hardware must not hang PID 1.
+fn load_early_drivers(state: &mut SystemState) -> Result<()> {
     let mut modules = Modules::open(Path::new("/"))?;
     modules.configure(&state.config.blacklist, state.verify_modules);
     let load = || {

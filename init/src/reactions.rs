@@ -93,12 +93,12 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: is_late_data_disk,   run: |c, _| start(c, CONTAINERS),   why: "the containers on that disk run again" },
     Reaction { on: Ended(CLOUD),    when: always,              run: disk_config::apply_document,   why: "services that wait for cloud-init start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: always,              run: disk_config::apply_document,   why: "services that wait for Ignition start with the user that it names" },
-    Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "what is missing is listed, and what no longer is, is not" },
+    Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "the degraded lines match the state of each service" },
 
     Reaction { on: NoGatePending,   when: always,              run: ready::report_gates,           why: "every gate that is not ready is listed as degraded" },
     Reaction { on: NoGatePending,   when: always,              run: ready::announce,               why: "the ready line reports how to reach the machine" },
     Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready,         why: "podman machine waits for a line on a virtio port before it goes on" },
-    Reaction { on: NoGatePending,   when: always,              run: ready::end_boost,              why: "priorities and RCU grace periods are normal again" },
+    Reaction { on: NoGatePending,   when: always,              run: ready::end_boost,              why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
     Reaction { on: NoGatePending,   when: always,              run: ready::start_after_ready,      why: "the services that do not delay the ready line start" },
 
     Reaction { on: NewDevice,       when: pid1_loads_driver,   run: add_driver,                    why: "a device that is plugged in works" },
@@ -206,7 +206,7 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
     now_or_never(is_new && context.state.data_device().is_none())
 }
 
-/// Reacts if a degraded line reports a fault of a disk: the disk that is gone may be that one.
+/// Returns `Now` if a degraded line reports a fault of a disk: the disk that is gone may be that one.
 fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
     match state.data_device().is_none() && state.degraded.has(DATA) {
@@ -285,7 +285,7 @@ fn restart(context: &mut Context<'_>, name: &str) {
     }
 }
 
-/// Starts services that have ended again.
+/// Starts services again, which have ended.
 fn rerun(context: &mut Context<'_>, names: &[&str]) {
     for name in names {
         if let Some(id) = context.manager.supervisor().find(name) {

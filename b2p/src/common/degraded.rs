@@ -2,7 +2,7 @@
 //! The degraded lines of a helper: what it was asked for and could not do.
 //!
 //! A helper that runs as the service NAME leaves them in /run/boot2podman/NAME.degraded, one
-//! line `degraded NAME: WHY` each. PID 1 reads the file when the helper has ended, and when a
+//! line `degraded PART: WHY` for each part; most parts have the name of the service. PID 1 reads the file when the helper has ended, and when a
 //! helper that goes on says that it has changed (`init::ready`), and then shows and logs the
 //! lines. Lines that are no longer in the file are taken back: an empty file withdraws all.
 
@@ -104,7 +104,7 @@ impl Degraded {
         sys::files::replace(&path, self.text().as_bytes(), 0o644)
     }
 
-    /// Returns true if the file in `dir` has these lines; no file has none.
+    /// Returns true if the file in `dir` has these lines; a missing file counts as an empty one.
     fn is_in(&self, dir: &Path) -> bool {
         let path = dir.join(format!("{}.degraded", self.service));
         std::fs::read_to_string(path).unwrap_or_default() == self.text()

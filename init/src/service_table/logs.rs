@@ -6,7 +6,7 @@ use services::ServiceDef;
 use sys::paths::{B2P, LOG_DIR};
 
 use super::names::{DATA_DISK, NET};
-use super::table::NEEDED;
+use super::table::OOM_PROTECTED;
 use super::{Entry, datagrams};
 
 /// Rows of the service table, after those of [`super::SERVICES`]. `log-files` is separate from
@@ -15,7 +15,7 @@ pub const LOGS: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: "syslog",
-            oom_score_adj: NEEDED,
+            oom_score_adj: OOM_PROTECTED,
             why: "messages of programs to syslog(3) are added to the kernel's log",
             argv: &[B2P, "syslog"],
             socket: datagrams("/dev/log", 0o666),

@@ -9,9 +9,10 @@ use sys::service_names::NO_USE;
 use super::names::*;
 use super::{Entry, adapt, cloud, data_disk, stream};
 
-/// `oom_score_adj` of services that are small and that the machine is reached by or explained by:
-/// where memory is short, others go first (proc_pid_oom_score_adj(5)). sshd has a value of its own.
-pub(super) const NEEDED: i32 = -900;
+/// `oom_score_adj` of the network, the clock and the receiver of syslog messages, which are small:
+/// where memory is short, others are killed first (proc_pid_oom_score_adj(5)). sshd has a value of
+/// its own.
+pub(super) const OOM_PROTECTED: i32 = -900;
 
 /// Services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
 /// is ready, has failed or is late. A service is late `late_ms` after the services in its `after`
@@ -54,7 +55,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: NET,
-            oom_score_adj: NEEDED,
+            oom_score_adj: OOM_PROTECTED,
             why: "addresses, routes, DNS servers; a process of its own, so that PID 1 parses nothing from the network",
             ready: ReadyWhen::Notify,
             gates_ready: true,
@@ -199,8 +200,8 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.tz.is_some() || !config.utc,
         ..Entry::DEFAULT
     },
-    // Drivers that nothing waits for are those of disks, power buttons, random-number generators
-    // and container networks. With `cpu.idle` (cgroup-v2.rst), programs that waited for the ready
+    // The remaining drivers are those of random-number generators, of container networks, and of disks
+    // that `b2p data` did not load. With `cpu.idle` (cgroup-v2.rst), programs that waited for the ready
     // line run first.
     Entry {
         def: ServiceDef {
@@ -258,7 +259,8 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::with_variables,
         ..Entry::DEFAULT
     },
-    // It watches over the store in RAM as well; a later data disk restarts it.
+    // `b2p image-sync` also reports a store that is full and an engine that cannot open it, in RAM
+    // as well. A later data disk restarts the service.
     Entry {
         def: ServiceDef {
             name: IMAGE_SYNC,
@@ -319,7 +321,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: "time",
-            oom_score_adj: NEEDED,
+            oom_score_adj: OOM_PROTECTED,
             why: "the clock is corrected after the machine was paused, and follows the hypervisor's or a time server",
             argv: &[B2P, "time"],
             ready: ReadyWhen::Notify,

@@ -55,7 +55,7 @@ pub const VARLINK: &[Entry] = &[
     },
 ];
 
-/// Interfaces and their sockets.
+/// Links of the registry: name of the interface, path of the socket.
 const INTERFACES: &[(&str, &str)] = &[
     ("io.podman", VARLINK_PODMAN),
     ("org.boot2podman.machine", VARLINK_MACHINE),
@@ -63,7 +63,7 @@ const INTERFACES: &[(&str, &str)] = &[
 ];
 
 /// Makes the links of systemd's registry of varlink interfaces, which `varlinkctl list-registry`
-/// shows. A link may come before its socket.
+/// shows. A link is made before its socket, and leads nowhere while its service is off.
 ///
 /// # Errors
 /// The errno of mkdir(2) or symlink(2).

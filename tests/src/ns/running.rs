@@ -21,7 +21,7 @@ use super::inject::{self, Trace};
 /// Status with which PID 1 ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// PID 1 exited, which it never may.
+    /// PID 1 exited: `init run` does so by design, the PID 1 of a machine never may.
     Exited(i32),
     /// A signal ended PID 1: the kernel's code for a reboot(2), or a fault.
     Killed(i32),
@@ -44,7 +44,7 @@ impl Shared {
     }
 }
 
-/// A PID 1 and its fate. Dropping it kills PID 1 and every process in its namespace.
+/// A PID 1 that runs, its output and how it ended. Dropping it kills PID 1 and every process in its namespace.
 pub struct Running {
     pid: libc::pid_t,
     pidfd: OwnedFd,
@@ -78,7 +78,7 @@ impl Running {
         self.pid
     }
 
-    /// Returns the time since the namespaces were made.
+    /// Returns the time since just before clone(2), which made the namespaces.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }

@@ -28,7 +28,7 @@ pub fn main(arguments: &[String]) -> i32 {
         println!("{VERSION}");
         return 0;
     }
-    match replaces(arguments).and_then(|()| load()) {
+    match check_options(arguments).and_then(|()| load()) {
         Ok(()) => 0,
         Err(e) => {
             eprintln!("apparmor_parser: {e}");
@@ -37,8 +37,8 @@ pub fn main(arguments: &[String]) -> i32 {
     }
 }
 
-/// Accepts `-Kr` and the like: a profile from standard input is to be added or replaced.
-fn replaces(arguments: &[String]) -> Result<()> {
+/// Returns an error for an option that podman does not use to load a profile.
+fn check_options(arguments: &[String]) -> Result<()> {
     let known = |argument: &String| match argument.as_str() {
         "--add" | "--replace" | "--skip-read-cache" | "--quiet" => true,
         short => short
@@ -106,10 +106,10 @@ mod tests {
         let words =
             |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
         for line in ["-Kr", "-K -r", "--replace", "-r -q"] {
-            assert!(replaces(&words(line)).is_ok(), "{line}");
+            assert!(check_options(&words(line)).is_ok(), "{line}");
         }
         for line in ["-R", "--remove", "-r /etc/apparmor.d/mine", "-Kr extra"] {
-            let why = replaces(&words(line)).unwrap_err().to_string();
+            let why = check_options(&words(line)).unwrap_err().to_string();
             assert!(why.contains("no compiler"), "{line}: {why}");
         }
     }
