@@ -4,8 +4,7 @@
 use super::record::{EndRecord, RunRecord};
 use super::{Keeper, Step, console};
 use crate::state::State;
-use crate::store::{Machine, files, lock};
-use anyhow::Result;
+use crate::store::{Machine, files};
 use serde_json::json;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -38,15 +37,8 @@ pub fn stopped(machine: &Machine) {
     }
 }
 
-/// Reaps QEMU, records its end, and tells the followers.
-pub(super) fn end(mut keeper: Keeper) -> Result<()> {
-    let status = match &mut keeper.child {
-        Some(child) => Some(child.wait()?),
-        None => {
-            lock::wait_free(&keeper.machine.run_file("qemu.pid"))?;
-            None
-        }
-    };
+/// Records the end of QEMU, and tells the followers. `status` is known for a child.
+pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
     let forced = keeper.stop.is_some_and(|stop| stop.step != Step::Button);
     let (clean, why) = match keeper.suspended {
         true => (true, "suspended".to_owned()),
@@ -70,7 +62,6 @@ pub(super) fn end(mut keeper: Keeper) -> Result<()> {
         let _ = vmm::ssh::remove(&keeper.machine.run_file(name));
     }
     keeper.tell(&json!({"ended": record.why, "clean": record.clean}));
-    Ok(())
 }
 
 /// Judges an end by QEMU's last event and its exit status, where it is known.

@@ -4,7 +4,6 @@
 use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::state::State;
 use crate::store::logfile;
-use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -20,9 +19,13 @@ pub const MOST_STOP_SECONDS: u64 = u32::MAX as u64;
 /// Time between SIGTERM and SIGKILL for QEMU.
 const TERM: Duration = Duration::from_secs(5);
 
-/// Waits for events until QEMU ends.
-pub(super) fn live(mut keeper: Keeper, events: &Receiver<Event>) -> Result<()> {
+/// Waits for events until QEMU has ended, and its last event, which tells why, has been read.
+pub(super) fn live(mut keeper: Keeper, events: &Receiver<Event>) {
+    let (mut ended, mut monitor_gone) = (None, false);
     loop {
+        if let (Some(status), true) = (ended, monitor_gone) {
+            return end::end(keeper, status);
+        }
         let event = match keeper.stop {
             None => events.recv().map_err(RecvTimeoutError::from),
             Some(stop) => {
@@ -33,9 +36,11 @@ pub(super) fn live(mut keeper: Keeper, events: &Receiver<Event>) -> Result<()> {
             logfile::bound(&keeper.machine.file(name));
         }
         match event {
-            Ok(Event::QemuGone) | Err(RecvTimeoutError::Disconnected) => return end::end(keeper),
+            Ok(Event::QemuEnded(status)) => ended = Some(status),
+            Ok(Event::MonitorGone) => monitor_gone = true,
             Ok(event) => keeper.handle(event),
-            Err(RecvTimeoutError::Timeout) => keeper.next_step(),
+            // The keeper itself holds a sender: only the deadline ends the wait.
+            Err(_) => keeper.next_step(),
         }
     }
 }
@@ -54,7 +59,7 @@ impl Keeper {
             Event::Answered(_, Err(why)) => self.mute(&why),
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
-            Event::QemuGone => {}
+            Event::QemuEnded(_) | Event::MonitorGone => {}
         }
     }
 

@@ -29,7 +29,7 @@ use record::RunRecord;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
@@ -45,8 +45,10 @@ pub use start::{Purpose, run};
 pub enum Event {
     /// Event of QEMU.
     Qemu(Value),
-    /// QEMU has ended.
-    QemuGone,
+    /// QEMU sends no more events.
+    MonitorGone,
+    /// QEMU has ended, with this status if it was a child.
+    QemuEnded(Option<ExitStatus>),
     /// The guest has written its ready line.
     Ready(Box<Ready>),
     /// The guest's kernel has stopped.
@@ -84,7 +86,7 @@ struct Keeper {
     config: MachineConfig,
     record: RunRecord,
     monitor: Monitor,
-    /// QEMU, unless it is adopted.
+    /// QEMU, unless it is adopted, or its end is waited for.
     child: Option<Child>,
     events: Sender<Event>,
     tunnel: Arc<Tunnel>,

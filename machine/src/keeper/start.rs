@@ -10,7 +10,7 @@ use crate::driver::launch::{self, Launched};
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::files;
-use crate::store::lock::LifeLock;
+use crate::store::lock::{self, LifeLock};
 use crate::store::saved::Saved;
 use anyhow::{Context, Result};
 use nix::sys::stat::{Mode, umask};
@@ -47,8 +47,8 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     umask(Mode::from_bits_truncate(0o077));
     crate::store::dirs::make_private(&machine.run)?;
     let ending = || Ok(purpose == Purpose::Start && machine.is_off()?);
-    let lock = LifeLock::take(&machine.run_file("keeper.pid"), ending)?;
-    let Some(_lock) = lock else {
+    let taken = LifeLock::take(&machine.run_file("keeper.pid"), ending)?;
+    let Some(_lock) = taken else {
         // Another command has started a keeper in the meantime.
         return Ok(());
     };
@@ -71,7 +71,8 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
         give_up(machine, &format!("{error:#}"));
     }
     let (keeper, events) = begun?;
-    super::life::live(keeper, &events)
+    super::life::live(keeper, &events);
+    Ok(())
 }
 
 /// Closes the lock of the command that has started this keeper, which is its standard input.
@@ -209,11 +210,30 @@ fn adopt(machine: &Machine) -> Result<Qemu> {
 }
 
 impl Keeper {
+    /// Waits for the end of QEMU in a thread. The end of the monitor does not tell it: a QEMU whose
+    /// connection is lost runs on, and the deadline of a stop still counts.
+    fn watch_qemu(&mut self, sender: Sender<Event>) {
+        let child = self.child.take();
+        let lock = self.machine.run_file("qemu.pid");
+        thread::spawn(move || {
+            let status = match child {
+                Some(mut child) => child.wait().map(Some).map_err(anyhow::Error::from),
+                None => lock::wait_free(&lock).map(|()| None),
+            };
+            let status = status.unwrap_or_else(|error| {
+                eprintln!("wait for QEMU: {error:#}");
+                None
+            });
+            let _ = sender.send(Event::QemuEnded(status));
+        });
+    }
+
     /// Starts the sources of events.
     fn listen(&mut self, sender: Sender<Event>, requests: UnixListener) -> Result<()> {
         self.monitor.listen(sender.clone(), |event| {
-            event.map_or(Event::QemuGone, Event::Qemu)
+            event.map_or(Event::MonitorGone, Event::Qemu)
         })?;
+        self.watch_qemu(sender.clone());
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals")?;
         let terminate = sender.clone();
         thread::spawn(move || {
