@@ -2,13 +2,14 @@
 //! The socket that PID 1 passes to a service (sd_listen_fds(3)).
 #![expect(unsafe_code, reason = "a descriptor known by its number only")]
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// Number of the first descriptor that is passed (`SD_LISTEN_FDS_START`).
-const FIRST: i32 = 3;
+const FIRST: RawFd = 3;
 
 /// Returns descriptor 3 if `LISTEN_PID` and `LISTEN_FDS` say that this process was given
-/// exactly one. May be called once: the descriptor has one owner.
+/// exactly one. May be called once: the descriptor has one owner. Programs that this process starts
+/// do not inherit it: some run as other users, who could accept clients in its place.
 #[must_use]
 pub fn inherited_socket() -> Option<OwnedFd> {
     let own_pid = std::process::id().to_string();
@@ -16,5 +17,36 @@ pub fn inherited_socket() -> Option<OwnedFd> {
     let passed = is("LISTEN_PID", &own_pid) && is("LISTEN_FDS", "1");
     // SAFETY: nothing has been opened as 3 by this process: the descriptor was open when it
     // was started, as LISTEN_FDS says, nobody else owns it, and it is taken once.
-    passed.then(|| unsafe { OwnedFd::from_raw_fd(FIRST) })
+    passed.then(|| unsafe { take(FIRST) })?
+}
+
+/// Takes a descriptor by its number and makes it close-on-exec; `None` if it is not open.
+///
+/// # Safety
+/// The descriptor has no other owner.
+unsafe fn take(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: integers; then a descriptor that is open, and by the caller's word nobody's.
+    unsafe {
+        let is_open = libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0;
+        is_open.then(|| OwnedFd::from_raw_fd(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn programs_that_are_started_later_do_not_inherit_it() {
+        // SAFETY: dup(2) makes a descriptor that nobody owns, and that execve(2) would keep.
+        let (taken, closed) = unsafe { (take(libc::dup(0)), take(-1)) };
+        let taken = taken.unwrap();
+        // SAFETY: integers.
+        let flags = unsafe { libc::fcntl(taken.as_raw_fd(), libc::F_GETFD) };
+        assert_eq!(flags, libc::FD_CLOEXEC);
+        assert!(closed.is_none());
+    }
 }

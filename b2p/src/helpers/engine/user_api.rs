@@ -39,9 +39,6 @@ fn become_podman(owner: &Owner) -> io::Error {
     let Some(socket) = listen_fds::inherited_socket() else {
         return io::Error::other("PID 1 has passed no socket");
     };
-    if let Err(e) = fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)) {
-        return e.into();
-    }
     if !has_pause_process(owner) {
         let mut unshare = Command::new(PODMAN);
         LISTEN.iter().for_each(|name| {
