@@ -9,7 +9,7 @@ use std::path::Path;
 
 use log::{info, warn};
 use nix::poll::PollFlags;
-use sys::syscall::{in_child, poll_one};
+use sys::syscall::{in_child_with, poll_one};
 
 use crate::context::Context;
 use crate::event_sources::Event;
@@ -62,10 +62,10 @@ fn write(device: &Path) {
         Err(e) if e.kind() == ErrorKind::WouldBlock => {
             let wait = || {
                 if poll_one(port.as_fd(), PollFlags::POLLOUT, HOST_LIMIT) {
-                    let _ = port.write_all(LINE);
+                    let _ = (&port).write_all(LINE);
                 }
             };
-            drop(in_child(wait));
+            drop(in_child_with(&[port.as_fd()], wait));
         }
         Err(e) => warn!("{}: {e}; the host is not told", device.display()),
     }

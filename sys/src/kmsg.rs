@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 
 use config::Loglevel;
@@ -37,6 +37,11 @@ pub fn init_logger(level: LevelFilter) {
     }
     let _ = log::set_logger(&SINK);
     log::set_max_level(level);
+}
+
+/// Returns the descriptor of the log's sink, which children of this process keep.
+pub(crate) fn descriptor() -> Option<BorrowedFd<'static>> {
+    SINK.file.get().map(AsFd::as_fd)
 }
 
 /// Returns the `log` crate's level for `b2p.loglevel`.

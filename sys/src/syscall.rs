@@ -208,12 +208,22 @@ impl AsFd for Child {
     }
 }
 
-/// Runs `work` in a child; `None` if there could be none. For calls that may take long or never
-/// return, which PID 1 must not wait for.
+/// Runs `work` in a child that has only the standard descriptors and the log's; `None` if there
+/// could be none. For calls that may take long or never return, which PID 1 must not wait for.
+///
+/// The child may outlive what its parent closes: with a copy of a listening socket, clients of a
+/// service that is gone would connect and wait for ever.
 pub fn in_child(work: impl FnOnce()) -> Option<Child> {
+    in_child_with(&[], work)
+}
+
+/// Runs `work` as [`in_child`] does, with these descriptors besides.
+pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Option<Child> {
+    let kept = descriptors.iter().copied().chain(crate::kmsg::descriptor());
+    let closed = ranges_without(kept.map(|fd| fd.as_raw_fd().unsigned_abs()).collect());
     // SAFETY: PID 1 is single-threaded, so the child's copy of the heap and of every lock is
-    // consistent; it ends here, whatever `work` does. The descriptor is owned once it is known to
-    // be one.
+    // consistent; it ends here, whatever `work` does, and drops no owner of a closed descriptor but
+    // those that `work` itself owns. The descriptor is owned once it is known to be one.
     unsafe {
         let pid = libc::fork();
         if pid == 0 {
@@ -221,6 +231,9 @@ pub fn in_child(work: impl FnOnce()) -> Option<Child> {
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            for (first, last) in closed {
+                libc::syscall(libc::SYS_close_range, first, last, 0);
+            }
             work();
             libc::_exit(0)
         }
@@ -234,5 +247,57 @@ pub fn in_child(work: impl FnOnce()) -> Option<Child> {
             return None;
         }
         Some(Child(OwnedFd::from_raw_fd(fd as i32)))
+    }
+}
+
+/// Returns the ranges of descriptors above the standard ones without those in `kept`, first and last
+/// of each (close_range(2)).
+fn ranges_without(mut kept: Vec<u32>) -> Vec<(u32, u32)> {
+    const FIRST: u32 = 3;
+    kept.retain(|fd| *fd >= FIRST);
+    kept.sort_unstable();
+    let firsts = std::iter::once(FIRST).chain(kept.iter().map(|fd| fd + 1));
+    let lasts = kept.iter().map(|fd| fd - 1).chain([u32::MAX]);
+    let ranges = firsts.zip(lasts);
+    ranges.filter(|(first, last)| first <= last).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn ranges_leave_out_what_is_kept() {
+        for (kept, ranges) in [
+            (&[][..], &[(3, u32::MAX)][..]),
+            (&[0, 2], &[(3, u32::MAX)]),
+            (&[3], &[(4, u32::MAX)]),
+            (&[9, 4], &[(3, 3), (5, 8), (10, u32::MAX)]),
+            (&[5, 4, 4], &[(3, 3), (6, u32::MAX)]),
+        ] {
+            assert_eq!(ranges_without(kept.to_vec()), ranges, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn a_child_has_only_the_descriptors_that_are_named() {
+        let (closed, closed_peer) = UnixStream::pair().unwrap();
+        let (mut kept, kept_peer) = UnixStream::pair().unwrap();
+        let child = in_child_with(&[kept_peer.as_fd()], || {
+            let _ = (&kept_peer).read_exact(&mut [0]);
+            exit(7)
+        });
+        let child = child.unwrap();
+        drop(closed_peer);
+        // End of file, although the child runs.
+        assert!(poll_one(closed.as_fd(), PollFlags::POLLIN, 10_000));
+        assert!(!child.exited_within(0));
+        kept.write_all(b"x").unwrap();
+        assert!(child.exited_within(10_000));
+        assert_eq!(child.exit_status(), Some(7));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -54,13 +55,13 @@ pub fn unmount(folder: &SharedFolder, limit: Duration) {
 /// Runs `work` in a child and returns its result, or `None` if the child did not end within
 /// `limit`; [`super`] says why.
 fn bounded(limit: Duration, work: impl FnOnce() -> Result<String>) -> Option<Result<String>> {
-    let (mut ours, mut theirs) = UnixStream::pair().ok()?;
-    let child = syscall::in_child(|| {
+    let (mut ours, theirs) = UnixStream::pair().ok()?;
+    let child = syscall::in_child_with(&[theirs.as_fd()], || {
         let (text, status) = match work() {
             Ok(text) => (text, 0),
             Err(why) => (why.to_string(), 1),
         };
-        let _ = theirs.write_all(text.as_bytes());
+        let _ = (&theirs).write_all(text.as_bytes());
         syscall::exit(status)
     })?;
     drop(theirs);
