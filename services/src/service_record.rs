@@ -7,6 +7,7 @@ use crate::state::{Action, Change, ServiceId, State};
 use crate::supervisor::DefinitionError;
 use crate::{ExitStatus, Millis, Pid, sooner};
 
+mod readiness_time;
 mod takeover;
 
 /// Shortest run, in milliseconds, after which the successful end of a socket-activated service
@@ -105,7 +106,12 @@ impl ServiceRecord {
                 self.wait_for_dependencies(now);
             }
             State::Stopping { again, .. } => *again = true,
-            _ => self.stop_requested = false,
+            state => {
+                let is_starting = matches!(state, State::Spawning | State::Starting { .. });
+                if std::mem::take(&mut self.stop_requested) && is_starting {
+                    self.await_ready(now);
+                }
+            }
         }
     }
 
@@ -116,21 +122,9 @@ impl ServiceRecord {
         self.enter(now, State::Waiting);
         self.backoff.reset();
         self.late = false;
-        self.blocked_by_after = !self.def.after.is_empty();
-        self.late_at = (!self.blocked_by_after).then(|| self.late_deadline(now));
+        self.late_at = None;
+        self.await_dependencies(now);
         self.timestamps.asked.get_or_insert(now);
-    }
-
-    fn late_deadline(&self, now: Millis) -> Millis {
-        now.saturating_add(self.def.late_ms)
-    }
-
-    /// Starts the time to become ready: the services that this one is ordered after are ready,
-    /// or will not be soon.
-    pub(crate) fn after_satisfied(&mut self, now: Millis) {
-        if std::mem::take(&mut self.blocked_by_after) {
-            self.late_at = Some(self.late_deadline(now));
-        }
     }
 
     /// Notes that a stop was requested: `directly`, or of a service that this one needs.
@@ -210,6 +204,7 @@ impl ServiceRecord {
     pub(crate) fn on_connection(&mut self, now: Millis, out: &mut Effects) {
         if self.state == State::Armed {
             self.enter(now, State::Spawning);
+            self.await_ready(now);
             let actions = [Action::Unwatch(self.id), Action::Spawn(self.id)];
             out.actions.extend(actions);
         }
@@ -332,11 +327,16 @@ impl ServiceRecord {
 
     fn delay_restart(&mut self, now: Millis, since: Millis, status: ExitStatus, out: &mut Effects) {
         let ran = now.saturating_sub(since);
+        if self.def.on_demand() {
+            // The next attempt is to watch the socket, and has a time of its own.
+            self.late_at = None;
+        }
         // An on-demand service that was idle leaves with success: its socket is watched again
         // at once. A service that leaves at once was not idle.
         if self.def.on_demand() && status.success() && ran >= MIN_IDLE_RUN_MS {
             self.backoff.reset();
             self.enter(now, State::Waiting);
+            self.await_dependencies(now);
             out.changes.push(Change::Restarting(self.id, status, 0));
             return;
         }
@@ -360,6 +360,7 @@ impl ServiceRecord {
             State::Delayed { until } if *until <= now => {
                 self.restarts = self.restarts.saturating_add(1);
                 self.enter(now, State::Waiting);
+                self.await_dependencies(now);
             }
             _ => {}
         }

@@ -88,3 +88,94 @@ fn one_that_runs_again_keeps_those_that_run() {
     assert_eq!(s.handle(9, Input::Start(DISK)), [Action::Spawn(DISK)]);
     assert!(s.state(API).pid().is_some());
 }
+
+/// A service that reports readiness, one that is ordered after it, and one with a socket that
+/// reports readiness as well.
+fn reporting() -> Supervisor {
+    let notify = |name| ServiceDef {
+        ready: ReadyWhen::Notify,
+        late_ms: 5_000,
+        ..definition(name, &[])
+    };
+    let last = ServiceDef {
+        after: &["net"],
+        ..definition("last", &[])
+    };
+    let on_demand = ServiceDef {
+        socket: Some(SOCKET),
+        ..notify("on-demand")
+    };
+    Supervisor::new(vec![notify("net"), last, on_demand])
+}
+
+const NET: ServiceId = ServiceId::new(0);
+const LAST: ServiceId = ServiceId::new(1);
+const ON_DEMAND: ServiceId = ServiceId::new(2);
+
+/// Requests the service that is ordered after `NET`, and checks that it starts when `NET` is late.
+#[track_caller]
+fn check_lets_go(mut s: Supervisor, late: Millis) {
+    assert_eq!(s.handle(late - 1, Input::Start(LAST)), []);
+    assert_eq!(s.deadline(), Some(late));
+    assert_eq!(s.note(late, Input::Tick), [Change::Late(NET)]);
+    assert_eq!(s.settle(late), [Action::Spawn(LAST)]);
+}
+
+#[test]
+fn one_that_was_ready_and_is_not_again_after_a_crash_becomes_late() {
+    let mut s = reporting();
+    s.handle(0, Input::Start(NET));
+    s.handle(0, Input::Spawned(NET, 10));
+    s.handle(1, Input::Ready(10));
+    s.handle(50, Input::Exited(10, ExitStatus::Killed(9)));
+    assert_eq!(s.handle(150, Input::Tick), [Action::Spawn(NET)]);
+    s.handle(151, Input::Spawned(NET, 11));
+    check_lets_go(s, 5_150);
+}
+
+#[test]
+fn a_stop_that_is_cancelled_does_not_cancel_its_time() {
+    for spawned in [false, true] {
+        let mut s = reporting();
+        s.handle(0, Input::Start(NET));
+        if spawned {
+            s.handle(1, Input::Spawned(NET, 10));
+        }
+        s.note(100, Input::Stop(NET));
+        s.note(101, Input::Start(NET));
+        assert_eq!(s.settle(101), []);
+        check_lets_go(s, 5_101);
+    }
+    // One that is ready has no such time.
+    let mut s = reporting();
+    s.handle(0, Input::Start(NET));
+    s.handle(0, Input::Spawned(NET, 10));
+    s.handle(1, Input::Ready(10));
+    s.note(100, Input::Stop(NET));
+    s.note(101, Input::Start(NET));
+    assert_eq!((s.settle(101), s.deadline()), (vec![], None));
+}
+
+#[test]
+fn one_that_a_client_starts_becomes_late_as_well() {
+    let mut s = reporting();
+    s.handle(0, Input::Start(ON_DEMAND));
+    s.handle(0, Input::Watching(ON_DEMAND));
+    s.handle(20_000, Input::Connection(ON_DEMAND));
+    s.handle(20_001, Input::Spawned(ON_DEMAND, 10));
+    assert_eq!(s.note(25_000, Input::Tick), [Change::Late(ON_DEMAND)]);
+}
+
+#[test]
+fn a_crash_does_not_prolong_the_time_of_one_that_never_was_ready() {
+    let mut s = reporting();
+    s.handle(0, Input::Start(NET));
+    for (now, pid) in [(0, 10), (1_100, 11), (2_300, 12), (3_700, 13)] {
+        s.handle(now, Input::Spawned(NET, pid));
+        s.handle(now + 1_000, Input::Exited(pid, EXIT_0));
+        s.handle(now + 2_000, Input::Tick);
+    }
+    assert_eq!(s.state(NET), State::Spawning);
+    assert_eq!(s.note(6_000, Input::Tick), []);
+    assert_eq!(s.deadline(), None);
+}

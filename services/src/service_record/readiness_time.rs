@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Time that a service has to become ready. Every attempt has one, also that after a crash of a
+//! service that was ready: services that are ordered after it must not wait for ever.
+
+use super::ServiceRecord;
+use crate::Millis;
+
+impl ServiceRecord {
+    /// Starts the time to become ready as soon as the services that this one is ordered after are
+    /// no obstacle.
+    pub(super) fn await_dependencies(&mut self, now: Millis) {
+        self.blocked_by_after = !self.def.after.is_empty();
+        if !self.blocked_by_after {
+            self.await_ready(now);
+        }
+    }
+
+    /// Starts the time to become ready, unless it runs, or the service is late and was reported so.
+    pub(super) fn await_ready(&mut self, now: Millis) {
+        if self.late_at.is_none() && !self.late {
+            self.late_at = Some(self.late_deadline(now));
+        }
+    }
+
+    pub(super) fn late_deadline(&self, now: Millis) -> Millis {
+        now.saturating_add(self.def.late_ms)
+    }
+
+    /// Starts the time to become ready: the services that this one is ordered after are ready,
+    /// or will not be soon.
+    pub(crate) fn after_satisfied(&mut self, now: Millis) {
+        if std::mem::take(&mut self.blocked_by_after) {
+            self.await_ready(now);
+        }
+    }
+}
