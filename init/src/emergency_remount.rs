@@ -44,7 +44,8 @@ pub fn make_read_only() {
 }
 
 /// Returns the disks and partitions that can be written to and are in use neither by another
-/// device (a volume of LVM) nor as swap: those are open exclusively, and not mounted.
+/// device (a volume of LVM) nor as swap: those are open exclusively, and not mounted. So is a disk
+/// with a partition in use, whose other partitions are entries of their own.
 fn candidates(block: &Path, swaps: &str) -> Vec<String> {
     let entries = fs::read_dir(block).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -57,9 +58,10 @@ fn candidates(block: &Path, swaps: &str) -> Vec<String> {
         holders.is_ok_and(|mut entries| entries.next().is_some())
     };
     let is_swap = |name: &str| {
-        let device = format!("/dev/{name}");
-        let mut areas = swaps.lines().filter_map(|l| l.split_whitespace().next());
-        areas.any(|area| area.starts_with(&device))
+        let paths = swaps.lines().filter_map(|l| l.split_whitespace().next());
+        let mut areas = paths.filter_map(|path| path.strip_prefix("/dev/"));
+        // A disk has a directory for each of its partitions.
+        areas.any(|area| area == name || block.join(name).join(area).exists())
     };
     let writable = |name: &str| has(name, "ro", "0") && !has(name, "size", "0");
     let free = |name: &str| !has_holder(name) && !is_swap(name);
@@ -122,10 +124,21 @@ mod tests {
         disk("sr0", "1\n", "2048\n");
         disk("loop0", "0\n", "0\n");
         disk("vdb", "0\n", "2048\n");
-        disk("vdc1", "0\n", "2048\n");
         fs::create_dir_all(dir.join("vdb/holders/dm-0")).unwrap();
-        let swaps = "Filename Type Size Used Priority\n/dev/vdc1 partition 9 0 -2\n";
-        assert_eq!(candidates(&dir, swaps), ["vda"]);
+        // Names that begin with those of swap areas or of their disks.
+        for name in [
+            "vdc", "vdc1", "vdc10", "vdc2", "vdca", "sda", "sdaa", "sdaa1",
+        ] {
+            disk(name, "0\n", "2048\n");
+        }
+        for partition in ["vdc/vdc1", "vdc/vdc10", "vdc/vdc2", "sdaa/sdaa1"] {
+            fs::create_dir_all(dir.join(partition)).unwrap();
+        }
+        let swaps = "Filename Type Size Used Priority\n\
+            /dev/vdc10 partition 9 0 -2\n/dev/sdaa partition 9 0 -3\n/var/sda file 9 0 -4\n";
+        let mut found = candidates(&dir, swaps);
+        found.sort_unstable();
+        assert_eq!(found, ["sda", "sdaa1", "vda", "vdc1", "vdc2", "vdca"]);
         fs::remove_dir_all(dir).unwrap();
     }
 
