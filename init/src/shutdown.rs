@@ -99,9 +99,10 @@ impl ShutdownContext<'_> {
         let mut least = u64::MAX;
         while now() < self.deadline && !child.exited_within(0) {
             self.poll_until((now() + CHILD_POLL_MS).min(self.deadline));
-            let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-            let left = dirty_kib(&meminfo);
-            if left < least {
+            // Without memory the file cannot be read, which says nothing of the disk.
+            let meminfo = fs::read_to_string("/proc/meminfo").ok();
+            let left = meminfo.and_then(|text| dirty_kib(&text));
+            if let Some(left) = left.filter(|left| *left < least) {
                 least = left;
                 self.deadline = now().saturating_add(within_ms);
             }
@@ -279,11 +280,14 @@ fn user_process(stat: &str) -> Option<&str> {
     (state != "Z" && flags & PF_KTHREAD == 0).then_some(name)
 }
 
-/// Returns the amount of dirty data and of data under writeback, in KiB (proc_meminfo(5)).
-fn dirty_kib(meminfo: &str) -> u64 {
-    let value = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
-    let counts = |line: &&str| line.starts_with("Dirty:") || line.starts_with("Writeback:");
-    meminfo.lines().filter(counts).filter_map(value).sum()
+/// Returns the amount of dirty data and of data under writeback, in KiB (proc_meminfo(5)); `None`
+/// if the text does not have both.
+fn dirty_kib(meminfo: &str) -> Option<u64> {
+    let value = |name: &str| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Some(value("Dirty:")? + value("Writeback:")?)
 }
 
 /// Syncs in a child, because a disk that is gone can block sync(2) for ever.
@@ -376,8 +380,10 @@ mod tests {
     #[test]
     fn what_is_unwritten_is_dirty_or_on_its_way() {
         let text = "MemTotal: 9 kB\nDirty:      12 kB\nWriteback:   3 kB\nWritebackTmp: 7 kB\n";
-        assert_eq!(dirty_kib(text), 15);
-        assert_eq!(dirty_kib("Dirty: much"), 0);
+        assert_eq!(dirty_kib(text), Some(15));
+        for unreadable in ["", "Dirty: much\nWriteback: 3 kB\n", "Dirty: 12 kB\n"] {
+            assert_eq!(dirty_kib(unreadable), None, "{unreadable:?}");
+        }
     }
 
     #[test]
