@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The `NOTIFY_SOCKET` on which services report `READY=1`, `STATUS=` and, of their own,
 //! `X_DEGRADED=1` (sd_notify(3)).
+#![expect(
+    unsafe_code,
+    reason = "recvmsg(2) through libc: nix refuses a message whose descriptors were left out"
+)]
 
-use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, bind, recvmsg,
-    setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket, sockopt,
 };
 
 use sys::error::{Doing, Result};
@@ -58,21 +60,55 @@ impl Notify {
     /// Returns the next datagram, or `None` if none is waiting.
     pub fn receive(&self) -> Option<Message> {
         let mut bytes = [0u8; 1024];
-        let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
-        let mut iov = [IoSliceMut::new(&mut bytes)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let received = loop {
-            match recvmsg::<UnixAddr>(self.0.as_raw_fd(), &mut iov, Some(&mut control), flags) {
+        let (length, pid) = loop {
+            match receive_with_sender(self.0.as_fd(), &mut bytes) {
                 Err(Errno::EINTR) => {}
                 other => break other.ok()?,
             }
         };
-        let pid = received.cmsgs().ok()?.find_map(|c| match c {
-            ControlMessageOwned::ScmCredentials(c) => Some(c.pid()),
-            _ => None,
-        });
-        let length = received.bytes;
-        Some(parse(pid.unwrap_or(0), bytes.get(..length).unwrap_or(&[])))
+        Some(parse(pid, bytes.get(..length).unwrap_or(&[])))
+    }
+}
+
+/// Receives a datagram, and returns its length and the sender's process; 0 if that is unknown.
+///
+/// Descriptors of the sender (`FDSTORE=1`, sd_notify(3)) find no room, so that the kernel installs
+/// none (net/core/scm.c, scm_detach_fds): PID 1 has no use for them, and close(2) may wait for a
+/// server.
+fn receive_with_sender(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> nix::Result<(usize, Pid)> {
+    // Room for the credentials alone, which are the first message (scm_recv), aligned as its header.
+    let mut control = [0u64; 4];
+    let mut part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: plain data, for which zero is valid; pointers and lengths of live buffers. The kernel
+    // has written as much of `control` as `msg_controllen` says then, and CMSG_FIRSTHDR returns
+    // null if that is no whole header.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        let length = Errno::result(libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags))?;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        let is_credentials = !header.is_null()
+            && (*header).cmsg_level == libc::SOL_SOCKET
+            && (*header).cmsg_type == libc::SCM_CREDENTIALS
+            && (*header).cmsg_len as usize
+                >= libc::CMSG_LEN(size_of::<libc::ucred>() as _) as usize;
+        let pid = match is_credentials {
+            true => {
+                libc::CMSG_DATA(header)
+                    .cast::<libc::ucred>()
+                    .read_unaligned()
+                    .pid
+            }
+            false => 0,
+        };
+        Ok((length.unsigned_abs(), pid))
     }
 }
 
@@ -105,7 +141,39 @@ pub fn parse(pid: Pid, bytes: &[u8]) -> Message {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+    use std::os::unix::net::UnixDatagram;
+
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
     use super::*;
+
+    #[test]
+    fn descriptors_of_the_sender_cost_neither_a_message_nor_a_descriptor() {
+        let path = std::env::temp_dir().join(format!("b2p-notify-{}", std::process::id()));
+        let notify = Notify::bind(&path).expect("a socket");
+        let client = UnixDatagram::unbound().expect("a socket");
+        client.connect(&path).expect("connected");
+        // An end of a pair that only the message holds: its peer sees the end when it is closed.
+        let (peer, passed) = UnixDatagram::pair().expect("a pair");
+        for count in [0, 1, 253] {
+            let descriptors = vec![passed.as_raw_fd(); count];
+            let rights = [ControlMessage::ScmRights(&descriptors)];
+            let rights = if count == 0 { &[][..] } else { &rights };
+            let text = [IoSlice::new(b"READY=1")];
+            sendmsg::<()>(client.as_raw_fd(), &text, rights, MsgFlags::empty(), None)
+                .expect("sent");
+        }
+        drop(passed);
+        let own = Pid::try_from(std::process::id()).expect("a pid");
+        for _ in 0..3 {
+            let message = notify.receive().expect("a message");
+            assert_eq!((message.pid, message.ready), (own, true));
+        }
+        assert_eq!(notify.receive(), None);
+        assert!(peer.send(b"x").is_err(), "nobody has the other end");
+        std::fs::remove_file(path).expect("it is there");
+    }
 
     #[test]
     fn understands_ready_and_status_and_ignores_the_rest() {
