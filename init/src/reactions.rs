@@ -37,7 +37,7 @@ pub struct Reaction {
 pub enum Trigger {
     /// The service of this name ended.
     Ended(&'static str),
-    /// A service is ready, late, has ended, or has written a report.
+    /// A service is ready, late, has ended, cannot have its socket, or has written a report.
     ServiceChanged,
     /// All gates of the ready line are ready, have failed, or are late.
     NoGatePending,
@@ -132,7 +132,11 @@ impl Trigger {
                 .is_some_and(|def| def.name == name),
             (ServiceChanged, Event::Service(change)) => matches!(
                 change,
-                Change::Ready(_) | Change::Late(_) | Change::Ended(..) | Change::Reported(_)
+                Change::Ready(_)
+                    | Change::Late(_)
+                    | Change::Ended(..)
+                    | Change::Unbindable(_)
+                    | Change::Reported(_)
             ),
             (NewDisk, Event::Device(Uevent::BlockAdded(_) | Uevent::Overrun))
             | (NoGatePending, Event::NoGatePending)

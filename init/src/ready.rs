@@ -67,15 +67,19 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
         return;
     };
     match *change {
-        Change::Ended(id, _) if context.manager.supervisor().state(id) == State::Off => {
+        Change::Ended(id, _) | Change::Unbindable(id)
+            if context.manager.supervisor().state(id) == State::Off =>
+        {
             let def = context.manager.supervisor().definition(id);
             let name = def.map_or("", |def| def.name);
             context.state.degraded.set(name, []);
         }
-        Change::Ready(id) | Change::Late(id) | Change::Ended(id, _) | Change::Reported(id) => {
-            judge(context, id);
-        }
-        Change::Restarting(..) | Change::Looping(..) | Change::Unbindable(_) => {}
+        Change::Ready(id)
+        | Change::Late(id)
+        | Change::Ended(id, _)
+        | Change::Unbindable(id)
+        | Change::Reported(id) => judge(context, id),
+        Change::Restarting(..) | Change::Looping(..) => {}
     }
 }
 

@@ -7,6 +7,7 @@ use crate::state::{Action, Change, ServiceId, State};
 use crate::supervisor::DefinitionError;
 use crate::{ExitStatus, Millis, Pid, sooner};
 
+mod failed_start;
 mod readiness_time;
 mod takeover;
 
@@ -14,12 +15,6 @@ mod takeover;
 /// counts as idle. A service that ends sooner most likely never accepted the connection, so its
 /// socket is watched again only after a delay.
 const MIN_IDLE_RUN_MS: Millis = 1_000;
-/// Number of times that a start is repeated after no process could be created, for services
-/// that are started only once too: a process or a descriptor may be available in a moment.
-const MAX_SPAWN_RETRIES: u32 = 5;
-/// Exit status that stands for "no process could be created", as in a shell.
-const NOT_RUN: ExitStatus = ExitStatus::Exited(126);
-
 /// First time at which a service reached each point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamps {
@@ -193,14 +188,6 @@ impl ServiceRecord {
         }
     }
 
-    pub(crate) fn on_watch_failed(&mut self, now: Millis, out: &mut Effects) {
-        if self.state == State::Spawning {
-            self.enter(now, State::Failed);
-            self.late_at = None;
-            out.changes.push(Change::Unbindable(self.id));
-        }
-    }
-
     pub(crate) fn on_connection(&mut self, now: Millis, out: &mut Effects) {
         if self.state == State::Armed {
             self.enter(now, State::Spawning);
@@ -214,19 +201,6 @@ impl ServiceRecord {
         if self.state == State::Spawning {
             self.enter(now, State::Starting { pid, since: now });
             self.timestamps.spawned.get_or_insert(now);
-        }
-    }
-
-    pub(crate) fn on_spawn_failed(&mut self, now: Millis, out: &mut Effects) {
-        if self.state != State::Spawning {
-            return;
-        }
-        // Without a process nothing has ended, so the restart policy does not apply.
-        if !self.stop_requested && self.backoff.failures() < MAX_SPAWN_RETRIES {
-            self.last_exit = Some(NOT_RUN);
-            self.delay_restart(now, now, NOT_RUN, out);
-        } else {
-            self.ended_by_itself(now, now, NOT_RUN, out);
         }
     }
 

@@ -153,13 +153,13 @@ pub enum Change {
     /// The process ended, or could not be created, and the service stays down. A one-shot
     /// that succeeds is also `Ready`, after this.
     Ended(ServiceId, ExitStatus),
-    /// The process ended, or could not be created, and the service starts again after so many
-    /// milliseconds; 0 where that was requested or is the service's way of being idle.
+    /// The process ended, or could not be created, or the socket could not be bound, and the
+    /// service starts again after so many milliseconds; 0 where that was requested or is the service's way of being idle.
     Restarting(ServiceId, ExitStatus, Millis),
     /// The service has ended so many times in a row without a healthy run, and its restarts
     /// are now delayed by so many milliseconds. Follows `Restarting`.
     Looping(ServiceId, u32, Millis),
-    /// The socket of the service could not be bound; the service has failed.
+    /// The socket of the service could not be bound, several times in a row; the service stays down.
     Unbindable(ServiceId),
     /// The service has written another report of what it lacks.
     Reported(ServiceId),

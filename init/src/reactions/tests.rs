@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use services::{ExitStatus, Manager};
+use services::{ExitStatus, Manager, Millis};
 use sys::signals::Signals;
 
 use super::*;
@@ -203,7 +203,11 @@ impl Lines {
 
     /// Notes what happens to a service, and judges it again as the loop does.
     fn note(&mut self, input: services::Input) {
-        self.0.manager.note(200_000, input);
+        self.note_at(200_000, input);
+    }
+
+    fn note_at(&mut self, now: Millis, input: services::Input) {
+        self.0.manager.note(now, input);
         for change in self.0.manager.take_changes() {
             self.react(ready::judge_again, &Event::Service(change));
         }
@@ -275,4 +279,34 @@ fn a_card_that_was_missing_is_taken_back_by_the_network_alone() {
     let _ = machine.0.manager.decide(1);
     machine.note(services::Input::Exited(100, ExitStatus::Killed(15)));
     assert_eq!(machine.texts(), [""; 0], "nobody asks for it any more");
+}
+
+#[test]
+fn a_socket_that_cannot_be_bound_is_listed_until_it_is_there_or_nobody_asks_for_it() {
+    let mut machine = Lines::of(b"", &[], 1);
+    let podman = machine.0.manager.supervisor().find(PODMAN).expect("podman");
+    let lost = ["podman: it cannot be started; the kernel log says more"];
+    for end in [
+        services::Input::Watching(podman),
+        services::Input::Stop(podman),
+    ] {
+        machine.note(services::Input::Start(podman));
+        let mut now = 200_000;
+        while machine.texts().is_empty() {
+            now += 2_000;
+            assert!(now < 240_000, "it is never listed");
+            let _ = machine.0.manager.decide(now);
+            machine.note_at(now, services::Input::WatchFailed(podman));
+            machine.0.manager.note(now + 2_000, services::Input::Tick);
+        }
+        assert_eq!(machine.texts(), lost);
+        machine.note(services::Input::Start(podman));
+        let _ = machine.0.manager.decide(500_000);
+        assert_eq!(machine.texts(), lost, "it is on its way");
+        machine.note(end);
+        machine.note(services::Input::WatchFailed(podman));
+        assert_eq!(machine.texts(), [""; 0], "{end:?}");
+        machine.note(services::Input::Stop(podman));
+        let _ = machine.0.manager.decide(600_000);
+    }
 }

@@ -2,6 +2,7 @@
 //! Changes that the caller of the manager sees before any waiting service starts.
 
 use super::*;
+use services::ExitStatus;
 use services::state::Change;
 
 /// A one-shot, and a service that is ordered after it.
@@ -74,6 +75,8 @@ fn what_settling_brings_about_is_seen_too() {
     let mut w = World::new(vec![gone]);
     w.m.note(now(), Input::Start(id(0)));
     assert!(w.m.settle(now()), "there is a change");
-    assert_eq!(w.m.take_changes(), [Change::Unbindable(id(0))]);
+    let not_run = ExitStatus::Exited(126);
+    let changes = w.m.take_changes();
+    assert_eq!(changes, [Change::Restarting(id(0), not_run, 100)]);
     assert!(!w.m.settle(now()));
 }

@@ -108,7 +108,31 @@ fn an_unbindable_socket_is_a_change_and_lets_others_go_on() {
     }
     assert_eq!(s.settle(0), [Action::Watch(id(0))]);
     let changes = s.note(0, Input::WatchFailed(id(0)));
-    assert_eq!(changes, [Change::Unbindable(id(0))]);
-    assert_eq!(s.state(id(0)), State::Failed);
+    let not_run = ExitStatus::Exited(126);
+    assert_eq!(changes, [Change::Restarting(id(0), not_run, 100)]);
     assert_eq!(s.settle(0), [Action::Spawn(id(1))]);
+    assert_eq!(fail_to_bind(&mut s, 0), [Change::Unbindable(id(0))]);
+    assert_eq!(
+        (s.state(id(0)), s.deadline()),
+        (State::Failed, Some(10_000))
+    );
+    assert_eq!(s.readiness(id(0)), Readiness::Failed);
+    // A request tries again.
+    assert_eq!(s.handle(9_000, Input::Start(id(0))), [Action::Watch(id(0))]);
+    assert_eq!(
+        s.note(9_000, Input::Watching(id(0))),
+        [Change::Ready(id(0))]
+    );
+}
+
+/// Lets every repeated attempt to bind the socket fail; returns the last changes.
+fn fail_to_bind(s: &mut Supervisor, mut now: Millis) -> Vec<Change> {
+    let mut changes = Vec::new();
+    while let State::Delayed { until } = s.state(id(0)) {
+        now = until;
+        assert_eq!(s.handle(now, Input::Tick), [Action::Watch(id(0))]);
+        changes = s.note(now, Input::WatchFailed(id(0)));
+    }
+    assert!(now < 5_000, "after {now} ms only");
+    changes
 }

@@ -209,7 +209,10 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Watching(_) => Outcome::noted(S::Armed)
                 .stop_requested(stop_requested)
                 .changes(&[Change::Ready(TESTED)]),
-            I::WatchFailed(_) => Outcome::noted(S::Failed).changes(&[Change::Unbindable(TESTED)]),
+            I::WatchFailed(_) if stop_requested => {
+                Outcome::noted(S::Off).changes(&[Change::Unbindable(TESTED)])
+            }
+            I::WatchFailed(_) => delayed(NOT_RUN),
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
         },
         S::Starting { pid, .. } | S::Up { pid, .. } => match input {
