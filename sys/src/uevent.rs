@@ -13,7 +13,9 @@ use nix::sys::socket::{
 };
 
 use crate::modules::{LoadError, Modules, glob_match};
-use crate::syscall;
+mod driver_loader;
+
+pub use driver_loader::DriverLoader;
 
 /// Multicast group of the kernel; udev's is 2.
 const KERNEL_GROUP: u32 = 1;
@@ -268,53 +270,6 @@ fn alias(device: &Path) -> Option<String> {
     let fields = fs::read_to_string(device.join("uevent")).ok()?;
     let alias = fields.lines().find_map(|l| l.strip_prefix("MODALIAS="));
     alias.map(str::to_owned)
-}
-
-/// Number of devices that wait for a driver by name; beyond that, all devices are examined again.
-const MAX_PENDING: usize = 256;
-
-/// Drivers to be loaded: one child at a time loads them, because a driver may take as long as its
-/// hardware does.
-#[derive(Debug, Default)]
-pub struct DriverLoader {
-    child: Option<syscall::Child>,
-    aliases: Vec<String>,
-    all: bool,
-}
-
-impl DriverLoader {
-    /// Adds a device that needs a driver.
-    pub fn add(&mut self, alias: String) {
-        if self.aliases.len() < MAX_PENDING {
-            self.aliases.push(alias);
-        } else {
-            self.all = true;
-        }
-    }
-
-    /// Adds every device.
-    pub fn add_all(&mut self) {
-        self.all = true;
-    }
-
-    /// Starts a child for the waiting devices, unless one is still at work.
-    pub fn poll(&mut self, modules: Option<&mut Modules>) {
-        let Some(modules) = modules else { return };
-        let busy = self.child.as_ref().is_some_and(|c| !c.exited_within(0));
-        if busy || (!self.all && self.aliases.is_empty()) {
-            return;
-        }
-        let aliases = std::mem::take(&mut self.aliases);
-        let all = std::mem::take(&mut self.all);
-        self.child = syscall::in_child(|| {
-            for alias in &aliases {
-                load_driver(modules, alias);
-            }
-            if all {
-                coldplug(Path::new(SYSFS), modules, |_| true);
-            }
-        });
-    }
 }
 
 /// Loads the driver of one device; returns true if there is one. A device without a driver is the

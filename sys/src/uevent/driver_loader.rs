@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Drivers of devices that appear while PID 1 runs.
+
+use std::path::Path;
+
+use super::{SYSFS, coldplug, load_driver};
+use crate::modules::Modules;
+use crate::syscall;
+
+/// Number of devices that wait for a driver by name; beyond that, all devices are examined again.
+const MAX_PENDING: usize = 256;
+
+/// Drivers to be loaded: one child at a time loads them, because a driver may take as long as its
+/// hardware does.
+#[derive(Debug, Default)]
+pub struct DriverLoader {
+    child: Option<syscall::Child>,
+    aliases: Vec<String>,
+    all: bool,
+}
+
+impl DriverLoader {
+    /// Adds a device that needs a driver.
+    pub fn add(&mut self, alias: String) {
+        if self.aliases.len() < MAX_PENDING {
+            self.aliases.push(alias);
+        } else {
+            self.all = true;
+        }
+    }
+
+    /// Adds every device.
+    pub fn add_all(&mut self) {
+        self.all = true;
+    }
+
+    /// Starts a child for the waiting devices, unless one is still at work.
+    pub fn poll(&mut self, modules: Option<&mut Modules>) {
+        let Some(modules) = modules else { return };
+        let busy = self.child.as_ref().is_some_and(|c| !c.exited_within(0));
+        if !busy {
+            self.start(modules, |load| syscall::in_child(load));
+        }
+    }
+
+    /// Loads the drivers of the waiting devices by `in_child`. Without a child they wait on.
+    fn start<F>(&mut self, modules: &mut Modules, in_child: F)
+    where
+        F: FnOnce(&mut dyn FnMut()) -> Option<syscall::Child>,
+    {
+        if !self.all && self.aliases.is_empty() {
+            return;
+        }
+        let DriverLoader { aliases, all, .. } = self;
+        let mut load = || {
+            for alias in aliases.iter() {
+                load_driver(modules, alias);
+            }
+            if *all {
+                coldplug(Path::new(SYSFS), modules, |_| true);
+            }
+        };
+        let child = in_child(&mut load);
+        if child.is_some() {
+            self.aliases.clear();
+            self.all = false;
+        }
+        self.child = child;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_child_devices_wait_on() {
+        let mut modules = Modules::default();
+        let mut loader = DriverLoader::default();
+        loader.add("virtio:d1".into());
+        loader.add_all();
+        for _ in 0..2 {
+            loader.start(&mut modules, |_| None);
+            assert!(loader.all && loader.aliases == ["virtio:d1"]);
+        }
+        loader.start(&mut modules, |_| syscall::in_child(|| {}));
+        assert!(!loader.all && loader.aliases.is_empty());
+        loader.start(&mut modules, |_| unreachable!("nothing waits"));
+    }
+}
