@@ -56,13 +56,24 @@ impl RecordFile {
 
     /// Writes the record if it has changed.
     pub fn update(&mut self, state: &SystemState, manager: &Manager) {
-        let text = Record::text(state, manager);
-        if text != self.text {
-            // Cut first: of two texts, one is whole or none is.
-            let written = self.file.set_len(0);
-            let _ = written.and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
-            self.text = text;
+        self.write(Record::text(state, manager));
+    }
+
+    /// Writes a text that is not written yet. Of two texts, one is whole or none is; after a write
+    /// that fails, the next call tries again.
+    fn write(&mut self, text: String) {
+        if text == self.text {
+            return;
         }
+        let cut = self.file.set_len(0);
+        let written = cut.and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+        self.text = match written {
+            Ok(()) => text,
+            Err(_) => {
+                let _ = self.file.set_len(0);
+                String::new()
+            }
+        };
     }
 }
 
@@ -100,13 +111,18 @@ impl<'a> Record<'a> {
         if let Some(ScheduledShutdown { kind, at }) = state.scheduled {
             let _ = writeln!(text, "end {} {at}", char::from(kind.letter()));
         }
-        for line in state.degraded.record() {
-            let _ = writeln!(text, "degraded\t{line}");
-        }
         let s = manager.supervisor();
         for (id, def) in s.ids().filter_map(|id| Some((id, s.definition(id)?))) {
             let pid = s.state(id).pid().unwrap_or(0);
             let _ = writeln!(text, "{} {pid} {}", s.intent(id).word(), def.name);
+        }
+        // Last, because their number has no bound.
+        for line in state.degraded.record() {
+            let line = format!("degraded\t{line}\n");
+            if (text.len() + line.len()) as u64 > MAX_BYTES {
+                break;
+            }
+            text.push_str(&line);
         }
         text
     }
@@ -315,6 +331,45 @@ mod tests {
             let expected = [("net", Intent::Off, None), ("sshd", Intent::On, Some(77))];
             assert_eq!(services, expected);
         }
+    }
+
+    #[test]
+    fn degraded_lines_without_number_cost_no_service() {
+        let mut state = SystemState::default();
+        for n in 0..2_000 {
+            state
+                .degraded
+                .restore(&format!("data\tdata\t{n} {}", "x".repeat(100)));
+        }
+        let def = ServiceDef {
+            name: "last",
+            ..ServiceDef::DEFAULT
+        };
+        let manager = Manager::new(vec![def], None, |_, _| {});
+        let text = Record::text(&state, &manager);
+        assert!(text.len() as u64 <= MAX_BYTES && text.ends_with('\n'));
+        let record = Record::parse(&text).expect("a record");
+        assert_eq!(record.services.len(), 1);
+        assert!(record.degraded.len() > 100, "{}", record.degraded.len());
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_is_written_later() {
+        let full = File::options().write(true).open("/dev/full");
+        let mut record = RecordFile {
+            file: full.expect("/dev/full"),
+            text: "the text before".into(),
+        };
+        record.write("a text".into());
+        assert_eq!(record.text, "");
+        record.file = memfd_create(c"test", MFdFlags::empty())
+            .expect("memory")
+            .into();
+        record.write("a text".into());
+        assert_eq!(record.text, "a text");
+        let mut written = [0; 6];
+        record.file.read_exact_at(&mut written, 0).expect("written");
+        assert_eq!(&written, b"a text");
     }
 
     #[test]
