@@ -24,7 +24,7 @@ fn main() {
         println!("again {}", args[2..].join(" "));
         return;
     }
-    init::crash::install_handlers(0);
+    init::crash::install_handlers(init::crash::Crashes::default());
     if args.get(1).is_some_and(|arg| arg == "starved") {
         let max_bytes = 8 << 20;
         let limit = libc::rlimit {

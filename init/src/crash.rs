@@ -16,34 +16,34 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use control::ShutdownKind;
 use sys::signals::{FAULT_SIGNALS, shutdown_signals};
 
+mod argument;
 mod descriptors;
 
+pub use argument::Crashes;
+use argument::{ARGV0, CRASH_ARGUMENT};
 use descriptors::keep_descriptors;
 pub use descriptors::{RECORD_FD, inherited, keep_record, open_standard};
 
-/// First argument of the new program. The kernel starts PID 1 by its path, so no word of the
-/// kernel's command line can be mistaken for the arguments of this file.
-const ARGV0: &CStr = c"init";
-/// Second argument of the new program; the third has the number of crashes.
-const CRASH_ARGUMENT: &CStr = c"--after-crash";
 /// Paths of PID 1's program; the first works even if the file has been replaced.
 const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
 /// Number of crashes during the shutdown after which the machine ends without its other phases.
 const MAX_SHUTDOWN_CRASHES: u8 = 3;
-/// Number of crashes in a row beyond which PID 1 does not count: the argument is one digit.
-const MAX_COUNTED: u8 = 9;
+/// Time limit for sync(2) at such an end, in seconds.
+const SYNC_LIMIT_S: u32 = 30;
 /// Seconds after which a program counts as healthy: its crash has another cause than its start.
 const HEALTHY_S: u32 = 600;
 
 /// `si_code` of a signal from the kernel that has no code of its own (asm-generic/siginfo.h).
 const SI_KERNEL: libc::c_int = 0x80;
 
-/// Number of crashes before this program.
+/// Number of crashes in a row before this program.
 static CRASHES: AtomicU8 = AtomicU8::new(0);
+/// Number of those in the shutdown.
+static SHUTDOWN_CRASHES: AtomicU8 = AtomicU8::new(0);
 /// Start of this program, in seconds of `CLOCK_BOOTTIME`.
 static STARTED_S: AtomicU32 = AtomicU32::new(0);
 /// [`ShutdownKind::letter`] of the shutdown that has begun, or 0. The new program finds the
-/// letter after the number of crashes in its argument.
+/// letter in its argument.
 static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
 
 /// The pause after earlier crashes is over. A crash before that is followed by a second's wait in the
@@ -57,23 +57,6 @@ struct SignalStack(UnsafeCell<[u8; 32 * 1024]>);
 unsafe impl Sync for SignalStack {}
 static SIGNAL_STACK: SignalStack = SignalStack(UnsafeCell::new([0; 32 * 1024]));
 
-/// Returns the number of crashes before this program, and the kind of shutdown that had begun
-/// when the last one happened, from the first three arguments.
-#[must_use]
-pub fn crashes_before(args: [&[u8]; 3]) -> (u8, Option<ShutdownKind>) {
-    let [name, crash_argument, [count, shutdown @ ..]] = args else {
-        return (0, None);
-    };
-    if name != ARGV0.to_bytes() || crash_argument != CRASH_ARGUMENT.to_bytes() {
-        return (0, None);
-    }
-    let shutdown = match shutdown {
-        [letter] => ShutdownKind::from_letter(*letter),
-        _ => None,
-    };
-    (count.saturating_sub(b'0'), shutdown)
-}
-
 /// Records that a shutdown has begun: it goes on after a crash.
 pub fn set_shutdown(kind: ShutdownKind) {
     SHUTDOWN.store(kind.letter(), Ordering::Relaxed);
@@ -84,11 +67,14 @@ pub fn set_paused() {
     HAS_PAUSED.store(true, Ordering::Relaxed);
 }
 
-/// Installs the panic hook and the handlers of fault signals; `crashes` is the number so far.
-pub fn install_handlers(crashes: u8) {
-    CRASHES.store(crashes, Ordering::Relaxed);
+/// Installs the panic hook and the handlers of fault signals; `before` is what has happened so far.
+pub fn install_handlers(before: Crashes) {
+    CRASHES.store(before.in_a_row, Ordering::Relaxed);
+    SHUTDOWN_CRASHES.store(before.in_shutdown, Ordering::Relaxed);
+    // Known before the handlers are installed: PID 1 may crash again before the shutdown goes on.
+    before.shutdown.into_iter().for_each(set_shutdown);
     STARTED_S.store(seconds(), Ordering::Relaxed);
-    HAS_PAUSED.store(crashes == 0, Ordering::Relaxed);
+    HAS_PAUSED.store(before.in_a_row == 0, Ordering::Relaxed);
     std::panic::set_hook(Box::new(on_panic));
     let action = handler();
     // SAFETY: live structures, and a stack that nothing else uses.
@@ -179,27 +165,30 @@ fn reexec(message: &mut Message) {
     if std::process::id() != 1 {
         return;
     }
-    // A crash long after the start is not part of a loop.
-    let is_healthy = seconds().saturating_sub(STARTED_S.load(Ordering::Relaxed)) >= HEALTHY_S;
-    let before = match is_healthy {
-        true => 0,
-        false => CRASHES.load(Ordering::Relaxed),
-    };
-    let count = before.saturating_add(1).min(MAX_COUNTED);
     // A program that has not come to the end of its pause has no memory, most likely.
     if !HAS_PAUSED.load(Ordering::Relaxed)
         && let Some(kind) = reap_for_a_second()
     {
         set_shutdown(kind);
     }
-    let shutdown = SHUTDOWN.load(Ordering::Relaxed);
-    if count > MAX_SHUTDOWN_CRASHES
-        && let Some(kind) = ShutdownKind::from_letter(shutdown)
+    // A crash long after the start is not part of a loop.
+    let is_healthy = seconds().saturating_sub(STARTED_S.load(Ordering::Relaxed)) >= HEALTHY_S;
+    let before = Crashes {
+        in_a_row: match is_healthy {
+            true => 0,
+            false => CRASHES.load(Ordering::Relaxed),
+        },
+        shutdown: ShutdownKind::from_letter(SHUTDOWN.load(Ordering::Relaxed)),
+        in_shutdown: SHUTDOWN_CRASHES.load(Ordering::Relaxed),
+    };
+    let crashes = before.and_another();
+    if crashes.in_shutdown > MAX_SHUTDOWN_CRASHES
+        && let Some(kind) = crashes.shutdown
     {
         reboot_now(kind);
     }
     keep_descriptors();
-    let third = [b'0' + count, shutdown, 0];
+    let third = crashes.argument();
     let argv = [
         ARGV0.as_ptr(),
         CRASH_ARGUMENT.as_ptr(),
@@ -217,8 +206,8 @@ fn reexec(message: &mut Message) {
     }
 }
 
-/// Writes to the kernel log, which never blocks, or to standard error if that cannot be opened. A
-/// terminal or a pipe that is full gets nothing: PID 1 does not wait.
+/// Writes to the kernel log, which waits for a slow console alone, or to standard error if that
+/// cannot be opened. A terminal or a pipe that is full gets nothing: PID 1 does not wait.
 fn write_message(message: &Message) {
     // SAFETY: live buffers, a constant C string, integers.
     unsafe {
@@ -270,10 +259,52 @@ fn reap_for_a_second() -> Option<ShutdownKind> {
 }
 
 fn reboot_now(kind: ShutdownKind) {
+    sync_in_child();
     // SAFETY: integers.
+    unsafe { libc::reboot(kind.reboot_mode() as libc::c_int) };
+}
+
+/// Syncs in a child, because a server that is gone can block sync(2) for ever. Without memory for a
+/// child, PID 1 calls sync(2) itself, as the shutdown does. The system call itself: fork(3) takes
+/// locks, which the crash may have left taken.
+fn sync_in_child() {
+    // SAFETY: integers. The child has a copy of the stack, and only makes system calls.
+    let pid = unsafe {
+        let pid = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+        if pid <= 0 {
+            libc::sync();
+        }
+        if pid == 0 {
+            libc::_exit(0);
+        }
+        pid as libc::pid_t
+    };
+    let start = seconds();
+    while pid > 0 && !has_ended(pid) && seconds().saturating_sub(start) < SYNC_LIMIT_S {
+        wait_for_a_second(&[libc::SIGCHLD]);
+    }
+}
+
+/// Reaps the child if it has ended. Without a descriptor: there may be none.
+fn has_ended(pid: libc::pid_t) -> bool {
+    // SAFETY: integers.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
+}
+
+/// Waits for one of the signals, which stay blocked, for one second; returns its number, or -1.
+fn wait_for_a_second(signals: &[libc::c_int]) -> libc::c_int {
+    let second = libc::timespec {
+        tv_sec: 1,
+        tv_nsec: 0,
+    };
+    // SAFETY: local buffers and integers only.
     unsafe {
-        libc::sync();
-        libc::reboot(kind.reboot_mode() as libc::c_int);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second)
     }
 }
 
@@ -326,21 +357,6 @@ impl Write for Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_arguments_of_a_new_start_tell_of_a_crash() {
-        assert_eq!(crashes_before([b"init", b"--after-crash", b"2"]), (2, None));
-        assert_eq!(
-            crashes_before([b"init", b"--after-crash", b"1r"]),
-            (1, Some(ShutdownKind::Reboot))
-        );
-        assert_eq!(
-            crashes_before([b"/init", b"--after-crash", b"2"]),
-            (0, None)
-        );
-        assert_eq!(crashes_before([b"init", b"--after-crash", b""]), (0, None));
-        assert_eq!(crashes_before([b"init", b"quiet", b"2"]), (0, None));
-    }
 
     #[test]
     fn only_the_kernel_and_abort_tell_of_a_fault() {

@@ -45,10 +45,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 /// Runs as PID 1. The kernel passes on all words of its command line that it does not know, so
 /// only the arguments of [`crash`] are looked at.
 fn pid1(args: [&[u8]; 3]) -> ! {
-    let (crashes, shutdown) = crash::crashes_before(args);
-    // Known before the handlers are installed: PID 1 may crash again before the shutdown goes on.
-    shutdown.into_iter().for_each(crash::set_shutdown);
-    crash::install_handlers(crashes);
+    let before = crash::Crashes::before(args);
+    crash::install_handlers(before);
     let signals = loop {
         match Signals::block() {
             Ok(signals) => break signals,
@@ -59,9 +57,9 @@ fn pid1(args: [&[u8]; 3]) -> ! {
     // From here on Ctrl-Alt-Del is a signal and no reset; not before the signal is blocked
     // (reboot(2), RB_DISABLE_CAD).
     let _ = nix::sys::reboot::set_cad_enabled(false);
-    match crashes {
+    match before.in_a_row {
         0 => boot::run(signals),
-        _ => recovery::run(signals, crashes, shutdown),
+        crashes => recovery::run(signals, crashes, before.shutdown),
     }
 }
 
