@@ -44,7 +44,7 @@ const SYS_BLOCK: &str = "/sys/block";
 /// Time limit for one call, in milliseconds.
 fn call_limit_ms(kind: MountKind) -> i32 {
     match kind {
-        // A disk writes data back; the deadline of the phase is the limit.
+        // A disk writes data back, for half of the phase's time: one that hangs leaves time for others.
         MountKind::Disk => 15_000,
         MountKind::Stacked => 5_000,
         // A server that is there answers at once.

@@ -110,8 +110,8 @@ pub(super) fn podman_user(def: ServiceDef, config: &Config, platform: &Platform)
     with_variables(def, config, platform)
 }
 
-/// Adds the proxies and the variables that the data disk's profile exports. Of two variables
-/// with one name the first counts (getenv(3)), so the owner's are in front.
+/// Adds the proxies and the variables that the data disk's profile exports. The owner's are in front
+/// of the definition's: of two variables with one name, the first counts for getenv(3).
 pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let variables = config.variables();
     let lines = variables

@@ -291,9 +291,9 @@ pub const SERVICES: &[Entry] = &[
     },
     Entry {
         def: ServiceDef {
-            name: "bootlocal",
+            name: BOOTLOCAL,
             why: "bootlocal.sh on the data disk runs beside everything else",
-            argv: &[B2P, "boot-script", "bootlocal"],
+            argv: &[B2P, "boot-script", BOOTLOCAL],
             after: ENGINE_PREREQUISITES,
             restart: Restart::Never,
             after_ready: true,

@@ -67,8 +67,8 @@ impl Manager {
         Ok(id)
     }
 
-    /// Replaces the machine's own definitions by `definitions`, for services that have not
-    /// begun. New ones are added and off.
+    /// Replaces the machine's own definitions by `definitions`, for services that wait for others or
+    /// are at rest. New ones are added and off.
     pub fn revise(&mut self, definitions: Vec<ServiceDef>) {
         for def in definitions {
             let name = def.name;

@@ -81,7 +81,8 @@ impl Supervisor {
         }
     }
 
-    /// Returns true if the service was added at run time.
+    /// Returns true if the service is not one of the machine's own, to which
+    /// [`Supervisor::extend`] adds at run time as well.
     #[must_use]
     pub fn is_user_service(&self, id: ServiceId) -> bool {
         (self.builtin..self.records.len()).contains(&id.index())
@@ -116,8 +117,8 @@ impl Supervisor {
         Ok(id)
     }
 
-    /// Replaces the definition of one of the machine's own services, if that has no process.
-    /// The state and the dependencies stay. Returns true if the definition was replaced.
+    /// Replaces the definition of one of the machine's own services, if that waits for others or is
+    /// at rest. The state and the needs stay. Returns true if the definition was replaced.
     pub fn revise(&mut self, def: ServiceDef) -> bool {
         let same = |r: &&mut ServiceRecord| r.def.name == def.name && r.def.needs == def.needs;
         let mut own = self.records.iter_mut().take(self.builtin);
