@@ -5,11 +5,12 @@ use anyhow::{Result, ensure};
 use tests::Guest;
 use vmm::Machine;
 
-/// Returns what `b2p.etc=` is in the boot of this number.
+/// Returns what `b2p.etc=` is in the boot of this number; in one of them docker's clients are led to the
+/// user's podman.
 pub fn flag(number: usize) -> &'static str {
     match number {
         3 | 4 => "b2p.etc=all",
-        5 => "b2p.etc=ram",
+        5 => "b2p.etc=ram b2p.rootless=default",
         _ => "",
     }
 }
@@ -60,7 +61,10 @@ pub fn kept(guest: &Guest, number: usize) -> Result<()> {
         1 => write_as_people_do(guest),
         3 => write_to_etc(guest),
         4 => etc(guest),
-        5 => of_the_image(guest),
+        5 => {
+            docker_is_the_users(guest)?;
+            of_the_image(guest)
+        }
         _ => Ok(()),
     }
 }
@@ -108,6 +112,17 @@ fn write_to_etc(guest: &Guest) -> Result<()> {
 fn etc(guest: &Guest) -> Result<()> {
     let said = guest.sh("cat /etc/motd; grep -c other /etc/hosts; id -u bob; id -u core")?;
     ensure!(said == "hello\n1\n1005\n1000", "{said}");
+    Ok(())
+}
+
+/// Checks that docker's socket is answered by the user's podman.
+fn docker_is_the_users(guest: &Guest) -> Result<()> {
+    let format = "{{.Host.Security.Rootless}} {{.Store.GraphRoot}}";
+    let said = guest.sh(&format!(
+        "readlink /run/docker.sock; podman --url unix:///run/docker.sock info --format '{format}'"
+    ))?;
+    let wanted = "user/1000/podman/podman.sock\ntrue /var/lib/containers/user/1000";
+    ensure!(said == wanted, "{said}");
     Ok(())
 }
 
