@@ -12,6 +12,9 @@ use clap::{Arg, ArgMatches, Command};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Time that the old image has at least: a limit that was too short for the new one is not its own.
+const WAY_BACK: Duration = Duration::from_secs(600);
+
 /// Returns the parser of `upgrade`.
 pub fn command() -> Command {
     Command::new("upgrade")
@@ -78,7 +81,7 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
     set_image(machine, &old)?;
     let back = match was {
         State::Stopped => "; it has its old image, and is off".to_owned(),
-        _ => match lifecycle::start_one(dirs, machine, limit) {
+        _ => match lifecycle::start_one(dirs, machine, limit.max(WAY_BACK)) {
             Ok(()) => "; it runs with its old image".to_owned(),
             Err(error) => format!(
                 "; it has its old image, which does not start: {}",
