@@ -255,7 +255,8 @@ pub(super) fn import_image(
     if delete {
         api.spool.remove(source);
     }
-    Ok(json!({ "image": string(&json_of(imported?)?, "Id") }))
+    let id = string(&json_of(imported?)?, "Id");
+    Ok(json!({ "image": id.trim_start_matches("sha256:") }))
 }
 
 fn json_of(response: super::http::Response) -> Outcome<Value> {

@@ -172,8 +172,8 @@ const METHODS: &[Method] = &[
     ("GetPod",                  others::get_pod),
     ("GetPodsByContext",        others::pods_by_context),
     ("GetPodsByStatus",         others::pods_by_status),
-    ("InspectPod",              |api, parameters| others::inspect_pod(api, parameters, "pod")),
-    ("PodStateData",            |api, parameters| others::inspect_pod(api, parameters, "config")),
+    ("InspectPod",              state::inspect_pod),
+    ("PodStateData",            state::pod_state),
     ("RemovePod",               others::remove_pod),
     ("TopPod",                  |api, parameters| {
         let (name, columns) = (parameters.text("pod")?, parameters.list("descriptors")?);

@@ -167,12 +167,6 @@ pub(super) fn pods_by_context(api: &Api, parameters: Parameters<'_>) -> Outcome<
     Ok(json!({ "pods": ids }))
 }
 
-/// `InspectPod` and `PodStateData`: the answer of podman as text.
-pub(super) fn inspect_pod(api: &Api, parameters: Parameters<'_>, result: &str) -> Outcome<Value> {
-    let found = api.inspect(Kind::Pod, parameters.text("name")?)?;
-    Ok(json!({ result: found.to_string() }))
-}
-
 /// `CreatePod`. Image and command of the infra container were ignored in 2020 as well: clients sent
 /// `/pause`, which today's image does not have.
 pub(super) fn create_pod(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
@@ -246,7 +240,11 @@ pub(super) fn act_on_pod(
 ) -> Outcome<Value> {
     let name = parameters.text("name")?;
     let value = argument_value(action, argument, parameters)?;
-    let id = api.id(Kind::Pod, name)?;
+    let found = api.inspect(Kind::Pod, name)?;
+    let id = string(&found, "Id");
+    if elements(&found["Containers"]).is_empty() {
+        return Err(error("NoContainersInPod", json!({ "name": name })));
+    }
     let pairs = query(&[(argument.map_or("", |(_, name)| name), value.as_str())]);
     let path = format!("{}/{action}{pairs}", object(Kind::Pod, &id)?);
     let done = api.ask(Kind::Pod, name, &request("POST", path))?;

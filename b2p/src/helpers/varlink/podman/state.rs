@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Methods that show the state of one container as podman 1 kept it, and mounts.
+//! Methods that show the state of one container or pod as podman 1 kept it, and mounts.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -13,6 +13,7 @@ use super::api::{
 };
 use super::containers::old_state;
 use super::parameters::Parameters;
+use super::shape::{As, Field, shape, shapes};
 use super::usage::measured;
 
 /// Directory of links to the directories of sockets: the path of a socket has at most 107 bytes
@@ -131,6 +132,40 @@ pub(super) fn health(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     let path = format!("{}/healthcheck", object(Kind::Container, name)?);
     let found = api.get(Kind::Container, name, path)?;
     Ok(json!({ "healthCheckStatus": string(&found, "Status") }))
+}
+
+#[rustfmt::skip]
+const POD_CONFIG: &[Field] = &[
+    ("id", "Id", As::Text), ("name", "Name", As::Text), ("namespace", "Namespace", As::Text), ("hostname", "Hostname", As::Text),
+    ("labels", "Labels", As::Dictionary), ("cgroupParent", "CgroupParent", As::Text), ("created", "Created", As::Text),
+];
+#[rustfmt::skip]
+const POD_STATE: &[Field] = &[
+    ("status", "State", As::Text), ("infraContainerID", "InfraContainerID", As::Text), ("cgroupPath", "CgroupPath", As::Text),
+];
+const POD_CONTAINER: &[Field] = &[("id", "Id", As::Text), ("state", "State", As::Text)];
+
+/// `InspectPod`: the answer of podman as text, with the three members of podman 1.
+pub(super) fn inspect_pod(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
+    let mut found = api.inspect(Kind::Pod, parameters.text("name")?)?;
+    let (config, state) = (shape(&found, POD_CONFIG), shape(&found, POD_STATE));
+    let containers = shapes(&found["Containers"], POD_CONTAINER);
+    if let Value::Object(members) = &mut found {
+        for (name, value) in [
+            ("Config", config),
+            ("State", state),
+            ("Containers", containers),
+        ] {
+            members.insert(name.to_owned(), value);
+        }
+    }
+    Ok(json!({ "pod": found.to_string() }))
+}
+
+/// `PodStateData`: the answer of podman as text.
+pub(super) fn pod_state(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
+    let found = api.inspect(Kind::Pod, parameters.text("name")?)?;
+    Ok(json!({ "config": found.to_string() }))
 }
 
 /// `GetPodStats`: of the containers that run.

@@ -279,7 +279,11 @@ fn requests_and_results_of_methods_that_reply_once() {
             "StartPod",
             name(),
             &[
-                ("GET pods/web/json", 200, WEB),
+                (
+                    "GET pods/web/json",
+                    200,
+                    r#"{"Id":"abc","Containers":[{}]}"#,
+                ),
                 ("POST pods/abc/start", 409, r#"{"Errs":["x"]}"#),
             ],
             json!(["io.podman.ErrorOccurred", {"reason": r#"{"Errs":["x"]}"#}]),

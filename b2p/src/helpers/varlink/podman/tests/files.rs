@@ -108,7 +108,7 @@ fn an_archive_of_the_spool_is_loaded_and_imported() {
         &[(
             "POST images/import?reference=web&changes=CMD%20a&changes=USER%20b tar",
             200,
-            r#"{"Id":"abc"}"#,
+            r#"{"Id":"sha256:abc"}"#,
         )],
     );
     assert_eq!(found, json!({"image": "abc"}));

@@ -248,10 +248,10 @@ fn pods_and_volumes() {
             &[("/pods/0", "\"pod\"")],
         ),
         (
-            "InspectPod",
+            "StartPod",
             name(),
-            &[("GET pods/p/json", 200, "{}")],
-            &[("/pod", "\"{}\"")],
+            &[("GET pods/p/json", 200, r#"{"Id":"pod"}"#)],
+            &[("/0", "\"io.podman.NoContainersInPod\"")],
         ),
         (
             "PodStateData",
@@ -364,4 +364,27 @@ fn pods_and_volumes() {
             &[("/prunedNames/0", "\"v\""), ("/prunedErrors/0", "\"x\"")],
         ),
     ]);
+}
+
+#[test]
+fn an_inspected_pod_has_the_members_of_podman_1() {
+    let found = once(
+        "InspectPod",
+        json!({"name": "p"}),
+        &[(
+            "GET pods/p/json",
+            200,
+            r#"{"Id":"pod","State":"Running","Labels":null,"Containers":[{"Id":"abc","State":"exited"}]}"#,
+        )],
+    );
+    let pod: Value = varlink::serde_json::from_str(found["pod"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&pod["Id"], &pod["Config"]["id"]),
+        (&json!("pod"), &json!("pod"))
+    );
+    assert_eq!(
+        (&pod["State"]["status"], &pod["Config"]["labels"]),
+        (&json!("Running"), &json!({}))
+    );
+    assert_eq!(pod["Containers"], json!([{"id": "abc", "state": "exited"}]));
 }
