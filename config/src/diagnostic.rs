@@ -39,6 +39,14 @@ impl Source {
             Source::CommandLine => "command line",
         }
     }
+
+    /// Returns true for a source that is read when the data disk is mounted.
+    pub(crate) fn is_after_data_disk(self) -> bool {
+        match self {
+            Source::Disk | Source::Document => true,
+            Source::Smbios | Source::FwCfg | Source::CommandLine => false,
+        }
+    }
 }
 
 /// Fault of a flag.

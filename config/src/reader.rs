@@ -187,7 +187,7 @@ impl Reader {
 
     fn apply(&mut self, occurrence: &Occurrence<'_>) {
         let flag = occurrence.flag;
-        if flag.before_data_disk && occurrence.source == Source::Disk {
+        if flag.before_data_disk && occurrence.source.is_after_data_disk() {
             self.report_occurrence(occurrence, "", Problem::TooLate);
             return;
         }

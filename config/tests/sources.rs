@@ -226,3 +226,23 @@ fn what_is_wrong_on_the_disk_is_named_with_its_line() {
         ]
     );
 }
+
+#[test]
+fn a_document_sets_nothing_that_is_needed_before_it_is_read() {
+    let sources = Sources {
+        document: b"nodhcp\nb2p.data=off\nb2p.user=me:1501\n",
+        ..Sources::default()
+    };
+    let (config, diagnostics) = sources.parse();
+    let default = Config::default();
+    assert_eq!((config.net, config.data), (default.net, default.data));
+    assert_eq!((config.user.as_str(), config.uid), ("me", 1501));
+    let said: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    assert!(
+        said.len() == 2
+            && said
+                .iter()
+                .all(|line| line.contains("Ignition or cloud-init")),
+        "{said:?}"
+    );
+}
