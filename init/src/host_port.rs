@@ -8,8 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use log::{info, warn};
-use nix::poll::PollFlags;
-use sys::syscall::{in_child_with, poll_one};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::alarm;
+use sys::syscall::in_child_with;
 
 use crate::context::Context;
 use crate::event_sources::Event;
@@ -20,8 +21,8 @@ const PORTS: &str = "/sys/class/virtio-ports";
 const NAME: &str = "org.fedoraproject.port.0";
 /// The line that podman machine waits for.
 const LINE: &[u8] = b"Ready\n";
-/// Time for which a host that has not opened its end yet is waited for, in milliseconds.
-const HOST_LIMIT: i32 = 600_000;
+/// Time for which a host that has not opened its end yet is waited for, in seconds.
+const HOST_LIMIT_SECONDS: u32 = 600;
 
 /// Tells the host, once in a boot, as soon as there is such a port.
 pub fn tell_ready(context: &mut Context<'_>, _: &Event) {
@@ -60,14 +61,25 @@ fn write(device: &Path) {
     match port.write_all(LINE) {
         Ok(()) => info!("{}: the host is told", device.display()),
         Err(e) if e.kind() == ErrorKind::WouldBlock => {
-            let wait = || {
-                if poll_one(port.as_fd(), PollFlags::POLLOUT, HOST_LIMIT) {
-                    let _ = (&port).write_all(LINE);
-                }
-            };
-            drop(in_child_with(&[port.as_fd()], wait));
+            drop(in_child_with(&[port.as_fd()], || wait_and_write(&port)));
         }
         Err(e) => warn!("{}: {e}; the host is not told", device.display()),
+    }
+}
+
+/// Writes the line once the host has opened its end. poll(2) is of no use for that: the port has
+/// POLLHUP until then (drivers/char/virtio_console.c, `port_fops_poll`).
+fn wait_and_write(port: &fs::File) {
+    // The default action of SIGALRM ends this process.
+    alarm::set(HOST_LIMIT_SECONDS);
+    match fcntl(port, FcntlArg::F_SETFL(OFlag::O_WRONLY)) {
+        Ok(_) => {
+            let mut port = port;
+            if port.write_all(LINE).is_ok() {
+                info!("the host, which has opened its port now, is told");
+            }
+        }
+        Err(e) => warn!("a port that waits for its host: {e}"),
     }
 }
 
