@@ -81,7 +81,8 @@ fn make(
     let (dirs, machine) = (&creation.dirs, &creation.machine);
     println!("({}) Verifying the image...", machine.name);
     let cache = hold_cache(dirs)?;
-    config.image = Image::import(&dirs.cache(), source)?.id;
+    let import = Image::import_by(&dirs.cache(), source, |draft| creation.make_draft(draft));
+    config.image = import?.id;
     println!("Creating machine...");
     let lock = creation.publish(|draft| fill(draft, &config))?;
     drop(cache);

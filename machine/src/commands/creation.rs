@@ -70,14 +70,17 @@ impl Creation {
         draft(&self.dirs, &self.machine.name, std::process::id())
     }
 
+    /// Makes the directory of a draft, unless a signal has come: nothing would remove it after that.
+    pub fn make_draft(&self, draft: &Path) -> Result<()> {
+        let _stage = self.stage();
+        make_private(draft)
+    }
+
     /// Makes the files of the machine in a draft by `fill`, and gives the draft its name. Other
     /// commands that change the machine wait for the lock that is returned.
     pub fn publish(&self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<CommandLock> {
         let draft = self.draft();
-        {
-            let _draft = self.stage();
-            make_private(&draft)?;
-        }
+        self.make_draft(&draft)?;
         let filled = fill(&draft).and_then(|()| {
             let lock = CommandLock::take(&draft.join("lock"), "create")?;
             let mut stage = self.stage();
@@ -145,7 +148,8 @@ fn discard(draft: &Path) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => {
             other.with_context(|| format!("rename {}", draft.display()))?;
-            remove_all(&aside)
+            // The one call that was under way when the name went may have added a file since.
+            remove_all(&aside).or_else(|_| remove_all(&aside))
         }
     }
 }

@@ -123,13 +123,22 @@ impl Image {
 
     /// Verifies an image and brings it into the cache.
     pub fn import(cache: &Path, source: &Source) -> Result<Self> {
+        Self::import_by(cache, source, make_private)
+    }
+
+    /// Imports an image into a draft whose directory `make` makes.
+    pub fn import_by(
+        cache: &Path,
+        source: &Source,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         make_private(cache)?;
         if let Some(known) = known(cache, source) {
             return Ok(known);
         }
         let draft = Self::draft(cache, std::process::id());
         remove_all(&draft)?;
-        make_private(&draft)?;
+        make(&draft)?;
         let imported = fill(&draft, source).and_then(|sums| settle(cache, &draft, &sums));
         remove_all(&draft)?;
         if let (Ok(image), Source::Url { sha256, .. }) = (&imported, source) {
