@@ -57,6 +57,29 @@ fn each_method_is_in_one_table() {
 /// Answers of a podman that is not there: a part of the request's first line, a status, and a body.
 type Script = &'static [(&'static str, u16, &'static str)];
 
+/// Reads a request of the client; returns the method and the path below libpod's, and the body.
+fn read_request(client: &UnixStream) -> (String, Vec<u8>) {
+    let mut reader = BufReader::new(client);
+    let (mut first, mut length) = (String::new(), 0);
+    reader.read_line(&mut first).unwrap();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let first = first
+        .replace("/v5.0.0/libpod/", "")
+        .replace(" HTTP/1.1\r\n", "");
+    (first, body)
+}
+
 /// Listens as podman, and answers each request of the script in its order; returns the first lines
 /// of the requests.
 fn podman(name: &str, script: Script) -> (PathBuf, std::thread::JoinHandle<Vec<String>>) {
@@ -67,24 +90,7 @@ fn podman(name: &str, script: Script) -> (PathBuf, std::thread::JoinHandle<Vec<S
         let mut lines = Vec::new();
         for (_, status, body) in script {
             let (mut client, _) = listener.accept().unwrap();
-            let mut reader = BufReader::new(client.try_clone().unwrap());
-            let (mut first, mut length) = (String::new(), 0);
-            reader.read_line(&mut first).unwrap();
-            loop {
-                let mut line = String::new();
-                reader.read_line(&mut line).unwrap();
-                if let Some(value) = line.strip_prefix("Content-Length: ") {
-                    length = value.trim().parse().unwrap();
-                }
-                if line.trim().is_empty() {
-                    break;
-                }
-            }
-            let mut sent = vec![0; length];
-            reader.read_exact(&mut sent).unwrap();
-            let text = first
-                .replace("/v5.0.0/libpod/", "")
-                .replace(" HTTP/1.1\r\n", "");
+            let (text, sent) = read_request(&client);
             lines.push(
                 format!("{text} {}", String::from_utf8(sent).unwrap())
                     .trim()

@@ -51,24 +51,7 @@ impl Fake {
     /// Accepts a request, answers it, and returns its connection.
     fn answer(&self, request: &str, status: u16, body: &str) -> UnixStream {
         let (mut stream, _) = self.listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let (mut first, mut length) = (String::new(), 0);
-        reader.read_line(&mut first).unwrap();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            if let Some(value) = line.strip_prefix("Content-Length: ") {
-                length = value.trim().parse().unwrap();
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-        }
-        let mut sent = vec![0; length];
-        reader.read_exact(&mut sent).unwrap();
-        let first = first
-            .replace("/v5.0.0/libpod/", "")
-            .replace(" HTTP/1.1\r\n", "");
+        let (first, _) = read_request(&stream);
         assert_eq!(first, request);
         let length = match status {
             101 => String::new(),
