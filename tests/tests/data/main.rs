@@ -110,10 +110,12 @@ fn same(disks: &[(&'static str, Image, String)]) -> Result<()> {
 
 /// Returns the machine's name of the disk with this serial number.
 fn name_of(guest: &Guest, serial: &str) -> Result<String> {
+    // SCSI disks are probed side by side, so their order differs from boot to boot, and one serial
+    // number may end with another. Page 80h has a header of four bytes (SPC-4, section 7.8.17).
     let script = format!(
         "for d in /sys/class/block/*; do
-           for f in $d/serial $d/device/vpd_pg80; do
-             grep -aq '{serial}$' $f 2>/dev/null && basename $d && exit 0
+           for s in \"$(cat $d/serial 2>/dev/null)\" \"$(tail -c +5 $d/device/vpd_pg80 2>/dev/null)\"; do
+             [ \"$s\" = '{serial}' ] && basename $d && exit 0
            done
          done; exit 1"
     );
