@@ -4,7 +4,7 @@
 //! The loop waits in no other place. Work that takes time is done by another process, and every
 //! wait for a process has a deadline.
 
-use services::Manager;
+use services::{Input, Manager, Millis};
 use sys::clock::now;
 
 use crate::context::Context;
@@ -16,7 +16,8 @@ use crate::state::SystemState;
 /// The loop, with everything that it works on.
 pub struct EventLoop<'a> {
     context: Context<'a>,
-    /// Events whose reaction has to wait for another event, at most one for each reaction.
+    /// Events whose reaction has to wait for another event, at most one for each reaction. They go
+    /// with the loop: the services of a later loop have not run yet, and find the devices themselves.
     waiting: Vec<(&'static Reaction, Event)>,
 }
 
@@ -41,7 +42,20 @@ impl<'a> EventLoop<'a> {
     pub fn run_until(&mut self, mut done: impl FnMut(&Manager) -> bool) {
         self.settle();
         while !done(self.context.manager) {
-            self.run_once();
+            self.run_once(None);
+        }
+    }
+
+    /// Stops every service and runs until all have ended, or until `deadline`. Reactions run
+    /// meanwhile: what the event sources tell, they tell once.
+    pub fn stop_services(&mut self, deadline: Millis) {
+        self.context.manager.note(now(), Input::StopAll);
+        self.settle();
+        while !self.context.manager.supervisor().at_rest() {
+            self.run_once(Some(deadline));
+            if now() >= deadline {
+                break;
+            }
         }
     }
 
@@ -49,7 +63,7 @@ impl<'a> EventLoop<'a> {
     pub fn run_forever(&mut self) -> ! {
         self.settle();
         loop {
-            self.run_once();
+            self.run_once(None);
         }
     }
 
@@ -65,13 +79,16 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    fn run_once(&mut self) {
+    /// Sleeps until an event, or until `deadline` at the latest, and reacts.
+    fn run_once(&mut self, deadline: Option<Millis>) {
         let Context {
             state,
             manager,
             sources,
         } = &mut self.context;
-        let events = sources.poll_once(manager, state.scheduled.map(|s| s.at));
+        let shutdown = state.scheduled.map(|s| s.at);
+        let until = deadline.into_iter().chain(shutdown).min();
+        let events = sources.poll_once(manager, until);
         // Before clients get answers: a service that has ended has a report that was read.
         self.settle();
         events.iter().for_each(|event| self.react(event));
@@ -122,5 +139,59 @@ impl<'a> EventLoop<'a> {
             }
             When::Never => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "the client; nothing is forked here"
+    )]
+    use control::{Request, ShutdownKind};
+    use services::{Pid, ServiceDef};
+    use sys::signals::Signals;
+
+    use super::*;
+
+    /// Greater than any pid (Documentation/admin-guide/sysctl/kernel.rst, pid_max).
+    const NO_PROCESS: Pid = Pid::MAX;
+
+    /// Manager with a service whose process does not end.
+    fn stubborn() -> Manager {
+        let def = ServiceDef {
+            name: "shell",
+            ..ServiceDef::DEFAULT
+        };
+        let mut manager = Manager::new(vec![def], None, |_, _| {});
+        let id = manager.supervisor().find("shell").unwrap();
+        manager.note(0, Input::Start(id));
+        let _ = manager.decide(0);
+        manager.note(0, Input::Spawned(id, NO_PROCESS));
+        manager
+    }
+
+    #[test]
+    fn a_request_during_the_stop_of_services_is_not_lost() {
+        let path = std::env::temp_dir().join(format!("b2p-stop-{}", std::process::id()));
+        let server = control::Server::bind_for(&path, |_| true).unwrap();
+        let mut sources = EventSources::new(Signals::block().unwrap());
+        sources.control = Some(server);
+        let (mut state, mut manager) = (SystemState::default(), stubborn());
+        let socket = path.clone();
+        let client = std::thread::spawn(move || {
+            let request = Request::Shutdown(ShutdownKind::Halt, 3_600);
+            control::ask(&socket, &request, std::time::Duration::from_secs(10))
+        });
+        let mut events = EventLoop::new(&mut state, &mut manager, &mut sources);
+        while !client.is_finished() {
+            // The deadline is over: each call reads what is there.
+            events.stop_services(0);
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(client.join().unwrap(), Ok(String::new()));
+        assert_eq!(state.scheduled.unwrap().kind, ShutdownKind::Halt);
+        assert!(!manager.supervisor().at_rest());
     }
 }

@@ -13,8 +13,8 @@ use sys::service_names::RESCUE_PREFIX;
 use crate::console::{for_each_terminal, terminals};
 use crate::event_sources::EventSources;
 use crate::events::EventLoop;
+use crate::root;
 use crate::state::SystemState;
-use crate::{root, shutdown};
 
 /// Time in which the shells must end when one of them has been left, in milliseconds.
 const STOP_MS: u64 = 5_000;
@@ -71,9 +71,10 @@ pub fn serve_until_left(state: &mut SystemState, sources: &mut EventSources) {
     let mut manager = Manager::new(defs, None, kmsg::write_service_line);
     announce("`exit` goes on with the boot");
     start_all(&mut manager);
-    EventLoop::new(state, &mut manager, sources).run_until(is_left);
+    let mut events = EventLoop::new(state, &mut manager, sources);
+    events.run_until(is_left);
     // The others must not read from consoles that the boot gives to its own services.
-    shutdown::stop_services(&mut manager, sources, now() + STOP_MS);
+    events.stop_services(now() + STOP_MS);
 }
 
 /// Returns true if a shell has ended with status 0, or all have ended. A shell whose terminal

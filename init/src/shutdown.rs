@@ -150,16 +150,6 @@ fn outcome(phase: &Phase, done: Option<bool>, hurried: bool) -> &'static str {
     }
 }
 
-/// Stops every service and waits for their ends until `deadline`.
-pub fn stop_services(manager: &mut Manager, sources: &mut EventSources, deadline: Millis) {
-    stop_all(&mut ShutdownContext {
-        manager,
-        sources,
-        deadline,
-        hurried: false,
-    });
-}
-
 fn always() -> bool {
     true
 }
