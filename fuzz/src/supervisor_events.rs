@@ -119,7 +119,7 @@ fn definition(name: &'static str, numbers: &mut Numbers<'_>) -> ServiceDef {
 /// Model of the manager: the actions that it was given, and their outcome so far.
 struct World {
     s: Supervisor,
-    /// Number of the machine's own services.
+    /// Number of the built-in services.
     builtin: usize,
     now: Millis,
     spawning: BTreeSet<ServiceId>,

@@ -25,7 +25,7 @@ use sys::{config_sources, kmsg, net, syscall};
 
 use crate::event_sources::{Event, EventSources};
 use crate::events::EventLoop;
-use crate::recovery::RecordFile;
+use crate::saved_state::StateFile;
 use crate::service_table::{self, Platform};
 use crate::state::{PhaseTime, SystemState};
 use crate::{
@@ -41,14 +41,14 @@ pub struct Phase {
     pub when: fn() -> bool,
     /// Work of the phase.
     pub run: fn(&mut SystemState) -> Result<()>,
-    /// Reason for the phase: what holds after it.
+    /// Purpose of the phase: what holds after it.
     pub why: &'static str,
 }
 
 /// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
 pub const ROOT_PHASES: &[Phase] = &[
-    Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run: every later step reads or writes them" },
+    Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
     Phase { name: "log",           when: always,     run: start_log,                     why: "the flags are known, and later messages are in the kernel log" },
     Phase { name: "boost",         when: always,     run: boost,                         why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
     Phase { name: "early-modules", when: owns_root,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
@@ -145,7 +145,7 @@ pub fn continue_boot(
 /// Handles events until the shutdown, and announces the ready line if that has not been done before
 /// a crash.
 pub fn serve(state: &mut SystemState, sources: &mut EventSources, manager: &mut Manager) -> ! {
-    state.record = RecordFile::create();
+    state.state_file = StateFile::create();
     let is_ready = state.ready.is_some();
     let mut events = EventLoop::new(state, manager, sources);
     if !is_ready {

@@ -32,7 +32,7 @@ pub fn main() -> i32 {
     if syscall::online_processors() == 1 {
         wait_until_idle();
     }
-    let outcomes = [load_drivers(), mounts::mount_late()];
+    let outcomes = [load_drivers(), mounts::mount_after_ready()];
     let errors = outcomes.into_iter().filter_map(Result::err);
     errors.map(|error| warn!("{error}")).count().min(1) as i32
 }

@@ -22,7 +22,7 @@ mod descriptors;
 pub use argument::Crashes;
 use argument::{ARGV0, CRASH_ARGUMENT};
 use descriptors::keep_descriptors;
-pub use descriptors::{RECORD_FD, inherited, keep_record, open_standard};
+pub use descriptors::{STATE_FD, inherited, keep_state, open_standard};
 
 /// Paths of PID 1's program; the first works even if the file has been replaced.
 const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];

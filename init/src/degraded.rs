@@ -97,14 +97,14 @@ impl DegradedList {
     }
 
     /// Returns each line for the program after a crash: origin, part and reason, separated by tabs.
-    pub fn record(&self) -> impl Iterator<Item = String> {
+    pub fn to_saved(&self) -> impl Iterator<Item = String> {
         let fields = |line: &Degraded| format!("{}\t{}\t{}", line.origin, line.what, line.why);
         self.lines.iter().map(fields)
     }
 
-    /// Adds a line of [`DegradedList::record`], which has been logged before.
-    pub fn restore(&mut self, record: &str) {
-        let mut fields = record.splitn(3, '\t').map(str::to_owned);
+    /// Adds a line of [`DegradedList::to_saved`], which has been logged before.
+    pub fn restore(&mut self, saved: &str) {
+        let mut fields = saved.splitn(3, '\t').map(str::to_owned);
         if let (Some(origin), Some(what), Some(why)) = (fields.next(), fields.next(), fields.next())
         {
             self.lines.push(Degraded { what, why, origin });
@@ -165,7 +165,7 @@ mod tests {
         let mut before = DegradedList::default();
         before.set("data", [("data", "a: b"), ("format", "c\td")]);
         let mut list = DegradedList::default();
-        before.record().for_each(|line| list.restore(&line));
+        before.to_saved().for_each(|line| list.restore(&line));
         assert_eq!(list, before);
         list.restore("nonsense");
         list.set("data", []);

@@ -108,9 +108,9 @@ fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
 /// Turns services off that exist and that the configuration no longer has.
 fn turn_off_missing(config: &mut Config, defs: &[ServiceDef], manager: &Manager) {
     let s = manager.supervisor();
-    let own = s.ids().filter(|id| !s.is_user_service(*id));
-    let own_names = own.filter_map(|id| Some(s.definition(id)?.name));
-    for name in own_names.filter(|name| defs.iter().all(|def| def.name != *name)) {
+    let builtin = s.ids().filter(|id| !s.is_user_service(*id));
+    let names = builtin.filter_map(|id| Some(s.definition(id)?.name));
+    for name in names.filter(|name| defs.iter().all(|def| def.name != *name)) {
         config.services.retain(|(other, _)| other != name);
         config.services.push((name.to_owned(), false));
     }

@@ -37,7 +37,7 @@ pub enum Event {
     NoGatePending,
     /// A device appeared or vanished.
     Device(Uevent),
-    /// The drivers of network cards, which were late, are loaded.
+    /// The drivers of network cards, which outlasted the time limit of their phase, are loaded.
     DriversLoaded,
     /// A client of the control channel waits for an answer.
     ControlRequest,

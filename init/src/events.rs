@@ -74,7 +74,7 @@ impl<'a> EventLoop<'a> {
                 .on
                 .matches(event, self.context.manager.supervisor())
             {
-                self.decide(reaction, event);
+                self.run_or_keep(reaction, event);
             }
         }
     }
@@ -111,25 +111,26 @@ impl<'a> EventLoop<'a> {
                 self.react(&Event::Service(change));
             }
             for (reaction, event) in std::mem::take(&mut self.waiting) {
-                self.decide(reaction, &event);
+                self.run_or_keep(reaction, &event);
             }
             if !self.context.manager.settle(now()) {
                 break;
             }
         }
-        self.record();
+        self.save_state();
     }
 
-    /// Records what the services are to do, for the program after a crash.
-    fn record(&mut self) {
+    /// Saves what the services are to do, for the program after a crash.
+    fn save_state(&mut self) {
         let Context { state, manager, .. } = &mut self.context;
-        if let Some(mut record) = state.record.take() {
-            record.update(state, manager);
-            state.record = Some(record);
+        if let Some(mut file) = state.state_file.take() {
+            file.update(state, manager);
+            state.state_file = Some(file);
         }
     }
 
-    fn decide(&mut self, reaction: &'static Reaction, event: &Event) {
+    /// Runs a reaction, keeps its event for later, or does nothing, by the reaction's condition.
+    fn run_or_keep(&mut self, reaction: &'static Reaction, event: &Event) {
         match (reaction.when)(&self.context, event) {
             When::Now => (reaction.run)(&mut self.context, event),
             When::Later => {

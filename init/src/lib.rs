@@ -33,6 +33,7 @@ pub mod recovery;
 pub mod rescue;
 pub mod root;
 pub mod run;
+pub mod saved_state;
 pub mod service_table;
 pub mod session;
 pub mod shutdown;

@@ -77,7 +77,7 @@ const BELOW_API: &[Mount] = &[
 
 /// Mounts that the applet `coldplug` makes when the machine is ready.
 #[rustfmt::skip]
-const LATE: &[Mount] = &[
+const AFTER_READY: &[Mount] = &[
     entry("/sys/fs/bpf", "bpf",    PLAIN, "mode=0700", true, "tools pin programs here; the first mount asks for a module that no Debian has, 30 to 60 ms"),
 ];
 
@@ -128,12 +128,12 @@ pub fn mount_rest() -> Result<()> {
     mounted.and(create_directories())
 }
 
-/// Mounts the file systems that no service waits for.
+/// Mounts the file systems that the ready line does not wait for.
 ///
 /// # Errors
 /// Mounts fail.
-pub fn mount_late() -> Result<()> {
-    mount_all(LATE)
+pub fn mount_after_ready() -> Result<()> {
+    mount_all(AFTER_READY)
 }
 
 fn create_nodes() {
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn every_mount_says_why() {
-        for entry in API.iter().chain(BELOW_API).chain(LATE) {
+        for entry in API.iter().chain(BELOW_API).chain(AFTER_READY) {
             let (target, why) = (entry.target, entry.why);
             assert!(!why.is_empty() && target.starts_with('/'), "{target}");
         }

@@ -38,7 +38,7 @@ pub fn judge_again(context: &mut Context<'_>, _: &Event) {
         .set(NET, why.as_deref().map(|why| (NET, why)));
 }
 
-/// Takes the line on late drivers back.
+/// Takes the line on drivers that are still being loaded back.
 pub fn judge_drivers(context: &mut Context<'_>, _: &Event) {
     context.state.degraded.set(DRIVERS, []);
 }

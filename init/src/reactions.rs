@@ -28,7 +28,7 @@ pub struct Reaction {
     pub when: fn(&Context<'_>, &Event) -> When,
     /// Work of the reaction.
     pub run: fn(&mut Context<'_>, &Event),
-    /// Reason for the reaction: what holds after it.
+    /// Purpose of the reaction: what holds after it.
     pub why: &'static str,
 }
 
@@ -57,7 +57,7 @@ pub enum Trigger {
     DiskRemoved,
     /// A network interface appeared.
     NewInterface,
-    /// The drivers of network cards, which were late, are loaded.
+    /// The drivers of network cards, which outlasted the time limit of their phase, are loaded.
     DriversLoaded,
     /// The kernel dropped uevents.
     UeventsLost,
@@ -89,15 +89,15 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: is_first_report,     run: disk_config::apply,            why: "services that wait for the data disk start with its configuration" },
     Reaction { on: Ended(DATA),     when: is_ignition_disk,    run: disk_config::add_ignition,     why: "the document on a disk labelled ignition is applied before sshd starts" },
     Reaction { on: Ended(DATA),     when: always,              run: data_disk::read_report,        why: "PID 1 knows which disk keeps the state" },
-    Reaction { on: Ended(DATA),     when: is_late_data_disk,   run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),     when: is_late_data_disk,   run: |c, _| start(c, CONTAINERS),   why: "the containers on that disk run again" },
+    Reaction { on: Ended(DATA),     when: is_plugged_data_disk,   run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),     when: is_plugged_data_disk,   run: |c, _| start(c, CONTAINERS),   why: "the containers on that disk run again" },
     Reaction { on: Ended(CLOUD),    when: always,              run: disk_config::apply_document,   why: "services that wait for cloud-init start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: always,              run: disk_config::apply_document,   why: "services that wait for Ignition start with the user that it names" },
     Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "the degraded lines match the state of each service" },
 
     Reaction { on: NoGatePending,   when: always,              run: ready::report_gates,           why: "every gate that is not ready is listed as degraded" },
     Reaction { on: NoGatePending,   when: always,              run: ready::announce,               why: "the ready line reports how to reach the machine" },
-    Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready,         why: "podman machine waits for a line on a virtio port before it goes on" },
+    Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready,         why: "podman machine, which waits for a line on a virtio port, goes on" },
     Reaction { on: NoGatePending,   when: always,              run: ready::end_boost,              why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
     Reaction { on: NoGatePending,   when: always,              run: ready::start_after_ready,      why: "the services that do not delay the ready line start" },
 
@@ -105,12 +105,12 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: NewInputDevice,  when: always,              run: open_button,                   why: "a power button that is plugged in works" },
     Reaction { on: NewDisk,         when: is_data_candidate,   run: |c, _| rerun(c, &[DATA]),      why: "a data disk that is plugged in is used" },
     Reaction { on: NewSharedFolder, when: share_has_ended,     run: |c, _| rerun(c, &[SHARE]),     why: "a folder that the host adds is mounted" },
-    Reaction { on: NewCdDrive,      when: no_cloud_config_yet, run: |c, _| rerun(c, CLOUD_INIT),   why: "a cloud-init configuration on a drive that appeared late is applied" },
+    Reaction { on: NewCdDrive,      when: no_cloud_config_yet, run: |c, _| rerun(c, CLOUD_INIT),   why: "a cloud-init configuration on a drive that is plugged in is applied" },
     Reaction { on: NewHostPort,     when: is_ready,            run: host_port::tell_ready,         why: "a port whose driver comes after the ready line has the line as well" },
     Reaction { on: DiskRemoved,     when: is_data_disk,        run: data_disk::report_removal,     why: "the machine continues in RAM and reports the loss" },
     Reaction { on: DiskRemoved,     when: is_faulty_disk,      run: |c, _| rerun(c, &[DATA]),      why: "a fault of a disk that is gone is no longer listed" },
-    Reaction { on: NewInterface,    when: card_is_missing,     run: net_interface::judge_again,    why: "a network card that was late is no longer listed as missing" },
-    Reaction { on: DriversLoaded,   when: always,              run: net_interface::judge_drivers,  why: "drivers that were late are no longer listed as missing" },
+    Reaction { on: NewInterface,    when: card_is_missing,     run: net_interface::judge_again,    why: "a network card that has appeared is no longer listed as missing" },
+    Reaction { on: DriversLoaded,   when: always,              run: net_interface::judge_drivers,  why: "drivers that are loaded are no longer listed as missing" },
     Reaction { on: UeventsLost,     when: always,              run: look_at_all_devices,           why: "devices whose uevents the kernel dropped work" },
 
     Reaction { on: ControlRequest,  when: always,              run: control_requests::serve,       why: "clients of the control channel get answers" },
@@ -181,7 +181,7 @@ fn is_ignition_disk(context: &Context<'_>, _: &Event) -> When {
 
 /// Returns `Now` if the data disk appeared after the ready line. For an earlier one,
 /// [`ready::start_after_ready`] starts the services of the disk.
-fn is_late_data_disk(context: &Context<'_>, _: &Event) -> When {
+fn is_plugged_data_disk(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
     now_or_never(state.ready.is_some() && state.data_device().is_some())
 }

@@ -32,9 +32,9 @@ struct Phase {
     /// Time limit in milliseconds. In `sync` and `unmount` the time counts from the last decrease
     /// of dirty data.
     within_ms: Millis,
-    /// Work of the phase. Returns true if what `why` says holds.
+    /// Work of the phase. Returns true if the phase has achieved its purpose.
     run: fn(&mut ShutdownContext<'_>) -> bool,
-    /// Reason for the phase: what holds after it.
+    /// Purpose of the phase: what holds after it.
     why: &'static str,
 }
 

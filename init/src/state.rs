@@ -10,7 +10,7 @@ use sys::syscall::Child;
 use sys::uevent::{DriverLoader, UeventSocket};
 
 use crate::degraded::DegradedList;
-use crate::recovery::RecordFile;
+use crate::saved_state::StateFile;
 
 /// A phase of the boot that has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,8 @@ pub struct SystemState {
     pub modules: Option<Modules>,
     /// Report of the last run of `b2p data`; `None` before the first.
     pub data: Option<DataReport>,
-    /// Record of what the services are to do, for the program after a crash.
-    pub record: Option<RecordFile>,
+    /// File that the state is saved in, for the program after a crash.
+    pub state_file: Option<StateFile>,
     /// Socket that gets uevents since before the first pass over sysfs, until the event
     /// loop takes it.
     pub uevents: Option<UeventSocket>,

@@ -85,7 +85,7 @@ pub struct Tty {
 pub struct ServiceDef {
     /// Name in logs, in the cgroup tree and to users.
     pub name: &'static str,
-    /// Reason why the machine runs the service.
+    /// Purpose of the service: what the machine has by it.
     pub why: &'static str,
     /// Program (an absolute path) and arguments.
     pub argv: &'static [&'static str],

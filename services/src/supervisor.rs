@@ -47,7 +47,7 @@ pub struct Supervisor {
     records: Vec<ServiceRecord>,
     /// For each service, the services that it needs directly or indirectly.
     needs: Vec<Set>,
-    /// Number of the machine's own services; user services follow them in the table.
+    /// Number of the built-in services; user services follow them in the table.
     builtin: usize,
     /// Number of definitions that were added at run time.
     added: usize,

@@ -19,8 +19,9 @@ const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
     (c"/dev/null", libc::O_RDWR),
     (c"/", libc::O_RDONLY),
 ];
-/// Descriptor of the record of what the services are to do, which the new program inherits.
-pub const RECORD_FD: libc::c_int = 200;
+/// Descriptor of the file with the saved state ([`crate::saved_state`]), which the new program
+/// inherits.
+pub const STATE_FD: libc::c_int = 200;
 /// Descriptors below this number are looked at: pipes among them are inherited.
 const MAX_DESCRIPTORS: libc::c_int = 1024;
 
@@ -41,7 +42,7 @@ pub fn open_standard() {
     }
 }
 
-/// Lets the new program inherit the record and all pipes: with nobody at their other ends, writing
+/// Lets the new program inherit the saved state and all pipes: with nobody at their other ends, writing
 /// would kill the services (SIGPIPE, pipe(7)).
 pub(super) fn keep_descriptors() {
     for fd in 3..MAX_DESCRIPTORS {
@@ -50,22 +51,22 @@ pub(super) fn keep_descriptors() {
             let mut stat: libc::stat = std::mem::zeroed();
             let is_pipe =
                 libc::fstat(fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFIFO;
-            if is_pipe || fd == RECORD_FD {
+            if is_pipe || fd == STATE_FD {
                 libc::fcntl(fd, libc::F_SETFD, 0);
             }
         }
     }
 }
 
-/// Gives the record's file the number by which the new program finds it; `None` if no descriptor
+/// Gives the file of the saved state the number by which the new program finds it; `None` if no descriptor
 /// can have that number.
 #[must_use]
-pub fn keep_record(file: OwnedFd) -> Option<OwnedFd> {
+pub fn keep_state(file: OwnedFd) -> Option<OwnedFd> {
     // SAFETY: integers. A descriptor that dup3(2) has made is nobody's yet.
     unsafe {
-        let is_free = libc::fcntl(RECORD_FD, libc::F_GETFD) < 0;
-        let made = is_free && libc::dup3(file.as_raw_fd(), RECORD_FD, libc::O_CLOEXEC) >= 0;
-        made.then(|| OwnedFd::from_raw_fd(RECORD_FD))
+        let is_free = libc::fcntl(STATE_FD, libc::F_GETFD) < 0;
+        let made = is_free && libc::dup3(file.as_raw_fd(), STATE_FD, libc::O_CLOEXEC) >= 0;
+        made.then(|| OwnedFd::from_raw_fd(STATE_FD))
     }
 }
 

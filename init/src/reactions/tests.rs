@@ -54,7 +54,7 @@ impl Fixture {
         self
     }
 
-    fn decide(&mut self, on: Trigger, event: &Event) -> When {
+    fn when(&mut self, on: Trigger, event: &Event) -> When {
         let context = Context {
             state: &mut self.state,
             manager: &mut self.manager,
@@ -79,25 +79,25 @@ fn every_reaction_has_a_reason() {
 fn a_disk_is_looked_at_once_the_last_look_is_over() {
     let disk = |seqnum| device(Uevent::BlockAdded(seqnum));
     let mut booting = Fixture::new(b"").ended(DATA).with_data(None, 7);
-    assert_eq!(booting.decide(NewDisk, &disk(9)), When::Later);
+    assert_eq!(booting.when(NewDisk, &disk(9)), When::Later);
     let mut not_asked = Fixture::new(b"").ready();
-    assert_eq!(not_asked.decide(NewDisk, &disk(9)), When::Later);
+    assert_eq!(not_asked.when(NewDisk, &disk(9)), When::Later);
     let mut machine = Fixture::new(b"").ended(DATA).with_data(None, 7).ready();
-    assert_eq!(machine.decide(NewDisk, &disk(7)), When::Never);
-    assert_eq!(machine.decide(NewDisk, &disk(8)), When::Now);
-    assert_eq!(machine.decide(NewDisk, &device(Uevent::Overrun)), When::Now);
+    assert_eq!(machine.when(NewDisk, &disk(7)), When::Never);
+    assert_eq!(machine.when(NewDisk, &disk(8)), When::Now);
+    assert_eq!(machine.when(NewDisk, &device(Uevent::Overrun)), When::Now);
     let mut has_disk = machine.with_data(Some("/dev/vda1"), 7);
-    assert_eq!(has_disk.decide(NewDisk, &disk(8)), When::Never);
+    assert_eq!(has_disk.when(NewDisk, &disk(8)), When::Never);
 }
 
 #[test]
 fn only_the_data_disk_is_missed() {
     let removed = |name: &str| device(Uevent::BlockRemoved(name.to_owned()));
     let mut in_ram = Fixture::new(b"").with_data(None, 7);
-    assert_eq!(in_ram.decide(DiskRemoved, &removed("vda1")), When::Never);
+    assert_eq!(in_ram.when(DiskRemoved, &removed("vda1")), When::Never);
     let mut machine = in_ram.with_data(Some("/dev/vda1"), 7);
-    assert_eq!(machine.decide(DiskRemoved, &removed("vda")), When::Never);
-    assert_eq!(machine.decide(DiskRemoved, &removed("vda1")), When::Now);
+    assert_eq!(machine.when(DiskRemoved, &removed("vda")), When::Never);
+    assert_eq!(machine.when(DiskRemoved, &removed("vda1")), When::Now);
 }
 
 #[test]
@@ -105,20 +105,20 @@ fn b2p_data_loads_the_drivers_of_disks_until_the_machine_is_ready() {
     let disk = device(Uevent::Modalias("virtio:d00000002v00001AF4".to_owned()));
     let card = device(Uevent::Modalias("virtio:d00000001v00001AF4".to_owned()));
     let mut booting = Fixture::new(b"");
-    assert_eq!(booting.decide(NewDevice, &disk), When::Never);
-    assert_eq!(booting.decide(NewDevice, &card), When::Now);
-    assert_eq!(booting.ready().decide(NewDevice, &disk), When::Now);
+    assert_eq!(booting.when(NewDevice, &disk), When::Never);
+    assert_eq!(booting.when(NewDevice, &card), When::Now);
+    assert_eq!(booting.ready().when(NewDevice, &disk), When::Now);
 }
 
 #[test]
 fn a_folder_waits_for_the_service_that_mounts_it() {
     let folder = device(Uevent::SharedFolder);
     let machine = || Fixture::new(b"b2p.share=a:/mnt/a");
-    assert_eq!(machine().decide(NewSharedFolder, &folder), When::Later);
+    assert_eq!(machine().when(NewSharedFolder, &folder), When::Later);
     let mut ready = machine().ready().ended(DATA);
-    assert_eq!(ready.decide(NewSharedFolder, &folder), When::Later);
+    assert_eq!(ready.when(NewSharedFolder, &folder), When::Later);
     let mut ended = ready.ended(SHARE);
-    assert_eq!(ended.decide(NewSharedFolder, &folder), When::Now);
+    assert_eq!(ended.when(NewSharedFolder, &folder), When::Now);
 }
 
 #[test]

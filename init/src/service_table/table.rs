@@ -56,7 +56,7 @@ pub const SERVICES: &[Entry] = &[
         def: ServiceDef {
             name: NET,
             oom_score_adj: OOM_PROTECTED,
-            why: "addresses, routes, DNS servers; a process of its own, so that PID 1 parses nothing from the network",
+            why: "the machine has addresses, routes and DNS servers, and PID 1 parses nothing from the network",
             ready: ReadyWhen::Notify,
             gates_ready: true,
             late_ms: 5_000,
@@ -70,7 +70,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: HOSTKEY,
-            why: "the disk's key, or a new one, which the disk then keeps",
+            why: "sshd has a host key: the disk's, or a new one, which the disk then keeps",
             argv: &[B2P, "hostkey"],
             after: DATA_DISK,
             restart: Restart::OnFailure,
@@ -83,7 +83,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: SSHD,
-            why: "the way in: shells, sftp, and the API for every remote client",
+            why: "people log in, copy files, and reach the API from other machines",
             argv: &[B2P, "sshd", "[listener]"],
             needs: &[HOSTKEY],
             after: CONFIGURATION,
@@ -102,7 +102,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: PODMAN,
-            why: "the API that podman --remote, docker and the bindings talk to",
+            why: "podman --remote, docker and the bindings reach the API",
             env: &["GOGC=400", "GOMEMLIMIT=128MiB"],
             socket: stream(PODMAN_SOCKET, 0o660),
             argv: &["/usr/bin/podman", "system", "service"],
@@ -147,7 +147,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: "swap",
-            why: "zram, partitions and files to swap to, where a flag asks for them",
+            why: "the machine swaps to zram, partitions and files, where a flag asks for them",
             argv: &[B2P, "swap"],
             gates_ready: true,
             ..ServiceDef::ONE_SHOT

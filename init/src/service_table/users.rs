@@ -14,7 +14,7 @@ pub const USERS: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: PODMAN_USER,
-            why: "the API of the user's own podman, where `podman --remote` and ssh://core@host look for it",
+            why: "`podman --remote` and ssh://core@host reach the API of the user's own podman",
             env: &["GOGC=400", "GOMEMLIMIT=128MiB"],
             socket: stream("", 0o600),
             argv: &[B2P, "podman-user"],

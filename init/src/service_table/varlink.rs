@@ -44,7 +44,7 @@ pub const VARLINK: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: "varlink-machine",
-            why: "programs ask and steer the machine as `b2p` does, with types and from a host",
+            why: "programs query and control the machine as `b2p` does, with types and from a host",
             argv: &[B2P, "varlink-machine"],
             socket: stream(VARLINK_MACHINE, 0o666),
             after_ready: true,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Changes of the table: user services that are added at run time, and definitions of the
-//! machine's own services that the data disk changes during the boot.
+//! built-in services that the data disk changes during the boot.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) const MAX_ADDED: usize = 1_000;
 /// Reason why a definition cannot be added, or why a service of the first table can never start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefinitionError {
-    /// One of the machine's own services has this name.
+    /// A built-in service has this name.
     NameTaken,
     /// The user service of this name is not at rest.
     InUse,
@@ -31,7 +31,7 @@ pub enum DefinitionError {
     NeedsItself,
     /// An earlier service of the table has this name.
     DuplicateName,
-    /// The machine's own services are complete: user services are in the table.
+    /// The built-in services are complete: user services are in the table.
     TooLate,
 }
 
@@ -117,7 +117,7 @@ impl Supervisor {
         Ok(id)
     }
 
-    /// Replaces the definition of one of the machine's own services, if that waits for others or is
+    /// Replaces the definition of a built-in service, if that waits for others or is
     /// at rest. The state and the needs stay. Returns true if the definition was replaced.
     pub fn revise(&mut self, def: ServiceDef) -> bool {
         let same = |r: &&mut ServiceRecord| r.def.name == def.name && r.def.needs == def.needs;
@@ -132,7 +132,7 @@ impl Supervisor {
         revisable
     }
 
-    /// Adds one of the machine's own services, before any user service was added. The service
+    /// Adds a built-in service, before any user service was added. The service
     /// is off.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ pub fn main(args: &[String]) -> i32 {
     super::run("varlink-resolver", &service, args, Limits::OPEN)
 }
 
-/// Maker of the machine's own services.
+/// Maker of the built-in services.
 pub(crate) const MACHINE: Service<'static> = Service {
     vendor: "boot2podman",
     product: "boot2podman",

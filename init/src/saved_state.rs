@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+//! State that survives a crash of PID 1: what the services are to do, and what the machine has gone
+//! through. PID 1 saves it in a file in memory, whose descriptor the new program inherits
+//! ([`crash::STATE_FD`]).
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use control::ShutdownKind;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use services::{Intent, Manager, Millis, Pid};
+
+use crate::crash;
+use crate::state::{ScheduledShutdown, SystemState};
+
+/// Maximum size of the file in bytes: 128 services of a line each, and degraded lines.
+const MAX_BYTES: u64 = 64 * 1024;
+/// First line of the file.
+const TITLE: &str = "boot2podman services";
+
+/// File in memory with the saved state.
+#[derive(Debug)]
+pub struct StateFile {
+    file: File,
+    text: String,
+}
+
+impl StateFile {
+    /// Creates the file; `None` without memory or a descriptor. A crash then loses what is to run.
+    #[must_use]
+    pub fn create() -> Option<StateFile> {
+        let file = memfd_create(c"boot2podman", MFdFlags::MFD_CLOEXEC).ok()?;
+        let file = File::from(crash::keep_state(file)?);
+        let text = String::new();
+        Some(StateFile { file, text })
+    }
+
+    /// Saves the state if it has changed.
+    pub fn update(&mut self, state: &SystemState, manager: &Manager) {
+        self.write(SavedState::text(state, manager));
+    }
+
+    /// Writes a text that is not written yet. Of two texts, one is whole or none is; after a write
+    /// that fails, the next call tries again.
+    fn write(&mut self, text: String) {
+        if text == self.text {
+            return;
+        }
+        let cut = self.file.set_len(0);
+        let written = cut.and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+        self.text = match written {
+            Ok(()) => text,
+            Err(_) => {
+                let _ = self.file.set_len(0);
+                String::new()
+            }
+        };
+    }
+}
+
+/// What was saved of a service.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SavedService<'a> {
+    /// Name of the service.
+    pub name: &'a str,
+    /// What the service is to do.
+    pub intent: Intent,
+    /// Process that it had.
+    pub pid: Option<Pid>,
+}
+
+/// Content of the file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SavedState<'a> {
+    /// Start of the first program.
+    pub started: Millis,
+    /// Time of the ready line.
+    pub ready: Option<Millis>,
+    /// Signatures of modules are verified.
+    pub verify_modules: bool,
+    /// Shutdown that was requested for later.
+    pub scheduled: Option<ScheduledShutdown>,
+    /// Lines of [`crate::degraded::DegradedList::to_saved`].
+    pub degraded: Vec<&'a str>,
+    /// Services, in the order of the table.
+    pub services: Vec<SavedService<'a>>,
+}
+
+impl<'a> SavedState<'a> {
+    fn text(state: &SystemState, manager: &Manager) -> String {
+        use std::fmt::Write;
+        let mut text = format!("{TITLE}\nstarted {}\n", state.started);
+        // Writing to a string cannot fail.
+        if let Some(at) = state.ready {
+            let _ = writeln!(text, "ready {at}");
+        }
+        if state.verify_modules {
+            text.push_str("verify\n");
+        }
+        if let Some(ScheduledShutdown { kind, at }) = state.scheduled {
+            let _ = writeln!(text, "end {} {at}", char::from(kind.letter()));
+        }
+        let s = manager.supervisor();
+        for (id, def) in s.ids().filter_map(|id| Some((id, s.definition(id)?))) {
+            let pid = s.state(id).pid().unwrap_or(0);
+            let _ = writeln!(text, "{} {pid} {}", s.intent(id).word(), def.name);
+        }
+        // Last, because their number has no bound.
+        for line in state.degraded.to_saved() {
+            let line = format!("degraded\t{line}\n");
+            if (text.len() + line.len()) as u64 > MAX_BYTES {
+                break;
+            }
+            text.push_str(&line);
+        }
+        text
+    }
+
+    /// Parses the text of the file and leaves out lines that are damaged. `None` if the text has
+    /// another first line.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<SavedState<'a>> {
+        let (title, lines) = text.split_once('\n')?;
+        let mut saved = SavedState::default();
+        for line in lines.lines() {
+            if let Some(line) = line.strip_prefix("degraded\t") {
+                saved.degraded.push(line);
+                continue;
+            }
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["started", at] => saved.started = at.parse().unwrap_or(0),
+                ["ready", at] => saved.ready = at.parse().ok(),
+                ["verify"] => saved.verify_modules = true,
+                ["end", kind, at] => saved.scheduled = scheduled(kind, at),
+                [word, pid, name] => saved.services.extend(service(word, pid, name)),
+                _ => {}
+            }
+        }
+        (title == TITLE).then_some(saved)
+    }
+}
+
+fn scheduled(kind: &str, at: &str) -> Option<ScheduledShutdown> {
+    let kind = ShutdownKind::from_letter(*kind.as_bytes().first()?)?;
+    let at = at.parse().ok()?;
+    Some(ScheduledShutdown { kind, at })
+}
+
+fn service<'a>(word: &str, pid: &str, name: &'a str) -> Option<SavedService<'a>> {
+    Some(SavedService {
+        name,
+        intent: Intent::from_word(word)?,
+        pid: pid.parse().ok().filter(|pid| *pid > 1),
+    })
+}
+
+/// Takes the file out of the inherited descriptors and returns its text; empty if there is none.
+pub fn read_inherited(inherited: &mut Vec<OwnedFd>) -> String {
+    let is_file = |fd: &OwnedFd| fd.as_raw_fd() == crash::STATE_FD;
+    let Some(at) = inherited.iter().position(is_file) else {
+        return String::new();
+    };
+    let file = File::from(inherited.swap_remove(at));
+    let mut bytes = vec![0; file.metadata().map_or(0, |m| m.len().min(MAX_BYTES)) as usize];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use services::{Input, ServiceDef, ServiceId};
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut state = SystemState {
+            started: 12,
+            verify_modules: true,
+            ..SystemState::default()
+        };
+        let def = |name| ServiceDef {
+            name,
+            ..ServiceDef::DEFAULT
+        };
+        let mut manager = Manager::new(vec![def("net"), def("sshd")], None, |_, _| {});
+        manager.note(0, Input::Start(ServiceId::new(1)));
+        manager.decide(0);
+        manager.note(0, Input::Spawned(ServiceId::new(1), 77));
+        for scheduled in [None, Some((ShutdownKind::Halt, 99))] {
+            state.scheduled = scheduled.map(|(kind, at)| ScheduledShutdown { kind, at });
+            state.ready = scheduled.map(|(_, at)| at);
+            let text = SavedState::text(&state, &manager);
+            let saved = SavedState::parse(&text).expect("a state");
+            assert_eq!((saved.started, saved.ready), (12, state.ready));
+            assert_eq!(saved.scheduled, state.scheduled);
+            assert!(saved.verify_modules);
+            let services: Vec<_> = saved
+                .services
+                .iter()
+                .map(|s| (s.name, s.intent, s.pid))
+                .collect();
+            let expected = [("net", Intent::Off, None), ("sshd", Intent::On, Some(77))];
+            assert_eq!(services, expected);
+        }
+    }
+
+    #[test]
+    fn degraded_lines_without_number_cost_no_service() {
+        let mut state = SystemState::default();
+        for n in 0..2_000 {
+            state
+                .degraded
+                .restore(&format!("data\tdata\t{n} {}", "x".repeat(100)));
+        }
+        let def = ServiceDef {
+            name: "last",
+            ..ServiceDef::DEFAULT
+        };
+        let manager = Manager::new(vec![def], None, |_, _| {});
+        let text = SavedState::text(&state, &manager);
+        assert!(text.len() as u64 <= MAX_BYTES && text.ends_with('\n'));
+        let saved = SavedState::parse(&text).expect("a state");
+        assert_eq!(saved.services.len(), 1);
+        assert!(saved.degraded.len() > 100, "{}", saved.degraded.len());
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_saved_is_saved_later() {
+        let full = File::options().write(true).open("/dev/full");
+        let mut file = StateFile {
+            file: full.expect("/dev/full"),
+            text: "the text before".into(),
+        };
+        file.write("a text".into());
+        assert_eq!(file.text, "");
+        file.file = memfd_create(c"test", MFdFlags::empty())
+            .expect("memory")
+            .into();
+        file.write("a text".into());
+        assert_eq!(file.text, "a text");
+        let mut written = [0; 6];
+        file.file.read_exact_at(&mut written, 0).expect("written");
+        assert_eq!(&written, b"a text");
+    }
+
+    #[test]
+    fn a_damaged_file_is_read_as_far_as_it_goes() {
+        for text in ["", "\n", "boot2podman services", "other\non 7 net\n"] {
+            assert_eq!(SavedState::parse(text), None, "{text:?}");
+        }
+        let text = format!("{TITLE}\non -1 a\non 1 b\non 0 c\nmaybe 9 d\non 9\n\non 9 e f\non x g");
+        let saved = SavedState::parse(&text).expect("a state");
+        let names: Vec<_> = saved.services.iter().map(|s| (s.name, s.pid)).collect();
+        assert_eq!(names, [("a", None), ("b", None), ("c", None), ("g", None)]);
+        let text = format!("{TITLE}\nstarted x\nready -1\nend z 9\nend r x\n");
+        assert_eq!(SavedState::parse(&text), Some(SavedState::default()));
+    }
+}
