@@ -18,18 +18,20 @@ use sys::signals::{FAULT_SIGNALS, shutdown_signals};
 
 mod argument;
 mod descriptors;
+mod message;
+mod reboot;
 
 pub use argument::Crashes;
 use argument::{ARGV0, CRASH_ARGUMENT};
 use descriptors::keep_descriptors;
 pub use descriptors::{STATE_FD, inherited, keep_state, open_standard};
+use message::Message;
+use reboot::reboot_now;
 
 /// Paths of PID 1's program; the first works even if the file has been replaced.
 const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
 /// Number of crashes during the shutdown after which the machine ends without its other phases.
 const MAX_SHUTDOWN_CRASHES: u8 = 3;
-/// Time limit for sync(2) at such an end, in seconds.
-const SYNC_LIMIT_S: u32 = 30;
 /// Seconds after which a program counts as healthy: its crash has another cause than its start.
 const HEALTHY_S: u32 = 600;
 
@@ -161,7 +163,7 @@ fn on_panic(info: &PanicHookInfo<'_>) {
 /// a child or a test, which then abort.
 fn reexec(message: &mut Message) {
     message.end_line();
-    write_message(message);
+    message.log();
     if std::process::id() != 1 {
         return;
     }
@@ -206,29 +208,6 @@ fn reexec(message: &mut Message) {
     }
 }
 
-/// Writes to the kernel log, which waits for a slow console alone, or to standard error if that
-/// cannot be opened. A terminal or a pipe that is full gets nothing: PID 1 does not wait.
-fn write_message(message: &Message) {
-    // SAFETY: live buffers, a constant C string, integers.
-    unsafe {
-        let kmsg = libc::open(c"/dev/kmsg".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        if kmsg >= 0 {
-            // Without poll(2): /dev/kmsg reports POLLIN alone (kernel/printk/printk.c, devkmsg_poll).
-            libc::write(kmsg, message.bytes.as_ptr().cast(), message.length);
-            libc::close(kmsg);
-            return;
-        }
-        let mut writable = libc::pollfd {
-            fd: 2,
-            events: libc::POLLOUT,
-            revents: 0,
-        };
-        if libc::poll(&raw mut writable, 1, 0) == 1 {
-            libc::write(2, message.bytes.as_ptr().cast(), message.length);
-        }
-    }
-}
-
 /// Reaps, and obeys signals for one second, without memory and without a descriptor.
 pub fn reap_once() {
     if let Some(kind) = reap_for_a_second() {
@@ -258,56 +237,6 @@ fn reap_for_a_second() -> Option<ShutdownKind> {
     }
 }
 
-fn reboot_now(kind: ShutdownKind) {
-    sync_in_child();
-    // SAFETY: integers.
-    unsafe { libc::reboot(kind.reboot_mode() as libc::c_int) };
-}
-
-/// Syncs in a child, because a server that is gone can block sync(2) for ever. Without memory for a
-/// child, PID 1 calls sync(2) itself, as the shutdown does. The system call itself: fork(3) takes
-/// locks, which the crash may have left taken.
-fn sync_in_child() {
-    // SAFETY: integers. The child has a copy of the stack, and only makes system calls.
-    let pid = unsafe {
-        let pid = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
-        if pid <= 0 {
-            libc::sync();
-        }
-        if pid == 0 {
-            libc::_exit(0);
-        }
-        pid as libc::pid_t
-    };
-    let start = seconds();
-    while pid > 0 && !has_ended(pid) && seconds().saturating_sub(start) < SYNC_LIMIT_S {
-        wait_for_a_second(&[libc::SIGCHLD]);
-    }
-}
-
-/// Reaps the child if it has ended. Without a descriptor: there may be none.
-fn has_ended(pid: libc::pid_t) -> bool {
-    // SAFETY: integers.
-    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
-}
-
-/// Waits for one of the signals, which stay blocked, for one second; returns its number, or -1.
-fn wait_for_a_second(signals: &[libc::c_int]) -> libc::c_int {
-    let second = libc::timespec {
-        tv_sec: 1,
-        tv_nsec: 0,
-    };
-    // SAFETY: local buffers and integers only.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        for signal in signals {
-            libc::sigaddset(&raw mut set, *signal);
-        }
-        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second)
-    }
-}
-
 /// Returns the seconds of `CLOCK_BOOTTIME`.
 fn seconds() -> u32 {
     let mut now = libc::timespec {
@@ -317,41 +246,6 @@ fn seconds() -> u32 {
     // SAFETY: a valid structure to write to.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
     u32::try_from(now.tv_sec).unwrap_or(0)
-}
-
-/// One line of bounded length, without allocation.
-struct Message {
-    bytes: [u8; 512],
-    length: usize,
-}
-
-impl Message {
-    fn new() -> Message {
-        Message {
-            bytes: [0; 512],
-            length: 0,
-        }
-    }
-
-    /// Adds a newline, without which the kernel holds the record back.
-    fn end_line(&mut self) {
-        let last = self.length.min(self.bytes.len() - 1);
-        self.bytes[last] = b'\n';
-        self.length = last + 1;
-    }
-}
-
-impl Write for Message {
-    fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        for byte in s.bytes() {
-            let Some(slot) = self.bytes.get_mut(self.length) else {
-                return Ok(());
-            };
-            *slot = if byte == b'\n' { b' ' } else { byte };
-            self.length += 1;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -378,15 +272,5 @@ mod tests {
         }
         let perf = 6; // TRAP_PERF
         assert!(!is_own_fault(libc::SIGTRAP, perf, false));
-    }
-
-    #[test]
-    fn the_message_is_one_bounded_line() {
-        let mut text = Message::new();
-        let _ = write!(text, "a\n{}", "x".repeat(5000));
-        assert_eq!(text.length, 512);
-        assert!(!text.bytes.contains(&b'\n'));
-        text.end_line();
-        assert!(text.bytes.ends_with(b"\n") && text.length == 512);
     }
 }

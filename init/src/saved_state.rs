@@ -59,12 +59,12 @@ impl StateFile {
     }
 }
 
-/// What was saved of a service.
+/// Service as it was saved.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SavedService<'a> {
     /// Name of the service.
     pub name: &'a str,
-    /// What the service is to do.
+    /// State that the service is to have.
     pub intent: Intent,
     /// Process that it had.
     pub pid: Option<Pid>,

@@ -19,7 +19,7 @@ pub enum Intent {
     Failed,
 }
 
-/// Words of the intents in a record.
+/// Words of the intents in the saved state.
 const WORDS: [(Intent, &str); 4] = [
     (Intent::Off, "off"),
     (Intent::On, "on"),
