@@ -100,6 +100,20 @@ impl Console {
         }
     }
 
+    /// Waits until all output has been read, which is soon after QEMU has ended. Returns without it
+    /// after a while, if another process holds QEMU's end of the pipe.
+    pub fn wait_end(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut state = self.shared.lock();
+        while !state.closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.shared.wait(state, left);
+        }
+    }
+
     /// Returns the last lines, with a heading that names the log file.
     pub fn tail(&self) -> String {
         self.tail_of(&self.shared.lock().bytes)
@@ -166,7 +180,7 @@ mod tests {
         guest.write_all(b"hel").expect("write");
         assert!(wait(&console, 0, "hello", 50).is_err());
         guest.write_all(b"lo").expect("write");
-        wait(&console, 0, "hello", 5000).expect("found");
+        wait(&console, 0, "hello", 60_000).expect("found");
         assert!(
             wait(&console, console.mark(), "hello", 50).is_err(),
             "nothing new"
@@ -191,6 +205,18 @@ mod tests {
                 .to_string()
                 .contains("ended")
         );
+    }
+
+    #[test]
+    fn the_end_is_waited_for() {
+        let (console, mut guest) = pair("last");
+        let last = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            guest.write_all(b"reboot: Power down\n")
+        });
+        console.wait_end();
+        assert_eq!(console.text(), "reboot: Power down\n");
+        last.join().expect("no panic").expect("write");
     }
 
     #[test]

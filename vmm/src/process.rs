@@ -239,10 +239,10 @@ mod tests {
         let err = output(
             sh("echo so far; sleep 60 & wait"),
             b"",
-            Duration::from_millis(300),
+            Duration::from_secs(3),
         );
         assert!(err.expect_err("it hangs").to_string().contains("so far"));
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_secs(50));
     }
 
     #[test]

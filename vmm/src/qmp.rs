@@ -9,6 +9,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+/// Time limit of an answer: `savevm` writes the guest's memory to a disk that others use, too.
+const ANSWER: Duration = Duration::from_secs(300);
+
 /// A connection for commands and events.
 pub struct Qmp {
     stream: UnixStream,
@@ -53,7 +56,7 @@ impl Qmp {
         self.stream
             .write_all(line.as_bytes())
             .with_context(|| format!("QMP {command}"))?;
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + ANSWER;
         loop {
             match self
                 .message(deadline)
@@ -187,9 +190,9 @@ mod tests {
                 .write_all(b"{\"event\": \"RESUME\"}\n{\"return\": 42, \"id\": 2}\n")
                 .map(|()| theirs)
         });
-        let mut qmp = Qmp::connect(ours, Duration::from_secs(5)).expect("greets");
+        let mut qmp = Qmp::connect(ours, Duration::from_secs(60)).expect("greets");
         assert_eq!(qmp.execute("x", &json!({})).expect("answers"), json!(42));
-        qmp.wait_event("RESUME", Duration::from_secs(5))
+        qmp.wait_event("RESUME", Duration::from_secs(60))
             .expect("was kept");
         drop(qemu.join().expect("no panic").expect("writes"));
         assert!(

@@ -243,9 +243,13 @@ impl Vm {
     }
 
     /// Waits until QEMU ends by itself: the guest powered off or, with `-no-reboot`, rebooted.
+    /// [`Vm::console`] then has its last line.
     pub fn wait_exit(&self, limit: Duration) -> Result<ExitStatus> {
         match process::wait_for(&mut lock(&self.child), limit)? {
-            Some(status) => Ok(status),
+            Some(status) => {
+                self.console.iter().for_each(Console::wait_end);
+                Ok(status)
+            }
             None => bail!(
                 "QEMU still runs after {} s\n{}",
                 limit.as_secs(),
