@@ -2,9 +2,9 @@
 //! The program as a command, and the processes below it.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -17,6 +17,14 @@ pub const BOTH: [&str; 2] = ["tini", "dumb-init"];
 /// Names that podman uses.
 pub const PODMANS: [&str; 2] = ["catatonit", "podman-init"];
 
+/// Shell script that makes five orphans of its parent, each of which outlives its own parent by a
+/// moment, and prints the state of its parent's children when they have ended and are reaped: its own.
+pub const ORPHANS: &str = "for i in 1 2 3 4 5; do (sleep 0.1 &); done
+    for i in $(seq 300); do
+        [ $(ps -o pid= --ppid $PPID | wc -l) = 1 ] && break; sleep 0.1
+    done
+    ps -o stat= --ppid $PPID";
+
 /// Returns the program under `name`.
 pub fn called(name: &str) -> Result<Command> {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
@@ -25,14 +33,25 @@ pub fn called(name: &str) -> Result<Command> {
         let dir = paths::out().join("subreaper");
         let _ = fs::create_dir_all(&dir);
         for name in BOTH.iter().chain(&PODMANS).chain(&["init"]) {
-            let _ = fs::remove_file(dir.join(name)); // of an earlier program
-            let _ = symlink(program, dir.join(name));
+            let _ = link(program, &dir.join(name)); // a name that is missing fails its test
         }
         dir
     });
     let mut command = Command::new(dir.join(name));
     command.stdin(Stdio::null());
     Ok(command)
+}
+
+/// Makes `link` lead to the program. A test of another process may execute the link at any moment:
+/// one of an earlier program is replaced, and never missing.
+fn link(program: &Path, link: &Path) -> io::Result<()> {
+    if fs::read_link(link).is_ok_and(|target| target == program) {
+        return Ok(());
+    }
+    let draft = link.with_extension(std::process::id().to_string());
+    let _ = fs::remove_file(&draft); // of a process that was killed here
+    symlink(program, &draft)?;
+    fs::rename(draft, link)
 }
 
 /// Returns exit status and standard error.

@@ -7,12 +7,14 @@
 mod catatonit;
 mod live;
 
+use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use live::{BOTH, Live, TELLS, called, kill, run};
+use initramfs::paths;
+use live::{BOTH, Live, ORPHANS, TELLS, called, kill, run};
 use tests::eventually;
 use tests::ns::{End, LIMIT, Namespace};
 
@@ -182,19 +184,21 @@ fn with_g_the_whole_group_hears() -> Result<()> {
 
 #[test]
 fn orphans_are_reaped() -> Result<()> {
-    // Each process outlives its parent by a moment.
-    let script = "for i in 1 2 3 4 5; do (sleep 0.1 &); done; sleep 0.4; ps -o stat= --ppid $PPID";
-    let (words, env) = (["-s", "sh", "-c", script], "TINI_SUBREAPER");
+    let (words, env) = (["-s", "sh", "-c", ORPHANS], "TINI_SUBREAPER");
     for (words, env) in [(&words[..], None), (&words[1..], Some(env))] {
         let mut command = called("tini")?;
         command.args(words).envs(env.map(|e| (e, "")));
         let out = command.output()?;
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        ensure!(out.status.success() && !said.contains('Z'), "{said}");
+        let left = said.lines().count();
+        ensure!(
+            out.status.success() && left == 1 && !said.contains('Z'),
+            "{said}"
+        );
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         ensure!(said.is_empty(), "{said}");
     }
-    let said = run("tini", &["-s", "-w", "sh", "-c", script])?.1;
+    let said = run("tini", &["-s", "-w", "sh", "-c", ORPHANS])?.1;
     ensure!(
         said.matches("Reaped zombie process with pid=").count() == 5,
         "{said}"
@@ -251,15 +255,21 @@ fn the_command_s_signals_are_in_order() -> Result<()> {
 #[test]
 fn it_goes_with_its_parent() -> Result<()> {
     let tini = called("tini")?.get_program().to_owned();
+    let up = paths::out().join(format!("subreaper/up.{}", std::process::id()));
     let mut parent = Command::new("sh");
-    parent
-        .arg("-c")
-        .arg("\"$0\" -s -p SIGTERM -- sh -c 'echo $$; exec sleep 60' & sleep 0.2; kill -9 $$");
+    // The parent ends once the command runs, and so has tini's request to end with it.
+    parent.args([
+        "-c",
+        "\"$0\" -s -p SIGTERM -- sh -c 'echo $$; echo >\"$0\"; exec sleep 60' \"$1\" &
+         until [ -s \"$1\" ]; do sleep 0.02; done; kill -9 $$",
+    ]);
     let out = parent
         .arg(tini)
+        .arg(&up)
         .stdout(Stdio::piped())
         .spawn()?
         .wait_with_output()?;
+    fs::remove_file(up)?;
     ensure!(out.status.signal() == Some(9), "{}", out.status);
     // The output was read to its end: the sleep that held the pipe has ended.
     ensure!(!out.stdout.is_empty(), "it did not start");
@@ -269,8 +279,10 @@ fn it_goes_with_its_parent() -> Result<()> {
 /// dumb-init ends, together with its command, what is left of its session.
 #[test]
 fn what_is_left_of_a_session_is_ended() -> Result<()> {
-    let script =
-        "sh -c 'trap \"echo TERM; exit\" TERM; echo $$; while :; do sleep 0.02; done' & sleep 0.3";
+    // The command ends once what is left of it has set its trap.
+    let script = "trap 'up=1' USR1
+        sh -c 'trap \"echo TERM; exit\" TERM; echo $$; kill -USR1 $PPID; while :; do sleep 0.02; done' &
+        until [ \"$up\" ]; do sleep 0.02; done";
     let mut live = Live::start("dumb-init", &["sh", "-c", script])?;
     live.line()?;
     ensure!(live.line()? == "TERM", "not ended");
@@ -300,7 +312,12 @@ fn the_working_directory_is_the_command_s() -> Result<()> {
 #[test]
 fn as_pid_1_the_name_decides() -> Result<()> {
     let mut ns = Namespace::new()?;
-    let script = "for i in 1 2 3; do (sleep 0.05 &); done; sleep 0.2; grep -l '^State:.Z' /proc/[0-9]*/status; exit 3";
+    // Two processes are left when the orphans have ended and are reaped: PID 1 and the shell.
+    let script = "for i in 1 2 3; do (sleep 0.05 &); done
+        for i in $(seq 300); do
+            set -- /proc/[0-9]*; [ $# = 2 ] && break; sleep 0.1
+        done
+        [ $# = 2 ] || echo \"$@\"; exit 3";
     for name in ["tini", "dumb-init", "/sbin/catatonit", "podman-init"] {
         ns.argv = [name, "--", "sh", "-c", script].map(str::to_owned).to_vec();
         let pid1 = ns.start()?;
@@ -313,11 +330,10 @@ fn as_pid_1_the_name_decides() -> Result<()> {
     }
     ns.argv = ["dumb-init", "sleep", "60"].map(str::to_owned).to_vec();
     let pid1 = ns.start()?;
+    // PID 1 has the words of its command among its own.
     eventually(LIMIT, || {
-        ensure!(
-            pid1.sh("ps")?.stdout.windows(8).any(|w| w == b"sleep 60"),
-            "no command"
-        );
+        let said = String::from_utf8(pid1.sh("ps -o args")?.stdout)?;
+        ensure!(said.lines().any(|line| line == "sleep 60"), "{said}");
         Ok(())
     })?;
     pid1.signal(libc::SIGTERM)?;
