@@ -74,6 +74,8 @@ pub struct Call {
     pub server: Option<Ipv4Addr>,
     /// Host name of the client (option 12).
     pub name: Option<String>,
+    /// Decision of the server, by the policy that held on arrival.
+    pub said: Say,
 }
 
 /// The server on one card.
@@ -148,13 +150,14 @@ fn serve(
     let mut bytes = [0; 1500];
     while let Ok((n, _)) = socket.recv_from(&mut bytes) {
         let message = &bytes[..n];
-        let Some(call) = call(message, unicast) else {
+        let Some(mut call) = call(message, unicast) else {
             continue;
         };
         let policy = policy
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        call.said = policy.say;
         let (kind, have) = (call.kind, call.have);
         if tell.send(call).is_err() {
             return; // the test is over
@@ -188,6 +191,7 @@ pub(crate) fn call(m: &[u8], unicast: bool) -> Option<Call> {
         want: option(50).and_then(address),
         server: option(54).and_then(address),
         name: option(12).map(|n| String::from_utf8_lossy(n).into_owned()),
+        said: Say::Nothing,
     })
 }
 
