@@ -33,15 +33,15 @@ fn it_boots_and_powers_off() -> Result<()> {
     for _ in 0..5 {
         let pid1 = Namespace::new()?.start()?;
         pid1.says(READY, LIMIT)?;
-        best = best.min(pid1.age());
+        best = best.min(pid1.cpu()?);
         pid1.says("late-drivers: ready", LIMIT)?;
         ensure!(pid1.status("Threads")? == 1, "threads");
         pid1.signal(libc::SIGUSR2)?;
         let end = pid1.end(LIMIT)?;
         ensure!(end == POWERED_OFF, "{end:?}\n{}", pid1.output());
     }
-    println!("ready after {best:?}");
-    ensure!(best < Duration::from_secs(1), "ready after {best:?} only");
+    println!("ready after {best:?} of a processor's time");
+    ensure!(best < Duration::from_secs(1), "{best:?}");
     Ok(())
 }
 
