@@ -128,8 +128,18 @@ impl Running {
         wait_until("the process wakes all the time", || {
             let previous = std::mem::replace(&mut before, self.sleeps());
             std::thread::sleep(Duration::from_millis(200));
-            previous == before
+            previous == before && self.is_asleep()
         });
+    }
+
+    /// Returns true if no thread waits for a processor, as one does for long on a busy host.
+    fn is_asleep(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        tasks.flatten().all(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('S'))
+        })
     }
 
     /// Returns the number of its open descriptors.

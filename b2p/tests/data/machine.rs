@@ -12,7 +12,7 @@ pub const MIB: u64 = 1 << 20;
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYKEYK me";
 /// Attempts to see a loop device detached, and the pause between two.
-const DETACH_ATTEMPTS: usize = 100;
+const DETACH_ATTEMPTS: usize = 3_000;
 const DETACH_PAUSE: Duration = Duration::from_millis(20);
 
 /// A machine: a directory as its root, and a disk image on a loop device.

@@ -74,13 +74,9 @@ fn a_newline_on_its_descriptor_makes_it_ready() {
     ]);
     (0..3).for_each(|n| w.input(Input::Start(id(n))));
     w.until("up", up(id(0)));
-    for _ in 0..20 {
-        w.turn(10);
-    }
+    w.until("the outputs only are watched", |w| w.m.watched().len() == 3);
     for id in [1, 2].map(id) {
         assert!(matches!(w.state(id), State::Starting { .. }));
     }
-    let tokens = w.m.watched().len();
-    assert_eq!(tokens, 3, "the outputs only");
     w.stop_all();
 }
