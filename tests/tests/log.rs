@@ -3,6 +3,7 @@
 //! on a disk, and that no program waits for it.
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::socket::{setsockopt, sockopt};
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
 const SOON: Duration = Duration::from_secs(60);
+/// Buffer of the receiver, in bytes.
+const ROOM: usize = 4 << 20;
 /// Path of the log file on the disk.
 const KEPT: &str = "/var/lib/boot2podman/log/log";
 
@@ -182,6 +185,11 @@ struct Receiver {
 impl Receiver {
     fn start() -> Result<Receiver> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
+        // The whole log comes within a second, in which a busy host may let no thread here run. The
+        // usual buffer holds 277 messages (socket(7), `rmem_default`), twice as many are allowed to
+        // all users, and to root as many as there are.
+        setsockopt(&socket, sockopt::RcvBuf, &ROOM)?;
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &ROOM);
         let port = socket.local_addr()?.port();
         let messages = Arc::new(Mutex::new(Vec::new()));
         let received = Arc::clone(&messages);
@@ -236,10 +244,14 @@ fn sent(guest: &Guest, receiver: &Receiver) -> Result<()> {
         let (_, rest) = message.split_once("[meta sequenceId=\"")?;
         rest.split('"').next()?.parse::<usize>().ok()
     });
-    let (count, highest) = (ids.clone().count(), ids.max().context("no id")?);
+    let mut ids: Vec<usize> = ids.collect();
+    ids.sort_unstable();
+    let highest = *ids.last().context("no id")?;
+    let missing: Vec<_> = (1..=highest).filter(|id| !ids.contains(id)).collect();
     ensure!(
-        count == highest,
-        "{count} messages, and the highest id is {highest}"
+        ids.len() == highest && missing.is_empty(),
+        "{} messages, and the highest id is {highest}; {missing:?} are missing",
+        ids.len()
     );
     Ok(())
 }
