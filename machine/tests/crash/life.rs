@@ -51,7 +51,8 @@ fn starting_keeper(host: &Host, shot: Shot) -> Result<usize> {
     let pid = trace::start(host, "keeper box")?;
     thread::scope(|scope| {
         let watcher = scope.spawn(|| {
-            eventually(Duration::from_secs(60), || {
+            // Each of its system calls is a switch to this process and back.
+            eventually(Duration::from_secs(300), || {
                 let record = host.run_file("run.json").map(fs::read_to_string);
                 let runs = matches!(record, Ok(Ok(text)) if text.contains("\"Running\""));
                 ensure!(runs || !trace::is_alive(pid), "neither runs nor ends");
