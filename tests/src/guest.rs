@@ -18,6 +18,9 @@ use vmm::{AcceleratorChoice, Artifacts, Machine, Ready, Vm, process};
 /// host.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
+/// Time limit of what was late when the machine was ready.
+const LATE_LIMIT: Duration = Duration::from_secs(60);
+
 /// Time limit of one command.
 const COMMAND_LIMIT: Duration = Duration::from_secs(180);
 
@@ -83,7 +86,8 @@ impl Guest {
     }
 
     /// Wraps a machine that is ready already.
-    pub fn wrap(vm: Vm, ready: Ready) -> Result<Self> {
+    pub fn wrap(vm: Vm, mut ready: Ready) -> Result<Self> {
+        await_late(&vm, &mut ready);
         let key = key()?;
         let config = vm.dir().join("ssh_config");
         // Every host name leads to this machine, for clients that insist on one.
@@ -239,13 +243,11 @@ impl Guest {
         Ok(socket)
     }
 
-    /// Returns the address that the guest reports itself.
-    pub fn address(&self) -> Result<&str> {
-        let ssh = self.ready.field("ssh");
-        let (address, _) = ssh
-            .rsplit_once(':')
-            .with_context(|| format!("ssh={ssh} in the ready line"))?;
-        Ok(address)
+    /// Returns the first address of the guest.
+    pub fn address(&self) -> Result<String> {
+        self.sh(
+            "ip -4 -o addr show scope global | awk 'NR == 1 { sub(\"/.*\", \"\", $4); print $4 }'",
+        )
     }
 
     /// Makes sure that a connection exists that commands of `user` can share.
@@ -302,6 +304,28 @@ impl Guest {
             .stderr(log);
         process::spawn(ssh).context("cannot start ssh")
     }
+}
+
+/// Subject and begin of the reason of what PID 1 reports when it waits no longer: for the network, five
+/// seconds. A host that runs other programs may take the processor away from an emulated machine for
+/// as long.
+const LATE: &[(&str, &str)] = &[
+    ("drivers", "still being loaded after "),
+    ("net", "no network card has been found; "),
+    ("net", "no address by DHCP after "),
+    ("net", "no address yet; "),
+    ("sshd", "still not ready after "),
+];
+
+/// Waits until the machine takes back what it has reported as late, and forgets that. What does not
+/// come stays in the list.
+fn await_late(vm: &Vm, ready: &mut Ready) {
+    ready.degraded.retain(|line| {
+        let mut late = LATE.iter();
+        let is_late = late.any(|(what, why)| line.what == *what && line.why.starts_with(why));
+        let gone = format!("no longer degraded {}: {}", line.what, line.why);
+        !is_late || vm.wait_console(&gone, LATE_LIMIT).is_err()
+    });
 }
 
 /// Returns the ssh option with the path of the control socket. The path is relative to the machine's

@@ -74,7 +74,7 @@ fn names(guest: &Guest) -> Result<()> {
 fn from_inside(guest: &Guest) -> Result<()> {
     server(guest, "published", &["--publish", "8080:80"])?;
     let address = guest.address()?;
-    for address in [address, "127.0.0.1"] {
+    for address in [address.as_str(), "127.0.0.1"] {
         let said = guest.sh(&format!("wget -q -T 10 -O - http://{address}:8080/"))?;
         ensure!(said == PAGE, "{address}: {said}");
     }
@@ -100,8 +100,8 @@ fn gateway(guest: &Guest) -> Result<()> {
 /// published port, which the rule for port 22 leaves alone.
 fn no_ssh(guest: &Guest) -> Result<()> {
     let address = guest.address()?;
-    let ssh = |address| format!("echo | nc -w 3 {address} 22 | grep SSH || echo none");
-    let script = format!("{}; {}", ssh("10.88.0.1"), ssh(address));
+    let ssh = |address: &str| format!("echo | nc -w 3 {address} 22 | grep SSH || echo none");
+    let script = format!("{}; {}", ssh("10.88.0.1"), ssh(&address));
     let said = in_box(guest, &[], &["sh", "-c", &script])?;
     ensure!(said == "none\nnone", "{said}");
     let url = format!("http://{address}:8080/");
