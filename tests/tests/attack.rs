@@ -14,7 +14,7 @@ use vmm::Disk;
 /// Clients at the owner's own address; 1,000 more are in the machine.
 const CROWD: usize = 50;
 /// Time limit of anything that takes seconds on a quiet machine.
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(240);
 /// Size of the data disk in MiB: small, so that it is soon full.
 const DISK_MIB: u64 = 96;
 
@@ -112,8 +112,9 @@ fn run(guest: &Guest, name: &str, options: &[&str], script: &str) -> Result<()> 
 
 fn login(guest: &Guest) -> Result<()> {
     let begun = Instant::now();
-    let out = guest.ssh_alone("core", "id -un")?;
-    let said = tests::text(&out)?;
+    // A login that takes ten seconds may lose its place to a newer one (docs/guide/network.md), and
+    // its owner comes again.
+    let said = eventually(SOON, || tests::text(&guest.ssh_alone("core", "id -un")?))?;
     println!(
         "attack: a login took {:.1} s",
         begun.elapsed().as_secs_f32()
