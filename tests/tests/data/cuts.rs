@@ -81,7 +81,7 @@ impl Writer {
 
     /// Waits until it has written more than before.
     pub fn runs(&self) -> Result<()> {
-        eventually(Duration::from_secs(60), || {
+        eventually(Duration::from_secs(300), || {
             ensure!(self.last() > 0, "the container writes nothing");
             Ok(())
         })

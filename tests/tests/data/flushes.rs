@@ -47,7 +47,7 @@ enum State {
 }
 
 /// Runs a first boot with containers that write, to its orderly end.
-fn story(dir: &Path, seconds: u64) -> Result<Story> {
+fn story(dir: &Path) -> Result<Story> {
     let rsa = userdata::rsa(dir, "rsa")?;
     let keys = format!("{rsa}{}\n", Guest::public_key()?);
     let tar = userdata::with_key(userdata::OURS, &keys)?;
@@ -67,7 +67,7 @@ fn story(dir: &Path, seconds: u64) -> Result<Story> {
             .push((number, by));
     })?;
     writer.runs()?;
-    eventually(Duration::from_secs(seconds), || {
+    eventually(Duration::from_secs(600), || {
         ensure!(writer.last() > 200, "{} records", writer.last());
         Ok(())
     })?;
@@ -187,7 +187,7 @@ fn boot(disk: &Image, least: u64) -> Result<()> {
 
 fn cut(name: &str, seed: u64, cuts: usize, boots: usize) -> Result<()> {
     let dir = disks::dir(name)?;
-    let story = story(&dir, 120)?;
+    let story = story(&dir)?;
     let mut random = Random::new(seed);
     let moments = story.moments(cuts, &mut random);
     let mut replay = Replay::new(&story.log, story.before.copy("replayed")?);

@@ -31,10 +31,10 @@ use tests::disks::Image;
 use vmm::process;
 
 /// Time limit of an orderly shutdown, beside another machine.
-const END: Duration = Duration::from_secs(120);
+const END: Duration = Duration::from_secs(240);
 
 /// Time limit of what follows an event in the machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 
 /// Shuts the machine down as a user would.
 fn off(guest: &Guest) -> Result<()> {

@@ -22,7 +22,7 @@ use tests::{BOOT_LIMIT, Checks, Guest, eventually, initrd};
 use vmm::{Disk, Machine};
 
 /// Time limit of an orderly shutdown.
-const END: Duration = Duration::from_secs(120);
+const END: Duration = Duration::from_secs(240);
 
 fn out(name: &str) -> Result<PathBuf> {
     let file = paths::out().join(name);
