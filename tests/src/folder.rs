@@ -60,7 +60,7 @@ impl Folder {
             socket,
             server,
         };
-        eventually(Duration::from_secs(20), || {
+        eventually(Duration::from_secs(60), || {
             ensure!(folder.socket.exists(), "virtiofsd makes no socket");
             Ok(())
         })?;

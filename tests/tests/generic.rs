@@ -156,9 +156,7 @@ fn disk(guest: &Guest, n: usize, driver: &str) -> Result<String> {
 fn cards(guest: &Guest) -> Result<()> {
     for (driver, _) in CARDS {
         let bound = format!("ls -d /sys/bus/pci/drivers/{driver}/0000:*/net/*");
-        guest
-            .sh(&bound)
-            .with_context(|| format!("no card by {driver}"))?;
+        eventually(SETTLED, || guest.sh(&bound)).with_context(|| format!("no card by {driver}"))?;
     }
     Ok(())
 }

@@ -98,12 +98,15 @@ fn share() -> Result<()> {
                 .sh("grep -q '^later /mnt/later virtiofs' /proc/mounts")
                 .map(drop)
         })?;
-        let said = guest.sh("b2p status")?;
-        ensure!(
-            !said.contains("share: later") && said.contains("nine at /mnt/nine"),
-            "{said}"
-        );
-        Ok(())
+        // The service says so after it has mounted the folder.
+        eventually(SOON, || {
+            let said = guest.sh("b2p status")?;
+            ensure!(
+                !said.contains("share: later") && said.contains("nine at /mnt/nine"),
+                "{said}"
+            );
+            Ok(())
+        })
     });
     checks.check("as podman machine mounts one", || {
         let script = "sudo umount /mnt/later && sudo mkdir -p /mnt/other && sudo mount -t virtiofs \
