@@ -108,8 +108,11 @@ fn what_ended_meanwhile_goes_by_its_policy() -> Result<()> {
     // PID 1 pauses for a second now.
     crash(&pid1, 2)?;
     pid1.sh(&format!("kill -9 {always} {once}"))?;
-    let now = running(&pid1, "always")?;
-    ensure!(now != always, "a process that is gone: {now}");
+    eventually(LIMIT, || {
+        let now = running(&pid1, "always")?;
+        ensure!(now != always, "a process that is gone: {now}");
+        Ok(())
+    })?;
     eventually(LIMIT, || {
         let states = (service(&pid1, "once")?, service(&pid1, "off")?);
         let expected = ((State::Failed, None), (State::Off, None));
@@ -122,11 +125,11 @@ fn what_ended_meanwhile_goes_by_its_policy() -> Result<()> {
     powers_off(&pid1)
 }
 
-/// Four crashes in a row make PID 1 pause for four seconds; it does not pause for a request.
+/// Seven crashes in a row make PID 1 pause for half a minute; it does not pause for a request.
 #[test]
 fn the_end_does_not_wait_for_a_crash_loop() -> Result<()> {
     let pid1 = up()?;
-    for crashes in 1..=4 {
+    for crashes in 1..=7 {
         crash(&pid1, crashes)?;
     }
     let asked = Instant::now();
@@ -134,7 +137,7 @@ fn the_end_does_not_wait_for_a_crash_loop() -> Result<()> {
     let end = pid1.end(LIMIT)?;
     ensure!(end == POWERED_OFF, "{end:?}\n{}", pid1.output());
     ensure!(
-        asked.elapsed() < Duration::from_secs(3),
+        asked.elapsed() < Duration::from_secs(15),
         "{:?}",
         asked.elapsed()
     );
