@@ -34,6 +34,7 @@ pub mod lan;
 pub mod lima;
 pub mod neighbour;
 pub mod ns;
+pub mod ports;
 mod random;
 mod shell;
 

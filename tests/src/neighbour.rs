@@ -13,6 +13,7 @@ use vmm::Machine;
 
 use crate::lan::dhcp::{self, DISCOVER, OFFER, Policy};
 use crate::lan::time;
+use crate::ports;
 
 /// Ethernet address of the neighbour.
 const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x66, 0x66, 0x01];
@@ -37,8 +38,8 @@ const IPV6: [u8; 2] = [0x86, 0xdd];
 pub fn on_second_card(machine: Machine) -> Result<Machine> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let here = socket.local_addr()?;
-    // QEMU binds its own end: the port is free now, and nobody else is likely to take it.
-    let there = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    // QEMU binds its own end.
+    let there = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
     socket.set_read_timeout(Some(ADVERTISE))?;
     thread::spawn(move || serve(&socket, there));
     let netdev = format!("socket,id=wire,udp={here},localaddr={there}");

@@ -53,7 +53,7 @@ pub fn settings(host: &Host) -> Result<()> {
     let error = host.fails(&["resize", "box", "100G"], 1)?;
     ensure!(error.contains("cannot shrink"), "{error}");
     host.ok(&["set", "box", "memory=1200M", "--cpus", "2"])?;
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = tests::ports::free()?;
     let mapping = format!("{port}:22");
     host.ok(&["ports", "add", "box", &mapping])?;
     ensure!(banner(port)?.starts_with("SSH-2.0-"));

@@ -4,8 +4,18 @@
 use super::Host;
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
-use std::net::{TcpListener, UdpSocket};
-use tests::{http, image};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+use tests::{eventually, http, image, ports};
+
+/// Waits until the container serves its file: podman does not wait for the program in it.
+pub fn answers(port: u16) -> Result<()> {
+    eventually(Duration::from_secs(60), || {
+        let answer = http::get_tcp(port, "/i")?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(())
+    })
+}
 
 pub fn published(host: &Host) -> Result<()> {
     let archive = image::archive(host.dir.path())?;
@@ -14,14 +24,13 @@ pub fn published(host: &Host) -> Result<()> {
         .stdin(File::open(archive)?)
         .output()?;
     ensure!(loaded.status.success(), "{loaded:?}");
-    let free = || -> Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
-    let (port, box_) = (free()?, image::NAME);
+    let (port, box_) = (ports::free()?, image::NAME);
     let run = format!(
         "sudo podman run -d --name www -p {port}:80 {box_} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
     );
     host.ok(&["ssh", "box", &run])?;
-    let answer = http::get_tcp(port, "/i")?;
-    ensure!(answer.status == 200, "{answer:?}");
+    drop(TcpStream::connect(("127.0.0.1", port)).context("nobody listens")?);
+    answers(port)?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let taken_port = taken.local_addr()?.port();
     let run = format!("sudo podman run -d -p {taken_port}:80 {box_} sleep 9");
@@ -37,7 +46,7 @@ pub fn published(host: &Host) -> Result<()> {
     host.ok(&["ssh", "box", "sudo podman rm -f -t 0 www"])?;
     TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
     // A port for UDP that stays, for the adoption.
-    let udp = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let udp = ports::free()?;
     let run = format!("sudo podman run -d -p {udp}:53/udp {box_} sleep 999");
     host.ok(&["ssh", "box", &run])?;
     ensure!(

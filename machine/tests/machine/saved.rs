@@ -2,13 +2,14 @@
 //! Suspension, snapshots and upgrade of the machine.
 
 use super::Host;
+use super::ports::answers;
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tests::{http, image};
+use tests::{image, ports};
 
 /// Seconds of the guest that are looked at.
 const SECONDS: usize = 6;
@@ -38,7 +39,7 @@ fn clock(host: &Host) -> Result<f64> {
 
 /// Suspends and resumes, with a rootless container that has a port.
 pub fn suspended(host: &Host) -> Result<()> {
-    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let free = ports::free()?;
     let run = format!(
         "podman load -q </tmp/image >&2; podman run -d --name kept -p {free}:80 {} \
          sh -c 'echo kept >/tmp/i; exec httpd -f -p 80 -h /tmp'",
@@ -55,10 +56,7 @@ pub fn suspended(host: &Host) -> Result<()> {
         host.ok(&["ssh", "box", boot])?,
         host.ok(&["ssh", "box", &run])?,
     );
-    ensure!(
-        http::get_tcp(free, "/i")?.status == 200,
-        "rootless: not published"
-    );
+    answers(free).context("rootless: not published")?;
     host.ok(&["snapshot", "create", "box", "before"])?;
     host.ok(&["suspend", "box"])?;
     host.is("Saved")?;
@@ -87,16 +85,14 @@ pub fn suspended(host: &Host) -> Result<()> {
     );
     host.is("Running")?;
     let off = clock(host)?;
-    ensure!(off.abs() < 1.0, "the clock is off by {off} s");
+    // A busy host prints each line late; the memory was saved for longer.
+    ensure!(off.abs() < 2.0, "the clock is off by {off} s");
     ensure!(host.ok(&["ssh", "box", boot])? == id, "it has booted");
-    ensure!(
-        http::get_tcp(free, "/i")?.status == 200,
-        "the container does not answer"
-    );
+    answers(free).context("the container does not answer")?;
     host.ping()?;
     // A keeper that takes over a machine that was resumed finds no ready line.
     host.kill9("keeper.pid")?;
-    host.ok(&["wait", "-t", "60", "box"])?;
+    host.ok(&["wait", "-t", "240", "box"])?;
     host.ok(&["pause", "box"])?;
     host.is("Paused")?;
     host.ok(&["resume", "box"])?;
