@@ -131,9 +131,10 @@ impl Keeper {
             bail!("{}", forward.reason());
         }
         eprintln!("published {}", forward.add());
-        self.tell(&json!({"published": forward}));
+        let event = json!({"published": forward});
         self.record.forwards.push(forward);
         self.write_record();
+        self.tell(&event);
         Ok(())
     }
 
@@ -152,8 +153,8 @@ impl Keeper {
             bail!("QEMU keeps the port: {said}");
         }
         let forward = self.record.forwards.remove(at);
-        self.tell(&json!({"unpublished": forward}));
         self.write_record();
+        self.tell(&json!({"unpublished": forward}));
         Ok(())
     }
 }
