@@ -95,7 +95,7 @@ test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
-	@$(INITRAMFS) nextest --package tests --package podman-machine --run-ignored only
+	@$(INITRAMFS) nextest --package tests --package podman-machine --package varlink@0.1.0 --run-ignored only
 	@$(INITRAMFS) deny advisories
 	@$(INITRAMFS) reproducible
 

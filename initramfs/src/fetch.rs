@@ -120,6 +120,11 @@ impl BuildConfig {
         }
     }
 
+    /// Packages of varlink's clients, for tests.
+    fn varlink_clients(&self) -> PackageSet<'static> {
+        PackageSet::new("varlink", packages::names(packages::VARLINK_CLIENTS))
+    }
+
     /// Packages of a system to build in, for `make reproducible`.
     fn other_host(&self) -> PackageSet<'static> {
         PackageSet::new("host", packages::names(packages::OTHER_HOST))
@@ -192,6 +197,13 @@ impl BuildConfig {
     /// Fetches the tree of other init systems unless it exists.
     pub fn fetch_peers(&self, step: &Step) -> Result<PackageTree> {
         self.fetch(&self.peers(), step)
+    }
+
+    /// Fetches the tree of varlink's clients unless it exists. Tests call it side by side.
+    pub fn fetch_varlink_clients(&self, step: &Step) -> Result<PackageTree> {
+        let set = self.varlink_clients();
+        let _lock = stamp::lock(&set.dir.join("varlink.lock"))?;
+        self.fetch(&set, step)
     }
 
     /// Fetches the tree of a system of this suite to build in unless it exists.

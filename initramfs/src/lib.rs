@@ -40,6 +40,7 @@ pub mod packages;
 pub mod paths;
 pub mod programs;
 pub mod progress;
+pub mod python;
 pub mod reproducible;
 pub mod run;
 mod sandbox;

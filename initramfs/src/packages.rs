@@ -133,6 +133,12 @@ pub const PEERS: &[Package] = &[
     image("base-files", "the links of a merged /usr"),
 ];
 
+/// Clients of varlink that others wrote, for tests, in a tree of their own.
+pub const VARLINK_CLIENTS: &[Package] = &[
+    tool("systemd", "varlinkctl"),
+    tool("varlink-go", "varlink-go-certification"),
+];
+
 /// Packages that the slim kernel is compiled with, in a tree that is the root directory of the
 /// build: the compiler is the suite's instead of the host's.
 pub const BUILDER: &[Package] = &[
@@ -239,6 +245,7 @@ mod tests {
             .chain(LOADERS)
             .chain(BUILDER)
             .chain(PEERS)
+            .chain(VARLINK_CLIENTS)
             .chain(OTHER_HOST);
         assert!(packages.all(|p| !p.why.is_empty()));
     }
