@@ -33,6 +33,20 @@ pub struct Raw {
     pub input: File,
     /// Destination of bytes; for a socket, a duplicate of the same descriptor.
     pub output: File,
+    /// Longest message that is accepted where messages follow again, in bytes.
+    limit: usize,
+}
+
+impl From<Raw> for Connection {
+    /// Starts the framing again.
+    fn from(raw: Raw) -> Connection {
+        Connection {
+            input: raw.input,
+            output: raw.output,
+            buffer: raw.early,
+            limit: raw.limit,
+        }
+    }
 }
 
 impl Connection {
@@ -156,6 +170,7 @@ impl Connection {
             early: self.buffer,
             input: self.input,
             output: self.output,
+            limit: self.limit,
         }
     }
 }

@@ -69,7 +69,8 @@ pub enum Done {
     /// Last or only reply.
     Reply(Map),
     /// Reply after which the connection carries another protocol, and the function that speaks it.
-    Upgrade(Map, Box<dyn FnOnce(Raw)>),
+    /// Calls follow where the function gives the connection back.
+    Upgrade(Map, Box<dyn FnOnce(Raw) -> Option<Raw>>),
 }
 
 /// Reason why a call fails.
@@ -172,8 +173,11 @@ impl Service<'_> {
                 Ok(Done::Reply(parameters)) => Reply::of(parameters),
                 Ok(Done::Upgrade(parameters, speak)) => {
                     connection.send(&Reply::of(parameters).encode())?;
-                    speak(connection.into_raw());
-                    return Ok(());
+                    let Some(raw) = speak(connection.into_raw()) else {
+                        return Ok(());
+                    };
+                    connection = raw.into();
+                    continue;
                 }
                 Err(Failure::Reply(reply)) => reply,
                 Err(Failure::Lost(error)) => return Err(error),

@@ -183,7 +183,11 @@ fn detach_keys(text: &str) -> Vec<u8> {
 
 impl Session {
     fn upgrade(self) -> Done {
-        Done::Upgrade(Map::new(), Box::new(move |raw| self.run(raw)))
+        let run = move |raw| {
+            self.run(raw);
+            None
+        };
+        Done::Upgrade(Map::new(), Box::new(run))
     }
 
     /// Copies both ways until podman's stream ends or the client is gone, and tells the client the exit status.
@@ -192,6 +196,7 @@ impl Session {
             early,
             input,
             output,
+            ..
         } = raw;
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -54,10 +54,12 @@ pub(super) fn receive(
     Ok(Done::Upgrade(
         map(json!({ "len": length })),
         Box::new(move |raw| {
-            let _ = spool::copy(&mut file.take(length), &mut &raw.output);
+            let copied = spool::copy(&mut file.take(length), &mut &raw.output);
             if delete {
                 spool.remove(&path);
             }
+            // A file that became shorter ends the connection: the client waits for the rest.
+            (copied.ok() == Some(length)).then_some(raw)
         }),
     ))
 }

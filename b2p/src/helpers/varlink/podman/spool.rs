@@ -211,14 +211,22 @@ pub(super) fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<u64> {
 }
 
 /// Takes `length` bytes from a client into a file, and tells it the path. A file that does not come
-/// to its end is removed.
-pub(super) fn take(mut unfinished: Unfinished, length: u64, raw: varlink::Raw) {
+/// to its end is removed. podman-remote 1.9.3 calls the next method on the same connection.
+pub(super) fn take(
+    mut unfinished: Unfinished,
+    length: u64,
+    mut raw: varlink::Raw,
+) -> Option<varlink::Raw> {
     let mut source = io::Read::chain(&raw.early[..], &raw.input).take(length);
     let copied = copy(&mut source, &mut unfinished.file);
-    if copied.is_ok_and(|copied| copied == length) && unfinished.file.sync_data().is_ok() {
-        let answer = format!("{}:", unfinished.keep());
-        let _ = (&raw.output).write_all(answer.as_bytes());
+    if copied.ok() != Some(length) || unfinished.file.sync_data().is_err() {
+        return None;
     }
+    let taken = usize::try_from(length).unwrap_or(usize::MAX);
+    raw.early.drain(..taken.min(raw.early.len()));
+    let answer = format!("{}:", unfinished.keep());
+    (&raw.output).write_all(answer.as_bytes()).ok()?;
+    Some(raw)
 }
 
 #[cfg(test)]
@@ -321,7 +329,10 @@ mod tests {
             let connection = varlink::Connection::new(other, 10).unwrap();
             let mut raw = connection.into_raw();
             raw.early = sent[..sent.len().min(1)].to_vec();
-            take(unfinished, length, raw);
+            let raw = take(unfinished, length, raw);
+            // The end of the framing: without it, the client's input would not end.
+            assert_eq!(raw.is_some(), is_kept, "{length}");
+            drop(raw);
             assert_eq!(
                 fs::read(&path).ok(),
                 is_kept.then(|| sent[..length as usize].to_vec()),

@@ -92,6 +92,73 @@ fn an_image_is_exported_to_a_new_file_or_to_a_registry() {
 }
 
 #[test]
+fn the_connection_of_a_file_carries_the_next_call() {
+    let (socket, served) = podman(
+        "SendFile",
+        &[("POST images/load tar", 200, r#"{"Names":["a:1"]}"#)],
+    );
+    let spool = socket.with_extension("spool");
+    let interface = Podman {
+        api: Api {
+            socket: socket.clone(),
+            spool: spool::Spool::at(spool.clone()),
+        },
+        description: String::new(),
+    };
+    let (own, other) = UnixStream::pair().unwrap();
+    let service = Service {
+        interfaces: &[&interface],
+        ..super::super::super::resolver::MACHINE
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            service
+                .run(Connection::new(other, 1 << 20).unwrap())
+                .unwrap()
+        });
+        let mut own = own;
+        let upgrade = |method: &str, parameters: Value| Call {
+            upgrade: true,
+            ..Call::new(format!("io.podman.{method}"), map(parameters))
+        };
+        // The first byte of the file comes with the call, as a buffered client sends it.
+        let sent = upgrade("SendFile", json!({"length": 3})).encode();
+        own.write_all(&[&sent[..], b"t"].concat()).unwrap();
+        own.write_all(b"ar").unwrap();
+        let mut client = Client::new(own.try_clone().unwrap().into()).unwrap();
+        let path = client.receive().unwrap().unwrap().parameters["file_handle"].clone();
+        let path = path.as_str().unwrap();
+        let mut answer = vec![0; path.len() + 1];
+        read_after(client, &mut answer);
+        assert_eq!(answer, format!("{path}:").into_bytes());
+        let mut client = Client::new(own.try_clone().unwrap().into()).unwrap();
+        let receive = upgrade("ReceiveFile", json!({"path": path}));
+        let reply = client.call(&receive).unwrap();
+        assert_eq!(reply.parameters["len"], 3);
+        let mut file = vec![0; 3];
+        read_after(client, &mut file);
+        assert_eq!(file, b"tar");
+        let load = Call::new(
+            "io.podman.LoadImage",
+            map(json!({"inputFile": path, "deleteFile": true})),
+        );
+        let reply = Client::new(own.into()).unwrap().call(&load).unwrap();
+        assert_eq!(reply.parameters["reply"]["id"], "a:1");
+    });
+    assert_eq!(served.join().unwrap(), ["POST images/load tar"]);
+    std::fs::remove_dir_all(spool).unwrap();
+}
+
+/// Reads so many bytes of what follows the last message.
+fn read_after(client: Client, into: &mut [u8]) {
+    let raw = client.into_connection().into_raw();
+    std::io::Cursor::new(raw.early)
+        .chain(raw.input)
+        .read_exact(into)
+        .unwrap();
+}
+
+#[test]
 fn an_archive_of_the_spool_is_loaded_and_imported() {
     let path = spooled("LoadImage", "tar");
     let found = once(

@@ -251,7 +251,7 @@ fn a_file_goes_to_the_spool_and_back() {
         let (reply, mut client) =
             upgrade(own, "ReceiveFile", json!({"path": path, "delete": true}));
         assert_eq!(reply.parameters["len"], 4);
-        assert_eq!(rest(&mut client), b"text");
+        assert_eq!(read(&mut client, 4), b"text");
     });
     assert!(!std::path::Path::new(&path).exists());
     fake.serve(|own| {
