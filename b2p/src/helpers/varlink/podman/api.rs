@@ -67,6 +67,8 @@ impl Api {
         match response.status {
             200..=299 => Ok(response),
             101 if request.upgrade => Ok(response),
+            // A pod that is in the state already: podman 1 replied as if it had done something.
+            304 if kind == Kind::Pod => Ok(response),
             status => {
                 let body = response.whole().unwrap_or_default();
                 Err(failure(kind, name, status, &request.path, &body))

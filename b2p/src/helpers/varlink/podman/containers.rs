@@ -7,6 +7,7 @@ use super::api::{
     Action, Api, Kind, Outcome, elements, filters, not_found, number, object, query, request,
     string, strings, switch,
 };
+use super::inspection;
 use super::parameters::Parameters;
 use super::shape::{As, Field, shape, shapes};
 use super::time::running_for;
@@ -131,69 +132,10 @@ fn container(entry: &Value) -> Value {
 }
 
 /// Adds the members of one structure to another.
-fn add(to: &mut Value, members: Value) {
+pub(super) fn add(to: &mut Value, members: Value) {
     if let (Value::Object(to), Value::Object(members)) = (to, members) {
         to.extend(members);
     }
-}
-
-/// `Ps`: containers as text for a table.
-pub(super) fn ps(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
-    let no_members = varlink::Map::new();
-    let options = parameters
-        .structure("opts")?
-        .unwrap_or(Parameters(&no_members));
-    let last = match (options.flag("latest")?, options.number("last")?) {
-        (true, _) => "1".to_owned(),
-        (false, count @ 1..) => count.to_string(),
-        _ => String::new(),
-    };
-    let pairs = [
-        ("all", switch(options.flag("all")?)),
-        ("size", switch(options.flag("size")?)),
-        ("pod", "true"),
-        ("namespace", "true"),
-        ("sync", switch(options.flag("sync")?)),
-        ("last", last.as_str()),
-        ("filters", &filters(&options.list("filters")?)),
-    ];
-    let listed = api.get(Kind::None, "", format!("containers/json{}", query(&pairs)))?;
-    let containers: Vec<Value> = elements(&listed).iter().map(row).collect();
-    Ok(json!({ "containers": containers }))
-}
-
-#[rustfmt::skip]
-const ROW: &[Field] = &[
-    ("id", "Id", As::Text), ("image", "Image", As::Text), ("command", "Command", As::Joined(" ")),
-    ("created", "CreatedAt", As::Text), ("names", "Names", As::Joined(",")), ("isInfra", "IsInfra", As::Flag),
-    ("status", "Status", As::Text), ("pidNum", "Pid", As::Int), ("pod", "Pod", As::Text),
-    ("createdAt", "Created", As::Text), ("exitedAt", "ExitedAt", As::Date), ("startedAt", "StartedAt", As::Date),
-    ("labels", "Labels", As::Dictionary), ("nsPid", "Pid", As::IntText), ("mounts", "Mounts", As::Joined(" ")),
-];
-const ROW_SIZE: &[Field] = &[
-    ("rootFsSize", "rootFsSize", As::Int),
-    ("rwSize", "rwSize", As::Int),
-];
-#[rustfmt::skip]
-const ROW_NAMESPACES: &[Field] = &[
-    ("cgroup", "Cgroup", As::Text), ("ipc", "Ipc", As::Text), ("mnt", "Mnt", As::Text), ("net", "Net", As::Text),
-    ("pidNs", "Pidns", As::Text), ("user", "User", As::Text), ("uts", "Uts", As::Text),
-];
-
-/// Returns the structure `PsContainer` of an entry of podman's list.
-fn row(entry: &Value) -> Value {
-    let mut row = shape(entry, ROW);
-    add(&mut row, shape(&entry["Size"], ROW_SIZE));
-    add(&mut row, shape(&entry["Namespaces"], ROW_NAMESPACES));
-    let ports = elements(&entry["Ports"]).iter().map(|port| {
-        let host = string(port, "host_ip");
-        let host = if host.is_empty() { "0.0.0.0" } else { &host };
-        let (outside, inside) = (number(port, "host_port"), number(port, "container_port"));
-        format!("{host}:{outside}->{inside}/{}", string(port, "protocol"))
-    });
-    row["ports"] = ports.collect::<Vec<_>>().join(", ").into();
-    row["state"] = old_state(&string(entry, "State")).into();
-    row
 }
 
 /// Returns the word of 2020 for a state.
@@ -214,10 +156,10 @@ fn new_state(state: &str) -> &str {
     }
 }
 
-/// `InspectContainer`: the answer of podman as text.
+/// `InspectContainer`: the answer of podman as text, with the types of podman 1.
 pub(super) fn inspect(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     let found = api.inspect(CONTAINER, parameters.text("name")?)?;
-    Ok(json!({ "container": found.to_string() }))
+    Ok(json!({ "container": inspection::of_podman_1(found).to_string() }))
 }
 
 /// `ContainerInspectData`.
@@ -229,7 +171,7 @@ pub(super) fn inspect_data(api: &Api, parameters: Parameters<'_>) -> Outcome<Val
         name,
         format!("{}/json{size}", object(CONTAINER, name)?),
     )?;
-    Ok(json!({ "config": found.to_string() }))
+    Ok(json!({ "config": inspection::of_podman_1(found).to_string() }))
 }
 
 /// Actions on one container.

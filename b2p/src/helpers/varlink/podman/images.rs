@@ -53,7 +53,7 @@ const LISTED: &[Field] = &[
 ];
 #[rustfmt::skip]
 const INSPECTED: &[Field] = &[
-    ("parentId", "Parent", As::Text), ("created", "Created", As::Text), ("containers", "", As::Int),
+    ("parentId", "Parent", As::Text), ("created", "Created", As::Time), ("containers", "", As::Int),
     ("history", "NamesHistory", As::Texts),
 ];
 
@@ -340,14 +340,23 @@ pub(super) fn commit(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     } else {
         "false"
     };
+    // podman refuses a message with the format oci, where podman 1 left it out.
+    let (format, message) = match (
+        parameters.text("manifestType")?,
+        parameters.text("message")?,
+    ) {
+        ("", message) if !message.is_empty() => ("docker", message),
+        ("oci", _) => ("oci", ""),
+        other => other,
+    };
     let mut pairs = query(&[
         ("container", name),
         ("repo", repository),
         ("tag", tag),
         ("author", parameters.text("author")?),
-        ("comment", parameters.text("message")?),
+        ("comment", message),
         ("pause", pause),
-        ("format", parameters.text("manifestType")?),
+        ("format", format),
     ]);
     for change in parameters.list("changes")? {
         pairs += &query(&[("changes", &change)]).replacen('?', "&", 1);

@@ -12,8 +12,10 @@ mod create;
 mod files;
 mod http;
 mod images;
+mod inspection;
 mod others;
 mod parameters;
+mod ps;
 mod shape;
 mod spool;
 mod state;
@@ -121,7 +123,7 @@ const METHODS: &[Method] = &[
     ("GetInfo",                 others::info),
     ("ListContainers",          containers::list),
     ("GetContainer",            containers::get),
-    ("Ps",                      containers::ps),
+    ("Ps",                      ps::ps),
     ("GetContainersByContext",  containers::by_context),
     ("GetContainersByStatus",   containers::by_status),
     ("CreateContainer",         |_, parameters| create::create(parameters)),
@@ -172,8 +174,8 @@ const METHODS: &[Method] = &[
     ("GetPod",                  others::get_pod),
     ("GetPodsByContext",        others::pods_by_context),
     ("GetPodsByStatus",         others::pods_by_status),
-    ("InspectPod",              state::inspect_pod),
-    ("PodStateData",            state::pod_state),
+    ("InspectPod",              |api, parameters| Ok(json!({ "pod": state::inspect_pod(api, parameters)? }))),
+    ("PodStateData",            |api, parameters| Ok(json!({ "config": state::inspect_pod(api, parameters)? }))),
     ("RemovePod",               others::remove_pod),
     ("TopPod",                  |api, parameters| {
         let (name, columns) = (parameters.text("pod")?, parameters.list("descriptors")?);

@@ -130,15 +130,18 @@ pub(super) fn get_pod(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     Ok(json!({ "pod": pod(entry) }))
 }
 
-/// `GetPodsByStatus`.
+/// `GetPodsByStatus`. podman 1 wrote the words with a capital, and knew some that podman refuses today.
 pub(super) fn pods_by_status(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     let states = parameters.list("statuses")?;
-    let states: Vec<String> = states
-        .iter()
-        .map(|state| format!("status={state}"))
-        .collect();
-    let found = listed(api, &filters(&states))?;
-    Ok(json!({ "pods": elements(&found).iter().map(|p| string(p, "Id")).collect::<Vec<_>>() }))
+    let found = listed(api, "")?;
+    let is_wanted = |pod: &&Value| {
+        let state = string(pod, "Status");
+        states
+            .iter()
+            .any(|wanted| wanted.eq_ignore_ascii_case(&state))
+    };
+    let pods = elements(&found).iter().filter(is_wanted);
+    Ok(json!({ "pods": pods.map(|pod| string(pod, "Id")).collect::<Vec<_>>() }))
 }
 
 /// `GetPodsByContext`: all, the latest, or those of some names.

@@ -5,7 +5,7 @@
 use varlink::{Map, Value};
 
 use super::api::{dictionary, number, string, strings};
-use super::time::rfc3339;
+use super::time::{ZERO_TIME, rfc3339};
 
 /// Field: its name, the name of the member that it comes from, and its kind.
 pub(super) type Field = (&'static str, &'static str, As);
@@ -23,6 +23,8 @@ pub(super) enum As {
     IntText,
     /// Seconds since 1970 as a date.
     Date,
+    /// Date. Clients insist on one, so that one that is absent is the zero date of Go.
+    Time,
     /// Switch.
     Flag,
     /// List of texts.
@@ -47,6 +49,10 @@ pub(super) fn shape(source: &Value, fields: &[Field]) -> Value {
                 .into(),
             As::IntText => number(source, from).to_string().into(),
             As::Date => rfc3339(number(source, from)).into(),
+            As::Time => match string(source, from) {
+                text if text.is_empty() => ZERO_TIME.into(),
+                text => text.into(),
+            },
             As::Flag => (source.get(from) == Some(&Value::Bool(true))).into(),
             As::Texts => strings(source, from).into(),
             As::Joined(between) => strings(source, from).join(between).into(),
@@ -76,20 +82,22 @@ mod tests {
             ("real", "C", As::Real),
             ("number", "B", As::IntText),
             ("date", "B", As::Date),
+            ("time", "G", As::Time),
             ("flag", "D", As::Flag),
             ("texts", "E", As::Texts),
             ("joined", "E", As::Joined(", ")),
             ("map", "F", As::Dictionary),
         ];
-        let source =
-            json!({"A": "a", "B": 5, "C": 1.5, "D": true, "E": ["x", "y"], "F": {"k": "v"}});
+        let source = json!({"A": "a", "B": 5, "C": 1.5, "D": true, "E": ["x", "y"], "F": {"k": "v"}, "G": "2026-01-01T00:00:00Z"});
         let full = json!({
             "text": "a", "int": 5, "real": 1.5, "number": "5", "date": "1970-01-01T00:00:05Z", "flag": true,
+            "time": "2026-01-01T00:00:00Z",
             "texts": ["x", "y"], "joined": "x, y", "map": {"k": "v"},
         });
         assert_eq!(shape(&source, FIELDS), full);
         let empty = json!({
             "text": "", "int": 0, "real": 0.0, "number": "0", "date": "1970-01-01T00:00:00Z", "flag": false,
+            "time": "0001-01-01T00:00:00Z",
             "texts": [], "joined": "", "map": {},
         });
         for source in [

@@ -41,8 +41,20 @@ fn config(value: &Value) -> Value {
 pub(super) fn container_config(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     let found = api.inspect(Kind::Container, parameters.text("name")?)?;
     let network = string(&found["HostConfig"], "NetworkMode");
-    let ports = found["NetworkSettings"]["Ports"].as_object();
-    let ports = ports.into_iter().flatten().flat_map(|(port, hosts)| {
+    Ok(config(&json!({
+        "id": string(&found, "Id"), "name": string(&found, "Name"), "pod": string(&found, "Pod"),
+        "netNsCtr": network.strip_prefix("container:").unwrap_or_default(),
+        "portMappings": port_mappings(&found["NetworkSettings"]["Ports"]),
+        "stopTimeout": number(&found["Config"], "StopTimeout"),
+        "labels": dictionary(&found["Config"], "Labels"),
+        "rootfsImageID": string(&found, "Image"), "rootfsImageName": string(&found, "ImageName"),
+    })))
+}
+
+/// Returns a list of what podman has by port and protocol, such as `80/tcp`.
+pub(super) fn port_mappings(ports: &Value) -> Value {
+    let ports = ports.as_object().into_iter().flatten();
+    let mappings = ports.flat_map(|(port, hosts)| {
         let (inside, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
         elements(hosts).iter().map(move |host| {
             json!({
@@ -52,14 +64,7 @@ pub(super) fn container_config(api: &Api, parameters: Parameters<'_>) -> Outcome
             })
         })
     });
-    Ok(config(&json!({
-        "id": string(&found, "Id"), "name": string(&found, "Name"), "pod": string(&found, "Pod"),
-        "netNsCtr": network.strip_prefix("container:").unwrap_or_default(),
-        "portMappings": ports.collect::<Vec<_>>(),
-        "stopTimeout": number(&found["Config"], "StopTimeout"),
-        "labels": dictionary(&found["Config"], "Labels"),
-        "rootfsImageID": string(&found, "Image"), "rootfsImageName": string(&found, "ImageName"),
-    })))
+    mappings.collect()
 }
 
 /// `ContainerStateData`.
@@ -145,8 +150,8 @@ const POD_STATE: &[Field] = &[
 ];
 const POD_CONTAINER: &[Field] = &[("id", "Id", As::Text), ("state", "State", As::Text)];
 
-/// `InspectPod`: the answer of podman as text, with the three members of podman 1.
-pub(super) fn inspect_pod(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
+/// `InspectPod` and `PodStateData`: the answer of podman as text, with the three members of podman 1.
+pub(super) fn inspect_pod(api: &Api, parameters: Parameters<'_>) -> Outcome<String> {
     let mut found = api.inspect(Kind::Pod, parameters.text("name")?)?;
     let (config, state) = (shape(&found, POD_CONFIG), shape(&found, POD_STATE));
     let containers = shapes(&found["Containers"], POD_CONTAINER);
@@ -159,13 +164,7 @@ pub(super) fn inspect_pod(api: &Api, parameters: Parameters<'_>) -> Outcome<Valu
             members.insert(name.to_owned(), value);
         }
     }
-    Ok(json!({ "pod": found.to_string() }))
-}
-
-/// `PodStateData`: the answer of podman as text.
-pub(super) fn pod_state(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
-    let found = api.inspect(Kind::Pod, parameters.text("name")?)?;
-    Ok(json!({ "config": found.to_string() }))
+    Ok(found.to_string())
 }
 
 /// `GetPodStats`: of the containers that run.

@@ -3,6 +3,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The date that Go has for no date.
+pub(super) const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
 /// Returns a number of seconds since 1970 as RFC 3339, in UTC. Clients insist on a date even for an
 /// object without one.
 pub(super) fn rfc3339(seconds: i64) -> String {
@@ -26,15 +29,77 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// Returns the seconds since 1970 of a date in RFC 3339; fractions are left out.
+pub(super) fn seconds(text: &str) -> Option<i64> {
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+    let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+    let zone = text
+        .get(19..)?
+        .trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let offset = match zone {
+        "Z" => 0,
+        zone if zone.len() == 6 => {
+            let part = |from, to| zone.get(from..to)?.parse::<i64>().ok();
+            let offset = part(1, 3)? * 3600 + part(4, 6)? * 60;
+            match zone.get(..1)? {
+                "+" => offset,
+                "-" => -offset,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    let of_day = hour * 3600 + minute * 60 + second - offset;
+    Some(days(year, month, day) * 86400 + of_day)
+}
+
+/// Returns the number of days since 1970, as [`date`] the other way round.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// Returns the seconds since 1970.
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs().cast_signed())
+}
+
 /// Returns the time since a moment as Go writes a duration, such as `1h2m3s`; empty if there was
 /// no such moment.
 pub(super) fn running_for(since: i64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs().cast_signed());
     match since {
-        1.. => duration((now - since).max(0)),
+        1.. => duration((now() - since).max(0)),
         _ => String::new(),
     }
+}
+
+/// Units of a number of seconds: below how many it is used, and how many one has.
+const UNITS: &[(i64, i64, &str)] = &[
+    (60, 1, "seconds"),
+    (3600, 60, "minutes"),
+    (48 * 3600, 3600, "hours"),
+    (14 * 86400, 86400, "days"),
+    (60 * 86400, 7 * 86400, "weeks"),
+    (730 * 86400, 30 * 86400, "months"),
+    (i64::MAX, 365 * 86400, "years"),
+];
+
+/// Returns a number of seconds in the words of podman's tables.
+pub(super) fn ago(seconds: i64) -> String {
+    let unit = UNITS.iter().find(|(below, ..)| seconds < *below);
+    let (_, size, name) = unit.unwrap_or(&UNITS[0]);
+    let text = match (seconds / size, *name) {
+        (..=0, _) => "Less than a second".to_owned(),
+        (1, "seconds") => "1 second".to_owned(),
+        (1, "minutes") => "About a minute".to_owned(),
+        (1, "hours") => "About an hour".to_owned(),
+        (count, name) => format!("{count} {name}"),
+    };
+    text + " ago"
 }
 
 fn duration(seconds: i64) -> String {
@@ -62,6 +127,44 @@ mod tests {
             (-62_135_596_800, "0001-01-01T00:00:00Z"),
         ] {
             assert_eq!(rfc3339(seconds), text);
+            assert_eq!(super::seconds(text), Some(seconds));
+        }
+    }
+
+    #[test]
+    fn dates_with_a_fraction_or_a_zone() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:10.123456789Z", Some(10)),
+            ("1970-01-01T02:00:10.5+02:00", Some(10)),
+            ("1969-12-31T22:30:10-01:30", Some(10)),
+            ("1970-01-01T00:00:10", None),
+            ("1970-01-01", None),
+            ("1970-01-01T00:00:10+0", None),
+            ("1970-01-01T00:00:10Zx", None),
+            ("", None),
+            ("\u{e4}970-01-01T00:00:10Z", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_since_a_moment_in_words() {
+        for (seconds, text) in [
+            (-5, "Less than a second"),
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (120, "2 minutes"),
+            (3600, "About an hour"),
+            (47 * 3600, "47 hours"),
+            (48 * 3600, "2 days"),
+            (14 * 86400, "2 weeks"),
+            (60 * 86400, "2 months"),
+            (730 * 86400, "2 years"),
+        ] {
+            assert_eq!(ago(seconds), format!("{text} ago"));
         }
     }
 

@@ -186,9 +186,9 @@ fn images() {
         ),
         (
             "Commit",
-            json!({"name": "web", "image_name": "a:1", "changes": ["CMD a"]}),
+            json!({"name": "web", "image_name": "a:1", "changes": ["CMD a"], "message": "m"}),
             &[(
-                "POST commit?container=web&repo=a&tag=1&pause=false&changes=CMD%20a",
+                "POST commit?container=web&repo=a&tag=1&comment=m&pause=false&format=docker&changes=CMD%20a",
                 201,
                 r#"{"Id":"i"}"#,
             )],
@@ -233,13 +233,13 @@ fn pods_and_volumes() {
         ),
         (
             "GetPodsByStatus",
-            json!({"statuses": ["running"]}),
+            json!({"statuses": ["Stopped", "running"]}),
             &[(
-                "GET pods/json?filters=%7B%22status%22%3A%5B%22running%22%5D%7D",
+                "GET pods/json",
                 200,
-                r#"[{"Id":"pod"}]"#,
+                r#"[{"Id":"a","Status":"Exited"},{"Id":"b","Status":"Running"}]"#,
             )],
-            &[("/pods/0", "\"pod\"")],
+            &[("/pods", r#"["b"]"#)],
         ),
         (
             "GetPodsByContext",
@@ -256,8 +256,8 @@ fn pods_and_volumes() {
         (
             "PodStateData",
             name(),
-            &[("GET pods/p/json", 200, "{}")],
-            &[("/config", "\"{}\"")],
+            &[("GET pods/p/json", 200, "null")],
+            &[("/config", "\"null\"")],
         ),
         (
             "StopPod",
@@ -273,7 +273,7 @@ fn pods_and_volumes() {
             name(),
             &[
                 ("GET pods/p/json", 200, POD),
-                ("POST pods/pod/restart", 200, "{}"),
+                ("POST pods/pod/restart", 304, ""),
             ],
             &[],
         ),
