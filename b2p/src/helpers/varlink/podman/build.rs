@@ -55,21 +55,27 @@ pub(super) fn image(
         return Err(occurred("the call needs `more`: the progress follows"));
     }
     let context = build.text("contextDir")?;
+    let built = of_context(api, build, context, exchange);
+    api.spool.remove(context);
+    built
+}
+
+fn of_context(
+    api: &Api,
+    build: Parameters<'_>,
+    context: &str,
+    exchange: &mut Exchange<'_>,
+) -> Outcome<Value> {
     let path = format!("build{}", build_query(build)?);
     let file = api.spool.source(context)?;
     let request = request("POST", path);
-    let built = progress(
-        api,
-        &Progress {
-            name: "",
-            request: &request,
-            file: Some(&file),
-            result: "image",
-        },
-        exchange,
-    );
-    api.spool.remove(context);
-    built
+    let build = Progress {
+        name: "",
+        request: &request,
+        file: Some(&file),
+        result: "image",
+    };
+    progress(api, &build, exchange)
 }
 
 /// Returns the query of a build.
@@ -139,15 +145,26 @@ fn option(options: Parameters<'_>, field: &str) -> Outcome<String> {
     }
 }
 
-/// Returns the names of the Dockerfiles in the context as JSON.
+/// Returns the paths of the Dockerfiles in the context as JSON. podman-remote 1.9.3 sends its own whole
+/// paths, of which podman 1 took the last part.
 fn dockerfiles(build: Parameters<'_>) -> Outcome<String> {
     let files = build.list("dockerfiles")?;
-    let is_inside =
-        |file: &String| !file.starts_with('/') && file.split('/').all(|part| part != "..");
-    match files.iter().find(|file| !is_inside(file)) {
-        Some(file) => Err(occurred(&format!(
-            "dockerfiles: {file}: not a path in the context"
-        ))),
-        None => list(build, "dockerfiles"),
-    }
+    let inside = |file: &String| {
+        let path = match file.rsplit_once('/') {
+            Some((_, name)) if file.starts_with('/') => name,
+            _ => file,
+        };
+        let refused = path.is_empty() || path.split('/').any(|part| part == "..");
+        match refused {
+            true => Err(occurred(&format!(
+                "dockerfiles: {file}: not a path in the context"
+            ))),
+            false => Ok(path.to_owned()),
+        }
+    };
+    let paths = files.iter().map(inside).collect::<Outcome<Vec<_>>>()?;
+    Ok(match paths.is_empty() {
+        true => String::new(),
+        false => json!(paths).to_string(),
+    })
 }

@@ -205,12 +205,13 @@ fn an_archive_of_the_spool_is_loaded_and_imported() {
 fn a_build_has_its_context_from_the_spool() {
     let path = spooled("BuildImage", "tar");
     let build = json!({"build": {
-        "contextDir": path, "output": "web", "additionalTags": ["two"], "dockerfiles": ["Dockerfile"],
+        "contextDir": path, "output": "web", "additionalTags": ["two"],
+        "dockerfiles": ["/home/ann/web/Dockerfile", "a/b"],
         "buildArgs": {"A": "1"}, "layers": true, "nocache": true, "label": ["a=b"],
         "buildOptions": {"memory": 5, "addHosts": ["a:1"], "cpuPeriod": 0, "volume": ["/a:/b"]},
     }});
     let script: Script = &[(
-        "POST build?t=web&t=two&nocache=true&layers=true&dockerfile=%5B%22Dockerfile%22%5D\
+        "POST build?t=web&t=two&nocache=true&layers=true&dockerfile=%5B%22Dockerfile%22%2C%22a%2Fb%22%5D\
          &buildargs=%7B%22A%22%3A%221%22%7D&labels=%7B%22a%22%3A%22b%22%7D&extrahosts=%5B%22a%3A1%22%5D&memory=5\
          &volume=%2Fa%3A%2Fb tar",
         200,
@@ -232,15 +233,19 @@ fn a_build_has_its_context_from_the_spool() {
     for (build, more) in [
         (json!({"contextDir": "/etc", "dockerfiles": []}), true),
         (json!({"contextDir": path, "dockerfiles": ["../x"]}), true),
-        (
-            json!({"contextDir": path, "dockerfiles": ["/etc/passwd"]}),
-            true,
-        ),
+        (json!({"contextDir": path, "dockerfiles": ["/x/.."]}), true),
+        (json!({"contextDir": path, "dockerfiles": ["/x/"]}), true),
+        (json!({"contextDir": path, "dockerfiles": [""]}), true),
         (json!({"contextDir": path}), false),
     ] {
+        let path = spooled("BuildImage", "tar");
         let replies = call("BuildImage", json!({"build": build}), more, &[]);
         assert_eq!(replies[0].error.as_deref(), Some("io.podman.ErrorOccurred"));
+        // A context that is named is removed with the call that built of it.
+        let is_named = more && build["contextDir"] == path;
+        assert_eq!(Path::new(&path).exists(), !is_named, "{build}");
     }
+    let _ = std::fs::remove_dir_all(Path::new(&path).parent().unwrap());
 }
 
 #[test]
