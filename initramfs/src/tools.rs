@@ -41,8 +41,13 @@ pub fn command_in(debian: &PackageTree, name: &str) -> Result<Command> {
         return Ok(Command::new(program));
     }
     let mut command = Command::new(debian.root.join(LOADER));
+    let libraries = debian.root.join(elf::LIBRARIES);
+    let mut path = libraries.clone().into_os_string();
+    path.push(":");
+    // systemd's programs have a library of their own there.
+    path.push(libraries.join("systemd"));
     command.args(["--argv0", name, "--library-path"]);
-    command.arg(debian.root.join(elf::LIBRARIES)).arg(program);
+    command.arg(path).arg(program);
     Ok(command)
 }
 

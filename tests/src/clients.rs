@@ -50,10 +50,7 @@ impl Guest {
 
     /// Runs `podman --remote` over ssh as `core`, with podman's own ssh client.
     pub fn podman_over_ssh(&self, args: &[&str]) -> Result<Output> {
-        let url = format!(
-            "ssh://core@127.0.0.1:{}/run/podman/podman.sock",
-            self.vm.port("ssh")?
-        );
+        let url = self.ssh_url("core", "/run/podman/podman.sock")?;
         let mut podman = self.client_of_tree("podman")?;
         podman
             .args(["--remote", "--url", &url, "--identity"])
@@ -78,8 +75,16 @@ impl Guest {
 
     /// Runs docker with `DOCKER_HOST=ssh://<user>@…` and the given path on it.
     pub fn docker_over_ssh(&self, user: &str, path: &str, args: &[&str]) -> Result<String> {
-        let host = format!("ssh://{user}@127.0.0.1:{}{path}", self.vm.port("ssh")?);
+        let host = self.ssh_url(user, path)?;
         text(&self.docker_on(&host, args, b"")?)
+    }
+
+    /// Returns the URL of a path in the machine that is reached by ssh.
+    pub fn ssh_url(&self, user: &str, path: &str) -> Result<String> {
+        Ok(format!(
+            "ssh://{user}@127.0.0.1:{}{path}",
+            self.vm.port("ssh")?
+        ))
     }
 
     /// Runs docker with `host` as its `DOCKER_HOST`.
@@ -92,6 +97,11 @@ impl Guest {
     /// Returns a client of the host tree with a home of its own and an `ssh` that connects to this
     /// machine.
     pub fn client_of_tree(&self, name: &str) -> Result<Command> {
+        self.with_ssh(tools::command(name)?)
+    }
+
+    /// Gives a client a home of its own and an `ssh` that connects to this machine.
+    pub fn with_ssh(&self, mut command: Command) -> Result<Command> {
         let dir = self.vm.dir();
         let home = dir.join("home");
         fs::create_dir_all(home.join(".ssh"))?;
@@ -99,7 +109,6 @@ impl Guest {
         let mut path = OsString::from(dir.join("bin"));
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
-        let mut command = tools::command(name)?;
         command
             .env("HOME", &home)
             .env("PATH", path)

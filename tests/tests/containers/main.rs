@@ -8,6 +8,7 @@ mod full;
 mod init;
 mod limits;
 mod network;
+mod python;
 mod rootless;
 mod varlink;
 
@@ -38,6 +39,7 @@ fn containers() -> Result<()> {
     checks.check("podman build", || build(&guest));
     checks.check("podman exec", || exec(&guest));
     varlink::all(&guest, &mut checks);
+    python::all(&guest, &mut checks);
     checks.check("podman logs -f", || logs(&guest));
     checks.check("podman stop and rm", || stop(&guest));
     checks.check("podman-remote, the small client", || small_client(&guest));
