@@ -16,6 +16,9 @@ use vmm::Ready;
 pub const STOP_SECONDS: u64 = 60;
 /// Largest number of seconds that a guest may have, about 136 years: a time that far ahead exists.
 pub const MOST_STOP_SECONDS: u64 = u32::MAX as u64;
+/// Time after which an API that has not answered is told as a trouble. A podman that starts for the
+/// first time, translated and on a busy host, takes less.
+const ANSWER: Duration = Duration::from_secs(300);
 /// Time between SIGTERM and SIGKILL for QEMU.
 const TERM: Duration = Duration::from_secs(5);
 
@@ -144,7 +147,15 @@ impl Keeper {
     pub(super) fn ask_api(&self) {
         let (boot, socket, events) = (self.boot, self.machine.api(), self.events.clone());
         thread::spawn(move || {
-            let answered = tunnel::ping(&socket).map_err(|error| format!("{error:#}"));
+            let late = || {
+                let seconds = ANSWER.as_secs();
+                let _ = events.send(Event::Answered(
+                    boot,
+                    Err(format!("the podman API has not answered for {seconds} s")),
+                ));
+            };
+            let answered = tunnel::ping(&socket, ANSWER, late);
+            let answered = answered.map_err(|error| format!("{error:#}"));
             let _ = events.send(Event::Answered(boot, answered));
         });
     }

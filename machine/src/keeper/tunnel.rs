@@ -8,13 +8,14 @@ use super::control;
 use crate::store::{Machine, logfile};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// Socket of the podman API in the guest.
 const GUEST_SOCKET: &str = "/run/podman/podman.sock";
@@ -206,15 +207,61 @@ fn pump(mut from: UnixStream, mut to: UnixStream) {
     let _ = from.shutdown(Shutdown::Read);
 }
 
-/// Asks the API at `socket` for a sign of life.
-pub fn ping(socket: &std::path::Path) -> Result<()> {
+/// Asks the API at `socket` for a sign of life, and waits for the answer as long as the guest runs;
+/// `late` is called once if there is none within `limit`.
+pub fn ping(socket: &Path, limit: Duration, late: impl FnOnce()) -> Result<()> {
     let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
     stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    stream.set_read_timeout(Some(limit))?;
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+            return Err(error.into());
+        }
+        late();
+        stream.set_read_timeout(None)?;
+        stream.read_to_end(&mut answer)?;
+    }
+    let answer = String::from_utf8_lossy(&answer);
     match answer.lines().next() {
         Some(line) if line.contains(" 200 ") => Ok(()),
         Some(line) => bail!("the podman API answered {line}"),
         None => bail!("the podman API did not answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc;
+
+    #[test]
+    fn an_api_that_is_late_is_told_once_and_still_counts() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("s");
+        for (answer, right) in [
+            ("HTTP/1.1 200 OK\r\n\r\nOK", true),
+            ("no\n", false),
+            ("", false),
+        ] {
+            let _ = fs::remove_file(&path);
+            let listener = UnixListener::bind(&path).expect("bound");
+            let (told, waits) = mpsc::channel();
+            let guest = thread::spawn(move || {
+                let mut client = listener.accept().expect("a client").0;
+                // The answer comes after the limit, whatever the host does meanwhile.
+                let lates = waits.recv().map_or(0, |()| 1);
+                let _ = client.write_all(answer.as_bytes());
+                let _ = client.shutdown(Shutdown::Write);
+                // The client is open until the question is over: its request was not read.
+                lates + waits.iter().count()
+            });
+            let late = || told.send(()).expect("a guest");
+            let pinged = ping(&path, Duration::from_millis(1), late);
+            drop(told);
+            assert_eq!(pinged.is_ok(), right, "{answer:?}: {pinged:?}");
+            assert_eq!(guest.join().expect("no panic"), 1);
+        }
     }
 }
