@@ -45,7 +45,7 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     // The keeper belongs to no terminal. Fails if it leads a process group, and has no terminal then.
     let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o077));
-    crate::store::dirs::make_private(&machine.run)?;
+    machine.make_run()?;
     let ending = || Ok(purpose == Purpose::Start && machine.is_off()?);
     let taken = LifeLock::take(&machine.run_file("keeper.pid"), ending)?;
     let Some(_lock) = taken else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Directories: what stays (storage) and what ends with the host's uptime (runtime).
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Uid;
 use sha2::{Digest, Sha256};
 use std::env;
@@ -29,6 +29,9 @@ impl Dirs {
     /// Returns the directories by the environment; `storage` is the one of `--storage-path`.
     pub fn new(storage: Option<&Path>) -> Result<Self> {
         let storage = match storage {
+            Some(path) if path.as_os_str().is_empty() => {
+                bail!("--storage-path: the path of a directory is right")
+            }
             Some(path) => path.to_owned(),
             None => default_storage(|name| env::var_os(name).map(PathBuf::from))
                 .context("neither XDG_DATA_HOME nor HOME is set: use --storage-path DIR")?,
@@ -106,7 +109,7 @@ pub fn make_private(path: &Path) -> Result<()> {
 }
 
 /// Refuses a directory in /tmp that another user has prepared.
-fn check_owner(path: &Path) -> Result<()> {
+pub(super) fn check_owner(path: &Path) -> Result<()> {
     let meta = fs::symlink_metadata(path).with_context(|| path.display().to_string())?;
     ensure!(
         meta.is_dir() && meta.uid() == Uid::current().as_raw() && meta.mode() & 0o077 == 0,

@@ -12,10 +12,15 @@ use crate::keeper::record::{EndRecord, RunRecord};
 use crate::state::{Locks, Standing, State, standing};
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 /// File in the runtime directory whose lock QEMU inherits from its keeper.
 pub const LIFE: &str = "qemu.life";
+
+/// Link in the machine's directory to its runtime directory. Commands of another environment find a
+/// machine that runs by it.
+const RUN_LINK: &str = "run";
 
 /// Name of a machine, and the directories of its files.
 #[derive(Clone, Debug)]
@@ -40,16 +45,41 @@ fn missing(name: &str) -> Fault {
     ))
 }
 
+/// Returns the runtime directory to which a machine's link leads, while it is there and of this user
+/// and machine; else `usual`, which follows from the environment.
+fn linked(dir: &Path, usual: PathBuf) -> PathBuf {
+    let target = fs::read_link(dir.join(RUN_LINK)).ok();
+    let own = target.filter(|target| {
+        target.file_name() == usual.file_name() && super::dirs::check_owner(target).is_ok()
+    });
+    own.unwrap_or(usual)
+}
+
 impl Machine {
     /// Returns a machine that may not exist.
     #[must_use]
     pub fn at(dirs: &Dirs, name: &str) -> Self {
+        let dir = dirs.machines().join(name);
         Self {
             name: name.to_owned(),
-            dir: dirs.machines().join(name),
-            run: dirs.run(name),
+            run: linked(&dir, dirs.run(name)),
+            dir,
             cache: dirs.cache(),
         }
+    }
+
+    /// Makes the runtime directory, and the link to it.
+    pub fn make_run(&self) -> Result<()> {
+        super::dirs::make_private(&self.run)?;
+        let link = self.file(RUN_LINK);
+        if fs::read_link(&link).is_ok_and(|target| target == self.run) {
+            return Ok(());
+        }
+        let draft = self.file(".run.tmp");
+        super::dirs::remove_all(&draft)?;
+        symlink(&self.run, &draft)
+            .and_then(|()| fs::rename(&draft, &link))
+            .with_context(|| format!("link {}", link.display()))
     }
 
     /// Returns an existing machine.
@@ -168,5 +198,39 @@ impl Machine {
     pub fn end_record(&self) -> Option<EndRecord> {
         let text = fs::read_to_string(self.file("last.json")).ok()?;
         serde_json::from_str(&text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_runtime_directory_is_found_in_every_environment() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let dirs = |runtime: &str| Dirs {
+            storage: tmp.path().into(),
+            runtime: tmp.path().join(runtime),
+        };
+        let (here, there) = (dirs("here"), dirs("there"));
+        let machine = Machine::at(&here, "box");
+        fs::create_dir_all(&machine.dir).expect("made");
+        assert_eq!(Machine::at(&there, "box").run, there.run("box"));
+        machine.make_run().expect("made");
+        machine.make_run().expect("made before");
+        assert_eq!(Machine::at(&there, "box").run, here.run("box"));
+        // A directory that others can write to, or that is gone, is not the machine's.
+        fs::set_permissions(&machine.run, Permissions::from_mode(0o777)).expect("set");
+        assert_eq!(Machine::at(&there, "box").run, there.run("box"));
+        fs::remove_dir_all(&machine.run).expect("removed");
+        let moved = Machine::at(&there, "box");
+        assert_eq!(moved.run, there.run("box"));
+        moved.make_run().expect("made");
+        assert_eq!(Machine::at(&here, "box").run, there.run("box"));
+        // A copy of the files, or a machine with another name, has a directory of its own.
+        fs::rename(&machine.dir, here.machines().join("other")).expect("renamed");
+        assert_eq!(Machine::at(&here, "other").run, here.run("other"));
     }
 }
