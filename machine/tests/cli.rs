@@ -326,6 +326,12 @@ fn flags_that_the_machine_would_refuse_are_refused_at_once() {
         ),
         ("podman-machine create --memory 8M new", "at least 256 MiB"),
         (
+            "podman-machine create --memory 99999G new",
+            "--memory: this host has ",
+        ),
+        ("podman-machine create --disk 1k new", "from 256 MiB"),
+        ("podman-machine create --disk 9999999T new", "to 1024 TiB"),
+        (
             "podman-machine create --image /nonexistent new",
             "no such file",
         ),
@@ -341,6 +347,17 @@ fn flags_that_the_machine_would_refuse_are_refused_at_once() {
             "{line}: {errors}"
         );
     }
+}
+
+#[test]
+fn an_empty_path_is_refused() {
+    let host = Host::new();
+    let (status, _, errors) = host.run("podman-machine --storage-path= ls");
+    assert_eq!(status, 1);
+    assert_eq!(
+        errors,
+        "Error: --storage-path: the path of a directory is right\n"
+    );
 }
 
 #[test]

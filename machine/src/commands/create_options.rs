@@ -6,9 +6,14 @@ use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::share::{self, Share};
 use anyhow::{Context, Result, bail};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+
+/// Smallest and largest data disk in bytes: room for a file system, and 1 PiB.
+const DISK_LEAST: u64 = 256 << 20;
+const DISK_MOST: u64 = 1 << 50;
 
 /// Returns the parser of `create`.
 pub fn command() -> Command {
@@ -129,7 +134,12 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
     config.cpus = *matches.get_one("cpus").unwrap_or(&2);
     memory(&mut config, text("memory"))
         .map_err(|error| Fault::with_status(super::text_of(&error), PRE_CREATE))?;
-    config.disk_bytes = size(text("disk"), 1 << 30)?;
+    if matches.value_source("memory") != Some(ValueSource::DefaultValue) {
+        fits_host(config.memory_mib, host_mib())
+            .map_err(|why| Fault::with_status(format!("Error: --memory: {why}"), PRE_CREATE))?;
+    }
+    config.disk_bytes = disk_size(text("disk"))
+        .map_err(|error| Fault::with_status(super::text_of(&error), PRE_CREATE))?;
     if let Some(&port) = matches.get_one::<u16>("ssh-port") {
         (config.ssh_port, config.ssh_port_fixed) = (port, true);
     }
@@ -172,12 +182,53 @@ pub fn cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
 
 /// Sets the memory.
 pub fn memory(config: &mut MachineConfig, text: &str) -> Result<()> {
-    let mib = u32::try_from(size(text, 1 << 20)? >> 20).context("--memory")?;
+    let mib = u32::try_from(size(text, 1 << 20)? >> 20).unwrap_or(u32::MAX);
     if mib < 256 {
         return Err(Fault::new("Error: --memory: a machine needs at least 256 MiB").into());
     }
     config.memory_mib = mib;
     Ok(())
+}
+
+/// Returns the memory of this host in MiB, where it is known.
+fn host_mib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kib >> 10)
+}
+
+/// Refuses more memory than the host has: QEMU would not start, or be killed.
+fn fits_host(mib: u32, host: Option<u64>) -> Result<(), String> {
+    match host {
+        Some(host) if u64::from(mib) > host => {
+            Err(format!("this host has {host} MiB, which is the most"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Parses the size of a data disk.
+pub fn disk_size(text: &str) -> Result<u64> {
+    let bytes = size(text, 1 << 30)?;
+    match (DISK_LEAST..=DISK_MOST).contains(&bytes) {
+        true => Ok(bytes),
+        false => Err(Fault::new(format!(
+            "Error: disk {text}: a disk has from {} MiB to {} TiB",
+            DISK_LEAST >> 20,
+            DISK_MOST >> 40
+        ))
+        .into()),
+    }
+}
+
+/// Sets the memory of a machine that exists.
+pub fn set_memory(config: &mut MachineConfig, text: &str) -> Result<()> {
+    memory(config, text)?;
+    fits_host(config.memory_mib, host_mib())
+        .map_err(|why| Fault::new(format!("Error: memory: {why}")).into())
 }
 
 /// Sets the accelerator.
@@ -247,6 +298,34 @@ pub fn size(text: &str, unit: u64) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn disks_and_memories_have_limits() {
+        for (text, right) in [
+            ("256M", true),
+            ("1", true),
+            ("1024T", true),
+            ("255M", false),
+            ("1k", false),
+            ("1025T", false),
+            ("9999999T", false),
+            ("0", false),
+        ] {
+            assert_eq!(disk_size(text).is_ok(), right, "{text}");
+        }
+        for (mib, host, right) in [
+            (2048, Some(2048), true),
+            (2049, Some(2048), false),
+            (u32::MAX, Some(2048), false),
+            (u32::MAX, None, true),
+        ] {
+            assert_eq!(fits_host(mib, host).is_ok(), right, "{mib} {host:?}");
+        }
+        let mut config = MachineConfig::new("box");
+        memory(&mut config, "99999G").expect("a size");
+        let error = set_memory(&mut config, "99999T").expect_err("no host has it");
+        assert!(super::super::text_of(&error).starts_with("Error: memory: this host has "));
+    }
 
     #[test]
     fn sizes() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `set` and `resize`: settings of a machine that exists.
 
-use super::create_options::{self, flag, size};
+use super::create_options::{self, disk_size, flag};
 use super::{dirs, lifecycle, machine, state};
 use crate::fault::Fault;
 use crate::keeper::control;
@@ -27,7 +27,7 @@ struct Setting {
 #[rustfmt::skip]
 const SETTINGS: &[Setting] = &[
     Setting { name: "cpus", value: "NUMBER", help: "Number of processors", apply: create_options::cpus },
-    Setting { name: "memory", value: "SIZE", help: "Memory; a number without a unit is MiB", apply: create_options::memory },
+    Setting { name: "memory", value: "SIZE", help: "Memory; a number without a unit is MiB", apply: create_options::set_memory },
     Setting { name: "disk", value: "SIZE", help: "Size of the data disk, which only grows; a number without a unit is GiB", apply: disk },
     Setting { name: "accel", value: "ACCEL", help: "Accelerator: auto, kvm or tcg", apply: create_options::accel },
     Setting { name: "ssh-port", value: "PORT", help: "Port of 127.0.0.1 for ssh; 0 for any free one", apply: create_options::ssh_port },
@@ -130,7 +130,7 @@ fn set_flag(config: &mut MachineConfig, text: &str) -> Result<()> {
 }
 
 fn disk(config: &mut MachineConfig, text: &str) -> Result<()> {
-    let bytes = size(text, 1 << 30)?;
+    let bytes = disk_size(text)?;
     if bytes < config.disk_bytes {
         bail!(
             "the disk has {} GiB and cannot shrink: clone what it holds to another machine",
