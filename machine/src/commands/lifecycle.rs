@@ -56,10 +56,27 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
     })
 }
 
-/// Starts a machine.
+/// Starts a machine, with the image before an upgrade that was interrupted.
 pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
+    start_with(dirs, machine, limit, super::upgrade::go_back)
+}
+
+/// Starts a machine with the image that it has.
+pub fn start_as_it_is(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
+    start_with(dirs, machine, limit, |_| Ok(()))
+}
+
+fn start_with(
+    dirs: &Dirs,
+    machine: &Machine,
+    limit: Duration,
+    prepare: fn(&Machine) -> Result<()>,
+) -> Result<()> {
     dirs.create()?;
     let lock = machine.lock("start")?;
+    if state(dirs, machine)? == State::Stopped {
+        prepare(machine)?;
+    }
     start_held(dirs, machine, limit, &mut || {
         follow::spawn_keeper(dirs, machine, Purpose::Start, Some(&lock))
     })

@@ -143,7 +143,7 @@ mod tests {
         fs::create_dir(&machine.dir).expect("made");
         let mut config = MachineConfig::new("box");
         config.image = "sha256-a".into();
-        config.other.insert("previous".into(), "sha256-b".into());
+        config.previous = Some("sha256-b".into());
         machine.save(&config).expect("written");
         assert_eq!(unused(&dirs).expect("read"), ["sha256-c"]);
         fs::write(machine.file("config.json"), "{").expect("written");

@@ -8,7 +8,7 @@ use crate::state::State;
 use crate::store::image::{Image, Source};
 use crate::store::{Dirs, Machine};
 use anyhow::Result;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -33,10 +33,50 @@ pub fn command() -> Command {
 
 /// Runs `upgrade`.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
+    upgrade_all(matches, matches.get_one::<String>("image"))
+}
+
+/// Returns the parser of `os`, podman machine's name for an upgrade.
+pub fn os_command() -> Command {
+    let sub = |name: &'static str, about: &'static str| {
+        let restart = Arg::new("restart")
+            .long("restart")
+            .action(ArgAction::SetTrue);
+        Command::new(name)
+            .about(about)
+            .arg(restart.help("The machine is restarted in any case"))
+            .arg(lifecycle::start_timeout())
+    };
+    let image = Arg::new("image")
+        .value_name("IMAGE")
+        .required(true)
+        .help("Kernel and initrd: DIR, ISO, QCOW2 or URL#SHA256");
+    Command::new("os")
+        .about("Start machines with another image, as podman machine does")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            sub("apply", "Upgrade machines to an image")
+                .arg(image)
+                .arg(many_names()),
+        )
+        .subcommand(sub("upgrade", "Upgrade machines to the image of this build").arg(many_names()))
+}
+
+/// Runs `os`.
+pub fn os(matches: &ArgMatches) -> Result<ExitCode> {
+    match matches.subcommand() {
+        Some(("apply", own)) => upgrade_all(own, own.get_one::<String>("image")),
+        Some((_, own)) => upgrade_all(own, None),
+        None => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn upgrade_all(matches: &ArgMatches, image: Option<&String>) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let machines = machines(&dirs, matches)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
-    let source = match matches.get_one::<String>("image") {
+    let source = match image {
         Some(text) => Source::parse(text)?,
         None => Source::default_place()?,
     };
@@ -59,8 +99,10 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
         );
         return Err(Fault::new(text).into());
     }
-    let old = machine.config()?.image;
-    if old == image {
+    let config = machine.config()?;
+    // The image of an upgrade that was cut short has never been ready.
+    let old = config.previous.unwrap_or_else(|| config.image.clone());
+    if config.image == image && old == image {
         println!("Machine \"{name}\" has this image already.");
         return match was {
             State::Stopped => lifecycle::start_one(dirs, machine, limit),
@@ -71,14 +113,14 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
     if was != State::Stopped {
         lifecycle::stop_one(dirs, machine, crate::keeper::STOP_SECONDS)?;
     }
-    set_image(machine, image)?;
-    let Err(why) = lifecycle::start_one(dirs, machine, limit) else {
+    set_image(machine, image, Some(&old))?;
+    let Err(why) = lifecycle::start_as_it_is(dirs, machine, limit) else {
         println!("Machine \"{name}\" was upgraded.");
         return Ok(());
     };
     let why = text_of(&why);
     lifecycle::kill_one(machine)?;
-    set_image(machine, &old)?;
+    set_image(machine, &old, None)?;
     let back = match was {
         State::Stopped => "; it has its old image, and is off".to_owned(),
         _ => match lifecycle::start_one(dirs, machine, limit.max(WAY_BACK)) {
@@ -95,10 +137,26 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
     .into())
 }
 
-/// Sets the image of a machine that is off.
-fn set_image(machine: &Machine, image: &str) -> Result<()> {
+/// Sets the image of a machine that is off, and the one to which it goes back.
+fn set_image(machine: &Machine, image: &str, previous: Option<&str>) -> Result<()> {
     let _lock = machine.lock("upgrade")?;
     let mut config = machine.config()?;
-    config.image = image.to_owned();
+    image.clone_into(&mut config.image);
+    config.previous = previous.map(str::to_owned);
+    machine.save(&config)
+}
+
+/// Goes back to the image before an upgrade that was cut short: its image has not become ready, and
+/// nobody waits for it any more. The machine is off, and this process holds its lock.
+pub fn go_back(machine: &Machine) -> Result<()> {
+    let mut config = machine.config()?;
+    let Some(old) = config.previous.take() else {
+        return Ok(());
+    };
+    eprintln!(
+        "({}) an upgrade was interrupted before its image was ready: the machine has its old image",
+        machine.name
+    );
+    config.image = old;
     machine.save(&config)
 }

@@ -166,6 +166,8 @@ impl Keeper {
             State::Starting => {
                 self.record.trouble = None;
                 self.config.last_up = Some(end::now());
+                // An upgrade to this image has succeeded.
+                self.config.previous = None;
                 if let Err(error) = self.machine.save(&self.config) {
                     eprintln!("{error:#}");
                 }

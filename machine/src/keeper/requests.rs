@@ -87,6 +87,7 @@ impl Keeper {
         self.config = MachineConfig {
             ssh_port: self.config.ssh_port,
             last_up: self.config.last_up,
+            previous: self.config.previous.take(),
             ..new
         };
         self.machine.save(&self.config)

@@ -21,6 +21,9 @@ pub struct MachineConfig {
     pub driver: String,
     /// Image in the cache: `sha256-<hex>`.
     pub image: String,
+    /// Image before an upgrade whose image has not become ready yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
     /// Number of processors.
     pub cpus: u32,
     /// Memory in MiB.
@@ -90,6 +93,7 @@ impl MachineConfig {
             name: name.to_owned(),
             driver: "qemu".to_owned(),
             image: String::new(),
+            previous: None,
             cpus: 2,
             memory_mib: 2048,
             disk_bytes: 100 << 30,

@@ -10,12 +10,15 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 use tests::eventually;
 
 /// Creation of a machine that starts at once, of the guest that follows.
 const CREATE: &str = "create --accel tcg --cpus 1 --memory 256M --disk 1G --image";
+/// Resident memory that a keeper has at most: 10 MB.
+const KEEPER_KIB: u32 = 10_000_000 / 1024;
 
 fn create(host: &Host, guest: &str) -> Result<()> {
     host.ok(&format!("{CREATE} {guest} box")).map(|_| ())
@@ -147,15 +150,96 @@ fn a_machine_that_does_not_power_off_is_terminated() -> Result<()> {
     host.nothing_left()
 }
 
+/// Returns the line of the configuration with the image.
+fn image(host: &Host) -> Result<String> {
+    let config = fs::read_to_string(host.file("config.json"))?;
+    let line = config.lines().find(|line| line.contains("\"image\""));
+    Ok(line.context("no image")?.to_owned())
+}
+
+#[test]
+fn a_keeper_is_small() -> Result<()> {
+    let host = Host::new()?;
+    create(&host, "usual")?;
+    let pid = fs::read_to_string(host.run_file("keeper.pid")?)?;
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.trim()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.context("no size")?.trim().trim_end_matches(" kB");
+    ensure!(kib.parse::<u32>()? <= KEEPER_KIB, "{kib} KiB");
+    Ok(())
+}
+
+#[test]
+fn an_upgrade_that_is_killed_leaves_the_way_back() -> Result<()> {
+    let host = Host::new()?;
+    create(&host, "usual")?;
+    let first = image(&host)?;
+    let mut upgrade = host.command("upgrade --image silent box").spawn()?;
+    eventually(Duration::from_secs(60), || {
+        ensure!(image(&host)? != first, "it has its old image");
+        is(&host, "Starting")?;
+        ensure!(host.qemu()?.len() == 1, "{:?}", host.qemu()?);
+        Ok(())
+    })?;
+    upgrade.kill()?;
+    upgrade.wait()?;
+    // The images of both are in use.
+    ensure!(host.ok("prune --dry-run")?.is_empty());
+    host.ok("kill box")?;
+    is(&host, "Stopped")?;
+    let out = host.run("start box")?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(
+        out.status.success() && said.contains("the machine has its old image"),
+        "{out:?}"
+    );
+    ensure!(image(&host)? == first);
+    host.ping()?;
+    // An image that has become ready stays, whoever waits for it.
+    host.ok("upgrade --image other box")?;
+    let second = image(&host)?;
+    host.ok("restart box")?;
+    ensure!(image(&host)? == second && second != first);
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_runs_is_found_in_every_environment() -> Result<()> {
+    let host = Host::new()?;
+    create(&host, "usual")?;
+    let other = host.path().join("elsewhere");
+    fs::create_dir(&other)?;
+    let ask = |line: &str, directory: Option<&Path>| {
+        let mut command = host.command(line);
+        match directory {
+            Some(directory) => command.env("XDG_RUNTIME_DIR", directory),
+            None => command.env_remove("XDG_RUNTIME_DIR"),
+        };
+        command.output().context("start podman-machine")
+    };
+    for directory in [None, Some(other.as_path())] {
+        let out = ask("status box", directory)?;
+        ensure!(out.stdout == b"Running\n", "{directory:?}: {out:?}");
+    }
+    let out = ask("start box", Some(&other))?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(said.contains("is already running."), "{out:?}");
+    // One whose directory has gone with the session of its user starts in another one.
+    host.ok("stop box")?;
+    fs::remove_dir_all(host.path().join("run/pm"))?;
+    let out = ask("start box", Some(&other))?;
+    ensure!(out.status.success(), "{out:?}");
+    is(&host, "Running")?;
+    host.ok("rm -f box")?;
+    ensure!(fs::read_dir(other.join("pm"))?.count() == 0);
+    host.nothing_left()
+}
+
 #[test]
 fn a_machine_that_runs_is_upgraded_or_goes_on_as_it_was() -> Result<()> {
     let host = Host::new()?;
     create(&host, "usual")?;
-    let image = || -> Result<String> {
-        let config = fs::read_to_string(host.file("config.json"))?;
-        let line = config.lines().find(|line| line.contains("\"image\""));
-        Ok(line.context("no image")?.to_owned())
-    };
+    let image = || image(&host);
     let first = image()?;
     let said = host.ok("upgrade --image other box")?;
     ensure!(said.ends_with("Machine \"box\" was upgraded."), "{said}");
