@@ -130,7 +130,7 @@ struct Position<'a> {
 
 impl Position<'_> {
     fn is_behind_name_of_ssh(&self) -> bool {
-        self.command.get_name() == "ssh" && self.words > 0
+        ["shell", "ssh"].contains(&self.command.get_name()) && self.words > 0
     }
 
     fn pass_word(&mut self, word: &str) {
@@ -300,7 +300,7 @@ mod tests {
         #[rustfmt::skip]
         let lines = [
             "dm ssh box -C echo foo", "dm ssh box -- ls -lah /", "dm ssh box -storage-path x",
-            "dm ssh box uname --version", "dm ssh",
+            "dm ssh box uname --version", "dm ssh", "dm shell box ls --filter",
         ];
         for line in lines {
             assert_eq!(prepared(line), (line.to_owned(), String::new()), "{line}");

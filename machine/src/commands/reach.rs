@@ -5,7 +5,7 @@ use super::{dirs, machine, machines, many_names, one_name, state};
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
-use crate::store::Machine;
+use crate::store::{Machine, share};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::os::unix::process::CommandExt;
@@ -34,12 +34,73 @@ pub fn ssh_command() -> Command {
 
 /// Runs `ssh`: this process becomes ssh, so that its exit status is that of the command.
 pub fn ssh(matches: &ArgMatches) -> Result<ExitCode> {
-    let dirs = dirs(matches)?;
-    let words: Vec<&String> = matches.get_many("words").into_iter().flatten().collect();
-    let (name, rest) = match words.split_first() {
-        Some((name, rest)) => (name.as_str(), rest),
-        None => ("default", &[][..]),
+    become_ssh(matches, |_, rest| Ok(rest))
+}
+
+/// Returns the parser of `shell`.
+pub fn shell_command() -> Command {
+    Command::new("shell")
+        .about("Log in to a machine, or run a command in it, in this directory if it is shared")
+        .arg(
+            Arg::new("words")
+                .value_name("[NAME] [COMMAND...]")
+                .action(ArgAction::Append)
+                .num_args(0..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .help("Machine, and a command"),
+        )
+}
+
+/// Runs `shell`.
+pub fn shell(matches: &ArgMatches) -> Result<ExitCode> {
+    become_ssh(matches, |machine, command| {
+        let shares = machine.config()?.shares;
+        let here = std::env::current_dir().ok();
+        let there = here.and_then(|here| share::place(&shares, &here));
+        Ok(match there {
+            Some(there) => in_directory(&there, &command),
+            None => command,
+        })
+    })
+}
+
+/// Returns the arguments of ssh(1) that run a command, or a shell, in a directory of the machine.
+fn in_directory(directory: &str, command: &[String]) -> Vec<String> {
+    let directory = format!("'{}'", directory.replace('\'', "'\\''"));
+    let command = match command {
+        [dashes, rest @ ..] if dashes == "--" => rest,
+        all => all,
     };
+    match command {
+        [] => vec![
+            "-t".to_owned(),
+            format!("cd {directory}; exec \"$SHELL\" -l"),
+        ],
+        words => vec![
+            "--".to_owned(),
+            format!("cd {directory} && {}", words.join(" ")),
+        ],
+    }
+}
+
+/// Becomes ssh, with the arguments that `arguments` makes of those behind the machine's name.
+fn become_ssh(
+    matches: &ArgMatches,
+    arguments: impl FnOnce(&Machine, Vec<String>) -> Result<Vec<String>>,
+) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let mut words: Vec<String> = matches
+        .get_many("words")
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    let name = match words.is_empty() {
+        true => "default".to_owned(),
+        false => words.remove(0),
+    };
+    let name = name.as_str();
     let machine = Machine::find(&dirs, name)?;
     if state(&dirs, &machine)? != State::Running {
         let text = format!("Error: Cannot run SSH command: Host \"{name}\" is not running");
@@ -49,7 +110,7 @@ pub fn ssh(matches: &ArgMatches) -> Result<ExitCode> {
     ssh.arg("-F")
         .arg(machine.file("ssh_config"))
         .arg(host_alias(name))
-        .args(rest);
+        .args(arguments(&machine, words)?);
     Err(ssh.exec()).context("cannot start ssh: is it installed?")
 }
 
@@ -88,4 +149,29 @@ pub fn ip(matches: &ArgMatches) -> Result<ExitCode> {
         println!("127.0.0.1");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_is_in_the_directory_of_the_host() {
+        let line = |directory: &str, command: &[&str]| {
+            let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+            in_directory(directory, &command).join(" ")
+        };
+        for (directory, command, expected) in [
+            ("/w", &[][..], "-t cd '/w'; exec \"$SHELL\" -l"),
+            ("/w", &["--"], "-t cd '/w'; exec \"$SHELL\" -l"),
+            (
+                "/it's a",
+                &["make", "-j2"],
+                "-- cd '/it'\\''s a' && make -j2",
+            ),
+            ("/w", &["--", "ls", "-l"], "-- cd '/w' && ls -l"),
+        ] {
+            assert_eq!(line(directory, command), expected);
+        }
+    }
 }

@@ -18,6 +18,20 @@ pub struct Share {
     pub read_only: bool,
 }
 
+/// Returns the place in the machine of a directory of this host, if it is shared.
+#[must_use]
+pub fn place(shares: &[Share], directory: &Path) -> Option<String> {
+    let holding = shares
+        .iter()
+        .filter(|share| directory.starts_with(&share.source));
+    let share = holding.max_by_key(|share| share.source.components().count())?;
+    let below = directory.strip_prefix(&share.source).ok()?;
+    Path::new(&share.target)
+        .join(below)
+        .to_str()
+        .map(str::to_owned)
+}
+
 impl Share {
     /// Parses `SRC[:DST][:ro|:rw]`; `home` is the owner's home directory. The place in the machine is
     /// that of the host unless it is given.
@@ -96,6 +110,26 @@ pub fn tag(index: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_the_machine() {
+        let share = |source: &str, target: &str| Share {
+            source: source.into(),
+            target: target.to_owned(),
+            read_only: false,
+        };
+        let shares = [share("/home/a", "/home/a"), share("/home/a/w", "/mnt/w")];
+        for (directory, expected) in [
+            ("/home/a", Some("/home/a/")),
+            ("/home/a/x y", Some("/home/a/x y")),
+            ("/home/a/w/deep", Some("/mnt/w/deep")),
+            ("/home/ab", None),
+            ("/", None),
+        ] {
+            let found = place(&shares, Path::new(directory));
+            assert_eq!(found.as_deref(), expected, "{directory}");
+        }
+    }
 
     #[test]
     fn volumes() {
