@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `start`, `stop` and the keeper, killed at a system call: the state that is shown is true, and
+//! `start`, `stop`, `suspend` and the keeper, killed at a system call: the state that is shown is true, and
 //! `start` and `rm` work.
 
 use crate::host::{CREATE, Host};
@@ -25,6 +25,14 @@ enum Victim {
     Stop,
     /// The keeper, from the request to stop on.
     StoppingKeeper,
+    /// The command `suspend`.
+    Suspend,
+    /// The keeper, from the request to suspend on.
+    SuspendingKeeper,
+    /// The command `start` of a machine that is saved.
+    Resume,
+    /// The keeper of a machine that was saved, until the machine runs.
+    ResumingKeeper,
 }
 
 impl Victim {
@@ -40,10 +48,31 @@ impl Victim {
             }
             Self::StoppingKeeper => {
                 host.ok("start box")?;
-                stopping_keeper(host, shot)
+                ending_keeper(host, "stop box", shot)
+            }
+            Self::Suspend => {
+                host.ok("start box")?;
+                Ok(host.shot("suspend box", shot)?.0)
+            }
+            Self::SuspendingKeeper => {
+                host.ok("start box")?;
+                ending_keeper(host, "suspend box", shot)
+            }
+            Self::Resume => {
+                saved(host)?;
+                Ok(host.shot("start box", shot)?.0)
+            }
+            Self::ResumingKeeper => {
+                saved(host)?;
+                starting_keeper(host, shot)
             }
         }
     }
+}
+
+fn saved(host: &Host) -> Result<()> {
+    host.ok("start box")?;
+    host.ok("suspend box").map(|_| ())
 }
 
 /// Runs a keeper until the machine runs, and kills it then at the latest.
@@ -67,17 +96,18 @@ fn starting_keeper(host: &Host, shot: Shot) -> Result<usize> {
     })
 }
 
-fn stopping_keeper(host: &Host, shot: Shot) -> Result<usize> {
+/// Kills the keeper while a command ends the machine.
+fn ending_keeper(host: &Host, line: &str, shot: Shot) -> Result<usize> {
     let text = fs::read_to_string(host.run_file("keeper.pid")?)?;
     let keeper = Pid::from_raw(text.trim().parse()?);
     trace::attach(keeper)?;
-    let mut stop = host.command("stop box");
-    stop.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut command = host.command(line);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     thread::scope(|scope| {
-        // A stop that loses its keeper has another one, and goes on.
-        let stop = scope.spawn(move || stop.status());
+        // A stop that loses its keeper has another one, and goes on; a suspension ends.
+        let command = scope.spawn(move || command.status());
         let (calls, _) = trace::follow(keeper, shot, true)?;
-        let _ = stop.join();
+        let _ = command.join();
         Ok(calls)
     })
 }
@@ -89,9 +119,10 @@ fn is_true(host: &Host) -> Result<()> {
     let after = (host.qemu()?, host.keepers()?);
     let any = |lists: &[&Vec<Pid>]| lists.iter().any(|list| !list.is_empty());
     let right = match state.as_str() {
-        "Stopped" => before.0.is_empty() || after.0.is_empty(),
-        "Running" | "Stopping" => any(&[&before.0, &after.0]),
-        "Starting" => any(&[&before.0, &after.0, &before.1, &after.1]),
+        "Stopped" | "Saved" => before.0.is_empty() || after.0.is_empty(),
+        "Running" | "Paused" => any(&[&before.0, &after.0]),
+        // A keeper outlives its QEMU by a moment.
+        "Starting" | "Stopping" => any(&[&before.0, &after.0, &before.1, &after.1]),
         _ => false,
     };
     ensure!(right, "{state}: {before:?} {after:?}");
@@ -103,6 +134,14 @@ fn starts(host: &Host, victim: Victim) -> Result<()> {
     if [Victim::Stop, Victim::StoppingKeeper].contains(&victim) {
         // A request to stop may still be on its way.
         host.ok("stop box")?;
+    }
+    if victim == Victim::Suspend {
+        // A request to suspend, too. This one is refused where the other is being carried out.
+        host.run("suspend box")?;
+        eventually(Duration::from_secs(60), || {
+            ensure!(host.ok("status box")? != "Stopping", "it is being saved");
+            Ok(())
+        })?;
     }
     let out = host.run("start box")?;
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -155,6 +194,26 @@ fn a_keeper_that_stops_is_killed() -> Result<()> {
 }
 
 #[test]
+fn suspend_is_killed() -> Result<()> {
+    killed(Victim::Suspend, 5)
+}
+
+#[test]
+fn a_keeper_that_suspends_is_killed() -> Result<()> {
+    killed(Victim::SuspendingKeeper, 6)
+}
+
+#[test]
+fn resume_is_killed() -> Result<()> {
+    killed(Victim::Resume, 5)
+}
+
+#[test]
+fn a_keeper_that_resumes_is_killed() -> Result<()> {
+    killed(Victim::ResumingKeeper, 8)
+}
+
+#[test]
 #[ignore = "some minutes for each: make test-all"]
 fn start_is_killed_at_each_call() -> Result<()> {
     killed(Victim::Start, usize::MAX)
@@ -176,4 +235,28 @@ fn stop_is_killed_at_each_call() -> Result<()> {
 #[ignore = "some minutes for each: make test-all"]
 fn a_keeper_that_stops_is_killed_at_each_call() -> Result<()> {
     killed(Victim::StoppingKeeper, usize::MAX)
+}
+
+#[test]
+#[ignore = "some minutes for each: make test-all"]
+fn suspend_is_killed_at_each_call() -> Result<()> {
+    killed(Victim::Suspend, usize::MAX)
+}
+
+#[test]
+#[ignore = "some minutes for each: make test-all"]
+fn a_keeper_that_suspends_is_killed_at_each_call() -> Result<()> {
+    killed(Victim::SuspendingKeeper, usize::MAX)
+}
+
+#[test]
+#[ignore = "some minutes for each: make test-all"]
+fn resume_is_killed_at_each_call() -> Result<()> {
+    killed(Victim::Resume, usize::MAX)
+}
+
+#[test]
+#[ignore = "some minutes for each: make test-all"]
+fn a_keeper_that_resumes_is_killed_at_each_call() -> Result<()> {
+    killed(Victim::ResumingKeeper, usize::MAX)
 }
