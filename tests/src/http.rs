@@ -8,6 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+/// Time limit of the next bytes: a podman that starts takes an emulated machine seconds.
+const LIMIT: Duration = Duration::from_secs(180);
+
 /// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
@@ -31,6 +34,31 @@ impl Answer {
 
 /// Sends `GET path` through a unix socket.
 pub fn get_unix(socket: &Path, path: &str) -> Result<Answer> {
+    exchange(connect_unix(socket)?, path)
+}
+
+/// Sends `GET path` to a port of 127.0.0.1.
+pub fn get_tcp(port: u16, path: &str) -> Result<Answer> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    exchange(stream, path)
+}
+
+/// A request whose answer never ends. While it lasts, the server has a client and does not end for
+/// want of one.
+pub struct Followed(#[expect(dead_code, reason = "open until it is dropped")] UnixStream);
+
+/// Sends `GET path` through a unix socket, and returns once the answer has begun.
+pub fn follow_unix(socket: &Path, path: &str) -> Result<Followed> {
+    let mut stream = connect_unix(socket)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut head = [0; 13];
+    stream.read_exact(&mut head).context("reading the answer")?;
+    ensure!(head.ends_with(b" 200 "), "{}", head.escape_ascii());
+    Ok(Followed(stream))
+}
+
+fn connect_unix(socket: &Path) -> Result<UnixStream> {
     // The path of a socket is limited to 107 bytes, so it goes through /proc.
     let dir = std::fs::File::open(socket.parent().unwrap_or(Path::new(".")))?;
     let name = socket.file_name().context("a socket has a name")?;
@@ -41,15 +69,8 @@ pub fn get_unix(socket: &Path, path: &str) -> Result<Answer> {
     );
     let stream =
         UnixStream::connect(&short).with_context(|| format!("connect to {}", socket.display()))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    exchange(stream, path)
-}
-
-/// Sends `GET path` to a port of 127.0.0.1.
-pub fn get_tcp(port: u16, path: &str) -> Result<Answer> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    exchange(stream, path)
+    stream.set_read_timeout(Some(LIMIT))?;
+    Ok(stream)
 }
 
 fn exchange(mut stream: impl Read + Write, path: &str) -> Result<Answer> {

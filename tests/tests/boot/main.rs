@@ -36,7 +36,7 @@ fn boot() -> Result<()> {
 fn powers_off(guest: &Guest) -> Result<()> {
     // The connection may break before ssh receives its answer.
     let _ = guest.ssh("root", "poweroff")?;
-    let status = guest.vm.wait_exit(Duration::from_secs(120))?;
+    let status = guest.vm.wait_exit(Duration::from_secs(240))?;
     ensure!(status.success(), "QEMU: {status}");
     ensure!(
         guest.vm.console().contains("reboot: Power down"),

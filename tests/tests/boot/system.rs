@@ -2,8 +2,8 @@
 //! The system as a person or a program finds it.
 
 use anyhow::{Context, Result, bail, ensure};
-use std::time::{SystemTime, UNIX_EPOCH};
-use tests::{Checks, Guest};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tests::{Checks, Guest, eventually};
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("the ready line", || ready_line(guest));
@@ -164,11 +164,11 @@ fn modprobe_for_the_kernel(guest: &Guest) -> Result<()> {
 /// Checks the drivers of containers: loaded once the machine is quiet, before a container needs
 /// them, and without the function tracer's calls (docs/measured/boot-time.md).
 fn drivers_of_containers(guest: &Guest) -> Result<()> {
-    guest.sh("for i in $(seq 100); do test -e /sys/module/nft_ct && break; sleep 0.2; done")?;
     let names = "bridge veth nft_chain_nat nft_masq nft_fib_inet nft_ct";
-    guest.sh(&format!(
-        "for name in {names}; do grep -q \"^$name \" /proc/modules || exit 1; done"
-    ))?;
+    eventually(Duration::from_secs(120), || {
+        let live = "for name in NAMES; do grep \"^$name .* Live\" /proc/modules || exit 1; done";
+        guest.sh(&live.replace("NAMES", names)).map(drop)
+    })?;
     let traced = "/sys/kernel/tracing/available_filter_functions";
     guest.sh(&format!("grep -q '^vfs_read$' {traced}"))?;
     equals(
