@@ -6,6 +6,11 @@ use std::cell::Cell;
 use std::time::Duration;
 use vmm::{Console, Vm};
 
+/// Time after which a shell that has not answered is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// Number of times that a shell is asked.
+const TRIES: u32 = 24;
+
 /// Types commands and reads their output.
 pub struct Shell<'a> {
     console: &'a Console,
@@ -21,30 +26,50 @@ impl<'a> Shell<'a> {
         })
     }
 
-    /// Runs `command` and returns everything that the console shows until it has ended, the echo of
-    /// the input included. Input can get lost while a shell starts: it is repeated.
+    /// Runs `command` once and returns everything that the console shows until it has ended, the echo
+    /// of the input included. Input can get lost while a shell starts, so the shell has to answer
+    /// before.
     pub fn run(&self, command: &str) -> Result<String> {
+        self.answered("", true)
+            .and_then(|_| self.answered(command, false))
+            .with_context(|| format!("no shell answers `{command}`"))
+    }
+
+    /// Types `command` and a mark after it, and waits for the mark. It is typed again if it does not
+    /// come: a line of the kernel's log may stand between its characters. Where input may be lost,
+    /// the number of the mark is a new one each time, so that the answer is the last one's.
+    fn answered(&self, command: &str, may_be_lost: bool) -> Result<String> {
+        let mut from = self.console.mark();
+        let mut number = self.next();
+        let mut typed = command;
         let mut last = None;
-        for _ in 0..4 {
-            match self.once(command, Duration::from_secs(15)) {
+        for _ in 0..TRIES {
+            // The shell computes the mark, so that its echo as typed looks different.
+            let mark = format!("@@{}@@", 1000 + number);
+            let echo = format!("echo \"@@$((1000+{number}))@@\"\n");
+            let line = match typed {
+                "" => echo,
+                command => format!("{command}; {echo}"),
+            };
+            self.console.write(line.as_bytes())?;
+            let text = self.console.wait(from, ASK_AGAIN, &mark, |text| {
+                text.find(&mark).map(|end| text[..end].to_owned())
+            });
+            match text {
                 Ok(text) => return Ok(text),
                 Err(e) => last = Some(e),
             }
+            typed = "";
+            if may_be_lost {
+                (from, number) = (self.console.mark(), self.next());
+            }
         }
-        Err(last.context("never tried")?).with_context(|| format!("no shell answers `{command}`"))
+        Err(last.context("never tried")?)
     }
 
-    fn once(&self, command: &str, limit: Duration) -> Result<String> {
-        let number = self.asked.get() + 1;
-        self.asked.set(number);
-        // The shell computes the mark, so that its echo as typed looks different.
-        let mark = format!("@@{}@@", 1000 + number);
-        let from = self.console.mark();
-        self.console
-            .write(format!("{command}; echo \"@@$((1000+{number}))@@\"\n").as_bytes())?;
-        self.console.wait(from, limit, &mark, |text| {
-            text.find(&mark).map(|end| text[..end].to_owned())
-        })
+    fn next(&self) -> u32 {
+        self.asked.set(self.asked.get() + 1);
+        self.asked.get()
     }
 
     /// Types a line without waiting for output.

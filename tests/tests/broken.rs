@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use tests::{BOOT_LIMIT, Guest, Shell, artifacts, initrd, machine};
+use tests::{BOOT_LIMIT, Guest, Shell, artifacts, eventually, initrd, machine};
 use vmm::{Machine, Network, READY, RESCUE, Vm, degraded};
 
 /// Image that holds everything but PID 1 and its first modules.
@@ -28,11 +28,13 @@ fn damaged(name: &str, damage: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Resul
 fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
     let vm = machine.start()?;
     vm.wait_console(RESCUE, BOOT_LIMIT)?;
-    let why = vm.console();
-    let told = why
-        .lines()
-        .any(|line| line.contains("boot2podman") && words.iter().all(|w| line.contains(w)));
-    ensure!(told, "no line with {words:?}\n{}", vm.tail());
+    // The shell is heard of in the middle of a line, and the reason may be in the rest of it.
+    vm.screen()?
+        .wait(0, BOOT_LIMIT, &format!("a line with {words:?}"), |text| {
+            let mut lines = text.lines();
+            let told = |l: &str| l.contains("boot2podman") && words.iter().all(|w| l.contains(w));
+            lines.any(told).then_some(())
+        })?;
     answers(&vm)?;
     vm.power_button()?;
     vm.wait_exit(BOOT_LIMIT)?;
@@ -46,13 +48,15 @@ fn answers(vm: &Vm) -> Result<()> {
     let shell = Shell::on(vm)?;
     let said = shell.run("echo $((6*7))")?;
     ensure!(said.contains("42"), "{said}");
-    shell.run("for i in 1 2 3 4 5; do (sleep 0 &); done; sleep 2")?;
-    let said = shell.run("grep -l '^State:.Z' /proc/[0-9]*/status; echo zombies-$((1+1))")?;
-    let answer = said
-        .rsplit_once("zombies-$((1+1))")
-        .map_or(said.as_str(), |(_, answer)| answer);
-    ensure!(!answer.contains("/status"), "zombies:\n{said}");
-    Ok(())
+    shell.run("for i in 1 2 3 4 5; do (sleep 0 &); done")?;
+    eventually(BOOT_LIMIT, || {
+        let said = shell.run("grep -l '^State:.Z' /proc/[0-9]*/status; echo zombies-$((1+1))")?;
+        let answer = said
+            .rsplit_once("zombies-$((1+1))")
+            .map_or(said.as_str(), |(_, answer)| answer);
+        ensure!(!answer.contains("/status"), "zombies:\n{said}");
+        Ok(())
+    })
 }
 
 #[test]
@@ -147,7 +151,10 @@ fn little_memory() -> Result<()> {
         .screen()?
         .wait(0, BOOT_LIMIT, "ready, or a rescue shell", |text| {
             let ready = text.find(READY).is_some_and(|at| text[at..].contains('\n'));
-            (ready || text.contains(RESCUE)).then_some(ready)
+            let rescue = text
+                .find(RESCUE)
+                .is_some_and(|at| text[at..].contains('\n'));
+            (ready || rescue).then_some(ready)
         })?;
     if end {
         let ready = vm.wait_ready(Duration::from_secs(1))?;
