@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p load`, `reload` and `user-services`: PID 1 reads files of user services.
+
+use control::{Name, Report, Request};
+use sys::error::Result;
+
+use super::{Environment, explain, find, parse_names};
+use crate::client::service_files;
+use crate::common::control_client::{self, is_at_rest};
+use crate::common::terminal::{print, print_error};
+
+/// Runs `b2p load NAME…` and returns the exit status.
+pub fn load_main(env: &Environment, args: &[String]) -> i32 {
+    let Some(names) = parse_names(args) else {
+        return 2;
+    };
+    let load = |name: &Name| load_and_report(env, name);
+    names.iter().map(load).max().unwrap_or(0)
+}
+
+/// Loads the user's file, prints the result and returns the exit status.
+fn load_and_report(env: &Environment, name: &Name) -> i32 {
+    match load(env, name) {
+        Ok(()) => {
+            print(&format!("{name}: loaded\n"));
+            0
+        }
+        Err(error) => {
+            print_error(&format!("b2p: {error}"));
+            1
+        }
+    }
+}
+
+/// Copies the user's file to where PID 1 reads it, and has PID 1 read it.
+///
+/// # Errors
+/// The file cannot be read, or PID 1 refuses it.
+pub fn load(env: &Environment, name: &Name) -> Result<()> {
+    service_files::stage(&env.user_files, &env.loaded_files, name)?;
+    let answer = env.control.ask(&Request::Load(name.clone()));
+    answer
+        .map(drop)
+        .map_err(|error| explain(&error, "load", name))
+}
+
+/// Runs `b2p reload`, which loads the files of all users' services that do not run, and returns
+/// the exit status.
+pub fn reload_main(env: &Environment) -> i32 {
+    let text = match env.control.ask(&Request::Status) {
+        Ok(text) => text,
+        Err(error) => {
+            let error = control_client::explain(&error, "b2p reload");
+            print_error(&format!("b2p: {error}"));
+            return 1;
+        }
+    };
+    let report = Report::parse(&text);
+    let (names, wrong) = service_files::list(&env.user_files);
+    for file_name in &wrong {
+        print_error(&format!(
+            "b2p: {file_name}: not a name of a service; left out"
+        ));
+    }
+    let mut status = i32::from(!wrong.is_empty());
+    for name in &names {
+        // PID 1 itself refuses a file with the name of a service of the machine.
+        let runs = find(&report, name).is_some_and(|s| s.is_user_service && !is_at_rest(s.state));
+        if !runs {
+            status = status.max(load_and_report(env, name));
+        } else if service_files::differs(&env.user_files, &env.loaded_files, name) {
+            print(&format!(
+                "{name}: runs; `b2p restart {name}` takes the new file\n"
+            ));
+        }
+    }
+    status
+}
+
+/// Runs `b2p user-services`, at boot: loads all users' services and starts those that no flag
+/// turns off. Returns the exit status.
+pub fn user_services_main(env: &Environment) -> i32 {
+    let status = reload_main(env);
+    let config = sys::config_sources::read().0;
+    for name in service_files::list(&env.user_files).0 {
+        if sys::service_names::starts_at_boot(&config, name.as_str()) {
+            // A service that cannot be started was reported when it was loaded.
+            let _ = env.control.ask(&Request::Start(name));
+        }
+    }
+    status
+}
