@@ -206,6 +206,12 @@ fn check_config(config: &Config) {
             .map(|(name, _)| name)
             .collect::<Vec<_>>(),
     );
+    check_disks(config);
+    check_net(&config.net);
+}
+
+/// Checks the disks that a configuration names.
+fn check_disks(config: &Config) {
     check_disk(&config.data);
     let wait = config
         .waitusb
@@ -225,7 +231,6 @@ fn check_config(config: &Config) {
         assert!(!matches!(selector, DiskSelector::Auto | DiskSelector::Off));
         check_disk(selector);
     }
-    check_net(&config.net);
 }
 
 /// Checks that no item occurs twice.

@@ -59,20 +59,7 @@ pub fn launch(
         for (name, content) in &entries {
             files::replace(&qemu::fw_cfg_file(&machine.run, name), content.as_bytes())?;
         }
-        let at = Resolved {
-            dir: machine.dir.clone(),
-            run: machine.run.clone(),
-            kernel: image.kernel(),
-            initrd: image.initrd(),
-            linux: cfg!(target_os = "linux"),
-            kvm: accelerator == Accelerator::Kvm,
-            one_thread: accelerator == Accelerator::Tcg && vmm::loses_patches(),
-            ssh_port: free_port(config)?,
-            qmp_fd: -1,
-            stopped,
-            folders: served.folders.clone(),
-            program: std::env::current_exe().context("path of this program")?,
-        };
+        let at = resolve(machine, config, &image, accelerator, stopped, &served)?;
         tries -= 1;
         let known: Vec<String> = notes.iter().chain(&served.notes).cloned().collect();
         announce(at.ssh_port, &known)?;
@@ -94,6 +81,31 @@ pub fn launch(
         }
         notes.extend(stepped);
     }
+}
+
+/// Returns the facts of the host that QEMU's arguments depend on, with a port that is free now.
+fn resolve(
+    machine: &Machine,
+    config: &MachineConfig,
+    image: &Image,
+    accelerator: Accelerator,
+    stopped: bool,
+    served: &Served,
+) -> Result<Resolved> {
+    Ok(Resolved {
+        dir: machine.dir.clone(),
+        run: machine.run.clone(),
+        kernel: image.kernel(),
+        initrd: image.initrd(),
+        linux: cfg!(target_os = "linux"),
+        kvm: accelerator == Accelerator::Kvm,
+        one_thread: accelerator == Accelerator::Tcg && vmm::loses_patches(),
+        ssh_port: free_port(config)?,
+        qmp_fd: -1,
+        stopped,
+        folders: served.folders.clone(),
+        program: std::env::current_exe().context("path of this program")?,
+    })
 }
 
 fn lost_a_port(error: &anyhow::Error) -> bool {

@@ -13,10 +13,7 @@ const REFUSED: &[char] = &['|', '&', ';', '<', '>', '(', ')', '{', '}', '\n'];
 /// # Errors
 /// A quote without an end, a sign of the shell, or no word at all.
 pub(super) fn split(line: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<String>> {
-    let mut words = Words {
-        done: Vec::new(),
-        word: None,
-    };
+    let mut words = Words::default();
     let mut rest = line;
     let mut is_quoted = false;
     while let Some(c) = rest.chars().next() {
@@ -38,15 +35,17 @@ pub(super) fn split(line: &str, variable: impl Fn(&str) -> Option<String>) -> Re
             '$' if rest.starts_with('(') => {
                 return Err(refused(line, "a command within the command"));
             }
-            '$' => {
-                let (name, after) =
-                    name(rest).ok_or_else(|| refused(line, "a `$` without a name"))?;
-                rest = after;
-                match name {
-                    "" => words.push("$"),
-                    name => words.value(&variable(name).unwrap_or_default(), is_quoted),
+            '$' => match name(rest) {
+                None => return Err(refused(line, "a `$` without a name")),
+                Some(("", after)) => {
+                    words.push("$");
+                    rest = after;
                 }
-            }
+                Some((name, after)) => {
+                    words.value(&variable(name).unwrap_or_default(), is_quoted);
+                    rest = after;
+                }
+            },
             ' ' | '\t' if !is_quoted => words.end(),
             c if !is_quoted && REFUSED.contains(&c) => {
                 return Err(refused(line, &format!("{c:?} outside of quotes")));
@@ -55,16 +54,15 @@ pub(super) fn split(line: &str, variable: impl Fn(&str) -> Option<String>) -> Re
         }
     }
     words.end();
-    if is_quoted {
-        return Err(refused(line, "a `\"` without an end"));
+    match words.done.is_empty() {
+        _ if is_quoted => Err(refused(line, "a `\"` without an end")),
+        true => Err(refused(line, "no word")),
+        false => Ok(words.done),
     }
-    if words.done.is_empty() {
-        return Err(refused(line, "no word"));
-    }
-    Ok(words.done)
 }
 
 /// Words so far, and the one that is being read.
+#[derive(Default)]
 struct Words {
     done: Vec<String>,
     word: Option<String>,
