@@ -13,7 +13,7 @@ use crate::client::{
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
     cloud, compat, console, data, engine, ext, ignition, image_sync, log_files, net, registries,
-    remote_log, share, sshd, swap, syslog, time, upgrade, varlink as services, vsock,
+    remote_log, share, sshd, swap, syslog, time, upgrade, varlink as varlink_services, vsock,
 };
 
 /// One applet.
@@ -182,13 +182,13 @@ pub const APPLETS: &[Applet] = &[
         run: |_| vsock::main(),
         summary: "offers ssh and the podman API to the host over vsock", ..DEFAULT },
     Applet { name: "varlink-machine", kind: Service, arguments: "[ADDRESS]",
-        run: |call| services::machine::main(call.control, call.arguments),
+        run: |call| varlink_services::machine::main(call.control, call.arguments),
         summary: "serves the varlink interface of the machine itself", ..DEFAULT },
     Applet { name: "varlink-podman", kind: Service, arguments: "[ADDRESS]",
-        run: |call| services::podman::main(call.arguments),
+        run: |call| varlink_services::podman::main(call.arguments),
         summary: "serves the varlink interface of podman 1", ..DEFAULT },
     Applet { name: "varlink-resolver", kind: Service, arguments: "[ADDRESS]",
-        run: |call| services::resolver::main(call.arguments),
+        run: |call| varlink_services::resolver::main(call.arguments),
         summary: "tells varlink clients the address of an interface", ..DEFAULT },
     // Its output is sshd's, which PID 1 logs; it has no descriptor of the kernel log.
     Applet { name: "sshd", kind: Compat,

@@ -25,9 +25,10 @@ use sys::{config_sources, kmsg, net, syscall};
 
 use crate::event_sources::{Event, EventSources};
 use crate::events::EventLoop;
-use crate::saved_state::StateFile;
+use crate::net_interface::DRIVERS;
 use crate::service_table::{self, Platform};
 use crate::state::{PhaseTime, SystemState};
+use crate::state_file::StateFile;
 use crate::{
     cgroups, crypto_selftests, identity, mounts, net_interface, ready, rescue, root, session,
     sysctl, user,
@@ -224,8 +225,6 @@ fn create_cgroups(_: &mut SystemState) -> Result<()> {
     cgroups::create(Path::new(cgroups::ROOT))
 }
 
-/// Name of early drivers in a degraded line.
-pub const DRIVERS: &str = "drivers";
 /// Time limit for loading early drivers, in milliseconds.
 const DRIVERS_MS: i32 = 5_000;
 

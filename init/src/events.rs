@@ -10,6 +10,7 @@ use sys::clock::now;
 use crate::context::Context;
 use crate::event_sources::{Event, EventSources};
 use crate::reactions::{REACTIONS, Reaction, When};
+use crate::saved_state::SavedState;
 use crate::shutdown;
 use crate::state::SystemState;
 
@@ -124,7 +125,7 @@ impl<'a> EventLoop<'a> {
     fn save_state(&mut self) {
         let Context { state, manager, .. } = &mut self.context;
         if let Some(mut file) = state.state_file.take() {
-            file.update(state, manager);
+            file.write(SavedState::text(state, manager));
             state.state_file = Some(file);
         }
     }

@@ -38,6 +38,7 @@ pub mod service_table;
 pub mod session;
 pub mod shutdown;
 pub mod state;
+pub mod state_file;
 pub mod sysctl;
 pub mod unmount;
 pub mod user;

@@ -4,13 +4,10 @@
 use std::path::Path;
 
 use config::Net;
-use services::State;
 use sys::net::{SYS_CLASS_NET, ethernet_interfaces};
 
-use crate::boot::DRIVERS;
-use crate::context::Context;
-use crate::event_sources::Event;
-use crate::service_table::names::NET;
+/// Name of early drivers in a degraded line.
+pub const DRIVERS: &str = "drivers";
 
 /// Returns why no interface of this machine can get what `net` asks for; `None` if one can, or
 /// if `net` asks for nothing.
@@ -22,25 +19,6 @@ pub fn missing_interface(net: &Net) -> Option<String> {
     let interfaces = ethernet_interfaces(Path::new(SYS_CLASS_NET));
     let names: Vec<&str> = interfaces.iter().map(|(name, _)| name.as_str()).collect();
     missing_among(net.device(), &names)
-}
-
-/// Judges the cards again after an interface has appeared. The service of the network takes the
-/// last line back when it is ready.
-pub fn judge_again(context: &mut Context<'_>, _: &Event) {
-    let state = &mut *context.state;
-    let missing = missing_interface(&state.config.net);
-    let supervisor = context.manager.supervisor();
-    let id = supervisor.find(NET);
-    let is_up = id.is_some_and(|id| matches!(supervisor.state(id), State::Up { .. }));
-    let why = missing.or_else(|| (!is_up).then(|| "no address yet; still asking".to_owned()));
-    state
-        .degraded
-        .set(NET, why.as_deref().map(|why| (NET, why)));
-}
-
-/// Takes the line on drivers that are still being loaded back.
-pub fn judge_drivers(context: &mut Context<'_>, _: &Event) {
-    context.state.degraded.set(DRIVERS, []);
 }
 
 fn missing_among(device: Option<&str>, names: &[&str]) -> Option<String> {

@@ -16,8 +16,9 @@ use sys::uevent::{self, Uevent};
 
 use crate::context::Context;
 use crate::event_sources::Event;
+use crate::net_interface::{DRIVERS, missing_interface};
 use crate::service_table::names::*;
-use crate::{control_requests, data_disk, disk_config, host_port, net_interface, ready};
+use crate::{control_requests, data_disk, disk_config, host_port, ready};
 use Trigger::*;
 
 /// One reaction to an event.
@@ -109,8 +110,8 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: NewHostPort,     when: is_ready,            run: host_port::tell_ready,         why: "a port whose driver comes after the ready line has the line as well" },
     Reaction { on: DiskRemoved,     when: is_data_disk,        run: data_disk::report_removal,     why: "the machine continues in RAM and reports the loss" },
     Reaction { on: DiskRemoved,     when: is_faulty_disk,      run: |c, _| rerun(c, &[DATA]),      why: "a fault of a disk that is gone is no longer listed" },
-    Reaction { on: NewInterface,    when: card_is_missing,     run: net_interface::judge_again,    why: "a network card that has appeared is no longer listed as missing" },
-    Reaction { on: DriversLoaded,   when: always,              run: net_interface::judge_drivers,  why: "drivers that are loaded are no longer listed as missing" },
+    Reaction { on: NewInterface,    when: card_is_missing,     run: judge_network,                 why: "a network card that has appeared is no longer listed as missing" },
+    Reaction { on: DriversLoaded,   when: always,              run: judge_drivers,                 why: "drivers that are loaded are no longer listed as missing" },
     Reaction { on: UeventsLost,     when: always,              run: look_at_all_devices,           why: "devices whose uevents the kernel dropped work" },
 
     Reaction { on: ControlRequest,  when: always,              run: control_requests::serve,       why: "clients of the control channel get answers" },
@@ -302,6 +303,24 @@ fn add_driver(context: &mut Context<'_>, event: &Event) {
     if let Event::Device(Uevent::Modalias(alias)) = event {
         context.state.loader.add(alias.clone());
     }
+}
+
+/// Judges the network cards again after an interface has appeared. The service of the network takes the
+/// last line back when it is ready.
+fn judge_network(context: &mut Context<'_>, _: &Event) {
+    let state = &mut *context.state;
+    let missing = missing_interface(&state.config.net);
+    let supervisor = context.manager.supervisor();
+    let id = supervisor.find(NET);
+    let is_up = id.is_some_and(|id| matches!(supervisor.state(id), State::Up { .. }));
+    let why = missing.or_else(|| (!is_up).then(|| "no address yet; still asking".to_owned()));
+    let line = why.as_deref().map(|why| (NET, why));
+    state.degraded.set(NET, line);
+}
+
+/// Takes the line on drivers that are still being loaded back.
+fn judge_drivers(context: &mut Context<'_>, _: &Event) {
+    context.state.degraded.set(DRIVERS, []);
 }
 
 fn open_button(context: &mut Context<'_>, event: &Event) {

@@ -18,9 +18,10 @@ use sys::uevent::UeventSocket;
 use sys::{config_sources, kmsg, syscall};
 
 use crate::event_sources::EventSources;
-use crate::saved_state::{SavedService, SavedState, read_inherited};
+use crate::saved_state::{SavedService, SavedState};
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
+use crate::state_file::read_inherited;
 use crate::{boot, control_requests, crash, data_disk, rescue, root, shutdown};
 
 /// Pause before the services are taken over, after the second crash in a row, in milliseconds. It

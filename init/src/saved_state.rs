@@ -1,63 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! State that survives a crash of PID 1: what the services are to do, and what the machine has gone
-//! through. PID 1 saves it in a file in memory, whose descriptor the new program inherits
-//! ([`crash::STATE_FD`]).
-
-use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+//! through. PID 1 saves it in a file in memory ([`crate::state_file`]).
 
 use control::ShutdownKind;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use services::{Intent, Manager, Millis, Pid};
 
-use crate::crash;
 use crate::state::{ScheduledShutdown, SystemState};
+use crate::state_file::MAX_BYTES;
 
-/// Maximum size of the file in bytes: 128 services of a line each, and degraded lines.
-const MAX_BYTES: u64 = 64 * 1024;
 /// First line of the file.
 const TITLE: &str = "boot2podman services";
-
-/// File in memory with the saved state.
-#[derive(Debug)]
-pub struct StateFile {
-    file: File,
-    text: String,
-}
-
-impl StateFile {
-    /// Creates the file; `None` without memory or a descriptor. A crash then loses what is to run.
-    #[must_use]
-    pub fn create() -> Option<StateFile> {
-        let file = memfd_create(c"boot2podman", MFdFlags::MFD_CLOEXEC).ok()?;
-        let file = File::from(crash::keep_state(file)?);
-        let text = String::new();
-        Some(StateFile { file, text })
-    }
-
-    /// Saves the state if it has changed.
-    pub fn update(&mut self, state: &SystemState, manager: &Manager) {
-        self.write(SavedState::text(state, manager));
-    }
-
-    /// Writes a text that is not written yet. Of two texts, one is whole or none is; after a write
-    /// that fails, the next call tries again.
-    fn write(&mut self, text: String) {
-        if text == self.text {
-            return;
-        }
-        let cut = self.file.set_len(0);
-        let written = cut.and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
-        self.text = match written {
-            Ok(()) => text,
-            Err(_) => {
-                let _ = self.file.set_len(0);
-                String::new()
-            }
-        };
-    }
-}
 
 /// Service as it was saved.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,7 +40,9 @@ pub struct SavedState<'a> {
 }
 
 impl<'a> SavedState<'a> {
-    fn text(state: &SystemState, manager: &Manager) -> String {
+    /// Returns the text of the file for this state.
+    #[must_use]
+    pub fn text(state: &SystemState, manager: &Manager) -> String {
         use std::fmt::Write;
         let mut text = format!("{TITLE}\nstarted {}\n", state.started);
         // Writing to a string cannot fail.
@@ -156,20 +110,6 @@ fn service<'a>(word: &str, pid: &str, name: &'a str) -> Option<SavedService<'a>>
     })
 }
 
-/// Takes the file out of the inherited descriptors and returns its text; empty if there is none.
-pub fn read_inherited(inherited: &mut Vec<OwnedFd>) -> String {
-    let is_file = |fd: &OwnedFd| fd.as_raw_fd() == crash::STATE_FD;
-    let Some(at) = inherited.iter().position(is_file) else {
-        return String::new();
-    };
-    let file = File::from(inherited.swap_remove(at));
-    let mut bytes = vec![0; file.metadata().map_or(0, |m| m.len().min(MAX_BYTES)) as usize];
-    match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,25 +166,6 @@ mod tests {
         let saved = SavedState::parse(&text).expect("a state");
         assert_eq!(saved.services.len(), 1);
         assert!(saved.degraded.len() > 100, "{}", saved.degraded.len());
-    }
-
-    #[test]
-    fn a_state_that_cannot_be_saved_is_saved_later() {
-        let full = File::options().write(true).open("/dev/full");
-        let mut file = StateFile {
-            file: full.expect("/dev/full"),
-            text: "the text before".into(),
-        };
-        file.write("a text".into());
-        assert_eq!(file.text, "");
-        file.file = memfd_create(c"test", MFdFlags::empty())
-            .expect("memory")
-            .into();
-        file.write("a text".into());
-        assert_eq!(file.text, "a text");
-        let mut written = [0; 6];
-        file.file.read_exact_at(&mut written, 0).expect("written");
-        assert_eq!(&written, b"a text");
     }
 
     #[test]

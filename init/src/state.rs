@@ -10,7 +10,7 @@ use sys::syscall::Child;
 use sys::uevent::{DriverLoader, UeventSocket};
 
 use crate::degraded::DegradedList;
-use crate::saved_state::StateFile;
+use crate::state_file::StateFile;
 
 /// A phase of the boot that has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

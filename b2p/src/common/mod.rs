@@ -16,6 +16,7 @@ pub mod owner_text;
 pub mod paths;
 pub mod pidfd;
 pub mod private_key;
+pub mod registry_files;
 pub mod sshkey;
 pub mod stop;
 pub mod table;

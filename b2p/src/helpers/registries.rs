@@ -17,15 +17,11 @@ use sys::files::replace;
 use sys::service_names::REGISTRIES;
 
 use crate::common::degraded::Degraded;
-use crate::common::tool;
+use crate::common::{registry_files, tool};
 use crate::helpers::data::owner_files;
 
 /// Directory of the files on the data disk.
 const SOURCE: &str = "/var/lib/boot2podman/registries.conf.d";
-/// Directory in which podman reads them; the data disk may keep it (`b2p.etc=`).
-pub const TARGET: &str = "/etc/containers/registries.conf.d";
-/// File in it with the names of the copies; podman reads files of another extension.
-pub const RECORD: &str = ".boot2podman";
 /// Time limit of one answer of podman, which takes a second on a slow machine.
 const PODMAN_LIMIT: Duration = Duration::from_secs(20);
 /// Lines of podman's complaint that are reported: the first has the name of the file; of
@@ -34,11 +30,11 @@ const COMPLAINT_LINES: usize = 3;
 
 /// `b2p registries`; returns the exit status.
 pub fn main() -> i32 {
-    let record = Path::new(TARGET).join(RECORD);
+    let record = Path::new(registry_files::DIR).join(registry_files::COPIES);
     let earlier = fs::read_to_string(&record).unwrap_or_default();
     let (names, errors) = install(
         Path::new(SOURCE),
-        Path::new(TARGET),
+        Path::new(registry_files::DIR),
         &earlier,
         podman_complaint,
     );

@@ -10,10 +10,11 @@ const SECTOR: u64 = 2048;
 const DESCRIPTOR: u64 = 16;
 /// Offset of the root directory's record in a descriptor (8.4.18).
 const ROOT: usize = 156;
-/// Longest directory in bytes that is read.
-const MOST: u64 = 1 << 20;
-/// Flags of a record: directory, and a file in several parts (9.1.6).
+/// Longest directory that is read, in bytes.
+const MAX_DIRECTORY_BYTES: u64 = 1 << 20;
+/// Flag of a record that is a directory (9.1.6).
 const DIRECTORY: u8 = 0x02;
+/// Flag of a record that is a part of a file, and not the last one (9.1.6).
 const PARTS: u8 = 0x80;
 
 /// Extent of a file or of a directory.
@@ -32,23 +33,23 @@ pub fn is(file: &mut (impl Read + Seek)) -> bool {
 }
 
 fn descriptor(file: &mut (impl Read + Seek)) -> Result<Vec<u8>> {
-    let sector = part(file, DESCRIPTOR * SECTOR, SECTOR)?;
+    let sector = read_at(file, DESCRIPTOR * SECTOR, SECTOR)?;
     ensure!(sector.get(..6) == Some(b"\x01CD001"), "no disc image");
     Ok(sector)
 }
 
-/// Finds a file by its path without a slash at its begin. Names are compared without case.
+/// Finds a file by its path without a slash at its start. Names are compared without case.
 pub fn find(file: &mut (impl Read + Seek), path: &str) -> Result<Extent> {
     let sector = descriptor(file)?;
     let root = sector.get(ROOT..).unwrap_or_default();
     let (mut at, _) = record(root).context("the disc image has no root directory")?;
     for name in path.split('/') {
         ensure!(
-            at.flags & DIRECTORY != 0 && at.len <= MOST,
+            at.flags & DIRECTORY != 0 && at.len <= MAX_DIRECTORY_BYTES,
             "{path}: no such file on the disc image"
         );
-        let directory = part(file, at.offset, at.len)?;
-        let found = records(&directory).find(|(_, other)| same(other, name));
+        let directory = read_at(file, at.offset, at.len)?;
+        let found = records(&directory).find(|(_, other)| is_same_name(other, name));
         at = found
             .with_context(|| format!("{path}: no such file on the disc image"))?
             .0;
@@ -60,7 +61,7 @@ pub fn find(file: &mut (impl Read + Seek), path: &str) -> Result<Extent> {
     Ok(at)
 }
 
-fn part(file: &mut (impl Read + Seek), offset: u64, len: u64) -> Result<Vec<u8>> {
+fn read_at(file: &mut (impl Read + Seek), offset: u64, len: u64) -> Result<Vec<u8>> {
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     file.take(len).read_to_end(&mut bytes)?;
@@ -69,7 +70,7 @@ fn part(file: &mut (impl Read + Seek), offset: u64, len: u64) -> Result<Vec<u8>>
 
 /// Returns the records of a directory. None crosses a sector, whose rest is zero (6.8.1.1).
 fn records(directory: &[u8]) -> impl Iterator<Item = (Extent, &[u8])> {
-    directory.chunks(2048).flat_map(|sector| {
+    directory.chunks(SECTOR as usize).flat_map(|sector| {
         let mut rest = sector;
         std::iter::from_fn(move || {
             let found = record(rest)?;
@@ -98,7 +99,7 @@ fn record(bytes: &[u8]) -> Option<(Extent, &[u8])> {
 }
 
 /// Compares a name of ISO 9660, which has a version and may end with a dot (7.5.1).
-fn same(name: &[u8], wanted: &str) -> bool {
+fn is_same_name(name: &[u8], wanted: &str) -> bool {
     let end = name
         .iter()
         .position(|&byte| byte == b';')

@@ -5,6 +5,8 @@
 //! the clock years away, where certificates are valid that are not, and the reverse. A step of more
 //! than [`BOUND`] needs a second source. Small steps of one source add up to [`BOUND`] at most.
 
+use sys::error::{Error, Result};
+
 use super::drift::{Ms, signed_seconds};
 
 /// Largest step by one source, in milliseconds: 15 minutes. A hardware clock that loses 25 ppm,
@@ -38,8 +40,8 @@ pub struct Evidence {
 /// Returns the sum of steps without a second source after a step of `offset`.
 ///
 /// # Errors
-/// The step needs a second source, and none agrees; the text says which there are.
-pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms, String> {
+/// The step needs a second source, and none agrees; the error says which there are.
+pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms> {
     let distance = |other: Ms| offset.saturating_sub(other);
     let agrees = |other: &Ms| distance(*other).saturating_abs() <= BOUND;
     if evidence.never_set || evidence.again.is_some_and(|a| agrees(&a)) {
@@ -60,10 +62,10 @@ pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms, String> {
         Some(rtc) => format!("the hardware clock says {}", signed_seconds(rtc)),
         None => "there is no hardware clock".to_owned(),
     };
-    Err(format!(
+    Err(Error::invalid(format!(
         "says that the clock is off by {}, and nothing agrees: {rtc}; the clock stays",
         signed_seconds(offset)
-    ))
+    )))
 }
 
 /// Returns the servers to ask: the owner's, else those of DHCP. The file of the network service has
@@ -146,7 +148,8 @@ mod tests {
                 "{offset} {evidence:?}"
             );
         }
-        let why = judge(YEARS, &evidence(Some(0))).err().unwrap_or_default();
+        let refused = judge(YEARS, &evidence(Some(0))).map_err(|e| e.to_string());
+        let why = refused.err().unwrap_or_default();
         assert!(
             why.contains("+2306613929.303 s, and nothing agrees"),
             "{why}"

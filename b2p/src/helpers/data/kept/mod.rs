@@ -24,7 +24,7 @@ use self::judge::{Fate, Listing};
 use super::errors::combine;
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
-use crate::helpers::registries;
+use crate::common::registry_files;
 
 /// Directory on the disk.
 const DIR: &str = "kept";
@@ -186,8 +186,8 @@ fn give_way(paths: &Paths, disk: &Path, trees: &[Tree]) -> Result<()> {
 
 /// Returns the paths of the registry files that `b2p registries` copied in an earlier boot.
 fn stale_registries(disk: &Path) -> Vec<String> {
-    let dir = registries::TARGET.trim_start_matches('/');
-    let record = format!("{dir}/{}", registries::RECORD);
+    let dir = registry_files::DIR.trim_start_matches('/');
+    let record = format!("{dir}/{}", registry_files::COPIES);
     let text = listing::text(disk, &record).unwrap_or_default();
     let names = text
         .lines()

@@ -93,7 +93,10 @@ fn the_machine_writes_its_own_files_anew() {
         ("etc/containers/podman-machine", "qemu"),
         (&registry("gone.conf"), "of the disk"),
         (&registry("mine.conf"), "by hand"),
-        (&registry(registries::RECORD), "gone.conf\n../../hostname\n"),
+        (
+            &registry(registry_files::COPIES),
+            "gone.conf\n../../hostname\n",
+        ),
     ] {
         world.keep(path, text);
     }
