@@ -83,6 +83,32 @@ pub fn open_regular(path: &Path) -> Result<Option<fs::File>> {
     file.map(Some).on(path)
 }
 
+/// Opens a regular file to append to it and to read it, or makes it with permission bits `mode`. A
+/// symbolic link is not followed: what is written would be another file's.
+///
+/// # Errors
+/// The file cannot be opened or made, or is not a regular one; the error says what it is.
+pub fn open_appended(path: &Path, mode: u32) -> io::Result<fs::File> {
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
+        .open(path);
+    let not_a_file = |kind| io::Error::other(not_a_file(kind).to_string());
+    match opened {
+        Ok(file) => match kind(file.metadata()?.file_type()) {
+            None => Ok(file),
+            Some(kind) => Err(not_a_file(kind)),
+        },
+        Err(e) => match fs::symlink_metadata(path).map(|m| kind(m.file_type())) {
+            Ok(Some(kind)) => Err(not_a_file(kind)),
+            _ => Err(e),
+        },
+    }
+}
+
 /// Opens the regular file that a symbolic link leads to.
 fn follow(path: &Path) -> Result<fs::File> {
     let file = links::open(path).map_err(|e| match e.raw_os_error() {
@@ -216,6 +242,38 @@ mod tests {
             error.ends_with("big: longer than 64 KiB; none of it is taken"),
             "{error}"
         );
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn only_a_file_is_appended_to() {
+        let dir = std::env::temp_dir().join(format!("b2p-appended-{}", std::process::id()));
+        fs::create_dir_all(dir.join("dir")).unwrap();
+        let at = |name: &str| dir.join(name);
+        for text in ["a", "b"] {
+            let mut file = open_appended(&at("file"), 0o600).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read(at("file")).unwrap(), b"ab");
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (link, target) in [
+            ("link", "file"),
+            ("dangling", "none"),
+            ("zero", "/dev/zero"),
+        ] {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        for (name, why) in [
+            ("fifo", "not a file: a fifo"),
+            ("dir", "not a file: a directory"),
+            ("link", "not a file: a symbolic link"),
+            ("dangling", "not a file: a symbolic link"),
+            ("zero", "not a file: a symbolic link"),
+        ] {
+            let error = open_appended(&at(name), 0o600).unwrap_err().to_string();
+            assert_eq!(error, why, "{name}");
+        }
+        assert!(!at("none").exists());
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -12,6 +12,7 @@ pub mod degraded;
 pub mod listen_fds;
 pub mod log;
 pub mod notify;
+pub mod owner_program;
 pub mod owner_text;
 pub mod paths;
 pub mod pidfd;

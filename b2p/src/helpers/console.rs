@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use control::{Name, Request};
+use sys::files::read_bounded;
 use sys::net;
 use sys::paths::{HOST_KEY, PODMAN_SOCKET};
 use sys::service_names::CONSOLE_PREFIX;
@@ -20,6 +21,8 @@ use crate::common::terminal::{Colour, Terminal};
 
 /// Shell of the userland.
 const SHELL: &str = "/bin/bash";
+/// Longest public key that is read, in bytes.
+const MAX_KEY_BYTES: u64 = 16 * 1024;
 /// Time in seconds for output to leave the machine, which a slow serial line needs.
 const DRAIN_LIMIT: u32 = 10;
 
@@ -79,8 +82,8 @@ fn status() -> String {
 
 /// Returns the fingerprint of the host key as ssh shows it, or `None` if there is no key.
 fn fingerprint(private_key: &Path) -> Option<String> {
-    let public = fs::read_to_string(private_key.with_extension("pub")).ok()?;
-    sshkey::fingerprint(&public)
+    let public = read_bounded(&private_key.with_extension("pub"), MAX_KEY_BYTES).ok()?;
+    sshkey::fingerprint(&String::from_utf8_lossy(&public))
 }
 
 fn status_text(

@@ -134,9 +134,12 @@ pub fn oldest_first(dir: &Path) -> Vec<PathBuf> {
 /// Calls `each` for every complete line of a file, while it returns true.
 ///
 /// # Errors
-/// The errno of open(2) or read(2).
+/// The file cannot be read, or is not a regular one.
 pub fn lines(path: &Path, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
-    let mut file = BufReader::new(std::fs::File::open(path)?);
+    let Some(file) = sys::files::open_regular(path).map_err(io::Error::other)? else {
+        return Ok(());
+    };
+    let mut file = BufReader::new(file);
     let mut line = Vec::new();
     loop {
         line.clear();

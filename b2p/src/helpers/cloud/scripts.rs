@@ -18,7 +18,7 @@ use sys::paths::{CLOUD_DIR, DATA_REPORT};
 use super::diagnostics::Diagnostics;
 use super::userdata::{Format, UserData, format};
 use super::{parse_user_data, report, write_files};
-use crate::common::{atomic_file, tool};
+use crate::common::{atomic_file, owner_program, tool};
 
 /// Directory of cloud-init, in which programs and users look for scripts.
 const CLOUD_INIT_DIR: &str = "/var/lib/cloud";
@@ -105,7 +105,7 @@ fn run_all(programs: &[PathBuf], diagnostics: &mut Diagnostics) {
     for program in programs {
         let path = program.display();
         info!("cloud: {path} begins");
-        match Command::new(program).current_dir("/").status() {
+        match command(program).and_then(|mut command| Ok(command.status()?)) {
             Ok(status) if status.success() => info!("cloud: {path} has ended"),
             Ok(status) => {
                 let status = describe_status(status.code());
@@ -114,6 +114,17 @@ fn run_all(programs: &[PathBuf], diagnostics: &mut Diagnostics) {
             Err(e) => diagnostics.failed(format_args!("{path}: {e}")),
         }
     }
+}
+
+/// Returns the command for a program or a link to one. One that `write_files` has made may have
+/// Windows line ends.
+fn command(program: &Path) -> Result<Command> {
+    let copies = Path::new(CLOUD_DIR).join("copies");
+    let program = fs::canonicalize(program)?;
+    let name = program.file_name().unwrap_or_default();
+    let mut command = owner_program::command(&program, &copies.join(name))?;
+    command.current_dir("/");
+    Ok(command)
 }
 
 /// Writes `runcmd`, and user-data that is a program, as files; returns their paths.

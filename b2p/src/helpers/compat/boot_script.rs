@@ -6,23 +6,19 @@
 //! The output of a script goes to the log; a failure becomes a degraded line. A script cannot
 //! stop the boot: services that wait for one wait only for a limited time.
 
-use std::borrow::Cow;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use log::{info, warn};
-use nix::errno::Errno;
+use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::{prctl, signal::Signal};
 use sys::error::{Error, Result};
-use sys::files::{read_whole, replace};
 
 use crate::common::degraded::Degraded;
-use crate::common::owner_text;
+use crate::common::owner_program;
 use crate::common::paths::Paths;
 use crate::common::terminal::print_error;
 
@@ -32,10 +28,6 @@ const NAMES: [&str; 2] = ["bootsync", "bootlocal"];
 const MAX_LINE: usize = 200;
 /// Capacity of a pipe in bytes (pipe(7)).
 const PIPE_CAPACITY: usize = 64 * 1024;
-/// Bytes of a script that include its first line (execve(2), BINPRM_BUF_SIZE).
-const HEAD: usize = 256;
-/// Longest script, in bytes.
-const MAX_SCRIPT_BYTES: u64 = 4 << 20;
 
 /// Returns the path of a script in the directory of persistent state.
 pub fn path(state: &Path, name: &str) -> PathBuf {
@@ -64,7 +56,7 @@ pub fn main(args: &[String]) -> i32 {
 /// in the directory `copies`.
 fn run(path: &Path, copies: &Path, output: &mut impl Write) -> Result<()> {
     let name = path.file_name().unwrap_or_default();
-    let mut command = command(path, &copies.join(name))?;
+    let mut command = owner_program::command(path, &copies.join(name))?;
     let (mut reader, writer) = io::pipe()?;
     let mut child = killed_with_us(&mut command)
         .current_dir("/")
@@ -100,58 +92,6 @@ fn killed_with_us(command: &mut Command) -> &mut Command {
     // SAFETY: one system call, which allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(set)
-    }
-}
-
-/// Returns the command that runs a script: as its first line says, else sh. A script need not
-/// be executable. `copy` takes a script that Windows has saved.
-fn command(path: &Path, copy: &Path) -> Result<Command> {
-    let Some(bytes) = read_whole(path, MAX_SCRIPT_BYTES)? else {
-        return Err(Errno::ENOENT.into());
-    };
-    let text = match bytes.contains(&0) && !bytes.starts_with(b"\xff\xfe") {
-        true => Cow::Borrowed(bytes.as_slice()), // A program, not a text.
-        false => owner_text::normalize(&bytes)?,
-    };
-    let mode = path.metadata()?.permissions().mode();
-    let path = match text.len() == bytes.len() {
-        true => path,
-        false => {
-            info!(
-                "{}: Windows line ends: a copy without them runs",
-                path.display()
-            );
-            replace(copy, &text, mode & 0o777 | 0o400)?;
-            copy
-        }
-    };
-    let head = text.get(..text.len().min(HEAD)).unwrap_or_default();
-    if head.starts_with(b"#!") && mode & 0o111 != 0 {
-        return Ok(Command::new(path));
-    }
-    let mut argv = interpreter(head);
-    argv.push(path.to_owned());
-    let mut argv = argv.into_iter();
-    let mut command = Command::new(argv.next().unwrap_or_default());
-    command.args(argv);
-    Ok(command)
-}
-
-/// Returns the program of a `#!` line and its one argument, as execve(2) splits them.
-fn interpreter(head: &[u8]) -> Vec<PathBuf> {
-    let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line.strip_prefix(b"#!").unwrap_or_default()).into_owned();
-    let (program, argument) = line
-        .trim()
-        .split_once(char::is_whitespace)
-        .unwrap_or((line.trim(), ""));
-    match program {
-        "" => vec![PathBuf::from("/bin/sh")],
-        program => [program, argument.trim()]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .map(PathBuf::from)
-            .collect(),
     }
 }
 
@@ -251,6 +191,7 @@ mod tests {
     use super::*;
     use crate::common::testing::{Temp, why};
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::time::{Duration, Instant};
 
     /// Runs a script; returns the result and the output.
@@ -280,12 +221,6 @@ mod tests {
 
     #[test]
     fn its_first_line_says_what_it_is_written_in() {
-        let argv = |text: &str| interpreter(text.as_bytes());
-        let bash = ["/bin/bash", "-e -x"].map(PathBuf::from);
-        assert_eq!(argv("#!/bin/bash -e -x \necho"), bash);
-        assert_eq!(argv("#! /bin/awk\n"), [PathBuf::from("/bin/awk")]);
-        assert_eq!(argv("echo"), [PathBuf::from("/bin/sh")]);
-        assert_eq!(argv("#!\n"), [PathBuf::from("/bin/sh")]);
         assert_eq!(ran("#!/bin/cat\n", 0o644).1, "#!/bin/cat\n");
         assert_eq!(ran("#!/bin/cat\n", 0o755).1, "#!/bin/cat\n");
     }

@@ -7,9 +7,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use sys::error::{Doing, Result};
-use sys::files::{read_whole, replace};
+use sys::files::replace;
 
 use super::conf_files;
+use crate::common::owner_text;
 
 /// Directory of the files.
 const DIR: &str = "/etc/environment.d";
@@ -27,7 +28,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 pub fn apply() -> Result<()> {
     let mut all = Vec::new();
     for path in conf_files(Path::new(DIR)) {
-        let text = read_whole(&path, MAX_BYTES)?.unwrap_or_default();
+        let text = owner_text::read(&path, MAX_BYTES)?.unwrap_or_default();
         all.extend(variables(&String::from_utf8_lossy(&text)));
     }
     let path = Path::new(CONTAINERS_CONF);

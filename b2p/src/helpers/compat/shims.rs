@@ -7,11 +7,11 @@ use std::path::Path;
 
 use log::info;
 use sys::error::{Error, Result};
-use sys::files::{read_whole, replace};
+use sys::files::replace;
 
 use super::environment_d;
-use crate::common::certs;
 use crate::common::terminal::print_error;
+use crate::common::{certs, owner_text};
 
 /// A command that is answered without systemd.
 pub struct Shim {
@@ -105,7 +105,7 @@ fn trust_anchors() -> Result<()> {
     let mut errors = Vec::new();
     for entry in fs::read_dir(ANCHORS).into_iter().flatten().flatten() {
         let path = entry.path();
-        let text = read_whole(&path, MAX_BYTES)?.unwrap_or_default();
+        let text = owner_text::read(&path, MAX_BYTES)?.unwrap_or_default();
         match certs::certificates(&String::from_utf8_lossy(&text)) {
             Ok(found) => added.extend(found),
             Err(why) => errors.push(Error::invalid(format!("{}: {why}", path.display()))),

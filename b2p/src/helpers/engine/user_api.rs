@@ -16,10 +16,13 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::getuid;
+use sys::files::read_bounded;
 
 use super::{Owner, PODMAN};
 use crate::common::listen_fds;
 
+/// Longest number of a process in a file, in bytes.
+const MAX_PID_BYTES: u64 = 32;
 /// Variables that tell of the socket (sd_listen_fds(3)).
 const LISTEN: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
 
@@ -75,7 +78,8 @@ fn with_home<'a>(command: &'a mut Command, owner: &Owner) -> &'a mut Command {
 /// namespace.
 fn has_pause_process(owner: &Owner) -> bool {
     let path = owner.runtime_dir().join("libpod/tmp/pause.pid");
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let text = read_bounded(&path, MAX_PID_BYTES).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let namespace = |pid: &str| fs::read_link(Path::new("/proc").join(pid).join("ns/user")).ok();
     let pid = text.trim().parse::<u32>().map(|pid| pid.to_string());
     let pause = pid.ok().and_then(|pid| namespace(&pid));

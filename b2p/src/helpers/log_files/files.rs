@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The log files: `log`, and the older ones `log.1`, `log.2`, …
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use sys::error::{Error, Result};
@@ -142,9 +142,7 @@ impl Disk for Folder {
 }
 
 fn current(dir: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o640);
-    options.open(path(dir, 0))
+    sys::files::open_appended(&path(dir, 0), 0o640)
 }
 
 /// Returns the offset after the last complete line.

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::process::Command;
 
 use nix::errno::Errno;
@@ -11,12 +12,15 @@ use nix::sys::socket::{
     sockopt,
 };
 use sys::error::{Doing, Error, Result};
+use sys::files::read_whole;
 
 use super::session::SSHD;
 
 /// The configuration in the image. It has no address and no port of its own.
 const IMAGE_CONFIG: &str = include_str!("../../../../initramfs/files/etc/ssh/sshd_config");
 const CONFIG: &str = "/etc/ssh/sshd_config";
+/// Longest configuration, in bytes: the file may be the owner's.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Port of ssh.
 const PORT: u16 = 22;
 
@@ -27,8 +31,8 @@ const PORT: u16 = 22;
 /// sshd does not take the configuration, or a socket cannot be opened; a machine without IPv6
 /// is no error.
 pub fn open() -> Result<Vec<TcpListener>> {
-    let config = std::fs::read_to_string(CONFIG).on(CONFIG)?;
-    let addresses = match config == IMAGE_CONFIG {
+    let config = read_whole(Path::new(CONFIG), MAX_CONFIG_BYTES)?;
+    let addresses = match config.as_deref() == Some(IMAGE_CONFIG.as_bytes()) {
         true => [
             IpAddr::from(Ipv4Addr::UNSPECIFIED),
             Ipv6Addr::UNSPECIFIED.into(),

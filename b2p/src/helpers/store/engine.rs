@@ -5,8 +5,9 @@
 //! asked once, some time after the boot, and only where it has a database; then again for as long
 //! as it fails.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -119,7 +120,12 @@ fn head(path: &Path) -> Result<Option<Vec<u8>>> {
         return Err(Error::invalid("it is not a file; move it away")).on(path);
     }
     let mut head = Vec::new();
-    let file = File::open(path).on(path)?;
+    // A user may put a fifo in its place meanwhile.
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = file.open(path).on(path)?;
     file.take(32).read_to_end(&mut head).on(path)?;
     Ok(Some(head))
 }

@@ -149,7 +149,7 @@ fn check_sum_beside(path: &Path) -> Result<()> {
     let mut list = path.as_os_str().to_owned();
     list.push(".sha256");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let listed = sums::read_list(Path::new(&list)).and_then(|list| sums::find(&list, &name));
+    let listed = sums::read_list(Path::new(&list))?.and_then(|list| sums::find(&list, &name));
     match listed {
         Some(sum) => sums::check(&fs::canonicalize(path).on(path)?, &sum),
         None => Ok(()),

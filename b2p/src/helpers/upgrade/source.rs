@@ -81,7 +81,7 @@ impl Source {
         for name in FILES {
             size += length(dir, name).doing("no version of boot2podman")?;
         }
-        let list = sums::read_list(&dir.join(SUMS)).ok_or_else(|| {
+        let list = sums::read_list(&dir.join(SUMS))?.ok_or_else(|| {
             Error::invalid(format!(
                 "{SUMS}: there is none, so that nothing could be verified"
             ))

@@ -9,6 +9,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use sys::error::{Doing, Error, Result};
 
+use crate::common::owner_text;
+
 /// Longest list that is read, in bytes.
 const MAX_LIST: u64 = 1 << 20;
 /// Bytes that are read at once.
@@ -27,10 +29,13 @@ pub fn find(list: &str, name: &str) -> Option<String> {
     list.lines().find_map(listed)
 }
 
-/// Reads a list; `None` if there is none.
-pub fn read_list(path: &Path) -> Option<String> {
-    let bytes = sys::files::read_bounded(path, MAX_LIST).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+/// Reads a list, perhaps one that Windows has saved; `None` if there is none.
+///
+/// # Errors
+/// The list cannot be read, or is not a file, too long or UTF-16.
+pub fn read_list(path: &Path) -> Result<Option<String>> {
+    let bytes = owner_text::read(path, MAX_LIST)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Opens a regular file or a block device for reading. Symbolic links are refused.
@@ -101,6 +106,18 @@ mod tests {
         assert_eq!((find(&list, "x"), find(&list, "img")), (None, None));
         let upper = format!("{}  a", ABC.to_uppercase());
         assert_eq!(find(&upper, "a").as_deref(), Some(ABC));
+    }
+
+    #[test]
+    fn a_list_that_windows_has_saved() {
+        let temp = Temp::new();
+        let path = temp.path("SHA256SUMS");
+        assert_eq!(read_list(&path), Ok(None));
+        std::fs::write(&path, format!("\u{feff}{ABC} *initrd.img\r\n")).unwrap();
+        let list = read_list(&path).unwrap().unwrap();
+        assert_eq!(find(&list, "initrd.img").as_deref(), Some(ABC));
+        std::fs::write(&path, b"\xff\xfeb\0a\0").unwrap();
+        assert!(why(read_list(&path)).contains("UTF-16"));
     }
 
     #[test]

@@ -122,7 +122,7 @@ pub fn replace(from: &Path, to: &Path, path: &str) -> Result<()> {
         symlink(target, &found).on(&found)?;
         return lchown(&found, Some(entry.uid), Some(entry.gid)).on(found);
     }
-    let bytes = fs::read(from.join(path)).on(path)?;
+    let bytes = sys::files::read_whole(&from.join(path), MAX_BYTES)?.unwrap_or_default();
     write(to, path, &bytes, &entry)
 }
 

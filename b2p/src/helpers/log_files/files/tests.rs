@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
-use crate::common::log::format::oldest_first;
+use crate::common::log::format::{self, oldest_first};
 use crate::common::testing::Temp;
 
 /// Returns number and size of each file.
@@ -35,6 +35,27 @@ fn the_directory_is_made_for_root_only() {
         (size, mode(&dir) & 0o027, mode(&path(&dir, 0)) & 0o137),
         (0, 0, 0)
     );
+}
+
+/// A log of the owner's disk may be anything.
+#[test]
+fn only_files_are_written_and_read() {
+    let temp = Temp::new();
+    let mode = nix::sys::stat::Mode::S_IRWXU;
+    for number in [0, 2] {
+        nix::unistd::mkfifo(&path(temp.dir(), number), mode).expect("a fifo");
+    }
+    put(&temp, 1, b"--- boot x\n");
+    // A blocking open of a fifo would never return.
+    assert_eq!(format::next_seq(&oldest_first(temp.dir()), "x"), 0);
+    let refused = Folder::open(temp.dir(), BOUNDS)
+        .map(drop)
+        .expect_err("a fifo");
+    assert_eq!(refused.to_string(), "not a file: a fifo");
+    fs::remove_file(path(temp.dir(), 0)).expect("it is there");
+    std::os::unix::fs::symlink(path(temp.dir(), 1), path(temp.dir(), 0)).expect("a link");
+    assert!(Folder::open(temp.dir(), BOUNDS).is_err());
+    assert_eq!(sizes(&temp)[1], (1, 11), "nothing was appended by the link");
 }
 
 #[test]
