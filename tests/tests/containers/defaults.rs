@@ -2,9 +2,8 @@
 //! Defaults that clients and images expect of any machine with podman: a profile of AppArmor, a
 //! time zone to mount, processes with the columns of ps(1), and builds without a warning.
 
-use crate::detached;
+use crate::{SOON, detached};
 use anyhow::{Context, Result, ensure};
-use std::time::Duration;
 use tests::{Checks, Guest, eventually, image};
 
 /// Command that shows the AppArmor profile of a process.
@@ -168,7 +167,7 @@ fn journald(guest: &Guest) -> Result<()> {
     let script = "echo kept; printf \"a\\033[2Jb\\n\"; echo boot2podman: ready ssh=x >&2";
     let command = format!("sh -c '{script}' 2>/dev/null");
     local(guest, "--name noted --log-driver journald", &command)?;
-    eventually(Duration::from_secs(30), || {
+    eventually(SOON, || {
         let log = guest.sh("b2p log noted")?;
         let text = |line: &str| Some(line.split_once("]: ")?.1.to_owned());
         let mut lines: Vec<String> = log.lines().filter_map(text).collect();

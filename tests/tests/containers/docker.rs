@@ -2,7 +2,9 @@
 //! The docker CLI, which knows nothing of podman.
 
 use anyhow::{Result, ensure};
-use tests::{Checks, Guest, image, text};
+use tests::{Checks, Guest, eventually, image, text};
+
+use crate::SOON;
 
 pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check("docker version", || {
@@ -77,8 +79,11 @@ fn lifecycle(guest: &Guest) -> Result<()> {
     ensure!(names == "whale", "{names}");
     let said = guest.docker(&["exec", "whale", "echo", "inside"])?;
     ensure!(said == "inside", "{said}");
-    let said = guest.docker(&["logs", "whale"])?;
-    ensure!(said == "started", "{said}");
+    eventually(SOON, || {
+        let said = guest.docker(&["logs", "whale"])?;
+        ensure!(said == "started", "{said}");
+        Ok(())
+    })?;
     guest.docker(&["stop", "whale"])?;
     let state = guest.docker(&["inspect", "--format", "{{.State.Status}}", "whale"])?;
     ensure!(state == "exited", "{state}");

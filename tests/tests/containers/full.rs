@@ -2,10 +2,9 @@
 //! A container that fills everything it can write to, in a machine without a disk.
 
 use anyhow::{Context, Result, ensure};
-use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
-const SOON: Duration = Duration::from_secs(90);
+use crate::SOON;
 
 /// Fills the layer, takes what becomes free, and prints without end: when the container is killed,
 /// some 10,000 lines are in the pipe to conmon, which cannot write them.

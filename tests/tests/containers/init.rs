@@ -10,6 +10,10 @@ use super::{detached, in_box};
 /// Path by which podman finds its init.
 const HELPER: &str = "/usr/libexec/podman/catatonit";
 
+/// Script for a container whose orphans end within a second: the init has a minute to reap them all.
+const REAP: &str = "sleep 1; n=0; while cat /proc/[0-9]*/status | grep -q zombie && [ $n -lt 300 ]; \
+                    do n=$((n+1)); sleep 0.2; done";
+
 pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("podman's init is PID 1's binary, and no package's", || {
         let init = tests::ns::INIT;
@@ -37,10 +41,12 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
 
 /// Expects PID 1 of a container to be the init, with no zombies below it.
 fn reaps(guest: &Guest) -> Result<()> {
-    let script = "cat /proc/1/comm; tr '\\0' ' ' </proc/1/cmdline; echo; \
-                  for i in 1 2 3 4 5; do (sleep 0.1 &); done; sleep 1; \
-                  cat /proc/[0-9]*/status | tr '\\n' ' '; exit 3";
-    let args = ["run", "--rm", "--init", image::NAME, "sh", "-c", script];
+    let script = format!(
+        "cat /proc/1/comm; tr '\\0' ' ' </proc/1/cmdline; echo; \
+         for i in 1 2 3 4 5; do (sleep 0.1 &); done; {REAP}; \
+         cat /proc/[0-9]*/status | tr '\\n' ' '; exit 3"
+    );
+    let args = ["run", "--rm", "--init", image::NAME, "sh", "-c", &script];
     let out = guest.podman_out(&args)?;
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     ensure!(out.status.code() == Some(3), "{out:?}");
@@ -91,8 +97,9 @@ fn logged(guest: &Guest, name: &str, line: &str) -> Result<()> {
 /// podman would kill it after ten seconds (status 137).
 fn pod(guest: &Guest) -> Result<()> {
     guest.podman(&["pod", "create", "--share", "+pid", "--name", "pea"])?;
-    let script = "cat /proc/1/comm; (sleep 0.1 &); sleep 1; cat /proc/[0-9]*/status | tr '\\n' ' '";
-    let said = in_box(guest, &["--pod", "pea"], &["sh", "-c", script])?;
+    let script =
+        format!("cat /proc/1/comm; (sleep 0.1 &); {REAP}; cat /proc/[0-9]*/status | tr '\\n' ' '");
+    let said = in_box(guest, &["--pod", "pea"], &["sh", "-c", &script])?;
     ensure!(
         said.starts_with("catatonit\n") && !said.contains("(zombie)"),
         "{said}"
@@ -116,7 +123,7 @@ fn pod(guest: &Guest) -> Result<()> {
 /// Expects the same of core's own podman, whose pause process is executed from the machine's root.
 pub fn rootless(guest: &Guest) -> Result<()> {
     let script = format!(
-        "podman run --rm --init {} sh -c 'cat /proc/1/comm; (sleep 0.1 &); sleep 1; \
+        "podman run --rm --init {} sh -c 'cat /proc/1/comm; (sleep 0.1 &); {REAP}; \
          cat /proc/[0-9]*/status | grep -c zombie; exit 4'; echo $?",
         image::NAME
     );

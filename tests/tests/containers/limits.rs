@@ -51,7 +51,7 @@ fn killed(guest: &Guest) -> Result<()> {
 
 fn pids(guest: &Guest) -> Result<()> {
     let script =
-        "cat /sys/fs/cgroup/pids.max; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; wait";
+        "cat /sys/fs/cgroup/pids.max; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 100 & done; wait";
     let out = guest.podman_out(&[
         "run",
         "--rm",

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bridges, names between containers, published ports.
 
-use crate::{detached, in_box};
+use crate::{SOON, detached, in_box};
 use anyhow::{Result, ensure};
-use std::time::Duration;
 use tests::{Checks, Guest, eventually, http};
 
-/// Time limit of what the machine does by itself.
-const SOON: Duration = Duration::from_secs(90);
 const PAGE: &str = "hello from the box";
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -30,14 +27,15 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("networks go away", || removed(guest));
 }
 
-/// Starts a web server: busybox's, with one page.
+/// Starts a web server: busybox's, with one page. The engine has started it by then; it may not
+/// listen yet.
 fn server(guest: &Guest, name: &str, options: &[&str]) -> Result<()> {
-    detached(
-        guest,
-        name,
-        options,
-        &["httpd", "-f", "-p", "80", "-h", "/www"],
-    )
+    let httpd = ["httpd", "-f", "-p", "80", "-h", "/www"];
+    detached(guest, name, options, &httpd)?;
+    eventually(SOON, || {
+        let page = ["exec", name, "wget", "-q", "-O", "-", "http://127.0.0.1/"];
+        guest.podman(&page).map(drop)
+    })
 }
 
 /// Capability for busybox's ping, which opens a raw socket; podman's containers lack it by default.
@@ -46,7 +44,7 @@ const PING: &str = "--cap-add=NET_RAW";
 fn names(guest: &Guest) -> Result<()> {
     guest.podman(&["network", "create", "pond"])?;
     server(guest, "web", &["--network", "pond"])?;
-    let script = "ping -c 1 -W 5 web >/dev/null && wget -q -T 10 -O - http://web/";
+    let script = "ping -c 1 -W 60 web >/dev/null && wget -q -T 10 -O - http://web/";
     let said = in_box(guest, &["--network", "pond", PING], &["sh", "-c", script])?;
     ensure!(said == PAGE, "{said}");
     // A container on another network does not know the name.
@@ -83,7 +81,7 @@ fn from_inside(guest: &Guest) -> Result<()> {
 
 fn from_outside(guest: &Guest) -> Result<()> {
     let port = guest.vm.port("web")?;
-    let answer = eventually(Duration::from_secs(20), || http::get_tcp(port, "/"))?;
+    let answer = eventually(SOON, || http::get_tcp(port, "/"))?;
     ensure!(
         answer.status == 200 && answer.body.contains(PAGE),
         "{answer:?}"
@@ -93,7 +91,7 @@ fn from_outside(guest: &Guest) -> Result<()> {
 
 /// Pings 10.0.2.2, which QEMU itself answers without any network outside.
 fn gateway(guest: &Guest) -> Result<()> {
-    in_box(guest, &[PING], &["ping", "-c", "1", "-W", "5", "10.0.2.2"]).map(drop)
+    in_box(guest, &[PING], &["ping", "-c", "1", "-W", "60", "10.0.2.2"]).map(drop)
 }
 
 /// Tries the addresses of the bridge and of the card from podman's default network, then a
