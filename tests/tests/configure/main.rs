@@ -17,7 +17,7 @@ use tests::disks::{self, Image, taken, userdata};
 use tests::{Checks, Guest, eventually, keyless, text};
 use vmm::{Disk, Machine};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 const STATE: &str = "/var/lib/boot2podman";
 
 struct World {
@@ -80,7 +80,7 @@ fn machine(world: &World, name: &str) -> Result<Machine> {
 
 fn off(guest: &Guest) -> Result<()> {
     guest.vm.power_button()?;
-    let ended = guest.vm.wait_exit(Duration::from_secs(120))?;
+    let ended = guest.vm.wait_exit(Duration::from_secs(240))?;
     ensure!(ended.success(), "{ended}");
     Ok(())
 }

@@ -165,12 +165,24 @@ impl Authority {
         let file = web.join(path.trim_start_matches('/'));
         fs::create_dir_all(file.parent().context("a path")?)?;
         fs::write(&file, answer(&image, path).context("an answer")?)?;
+        // Another program may take the port before openssl(1) does.
+        let mut started = self.serve(&web);
+        for _ in 0..4 {
+            if started.is_err() {
+                started = self.serve(&web);
+            }
+        }
+        started
+    }
+
+    /// Serves the files of `web` over TLS on a free port of 127.0.0.1.
+    fn serve(&self, web: &Path) -> Result<Tls> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut openssl = Command::new("openssl");
         openssl
             .args(["s_server", "-HTTP", "-accept", &format!("127.0.0.1:{port}")])
             .args(["-cert", "../tls.crt", "-key", "../tls.key"])
-            .current_dir(&web)
+            .current_dir(web)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
