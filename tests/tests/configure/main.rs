@@ -195,10 +195,17 @@ fn user(guest: &Guest, name: &str, uid: u32) -> Result<()> {
 }
 
 /// Expects a variable in the engine's environment. A request comes first, because it starts the
-/// engine.
+/// engine, and a client stays, because without one the engine ends after five seconds.
 fn engine_has(guest: &Guest, variable: &str) -> Result<()> {
-    guest.sh("podman --url unix:///run/podman/podman.sock info")?;
-    let all = guest.sh("for p in $(pidof podman); do tr '\\0' '\\n' </proc/$p/environ; done")?;
+    let script = "url=unix:///run/podman/podman.sock
+        podman --url $url events >/dev/null 2>&1 & client=$!
+        podman --url $url info >/dev/null; status=1
+        for pid in $(pidof podman); do
+            tr '\\0' ' ' </proc/$pid/cmdline | grep -q '^/usr/bin/podman system service' || continue
+            tr '\\0' '\\n' </proc/$pid/environ; status=$?
+        done
+        kill $client; exit $status";
+    let all = guest.sh(script)?;
     ensure!(all.lines().any(|l| l == variable), "no {variable}: {all}");
     Ok(())
 }
