@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! System calls with a time limit.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
 use nix::errno::Errno;
-use sys::syscall;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use sys::syscall::{self, Child};
 
 /// Runs `call` in a child for at most `ms` milliseconds. A child that has not ended by then is
 /// killed, which has no effect while it is inside a call that hangs, and is left behind.
@@ -16,7 +22,30 @@ pub fn bounded(ms: i32, call: impl FnOnce() -> nix::Result<()>) -> nix::Result<(
             syscall::exit(errno as i32)
         }
     };
-    let child = syscall::in_child(work).ok_or(Errno::EAGAIN)?;
+    ended(syscall::in_child(work), ms)
+}
+
+/// Reads at most `max_bytes` bytes of a regular file as [`bounded`] does.
+///
+/// # Errors
+/// The errors of [`bounded`], and of reading the file.
+pub fn bounded_read(ms: i32, path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut copy = File::from(memfd_create(c"copy", MFdFlags::MFD_CLOEXEC)?);
+    let work = || {
+        let bytes = sys::files::read_bounded(path, max_bytes);
+        if let Err(why) = bytes.and_then(|bytes| (&copy).write_all(&bytes)) {
+            syscall::exit(why.raw_os_error().unwrap_or(libc::EINVAL))
+        }
+    };
+    ended(syscall::in_child_with(&[copy.as_fd()], work), ms)?;
+    let mut bytes = Vec::new();
+    copy.rewind()?;
+    copy.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn ended(child: Option<Child>, ms: i32) -> nix::Result<()> {
+    let child = child.ok_or(Errno::EAGAIN)?;
     if !child.exited_within(ms) {
         child.kill();
         return Err(Errno::ETIMEDOUT);
@@ -43,5 +72,16 @@ mod tests {
             Ok(())
         };
         assert_eq!(bounded(50, slow), Err(Errno::ETIMEDOUT));
+    }
+
+    #[test]
+    fn a_bounded_read_gives_the_bytes_or_the_errno() {
+        let path = std::env::temp_dir().join(format!("b2p-bounded-{}", std::process::id()));
+        let errno = |max| bounded_read(5_000, &path, max).map_err(|why| why.raw_os_error());
+        assert_eq!(errno(9), Err(Some(libc::ENOENT)));
+        std::fs::write(&path, [7; 300_000]).expect("written");
+        assert_eq!(errno(1 << 20), Ok(vec![7; 300_000]));
+        assert_eq!(errno(9), Ok(vec![7; 9]));
+        std::fs::remove_file(&path).expect("removed");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use config::Etc;
 use control::{LastExit, Name, PendingClient, Request, ShutdownKind};
 use log::info;
 use services::{ExitStatus, Manager, ServiceId};
@@ -11,13 +12,12 @@ use sys::error::{Doing, Error, Result};
 use sys::files;
 use sys::service_names::{CONSOLE_PREFIX, RESCUE_PREFIX};
 
+use crate::accounts;
 use crate::context::Context;
 use crate::data_disk;
 use crate::event_sources::Event;
 use crate::state::{ScheduledShutdown, SystemState};
 
-/// Number of bytes of passwd(5) and of group(5) that are read.
-const MAX_ACCOUNTS_BYTES: u64 = 1 << 20;
 /// Usual size of a status report, in bytes.
 const STATUS_BYTES: usize = 4096;
 
@@ -82,7 +82,7 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
         let allowed = supervisor.may_add(name.as_str());
         allowed.map_err(|why| Error::invalid(why.to_string()))?;
     }
-    let loaded = load_file(manager, name);
+    let loaded = load_file(manager, name, state.config.etc);
     let what = format!("service {}", name.as_str());
     state.degraded.set_err(&what, loaded.as_ref());
     loaded
@@ -91,17 +91,14 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
 /// Loads the copy of the file that the client has put into RAM: PID 1 waits for no disk.
 ///
 /// # Errors
-/// The file cannot be read, or has faults.
-pub fn load_file(manager: &mut Manager, name: &Name) -> Result<()> {
+/// The file or those of users and groups cannot be read, or the file has faults.
+pub fn load_file(manager: &mut Manager, name: &Name, etc: Etc) -> Result<()> {
     let path = Path::new(control::SERVICES).join(name.as_str());
     // One byte more than is allowed, so that a longer file is refused and not cut.
     let max_bytes = services::service_file::MAX_FILE_BYTES as u64 + 1;
     let bytes = files::read_bounded(&path, max_bytes).on(&path)?;
-    let accounts = |path| {
-        let bytes = files::read_bounded(Path::new(path), MAX_ACCOUNTS_BYTES);
-        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-    };
-    let (passwd, group) = (accounts("/etc/passwd"), accounts("/etc/group"));
+    let passwd = accounts::text("/etc/passwd", etc)?;
+    let group = accounts::text("/etc/group", etc)?;
     let loaded = manager.load(name.as_str(), &bytes, &passwd, &group);
     loaded.map_err(|why| Error::invalid(why.to_string()))?;
     Ok(())

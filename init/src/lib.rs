@@ -3,6 +3,7 @@
 //! [`boot`], the services are [`service_table`], the reactions to events [`reactions`], the
 //! shutdown [`shutdown`].
 
+pub mod accounts;
 pub mod boot;
 pub mod bounded;
 pub mod cgroups;

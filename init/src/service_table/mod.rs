@@ -16,9 +16,10 @@ mod users;
 mod varlink;
 
 use config::{Config, DiskSelector, Ignition};
+use log::warn;
 use services::{ServiceDef, Socket, User, account};
 
-use crate::console;
+use crate::{accounts, console};
 
 pub use table::SERVICES;
 pub use varlink::link_registry;
@@ -66,7 +67,12 @@ impl Platform {
     /// name and number.
     #[must_use]
     pub fn detect(config: &Config) -> Platform {
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let read = |path| {
+            accounts::text(path, config.etc).unwrap_or_else(|why| {
+                warn!("{why}");
+                String::new()
+            })
+        };
         let (passwd, groups) = (read("/etc/passwd"), read("/etc/group"));
         let user = account::user(&passwd, &groups, &config.user);
         Platform {
