@@ -77,6 +77,7 @@ fn write_as_people_do(guest: &Guest) -> Result<()> {
     // The file of the second is written, and nothing in it is changed.
     let script = "cd /etc/containers && echo '# mine' >>registries.conf && rm nodocker && \
         cp -p policy.json /tmp && cat /tmp/policy.json >policy.json && echo lost >/etc/motd && \
+        echo '# mine' >/etc/tmpfiles.d/mine.conf && \
         test -s /mnt/data/kept/etc/containers/policy.json && test -s /mnt/data/kept/shipped && sync";
     guest.sh(script).map(drop)
 }
@@ -94,6 +95,8 @@ fn containers(guest: &Guest, wanted: &str) -> Result<()> {
         test -s policy.json && test -L certs.d";
     let mine = guest.sh(script)?;
     ensure!(mine == wanted, "{mine:?}, not {wanted:?}");
+    let links = guest.sh("sed -n 's/^# mine$/mine/p' /etc/tmpfiles.d/mine.conf || true")?;
+    ensure!(links == wanted, "tmpfiles.d has {links:?}, not {wanted:?}");
     let removed = guest.sh("test -e /etc/containers/nodocker && echo there; true")?;
     ensure!(
         removed.is_empty() != wanted.is_empty(),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use config::Config;
+use config::{Config, Etc};
 use log::info;
 use nix::sys::stat::SFlag;
 use sys::error::{Doing, Error, Result};
@@ -24,7 +24,13 @@ use crate::helpers::share;
 const MAX_APPENDED_TO: u64 = 64 << 20;
 /// Trees that a data disk may keep: a file there may be that of an earlier boot, which its owner
 /// has changed since.
-const KEPT: &[&str] = &["/home/", "/root/", "/var/", "/etc/containers/"];
+const KEPT: &[&str] = &["/home/", "/root/", "/var/"];
+/// Trees of /etc of the same kind, by `b2p.etc=`.
+const KEPT_OF_ETC: &[(Etc, &[&str])] = &[
+    (Etc::Containers, &["/etc/containers/", "/etc/tmpfiles.d/"]),
+    (Etc::All, &["/etc/"]),
+    (Etc::Ram, &[]),
+];
 
 /// Applies everything; mounts until `deadline`.
 pub fn apply(plan: &Plan, config: &Config, deadline: Instant, diagnostics: &mut Diagnostics) {
@@ -41,7 +47,7 @@ pub fn apply(plan: &Plan, config: &Config, deadline: Instant, diagnostics: &mut 
         named(&row.node, directory(&root, row, &ids), diagnostics);
     }
     for row in &plan.storage.files {
-        named(&row.node, file(&root, row, &ids), diagnostics);
+        named(&row.node, file(&root, row, &ids, config.etc), diagnostics);
     }
     for row in &plan.storage.links {
         named(&row.node, link(&root, row, &ids, config), diagnostics);
@@ -104,7 +110,7 @@ fn directory(root: &Tree, row: &Directory, ids: &Ids) -> Result<()> {
     }
 }
 
-fn file(root: &Tree, row: &File, ids: &Ids) -> Result<()> {
+fn file(root: &Tree, row: &File, ids: &Ids, etc: Etc) -> Result<()> {
     let node = &row.node;
     let attributes = ids.attributes(node, row.mode)?;
     let path = node.path.as_str();
@@ -130,15 +136,17 @@ fn file(root: &Tree, row: &File, ids: &Ids) -> Result<()> {
     if exists && whole.is_some() && !node.overwrite {
         let existing = root.read(path, MAX_APPENDED_TO)?.unwrap_or_default();
         if existing != bytes {
-            return stays(path);
+            return stays(path, etc);
         }
     }
     root.replace(path, &bytes, attributes)
 }
 
 /// Reports what exists and must not be replaced.
-fn stays(path: &str) -> Result<()> {
-    if KEPT.iter().any(|tree| path.starts_with(tree)) {
+fn stays(path: &str, etc: Etc) -> Result<()> {
+    let of_etc = KEPT_OF_ETC.iter().filter(|(setting, _)| *setting == etc);
+    let mut trees = of_etc.flat_map(|(_, trees)| *trees).chain(KEPT);
+    if trees.any(|tree| path.starts_with(tree)) {
         info!("ignition: {path} exists and stays as it is");
         return Ok(());
     }
@@ -169,7 +177,7 @@ fn link(root: &Tree, row: &Link, ids: &Ids, config: &Config) -> Result<()> {
     match root.kind(path)? {
         Some(SFlag::S_IFLNK) | None => {}
         Some(_) if node.overwrite => {}
-        Some(_) => return stays(path),
+        Some(_) => return stays(path, config.etc),
     }
     root.symlink(path, target, attributes)
 }
@@ -237,7 +245,7 @@ mod tests {
             content: Some(content("one\n")),
             append: vec![content("two\n")],
         };
-        let write = |row: &File| file(&root, row, &ids());
+        let write = |row: &File| file(&root, row, &ids(), Etc::Containers);
         let read = || fs::read_to_string(temp.path("etc/motd")).unwrap();
         write(&row).unwrap();
         write(&row).unwrap();
@@ -264,20 +272,32 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_of_a_kept_home_stays_without_a_word() {
-        let temp = Temp::new();
-        let root = Tree::open(temp.dir()).unwrap();
-        let row = File {
-            node: node("/home/core/.config/containers/containers.conf", false),
-            mode: 0o744,
-            content: Some(content("[containers]\n")),
-            append: Vec::new(),
-        };
-        file(&root, &row, &ids()).unwrap();
-        let path = temp.path("home/core/.config/containers/containers.conf");
-        fs::write(&path, "mine").unwrap();
-        file(&root, &row, &ids()).unwrap();
-        assert_eq!(fs::read(path).unwrap(), b"mine");
+    fn a_changed_file_of_a_kept_tree_stays_without_a_word() {
+        for (path, etc, is_kept) in [
+            ("home/core/.config/containers/a.conf", Etc::Ram, true),
+            ("etc/containers/registries.conf", Etc::Containers, true),
+            // After `podman machine set --rootful`.
+            ("etc/tmpfiles.d/podman-docker.conf", Etc::Containers, true),
+            ("etc/tmpfiles.d/podman-docker.conf", Etc::All, true),
+            ("etc/tmpfiles.d/podman-docker.conf", Etc::Ram, false),
+            ("etc/motd", Etc::Containers, false),
+            ("etc/motd", Etc::All, true),
+            ("srv/etc/motd", Etc::All, false),
+        ] {
+            let temp = Temp::new();
+            let root = Tree::open(temp.dir()).unwrap();
+            let row = File {
+                node: node(&format!("/{path}"), false),
+                mode: 0o744,
+                content: Some(content("of the document")),
+                append: Vec::new(),
+            };
+            file(&root, &row, &ids(), etc).unwrap();
+            fs::write(temp.path(path), "mine").unwrap();
+            let again = file(&root, &row, &ids(), etc);
+            assert_eq!(again.is_ok(), is_kept, "{path} {etc:?}");
+            assert_eq!(fs::read(temp.path(path)).unwrap(), b"mine");
+        }
     }
 
     #[test]

@@ -55,6 +55,12 @@ const CONTAINERS: Tree = Tree {
     name: "containers",
     flags: MsFlags::MS_NOSUID,
 };
+/// podman machine writes where docker's socket leads after `set --rootful`, once.
+const TMPFILES: Tree = Tree {
+    path: "etc/tmpfiles.d",
+    name: "tmpfiles",
+    flags: MsFlags::MS_NOSUID,
+};
 const ETC: Tree = Tree {
     path: "etc",
     name: "etc",
@@ -80,7 +86,7 @@ const OWN_FILES: &[(&str, &str)] = &[
 /// Returns the directories that are kept.
 fn trees(etc: Etc) -> &'static [Tree] {
     match etc {
-        Etc::Containers => &[HOMES, CONTAINERS],
+        Etc::Containers => &[HOMES, CONTAINERS, TMPFILES],
         Etc::All => &[HOMES, ETC],
         Etc::Ram => &[HOMES],
     }
