@@ -115,6 +115,10 @@ fn share() -> Result<()> {
         ensure!(said == "1", "{said}");
         Ok(())
     });
+    checks.check(
+        "as podman machine 6 mounts its user's configuration",
+        || over_etc_containers(&guest, &later),
+    );
     checks.check("a host that has gone does not hold the end", || {
         home.kill();
         guest.vm.power_button()?;
@@ -123,6 +127,33 @@ fn share() -> Result<()> {
         Ok(())
     });
     checks.finish(&guest)
+}
+
+/// Expects that podman keeps a policy under a folder that is mounted over /etc/containers, and takes that
+/// of the folder once it has one.
+fn over_etc_containers(guest: &Guest, folder: &Folder) -> Result<()> {
+    let mount = "sudo mkdir -p \"/etc/containers\" && sudo mount -t virtiofs later \"/etc/containers\" \
+        -o context=\"system_u:object_r:nfs_t:s0\"";
+    let import = "sh -c 'cd /tmp && tar -c os | podman import -q - localhost/os'";
+    let script = format!(
+        "sudo umount /mnt/other && {mount} && test ! -e /etc/containers/policy.json && \
+         cp /etc/os-release /tmp/os && {import} && sudo {import} && stat -c %U ~/.config/containers/policy.json"
+    );
+    let said = guest.sh_as("core", &script)?;
+    ensure!(said.ends_with("\ncore"), "{said}");
+    fs::write(
+        folder.path.join("policy.json"),
+        r#"{"default": [{"type": "reject"}]}"#,
+    )?;
+    let script = format!(
+        "sudo umount /etc/containers && {mount} && grep -c reject /etc/containers/policy.json && \
+         test ! -e ~/.config/containers/policy.json && test -e ~/.config/containers/registries.conf && \
+         sudo test ! -e /root/.config/containers/policy.json && ! {import} 2>/dev/null && \
+         sudo umount /etc/containers && test -e /etc/containers/policy.json"
+    );
+    let said = guest.sh_as("core", &script)?;
+    ensure!(said == "1", "{said}");
+    Ok(())
 }
 
 /// Expects that files made by core belong to the host's user, and the reverse.

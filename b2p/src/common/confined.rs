@@ -121,6 +121,18 @@ impl Tree {
         written.on(path)
     }
 
+    /// Removes a file or link, if there is one.
+    ///
+    /// # Errors
+    /// A directory is in its place, or the kernel refuses it.
+    pub fn remove(&self, path: &str) -> Result<()> {
+        let (dir, name) = self.parent(path, false)?;
+        match unlinkat(&dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::ENOENT) => Ok(()),
+            done => done.on(path),
+        }
+    }
+
     /// Makes a directory, or gives the one that exists these attributes.
     ///
     /// # Errors

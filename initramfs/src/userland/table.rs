@@ -281,6 +281,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "podman machine 6 runs it after it has copied the host's certificates",
     ),
     (
+        "usr/sbin/mount.virtiofs",
+        "../bin/b2p",
+        "mount(8) runs it; podman machine 6 mounts over /etc/containers",
+    ),
+    (
         "usr/lib/boot2podman/conmon",
         "../../bin/b2p",
         "podman runs it for each container (containers.conf)",

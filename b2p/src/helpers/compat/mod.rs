@@ -9,6 +9,7 @@
 //! - [`legacy_state`], for disks of boot2docker and of the first boot2podman: finds the keys in
 //!   their state directories, and names the files that are not used.
 //! - [`environment_d`] and [`tmpfiles`], for podman machine: variables for podman, and links.
+//! - [`mount_virtiofs`], for podman machine 6: keeps podman's policy where a mount hides it.
 //! - [`shims`], for podman machine and Lima: answers commands of systemd that have nothing to do here.
 //! - [`lima`], for Lima's boot.sh: writes a file that tells it not to wait for systemd.
 
@@ -16,6 +17,7 @@ pub mod boot_script;
 pub mod environment_d;
 pub mod legacy_state;
 pub mod lima;
+pub mod mount_virtiofs;
 pub mod profile;
 pub mod shims;
 pub mod tmpfiles;

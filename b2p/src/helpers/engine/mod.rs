@@ -88,6 +88,11 @@ impl Owner {
         Ok(())
     }
 
+    /// Returns the home directory.
+    pub fn home(&self) -> &str {
+        &self.home
+    }
+
     /// Returns the user's `XDG_RUNTIME_DIR`.
     fn runtime_dir(&self) -> PathBuf {
         Path::new(USER_RUNTIME_DIRS).join(self.uid.to_string())

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `mount.virtiofs`, which mount(8) runs for a folder of the host. podman machine 6 mounts its user's
+//! `~/.config/containers` over `/etc/containers`, and podman 5 finds a policy and registries only
+//! there and in homes: where the host's folder lacks one of the files, the homes get that of the image.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use log::{info, warn};
+use sys::error::Result;
+
+use crate::common::confined::{Attributes, Tree};
+use crate::common::terminal::print_error;
+use crate::helpers::engine::Owner;
+
+/// Directory of the machine's files, and that of a user's below a home (containers-policy.json(5),
+/// containers-registries.conf(5)).
+const MACHINE: &str = "/etc/containers";
+const USERS: &str = ".config/containers";
+/// Files without which podman pulls no image, or none with a short name.
+const FILES: &[&str] = &["policy.json", "registries.conf"];
+/// Longest file that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Change of a file in a home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Write,
+    Remove,
+    Nothing,
+}
+
+/// Mounts by mount(8) without helpers; the arguments of a helper are also mount's. Returns the exit
+/// status.
+pub fn main(args: &[String]) -> i32 {
+    let is_machine = args.get(1).is_some_and(|target| {
+        let target = fs::canonicalize(target);
+        target.is_ok_and(|target| target == Path::new(MACHINE))
+    });
+    let shipped = match is_machine {
+        true => FILES.iter().filter_map(|file| shipped(file)).collect(),
+        false => Vec::new(),
+    };
+    let mut mount = Command::new("/usr/bin/mount");
+    let status = mount.args(["-i", "-t", "virtiofs"]).args(args).status();
+    let status = match status {
+        Ok(status) => status.code().unwrap_or(1),
+        Err(why) => {
+            print_error(&format!("mount.virtiofs: {why}"));
+            1
+        }
+    };
+    if status == 0 && !shipped.is_empty() {
+        fill_homes(&shipped);
+    }
+    status
+}
+
+/// Returns a file that the mount is about to hide.
+fn shipped(file: &'static str) -> Option<(&'static str, Vec<u8>)> {
+    let bytes = sys::files::read_bounded(Path::new(MACHINE).join(file).as_path(), MAX_BYTES);
+    Some((file, bytes.ok()?))
+}
+
+fn fill_homes(shipped: &[(&str, Vec<u8>)]) {
+    let (config, _) = sys::config_sources::read();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let owners = ["root", &config.user].map(|name| Owner::named(&passwd, name));
+    let root = match Tree::open(Path::new("/")) {
+        Ok(root) => root,
+        Err(why) => return warn!("mount.virtiofs: {why}"),
+    };
+    for owner in owners.iter().flatten() {
+        for (file, bytes) in shipped {
+            let hosts = Path::new(MACHINE).join(file).exists();
+            let done = fill(&root, owner, file, bytes, hosts);
+            done.unwrap_or_else(|why| warn!("mount.virtiofs: {why}"));
+        }
+    }
+}
+
+/// Gives a home the image's file, or takes it back once the host has one.
+fn fill(root: &Tree, owner: &Owner, file: &str, bytes: &[u8], hosts: bool) -> Result<()> {
+    let dir = format!("{}/{USERS}", owner.home());
+    let path = format!("{dir}/{file}");
+    let home = match Path::new(&dir).is_dir() {
+        true => root.read(&path, MAX_BYTES)?,
+        false => None,
+    };
+    match change(hosts, home.as_deref(), bytes) {
+        Change::Nothing => return Ok(()),
+        Change::Remove => root.remove(&path)?,
+        Change::Write => {
+            let (uid, gid) = (owner.uid, owner.gid);
+            let config = format!("{}/.config", owner.home());
+            for parent in [config.as_str(), &dir] {
+                if !Path::new(parent).is_dir() {
+                    let mode = 0o755;
+                    root.directory(parent, Attributes { mode, uid, gid })?;
+                }
+            }
+            let mode = 0o644;
+            root.replace(&path, bytes, Attributes { mode, uid, gid })?;
+        }
+    }
+    info!("mount.virtiofs: {path}: the image's, as long as {MACHINE} of the host has none");
+    Ok(())
+}
+
+/// Decides by what the host and the home have. A file that its owner changed stays.
+fn change(hosts: bool, home: Option<&[u8]>, shipped: &[u8]) -> Change {
+    match (hosts, home) {
+        (false, None) => Change::Write,
+        (true, Some(home)) if home == shipped => Change::Remove,
+        _ => Change::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+    use nix::unistd::{getegid, geteuid};
+
+    #[test]
+    fn the_hosts_file_counts_then_the_owners_then_the_images() {
+        for (hosts, home, want) in [
+            (false, None, Change::Write),
+            (false, Some(&b"image"[..]), Change::Nothing),
+            (false, Some(b"mine"), Change::Nothing),
+            (true, None, Change::Nothing),
+            (true, Some(b"image"), Change::Remove),
+            (true, Some(b"mine"), Change::Nothing),
+        ] {
+            assert_eq!(change(hosts, home, b"image"), want, "{hosts} {home:?}");
+        }
+    }
+
+    #[test]
+    fn a_home_gets_the_file_and_loses_it_again() {
+        let temp = Temp::new();
+        let root = Tree::open(Path::new("/")).unwrap();
+        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+        let home = temp.dir().join("home").display().to_string();
+        fs::create_dir(temp.path("home")).unwrap();
+        let owner = Owner::named(&format!("ann:x:{uid}:{gid}::{home}:/bin/sh"), "ann").unwrap();
+        let path = temp.path("home/.config/containers/policy.json");
+        fill(&root, &owner, "policy.json", b"image", true).unwrap();
+        assert!(!temp.path("home/.config").exists());
+        fill(&root, &owner, "policy.json", b"image", false).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"image");
+        fill(&root, &owner, "policy.json", b"image", true).unwrap();
+        assert!(!path.exists());
+        fs::write(&path, "mine").unwrap();
+        fill(&root, &owner, "policy.json", b"image", true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+}
