@@ -8,7 +8,7 @@ use Kind::{Client, Compat, OneShot, Service};
 
 use crate::client::service::{self, Environment, Verb};
 use crate::client::{
-    boot, flags, help, key, log, ping, power, rescue, status, systemctl, varlink, version,
+    boot, flags, help, key, log, openrc, ping, power, rescue, status, systemctl, varlink, version,
 };
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
@@ -278,6 +278,15 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "loginctl", kind: Compat, arguments: "VERB [USER]",
         run: |call| compat::shims::main(call.name, call.arguments),
         summary: "answers what Lima asks of loginctl(1)", ..DEFAULT },
+    Applet { name: "rc-service", kind: Compat, arguments: "[--ifstarted|--ifstopped] NAME VERB",
+        run: |call| openrc::rc_service(call.control, call.arguments),
+        summary: "runs a script of /etc/init.d, as Lima's guest agent has, as a service", ..DEFAULT },
+    Applet { name: "rc-update", kind: Compat, arguments: "add|del NAME [RUNLEVEL]",
+        run: |call| openrc::rc_update(call.arguments),
+        summary: "answers what Lima asks of OpenRC", ..DEFAULT },
+    Applet { name: "sysctl", kind: Compat, arguments: "[--system | OPTION...]",
+        run: |call| compat::sysctl::main(call.arguments),
+        summary: "applies the files of sysctl.d, or becomes busybox's sysctl", ..DEFAULT },
     Applet { name: "systemd-tmpfiles", kind: Compat, arguments: "--create [--prefix=PATH]",
         run: |call| compat::tmpfiles::main(call.arguments),
         summary: "makes the links and directories of /etc/tmpfiles.d", ..DEFAULT },

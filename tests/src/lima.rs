@@ -206,3 +206,42 @@ pub fn boot_done(iid: &str) -> (String, String) {
         "set -eux\nBOOT_DONE=/run/lima-boot-done\n[ \"$(cat \"$BOOT_DONE\" 2>/dev/null)\" = \"{iid}\" ]\n"
     ))
 }
+
+/// The parts of Lima's boot scripts beyond the plain mode, for a machine without OpenRC's and systemd's
+/// managers: rootless containers and the guest agent (`boot.Linux/20-rootless-base.sh`,
+/// `25-guestagent-base.sh`). The agent of this replay writes down how it was started.
+pub const FULL_MODE: &str = r#"set -eux
+mkdir -p /usr/local/bin
+cat >/usr/local/bin/lima-guestagent <<'EOS'
+#!/bin/sh
+echo "$@" >>/run/agent-started
+exec sleep 1000000
+EOS
+chmod 755 /usr/local/bin/lima-guestagent
+if command -v systemctl >/dev/null 2>&1; then
+    mkdir -p /etc/systemd/system/user@.service.d
+    printf '[Service]\nDelegate=yes\n' >/etc/systemd/system/user@.service.d/lima.conf
+    systemctl daemon-reload
+fi
+echo net.ipv4.ip_unprivileged_port_start=0 >/etc/sysctl.d/99-lima-test.conf
+sysctl --system
+systemctl start systemd-logind.service
+loginctl enable-linger ann
+[ -f /sbin/openrc-run ]
+printf 'LIMA_CIDATA_VSOCK_PORT="2222"\nLIMA_CIDATA_VIRTIO_PORT="io.lima-vm.guest_agent.0"\n' >/etc/conf.d/lima-guestagent
+cat >/etc/init.d/lima-guestagent <<'EOS'
+#!/sbin/openrc-run
+supervisor=supervise-daemon
+log_file="${log_file:-/var/log/${RC_SVCNAME}.log}"
+supervise_daemon_args="--stderr \"${log_file}\""
+name="lima-guestagent"
+command=/usr/local/bin/lima-guestagent
+command_args="daemon --debug=false --vsock-port \"${LIMA_CIDATA_VSOCK_PORT}\" --virtio-port \"${LIMA_CIDATA_VIRTIO_PORT}\""
+command_background=true
+pidfile="/run/lima-guestagent.pid"
+EOS
+chmod 755 /etc/init.d/lima-guestagent
+rc-update add lima-guestagent default
+rc-service --ifstarted lima-guestagent restart
+rc-service --ifstopped lima-guestagent start
+"#;

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use std::time::Duration;
 use tests::disks::{self, Image, seed};
 use tests::ignition;
-use tests::lima::{Instance, boot_done, probe};
+use tests::lima::{FULL_MODE, Instance, boot_done, probe};
 use tests::{Checks, Guest, eventually, keyless};
 use vmm::{Bus, Disk};
 
@@ -112,6 +112,28 @@ fn lima() -> Result<()> {
         root("umount /mnt/lima-cidata; rm /run/lima-boot-done; pkill -x sleep; b2p stop cloud-scripts; b2p start cloud-scripts")?;
         eventually(SCRIPTS, || asked(&guest, &boot_done(instance.iid)))?;
         is("cat /run/ran", "once")
+    });
+    checks.check("full mode: the guest agent is a service", || {
+        let run = |script: &str| {
+            let out = guest.ssh_with("ann", "sudo bash", script.as_bytes())?;
+            tests::text(&out)
+        };
+        let started =
+            "daemon --debug=false --vsock-port 2222 --virtio-port io.lima-vm.guest_agent.0";
+        run(FULL_MODE)?;
+        eventually(SCRIPTS, || is("cat /run/agent-started", started))?;
+        is("cat /proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
+        // The next boot of the host: the agent runs already, and is restarted.
+        run(FULL_MODE)?;
+        eventually(SCRIPTS, || {
+            is("cat /run/agent-started", &[started; 2].join("\n"))
+        })?;
+        is(
+            "rc-service lima-guestagent status && b2p status | grep -c lima-guestagent",
+            "1",
+        )?;
+        run("rc-service lima-guestagent stop")?;
+        is("rc-service lima-guestagent status; echo $?", "3")
     });
     checks.check("a host that connects late is told, too", || {
         is("dmesg | grep -c \"[h]ost is told\" || true", "0")?;

@@ -8,6 +8,7 @@ pub mod help;
 pub mod json;
 pub mod key;
 pub mod log;
+pub mod openrc;
 pub mod ping;
 pub mod power;
 pub mod rescue;

@@ -271,6 +271,17 @@ pub const LINKS: &[(&str, &str, &str)] = &[
     ),
     ("usr/bin/loginctl", "b2p", "Lima's boot script runs it"),
     (
+        "usr/sbin/rc-service",
+        "../bin/b2p",
+        "Lima's boot script starts its guest agent by it",
+    ),
+    ("usr/sbin/rc-update", "../bin/b2p", "the same"),
+    (
+        "usr/sbin/sysctl",
+        "../bin/b2p",
+        "Lima's boot script gives --system, which busybox's does not know",
+    ),
+    (
         "usr/bin/systemd-tmpfiles",
         "b2p",
         "podman machine runs it after `set --rootful`",

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sys::error::Result;
+use sys::error::{Doing, Result};
 use sys::files::replace;
 
 /// File on a seed that Lima made.
@@ -14,12 +14,19 @@ pub const MARKER: &str = "lima.env";
 /// takes it for OpenRC.
 const OPENRC_RUN: &str = "/usr/sbin/openrc-run";
 const CONTENT: &[u8] =
-    b"# For Lima: there is no systemd to wait for. There is no OpenRC, either.\n";
+    b"# For Lima: there is no systemd to wait for. Of OpenRC there are rc-service and rc-update.\n";
 
-/// Writes the file that tells Lima's boot.sh not to wait.
+/// Directories in which Lima's scripts write: the service of the guest agent (`crate::client::openrc`),
+/// and settings.
+const DIRS: &[&str] = &["/etc/init.d", "/etc/conf.d", "/etc/sysctl.d"];
+
+/// Writes the file that tells Lima's boot.sh not to wait, and makes the directories for the agent.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file cannot be written, or a directory not made.
 pub fn install() -> Result<()> {
+    for dir in DIRS {
+        std::fs::create_dir_all(dir).on(dir)?;
+    }
     replace(Path::new(OPENRC_RUN), CONTENT, 0o644)
 }

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `rc-service` and `rc-update`, by which Lima installs its guest agent: a service script of OpenRC that
+//! sets the variables `command` and `command_args` is a service of PID 1. A script with functions of
+//! its own is not supported.
+
+use std::path::{Path, PathBuf};
+
+use control::{Name, Report, Request};
+use sys::error::{Error, Result};
+use sys::files::replace;
+
+use crate::client::service::{self, Environment, Verb};
+use crate::client::status;
+use crate::common::control_client::{ControlClient, is_at_rest};
+use crate::common::terminal::print_error;
+
+/// Directory of scripts, and that of their settings (openrc-run(8)).
+const SCRIPTS: &str = "/etc/init.d";
+const SETTINGS: &str = "/etc/conf.d";
+/// Directory of the service files that are made of scripts: a boot begins without them.
+const FILES: &str = "/run/boot2podman/openrc";
+
+/// A request of rc-service(8).
+#[derive(Debug, PartialEq, Eq)]
+struct Call {
+    /// State in which alone the request counts: true if it runs.
+    only_if_started: Option<bool>,
+    name: Name,
+    verb: Option<Verb>,
+}
+
+/// `rc-update add|del NAME [RUNLEVEL]`: who adds a service writes its script at every boot. Returns the
+/// exit status.
+pub fn rc_update(args: &[String]) -> i32 {
+    match args.first().map(String::as_str) {
+        Some("add" | "del" | "delete" | "-u" | "--update") => 0,
+        _ => {
+            print_error(
+                "rc-update: add and del are known here; this is boot2podman, without OpenRC",
+            );
+            1
+        }
+    }
+}
+
+/// `rc-service [OPTION…] NAME VERB`; returns the exit status.
+pub fn rc_service(control: &ControlClient, args: &[String]) -> i32 {
+    let call = match parse(args) {
+        Ok(call) => call,
+        Err(why) => {
+            print_error(&format!("rc-service: {why}"));
+            return 1;
+        }
+    };
+    let env = Environment {
+        user_files: PathBuf::from(FILES),
+        ..Environment::of(control)
+    };
+    let runs = is_started(control, &call.name);
+    if call.only_if_started.is_some_and(|wanted| wanted != runs) {
+        return 0;
+    }
+    let Some(verb) = call.verb else {
+        return i32::from(!runs) * 3;
+    };
+    match verb == Verb::Stop || runs && verb == Verb::Start {
+        true => Ok(()),
+        false => write(&call.name),
+    }
+    .map_or_else(
+        |why| {
+            print_error(&format!("rc-service: {why}"));
+            1
+        },
+        |()| service::main(&env, verb, &[call.name.as_str().to_owned()]),
+    )
+}
+
+fn is_started(control: &ControlClient, name: &Name) -> bool {
+    let text = control.ask(&Request::Status).unwrap_or_default();
+    let report = Report::parse(&text);
+    let service = status::find(&report, name.as_str());
+    service.is_some_and(|service| !is_at_rest(service.state))
+}
+
+fn parse(args: &[String]) -> Result<Call> {
+    let (options, operands): (Vec<&String>, Vec<&String>) =
+        args.iter().partition(|arg| arg.starts_with('-'));
+    let has = |words: [&str; 2]| options.iter().any(|o| words.contains(&o.as_str()));
+    let only_if_started = match (has(["--ifstarted", "-s"]), has(["--ifstopped", "-S"])) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    let [name, verb, ..] = operands.as_slice() else {
+        return Err(Error::invalid("the name of a service and a verb are right"));
+    };
+    let verb = match verb.as_str() {
+        "start" => Some(Verb::Start),
+        "stop" => Some(Verb::Stop),
+        "restart" => Some(Verb::Restart),
+        "status" => None,
+        other => {
+            let why = format!("{other}: start, stop, restart and status are known here");
+            return Err(Error::invalid(why));
+        }
+    };
+    let name = Name::new(name)
+        .ok_or_else(|| Error::invalid(format!("{name}: not a name of a service of boot2podman")))?;
+    Ok(Call {
+        only_if_started,
+        name,
+        verb,
+    })
+}
+
+/// Writes the service file of a script. The shell reads the script at the start of the service, as
+/// openrc-run does.
+fn write(name: &Name) -> Result<()> {
+    let script = Path::new(SCRIPTS).join(name.as_str());
+    if !script.is_file() {
+        let why = format!("{}: there is no such script", script.display());
+        return Err(Error::invalid(why));
+    }
+    let file = Path::new(FILES).join(name.as_str());
+    replace(&file, service_file(name).as_bytes(), 0o600)
+}
+
+fn service_file(name: &Name) -> String {
+    let name = name.as_str();
+    format!(
+        "exec /bin/sh -c 'export RC_SVCNAME=$0; if [ -e {SETTINGS}/$0 ]; then . {SETTINGS}/$0; fi; \
+         . {SCRIPTS}/$0; eval \"exec $command $command_args\"' {name}\nrestart always\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn call(line: &str) -> Result<Call> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        parse(&words)
+    }
+
+    #[test]
+    fn requests_as_lima_sends_them() {
+        let agent = |only_if_started, verb| Call {
+            only_if_started,
+            name: Name::new("lima-guestagent").unwrap(),
+            verb,
+        };
+        for (line, want) in [
+            (
+                "--ifstarted lima-guestagent restart",
+                agent(Some(true), Some(Verb::Restart)),
+            ),
+            (
+                "--ifstopped lima-guestagent start",
+                agent(Some(false), Some(Verb::Start)),
+            ),
+            ("lima-guestagent stop", agent(None, Some(Verb::Stop))),
+            ("lima-guestagent status", agent(None, None)),
+        ] {
+            assert_eq!(call(line).unwrap(), want, "{line}");
+        }
+        for (line, words) in [
+            ("lima-guestagent", "a verb"),
+            ("lima-guestagent zap", "zap: start, stop"),
+            ("../x start", "not a name"),
+        ] {
+            let why = call(line).unwrap_err().to_string();
+            assert!(why.contains(words), "{line}: {why}");
+        }
+    }
+
+    #[test]
+    fn the_service_file_is_right() {
+        let text = service_file(&Name::new("lima-guestagent").unwrap());
+        let parsed = services::service_file::parse("lima-guestagent", text.as_bytes(), "", "");
+        assert!(parsed.is_ok(), "{text}");
+    }
+
+    #[test]
+    fn services_are_added_to_runlevels_by_name() {
+        let status = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            rc_update(&words)
+        };
+        assert_eq!(status("add lima-guestagent default"), 0);
+        assert_eq!(status("show"), 1);
+    }
+}
