@@ -114,12 +114,21 @@ pub fn is_applied(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Script that podman machine sends to root's bash at each start, for a host with proxies.
-const PROXIES: &str = r#"mkdir -p /etc/environment.d /etc/systemd/system.conf.d /etc/profile.d
+/// Scripts that podman machine sends to root's bash at each start, for a host with proxies: with values
+/// in quotes, and, from 5.8 on, without and for users' services as well.
+const PROXIES: [&str; 2] = [
+    r#"mkdir -p /etc/environment.d /etc/systemd/system.conf.d /etc/profile.d
 for p in /etc/systemd/system.conf.d /etc/environment.d; do rm -f $p/default-env.conf; done
 printf '%s\n' 'http_proxy="http://192.0.2.1:3128"' 'no_proxy="localhost,a b"' >/etc/environment.d/default-env.conf
 systemctl daemon-reload
-"#;
+"#,
+    r#"mkdir -p /etc/environment.d /etc/profile.d /etc/systemd/system.conf.d /etc/systemd/user.conf.d
+for p in system user; do printf '[Manager]\nDefaultEnvironment="http_proxy=http://192.0.2.1:3128"\n' >/etc/systemd/$p.conf.d/default-env.conf; done
+printf '%s\n' 'http_proxy=http://192.0.2.1:3128' 'no_proxy=localhost,a b' >/etc/environment.d/default-env.conf
+printf 'export %s\n' 'http_proxy=http://192.0.2.1:3128' >/etc/profile.d/default-env.sh
+systemctl daemon-reload
+"#,
+];
 
 /// Commands of hosts that have little or nothing to do, each with its output.
 const COMMANDS: &[(&str, &str)] = &[
@@ -145,14 +154,16 @@ const COMMANDS: &[(&str, &str)] = &[
 /// # Errors
 /// A command fails, or prints something else.
 pub fn commands_are_answered(guest: &Guest) -> Result<()> {
-    let out = guest.ssh_with("root", "/usr/bin/bash", PROXIES.as_bytes())?;
-    ensure!(
-        out.status.success() && out.stdout.is_empty() && out.stderr.is_empty(),
-        "{out:?}"
-    );
-    let env = guest.sh("grep '^env' /usr/share/containers/containers.conf")?;
-    for part in ["http_proxy=http://192.0.2.1:3128", "no_proxy=localhost,a b"] {
-        ensure!(env.contains(part), "{env}");
+    for script in PROXIES {
+        let out = guest.ssh_with("root", "/usr/bin/bash", script.as_bytes())?;
+        ensure!(
+            out.status.success() && out.stdout.is_empty() && out.stderr.is_empty(),
+            "{out:?}"
+        );
+        let env = guest.sh("grep '^env' /usr/share/containers/containers.conf")?;
+        for part in ["http_proxy=http://192.0.2.1:3128", "no_proxy=localhost,a b"] {
+            ensure!(env.contains(part), "{env}");
+        }
     }
     guest.sh("podman info >/run/info")?;
     for (command, output) in COMMANDS {

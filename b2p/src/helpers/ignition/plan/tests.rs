@@ -276,3 +276,53 @@ fn other_parts_of_a_document() {
     );
     assert_eq!(faults(r#""passwd":[]"#), ["passwd: an object is right"]);
 }
+
+/// Members that podman machine added to its document, by version, each with the faults that are right.
+const OF_VERSIONS: &[(&str, &str, &[&str])] = &[
+    (
+        "5.5",
+        r#""storage":{"files":[{"path":"/home/core/playbook.yaml","mode":484,"user":{"name":"core"},"contents":{"source":"data:,-%20hosts:%20all"}}]},
+        "systemd":{"units":[{"name":"playbook.service","enabled":true,"contents":"[Unit]\nConditionFirstBoot=yes\n[Service]\nExecStart=/usr/bin/ansible-playbook /home/core/playbook.yaml\n"}]}"#,
+        &["systemd.units[0]: playbook.service: there is no ansible"],
+    ),
+    (
+        "5.6",
+        r#""storage":{"files":[{"path":"/var/lib/systemd/linger/core","mode":420,"user":{"name":"root"},"group":{"name":"root"},"contents":{"verification":{}}},
+        {"path":"/etc/systemd/zram-generator.conf","mode":420,"contents":{"source":"data:,%5Bzram0%5D%0Azram-size%3D512%0A"}}],
+        "links":[{"path":"/etc/systemd/user/sockets.target.wants/podman.socket","target":"/usr/lib/systemd/user/podman.socket"},
+        {"path":"/etc/localtime","target":"../usr/share/zoneinfo/America/New_York","overwrite":false,"hard":false}]}"#,
+        &[],
+    ),
+    (
+        "5.8",
+        r#""systemd":{"units":[{"name":"home-ann.mount","enabled":true,"contents":"[Unit]\nDescription=Mount virtiofs\nAfter=immutable-root-off.service\n[Mount]\nWhat=a2a0ee2c717462feb1de2f5afd59de5fd2d8\nWhere=/home/ann\nType=virtiofs\nOptions=context=\"system_u:object_r:nfs_t:s0\"\n[Install]\nWantedBy=local-fs.target\n"},
+        {"name":"immutable-root-off.service","enabled":true,"contents":"[Service]\nExecStart=/usr/bin/chattr -i /\n"},
+        {"name":"immutable-root-on.service","enabled":true,"contents":"[Service]\nExecStart=/usr/bin/chattr +i /\n"}]}"#,
+        &[],
+    ),
+    (
+        "6.0",
+        r#""storage":{"files":[{"path":"/etc/podman-machine","mode":420,"contents":{"source":"data:,qemu%0A","verification":{}}},
+        {"path":"/etc/subuid","mode":484,"overwrite":true,"contents":{"source":"data:,core:100000:1000000%0A"}}]}"#,
+        &[],
+    ),
+];
+
+#[test]
+fn what_versions_of_podman_machine_added() {
+    for (version, members, right) in OF_VERSIONS {
+        let (plan, faults) = plan(members);
+        assert_eq!(faults.len(), right.len(), "{version}: {faults:?}");
+        let pairs = faults.iter().zip(*right);
+        for (fault, right) in pairs {
+            assert!(fault.starts_with(right), "{version}: {fault}");
+        }
+        let rows = plan.storage.files.len() + plan.storage.links.len() + plan.units.len();
+        let wanted = match *version {
+            "5.5" | "5.8" => 1,
+            "5.6" => 4,
+            _ => 2,
+        };
+        assert_eq!(rows, wanted, "{version}: {plan:?}");
+    }
+}
