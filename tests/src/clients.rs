@@ -48,9 +48,10 @@ impl Guest {
         Ok(format!("unix:///proc/self/cwd/{ENGINE}"))
     }
 
-    /// Runs `podman --remote` over ssh as `core`, with podman's own ssh client.
-    pub fn podman_over_ssh(&self, args: &[&str]) -> Result<Output> {
-        let url = self.ssh_url("core", "/run/podman/podman.sock")?;
+    /// Runs `podman --remote` over ssh as `core`, with podman's own ssh client, against the socket at
+    /// `path`. For an empty path, the client asks podman in the machine for it.
+    pub fn podman_over_ssh(&self, path: &str, args: &[&str]) -> Result<Output> {
+        let url = self.ssh_url("core", path)?;
         let mut podman = self.client_of_tree("podman")?;
         podman
             .args(["--remote", "--url", &url, "--identity"])

@@ -19,6 +19,24 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check("rootless, limits hold", || exceeded(guest));
     checks.check("rootless, stats, top, pause and update", || commands(guest));
     checks.check("rootless, limits over the API", || api(guest));
+    checks.check(
+        "rootless, ssh without a path leads to core's podman",
+        || {
+            let limits = [
+                "sh",
+                "-c",
+                "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max",
+            ];
+            let run = ["run", "--rm", "-m", "32m", "--pids-limit", "9", image::NAME];
+            let out = guest.podman_over_ssh("", &[&run[..], &limits].concat())?;
+            let said = tests::text(&out)?;
+            ensure!(said.trim() == "33554432\n9", "{said}");
+            let rootless = ["info", "--format", "{{.Host.Security.Rootless}}"];
+            let said = tests::text(&guest.podman_over_ssh("", &rootless)?)?;
+            ensure!(said.trim() == "true", "{said}");
+            Ok(())
+        },
+    );
     checks.check("rootless, core leaves nothing", || {
         guest.sh_as("core", "podman system reset --force").map(drop)
     });
