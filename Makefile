@@ -91,6 +91,7 @@ test-rest:
 	nice $(FUZZ) 0 -runs=20000 -seed=1 -reload=0
 
 test-all: test ## runs the tests of every kernel and the long ones as well
+	@$(INITRAMFS) oci
 	@$(INITRAMFS) ext buildah skopeo
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim

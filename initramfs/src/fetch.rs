@@ -130,6 +130,11 @@ impl BuildConfig {
         PackageSet::new("host", packages::names(packages::OTHER_HOST))
     }
 
+    /// Packages of a host of podman machine, for the tests.
+    fn machine_host(&self) -> PackageSet<'static> {
+        PackageSet::new("machine-host", packages::names(packages::MACHINE_HOST))
+    }
+
     fn key(&self, set: &PackageSet<'_>) -> String {
         let mut inputs = Inputs::new();
         inputs.add("format", FORMAT).add("suite", &self.suite);
@@ -209,6 +214,11 @@ impl BuildConfig {
     /// Fetches the tree of a system of this suite to build in unless it exists.
     pub fn fetch_other_host(&self, step: &Step) -> Result<PackageTree> {
         self.fetch(&self.other_host(), step)
+    }
+
+    /// Fetches the tree of a host of podman machine unless it exists.
+    pub fn fetch_machine_host(&self, step: &Step) -> Result<PackageTree> {
+        self.fetch(&self.machine_host(), step)
     }
 
     fn fetch(&self, set: &PackageSet<'_>, step: &Step) -> Result<PackageTree> {

@@ -177,6 +177,26 @@ pub const OTHER_HOST: &[Package] = &[
     tool("qemu-utils", "qemu-img, for the disk"),
 ];
 
+/// Packages of a host that drives the disk with Debian's own podman machine, for the tests, in a tree
+/// of its own.
+pub const MACHINE_HOST: &[Package] = &[
+    tool("base-files", "the links /bin, /lib and /lib64 into /usr"),
+    tool("bash", "the host's first process, and the wrapper of QEMU"),
+    tool("dash", "/bin/sh"),
+    tool("coreutils", "env, timeout and others"),
+    tool("findutils", "what a machine leaves"),
+    tool("util-linux", "setpriv"),
+    tool("podman", "podman machine"),
+    tool("qemu-system-x86", "the machines"),
+    tool("qemu-utils", "qemu-img, with which podman enlarges disks"),
+    tool("gvproxy", "the machines' network"),
+    tool("virtiofsd", "the machines' volumes"),
+    tool("openssh-client", "ssh and ssh-keygen"),
+    tool("curl", "clients of published ports and of the API"),
+    tool("docker-registry", "a registry to pull the disk from"),
+    tool("skopeo", "pushes the disk"),
+];
+
 /// Kernels that an image can be built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
@@ -246,7 +266,8 @@ mod tests {
             .chain(BUILDER)
             .chain(PEERS)
             .chain(VARLINK_CLIENTS)
-            .chain(OTHER_HOST);
+            .chain(OTHER_HOST)
+            .chain(MACHINE_HOST);
         assert!(packages.all(|p| !p.why.is_empty()));
     }
 
