@@ -19,7 +19,7 @@ use crate::state::SystemState;
 /// Time in which the shells must end when one of them has been left, in milliseconds.
 const STOP_MS: u64 = 5_000;
 /// Terminal of a machine without consoles: somebody may be at the first serial line.
-const FALLBACK_TERMINAL: &str = "/dev/ttyS0";
+const FALLBACK_TERMINAL: &str = sys::arch::ARCH.first_serial;
 /// Priority of the message about the shells, a notice (syslog(3)).
 const NOTICE: u8 = 5;
 

@@ -2,6 +2,7 @@
 //! System interface that PID 1 and its helpers share.
 
 pub mod account_files;
+pub mod arch;
 pub mod clock;
 pub mod config_sources;
 pub mod error;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::info;
 use nix::errno::Errno;
 use nix::mount::MsFlags;
+use sys::arch::ARCH;
 use sys::error::{Doing, Error, Result};
 use sys::modules::Modules;
 
@@ -15,10 +16,8 @@ use super::find::Files;
 use super::manifest::{Manifest, Platform};
 use crate::common::tool;
 
-/// Directory in which programs look for libraries.
-const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 /// Loader of the C library, which knows its version (ld.so(8)).
-const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+const LOADER: &str = ARCH.loader;
 /// Time limit of the loader.
 const LOADER_LIMIT: Duration = Duration::from_secs(10);
 /// Time limit of sha256sum(1): a gigabyte on a slow disc.
@@ -30,7 +29,7 @@ const SHA256_LIMIT: Duration = Duration::from_secs(600);
 /// The manifest is wrong, or the extension is not for this machine.
 pub fn check_platform<'a>(files: &Files, manifest: &'a [u8]) -> Result<Manifest<'a>> {
     let manifest = Manifest::parse(manifest)?;
-    let has_library = |name: &str| Path::new(LIBRARIES).join(name).exists();
+    let has_library = |name: &str| Path::new(ARCH.libraries).join(name).exists();
     let platform = Platform {
         libc: &libc_version()?,
         has_library: &has_library,

@@ -16,8 +16,8 @@ pub const MAX_BYTES: u64 = 64 * 1024;
 const MAX_LINE: usize = 256;
 /// The only format so far.
 const FORMAT: &str = "1";
-/// Architecture by Debian's name; the only one so far.
-const ARCHITECTURE: &str = "amd64";
+/// Architecture of this machine by Debian's name.
+const ARCHITECTURE: &str = sys::arch::ARCH.debian;
 /// Keys that a manifest has exactly once.
 const REQUIRED_KEYS: &[&str] = &[
     "format",

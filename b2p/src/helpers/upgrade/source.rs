@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use disk::bytes::SizedFile;
 use disk::gpt;
+use sys::arch::ARCH;
 use sys::error::{Doing, Error, Result};
 
 use super::grubenv::{self, GrubEnv};
@@ -120,7 +121,7 @@ impl Source {
             sums::check(&file, sum)?;
         }
         let kernel = self.dir.join(FILES[0]);
-        check_kernel(&read_head(&kernel, KERNEL_HEAD)?).doing(FILES[0])
+        check_kernel(&read_head(&kernel, KERNEL_HEAD)?, ARCH.name).doing(FILES[0])
     }
 }
 
@@ -139,20 +140,26 @@ fn read_head(file: &Path, most: usize) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Checks by its header that a kernel can be booted here (Documentation/arch/x86/boot.rst: a
-/// magic, and the bit XLF_KERNEL_64; Documentation/arch/arm64/booting.rst).
-fn check_kernel(head: &[u8]) -> Result<()> {
+/// Checks by its header that a kernel can be booted on a machine of this architecture.
+fn check_kernel(head: &[u8], machine: &str) -> Result<()> {
+    match kernel_arch(head) {
+        Some(found) if found == machine => Ok(()),
+        Some(found) => Err(Error::invalid(format!(
+            "a kernel for another processor ({found}); this one is {machine}"
+        ))),
+        None => Err(Error::invalid(format!("no Linux kernel for {machine}"))),
+    }
+}
+
+/// Returns the architecture of a kernel (Documentation/arch/x86/boot.rst: a magic, and the bit
+/// XLF_KERNEL_64; Documentation/arch/arm64/booting.rst: a magic).
+fn kernel_arch(head: &[u8]) -> Option<&'static str> {
     let at = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|t| t.starts_with(magic));
-    let other = |name| {
-        Err(Error::invalid(format!(
-            "a kernel for another processor ({name}); this one is x86-64"
-        )))
-    };
     match () {
-        () if at(0x202, b"HdrS") && head.get(0x236).is_some_and(|b| b & 1 == 1) => Ok(()),
-        () if at(0x202, b"HdrS") => other("x86 of 32 bits"),
-        () if at(0x38, b"ARM\x64") => other("arm64"),
-        () => Err(Error::invalid("no Linux kernel for x86-64")),
+        () if at(0x202, b"HdrS") && head.get(0x236).is_some_and(|b| b & 1 == 1) => Some("x86_64"),
+        () if at(0x202, b"HdrS") => Some("x86 of 32 bits"),
+        () if at(0x38, b"ARM\x64") => Some("aarch64"),
+        () => None,
     }
 }
 
@@ -226,13 +233,20 @@ mod tests {
     fn kernels_of_others_are_named() {
         let mut x86 = vec![0; KERNEL_HEAD];
         disk::bytes::put(&mut x86, 0x202, b"HdrS");
-        assert!(why(check_kernel(&x86)).contains("32 bits"));
+        assert!(why(check_kernel(&x86, "x86_64")).contains("32 bits"));
         x86[0x236] = 0x3f;
-        check_kernel(&x86).unwrap();
+        check_kernel(&x86, "x86_64").unwrap();
         let mut arm = vec![0; KERNEL_HEAD];
         disk::bytes::put(&mut arm, 0x38, b"ARM\x64");
-        assert!(why(check_kernel(&arm)).contains("arm64"));
-        assert!(why(check_kernel(b"MZ")).contains("no Linux kernel"));
+        check_kernel(&arm, "aarch64").unwrap();
+        for (head, machine, found) in [(&arm, "x86_64", "(aarch64)"), (&x86, "aarch64", "(x86_64)")]
+        {
+            assert!(
+                why(check_kernel(head, machine)).contains(found),
+                "{machine}"
+            );
+        }
+        assert!(why(check_kernel(b"MZ", "x86_64")).contains("no Linux kernel"));
     }
 
     #[test]
