@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Power buttons: evdev devices with a power key (Documentation/input/event-codes.rst). ACPI's
 //! button is one of them, by the driver `button`, and so are the gpio-keys of machines without
-//! ACPI.
+//! ACPI. Debian's cloud kernel has no driver of gpio-keys, so their lines are read directly
+//! ([`gpio_keys`]).
+
+pub mod gpio_keys;
 
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -10,6 +13,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use log::{debug, info};
+use sys::gpio;
+
+use gpio_keys::GpioKey;
 
 /// Directory with an entry for each input device.
 const SYS_CLASS_INPUT: &str = "/sys/class/input";
@@ -22,12 +28,23 @@ const EVENT_BYTES: usize = 24;
 /// Number of devices that are listened to.
 const MAX_DEVICES: usize = 8;
 
-/// The open devices, each with its name.
+/// An open device.
+#[derive(Debug)]
+struct Button {
+    name: String,
+    file: fs::File,
+    /// Size of an event in bytes, and the check for a press.
+    event_bytes: usize,
+    is_press: fn(&[u8]) -> bool,
+}
+
+/// The open devices.
 #[derive(Debug, Default)]
-pub struct PowerButtons(Vec<(String, fs::File)>);
+pub struct PowerButtons(Vec<Button>);
 
 impl PowerButtons {
-    /// Opens every input device that exists and has a power key.
+    /// Opens every input device that exists and has a power key, and every power key of the device tree
+    /// without a driver.
     pub fn open_all(&mut self) {
         let entries = fs::read_dir(SYS_CLASS_INPUT)
             .into_iter()
@@ -35,12 +52,37 @@ impl PowerButtons {
             .flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         names.for_each(|name| self.open(&name));
+        for key in gpio_keys::find(Path::new(gpio_keys::DEVICE_TREE), POWER_KEYS) {
+            self.open_gpio_key(&key);
+        }
+    }
+
+    /// Opens the line of a key. A line that is in use has a driver, whose input device is opened.
+    fn open_gpio_key(&mut self, key: &GpioKey) {
+        if !self.has_room_for(&key.name) {
+            return;
+        }
+        match gpio_keys::open(key, Path::new(gpio_keys::CHIPS)) {
+            Ok(file) => {
+                debug!("power button: {}", key.name);
+                self.0.push(Button {
+                    name: key.name.clone(),
+                    file,
+                    event_bytes: gpio::EVENT_BYTES,
+                    is_press: |_| true,
+                });
+            }
+            Err(e) => debug!("{e}"),
+        }
+    }
+
+    fn has_room_for(&self, name: &str) -> bool {
+        self.0.len() < MAX_DEVICES && !self.0.iter().any(|button| button.name == name)
     }
 
     /// Opens one input device, such as `event0`, if it has a power key.
     pub fn open(&mut self, name: &str) {
-        let known = self.0.iter().any(|(other, _)| other == name);
-        if known || self.0.len() >= MAX_DEVICES || !name.starts_with("event") {
+        if !self.has_room_for(name) || !name.starts_with("event") {
             return;
         }
         let keys = Path::new(SYS_CLASS_INPUT).join(name);
@@ -54,7 +96,12 @@ impl PowerButtons {
         match options.open(&path) {
             Ok(file) => {
                 debug!("power button: {}", path.display());
-                self.0.push((name.to_owned(), file));
+                self.0.push(Button {
+                    name: name.to_owned(),
+                    file,
+                    event_bytes: EVENT_BYTES,
+                    is_press,
+                });
             }
             Err(e) => debug!("{}: {e}", path.display()),
         }
@@ -62,19 +109,20 @@ impl PowerButtons {
 
     /// Descriptors that poll(2) is to watch for input.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.0.iter().map(|(_, file)| file.as_fd())
+        self.0.iter().map(|button| button.file.as_fd())
     }
 
     /// Reads all events; returns true if a power key has been pressed. Closes devices that have
     /// vanished.
     pub fn read_press(&mut self) -> bool {
         let mut pressed = false;
-        self.0.retain_mut(|(_, file)| {
+        self.0.retain_mut(|button| {
             let mut bytes = [0u8; EVENT_BYTES * 16];
-            match file.read(&mut bytes) {
+            match button.file.read(&mut bytes) {
                 Ok(n) => {
                     let events = bytes.get(..n).unwrap_or(&[]);
-                    pressed |= events.chunks_exact(EVENT_BYTES).any(is_press);
+                    let mut events = events.chunks_exact(button.event_bytes);
+                    pressed |= events.any(button.is_press);
                     true
                 }
                 Err(e) => e.kind() == ErrorKind::WouldBlock,

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config_sources;
 pub mod error;
 pub mod files;
+pub mod gpio;
 pub mod hostname;
 pub mod image;
 pub mod kmsg;
