@@ -6,6 +6,7 @@
 //! decompressor, does not. Without a root to mount, the kernel initializes itself and panics;
 //! `panic=-1` turns that into an exit.
 
+use crate::machine::Board;
 use crate::process;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -57,18 +58,18 @@ impl AcceleratorChoice {
 
     /// Decides. A trial boots `kernel`; its result is kept in the kernel's directory until the host
     /// boots again.
-    pub fn resolve(self, kernel: Option<&Path>) -> Accelerator {
+    pub fn resolve(self, board: Board, kernel: Option<&Path>) -> Accelerator {
         match (self, kernel) {
             (Self::Kvm, _) => Accelerator::Kvm,
-            (Self::Tcg, _) | (Self::Auto, None) => Accelerator::Tcg,
-            (Self::Auto, Some(kernel)) => remembered(kernel),
+            (Self::Auto, Some(kernel)) if board.has_host_processor() => remembered(board, kernel),
+            (Self::Tcg | Self::Auto, _) => Accelerator::Tcg,
         }
     }
 }
 
 /// Reads the kept result, or makes a trial and prints that. A lock serializes callers, because many
 /// tests may ask at once.
-fn remembered(kernel: &Path) -> Accelerator {
+fn remembered(board: Board, kernel: &Path) -> Accelerator {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock();
     let file = kernel.with_file_name(".kvm");
@@ -79,7 +80,7 @@ fn remembered(kernel: &Path) -> Accelerator {
     {
         return accelerator;
     }
-    let (accelerator, verdict) = match try_kvm(kernel) {
+    let (accelerator, verdict) = match try_kvm(board, kernel) {
         Ok(()) => (Accelerator::Kvm, "yes".to_owned()),
         Err(why) => (Accelerator::Tcg, format!("no: {why:#}")),
     };
@@ -115,10 +116,10 @@ fn recall(text: &str, key: &str) -> Option<Accelerator> {
 /// keys), and then dies of a leftover int3, once in some hundred boots. Fixed in 8.1 ("tcg: TB
 /// race: always lock pages before translation", RHBZ 2216496). One thread for all CPUs avoids the
 /// bug.
-pub fn loses_patches() -> bool {
+pub fn loses_patches(board: Board) -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
-        let out = Command::new(crate::QEMU).arg("--version").output();
+        let out = Command::new(board.qemu()).arg("--version").output();
         // A QEMU that does not report its version counts as an old one.
         !out.is_ok_and(|out| is_since_8_1(&String::from_utf8_lossy(&out.stdout)))
     })
@@ -133,13 +134,13 @@ fn is_since_8_1(text: &str) -> bool {
     (major, minor) >= (8_u32, 1_u32)
 }
 
-fn try_kvm(kernel: &Path) -> Result<()> {
+fn try_kvm(board: Board, kernel: &Path) -> Result<()> {
     fs::File::options()
         .read(true)
         .write(true)
         .open("/dev/kvm")
         .context("/dev/kvm")?;
-    let mut qemu = Command::new(crate::QEMU);
+    let mut qemu = Command::new(board.qemu());
     qemu.args([
         "-nodefaults",
         "-no-user-config",
@@ -147,14 +148,14 @@ fn try_kvm(kernel: &Path) -> Result<()> {
         "none",
         "-no-reboot",
         "-M",
-        "q35",
+        board.name(),
     ]);
     qemu.args([
         "-accel", "kvm", "-cpu", "max", "-smp", "2", "-m", "256M", "-serial", "stdio",
     ]);
     qemu.arg("-kernel")
         .arg(kernel)
-        .args(["-append", "console=ttyS0 panic=-1"]);
+        .args(["-append", &format!("console={} panic=-1", board.serial())]);
     let out =
         process::output(qemu, b"", TRY).map_err(|_| anyhow::anyhow!("a guest under it hangs"))?;
     judge(
@@ -198,7 +199,10 @@ mod tests {
             AcceleratorChoice::Kvm
         );
         assert!(AcceleratorChoice::parse("xen").is_err());
-        assert_eq!(AcceleratorChoice::Tcg.resolve(None), Accelerator::Tcg);
+        assert_eq!(
+            AcceleratorChoice::Tcg.resolve(Board::Q35, None),
+            Accelerator::Tcg
+        );
     }
 
     #[test]

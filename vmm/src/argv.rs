@@ -22,7 +22,7 @@ pub(super) struct Resolved<'a> {
 /// Returns the fw_cfg entries of a machine: its own, and keys that do not fit on the command line.
 pub(super) fn fw_cfg(machine: &Machine) -> Vec<(String, Vec<u8>)> {
     let mut all = machine.fw_cfg.clone();
-    let keys = cmdline::build(&machine.words, &machine.keys).keys;
+    let keys = cmdline::build(&machine.command_line(), &machine.keys).keys;
     if !keys.is_empty() {
         all.push((
             format!("{}ssh_key", cmdline::FW_CFG_PREFIX),
@@ -44,7 +44,7 @@ pub(super) fn console_log(machine: &Machine) -> PathBuf {
 
 /// Returns all arguments.
 pub(super) fn build(machine: &Machine, resolved: &Resolved) -> Vec<OsString> {
-    let mut args = base(machine);
+    let mut args = base(machine, resolved.accelerator);
     args.extend(os_strings(&accelerator(machine, resolved)));
     args.extend(os_strings(&console(machine)));
     let qmp = format!("socket,id=qmp,fd={},server=off", resolved.qmp_fd);
@@ -71,12 +71,12 @@ pub(super) fn build(machine: &Machine, resolved: &Resolved) -> Vec<OsString> {
 
 /// Returns the arguments for a machine without default devices: board, processors, memory and,
 /// unless it is turned off, a source of entropy.
-fn base(machine: &Machine) -> Vec<OsString> {
+fn base(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
     let (memory, cpus) = (format!("{}M", machine.memory_mib), machine.cpus.to_string());
     let cpus = if machine.icount { "1" } else { cpus.as_str() };
-    let (board, source) = match machine.board {
-        Board::Q35 => ("q35", "virtio-rng-pci"),
-        Board::Microvm => ("microvm", "virtio-rng-device"),
+    let source = match machine.board {
+        Board::Q35 | Board::Virt => "virtio-rng-pci",
+        Board::Microvm => "virtio-rng-device",
     };
     let entropy: &[&str] = match machine.entropy {
         true => &["-device", source],
@@ -89,9 +89,9 @@ fn base(machine: &Machine) -> Vec<OsString> {
         "none",
         "-no-reboot",
         "-M",
-        board,
+        machine.board.name(),
         "-cpu",
-        "max",
+        machine.board.processor(accelerator),
         "-m",
         memory.as_str(),
         "-smp",
@@ -154,7 +154,7 @@ fn network(machine: &Machine, ports: &[u16]) -> Vec<String> {
         }
     };
     let device = match (machine.card, machine.board) {
-        (Card::Virtio, Board::Q35) => "virtio-net-pci,netdev=net0,romfile=",
+        (Card::Virtio, Board::Q35 | Board::Virt) => "virtio-net-pci,netdev=net0,romfile=",
         (Card::Virtio, Board::Microvm) => "virtio-net-device,netdev=net0",
         (Card::E1000, _) => "e1000,netdev=net0,romfile=",
     };
@@ -166,9 +166,10 @@ fn boot(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
     let Some(files) = &machine.boot else {
         return Vec::new();
     };
-    let mut line = cmdline::build(&machine.words, &machine.keys).line;
+    let mut line = cmdline::build(&machine.command_line(), &machine.keys).line;
     // On the instruction clock the guest's timers do not depend on the load of the host.
-    if accelerator == Accelerator::Tcg && !machine.icount {
+    let is_x86 = machine.board != Board::Virt;
+    if is_x86 && accelerator == Accelerator::Tcg && !machine.icount {
         line = cmdline::for_translator(line);
     }
     vec![
@@ -299,6 +300,22 @@ mod tests {
             assert!(line.contains(part), "{line}");
         }
         assert!(!line.contains("pci"), "{line}");
+    }
+
+    #[test]
+    fn another_architecture_has_its_board_and_serial_line() {
+        let machine = machine().board(Board::of_arch("aarch64"));
+        let tcg = line(&machine, Accelerator::Tcg);
+        for part in [
+            "-M virt -cpu max,pauth-impdef=on",
+            "virtio-net-pci",
+            "virtio-rng-pci",
+        ] {
+            assert!(tcg.contains(part), "{tcg}");
+        }
+        assert!(tcg.ends_with("-append console=ttyAMA0"), "{tcg}");
+        assert_eq!(machine.board.qemu(), "qemu-system-aarch64");
+        assert!(line(&machine, Accelerator::Kvm).contains("-cpu max -m"));
     }
 
     #[test]

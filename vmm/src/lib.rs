@@ -38,6 +38,3 @@ pub use disk::{Bus, Disk};
 pub use machine::{Artifacts, Board, Card, Machine, Network};
 pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded};
 pub use vm::Vm;
-
-/// Name of QEMU's program.
-const QEMU: &str = "qemu-system-x86_64";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A machine before it starts: its description.
 
-use crate::accel::AcceleratorChoice;
+use crate::accel::{Accelerator, AcceleratorChoice};
 use crate::disk::Disk;
 use anyhow::{Result, ensure};
 use std::ffi::OsString;
@@ -77,6 +77,65 @@ pub enum Board {
     /// QEMU's microvm: virtio over MMIO, no PCI, a minimal firmware (QEMU's
     /// docs/system/i386/microvm.rst). Disks are on [`crate::Bus::Mmio`].
     Microvm,
+    /// QEMU's `virt` of aarch64: PCI Express, a device tree unless there is firmware, PL011 (QEMU's
+    /// docs/system/arm/virt.rst).
+    Virt,
+}
+
+impl Board {
+    /// Returns the board of virtual machines of an architecture, by its name in the kernel.
+    #[must_use]
+    pub fn of_arch(arch: &str) -> Self {
+        match arch {
+            "aarch64" => Self::Virt,
+            _ => Self::Q35,
+        }
+    }
+
+    /// Returns the name in QEMU.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Q35 => "q35",
+            Self::Microvm => "microvm",
+            Self::Virt => "virt",
+        }
+    }
+
+    /// Returns the name of QEMU's program.
+    pub(super) fn qemu(self) -> &'static str {
+        match self {
+            Self::Q35 | Self::Microvm => "qemu-system-x86_64",
+            Self::Virt => "qemu-system-aarch64",
+        }
+    }
+
+    /// Returns QEMU's name of a processor with every feature that the accelerator has. The
+    /// architecture's own algorithm of pointer authentication takes half of TCG's time (QEMU's
+    /// docs/system/arm/cpu-features.rst).
+    pub(super) fn processor(self, accelerator: Accelerator) -> &'static str {
+        match (self, accelerator) {
+            (Self::Virt, Accelerator::Tcg) => "max,pauth-impdef=on",
+            _ => "max",
+        }
+    }
+
+    /// Returns the kernel's name of the first serial line.
+    #[must_use]
+    pub fn serial(self) -> &'static str {
+        match self {
+            Self::Q35 | Self::Microvm => "ttyS0",
+            Self::Virt => "ttyAMA0",
+        }
+    }
+
+    /// Returns true if guests of this board may run under the host's KVM.
+    pub(super) fn has_host_processor(self) -> bool {
+        let arch = match self {
+            Self::Q35 | Self::Microvm => "x86_64",
+            Self::Virt => "aarch64",
+        };
+        arch == std::env::consts::ARCH
+    }
 }
 
 /// Description of a machine; [`Machine::start`] starts it.
@@ -111,12 +170,11 @@ pub(super) struct Forward {
 }
 
 impl Machine {
-    /// Returns a machine that boots these files, with `console=ttyS0`, and port 22 forwarded as
-    /// `ssh`.
+    /// Returns a machine that boots these files, with its first serial line as the console, and port
+    /// 22 forwarded as `ssh`.
     pub fn new(boot: &Artifacts) -> Self {
         Self {
             boot: Some(boot.clone()),
-            words: vec!["console=ttyS0".into()],
             ..Self::bare()
         }
     }
@@ -146,6 +204,13 @@ impl Machine {
             front: Front::Program,
             extra: Vec::new(),
         }
+    }
+
+    /// Returns the words of the kernel's command line, the console first.
+    pub(super) fn command_line(&self) -> Vec<OsString> {
+        let console = format!("console={}", self.board.serial());
+        let console = self.boot.iter().map(|_| console.clone().into());
+        console.chain(self.words.iter().cloned()).collect()
     }
 
     /// Sets the directory for the files of this machine: logs, sockets, fw_cfg files. It is emptied

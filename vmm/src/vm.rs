@@ -57,7 +57,7 @@ impl Machine {
     #[must_use]
     pub fn resolve_accelerator(&self) -> Accelerator {
         let kernel = self.boot.as_ref().map(|boot| boot.kernel.as_path());
-        self.accel.resolve(kernel)
+        self.accel.resolve(self.board, kernel)
     }
 }
 
@@ -67,7 +67,9 @@ fn lost_a_port(error: &anyhow::Error) -> bool {
 
 /// Makes the machine's directory, empty but for its fw_cfg files.
 fn prepare(machine: &Machine) -> Result<()> {
-    let length = cmdline::build(&machine.words, &machine.keys).line.len();
+    let length = cmdline::build(&machine.command_line(), &machine.keys)
+        .line
+        .len();
     if length > cmdline::LIMIT {
         bail!(
             "the kernel's command line has {length} bytes: with more than {} it dies without a word",
@@ -109,7 +111,7 @@ fn launch(machine: &Machine, accelerator: Accelerator, ports: &[u16]) -> Result<
     let theirs = OwnedFd::from(theirs);
     let now = Resolved {
         accelerator,
-        loses_patches: accel::loses_patches(),
+        loses_patches: accel::loses_patches(machine.board),
         ports,
         qmp_fd: process::fd_number(&theirs),
     };
@@ -117,7 +119,8 @@ fn launch(machine: &Machine, accelerator: Accelerator, ports: &[u16]) -> Result<
     let shown: Vec<_> = args.iter().map(|a| a.to_string_lossy()).collect();
     fs::write(machine.dir.join("qemu.args"), shown.join("\n") + "\n")?;
     let stderr = machine.dir.join("qemu.log");
-    let mut qemu = Command::new(crate::QEMU);
+    let program = machine.board.qemu();
+    let mut qemu = Command::new(program);
     qemu.args(args).stderr(File::create(&stderr)?);
     if machine.front == Front::Program {
         // A QEMU in the terminal must stay in the foreground's process group.
@@ -126,12 +129,12 @@ fn launch(machine: &Machine, accelerator: Accelerator, ports: &[u16]) -> Result<
             .stdout(Stdio::piped());
     }
     let mut child = process::spawn_with_fd(qemu, theirs)
-        .with_context(|| format!("cannot start {}: is it installed?", crate::QEMU))?;
+        .with_context(|| format!("cannot start {program}: is it installed?"))?;
     let console = console(machine, &mut child)?;
     let qmp = Qmp::connect(ours, GREETING).map_err(|e| {
         let _ = process::kill_group(&mut child);
         let said = fs::read_to_string(&stderr).unwrap_or_default();
-        anyhow!("{}: {e:#}\n{}", crate::QEMU, said.trim())
+        anyhow!("{program}: {e:#}\n{}", said.trim())
     })?;
     let names = machine.forwards.iter().map(|f| f.name.clone());
     Ok(Vm {

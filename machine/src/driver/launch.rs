@@ -19,7 +19,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use vmm::{Accelerator, AcceleratorChoice};
+use vmm::{Accelerator, AcceleratorChoice, Board};
 
 /// Name of QEMU's program.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -49,7 +49,8 @@ pub fn launch(
     let image = Image::open(&machine.cache, &config.image)?;
     let key = machine.file("id_ed25519.pub");
     let key = fs::read_to_string(&key).with_context(|| format!("read {}", key.display()))?;
-    let accelerator = AcceleratorChoice::parse(&config.accel)?.resolve(Some(&image.kernel()));
+    let accelerator =
+        AcceleratorChoice::parse(&config.accel)?.resolve(Board::Q35, Some(&image.kernel()));
     let mut tries = TRIES;
     let mut attempts = vec![Attempt::Best; config.shares.len()];
     let mut notes = Vec::new();
@@ -99,7 +100,7 @@ fn resolve(
         initrd: image.initrd(),
         linux: cfg!(target_os = "linux"),
         kvm: accelerator == Accelerator::Kvm,
-        one_thread: accelerator == Accelerator::Tcg && vmm::loses_patches(),
+        one_thread: accelerator == Accelerator::Tcg && vmm::loses_patches(Board::Q35),
         ssh_port: free_port(config)?,
         qmp_fd: -1,
         stopped,
