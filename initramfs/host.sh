@@ -15,6 +15,10 @@ need() { # need <package> <command or file of that package>
 need mmdebstrap mmdebstrap
 need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
 need qemu-system-x86 qemu-system-x86_64
+# For `make run` of another architecture.
+case ${ARCH:-} in
+    aarch64 | arm64) need qemu-system-arm qemu-system-aarch64 ;;
+esac
 need openssh-client ssh
 # For the tests of data disks.
 need e2fsprogs /usr/sbin/mke2fs

@@ -113,7 +113,7 @@ impl Parts {
         tree.link("etc/resolv.conf", "../run/resolv.conf");
         let busybox = self.debian.root.join("usr/bin/busybox");
         tree.file("usr/bin/busybox", &busybox, 0o755);
-        tree.add_missing(userland::select_from(&self.others.root, COMMON)?);
+        tree.add_missing(userland::select_from(&self.others, COMMON)?);
         overlay::apply(&mut tree, &files("common").join("root"))?;
         Ok(tree)
     }
@@ -121,7 +121,7 @@ impl Parts {
     /// Returns a peer's additions as an image of their own, so that the large one is made once. The
     /// kernel stacks both under the tmpfs.
     fn layer(&self, peer: &Peer, base: &Tree) -> Result<Tree> {
-        let mut layer = userland::select_from(&self.others.root, peer.picks)?;
+        let mut layer = userland::select_from(&self.others, peer.picks)?;
         layer.remove_all(peer.without);
         layer.remove_common(base);
         overlay::apply(&mut layer, &files(peer.name).join("root"))?;
@@ -130,8 +130,7 @@ impl Parts {
         }
         let mut whole = layer.clone();
         whole.add_missing(base.clone());
-        let scratch = self.out.join(".tmp.ldconfig");
-        ldcache::add(&self.debian, &mut whole, &scratch)?;
+        ldcache::add(self.debian.arch, &mut whole)?;
         if let Some(Node::File(Source::Bytes(cache))) =
             whole.get("etc/ld.so.cache").map(|e| &e.node)
         {

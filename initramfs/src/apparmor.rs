@@ -83,7 +83,7 @@ pub fn add(debian: &PackageTree, tree: &mut Tree, scratch: &Path) -> Result<()> 
     let mut parser = tools::command_in(debian, "apparmor_parser")?;
     // No file of the host takes part.
     parser.args(["--config-file", "/dev/null", "--features-file"]);
-    parser.arg(debian.root.join(FEATURES));
+    parser.arg(debian.tools.join(FEATURES));
     parser.args(["--skip-kernel-load", "--skip-cache", "--ofile"]);
     tools::run(parser.arg(&compiled).arg(&source), "apparmor_parser")?;
     let bytes = fs::read(&compiled).with_context(|| format!("read {}", compiled.display()))?;

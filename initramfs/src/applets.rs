@@ -49,7 +49,7 @@ const UNWANTED: &[(&str, &str)] = &[
 ];
 
 /// Returns the paths of this busybox's commands in a merged /usr, as `usr/bin/awk`. The program is
-/// static and runs on the host.
+/// static, of the host's architecture, and has the same commands on each.
 pub fn list(busybox: &Path) -> Result<Vec<String>> {
     let output = tools::run(
         Command::new(busybox).arg("--list-full"),

@@ -79,6 +79,7 @@ const DATA: usize = 4;
 pub fn build() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
+    config.arch.require_media()?;
     let _lock = stamp::lock(&paths::out())?;
     let flags = media::flags()?;
     let step = Step::new("disk", 1, 2);

@@ -7,15 +7,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use object::Endianness;
-use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, FileHeader64, PT_INTERP};
+use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, FileHeader64, PT_INTERP};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
-/// Directory of libraries, in the image as in Debian.
-pub const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
-
-/// Dependencies in the headers of an ELF file.
+/// Name and dependencies in the headers of an ELF file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Needs {
+    /// Name that a library calls itself.
+    pub soname: Option<String>,
     /// Path of the interpreter.
     pub interpreter: Option<String>,
     /// Names of shared libraries.
@@ -51,12 +50,13 @@ fn parse(data: &[u8]) -> Result<Needs> {
     let strings = sections.strings(endian, data, link)?;
     for entry in entries {
         let tag = entry.tag(endian);
-        if tag != DT_NEEDED && tag != DT_RUNPATH && tag != DT_RPATH {
+        if ![DT_NEEDED, DT_RUNPATH, DT_RPATH, DT_SONAME].contains(&tag) {
             continue;
         }
         let text = String::from_utf8_lossy(entry.string(endian, strings)?).into_owned();
         match tag {
             DT_NEEDED => needs.libraries.push(text),
+            DT_SONAME => needs.soname = Some(text),
             _ => needs.search.extend(text.split(':').map(str::to_string)),
         }
     }
@@ -80,16 +80,17 @@ pub fn loaded_part(data: &[u8]) -> Result<Vec<u8>> {
     Ok(loaded)
 }
 
-/// Searches `root` for a library as the loader does. Returns its path relative to `root`.
-pub fn locate(root: &Path, library: &str, search: &[String]) -> Result<String> {
+/// Searches `root` for a library as the loader does: in the directories `search`, then in `default`.
+/// Returns its path relative to `root`.
+pub fn locate(root: &Path, library: &str, search: &[String], default: &str) -> Result<String> {
     let runpath = search.iter().map(|dir| dir.trim_matches('/'));
-    for dir in runpath.chain([LIBRARIES]) {
+    for dir in runpath.chain([default]) {
         let path = format!("{dir}/{library}");
         if root.join(&path).exists() {
             return Ok(path);
         }
     }
-    bail!("library {library} is neither in {search:?} nor in /{LIBRARIES}");
+    bail!("library {library} is neither in {search:?} nor in /{default}");
 }
 
 #[cfg(test)]
@@ -139,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_missing_library_is_named() {
-        let error = locate(Path::new("/nonexistent"), "libx.so.1", &[]).map_err(|e| e.to_string());
+        let error = locate(Path::new("/nonexistent"), "libx.so.1", &[], "usr/lib")
+            .map_err(|e| e.to_string());
         assert!(error.is_err_and(|e| e.contains("libx.so.1")));
     }
 }

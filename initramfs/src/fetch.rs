@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::mmdebstrap::{self, Request};
 use crate::package_metadata::VERSIONS;
 use crate::packages::{self, Kernel};
@@ -30,13 +31,15 @@ const KERNEL_PATHS: &[&str] = &[
     VERSIONS,
 ];
 
-/// Variables `SUITE=`, `MIRROR=` and `KERNEL=`: what a build is made from.
+/// Variables `SUITE=`, `MIRROR=`, `ARCH=` and `KERNEL=`: what a build is made from.
 #[derive(Clone, Debug)]
 pub struct BuildConfig {
     /// Debian release.
     pub suite: String,
     /// Mirror to use instead of mmdebstrap's default.
     pub mirror: Option<String>,
+    /// Architecture to build for.
+    pub arch: &'static Arch,
     /// Kernel to build for.
     pub kernel: Kernel,
 }
@@ -61,6 +64,10 @@ pub struct PackageTree {
     pub root: PathBuf,
     /// Hash of what was requested.
     pub key: String,
+    /// Architecture of the packages.
+    pub arch: &'static Arch,
+    /// Directory with the tools that work on the tree, which are the host's ([`crate::tools`]).
+    pub tools: PathBuf,
 }
 
 impl BuildConfig {
@@ -70,6 +77,7 @@ impl BuildConfig {
         Ok(BuildConfig {
             suite: var("SUITE").unwrap_or("trixie".into()),
             mirror: var("MIRROR"),
+            arch: Arch::from_env()?,
             kernel: Kernel::parse(&var("KERNEL").unwrap_or_default())
                 .map_err(anyhow::Error::msg)?,
         })
@@ -79,6 +87,7 @@ impl BuildConfig {
     pub fn variables(&self) -> Vec<String> {
         let mut variables = vec![
             format!("SUITE={}", self.suite),
+            format!("ARCH={}", self.arch.name),
             format!("KERNEL={}", self.kernel.name()),
         ];
         variables.extend(self.mirror.iter().map(|mirror| format!("MIRROR={mirror}")));
@@ -87,7 +96,7 @@ impl BuildConfig {
 
     /// Packages of the userland and of the tools that make the image.
     fn userland(&self) -> PackageSet<'static> {
-        PackageSet::new("debian", packages::names(packages::PACKAGES))
+        self.set("debian", packages::names_for(packages::PACKAGES, self.arch))
     }
 
     /// Package of the kernel with its modules.
@@ -95,7 +104,7 @@ impl BuildConfig {
         PackageSet {
             dir: paths::cache_of(self.kernel),
             only: KERNEL_PATHS,
-            ..PackageSet::new("linux", self.kernel.packages())
+            ..self.set("linux", self.kernel.packages(self.arch))
         }
     }
 
@@ -103,20 +112,20 @@ impl BuildConfig {
     fn builder(&self) -> PackageSet<'static> {
         PackageSet {
             dir: paths::cache_of(Kernel::Slim),
-            ..PackageSet::new("builder", Kernel::Slim.packages())
+            ..self.set("builder", Kernel::Slim.packages(self.arch))
         }
     }
 
     /// Packages of the boot loaders and of the tools that make media.
     fn loaders(&self) -> PackageSet<'static> {
-        PackageSet::new("loaders", packages::names(packages::LOADERS))
+        self.set("loaders", packages::names(packages::LOADERS))
     }
 
     /// Packages of other init systems, for `make bench`.
     fn peers(&self) -> PackageSet<'static> {
         PackageSet {
             also: &["usr/lib/udev/"],
-            ..PackageSet::new("peers", packages::names(packages::PEERS))
+            ..self.set("peers", packages::names(packages::PEERS))
         }
     }
 
@@ -127,12 +136,12 @@ impl BuildConfig {
 
     /// Packages of a system to build in, for `make reproducible`.
     fn other_host(&self) -> PackageSet<'static> {
-        PackageSet::new("host", packages::names(packages::OTHER_HOST))
+        self.set("host", packages::names(packages::OTHER_HOST))
     }
 
     /// Packages of a host of podman machine, for the tests.
     fn machine_host(&self) -> PackageSet<'static> {
-        PackageSet::new("machine-host", packages::names(packages::MACHINE_HOST))
+        self.set("machine-host", packages::names(packages::MACHINE_HOST))
     }
 
     fn key(&self, set: &PackageSet<'_>) -> String {
@@ -140,6 +149,9 @@ impl BuildConfig {
         inputs.add("format", FORMAT).add("suite", &self.suite);
         inputs.add("mirror", self.mirror.as_deref().unwrap_or_default());
         inputs.add("packages", set.packages.join(" "));
+        if !self.arch.is_host() {
+            inputs.add("arch", self.arch.name);
+        }
         inputs.finish()
     }
 
@@ -147,12 +159,37 @@ impl BuildConfig {
         let key = self.key(set);
         let name = format!("{}-{}-{}", set.label, self.suite, &key[..12]);
         let root = set.dir.join(name);
-        PackageTree { root, key }
+        PackageTree {
+            arch: self.arch,
+            ..PackageTree::of_host(root, key)
+        }
+    }
+
+    /// Returns the packages as one tree.
+    fn set<'a>(&self, label: &'a str, packages: Vec<&'a str>) -> PackageSet<'a> {
+        PackageSet {
+            dir: paths::cache_for(self.arch),
+            label,
+            packages,
+            only: &[],
+            also: &[],
+        }
+    }
+
+    /// Returns the same configuration for the host's architecture.
+    fn for_host(&self) -> Self {
+        BuildConfig {
+            arch: Arch::host(),
+            ..self.clone()
+        }
     }
 
     /// Returns the tree of the userland, which may not have been fetched yet.
     pub fn userland_tree(&self) -> PackageTree {
-        self.tree(&self.userland())
+        PackageTree {
+            tools: self.for_host().tree(&self.for_host().userland()).root,
+            ..self.tree(&self.userland())
+        }
     }
 
     /// Returns the tree of Debian's kernel, which may not have been fetched yet.
@@ -165,9 +202,15 @@ impl BuildConfig {
         self.tree(&self.builder())
     }
 
-    /// Fetches the tree of the userland unless it exists.
+    /// Fetches the tree of the userland unless it exists, and for another architecture that of the
+    /// host, for its tools.
     pub fn fetch_userland(&self, step: &Step) -> Result<PackageTree> {
-        self.fetch(&self.userland(), step)
+        let tree = self.fetch(&self.userland(), step)?;
+        let tools = match self.arch.is_host() {
+            true => tree.tools.clone(),
+            false => self.for_host().fetch_userland(step)?.root,
+        };
+        Ok(PackageTree { tools, ..tree })
     }
 
     /// Fetches the tree of Debian's kernel unless it exists.
@@ -195,7 +238,7 @@ impl BuildConfig {
     ) -> Result<PackageTree> {
         let label = format!("ext-{name}");
         let packages = packages.iter().map(String::as_str);
-        let set = PackageSet::new(&label, packages.chain(["base-files"]).collect());
+        let set = self.set(&label, packages.chain(["base-files"]).collect());
         self.fetch(&set, step)
     }
 
@@ -229,7 +272,10 @@ impl BuildConfig {
                 [package] => (*package).to_string(),
                 many => format!("{} packages and what they need", many.len()),
             };
-            step.note(&format!("fetching {packages} from Debian {}", self.suite));
+            let (suite, arch) = (&self.suite, self.arch.debian);
+            step.note(&format!(
+                "fetching {packages} from Debian {suite} for {arch}"
+            ));
             mmdebstrap::fetch(&self.request(set), to, step)
         })?;
         self.remove_outdated(set, &tree)?;
@@ -239,6 +285,7 @@ impl BuildConfig {
     fn request<'a>(&'a self, set: &'a PackageSet<'_>) -> Request<'a> {
         Request {
             suite: &self.suite,
+            arch: self.arch.debian,
             mirror: self.mirror.as_deref(),
             packages: &set.packages,
             only: set.only,
@@ -260,19 +307,17 @@ impl BuildConfig {
     }
 }
 
-impl<'a> PackageSet<'a> {
-    fn new(label: &'a str, packages: Vec<&'a str>) -> Self {
-        PackageSet {
-            dir: paths::cache(),
-            label,
-            packages,
-            only: &[],
-            also: &[],
+impl PackageTree {
+    /// Returns a tree of the host's architecture, with tools of its own.
+    pub fn of_host(root: PathBuf, key: String) -> Self {
+        PackageTree {
+            tools: root.clone(),
+            arch: Arch::host(),
+            root,
+            key,
         }
     }
-}
 
-impl PackageTree {
     /// Returns the kernel's release: the name of the only directory in /usr/lib/modules.
     pub fn kernel_release(&self) -> Result<String> {
         let dir = self.root.join("usr/lib/modules");

@@ -67,7 +67,7 @@ fn make(config: &BuildConfig) -> Result<()> {
     let (debian, linux) = (config.fetch_userland(&step)?, kernel::fetch(config, &step)?);
     let step = stage(2);
     let modules = modules::prepare(&debian, &linux, config.kernel, &step)?;
-    let target = Target::choose();
+    let target = Target::choose_for(config.arch);
     let mut tree = assemble(&debian, &modules)?;
     let bom = bom::collect(&debian, &linux, &tree, target)?;
     tree.bytes(bom::LIST, bom::list(&bom), 0o644);
@@ -116,7 +116,7 @@ pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
         &format!("usr/lib/modules/{}", modules.release),
         &modules.not_in_userland()?,
     )?;
-    ldcache::add(debian, &mut tree, &paths::cache().join(".tmp.ldconfig"))?;
+    ldcache::add(debian.arch, &mut tree)?;
     apparmor::add(debian, &mut tree, &paths::cache().join(".tmp.apparmor"))?;
     overlay::apply(&mut tree, &paths::files())?;
     userland::set_modes(&mut tree)?;
@@ -126,11 +126,13 @@ pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
 /// Returns the part of the userland that is from packages and tables: an extension leaves these
 /// files out.
 pub fn base(debian: &PackageTree) -> Result<Tree> {
-    let mut tree = userland::select(&debian.root)?;
+    let mut tree = userland::select(debian)?;
     userland::add_tables(&mut tree, &debian.root)?;
+    let libraries = format!("/{}\n", debian.arch.libraries);
+    tree.bytes("etc/ld.so.conf", libraries, 0o644);
     applets::link(
         &mut tree,
-        &applets::list(&debian.root.join("usr/bin/busybox"))?,
+        &applets::list(&debian.tools.join("usr/bin/busybox"))?,
     );
     Ok(tree)
 }
@@ -241,6 +243,7 @@ fn describe(
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION"),
         suite: config.suite.clone(),
+        arch: config.arch.name,
         kernel: parts.modules.release.clone(),
         init_target: target.triple(),
         artifacts,

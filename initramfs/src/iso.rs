@@ -37,6 +37,7 @@ type PlacedFile = (PathBuf, &'static str);
 pub fn build() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
+    config.arch.require_media()?;
     let _lock = stamp::lock(&paths::out())?;
     let flags = media::flags()?;
     let tree = config.fetch_loaders(&Step::new("iso", 1, 2))?;

@@ -8,6 +8,7 @@
 
 pub mod apparmor;
 pub mod applets;
+pub mod arch;
 pub mod archive;
 pub mod artifact;
 pub mod bom;

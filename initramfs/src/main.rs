@@ -52,7 +52,7 @@ const COMMANDS: &[Command] = &[
 
 const VARIABLES: &str = "\
 Environment:
-  SUITE= MIRROR= KERNEL= PACK=        of image, and of all commands that make it
+  SUITE= MIRROR= ARCH= KERNEL= PACK=  of image, and of all commands that make it
   APPEND= SSH_KEY=                    of iso, disk and run
   EXT=                                of iso
   NAME= PKGS=                         of ext

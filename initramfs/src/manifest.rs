@@ -17,10 +17,12 @@ pub struct Manifest {
     pub version: &'static str,
     /// Debian release.
     pub suite: String,
+    /// Architecture of the machine.
+    pub arch: &'static str,
     /// Release of the kernel.
     pub kernel: String,
     /// Rust target of PID 1 and its client.
-    pub init_target: &'static str,
+    pub init_target: String,
     /// Files that were made.
     pub artifacts: Vec<Artifact>,
     /// Packages and crates of which code or data is in the machine.
@@ -54,8 +56,9 @@ mod tests {
         let manifest = Manifest {
             version: "1",
             suite: "trixie".into(),
+            arch: "x86_64",
             kernel: "6.12".into(),
-            init_target: "x",
+            init_target: "x".into(),
             artifacts: vec![artifact],
             packages: vec![Component {
                 name: "podman".into(),

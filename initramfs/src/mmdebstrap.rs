@@ -68,6 +68,8 @@ const HINTS: &[(&str, &str)] = &[
 pub struct Request<'a> {
     /// Debian release.
     pub suite: &'a str,
+    /// Debian's name of the architecture.
+    pub arch: &'a str,
     /// Mirror to use instead of the default one.
     pub mirror: Option<&'a str>,
     /// Names of the packages; apt adds their dependencies.
@@ -144,8 +146,9 @@ fn command(request: &Request<'_>) -> Command {
     if std::env::var_os("TMPDIR").is_none() {
         command.env("TMPDIR", "/var/tmp");
     }
-    command.args(["--variant=extract", "--architectures=amd64", "--format=tar"]);
+    command.args(["--variant=extract", "--format=tar"]);
     command
+        .arg(format!("--architectures={}", request.arch))
         .arg("--aptopt=Acquire::Retries \"3\"")
         .arg(format!("--extract-hook={hook}"));
     if Path::new(KEYRING).exists() {
@@ -217,6 +220,7 @@ mod tests {
     fn paths_are_selected_by_their_prefixes() {
         let request = |only, also| Request {
             suite: "trixie",
+            arch: "amd64",
             mirror: None,
             packages: &[],
             only,

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::arch::Arch;
 use crate::fetch::PackageTree;
 use crate::packages::Kernel;
 use crate::progress::Step;
 use crate::stamp::{self, Inputs};
-use crate::{fsutil, paths, tools};
+use crate::{fsutil, paths};
 
 mod files;
 mod hardware;
 pub mod patch;
 
-use files::{restore_all, unpack_all};
+use files::{depmod, restore_all, unpack_all};
 
 pub use files::read_module;
 pub use hardware::{HARDWARE, NOT_SLIM};
@@ -266,10 +267,11 @@ fn rows(kernel: Kernel) -> impl Iterator<Item = &'static Row> {
     MODULES.iter().chain(more)
 }
 
-fn names(kernel: Kernel) -> impl Iterator<Item = &'static str> {
+fn names(kernel: Kernel, arch: &'static Arch) -> impl Iterator<Item = &'static str> {
     let tables = rows(kernel).flat_map(|(names, _)| names.split(' '));
     let names = EARLY.iter().copied().chain(tables);
-    names.filter(move |name| kernel != Kernel::Slim || !contains(NOT_SLIM, name))
+    let names = names.filter(move |name| kernel != Kernel::Slim || !contains(NOT_SLIM, name));
+    names.filter(|name| !contains(arch.absent_modules, name))
 }
 
 fn contains(rows: &[Row], name: &str) -> bool {
@@ -289,7 +291,10 @@ pub fn prepare(
     let mut inputs = Inputs::new();
     inputs.add("debian", &debian.key).add("linux", &linux.key);
     inputs.add("release", &release);
-    inputs.add("table", names(kernel).collect::<Vec<_>>().join(" "));
+    inputs.add(
+        "table",
+        names(kernel, linux.arch).collect::<Vec<_>>().join(" "),
+    );
     inputs.add("format", patch::FORMAT);
     let key = inputs.finish();
     let dir = paths::cache_of(kernel).join("modules");
@@ -300,7 +305,12 @@ pub fn prepare(
         let lists = full_index.join("lib/modules").join(&release);
         let index = read_index(&lists, linux, &release)?;
         fsutil::remove(&full_index)?;
-        unpack_all(linux, &release, &index.closure(names(kernel))?, to)?;
+        unpack_all(
+            linux,
+            &release,
+            &index.closure(names(kernel, linux.arch))?,
+            to,
+        )?;
         depmod(debian, &release, &to.join("usr"), None)
     })?;
     Ok(Modules {
@@ -324,16 +334,6 @@ fn read_index(lists: &Path, linux: &PackageTree, release: &str) -> Result<Index>
         &read(lists.join("modules.dep"))?,
         &read(builtin)?,
     ))
-}
-
-/// Runs depmod on `base`/lib/modules/`release`, with the output there or under `out`.
-fn depmod(debian: &PackageTree, release: &str, base: &Path, out: Option<&Path>) -> Result<()> {
-    let mut command = tools::command_in(debian, "depmod")?;
-    command.arg("-b").arg(base);
-    if let Some(out) = out {
-        command.arg("-o").arg(out);
-    }
-    tools::run(command.arg(release), "depmod").map(drop)
 }
 
 impl Modules {

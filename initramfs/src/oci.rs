@@ -54,6 +54,7 @@ struct Image<'a> {
 pub fn build() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
+    config.arch.require_media()?;
     let out = paths::out();
     let _lock = stamp::lock(&out)?;
     let from = paths::out_of(config.kernel);

@@ -3,6 +3,8 @@
 //! own, so that several kernels share the other packages. apt adds dependencies; the image
 //! contains only the files that [`crate::userland`] and [`crate::modules`] name.
 
+use crate::arch::Arch;
+
 /// Use of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
@@ -235,10 +237,10 @@ impl Kernel {
 
     /// Returns the packages of the kernel: one that always depends on the newest version, or
     /// those that the slim kernel is compiled with.
-    pub fn packages(self) -> Vec<&'static str> {
+    pub fn packages(self, arch: &Arch) -> Vec<&'static str> {
         match self {
-            Kernel::Cloud => vec!["linux-image-cloud-amd64"],
-            Kernel::Generic => vec!["linux-image-amd64"],
+            Kernel::Cloud => vec![arch.cloud_kernel],
+            Kernel::Generic => vec![arch.generic_kernel],
             Kernel::Slim => names(BUILDER),
         }
     }
@@ -247,6 +249,12 @@ impl Kernel {
 /// Returns the names of packages, in the table's order.
 pub fn names(packages: &[Package]) -> Vec<&'static str> {
     packages.iter().map(|p| p.name).collect()
+}
+
+/// Returns the names of the packages that a tree of this architecture has: tools run on the host only.
+pub fn names_for(packages: &[Package], arch: &Arch) -> Vec<&'static str> {
+    let belongs = |p: &&Package| arch.is_host() || p.used == Use::Image;
+    packages.iter().filter(belongs).map(|p| p.name).collect()
 }
 
 #[cfg(test)]

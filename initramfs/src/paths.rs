@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Directories of the project and names of the artifacts. Everything that is built lies under
-//! `out/`; the environment variable `OUT=` moves it.
+//! `out/`, and for an architecture that is not the host's under `out/<architecture>/`; the environment
+//! variable `OUT=` moves `out/`.
 
 use std::path::{Path, PathBuf};
 
+use crate::arch::Arch;
 use crate::packages::Kernel;
 
 /// Name of the kernel image under `out/` and on media.
@@ -37,11 +39,21 @@ pub fn root() -> PathBuf {
     crate_dir.parent().unwrap_or(crate_dir).to_path_buf()
 }
 
-/// Returns the directory of the artifacts.
+/// Returns the directory of the artifacts for the architecture that `ARCH=` selects. A value that is
+/// wrong is reported where the build reads its configuration ([`crate::fetch::BuildConfig`]).
 pub fn out() -> PathBuf {
-    match std::env::var_os("OUT") {
+    out_for(Arch::from_env().unwrap_or(Arch::host()))
+}
+
+/// Returns the directory of the artifacts for an architecture.
+pub fn out_for(arch: &Arch) -> PathBuf {
+    let out = match std::env::var_os("OUT") {
         Some(dir) => std::path::absolute(&dir).unwrap_or_else(|_| PathBuf::from(dir)),
         None => root().join("out"),
+    };
+    match arch.is_host() {
+        true => out,
+        false => out.join(arch.name),
     }
 }
 
@@ -58,6 +70,11 @@ pub fn cache() -> PathBuf {
 /// Returns the directory of intermediate results that depend on the kernel.
 pub fn cache_of(kernel: Kernel) -> PathBuf {
     cache().join(kernel.name())
+}
+
+/// Returns the directory of fetched trees for an architecture.
+pub fn cache_for(arch: &Arch) -> PathBuf {
+    out_for(arch).join("cache")
 }
 
 /// Returns the directory of extensions.

@@ -12,42 +12,59 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::{elf, fsutil, paths, weak_symbols};
 
 /// Separator in `CARGO_ENCODED_RUSTFLAGS`; no path contains it.
 const FLAG_SEPARATOR: &str = "\x1f";
 
-/// Rust target of PID 1 and its client.
+/// C library of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum Libc {
     /// Static with musl: smaller, and independent of the host.
     Musl,
     /// Static with the host's glibc, where rustc has no musl target.
     Gnu,
 }
 
+/// Rust target of PID 1 and its client.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// Architecture.
+    pub arch: &'static Arch,
+    /// C library.
+    pub libc: Libc,
+}
+
 impl Target {
     /// Returns rustc's name of the target.
-    pub fn triple(self) -> &'static str {
-        match self {
-            Target::Musl => "x86_64-unknown-linux-musl",
-            Target::Gnu => "x86_64-unknown-linux-gnu",
-        }
+    pub fn triple(self) -> String {
+        let libc = match self.libc {
+            Libc::Musl => "musl",
+            Libc::Gnu => "gnu",
+        };
+        format!("{}-unknown-linux-{libc}", self.arch.rustc)
+    }
+
+    /// Chooses the target for programs of the host.
+    pub fn choose() -> Self {
+        Self::choose_for(Arch::host())
     }
 
     /// Chooses musl if rustc has the target or rustup can install it, else glibc.
-    pub fn choose() -> Self {
-        let installed = || is_installed(Target::Musl);
-        if installed() || (install(Target::Musl) && installed()) {
-            Target::Musl
-        } else {
-            Target::Gnu
+    pub fn choose_for(arch: &'static Arch) -> Self {
+        let [musl, gnu] = [Libc::Musl, Libc::Gnu].map(|libc| Target { arch, libc });
+        let installed = || is_installed(musl);
+        match installed() || (install(musl) && installed()) {
+            true => musl,
+            false => gnu,
         }
     }
 }
 
 fn is_installed(target: Target) -> bool {
-    let mut rustc = rustc(&["--print", "target-libdir", "--target", target.triple()]);
+    let triple = target.triple();
+    let mut rustc = rustc(&["--print", "target-libdir", "--target", &triple]);
     rustc.output().is_ok_and(|output| {
         let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
         output.status.success() && dir.is_dir()
@@ -56,7 +73,7 @@ fn is_installed(target: Target) -> bool {
 
 fn install(target: Target) -> bool {
     let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", target.triple()]);
+    rustup.args(["target", "add", &target.triple()]);
     rustup.stdout(Stdio::null()).stderr(Stdio::null());
     let status = rustup.current_dir(paths::root()).status();
     status.is_ok_and(|status| status.success())
@@ -117,7 +134,7 @@ fn cargo_build(target: Target) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--profile", "init"]);
-    command.args(["--target", target.triple()]);
+    command.args(["--target", &target.triple()]);
     command.args(["--message-format", "json-render-diagnostics"]);
     // This variable takes precedence over RUSTFLAGS and every configuration file.
     let flags = rustflags(target).join(FLAG_SEPARATOR);
@@ -133,9 +150,9 @@ fn rustflags(target: Target) -> Vec<String> {
     let mut flags: Vec<String> = remaps
         .map(|remap| format!("--remap-path-prefix={remap}"))
         .collect();
-    match target {
-        Target::Gnu => flags.push("-Ctarget-feature=+crt-static".to_owned()),
-        Target::Musl => flags.extend(link_flags()),
+    match target.libc {
+        Libc::Gnu => flags.push("-Ctarget-feature=+crt-static".to_owned()),
+        Libc::Musl => flags.extend(link_flags()),
     }
     flags
 }

@@ -6,6 +6,7 @@ mod data_disk;
 mod run_dir;
 mod tunnel;
 
+use crate::arch::Arch;
 use crate::options::Options;
 use crate::{image, paths};
 use anyhow::{Context, Result};
@@ -21,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tunnel::Tunnel;
 use vmm::ssh::{self, Key};
-use vmm::{Accelerator, AcceleratorChoice, Artifacts, Disk, Machine, Ready, Vm};
+use vmm::{Accelerator, AcceleratorChoice, Artifacts, Board, Disk, Machine, Ready, Vm};
 
 /// Time for the guest's shutdown after a signal to this process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -68,13 +69,15 @@ pub fn run(args: &[String]) -> Result<()> {
 
 fn machine(options: &Options, out: &Path) -> Result<Machine> {
     let boot = Artifacts::from_out_dir(out)?;
-    let accelerator = options.accel.resolve(Some(&boot.kernel));
+    let board = Board::of_arch(Arch::from_env()?.name);
+    let accelerator = options.accel.resolve(board, Some(&boot.kernel));
     let accel = if accelerator == Accelerator::Kvm {
         AcceleratorChoice::Kvm
     } else {
         AcceleratorChoice::Tcg
     };
     let machine = Machine::new(&boot)
+        .board(board)
         .accel(accel)
         .memory_mib(options.memory_mib)
         .cpus(options.cpus)

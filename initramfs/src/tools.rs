@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Programs of a fetched package tree, run on the host with the tree's loader and libraries, so
-//! that the result does not depend on the host's versions.
+//! that the result does not depend on the host's versions. A tree of another architecture has a tree
+//! of the host's beside it for this.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::elf;
 use crate::fetch::{BuildConfig, PackageTree};
 
-/// Loader in the tree.
-const LOADER: &str = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
 /// Directories of tools in the tree.
 const DIRECTORIES: &[&str] = &["usr/bin", "usr/sbin", "usr/libexec/docker/cli-plugins"];
 
@@ -22,26 +22,27 @@ const DIRECTORIES: &[&str] = &["usr/bin", "usr/sbin", "usr/libexec/docker/cli-pl
 /// The tree has not been fetched yet, or has no such tool.
 pub fn command(name: &str) -> Result<Command> {
     let debian = BuildConfig::from_env()?.userland_tree();
-    if !debian.root.exists() {
+    if !debian.tools.exists() {
         bail!(
             "{name}: no tools yet in {}; run `make image` first",
-            debian.root.display()
+            debian.tools.display()
         );
     }
     command_in(&debian, name)
 }
 
-/// Returns a command for the tool `name` of a tree.
+/// Returns a command for the tool `name` that works on a tree.
 ///
 /// # Errors
 /// The tree has no such tool.
 pub fn command_in(debian: &PackageTree, name: &str) -> Result<Command> {
-    let program = find(&debian.root, name)?;
+    let (root, host) = (&debian.tools, Arch::host());
+    let program = find(root, name)?;
     if elf::needs(&program)?.interpreter.is_none() {
         return Ok(Command::new(program));
     }
-    let mut command = Command::new(debian.root.join(LOADER));
-    let libraries = debian.root.join(elf::LIBRARIES);
+    let mut command = Command::new(root.join(host.loader));
+    let libraries = root.join(host.libraries);
     let mut path = libraries.clone().into_os_string();
     path.push(":");
     // systemd's programs have a library of their own there.

@@ -71,10 +71,9 @@ impl Parts {
     }
 
     fn tree(&self, ours: &programs::Programs, driver: &Path) -> Result<Tree> {
-        let mut tree = userland::select_from(&self.others.root, PEERS)?;
-        tree.add_missing(userland::select_from(&self.debian.root, OURS)?);
-        let scratch = self.out.join(".tmp.ldconfig");
-        ldcache::add(&self.debian, &mut tree, &scratch)?;
+        let mut tree = userland::select_from(&self.others, PEERS)?;
+        tree.add_missing(userland::select_from(&self.debian, OURS)?);
+        ldcache::add(self.debian.arch, &mut tree)?;
         for dir in ["dev", "proc", "sys", "run", "root", "tmp", "mnt", "bench"] {
             tree.dir(dir);
         }

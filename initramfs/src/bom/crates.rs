@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{Component, ComponentKind, licence};
-use crate::programs::Target;
+use crate::programs::{Libc, Target};
 use crate::{paths, tools};
 
 /// Returns the crates that `init` and `b2p` are built from with this target, as cargo lists them,
@@ -22,7 +22,7 @@ pub fn linked(target: Target) -> Result<Vec<Component>> {
     command.current_dir(paths::root());
     command.args(["tree", "--locked", "--package", "init", "--package", "b2p"]);
     command.args(["--edges", "normal,no-proc-macro", "--no-dedupe"]);
-    command.args(["--target", target.triple(), "--prefix", "none"]);
+    command.args(["--target", &target.triple(), "--prefix", "none"]);
     command.args(["--format", "{p}\t{l}\t{r}"]);
     let tree = tools::run(&mut command, "cargo tree")?;
     let lock = paths::root().join("Cargo.lock");
@@ -98,7 +98,7 @@ fn standard_library(target: Target) -> Result<Vec<Component>> {
         "MIT OR Apache-2.0",
         "https://www.rust-lang.org/",
     )];
-    if target == Target::Musl {
+    if target.libc == Libc::Musl {
         // rustc does not report musl's version; the version of Rust determines it.
         libraries.push(library("musl-in-rust", "MIT", "https://musl.libc.org/"));
     }

@@ -196,10 +196,7 @@ mod tests {
         fs::create_dir_all(root.join("usr/share/doc/bash"))?;
         let text = "Format: 1.0\n\nFiles: *\nLicense: GPL-3+\n";
         fs::write(root.join("usr/share/doc/bash/copyright"), text)?;
-        let debian = PackageTree {
-            root: root.clone(),
-            key: String::new(),
-        };
+        let debian = PackageTree::of_host(root.clone(), String::new());
         let mut tree = Tree::new();
         tree.file("usr/bin/bash", &root.join("usr/bin/bash"), 0o755);
         let used = used_packages(&debian, &tree)?;

@@ -14,6 +14,8 @@ pub struct Manifest {
     pub name: String,
     /// Debian release of the packages.
     pub suite: String,
+    /// Debian's name of the architecture.
+    pub architecture: &'static str,
     /// Version of the C library that they are built for, without Debian's revision.
     pub libc: String,
     /// Libraries that the machine must have, by the names in ELF headers.
@@ -29,10 +31,11 @@ impl Manifest {
     pub fn text(&self, size: u64, sha256: &str) -> String {
         let mut text = format!(
             "# An extension of boot2podman {}: docs/guide/extensions.md\n\
-             format 1\nname {}\narchitecture amd64\nsuite {}\nlibc {}\n\
+             format 1\nname {}\narchitecture {}\nsuite {}\nlibc {}\n\
              size {size}\nsha256 {sha256}\n",
             env!("CARGO_PKG_VERSION"),
             self.name,
+            self.architecture,
             self.suite,
             self.libc,
         );

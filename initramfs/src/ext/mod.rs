@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub mod manifest;
 pub mod table;
 
+use crate::arch::Arch;
 use crate::fetch::{BuildConfig, PackageTree};
 use crate::package_metadata::{self, Fetched};
 use crate::progress::{Step, megabytes};
@@ -204,7 +205,7 @@ fn assemble(
         .collect();
     let mut base = image::base(debian)?;
     overlay::apply(&mut base, &paths::files())?;
-    let mut tree = without_base(&userland::closure(&fetched.root, &paths)?, &base);
+    let mut tree = without_base(&userland::closure(fetched, &paths)?, &base);
     add_alternatives(&mut tree);
     if tree.iter().all(|(_, entry)| entry.node == Node::Dir) {
         bail!(
@@ -212,11 +213,12 @@ fn assemble(
             request.name
         );
     }
-    let needs = needed_libraries(&tree, &base)?;
+    let needs = needed_libraries(&tree, &base, debian.arch)?;
     let users = USERS.iter().filter(|(program, _)| tree.has(program));
     let manifest = Manifest {
         name: request.name.clone(),
         suite: config.suite.clone(),
+        architecture: debian.arch.debian,
         libc: libc_version(&package_metadata::packages(&debian.root)?)?,
         needs,
         users: users.map(|(_, user)| (*user).to_owned()).collect(),
@@ -257,7 +259,7 @@ fn add_alternatives(tree: &mut Tree) {
 }
 
 /// Returns the libraries that the extension's programs need and only the machine has.
-fn needed_libraries(tree: &Tree, base: &Tree) -> Result<Vec<String>> {
+fn needed_libraries(tree: &Tree, base: &Tree, arch: &Arch) -> Result<Vec<String>> {
     let mut libraries = BTreeSet::new();
     for (_, entry) in tree.iter() {
         let Node::File(Source::Path(file)) = &entry.node else {
@@ -265,7 +267,7 @@ fn needed_libraries(tree: &Tree, base: &Tree) -> Result<Vec<String>> {
         };
         libraries.extend(elf::needs(file)?.libraries);
     }
-    libraries.retain(|name| base.has(&format!("{}/{name}", elf::LIBRARIES)));
+    libraries.retain(|name| base.has(&format!("{}/{name}", arch.libraries)));
     Ok(libraries.into_iter().collect())
 }
 

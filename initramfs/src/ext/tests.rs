@@ -77,6 +77,7 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
     let manifest = Manifest {
         name: "debug".into(),
         suite: "trixie".into(),
+        architecture: "arm64",
         libc: "2.41".into(),
         needs: vec!["libc.so.6".into()],
         users: Vec::new(),
@@ -85,6 +86,7 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
     let text = manifest.text(4096, "ab");
     for line in [
         "name debug",
+        "architecture arm64",
         "libc 2.41",
         "size 4096",
         "needs libc.so.6",

@@ -85,16 +85,19 @@ pub fn fetch(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
 /// # Errors
 /// The slim kernel has not been made yet.
 pub fn vmlinux() -> Result<PathBuf> {
-    let tree = PackageTree {
-        root: result_dir(),
-        key: String::new(),
-    };
+    let tree = PackageTree::of_host(result_dir(), String::new());
     let release = tree.kernel_release().context("run `make kernel` first")?;
     Ok(tree.root.join(format!("boot/{ELF}-{release}")))
 }
 
 /// Makes the slim kernel unless it was made from the same source, compiler and options.
 fn make_slim(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
+    ensure!(
+        config.arch.name == "x86_64",
+        "KERNEL=slim: the options of this kernel are those of x86_64; for ARCH={} there are cloud and \
+         generic",
+        config.arch.name
+    );
     let path = fragment_path();
     let fragment = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let (root, builder) = (result_dir(), config.builder_tree());
@@ -103,13 +106,13 @@ fn make_slim(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
     if !builder.root.exists() && root.join(VERSIONS).exists() {
         let key = key(&fragment, &builder.key, &root)?;
         if stamp::is_current(&root, &key) {
-            return Ok(PackageTree { root, key });
+            return Ok(PackageTree::of_host(root, key));
         }
     }
     let builder = config.fetch_builder(step)?;
     let key = key(&fragment, &builder.key, &builder.root)?;
     stamp::make(&root, &key, |to| compile(&builder, &fragment, to, step))?;
-    Ok(PackageTree { root, key })
+    Ok(PackageTree::of_host(root, key))
 }
 
 /// Returns a hash of all inputs; `root` is the tree with the list of package versions.

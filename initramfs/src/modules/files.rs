@@ -10,6 +10,7 @@ use sys::modules::restore::restore;
 
 use super::patch::patch;
 use crate::fetch::PackageTree;
+use crate::tools;
 
 /// Files that depmod and PID 1 read beside the modules.
 const LISTS: &[&str] = &[
@@ -68,4 +69,14 @@ pub fn read_module(path: &Path) -> Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .with_context(|| format!("unpack {}", path.display()))?;
     Ok(bytes)
+}
+
+/// Runs depmod on `base`/lib/modules/`release`, with the output there or under `out`.
+pub fn depmod(debian: &PackageTree, release: &str, base: &Path, out: Option<&Path>) -> Result<()> {
+    let mut command = tools::command_in(debian, "depmod")?;
+    command.arg("-b").arg(base);
+    if let Some(out) = out {
+        command.arg("-o").arg(out);
+    }
+    tools::run(command.arg(release), "depmod").map(drop)
 }

@@ -14,24 +14,22 @@ use anyhow::{Context, Result, bail};
 pub mod table;
 
 use crate::elf;
+use crate::fetch::PackageTree;
 use crate::tree::{Node, Tree};
 use table::{BIND_TARGETS, DIRECTORIES, LINKS, MODES, PICKS};
 
-/// Returns the table's paths of the unpacked packages, with their dependencies.
-pub fn select(root: &Path) -> Result<Tree> {
-    select_from(root, PICKS)
+/// Returns the tables' paths of the unpacked packages, with their dependencies.
+pub fn select(debian: &PackageTree) -> Result<Tree> {
+    let tables = [PICKS, debian.arch.picks].concat();
+    select_from(debian, &tables)
 }
 
 /// Returns the paths of a table of paths and reasons, with their dependencies.
-pub fn select_from(root: &Path, table: &[(&str, &str)]) -> Result<Tree> {
-    let mut selection = Selection {
-        root,
-        tree: Tree::new(),
-        seen: BTreeSet::new(),
-    };
+pub fn select_from(packages: &PackageTree, table: &[(&str, &str)]) -> Result<Tree> {
+    let mut selection = Selection::new(packages);
     for (path, why) in table {
         selection
-            .add(path)
+            .add(&path.replace("{libraries}", selection.libraries))
             .with_context(|| format!("userland table: /{path} ({why})"))?;
     }
     Ok(selection.tree)
@@ -39,12 +37,9 @@ pub fn select_from(root: &Path, table: &[(&str, &str)]) -> Result<Tree> {
 
 /// Returns these paths of unpacked packages, with their dependencies. A link without a target is
 /// included: another tree may have the target.
-pub fn closure(root: &Path, paths: &[&str]) -> Result<Tree> {
-    let mut selection = Selection {
-        root,
-        tree: Tree::new(),
-        seen: BTreeSet::new(),
-    };
+pub fn closure(packages: &PackageTree, paths: &[&str]) -> Result<Tree> {
+    let root = &packages.root;
+    let mut selection = Selection::new(packages);
     for path in paths {
         let from = root.join(path);
         match fs::read_link(&from) {
@@ -103,11 +98,22 @@ fn certificates(root: &Path) -> Result<Vec<u8>> {
 /// Tree of selected paths.
 struct Selection<'a> {
     root: &'a Path,
+    /// Directory of libraries that no ELF header names.
+    libraries: &'a str,
     tree: Tree,
     seen: BTreeSet<String>,
 }
 
-impl Selection<'_> {
+impl<'a> Selection<'a> {
+    fn new(packages: &'a PackageTree) -> Self {
+        Self {
+            root: &packages.root,
+            libraries: packages.arch.libraries,
+            tree: Tree::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
     /// Adds a path and its dependencies.
     fn add(&mut self, path: &str) -> Result<()> {
         let path = self.resolve_parents(path)?;
@@ -161,7 +167,7 @@ impl Selection<'_> {
         let own_dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
         let search = [needs.search.as_slice(), &[format!("/{own_dir}")]].concat();
         for library in &needs.libraries {
-            let found = elf::locate(self.root, library, &search)
+            let found = elf::locate(self.root, library, &search, self.libraries)
                 .with_context(|| format!("needed by /{path}"))?;
             self.add(&found)?;
         }

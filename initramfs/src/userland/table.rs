@@ -3,15 +3,12 @@
 //! that are in no package, each with a reason.
 
 /// Paths of the fetched packages: a file, a link with its target, or a whole directory. Libraries
-/// are listed only if no ELF header names them.
+/// are listed only if no ELF header names them, and `{libraries}` is their directory
+/// ([`crate::arch::Arch::libraries`]).
 pub const PICKS: &[(&str, &str)] = &[
     ("bin", "merged /usr"),
     ("sbin", "merged /usr"),
     ("lib", "merged /usr"),
-    (
-        "lib64",
-        "merged /usr; every program's interpreter is /lib64/ld-linux-x86-64.so.2",
-    ),
     // Containers.
     (
         "usr/bin/podman",
@@ -27,10 +24,6 @@ pub const PICKS: &[(&str, &str)] = &[
     ("usr/lib/podman/aardvark-dns", "names between containers"),
     ("usr/sbin/nft", "netavark's nftables driver runs it"),
     ("usr/bin/passt", "pasta is this program under another name"),
-    (
-        "usr/bin/passt.avx2",
-        "what passt becomes where it can; it complains otherwise",
-    ),
     ("usr/bin/newuidmap", "rootless user namespaces"),
     ("usr/bin/newgidmap", "rootless user namespaces"),
     (
@@ -66,13 +59,10 @@ pub const PICKS: &[(&str, &str)] = &[
         "sudo complains without it; loaded with dlopen",
     ),
     (
-        "usr/lib/x86_64-linux-gnu/security/pam_permit.so",
+        "{libraries}/security/pam_permit.so",
         "sudo's PAM stack; dlopen",
     ),
-    (
-        "usr/lib/x86_64-linux-gnu/security/pam_deny.so",
-        "PAM's fallback; dlopen",
-    ),
+    ("{libraries}/security/pam_deny.so", "PAM's fallback; dlopen"),
     (
         "usr/bin/ps",
         "podman top and docker top with options run it",
@@ -149,7 +139,7 @@ pub const PICKS: &[(&str, &str)] = &[
     ("usr/share/zoneinfo/UTC", "time zones"),
     // Libraries that no ELF header names.
     (
-        "usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
+        "{libraries}/libgcc_s.so.1",
         "glibc dlopens it when a thread is cancelled",
     ),
 ];

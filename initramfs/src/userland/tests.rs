@@ -18,11 +18,8 @@ fn a_link_brings_its_target_and_every_file_has_one_name() -> Result<()> {
     symlink("usr/lib", root.join("lib"))?;
     fs::write(root.join("usr/lib/sub/real.so.1.2"), "data")?;
     symlink("real.so.1.2", root.join("usr/lib/sub/real.so"))?;
-    let mut selection = Selection {
-        root,
-        tree: Tree::new(),
-        seen: BTreeSet::new(),
-    };
+    let packages = PackageTree::of_host(root.to_owned(), String::new());
+    let mut selection = Selection::new(&packages);
     selection.add("lib/sub/real.so")?;
     let paths: Vec<_> = selection
         .tree
@@ -42,13 +39,15 @@ fn a_link_brings_its_target_and_every_file_has_one_name() -> Result<()> {
 
 #[test]
 fn a_row_that_is_not_in_the_packages_is_named() {
-    let error = select(Path::new("/nonexistent")).map_err(|e| format!("{e:#}"));
+    let error = select(&PackageTree::of_host("/nonexistent".into(), String::new()))
+        .map_err(|e| format!("{e:#}"));
     assert!(error.is_err_and(|e| e.contains("userland table: /bin")));
 }
 
 #[test]
 fn no_row_stands_twice() {
     let mut rows: Vec<&str> = PICKS.iter().map(|r| r.0).collect();
+    rows.extend(crate::arch::Arch::host().picks.iter().map(|r| r.0));
     rows.extend(DIRECTORIES.iter().map(|r| r.0));
     rows.extend(LINKS.iter().map(|r| r.0));
     rows.extend(BIND_TARGETS.iter().map(|r| r.0));

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Architectures that the machine is made for, one row each. `ARCH=` selects one; the default is
+//! that of the host.
+//!
+//! Programs of another architecture do not run on the host: what the build runs is always the
+//! host's ([`crate::tools`]), and what the image contains is the selected architecture's.
+
+use anyhow::{Context, Result, ensure};
+
+/// Architecture of a machine.
+#[derive(Debug)]
+pub struct Arch {
+    /// Value of `ARCH=`: the name in the kernel (uname(2)) and in Rust.
+    pub name: &'static str,
+    /// Name in Debian, in Go and in OCI images.
+    pub debian: &'static str,
+    /// First part of rustc's target triples.
+    pub rustc: &'static str,
+    /// Directory of the libraries, in the image as in Debian.
+    pub libraries: &'static str,
+    /// Path of the dynamic loader in Debian.
+    pub loader: &'static str,
+    /// Flags of a library in `/etc/ld.so.cache` (glibc, sysdeps/generic/ldconfig.h).
+    pub ld_cache_flags: u32,
+    /// Debian's kernel for virtual machines, which always depends on the newest version.
+    pub cloud_kernel: &'static str,
+    /// Debian's kernel for all machines.
+    pub generic_kernel: &'static str,
+    /// Paths of the packages beside those of [`crate::userland::table::PICKS`], each with a reason.
+    pub picks: &'static [(&'static str, &'static str)],
+    /// Modules of [`crate::modules`] that Debian's kernels do not have, each with a reason.
+    pub absent_modules: &'static [(&'static str, &'static str)],
+}
+
+/// All architectures.
+pub static ARCHES: &[Arch] = &[
+    Arch {
+        name: "x86_64",
+        debian: "amd64",
+        rustc: "x86_64",
+        libraries: "usr/lib/x86_64-linux-gnu",
+        loader: "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+        ld_cache_flags: 0x0303,
+        cloud_kernel: "linux-image-cloud-amd64",
+        generic_kernel: "linux-image-amd64",
+        picks: &[
+            (
+                "lib64",
+                "merged /usr; every program's interpreter is /lib64/ld-linux-x86-64.so.2",
+            ),
+            (
+                "usr/bin/passt.avx2",
+                "what passt becomes where it can; it complains otherwise",
+            ),
+        ],
+        absent_modules: &[],
+    },
+    Arch {
+        name: "aarch64",
+        debian: "arm64",
+        rustc: "aarch64",
+        libraries: "usr/lib/aarch64-linux-gnu",
+        loader: "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1",
+        ld_cache_flags: 0x0a03,
+        cloud_kernel: "linux-image-cloud-arm64",
+        generic_kernel: "linux-image-arm64",
+        picks: &[],
+        absent_modules: &[
+            ("crc32c_intel", "an instruction of x86"),
+            ("i6300esb", "a watchdog of Intel's chipsets"),
+            (
+                "vmw_balloon vmw_pvscsi vmw_vsock_vmci_transport",
+                "VMware's machines of this architecture have NVMe and vmxnet3",
+            ),
+        ],
+    },
+];
+
+impl Arch {
+    /// Returns the architecture of the host.
+    ///
+    /// # Panics
+    /// The host's architecture is in no row, so that nothing could be built.
+    #[must_use]
+    pub fn host() -> &'static Self {
+        let row = ARCHES
+            .iter()
+            .find(|arch| arch.name == std::env::consts::ARCH);
+        row.expect("the host's architecture has a row")
+    }
+
+    /// Finds the row of a value of `ARCH=`, which may be Debian's name as well; that of the host if
+    /// the value is empty.
+    ///
+    /// # Errors
+    /// No row has this name.
+    pub fn parse(name: &str) -> Result<&'static Self> {
+        if name.is_empty() {
+            return Ok(Self::host());
+        }
+        let row = ARCHES
+            .iter()
+            .find(|arch| arch.name == name || arch.debian == name);
+        row.with_context(|| {
+            let names: Vec<_> = ARCHES.iter().map(|arch| arch.name).collect();
+            format!("ARCH={name}: the architecture is {}", names.join(" or "))
+        })
+    }
+
+    /// Reads `ARCH=`.
+    ///
+    /// # Errors
+    /// No row has this name.
+    pub fn from_env() -> Result<&'static Self> {
+        Self::parse(&std::env::var("ARCH").unwrap_or_default())
+    }
+
+    /// Checks that media can be made: their boot loaders are those of a PC.
+    ///
+    /// # Errors
+    /// The architecture has no boot loader here.
+    pub fn require_media(&self) -> Result<()> {
+        ensure!(
+            self.name == "x86_64",
+            "ARCH={}: the ISO, the disk and OCI archives are made for x86_64 only; `make image` and \
+             `make run` work",
+            self.name
+        );
+        Ok(())
+    }
+
+    /// Returns true if programs of this architecture run on the host.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.name == std::env::consts::ARCH
+    }
+}
+
+impl PartialEq for Arch {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_architecture_has_its_names_and_the_host_is_one() {
+        assert!(Arch::host().is_host());
+        assert_eq!(Arch::parse("").ok(), Some(Arch::host()));
+        for arch in ARCHES {
+            for name in [arch.name, arch.debian] {
+                assert_eq!(Arch::parse(name).ok(), Some(arch), "{name}");
+            }
+        }
+        let error = Arch::parse("arm").map_err(|e| e.to_string());
+        let known = "ARCH=arm: the architecture is x86_64 or aarch64";
+        assert_eq!(error.err().as_deref(), Some(known));
+        let media = |name| Arch::parse(name).and_then(Arch::require_media);
+        assert!(media("amd64").is_ok());
+        assert!(media("arm64").is_err_and(|e| e.to_string().starts_with("ARCH=aarch64: the ISO")));
+    }
+
+    #[test]
+    fn a_row_is_of_one_architecture_and_each_exception_has_a_reason() {
+        for arch in ARCHES {
+            assert!(arch.loader.starts_with(arch.libraries), "{}", arch.name);
+            assert!(arch.libraries.contains(arch.name), "{}", arch.name);
+            for kernel in [arch.cloud_kernel, arch.generic_kernel] {
+                assert!(kernel.ends_with(arch.debian), "{kernel}");
+            }
+            let exceptions = arch.picks.iter().chain(arch.absent_modules);
+            assert!(exceptions.into_iter().all(|(_, why)| !why.is_empty()));
+        }
+    }
+}
