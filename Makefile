@@ -12,7 +12,7 @@ help: ## prints this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
 	@echo '  Variables of make image, and of all targets that use it:'
-	@echo '    SUITE= MIRROR= KERNEL=cloud|generic|slim'
+	@echo '    SUITE= MIRROR= ARCH=x86_64|aarch64 KERNEL=cloud|generic|slim'
 	@echo '  of make iso and make disk: APPEND= SSH_KEY= for the boot menu;'
 	@echo '    with KERNEL=slim also PACK=zstd|xz (xz is smaller and boots slowly)'
 	@echo '  of make iso: EXT= names extensions to put on it'
@@ -95,6 +95,8 @@ test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) ext buildah skopeo
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
+	@ARCH=aarch64 sh initramfs/host.sh
+	@ARCH=aarch64 $(INITRAMFS) image
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
 	@$(INITRAMFS) nextest --package tests --package podman-machine --package varlink@0.1.0 --run-ignored only
 	@$(INITRAMFS) deny advisories

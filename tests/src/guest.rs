@@ -2,6 +2,7 @@
 //! A running machine, and ssh into it.
 
 use anyhow::{Context, Result, bail};
+use initramfs::arch::Arch;
 use initramfs::packages::Kernel;
 use initramfs::paths;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use vmm::ssh::{self, Key};
-use vmm::{AcceleratorChoice, Artifacts, Machine, Ready, Vm, process};
+use vmm::{AcceleratorChoice, Artifacts, Board, Machine, Ready, Vm, process};
 
 /// Time limit of a boot. A boot takes seconds with KVM, and ten times as long under TCG on a busy
 /// host.
@@ -65,6 +66,17 @@ pub fn machine_of(kernel: Kernel, name: &str) -> Result<Machine> {
         format!("`make test` makes it, or `cargo run -p initramfs -- image {name}`")
     })?;
     Ok(booting(&boot, name)?.ssh_key(&key()?.public))
+}
+
+/// Returns a machine of an architecture, on the board that its virtual machines have.
+pub fn machine_of_arch(arch: &'static Arch, name: &str) -> Result<Machine> {
+    let boot = Artifacts::from_out_dir(paths::out_for(arch));
+    let name_of = arch.name;
+    let boot = boot.with_context(|| {
+        format!("`make test-all` makes it, or `ARCH={name_of} cargo run -p initramfs -- image`")
+    })?;
+    let machine = booting(&boot, name)?.board(Board::of_arch(arch.name));
+    Ok(machine.ssh_key(&key()?.public))
 }
 
 /// Returns the one key that all tests use.

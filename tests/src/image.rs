@@ -3,6 +3,7 @@
 
 use crate::Random;
 use anyhow::{Context, Result};
+use initramfs::arch::Arch;
 use initramfs::fetch::BuildConfig;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -26,8 +27,16 @@ pub fn archive(dir: &Path) -> Result<PathBuf> {
 /// few MiB longer than the first.
 pub fn archive_as(dir: &Path, name: &str, number: u64) -> Result<PathBuf> {
     let file = dir.join("box.tar");
-    let layer = layer(&busybox()?, number)?;
-    fs::write(&file, docker_archive(&layer, name)?)?;
+    let layer = layer(&busybox(Arch::host())?, number)?;
+    fs::write(&file, docker_archive(&layer, name, Arch::host())?)?;
+    Ok(file)
+}
+
+/// Writes the same docker-archive for machines of an architecture, whose image has been made.
+pub fn archive_for(dir: &Path, arch: &'static Arch) -> Result<PathBuf> {
+    let file = dir.join("box.tar");
+    let layer = layer(&busybox(arch)?, 0)?;
+    fs::write(&file, docker_archive(&layer, NAME, arch)?)?;
     Ok(file)
 }
 
@@ -44,8 +53,8 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Makes the image for a registry.
 pub fn distributed() -> Result<Distributed> {
-    let layer = layer(&busybox()?, 0)?;
-    let config = config(&layer).into_bytes();
+    let layer = layer(&busybox(Arch::host())?, 0)?;
+    let config = config(&layer, Arch::host()).into_bytes();
     let part = |kind: &str, bytes: &[u8]| {
         json!({
             "mediaType": format!("application/vnd.oci.image.{kind}"),
@@ -66,11 +75,12 @@ pub fn distributed() -> Result<Distributed> {
     })
 }
 
-fn busybox() -> Result<Vec<u8>> {
-    let busybox = BuildConfig::from_env()?
-        .userland_tree()
-        .root
-        .join("usr/bin/busybox");
+fn busybox(arch: &'static Arch) -> Result<Vec<u8>> {
+    let config = BuildConfig {
+        arch,
+        ..BuildConfig::from_env()?
+    };
+    let busybox = config.userland_tree().root.join("usr/bin/busybox");
     fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))
 }
 
@@ -110,9 +120,9 @@ fn layer(busybox: &[u8], number: u64) -> Result<Vec<u8>> {
     Ok(tar.into_inner()?)
 }
 
-fn config(layer: &[u8]) -> String {
+fn config(layer: &[u8], arch: &Arch) -> String {
     let config = json!({
-        "architecture": "amd64",
+        "architecture": arch.debian,
         "os": "linux",
         "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"], "WorkingDir": "/"},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", digest(layer))]},
@@ -122,8 +132,8 @@ fn config(layer: &[u8]) -> String {
 }
 
 /// Makes the archive that `docker save` would make of an image with this one layer.
-fn docker_archive(layer: &[u8], image: &str) -> Result<Vec<u8>> {
-    let config = config(layer);
+fn docker_archive(layer: &[u8], image: &str, arch: &Arch) -> Result<Vec<u8>> {
+    let config = config(layer, arch);
     let name = format!("{}.json", digest(config.as_bytes()));
     let manifest = json!([{"Config": name, "RepoTags": [image], "Layers": ["layer.tar"]}]);
     let mut tar = Builder::new(Vec::new());
@@ -175,7 +185,7 @@ mod tests {
     #[test]
     fn the_archive_names_its_layer_by_digest() {
         let layer = layer(b"ELF", 0).expect("a layer");
-        let archive = docker_archive(&layer, NAME).expect("an archive");
+        let archive = docker_archive(&layer, NAME, Arch::host()).expect("an archive");
         let mut tar = tar::Archive::new(archive.as_slice());
         let mut all = std::collections::BTreeMap::new();
         for entry in tar.entries().expect("a tar") {

@@ -39,7 +39,9 @@ mod random;
 mod shell;
 
 pub use checks::{Checks, eventually};
-pub use guest::{BOOT_LIMIT, Guest, artifacts, keyless, machine, machine_of, text};
+pub use guest::{
+    BOOT_LIMIT, Guest, artifacts, keyless, machine, machine_of, machine_of_arch, text,
+};
 pub use random::Random;
 pub use shell::Shell;
 

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The machine for aarch64 on QEMU's `virt`, translated by TCG.
+
+use anyhow::{Result, ensure};
+use initramfs::arch::Arch;
+use std::fs;
+use std::time::Duration;
+use tests::{Checks, Guest, image, machine_of_arch};
+
+/// Time limit of the whole shutdown, under TCG beside another machine.
+const END: Duration = Duration::from_secs(180);
+
+#[test]
+#[ignore = "`make test-all` makes the image for aarch64"]
+fn aarch64() -> Result<()> {
+    let arch = Arch::parse("aarch64")?;
+    let guest = Guest::start(&machine_of_arch(arch, "aarch64")?)?;
+    let mut checks = Checks::new("aarch64");
+    checks.check("all that was asked for works", || {
+        let degraded = &guest.ready.degraded;
+        ensure!(degraded.is_empty(), "{degraded:?}");
+        Ok(())
+    });
+    checks.check("every program is of this architecture", || {
+        programs(&guest, arch)
+    });
+    checks.check("libraries are found by the index", || {
+        libraries(&guest, arch)
+    });
+    checks.check("a container", || container(&guest, arch));
+    checks.check("a published port", || port(&guest));
+    checks.check("limits of the user's containers", || rootless(&guest));
+    checks.check("off by the power button", || {
+        // Without firmware there is no ACPI: the button is a line of the device tree.
+        guest.vm.power_button()?;
+        ensure!(guest.vm.wait_exit(END)?.success(), "QEMU failed");
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+fn programs(guest: &Guest, arch: &Arch) -> Result<()> {
+    let said = guest.sh("uname -m; podman info --format '{{.Host.Arch}}'; b2p version")?;
+    let mut lines = said.lines();
+    ensure!(lines.next() == Some(arch.name), "{said}");
+    ensure!(lines.next() == Some(arch.debian), "{said}");
+    // A link or a library of another architecture would show up here, and nowhere at boot.
+    guest.sh("e2fsck -V 2>&1; nft --version; sudo -V; ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub")?;
+    Ok(())
+}
+
+/// The loader prints each library that it looks up, with the file in which it looks first (ld.so(8)).
+fn libraries(guest: &Guest, arch: &Arch) -> Result<()> {
+    let said = guest.sh("LD_DEBUG=libs lsblk --version 2>&1")?;
+    ensure!(said.contains("search cache=/etc/ld.so.cache"), "{said}");
+    ensure!(!said.contains("search path="), "{said}");
+    ensure!(
+        said.contains(&format!("trying file=/{}/libc.so.6", arch.libraries)),
+        "{said}"
+    );
+    Ok(())
+}
+
+fn container(guest: &Guest, arch: &'static Arch) -> Result<()> {
+    let archive = fs::read(image::archive_for(guest.vm.dir(), arch)?)?;
+    for user in ["root", "core"] {
+        tests::text(&guest.ssh_with(user, "podman load -q", &archive)?)?;
+        let run = format!("podman run --rm {} sh -c 'echo hello'", image::NAME);
+        let said = guest.sh_as(user, &run)?;
+        ensure!(said == "hello", "{user}: {said}");
+    }
+    Ok(())
+}
+
+fn port(guest: &Guest) -> Result<()> {
+    let run = format!(
+        "podman run -d --name web -p 8080:80 {} httpd -f -h /www",
+        image::NAME
+    );
+    guest.sh(&run)?;
+    let said =
+        guest.sh("wget -q -O - http://127.0.0.1:8080/ && podman rm -f -t 0 web >/dev/null")?;
+    ensure!(said == "hello from the box", "{said}");
+    Ok(())
+}
+
+fn rootless(guest: &Guest) -> Result<()> {
+    let run = format!(
+        "podman run --rm -m 32m {} cat /sys/fs/cgroup/memory.max",
+        image::NAME
+    );
+    let said = guest.sh_as("core", &run)?;
+    ensure!(said == "33554432", "{said}");
+    Ok(())
+}
