@@ -131,7 +131,7 @@ impl BuildConfig {
 
     /// Packages of varlink's clients, for tests.
     fn varlink_clients(&self) -> PackageSet<'static> {
-        PackageSet::new("varlink", packages::names(packages::VARLINK_CLIENTS))
+        self.set("varlink", packages::names(packages::VARLINK_CLIENTS))
     }
 
     /// Packages of a system to build in, for `make reproducible`.

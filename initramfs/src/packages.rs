@@ -95,7 +95,6 @@ pub const PACKAGES: &[Package] = &[
     tool("erofs-utils", "mkfs.erofs"),
     tool("kmod", "depmod"),
     tool("apparmor", "compiles the profile of containers"),
-    tool("libc-bin", "ldconfig"),
     tool("lz4", "the initrd's head, when asked for"),
     tool("zstd", "the initrd's head, when asked for"),
     tool("xz-utils", "the smallest initrd, when asked for"),
