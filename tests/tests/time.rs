@@ -45,7 +45,10 @@ fn time() -> Result<()> {
     let machine = tests::machine("time")?;
     // QEMU's clock begins at `base=` when QEMU starts; before that, a trial of KVM takes seconds, and
     // the question for QEMU's version a part of one.
-    let _ = (machine.resolve_accelerator(), vmm::loses_patches());
+    let _ = (
+        machine.resolve_accelerator(),
+        vmm::loses_patches(vmm::Board::Q35),
+    );
     let begun = now()?;
     let rtc = format!("base={}", berlin("+%FT%T", begun + 1)?);
     let vm = machine
