@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 use std::{env, fs, thread};
 
-use fuzz::{TARGETS, Target};
+use fuzz::{TARGET_VARIABLE, TARGETS, Target};
 
 /// Compiler flags for counters of coverage (LLVM's SanitizerCoverage).
 const FLAGS: &[&str] = &[
@@ -73,13 +73,13 @@ fn parse_args() -> Result<Options, Box<dyn Error>> {
 fn fuzz(options: &Options) -> Result<bool, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let root = root.ok_or("no project around this crate")?;
-    let programs = build(root, &options.targets)?;
+    let program = build(root)?;
     let queue = Mutex::new(VecDeque::from(options.targets.clone()));
     let next = || queue.lock().ok()?.pop_front();
     let worker = || {
         let mut held = true;
         while let Some(target) = next() {
-            let result = run(root, &programs, &target, options);
+            let result = run(root, &program, &target, options);
             held &= result.unwrap_or_else(|why| {
                 eprintln!("{}: {why}", target.name);
                 false
@@ -95,32 +95,33 @@ fn fuzz(options: &Options) -> Result<bool, Box<dyn Error>> {
     })
 }
 
-/// Builds the targets. Returns the directory of their programs.
-fn build(root: &Path, targets: &[Target]) -> Result<PathBuf, Box<dyn Error>> {
+/// Builds the program of all targets, and returns its path.
+fn build(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let started = Instant::now();
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
     // With --target, the flags do not apply to build scripts and procedural macros.
     command.args(["build", "--quiet", "--package=fuzz", "--profile=fuzz"]);
     command.args(["--target=host-tuple", "--message-format=json"]);
-    command.args(targets.iter().map(|t| format!("--bin={}", t.name)));
-    command.current_dir(root).env("RUSTFLAGS", FLAGS.join(" "));
+    command
+        .arg("--bin=targets")
+        .current_dir(root)
+        .env("RUSTFLAGS", FLAGS.join(" "));
     let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        return Err("the targets cannot be built (libFuzzer itself needs g++)".into());
+        return Err("the program cannot be built (libFuzzer itself needs g++)".into());
     }
     println!("fuzz: built in {:.0?}", started.elapsed());
     let text = String::from_utf8(output.stdout)?;
     let program = text.split("\"executable\":\"").skip(1).last();
     let program = program.and_then(|t| t.split('"').next());
-    let dir = program.and_then(|p| Path::new(p).parent());
-    Ok(dir.ok_or("cargo names no program")?.to_owned())
+    Ok(program.ok_or("cargo names no program")?.into())
 }
 
 /// Runs one target. Returns true if its properties held.
 fn run(
     root: &Path,
-    programs: &Path,
+    program: &Path,
     target: &Target,
     options: &Options,
 ) -> Result<bool, Box<dyn Error>> {
@@ -130,8 +131,8 @@ fn run(
     let dictionary_file = work.join("dictionary");
     fs::write(&dictionary_file, dictionary(target))?;
     let log = work.join("log");
-    let mut command = Command::new(programs.join(target.name));
-    command.args(LIMITS);
+    let mut command = Command::new(program);
+    command.env(TARGET_VARIABLE, target.name).args(LIMITS);
     command.arg(format!("-dict={}", dictionary_file.display()));
     command.arg(format!("-max_total_time={}", options.seconds));
     command.arg(format!("-artifact_prefix={}/", work.display()));

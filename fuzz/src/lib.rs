@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Fuzz targets: the properties of every parser that hold for any input.
 //!
-//! Each target is one function with three uses: cargo-fuzz (`fuzz_targets/`), a short run of
+//! Each target is one function with three uses: cargo-fuzz (`main.rs`), a short run of
 //! libFuzzer with the stable compiler (`examples/run.rs`), and `cargo test` (`tests/corpus.rs`: the
 //! corpus, and reproducible mutations of it).
 
@@ -75,6 +75,22 @@ pub const TARGETS: &[Target] = &[
     target!(varlink_message),
 ];
 
+/// Variable of the environment that names the target of the program.
+pub const TARGET_VARIABLE: &str = "FUZZ_TARGET";
+
+/// Returns the function of the target that the environment names.
+///
+/// # Panics
+/// The environment names no target.
+#[must_use]
+pub fn chosen() -> fn(&[u8]) {
+    let name = std::env::var(TARGET_VARIABLE).unwrap_or_default();
+    match TARGETS.iter().find(|target| target.name == name) {
+        Some(target) => target.run,
+        None => panic!("{TARGET_VARIABLE}={name}: no such target"),
+    }
+}
+
 /// Runs a target on the files in the arguments.
 pub fn replay(run: fn(&[u8])) {
     for file in std::env::args_os().skip(1) {
@@ -83,18 +99,4 @@ pub fn replay(run: fn(&[u8])) {
             Err(why) => eprintln!("{}: {why}", file.display()),
         }
     }
-}
-
-/// Defines the program of a target: libFuzzer's if it is linked, or else [`replay`].
-#[macro_export]
-macro_rules! target {
-    ($name:ident) => {
-        #[cfg(fuzzing)]
-        libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::$name::$name(data));
-
-        #[cfg(not(fuzzing))]
-        fn main() {
-            $crate::replay($crate::$name::$name);
-        }
-    };
 }

@@ -1,5 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-//! Program of `cargo fuzz run dhcp`. Without libFuzzer it replays the files that it is given.
-#![cfg_attr(fuzzing, no_main)]
-
-fuzz::target!(dhcp);

@@ -1,6 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-//! Program of `cargo fuzz run module_record`. Without libFuzzer it replays the files that it is
-//! given.
-#![cfg_attr(fuzzing, no_main)]
-
-fuzz::target!(module_record);

@@ -1,5 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-//! Program of `cargo fuzz run modules_dep`. Without libFuzzer it replays the files that it is given.
-#![cfg_attr(fuzzing, no_main)]
-
-fuzz::target!(modules_dep);

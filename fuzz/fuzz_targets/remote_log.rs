@@ -1,5 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-//! Program of `cargo fuzz run remote_log`. Without libFuzzer it replays the files that it is given.
-#![cfg_attr(fuzzing, no_main)]
-
-fuzz::target!(remote_log);

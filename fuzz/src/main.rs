@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Program of all targets; the variable `FUZZ_TARGET` of its environment names one. Without libFuzzer it
+//! runs the target on the files that it is given.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    static RUN: std::sync::LazyLock<fn(&[u8])> = std::sync::LazyLock::new(fuzz::chosen);
+    RUN(data);
+});
+
+#[cfg(not(fuzzing))]
+fn main() {
+    fuzz::replay(fuzz::chosen());
+}
