@@ -4,6 +4,7 @@
 //! test-all` the others.
 
 use anyhow::{Context, Result, ensure};
+use initramfs::arch::Arch;
 use initramfs::ext::{self, Extension};
 use initramfs::fetch::BuildConfig;
 use initramfs::package_metadata::Fetched;
@@ -31,6 +32,7 @@ fn script(dir: &Path, name: &str) -> Result<PathBuf> {
         .bytes("usr/bin/bash", "not the machine's", 0o755);
     extension.manifest.name = name.into();
     extension.manifest.suite = "trixie".into();
+    extension.manifest.architecture = Arch::host().debian;
     extension.manifest.libc = "2.41".into();
     extension.manifest.needs = vec!["libc.so.6".into()];
     extension.manifest.packages = vec![Fetched {
