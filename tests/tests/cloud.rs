@@ -109,7 +109,7 @@ fn lima() -> Result<()> {
         eventually(SCRIPTS, || is("cat /run/ran", "once"))?;
         is("cat /var/lib/boot2podman/cloud/ran", instance.iid)?;
         // The same instance again: per-boot scripts run, the commands do not.
-        root("umount /mnt/lima-cidata; rm /run/lima-boot-done; pkill -x sleep; b2p stop cloud-scripts; b2p start cloud-scripts")?;
+        root("umount /mnt/lima-cidata; rm /run/lima-boot-done; killall sleep; b2p stop cloud-scripts; b2p start cloud-scripts")?;
         eventually(SCRIPTS, || asked(&guest, &boot_done(instance.iid)))?;
         is("cat /run/ran", "once")
     });
