@@ -17,19 +17,22 @@ pub fn not_running() -> anyhow::Error {
     Fault::new("Host is not running").into()
 }
 
+/// Returns the argument of a command that passes its words on to ssh(1).
+fn words(help: &'static str) -> Arg {
+    Arg::new("words")
+        .value_name("[NAME] [COMMAND...]")
+        .action(ArgAction::Append)
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .help(help)
+}
+
 /// Returns the parser of `ssh`.
 pub fn ssh_command() -> Command {
     Command::new("ssh")
         .about("Log in to a machine, or run a command in it")
-        .arg(
-            Arg::new("words")
-                .value_name("[NAME] [COMMAND...]")
-                .action(ArgAction::Append)
-                .num_args(0..)
-                .trailing_var_arg(true)
-                .allow_hyphen_values(true)
-                .help("Machine, options of ssh(1), and a command"),
-        )
+        .arg(words("Machine, options of ssh(1), and a command"))
 }
 
 /// Runs `ssh`: this process becomes ssh, so that its exit status is that of the command.
@@ -41,15 +44,7 @@ pub fn ssh(matches: &ArgMatches) -> Result<ExitCode> {
 pub fn shell_command() -> Command {
     Command::new("shell")
         .about("Log in to a machine, or run a command in it, in this directory if it is shared")
-        .arg(
-            Arg::new("words")
-                .value_name("[NAME] [COMMAND...]")
-                .action(ArgAction::Append)
-                .num_args(0..)
-                .trailing_var_arg(true)
-                .allow_hyphen_values(true)
-                .help("Machine, and a command"),
-        )
+        .arg(words("Machine, and a command"))
 }
 
 /// Runs `shell`.
