@@ -164,6 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn the_programs_in_the_machine_have_the_same_table() {
+        let ours = ARCHES
+            .iter()
+            .map(|a| (a.name, a.debian, format!("/{}", a.libraries)));
+        let theirs = sys::arch::ARCHES.iter();
+        let theirs = theirs.map(|a| (a.name, a.debian, a.libraries.to_owned()));
+        assert!(ours.eq(theirs));
+    }
+
+    #[test]
     fn a_row_is_of_one_architecture_and_each_exception_has_a_reason() {
         for arch in ARCHES {
             assert!(arch.loader.starts_with(arch.libraries), "{}", arch.name);

@@ -18,7 +18,7 @@ pub struct Arch {
 }
 
 /// Architectures that the machine is made for.
-const ARCHES: &[Arch] = &[
+pub const ARCHES: &[Arch] = &[
     Arch {
         name: "x86_64",
         debian: "amd64",
