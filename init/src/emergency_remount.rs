@@ -24,22 +24,41 @@ const MAX_POLLS: usize = 50;
 /// Pause after a search without success.
 const POLL_PAUSE: Duration = Duration::from_millis(50);
 
+/// Outcome of [`make_read_only`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remount {
+    /// No disk is in use that no mount shows.
+    NotNeeded,
+    /// Every file system is read-only.
+    Done,
+    /// A disk is in use and may be written to.
+    Failed,
+}
+
 /// Makes every disk read-only if one is in use. Runs in a child.
-pub fn make_read_only() {
+#[must_use]
+pub fn make_read_only() -> Remount {
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     let disks = candidates(Path::new("/sys/class/block"), &swaps);
     let used: Vec<String> = disks.into_iter().filter(|name| is_in_use(name)).collect();
     if used.is_empty() {
-        return;
+        return Remount::NotNeeded;
     }
     warn!("still in use, and no mount shows it: {}", used.join(" "));
     let log = open_kernel_log();
     if let Err(e) = fs::write("/proc/sysrq-trigger", "u") {
-        return warn!("/proc/sysrq-trigger: {e}");
+        warn!("/proc/sysrq-trigger: {e}");
+        return Remount::Failed;
     }
     match log.is_some_and(|mut log| (0..MAX_POLLS).any(|_| read_done(&mut log))) {
-        true => info!("made read-only: they are clean"),
-        false => warn!("not made read-only in time"),
+        true => {
+            info!("made read-only: they are clean");
+            Remount::Done
+        }
+        false => {
+            warn!("not made read-only in time");
+            Remount::Failed
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use services::manager::Token;
 use services::state::Change;
-use services::{Manager, Millis, reap};
+use services::{ExitStatus, Manager, Millis, Pid, reap};
 use sys::clock::now;
 use sys::error::{Doing, Result};
 use sys::signals::{Request, Signals};
@@ -74,6 +74,8 @@ pub struct EventSources {
     pub control: Option<control::Server>,
     /// Children have ended that are not reaped yet.
     pub reap_pending: bool,
+    /// Child whose exit status is kept, and that status once the child is reaped.
+    kept_status: Option<(Pid, Option<ExitStatus>)>,
 }
 
 impl EventSources {
@@ -87,6 +89,7 @@ impl EventSources {
             drivers: None,
             control: None,
             reap_pending: false,
+            kept_status: None,
         }
     }
 
@@ -177,11 +180,30 @@ impl EventSources {
     /// Reaps children that have ended, and passes the ends of services to `manager`. If more
     /// children remain, `reap_pending` is set.
     pub fn reap_children(&mut self, manager: &mut Manager) {
-        self.reap_pending = reap::drain(|pid, status| {
-            if !manager.exited(now(), pid, status) {
-                debug!("orphan {pid}: {status}");
-            }
+        let kept = &mut self.kept_status;
+        self.reap_pending = reap::drain(|pid, status| match kept {
+            Some((child, exit)) if *child == pid => *exit = Some(status),
+            _ if manager.exited(now(), pid, status) => {}
+            _ => debug!("orphan {pid}: {status}"),
         });
+    }
+
+    /// Keeps the exit status of `child`, which is reaped with all others. Called before the next
+    /// reaping.
+    pub fn keep_status_of(&mut self, child: &Child) {
+        self.kept_status = Some((child.pid(), None));
+    }
+
+    /// Returns true if the child of the last [`EventSources::keep_status_of`] has ended with status 0, false
+    /// if it has ended in any other way; `None` while it runs.
+    pub fn outcome(&self, child: &Child) -> Option<bool> {
+        if !child.exited_within(0) {
+            return None;
+        }
+        // Its end may be visible before it is reaped: thousands of others may be first.
+        let kept = self.kept_status.and_then(|(_, status)| status);
+        let status = kept.or_else(|| reap::take(child.pid()));
+        Some(status.is_some_and(|status| status.success()))
     }
 
     fn read_signals(&mut self, events: &mut Vec<Event>) {

@@ -27,6 +27,7 @@ pub mod mounts;
 pub mod net_interface;
 pub mod options;
 pub mod power_button;
+pub mod processes;
 pub mod ram;
 pub mod reactions;
 pub mod ready;

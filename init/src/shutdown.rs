@@ -6,22 +6,25 @@
 //! programs, and the next phase begins.
 
 use std::fs;
-use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use control::ShutdownKind;
 use log::{info, warn};
-use nix::errno::Errno;
 use nix::sys::reboot::{RebootMode, reboot};
 use services::{Manager, Millis};
 use sys::clock::now;
 use sys::{kmsg, syscall};
 
+use crate::emergency_remount::{self, Remount};
 use crate::event_sources::{Event, EventSources};
-use crate::{crash, emergency_remount, mounts, unmount};
+use crate::processes::user_processes;
+use crate::{crash, mounts, unmount};
+
+mod outcome;
+
+use outcome::Outcome;
 
 /// One phase of the shutdown.
 struct Phase {
@@ -32,8 +35,8 @@ struct Phase {
     /// Time limit in milliseconds. In `sync` and `unmount` the time counts from the last decrease
     /// of dirty data.
     within_ms: Millis,
-    /// Work of the phase. Returns true if the phase has achieved its purpose.
-    run: fn(&mut ShutdownContext<'_>) -> bool,
+    /// Work of the phase.
+    run: fn(&mut ShutdownContext<'_>) -> Outcome,
     /// Purpose of the phase: what holds after it.
     why: &'static str,
 }
@@ -51,11 +54,10 @@ const PHASES: &[Phase] = &[
 
 /// Time between two looks at a child and at the data that it writes, in milliseconds.
 const CHILD_POLL_MS: Millis = 20;
+/// Exit status of a child whose program cannot be executed (POSIX, sh, "Exit Status for Commands").
+const EXEC_FAILED: i32 = 127;
 /// Priority of the message that begins the shutdown, a notice (syslog(3)).
 const NOTICE: u8 = 5;
-/// Flag of kernel threads in the stat file of a process (include/linux/sched.h).
-const PF_KTHREAD: u32 = 0x0020_0000;
-
 /// Services, events and deadline that a phase works with.
 struct ShutdownContext<'a> {
     manager: &'a mut Manager,
@@ -91,12 +93,13 @@ impl ShutdownContext<'_> {
         self.hurried || now() >= self.deadline
     }
 
-    /// Waits for a child that writes to disks, even after a second request; returns true if the
-    /// child has ended. While the amount of dirty data falls, the deadline moves, so that a slow
+    /// Waits for a child that writes to disks, even after a second request; returns its outcome, or
+    /// `None` if it still runs. While the amount of dirty data falls, the deadline moves, so that a slow
     /// disk is not taken for a dead one and no data is lost.
-    fn wait_for_child(&mut self, child: &syscall::Child) -> bool {
+    fn wait_for_writer(&mut self, child: &syscall::Child) -> Option<bool> {
         let within_ms = self.deadline.saturating_sub(now());
         let mut least = u64::MAX;
+        self.sources.keep_status_of(child);
         while now() < self.deadline && !child.exited_within(0) {
             self.poll_until((now() + CHILD_POLL_MS).min(self.deadline));
             // Without memory the file cannot be read, which says nothing of the disk.
@@ -107,7 +110,7 @@ impl ShutdownContext<'_> {
                 self.deadline = now().saturating_add(within_ms);
             }
         }
-        child.exited_within(0)
+        self.sources.outcome(child)
     }
 }
 
@@ -131,23 +134,15 @@ pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources
         let start = now();
         context.deadline = start.saturating_add(phase.within_ms);
         context.hurried = false;
-        let done = (phase.when)().then(|| (phase.run)(&mut context));
-        let outcome = outcome(phase, done, context.hurried);
+        let outcome = match (phase.when)() {
+            true => (phase.run)(&mut context),
+            false => Outcome::NothingToDo,
+        };
         let took = now().saturating_sub(start);
+        let outcome = outcome.describe(phase.why);
         info!("shutdown: {} took {took} ms ({outcome})", phase.name);
     }
     reboot_machine(kind)
-}
-
-/// Describes what a phase has achieved: `done` is the value of its `run`, or `None` if it had nothing
-/// to do.
-fn outcome(phase: &Phase, done: Option<bool>, hurried: bool) -> &'static str {
-    match done {
-        None => "nothing to do",
-        Some(true) => phase.why,
-        Some(false) if hurried => "not done: a second request ended it",
-        Some(false) => "not done: out of time or memory",
-    }
 }
 
 fn always() -> bool {
@@ -162,59 +157,67 @@ fn disks_are_used() -> bool {
     !unmount::nothing_to_do()
 }
 
-fn close_sockets(context: &mut ShutdownContext<'_>) -> bool {
+fn close_sockets(context: &mut ShutdownContext<'_>) -> Outcome {
     context.manager.close_sockets();
-    true
+    Outcome::Done
 }
 
 /// Runs `b2p containers-stop`, a program that knows conmon and reads JSON. It marks no container
 /// as stopped by a person, so that restart policies hold at the next boot, and covers
 /// /usr/bin/podman, so that no new container starts.
-fn stop_containers(context: &mut ShutdownContext<'_>) -> bool {
+fn stop_containers(context: &mut ShutdownContext<'_>) -> Outcome {
     let stop = || {
         // The environment holds kernel parameters (bootparam(7)), which are not for programs.
         let mut stop = Command::new(sys::paths::B2P);
         let error = stop.arg("containers-stop").env_clear().exec();
         warn!("{}: {error}", sys::paths::B2P);
+        syscall::exit(EXEC_FAILED);
     };
     // Without memory for a child, containers are terminated with all other programs.
     let Some(child) = syscall::in_child(stop) else {
-        return false;
+        return Outcome::NoMemory;
     };
+    context.sources.keep_status_of(&child);
     while !child.exited_within(0) && context.poll_once() {}
-    let done = child.exited_within(0);
-    if !done {
+    let succeeded = context.sources.outcome(&child);
+    if succeeded.is_none() {
         warn!(
             "shutdown: containers-stop has not ended, and is killed: containers may not have had their stop signal"
         );
         child.kill();
     }
-    done
+    Outcome::of_child(succeeded, context.hurried)
 }
 
-fn stop_all(context: &mut ShutdownContext<'_>) -> bool {
+fn stop_all(context: &mut ShutdownContext<'_>) -> Outcome {
     context.manager.note(now(), services::Input::StopAll);
     context.manager.settle_all(now());
     while !context.manager.supervisor().at_rest() && context.poll_once() {}
-    context.manager.supervisor().at_rest()
+    match context.manager.supervisor().at_rest() {
+        true => Outcome::Done,
+        false => Outcome::unfinished(context.hurried),
+    }
 }
 
 /// Sends SIGTERM to every process, and SIGCONT, without which a stopped process does not see it.
-fn terminate(context: &mut ShutdownContext<'_>) -> bool {
+fn terminate(context: &mut ShutdownContext<'_>) -> Outcome {
     syscall::signal_all_processes(libc::SIGTERM);
     syscall::signal_all_processes(libc::SIGCONT);
     wait_until_none(context);
     // Programs that have not ended have had their time, unless somebody cut it short.
-    !context.hurried
+    match context.hurried {
+        true => Outcome::CutShort,
+        false => Outcome::Done,
+    }
 }
 
-fn kill(context: &mut ShutdownContext<'_>) -> bool {
+fn kill(context: &mut ShutdownContext<'_>) -> Outcome {
     syscall::signal_all_processes(libc::SIGKILL);
     wait_until_none(context);
     if let Some(left) = user_processes() {
         warn!("still there after SIGKILL: {left}");
     }
-    true
+    Outcome::Done
 }
 
 /// Waits until no process is left, or the phase expires. An orphan becomes a child of PID 1, so
@@ -222,52 +225,6 @@ fn kill(context: &mut ShutdownContext<'_>) -> bool {
 fn wait_until_none(context: &mut ShutdownContext<'_>) {
     context.sources.reap_children(context.manager);
     while user_processes().is_some() && context.poll_once() {}
-}
-
-/// Returns `name[pid]` of every process except PID 1, kernel threads and zombies; `None` if there
-/// is none, or if /proc cannot be read in three attempts.
-fn user_processes() -> Option<String> {
-    // A single error must not be taken for an empty list, which would cut short the time that
-    // programs have to end.
-    let pids = (0..3).find_map(|_| pids(Path::new("/proc")).ok())?;
-    let names: Vec<String> = pids.into_iter().filter_map(process_name).collect();
-    (!names.is_empty()).then(|| names.join(" "))
-}
-
-/// Returns the pids of all processes except PID 1.
-fn pids(proc: &Path) -> io::Result<Vec<u32>> {
-    let mut pids = Vec::new();
-    for entry in fs::read_dir(proc)? {
-        let pid = entry?
-            .file_name()
-            .to_str()
-            .and_then(|n| n.parse::<u32>().ok());
-        pids.extend(pid.filter(|pid| *pid != 1));
-    }
-    Ok(pids)
-}
-
-/// Returns `name[pid]` unless the process is a kernel thread, or has ended (ESRCH if its file was
-/// open already).
-fn process_name(pid: u32) -> Option<String> {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => user_process(&stat).map(|name| format!("{name}[{pid}]")),
-        Err(e) => match e.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOENT | Errno::ESRCH) => None,
-            _ => Some(format!("?[{pid}]")),
-        },
-    }
-}
-
-/// Returns the name in a line of proc_pid_stat(5), unless the process is a kernel thread or a
-/// zombie.
-fn user_process(stat: &str) -> Option<&str> {
-    let (head, tail) = stat.rsplit_once(')')?;
-    let name = head.split_once('(')?.1;
-    let mut fields = tail.split_whitespace();
-    let state = fields.next()?;
-    let flags: u32 = fields.nth(5)?.parse().ok()?;
-    (state != "Z" && flags & PF_KTHREAD == 0).then_some(name)
 }
 
 /// Returns the amount of dirty data and of data under writeback, in KiB (proc_meminfo(5)); `None`
@@ -281,37 +238,53 @@ fn dirty_kib(meminfo: &str) -> Option<u64> {
 }
 
 /// Syncs in a child, because a disk that is gone can block sync(2) for ever.
-fn run_sync(context: &mut ShutdownContext<'_>) -> bool {
-    // Without memory for a child, PID 1 calls sync(2) and accepts that a dead disk may block it.
-    let Some(child) = syscall::in_child(unmount::sync_disks) else {
-        unmount::sync_disks();
-        return true;
+fn run_sync(context: &mut ShutdownContext<'_>) -> Outcome {
+    // Without memory for a child, PID 1 syncs and accepts that a dead disk may block it.
+    let Some(child) = syscall::in_child(|| exit_with(unmount::sync_disks())) else {
+        return Outcome::of_child(Some(unmount::sync_disks()), false);
     };
-    let done = context.wait_for_child(&child);
-    if !done {
+    let written = context.wait_for_writer(&child);
+    if written.is_none() {
         warn!("sync: a disk does not answer");
     }
-    done
+    Outcome::of_child(written, false)
 }
 
 /// Unmounts in a child, because a file server that is gone can block umount(2) for ever. Without
 /// memory for a child, the file systems are only detached.
-fn run_unmount(context: &mut ShutdownContext<'_>) -> bool {
+fn run_unmount(context: &mut ShutdownContext<'_>) -> Outcome {
     let work = || {
-        unmount::unmount_all();
-        if syscall::in_initial_namespaces() {
-            emergency_remount::make_read_only();
-        }
+        let unmounted = unmount::unmount_all();
+        let remount = match syscall::in_initial_namespaces() {
+            true => emergency_remount::make_read_only(),
+            false => Remount::NotNeeded,
+        };
+        exit_with(are_clean(unmounted, remount));
     };
     let Some(child) = syscall::in_child(work) else {
         unmount::detach_all();
-        return false;
+        return Outcome::NoMemory;
     };
-    let done = context.wait_for_child(&child);
-    if !done {
+    let clean = context.wait_for_writer(&child);
+    if clean.is_none() {
         warn!("unmount: not done in time");
     }
-    done
+    Outcome::of_child(clean, false)
+}
+
+/// Returns true if the file systems on disks are clean. The emergency remount reaches those that a mount
+/// has kept busy as well.
+fn are_clean(unmounted: bool, remount: Remount) -> bool {
+    match remount {
+        Remount::Done => true,
+        Remount::NotNeeded => unmounted,
+        Remount::Failed => false,
+    }
+}
+
+/// Ends a child with the exit status that its parent takes for the outcome.
+fn exit_with(succeeded: bool) -> ! {
+    syscall::exit(i32::from(!succeeded))
 }
 
 /// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds.
@@ -332,39 +305,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_phase_claims_its_purpose_only_if_it_was_achieved() {
-        for phase in PHASES {
-            assert_eq!(outcome(phase, Some(true), true), phase.why);
-            for (done, hurried, text) in [
-                (None, false, "nothing to do"),
-                (Some(false), false, "not done: out of time or memory"),
-                (Some(false), true, "not done: a second request ended it"),
-            ] {
-                assert_eq!(outcome(phase, done, hurried), text, "{}", phase.name);
-            }
+    fn disks_are_clean_by_unmount_or_by_the_emergency_remount() {
+        for (unmounted, remount, clean) in [
+            (true, Remount::NotNeeded, true),
+            (false, Remount::NotNeeded, false),
+            (false, Remount::Done, true),
+            (true, Remount::Failed, false),
+        ] {
+            assert_eq!(are_clean(unmounted, remount), clean, "{remount:?}");
         }
-    }
-
-    #[test]
-    fn kernel_threads_and_zombies_do_not_count() {
-        assert_eq!(
-            user_process("7 (a) b) S 1 1 1 0 -1 4194304 0"),
-            Some("a) b")
-        );
-        assert_eq!(user_process("7 (kworker/0:1) I 2 0 0 0 -1 2129984 0"), None);
-        assert_eq!(user_process("7 (sh) Z 1 1 1 0 -1 4194304 0"), None);
-        assert_eq!(user_process("nonsense"), None);
-    }
-
-    #[test]
-    fn processes_are_the_numbers_but_1() {
-        let dir = std::env::temp_dir().join(format!("b2p-pids-{}", std::process::id()));
-        for name in ["1", "7", "self", "30x"] {
-            fs::create_dir_all(dir.join(name)).expect("a directory");
-        }
-        assert_eq!(pids(&dir).ok(), Some(vec![7]));
-        fs::remove_dir_all(&dir).expect("it is there");
-        assert!(pids(&dir).is_err());
     }
 
     #[test]

@@ -53,8 +53,10 @@ fn call_limit_ms(kind: MountKind) -> i32 {
 }
 
 /// Switches swap files off, detaches loop devices, and unmounts everything that is on a disk or
-/// on another machine; logs the mounts that stay busy.
-pub fn unmount_all() {
+/// on another machine; logs the mounts that stay busy. Returns true if every file system on a disk is
+/// unmounted or read-only.
+#[must_use]
+pub fn unmount_all() -> bool {
     // In a child of its own: swapoff(2) makes it the first to be killed when memory is short
     // (mm/swapfile.c).
     let _ = bounded(call_limit_ms(MountKind::Disk), || {
@@ -76,9 +78,9 @@ pub fn unmount_all() {
             std::thread::sleep(RETRY_PAUSE);
         }
     }
-    for mount in remaining_mounts() {
-        detach_busy(&mount);
-    }
+    let busy = remaining_mounts();
+    let dirty = busy.iter().filter(|mount| !detach_busy(mount)).count();
+    dirty == 0 && fs::read(MOUNTINFO).is_ok()
 }
 
 /// Unmounts what can be unmounted now, and detaches loop devices if they are the machine's own.
@@ -105,25 +107,46 @@ fn close_binfmt_interpreters() {
 }
 
 /// Writes back every file system that is on a disk. sync(2) would write back all file systems,
-/// and wait for ever for a server that is gone.
-pub fn sync_disks() {
+/// and wait for ever for a server that is gone. Returns true if all of them are written.
+#[must_use]
+pub fn sync_disks() -> bool {
     // Without a list of mounts every file system may be on a disk.
     if fs::read(MOUNTINFO).is_err() {
         nix::unistd::sync();
     }
-    let mut synced = Vec::new();
-    for mount in remaining_mounts()
+    let mounts = remaining_mounts();
+    let disks: Vec<&Mount> = mounts
         .iter()
         .filter(|m| m.kind == MountKind::Disk)
-    {
+        .collect();
+    let failed = sync_each(&disks, |mount| {
+        open_mount(mount).and_then(|file| syscall::syncfs(&file))
+    });
+    for (mount, e) in &failed {
+        warn!("{}: {e}", String::from_utf8_lossy(&mount.target));
+    }
+    failed.is_empty()
+}
+
+/// Calls `sync` for each file system once, by the first of its mounts that succeeds. Returns the mounts
+/// of those that no mount has synced.
+fn sync_each<'a>(
+    mounts: &[&'a Mount],
+    mut sync: impl FnMut(&Mount) -> io::Result<()>,
+) -> Vec<(&'a Mount, io::Error)> {
+    let mut synced = Vec::new();
+    let mut failed = Vec::new();
+    for mount in mounts {
         if synced.contains(&mount.device) {
             continue;
         }
-        match open_mount(mount).and_then(|file| syscall::syncfs(&file)) {
+        match sync(mount) {
             Ok(()) => synced.push(mount.device),
-            Err(e) => warn!("{}: {e}", String::from_utf8_lossy(&mount.target)),
+            Err(e) => failed.push((*mount, e)),
         }
     }
+    failed.retain(|(mount, _)| !synced.contains(&mount.device));
+    failed
 }
 
 /// Opens the root of a mount, which may be a fifo in the case of a bind mount. Fails if another
@@ -171,13 +194,14 @@ fn target_path(mount: &Mount) -> CString {
 }
 
 /// Logs the processes that hold a busy mount, makes the mount read-only, and takes it out of the
-/// tree.
-fn detach_busy(mount: &Mount) {
+/// tree. Returns false for a file system on a disk that is not read-only.
+fn detach_busy(mount: &Mount) -> bool {
     log_holders(mount);
     let target = target_path(mount);
     let limit_ms = call_limit_ms(mount.kind);
     let is_disk = mount.kind == MountKind::Disk;
-    if is_disk && bounded(limit_ms, || remount_read_only(&target)).is_ok() {
+    let is_read_only = is_disk && bounded(limit_ms, || remount_read_only(&target)).is_ok();
+    if is_read_only {
         info!("{}: made read-only: it is clean", target.to_string_lossy());
     }
     // A detached mount goes with its last holder. MNT_FORCE aborts the requests to a dead server
@@ -187,6 +211,7 @@ fn detach_busy(mount: &Mount) {
         MountKind::Disk | MountKind::Stacked => MntFlags::empty(),
     };
     let _ = bounded(limit_ms, || umount2(&*target, MntFlags::MNT_DETACH | force));
+    is_read_only || !is_disk
 }
 
 /// Logs the holders of a busy mount. In a child with a time limit, because looking at a process
@@ -308,6 +333,35 @@ mod tests {
         let file = fs::File::create(&path).unwrap();
         fs::remove_file(path).unwrap();
         file
+    }
+
+    #[test]
+    fn a_file_system_is_synced_by_any_of_its_mounts() {
+        let mount = |target: &str, device| Mount {
+            id: 1,
+            parent: 0,
+            target: target.into(),
+            device,
+            fstype: "ext4".to_owned(),
+            kind: MountKind::Disk,
+        };
+        let mounts = [
+            mount("/hidden", (8, 1)),
+            mount("/data", (8, 1)),
+            mount("/again", (8, 1)),
+            mount("/broken", (8, 2)),
+        ];
+        let mut calls = Vec::new();
+        let failed = sync_each(&mounts.each_ref(), |mount| {
+            calls.push(mount.target.clone());
+            match &mount.target[..] {
+                b"/data" => Ok(()),
+                _ => Err(io::Error::other("hidden, or a bad disk")),
+            }
+        });
+        let failed: Vec<_> = failed.iter().map(|(mount, _)| &mount.target[..]).collect();
+        assert_eq!(failed, [b"/broken"]);
+        assert_eq!(calls, [&b"/hidden"[..], b"/data", b"/broken"]);
     }
 
     #[test]

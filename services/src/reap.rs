@@ -35,6 +35,14 @@ pub fn drain(mut each: impl FnMut(Pid, ExitStatus)) -> bool {
     true
 }
 
+/// Reaps the child `pid` if it has ended, and returns its status; `None` also for a child that is
+/// reaped already.
+#[must_use]
+pub fn take(pid: Pid) -> Option<ExitStatus> {
+    let (_, status) = wait(libc::P_PID, pid.unsigned_abs(), 0)?;
+    Some(status)
+}
+
 /// Returns true if `pid` is a child of this process, running or not reaped yet.
 #[must_use]
 pub fn is_child(pid: Pid) -> bool {
@@ -89,8 +97,8 @@ mod tests {
 
     fn status_of(pid: Pid) -> ExitStatus {
         for _ in 0..5000 {
-            if let Some((_, s)) = wait(libc::P_PID, pid.unsigned_abs(), 0) {
-                return s;
+            if let Some(status) = take(pid) {
+                return status;
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
@@ -110,6 +118,7 @@ mod tests {
         let pid = child(|| unsafe { libc::_exit(7) });
         assert!(is_child(pid));
         status_of(pid);
+        assert_eq!(take(pid), None);
         assert!(!is_child(pid) && !is_child(0) && !is_child(1) && !is_child(-1));
     }
 

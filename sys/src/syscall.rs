@@ -157,14 +157,23 @@ pub fn loop_clear_fd(device: &std::fs::File) -> std::io::Result<()> {
 /// A child of this process, identified by a pidfd: a pid could be another process's once the child
 /// is reaped (pidfd_open(2)).
 #[derive(Debug)]
-pub struct Child(OwnedFd);
+pub struct Child {
+    pidfd: OwnedFd,
+    pid: libc::pid_t,
+}
 
 impl Child {
     /// Waits for the child's end for at most `ms` milliseconds. The child is reaped where orphans
     /// are reaped.
     #[must_use]
     pub fn exited_within(&self, ms: i32) -> bool {
-        poll_one(self.0.as_fd(), PollFlags::POLLIN, ms)
+        poll_one(self.as_fd(), PollFlags::POLLIN, ms)
+    }
+
+    /// Returns the pid, which is the child's until the child is reaped.
+    #[must_use]
+    pub fn pid(&self) -> libc::pid_t {
+        self.pid
     }
 
     /// Sends the child SIGKILL.
@@ -174,7 +183,7 @@ impl Child {
         unsafe {
             libc::syscall(
                 libc::SYS_pidfd_send_signal,
-                self.0.as_raw_fd(),
+                self.pidfd.as_raw_fd(),
                 libc::SIGKILL,
                 none,
                 0,
@@ -189,7 +198,7 @@ impl Child {
         // SAFETY: siginfo_t is plain data; the descriptor is a pidfd.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
-            let id = self.0.as_raw_fd().unsigned_abs();
+            let id = self.pidfd.as_raw_fd().unsigned_abs();
             let got = libc::waitid(
                 libc::P_PIDFD,
                 id,
@@ -204,7 +213,7 @@ impl Child {
 impl AsFd for Child {
     /// Readable once the child has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.pidfd.as_fd()
     }
 }
 
@@ -246,7 +255,8 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
             log::error!("a child for slow work: {}", std::io::Error::last_os_error());
             return None;
         }
-        Some(Child(OwnedFd::from_raw_fd(fd as i32)))
+        let pidfd = OwnedFd::from_raw_fd(fd as i32);
+        Some(Child { pidfd, pid })
     }
 }
 

@@ -50,6 +50,12 @@ fn shutdown() -> Result<()> {
             Ok(())
         });
     }
+    checks.check("the phases of disks have achieved their purpose", || {
+        for purpose in ["(dirty data is on the disks", "(file systems are clean"] {
+            ensure!(said.contains(purpose), "{}", guest.vm.tail());
+        }
+        Ok(())
+    });
     checks.check("who does not heed its signal is named", || {
         ensure!(said.contains("container deaf does not heed signal 15: killed"));
         ensure!(

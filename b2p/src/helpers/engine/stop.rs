@@ -68,19 +68,28 @@ struct Container {
 /// Containers that have been sent their stop signal, by the pids of their first processes.
 type Signalled = HashMap<i32, (Container, OwnedFd)>;
 
-/// Stops all containers. The exit status is always 0: PID 1 kills what is left.
+/// Stops all containers; PID 1 kills what is left. The exit status is 1 if podman may start another
+/// container meanwhile.
 pub fn main() -> i32 {
-    cover_podman();
-    let Some(machine) = Machine::detect() else {
-        return 0;
-    };
+    let covered = cover_podman();
+    if let Err(e) = covered {
+        warn!("{PODMAN} cannot be covered: {e}");
+    }
+    if let Some(machine) = Machine::detect() {
+        stop_all(&machine);
+    }
+    i32::from(covered.is_err())
+}
+
+/// Sends each container its stop signal, and kills those that have not ended in time.
+fn stop_all(machine: &Machine) {
     let begun = Instant::now();
     let deadline = begun + GRACE;
     let mut signalled = Signalled::new();
     let mut slow = HashSet::new();
     loop {
         // Again each time: a podman that was called before may still start a container.
-        for found in running(Path::new("/proc"), &machine) {
+        for found in running(Path::new("/proc"), machine) {
             signal_once(&mut signalled, found.pid, || describe(&found, &mut slow));
         }
         let rest = deadline.saturating_duration_since(Instant::now());
@@ -106,7 +115,6 @@ pub fn main() -> i32 {
     let (count, ms) = (signalled.len(), begun.elapsed().as_millis());
     let ended = count - alive.len();
     info!("containers: {ended} of {count} ended in {ms} ms");
-    0
 }
 
 /// Sends a container its stop signal, unless it has been sent it.
@@ -133,10 +141,9 @@ fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> C
 /// takes no notice of its exit status; so another program at that path is enough, and no file
 /// of podman's, in memory or on the data disk, is changed. `b2p` under the name podman is
 /// [`podman_cover`]. A podman that runs already goes on.
-fn cover_podman() {
+fn cover_podman() -> nix::Result<()> {
     let none = None::<&str>;
-    let covered = mount(Some(B2P), PODMAN, none, MsFlags::MS_BIND, none);
-    covered.unwrap_or_else(|e| warn!("{PODMAN} cannot be covered: {e}"));
+    mount(Some(B2P), PODMAN, none, MsFlags::MS_BIND, none)
 }
 
 /// Runs in the place of podman after [`cover_podman`]: prints why and returns 1.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Results of the phases of the shutdown.
+
+/// Result of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The purpose of the phase is achieved.
+    Done,
+    /// The machine has nothing that the phase works on.
+    NothingToDo,
+    /// A second request has ended the phase.
+    CutShort,
+    /// The time limit was exceeded.
+    OutOfTime,
+    /// The kernel had no memory for a child.
+    NoMemory,
+    /// A step of the phase failed, and has logged the reason.
+    Failed,
+}
+
+impl Outcome {
+    /// Result of a phase by that of its child; `succeeded` is `None` if the child still runs.
+    pub(super) fn of_child(succeeded: Option<bool>, hurried: bool) -> Outcome {
+        match succeeded {
+            Some(true) => Outcome::Done,
+            Some(false) => Outcome::Failed,
+            None => Outcome::unfinished(hurried),
+        }
+    }
+
+    /// Result of a phase that did not come to its end; `hurried` tells that somebody has cut it short.
+    pub(super) fn unfinished(hurried: bool) -> Outcome {
+        match hurried {
+            true => Outcome::CutShort,
+            false => Outcome::OutOfTime,
+        }
+    }
+
+    /// Describes the result for the log; `why` is the purpose of the phase.
+    pub(super) fn describe(self, why: &'static str) -> &'static str {
+        match self {
+            Outcome::Done => why,
+            Outcome::NothingToDo => "nothing to do",
+            Outcome::CutShort => "not done: a second request ended it",
+            Outcome::OutOfTime => "not done: out of time",
+            Outcome::NoMemory => "not done: no memory for a process",
+            Outcome::Failed => "not done: the lines before this one tell what failed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_claims_its_purpose_only_if_it_was_achieved() {
+        let failed = "not done: the lines before this one tell what failed";
+        for (succeeded, hurried, text) in [
+            (Some(true), false, "the purpose"),
+            (Some(true), true, "the purpose"),
+            (Some(false), false, failed),
+            (Some(false), true, failed),
+            (None, false, "not done: out of time"),
+            (None, true, "not done: a second request ended it"),
+        ] {
+            let outcome = Outcome::of_child(succeeded, hurried);
+            assert_eq!(outcome.describe("the purpose"), text);
+        }
+    }
+}
