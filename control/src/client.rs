@@ -3,7 +3,7 @@
 //! in rescue mode, or a different program.
 
 use std::fmt;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ use crate::{MAX_ANSWER_BYTES, Request, outcome};
 
 /// Pause before the next attempt to connect, when the queue of PID 1 is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Longest notice, in bytes. The rest of a longer one is dropped (recv(2)).
+const MAX_NOTICE_BYTES: usize = 16;
 
 /// Reason why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,55 @@ impl From<Errno> for RequestError {
 /// # Errors
 /// PID 1 refuses the request, or gives no answer.
 pub fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<String, RequestError> {
+    exchange(path, request, timeout).map(|(_, rest)| rest)
+}
+
+/// Client that PID 1 tells of changes of its report.
+#[derive(Debug)]
+pub struct Follower(OwnedFd);
+
+impl Follower {
+    /// Connects. The first notice comes at once, so that a client that reads the report after each
+    /// notice misses no change.
+    ///
+    /// # Errors
+    /// Errors of [`ask`].
+    pub fn connect(path: &Path, timeout: Duration) -> Result<Follower, RequestError> {
+        exchange(path, &Request::Follow, timeout).map(|(socket, _)| Follower(socket))
+    }
+
+    /// Takes all notices that have arrived. Returns false if there was none.
+    ///
+    /// # Errors
+    /// [`RequestError::NoAnswer`] if PID 1 has closed the connection: it shuts down, or was executed again.
+    pub fn take_notices(&self) -> Result<bool, RequestError> {
+        let mut taken = false;
+        loop {
+            let mut packet = [0; MAX_NOTICE_BYTES];
+            match recv(self.0.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(taken),
+                Err(errno) => return Err(errno.into()),
+                Ok(0) => return Err(RequestError::NoAnswer),
+                Ok(_) => taken = true,
+            }
+        }
+    }
+}
+
+/// Readable when there is a notice, or the connection has ended.
+impl AsFd for Follower {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Sends a request and waits for the answer; returns the socket and the text that follows the `ok` line.
+fn exchange(
+    path: &Path,
+    request: &Request,
+    timeout: Duration,
+) -> Result<(OwnedFd, String), RequestError> {
     let deadline = Instant::now() + timeout;
     let socket = connect_until(path, deadline)?;
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -76,7 +128,7 @@ pub fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<String, 
     }
     let answer = receive_until(&socket, deadline)?;
     match outcome(&answer) {
-        Ok(rest) => Ok(rest.to_owned()),
+        Ok(rest) => Ok((socket, rest.to_owned())),
         Err("only root may") => Err(RequestError::NotRoot),
         Err(why) => Err(RequestError::Refused(why.to_owned())),
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Control channel of PID 1: its requests, its answers, and both ends of its socket.
 //!
-//! Each connection carries one packet in and one packet out, and is then closed. The socket is a
+//! Each connection carries one packet in and one packet out, and is then closed, but for `follow`:
+//! the client gets a further packet after each change of the report. The socket is a
 //! `SOCK_SEQPACKET` one (unix(7)) that only root may open. A request is a line of fixed keywords
 //! ([`Request`]), an answer is lines of text. `docs/reference/control.md` describes both for
 //! authors of other clients.
@@ -20,10 +21,10 @@ mod server;
 mod shutdown_kind;
 mod writer;
 
-pub use client::{RequestError, ask};
+pub use client::{Follower, RequestError, ask};
 pub use report::{Degraded, LastExit, MachineInfo, Phase, Report, Service, Shutdown, State};
 pub use request::{InvalidRequest, Name, Request};
-pub use server::{PendingClient, Server, answer};
+pub use server::{MAX_FOLLOWERS, PendingClient, Server, answer};
 pub use shutdown_kind::ShutdownKind;
 
 /// Path of PID 1's socket.
@@ -37,6 +38,8 @@ pub const MAX_REQUEST_BYTES: usize = 256;
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Answer to a request that PID 1 has carried out or begun; also the first line of a report.
 pub const OK: &str = "ok\n";
+/// Packet for a follower of the report after each change.
+pub const CHANGED: &str = "changed\n";
 /// Last line of an answer that was truncated.
 pub const CUT: &str = "cut\n";
 

@@ -44,6 +44,8 @@ impl fmt::Display for Name {
 pub enum Request {
     /// Report the state of the machine.
     Status,
+    /// Keep the connection, and send a packet after each change of the report.
+    Follow,
     /// Start a service.
     Start(Name),
     /// Stop a service.
@@ -120,6 +122,7 @@ impl Request {
             "restart" => name(argument).map(Request::Restart),
             "load" => name(argument).map(Request::Load),
             "status" => without_argument(argument, Request::Status),
+            "follow" => without_argument(argument, Request::Follow),
             "cancel" => without_argument(argument, Request::Cancel),
             "rescue" => without_argument(argument, Request::Rescue),
             _ => Err(InvalidRequest::UnknownKeyword),
@@ -154,6 +157,7 @@ impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Request::Status => f.write_str("status"),
+            Request::Follow => f.write_str("follow"),
             Request::Start(name) => write!(f, "start {}", name.as_str()),
             Request::Stop(name) => write!(f, "stop {}", name.as_str()),
             Request::Restart(name) => write!(f, "restart {}", name.as_str()),
@@ -176,6 +180,7 @@ mod tests {
         let web = Name::new("web-1").expect("a name");
         for (text, request) in [
             ("status", Request::Status),
+            ("follow", Request::Follow),
             ("start web-1", Request::Start(web.clone())),
             ("stop web-1", Request::Stop(web.clone())),
             ("restart web-1", Request::Restart(web.clone())),
@@ -221,6 +226,7 @@ mod tests {
             "poweroff 99999999999",
             "poweroff ",
             "cancel x",
+            "follow sshd",
             "rescue now",
             "status\0",
             &format!("start {long}"),
@@ -238,6 +244,7 @@ mod tests {
         let name = || "[a-z0-9][A-Za-z0-9-]{0,31}".prop_map(|n| Name::new(&n).expect("a name"));
         prop_oneof![
             Just(Request::Status),
+            Just(Request::Follow),
             Just(Request::Cancel),
             Just(Request::Rescue),
             name().prop_map(Request::Start),
@@ -265,7 +272,7 @@ mod tests {
         }
 
         #[test]
-        fn so_are_near_misses(text in "(start|stop|status|poweroff|halt|load|x)?[ a-z0-9+-]{0,40}") {
+        fn so_are_near_misses(text in "(start|stop|status|follow|poweroff|halt|load|x)?[ a-z0-9+-]{0,40}") {
             if let Ok(request) = Request::parse(text.as_bytes()) {
                 prop_assert_eq!(Request::parse(request.to_string().as_bytes()), Ok(request));
             }

@@ -15,11 +15,15 @@ use nix::sys::socket::{
     send, socket, sockopt,
 };
 
-use crate::{CUT, InvalidRequest, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Request, refusal};
+use crate::{
+    CHANGED, CUT, InvalidRequest, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, OK, Request, refusal,
+};
 
 /// Maximum number of clients that are connected and have sent nothing. A further client replaces
 /// the oldest of them.
 const MAX_CLIENTS: usize = 8;
+/// Maximum number of clients that follow the report. A further one is refused.
+pub const MAX_FOLLOWERS: usize = 32;
 /// Maximum number of clients that one call accepts, before PID 1 turns to other events.
 const MAX_ACCEPTS: usize = 16;
 /// Pause after accept(2) failed for lack of descriptors or memory, in milliseconds. Without a
@@ -36,6 +40,11 @@ pub struct Server {
     listener: UnixListener,
     /// Connected clients, the oldest first.
     clients: Vec<OwnedFd>,
+    /// Clients that follow the report.
+    followers: Vec<OwnedFd>,
+    /// Report at the last notice. Empty after a client has begun to follow, so that its first notice comes
+    /// at once.
+    noticed: String,
     /// Returns true for the user ids that may send requests.
     is_allowed: fn(u32) -> bool,
     /// Time before which no client is accepted.
@@ -59,6 +68,8 @@ impl Server {
         Ok(Server {
             listener: listener(path)?,
             clients: Vec::with_capacity(MAX_CLIENTS),
+            followers: Vec::new(),
+            noticed: String::new(),
             is_allowed,
             paused_until: 0,
         })
@@ -71,6 +82,7 @@ impl Server {
         listener
             .into_iter()
             .chain(self.clients.iter().map(AsFd::as_fd))
+            .chain(self.followers.iter().map(AsFd::as_fd))
     }
 
     /// Returns the time of the next call that is due without input; `None` outside of a pause.
@@ -133,6 +145,8 @@ impl Server {
     /// Receives from every client. Returns the clients that have sent a packet, with their
     /// requests; drops the clients that have closed; keeps the silent ones.
     pub fn requests(&mut self) -> Vec<(PendingClient, Result<Request, InvalidRequest>)> {
+        // A follower has nothing more to say: with a packet as with its end it leaves.
+        self.followers.retain(|client| !has_packet(client));
         let mut requests = Vec::new();
         let mut index = 0;
         while let Some(client) = self.clients.get(index) {
@@ -146,6 +160,49 @@ impl Server {
         }
         requests
     }
+}
+
+/// Followers of the report.
+impl Server {
+    /// Answers a client, and keeps it as a follower.
+    pub fn follow(&mut self, client: PendingClient) {
+        if self.followers.len() >= MAX_FOLLOWERS {
+            let why = format!("{MAX_FOLLOWERS} clients follow already");
+            return answer(client, &refusal(&why));
+        }
+        if send_now(&client.0, OK).is_ok() {
+            self.noticed.clear();
+            self.followers.push(client.0);
+        }
+    }
+
+    /// Returns true if a client follows the report.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        !self.followers.is_empty()
+    }
+
+    /// Sends each follower a notice if the report, without the time at which it is made, is another one
+    /// than at the last call. A follower whose buffer is full has notices that it has not read, and needs no
+    /// further one; none costs PID 1 a wait or memory.
+    pub fn notice(&mut self, report: String) {
+        if report == self.noticed {
+            return;
+        }
+        self.noticed = report;
+        self.followers.retain(|client| {
+            !matches!(
+                send_now(client, CHANGED),
+                Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN)
+            )
+        });
+    }
+}
+
+/// Sends a packet without waiting.
+fn send_now(client: &OwnedFd, packet: &str) -> nix::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    send(client.as_raw_fd(), packet.as_bytes(), flags)
 }
 
 /// Outcome of receiving from a client.
@@ -187,8 +244,7 @@ pub fn answer(client: PendingClient, text: &str) {
         } else {
             kept.to_owned()
         };
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        match send(client.0.as_raw_fd(), packet.as_bytes(), flags) {
+        match send_now(&client.0, &packet) {
             Err(Errno::EMSGSIZE | Errno::ENOBUFS | Errno::ENOMEM) => max_bytes /= 2,
             _ => return,
         }

@@ -5,8 +5,8 @@ use control::{MAX_REQUEST_BYTES, Request, outcome, refusal};
 use services::service_file::is_name;
 
 pub(crate) const DICTIONARY: &[&str] = &[
-    "status", "start ", "stop ", "restart ", "load ", "poweroff", "reboot", "halt", "cancel",
-    "rescue", " ", "31536000", "0", "-", "web-1", "ok\n", "no ",
+    "status", "follow", "start ", "stop ", "restart ", "load ", "poweroff", "reboot", "halt",
+    "cancel", "rescue", " ", "31536000", "0", "-", "web-1", "ok\n", "no ",
 ];
 
 /// - A valid request is short and printable, and its text is read as the same request.

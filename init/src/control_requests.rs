@@ -6,7 +6,7 @@ use std::path::Path;
 use config::Etc;
 use control::{LastExit, Name, PendingClient, Request, ShutdownKind};
 use log::info;
-use services::{ExitStatus, Manager, ServiceId};
+use services::{ExitStatus, Manager, Millis, ServiceId};
 use sys::clock::now;
 use sys::error::{Doing, Error, Result};
 use sys::files;
@@ -29,6 +29,7 @@ pub fn serve(context: &mut Context<'_>, _: &Event) {
     server.accept(now());
     for (client, request) in server.requests() {
         match request {
+            Ok(Request::Follow) => context.sources.follow(client),
             Ok(request) => {
                 let outcome = execute(context.state, context.manager, &request);
                 reply(client, outcome);
@@ -49,7 +50,9 @@ fn reply(client: PendingClient, outcome: Result<String>) {
 /// Executes a request; returns the lines of the answer.
 fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) -> Result<String> {
     match request {
-        Request::Status => return Ok(status(state, manager)),
+        Request::Status => return Ok(report(state, manager, Some(now()))),
+        // The caller has the connection, which is kept.
+        Request::Follow => {}
         Request::Start(name) => note(manager, name, services::Input::Start)?,
         Request::Stop(name) => note(manager, name, services::Input::Stop)?,
         Request::Restart(name) => note(manager, name, services::Input::Restart)?,
@@ -132,14 +135,14 @@ fn rescue(manager: &mut Manager) {
     }
 }
 
-/// Returns the state of the machine and of every service, as lines (docs/reference/control.md).
-fn status(state: &SystemState, manager: &Manager) -> String {
+/// Returns the state of the machine and of every service at `now`, as lines (docs/reference/control.md).
+pub fn report(state: &SystemState, manager: &Manager, now: Option<Millis>) -> String {
     let mut out = String::with_capacity(STATUS_BYTES);
     let data = data_disk::place(state);
     control::MachineInfo {
         version: env!("CARGO_PKG_VERSION"),
         data: &data,
-        now: Some(now()),
+        now,
         started: Some(state.started),
         ready: state.ready,
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use control::ShutdownKind;
+use control::{PendingClient, ShutdownKind};
 use log::{debug, info};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -109,6 +109,13 @@ impl EventSources {
         let name_is_gone = Path::new(control::PATH).symlink_metadata().is_err();
         if name_is_gone && self.bind_control().is_ok() {
             info!("{} was missing and is bound again", control::PATH);
+        }
+    }
+
+    /// Keeps a client of the control channel that is to be told of changes.
+    pub fn follow(&mut self, client: PendingClient) {
+        if let Some(server) = &mut self.control {
+            server.follow(client);
         }
     }
 

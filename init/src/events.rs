@@ -8,6 +8,7 @@ use services::{Input, Manager, Millis};
 use sys::clock::now;
 
 use crate::context::Context;
+use crate::control_requests;
 use crate::event_sources::{Event, EventSources};
 use crate::reactions::{REACTIONS, Reaction, When};
 use crate::saved_state::SavedState;
@@ -94,6 +95,7 @@ impl<'a> EventLoop<'a> {
         self.settle();
         events.iter().for_each(|event| self.react(event));
         self.settle();
+        self.tell_followers();
         let Context {
             state,
             manager,
@@ -119,6 +121,18 @@ impl<'a> EventLoop<'a> {
             }
         }
         self.save_state();
+    }
+
+    /// Tells those clients of the control channel that follow the report of a change.
+    fn tell_followers(&mut self) {
+        let Context {
+            state,
+            manager,
+            sources,
+        } = &mut self.context;
+        if let Some(server) = sources.control.as_mut().filter(|s| s.is_followed()) {
+            server.notice(control_requests::report(state, manager, None));
+        }
     }
 
     /// Saves what the services are to do, for the program after a crash.
@@ -172,6 +186,33 @@ mod tests {
         let _ = manager.decide(0);
         manager.note(0, Input::Spawned(id, NO_PROCESS));
         manager
+    }
+
+    #[test]
+    fn a_follower_hears_of_a_change_once() {
+        let path = std::env::temp_dir().join(format!("b2p-follow-{}", std::process::id()));
+        let mut sources = EventSources::new(Signals::block().unwrap());
+        sources.control = Some(control::Server::bind_for(&path, |_| true).unwrap());
+        let (mut state, mut manager) = (SystemState::default(), stubborn());
+        let socket = path.clone();
+        let limit = std::time::Duration::from_secs(10);
+        let client = std::thread::spawn(move || control::Follower::connect(&socket, limit));
+        let mut events = EventLoop::new(&mut state, &mut manager, &mut sources);
+        while !client.is_finished() {
+            events.stop_services(0);
+        }
+        let follower = client.join().unwrap().unwrap();
+        assert_eq!(follower.take_notices(), Ok(true), "the first one");
+        events.run_once(Some(0));
+        assert_eq!(follower.take_notices(), Ok(false), "nothing has changed");
+        events.context.state.degraded.add("net", "no address");
+        events.run_once(Some(0));
+        assert_eq!(follower.take_notices(), Ok(true));
+        assert_eq!(follower.take_notices(), Ok(false));
+        events.context.sources.close_for_shutdown();
+        let ended = Err(control::RequestError::NoAnswer);
+        assert_eq!(follower.take_notices(), ended);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

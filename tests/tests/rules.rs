@@ -197,7 +197,7 @@ fn files_of(place: &str) -> Vec<String> {
         "manager" => ["cgroups", "output", "readiness", "stopping"]
             .map(|theme| format!("/services/tests/manager/{theme}.rs"))
             .to_vec(),
-        "channel" => vec!["/control/tests/channel.rs".into()],
+        "channel" => vec!["/control/tests/channel/main.rs".into()],
         path if path.ends_with(".rs") => vec![path.into()],
         name => ["", "/main"]
             .map(|rest| format!("/tests/tests/{name}{rest}.rs"))

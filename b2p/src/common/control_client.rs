@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use control::{Report, Request, RequestError, State};
+use control::{Follower, Report, Request, RequestError, State};
 use sys::error::Error;
 
 /// Time that PID 1 may take to answer; it answers in the next turn of its event loop.
@@ -35,6 +35,14 @@ impl ControlClient {
     /// PID 1 refuses or does not answer.
     pub fn ask(&self, request: &Request) -> Result<String, RequestError> {
         control::ask(&self.path, request, self.timeout)
+    }
+
+    /// Connects as a client that hears of changes of the report.
+    ///
+    /// # Errors
+    /// PID 1 refuses or does not answer.
+    pub fn follow(&self) -> Result<Follower, RequestError> {
+        Follower::connect(&self.path, self.timeout)
     }
 }
 

@@ -1,36 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Methods that reply at each change. PID 1 has no event for a client, so its report is read twice a
-//! second while there are subscribers, once for all of them.
+//! Methods that reply at each change. Each subscriber follows PID 1's report on a connection of its own;
+//! the report is read once for all of them.
 
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use control::{Report, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::error::Error;
 use varlink::{Exchange, Failure, Map, Value, json, map};
 
-use super::{Machine, parameters, reports};
+use super::{Machine, failure, parameters, reports};
 
-/// Time between two looks at PID 1's report.
-const INTERVAL: Duration = Duration::from_millis(500);
-
-/// The last report, and when it was made.
+/// The last report, and the time before which no change is missing in it.
 #[derive(Default)]
 pub(super) struct Recent(Mutex<Option<(Instant, Arc<str>)>>);
 
 impl Recent {
-    /// Returns a report that is younger than [`INTERVAL`]. Clients wait for each other, so that PID 1
-    /// is asked once.
-    fn get(&self, machine: &Machine) -> Result<Arc<str>, Failure> {
+    /// Returns a report that was asked for at `since` or later. Subscribers wait for each other, so that
+    /// PID 1 is asked once.
+    fn get(&self, machine: &Machine, since: Instant) -> Result<Arc<str>, Failure> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, text)) = &*last
-            && when.elapsed() < INTERVAL
+        if let Some((asked, text)) = &*last
+            && *asked >= since
         {
             return Ok(Arc::clone(text));
         }
+        let asked = Instant::now();
         let text: Arc<str> = machine.ask(&Request::Status)?.into();
-        *last = Some((Instant::now(), Arc::clone(&text)));
+        *last = Some((asked, Arc::clone(&text)));
         Ok(text)
     }
 }
@@ -107,19 +106,25 @@ fn subscribe(
     mut news: impl FnMut(&Report<'_>) -> Result<Vec<Value>, Failure>,
 ) -> Result<Value, Failure> {
     expect_more(exchange)?;
+    let follower = machine.env.control.follow().map_err(|e| failure(&e))?;
     loop {
-        let text = machine.recent.get(machine)?;
+        let mut fds = [
+            PollFd::new(follower.as_fd(), PollFlags::POLLIN),
+            PollFd::new(exchange.connection.output(), PollFlags::empty()),
+        ];
+        // A signal only makes the next look earlier.
+        let _ = poll(&mut fds, PollTimeout::NONE);
+        if fds[1].any() == Some(true) {
+            return Err(Error::invalid("the client is gone").into());
+        }
+        let woken = Instant::now();
+        // The end of the connection is that of PID 1: the machine shuts down, or PID 1 was executed again.
+        if !follower.take_notices().map_err(|e| failure(&e))? {
+            continue;
+        }
+        let text = machine.recent.get(machine, woken)?;
         for reply in news(&Report::parse(&text))? {
             exchange.send(map(reply))?;
-        }
-        let mut fds = [PollFd::new(
-            exchange.connection.output(),
-            PollFlags::empty(),
-        )];
-        let timeout = PollTimeout::try_from(INTERVAL).unwrap_or(PollTimeout::MAX);
-        // A signal only makes the next look earlier.
-        if poll(&mut fds, timeout).is_ok_and(|count| count > 0) {
-            return Err(Error::invalid("the client is gone").into());
         }
     }
 }

@@ -42,6 +42,10 @@ impl Fake {
                 server.accept(0);
                 for (client, request) in server.requests() {
                     let request = request.unwrap();
+                    if request == Request::Follow {
+                        server.follow(client);
+                        continue;
+                    }
                     if request == Request::Status {
                         answer(client, &format!("{OK}{}", shown.lock().unwrap()));
                         continue;
@@ -57,6 +61,9 @@ impl Fake {
                             OK.to_owned()
                         },
                     );
+                }
+                if server.is_followed() {
+                    server.notice(shown.lock().unwrap().clone());
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -351,6 +358,16 @@ fn subscribers_hear_of_changes_only() {
         let second = client.receive().unwrap().unwrap();
         assert_eq!(second.parameters["status"]["state"], "running");
     });
+    // The end of PID 1 ends a subscription.
+    fake.serve(|client| {
+        client.send(&call("SubscribeServices")).unwrap();
+        let first = client.receive().unwrap().unwrap();
+        assert!(first.continues);
+        fake.end.store(true, Ordering::Relaxed);
+        let last = client.receive().unwrap().unwrap();
+        assert_eq!(shown(last)[0], "machine.NoAnswer");
+    });
+    let fake = Fake::new(REPORT);
     fake.serve(|client| {
         client.send(&call("ListServices")).unwrap();
         let replies: Vec<Reply> = (0..3).map(|_| client.receive().unwrap().unwrap()).collect();

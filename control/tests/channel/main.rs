@@ -3,6 +3,8 @@
 //! that vanish, stay silent, send too much or are not root.
 #![allow(clippy::unwrap_used)]
 
+mod follow;
+
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
