@@ -4,12 +4,15 @@
 //! A client of ssh sends its identification string at once (RFC 4253, section 4.2), so a silent
 //! connection is served only while few others are. Where all slots are taken, the one whose client
 //! does not answer is ended for a newer client: a client that logs in answers within a round
-//! trip, and nobody else is kept waiting by those that do not. Among those that wait, a source
-//! with few sessions comes first, there a program with few, then one of the newest connections: old
-//! ones are those whose owners have given up, or never meant to log in.
+//! trip, and nobody else is kept waiting by those that do not. Among those that wait, a source from
+//! which somebody has logged in comes first in three of four turns: an attacker may have more addresses
+//! than there are slots, and none of them is one of these. Then comes a source with few sessions,
+//! there a program with few, then one of the newest connections: old ones are those whose owners have
+//! given up, or never meant to log in.
 
 mod queue;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use sys::clock::Millis;
@@ -24,6 +27,15 @@ pub const LOGIN_GRACE: Millis = 30_000;
 const STALLED: Millis = 2_000;
 /// Age in milliseconds at which a session without a login may lose its slot in any case.
 const OVERDUE: Millis = 10_000;
+/// Sources with a login that are remembered.
+const MAX_KNOWN: usize = 64;
+/// Connections of one source that are many: those of the source with the most are closed first.
+const MANY: usize = 8;
+/// Share of the memory for what clients that wait have sent, as a power of 1/2, and its bounds in MiB:
+/// an identification string in each of the connections takes less (a packet has up to 2,304 bytes).
+const UNREAD_SHIFT: u32 = 6;
+const MIN_UNREAD_MIB: u64 = 2;
+const MAX_UNREAD_MIB: u64 = 32;
 /// Time between two sessions that are ended early, in milliseconds: the new one shows within it
 /// that it works.
 const PACE: Millis = 100;
@@ -41,6 +53,9 @@ pub struct Limits {
     pub waiting: usize,
     /// Connections of one source that wait.
     pub waiting_per_source: usize,
+    /// Memory in bytes of what connections that wait have sent. The kernel has a limit for all of the
+    /// machine's connections (tcp(7), tcp_mem): a tenth of the memory or less.
+    pub unread: u64,
 }
 
 impl Limits {
@@ -58,6 +73,10 @@ impl Limits {
             silent: sessions / 4,
             waiting,
             waiting_per_source: waiting / 4 * 3,
+            unread: mib.clamp(
+                MIN_UNREAD_MIB << UNREAD_SHIFT,
+                MAX_UNREAD_MIB << UNREAD_SHIFT,
+            ) << (20 - UNREAD_SHIFT),
         }
     }
 }
@@ -120,6 +139,8 @@ pub struct Admission {
     promised: Option<Id>,
     /// Number of decisions for clients that have identified themselves.
     turn: usize,
+    /// Sources of the latest logins, the newest last.
+    known: VecDeque<Source>,
 }
 
 impl Admission {
@@ -132,6 +153,7 @@ impl Admission {
             last_end: None,
             promised: None,
             turn: 0,
+            known: VecDeque::new(),
         }
     }
 
@@ -140,21 +162,40 @@ impl Admission {
     #[must_use]
     pub fn add(&mut self, id: Id, source: Source, now: Millis) -> Option<Id> {
         self.queue.insert(id, source, now);
-        let (size, largest_source) = self.queue.largest_source()?;
+        let (size, _) = self.queue.largest_source()?;
         let is_full = self.queue.len() > self.limits.waiting;
-        (is_full || size > self.limits.waiting_per_source).then(|| self.shed_of(largest_source))?
+        (is_full || size > self.limits.waiting_per_source).then(|| self.shed())?
     }
 
-    /// Returns a connection to close where memory or descriptors are short.
+    /// Returns a connection to close where memory or descriptors are short: one of the source with the
+    /// most, or the oldest of all if no source has many.
     #[must_use]
     pub fn shed(&mut self) -> Option<Id> {
-        let (_, largest_source) = self.queue.largest_source()?;
-        self.shed_of(largest_source)
+        let oldest = match self.queue.largest_source()? {
+            (size, source) if size >= MANY => self.queue.oldest_of(source)?,
+            _ => self.queue.oldest()?,
+        };
+        self.queue.remove(oldest).map(|_| oldest)
     }
 
-    fn shed_of(&mut self, source: Source) -> Option<Id> {
-        let oldest = self.queue.oldest_of(source)?;
-        self.queue.remove(oldest).map(|_| oldest)
+    /// Notes a login. Its source is served before others from now on: attackers with many addresses
+    /// have no login at any.
+    pub fn note_login(&mut self, source: Source) {
+        self.known.retain(|known| *known != source);
+        self.known.push_back(source);
+        if self.known.len() > MAX_KNOWN {
+            self.known.pop_front();
+        }
+    }
+
+    /// Notes the memory in bytes of what a connection has sent. Returns the connection to close if
+    /// all of them take too much: the one with the most.
+    #[must_use]
+    pub fn weigh(&mut self, id: Id, bytes: u32) -> Option<Id> {
+        self.queue.weigh(id, bytes);
+        let heaviest = self.queue.heaviest()?;
+        let is_too_much = self.queue.weight() > self.limits.unread;
+        is_too_much.then(|| self.queue.remove(heaviest).map(|_| heaviest))?
     }
 
     /// Notes the identification string of a client.
@@ -211,7 +252,8 @@ impl Admission {
             return None;
         }
         let loads = Loads::of(sessions.iter().map(|s| s.client));
-        let Some(first) = self.queue.first_identified(&loads, self.turn) else {
+        let known = self.known.iter();
+        let Some(first) = self.queue.first_identified(&loads, known, self.turn) else {
             // The silent share the processors with nobody.
             let is_quiet = working == 0 && sessions.len() < self.limits.silent;
             let silent = self.queue.first_silent(&loads).filter(|_| is_quiet);

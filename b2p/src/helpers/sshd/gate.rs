@@ -2,7 +2,7 @@
 //! The edge of [`super::admission`]: sockets and processes. A turn costs what has happened, however
 //! many connections wait: epoll(7) reports changes alone.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id as Child, WaitPidFlag, waitid, waitpid};
 use signal_hook::consts::SIGCHLD;
 use signal_hook::low_level::pipe;
 use sys::clock::{Millis, now};
@@ -22,6 +22,8 @@ use super::session::{self, Session};
 
 /// Connections that are accepted before others are looked at.
 const MAX_ACCEPTS: usize = 64;
+/// Connections that are weighed at once.
+const MAX_WEIGHED: usize = 512;
 /// Events that one call of epoll_wait(2) reports, and calls before the next turn.
 const MAX_EVENTS: usize = 256;
 const MAX_CALLS: usize = 32;
@@ -44,11 +46,13 @@ pub struct Gate {
     /// Readable once a session has ended.
     children: UnixStream,
     admission: Admission,
-    streams: HashMap<Id, TcpStream>,
+    streams: BTreeMap<Id, TcpStream>,
     next_id: Id,
     sessions: Vec<Session>,
     /// Time of the last look at the sessions.
     reviewed: Millis,
+    /// Time of the last look at the memory of connections, and the last of these.
+    weighed: (Millis, Id),
     /// Time until which no connection is accepted.
     paused_until: Option<Millis>,
     /// Connections that were closed because too many waited.
@@ -77,10 +81,11 @@ impl Gate {
             listeners,
             children,
             admission: Admission::new(limits),
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             next_id: FIRST_CONNECTION,
             sessions: Vec::new(),
             reviewed: 0,
+            weighed: (0, 0),
             paused_until: None,
             dropped: 0,
         })
@@ -100,6 +105,7 @@ impl Gate {
         while let Some(id) = self.admission.expired(now) {
             self.streams.remove(&id);
         }
+        self.weigh_some(now);
         self.admit(now);
     }
 
@@ -153,8 +159,11 @@ impl Gate {
             false => peek(stream),
         };
         match hello {
-            Some(Hello::Incomplete | Hello::OtherProtocol) => {}
-            Some(Hello::Complete(software)) => self.admission.identify(id, software),
+            Some(Hello::Incomplete | Hello::OtherProtocol) => self.weigh(id),
+            Some(Hello::Complete(software)) => {
+                self.admission.identify(id, software);
+                self.weigh(id);
+            }
             None | Some(Hello::TooMuch) => {
                 self.admission.remove(id);
                 self.streams.remove(&id);
@@ -162,24 +171,47 @@ impl Gate {
         }
     }
 
+    /// Closes a connection if what clients have sent takes too much memory.
+    fn weigh(&mut self, id: Id) {
+        let memory = |stream| super::limit::receive_memory(stream).unwrap_or(0);
+        let bytes = self.streams.get(&id).map_or(0, memory);
+        if let Some(heaviest) = self.admission.weigh(id, bytes) {
+            self.drop_connection(heaviest);
+        }
+    }
+
+    /// Weighs connections in turns: the kernel does not report packets that wait for an earlier one.
+    fn weigh_some(&mut self, now: Millis) {
+        let (at, last) = self.weighed;
+        if self.streams.is_empty() || now.saturating_sub(at) < SILENT_REVIEW_INTERVAL {
+            return;
+        }
+        let after = self.streams.range(last + 1..).map(|(id, _)| *id);
+        let ids: Vec<Id> = after.take(MAX_WEIGHED).collect();
+        // With the last of them, the turns begin anew.
+        let last = ids.last().copied().filter(|_| ids.len() == MAX_WEIGHED);
+        self.weighed = (now, last.unwrap_or(0));
+        for id in ids {
+            self.weigh(id);
+        }
+    }
+
     /// Forgets sessions that have ended, with a login or without.
     fn reap(&mut self) {
         let mut bytes = [0; 64];
         while self.children.read(&mut bytes).is_ok_and(|n| n > 0) {}
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            match status {
-                WaitStatus::StillAlive => return,
-                ended => {
-                    let pid = ended.pid().map(nix::unistd::Pid::as_raw);
-                    self.sessions.retain(|session| {
-                        let has_ended = Some(session.pid) == pid;
-                        if has_ended {
-                            session.kill_remaining();
-                        }
-                        !has_ended
-                    });
+        // A process that is not reaped yet tells its cgroup.
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        while let Ok(status) = waitid(Child::All, ended) {
+            let Some(pid) = status.pid() else { return }; // Nobody has ended.
+            if let Some(at) = self.sessions.iter().position(|s| s.pid == pid.as_raw()) {
+                let session = self.sessions.swap_remove(at);
+                if session.has_login() {
+                    self.admission.note_login(session.source());
                 }
+                session.kill_remaining();
             }
+            let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
         }
     }
 
@@ -266,6 +298,9 @@ impl Gate {
             session.kill_overdue(now);
             let reviewed = session.review(now);
             facts.extend(reviewed);
+            if reviewed.is_none() {
+                self.admission.note_login(session.source());
+            }
             reviewed.is_some()
         });
         while let Some(step) = self.admission.next(&facts, now) {

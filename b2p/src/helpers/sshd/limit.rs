@@ -2,7 +2,7 @@
 //! Limits of the listening process, which its sessions do not inherit, and a socket option.
 #![expect(
     unsafe_code,
-    reason = "nix has neither prlimit(2) nor TCP_INFO nor FIONREAD"
+    reason = "nix has neither prlimit(2) nor TCP_INFO, SO_MEMINFO or FIONREAD"
 )]
 
 use std::fs;
@@ -11,6 +11,9 @@ use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
+
+/// Number of values of `SO_MEMINFO` (SK_MEMINFO_VARS); the first is SK_MEMINFO_RMEM_ALLOC.
+const MEMINFO_VALUES: usize = 9;
 
 /// Limit of open files before [`raise`].
 static OPEN_FILES: OnceLock<libc::rlimit> = OnceLock::new();
@@ -72,6 +75,27 @@ pub fn tcp_info(stream: &TcpStream) -> nix::Result<libc::tcp_info> {
         )
     })
     .map(|_| info)
+}
+
+/// Returns the memory in bytes of what has arrived and nobody has read (`SO_MEMINFO`,
+/// linux/sock_diag.h). Packets that wait for an earlier one count, and their headers.
+///
+/// # Errors
+/// The errno of getsockopt(2).
+pub fn receive_memory(stream: &TcpStream) -> nix::Result<u32> {
+    let mut info = [0_u32; MEMINFO_VALUES];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `info`.
+    Errno::result(unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(info[0])
 }
 
 /// Returns the number of bytes that have arrived and that nobody has read (tcp(7), FIONREAD).

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use sys::clock::Millis;
 
-use super::admission::{self, Client};
+use super::admission::{self, Client, Source};
 use super::limit;
 
 /// Path of sshd(8).
@@ -59,6 +59,17 @@ impl Session {
             end_requested: None,
             was_working: false,
         })
+    }
+
+    /// Returns the origin of the client.
+    pub fn source(&self) -> Source {
+        self.client.source
+    }
+
+    /// Returns true if the session is in the cgroup of a user, into which a login moves it
+    /// (`login`), also after its end.
+    pub fn has_login(&self) -> bool {
+        is_of_user(&read(&format!("/proc/{}/cgroup", self.pid)))
     }
 
     /// Reviews the processes. Returns `None` after a login: the session does not count against the
@@ -175,6 +186,12 @@ fn stage(title: &str, status: &str) -> Stage {
     }
 }
 
+/// Returns true if the process with this proc_pid_cgroup(5) is in the cgroup of a user.
+fn is_of_user(cgroup: &str) -> bool {
+    let mut lines = cgroup.lines();
+    lines.any(|line| line.starts_with("0::/user/"))
+}
+
 /// Returns true if the process with this status catches SIGALRM (proc_pid_status(5)).
 fn has_alarm(status: &str) -> Option<bool> {
     let caught = status
@@ -223,6 +240,20 @@ mod tests {
             ("", "", Stage::Starting),
         ] {
             assert_eq!(stage(title, status), want, "{title} {status}");
+        }
+    }
+
+    #[test]
+    fn the_cgroup_tells_who_had_a_login() {
+        for (cgroup, want) in [
+            ("0::/user/1000/session\n", true),
+            ("0::/user/0/session (deleted)\n", true),
+            ("0::/system/sshd\n", false),
+            ("0::/system/sshd/runtime\n", false),
+            ("1:name=x:/user/0\n0::/\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_of_user(cgroup), want, "{cgroup}");
         }
     }
 

@@ -14,6 +14,8 @@ pub type Id = u64;
 const MAX_SOFTWARE: usize = 64;
 /// Number of the newest among equal connections, kinds of software or sources: they take turns.
 const NEWEST: usize = 3;
+/// Decisions of which the last is for sources without a login, and the others for those with one.
+const TURNS: usize = 4;
 
 /// Facts about a connection that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ struct Waiting {
     since: Millis,
     /// The client's software, once its identification string has arrived.
     software: Option<Software>,
+    /// Memory in bytes of what it has sent.
+    weight: u32,
 }
 
 /// Connections of one source.
@@ -150,6 +154,9 @@ pub struct Queue {
     /// the silent.
     newest_identified: BTreeSet<(Id, Source)>,
     newest_silent: BTreeSet<(Id, Source)>,
+    /// Connections by the memory of what they have sent, and its sum in bytes.
+    heaviest: BTreeSet<(u32, Id)>,
+    weight: u64,
 }
 
 impl Queue {
@@ -174,6 +181,7 @@ impl Queue {
             source,
             since,
             software: None,
+            weight: 0,
         };
         self.waiting.insert(id, new);
         self.silent.insert(id);
@@ -200,12 +208,36 @@ impl Queue {
 
     /// Removes a connection, and returns its client if it was there.
     pub fn remove(&mut self, id: Id) -> Option<Client> {
+        self.weigh(id, 0);
         let Waiting {
             source, software, ..
         } = self.waiting.remove(&id)?;
         self.silent.remove(&id);
         self.change(source, |group| group.remove(id, software));
         Some(Client { source, software })
+    }
+
+    /// Notes the memory in bytes of what a connection has sent.
+    pub fn weigh(&mut self, id: Id, bytes: u32) {
+        let Some(one) = self.waiting.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut one.weight, bytes);
+        self.heaviest.remove(&(before, id));
+        if bytes > 0 {
+            self.heaviest.insert((bytes, id));
+        }
+        self.weight = self.weight - u64::from(before) + u64::from(bytes);
+    }
+
+    /// Returns the memory in bytes of what all have sent.
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Returns the connection that has sent the most.
+    pub fn heaviest(&self) -> Option<Id> {
+        self.heaviest.last().map(|(_, id)| *id)
     }
 
     /// Returns the time since which the oldest silent connection waits.
@@ -223,20 +255,47 @@ impl Queue {
     }
 
     /// Returns the first connection with an identification string: one of the newest, in turn, of the
-    /// software with the fewest sessions of the sources with the fewest.
+    /// software with the fewest sessions of the sources with the fewest. Sources that are `known` come
+    /// before all others in three of four turns, and after them in the fourth: an attacker may be at a
+    /// known source too, and the owner at a new one.
     /// Without turns, a client that comes again as soon as its session has ended would always be
     /// the newest.
-    pub fn first_identified(&self, loads: &Loads, turn: usize) -> Option<Id> {
+    pub fn first_identified<'a>(
+        &self,
+        loads: &Loads,
+        known: impl Iterator<Item = &'a Source>,
+        turn: usize,
+    ) -> Option<Id> {
+        let newest = |source: &Source| Some((self.newest_of(*source)?, *source));
+        let known: BTreeSet<_> = known.filter_map(newest).collect();
+        let unknown = || {
+            self.newest_identified
+                .iter()
+                .filter(|one| !known.contains(one))
+        };
+        let is_for_unknown = turn % TURNS == TURNS - 1 && unknown().next().is_some();
+        let (candidates, turn): (Box<dyn Iterator<Item = _>>, _) = match is_for_unknown {
+            _ if known.is_empty() => (Box::new(self.newest_identified.iter().rev()), turn),
+            true => (Box::new(unknown().rev()), turn / TURNS),
+            false => (Box::new(known.iter().rev()), turn - turn / TURNS),
+        };
         // Few sources have sessions, so few are looked at.
-        let sources = self
-            .newest_identified
-            .iter()
-            .rev()
-            .map(|&(_, source)| source);
+        let sources = candidates.map(|&(_, source)| source);
         let sources = least(sources, |source| loads.of_source(source));
         let source = *sources.get(turn % sources.len().max(1))?;
         let load = |software| loads.of_client(source, software);
         self.groups.get(&source)?.first(load, turn / sources.len())
+    }
+
+    /// Returns the newest connection of a source that has an identification string.
+    fn newest_of(&self, source: Source) -> Option<Id> {
+        self.groups.get(&source)?.identified.last().copied()
+    }
+
+    /// Returns the oldest connection; a silent one comes before one with an identification string.
+    pub fn oldest(&self) -> Option<Id> {
+        let any = || self.waiting.first_key_value().map(|(id, _)| *id);
+        self.silent.first().copied().or_else(any)
     }
 
     /// Returns the source with the most connections, and their number.

@@ -8,6 +8,7 @@ const LIMITS: Limits = Limits {
     silent: 2,
     waiting: 100,
     waiting_per_source: 90,
+    unread: 10_000,
 };
 const NOW: Millis = 100_000;
 
@@ -62,13 +63,13 @@ fn start(id: Id, addr: &str) -> Option<Step> {
 
 #[test]
 fn limits_follow_the_memory() {
-    for (mib, cpus, sessions, working, waiting) in [
-        (0, 0, 4, 2, 512),
-        (64, 1, 4, 2, 512),
-        (128, 2, 4, 2, 640),
-        (256, 4, 8, 4, 1_280),
-        (1_024, 64, 24, 16, 4_096),
-        (u64::MAX / 2, 2, 24, 2, 4_096),
+    for (mib, cpus, sessions, working, waiting, unread_mib) in [
+        (0, 0, 4, 2, 512, 2),
+        (64, 1, 4, 2, 512, 2),
+        (128, 2, 4, 2, 640, 2),
+        (256, 4, 8, 4, 1_280, 4),
+        (1_024, 64, 24, 16, 4_096, 16),
+        (u64::MAX / 2, 2, 24, 2, 4_096, 32),
     ] {
         let want = Limits {
             sessions,
@@ -76,8 +77,11 @@ fn limits_follow_the_memory() {
             silent: sessions / 4,
             waiting,
             waiting_per_source: waiting / 4 * 3,
+            unread: unread_mib << 20,
         };
         assert_eq!(Limits::of_machine(mib, cpus), want, "{mib}");
+        // A packet of each connection has room.
+        assert!(want.unread > waiting as u64 * 1_280, "{mib}");
     }
 }
 
@@ -223,6 +227,81 @@ fn too_many_are_closed_the_oldest_silent_of_the_heaviest_source_first() {
     let mut admission = waiting(&[(OTHER, true); 90]);
     assert_eq!(admission.add(90, source(OTHER), NOW), Some(90));
     assert_eq!(admission.add(91, source(OWNER), NOW), None);
+}
+
+#[test]
+fn a_source_with_a_login_comes_before_any_number_of_others() {
+    let mut admission = waiting(&[(OWNER, true), (OTHER, true)]);
+    for n in 0..50 {
+        assert_eq!(
+            admission.add(2 + n, source(&format!("198.51.100.{n}")), NOW),
+            None
+        );
+        admission.identify(2 + n, SOFTWARE);
+    }
+    admission.note_login(source(OWNER));
+    // Also where it has many sessions, of which some may be an attacker's at its address.
+    let sessions = vec![session(OWNER, 500, 9); 3];
+    assert_eq!(admission.next(&sessions, NOW), start(0, OWNER));
+    let next = admission.next(&sessions, NOW);
+    assert!(matches!(next, Some(Step::Start(49.., _))), "{next:?}");
+}
+
+/// An attacker may share an address with somebody who has logged in, as behind one gateway.
+#[test]
+fn a_source_with_a_login_keeps_nobody_out() {
+    let mut admission = waiting(&[(OWNER, true)]);
+    admission.note_login(source(OTHER));
+    for n in 1..80 {
+        let _ = admission.add(n, source(OTHER), NOW);
+        admission.identify(n, SOFTWARE);
+    }
+    let starts: Vec<_> = (0..4).map(|_| admission.next(&[], NOW)).collect();
+    let of_owner = starts.iter().filter(|s| **s == start(0, OWNER)).count();
+    assert_eq!(of_owner, 1, "{starts:?}");
+}
+
+#[test]
+fn logins_are_remembered_up_to_a_number() {
+    let mut admission = waiting(&[]);
+    for n in (0..MAX_KNOWN).chain([0, MAX_KNOWN]) {
+        admission.note_login(source(&format!("10.0.0.{n}")));
+    }
+    assert_eq!(admission.known.len(), MAX_KNOWN);
+    // The second one is forgotten: its login is the oldest.
+    let known = |addr| admission.known.contains(&source(addr));
+    assert!(known("10.0.0.0") && !known("10.0.0.1") && known("10.0.0.64"));
+}
+
+#[test]
+fn where_no_source_has_many_the_oldest_is_closed() {
+    let mut admission = Admission::new(LIMITS);
+    for n in 0..100 {
+        assert_eq!(admission.add(n, source(&format!("192.0.2.{n}")), NOW), None);
+    }
+    // An address that is higher than all others, or lower, is no disadvantage.
+    assert_eq!(admission.add(100, source("2001:db8::1"), NOW), Some(0));
+    assert_eq!(admission.add(101, source("1.2.3.4"), NOW), Some(1));
+    admission.identify(2, SOFTWARE);
+    assert_eq!(admission.shed(), Some(3), "the silent first");
+}
+
+#[test]
+fn who_has_sent_the_most_is_closed_where_all_have_sent_too_much() {
+    let mut admission = waiting(&[(OTHER, true), (OWNER, true), (OTHER, false)]);
+    assert_eq!(admission.weigh(0, 6_000), None);
+    assert_eq!(admission.weigh(2, 3_000), None);
+    assert_eq!(admission.weigh(1, 1_000), None);
+    assert_eq!(admission.weigh(1, 1_001), Some(0), "10,001 bytes");
+    assert_eq!(admission.weigh(2, 9_000), Some(2));
+    // A connection that is gone weighs nothing, and neither does one that is served.
+    assert_eq!(admission.weigh(2, 90_000), None);
+    assert_eq!(admission.next(&[], NOW), start(1, OWNER));
+    let _ = admission.add(3, source(OWNER), NOW);
+    assert_eq!(admission.weigh(3, 10_000), None);
+    // One that has too much by itself is closed.
+    assert_eq!(admission.weigh(3, 10_001), Some(3));
+    assert!(admission.is_idle());
 }
 
 #[test]

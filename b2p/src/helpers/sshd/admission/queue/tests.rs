@@ -102,7 +102,8 @@ proptest! {
             prop_assert_eq!(queue.first_silent(&loads), first_silent(&plain, &loads));
             for turn in 0..9 {
                 let first = first_identified(&plain, &loads, turn);
-                prop_assert_eq!(queue.first_identified(&loads, turn), first);
+                let none = [].iter();
+                prop_assert_eq!(queue.first_identified(&loads, none, turn), first);
             }
             prop_assert_eq!(queue.len(), plain.len());
             prop_assert_eq!(queue.has_identified(), plain.iter().any(|one| one.2.is_some()));
