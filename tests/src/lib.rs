@@ -21,6 +21,7 @@
 
 mod checks;
 mod clients;
+pub mod crowd;
 pub mod disks;
 pub mod firmware;
 pub mod flood;

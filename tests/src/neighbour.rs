@@ -2,15 +2,18 @@
 //! A hostile neighbour on the wire of a second network card.
 //!
 //! QEMU exchanges the frames of the card with a UDP socket (`-netdev socket,udp=`), at whose other
-//! end a thread answers DHCP, ARP and SNTP and sends router advertisements.
+//! end a thread answers DHCP, ARP and SNTP, sends router advertisements, and is a crowd of clients.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use vmm::Machine;
 
+use crate::crowd::{Link, is_client};
 use crate::lan::dhcp::{self, DISCOVER, OFFER, Policy};
 use crate::lan::time;
 use crate::ports;
@@ -30,21 +33,44 @@ const IPV4: [u8; 2] = [0x08, 0x00];
 const ARP: [u8; 2] = [0x08, 0x06];
 const IPV6: [u8; 2] = [0x86, 0xdd];
 
+/// Interval at which the crowd comes, and its number.
+const CROWD_INTERVAL: Duration = Duration::from_millis(10);
+const CROWD: u32 = 4;
+/// Ethernet addresses of the neighbour and of the machine's card.
+const LINK: Link = Link {
+    clients: MAC,
+    machine: [0x52, 0x54, 0x00, 0x66, 0x66, 0x77],
+};
+
+/// Switch of the crowd (`crowd`).
+#[derive(Clone, Debug, Default)]
+pub struct Crowd(Arc<AtomicBool>);
+
+impl Crowd {
+    /// Lets clients come, hundreds in a second, or no more.
+    pub fn set(&self, comes: bool) {
+        self.0.store(comes, Ordering::Relaxed);
+    }
+}
+
 /// Adds a second card to `machine` and starts the neighbour on its wire. The thread ends with the
-/// process.
+/// process. Returns the switch of its crowd as well.
 ///
 /// # Errors
 /// The sockets cannot be bound.
-pub fn on_second_card(machine: Machine) -> Result<Machine> {
+pub fn on_second_card(machine: Machine) -> Result<(Machine, Crowd)> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let here = socket.local_addr()?;
     // QEMU binds its own end.
     let there = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
     socket.set_read_timeout(Some(ADVERTISE))?;
-    thread::spawn(move || serve(&socket, there));
+    let crowd = Crowd::default();
+    let switch = crowd.clone();
+    thread::spawn(move || serve(&socket, there, &switch.0));
     let netdev = format!("socket,id=wire,udp={here},localaddr={there}");
     let device = "virtio-net-pci,netdev=wire,romfile=,mac=52:54:00:66:66:77";
-    Ok(machine.qemu_args(&["-netdev", &netdev, "-device", device]))
+    let machine = machine.qemu_args(&["-netdev", &netdev, "-device", device]);
+    Ok((machine, crowd))
 }
 
 /// Options that take over what is not the neighbour's: routes to the other card's name server, to
@@ -70,9 +96,10 @@ fn policy() -> Policy {
     }
 }
 
-fn serve(socket: &UdpSocket, machine: SocketAddr) {
+fn serve(socket: &UdpSocket, machine: SocketAddr, crowd_comes: &AtomicBool) {
     let mut frame = [0; 2048];
-    let mut last = Instant::now();
+    let (mut last, mut came, mut clients) = (Instant::now(), Instant::now(), 0);
+    let _ = socket.set_read_timeout(Some(CROWD_INTERVAL));
     loop {
         // A timeout, or an error while QEMU has not bound its end yet.
         let length = socket.recv(&mut frame).unwrap_or(0);
@@ -83,11 +110,20 @@ fn serve(socket: &UdpSocket, machine: SocketAddr) {
             let _ = socket.send_to(&advertisement(), machine);
             last = Instant::now();
         }
+        if crowd_comes.load(Ordering::Relaxed) && came.elapsed() >= CROWD_INTERVAL {
+            for client in clients..clients + CROWD {
+                let _ = socket.send_to(&LINK.opening(client, LEASED.into()), machine);
+            }
+            (clients, came) = (clients + CROWD, Instant::now());
+        }
     }
 }
 
 /// Returns the answer to a frame, if the neighbour has one.
 fn answer(frame: &[u8]) -> Option<Vec<u8>> {
+    if let Some(answer) = LINK.answer(frame) {
+        return Some(answer);
+    }
     let client = frame.get(6..12)?;
     match frame.get(12..14)? {
         kind if kind == ARP => arp(frame.get(14..42)?, client),
@@ -120,9 +156,11 @@ fn dhcp_answer(message: &[u8]) -> Option<Vec<u8>> {
     Some(dhcp::answer(message, kind, ADDRESS, &policy()))
 }
 
-/// Returns the answer to an ARP request (RFC 826) for the neighbour's address.
+/// Returns the answer to an ARP request (RFC 826) for an address of the neighbour or its crowd.
 fn arp(request: &[u8], client: &[u8]) -> Option<Vec<u8>> {
-    let is_request = request.get(6..8)? == [0, 1] && request.get(24..28)? == ADDRESS.octets();
+    let target = Ipv4Addr::from(*request.get(24..)?.first_chunk::<4>()?);
+    let is_here = target == ADDRESS || is_client(target.into());
+    let is_request = request.get(6..8)? == [0, 1] && is_here;
     let reply = [
         client,
         &MAC,
@@ -130,7 +168,7 @@ fn arp(request: &[u8], client: &[u8]) -> Option<Vec<u8>> {
         &request[..6],
         &[0, 2],
         &MAC,
-        &ADDRESS.octets(),
+        &target.octets(),
         &request[8..18],
     ];
     is_request.then(|| reply.concat())
@@ -180,7 +218,8 @@ fn advertisement() -> Vec<u8> {
 }
 
 /// Returns the Internet checksum (RFC 1071) of an even number of bytes.
-fn checksum(bytes: &[u8]) -> u16 {
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes
         .chunks_exact(2)
         .map(|w| u32::from(w[0]) << 8 | u32::from(w[1]));

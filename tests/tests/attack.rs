@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One machine under several attacks at once: a flood of connections, a hostile neighbour, a
-//! hostile container, a full disk and a full RAM. The machine serves its client to the end, and
-//! ends in order.
+//! One machine under several attacks at once: a flood of connections, also from many addresses of
+//! IPv4 and IPv6, a hostile neighbour, a hostile container, a full disk and a full RAM. The machine
+//! serves its client to the end, and ends in order.
 
 use anyhow::{Result, ensure};
 use std::fs;
@@ -25,7 +25,8 @@ fn attack() -> Result<()> {
         .memory_mib(1024)
         .append("b2p.format=blank")
         .disk(Disk::raw(disk.file()));
-    let vm = neighbour::on_second_card(machine)?.start()?;
+    let (machine, crowd) = neighbour::on_second_card(machine)?;
+    let vm = machine.start()?;
     let ready = vm.wait_ready(BOOT_LIMIT)?;
     println!("attack: ready after {} ms", ready.field("init"));
     let guest = Guest::wrap(vm, ready)?;
@@ -39,6 +40,10 @@ fn attack() -> Result<()> {
     });
     checks.check("the neighbour does not move the clock", || clock(&guest));
     checks.check("a bridge hears no router", || bridges(&guest));
+    crowd.set(true);
+    checks.check("the neighbour has hundreds of connections", || {
+        connections(&guest)
+    });
     checks.check("a login during the flood", || login(&guest));
     checks.check("the disk is full", || full(&guest));
     checks.check("the API answers", || {
@@ -51,6 +56,7 @@ fn attack() -> Result<()> {
         guest.sh("podman rm -f -t 0 bomb").map(drop)
     });
     drop(flood);
+    crowd.set(false);
     guest.sh(flood::END_INSIDE)?;
     checks.check("a login after the flood", || login(&guest));
     checks.check("the machine ends in order", || end(&guest));
@@ -121,6 +127,23 @@ fn login(guest: &Guest) -> Result<()> {
     );
     ensure!(said == "core", "{said}");
     Ok(())
+}
+
+/// Waits for connections, half-open ones included, of many addresses of IPv4 and of IPv6.
+fn connections(guest: &Guest) -> Result<()> {
+    eventually(SOON, || {
+        let count = |peer: &str, file: &str| -> Result<usize> {
+            let ssh_of = format!("grep -c ':0016 {peer}' /proc/net/{file} || true");
+            Ok(guest.sh(&ssh_of)?.parse()?)
+        };
+        // Addresses are words of the processor's byte order (proc_pid_net(5)).
+        let counts = [
+            count("[0-9A-F]*42A8C0:", "tcp")?,
+            count("000080FE", "tcp6")?,
+        ];
+        ensure!(counts.iter().all(|n| *n >= 100), "{counts:?}");
+        Ok(())
+    })
 }
 
 fn routes(guest: &Guest) -> Result<()> {
