@@ -36,10 +36,27 @@ fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
             lines.any(told).then_some(())
         })?;
     answers(&vm)?;
+    withstands_signals(&vm)?;
     vm.power_button()?;
     vm.wait_exit(BOOT_LIMIT)?;
     let said = vm.console();
     ensure!(said.contains("going down for PowerOff"), "{}", vm.tail());
+    Ok(())
+}
+
+/// Sends PID 1 every signal but those that request a shutdown (INT USR1 USR2 TERM PWR), again and again,
+/// upwards and downwards, those of faults included.
+fn withstands_signals(vm: &Vm) -> Result<()> {
+    let send = "case $s in 2|10|12|15|30) ;; *) kill -$s 1;; esac";
+    let up = format!("s=1; while [ $s -le 64 ]; do {send}; s=$((s+1)); done");
+    let down = format!("s=64; while [ $s -ge 1 ]; do {send}; s=$((s-1)); done");
+    let rounds = format!("n=0; while [ $n -lt 20 ]; do {up}; {down}; n=$((n+1)); done");
+    let said = Shell::on(vm)?.run(&format!("{rounds}; sleep 1; echo signals-$((1+1))"))?;
+    ensure!(said.contains("signals-2"), "{said}");
+    let said = vm.console();
+    let words = ["PID 1 got signal", "PID 1 crashed", "going down"];
+    let wrong = words.iter().find(|words| said.contains(**words));
+    ensure!(wrong.is_none(), "{wrong:?}\n{}", vm.tail());
     Ok(())
 }
 
@@ -106,6 +123,17 @@ fn an_early_module_is_missing() -> Result<()> {
     let done = in_rescue(&machine("broken-without")?.initrd(&without), &["erofs"]);
     fs::remove_file(without)?;
     done
+}
+
+/// The kernel refuses modules that its command line names with the errno that it has for missing
+/// signatures.
+#[test]
+fn an_early_module_is_refused() -> Result<()> {
+    let refused = machine("broken-refused")?.append("module_blacklist=overlay,erofs,loop");
+    in_rescue(
+        &refused,
+        &["erofs", "module_blacklist= on the kernel command line"],
+    )
 }
 
 #[test]
