@@ -109,13 +109,16 @@ impl Board {
         }
     }
 
-    /// Returns QEMU's name of a processor with every feature that the accelerator has. The
-    /// architecture's own algorithm of pointer authentication takes half of TCG's time (QEMU's
-    /// docs/system/arm/cpu-features.rst).
+    /// Returns QEMU's name of a processor with every feature that the accelerator has, except those that are
+    /// slow in TCG. The architecture's own algorithm of pointer authentication takes half of TCG's time
+    /// (QEMU's docs/system/arm/cpu-features.rst). STAC and CLAC, which SMAP adds to each access of the
+    /// kernel to user memory, end a translated block (QEMU's target/i386/tcg/translate.c): about a tenth of the time of
+    /// `podman run`.
     pub(super) fn processor(self, accelerator: Accelerator) -> &'static str {
         match (self, accelerator) {
             (Self::Virt, Accelerator::Tcg) => "max,pauth-impdef=on",
-            _ => "max",
+            (Self::Q35 | Self::Microvm, Accelerator::Tcg) => "max,smap=off",
+            (_, Accelerator::Kvm) => "max",
         }
     }
 
