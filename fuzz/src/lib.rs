@@ -28,6 +28,8 @@ pub mod syslog;
 pub mod template;
 pub mod uevent;
 pub mod varlink_message;
+pub mod varlink_path;
+pub mod varlink_stream;
 
 /// Fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +75,8 @@ pub const TARGETS: &[Target] = &[
     target!(template),
     target!(uevent),
     target!(varlink_message),
+    target!(varlink_path),
+    target!(varlink_stream),
 ];
 
 /// Variable of the environment that names the target of the program.

@@ -2,8 +2,8 @@
 //! `Attach` and `ExecContainer`: after the reply, the connection carries frames of the streams of a
 //! container.
 //!
-//! A frame is eight bytes, the number of the stream, three zeros and the length, and then so many
-//! bytes. podman's API has frames of the same form with other numbers, and none where the container has a terminal.
+//! podman's API has frames of the same form ([`frames`]) with other numbers, and none where the container has
+//! a terminal.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -15,9 +15,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use varlink::{Done, Exchange, Map, Raw, Value, json, serde_json};
 
 use super::api::{Api, Kind, Outcome, number, object, occurred, post, query, request, string};
+use super::frames;
 use super::http::{Request, Watched};
 use super::parameters::Parameters;
-use super::spool::copy;
 use crate::common::pidfd;
 
 const STDOUT: u8 = 0;
@@ -206,7 +206,7 @@ impl Session {
             });
             if self.copy_output(&output).is_ok() {
                 let code = self.exit_code(&output).unwrap_or(-1);
-                let _ = frame(&output, QUIT, &(code as i32).to_be_bytes());
+                let _ = frames::write(&mut &output, QUIT, &(code as i32).to_be_bytes());
             }
             // The end for the other thread, wherever it waits.
             let _ = self.stream.shutdown(Shutdown::Both);
@@ -220,14 +220,14 @@ impl Session {
         let watched =
             Watched::new(stream, Some(output.as_fd())).map_err(|_| io::ErrorKind::Other)?;
         let mut source = self.early[..].chain(watched);
-        let mut header = [0; 8];
+        let mut header = [0; frames::HEADER];
         let mut buffer = vec![0; CHUNK];
         loop {
             let (to, mut left) = match self.is_terminal {
                 true => (STDOUT, u64::MAX),
-                false if !starts(&mut source, &mut header)? => return Ok(()),
-                false if header[0] == PODMAN_STDERR => (STDERR, length(header)),
-                false => (STDOUT, length(header)),
+                false if !frames::starts(&mut source, &mut header)? => return Ok(()),
+                false if header[0] == PODMAN_STDERR => (STDERR, frames::length(header)),
+                false => (STDOUT, frames::length(header)),
             };
             while left > 0 {
                 let wanted = CHUNK.min(usize::try_from(left).unwrap_or(CHUNK));
@@ -235,7 +235,7 @@ impl Session {
                 if count == 0 {
                     return Ok(());
                 }
-                frame(output, to, &buffer[..count])?;
+                frames::write(&mut &*output, to, &buffer[..count])?;
                 left -= count as u64;
             }
         }
@@ -243,23 +243,20 @@ impl Session {
 
     /// Copies the client's frames to podman.
     fn copy_input(&self, mut input: impl Read) -> io::Result<()> {
-        let mut header = [0; 8];
         let mut typed = Vec::new();
-        while starts(&mut input, &mut header)? {
-            let mut payload = (&mut input).take(length(header));
-            match header[0] {
-                STDIN => self.copy_typed(&mut payload, &mut typed)?,
-                RESIZE => self.change_size(&mut payload)?,
-                HANG_UP => drop(self.stream.shutdown(Shutdown::Write)),
-                _ => {}
+        frames::each(&mut input, |stream, payload| match stream {
+            STDIN => self.copy_typed(payload, &mut typed),
+            RESIZE => self.change_size(payload),
+            HANG_UP => {
+                let _ = self.stream.shutdown(Shutdown::Write);
+                Ok(())
             }
-            copy(&mut payload, &mut io::sink())?;
-        }
-        Ok(())
+            _ => Ok(()),
+        })
     }
 
     /// Copies bytes to podman, and notes when all that were typed end with the keys by which the client leaves.
-    fn copy_typed(&self, payload: &mut impl Read, last: &mut Vec<u8>) -> io::Result<()> {
+    fn copy_typed(&self, payload: &mut dyn Read, last: &mut Vec<u8>) -> io::Result<()> {
         let mut buffer = vec![0; CHUNK];
         loop {
             let count = payload.read(&mut buffer)?;
@@ -275,7 +272,7 @@ impl Session {
     }
 
     /// Gives the terminal another size.
-    fn change_size(&self, payload: &mut impl Read) -> io::Result<()> {
+    fn change_size(&self, payload: &mut dyn Read) -> io::Result<()> {
         let mut text = Vec::new();
         payload.take(MAX_SIZE).read_to_end(&mut text)?;
         let size: Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -345,23 +342,4 @@ impl Session {
         }
         Ok(-1)
     }
-}
-
-/// Reads the header of a frame; returns false at the end of the stream.
-fn starts(source: &mut impl Read, header: &mut [u8; 8]) -> io::Result<bool> {
-    match source.read(&mut header[..1])? {
-        0 => Ok(false),
-        _ => source.read_exact(&mut header[1..]).map(|()| true),
-    }
-}
-
-fn length(header: [u8; 8]) -> u64 {
-    u32::from_be_bytes([header[4], header[5], header[6], header[7]]).into()
-}
-
-/// Writes a frame.
-fn frame(mut output: &std::fs::File, to: u8, bytes: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let header = [to, 0, 0, 0, length[0], length[1], length[2], length[3]];
-    output.write_all(&[&header[..], bytes].concat())
 }

@@ -10,17 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::api::{Outcome, occurred};
+use super::paths::{NAME_BYTES, is_public, is_spooled};
 
 /// Directory of the spool, on the data disk if there is one.
 const DIR: &str = "/var/lib/boot2podman/varlink";
-/// Directories in which a client may name files.
-const PUBLIC: &[&str] = &["/tmp", "/var/tmp"];
 /// Age at which a file of the spool is removed. Clients fetch a file at once, on another connection.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 /// Number of bytes that are copied at once.
 const CHUNK: usize = 64 << 10;
-/// Number of bytes of a random name.
-const NAME_BYTES: usize = 16;
 
 /// Directory of the files.
 #[derive(Clone, Debug)]
@@ -105,7 +102,7 @@ impl Spool {
 
     /// Opens a file of the spool, and no other.
     pub fn open(&self, path: &str) -> Outcome<File> {
-        match self.has(path) {
+        match is_spooled(&self.0, path) {
             true => open(path, None),
             false => Err(occurred(&format!(
                 "{path}: not a path that SendFile or an export has returned"
@@ -135,28 +132,10 @@ impl Spool {
 
     /// Removes a file of the spool.
     pub fn remove(&self, path: &str) {
-        if self.has(path) {
+        if is_spooled(&self.0, path) {
             let _ = fs::remove_file(path);
         }
     }
-
-    /// Returns true if a path is one that [`Spool::create`] made.
-    fn has(&self, path: &str) -> bool {
-        let Some((dir, name)) = path.rsplit_once('/') else {
-            return false;
-        };
-        let is_name = name.len() == 2 * NAME_BYTES
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        self.0.to_str() == Some(dir) && is_name
-    }
-}
-
-/// Returns true if a path is directly in one of [`PUBLIC`].
-fn is_public(path: &str) -> bool {
-    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    PUBLIC.contains(&dir) && !matches!(name, "" | "." | "..")
 }
 
 /// Makes a new file, for root only. An existing one, or a link, is not followed.
