@@ -280,6 +280,9 @@ fn kept(guest: &Guest) -> Result<()> {
         let count = eventually(SOON, || guest.sh(&format!("grep -c '{text}' {KEPT}")))?;
         ensure!(count == "1", "{text}: {count} times");
     }
+    // A record that the ring and the file have comes once.
+    let call = "varlink call -m org.boot2podman.machine.GetLog '{\"all\": true}' | grep -c '\"text\": \"Linux version '";
+    ensure!(guest.sh(call)? == "1", "{call}");
     let old = guest.sh("b2p log -a -n 1000000 | head -n 3")?;
     ensure!(old.contains("Linux version"), "{old}");
     Ok(())

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `GetLog`: records of the kernel's log as structures.
+//! `GetLog`: records of the kernel's log as structures, and of the log's files where the kernel has lost
+//! them or where earlier boots are asked for.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::error::Error;
@@ -9,9 +11,10 @@ use varlink::{Exchange, Failure, Map, Value, json, map};
 
 use super::{failed, parameters, subscriptions};
 use crate::client::log::{Filter, service_names};
-use crate::common::log::clock;
-use crate::common::log::record::{KERNEL, LEVELS, Record, unescape};
+use crate::common::log::format::{self, Line};
+use crate::common::log::record::{KERNEL, LEVELS, Priority, Record, unescape};
 use crate::common::log::ring::{Next, Ring};
+use crate::common::log::{Boot, clock};
 
 /// Number of records in one of several replies.
 const BATCH: usize = 100;
@@ -22,21 +25,66 @@ struct Wanted {
     /// Number of the last records.
     lines: usize,
     follow: bool,
+    /// Includes earlier boots.
+    all: bool,
 }
 
 /// Answers the call.
 pub(super) fn get(parameters: &Map, exchange: &mut Exchange<'_>) -> Result<Value, Failure> {
     let wanted = wanted(parameters)?;
-    if wanted.follow {
+    // An unbounded number of records is a matter of several replies.
+    if wanted.follow || (wanted.all && wanted.lines == usize::MAX) {
         subscriptions::expect_more(exchange)?;
     }
     let ring = Ring::open();
     let mut ring = ring.map_err(|e| failed("NoLog", json!({ "reason": e.to_string() })))?;
     let (until, offset) = (clock::kernel(), clock::offset());
-    let entries = earlier(&mut ring, &wanted, until, offset);
-    send(entries, &wanted, exchange, |exchange| {
-        follow(&mut ring, &wanted, offset, exchange)
-    })
+    let mut entries = Entries {
+        list: VecDeque::new(),
+        lines: wanted.lines,
+        exchange,
+    };
+    earlier(&mut ring, &wanted, until, offset, &mut entries)?;
+    if !wanted.follow {
+        return Ok(json!({ "entries": entries.list }));
+    }
+    entries.send_all()?;
+    follow(&mut ring, &wanted, offset, exchange)
+}
+
+/// Records on their way to the client.
+struct Entries<'a, 'b> {
+    list: VecDeque<Value>,
+    /// Number of the last records that are wanted.
+    lines: usize,
+    exchange: &'a mut Exchange<'b>,
+}
+
+impl Entries<'_, '_> {
+    /// Adds a record, and sends the first ones where their number has no bound and the client accepts several
+    /// replies.
+    fn push(&mut self, entry: Value) -> Result<(), Failure> {
+        self.list.push_back(entry);
+        if self.list.len() > self.lines {
+            self.list.pop_front();
+        }
+        match self.exchange.call.more && self.lines == usize::MAX && self.list.len() > BATCH {
+            true => self.send_batch(),
+            false => Ok(()),
+        }
+    }
+
+    fn send_batch(&mut self) -> Result<(), Failure> {
+        let batch: Vec<Value> = self.list.drain(..BATCH.min(self.list.len())).collect();
+        self.exchange.send(map(json!({ "entries": batch })))
+    }
+
+    fn send_all(&mut self) -> Result<(), Failure> {
+        while !self.list.is_empty() {
+            self.send_batch()?;
+        }
+        Ok(())
+    }
 }
 
 /// Reads the parameters.
@@ -58,48 +106,84 @@ fn wanted(parameters: &Map) -> Result<Wanted, Failure> {
         },
         lines: parameters::optional(parameters, "lines", lines)?.unwrap_or(usize::MAX),
         follow: parameters::optional(parameters, "follow", Value::as_bool)?.unwrap_or(false),
+        all: parameters::optional(parameters, "all", Value::as_bool)?.unwrap_or(false),
     })
 }
 
-/// Returns the records up to a moment; where they are followed, also the first one after it, which is read by then.
-fn earlier(ring: &mut Ring, wanted: &Wanted, until: u64, offset: i64) -> VecDeque<Value> {
-    let mut entries = VecDeque::new();
+/// Adds the records up to a moment; where they are followed, also the first one after it, which is read by then.
+fn earlier(
+    ring: &mut Ring,
+    wanted: &Wanted,
+    until: u64,
+    offset: i64,
+    entries: &mut Entries<'_, '_>,
+) -> Result<(), Failure> {
+    let dir = Path::new(sys::paths::LOG_DIR);
+    let mut is_first = true;
     loop {
         match ring.read() {
             Next::Record(record) => {
-                let is_later = record.us > until;
-                if !is_later || wanted.follow {
-                    entries.extend(entry(&record, wanted, offset));
+                if std::mem::take(&mut is_first) && (wanted.all || record.seq > 0) {
+                    from_files(dir, wanted, record.seq, |entry| entries.push(entry))?;
                 }
-                if entries.len() > wanted.lines {
-                    entries.pop_front();
+                let is_later = record.us > until;
+                if (!is_later || wanted.follow)
+                    && let Some(entry) = of_record(&record, wanted, offset)
+                {
+                    entries.push(entry)?;
                 }
                 if is_later {
-                    break;
+                    return Ok(());
                 }
             }
             Next::Again => {}
-            Next::Nothing | Next::End => break,
+            Next::Nothing | Next::End => return Ok(()),
         }
     }
-    entries
 }
 
-/// Sends the records in as many replies as the client accepts, then those that follow.
-fn send<'a>(
-    mut entries: VecDeque<Value>,
+/// Passes on records of the files: those of this boot before number `before`, and where they are wanted
+/// those of earlier boots. A file that cannot be read is passed over.
+fn from_files(
+    dir: &Path,
     wanted: &Wanted,
-    exchange: &mut Exchange<'a>,
-    follow: impl FnOnce(&mut Exchange<'a>) -> Result<Value, Failure>,
-) -> Result<Value, Failure> {
-    while exchange.call.more && (entries.len() > BATCH || wanted.follow && !entries.is_empty()) {
-        let batch: Vec<Value> = entries.drain(..BATCH.min(entries.len())).collect();
-        exchange.send(map(json!({ "entries": batch })))?;
+    before: u64,
+    mut push: impl FnMut(Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let here = Boot::current().id;
+    let (mut boot, mut expected) = (String::new(), 0);
+    let mut result = Ok(());
+    for path in format::oldest_first(dir) {
+        let _ = format::lines(&path, |line| {
+            match format::parse(line) {
+                Line::Boot(id) => boot = String::from_utf8_lossy(id).into_owned(),
+                Line::Record {
+                    seq,
+                    us,
+                    priority,
+                    text,
+                } => {
+                    let is_here = boot == here;
+                    let is_missing = match seq {
+                        Some(seq) if is_here => (expected..before).contains(&seq),
+                        _ => !is_here && wanted.all,
+                    };
+                    if let Some(seq) = seq.filter(|_| is_here && is_missing) {
+                        expected = seq + 1;
+                    }
+                    let of = Some(boot.as_str()).filter(|_| !is_here);
+                    let entry = is_missing.then(|| entry(us, priority, text, of, wanted));
+                    result = entry.flatten().map_or(Ok(()), &mut push);
+                }
+                Line::Lost(_) | Line::Other => {}
+            }
+            result.is_ok()
+        });
+        if result.is_err() {
+            break;
+        }
     }
-    match wanted.follow {
-        true => follow(exchange),
-        false => Ok(json!({ "entries": entries })),
-    }
+    result
 }
 
 /// Sends records as they are logged, until the client is gone.
@@ -114,7 +198,7 @@ fn follow(
         let mut batch = Vec::new();
         while batch.len() < BATCH {
             match ring.read() {
-                Next::Record(record) => batch.extend(entry(&record, wanted, offset)),
+                Next::Record(record) => batch.extend(of_record(&record, wanted, offset)),
                 Next::Again => {}
                 Next::Nothing => break,
                 Next::End => return Ok(json!({ "entries": batch })),
@@ -140,21 +224,33 @@ fn wait(ring: &Ring, exchange: &Exchange<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Returns the structure `Entry` of a record that is wanted.
-fn entry(record: &Record<'_>, wanted: &Wanted, offset: i64) -> Option<Value> {
-    if !wanted.filter.wants(record.priority, record.text) {
+/// Returns the structure `Entry` of a record of the kernel that is wanted.
+fn of_record(record: &Record<'_>, wanted: &Wanted, offset: i64) -> Option<Value> {
+    let us = record.realtime(offset);
+    entry(us, record.priority, record.text, None, wanted)
+}
+
+/// Returns the structure `Entry` of a record that is wanted; `boot` is the id of an earlier boot.
+fn entry(
+    us: i64,
+    priority: Priority,
+    text: &[u8],
+    boot: Option<&str>,
+    wanted: &Wanted,
+) -> Option<Value> {
+    if !wanted.filter.wants(priority, text) {
         return None;
     }
-    let mut bytes = Vec::with_capacity(record.text.len());
-    unescape(record.text, &mut bytes);
+    let mut bytes = Vec::with_capacity(text.len());
+    unescape(text, &mut bytes);
     let text = String::from_utf8_lossy(&bytes);
-    let (service, text) = match record.priority.facility() {
+    let (service, text) = match priority.facility() {
         KERNEL => ("kernel", &*text),
         _ => divide(&text),
     };
     Some(json!({
-        "time": record.realtime(offset), "level": LEVELS[usize::from(record.priority.level())],
-        "service": service, "text": text,
+        "time": us, "level": LEVELS[usize::from(priority.level())],
+        "service": service, "text": text, "boot": boot,
     }))
 }
 
@@ -199,21 +295,25 @@ mod tests {
     #[test]
     fn an_entry_has_the_time_the_level_and_the_origin() {
         let all = wanted(&Map::new()).unwrap();
-        let line = |text: &str| entry(&Record::parse(text.as_bytes()).unwrap(), &all, 1000);
+        let line = |text: &str| of_record(&Record::parse(text.as_bytes()).unwrap(), &all, 1000);
         assert_eq!(
             line("30,7,5,-;web[3]: \\xc3\\xa9\\xff\n"),
-            Some(json!({"time": 1005, "level": "info", "service": "web", "text": "é\u{fffd}"}))
+            Some(
+                json!({"time": 1005, "level": "info", "service": "web", "text": "é\u{fffd}", "boot": null})
+            )
         );
         assert_eq!(
             line("3,7,5,-;web: x\n"),
-            Some(json!({"time": 1005, "level": "err", "service": "kernel", "text": "web: x"}))
+            Some(
+                json!({"time": 1005, "level": "err", "service": "kernel", "text": "web: x", "boot": null})
+            )
         );
         let some = wanted(&map(
             json!({"services": ["web"], "level": "warn", "lines": 2}),
         ))
         .unwrap();
         let is_wanted =
-            |text: &str| entry(&Record::parse(text.as_bytes()).unwrap(), &some, 0).is_some();
+            |text: &str| of_record(&Record::parse(text.as_bytes()).unwrap(), &some, 0).is_some();
         assert!(
             is_wanted("28,1,1,-;web: x")
                 && !is_wanted("29,1,1,-;web: x")
@@ -225,8 +325,60 @@ mod tests {
             json!({"level": 3}),
             json!({"lines": -1}),
             json!({"follow": 1}),
+            json!({"all": "yes"}),
         ] {
             assert!(wanted(&map(wrong.clone())).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_files_have_earlier_boots_and_records_that_the_ring_has_lost() {
+        let temp = crate::common::testing::Temp::new();
+        let here = Boot::current().id;
+        let line = |number: &str, text: &str| {
+            format!("2026-11-23T20:30:38.000005Z {number}user.info {text}\n")
+        };
+        let old = "--- boot aaa record 4 ---\n".to_owned() + &line("", "web: before numbers");
+        std::fs::write(temp.path("log.1"), old).unwrap();
+        let new = format!(
+            "--- boot bbb kernel 6.12 ---\n{}{}--- 3 records lost: why ---\nnonsense\n--- boot {here} kernel 6.12 ---\n{}{}{}{}",
+            line("0 ", "web: earlier"),
+            line("1 ", "net: other"),
+            line("0 ", "web: first"),
+            line("1 ", "web: second"),
+            line("1 ", "web: twice"),
+            line("2 ", "web: in the ring"),
+        );
+        std::fs::write(temp.path("log"), new).unwrap();
+        let texts = |parameters: Value| {
+            let wanted = wanted(&map(parameters)).unwrap();
+            let mut found = Vec::new();
+            let push = |entry: Value| {
+                assert_eq!(entry["time"], 1_795_465_838_000_005_i64);
+                found.push(format!("{} {}", entry["boot"], entry["text"]).replace('"', ""));
+                Ok(())
+            };
+            from_files(&temp.path("."), &wanted, 2, push).unwrap();
+            found
+        };
+        let here = ["null first", "null second"];
+        assert_eq!(texts(json!({"services": ["web"]})), here);
+        let all = json!({"services": ["web"], "all": true});
+        assert_eq!(
+            texts(all),
+            [&["aaa before numbers", "bbb earlier"], &here[..]].concat()
+        );
+        assert_eq!(
+            texts(json!({"services": ["net"], "all": true})),
+            ["bbb other"]
+        );
+        // A client that is gone ends the reading.
+        let all = wanted(&map(json!({"all": true}))).unwrap();
+        let mut count = 0;
+        let gone = from_files(&temp.path("."), &all, 2, |_| {
+            count += 1;
+            Err(Failure::expected_more())
+        });
+        assert!(gone.is_err() && count == 1);
     }
 }

@@ -284,8 +284,10 @@ fn values_outside_of_their_range_are_refused_by_name() {
         let expected = json!(["org.varlink.service.ExpectedMore", {}]);
         assert_eq!(fake.call(method, json!({})), expected, "{method}");
     }
-    let follow = fake.call("GetLog", json!({"follow": true}));
-    assert_eq!(follow[0], "org.varlink.service.ExpectedMore");
+    for unbounded in [json!({"follow": true}), json!({"all": true})] {
+        let follow = fake.call("GetLog", unbounded);
+        assert_eq!(follow[0], "org.varlink.service.ExpectedMore");
+    }
     let none = fake.call("Nothing", json!({}));
     assert_eq!(
         none,
