@@ -11,7 +11,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use config::Config;
 use log::{debug, info};
 use nix::errno::Errno;
 use services::Manager;
@@ -74,11 +73,12 @@ pub const SERVICE_PHASES: &[Phase] = &[
     Phase { name: "sessions",      when: always,     run: make_user, why: "people who log in have a name, a home and an environment" },
 ];
 
-/// Gives the image's user the configured name and number, and makes its store.
+/// Makes the user, and the environment of all users.
 fn make_user(state: &mut SystemState) -> Result<()> {
-    let made = session::configure(&state.config, &Config::default());
     session::link_docker_socket(&state.config, None);
-    made.and(user::make_store(state.config.uid))
+    let user = user::make(&state.config);
+    // Users who log in have an environment in any case.
+    user.and(session::write_environment(&state.config))
 }
 
 fn always() -> bool {

@@ -21,7 +21,7 @@ use crate::event_sources::Event;
 use crate::service_table::names::IGNITION;
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
-use crate::{identity, session};
+use crate::{identity, session, user};
 
 /// Reads all sources of configuration again, and applies changes.
 pub fn apply(context: &mut Context<'_>, _: &Event) {
@@ -83,7 +83,12 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
     if config.ssh_keys != before.ssh_keys {
         degraded.set_err("keys", identity::add_keys(config));
     }
-    degraded.set_err("sessions", session::configure(config, before));
+    let user = match (&config.user, config.uid) == (&before.user, before.uid) {
+        true => Ok(()),
+        false => user::adopt(config),
+    };
+    let environment = session::write_environment(config);
+    degraded.set_err("sessions", user.and(environment));
     session::link_docker_socket(config, Some(before));
 }
 

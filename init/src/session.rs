@@ -11,8 +11,6 @@ use sys::error::Result;
 use sys::files::replace;
 use sys::paths::{SESSION_PROFILE, SESSION_SSHD_CONFIG, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 
-use crate::user;
-
 /// PATH of commands over ssh, which read no profile: people's tools call programs of sbin by
 /// name.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
@@ -22,18 +20,11 @@ const DOCKER_SOCKET: &str = "/run/docker.sock";
 /// Socket of root's podman, beside it.
 const ROOT_SOCKET: &str = "podman/podman.sock";
 
-/// Gives the user name and number, which were those of `before`, and writes the environment of
-/// sessions.
+/// Writes the environment of sessions.
 ///
 /// # Errors
-/// A file cannot be read or written.
-pub fn configure(config: &Config, before: &Config) -> Result<()> {
-    // Users who log in have an environment in any case.
-    let user = user::configure(config, before);
-    user.and(write_environment(config))
-}
-
-fn write_environment(config: &Config) -> Result<()> {
+/// A file cannot be written.
+pub fn write_environment(config: &Config) -> Result<()> {
     let variables = config.variables();
     let sshd = sshd_config(config, &variables);
     replace(Path::new(SESSION_SSHD_CONFIG), sshd.as_bytes(), 0o644)?;

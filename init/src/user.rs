@@ -2,46 +2,44 @@
 //! Name and number of the user who may log in beside root: what the configuration says in place of
 //! what the image has.
 
-use std::fs::{self, Permissions};
-use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use config::Config;
-use nix::errno::Errno;
-use sys::account_files::{self, Identity};
-use sys::error::{Doing, Result};
+use sys::account_files::{self, Identity, make_private};
+use sys::error::{Error, Result};
 use sys::paths::{USER_RUNTIME_DIRS, USER_STORAGES};
 
-use crate::bounded::bounded;
-
-/// Time limit for making a home, in milliseconds.
-const HOME_LIMIT_MS: i32 = 5_000;
-
-/// Gives the user of `before` the name and the number of `config`, a home of that name, and a
-/// runtime directory. A helper that applied a document has made the user itself.
+/// Gives the image's user the configured name and number, a home, a runtime directory, and a store in
+/// RAM; on a data disk `b2p data` makes the store. /home is in RAM as well: no disk is mounted yet.
 ///
 /// # Errors
-/// A file cannot be read or written.
-pub fn configure(config: &Config, before: &Config) -> Result<()> {
-    let (was, is) = (identity(before), identity(config));
-    let etc = Path::new("/etc");
+/// A file or a directory cannot be read or written.
+pub fn make(config: &Config) -> Result<()> {
     // The image has this user already; the root of a container is its owner's.
-    if was != is && !account_files::has(etc, is)? {
-        make_home(was, is)?;
-        account_files::change(etc, was, is)?;
-    }
-    let runtime = Path::new(USER_RUNTIME_DIRS).join(config.uid.to_string());
-    make_private(&runtime, config.uid).on(runtime)
+    let image = Config::default();
+    account_files::make_user(Path::new("/"), identity(&image), identity(config))?;
+    make_runtime_dir(config.uid)?;
+    let store = Path::new(USER_STORAGES).join(config.uid.to_string());
+    make_private(&store, config.uid)
 }
 
-/// Makes the directory of the user's storage in RAM; on a data disk `b2p data` makes it.
+/// Makes the runtime directory of a user whom the data disk or a document names. The helper that has
+/// read it has made the user and the home, which may be on a disk that hangs.
 ///
 /// # Errors
-/// The directory cannot be made.
-pub fn make_store(uid: u32) -> Result<()> {
-    let store = Path::new(USER_STORAGES).join(uid.to_string());
-    make_private(&store, uid).on(store)
+/// The helper has not made the user, or the directory cannot be made.
+pub fn adopt(config: &Config) -> Result<()> {
+    if !account_files::has(Path::new("/etc"), identity(config))? {
+        let Config { user, uid, .. } = config;
+        return Err(Error::invalid(format!(
+            "there is no user {user} with the number {uid}: the service that read its name has failed"
+        )));
+    }
+    make_runtime_dir(config.uid)
+}
+
+fn make_runtime_dir(uid: u32) -> Result<()> {
+    make_private(&Path::new(USER_RUNTIME_DIRS).join(uid.to_string()), uid)
 }
 
 fn identity(config: &Config) -> Identity<'_> {
@@ -49,25 +47,4 @@ fn identity(config: &Config) -> Identity<'_> {
         name: &config.user,
         uid: config.uid,
     }
-}
-
-/// Makes a home for the new name. /home may be on a data disk that hangs, so a child does it.
-fn make_home(was: Identity<'_>, is: Identity<'_>) -> Result<()> {
-    let homes = Path::new("/home");
-    let home = homes.join(is.name);
-    let make = || {
-        if was.name != is.name {
-            // Only an empty home is removed.
-            let _ = fs::remove_dir(homes.join(was.name));
-        }
-        make_private(&home, is.uid)
-    };
-    let errno = |e: io::Error| Errno::from_raw(e.raw_os_error().unwrap_or_default());
-    bounded(HOME_LIMIT_MS, || make().map_err(errno)).on(&home)
-}
-
-fn make_private(dir: &Path, uid: u32) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    chown(dir, Some(uid), Some(uid))?;
-    fs::set_permissions(dir, Permissions::from_mode(0o700))
 }

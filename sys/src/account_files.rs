@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files of /etc that name the user who may log in beside root, and another name or number for that
-//! user in them.
+//! The user who may log in beside root: the files of /etc that name the user, another name or number
+//! for the user in them, and the home.
 
-use std::fs;
-use std::os::unix::fs::chown;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use crate::error::{Doing, Result};
@@ -40,6 +40,40 @@ pub fn has(etc: &Path, user: Identity<'_>) -> Result<bool> {
     let path = etc.join(PASSWD);
     let passwd = fs::read_to_string(&path).on(&path)?;
     Ok(present(&passwd, user.name) == Some(user))
+}
+
+/// Gives the user `was` the name and the number of `is` below `root`, and a home of that name. A user
+/// who is there with both keeps what there is.
+///
+/// # Errors
+/// A file or the home cannot be read or written.
+pub fn make_user(root: &Path, was: Identity<'_>, is: Identity<'_>) -> Result<()> {
+    let etc = root.join("etc");
+    if was == is || has(&etc, is)? {
+        return Ok(());
+    }
+    let homes = root.join("home");
+    if was.name != is.name {
+        // Only an empty home is removed.
+        let _ = fs::remove_dir(homes.join(was.name));
+    }
+    make_private(&homes.join(is.name), is.uid)?;
+    change(&etc, was, is)
+}
+
+/// Makes a directory that only the user with this number may use. One that is the user's already keeps
+/// its mode.
+///
+/// # Errors
+/// The directory cannot be made.
+pub fn make_private(dir: &Path, uid: u32) -> Result<()> {
+    fs::create_dir_all(dir).on(dir)?;
+    if fs::metadata(dir).on(dir)?.uid() == uid && uid != 0 {
+        return Ok(());
+    }
+    fs::set_permissions(dir, Permissions::from_mode(0o700)).on(dir)?;
+    // Last: a directory of root's is one that is not finished.
+    chown(dir, Some(uid), Some(uid)).on(dir)
 }
 
 /// Returns the name of the first user with this number.
@@ -218,5 +252,33 @@ mod tests {
         assert_eq!(owner(&dir, 1000).unwrap().as_deref(), Some("ann"));
         assert_eq!(owner(&dir, 7).unwrap(), None);
         fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_home_is_made_once_and_keeps_the_mode_that_its_owner_gives_it() {
+        const PASSWD_LINE: &str = "core:x:1000:1000:core:/home/core:/bin/bash\n";
+        let name = format!("b2p-account-home-{}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::create_dir_all(root.join("home/core")).unwrap();
+        for (file, _) in FILES {
+            fs::write(root.join("etc").join(file), "").unwrap();
+        }
+        fs::write(root.join("etc").join(PASSWD), PASSWD_LINE).unwrap();
+        let me = Identity {
+            name: "me",
+            uid: 501,
+        };
+        make_user(&root, CORE, me).unwrap();
+        let home = fs::metadata(root.join("home/me")).unwrap();
+        assert_eq!((home.uid(), home.mode() & 0o777), (501, 0o700));
+        assert!(!root.join("home/core").exists());
+        fs::set_permissions(root.join("home/me"), Permissions::from_mode(0o755)).unwrap();
+        fs::write(root.join("etc").join(PASSWD), PASSWD_LINE).unwrap();
+        make_user(&root, CORE, me).unwrap();
+        let home = fs::metadata(root.join("home/me")).unwrap();
+        assert_eq!((home.uid(), home.mode() & 0o777), (501, 0o755));
+        fs::remove_dir_all(root).unwrap();
     }
 }

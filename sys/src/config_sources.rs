@@ -39,6 +39,17 @@ pub fn read() -> (Config, Vec<Diagnostic>) {
     read_raw().with_sources(|sources| sources.parse())
 }
 
+/// Reads the sources that are known before the data disk and documents are.
+#[must_use]
+pub fn read_host() -> Config {
+    let raw = RawSources {
+        disk: Vec::new(),
+        document: Vec::new(),
+        ..read_raw()
+    };
+    raw.with_sources(|sources| sources.parse().0)
+}
+
 /// Reads the texts of all sources. None of them is on a disk: `b2p data` has copied the disk's
 /// files.
 #[must_use]

@@ -27,10 +27,13 @@ mod trigger;
 
 use std::path::Path;
 
+use config::Config;
 use disk::choose::{Choice, Decision};
 use disk::device::Device;
 use disk::signature::SignatureKind;
 use log::{info, warn};
+use sys::account_files::{self, Identity};
+use sys::config_sources;
 use sys::error::Result;
 use sys::paths::DOCUMENT_CONFIG;
 
@@ -144,6 +147,9 @@ fn use_disk(
     if trigger == Trigger::Boot {
         kept::mount_all(paths, &config)
             .unwrap_or_else(|why| report.degraded(format_args!("kept files: {why}")));
+        if options.are_of_the_machine() {
+            make_user(&config).unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
+        }
     }
     overlay_support::record(kind, paths).unwrap_or_else(|why| warn!("data: {why}"));
     if let Some(line) = legacy_state::unused_files(&paths.data_disk(), &paths.state()) {
@@ -160,6 +166,20 @@ fn remember_user(paths: &Paths) -> Result<()> {
     };
     let path = paths.at(DOCUMENT_CONFIG);
     sys::files::replace(&path, flag.as_bytes(), 0o644)
+}
+
+/// Makes the user whom the disk names, and the home. PID 1, which writes to no disk, does the rest when
+/// this helper has ended.
+fn make_user(config: &Config) -> Result<()> {
+    let host = config_sources::read_host();
+    account_files::make_user(Path::new("/"), identity(&host), identity(config))
+}
+
+fn identity(config: &Config) -> Identity<'_> {
+    Identity {
+        name: &config.user,
+        uid: config.uid,
+    }
 }
 
 fn check_and_mount(device: &Device, path: &Path, kind: SignatureKind, paths: &Paths) -> Result<()> {

@@ -74,6 +74,11 @@ impl Options {
         own.unwrap_or_else(|| sys::config_sources::read().0)
     }
 
+    /// Returns true if the machine's own flags are the options: no test has given others.
+    pub fn are_of_the_machine(&self) -> bool {
+        self.config.is_none()
+    }
+
     fn from(config: &Config, root: PathBuf) -> Options {
         let wait = config.waitusb.as_ref();
         Options {
