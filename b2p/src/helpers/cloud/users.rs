@@ -149,7 +149,7 @@ fn make_directories(account: &Account) -> Result<()> {
     if let Some(from) = others
         && account_files::owner(Path::new("/etc"), from)?.is_none()
     {
-        own(home, from, account.uid)?;
+        own(home, &[from], account.uid)?;
         info!(
             "cloud: {}: files of {from} are those of {}",
             account.home, account.uid

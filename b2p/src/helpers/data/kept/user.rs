@@ -3,6 +3,9 @@
 //! cloud-init). The home follows. The containers do not: podman has the path of the store in its
 //! database, and files of many numbers in its layers.
 //!
+//! The record names the numbers that files of the home may have before any file gets another one, so that a
+//! boot with whatever user, after a power cut at any moment, finds them all.
+//!
 //! A user whom Ignition or cloud-init names is known after the homes are mounted. The disk remembers
 //! that user, so that a later boot mounts homes that are the user's, with the document or without.
 
@@ -18,19 +21,20 @@ use super::DIR;
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
 
-/// File with name and number of the user of the last boot, `core:1000`; and in a second line those of
-/// the user whom a document has named, after [`DOCUMENT`].
+/// File with name and number of the user of the last boot, `core:1000`, and further lines.
 const RECORD: &str = "user";
+/// Start of the line with the user whom a document has named.
+const DOCUMENT: &str = "document ";
+/// Start of the line with names that the home may have, and numbers of the owners of its files:
+/// `home core,ann 1000,501`.
+const HOME: &str = "home ";
 /// Files of a store that has had an image or a container.
 const STORE_LISTS: &[&str] = &[
     "overlay-images/images.json",
     "overlay-containers/containers.json",
 ];
 /// Longest record that is read, in bytes.
-const MAX_RECORD: u64 = 256;
-
-/// Start of the second line of the record.
-const DOCUMENT: &str = "document ";
+const MAX_RECORD: u64 = 4096;
 
 /// A user by name and number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,29 +61,34 @@ struct Record {
     last: User,
     /// User whom a document has named.
     document: Option<User>,
+    /// Names that the home may have.
+    names: Vec<String>,
+    /// Numbers that files of the home may have. Disks of older versions name none.
+    uids: Vec<u32>,
 }
 
-/// Changes that a disk needs.
+/// Changes that a home needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     /// Home that gets the user's name.
     rename: Option<String>,
-    /// Number of the owner of the home's files, which become the user's.
-    from: Option<u32>,
-    /// Number whose containers stay where they are.
-    left: Option<u32>,
+    /// Numbers of owners of the home's files, which become the user's.
+    from: Vec<u32>,
 }
 
-/// Decides by the user of the last boot, the number of the owner of a home with the user's name,
-/// if there is such a home, and the question whether there is a store of a number.
-fn plan(last: &User, user: &User, home: Option<u32>, has_store: impl Fn(u32) -> bool) -> Plan {
-    let is_renamed = home.is_none() && last.name != user.name;
-    let owner = if is_renamed { Some(last.uid) } else { home };
+/// Decides by the record, and by the owners of homes by their names.
+fn plan(record: &Record, user: &User, owner: impl Fn(&str) -> Option<u32>) -> Plan {
+    let own = owner(&user.name);
+    let mut others = record.names.iter().filter(|name| **name != user.name);
+    let old = others.find(|name| own.is_none() && owner(name).is_some());
+    let found = own.or_else(|| owner(old?));
+    let mut from = record.uids.clone();
+    from.extend(found.filter(|uid| !record.uids.contains(uid)));
+    // A home of root's is one that PID 1 has not finished.
+    from.retain(|uid| found.is_some() && *uid != user.uid && *uid != 0);
     Plan {
-        rename: is_renamed.then(|| last.name.clone()),
-        // A home of root's is one that PID 1 has not finished.
-        from: owner.filter(|uid| *uid != user.uid && *uid != 0),
-        left: Some(last.uid).filter(|uid| *uid != user.uid && has_store(*uid)),
+        rename: old.cloned(),
+        from,
     }
 }
 
@@ -89,29 +98,40 @@ fn plan(last: &User, user: &User, home: Option<u32>, has_store: impl Fn(u32) -> 
 /// A file cannot be handed over: the next boot continues. Or containers of another number stay
 /// behind, and the error says how to get at them.
 pub fn hand_over(paths: &Paths, config: &Config) -> Result<()> {
-    let kept = paths.data_disk().join(DIR);
-    let homes = kept.join("home");
+    let homes = paths.data_disk().join(DIR).join("home");
     let user = User::of(config);
-    let Record { last, document } = read(paths)?;
-    let home = homes.join(&user.name);
-    let owner = fs::symlink_metadata(&home).ok();
-    let owner = owner.filter(fs::Metadata::is_dir).map(|m| m.uid());
-    let plan = plan(&last, &user, owner, |uid| has_store(paths, uid));
-    let old_home = plan.rename.as_ref().map(|name| homes.join(name));
-    if let Some(old) = old_home.filter(|old| old.is_dir()) {
-        fs::rename(&old, &home).on(&old)?;
-        info!("data: {} is the home of {} now", old.display(), user.name);
-    }
-    if let Some(from) = plan.from.filter(|_| home.is_dir()) {
-        own(&home, from, user.uid)?;
-        info!(
-            "data: files of {from} in the home of {} are those of {}",
-            user.name, user.uid
-        );
+    let mut record = read(paths)?;
+    let owner = |name: &str| {
+        let metadata = fs::symlink_metadata(homes.join(name)).ok();
+        metadata.filter(fs::Metadata::is_dir).map(|m| m.uid())
+    };
+    let plan = plan(&record, &user, owner);
+    if plan != Plan::default() {
+        record.include(&user.name, plan.from.iter().chain([&user.uid]));
+        write(paths, &record)?;
+        carry_out(&homes, &user, &plan)?;
     }
     // A flag that names another user ends what a document has said.
-    let document = document.filter(|document| *document == user);
-    write(paths, &user, plan.left, document.as_ref())
+    record.document.take_if(|document| *document != user);
+    (record.names, record.uids) = (vec![user.name.clone()], vec![user.uid]);
+    finish(paths, record, &user)
+}
+
+fn carry_out(homes: &Path, user: &User, plan: &Plan) -> Result<()> {
+    let User { name, uid } = user;
+    let home = homes.join(name);
+    if let Some(old) = &plan.rename {
+        fs::rename(homes.join(old), &home).on(homes.join(old))?;
+        info!("data: the home of {old} is that of {name} now");
+    }
+    if !plan.from.is_empty() {
+        own(&home, &plan.from, *uid)?;
+        let from = &plan.from;
+        info!("data: files of {from:?} in the home of {name} are those of {uid}");
+    }
+    // The record that says so must not be on the disk before it is true there.
+    let homes = fs::File::open(homes).on(homes)?;
+    sys::syscall::syncfs(&homes).doing("sync the homes")
 }
 
 /// Returns the flag for the user whom a document has named in an earlier boot.
@@ -133,9 +153,10 @@ pub fn remember(paths: &Paths, user: &User) -> Result<()> {
     if !paths.data_disk().join(DIR).is_dir() {
         return Ok(());
     }
-    let last = read(paths)?.last;
-    let plan = plan(&last, user, None, |uid| has_store(paths, uid));
-    write(paths, user, plan.left, Some(user))
+    let mut record = read(paths)?;
+    record.document = Some(user.clone());
+    record.include(&user.name, [&user.uid]);
+    finish(paths, record, user)
 }
 
 fn has_store(paths: &Paths, uid: u32) -> bool {
@@ -153,29 +174,70 @@ fn read(paths: &Paths) -> Result<Record> {
     Ok(Record::parse(&String::from_utf8_lossy(&text)))
 }
 
-/// Writes the record, if it has changed. A number whose containers stay is named in each boot.
-fn write(paths: &Paths, user: &User, left: Option<u32>, document: Option<&User>) -> Result<()> {
-    let recorded = left.unwrap_or(user.uid);
-    let mut text = format!("{}:{recorded}\n", user.name);
-    if let Some(User { name, uid }) = document {
-        text += &format!("{DOCUMENT}{name}:{uid}\n");
-    }
-    let path = record(paths);
-    let before = sys::files::read_whole(&path, MAX_RECORD)?;
-    if before.is_none_or(|before| before != text.as_bytes()) {
-        atomic_file::replace(&path, text.as_bytes(), 0o644)?;
-    }
+/// Writes the record with this user as the last one. A number whose containers stay is recorded in place
+/// of the user's own, and named in each boot.
+fn finish(paths: &Paths, mut record: Record, user: &User) -> Result<()> {
+    let left = Some(record.last.uid).filter(|uid| *uid != user.uid && has_store(paths, *uid));
+    record.last = User {
+        name: user.name.clone(),
+        uid: left.unwrap_or(user.uid),
+    };
+    write(paths, &record)?;
     left.map_or(Ok(()), |uid| Err(left_behind(uid, user)))
+}
+
+/// Writes the record, if it has changed.
+fn write(paths: &Paths, to: &Record) -> Result<()> {
+    let path = record(paths);
+    let text = to.to_text();
+    let before = sys::files::read_whole(&path, MAX_RECORD)?;
+    match before.is_some_and(|before| before == text.as_bytes()) {
+        true => Ok(()),
+        false => atomic_file::replace(&path, text.as_bytes(), 0o644),
+    }
 }
 
 impl Record {
     fn parse(text: &str) -> Record {
         let mut lines = text.lines();
         let last = lines.next().and_then(parse);
-        let document = lines.find_map(|line| parse(line.strip_prefix(DOCUMENT)?));
         // Disks without a record are of versions without such a number.
         let last = last.unwrap_or_else(|| User::of(&Config::default()));
-        Record { last, document }
+        let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
+        let home = line(HOME).and_then(|line| line.split_once(' '));
+        let (names, uids) = home.unwrap_or_default();
+        let names = names.split(',').filter(|name| is_plain(name));
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        if names.is_empty() {
+            names.push(last.name.clone());
+        }
+        Record {
+            document: line(DOCUMENT).and_then(parse),
+            names,
+            uids: uids.split(',').filter_map(|uid| uid.parse().ok()).collect(),
+            last,
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let line = |start: &str, User { name, uid }: &User| format!("{start}{name}:{uid}\n");
+        let document = self.document.as_ref();
+        let document = document.map_or(String::new(), |user| line(DOCUMENT, user));
+        let uids: Vec<String> = self.uids.iter().map(u32::to_string).collect();
+        let home = format!("{HOME}{} {}\n", self.names.join(","), uids.join(","));
+        line("", &self.last) + &document + &home
+    }
+
+    /// Notes that the home may have this name, and its files these numbers.
+    fn include<'a>(&mut self, name: &str, uids: impl IntoIterator<Item = &'a u32>) {
+        if self.names.iter().all(|known| known != name) {
+            self.names.push(name.to_owned());
+        }
+        for uid in uids {
+            if !self.uids.contains(uid) {
+                self.uids.push(*uid);
+            }
+        }
     }
 }
 
@@ -190,23 +252,26 @@ fn left_behind(uid: u32, user: &User) -> Error {
 fn parse(text: &str) -> Option<User> {
     let (name, uid) = text.trim_end().split_once(':')?;
     let uid = uid.parse().ok()?;
-    let is_plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    is_plain.then(|| User {
+    is_plain(name).then(|| User {
         name: name.to_owned(),
         uid,
     })
 }
 
-/// Gives the files of `from` to `to`. The directory itself is last: until then it is known that
+fn is_plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', ','])
+}
+
+/// Gives the files of the numbers `from` to `to`. The directory itself is last: until then it is known that
 /// files may be left.
-pub fn own(path: &Path, from: u32, to: u32) -> Result<()> {
+pub fn own(path: &Path, from: &[u32], to: u32) -> Result<()> {
     let metadata = fs::symlink_metadata(path).on(path)?;
     if metadata.is_dir() {
         for child in fs::read_dir(path).on(path)? {
             own(&child.on(path)?.path(), from, to)?;
         }
     }
-    let new = |id: u32| (id == from).then_some(to);
+    let new = |id: u32| from.contains(&id).then_some(to);
     let (uid, gid) = (new(metadata.uid()), new(metadata.gid()));
     match uid.is_some() || gid.is_some() {
         true => lchown(path, uid, gid).on(path),
@@ -215,113 +280,4 @@ pub fn own(path: &Path, from: u32, to: u32) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::common::testing::{Temp, why};
-
-    fn user(name: &str, uid: u32) -> User {
-        User {
-            name: name.to_owned(),
-            uid,
-        }
-    }
-
-    #[test]
-    fn a_home_follows_and_containers_stay() {
-        let core = user("core", 1000);
-        let row = |rename: Option<&str>, from, left| Plan {
-            rename: rename.map(str::to_owned),
-            from,
-            left,
-        };
-        for (now, home, store, want) in [
-            (user("core", 1000), Some(1000), true, row(None, None, None)),
-            (
-                user("core", 501),
-                Some(1000),
-                false,
-                row(None, Some(1000), None),
-            ),
-            (
-                user("core", 501),
-                Some(1000),
-                true,
-                row(None, Some(1000), Some(1000)),
-            ),
-            (
-                user("core", 501),
-                Some(501),
-                true,
-                row(None, None, Some(1000)),
-            ),
-            (user("ann", 1000), None, true, row(Some("core"), None, None)),
-            (
-                user("ann", 501),
-                None,
-                false,
-                row(Some("core"), Some(1000), None),
-            ),
-            (user("ann", 501), Some(0), false, row(None, None, None)),
-            (user("ann", 1000), Some(1000), false, row(None, None, None)),
-        ] {
-            let seen = plan(&core, &now, home, |uid| store && uid == 1000);
-            assert_eq!(seen, want, "{now:?} {home:?} {store}");
-        }
-    }
-
-    #[test]
-    fn a_record_is_a_name_and_a_number() {
-        assert_eq!(parse("core:1000\n"), Some(user("core", 1000)));
-        for garbage in [
-            "", "core", ":1", "..:1", "a/b:1", "core:", "core:x", "core:-1",
-        ] {
-            assert_eq!(parse(garbage), None, "{garbage}");
-        }
-    }
-
-    #[test]
-    fn containers_that_stay_are_named_until_the_number_is_back() {
-        let temp = Temp::new();
-        let paths = Paths::below(temp.dir());
-        let kept = paths.data_disk().join(DIR);
-        fs::create_dir_all(kept.join("home/core")).unwrap();
-        let store = paths
-            .data_disk()
-            .join("containers/user/1000/overlay-images");
-        fs::create_dir_all(&store).unwrap();
-        fs::write(store.join("images.json"), "[]").unwrap();
-        let boot = |name: &str, uid| {
-            let config = Config {
-                user: name.to_owned(),
-                uid,
-                ..Config::default()
-            };
-            hand_over(&paths, &config)
-        };
-        boot("core", 1000).unwrap();
-        for _ in 0..2 {
-            let said = why(boot("ann", 501));
-            assert!(said.contains("b2p.user=ann:1000 uses them"), "{said}");
-        }
-        assert!(kept.join("home/ann").is_dir() && !kept.join("home/core").exists());
-        boot("core", 1000).unwrap();
-        boot("core", 1000).unwrap();
-        assert!(kept.join("home/core").is_dir());
-        // A document has another number: the containers are named, and the number is remembered.
-        let mac = user("core", 501);
-        assert!(why(remember(&paths, &mac)).contains("b2p.user=core:1000 uses them"));
-        let flag = || remembered(&paths).unwrap();
-        assert_eq!(flag().as_deref(), Some("b2p.user=core:501\n"));
-        for _ in 0..2 {
-            assert!(why(boot("core", 501)).contains("of number 1000 stay"));
-            assert!(flag().is_some());
-        }
-        // A flag has the last word.
-        boot("core", 1000).unwrap();
-        assert_eq!(flag(), None);
-        fs::remove_dir_all(paths.data_disk()).unwrap();
-        remember(&paths, &mac).unwrap();
-        assert!(!paths.data_disk().exists(), "there is no disk");
-    }
-}
+mod tests;
