@@ -122,9 +122,9 @@ pub const FLAGS: &[Flag] = &[
     },
     Flag {
         name: "b2p.ignition",
-        values: "auto, disk, off",
+        values: "auto, disk, vsock, off",
         default: "auto",
-        description: "configuration by Ignition from fw_cfg, SMBIOS or a disk labelled ignition; disk waits for one",
+        description: "configuration by Ignition from fw_cfg, SMBIOS or a disk labelled ignition; disk waits for one, vsock asks the host over vsock",
         apply: |to, text| lookup(text, &IGNITIONS).map(|source| to.config.ignition = source),
         ..Flag::EMPTY
     },

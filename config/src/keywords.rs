@@ -12,9 +12,10 @@ pub(crate) const FORMATS: [(&str, FormatPolicy); 3] = [
 
 pub(crate) const CLOUDS: [(&str, bool); 2] = [("auto", true), ("off", false)];
 
-pub(crate) const IGNITIONS: [(&str, Ignition); 3] = [
+pub(crate) const IGNITIONS: [(&str, Ignition); 4] = [
     ("auto", Ignition::Auto),
     ("disk", Ignition::Disk),
+    ("vsock", Ignition::Vsock),
     ("off", Ignition::Off),
 ];
 

@@ -270,6 +270,8 @@ pub enum Ignition {
     Auto,
     /// Sources of [`Ignition::Auto`]; a disk is required, and is waited for.
     Disk,
+    /// Sources of [`Ignition::Auto`]; without one, the host is asked over vsock.
+    Vsock,
     /// None.
     Off,
 }

@@ -70,6 +70,7 @@ pub fn ignition(data: &[u8]) {
                     .and_then(|p| p.strip_prefix('/'));
                 assert!(name.is_some_and(|name| !name.contains('/')), "{path}");
             }
+            Unit::ReadyPort(_) => {}
         }
     }
 }

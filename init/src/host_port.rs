@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host's word that the machine is ready: podman machine waits for a line on a virtio port.
+//! The host's word that the machine is ready: podman machine waits for a line on a virtio port, or on
+//! vsock.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -10,7 +11,9 @@ use std::path::Path;
 use log::{info, warn};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::alarm;
+use sys::paths::READY_VSOCK;
 use sys::syscall::in_child_with;
+use sys::vsock;
 
 use crate::context::Context;
 use crate::event_sources::Event;
@@ -32,6 +35,28 @@ pub fn tell_ready(context: &mut Context<'_>, _: &Event) {
     for device in devices(Path::new(PORTS)) {
         context.state.host_told = true;
         write(&Path::new("/dev").join(&device));
+    }
+}
+
+/// Tells a host that waits on vsock, as a document of Ignition says, once in a boot.
+pub fn tell_ready_by_vsock(context: &mut Context<'_>, _: &Event) {
+    let text = fs::read_to_string(READY_VSOCK).unwrap_or_default();
+    let Ok(port) = text.trim_end().parse() else {
+        return;
+    };
+    if !context.state.vsock_told {
+        context.state.vsock_told = true;
+        // connect(2) may take two seconds.
+        drop(in_child_with(&[], || connect_and_write(port)));
+    }
+}
+
+fn connect_and_write(port: u32) {
+    alarm::set(HOST_LIMIT_SECONDS);
+    let connected = vsock::connect_to_host(port).map_err(std::io::Error::from);
+    match connected.and_then(|mut host| host.write_all(LINE)) {
+        Ok(()) => info!("port {port} of vsock: the host is told"),
+        Err(e) => warn!("port {port} of vsock: {e}; the host is not told"),
     }
 }
 

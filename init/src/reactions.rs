@@ -94,11 +94,13 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: is_plugged_data_disk,   run: |c, _| start(c, CONTAINERS),   why: "the containers on that disk run again" },
     Reaction { on: Ended(CLOUD),    when: always,              run: disk_config::apply_document,   why: "services that wait for cloud-init start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: always,              run: disk_config::apply_document,   why: "services that wait for Ignition start with the user that it names" },
+    Reaction { on: Ended(IGNITION), when: is_ready,            run: host_port::tell_ready_by_vsock, why: "a document that was applied after the ready line is answered as well" },
     Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "the degraded lines match the state of each service" },
 
     Reaction { on: NoGatePending,   when: always,              run: ready::report_gates,           why: "every gate that is not ready is listed as degraded" },
     Reaction { on: NoGatePending,   when: always,              run: ready::announce,               why: "the ready line reports how to reach the machine" },
     Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready,         why: "podman machine, which waits for a line on a virtio port, goes on" },
+    Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready_by_vsock, why: "podman machine on Apple's and libkrun's hypervisors, which waits for that line on vsock, goes on" },
     Reaction { on: NoGatePending,   when: always,              run: ready::end_boost,              why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
     Reaction { on: NoGatePending,   when: always,              run: ready::start_after_ready,      why: "the services that do not delay the ready line start" },
 

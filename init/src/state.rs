@@ -54,6 +54,8 @@ pub struct SystemState {
     pub ready: Option<Millis>,
     /// True once the host was told that the machine is ready.
     pub host_told: bool,
+    /// True once a host that waits on vsock was told.
+    pub vsock_told: bool,
     /// Phases of the boot that have run.
     pub phases: Vec<PhaseTime>,
     /// Shutdown that was requested and begins at once.

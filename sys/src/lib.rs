@@ -24,3 +24,4 @@ pub mod uevent;
 #[cfg(all(target_env = "musl", panic = "abort"))]
 mod unwind_stub;
 pub mod user_cgroup;
+pub mod vsock;

@@ -80,6 +80,10 @@ pub const CLOUD_SEED_DEVICES: &str = runtime!("cidata");
 pub const IGNITION_DEVICES: &str = runtime!("ignition-devices");
 /// Mount point of such a device.
 pub const IGNITION_MEDIUM: &str = runtime!("ignition-medium");
+/// Document that the host gave over vsock, which it does at the first boot only.
+pub const IGNITION_KEPT: &str = "/var/lib/boot2podman/ignition.json";
+/// Port of the host's vsock on which it waits for the line that the machine is ready; a decimal number.
+pub const READY_VSOCK: &str = runtime!("ready-vsock");
 
 /// Plans for single network interfaces that `b2p cloud` wrote, one a line; ignored where flags
 /// ask for more than DHCP.

@@ -3,17 +3,19 @@
 //! (`/dev/vhost-vsock`), which test machines lack; vhost-device-vsock of the rust-vmm project keeps
 //! the host's side in a socket. `make test-all` installs it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use initramfs::paths;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
-use tests::{Checks, Guest, eventually, folder, machine, text};
+use tests::disks;
+use tests::{Checks, Guest, eventually, folder, keyless, machine, text};
+use vmm::Disk;
 use vmm::process;
 use vmm::ssh::Key;
 
@@ -115,11 +117,10 @@ fn vsock() -> Result<()> {
     let dir = paths::out().join("vm/vsock-host");
     fs::create_dir_all(&dir)?;
     let vsock = Vsock::start(&dir)?;
-    let chardev = format!("socket,id=vsock,path={}", vsock.device.display());
-    let device = "vhost-user-vsock-pci,chardev=vsock";
+    let arguments = vsock.arguments();
     let machine = folder::machine(machine("vsock")?, 1024)
         .append("b2p.net=off b2p.vsock=on")
-        .qemu_args(&["-chardev", &chardev, "-device", device]);
+        .qemu_args(&arguments.each_ref().map(String::as_str));
     let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("vsock");
     checks.check("there is no other way in", || {
@@ -154,6 +155,110 @@ fn vsock() -> Result<()> {
         Ok(())
     });
     checks.finish(&guest)
+}
+
+/// Document as podman machine gives it on Apple's and libkrun's hypervisors, by parts.
+const DOCUMENT: [&str; 2] = [
+    r#"{"ignition":{"version":"3.2.0"},"passwd":{"users":[{"name":"core","uid":1501,"sshAuthorizedKeys":[""#,
+    r#""]}]},"systemd":{"units":[{"name":"ready.service","enabled":true,
+"contents":"[Unit]\nRequires=dev-virtio\\x2dports-vsock.device\n[Service]\nExecStart=/bin/sh -c '/usr/bin/echo Ready | socat - VSOCK-CONNECT:2:1025'\n"}]}}"#,
+];
+
+impl Vsock {
+    /// Listens on a port of the host, by rust-vmm's "hybrid vsock" protocol.
+    fn listen(&self, port: u32) -> Result<UnixListener> {
+        let path = PathBuf::from(format!("{}_{port}", self.client.display()));
+        let _ = fs::remove_file(&path);
+        Ok(UnixListener::bind(path)?)
+    }
+
+    /// Arguments of QEMU for the device.
+    fn arguments(&self) -> [String; 4] {
+        let chardev = format!("socket,id=vsock,path={}", self.device.display());
+        let device = "vhost-user-vsock-pci,chardev=vsock".to_owned();
+        ["-chardev".to_owned(), chardev, "-device".to_owned(), device]
+    }
+}
+
+/// Answers one request as Go's HTTP server does.
+fn serve(listener: &UnixListener, document: &str) -> Result<String> {
+    let (mut guest, _) = listener.accept()?;
+    guest.set_read_timeout(Some(SOON))?;
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        ensure!(guest.read(&mut byte)? == 1, "the request has no end");
+        request.extend(byte);
+    }
+    write!(
+        guest,
+        "HTTP/1.0 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{document}"
+    )?;
+    guest.shutdown(Shutdown::Both)?;
+    Ok(String::from_utf8(request)?)
+}
+
+/// Returns what a guest says on a port until it closes the connection.
+fn told(listener: &UnixListener) -> Result<String> {
+    let (mut guest, _) = listener.accept()?;
+    guest.set_read_timeout(Some(SOON))?;
+    let mut said = String::new();
+    guest.read_to_string(&mut said)?;
+    Ok(said)
+}
+
+/// Boots a machine twice; its host serves a document of Ignition at the first boot only, and waits for
+/// the line that it is ready at both.
+#[test]
+#[ignore = "needs out/tools/bin/vhost-device-vsock: make test-all"]
+fn ignition_by_vsock() -> Result<()> {
+    let dir = disks::dir("vsock-ignition")?;
+    let disk = disks::make::ours(&dir, "data")?;
+    let key = Guest::public_key()?;
+    let document = [DOCUMENT[0], key.trim(), DOCUMENT[1]].concat();
+    for is_first in [true, false] {
+        let vsock = Vsock::start(&dir)?;
+        let ready = vsock.listen(1025)?;
+        let waits = thread::spawn(move || told(&ready));
+        let ignition = vsock.listen(1024)?;
+        let document = document.clone();
+        let serves = match is_first {
+            true => Some(thread::spawn(move || serve(&ignition, &document))),
+            false => {
+                drop(ignition);
+                fs::remove_file(dir.join("client.sock_1024"))?;
+                None
+            }
+        };
+        let arguments = vsock.arguments();
+        let machine = folder::machine(keyless("vsock-ignition")?, 1024)
+            .append("b2p.ignition=vsock")
+            .disk(Disk::raw(disk.file()))
+            .qemu_args(&arguments.each_ref().map(String::as_str));
+        let guest = Guest::start(&machine)?;
+        let mut checks = Checks::new("vsock-ignition");
+        checks.check("the host is told", || {
+            let said = waits.join().map_err(|_| anyhow!("it panicked"))??;
+            ensure!(said == "Ready\n", "{said:?}");
+            Ok(())
+        });
+        checks.check("the document is applied", || {
+            if let Some(serves) = serves {
+                let asked = serves.join().map_err(|_| anyhow!("it panicked"))??;
+                ensure!(asked.starts_with("GET / HTTP/1."), "{asked}");
+            }
+            let said = guest.sh_as("core", "id -u; cat /run/boot2podman/degraded; sudo stat -c %a /var/lib/boot2podman/ignition.json")?;
+            ensure!(said == "1501\n600", "{said}");
+            Ok(())
+        });
+        checks.check("it ends", || {
+            guest.vm.power_button()?;
+            ensure!(guest.vm.wait_exit(SOON)?.success());
+            Ok(())
+        });
+        checks.finish(&guest)?;
+    }
+    Ok(())
 }
 
 /// Returns the output of a command that core runs.

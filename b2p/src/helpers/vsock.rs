@@ -10,7 +10,6 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,16 +24,15 @@ use nix::sys::socket::{
     socket,
 };
 use sys::error::{Doing, Error, Result};
-use sys::modules::Modules;
 use sys::paths::PODMAN_SOCKET;
 use sys::service_names::NO_USE;
+use sys::vsock::HOST_CID;
 use sys::{config_sources, uevent};
 
 use crate::common::degraded::Degraded;
+use crate::helpers::block::drivers::Drivers;
 
 const DEVICE: &str = "/dev/vsock";
-/// Address of the host (vsock(7)).
-const HOST_CID: u32 = libc::VMADDR_CID_HOST;
 /// Port of ssh, the same number as with TCP.
 const SSH_PORT: u32 = 22;
 /// Port of the podman API, that of docker's API without TLS: a program that can open vsock on
@@ -51,7 +49,7 @@ static REFUSED: AtomicUsize = AtomicUsize::new(0);
 /// Serves until the end of the machine; returns the exit status if it cannot.
 pub fn main() -> i32 {
     let config = config_sources::read().0;
-    load_driver(&config);
+    Drivers::of_the_machine().load(uevent::is_vsock);
     let listening = own_cid().and_then(|cid| Ok((cid, listeners(&config)?)));
     let (cid, listeners) = match listening {
         Ok(listening) => listening,
@@ -80,17 +78,6 @@ fn serve(listeners: &[Listener]) -> ! {
             accept(listener, &connections);
         }
     }
-}
-
-/// Loads the driver of the device.
-fn load_driver(config: &Config) {
-    let modules = Modules::open(Path::new("/"));
-    let Ok(mut modules) = modules.inspect_err(|why| warn!("vsock: {why}")) else {
-        return;
-    };
-    let verify = config.modules == config::Modules::Verified;
-    modules.configure(&config.blacklist, verify);
-    uevent::coldplug(Path::new(uevent::SYSFS), &mut modules, uevent::is_vsock);
 }
 
 /// Returns the address (CID) by which the host reaches this machine.

@@ -102,7 +102,7 @@ fn cloud(config: &Config, platform: &Platform) -> bool {
 fn ignition(config: &Config, platform: &Platform) -> bool {
     let is_wanted = match config.ignition {
         Ignition::Auto => platform.has_ignition,
-        Ignition::Disk => true,
+        Ignition::Disk | Ignition::Vsock => true,
         Ignition::Off => false,
     };
     is_wanted && !platform.in_container

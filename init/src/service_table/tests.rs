@@ -60,6 +60,7 @@ fn a_document_of_ignition_is_what_the_service_needs() {
         defs.iter().any(|def| def.name == IGNITION)
     };
     assert!(exists(b"", true, false) && exists(b"b2p.ignition=disk", false, false));
+    assert!(exists(b"b2p.ignition=vsock", false, false));
     assert!(!exists(b"", false, false) && !exists(b"b2p.ignition=off", true, false));
     assert!(!exists(b"", true, true));
 }

@@ -9,6 +9,8 @@ use config::{Config, Etc};
 use log::info;
 use nix::sys::stat::SFlag;
 use sys::error::{Doing, Error, Result};
+use sys::paths::READY_VSOCK;
+use sys::uevent;
 
 use super::data_url::Content;
 use super::known_paths::{self, Handler};
@@ -16,6 +18,7 @@ use super::plan::Plan;
 use super::storage::{Directory, File, Link, Node, Owner};
 use super::units::Unit;
 use crate::common::confined::{Attributes, Tree};
+use crate::helpers::block::drivers::Drivers;
 use crate::helpers::cloud::diagnostics::Diagnostics;
 use crate::helpers::cloud::{apply as cloud, files::gunzip, users};
 use crate::helpers::share;
@@ -182,6 +185,16 @@ fn link(root: &Tree, row: &Link, ids: &Ids, config: &Config) -> Result<()> {
     root.symlink(path, target, attributes)
 }
 
+/// Has PID 1 tell the host on a port of vsock, at the moment of the ready line.
+fn wait_on_vsock(port: u32) -> Result<()> {
+    Drivers::of_the_machine().load(uevent::is_vsock);
+    sys::files::replace(
+        Path::new(READY_VSOCK),
+        format!("{port}\n").as_bytes(),
+        0o644,
+    )
+}
+
 fn apply_units(units: &[Unit], root: &Tree, deadline: Instant, diagnostics: &mut Diagnostics) {
     let (mut folders, mut mounts) = (Vec::new(), Vec::new());
     for unit in units {
@@ -193,6 +206,7 @@ fn apply_units(units: &[Unit], root: &Tree, deadline: Instant, diagnostics: &mut
                 let attributes = Attributes { mode, uid, gid };
                 diagnostics.record(root.replace(path, text.as_bytes(), attributes));
             }
+            Unit::ReadyPort(port) => diagnostics.record(wait_on_vsock(*port)),
         }
     }
     if !folders.is_empty() {

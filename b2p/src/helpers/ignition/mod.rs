@@ -10,6 +10,7 @@
 mod apply;
 pub mod data_url;
 pub mod document;
+mod host;
 mod known_paths;
 pub mod plan;
 mod source;

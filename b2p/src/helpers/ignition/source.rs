@@ -9,10 +9,11 @@ use config::Ignition;
 use log::{info, warn};
 use sys::config_sources::{IGNITION_FW_CFG, IGNITION_SMBIOS, SMBIOS};
 use sys::error::{Doing, Error, Result};
-use sys::paths::{IGNITION_DEVICES, IGNITION_MEDIUM};
+use sys::paths::{IGNITION_DEVICES, IGNITION_KEPT, IGNITION_MEDIUM};
 use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
 
 use super::document::MAX_BYTES;
+use super::host;
 use crate::common::owner_text;
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::labelled::{self, LabelledDevice};
@@ -31,6 +32,10 @@ const SOURCES: &[Source] = &[
     }),
     ("SMBIOS", |_| smbios(Path::new(SMBIOS))),
     ("a disk labelled ignition", disk),
+    ("the host, over vsock", |setting| match setting {
+        Ignition::Vsock => host::read(Path::new(IGNITION_KEPT)).map(Some),
+        _ => Ok(None),
+    }),
 ];
 
 /// Returns the document and the words for its source; `None` if there is none.

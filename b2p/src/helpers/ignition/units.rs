@@ -21,6 +21,11 @@ const QUADLET_KINDS: &[&str] = &[
     "build",
 ];
 
+/// Unit by which podman machine is told that the machine is ready.
+const READY: &str = "ready.service";
+/// Address in its command where the host waits on vsock (socat(1)); the port follows.
+const READY_ADDRESS: &str = "VSOCK-CONNECT:2:";
+
 /// Units that need no action, whatever their text says, and why.
 #[rustfmt::skip]
 const NO_ACTION: &[(&str, &str)] = &[
@@ -28,7 +33,7 @@ const NO_ACTION: &[(&str, &str)] = &[
     ("podman.service",              "the first connection to the socket starts podman"),
     ("podman-restart.service",      "the service `containers` starts containers at boot"),
     ("podman-clean-transient.service", "storage in RAM is empty at boot"),
-    ("ready.service",               "PID 1 tells the host at the moment of the ready line"),
+    (READY,                         "PID 1 tells the host at the moment of the ready line"),
     ("envset-fwcfg.service",        "podman machine 5.4 and 5.5 name it and give no such variables"),
     ("linger-example.service",      "users' services run without a session"),
     ("zincati.service",             "Fedora CoreOS's updates; here it is `b2p upgrade`"),
@@ -59,6 +64,8 @@ pub enum Unit {
     Mount(Mount),
     /// A file for podman's quadlets: its path, its text.
     Quadlet(String, String),
+    /// Port of vsock on which the host waits for the line that the machine is ready.
+    ReadyPort(u32),
 }
 
 /// Parses `systemd`.
@@ -89,6 +96,11 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
     };
     if has_dropins {
         failed("dropins are not supported: there is no systemd");
+    }
+    if let (READY, Some(text)) = (name, text)
+        && let Some(port) = ready_port(text)
+    {
+        return port.map(Unit::ReadyPort).map_err(failed).ok();
     }
     if NO_ACTION.iter().any(|(known, _)| *known == name) {
         return None;
@@ -123,6 +135,17 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
 fn is_unit_name(name: &str) -> bool {
     let is_valid = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
     !name.starts_with('.') && name.len() <= 255 && name.bytes().all(is_valid)
+}
+
+/// Returns the port of a unit that tells the host by vsock; `None` if it does not.
+fn ready_port(text: &str) -> Option<Result<u32, &'static str>> {
+    let (_, rest) = text.split_once(READY_ADDRESS)?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit());
+    let port = &rest[..digits.unwrap_or(rest.len())];
+    Some(
+        port.parse()
+            .map_err(|_| "a port of vsock, from 0 to 4294967295, is right"),
+    )
 }
 
 /// Returns the values of a unit's section, in their order (systemd.syntax(7)).

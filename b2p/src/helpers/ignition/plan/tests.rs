@@ -222,6 +222,41 @@ fn units_with_and_without_an_effect() {
 }
 
 #[test]
+fn the_ready_unit_names_the_port_on_which_its_host_waits() {
+    let ready = |command: &str| {
+        let text = format!("[Service]\\nType=oneshot\\nExecStart=/bin/sh -c '{command}'\\n");
+        plan(&format!(
+            r#""systemd":{{"units":[{{"name":"ready.service","enabled":true,"contents":"{text}"}}]}}"#
+        ))
+    };
+    for (command, units) in [
+        ("echo Ready >/dev/vport1p1", vec![]),
+        (
+            "echo Ready | socat - VSOCK-CONNECT:2:1025",
+            vec![Unit::ReadyPort(1025)],
+        ),
+        (
+            "echo Ready | socat VSOCK-CONNECT:2:4294967295 -",
+            vec![Unit::ReadyPort(u32::MAX)],
+        ),
+        // Another machine is not told.
+        ("echo Ready | socat - VSOCK-CONNECT:3:1025", vec![]),
+    ] {
+        let (plan, faults) = ready(command);
+        assert!(faults.is_empty(), "{faults:?}");
+        assert_eq!(plan.units, units, "{command}");
+    }
+    for port in ["", "x", "4294967296", "-1"] {
+        let (plan, faults) = ready(&format!("socat - VSOCK-CONNECT:2:{port}"));
+        assert!(plan.units.is_empty());
+        assert!(
+            faults[0].contains("ready.service: a port of vsock"),
+            "{faults:?}"
+        );
+    }
+}
+
+#[test]
 fn units_that_are_not_supported_are_named() {
     for (unit, part) in [
         (
