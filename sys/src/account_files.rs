@@ -109,8 +109,19 @@ pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>) -> Result<()> {
     })
 }
 
-/// Returns the user of this name in a text of passwd(5).
-fn present<'a>(passwd: &str, name: &'a str) -> Option<Identity<'a>> {
+/// Returns the text of a file of /etc with the user `is` in place of `was`; a file that names no users
+/// as it is.
+#[must_use]
+pub fn text_with(file: &str, text: &str, was: Identity<'_>, is: Identity<'_>) -> String {
+    let row = FILES.iter().find(|(name, _)| *name == file);
+    row.map_or(text.to_owned(), |(_, numbers)| {
+        changed(text, was, is, numbers)
+    })
+}
+
+/// Returns the user of this name in a text of passwd(5) or group(5).
+#[must_use]
+pub fn present<'a>(passwd: &str, name: &'a str) -> Option<Identity<'a>> {
     let mut lines = passwd.lines().map(|line| line.split(':'));
     lines.find_map(|mut fields| {
         let is_own = fields.next() == Some(name);

@@ -18,6 +18,7 @@ use std::path::Path;
 use config::{Config, Etc};
 use log::{info, warn};
 use nix::mount::{MsFlags, mount};
+use sys::account_files::{self, Identity};
 use sys::error::{Doing, Result};
 
 use self::judge::{Fate, Listing};
@@ -104,6 +105,7 @@ pub fn mount_all(paths: &Paths, config: &Config) -> Result<()> {
         atomic_file::directory(&disk.join(dir), mode, 0)?;
     }
     let mut errors = Vec::new();
+    let names = user::names(paths).unwrap_or_default();
     errors.extend(user::hand_over(paths, config).err());
     errors.extend(give_way(paths, &disk, trees(etc)).err());
     if etc == Etc::All && paths.root() == Path::new("/") {
@@ -111,7 +113,7 @@ pub fn mount_all(paths: &Paths, config: &Config) -> Result<()> {
         errors.extend(sys::hostname::set(&config.hostname).err());
     }
     if etc == Etc::All {
-        errors.extend(merge_accounts(paths, &disk).err());
+        errors.extend(merge_accounts(paths, &disk, config, &names).err());
     }
     for tree in trees(etc) {
         errors.extend(mount_one(paths, &disk, tree).err());
@@ -202,17 +204,35 @@ fn stale_registries(disk: &Path) -> Vec<String> {
     files.chain([record.clone()]).collect()
 }
 
-/// Adds the users of the image to kept files of users.
-fn merge_accounts(paths: &Paths, disk: &Path) -> Result<()> {
+/// Adds the users of the image to kept files of users, and gives the machine's user of an earlier boot,
+/// who had one of `names`, the name and number of this boot's.
+fn merge_accounts(paths: &Paths, disk: &Path, config: &Config, names: &[String]) -> Result<()> {
+    let user = Identity {
+        name: &config.user,
+        uid: config.uid,
+    };
+    let text = |file: &str| listing::text(disk, &format!("{}/{file}", ETC.path));
+    // The owner may have written to one of the files alone.
+    let (passwd, group) = (text("passwd"), text("group"));
+    let texts = passwd.iter().chain(&group);
+    let former = texts
+        .filter_map(|text| accounts::former(text, names, user))
+        .next();
     let mut errors = Vec::new();
     for file in accounts::FILES {
         let path = format!("{}/{file}", ETC.path);
-        let (Some(kept), Some(entry)) = (listing::text(disk, &path), listing::entry(disk, &path))
-        else {
+        let (Some(kept), Some(entry)) = (text(file), listing::entry(disk, &path)) else {
             continue;
         };
         let shipped = listing::text(paths.root(), &path).unwrap_or_default();
-        let merged = accounts::merged(&kept, &shipped);
+        let mut merged = kept.clone();
+        if let Some(former) = former.filter(|former| *former != user) {
+            merged = account_files::text_with(file, &merged, former, user);
+        }
+        merged = accounts::merged(&merged, &shipped);
+        if *file == "group" {
+            merged = accounts::with_member(&merged, &shipped, user.name);
+        }
         if merged != kept {
             errors.extend(listing::write(disk, &path, merged.as_bytes(), &entry).err());
         }

@@ -154,7 +154,7 @@ fn kept_users_are_joined_by_those_of_the_image() {
         fs::Permissions::from_mode(0o640),
     )
     .unwrap();
-    merge_accounts(&world.paths, &world.disk).unwrap();
+    merge_accounts(&world.paths, &world.disk, &Config::default(), &[]).unwrap();
     let text = world.kept("etc/passwd").unwrap();
     assert_eq!(
         text,
@@ -166,4 +166,101 @@ fn kept_users_are_joined_by_those_of_the_image() {
         .mode();
     assert_eq!(mode & 0o777, 0o640);
     assert_eq!(world.kept("etc/group"), None, "nothing is made");
+}
+
+/// An owner has added bob to the kept files in a boot of core's.
+#[test]
+fn kept_files_have_the_user_of_this_boot() {
+    let passwd =
+        |user: &str| format!("root:x:0:0:::\n{user}\nbob:x:1001:1001::/home/bob:/bin/sh\n");
+    let group = |own: &str, member: &str| {
+        format!("root:x:0:\nsudo:x:27:{member}\npodman:x:90:bob,{member}\n{own}\nbob:x:1001:\n")
+    };
+    let subuid = |user: &str| format!("{user}:100000:1000000\nbob:2000000:65536\n");
+    for (name, uid, names, line, own) in [
+        (
+            "core",
+            1000,
+            "core",
+            "core:x:1000:1000:me:/home/core:/bin/zsh",
+            "core:x:1000:",
+        ),
+        (
+            "core",
+            501,
+            "core",
+            "core:x:501:501:me:/home/core:/bin/zsh",
+            "core:x:501:",
+        ),
+        (
+            "ann",
+            1000,
+            "core",
+            "ann:x:1000:1000:me:/home/ann:/bin/zsh",
+            "ann:x:1000:",
+        ),
+        (
+            "ann",
+            501,
+            "core",
+            "ann:x:501:501:me:/home/ann:/bin/zsh",
+            "ann:x:501:",
+        ),
+    ] {
+        let world = World::new();
+        world.ship(
+            "etc/passwd",
+            &format!("root:x:0:0:::\n{name}:x:{uid}:{uid}::/home/{name}:/bin/bash\n"),
+        );
+        world.ship(
+            "etc/group",
+            &format!("root:x:0:\nsudo:x:27:{name}\npodman:x:90:{name}\n{name}:x:{uid}:\n"),
+        );
+        world.ship("etc/subuid", &format!("{name}:100000:1000000\n"));
+        world.keep(
+            "etc/passwd",
+            &passwd("core:x:1000:1000:me:/home/core:/bin/zsh"),
+        );
+        world.keep("etc/group", &group("core:x:1000:", "core"));
+        world.keep("etc/subuid", &subuid("core"));
+        let config = Config {
+            user: name.to_owned(),
+            uid,
+            ..Config::default()
+        };
+        // A power cut between two files: the next boot has the same result.
+        for _ in 0..2 {
+            merge_accounts(&world.paths, &world.disk, &config, &[names.to_owned()]).unwrap();
+            let kept = |file: &str| world.kept(&format!("etc/{file}")).unwrap();
+            assert_eq!(kept("passwd"), passwd(line), "{name}:{uid}");
+            assert_eq!(kept("group"), group(own, name), "{name}:{uid}");
+            assert_eq!(kept("subuid"), subuid(name), "{name}:{uid}");
+        }
+    }
+}
+
+/// A power cut after the first of the files, and a file that the owner never wrote to.
+#[test]
+fn kept_files_that_disagree_are_brought_together() {
+    let ann = Config {
+        user: "ann".to_owned(),
+        ..Config::default()
+    };
+    let world = World::new();
+    world.ship("etc/passwd", "ann:x:1000:1000::/home/ann:/bin/bash\n");
+    world.ship("etc/group", "sudo:x:27:ann\nann:x:1000:\n");
+    world.keep("etc/passwd", "ann:x:1000:1000::/home/ann:/bin/bash\n");
+    world.keep("etc/group", "sudo:x:27:core\ncore:x:1000:\n");
+    merge_accounts(&world.paths, &world.disk, &ann, &["core".to_owned()]).unwrap();
+    let group = world.kept("etc/group").unwrap();
+    assert!(
+        group.contains("sudo:x:27:") && group.contains("ann:x:1000:\n"),
+        "{group}"
+    );
+    let sudo = group
+        .lines()
+        .find(|line| line.starts_with("sudo:"))
+        .unwrap();
+    assert!(sudo.ends_with("ann"), "{group}");
+    assert_eq!(world.kept("etc/shadow"), None);
 }

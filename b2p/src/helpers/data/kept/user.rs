@@ -134,6 +134,17 @@ fn carry_out(homes: &Path, user: &User, plan: &Plan) -> Result<()> {
     sys::syscall::syncfs(&homes).doing("sync the homes")
 }
 
+/// Returns the names of the machine's users of earlier boots.
+///
+/// # Errors
+/// The record cannot be read.
+pub fn names(paths: &Paths) -> Result<Vec<String>> {
+    let record = read(paths)?;
+    let mut names = record.names;
+    names.extend(Some(record.last.name).filter(|last| !names.contains(last)));
+    Ok(names)
+}
+
 /// Returns the flag for the user whom a document has named in an earlier boot.
 ///
 /// # Errors
