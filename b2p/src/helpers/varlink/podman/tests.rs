@@ -8,6 +8,7 @@ use varlink::idl::{self, Description};
 use varlink::{Call, Client, Connection, Reply};
 
 use super::*;
+use crate::common::testing::Temp;
 
 mod fields;
 mod files;
@@ -80,11 +81,20 @@ fn read_request(client: &UnixStream) -> (String, Vec<u8>) {
     (first, body)
 }
 
+thread_local! {
+    /// Directory of one test, which has a thread of its own.
+    static TEMP: Temp = Temp::new();
+}
+
+/// Returns the path of podman's socket for the calls of a method.
+fn socket(method: &str) -> PathBuf {
+    TEMP.with(|temp| temp.path(method))
+}
+
 /// Listens as podman, and answers each request of the script in its order; returns the first lines
 /// of the requests.
 fn podman(name: &str, script: Script) -> (PathBuf, std::thread::JoinHandle<Vec<String>>) {
-    let path = std::env::temp_dir().join(format!("varlink-podman-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let path = socket(name);
     let listener = UnixListener::bind(&path).unwrap();
     let serve = std::thread::spawn(move || {
         let mut lines = Vec::new();

@@ -7,9 +7,7 @@ use super::*;
 
 /// Puts a file into the spool that [`call`] gives to a method; returns its path.
 fn spooled(method: &str, content: &str) -> String {
-    let socket =
-        std::env::temp_dir().join(format!("varlink-podman-{method}-{}", std::process::id()));
-    let dir = socket.with_extension("spool");
+    let dir = socket(method).with_extension("spool");
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("0123456789abcdef".repeat(2));
     std::fs::write(&path, content).unwrap();
