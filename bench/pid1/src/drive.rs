@@ -8,7 +8,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 
 use crate::candidates::{ALL, Candidate};
 use crate::measure::{self, Values};
-use crate::place;
+use crate::namespaces;
 use crate::say::say;
 
 /// Controllers of each cgroup, as on a machine that runs containers.
@@ -26,11 +26,11 @@ pub fn main() -> ! {
 
 fn prepare() -> Result<(), String> {
     let none = MsFlags::empty();
-    place::put("devtmpfs", "/dev", none, "")?;
-    place::put("proc", "/proc", none, "")?;
-    place::put("sysfs", "/sys", none, "")?;
-    place::put("tmpfs", "/run", none, "mode=0755")?;
-    place::put("cgroup2", place::CGROUPS, none, "")?;
+    namespaces::mount_fs("devtmpfs", "/dev", none, "")?;
+    namespaces::mount_fs("proc", "/proc", none, "")?;
+    namespaces::mount_fs("sysfs", "/sys", none, "")?;
+    namespaces::mount_fs("tmpfs", "/run", none, "mode=0755")?;
+    namespaces::mount_fs("cgroup2", namespaces::CGROUPS, none, "")?;
     let set = [
         ("/proc/sys/kernel/printk_devkmsg", "on\n"),
         ("/proc/sys/kernel/printk", "1"),

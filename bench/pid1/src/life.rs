@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::candidates::Candidate;
 use crate::say::say;
-use crate::{now, place, proc};
+use crate::{namespaces, now, proc};
 
 /// Time limit of any step, in milliseconds of the guest; a step that succeeds does not use it up.
 const LIMIT: i32 = 60_000;
@@ -40,12 +40,12 @@ pub struct Service {
 impl Life {
     /// Starts a candidate, and waits for its service.
     pub fn begin(candidate: &Candidate) -> Result<Life, String> {
-        let dir = Path::new(place::OUTSIDE).join(candidate.name);
+        let dir = Path::new(namespaces::OUTSIDE).join(candidate.name);
         fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         let socket = dir.join("sock");
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).map_err(|e| e.to_string())?;
-        let cgroup = place::cgroup(candidate.name);
+        let cgroup = namespaces::cgroup(candidate.name);
         fs::create_dir_all(&cgroup).map_err(|e| e.to_string())?;
         let (pid, moment) = start(candidate)?;
         let service = Service::come(&listener).inspect_err(|_| end(pid, &cgroup))?;
@@ -159,7 +159,7 @@ fn peer(stream: &UnixStream) -> Result<i32, String> {
 /// Clones and executes the candidate. Returns its pid, and the place of the time of its exec.
 fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
     let moment = shared()?;
-    let (program, words, environment) = place::words(candidate)?;
+    let (program, words, environment) = namespaces::words(candidate)?;
     let pointers = |list: &[std::ffi::CString]| {
         let all = list.iter().map(|w| w.as_ptr());
         all.chain([std::ptr::null()]).collect::<Vec<_>>()
@@ -175,7 +175,7 @@ fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
     match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
         -1 => Err(format!("clone: {}", std::io::Error::last_os_error())),
         0 => {
-            if let Err(why) = place::make(candidate) {
+            if let Err(why) = namespaces::set_up(candidate) {
                 say(&format!("failed {}: {why}", candidate.name));
                 // SAFETY: ends the child.
                 unsafe { libc::_exit(125) }

@@ -15,7 +15,7 @@ mod candidates;
 mod drive;
 mod life;
 mod measure;
-mod place;
+mod namespaces;
 mod proc;
 mod say;
 mod work;

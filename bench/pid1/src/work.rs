@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
-use crate::{now, place};
+use crate::{namespaces, now};
 
 /// File with the number of processes of this namespace, zombies included: the number falls when
 /// they are reaped (kernel/cgroup/pids.c, pids_release).
@@ -27,7 +27,7 @@ pub fn main(first: u64) -> i32 {
 }
 
 fn serve(first: u64) -> std::io::Result<()> {
-    let mut driver = UnixStream::connect(place::SOCKET)?;
+    let mut driver = UnixStream::connect(namespaces::SOCKET)?;
     writeln!(driver, "{first}")?;
     ready();
     for line in BufReader::new(driver.try_clone()?).lines() {

@@ -18,14 +18,14 @@ use crate::common::log::{Boot, clock};
 pub use filter::Filter;
 use filter::Style;
 pub use options::service_names;
-use options::{Show, USAGE};
+use options::{Options, USAGE};
 use show::Here;
 
 /// Runs `b2p log …` and returns the exit status.
 #[must_use]
 pub fn main(args: &[String]) -> i32 {
-    match Show::parse(args) {
-        Ok(show) => match log(&show) {
+    match Options::parse(args) {
+        Ok(options) => match log(&options) {
             Ok(()) => 0,
             Err(e) => {
                 eprintln!("b2p log: {e}");
@@ -36,7 +36,7 @@ pub fn main(args: &[String]) -> i32 {
     }
 }
 
-fn log(show: &Show) -> Result<()> {
+fn log(options: &Options) -> Result<()> {
     let opened = Ring::open().on(ring::PATH);
     let mut ring = opened.map_err(|e| match e.errno() {
         Some(Errno::EACCES | Errno::EPERM) => Error::invalid("only root may: sudo b2p log"),
@@ -44,8 +44,8 @@ fn log(show: &Show) -> Result<()> {
     })?;
     let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let style = Style {
-        dated: show.all,
-        utc: show.utc,
+        dated: options.all,
+        utc: options.utc,
         colours: out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
     let here = Here {
@@ -53,5 +53,5 @@ fn log(show: &Show) -> Result<()> {
         offset: clock::offset(),
         until: clock::kernel(),
     };
-    Ok(show::run(show, style, &here, &mut ring, &mut out)?)
+    Ok(show::run(options, style, &here, &mut ring, &mut out)?)
 }

@@ -27,7 +27,7 @@ NAME is a service or a program, `init` for PID 1 itself, `kernel`.
 
 /// Options of `b2p log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Show {
+pub struct Options {
     /// Goes on with new records.
     pub follow: bool,
     /// Shows only the last lines, at most as many.
@@ -44,13 +44,13 @@ pub struct Show {
     pub names: Vec<String>,
 }
 
-impl Show {
+impl Options {
     /// Reads the arguments.
     ///
     /// # Errors
     /// An argument is unknown or has no or a wrong value, or help is asked for.
-    pub fn parse(args: &[String]) -> Result<Show, Problem> {
-        let mut show = Show {
+    pub fn parse(args: &[String]) -> Result<Options, Problem> {
+        let mut options = Options {
             follow: false,
             last: None,
             max_level: 7,
@@ -62,22 +62,22 @@ impl Show {
         let mut args = Args::new(args);
         while let Some(arg) = args.next_arg()? {
             match arg {
-                Arg::Short('f') | Arg::Long("follow") => show.follow = true,
-                Arg::Short('b') | Arg::Long("boot") => show.all = false,
-                Arg::Short('a') | Arg::Long("all") => show.all = true,
-                Arg::Long("utc") => show.utc = true,
+                Arg::Short('f') | Arg::Long("follow") => options.follow = true,
+                Arg::Short('b') | Arg::Long("boot") => options.all = false,
+                Arg::Short('a') | Arg::Long("all") => options.all = true,
+                Arg::Long("utc") => options.utc = true,
                 Arg::Short('n') | Arg::Long("lines") => {
-                    show.last = Some(lines(args.value("-n")?)?);
+                    options.last = Some(lines(args.value("-n")?)?);
                 }
                 Arg::Short('p') | Arg::Long("priority") => {
-                    show.max_level = level(args.value("-p")?)?;
+                    options.max_level = level(args.value("-p")?)?;
                 }
-                Arg::Long("dir") => show.dir = PathBuf::from(args.value("--dir")?),
-                Arg::Operand(name) => show.names.extend(service_names(name)),
+                Arg::Long("dir") => options.dir = PathBuf::from(args.value("--dir")?),
+                Arg::Operand(name) => options.names.extend(service_names(name)),
                 other => return Err(other.unknown()),
             }
         }
-        Ok(show)
+        Ok(options)
     }
 }
 
@@ -115,25 +115,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn show(line: &str) -> Result<Show, Problem> {
+    fn parse(line: &str) -> Result<Options, Problem> {
         let args: Vec<String> = line.split_ascii_whitespace().map(str::to_owned).collect();
-        Show::parse(&args)
+        Options::parse(&args)
     }
 
     #[test]
     fn an_old_service_name_shows_the_present_one_too() {
-        let names = show("zone sshd").expect("two names").names;
+        let names = parse("zone sshd").expect("two names").names;
         assert_eq!(names, ["zone", "timezone", "sshd"]);
     }
 
     #[test]
     fn every_way_to_write_them() {
-        let plain = show("").expect("nothing is fine");
+        let plain = parse("").expect("nothing is fine");
         assert_eq!(
             (plain.follow, plain.last, plain.max_level, plain.all),
             (false, None, 7, false)
         );
-        let want = Show {
+        let want = Options {
             follow: true,
             last: Some(20),
             max_level: 4,
@@ -147,7 +147,7 @@ mod tests {
             "--follow --all --lines=20 --priority=warning sshd -- -x",
             "sshd -abfn=20 -ap warn -- -x",
         ] {
-            assert_eq!(show(line).as_ref(), Ok(&want), "{line}");
+            assert_eq!(parse(line).as_ref(), Ok(&want), "{line}");
         }
     }
 
@@ -161,16 +161,16 @@ mod tests {
             ("-p 8", "`8`"),
             ("--follow=1", "`1`"),
         ] {
-            let why = show(line).expect_err(line).to_string();
+            let why = parse(line).expect_err(line).to_string();
             assert!(why.contains(part), "{line}: {why}");
         }
-        assert_eq!(show("-h"), Err(Problem::Help));
+        assert_eq!(parse("-h"), Err(Problem::Help));
     }
 
     proptest! {
         #[test]
         fn any_words(words in prop::collection::vec("(-{0,2}[a-zé=]{0,4}|\\PC{0,6})", 0..6)) {
-            let _ = Show::parse(&words);
+            let _ = Options::parse(&words);
         }
     }
 }

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::filter::{Filter, Style};
-use super::options::Show;
+use super::options::Options;
 use crate::common::log::format::{self, Line};
 use crate::common::log::record::{self, Priority, Record};
 use crate::common::log::ring::{Next, Ring};
@@ -30,12 +30,12 @@ pub struct Here {
     pub until: u64,
 }
 
-/// Shows what `show` asks for.
+/// Shows what `options` asks for.
 ///
 /// # Errors
 /// The errno of write(2); a reader that has gone (EPIPE) is not an error.
 pub fn run(
-    show: &Show,
+    options: &Options,
     style: Style,
     here: &Here,
     ring: &mut Ring,
@@ -43,36 +43,36 @@ pub fn run(
 ) -> io::Result<()> {
     let mut screen = Screen {
         filter: Filter {
-            max_level: show.max_level,
-            names: show.names.clone(),
+            max_level: options.max_level,
+            names: options.names.clone(),
         },
         style,
         offset: here.offset,
         expected: 0,
         text: String::new(),
-        last: show.last.map(|n| (n, VecDeque::new())),
+        last: options.last.map(|n| (n, VecDeque::new())),
     };
-    match session(show, here, ring, &mut screen, out) {
+    match session(options, here, ring, &mut screen, out) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
 }
 
 fn session(
-    show: &Show,
+    options: &Options,
     here: &Here,
     ring: &mut Ring,
     screen: &mut Screen,
     out: &mut (impl Write + AsFd),
 ) -> io::Result<()> {
     let mut first = true;
-    let until = if show.follow { u64::MAX } else { here.until };
+    let until = if options.follow { u64::MAX } else { here.until };
     loop {
         match ring.read() {
             Next::Record(record) if record.us > until => break,
             Next::Record(record) => {
-                if std::mem::take(&mut first) && (show.all || record.seq > 0) {
-                    files(show, here, record.seq, screen, out)?;
+                if std::mem::take(&mut first) && (options.all || record.seq > 0) {
+                    files(options, here, record.seq, screen, out)?;
                 }
                 screen.record(&record);
                 screen.write_full(out)?;
@@ -82,10 +82,10 @@ fn session(
         }
     }
     if first {
-        files(show, here, u64::MAX, screen, out)?;
+        files(options, here, u64::MAX, screen, out)?;
     }
     screen.flush(out)?;
-    if show.follow {
+    if options.follow {
         follow(ring, screen, out)?;
     }
     Ok(())
@@ -94,7 +94,7 @@ fn session(
 /// Shows the records of this boot before number `before` from the files, and earlier boots
 /// if asked for. A file that cannot be read is passed over.
 fn files(
-    show: &Show,
+    options: &Options,
     here: &Here,
     before: u64,
     screen: &mut Screen,
@@ -102,18 +102,18 @@ fn files(
 ) -> io::Result<()> {
     let mut result = Ok(());
     let mut boot = Vec::new();
-    for path in format::oldest_first(&show.dir) {
+    for path in format::oldest_first(&options.dir) {
         let _ = format::lines(&path, |text| {
             let line = format::parse(text);
             match line {
                 Line::Boot(id) if id != boot => {
                     boot = id.to_owned();
-                    if show.all {
+                    if options.all {
                         screen.mark(text);
                     }
                 }
                 _ if boot == here.boot.as_bytes() => screen.missing(&line, before),
-                _ if show.all => screen.earlier(&line, text),
+                _ if options.all => screen.earlier(&line, text),
                 _ => {}
             }
             result = screen.write_full(out);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::super::options::Show;
+use super::super::options::Options;
 use super::*;
 use crate::common::testing::Temp;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -22,17 +22,17 @@ fn ring(records: &[&str]) -> (Ring, File) {
 /// Returns what `b2p log LINE` shows if the kernel started at 00:00:00 UTC.
 fn show(line: &str, temp: &Temp, records: &[&str]) -> String {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    let mut show = Show::parse(&words).expect("right words");
-    show.dir = temp.path("log");
+    let mut options = Options::parse(&words).expect("right words");
+    options.dir = temp.path("log");
     let (mut ring, _kernel) = ring(records);
     let path = temp.path("out");
     let mut out = File::create(&path).expect("a file");
     let style = Style {
         utc: true,
-        dated: show.all,
+        dated: options.all,
         ..Style::default()
     };
-    run(&show, style, &here(), &mut ring, &mut out).expect("it is shown");
+    run(&options, style, &here(), &mut ring, &mut out).expect("it is shown");
     fs::read_to_string(&path).expect("what was shown")
 }
 
@@ -154,15 +154,16 @@ fn what_nobody_has_is_said() {
 fn following_ends_with_its_reader() {
     let temp = Temp::new();
     let words = ["-f", "-n1", "sshd"].map(str::to_owned);
-    let mut show = Show::parse(&words).expect("right words");
-    show.dir = temp.path("none");
+    let mut options = Options::parse(&words).expect("right words");
+    options.dir = temp.path("none");
     let (mut ring, mut kernel) = ring(&RECORDS);
     let (mut reader, mut writer) = UnixStream::pair().expect("a pair");
     let style = Style {
         utc: true,
         ..Style::default()
     };
-    let following = std::thread::spawn(move || run(&show, style, &here(), &mut ring, &mut writer));
+    let following =
+        std::thread::spawn(move || run(&options, style, &here(), &mut ring, &mut writer));
     let mut read = |want: &str| {
         let mut got = vec![0; want.len()];
         reader.read_exact(&mut got).expect("more to come");

@@ -37,7 +37,7 @@ pub fn cgroup(name: &str) -> PathBuf {
 }
 
 /// Mounts a file system.
-pub fn put(kind: &str, at: &str, flags: MsFlags, data: &str) -> Done {
+pub fn mount_fs(kind: &str, at: &str, flags: MsFlags, data: &str) -> Done {
     let _ = fs::create_dir_all(at);
     let data = Some(data).filter(|d| !d.is_empty());
     mount(Some(kind), at, Some(kind), flags, data).map_err(|e| format!("mount {kind} on {at}: {e}"))
@@ -51,7 +51,7 @@ fn bind(from: &str, to: &str, flags: MsFlags) -> Done {
 
 /// Sets up the namespaces from within. The caller is PID 1 of a new pid, mount, net, uts and ipc
 /// namespace.
-pub fn make(candidate: &Candidate) -> Done {
+pub fn set_up(candidate: &Candidate) -> Done {
     let join = cgroup(candidate.name).join("cgroup.procs");
     fs::write(&join, "0").map_err(|e| format!("{}: {e}", join.display()))?;
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|e| format!("cgroup namespace: {e}"))?;
@@ -61,7 +61,7 @@ pub fn make(candidate: &Candidate) -> Done {
     let dir = format!("{OUTSIDE}/{}", candidate.name);
     bind(&dir, "/bench", MsFlags::empty())?;
     devices()?;
-    put("proc", "/proc", PLAIN, "")?;
+    mount_fs("proc", "/proc", PLAIN, "")?;
     bind("/proc/sys", "/proc/sys", MsFlags::empty())?;
     bind(
         "/proc/sys",
@@ -69,9 +69,9 @@ pub fn make(candidate: &Candidate) -> Done {
         MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | PLAIN,
     )?;
     bind(FLAGS, "/proc/cmdline", MsFlags::empty())?;
-    put("sysfs", "/sys", PLAIN | MsFlags::MS_RDONLY, "")?;
-    put("cgroup2", CGROUPS, PLAIN, "")?;
-    put(
+    mount_fs("sysfs", "/sys", PLAIN | MsFlags::MS_RDONLY, "")?;
+    mount_fs("cgroup2", CGROUPS, PLAIN, "")?;
+    mount_fs(
         "tmpfs",
         "/run",
         MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
@@ -83,7 +83,7 @@ pub fn make(candidate: &Candidate) -> Done {
 /// Makes a /dev and binds the guest's nodes into it.
 fn devices() -> Done {
     let at = "/mnt";
-    put("tmpfs", at, MsFlags::MS_NOSUID, "mode=0755")?;
+    mount_fs("tmpfs", at, MsFlags::MS_NOSUID, "mode=0755")?;
     for node in NODES {
         let to = format!("{at}/{node}");
         File::create(&to).map_err(|e| format!("{to}: {e}"))?;
