@@ -12,8 +12,9 @@
 //!
 //! A container that is taken over would guess at the machine's ssh server, or keep it busy. New
 //! packets for it that come in by a bridge are dropped where they would be delivered to the
-//! machine (hook `input`): ssh to other hosts, and to containers, is forwarded and stays.
-//! `b2p.container_ssh=on` turns this rule off.
+//! machine (hook `input`): ssh to other hosts, and to containers, is forwarded and stays. The rule
+//! is set with the first bridge and names no bridge, so that one that is made later is never without
+//! it. `b2p.container_ssh=on` turns it off.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -42,8 +43,8 @@ pub struct Firewall {
     container_ssh: bool,
     /// Networks that were there when one was new.
     networks: BTreeSet<Prefix>,
-    /// Bridges that were there when one was new.
-    bridges: BTreeSet<String>,
+    /// True once there has been a bridge of containers.
+    had_bridge: bool,
     /// Rules for them, in nft's language.
     rules: String,
 }
@@ -71,15 +72,12 @@ impl Firewall {
         if !current.is_subset(&self.networks) {
             self.networks = current;
         }
-        let current = match self.container_ssh {
-            true => BTreeSet::new(),
-            false => bridges(cards),
-        };
-        if !current.is_subset(&self.bridges) {
-            self.bridges = current;
+        let (own, with_cards) = bridges(cards);
+        self.had_bridge |= !own.is_empty();
+        let mut rules = rules(cards, &card_addresses(cards), &self.networks);
+        if self.had_bridge && !self.container_ssh {
+            rules += &ssh_rule(&with_cards);
         }
-        let rules =
-            rules(cards, &card_addresses(cards), &self.networks) + &ssh_rules(&self.bridges);
         if rules == self.rules {
             return;
         }
@@ -111,10 +109,12 @@ fn addresses() -> impl Iterator<Item = (String, IpAddr, u8)> {
     })
 }
 
-/// Returns true for a bridge that has no card in it, as those of container networks.
-fn is_bridge(name: &str, cards: &[&str]) -> bool {
+/// Returns true for a bridge that has no card in it, as those of container networks; false for one
+/// with a card, `None` for other interfaces.
+fn has_no_card(name: &str, cards: &[&str]) -> Option<bool> {
     let ports = Path::new(SYS_CLASS_NET).join(name).join("brif");
-    ports.exists() && !cards.iter().any(|card| ports.join(card).exists())
+    let has_card = || cards.iter().any(|card| ports.join(card).exists());
+    ports.exists().then(|| !has_card())
 }
 
 /// Returns the private networks of bridges that have no card in them.
@@ -134,7 +134,7 @@ pub fn bridge_networks(cards: &[&str]) -> Vec<Reached> {
         IpAddr::V6(addr) => addr.is_unicast_link_local(),
     };
     addresses()
-        .filter(|(name, addr, _)| !is_link_local(addr) && is_bridge(name, cards))
+        .filter(|(name, addr, _)| !is_link_local(addr) && has_no_card(name, cards) == Some(true))
         .map(|(name, addr, length)| (name, Prefix::new(addr, length)))
         .collect()
 }
@@ -149,13 +149,15 @@ pub fn ipv4(networks: Vec<Reached>) -> Vec<(String, lease::Network)> {
     of_ipv4.collect()
 }
 
-/// Returns the names of bridges that have no card in them, with an address or without.
-fn bridges(cards: &[&str]) -> BTreeSet<String> {
+/// Returns the names of bridges without a card in them, and of those with one, with an address or
+/// without.
+fn bridges(cards: &[&str]) -> (BTreeSet<String>, BTreeSet<String>) {
     let interfaces = std::fs::read_dir(SYS_CLASS_NET).into_iter().flatten();
-    interfaces
-        .filter_map(|interface| interface.ok()?.file_name().into_string().ok())
-        .filter(|name| is_bridge(name, cards))
-        .collect()
+    let names = interfaces.filter_map(|one| one.ok()?.file_name().into_string().ok());
+    let bridges = names.filter_map(|name| Some((has_no_card(&name, cards)?, name)));
+    let (own, with_cards): (Vec<_>, Vec<_>) = bridges.partition(|(is_own, _)| *is_own);
+    let names = |all: Vec<(bool, String)>| all.into_iter().map(|(_, name)| name).collect();
+    (names(own), names(with_cards))
 }
 
 /// Returns the addresses of the cards.
@@ -198,16 +200,16 @@ fn rules(cards: &[&str], own: &[IpAddr], networks: &BTreeSet<Prefix>) -> String 
     )
 }
 
-/// Returns the rule that keeps the bridges from the machine's ssh server, in nft's language;
-/// none without a bridge.
-fn ssh_rules(bridges: &BTreeSet<String>) -> String {
-    if bridges.is_empty() {
-        return String::new();
-    }
-    let bridges = quoted(bridges.iter());
+/// Returns the rule that keeps all bridges but those with a card from the machine's ssh server, in
+/// nft's language. `iifkind` is the kind of the interface (nft(8)).
+fn ssh_rule(with_cards: &BTreeSet<String>) -> String {
+    let but = match with_cards.is_empty() {
+        true => String::new(),
+        false => format!("iifname != {{ {} }} ", quoted(with_cards.iter())),
+    };
     format!(
         "chain ssh {{\ntype filter hook input priority filter; policy accept;\n\
-         iifname {{ {bridges} }} tcp dport {SSH_PORT} counter drop\n}}\n"
+         meta iifkind \"bridge\" {but}tcp dport {SSH_PORT} counter drop\n}}\n"
     )
 }
 
@@ -271,11 +273,18 @@ mod tests {
 
     #[test]
     fn bridges_are_kept_from_ssh_and_cards_are_not() {
-        let bridges = ["br-lan", "podman0"].map(str::to_owned);
-        let text = ssh_rules(&BTreeSet::from(bridges));
-        let rule = "iifname { \"br-lan\", \"podman0\" } tcp dport 22 counter drop\n";
-        assert!(text.contains(rule) && text.contains("hook input"), "{text}");
-        assert_eq!(ssh_rules(&BTreeSet::new()), "");
+        let lan = BTreeSet::from(["br-lan", "br1"].map(str::to_owned));
+        for (with_cards, but) in [
+            (BTreeSet::new(), ""),
+            (lan, "iifname != { \"br-lan\", \"br1\" } "),
+        ] {
+            let text = ssh_rule(&with_cards);
+            let rule = format!("meta iifkind \"bridge\" {but}tcp dport 22 counter drop\n");
+            assert!(
+                text.contains(&rule) && text.contains("hook input"),
+                "{text}"
+            );
+        }
     }
 
     #[test]
