@@ -32,6 +32,10 @@ pub const PATH: &str = "/run/boot2podman/control";
 /// Directory for the definitions of user services that PID 1 is asked to load. It is in RAM,
 /// because PID 1 must not wait for a disk.
 pub const SERVICES: &str = "/run/boot2podman/services";
+/// Files of users and groups that definitions refer to, and names of their copies in [`SERVICES`], which
+/// are no names of services: with `b2p.etc=all` the files are on a disk.
+pub const ACCOUNT_COPIES: [(&str, &str); 2] =
+    [("/etc/passwd", ".passwd"), ("/etc/group", ".group")];
 /// Maximum length of a request, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 256;
 /// Maximum length of an answer, in bytes.

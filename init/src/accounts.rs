@@ -27,6 +27,20 @@ pub fn text(path: &str, etc: Etc) -> Result<String> {
         Etc::All => bounded_read(LIMIT_MS, file, MAX_BYTES),
         Etc::Containers | Etc::Ram => read_bounded(file, MAX_BYTES),
     };
+    lossy(file, bytes)
+}
+
+/// Returns the text of a copy that a client of the control channel has made in RAM; an empty one if
+/// there is none.
+///
+/// # Errors
+/// The copy cannot be read.
+pub fn copy(name: &str) -> Result<String> {
+    let path = Path::new(control::SERVICES).join(name);
+    lossy(&path, read_bounded(&path, MAX_BYTES))
+}
+
+fn lossy(path: &Path, bytes: std::io::Result<Vec<u8>>) -> Result<String> {
     match bytes {
         Err(why) if why.kind() == ErrorKind::NotFound => Ok(String::new()),
         bytes => Ok(String::from_utf8_lossy(&bytes.on(path)?).into_owned()),

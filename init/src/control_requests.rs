@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use config::Etc;
 use control::{LastExit, Name, PendingClient, Request, ShutdownKind};
 use log::info;
 use services::{ExitStatus, Manager, Millis, ServiceId};
@@ -85,24 +84,24 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
         let allowed = supervisor.may_add(name.as_str());
         allowed.map_err(|why| Error::invalid(why.to_string()))?;
     }
-    let loaded = load_file(manager, name, state.config.etc);
+    let loaded = load_file(manager, name);
     let what = format!("service {}", name.as_str());
     state.degraded.set_err(&what, loaded.as_ref());
     loaded
 }
 
-/// Loads the copy of the file that the client has put into RAM: PID 1 waits for no disk.
+/// Loads the copies of the file, and of those of users and groups, that the client has put into RAM:
+/// PID 1 waits for no disk.
 ///
 /// # Errors
 /// The file or those of users and groups cannot be read, or the file has faults.
-pub fn load_file(manager: &mut Manager, name: &Name, etc: Etc) -> Result<()> {
+pub fn load_file(manager: &mut Manager, name: &Name) -> Result<()> {
     let path = Path::new(control::SERVICES).join(name.as_str());
     // One byte more than is allowed, so that a longer file is refused and not cut.
     let max_bytes = services::service_file::MAX_FILE_BYTES as u64 + 1;
     let bytes = files::read_bounded(&path, max_bytes).on(&path)?;
-    let passwd = accounts::text("/etc/passwd", etc)?;
-    let group = accounts::text("/etc/group", etc)?;
-    let loaded = manager.load(name.as_str(), &bytes, &passwd, &group);
+    let [passwd, group] = control::ACCOUNT_COPIES.map(|(_, copy)| accounts::copy(copy));
+    let loaded = manager.load(name.as_str(), &bytes, &passwd?, &group?);
     loaded.map_err(|why| Error::invalid(why.to_string()))?;
     Ok(())
 }

@@ -140,7 +140,7 @@ fn resume(manager: &mut Manager, service: &SavedService<'_>, pipes: &mut Inherit
     let found = |manager: &Manager| manager.supervisor().find(service.name);
     if found(manager).is_none()
         && let Some(name) = Name::new(service.name)
-        && let Err(e) = control_requests::load_file(manager, &name, config::Etc::All)
+        && let Err(e) = control_requests::load_file(manager, &name)
     {
         log::warn!("{}: {e}", service.name);
     }

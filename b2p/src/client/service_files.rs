@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use control::Name;
+use control::{ACCOUNT_COPIES, Name};
 use nix::errno::Errno;
 use sys::error::{Doing, Error, Result};
 
@@ -56,21 +56,34 @@ pub fn differs(user_files: &Path, loaded_files: &Path, name: &Name) -> bool {
 /// The file cannot be read, or lines of it are wrong; the error lists all of them.
 pub fn check(user_files: &Path, name: &Name) -> Result<()> {
     let text = read(user_files, name)?;
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
+    let [passwd, group] = ACCOUNT_COPIES.map(|(path, _)| read_account_file(path));
+    let (passwd, group) = (passwd?, group?);
     let parsed = services::service_file::parse(name.as_str(), &text, &passwd, &group);
     parsed
         .map(drop)
         .map_err(|errors| Error::invalid(errors.to_string()))
 }
 
-/// Copies the user's file to the directory from which PID 1 reads it, in one step.
+/// Copies the user's file to the directory from which PID 1 reads it, in one step, and those of users
+/// and groups before it.
 ///
 /// # Errors
-/// The file cannot be read, or the copy cannot be written.
+/// A file cannot be read, or a copy cannot be written.
 pub fn stage(user_files: &Path, loaded_files: &Path, name: &Name) -> Result<()> {
     let text = read(user_files, name)?;
+    for (path, copy) in ACCOUNT_COPIES {
+        let accounts = read_account_file(path)?;
+        sys::files::replace(&loaded_files.join(copy), accounts.as_bytes(), 0o600)?;
+    }
     sys::files::replace(&loaded_files.join(name.as_str()), &text, 0o600)
+}
+
+/// Returns the text of a file of users or groups; an empty one if there is none.
+fn read_account_file(path: &str) -> Result<String> {
+    match sys::files::read_text(path) {
+        Err(why) if why.errno() == Some(Errno::ENOENT) => Ok(String::new()),
+        text => text,
+    }
 }
 
 fn read(dir: &Path, name: &Name) -> Result<Vec<u8>> {
@@ -108,7 +121,14 @@ mod tests {
         for bad in ["long", "pipe", "dir", "none"] {
             assert!(stage(&from, &to, &name(bad)).is_err(), "{bad}");
         }
-        assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
+        let in_ram = fs::read_dir(&to).unwrap().map(|e| e.unwrap().file_name());
+        let mut in_ram: Vec<_> = in_ram.map(|name| name.into_string().unwrap()).collect();
+        in_ram.sort_unstable();
+        assert_eq!(in_ram, [".group", ".passwd", "web"]);
+        for (path, copy) in ACCOUNT_COPIES {
+            assert_eq!(fs::read(to.join(copy)).unwrap(), fs::read(path).unwrap());
+            assert_eq!(Name::new(copy), None, "a service never has the name {copy}");
+        }
         let names = ["dir", "long", "pipe", "web"].map(name).to_vec();
         assert_eq!(list(&from), (names, vec!["Web.txt".to_owned()]));
         assert_eq!(list(&temp.path("none")), (vec![], vec![]));
