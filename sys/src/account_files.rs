@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use crate::error::{Doing, Result};
-use crate::files::replace;
+use crate::files::{read_text, replace};
 
 /// Group that may read /etc/shadow.
 const SHADOW_GID: u32 = 42;
@@ -38,7 +38,7 @@ pub struct Identity<'a> {
 /// /etc/passwd cannot be read.
 pub fn has(etc: &Path, user: Identity<'_>) -> Result<bool> {
     let path = etc.join(PASSWD);
-    let passwd = fs::read_to_string(&path).on(&path)?;
+    let passwd = read_text(&path)?;
     Ok(present(&passwd, user.name) == Some(user))
 }
 
@@ -82,7 +82,7 @@ pub fn make_private(dir: &Path, uid: u32) -> Result<()> {
 /// /etc/passwd cannot be read.
 pub fn owner(etc: &Path, uid: u32) -> Result<Option<String>> {
     let path = etc.join(PASSWD);
-    let passwd = fs::read_to_string(&path).on(&path)?;
+    let passwd = read_text(&path)?;
     let mut fields = passwd.lines().map(|line| line.split(':'));
     let name = fields.find_map(|mut fields| {
         let name = fields.next()?;
@@ -98,7 +98,7 @@ pub fn owner(etc: &Path, uid: u32) -> Result<Option<String>> {
 /// A file cannot be read or written.
 pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>) -> Result<()> {
     let path = etc.join(PASSWD);
-    let passwd = fs::read_to_string(&path).on(&path)?;
+    let passwd = read_text(&path)?;
     let was = present(&passwd, is.name).unwrap_or(was);
     if was == is {
         return Ok(());
@@ -131,7 +131,7 @@ pub fn present<'a>(passwd: &str, name: &'a str) -> Option<Identity<'a>> {
 }
 
 fn change_file(path: &Path, change: impl FnOnce(&str) -> String) -> Result<()> {
-    let before = fs::read_to_string(path).on(path)?;
+    let before = read_text(path)?;
     let after = change(&before);
     if after == before {
         return Ok(());

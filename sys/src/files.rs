@@ -6,8 +6,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use crate::error::{Doing, Error, Result};
 use crate::links;
+
+/// Longest text that [`read_text`] returns, in bytes.
+const MAX_TEXT: u64 = 4 << 20;
 
 /// Replaces the file at `path` by `bytes` with permission bits `mode`, in one step: a reader
 /// sees the old content or the new. Makes the directory if there is none.
@@ -64,6 +69,17 @@ pub fn read_whole(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
         return Err(Error::invalid(why)).on(path);
     }
     Ok(Some(bytes))
+}
+
+/// Returns the text of a file of the root, for which [`read_whole`] holds: with `b2p.etc=all` all of
+/// /etc is the owner's. Bytes that are not UTF-8 become replacement characters.
+///
+/// # Errors
+/// ENOENT if there is none, and the errors of [`read_whole`].
+pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    let bytes = read_whole(path, MAX_TEXT)?.ok_or(Errno::ENOENT).on(path)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Opens a regular file, or returns `None` if there is none, as [`read_whole`] does: for formats that
@@ -151,7 +167,8 @@ fn open(path: &Path) -> io::Result<std::result::Result<fs::File, &'static str>> 
 const SYMLINK: &str = "a symbolic link";
 
 /// Returns the name of a type of file, or `None` for a regular one.
-fn kind(file_type: fs::FileType) -> Option<&'static str> {
+#[must_use]
+pub fn kind(file_type: fs::FileType) -> Option<&'static str> {
     if file_type.is_file() {
         return None;
     }

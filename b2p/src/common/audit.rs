@@ -67,7 +67,7 @@ fn actor() -> String {
 
 /// Name of the user in /etc/passwd, or `?`.
 fn user_name(uid: Uid) -> String {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let has_uid = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
     let line = passwd.lines().find(has_uid).unwrap_or("?");
     line.split(':').next().unwrap_or_default().to_owned()

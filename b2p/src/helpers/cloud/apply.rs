@@ -76,7 +76,7 @@ pub fn certs(certs: &Certs, diagnostics: &mut Diagnostics) {
     }
     let before = match certs.remove_defaults {
         true => String::new(),
-        false => fs::read_to_string(BUNDLE).unwrap_or_default(),
+        false => sys::files::read_text(BUNDLE).unwrap_or_default(),
     };
     let after = crate::common::certs::with(&before, &added);
     if after != before {
@@ -90,7 +90,7 @@ pub fn mounts(mounts: &[Mount], deadline: Instant, diagnostics: &mut Diagnostics
     if mounts.is_empty() {
         return;
     }
-    let before = fs::read_to_string(FSTAB).unwrap_or_default();
+    let before = sys::files::read_text(FSTAB).unwrap_or_default();
     let after = fstab(&before, mounts);
     diagnostics.record(replace(Path::new(FSTAB), after.as_bytes(), 0o644));
     let is_auto = |m: &&Mount| !m.options.split(',').any(|option| option == "noauto");

@@ -59,7 +59,7 @@ fn parse_owner(text: &str) -> Result<(u32, Option<u32>)> {
         None => (text, None),
     };
     let id = |file: &str, name: &str| {
-        let lines = fs::read_to_string(file).unwrap_or_default();
+        let lines = sys::files::read_text(file).unwrap_or_default();
         let line = lines.lines().find(|l| l.split(':').next() == Some(name));
         let id = line.and_then(|l| l.split(':').nth(2)?.parse().ok());
         let id = id.or_else(|| name.parse().ok());

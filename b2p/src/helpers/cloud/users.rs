@@ -100,7 +100,7 @@ pub fn add_system_user(name: &str) -> Result<()> {
 }
 
 fn read_files() -> Result<Files> {
-    let read = |(path, ..): (&'static str, u32, u32)| fs::read_to_string(path).on(path);
+    let read = |(path, ..): (&'static str, u32, u32)| sys::files::read_text(path);
     let [passwd, group, shadow, subuid, subgid] = FILES.map(read);
     Ok(Files {
         passwd: passwd?,

@@ -65,7 +65,7 @@ fn shipped(file: &'static str) -> Option<(&'static str, Vec<u8>)> {
 
 fn fill_homes(shipped: &[(&str, Vec<u8>)]) {
     let (config, _) = sys::config_sources::read();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let owners = ["root", &config.user].map(|name| Owner::named(&passwd, name));
     let root = match Tree::open(Path::new("/")) {
         Ok(root) => root,

@@ -111,7 +111,7 @@ fn trust_anchors() -> Result<()> {
             Err(why) => errors.push(Error::invalid(format!("{}: {why}", path.display()))),
         }
     }
-    let before = fs::read_to_string(BUNDLE).unwrap_or_default();
+    let before = sys::files::read_text(BUNDLE).unwrap_or_default();
     let after = certs::with(&before, &added);
     if after != before {
         replace(Path::new(BUNDLE), after.as_bytes(), 0o644)?;

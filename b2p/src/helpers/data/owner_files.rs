@@ -32,7 +32,7 @@ pub fn certificates(paths: &Paths) -> Result<()> {
         return combine(errors);
     }
     let bundle = paths.at(BUNDLE);
-    let text = fs::read_to_string(&bundle).unwrap_or_default();
+    let text = sys::files::read_text(&bundle).unwrap_or_default();
     let (joined, refused) = certs::join(&text, &files);
     errors.extend(refused.into_iter().map(Error::invalid));
     if joined != text {

@@ -154,7 +154,7 @@ fn joining(command: &mut Command, procs: File) {
 /// Returns the users who have containers. They are found without podman, which takes 45 MB:
 /// each container has a directory in the storage (containers-storage).
 fn owners_with_containers() -> Vec<Owner> {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let storages = fs::read_dir(USER_STORAGES).into_iter().flatten().flatten();
     let mut uids: Vec<u32> = storages
         .filter_map(|e| e.file_name().to_str()?.parse().ok())

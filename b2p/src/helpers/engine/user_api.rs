@@ -28,7 +28,7 @@ const LISTEN: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
 
 /// Becomes podman; returns the exit status if it cannot.
 pub fn main() -> i32 {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let Some(owner) = Owner::of(&passwd, getuid().as_raw()) else {
         eprintln!("podman-user: no user has the number {}", getuid());
         return 1;

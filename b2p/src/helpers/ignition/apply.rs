@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Applies a plan. Every boot does it again: what is there already stays as it is.
 
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -78,7 +77,7 @@ struct Ids {
 
 impl Ids {
     fn read() -> Ids {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let read = |path: &str| sys::files::read_text(path).unwrap_or_default();
         Ids {
             passwd: read("/etc/passwd"),
             group: read("/etc/group"),
@@ -223,6 +222,7 @@ mod tests {
     use super::*;
     use crate::common::testing::{Temp, why};
     use nix::unistd::{getegid, geteuid};
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn node(path: &str, overwrite: bool) -> Node {

@@ -66,7 +66,7 @@ fn environment(_: &str) -> Result<()> {
 
 /// Swaps to compressed memory as zram-generator.conf(5) says: `zram-size` is a number of MiB.
 fn compressed_swap(path: &str) -> Result<()> {
-    let text = std::fs::read_to_string(path).on(path)?;
+    let text = sys::files::read_text(path)?;
     let (config, _) = sys::config_sources::read();
     match zram_size(&text) {
         _ if !config.swap_allowed => Ok(()),

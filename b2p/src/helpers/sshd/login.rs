@@ -48,7 +48,7 @@ fn place(session: u32) -> Result<()> {
     let name = user_of(&title)
         .ok_or_else(|| Error::invalid("no user"))
         .on(&path)?;
-    let passwd = fs::read_to_string("/etc/passwd").on("/etc/passwd")?;
+    let passwd = sys::files::read_text("/etc/passwd")?;
     let owner = Owner::named(&passwd, name).ok_or_else(|| Error::invalid("unknown"));
     let owner = owner.doing(name.to_owned())?;
     owner.make_directories()?;

@@ -15,6 +15,10 @@ use crate::common::atomic_file;
 
 /// Longest file that is read, in bytes. A longer one is its owner's.
 const MAX_BYTES: u64 = 4 << 20;
+/// Longest file of /etc that is left in the place of one of the image, in bytes.
+const MAX_USED_BYTES: u64 = 64 << 20;
+/// End of the name of what is put aside.
+const ASIDE: &str = ".unusable";
 /// Depth of directories that are searched.
 const MAX_DEPTH: usize = 8;
 /// Number of entries that are recorded.
@@ -78,6 +82,47 @@ pub fn text(root: &Path, path: &str) -> Option<String> {
     let (found, _) = find(root, path)?;
     let bytes = sys::files::read_whole(&found, MAX_BYTES).ok()??;
     String::from_utf8(bytes).ok()
+}
+
+/// Returns the reason why no program can use what is in the place of a file of the image; `None` for a
+/// file, a link, or nothing. The open of a fifo waits (fifo(7)), and readers of /etc have no limits.
+pub fn oddity(root: &Path, path: &str) -> Option<String> {
+    let (_, metadata) = find(root, path)?;
+    match sys::files::kind(metadata.file_type()) {
+        _ if metadata.is_symlink() || is_whiteout(&metadata) => None,
+        Some(kind) => Some(format!("not a file: {kind}")),
+        None if metadata.len() > MAX_USED_BYTES => {
+            Some(format!("longer than {} MiB", MAX_USED_BYTES >> 20))
+        }
+        None => None,
+    }
+}
+
+/// Returns the reason why a text file or the link in its place cannot be read; `None` if it can, or if
+/// there is none.
+pub fn unreadable(root: &Path, path: &str) -> Option<String> {
+    let (found, metadata) = find(root, path)?;
+    match sys::files::read_whole(&found, MAX_BYTES) {
+        _ if is_whiteout(&metadata) => None,
+        Ok(Some(bytes)) => String::from_utf8(bytes).err().map(|e| e.to_string()),
+        Ok(None) => None,
+        Err(why) => Some(why.to_string()),
+    }
+}
+
+/// Gives what is at the path another name beside it. Returns that name.
+///
+/// # Errors
+/// The file cannot be renamed.
+pub fn put_aside(root: &Path, path: &str) -> Result<String> {
+    let mut names = (0..).map(|n| match n {
+        0 => format!("{path}{ASIDE}"),
+        n => format!("{path}{ASIDE}.{n}"),
+    });
+    let is_free = |name: &String| fs::symlink_metadata(root.join(name)).is_err();
+    let name = names.find(is_free).unwrap_or_default();
+    fs::rename(root.join(path), root.join(&name)).on(root.join(path))?;
+    Ok(name)
 }
 
 /// Removes a file or a link, if there is one.

@@ -19,7 +19,7 @@ use config::{Config, Etc};
 use log::{info, warn};
 use nix::mount::{MsFlags, mount};
 use sys::account_files::{self, Identity};
-use sys::error::{Doing, Result};
+use sys::error::{Doing, Error, Result};
 
 use self::judge::{Fate, Listing};
 use super::errors::combine;
@@ -163,6 +163,9 @@ fn give_way(paths: &Paths, disk: &Path, trees: &[Tree]) -> Result<()> {
         listing::add(&mut shipped, paths.root(), tree.path);
     }
     let mut errors = Vec::new();
+    for path in shipped.keys() {
+        errors.extend(put_odd_aside(disk, path).err());
+    }
     for path in stale_registries(disk) {
         errors.extend(listing::remove(disk, &path).err());
     }
@@ -183,13 +186,28 @@ fn give_way(paths: &Paths, disk: &Path, trees: &[Tree]) -> Result<()> {
             Fate::Stays => info!("data: /{path} is yours"),
         }
     }
-    combine(errors)?;
     let others = recorded.iter().filter(|(path, _)| !is_kept(path));
     shipped.extend(others.map(|(path, entry)| (path.clone(), entry.clone())));
-    match shipped == recorded {
-        true => Ok(()),
-        false => atomic_file::replace(&record, judge::to_text(&shipped).as_bytes(), 0o644),
+    if errors.is_empty() && shipped != recorded {
+        atomic_file::replace(&record, judge::to_text(&shipped).as_bytes(), 0o644)?;
     }
+    combine(errors)
+}
+
+/// Puts aside what is in the place of a file of the image and is none, so that the image's counts.
+fn put_odd_aside(disk: &Path, path: &str) -> Result<()> {
+    let account_file = Path::new(path).strip_prefix(ETC.path).ok();
+    let is_account_file = account_file
+        .and_then(Path::to_str)
+        .is_some_and(|name| accounts::FILES.contains(&name));
+    let why = match listing::oddity(disk, path) {
+        None if is_account_file => listing::unreadable(disk, path),
+        why => why,
+    };
+    let Some(why) = why else { return Ok(()) };
+    let aside = listing::put_aside(disk, path)?;
+    let outcome = format!("/{path} is the image's; yours is /{aside} now");
+    Err(Error::invalid(format!("{why}; {outcome}")))
 }
 
 /// Returns the paths of the registry files that `b2p registries` copied in an earlier boot.

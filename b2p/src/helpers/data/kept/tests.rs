@@ -124,19 +124,91 @@ fn a_link_in_place_of_a_directory_leads_nowhere() {
 }
 
 #[test]
-fn odd_files_are_the_owners() {
+fn what_no_program_can_use_is_put_aside_and_named() {
+    let fifo = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let long = |path: &Path, bytes| fs::File::create(path).unwrap().set_len(bytes).unwrap();
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases: &[(&str, Make<'_>, &str)] = &[
+        ("etc/passwd", &|path| fifo(path), "a fifo"),
+        (
+            "etc/group",
+            &|path| fs::create_dir(path).unwrap(),
+            "a directory",
+        ),
+        (
+            "etc/shadow",
+            &|path| long(path, 5 << 20),
+            "longer than 4096 KiB",
+        ),
+        (
+            "etc/subuid",
+            &|path| symlink("/dev/zero", path).unwrap(),
+            "a symbolic link that leads",
+        ),
+        (
+            "etc/subgid",
+            &|path| fs::write(path, b"\xff\xfe").unwrap(),
+            "utf-8",
+        ),
+        (
+            "etc/ssh/sshd_config",
+            &|path| long(path, 10 << 30),
+            "longer than 64 MiB",
+        ),
+        (
+            "etc/profile",
+            &|path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+            "a socket",
+        ),
+        (POLICY, &|path| fs::create_dir(path).unwrap(), "a directory"),
+        ("etc/hosts", &|path| long(path, 5 << 20), ""),
+        ("etc/issue", &|path| symlink("hosts", path).unwrap(), ""),
+        ("etc/mine", &|path| fifo(path), ""),
+    ];
+    for (path, make, want) in cases {
+        let world = World::new();
+        if *path != "etc/mine" {
+            world.ship(path, "one");
+        }
+        let kept = world.disk.join(path);
+        fs::create_dir_all(kept.parent().unwrap()).unwrap();
+        make(&kept);
+        let told = give_way(&world.paths, &world.disk, trees(Etc::All));
+        let told = told.err().map_or(String::new(), |why| why.to_string());
+        let aside = world.disk.join(format!("{path}.unusable"));
+        if want.is_empty() {
+            assert_eq!(told, "", "{path}");
+            assert!(fs::symlink_metadata(kept).is_ok(), "{path}");
+            continue;
+        }
+        let words = [
+            *want,
+            &format!("/{path} is the image's; yours is /{path}.unusable now"),
+        ];
+        assert!(words.iter().all(|w| told.contains(w)), "{path}: {told}");
+        assert!(fs::symlink_metadata(kept).is_err(), "{path}");
+        assert!(fs::symlink_metadata(aside).is_ok(), "{path}");
+        world.boot(Etc::All);
+    }
+}
+
+#[test]
+fn nothing_that_was_put_aside_is_lost() {
+    let world = World::new();
+    for name in ["policy.json.unusable", "policy.json.unusable.1"] {
+        world.keep(&format!("etc/containers/{name}"), name);
+    }
+    fs::create_dir(world.disk.join(POLICY)).unwrap();
+    assert!(give_way(&world.paths, &world.disk, trees(Etc::All)).is_err());
+    assert!(world.disk.join(format!("{POLICY}.unusable.2")).is_dir());
+    let first = world.kept("etc/containers/policy.json.unusable");
+    assert_eq!(first.as_deref(), Some("policy.json.unusable"));
+}
+
+#[test]
+fn a_record_of_garbage_is_replaced() {
     let world = World::new();
     world.boot(Etc::Containers);
-    fs::create_dir_all(world.disk.join(POLICY)).unwrap();
-    nix::unistd::mkfifo(
-        &world.disk.join("etc/containers/fifo"),
-        nix::sys::stat::Mode::S_IRWXU,
-    )
-    .unwrap();
-    world.ship(POLICY, "two");
-    world.ship("etc/containers/fifo", "a file");
-    world.boot(Etc::Containers);
-    assert!(world.disk.join(POLICY).is_dir());
     fs::write(world.disk.join(RECORD), b"\xff\xfegarbage\n").unwrap();
     world.boot(Etc::Containers);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loop of the service: new containers, checks that are due, checks that have ended.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Stdio};
@@ -92,7 +91,7 @@ pub fn run() -> Result<()> {
 
 /// Returns the container that a user's hook has reported.
 fn container(uid: u32, id: String) -> Option<Container> {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let owner = Owner::of(&passwd, uid)?;
     is_id(&id).then_some(Container { owner, id })
 }

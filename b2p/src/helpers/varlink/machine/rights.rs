@@ -21,7 +21,7 @@ impl Administrators {
     /// Reads the members of [`GROUPS`] from /etc; the process ends after idle time, so it knows of
     /// changes soon.
     pub fn read() -> Administrators {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let read = |path: &str| sys::files::read_text(path).unwrap_or_default();
         Administrators::parse(&read("/etc/passwd"), &read("/etc/group"))
     }
 
