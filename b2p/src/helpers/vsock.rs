@@ -38,6 +38,8 @@ const SSH_PORT: u32 = 22;
 /// Port of the podman API, that of docker's API without TLS: a program that can open vsock on
 /// the host needs no key.
 const API_PORT: u32 = 2375;
+/// Time for which nobody is accepted after descriptors or memory were short.
+const SHORTAGE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 /// Connections of the host beyond this number are closed.
 const MAX_CONNECTIONS: usize = 256;
 /// Connections that may wait to be accepted on a port.
@@ -137,10 +139,24 @@ fn bound(port: u32) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Returns true for an error of accept(2) that the next connection will have as well.
+fn is_shortage(why: Errno) -> bool {
+    use Errno::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    matches!(why, EMFILE | ENFILE | ENOBUFS | ENOMEM)
+}
+
 /// Accepts one connection and serves it on a thread of its own.
 fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
-    let Ok(fd) = accept4(listener.fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC) else {
-        return; // The peer has gone away.
+    let fd = match accept4(listener.fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+        Ok(fd) => fd,
+        Err(why) => {
+            // The kernel reports connections that cannot be accepted again and again.
+            if is_shortage(why) {
+                warn!("vsock: port {}: {why}", listener.port);
+                std::thread::sleep(SHORTAGE_PAUSE);
+            }
+            return;
+        }
     };
     // SAFETY: accept4(2) has made the descriptor, and nothing else has it.
     #[expect(unsafe_code, reason = "a descriptor from a system call")]

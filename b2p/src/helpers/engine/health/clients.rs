@@ -3,11 +3,12 @@
 //! user may connect, so each has a share: a client that is silent costs a descriptor of its user's
 //! share for a second, and nobody waits for it.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
+use log::warn;
 use nix::sys::socket::{getsockopt, sockopt};
 
 /// Number of connections that are accepted in one turn.
@@ -19,6 +20,9 @@ const MAX_OF_USER: usize = 8;
 const MAX_CLIENTS: usize = 64;
 /// Time for a hook to send the id after it has connected.
 const LIMIT: Duration = Duration::from_secs(1);
+/// Time for which nobody is accepted after descriptors or memory were short: the kernel would report the
+/// connections that wait again and again.
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
 /// Length of an id.
 const ID_BYTES: usize = 64;
 
@@ -32,14 +36,23 @@ struct Client {
 
 /// Clients that have connected.
 #[derive(Default)]
-pub struct Clients(Vec<Client>);
+pub struct Clients {
+    open: Vec<Client>,
+    /// Time until which nobody is accepted.
+    paused_until: Option<Instant>,
+}
 
 impl Clients {
     /// Accepts those that wait; the kernel knows whose they are.
     pub fn accept(&mut self, socket: &UnixListener, now: Instant) {
+        if self.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.paused_until = None;
         for _ in 0..MAX_ACCEPTS {
-            let Ok((stream, _)) = socket.accept() else {
-                return;
+            let stream = match socket.accept() {
+                Ok((stream, _)) => stream,
+                Err(why) => return self.note_error(&why, now),
             };
             if let Ok(peer) = getsockopt(&stream, sockopt::PeerCredentials) {
                 self.add(stream, peer.uid(), now);
@@ -47,11 +60,25 @@ impl Clients {
         }
     }
 
+    /// Notes an error of accept(2): nobody waits, the client has gone away, or there is a shortage.
+    fn note_error(&mut self, why: &io::Error, now: Instant) {
+        use ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+        if !matches!(why.kind(), WouldBlock | ConnectionAborted | Interrupted) {
+            warn!("health: no container is accepted for a second: {why}");
+            self.paused_until = Some(now + SHORTAGE_PAUSE);
+        }
+    }
+
+    /// Returns the socket if poll(2) is to watch it.
+    pub fn watched<'a>(&self, socket: &'a UnixListener) -> Option<BorrowedFd<'a>> {
+        self.paused_until.is_none().then(|| socket.as_fd())
+    }
+
     fn add(&mut self, stream: UnixStream, uid: u32, now: Instant) {
-        let of_user = self.0.iter().filter(|client| client.uid == uid).count();
-        let has_room = of_user < MAX_OF_USER && self.0.len() < MAX_CLIENTS;
+        let of_user = self.open.iter().filter(|client| client.uid == uid).count();
+        let has_room = of_user < MAX_OF_USER && self.open.len() < MAX_CLIENTS;
         if has_room && stream.set_nonblocking(true).is_ok() {
-            self.0.push(Client {
+            self.open.push(Client {
                 stream,
                 uid,
                 sent: Vec::with_capacity(ID_BYTES),
@@ -64,7 +91,7 @@ impl Clients {
     /// clients that have had their time.
     pub fn take_complete(&mut self, now: Instant) -> Vec<(u32, String)> {
         let mut complete = Vec::new();
-        self.0.retain_mut(|client| {
+        self.open.retain_mut(|client| {
             let is_open = client.read();
             if client.sent.len() == ID_BYTES {
                 let id = String::from_utf8_lossy(&client.sent).into_owned();
@@ -76,14 +103,15 @@ impl Clients {
         complete
     }
 
-    /// Returns when the first client has had its time.
+    /// Returns when the first client has had its time, or a pause ends.
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.iter().map(|client| client.until).min()
+        let clients = self.open.iter().map(|client| client.until);
+        clients.chain(self.paused_until).min()
     }
 
     /// Descriptors that poll(2) is to watch for input.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.0.iter().map(|client| client.stream.as_fd())
+        self.open.iter().map(|client| client.stream.as_fd())
     }
 }
 
@@ -154,6 +182,39 @@ mod tests {
         }
         assert_eq!(left, 40 - MAX_ACCEPTS);
         drop(flood);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_shortage_is_waited_out_and_nothing_else_is() {
+        let path = std::env::temp_dir().join(format!("b2p-shortage-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let socket = UnixListener::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let now = Instant::now();
+        for (errno, is_paused) in [
+            (libc::EMFILE, true),
+            (libc::ENFILE, true),
+            (libc::ENOMEM, true),
+            (libc::ENOBUFS, true),
+            (libc::EAGAIN, false),
+            (libc::EINTR, false),
+            (libc::ECONNABORTED, false),
+        ] {
+            let mut clients = Clients::default();
+            clients.note_error(&io::Error::from_raw_os_error(errno), now);
+            assert_eq!(clients.watched(&socket).is_none(), is_paused, "{errno}");
+            let until = is_paused.then_some(now + SHORTAGE_PAUSE);
+            assert_eq!(clients.deadline(), until, "{errno}");
+            // A client that waits meanwhile is heard after the pause.
+            let client = UnixStream::connect(&path).unwrap();
+            clients.accept(&socket, now);
+            assert_eq!(clients.fds().count(), usize::from(!is_paused), "{errno}");
+            clients.accept(&socket, now + SHORTAGE_PAUSE);
+            assert_eq!(clients.fds().count(), 1, "{errno}");
+            assert!(clients.watched(&socket).is_some(), "{errno}");
+            drop(client);
+        }
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -82,7 +82,8 @@ pub fn run() -> Result<()> {
         if watched.is_empty() && new.deadline().is_none() && is_idle {
             return Ok(());
         }
-        let mut fds: Vec<BorrowedFd<'_>> = vec![socket.as_fd(), new.as_fd()];
+        let mut fds: Vec<BorrowedFd<'_>> = vec![new.as_fd()];
+        fds.extend(clients.watched(&socket));
         fds.extend(clients.fds().chain(queries.fds()));
         let deadlines = [clients.deadline(), queries.deadline(), new.deadline()];
         sleep(fds, deadlines.into_iter().flatten().min(), &watched);
