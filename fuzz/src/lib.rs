@@ -13,6 +13,7 @@ pub mod dhcp;
 pub mod extension;
 pub mod ignition;
 pub mod input;
+pub mod iso;
 pub mod kmsg;
 pub mod module_record;
 pub mod modules_dep;
@@ -61,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     target!(dhcp),
     target!(extension),
     target!(ignition),
+    target!(iso),
     target!(kmsg),
     target!(module_record),
     target!(modules_dep),
