@@ -42,6 +42,7 @@ pub enum Purpose {
 
 /// Keeps a machine until its QEMU ends. Progress goes to standard output as JSON lines.
 pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
+    close_inherited();
     // The keeper belongs to no terminal. Fails if it leads a process group, and has no terminal then.
     let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o077));
@@ -73,6 +74,20 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     let (keeper, events) = begun?;
     super::life::live(keeper, &events);
     Ok(())
+}
+
+/// Closes what the command that started this keeper has inherited itself: whoever waits for the end of
+/// such a pipe, as bats(1) does for its descriptor 3, would wait for the end of the machine. To be
+/// called before this process opens anything.
+fn close_inherited() {
+    let entries = fs::read_dir("/dev/fd").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    // One of them is the directory itself, which is closed by now.
+    for fd in numbers.collect::<Vec<_>>() {
+        if fd > 2 {
+            let _ = nix::unistd::close(fd);
+        }
+    }
 }
 
 /// Closes the lock of the command that has started this keeper, which is its standard input.

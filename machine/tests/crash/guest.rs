@@ -104,7 +104,7 @@ pub fn install_ssh(bin: &Path) -> Result<()> {
     let test = std::env::current_exe()?;
     // Descriptor 3 is the output that the keeper reads; the test harness writes to the other one.
     let script = format!(
-        "#!/bin/sh\nexec 3>&1 >/dev/null\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
+        "#!/bin/sh\nexec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
         test.display()
     );
     fs::create_dir_all(bin)?;
@@ -122,7 +122,7 @@ fn ssh() -> Result<()> {
         return Ok(());
     };
     let mut words = arguments
-        .split(' ')
+        .split('\n')
         .skip_while(|word| *word != "-L")
         .skip(1);
     let socket = words.next().and_then(|forward| forward.split(':').next());

@@ -17,7 +17,8 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_podman-machine");
 
 /// Directories of the machines of a test.
 pub struct Host {
-    dir: tempfile::TempDir,
+    home: PathBuf,
+    _dir: tempfile::TempDir,
 }
 
 /// Creation of a machine of the usual guest.
@@ -27,41 +28,52 @@ pub const CREATE: &str =
 impl Host {
     /// Makes the images of all guests, and a `PATH` with their ssh.
     pub fn new() -> Result<Self> {
+        Self::below("h")
+    }
+
+    /// Makes a host whose home has this name.
+    pub fn below(name: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        fs::create_dir(dir.path().join("run"))?;
+        let home = dir.path().join(name);
+        fs::create_dir_all(home.join("run"))?;
         for (name, guest) in [
             ("usual", Guest::Usual),
             ("other", Guest::Other),
             ("deaf", Guest::Deaf),
             ("silent", Guest::Silent),
         ] {
-            guest.image(&dir.path().join(name))?;
+            guest.image(&home.join(name))?;
         }
-        guest::install_ssh(&dir.path().join("bin"))?;
-        Ok(Self { dir })
+        guest::install_ssh(&home.join("bin"))?;
+        Ok(Self { home, _dir: dir })
+    }
+
+    /// Gives the home another path, which leads to it.
+    pub fn see_by(&mut self, home: PathBuf) {
+        self.home = home;
     }
 
     pub fn set(&self, command: &mut Command) {
         let path = std::env::var("PATH").unwrap_or_default();
         command
-            .env("HOME", self.dir.path())
-            .env("PATH", format!("{}/bin:{path}", self.dir.path().display()))
+            .env("HOME", &self.home)
+            .env("PATH", format!("{}/bin:{path}", self.home.display()))
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_DATA_HOME")
             .env_remove("DOCKER_CONFIG")
             .env_remove("PODMAN_CONNECTIONS_CONF")
-            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
+            .env("XDG_RUNTIME_DIR", self.home.join("run"))
             .env("MACHINE_STORAGE_PATH", self.store())
-            .current_dir(self.dir.path())
+            .current_dir(&self.home)
             .stdin(Stdio::null());
     }
 
     pub fn store(&self) -> PathBuf {
-        self.dir.path().join("store")
+        self.home.join("store")
     }
 
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.home
     }
 
     /// Returns a file of the machine `box`.
@@ -102,10 +114,7 @@ impl Host {
     pub fn left(&self) -> Result<Vec<PathBuf>> {
         let mut left = Vec::new();
         for dir in ["store/machines", "store/cache", "run/pm"] {
-            for entry in fs::read_dir(self.dir.path().join(dir))
-                .into_iter()
-                .flatten()
-            {
+            for entry in fs::read_dir(self.home.join(dir)).into_iter().flatten() {
                 left.push(entry?.path());
             }
         }
@@ -119,7 +128,7 @@ impl Host {
     /// Lists the processes that run for the machines of this host and have a word in their command
     /// line.
     pub fn processes(&self, word: &str) -> Result<Vec<Pid>> {
-        let own = self.dir.path().to_string_lossy().into_owned();
+        let own = self.home.to_string_lossy().into_owned();
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc")?.flatten() {
             let pid = entry.file_name().to_string_lossy().parse::<i32>();
@@ -145,7 +154,7 @@ impl Host {
 
     /// Returns a file in the runtime directory of the one machine.
     pub fn run_file(&self, name: &str) -> Result<PathBuf> {
-        let mut dirs = fs::read_dir(self.dir.path().join("run/pm"))?.flatten();
+        let mut dirs = fs::read_dir(self.home.join("run/pm"))?.flatten();
         let dir = dirs.next().context("no runtime directory")?;
         Ok(dir.path().join(name))
     }

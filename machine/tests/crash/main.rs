@@ -6,6 +6,7 @@ mod docker;
 mod guest;
 mod host;
 mod life;
+mod odd;
 mod orders;
 mod trace;
 

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Machines in odd directories, and started by odd programs.
+
+use crate::host::{Host, PROGRAM};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+/// Name with what shells, QEMU's options, slirp and ssh treat as special.
+const NAME: &str = "it's \"a\" b, ü=日$x\\y%h#";
+
+/// Creates a machine, uses it, saves it, goes on and removes it.
+fn live(host: &Host) -> Result<()> {
+    host.ok("create --accel tcg --cpus 1 --memory 256M --disk 1G --image usual box")?;
+    host.ping()?;
+    host.ok("suspend box")?;
+    host.ok("start box")?;
+    host.ping()?;
+    let config = host.ok("ssh-config box")?;
+    ensure!(config.contains("podman-machine-box"), "{config}");
+    host.ok("rm -f box")?;
+    host.nothing_left()
+}
+
+#[test]
+fn a_machine_lives_in_an_odd_home() -> Result<()> {
+    live(&Host::below(NAME)?)
+}
+
+#[test]
+fn a_home_may_be_a_link_to_a_long_name() -> Result<()> {
+    let mut host = Host::below(&"x".repeat(150))?;
+    // No socket fits below it: the runtime directory is another one.
+    let shown = host.ok("status box").map_err(|error| error.to_string());
+    ensure!(shown.is_err_and(|error| error.contains("does not exist")));
+    let link = host.path().with_file_name("link");
+    symlink(host.path(), &link)?;
+    host.see_by(link);
+    host.ok("create --no-start --image usual box")?;
+    ensure!(host.ok("status box")? == "Stopped");
+    host.ok("rm -f box")?;
+    Ok(())
+}
+
+#[test]
+fn a_machine_holds_no_file_of_the_program_that_starts_it() -> Result<()> {
+    let host = Host::new()?;
+    let marker = host.path().join("marker");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\" 3>marker 9>marker", "sh", PROGRAM]);
+    command
+        .args("create --accel tcg --cpus 1 --memory 256M --disk 1G --image usual box".split(' '));
+    host.set(&mut command);
+    ensure!(command.output()?.status.success());
+    let processes = [host.keepers()?, host.qemu()?].concat();
+    ensure!(processes.len() == 2, "{processes:?}");
+    for pid in processes {
+        for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+            let target = fs::read_link(entry.path()).context("descriptor")?;
+            ensure!(target != marker, "{pid} holds {}", entry.path().display());
+        }
+    }
+    Ok(())
+}
