@@ -289,9 +289,12 @@ pub fn size(text: &str, unit: u64) -> Result<u64> {
     let number: Option<u64> = digits.parse().ok();
     let bytes = number
         .and_then(|number| number.checked_mul(factor))
-        .filter(|&bytes| bytes > 0);
+        .filter(|_| factor > 0);
     bytes.ok_or_else(|| {
-        Fault::new(format!("Error: {text}: a size is a number with M, G or T")).into()
+        Fault::new(format!(
+            "Error: \"{text}\": a size is a number with M, G or T"
+        ))
+        .into()
     })
 }
 

@@ -4,7 +4,7 @@
 use super::{dirs, remove, text_of};
 use crate::fault::Fault;
 use crate::store::dirs::remove_all;
-use crate::store::{Dirs, Machine, lock};
+use crate::store::{Dirs, Machine, files, lock};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::fs;
@@ -61,7 +61,7 @@ fn unused(dirs: &Dirs) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     for name in Machine::names(dirs)? {
         let machine = Machine::at(dirs, &name);
-        let text = fs::read_to_string(machine.file("config.json")).unwrap_or_default();
+        let text = files::read_text(&machine.file("config.json")).unwrap_or_default();
         if machine.config().is_err() {
             let text = format!(
                 "Error: the configuration of machine \"{name}\" cannot be read, and may name any image: \

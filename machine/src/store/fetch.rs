@@ -12,8 +12,10 @@ pub fn fetch_checked(url: &str, to: &Path, expected: &str) -> Result<()> {
     fetch(url, to)?;
     let sum = sha256(to)?;
     if sum != expected {
-        let text =
-            format!("Error: {url} has the SHA-256 {sum}, not {expected}: the image is refused");
+        let text = format!(
+            "Error: {} has the SHA-256 {sum}, not {expected}: the image is refused",
+            without_user(url)
+        );
         return Err(Fault::with_status(text, PRE_CREATE).into());
     }
     Ok(())
@@ -29,15 +31,48 @@ pub fn fetch(url: &str, to: &Path) -> Result<()> {
         "--show-error",
         "--output",
     ]);
-    let status = curl
+    let output = curl
         .arg(to)
         .arg("--")
         .arg(url)
-        .status()
+        .output()
         .context("curl, which fetches images")?;
-    if !status.success() {
-        let text = format!("Error: cannot fetch {url}: curl ended with {status}");
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let why = said.trim().replace('\n', "; ");
+        let text = format!("Error: cannot fetch {}: {why}", without_user(url));
         return Err(Fault::with_status(text, PRE_CREATE).into());
     }
     Ok(())
+}
+
+/// Returns a URL for people, without a name and password before its host (RFC 3986, 3.2.1).
+pub(super) fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        for (url, shown) in [
+            ("https://u:p@w@host/a@b", "https://host/a@b"),
+            ("https://host:1/a", "https://host:1/a"),
+            ("http://u@host?q=a@b", "http://host?q=a@b"),
+            ("file:///a@b", "file:///a@b"),
+            ("box", "box"),
+        ] {
+            assert_eq!(without_user(url), shown);
+        }
+    }
 }

@@ -3,9 +3,17 @@
 
 use anyhow::{Context, Result};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+/// Reads the text of a file. Anything else is refused before it is opened: a fifo would never end.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    match fs::metadata(path)?.is_file() {
+        true => fs::read_to_string(path),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
 
 /// Replaces a file by one with this content and mode 0600, so that a reader, and the disk after a
 /// power failure, have the old content or the new one.

@@ -2,7 +2,7 @@
 //! Images: kernel and initrd, kept in the cache under the hash of their content.
 
 use super::dirs::{hex_byte, make_private, remove_all};
-use super::fetch::{fetch, fetch_checked};
+use super::fetch::{fetch, fetch_checked, without_user};
 use super::files::{replace, sync_dir};
 use super::media;
 use crate::fault::{Fault, PRE_CREATE};
@@ -47,8 +47,12 @@ pub enum Source {
 impl Source {
     /// Parses the value of `--image`.
     pub fn parse(text: &str) -> Result<Self> {
-        let wrong =
-            |why: &str| Fault::with_status(format!("Error: --image {text}: {why}"), PRE_CREATE);
+        let wrong = |why: &str| {
+            Fault::with_status(
+                format!("Error: --image {}: {why}", without_user(text)),
+                PRE_CREATE,
+            )
+        };
         let remote = ["https://", "http://", "file://"]
             .iter()
             .any(|scheme| text.starts_with(scheme));
@@ -62,6 +66,10 @@ impl Source {
         let (url, sum) = text.split_once('#').ok_or_else(|| {
             wrong("a URL ends in # and the SHA-256 of the file, or of the SHA256SUMS below a directory")
         })?;
+        let url = url.trim_end_matches('/');
+        if url.ends_with(':') {
+            return Err(wrong("a URL has a host, or the path of a file").into());
+        }
         let sum = sum
             .strip_prefix("sha256:")
             .unwrap_or(sum)
@@ -70,7 +78,7 @@ impl Source {
             return Err(wrong("the part behind # is 64 hexadecimal digits").into());
         }
         Ok(Self::Url {
-            url: url.trim_end_matches('/').to_owned(),
+            url: url.to_owned(),
             sha256: sum,
         })
     }
@@ -100,7 +108,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dir(path) | Self::File(path) => write!(f, "{}", path.display()),
-            Self::Url { url, .. } => f.write_str(url),
+            Self::Url { url, .. } => f.write_str(&without_user(url)),
         }
     }
 }
@@ -352,6 +360,7 @@ mod tests {
             "https://x/y",
             "https://x/y#",
             "https://x#12",
+            "http://#0000000000000000000000000000000000000000000000000000000000000000",
             "/nonexistent",
         ] {
             let error = Source::parse(wrong).expect_err(wrong);

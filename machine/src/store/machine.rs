@@ -125,7 +125,7 @@ impl Machine {
     /// Reads the configuration.
     pub fn config(&self) -> Result<MachineConfig> {
         let path = self.file("config.json");
-        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text = files::read_text(&path).with_context(|| format!("read {}", path.display()))?;
         MachineConfig::parse(&text).with_context(|| self.dir.display().to_string())
     }
 
