@@ -13,7 +13,8 @@ use crate::client::{
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
     cloud, compat, console, data, engine, ext, ignition, image_sync, log_files, net, registries,
-    remote_log, share, sshd, swap, syslog, time, upgrade, varlink as varlink_services, vsock,
+    remote_log, share, sshd, swap, syslog, template, time, upgrade, varlink as varlink_services,
+    vsock,
 };
 
 /// One applet.
@@ -172,6 +173,9 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "remote-log", kind: Service,
         run: |_| remote_log::main(),
         summary: "sends the kernel log to the receiver that b2p.rsyslog= names", ..DEFAULT },
+    Applet { name: "template", kind: OneShot,
+        run: |_| template::main(),
+        summary: "waits until a host has copied the memory of this machine", ..DEFAULT },
     Applet { name: "time", kind: Service,
         run: |_| time::main(),
         summary: "keeps the system clock right", ..DEFAULT },

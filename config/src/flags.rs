@@ -184,6 +184,7 @@ pub const FLAGS: &[Flag] = &[
         },
         ..Flag::EMPTY
     },
+    switches::TEMPLATE,
     Flag {
         name: "b2p.net",
         values: "dhcp, off, <addr>/<prefix>,<gateway>[,<dns>...]",

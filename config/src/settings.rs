@@ -31,6 +31,8 @@ pub struct Config {
     pub hostname: String,
     /// True if a podman-machine on the host publishes ports.
     pub machine: bool,
+    /// True if the boot waits until this memory is that of another machine.
+    pub template: bool,
     /// Addresses of the network interfaces.
     pub net: Net,
     /// Contents of the consoles.
@@ -120,6 +122,7 @@ impl Default for Config {
             loglevel: Loglevel::Info,
             modules: Modules::Fast,
             machine: false,
+            template: false,
             routed: false,
             container_ssh: false,
             waitusb: None,

@@ -133,7 +133,8 @@ fn words() {
 #[test]
 fn switches() {
     type Field = fn(&mut Config) -> &mut bool;
-    let flags: [(&str, bool, Field); 8] = [
+    let flags: [(&str, bool, Field); 9] = [
+        ("b2p.template", true, |to| &mut to.template),
         ("b2p.sshd", true, |to| &mut to.sshd),
         ("b2p.rescue", true, |to| &mut to.rescue),
         ("b2p.routed", true, |to| &mut to.routed),

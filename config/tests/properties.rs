@@ -215,6 +215,7 @@ proptest! {
             net: default.net,
             rescue: default.rescue,
             machine: default.machine,
+            template: default.template,
             routed: default.routed,
             container_ssh: default.container_ssh,
             modules: default.modules,

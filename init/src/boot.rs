@@ -11,6 +11,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use config::Config;
 use log::{debug, info};
 use nix::errno::Errno;
 use services::Manager;
@@ -30,7 +31,7 @@ use crate::state::{PhaseTime, SystemState};
 use crate::state_file::StateFile;
 use crate::{
     cgroups, crypto_selftests, identity, mounts, net_interface, ready, rescue, root, session,
-    sysctl, user,
+    sysctl, template, user,
 };
 
 /// One phase of the boot.
@@ -38,7 +39,7 @@ pub struct Phase {
     /// Name in the log and in `b2p boot`.
     pub name: &'static str,
     /// Returns true if the phase has anything to do on this machine.
-    pub when: fn() -> bool,
+    pub when: fn(&Config) -> bool,
     /// Work of the phase.
     pub run: fn(&mut SystemState) -> Result<()>,
     /// Purpose of the phase: what holds after it.
@@ -55,21 +56,28 @@ pub const ROOT_PHASES: &[Phase] = &[
     Phase { name: "root",          when: owns_root,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
 ];
 
-/// Phases in the new root, until the services start.
+/// Phases in the new root that are the same on every machine.
 #[rustfmt::skip]
 pub const SERVICE_PHASES: &[Phase] = &[
     Phase { name: "mounts",        when: always,     run: |_| mounts::mount_rest(),      why: "terminals, shared memory, cgroups and tracing have their file systems" },
     Phase { name: "cgroups",       when: always,     run: create_cgroups,                why: "the controllers are enabled, and PID 1 has a leaf of the tree" },
     Phase { name: "loopback",      when: always,     run: |_| net::set_up("lo").doing("lo"), why: "lo has 127.0.0.1 and ::1" },
-    Phase { name: "devices",       when: always,     run: devices,                       why: "the network cards have their drivers, and later uevents are not missed" },
-    Phase { name: "flags",         when: always,     run: read_all_flags,                why: "the settings of fw_cfg and SMBIOS, whose drivers are loaded now, are known as well" },
+];
+
+/// Phases that make this machine out of the image, until the services start. A template, whose memory is
+/// to be that of several machines, leaves out those that make what is unique; all run again in each of
+/// the machines ([`template::leave`]).
+#[rustfmt::skip]
+pub const MACHINE_PHASES: &[Phase] = &[
+    Phase { name: "devices",       when: not_template,    run: devices,                       why: "the network cards have their drivers, and later uevents are not missed" },
+    Phase { name: "flags",         when: not_template,    run: read_all_flags,                why: "the settings of fw_cfg and SMBIOS, whose drivers are loaded now, are known as well" },
     Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
     Phase { name: "machine",       when: always,     run: |s| identity::mark_machine(&s.config), why: "podman knows of a host that publishes its ports" },
     Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman use the name" },
     Phase { name: "varlink",       when: always,     run: |s| service_table::link_registry(&s.config), why: "programs find the socket of a varlink interface by its name" },
-    Phase { name: "machine-id",    when: always,     run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
+    Phase { name: "machine-id",    when: not_template,    run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
     Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "the clock is not before the build of the image, so that certificates are valid" },
-    Phase { name: "keys",          when: always,     run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },
+    Phase { name: "keys",          when: not_template,    run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },
     Phase { name: "sessions",      when: always,     run: make_user, why: "people who log in have a name, a home and an environment" },
 ];
 
@@ -81,12 +89,16 @@ fn make_user(state: &mut SystemState) -> Result<()> {
     user.and(session::write_environment(&state.config))
 }
 
-fn always() -> bool {
+fn always(_: &Config) -> bool {
     true
 }
 
+fn not_template(config: &Config) -> bool {
+    !template::is_one(config)
+}
+
 /// Returns true outside of containers, whose root and devices belong to the container's host.
-fn owns_root() -> bool {
+fn owns_root(_: &Config) -> bool {
     !root::in_container()
 }
 
@@ -120,11 +132,9 @@ pub fn continue_boot(
 ) -> ! {
     // Each failure is listed as degraded.
     let _ = run_phases(SERVICE_PHASES, state);
+    make_machine(state, sources);
     state.degraded.set_err("control", sources.bind_control());
     identity::warn_without_entropy();
-    sources.uevents = state.uevents.take();
-    sources.drivers = state.drivers.take();
-    sources.buttons.open_all();
     if state.config.rescue {
         // A person who repairs the machine needs its disks.
         state.loader.add_all();
@@ -141,6 +151,14 @@ pub fn continue_boot(
     }
     ready::start_services(&mut manager, &state.config, false);
     serve(state, sources, &mut manager)
+}
+
+/// Runs the phases that make this machine out of the image, and watches its devices.
+pub fn make_machine(state: &mut SystemState, sources: &mut EventSources) {
+    let _ = run_phases(MACHINE_PHASES, state);
+    sources.uevents = state.uevents.take();
+    sources.drivers = state.drivers.take();
+    sources.buttons.open_all();
 }
 
 /// Handles events until the shutdown, and announces the ready line if that has not been done before
@@ -161,7 +179,7 @@ fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {
         let start = since_boot();
-        let outcome = (phase.when)().then(|| (phase.run)(state));
+        let outcome = (phase.when)(&state.config).then(|| (phase.run)(state));
         let took = since_boot().saturating_sub(start);
         state.phases.push(PhaseTime {
             name: phase.name,
@@ -306,7 +324,11 @@ mod tests {
 
     #[test]
     fn every_phase_has_a_reason_and_a_name_of_its_own() {
-        let phases = || ROOT_PHASES.iter().chain(SERVICE_PHASES);
+        let phases = || {
+            [ROOT_PHASES, SERVICE_PHASES, MACHINE_PHASES]
+                .into_iter()
+                .flatten()
+        };
         assert!(phases().all(|phase| !phase.why.is_empty()));
         let mut names: Vec<_> = phases().map(|phase| phase.name).collect();
         let count = names.len();
@@ -335,7 +357,7 @@ mod tests {
             },
             Phase {
                 name: "skipped",
-                when: || false,
+                when: |_| false,
                 run: |_| Err(Error::invalid("not to be run")),
                 why: "x",
             },

@@ -53,10 +53,16 @@ fn change(context: &mut Context<'_>, config: Config, source: &str) {
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
     // A user whom the source names is there before the services that run as the user.
     apply_identity(state, &before);
+    revise(context, &before);
+}
+
+/// Gives the services the configuration that has replaced `before`.
+pub fn revise(context: &mut Context<'_>, before: &Config) {
+    let state = &mut *context.state;
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));
     turn_off_missing(&mut state.config, &defs, context.manager);
     context.manager.revise(defs);
-    start_and_stop(context.manager, state, &before);
+    start_and_stop(context.manager, state, before);
 }
 
 /// Adds the service that applies a document of Ignition, and starts it.

@@ -42,5 +42,6 @@ pub mod shutdown;
 pub mod state;
 pub mod state_file;
 pub mod sysctl;
+pub mod template;
 pub mod unmount;
 pub mod user;

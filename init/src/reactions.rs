@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::event_sources::Event;
 use crate::net_interface::{DRIVERS, missing_interface};
 use crate::service_table::names::*;
-use crate::{control_requests, data_disk, disk_config, host_port, ready};
+use crate::{control_requests, data_disk, disk_config, host_port, ready, template};
 use Trigger::*;
 
 /// One reaction to an event.
@@ -95,6 +95,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(CLOUD),    when: always,              run: disk_config::apply_document,   why: "services that wait for cloud-init start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: always,              run: disk_config::apply_document,   why: "services that wait for Ignition start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: is_ready,            run: host_port::tell_ready_by_vsock, why: "a document that was applied after the ready line is answered as well" },
+    Reaction { on: Ended(TEMPLATE), when: always,              run: template::leave,               why: "a copy of a template has its own identity, devices, flags and services" },
     Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "the degraded lines match the state of each service" },
 
     Reaction { on: NoGatePending,   when: always,              run: ready::report_gates,           why: "every gate that is not ready is listed as degraded" },

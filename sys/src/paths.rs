@@ -44,6 +44,8 @@ pub const USER_PODMAN_SOCKET: &str = "podman/podman.sock";
 /// Cgroup below which each service has one of its own.
 pub const SERVICE_CGROUPS: &str = "/sys/fs/cgroup/system";
 
+/// File that exists once the memory of a template is that of a machine (`b2p.template`).
+pub const TEMPLATE_LEFT: &str = runtime!("template-left");
 /// Directory of the state of this boot.
 pub const RUNTIME_DIR: &str = runtime!();
 

@@ -19,6 +19,7 @@ pub mod sshd;
 pub mod store;
 pub mod swap;
 pub mod syslog;
+pub mod template;
 pub mod time;
 pub mod upgrade;
 pub mod varlink;

@@ -89,6 +89,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
             "b2p.machine",
             if config.machine { "qemu" } else { "off" }.to_owned(),
         ),
+        ("b2p.template", switch(config.template)),
         ("b2p.routed", switch(config.routed)),
         ("b2p.container_ssh", switch(config.container_ssh)),
         ("noutc", switch(!config.utc)),

@@ -161,7 +161,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         option::of(name()),
         modules,
         (option::of(disk()), swaps()),
-        (any::<[bool; 14]>(), rootless, etcs),
+        (any::<[bool; 15]>(), rootless, etcs),
         (proxy(), users, option::of(receiver())),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
@@ -190,6 +190,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             routed,
             container_ssh,
             machine,
+            template,
         ] = bools;
         Config {
             ssh_keys: keys.into_iter().map(str::to_owned).collect(),
@@ -226,6 +227,7 @@ pub fn config() -> impl Strategy<Value = Config> {
                 Modules::Verified
             },
             machine,
+            template,
             routed,
             container_ssh,
             waitusb,

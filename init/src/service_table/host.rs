@@ -4,7 +4,7 @@
 use services::ServiceDef;
 use sys::paths::B2P;
 
-use super::names::{CLOUD, DATA, IGNITION};
+use super::names::{CLOUD, DATA, DATA_DISK, IGNITION, TEMPLATE};
 use super::{Entry, ignition};
 
 /// Rows of the service table, after those of [`super::SERVICES`].
@@ -23,6 +23,21 @@ pub const HOST: &[Entry] = &[
             ..ServiceDef::ONE_SHOT
         },
         when: ignition,
+        ..Entry::DEFAULT
+    },
+    // Nothing but a copy of the memory ends the wait: a template that went on by itself would have a
+    // host key, which its copies would share.
+    Entry {
+        def: ServiceDef {
+            name: TEMPLATE,
+            why: "a host copies the memory of this machine before it has anything unique",
+            argv: &[B2P, "template"],
+            after: DATA_DISK,
+            gates_ready: true,
+            late_ms: u64::MAX,
+            ..ServiceDef::ONE_SHOT
+        },
+        when: |_, platform| platform.is_template,
         ..Entry::DEFAULT
     },
 ];

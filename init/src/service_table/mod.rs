@@ -52,6 +52,8 @@ impl Entry {
 pub struct Platform {
     /// True in a container, where disks, devices and the clock belong to the container's host.
     pub in_container: bool,
+    /// True until the memory of a template is that of a machine.
+    pub is_template: bool,
     /// True if the host or a disk offers a document of Ignition.
     pub has_ignition: bool,
     /// Number of the group that may use the API besides root.
@@ -77,6 +79,7 @@ impl Platform {
         let user = account::user(&passwd, &groups, &config.user);
         Platform {
             in_container: crate::root::in_container(),
+            is_template: crate::template::is_one(config),
             has_ignition: sys::config_sources::has_ignition(),
             api_gid: account::gid(&groups, adapt::API_GROUP).unwrap_or(0),
             user: user
@@ -141,10 +144,15 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
     tables.into_iter().flatten()
 }
 
+/// Services of a template: a copy starts the others, which make what is unique or use it.
+const OF_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
+
 /// Returns the definitions of the services that exist with this configuration, on this machine.
 #[must_use]
 pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
+    let belongs = |entry: &&Entry| !platform.is_template || OF_TEMPLATE.contains(&entry.def.name);
     let entries = entries().filter(|entry| (entry.when)(config, platform));
+    let entries = entries.filter(belongs);
     let mut defs = Vec::with_capacity(SERVICES.len() + platform.terminals.len());
     for entry in entries {
         let def = (entry.adapt)(entry.def, config, platform);

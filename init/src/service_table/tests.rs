@@ -49,6 +49,22 @@ fn dependencies(defs: &[ServiceDef], name: &str) -> Vec<&'static str> {
 }
 
 #[test]
+fn a_template_has_nothing_that_is_unique() {
+    let names = |is_template| -> Vec<_> {
+        let platform = Platform {
+            is_template,
+            ..Platform::default()
+        };
+        let defs = select(&config::parse(b"b2p.template", &[]).0, &platform);
+        defs.iter().map(|def| def.name).collect()
+    };
+    assert_eq!(names(true), [DATA, PODMAN, TEMPLATE]);
+    let copy = names(false);
+    assert!([NET, HOSTKEY, SSHD].iter().all(|name| copy.contains(name)));
+    assert!(!copy.contains(&TEMPLATE));
+}
+
+#[test]
 fn a_document_of_ignition_is_what_the_service_needs() {
     let exists = |line: &[u8], has_ignition, in_container| {
         let platform = Platform {

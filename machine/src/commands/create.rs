@@ -8,14 +8,14 @@ use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
 use crate::store::image::{Image, Source};
-use crate::store::{Dirs, Machine, files};
+use crate::store::{Dirs, Machine, files, saved, template};
 use crate::tool;
 use anyhow::{Context, Result};
 use clap::ArgMatches;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -45,6 +45,10 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     };
     check_name(&dirs, name)?;
     let config = create_options::configure(name, matches)?;
+    let saved = matches.get_flag("saved");
+    if saved {
+        template::check(&config)?;
+    }
     println!("Running pre-create checks...");
     let source = match matches.get_one::<String>("image") {
         Some(text) => Source::parse(text)?,
@@ -57,8 +61,18 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     sweep(&dirs)?;
     let machine = Machine::at(&dirs, name);
     let creation = Creation::begin(&dirs, &machine)?;
-    let limit = start.then(|| Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600)));
-    let made = make(&creation, &source, config, limit);
+    let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
+    let made = import(&creation, &source, config).and_then(|(config, cache)| {
+        let state = saved.then(|| template(&creation, &config, limit));
+        let state = state.transpose()?;
+        make(
+            &creation,
+            &config,
+            state.as_deref(),
+            cache,
+            start.then_some(limit),
+        )
+    });
     // Where a signal has ended a step, the thread that undoes the creation ends the process.
     creation.done();
     made?;
@@ -71,20 +85,56 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the machine, and starts it if there is a limit for that.
-fn make(
+/// Brings the image into the cache, from which nothing is removed while the file is open.
+fn import(
     creation: &Creation,
     source: &Source,
     mut config: MachineConfig,
-    limit: Option<Duration>,
-) -> Result<()> {
+) -> Result<(MachineConfig, fs::File)> {
     let (dirs, machine) = (&creation.dirs, &creation.machine);
     println!("({}) Verifying the image...", machine.name);
     let cache = hold_cache(dirs)?;
     let import = Image::import_by(&dirs.cache(), source, |draft| creation.make_draft(draft));
     config.image = import?.id;
+    Ok((config, cache))
+}
+
+/// Returns the directory of the booted state for a configuration, which is made if there is none.
+fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Result<PathBuf> {
+    let dirs = &creation.dirs;
+    let qemu = tool::output(Command::new(crate::driver::launch::QEMU).arg("--version"))?;
+    let dir = template::dir(dirs, config, &qemu, &saved::host_cpu());
+    if !template::is_whole(&dir) {
+        let name = &creation.machine.name;
+        println!(
+            "({name}) Booting the state that machines of this image and hardware begin with..."
+        );
+        let draft = template::draft(&dirs.cache(), std::process::id());
+        creation.make_draft(&draft)?;
+        let made = make_disk(&draft, config).and_then(|()| {
+            crate::keeper::template::make(&template::machine(dirs, &draft), config, limit)?;
+            template::settle(dirs, &draft, &dir)
+        });
+        if made.is_err() {
+            remove_all(&draft)?;
+        }
+        made?;
+    }
+    Ok(dir)
+}
+
+/// Makes the machine, and starts it if there is a limit for that. Its disk is empty, or that of a
+/// booted state.
+fn make(
+    creation: &Creation,
+    config: &MachineConfig,
+    state: Option<&Path>,
+    cache: fs::File,
+    limit: Option<Duration>,
+) -> Result<()> {
+    let (dirs, machine) = (&creation.dirs, &creation.machine);
     println!("Creating machine...");
-    let lock = creation.publish(|draft| fill(draft, &config))?;
+    let lock = creation.publish(|draft| fill(draft, config, state))?;
     drop(cache);
     let Some(limit) = limit else {
         return Ok(());
@@ -178,9 +228,16 @@ pub fn hold_cache(dirs: &Dirs) -> Result<fs::File> {
     Ok(file)
 }
 
-fn fill(draft: &Path, config: &MachineConfig) -> Result<()> {
+fn fill(draft: &Path, config: &MachineConfig, state: Option<&Path>) -> Result<()> {
     files::replace(&draft.join("config.json"), config.text().as_bytes())?;
     keygen(draft, &config.name)?;
+    match state {
+        Some(dir) => template::copy(dir, draft),
+        None => make_disk(draft, config),
+    }
+}
+
+fn make_disk(draft: &Path, config: &MachineConfig) -> Result<()> {
     let mut disk = Command::new("qemu-img");
     disk.args(["create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=off"]);
     tool::run(

@@ -35,6 +35,12 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Leave the machine off"),
         )
+        .arg(
+            Arg::new("saved")
+                .long("saved")
+                .action(ArgAction::SetTrue)
+                .help("Begin with a booted state, which is kept for the next machine of this image and hardware"),
+        )
         .arg(lifecycle::start_timeout())
 }
 

@@ -8,7 +8,7 @@ use crate::keeper::Purpose;
 use crate::store::dirs::{make_private, remove_all};
 use crate::store::image::Image;
 use crate::store::lock::CommandLock;
-use crate::store::{Dirs, Machine, files};
+use crate::store::{Dirs, Machine, files, template};
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -125,6 +125,9 @@ impl Creation {
             Stage::Draft => {
                 let cache = self.dirs.cache();
                 discard(&Image::draft(&cache, std::process::id()))?;
+                let state = template::draft(&cache, std::process::id());
+                discard(&state)?;
+                remove_all(&template::machine(&self.dirs, &state).run)?;
                 discard(&self.draft())
             }
             Stage::Named(keeper) => {

@@ -3,8 +3,10 @@
 
 use super::{dirs, remove, text_of};
 use crate::fault::Fault;
+use crate::keeper::template::DESCRIPTION;
 use crate::store::dirs::remove_all;
-use crate::store::{Dirs, Machine, files, lock};
+use crate::store::saved::Saved;
+use crate::store::{Dirs, Machine, files, lock, template};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::fs;
@@ -54,7 +56,19 @@ fn size(dir: &std::path::Path) -> u64 {
         .sum()
 }
 
-/// Returns the images in the cache that no configuration names. A machine may name several, as
+/// Returns the image of an entry of the cache: a booted state belongs to one, too. One whose
+/// description cannot be read belongs to none.
+fn image_of(dirs: &Dirs, name: &str) -> Option<String> {
+    if name.starts_with(IMAGE) {
+        return Some(name.to_owned());
+    }
+    let path = dirs.cache().join(name).join(DESCRIPTION);
+    let saved: Saved = serde_json::from_str(&files::read_text(&path).ok()?).ok()?;
+    let mut parts = saved.hardware.iter();
+    parts.find_map(|part| Some(part.strip_prefix("image ")?.to_owned()))
+}
+
+/// Returns the images in the cache that no configuration names, and their booted states. A machine may name several, as
 /// `upgrade` keeps the one before, so its whole text counts; a configuration that cannot be read
 /// might name any.
 fn unused(dirs: &Dirs) -> Result<Vec<String>> {
@@ -75,8 +89,13 @@ fn unused(dirs: &Dirs) -> Result<Vec<String>> {
     let names = entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok());
+    let is_used = |name: &str| {
+        let image = image_of(dirs, name);
+        image.is_some_and(|image| texts.iter().any(|text| text.contains(&image)))
+    };
+    let is_entry = |name: &String| name.starts_with(IMAGE) || name.starts_with(template::PREFIX);
     let mut images: Vec<String> = names
-        .filter(|name| name.starts_with(IMAGE) && !texts.iter().any(|text| text.contains(name)))
+        .filter(|name| is_entry(name) && !is_used(name))
         .collect();
     images.sort_unstable();
     Ok(images)

@@ -26,6 +26,17 @@ pub const QEMU: &str = "qemu-system-x86_64";
 /// Number of ports that are tried where another program takes the one that was free.
 const TRIES: u32 = 5;
 
+/// Way in which QEMU starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The guest boots.
+    Boot,
+    /// The processors stand still until the command `cont`: a memory is loaded first.
+    Load,
+    /// The guest boots for its memory alone: QEMU does not outlive this process.
+    Template,
+}
+
 /// QEMU as a child of this process.
 pub struct Launched {
     /// Process.
@@ -38,12 +49,12 @@ pub struct Launched {
     pub notes: Vec<String>,
 }
 
-/// Starts QEMU, and returns when it answers. A `stopped` one waits for the command `cont`. `announce`
+/// Starts QEMU, and returns when it answers. `announce`
 /// records the port and the shortcomings before there is a QEMU that they describe.
 pub fn launch(
     machine: &Machine,
     config: &MachineConfig,
-    stopped: bool,
+    start: Start,
     announce: &mut dyn FnMut(u16, &[String]) -> Result<()>,
 ) -> Result<Launched> {
     let image = Image::open(&machine.cache, &config.image)?;
@@ -60,11 +71,11 @@ pub fn launch(
         for (name, content) in &entries {
             files::replace(&qemu::fw_cfg_file(&machine.run, name), content.as_bytes())?;
         }
-        let at = resolve(machine, config, &image, accelerator, stopped, &served)?;
+        let at = resolve(machine, config, &image, accelerator, start, &served)?;
         tries -= 1;
         let known: Vec<String> = notes.iter().chain(&served.notes).cloned().collect();
         announce(at.ssh_port, &known)?;
-        let error = match attempt(machine, config, at, &entries) {
+        let error = match attempt(machine, config, start, at, &entries) {
             Ok(launched) => {
                 notes.append(&mut served.notes);
                 return Ok(Launched { notes, ..launched });
@@ -90,7 +101,7 @@ fn resolve(
     config: &MachineConfig,
     image: &Image,
     accelerator: Accelerator,
-    stopped: bool,
+    start: Start,
     served: &Served,
 ) -> Result<Resolved> {
     Ok(Resolved {
@@ -103,7 +114,7 @@ fn resolve(
         one_thread: accelerator == Accelerator::Tcg && vmm::loses_patches(Board::Q35),
         ssh_port: free_port(config)?,
         qmp_fd: -1,
-        stopped,
+        stopped: start == Start::Load,
         folders: served.folders.clone(),
         program: std::env::current_exe().context("path of this program")?,
     })
@@ -134,6 +145,7 @@ fn free_port(config: &MachineConfig) -> Result<u16> {
 fn attempt(
     machine: &Machine,
     config: &MachineConfig,
+    start: Start,
     mut at: Resolved,
     entries: &[(String, String)],
 ) -> Result<Launched> {
@@ -151,7 +163,7 @@ fn attempt(
     )?;
     let log = machine.file("qemu.log");
     let life = lock::hand_over(&machine.run_file(LIFE))?;
-    let child = spawn(&args, &log);
+    let child = spawn(&args, &log, start);
     // From here on QEMU alone has both.
     drop((listener, life));
     let mut child = child?;
@@ -179,11 +191,14 @@ fn attempt(
 }
 
 /// Starts QEMU in a process group of its own, so that a signal for this one's does not end it.
-fn spawn(args: &[String], log: &Path) -> Result<Child> {
+fn spawn(args: &[String], log: &Path, start: Start) -> Result<Child> {
     let stderr = logfile::begin(log)?;
     let mut qemu = Command::new(QEMU);
     qemu.args(args).process_group(0).stdin(Stdio::null());
     qemu.stdout(stderr.try_clone()?).stderr(stderr);
-    qemu.spawn()
-        .with_context(|| format!("cannot start {QEMU}: is it installed?"))
+    let spawned = match start {
+        Start::Template => vmm::process::spawn(qemu),
+        Start::Boot | Start::Load => qemu.spawn(),
+    };
+    spawned.with_context(|| format!("cannot start {QEMU}: is it installed?"))
 }

@@ -57,13 +57,7 @@ impl Keeper {
 
     /// Describes the machine as it runs.
     fn saved(&mut self, tag: &str) -> Result<Saved> {
-        Ok(Saved {
-            tag: tag.to_owned(),
-            hardware: hardware(&self.machine, &mut self.monitor)?,
-            forwards: self.record.forwards.clone(),
-            degraded: self.record.degraded.clone(),
-            at: end::now(),
-        })
+        describe(&self.machine, &mut self.monitor, tag, &self.record)
     }
 
     /// Makes a snapshot that the owner has named, and returns the description of its memory.
@@ -85,7 +79,25 @@ impl Keeper {
     }
 }
 
-fn save(monitor: &mut Monitor, tag: &str) -> Result<()> {
+/// Describes a machine whose QEMU runs.
+pub(super) fn describe(
+    machine: &Machine,
+    monitor: &mut Monitor,
+    tag: &str,
+    record: &RunRecord,
+) -> Result<Saved> {
+    Ok(Saved {
+        tag: tag.to_owned(),
+        hardware: hardware(machine, monitor)?,
+        forwards: record.forwards.clone(),
+        degraded: record.degraded.clone(),
+        template: false,
+        at: end::now(),
+    })
+}
+
+/// Keeps the memory in a snapshot of the disk.
+pub(super) fn save(monitor: &mut Monitor, tag: &str) -> Result<()> {
     let arguments = json!({"tag": tag, "vmstate": DISK_NODE, "devices": [DISK_NODE]});
     monitor.job("snapshot-save", arguments)
 }
@@ -128,7 +140,8 @@ pub(super) fn load(
     let arguments = json!({"tag": saved.tag, "vmstate": DISK_NODE, "devices": [DISK_NODE]});
     let loaded = launched.monitor.job("snapshot-load", arguments);
     loaded.map_err(|error| refused(format!("{error:#}")))?;
-    record.ready = true;
+    // A copy of a template becomes ready like a guest that boots.
+    record.ready = !saved.template;
     record.degraded.clone_from(&saved.degraded);
     for forward in &saved.forwards {
         let said = launched.monitor.human(&forward.add())?;

@@ -18,6 +18,7 @@ pub mod relay;
 mod requests;
 mod sd_notify;
 mod start;
+pub mod template;
 pub mod tunnel;
 
 use crate::state::State;

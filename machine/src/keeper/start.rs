@@ -6,7 +6,7 @@ use super::monitor::Monitor;
 use super::record::{EndRecord, RunRecord};
 use super::tunnel::{self, Tunnel};
 use super::{Event, Keeper, console, control, end, memory};
-use crate::driver::launch::{self, Launched};
+use crate::driver::launch::{self, Launched, Start};
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::files;
@@ -155,7 +155,11 @@ fn start(machine: &Machine) -> Result<Qemu> {
         record.write(machine)
     };
     let config = machine.config()?;
-    let mut launched = launch::launch(machine, &config, saved.is_some(), &mut announce)?;
+    let start = match saved {
+        Some(_) => Start::Load,
+        None => Start::Boot,
+    };
+    let mut launched = launch::launch(machine, &config, start, &mut announce)?;
     if let Err(error) = go_on(machine, &mut launched, saved.as_ref(), &mut record) {
         // A QEMU that no record describes could not be adopted.
         let _ = launched.child.kill();

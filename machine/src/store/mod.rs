@@ -14,6 +14,7 @@ pub mod machine;
 pub mod media;
 pub mod saved;
 pub mod share;
+pub mod template;
 pub mod watch;
 
 pub use dirs::Dirs;

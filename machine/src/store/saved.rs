@@ -34,6 +34,9 @@ pub struct Saved {
     /// Degraded lines of the boot.
     #[serde(default)]
     pub degraded: Vec<String>,
+    /// True for the memory of a template: the machine has no identity yet, and is not ready.
+    #[serde(default)]
+    pub template: bool,
     /// Time in seconds since 1970.
     pub at: u64,
 }
@@ -98,17 +101,23 @@ impl Machine {
 const OPTIONS: [&str; 6] = ["-machine", "-accel", "-cpu", "-m", "-smp", "-device"];
 
 /// Returns the hardware that a memory needs: the version of QEMU, the options that make up the
-/// board, the image, and the processor of the host where the guest sees it.
+/// board, the image, and the processor of the host where the guest sees it. The address of the
+/// network card is a part of the memory.
 #[must_use]
 pub fn hardware(args: &[String], qemu: &str, image: &str, host_cpu: &str) -> Vec<String> {
     let pairs = args.iter().zip(args.iter().skip(1));
     let board = pairs.filter(|(option, _)| OPTIONS.contains(&option.as_str()));
     let mut parts = vec![format!("QEMU {qemu}"), format!("image {image}")];
-    parts.extend(board.map(|(option, value)| format!("{option} {value}")));
+    parts.extend(board.map(|(option, value)| format!("{option} {}", without_mac(value))));
     if parts.iter().any(|part| part == "-accel kvm") {
         parts.push(format!("processor {host_cpu}"));
     }
     parts
+}
+
+fn without_mac(device: &str) -> String {
+    let parts = device.split(',').filter(|part| !part.starts_with("mac="));
+    parts.collect::<Vec<_>>().join(",")
 }
 
 /// Returns what keeps a memory of one hardware from going on with another.
@@ -152,6 +161,12 @@ mod tests {
         assert_eq!(difference(&saved, &saved), None);
         let port = parts(&line.replace("hostfwd=1", "hostfwd=2"), "7.2");
         assert_eq!(difference(&saved, &port), None, "ports are not hardware");
+        let address = parts(&(line.to_owned() + ",mac=52:54:00:01:02:03"), "7.2");
+        assert_eq!(
+            difference(&saved, &address),
+            None,
+            "the memory has its address"
+        );
         for (other, was, is) in [
             (parts(line, "8.0"), "QEMU 7.2", "QEMU 8.0"),
             (
@@ -198,6 +213,7 @@ mod tests {
             hardware: vec!["QEMU 7.2".into()],
             forwards: Vec::new(),
             degraded: Vec::new(),
+            template: false,
             at: 1,
         };
         assert_eq!(machine.saved().expect("read"), None);

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tests::{image, ports};
 
 /// Seconds of the guest that are looked at.
@@ -35,6 +35,49 @@ fn clock(host: &Host) -> Result<f64> {
     }
     ensure!(ssh.wait()?.success());
     Ok(off)
+}
+
+/// Creates a second machine of the state from which `box` comes, and compares the two.
+pub fn copied(host: &Host, create: &[&str]) -> Result<()> {
+    let begun = Instant::now();
+    let said = host.ok(&[create, &["two"]].concat())?;
+    eprintln!(
+        "a copy of a booted state: first answer after {:?}",
+        begun.elapsed()
+    );
+    ensure!(!said.contains("Booting the state"), "made again: {said}");
+    let unique = "cat /etc/machine-id; cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; \
+                  hostname; cat /proc/sys/kernel/random/uuid; \
+                  sudo cat /run/boot2podman/authorized_keys";
+    let look = |name: &str| host.ok(&["ssh", name, unique]);
+    let (one, two) = (look("box")?, look("two")?);
+    ensure!(one.lines().count() >= 5, "{one}");
+    for (one, two) in one.lines().zip(two.lines()) {
+        ensure!(one != two, "both have {one}");
+    }
+    ensure!(two.lines().nth(2) == Some("two"), "{two}");
+    for name in ["box", "two"] {
+        let guest = host.ok(&["ssh", name, "date +%s"])?.parse::<u64>()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        ensure!(guest.abs_diff(now) < 30, "{name}: {guest}, not {now}");
+        // The copies have a file system of their own.
+        let line = host.ok(&[
+            "ssh",
+            name,
+            "sudo b2p status data net sshd podman template || true",
+        ])?;
+        ensure!(!line.contains("failed"), "{name}: {line}");
+    }
+    host.ok(&["stop", "two"])?;
+    let begun = Instant::now();
+    host.ok(&["start", "two"])?;
+    eprintln!("a boot: first answer after {:?}", begun.elapsed());
+    ensure!(
+        look("two")?.lines().nth(1) == two.lines().nth(1),
+        "another host key"
+    );
+    host.ok(&["rm", "-f", "two"])?;
+    Ok(())
 }
 
 /// Suspends and resumes, with a rootless container that has a port.
@@ -77,7 +120,7 @@ pub fn suspended(host: &Host) -> Result<()> {
     );
     host.is("Saved")?;
     fs::write(host.file("config.json"), config)?;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     host.ok(&["resume", "box"])?;
     eprintln!(
         "from a saved state to the first answer: {:?}",

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Cache of booted states, one per image and hardware.
+
+use super::config::MachineConfig;
+use super::dirs::hex_byte;
+use super::{Dirs, Machine, files};
+use crate::fault::{Fault, PRE_CREATE};
+use crate::keeper::template::{DESCRIPTION, DISK};
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Begin of the name of a booted state in the cache.
+pub const PREFIX: &str = "saved-";
+
+/// Refuses a machine that a booted state does not fit: it was booted without these options.
+pub fn check(config: &MachineConfig) -> Result<()> {
+    let options = [
+        ("--append", config.append.is_empty()),
+        ("--flag", config.flags.is_empty()),
+        ("--volume", config.shares.is_empty()),
+    ];
+    match options.iter().find(|(_, is_free)| !is_free) {
+        None => Ok(()),
+        Some((option, _)) => {
+            let text = format!(
+                "Error: --saved and {option} exclude each other: the saved state has booted without it; \
+                 create the machine without --saved"
+            );
+            Err(Fault::with_status(text, PRE_CREATE).into())
+        }
+    }
+}
+
+/// Returns the directory of the state that fits a configuration, under this version of QEMU.
+#[must_use]
+pub fn dir(dirs: &Dirs, config: &MachineConfig, qemu: &str, host_cpu: &str) -> PathBuf {
+    let parts = [
+        config.image.as_str(),
+        config.accel.as_str(),
+        &config.cpus.to_string(),
+        &config.memory_mib.to_string(),
+        &config.disk_bytes.to_string(),
+        qemu,
+        host_cpu,
+    ];
+    let hash = Sha256::digest(parts.join("\n"));
+    let hex: String = hash.iter().take(8).map(hex_byte).collect();
+    dirs.cache().join(format!("{PREFIX}{hex}"))
+}
+
+/// Returns the directory in which a process makes a state.
+#[must_use]
+pub fn draft(cache: &Path, pid: u32) -> PathBuf {
+    cache.join(format!(".saved.{pid}.tmp"))
+}
+
+/// Returns true for a state that is whole: it has its name once it is.
+#[must_use]
+pub fn is_whole(dir: &Path) -> bool {
+    dir.join(DESCRIPTION).is_file()
+}
+
+/// Gives a draft its name, unless another command has made the same state meanwhile.
+pub fn settle(dirs: &Dirs, draft: &Path, dir: &Path) -> Result<()> {
+    match fs::rename(draft, dir) {
+        Err(_) if is_whole(dir) => super::dirs::remove_all(draft)?,
+        other => other.with_context(|| format!("create {}", dir.display()))?,
+    }
+    files::sync_dir(&dirs.cache())
+}
+
+/// Gives a machine whose files are made in `draft` a copy of the state, from which it goes on.
+pub fn copy(dir: &Path, draft: &Path) -> Result<()> {
+    let copy = |from: PathBuf, to: PathBuf| {
+        fs::copy(&from, &to)
+            .map(|_| ())
+            .with_context(|| format!("copy {} to {}", from.display(), to.display()))
+    };
+    copy(dir.join(DISK), draft.join(DISK))?;
+    super::dirs::make_private(&draft.join("state"))?;
+    files::replace(&draft.join("state/pending"), b"")?;
+    copy(dir.join(DESCRIPTION), draft.join("state/complete"))
+}
+
+/// Returns the machine that makes a state. Its runtime directory is that of no other machine: a dot
+/// begins no machine's name.
+#[must_use]
+pub fn machine(dirs: &Dirs, draft: &Path) -> Machine {
+    let name = format!(".saved.{}", std::process::id());
+    Machine {
+        run: dirs.run(&name),
+        name,
+        dir: draft.to_owned(),
+        cache: dirs.cache(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dirs(tmp: &Path) -> Dirs {
+        Dirs {
+            storage: tmp.into(),
+            runtime: tmp.join("run"),
+        }
+    }
+
+    #[test]
+    fn each_hardware_has_its_state() {
+        let dirs = dirs(Path::new("/nonexistent"));
+        let at = |change: fn(&mut MachineConfig), qemu: &str| {
+            let mut config = MachineConfig::new("box");
+            change(&mut config);
+            dir(&dirs, &config, qemu, "")
+        };
+        let plain = at(|_| (), "7.2");
+        assert_eq!(plain, at(|c| c.name = "other".into(), "7.2"));
+        assert_eq!(plain, at(|c| c.ssh_port = 22, "7.2"));
+        for other in [
+            at(|_| (), "8.0"),
+            at(|c| c.image = "sha256-0".into(), "7.2"),
+            at(|c| c.accel = "tcg".into(), "7.2"),
+            at(|c| c.cpus = 1, "7.2"),
+            at(|c| c.memory_mib = 1, "7.2"),
+            at(|c| c.disk_bytes = 1, "7.2"),
+        ] {
+            assert_ne!(plain, other);
+        }
+    }
+
+    #[test]
+    fn options_that_a_state_has_not_seen_are_refused() {
+        check(&MachineConfig::new("box")).expect("none");
+        let mut config = MachineConfig::new("box");
+        config.flags = vec![("tz".into(), "UTC".into())];
+        let error = check(&config).expect_err("a flag").to_string();
+        assert!(error.contains("--saved and --flag exclude"), "{error}");
+    }
+
+    #[test]
+    fn the_second_of_two_drafts_is_dropped() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let dirs = dirs(tmp.path());
+        let target = dirs.cache().join("saved-0");
+        for text in ["first", "second"] {
+            let draft = draft(&dirs.cache(), 1);
+            fs::create_dir_all(&draft).expect("made");
+            fs::write(draft.join(DESCRIPTION), text).expect("written");
+            fs::write(draft.join(DISK), text).expect("written");
+            settle(&dirs, &draft, &target).expect("settled");
+            assert!(!draft.exists());
+        }
+        let machine = tmp.path().join("box");
+        fs::create_dir(&machine).expect("made");
+        copy(&target, &machine).expect("copied");
+        let read = |name: &str| fs::read_to_string(machine.join(name)).expect(name);
+        assert_eq!(
+            (read(DISK), read("state/complete")),
+            ("first".into(), "first".into())
+        );
+        assert_eq!(read("state/pending"), "");
+    }
+}
