@@ -18,7 +18,7 @@ use crate::{fsutil, tools};
 /// figures are in docs/measured/figures.md. With a fixed time and UUID the result depends on its
 /// inputs only.
 pub const OPTIONS: &[&str] = &[
-    "-zlz4hc,level=12:zstd,level=12",
+    "-zlz4hc,level=12:zstd,level=13",
     "-C65536",
     "-T0",
     "-Ub2b2b2b2-0000-4000-8000-b00720dbca11",
