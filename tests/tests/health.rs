@@ -27,6 +27,17 @@ fn health() -> Result<()> {
         ensure!(!log.contains("is looked after"), "{log}");
         Ok(())
     });
+    checks.check(
+        "a container that is gone at once is no failure of the service",
+        || {
+            let id = "5a".repeat(32);
+            guest.sh(&format!("echo '{{\"id\":\"{id}\"}}' | b2p health-hook"))?;
+            eventually(LIMIT, || idle(&guest))?;
+            let log = guest.sh("b2p log")?;
+            ensure!(!log.contains("health: exited"), "{log}");
+            Ok(())
+        },
+    );
     checks.check("a healthy one", || {
         run(
             &guest,

@@ -38,6 +38,8 @@ struct Client {
 #[derive(Default)]
 pub struct Clients {
     open: Vec<Client>,
+    /// Users and ids of clients that have sent all.
+    complete: Vec<(u32, String)>,
     /// Time until which nobody is accepted.
     paused_until: Option<Instant>,
 }
@@ -74,10 +76,13 @@ impl Clients {
         self.paused_until.is_none().then(|| socket.as_fd())
     }
 
+    /// Adds a client. Where there is no room, those that have sent all make it: the hooks of a user who starts
+    /// many containers at once all wait in the socket's queue, with their ids.
     fn add(&mut self, stream: UnixStream, uid: u32, now: Instant) {
-        let of_user = self.open.iter().filter(|client| client.uid == uid).count();
-        let has_room = of_user < MAX_OF_USER && self.open.len() < MAX_CLIENTS;
-        if has_room && stream.set_nonblocking(true).is_ok() {
+        if !self.has_room(uid) {
+            self.collect(now);
+        }
+        if self.has_room(uid) && stream.set_nonblocking(true).is_ok() {
             self.open.push(Client {
                 stream,
                 uid,
@@ -87,10 +92,20 @@ impl Clients {
         }
     }
 
+    fn has_room(&self, uid: u32) -> bool {
+        let of_user = self.open.iter().filter(|client| client.uid == uid).count();
+        of_user < MAX_OF_USER && self.open.len() < MAX_CLIENTS
+    }
+
     /// Reads what was sent; removes and returns the users and ids that are complete, and removes
     /// clients that have had their time.
     pub fn take_complete(&mut self, now: Instant) -> Vec<(u32, String)> {
-        let mut complete = Vec::new();
+        self.collect(now);
+        std::mem::take(&mut self.complete)
+    }
+
+    fn collect(&mut self, now: Instant) {
+        let complete = &mut self.complete;
         self.open.retain_mut(|client| {
             let is_open = client.read();
             if client.sent.len() == ID_BYTES {
@@ -100,7 +115,6 @@ impl Clients {
             }
             is_open && now < client.until
         });
-        complete
     }
 
     /// Returns when the first client has had its time, or a pause ends.
@@ -216,6 +230,21 @@ mod tests {
             drop(client);
         }
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn containers_that_start_at_once_are_all_heard() {
+        let (mut clients, now) = (Clients::default(), Instant::now());
+        let count = 5 * MAX_CLIENTS;
+        let mut hooks = Vec::new();
+        for _ in 0..count {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_all(id().as_bytes()).unwrap();
+            clients.add(ours, 1000, now);
+            hooks.push(theirs);
+        }
+        assert_eq!(clients.take_complete(now), vec![(1000, id()); count]);
+        assert!(clients.take_complete(now).is_empty() && clients.fds().count() == 0);
     }
 
     #[test]

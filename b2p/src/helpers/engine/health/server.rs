@@ -32,6 +32,11 @@ const RECORD_LIMIT: Duration = Duration::from_secs(30);
 /// Interval at which a late check is looked at whose command podman has not started yet.
 const COMMAND_START: Duration = Duration::from_secs(1);
 
+/// Time for which the service waits for a further container after the last one. PID 1 takes a service that
+/// ends in its first second for one that fails, and starts it later each time (`services::backoff`); the
+/// checks of a container that follows on many short ones would be late by up to 30 seconds.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// A container with a check.
 struct Watched {
     container: Container,
@@ -54,7 +59,7 @@ struct RunningCheck {
     command_killed: bool,
 }
 
-/// Serves until no container with a check is left.
+/// Serves until there has been no container with a check for [`LINGER`].
 pub fn run() -> Result<()> {
     let no_socket = Error::invalid("no socket as descriptor 3 (LISTEN_FDS)");
     let socket = UnixListener::from(inherited_socket().ok_or(no_socket)?);
@@ -66,6 +71,7 @@ pub fn run() -> Result<()> {
     for container in owners.iter().flat_map(new_containers::with_check) {
         queries.add(container);
     }
+    let mut idle_until = Instant::now() + LINGER;
     loop {
         let now = Instant::now();
         clients.accept(&socket, now);
@@ -78,15 +84,20 @@ pub fn run() -> Result<()> {
         }
         watched.retain_mut(advance);
         start_due(&mut watched);
-        let is_idle = clients.deadline().is_none() && queries.is_empty();
-        if watched.is_empty() && new.deadline().is_none() && is_idle {
-            return Ok(());
+        let deadlines = [clients.deadline(), queries.deadline(), new.deadline()];
+        let mut deadline = deadlines.into_iter().flatten().min();
+        if watched.is_empty() && queries.is_empty() && deadline.is_none() {
+            if idle_until <= now {
+                return Ok(());
+            }
+            deadline = Some(idle_until);
+        } else {
+            idle_until = now + LINGER;
         }
         let mut fds: Vec<BorrowedFd<'_>> = vec![new.as_fd()];
         fds.extend(clients.watched(&socket));
         fds.extend(clients.fds().chain(queries.fds()));
-        let deadlines = [clients.deadline(), queries.deadline(), new.deadline()];
-        sleep(fds, deadlines.into_iter().flatten().min(), &watched);
+        sleep(fds, deadline, &watched);
     }
 }
 
