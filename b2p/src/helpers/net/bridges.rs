@@ -33,8 +33,7 @@ impl Service {
         self.follow(changed);
     }
 
-    /// Moves podman's default network out of the cards' way before podman makes it, and lists the
-    /// bridges that are in the way.
+    /// Moves podman's default network out of the cards' way before podman makes it.
     fn watch_overlap(&mut self, bridges: &[Reached]) {
         let taken = self.reached();
         let next = overlap::choose(self.default_network, &taken);
@@ -43,9 +42,18 @@ impl Service {
             self.move_default_network(next);
         }
         self.stale_api.take_if(|api| api.is_gone());
+        self.overlaps = overlap::lines(bridges, &taken, next);
         let stale = self.stale_api.as_ref().map(|_| stale_api::line(next));
-        let lines = overlap::lines(bridges, &taken, next).into_iter();
-        let lines = lines.chain(stale).map(|why| ("net", why));
+        self.overlaps.extend(stale);
+        self.update_degraded();
+    }
+
+    /// Lists networks that overlap, and rules that are not set.
+    pub(super) fn update_degraded(&mut self) {
+        let lines = self.overlaps.iter().cloned();
+        let unconfined = self.unconfined.iter().map(|(_, why)| why.clone());
+        let lines = lines.chain(unconfined).chain(self.firewall.failure());
+        let lines: Vec<_> = lines.map(|why| ("net", why)).collect();
         self.degraded.update(lines);
     }
 

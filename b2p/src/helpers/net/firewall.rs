@@ -47,6 +47,8 @@ pub struct Firewall {
     had_bridge: bool,
     /// Rules for them, in nft's language.
     rules: String,
+    /// Reason why the rules are not set.
+    failure: Option<String>,
 }
 
 impl Firewall {
@@ -63,8 +65,9 @@ impl Firewall {
 
     /// Brings the rules up to date. netavark removes a bridge with its last container and
     /// makes it again for the next one: rules for a network that is gone stay until there is a
-    /// new network, so that not every container costs two runs of nft.
-    pub fn update(&mut self, cards: &[&str]) {
+    /// new network, so that not every container costs two runs of nft. Returns true if the line of
+    /// [`Firewall::failure`] is another one now.
+    pub fn update(&mut self, cards: &[&str]) -> bool {
         let current = match self.routed {
             true => BTreeSet::new(),
             false => private_networks(cards),
@@ -79,18 +82,34 @@ impl Firewall {
             rules += &ssh_rule(&with_cards);
         }
         if rules == self.rules {
-            return;
+            return false;
         }
         // Also after a failure: a second attempt would fail as well.
         self.rules = rules;
-        match set(&self.rules) {
+        let outcome = set(&self.rules);
+        match &outcome {
             Ok(()) if self.rules.is_empty() => info!("network: containers need no rules any more"),
             Ok(()) => info!("network: containers are reached by published ports alone"),
-            Err(e) => {
-                warn!("network: containers are not kept apart from other machines and ssh: {e}")
-            }
+            Err(e) => warn!("network: {}", failure(e)),
         }
+        self.note(outcome)
     }
+
+    fn note(&mut self, outcome: Result<()>) -> bool {
+        let failure = outcome.err().map(|e| failure(&e));
+        let is_new = failure != self.failure;
+        self.failure = failure;
+        is_new
+    }
+
+    /// Reason of a degraded line.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.clone()
+    }
+}
+
+fn failure(why: &Error) -> String {
+    format!("containers are not kept apart from other machines and ssh: {why}")
 }
 
 /// Returns every address of the machine, with its interface and prefix length.
@@ -284,6 +303,24 @@ mod tests {
                 text.contains(&rule) && text.contains("hook input"),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn rules_that_are_refused_are_said_until_others_are_set() {
+        let mut firewall = Firewall::new(false, false);
+        let refused = |why: &str| Err(Error::invalid(why.to_owned()));
+        for (outcome, is_new, line) in [
+            (Ok(()), false, None),
+            (refused("no driver"), true, Some("no driver")),
+            (refused("no driver"), false, Some("no driver")),
+            (refused("syntax"), true, Some("syntax")),
+            (Ok(()), true, None),
+        ] {
+            assert_eq!(firewall.note(outcome), is_new, "{line:?}");
+            let shown = firewall.failure();
+            assert_eq!(shown.is_some(), line.is_some(), "{line:?}");
+            assert!(shown.is_none_or(|shown| shown.ends_with(line.unwrap_or("?"))));
         }
     }
 

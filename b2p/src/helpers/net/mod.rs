@@ -100,6 +100,8 @@ pub fn main(args: &[String]) -> ! {
         routed: config.routed,
         default_network: podman_conf::default_subnet(),
         stale_api: None,
+        overlaps: Vec::new(),
+        unconfined: Vec::new(),
         degraded: Degraded::of("net"),
         firewall: Firewall::new(config.routed, config.container_ssh),
         ipv6_suffices_at: now() + IPV4_PATIENCE,
@@ -134,7 +136,11 @@ struct Service {
     default_network: Network,
     /// podman's API process that has another default network.
     stale_api: Option<StaleApi>,
-    /// Bridges that are in the way of a card, which PID 1 lists.
+    /// Bridges that are in the way of a card, and an API process with a former network.
+    overlaps: Vec<String>,
+    /// Cards by which neighbours may use the machine as a router, each with the reason.
+    unconfined: Vec<(String, String)>,
+    /// Degraded lines of this service.
     degraded: Degraded,
     /// True once READY=1 was sent.
     ready: bool,
@@ -161,7 +167,9 @@ impl Service {
             self.notify_ready();
             // After READY=1: a driver may have to be loaded for the rules.
             let cards: Vec<_> = self.cards.iter().map(Card::name).collect();
-            self.firewall.update(&cards);
+            if self.firewall.update(&cards) {
+                self.update_degraded();
+            }
             self.wait(&links, &clock)?;
         }
     }
@@ -179,10 +187,12 @@ impl Service {
             keep
         });
         let mut changed = self.cards.len() != count;
-        for new in interfaces.iter().filter(|i| !self.interfaces.contains(i)) {
+        self.unconfined
+            .retain(|(card, _)| interfaces.iter().any(|(name, _)| name == card));
+        let known = std::mem::replace(&mut self.interfaces, interfaces.clone());
+        for new in interfaces.iter().filter(|i| !known.contains(i)) {
             self.prepare(&new.0);
         }
-        self.interfaces.clone_from(&interfaces);
         for (name, index) in interfaces {
             if !self.cards.iter().any(|card| card.is(&name, index)) {
                 self.open(&name, index);
@@ -195,10 +205,14 @@ impl Service {
     }
 
     /// Sets what every card has, also one without a plan, before it is up.
-    fn prepare(&self, name: &str) {
+    fn prepare(&mut self, name: &str) {
         card_settings::apply(name);
+        self.unconfined.retain(|(card, _)| card != name);
         if let Err(e) = rules::confine(name, self.routed) {
-            warn!("{name}: neighbours may use this machine as a router to other cards: {e}");
+            let why =
+                format!("{name}: neighbours may use this machine as a router to other cards: {e}");
+            warn!("{why}");
+            self.unconfined.push((name.to_owned(), why));
         }
     }
 
