@@ -10,6 +10,15 @@ pub const CONSOLE_PREFIX: &str = "console-";
 /// The row of the helper in the table of services declares the status final.
 pub const NO_USE: u8 = 78;
 
+/// Returns the number of seconds in which a machine is ready, unless it hangs: the time limits of the
+/// services that the ready line waits for, one after the other, and a reserve. `waitusb=` counts for the
+/// data disk and for the extensions.
+#[must_use]
+pub fn ready_limit_seconds(config: &Config) -> u64 {
+    let slow_disk = config.waitusb.as_ref().map_or(0, |wait| wait.seconds);
+    600 + 2 * u64::from(slow_disk)
+}
+
 /// Prefix of the names of rescue shells, which `b2p rescue` starts in place of the consoles.
 pub const RESCUE_PREFIX: &str = "rescue-";
 

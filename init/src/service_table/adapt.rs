@@ -4,6 +4,7 @@
 use config::{Config, Console, Podman, Role};
 use services::{Restart, ServiceDef, Socket};
 use sys::paths::{B2P, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
+use sys::service_names::ready_limit_seconds;
 
 use super::Platform;
 use super::names::DATA_DISK;
@@ -51,7 +52,7 @@ pub(super) fn network(def: ServiceDef, config: &Config, _: &Platform) -> Service
 }
 
 /// After a failed trial the ready line waits for the verdict on it; during a trial the service
-/// waits for the ready line.
+/// waits for the ready line, then for the disk or for an orderly shutdown.
 pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     match config.slot.map(|slot| slot.role) {
         Some(Role::Fallback) => ServiceDef {
@@ -59,7 +60,10 @@ pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Platform) -> Service
             late_ms: ServiceDef::DEFAULT.late_ms,
             ..def
         },
-        _ => def,
+        _ => ServiceDef {
+            late_ms: def.late_ms + ready_limit_seconds(config) * 1000,
+            ..def
+        },
     }
 }
 

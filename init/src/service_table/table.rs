@@ -15,11 +15,12 @@ use super::{Entry, adapt, cloud, data_disk, stream};
 pub(super) const OOM_PROTECTED: i32 = -900;
 
 /// Services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
-/// is ready, has failed or is late. A service is late `late_ms` after the services in its `after`
-/// no longer delay it: nothing waits for it then, and the service continues.
+/// is ready, has failed or is late. `late_ms` begins when the services in `after` no longer delay the
+/// service. The ready line and the services that name a late service in `after` stop waiting for it; the
+/// services that name it in `needs` still wait. A late service continues to run.
 pub const SERVICES: &[Entry] = &[
-    // `b2p data` ends a repair after two minutes; services that would wait longer keep their state
-    // in RAM.
+    // `b2p data` ends e2fsck(8) after two minutes. Formatting may take longer than `late_ms`: the services
+    // that are ordered after this one then start without the disk, and their state is in RAM.
     Entry {
         def: ServiceDef {
             name: DATA,
@@ -116,20 +117,22 @@ pub const SERVICES: &[Entry] = &[
     },
     // The service exists if the boot menu reports a version on trial, or a trial that failed. In
     // the first case the service waits for the ready line, in the second the ready line waits
-    // for the service. `b2p` itself takes less than `late_ms` (b2p/src/helpers/upgrade/commit.rs).
+    // for the service. `b2p upgrade-commit` takes less than `late_ms` (b2p/src/helpers/upgrade/commit.rs).
     Entry {
         def: ServiceDef {
             name: "upgrade",
             why: "a new version is kept once the machine is ready, else the machine returns to the previous one",
             argv: &[B2P, "upgrade-commit"],
-            late_ms: 900_000,
+            late_ms: 300_000,
             ..ServiceDef::ONE_SHOT
         },
         when: |config, _| config.slot.is_some_and(|slot| slot.role != Role::Confirmed),
         adapt: adapt::upgrade,
         ..Entry::DEFAULT
     },
-    // `b2p vsock` reports a machine without the device. Its sessions continue after its end.
+    // On a machine without the device, `b2p vsock` reports that and ends with a status that is final. When
+    // `b2p vsock` ends, ssh sessions continue, because each is a process of its own; connections to the API
+    // end, because each is a thread.
     Entry {
         def: ServiceDef {
             name: "vsock",
@@ -242,8 +245,8 @@ pub const SERVICES: &[Entry] = &[
         ..Entry::DEFAULT
     },
     // The engine waits for bootsync.sh for `late_ms` at most; the script then continues.
-    // bootsync.sh runs after the network has an address, as in Tiny Core, boot2docker and the
-    // boot2podman of 2018.
+    // bootsync.sh runs once the network has an address, has failed or is late, after the example of Tiny
+    // Core, boot2docker and the boot2podman of 2018.
     Entry {
         def: ServiceDef {
             name: BOOTSYNC,

@@ -48,6 +48,40 @@ fn dependencies(defs: &[ServiceDef], name: &str) -> Vec<&'static str> {
     found
 }
 
+/// Returns the time until the service is ready or late, if every service before it takes all of its time.
+fn longest_wait(defs: &[ServiceDef], name: &str) -> u64 {
+    let Some(def) = defs.iter().find(|def| def.name == name) else {
+        return 0;
+    };
+    let before = def.after.iter().chain(def.needs);
+    let longest = before.map(|name| longest_wait(defs, name)).max();
+    def.late_ms + longest.unwrap_or(0)
+}
+
+#[test]
+fn a_trial_is_given_up_when_no_service_can_still_become_ready() {
+    for line in ["b2p.slot=b:trial", "b2p.slot=b:trial waitusb=3600"] {
+        let platform = Platform {
+            has_ignition: true,
+            ..Platform::default()
+        };
+        let config = config::parse(line.as_bytes(), &[]).0;
+        let defs = select(&config, &platform);
+        let gates = defs.iter().filter(|def| def.gates_ready);
+        let longest = gates.map(|gate| longest_wait(&defs, gate.name)).max();
+        let limit = sys::service_names::ready_limit_seconds(&config) * 1000;
+        assert!(
+            longest.is_some_and(|longest| longest < limit),
+            "{line}: {longest:?} of {limit}"
+        );
+        let upgrade = defs.iter().find(|def| def.name == "upgrade");
+        assert!(
+            upgrade.is_some_and(|def| def.late_ms > limit + 240_000),
+            "{line}"
+        );
+    }
+}
+
 #[test]
 fn a_template_has_nothing_that_is_unique() {
     let names = |is_template| -> Vec<_> {

@@ -16,15 +16,13 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::reboot::{RebootMode, reboot};
 use sys::error::{Doing, Error, Result};
 use sys::paths::READY;
+use sys::service_names::ready_limit_seconds;
 
 use super::{boot_disk, change_grubenv, mounts};
 use crate::common::control_client::ControlClient;
 use crate::common::degraded::Degraded;
 use crate::helpers::block::wait;
 
-/// Time for the machine to become ready. No wait of PID 1 is longer than four minutes, so a
-/// machine that is not ready by then hangs.
-const READY_LIMIT: Duration = Duration::from_secs(600);
 /// Time for an orderly shutdown.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(180);
 /// Seconds for the boot disk to appear: it may be on a slow bus.
@@ -32,12 +30,13 @@ const DISK_LIMIT_SECONDS: u16 = 60;
 
 /// Does what the role of the running slot requires.
 pub fn main(client: &ControlClient) -> i32 {
-    let Some(Slot { name, role }) = sys::config_sources::read().0.slot else {
+    let config = sys::config_sources::read().0;
+    let Some(Slot { name, role }) = config.slot else {
         return 0;
     };
     match role {
         Role::Confirmed => 0,
-        Role::Trial => watch_trial(client, name),
+        Role::Trial => watch_trial(client, name, ready_limit_seconds(&config)),
         Role::Fallback => {
             let failed = super::other(name);
             report_degraded(&format!(
@@ -48,10 +47,16 @@ pub fn main(client: &ControlClient) -> i32 {
     }
 }
 
-fn watch_trial(client: &ControlClient, slot: char) -> i32 {
-    match appears(Path::new(READY), READY_LIMIT) {
+/// Keeps the version of the slot if the machine is ready within `limit` seconds.
+fn watch_trial(client: &ControlClient, slot: char, limit: u64) -> i32 {
+    match appears(Path::new(READY), Duration::from_secs(limit)) {
         Ok(true) => commit(slot),
-        Ok(false) => reboot_to_fallback(client, slot),
+        Ok(false) => {
+            error!(
+                "upgrade: slot {slot} is not ready after {limit} s: reboots to the version before"
+            );
+            reboot_to_fallback(client)
+        }
         Err(why) => report_degraded(&format!(
             "slot {slot} is on trial, and nothing watches it: {why}"
         )),
@@ -81,11 +86,7 @@ fn commit(slot: char) -> i32 {
 }
 
 /// Asks PID 1 for a reboot, and reboots at once where that does not happen.
-fn reboot_to_fallback(client: &ControlClient, slot: char) -> i32 {
-    error!(
-        "upgrade: slot {slot} is not ready after {} s: reboots to the version before",
-        READY_LIMIT.as_secs()
-    );
+fn reboot_to_fallback(client: &ControlClient) -> i32 {
     if let Err(failure) = client.ask(&Request::Shutdown(ShutdownKind::Reboot, 0)) {
         warn!("upgrade: {failure}");
     }
