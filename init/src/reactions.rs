@@ -52,13 +52,13 @@ pub enum Trigger {
     NewSharedFolder,
     /// A CD drive appeared.
     NewCdDrive,
-    /// A port to the host has its name.
+    /// A port to the host has its name, or uevents were lost.
     NewHostPort,
     /// A disk or a partition vanished.
     DiskRemoved,
     /// A network interface appeared.
     NewInterface,
-    /// The drivers of network cards, which outlasted the time limit of their phase, are loaded.
+    /// The child that loads early drivers, which exceeded the time limit of its phase, has ended.
     DriversLoaded,
     /// The kernel dropped uevents.
     UeventsLost,
@@ -115,7 +115,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: DiskRemoved,     when: is_faulty_disk,      run: |c, _| rerun(c, &[DATA]),      why: "a fault of a disk that is gone is no longer listed" },
     Reaction { on: NewInterface,    when: card_is_missing,     run: judge_network,                 why: "a network card that has appeared is no longer listed as missing" },
     Reaction { on: DriversLoaded,   when: always,              run: judge_drivers,                 why: "drivers that are loaded are no longer listed as missing" },
-    Reaction { on: UeventsLost,     when: always,              run: look_at_all_devices,           why: "devices whose uevents the kernel dropped work" },
+    Reaction { on: UeventsLost,     when: always,              run: rescan_devices,                why: "after lost uevents, every device has its driver, and every power button is open" },
 
     Reaction { on: ControlRequest,  when: always,              run: control_requests::serve,       why: "clients of the control channel get answers" },
     Reaction { on: PowerButton,     when: always,              run: power_off,                     why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
@@ -140,6 +140,7 @@ impl Trigger {
                     | Change::Late(_)
                     | Change::Ended(..)
                     | Change::Unbindable(_)
+                    | Change::Cancelled(_)
                     | Change::Reported(_)
             ),
             (NewDisk, Event::Device(Uevent::BlockAdded(_) | Uevent::Overrun))
@@ -183,8 +184,8 @@ fn is_ignition_disk(context: &Context<'_>, _: &Event) -> When {
     now_or_never(is_new && Path::new(IGNITION_DEVICES).exists())
 }
 
-/// Returns `Now` if the data disk appeared after the ready line. For an earlier one,
-/// [`ready::start_after_ready`] starts the services of the disk.
+/// Returns `Now` if a run of `b2p data` that ended after the ready line has reported a data disk. For an
+/// earlier run, [`ready::start_after_ready`] starts the services of the disk.
 fn is_plugged_data_disk(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
     now_or_never(state.ready.is_some() && state.data_device().is_some())
@@ -200,7 +201,7 @@ fn pid1_loads_driver(context: &Context<'_>, event: &Event) -> When {
 }
 
 /// Returns `Now` for a disk that no completed run of `b2p data` has examined, while there is no data
-/// disk.
+/// disk; `Later` until the machine is ready and `b2p data` has ended.
 fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
     if if_ready_and_ended(context, &[DATA]) == When::Later {
         return When::Later;
@@ -214,7 +215,8 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
     now_or_never(is_new && context.state.data_device().is_none())
 }
 
-/// Returns `Now` if a degraded line reports a fault of a disk: the disk that is gone may be that one.
+/// Returns `Now` if a degraded line reports a fault of a disk, which may be the one that is gone; `Later`
+/// until the machine is ready and `b2p data` has ended.
 fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
     match state.data_device().is_none() && state.degraded.has(DATA) {
@@ -223,8 +225,8 @@ fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
     }
 }
 
-/// Returns `Now` for the first card of a machine that had none, if that is listed as degraded. The
-/// ready line did not wait for the network then.
+/// Returns `Now` if the machine lacked the network card that is configured when the service of the network
+/// was defined, and a degraded line reports the service. The ready line does not wait for the network then.
 fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
     let supervisor = context.manager.supervisor();
     let net = supervisor.find(NET);
@@ -293,7 +295,7 @@ fn restart(context: &mut Context<'_>, name: &str) {
     }
 }
 
-/// Starts services again, which have ended.
+/// Starts services that have ended.
 fn rerun(context: &mut Context<'_>, names: &[&str]) {
     for name in names {
         if let Some(id) = context.manager.supervisor().find(name) {
@@ -308,8 +310,8 @@ fn add_driver(context: &mut Context<'_>, event: &Event) {
     }
 }
 
-/// Judges the network cards again after an interface has appeared. The service of the network takes the
-/// last line back when it is ready.
+/// Updates the degraded line of the network after an interface has appeared. [`ready::judge_again`]
+/// removes the line when the service of the network is ready.
 fn judge_network(context: &mut Context<'_>, _: &Event) {
     let state = &mut *context.state;
     let missing = missing_interface(&state.config.net);
@@ -321,7 +323,7 @@ fn judge_network(context: &mut Context<'_>, _: &Event) {
     state.degraded.set(NET, line);
 }
 
-/// Takes the line on drivers that are still being loaded back.
+/// Removes the degraded line about drivers that are still being loaded.
 fn judge_drivers(context: &mut Context<'_>, _: &Event) {
     context.state.degraded.set(DRIVERS, []);
 }
@@ -332,7 +334,7 @@ fn open_button(context: &mut Context<'_>, event: &Event) {
     }
 }
 
-fn look_at_all_devices(context: &mut Context<'_>, _: &Event) {
+fn rescan_devices(context: &mut Context<'_>, _: &Event) {
     context.state.loader.add_all();
     context.sources.buttons.open_all();
 }

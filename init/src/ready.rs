@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The moment when the machine is ready, the line that says so, and the reports of one-shots.
+//! The ready line, and the degraded lines that follow from the states and the reports of services.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::event_sources::Event;
 use crate::service_table::names;
 use crate::state::SystemState;
 
-/// Number of bytes of a one-shot's report that are read.
+/// Number of bytes of a service's report that are read.
 const MAX_REPORT_BYTES: u64 = 16 * 1024;
 /// Port of sshd.
 const SSH_PORT: u16 = 22;
@@ -54,20 +54,20 @@ pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
     start_services(context.manager, &context.state.config, true);
 }
 
-/// Lists gates that are not ready, and what the other services report.
+/// Updates the degraded lines of all services.
 pub fn report_gates(context: &mut Context<'_>, _: &Event) {
     for id in context.manager.supervisor().ids() {
         judge(context, id);
     }
 }
 
-/// Lists what is true of a service since it has changed, and no longer what was true before.
+/// Updates the degraded lines of a service whose state has changed; removes them if the service is off.
 pub fn judge_again(context: &mut Context<'_>, event: &Event) {
     let Event::Service(change) = event else {
         return;
     };
     match *change {
-        Change::Ended(id, _) | Change::Unbindable(id)
+        Change::Ended(id, _) | Change::Unbindable(id) | Change::Cancelled(id)
             if context.manager.supervisor().state(id) == State::Off =>
         {
             let def = context.manager.supervisor().definition(id);
@@ -79,12 +79,12 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
         | Change::Ended(id, _)
         | Change::Unbindable(id)
         | Change::Reported(id) => judge(context, id),
-        Change::Restarting(..) | Change::Looping(..) => {}
+        Change::Restarting(..) | Change::Looping(..) | Change::Cancelled(_) => {}
     }
 }
 
-/// Replaces the lines of a service by its report, or else by the reason why it is missing. A
-/// service that has not come to anything yet keeps its lines.
+/// Replaces the degraded lines of a service by those of its report, or, if the report is empty and the
+/// service has failed or is late, by the reason. A service that is still to start keeps its lines.
 fn judge(context: &mut Context<'_>, id: ServiceId) {
     let s = context.manager.supervisor();
     let (state, readiness) = (s.state(id), s.readiness(id));
@@ -117,7 +117,9 @@ fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
     match (s.state(id), s.last_exit(id)) {
-        (State::Waiting, _) => format!("waits for {}, which is not there", def.needs.join(", ")),
+        (State::Waiting, _) if !def.needs.is_empty() => {
+            format!("waits for {}, which is not there", def.needs.join(", "))
+        }
         (_, Some(status)) => format!("{status}; the kernel log says more"),
         (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
         _ => def.late_reason(),
@@ -158,9 +160,9 @@ fn ready_line(state: &SystemState, supervisor: &Supervisor) -> String {
     format!("ready ssh={ssh} api={api} data={data} init={init} boot={boot}")
 }
 
-/// Ends what made the boot fast: expedited RCU grace periods cost interrupts of every processor,
-/// and a console that shows every message costs its reader's attention. Files are read further
-/// ahead from now on, for podman.
+/// Switches from boot to normal operation: RCU grace periods are no longer expedited, which interrupts
+/// every processor; the console shows warnings alone; files are read further ahead, because podman reads
+/// most of its libraries.
 pub fn end_boost(_: &mut Context<'_>, _: &Event) {
     kmsg::set_console_level(CONSOLE_LEVEL);
     syscall::expedite_rcu(false);

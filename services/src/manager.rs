@@ -277,7 +277,7 @@ impl Manager {
                 self.name(id)
             ),
             // The reason is logged where the socket could not be bound, a report by its reader.
-            Change::Unbindable(_) | Change::Reported(_) => {}
+            Change::Unbindable(_) | Change::Reported(_) | Change::Cancelled(_) => {}
         }
     }
 

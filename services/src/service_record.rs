@@ -123,16 +123,21 @@ impl ServiceRecord {
     }
 
     /// Notes that a stop was requested: `directly`, or of a service that this one needs.
-    pub(crate) fn request_stop(&mut self, now: Millis, directly: bool) {
+    pub(crate) fn request_stop(&mut self, now: Millis, directly: bool, out: &mut Effects) {
         self.late_at = None;
         match &mut self.state {
-            State::Waiting | State::Delayed { .. } => self.enter(now, State::Off),
-            State::Done | State::Failed if directly && self.invalid.is_none() => {
-                self.enter(now, State::Off);
-            }
+            State::Waiting | State::Delayed { .. } => self.cancel(now, out),
+            State::Failed if directly && self.invalid.is_none() => self.cancel(now, out),
+            State::Done if directly && self.invalid.is_none() => self.enter(now, State::Off),
             State::Stopping { again, .. } => *again = false,
             state => self.stop_requested = state.active(),
         }
+    }
+
+    /// Gives up the start that is due, or forgets the failure.
+    fn cancel(&mut self, now: Millis, out: &mut Effects) {
+        self.enter(now, State::Off);
+        out.changes.push(Change::Cancelled(self.id));
     }
 
     /// Notes that a restart was requested: a service without a process is started.

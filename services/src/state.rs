@@ -148,7 +148,8 @@ pub enum Input {
 pub enum Change {
     /// The service became ready: up, armed, or done in the case of a one-shot.
     Ready(ServiceId),
-    /// The service is not ready within its `late_ms`; services no longer wait for it.
+    /// The service is not ready within its `late_ms`: the ready line and the services that name it in
+    /// `after` no longer wait for it.
     Late(ServiceId),
     /// The process ended, or could not be created, and the service stays down. A one-shot
     /// that succeeds is also `Ready`, after this.
@@ -161,6 +162,9 @@ pub enum Change {
     Looping(ServiceId, u32, Millis),
     /// The socket of the service could not be bound, several times in a row; the service stays down.
     Unbindable(ServiceId),
+    /// A stop was requested of a service without a process: it is off, and a start that was due, or its
+    /// failure, no longer counts.
+    Cancelled(ServiceId),
     /// The service has written another report of what it lacks.
     Reported(ServiceId),
 }

@@ -3,8 +3,8 @@
 //!
 //! Inputs are handled in two steps, as in dinit ("two-phase transition", service.h):
 //!
-//! - [`Supervisor::note`] records what happened and returns the resulting [`Change`]s. A note
-//!   starts no `Waiting` service, and stops a service that others need only for its restart.
+//! - [`Supervisor::note`] records what happened and returns the resulting [`Change`]s. A note starts no
+//!   `Waiting` service, and terminates a service that others need in one case: its restart is requested.
 //! - [`Supervisor::settle`] then moves every service that can move, and returns the
 //!   [`Action`]s for the manager. Their outcome is noted in turn.
 //!
@@ -28,7 +28,8 @@
 //! - A stop cancels a delay or a start, and reaches a process only when no active service needs
 //!   the service.
 //! - A restart is neither lost nor done twice.
-//! - A service that is ordered after others waits until each is ready, has failed or is late.
+//! - A service that is ordered after others waits while one of them is starting and not late. One that is
+//!   ready, has failed, is late, was not started or is unknown delays nothing.
 
 use crate::graph::Set;
 use crate::service::ServiceDef;
@@ -136,7 +137,7 @@ impl Supervisor {
         (0..self.records.len()).map(ServiceId::new)
     }
 
-    /// Returns true if no service runs or will start by itself: after `StopAll`, the end.
+    /// Returns true if no service runs or will start without a request.
     #[must_use]
     pub fn at_rest(&self) -> bool {
         self.records.iter().all(|r| r.state.at_rest())
@@ -183,7 +184,7 @@ impl Supervisor {
                 self.with_id(id, |r, out| r.request_restart(now, out));
             }
             Input::Stop(id) => self.request_stop(now, id),
-            Input::StopAll => self.with_all(|r, _| r.request_stop(now, false)),
+            Input::StopAll => self.with_all(|r, out| r.request_stop(now, false, out)),
             Input::Spawned(id, pid) => self.with_id(id, |r, _| r.on_spawned(now, pid)),
             Input::SpawnFailed(id) => self.with_id(id, |r, out| r.on_spawn_failed(now, out)),
             Input::Watching(id) => self.with_id(id, |r, out| r.on_watching(now, out)),
@@ -199,7 +200,7 @@ impl Supervisor {
 
     /// Moves every service that can move and returns what is to be done: the second phase.
     pub fn settle(&mut self, now: Millis) -> Vec<Action> {
-        // A service that stops may allow those that it needs to stop; each stops at most once.
+        // When a service stops, a service that it needs may become free to stop: the pass is repeated.
         while self.stop_unneeded(now) {}
         self.start_unblocked(now);
         std::mem::take(&mut self.effects.actions)
@@ -252,10 +253,10 @@ impl Supervisor {
     fn request_stop(&mut self, now: Millis, id: ServiceId) {
         for dependent in self.ids() {
             if dependent != id && self.needs_transitively(dependent, id) {
-                self.with_id(dependent, |r, _| r.request_stop(now, false));
+                self.with_id(dependent, |r, out| r.request_stop(now, false, out));
             }
         }
-        self.with_id(id, |r, _| r.request_stop(now, true));
+        self.with_id(id, |r, out| r.request_stop(now, true, out));
     }
 
     /// Stops the services whose stop was requested and that no active service needs. Returns

@@ -55,6 +55,8 @@ fn a_reaction_keeps_the_next_service_from_starting() {
     let mut w = pair();
     changes(&mut w);
     w.m.note(now(), Input::Stop(id(1)));
+    assert!(w.m.settle(now()), "a start that is cancelled is a change");
+    assert_eq!(w.m.take_changes(), [Change::Cancelled(id(1))]);
     assert!(!w.m.settle(now()));
     assert_eq!(w.state(id(1)), State::Off);
 }

@@ -211,6 +211,7 @@ impl World {
                 self.ends_seen += 1;
                 assert!(self.s.state(id).at_rest());
             }
+            Change::Cancelled(id) => assert_eq!(self.s.state(id), State::Off),
             Change::Reported(_) => panic!("a report without a manager"),
             Change::Late(_) => {}
         }

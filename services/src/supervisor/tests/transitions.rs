@@ -168,6 +168,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
     let same = Outcome::noted(state).stop_requested(stop_requested);
     let kept = Outcome::noted(state);
     let off = Outcome::noted(S::Off);
+    let cancelled = Outcome::noted(S::Off).changes(&[Change::Cancelled(TESTED)]);
     let clean = Action::Clean(TESTED);
     match state {
         S::Off => match input {
@@ -177,7 +178,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Watching(_) | I::WatchFailed(_) => same,
         },
         S::Waiting => match input {
-            I::Stop(_) | I::StopAll => off,
+            I::Stop(_) | I::StopAll => cancelled,
             I::Start(_) | I::Restart(_) | I::Spawned(..) | I::SpawnFailed(_) => same,
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
             I::Watching(_) | I::WatchFailed(_) => same,
@@ -256,12 +257,13 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
         },
         S::Delayed { .. } => match input {
             I::Start(_) | I::Restart(_) | I::Tick => started(),
-            I::Stop(_) | I::StopAll => off,
+            I::Stop(_) | I::StopAll => cancelled,
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
             I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Exited(..) => same,
         },
         S::Done | S::Failed => match input {
             I::Start(_) | I::Restart(_) => started(),
+            I::Stop(_) if state == S::Failed => cancelled,
             I::Stop(_) => off,
             I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
