@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The boot, in the order in which it happens. Read this file first.
 //!
-//! A phase that fails is logged as degraded with its reason, and the next phase runs. Without a
-//! userland PID 1 starts a rescue shell in place of the second group of phases.
+//! A phase that fails is logged as degraded with its reason, and the next phase runs. If no userland is
+//! found, PID 1 starts a rescue shell; the later phases and the services do not run.
 //!
 //! The ready line is the line on every console that reports the machine as ready. A gate is a
 //! service that the ready line waits for. A degraded line reports a part that was asked for and
@@ -56,23 +56,23 @@ pub const ROOT_PHASES: &[Phase] = &[
     Phase { name: "root",          when: owns_root,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
 ];
 
-/// Phases in the new root that are the same on every machine.
+/// Phases in the new root that prepare the interfaces of the kernel, the same on every machine.
 #[rustfmt::skip]
-pub const SERVICE_PHASES: &[Phase] = &[
+pub const USERLAND_PHASES: &[Phase] = &[
     Phase { name: "mounts",        when: always,     run: |_| mounts::mount_rest(),      why: "terminals, shared memory, cgroups and tracing have their file systems" },
     Phase { name: "cgroups",       when: always,     run: create_cgroups,                why: "the controllers are enabled, and PID 1 has a leaf of the tree" },
     Phase { name: "loopback",      when: always,     run: |_| net::set_up("lo").doing("lo"), why: "lo has 127.0.0.1 and ::1" },
 ];
 
-/// Phases that make this machine out of the image, until the services start. A template, whose memory is
-/// to be that of several machines, leaves out those that make what is unique; all run again in each of
-/// the machines ([`template::leave`]).
+/// Phases that configure this machine; the services start after these phases. A template is a virtual
+/// machine whose memory a host copies. A template skips the phases with `not_template`, which create the
+/// identity of a machine; each copy runs all phases of this table ([`template::leave`]).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
-    Phase { name: "devices",       when: not_template,    run: devices,                       why: "the network cards have their drivers, and later uevents are not missed" },
+    Phase { name: "devices",       when: not_template,    run: devices,                       why: "fw_cfg, power buttons and network cards have their drivers, and later uevents are received" },
     Phase { name: "flags",         when: not_template,    run: read_all_flags,                why: "the settings of fw_cfg and SMBIOS, whose drivers are loaded now, are known as well" },
     Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "machine",       when: always,     run: |s| identity::mark_machine(&s.config), why: "podman knows of a host that publishes its ports" },
+    Phase { name: "machine",       when: always,     run: |s| identity::mark_machine(&s.config), why: "podman knows that a host publishes the ports of containers, where a flag says so" },
     Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman use the name" },
     Phase { name: "varlink",       when: always,     run: |s| service_table::link_registry(&s.config), why: "programs find the socket of a varlink interface by its name" },
     Phase { name: "machine-id",    when: not_template,    run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
@@ -94,7 +94,7 @@ fn always(_: &Config) -> bool {
 }
 
 fn not_template(config: &Config) -> bool {
-    !template::is_one(config)
+    !template::is_template(config)
 }
 
 /// Returns true outside of containers, whose root and devices belong to the container's host.
@@ -124,14 +124,15 @@ pub fn run(signals: Signals) -> ! {
 }
 
 /// Runs the phases after the switch to the userland, starts the services, and handles events until
-/// the shutdown. After a crash in a phase every phase runs again: each can be repeated.
+/// the shutdown. After a crash during these phases, [`crate::recovery`] calls this function again: every
+/// phase in [`USERLAND_PHASES`] and [`MACHINE_PHASES`] can be repeated. [`ROOT_PHASES`] do not run again.
 pub fn continue_boot(
     state: &mut SystemState,
     sources: &mut EventSources,
     after_crash: Option<InheritedPipes>,
 ) -> ! {
     // Each failure is listed as degraded.
-    let _ = run_phases(SERVICE_PHASES, state);
+    let _ = run_phases(USERLAND_PHASES, state);
     make_machine(state, sources);
     state.degraded.set_err("control", sources.bind_control());
     identity::warn_without_entropy();
@@ -246,8 +247,8 @@ fn create_cgroups(_: &mut SystemState) -> Result<()> {
 /// Time limit for loading early drivers, in milliseconds.
 const DRIVERS_MS: i32 = 5_000;
 
-/// Opens the socket of uevents and then loads drivers for the devices that exist, so that
-/// no device is missed in between.
+/// Opens the socket of uevents, then loads the drivers that services wait for ([`uevent::is_early`]). In
+/// this order no device is missed in between. In a container no driver is loaded.
 fn devices(state: &mut SystemState) -> Result<()> {
     let mut errors = Vec::new();
     match UeventSocket::open().doing("uevents, without which hot-plug does not work") {
@@ -325,7 +326,7 @@ mod tests {
     #[test]
     fn every_phase_has_a_reason_and_a_name_of_its_own() {
         let phases = || {
-            [ROOT_PHASES, SERVICE_PHASES, MACHINE_PHASES]
+            [ROOT_PHASES, USERLAND_PHASES, MACHINE_PHASES]
                 .into_iter()
                 .flatten()
         };

@@ -3,32 +3,36 @@
 //! disk a host then copies. No driver of a network card is loaded, fw_cfg, which differs between the
 //! machines, is not read, and there is no host key, machine-id or address.
 //!
-//! The service `template` ends in a copy alone ([`crate::service_table`]). From then on the copy is a
-//! machine like any other.
+//! The service `template` ends in a copy of the memory, or if the preparation fails before the host is told
+//! ([`crate::service_table`]). From then on the machine is one like any other.
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use config::Config;
-use log::warn;
+use sys::error::Doing;
 use sys::paths::TEMPLATE_LEFT;
 
 use crate::context::Context;
 use crate::event_sources::Event;
 use crate::{boot, disk_config};
 
-/// Returns true until the memory is that of a machine, if a flag asks for a template.
+/// True once this machine has left the template.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Returns true if a flag asks for a template, and this machine has not left the template yet.
 #[must_use]
-pub fn is_one(config: &Config) -> bool {
-    config.template && !Path::new(TEMPLATE_LEFT).exists()
+pub fn is_template(config: &Config) -> bool {
+    config.template && !LEFT.load(Ordering::Relaxed) && !Path::new(TEMPLATE_LEFT).exists()
 }
 
-/// Makes the machine, and adds the services that a template does not have.
+/// Runs the phases that a template leaves out, and adds the services that a template does not have.
 pub fn leave(context: &mut Context<'_>, _: &Event) {
-    // A program that follows on a crash would otherwise take the machine for the template.
-    if let Err(error) = fs::write(TEMPLATE_LEFT, "") {
-        warn!("{TEMPLATE_LEFT}: {error}");
-    }
+    LEFT.store(true, Ordering::Relaxed);
+    // PID 1 reads the file after a crash.
+    let noted = fs::write(TEMPLATE_LEFT, "").on(TEMPLATE_LEFT);
+    context.state.degraded.set_err("template", noted);
     let before = context.state.config.clone();
     boot::make_machine(context.state, context.sources);
     disk_config::revise(context, &before);

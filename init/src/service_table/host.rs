@@ -9,9 +9,9 @@ use super::{Entry, ignition};
 
 /// Rows of the service table, after those of [`super::SERVICES`].
 pub const HOST: &[Entry] = &[
-    // After cloud-init, because both rewrite /etc/passwd. A document of 1 MB takes the kernel 35 s to
-    // read where the processor is emulated: its reader of fw_cfg skips what was read, byte by byte,
-    // for each page (drivers/firmware/qemu_fw_cfg.c, fw_cfg_read_blob).
+    // The service runs after cloud-init, because both rewrite /etc/passwd. On an emulated processor the
+    // kernel needs 35 s to read a document of 1 MB from fw_cfg: for each page, the driver skips the bytes
+    // before that page one by one (drivers/firmware/qemu_fw_cfg.c, fw_cfg_read_blob).
     Entry {
         def: ServiceDef {
             name: IGNITION,
@@ -25,8 +25,8 @@ pub const HOST: &[Entry] = &[
         when: ignition,
         ..Entry::DEFAULT
     },
-    // Nothing but a copy of the memory ends the wait: a template that went on by itself would have a
-    // host key, which its copies would share.
+    // Once the host is told, the service has no time limit and ends only in a copy of the memory. A template
+    // that continued by itself would create a host key, and all of its copies would have the same key.
     Entry {
         def: ServiceDef {
             name: TEMPLATE,

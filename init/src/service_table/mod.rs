@@ -52,7 +52,7 @@ impl Entry {
 pub struct Platform {
     /// True in a container, where disks, devices and the clock belong to the container's host.
     pub in_container: bool,
-    /// True until the memory of a template is that of a machine.
+    /// True if the machine is a template that has not become a machine of its own yet.
     pub is_template: bool,
     /// True if the host or a disk offers a document of Ignition.
     pub has_ignition: bool,
@@ -79,7 +79,7 @@ impl Platform {
         let user = account::user(&passwd, &groups, &config.user);
         Platform {
             in_container: crate::root::in_container(),
-            is_template: crate::template::is_one(config),
+            is_template: crate::template::is_template(config),
             has_ignition: sys::config_sources::has_ignition(),
             api_gid: account::gid(&groups, adapt::API_GROUP).unwrap_or(0),
             user: user
