@@ -117,8 +117,14 @@ fn recall(text: &str, key: &str) -> Option<Accelerator> {
 /// race: always lock pages before translation", RHBZ 2216496). One thread for all CPUs avoids the
 /// bug.
 pub fn loses_patches(board: Board) -> bool {
-    static KNOWN: OnceLock<bool> = OnceLock::new();
-    *KNOWN.get_or_init(|| {
+    static OF_PC: OnceLock<bool> = OnceLock::new();
+    static OF_VIRT: OnceLock<bool> = OnceLock::new();
+    // Each program of QEMU may have a version of its own.
+    let known = match board {
+        Board::Q35 | Board::Microvm => &OF_PC,
+        Board::Virt => &OF_VIRT,
+    };
+    *known.get_or_init(|| {
         let out = Command::new(board.qemu()).arg("--version").output();
         // A QEMU that does not report its version counts as an old one.
         !out.is_ok_and(|out| is_since_8_1(&String::from_utf8_lossy(&out.stdout)))

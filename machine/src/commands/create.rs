@@ -12,6 +12,7 @@ use crate::store::{Dirs, Machine, files, saved, template};
 use crate::tool;
 use anyhow::{Context, Result};
 use clap::ArgMatches;
+use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use std::fs;
@@ -103,7 +104,12 @@ fn import(
 fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Result<PathBuf> {
     let dirs = &creation.dirs;
     let qemu = tool::output(Command::new(crate::driver::launch::QEMU).arg("--version"))?;
-    let dir = template::dir(dirs, config, &qemu, &saved::host_cpu());
+    let host = template::Host {
+        qemu: &qemu,
+        accelerator: crate::driver::launch::accelerator(&dirs.cache(), config)?,
+        cpu: &saved::host_cpu(),
+    };
+    let dir = template::dir(dirs, config, host);
     if !template::is_whole(&dir) {
         let name = &creation.machine.name;
         println!(
@@ -149,13 +155,15 @@ fn make(
 
 /// Refuses a name that is taken, or that cannot be one.
 pub fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    if name.is_empty()
-        || !name.chars().all(plain)
-        || name.starts_with(['-', '.'])
-        || name.ends_with(['-', '.'])
-        || name.len() > 63
-    {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.chars().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // The guest has the name as its host name (hostname(7)).
+    if !name.split('.').all(is_label) || name.len() > 63 {
         let text = "Error creating machine: Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . -";
         return Err(Fault::new(text).into());
     }
@@ -256,26 +264,38 @@ pub fn keygen(draft: &Path, name: &str) -> Result<()> {
 
 /// Removes the drafts of processes that have ended.
 pub fn sweep(dirs: &Dirs) -> Result<()> {
-    for dir in [dirs.machines(), dirs.cache()] {
-        sweep_dir(&dir)?;
+    for draft in abandoned(dirs) {
+        remove_all(&draft)?;
     }
     Ok(())
 }
 
-fn sweep_dir(dir: &Path) -> Result<()> {
-    // There is no cache before the first image.
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let pid = name
-            .strip_prefix('.')
-            .and_then(|name| name.strip_suffix(".tmp"))
-            .and_then(|name| name.rsplit_once('.'));
-        let pid = pid.and_then(|(_, pid)| pid.parse().ok());
-        if pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_err()) {
-            remove_all(&entry.path())?;
+/// Returns the drafts of processes that have ended, and the runtime directories of those that were to be
+/// booted states.
+pub fn abandoned(dirs: &Dirs) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for dir in [dirs.machines(), dirs.cache()] {
+        // There is no cache before the first image.
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let file_name = entry.file_name().to_string_lossy().into_owned();
+            let name = file_name.strip_suffix(".tmp");
+            let Some((name, pid)) = name.and_then(draft_of_process) else {
+                continue;
+            };
+            if kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH) {
+                let run = dirs.run(name);
+                paths.extend(run.exists().then_some(run));
+                paths.push(entry.path());
+            }
         }
     }
-    Ok(())
+    paths
+}
+
+/// Returns the name of a draft, and the process that makes it: `.NAME.PID`.
+fn draft_of_process(name: &str) -> Option<(&str, i32)> {
+    let (_, pid) = name.strip_prefix('.')?.rsplit_once('.')?;
+    Some((name, pid.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -299,6 +319,9 @@ mod tests {
             ".a",
             "a-",
             "a.",
+            "a..b",
+            "a-.b",
+            "a.-b",
             "a_b",
             "a/b",
             "../x",
@@ -323,11 +346,14 @@ mod tests {
             draft(&dirs, "a.b", 4_194_304),
             draft(&dirs, "c", std::process::id()),
         );
-        for dir in [&dead, &own, &dirs.machines().join("box")] {
+        let run = dirs.run(".saved.4194304");
+        let state = template::draft(&dirs.cache(), 4_194_304);
+        for dir in [&dead, &own, &dirs.machines().join("box"), &state, &run] {
             fs::create_dir_all(dir).expect("made");
         }
         sweep(&dirs).expect("swept");
         assert!(!dead.exists() && own.exists() && dirs.machines().join("box").exists());
+        assert!(!state.exists() && !run.exists());
         assert_eq!(Machine::names(&dirs).expect("listed"), ["box"]);
     }
 }

@@ -37,8 +37,13 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     file.try_lock().map_err(|_| {
         Fault::new("Error: another podman-machine brings an image into the cache: try again")
     })?;
-    super::create::sweep(&dirs)?;
     let dry = matches.get_flag("dry-run");
+    for path in super::create::abandoned(&dirs) {
+        println!("{}: of an interrupted command", path.display());
+        if !dry {
+            remove_all(&path)?;
+        }
+    }
     for image in unused(&dirs)? {
         let bytes = size(&dirs.cache().join(&image));
         println!("{image}  {} MB", bytes.div_ceil(1_000_000));

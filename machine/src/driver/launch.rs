@@ -49,6 +49,13 @@ pub struct Launched {
     pub notes: Vec<String>,
 }
 
+/// Returns the accelerator that a machine with this configuration has on this host.
+pub fn accelerator(cache: &Path, config: &MachineConfig) -> Result<Accelerator> {
+    let image = Image::open(cache, &config.image)?;
+    let choice = AcceleratorChoice::parse(&config.accel)?;
+    Ok(choice.resolve(Board::Q35, Some(&image.kernel())))
+}
+
 /// Starts QEMU, and returns when it answers. `announce`
 /// records the port and the shortcomings before there is a QEMU that they describe.
 pub fn launch(
@@ -60,8 +67,7 @@ pub fn launch(
     let image = Image::open(&machine.cache, &config.image)?;
     let key = machine.file("id_ed25519.pub");
     let key = fs::read_to_string(&key).with_context(|| format!("read {}", key.display()))?;
-    let accelerator =
-        AcceleratorChoice::parse(&config.accel)?.resolve(Board::Q35, Some(&image.kernel()));
+    let accelerator = accelerator(&machine.cache, config)?;
     let mut tries = TRIES;
     let mut attempts = vec![Attempt::Best; config.shares.len()];
     let mut notes = Vec::new();

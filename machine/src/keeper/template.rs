@@ -34,8 +34,8 @@ pub const DISK: &str = "disk.qcow2";
 /// Sign of the machine that boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
-    /// The console's log has grown.
-    Console,
+    /// The console's log may have grown.
+    Changed,
     /// QEMU has ended.
     Gone,
 }
@@ -81,13 +81,13 @@ fn listen(launched: &mut Launched, console: &Path, signs: Sender<Sign>) -> Resul
     launched
         .monitor
         .listen(signs.clone(), |event| match event {
-            Some(_) => Sign::Console,
+            Some(_) => Sign::Changed,
             None => Sign::Gone,
         })?;
     let watch = Watch::new(console)?;
     // What was written before there was a watch.
-    let _ = signs.send(Sign::Console);
-    thread::spawn(move || while watch.wait().is_ok() && signs.send(Sign::Console).is_ok() {});
+    let _ = signs.send(Sign::Changed);
+    thread::spawn(move || while watch.wait().is_ok() && signs.send(Sign::Changed).is_ok() {});
     Ok(())
 }
 
@@ -100,7 +100,7 @@ fn wait(events: &Receiver<Sign>, console: &Path, deadline: Instant) -> Result<()
         }
         let left = deadline.saturating_duration_since(Instant::now());
         match events.recv_timeout(left) {
-            Ok(Sign::Console) => {}
+            Ok(Sign::Changed) => {}
             Ok(Sign::Gone) => bail!("QEMU has ended"),
             Err(RecvTimeoutError::Timeout) => bail!("the time of --timeout is over"),
             Err(RecvTimeoutError::Disconnected) => bail!("no more events"),
@@ -108,10 +108,13 @@ fn wait(events: &Receiver<Sign>, console: &Path, deadline: Instant) -> Result<()
     }
 }
 
-/// Tells by the console whether the guest waits. An image that has no such wait becomes ready instead.
+/// Returns true if the console shows that the guest waits. A guest without this wait, or one whose
+/// preparation failed, becomes ready instead.
 fn waits(console: &str) -> Result<bool> {
     if console.contains(vmm::READY) {
-        bail!("this image boots without a stop before its identity: it is an older one");
+        bail!(
+            "the guest has become ready instead of waiting: its image is too old, or podman did not answer"
+        );
     }
     if console.contains("Kernel panic - not syncing") {
         bail!("the guest's kernel has stopped");
@@ -119,7 +122,7 @@ fn waits(console: &str) -> Result<bool> {
     Ok(console.contains(WAITS))
 }
 
-/// Keeps memory and disk, of the same moment, and ends QEMU.
+/// Saves memory and disk of the same moment in the file of the disk, and ends QEMU.
 fn save(machine: &Machine, launched: &mut Launched) -> Result<Saved> {
     let monitor = &mut launched.monitor;
     monitor.execute("stop", &json!({}))?;

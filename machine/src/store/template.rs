@@ -33,17 +33,30 @@ pub fn check(config: &MachineConfig) -> Result<()> {
     }
 }
 
-/// Returns the directory of the state that fits a configuration, under this version of QEMU.
+/// Host of a booted state: `accelerator` is the one that runs the guest, not the setting, which may leave
+/// the choice to the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a> {
+    /// Output of QEMU's `--version`.
+    pub qemu: &'a str,
+    /// Accelerator.
+    pub accelerator: vmm::Accelerator,
+    /// Model of the processor.
+    pub cpu: &'a str,
+}
+
+/// Returns the directory of the state that fits a configuration on a host.
 #[must_use]
-pub fn dir(dirs: &Dirs, config: &MachineConfig, qemu: &str, host_cpu: &str) -> PathBuf {
+pub fn dir(dirs: &Dirs, config: &MachineConfig, host: Host<'_>) -> PathBuf {
+    let accelerator = format!("{:?}", host.accelerator);
     let parts = [
         config.image.as_str(),
-        config.accel.as_str(),
+        accelerator.as_str(),
         &config.cpus.to_string(),
         &config.memory_mib.to_string(),
         &config.disk_bytes.to_string(),
-        qemu,
-        host_cpu,
+        host.qemu,
+        host.cpu,
     ];
     let hash = Sha256::digest(parts.join("\n"));
     let hex: String = hash.iter().take(8).map(hex_byte).collect();
@@ -73,15 +86,14 @@ pub fn settle(dirs: &Dirs, draft: &Path, dir: &Path) -> Result<()> {
 
 /// Gives a machine whose files are made in `draft` a copy of the state, from which it goes on.
 pub fn copy(dir: &Path, draft: &Path) -> Result<()> {
-    let copy = |from: PathBuf, to: PathBuf| {
-        fs::copy(&from, &to)
-            .map(|_| ())
-            .with_context(|| format!("copy {} to {}", from.display(), to.display()))
-    };
-    copy(dir.join(DISK), draft.join(DISK))?;
+    let (from, disk) = (dir.join(DISK), draft.join(DISK));
+    let copied = fs::copy(&from, &disk).and_then(|_| fs::File::open(&disk)?.sync_all());
+    copied.with_context(|| format!("copy {} to {}", from.display(), disk.display()))?;
     super::dirs::make_private(&draft.join("state"))?;
     files::replace(&draft.join("state/pending"), b"")?;
-    copy(dir.join(DESCRIPTION), draft.join("state/complete"))
+    // The description says that disk and memory are whole: its name is flushed after them.
+    let description = files::read_text(&dir.join(DESCRIPTION))?;
+    files::replace(&draft.join("state/complete"), description.as_bytes())
 }
 
 /// Returns the machine that makes a state. Its runtime directory is that of no other machine: a dot
@@ -111,10 +123,22 @@ mod tests {
     #[test]
     fn each_hardware_has_its_state() {
         let dirs = dirs(Path::new("/nonexistent"));
+        let on = |config: &MachineConfig, qemu: &str, accelerator| {
+            let cpu = "";
+            dir(
+                &dirs,
+                config,
+                Host {
+                    qemu,
+                    accelerator,
+                    cpu,
+                },
+            )
+        };
         let at = |change: fn(&mut MachineConfig), qemu: &str| {
             let mut config = MachineConfig::new("box");
             change(&mut config);
-            dir(&dirs, &config, qemu, "")
+            on(&config, qemu, vmm::Accelerator::Kvm)
         };
         let plain = at(|_| (), "7.2");
         assert_eq!(plain, at(|c| c.name = "other".into(), "7.2"));
@@ -122,7 +146,8 @@ mod tests {
         for other in [
             at(|_| (), "8.0"),
             at(|c| c.image = "sha256-0".into(), "7.2"),
-            at(|c| c.accel = "tcg".into(), "7.2"),
+            // KVM came or went, and the setting leaves the choice to the host.
+            on(&MachineConfig::new("box"), "7.2", vmm::Accelerator::Tcg),
             at(|c| c.cpus = 1, "7.2"),
             at(|c| c.memory_mib = 1, "7.2"),
             at(|c| c.disk_bytes = 1, "7.2"),
