@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Configuration that becomes known while the machine boots: takes effect for everything that has not
-//! begun.
+//! Configuration that becomes known while the machine boots. Host name, keys and user change at once;
+//! services start and stop accordingly.
 //!
 //! `b2p data` copies that of the data disk to [`DISK_CONFIG_DIR`], in RAM, before it ends. `b2p cloud`
 //! and `b2p ignition` write what follows from a document to [`DOCUMENT_CONFIG`]. PID 1 applies it when

@@ -21,7 +21,7 @@ use sys::uevent::{Uevent, UeventSocket};
 
 use crate::power_button::PowerButtons;
 
-/// Longest sleep, in milliseconds: one hour. The value must fit into the int of poll(2).
+/// Longest sleep until a deadline, in milliseconds: one hour. The value must fit into the int of poll(2).
 const MAX_SLEEP_MS: Millis = 3_600_000;
 /// Number of descriptors that are usually polled.
 const USUAL_DESCRIPTORS: usize = 32;
@@ -31,11 +31,11 @@ const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Event that PID 1 reacts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A service became ready, became late, or ended.
+    /// The state of a service changed, or the service has written a report.
     Service(Change),
     /// All gates of the ready line are ready, have failed, or are late.
     NoGatePending,
-    /// A device appeared or vanished.
+    /// A device appeared, vanished or needs a driver, or uevents were lost.
     Device(Uevent),
     /// The drivers of network cards, which outlasted the time limit of their phase, are loaded.
     DriversLoaded,
@@ -207,7 +207,7 @@ impl EventSources {
         if !child.exited_within(0) {
             return None;
         }
-        // Its end may be visible before it is reaped: thousands of others may be first.
+        // The end of a child is visible before the child is reaped: other ended children may be reaped first.
         let kept = self.kept_status.and_then(|(_, status)| status);
         let status = kept.or_else(|| reap::take(child.pid()));
         Some(status.is_some_and(|status| status.success()))

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loop that PID 1 spends its life in: sleep, react, move the services.
 //!
-//! The loop waits in no other place. Work that takes time is done by another process, and every
-//! wait for a process has a deadline.
+//! Work that takes time is done by another process, and every wait for a process has a deadline. One
+//! reaction waits: in a copy of a template, [`crate::boot`] waits at most five seconds for the drivers of
+//! network cards.
 
 use services::{Input, Manager, Millis};
 use sys::clock::now;
@@ -91,7 +92,7 @@ impl<'a> EventLoop<'a> {
         let shutdown = state.scheduled.map(|s| s.at);
         let until = deadline.into_iter().chain(shutdown).min();
         let events = sources.poll_once(manager, until);
-        // Before clients get answers: a service that has ended has a report that was read.
+        // Reactions to the ends of services read their reports before clients of the control channel get answers.
         self.settle();
         events.iter().for_each(|event| self.react(event));
         self.settle();

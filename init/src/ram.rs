@@ -4,8 +4,8 @@
 //! Containers do not fill the file systems that the machine needs: the root's own files, podman's
 //! database and the layers of containers have a limit each, so that a container that fills its layer
 //! can be removed, and somebody can still log in. All limits together leave room for the programs that
-//! run and for the pages of the userland, which the kernel drops first and reads again at once: a
-//! machine without them kills processes for want of memory, though its files are to blame.
+//! run and for the pages of the userland, which the kernel drops first and reads again at once. Without
+//! these pages the kernel kills processes for want of memory, although files have taken it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -16,7 +16,7 @@ use sys::error::{Doing, Result};
 
 /// Mebibyte.
 const MIB: u64 = 1 << 20;
-/// Size of the userland image, the part of the initrd that stays in memory.
+/// Upper bound of the size of the userland image, which is the part of the initrd that stays in memory.
 const IMAGE_BYTES: u64 = 64 * MIB;
 /// Memory for processes and their pages that every machine needs, besides a share of the memory.
 const WORKING_SET_BYTES: u64 = 32 * MIB;
@@ -25,10 +25,10 @@ const MAX_KEPT_BYTES: u64 = 1024 * MIB;
 /// Percentage of the memory that each of /run, /run/user and /dev/shm may take ([`crate::mounts`]).
 pub const SMALL_PERCENT: u64 = 3;
 /// Number of the file systems that may take [`SMALL_PERCENT`].
-const SMALL: u64 = 3;
+const SMALL_COUNT: u64 = 3;
 /// Limit of /dev, whose nodes take no blocks.
 pub const DEV_BYTES: u64 = 2 * MIB;
-/// Bytes of a file system of layers for each inode, of which the kernel takes about 1 KiB.
+/// Bytes for each inode in a file system of layers. An inode takes about 1 KiB of memory of the kernel.
 const BYTES_PER_INODE: u64 = 8 * 1024;
 
 /// Sizes in bytes of the file systems in RAM.
@@ -50,8 +50,9 @@ pub fn sizes(total: u64) -> Sizes {
     let files = total.saturating_sub(kept).max(total / 4);
     let root = (total / 16).clamp(16 * MIB, 1024 * MIB);
     let podman = (total / 48).clamp(8 * MIB, 256 * MIB);
-    let others = root + podman + DEV_BYTES + SMALL * (total * SMALL_PERCENT / 100);
-    // Half of the inodes that the limit allows are counted: each file has at least a page as well.
+    let others = root + podman + DEV_BYTES + SMALL_COUNT * (total * SMALL_PERCENT / 100);
+    // An inode takes an eighth of its BYTES_PER_INODE. Half of the inodes that the limit allows are counted,
+    // because each file has at least a page as well: 1/16 of the size, which is 1/17 of the rest.
     let rest = files.saturating_sub(others);
     let containers = (rest - rest / 17).max(total / 16).max(16 * MIB);
     Sizes {
@@ -159,7 +160,7 @@ mod tests {
     fn all_limits_leave_room_for_programs() {
         for total in TOTALS_MIB.iter().map(|mib| mib * MIB) {
             let sizes = sizes(total);
-            let small = DEV_BYTES + SMALL * (total * SMALL_PERCENT / 100);
+            let small = DEV_BYTES + SMALL_COUNT * (total * SMALL_PERCENT / 100);
             let all = sizes.root + sizes.podman + sizes.containers + small;
             let inodes = all / BYTES_PER_INODE * 1024 / 2;
             let left = total.saturating_sub(all + inodes + IMAGE_BYTES);

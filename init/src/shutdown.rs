@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The shutdown, as a table: every phase has a time limit, and whatever happens in a phase, the
-//! next one runs. The root is in RAM and needs no unmount.
+//! The shutdown, as a table. Every phase has a time limit, and the next phase runs whatever the outcome.
+//! One exception: without memory for a child, PID 1 itself syncs, without a time limit. The root is in
+//! RAM and needs no unmount.
 //!
 //! A second request (of the power button or by a signal) ends the current phase's wait for
 //! programs, and the next phase begins.
@@ -43,18 +44,18 @@ struct Phase {
 
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
-    Phase { name: "accept",     when: always,          within_ms: 1_000,  run: close_sockets,   why: "no new client: the listening sockets of services are closed" },
+    Phase { name: "accept",     when: always,          within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
     Phase { name: "containers", when: containers_run,  within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
     Phase { name: "services",   when: always,          within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,          within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
     Phase { name: "kill",       when: always,          within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
-    Phase { name: "sync",       when: disks_are_used,  within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks, however slow they are" },
-    Phase { name: "unmount",    when: disks_are_used,  within_ms: 30_000, run: run_unmount,     why: "file systems are clean; a file server that is gone does not stop the shutdown" },
+    Phase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,     why: "dirty data is on the disks, however slow they are" },
+    Phase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are clean; a file server that is gone does not stop the shutdown" },
 ];
 
 /// Time between two looks at a child and at the data that it writes, in milliseconds.
 const CHILD_POLL_MS: Millis = 20;
-/// Exit status of a child whose program cannot be executed (POSIX, sh, "Exit Status for Commands").
+/// Exit status of a child whose program cannot be executed, as in system(3).
 const EXEC_FAILED: i32 = 127;
 /// Priority of the message that begins the shutdown, a notice (syslog(3)).
 const NOTICE: u8 = 5;
@@ -153,7 +154,9 @@ fn containers_run() -> bool {
     user_processes().is_some_and(|names| names.contains("conmon["))
 }
 
-fn disks_are_used() -> bool {
+/// Returns true if a file system on a disk or on a server is mounted, if a swap area is in use, or if the
+/// list of mounts cannot be read.
+fn has_mounts_or_swap() -> bool {
     !unmount::nothing_to_do()
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct ServiceRecord {
     late_at: Option<Millis>,
     pub(crate) late: bool,
     pub(crate) last_exit: Option<ExitStatus>,
-    /// Number of starts after the service had ended by itself.
+    /// Number of starts after a restart delay.
     pub(crate) restarts: u32,
     pub(crate) timestamps: Timestamps,
     /// Reason why the service can never start.
@@ -83,7 +83,7 @@ impl ServiceRecord {
         self.enter(0, State::Failed);
     }
 
-    /// Changes the state; no other function does.
+    /// Enters a state. Other functions change only the fields of `Stopping`.
     fn enter(&mut self, now: Millis, state: State) {
         self.state = state;
         self.since = now;
@@ -92,8 +92,8 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that the service was requested: `directly`, or by a service that needs it. The
-    /// latter neither repeats a one-shot nor shortens the delay after a failure.
+    /// Notes that a start was requested, `directly` or by a service that needs this one. A request by another
+    /// service neither repeats a one-shot nor shortens the delay after a failure.
     pub(crate) fn request_start(&mut self, now: Millis, directly: bool) {
         match &mut self.state {
             State::Off => self.wait_for_dependencies(now),

@@ -74,8 +74,8 @@ pub(super) fn build(machine: &Machine, resolved: &Resolved) -> Vec<OsString> {
 fn base(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
     let (memory, cpus) = (format!("{}M", machine.memory_mib), machine.cpus.to_string());
     let cpus = if machine.icount { "1" } else { cpus.as_str() };
-    // The instruction clock counts instructions: what is slow in TCG costs nothing on it, and figures stay
-    // comparable with those that were measured before.
+    // On the instruction clock each instruction costs the same: no feature is left out, and figures stay
+    // comparable with earlier ones.
     let processor = match machine.icount {
         true => "max",
         false => machine.board.processor(accelerator),

@@ -10,8 +10,8 @@ pub fn ready() {
     send("READY=1");
 }
 
-/// Reports that the file of the service's degraded lines has changed. A one-shot need not: its end
-/// is report enough.
+/// Reports that the file of the service's degraded lines has changed. A one-shot does not call this function:
+/// PID 1 reads the file when a one-shot ends.
 pub fn degraded() {
     send("X_DEGRADED=1");
 }

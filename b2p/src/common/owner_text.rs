@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Texts that an owner wrote, perhaps on Windows: without a byte order mark, with line ends of
-//! Unix.
+//! Reads text files that the owner of the machine wrote, perhaps on Windows: removes a byte order mark of
+//! UTF-8 and turns CRLF into LF.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,10 +12,10 @@ use sys::files::read_whole;
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Byte order marks of UTF-16, which Notepad calls "Unicode", and of PowerShell's `>`.
 const UTF16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
-/// Bytes in which UTF-16 without a mark is looked for.
+/// Number of leading bytes that are examined for UTF-16 without a byte order mark.
 const HEAD: usize = 64;
 
-/// Reads a text of the owner's whole, in the form that Unix has; `None` if there is none.
+/// Reads the whole file at `path` and normalizes the text ([`normalize`]); `None` if there is no such file.
 ///
 /// # Errors
 /// The file cannot be read, is longer than `max_bytes`, is not a regular one, or is UTF-16.
@@ -27,7 +27,7 @@ pub fn read(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(text.into_owned()))
 }
 
-/// Takes away a byte order mark, and the `\r` of each `\r\n`.
+/// Removes a byte order mark of UTF-8, and the CR of each CRLF.
 ///
 /// # Errors
 /// The text is UTF-16.
@@ -45,8 +45,8 @@ pub fn normalize(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     Ok(Cow::Owned(kept.map(|(byte, _)| *byte).collect()))
 }
 
-/// Returns true for a text that begins with UTF-16's mark, or whose first letters each have a
-/// zero byte, on the same side.
+/// Returns true if the text begins with a byte order mark of UTF-16, or if in each of its first 16-bit
+/// units the same byte, the high or the low one, is zero and the other is not.
 fn is_utf16(bytes: &[u8]) -> bool {
     let head = bytes.get(..bytes.len().min(HEAD)).unwrap_or_default();
     let zero_at = |side: usize| {

@@ -38,7 +38,7 @@ const SSH_PORT: u32 = 22;
 /// Port of the podman API, that of docker's API without TLS: a program that can open vsock on
 /// the host needs no key.
 const API_PORT: u32 = 2375;
-/// Time for which nobody is accepted after descriptors or memory were short.
+/// Pause after accept(2) has failed for want of descriptors or memory.
 const SHORTAGE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 /// Connections of the host beyond this number are closed.
 const MAX_CONNECTIONS: usize = 256;
@@ -48,7 +48,7 @@ const BACKLOG: i32 = 128;
 /// Number of connections that did not come from the host.
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 
-/// Serves until the end of the machine; returns the exit status if it cannot.
+/// Serves until the machine ends. Returns [`NO_USE`], after a report, if no socket can be opened.
 pub fn main() -> i32 {
     let config = config_sources::read().0;
     Drivers::of_the_machine().load(uevent::is_vsock);
@@ -139,7 +139,7 @@ fn bound(port: u32) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Returns true for an error of accept(2) that the next connection will have as well.
+/// Returns true if accept(2) has failed for want of descriptors or memory.
 fn is_shortage(why: Errno) -> bool {
     use Errno::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
     matches!(why, EMFILE | ENFILE | ENOBUFS | ENOMEM)
@@ -150,7 +150,7 @@ fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
     let fd = match accept4(listener.fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
         Ok(fd) => fd,
         Err(why) => {
-            // The kernel reports connections that cannot be accepted again and again.
+            // poll(2) returns at once while a connection waits; the pause keeps the loop from spinning.
             if is_shortage(why) {
                 warn!("vsock: port {}: {why}", listener.port);
                 std::thread::sleep(SHORTAGE_PAUSE);
@@ -184,8 +184,8 @@ fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
     });
 }
 
-/// Returns true for the host, and false for other machines and for this machine itself, whose
-/// containers could connect.
+/// Returns true if the CID is that of the host. Other CIDs are other machines and this machine, whose
+/// containers can open sockets of AF_VSOCK as well.
 fn is_host(cid: u32) -> bool {
     cid == HOST_CID
 }
@@ -197,7 +197,7 @@ fn serve_ssh(connection: OwnedFd) -> io::Result<()> {
         .stdout(connection.try_clone()?)
         .stdin(Stdio::from(connection));
     let mut child = sshd.spawn()?;
-    drop(sshd); // It holds the connection open.
+    drop(sshd); // The Command has copies of the connection, which would keep it open.
     child.wait().map(drop)
 }
 

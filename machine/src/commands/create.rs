@@ -74,7 +74,7 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
             start.then_some(limit),
         )
     });
-    // Where a signal has ended a step, the thread that undoes the creation ends the process.
+    // After a signal this call does not return: the thread of the signal undoes the creation and ends the process.
     creation.done();
     made?;
     let client = match compat::as_docker() {
@@ -86,7 +86,7 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Brings the image into the cache, from which nothing is removed while the file is open.
+/// Brings the image into the cache, and returns the cache's lock file. `prune` removes nothing until the file is closed.
 fn import(
     creation: &Creation,
     source: &Source,

@@ -69,7 +69,7 @@ pub fn draft(cache: &Path, pid: u32) -> PathBuf {
     cache.join(format!(".saved.{pid}.tmp"))
 }
 
-/// Returns true for a state that is whole: it has its name once it is.
+/// Returns true if the state is whole: a draft gets this name after its last file is written.
 #[must_use]
 pub fn is_whole(dir: &Path) -> bool {
     dir.join(DESCRIPTION).is_file()

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Work for podman's containers that systemd does elsewhere: [`start`] starts at boot those
-//! that are due, [`health`] runs health checks, [`stop`] ends all containers at shutdown,
-//! [`apparmor`] loads their profile for podman, [`start_conmon`] starts conmon for it.
+//! Podman's helpers. [`start`] starts containers at boot by their restart policies, [`health`] runs health
+//! checks, [`stop`] stops all containers at shutdown, [`apparmor`] loads podman's AppArmor profile,
+//! [`start_conmon`] is the program that podman starts as conmon, [`conmon`] identifies processes of
+//! conmon, and [`user_api`] is the podman API of a user.
 //!
-//! podman is run as each user who may have containers: root, and every user with a directory
-//! below /var/lib/containers/user (storage.conf).
+//! At boot, podman runs as root and as every user with a directory below /var/lib/containers/user
+//! (storage.conf), if the storage has a container.
 
 pub mod apparmor;
 pub mod conmon;
@@ -69,8 +70,8 @@ impl Owner {
         })
     }
 
-    /// Makes the user's storage and runtime directory, where they are missing: their parents are
-    /// root's. root's own are made by podman.
+    /// Creates the storage and the runtime directory of the user if missing; the user cannot, because
+    /// root owns the parent directories. podman creates those of root.
     ///
     /// # Errors
     /// A directory cannot be created or given to the user.
@@ -114,9 +115,9 @@ impl Owner {
         }
     }
 
-    /// Returns a call of podman as this user, with the environment that sshd gives a session, in
-    /// the user's cgroup, without which limits of rootless containers do not hold. root's
-    /// containers have a cgroup of their own anywhere.
+    /// Returns a podman command that runs as this user, with the environment of an ssh session. The
+    /// command of a user other than root joins the cgroup of the user, without which the limits of rootless
+    /// containers have no effect.
     pub fn podman(&self, args: &[&str]) -> Command {
         let mut podman = Command::new(PODMAN);
         podman
@@ -133,7 +134,7 @@ impl Owner {
                 .gid(self.gid)
                 .uid(self.uid);
             match user_cgroup::open_procs(self.uid, self.gid, user_cgroup::CONTAINERS) {
-                Ok(procs) => joining(&mut podman, procs),
+                Ok(procs) => join_cgroup(&mut podman, procs),
                 Err(e) => warn!("containers of {} have no limits: {e}", self.name),
             }
         }
@@ -142,7 +143,7 @@ impl Owner {
 }
 
 /// Lets the child join the cgroup whose `cgroup.procs` this is.
-fn joining(command: &mut Command, procs: File) {
+fn join_cgroup(command: &mut Command, procs: File) {
     let join = move || (&procs).write_all(b"0");
     #[expect(unsafe_code, reason = "a step between fork and exec")]
     // SAFETY: one write(2), which allocates nothing and takes no lock.
