@@ -74,7 +74,8 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
             start.then_some(limit),
         )
     });
-    // After a signal this call does not return: the thread of the signal undoes the creation and ends the process.
+    // After a signal this call does not return: the thread of the signal undoes the creation and ends the
+    // process.
     creation.done();
     made?;
     let client = match compat::as_docker() {
@@ -86,7 +87,8 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Brings the image into the cache, and returns the cache's lock file. `prune` removes nothing until the file is closed.
+/// Brings the image into the cache, and returns the cache's lock file. `prune` removes nothing until the
+/// file is closed.
 fn import(
     creation: &Creation,
     source: &Source,
