@@ -12,7 +12,7 @@ use sys::error::Result;
 
 use crate::common::confined::{Attributes, Tree};
 use crate::common::terminal::print_error;
-use crate::helpers::engine::Owner;
+use crate::helpers::engine::PodmanUser;
 
 /// Directory of the machine's files, and that of a user's below a home (containers-policy.json(5),
 /// containers-registries.conf(5)).
@@ -66,23 +66,23 @@ fn shipped(file: &'static str) -> Option<(&'static str, Vec<u8>)> {
 fn fill_homes(shipped: &[(&str, Vec<u8>)]) {
     let (config, _) = sys::config_sources::read();
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
-    let owners = ["root", &config.user].map(|name| Owner::named(&passwd, name));
+    let users = ["root", &config.user].map(|name| PodmanUser::with_name(&passwd, name));
     let root = match Tree::open(Path::new("/")) {
         Ok(root) => root,
         Err(why) => return warn!("mount.virtiofs: {why}"),
     };
-    for owner in owners.iter().flatten() {
+    for user in users.iter().flatten() {
         for (file, bytes) in shipped {
             let hosts = Path::new(MACHINE).join(file).exists();
-            let done = fill(&root, owner, file, bytes, hosts);
+            let done = fill(&root, user, file, bytes, hosts);
             done.unwrap_or_else(|why| warn!("mount.virtiofs: {why}"));
         }
     }
 }
 
 /// Gives a home the image's file, or takes it back once the host has one.
-fn fill(root: &Tree, owner: &Owner, file: &str, bytes: &[u8], hosts: bool) -> Result<()> {
-    let dir = format!("{}/{USERS}", owner.home());
+fn fill(root: &Tree, user: &PodmanUser, file: &str, bytes: &[u8], hosts: bool) -> Result<()> {
+    let dir = format!("{}/{USERS}", user.home());
     let path = format!("{dir}/{file}");
     let home = match Path::new(&dir).is_dir() {
         true => root.read(&path, MAX_BYTES)?,
@@ -92,8 +92,8 @@ fn fill(root: &Tree, owner: &Owner, file: &str, bytes: &[u8], hosts: bool) -> Re
         Change::Nothing => return Ok(()),
         Change::Remove => root.remove(&path)?,
         Change::Write => {
-            let (uid, gid) = (owner.uid, owner.gid);
-            let config = format!("{}/.config", owner.home());
+            let (uid, gid) = (user.uid, user.gid);
+            let config = format!("{}/.config", user.home());
             for parent in [config.as_str(), &dir] {
                 if !Path::new(parent).is_dir() {
                     let mode = 0o755;
@@ -145,16 +145,17 @@ mod tests {
         let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
         let home = temp.dir().join("home").display().to_string();
         fs::create_dir(temp.path("home")).unwrap();
-        let owner = Owner::named(&format!("ann:x:{uid}:{gid}::{home}:/bin/sh"), "ann").unwrap();
+        let user =
+            PodmanUser::with_name(&format!("ann:x:{uid}:{gid}::{home}:/bin/sh"), "ann").unwrap();
         let path = temp.path("home/.config/containers/policy.json");
-        fill(&root, &owner, "policy.json", b"image", true).unwrap();
+        fill(&root, &user, "policy.json", b"image", true).unwrap();
         assert!(!temp.path("home/.config").exists());
-        fill(&root, &owner, "policy.json", b"image", false).unwrap();
+        fill(&root, &user, "policy.json", b"image", false).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"image");
-        fill(&root, &owner, "policy.json", b"image", true).unwrap();
+        fill(&root, &user, "policy.json", b"image", true).unwrap();
         assert!(!path.exists());
         fs::write(&path, "mine").unwrap();
-        fill(&root, &owner, "policy.json", b"image", true).unwrap();
+        fill(&root, &user, "policy.json", b"image", true).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }
 }

@@ -34,7 +34,7 @@ const ROOT_STORAGE: &str = "/var/lib/containers/storage";
 
 /// A user who may have containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub struct PodmanUser {
     /// User id.
     pub uid: u32,
     /// Group id.
@@ -44,25 +44,25 @@ pub struct Owner {
     home: String,
 }
 
-impl Owner {
+impl PodmanUser {
     /// Finds the user with this uid in the text of passwd(5).
-    pub fn of(passwd: &str, uid: u32) -> Option<Owner> {
-        let mut owners = passwd.lines().filter_map(Owner::parse);
-        owners.find(|owner| owner.uid == uid)
+    pub fn with_uid(passwd: &str, uid: u32) -> Option<PodmanUser> {
+        let mut users = passwd.lines().filter_map(PodmanUser::parse);
+        users.find(|user| user.uid == uid)
     }
 
     /// Finds the user of this name in the text of passwd(5).
-    pub fn named(passwd: &str, name: &str) -> Option<Owner> {
-        let mut owners = passwd.lines().filter_map(Owner::parse);
-        owners.find(|owner| owner.name == name)
+    pub fn with_name(passwd: &str, name: &str) -> Option<PodmanUser> {
+        let mut users = passwd.lines().filter_map(PodmanUser::parse);
+        users.find(|user| user.name == name)
     }
 
-    fn parse(line: &str) -> Option<Owner> {
+    fn parse(line: &str) -> Option<PodmanUser> {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, uid, gid, _, home, ..] = fields.as_slice() else {
             return None;
         };
-        Some(Owner {
+        Some(PodmanUser {
             uid: uid.parse().ok()?,
             gid: gid.parse().ok()?,
             name: (*name).to_owned(),
@@ -154,7 +154,7 @@ fn join_cgroup(command: &mut Command, procs: File) {
 
 /// Returns the users who have containers. They are found without podman, which takes 45 MB:
 /// each container has a directory in the storage (containers-storage).
-fn owners_with_containers() -> Vec<Owner> {
+fn users_with_containers() -> Vec<PodmanUser> {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let storages = fs::read_dir(USER_STORAGES).into_iter().flatten().flatten();
     let mut uids: Vec<u32> = storages
@@ -163,8 +163,8 @@ fn owners_with_containers() -> Vec<Owner> {
         .collect();
     uids.sort_unstable();
     let uids = [0].into_iter().chain(uids);
-    uids.filter_map(|uid| Owner::of(&passwd, uid))
-        .filter(|owner| has_container(&owner.storage().join("overlay-containers")))
+    uids.filter_map(|uid| PodmanUser::with_uid(&passwd, uid))
+        .filter(|user| has_container(&user.storage().join("overlay-containers")))
         .collect()
 }
 
@@ -189,13 +189,13 @@ mod tests {
     fn a_user_by_number() {
         let passwd =
             "root:x:0:0:root:/root:/bin/bash\nbad:x:7\ncore:x:1000:1001:c:/home/core:/bin/bash\n";
-        let core = Owner::of(passwd, 1000).unwrap();
+        let core = PodmanUser::with_uid(passwd, 1000).unwrap();
         assert_eq!((core.gid, core.home.as_str()), (1001, "/home/core"));
         assert!(core.run_dir().starts_with("/run/user/1000"));
-        assert_eq!(Owner::named(passwd, "core"), Some(core));
-        assert_eq!(Owner::named(passwd, "cor"), None);
-        assert_eq!(Owner::of(passwd, 7), None);
-        assert_eq!(Owner::of(passwd, 1), None);
+        assert_eq!(PodmanUser::with_name(passwd, "core"), Some(core));
+        assert_eq!(PodmanUser::with_name(passwd, "cor"), None);
+        assert_eq!(PodmanUser::with_uid(passwd, 7), None);
+        assert_eq!(PodmanUser::with_uid(passwd, 1), None);
     }
 
     #[test]

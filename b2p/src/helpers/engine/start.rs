@@ -14,7 +14,7 @@ use log::info;
 
 use sys::error::{Error, Result};
 
-use super::{Owner, is_id, owners_with_containers};
+use super::{PodmanUser, is_id, users_with_containers};
 use crate::common::degraded::Degraded;
 use crate::common::tool;
 
@@ -37,35 +37,35 @@ struct Container {
 /// started, which is reported.
 pub fn main() -> i32 {
     let mut degraded = Degraded::of("containers");
-    for owner in owners_with_containers() {
-        if let Err(why) = start(&owner) {
-            degraded.warn(format_args!("of {}: {why}", owner.name));
+    for user in users_with_containers() {
+        if let Err(why) = start(&user) {
+            degraded.warn(format_args!("of {}: {why}", user.name));
         }
     }
     degraded.report()
 }
 
-fn start(owner: &Owner) -> Result<()> {
-    let ids = candidates(owner)?;
+fn start(user: &PodmanUser) -> Result<()> {
+    let ids = candidates(user)?;
     if ids.is_empty() {
         return Ok(());
     }
     let inspect = ["container", "inspect", "--format", FORMAT];
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let lines = run_podman(owner, &[&inspect[..], &ids].concat(), QUERY_LIMIT)?;
+    let lines = run_podman(user, &[&inspect[..], &ids].concat(), QUERY_LIMIT)?;
     let due: Vec<Container> = lines.lines().filter_map(parse_due).collect();
     if due.is_empty() {
         return Ok(());
     }
     let ids: Vec<&str> = due.iter().map(|c| c.id.as_str()).collect();
-    run_podman(owner, &[&["start"], &ids[..]].concat(), START_LIMIT)?;
+    run_podman(user, &[&["start"], &ids[..]].concat(), START_LIMIT)?;
     let names: Vec<&str> = due.iter().map(|c| c.name.as_str()).collect();
-    info!("containers of {}: {}", owner.name, names.join(", "));
+    info!("containers of {}: {}", user.name, names.join(", "));
     Ok(())
 }
 
 /// Returns the ids of the containers with a policy that may hold across a boot.
-fn candidates(owner: &Owner) -> Result<Vec<String>> {
+fn candidates(user: &PodmanUser) -> Result<Vec<String>> {
     let args = [
         "ps",
         "--all",
@@ -76,14 +76,14 @@ fn candidates(owner: &Owner) -> Result<Vec<String>> {
         "--filter",
         "restart-policy=unless-stopped",
     ];
-    let output = run_podman(owner, &args, QUERY_LIMIT)?;
+    let output = run_podman(user, &args, QUERY_LIMIT)?;
     let ids = output.lines().filter(|l| is_id(l)).map(str::to_owned);
     Ok(ids.collect())
 }
 
 /// Runs podman and returns its output, warnings included.
-fn run_podman(owner: &Owner, args: &[&str], limit: Duration) -> Result<String> {
-    let finished = tool::run_command(&mut owner.podman(args), limit)?;
+fn run_podman(user: &PodmanUser, args: &[&str], limit: Duration) -> Result<String> {
+    let finished = tool::run_command(&mut user.podman(args), limit)?;
     match finished.code {
         Some(0) => Ok(finished.output),
         _ => Err(Error::invalid(

@@ -18,7 +18,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::getuid;
 use sys::files::read_bounded;
 
-use super::{Owner, PODMAN};
+use super::{PODMAN, PodmanUser};
 use crate::common::listen_fds;
 
 /// Longest number of a process in a file, in bytes.
@@ -29,25 +29,25 @@ const LISTEN: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
 /// Becomes podman; returns the exit status if it cannot.
 pub fn main() -> i32 {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
-    let Some(owner) = Owner::of(&passwd, getuid().as_raw()) else {
+    let Some(user) = PodmanUser::with_uid(&passwd, getuid().as_raw()) else {
         eprintln!("podman-user: no user has the number {}", getuid());
         return 1;
     };
-    let why = become_podman(&owner);
+    let why = become_podman(&user);
     eprintln!("{PODMAN}: {why}");
     1
 }
 
-fn become_podman(owner: &Owner) -> io::Error {
+fn become_podman(user: &PodmanUser) -> io::Error {
     let Some(socket) = listen_fds::inherited_socket() else {
         return io::Error::other("PID 1 has passed no socket");
     };
-    if !has_pause_process(owner) {
+    if !has_pause_process(user) {
         let mut unshare = Command::new(PODMAN);
         LISTEN.iter().for_each(|name| {
             unshare.env_remove(name);
         });
-        let made = with_home(&mut unshare, owner)
+        let made = with_home(&mut unshare, user)
             .args(["unshare", "true"])
             .stdin(Stdio::null())
             .status();
@@ -60,24 +60,24 @@ fn become_podman(owner: &Owner) -> io::Error {
     if let Err(e) = fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())) {
         return e.into();
     }
-    with_home(&mut Command::new(PODMAN), owner)
+    with_home(&mut Command::new(PODMAN), user)
         .args(["system", "service"])
         .exec()
 }
 
 /// Sets the variables that name the user.
-fn with_home<'a>(command: &'a mut Command, owner: &Owner) -> &'a mut Command {
+fn with_home<'a>(command: &'a mut Command, user: &PodmanUser) -> &'a mut Command {
     command
-        .env("HOME", &owner.home)
-        .env("USER", &owner.name)
-        .env("LOGNAME", &owner.name)
+        .env("HOME", &user.home)
+        .env("USER", &user.name)
+        .env("LOGNAME", &user.name)
         .current_dir("/")
 }
 
 /// Returns true if the user has a pause process: the file names a process in another user
 /// namespace.
-fn has_pause_process(owner: &Owner) -> bool {
-    let path = owner.runtime_dir().join("libpod/tmp/pause.pid");
+fn has_pause_process(user: &PodmanUser) -> bool {
+    let path = user.runtime_dir().join("libpod/tmp/pause.pid");
     let text = read_bounded(&path, MAX_PID_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let namespace = |pid: &str| fs::read_link(Path::new("/proc").join(pid).join("ns/user")).ok();

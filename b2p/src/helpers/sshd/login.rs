@@ -15,7 +15,7 @@ use std::process::Command;
 use sys::error::{Doing, Error, Result};
 use sys::user_cgroup;
 
-use crate::helpers::engine::Owner;
+use crate::helpers::engine::PodmanUser;
 
 /// Path of sshd-auth, which drops its privileges itself.
 const AUTH: &str = "/usr/lib/openssh/sshd-auth";
@@ -49,10 +49,10 @@ fn place(session: u32) -> Result<()> {
         .ok_or_else(|| Error::invalid("no user"))
         .on(&path)?;
     let passwd = sys::files::read_text("/etc/passwd")?;
-    let owner = Owner::named(&passwd, name).ok_or_else(|| Error::invalid("unknown"));
-    let owner = owner.doing(name.to_owned())?;
-    owner.make_directories()?;
-    let mut procs = user_cgroup::open_procs(owner.uid, owner.gid, user_cgroup::SESSION)?;
+    let user = PodmanUser::with_name(&passwd, name).ok_or_else(|| Error::invalid("unknown"));
+    let user = user.doing(name.to_owned())?;
+    user.make_directories()?;
+    let mut procs = user_cgroup::open_procs(user.uid, user.gid, user_cgroup::SESSION)?;
     write!(procs, "{session}").doing("cgroup.procs")
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use sys::files::read_bounded;
 
-use crate::helpers::engine::{Owner, is_id};
+use crate::helpers::engine::{PodmanUser, is_id};
 
 /// Name of the file in the container's directory (libpod/healthcheck.go).
 const LOG: &str = "healthcheck.log";
@@ -29,14 +29,14 @@ const MAX_PENDING_OF_USER: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     /// User who started it.
-    pub owner: Owner,
+    pub user: PodmanUser,
     /// Id, 64 hexadecimal digits.
     pub id: String,
 }
 
 impl Container {
     fn dir(&self) -> PathBuf {
-        self.owner.run_dir().join(&self.id)
+        self.user.run_dir().join(&self.id)
     }
 
     fn has_check(&self) -> bool {
@@ -53,12 +53,12 @@ fn may_have_check(log: &[u8]) -> bool {
 }
 
 /// Returns the containers of a user that have had a check already, running or not.
-pub fn with_check(owner: &Owner) -> Vec<Container> {
-    let entries = fs::read_dir(owner.run_dir()).into_iter().flatten();
+pub fn with_check(user: &PodmanUser) -> Vec<Container> {
+    let entries = fs::read_dir(user.run_dir()).into_iter().flatten();
     let names = entries.flatten().map(|entry| entry.file_name());
     let ids = names.filter_map(|name| name.into_string().ok().filter(|name| is_id(name)));
     let containers = ids.map(|id| Container {
-        owner: owner.clone(),
+        user: user.clone(),
         id,
     });
     containers.filter(Container::has_check).collect()
@@ -92,7 +92,7 @@ impl NewContainers {
 
     /// Adds a container that has just started.
     pub fn add(&mut self, container: Container) {
-        let same_user = |p: &&Pending| p.container.owner == container.owner;
+        let same_user = |p: &&Pending| p.container.user == container.user;
         let of_user = self.pending.iter().filter(same_user).count();
         let known = self.pending.iter().any(|p| p.container == container);
         if of_user < MAX_PENDING_OF_USER && !known && container.dir().exists() {

@@ -48,8 +48,8 @@ pub struct Queries {
 impl Queries {
     /// Adds a container.
     pub fn add(&mut self, container: Container) {
-        let uid = container.owner.uid;
-        let of_user = self.waiting.iter().filter(|c| c.owner.uid == uid).count();
+        let uid = container.user.uid;
+        let of_user = self.waiting.iter().filter(|c| c.user.uid == uid).count();
         if of_user < MAX_OF_USER && !self.waiting.contains(&container) {
             self.waiting.push_back(container);
         }
@@ -80,8 +80,8 @@ impl Queries {
 
     fn ask(&mut self) {
         while self.asked.len() < MAX_QUERIES {
-            let is_asked = |uid| self.asked.iter().any(|q| q.container.owner.uid == uid);
-            let next = self.waiting.iter().position(|c| !is_asked(c.owner.uid));
+            let is_asked = |uid| self.asked.iter().any(|q| q.container.user.uid == uid);
+            let next = self.waiting.iter().position(|c| !is_asked(c.user.uid));
             let Some(container) = next.and_then(|at| self.waiting.remove(at)) else {
                 return;
             };
@@ -112,7 +112,7 @@ impl Queries {
 impl Query {
     fn start(container: Container) -> Result<Query> {
         let inspect = ["container", "inspect", "--format", FORMAT, &container.id];
-        let mut podman = container.owner.podman(&inspect);
+        let mut podman = container.user.podman(&inspect);
         podman
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -131,12 +131,12 @@ impl Query {
     /// podman names is no container of this user's.
     fn answer(&mut self) -> Option<Schedule> {
         let text = read_now(self.podman.stdout.take()?)?;
-        let Container { owner, id } = &self.container;
+        let Container { user, id } = &self.container;
         let schedule = Schedule::parse(&text, id)?;
-        if !is_container_of(schedule.pid, owner.uid) {
+        if !is_container_of(schedule.pid, user.uid) {
             warn!(
                 "health: {id} of {}: process {} is no container of this user's",
-                owner.name, schedule.pid
+                user.name, schedule.pid
             );
             return None;
         }

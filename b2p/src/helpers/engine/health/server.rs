@@ -18,7 +18,7 @@ use super::schedule::Schedule;
 use super::{is_id, kill};
 use crate::common::listen_fds::inherited_socket;
 use crate::common::pidfd;
-use crate::helpers::engine::{Owner, owners_with_containers};
+use crate::helpers::engine::{PodmanUser, users_with_containers};
 
 /// Number of checks that run at once, each a podman of 45 MB.
 const MAX_CHECKS: usize = 4;
@@ -67,8 +67,8 @@ pub fn run() -> Result<()> {
     let (mut clients, mut queries) = (Clients::default(), Queries::default());
     let mut watched: Vec<Watched> = Vec::new();
     // After a crash of this service, their containers still run.
-    let owners = owners_with_containers();
-    for container in owners.iter().flat_map(new_containers::with_check) {
+    let users = users_with_containers();
+    for container in users.iter().flat_map(new_containers::with_check) {
         queries.add(container);
     }
     let mut idle_until = Instant::now() + LINGER;
@@ -104,14 +104,14 @@ pub fn run() -> Result<()> {
 /// Returns the container that a user's hook has reported.
 fn container(uid: u32, id: String) -> Option<Container> {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
-    let owner = Owner::of(&passwd, uid)?;
-    is_id(&id).then_some(Container { owner, id })
+    let user = PodmanUser::with_uid(&passwd, uid)?;
+    is_id(&id).then_some(Container { user, id })
 }
 
 /// Adds a container whose schedule is known. The first check is due at once, as with systemd.
 fn watch(watched: &mut Vec<Watched>, container: Container, schedule: Schedule) {
     let same = |w: &Watched| w.container == container && w.schedule.pid == schedule.pid;
-    let of_user = |w: &&Watched| w.container.owner == container.owner;
+    let of_user = |w: &&Watched| w.container.user == container.user;
     let is_full = watched.iter().filter(of_user).count() >= MAX_CONTAINERS;
     if watched.iter().any(same) || is_full {
         return;
@@ -120,8 +120,8 @@ fn watch(watched: &mut Vec<Watched>, container: Container, schedule: Schedule) {
         return;
     };
     let now = Instant::now();
-    let (owner, name) = (&container.owner.name, &schedule.name);
-    info!("health: {owner}'s {name} is looked after");
+    let (user, name) = (&container.user.name, &schedule.name);
+    info!("health: {user}'s {name} is looked after");
     watched.push(Watched {
         container,
         schedule,
@@ -184,7 +184,7 @@ fn start_due(watched: &mut [Watched]) {
         let is_due = |w: &Watched| w.check.is_none() && w.due <= now;
         if !watched
             .get(at)
-            .is_some_and(|w| is_due(w) && may_start(watched, &w.container.owner))
+            .is_some_and(|w| is_due(w) && may_start(watched, &w.container.user))
         {
             continue;
         }
@@ -202,8 +202,8 @@ fn start_due(watched: &mut [Watched]) {
 }
 
 fn start_check(watched: &Watched) -> Result<RunningCheck> {
-    let Container { owner, id } = &watched.container;
-    let mut podman = owner.podman(&["healthcheck", "run", id]);
+    let Container { user, id } = &watched.container;
+    let mut podman = user.podman(&["healthcheck", "run", id]);
     podman
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -226,7 +226,7 @@ fn sleep<'a>(mut fds: Vec<BorrowedFd<'a>>, until: Option<Instant>, watched: &'a 
     let idle: Vec<_> = watched.iter().filter(|w| w.check.is_none()).collect();
     let due = idle
         .iter()
-        .filter(|w| may_start(watched, &w.container.owner));
+        .filter(|w| may_start(watched, &w.container.user));
     let until = due
         .map(|w| w.due)
         .chain(running.iter().filter_map(|check| check.until))
@@ -239,9 +239,9 @@ fn sleep<'a>(mut fds: Vec<BorrowedFd<'a>>, until: Option<Instant>, watched: &'a 
 }
 
 /// Returns true if another check of the user may run now.
-fn may_start(watched: &[Watched], owner: &Owner) -> bool {
+fn may_start(watched: &[Watched], user: &PodmanUser) -> bool {
     let running = || watched.iter().filter(|w| w.check.is_some());
-    let of_user = running().filter(|w| w.container.owner == *owner).count();
+    let of_user = running().filter(|w| w.container.user == *user).count();
     running().count() < MAX_CHECKS && of_user < MAX_CHECKS_OF_USER
 }
 
