@@ -64,12 +64,12 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     let creation = Creation::begin(&dirs, &machine)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
     let made = import(&creation, &source, config).and_then(|(config, cache)| {
-        let state = saved.then(|| template(&creation, &config, limit));
-        let state = state.transpose()?;
+        let copied = saved.then(|| template(&creation, &config, limit));
+        let copied = copied.transpose()?;
         make(
             &creation,
             &config,
-            state.as_deref(),
+            copied.as_deref(),
             cache,
             start.then_some(limit),
         )
@@ -102,7 +102,7 @@ fn import(
     Ok((config, cache))
 }
 
-/// Returns the directory of the booted state for a configuration, which is made if there is none.
+/// Returns the directory of the template for a configuration, which is made if there is none.
 fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Result<PathBuf> {
     let dirs = &creation.dirs;
     let qemu = tool::output(Command::new(crate::driver::launch::QEMU).arg("--version"))?;
@@ -115,13 +115,13 @@ fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Res
     if !template::is_whole(&dir) {
         let name = &creation.machine.name;
         println!(
-            "({name}) Booting the state that machines of this image and hardware begin with..."
+            "({name}) Booting the template that machines of this image and hardware begin with..."
         );
         let draft = template::draft(&dirs.cache(), std::process::id());
         creation.make_draft(&draft)?;
         let made = make_disk(&draft, config).and_then(|()| {
             crate::keeper::template::make(&template::machine(dirs, &draft), config, limit)?;
-            template::settle(dirs, &draft, &dir)
+            template::commit(dirs, &draft, &dir)
         });
         if made.is_err() {
             remove_all(&draft)?;
@@ -132,17 +132,17 @@ fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Res
 }
 
 /// Makes the machine, and starts it if there is a limit for that. Its disk is empty, or that of a
-/// booted state.
+/// template.
 fn make(
     creation: &Creation,
     config: &MachineConfig,
-    state: Option<&Path>,
+    template: Option<&Path>,
     cache: fs::File,
     limit: Option<Duration>,
 ) -> Result<()> {
     let (dirs, machine) = (&creation.dirs, &creation.machine);
     println!("Creating machine...");
-    let lock = creation.publish(|draft| fill(draft, config, state))?;
+    let lock = creation.publish(|draft| fill(draft, config, template))?;
     drop(cache);
     let Some(limit) = limit else {
         return Ok(());
@@ -203,7 +203,7 @@ pub fn publish(
 ) -> Result<()> {
     let draft = draft(dirs, &machine.name, std::process::id());
     make_private(&draft)?;
-    let built = fill(&draft).and_then(|()| name(&draft, machine));
+    let built = fill(&draft).and_then(|()| rename_draft(&draft, machine));
     if built.is_err() {
         remove_all(&draft)?;
     }
@@ -212,7 +212,7 @@ pub fn publish(
 }
 
 /// Gives a draft its name, which another command may have taken in the meantime.
-pub fn name(draft: &Path, machine: &Machine) -> Result<()> {
+pub fn rename_draft(draft: &Path, machine: &Machine) -> Result<()> {
     use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
     match fs::rename(draft, &machine.dir) {
         Err(error) if [AlreadyExists, DirectoryNotEmpty].contains(&error.kind()) => {
@@ -238,10 +238,10 @@ pub fn hold_cache(dirs: &Dirs) -> Result<fs::File> {
     Ok(file)
 }
 
-fn fill(draft: &Path, config: &MachineConfig, state: Option<&Path>) -> Result<()> {
+fn fill(draft: &Path, config: &MachineConfig, template: Option<&Path>) -> Result<()> {
     files::replace(&draft.join("config.json"), config.text().as_bytes())?;
     keygen(draft, &config.name)?;
-    match state {
+    match template {
         Some(dir) => template::copy(dir, draft),
         None => make_disk(draft, config),
     }
@@ -273,7 +273,7 @@ pub fn sweep(dirs: &Dirs) -> Result<()> {
 }
 
 /// Returns the drafts of processes that have ended, and the runtime directories of those that were to be
-/// booted states.
+/// templates.
 pub fn abandoned(dirs: &Dirs) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for dir in [dirs.machines(), dirs.cache()] {
@@ -349,13 +349,13 @@ mod tests {
             draft(&dirs, "c", std::process::id()),
         );
         let run = dirs.run(".saved.4194304");
-        let state = template::draft(&dirs.cache(), 4_194_304);
-        for dir in [&dead, &own, &dirs.machines().join("box"), &state, &run] {
+        let template = template::draft(&dirs.cache(), 4_194_304);
+        for dir in [&dead, &own, &dirs.machines().join("box"), &template, &run] {
             fs::create_dir_all(dir).expect("made");
         }
         sweep(&dirs).expect("swept");
         assert!(!dead.exists() && own.exists() && dirs.machines().join("box").exists());
-        assert!(!state.exists() && !run.exists());
+        assert!(!template.exists() && !run.exists());
         assert_eq!(Machine::names(&dirs).expect("listed"), ["box"]);
     }
 }

@@ -39,7 +39,7 @@ pub fn command() -> Command {
             Arg::new("saved")
                 .long("saved")
                 .action(ArgAction::SetTrue)
-                .help("Begin with a booted state, which is kept for the next machine of this image and hardware"),
+                .help("Begin with a template: a booted machine, kept for the next one of this image and hardware"),
         )
         .arg(lifecycle::start_timeout())
 }

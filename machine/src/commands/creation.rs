@@ -2,7 +2,7 @@
 //! Creation of a machine that a signal undoes. Undone is what this process has made: a machine of the
 //! same name that another command has made meanwhile is left alone.
 
-use super::create::{draft, name};
+use super::create::{draft, rename_draft};
 use super::{follow, remove};
 use crate::keeper::Purpose;
 use crate::store::dirs::{make_private, remove_all};
@@ -84,7 +84,7 @@ impl Creation {
         let filled = fill(&draft).and_then(|()| {
             let lock = CommandLock::take(&draft.join("lock"), "create")?;
             let mut stage = self.stage();
-            name(&draft, &self.machine)?;
+            rename_draft(&draft, &self.machine)?;
             *stage = Stage::Named(None);
             lock.context("no draft")
         });

@@ -61,7 +61,7 @@ fn size(dir: &std::path::Path) -> u64 {
         .sum()
 }
 
-/// Returns the image of an entry of the cache: a booted state belongs to one, too. One whose
+/// Returns the image of an entry of the cache: a template belongs to one, too. One whose
 /// description cannot be read belongs to none.
 fn image_of(dirs: &Dirs, name: &str) -> Option<String> {
     if name.starts_with(IMAGE) {
@@ -73,7 +73,7 @@ fn image_of(dirs: &Dirs, name: &str) -> Option<String> {
     parts.find_map(|part| Some(part.strip_prefix("image ")?.to_owned()))
 }
 
-/// Returns the images in the cache that no configuration names, and their booted states. A machine may name several, as
+/// Returns the images in the cache that no configuration names, and their templates. A machine may name several, as
 /// `upgrade` keeps the one before, so its whole text counts; a configuration that cannot be read
 /// might name any.
 fn unused(dirs: &Dirs) -> Result<Vec<String>> {

@@ -144,7 +144,7 @@ fn save(machine: &Machine, launched: &mut Launched) -> Result<Saved> {
 fn with_tail(error: &anyhow::Error, console: &Path) -> anyhow::Error {
     let lines = tail(console, TAIL).into_iter();
     let text = lines.fold(format!("{error:#}"), |text, line| text + "\n" + &line);
-    anyhow!("no state was saved: {text}")
+    anyhow!("no template was saved: {text}")
 }
 
 /// Removes all files but these.

@@ -147,7 +147,7 @@ impl Image {
         let draft = Self::draft(cache, std::process::id());
         remove_all(&draft)?;
         make(&draft)?;
-        let imported = fill(&draft, source).and_then(|sums| settle(cache, &draft, &sums));
+        let imported = fill(&draft, source).and_then(|sums| commit(cache, &draft, &sums));
         remove_all(&draft)?;
         if let (Ok(image), Source::Url { sha256, .. }) = (&imported, source) {
             replace(&cache.join(url_name(sha256)), image.id.as_bytes())?;
@@ -254,7 +254,7 @@ fn check(name: &str, sum: &str, announced: Option<&str>) -> Result<()> {
 }
 
 /// Moves a verified draft to its name in the cache, unless the cache has it.
-fn settle(cache: &Path, draft: &Path, sums: &str) -> Result<Image> {
+fn commit(cache: &Path, draft: &Path, sums: &str) -> Result<Image> {
     let hex: String = Sha256::digest(sums).iter().map(hex_byte).collect();
     let id = format!("sha256-{hex}");
     let dir = cache.join(&id);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Cache of booted states, one per image and hardware.
+//! Cache of templates, one per image and hardware: each is a machine that has booted and stands still.
 
 use super::config::MachineConfig;
 use super::dirs::hex_byte;
@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Begin of the name of a booted state in the cache.
+/// Begin of the name of a template in the cache.
 pub const PREFIX: &str = "saved-";
 
-/// Refuses a machine that a booted state does not fit: it was booted without these options.
+/// Refuses a machine that a template does not fit: the template was booted without these options.
 pub fn check(config: &MachineConfig) -> Result<()> {
     let options = [
         ("--append", config.append.is_empty()),
@@ -25,7 +25,7 @@ pub fn check(config: &MachineConfig) -> Result<()> {
         None => Ok(()),
         Some((option, _)) => {
             let text = format!(
-                "Error: --saved and {option} exclude each other: the saved state has booted without it; \
+                "Error: --saved and {option} exclude each other: the template was booted without it; \
                  create the machine without --saved"
             );
             Err(Fault::with_status(text, PRE_CREATE).into())
@@ -33,7 +33,7 @@ pub fn check(config: &MachineConfig) -> Result<()> {
     }
 }
 
-/// Host of a booted state: `accelerator` is the one that runs the guest, not the setting, which may leave
+/// Host of a template: `accelerator` is the one that runs the guest, not the setting, which may leave
 /// the choice to the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Host<'a> {
@@ -45,7 +45,7 @@ pub struct Host<'a> {
     pub cpu: &'a str,
 }
 
-/// Returns the directory of the state that fits a configuration on a host.
+/// Returns the directory of the template that fits a configuration on a host.
 #[must_use]
 pub fn dir(dirs: &Dirs, config: &MachineConfig, host: Host<'_>) -> PathBuf {
     let accelerator = format!("{:?}", host.accelerator);
@@ -63,20 +63,20 @@ pub fn dir(dirs: &Dirs, config: &MachineConfig, host: Host<'_>) -> PathBuf {
     dirs.cache().join(format!("{PREFIX}{hex}"))
 }
 
-/// Returns the directory in which a process makes a state.
+/// Returns the directory in which a process makes a template.
 #[must_use]
 pub fn draft(cache: &Path, pid: u32) -> PathBuf {
     cache.join(format!(".saved.{pid}.tmp"))
 }
 
-/// Returns true if the state is whole: a draft gets this name after its last file is written.
+/// Returns true if the template is whole: a draft gets this name after its last file is written.
 #[must_use]
 pub fn is_whole(dir: &Path) -> bool {
     dir.join(DESCRIPTION).is_file()
 }
 
-/// Gives a draft its name, unless another command has made the same state meanwhile.
-pub fn settle(dirs: &Dirs, draft: &Path, dir: &Path) -> Result<()> {
+/// Gives a draft its name, unless another command has made the same template meanwhile.
+pub fn commit(dirs: &Dirs, draft: &Path, dir: &Path) -> Result<()> {
     match fs::rename(draft, dir) {
         Err(_) if is_whole(dir) => super::dirs::remove_all(draft)?,
         other => other.with_context(|| format!("create {}", dir.display()))?,
@@ -84,7 +84,7 @@ pub fn settle(dirs: &Dirs, draft: &Path, dir: &Path) -> Result<()> {
     files::sync_dir(&dirs.cache())
 }
 
-/// Gives a machine whose files are made in `draft` a copy of the state, from which it goes on.
+/// Gives a machine whose files are made in `draft` a copy of the template, from which it goes on.
 pub fn copy(dir: &Path, draft: &Path) -> Result<()> {
     let (from, disk) = (dir.join(DISK), draft.join(DISK));
     let copied = fs::copy(&from, &disk).and_then(|_| fs::File::open(&disk)?.sync_all());
@@ -96,7 +96,7 @@ pub fn copy(dir: &Path, draft: &Path) -> Result<()> {
     files::replace(&draft.join("state/complete"), description.as_bytes())
 }
 
-/// Returns the machine that makes a state. Its runtime directory is that of no other machine: a dot
+/// Returns the machine that makes a template. Its runtime directory is that of no other machine: a dot
 /// begins no machine's name.
 #[must_use]
 pub fn machine(dirs: &Dirs, draft: &Path) -> Machine {
@@ -175,7 +175,7 @@ mod tests {
             fs::create_dir_all(&draft).expect("made");
             fs::write(draft.join(DESCRIPTION), text).expect("written");
             fs::write(draft.join(DISK), text).expect("written");
-            settle(&dirs, &draft, &target).expect("settled");
+            commit(&dirs, &draft, &target).expect("committed");
             assert!(!draft.exists());
         }
         let machine = tmp.path().join("box");

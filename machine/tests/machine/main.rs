@@ -125,7 +125,7 @@ fn machine() -> Result<()> {
     checks.check("what cannot be created is not, and leaves nothing", || {
         refused(&host)
     });
-    // The machine begins with a booted state, which is made first.
+    // The machine begins with a template, which is made first.
     let create = [
         "create", "--saved", "--image", out, "--cpus", "1", "--memory", "1G",
     ];

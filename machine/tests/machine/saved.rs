@@ -42,10 +42,10 @@ pub fn copied(host: &Host, create: &[&str]) -> Result<()> {
     let begun = Instant::now();
     let said = host.ok(&[create, &["two"]].concat())?;
     eprintln!(
-        "a copy of a booted state: first answer after {:?}",
+        "a copy of a template: first answer after {:?}",
         begun.elapsed()
     );
-    ensure!(!said.contains("Booting the state"), "made again: {said}");
+    ensure!(!said.contains("Booting the template"), "made again: {said}");
     let unique = "cat /etc/machine-id; cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; \
                   hostname; cat /proc/sys/kernel/random/uuid; \
                   sudo cat /run/boot2podman/authorized_keys";
