@@ -163,7 +163,7 @@ fn ready_line(state: &SystemState, supervisor: &Supervisor) -> String {
 /// Switches from boot to normal operation: RCU grace periods are no longer expedited, which interrupts
 /// every processor; the console shows warnings alone; files are read further ahead, because podman reads
 /// most of its libraries.
-pub fn end_boost(_: &mut Context<'_>, _: &Event) {
+pub fn end_boot_settings(_: &mut Context<'_>, _: &Event) {
     kmsg::set_console_level(CONSOLE_LEVEL);
     syscall::expedite_rcu(false);
     image::raise_read_ahead();

@@ -190,7 +190,7 @@ impl Manager {
 
     /// Notes the end of a process. Returns false if it was no service's.
     pub fn exited(&mut self, now: Millis, pid: Pid, status: ExitStatus) -> bool {
-        let Some(id) = self.supervisor.owner(pid) else {
+        let Some(id) = self.supervisor.find_by_pid(pid) else {
             return false;
         };
         // The log shows the service's last output and its failed step before its end. A
@@ -214,7 +214,7 @@ impl Manager {
             let Some(message) = self.notify.as_ref().and_then(Notify::receive) else {
                 return;
             };
-            let Some(id) = self.supervisor.owner(message.pid) else {
+            let Some(id) = self.supervisor.find_by_pid(message.pid) else {
                 continue;
             };
             if let Some(status) = message.status {

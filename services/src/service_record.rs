@@ -204,7 +204,7 @@ impl ServiceRecord {
 
     pub(crate) fn on_spawned(&mut self, now: Millis, pid: Pid) {
         if self.state == State::Spawning {
-            self.enter(now, State::Starting { pid, since: now });
+            self.enter(now, State::Starting { pid, started: now });
             self.timestamps.spawned.get_or_insert(now);
         }
     }
@@ -216,8 +216,8 @@ impl ServiceRecord {
             ReadyWhen::Notify | ReadyWhen::Fd(_) => !execed,
             ReadyWhen::Exit => false,
         };
-        if let (State::Starting { pid, since }, true) = (self.state, counts) {
-            self.enter(now, State::Up { pid, since });
+        if let (State::Starting { pid, started }, true) = (self.state, counts) {
+            self.enter(now, State::Up { pid, started });
             self.become_ready(now, out);
         }
     }
@@ -236,8 +236,8 @@ impl ServiceRecord {
             out.actions.push(Action::Clean(self.id));
         }
         match self.state {
-            State::Starting { since, .. } | State::Up { since, .. } => {
-                self.ended_by_itself(now, since, status, out);
+            State::Starting { started, .. } | State::Up { started, .. } => {
+                self.ended_by_itself(now, started, status, out);
             }
             State::Stopping { again, .. } => self.ended_by_request(now, status, again, out),
             _ => {}
@@ -265,7 +265,7 @@ impl ServiceRecord {
     fn ended_by_itself(
         &mut self,
         now: Millis,
-        since: Millis,
+        started: Millis,
         status: ExitStatus,
         out: &mut Effects,
     ) {
@@ -280,7 +280,7 @@ impl ServiceRecord {
             self.enter(now, State::Off);
             out.changes.push(Change::Ended(self.id, status));
         } else if restart {
-            self.delay_restart(now, since, status, out);
+            self.delay_restart(now, started, status, out);
         } else {
             self.finish(now, status, out);
         }
@@ -304,8 +304,14 @@ impl ServiceRecord {
         }
     }
 
-    fn delay_restart(&mut self, now: Millis, since: Millis, status: ExitStatus, out: &mut Effects) {
-        let ran = now.saturating_sub(since);
+    fn delay_restart(
+        &mut self,
+        now: Millis,
+        started: Millis,
+        status: ExitStatus,
+        out: &mut Effects,
+    ) {
+        let ran = now.saturating_sub(started);
         if self.def.on_demand() {
             // The next attempt is to watch the socket, and has a time of its own.
             self.late_at = None;

@@ -37,9 +37,9 @@ pub enum State {
     /// The manager is starting the process or binding the socket, and has not answered yet.
     Spawning,
     /// The process runs and is not ready yet.
-    Starting { pid: Pid, since: Millis },
+    Starting { pid: Pid, started: Millis },
     /// The process runs and is ready.
-    Up { pid: Pid, since: Millis },
+    Up { pid: Pid, started: Millis },
     /// The process has been asked to end, and is killed at `kill_at`. With `again` the service
     /// is started once more after that.
     Stopping {

@@ -145,7 +145,7 @@ impl Supervisor {
 
     /// The service whose process is `pid`.
     #[must_use]
-    pub fn owner(&self, pid: Pid) -> Option<ServiceId> {
+    pub fn find_by_pid(&self, pid: Pid) -> Option<ServiceId> {
         let owns = |r: &ServiceRecord| r.state.pid() == Some(pid);
         self.records.iter().position(owns).map(ServiceId::new)
     }
@@ -219,7 +219,7 @@ impl Supervisor {
     }
 
     fn with_pid(&mut self, pid: Pid, act: impl FnOnce(&mut ServiceRecord, &mut Effects)) {
-        if let Some(id) = self.owner(pid) {
+        if let Some(id) = self.find_by_pid(pid) {
             self.with_id(id, act);
         }
     }

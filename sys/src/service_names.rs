@@ -8,7 +8,7 @@ pub const CONSOLE_PREFIX: &str = "console-";
 
 /// Exit status by which a helper says that another start is of no use (`EX_CONFIG` of sysexits.h).
 /// The row of the helper in the table of services declares the status final.
-pub const NO_USE: u8 = 78;
+pub const EX_CONFIG: u8 = 78;
 
 /// Returns the number of seconds in which a machine is ready, unless it hangs: the time limits of the
 /// services that the ready line waits for, one after the other, and a reserve. `waitusb=` counts for the

@@ -25,7 +25,7 @@ use nix::sys::socket::{
 };
 use sys::error::{Doing, Error, Result};
 use sys::paths::PODMAN_SOCKET;
-use sys::service_names::NO_USE;
+use sys::service_names::EX_CONFIG;
 use sys::vsock::HOST_CID;
 use sys::{config_sources, uevent};
 
@@ -46,9 +46,9 @@ const MAX_CONNECTIONS: usize = 256;
 const BACKLOG: i32 = 128;
 
 /// Number of connections that did not come from the host.
-static REFUSED: AtomicUsize = AtomicUsize::new(0);
+static REFUSED_CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
-/// Serves until the machine ends. Returns [`NO_USE`], after a report, if no socket can be opened.
+/// Serves until the machine ends. Returns [`EX_CONFIG`], after a report, if no socket can be opened.
 pub fn main() -> i32 {
     let config = config_sources::read().0;
     Drivers::of_the_machine().load(uevent::is_vsock);
@@ -59,7 +59,7 @@ pub fn main() -> i32 {
             let mut degraded = Degraded::of("vsock");
             degraded.warn(why);
             let _ = degraded.report();
-            return NO_USE.into();
+            return EX_CONFIG.into();
         }
     };
     info!("vsock: the host reaches this machine at {cid}");
@@ -105,28 +105,28 @@ fn local_cid(device: &File) -> nix::Result<u32> {
     Errno::result(done).map(|_| cid)
 }
 
-/// Serves one connection to its end.
-type Serve = fn(OwnedFd) -> io::Result<()>;
+/// Handles one connection to its end.
+type Handler = fn(OwnedFd) -> io::Result<()>;
 
 /// Listening socket of one port.
 struct Listener {
     fd: OwnedFd,
     port: u32,
-    serve: Serve,
+    handler: Handler,
 }
 
 /// Opens the ports. A service that flags turn off is not offered here either.
 fn listeners(config: &Config) -> Result<Vec<Listener>> {
     let has_api = config.podman != config::Podman::Off;
-    let ports: [(bool, u32, Serve); 2] = [
-        (config.sshd, SSH_PORT, serve_ssh),
-        (has_api, API_PORT, serve_api),
+    let ports: [(bool, u32, Handler); 2] = [
+        (config.sshd, SSH_PORT, run_sshd),
+        (has_api, API_PORT, connect_to_api),
     ];
     let offered = ports.into_iter().filter(|(is_offered, ..)| *is_offered);
     offered
-        .map(|(_, port, serve)| {
+        .map(|(_, port, handler)| {
             let fd = bound(port).doing(format!("port {port}"))?;
-            Ok(Listener { fd, port, serve })
+            Ok(Listener { fd, port, handler })
         })
         .collect()
 }
@@ -162,10 +162,10 @@ fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
     #[expect(unsafe_code, reason = "a descriptor from a system call")]
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let peer = getpeername::<VsockAddr>(fd.as_raw_fd()).map(|address| address.cid());
-    let (port, serve) = (listener.port, listener.serve);
+    let (port, handler) = (listener.port, listener.handler);
     if !peer.is_ok_and(is_host) {
         // Logged for the 1st, 2nd, 4th, … time: a container may connect any number of times.
-        let refused = REFUSED.fetch_add(1, Ordering::SeqCst) + 1;
+        let refused = REFUSED_CONNECTIONS.fetch_add(1, Ordering::SeqCst) + 1;
         if refused.is_power_of_two() {
             warn!("vsock: port {port}: {peer:?} is not the host: refused, {refused} so far");
         }
@@ -177,7 +177,7 @@ fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
     }
     let connections = Arc::clone(connections);
     thread::spawn(move || {
-        if let Err(e) = serve(fd) {
+        if let Err(e) = handler(fd) {
             warn!("vsock: port {port}: {e}");
         }
         connections.fetch_sub(1, Ordering::SeqCst);
@@ -191,7 +191,7 @@ fn is_host(cid: u32) -> bool {
 }
 
 /// Runs sshd as inetd would; it asks for a key as it does on the network.
-fn serve_ssh(connection: OwnedFd) -> io::Result<()> {
+fn run_sshd(connection: OwnedFd) -> io::Result<()> {
     let mut sshd = Command::new("/usr/sbin/sshd");
     sshd.args(["-i", "-e"])
         .stdout(connection.try_clone()?)
@@ -202,7 +202,7 @@ fn serve_ssh(connection: OwnedFd) -> io::Result<()> {
 }
 
 /// Copies between the connection and the API's socket.
-fn serve_api(connection: OwnedFd) -> io::Result<()> {
+fn connect_to_api(connection: OwnedFd) -> io::Result<()> {
     // Once connected, a vsock stream is read and written as one of AF_UNIX.
     let (mut host, mut api) = (
         UnixStream::from(connection),

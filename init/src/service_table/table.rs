@@ -4,7 +4,7 @@
 use config::{Net, Podman, Role};
 use services::{KillMode, ReadyWhen, Restart, ServiceDef};
 use sys::paths::{B2P, HEALTH_SOCKET, INIT, PODMAN_SOCKET};
-use sys::service_names::NO_USE;
+use sys::service_names::EX_CONFIG;
 
 use super::names::*;
 use super::{Entry, adapt, cloud, data_disk, stream};
@@ -138,7 +138,7 @@ pub const SERVICES: &[Entry] = &[
             name: "vsock",
             why: "the hypervisor's host reaches ssh and the API without a network",
             argv: &[B2P, "vsock"],
-            final_statuses: &[NO_USE],
+            final_statuses: &[EX_CONFIG],
             after: &[DATA, CLOUD, IGNITION, HOSTKEY],
             ready: ReadyWhen::Notify,
             gates_ready: true,

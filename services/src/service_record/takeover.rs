@@ -32,11 +32,11 @@ impl ServiceRecord {
     fn adopt(&mut self, now: Millis, pid: Pid, stop: bool, out: &mut Effects) {
         self.timestamps.spawned.get_or_insert(now);
         if self.def.ready == ReadyWhen::Exit {
-            self.enter(now, State::Starting { pid, since: now });
+            self.enter(now, State::Starting { pid, started: now });
             self.late_at = Some(self.late_deadline(now));
         } else {
             // READY=1 may have been sent to the supervisor before.
-            self.enter(now, State::Up { pid, since: now });
+            self.enter(now, State::Up { pid, started: now });
             self.become_ready(now, out);
         }
         self.stop_requested = stop;

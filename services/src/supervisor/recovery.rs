@@ -61,7 +61,7 @@ impl Supervisor {
         intent: Intent,
         process: Option<Pid>,
     ) -> Vec<Change> {
-        let process = process.filter(|pid| self.owner(*pid).is_none());
+        let process = process.filter(|pid| self.find_by_pid(*pid).is_none());
         self.with_id(id, |r, out| r.resume(now, intent, process, out));
         std::mem::take(&mut self.effects.changes)
     }

@@ -81,7 +81,13 @@ fn sshd_up() -> Supervisor {
     s.handle(2, Input::Exited(10, EXIT_0));
     s.handle(3, Input::Spawned(SSHD, 11));
     s.handle(4, Input::Ready(11));
-    assert_eq!(s.state(SSHD), State::Up { pid: 11, since: 3 });
+    assert_eq!(
+        s.state(SSHD),
+        State::Up {
+            pid: 11,
+            started: 3
+        }
+    );
     s
 }
 

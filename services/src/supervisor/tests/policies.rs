@@ -18,7 +18,7 @@ fn who_is_ready_by_what() {
         (ReadyWhen::Exit, Input::Ready(7), false),
     ];
     for (ready, input, up) in table {
-        let mut s = supervisor(State::Starting { pid: 7, since: 5 }, false);
+        let mut s = supervisor(State::Starting { pid: 7, started: 5 }, false);
         s.records[0].def.ready = ready;
         let is_change = s.note(NOW, input) == [Change::Ready(TESTED)];
         let is_up = matches!(s.state(TESTED), State::Up { .. });
@@ -85,7 +85,7 @@ fn what_becomes_of_one_that_ended() {
         (Never,     good,    Exec, socket, idle, "done"),
     ];
     for (restart, status, ready, socket, ran, state) in table {
-        let mut s = supervisor(State::Starting { pid: 7, since: NOW }, false);
+        let mut s = supervisor(State::Starting { pid: 7, started: NOW }, false);
         let def = &mut s.records[0].def;
         def.final_statuses = &[FINAL];
         (def.restart, def.ready, def.socket) = (restart, ready, socket);

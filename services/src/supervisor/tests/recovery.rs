@@ -8,7 +8,7 @@ use crate::supervisor::recovery::Intent;
 /// Every state with the intent that the next supervisor gets.
 #[test]
 fn every_state_has_an_intent() {
-    let (pid, since, kill_at) = (7, 1, 99);
+    let (pid, started, kill_at) = (7, 1, 99);
     let stopping = |again| State::Stopping {
         pid,
         kill_at,
@@ -19,8 +19,8 @@ fn every_state_has_an_intent() {
         (State::Waiting, Intent::On),
         (State::Armed, Intent::On),
         (State::Spawning, Intent::On),
-        (State::Starting { pid, since }, Intent::On),
-        (State::Up { pid, since }, Intent::On),
+        (State::Starting { pid, started }, Intent::On),
+        (State::Up { pid, started }, Intent::On),
         (stopping(false), Intent::Off),
         (stopping(true), Intent::On),
         (State::Delayed { until: 99 }, Intent::On),
@@ -31,7 +31,7 @@ fn every_state_has_an_intent() {
         assert_eq!(supervisor(state, false).intent(TESTED), intent, "{state:?}");
         assert_eq!(Intent::from_word(intent.word()), Some(intent));
     }
-    let up = State::Up { pid, since };
+    let up = State::Up { pid, started };
     assert_eq!(supervisor(up, true).intent(TESTED), Intent::Off);
     assert_eq!(Intent::from_word("armed"), None);
 }
@@ -48,7 +48,13 @@ fn what_runs_is_adopted_and_what_ended_starts_again() {
     assert_eq!(s.resume(NOW, PODMAN, Intent::On, None), []);
     assert_eq!(s.resume(NOW, ONCE, Intent::Failed, None), []);
     assert_eq!(s.settle(NOW), [Action::Watch(PODMAN)]);
-    assert_eq!(s.state(SSHD), State::Up { pid: 7, since: NOW });
+    assert_eq!(
+        s.state(SSHD),
+        State::Up {
+            pid: 7,
+            started: NOW
+        }
+    );
     assert_eq!((s.state(KEY), s.state(ONCE)), (State::Done, State::Failed));
     // From here on, sshd is a service like any other.
     s.note(NOW + 20_000, Input::Exited(7, EXIT_0));
@@ -79,7 +85,13 @@ fn nothing_is_taken_over_twice() {
     let mut s = machine();
     let _ = s.resume(NOW, SSHD, Intent::On, Some(7));
     assert_eq!(s.resume(NOW, SSHD, Intent::On, Some(8)), []);
-    assert_eq!(s.state(SSHD), State::Up { pid: 7, since: NOW });
+    assert_eq!(
+        s.state(SSHD),
+        State::Up {
+            pid: 7,
+            started: NOW
+        }
+    );
     // A record that names one process twice is wrong.
     let _ = s.resume(NOW, PODMAN, Intent::On, Some(7));
     assert_eq!(s.state(PODMAN), State::Waiting);

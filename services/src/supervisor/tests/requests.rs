@@ -113,11 +113,17 @@ fn a_restart_is_one_end_and_one_start() {
     assert_eq!(s.handle(21, Input::Restart(id(0))), [], "it is on its way");
     s.handle(22, Input::Spawned(id(0), 200));
     s.handle(23, Input::Execed(200));
-    let (pid, since) = (200, 22);
-    assert_eq!(s.state(id(0)), State::Up { pid, since });
+    let (pid, started) = (200, 22);
+    assert_eq!(s.state(id(0)), State::Up { pid, started });
     assert_eq!(s.restarts(id(0)), 0, "requested, so none of its own");
     // Services that need it were left alone.
-    assert_eq!(s.state(id(1)), State::Up { pid: 101, since: 1 });
+    assert_eq!(
+        s.state(id(1)),
+        State::Up {
+            pid: 101,
+            started: 1
+        }
+    );
 }
 
 #[test]

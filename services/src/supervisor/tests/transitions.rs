@@ -61,8 +61,8 @@ fn next_state(state: Option<State>) -> Option<State> {
         Some(State::Off) => State::Waiting,
         Some(State::Waiting) => State::Armed,
         Some(State::Armed) => State::Spawning,
-        Some(State::Spawning) => State::Starting { pid: 7, since: 5 },
-        Some(State::Starting { pid, since }) => State::Up { pid, since },
+        Some(State::Spawning) => State::Starting { pid: 7, started: 5 },
+        Some(State::Starting { pid, started }) => State::Up { pid, started },
         Some(State::Up { .. }) => stopping(50, false),
         Some(State::Stopping { again: false, .. }) => stopping(50, true),
         Some(State::Stopping { again: true, .. }) => State::Delayed { until: 50 },
@@ -202,7 +202,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Start(_) | I::Restart(_) => kept,
             I::Stop(_) | I::StopAll => kept.stop_requested(true),
             I::Spawned(_, pid) => {
-                let starting = S::Starting { pid, since: NOW };
+                let starting = S::Starting { pid, started: NOW };
                 Outcome::noted(starting).stop_requested(stop_requested)
             }
             I::SpawnFailed(_) if stop_requested => ended(NOT_RUN),
@@ -228,7 +228,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 .settled(stopping(NOW + 3_000, false))
                 .actions(&[Action::Terminate(TESTED, pid)]),
             I::Execed(_) if matches!(state, S::Starting { .. }) => {
-                Outcome::noted(S::Up { pid, since: 5 })
+                Outcome::noted(S::Up { pid, started: 5 })
                     .stop_requested(stop_requested)
                     .changes(&[Change::Ready(TESTED)])
             }
