@@ -2,6 +2,9 @@
 //! The document as a list of typed rows. Nothing is changed here: the same document gives the same
 //! plan.
 
+mod included;
+
+use included::Included;
 use sys::error::Result;
 
 use super::document::{self, Object};
@@ -29,11 +32,19 @@ pub struct Plan {
 /// # Errors
 /// The document as a whole is no JSON, or of another version of the format.
 pub fn parse(bytes: &[u8]) -> Result<(Plan, Diagnostics)> {
+    parse_at(bytes, 0)
+}
+
+/// Parses a document that `depth` others include.
+fn parse_at(bytes: &[u8], depth: usize) -> Result<(Plan, Diagnostics)> {
     let members = document::parse(bytes)?;
     let mut diagnostics = Diagnostics::default();
     let mut root = Object::root(&members);
     let ignition = root.object("ignition", &mut diagnostics);
-    check_header(ignition, &mut diagnostics)?;
+    let included = header(ignition, depth, &mut diagnostics)?;
+    if let Some(plan) = included.replace {
+        return Ok((plan, diagnostics));
+    }
     let accounts = users::parse(root.object("passwd", &mut diagnostics), &mut diagnostics);
     let storage = storage::parse(root.object("storage", &mut diagnostics), &mut diagnostics);
     let systemd = root.object("systemd", &mut diagnostics);
@@ -44,11 +55,17 @@ pub fn parse(bytes: &[u8]) -> Result<(Plan, Diagnostics)> {
         storage,
         units,
     };
+    let plans = included.merge.into_iter().chain([plan]);
+    let plan = plans.reduce(included::join).unwrap_or_default();
     Ok((plan, diagnostics))
 }
 
-/// Checks the version, and names settings of a document that gets others from the network.
-fn check_header(mut ignition: Object<'_>, diagnostics: &mut Diagnostics) -> Result<()> {
+/// Checks the version, and returns the documents that this one includes.
+fn header(
+    mut ignition: Object<'_>,
+    depth: usize,
+    diagnostics: &mut Diagnostics,
+) -> Result<Included> {
     let version = ignition.text("version", diagnostics).unwrap_or_default();
     let minor = minor_version(version)?;
     if minor > NEWEST {
@@ -58,8 +75,10 @@ fn check_header(mut ignition: Object<'_>, diagnostics: &mut Diagnostics) -> Resu
     }
     // Time limits of fetches, of which there are none.
     let _ = ignition.get("timeouts");
+    let config = ignition.object("config", diagnostics);
+    let included = Included::parse(config, depth, diagnostics);
     ignition.finish(diagnostics);
-    Ok(())
+    Ok(included)
 }
 
 /// Returns the second number of a version of format 3.

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Documents within a document (`ignition.config`), as butane writes the files that it includes: each a
+//! `data:` URL. Those of `merge` come before the document's own rows, which take precedence; that of
+//! `replace` takes the place of the document.
+
+use std::collections::BTreeSet;
+
+use super::{Plan, parse_at};
+use crate::helpers::cloud::diagnostics::Diagnostics;
+use crate::helpers::ignition::data_url::content;
+use crate::helpers::ignition::document::Object;
+use crate::helpers::ignition::storage::{Node, Storage};
+
+/// Deepest inclusion.
+const MAX_DEPTH: usize = 4;
+
+/// Documents that a document includes.
+#[derive(Default)]
+pub struct Included {
+    /// Document in place of this one.
+    pub replace: Option<Plan>,
+    /// Documents that this one adds to, in their order.
+    pub merge: Vec<Plan>,
+}
+
+impl Included {
+    /// Parses `ignition.config` of a document that is included `depth` times itself.
+    pub fn parse(mut config: Object<'_>, depth: usize, diagnostics: &mut Diagnostics) -> Included {
+        let replace = config.object("replace", diagnostics);
+        let replace = plan(replace, depth, diagnostics);
+        let merge = config.objects("merge", diagnostics).into_iter();
+        let merge = merge.filter_map(|object| plan(object, depth, diagnostics));
+        let merge = merge.collect();
+        config.finish(diagnostics);
+        Included { replace, merge }
+    }
+}
+
+/// Returns the plan of an included document; a document that is wrong is named.
+fn plan(mut resource: Object<'_>, depth: usize, diagnostics: &mut Diagnostics) -> Option<Plan> {
+    let path = resource.path.clone();
+    if !resource.items("httpHeaders", diagnostics).is_empty() {
+        diagnostics.failed(format_args!(
+            "{path}.httpHeaders: nothing is fetched at boot"
+        ));
+    }
+    let mut failed =
+        |why: &dyn std::fmt::Display| diagnostics.failed(format_args!("{path}: {why}"));
+    if depth >= MAX_DEPTH {
+        failed(&format!("documents are included {MAX_DEPTH} deep at most"));
+        return None;
+    }
+    let content = match content(resource, diagnostics) {
+        Ok(content) => content.filter(|content| !content.bytes.is_empty())?,
+        Err(why) => {
+            diagnostics.failed(why);
+            return None;
+        }
+    };
+    if content.is_gzip {
+        diagnostics.failed(format_args!(
+            "{path}.compression: none is right for a document"
+        ));
+        return None;
+    }
+    let parsed = content
+        .verify(&content.bytes)
+        .and_then(|()| parse_at(&content.bytes, depth + 1));
+    match parsed {
+        Ok((plan, found)) => {
+            for line in found.failed {
+                diagnostics.failed(format_args!("{path}: {line}"));
+            }
+            Some(plan)
+        }
+        Err(why) => {
+            diagnostics.failed(format_args!("{path}: {why}; none of it is taken"));
+            None
+        }
+    }
+}
+
+/// Adds the rows of `above` to `below`; of two rows with the same path, that of `above` counts.
+pub fn join(mut below: Plan, above: Plan) -> Plan {
+    below.storage.retain_other_paths(&above.storage);
+    let Storage {
+        directories,
+        files,
+        links,
+    } = above.storage;
+    below.storage.directories.extend(directories);
+    below
+        .storage
+        .directories
+        .sort_by(|a, b| a.node.path.cmp(&b.node.path));
+    below.storage.files.extend(files);
+    below.storage.links.extend(links);
+    below.accounts.groups.extend(above.accounts.groups);
+    below.accounts.users.extend(above.accounts.users);
+    below.accounts.removed.extend(above.accounts.removed);
+    below.units.extend(above.units);
+    below
+}
+
+impl Storage {
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        let directories = self.directories.iter().map(|row| &row.node);
+        let files = self.files.iter().map(|row| &row.node);
+        directories
+            .chain(files)
+            .chain(self.links.iter().map(|row| &row.node))
+    }
+
+    fn retain_other_paths(&mut self, other: &Storage) {
+        let paths: BTreeSet<&str> = other.nodes().map(|node| node.path.as_str()).collect();
+        let is_other = |node: &Node| !paths.contains(node.path.as_str());
+        self.directories.retain(|row| is_other(&row.node));
+        self.files.retain(|row| is_other(&row.node));
+        self.links.retain(|row| is_other(&row.node));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::parse;
+
+    /// Returns a document with these members, within `config`.
+    fn document(config: &str, members: &str) -> String {
+        format!(r#"{{"ignition":{{"version":"3.4.0","config":{{{config}}}}}{members}}}"#)
+    }
+
+    fn url(document: &str) -> String {
+        let mut text = "data:,".to_owned();
+        for byte in document.bytes() {
+            text += &format!("%{byte:02X}");
+        }
+        text
+    }
+
+    fn file(path: &str, text: &str) -> String {
+        format!(r#"{{"path":"{path}","contents":{{"source":"data:,{text}"}}}}"#)
+    }
+
+    fn files(rows: &[String]) -> String {
+        format!(r#","storage":{{"files":[{}]}}"#, rows.join(","))
+    }
+
+    /// Returns paths and contents, and the diagnostics.
+    fn parsed(document: &str) -> (Vec<(String, String)>, Vec<String>) {
+        let (plan, diagnostics) = parse(document.as_bytes()).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let files = plan.storage.files.into_iter();
+        let files = files.map(|f| (f.node.path, text(&f.content.unwrap().bytes)));
+        (files.collect(), diagnostics.failed)
+    }
+
+    fn row(path: &str, text: &str) -> (String, String) {
+        (path.to_owned(), text.to_owned())
+    }
+
+    #[test]
+    fn merged_documents_come_first_and_the_document_has_the_last_word() {
+        let one = document("", &files(&[file("/srv/a", "one"), file("/srv/b", "one")]));
+        let two = document("", &files(&[file("/srv/b", "two"), file("/srv/c", "two")]));
+        let merge = format!(
+            r#""merge":[{{"source":"{}"}},{{"source":"{}"}}]"#,
+            url(&one),
+            url(&two)
+        );
+        let (rows, faults) = parsed(&document(&merge, &files(&[file("/srv/c", "own")])));
+        assert!(faults.is_empty(), "{faults:?}");
+        assert_eq!(
+            rows,
+            [
+                row("/srv/a", "one"),
+                row("/srv/b", "two"),
+                row("/srv/c", "own")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_document_is_replaced() {
+        let other = document("", &files(&[file("/srv/a", "other")]));
+        let replace = format!(r#""replace":{{"source":"{}"}}"#, url(&other));
+        let (rows, faults) = parsed(&document(&replace, &files(&[file("/srv/b", "own")])));
+        assert!(faults.is_empty(), "{faults:?}");
+        assert_eq!(rows, [row("/srv/a", "other")]);
+        // podman machine writes one without a source.
+        let none = document(
+            r#""replace":{"verification":{}}"#,
+            &files(&[file("/srv/b", "own")]),
+        );
+        assert_eq!(parsed(&none), (vec![row("/srv/b", "own")], vec![]));
+    }
+
+    #[test]
+    fn what_is_wrong_in_them_is_named_by_its_place() {
+        let own = files(&[file("/srv/b", "own")]);
+        let mut deep = document("", &files(&[file("/srv/deep", "x")]));
+        for _ in 0..5 {
+            deep = document(&format!(r#""merge":[{{"source":"{}"}}]"#, url(&deep)), "");
+        }
+        let wrong = document("", r#","storage":{"files":[{"path":"etc/x"}]}"#);
+        for (source, more, part) in [
+            (
+                "http://x/y",
+                "",
+                "ignition.config.merge[0].source: http: nothing is fetched",
+            ),
+            (&url("{"), "", "ignition.config.merge[0]: not JSON"),
+            (&url("{}"), "", "ignition.config.merge[0]: ignition.version"),
+            (
+                &url(&wrong),
+                "",
+                "ignition.config.merge[0]: storage.files[0].path: \"etc/x\"",
+            ),
+            (
+                &url(&deep),
+                "",
+                "ignition.config.merge[0]: documents are included 4 deep at most",
+            ),
+            (
+                "data:;base64,H4s=",
+                r#","compression":"gzip""#,
+                "ignition.config.merge[0].compression",
+            ),
+            (
+                &url(&wrong),
+                r#","verification":{"hash":"sha256-00"}"#,
+                "ignition.config.merge[0].verification.hash",
+            ),
+            (
+                &url(&document("", "")),
+                r#","httpHeaders":[{"name":"a","value":"b"}]"#,
+                "ignition.config.merge[0].httpHeaders",
+            ),
+        ] {
+            let merge = format!(r#""merge":[{{"source":"{source}"{more}}}]"#);
+            let (rows, faults) = parsed(&document(&merge, &own));
+            assert_eq!(rows, [row("/srv/b", "own")], "{part}");
+            assert!(
+                faults.iter().any(|fault| fault.contains(part)),
+                "{part}: {faults:?}"
+            );
+        }
+    }
+}
