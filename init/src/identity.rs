@@ -22,6 +22,8 @@ const URANDOM: &str = "/dev/urandom";
 /// Files by which podman 5 and podman 6 know that a host publishes their ports (podman's
 /// pkg/machine/machine_linux.go).
 const MACHINE_MARKERS: [&str; 2] = ["/etc/containers/podman-machine", "/etc/podman-machine"];
+/// Number of bytes of the machine-id that are read.
+const MAX_ID_BYTES: u64 = 64;
 /// Number of bytes of the file of keys that are read.
 const MAX_KEYS_BYTES: u64 = 1 << 20;
 /// 2026-01-01 in seconds since 1970. No image is older, so a clock before that is wrong.
@@ -34,7 +36,8 @@ const EARLIEST_CLOCK: i64 = 1_767_225_600;
 /// No random bytes can be read, or the file cannot be written.
 pub fn write_machine_id() -> Result<()> {
     let path = Path::new(MACHINE_ID);
-    if fs::read_to_string(path).is_ok_and(|id| is_valid_id(id.trim())) {
+    let id = read_bounded(path, MAX_ID_BYTES).unwrap_or_default();
+    if is_valid_id(String::from_utf8_lossy(&id).trim()) {
         return Ok(());
     }
     let firmware = fs::read_to_string(FIRMWARE_UUID).unwrap_or_default();

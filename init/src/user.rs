@@ -9,6 +9,8 @@ use sys::account_files::{self, Identity, make_private};
 use sys::error::{Error, Result};
 use sys::paths::{USER_RUNTIME_DIRS, USER_STORAGES};
 
+use crate::accounts;
+
 /// Gives the image's user the configured name and number, a home, a runtime directory, and a store in
 /// RAM; on a data disk `b2p data` makes the store. /home is in RAM as well: no disk is mounted yet.
 ///
@@ -29,7 +31,8 @@ pub fn make(config: &Config) -> Result<()> {
 /// # Errors
 /// The helper has not made the user, or the directory cannot be made.
 pub fn adopt(config: &Config) -> Result<()> {
-    if !account_files::has(Path::new("/etc"), identity(config))? {
+    let passwd = accounts::text("/etc/passwd", config.etc)?;
+    if account_files::present(&passwd, &config.user) != Some(identity(config)) {
         let Config { user, uid, .. } = config;
         return Err(Error::invalid(format!(
             "there is no user {user} with the number {uid}: the service that read its name has failed"

@@ -36,7 +36,7 @@ pub struct Identity<'a> {
 ///
 /// # Errors
 /// /etc/passwd cannot be read.
-pub fn has(etc: &Path, user: Identity<'_>) -> Result<bool> {
+fn has(etc: &Path, user: Identity<'_>) -> Result<bool> {
     let path = etc.join(PASSWD);
     let passwd = read_text(&path)?;
     Ok(present(&passwd, user.name) == Some(user))

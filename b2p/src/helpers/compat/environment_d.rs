@@ -2,12 +2,11 @@
 //! Variables of environment.d(5), such as the proxies of podman machine's host, for every podman of
 //! the machine: a line of containers.conf(5), which each podman reads at its start.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use sys::error::{Doing, Result};
-use sys::files::replace;
+use nix::errno::Errno;
+use sys::error::Result;
+use sys::files::{read_text, replace};
 
 use super::conf_files;
 use crate::common::owner_text;
@@ -32,9 +31,9 @@ pub fn apply() -> Result<()> {
         all.extend(variables(&String::from_utf8_lossy(&text)));
     }
     let path = Path::new(CONTAINERS_CONF);
-    let before = match fs::read_to_string(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()), // There is no podman.
-        before => before.on(path)?,
+    let before = match read_text(path) {
+        Err(e) if e.errno() == Some(Errno::ENOENT) => return Ok(()), // There is no podman.
+        before => before?,
     };
     let after = with_env(&before, &all);
     match after == before {

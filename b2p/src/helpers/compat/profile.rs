@@ -8,11 +8,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use sys::error::{Doing, Error, Result};
+use sys::files::read_bounded;
 
 use crate::common::tool;
 
 /// Time limit of the script, which only sets variables.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Most bytes of an environment that are read; execve(2) bounds one below that.
+const MAX_ENVIRONMENT_BYTES: u64 = 8 << 20;
 /// Variables that a shell sets by itself.
 const SET_BY_SHELL: &[&str] = &["PWD", "OLDPWD", "SHLVL", "_"];
 /// Environment of the script. A variable that it does not change is not exported.
@@ -36,7 +39,8 @@ pub fn exports(path: &Path, scratch: &Path) -> Result<String> {
     shell.arg(path).arg(scratch).current_dir("/");
     shell.env_clear().envs(ENVIRONMENT.iter().copied());
     let finished = tool::run_command(&mut shell, LIMIT);
-    let environment = fs::read(scratch).unwrap_or_default();
+    // The script could have put anything there.
+    let environment = read_bounded(scratch, MAX_ENVIRONMENT_BYTES).unwrap_or_default();
     let _ = fs::remove_file(scratch);
     let finished = finished.on(path)?;
     if finished.code != Some(0) {

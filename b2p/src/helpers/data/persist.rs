@@ -2,7 +2,7 @@
 //! State besides containers that outlives the boot: the identity of the machine, its random
 //! seed, its keys and its configuration. Each file is the old or the new one after a power cut.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub fn all(paths: &Paths, trigger: Trigger) -> Vec<(&'static str, Result<()>)> {
 fn machine_id(paths: &Paths, trigger: Trigger) -> Result<()> {
     let stored = paths.state().join("machine-id");
     let used = paths.at("/etc/machine-id");
-    let current = fs::read_to_string(&used).unwrap_or_default();
+    let current = sys::files::read_text(&used).unwrap_or_default();
     let text = owner_text::read(&stored, MAX_BYTES)?;
     match text.and_then(|text| String::from_utf8(text).ok()) {
         Some(id) if is_id(&id) && (id == current || trigger == Trigger::Hotplug) => Ok(()),
@@ -92,6 +92,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::Temp;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn paths(temp: &Temp) -> Paths {

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use log::{info, warn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sys::files::read_bounded;
+use sys::error::Result;
+use sys::files::{read_bounded, read_text, replace};
 
 use crate::helpers::engine::conmon::Machine;
 
@@ -52,15 +53,13 @@ pub fn text(servers: &[String], domains: &[String]) -> String {
 /// copies of containers.
 ///
 /// # Errors
-/// The errno of write(2) or rename(2).
-pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    let before = fs::read_to_string(path).unwrap_or_default();
+/// The file cannot be written or renamed.
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    let before = read_text(path).unwrap_or_default();
     if before == text {
         return Ok(());
     }
-    let temporary = path.with_extension("new");
-    fs::write(&temporary, text)?;
-    fs::rename(&temporary, path)?;
+    replace(path, text.as_bytes(), 0o644)?;
     reload_aardvark(Path::new(AARDVARK), Path::new(AARDVARK_PROGRAM));
     update_copies(Path::new(CONTAINERS), &before, text);
     Ok(())
@@ -102,7 +101,10 @@ fn update_copy(file: &PathBuf, before: &str, after: &str) -> io::Result<()> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(file)?;
     let mut text = String::new();
-    Read::take(&mut open, MAX_COPY_BYTES).read_to_string(&mut text)?;
+    Read::take(&mut open, MAX_COPY_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_COPY_BYTES {
+        return Ok(()); // The container has written it.
+    }
     if let Some(new) = updated(&text, before, after) {
         io::Seek::rewind(&mut open)?;
         open.write_all(new.as_bytes())?;

@@ -19,6 +19,8 @@ use crate::common::degraded::Degraded;
 
 /// Directory of the zones.
 const ZONES: &str = "/usr/share/zoneinfo";
+/// Longest file of tzfile(5) that is read, in bytes; those of the image have less than 4 KiB.
+const MAX_ZONE_BYTES: u64 = 1 << 20;
 /// The zone of the machine (tzset(3)).
 const LOCALTIME: &str = "/etc/localtime";
 /// Largest difference of the system clock to the hardware clock if nothing has set the former
@@ -52,7 +54,8 @@ pub fn set_zone(tz: &str) -> Result<()> {
 fn set(tz: &str, zones: &Path, localtime: &Path) -> Result<()> {
     let name = tz.strip_prefix(':').unwrap_or(tz); // tzset(3)
     let file = zones.join(name);
-    let known = fs::read(&file).is_ok_and(|bytes| bytes.starts_with(b"TZif"));
+    let bytes = sys::files::read_whole(&file, MAX_ZONE_BYTES).ok().flatten();
+    let known = bytes.is_some_and(|bytes| bytes.starts_with(b"TZif"));
     let timezone = localtime.with_file_name("timezone");
     if known {
         remove_directory(localtime)?;
@@ -189,9 +192,18 @@ mod tests {
             fs::read_to_string(dir.join("timezone")).unwrap(),
             "Europe/Berlin\n"
         );
-        let why = set("Europe/Berlni", &zones, &localtime).unwrap_err();
-        let why = why.to_string();
-        assert!(why.starts_with("tz=Europe/Berlni: neither"), "{why}");
+        nix::unistd::mkfifo(&zones.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // A name may lead out of the zones, to what never ends.
+        for name in [
+            "Europe/Berlni",
+            "Europe",
+            "fifo",
+            "/dev/zero",
+            "../../../../dev/zero",
+        ] {
+            let why = set(name, &zones, &localtime).unwrap_err().to_string();
+            assert!(why.starts_with(&format!("tz={name}: neither")), "{why}");
+        }
         set("CET-1CEST", &zones, &localtime).unwrap();
         assert!(fs::read(&localtime).unwrap().ends_with(b"\nCET-1CEST\n"));
         assert!(!dir.join("timezone").exists());

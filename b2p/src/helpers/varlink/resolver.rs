@@ -6,9 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
+use sys::error::{Doing, Result};
 use varlink::{
     Answer, Done, Exchange, Failure, Interface, Limits, Map, Service, Value, json, map, serde_json,
 };
+
+use crate::common::owner_text;
 
 /// Interface, and its address with the options of its socket, as the old resolver printed them.
 type Entry = (String, String);
@@ -28,6 +31,8 @@ const OWN: &[(&str, &str)] = &[
 
 /// Configuration of the owner.
 const CONFIG: &str = "/etc/varlink.json";
+/// Longest configuration, in bytes.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 const NAME: &str = "org.varlink.resolver";
 
@@ -127,17 +132,19 @@ fn info((entries, config): &(Vec<Entry>, Map)) -> Map {
 
 /// Returns all interfaces, sorted, and the members of the configuration.
 fn read(path: &Path) -> (Vec<Entry>, Map) {
-    let config = match std::fs::read_to_string(path) {
-        Ok(text) => match serde_json::from_str(&text) {
-            Ok(config) => map(config),
-            Err(e) => {
-                log::warn!("varlink-resolver: {}: {e}", path.display());
-                Map::new()
-            }
-        },
-        Err(_) => Map::new(),
-    };
+    let config = config(path).unwrap_or_else(|why| {
+        log::warn!("varlink-resolver: {why}");
+        Map::new()
+    });
     (merge(&config), config)
+}
+
+fn config(path: &Path) -> Result<Map> {
+    let Some(text) = owner_text::read(path, MAX_CONFIG_BYTES)? else {
+        return Ok(Map::new());
+    };
+    let config = serde_json::from_slice(&text).map_err(std::io::Error::from);
+    config.map(map).on(path)
 }
 
 /// Adds the services of the configuration to the machine's own; those of the configuration win.
@@ -226,6 +233,34 @@ mod tests {
             NAME
         ]);
         assert_eq!(info["interfaces"], names);
+    }
+
+    #[test]
+    fn a_configuration_of_windows_counts_and_what_is_none_is_named() {
+        let dir = std::env::temp_dir().join(format!("b2p-resolver-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let path = dir.join("varlink.json");
+        assert_eq!(config(&path), Ok(Map::new()));
+        for (text, want) in [
+            ("\u{feff}{\r\n\"vendor\": \"me\"\r\n}\r\n", Ok("me")),
+            (
+                "{",
+                Err("varlink.json: EOF while parsing an object at line 1 column 1"),
+            ),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            let said = config(&path).map_err(|why| why.to_string());
+            match want {
+                Ok(vendor) => assert_eq!(said.map(|map| map["vendor"].clone()), Ok(vendor.into())),
+                Err(why) => assert!(said.is_err_and(|said| said.ends_with(why)), "{why}"),
+            }
+        }
+        std::fs::remove_file(&path).expect("removed");
+        // An open that blocks would never return.
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+        let why = config(&path).map_err(|why| why.to_string());
+        assert!(why.is_err_and(|why| why.ends_with("not a file: a fifo")));
+        std::fs::remove_dir_all(dir).expect("removed");
     }
 
     #[test]
