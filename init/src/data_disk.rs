@@ -7,13 +7,14 @@ use std::path::Path;
 use sys::files;
 use sys::mountinfo;
 use sys::paths::DATA_REPORT;
-use sys::uevent::Uevent;
 
 use crate::context::Context;
 use crate::event_sources::Event;
 use crate::service_table::names;
 use crate::state::{DataReport, SystemState};
 
+/// Disks and partitions (sysfs(5)).
+const CLASS_BLOCK: &str = "/sys/class/block";
 /// The kernel's list of mounts.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 /// Mount point of the part of the disk that containers are on.
@@ -47,15 +48,21 @@ fn parse_report(text: &str) -> DataReport {
 }
 
 /// Lists the data disk as missing. The machine continues: its root is in RAM.
-pub fn report_removal(context: &mut Context<'_>, event: &Event) {
-    let Event::Device(Uevent::BlockRemoved(name)) = event else {
+pub fn report_removal(context: &mut Context<'_>, _: &Event) {
+    let Some(device) = context.state.data_device() else {
         return;
     };
     let why = format!(
-        "/dev/{name} has vanished, with the containers and the settings on it; what is written now is lost; power off, attach it, start again"
+        "{device} has vanished, with the containers and the settings on it; what is written now is lost; power off, attach it, start again"
     );
     let degraded = &mut context.state.degraded;
     degraded.set(names::DATA, [(names::DATA, why.as_str())]);
+}
+
+/// Returns true if the kernel has the disk or partition of this name.
+pub fn is_present(name: &str) -> bool {
+    // A slash in the name of a node is a `!` in that of its kobject (drivers/base/core.c, device_get_devnode).
+    Path::new(CLASS_BLOCK).join(name.replace('/', "!")).exists()
 }
 
 /// Returns where the state is: the device of the data disk, or `ram`. A run of `b2p data` that is

@@ -46,13 +46,13 @@ pub enum Trigger {
     NewDevice,
     /// The node of an input device appeared.
     NewInputDevice,
-    /// A disk or a partition appeared, or may have: events were lost.
+    /// A disk or a partition appeared, or may have: uevents were lost, as for all that follow here.
     NewDisk,
     /// A folder of the host appeared or vanished.
     NewSharedFolder,
     /// A CD drive appeared.
     NewCdDrive,
-    /// A port to the host has its name, or uevents were lost.
+    /// A port to the host has its name.
     NewHostPort,
     /// A disk or a partition vanished.
     DiskRemoved,
@@ -146,13 +146,13 @@ impl Trigger {
             (NewDisk, Event::Device(Uevent::BlockAdded(_) | Uevent::Overrun))
             | (NoGatePending, Event::NoGatePending)
             | (NewDevice, Event::Device(Uevent::Modalias(_)))
-            | (NewInterface, Event::Device(Uevent::NetworkInterface))
+            | (NewInterface, Event::Device(Uevent::NetworkInterface | Uevent::Overrun))
             | (DriversLoaded, Event::DriversLoaded)
             | (NewInputDevice, Event::Device(Uevent::InputNode(_)))
-            | (NewSharedFolder, Event::Device(Uevent::SharedFolder))
-            | (NewCdDrive, Event::Device(Uevent::CdDrive))
+            | (NewSharedFolder, Event::Device(Uevent::SharedFolder | Uevent::Overrun))
+            | (NewCdDrive, Event::Device(Uevent::CdDrive | Uevent::Overrun))
             | (NewHostPort, Event::Device(Uevent::HostPort | Uevent::Overrun))
-            | (DiskRemoved, Event::Device(Uevent::BlockRemoved(_)))
+            | (DiskRemoved, Event::Device(Uevent::BlockRemoved(_) | Uevent::Overrun))
             | (UeventsLost, Event::Device(Uevent::Overrun))
             | (ControlRequest, Event::ControlRequest)
             | (PowerButton, Event::PowerButton)
@@ -215,6 +215,18 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
     now_or_never(is_new && context.state.data_device().is_none())
 }
 
+/// Returns `Now` if the data disk is gone: it is the one that vanished, or sysfs has it no longer.
+fn is_data_disk(context: &Context<'_>, event: &Event) -> When {
+    let device = context.state.data_device();
+    let Some(name) = device.and_then(|device| device.strip_prefix("/dev/")) else {
+        return When::Never;
+    };
+    now_or_never(match event {
+        Event::Device(Uevent::BlockRemoved(gone)) => gone == name,
+        _ => !data_disk::is_present(name),
+    })
+}
+
 /// Returns `Now` if a degraded line reports a fault of a disk, which may be the one that is gone; `Later`
 /// until the machine is ready and `b2p data` has ended.
 fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
@@ -244,15 +256,6 @@ fn no_cloud_config_yet(context: &Context<'_>, _: &Event) -> When {
         true => When::Never,
         false => if_ready_and_ended(context, CLOUD_INIT),
     }
-}
-
-fn is_data_disk(context: &Context<'_>, event: &Event) -> When {
-    let Event::Device(Uevent::BlockRemoved(name)) = event else {
-        return When::Never;
-    };
-    let device = context.state.data_device();
-    let name_of_device = device.and_then(|device| device.strip_prefix("/dev/"));
-    now_or_never(name_of_device == Some(name))
 }
 
 fn now_or_never(condition: bool) -> When {

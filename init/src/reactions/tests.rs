@@ -101,6 +101,45 @@ fn only_the_data_disk_is_missed() {
 }
 
 #[test]
+fn a_data_disk_whose_removal_was_lost_is_missed() {
+    let lost = device(Uevent::Overrun);
+    let mut machine = Fixture::new(b"").with_data(Some("/dev/none0"), 7);
+    assert_eq!(machine.when(DiskRemoved, &lost), When::Now);
+    let mut in_ram = machine.with_data(None, 7);
+    assert_eq!(in_ram.when(DiskRemoved, &lost), When::Never);
+}
+
+#[test]
+fn lost_uevents_stand_for_each_kind() {
+    let machine = Fixture::new(b"");
+    let lost = device(Uevent::Overrun);
+    let supervisor = machine.manager.supervisor();
+    // The reaction to `UeventsLost` loads all drivers and opens all buttons.
+    let is_covered = |on: Trigger| matches!(on, NewDevice | NewInputDevice);
+    let of_uevents = REACTIONS.iter().filter(|r| is_of_uevents(r.on));
+    for reaction in of_uevents.filter(|r| !is_covered(r.on)) {
+        assert!(reaction.on.matches(&lost, supervisor), "{}", reaction.why);
+    }
+}
+
+/// Returns true for a trigger that some uevent matches.
+fn is_of_uevents(on: Trigger) -> bool {
+    let machine = Fixture::new(b"");
+    let all = [
+        Uevent::Modalias(String::new()),
+        Uevent::NetworkInterface,
+        Uevent::InputNode(String::new()),
+        Uevent::BlockAdded(1),
+        Uevent::BlockRemoved(String::new()),
+        Uevent::SharedFolder,
+        Uevent::CdDrive,
+        Uevent::HostPort,
+    ];
+    all.into_iter()
+        .any(|uevent| on.matches(&device(uevent), machine.manager.supervisor()))
+}
+
+#[test]
 fn b2p_data_loads_the_drivers_of_disks_until_the_machine_is_ready() {
     let disk = device(Uevent::Modalias("virtio:d00000002v00001AF4".to_owned()));
     let card = device(Uevent::Modalias("virtio:d00000001v00001AF4".to_owned()));
