@@ -127,14 +127,15 @@ impl ServiceRecord {
         self.late_at = None;
         match &mut self.state {
             State::Waiting | State::Delayed { .. } => self.cancel(now, out),
-            State::Failed if directly && self.invalid.is_none() => self.cancel(now, out),
-            State::Done if directly && self.invalid.is_none() => self.enter(now, State::Off),
+            State::Failed | State::Done if directly && self.invalid.is_none() => {
+                self.cancel(now, out);
+            }
             State::Stopping { again, .. } => *again = false,
             state => self.stop_requested = state.active(),
         }
     }
 
-    /// Gives up the start that is due, or forgets the failure.
+    /// Gives up the start that is due, or forgets how the service ended.
     fn cancel(&mut self, now: Millis, out: &mut Effects) {
         self.enter(now, State::Off);
         out.changes.push(Change::Cancelled(self.id));

@@ -163,8 +163,8 @@ pub enum Change {
     Looping(ServiceId, u32, Millis),
     /// The socket of the service could not be bound, several times in a row; the service stays down.
     Unbindable(ServiceId),
-    /// A stop was requested of a service without a process: it is off, and a start that was due, or its
-    /// failure, no longer counts.
+    /// A stop was requested of a service without a process: it is off. A start that was due, its last end
+    /// and its report no longer count, and its socket is not watched.
     Cancelled(ServiceId),
     /// The service has written another report of what it lacks.
     Reported(ServiceId),

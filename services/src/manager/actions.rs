@@ -16,7 +16,7 @@ use crate::notify::{self, Notify};
 use crate::service::{KillMode, ReadyWhen, ServiceDef};
 use crate::service_io;
 use crate::spawn::{self, Inherit};
-use crate::state::{Action, Input, ServiceId};
+use crate::state::{Action, Change, Input, ServiceId, State};
 use crate::{Millis, Pid, listen};
 
 impl Manager {
@@ -28,6 +28,10 @@ impl Manager {
             Action::Unwatch(id) => {
                 if let Some(io) = self.io.get_mut(id.index()) {
                     io.watched = false;
+                }
+                // Else a client has connected, and the service starts.
+                if self.supervisor.state(id) == State::Off {
+                    self.changes.push(Change::Cancelled(id));
                 }
             }
             Action::Terminate(id, pid) => self.terminate(id, pid),

@@ -82,3 +82,35 @@ fn what_settling_brings_about_is_seen_too() {
     assert_eq!(changes, [Change::Restarting(id(0), not_run, 100)]);
     assert!(!w.m.settle(now()));
 }
+
+#[test]
+fn a_stop_is_seen_of_a_service_that_waits_for_a_client_and_of_one_that_is_done() {
+    let path: &'static str = format!("/tmp/manager-{}-armed.sock", std::process::id()).leak();
+    let armed = ServiceDef {
+        socket: Some(services::Socket {
+            path,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            datagram: false,
+            on_demand: true,
+        }),
+        ..shell("armed", "exec sleep 100")
+    };
+    let done = ServiceDef {
+        argv: &["/bin/true"],
+        name: "done",
+        ..ServiceDef::ONE_SHOT
+    };
+    let mut w = World::new(vec![armed, done]);
+    for (n, state) in [(0, State::Armed), (1, State::Done)] {
+        w.input(Input::Start(id(n)));
+        w.until("ready", |w| w.state(id(n)) == state);
+        w.m.settle_all(now());
+        w.m.note(now(), Input::Stop(id(n)));
+        assert!(w.m.settle(now()), "{state:?}");
+        assert_eq!(w.m.take_changes(), [Change::Cancelled(id(n))]);
+        assert_eq!(w.state(id(n)), State::Off);
+    }
+    std::fs::remove_file(path).unwrap();
+}

@@ -167,7 +167,6 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
     use State as S;
     let same = Outcome::noted(state).stop_requested(stop_requested);
     let kept = Outcome::noted(state);
-    let off = Outcome::noted(S::Off);
     let cancelled = Outcome::noted(S::Off).changes(&[Change::Cancelled(TESTED)]);
     let clean = Action::Clean(TESTED);
     match state {
@@ -187,6 +186,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Start(_) | I::Restart(_) => kept,
             I::Stop(_) | I::StopAll if stop_requested => same,
             I::Stop(_) | I::StopAll => {
+                // The manager tells of it: [`Change::Cancelled`].
                 let requested = kept.stop_requested(true);
                 requested
                     .settled(S::Off)
@@ -263,8 +263,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
         },
         S::Done | S::Failed => match input {
             I::Start(_) | I::Restart(_) => started(),
-            I::Stop(_) if state == S::Failed => cancelled,
-            I::Stop(_) => off,
+            I::Stop(_) => cancelled,
             I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
             I::Watching(_) | I::WatchFailed(_) => same,
