@@ -16,12 +16,15 @@ pub mod idl;
 mod message;
 mod server;
 mod service;
+mod value;
 
 pub use address::{Address, Target};
 pub use client::Client;
 pub use connection::{Connection, Raw};
-pub use message::{Call, Map, Reply, error, map};
+pub use message::{Call, Reply, error};
 pub use server::{IDLE, Limits, serve};
 pub use service::{Answer, Done, Exchange, Failure, Interface, SERVICE_INTERFACE, Service};
 
-pub use serde_json::{self, Value, json};
+pub use value::{Map, map, object};
+
+pub use serde_json::{self, Value};

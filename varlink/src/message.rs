@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The two messages of the protocol: a call, and a reply to it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sys::error::{Error, Result};
 
-/// Members of a JSON object, sorted by name.
-pub type Map = serde_json::Map<String, Value>;
+use crate::json;
+use crate::value::{Map, map};
 
 /// Names of the errors that every service may reply with.
 pub mod error {
@@ -21,15 +21,6 @@ pub mod error {
     pub const PERMISSION_DENIED: &str = "org.varlink.service.PermissionDenied";
     /// The method replies more than once, and the call does not have `more`.
     pub const EXPECTED_MORE: &str = "org.varlink.service.ExpectedMore";
-}
-
-/// Returns the members of an object that [`json!`] made; none for another value.
-#[must_use]
-pub fn map(value: Value) -> Map {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
 }
 
 /// Call of a method.
@@ -278,6 +269,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(method in ".*", key in ".*", value in ".*", kind in 0..4) {
+            let key = key.as_str();
             let parameters = map(json!({ key: [value, 1, null] }));
             let call = Call {
                 more: kind == 1,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services, their interfaces, and the answer to one call.
 
-use serde_json::json;
 use sys::error::{Error, Result};
 
 use crate::connection::{Connection, Raw};
-use crate::message::{Call, Map, Reply, error, map};
+use crate::json;
+use crate::message::{Call, Reply, error};
+use crate::value::{Map, map};
 
 /// Name of the interface that every service has.
 pub const SERVICE_INTERFACE: &str = "org.varlink.service";
@@ -77,7 +78,7 @@ pub enum Done {
 #[derive(Debug)]
 pub enum Failure {
     /// Error to reply with.
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// The connection is lost.
     Lost(Error),
 }
@@ -86,13 +87,13 @@ impl Failure {
     /// An error of an interface: its whole name, and its parameters.
     #[must_use]
     pub fn new(name: &str, parameters: Map) -> Failure {
-        Failure::Reply(Reply::failed(name, parameters))
+        Failure::Reply(Box::new(Reply::failed(name, parameters)))
     }
 
     /// The error for a parameter of another type than the description declares.
     #[must_use]
     pub fn parameter(name: &str) -> Failure {
-        Failure::Reply(Reply::invalid_parameter(name))
+        Failure::Reply(Box::new(Reply::invalid_parameter(name)))
     }
 
     /// The error for a method that the interface does not have.
@@ -179,7 +180,7 @@ impl Service<'_> {
                     connection = raw.into();
                     continue;
                 }
-                Err(Failure::Reply(reply)) => reply,
+                Err(Failure::Reply(reply)) => *reply,
                 Err(Failure::Lost(error)) => return Err(error),
             };
             if !call.oneway {

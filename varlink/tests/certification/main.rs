@@ -12,7 +12,7 @@ use std::sync::Mutex;
 
 use varlink::{
     Answer, Call, Client, Connection, Done, Exchange, Failure, Interface, Map, Reply, Service,
-    Value, json, map,
+    Value, map, serde_json::json,
 };
 
 const NAME: &str = "org.varlink.certification";

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Mutex;
 
-use varlink::{Client, Connection, Map, Value, json, map};
+use varlink::{Client, Connection, Map, Value, map, serde_json::json};
 use varlink_peer::{CallTrait, ConnectionHandler, MethodCall, OrgVarlinkServiceInterface};
 
 use crate::{DESCRIPTION, NAME, Server, certify, parameters, service, steps, without_null};

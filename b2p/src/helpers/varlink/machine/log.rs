@@ -46,7 +46,7 @@ pub(super) fn get(parameters: &Map, exchange: &mut Exchange<'_>) -> Result<Value
     };
     earlier(&mut ring, &wanted, until, offset, &mut entries)?;
     if !wanted.follow {
-        return Ok(json!({ "entries": entries.list }));
+        return Ok(json!({ "entries": Vec::from(entries.list) }));
     }
     entries.send_all()?;
     follow(&mut ring, &wanted, offset, exchange)

@@ -134,7 +134,7 @@ impl Machine {
 fn failure(error: &RequestError) -> Failure {
     match error {
         RequestError::NotRoot => Failure::denied(),
-        RequestError::Refused(why) => failed("Refused", json!({ "reason": why })),
+        RequestError::Refused(why) => failed("Refused", json!({ "reason": why.as_str() })),
         other => failed("NoAnswer", json!({ "reason": other.to_string() })),
     }
 }

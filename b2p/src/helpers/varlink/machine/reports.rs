@@ -69,7 +69,7 @@ pub(super) fn phases(report: &Report<'_>) -> Vec<Value> {
 /// Returns all flags, with the values that they were given.
 pub(super) fn flags() -> Vec<Value> {
     let settings = sys::config_sources::read_raw().with_sources(config::origins);
-    let given = |origin: &config::Origin| json!({ "value": origin.value(), "source": origin.source.name(), "flag": origin.flag });
+    let given = |origin: &config::Origin| json!({ "value": origin.value(), "source": origin.source.name(), "flag": origin.flag.as_str() });
     let flag = |(flag, origins): &(&config::Flag, Vec<config::Origin>)| {
         json!({
             "name": flag.name, "default": flag.default, "description": flag.description,

@@ -330,7 +330,7 @@ fn without_pid_1_the_error_says_so() {
     let Failure::Reply(reply) = error else {
         panic!("{error:?}")
     };
-    assert_eq!(shown(reply)[0], "machine.NoAnswer");
+    assert_eq!(shown(*reply)[0], "machine.NoAnswer");
 }
 
 #[test]

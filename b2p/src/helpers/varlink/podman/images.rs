@@ -194,6 +194,7 @@ pub(super) fn progress(
 ) -> Outcome<Value> {
     let client = Some(exchange.connection.output());
     let response = api.send_file(IMAGE, what.name, what.request, what.file, client)?;
+    let result = what.result;
     let (mut id, mut logs) = (String::new(), Vec::new());
     for line in std::io::BufReader::new(response.stream()).lines() {
         let line = line.map_err(|e| occurred(&format!("podman's answer: {e}")))?;
@@ -213,12 +214,14 @@ pub(super) fn progress(
         if text.is_empty() {
             continue;
         }
-        match exchange.call.more && !what.result.is_empty() {
-            true => exchange.send(map(json!({ what.result: { "logs": [text], "id": id } })))?,
+        match exchange.call.more && !result.is_empty() {
+            true => exchange.send(map(
+                json!({ result: { "logs": [text], "id": id.as_str() } }),
+            ))?,
             false => logs.push(text),
         }
     }
-    Ok(json!({ what.result: { "logs": logs, "id": id } }))
+    Ok(json!({ result: { "logs": logs, "id": id } }))
 }
 
 /// `TagImage` and `UntagImage`: the name is divided at the last colon after the last slash.

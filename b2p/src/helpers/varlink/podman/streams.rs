@@ -85,7 +85,7 @@ pub(super) fn containers_log(
         true => {
             for (id, mut body) in logs {
                 while let Some(piece) = next_piece(&mut body)? {
-                    exchange.send(map(log_line(&id, &piece)))?;
+                    exchange.send(map(log_line(&id, piece)))?;
                 }
             }
             Ok(last_line())
@@ -97,7 +97,7 @@ pub(super) fn containers_log(
 fn first_line(logs: Vec<(String, Body)>) -> Outcome<Value> {
     for (id, mut body) in logs {
         if let Some(piece) = next_piece(&mut body)? {
-            return Ok(log_line(&id, &piece));
+            return Ok(log_line(&id, piece));
         }
     }
     Ok(last_line())
@@ -115,7 +115,7 @@ fn merged(logs: Vec<(String, Body)>, exchange: &mut Exchange<'_>) -> Outcome<()>
                     let line = next_piece(&mut body).transpose();
                     let Some(line) = line else { return };
                     let is_error = line.is_err();
-                    let line = line.map(|piece| log_line(&id, &piece));
+                    let line = line.map(|piece| log_line(&id, piece));
                     if sender.send(line).is_err() || is_error {
                         return;
                     }
@@ -136,7 +136,7 @@ fn merged(logs: Vec<(String, Body)>, exchange: &mut Exchange<'_>) -> Outcome<()>
     })
 }
 
-fn log_line(id: &str, piece: &Piece) -> Value {
+fn log_line(id: &str, piece: Piece) -> Value {
     let kind = if piece.is_whole { "F" } else { "P" };
     json!({ "log": {
         "device": piece.device, "parseLogType": kind, "time": piece.time, "msg": piece.text, "cid": id,

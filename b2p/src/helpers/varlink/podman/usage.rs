@@ -49,7 +49,7 @@ pub(super) fn diff(api: &Api, parameters: Parameters<'_>) -> Outcome<Value> {
     let words = ["C", "A", "D"];
     let diffs = elements(&found).iter().map(|entry| {
         let kind = usize::try_from(number(entry, "Kind")).unwrap_or(0);
-        json!({ "path": string(entry, "Path"), "changeType": words.get(kind).unwrap_or(&"C") })
+        json!({ "path": string(entry, "Path"), "changeType": *words.get(kind).unwrap_or(&"C") })
     });
     Ok(json!({ "diffs": diffs.collect::<Vec<_>>() }))
 }

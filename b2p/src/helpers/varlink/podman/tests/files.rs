@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::*;
+use varlink::serde_json::json;
 
 /// Puts a file into the spool that [`call`] gives to a method; returns its path.
 fn spooled(method: &str, content: &str) -> String {

@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 
 use super::*;
+use varlink::serde_json::json;
 
 /// podman that is not there: the test accepts its connections.
 struct Fake {
