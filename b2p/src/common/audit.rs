@@ -13,8 +13,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use nix::unistd::{Uid, getuid};
-use sys::error::{Doing, Error, Result};
-use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+use sys::error::{Doing, Result};
 
 /// Socket of syslog(3).
 const DEV_LOG: &str = "/dev/log";
@@ -22,7 +21,7 @@ const DEV_LOG: &str = "/dev/log";
 const KMSG: &str = "/dev/kmsg";
 /// Name of the program in the log.
 const PROGRAM: &str = "b2p";
-/// Priority of the lines in the kernel log: AUTHPRIV (10) and info (6), which no console shows.
+/// Priority of the lines: AUTHPRIV (10) and info (6), which no console shows.
 const PRIORITY: u8 = 10 << 3 | 6;
 /// Longest line, in bytes: it fits into one record of the kernel log.
 const MAX_LINE: usize = 800;
@@ -32,25 +31,23 @@ const MAX_LINE: usize = 800;
 pub fn record(action: &str) {
     let line = one_line(&format!("{}: {action}", actor()));
     if send(Path::new(DEV_LOG), &line).is_err() {
-        let record = format!("<{PRIORITY}>{PROGRAM}[{}]: {line}\n", std::process::id());
+        let record = format!("{}\n", message(&line));
         let kmsg = OpenOptions::new().write(true).open(KMSG);
         let _ = kmsg.and_then(|mut kmsg| kmsg.write_all(record.as_bytes()));
     }
+}
+
+/// Returns a line as a message of RFC 3164 without a time, which its reader adds (section 4.3.2).
+fn message(line: &str) -> String {
+    format!("<{PRIORITY}>{PROGRAM}[{}]: {line}", std::process::id())
 }
 
 /// Sends `line` to the syslog socket at `path`.
 fn send(path: &Path, line: &str) -> Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
-    socket.connect(path).on(path)?;
-    let formatter = Formatter3164 {
-        facility: Facility::LOG_AUTHPRIV,
-        hostname: None,
-        process: PROGRAM.to_owned(),
-        pid: std::process::id(),
-    };
-    let sent = Logger::new(LoggerBackend::Unix(socket), formatter).info(line);
-    sent.map_err(|e| Error::invalid(e.to_string())).on(path)
+    socket.send_to(message(line).as_bytes(), path).on(path)?;
+    Ok(())
 }
 
 /// Names the person: user, number, `sudo` if root rights come from it, and terminal.
@@ -112,12 +109,8 @@ mod tests {
         let mut buffer = [0; 1024];
         let length = syslog.recv(&mut buffer).unwrap();
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        assert!(text.starts_with("<86>"), "{text}");
         let (head, line) = text.split_once("]: ").unwrap();
-        assert!(
-            head.ends_with(&format!(" b2p[{}", std::process::id())),
-            "{text}"
-        );
+        assert_eq!(head, format!("<86>b2p[{}", std::process::id()));
         let (who, what) = line.split_once("): ").unwrap();
         assert!(who.contains(" (uid ") && !who.starts_with(' '), "{text}");
         assert_eq!(what, "key?add");
