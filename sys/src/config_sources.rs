@@ -146,6 +146,6 @@ fn fw_cfg(dir: &Path) -> Vec<(String, Vec<u8>)> {
         .flatten()
         .filter_map(|e| Some((e.file_name().into_string().ok()?, content(&e.path()).ok()?)))
         .collect();
-    all.sort_unstable();
+    crate::sort::sort(&mut all);
     all
 }

@@ -19,6 +19,7 @@ pub mod paths;
 pub mod printable;
 pub mod service_names;
 pub mod signals;
+pub mod sort;
 pub mod syscall;
 pub mod uevent;
 #[cfg(all(target_env = "musl", panic = "abort"))]

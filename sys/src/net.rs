@@ -36,7 +36,7 @@ pub fn ethernet_interfaces(class_net: &Path) -> Vec<(String, u32)> {
             Some((e.file_name().into_string().ok()?, index))
         })
         .collect();
-    found.sort_unstable_by_key(|(_, index)| *index);
+    crate::sort::sort_by(&mut found, |a, b| a.1.cmp(&b.1));
     found
 }
 

@@ -265,7 +265,7 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
 fn ranges_without(mut kept: Vec<u32>) -> Vec<(u32, u32)> {
     const FIRST: u32 = 3;
     kept.retain(|fd| *fd >= FIRST);
-    kept.sort_unstable();
+    crate::sort::sort(&mut kept);
     let firsts = std::iter::once(FIRST).chain(kept.iter().map(|fd| fd + 1));
     let lasts = kept.iter().map(|fd| fd - 1).chain([u32::MAX]);
     let ranges = firsts.zip(lasts);

@@ -291,7 +291,7 @@ fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
         return Vec::new();
     };
     let mut all: Vec<_> = read.flatten().map(|e| e.path()).collect();
-    all.sort_unstable(); // the same order at every boot
+    crate::sort::sort(&mut all); // the same order at every boot
     all
 }
 

@@ -120,7 +120,7 @@ fn rows<'a>(report: &Report<'a>) -> Vec<Row<'a>> {
     let services = report.services.iter();
     let services = services.filter_map(|service| service_row(service, now));
     let mut rows: Vec<Row<'a>> = phases.chain(services).collect();
-    rows.sort_by_key(|row| row.start);
+    sys::sort::sort_by(&mut rows, |a, b| a.start.cmp(&b.start));
     rows
 }
 

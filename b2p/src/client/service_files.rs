@@ -32,7 +32,7 @@ pub fn list(user_files: &Path) -> (Vec<Name>, Vec<String>) {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| !name.starts_with('.') && !name.ends_with('~'))
         .collect();
-    file_names.sort_unstable();
+    sys::sort::sort(&mut file_names);
     let mut names = Vec::new();
     file_names.retain(|file_name| match Name::new(file_name) {
         Some(name) => {

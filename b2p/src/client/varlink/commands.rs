@@ -281,11 +281,8 @@ fn without_null(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let members = members.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(
-                members
-                    .map(|(name, value)| (name.clone(), without_null(value)))
-                    .collect(),
-            )
+            let members = members.map(|(name, value)| (name.clone(), without_null(value)));
+            Value::Object(sys::sort::inserted(members))
         }
         Value::Array(elements) => elements.iter().map(without_null).collect(),
         other => other.clone(),

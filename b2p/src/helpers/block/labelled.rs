@@ -75,7 +75,7 @@ pub fn find_on_cds(filter: Filter) -> Option<LabelledDevice> {
     let mut names: Vec<String> = names
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
-    names.sort_unstable();
+    sys::sort::sort(&mut names);
     names
         .iter()
         .find_map(|name| examine_file(name, open_cd(name)?, filter))

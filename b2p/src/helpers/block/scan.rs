@@ -43,7 +43,7 @@ pub fn scan(policy: FormatPolicy) -> Vec<Device> {
     let adopted: Vec<String> = names().iter().filter_map(|n| adopt_partition(n)).collect();
     let mut names = names();
     names.extend(adopted);
-    names.sort_unstable_by(|a, b| compare(a, b));
+    sys::sort::sort_by(&mut names, |a, b| compare(a, b));
     names.dedup();
     let mut devices: Vec<Device> = Vec::new();
     for name in names {

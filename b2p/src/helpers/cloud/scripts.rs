@@ -161,7 +161,7 @@ fn programs(dir: &Path) -> Vec<PathBuf> {
             .is_ok_and(|m| m.is_file() && is_executable(m))
     };
     let mut paths: Vec<PathBuf> = entries.filter(is_program).map(|e| e.path()).collect();
-    paths.sort_unstable();
+    sys::sort::sort(&mut paths);
     paths
 }
 

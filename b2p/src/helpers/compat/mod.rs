@@ -35,6 +35,6 @@ fn conf_files(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> = paths
         .filter(|p| p.extension().is_some_and(|e| e == "conf"))
         .collect();
-    paths.sort_unstable();
+    sys::sort::sort(&mut paths);
     paths
 }

@@ -44,7 +44,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
             all.push(file);
         }
     }
-    all.sort_by_key(|file| file.file_name().map(ToOwned::to_owned));
+    sys::sort::sort_by(&mut all, |a, b| a.file_name().cmp(&b.file_name()));
     all.extend(Some(below(LAST)).filter(|file| file.exists()));
     all
 }

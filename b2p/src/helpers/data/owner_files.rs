@@ -67,7 +67,7 @@ pub fn read_dir(dir: &Path, extensions: &[&str]) -> (Vec<(String, Vec<u8>)>, Vec
     };
     let paths = entries.map(|entry| entry.path()).filter(has_extension);
     let mut paths: Vec<PathBuf> = paths.take(MAX_FILES).collect();
-    paths.sort();
+    sys::sort::sort(&mut paths);
     let (mut files, mut errors) = (Vec::new(), Vec::new());
     for path in paths {
         match owner_text::read(&path, MAX_FILE_BYTES).map(Option::unwrap_or_default) {

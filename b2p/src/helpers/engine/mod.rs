@@ -161,7 +161,7 @@ fn users_with_containers() -> Vec<PodmanUser> {
         .filter_map(|e| e.file_name().to_str()?.parse().ok())
         .filter(|uid| *uid != 0)
         .collect();
-    uids.sort_unstable();
+    sys::sort::sort(&mut uids);
     let uids = [0].into_iter().chain(uids);
     uids.filter_map(|uid| PodmanUser::with_uid(&passwd, uid))
         .filter(|user| has_container(&user.storage().join("overlay-containers")))

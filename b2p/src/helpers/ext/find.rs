@@ -141,7 +141,7 @@ fn in_dir(dir: &Path) -> Vec<Files> {
         .map(|path| Files(path.with_extension("")))
         .filter(|files| config::is_extension_name(&files.name()))
         .collect();
-    found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    sys::sort::sort_by(&mut found, |a, b| a.0.cmp(&b.0));
     found
 }
 

@@ -122,9 +122,7 @@ pub fn parse(mut storage: Object<'_>, diagnostics: &mut Diagnostics) -> Storage 
     }
     storage.finish(diagnostics);
     // A directory before those in it.
-    found
-        .directories
-        .sort_by(|a, b| a.node.path.cmp(&b.node.path));
+    sys::sort::sort_by(&mut found.directories, |a, b| a.node.path.cmp(&b.node.path));
     found
 }
 

@@ -140,9 +140,7 @@ fn has_no_card(name: &str, cards: &[&str]) -> Option<bool> {
 fn private_networks(cards: &[&str]) -> BTreeSet<Prefix> {
     let networks = bridge_networks(cards).into_iter();
     let networks = networks.map(|(_, network)| network);
-    networks
-        .filter(|network| is_private(&network.first))
-        .collect()
+    sys::sort::inserted(networks.filter(|network| is_private(&network.first)))
 }
 
 /// Returns name and network of every bridge that has an address and no card in it. Every interface
@@ -175,7 +173,8 @@ fn bridges(cards: &[&str]) -> (BTreeSet<String>, BTreeSet<String>) {
     let names = interfaces.filter_map(|one| one.ok()?.file_name().into_string().ok());
     let bridges = names.filter_map(|name| Some((has_no_card(&name, cards)?, name)));
     let (own, with_cards): (Vec<_>, Vec<_>) = bridges.partition(|(is_own, _)| *is_own);
-    let names = |all: Vec<(bool, String)>| all.into_iter().map(|(_, name)| name).collect();
+    let names =
+        |all: Vec<(bool, String)>| sys::sort::inserted(all.into_iter().map(|(_, name)| name));
     (names(own), names(with_cards))
 }
 

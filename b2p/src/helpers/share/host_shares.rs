@@ -103,7 +103,7 @@ fn tags<'a>(dirs: impl Iterator<Item = &'a PathBuf>, file: &str) -> Vec<String> 
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
-    paths.sort_unstable();
+    sys::sort::sort(&mut paths);
     paths
 }
 

@@ -58,7 +58,7 @@ pub fn mount_and_report(folders: Vec<SharedFolder>) -> Vec<String> {
 /// Returns for each folder how it was mounted.
 fn mount_all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String>)> {
     // A folder inside another one is mounted after it.
-    folders.sort_by(|a, b| a.path.cmp(&b.path));
+    sys::sort::sort_by(&mut folders, |a, b| a.path.cmp(&b.path));
     let shares = read_shares(&folders);
     let deadline = Instant::now() + TOTAL_LIMIT;
     let mount_one = |folder: SharedFolder| {

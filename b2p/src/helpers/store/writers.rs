@@ -90,7 +90,7 @@ impl Writers {
         let counters = containers
             .into_iter()
             .flat_map(|cgroup| Lack::ALL.map(|lack| ((lack, cgroup.clone()), lack.count(&cgroup))));
-        let mut counters: Counters = counters.collect();
+        let mut counters: Counters = sys::sort::inserted(counters);
         for (id, bytes) in logged(Path::new("/proc"), Machine::detect().as_ref()) {
             add_log(&mut counters, &id, bytes);
         }

@@ -176,7 +176,7 @@ fn merge(config: &Map) -> Vec<Entry> {
     for (name, address) in OWN {
         add(&mut entries, name, address);
     }
-    entries.sort_unstable();
+    sys::sort::sort(&mut entries);
     entries
 }
 

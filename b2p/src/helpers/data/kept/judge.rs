@@ -74,7 +74,7 @@ pub fn from_text(text: &str) -> Listing {
         };
         Some((fields.next()?.to_owned(), entry))
     };
-    text.lines().filter_map(line).collect()
+    sys::sort::inserted(text.lines().filter_map(line))
 }
 
 #[cfg(test)]

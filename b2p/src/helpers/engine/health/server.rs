@@ -178,7 +178,7 @@ fn after_kill(found: bool, running: Duration) -> (bool, Duration) {
 
 /// Starts the checks that are due, those first that have waited longest.
 fn start_due(watched: &mut [Watched]) {
-    watched.sort_by_key(|w| w.due);
+    sys::sort::sort_by(watched, |a, b| a.due.cmp(&b.due));
     let now = Instant::now();
     for at in 0..watched.len() {
         let is_due = |w: &Watched| w.check.is_none() && w.due <= now;

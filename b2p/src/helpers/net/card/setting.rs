@@ -64,7 +64,7 @@ impl Card {
         let overlap = bridges.any(|(_, other)| other.overlaps(&network));
         let servers = lease.servers().filter(|s| overlap && network.contains(*s));
         let mut servers: Vec<Ipv4Addr> = servers.collect();
-        servers.sort_unstable();
+        sys::sort::sort(&mut servers);
         servers.dedup();
         let own = (lease.prefix < 32).then_some(OwnNetwork {
             index: self.index,

@@ -267,7 +267,7 @@ impl Queue {
         turn: usize,
     ) -> Option<Id> {
         let newest = |source: &Source| Some((self.newest_of(*source)?, *source));
-        let known: BTreeSet<_> = known.filter_map(newest).collect();
+        let known: BTreeSet<_> = sys::sort::inserted(known.filter_map(newest));
         let unknown = || {
             self.newest_identified
                 .iter()

@@ -105,7 +105,7 @@ fn build_query(build: Parameters<'_>) -> Outcome<String> {
             let (name, value) = label.split_once('=').unwrap_or((label, ""));
             (name.to_owned(), Value::from(value))
         };
-        let labels: varlink::Map = labels.iter().map(split).collect();
+        let labels: varlink::Map = sys::sort::inserted(labels.iter().map(split));
         pairs.push(("labels", Value::Object(labels).to_string()));
     }
     if let Some(options) = build.structure("buildOptions")? {

@@ -151,7 +151,9 @@ pub(super) fn pods_by_context(api: &Api, parameters: Parameters<'_>) -> Outcome<
         true => {
             let found = listed(api, "")?;
             let mut entries: Vec<&Value> = elements(&found).iter().collect();
-            entries.sort_by_key(|entry| std::cmp::Reverse(string(entry, "Created")));
+            sys::sort::sort_by(&mut entries, |a, b| {
+                string(b, "Created").cmp(&string(a, "Created"))
+            });
             let count = if all { entries.len() } else { 1 };
             entries
                 .iter()
