@@ -130,7 +130,7 @@ fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
             format!("Error: machine \"{name}\" runs, but its podman API does not answer: {why}")
         }
         Outcome::Timeout => format!(
-            "Error: machine \"{name}\" was not ready within {} s; it is left running",
+            "Error: machine \"{name}\" was not ready within {} s",
             limit.as_secs()
         ),
         Outcome::Gone | Outcome::Up => format!(

@@ -12,7 +12,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Time that the old image has at least: a limit that was too short for the new one is not its own.
+/// Minimum time limit for the start of the old image: `--timeout` applies to the new image only, and may have
+/// been too short.
 const WAY_BACK: Duration = Duration::from_secs(600);
 
 /// Returns the parser of `upgrade`.
@@ -28,7 +29,13 @@ pub fn command() -> Command {
                 .value_name("DIR|ISO|QCOW2|URL#SHA256")
                 .help("Kernel and initrd, by default those of this build"),
         )
-        .arg(lifecycle::start_timeout())
+        .arg(timeout())
+}
+
+/// Returns the option with the time limit of the new image.
+fn timeout() -> Arg {
+    lifecycle::start_timeout()
+        .help("Time limit of the start; after it the machine gets its old image back")
 }
 
 /// Runs `upgrade`.
@@ -44,8 +51,10 @@ pub fn os_command() -> Command {
             .action(ArgAction::SetTrue);
         Command::new(name)
             .about(about)
-            .arg(restart.help("The machine is restarted in any case"))
-            .arg(lifecycle::start_timeout())
+            .arg(restart.help(
+                "For podman machine's sake: a machine whose image changes is always restarted",
+            ))
+            .arg(timeout())
     };
     let image = Arg::new("image")
         .value_name("IMAGE")

@@ -14,16 +14,17 @@ use vmm::Ready;
 
 /// Seconds that the guest has after the power button.
 pub const STOP_SECONDS: u64 = 60;
-/// Largest number of seconds that a guest may have, about 136 years: a time that far ahead exists.
+/// Largest number of seconds that a guest may have, about 136 years: `Instant` can represent a deadline that far
+/// ahead.
 pub const MOST_STOP_SECONDS: u64 = u32::MAX as u64;
-/// Time after which an API that has not answered is told as a trouble. A podman that starts for the
-/// first time, translated and on a busy host, takes less.
+/// Time after which an API that has not answered is reported. The first start of podman on an emulated
+/// processor of a busy host takes less.
 const ANSWER: Duration = Duration::from_secs(300);
-/// Time between SIGTERM and SIGKILL for QEMU.
-const TERM: Duration = Duration::from_secs(5);
+/// Time between two signals to a QEMU that does not end: SIGTERM, then SIGKILL again and again.
+const SIGNAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits for events until QEMU has ended, and its last event, which tells why, has been read.
-pub(super) fn live(mut keeper: Keeper, events: &Receiver<Event>) {
+pub(super) fn run(mut keeper: Keeper, events: &Receiver<Event>) {
     let (mut ended, mut monitor_gone) = (None, false);
     loop {
         if let (Some(status), true) = (ended, monitor_gone) {
@@ -51,22 +52,22 @@ pub(super) fn live(mut keeper: Keeper, events: &Receiver<Event>) {
 impl Keeper {
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Qemu(event) => self.qemu(&event),
+            Event::Qemu(event) => self.on_qemu_event(&event),
             Event::Ready(ready) => self.ready(&ready),
             Event::Panic => {
                 self.set_trouble("the guest's kernel has stopped: see `logs --console`")
             }
             // The question was asked before the guest restarted.
             Event::Answered(boot, _) if boot != self.boot => {}
-            Event::Answered(_, Ok(())) => self.up(),
-            Event::Answered(_, Err(why)) => self.mute(&why),
+            Event::Answered(_, Ok(())) => self.on_api_answer(),
+            Event::Answered(_, Err(why)) => self.on_api_silent(&why),
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
             Event::QemuEnded(_) | Event::MonitorGone => {}
         }
     }
 
-    fn qemu(&mut self, event: &Value) {
+    fn on_qemu_event(&mut self, event: &Value) {
         let data = &event["data"];
         match event["event"].as_str().unwrap_or_default() {
             "SHUTDOWN" => {
@@ -89,20 +90,24 @@ impl Keeper {
         }
     }
 
-    /// The processors run again: the guest's clock has stood still.
+    /// Handles a resume: tells the guest the time, because its clock has stood still, and restores the
+    /// state. A guest whose API has not answered in this boot is not running yet.
     pub(super) fn resumed(&mut self) {
         self.clock.tell();
-        if self.record.phase == State::Paused {
-            self.record.trouble = None;
-            // A guest that was paused before it was ready is not running yet.
-            match self.record.ready {
-                true => self.set_phase(State::Running),
-                false => self.set_phase(State::Starting),
-            }
+        if self.record.phase != State::Paused {
+            return;
+        }
+        self.record.trouble = None;
+        if self.api_answered {
+            return self.enter_running();
+        }
+        self.set_phase(State::Starting);
+        if self.record.ready {
+            self.ask_api();
         }
     }
 
-    /// The guest starts anew: its ports and connections are gone.
+    /// Handles a restart of the guest: its ports and connections are gone.
     fn restarted(&mut self) {
         for forward in std::mem::take(&mut self.record.forwards) {
             let _ = self.monitor.human(&forward.remove());
@@ -112,7 +117,11 @@ impl Keeper {
         self.record.ready = false;
         self.record.degraded.clear();
         self.record.trouble = None;
-        self.set_phase(State::Starting);
+        self.api_answered = false;
+        match self.stop {
+            None => self.set_phase(State::Starting),
+            Some(_) => self.write_record(),
+        }
     }
 
     fn ready(&mut self, ready: &Ready) {
@@ -136,7 +145,7 @@ impl Keeper {
         if let Some(stop) = self.stop {
             // A button pressed before the guest watched it had no effect.
             if stop.step == Step::Button {
-                self.press();
+                self.press_power_button();
             }
             return;
         }
@@ -160,28 +169,34 @@ impl Keeper {
         });
     }
 
-    /// The API has answered.
-    fn up(&mut self) {
-        match self.record.phase {
-            State::Starting => {
-                self.record.trouble = None;
-                self.config.last_up = Some(end::now());
-                // An upgrade to this image has succeeded.
-                self.config.previous = None;
-                if let Err(error) = self.machine.save(&self.config) {
-                    eprintln!("{error:#}");
-                }
-                self.set_phase(State::Running);
+    /// Notes that the API has answered, which it may have done just before the machine was paused.
+    fn on_api_answer(&mut self) {
+        if !self.api_answered {
+            self.api_answered = true;
+            self.config.last_up = Some(end::now());
+            // An upgrade to this image has succeeded.
+            self.config.previous = None;
+            if let Err(error) = self.machine.save(&self.config) {
+                eprintln!("{error:#}");
             }
-            // A machine that was adopted runs already.
-            State::Running => {}
-            _ => return,
+        }
+        // A machine that was adopted runs already.
+        if matches!(self.record.phase, State::Starting | State::Running) {
+            self.enter_running();
+        }
+    }
+
+    fn enter_running(&mut self) {
+        if self.record.phase != State::Running {
+            self.record.trouble = None;
+            self.set_phase(State::Running);
         }
         sd_notify::ready();
     }
 
-    /// The API does not answer.
-    fn mute(&mut self, why: &str) {
+    /// Notes that the API does not answer.
+    fn on_api_silent(&mut self, why: &str) {
+        self.api_answered = false;
         match self.record.phase {
             State::Starting => {}
             State::Running => self.set_phase(State::Starting),
@@ -206,10 +221,10 @@ impl Keeper {
             seconds,
         });
         self.set_phase(State::Stopping);
-        self.press();
+        self.press_power_button();
     }
 
-    fn press(&mut self) {
+    fn press_power_button(&mut self) {
         // A guest that stands still cannot see its button.
         let _ = self.monitor.execute("cont", &json!({}));
         if let Err(error) = self.monitor.execute("system_powerdown", &json!({})) {
@@ -238,7 +253,7 @@ impl Keeper {
         }
         self.stop = Some(Stop {
             step,
-            deadline: Instant::now() + TERM,
+            deadline: Instant::now() + SIGNAL_INTERVAL,
             ..stop
         });
     }

@@ -96,6 +96,8 @@ struct Keeper {
     stop: Option<Stop>,
     /// Number of restarts of the guest that this keeper has seen.
     boot: u32,
+    /// True if the API has answered in this boot of the guest.
+    api_answered: bool,
     /// Reason that QEMU gave for its end.
     shutdown: Option<String>,
     /// True if QEMU ends because its memory is saved.

@@ -72,7 +72,7 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
         give_up(machine, &format!("{error:#}"));
     }
     let (keeper, events) = begun?;
-    super::life::live(keeper, &events);
+    super::life::run(keeper, &events);
     Ok(())
 }
 
@@ -121,6 +121,7 @@ fn begin(
         true => adopt(machine)?,
         false => start(machine)?,
     };
+    let api_answered = qemu.record.phase == State::Running;
     config.ssh_port = qemu.record.ssh_port;
     machine.save(&config)?;
     let ssh_config = tunnel::ssh_config(machine, &config.user, config.ssh_port);
@@ -137,6 +138,7 @@ fn begin(
         followers: vec![Box::new(stdout()) as Box<dyn Write>],
         stop: None,
         boot: 0,
+        api_answered,
         shutdown: None,
         suspended: false,
         clock: Clock::connect(&machine.run_file("host.sock")),
