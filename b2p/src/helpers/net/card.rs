@@ -253,7 +253,7 @@ impl Card {
                     let packet = packet::ip_packet(&packet::encode(&message));
                     sockets::broadcast(&self.socket, self.index, &packet)
                 }
-                Action::Unicast(message, to) => self.unicast(&message, to),
+                Action::SendUdp(message, to) => self.unicast(&message, to),
                 Action::Apply(lease) => {
                     changed |= self.grant(lease);
                     Ok(())

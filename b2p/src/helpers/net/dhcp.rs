@@ -14,19 +14,20 @@ use super::packet::ClientMessage;
 /// Times between two tries of the same message, in milliseconds; the last one repeats. RFC
 /// 2131 starts at 4 s, but a link that has just come up loses the first packet too often.
 const RETRIES: &[Millis] = &[500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000];
-/// Number of requests for an offer after which the client starts over.
+/// Number of DHCPREQUESTs without an answer, of an offer or of the old address, after which the client sends
+/// DHCPDISCOVER.
 const MAX_REQUESTS: usize = 4;
-/// Shortest time after which a renewal is repeated, in milliseconds; else it is half of the
-/// time that is left (RFC 2131, 4.4.5).
+/// Minimum interval between renewals, in milliseconds; the interval is otherwise half of the time that is
+/// left (RFC 2131, 4.4.5).
 const MIN_RENEW_DELAY: Millis = 60_000;
 
 /// Action that the client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send to everybody, below IP.
+    /// Send to everybody, below IP: the card has no address yet.
     Broadcast(ClientMessage),
-    /// Send to this server, from the card's address.
-    Unicast(ClientMessage, Ipv4Addr),
+    /// Send by UDP from the card's address, to a server or to 255.255.255.255.
+    SendUdp(ClientMessage, Ipv4Addr),
     /// Set address, routes and DNS of this lease.
     Apply(Lease),
     /// Remove the address: the lease has ended.
@@ -57,7 +58,9 @@ pub struct Client {
     state: State,
     tries: usize,
     deadline: Option<Millis>,
-    /// Current lease, and when it was granted.
+    /// Time of the last DHCPREQUEST.
+    requested: Millis,
+    /// Current lease, and the time of its request: the lease counts from there (RFC 2131, 4.4.1).
     lease: Option<(Lease, Millis)>,
 }
 
@@ -72,6 +75,7 @@ impl Client {
             state: State::Down,
             tries: 0,
             deadline: None,
+            requested: 0,
             lease: None,
         }
     }
@@ -149,8 +153,8 @@ impl Client {
                 self.tries = 0;
                 self.send(now)
             }
-            (ServerMessage::Ack(lease), State::Requesting(_)) => self.bind(lease, now),
-            (ServerMessage::Ack(lease), _) if has_lease => self.bind(lease, now),
+            (ServerMessage::Ack(lease), State::Requesting(_)) => self.bind(lease),
+            (ServerMessage::Ack(lease), _) if has_lease => self.bind(lease),
             (ServerMessage::Nak, State::Requesting(_)) => self.on_nak(now, random),
             (ServerMessage::Nak, _) if has_lease => self.on_nak(now, random),
             (ServerMessage::Unusable(why), _) => vec![Action::Refuse(why)],
@@ -195,6 +199,7 @@ impl Client {
         };
         self.deadline = Some(now + retry_delay(self.tries));
         self.tries += 1;
+        self.requested = now;
         vec![Action::Broadcast(ClientMessage {
             discover,
             requested_addr,
@@ -203,36 +208,37 @@ impl Client {
         })]
     }
 
-    fn bind(&mut self, lease: Lease, now: Millis) -> Vec<Action> {
+    fn bind(&mut self, lease: Lease) -> Vec<Action> {
         self.state = State::Bound;
-        self.deadline = Some(now + millis(lease.times.renew));
-        self.lease = Some((lease.clone(), now));
+        self.deadline = Some(self.requested + millis(lease.times.renew));
+        self.lease = Some((lease.clone(), self.requested));
         vec![Action::Apply(lease)]
     }
 
     /// Asks for a renewal, at T1 and T2 and until there is an answer.
     fn renew(&mut self, now: Millis, random: u32) -> Vec<Action> {
-        let Some((lease, since)) = self.lease.clone() else {
+        let Some((lease, requested)) = self.lease.clone() else {
             return self.discover(now, random);
         };
         if self.state == State::Bound {
             self.xid = random;
         }
-        let rebind = since + millis(lease.times.rebind);
-        let expire = since + millis(lease.times.expire);
+        let rebind = requested + millis(lease.times.rebind);
+        let expire = requested + millis(lease.times.expire);
         let request = ClientMessage {
             client_addr: lease.addr,
             ..self.request()
         };
+        self.requested = now;
         let next = if now < rebind { rebind } else { expire };
         let left = next.saturating_sub(now);
         self.deadline = Some(now + (left / 2).max(MIN_RENEW_DELAY.min(left)));
         if now < rebind {
             self.state = State::Renewing;
-            vec![Action::Unicast(request, lease.server)]
+            vec![Action::SendUdp(request, lease.server)]
         } else {
             self.state = State::Rebinding;
-            vec![Action::Unicast(request, Ipv4Addr::BROADCAST)]
+            vec![Action::SendUdp(request, Ipv4Addr::BROADCAST)]
         }
     }
 
@@ -253,7 +259,7 @@ impl Client {
     fn expiry(&self) -> Option<Millis> {
         self.lease
             .as_ref()
-            .map(|(l, since)| since + millis(l.times.expire))
+            .map(|(l, requested)| requested + millis(l.times.expire))
     }
 }
 
