@@ -45,7 +45,7 @@ pub enum Kind {
     Service,
     /// Work of PID 1's services, boot or shutdown that is done once; it logs to the kernel log.
     OneShot,
-    /// Command whose name, arguments or messages another program expects; it chooses its own log.
+    /// Command whose name, arguments or output are those of another program; it chooses its own log.
     Compat,
 }
 
@@ -194,7 +194,7 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "varlink-resolver", kind: Service, arguments: "[ADDRESS]",
         run: |call| varlink_services::resolver::main(call.arguments),
         summary: "tells varlink clients the address of an interface", ..DEFAULT },
-    // Its output is sshd's, which PID 1 logs; it has no descriptor of the kernel log.
+    // `b2p sshd` writes to standard error, which PID 1 logs, and opens no kernel log.
     Applet { name: "sshd", kind: Compat,
         run: |_| sshd::main(),
         summary: "listens for ssh and runs an sshd for each client", ..DEFAULT },
@@ -352,14 +352,21 @@ pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
         arguments,
     };
     let asks_help = arguments.iter().any(|argument| argument == "--help");
+    let superfluous = arguments.first().filter(|_| applet.arguments.is_empty());
     match applet.kind {
+        // The programs that call these know their own options.
+        Kind::Compat => (applet.run)(&call),
         // `b2p log` parses `--help` itself, because it may be the value of an option.
-        Kind::Client if asks_help && applet.name != "log" => help::command(applet),
-        Kind::Service | Kind::OneShot => {
-            sys::kmsg::init_logger(::log::LevelFilter::Info);
-            (applet.run)(&call)
-        }
-        Kind::Client | Kind::Compat => (applet.run)(&call),
+        _ if asks_help && applet.name != "log" => help::command(applet),
+        // `b2p containers-stop` ends all containers: a word that it does not expect is a mistake.
+        Kind::Service | Kind::OneShot => match superfluous {
+            Some(argument) => help::superfluous(applet, argument),
+            None => {
+                sys::kmsg::init_logger(::log::LevelFilter::Info);
+                (applet.run)(&call)
+            }
+        },
+        Kind::Client => (applet.run)(&call),
     }
 }
 

@@ -30,6 +30,15 @@ pub fn command(applet: &Applet) -> i32 {
     0
 }
 
+/// Reports an argument that a command does not take, and returns the exit status.
+pub fn superfluous(applet: &Applet, argument: &str) -> i32 {
+    print_error(&format!(
+        "b2p {}: {argument}: the command takes no argument",
+        applet.name
+    ));
+    2
+}
+
 /// Reports a name that no command has, with the most similar one, and returns the exit status.
 pub fn unknown_command(name: &str) -> i32 {
     let suggestion = config::suggest(name, &mut commands().map(|applet| applet.name));
