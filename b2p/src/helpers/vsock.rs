@@ -48,19 +48,21 @@ const BACKLOG: i32 = 128;
 /// Number of connections that did not come from the host.
 static REFUSED_CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
-/// Serves until the machine ends. Returns [`EX_CONFIG`], after a report, if no socket can be opened.
+/// Serves until the machine ends. Returns after a report otherwise: [`EX_CONFIG`] if the host gives no address,
+/// 1 if no socket can be opened, which another start may mend.
 pub fn main() -> i32 {
     let config = config_sources::read().0;
     Drivers::of_the_machine().load(uevent::is_vsock);
-    let listening = own_cid().and_then(|cid| Ok((cid, listeners(&config)?)));
-    let (cid, listeners) = match listening {
-        Ok(listening) => listening,
-        Err(why) => {
-            let mut degraded = Degraded::of("vsock");
-            degraded.warn(why);
-            let _ = degraded.report();
-            return EX_CONFIG.into();
-        }
+    let fail = |why, status| {
+        let mut degraded = Degraded::of("vsock");
+        degraded.warn(why);
+        let _ = degraded.report();
+        i32::from(status)
+    };
+    let (cid, listeners) = match (own_cid(), listeners(&config)) {
+        (Err(why), _) => return fail(why, EX_CONFIG),
+        (_, Err(why)) => return fail(why, 1),
+        (Ok(cid), Ok(listeners)) => (cid, listeners),
     };
     info!("vsock: the host reaches this machine at {cid}");
     crate::common::notify::ready();
