@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -24,17 +24,26 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
         }
-        let temporary = path.with_extension("b2p-new");
-        let _ = fs::remove_file(&temporary);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        fs::rename(&temporary, path)
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".b2p-new");
+        let written = write_new(Path::new(&temporary), bytes, mode);
+        let replaced = written.and_then(|()| fs::rename(&temporary, path));
+        // What a full file system has taken of the file is given back.
+        replaced.inspect_err(|_| drop(fs::remove_file(&temporary)))
     };
     write().on(path)
+}
+
+/// Writes a file in place of what an earlier attempt has left.
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let _ = fs::remove_file(path);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    file.write_all(bytes)
 }
 
 /// Returns at most `max_bytes` bytes of a regular file, for PID 1, which must not wait.
@@ -71,8 +80,8 @@ pub fn read_whole(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Returns the text of a file of the root, for which [`read_whole`] holds: with `b2p.etc=all` all of
-/// /etc is the owner's. Bytes that are not UTF-8 become replacement characters.
+/// Returns a text file by the rules of [`read_whole`], because with `b2p.etc=all` the owner of the machine
+/// controls all of /etc. Bytes that are not UTF-8 become replacement characters.
 ///
 /// # Errors
 /// ENOENT if there is none, and the errors of [`read_whole`].
@@ -82,8 +91,8 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Opens a regular file, or returns `None` if there is none, as [`read_whole`] does: for formats that
-/// have limits of their own.
+/// Opens a regular file, or returns `None` if there is none, as [`read_whole`] does, for callers that limit
+/// the size themselves.
 ///
 /// # Errors
 /// The file cannot be opened, or is not a regular one.
@@ -112,14 +121,14 @@ pub fn open_appended(path: &Path, mode: u32) -> io::Result<fs::File> {
         .mode(mode)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
         .open(path);
-    let not_a_file = |kind| io::Error::other(not_a_file(kind).to_string());
+    let refusal = |kind| io::Error::other(not_a_file(kind).to_string());
     match opened {
         Ok(file) => match kind(file.metadata()?.file_type()) {
             None => Ok(file),
-            Some(kind) => Err(not_a_file(kind)),
+            Some(kind) => Err(refusal(kind)),
         },
         Err(e) => match fs::symlink_metadata(path).map(|m| kind(m.file_type())) {
-            Ok(Some(kind)) => Err(not_a_file(kind)),
+            Ok(Some(kind)) => Err(refusal(kind)),
             _ => Err(e),
         },
     }
