@@ -83,9 +83,10 @@ impl Tree {
         for (end, _) in path.match_indices('/') {
             self.0
                 .entry(path[..end].to_string())
-                .or_insert(Entry::root(Node::Dir, 0o755));
+                .or_insert(Entry::owned_by_root(Node::Dir, 0o755));
         }
-        self.0.insert(path.to_string(), Entry::root(node, mode));
+        self.0
+            .insert(path.to_string(), Entry::owned_by_root(node, mode));
     }
 
     /// Adds a directory unless one exists.
@@ -117,11 +118,11 @@ impl Tree {
     }
 
     /// Sets mode and owner of an existing entry.
-    pub fn own(&mut self, path: &str, mode: u32, uid: u32, gid: u32) -> Result<()> {
+    pub fn set_mode_and_owner(&mut self, path: &str, mode: u32, uid: u32, gid: u32) -> Result<()> {
         let entry = self
             .0
             .get_mut(path.trim_matches('/'))
-            .with_context(|| format!("mode table: there is no /{path}"))?;
+            .with_context(|| format!("there is no /{path}"))?;
         (entry.mode, entry.uid, entry.gid) = (mode, uid, gid);
         Ok(())
     }
@@ -129,7 +130,7 @@ impl Tree {
     /// Removes the entries at these paths and below them.
     pub fn remove_all(&mut self, paths: &[&str]) {
         let is_below = |path: &str, root: &str| {
-            let rest = path.strip_prefix(root.trim_end_matches('/'));
+            let rest = path.strip_prefix(root.trim_matches('/'));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.0
@@ -143,7 +144,7 @@ impl Tree {
         }
     }
 
-    /// Removes all entries except directories whose paths the other tree has, whatever is there.
+    /// Removes every entry that is no directory and whose path the other tree has.
     pub fn remove_common(&mut self, other: &Tree) {
         self.0
             .retain(|path, entry| entry.node == Node::Dir || !other.has(path));
@@ -175,7 +176,7 @@ impl Tree {
 }
 
 impl Entry {
-    fn root(node: Node, mode: u32) -> Self {
+    fn owned_by_root(node: Node, mode: u32) -> Self {
         Entry {
             node,
             mode,
@@ -198,7 +199,7 @@ mod tests {
         };
         let paths = |tree: &Tree| tree.iter().map(|(p, _)| p.to_owned()).collect::<Vec<_>>();
         let mut changed = tree(&["a/b", "a/c/d", "ab"]);
-        changed.remove_all(&["a/c/", "x"]);
+        changed.remove_all(&["/a/c/", "x"]);
         assert_eq!(paths(&changed), ["a", "a/b", "ab"]);
         changed.add_missing(tree(&["ab", "n"]));
         assert_eq!(paths(&changed), ["a", "a/b", "ab", "n"]);
@@ -216,10 +217,10 @@ mod tests {
     }
 
     #[test]
-    fn owning_what_is_not_there_says_so() {
+    fn the_owner_of_a_missing_entry_cannot_be_set() {
         let error = Tree::new()
-            .own("usr/bin/sudo", 0o4755, 0, 0)
+            .set_mode_and_owner("usr/bin/sudo", 0o4755, 0, 0)
             .map_err(|e| e.to_string());
-        assert_eq!(error, Err("mode table: there is no /usr/bin/sudo".into()));
+        assert_eq!(error, Err("there is no /usr/bin/sudo".into()));
     }
 }

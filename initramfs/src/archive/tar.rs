@@ -66,7 +66,7 @@ mod tests {
     fn owner_mode_and_kind_survive() -> Result<()> {
         let mut tree = Tree::new();
         tree.bytes("usr/bin/sudo", "#!", 0o755);
-        tree.own("usr/bin/sudo", 0o4755, 0, 7)?;
+        tree.set_mode_and_owner("usr/bin/sudo", 0o4755, 0, 7)?;
         tree.link("bin", "usr/bin");
         let mut bytes = Vec::new();
         write(&tree, &mut bytes)?;

@@ -76,7 +76,7 @@ pub fn add_tables(tree: &mut Tree, root: &Path) -> Result<()> {
 pub fn set_modes(tree: &mut Tree) -> Result<()> {
     MODES
         .iter()
-        .try_for_each(|(path, mode, uid, gid, _)| tree.own(path, *mode, *uid, *gid))
+        .try_for_each(|(path, mode, uid, gid, _)| tree.set_mode_and_owner(path, *mode, *uid, *gid))
 }
 
 /// Returns all of Mozilla's certificate authorities in one file, as update-ca-certificates(8)
