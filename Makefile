@@ -55,8 +55,8 @@ run: host ## builds the image and boots it in QEMU, with its console in this ter
 # Hosts on which podman-machine is not tested: it compiles (docs/guide/machine.md, "Other hosts").
 OTHER_HOSTS = aarch64-apple-darwin x86_64-pc-windows-gnu
 
-# The images are made while the tests compile; the second half of the work runs two by two as well,
-# and what is no machine leaves the processors to the machines, which have time limits.
+# The images are made while the tests compile. Tests of machines and the other tests run at the same time;
+# the others run under nice(1), because machines have time limits.
 test: host ## runs everything that CI runs
 	cargo fmt --all --check
 	@$(MAKE) --no-print-directory --jobs test-images test-programs
@@ -115,6 +115,6 @@ SECONDS ?= 60
 fuzz: host ## runs every fuzz target for SECONDS=60 each (fuzz/README.md)
 	@$(FUZZ) $(SECONDS)
 
-clean: ## removes what was built, except data disks
+clean: ## removes target/, and out/ except files whose names begin with data
 	@$(INITRAMFS) clean
 	@cargo clean

@@ -22,7 +22,7 @@ pub(crate) const HOST: Flag = Flag {
 
 pub(crate) const WAITUSB: Flag = Flag {
     name: "waitusb",
-    values: "<seconds>, <seconds>:LABEL=<label>, <seconds>:UUID=<uuid>",
+    values: "<seconds>, <seconds>:LABEL=<label>, <seconds>:UUID=<uuid>, <seconds>:PARTUUID=<uuid>, <seconds>:/dev/<disk>",
     description: "Tiny Core: maximum time to wait for a slow disk",
     before_data_disk: true,
     apply: |to, text| values::wait_usb(text).map(|wait| to.config.waitusb = Some(wait)),

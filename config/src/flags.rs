@@ -71,7 +71,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         name: "b2p.ssh_key",
         values: "\"<type> <base64> <comment>\"",
-        description: "public key that may log in as root and core, as a line of authorized_keys",
+        description: "public key that may log in as root and as the user, as a line of authorized_keys",
         repeatable: true,
         secret: true,
         apply: builder::ssh_key,
@@ -178,7 +178,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.machine",
         values: "off, qemu",
         default: "off",
-        description: "ports that podman publishes are published on the host too, which podman-machine asks for by fw_cfg",
+        description: "publication of podman's ports on the host, too; podman-machine sets this flag by fw_cfg",
         before_data_disk: true,
         apply: |to, text| {
             lookup(text, &[("off", false), ("qemu", true)]).map(|on| to.config.machine = on)

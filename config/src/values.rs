@@ -9,7 +9,6 @@ use crate::settings::DEFAULT_UID;
 use crate::storage::{DiskSelector, WaitUsb};
 use crate::suggest::suggest;
 
-/// Maximum length of a host name in bytes (Linux `HOST_NAME_MAX`).
 /// Maximum length of a DNS name in bytes (RFC 1035, section 2.3.4).
 const MAX_DNS_NAME: usize = 253;
 /// Maximum length of a module's name: the kernel's `MODULE_NAME_LEN` of 56, without the NUL.
@@ -24,7 +23,7 @@ const MAX_WAIT_S: u16 = 3600;
 const MAX_TZ: usize = 64;
 /// Maximum length of a user name in bytes (useradd(8)).
 const MAX_USER: usize = 32;
-/// Users and groups in the image's passwd(5) and group(5) besides core.
+/// Names in the image's passwd(5), group(5) and subuid(5) besides core.
 const SYSTEM_USERS: &[&str] = &[
     "root",
     "daemon",
@@ -174,8 +173,8 @@ fn uuid(text: &str) -> Result<String, Problem> {
     ))
 }
 
-/// Sets a host name from `b2p.hostname=` or a like source. One that had to be cut is reported, and
-/// counts.
+/// Sets a host name from `b2p.hostname=` or a like source. A name that is too long is cut, used, and
+/// reported.
 pub(crate) fn hostname(text: &str, to: &mut Option<String>) -> Result<(), Problem> {
     let fits = hostname::fit(text).ok_or(Problem::invalid(
         "not a host name: letters, digits, dashes inside, dots between; 64 bytes at most",
@@ -233,7 +232,7 @@ pub(crate) fn wait_usb(text: &str) -> Result<WaitUsb, Problem> {
     Ok(WaitUsb { seconds, disk })
 }
 
-/// Parses `b2p.http_proxy=`. The value is for other programs; it must only be safe in a line, in a
+/// Parses `b2p.http_proxy=` and `b2p.https_proxy=`. The value is for other programs; it must only be safe in a line, in a
 /// shell and in sshd's configuration.
 pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -245,8 +244,8 @@ pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
     ))
 }
 
-/// Numbers that a user may have: the image's groups have 980 to 999, subordinate ids begin at 100000
-/// and at 2147483647, Debian's policy reserves 60000 to 65535, and a Mac's first user has 501.
+/// Numbers that a user may have. 980 to 999 are kept for the image's groups, Debian's policy (9.2.2) reserves
+/// 60000 to 65535, and subordinate ids begin at 100000 and at 2147483647. A Mac's first user has 501.
 const UIDS: [std::ops::RangeInclusive<u32>; 3] =
     [500..=979, 1000..=59_999, 1_100_000..=2_147_483_646];
 

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use config::Config;
 use log::{debug, info};
-use nix::errno::Errno;
 use services::Manager;
 use services::manager::InheritedPipes;
 use sys::clock::{now, since_boot};
@@ -50,7 +49,7 @@ pub struct Phase {
 #[rustfmt::skip]
 pub const ROOT_PHASES: &[Phase] = &[
     Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
-    Phase { name: "log",           when: always,     run: start_log,                     why: "the flags are known, and later messages are in the kernel log" },
+    Phase { name: "log",           when: always,     run: start_log,                     why: "the flags of the command line are known, and later messages are in the kernel log" },
     Phase { name: "boost",         when: always,     run: boost,                         why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
     Phase { name: "early-modules", when: owns_root,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
     Phase { name: "root",          when: owns_root,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
@@ -66,19 +65,19 @@ pub const USERLAND_PHASES: &[Phase] = &[
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
 /// machine whose memory a host copies. A template skips the phases with `not_template`, which create the
-/// identity of a machine; each copy runs all phases of this table ([`template::leave`]).
+/// identity of a machine, or touch what differs between copies: network cards and fw_cfg. Each copy runs all phases of this table ([`template::leave`]).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
-    Phase { name: "devices",       when: not_template,    run: devices,                       why: "fw_cfg, power buttons and network cards have their drivers, and later uevents are received" },
-    Phase { name: "flags",         when: not_template,    run: read_all_flags,                why: "the settings of fw_cfg and SMBIOS, whose drivers are loaded now, are known as well" },
+    Phase { name: "devices",       when: not_template, run: open_uevents_and_load_drivers,               why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
+    Phase { name: "flags",         when: not_template, run: read_all_flags,             why: "the settings of fw_cfg, whose driver is loaded now, are known as well" },
     Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "machine",       when: always,     run: |s| identity::mark_machine(&s.config), why: "podman knows that a host publishes the ports of containers, where a flag says so" },
+    Phase { name: "port-publisher", when: always,    run: |s| identity::mark_published_by_host(&s.config), why: "podman knows that a host publishes the ports of containers, where a flag says so" },
     Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman use the name" },
     Phase { name: "varlink",       when: always,     run: |s| service_table::link_registry(&s.config), why: "programs find the socket of a varlink interface by its name" },
-    Phase { name: "machine-id",    when: not_template,    run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
-    Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "the clock is not before the build of the image, so that certificates are valid" },
-    Phase { name: "keys",          when: not_template,    run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },
-    Phase { name: "sessions",      when: always,     run: make_user, why: "people who log in have a name, a home and an environment" },
+    Phase { name: "machine-id",    when: not_template, run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
+    Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "the clock is not before 2026, so that certificates of today are valid" },
+    Phase { name: "keys",          when: not_template, run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },
+    Phase { name: "sessions",      when: always,     run: make_user,                     why: "people who log in have a name, a home and an environment" },
 ];
 
 /// Makes the user, and the environment of all users.
@@ -109,7 +108,7 @@ pub fn run(signals: Signals) -> ! {
     root::detect_container();
     let outcome = run_phases(ROOT_PHASES, &mut state);
     if !root::has_userland() {
-        let why = missing_userland(outcome);
+        let why = missing_userland(root::has_image(), outcome);
         let buttons = root::load_button_modules(&mut state.verify_modules);
         state.degraded.set_err("power button", buttons);
         sources.buttons.open_all();
@@ -133,12 +132,12 @@ pub fn continue_boot(
 ) -> ! {
     // Each failure is listed as degraded.
     let _ = run_phases(USERLAND_PHASES, state);
-    make_machine(state, sources);
+    configure_machine(state, sources);
     state.degraded.set_err("control", sources.bind_control());
     identity::warn_without_entropy();
     if state.config.rescue {
         // A person who repairs the machine needs its disks.
-        state.loader.add_all();
+        state.loader.add_all(|_| true);
         state.loader.poll(state.modules.as_mut());
         rescue::serve_until_left(state, sources);
     }
@@ -154,8 +153,8 @@ pub fn continue_boot(
     serve(state, sources, &mut manager)
 }
 
-/// Runs the phases that make this machine out of the image, and watches its devices.
-pub fn make_machine(state: &mut SystemState, sources: &mut EventSources) {
+/// Runs the phases that configure this machine, and watches its devices.
+pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
     let _ = run_phases(MACHINE_PHASES, state);
     sources.uevents = state.uevents.take();
     sources.drivers = state.drivers.take();
@@ -163,7 +162,7 @@ pub fn make_machine(state: &mut SystemState, sources: &mut EventSources) {
 }
 
 /// Handles events until the shutdown, and announces the ready line if that has not been done before
-/// a crash.
+/// a crash. The file in which a crash leaves the state is made first.
 pub fn serve(state: &mut SystemState, sources: &mut EventSources, manager: &mut Manager) -> ! {
     state.state_file = StateFile::create();
     let is_ready = state.ready.is_some();
@@ -180,18 +179,21 @@ fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {
         let start = since_boot();
-        let outcome = (phase.when)(&state.config).then(|| (phase.run)(state));
+        let (name, why) = (phase.name, phase.why);
+        if !(phase.when)(&state.config) {
+            debug!("phase {name}: nothing to do");
+            continue;
+        }
+        let outcome = (phase.run)(state);
         let took = since_boot().saturating_sub(start);
         state.phases.push(PhaseTime {
-            name: phase.name,
+            name,
             start_us: micros(start),
             took_us: micros(took),
         });
-        let (name, why) = (phase.name, phase.why);
         match outcome {
-            None => debug!("phase {name}: nothing to do"),
-            Some(Ok(())) => debug!("phase {name} took {} us: {why}", took.as_micros()),
-            Some(Err(error)) => {
+            Ok(()) => debug!("phase {name} took {} us: {why}", took.as_micros()),
+            Err(error) => {
                 debug!("phase {name} failed after {} us", took.as_micros());
                 state.degraded.add(name, &error);
                 result = result.and(Err(error).doing(name));
@@ -205,16 +207,15 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Returns the message of the rescue shell. ENOENT of the first phase that failed means that the
-/// initrd has no userland; any other error means a userland that cannot be used.
-fn missing_userland(outcome: Result<()>) -> String {
-    let missing = "there is no userland";
+/// Returns the message of the rescue shell.
+fn missing_userland(has_image: bool, outcome: Result<()>) -> String {
+    let missing = match has_image {
+        true => "there is no userland that can be used",
+        false => "there is no userland in the initrd",
+    };
     match outcome {
         Ok(()) => format!("{missing}; `reboot` starts again"),
-        Err(e) if e.errno() == Some(Errno::ENOENT) => {
-            format!("{missing} in the initrd ({e}); `reboot` starts again")
-        }
-        Err(e) => format!("{missing} that can be used ({e}); `reboot` starts again"),
+        Err(e) => format!("{missing} ({e}); `reboot` starts again"),
     }
 }
 
@@ -249,7 +250,7 @@ const DRIVERS_MS: i32 = 5_000;
 
 /// Opens the socket of uevents, then loads the drivers that services wait for ([`uevent::is_early`]). In
 /// this order no device is missed in between. In a container no driver is loaded.
-fn devices(state: &mut SystemState) -> Result<()> {
+fn open_uevents_and_load_drivers(state: &mut SystemState) -> Result<()> {
     let mut errors = Vec::new();
     match UeventSocket::open().doing("uevents, without which hot-plug does not work") {
         Ok(uevents) => state.uevents = Some(uevents),
@@ -322,6 +323,7 @@ fn set_hostname(state: &mut SystemState) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::errno::Errno;
 
     #[test]
     fn every_phase_has_a_reason_and_a_name_of_its_own() {
@@ -368,14 +370,19 @@ mod tests {
         assert_eq!(outcome, Err("bad: broken".to_owned()));
         assert!(state.config.rescue);
         assert_eq!(state.degraded.iter().count(), 1);
-        assert_eq!(state.phases.len(), 3);
+        assert_eq!(state.phases.len(), 2);
     }
 
     #[test]
     fn a_missing_userland_is_told_from_a_broken_one() {
-        let missing = missing_userland(Err(Errno::ENOENT).on("/modules/order"));
+        let missing = missing_userland(false, Err(Errno::ENOENT).on("/userland.erofs"));
         assert!(missing.contains("in the initrd"), "{missing}");
-        let broken = missing_userland(Err(Errno::EINVAL).doing("mount erofs"));
-        assert!(broken.contains("that can be used"), "{broken}");
+        for error in [
+            Err(Errno::EINVAL).doing("mount erofs"),
+            Err(Errno::ENOENT).on("/modules/order"),
+        ] {
+            let broken = missing_userland(true, error);
+            assert!(broken.contains("that can be used"), "{broken}");
+        }
     }
 }

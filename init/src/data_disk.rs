@@ -22,8 +22,8 @@ const CONTAINERS: &[u8] = b"/var/lib/containers";
 /// Number of bytes of a report that are read.
 const MAX_REPORT_BYTES: u64 = 4 * 1024;
 
-/// Reads the report of a run that has ended. Without one the run has failed, and the supervisor
-/// has logged that.
+/// Reads the report of a run that has ended. A run that failed leaves the report of the run before, if there
+/// was one, and the supervisor has logged the failure.
 pub fn read_report(context: &mut Context<'_>, _: &Event) {
     load_report(context.state);
 }

@@ -37,7 +37,7 @@ pub enum Event {
     NoGatePending,
     /// A device appeared, vanished or needs a driver, or uevents were lost.
     Device(Uevent),
-    /// The drivers of network cards, which outlasted the time limit of their phase, are loaded.
+    /// Early drivers ([`sys::uevent::is_early`]), which outlasted the time limit of their phase, are loaded.
     DriversLoaded,
     /// A client of the control channel waits for an answer.
     ControlRequest,
@@ -68,7 +68,7 @@ pub struct EventSources {
     pub uevents: Option<UeventSocket>,
     /// Power buttons.
     pub buttons: PowerButtons,
-    /// Child that still loads the drivers of network cards.
+    /// Child that still loads early drivers.
     pub drivers: Option<Child>,
     /// Control channel.
     pub control: Option<control::Server>,

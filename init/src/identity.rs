@@ -70,7 +70,7 @@ fn random_id() -> io::Result<String> {
 ///
 /// # Errors
 /// A marker cannot be written.
-pub fn mark_machine(config: &Config) -> Result<()> {
+pub fn mark_published_by_host(config: &Config) -> Result<()> {
     if !config.machine {
         return Ok(());
     }
@@ -113,9 +113,9 @@ pub fn add_keys(config: &Config) -> Result<()> {
     replace(path, text.as_bytes(), 0o644)
 }
 
-/// Corrects a clock that is before the time of this program. The kernel has set the clock from
+/// Corrects a clock that is before 2026, when no image existed. The kernel has set the clock from
 /// the RTC (CONFIG_RTC_HCTOSYS); without an RTC, or with a dead battery, the wrong time breaks
-/// TLS and every log, and the program's own date is nearer.
+/// TLS and every log, and 2026-01-01 is nearer.
 ///
 /// # Errors
 /// The clock cannot be read or set.

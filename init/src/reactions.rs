@@ -8,7 +8,7 @@ use std::path::Path;
 
 use control::ShutdownKind;
 use services::state::Change;
-use services::{State, Supervisor};
+use services::{ServiceId, State, Supervisor};
 use sys::clock::now;
 use sys::paths::{CLOUD_DIR, DATA_REPORT, IGNITION_DEVICES};
 use sys::service_names::starts_at_boot;
@@ -36,9 +36,10 @@ pub struct Reaction {
 /// Kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// The service of this name ended.
+    /// The service of this name has ended, or could not be started, and is not restarted.
     Ended(&'static str),
-    /// A service is ready, late, has ended, cannot have its socket, or has written a report.
+    /// A service is ready, late, has ended, cannot have its socket, or has written a report; or a start of
+    /// it was cancelled.
     ServiceChanged,
     /// All gates of the ready line are ready, have failed, or are late.
     NoGatePending,
@@ -49,7 +50,7 @@ pub enum Trigger {
     /// A disk or a partition appeared, or may have: uevents were lost, as for all that follow here.
     NewDisk,
     /// A folder of the host appeared or vanished.
-    NewSharedFolder,
+    FoldersChanged,
     /// A CD drive appeared.
     NewCdDrive,
     /// A port to the host has its name.
@@ -90,37 +91,37 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(DATA),     when: is_first_report,     run: disk_config::apply,            why: "services that wait for the data disk start with its configuration" },
     Reaction { on: Ended(DATA),     when: is_ignition_disk,    run: disk_config::add_ignition,     why: "the document on a disk labelled ignition is applied before sshd starts" },
     Reaction { on: Ended(DATA),     when: always,              run: data_disk::read_report,        why: "PID 1 knows which disk keeps the state" },
-    Reaction { on: Ended(DATA),     when: is_plugged_data_disk,   run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),     when: is_plugged_data_disk,   run: |c, _| start(c, CONTAINERS),   why: "the containers on that disk run again" },
+    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
     Reaction { on: Ended(CLOUD),    when: always,              run: disk_config::apply_document,   why: "services that wait for cloud-init start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: always,              run: disk_config::apply_document,   why: "services that wait for Ignition start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: is_ready,            run: host_port::tell_ready_by_vsock, why: "a document that was applied after the ready line is answered as well" },
     Reaction { on: Ended(TEMPLATE), when: always,              run: template::leave,               why: "a copy of a template has its own identity, devices, flags and services" },
     Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "the degraded lines match the state of each service" },
 
-    Reaction { on: NoGatePending,   when: always,              run: ready::report_gates,           why: "every gate that is not ready is listed as degraded" },
+    Reaction { on: NoGatePending,   when: always,              run: ready::judge_all,              why: "every service that is not ready is listed as degraded" },
     Reaction { on: NoGatePending,   when: always,              run: ready::announce,               why: "the ready line reports how to reach the machine" },
     Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready,         why: "podman machine, which waits for a line on a virtio port, goes on" },
     Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready_by_vsock, why: "podman machine on Apple's and libkrun's hypervisors, which waits for that line on vsock, goes on" },
-    Reaction { on: NoGatePending,   when: always,              run: ready::end_boot_settings,              why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
+    Reaction { on: NoGatePending,   when: always,              run: ready::end_boot_settings,      why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
     Reaction { on: NoGatePending,   when: always,              run: ready::start_after_ready,      why: "the services that do not delay the ready line start" },
 
     Reaction { on: NewDevice,       when: pid1_loads_driver,   run: add_driver,                    why: "a device that is plugged in works" },
     Reaction { on: NewInputDevice,  when: always,              run: open_button,                   why: "a power button that is plugged in works" },
     Reaction { on: NewDisk,         when: is_data_candidate,   run: |c, _| rerun(c, &[DATA]),      why: "a data disk that is plugged in is used" },
-    Reaction { on: NewSharedFolder, when: share_has_ended,     run: |c, _| rerun(c, &[SHARE]),     why: "a folder that the host adds is mounted" },
+    Reaction { on: FoldersChanged,  when: share_has_ended,     run: |c, _| rerun(c, &[SHARE]),     why: "mounts and degraded lines match the folders that the host shares" },
     Reaction { on: NewCdDrive,      when: no_cloud_config_yet, run: |c, _| rerun(c, CLOUD_INIT),   why: "a cloud-init configuration on a drive that is plugged in is applied" },
     Reaction { on: NewHostPort,     when: is_ready,            run: host_port::tell_ready,         why: "a port whose driver comes after the ready line has the line as well" },
-    Reaction { on: DiskRemoved,     when: is_data_disk,        run: data_disk::report_removal,     why: "the machine continues in RAM and reports the loss" },
+    Reaction { on: DiskRemoved,     when: is_data_disk,        run: data_disk::report_removal,     why: "the loss of the data disk is reported" },
     Reaction { on: DiskRemoved,     when: is_faulty_disk,      run: |c, _| rerun(c, &[DATA]),      why: "a fault of a disk that is gone is no longer listed" },
     Reaction { on: NewInterface,    when: card_is_missing,     run: judge_network,                 why: "a network card that has appeared is no longer listed as missing" },
-    Reaction { on: DriversLoaded,   when: always,              run: judge_drivers,                 why: "drivers that are loaded are no longer listed as missing" },
+    Reaction { on: DriversLoaded,   when: always,              run: judge_drivers,                 why: "the line about drivers that take long is gone when their loader has ended" },
     Reaction { on: UeventsLost,     when: always,              run: rescan_devices,                why: "after lost uevents, every device has its driver, and every power button is open" },
 
     Reaction { on: ControlRequest,  when: always,              run: control_requests::serve,       why: "clients of the control channel get answers" },
     Reaction { on: PowerButton,     when: always,              run: power_off,                     why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
     Reaction { on: ShutdownSignal,  when: always,              run: shut_down_by_signal,           why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
-    Reaction { on: Signal,          when: always,              run: rebind_control,                why: "the control socket has its name again after a removal; any signal is the occasion, so that no timer wakes PID 1" },
+    Reaction { on: Signal,          when: always,              run: rebind_control,                why: "the control socket has its name again after a removal" },
 ];
 
 /// Services that apply cloud-init's configuration.
@@ -149,7 +150,7 @@ impl Trigger {
             | (NewInterface, Event::Device(Uevent::NetworkInterface | Uevent::Overrun))
             | (DriversLoaded, Event::DriversLoaded)
             | (NewInputDevice, Event::Device(Uevent::InputNode(_)))
-            | (NewSharedFolder, Event::Device(Uevent::SharedFolder | Uevent::Overrun))
+            | (FoldersChanged, Event::Device(Uevent::SharedFolder | Uevent::Overrun))
             | (NewCdDrive, Event::Device(Uevent::CdDrive | Uevent::Overrun))
             | (NewHostPort, Event::Device(Uevent::HostPort | Uevent::Overrun))
             | (DiskRemoved, Event::Device(Uevent::BlockRemoved(_) | Uevent::Overrun))
@@ -231,14 +232,15 @@ fn is_data_disk(context: &Context<'_>, event: &Event) -> When {
 /// until the machine is ready and `b2p data` has ended.
 fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
-    match state.data_device().is_none() && state.degraded.has(DATA) {
+    let may_be_listed = state.ready.is_none() || state.degraded.has(DATA);
+    match state.data_device().is_none() && may_be_listed {
         true => if_ready_and_ended(context, &[DATA]),
         false => When::Never,
     }
 }
 
-/// Returns `Now` if the machine lacked the network card that is configured when the service of the network
-/// was defined, and a degraded line reports the service. The ready line does not wait for the network then.
+/// Returns `Now` if no configured card existed when the network service was defined, and the service has a
+/// degraded line. The ready line does not wait for the network then.
 fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
     let supervisor = context.manager.supervisor();
     let net = supervisor.find(NET);
@@ -313,17 +315,22 @@ fn add_driver(context: &mut Context<'_>, event: &Event) {
     }
 }
 
-/// Updates the degraded line of the network after an interface has appeared. [`ready::judge_again`]
-/// removes the line when the service of the network is ready.
+/// Updates the degraded lines of the network after an interface has appeared, which may be that of a
+/// container. [`ready::judge_again`] removes them when the service of the network is ready.
 fn judge_network(context: &mut Context<'_>, _: &Event) {
-    let state = &mut *context.state;
-    let missing = missing_interface(&state.config.net);
+    let missing = missing_interface(&context.state.config.net);
     let supervisor = context.manager.supervisor();
     let id = supervisor.find(NET);
-    let is_up = id.is_some_and(|id| matches!(supervisor.state(id), State::Up { .. }));
-    let why = missing.or_else(|| (!is_up).then(|| "no address yet; still asking".to_owned()));
-    let line = why.as_deref().map(|why| (NET, why));
-    state.degraded.set(NET, line);
+    // The service itself reports what is wrong once it has started or failed.
+    let is_judged =
+        |id: &ServiceId| matches!(supervisor.state(*id), State::Up { .. } | State::Failed);
+    match (missing, id.filter(is_judged)) {
+        (None, Some(id)) => ready::judge(context, id),
+        (missing, _) => {
+            let why = missing.unwrap_or_else(|| "the card has no address yet".to_owned());
+            context.state.degraded.set(NET, [(NET, why.as_str())]);
+        }
+    }
 }
 
 /// Removes the degraded line about drivers that are still being loaded.
@@ -338,7 +345,7 @@ fn open_button(context: &mut Context<'_>, event: &Event) {
 }
 
 fn rescan_devices(context: &mut Context<'_>, _: &Event) {
-    context.state.loader.add_all();
+    context.state.load_missing_drivers();
     context.sources.buttons.open_all();
 }
 

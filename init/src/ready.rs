@@ -55,7 +55,7 @@ pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
 }
 
 /// Updates the degraded lines of all services.
-pub fn report_gates(context: &mut Context<'_>, _: &Event) {
+pub fn judge_all(context: &mut Context<'_>, _: &Event) {
     for id in context.manager.supervisor().ids() {
         judge(context, id);
     }
@@ -85,7 +85,7 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
 
 /// Replaces the degraded lines of a service by those of its report, or, if the report is empty and the
 /// service has failed or is late, by the reason. A service that is still to start keeps its lines.
-fn judge(context: &mut Context<'_>, id: ServiceId) {
+pub fn judge(context: &mut Context<'_>, id: ServiceId) {
     let s = context.manager.supervisor();
     let (state, readiness) = (s.state(id), s.readiness(id));
     let Some(def) = s.definition(id).filter(|_| state != State::Off) else {

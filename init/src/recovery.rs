@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Recovery from a crash of PID 1: the new program takes over what still runs.
 //!
-//! The state that PID 1 has saved ([`crate::saved_state`]) tells what is to run; what does run, the
-//! kernel tells: a process counts if it is a child of PID 1 in the cgroup of the service. A service that has ended meanwhile is reaped and started again by its
-//! policy.
+//! The state that PID 1 has saved ([`crate::saved_state`]) tells what is to run, and the kernel's cgroups tell
+//! what runs: a process counts if it is a child of PID 1 in the cgroup of the service. A service that has
+//! ended meanwhile is reaped and started again by its policy.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -18,6 +18,7 @@ use sys::uevent::UeventSocket;
 use sys::{config_sources, kmsg, syscall};
 
 use crate::event_sources::EventSources;
+use crate::net_interface::DRIVERS;
 use crate::saved_state::{SavedService, SavedState};
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
@@ -54,6 +55,8 @@ pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
     let saved = SavedState::parse(&text);
     let lines = saved.iter().flat_map(|saved| &saved.degraded);
     lines.for_each(|line| state.degraded.restore(line));
+    // Nobody waits for the loader of these drivers any more; they are loaded anew.
+    state.degraded.set(DRIVERS, []);
     let crash = crash_line(crashes, pause);
     state.degraded.set("init", [("init", crash.as_str())]);
     match saved {
@@ -105,6 +108,7 @@ fn take_over(
     state.ready = saved.ready;
     state.scheduled = saved.scheduled;
     state.verify_modules = saved.verify_modules;
+    (state.host_told, state.vsock_told) = (saved.host_told, saved.vsock_told);
     data_disk::load_report(&mut state);
     reopen_devices(&mut state, &mut sources);
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));
@@ -133,7 +137,7 @@ fn reopen_devices(state: &mut SystemState, sources: &mut EventSources) {
     if let Some(modules) = state.modules.as_mut() {
         modules.configure(&state.config.blacklist, state.verify_modules);
     }
-    state.loader.add_all();
+    state.load_missing_drivers();
 }
 
 fn resume(manager: &mut Manager, service: &SavedService<'_>, pipes: &mut InheritedPipes) {

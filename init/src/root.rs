@@ -89,6 +89,12 @@ pub fn in_container() -> bool {
     IN_CONTAINER.load(Ordering::Relaxed)
 }
 
+/// Returns true if the initrd has a userland image.
+#[must_use]
+pub fn has_image() -> bool {
+    Path::new(IMAGE).exists()
+}
+
 /// Returns true if `/` is the userland, by [`assemble`] or from the start: an initrd has no file
 /// of this name.
 #[must_use]

@@ -31,6 +31,10 @@ pub struct SavedState<'a> {
     pub ready: Option<Millis>,
     /// Signatures of modules are verified.
     pub verify_modules: bool,
+    /// The host was told that the machine is ready, by a virtio port.
+    pub host_told: bool,
+    /// The host was told by vsock.
+    pub vsock_told: bool,
     /// Shutdown that was requested for later.
     pub scheduled: Option<ScheduledShutdown>,
     /// Lines of [`crate::degraded::DegradedList::to_saved`].
@@ -49,8 +53,13 @@ impl<'a> SavedState<'a> {
         if let Some(at) = state.ready {
             let _ = writeln!(text, "ready {at}");
         }
-        if state.verify_modules {
-            text.push_str("verify\n");
+        let marks = [
+            (state.verify_modules, "verify\n"),
+            (state.host_told, "host-told\n"),
+            (state.vsock_told, "vsock-told\n"),
+        ];
+        for (_, mark) in marks.iter().filter(|(is_set, _)| *is_set) {
+            text.push_str(mark);
         }
         if let Some(ScheduledShutdown { kind, at }) = state.scheduled {
             let _ = writeln!(text, "end {} {at}", char::from(kind.letter()));
@@ -87,6 +96,8 @@ impl<'a> SavedState<'a> {
                 ["started", at] => saved.started = at.parse().unwrap_or(0),
                 ["ready", at] => saved.ready = at.parse().ok(),
                 ["verify"] => saved.verify_modules = true,
+                ["host-told"] => saved.host_told = true,
+                ["vsock-told"] => saved.vsock_told = true,
                 ["end", kind, at] => saved.scheduled = scheduled(kind, at),
                 [word, pid, name] => saved.services.extend(service(word, pid, name)),
                 _ => {}
@@ -120,6 +131,7 @@ mod tests {
         let mut state = SystemState {
             started: 12,
             verify_modules: true,
+            host_told: true,
             ..SystemState::default()
         };
         let def = |name| ServiceDef {
@@ -137,7 +149,7 @@ mod tests {
             let saved = SavedState::parse(&text).expect("a state");
             assert_eq!((saved.started, saved.ready), (12, state.ready));
             assert_eq!(saved.scheduled, state.scheduled);
-            assert!(saved.verify_modules);
+            assert!(saved.verify_modules && saved.host_told && !saved.vsock_told);
             let services: Vec<_> = saved
                 .services
                 .iter()

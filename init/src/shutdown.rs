@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The shutdown, as a table. Every phase has a time limit, and the next phase runs whatever the outcome.
-//! One exception: without memory for a child, PID 1 itself syncs, without a time limit. The root is in
-//! RAM and needs no unmount.
+//! One exception: without memory for a child, PID 1 itself syncs and detaches file systems, without a time
+//! limit. The root is in RAM and needs no unmount.
 //!
 //! A second request (of the power button or by a signal) ends the current phase's wait for
 //! programs, and the next phase begins.
@@ -44,7 +44,7 @@ struct Phase {
 
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
-    Phase { name: "accept",     when: always,          within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
+    Phase { name: "sockets",    when: always,          within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
     Phase { name: "containers", when: containers_run,  within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
     Phase { name: "services",   when: always,          within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,          within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
@@ -240,7 +240,7 @@ fn dirty_kib(meminfo: &str) -> Option<u64> {
     Some(value("Dirty:")? + value("Writeback:")?)
 }
 
-/// Syncs in a child, because a disk that is gone can block sync(2) for ever.
+/// Syncs in a child, because syncfs(2) of a disk that is gone may never return.
 fn run_sync(context: &mut ShutdownContext<'_>) -> Outcome {
     // Without memory for a child, PID 1 syncs and accepts that a dead disk may block it.
     let Some(child) = syscall::in_child(|| exit_with(unmount::sync_disks())) else {

@@ -7,10 +7,11 @@ use services::Millis;
 use sys::clock::now;
 use sys::modules::Modules;
 use sys::syscall::Child;
-use sys::uevent::{DriverLoader, UeventSocket};
+use sys::uevent::{self, DriverLoader, UeventSocket};
 
 use crate::degraded::DegradedList;
 use crate::state_file::StateFile;
+use crate::template;
 
 /// A phase of the boot that has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +53,9 @@ pub struct SystemState {
     pub started: Millis,
     /// Time of the ready line.
     pub ready: Option<Millis>,
-    /// True once the host was told that the machine is ready.
+    /// The host was told that the machine is ready, by a virtio port.
     pub host_told: bool,
-    /// True once a host that waits on vsock was told.
+    /// A host that waits on vsock was told.
     pub vsock_told: bool,
     /// Phases of the boot that have run.
     pub phases: Vec<PhaseTime>,
@@ -66,7 +67,7 @@ pub struct SystemState {
     pub verify_modules: bool,
     /// Drivers that are to be loaded.
     pub loader: DriverLoader,
-    /// Child that still loads the drivers of network cards, until the event loop takes it.
+    /// Child that still loads early drivers ([`sys::uevent::is_early`]), until the event loop takes it.
     pub drivers: Option<Child>,
     /// Index of kernel modules; `None` without a userland.
     pub modules: Option<Modules>,
@@ -80,6 +81,18 @@ pub struct SystemState {
 }
 
 impl SystemState {
+    /// Lets every device that lacks a driver get one, except those of other programs: before the ready line
+    /// `b2p data` loads the drivers of disks, and a template has none of network cards.
+    pub fn load_missing_drivers(&mut self) {
+        if template::is_template(&self.config) {
+            return;
+        }
+        self.loader.add_all(match self.ready {
+            Some(_) => |_| true,
+            None => |alias| !uevent::is_disk(alias),
+        });
+    }
+
     /// State at the start of PID 1.
     #[must_use]
     pub fn new() -> SystemState {

@@ -34,6 +34,6 @@ pub fn leave(context: &mut Context<'_>, _: &Event) {
     let noted = fs::write(TEMPLATE_LEFT, "").on(TEMPLATE_LEFT);
     context.state.degraded.set_err("template", noted);
     let before = context.state.config.clone();
-    boot::make_machine(context.state, context.sources);
+    boot::configure_machine(context.state, context.sources);
     disk_config::revise(context, &before);
 }

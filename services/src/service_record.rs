@@ -126,17 +126,17 @@ impl ServiceRecord {
     pub(crate) fn request_stop(&mut self, now: Millis, directly: bool, out: &mut Effects) {
         self.late_at = None;
         match &mut self.state {
-            State::Waiting | State::Delayed { .. } => self.cancel(now, out),
+            State::Waiting | State::Delayed { .. } => self.turn_off(now, out),
             State::Failed | State::Done if directly && self.invalid.is_none() => {
-                self.cancel(now, out);
+                self.turn_off(now, out);
             }
             State::Stopping { again, .. } => *again = false,
             state => self.stop_requested = state.active(),
         }
     }
 
-    /// Gives up the start that is due, or forgets how the service ended.
-    fn cancel(&mut self, now: Millis, out: &mut Effects) {
+    /// Turns a service without a process off: gives up the start that is due, or forgets how the service ended.
+    fn turn_off(&mut self, now: Millis, out: &mut Effects) {
         self.enter(now, State::Off);
         out.changes.push(Change::Cancelled(self.id));
     }
@@ -151,7 +151,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Stops the service; no active service needs it.
+    /// Stops the process, or the watch of the socket. The caller has seen that no active service needs this one.
     pub(crate) fn stop(&mut self, now: Millis, out: &mut Effects) {
         if self.state == State::Armed {
             out.actions.push(Action::Unwatch(self.id));
@@ -177,7 +177,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Starts the service: every service that it needs is ready.
+    /// Starts the process, or the watch of the socket. The caller has seen that every needed service is ready.
     pub(crate) fn start(&mut self, now: Millis, out: &mut Effects) {
         self.enter(now, State::Spawning);
         out.actions.push(if self.def.on_demand() {
@@ -262,7 +262,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Applies the restart policy to a service that ended by itself after its start at `since`.
+    /// Applies the restart policy to a service that ended by itself after its start at `started`.
     fn ended_by_itself(
         &mut self,
         now: Millis,

@@ -23,7 +23,7 @@ impl ServiceId {
 
 /// State of a service.
 ///
-/// `pid` is the service's process; `since` (the start of that process), `kill_at` and `until`
+/// `pid` is the service's process; `started` (the start of that process), `kill_at` and `until`
 /// are moments of [`Millis`].
 #[expect(missing_docs, reason = "the fields are named above")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

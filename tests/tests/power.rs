@@ -13,7 +13,7 @@ const END: Duration = Duration::from_secs(120);
 
 /// Phases of the shutdown, each of which logs its duration.
 const PHASES: [&str; 7] = [
-    "accept",
+    "sockets",
     "containers",
     "services",
     "terminate",

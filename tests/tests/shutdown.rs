@@ -36,7 +36,7 @@ fn shutdown() -> Result<()> {
     let said = guest.vm.console();
     checks.check("it ends, whatever is stuck", || ended.map(drop));
     for phase in [
-        "accept",
+        "sockets",
         "containers",
         "services",
         "terminate",

@@ -290,7 +290,7 @@ impl Machine {
         self
     }
 
-    /// Adds a public key for `root` and `core`: on the command line if it fits, else by fw_cfg.
+    /// Adds a public key for root and the user: on the command line if it fits, else by fw_cfg.
     #[must_use]
     pub fn ssh_key(mut self, public: &str) -> Self {
         self.keys.push(public.trim().to_owned());

@@ -153,11 +153,11 @@ fn b2p_data_loads_the_drivers_of_disks_until_the_machine_is_ready() {
 fn a_folder_waits_for_the_service_that_mounts_it() {
     let folder = device(Uevent::SharedFolder);
     let machine = || Fixture::new(b"b2p.share=a:/mnt/a");
-    assert_eq!(machine().when(NewSharedFolder, &folder), When::Later);
+    assert_eq!(machine().when(FoldersChanged, &folder), When::Later);
     let mut ready = machine().ready().ended(DATA);
-    assert_eq!(ready.when(NewSharedFolder, &folder), When::Later);
+    assert_eq!(ready.when(FoldersChanged, &folder), When::Later);
     let mut ended = ready.ended(SHARE);
-    assert_eq!(ended.when(NewSharedFolder, &folder), When::Now);
+    assert_eq!(ended.when(FoldersChanged, &folder), When::Now);
 }
 
 #[test]
@@ -226,7 +226,7 @@ impl Lines {
         machine.manager.note(wait, services::Input::Tick);
         let _ = machine.manager.take_changes();
         let mut lines = Lines(machine);
-        lines.react(ready::report_gates, &Event::NoGatePending);
+        lines.react(ready::judge_all, &Event::NoGatePending);
         lines.0.state.ready = Some(wait);
         lines
     }
@@ -348,4 +348,36 @@ fn a_socket_that_cannot_be_bound_is_listed_until_it_is_there_or_nobody_asks_for_
         machine.note(services::Input::Stop(podman));
         let _ = machine.0.manager.decide(600_000);
     }
+}
+
+#[test]
+fn a_card_that_appears_leaves_what_the_network_reports() {
+    let new = device(Uevent::NetworkInterface);
+    let mut machine = Lines::of(b"", &[NET], 1);
+    let missing = |machine: &mut Lines| machine.0.state.degraded.add(NET, "no card; later");
+    missing(&mut machine);
+    machine.react(judge_network, &new);
+    assert_eq!(machine.texts(), ["net: the card has no address yet"]);
+    machine.note(services::Input::Ready(100));
+    machine.react(judge_network, &new);
+    assert_eq!(machine.texts(), [""; 0], "the network works");
+}
+
+#[test]
+fn a_faulty_disk_may_be_pulled_before_its_fault_is_listed() {
+    let removed = device(Uevent::BlockRemoved("vdb".to_owned()));
+    let faulty = |machine: &mut Fixture| {
+        let context = Context {
+            state: &mut machine.state,
+            manager: &mut machine.manager,
+            sources: &mut machine.sources,
+        };
+        is_faulty_disk(&context, &removed)
+    };
+    let mut machine = Fixture::new(b"").with_data(None, 7).ended(DATA);
+    assert_eq!(faulty(&mut machine), When::Later, "nothing is listed yet");
+    let mut machine = machine.ready();
+    assert_eq!(faulty(&mut machine), When::Never);
+    machine.state.degraded.add(DATA, "/dev/vdb: damaged");
+    assert_eq!(faulty(&mut machine), When::Now);
 }

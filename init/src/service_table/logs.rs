@@ -29,6 +29,7 @@ pub const LOGS: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: "journal",
+            oom_score_adj: OOM_PROTECTED,
             why: "messages of programs to journald, which is not there, are added to the kernel's log",
             argv: &[B2P, "syslog", "journal"],
             socket: datagrams("/run/systemd/journal/socket", 0o666),

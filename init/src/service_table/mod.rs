@@ -147,12 +147,15 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
 /// Services of a template: a copy starts the others, which make what is unique or use it.
 const OF_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
 
+fn exists(entry: &Entry, config: &Config, platform: &Platform) -> bool {
+    let is_offered = !platform.is_template || OF_TEMPLATE.contains(&entry.def.name);
+    is_offered && (entry.when)(config, platform)
+}
+
 /// Returns the definitions of the services that exist with this configuration, on this machine.
 #[must_use]
 pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
-    let belongs = |entry: &&Entry| !platform.is_template || OF_TEMPLATE.contains(&entry.def.name);
-    let entries = entries().filter(|entry| (entry.when)(config, platform));
-    let entries = entries.filter(belongs);
+    let entries = entries().filter(|entry| exists(entry, config, platform));
     let mut defs = Vec::with_capacity(SERVICES.len() + platform.terminals.len());
     for entry in entries {
         let def = (entry.adapt)(entry.def, config, platform);
@@ -168,8 +171,7 @@ pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
 #[must_use]
 pub fn find(name: &str, config: &Config, platform: &Platform) -> Option<ServiceDef> {
     let entry = entries().find(|entry| entry.def.name == name)?;
-    let exists = (entry.when)(config, platform);
-    exists.then(|| (entry.adapt)(entry.def, config, platform))
+    exists(entry, config, platform).then(|| (entry.adapt)(entry.def, config, platform))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use sys::service_names::EX_CONFIG;
 use super::names::*;
 use super::{Entry, adapt, cloud, data_disk, stream};
 
-/// `oom_score_adj` of the network, the clock and the receiver of syslog messages, which are small:
+/// `oom_score_adj` of the network, the clock and the receivers of log messages, which are small:
 /// where memory is short, others are killed first (proc_pid_oom_score_adj(5)). sshd has a value of
 /// its own.
 pub(super) const OOM_PROTECTED: i32 = -900;
@@ -36,7 +36,7 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::slow_disk,
         ..Entry::DEFAULT
     },
-    // `b2p cloud` itself takes a minute at most (b2p/src/helpers/cloud/mod.rs). A daemon that
+    // The mounts and commands of `b2p cloud` end within a minute (b2p/src/helpers/cloud/mod.rs). A daemon that
     // `bootcmd` starts continues to run after the service has ended.
     Entry {
         def: ServiceDef {
@@ -51,13 +51,14 @@ pub const SERVICES: &[Entry] = &[
         when: cloud,
         ..Entry::DEFAULT
     },
+    // A process of its own, so that PID 1 parses nothing from the network.
     // After five seconds without a lease a degraded line reports the delay, the ready line appears,
     // and the service continues. dnsmasq probes an address for three seconds before its offer.
     Entry {
         def: ServiceDef {
             name: NET,
             oom_score_adj: OOM_PROTECTED,
-            why: "the machine has addresses, routes and DNS servers, and PID 1 parses nothing from the network",
+            why: "the machine has addresses, routes and DNS servers",
             ready: ReadyWhen::Notify,
             gates_ready: true,
             late_ms: 5_000,
@@ -71,7 +72,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: HOSTKEY,
-            why: "sshd has a host key: the disk's, or a new one, which the disk then keeps",
+            why: "sshd has a host key: the data disk's, or a new one, which a data disk keeps",
             argv: &[B2P, "hostkey"],
             after: DATA_DISK,
             restart: Restart::OnFailure,
@@ -95,7 +96,7 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.sshd,
         ..Entry::DEFAULT
     },
-    // The process ends after idle time; PID 1 keeps the socket. Killing it ends no container:
+    // The process ends after idle time; PID 1 keeps the socket. Killing podman ends no container:
     // each has a conmon of its own. By default Go's first garbage collection starts at a heap of
     // 4 MB. During the start of podman, collections take a fifth of its 90 ms, and again in each
     // `podman container cleanup`, which inherits this environment. GOGC postpones them, and
@@ -205,25 +206,26 @@ pub const SERVICES: &[Entry] = &[
     },
     // The remaining drivers are those of random-number generators, of container networks, and of disks
     // that `b2p data` did not load. With `cpu.idle` (cgroup-v2.rst), programs that waited for the ready
-    // line run first.
+    // line run first. PID 1 loads the drivers of later devices.
     Entry {
         def: ServiceDef {
             name: "late-drivers",
-            why: "every present device has its driver; PID 1 loads the drivers of later devices",
+            why: "every present device has its driver",
             argv: &[INIT, "coldplug"],
             after_ready: true,
             limits: &[("cpu.idle", "1")],
             ..ServiceDef::ONE_SHOT
         },
+        when: |_, platform| !platform.in_container,
         ..Entry::DEFAULT
     },
-    // A container that starts wakes the service (`b2p health-hook`), and the service ends with the
+    // podman has no scheduler. A container that starts wakes the service (`b2p health-hook`), and the service ends with the
     // last container that has a health check. Containers of any user may connect: the kernel
     // reports the user (unix(7), SO_PEERCRED).
     Entry {
         def: ServiceDef {
             name: "health",
-            why: "health checks of containers run when they are due; podman has no scheduler",
+            why: "health checks of containers run when they are due",
             argv: &[B2P, "health"],
             socket: stream(HEALTH_SOCKET, 0o666),
             after_ready: true,
@@ -234,7 +236,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: REGISTRIES,
-            why: "registries and mirrors of the data disk become podman's, if it can read them",
+            why: "registries and mirrors of the data disk become podman's, if podman can read them",
             argv: &[B2P, "registries"],
             after: CONFIGURATION,
             gates_ready: true,
@@ -275,7 +277,9 @@ pub const SERVICES: &[Entry] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: data_disk,
+        when: |config, platform| {
+            data_disk(config, platform) || (config.podman != Podman::Off && !platform.in_container)
+        },
         ..Entry::DEFAULT
     },
     // Storage in RAM is empty at every boot: only a data disk has containers to start.

@@ -96,6 +96,20 @@ fn a_template_has_nothing_that_is_unique() {
     let copy = names(false);
     assert!([NET, HOSTKEY, SSHD].iter().all(|name| copy.contains(name)));
     assert!(!copy.contains(&TEMPLATE));
+    // A disk with a document of Ignition does not add the service either.
+    let platform = Platform {
+        is_template: true,
+        has_ignition: true,
+        ..Platform::default()
+    };
+    let config = config::parse(b"b2p.template", &[]).0;
+    assert_eq!(find(IGNITION, &config, &platform), None);
+    let is_template = false;
+    let copy = Platform {
+        is_template,
+        ..platform
+    };
+    assert!(find(IGNITION, &config, &copy).is_some());
 }
 
 #[test]

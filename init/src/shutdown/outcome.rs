@@ -19,7 +19,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// Result of a phase by that of its child; `succeeded` is `None` if the child still runs.
+    /// Returns the result of a phase from the result of its child; `succeeded` is `None` if the child still runs.
     pub(super) fn of_child(succeeded: Option<bool>, hurried: bool) -> Outcome {
         match succeeded {
             Some(true) => Outcome::Done,

@@ -35,7 +35,7 @@ impl ServiceRecord {
             self.enter(now, State::Starting { pid, started: now });
             self.late_at = Some(self.late_deadline(now));
         } else {
-            // READY=1 may have been sent to the supervisor before.
+            // READY=1 may have been sent to the supervisor that crashed.
             self.enter(now, State::Up { pid, started: now });
             self.become_ready(now, out);
         }

@@ -16,7 +16,8 @@ const MAX_PENDING: usize = 256;
 pub struct DriverLoader {
     child: Option<syscall::Child>,
     aliases: Vec<String>,
-    all: bool,
+    /// Devices that are all to be looked at: those whose modalias passes.
+    all: Option<fn(&str) -> bool>,
 }
 
 impl DriverLoader {
@@ -25,13 +26,13 @@ impl DriverLoader {
         if self.aliases.len() < MAX_PENDING {
             self.aliases.push(alias);
         } else {
-            self.all = true;
+            self.all = Some(|_| true);
         }
     }
 
-    /// Adds every device.
-    pub fn add_all(&mut self) {
-        self.all = true;
+    /// Adds every device whose modalias passes `wanted`.
+    pub fn add_all(&mut self, wanted: fn(&str) -> bool) {
+        self.all = Some(wanted);
     }
 
     /// Starts a child for the waiting devices, unless one is still at work.
@@ -48,7 +49,7 @@ impl DriverLoader {
     where
         F: FnOnce(&mut dyn FnMut()) -> Option<syscall::Child>,
     {
-        if !self.all && self.aliases.is_empty() {
+        if self.all.is_none() && self.aliases.is_empty() {
             return;
         }
         let DriverLoader { aliases, all, .. } = self;
@@ -56,14 +57,14 @@ impl DriverLoader {
             for alias in aliases.iter() {
                 load_driver(modules, alias);
             }
-            if *all {
-                coldplug(Path::new(SYSFS), modules, |_| true);
+            if let Some(wanted) = *all {
+                coldplug(Path::new(SYSFS), modules, wanted);
             }
         };
         let child = in_child(&mut load);
         if child.is_some() {
             self.aliases.clear();
-            self.all = false;
+            self.all = None;
         }
         self.child = child;
     }
@@ -78,13 +79,13 @@ mod tests {
         let mut modules = Modules::default();
         let mut loader = DriverLoader::default();
         loader.add("virtio:d1".into());
-        loader.add_all();
+        loader.add_all(|_| true);
         for _ in 0..2 {
             loader.start(&mut modules, |_| None);
-            assert!(loader.all && loader.aliases == ["virtio:d1"]);
+            assert!(loader.all.is_some() && loader.aliases == ["virtio:d1"]);
         }
         loader.start(&mut modules, |_| syscall::in_child(|| {}));
-        assert!(!loader.all && loader.aliases.is_empty());
+        assert!(loader.all.is_none() && loader.aliases.is_empty());
         loader.start(&mut modules, |_| unreachable!("nothing waits"));
     }
 }

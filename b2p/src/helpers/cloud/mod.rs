@@ -37,7 +37,8 @@ use diagnostics::Diagnostics;
 use seed::Seed;
 use userdata::{Format, UserData};
 
-/// Time limit of the whole helper; PID 1 waits somewhat longer (init/src/service_table/table.rs).
+/// Time limit of the mounts and commands of a seed; PID 1 waits somewhat longer
+/// (init/src/service_table/table.rs).
 const LIMIT: Duration = Duration::from_secs(60);
 /// Instance of a seed without one, by cloud-init's name.
 const DEFAULT_INSTANCE: &str = "iid-datasource-nocloud";

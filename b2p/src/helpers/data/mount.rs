@@ -23,8 +23,8 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
     ("containers", 0o755, 0),
     ("containers/user", 0o711, 0),
 ];
-/// Flags of every mount of the disk: its device nodes are no devices, as those of containers'
-/// layers are none (storage.conf, mountopt). A container has a tmpfs with its own.
+/// Flags of every mount of the disk: device nodes on the disk do not work, like those in the layers of
+/// containers (storage.conf, mountopt). A container has device nodes in a tmpfs of its own.
 pub const FLAGS: MsFlags = MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV);
 /// Place of a mount in the machine.
 type Target = fn(&Paths) -> PathBuf;
@@ -80,8 +80,8 @@ pub fn mount(path: &Path, name: &str, kind: SignatureKind, paths: &Paths) -> Res
     explained(mounted).doing(format!("mount {}", kind.name()))
 }
 
-/// Keeps the blocks that ext keeps for root for programs with `CAP_SYS_RESOURCE`, or gives them to uid 0
-/// as well ([`options`]). Another file system has none, and one that has become read-only stays so.
+/// Sets who may use the reserved blocks of ext: programs with `CAP_SYS_RESOURCE` alone, or uid 0 as well
+/// ([`options`]). Does nothing on another file system, or on one that has become read-only.
 ///
 /// # Errors
 /// The kernel refuses the change.
@@ -178,7 +178,7 @@ fn bind_one(source: &Path, target: &Path, flags: MsFlags) -> nix::Result<()> {
     }
 }
 
-/// Unmounts every mount of the data disk, in reverse order.
+/// Unmounts the data disk and the directories of it that are bound elsewhere, the disk last.
 pub fn undo(paths: &Paths) {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let device = |target: &Path| device_at(&mountinfo, &target.display().to_string());
