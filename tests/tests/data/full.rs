@@ -65,9 +65,16 @@ fn full() -> Result<()> {
     drop(guest);
     let guest = Guest::start(&machine()?)?;
     checks.check("the next boot finds it", || on(&guest, "/dev/vda"));
+    checks.check("a user's podman has no room", || {
+        let said = guest.ssh("core", "podman volume create none 2>&1")?;
+        ensure!(!said.status.success(), "{}", tests::text(&said)?);
+        Ok(())
+    });
     checks.check("and room is made", || {
         guest.sh("rm /var/lib/containers/fill /var/lib/containers/rest")?;
         guest.sh("podman volume create kept && sync")?;
+        // Its first question in this boot was answered while there was none.
+        guest.sh_as("core", "podman volume create kept")?;
         told(&guest, false)
     });
     checks.check("a database of noise is said until it is mended", || {

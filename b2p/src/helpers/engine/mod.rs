@@ -10,6 +10,7 @@
 pub mod apparmor;
 pub mod conmon;
 pub mod health;
+mod overlay_answer;
 pub mod start;
 pub mod start_conmon;
 pub mod stop;
@@ -22,7 +23,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use log::warn;
+use log::{debug, warn};
 use sys::error::{Doing, Result};
 use sys::paths::{USER_RUNTIME_DIRS, USER_STORAGES};
 use sys::user_cgroup;
@@ -86,6 +87,9 @@ impl PodmanUser {
                 chown(&dir, Some(self.uid), Some(self.gid)).on(&dir)?;
             }
         }
+        let (storage, runtime_dir) = (self.storage(), self.runtime_dir());
+        overlay_answer::record(&storage, &runtime_dir, self.uid, self.gid)
+            .unwrap_or_else(|why| debug!("{why}; podman asks itself"));
         Ok(())
     }
 
