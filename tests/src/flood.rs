@@ -16,25 +16,34 @@ use crate::{Guest, eventually};
 /// Interval at which a client looks whether the flood ends.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Script that ends the clients of [`silent_inside`].
+/// Time limit until all clients of a machine on a busy host are connected.
+const CONNECT_LIMIT: Duration = Duration::from_secs(180);
+
+/// Command of bash for clients that say nothing.
+pub const SILENT: &str = ":";
+
+/// Script that ends the clients of [`inside`].
 pub const END_INSIDE: &str = "kill $(cat /run/flood.pid)";
 
-/// Starts 1,000 clients in the machine that say nothing; QEMU's port forward takes minutes for so
-/// many.
+/// Starts clients in the machine, and waits until they are connected: `count` of them for each command of
+/// bash, which says to descriptor `$fd` what a client says. QEMU's port forward takes minutes for so many.
 ///
 /// # Errors
 /// The script fails.
-pub fn silent_inside(guest: &Guest) -> Result<()> {
-    let script = "ulimit -n 4096
-for i in $(seq 1000); do exec {fd}<>/dev/tcp/127.0.0.1/22; done
-echo $$ >/run/flood.pid
-exec sleep 1000";
+pub fn inside(guest: &Guest, count: usize, says: &[&str]) -> Result<()> {
+    let connect = |says: &&str| {
+        let open = "exec {fd}<>/dev/tcp/127.0.0.1/22";
+        format!("for i in $(seq {count}); do {open}; {says}; done\n")
+    };
+    let clients: String = says.iter().map(connect).collect();
+    let script = format!("ulimit -n 8192\n{clients}echo $$ >/run/flood.pid\nexec sleep 1000");
     guest.sh(&format!(
-        "cat >/run/flood.sh <<'EOF'\n{script}\nEOF
-         bash /run/flood.sh </dev/null >/dev/null 2>&1 &
-         while ! [ -s /run/flood.pid ]; do sleep 0.1; done"
+        "rm -f /run/flood.pid; cat >/run/flood.sh <<'EOF'\n{script}\nEOF
+         bash /run/flood.sh </dev/null >/dev/null 2>&1 &"
     ))?;
-    Ok(())
+    eventually(CONNECT_LIMIT, || {
+        guest.sh("[ -s /run/flood.pid ]").map(drop)
+    })
 }
 
 /// Clients that each come again as soon as they are sent away. They end on drop.

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use vmm::Machine;
@@ -42,35 +42,53 @@ const LINK: Link = Link {
     machine: [0x52, 0x54, 0x00, 0x66, 0x66, 0x77],
 };
 
-/// Switch of the crowd (`crowd`).
+/// Switches of the neighbour.
 #[derive(Clone, Debug, Default)]
-pub struct Crowd(Arc<AtomicBool>);
+pub struct Switches {
+    crowd: Arc<AtomicBool>,
+    is_honest: Arc<AtomicBool>,
+}
 
-impl Crowd {
-    /// Lets clients come, hundreds in a second, or no more.
-    pub fn set(&self, comes: bool) {
-        self.0.store(comes, Ordering::Relaxed);
+impl Switches {
+    /// Lets clients come (`crowd`), hundreds in a second, or no more.
+    pub fn set_crowd(&self, comes: bool) {
+        self.crowd.store(comes, Ordering::Relaxed);
+    }
+
+    /// Lets the neighbour tell the right time.
+    pub fn tell_the_time(&self) {
+        self.is_honest.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the time that the neighbour tells, since 1970.
+    fn time(&self) -> Duration {
+        match self.is_honest.load(Ordering::Relaxed) {
+            true => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+            false => YEAR_2100,
+        }
     }
 }
 
 /// Adds a second card to `machine` and starts the neighbour on its wire. The thread ends with the
-/// process. Returns the switch of its crowd as well.
+/// process. Returns its switches as well.
 ///
 /// # Errors
 /// The sockets cannot be bound.
-pub fn on_second_card(machine: Machine) -> Result<(Machine, Crowd)> {
+pub fn on_second_card(machine: Machine) -> Result<(Machine, Switches)> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let here = socket.local_addr()?;
     // QEMU binds its own end.
     let there = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
     socket.set_read_timeout(Some(ADVERTISE))?;
-    let crowd = Crowd::default();
-    let switch = crowd.clone();
-    thread::spawn(move || serve(&socket, there, &switch.0));
+    let switches = Switches::default();
+    let of_thread = switches.clone();
+    thread::spawn(move || serve(&socket, there, &of_thread));
     let netdev = format!("socket,id=wire,udp={here},localaddr={there}");
     let device = "virtio-net-pci,netdev=wire,romfile=,mac=52:54:00:66:66:77";
     let machine = machine.qemu_args(&["-netdev", &netdev, "-device", device]);
-    Ok((machine, crowd))
+    Ok((machine, switches))
 }
 
 /// Options that take over what is not the neighbour's: routes to the other card's name server, to
@@ -96,21 +114,21 @@ fn policy() -> Policy {
     }
 }
 
-fn serve(socket: &UdpSocket, machine: SocketAddr, crowd_comes: &AtomicBool) {
+fn serve(socket: &UdpSocket, machine: SocketAddr, switches: &Switches) {
     let mut frame = [0; 2048];
     let (mut last, mut came, mut clients) = (Instant::now(), Instant::now(), 0);
     let _ = socket.set_read_timeout(Some(CROWD_INTERVAL));
     loop {
         // A timeout, or an error while QEMU has not bound its end yet.
         let length = socket.recv(&mut frame).unwrap_or(0);
-        if let Some(answer) = answer(&frame[..length]) {
+        if let Some(answer) = answer(&frame[..length], switches.time()) {
             let _ = socket.send_to(&answer, machine); // a lost frame
         }
         if last.elapsed() >= ADVERTISE {
             let _ = socket.send_to(&advertisement(), machine);
             last = Instant::now();
         }
-        if crowd_comes.load(Ordering::Relaxed) && came.elapsed() >= CROWD_INTERVAL {
+        if switches.crowd.load(Ordering::Relaxed) && came.elapsed() >= CROWD_INTERVAL {
             for client in clients..clients + CROWD {
                 let _ = socket.send_to(&LINK.opening(client, LEASED.into()), machine);
             }
@@ -119,8 +137,8 @@ fn serve(socket: &UdpSocket, machine: SocketAddr, crowd_comes: &AtomicBool) {
     }
 }
 
-/// Returns the answer to a frame, if the neighbour has one.
-fn answer(frame: &[u8]) -> Option<Vec<u8>> {
+/// Returns the answer to a frame at time `now` since 1970, if the neighbour has one.
+fn answer(frame: &[u8], now: Duration) -> Option<Vec<u8>> {
     if let Some(answer) = LINK.answer(frame) {
         return Some(answer);
     }
@@ -137,7 +155,7 @@ fn answer(frame: &[u8]) -> Option<Vec<u8>> {
             match port {
                 67 => datagram(&dhcp_answer(udp.get(8..)?)?, [255; 4], &[255; 6], 67, 68),
                 123 => {
-                    let reply = time::answer(udp.get(8..)?.first_chunk()?, YEAR_2100);
+                    let reply = time::answer(udp.get(8..)?.first_chunk()?, now);
                     datagram(&reply, *from.first_chunk()?, client, 123, source_port)
                 }
                 _ => None,
@@ -247,10 +265,11 @@ mod tests {
         message[..4].copy_from_slice(&[1, 1, 6, 0]);
         message.extend([53, 1, DISCOVER, 255]);
         let frame = datagram(&message, [255; 4], &[255; 6], 68, 67).expect("it is short");
-        let offer = answer(&frame).expect("an offer");
+        let offer = answer(&frame, YEAR_2100).expect("an offer");
         assert_eq!(offer[14 + 28 + 16..][..4], LEASED, "yiaddr");
         let frame = datagram(&[0x23; 48], ADDRESS.octets(), &MAC, 5000, 123).expect("short");
-        assert_eq!(answer(&frame).map(|frame| frame.len()), Some(14 + 28 + 48));
-        assert_eq!(answer(&frame[..30]), None);
+        let length = answer(&frame, YEAR_2100).map(|frame| frame.len());
+        assert_eq!(length, Some(14 + 28 + 48));
+        assert_eq!(answer(&frame[..30], YEAR_2100), None);
     }
 }

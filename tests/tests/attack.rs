@@ -8,7 +8,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 use tests::disks::{self, Image};
 use tests::flood::{self, Conduct, Flood};
-use tests::{BOOT_LIMIT, Checks, Guest, eventually, image, machine, neighbour};
+use tests::{BOOT_LIMIT, Checks, Guest, eventually, image, machine};
 use vmm::Disk;
 
 /// Clients at the owner's own address; 1,000 more are in the machine.
@@ -25,7 +25,7 @@ fn attack() -> Result<()> {
         .memory_mib(1024)
         .append("b2p.format=blank")
         .disk(Disk::raw(disk.file()));
-    let (machine, crowd) = neighbour::on_second_card(machine)?;
+    let (machine, neighbour) = tests::neighbour::on_second_card(machine)?;
     let vm = machine.start()?;
     let ready = vm.wait_ready(BOOT_LIMIT)?;
     println!("attack: ready after {} ms", ready.field("init"));
@@ -39,8 +39,10 @@ fn attack() -> Result<()> {
         routes(&guest)
     });
     checks.check("the neighbour does not move the clock", || clock(&guest));
+    neighbour.tell_the_time();
+    checks.check("an answer that agrees is believed", || agreed(&guest));
     checks.check("a bridge hears no router", || bridges(&guest));
-    crowd.set(true);
+    neighbour.set_crowd(true);
     checks.check("the neighbour has hundreds of connections", || {
         connections(&guest)
     });
@@ -56,7 +58,7 @@ fn attack() -> Result<()> {
         guest.sh("podman rm -f -t 0 bomb").map(drop)
     });
     drop(flood);
-    crowd.set(false);
+    neighbour.set_crowd(false);
     guest.sh(flood::END_INSIDE)?;
     checks.check("a login after the flood", || login(&guest));
     checks.check("the machine ends in order", || end(&guest));
@@ -102,7 +104,7 @@ fn begin(guest: &Guest) -> Result<Flood> {
     run(guest, "bomb", &["--stop-timeout", "1"], BOMB)?;
     // Last: podman's API needs /var/tmp to start a container.
     guest.sh_as("core", SQUATTER)?;
-    flood::silent_inside(guest)?;
+    flood::inside(guest, 1000, &[flood::SILENT])?;
     let conduct = Conduct {
         hello: b"SSH-2.0-crowd\r\n",
         trickle: b"",
@@ -173,6 +175,16 @@ fn clock(guest: &Guest) -> Result<()> {
     let year = guest.sh("date +%Y")?;
     ensure!(year != "2100", "the clock shows {year}");
     Ok(())
+}
+
+/// Sets the clock, to the second that it shows: the service asks again, as it does by itself each 64 s.
+fn agreed(guest: &Guest) -> Result<()> {
+    guest.sh("date -s \"@$(date +%s)\"")?;
+    eventually(SOON, || {
+        let said = guest.sh("b2p status; cat /run/boot2podman/degraded")?;
+        ensure!(!said.contains("the time server"), "{said}");
+        Ok(())
+    })
 }
 
 fn bridges(guest: &Guest) -> Result<()> {

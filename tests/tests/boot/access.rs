@@ -124,7 +124,7 @@ fn many(guest: &Guest) -> Result<()> {
 /// Opens 1,000 connections that say nothing, from within the machine, and logs in meanwhile and
 /// afterwards.
 fn flood(guest: &Guest) -> Result<()> {
-    flood::silent_inside(guest)?;
+    flood::inside(guest, 1000, &[flood::SILENT])?;
     let processes = "cat /proc/[0-9]*/comm | grep -c sshd";
     let said = login(guest, "1,000 silent clients", processes)?;
     ensure!(said.parse::<usize>()? < 60, "{said} processes");

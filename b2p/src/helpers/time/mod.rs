@@ -8,6 +8,7 @@
 //! that is not virtual never sleeps without its kernel, and is not woken. Time servers are asked only where somebody named some: `ntpserver=`, `ip=`, or
 //! DHCP.
 
+mod clock_changes;
 mod clocks;
 mod drift;
 mod host_port;
@@ -29,6 +30,7 @@ use sys::error::{Doing, Result};
 use sys::paths::{NTP_SERVERS, RUNTIME_DIR};
 
 use crate::common::degraded::Degraded;
+use clock_changes::ClockChanges;
 use clocks::HostClock;
 use drift::{ClockSample, Drift, Ms, compare, correction, signed_seconds};
 use host_port::HostPort;
@@ -40,7 +42,8 @@ use trust::{Evidence, Server};
 const CHECK_INTERVAL: Ms = 8_000;
 /// Time between two requests to a server, in milliseconds (RFC 5905: at least every 1024 s).
 const POLL_INTERVAL: Ms = 1_024_000;
-/// Time between two requests where no other clock would show a sleep, in milliseconds.
+/// Time between two requests where no other clock would show a sleep, and while no server is believed, in
+/// milliseconds.
 const POLL_INTERVAL_ALONE: Ms = 64_000;
 /// Pause after the first failure, in milliseconds; it doubles up to [`POLL_INTERVAL`].
 const RETRY: Ms = 4_000;
@@ -102,6 +105,8 @@ struct Keeper {
     inotify: Inotify,
     /// Port on which the host tells the time.
     host_port: Option<HostPort>,
+    /// Watch for steps of the clock.
+    changes: ClockChanges,
 }
 
 impl Keeper {
@@ -124,6 +129,7 @@ impl Keeper {
             failures: 0,
             inotify,
             host_port: HostPort::find(Path::new(PORTS), Path::new("/dev")),
+            changes: ClockChanges::watch().doing("timerfd")?,
         };
         keeper.read_servers();
         Ok(keeper)
@@ -153,7 +159,8 @@ impl Keeper {
             PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)
         });
         let port = self.host_port.as_ref().map(HostPort::fd);
-        let fds = [Some(self.inotify.as_fd()), port].into_iter().flatten();
+        let own = [self.inotify.as_fd(), self.changes.fd()];
+        let fds = own.into_iter().chain(port);
         let mut fds: Vec<PollFd> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -165,6 +172,10 @@ impl Keeper {
             self.read_servers();
         }
         self.hear_host();
+        // A clock that somebody has set may agree with a server that was not believed.
+        if self.changes.were_seen() && !self.degraded.is_empty() {
+            self.query_at = Some(clocks::boottime());
+        }
         Ok(())
     }
 
@@ -291,7 +302,11 @@ impl Keeper {
     /// Plans the next request after an answer, and lists why answers were refused.
     fn answered(&mut self, refusals: Vec<String>) {
         self.failures = 0;
-        self.query_at = Some(clocks::boottime() + self.poll_interval());
+        let interval = match refusals.is_empty() {
+            true => self.poll_interval(),
+            false => POLL_INTERVAL_ALONE,
+        };
+        self.query_at = Some(clocks::boottime() + interval);
         // The first line stays: the offsets of the same lie differ by milliseconds.
         if refusals.len() != self.degraded.len() {
             self.degraded
@@ -364,6 +379,13 @@ fn is_guest() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The hardware clock begins a second within a second of the comparison.
+    #[test]
+    fn the_clock_is_right_ten_seconds_after_a_pause() {
+        let second = RTC_PROBE.as_millis() * u128::from(RTC_PROBES);
+        assert!((1_000..2_000).contains(&second) && CHECK_INTERVAL + 2_000 <= 10_000);
+    }
 
     #[test]
     fn who_does_not_answer_is_asked_ever_less_often() {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A small machine under a flood of ssh clients at the owner's own address, on QEMU's instruction clock: the
+//! machine's own client logs in, so that each time is the machine's work alone, whatever the host does.
+
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use tests::{Checks, Guest, flood, image};
+
+/// While the machine waits for its host, its clock follows the host's.
+const WAITS: &[&str] = &["-icount", "shift=0,sleep=on"];
+/// Longest login in milliseconds, with the start of podman's client and one answer of podman's API.
+const LOGIN_MS: u64 = 5_000;
+/// Identification string of clients that say no more.
+const HALF_OPEN: &str = r"printf 'SSH-2.0-flood\r\n' >&$fd";
+/// Identification string with almost as much as a client may send before it is answered.
+const HEAVY: &str = r"printf 'SSH-2.0-flood\r\n%38900s' '' >&$fd";
+
+/// Makes a key that may log in.
+const MAKE_KEY: &str = "ssh-keygen -q -t ed25519 -N '' -f /root/key
+    b2p key add \"$(cat /root/key.pub)\"";
+/// Prints the milliseconds that a login takes.
+const LOGIN: &str = "begun=${EPOCHREALTIME/./}
+podman --remote --url ssh://core@127.0.0.1/run/user/1000/podman/podman.sock --identity /root/key version >/dev/null &&
+    echo $(((${EPOCHREALTIME/./} - begun) / 1000))";
+
+#[test]
+fn lockout() -> Result<()> {
+    let guest = Guest::boot("lockout", |machine| {
+        machine.memory_mib(256).icount(true).qemu_args(WAITS)
+    })?;
+    let mut checks = Checks::new("lockout");
+    guest.sh(MAKE_KEY)?;
+    checks.check("a login before all", || login(&guest));
+    checks.check("a login during a flood of 1,000", || {
+        flood::inside(&guest, 500, &[flood::SILENT, HALF_OPEN])?;
+        login(&guest)?;
+        login(&guest)
+    });
+    checks.check("a login after it", || {
+        guest.sh(flood::END_INSIDE)?;
+        login(&guest)
+    });
+    checks.check(
+        "a login beside 2,000 clients that have said 39 kB each",
+        || {
+            flood::inside(&guest, 2000, &[HEAVY])?;
+            tcp_memory(&guest)?;
+            login(&guest)
+        },
+    );
+    checks.check("a container runs", || {
+        guest.sh(flood::END_INSIDE)?;
+        let archive = fs::read(image::archive(guest.vm.dir())?)?;
+        tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
+        let said = guest.podman(&["run", "--rm", image::NAME, "echo", "runs"])?;
+        ensure!(said.trim() == "runs", "{said}");
+        Ok(())
+    });
+    checks.finish(&guest)
+}
+
+fn login(guest: &Guest) -> Result<()> {
+    let said = guest.sh(LOGIN)?;
+    let ms: u64 = said.parse().with_context(|| said.clone())?;
+    println!("lockout: a login took {ms} ms");
+    ensure!(ms < LOGIN_MS, "{ms} ms");
+    Ok(())
+}
+
+/// Expects the memory of all TCP connections to be below what the kernel has for them: at the second of the
+/// three numbers of pages it begins to take back from all of them (tcp(7), tcp_mem).
+fn tcp_memory(guest: &Guest) -> Result<()> {
+    let said = guest.sh(
+        "awk '/^TCP:/ { print $NF }' /proc/net/sockstat; awk '{ print $2 }' /proc/sys/net/ipv4/tcp_mem
+        grep -e MemTotal -e MemAvailable /proc/meminfo; cat /sys/fs/cgroup/system/sshd/memory.peak",
+    )?;
+    println!("lockout: {}", said.replace('\n', ", "));
+    let numbers: Vec<u64> = said.lines().filter_map(|line| line.parse().ok()).collect();
+    ensure!(numbers.len() == 3 && numbers[0] < numbers[1], "{said}");
+    Ok(())
+}
