@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p start`, `stop` and `restart`: each sends a request to PID 1, and then polls the status until the
-//! result is known. [`loading`] has the commands that load files of user services.
+//! `b2p start`, `stop` and `restart`: each sends a request to PID 1, and then looks at the status after
+//! each change until the result is known. [`loading`] has the commands that load files of user services.
 
 mod loading;
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use config::canonical_service_name;
-use control::{Name, Report, Request, RequestError, Service, State};
+use control::{Follower, Name, Report, Request, RequestError, Service, State};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::error::{Error, Result};
 
 use crate::client::{service_files, status};
@@ -27,7 +29,7 @@ const DEFAULT_LATE_MS: u64 = 30_000;
 const DEFAULT_GRACE_MS: u64 = 10_000;
 /// Time that PID 1 may take beyond these, in milliseconds.
 const MARGIN_MS: u64 = 5_000;
-/// Time between two looks at the status.
+/// Time between two looks at the status while PID 1 refuses a further follower.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Change that is asked for.
@@ -69,7 +71,7 @@ pub struct Environment {
     pub user_files: PathBuf,
     /// Directory from which PID 1 reads service files.
     pub loaded_files: PathBuf,
-    /// Time between two looks at the status.
+    /// Time between two looks at the status while PID 1 refuses a further follower.
     pub poll_interval: Duration,
 }
 
@@ -228,10 +230,11 @@ fn load_before(env: &Environment, change: &mut Change) -> Result<()> {
     }
 }
 
-/// Polls the status until the result of the change is known, or the time for it is over.
+/// Looks at the status after each change until the result is known, or the time for it is over.
 fn wait(env: &Environment, change: &Change) -> Result<String> {
     let Change { verb, name, .. } = change;
     let failed = |why: String| Error::invalid(format!("{name}: {why}"));
+    let mut follower = None;
     loop {
         let text = env.control.ask(&Request::Status);
         let text = text.map_err(|error| explain(&error, verb.word(), name))?;
@@ -243,17 +246,38 @@ fn wait(env: &Environment, change: &Change) -> Result<String> {
                 _ => Err(failed("is gone".to_owned())),
             };
         };
+        let limit = limit(*verb, &service);
         match outcome(&service, change, took) {
             Outcome::Done(line) => return Ok(line),
             Outcome::Failed(why) => return Err(failed(why)),
-            Outcome::Pending if took > limit(*verb, &service) => {
+            Outcome::Pending if took > limit => {
                 let (state, took) = (service.state.word(), units::span(took));
                 return Err(failed(format!(
                     "still {state} after {took}; `b2p log {name}` may say why"
                 )));
             }
-            Outcome::Pending => sleep(env.poll_interval),
+            Outcome::Pending => sleep_until_change(env, &mut follower, limit - took + 1),
         }
+    }
+}
+
+/// Sleeps until PID 1 tells of a change of its report, for `limit_ms` at most. The first call follows
+/// the report, whose first notice comes at once: no change is missed between two looks.
+fn sleep_until_change(env: &Environment, follower: &mut Option<Follower>, limit_ms: u64) {
+    let Some(followed) = follower else {
+        *follower = env.control.follow().ok();
+        if follower.is_none() {
+            sleep(env.poll_interval);
+        }
+        return;
+    };
+    let timeout = PollTimeout::try_from(limit_ms).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(followed.as_fd(), PollFlags::POLLIN)];
+    // A signal only makes the next look earlier.
+    let _ = poll(&mut fds, timeout);
+    // The connection ends where PID 1 is executed again; it is followed once more then.
+    if followed.take_notices().is_err() {
+        *follower = None;
     }
 }
 

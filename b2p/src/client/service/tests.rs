@@ -38,12 +38,22 @@ impl Fake {
         let end = Arc::new(AtomicBool::new(false));
         let (list, stop) = (Arc::clone(&asked), Arc::clone(&end));
         let thread = spawn(move || {
-            let mut looks = None;
+            let (mut looks, mut turns) = (None, 0);
             while !stop.load(Ordering::Relaxed) {
                 server.accept(0);
                 for (client, request) in server.requests() {
-                    let reply = reply(&request.unwrap(), before, after, &mut looks, &list);
-                    answer(client, &reply);
+                    match request.unwrap() {
+                        Request::Follow => server.follow(client),
+                        request => {
+                            let reply = reply(&request, before, after, &mut looks, &list);
+                            answer(client, &reply);
+                        }
+                    }
+                }
+                // A report that differs from the last one: each look shows the next.
+                turns += 1;
+                if server.is_followed() {
+                    server.notice(format!("machine now={turns}"));
                 }
                 sleep(Duration::from_millis(1));
             }
