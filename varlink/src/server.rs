@@ -27,6 +27,9 @@ pub struct Limits {
     pub connections: usize,
     /// Number of connections of one user other than root; further ones are closed.
     pub per_user: usize,
+    /// Number of connections of all users other than root together; further ones are closed. The rest is
+    /// root's, whom nobody shuts out: a user with subordinate ids (subuid(5)) is thousands of users.
+    pub others: usize,
     /// Time without a connection after which the server ends.
     pub idle: Duration,
 }
@@ -37,6 +40,7 @@ impl Limits {
         message: 16 << 20,
         connections: 64,
         per_user: 64,
+        others: 64,
         idle: IDLE,
     };
     /// Bounds for clients that may be any user.
@@ -44,8 +48,19 @@ impl Limits {
         message: 64 << 10,
         connections: 64,
         per_user: 16,
+        others: 48,
         idle: IDLE,
     };
+}
+
+impl Limits {
+    /// Returns true if a further connection of `user` is admitted beside those of `users`.
+    fn admits(&self, users: &[Option<u32>], user: Option<u32>) -> bool {
+        let root = Some(0);
+        let own = users.iter().filter(|other| **other == user).count();
+        let others = users.iter().filter(|other| **other != root).count();
+        user == root || (own < self.per_user && others < self.others)
+    }
 }
 
 /// Answers the clients of a socket. `socket` is one that listens, or a connected one, as programs
@@ -149,15 +164,14 @@ impl Clients {
         Ok(())
     }
 
-    /// Counts a connection; returns false if its user has too many.
+    /// Counts a connection; returns false if its user has too many, or all users other than root have.
     fn admit(&self, user: Option<u32>) -> bool {
         let mut users = self.lock();
-        let own = users.iter().filter(|other| **other == user).count();
-        let fits = user == Some(0) || own < self.limits.per_user;
-        if fits {
+        if self.limits.admits(&users, user) {
             users.push(user);
+            return true;
         }
-        fits
+        false
     }
 
     fn leave(&self, user: Option<u32>) {
@@ -173,4 +187,35 @@ impl Clients {
 fn is_transient(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
     matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_have_bounds_and_root_has_a_reserve() {
+        let limits = Limits::OPEN;
+        let of = |user: u32, count: usize| vec![Some(user); count];
+        let thousands: Vec<Option<u32>> = (100_000..100_048).map(Some).collect();
+        for (users, user, is_admitted) in [
+            (of(1000, 15), Some(1000), true),
+            (of(1000, 16), Some(1000), false),
+            (of(1000, 16), Some(1001), true),
+            (vec![None; 16], None, false),
+            ([of(0, 60), of(1000, 3)].concat(), Some(1000), true),
+            (thousands[..47].to_vec(), Some(1000), true),
+            (thousands.clone(), Some(1000), false),
+            (thousands.clone(), Some(0), true),
+            ([thousands, of(0, 15)].concat(), Some(0), true),
+        ] {
+            assert_eq!(
+                limits.admits(&users, user),
+                is_admitted,
+                "{users:?} {user:?}"
+            );
+        }
+        let reserve = limits.connections - limits.others;
+        assert!(reserve >= 16, "root's own: {reserve}");
+    }
 }

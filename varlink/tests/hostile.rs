@@ -62,6 +62,7 @@ impl Place {
                 message: MESSAGE,
                 connections: CONNECTIONS,
                 per_user: CONNECTIONS,
+                others: CONNECTIONS,
                 idle: LONG,
             };
             varlink::serve(&service, socket, limits)
