@@ -29,7 +29,8 @@ pub(super) fn of_podman_1(mut found: Value) -> Value {
         }
     });
     change(&mut found, "HostConfig", |host| {
-        for limit in host["Ulimits"].as_array_mut().into_iter().flatten() {
+        let limits = host.get_mut("Ulimits").and_then(Value::as_array_mut);
+        for limit in limits.into_iter().flatten() {
             for name in ["Soft", "Hard"] {
                 // Without a limit: -1 today, the largest number then.
                 if number(limit, name) < 0 {
