@@ -50,6 +50,7 @@ pub fn keyless(name: &str) -> Result<Machine> {
 fn booting(boot: &Artifacts, name: &str) -> Result<Machine> {
     Ok(Machine::new(boot)
         .accel(AcceleratorChoice::from_env()?)
+        .fixed_addresses()
         .dir(paths::out().join("vm").join(name)))
 }
 

@@ -178,6 +178,9 @@ fn boot(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
     if is_x86 && accelerator == Accelerator::Tcg && !machine.icount {
         line = cmdline::for_translator(line);
     }
+    if machine.fixed_addresses && accelerator == Accelerator::Tcg && !machine.icount {
+        line = cmdline::with_fixed_addresses(line);
+    }
     vec![
         "-kernel".into(),
         (&files.kernel).into(),
@@ -272,8 +275,19 @@ mod tests {
     #[test]
     fn tcg_has_no_feature_that_is_slow_in_it() {
         let tcg = line(&machine(), Accelerator::Tcg);
-        assert!(tcg.contains("-cpu max,smap=off -m "), "{tcg}");
+        assert!(
+            tcg.contains("-cpu max,smap=off,erms=off,la57=off -m "),
+            "{tcg}"
+        );
         assert!(line(&machine(), Accelerator::Kvm).contains("-cpu max -m "));
+    }
+
+    #[test]
+    fn addresses_are_fixed_only_under_tcg() {
+        let machine = machine().fixed_addresses();
+        assert!(line(&machine, Accelerator::Tcg).ends_with(" no_timer_check norandmaps"));
+        assert!(!line(&machine, Accelerator::Kvm).contains("norandmaps"));
+        assert!(!line(&machine.icount(true), Accelerator::Tcg).contains("norandmaps"));
     }
 
     #[test]

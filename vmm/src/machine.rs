@@ -113,11 +113,13 @@ impl Board {
     /// slow in TCG. The architecture's own algorithm of pointer authentication takes half of TCG's time
     /// (QEMU's docs/system/arm/cpu-features.rst). STAC and CLAC, which SMAP adds to each access of the
     /// kernel to user memory, end a translated block (QEMU's target/i386/tcg/translate.c): about a tenth of the time of
-    /// `podman run`.
+    /// `podman run`. With ERMS the kernel clears pages by `rep stosb`, of which TCG emulates each byte, where it
+    /// would else write eight at once; LA57 is a fifth level of page tables to walk for each miss of the TLB: both
+    /// together are about a tenth of a boot.
     pub(super) fn processor(self, accelerator: Accelerator) -> &'static str {
         match (self, accelerator) {
             (Self::Virt, Accelerator::Tcg) => "max,pauth-impdef=on",
-            (Self::Q35 | Self::Microvm, Accelerator::Tcg) => "max,smap=off",
+            (Self::Q35 | Self::Microvm, Accelerator::Tcg) => "max,smap=off,erms=off,la57=off",
             (_, Accelerator::Kvm) => "max",
         }
     }
@@ -151,6 +153,7 @@ pub struct Machine {
     pub(super) cpus: u32,
     pub(super) accel: AcceleratorChoice,
     pub(super) icount: bool,
+    pub(super) fixed_addresses: bool,
     pub(super) words: Vec<OsString>,
     pub(super) keys: Vec<String>,
     pub(super) fw_cfg: Vec<(String, Vec<u8>)>,
@@ -192,6 +195,7 @@ impl Machine {
             cpus: 2,
             accel: AcceleratorChoice::Auto,
             icount: false,
+            fixed_addresses: false,
             words: Vec::new(),
             keys: Vec::new(),
             fw_cfg: Vec::new(),
@@ -264,6 +268,16 @@ impl Machine {
     #[must_use]
     pub fn icount(self, icount: bool) -> Self {
         Self { icount, ..self }
+    }
+
+    /// Loads programs and libraries at the same addresses in every process if TCG emulates the
+    /// processor, which then translates them once (`cmdline::with_fixed_addresses`).
+    #[must_use]
+    pub fn fixed_addresses(self) -> Self {
+        Self {
+            fixed_addresses: true,
+            ..self
+        }
     }
 
     /// Sets another initrd.
