@@ -6,7 +6,7 @@
 //! decompressor, does not. Without a root to mount, the kernel initializes itself and panics;
 //! `panic=-1` turns that into an exit.
 
-use crate::machine::Board;
+use crate::board::Board;
 use crate::process;
 use anyhow::{Context, Result, bail};
 use std::fs;

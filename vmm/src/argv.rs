@@ -2,10 +2,12 @@
 //! QEMU's arguments for a [`Machine`]. Pure: no file is touched here.
 
 use crate::accel::Accelerator;
+use crate::board::Board;
 use crate::cmdline;
-use crate::machine::{Board, Card, Front, Machine, Network};
+use crate::disk::escape;
+use crate::machine::{Card, Front, Machine, Network};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Values that are known only when a machine starts.
 pub(super) struct Resolved<'a> {
@@ -78,7 +80,7 @@ fn base(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
     // comparable with earlier ones.
     let processor = match machine.icount {
         true => "max",
-        false => machine.board.processor(accelerator),
+        false => processor(machine.board, accelerator),
     };
     let source = match machine.board {
         Board::Q35 | Board::Virt => "virtio-rng-pci",
@@ -104,6 +106,21 @@ fn base(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
         cpus,
     ];
     os_strings(&[&always, entropy].concat())
+}
+
+/// Returns QEMU's name of a processor with every feature that the accelerator has, except those that are
+/// slow in TCG. The architecture's own algorithm of pointer authentication takes half of TCG's time
+/// (QEMU's docs/system/arm/cpu-features.rst). STAC and CLAC, which SMAP adds to each access of the
+/// kernel to user memory, end a translated block (QEMU's target/i386/tcg/translate.c): about a tenth of the time of
+/// `podman run`. With ERMS the kernel clears pages by `rep stosb`, of which TCG emulates each byte, where it
+/// would else write eight at once; LA57 is a fifth level of page tables to walk for each miss of the TLB: both
+/// together are about a tenth of a boot.
+fn processor(board: Board, accelerator: Accelerator) -> &'static str {
+    match (board, accelerator) {
+        (Board::Virt, Accelerator::Tcg) => "max,pauth-impdef=on",
+        (Board::Q35 | Board::Microvm, Accelerator::Tcg) => "max,smap=off,erms=off,la57=off",
+        (_, Accelerator::Kvm) => "max",
+    }
 }
 
 fn accelerator(machine: &Machine, resolved: &Resolved) -> Vec<&'static str> {
@@ -189,11 +206,6 @@ fn boot(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
         "-append".into(),
         line,
     ]
-}
-
-/// Formats a path as part of an option: commas are doubled.
-pub(super) fn escape(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
 }
 
 fn os_strings<S: AsRef<str>>(list: &[S]) -> Vec<OsString> {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Disks, on each bus that a guest may find one on.
 
-use crate::argv::escape;
 use std::path::{Path, PathBuf};
 
 /// A disk image, and how the guest sees it.
@@ -228,6 +227,11 @@ impl Disk {
         }
         device
     }
+}
+
+/// Formats a path as part of an option: commas are doubled.
+pub(super) fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
 }
 
 #[cfg(test)]

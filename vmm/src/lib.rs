@@ -22,6 +22,7 @@
 
 mod accel;
 mod argv;
+mod board;
 pub mod cmdline;
 mod console;
 mod disk;
@@ -33,8 +34,9 @@ pub mod ssh;
 mod vm;
 
 pub use accel::{Accelerator, AcceleratorChoice, loses_patches};
+pub use board::Board;
 pub use console::Console;
 pub use disk::{Bus, Disk};
-pub use machine::{Artifacts, Board, Card, Machine, Network};
+pub use machine::{Artifacts, Card, Machine, Network};
 pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded};
 pub use vm::Vm;

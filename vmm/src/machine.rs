@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A machine before it starts: its description.
 
-use crate::accel::{Accelerator, AcceleratorChoice};
+use crate::accel::AcceleratorChoice;
+use crate::board::Board;
 use crate::disk::Disk;
 use anyhow::{Result, ensure};
 use std::ffi::OsString;
@@ -66,81 +67,6 @@ pub enum Card {
     Virtio,
     /// Intel's 82540EM, which VirtualBox and VMware emulate, too.
     E1000,
-}
-
-/// Board of the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Board {
-    /// A PC with PCI Express.
-    #[default]
-    Q35,
-    /// QEMU's microvm: virtio over MMIO, no PCI, a minimal firmware (QEMU's
-    /// docs/system/i386/microvm.rst). Disks are on [`crate::Bus::Mmio`].
-    Microvm,
-    /// QEMU's `virt` of aarch64: PCI Express, a device tree unless there is firmware, PL011 (QEMU's
-    /// docs/system/arm/virt.rst).
-    Virt,
-}
-
-impl Board {
-    /// Returns the board of virtual machines of an architecture, by its name in the kernel.
-    #[must_use]
-    pub fn of_arch(arch: &str) -> Self {
-        match arch {
-            "aarch64" => Self::Virt,
-            _ => Self::Q35,
-        }
-    }
-
-    /// Returns the name in QEMU.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Q35 => "q35",
-            Self::Microvm => "microvm",
-            Self::Virt => "virt",
-        }
-    }
-
-    /// Returns the name of QEMU's program.
-    pub(super) fn qemu(self) -> &'static str {
-        match self {
-            Self::Q35 | Self::Microvm => "qemu-system-x86_64",
-            Self::Virt => "qemu-system-aarch64",
-        }
-    }
-
-    /// Returns QEMU's name of a processor with every feature that the accelerator has, except those that are
-    /// slow in TCG. The architecture's own algorithm of pointer authentication takes half of TCG's time
-    /// (QEMU's docs/system/arm/cpu-features.rst). STAC and CLAC, which SMAP adds to each access of the
-    /// kernel to user memory, end a translated block (QEMU's target/i386/tcg/translate.c): about a tenth of the time of
-    /// `podman run`. With ERMS the kernel clears pages by `rep stosb`, of which TCG emulates each byte, where it
-    /// would else write eight at once; LA57 is a fifth level of page tables to walk for each miss of the TLB: both
-    /// together are about a tenth of a boot.
-    pub(super) fn processor(self, accelerator: Accelerator) -> &'static str {
-        match (self, accelerator) {
-            (Self::Virt, Accelerator::Tcg) => "max,pauth-impdef=on",
-            (Self::Q35 | Self::Microvm, Accelerator::Tcg) => "max,smap=off,erms=off,la57=off",
-            (_, Accelerator::Kvm) => "max",
-        }
-    }
-
-    /// Returns the kernel's name of the first serial line.
-    #[must_use]
-    pub fn serial(self) -> &'static str {
-        match self {
-            Self::Q35 | Self::Microvm => "ttyS0",
-            Self::Virt => "ttyAMA0",
-        }
-    }
-
-    /// Returns true if guests of this board may run under the host's KVM.
-    pub(super) fn has_host_processor(self) -> bool {
-        let arch = match self {
-            Self::Q35 | Self::Microvm => "x86_64",
-            Self::Virt => "aarch64",
-        };
-        arch == std::env::consts::ARCH
-    }
 }
 
 /// Description of a machine; [`Machine::start`] starts it.
