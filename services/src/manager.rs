@@ -27,6 +27,7 @@ use log::{debug, error, info, warn};
 
 use crate::notify::Notify;
 use crate::service::{ReadyWhen, ServiceDef};
+pub use crate::service_io::Sink;
 use crate::service_io::{ExecReport, ServiceIo};
 use crate::state::{Action, Change, Input, ServiceId, State};
 use crate::supervisor::Supervisor;
@@ -57,9 +58,6 @@ pub enum Token {
     /// The descriptor on which a service reports that it is ready.
     Ready(ServiceId),
 }
-
-/// Receiver of the output of services: name of the service, and one line.
-pub type Sink = fn(&str, &[u8]);
 
 /// The supervisor with the descriptors and processes of its services.
 #[derive(Debug)]

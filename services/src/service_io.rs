@@ -10,10 +10,12 @@ use nix::unistd::{pipe2, read};
 use sys::error::{Doing, Result};
 
 use crate::line_splitter::LineSplitter;
-use crate::manager::Sink;
 use crate::rate_limit::RateLimit;
 use crate::spawn::Failure;
 use crate::{Millis, Pid, sooner};
+
+/// Receiver of the output of services: name of the service, and one line.
+pub type Sink = fn(&str, &[u8]);
 
 /// Time in milliseconds for which the output of a service that exceeds its rate is left unread:
 /// the service blocks on its full pipe instead of waking PID 1 for every write.
