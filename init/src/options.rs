@@ -4,7 +4,8 @@
 
 use std::ffi::c_int;
 
-use crate::run::JOB;
+/// Signals that stop a process without a terminal, or outside the foreground.
+pub const JOB: &[c_int] = &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
 /// Greatest number of a signal; the least is 1.
 const LAST: usize = 64;

@@ -19,12 +19,10 @@ use nix::errno::Errno;
 use services::{ExitStatus, Pid, reap};
 use sys::signals::FAULT_SIGNALS;
 
-use crate::options::{Dialect, Options, Stop, environment, parse};
+use crate::options::{Dialect, JOB, Options, Stop, environment, parse};
 
 /// Names that select this mode, also for a process with pid 1.
 pub const NAMES: &[&[u8]] = &[b"tini", b"dumb-init", b"catatonit", b"podman-init"];
-/// Signals that stop a process without a terminal, or outside the foreground.
-pub const JOB: &[c_int] = &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
 /// Runs the command in `argv` and returns the exit status. `argv[0]` is the name that selects the
 /// dialect of options.
