@@ -17,7 +17,7 @@ use crate::{Guest, eventually};
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Time limit until all clients of a machine on a busy host are connected.
-const CONNECT_LIMIT: Duration = Duration::from_secs(180);
+const CONNECT_LIMIT: Duration = Duration::from_secs(600);
 
 /// Command of bash for clients that say nothing.
 pub const SILENT: &str = ":";
