@@ -54,8 +54,11 @@ fn restart() -> Result<()> {
             "podman exec mine cat /sys/fs/cgroup/memory.max; \
              podman inspect --format '{{.State.Pid}}' mine | xargs -I{} cat /proc/{}/cgroup",
         )?;
-        let limited = said.starts_with("67108864\n0::/user/1000/");
+        let limited = said.starts_with("67108864\n0::/user/1000/pod-");
         ensure!(limited, "{said}");
+        // So do the limits of its pod.
+        let said = guest.sh("cd /sys/fs/cgroup/user/1000/pod-* && cat memory.max cpu.max")?;
+        ensure!(said == "100663296\n50000 100000", "{said}");
         Ok(())
     });
     checks.check("nothing is missed", || {
@@ -125,8 +128,12 @@ fn prepare(guest: &Guest) -> Result<()> {
             guest.sh(&format!("podman stop {name}"))?;
         }
     }
+    guest.sh_as(
+        "core",
+        "podman pod create --name pod --infra=false -m 96m --cpus 0.5",
+    )?;
     guest
-        .sh_as("core", &run("mine", "unless-stopped -m 64m"))
+        .sh_as("core", &run("mine", "unless-stopped -m 64m --pod pod"))
         .map(drop)
 }
 

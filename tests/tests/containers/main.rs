@@ -8,6 +8,7 @@ mod full;
 mod init;
 mod limits;
 mod network;
+mod pods;
 mod rootless;
 mod varlink;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! core's own podman: a store of its own, a user namespace, no privilege, and limits that hold.
 
-use crate::{SOON, defaults, init};
+use crate::{SOON, defaults, init, pods};
 use anyhow::{Result, ensure};
 use std::fs;
 use tests::{Checks, Guest, eventually, image};
@@ -18,6 +18,7 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check("rootless, limits are set", || limits(guest));
     checks.check("rootless, limits hold", || exceeded(guest));
     checks.check("rootless, stats, top, pause and update", || commands(guest));
+    checks.check("rootless, limits of a pod", || pods::limits(guest));
     checks.check("rootless, limits over the API", || api(guest));
     checks.check(
         "rootless, ssh without a path leads to core's podman",

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Podman's helpers. [`start`] starts containers at boot by their restart policies, [`health`] runs health
 //! checks, [`stop`] stops all containers at shutdown, [`apparmor`] loads podman's AppArmor profile,
-//! [`start_conmon`] is the program that podman starts as conmon, [`conmon`] identifies processes of
-//! conmon, and [`user_api`] is the podman API of a user.
+//! [`start_hook`] changes the configuration of each container that starts, [`start_conmon`] is the program
+//! that podman starts as conmon, [`conmon`] identifies processes of conmon, and [`user_api`] is the podman
+//! API of a user.
 //!
 //! At boot, podman runs as root and as every user with a directory below /var/lib/containers/user
 //! (storage.conf), if the storage has a container.
@@ -11,8 +12,10 @@ pub mod apparmor;
 pub mod conmon;
 pub mod health;
 mod overlay_answer;
+pub mod pods;
 pub mod start;
 pub mod start_conmon;
+pub mod start_hook;
 pub mod stop;
 pub mod user_api;
 

@@ -1,25 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p apparmor-hook`: gives a container that starts the machine's profile, if the kernel has
-//! AppArmor.
+//! Gives a container that starts the machine's profile, if the kernel has AppArmor.
 //!
 //! podman would keep the name of its default profile with the container from its creation, and
 //! then refuses to start it on a kernel without AppArmor, or where the profile cannot be loaded
 //! (containers/common, pkg/apparmor, `CheckProfileAndLoadDefault`). So containers.conf names no
-//! profile, and podman runs this program at each start, as a hook of its stage `precreate`
-//! (oci-hooks(5)): the runtime's configuration comes on standard input, and goes on, with or without
-//! a profile, on standard output.
+//! profile, and a hook gives it to the container at each start ([`super::super::start_hook`]).
 
-use std::io::{Read, Write, stdin, stdout};
-
-use log::error;
 use serde_json::Value;
-use sys::error::{Doing, Error, Result};
-use sys::syscall;
+use sys::error::{Error, Result};
 
 use super::policy;
 
-/// Limit of a configuration: arguments and environment are 2 MiB (execve(2)).
-const MAX_CONFIG: u64 = 16 << 20;
 /// podman's annotation of a container with `--privileged`, and its value.
 const PRIVILEGED: (&str, &str) = ("io.podman.annotations.privileged", "TRUE");
 /// podman's annotation of a container with `--security-opt apparmor=`.
@@ -27,37 +18,15 @@ const CHOSEN: &str = "io.podman.annotations.apparmor";
 /// Member of the runtime's configuration (runtime-spec, config.md, "Linux Process").
 const PROFILE: &str = "apparmorProfile";
 
-/// Runs the hook and returns the exit status. A container whose profile cannot be loaded does not
-/// start.
-pub fn main() -> i32 {
-    match confine() {
-        Ok(()) => 0,
-        Err(e) => {
-            error!("apparmor: a container does not start: {e}");
-            1
-        }
+/// Returns the configuration with the machine's profile; `None` if it is to stay as it is.
+///
+/// # Errors
+/// The profile cannot be loaded; the container does not start then.
+pub fn confine(config: &[u8]) -> Result<Option<Vec<u8>>> {
+    match policy::loaded()? {
+        Some(profile) => with_profile(config, &profile),
+        None => Ok(None),
     }
-}
-
-fn confine() -> Result<()> {
-    let mut config = Vec::new();
-    let read = stdin().take(MAX_CONFIG).read_to_end(&mut config);
-    read.doing("standard input")?;
-    let profile = match is_for_this_user() {
-        true => policy::loaded()?,
-        false => None,
-    };
-    let changed = match profile {
-        Some(profile) => with_profile(&config, &profile)?,
-        None => None,
-    };
-    let config = changed.unwrap_or(config);
-    stdout().write_all(&config).doing("standard output")
-}
-
-/// Policy is the administrator's, and so are the containers of root.
-fn is_for_this_user() -> bool {
-    nix::unistd::geteuid().is_root() && syscall::in_initial_user_namespace()
 }
 
 /// Returns the configuration with a profile; `None` if it has one, or is to have none.

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p start-hook`: prepares each container that starts. podman runs it as a hook of its stage
+//! `precreate` (oci-hooks(5)): the runtime's configuration comes on standard input, and goes on,
+//! changed or not, on standard output.
+//!
+//! Policy is the administrator's, so that [`apparmor`] is for the containers of root. Limits of
+//! pods hold for root by podman itself, so that [`pods`] is for those of users.
+
+use std::io::{Read, Write, stdin, stdout};
+use std::os::unix::net::UnixDatagram;
+
+use log::error;
+use sys::error::{Doing, Result};
+use sys::syscall;
+
+use super::{apparmor, pods};
+
+/// Limit of a configuration: arguments and environment are 2 MiB (execve(2)).
+const MAX_CONFIG: u64 = 16 << 20;
+/// Priority of a report (RFC 3164): facility daemon (3) and error (3).
+const PRIORITY: u8 = 3 << 3 | 3;
+
+/// Runs the hook and returns the exit status. A container that cannot be prepared does not start.
+pub fn main() -> i32 {
+    match prepare() {
+        Ok(()) => 0,
+        Err(e) => {
+            report(&format!("a container does not start: {e}"));
+            1
+        }
+    }
+}
+
+/// Writes to the machine's log. podman shows nothing of what a hook prints, only its arguments, which
+/// name the log (`hooks.d/start.json`); a user cannot write to the kernel's log.
+pub fn report(text: &str) {
+    let record = format!("<{PRIORITY}>podman[{}]: {text}", std::process::id());
+    let sent = UnixDatagram::unbound().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.send_to(record.as_bytes(), "/dev/log")
+    });
+    if sent.is_err() {
+        error!("podman: {text}");
+    }
+}
+
+fn prepare() -> Result<()> {
+    let mut config = Vec::new();
+    let read = stdin().take(MAX_CONFIG).read_to_end(&mut config);
+    read.doing("standard input")?;
+    let changed = if !syscall::in_initial_user_namespace() {
+        let directory = std::env::current_dir().doing("the working directory")?;
+        pods::confine(&config, &directory)?
+    } else if nix::unistd::geteuid().is_root() {
+        apparmor::confine::confine(&config)?
+    } else {
+        None
+    };
+    let config = changed.unwrap_or(config);
+    stdout().write_all(&config).doing("standard output")
+}
