@@ -245,3 +245,26 @@ rc-update add lima-guestagent default
 rc-service --ifstarted lima-guestagent restart
 rc-service --ifstopped lima-guestagent start
 "#;
+
+/// The agent's script of Lima 1.0, whose settings are in the environment of rc-service alone, and the
+/// checks of that version, which compare files.
+pub const AGENT_OF_1_0: &str = r#"set -eux
+rm /etc/conf.d/lima-guestagent
+cat >/etc/init.d/lima-guestagent <<'EOS'
+#!/sbin/openrc-run
+supervisor=supervise-daemon
+log_file="${log_file:-/var/log/${RC_SVCNAME}.log}"
+supervise_daemon_args="${supervise_daemon_opts:---stderr \"${log_file}\"}"
+name="lima-guestagent"
+command=${LIMA_CIDATA_GUEST_INSTALL_PREFIX}/bin/lima-guestagent
+command_args="daemon --debug=${LIMA_CIDATA_DEBUG} --vsock-port \"${LIMA_CIDATA_VSOCK_PORT}\" --virtio-port \"${LIMA_CIDATA_VIRTIO_PORT}\""
+command_background=true
+EOS
+export LIMA_CIDATA_GUEST_INSTALL_PREFIX=/usr/local LIMA_CIDATA_DEBUG=true
+export LIMA_CIDATA_VSOCK_PORT=0 LIMA_CIDATA_VIRTIO_PORT=io.lima-vm.guest_agent.0
+rc-update add lima-guestagent default
+rc-service lima-guestagent start
+rc-service lima-guestagent start
+cp /mnt/lima-cidata/meta-data /run/lima-test-done
+diff -q /run/lima-test-done /mnt/lima-cidata/meta-data
+"#;

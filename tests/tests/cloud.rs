@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use std::time::Duration;
 use tests::disks::{self, Image, seed};
 use tests::ignition;
-use tests::lima::{FULL_MODE, Instance, boot_done, probe};
+use tests::lima::{AGENT_OF_1_0, FULL_MODE, Instance, boot_done, probe};
 use tests::{Checks, Guest, eventually, keyless};
 use vmm::{Bus, Disk};
 
@@ -133,7 +133,15 @@ fn lima() -> Result<()> {
             "1",
         )?;
         run("rc-service lima-guestagent stop")?;
-        is("rc-service lima-guestagent status; echo $?", "3")
+        is("rc-service lima-guestagent status; echo $?", "3")?;
+        run(AGENT_OF_1_0)?;
+        eventually(SCRIPTS, || {
+            is(
+                "tail -n 1 /run/agent-started",
+                "daemon --debug=true --vsock-port 0 --virtio-port io.lima-vm.guest_agent.0",
+            )
+        })?;
+        run("rc-service lima-guestagent stop").map(drop)
     });
     checks.check("a host that connects late is told, too", || {
         is("dmesg | grep -c \"[h]ost is told\" || true", "0")?;

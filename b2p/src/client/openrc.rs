@@ -3,11 +3,13 @@
 //! sets the variables `command` and `command_args` is a service of PID 1. A script with functions of
 //! its own is not supported.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use control::{Name, Report, Request};
-use sys::error::{Error, Result};
-use sys::files::replace;
+use sys::error::{Doing, Error, Result};
+use sys::files::{read_bounded, replace};
 
 use crate::client::service::{self, Environment, Verb};
 use crate::client::status;
@@ -17,6 +19,8 @@ use crate::common::terminal::print_error;
 /// Directory of scripts, and that of their settings (openrc-run(8)).
 const SCRIPTS: &str = "/etc/init.d";
 const SETTINGS: &str = "/etc/conf.d";
+/// Longest script that is read, in bytes.
+const MAX_SCRIPT_BYTES: u64 = 64 << 10;
 /// Directory of the service files that are made of scripts: a boot begins without them.
 const FILES: &str = "/run/boot2podman/openrc";
 
@@ -122,15 +126,44 @@ fn write(name: &Name) -> Result<()> {
         let why = format!("{}: there is no such script", script.display());
         return Err(Error::invalid(why));
     }
+    let text = read_bounded(&script, MAX_SCRIPT_BYTES).on(&script)?;
+    let text = String::from_utf8_lossy(&text);
     let file = Path::new(FILES).join(name.as_str());
-    replace(&file, service_file(name).as_bytes(), 0o600)
+    let content = service_file(name, &inherited(&text, std::env::vars_os()));
+    replace(&file, content.as_bytes(), 0o600)
 }
 
-fn service_file(name: &Name) -> String {
+/// Returns the lines with the variables of the caller that a script uses: Lima before 1.1 has its settings
+/// there alone. A value that a service file cannot hold is left out.
+fn inherited(script: &str, vars: impl Iterator<Item = (OsString, OsString)>) -> String {
+    let is_letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let words = script.split('$').skip(1).map(|rest| {
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        let end = rest.bytes().position(|b| !is_letter(b));
+        &rest[..end.unwrap_or(rest.len())]
+    });
+    let used: BTreeSet<&str> = words.filter(|word| !word.is_empty()).collect();
+    let lines = vars.filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        let quote = ['"', '\''].into_iter().find(|q| !value.contains(*q))?;
+        let is_inherited = used.contains(name.as_str()) && !is_socket(&name);
+        let is_text =
+            !name.starts_with(|c: char| c.is_ascii_digit()) && !value.contains(char::is_control);
+        (is_inherited && is_text).then(|| format!("env {quote}{name}={value}{quote}\n"))
+    });
+    lines.collect()
+}
+
+/// Returns true for a variable that names a socket of the caller (sd_listen_fds(3), sd_notify(3)).
+fn is_socket(name: &str) -> bool {
+    name.starts_with("LISTEN_") || name == "NOTIFY_SOCKET"
+}
+
+fn service_file(name: &Name, variables: &str) -> String {
     let name = name.as_str();
     format!(
         "exec /bin/sh -c 'export RC_SVCNAME=$0; if [ -e {SETTINGS}/$0 ]; then . {SETTINGS}/$0; fi; \
-         . {SCRIPTS}/$0; eval \"exec $command $command_args\"' {name}\nrestart always\n"
+         . {SCRIPTS}/$0; eval \"exec $command $command_args\"' {name}\nrestart always\n{variables}"
     )
 }
 
@@ -177,9 +210,30 @@ mod tests {
 
     #[test]
     fn the_service_file_is_right() {
-        let text = service_file(&Name::new("lima-guestagent").unwrap());
+        let variables = [
+            ("LIMA_CIDATA_PREFIX", "/usr/local"),
+            ("LIMA_CIDATA_PORT", ""),
+            ("LIMA_CIDATA_SAID", "she's \"here\""),
+            ("LIMA_CIDATA_NAME", "it's # $HOME"),
+            ("LIMA_CIDATA_LINES", "one\ntwo"),
+            ("LIMA_CIDATA_DEBUGGER", "not in the script"),
+            ("PATH", "/mnt/lima-cidata/util"),
+            ("NOTIFY_SOCKET", "/run/other"),
+            ("1", "argument"),
+        ];
+        let script = "command=${LIMA_CIDATA_PREFIX}/bin/agent\n\
+            command_args=\"$LIMA_CIDATA_PORT ${LIMA_CIDATA_NAME:-x} $LIMA_CIDATA_LINES $LIMA_CIDATA_SAID $NOTIFY_SOCKET $1 $\"\n\
+            log_file=\"${log_file:-/var/log/${RC_SVCNAME}.log}\" # é$";
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let variables = inherited(script, variables.into_iter());
+        let text = service_file(&Name::new("lima-guestagent").unwrap(), &variables);
         let parsed = services::service_file::parse("lima-guestagent", text.as_bytes(), "", "");
-        assert!(parsed.is_ok(), "{text}");
+        let env = [
+            "LIMA_CIDATA_PREFIX=/usr/local",
+            "LIMA_CIDATA_PORT=",
+            "LIMA_CIDATA_NAME=it's # $HOME",
+        ];
+        assert_eq!(parsed.unwrap().env, env, "{text}");
     }
 
     #[test]
