@@ -74,18 +74,26 @@ mount --bind "$out" "$tree/mnt"
 exec chroot "$tree" /usr/bin/env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root /bin/bash
 "#;
 
+/// File whose presence has machines run on the instruction clock: each instruction takes a nanosecond, and
+/// while the machine waits its clock follows the host's (docs/measured/bench.md, "The clocks").
+pub const INSTRUCTION_CLOCK: &str = "/tmp/instruction-clock";
+
 /// QEMU for podman machine: it insists on KVM, which a host of tests may lack, and gives the machine no
-/// serial console.
+/// serial console. The file is [`INSTRUCTION_CLOCK`].
 const QEMU: &str = r#"#!/bin/bash
 args=()
 while [ $# -gt 0 ]; do
     case $1 in
         -accel) args+=(-accel tcg); shift ;;
         -cpu) args+=(-cpu max); shift ;;
+        -smp) [ -e /tmp/instruction-clock ] || args+=("$1" "$2"); shift ;;
         *) args+=("$1") ;;
     esac
     shift
 done
+if [ -e /tmp/instruction-clock ]; then
+    args+=(-icount shift=0,sleep=on -rtc base=utc,clock=vm)
+fi
 exec /usr/bin/qemu-system-x86_64 "${args[@]}" -display none -serial file:/tmp/console.log
 "#;
 

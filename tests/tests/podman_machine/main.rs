@@ -2,6 +2,7 @@
 //! Debian 13's own podman machine, which drives the disk of `make disk` in QEMU under TCG, and pulls it
 //! from a registry as `make oci` packs it.
 
+mod clock;
 mod host;
 
 use anyhow::{Result, ensure};
