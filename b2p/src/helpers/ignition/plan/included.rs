@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 
 use super::{Plan, parse_at};
 use crate::helpers::cloud::diagnostics::Diagnostics;
+use crate::helpers::cloud::user::User;
 use crate::helpers::ignition::data_url::content;
 use crate::helpers::ignition::document::Object;
 use crate::helpers::ignition::storage::{Node, Storage};
+use crate::helpers::ignition::units::Unit;
+use crate::helpers::ignition::users::Accounts;
 
 /// Deepest inclusion.
 const MAX_DEPTH: usize = 4;
@@ -80,7 +83,8 @@ fn plan(mut resource: Object<'_>, depth: usize, diagnostics: &mut Diagnostics) -
     }
 }
 
-/// Adds the rows of `above` to `below`; of two rows with the same path, that of `above` counts.
+/// Adds the rows of `above` to `below`; of two rows with the same path or name, that of `above` counts, and
+/// of a user that both have, the settings that `above` names.
 pub fn join(mut below: Plan, above: Plan) -> Plan {
     below.storage.retain_other_paths(&above.storage);
     let Storage {
@@ -95,11 +99,54 @@ pub fn join(mut below: Plan, above: Plan) -> Plan {
         .sort_by(|a, b| a.node.path.cmp(&b.node.path));
     below.storage.files.extend(files);
     below.storage.links.extend(links);
-    below.accounts.groups.extend(above.accounts.groups);
-    below.accounts.users.extend(above.accounts.users);
-    below.accounts.removed.extend(above.accounts.removed);
+    below.accounts = accounts(below.accounts, above.accounts);
+    let places: BTreeSet<&str> = above.units.iter().filter_map(place).collect();
+    let is_other = |unit: &Unit| place(unit).is_none_or(|place| !places.contains(place));
+    below.units.retain(is_other);
     below.units.extend(above.units);
     below
+}
+
+/// Returns the path at which a unit has its effect.
+fn place(unit: &Unit) -> Option<&str> {
+    match unit {
+        Unit::Share(folder) => Some(&folder.path),
+        Unit::Mount(mount) => Some(&mount.target),
+        Unit::Quadlet(path, _) => Some(path),
+        Unit::ReadyPort(_) => None,
+    }
+}
+
+fn accounts(mut below: Accounts, above: Accounts) -> Accounts {
+    let is_new = |name: &String| !above.groups.iter().any(|(other, _)| other == name);
+    below.groups.retain(|(name, _)| is_new(name));
+    below.groups.extend(above.groups);
+    let is_gone = |user: &User| above.removed.contains(&user.account.name);
+    below.users.retain(|user| !is_gone(user));
+    let is_back = |name: &String| above.users.iter().any(|user| user.account.name == *name);
+    below.removed.retain(|name| !is_back(name));
+    below.removed.extend(above.removed);
+    for user in above.users {
+        let mut others = below.users.iter_mut();
+        match others.find(|other| other.account.name == user.account.name) {
+            Some(other) => merge_user(other, user),
+            None => below.users.push(user),
+        }
+    }
+    below
+}
+
+/// Changes the settings that `above` names, and adds its groups and keys.
+fn merge_user(user: &mut User, above: User) {
+    let account = &mut user.account;
+    account.uid = above.account.uid.or(account.uid);
+    account.home = above.account.home.or(account.home.take());
+    account.shell = above.account.shell.or(account.shell.take());
+    if !above.account.gecos.is_empty() {
+        account.gecos = above.account.gecos;
+    }
+    account.groups.extend(above.account.groups);
+    user.keys.extend(above.keys);
 }
 
 impl Storage {
@@ -124,6 +171,7 @@ impl Storage {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::parse;
+    use crate::helpers::ignition::units::Unit;
 
     /// Returns a document with these members, within `config`.
     fn document(config: &str, members: &str) -> String {
@@ -178,6 +226,55 @@ mod tests {
                 row("/srv/c", "own")
             ]
         );
+    }
+
+    #[test]
+    fn users_and_units_are_merged_by_their_names() {
+        let key = |end: &str| {
+            format!(
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 {end}"
+            )
+        };
+        let unit = |what: &str| {
+            format!(
+                r#"{{"name":"srv-a.mount","contents":"[Mount]\nWhat={what}\nWhere=/srv/a\n"}},
+                {{"name":"web.container","contents":"{what}"}}"#
+            )
+        };
+        let below = format!(
+            r#","passwd":{{"groups":[{{"name":"dev","gid":2000}},{{"name":"ops"}}],"users":[
+            {{"name":"ann","uid":1100,"shell":"/bin/sh","groups":["dev"],"sshAuthorizedKeys":["{}"]}},
+            {{"name":"bob"}},{{"name":"eve","shouldExist":false}},{{"name":"old","shouldExist":false}}]}},
+            "systemd":{{"units":[{}]}}"#,
+            key("below"),
+            unit("below")
+        );
+        let above = format!(
+            r#","passwd":{{"groups":[{{"name":"dev","gid":3000}}],"users":[
+            {{"name":"ann","gecos":"Ann","groups":["ops"],"sshAuthorizedKeys":["{}"]}},
+            {{"name":"bob","shouldExist":false}},{{"name":"eve"}}]}},"systemd":{{"units":[{}]}}"#,
+            key("above"),
+            unit("above")
+        );
+        let merge = format!(r#""merge":[{{"source":"{}"}}]"#, url(&document("", &below)));
+        let (plan, diagnostics) = parse(document(&merge, &above).as_bytes()).unwrap();
+        assert!(diagnostics.failed.is_empty(), "{diagnostics:?}");
+        let accounts = plan.accounts;
+        let groups = [("ops".to_owned(), None), ("dev".to_owned(), Some(3000))];
+        assert_eq!(accounts.groups, groups);
+        assert_eq!(accounts.removed, ["old", "bob"]);
+        let [ann, eve] = &accounts.users[..] else {
+            panic!("{:?}", accounts.users);
+        };
+        assert_eq!((ann.account.uid, &*ann.account.gecos), (Some(1100), "Ann"));
+        assert_eq!(ann.account.shell.as_deref(), Some("/bin/sh"));
+        assert_eq!(ann.account.groups, ["dev", "ops"]);
+        assert_eq!(ann.keys, [key("below"), key("above")]);
+        assert_eq!(eve.account.name, "eve");
+        let [Unit::Mount(mount), Unit::Quadlet(_, text)] = &plan.units[..] else {
+            panic!("{:?}", plan.units);
+        };
+        assert_eq!((&*mount.source, &**text), ("above", "above"));
     }
 
     #[test]
