@@ -2,11 +2,12 @@
 //! cloud-init's NoCloud: as Lima uses it, and everything else that is supported.
 
 use anyhow::{Result, ensure};
+use std::fs;
 use std::time::Duration;
 use tests::disks::{self, Image, seed};
 use tests::ignition;
 use tests::lima::{AGENT_OF_1_0, FULL_MODE, Instance, boot_done, probe};
-use tests::{Checks, Guest, eventually, keyless};
+use tests::{Checks, Guest, eventually, image, keyless};
 use vmm::{Bus, Disk};
 
 /// Time limit for what runs after the ready line, on a busy host.
@@ -232,7 +233,7 @@ fn everything() -> Result<()> {
     checks.check("the host is told that the machine is ready", || {
         // The ready line itself is written a moment before.
         eventually(SCRIPTS, || {
-            ensure!(std::fs::read(&port)? == b"Ready\n");
+            ensure!(fs::read(&port)? == b"Ready\n");
             Ok(())
         })
     });
@@ -293,6 +294,19 @@ fn everything() -> Result<()> {
             "id -Gn bob; grep ^bob: /etc/passwd | cut -d: -f3,6,7; stat -c %U /home/bob",
             "bob podman builders\n1001:/home/bob:/bin/sh\nbob",
         )
+    });
+    checks.check("limits of a user of the document hold at the first login", || {
+        let archive = fs::read(image::archive(guest.vm.dir())?)?;
+        tests::text(&guest.ssh_with("eve", "podman load -q", &archive)?)?;
+        let limits = "cat /proc/self/cgroup; podman run --rm -m 32m --pids-limit 9 localhost/box:1 \
+            cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max";
+        let said = tests::text(&guest.ssh_alone("eve", limits)?)?;
+        let wanted = "0::/user/1700/session\n33554432\n9";
+        ensure!(said.trim() == wanted, "{said}");
+        // What a session has used is counted to its user.
+        let used = guest.sh("cat /sys/fs/cgroup/user/1700/memory.peak")?;
+        ensure!(used.parse::<u64>()? > 1 << 20, "{used}");
+        Ok(())
     });
     checks.check("commands before and after, in their order", || {
         equals(&guest, "cat /run/bootcmd", "/root")?;

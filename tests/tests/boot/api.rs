@@ -11,6 +11,13 @@ const LEAVES: Duration = Duration::from_secs(180);
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("no podman runs before anyone asks", || idle(guest));
+    checks.check("no process is core's before core logs in", || {
+        let all = guest.sh("ps -u core -o args= ; true")?;
+        ensure!(all.is_empty(), "{all}");
+        let socket = guest.sh("stat -c '%a %U %F' /run/user/1000/podman/podman.sock")?;
+        ensure!(socket == "600 core socket", "{socket}");
+        Ok(())
+    });
     checks.check("the sockets' modes and owners", || sockets(guest));
     let socket = guest.forward_socket("core", "/run/podman/podman.sock", "podman.sock");
     let socket = || -> Result<PathBuf> {
