@@ -11,8 +11,30 @@ use crate::helpers::cloud::diagnostics::Diagnostics;
 pub const MAX_BYTES: usize = 16 << 20;
 /// Largest number of values.
 const MAX_VALUES: usize = 200_000;
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Deepest nesting; the format itself has eight levels.
 const MAX_DEPTH: usize = 32;
+
+/// Test for another format.
+type IsFormat = fn(&[u8]) -> bool;
+
+/// Formats in which people have a configuration, and what is right in their place.
+#[rustfmt::skip]
+const OTHER_FORMATS: &[(IsFormat, &str)] = &[
+    (<[u8]>::is_empty,                             "nothing is there"),
+    (|bytes| bytes.starts_with(b"#cloud-config"),  "this is cloud-init's user-data, which a disk labelled cidata may have"),
+    (|bytes| has_line(bytes, b"variant:"),         "this is butane's YAML, of which `butane` makes the document"),
+    (|bytes| bytes.starts_with(b"\x1f\x8b"),       "this is compressed; the document itself is right"),
+    (|bytes| matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]), "this is UTF-16; UTF-8 is right"),
+];
+
+/// Returns true for YAML, unlike JSON, that has a line with this beginning.
+fn has_line(bytes: &[u8], beginning: &[u8]) -> bool {
+    let is_json = bytes.trim_ascii_start().starts_with(b"{");
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    !is_json && lines.any(|line| line.starts_with(beginning))
+}
 
 /// Parses a document.
 ///
@@ -22,6 +44,11 @@ pub fn parse(bytes: &[u8]) -> Result<Map<String, Value>> {
     if bytes.len() > MAX_BYTES {
         let mib = MAX_BYTES >> 20;
         return Err(Error::invalid(format!("longer than {mib} MiB")));
+    }
+    // Editors of Windows write a byte order mark, which a parser may ignore (RFC 8259, 8.1).
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    if let Some((_, right)) = OTHER_FORMATS.iter().find(|(is, _)| is(bytes)) {
+        return Err(Error::invalid(format!("not JSON (RFC 8259): {right}")));
     }
     check_bounds(bytes)?;
     let value = serde_json::from_slice(bytes)
@@ -232,10 +259,19 @@ mod tests {
             ("{\"a\":\"\\ud800\"}", "not JSON"),
             ("{\"a\":01}", "not JSON"),
             ("[]", "not an object"),
-            ("\u{feff}{}", "not JSON"),
+            ("", "nothing is there"),
+            ("#cloud-config\nusers: []\n", "cloud-init's user-data"),
+            ("# mine\nvariant: fcos\nversion: 1.5.0\n", "`butane` makes"),
+            ("\u{1f}\u{8b}", "not JSON"),
+            ("variant", "not JSON (RFC 8259): expected"),
+            ("{\nvariant: fcos}", "not JSON (RFC 8259): key must"),
+            ("\u{feff}\u{feff}{}", "not JSON (RFC 8259): expected"),
         ] {
             assert!(why(parse(text.as_bytes())).contains(reason), "{text}");
         }
+        assert!(why(parse(b"\x1f\x8b\x08\0")).contains("compressed"));
+        assert!(why(parse(b"\xff\xfe{\0}\0")).contains("UTF-8 is right"));
+        assert_eq!(parse("\u{feff}{}\r\n".as_bytes()).unwrap().len(), 0);
         assert!(why(parse(b"{\"a\":\"\xff\"}")).contains("not JSON"));
         assert!(why(parse("[".repeat(100_000).as_bytes())).contains("nested"));
         let wide = format!("{{\"a\":[{}0]}}", "0,".repeat(300_000));
