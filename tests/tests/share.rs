@@ -16,6 +16,9 @@ use vmm::process;
 const SOON: Duration = Duration::from_secs(60);
 /// Time limit: the sum of the limits of the shutdown's phases, under TCG.
 const END: Duration = Duration::from_secs(120);
+/// Document with the unit that podman machine writes for a folder on Apple's hypervisors.
+const MOUNT_UNIT: &str = r#"{"ignition":{"version":"3.2.0"},"systemd":{"units":[{"enabled":true,"name":"srv-unit.mount",
+    "contents":"[Mount]\nWhat=read\nWhere=/srv/unit\nType=virtiofs\nOptions=ro,context=\"system_u:object_r:nfs_t:s0\"\n[Install]\nWantedBy=local-fs.target\n"}]}}"#;
 const PORT: &[&str] = &["-device", "pcie-root-port,id=hot"];
 
 fn dir(name: &str) -> Result<PathBuf> {
@@ -46,6 +49,7 @@ fn share() -> Result<()> {
         .append("b2p.share=home:/home/core/host b2p.share=read:/mnt/read:ro")
         .append("b2p.share=later:/mnt/later b2p.share=nine:/mnt/nine b2p.share=dead:/mnt/dead")
         .append("b2p.share=home:/etc b2p.vsock")
+        .fw_cfg("opt/com.coreos/config", MOUNT_UNIT.as_bytes())
         .qemu_args(PORT)
         .qemu_args(&[
             "-fsdev",
@@ -65,11 +69,14 @@ fn share() -> Result<()> {
         inotify(&guest)
     });
     checks.check("one that may only be read", || {
-        let said = guest.sh("cat /mnt/read/file; touch /mnt/read/x 2>&1 || true")?;
-        ensure!(
-            said.contains("from the host") && said.contains("Read-only"),
-            "{said}"
-        );
+        // The first is mounted by a flag, the second by a unit of an Ignition document.
+        for dir in ["/mnt/read", "/srv/unit"] {
+            let said = guest.sh(&format!("cat {dir}/file; touch {dir}/x 2>&1 || true"))?;
+            ensure!(
+                said.contains("from the host") && said.contains("Read-only"),
+                "{said}"
+            );
+        }
         Ok(())
     });
     checks.check("containers have it", || {
