@@ -16,6 +16,7 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "stop ",
     "grace ",
     "late ",
+    "delay ",
     "dir /",
     "umask ",
     "oom ",
@@ -23,6 +24,7 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "kill ",
     "env ",
     "needs ",
+    "after ",
     "limit ",
     "exit",
     "notify",
@@ -112,7 +114,7 @@ fn check_service(parsed: &Parsed<'_>) {
     assert!(parsed.argv.len() < 64 && parsed.dir.starts_with('/'));
     assert_eq!(parsed.socket.starts_with('/'), def.socket.is_some());
     assert!(parsed.socket.len() < 108);
-    assert!(parsed.needs.iter().all(|n| is_name(n)));
+    assert!(parsed.needs.iter().chain(&parsed.after).all(|n| is_name(n)));
     let limit = |f: &str| !f.contains('/') && f.contains('.') && !f.starts_with("cgroup.");
     assert!(parsed.limits.iter().all(|(file, _)| limit(file)));
     check_environment(&parsed.env);
@@ -169,6 +171,7 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
         .iter()
         .for_each(|e| line(format!("env{}", quoted(e))));
     parsed.needs.iter().for_each(|n| line(format!("needs {n}")));
+    parsed.after.iter().for_each(|n| line(format!("after {n}")));
     for (file, value) in &parsed.limits {
         line(format!("limit {file}{}", quoted(value)));
     }
@@ -188,11 +191,13 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
     });
     line(match def.kill {
         services::KillMode::Cgroup => "kill group".to_owned(),
+        services::KillMode::Mixed => "kill mixed".to_owned(),
         services::KillMode::Process => "kill process".to_owned(),
     });
     let stop = ExitStatus::Killed(def.stop_signal).to_string();
     line(format!("stop {}", stop.strip_prefix("killed by ")?));
     line(format!("grace {}ms\nlate {}ms", def.grace_ms, def.late_ms));
+    line(format!("delay {}ms", def.restart_ms));
     line(format!("umask {:o}\noom {}", def.umask, def.oom_score_adj));
     line(format!("nofile {} {}", def.nofile.0, def.nofile.1));
     Some(text)

@@ -19,14 +19,29 @@ pub fn only(index: usize) -> Set {
         .unwrap_or(0)
 }
 
-/// Returns for each service the set of services that it needs, directly or indirectly (Warshall's
-/// algorithm). A service on a cycle needs itself. Unknown names are ignored; of two services with
-/// one name the first counts.
+/// Returns for each service the set of services that it needs, directly or indirectly. A service on a
+/// cycle needs itself. Unknown names are ignored; of two services with one name the first counts.
 #[must_use]
 pub fn needs(definitions: &[&ServiceDef]) -> Vec<Set> {
+    closure(definitions, |def| [def.needs, &[]])
+}
+
+/// Returns for each service the set of services for which its start waits: those that it needs and
+/// those that it is ordered after, directly or indirectly, with the conventions of [`needs`].
+#[must_use]
+pub fn predecessors(definitions: &[&ServiceDef]) -> Vec<Set> {
+    closure(definitions, |def| [def.needs, def.after])
+}
+
+/// Returns for each service the services that `names` leads to (Warshall's algorithm).
+fn closure(
+    definitions: &[&ServiceDef],
+    names: impl Fn(&ServiceDef) -> [&'static [&'static str]; 2],
+) -> Vec<Set> {
     let index = |name: &&str| definitions.iter().position(|d| d.name == *name);
     let direct = |def: &&ServiceDef| {
-        let indices = def.needs.iter().filter_map(index);
+        let names = names(def);
+        let indices = names.iter().copied().flatten().filter_map(index);
         indices.fold(0, |set, n| set | only(n))
     };
     let mut sets: Vec<Set> = definitions.iter().map(direct).collect();

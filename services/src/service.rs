@@ -32,6 +32,9 @@ pub enum Restart {
 pub enum KillMode {
     /// The first process only: sessions of sshd and podman's conmon live on.
     Process,
+    /// The first process is signalled; when that ends, or does not end in time, the processes that are
+    /// left in the cgroup are killed.
+    Mixed,
     /// Every process of the cgroup. When the first process ends, in whatever way, those that are
     /// left are killed before the next start.
     Cgroup,
@@ -101,6 +104,9 @@ pub struct ServiceDef {
     pub ready: ReadyWhen,
     /// Restart policy.
     pub restart: Restart,
+    /// Shortest time in milliseconds between the end of the service and its restart, where the delay
+    /// that grows with each failure is shorter.
+    pub restart_ms: u64,
     /// Exit statuses with which the service is never started again (RestartPreventExitStatus= of
     /// systemd.service(5)). No status has that meaning by itself: s6's 125 is podman's and docker's
     /// for any error of theirs (podman-run(1)).
@@ -149,6 +155,7 @@ impl ServiceDef {
         after: &[],
         ready: ReadyWhen::Exec,
         restart: Restart::Always,
+        restart_ms: 0,
         final_statuses: &[],
         socket: None,
         tty: None,

@@ -46,6 +46,7 @@ const KEYS: &[Key] = &[
     once("ready"),
     once("restart"),
     once("final"),
+    once("delay"),
     once("socket"),
     once("stop"),
     once("grace"),
@@ -57,6 +58,7 @@ const KEYS: &[Key] = &[
     once("kill"),
     repeatable("env"),
     repeatable("needs"),
+    repeatable("after"),
     repeatable("limit"),
 ];
 
@@ -75,6 +77,8 @@ pub struct Parsed<'a> {
     pub env: Vec<&'a str>,
     /// Names of services.
     pub needs: Vec<&'a str>,
+    /// Names of services that start before this one, if they start at all.
+    pub after: Vec<&'a str>,
     /// Files of the service's cgroup and the values that are written to them.
     pub limits: Vec<(&'a str, &'a str)>,
     /// The service's user, if that is not root.
@@ -175,6 +179,7 @@ impl<'a> Parsed<'a> {
             final_statuses: Vec::new(),
             env: Vec::new(),
             needs: Vec::new(),
+            after: Vec::new(),
             limits: Vec::new(),
             user: None,
             socket: "",
@@ -240,6 +245,7 @@ impl<'a> Parsed<'a> {
         def.final_statuses = self.final_statuses.leak();
         def.env = leak_all(&self.env);
         def.needs = leak_all(&self.needs);
+        def.after = leak_all(&self.after);
         def.dir = leak(self.dir);
         let limits = self.limits.iter();
         let limits: Vec<_> = limits.map(|(f, v)| (leak(f), leak(v))).collect();

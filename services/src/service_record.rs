@@ -233,7 +233,7 @@ impl ServiceRecord {
     pub(crate) fn on_exit(&mut self, now: Millis, status: ExitStatus, out: &mut Effects) {
         let Some(pid) = self.state.pid() else { return };
         out.actions.retain(|action| action.pid() != Some(pid));
-        if self.def.kill == KillMode::Cgroup {
+        if self.def.kill != KillMode::Process {
             out.actions.push(Action::Clean(self.id));
         }
         match self.state {
@@ -326,7 +326,7 @@ impl ServiceRecord {
             out.changes.push(Change::Restarting(self.id, status, 0));
             return;
         }
-        let delay = self.backoff.next(ran);
+        let delay = self.backoff.next(ran).max(self.def.restart_ms);
         let until = now.saturating_add(delay);
         self.enter(now, State::Delayed { until });
         out.changes.push(Change::Restarting(self.id, status, delay));

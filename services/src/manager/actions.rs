@@ -162,10 +162,10 @@ impl Manager {
         }
     }
 
-    /// Kills what is left in the cgroup of a service whose kill mode is the cgroup.
+    /// Kills what is left in the cgroup of a service, unless its kill mode is its first process.
     fn clean(&self, id: ServiceId) {
         let def = self.supervisor.definition(id);
-        let def = def.filter(|d| d.kill == KillMode::Cgroup);
+        let def = def.filter(|d| d.kill != KillMode::Process);
         if let Some(cgroup) = def.and_then(|d| self.cgroup(d)) {
             cgroup.kill();
         }

@@ -131,6 +131,9 @@ fn what_is_wrong_is_told() {
         ("exec /x\nenv LISTEN_FDS=1", "another name"),
         ("exec /x\nenv NOTIFY_SOCKET=/x", "another name"),
         ("exec /x\nneeds ../x", "names of services"),
+        ("exec /x\nafter a ../x", "names of services"),
+        ("exec /x\nafter", "names of services"),
+        ("exec /x\ndelay soon", "a time"),
         ("exec /x\nready soon", "notify"),
         ("exec /x\nready fd 2", "3 to 255"),
         ("exec /x\nready fd 256", "3 to 255"),
@@ -164,7 +167,7 @@ fn what_is_wrong_is_told() {
         ("exec /x\nnofile 10 5", "not below"),
         ("exec /x\nnofile 0 5", "not below"),
         ("exec /x\nnofile 1 1048577", "not below"),
-        ("exec /x\nkill all", "group or process"),
+        ("exec /x\nkill all", "group, mixed or process"),
         ("exec /x\nexec \"/y", "not closed"),
         ("exec /x\nenv A=\u{1b}[31m", "control character"),
     ];
@@ -189,8 +192,8 @@ fn faults_have_a_type_and_one_text() {
     };
     assert_eq!(faults, [(2, value), (3, Fault::UnknownKey("later".into()))]);
     let text = "demo:2: ready: soon: exec, notify, exit, or fd and a number; \
-        demo:3: later: no such word: one of exec user ready restart final socket stop grace late \
-        dir umask oom nofile kill env needs limit";
+        demo:3: later: no such word: one of exec user ready restart final delay socket stop grace \
+        late dir umask oom nofile kill env needs after limit";
     assert_eq!(errors.to_string(), text);
 }
 
@@ -232,6 +235,7 @@ fn printed(s: &ServiceDef) -> String {
         ["SIGTERM", "HUP"][usize::from(s.stop_signal == libc::SIGHUP)]
     );
     out += &format!("grace {}ms\nlate {}ms\n", s.grace_ms, s.late_ms);
+    out += &format!("delay {}ms\n", s.restart_ms);
     out += &format!("umask {:o}\noom {}\n", s.umask, s.oom_score_adj);
     out += &format!(
         "nofile {} {}\ndir {}\n",
@@ -241,6 +245,7 @@ fn printed(s: &ServiceDef) -> String {
     );
     out += match s.kill {
         KillMode::Cgroup => "kill group\n",
+        KillMode::Mixed => "kill mixed\n",
         KillMode::Process => "kill process\n",
     };
     out += match s.restart {
@@ -262,6 +267,9 @@ fn printed(s: &ServiceDef) -> String {
     }
     if !s.needs.is_empty() {
         out += &format!("needs {}\n", s.needs.join(" "));
+    }
+    if !s.after.is_empty() {
+        out += &format!("after {}\n", s.after.join(" "));
     }
     for (file, value) in s.limits {
         out += &format!("limit {file} {}\n", quote(value));
@@ -299,6 +307,7 @@ prop_compose! {
         arguments in prop::collection::vec("[^\\x00-\\x1f\\x7f-\\u{9f}']{0,12}", 0..5),
         env in prop::collection::btree_map("[A-KM-Z_][A-Z0-9_]{0,5}", "[^\\x00-\\x1f\\x7f-\\u{9f}']{0,8}", 0..4),
         needs in prop::collection::vec("[a-z0-9][a-z0-9-]{0,31}", 0..4),
+        after in prop::collection::vec("[a-z0-9][a-z0-9-]{0,31}", 0..4),
         limits in prop::collection::vec(("[a-b]{1,6}[.][a-z._]{1,9}", "[a-z0-9][^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}"), 0..3),
         dir in "/[^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}",
     ) -> ServiceDef {
@@ -309,6 +318,7 @@ prop_compose! {
             argv: leaked(argv),
             env: leaked(env.map(|(n, v)| format!("{n}={v}")).collect()),
             needs: leaked(needs),
+            after: leaked(after),
             limits: limits.leak(),
             dir: leak(&dir),
             ..ServiceDef::DEFAULT
@@ -323,10 +333,10 @@ prop_compose! {
             Just(ReadyWhen::Exec), Just(ReadyWhen::Notify), Just(ReadyWhen::Exit), (4i32..=255).prop_map(ReadyWhen::Fd)
         ],
         restart in prop_oneof![Just(Restart::OnFailure), Just(Restart::Never)],
-        times in (0u64..3_600_001, 0u64..3_600_001),
+        times in (0u64..3_600_001, 0u64..3_600_001, 0u64..3_600_001),
         numbers in (0u32..0o1000, -1000i32..=1000, 1u64..1000, 1000u64..1_048_577),
         socket in prop::option::of(("/[^\\x00-\\x1f\\x7f-\\u{9f}']{0,20}", 0u32..0o1000, any::<(bool, bool)>())),
-        choices in any::<(bool, bool, bool)>(),
+        choices in (0..3, any::<bool>(), any::<bool>()),
     ) -> ServiceDef {
         let socket = socket.map(|(path, mode, (datagram, on_demand))| Socket {
             path: leak(&path), mode, uid: 0, gid: 982, datagram, on_demand,
@@ -340,10 +350,15 @@ prop_compose! {
             ready, restart, socket,
             grace_ms: times.0,
             late_ms: times.1,
+            restart_ms: times.2,
             umask: numbers.0,
             oom_score_adj: numbers.1,
             nofile: (numbers.2, numbers.3),
-            kill: if choices.0 { KillMode::Cgroup } else { KillMode::Process },
+            kill: match choices.0 {
+                0 => KillMode::Cgroup,
+                1 => KillMode::Mixed,
+                _ => KillMode::Process,
+            },
             stop_signal: if choices.1 { libc::SIGHUP } else { libc::SIGTERM },
             user: choices.2.then_some(core),
             ..text

@@ -38,7 +38,10 @@ impl<'a> Parsed<'a> {
             ("needs", [_, ..]) if values.iter().all(|n| is_name(n)) => {
                 self.needs.extend_from_slice(values);
             }
-            ("needs", _) => return expected("names of services"),
+            ("after", [_, ..]) if values.iter().all(|n| is_name(n)) => {
+                self.after.extend_from_slice(values);
+            }
+            ("needs" | "after", _) => return expected("names of services"),
             ("limit", &[file, value]) if is_limit(file) => self.limits.push((file, value)),
             ("limit", _) => {
                 return expected("a file of its cgroup and a value, such as memory.max 64M");
@@ -84,6 +87,7 @@ impl<'a> Parsed<'a> {
                     signal.ok_or(Expected("a signal by its name, such as SIGTERM"))?;
             }
             "grace" => def.grace_ms = time(value)?,
+            "delay" => def.restart_ms = time(value)?,
             "late" => def.late_ms = time(value)?,
             "dir" if value.starts_with('/') => self.dir = value,
             "dir" => return expected("a directory by its whole path"),
@@ -147,8 +151,9 @@ fn statuses(values: &[&str]) -> Result<Vec<u8>, Expected> {
 fn kill(value: &str) -> Result<KillMode, Expected> {
     Ok(match value {
         "group" => KillMode::Cgroup,
+        "mixed" => KillMode::Mixed,
         "process" => KillMode::Process,
-        _ => return expected("group or process"),
+        _ => return expected("group, mixed or process"),
     })
 }
 

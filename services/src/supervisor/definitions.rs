@@ -29,6 +29,8 @@ pub enum DefinitionError {
     TooManyChanges,
     /// The service would need itself, directly or indirectly.
     NeedsItself,
+    /// The service would be ordered after itself, directly or indirectly.
+    WaitsForItself,
     /// An earlier service of the table has this name.
     DuplicateName,
     /// The built-in services are complete: user services are in the table.
@@ -43,6 +45,7 @@ impl fmt::Display for DefinitionError {
             DefinitionError::TooManyServices => "there are too many services",
             DefinitionError::TooManyChanges => "too many changes since the boot",
             DefinitionError::NeedsItself => "it needs itself",
+            DefinitionError::WaitsForItself => "it is ordered after itself",
             DefinitionError::DuplicateName => "another service has this name",
             DefinitionError::TooLate => "user services were already added",
         })
@@ -92,7 +95,8 @@ impl Supervisor {
     /// service is off.
     ///
     /// # Errors
-    /// The errors of [`Supervisor::may_add`], and [`DefinitionError::NeedsItself`].
+    /// The errors of [`Supervisor::may_add`], [`DefinitionError::NeedsItself`] and
+    /// [`DefinitionError::WaitsForItself`].
     pub fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
         self.may_add(def.name)?;
         let next = ServiceId::new(self.records.len());
@@ -106,6 +110,11 @@ impl Supervisor {
         let own = needs.get(id.index()).copied().unwrap_or(0);
         if own & graph::only(id.index()) != 0 {
             return Err(DefinitionError::NeedsItself);
+        }
+        let before = graph::predecessors(&definitions);
+        let own = before.get(id.index()).copied().unwrap_or(0);
+        if own & graph::only(id.index()) != 0 {
+            return Err(DefinitionError::WaitsForItself);
         }
         self.needs = needs;
         self.added += 1;

@@ -39,6 +39,34 @@ fn a_group_is_limited_told_and_killed() {
     assert!(other.try_wait().is_err());
 }
 
+#[test]
+fn the_first_of_a_mixed_group_is_told_and_the_others_are_killed() {
+    let mixed = ServiceDef {
+        kill: KillMode::Mixed,
+        ..shell(
+            "mixed",
+            "trap 'echo told; exit' TERM; echo on; while :; do sleep 1; done",
+        )
+    };
+    let mut w = World::new(vec![mixed]);
+    w.input(Input::Start(id(0)));
+    w.until("up", |_| was_logged("mixed: on"));
+    // Stands for a process that the service left in its cgroup.
+    let mut other = std::process::Command::new("/bin/sh")
+        .args(["-c", "trap 'exit 7' TERM; while :; do sleep 1; done"])
+        .spawn()
+        .unwrap();
+    fs::write(w.cgroups.join("mixed/cgroup.procs"), other.id().to_string()).unwrap();
+    w.input(Input::StopAll);
+    w.until("stopped", |w| w.m.supervisor().at_rest());
+    assert!(was_logged("mixed: told"));
+    assert_eq!(w.file("mixed/cgroup.kill"), "1");
+    assert!(other.try_wait().unwrap().is_none(), "it had no signal");
+    other.kill().unwrap();
+    let there = format!("/proc/{}", other.id());
+    w.until("the other has ended", |_| fs::metadata(&there).is_err());
+}
+
 /// Creates a cgroup for the services of a test.
 fn create_cgroup() -> PathBuf {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();

@@ -51,6 +51,25 @@ fn podmans_error_is_final_for_no_policy() {
     }
 }
 
+/// Delay before a restart: the definition's where that is longer than the one that grows.
+#[test]
+fn a_restart_is_not_before_its_time() {
+    for (restart_ms, ran, until) in [(0, 5, 105), (3_000, 5, 3_005), (3_000, 20_000, 23_000)] {
+        let mut s = Supervisor::new(vec![ServiceDef {
+            restart_ms,
+            ..definition("web", &[])
+        }]);
+        s.handle(0, Input::Start(id(0)));
+        s.note(0, Input::Spawned(id(0), 7));
+        s.note(ran, Input::Exited(7, EXIT_0));
+        assert_eq!(
+            s.state(id(0)),
+            State::Delayed { until },
+            "{restart_ms} {ran}"
+        );
+    }
+}
+
 /// The end of a service, and what becomes of it by its definition.
 #[test]
 #[rustfmt::skip]

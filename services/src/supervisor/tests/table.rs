@@ -50,6 +50,23 @@ fn definitions_are_added_while_it_runs() {
 }
 
 #[test]
+fn nobody_waits_for_itself() {
+    let after = |name, after| ServiceDef {
+        after,
+        ..definition(name, &[])
+    };
+    let mut s = chain();
+    let itself = Err(DefinitionError::WaitsForItself);
+    assert_eq!(s.add(after("self", &["self"])), itself);
+    assert_eq!(s.add(after("d", &["c", "e"])), Ok(id(3)));
+    assert_eq!(s.add(definition("e", &["f"])), Ok(id(4)));
+    // Through a need and an order, and by the service that closes the circle alone.
+    assert_eq!(s.add(after("f", &["d"])), itself);
+    assert_eq!((s.find("f"), s.find("e")), (None, Some(id(4))));
+    assert_eq!(s.add(after("f", &["c"])), Ok(id(5)));
+}
+
+#[test]
 fn so_many_services_and_changes_and_no_more() {
     let mut s = chain();
     let numbered = |n: usize| definition(format!("s{n}").leak(), &[]);
