@@ -206,7 +206,8 @@ pub const SERVICES: &[Entry] = &[
     },
     // The remaining drivers are those of random-number generators, of container networks, and of disks
     // that `b2p data` did not load. With `cpu.idle` (cgroup-v2.rst), programs that waited for the ready
-    // line run first. PID 1 loads the drivers of later devices.
+    // line run first. PID 1 loads the drivers of later devices. In a container of a user namespace, the program
+    // ends at once (`coldplug.rs`).
     Entry {
         def: ServiceDef {
             name: "late-drivers",
@@ -216,7 +217,6 @@ pub const SERVICES: &[Entry] = &[
             limits: &[("cpu.idle", "1")],
             ..ServiceDef::ONE_SHOT
         },
-        when: |_, platform| !platform.in_container,
         ..Entry::DEFAULT
     },
     // podman has no scheduler. A container that starts wakes the service (`b2p health-hook`), and the service ends with the
