@@ -45,7 +45,7 @@ pub fn dhcp(data: &[u8]) {
     }
     match decode(data, XID, MAC) {
         Some(ServerMessage::Offer(lease) | ServerMessage::Ack(lease)) => check_lease(&lease, data),
-        Some(ServerMessage::Nak | ServerMessage::Unusable(_)) => assert!(is_answer_to_us(data)),
+        Some(ServerMessage::Nak(_) | ServerMessage::Unusable(_)) => assert!(is_answer_to_us(data)),
         None => {}
     }
     check_question(data);

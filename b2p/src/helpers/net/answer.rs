@@ -29,8 +29,8 @@ pub enum ServerMessage {
     Offer(Lease),
     /// The server grants this lease.
     Ack(Lease),
-    /// The server refuses.
-    Nak,
+    /// The server of this address refuses; `None` if the message names none.
+    Nak(Option<Ipv4Addr>),
     /// An offer or a grant of an address that no machine can have.
     Unusable(String),
 }
@@ -55,7 +55,7 @@ pub fn decode(message: &[u8], xid: u32, mac: [u8; 6]) -> Option<ServerMessage> {
         }
         2 => Some(ServerMessage::Offer(lease(addr, &mut options))),
         5 => Some(ServerMessage::Ack(lease(addr, &mut options))),
-        6 => Some(ServerMessage::Nak),
+        6 => Some(ServerMessage::Nak(options.fixed(54).map(Ipv4Addr::from))),
         _ => None,
     }
 }

@@ -155,11 +155,27 @@ impl Client {
             }
             (ServerMessage::Ack(lease), State::Requesting(_)) => self.bind(lease),
             (ServerMessage::Ack(lease), _) if has_lease => self.bind(lease),
-            (ServerMessage::Nak, State::Requesting(_)) => self.on_nak(now, random),
-            (ServerMessage::Nak, _) if has_lease => self.on_nak(now, random),
+            (ServerMessage::Nak(Some(server)), _) if self.is_another(server) => {
+                vec![Action::Refuse(format!(
+                    "{server} was not asked, and refuses"
+                ))]
+            }
+            (ServerMessage::Nak(_), State::Requesting(_)) => self.on_nak(now, random),
+            (ServerMessage::Nak(_), _) if has_lease => self.on_nak(now, random),
             (ServerMessage::Unusable(why), _) => vec![Action::Refuse(why)],
             _ => Vec::new(),
         }
+    }
+
+    /// Returns true if the last request was to a server that is not this one. Any server may refuse what is
+    /// asked of all of them (RFC 2131, 4.3.2).
+    fn is_another(&self, server: Ipv4Addr) -> bool {
+        let asked = match (&self.state, &self.lease) {
+            (State::Requesting(offer), _) => offer.server,
+            (State::Renewing, Some((lease, _))) => lease.server,
+            _ => Ipv4Addr::UNSPECIFIED,
+        };
+        !asked.is_unspecified() && asked != server
     }
 
     fn discover(&mut self, now: Millis, random: u32) -> Vec<Action> {

@@ -62,7 +62,10 @@ fn others_and_nonsense_are_not_answers() {
     assert_eq!(decode(&reply(8, 5, &[]), 7, MAC), None);
     assert_eq!(decode(&reply(7, 5, &[]), 7, [1; 6]), None);
     assert_eq!(decode(&[], 7, MAC), None);
-    assert_eq!(decode(&reply(7, 6, &[]), 7, MAC), Some(ServerMessage::Nak));
+    assert_eq!(
+        decode(&reply(7, 6, &[]), 7, MAC),
+        Some(ServerMessage::Nak(Some(Ipv4Addr::new(10, 0, 2, 2))))
+    );
     for addr in [
         [0; 4],
         [127, 0, 0, 5],

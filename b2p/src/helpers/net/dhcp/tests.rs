@@ -178,3 +178,27 @@ fn unasked_answers_change_nothing() {
     }
     assert!(c.lease().is_some());
 }
+
+#[test]
+fn only_the_server_that_was_asked_refuses() {
+    let nak = |c: &mut Client, xid| {
+        let mut message = reply(xid, NAK, &[]);
+        // The identifier of the server, after the type of the message.
+        message[243..249].copy_from_slice(&[54, 4, 10, 0, 2, 99]);
+        c.on_message(&message, 5, 1)
+    };
+    let is_ignored = |out: &[Action]| matches!(out, [Action::Refuse(_)]);
+    let mut requesting = Client::new(MAC, "");
+    requesting.set_carrier(true, 0, 9);
+    requesting.on_message(&reply(9, OFFER, HOUR), 1, 0);
+    assert!(is_ignored(&nak(&mut requesting, 9)));
+    let mut renewing = bound();
+    renewing.on_deadline(1_800_001, 33);
+    assert!(is_ignored(&nak(&mut renewing, 33)));
+    assert!(renewing.lease().is_some());
+    // Asked of every server: after a link that was down, and where the own one is silent.
+    let mut rebooting = bound();
+    rebooting.set_carrier(false, 3, 0);
+    rebooting.set_carrier(true, 4, 44);
+    assert_eq!(nak(&mut rebooting, 44), [Action::Remove]);
+}
