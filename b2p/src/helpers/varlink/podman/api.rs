@@ -262,10 +262,13 @@ pub(super) fn strings(value: &Value, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns a member of an object, and an empty object in place of null.
+/// Returns the texts of a member that is an object (`[string]string`), and an empty object in place of null.
 pub(super) fn dictionary(value: &Value, name: &str) -> Value {
     match value.get(name) {
-        Some(Value::Object(members)) => Value::Object(members.clone()),
+        Some(Value::Object(members)) => {
+            let texts = members.iter().filter(|(_, value)| value.is_string());
+            Value::Object(texts.map(|(k, v)| (k.clone(), v.clone())).collect())
+        }
         _ => json!({}),
     }
 }
