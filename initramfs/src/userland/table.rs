@@ -20,6 +20,10 @@ pub const PICKS: &[(&str, &str)] = &[
         "usr/libexec/podman/rootlessport",
         "published ports of rootless containers",
     ),
+    (
+        "usr/libexec/podman/quadlet",
+        "turns .container files into units; `b2p user-services` runs it, if there are any",
+    ),
     ("usr/lib/podman/netavark", "networks"),
     ("usr/lib/podman/aardvark-dns", "names between containers"),
     ("usr/sbin/nft", "netavark's nftables driver runs it"),
