@@ -12,9 +12,9 @@ use crate::client::{
 };
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
-    cloud, compat, console, data, engine, ext, ignition, image_sync, log_files, net, registries,
-    remote_log, share, sshd, swap, syslog, template, time, upgrade, varlink as varlink_services,
-    vsock,
+    cloud, compat, console, data, engine, ext, ignition, image_sync, log_files, net, quadlet,
+    registries, remote_log, share, sshd, swap, syslog, template, time, upgrade,
+    varlink as varlink_services, vsock,
 };
 
 /// One applet.
@@ -228,6 +228,10 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "boot-script", kind: OneShot, arguments: "bootsync|bootlocal",
         run: |call| compat::boot_script::main(call.arguments),
         summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
+    // Its output is that of the unit's commands, which PID 1 logs; it sets up its own log itself.
+    Applet { name: "unit-run", kind: Compat, arguments: "NAME",
+        run: |call| quadlet::run::main(call.arguments),
+        summary: "runs a unit that a quadlet has become, as its service's first process", ..DEFAULT },
     Applet { name: "user-services", kind: OneShot,
         run: |call| service::user_services_main(&Environment::of(call.control)),
         summary: "loads and starts user services", ..DEFAULT },

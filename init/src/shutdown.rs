@@ -14,7 +14,7 @@ use std::time::Duration;
 use control::ShutdownKind;
 use log::{info, warn};
 use nix::sys::reboot::{RebootMode, reboot};
-use services::{Manager, Millis};
+use services::{Manager, Millis, ServiceId};
 use sys::clock::now;
 use sys::{kmsg, syscall};
 
@@ -45,6 +45,7 @@ struct Phase {
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
     Phase { name: "sockets",    when: always,          within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
+    Phase { name: "units",      when: always,          within_ms: 60_000, run: stop_units,      why: "what quadlets have started has ended by its own stop commands, each before what it needs" },
     Phase { name: "containers", when: containers_run,  within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
     Phase { name: "services",   when: always,          within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,          within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
@@ -57,6 +58,8 @@ const PHASES: &[Phase] = &[
 const CHILD_POLL_MS: Millis = 20;
 /// Exit status of a child whose program cannot be executed, as in system(3).
 const EXEC_FAILED: i32 = 127;
+/// Beginning of the command of a service that a unit has become (b2p/src/helpers/quadlet).
+const UNIT_RUN: [&str; 2] = [sys::paths::B2P, "unit-run"];
 /// Priority of the message that begins the shutdown, a notice (syslog(3)).
 const NOTICE: u8 = 5;
 /// Services, events and deadline that a phase works with.
@@ -163,6 +166,32 @@ fn has_mounts_or_swap() -> bool {
 fn close_sockets(context: &mut ShutdownContext<'_>) -> Outcome {
     context.manager.close_sockets();
     Outcome::Done
+}
+
+/// Stops the services that units have become. Their stop commands are podman's, which the next phase covers.
+fn stop_units(context: &mut ShutdownContext<'_>) -> Outcome {
+    let supervisor = context.manager.supervisor();
+    let is_unit = |id: &ServiceId| {
+        let argv = supervisor.definition(*id).map_or(&[][..], |def| def.argv);
+        supervisor.is_user_service(*id) && argv.starts_with(&UNIT_RUN)
+    };
+    let units: Vec<ServiceId> = supervisor.ids().filter(is_unit).collect();
+    if units.is_empty() {
+        return Outcome::NothingToDo;
+    }
+    for id in &units {
+        context.manager.note(now(), services::Input::Stop(*id));
+    }
+    context.manager.settle_all(now());
+    let at_rest = |context: &ShutdownContext<'_>| {
+        let supervisor = context.manager.supervisor();
+        units.iter().all(|id| supervisor.state(*id).at_rest())
+    };
+    while !at_rest(context) && context.poll_once() {}
+    match at_rest(context) {
+        true => Outcome::Done,
+        false => Outcome::unfinished(context.hurried),
+    }
 }
 
 /// Runs `b2p containers-stop`, a program that knows conmon and reads JSON. It marks no container

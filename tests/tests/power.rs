@@ -12,8 +12,9 @@ use tests::Guest;
 const END: Duration = Duration::from_secs(120);
 
 /// Phases of the shutdown, each of which logs its duration.
-const PHASES: [&str; 7] = [
+const PHASES: [&str; 8] = [
     "sockets",
+    "units",
     "containers",
     "services",
     "terminate",
@@ -47,7 +48,7 @@ fn in_order(guest: &Guest, how: &str, last: &str) -> Result<()> {
     let said = guest.vm.console();
     let begun = format!("boot2podman: going down for {how}");
     let phases = PHASES.map(|phase| format!("boot2podman: shutdown: {phase} took "));
-    let (early, late) = phases.split_at(2);
+    let (early, late) = phases.split_at(3);
     let bye = ["polite: good bye".to_owned()];
     let last = [last.to_owned()];
     let mut rest = said.as_str();

@@ -2,6 +2,9 @@
 //! Restart policies survive a reboot and a power cut: containers that are due run again, and those
 //! that a person stopped do not.
 
+#[path = "restart/quadlets.rs"]
+mod quadlets;
+
 use anyhow::{Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,17 +37,27 @@ fn restart() -> Result<()> {
         guest.sh("! test -e /run/libpod/alive").map(drop)
     });
     checks.check("containers are begun", || prepare(&guest));
+    checks.check("quadlets are read, and a bad file is one line", || {
+        quadlets::begin(&guest)
+    });
+    checks.check("systemctl starts and stops what they have become", || {
+        quadlets::by_hand(&guest)
+    });
     checks.check("it ends", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(LIMIT)?.success());
         Ok(())
     });
+    checks.check("quadlets have ended by their own commands", || {
+        quadlets::ended(&guest)
+    });
     drop(guest);
     let guest = boot(&disk)?;
     checks.check("after a reboot", || settled(&guest));
+    checks.check("quadlets after a reboot", || quadlets::run(&guest));
     checks.check("core's, too, and they outlive the session", || {
         eventually(LIMIT, || {
-            let names = guest.sh_as("core", "podman ps --format '{{.Names}}'")?;
+            let names = guest.sh_as("core", "podman ps --format '{{.Names}}' | grep -v ^q-")?;
             ensure!(names == "mine", "{names:?}");
             Ok(())
         })?;
@@ -73,6 +86,7 @@ fn restart() -> Result<()> {
     drop(guest);
     let guest = boot(&disk)?;
     checks.check("after a power cut", || settled(&guest));
+    checks.check("quadlets after a power cut", || quadlets::run(&guest));
     checks.check("what cannot be started is said", || {
         guest.sh(
             "mkdir /mnt/gone && podman create --name gone --restart always -v /mnt/gone:/x localhost/box:1 sleep 9; \
@@ -146,10 +160,10 @@ fn done(guest: &Guest) -> Result<()> {
     })
 }
 
-/// Expects that containers that are due run and, once the service is done, no others.
+/// Expects that containers that are due run and, once the service is done, no others but those of quadlets.
 fn settled(guest: &Guest) -> Result<()> {
     done(guest)?;
-    let names = guest.sh("podman ps --format '{{.Names}}' | sort")?;
+    let names = guest.sh("podman ps --format '{{.Names}}' | grep -v ^q- | sort")?;
     let wanted = BOXES.iter().filter(|b| b.3).map(|b| b.0);
     let wanted: Vec<&str> = wanted.collect();
     ensure!(

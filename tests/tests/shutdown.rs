@@ -37,6 +37,7 @@ fn shutdown() -> Result<()> {
     checks.check("it ends, whatever is stuck", || ended.map(drop));
     for phase in [
         "sockets",
+        "units",
         "containers",
         "services",
         "terminate",

@@ -9,6 +9,8 @@ use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::terminal::{print, print_error};
 use crate::helpers::compat::shims;
 
+mod units;
+
 /// Exit status for "not running" (systemctl(1)).
 const NOT_RUNNING: i32 = 3;
 
@@ -20,6 +22,10 @@ enum Command {
     Status(Vec<String>),
     IsActive { names: Vec<String>, quiet: bool },
     IsSystemRunning { quiet: bool },
+    IsEnabled { names: Vec<String>, quiet: bool },
+    Cat(Vec<String>),
+    ListUnits,
+    DaemonReload,
     Help,
     Unknown(String),
 }
@@ -51,13 +57,20 @@ fn parse(args: &[String]) -> Command {
         "restart" => Command::Service(Verb::Restart, names),
         "status" => Command::Status(names),
         "is-active" => Command::IsActive { names, quiet },
+        "is-enabled" => Command::IsEnabled { names, quiet },
+        "cat" => Command::Cat(names),
+        "list-units" | "list-unit-files" => Command::ListUnits,
+        "daemon-reload" => Command::DaemonReload,
         "is-system-running" => Command::IsSystemRunning { quiet },
         verb => Command::Unknown(verb.to_owned()),
     }
 }
 
-/// Returns the name of the service of a unit: `sshd` of `sshd.service`.
+/// Returns the name of the service of a unit: `sshd` of `sshd.service`, `my-app-1` of `My_App@1.service`.
 fn service_of(unit: &str) -> String {
+    if let Some(name) = units::find(unit) {
+        return name;
+    }
     let suffixes = [".service", ".socket"];
     let name = suffixes.iter().find_map(|suffix| unit.strip_suffix(suffix));
     name.unwrap_or(unit).to_owned()
@@ -65,12 +78,31 @@ fn service_of(unit: &str) -> String {
 
 /// Runs `systemctl …` and returns the exit status.
 pub fn main(control: &ControlClient, args: &[String]) -> i32 {
-    if let Some(status) = shims::run("systemctl", args) {
-        return status;
+    let shim = shims::run("systemctl", args);
+    match (shim, parse(args)) {
+        (None | Some(0), Command::DaemonReload) => units::reload(control),
+        (Some(status), _) => status,
+        (None, command) => run(control, command),
     }
-    match parse(args) {
+}
+
+fn run(control: &ControlClient, command: Command) -> i32 {
+    match command {
         Command::Power(name, options) => power::main(control, name, &options),
-        Command::Service(verb, names) => service::main(&Environment::of(control), verb, &names),
+        Command::Service(verb, names) => {
+            // The definition of a unit is taken from where its quadlet was made one.
+            let (of_units, others) = names.into_iter().partition(|name| units::is_one(name));
+            let of_units: Vec<String> = of_units;
+            let env = Environment::of(control);
+            let units = match of_units.is_empty() {
+                true => 0,
+                false => service::main(&units::environment(&env), verb, &of_units),
+            };
+            match others.is_empty() && !of_units.is_empty() {
+                true => units,
+                false => service::main(&env, verb, &others).max(units),
+            }
+        }
         Command::Status(names) if names.is_empty() => status::main(control, &[]),
         Command::Status(names) => match status::main(control, &names) {
             0 => 0,
@@ -81,6 +113,13 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
             print(if quiet { "" } else { &text });
             status
         }),
+        Command::IsEnabled { names, quiet } => units::is_enabled(&names, quiet),
+        Command::Cat(names) => units::cat(&names),
+        Command::ListUnits => with_report(control, |report| {
+            print(&units::list(report));
+            0
+        }),
+        Command::DaemonReload => units::reload(control),
         Command::IsSystemRunning { quiet } => with_report(control, |report| {
             let state = machine_state(report);
             if !quiet {
@@ -166,6 +205,16 @@ mod tests {
                 "is-system-running",
                 Command::IsSystemRunning { quiet: false },
             ),
+            ("cat web", Command::Cat(names(&["web"]))),
+            (
+                "is-enabled -q web.service",
+                Command::IsEnabled {
+                    names: names(&["web"]),
+                    quiet: true,
+                },
+            ),
+            ("list-units --all", Command::ListUnits),
+            ("--user daemon-reload", Command::DaemonReload),
             ("status --help", Command::Help),
             ("enable --now sshd", Command::Unknown("enable".into())),
             (

@@ -12,6 +12,7 @@ pub mod ignition;
 pub mod image_sync;
 pub mod log_files;
 pub mod net;
+pub mod quadlet;
 pub mod registries;
 pub mod remote_log;
 pub mod share;

@@ -8,6 +8,7 @@ use super::{Environment, explain, find, parse_names};
 use crate::client::service_files;
 use crate::common::control_client::{self, is_at_rest};
 use crate::common::terminal::{print, print_error};
+use crate::helpers::quadlet;
 
 /// Runs `b2p load NAME…` and returns the exit status.
 pub fn load_main(env: &Environment, args: &[String]) -> i32 {
@@ -78,8 +79,12 @@ pub fn reload_main(env: &Environment) -> i32 {
 }
 
 /// Runs `b2p user-services`, at boot: loads all users' services and starts those that no flag
-/// turns off. Returns the exit status.
+/// turns off, then those that quadlets have become. Returns the exit status.
 pub fn user_services_main(env: &Environment) -> i32 {
+    if quadlet::is_reload() {
+        quadlet::load(env);
+        return 0;
+    }
     let status = reload_main(env);
     let config = sys::config_sources::read().0;
     for name in service_files::list(&env.user_files).0 {
@@ -88,5 +93,6 @@ pub fn user_services_main(env: &Environment) -> i32 {
             let _ = env.control.ask(&Request::Start(name));
         }
     }
+    quadlet::load(env);
     status
 }

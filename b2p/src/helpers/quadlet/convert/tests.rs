@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of service files that are made of units. Each is read as PID 1 reads it.
+#![allow(clippy::unwrap_used)]
+
+use services::{KillMode, ReadyWhen, Restart, ServiceDef};
+
+use super::*;
+
+fn owner(uid: u32) -> Owner {
+    let name = if uid == 0 { "root" } else { "core" };
+    Owner {
+        uid,
+        gid: uid,
+        name: name.to_owned(),
+        home: String::new(),
+    }
+}
+
+fn define(name: &str, text: &str, uid: u32) -> Result<Definition, String> {
+    let specifiers = Specifiers {
+        unit: name.to_owned(),
+        user: owner(uid),
+        ..Specifiers::default()
+    };
+    Definition::of(&Unit::parse(text), &specifiers)
+}
+
+fn service(definition: &Definition) -> ServiceDef {
+    let passwd = "core:x:1000:1000::/home/core:/bin/sh\n";
+    let text = definition.service_file();
+    let parsed = services::service_file::parse(&definition.service, text.as_bytes(), passwd, "");
+    parsed.unwrap().leak()
+}
+
+const CONTAINER: &str = "[Unit]\nAfter=network-online.target db.service x.mount\nRequires=data-volume.service\n\
+    Wants=network-online.target cache.service\n[Service]\nType=notify\nKillMode=mixed\nRestart=always\nRestartSec=3\n\
+    MemoryMax=1M\nCPUQuota=50%\nRestartPreventExitStatus=3 SIGKILL\nExecStart=/usr/bin/podman run x\n\
+    ExecStop=/usr/bin/podman rm x\n[Install]\nWantedBy=multi-user.target\n";
+
+#[test]
+fn a_container() {
+    let definition = define("web.service", CONTAINER, 0).unwrap();
+    assert!(definition.at_boot);
+    assert_eq!(definition.wants, ["net", "cache"]);
+    let service = service(&definition);
+    assert_eq!(service.argv, [B2P, "unit-run", "web"]);
+    assert_eq!(
+        (service.needs, service.after),
+        (&["data-volume"][..], &["net", "db"][..])
+    );
+    assert_eq!(
+        (service.ready, service.restart),
+        (ReadyWhen::Notify, Restart::Always)
+    );
+    assert_eq!(
+        (service.kill, service.final_statuses),
+        (KillMode::Mixed, &[3][..])
+    );
+    assert_eq!(
+        (service.grace_ms, service.late_ms, service.restart_ms),
+        (275_000, 90_000, 3_000)
+    );
+    let limits = [("memory.max", "1048576"), ("cpu.max", "50000 100000")];
+    assert_eq!((service.limits, service.user), (&limits[..], None));
+}
+
+#[test]
+fn a_container_of_a_user_has_its_own_names() {
+    let definition = define("web.service", CONTAINER, 1000).unwrap();
+    let service = service(&definition);
+    assert_eq!(
+        (service.name, service.user.unwrap().uid),
+        ("core-web", 1000)
+    );
+    assert_eq!(service.needs, ["core-data-volume"]);
+    assert_eq!(service.after, ["net", "core-db"]);
+    assert_eq!(service.env, ["XDG_RUNTIME_DIR=/run/user/1000"]);
+}
+
+#[test]
+fn types_policies_and_what_they_become() {
+    let oneshot = "Type=oneshot\nRemainAfterExit=yes\n";
+    for (text, ready, restart) in [
+        ("", ReadyWhen::Notify, Restart::Never),
+        (
+            "Type=forking\nRestart=on-failure\n",
+            ReadyWhen::Notify,
+            Restart::OnFailure,
+        ),
+        (
+            "Type=oneshot\nRestart=always\n",
+            ReadyWhen::Exit,
+            Restart::OnFailure,
+        ),
+        (oneshot, ReadyWhen::Exit, Restart::Never),
+        (
+            &format!("{oneshot}ExecStop=/b\n"),
+            ReadyWhen::Notify,
+            Restart::Never,
+        ),
+    ] {
+        let text = format!("[Service]\n{text}ExecStart=/a\n");
+        let definition = define("a.service", &text, 0).unwrap();
+        let service = service(&definition);
+        assert_eq!((service.ready, service.restart), (ready, restart), "{text}");
+        assert!(!definition.at_boot);
+    }
+}
+
+#[test]
+fn what_cannot_be_a_service() {
+    for (name, text, right) in [
+        (
+            "a.service",
+            "ExecStart=/a\nRestart=on-success",
+            "no, always or on-failure",
+        ),
+        ("a.service", "ExecStart=/a\nRestartSec=infinity", "a time"),
+        ("a.service", "ExecStart=/a\nMemoryMax=50%", "MemoryMax: 50%"),
+        (
+            "a-name-of-thirty-three-characters.service",
+            "ExecStart=/a",
+            "32",
+        ),
+    ] {
+        let why = define(name, &format!("[Service]\n{text}\n"), 0).unwrap_err();
+        assert!(why.contains(right), "{text}: {why}");
+    }
+}
+
+#[test]
+fn units_name_others_and_pull_them_into_the_boot() {
+    let texts = [
+        (
+            "pod.service",
+            "[Unit]\nWants=db.service\nBefore=db.service\n[Install]\nWantedBy=default.target\n",
+        ),
+        (
+            "db.service",
+            "[Unit]\nBindsTo=pod.service\nRequires=vol.service\n",
+        ),
+        ("vol.service", ""),
+        ("job.service", "[Install]\nRequiredBy=db.service\n"),
+        ("log.service", "[Install]\nWantedBy=vol.service\n"),
+        ("idle.service", ""),
+    ];
+    let units = texts.map(|(name, text)| {
+        let text = format!("{text}[Service]\nExecStart=/a\n");
+        (name.to_owned(), Unit::parse(&text))
+    });
+    let define = |(name, unit): &(String, Unit)| {
+        let specifiers = Specifiers {
+            unit: name.clone(),
+            ..Specifiers::default()
+        };
+        Definition::of(unit, &specifiers).unwrap()
+    };
+    let mut definitions: Vec<Definition> = units.iter().map(define).collect();
+    link(&mut definitions, &units, &owner(0));
+    let [_, db, vol, ..] = definitions.as_slice() else {
+        panic!()
+    };
+    assert_eq!(
+        (db.after.as_slice(), db.needs.as_slice()),
+        (
+            &["pod".to_owned()][..],
+            &["vol", "pod", "job"].map(str::to_owned)[..]
+        )
+    );
+    assert_eq!(vol.wants, ["log"]);
+    let started: Vec<&str> = started_at_boot(&definitions)
+        .iter()
+        .map(|d| d.service.as_str())
+        .collect();
+    assert_eq!(started, ["pod", "db", "vol", "job", "log"]);
+}

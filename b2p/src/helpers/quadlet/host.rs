@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Facts about the machine and its users, for the specifiers of units.
+
+use nix::unistd::geteuid;
+use sys::error::{Error, Result};
+
+use super::specifiers::{Owner, Specifiers};
+use super::unit::Unit;
+use crate::helpers::engine::PodmanUser;
+
+/// Returns the user of this process.
+///
+/// # Errors
+/// /etc/passwd cannot be read, or has no such user.
+pub fn caller() -> Result<Owner> {
+    let passwd = sys::files::read_text("/etc/passwd")?;
+    let user = PodmanUser::with_uid(&passwd, geteuid().as_raw());
+    user.map(|user| owner(&user))
+        .ok_or_else(|| Error::invalid("/etc/passwd: it has no user with this number"))
+}
+
+/// Returns the facts about a user.
+#[must_use]
+pub fn owner(user: &PodmanUser) -> Owner {
+    Owner {
+        uid: user.uid,
+        gid: user.gid,
+        name: user.name.clone(),
+        home: user.home().to_owned(),
+    }
+}
+
+/// Returns the values of the specifiers of a unit. Its name is in the file that it was made from.
+#[must_use]
+pub fn specifiers(name: &str, unit: &Unit, user: Owner) -> Specifiers {
+    let line = |path: &str| {
+        let text = sys::files::read_text(path).unwrap_or_default();
+        text.trim().to_owned()
+    };
+    Specifiers {
+        unit: name.to_owned(),
+        user,
+        host: line("/proc/sys/kernel/hostname"),
+        machine_id: line("/etc/machine-id"),
+        boot_id: line("/proc/sys/kernel/random/boot_id").replace('-', ""),
+        release: line("/proc/sys/kernel/osrelease"),
+        source: unit
+            .last("Unit", "SourcePath")
+            .unwrap_or_default()
+            .to_owned(),
+    }
+}

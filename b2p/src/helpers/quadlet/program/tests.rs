@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of the programs of units.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn read(text: &str) -> Result<Program, String> {
+    let specifiers = Specifiers {
+        unit: "web.service".to_owned(),
+        ..Specifiers::default()
+    };
+    Program::of(&Unit::parse(&format!("[Service]\n{text}\n")), &specifiers)
+}
+
+#[test]
+fn a_container_of_podmans_generator() {
+    let program = read(
+        "Environment=PODMAN_SYSTEMD_UNIT=%n\nKillMode=mixed\nExecStop=/usr/bin/podman rm -f -i --cidfile=%t/%N.cid\n\
+         ExecStopPost=-/usr/bin/podman rm -f -i --cidfile=%t/%N.cid\nType=notify\n\
+         ExecStart=/usr/bin/podman run --name web -d x\nTimeoutStartSec=5min\nSuccessExitStatus=143 SIGUSR1\n",
+    );
+    let program = program.unwrap();
+    let [pre, start, _, stop, stop_post] = &program.commands;
+    assert!(pre.is_empty() && start[0].argv[1] == "run");
+    assert_eq!(stop[0].argv[4], "--cidfile=/run/web.cid");
+    assert!(!stop[0].ignores_failure && stop_post[0].ignores_failure);
+    assert_eq!(program.plan.commands[4], [true]);
+    assert_eq!(program.plan.kind, Kind::Notify);
+    assert_eq!(
+        (program.plan.start_ms, program.plan.stop_ms),
+        (Some(300_000), Some(90_000))
+    );
+    let success = [Exit::Code(143), Exit::Signal(nix::libc::SIGUSR1)];
+    assert_eq!(program.plan.success, success);
+    assert_eq!(
+        program.env,
+        [("PODMAN_SYSTEMD_UNIT".to_owned(), "web.service".to_owned())]
+    );
+}
+
+#[test]
+fn faults_say_what_would_be_right() {
+    for (text, right) in [
+        ("", "ExecStart: one command"),
+        ("ExecStart=/a\nExecStart=/b", "more with Type=oneshot"),
+        (
+            "ExecStart=/a\nType=dbus",
+            "simple, exec, notify, forking or oneshot",
+        ),
+        ("ExecStart=bin/a", "whole path"),
+        ("ExecStart=/a \"b", "not closed"),
+        ("ExecStart=/a %d", "%d"),
+        (
+            "ExecStart=/a\nTimeoutStopSec=soon",
+            "TimeoutStopSec: soon: a time",
+        ),
+        ("ExecStart=/a\nEnvironment=1=2", "NAME=value"),
+        ("ExecStart=/a\nEnvironment=A", "NAME=value"),
+        ("ExecStart=/a\nEnvironmentFile=x", "whole path"),
+        ("ExecStart=/a\nSuccessExitStatus=256", "to 255"),
+    ] {
+        let why = read(text).unwrap_err();
+        assert!(why.contains(right), "{text}: {why}");
+    }
+    assert!(read("ExecStart=podman run x").is_ok(), "by PATH");
+    assert!(
+        read("ExecStart=/a\nExecStart=\nExecStart=/b").is_ok(),
+        "withdrawn"
+    );
+}
+
+#[test]
+fn a_unit_remains_that_has_something_to_do_at_its_end() {
+    for (text, remains) in [
+        ("Type=oneshot", false),
+        ("Type=oneshot\nRemainAfterExit=yes", false),
+        ("Type=oneshot\nRemainAfterExit=yes\nExecStopPost=/b", true),
+        ("Type=oneshot\nRemainAfterExit=no\nExecStop=/b", false),
+        ("RemainAfterExit=on", true),
+    ] {
+        let program = read(&format!("ExecStart=/a\n{text}")).unwrap();
+        assert_eq!(program.plan.remains, remains, "{text}");
+    }
+}
+
+#[test]
+fn times() {
+    for (text, ms) in [
+        ("90", Some(Some(90_000))),
+        ("5min 20s", Some(Some(320_000))),
+        ("1h30m", Some(Some(5_400_000))),
+        ("500ms", Some(Some(500))),
+        ("2 s", Some(Some(2_000))),
+        ("infinity", Some(None)),
+        ("", None),
+        ("s", None),
+        ("1 fortnight", None),
+        ("-1", None),
+        ("99999999999999999999", None),
+        ("9999999999999999w", None),
+    ] {
+        assert_eq!(span(text), ms, "{text:?}");
+    }
+}
+
+#[test]
+fn a_file_of_variables() {
+    let text = "# a\n;b\nA=1\n B = \"x y\" \nC='z'\nA=2\nD=a\\\nb\n1E=3\nnothing\n";
+    let pairs = env_file(text);
+    let pairs: Vec<(&str, &str)> = pairs
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
+    assert_eq!(pairs, [("B", "x y"), ("C", "z"), ("A", "2"), ("D", "ab")]);
+}

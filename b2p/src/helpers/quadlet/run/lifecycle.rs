@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Life of a unit's processes (systemd.service(5)) as a pure state machine: events are noted, steps are
+//! taken until there is none. Time is an argument.
+
+use std::collections::VecDeque;
+
+use nix::libc::pid_t;
+use sys::clock::Millis;
+
+pub use super::plan::{Exit, Kind, Plan};
+
+/// Stage of the life. Its commands run one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// `ExecStartPre=`.
+    Pre,
+    /// `ExecStart=`, until the unit is ready.
+    Start,
+    /// `ExecStartPost=`.
+    Post,
+    /// The unit is ready, and has no command to run.
+    Running,
+    /// `ExecStop=`.
+    Stop,
+    /// The main process is asked to end.
+    Terminate,
+    /// `ExecStopPost=`.
+    StopPost,
+    /// Everything has ended.
+    Ended,
+}
+
+/// Event in the life of the processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The command of the last [`Step::Run`] is this process.
+    Started(pid_t),
+    /// The command of the last [`Step::Run`] cannot be started.
+    NotStarted,
+    /// A child has ended.
+    Exited(pid_t, Exit),
+    /// Number of the main process: `MAINPID=`, or the answer to [`Step::FindMain`].
+    Main(pid_t),
+    /// Answer to [`Step::FindMain`]: there is none.
+    NoMain,
+    /// `READY=1`.
+    Ready,
+    /// The unit is to end.
+    Stop,
+}
+
+/// Step that is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Start the nth command of the stage, and note the outcome.
+    Run(Stage, usize),
+    /// Read the PID file, and note the outcome.
+    FindMain,
+    /// Tell PID 1 that the unit is ready.
+    Ready,
+    /// Ask a process to end.
+    Terminate(pid_t),
+    /// Kill a process.
+    Kill(pid_t),
+    /// End with this exit status.
+    End(i32),
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Lifecycle {
+    plan: Plan,
+    stage: Stage,
+    /// Next command of the stage.
+    next: usize,
+    /// A step was taken whose outcome is not noted.
+    awaits: bool,
+    /// Process of a command that the stage waits for, and true if its failure has no consequence.
+    control: Option<(pid_t, bool)>,
+    main: Option<pid_t>,
+    /// Exit status of the whole.
+    status: i32,
+    /// Time at which the stage is over.
+    deadline: Option<Millis>,
+    steps: VecDeque<Step>,
+}
+
+/// Exit status for a failure that is no process's own.
+const FAILED: i32 = 1;
+
+impl Lifecycle {
+    /// Begins the life at `now`.
+    #[must_use]
+    pub fn new(plan: Plan, now: Millis) -> Lifecycle {
+        let deadline = plan.start_ms.map(|ms| now.saturating_add(ms));
+        Lifecycle {
+            plan,
+            stage: Stage::Pre,
+            next: 0,
+            awaits: false,
+            control: None,
+            main: None,
+            status: 0,
+            deadline,
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// Stage of the life.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Main process, for the variable `MAINPID`.
+    #[must_use]
+    pub fn main(&self) -> Option<pid_t> {
+        self.main
+    }
+
+    /// Time at which [`Lifecycle::step`] has something to do without an event.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        self.deadline
+    }
+
+    /// Returns the next step, or `None` until the next event or deadline.
+    pub fn step(&mut self, now: Millis) -> Option<Step> {
+        if self.deadline.is_some_and(|at| at <= now) {
+            self.deadline = None;
+            self.expire(now);
+        }
+        while self.steps.is_empty() && !self.awaits && self.control.is_none() {
+            if !self.advance(now) {
+                break;
+            }
+        }
+        self.steps.pop_front()
+    }
+
+    /// Moves on from a stage without a running command. Returns false if it waits.
+    fn advance(&mut self, now: Millis) -> bool {
+        if self.next < self.commands().len() && !self.waits_for_ready() {
+            self.steps.push_back(Step::Run(self.stage, self.next));
+            self.awaits = true;
+            return true;
+        }
+        match self.stage {
+            Stage::Pre => self.enter(Stage::Start, now),
+            Stage::Start if self.waits_for_ready() => return false,
+            Stage::Start => self.become_ready(now),
+            Stage::Post => self.enter(Stage::Running, now),
+            Stage::Running if self.main.is_some() || self.plan.remains => return false,
+            Stage::Running => self.enter(Stage::Stop, now),
+            Stage::Stop => self.enter(Stage::Terminate, now),
+            Stage::Terminate if self.main.is_some() => return false,
+            Stage::Terminate => self.enter(Stage::StopPost, now),
+            Stage::StopPost => self.enter(Stage::Ended, now),
+            Stage::Ended => return false,
+        }
+        true
+    }
+
+    /// Returns true if the main process runs and is not ready.
+    fn waits_for_ready(&self) -> bool {
+        self.stage == Stage::Start && self.plan.kind == Kind::Notify && self.main.is_some()
+    }
+
+    fn commands(&self) -> &[bool] {
+        let [pre, start, post, stop, stop_post] = &self.plan.commands;
+        match self.stage {
+            Stage::Pre => pre,
+            Stage::Start => start,
+            Stage::Post => post,
+            Stage::Stop => stop,
+            Stage::StopPost => stop_post,
+            Stage::Running | Stage::Terminate | Stage::Ended => &[],
+        }
+    }
+
+    fn become_ready(&mut self, now: Millis) {
+        self.steps.push_back(Step::Ready);
+        self.enter(Stage::Post, now);
+    }
+
+    fn enter(&mut self, stage: Stage, now: Millis) {
+        self.stage = stage;
+        self.next = 0;
+        match stage {
+            Stage::Running => self.deadline = None,
+            Stage::Stop | Stage::Terminate | Stage::StopPost => {
+                self.deadline = self.plan.stop_ms.map(|ms| now.saturating_add(ms));
+            }
+            Stage::Ended => {
+                self.deadline = None;
+                self.steps.push_back(Step::End(self.status));
+            }
+            Stage::Pre | Stage::Start | Stage::Post => {}
+        }
+        if stage == Stage::Terminate {
+            self.signal(Step::Terminate);
+        }
+    }
+
+    /// Signals the main process, and the command that runs.
+    fn signal(&mut self, step: fn(pid_t) -> Step) {
+        let control = self.control.map(|(pid, _)| pid);
+        let both = [self.main, control].into_iter().flatten();
+        self.steps.extend(both.map(step));
+    }
+
+    /// Notes that the time of a stage is over.
+    fn expire(&mut self, now: Millis) {
+        match self.stage {
+            Stage::Pre | Stage::Start | Stage::Post => self.fail(FAILED, now),
+            // The command of the stage is killed; the next stage begins when it has ended.
+            Stage::Stop | Stage::StopPost => {
+                self.next = self.commands().len();
+                let control = self.control.map(|(pid, _)| Step::Kill(pid));
+                self.steps.extend(control);
+            }
+            Stage::Terminate => self.signal(Step::Kill),
+            Stage::Running | Stage::Ended => {}
+        }
+    }
+
+    /// Ends the life after a failure.
+    fn fail(&mut self, status: i32, now: Millis) {
+        if self.status == 0 {
+            self.status = status;
+        }
+        self.enter(Stage::Terminate, now);
+    }
+
+    /// Notes an event.
+    pub fn note(&mut self, event: Event, now: Millis) {
+        match event {
+            Event::Started(pid) => self.on_started(pid),
+            Event::NotStarted => {
+                self.awaits = false;
+                let ignored = self.commands().get(self.next).copied().unwrap_or(false);
+                self.next += 1;
+                self.on_result(ignored, FAILED, now);
+            }
+            Event::Exited(pid, exit) => self.on_exited(pid, exit, now),
+            Event::Main(pid) => {
+                self.main = Some(pid);
+                self.found_main(now);
+            }
+            Event::NoMain => {
+                if std::mem::take(&mut self.awaits) {
+                    self.fail(FAILED, now);
+                }
+            }
+            Event::Ready if self.waits_for_ready() => self.become_ready(now),
+            Event::Ready => {}
+            Event::Stop => self.on_stop(now),
+        }
+    }
+
+    fn found_main(&mut self, now: Millis) {
+        let is_answer = self.plan.kind == Kind::Forking && std::mem::take(&mut self.awaits);
+        if is_answer && self.stage == Stage::Start {
+            self.become_ready(now);
+        } else if is_answer {
+            self.signal(Step::Terminate);
+        }
+    }
+
+    fn on_started(&mut self, pid: pid_t) {
+        self.awaits = false;
+        let ignored = self.commands().get(self.next).copied().unwrap_or(false);
+        let is_main = matches!(self.plan.kind, Kind::Simple | Kind::Notify);
+        if self.stage == Stage::Start && is_main {
+            self.main = Some(pid);
+        } else {
+            self.control = Some((pid, ignored));
+        }
+        // Of a stage that was left in the meantime nothing more runs.
+        self.next += 1;
+    }
+
+    fn on_exited(&mut self, pid: pid_t, exit: Exit, now: Millis) {
+        if self.main == Some(pid) {
+            self.main = None;
+            self.on_main_exited(exit, now);
+        } else if let Some((_, ignored)) = self.control.filter(|(control, _)| *control == pid) {
+            self.control = None;
+            let failed = self.plan.failure(exit);
+            match failed {
+                Some(status) => self.on_result(ignored, status, now),
+                None if self.stage == Stage::Start && self.plan.kind == Kind::Forking => {
+                    self.steps.push_back(Step::FindMain);
+                    self.awaits = true;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Notes the failure of a command.
+    fn on_result(&mut self, ignored: bool, status: i32, now: Millis) {
+        match self.stage {
+            _ if ignored => {}
+            Stage::Pre | Stage::Start | Stage::Post => self.fail(status, now),
+            // As in systemd, what is left of `ExecStop=` does not run.
+            Stage::Stop => self.next = self.commands().len(),
+            Stage::Running | Stage::Terminate | Stage::StopPost | Stage::Ended => {}
+        }
+    }
+
+    fn on_main_exited(&mut self, exit: Exit, now: Millis) {
+        let failure = self.plan.failure(exit);
+        match self.stage {
+            // A unit with `Type=notify` that ends without READY=1 has failed.
+            Stage::Start if self.plan.kind == Kind::Notify => {
+                self.fail(failure.unwrap_or(FAILED), now);
+            }
+            Stage::Start | Stage::Post | Stage::Running => match failure {
+                Some(status) => self.fail(status, now),
+                None if self.plan.remains => {}
+                None => self.begin_stop(now),
+            },
+            _ => {}
+        }
+    }
+
+    fn on_stop(&mut self, now: Millis) {
+        match self.stage {
+            Stage::Pre | Stage::Start => self.enter(Stage::Terminate, now),
+            Stage::Post | Stage::Running => self.begin_stop(now),
+            _ => {}
+        }
+    }
+
+    /// Begins the end of a unit that was ready. A command of `ExecStartPost=` ends first.
+    fn begin_stop(&mut self, now: Millis) {
+        let control = self.control.map(|(pid, _)| Step::Terminate(pid));
+        self.steps.extend(control);
+        self.enter(Stage::Stop, now);
+    }
+}
+
+#[cfg(test)]
+#[path = "lifecycle/tests.rs"]
+mod tests;

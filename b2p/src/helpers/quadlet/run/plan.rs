@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Properties of a unit that decide the life of its processes.
+
+use sys::clock::Millis;
+
+/// Type of the unit (`Type=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The program of `ExecStart=` is the main process, and ready when it runs.
+    Simple,
+    /// The main process, which `MAINPID=` may name, is ready with `READY=1`.
+    Notify,
+    /// The program of `ExecStart=` ends when the main process, which `PIDFile=` names, is ready.
+    Forking,
+    /// The programs of `ExecStart=` run one after the other; the unit is ready when they have ended.
+    Oneshot,
+}
+
+/// End of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Exit status.
+    Code(i32),
+    /// Signal that killed the process.
+    Signal(i32),
+}
+
+/// Properties of a unit that decide its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Type.
+    pub kind: Kind,
+    /// The unit stays once its processes have ended with success (`RemainAfterExit=`).
+    pub remains: bool,
+    /// For each command of Pre, Start, Post, Stop and StopPost: true if a failure has no consequence.
+    pub commands: [Vec<bool>; 5],
+    /// Limit in milliseconds for the time until the unit is ready.
+    pub start_ms: Option<Millis>,
+    /// Limit in milliseconds for each stage of the end.
+    pub stop_ms: Option<Millis>,
+    /// Ends that are a success, besides status 0 and the signals that systemd takes for one.
+    pub success: Vec<Exit>,
+}
+
+impl Plan {
+    /// Returns the exit status for an end that is a failure.
+    #[must_use]
+    pub fn failure(&self, exit: Exit) -> Option<i32> {
+        let is_clean = |signal| {
+            [
+                nix::libc::SIGHUP,
+                nix::libc::SIGINT,
+                nix::libc::SIGTERM,
+                nix::libc::SIGPIPE,
+            ]
+            .contains(&signal)
+        };
+        match exit {
+            Exit::Code(0) => None,
+            Exit::Signal(signal) if is_clean(signal) => None,
+            exit if self.success.contains(&exit) => None,
+            Exit::Code(code) => Some(code),
+            Exit::Signal(signal) => Some(128 + signal),
+        }
+    }
+}

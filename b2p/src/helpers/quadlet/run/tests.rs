@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of the messages of sd_notify(3).
+
+use super::*;
+
+#[test]
+fn what_a_message_says() {
+    for (text, right) in [
+        ("READY=1\nMAINPID=12", &[Event::Main(12), Event::Ready][..]),
+        ("MAINPID=12\nSTATUS=x\n", &[Event::Main(12)]),
+        ("READY=10\nMAINPID=x\nMAINPID=1", &[]),
+        ("", &[]),
+    ] {
+        assert_eq!(message(text), right, "{text:?}");
+    }
+}

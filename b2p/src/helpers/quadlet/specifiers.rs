@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Specifiers of unit files (systemd.unit(5), "Specifiers").
+
+/// Values of the specifiers of one unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Specifiers {
+    /// Name of the unit, with its suffix: `web@1.service`.
+    pub unit: String,
+    /// User whose unit it is.
+    pub user: Owner,
+    /// Host name.
+    pub host: String,
+    /// Machine id.
+    pub machine_id: String,
+    /// Boot id, without hyphens.
+    pub boot_id: String,
+    /// Release of the kernel.
+    pub release: String,
+    /// File that the unit was made from.
+    pub source: String,
+}
+
+/// User whose unit it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// User id; 0 for the machine's own units.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// User name.
+    pub name: String,
+    /// Home directory.
+    pub home: String,
+}
+
+impl Owner {
+    /// Returns the runtime directory: `XDG_RUNTIME_DIR` of a user, /run for the machine.
+    #[must_use]
+    pub fn runtime_dir(&self) -> String {
+        match self.uid {
+            0 => "/run".to_owned(),
+            uid => format!("{}/{uid}", sys::paths::USER_RUNTIME_DIRS),
+        }
+    }
+}
+
+impl Specifiers {
+    /// Name of the unit without its suffix.
+    fn name(&self) -> &str {
+        self.unit.rsplit_once('.').map_or(&self.unit, |(n, _)| n)
+    }
+
+    /// Parts of the name before and after the `@` of an instance.
+    fn parts(&self) -> (&str, &str) {
+        self.name().split_once('@').unwrap_or((self.name(), ""))
+    }
+
+    /// Replaces the specifiers in `text`.
+    ///
+    /// # Errors
+    /// A specifier is unknown, or not supported.
+    pub fn expand(&self, text: &str) -> Result<String, String> {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('%') {
+            out.push_str(before);
+            let Some(specifier) = after.chars().next() else {
+                out.push('%');
+                return Ok(out);
+            };
+            let value = self.value(specifier);
+            let value =
+                value.ok_or_else(|| format!("the specifier %{specifier} is not supported"))?;
+            out.push_str(&value);
+            rest = after.get(specifier.len_utf8()..).unwrap_or_default();
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+
+    fn value(&self, specifier: char) -> Option<String> {
+        let (prefix, instance) = self.parts();
+        let is_user = self.user.uid != 0;
+        let below = |system: &str, home: &str| match is_user {
+            true => format!("{}/{home}", self.user.home),
+            false => system.to_owned(),
+        };
+        Some(match specifier {
+            '%' => "%".to_owned(),
+            'n' => self.unit.clone(),
+            'N' => self.name().to_owned(),
+            'p' => prefix.to_owned(),
+            'P' => unescaped(prefix),
+            'i' => instance.to_owned(),
+            'I' => unescaped(instance),
+            'j' => last_part(prefix).to_owned(),
+            'J' => unescaped(last_part(prefix)),
+            'f' => format!(
+                "/{}",
+                unescaped(if instance.is_empty() {
+                    prefix
+                } else {
+                    instance
+                })
+            ),
+            't' => self.user.runtime_dir(),
+            'h' => self.user.home.clone(),
+            'u' => self.user.name.clone(),
+            'U' => self.user.uid.to_string(),
+            'G' => self.user.gid.to_string(),
+            's' => "/bin/bash".to_owned(),
+            'H' => self.host.clone(),
+            'l' => self.host.split('.').next().unwrap_or_default().to_owned(),
+            'm' => self.machine_id.clone(),
+            'b' => self.boot_id.clone(),
+            'v' => self.release.clone(),
+            'S' => below("/var/lib", ".local/state"),
+            'C' => below("/var/cache", ".cache"),
+            'L' => below("/var/log", ".local/state/log"),
+            'E' => below("/etc", ".config"),
+            'T' => "/tmp".to_owned(),
+            'V' => "/var/tmp".to_owned(),
+            'y' => self.source.clone(),
+            'Y' => self
+                .source
+                .rsplit_once('/')
+                .map_or("", |(dir, _)| dir)
+                .to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// Part of a name after its last hyphen.
+fn last_part(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(_, last)| last)
+}
+
+/// Undoes the escapes of a unit's name: `-` is `/`, `\x2d` is `-` (systemd-escape(1)).
+fn unescaped(name: &str) -> String {
+    let mut out = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escape = rest.strip_prefix(b"\\x").and_then(|hex| hex.get(..2));
+        let byte =
+            escape.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        rest = match byte {
+            Some(byte) => {
+                out.push(byte);
+                after.get(3..).unwrap_or_default()
+            }
+            None => {
+                out.push(if *first == b'-' { b'/' } else { *first });
+                after
+            }
+        };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+#[path = "specifiers/tests.rs"]
+mod tests;

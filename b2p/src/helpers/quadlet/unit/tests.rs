@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of the reader of unit files.
+
+use super::*;
+
+#[test]
+fn assignments_sections_comments_and_joined_lines() {
+    let text = "# a\n; b\n[Unit]\nAfter = a.service b.service\nnonsense\n[Service]\nExecStart=/bin/sh -c \\\n\
+        # within\n  'x y' \\\n\nEnvironment=A=1\nEnvironment=B=2\nEnvironment=\nEnvironment=C=3=4\nType=\n";
+    let unit = Unit::parse(text);
+    let after: Vec<&str> = unit.names("Unit", "After").collect();
+    assert_eq!(after, ["a.service", "b.service"]);
+    assert_eq!(unit.last("Service", "ExecStart"), Some("/bin/sh -c  'x y'"));
+    assert_eq!(unit.all("Service", "Environment"), ["C=3=4"]);
+    assert_eq!(unit.last("Service", "Type"), None);
+    assert_eq!(unit.last("Unit", "ExecStart"), None);
+    assert_eq!(unit.assignments().len(), 7);
+}
+
+#[test]
+fn the_output_of_the_generator() {
+    let output = "noise\n---a.service---\n[Unit]\nA=1\n\n---b@.service---\n---c.service---\n[Service]\n--- x ---\n";
+    assert_eq!(
+        split_output(output),
+        [
+            ("a.service", "[Unit]\nA=1\n\n"),
+            ("b@.service", ""),
+            ("c.service", "[Service]\n--- x ---\n"),
+        ]
+    );
+    for none in ["", "------\n", "---../x---\n", "--- ---"] {
+        assert_eq!(split_output(none), [], "{none:?}");
+    }
+}

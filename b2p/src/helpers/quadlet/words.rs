@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Words of command lines and assignments as systemd splits them (systemd.syntax(7), "Quoting";
+//! systemd.service(5), "Command lines").
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// A word, and whether a part of it was quoted or escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Word {
+    /// Text without quotes and escapes.
+    pub text: String,
+    /// True if the word has a quote or an escape: a `;` is then an argument.
+    pub is_quoted: bool,
+}
+
+/// Splits a value into words.
+///
+/// # Errors
+/// A quote is not closed, or an escape is unknown.
+pub fn split(value: &str) -> Result<Vec<Word>, &'static str> {
+    let mut chars = value.chars().peekable();
+    let mut words = Vec::new();
+    loop {
+        while chars.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+        if chars.peek().is_none() {
+            return Ok(words);
+        }
+        words.push(word(&mut chars)?);
+    }
+}
+
+fn word(chars: &mut Peekable<Chars<'_>>) -> Result<Word, &'static str> {
+    let mut word = Word::default();
+    let mut quote = None;
+    while let Some(c) = chars.next_if(|c| quote.is_some() || !c.is_ascii_whitespace()) {
+        match c {
+            '\\' => {
+                word.text.push(escaped(chars)?);
+                word.is_quoted = true;
+            }
+            c if quote == Some(c) => quote = None,
+            '"' | '\'' if quote.is_none() => {
+                quote = Some(c);
+                word.is_quoted = true;
+            }
+            c => word.text.push(c),
+        }
+    }
+    match quote {
+        None => Ok(word),
+        Some(_) => Err("a quote is not closed"),
+    }
+}
+
+/// Reads what follows a backslash.
+fn escaped(chars: &mut Peekable<Chars<'_>>) -> Result<char, &'static str> {
+    const UNKNOWN: &str = "an escape that systemd.syntax(7) does not have";
+    let c = chars.next().ok_or(UNKNOWN)?;
+    Ok(match c {
+        'a' => '\u{7}',
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\u{b}',
+        's' => ' ',
+        '\\' | '"' | '\'' | ';' => c,
+        'x' => number(chars, 16, 2, 0).ok_or(UNKNOWN)?,
+        'u' => number(chars, 16, 4, 0).ok_or(UNKNOWN)?,
+        'U' => number(chars, 16, 8, 0).ok_or(UNKNOWN)?,
+        '0'..='7' => number(chars, 8, 2, c.to_digit(8).unwrap_or(0)).ok_or(UNKNOWN)?,
+        _ => return Err(UNKNOWN),
+    })
+}
+
+/// Reads so many digits of a character's number, of which `first` are read. A program takes no NUL.
+fn number(chars: &mut Peekable<Chars<'_>>, radix: u32, digits: usize, first: u32) -> Option<char> {
+    let mut number = first;
+    for _ in 0..digits {
+        let digit = chars.next()?.to_digit(radix)?;
+        number = number.checked_mul(radix)?.checked_add(digit)?;
+    }
+    char::from_u32(number).filter(|c| *c != '\0')
+}
+
+/// A command of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// True if a failure has no consequence (prefix `-`).
+    pub ignores_failure: bool,
+    /// True if variables of the environment are replaced (no prefix `:`).
+    pub expands: bool,
+}
+
+/// Reads the commands of a value; `expand` replaces the specifiers of a word.
+///
+/// # Errors
+/// The words are wrong, a specifier is unknown, a prefix is not supported, or there is no program.
+pub fn commands(
+    value: &str,
+    expand: impl Fn(&str) -> Result<String, String>,
+) -> Result<Vec<Command>, String> {
+    let words = split(value)?;
+    let separates = |word: &Word| word.text == ";" && !word.is_quoted;
+    let groups = words.split(separates).filter(|words| !words.is_empty());
+    groups.map(|words| command(words, &expand)).collect()
+}
+
+fn command(
+    words: &[Word],
+    expand: &impl Fn(&str) -> Result<String, String>,
+) -> Result<Command, String> {
+    let texts = words.iter().map(|word| expand(&word.text));
+    let mut argv = texts.collect::<Result<Vec<String>, String>>()?;
+    let mut command = Command {
+        argv: Vec::new(),
+        ignores_failure: false,
+        expands: true,
+    };
+    let program = argv.first_mut().ok_or("a command has no program")?;
+    // `+` and `!` are about privileges that no unit here gives up.
+    while let Some(prefix) = program.chars().next().filter(|c| "-:+!@|".contains(*c)) {
+        match prefix {
+            '-' => command.ignores_failure = true,
+            ':' => command.expands = false,
+            '@' | '|' => return Err(format!("the prefix {prefix} of a command is not supported")),
+            _ => {}
+        }
+        program.remove(0);
+    }
+    if program.is_empty() {
+        return Err("a command has no program".to_owned());
+    }
+    command.argv = argv;
+    Ok(command)
+}
+
+/// Replaces variables in the arguments of a command: `$NAME` that is a whole word by the words of its
+/// value, `${NAME}` by its value, `$$` by `$`. A variable that is not set is empty.
+#[must_use]
+pub fn expand_variables(argv: &[String], get: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut expanded = Vec::new();
+    for (n, word) in argv.iter().enumerate() {
+        let whole = word.strip_prefix('$').filter(|name| is_variable(name));
+        match whole.filter(|_| n > 0) {
+            Some(name) => {
+                let value = get(name).unwrap_or_default();
+                let words = split(&value).unwrap_or_default();
+                expanded.extend(words.into_iter().map(|word| word.text));
+            }
+            None => expanded.push(replaced(word, &get)),
+        }
+    }
+    expanded
+}
+
+fn replaced(word: &str, get: &impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let braced = after.strip_prefix('{').and_then(|t| t.split_once('}'));
+        rest = match braced.filter(|(name, _)| is_variable(name)) {
+            Some((name, after)) => {
+                out.push_str(&get(name).unwrap_or_default());
+                after
+            }
+            None => {
+                out.push('$');
+                after.strip_prefix('$').unwrap_or(after)
+            }
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Returns true for the name of a variable (environ(7)).
+#[must_use]
+pub fn is_variable(name: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
+}
+
+#[cfg(test)]
+#[path = "words/tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Quadlets on the data disk: they run as services, in their order, again after each boot.
+
+use anyhow::{Result, ensure};
+use tests::{Guest, eventually, image};
+
+use crate::LIMIT;
+
+/// Directory of the files.
+const DIR: &str = "/var/lib/boot2podman/quadlet";
+
+/// A program that ends at SIGTERM, and notes that.
+const LOOP: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
+
+/// Writes the files, and has them read.
+pub fn begin(guest: &Guest) -> Result<()> {
+    let image = image::NAME;
+    let files = [
+        ("vol.volume", "[Volume]\n".to_owned()),
+        (
+            "net.network",
+            "[Network]\nSubnet=10.123.0.0/24\n".to_owned(),
+        ),
+        (
+            "db.container",
+            format!(
+                "[Container]\nImage={image}\nContainerName=q-db\nVolume=vol.volume:/data\nNetwork=net.network\n\
+                 Exec=sh -c \"date +%%s >/data/started; {LOOP}\"\n[Service]\nRestart=always\n"
+            ),
+        ),
+        (
+            "web.container",
+            format!(
+                "[Unit]\nRequires=db.service\nAfter=db.service\n[Container]\nImage={image}\nContainerName=q-web\n\
+                 Volume=vol.volume:/data\nNetwork=net.network\nEnvironment=GREETING=%p\n\
+                 Exec=sh -c \"test -s /data/started && echo hello $$GREETING; {LOOP}\"\n\
+                 [Service]\nRestart=on-failure\nRestartSec=1\nWatchdogSec=3\n\
+                 [Install]\nWantedBy=multi-user.target\n"
+            ),
+        ),
+        ("bad.container", "[Container]\nImge=x\n".to_owned()),
+    ];
+    guest.sh(&format!("mkdir -p {DIR}"))?;
+    for (name, text) in files {
+        let written = guest.ssh_with("root", &format!("cat >{DIR}/{name}"), text.as_bytes())?;
+        tests::text(&written)?;
+    }
+    let own = format!(
+        "[Container]\nImage={image}\nContainerName=q-own\nExec=sh -c \"{LOOP}\"\n\
+         [Install]\nWantedBy=default.target\n"
+    );
+    let to = "mkdir -p .config/containers/systemd && cat >.config/containers/systemd/own.container";
+    tests::text(&guest.ssh_with("core", to, own.as_bytes())?)?;
+    guest.sh("systemctl daemon-reload")?;
+    let said = guest.sh("grep ^quadlet: /run/boot2podman/degraded")?;
+    let lines: Vec<&str> = said.lines().collect();
+    let right = lines.len() == 2
+        && said.contains("bad.container")
+        && said.contains("Imge")
+        && said.contains("web.service: keys without effect here: WatchdogSec");
+    ensure!(right, "{said}");
+    Ok(())
+}
+
+/// Reading the files has started nothing. A start pulls in what is needed, a stop ends what needs it.
+pub fn by_hand(guest: &Guest) -> Result<()> {
+    guest.sh("! systemctl is-active web db vol-volume")?;
+    guest.sh("systemctl start web.service core-own")?;
+    run(guest)?;
+    let logs = guest.sh("podman logs q-web")?;
+    ensure!(logs == "hello web", "{logs}");
+    // The container ends by itself, and is there again: another one, as `--rm` removes the first.
+    let id = guest.sh("podman inspect --format '{{.Id}}' q-db")?;
+    guest.sh("podman exec q-db sh -c 'kill 1' || true")?;
+    eventually(LIMIT, || {
+        let now = guest.sh("podman inspect --format '{{.Id}}' q-db")?;
+        ensure!(now != id, "{now}");
+        guest.sh("systemctl is-active db").map(drop)
+    })?;
+    guest.sh("systemctl stop db")?;
+    let left = guest.sh("podman ps -a --format '{{.Names}}' | grep ^q- || true")?;
+    ensure!(left.is_empty(), "{left}");
+    guest.sh("! systemctl is-active web db")?;
+    guest.sh("systemctl start web core-own").map(drop)
+}
+
+/// Expects that both containers run, as services that are ready.
+pub fn run(guest: &Guest) -> Result<()> {
+    eventually(LIMIT, || {
+        let said =
+            guest.sh("systemctl is-active vol-volume net-network db web core-own || true")?;
+        ensure!(said.lines().eq(["active"; 5]), "{said:?}");
+        Ok(())
+    })?;
+    let names = guest.sh("podman ps --format '{{.Names}}' | grep ^q- | sort")?;
+    ensure!(names.lines().eq(["q-db", "q-web"]), "{names}");
+    let cgroup = guest
+        .sh("podman inspect --format '{{.State.Pid}}' q-web | xargs -I{} cat /proc/{}/cgroup")?;
+    ensure!(cgroup.contains("/system/web/"), "{cgroup}");
+    let pid = "podman inspect --format '{{.State.Pid}}' q-own | xargs -I{} cat /proc/{}/cgroup";
+    let cgroup = guest.sh_as("core", pid)?;
+    ensure!(cgroup.contains("/user/1000/core-own/"), "{cgroup}");
+    Ok(())
+}
+
+/// Expects that the end of the machine has stopped them before it stopped the other containers.
+pub fn ended(guest: &Guest) -> Result<()> {
+    let said = guest.vm.console();
+    let line = said
+        .lines()
+        .find(|line| line.contains("shutdown: units took"));
+    let line = line.unwrap_or_default();
+    ensure!(
+        line.contains("has ended by its own stop commands"),
+        "{line}"
+    );
+    Ok(())
+}
