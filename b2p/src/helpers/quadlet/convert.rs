@@ -206,9 +206,18 @@ fn lines(
         text += &format!("limit {file} \"{value}\"\n");
     }
     if let Some(score) = last("OOMScoreAdjust") {
-        text += &format!("oom {score}\n");
+        text += &format!("oom {}\n", oom_score_adj(score, specifiers.user.uid)?);
     }
     Ok(text)
+}
+
+/// Reads `OOMScoreAdjust=`. PID 1, which sets the value, may lower the score, and a user may not
+/// (proc_pid_oom_score_adj(5)).
+fn oom_score_adj(text: &str, uid: u32) -> Result<i32, String> {
+    let least = if uid == 0 { -1_000 } else { 0 };
+    let score = text.parse::<i32>().ok();
+    let score = score.filter(|score| (least..=1_000).contains(score));
+    score.ok_or_else(|| format!("OOMScoreAdjust: {text}: a number from {least} to 1000"))
 }
 
 /// Returns the restart policy of a service file for that of a unit.

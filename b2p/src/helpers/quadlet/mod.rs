@@ -105,12 +105,21 @@ pub fn is_reload() -> bool {
 /// Returns root, and the users who may have quadlets.
 fn owners() -> Vec<Owner> {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
-    let uids = passwd
-        .lines()
-        .filter_map(|line| line.split(':').nth(2)?.parse().ok());
-    let uids = uids.filter(|uid| *uid == 0 || (MIN_UID..MAX_UID).contains(uid));
-    let users = uids.filter_map(|uid| PodmanUser::with_uid(&passwd, uid));
-    users.map(|user| host::owner(&user)).collect()
+    let config = sys::config_sources::read().0;
+    let users = users_of(&passwd, &config.user);
+    users.iter().map(host::owner).collect()
+}
+
+/// Returns the users with the numbers of people, root, and the machine's user, whose number may be another: a
+/// Mac's first user has 501.
+fn users_of(passwd: &str, machine_user: &str) -> Vec<PodmanUser> {
+    let names = passwd.lines().filter_map(|line| line.split(':').next());
+    let users = names.filter_map(|name| PodmanUser::with_name(passwd, name));
+    let may_own = |user: &PodmanUser| {
+        let is_person = (MIN_UID..MAX_UID).contains(&user.uid);
+        user.uid == 0 || is_person || user.name == machine_user
+    };
+    users.filter(may_own).collect()
 }
 
 fn load_all(
@@ -342,5 +351,23 @@ fn start(env: &Environment, definitions: &[Definition]) {
         {
             let _ = env.control.ask(&Request::Start(name));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_root_and_the_user_of_the_machine_have_quadlets() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n\
+            core:x:501:1000::/home/core:/bin/bash\neve:x:1001:1001::/home/eve:/bin/bash\n\
+            nobody:x:65534:65534::/:/bin/false\n";
+        let names = |user| -> Vec<String> {
+            let users = users_of(passwd, user);
+            users.into_iter().map(|user| user.name).collect()
+        };
+        assert_eq!(names("core"), ["root", "core", "eve"]);
+        assert_eq!(names("ann"), ["root", "eve"]);
     }
 }

@@ -129,6 +129,20 @@ fn what_cannot_be_a_service() {
 }
 
 #[test]
+fn a_user_does_not_protect_its_services_from_the_oom_killer() {
+    let score = |score, uid| {
+        let text = format!("[Service]\nExecStart=/a\nOOMScoreAdjust={score}\n");
+        let definition = define("a.service", &text, uid)?;
+        Ok(service(&definition).oom_score_adj)
+    };
+    assert_eq!((score("-900", 0), score("500", 1000)), (Ok(-900), Ok(500)));
+    for (text, uid) in [("-1", 1000), ("-1001", 0), ("1001", 0), ("soon", 0)] {
+        let why: String = score(text, uid).unwrap_err();
+        assert!(why.contains(&format!("{text}: a number")), "{why}");
+    }
+}
+
+#[test]
 fn units_name_others_and_pull_them_into_the_boot() {
     let texts = [
         (
