@@ -12,7 +12,7 @@ use tests::folder::{self, Folder};
 use tests::{Checks, Guest, eventually, image};
 use vmm::Disk;
 
-/// Time limit of a shutdown under TCG: the limits of all phases add up to a minute and a half, and
+/// Time limit of a shutdown under TCG: the limits of all phases add up to two and a half minutes, and
 /// none of them should be used up here.
 const END: Duration = Duration::from_secs(120);
 
