@@ -65,10 +65,11 @@ pub const USERLAND_PHASES: &[Phase] = &[
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
 /// machine whose memory a host copies. A template skips the phases with `not_template`, which create the
-/// identity of a machine, or touch what differs between copies: network cards and fw_cfg. Each copy runs all phases of this table ([`template::leave`]).
+/// identity of a machine, or touch what differs between copies: network cards and fw_cfg. Each copy runs all
+/// phases of this table ([`template::leave`]).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
-    Phase { name: "devices",       when: not_template, run: open_uevents_and_load_drivers,               why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
+    Phase { name: "devices",       when: not_template, run: open_uevents_and_load_drivers, why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
     Phase { name: "flags",         when: not_template, run: read_all_flags,             why: "the settings of fw_cfg, whose driver is loaded now, are known as well" },
     Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
     Phase { name: "port-publisher", when: always,    run: |s| identity::mark_published_by_host(&s.config), why: "podman knows that a host publishes the ports of containers, where a flag says so" },

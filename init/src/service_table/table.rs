@@ -219,9 +219,9 @@ pub const SERVICES: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // podman has no scheduler. A container that starts wakes the service (`b2p health-hook`), and the service ends with the
-    // last container that has a health check. Containers of any user may connect: the kernel
-    // reports the user (unix(7), SO_PEERCRED).
+    // podman has no scheduler. A container that starts wakes the service (`b2p health-hook`), and the service
+    // ends with the last container that has a health check. Containers of any user may connect: the
+    // kernel reports the user (unix(7), SO_PEERCRED).
     Entry {
         def: ServiceDef {
             name: "health",

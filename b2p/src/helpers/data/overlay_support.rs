@@ -6,19 +6,14 @@
 //! checkAndRecordOverlaySupport). Where there is no room, the answer is no, and stays no when there
 //! is room. What is known is therefore written to where podman keeps it.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
-
 use disk::signature::SignatureKind;
-use sys::error::{Doing, Result};
+use sys::error::Result;
 
 use crate::common::paths::Paths;
+use crate::helpers::engine::overlay_answer::record_in;
 
 /// Directory of what podman keeps of a boot (storage.conf, runroot).
 const KEPT: &str = "/run/containers/storage/overlay";
-/// File that says yes.
-const YES: &str = "overlay-true";
 
 /// Records the answer for a store on a disk of this kind.
 ///
@@ -38,21 +33,12 @@ fn has_file_types(kind: SignatureKind) -> bool {
     matches!(kind, Ext2 | Ext3 | Ext4 | Btrfs)
 }
 
-fn record_in(dir: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .on(dir)?;
-    let file = dir.join(YES);
-    fs::write(&file, "").on(file)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::Temp;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -11,7 +11,7 @@
 pub mod apparmor;
 pub mod conmon;
 pub mod health;
-mod overlay_answer;
+pub mod overlay_answer;
 pub mod pods;
 pub mod start;
 pub mod start_conmon;

@@ -37,7 +37,11 @@ fn has_file_types(of: FsType) -> bool {
     [EXT4_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC].contains(&of)
 }
 
-fn record_in(dir: &Path) -> Result<()> {
+/// Records a yes in podman's directory of answers. What is there in the file's place stays.
+///
+/// # Errors
+/// The directory or the file cannot be made.
+pub fn record_in(dir: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
